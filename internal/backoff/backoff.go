@@ -1,0 +1,62 @@
+// Package backoff computes growing, jittered waits and waits them out.
+//
+// A [Policy] is a value without state: callers count their own attempts, so
+// one policy serves any number of loops at once.
+package backoff
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Policy describes waits that double from Base until they reach Max.
+//
+// Jitter is the share of a wait that is left to chance, from 0 to 1: a wait d
+// is drawn evenly from [d−Jitter·d, d]. With 1, a wait may be anything between
+// zero and d ("full jitter"). Values outside 0..1 count as the nearer end.
+type Policy struct {
+	Base   time.Duration
+	Max    time.Duration
+	Jitter float64
+}
+
+// Delay returns how long to wait after the attempt with the given number,
+// counted from 0. It never exceeds Max, and is 0 where Base is not positive.
+func (p Policy) Delay(attempt int) time.Duration {
+	d := p.ceiling(attempt)
+	if d <= 0 {
+		return 0
+	}
+	spread := time.Duration(min(max(p.Jitter, 0), 1) * float64(d))
+	if spread <= 0 {
+		return d
+	}
+	return d - rand.N(spread+1)
+}
+
+// ceiling is the wait before jitter.
+func (p Policy) ceiling(attempt int) time.Duration {
+	d := p.Base
+	for ; attempt > 0 && d < p.Max; attempt-- {
+		d *= 2
+	}
+	return min(d, max(p.Max, p.Base))
+}
+
+// Wait returns nil once d has passed, or ctx's error as soon as ctx ends. It
+// does not look at the clock where d is not positive, but still reports a
+// context that is done.
+func Wait(ctx context.Context, d time.Duration) error {
+	if err := ctx.Err(); err != nil || d <= 0 {
+		return err
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
