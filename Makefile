@@ -1,0 +1,79 @@
+# Everything here needs only Go, git and make; a C compiler adds the race detector.
+
+GO ?= go
+
+# Packages tested at once: two keep up with their servers on two cores.
+TEST_P ?= 2
+TEST_TIMEOUT ?= 15m
+TEST_FLAGS ?=
+
+# The race detector needs cgo, which go turns off by itself where no C compiler is found. RACE= leaves it out, RACE=-race insists.
+RACE ?= $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+
+BENCH ?= .
+BENCH_FLAGS ?= -benchmem
+
+# Modules below the root: tools/ pins programs and has no packages; conformance/ has a target of its own.
+NESTED := $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod -not -path '*/testdata/*' -not -path './bin/*')))
+VETTED := . $(filter-out tools,$(NESTED))
+TESTED := . $(filter-out tools conformance,$(NESTED))
+
+PLATFORMS := windows/amd64 darwin/arm64 linux/386
+
+.DEFAULT_GOAL := help
+
+## Everyday targets
+
+help: ## list every target
+	@awk 'BEGIN { FS = ":.*## " } /^## / { print substr($$0, 4) } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: $(if $(ETCD_ENDPOINTS),,etcd) ## run examples/quickstart on a server of its own, or on ETCD_ENDPOINTS
+	@$(GO) run ./examples/quickstart
+
+etcd: bin/etcd ## build bin/etcd, the pinned server that tests and examples start
+
+test: etcd ## run the tests of every module, with the race detector (TEST_FLAGS adds flags)
+	@[ -n "$(RACE)" ] || echo "no C compiler: testing without the race detector" >&2
+	@set -e; for m in $(TESTED); do \
+		echo "== $(GO) test $(RACE) ./... in $$m"; \
+		(cd $$m && $(GO) test $(RACE) -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...); \
+	done
+
+check: fmt vet staticcheck cross ## run every check that needs no server
+
+bench: etcd ## run the benchmarks (BENCH=pattern, BENCH_FLAGS='-benchmem -count 10')
+	@$(GO) test -run '^$$' -bench '$(BENCH)' $(BENCH_FLAGS) ./...
+
+## Parts of check
+
+fmt: ## gofmt: list files that differ
+	@files=$$(git ls-files -co --exclude-standard '*.go'); \
+	out=$$(gofmt -l $$files); [ -z "$$out" ] || { echo "gofmt these files:"; echo "$$out"; exit 1; }
+
+vet: ## go vet in every module
+	@set -e; for m in $(VETTED); do echo "== $(GO) vet in $$m"; (cd $$m && $(GO) vet ./...); done
+
+staticcheck: bin/staticcheck ## staticcheck in every module
+	@set -e; for m in $(VETTED); do echo "== staticcheck in $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+
+cross: ## build and vet for windows, darwin and a 32-bit platform
+	@set -e; for p in $(PLATFORMS); do \
+		echo "== $$p"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./...; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./...; \
+	done
+
+## Programs
+
+bin/etcd: tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o ../bin/etcd go.etcd.io/etcd/server/v3
+	@touch $@
+
+bin/staticcheck: tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@touch $@
+
+clean: ## remove what make built
+	rm -rf bin
+
+.PHONY: help demo etcd test check bench fmt vet staticcheck cross clean
