@@ -1,0 +1,27 @@
+package credentials_test
+
+import (
+	"crypto/tls"
+	"fmt"
+
+	"google.golang.org/grpc"
+
+	"go.etcd.io/etcd/client/v3/credentials"
+)
+
+// A connection of one's own that carries a token, replaced later without dialing again.
+func Example() {
+	bundle := credentials.NewPerRPCCredentialBundle()
+	conn, err := grpc.NewClient("127.0.0.1:2379",
+		grpc.WithTransportCredentials(credentials.NewTransportCredential(&tls.Config{ServerName: "etcd.example"})),
+		grpc.WithPerRPCCredentials(bundle.PerRPCCredentials()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.Close()
+
+	bundle.UpdateAuthToken("a token that Authenticate returned")
+	fmt.Println(conn.Target())
+	// Output: 127.0.0.1:2379
+}
