@@ -1,0 +1,121 @@
+// Package classify answers what an error means for the next attempt.
+//
+// All functions are pure predicates over an error returned by a gRPC call or
+// stream, or over an rpctypes.EtcdError made from one. They look at the status
+// code, and compare the status message with etcd's well-known ones as a whole;
+// none searches inside a message. A nil error satisfies none of them.
+package classify
+
+import (
+	"context"
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// describe returns the status code and the server's description of err: those
+// of the EtcdError or gRPC status in its chain, unchanged by what wraps it, or
+// the code that stands for a context's error. Other errors are codes.Unknown.
+func describe(err error) (codes.Code, string) {
+	if err == nil {
+		return codes.OK, ""
+	}
+	var etcd rpctypes.EtcdError
+	if errors.As(err, &etcd) {
+		return etcd.Code(), etcd.Error()
+	}
+	var grpcErr interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &grpcErr) {
+		s := grpcErr.GRPCStatus()
+		return s.Code(), s.Message()
+	}
+	return status.FromContextError(err).Code(), err.Error()
+}
+
+// Code returns the status code of err, as [describe] finds it.
+func Code(err error) codes.Code {
+	code, _ := describe(err)
+	return code
+}
+
+// is tells whether err is the given well-known error of the server: the same
+// code and the same description.
+func is(err, known error) bool {
+	code, message := describe(err)
+	wantCode, wantMessage := describe(known)
+	return code == wantCode && message == wantMessage
+}
+
+// IsUnavailable reports whether the member could not serve the request at that
+// time: no connection, a lost connection, no leader, a stopping server, or a
+// request that timed out inside the cluster.
+func IsUnavailable(err error) bool { return Code(err) == codes.Unavailable }
+
+// IsNoLeader reports whether the member refused because it knows no leader.
+func IsNoLeader(err error) bool { return is(err, rpctypes.ErrGRPCNoLeader) }
+
+// IsLearnerRefusal reports whether a learner declined a request that only
+// voting members serve. The request was refused before it was looked at.
+func IsLearnerRefusal(err error) bool { return is(err, rpctypes.ErrGRPCNotSupportedForLearner) }
+
+// IsAuthRefresh reports whether a new token may turn the refusal into success:
+// the token is invalid or expired, was made at an older revision of the auth
+// store, or was missing. The server refuses such requests before applying them.
+func IsAuthRefresh(err error) bool {
+	return is(err, rpctypes.ErrGRPCInvalidAuthToken) ||
+		is(err, rpctypes.ErrGRPCAuthOldRevision) ||
+		is(err, rpctypes.ErrGRPCUserEmpty)
+}
+
+// IsAuthNotEnabled reports whether a token was asked for while the cluster
+// runs without authentication.
+func IsAuthNotEnabled(err error) bool { return is(err, rpctypes.ErrGRPCAuthNotEnabled) }
+
+// IsConnClosing reports whether the call ended because the client's own
+// connection was being closed.
+func IsConnClosing(err error) bool {
+	//nolint:staticcheck // the only name under which gRPC exports its closing error
+	return is(err, grpc.ErrClientConnClosing)
+}
+
+// IsUnimplemented reports whether the server does not know the method.
+func IsUnimplemented(err error) bool { return Code(err) == codes.Unimplemented }
+
+// CanRepeatRead reports whether a request without effects may succeed on
+// another attempt: the member was unavailable, or it is a learner.
+func CanRepeatRead(err error) bool { return IsUnavailable(err) || IsLearnerRefusal(err) }
+
+// CanRepeatWrite reports whether a request with effects may be sent again: its
+// failure must prove that no server applied it. That is so for a learner's
+// refusal, and where the member was unavailable before the request reached any
+// connection (sent is false).
+func CanRepeatWrite(err error, sent bool) bool {
+	return IsLearnerRefusal(err) || (!sent && IsUnavailable(err))
+}
+
+// IsHalt reports whether a stream that ended with err should stay closed. That
+// is so where ctx is done, the connection is being closed, or the status says
+// that asking again gives the same answer. Streams that ended for want of a
+// valid token are not halted: see [IsAuthRefresh].
+func IsHalt(ctx context.Context, err error) bool {
+	if ctx != nil && ctx.Err() != nil {
+		return true
+	}
+	switch Code(err) {
+	case codes.Canceled:
+		return IsConnClosing(err)
+	case codes.InvalidArgument, codes.Unauthenticated:
+		return !IsAuthRefresh(err)
+	case codes.FailedPrecondition:
+		return !IsLearnerRefusal(err) && !is(err, rpctypes.ErrGRPCNotLeader)
+	case codes.ResourceExhausted:
+		return !is(err, rpctypes.ErrGRPCRequestTooManyRequests)
+	case codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.OutOfRange, codes.Unimplemented, codes.DataLoss:
+		return true
+	default: // OK (the server ended the stream), Unknown, DeadlineExceeded, Aborted, Internal, Unavailable
+		return false
+	}
+}
