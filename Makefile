@@ -39,7 +39,7 @@ test: etcd ## run the tests of every module, with the race detector (TEST_FLAGS 
 		(cd $$m && $(GO) test $(RACE) -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...); \
 	done
 
-check: fmt vet staticcheck cross ## run every check that needs no server
+check: fmt vet staticcheck api lint cross ## run every check that needs no server
 
 bench: etcd ## run the benchmarks (BENCH=pattern, BENCH_FLAGS='-benchmem -count 10')
 	@$(GO) test -run '^$$' -bench '$(BENCH)' $(BENCH_FLAGS) ./...
@@ -55,6 +55,12 @@ vet: ## go vet in every module
 
 staticcheck: bin/staticcheck ## staticcheck in every module
 	@set -e; for m in $(VETTED); do echo "== staticcheck in $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+
+api: ## compare the exported API with the listings in api/
+	@$(GO) run ./internal/lint/apicheck
+
+lint: ## the rules on size, structure, imports and documents that internal/lint holds
+	@$(GO) test ./internal/lint/...
 
 cross: ## build and vet for windows, darwin and a 32-bit platform
 	@set -e; for p in $(PLATFORMS); do \
@@ -76,4 +82,4 @@ bin/staticcheck: tools/go.mod tools/go.sum
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo etcd test check bench fmt vet staticcheck cross clean
+.PHONY: help demo etcd test check bench fmt vet staticcheck api lint cross clean
