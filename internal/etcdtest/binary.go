@@ -1,0 +1,61 @@
+package etcdtest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+)
+
+// binaryEnv names the variable that overrides the search for the etcd binary.
+const binaryEnv = "ETCD_BIN"
+
+// ErrNoBinary is in the error of [Start] and [New] when there is no etcd binary to run.
+var ErrNoBinary = errors.New("etcdtest: no etcd binary")
+
+var rootModule = regexp.MustCompile(`(?m)^module\s+go\.etcd\.io/etcd/client/v3\s*$`)
+
+// findBinary returns the etcd binary to run: $ETCD_BIN, or bin/etcd of the module's root, which is looked for from dir upwards.
+func findBinary(dir string) (string, error) {
+	if path := os.Getenv(binaryEnv); path != "" {
+		return checkBinary(path)
+	}
+	for d := dir; ; d = filepath.Dir(d) {
+		mod, err := os.ReadFile(filepath.Join(d, "go.mod"))
+		if err == nil && rootModule.Match(mod) {
+			return checkBinary(filepath.Join(d, "bin", exeName("etcd")))
+		}
+		if d == filepath.Dir(d) {
+			return "", fmt.Errorf("%w: %s is not inside the module; set %s, or run `make etcd` at its root", ErrNoBinary, dir, binaryEnv)
+		}
+	}
+}
+
+func checkBinary(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil || info.IsDir() {
+		return "", fmt.Errorf("%w at %s: run `make etcd` at the module's root to build it", ErrNoBinary, path)
+	}
+	return filepath.Abs(path)
+}
+
+func exeName(name string) string {
+	if runtime.GOOS == "windows" {
+		return name + ".exe"
+	}
+	return name
+}
+
+// serverEnv is the environment for an etcd process: ours without the variables that etcd would read as flags.
+func serverEnv() []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "ETCD_") {
+			env = append(env, kv)
+		}
+	}
+	return env
+}

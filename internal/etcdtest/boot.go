@@ -1,0 +1,155 @@
+package etcdtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// bootTries is how often a first start is tried on new ports.
+const bootTries = 5
+
+var errPortTaken = errors.New("etcdtest: a port was taken")
+
+// boot starts the first members and waits until they serve.
+func (c *Cluster) boot() error {
+	var err error
+	for range bootTries {
+		if err = c.bootOnce(); !errors.Is(err, errPortTaken) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w (tried %d times)", err, bootTries)
+}
+
+// bootOnce leaves nothing behind when it fails because of a port; other failures leave the members to Close and to their logs.
+func (c *Cluster) bootOnce() error {
+	var members []*Member
+	var bootErr error
+	for i := range c.cfg.members {
+		m, err := newMember(c, i)
+		if err != nil {
+			bootErr = err
+			break
+		}
+		members = append(members, m)
+	}
+	c.mu.Lock()
+	c.members = members
+	c.mu.Unlock()
+	if bootErr == nil {
+		bootErr = c.startAll(members)
+	}
+	if bootErr != nil {
+		return c.explain(members, bootErr)
+	}
+	return nil
+}
+
+// startAll starts all members before it waits for the first, since none serves without a majority.
+func (c *Cluster) startAll(members []*Member) error {
+	join := []string{"--initial-cluster=" + initialCluster(members), "--initial-cluster-state=new"}
+	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
+	defer cancel()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	for _, m := range members {
+		m.setArgs(c.memberArgs(m), join)
+		if err := m.start(); err != nil {
+			return err
+		}
+		exited := m.process().exited
+		defer context.AfterFunc(exited, func() { fail(fmt.Errorf("%s: %w", m.name, context.Cause(exited))) })()
+	}
+	for _, m := range members {
+		if err := m.waitServing(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// explain turns a failed boot into errPortTaken with nothing left behind, or adds what the members logged to the error.
+func (c *Cluster) explain(members []*Member, bootErr error) error {
+	var logs strings.Builder
+	for _, m := range members {
+		tail := m.logTail(20)
+		fmt.Fprintf(&logs, "\n%s logged:\n%s", m.name, tail)
+		if !addressTaken(tail) {
+			continue
+		}
+		for _, m := range members {
+			m.stop()
+			_ = os.RemoveAll(m.dataDir()) // New removes the whole directory if this fails for good
+			_ = os.Remove(m.LogFile())
+		}
+		return fmt.Errorf("%w: %w", errPortTaken, bootErr)
+	}
+	return fmt.Errorf("%w%s", bootErr, logs.String())
+}
+
+// addressTaken looks for the systems' texts for a port in use.
+func addressTaken(log []byte) bool {
+	return bytes.Contains(log, []byte("address already in use")) || bytes.Contains(log, []byte("Only one usage of each socket"))
+}
+
+func (m *Member) setArgs(args, join []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.args, m.join = args, join
+}
+
+func initialCluster(members []*Member) string {
+	var parts []string
+	for _, m := range members {
+		parts = append(parts, m.name+"="+m.peerURL)
+	}
+	return strings.Join(parts, ",")
+}
+
+// memberArgs is the member's command line, but for how it joins the cluster.
+func (c *Cluster) memberArgs(m *Member) []string {
+	listenURL := m.endpoint
+	if c.cfg.unix {
+		listenURL = c.cfg.scheme() + "://" + m.address
+	}
+	args := []string{
+		"--name=" + m.name,
+		"--data-dir=" + m.dataDir(),
+		"--listen-client-urls=" + listenURL,
+		"--advertise-client-urls=" + m.advertised,
+		"--listen-peer-urls=" + m.peerURL,
+		"--initial-advertise-peer-urls=" + m.peerURL,
+		"--initial-cluster-token=etcdtest",
+		"--unsafe-no-fsync", // a killed process loses no write, only a crashed kernel does
+		"--snapshot-count=2000",
+		"--bcrypt-cost=4",
+		"--enable-grpc-gateway=false",
+		"--log-outputs=stderr",
+	}
+	if c.cfg.members == 1 {
+		args = append(args, "--heartbeat-interval=10", "--election-timeout=100")
+	} else {
+		args = append(args, "--heartbeat-interval=50", "--election-timeout=500")
+	}
+	if c.certs != nil {
+		args = append(args, "--cert-file="+c.certs.file(m.name, ".crt"), "--key-file="+c.certs.file(m.name, ".key"))
+	}
+	if c.cfg.mutualTLS {
+		args = append(args, "--client-cert-auth", "--trusted-ca-file="+c.certs.caFile())
+	}
+	if c.auth != "" {
+		args = append(args, "--auth-token="+c.auth)
+	}
+	if c.cfg.authTTL > 0 {
+		args = append(args, fmt.Sprintf("--auth-token-ttl=%d", int(c.cfg.authTTL.Seconds())))
+	}
+	if c.cfg.extensive {
+		args = append(args, "--metrics=extensive")
+	}
+	return slices.Concat(args, c.cfg.args)
+}

@@ -1,0 +1,216 @@
+package etcdtest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// Cluster is a set of etcd processes. Its methods are safe for concurrent use.
+type Cluster struct {
+	// read-only after New
+	cfg   config
+	bin   string
+	dir   string     // logs, data, certificates and sockets
+	certs *authority // nil without TLS
+	auth  string     // --auth-token, "" for the server's default
+
+	mu sync.Mutex
+	// guarded by mu
+	members      []*Member
+	closed       bool
+}
+
+// Start starts a cluster for a test and waits until every member serves. When the test ends, the processes are killed and their
+// files removed, except that a failed test prints the end of each log and keeps the whole. A cluster that does not come up, for
+// want of a binary too, ends the test.
+func Start(tb testing.TB, opts ...Option) *Cluster {
+	tb.Helper()
+	c, err := New(opts...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			c.closeKeepingLogs(tb)
+			return
+		}
+		if err := c.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return c
+}
+
+// New is [Start] for programs that are no tests: the caller closes the cluster. Its errors are [ErrNoBinary], a wrong use of an
+// option, or what a member that did not serve last said.
+func New(opts ...Option) (*Cluster, error) {
+	c := &Cluster{cfg: config{members: 1}}
+	for _, opt := range opts {
+		opt(&c.cfg)
+	}
+	if err := c.cfg.validate(); err != nil {
+		return nil, err
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("etcdtest: %w", err)
+	}
+	if c.bin, err = findBinary(cwd); err != nil {
+		return nil, err
+	}
+	if c.dir, err = os.MkdirTemp("", "etcdtest"); err != nil {
+		return nil, fmt.Errorf("etcdtest: %w", err)
+	}
+	if err := c.setUp(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// setUp makes the certificates and keys, then starts the members.
+func (c *Cluster) setUp() (err error) {
+	if c.cfg.tls {
+		cns := append([]string{defaultCN, "root"}, c.cfg.clientCNs...)
+		if c.certs, err = newAuthority(c.dir, cns); err != nil {
+			return err
+		}
+	}
+	c.auth = c.cfg.authToken
+	if c.cfg.jwtTTL > 0 {
+		if c.auth, err = jwtSpec(c.dir, c.cfg.jwtTTL); err != nil {
+			return err
+		}
+	}
+	return c.boot()
+}
+
+// Close kills every member and removes the cluster's files. Closing twice is fine.
+func (c *Cluster) Close() error {
+	c.stopMembers()
+	if err := os.RemoveAll(c.dir); err != nil {
+		return fmt.Errorf("etcdtest: %w", err)
+	}
+	return nil
+}
+
+func (c *Cluster) stopMembers() {
+	c.mu.Lock()
+	c.closed = true
+	members := c.members
+	c.mu.Unlock()
+	for _, m := range members {
+		m.stop()
+	}
+}
+
+// Members are the cluster's members in the order of their names, with those that AddMember started.
+func (c *Cluster) Members() []*Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.members)
+}
+
+// Endpoints are the members' own client URLs.
+func (c *Cluster) Endpoints() []string {
+	var eps []string
+	for _, m := range c.Members() {
+		eps = append(eps, m.Endpoint())
+	}
+	return eps
+}
+
+// Advertised are the client URLs that the members tell each other; they differ from Endpoints under [WithAdvertise].
+func (c *Cluster) Advertised() []string {
+	var eps []string
+	for _, m := range c.Members() {
+		eps = append(eps, m.Advertised())
+	}
+	return eps
+}
+
+// defaultCN is the common name that clients show under mutual TLS unless they ask for another.
+const defaultCN = "client"
+
+// TLSConfig is a new configuration for a client: it trusts the cluster's CA and, under [WithMutualTLS], shows the certificate of
+// the common name "client". It is nil without TLS.
+func (c *Cluster) TLSConfig() *tls.Config {
+	switch {
+	case c.certs == nil:
+		return nil
+	case c.cfg.mutualTLS:
+		return c.certs.clientTLS(defaultCN)
+	}
+	return c.certs.clientTLS("")
+}
+
+// ClientTLS is a new configuration for a client that trusts the cluster's CA and shows the certificate of the common name cn, or
+// none if cn is "". It is nil without TLS and for a name that [WithClientCNs] was not given.
+func (c *Cluster) ClientTLS(cn string) *tls.Config {
+	if c.certs == nil || cn != "" && !c.hasCN(cn) {
+		return nil
+	}
+	return c.certs.clientTLS(cn)
+}
+
+// CAFile is the PEM file with the cluster's CA, "" without TLS.
+func (c *Cluster) CAFile() string {
+	if c.certs == nil {
+		return ""
+	}
+	return c.certs.caFile()
+}
+
+// CertFile is the PEM file with the client certificate of the common name cn, "" without TLS and for a name that [WithClientCNs]
+// was not given.
+func (c *Cluster) CertFile(cn string) string {
+	if !c.hasCN(cn) {
+		return ""
+	}
+	return c.certs.file("client-"+cn, ".crt")
+}
+
+// KeyFile is the PEM file with the key that belongs to CertFile, "" in the same cases.
+func (c *Cluster) KeyFile(cn string) string {
+	if !c.hasCN(cn) {
+		return ""
+	}
+	return c.certs.file("client-"+cn, ".key")
+}
+
+func (c *Cluster) hasCN(cn string) bool {
+	if c.certs == nil {
+		return false
+	}
+	_, ok := c.certs.clients[cn]
+	return ok
+}
+
+// WaitServing waits until every member whose process runs serves linearizable reads, or ctx ends.
+func (c *Cluster) WaitServing(ctx context.Context) error {
+	for _, m := range c.Members() {
+		if !m.Running() {
+			continue
+		}
+		if err := m.waitServing(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasQuorum tells whether a majority of the members runs; a learner counts as a voter, which errs towards not waiting.
+func (c *Cluster) hasQuorum() bool {
+	running, members := 0, c.Members()
+	for _, m := range members {
+		if m.Running() {
+			running++
+		}
+	}
+	return running > len(members)/2
+}

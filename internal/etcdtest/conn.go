@@ -1,0 +1,74 @@
+package etcdtest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+)
+
+// Conn returns a plain gRPC connection to the member, for requests past any client. It reconnects within milliseconds, shows the
+// certificate of "client" under mutual TLS, and is closed when the test ends. Options in opts win over its own.
+func (m *Member) Conn(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
+	tb.Helper()
+	return closedWith(tb)(m.cluster.dial([]*Member{m}, opts...))
+}
+
+// Pb returns a plain gRPC connection to all members, which take turns. It is otherwise like that of [Member.Conn]; the generated
+// clients of etcdserverpb take it, for example pb.NewKVClient(c.Pb(t)).
+func (c *Cluster) Pb(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
+	tb.Helper()
+	return closedWith(tb)(c.dial(c.Members(), opts...))
+}
+
+func closedWith(tb testing.TB) func(*grpc.ClientConn, error) *grpc.ClientConn {
+	return func(conn *grpc.ClientConn, err error) *grpc.ClientConn {
+		tb.Helper()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = conn.Close() }) // fails only if the test closed it
+		return conn
+	}
+}
+
+// dial makes a connection to the given members without waiting for it.
+func (c *Cluster) dial(members []*Member, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	builder := manual.NewBuilderWithScheme("etcdtest")
+	var state resolver.State
+	byAddress := make(map[string]*Member)
+	for _, m := range members {
+		byAddress[m.address] = m
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: m.address, ServerName: m.serverName})
+	}
+	builder.InitialState(state)
+	creds := insecure.NewCredentials()
+	if c.certs != nil {
+		creds = credentials.NewTLS(c.TLSConfig())
+	}
+	own := []grpc.DialOption{
+		grpc.WithResolvers(builder),
+		grpc.WithTransportCredentials(creds),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			return byAddress[address].dial(ctx, "", "")
+		}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 100 * time.Millisecond},
+			MinConnectTimeout: 2 * time.Second,
+		}),
+	}
+	conn, err := grpc.NewClient("etcdtest:///", append(own, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("etcdtest: connect: %w", err)
+	}
+	return conn, nil
+}

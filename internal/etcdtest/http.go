@@ -1,0 +1,79 @@
+package etcdtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// httpTimeout bounds one answer of a member; a paused one gives none.
+const httpTimeout = 3 * time.Second
+
+// maxBody bounds what is read of an answer; a member's metrics are some 200 KiB.
+const maxBody = 16 << 20
+
+// newHTTPClient returns a client of the member's own HTTP paths. It keeps no connection, so nothing is left of it after a call.
+func (m *Member) newHTTPClient() *http.Client {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: m.dial}
+	if m.cluster.certs != nil {
+		transport.TLSClientConfig = m.cluster.TLSConfig()
+		transport.TLSClientConfig.ServerName = m.serverName
+	}
+	return &http.Client{Transport: transport, Timeout: httpTimeout}
+}
+
+// dial connects to the member, whatever address the caller names.
+func (m *Member) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, m.network, m.address)
+}
+
+// get fetches one of the member's HTTP paths.
+func (m *Member) get(ctx context.Context, path string) ([]byte, error) {
+	scheme := "http"
+	if m.cluster.certs != nil {
+		scheme = "https"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+m.name+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := m.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }() // it was read to its end
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s: %s", path, resp.Status, strings.TrimSpace(string(body)))
+	}
+	return body, nil
+}
+
+// checkServing returns nil once the member answers linearizable reads and the cluster has agreed on its version, before which
+// members refuse every request.
+func (m *Member) checkServing(ctx context.Context) error {
+	body, err := m.get(ctx, "/version")
+	if err != nil {
+		return err
+	}
+	var version struct {
+		Cluster string `json:"etcdcluster"`
+	}
+	if err := json.Unmarshal(body, &version); err != nil {
+		return fmt.Errorf("/version: %q: %w", body, err)
+	}
+	if version.Cluster == "not_decided" {
+		return fmt.Errorf("/version: the cluster version is %s", version.Cluster)
+	}
+	_, err = m.get(ctx, "/health")
+	return err
+}

@@ -1,0 +1,282 @@
+package etcdtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+)
+
+const (
+	// serveTimeout is how long a member may take to serve; it is generous because CI machines stall.
+	serveTimeout = 30 * time.Second
+	// pollEvery is how often a member is asked whether it is as it should be.
+	pollEvery = 5 * time.Millisecond
+	// stopWithin is how long the kernel may take to stop a process.
+	stopWithin = 5 * time.Second
+)
+
+var errNotRunning = errors.New("etcdtest: the member is not running")
+
+// Member is one etcd process of a [Cluster]. Its methods are safe for concurrent use.
+type Member struct {
+	// read-only after newMember
+	cluster    *Cluster
+	index      int
+	name       string
+	ports      *portBlock
+	network    string // of the client listener: tcp or unix
+	address    string // of the client listener: host:port or path
+	endpoint   string
+	advertised string
+	peerURL    string
+	serverName string
+	http       *http.Client
+
+	mu sync.Mutex
+	// guarded by mu
+	args   []string // of the process, but for how it joins the cluster
+	join   []string
+	proc   *process // nil before the first start
+	paused bool
+	closed bool
+	id     uint64
+}
+
+// newMember claims ports and makes the certificate for a member that is not started yet.
+func newMember(c *Cluster, index int) (*Member, error) {
+	host := c.cfg.host(index)
+	ports, err := newPortBlock(host)
+	if err != nil {
+		return nil, err
+	}
+	m := &Member{cluster: c, index: index, name: fmt.Sprintf("m%d", index), ports: ports}
+	m.network, m.address = "tcp", net.JoinHostPort(host, strconv.Itoa(ports.client))
+	m.endpoint = c.cfg.scheme() + "://" + m.address
+	if c.cfg.unix {
+		m.network, m.address = "unix", filepath.Join(c.dir, m.name+".sock")
+		m.endpoint = c.cfg.scheme() + ":" + m.address
+	}
+	m.advertised = m.endpoint
+	if c.cfg.advertise != nil {
+		m.advertised = c.cfg.advertise(index, m.endpoint)
+	}
+	m.peerURL = fmt.Sprintf("http://127.0.0.1:%d", ports.peer)
+	if c.certs != nil {
+		names := c.cfg.namesFor(index)
+		if len(names) == 0 {
+			ports.release()
+			return nil, fmt.Errorf("etcdtest: WithCertNames gave no name for member %d", index)
+		}
+		m.serverName = names[0]
+		if err := c.certs.issueServer(m.name, names); err != nil {
+			ports.release()
+			return nil, err
+		}
+	}
+	m.http = m.newHTTPClient()
+	return m, nil
+}
+
+// Endpoint is the member's own client URL: "http://127.0.0.1:PORT", "https://…", "unix:/…" or "unixs:/…".
+func (m *Member) Endpoint() string { return m.endpoint }
+
+// Advertised is the client URL that the member tells its cluster: its Endpoint, unless [WithAdvertise] changed it.
+func (m *Member) Advertised() string { return m.advertised }
+
+// Name is the member's --name: "m0", "m1" and so on.
+func (m *Member) Name() string { return m.name }
+
+// ServerName is a name that the member's certificate holds, "" without TLS.
+func (m *Member) ServerName() string { return m.serverName }
+
+// ID is the member's id in its cluster.
+func (m *Member) ID() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.id
+}
+
+// LogFile is the file that holds what the member logged, of all its runs.
+func (m *Member) LogFile() string { return filepath.Join(m.cluster.dir, m.name+".log") }
+
+func (m *Member) dataDir() string { return filepath.Join(m.cluster.dir, m.name+".etcd") }
+
+// Running tells whether the member's process runs and is not paused.
+func (m *Member) Running() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.runningLocked() && !m.paused
+}
+
+func (m *Member) runningLocked() bool { return m.proc != nil && m.proc.running() }
+
+// Kill ends the member with SIGKILL, as a crash would, and waits until the process is gone. It does nothing to a member that is
+// not running.
+func (m *Member) Kill() {
+	if p := m.process(); p != nil {
+		p.kill()
+	}
+}
+
+// Terminate ends the member with SIGTERM and waits until the process is gone. One that takes longer than ten seconds is killed,
+// which is an error. It does nothing to a member that is not running.
+func (m *Member) Terminate() error {
+	p := m.process()
+	if p == nil || !p.running() {
+		return nil
+	}
+	if err := m.Resume(); err != nil && p.running() {
+		return err
+	}
+	return p.terminate()
+}
+
+func (m *Member) process() *process {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.proc
+}
+
+// Pause stops the member with SIGSTOP and waits until it has stopped: its connections stay open and nobody answers on them.
+// Systems without that signal return [errors.ErrUnsupported].
+func (m *Member) Pause() error {
+	m.mu.Lock()
+	if !m.runningLocked() {
+		m.mu.Unlock()
+		return fmt.Errorf("%w: pause %s", errNotRunning, m.name)
+	}
+	p := m.proc
+	err := p.pause()
+	m.paused = err == nil
+	m.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("etcdtest: pause %s: %w", m.name, err)
+	}
+	ctx, cancel := context.WithTimeout(p.exited, stopWithin)
+	defer cancel()
+	return poll(ctx, func(context.Context) error {
+		stopped, err := isStopped(p.cmd.Process.Pid)
+		if err == nil && !stopped {
+			err = fmt.Errorf("etcdtest: %s has not stopped", m.name)
+		}
+		return err
+	})
+}
+
+// Resume lets a paused member go on with SIGCONT. It does nothing to a member that is not paused.
+func (m *Member) Resume() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.paused || !m.runningLocked() {
+		return nil
+	}
+	if err := m.proc.resume(); err != nil {
+		return fmt.Errorf("etcdtest: resume %s: %w", m.name, err)
+	}
+	m.paused = false
+	return nil
+}
+
+// Restart starts the member again on the same data and ports, after a kill if it still runs, and waits until it serves. Without a
+// majority of running members it cannot serve, so then Restart does not wait; [Cluster.WaitServing] does once there is one.
+// Restarts of the same member must not overlap.
+func (m *Member) Restart() error {
+	m.Kill()
+	if err := m.start(); err != nil {
+		return err
+	}
+	if !m.cluster.hasQuorum() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
+	defer cancel()
+	return m.waitServing(ctx)
+}
+
+// start runs a process for the member, which must have none.
+func (m *Member) start() error {
+	m.mu.Lock()
+	args := append(append([]string(nil), m.args...), m.join...)
+	m.mu.Unlock()
+	p, err := startProcess(m.cluster.bin, args, m.cluster.dir, m.LogFile())
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	refused := m.closed || m.runningLocked()
+	if !refused {
+		m.proc, m.paused = p, false
+	}
+	m.mu.Unlock()
+	if refused {
+		p.kill()
+		return fmt.Errorf("etcdtest: start %s: the cluster is closed, or another start of it won", m.name)
+	}
+	return nil
+}
+
+// stop ends the member for good.
+func (m *Member) stop() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.Kill()
+	m.ports.release()
+}
+
+// waitServing waits until the member serves, its process ends or ctx does.
+func (m *Member) waitServing(ctx context.Context) error {
+	p := m.process()
+	if p == nil {
+		return fmt.Errorf("%w: %s", errNotRunning, m.name)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(p.exited, func() { cancel(context.Cause(p.exited)) })()
+	if err := poll(ctx, m.checkServing); err != nil {
+		return fmt.Errorf("etcdtest: %s does not serve: %w", m.name, err)
+	}
+	return m.learnID(ctx)
+}
+
+// learnID asks the member for its id, which it keeps for good.
+func (m *Member) learnID(ctx context.Context) error {
+	text, err := m.get(ctx, "/metrics")
+	if err != nil {
+		return fmt.Errorf("etcdtest: id of %s: %w", m.name, err)
+	}
+	all, err := parseMetrics(text)
+	if err != nil {
+		return err
+	}
+	hex, _ := labelValue(all, "etcd_server_id", "server_id")
+	id, err := strconv.ParseUint(hex, 16, 64)
+	if err != nil {
+		return fmt.Errorf("etcdtest: id of %s: %w", m.name, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.id = id
+	return nil
+}
+
+// poll calls check until it returns nil. When ctx ends first, it returns why together with check's last error.
+func poll(ctx context.Context, check func(context.Context) error) error {
+	for {
+		last := check(ctx)
+		if last == nil {
+			return nil
+		}
+		if backoff.Wait(ctx, pollEvery) != nil {
+			return fmt.Errorf("%w; last: %w", context.Cause(ctx), last)
+		}
+	}
+}

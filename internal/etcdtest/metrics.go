@@ -1,0 +1,114 @@
+package etcdtest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Metrics returns the member's metrics by name and labels as the member prints them, for example
+// `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`. It waits at most a few seconds for a member that does not answer.
+func (m *Member) Metrics() (map[string]float64, error) {
+	text, err := m.get(context.Background(), "/metrics")
+	if err != nil {
+		return nil, fmt.Errorf("etcdtest: metrics of %s: %w", m.name, err)
+	}
+	return parseMetrics(text)
+}
+
+// Metric returns the sum of the metrics whose name with its labels contains every part, for example
+// Metric("grpc_server_handled_total", `grpc_method="Authenticate"`). No such metric is an error, since a mistyped name would
+// otherwise pass for a count of zero.
+func (m *Member) Metric(parts ...string) (float64, error) {
+	all, err := m.Metrics()
+	if err != nil {
+		return 0, err
+	}
+	sum, found := 0.0, false
+	for name, value := range all {
+		if containsAll(name, parts) {
+			sum, found = sum+value, true
+		}
+	}
+	if !found {
+		return 0, fmt.Errorf("etcdtest: %s has no metric with %q", m.name, parts)
+	}
+	return sum, nil
+}
+
+// OpenStreams returns how many streams or calls of a gRPC method are open at the member, for example OpenStreams("Watch"). It
+// needs [WithExtensiveMetrics].
+func (m *Member) OpenStreams(method string) (int, error) {
+	label := fmt.Sprintf("grpc_method=%q", method)
+	all, err := m.Metrics()
+	if err != nil {
+		return 0, err
+	}
+	open, found := 0.0, false
+	for name, value := range all {
+		if !strings.Contains(name, label) {
+			continue
+		}
+		switch {
+		case strings.HasPrefix(name, "grpc_server_started_total{"):
+			open, found = open+value, true
+		case strings.HasPrefix(name, "grpc_server_handled_total{"):
+			open -= value
+		}
+	}
+	if !found {
+		return 0, fmt.Errorf("etcdtest: %s does not count streams of %q; is WithExtensiveMetrics set?", m.name, method)
+	}
+	return int(open), nil
+}
+
+func containsAll(s string, parts []string) bool {
+	for _, part := range parts {
+		if !strings.Contains(s, part) {
+			return false
+		}
+	}
+	return true
+}
+
+// parseMetrics reads the text exposition format without timestamps, which is what etcd prints.
+func parseMetrics(text []byte) (map[string]float64, error) {
+	out := make(map[string]float64)
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		// A label's value may hold spaces, the number does not.
+		cut := strings.LastIndexByte(line, ' ')
+		if cut < 0 {
+			return nil, fmt.Errorf("etcdtest: metrics line %q has no value", line)
+		}
+		value, err := strconv.ParseFloat(line[cut+1:], 64)
+		if err != nil {
+			return nil, fmt.Errorf("etcdtest: metrics line %q: %w", line, err)
+		}
+		out[strings.TrimSpace(line[:cut])] = value
+	}
+	return out, lines.Err()
+}
+
+// labelValue returns the value of a label of the one metric called name.
+func labelValue(all map[string]float64, name, label string) (string, bool) {
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if !strings.HasPrefix(key, name+"{") {
+			continue
+		}
+		if _, rest, ok := strings.Cut(key, label+`="`); ok {
+			value, _, ok := strings.Cut(rest, `"`)
+			return value, ok
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,139 @@
+package etcdtest
+
+import (
+	"fmt"
+	"time"
+)
+
+// Option changes how [Start] and [New] set a cluster up.
+type Option func(*config)
+
+// config is what the options wrote; it is read-only once New has validated it.
+type config struct {
+	members   int
+	tls       bool
+	mutualTLS bool
+	clientCNs []string
+	certNames func(member int) []string
+	hosts     []string
+	unix      bool
+	authToken string
+	jwtTTL    time.Duration
+	authTTL   time.Duration
+	extensive bool
+	args      []string
+	advertise func(member int, real string) string
+}
+
+// maxMembers bounds WithMembers: more processes than that only slow a test down.
+const maxMembers = 7
+
+// WithMembers sets the number of voting members, 1 to 7. The default is 1.
+//
+// A single member runs with a heartbeat of 10 ms and an election timeout of 100 ms, several members with 50 ms and 500 ms. Both
+// grant leases of 1 s, where a server with default timings raises a TTL of 1 s to 2 s. [WithArgs] can set other timings.
+func WithMembers(n int) Option { return func(c *config) { c.members = n } }
+
+// WithTLS makes the members serve clients over TLS, with certificates of a CA that is made for this cluster. Clients need no
+// certificate. Peers talk to each other without TLS.
+func WithTLS() Option { return func(c *config) { c.tls = true } }
+
+// WithMutualTLS is [WithTLS] with members that refuse clients without a certificate of the cluster's CA.
+func WithMutualTLS() Option {
+	return func(c *config) { c.tls, c.mutualTLS = true, true }
+}
+
+// WithClientCNs names the client certificates to make, by common name. "client" and "root" are always made. It needs [WithTLS] or
+// [WithMutualTLS]; only under the latter does the server see a client's certificate.
+func WithClientCNs(cns ...string) Option {
+	return func(c *config) { c.clientCNs = append(c.clientCNs, cns...) }
+}
+
+// WithCertNames sets the DNS names and IP addresses in each member's server certificate, and nothing else is in it. The default is
+// "localhost", 127.0.0.1, ::1 and the member's host. The first name is the member's [Member.ServerName]. It needs [WithTLS] or
+// [WithMutualTLS].
+func WithCertNames(names func(member int) []string) Option {
+	return func(c *config) { c.certNames = names }
+}
+
+// WithHosts sets the loopback IP address that each member listens on for clients, by its index; members beyond the list use
+// 127.0.0.1. Linux answers on all of 127.0.0.0/8, other systems on 127.0.0.1 and ::1 only.
+func WithHosts(hosts ...string) Option {
+	return func(c *config) { c.hosts = append(c.hosts, hosts...) }
+}
+
+// WithUnixSocket makes the members serve clients on unix sockets ("unix:/…", under TLS "unixs:/…") instead of TCP ports.
+func WithUnixSocket() Option { return func(c *config) { c.unix = true } }
+
+// WithAuthToken sets etcd's --auth-token as it stands, for example "simple". [WithJWT] excludes it.
+func WithAuthToken(spec string) Option { return func(c *config) { c.authToken = spec } }
+
+// WithJWT makes the members issue JSON web tokens that live for ttl, signed with RS256 by a key made for this process.
+func WithJWT(ttl time.Duration) Option { return func(c *config) { c.jwtTTL = ttl } }
+
+// WithAuthTTL sets how long a simple token lives without being used, in whole seconds, at least one.
+func WithAuthTTL(ttl time.Duration) Option { return func(c *config) { c.authTTL = ttl } }
+
+// WithExtensiveMetrics makes the members count gRPC calls and streams by method, which [Member.OpenStreams] needs.
+func WithExtensiveMetrics() Option { return func(c *config) { c.extensive = true } }
+
+// WithArgs appends flags to each member's command line. Of a flag that is given twice etcd uses the last one, so these win over
+// the package's own.
+func WithArgs(args ...string) Option {
+	return func(c *config) { c.args = append(c.args, args...) }
+}
+
+// WithAdvertise sets the client URL that each member advertises to its cluster, so that a proxy can stand before it: fn gets the
+// member's index and its real endpoint before the member starts, and returns the URL to advertise. It is called once for each
+// member, and again with another real endpoint in the rare case that the first one's port was taken.
+func WithAdvertise(fn func(member int, real string) string) Option {
+	return func(c *config) { c.advertise = fn }
+}
+
+func (c *config) validate() error {
+	switch {
+	case c.members < 1 || c.members > maxMembers:
+		return fmt.Errorf("etcdtest: WithMembers(%d): want 1 to %d", c.members, maxMembers)
+	case !c.tls && len(c.clientCNs) > 0:
+		return fmt.Errorf("etcdtest: WithClientCNs(%q) without WithTLS or WithMutualTLS", c.clientCNs)
+	case !c.tls && c.certNames != nil:
+		return fmt.Errorf("etcdtest: WithCertNames without WithTLS or WithMutualTLS")
+	case c.unix && len(c.hosts) > 0:
+		return fmt.Errorf("etcdtest: WithHosts(%q) together with WithUnixSocket", c.hosts)
+	case c.jwtTTL < 0:
+		return fmt.Errorf("etcdtest: WithJWT(%v): negative", c.jwtTTL)
+	case c.jwtTTL > 0 && c.authToken != "":
+		return fmt.Errorf("etcdtest: WithJWT together with WithAuthToken(%q)", c.authToken)
+	case c.authTTL%time.Second != 0 || c.authTTL < 0:
+		return fmt.Errorf("etcdtest: WithAuthTTL(%v): want whole seconds", c.authTTL)
+	}
+	return nil
+}
+
+// host is the address that a member listens on for clients.
+func (c *config) host(member int) string {
+	if member < len(c.hosts) {
+		return c.hosts[member]
+	}
+	return "127.0.0.1"
+}
+
+// namesFor are the names that go into a member's certificate; the first is the one that clients verify.
+func (c *config) namesFor(member int) []string {
+	if c.certNames != nil {
+		return c.certNames(member)
+	}
+	return []string{"localhost", "127.0.0.1", "::1", c.host(member)}
+}
+
+func (c *config) scheme() string {
+	switch {
+	case c.unix && c.tls:
+		return "unixs"
+	case c.unix:
+		return "unix"
+	case c.tls:
+		return "https"
+	}
+	return "http"
+}

@@ -1,0 +1,67 @@
+package etcdtest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+)
+
+// Ports come in blocks, below the range from which systems give ports to outgoing connections: a member that is down for a while
+// finds its ports free when it returns.
+const (
+	firstPort = 12000
+	lastPort  = 32000
+	blockSize = 3
+)
+
+// portBlock is the right to use two ports. The test process listens on the block's first port as long as it holds the block, so
+// that no other block, of this or of another test process, has the same ports.
+type portBlock struct {
+	guard  net.Listener
+	client int
+	peer   int
+}
+
+// newPortBlock claims a block whose ports nobody listens on.
+func newPortBlock(host string) (*portBlock, error) {
+	const tries = 200
+	var last error
+	for range tries {
+		base := firstPort + blockSize*rand.IntN((lastPort-firstPort)/blockSize)
+		b, err := claimBlock(host, base)
+		if err == nil {
+			return b, nil
+		}
+		last = err
+	}
+	return nil, fmt.Errorf("etcdtest: no free ports on %s after %d tries: %w", host, tries, last)
+}
+
+func claimBlock(host string, base int) (*portBlock, error) {
+	guard, err := listen("127.0.0.1", base)
+	if err != nil {
+		return nil, err
+	}
+	b := &portBlock{guard: guard, client: base + 1, peer: base + 2}
+	for _, probe := range []struct {
+		host string
+		port int
+	}{{host, b.client}, {"127.0.0.1", b.peer}} {
+		l, err := listen(probe.host, probe.port)
+		if err != nil {
+			b.release()
+			return nil, err
+		}
+		_ = l.Close() // nothing was accepted
+	}
+	return b, nil
+}
+
+func (b *portBlock) release() {
+	_ = b.guard.Close() // it only ever held the port
+}
+
+func listen(host string, port int) (net.Listener, error) {
+	return net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+}
