@@ -1,0 +1,191 @@
+package clientv3
+
+import (
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// CompareTarget is the field of a key-value pair that a [Cmp] looks at.
+type CompareTarget int
+
+// CompareResult is the relation that a [Cmp] asks for.
+type CompareResult int
+
+// The fields a [Cmp] can look at; the lease has no constant here.
+const (
+	CompareVersion  CompareTarget = CompareTarget(pb.Compare_VERSION)
+	CompareCreated  CompareTarget = CompareTarget(pb.Compare_CREATE)
+	CompareModified CompareTarget = CompareTarget(pb.Compare_MOD)
+	CompareValue    CompareTarget = CompareTarget(pb.Compare_VALUE)
+)
+
+// Cmp is one condition of a transaction, such as
+//
+//	Compare(Value("name"), "=", "bob")
+//
+// A key that does not exist has version, revisions and lease 0. A condition on its
+// value never holds, not even with "!=".
+//
+// A Cmp is a value: what is done to a copy does not show in the original. Its
+// byte slices are shared between copies, [Cmp.Clone] copies them too. The zero
+// Cmp has no key, and servers refuse it.
+type Cmp struct {
+	msg *pb.Compare // replaced, never written to
+}
+
+// results maps the second argument of Compare.
+var results = map[string]pb.Compare_CompareResult{
+	"=":  pb.Compare_EQUAL,
+	"!=": pb.Compare_NOT_EQUAL,
+	">":  pb.Compare_GREATER,
+	"<":  pb.Compare_LESS,
+}
+
+// Compare completes the condition that [Value], [Version], [CreateRevision],
+// [ModRevision] or [LeaseValue] began: the field must be equal to ("="), unlike
+// ("!="), greater (">") or less ("<") than v. For Value, v is a string; for
+// LeaseValue it is a [LeaseID], an int64 or an int; for the others an int64 or
+// an int. It panics where result or the type of v is any other.
+func Compare(cmp Cmp, result string, v any) Cmp {
+	res, ok := results[result]
+	if !ok {
+		panic(fmt.Sprintf(`clientv3: Compare knows the results "=", "!=", ">" and "<", not %q`, result))
+	}
+	msg := cmp.copied()
+	msg.Result = res
+	switch msg.Target {
+	case pb.Compare_VALUE:
+		msg.TargetUnion = &pb.Compare_Value{Value: []byte(operandString(v))}
+	case pb.Compare_VERSION:
+		msg.TargetUnion = &pb.Compare_Version{Version: operandInt(msg.Target, v)}
+	case pb.Compare_CREATE:
+		msg.TargetUnion = &pb.Compare_CreateRevision{CreateRevision: operandInt(msg.Target, v)}
+	case pb.Compare_MOD:
+		msg.TargetUnion = &pb.Compare_ModRevision{ModRevision: operandInt(msg.Target, v)}
+	case pb.Compare_LEASE:
+		if id, ok := v.(LeaseID); ok {
+			v = int64(id)
+		}
+		msg.TargetUnion = &pb.Compare_Lease{Lease: operandInt(msg.Target, v)}
+	default:
+		panic(fmt.Sprintf("clientv3: Compare does not know the target %d", msg.Target))
+	}
+	return Cmp{msg}
+}
+
+func operandString(v any) string {
+	s, ok := v.(string)
+	if !ok {
+		panic(fmt.Sprintf("clientv3: Compare cannot compare VALUE with %v of type %T", v, v))
+	}
+	return s
+}
+
+func operandInt(target pb.Compare_CompareTarget, v any) int64 {
+	switch n := v.(type) {
+	case int64:
+		return n
+	case int:
+		return int64(n)
+	default:
+		panic(fmt.Sprintf("clientv3: Compare cannot compare %s with %v of type %T", target, v, v))
+	}
+}
+
+func newCmp(key string, target pb.Compare_CompareTarget) Cmp {
+	return Cmp{&pb.Compare{Key: []byte(key), Target: target}}
+}
+
+// Value begins a condition on the value of key, compared byte by byte.
+func Value(key string) Cmp { return newCmp(key, pb.Compare_VALUE) }
+
+// Version begins a condition on how often key was put since it was created.
+func Version(key string) Cmp { return newCmp(key, pb.Compare_VERSION) }
+
+// CreateRevision begins a condition on the revision that created key.
+func CreateRevision(key string) Cmp { return newCmp(key, pb.Compare_CREATE) }
+
+// ModRevision begins a condition on the revision that last modified key.
+func ModRevision(key string) Cmp { return newCmp(key, pb.Compare_MOD) }
+
+// LeaseValue begins a condition on the lease that key is attached to; 0 is none.
+func LeaseValue(key string) Cmp { return newCmp(key, pb.Compare_LEASE) }
+
+// FromCompare returns the condition that c describes. It keeps c, which must not
+// be modified afterwards.
+func FromCompare(c *pb.Compare) Cmp { return Cmp{c} }
+
+// GetCompare returns the message that is sent for the condition. It is the Cmp's
+// own and must not be modified.
+func (c *Cmp) GetCompare() *pb.Compare {
+	if c.msg == nil {
+		return &pb.Compare{}
+	}
+	return c.msg
+}
+
+// Clone returns a deep copy.
+func (c *Cmp) Clone() Cmp {
+	if c.msg == nil {
+		return Cmp{}
+	}
+	return Cmp{proto.CloneOf(c.msg)}
+}
+
+// KeyBytes returns the key, or the first key of the range. The slice is the
+// Cmp's own.
+func (c *Cmp) KeyBytes() []byte { return c.msg.GetKey() }
+
+// WithKeyBytes replaces the key, or the first key of the range. It leaves the
+// range's end alone and keeps the slice.
+func (c *Cmp) WithKeyBytes(key []byte) {
+	msg := c.copied()
+	msg.Key = key
+	c.msg = msg
+}
+
+// ValueBytes returns what a value is compared with, and nil where the condition
+// is on another field. The slice is the Cmp's own.
+func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
+
+// WithValueBytes replaces what the key's value is compared with. It keeps the
+// slice.
+func (c *Cmp) WithValueBytes(v []byte) {
+	msg := c.copied()
+	msg.TargetUnion = &pb.Compare_Value{Value: v}
+	c.msg = msg
+}
+
+// WithRange returns the condition for all keys from the Cmp's key up to but not
+// including end: it holds where it holds for each of them. Where there are none
+// it is decided as for one key that does not exist. An end of "\x00" is the end
+// of the key space.
+func (c Cmp) WithRange(end string) Cmp {
+	msg := c.copied()
+	msg.RangeEnd = []byte(end)
+	return Cmp{msg}
+}
+
+// WithPrefix is [Cmp.WithRange] for all keys that start with the Cmp's key. With
+// an empty key these are all keys there are.
+func (c Cmp) WithPrefix() Cmp {
+	msg := c.copied()
+	msg.RangeEnd = prefixEnd(msg.Key)
+	if len(msg.Key) == 0 {
+		msg.Key = []byte(endOfKeys)
+	}
+	return Cmp{msg}
+}
+
+// copied returns a new message that shares the slices and the operand of c's.
+func (c *Cmp) copied() *pb.Compare {
+	return &pb.Compare{
+		Result:      c.msg.GetResult(),
+		Target:      c.msg.GetTarget(),
+		Key:         c.msg.GetKey(),
+		TargetUnion: c.msg.GetTargetUnion(),
+		RangeEnd:    c.msg.GetRangeEnd(),
+	}
+}

@@ -1,0 +1,362 @@
+package clientv3
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Op describes one request to the key-value store: a get, a put, a delete, a
+// transaction or a watch. [KV.Do] runs it, [Txn] and [OpTxn] collect it.
+//
+// An Op is a value and can be run any number of times. Its copies share their
+// byte slices and, for a transaction, its parts; none of the client's methods
+// writes to them, and neither may a caller while an Op is in use.
+type Op struct {
+	kind opKind
+
+	// key and, where a range is meant, the key after its last one: "\x00" is
+	// the end of the key space.
+	key []byte
+	end []byte
+
+	// get; rev is a watch's too
+	limit        int64
+	rev          int64
+	minModRev    int64
+	maxModRev    int64
+	minCreateRev int64
+	maxCreateRev int64
+	sort         SortOption
+	sorted       bool
+	serializable bool
+	keysOnly     bool
+	countOnly    bool
+
+	// put
+	ignoreValue bool
+	ignoreLease bool
+	value       []byte
+	lease       LeaseID
+
+	// put, delete, watch
+	prevKV bool
+
+	// watch
+	createdNotify        bool
+	progressNotify       bool
+	fragment             bool
+	filterPut            bool
+	filterDelete         bool
+	watchBufLog          bool
+	watchBufferBytes     int // 0: the default
+	watchBufferResponses int // 0: the default
+
+	// how the end was given
+	prefix  bool
+	fromKey bool
+
+	txn *txnParts // of a txn, and only there
+}
+
+// txnParts are the three lists of a transaction, as [OpTxn] was given them.
+type txnParts struct {
+	cmps    []Cmp
+	thenOps []Op
+	elseOps []Op
+}
+
+// opKind says which request an Op stands for.
+type opKind uint8
+
+const (
+	kindNone opKind = iota
+	kindGet
+	kindPut
+	kindDelete
+	kindTxn
+	kindWatch
+)
+
+var kindNames = [...]string{kindNone: "empty op", kindGet: "get", kindPut: "put", kindDelete: "delete", kindTxn: "txn", kindWatch: "watch"}
+
+func (k opKind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("op of unknown kind %d", uint8(k))
+}
+
+// NewOp returns an empty Op: it has neither a kind nor a key, so that no
+// method runs it. Code that wraps a [KV] or a [Watcher] applies options to it
+// to read what they ask for.
+func NewOp() *Op { return &Op{} }
+
+// OpGet returns the Op of [KV.Get]: the key itself, or with [WithRange],
+// [WithPrefix] or [WithFromKey] the keys of a range.
+//
+// It panics where WithPrefix stands beside WithFromKey, and where
+// [WithWatchBuffer] is given. Other options that mean nothing to a get are
+// ignored.
+func OpGet(key string, opts ...OpOption) Op {
+	op := Op{kind: kindGet, key: []byte(key)}
+	if len(opts) == 0 {
+		return op
+	}
+	return op.apply(opts)
+}
+
+// OpPut returns the Op of [KV.Put].
+//
+// It panics where an option is given that asks for a range, a read or a watch:
+// [WithRange], [WithPrefix], [WithFromKey], [WithLimit], [WithRev], [WithSort],
+// [WithSerializable], [WithCountOnly], the four revision bounds,
+// [WithFilterPut], [WithFilterDelete], [WithCreatedNotify] and
+// [WithWatchBuffer]. Other options that mean nothing to a put are ignored.
+func OpPut(key, val string, opts ...OpOption) Op {
+	op := Op{kind: kindPut, key: []byte(key), value: []byte(val)}
+	if len(opts) == 0 {
+		return op
+	}
+	return op.apply(opts)
+}
+
+// OpDelete returns the Op of [KV.Delete]: the key itself, or with [WithRange],
+// [WithPrefix] or [WithFromKey] the keys of a range.
+//
+// It panics where WithPrefix stands beside WithFromKey, and where an option is
+// given that asks for a lease, a read or a watch: [WithLease], [WithLimit],
+// [WithRev], [WithSort], [WithSerializable], [WithCountOnly], the four revision
+// bounds, [WithFilterPut], [WithFilterDelete], [WithCreatedNotify] and
+// [WithWatchBuffer]. Other options that mean nothing to a delete are ignored.
+func OpDelete(key string, opts ...OpOption) Op {
+	op := Op{kind: kindDelete, key: []byte(key)}
+	if len(opts) == 0 {
+		return op
+	}
+	return op.apply(opts)
+}
+
+// OpWatch returns the Op that [Watcher.Watch] makes of its arguments. It lets
+// code that wraps a Watcher read them; [KV.Do] and [Txn] refuse it.
+//
+// It panics where [WithPrefix] stands beside [WithFromKey], and where an option
+// is given that asks for a lease or a read: [WithLease], [WithLimit],
+// [WithSort], [WithSerializable], [WithCountOnly] and the four revision bounds.
+// Other options that mean nothing to a watch are ignored.
+func OpWatch(key string, opts ...OpOption) Op {
+	op := Op{kind: kindWatch, key: []byte(key)}
+	if len(opts) == 0 {
+		return op
+	}
+	return op.apply(opts)
+}
+
+// OpTxn returns a transaction as an Op, for [KV.Do] and for nesting inside
+// another transaction: thenOps run where all of cmps hold, elseOps where one of
+// them does not. No cmps at all hold. The Op keeps the three slices.
+func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
+	return Op{kind: kindTxn, txn: &txnParts{cmps: cmps, thenOps: thenOps, elseOps: elseOps}}
+}
+
+// apply calls every option once, in order, and checks what they add up to.
+func (op Op) apply(opts []OpOption) Op {
+	for _, opt := range opts {
+		opt(&op)
+	}
+	op.mustBeValid()
+	return op
+}
+
+// mustBeValid panics where an option was given that op's kind refuses.
+func (op *Op) mustBeValid() {
+	if op.prefix && op.fromKey {
+		panic(fmt.Sprintf("clientv3: WithPrefix() and WithFromKey() given to one %s: a range has one end", op.kind))
+	}
+	for i := range optionRules {
+		rule := &optionRules[i]
+		if rule.refusedBy&(1<<op.kind) == 0 {
+			continue
+		}
+		if args := rule.args(op); args != "" {
+			panic(fmt.Sprintf("clientv3: %s%s is not an option of a %s", rule.option, args, op.kind))
+		}
+	}
+}
+
+// kindSet is a set of op kinds, a bit each.
+type kindSet uint8
+
+const (
+	byGet    kindSet = 1 << kindGet
+	byPut    kindSet = 1 << kindPut
+	byDelete kindSet = 1 << kindDelete
+	byWatch  kindSet = 1 << kindWatch
+	byWrites         = byPut | byDelete
+)
+
+// optionRule says which kinds of op refuse an option. args returns its
+// arguments in parentheses, or "" where the option was not given or left its
+// field at the zero value.
+type optionRule struct {
+	option    string
+	refusedBy kindSet
+	args      func(op *Op) string
+}
+
+// optionRules is the one table of which option is an error where. An option
+// that is neither refused nor meant for a kind is ignored by it.
+var optionRules = [...]optionRule{
+	{"WithPrefix", byPut, func(op *Op) string { return flagArgs(op.prefix) }},
+	{"WithFromKey", byPut, func(op *Op) string { return flagArgs(op.fromKey) }},
+	{"WithRange", byPut, rangeArgs},
+	{"WithLease", byDelete | byWatch, func(op *Op) string { return numberArgs(int64(op.lease)) }},
+	{"WithLimit", byWrites | byWatch, func(op *Op) string { return numberArgs(op.limit) }},
+	{"WithRev", byWrites, func(op *Op) string { return numberArgs(op.rev) }},
+	{"WithSort", byWrites | byWatch, sortArgs},
+	{"WithSerializable", byWrites | byWatch, func(op *Op) string { return flagArgs(op.serializable) }},
+	{"WithCountOnly", byWrites | byWatch, func(op *Op) string { return flagArgs(op.countOnly) }},
+	{"WithMinModRev", byWrites | byWatch, func(op *Op) string { return numberArgs(op.minModRev) }},
+	{"WithMaxModRev", byWrites | byWatch, func(op *Op) string { return numberArgs(op.maxModRev) }},
+	{"WithMinCreateRev", byWrites | byWatch, func(op *Op) string { return numberArgs(op.minCreateRev) }},
+	{"WithMaxCreateRev", byWrites | byWatch, func(op *Op) string { return numberArgs(op.maxCreateRev) }},
+	{"WithFilterPut", byWrites, func(op *Op) string { return flagArgs(op.filterPut) }},
+	{"WithFilterDelete", byWrites, func(op *Op) string { return flagArgs(op.filterDelete) }},
+	{"WithCreatedNotify", byWrites, func(op *Op) string { return flagArgs(op.createdNotify) }},
+	{"WithWatchBuffer", byGet | byWrites, watchBufferArgs},
+}
+
+func flagArgs(given bool) string {
+	if !given {
+		return ""
+	}
+	return "()"
+}
+
+func numberArgs(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return "(" + strconv.FormatInt(n, 10) + ")"
+}
+
+func rangeArgs(op *Op) string {
+	if len(op.end) == 0 {
+		return ""
+	}
+	return "(" + strconv.Quote(string(op.end)) + ")"
+}
+
+func sortArgs(op *Op) string {
+	if !op.sorted {
+		return ""
+	}
+	return fmt.Sprintf("(%d, %d)", op.sort.Target, op.sort.Order)
+}
+
+func watchBufferArgs(op *Op) string {
+	if op.watchBufferBytes == 0 && op.watchBufferResponses == 0 {
+		return ""
+	}
+	return fmt.Sprintf("(%d, %d)", op.watchBufferBytes, op.watchBufferResponses)
+}
+
+// IsGet reports whether op comes from [OpGet].
+func (op Op) IsGet() bool { return op.kind == kindGet }
+
+// IsPut reports whether op comes from [OpPut].
+func (op Op) IsPut() bool { return op.kind == kindPut }
+
+// IsDelete reports whether op comes from [OpDelete].
+func (op Op) IsDelete() bool { return op.kind == kindDelete }
+
+// IsTxn reports whether op comes from [OpTxn].
+func (op Op) IsTxn() bool { return op.kind == kindTxn }
+
+// Txn returns the comparisons, then-ops and else-ops of a transaction, and nil
+// three times for any other op. The slices are op's own.
+func (op Op) Txn() ([]Cmp, []Op, []Op) {
+	if op.txn == nil {
+		return nil, nil, nil
+	}
+	return op.txn.cmps, op.txn.thenOps, op.txn.elseOps
+}
+
+// KeyBytes returns the key, or the first key of a range. The slice is op's own.
+func (op Op) KeyBytes() []byte { return op.key }
+
+// WithKeyBytes replaces the key, or the first key of a range. It leaves the
+// range's end alone and keeps the slice.
+func (op *Op) WithKeyBytes(key []byte) { op.key = key }
+
+// RangeBytes returns the key that follows the range's last one. It is empty
+// where op means a single key, and "\x00" where the range has no upper bound.
+// The slice is op's own.
+func (op Op) RangeBytes() []byte { return op.end }
+
+// WithRangeBytes replaces the key that follows the range's last one. It keeps
+// the slice.
+func (op *Op) WithRangeBytes(end []byte) { op.end = end }
+
+// ValueBytes returns the value of a put. The slice is op's own.
+func (op Op) ValueBytes() []byte { return op.value }
+
+// WithValueBytes replaces the value of a put. It keeps the slice.
+func (op *Op) WithValueBytes(v []byte) { op.value = v }
+
+// Rev returns the revision of [WithRev].
+func (op Op) Rev() int64 { return op.rev }
+
+// Limit returns the number of keys of [WithLimit].
+func (op Op) Limit() int64 { return op.limit }
+
+// MinModRev returns the revision of [WithMinModRev].
+func (op Op) MinModRev() int64 { return op.minModRev }
+
+// MaxModRev returns the revision of [WithMaxModRev].
+func (op Op) MaxModRev() int64 { return op.maxModRev }
+
+// MinCreateRev returns the revision of [WithMinCreateRev].
+func (op Op) MinCreateRev() int64 { return op.minCreateRev }
+
+// MaxCreateRev returns the revision of [WithMaxCreateRev].
+func (op Op) MaxCreateRev() int64 { return op.maxCreateRev }
+
+// IsSortSet reports whether [WithSort] was given.
+func (op Op) IsSortSet() bool { return op.sorted }
+
+// IsSortOptionValid reports whether the protocol knows the target and the order
+// of [WithSort]; they are where it was not given.
+func (op Op) IsSortOptionValid() bool { return op.sort.valid() }
+
+// IsSerializable reports whether [WithSerializable] was given.
+func (op Op) IsSerializable() bool { return op.serializable }
+
+// IsKeysOnly reports whether [WithKeysOnly] was given.
+func (op Op) IsKeysOnly() bool { return op.keysOnly }
+
+// IsCountOnly reports whether [WithCountOnly] was given.
+func (op Op) IsCountOnly() bool { return op.countOnly }
+
+// IsOptsWithPrefix reports whether [WithPrefix] was given.
+func (op Op) IsOptsWithPrefix() bool { return op.prefix }
+
+// IsOptsWithFromKey reports whether [WithFromKey] was given.
+func (op Op) IsOptsWithFromKey() bool { return op.fromKey }
+
+// IsPrevKV reports whether [WithPrevKV] was given.
+func (op Op) IsPrevKV() bool { return op.prevKV }
+
+// IsFragment reports whether [WithFragment] was given.
+func (op Op) IsFragment() bool { return op.fragment }
+
+// IsProgressNotify reports whether [WithProgressNotify] was given.
+func (op Op) IsProgressNotify() bool { return op.progressNotify }
+
+// IsCreatedNotify reports whether [WithCreatedNotify] was given.
+func (op Op) IsCreatedNotify() bool { return op.createdNotify }
+
+// IsFilterPut reports whether [WithFilterPut] was given.
+func (op Op) IsFilterPut() bool { return op.filterPut }
+
+// IsFilterDelete reports whether [WithFilterDelete] was given.
+func (op Op) IsFilterDelete() bool { return op.filterDelete }
