@@ -50,7 +50,8 @@ func (c *Cluster) bootOnce() error {
 	return nil
 }
 
-// startAll starts all members before it waits for the first, since none serves without a majority.
+// startAll starts all members before it waits for one to serve, since none does without a majority. Each answers its peers before
+// the next one starts: a new member asks the others who is there, and waits a second for one that listens but does not answer yet.
 func (c *Cluster) startAll(members []*Member) error {
 	join := []string{"--initial-cluster=" + initialCluster(members), "--initial-cluster-state=new"}
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
@@ -58,12 +59,15 @@ func (c *Cluster) startAll(members []*Member) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	for _, m := range members {
-		m.setArgs(c.memberArgs(m), join)
+		m.configure(c.memberArgs(m), join)
 		if err := m.start(); err != nil {
 			return err
 		}
 		exited := m.process().exited
 		defer context.AfterFunc(exited, func() { fail(fmt.Errorf("%s: %w", m.name, context.Cause(exited))) })()
+		if err := m.waitPeers(ctx); err != nil {
+			return err
+		}
 	}
 	for _, m := range members {
 		if err := m.waitServing(ctx); err != nil {
@@ -97,7 +101,7 @@ func addressTaken(log []byte) bool {
 	return bytes.Contains(log, []byte("address already in use")) || bytes.Contains(log, []byte("Only one usage of each socket"))
 }
 
-func (m *Member) setArgs(args, join []string) {
+func (m *Member) configure(args, join []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.args, m.join = args, join
@@ -128,6 +132,7 @@ func (c *Cluster) memberArgs(m *Member) []string {
 		"--unsafe-no-fsync", // a killed process loses no write, only a crashed kernel does
 		"--snapshot-count=2000",
 		"--bcrypt-cost=4",
+		"--strict-reconfig-check=false", // or AddMember would have to wait until all were connected for five seconds
 		"--enable-grpc-gateway=false",
 		"--log-outputs=stderr",
 	}

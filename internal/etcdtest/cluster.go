@@ -1,7 +1,6 @@
 package etcdtest
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -23,6 +22,7 @@ type Cluster struct {
 	mu sync.Mutex
 	// guarded by mu
 	members      []*Member
+	rootPassword string // "" while auth is off
 	closed       bool
 }
 
@@ -189,28 +189,4 @@ func (c *Cluster) hasCN(cn string) bool {
 	}
 	_, ok := c.certs.clients[cn]
 	return ok
-}
-
-// WaitServing waits until every member whose process runs serves linearizable reads, or ctx ends.
-func (c *Cluster) WaitServing(ctx context.Context) error {
-	for _, m := range c.Members() {
-		if !m.Running() {
-			continue
-		}
-		if err := m.waitServing(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// hasQuorum tells whether a majority of the members runs; a learner counts as a voter, which errs towards not waiting.
-func (c *Cluster) hasQuorum() bool {
-	running, members := 0, c.Members()
-	for _, m := range members {
-		if m.Running() {
-			running++
-		}
-	}
-	return running > len(members)/2
 }

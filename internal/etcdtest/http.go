@@ -33,27 +33,44 @@ func (m *Member) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return d.DialContext(ctx, m.network, m.address)
 }
 
-// get fetches one of the member's HTTP paths.
+// get fetches one of the HTTP paths that the member has for its clients.
 func (m *Member) get(ctx context.Context, path string) ([]byte, error) {
 	scheme := "http"
 	if m.cluster.certs != nil {
 		scheme = "https"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+m.name+path, nil)
+	return fetch(ctx, m.http, scheme+"://"+m.name+path)
+}
+
+// waitPeers waits until the member answers other members.
+func (m *Member) waitPeers(ctx context.Context) error {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: httpTimeout}
+	err := poll(ctx, func(ctx context.Context) error {
+		_, err := fetch(ctx, client, m.peerURL+"/version")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("etcdtest: %s does not answer its peers: %w", m.name, err)
+	}
+	return nil
+}
+
+func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := m.http.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read to its end
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, fmt.Errorf("read %s: %w", url, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s: %s", path, resp.Status, strings.TrimSpace(string(body)))
+		return nil, fmt.Errorf("%s: %s: %s", url, resp.Status, strings.TrimSpace(string(body)))
 	}
 	return body, nil
 }

@@ -244,6 +244,9 @@ func (m *Member) waitServing(ctx context.Context) error {
 	if err := poll(ctx, m.checkServing); err != nil {
 		return fmt.Errorf("etcdtest: %s does not serve: %w", m.name, err)
 	}
+	if !p.running() {
+		return fmt.Errorf("etcdtest: %s: %w", m.name, context.Cause(p.exited))
+	}
 	return m.learnID(ctx)
 }
 

@@ -1,0 +1,165 @@
+package etcdtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/authpb"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+)
+
+// rootName is the user and the role that etcd gives all rights.
+const rootName = "root"
+
+// EnableAuth makes the user root with the given password and turns authentication on. It returns once every running member asks
+// for users. Calls of this package authenticate as root from then on.
+func (c *Cluster) EnableAuth(rootPassword string) error {
+	err := c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+		auth := pb.NewAuthClient(conn)
+		_, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: rootName, Password: rootPassword})
+		if errors.Is(rpctypes.Error(err), rpctypes.ErrUserAlreadyExist) {
+			_, err = auth.UserChangePassword(ctx, &pb.AuthUserChangePasswordRequest{Name: rootName, Password: rootPassword})
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: rootName, Role: rootName}); err != nil {
+			return err
+		}
+		_, err = auth.AuthEnable(ctx, &pb.AuthEnableRequest{})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("etcdtest: enable auth: %w", err)
+	}
+	c.setRootPassword(rootPassword)
+	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
+	defer cancel()
+	for _, m := range c.running() {
+		if err := c.waitAuth(ctx, m); err != nil {
+			return fmt.Errorf("etcdtest: %s does not authenticate root: %w", m.name, err)
+		}
+	}
+	return nil
+}
+
+// waitAuth waits until a member that lags behind has seen that auth is on.
+func (c *Cluster) waitAuth(ctx context.Context, m *Member) error {
+	conn, err := c.dial([]*Member{m})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // it is ours alone
+	return poll(ctx, func(ctx context.Context) error {
+		_, err := c.asRoot(ctx, conn)
+		return err
+	})
+}
+
+// DisableAuth turns authentication off again; users and roles stay.
+func (c *Cluster) DisableAuth() error {
+	err := c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+		_, err := pb.NewAuthClient(conn).AuthDisable(ctx, &pb.AuthDisableRequest{})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("etcdtest: disable auth: %w", err)
+	}
+	c.setRootPassword("")
+	return nil
+}
+
+// AddRole makes a role with the given permissions, for example
+// &authpb.Permission{PermType: authpb.READWRITE, Key: []byte("a"), RangeEnd: []byte("b")}.
+func (c *Cluster) AddRole(name string, perms ...*authpb.Permission) error {
+	err := c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+		auth := pb.NewAuthClient(conn)
+		if _, err := auth.RoleAdd(ctx, &pb.AuthRoleAddRequest{Name: name}); err != nil {
+			return err
+		}
+		for _, p := range perms {
+			if _, err := auth.RoleGrantPermission(ctx, &pb.AuthRoleGrantPermissionRequest{Name: name, Perm: p}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("etcdtest: add role %q: %w", name, err)
+	}
+	return nil
+}
+
+// AddUser makes a user who has the given roles. With the password "" the user has none and is known by a client certificate only.
+func (c *Cluster) AddUser(name, password string, roles ...string) error {
+	err := c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+		auth := pb.NewAuthClient(conn)
+		req := &pb.AuthUserAddRequest{Name: name, Password: password}
+		if password == "" {
+			req.Options = &authpb.UserAddOptions{NoPassword: true}
+		}
+		if _, err := auth.UserAdd(ctx, req); err != nil {
+			return err
+		}
+		for _, role := range roles {
+			if _, err := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: name, Role: role}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("etcdtest: add user %q: %w", name, err)
+	}
+	return nil
+}
+
+// RootContext returns ctx with a fresh token of root for requests on a raw connection, such as [Cluster.Pb]. While auth is off, or
+// was not turned on by EnableAuth, it returns ctx as it is.
+func (c *Cluster) RootContext(ctx context.Context) (context.Context, error) {
+	conn, err := c.dial(c.running())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }() // it is ours alone
+	return c.asRoot(ctx, conn)
+}
+
+// admin calls fn with a connection to the running members and a context that carries root's token if there is one.
+func (c *Cluster) admin(fn func(context.Context, *grpc.ClientConn) error) error {
+	conn, err := c.dial(c.running())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // it is ours alone
+	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
+	defer cancel()
+	if ctx, err = c.asRoot(ctx, conn); err != nil {
+		return err
+	}
+	return fn(ctx, conn)
+}
+
+func (c *Cluster) asRoot(ctx context.Context, conn *grpc.ClientConn) (context.Context, error) {
+	c.mu.Lock()
+	password := c.rootPassword
+	c.mu.Unlock()
+	if password == "" {
+		return ctx, nil
+	}
+	resp, err := pb.NewAuthClient(conn).Authenticate(ctx, &pb.AuthenticateRequest{Name: rootName, Password: password})
+	if err != nil {
+		return nil, fmt.Errorf("authenticate %s: %w", rootName, err)
+	}
+	return metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, resp.Token), nil
+}
+
+func (c *Cluster) setRootPassword(password string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rootPassword = password
+}

@@ -1,0 +1,108 @@
+package etcdtest
+
+import (
+	"context"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+)
+
+// AddMember adds a voting member, or a learner, starts it, and waits until it serves. It has the same options as the first
+// members. A second voter makes the first one depend on it; give such a cluster calmer timings than a single member has with
+// WithArgs("--heartbeat-interval=50", "--election-timeout=500"). Calls of AddMember must not overlap.
+func (c *Cluster) AddMember(learner bool) (*Member, error) {
+	existing := c.Members()
+	m, err := newMember(c, len(existing))
+	if err != nil {
+		return nil, err
+	}
+	err = c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner}
+		_, err := pb.NewClusterClient(conn).MemberAdd(ctx, req)
+		return err
+	})
+	if err != nil {
+		m.ports.release()
+		return nil, fmt.Errorf("etcdtest: add member %s: %w", m.name, err)
+	}
+	if err := c.adopt(m); err != nil {
+		return nil, err
+	}
+	m.configure(c.memberArgs(m), []string{
+		"--initial-cluster=" + initialCluster(append(existing, m)),
+		"--initial-cluster-state=existing",
+	})
+	if err := m.start(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
+	defer cancel()
+	if err := m.waitServing(ctx); err != nil {
+		return nil, fmt.Errorf("%w\n%s logged:\n%s", err, m.name, m.logTail(20))
+	}
+	return m, nil
+}
+
+// adopt makes Close responsible for m.
+func (c *Cluster) adopt(m *Member) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		m.ports.release()
+		return fmt.Errorf("etcdtest: add member %s: the cluster is closed", m.name)
+	}
+	c.members = append(c.members, m)
+	return nil
+}
+
+// Kill ends all members with SIGKILL.
+func (c *Cluster) Kill() {
+	for _, m := range c.Members() {
+		m.Kill()
+	}
+}
+
+// Restart starts every member that is not running again, on the same data and ports, lets paused ones go on, and waits until all
+// serve.
+func (c *Cluster) Restart() error {
+	for _, m := range c.Members() {
+		if err := m.Resume(); err != nil {
+			return err
+		}
+		if m.Running() {
+			continue
+		}
+		if err := m.start(); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
+	defer cancel()
+	return c.WaitServing(ctx)
+}
+
+// WaitServing waits until every member that runs and is not paused serves linearizable reads, or ctx ends.
+func (c *Cluster) WaitServing(ctx context.Context) error {
+	for _, m := range c.running() {
+		if err := m.waitServing(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) running() []*Member {
+	var running []*Member
+	for _, m := range c.Members() {
+		if m.Running() {
+			running = append(running, m)
+		}
+	}
+	return running
+}
+
+// hasQuorum tells whether a majority of the members runs. A learner counts as a voter, which errs towards "no".
+func (c *Cluster) hasQuorum() bool {
+	return len(c.running()) > len(c.Members())/2
+}
