@@ -66,9 +66,13 @@ func IsLearnerRefusal(err error) bool { return is(err, rpctypes.ErrGRPCNotSuppor
 // store, or was missing. The server refuses such requests before applying them.
 func IsAuthRefresh(err error) bool {
 	return is(err, rpctypes.ErrGRPCInvalidAuthToken) ||
-		is(err, rpctypes.ErrGRPCAuthOldRevision) ||
+		IsAuthOldRevision(err) ||
 		is(err, rpctypes.ErrGRPCUserEmpty)
 }
+
+// IsAuthOldRevision reports whether the auth store changed between the checks
+// of a request's token and of its permissions.
+func IsAuthOldRevision(err error) bool { return is(err, rpctypes.ErrGRPCAuthOldRevision) }
 
 // IsAuthNotEnabled reports whether a token was asked for while the cluster
 // runs without authentication.

@@ -1,0 +1,148 @@
+// Package retry decides, for every request of the client, whether and when it
+// is sent again.
+//
+// [Conn] decorates a gRPC connection. Generated stubs made on it retry by a
+// table of method and policy; whoever holds the bare connection does not.
+// Invariants:
+//
+//   - A request with effects is sent again only where its failure proves that
+//     no server applied it: it never reached a connection, a learner refused
+//     it, or it was refused for its token.
+//   - Statuses Canceled and DeadlineExceeded that a server sent end a request.
+//   - Attempts are spaced by growing, jittered waits; the first ones, as many
+//     as there are other endpoints, follow at once.
+//   - A request never outlives its context nor the client.
+//   - The first attempt costs one allocation and takes no lock.
+package retry
+
+import (
+	"context"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+)
+
+// Tokens is the holder of the client's authentication token.
+type Tokens interface {
+	// Generation names the token that requests carry now.
+	Generation() uint64
+	// Refresh replaces the token of generation seen, if it is still in use. It
+	// returns an error where no other token can be had.
+	Refresh(ctx context.Context, seen uint64) error
+}
+
+// Config holds what a [Conn] needs besides the connection.
+type Config struct {
+	// MaxAttempts bounds how often one request is sent.
+	MaxAttempts uint
+	// Backoff spaces the attempts.
+	Backoff backoff.Policy
+	// Endpoints tells how many endpoints the connection spreads requests over.
+	Endpoints func() int
+	// Tokens is nil where requests carry no token that could be renewed.
+	Tokens Tokens
+	// Life ends when the client is closed.
+	Life context.Context
+	// Closed is the error of calls that the client's closing ended.
+	Closed error
+	// Retrying, if not nil, is told of each failed attempt that another one
+	// follows. It must not block.
+	Retrying func(method string, attempt uint, err error)
+}
+
+// Conn is a grpc.ClientConnInterface that retries. It is safe for concurrent
+// use and holds nothing that must be released.
+type Conn struct {
+	cc  grpc.ClientConnInterface
+	cfg Config
+}
+
+// New returns a Conn on cc.
+func New(cc grpc.ClientConnInterface, cfg Config) *Conn {
+	cfg.MaxAttempts = max(cfg.MaxAttempts, 1)
+	return &Conn{cc: cc, cfg: cfg}
+}
+
+// waitForReady makes attempts wait for a connection as long as their context
+// allows, instead of failing while every endpoint is being dialled.
+var waitForReady = grpc.WaitForReady(true)
+
+// attempt carries the options of one try, and learns from gRPC whether it got
+// as far as a connection.
+type attempt struct {
+	peer peer.Peer
+	room [4]grpc.CallOption
+	opts []grpc.CallOption
+}
+
+// newAttempt puts the caller's options last, where they prevail.
+func newAttempt(callers []grpc.CallOption) *attempt {
+	a := &attempt{}
+	a.opts = append(a.room[:0], waitForReady, grpc.Peer(&a.peer))
+	a.opts = append(a.opts, callers...)
+	return a
+}
+
+// sent reports whether the request may have left the client: gRPC names the
+// peer of every call that it assigned to a connection.
+func (a *attempt) sent() bool { return a.peer.Addr != nil }
+
+// Invoke performs a unary call; see the package's invariants. Its error is
+// that of the last attempt, or says that ctx or the client ended meanwhile.
+func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if err := c.over(ctx); err != nil {
+		return err
+	}
+	seen := c.generation()
+	a := newAttempt(opts)
+	err := c.cc.Invoke(ctx, method, args, reply, a.opts...)
+	if err == nil {
+		return nil
+	}
+	s := c.newSeries(ctx, method, args)
+	defer s.end()
+	for s.follow(err, a.sent(), seen) {
+		seen = c.generation()
+		a = newAttempt(opts)
+		if err = c.cc.Invoke(s.ctx, method, args, reply, a.opts...); err == nil {
+			return nil
+		}
+	}
+	return s.result
+}
+
+// over returns the error of a call that need not begin.
+func (c *Conn) over(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.cfg.Life.Err() != nil {
+		return c.cfg.Closed
+	}
+	return nil
+}
+
+func (c *Conn) generation() uint64 {
+	if c.cfg.Tokens == nil {
+		return 0
+	}
+	return c.cfg.Tokens.Generation()
+}
+
+// canRepeat is the one decision on a failed attempt that no token is to blame
+// for.
+func (c *Conn) canRepeat(p policy, err error, sent bool) bool {
+	if classify.IsLearnerRefusal(err) && c.cfg.Endpoints() < 2 {
+		return false
+	}
+	switch p {
+	case read, login:
+		return classify.CanRepeatRead(err)
+	case write:
+		return classify.CanRepeatWrite(err, sent)
+	default:
+		return false
+	}
+}

@@ -1,0 +1,106 @@
+package retry
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// policy says when a failed request may be sent again.
+type policy uint8
+
+const (
+	// once: never by this package. Two-way streams are reopened by their owners,
+	// methods that etcd does not define are left to their callers.
+	once policy = iota
+	// write: only where the failure proves that no server applied it.
+	write
+	// read: also where a server may have served it.
+	read
+	// login: like read, but never waits for a new token, which it is to fetch.
+	login
+)
+
+// policies has every method of etcd's services.
+var policies = map[string]policy{
+	pb.KV_Range_FullMethodName:       read,
+	pb.KV_RangeStream_FullMethodName: read,
+	pb.KV_Put_FullMethodName:         write,
+	pb.KV_DeleteRange_FullMethodName: write,
+	pb.KV_Txn_FullMethodName:         write, // read where it only ranges
+	pb.KV_Compact_FullMethodName:     write,
+
+	pb.Watch_Watch_FullMethodName:          once,
+	pb.Lease_LeaseKeepAlive_FullMethodName: once,
+
+	pb.Lease_LeaseGrant_FullMethodName:      write,
+	pb.Lease_LeaseRevoke_FullMethodName:     write,
+	pb.Lease_LeaseTimeToLive_FullMethodName: read,
+	pb.Lease_LeaseLeases_FullMethodName:     read,
+
+	pb.Cluster_MemberAdd_FullMethodName:     write,
+	pb.Cluster_MemberRemove_FullMethodName:  write,
+	pb.Cluster_MemberUpdate_FullMethodName:  write,
+	pb.Cluster_MemberList_FullMethodName:    read,
+	pb.Cluster_MemberPromote_FullMethodName: write,
+
+	pb.Maintenance_Alarm_FullMethodName:      write, // read where it only lists
+	pb.Maintenance_Status_FullMethodName:     read,
+	pb.Maintenance_Defragment_FullMethodName: write,
+	pb.Maintenance_Hash_FullMethodName:       read,
+	pb.Maintenance_HashKV_FullMethodName:     read,
+	pb.Maintenance_Snapshot_FullMethodName:   read,
+	pb.Maintenance_MoveLeader_FullMethodName: write,
+	pb.Maintenance_Downgrade_FullMethodName:  write,
+
+	pb.Auth_AuthEnable_FullMethodName:           write,
+	pb.Auth_AuthDisable_FullMethodName:          write,
+	pb.Auth_AuthStatus_FullMethodName:           read,
+	pb.Auth_Authenticate_FullMethodName:         login,
+	pb.Auth_UserAdd_FullMethodName:              write,
+	pb.Auth_UserGet_FullMethodName:              read,
+	pb.Auth_UserList_FullMethodName:             read,
+	pb.Auth_UserDelete_FullMethodName:           write,
+	pb.Auth_UserChangePassword_FullMethodName:   write,
+	pb.Auth_UserGrantRole_FullMethodName:        write,
+	pb.Auth_UserRevokeRole_FullMethodName:       write,
+	pb.Auth_RoleAdd_FullMethodName:              write,
+	pb.Auth_RoleGet_FullMethodName:              read,
+	pb.Auth_RoleList_FullMethodName:             read,
+	pb.Auth_RoleDelete_FullMethodName:           write,
+	pb.Auth_RoleGrantPermission_FullMethodName:  write,
+	pb.Auth_RoleRevokePermission_FullMethodName: write,
+}
+
+// policyOf is the table's answer, refined by the request for the two methods
+// that are reads or writes depending on it. It is only asked about failures.
+func policyOf(method string, req any) policy {
+	p := policies[method]
+	switch r := req.(type) {
+	case *pb.TxnRequest:
+		if p == write && onlyRanges(r) {
+			return read
+		}
+	case *pb.AlarmRequest:
+		if p == write && r.GetAction() == pb.AlarmRequest_GET {
+			return read
+		}
+	}
+	return p
+}
+
+// onlyRanges tells whether no branch of the transaction changes anything.
+func onlyRanges(txn *pb.TxnRequest) bool {
+	for _, branch := range [][]*pb.RequestOp{txn.GetSuccess(), txn.GetFailure()} {
+		for _, op := range branch {
+			switch r := op.GetRequest().(type) {
+			case *pb.RequestOp_RequestRange:
+			case *pb.RequestOp_RequestTxn:
+				if !onlyRanges(r.RequestTxn) {
+					return false
+				}
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}

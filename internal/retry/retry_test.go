@@ -1,0 +1,250 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errClosed = errors.New("closed for the test")
+
+// outcome is what the fake connection does with one attempt.
+type outcome struct {
+	err  error
+	sent bool
+}
+
+// fakeConn answers the n-th attempt with the n-th outcome, the last one again
+// and again.
+type fakeConn struct {
+	grpc.ClientConnInterface
+	script []outcome
+	calls  int
+	times  []time.Time
+	hook   func(n int)
+}
+
+func (f *fakeConn) next(opts []grpc.CallOption) error {
+	o := f.script[min(f.calls, len(f.script)-1)]
+	f.calls++
+	f.times = append(f.times, time.Now())
+	if f.hook != nil {
+		f.hook(f.calls)
+	}
+	for _, opt := range opts {
+		if p, ok := opt.(grpc.PeerCallOption); ok && o.sent {
+			p.PeerAddr.Addr = &net.TCPAddr{}
+		}
+	}
+	return o.err
+}
+
+func (f *fakeConn) Invoke(_ context.Context, _ string, _, _ any, opts ...grpc.CallOption) error {
+	return f.next(opts)
+}
+
+func newConn(t *testing.T, endpoints int, script ...outcome) (*Conn, *fakeConn, context.CancelFunc) {
+	life, closeClient := context.WithCancel(context.Background())
+	t.Cleanup(closeClient)
+	f := &fakeConn{script: script}
+	return New(f, Config{
+		MaxAttempts: 6, Endpoints: func() int { return endpoints }, Life: life, Closed: errClosed,
+		Backoff: backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second},
+	}), f, closeClient
+}
+
+var (
+	rangeReq = &pb.RangeRequest{}
+	putReq   = &pb.PutRequest{}
+	readTxn  = &pb.TxnRequest{Success: []*pb.RequestOp{
+		{Request: &pb.RequestOp_RequestRange{}},
+		{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{}}},
+	}}
+	writeTxn = &pb.TxnRequest{Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestTxn{
+		RequestTxn: &pb.TxnRequest{Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{}}}},
+	}}}}
+)
+
+// TestAttemptsPerCode counts how often a request is sent when every attempt
+// fails alike: at most six times, by the configuration above.
+func TestAttemptsPerCode(t *testing.T) {
+	unavailable := status.Error(codes.Unavailable, "gone")
+	for _, tc := range []struct {
+		name      string
+		method    string
+		req       any
+		fail      outcome
+		endpoints int
+		want      int
+	}{
+		{"read, unavailable", pb.KV_Range_FullMethodName, rangeReq, outcome{unavailable, true}, 3, 6},
+		{"read, leader lost", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCLeaderChanged, true}, 3, 6},
+		{"read, one endpoint", pb.KV_Range_FullMethodName, rangeReq, outcome{unavailable, true}, 1, 6},
+		{"read, not capable", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCNotCapable, true}, 3, 1},
+		{"read, learner", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCNotSupportedForLearner, true}, 2, 6},
+		{"read, lone learner", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCNotSupportedForLearner, true}, 1, 1},
+		{"read, internal", pb.KV_Range_FullMethodName, rangeReq, outcome{status.Error(codes.Internal, "x"), true}, 3, 1},
+		{"read, server's deadline", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCDeadlineExceeded, true}, 3, 1},
+		{"read, server's cancel", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCCanceled, true}, 3, 1},
+		{"write, unavailable", pb.KV_Put_FullMethodName, putReq, outcome{unavailable, true}, 3, 1},
+		{"write, not sent", pb.KV_Put_FullMethodName, putReq, outcome{unavailable, false}, 3, 6},
+		{"write, server's deadline", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCDeadlineExceeded, true}, 3, 1},
+		{"write, learner", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCNotSupportedForLearner, true}, 3, 6},
+		{"write, no leader", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCNoLeader, true}, 3, 1},
+		{"txn that writes", pb.KV_Txn_FullMethodName, writeTxn, outcome{unavailable, true}, 3, 1},
+		{"txn that reads", pb.KV_Txn_FullMethodName, readTxn, outcome{unavailable, true}, 3, 6},
+		{"alarm list", pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{}, outcome{unavailable, true}, 3, 6},
+		{"alarm off", pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE}, outcome{unavailable, true}, 3, 1},
+		{"unknown method", "/x.Y/Z", putReq, outcome{unavailable, false}, 3, 1},
+		{"login", pb.Auth_Authenticate_FullMethodName, &pb.AuthenticateRequest{}, outcome{unavailable, true}, 3, 6},
+		{"login, bad token", pb.Auth_Authenticate_FullMethodName, &pb.AuthenticateRequest{}, outcome{rpctypes.ErrGRPCInvalidAuthToken, true}, 3, 1},
+		{"certificate user, old revision", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCAuthOldRevision, true}, 3, maxTokenTries},
+		{"no token to renew", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCInvalidAuthToken, true}, 3, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, f, _ := newConn(t, tc.endpoints, tc.fail)
+				err := c.Invoke(t.Context(), tc.method, tc.req, nil)
+				assert.Equal(t, tc.fail.err, err)
+				assert.Equal(t, tc.want, f.calls)
+			})
+		})
+	}
+}
+
+func TestEveryMethodHasAPolicy(t *testing.T) {
+	for _, svc := range []grpc.ServiceDesc{
+		pb.KV_ServiceDesc, pb.Watch_ServiceDesc, pb.Lease_ServiceDesc,
+		pb.Cluster_ServiceDesc, pb.Maintenance_ServiceDesc, pb.Auth_ServiceDesc,
+	} {
+		for _, m := range svc.Methods {
+			p, ok := policies["/"+svc.ServiceName+"/"+m.MethodName]
+			assert.True(t, ok && p != once, "%s/%s", svc.ServiceName, m.MethodName)
+		}
+		for _, s := range svc.Streams {
+			p, ok := policies["/"+svc.ServiceName+"/"+s.StreamName]
+			assert.True(t, ok && (p == once) == s.ClientStreams, "%s/%s", svc.ServiceName, s.StreamName)
+		}
+	}
+}
+
+// TestR3WaitsGrow shows when the attempts of one request are made: at once as
+// long as there are endpoints left to ask, then further and further apart.
+func TestR3WaitsGrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, f, _ := newConn(t, 3, outcome{status.Error(codes.Unavailable, "x"), true})
+		start := time.Now()
+		require.Error(t, c.Invoke(t.Context(), pb.KV_Range_FullMethodName, rangeReq, nil))
+		var at []time.Duration
+		for _, tm := range f.times {
+			at = append(at, tm.Sub(start)/time.Millisecond)
+		}
+		assert.Equal(t, []time.Duration{0, 0, 0, 100, 300, 700}, at)
+	})
+}
+
+func TestFirstSuccessEndsTheSeries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []uint
+		c, f, _ := newConn(t, 1, outcome{rpctypes.ErrGRPCNoLeader, true}, outcome{rpctypes.ErrGRPCTimeout, true}, outcome{})
+		c.cfg.Retrying = func(_ string, attempt uint, _ error) { told = append(told, attempt) }
+		require.NoError(t, c.Invoke(t.Context(), pb.KV_Range_FullMethodName, rangeReq, nil))
+		assert.Equal(t, 3, f.calls)
+		assert.Equal(t, []uint{1, 2}, told)
+	})
+}
+
+func TestR5ContextEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _, _ := newConn(t, 1, outcome{status.Error(codes.Unavailable, "x"), true})
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+		defer cancel()
+		assert.Equal(t, context.DeadlineExceeded, c.Invoke(ctx, pb.KV_Range_FullMethodName, rangeReq, nil))
+		assert.Equal(t, context.DeadlineExceeded, c.Invoke(ctx, pb.KV_Range_FullMethodName, rangeReq, nil), "a call on a dead context")
+	})
+}
+
+func TestR4ClosingEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, f, closeClient := newConn(t, 1, outcome{status.Error(codes.Unavailable, "x"), true})
+		time.AfterFunc(50*time.Millisecond, closeClient)
+		start := time.Now()
+		assert.Equal(t, errClosed, c.Invoke(t.Context(), pb.KV_Range_FullMethodName, rangeReq, nil))
+		assert.Equal(t, 50*time.Millisecond, time.Since(start))
+		assert.Equal(t, errClosed, c.Invoke(t.Context(), pb.KV_Range_FullMethodName, rangeReq, nil))
+		_, err := c.NewStream(t.Context(), &grpc.StreamDesc{}, pb.Watch_Watch_FullMethodName)
+		assert.Equal(t, errClosed, err)
+		assert.Equal(t, 1, f.calls)
+	})
+}
+
+// TestR6CauseOfNoConnection shows that a deadline which passed while no
+// connection could be made says why, and that any other deadline does not.
+func TestR6CauseOfNoConnection(t *testing.T) {
+	const text = "latest balancer error: connection refused"
+	for _, tc := range []struct {
+		name  string
+		last  outcome
+		cause bool
+	}{
+		{"connecting", outcome{status.Error(codes.DeadlineExceeded, text), false}, true},
+		{"sent", outcome{status.Error(codes.DeadlineExceeded, text), true}, false},
+		{"nothing to add", outcome{status.Error(codes.DeadlineExceeded, context.DeadlineExceeded.Error()), false}, false},
+		{"other failure", outcome{status.Error(codes.Unavailable, text), true}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, f, _ := newConn(t, 1, tc.last)
+			ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(time.Hour))
+			defer cancel()
+			dead, end := context.WithDeadline(ctx, time.Now())
+			defer end()
+			live := &switchingContext{Context: ctx, after: dead}
+			f.hook = func(int) { live.over = true }
+			err := c.Invoke(live, pb.KV_Put_FullMethodName, putReq, nil)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, tc.cause, err != context.DeadlineExceeded)
+			if tc.cause {
+				assert.ErrorContains(t, err, "connection refused")
+				assert.ErrorIs(t, err, tc.last.err)
+			}
+		})
+	}
+}
+
+// switchingContext is alive until over is set, and then past its deadline.
+type switchingContext struct {
+	context.Context
+	after context.Context
+	over  bool
+}
+
+func (c *switchingContext) Err() error {
+	if c.over {
+		return c.after.Err()
+	}
+	return c.Context.Err()
+}
+
+func TestCallersOptionsComeLast(t *testing.T) {
+	a := newAttempt([]grpc.CallOption{grpc.WaitForReady(false), grpc.StaticMethod(), grpc.UseCompressor("x")})
+	require.Len(t, a.opts, 5)
+	assert.Equal(t, grpc.FailFastCallOption{FailFast: false}, a.opts[0])
+	assert.Equal(t, grpc.FailFastCallOption{FailFast: true}, a.opts[2])
+	assert.NotEqual(t, io.EOF, a.opts[4])
+}

@@ -1,0 +1,116 @@
+package retry
+
+import (
+	"context"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+	"google.golang.org/grpc/codes"
+)
+
+// maxTokenTries bounds how often one request asks for a new token: a token
+// that is refused again right after it was issued is rarely cured by a third.
+const maxTokenTries = 4
+
+// series follows one request from its first failure on. It exists only for
+// requests that failed.
+type series struct {
+	conn   *Conn
+	method string
+	policy policy
+	caller context.Context // the request's own
+	ctx    context.Context // caller's, ended by the client's closing too
+	end    func()          // releases ctx
+
+	attempts   uint  // made so far
+	tokenTries int   // of these, refused for their token
+	result     error // what the caller gets once follow has said no
+}
+
+func (c *Conn) newSeries(ctx context.Context, method string, req any) *series {
+	merged, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(c.cfg.Life, cancel)
+	return &series{
+		conn: c, method: method, policy: policyOf(method, req),
+		caller: ctx, ctx: merged,
+		end: func() { stop(); cancel() },
+	}
+}
+
+// follow decides what comes after an attempt that failed with err, and waits
+// until the next one is due. Where it returns false, result is set.
+//
+// sent says whether the attempt may have left the client; seen is the token's
+// generation as it was before the attempt.
+func (s *series) follow(err error, sent bool, seen uint64) bool {
+	s.attempts++
+	s.result = err
+	if s.ended(err, sent) {
+		return false
+	}
+	forToken := classify.IsAuthRefresh(err) && s.policy != once && s.policy != login
+	if !forToken && !s.conn.canRepeat(s.policy, err, sent) || s.attempts >= s.conn.cfg.MaxAttempts {
+		return false
+	}
+	if s.conn.cfg.Retrying != nil {
+		s.conn.cfg.Retrying(s.method, s.attempts, err)
+	}
+	if forToken && !s.renewToken(err, seen) {
+		return false
+	}
+	if backoff.Wait(s.ctx, s.wait(forToken)) != nil {
+		s.ended(err, sent)
+		return false
+	}
+	return true
+}
+
+// ended tells whether the request's context or the client is done, and sets
+// result accordingly.
+func (s *series) ended(err error, sent bool) bool {
+	switch cause := s.caller.Err(); {
+	case cause != nil:
+		s.result = interrupted(cause, err, sent)
+		return true
+	case s.conn.cfg.Life.Err() != nil:
+		s.result = s.conn.cfg.Closed
+		return true
+	}
+	return false
+}
+
+// wait is zero as long as there are endpoints that were not asked yet, and
+// after the first refusal of a token; from then on it grows.
+func (s *series) wait(forToken bool) time.Duration {
+	free := uint(1)
+	if !forToken {
+		free = uint(max(s.conn.cfg.Endpoints(), 1)) - 1
+	}
+	if s.attempts <= free {
+		return 0
+	}
+	return s.conn.cfg.Backoff.Delay(int(s.attempts - free - 1))
+}
+
+// renewToken gets a token other than the refused one. A request without any
+// token, authenticated by its certificate, has nothing to renew but may be
+// tried again, because the server's own view of the user was out of date.
+func (s *series) renewToken(err error, seen uint64) bool {
+	s.tokenTries++
+	if s.tokenTries >= maxTokenTries {
+		return false
+	}
+	tokens := s.conn.cfg.Tokens
+	if tokens == nil {
+		return classify.IsAuthOldRevision(err)
+	}
+	refresh := tokens.Refresh(s.ctx, seen)
+	if refresh == nil {
+		return true
+	}
+	if !s.ended(refresh, true) && classify.Code(refresh) != codes.Unknown {
+		s.result = refresh // the server's answer to the login, not a source that has one token only
+	}
+	return false
+}

@@ -1,0 +1,97 @@
+package retry
+
+import (
+	"context"
+	"io"
+
+	"google.golang.org/grpc"
+)
+
+// NewStream opens a stream. One on which the server streams the answer to a
+// single read is opened and asked again like a unary read, until its first
+// message has arrived: from then on its reader alone knows how to go on. All
+// other streams are opened once, and wait for a connection.
+func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := c.over(ctx); err != nil {
+		return nil, err
+	}
+	seen, a := c.generation(), newAttempt(opts)
+	stream, err := c.cc.NewStream(ctx, desc, method, a.opts...)
+	if err != nil {
+		return nil, c.streamError(ctx, err, a)
+	}
+	if desc.ClientStreams || policies[method] != read {
+		return stream, nil
+	}
+	return &replay{
+		ClientStream: stream, conn: c, ctx: ctx, desc: desc, method: method, callers: opts,
+		tried: a, seen: seen,
+	}, nil
+}
+
+// streamError is the error of a stream that could not be opened.
+func (c *Conn) streamError(ctx context.Context, err error, a *attempt) error {
+	s := series{conn: c, caller: ctx, result: err}
+	s.ended(err, a.sent())
+	return s.result
+}
+
+// replay is a server-streaming read that starts over as long as nothing was
+// received. As with any gRPC stream, one goroutine at a time may send and one
+// receive; a stream of this kind is written to once, before it is read.
+type replay struct {
+	grpc.ClientStream // the current try
+
+	conn    *Conn
+	ctx     context.Context
+	desc    *grpc.StreamDesc
+	method  string
+	callers []grpc.CallOption
+
+	tried    *attempt
+	seen     uint64
+	request  any
+	received bool
+}
+
+func (r *replay) SendMsg(m any) error {
+	r.request = m
+	if err := r.ClientStream.SendMsg(m); err != nil && err != io.EOF {
+		return err
+	}
+	return nil // after io.EOF the stream's error comes from RecvMsg
+}
+
+func (r *replay) RecvMsg(m any) error {
+	err := r.ClientStream.RecvMsg(m)
+	if r.received || err == nil || err == io.EOF {
+		r.received = true
+		return err
+	}
+	s := r.conn.newSeries(r.ctx, r.method, r.request)
+	defer s.end()
+	for s.follow(err, r.tried.sent(), r.seen) {
+		if err = r.reopen(m); err == nil || err == io.EOF {
+			r.received = true
+			return err
+		}
+	}
+	return s.result
+}
+
+// reopen makes another try, up to and including its first message.
+func (r *replay) reopen(m any) error {
+	r.seen, r.tried = r.conn.generation(), newAttempt(r.callers)
+	stream, err := r.conn.cc.NewStream(r.ctx, r.desc, r.method, r.tried.opts...)
+	if err != nil {
+		return err
+	}
+	r.ClientStream = stream
+	if err := stream.SendMsg(r.request); err != nil && err != io.EOF {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	return stream.RecvMsg(m)
+}

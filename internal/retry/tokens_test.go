@@ -1,0 +1,63 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// fakeTokens hands out a new generation at each Refresh of the current one.
+type fakeTokens struct {
+	generation uint64
+	seen       []uint64
+	fail       error
+}
+
+func (f *fakeTokens) Generation() uint64 { return f.generation }
+
+func (f *fakeTokens) Refresh(_ context.Context, seen uint64) error {
+	f.seen = append(f.seen, seen)
+	if f.fail == nil && seen == f.generation {
+		f.generation++
+	}
+	return f.fail
+}
+
+func TestA1RefusedTokenIsRenewed(t *testing.T) {
+	for _, refusal := range []error{rpctypes.ErrGRPCInvalidAuthToken, rpctypes.ErrGRPCAuthOldRevision, rpctypes.ErrGRPCUserEmpty} {
+		synctest.Test(t, func(t *testing.T) {
+			c, f, _ := newConn(t, 3, outcome{refusal, true}, outcome{refusal, true}, outcome{})
+			tokens := &fakeTokens{generation: 7}
+			c.cfg.Tokens = tokens
+			assert.NoError(t, c.Invoke(t.Context(), pb.KV_Put_FullMethodName, putReq, nil))
+			assert.Equal(t, []uint64{7, 8}, tokens.seen)
+			assert.Equal(t, 3, f.calls)
+		})
+	}
+}
+
+func TestRefusalsOfNewTokensEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, f, _ := newConn(t, 3, outcome{rpctypes.ErrGRPCInvalidAuthToken, true})
+		c.cfg.Tokens = &fakeTokens{}
+		assert.Equal(t, rpctypes.ErrGRPCInvalidAuthToken, c.Invoke(t.Context(), pb.KV_Put_FullMethodName, putReq, nil))
+		assert.Equal(t, maxTokenTries, f.calls)
+	})
+}
+
+func TestFailedRenewalDecidesTheError(t *testing.T) {
+	for _, tc := range []struct{ fail, want error }{
+		{rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCAuthFailed},
+		{errors.New("one token only"), rpctypes.ErrGRPCInvalidAuthToken},
+	} {
+		c, f, _ := newConn(t, 3, outcome{rpctypes.ErrGRPCInvalidAuthToken, true})
+		c.cfg.Tokens = &fakeTokens{fail: tc.fail}
+		assert.Equal(t, tc.want, c.Invoke(t.Context(), pb.KV_Put_FullMethodName, putReq, nil))
+		assert.Equal(t, 1, f.calls)
+	}
+}
