@@ -1,0 +1,220 @@
+package outbox
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// countHooks counts what an outbox tells its owner; each value's size is its own number.
+type countHooks struct {
+	sized   atomic.Int64
+	drained atomic.Int64
+}
+
+func (h *countHooks) Size(v int) int { h.sized.Add(1); return v }
+func (h *countHooks) Drained()       { h.drained.Add(1) }
+
+func newTest(capacity int) (*Outbox[int], chan int, *countHooks, *sync.WaitGroup) {
+	ch, hooks, pumps := make(chan int, capacity), &countHooks{}, &sync.WaitGroup{}
+	return New(ch, hooks, pumps), ch, hooks, pumps
+}
+
+func receiveAll(ch <-chan int) (got []int) {
+	for v := range ch {
+		got = append(got, v)
+	}
+	return got
+}
+
+func TestPostWithRoomStartsNoPump(t *testing.T) {
+	o, ch, hooks, _ := newTest(2)
+	before := runtime.NumGoroutine()
+	for i := range 100 {
+		o.Post(i)
+		assert.Equal(t, i, <-ch)
+	}
+	o.Close(7)
+	assert.Equal(t, before, runtime.NumGoroutine())
+	assert.Equal(t, []int{7}, receiveAll(ch))
+	assert.Zero(t, hooks.sized.Load(), "a value that need not wait is not measured")
+	assert.Zero(t, hooks.drained.Load())
+}
+
+func TestPumpKeepsOrderAndExitsWhenDrained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, ch, hooks, pumps := newTest(1)
+		for i := range 10 {
+			o.Post(i)
+		}
+		values, bytes := o.Backlog()
+		assert.Equal(t, 9, values)
+		assert.Equal(t, 45, bytes)
+		for i := range 10 {
+			assert.Equal(t, i, <-ch)
+		}
+		pumps.Wait()
+		assert.EqualValues(t, 1, hooks.drained.Load())
+		values, bytes = o.Backlog()
+		assert.Zero(t, values)
+		assert.Zero(t, bytes)
+
+		o.Post(10) // straight into the channel again
+		o.Post(11) // and a second pump
+		assert.Equal(t, 10, <-ch)
+		assert.Equal(t, 11, <-ch)
+		pumps.Wait()
+		assert.EqualValues(t, 2, hooks.drained.Load())
+	})
+}
+
+func TestBacklogShrinksAsTheConsumerTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, ch, _, pumps := newTest(0)
+		for _, v := range []int{5, 10, 20} {
+			o.Post(v)
+		}
+		for _, want := range []struct{ values, bytes int }{{3, 35}, {2, 30}, {1, 20}, {0, 0}} {
+			synctest.Wait()
+			values, bytes := o.Backlog()
+			assert.Equal(t, want.values, values)
+			assert.Equal(t, want.bytes, bytes)
+			if values > 0 {
+				<-ch
+			}
+		}
+		pumps.Wait()
+	})
+}
+
+func TestCloseDeliversWhatWaitsThenLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, ch, hooks, pumps := newTest(1)
+		o.Post(1)
+		o.Post(2)
+		o.Close(3, 4)
+		o.Post(5)
+		o.Close(6)
+		synctest.Wait()
+		assert.Equal(t, []int{1, 2, 3, 4}, receiveAll(ch))
+		pumps.Wait()
+		assert.Zero(t, hooks.drained.Load(), "a closed outbox wants nothing more")
+	})
+}
+
+func TestCloseLastWithoutRoomStartsThePump(t *testing.T) {
+	o, ch, _, pumps := newTest(0)
+	o.Close(1)
+	assert.Equal(t, []int{1}, receiveAll(ch))
+	pumps.Wait()
+}
+
+func TestAbortDropsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, ch, hooks, pumps := newTest(1)
+		for i := range 5 {
+			o.Post(i)
+		}
+		synctest.Wait() // the pump holds 1
+		o.Abort()
+		o.Abort()
+		pumps.Wait()
+		assert.Equal(t, []int{0}, receiveAll(ch))
+		values, bytes := o.Backlog()
+		assert.Zero(t, values)
+		assert.Zero(t, bytes)
+		o.Post(9)
+		o.Close(10)
+		assert.Zero(t, hooks.drained.Load())
+	})
+}
+
+func TestAbortEndsAWaitingClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, ch, _, pumps := newTest(0)
+		o.Close(1, 2)
+		synctest.Wait()
+		o.Abort()
+		pumps.Wait()
+		_, open := <-ch
+		assert.False(t, open)
+	})
+}
+
+func TestAbortWithoutPumpClosesAtOnce(t *testing.T) {
+	o, ch, _, _ := newTest(1)
+	o.Post(1)
+	o.Abort()
+	assert.Equal(t, []int{1}, receiveAll(ch))
+}
+
+func TestNilHooks(t *testing.T) {
+	var pumps sync.WaitGroup
+	ch := make(chan int)
+	o := New(ch, nil, &pumps)
+	o.Post(1)
+	o.Post(2)
+	o.Close()
+	assert.Equal(t, []int{1, 2}, receiveAll(ch))
+	pumps.Wait()
+}
+
+// TestRandomRaces runs a producer, a consumer of random speed and two that end the outbox against each other: the consumer
+// sees a prefix of what was posted, in order, and the channel is closed exactly once (a second close or a send after it
+// would panic).
+func TestRandomRaces(t *testing.T) {
+	for round := range 300 {
+		rng := rand.New(rand.NewPCG(1, uint64(round)))
+		o, ch, _, pumps := newTest(rng.IntN(3))
+		posts, abort, yield := rng.IntN(200), rng.IntN(2) == 0, rng.IntN(4)
+
+		var producers sync.WaitGroup
+		producers.Go(func() {
+			for i := range posts {
+				o.Post(i)
+			}
+			o.Close(posts)
+		})
+		if abort {
+			producers.Go(func() {
+				for range yield {
+					runtime.Gosched()
+				}
+				o.Abort()
+			})
+		}
+		var got []int
+		for v := range ch {
+			got = append(got, v)
+			for range yield {
+				runtime.Gosched()
+			}
+		}
+		producers.Wait()
+		pumps.Wait()
+		for i, v := range got {
+			require.Equal(t, i, v, "round %d", round)
+		}
+		if !abort {
+			require.Len(t, got, posts+1, "round %d: none may be lost", round)
+		}
+	}
+}
+
+func BenchmarkPost(b *testing.B) {
+	o, ch, _, _ := newTest(1)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		o.Post(i)
+		<-ch
+	}
+}
