@@ -1,0 +1,174 @@
+package bidi
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+)
+
+// receiveLoop dials, receives and redials until the link ends.
+func (l *Link[Req, Resp]) receiveLoop() {
+	defer l.end()
+	for attempt := 0; ; attempt++ {
+		heard, err := l.serve()
+		if heard {
+			attempt = 0
+		}
+		if l.isStopping() {
+			return
+		}
+		redial, wait := l.handler.Broken(err)
+		if !redial || l.ctx.Err() != nil {
+			return
+		}
+		if err := backoff.Wait(l.ctx, max(wait, l.opts.Backoff.Delay(attempt))); err != nil {
+			if !l.isStopping() {
+				l.handler.Broken(err)
+			}
+			return
+		}
+	}
+}
+
+// end waits for the sender and declares the link ended.
+func (l *Link[Req, Resp]) end() {
+	l.cancel()
+	<-l.senderDone
+	l.mu.Lock()
+	l.stopping = true
+	if l.linger != nil {
+		l.linger.Stop()
+	}
+	l.mu.Unlock()
+	if l.opts.Done != nil {
+		l.opts.Done()
+	}
+	close(l.done)
+}
+
+// serve runs one stream from its dial to its end. It tells whether anything was received, and why the stream ended.
+func (l *Link[Req, Resp]) serve() (heard bool, err error) {
+	ctx, cancel := context.WithCancelCause(l.ctx)
+	defer cancel(nil)
+	stream, err := l.dial(ctx)
+	if err != nil {
+		return false, err
+	}
+	if l.isStopping() {
+		return false, l.ctx.Err()
+	}
+	st := &attached[Req, Resp]{Stream: stream, cancel: cancel}
+	l.handler.Opened(func(reqs ...*Req) { l.attach(st, reqs) })
+	l.attach(st, nil)
+	defer l.detach()
+
+	for {
+		resp, err := st.Recv()
+		if ctx.Err() != nil {
+			return heard, context.Cause(ctx)
+		}
+		if err != nil {
+			return heard, err
+		}
+		if l.isStopping() {
+			continue // lingering: only the end of the stream matters
+		}
+		heard = true
+		l.handler.Received(resp)
+	}
+}
+
+// attach makes st the current stream with reqs as its queue; it does nothing for the stream that is current already.
+func (l *Link[Req, Resp]) attach(st *attached[Req, Resp], reqs []*Req) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current == st {
+		return
+	}
+	l.current = st
+	l.queue = append([]*Req(nil), reqs...)
+	if l.stopping {
+		l.cancel()
+	}
+	l.wakeSender()
+}
+
+// detach forgets the current stream and what was to be sent on it.
+func (l *Link[Req, Resp]) detach() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.current, l.queue = nil, nil
+}
+
+// sendLoop sends what is queued, and half-closes the stream once the link is stopping and nothing is left.
+func (l *Link[Req, Resp]) sendLoop() {
+	defer close(l.senderDone)
+	for {
+		st, req := l.next()
+		switch {
+		case st == nil:
+			select {
+			case <-l.wake:
+			case <-l.ctx.Done():
+				return
+			}
+		case req == nil:
+			_ = st.CloseSend() // the stream is about to end in any case
+		default:
+			if err := st.Send(req); err != nil {
+				l.sendFailed(st, err)
+			}
+		}
+	}
+}
+
+// next returns the stream to act on with the request to send, or without one where the stream is to be half-closed, which
+// it asks for once. It returns nil where there is nothing to do.
+func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current == nil || l.current.mute {
+		return nil, nil
+	}
+	if len(l.queue) > 0 {
+		req = l.queue[0]
+		l.queue[0] = nil // for the garbage collector
+		l.queue = l.queue[1:]
+		return l.current, req
+	}
+	l.queue = nil
+	if !l.stopping {
+		return nil, nil
+	}
+	l.current.mute = true
+	return l.current, nil
+}
+
+// sendFailed gives the stream up for sending. What the peer ended is reported by Recv; any other failure, such as a
+// request over the size limit, ends the stream here with its own error, as Recv might not say.
+func (l *Link[Req, Resp]) sendFailed(st *attached[Req, Resp], err error) {
+	l.mu.Lock()
+	st.mute = true
+	if l.current == st {
+		l.queue = nil
+	}
+	l.mu.Unlock()
+	if !errors.Is(err, io.EOF) {
+		st.cancel(err)
+	}
+}
+
+func (l *Link[Req, Resp]) isStopping() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stopping
+}
+
+func (l *Link[Req, Resp]) wakeSender() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
