@@ -1,0 +1,151 @@
+package etcdfake
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+var (
+	errStopped = status.Error(codes.Unavailable, "etcdfake: server stopped")
+	errEnded   = status.Error(codes.Canceled, "etcdfake: stream ended from outside")
+)
+
+// serverStream is one stream as handlers see it: observed, delayed, and ended from outside by end.
+type serverStream struct {
+	grpc.ServerStream
+
+	// read-only after serveStream
+	server *Server
+	m      *method
+	number int // 1 for the method's first stream
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	once  sync.Once
+	ended chan struct{} // closed by end
+	err   error         // set before ended is closed
+}
+
+// serveStream runs the method's handler until it returns, the stream is ended from outside, or the client goes away.
+func (s *Server) serveStream(m *method, ss grpc.ServerStream) error {
+	st := &serverStream{ServerStream: ss, server: s, m: m, ended: make(chan struct{})}
+	st.ctx, st.cancel = context.WithCancel(ss.Context())
+	defer st.cancel()
+	m.opened(st)
+	defer m.closed(st)
+	s.observe(ss.Context(), m, nil, st.number)
+	if err := m.failBefore(); err != nil {
+		return err
+	}
+	if err := s.state.checkToken(ss.Context(), m.name); err != nil {
+		return err
+	}
+	handler := m.streamHandler()
+	done := make(chan error, 1)
+	// Ends when the handler returns, which the end of st.ctx asks it to; Stop waits for it.
+	s.handlers.Go(func() { done <- handler(st) })
+	select {
+	case err := <-done:
+		if st.hasEnded() {
+			return st.err
+		}
+		return err
+	case <-st.ended:
+		return st.err
+	case <-ss.Context().Done():
+		return status.FromContextError(ss.Context().Err()).Err()
+	}
+}
+
+// end ends the stream with err, without waiting for its handler.
+func (st *serverStream) end(err error) {
+	st.once.Do(func() {
+		st.err = err
+		close(st.ended)
+		st.cancel()
+	})
+}
+
+func (st *serverStream) hasEnded() bool {
+	select {
+	case <-st.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Context ends with the stream, however it ended.
+func (st *serverStream) Context() context.Context { return st.ctx }
+
+// RecvMsg receives the next request, records it, and holds it back for the method's delay.
+func (st *serverStream) RecvMsg(msg any) error {
+	if st.hasEnded() {
+		return errEnded
+	}
+	if err := st.ServerStream.RecvMsg(msg); err != nil {
+		return err
+	}
+	st.m.calls.Add(1)
+	if req, ok := msg.(proto.Message); ok {
+		st.server.observe(st.ServerStream.Context(), st.m, req, st.number)
+	}
+	return st.m.wait(st.ctx)
+}
+
+// SendMsg sends an answer, or ends the stream instead of it when the method is to fail after applying.
+func (st *serverStream) SendMsg(msg any) error {
+	if st.hasEnded() {
+		return errEnded
+	}
+	st.m.applied.Add(1)
+	if err := st.m.failAfter(); err != nil {
+		st.end(err)
+		return err
+	}
+	return st.ServerStream.SendMsg(msg)
+}
+
+func (m *method) opened(st *serverStream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.openTotal++
+	st.number = m.openTotal
+	m.open[st] = struct{}{}
+}
+
+func (m *method) closed(st *serverStream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.open, st)
+}
+
+// Break ends all open streams of a method with err at once, as a member does that goes away; a nil err ends them with OK, which
+// a client sees as io.EOF. It returns how many there were. Streams opened later are not touched.
+func (s *Server) Break(method string, err error) int {
+	return s.method(method).breakOpen(err)
+}
+
+func (s *Server) breakAll(err error) {
+	for _, m := range s.methods {
+		m.breakOpen(err)
+	}
+}
+
+func (m *method) breakOpen(err error) int {
+	m.mu.Lock()
+	open := make([]*serverStream, 0, len(m.open))
+	for st := range m.open {
+		open = append(open, st)
+	}
+	m.mu.Unlock()
+	for _, st := range open {
+		st.end(err)
+	}
+	return len(open)
+}
