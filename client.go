@@ -1,0 +1,221 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/authtoken"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
+	"go.etcd.io/etcd/client/v3/internal/resolver"
+	"go.etcd.io/etcd/client/v3/internal/retry"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// Client is a connection to an etcd cluster and all that can be asked of it,
+// through the interfaces that it embeds. It is safe for concurrent use, meant to
+// be shared and long-lived; the exported fields are not to be changed while
+// it is in use. Whoever makes one closes it.
+type Client struct {
+	// Username, Password and Token are those of the Config.
+	Username string
+	Password string
+	Token    string
+
+	// read-only after New
+	cfg      Config // with its defaults
+	ctx      context.Context
+	cancel   context.CancelFunc
+	creds    *endpoint.Credentials // nil without a connection, as are the next four
+	tokens   *authtoken.Source     // nil also where there is no token or user
+	conn     *grpc.ClientConn
+	resolver *resolver.Resolver
+	rpc      grpc.ClientConnInterface // conn with retries, or unconnected; never nil
+
+	// own synchronisation
+	lg         atomic.Pointer[zap.Logger]
+	background sync.WaitGroup // goroutines that end with ctx; Close waits for them
+	retryLog   everySecond
+
+	// guarded by mu
+	mu        sync.Mutex
+	endpoints []string
+}
+
+// Option changes a client made by NewCtxClient.
+type Option func(*Client)
+
+// New makes a client from cfg. It does not wait for a connection: calls do, as
+// long as their contexts allow. Only a Config with Username and Password has it
+// wait for the login, and one with RejectOldCluster for the versions, both
+// bounded by DialTimeout.
+//
+// The error is ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, ErrOldCluster,
+// rpctypes.ErrAuthFailed, a context's where a bound ran out, or names the bad
+// value in cfg; nothing is left behind then.
+func New(cfg Config) (*Client, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: cfg, Username: cfg.Username, Password: cfg.Password, Token: cfg.Token}
+	c.ctx, c.cancel = context.WithCancel(cfg.Context)
+	for _, step := range []func() error{
+		c.makeLogger,
+		c.makeTokens,
+		c.connect,
+		c.attachEngines,
+		c.login,
+		c.rejectOldCluster,
+		c.startAutoSync,
+	} {
+		if err := step(); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// NewFromURL makes a client with one endpoint and otherwise default settings.
+func NewFromURL(url string) (*Client, error) { return NewFromURLs([]string{url}) }
+
+// NewFromURLs makes a client with the given endpoints and otherwise default
+// settings.
+func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
+
+// NewCtxClient makes a client without a connection, which lives until ctx ends
+// or Close is called. It is for embedding: its embedded interfaces are to be
+// replaced by ones that need no connection. As they are, their calls return
+// ErrNoAvailableEndpoints; so do Sync and Dial. SetEndpoints only stores.
+func NewCtxClient(ctx context.Context, opts ...Option) *Client {
+	c := &Client{rpc: unconnected{}}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	_ = c.attachEngines()
+	for _, opt := range opts {
+		opt(c)
+	}
+	return c
+}
+
+func (c *Client) makeLogger() error {
+	lg, err := c.cfg.newLogger()
+	c.lg.Store(lg)
+	return err
+}
+
+func (c *Client) makeTokens() error {
+	switch {
+	case c.cfg.Token != "":
+		c.tokens = authtoken.Static(c.cfg.Token)
+	case c.cfg.Username != "" && c.cfg.Password != "":
+		c.tokens = authtoken.New(c.ctx, c.authenticate)
+	}
+	return nil
+}
+
+// authenticate performs one login for the token source.
+func (c *Client) authenticate(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.dialTimeout())
+	defer cancel()
+	resp, err := pb.NewAuthClient(c.rpc).Authenticate(ctx, &pb.AuthenticateRequest{Name: c.cfg.Username, Password: c.cfg.Password})
+	if err != nil {
+		return "", toErr(ctx, err)
+	}
+	return resp.GetToken(), nil
+}
+
+func (c *Client) connect() (err error) {
+	c.creds = endpoint.NewCredentials(c.cfg.TLS)
+	c.endpoints = c.cfg.Endpoints
+	c.conn, c.resolver, err = c.dial(true, c.cfg.Endpoints...)
+	if err != nil {
+		return err
+	}
+	c.rpc = retry.New(c.conn, c.retryConfig())
+	return nil
+}
+
+// retryConfig is how requests of this client are retried, on any connection.
+func (c *Client) retryConfig() retry.Config {
+	jitter := c.cfg.BackoffJitterFraction
+	cfg := retry.Config{
+		MaxAttempts: c.cfg.MaxUnaryRetries,
+		Backoff: backoff.Policy{ // draws from wait·(1−jitter) to wait·(1+jitter)
+			Base:   scale(c.cfg.BackoffWaitBetween, 1+jitter),
+			Max:    scale(maxBackoffWait, 1+jitter),
+			Jitter: 2 * jitter / (1 + jitter),
+		},
+		Endpoints: c.countEndpoints,
+		Life:      c.ctx,
+		Closed:    errClosing,
+		Retrying:  c.logRetry,
+	}
+	if c.tokens != nil {
+		cfg.Tokens = c.tokens
+	}
+	return cfg
+}
+
+// scale multiplies a duration by a small factor.
+func scale(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
+
+// attachEngines puts our implementations behind the embedded interfaces.
+func (c *Client) attachEngines() error {
+	return nil
+}
+
+// login gets the first token. A cluster that runs without authentication needs
+// none; any other refusal ends New.
+func (c *Client) login() error {
+	if c.tokens == nil {
+		return nil
+	}
+	err := c.tokens.Ensure(c.ctx)
+	if errors.Is(err, rpctypes.ErrAuthNotEnabled) {
+		return nil
+	}
+	return toErr(c.ctx, err)
+}
+
+func (c *Client) startAutoSync() error {
+	if c.cfg.AutoSyncInterval > 0 {
+		c.background.Go(c.autoSync) // ends with c.ctx; Close waits for it
+	}
+	return nil
+}
+
+// Ctx returns a context that ends when the client is closed. It is for work that
+// outlives single requests but not the client, such as clean-up.
+func (c *Client) Ctx() context.Context { return c.ctx }
+
+// ActiveConnection returns the client's gRPC connection, nil for a client
+// without one. Requests made directly on it carry the client's token and
+// message limits but are not retried. It is closed with the client.
+func (c *Client) ActiveConnection() *grpc.ClientConn { return c.conn }
+
+// Close ends the client: watches and keepalives end, their channels are closed,
+// calls under way and later ones return at once, with an error for which
+// IsConnCanceled is true. It returns when all goroutines of the client have
+// ended. Close may be called more than once, and from any goroutine.
+func (c *Client) Close() error {
+	c.cancel()
+	var errs []error
+	if c.conn != nil {
+		//nolint:staticcheck // the only name under which gRPC exports its closing error
+		if err := c.conn.Close(); err != nil && !errors.Is(err, grpc.ErrClientConnClosing) {
+			errs = append(errs, err)
+		}
+	}
+	if c.tokens != nil {
+		c.tokens.Close()
+	}
+	c.background.Wait()
+	return errors.Join(errs...)
+}

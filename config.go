@@ -1,0 +1,192 @@
+package clientv3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// Config says how a [Client] connects and behaves. The zero value of every
+// field but Endpoints is a default that serves. [New] copies what it needs:
+// changing a Config, or the slices in it, has no effect on clients made from it.
+type Config struct {
+	// Endpoints are the members to connect to: host:port, http://host:port,
+	// https://host:port, unix:path or unixs:path, IPv6 literals in brackets. At
+	// least one is needed, or New returns ErrNoAvailableEndpoints. Schemes http
+	// and unix are not encrypted, https and unixs are; without a scheme, TLS
+	// decides (and so it does for unix).
+	Endpoints []string `json:"endpoints"`
+
+	// AutoSyncInterval is how often the endpoints are replaced by those of the
+	// cluster's current members, as by Client.Sync. 0 means never.
+	AutoSyncInterval time.Duration `json:"auto-sync-interval"`
+
+	// DialTimeout bounds each attempt to connect, each login, and the version check
+	// of RejectOldCluster. 0 means 20 seconds.
+	DialTimeout time.Duration `json:"dial-timeout"`
+
+	// DialKeepAliveTime is after how long without traffic a connection in use is
+	// probed by an HTTP/2 ping; gRPC raises anything shorter to 10 seconds. 0
+	// means 10 seconds.
+	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
+
+	// DialKeepAliveTimeout is how long the answer to a ping may take before the
+	// connection is given up. 0 means 5 seconds.
+	DialKeepAliveTimeout time.Duration `json:"dial-keep-alive-timeout"`
+
+	// MaxCallSendMsgSize bounds requests, in bytes; a larger one fails with
+	// codes.ResourceExhausted before it is sent. 0 means 2 MiB. Servers have a
+	// bound of their own (--max-request-bytes).
+	MaxCallSendMsgSize int
+
+	// MaxCallRecvMsgSize bounds responses, in bytes. 0 means math.MaxInt32. It
+	// must not be below MaxCallSendMsgSize.
+	MaxCallRecvMsgSize int
+
+	// TLS holds the client's TLS settings. Without ServerName each endpoint's
+	// certificate is checked against that endpoint's host. The client does not
+	// change it, and neither may others while the client lives.
+	TLS *tls.Config
+
+	// Username and Password log the client in, where both are set: New does so
+	// once, and the token is renewed when a server refuses it.
+	Username string `json:"username"`
+	Password string `json:"password"`
+
+	// Token is an authentication token to send with every request, for clusters
+	// whose tokens are issued elsewhere. It is never renewed, and excludes
+	// Username and Password (ErrMutuallyExclusiveCfg).
+	Token string `json:"token"`
+
+	// RejectOldCluster makes New ask the endpoints for their version, and fail
+	// with ErrOldCluster where one of them is older than 3.6.
+	RejectOldCluster bool `json:"reject-old-cluster"`
+
+	// DialOptions are further options for the gRPC connection, such as
+	// interceptors and stats handlers. They come after the client's own.
+	DialOptions []grpc.DialOption
+
+	// Context is the parent of the client's context: when it ends, so do the
+	// client's streams, and all its calls fail. Nil means one that never ends.
+	Context context.Context
+
+	// Logger receives the client's log entries. Nil means one made from LogConfig,
+	// and where that is nil too, the default: see GetLogger.
+	Logger *zap.Logger
+
+	// LogConfig makes the logger where Logger is nil.
+	LogConfig *zap.Config
+
+	// PermitWithoutStream has connections that carry no request at the time
+	// probed too. Servers must allow it, or they close such connections.
+	PermitWithoutStream bool `json:"permit-without-stream"`
+
+	// MaxUnaryRetries bounds how often one request is sent, the first time
+	// included. 0 means 100.
+	MaxUnaryRetries uint `json:"max-unary-retries"`
+
+	// BackoffWaitBetween is the first wait between two attempts of a request. Waits
+	// double up to 1.5 seconds, or up to this one if it is longer. The first
+	// attempts, as many as there are endpoints, do not wait. 0 means 25 ms.
+	BackoffWaitBetween time.Duration `json:"backoff-wait-between"`
+
+	// BackoffJitterFraction is how far a wait may be off by chance, as a share of
+	// it: with 0.1, by up to a tenth either way. 0 means 0.1; the largest is 1.
+	BackoffJitterFraction float64 `json:"backoff-jitter-fraction"`
+}
+
+const (
+	defaultDialTimeout      = 20 * time.Second
+	defaultKeepAliveTime    = 10 * time.Second
+	defaultKeepAliveTimeout = 5 * time.Second
+	defaultMaxSendBytes     = 2 << 20
+	defaultMaxRecvBytes     = math.MaxInt32
+	defaultMaxAttempts      = 100
+	defaultBackoffWait      = 25 * time.Millisecond
+	defaultBackoffJitter    = 0.1
+	maxBackoffWait          = 1500 * time.Millisecond
+)
+
+// withDefaults returns a copy of c in which zero values stand for nothing else.
+func (c Config) withDefaults() Config {
+	c.Endpoints = slices.Clone(c.Endpoints)
+	c.DialOptions = slices.Clone(c.DialOptions)
+	if c.Context == nil {
+		c.Context = context.Background()
+	}
+	setDefault(&c.DialKeepAliveTime, defaultKeepAliveTime)
+	setDefault(&c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
+	setDefault(&c.MaxCallSendMsgSize, defaultMaxSendBytes)
+	setDefault(&c.MaxCallRecvMsgSize, defaultMaxRecvBytes)
+	setDefault(&c.MaxUnaryRetries, defaultMaxAttempts)
+	setDefault(&c.BackoffWaitBetween, defaultBackoffWait)
+	setDefault(&c.BackoffJitterFraction, defaultBackoffJitter)
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate reports the first thing wrong with a Config that has its defaults.
+func (c Config) validate() error {
+	if len(c.Endpoints) == 0 {
+		return ErrNoAvailableEndpoints
+	}
+	if c.Token != "" && (c.Username != "" || c.Password != "") {
+		return ErrMutuallyExclusiveCfg
+	}
+	for _, ep := range c.Endpoints {
+		if _, err := endpoint.Parse(ep); err != nil {
+			return fmt.Errorf("etcdclient: %w", err)
+		}
+	}
+	return errors.Join(c.validateNumbers()...)
+}
+
+func (c Config) validateNumbers() (errs []error) {
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"AutoSyncInterval", c.AutoSyncInterval},
+		{"DialTimeout", c.DialTimeout},
+		{"DialKeepAliveTime", c.DialKeepAliveTime},
+		{"DialKeepAliveTimeout", c.DialKeepAliveTimeout},
+		{"BackoffWaitBetween", c.BackoffWaitBetween},
+	} {
+		if d.value < 0 {
+			errs = append(errs, fmt.Errorf("etcdclient: %s %v is negative", d.name, d.value))
+		}
+	}
+	for _, n := range []struct {
+		name  string
+		value int
+	}{
+		{"MaxCallSendMsgSize", c.MaxCallSendMsgSize},
+		{"MaxCallRecvMsgSize", c.MaxCallRecvMsgSize},
+	} {
+		if n.value < 0 {
+			errs = append(errs, fmt.Errorf("etcdclient: %s %d is negative", n.name, n.value))
+		}
+	}
+	if c.MaxCallRecvMsgSize < c.MaxCallSendMsgSize {
+		errs = append(errs, fmt.Errorf("etcdclient: MaxCallRecvMsgSize %d is below MaxCallSendMsgSize %d",
+			c.MaxCallRecvMsgSize, c.MaxCallSendMsgSize))
+	}
+	if j := c.BackoffJitterFraction; !(j >= 0 && j <= 1) {
+		errs = append(errs, fmt.Errorf("etcdclient: BackoffJitterFraction %v is not within 0 and 1", j))
+	}
+	return errs
+}

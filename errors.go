@@ -1,0 +1,75 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/retry"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+)
+
+var (
+	// ErrNoAvailableEndpoints is returned where there is no endpoint to connect
+	// to: by New for a Config without any, by Sync for a cluster that lists none,
+	// and by the calls of a client without a connection (see NewCtxClient).
+	ErrNoAvailableEndpoints = errors.New("etcdclient: no available endpoints")
+
+	// ErrOldCluster is returned by New with Config.RejectOldCluster where the
+	// cluster is older than this client serves.
+	ErrOldCluster = errors.New("etcdclient: old cluster version")
+
+	// ErrMutuallyExclusiveCfg is returned by New for a Config that has both a
+	// Token and a Username or Password.
+	ErrMutuallyExclusiveCfg = errors.New("Username/Password and Token configurations are mutually exclusive")
+)
+
+// errClosing is what calls return after the client was closed: a gRPC status
+// with codes.Canceled, for which IsConnCanceled is true.
+//
+//nolint:staticcheck // the only name under which gRPC exports its closing error
+var errClosing = grpc.ErrClientConnClosing
+
+// ContextError turns an error of a gRPC call made with ctx into the one that
+// this package documents:
+//
+//   - the well-known errors of etcd's servers become the rpctypes.EtcdError
+//     that compares equal to the variables of package rpctypes;
+//   - where ctx is done and the error is due to that, the result is ctx's error
+//     (wrapped together with the cause, where the deadline passed before there
+//     was any connection);
+//   - anything else, nil included, is returned as it is.
+func ContextError(ctx context.Context, err error) error { return toErr(ctx, err) }
+
+// toErr is the one conversion of errors on their way to users; see ContextError.
+func toErr(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	var unconnected *retry.ConnectError
+	if errors.As(err, &unconnected) {
+		return err
+	}
+	if known, ok := rpctypes.Error(err).(rpctypes.EtcdError); ok {
+		return known
+	}
+	if ctx == nil || ctx.Err() == nil {
+		return err
+	}
+	switch classify.Code(err) {
+	case codes.Canceled, codes.DeadlineExceeded:
+		return ctx.Err()
+	}
+	return err
+}
+
+// IsConnCanceled reports whether a call failed because its connection, or the
+// whole client, was being closed, or because its context was cancelled.
+func IsConnCanceled(err error) bool {
+	if err == nil {
+		return false
+	}
+	return errors.Is(err, context.Canceled) || classify.Code(err) == codes.Canceled
+}

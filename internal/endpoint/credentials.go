@@ -1,0 +1,49 @@
+package endpoint
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// Credentials encrypts each connection or not, as the endpoint's scheme and the
+// presence of a TLS configuration say. It is immutable.
+type Credentials struct {
+	credentials.TransportCredentials // of a connection whose scheme says nothing
+
+	plain, encrypted credentials.TransportCredentials
+}
+
+// NewCredentials returns credentials for connections to endpoints. A nil cfg
+// leaves endpoints without a scheme unencrypted, and checks https ones against
+// the system's certificate authorities.
+func NewCredentials(cfg *tls.Config) *Credentials {
+	c := &Credentials{plain: insecure.NewCredentials()}
+	if cfg == nil {
+		c.encrypted = credentials.NewTLS(nil)
+		c.TransportCredentials = c.plain
+	} else {
+		c.encrypted = credentials.NewTLS(cfg)
+		c.TransportCredentials = c.encrypted
+	}
+	return c
+}
+
+// ClientHandshake secures conn as its endpoint demands.
+func (c *Credentials) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	security, _ := credentials.ClientHandshakeInfoFromContext(ctx).Attributes.Value(securityKey{}).(Security)
+	switch security {
+	case Plain:
+		return c.plain.ClientHandshake(ctx, authority, conn)
+	case Encrypted:
+		return c.encrypted.ClientHandshake(ctx, authority, conn)
+	default:
+		return c.TransportCredentials.ClientHandshake(ctx, authority, conn)
+	}
+}
+
+// Clone returns c, which nothing changes.
+func (c *Credentials) Clone() credentials.TransportCredentials { return c }

@@ -1,0 +1,82 @@
+// Package resolver feeds a gRPC connection with the addresses of etcd's members.
+package resolver
+
+import (
+	"sync"
+
+	"google.golang.org/grpc/resolver"
+)
+
+// Scheme is the scheme of the targets that a [Resolver] serves.
+const Scheme = "etcd-endpoints"
+
+// Resolver hands the addresses given to it to the one connection that it was
+// made for. It is safe for concurrent use.
+type Resolver struct {
+	// read-only after New
+	serviceConfig string
+	authority     string
+
+	// push serialises hand-overs, so that the last Set wins; it is held while
+	// gRPC takes an update, which does not call back.
+	push sync.Mutex
+
+	// guarded by push
+	addresses []resolver.Address
+	conn      resolver.ClientConn
+}
+
+// New returns a Resolver that resolves to the given addresses, and has the
+// connection work by a gRPC service configuration in JSON. The connection's
+// authority is the first address's server name.
+func New(serviceConfig string, addresses []resolver.Address) *Resolver {
+	r := &Resolver{serviceConfig: serviceConfig, addresses: addresses}
+	if len(addresses) > 0 {
+		r.authority = addresses[0].ServerName
+	}
+	return r
+}
+
+// Target is what to pass to grpc.NewClient along with grpc.WithResolvers(r).
+func (r *Resolver) Target() string { return Scheme + ":///" + r.authority }
+
+// Scheme implements resolver.Builder.
+func (r *Resolver) Scheme() string { return Scheme }
+
+// OverrideAuthority makes requests carry the authority of an endpoint.
+func (r *Resolver) OverrideAuthority(resolver.Target) string { return r.authority }
+
+// Build implements resolver.Builder.
+func (r *Resolver) Build(_ resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+	r.push.Lock()
+	defer r.push.Unlock()
+	r.conn = conn
+	r.pushLocked()
+	return r, nil
+}
+
+// Set replaces the addresses. Connections to addresses that stay are kept.
+func (r *Resolver) Set(addresses []resolver.Address) {
+	r.push.Lock()
+	defer r.push.Unlock()
+	r.addresses = addresses
+	r.pushLocked()
+}
+
+func (r *Resolver) pushLocked() {
+	if r.conn == nil {
+		return
+	}
+	// An error says that the connection is closing, or that the balancer asks for
+	// another resolution, for which there is no other answer.
+	_ = r.conn.UpdateState(resolver.State{
+		Addresses:     r.addresses,
+		ServiceConfig: r.conn.ParseServiceConfig(r.serviceConfig),
+	})
+}
+
+// ResolveNow implements resolver.Resolver; addresses change by Set alone.
+func (r *Resolver) ResolveNow(resolver.ResolveNowOptions) {}
+
+// Close implements resolver.Resolver.
+func (r *Resolver) Close() {}

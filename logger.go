@@ -1,0 +1,127 @@
+package clientv3
+
+import (
+	"log"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc/grpclog"
+)
+
+// envLogLevel names the environment variable that sets the log level.
+const envLogLevel = "ETCD_CLIENT_DEBUG"
+
+// loggerName is the name under which the client logs.
+const loggerName = "etcd-client"
+
+// ClientLogLevel returns the level that environment variable ETCD_CLIENT_DEBUG
+// asks for: "debug", "info", "warn", "error", "dpanic", "panic" or "fatal". It
+// is info where the variable is empty, "true", or none of these; the last case
+// is reported through package log.
+func ClientLogLevel() zapcore.Level {
+	text := os.Getenv(envLogLevel)
+	if text == "" || text == "true" {
+		return zapcore.InfoLevel
+	}
+	level, err := zapcore.ParseLevel(text)
+	if err != nil {
+		log.Printf("etcdclient: %s=%q is no log level, using %q", envLogLevel, text, zapcore.InfoLevel)
+		return zapcore.InfoLevel
+	}
+	return level
+}
+
+// SetLogger sets the logger of gRPC itself, for the whole process. It must be
+// called before any gRPC connection is made: gRPC does not guard its logger.
+func SetLogger(l grpclog.LoggerV2) { grpclog.SetLoggerV2(l) }
+
+// CreateDefaultZapLoggerConfig returns what the default logger is made from:
+// JSON lines on standard error, from ClientLogLevel up, sampled.
+//
+// Deprecated: make a zap.Config and put it into Config.LogConfig.
+func CreateDefaultZapLoggerConfig() zap.Config {
+	cfg := zap.NewProductionConfig()
+	cfg.Level = zap.NewAtomicLevelAt(ClientLogLevel())
+	cfg.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	return cfg
+}
+
+// CreateDefaultZapLogger returns a logger like the one of a client whose Config
+// has neither Logger nor LogConfig.
+//
+// Deprecated: make a zap.Logger and put it into Config.Logger.
+func CreateDefaultZapLogger() (*zap.Logger, error) {
+	l, err := CreateDefaultZapLoggerConfig().Build()
+	if err != nil {
+		return nil, err
+	}
+	return l.Named(loggerName), nil
+}
+
+// newLogger returns the logger that the Config asks for.
+func (c Config) newLogger() (*zap.Logger, error) {
+	switch {
+	case c.Logger != nil:
+		return c.Logger, nil
+	case c.LogConfig != nil:
+		return c.LogConfig.Build()
+	default:
+		return CreateDefaultZapLogger()
+	}
+}
+
+// GetLogger returns the client's logger, which is never nil: that of the
+// Config, one made from its LogConfig, or a default of JSON lines on standard
+// error from ClientLogLevel up. It may be called from any goroutine.
+func (c *Client) GetLogger() *zap.Logger {
+	if lg := c.lg.Load(); lg != nil {
+		return lg
+	}
+	return zap.NewNop()
+}
+
+// WithLogger replaces the client's logger, from any goroutine, and returns the
+// client. A nil lg silences it.
+//
+// Deprecated: use Config.Logger, or WithZapLogger with NewCtxClient.
+func (c *Client) WithLogger(lg *zap.Logger) *Client {
+	c.lg.Store(lg)
+	return c
+}
+
+// WithZapLogger sets the logger of a client made by NewCtxClient.
+func WithZapLogger(lg *zap.Logger) Option {
+	return func(c *Client) { c.lg.Store(lg) }
+}
+
+// everySecond says yes once a second at most, and counts what it denied. The
+// zero value is ready; it is safe for concurrent use.
+type everySecond struct {
+	next   atomic.Int64 // in Unix nanoseconds
+	denied atomic.Int64
+}
+
+// allow reports whether to go ahead at now, and how many were denied before.
+func (e *everySecond) allow(now time.Time) (bool, int64) {
+	next := e.next.Load()
+	if now.UnixNano() < next || !e.next.CompareAndSwap(next, now.Add(time.Second).UnixNano()) {
+		e.denied.Add(1)
+		return false, 0
+	}
+	return true, e.denied.Swap(0)
+}
+
+// logRetry reports that a failed attempt is followed by another one.
+func (c *Client) logRetry(method string, attempt uint, err error) {
+	lg := c.GetLogger()
+	if !lg.Core().Enabled(zapcore.DebugLevel) {
+		return
+	}
+	if ok, denied := c.retryLog.allow(time.Now()); ok {
+		lg.Debug("request failed, trying again", zap.String("method", method), zap.Uint("attempt", attempt),
+			zap.Int64("not-logged", denied), zap.Error(err))
+	}
+}
