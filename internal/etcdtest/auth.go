@@ -120,8 +120,11 @@ func (c *Cluster) AddUser(name, password string, roles ...string) error {
 
 // RootContext returns ctx with a fresh token of root for requests on a raw connection, such as [Cluster.Pb]. While auth is off, or
 // was not turned on by EnableAuth, it returns ctx as it is.
+//
+// The first running member issues the token. Another one that lags behind may refuse a simple token as invalid for a moment: a
+// token names the entry before its own as the one to wait for.
 func (c *Cluster) RootContext(ctx context.Context) (context.Context, error) {
-	conn, err := c.dial(c.running())
+	conn, err := c.dialOne()
 	if err != nil {
 		return nil, err
 	}
@@ -129,9 +132,9 @@ func (c *Cluster) RootContext(ctx context.Context) (context.Context, error) {
 	return c.asRoot(ctx, conn)
 }
 
-// admin calls fn with a connection to the running members and a context that carries root's token if there is one.
+// admin calls fn with a connection to a running member and a context that carries root's token if there is one.
 func (c *Cluster) admin(fn func(context.Context, *grpc.ClientConn) error) error {
-	conn, err := c.dial(c.running())
+	conn, err := c.dialOne()
 	if err != nil {
 		return err
 	}
@@ -142,6 +145,15 @@ func (c *Cluster) admin(fn func(context.Context, *grpc.ClientConn) error) error 
 		return err
 	}
 	return fn(ctx, conn)
+}
+
+// dialOne connects to the first running member: one that issues a token surely knows it.
+func (c *Cluster) dialOne() (*grpc.ClientConn, error) {
+	running := c.running()
+	if len(running) == 0 {
+		return nil, fmt.Errorf("etcdtest: no member is running")
+	}
+	return c.dial(running[:1])
 }
 
 func (c *Cluster) asRoot(ctx context.Context, conn *grpc.ClientConn) (context.Context, error) {

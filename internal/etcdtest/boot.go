@@ -81,9 +81,9 @@ func (c *Cluster) startAll(members []*Member) error {
 func (c *Cluster) explain(members []*Member, bootErr error) error {
 	var logs strings.Builder
 	for _, m := range members {
-		tail := m.logTail(20)
-		fmt.Fprintf(&logs, "\n%s logged:\n%s", m.name, tail)
-		if !addressTaken(tail) {
+		ends := m.logEnds(20)
+		fmt.Fprintf(&logs, "\n%s logged:\n%s", m.name, ends)
+		if !addressTaken(ends) {
 			continue
 		}
 		for _, m := range members {

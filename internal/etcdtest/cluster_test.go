@@ -1,42 +1,192 @@
 package etcdtest
 
 import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 func TestOneMember(t *testing.T) {
 	c := Start(t)
-	require.Equal(t, []string{c.Members()[0].Endpoint()}, c.Endpoints())
-	require.True(t, strings.HasPrefix(c.Endpoints()[0], "http://127.0.0.1:"), c.Endpoints()[0])
+	m := c.Members()[0]
+	require.Equal(t, []string{m.Endpoint()}, c.Endpoints())
+	require.Equal(t, c.Endpoints(), c.Advertised())
+	require.True(t, strings.HasPrefix(m.Endpoint(), "http://127.0.0.1:"), m.Endpoint())
+	require.Same(t, m, c.Leader())
 	require.Nil(t, c.TLSConfig())
+	require.Nil(t, c.ClientTLS("client"))
+	require.Empty(t, c.CAFile()+c.CertFile("client")+c.KeyFile("client")+m.ServerName())
 	putGet(t, c, "v")
 }
 
 func TestThreeMembers(t *testing.T) {
 	c := Start(t, WithMembers(3))
 	require.Len(t, c.Endpoints(), 3)
+	ids := make(map[uint64]bool)
+	for i, m := range c.Members() {
+		require.Equal(t, fmt.Sprintf("m%d", i), m.Name())
+		ids[m.ID()] = true
+	}
+	require.Len(t, ids, 3)
 	putGet(t, c, "v")
-	leader := c.Leader()
-	require.NotNil(t, leader)
-	require.NotZero(t, leader.ID())
-	leader.Kill()
-	next := c.Leader()
-	require.NotNil(t, next)
-	require.NotSame(t, leader, next)
-	require.NoError(t, leader.Restart())
-	putGet(t, c, "w")
+	resp, err := pb.NewMaintenanceClient(c.Pb(t)).Status(testContext(t), &pb.StatusRequest{})
+	require.NoError(t, err)
+	require.Equal(t, resp.Leader, c.Leader().ID())
 }
 
-func TestTLS(t *testing.T) {
-	c := Start(t, WithTLS())
-	require.True(t, strings.HasPrefix(c.Endpoints()[0], "https://"), c.Endpoints()[0])
-	putGet(t, c, "v")
-}
-
-func TestUnix(t *testing.T) {
+func TestUnixSocket(t *testing.T) {
 	c := Start(t, WithUnixSocket())
+	require.True(t, strings.HasPrefix(c.Endpoints()[0], "unix:/"), c.Endpoints()[0])
 	putGet(t, c, "v")
+}
+
+func TestUnixSocketWithTLS(t *testing.T) {
+	c := Start(t, WithUnixSocket(), WithTLS())
+	require.True(t, strings.HasPrefix(c.Endpoints()[0], "unixs:/"), c.Endpoints()[0])
+	putGet(t, c, "v")
+}
+
+func TestHosts(t *testing.T) {
+	c := Start(t, WithHosts("::1"))
+	require.True(t, strings.HasPrefix(c.Endpoints()[0], "http://[::1]:"), c.Endpoints()[0])
+	putGet(t, c, "v")
+}
+
+func TestArgsWinOverTheDefaults(t *testing.T) {
+	c := Start(t, WithArgs("--snapshot-count=7", "--max-txn-ops=1"))
+	ops := []*pb.RequestOp{putOp("a"), putOp("b")}
+	_, err := pb.NewKVClient(c.Pb(t)).Txn(testContext(t), &pb.TxnRequest{Success: ops})
+	require.ErrorContains(t, err, "too many operations")
+}
+
+func putOp(key string) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte(key)}}}
+}
+
+func TestAdvertise(t *testing.T) {
+	c := Start(t, WithAdvertise(func(member int, real string) string {
+		return fmt.Sprintf("http://member%d.example:%s", member, portOf(real))
+	}))
+	want := "http://member0.example:" + portOf(c.Endpoints()[0])
+	require.Equal(t, []string{want}, c.Advertised())
+	resp, err := pb.NewClusterClient(c.Pb(t)).MemberList(testContext(t), &pb.MemberListRequest{})
+	require.NoError(t, err)
+	require.Equal(t, []string{want}, resp.Members[0].ClientURLs)
+	putGet(t, c, "v")
+}
+
+func portOf(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return err.Error()
+	}
+	return u.Port()
+}
+
+// A port that is taken between the claim and the start is the one failure that starting again on other ports mends.
+func TestStartsAgainWhenAPortWasTaken(t *testing.T) {
+	var taken []net.Listener
+	c := Start(t, WithMembers(3), WithAdvertise(func(member int, real string) string {
+		if member == 1 && len(taken) == 0 {
+			l, err := net.Listen("tcp", strings.TrimPrefix(real, "http://"))
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, l.Close()) })
+			taken = append(taken, l)
+		}
+		return real
+	}))
+	require.Len(t, taken, 1)
+	require.NotEqual(t, "http://"+taken[0].Addr().String(), c.Endpoints()[1])
+	putGet(t, c, "v")
+}
+
+func TestServerThatRefusesItsFlagsExplainsItself(t *testing.T) {
+	_, err := New(WithArgs("--no-such-flag"))
+	require.ErrorIs(t, err, errExited)
+	require.ErrorContains(t, err, "no-such-flag")
+	require.ErrorContains(t, err, "m0 logged")
+}
+
+func TestOptionErrorsNameTheValue(t *testing.T) {
+	for want, opts := range map[string][]Option{
+		"WithMembers(0)":                     {WithMembers(0)},
+		"WithMembers(8)":                     {WithMembers(8)},
+		`WithClientCNs(["alice"])`:           {WithClientCNs("alice")},
+		"WithCertNames without":              {WithCertNames(func(int) []string { return nil })},
+		"gave no name for member 0":          {WithTLS(), WithCertNames(func(int) []string { return nil })},
+		`WithHosts(["127.0.0.1"])`:           {WithUnixSocket(), WithHosts("127.0.0.1")},
+		"WithJWT(-1ns)":                      {WithJWT(-1)},
+		`WithAuthToken("simple")`:            {WithJWT(time.Second), WithAuthToken("simple")},
+		"WithAuthTTL(1.5s)":                  {WithAuthTTL(1500 * time.Millisecond)},
+		"no free ports on 203.0.113.1 after": {WithHosts("203.0.113.1")},
+	} {
+		_, err := New(opts...)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestMissingBinaryNamesMakeEtcd(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "etcd")
+	t.Setenv(binaryEnv, missing)
+	_, err := New()
+	require.ErrorIs(t, err, ErrNoBinary)
+	require.ErrorContains(t, err, "make etcd")
+	require.ErrorContains(t, err, missing)
+
+	t.Setenv(binaryEnv, "")
+	_, err = findBinary(t.TempDir())
+	require.ErrorIs(t, err, ErrNoBinary)
+	require.ErrorContains(t, err, "make etcd")
+}
+
+// Flags in the environment would change the servers of everybody who has etcd's variables set.
+func TestEnvironmentIsNotTheServers(t *testing.T) {
+	t.Setenv("ETCD_MAX_TXN_OPS", "1")
+	c := Start(t)
+	ops := []*pb.RequestOp{putOp("a"), putOp("b")}
+	_, err := pb.NewKVClient(c.Pb(t)).Txn(testContext(t), &pb.TxnRequest{Success: ops})
+	require.NoError(t, err)
+}
+
+func TestCloseTwice(t *testing.T) {
+	c, err := New()
+	require.NoError(t, err)
+	m := c.Members()[0]
+	require.NoError(t, c.Close())
+	require.NoError(t, c.Close())
+	require.NoDirExists(t, c.dir)
+	require.False(t, m.Running())
+	require.ErrorContains(t, m.Restart(), "closed")
+	_, err = c.AddMember(false)
+	require.Error(t, err)
+}
+
+func TestPortBlocksAreDisjoint(t *testing.T) {
+	ports := make(map[int]bool)
+	for range 50 {
+		b, err := newPortBlock("127.0.0.1")
+		require.NoError(t, err)
+		t.Cleanup(b.release)
+		ports[b.client], ports[b.peer] = true, true
+		_, err = claimBlock("127.0.0.1", b.client-1)
+		require.Error(t, err, "a held block was claimed twice")
+	}
+	require.Len(t, ports, 100)
+}
+
+func TestWaitLeaderEndsWithItsContext(t *testing.T) {
+	c := Start(t)
+	c.Kill()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	_, err := c.WaitLeader(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 }

@@ -2,6 +2,7 @@ package etcdtest
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -10,7 +11,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(parentEnv) != "" {
+		runParent()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // testContext bounds a test's requests.
 func testContext(t *testing.T) context.Context {

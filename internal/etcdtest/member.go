@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,7 +24,10 @@ const (
 	stopWithin = 5 * time.Second
 )
 
-var errNotRunning = errors.New("etcdtest: the member is not running")
+var (
+	errNotRunning = errors.New("etcdtest: the member is not running")
+	errClosed     = errors.New("etcdtest: the cluster is closed")
+)
 
 // Member is one etcd process of a [Cluster]. Its methods are safe for concurrent use.
 type Member struct {
@@ -204,22 +208,33 @@ func (m *Member) Restart() error {
 // start runs a process for the member, which must have none.
 func (m *Member) start() error {
 	m.mu.Lock()
-	args := append(append([]string(nil), m.args...), m.join...)
+	args, closed := slices.Concat(m.args, m.join), m.closed
 	m.mu.Unlock()
+	if closed {
+		return fmt.Errorf("%w: start %s", errClosed, m.name)
+	}
 	p, err := startProcess(m.cluster.bin, args, m.cluster.dir, m.LogFile())
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	refused := m.closed || m.runningLocked()
-	if !refused {
-		m.proc, m.paused = p, false
-	}
-	m.mu.Unlock()
-	if refused {
+	if err := m.own(p); err != nil {
 		p.kill()
-		return fmt.Errorf("etcdtest: start %s: the cluster is closed, or another start of it won", m.name)
+		return err
 	}
+	return nil
+}
+
+// own makes p the member's process, unless the cluster was closed or another start came first meanwhile.
+func (m *Member) own(p *process) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+		return fmt.Errorf("%w: start %s", errClosed, m.name)
+	case m.runningLocked():
+		return fmt.Errorf("etcdtest: start %s: it was started meanwhile", m.name)
+	}
+	m.proc, m.paused = p, false
 	return nil
 }
 

@@ -17,31 +17,46 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
-		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner}
-		_, err := pb.NewClusterClient(conn).MemberAdd(ctx, req)
-		return err
-	})
-	if err != nil {
-		m.ports.release()
-		return nil, fmt.Errorf("etcdtest: add member %s: %w", m.name, err)
-	}
 	if err := c.adopt(m); err != nil {
 		return nil, err
 	}
-	m.configure(c.memberArgs(m), []string{
-		"--initial-cluster=" + initialCluster(append(existing, m)),
-		"--initial-cluster-state=existing",
+	// From the moment that it is to be the second voter, the first has no majority without it, and cannot tell it about the cluster
+	// for seconds. So it comes as a learner and is promoted.
+	promote := !learner && len(existing) == 1
+	err = c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner || promote}
+		_, err := pb.NewClusterClient(conn).MemberAdd(ctx, req)
+		return err
 	})
+	if err == nil {
+		m.configure(c.memberArgs(m), []string{
+			"--initial-cluster=" + initialCluster(append(existing, m)),
+			"--initial-cluster-state=existing",
+		})
+		err = c.join(m, promote)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("etcdtest: add member: %w\n%s logged:\n%s", err, m.name, m.logEnds(20))
+	}
+	return m, nil
+}
+
+// join starts an added member, waits until it serves, and promotes it if so told.
+func (c *Cluster) join(m *Member, promote bool) error {
 	if err := m.start(); err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
-	if err := m.waitServing(ctx); err != nil {
-		return nil, fmt.Errorf("%w\n%s logged:\n%s", err, m.name, m.logTail(20))
+	if err := m.waitServing(ctx); err != nil || !promote {
+		return err
 	}
-	return m, nil
+	return c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+		return poll(ctx, func(ctx context.Context) error { // the leader refuses until the learner has caught up
+			_, err := pb.NewClusterClient(conn).MemberPromote(ctx, &pb.MemberPromoteRequest{ID: m.ID()})
+			return err
+		})
+	})
 }
 
 // adopt makes Close responsible for m.
@@ -50,7 +65,7 @@ func (c *Cluster) adopt(m *Member) error {
 	defer c.mu.Unlock()
 	if c.closed {
 		m.ports.release()
-		return fmt.Errorf("etcdtest: add member %s: the cluster is closed", m.name)
+		return fmt.Errorf("%w: add %s", errClosed, m.name)
 	}
 	c.members = append(c.members, m)
 	return nil

@@ -41,8 +41,7 @@ func (m *Member) Metric(parts ...string) (float64, error) {
 	return sum, nil
 }
 
-// OpenStreams returns how many streams or calls of a gRPC method are open at the member, for example OpenStreams("Watch"). It
-// needs [WithExtensiveMetrics].
+// OpenStreams returns how many streams or calls of a gRPC method are open at the member, for example OpenStreams("Watch").
 func (m *Member) OpenStreams(method string) (int, error) {
 	label := fmt.Sprintf("grpc_method=%q", method)
 	all, err := m.Metrics()
@@ -62,7 +61,7 @@ func (m *Member) OpenStreams(method string) (int, error) {
 		}
 	}
 	if !found {
-		return 0, fmt.Errorf("etcdtest: %s does not count streams of %q; is WithExtensiveMetrics set?", m.name, method)
+		return 0, fmt.Errorf("etcdtest: %s has no gRPC method %q", m.name, method)
 	}
 	return int(open), nil
 }

@@ -74,7 +74,8 @@ func WithJWT(ttl time.Duration) Option { return func(c *config) { c.jwtTTL = ttl
 // WithAuthTTL sets how long a simple token lives without being used, in whole seconds, at least one.
 func WithAuthTTL(ttl time.Duration) Option { return func(c *config) { c.authTTL = ttl } }
 
-// WithExtensiveMetrics makes the members count gRPC calls and streams by method, which [Member.OpenStreams] needs.
+// WithExtensiveMetrics makes the members keep histograms of how long gRPC calls took, by method. They count calls by method and
+// status code without it.
 func WithExtensiveMetrics() Option { return func(c *config) { c.extensive = true } }
 
 // WithArgs appends flags to each member's command line. Of a flag that is given twice etcd uses the last one, so these win over

@@ -14,11 +14,21 @@ func dieWithParent() *syscall.SysProcAttr {
 
 // isStopped tells whether the kernel has stopped the process, which happens a moment after the signal.
 func isStopped(pid int) (bool, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	state, err := processState(pid)
+	return state == 'T', err
+}
+
+// processState reads the letter that proc(5) documents for a process's state.
+func processState(pid int) (byte, error) {
+	path := fmt.Sprintf("/proc/%d/stat", pid)
+	stat, err := os.ReadFile(path)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	// The state follows the command's name, which is in parentheses and may hold any byte.
-	_, rest, ok := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
-	return ok && len(rest) > 0 && rest[0] == 'T', nil
+	state := bytes.LastIndexByte(stat, ')') + len(") ")
+	if state >= len(stat) {
+		return 0, fmt.Errorf("etcdtest: %s: %q", path, stat)
+	}
+	return stat[state], nil
 }

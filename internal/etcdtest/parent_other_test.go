@@ -1,0 +1,7 @@
+//go:build !linux
+
+package etcdtest
+
+const parentEnv = "ETCDTEST_PARENT"
+
+func runParent() {}
