@@ -60,7 +60,7 @@ api: ## compare the exported API with the listings in api/
 	@$(GO) run ./internal/lint/apicheck
 
 lint: ## the rules on size, structure, imports and documents that internal/lint holds
-	@$(GO) test ./internal/lint/...
+	@$(GO) test -count=1 ./internal/lint/...
 
 cross: ## build and vet for windows, darwin and a 32-bit platform
 	@set -e; for p in $(PLATFORMS); do \

@@ -30,8 +30,8 @@ const (
 // SortOption is what [WithSort] asks for: the values of Target in Order. The
 // zero value is the order of the keys.
 type SortOption struct {
-	Target SortTarget
-	Order  SortOrder
+	Target SortTarget // what is compared
+	Order  SortOrder  // which end comes first
 }
 
 // valid reports whether the protocol knows both the target and the order.

@@ -49,12 +49,10 @@ func TestTokenIsReplacedInOneStep(t *testing.T) {
 	var users sync.WaitGroup
 	for range 4 {
 		users.Go(func() {
-			for range 1000 {
+			for n, ok := 0, true; ok && n < 1000; n++ {
 				b.UpdateAuthToken("b")
 				md, err := b.PerRPCCredentials().GetRequestMetadata(context.Background())
-				if !assert.NoError(t, err) || !assert.NotEmpty(t, md["token"]) {
-					return
-				}
+				ok = assert.NoError(t, err) && assert.NotEmpty(t, md["token"])
 			}
 		})
 	}

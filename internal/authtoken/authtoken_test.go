@@ -120,26 +120,19 @@ func TestA1TokenIsSwappedInOneStep(t *testing.T) {
 	s := New(t.Context(), v.authenticate)
 	defer s.Close()
 	require.NoError(t, s.Ensure(t.Context()))
-	stop := make(chan struct{})
+	stop, end := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
 	for range 4 {
 		readers.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					if !assert.NotEmpty(t, attached(t, s)) {
-						return
-					}
-				}
+			for ok := true; ok && stop.Err() == nil; {
+				ok = assert.NotEmpty(t, attached(t, s))
 			}
 		})
 	}
 	for range 1000 {
 		require.NoError(t, s.Refresh(t.Context(), s.Generation()))
 	}
-	close(stop)
+	end()
 	readers.Wait()
 	assert.EqualValues(t, 1001, v.calls.Load())
 }

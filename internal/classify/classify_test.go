@@ -67,7 +67,8 @@ func TestVerdicts(t *testing.T) {
 		{rpctypes.ErrGRPCCorrupt, "h"},
 		{rpctypes.ErrGRPCCanceled, ""},
 		{rpctypes.ErrGRPCDeadlineExceeded, ""},
-		{grpc.ErrClientConnClosing, "ch"}, //nolint:staticcheck // see IsConnClosing
+		//lint:ignore SA1019 see IsConnClosing
+		{grpc.ErrClientConnClosing, "ch"},
 		{status.Error(codes.Internal, "boom"), ""},
 		{status.Error(codes.Unknown, "boom"), ""},
 		{status.Error(codes.Aborted, "boom"), ""},
@@ -94,7 +95,8 @@ func TestHaltByContext(t *testing.T) {
 	cancel()
 	assert.True(t, IsHalt(ctx, status.Error(codes.Unavailable, "x")))
 	assert.True(t, IsHalt(ctx, nil))
-	assert.False(t, IsHalt(nil, status.Error(codes.Unavailable, "x"))) //nolint:staticcheck // a nil context is never done
+	//lint:ignore SA1012 a nil context is never done
+	assert.False(t, IsHalt(nil, status.Error(codes.Unavailable, "x")))
 }
 
 func TestCode(t *testing.T) {

@@ -168,6 +168,12 @@ func TestNilHooks(t *testing.T) {
 	pumps.Wait()
 }
 
+func yieldTimes(n int) {
+	for range n {
+		runtime.Gosched()
+	}
+}
+
 // TestRandomRaces runs a producer, a consumer of random speed and two that end the outbox against each other: the consumer
 // sees a prefix of what was posted, in order, and the channel is closed exactly once (a second close or a send after it
 // would panic).
@@ -186,18 +192,14 @@ func TestRandomRaces(t *testing.T) {
 		})
 		if abort {
 			producers.Go(func() {
-				for range yield {
-					runtime.Gosched()
-				}
+				yieldTimes(yield)
 				o.Abort()
 			})
 		}
 		var got []int
 		for v := range ch {
 			got = append(got, v)
-			for range yield {
-				runtime.Gosched()
-			}
+			yieldTimes(yield)
 		}
 		producers.Wait()
 		pumps.Wait()

@@ -89,17 +89,19 @@ func policyOf(method string, req any) policy {
 
 // onlyRanges tells whether no branch of the transaction changes anything.
 func onlyRanges(txn *pb.TxnRequest) bool {
-	for _, branch := range [][]*pb.RequestOp{txn.GetSuccess(), txn.GetFailure()} {
-		for _, op := range branch {
-			switch r := op.GetRequest().(type) {
-			case *pb.RequestOp_RequestRange:
-			case *pb.RequestOp_RequestTxn:
-				if !onlyRanges(r.RequestTxn) {
-					return false
-				}
-			default:
+	return allRanges(txn.GetSuccess()) && allRanges(txn.GetFailure())
+}
+
+func allRanges(branch []*pb.RequestOp) bool {
+	for _, op := range branch {
+		switch r := op.GetRequest().(type) {
+		case *pb.RequestOp_RequestRange:
+		case *pb.RequestOp_RequestTxn:
+			if !onlyRanges(r.RequestTxn) {
 				return false
 			}
+		default:
+			return false
 		}
 	}
 	return true

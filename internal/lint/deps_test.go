@@ -1,0 +1,88 @@
+package lint
+
+import (
+	"os/exec"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// linked are the modules whose code a program gets with the root package, and with every other public package unless extra says more.
+var linked = []string{
+	modulePath,
+	"go.etcd.io/etcd/api/v3", "go.etcd.io/etcd/client/pkg/v3", "github.com/coreos/go-semver",
+	"go.uber.org/zap", "go.uber.org/multierr",
+	"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/api", "google.golang.org/genproto/googleapis/rpc",
+	"golang.org/x/net", "golang.org/x/sys", "golang.org/x/text",
+	"github.com/golang/protobuf", "github.com/grpc-ecosystem/grpc-gateway/v2",
+}
+
+var extra = map[string][]string{
+	"yaml": {"sigs.k8s.io/yaml", "go.yaml.in/yaml/v2"},
+}
+
+// neverLinked are packages of allowed modules, and of the standard library, that have no place in a user's program.
+var neverLinked = []string{
+	"testing", "expvar", "net/http/pprof", "google.golang.org/grpc/test", "go.uber.org/zap/zaptest",
+	modulePath + "/internal/etcdtest", modulePath + "/internal/etcdfake", modulePath + "/internal/faultnet", modulePath + "/internal/lint",
+}
+
+// dep is one package that a program gets.
+type dep struct{ path, module string }
+
+func TestUsersLinkOnlyWhatTheyAskedFor(t *testing.T) {
+	m := loadModule(t)
+	dirs := map[string]bool{}
+	for _, f := range m.files {
+		if m.public(f) {
+			dirs[f.Dir()] = true
+		}
+	}
+	require.True(t, dirs["."], "the root package was not looked at")
+	for dir := range dirs {
+		t.Run(dir, func(t *testing.T) {
+			require.Empty(t, foreign(goListDeps(t, m.root, "./"+dir), append(extra[dir], linked...)))
+		})
+	}
+}
+
+func TestForeignFindsWhatDoesNotBelong(t *testing.T) {
+	allowed := []string{modulePath, "m.org/a"}
+	require.Empty(t, foreign([]dep{{"fmt", ""}, {"net/http", ""}, {"m.org/a/b", "m.org/a"}, {modulePath + "/internal/retry", modulePath}}, allowed))
+	require.Equal(t, []string{"m.org/b/c", "net/http/pprof", "testing/synctest", modulePath + "/internal/etcdtest"}, foreign([]dep{
+		{"m.org/b/c", "m.org/b"}, {"net/http/pprof", ""}, {"testing/synctest", ""}, {modulePath + "/internal/etcdtest", modulePath},
+	}, allowed))
+}
+
+// foreign returns the packages of deps that are in none of the allowed modules, or never allowed.
+func foreign(deps []dep, allowed []string) []string {
+	modules := map[string]bool{"": true}
+	for _, m := range allowed {
+		modules[m] = true
+	}
+	var found []string
+	for _, d := range deps {
+		if !modules[d.module] || under(d.path, neverLinked...) {
+			found = append(found, d.path)
+		}
+	}
+	return found
+}
+
+// goListDeps lists what a program that imports the package in dir links.
+func goListDeps(t *testing.T, root, dir string) []dep {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}", dir)
+	cmd.Dir = root
+	out, err := cmd.Output()
+	require.NoError(t, err, "go list -deps %s", path.Clean(dir))
+	var deps []dep
+	for line := range strings.Lines(string(out)) {
+		p, module, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		deps = append(deps, dep{p, module})
+	}
+	require.NotEmpty(t, deps)
+	return deps
+}

@@ -1,0 +1,98 @@
+package lint
+
+// skippedDirs are names of directories that hold nothing written by hand, or no Go code of the project.
+var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "node_modules": true}
+
+// testSupport are packages that only tests and examples import.
+var testSupport = []string{"internal/etcdtest", "internal/etcdfake", "internal/faultnet", "internal/lint"}
+
+// stateMachines are packages of pure data: no goroutine, no channel, no logger, no gRPC.
+var stateMachines = []string{"internal/watchmux", "internal/keepalive"}
+
+// goroutineFiles may start goroutines: the machinery, and the parts of the API whose background work has no smaller home.
+var goroutineFiles = []string{
+	"internal/etcdtest/process.go", // reaps one server process
+	"internal/bidi/bidi.go",        // the receive and the send loop of a link
+	"internal/outbox/outbox.go",    // the pump, while there is a backlog
+	"internal/authtoken/flight.go", // one Authenticate request, which outlives the caller that started it
+}
+
+// rootContextFiles may make a context that descends from none.
+var rootContextFiles = []string{
+	"internal/etcdtest", // owns processes that outlive the request that started them
+}
+
+// panicFiles may panic: documented checks of arguments that are wrong at compile time.
+var panicFiles = []string{
+	"op.go", "compare.go",
+}
+
+// Other modules, by what they are for.
+var (
+	etcdAPI = []string{"go.etcd.io/etcd/api/v3/..."}
+	grpc    = []string{"google.golang.org/grpc/..."}
+	zap     = []string{"go.uber.org/zap/..."}
+	testify = []string{"github.com/stretchr/testify/..."}
+)
+
+// importTable is the graph of imports: what is missing here is not allowed.
+var importTable = map[string]Imported{
+	".": {
+		Own: []string{
+			"credentials", "internal/watchmux", "internal/keepalive", "internal/bidi", "internal/outbox", "internal/retry", "internal/authtoken",
+			"internal/endpoint", "internal/resolver", "internal/balancer", "internal/classify", "internal/backoff", "internal/wire",
+		},
+		Others: join(etcdAPI, grpc, zap, []string{"github.com/coreos/go-semver/semver", "go.etcd.io/etcd/client/pkg/v3/...", "google.golang.org/protobuf/..."}),
+	},
+
+	"clientv3util":         {Own: []string{"."}},
+	"concurrency":          {Own: []string{"."}, Others: join(etcdAPI, zap)},
+	"credentials":          {Others: join(etcdAPI, grpc)},
+	"experimental/recipes": {Own: []string{".", "concurrency"}, Others: etcdAPI},
+	"kubernetes":           {Own: []string{"."}, Others: etcdAPI},
+	"leasing":              {Own: []string{".", "concurrency"}, Others: join(etcdAPI, grpc)},
+	"mirror":               {Own: []string{"."}, Others: etcdAPI},
+	"mock/mockserver":      {Others: join(etcdAPI, grpc)},
+	"namespace":            {Own: []string{"."}, Others: etcdAPI},
+	"naming/endpoints":     {Own: []string{"."}, Others: etcdAPI},
+	"naming/resolver":      {Own: []string{".", "naming/endpoints"}, Others: grpc},
+	"ordering":             {Own: []string{"."}, Others: etcdAPI},
+	"snapshot":             {Own: []string{"."}, Others: join(etcdAPI, zap)},
+	"yaml":                 {Own: []string{"."}, Others: []string{"go.etcd.io/etcd/client/pkg/v3/...", "sigs.k8s.io/yaml"}},
+
+	"internal/authtoken": {Others: join(etcdAPI, []string{"google.golang.org/grpc/credentials"})},
+	"internal/backoff":   {},
+	"internal/balancer":  {Others: grpc},
+	"internal/bidi":      {Own: []string{"internal/backoff"}},
+	"internal/classify":  {Others: join(etcdAPI, []string{"google.golang.org/grpc", "google.golang.org/grpc/codes", "google.golang.org/grpc/status"})},
+	"internal/endpoint":  {Others: []string{"google.golang.org/grpc/credentials/..."}},
+	"internal/keepalive": {Own: []string{"internal/bidi", "internal/classify"}, Others: etcdAPI},
+	"internal/outbox":    {},
+	"internal/resolver":  {Own: []string{"internal/endpoint"}, Others: grpc},
+	"internal/retry":     {Own: []string{"internal/backoff", "internal/classify"}, Others: join(etcdAPI, grpc, zap)},
+	"internal/watchmux":  {Own: []string{"internal/bidi", "internal/classify"}, Others: etcdAPI},
+	"internal/wire":      {Others: join(etcdAPI, []string{"google.golang.org/protobuf/...", "google.golang.org/grpc/encoding/...", "google.golang.org/grpc/mem"})},
+
+	"internal/etcdfake": {Others: join(etcdAPI, grpc, testify, []string{"google.golang.org/protobuf/..."})},
+	"internal/etcdtest": {Own: []string{"internal/backoff"}, Others: join(etcdAPI, grpc, testify)},
+	"internal/faultnet": {Others: testify},
+
+	"internal/lint":          {},
+	"internal/lint/apicheck": {Own: []string{"internal/lint/apilist"}},
+	"internal/lint/apilist":  {},
+
+	"examples/quickstart": {Own: []string{".", "internal/etcdtest"}},
+
+	// The requirements of packages that are still to come.
+	"internal/deps": {Others: join(etcdAPI, grpc, zap, testify, []string{
+		"github.com/coreos/go-semver/semver", "go.etcd.io/etcd/client/pkg/v3/...", "go.uber.org/goleak", "sigs.k8s.io/yaml",
+	})},
+}
+
+func join(lists ...[]string) []string {
+	var all []string
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
