@@ -186,7 +186,8 @@ func (c *Client) login() error {
 
 func (c *Client) startAutoSync() error {
 	if c.cfg.AutoSyncInterval > 0 {
-		c.background.Go(c.autoSync) // ends with c.ctx; Close waits for it
+		// Ends with c.ctx; Close waits for it.
+		c.background.Go(c.autoSync)
 	}
 	return nil
 }
@@ -208,7 +209,7 @@ func (c *Client) Close() error {
 	c.cancel()
 	var errs []error
 	if c.conn != nil {
-		//nolint:staticcheck // the only name under which gRPC exports its closing error
+		//lint:ignore SA1019 the only name under which gRPC exports its closing error
 		if err := c.conn.Close(); err != nil && !errors.Is(err, grpc.ErrClientConnClosing) {
 			errs = append(errs, err)
 		}

@@ -29,7 +29,7 @@ var (
 // errClosing is what calls return after the client was closed: a gRPC status
 // with codes.Canceled, for which IsConnCanceled is true.
 //
-//nolint:staticcheck // the only name under which gRPC exports its closing error
+//lint:ignore SA1019 the only name under which gRPC exports its closing error
 var errClosing = grpc.ErrClientConnClosing
 
 // ContextError turns an error of a gRPC call made with ctx into the one that

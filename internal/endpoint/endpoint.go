@@ -49,7 +49,7 @@ func Parse(ep string) (Endpoint, error) {
 			return parseUnix(ep, path, security)
 		}
 	}
-	scheme, host, found := strings.Cut(ep, "://")
+	scheme, _, found := strings.Cut(ep, "://")
 	if !found {
 		return parseHost(ep, ep, ByConfig)
 	}
@@ -57,12 +57,11 @@ func Parse(ep string) (Endpoint, error) {
 	if err != nil {
 		return Endpoint{}, fmt.Errorf("endpoint %q: %w", ep, err)
 	}
-	host = u.Host
 	switch strings.ToLower(scheme) {
 	case "http":
-		return parseHost(ep, host, Plain)
+		return parseHost(ep, u.Host, Plain)
 	case "https":
-		return parseHost(ep, host, Encrypted)
+		return parseHost(ep, u.Host, Encrypted)
 	}
 	return Endpoint{}, fmt.Errorf("endpoint %q: unknown scheme %q, want http, https, unix or unixs", ep, scheme)
 }

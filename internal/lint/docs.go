@@ -11,7 +11,8 @@ import (
 var rowID = regexp.MustCompile(`\b[WLRACNS]\d{1,2}\b`)
 
 // Documented finds exported declarations without documentation: functions, methods and types, whose comment begins with their
-// name; constants and variables, alone or as a group; interface methods and struct fields, above or beside them.
+// name; constants and variables, alone or as a group; interface methods and struct fields, above or beside them, or by name in the
+// comment above the lines that they stand in.
 func Documented(f *File) []Finding {
 	d := &docs{file: f}
 	d.walk()
@@ -88,13 +89,27 @@ func (d *docs) members(spec *ast.TypeSpec) {
 	default:
 		return
 	}
+	var above *ast.CommentGroup // of the lines up to the next blank one
+	end := 0
 	for _, field := range list.List {
+		if field.Doc != nil || d.file.line(field.Pos()) > end+1 {
+			above = field.Doc
+		}
+		end = d.file.line(field.End())
 		for _, name := range field.Names {
 			if name.IsExported() {
-				d.any(name.Pos(), spec.Name.Name+"."+name.Name, field.Doc, field.Comment)
+				d.any(name.Pos(), spec.Name.Name+"."+name.Name, field.Doc, field.Comment, naming(above, name.Name))
 			}
 		}
 	}
+}
+
+// naming is the comment if it mentions name.
+func naming(c *ast.CommentGroup, name string) *ast.CommentGroup {
+	if c != nil && regexp.MustCompile(`\b`+name+`\b`).MatchString(c.Text()) {
+		return c
+	}
+	return nil
 }
 
 // named wants a comment that begins with the name that it explains.

@@ -11,14 +11,18 @@ var stateMachines = []string{"internal/watchmux", "internal/keepalive"}
 
 // goroutineFiles may start goroutines: the machinery, and the parts of the API whose background work has no smaller home.
 var goroutineFiles = []string{
+	"internal/etcdfake",            // serves
 	"internal/etcdtest/process.go", // reaps one server process
 	"internal/bidi/bidi.go",        // the receive and the send loop of a link
 	"internal/outbox/outbox.go",    // the pump, while there is a backlog
+	"client.go",                    // auto-sync
+	"version_check.go",             // one question to each endpoint, all answered before New returns
 	"internal/authtoken/flight.go", // one Authenticate request, which outlives the caller that started it
 }
 
 // rootContextFiles may make a context that descends from none.
 var rootContextFiles = []string{
+	"config.go",         // where Config.Context is nil
 	"internal/etcdtest", // owns processes that outlive the request that started them
 }
 
@@ -65,7 +69,7 @@ var importTable = map[string]Imported{
 	"internal/balancer":  {Others: grpc},
 	"internal/bidi":      {Own: []string{"internal/backoff"}},
 	"internal/classify":  {Others: join(etcdAPI, []string{"google.golang.org/grpc", "google.golang.org/grpc/codes", "google.golang.org/grpc/status"})},
-	"internal/endpoint":  {Others: []string{"google.golang.org/grpc/credentials/..."}},
+	"internal/endpoint":  {Others: []string{"google.golang.org/grpc/credentials/...", "google.golang.org/grpc/resolver"}},
 	"internal/keepalive": {Own: []string{"internal/bidi", "internal/classify"}, Others: etcdAPI},
 	"internal/outbox":    {},
 	"internal/resolver":  {Own: []string{"internal/endpoint"}, Others: grpc},

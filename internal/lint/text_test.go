@@ -20,6 +20,9 @@ func TestDocumentationRuleFindsWhatBreaksIt(t *testing.T) {
 		{name: "types in a group", check: Documented, src: "// Doors.\ntype (\n\tDoor int\n)\n", want: []string{"Door is exported"}},
 		{name: "field", check: Documented, src: "// Door opens.\ntype Door struct {\n\tOpen bool\n\twidth int\n\tpart\n}\n", want: []string{"Door.Open is exported"}},
 		{name: "field with a comment beside", check: Documented, src: "// Door opens.\ntype Door struct {\n\tOpen bool // to pass\n}\n"},
+		{name: "field named above", check: Documented, src: door("Width and Height in metres.", "")},
+		{name: "field not named above", check: Documented, src: door("Width in metres.", ""), want: []string{"Door.Height is exported"}},
+		{name: "field apart from what names it", check: Documented, src: door("Width and Height in metres.", "\n"), want: []string{"Door.Height is exported"}},
 		{name: "interface method", check: Documented, src: "// Door opens.\ntype Door interface {\n\tOpen()\n\tshut()\n}\n", want: []string{"Door.Open is exported"}},
 		{name: "constants", check: Documented, src: "const (\n\tOpen = 1\n\tshut = 2\n)\nvar Width int\n", want: []string{"Open is exported", "Width is exported"}},
 		{name: "constants as a group", check: Documented, src: "// How a door stands.\nconst (\n\tOpen = 1\n\tShut = 2\n)\n"},
@@ -32,6 +35,10 @@ func TestDocumentationRuleFindsWhatBreaksIt(t *testing.T) {
 	} {
 		t.Run(s.name, s.run)
 	}
+}
+
+func door(comment, between string) string {
+	return "// Door opens.\ntype Door struct {\n\t// " + comment + "\n\tWidth int\n" + between + "\tHeight int\n}\n"
 }
 
 func packageDoc(f *File) []Finding { return PackageDocumented(f.Dir(), []*File{f}) }
