@@ -28,6 +28,7 @@ func readErr(ctx context.Context, conn *grpc.ClientConn) error {
 }
 
 func TestAuth(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithMembers(3))
 	require.NoError(t, c.AddUser("alice", "a", "root"))
 	require.NoError(t, c.EnableAuth("secret"))
@@ -60,6 +61,7 @@ func TestAuth(t *testing.T) {
 }
 
 func TestAddMemberUnderAuth(t *testing.T) {
+	t.Parallel()
 	c := Start(t)
 	require.NoError(t, c.EnableAuth("secret"))
 	_, err := c.AddMember(true)
@@ -67,11 +69,13 @@ func TestAddMemberUnderAuth(t *testing.T) {
 }
 
 func TestSimpleTokenExpires(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithAuthToken("simple"), WithAuthTTL(time.Second))
 	requireTokenExpires(t, c, func(token string) bool { return strings.Count(token, ".") == 1 })
 }
 
 func TestJWTExpires(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithJWT(time.Second))
 	requireTokenExpires(t, c, func(token string) bool { return strings.Count(token, ".") == 2 })
 }

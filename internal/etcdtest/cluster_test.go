@@ -19,6 +19,7 @@ func TestOneMember(t *testing.T) {
 	m := c.Members()[0]
 	require.Equal(t, []string{m.Endpoint()}, c.Endpoints())
 	require.Equal(t, c.Endpoints(), c.Advertised())
+	require.Equal(t, "http://"+m.Address(), m.Endpoint())
 	require.True(t, strings.HasPrefix(m.Endpoint(), "http://127.0.0.1:"), m.Endpoint())
 	require.Same(t, m, c.Leader())
 	require.Nil(t, c.TLSConfig())
@@ -28,6 +29,7 @@ func TestOneMember(t *testing.T) {
 }
 
 func TestThreeMembers(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithMembers(3))
 	require.Len(t, c.Endpoints(), 3)
 	ids := make(map[uint64]bool)
@@ -93,6 +95,7 @@ func portOf(endpoint string) string {
 
 // A port that is taken between the claim and the start is the one failure that starting again on other ports mends.
 func TestStartsAgainWhenAPortWasTaken(t *testing.T) {
+	t.Parallel()
 	var taken []net.Listener
 	c := Start(t, WithMembers(3), WithAdvertise(func(member int, real string) string {
 		if member == 1 && len(taken) == 0 {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestKillAndRestartKeepDataAndPorts(t *testing.T) {
+	t.Parallel()
 	c := Start(t)
 	m := c.Members()[0]
 	endpoint, id := m.Endpoint(), m.ID()
@@ -33,6 +34,7 @@ func TestKillAndRestartKeepDataAndPorts(t *testing.T) {
 }
 
 func TestRestartOfARunningMemberKillsItFirst(t *testing.T) {
+	t.Parallel()
 	c := Start(t)
 	m := c.Members()[0]
 	before := m.process()
@@ -42,6 +44,7 @@ func TestRestartOfARunningMemberKillsItFirst(t *testing.T) {
 }
 
 func TestTerminate(t *testing.T) {
+	t.Parallel()
 	c := Start(t)
 	m := c.Members()[0]
 	require.NoError(t, m.Pause()) // a paused process does not see the signal before it is resumed
@@ -54,6 +57,7 @@ func TestTerminate(t *testing.T) {
 }
 
 func TestPausedMemberIsSilentUntilResumed(t *testing.T) {
+	t.Parallel()
 	c := Start(t)
 	m := c.Members()[0]
 	putGet(t, c, "v")
@@ -76,6 +80,7 @@ func TestPausedMemberIsSilentUntilResumed(t *testing.T) {
 }
 
 func TestAnotherMemberLeadsWhenTheLeaderIsGone(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithMembers(3))
 	first := c.Leader()
 	require.NotNil(t, first)
@@ -94,6 +99,7 @@ func TestAnotherMemberLeadsWhenTheLeaderIsGone(t *testing.T) {
 
 // Without a majority a member cannot serve, so its Restart must not wait for that.
 func TestRestartWithoutMajority(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithMembers(3))
 	putGet(t, c, "v")
 	c.Kill()
@@ -108,6 +114,7 @@ func TestRestartWithoutMajority(t *testing.T) {
 }
 
 func TestAddVoter(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithArgs("--heartbeat-interval=50", "--election-timeout=500"))
 	putGet(t, c, "v")
 	m, err := c.AddMember(false)
@@ -120,6 +127,7 @@ func TestAddVoter(t *testing.T) {
 }
 
 func TestAddLearner(t *testing.T) {
+	t.Parallel()
 	c := Start(t)
 	m, err := c.AddMember(true)
 	require.NoError(t, err)
@@ -145,6 +153,7 @@ func (r *recordingTB) Cleanup(f func())           { r.cleanups = append(r.cleanu
 func (r *recordingTB) Logf(_ string, args ...any) { r.logs = append(r.logs, args...) }
 
 func TestFailedTestPrintsAndKeepsTheLogs(t *testing.T) {
+	t.Parallel()
 	tb := &recordingTB{TB: t}
 	c := Start(tb, WithTLS())
 	m := c.Members()[0]

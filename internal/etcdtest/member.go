@@ -92,6 +92,9 @@ func newMember(c *Cluster, index int) (*Member, error) {
 // Endpoint is the member's own client URL: "http://127.0.0.1:PORT", "https://…", "unix:/…" or "unixs:/…".
 func (m *Member) Endpoint() string { return m.endpoint }
 
+// Address is what the member listens on for clients: "127.0.0.1:PORT", or the path of its socket.
+func (m *Member) Address() string { return m.address }
+
 // Advertised is the client URL that the member tells its cluster: its Endpoint, unless [WithAdvertise] changed it.
 func (m *Member) Advertised() string { return m.advertised }
 

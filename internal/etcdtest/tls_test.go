@@ -18,6 +18,7 @@ import (
 )
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithTLS())
 	require.True(t, strings.HasPrefix(c.Endpoints()[0], "https://127.0.0.1:"), c.Endpoints()[0])
 	require.Empty(t, c.TLSConfig().Certificates)
@@ -40,6 +41,7 @@ func handshake(endpoint string, cfg *tls.Config) error {
 }
 
 func TestMutualTLSRefusesAClientWithoutCertificate(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithMutualTLS(), WithClientCNs("alice"))
 	putGet(t, c, "v")
 	for _, test := range []struct {
@@ -59,6 +61,7 @@ func TestMutualTLSRefusesAClientWithoutCertificate(t *testing.T) {
 }
 
 func TestCertificateFilesLoad(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithMutualTLS(), WithClientCNs("alice"))
 	pair, err := tls.LoadX509KeyPair(c.CertFile("alice"), c.KeyFile("alice"))
 	require.NoError(t, err)
@@ -72,6 +75,7 @@ func TestCertificateFilesLoad(t *testing.T) {
 }
 
 func TestCertificateNamesTheUser(t *testing.T) {
+	t.Parallel()
 	c := Start(t, WithMutualTLS(), WithClientCNs("alice"))
 	require.NoError(t, c.AddRole("reader", &authpb.Permission{PermType: authpb.READ, Key: []byte("k")}))
 	require.NoError(t, c.AddUser("alice", "", "reader"))
@@ -85,6 +89,7 @@ func TestCertificateNamesTheUser(t *testing.T) {
 }
 
 func TestDisjointCertificateNames(t *testing.T) {
+	t.Parallel()
 	names := []string{"a.example", "b.example", "c.example"}
 	c := Start(t, WithMembers(3), WithTLS(), WithCertNames(func(i int) []string { return names[i : i+1] }))
 	putGet(t, c, "v")
