@@ -23,6 +23,8 @@ import (
 // be shared and long-lived; the exported fields are not to be changed while
 // it is in use. Whoever makes one closes it.
 type Client struct {
+	KV
+
 	// Username, Password and Token are those of the Config.
 	Username string
 	Password string
@@ -168,6 +170,7 @@ func scale(d time.Duration, by float64) time.Duration { return time.Duration(flo
 
 // attachEngines puts our implementations behind the embedded interfaces.
 func (c *Client) attachEngines() error {
+	c.KV = NewKV(c)
 	return nil
 }
 
@@ -192,6 +195,19 @@ func (c *Client) startAutoSync() error {
 	return nil
 }
 
+// inBackground runs f, which must end with c.ctx, on a goroutine of its own. It
+// reports false, and does nothing, where the client is closed.
+func (c *Client) inBackground(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return false
+	}
+	// Ends with c.ctx, whose end comes under mu: Close waits for all there are.
+	c.background.Go(f)
+	return true
+}
+
 // Ctx returns a context that ends when the client is closed. It is for work that
 // outlives single requests but not the client, such as clean-up.
 func (c *Client) Ctx() context.Context { return c.ctx }
@@ -206,7 +222,9 @@ func (c *Client) ActiveConnection() *grpc.ClientConn { return c.conn }
 // IsConnCanceled is true. It returns when all goroutines of the client have
 // ended. Close may be called more than once, and from any goroutine.
 func (c *Client) Close() error {
+	c.mu.Lock() // so that inBackground adds nothing once Close waits
 	c.cancel()
+	c.mu.Unlock()
 	var errs []error
 	if c.conn != nil {
 		//lint:ignore SA1019 the only name under which gRPC exports its closing error

@@ -51,7 +51,7 @@ var results = map[string]pb.Compare_CompareResult{
 func Compare(cmp Cmp, result string, v any) Cmp {
 	res, ok := results[result]
 	if !ok {
-		panic(fmt.Sprintf(`clientv3: Compare knows the results "=", "!=", ">" and "<", not %q`, result))
+		panic(fmt.Sprintf(`etcdclient: Compare knows the results "=", "!=", ">" and "<", not %q`, result))
 	}
 	msg := cmp.copied()
 	msg.Result = res
@@ -70,7 +70,7 @@ func Compare(cmp Cmp, result string, v any) Cmp {
 		}
 		msg.TargetUnion = &pb.Compare_Lease{Lease: operandInt(msg.Target, v)}
 	default:
-		panic(fmt.Sprintf("clientv3: Compare does not know the target %d", msg.Target))
+		panic(fmt.Sprintf("etcdclient: Compare does not know the target %d", msg.Target))
 	}
 	return Cmp{msg}
 }
@@ -78,7 +78,7 @@ func Compare(cmp Cmp, result string, v any) Cmp {
 func operandString(v any) string {
 	s, ok := v.(string)
 	if !ok {
-		panic(fmt.Sprintf("clientv3: Compare cannot compare VALUE with %v of type %T", v, v))
+		panic(fmt.Sprintf("etcdclient: Compare cannot compare VALUE with %v of type %T", v, v))
 	}
 	return s
 }
@@ -90,7 +90,7 @@ func operandInt(target pb.Compare_CompareTarget, v any) int64 {
 	case int:
 		return int64(n)
 	default:
-		panic(fmt.Sprintf("clientv3: Compare cannot compare %s with %v of type %T", target, v, v))
+		panic(fmt.Sprintf("etcdclient: Compare cannot compare %s with %v of type %T", target, v, v))
 	}
 }
 

@@ -46,16 +46,16 @@ func TestComparePanicsNameTheValue(t *testing.T) {
 		v      any
 		want   string
 	}{
-		{Value("k"), "==", "v", `clientv3: Compare knows the results "=", "!=", ">" and "<", not "=="`},
-		{Value("k"), "", "v", `clientv3: Compare knows the results "=", "!=", ">" and "<", not ""`},
-		{Value("k"), "=", 7, `clientv3: Compare cannot compare VALUE with 7 of type int`},
-		{Value("k"), "=", []byte("v"), `clientv3: Compare cannot compare VALUE with [118] of type []uint8`},
-		{Version("k"), "=", "7", `clientv3: Compare cannot compare VERSION with 7 of type string`},
-		{CreateRevision("k"), "=", nil, `clientv3: Compare cannot compare CREATE with <nil> of type <nil>`},
-		{ModRevision("k"), "=", uint64(7), `clientv3: Compare cannot compare MOD with 7 of type uint64`},
-		{ModRevision("k"), "=", LeaseID(7), `clientv3: Compare cannot compare MOD with 7 of type clientv3.LeaseID`},
-		{LeaseValue("k"), "=", 7.5, `clientv3: Compare cannot compare LEASE with 7.5 of type float64`},
-		{unknown, "=", "v", `clientv3: Compare does not know the target 42`},
+		{Value("k"), "==", "v", `etcdclient: Compare knows the results "=", "!=", ">" and "<", not "=="`},
+		{Value("k"), "", "v", `etcdclient: Compare knows the results "=", "!=", ">" and "<", not ""`},
+		{Value("k"), "=", 7, `etcdclient: Compare cannot compare VALUE with 7 of type int`},
+		{Value("k"), "=", []byte("v"), `etcdclient: Compare cannot compare VALUE with [118] of type []uint8`},
+		{Version("k"), "=", "7", `etcdclient: Compare cannot compare VERSION with 7 of type string`},
+		{CreateRevision("k"), "=", nil, `etcdclient: Compare cannot compare CREATE with <nil> of type <nil>`},
+		{ModRevision("k"), "=", uint64(7), `etcdclient: Compare cannot compare MOD with 7 of type uint64`},
+		{ModRevision("k"), "=", LeaseID(7), `etcdclient: Compare cannot compare MOD with 7 of type clientv3.LeaseID`},
+		{LeaseValue("k"), "=", 7.5, `etcdclient: Compare cannot compare LEASE with 7.5 of type float64`},
+		{unknown, "=", "v", `etcdclient: Compare does not know the target 42`},
 	}
 	for _, tt := range tests {
 		assert.Equal(t, tt.want, panicText(func() { Compare(tt.cmp, tt.result, tt.v) }))

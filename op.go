@@ -170,7 +170,7 @@ func (op Op) apply(opts []OpOption) Op {
 // mustBeValid panics where an option was given that op's kind refuses.
 func (op *Op) mustBeValid() {
 	if op.prefix && op.fromKey {
-		panic(fmt.Sprintf("clientv3: WithPrefix() and WithFromKey() given to one %s: a range has one end", op.kind))
+		panic(fmt.Sprintf("etcdclient: WithPrefix() and WithFromKey() given to one %s: a range has one end", op.kind))
 	}
 	for i := range optionRules {
 		rule := &optionRules[i]
@@ -178,7 +178,7 @@ func (op *Op) mustBeValid() {
 			continue
 		}
 		if args := rule.args(op); args != "" {
-			panic(fmt.Sprintf("clientv3: %s%s is not an option of a %s", rule.option, args, op.kind))
+			panic(fmt.Sprintf("etcdclient: %s%s is not an option of a %s", rule.option, args, op.kind))
 		}
 	}
 }

@@ -100,6 +100,6 @@ func (op *Op) requestOp() (*pb.RequestOp, error) {
 		req, err := op.txn.txnRequest()
 		return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: req}}, err
 	default:
-		return nil, fmt.Errorf("clientv3: %s with key %q cannot run in a txn", op.kind, op.key)
+		return nil, fmt.Errorf("etcdclient: %s with key %q cannot run in a txn", op.kind, op.key)
 	}
 }

@@ -176,8 +176,8 @@ func TestTxnRequestRefusesOps(t *testing.T) {
 		op   Op
 		want string
 	}{
-		{"an empty op", *NewOp(), `clientv3: empty op with key "" cannot run in a txn`},
-		{"a watch", OpWatch("w"), `clientv3: watch with key "w" cannot run in a txn`},
+		{"an empty op", *NewOp(), `etcdclient: empty op with key "" cannot run in a txn`},
+		{"a watch", OpWatch("w"), `etcdclient: watch with key "w" cannot run in a txn`},
 		{"a sort target", OpGet("k", WithSort(77, SortAscend)), rpctypes.ErrInvalidSortOption.Error()},
 		{"a sort order", OpGet("k", WithSort(SortByKey, -1)), rpctypes.ErrInvalidSortOption.Error()},
 	}

@@ -81,7 +81,7 @@ func TestW25EveryOptionOnEveryKind(t *testing.T) {
 					assert.Empty(t, text, "the op refuses an option it must accept")
 					return
 				}
-				assert.Equal(t, "clientv3: "+tt.call+" is not an option of a "+kind, text)
+				assert.Equal(t, "etcdclient: "+tt.call+" is not an option of a "+kind, text)
 			})
 		}
 	}

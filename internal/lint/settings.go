@@ -17,6 +17,7 @@ var goroutineFiles = []string{
 	"internal/outbox/outbox.go",    // the pump, while there is a backlog
 	"client.go",                    // auto-sync
 	"version_check.go",             // one question to each endpoint, all answered before New returns
+	"kv_stream.go",                 // the copier of one GetStream, which ends with its context
 	"internal/authtoken/flight.go", // one Authenticate request, which outlives the caller that started it
 }
 
@@ -28,7 +29,7 @@ var rootContextFiles = []string{
 
 // panicFiles may panic: documented checks of arguments that are wrong at compile time.
 var panicFiles = []string{
-	"op.go", "compare.go",
+	"op.go", "compare.go", "txn.go",
 }
 
 // Other modules, by what they are for.

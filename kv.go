@@ -1,0 +1,227 @@
+package clientv3
+
+import (
+	"context"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// The responses of a [KV] are the protocol's own messages under another name, so
+// that a pointer to one converts to a pointer to the other and nothing is copied.
+type (
+	// CompactResponse is the answer to a compaction.
+	CompactResponse pb.CompactionResponse
+
+	// PutResponse is the answer to a put. PrevKv is nil unless [WithPrevKV] was
+	// given and the key existed.
+	PutResponse pb.PutResponse
+
+	// GetResponse is the answer to a get. Count is the number of keys in the
+	// range, whatever [WithLimit] and the revision bounds left of them in Kvs.
+	// More is set where the limit cut keys off.
+	GetResponse pb.RangeResponse
+
+	// DeleteResponse is the answer to a delete. Deleted is the number of keys
+	// that are gone. PrevKvs is empty unless [WithPrevKV] was given.
+	DeleteResponse pb.DeleteRangeResponse
+
+	// TxnResponse is the answer to a transaction. Responses holds an entry for
+	// each of the ops that ran: the then-ops where Succeeded is set, the else-ops
+	// where it is not.
+	TxnResponse pb.TxnResponse
+)
+
+// KV reads and writes the key-value store. All methods are safe for concurrent
+// use.
+//
+// Each call sends one request and blocks until it is answered or its context
+// ends, except where it says otherwise. Options run once a call; [OpGet],
+// [OpPut] and [OpDelete] say which combinations panic. A client that is closed
+// ends all of its calls.
+//
+// An error is the context's own where that is done, or one of package rpctypes
+// that can be compared with errors.Is, or a gRPC status. Reads are sent again
+// where another member may answer. Writes are sent again only where it is certain
+// that no member has seen them: after any other error a write may have been
+// applied or may still be.
+type KV interface {
+	// Put sets a key to a value. The key must not be empty, or it fails with
+	// rpctypes.ErrEmptyKey. [WithLease], [WithPrevKV], [WithIgnoreValue] and
+	// [WithIgnoreLease] change what it does.
+	Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error)
+
+	// Get returns the value of a key, or with [WithRange], [WithPrefix] or
+	// [WithFromKey] those of a range of keys, in the order of the keys unless
+	// [WithSort] is given. It is not an error that there are none: Kvs is empty.
+	//
+	// The answer is linearizable: it reflects every write that had succeeded
+	// before the call, unless [WithSerializable] is given. [WithRev] reads the
+	// past, as far as it has not been compacted (rpctypes.ErrCompacted). A sort
+	// that the protocol does not know gives rpctypes.ErrInvalidSortOption.
+	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
+
+	// GetStream is Get for ranges of any size: it delivers the answer in pieces.
+	// It returns when the request is on its way, and the channel is closed after
+	// the last piece. Each piece holds the next keys, in order and all at one
+	// revision; Header, More and Count are set in the last one only. The channel
+	// ends with a response whose Err is not nil where the answer could not be
+	// completed. [GetStreamToGetResponse] puts the pieces together.
+	//
+	// A caller who stops reading before the channel is closed must cancel ctx:
+	// that, or closing the client, frees what the call holds. Until then it holds
+	// no more than a few pieces, as nothing is read from the server ahead of the
+	// caller.
+	//
+	// A server that cannot stream is read page by page at one revision, with the
+	// same result; that revision may be compacted meanwhile
+	// (rpctypes.ErrCompacted). A range that is sorted or bounded by revisions
+	// comes in one piece, since servers compute it as a whole.
+	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
+
+	// Delete removes a key, or with [WithRange], [WithPrefix] or [WithFromKey] a
+	// range of keys. It is not an error that there are none.
+	Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error)
+
+	// Compact discards what was superseded at or before revision rev: from then on
+	// reads and watches of earlier revisions fail with rpctypes.ErrCompacted, and
+	// so does a second compaction at rev. A revision that does not exist yet gives
+	// rpctypes.ErrFutureRev.
+	Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error)
+
+	// Do runs a get, a put, a delete or a transaction. Any other op is an error.
+	Do(ctx context.Context, op Op) (OpResponse, error)
+
+	// Txn begins a transaction. Nothing is sent before [Txn.Commit], which uses
+	// ctx.
+	Txn(ctx context.Context) Txn
+}
+
+// OpResponse is the answer to [KV.Do]: the response of the op's kind, and nil for
+// each of the others.
+type OpResponse struct {
+	put *PutResponse
+	get *GetResponse
+	del *DeleteResponse
+	txn *TxnResponse
+}
+
+// Put returns the answer to a put, or nil.
+func (op OpResponse) Put() *PutResponse { return op.put }
+
+// Get returns the answer to a get, or nil.
+func (op OpResponse) Get() *GetResponse { return op.get }
+
+// Del returns the answer to a delete, or nil.
+func (op OpResponse) Del() *DeleteResponse { return op.del }
+
+// Txn returns the answer to a transaction, or nil.
+func (op OpResponse) Txn() *TxnResponse { return op.txn }
+
+// OpResponse returns resp as the answer to a [KV.Do].
+func (resp *PutResponse) OpResponse() OpResponse { return OpResponse{put: resp} }
+
+// OpResponse returns resp as the answer to a [KV.Do].
+func (resp *GetResponse) OpResponse() OpResponse { return OpResponse{get: resp} }
+
+// OpResponse returns resp as the answer to a [KV.Do].
+func (resp *DeleteResponse) OpResponse() OpResponse { return OpResponse{del: resp} }
+
+// OpResponse returns resp as the answer to a [KV.Do].
+func (resp *TxnResponse) OpResponse() OpResponse { return OpResponse{txn: resp} }
+
+// kv is the KV that converts and calls; connections and retries are the stub's.
+type kv struct {
+	remote pb.KVClient
+	client *Client // may be nil; ends streams when it is closed
+}
+
+// NewKV returns a [KV] that sends its requests through c.
+func NewKV(c *Client) KV { return NewKVFromKVClient(pb.NewKVClient(c.rpc), c) }
+
+// NewKVFromKVClient returns a [KV] that calls remote. Closing c ends its streams;
+// c may be nil.
+func NewKVFromKVClient(remote pb.KVClient, c *Client) KV {
+	return &kv{remote: remote, client: c}
+}
+
+func (kv *kv) Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error) {
+	op := OpPut(key, val, opts...)
+	return kv.put(ctx, &op)
+}
+
+func (kv *kv) Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error) {
+	op := OpGet(key, opts...)
+	return kv.get(ctx, &op)
+}
+
+func (kv *kv) Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error) {
+	op := OpDelete(key, opts...)
+	return kv.del(ctx, &op)
+}
+
+func (kv *kv) Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error) {
+	op := OpCompact(rev, opts...)
+	resp, err := kv.remote.Compact(ctx, op.request())
+	if err != nil {
+		return nil, toErr(ctx, err)
+	}
+	return (*CompactResponse)(resp), nil
+}
+
+func (kv *kv) Txn(ctx context.Context) Txn { return &txn{kv: kv, ctx: ctx} }
+
+func (kv *kv) Do(ctx context.Context, op Op) (resp OpResponse, err error) {
+	switch op.kind {
+	case kindGet:
+		resp.get, err = kv.get(ctx, &op)
+	case kindPut:
+		resp.put, err = kv.put(ctx, &op)
+	case kindDelete:
+		resp.del, err = kv.del(ctx, &op)
+	case kindTxn:
+		resp.txn, err = kv.commit(ctx, op.txn)
+	default:
+		err = fmt.Errorf("etcdclient: Do cannot run %s with key %q", op.kind, op.key)
+	}
+	return resp, err
+}
+
+func (kv *kv) put(ctx context.Context, op *Op) (*PutResponse, error) {
+	resp, err := kv.remote.Put(ctx, op.putRequest())
+	if err != nil {
+		return nil, toErr(ctx, err)
+	}
+	return (*PutResponse)(resp), nil
+}
+
+func (kv *kv) get(ctx context.Context, op *Op) (*GetResponse, error) {
+	if err := op.sort.check(); err != nil {
+		return nil, err
+	}
+	resp, err := kv.remote.Range(ctx, op.rangeRequest())
+	if err != nil {
+		return nil, toErr(ctx, err)
+	}
+	return (*GetResponse)(resp), nil
+}
+
+func (kv *kv) del(ctx context.Context, op *Op) (*DeleteResponse, error) {
+	resp, err := kv.remote.DeleteRange(ctx, op.deleteRequest())
+	if err != nil {
+		return nil, toErr(ctx, err)
+	}
+	return (*DeleteResponse)(resp), nil
+}
+
+func (kv *kv) commit(ctx context.Context, parts *txnParts) (*TxnResponse, error) {
+	req, err := parts.txnRequest()
+	if err != nil {
+		return nil, err
+	}
+	resp, err := kv.remote.Txn(ctx, req)
+	if err != nil {
+		return nil, toErr(ctx, err)
+	}
+	return (*TxnResponse)(resp), nil
+}

@@ -1,0 +1,267 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// RangeStreamResponse is one piece of the answer to [KV.GetStream]. Its fields are
+// zero where Err is not nil.
+type RangeStreamResponse struct {
+	*pb.RangeResponse
+	err error
+}
+
+// Err returns why the answer ends here without being complete, or nil.
+func (r *RangeStreamResponse) Err() error { return r.err }
+
+// GetStreamChan delivers the pieces of the answer to [KV.GetStream] and is closed
+// after the last one.
+type GetStreamChan <-chan RangeStreamResponse
+
+// GetStreamToGetResponse reads stream to its end and returns what [KV.Get] would
+// have returned, or the error that the stream ended with. It blocks until then;
+// the context of the GetStream call bounds that.
+func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
+	whole := &GetResponse{}
+	for piece := range stream {
+		if piece.err != nil {
+			return nil, piece.err
+		}
+		whole.Kvs = append(whole.Kvs, piece.GetKvs()...)
+		whole.More = whole.More || piece.GetMore()
+		whole.Count = max(whole.Count, piece.GetCount())
+		if header := piece.GetHeader(); header != nil {
+			whole.Header = header
+		}
+	}
+	return whole, nil
+}
+
+func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error) {
+	s := &getStream{
+		op:     OpGet(key, opts...),
+		remote: kv.remote,
+		pieces: make(chan RangeStreamResponse, 1),
+	}
+	if err := s.op.sort.check(); err != nil {
+		return nil, err
+	}
+	s.ctx, s.stop = kv.untilClosed(ctx)
+	if err := kv.start(s); err != nil {
+		err = toErr(s.ctx, err)
+		s.stop()
+		return nil, err
+	}
+	return s.pieces, nil
+}
+
+// start sends the request and leaves the answer to a goroutine.
+func (kv *kv) start(s *getStream) error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	if kv.client != nil {
+		if !kv.client.inBackground(s.run) {
+			return errClosing
+		}
+		return nil
+	}
+	// Ends with the context of the call, or after the last piece. Without a client,
+	// nobody waits for it but the reader of the pieces.
+	go s.run()
+	return nil
+}
+
+// untilClosed returns a context that ends with ctx and with the client.
+func (kv *kv) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if kv.client == nil {
+		return ctx, cancel
+	}
+	detach := context.AfterFunc(kv.client.ctx, cancel)
+	return ctx, func() { detach(); cancel() }
+}
+
+// getStream copies one range from the server to its reader, a piece at a time.
+type getStream struct {
+	// read-only after open
+	op     Op
+	remote pb.KVClient
+	stream pb.KV_RangeStreamClient // nil: the range is read by unary requests
+	ctx    context.Context         // the caller's, which also ends with the client
+	stop   context.CancelFunc      // ends ctx
+
+	// run alone sends and closes. The buffer of one lets it leave its error behind
+	// when nobody reads.
+	pieces chan RangeStreamResponse
+}
+
+// open starts the stream, unless the range is one that servers do not stream.
+func (s *getStream) open() error {
+	if !s.divisible() {
+		return nil
+	}
+	stream, err := s.remote.RangeStream(s.ctx, s.op.rangeRequest())
+	if status.Code(err) == codes.Unimplemented {
+		return nil
+	}
+	s.stream = stream
+	return err
+}
+
+// divisible reports whether the range can be read piece by piece. Servers compute
+// what is sorted or bounded by revisions as a whole, each time they are asked for
+// a part of it.
+func (s *getStream) divisible() bool {
+	return s.op.sort == SortOption{} &&
+		s.op.minModRev == 0 && s.op.maxModRev == 0 &&
+		s.op.minCreateRev == 0 && s.op.maxCreateRev == 0
+}
+
+func (s *getStream) run() {
+	defer close(s.pieces)
+	defer s.stop()
+	if err := s.copyRange(); err != nil {
+		s.fail(toErr(s.ctx, err))
+	}
+}
+
+// copyRange picks the way to read the range. It is with its first answer that a
+// server says that it does not stream.
+func (s *getStream) copyRange() error {
+	if s.stream != nil {
+		first, err := s.stream.Recv()
+		if status.Code(err) != codes.Unimplemented {
+			return s.copyStream(first, err)
+		}
+	}
+	if s.divisible() && !s.op.countOnly && len(s.op.end) > 0 {
+		return s.copyPages()
+	}
+	whole, err := s.remote.Range(s.ctx, s.op.rangeRequest())
+	if err != nil {
+		return err
+	}
+	return s.send(whole)
+}
+
+// copyStream copies the stream, of which the first Recv has returned msg and err.
+func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
+	for err == nil {
+		if err = s.send(msg.GetRangeResponse()); err != nil {
+			return err
+		}
+		msg, err = s.stream.Recv()
+	}
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// copyPages reads the range by limited requests, all at the revision of the first.
+func (s *getStream) copyPages() error {
+	op, left := s.op, s.op.limit
+	if left <= 0 {
+		left = math.MaxInt64
+	}
+	var final *pb.RangeResponse // the last piece, with what only the first page knows
+	for size := int64(firstPageKeys); ; {
+		op.limit = min(size, left)
+		page, err := s.readPage(&op, final != nil)
+		if err != nil {
+			return err
+		}
+		if final == nil {
+			final = &pb.RangeResponse{Header: page.GetHeader(), Count: page.GetCount()}
+			if op.rev <= 0 {
+				op.rev = page.GetHeader().GetRevision()
+			}
+		}
+		kvs := page.GetKvs()
+		left -= int64(len(kvs))
+		if !page.GetMore() || left <= 0 || len(kvs) == 0 {
+			final.Kvs, final.More = kvs, page.GetMore()
+			return s.send(final)
+		}
+		if err := s.send(&pb.RangeResponse{Kvs: kvs}); err != nil {
+			return err
+		}
+		op.key = append(slices.Clip(kvs[len(kvs)-1].GetKey()), 0) // the next key there can be
+		size = nextPageSize(size, proto.Size(page))
+	}
+}
+
+// readPage reads one page. At a pinned revision, a serializable read may reach a
+// member that is not there yet; then the rest of the range is read linearizably.
+func (s *getStream) readPage(op *Op, pinned bool) (*pb.RangeResponse, error) {
+	page, err := s.remote.Range(s.ctx, op.rangeRequest())
+	if pinned && op.serializable && errors.Is(toErr(s.ctx, err), rpctypes.ErrFutureRev) {
+		op.serializable = false
+		return s.remote.Range(s.ctx, op.rangeRequest())
+	}
+	return page, err
+}
+
+// A page is held in memory as a whole and values may be of any size: pages start
+// small and grow as long as they weigh little.
+const (
+	firstPageKeys = 16
+	maxPageKeys   = 1024
+	pageBytes     = 1 << 20
+)
+
+func nextPageSize(keys int64, bytes int) int64 {
+	switch {
+	case bytes < pageBytes/4:
+		return min(4*keys, maxPageKeys)
+	case bytes > 2*pageBytes:
+		return max(keys/2, 1)
+	default:
+		return keys
+	}
+}
+
+// send hands a piece to the reader, or returns the error of the context that ended
+// while it waited.
+func (s *getStream) send(piece *pb.RangeResponse) error {
+	if piece == nil {
+		piece = &pb.RangeResponse{}
+	}
+	select {
+	case s.pieces <- RangeStreamResponse{RangeResponse: piece}:
+		return nil
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
+// fail makes err the last response. Once the context has ended there may be no
+// reader left, or one that comes late and must not take the closed channel for a
+// complete answer: err then replaces a piece that nobody has taken.
+func (s *getStream) fail(err error) {
+	last := RangeStreamResponse{RangeResponse: &pb.RangeResponse{}, err: err}
+	select {
+	case s.pieces <- last:
+		return
+	case <-s.ctx.Done():
+	}
+	select {
+	case <-s.pieces:
+	default:
+	}
+	select {
+	case s.pieces <- last:
+	default: // out of reach: run is the only sender, so there is room by now
+	}
+}
