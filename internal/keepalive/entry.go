@@ -1,0 +1,106 @@
+package keepalive
+
+import (
+	"container/heap"
+	"math"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// instant is a point in time: what a monotonic clock has counted since the
+// keeper was made.
+type instant = time.Duration
+
+const never instant = math.MaxInt64
+
+// after adds without overflowing: leases may live for centuries.
+func after(t instant, d time.Duration) instant {
+	if d > never-t {
+		return never
+	}
+	return t + d
+}
+
+// maxTTL is the largest TTL, in seconds, that a time.Duration can hold.
+const maxTTL = int64(math.MaxInt64 / time.Second)
+
+// seconds converts a TTL of the wire.
+func seconds(ttl int64) time.Duration {
+	return time.Duration(min(ttl, maxTTL)) * time.Second
+}
+
+// Sink is where a subscriber's answers go. Its methods are called with the
+// keeper's mutex held, one at a time: they must not block, nor call the keeper.
+type Sink interface {
+	// Deliver takes an answer and reports whether there was room for it.
+	Deliver(*pb.LeaseKeepAliveResponse) bool
+	// Close is called once, and is the last call.
+	Close(reason error)
+}
+
+// subscriber is one caller who wants a lease kept.
+type subscriber struct {
+	sink          Sink
+	entry         *entry      // nil once closed
+	stop          func() bool // of the context.AfterFunc that ends it; nil without one
+	requireLeader bool
+}
+
+// entry is one kept lease. It is in exactly one of three states:
+//
+//	resting  nothing in flight; renewed at due while the link is open
+//	waiting  one request in flight, sent at sentAt
+//	orphan   waiting, but every subscriber has left: kept only so that a new
+//	         subscriber joins the request in flight instead of adding another
+type entry struct {
+	id     int64
+	ttl    time.Duration // latest granted; before the first answer, the first timeout
+	expiry instant       // unless answered by then, the subscribers close
+	due    instant       // resting: when to renew
+	sentAt instant       // waiting: when the request was handed to the link
+	seq    uint64        // waiting: number of that request; 0 while resting
+	at     instant       // heap key: when to look at this entry again
+	slot   int           // index in the heap
+	subs   []*subscriber
+}
+
+func (e *entry) waiting() bool { return e.seq != 0 }
+
+// remove takes s off the entry; the order of the others is kept.
+func (e *entry) remove(s *subscriber) {
+	for i, other := range e.subs {
+		if other == s {
+			e.subs = append(e.subs[:i], e.subs[i+1:]...)
+			return
+		}
+	}
+}
+
+// agenda is the heap of entries, the one to look at next on top.
+type agenda []*entry
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].at < a[j].at }
+func (a agenda) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].slot, a[j].slot = i, j
+}
+
+// Push implements heap.Interface.
+func (a *agenda) Push(x any) {
+	e := x.(*entry)
+	e.slot = len(*a)
+	*a = append(*a, e)
+}
+
+// Pop implements heap.Interface.
+func (a *agenda) Pop() any {
+	old := *a
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*a = old[:len(old)-1]
+	return e
+}
+
+var _ heap.Interface = (*agenda)(nil)

@@ -1,0 +1,285 @@
+package keepalive
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"go.etcd.io/etcd/client/v3/internal/bidi"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+)
+
+// Stream is one LeaseKeepAlive stream.
+type Stream = bidi.Stream[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
+
+// Config is what a keeper needs to know. Its functions other than Dial must
+// not block.
+type Config struct {
+	// Dial opens a stream that lives until ctx ends. last is what ended the
+	// stream before it, nil for the first.
+	Dial func(ctx context.Context, last error) (Stream, error)
+	// Link says how to wait between streams.
+	Link bidi.Options
+	// FirstTimeout is how long a lease may go without its first answer.
+	FirstTimeout time.Duration
+	// Expired and Gone are the reasons given to subscribers whose lease went
+	// unanswered for its whole TTL, or is unknown to the server.
+	Expired, Gone error
+	// Reason makes the reason given to subscribers from the error of a stream.
+	Reason func(error) error
+	// Halted makes the error of a keeper that has stopped for good.
+	Halted func(cause error) error
+	// Dropped, if set, is told how many answers found no room in their sinks,
+	// at most once in each dropInterval, and never after Close has returned.
+	Dropped func(n int)
+}
+
+// errStalled ends a stream that has not answered for too long.
+var errStalled = errors.New("lease keepalive stream: no answer in time")
+
+// dropInterval keeps a log of dropped answers short.
+const dropInterval = 10 * time.Second
+
+// Keeper keeps leases alive until it is closed or halted by the server. All
+// methods are safe for concurrent use.
+type Keeper struct {
+	// Read-only after New.
+	cfg   Config
+	ctx   context.Context // done: no stream is opened any more
+	start time.Time       // when instant 0 was
+
+	// Own synchronisation.
+	ticks sync.WaitGroup // one while the timer runs or its tick does; added to only with mu held and halted unset
+
+	// Guarded by mu.
+	mu         sync.Mutex
+	table      *table
+	link       *link       // nil until the first lease
+	timer      *time.Timer // nil until the first lease
+	armed      instant     // when the timer fires; never while it does not run
+	last       error       // what ended the last stream
+	halted     error       // why no lease is kept any more; nil while they are
+	reportAt   instant     // when dropped answers may be reported again
+	unreported int         // dropped answers not reported yet
+}
+
+type link = bidi.Link[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
+
+// New returns a keeper whose streams end with ctx. It starts nothing.
+func New(ctx context.Context, cfg Config) *Keeper {
+	return &Keeper{
+		cfg:   cfg,
+		ctx:   ctx,
+		start: time.Now(),
+		table: newTable(cfg.FirstTimeout, cfg.Expired, cfg.Gone),
+		armed: never,
+	}
+}
+
+func (k *Keeper) now() instant { return time.Since(k.start) }
+
+// KeepAlive delivers the answers for a lease to sink until the lease ends, ctx
+// ends, or the keeper does; sink is then closed with the reason. It returns an
+// error, and leaves sink alone, where the keeper has stopped.
+func (k *Keeper) KeepAlive(ctx context.Context, id int64, sink Sink, requireLeader bool) error {
+	s := &subscriber{sink: sink, requireLeader: requireLeader}
+	k.mu.Lock()
+	if k.halted == nil && k.ctx.Err() != nil {
+		k.haltLocked(k.ctx.Err())
+	}
+	if err := k.halted; err != nil {
+		k.unlock()
+		return err
+	}
+	if k.link == nil {
+		k.link = bidi.New(k.ctx, k.dial, k.cfg.Link)
+		k.link.Start(k)
+	}
+	k.table.add(k.now(), id, s)
+	k.runLocked()
+	k.unlock()
+
+	if ctx.Done() != nil {
+		k.watch(ctx, s)
+	}
+	return nil
+}
+
+// watch makes s leave when ctx ends.
+func (k *Keeper) watch(ctx context.Context, s *subscriber) {
+	stop := context.AfterFunc(ctx, func() {
+		reason := ctx.Err()
+		k.mu.Lock()
+		k.table.leave(s, reason)
+		k.unlock()
+	})
+	k.mu.Lock()
+	closed := s.entry == nil
+	if !closed {
+		s.stop = stop
+	}
+	k.mu.Unlock()
+	if closed {
+		stop()
+	}
+}
+
+// Remove closes the subscribers of a lease, which the caller knows to be gone.
+func (k *Keeper) Remove(id int64, reason error) {
+	k.mu.Lock()
+	k.table.remove(id, reason)
+	k.unlock()
+}
+
+// Close closes all subscribers, ends the link and waits for its goroutines and
+// for the timer's. It may be called more than once.
+func (k *Keeper) Close(cause error) {
+	k.mu.Lock()
+	if k.halted == nil {
+		k.haltLocked(cause)
+	}
+	link := k.link
+	k.unlock()
+	if link != nil {
+		link.Close()
+	}
+	k.ticks.Wait()
+}
+
+// dial opens the next stream for the link.
+func (k *Keeper) dial(ctx context.Context) (Stream, error) {
+	k.mu.Lock()
+	last := k.last
+	k.mu.Unlock()
+	return k.cfg.Dial(ctx, last)
+}
+
+// Opened asks a new stream for all leases that are due.
+func (k *Keeper) Opened(fill func(...*pb.LeaseKeepAliveRequest)) {
+	k.mu.Lock()
+	defer k.unlock()
+	if k.halted == nil {
+		fill(requests(k.table.opened(k.now()))...)
+	}
+}
+
+// Received takes one answer.
+func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
+	k.mu.Lock()
+	k.table.received(k.now(), resp)
+	dropped := k.droppedLocked()
+	k.unlock()
+	if dropped > 0 {
+		k.cfg.Dropped(dropped)
+	}
+}
+
+// Broken decides what the end of a stream means: whether to open another one.
+// A member without leader ends the subscribers who require one, a refusal of
+// one lease ends that lease, and a status that will not change ends all.
+// The link does the waiting.
+func (k *Keeper) Broken(err error) (redial bool, wait time.Duration) {
+	k.mu.Lock()
+	defer k.unlock()
+	k.last = err
+	switch {
+	case k.halted != nil:
+		return false, 0
+	case k.ctx.Err() != nil:
+		k.haltLocked(k.ctx.Err())
+		return false, 0
+	case classify.IsNoLeader(err):
+		k.table.leaderLost(k.cfg.Reason(err))
+	case errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied) && k.table.removeOldest(k.cfg.Reason(err)):
+	case classify.IsHalt(k.ctx, err):
+		k.haltLocked(k.cfg.Reason(err))
+		return false, 0
+	}
+	k.table.interrupt(k.now())
+	return true, 0
+}
+
+// tick is the timer's.
+func (k *Keeper) tick() {
+	defer k.ticks.Done()
+	k.mu.Lock()
+	defer k.unlock()
+	k.armed = never
+	k.runLocked()
+}
+
+// runLocked does what is due. Requests are handed over under the lock, so that
+// none made for one stream is queued for the next.
+func (k *Keeper) runLocked() {
+	if k.halted != nil {
+		return
+	}
+	renew, move := k.table.run(k.now())
+	switch {
+	case move:
+		k.link.Reconnect(errStalled)
+	case len(renew) > 0:
+		k.link.Send(requests(renew)...)
+	}
+}
+
+func (k *Keeper) haltLocked(cause error) {
+	k.halted = k.cfg.Halted(cause)
+	k.table.clear(k.halted)
+	if k.timer != nil && k.timer.Stop() {
+		k.ticks.Done()
+	}
+}
+
+// unlock sets the timer for what the caller may have changed, and lets go of
+// the contexts of closed subscribers, which must not happen under the lock.
+func (k *Keeper) unlock() {
+	if next := k.table.next(); next < k.armed {
+		k.armLocked(next)
+	}
+	stops := k.table.stops
+	k.table.stops = nil
+	k.mu.Unlock()
+	for _, stop := range stops {
+		stop()
+	}
+}
+
+// armLocked makes the timer fire at next. One that fires too early does no
+// harm, so it is only ever brought forward: its tick sets it anew.
+func (k *Keeper) armLocked(next instant) {
+	k.armed = next
+	if k.timer == nil {
+		k.ticks.Add(1)
+		k.timer = time.AfterFunc(next-k.now(), k.tick)
+		return
+	}
+	if !k.timer.Stop() {
+		k.ticks.Add(1)
+	}
+	k.timer.Reset(next - k.now())
+}
+
+// droppedLocked returns the number of dropped answers to report now.
+func (k *Keeper) droppedLocked() int {
+	k.unreported += k.table.drops
+	k.table.drops = 0
+	if k.unreported == 0 || k.cfg.Dropped == nil || k.now() < k.reportAt {
+		return 0
+	}
+	n := k.unreported
+	k.unreported, k.reportAt = 0, after(k.now(), dropInterval)
+	return n
+}
+
+func requests(ids []int64) []*pb.LeaseKeepAliveRequest {
+	reqs := make([]*pb.LeaseKeepAliveRequest, len(ids))
+	for i, id := range ids {
+		reqs[i] = &pb.LeaseKeepAliveRequest{ID: id}
+	}
+	return reqs
+}

@@ -1,0 +1,426 @@
+package keepalive
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/bidi"
+)
+
+var errHalted = errors.New("halted")
+
+// chanSink is a sink as users have it.
+type chanSink struct {
+	ch     chan *pb.LeaseKeepAliveResponse
+	reason error // read after ch is closed
+}
+
+func newSink() *chanSink {
+	return &chanSink{ch: make(chan *pb.LeaseKeepAliveResponse, 1)}
+}
+
+func (c *chanSink) Deliver(resp *pb.LeaseKeepAliveResponse) bool {
+	select {
+	case c.ch <- resp:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *chanSink) Close(reason error) {
+	c.reason = reason
+	close(c.ch)
+}
+
+// end waits for the channel to close and returns the reason.
+func (c *chanSink) end() error {
+	for range c.ch {
+	}
+	return c.reason
+}
+
+// open tells whether the channel is.
+func (c *chanSink) open() bool {
+	for {
+		select {
+		case _, ok := <-c.ch:
+			if !ok {
+				return false
+			}
+		default:
+			return true
+		}
+	}
+}
+
+// cluster is the other side of all streams.
+type cluster struct {
+	mu     sync.Mutex
+	dials  int
+	lasts  []error
+	asked  []int64
+	stream *fakeStream // the latest
+	refuse error       // fails dials
+	ttl    int64       // granted; 0 answers nobody
+}
+
+// fakeStream honours its context, as gRPC's do.
+type fakeStream struct {
+	ctx  context.Context
+	c    *cluster
+	resp chan *pb.LeaseKeepAliveResponse
+	err  chan error
+}
+
+func (c *cluster) dial(ctx context.Context, last error) (Stream, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dials++
+	c.lasts = append(c.lasts, last)
+	if c.refuse != nil {
+		return nil, c.refuse
+	}
+	c.stream = &fakeStream{ctx, c, make(chan *pb.LeaseKeepAliveResponse, 1000), make(chan error, 1)}
+	return c.stream, nil
+}
+
+func (f *fakeStream) Send(req *pb.LeaseKeepAliveRequest) error {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	f.c.asked = append(f.c.asked, req.ID)
+	if f.c.ttl != 0 {
+		f.resp <- &pb.LeaseKeepAliveResponse{ID: req.ID, TTL: f.c.ttl}
+	}
+	return nil
+}
+
+func (f *fakeStream) Recv() (*pb.LeaseKeepAliveResponse, error) {
+	select {
+	case resp := <-f.resp:
+		return resp, nil
+	case err := <-f.err:
+		return nil, err
+	case <-f.ctx.Done():
+		return nil, status.FromContextError(f.ctx.Err()).Err()
+	}
+}
+
+func (*fakeStream) CloseSend() error { return nil }
+
+func (c *cluster) breakStream(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stream.err <- err
+}
+
+func (c *cluster) count() (dials, asked int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dials, len(c.asked)
+}
+
+func (c *cluster) set(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
+// keepers runs f in a bubble with a keeper and what it talks to.
+func keepers(t *testing.T, f func(k *Keeper, c *cluster)) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) {
+		c := &cluster{ttl: 9}
+		k := New(context.Background(), c.config())
+		f(k, c)
+		k.Close(io.EOF)
+	})
+}
+
+func (c *cluster) config() Config {
+	return Config{
+		Dial:         c.dial,
+		Link:         bidi.Options{Backoff: backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}},
+		FirstTimeout: firstTimeout,
+		Expired:      errExpired,
+		Gone:         errGone,
+		Reason:       rpctypes.Error,
+		Halted:       func(cause error) error { return errors.Join(errHalted, cause) },
+	}
+}
+
+func keep(t *testing.T, k *Keeper, ctx context.Context, id int64, requireLeader bool) *chanSink {
+	t.Helper()
+	s := newSink()
+	require.NoError(t, k.KeepAlive(ctx, id, s, requireLeader))
+	return s
+}
+
+var bg = context.Background()
+
+func TestL6StreamOpensWithTheFirstLease(t *testing.T) {
+	keepers(t, func(k *Keeper, c *cluster) {
+		synctest.Wait()
+		dials, _ := c.count()
+		assert.Zero(t, dials)
+		s := keep(t, k, bg, 1, false)
+		assert.EqualValues(t, 9, (<-s.ch).TTL)
+	})
+}
+
+func TestL6CloseWithoutAnyLeaseReturns(t *testing.T) {
+	keepers(t, func(k *Keeper, c *cluster) {
+		k.Close(context.Canceled)
+		k.Close(context.Canceled)
+		dials, _ := c.count()
+		assert.Zero(t, dials)
+	})
+}
+
+func TestL2AfterCloseThereIsOnlyTheHalt(t *testing.T) {
+	keepers(t, func(k *Keeper, _ *cluster) {
+		s := keep(t, k, bg, 1, false)
+		k.Close(context.Canceled)
+		require.ErrorIs(t, s.end(), errHalted)
+		require.ErrorIs(t, s.reason, context.Canceled)
+		err := k.KeepAlive(bg, 1, newSink(), false)
+		require.ErrorIs(t, err, errHalted)
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+func TestL2AStatusThatWillNotChangeHalts(t *testing.T) {
+	keepers(t, func(k *Keeper, c *cluster) {
+		a, b := keep(t, k, bg, 1, false), keep(t, k, bg, 2, false)
+		synctest.Wait()
+		c.breakStream(status.Error(codes.Unimplemented, "no leases here"))
+		require.ErrorIs(t, a.end(), errHalted)
+		require.ErrorIs(t, b.end(), errHalted)
+		assert.Equal(t, codes.Unimplemented, status.Code(errors.Unwrap(firstCause(a.reason))))
+		require.ErrorIs(t, k.KeepAlive(bg, 3, newSink(), false), errHalted)
+		dials, _ := c.count()
+		assert.Equal(t, 1, dials)
+	})
+}
+
+// firstCause wraps what errHalted was joined with, for errors.Unwrap.
+func firstCause(err error) error {
+	joined := err.(interface{ Unwrap() []error }).Unwrap()
+	return wrapped{joined[1]}
+}
+
+type wrapped struct{ error }
+
+func (w wrapped) Unwrap() error { return w.error }
+
+func TestL4UnavailableNeverHalts(t *testing.T) {
+	for _, err := range []error{
+		io.EOF,
+		rpctypes.ErrGRPCStopped,
+		rpctypes.ErrGRPCTimeout,
+		rpctypes.ErrGRPCNotSupportedForLearner,
+		rpctypes.ErrGRPCInvalidAuthToken,
+		status.Error(codes.Unavailable, "connection reset"),
+		status.Error(codes.Internal, "stream ended"),
+		status.Error(codes.Unknown, "proxy"),
+	} {
+		keepers(t, func(k *Keeper, c *cluster) {
+			s := keep(t, k, bg, 1, false)
+			synctest.Wait()
+			c.set(func() { c.refuse = err })
+			c.breakStream(err)
+			time.Sleep(4 * time.Second)
+			dials, _ := c.count()
+			assert.Greater(t, dials, 3)
+			assert.Less(t, dials, 20, "restraint")
+			c.set(func() { c.refuse = nil })
+			time.Sleep(20 * time.Second)
+			assert.True(t, s.open(), "%v", err)
+			c.set(func() { assert.Equal(t, err, c.lasts[1]) })
+		})
+	}
+}
+
+func TestL5NoLeaderFromTheServer(t *testing.T) {
+	keepers(t, func(k *Keeper, c *cluster) {
+		plain, strict := keep(t, k, bg, 1, false), keep(t, k, bg, 1, true)
+		synctest.Wait()
+		c.breakStream(rpctypes.ErrGRPCNoLeader)
+		assert.Equal(t, rpctypes.ErrNoLeader, strict.end())
+		time.Sleep(20 * time.Second)
+		assert.True(t, plain.open())
+	})
+}
+
+func TestRefusedLeaseDoesNotTakeOthersAlong(t *testing.T) {
+	keepers(t, func(k *Keeper, c *cluster) {
+		good := keep(t, k, bg, 1, false)
+		synctest.Wait()
+		c.set(func() { c.ttl = 0 })
+		denied, next := keep(t, k, bg, 2, false), keep(t, k, bg, 3, false)
+		synctest.Wait()
+		c.set(func() { c.ttl = 9 })
+		c.breakStream(rpctypes.ErrGRPCPermissionDenied)
+		assert.Equal(t, rpctypes.ErrPermissionDenied, denied.end())
+		time.Sleep(20 * time.Second)
+		assert.True(t, good.open())
+		assert.True(t, next.open())
+	})
+}
+
+func TestRefusalOfTheStreamItselfHalts(t *testing.T) {
+	keepers(t, func(k *Keeper, c *cluster) {
+		c.refuse = rpctypes.ErrGRPCPermissionDenied
+		s := keep(t, k, bg, 1, false)
+		require.ErrorIs(t, s.end(), errHalted)
+		require.ErrorIs(t, s.reason, rpctypes.ErrPermissionDenied)
+	})
+}
+
+func TestL13ReasonIsTheContexts(t *testing.T) {
+	keepers(t, func(k *Keeper, c *cluster) {
+		c.refuse = status.Error(codes.Unavailable, "down") // disconnected all the time
+		ctx, cancel := context.WithCancel(bg)
+		timed, cancelTimed := context.WithTimeout(bg, time.Second)
+		defer cancelTimed()
+		a, b, other := keep(t, k, ctx, 1, false), keep(t, k, timed, 1, false), keep(t, k, bg, 1, false)
+		cancel()
+		synctest.Wait()
+		assert.Equal(t, context.Canceled, a.end())
+		assert.Equal(t, context.DeadlineExceeded, b.end())
+		assert.True(t, other.open())
+		assert.Equal(t, errExpired, other.end())
+	})
+}
+
+func TestL8ContextsThatCannotBeComparedAreAccepted(t *testing.T) {
+	type odd struct {
+		context.Context
+		_ []int // makes the type incomparable
+	}
+	keepers(t, func(k *Keeper, _ *cluster) {
+		ctx, cancel := context.WithCancel(bg)
+		a, b := keep(t, k, odd{Context: ctx}, 1, false), keep(t, k, odd{Context: ctx}, 1, false)
+		never := keep(t, k, odd{Context: bg}, 1, false)
+		synctest.Wait()
+		cancel()
+		assert.Equal(t, context.Canceled, a.end())
+		assert.Equal(t, context.Canceled, b.end())
+		assert.True(t, never.open())
+	})
+}
+
+func TestRemoveClosesAtOnce(t *testing.T) {
+	keepers(t, func(k *Keeper, _ *cluster) {
+		ctx, cancel := context.WithCancel(bg)
+		defer cancel()
+		a, b := keep(t, k, ctx, 1, false), keep(t, k, bg, 2, false)
+		k.Remove(1, errLeft)
+		k.Remove(7, errLeft)
+		assert.Equal(t, errLeft, a.end())
+		assert.True(t, b.open())
+		k.Remove(2, errLeft)
+	})
+}
+
+func TestHaltByTheKeepersContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cluster{ttl: 9}
+		ctx, cancel := context.WithCancel(bg)
+		k := New(ctx, c.config())
+		s := keep(t, k, bg, 1, false)
+		cancel()
+		require.ErrorIs(t, s.end(), context.Canceled)
+		require.ErrorIs(t, k.KeepAlive(bg, 1, newSink(), false), errHalted)
+		k.Close(io.EOF)
+
+		k = New(ctx, c.config())
+		err := k.KeepAlive(bg, 1, newSink(), false)
+		require.ErrorIs(t, err, context.Canceled)
+		k.Close(io.EOF)
+	})
+}
+
+func TestS5StalledStreamIsReplaced(t *testing.T) {
+	keepers(t, func(k *Keeper, c *cluster) {
+		s := keep(t, k, bg, 1, false)
+		synctest.Wait()
+		c.set(func() { c.ttl = 0 })
+		time.Sleep(4 * time.Second) // asked again after three, unanswered
+		c.set(func() { c.ttl = 9 })
+		time.Sleep(30 * time.Second)
+		assert.True(t, s.open())
+		dials, asked := c.count()
+		assert.Equal(t, 2, dials)
+		assert.InDelta(t, 12, asked, 2)
+		c.set(func() { assert.Equal(t, errStalled, c.lasts[1]) })
+	})
+}
+
+func TestDroppedAnswersAreReportedNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cluster{ttl: 3}
+		cfg := c.config()
+		var reports, total int
+		cfg.Dropped = func(n int) { reports++; total += n }
+		k := New(bg, cfg)
+		for id := range int64(10) {
+			keep(t, k, bg, id, false)
+		}
+		time.Sleep(65 * time.Second)
+		k.Close(io.EOF)
+		assert.InDelta(t, 7, reports, 1)
+		assert.Greater(t, total, 400)
+	})
+}
+
+func TestConcurrentUse(t *testing.T) {
+	keepers(t, func(k *Keeper, c *cluster) {
+		var wg sync.WaitGroup
+		for g := range 8 {
+			wg.Go(func() {
+				for i := range 100 {
+					ctx, cancel := context.WithCancel(bg)
+					s := newSink()
+					if k.KeepAlive(ctx, int64(i%5), s, g%2 == 0) != nil {
+						cancel()
+						continue
+					}
+					if i%3 == 0 {
+						<-s.ch
+					}
+					if i%50 == 20 {
+						k.Remove(int64(i%5), errLeft)
+					}
+					cancel()
+					s.end()
+				}
+			})
+		}
+		wg.Go(func() {
+			for range 20 {
+				time.Sleep(time.Millisecond)
+				c.set(func() {
+					select {
+					case c.stream.err <- rpctypes.ErrGRPCStopped:
+					default:
+					}
+				})
+			}
+		})
+		wg.Wait()
+	})
+}

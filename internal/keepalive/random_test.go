@@ -1,0 +1,66 @@
+package keepalive
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// history is a random sequence of what can happen to a table.
+type history struct {
+	*sim
+	rng    *rand.Rand
+	subs   []*subscriber
+	probes []*probe
+}
+
+func (h *history) step() {
+	id := h.rng.Int64N(8)
+	switch h.rng.IntN(12) {
+	case 0, 1, 2:
+		sub, p := h.keep(id, h.rng.IntN(2) == 0)
+		h.subs, h.probes = append(h.subs, sub), append(h.probes, p)
+	case 3, 4:
+		if len(h.subs) > 0 {
+			h.leave(h.subs[h.rng.IntN(len(h.subs))], errLeft)
+		}
+	case 5:
+		h.cut()
+	case 6:
+		h.connect()
+	case 7:
+		h.grant(h.rng.Int64N(30) - 1)
+	case 8:
+		h.mute()
+	case 9:
+		h.remove(id, errLeft)
+	case 10:
+		h.leaderLost(errLeader)
+	case 11:
+		h.removeOldest(errLeft)
+	}
+	h.wait(time.Duration(h.rng.Int64N(int64(3 * time.Second))))
+}
+
+// TestAnySequenceKeepsTheInvariants runs random histories. Whatever happens,
+// the table is consistent, and every sink has been closed exactly once or is
+// still subscribed.
+func TestAnySequenceKeepsTheInvariants(t *testing.T) {
+	for range 60 {
+		seed := rand.Uint64()
+		h := &history{sim: newSim(t), rng: rand.New(rand.NewPCG(seed, 0))}
+		for range 300 {
+			h.step()
+			h.check()
+			for i, p := range h.probes {
+				closed := 1
+				if h.subs[i].entry != nil {
+					closed = 0
+				}
+				require.Len(t, p.closed, closed, "seed %d", seed)
+			}
+		}
+	}
+}

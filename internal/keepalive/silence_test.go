@@ -1,0 +1,147 @@
+package keepalive
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+func TestL16WithoutAnAnswerForTheTTLTheSubscribersClose(t *testing.T) {
+	for _, ttl := range []int64{2, 5, 60, year} {
+		for _, connected := range []bool{true, false} {
+			s := newSim(t)
+			s.connect()
+			s.grant(ttl)
+			_, p := s.keep(1, false)
+			s.wait(s.latency) // answered
+			s.mute()
+			if !connected {
+				s.cut()
+			}
+			s.wait(seconds(ttl) - time.Millisecond)
+			assert.Empty(t, p.closed, "ttl %d", ttl)
+			s.wait(time.Millisecond)
+			assert.Equal(t, []error{errExpired}, p.closed, "ttl %d", ttl)
+			assert.Empty(t, s.byID)
+			s.check()
+		}
+	}
+}
+
+func TestL16BeforeTheFirstAnswerTheFirstTimeoutCounts(t *testing.T) {
+	for _, connected := range []bool{true, false} {
+		s := newSim(t)
+		if connected {
+			s.connect()
+		}
+		_, p := s.keep(1, false)
+		s.wait(firstTimeout - 1)
+		assert.Empty(t, p.closed)
+		s.wait(1)
+		assert.Equal(t, []error{errExpired}, p.closed)
+	}
+}
+
+func TestL11MuteServerSeesOneRequestPerLeaseAndThird(t *testing.T) {
+	const ttl, leases = 12, 10
+	s := newSim(t)
+	s.connect()
+	s.grant(ttl)
+	for id := range int64(leases) {
+		s.keep(id, false)
+	}
+	s.wait(time.Second)
+	s.mute()
+	s.sent = nil
+	s.wait(10 * time.Second)
+	for id := range int64(leases) {
+		at := s.sends(id)
+		assert.LessOrEqual(t, len(at), 10*3/ttl+1)
+		for i := range at[min(1, len(at)):] {
+			assert.GreaterOrEqual(t, at[i+1]-at[i], seconds(ttl)/3*9/10)
+		}
+	}
+}
+
+func TestS5SilenceMovesTheStreamAndSavesTheLeases(t *testing.T) {
+	s := newSim(t)
+	s.connect()
+	s.grant(5)
+	var probes []*probe
+	for id := range int64(200) {
+		_, p := s.keep(id, false)
+		probes = append(probes, p)
+		s.wait(7 * time.Millisecond)
+	}
+	s.wait(20 * time.Second)
+	assert.Empty(t, s.moves)
+
+	s.mute()
+	s.replies = nil
+	hole := s.now
+	for len(s.moves) == 0 {
+		s.wait(time.Millisecond)
+	}
+	s.grant(5) // the other member answers
+	assert.LessOrEqual(t, s.moves[0]-hole, 5*time.Second/3+50*time.Millisecond)
+	s.cut()
+	s.sent = nil
+	s.connect()
+	for i := range s.sent[1:] {
+		a, b := s.byID[s.sent[i].id], s.byID[s.sent[i+1].id]
+		assert.LessOrEqual(t, a.expiry, b.expiry, "the nearest to expiry first")
+	}
+	s.wait(20 * time.Second)
+	for _, p := range probes {
+		assert.Empty(t, p.closed)
+	}
+	assert.Len(t, s.moves, 1)
+}
+
+func TestS5PatienceIsAtLeastHalfASecond(t *testing.T) {
+	s := newSim(t)
+	s.random = func() float64 { return 0.5 } // no jitter
+	s.connect()
+	s.grant(1)
+	s.keep(1, false)
+	s.wait(s.latency)
+	s.mute()
+	s.wait(time.Second/3 + minPatience - 2*s.latency)
+	assert.Empty(t, s.moves)
+	s.wait(2 * s.latency)
+	assert.Len(t, s.moves, 1)
+}
+
+func TestS5ABusyStreamIsNotStalled(t *testing.T) {
+	s := newSim(t)
+	s.connect()
+	_, p := s.keep(1, false)
+	for i := range int64(50) { // answers to others go on
+		s.wait(100 * time.Millisecond)
+		s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 100 + i, TTL: 5})
+	}
+	assert.Empty(t, s.moves)
+	s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 1, TTL: 5})
+	assert.Len(t, p.got, 1)
+}
+
+func TestHostileAnswersAreHarmless(t *testing.T) {
+	s := newSim(t)
+	s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 1, TTL: 5}) // before anything was asked
+	s.connect()
+	_, p := s.keep(1, false)
+	s.wait(time.Second)
+	for range 3 { // more answers than requests
+		s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 1, TTL: 1 << 62})
+		s.check()
+	}
+	s.received(s.now, &pb.LeaseKeepAliveResponse{ID: -7, TTL: -1 << 63})
+	s.received(s.now, &pb.LeaseKeepAliveResponse{})
+	assert.Len(t, p.got, 3)
+	assert.Empty(t, p.closed)
+	s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 1, TTL: -1 << 63})
+	assert.Equal(t, []error{errGone}, p.closed)
+	s.check()
+}

@@ -1,0 +1,176 @@
+package keepalive
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const firstTimeout = 6 * time.Second
+
+var (
+	errExpired = errors.New("expired")
+	errGone    = errors.New("gone")
+	errLeft    = errors.New("left")
+	errLeader  = errors.New("no leader")
+)
+
+// probe is a sink that remembers.
+type probe struct {
+	got    []*pb.LeaseKeepAliveResponse
+	full   bool
+	closed []error
+}
+
+func (p *probe) Deliver(resp *pb.LeaseKeepAliveResponse) bool {
+	if p.full {
+		return false
+	}
+	p.got = append(p.got, resp)
+	return true
+}
+
+func (p *probe) Close(reason error) { p.closed = append(p.closed, reason) }
+
+type request struct {
+	at instant
+	id int64
+}
+
+// sim runs a table against a scripted server, on a clock of its own.
+type sim struct {
+	tb testing.TB
+	*table
+	now   instant
+	sent  []request
+	moves []instant
+	// answer is asked for every request; nil leaves it unanswered.
+	answer  func(id int64) *pb.LeaseKeepAliveResponse
+	latency time.Duration
+	replies []reply // in order of arrival, while latency is constant
+}
+
+type reply struct {
+	at   instant
+	resp *pb.LeaseKeepAliveResponse
+}
+
+func newSim(tb testing.TB) *sim {
+	s := &sim{tb: tb, table: newTable(firstTimeout, errExpired, errGone), latency: time.Millisecond}
+	s.mute()
+	return s
+}
+
+func (s *sim) mute() {
+	s.answer = func(int64) *pb.LeaseKeepAliveResponse { return nil }
+}
+
+func (s *sim) grant(ttl int64) {
+	s.answer = func(id int64) *pb.LeaseKeepAliveResponse { return &pb.LeaseKeepAliveResponse{ID: id, TTL: ttl} }
+}
+
+// keep subscribes, as the keeper does.
+func (s *sim) keep(id int64, requireLeader bool) (*subscriber, *probe) {
+	p := &probe{}
+	sub := &subscriber{sink: p, requireLeader: requireLeader}
+	s.add(s.now, id, sub)
+	s.act()
+	return sub, p
+}
+
+// connect opens a stream.
+func (s *sim) connect() { s.ask(s.opened(s.now)) }
+
+// cut breaks it: what the server had yet to answer is lost.
+func (s *sim) cut() {
+	s.replies = nil
+	s.interrupt(s.now)
+}
+
+func (s *sim) act() {
+	renew, move := s.run(s.now)
+	if move {
+		require.Empty(s.tb, renew)
+		s.moves = append(s.moves, s.now)
+		s.replies = nil
+		s.connect()
+	}
+	s.ask(renew)
+}
+
+func (s *sim) ask(ids []int64) {
+	for _, id := range ids {
+		s.sent = append(s.sent, request{s.now, id})
+		if resp := s.answer(id); resp != nil {
+			s.replies = append(s.replies, reply{s.now + s.latency, resp})
+		}
+	}
+}
+
+// wait lets time pass.
+func (s *sim) wait(d time.Duration) {
+	end := s.now + d
+	for {
+		at := s.next()
+		if len(s.replies) > 0 && s.replies[0].at <= at {
+			r := s.replies[0]
+			if r.at > end {
+				break
+			}
+			s.replies = s.replies[1:]
+			s.now = max(s.now, r.at)
+			s.received(s.now, r.resp)
+			continue
+		}
+		if at > end {
+			break
+		}
+		require.Greater(s.tb, at, instant(-1))
+		s.now = max(s.now, at)
+		s.act()
+	}
+	s.now = end
+}
+
+// sends is how often the lease was asked for.
+func (s *sim) sends(id int64) (at []instant) {
+	for _, r := range s.sent {
+		if r.id == id {
+			at = append(at, r.at)
+		}
+	}
+	return at
+}
+
+// check holds the invariants of the table.
+func (s *sim) check() {
+	s.tb.Helper()
+	require.Len(s.tb, s.heap, len(s.byID))
+	for i, e := range s.heap {
+		var wrong string
+		switch {
+		case s.byID[e.id] != e:
+			wrong = "is not the one in the table"
+		case e.slot != i:
+			wrong = "does not know its slot"
+		case i > 0 && s.heap[(i-1)/2].at > e.at:
+			wrong = "is out of order"
+		case len(e.subs) == 0 && !e.waiting():
+			wrong = "is kept for nobody"
+		case !s.open && e.waiting():
+			wrong = "waits on no stream"
+		case e.at > e.expiry:
+			wrong = "is looked at too late"
+		}
+		require.Empty(s.tb, wrong, "lease %d", e.id)
+		for _, sub := range e.subs {
+			require.Same(s.tb, e, sub.entry)
+		}
+	}
+}

@@ -1,0 +1,327 @@
+package keepalive
+
+import (
+	"cmp"
+	"container/heap"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+const (
+	// renewals is how often a lease is renewed in each TTL.
+	renewals = 3
+	// jitter is the share by which an interval is made longer or shorter, so
+	// that leases created together drift apart.
+	jitter = 0.05
+	// slack lets renewals that are almost due leave with those that are, so
+	// that many leases do not cost a timer each.
+	slack = 2 * time.Millisecond
+	// minPatience is the shortest silence that can be called a stall.
+	minPatience = 500 * time.Millisecond
+)
+
+// table holds every kept lease. It has no lock and no clock: its user has.
+//
+// Invariants: an entry is in byID if and only if it is in the heap; it has a
+// subscriber or a request in flight; it has at most one request in flight; it
+// has none while the link is closed.
+type table struct {
+	firstTimeout time.Duration // how long a lease may go without a first answer
+	expired      error         // reason: no answer for the lease's whole TTL
+	gone         error         // reason: the server does not know the lease
+	random       func() float64
+
+	byID    map[int64]*entry
+	heap    agenda
+	open    bool          // a stream takes requests
+	heardAt instant       // when the stream last answered anything
+	usual   time.Duration // how long answers have taken lately
+	seq     uint64        // number of the last request
+
+	// What closing left to do once the lock is released.
+	stops []func() bool
+	drops int // answers that found no room
+}
+
+func newTable(firstTimeout time.Duration, expired, gone error) *table {
+	return &table{
+		firstTimeout: firstTimeout,
+		expired:      expired,
+		gone:         gone,
+		random:       rand.Float64,
+		byID:         make(map[int64]*entry),
+	}
+}
+
+// add subscribes s to the lease id. A new lease is due at once; one that is
+// kept already is shared.
+func (t *table) add(now instant, id int64, s *subscriber) {
+	e := t.byID[id]
+	if e == nil {
+		e = &entry{id: id, ttl: t.firstTimeout, expiry: after(now, t.firstTimeout), due: now}
+		t.byID[id] = e
+		heap.Push(&t.heap, e)
+	} else if len(e.subs) == 0 {
+		e.expiry = after(now, t.firstTimeout)
+	}
+	s.entry = e
+	e.subs = append(e.subs, s)
+	t.plan(e)
+}
+
+// leave closes one subscriber. A lease that nobody wants is no longer renewed.
+func (t *table) leave(s *subscriber, reason error) {
+	e := s.entry
+	if e == nil {
+		return
+	}
+	e.remove(s)
+	t.close(s, reason)
+	t.settle(e)
+}
+
+// next is when run has something to do.
+func (t *table) next() instant {
+	if len(t.heap) == 0 {
+		return never
+	}
+	return t.heap[0].at
+}
+
+// run does what has come due: it closes leases that went unanswered and
+// returns those to renew, the nearest to expiry first. It asks to move to
+// another stream where this one has been silent for longer than a waiting
+// lease can afford; nothing is in flight then.
+func (t *table) run(now instant) (renew []int64, move bool) {
+	var due []*entry
+	for len(t.heap) > 0 {
+		e := t.heap[0]
+		switch {
+		case e.expiry <= now:
+			t.drop(e, t.expired)
+		case t.open && !e.waiting() && e.due <= after(now, slack):
+			t.send(now, e)
+			due = append(due, e)
+		case e.at > now:
+			return t.number(due), false
+		case e.waiting() && t.silence(now, e) >= t.patience(e):
+			t.interrupt(now)
+			return nil, true
+		default:
+			t.plan(e)
+		}
+	}
+	return t.number(due), false
+}
+
+// opened returns what a new stream is asked first: every lease that is due.
+func (t *table) opened(now instant) []int64 {
+	t.interrupt(now)
+	t.open = true
+	t.heardAt = now
+	var due []*entry
+	for _, e := range t.heap {
+		if e.due <= now {
+			due = append(due, e)
+		}
+	}
+	ids := t.number(due)
+	for _, e := range due {
+		e.sentAt = now
+	}
+	t.replan()
+	return ids
+}
+
+// interrupt is the end of a stream: what was in flight is due again.
+func (t *table) interrupt(now instant) {
+	t.open = false
+	for _, e := range slices.Clone(t.heap) {
+		if !e.waiting() {
+			continue
+		}
+		e.seq, e.due = 0, now
+		if len(e.subs) == 0 {
+			t.drop(e, nil)
+		}
+	}
+	t.replan()
+}
+
+// received takes an answer. Answers for leases nobody keeps are ignored, but
+// prove the stream alive.
+func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
+	t.heardAt = now
+	e := t.byID[resp.ID]
+	if e == nil {
+		return
+	}
+	if resp.TTL <= 0 {
+		t.drop(e, t.gone)
+		return
+	}
+	e.ttl = seconds(resp.TTL)
+	e.expiry = after(now, e.ttl)
+	if e.waiting() {
+		t.learn(now - e.sentAt)
+		e.seq, e.due = 0, max(now, after(e.sentAt, t.interval(e.ttl)))
+	}
+	for _, s := range e.subs {
+		if !s.sink.Deliver(resp) {
+			t.drops++
+		}
+	}
+	t.settle(e)
+}
+
+// remove closes every subscriber of the lease id.
+func (t *table) remove(id int64, reason error) {
+	if e := t.byID[id]; e != nil {
+		t.drop(e, reason)
+	}
+}
+
+// removeOldest closes the lease whose request has waited longest: servers
+// answer a stream in order, so a refusal that ends the stream is about it.
+// It reports whether there was one.
+func (t *table) removeOldest(reason error) bool {
+	var oldest *entry
+	for _, e := range t.heap {
+		if e.waiting() && (oldest == nil || e.seq < oldest.seq) {
+			oldest = e
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	t.drop(oldest, reason)
+	return true
+}
+
+// leaderLost closes the subscribers who require a leader, and only them.
+func (t *table) leaderLost(reason error) {
+	for _, e := range slices.Clone(t.heap) {
+		for _, s := range slices.Clone(e.subs) {
+			if s.requireLeader {
+				t.leave(s, reason)
+			}
+		}
+	}
+}
+
+// clear closes everything.
+func (t *table) clear(reason error) {
+	t.open = false
+	for _, e := range t.heap {
+		for _, s := range e.subs {
+			t.close(s, reason)
+		}
+	}
+	t.heap = nil
+	t.byID = make(map[int64]*entry)
+}
+
+// send marks e as in flight; number gives it its place among those sent at
+// the same time.
+func (t *table) send(now instant, e *entry) {
+	e.seq, e.sentAt = t.seq+1, now
+	t.plan(e)
+}
+
+// number orders what is sent together, the nearest to expiry first, and numbers
+// the requests in that order. It returns the leases to ask for.
+func (t *table) number(sent []*entry) []int64 {
+	slices.SortFunc(sent, func(a, b *entry) int { return cmp.Compare(a.expiry, b.expiry) })
+	ids := make([]int64, len(sent))
+	for i, e := range sent {
+		t.seq++
+		ids[i], e.seq = e.id, t.seq
+	}
+	return ids
+}
+
+// settle drops an entry without purpose and plans the others.
+func (t *table) settle(e *entry) {
+	if len(e.subs) == 0 && !e.waiting() {
+		t.drop(e, nil)
+		return
+	}
+	t.plan(e)
+}
+
+// drop forgets the lease and closes its subscribers.
+func (t *table) drop(e *entry, reason error) {
+	delete(t.byID, e.id)
+	heap.Remove(&t.heap, e.slot)
+	for _, s := range e.subs {
+		t.close(s, reason)
+	}
+	e.subs = nil
+}
+
+func (t *table) close(s *subscriber, reason error) {
+	s.entry = nil
+	s.sink.Close(reason)
+	if s.stop != nil {
+		t.stops = append(t.stops, s.stop)
+		s.stop = nil
+	}
+}
+
+// plan puts e where the heap should have it.
+func (t *table) plan(e *entry) {
+	e.at = t.attention(e)
+	heap.Fix(&t.heap, e.slot)
+}
+
+// replan does the same for all.
+func (t *table) replan() {
+	for _, e := range t.heap {
+		e.at = t.attention(e)
+	}
+	heap.Init(&t.heap)
+}
+
+// attention is when e has to be looked at next.
+func (t *table) attention(e *entry) instant {
+	switch {
+	case !t.open || e.waiting() && len(e.subs) == 0:
+		return e.expiry
+	case e.waiting():
+		return min(e.expiry, after(max(e.sentAt, t.heardAt), t.patience(e)))
+	default:
+		return min(e.expiry, e.due)
+	}
+}
+
+// silence is how long e has waited while the stream answered nobody.
+func (t *table) silence(now instant, e *entry) time.Duration {
+	if len(e.subs) == 0 {
+		return 0
+	}
+	return now - max(e.sentAt, t.heardAt)
+}
+
+// patience is the silence that e can afford. Where answers usually take long,
+// giving up early would only lose them: a move must promise something.
+func (t *table) patience(e *entry) time.Duration {
+	return max(e.ttl/renewals, minPatience, 2*t.usual)
+}
+
+// learn follows the time that answers take.
+func (t *table) learn(took time.Duration) {
+	if t.usual == 0 {
+		t.usual = took
+		return
+	}
+	t.usual += (took - t.usual) / 4
+}
+
+// interval is the jittered time between renewals.
+func (t *table) interval(ttl time.Duration) time.Duration {
+	d := ttl / renewals
+	return d + time.Duration(jitter*(2*t.random()-1)*float64(d))
+}
