@@ -1,0 +1,116 @@
+package faultnet
+
+import "time"
+
+// rules are the faults in force.
+type rules struct {
+	paused    bool
+	refuse    bool
+	blackhole [ways]bool
+	drop      [ways]bool
+	delay     [ways]time.Duration
+	rate      int // bytes per second; 0 is no limit
+	cut       [ways]cut
+}
+
+// cut ends the connection that carries the last of left bytes.
+type cut struct {
+	armed bool
+	left  int64
+}
+
+// change applies f to the rules and wakes everything that waits on them.
+func (p *Proxy) change(f func(*rules)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(&p.rules)
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func each(dir Direction, f func(way)) {
+	for w := range ways {
+		if dir.has(w) {
+			f(w)
+		}
+	}
+}
+
+// Blackhole lets nothing through in a direction, not even the end of a connection, as if every packet were lost. New
+// connections are taken but, with ToServer, not forwarded. Heal delivers what was held back.
+func (p *Proxy) Blackhole(dir Direction) {
+	p.change(func(r *rules) { each(dir, func(w way) { r.blackhole[w] = true }) })
+}
+
+// Drop discards all bytes in a direction while the connections stay open. Heal resets the connections that lost some, since
+// what would follow makes no sense.
+func (p *Proxy) Drop(dir Direction) {
+	p.change(func(r *rules) { each(dir, func(w way) { r.drop[w] = true }) })
+}
+
+// Delay makes everything arrive d later in both directions, so that a round trip takes 2d longer; throughput stays. 0 ends it.
+func (p *Proxy) Delay(d time.Duration) { p.DelayTo(Both, d) }
+
+// DelayTo is Delay for one direction.
+func (p *Proxy) DelayTo(dir Direction, d time.Duration) {
+	p.change(func(r *rules) { each(dir, func(w way) { r.delay[w] = d }) })
+}
+
+// Throttle limits each direction of each connection to so many bytes a second; 0 ends it.
+func (p *Proxy) Throttle(bytesPerSec int) { p.change(func(r *rules) { r.rate = max(bytesPerSec, 0) }) }
+
+// Pause stops reading and forwarding in both directions, as a stopped process does: connections are still made, nothing is
+// answered, and senders block once the buffers on the way are full.
+func (p *Proxy) Pause() { p.change(func(r *rules) { r.paused = true }) }
+
+// Resume undoes Pause.
+func (p *Proxy) Resume() { p.change(func(r *rules) { r.paused = false }) }
+
+// Refuse resets new connections at once; open ones stay.
+func (p *Proxy) Refuse() { p.change(func(r *rules) { r.refuse = true }) }
+
+// CutAfter closes the connection that carries the n-th byte from now on in a direction, right after that byte, and is then used
+// up: later connections are not cut. The bytes of all connections count together.
+func (p *Proxy) CutAfter(dir Direction, n int64) {
+	p.change(func(r *rules) { each(dir, func(w way) { r.cut[w] = cut{armed: true, left: n} }) })
+}
+
+// Reset ends all open connections with a TCP reset to both sides and returns how many there were.
+func (p *Proxy) Reset() int {
+	links := p.open()
+	for _, l := range links {
+		l.reset()
+	}
+	return len(links)
+}
+
+// HalfClose tells the receivers of a direction on all open connections that nothing more comes, and discards what does. The
+// other direction goes on.
+func (p *Proxy) HalfClose(dir Direction) {
+	for _, l := range p.open() {
+		each(dir, l.halfClose)
+	}
+}
+
+// Heal ends all faults. What was held back is delivered.
+func (p *Proxy) Heal() {
+	p.change(func(r *rules) { *r = rules{} })
+	for _, l := range p.open() {
+		if l.lost.Load() {
+			l.reset()
+		}
+	}
+}
+
+// take tells how many of n bytes a connection may still carry, and whether it is cut after them.
+func (p *Proxy) take(w way, n int) (int, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := &p.rules.cut[w]
+	if !c.armed || int64(n) < c.left {
+		c.left -= int64(n)
+		return n, false
+	}
+	c.armed = false
+	return int(c.left), true
+}
