@@ -15,6 +15,7 @@ var (
 // who waits for them. The Go method of sync.WaitGroup and its like starts one too.
 func Goroutines(f *File, allowed []string) []Finding {
 	var found []Finding
+	above := map[int]string{} // the comment of the goroutine that starts on a line; those on the lines below share it
 	ast.Inspect(f.AST, func(n ast.Node) bool {
 		stmt, ok := n.(ast.Stmt)
 		if !ok || !startsGoroutine(stmt) {
@@ -24,6 +25,10 @@ func Goroutines(f *File, allowed []string) []Finding {
 			found = append(found, f.finding(n.Pos(), "starts a goroutine; goroutines belong to machinery (goroutineFiles in settings.go)"))
 		}
 		doc := f.commentAbove(n.Pos())
+		if doc == "" {
+			doc = above[f.line(n.Pos())-1]
+		}
+		above[f.line(n.End())] = doc
 		if !saysStop.MatchString(doc) || !saysWait.MatchString(doc) {
 			found = append(found, f.finding(n.Pos(), "the comment above does not say what stops this goroutine and who waits for it"))
 		}

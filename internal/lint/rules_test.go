@@ -47,31 +47,34 @@ func TestSizeRulesFindWhatBreaksThem(t *testing.T) {
 			src:  "func f() {\n\tif a {\n\t\tfor {\n\t\t\tif b {\n\t\t\t\tif c {\n\t\t\t\t\tf()\n\t\t\t\t}\n\t\t\t}\n\t\t}\n\t}\n}\n",
 			want: []string{"x/x.go:7: indented 5 deep"},
 		},
-		{name: "subtest", check: Indent, path: "x/x_test.go", src: subtest("t.Run")},
-		{name: "literal that is no subtest", check: Indent, path: "x/x_test.go", src: subtest("t.Cleanup"), want: []string{"x/x_test.go:8: indented 6 deep"}},
-		{name: "subtest outside tests", check: Indent, src: subtest("t.Run"), want: []string{"x/x.go:8: indented 6 deep"}},
+		{name: "literal in a test", check: Indent, path: "x/x_test.go", src: nested},
+		{name: "literal in code", check: Indent, src: nested, want: []string{"x/x.go:7: indented 5 deep", "x/x.go:8: indented 6 deep"}},
+		{
+			name: "too deep in a test's literal", check: Indent, path: "x/x_test.go",
+			src:  strings.ReplaceAll(nested, "\t\t\t\t\t\tf()", "\t\t\t\t\t\tif d {\n\t\t\t\t\t\t\tf()\n\t\t\t\t\t\t}"),
+			want: []string{"x/x_test.go:9: indented 5 deep"},
+		},
 		{name: "deep table of values", check: Indent, src: "func f() {\n\tg(a{\n\t\tb{\n\t\t\tc{\n\t\t\t\td{\n\t\t\t\t\t1,\n\t\t\t\t},\n\t\t\t},\n\t\t},\n\t})\n}\n"},
 	} {
 		t.Run(s.name, s.run)
 	}
 }
 
-// subtest has a statement 4 deep in a literal that stands 2 deep.
-func subtest(call string) string {
-	return strings.NewReplacer("RUN", call).Replace(`
-func TestA(t *testing.T) {
+// nested has a statement 4 deep in a literal that stands 2 deep.
+const nested = `func TestA(t *testing.T) {
 	for range 2 {
-		RUN("", func(t *testing.T) {
-			for a { if b {
-				if c {
+		run("", func() {
+			for a {
+				for b {
+					if c {
 						f()
+					}
 				}
-			} }
+			}
 		})
 	}
 }
-`)
-}
+`
 
 func TestConcurrencyRulesFindWhatBreaksThem(t *testing.T) {
 	allowed := func(f *File) []Finding { return Goroutines(f, []string{"x"}) }
@@ -84,6 +87,8 @@ func TestConcurrencyRulesFindWhatBreaksThem(t *testing.T) {
 		{name: "nested goroutine", check: refused, src: "func f() {\n\tg(func() {\n" + comment + "\t\tgo f()\n\t})\n}\n", want: []string{"starts a goroutine"}},
 		{name: "no comment", check: allowed, src: "func f() {\n\tgo f()\n}\n", want: []string{"x/x.go:3: the comment above"}},
 		{name: "comment elsewhere", check: allowed, src: "func f() {\n" + comment + "\tf()\n\tgo f()\n}\n", want: []string{"the comment above"}},
+		{name: "two under one comment", check: allowed, src: "func f() {\n" + comment + "\tgo f()\n\twg.Go(f)\n}\n"},
+		{name: "two apart", check: allowed, src: "func f() {\n" + comment + "\tgo f()\n\n\tgo f()\n}\n", want: []string{"x/x.go:6: the comment above"}},
 		{name: "nobody waits", check: allowed, src: "func f() {\n\t// Close stops it.\n\tgo f()\n}\n", want: []string{"the comment above"}},
 		{name: "nobody stops it", check: allowed, src: "func f() {\n\t// Someone waits for it.\n\tgo f()\n}\n", want: []string{"the comment above"}},
 

@@ -12,6 +12,7 @@ var stateMachines = []string{"internal/watchmux", "internal/keepalive"}
 // goroutineFiles may start goroutines: the machinery, and the parts of the API whose background work has no smaller home.
 var goroutineFiles = []string{
 	"internal/etcdfake",            // serves
+	"internal/faultnet",            // accepts and forwards
 	"internal/etcdtest/process.go", // reaps one server process
 	"internal/bidi/bidi.go",        // the receive and the send loop of a link
 	"internal/outbox/outbox.go",    // the pump, while there is a backlog
@@ -24,6 +25,7 @@ var goroutineFiles = []string{
 // rootContextFiles may make a context that descends from none.
 var rootContextFiles = []string{
 	"config.go",         // where Config.Context is nil
+	"internal/faultnet", // owns connections that come from outside
 	"internal/etcdtest", // owns processes that outlive the request that started them
 }
 

@@ -3,7 +3,6 @@ package lint
 import (
 	"fmt"
 	"go/ast"
-	"slices"
 	"strings"
 )
 
@@ -44,20 +43,21 @@ func FuncSize(f *File) []Finding {
 }
 
 // Indent finds statements that stand too deep. Formatting by gofmt makes the tabs before a statement its depth; tables of values
-// and wrapped calls are no statements. A subtest is a function of its own, so its depth counts from where it stands.
+// and wrapped calls are no statements. In tests each function literal is a function of its own, as the bodies of subtests are:
+// depth counts from where it stands.
 func Indent(f *File) []Finding {
 	var found []Finding
 	seen := map[int]bool{}
-	subtests := subtests(f)
+	bases := literals(f)
 	ast.Inspect(f.AST, func(n ast.Node) bool {
 		if _, ok := n.(ast.Stmt); !ok {
 			return true
 		}
 		line := f.line(n.Pos())
 		depth := f.tabs(line)
-		for _, sub := range subtests {
-			if sub.Pos() < n.Pos() && n.End() < sub.End() {
-				depth = min(depth, f.tabs(line)-f.tabs(f.line(sub.End())))
+		for _, lit := range bases {
+			if lit.Body.Pos() < n.Pos() && n.End() < lit.End() {
+				depth = min(depth, f.tabs(line)-f.tabs(f.line(lit.End())))
 			}
 		}
 		if depth > maxIndent && !seen[line] {
@@ -74,22 +74,14 @@ func (f *File) tabs(line int) int {
 	return len(text) - len(strings.TrimLeft(text, "\t"))
 }
 
-// subtests are the function literals that a test file gives to T.Run, synctest.Test and their like.
-func subtests(f *File) []*ast.FuncLit {
+// literals are the function literals of a test file.
+func literals(f *File) []*ast.FuncLit {
+	var lits []*ast.FuncLit
 	if !f.Test() {
 		return nil
 	}
-	var lits []*ast.FuncLit
 	ast.Inspect(f.AST, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok || len(call.Args) == 0 {
-			return true
-		}
-		sel, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok || !slices.Contains([]string{"Run", "Test", "Fuzz"}, sel.Sel.Name) {
-			return true
-		}
-		if lit, ok := call.Args[len(call.Args)-1].(*ast.FuncLit); ok {
+		if lit, ok := n.(*ast.FuncLit); ok {
 			lits = append(lits, lit)
 		}
 		return true
