@@ -78,6 +78,14 @@ func (st *state) expireLocked() {
 	}
 }
 
+// untilExpiryLocked is how long no lease expires, as far as is known: it is looked at again after that.
+func (st *state) untilExpiryLocked() time.Duration {
+	if len(st.leases.byID) == 0 {
+		return time.Hour
+	}
+	return max(st.leases.next.Sub(st.now()), time.Millisecond)
+}
+
 // renewLocked starts the lease's time anew.
 func (st *state) renewLocked(l *lease) {
 	l.expiry = st.now().Add(time.Duration(l.ttl) * time.Second)

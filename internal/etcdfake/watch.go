@@ -152,8 +152,11 @@ func (w *watchSession) send(send func(*pb.WatchResponse) error, received <-chan 
 		tick = ticker.C
 	}
 	ticked := false
+	expiry := time.NewTimer(0)
+	defer expiry.Stop()
 	for {
-		responses, changed := w.collect(ticked)
+		responses, changed, next := w.collect(ticked)
+		expiry.Reset(next)
 		for _, resp := range responses {
 			if err := send(resp); err != nil {
 				return err
@@ -163,6 +166,7 @@ func (w *watchSession) send(send func(*pb.WatchResponse) error, received <-chan 
 		select {
 		case <-w.wake:
 		case <-changed:
+		case <-expiry.C:
 		case <-tick:
 			ticked = true
 		case err := <-received:
@@ -173,8 +177,8 @@ func (w *watchSession) send(send func(*pb.WatchResponse) error, received <-chan 
 	}
 }
 
-// collect takes all responses that are due, and the channel that is closed when there may be more.
-func (w *watchSession) collect(tick bool) ([]*pb.WatchResponse, <-chan struct{}) {
+// collect takes all responses that are due. There may be more when the channel is closed, or after the time, when a lease expires.
+func (w *watchSession) collect(tick bool) ([]*pb.WatchResponse, <-chan struct{}, time.Duration) {
 	st := w.server.state
 	st.lock()
 	defer st.mu.Unlock()
@@ -190,7 +194,7 @@ func (w *watchSession) collect(tick bool) ([]*pb.WatchResponse, <-chan struct{})
 		w.progress = false
 		responses = append(responses, &pb.WatchResponse{Header: w.headerLocked(), WatchId: noWatchID})
 	}
-	return responses, st.changed
+	return responses, st.changed, st.untilExpiryLocked()
 }
 
 // eventsLocked returns a watcher's new events and moves it behind them; a watcher below the compaction is cancelled.

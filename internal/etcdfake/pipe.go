@@ -1,0 +1,194 @@
+package etcdfake
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// Pipes opens streams to a handler in the same process, without a network and without buffers: Send blocks until the other
+// side receives. A stream ends when its handler returns, when its context ends, or with Close.
+type Pipes[Req, Resp any] struct {
+	// read-only after newPipes
+	handler func(ctx context.Context, recv func() (*Req, error), send func(*Resp) error) error
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	local   *Server // holds the state of default handlers; it is never started
+
+	running sync.WaitGroup // the handlers
+
+	// guarded by mu
+	mu          sync.Mutex
+	open, total int
+}
+
+func newPipes[Req, Resp any](local *Server, h func(context.Context, func() (*Req, error), func(*Resp) error) error) *Pipes[Req, Resp] {
+	p := &Pipes[Req, Resp]{handler: h, local: local}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// Streams is how many streams are open, and how many were opened.
+func (p *Pipes[Req, Resp]) Streams() (open, total int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open, p.total
+}
+
+// Close ends all streams, refuses new ones and waits until every handler has returned.
+func (p *Pipes[Req, Resp]) Close() {
+	p.mu.Lock()
+	p.cancel()
+	p.mu.Unlock()
+	p.running.Wait()
+	p.local.handlers.Wait()
+}
+
+// newStream starts the handler on a new stream. What ctx carries as outgoing metadata the handler finds as incoming.
+func (p *Pipes[Req, Resp]) newStream(ctx context.Context) (*pipe[Req, Resp], error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return nil, status.Error(codes.Unavailable, "etcdfake: pipes are closed")
+	}
+	p.open++
+	p.total++
+	s := &pipe[Req, Resp]{
+		reqs:  make(chan *Req),
+		resps: make(chan *Resp),
+		half:  make(chan struct{}),
+		ended: make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	stop := context.AfterFunc(p.ctx, s.cancel)
+	md, _ := metadata.FromOutgoingContext(ctx)
+	hctx := metadata.NewIncomingContext(s.ctx, md)
+	// Ends when the handler returns, which the end of ctx and Close ask it to; Close waits for it.
+	p.running.Go(func() {
+		s.err = p.handler(hctx, s.serverRecv, s.serverSend)
+		stop()
+		close(s.ended)
+		s.cancel()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.open--
+	})
+	return s, nil
+}
+
+// pipe is the client's end of one stream; it implements grpc.BidiStreamingClient.
+type pipe[Req, Resp any] struct {
+	// read-only after newStream
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	// own synchronisation
+	reqs  chan *Req     // sent to by Send, never closed
+	resps chan *Resp    // sent to by the handler, never closed
+	half  chan struct{} // closed by CloseSend
+	once  sync.Once     // of CloseSend
+	ended chan struct{} // closed after the handler has returned
+	err   error         // what it returned, set before ended is closed
+}
+
+func (s *pipe[Req, Resp]) serverRecv() (*Req, error) {
+	select {
+	case req := <-s.reqs:
+		return req, nil
+	case <-s.half:
+		return nil, io.EOF
+	case <-s.ctx.Done():
+		return nil, status.FromContextError(s.ctx.Err()).Err()
+	}
+}
+
+func (s *pipe[Req, Resp]) serverSend(resp *Resp) error {
+	select {
+	case s.resps <- resp:
+		return nil
+	case <-s.ctx.Done():
+		return status.FromContextError(s.ctx.Err()).Err()
+	}
+}
+
+// Send blocks until the handler receives; io.EOF means that the stream has ended and Recv tells why.
+func (s *pipe[Req, Resp]) Send(req *Req) error {
+	select {
+	case <-s.half:
+		return status.Error(codes.Internal, "etcdfake: Send after CloseSend")
+	default:
+	}
+	select {
+	case s.reqs <- req:
+		return nil
+	case <-s.ended:
+		return io.EOF
+	case <-s.ctx.Done():
+		return io.EOF
+	}
+}
+
+// Recv blocks until the handler sends or returns, or the stream's context ends.
+func (s *pipe[Req, Resp]) Recv() (*Resp, error) {
+	select {
+	case resp := <-s.resps:
+		return resp, nil
+	case <-s.ended:
+		return nil, s.endError()
+	case <-s.ctx.Done():
+	}
+	select {
+	case <-s.ended: // its end cancels the context
+		return nil, s.endError()
+	default:
+		return nil, status.FromContextError(s.ctx.Err()).Err()
+	}
+}
+
+func (s *pipe[Req, Resp]) endError() error {
+	if s.err == nil {
+		return io.EOF
+	}
+	if _, ok := status.FromError(s.err); ok {
+		return s.err
+	}
+	return status.FromContextError(s.err).Err()
+}
+
+func (s *pipe[Req, Resp]) CloseSend() error {
+	s.once.Do(func() { close(s.half) })
+	return nil
+}
+
+func (s *pipe[Req, Resp]) Context() context.Context     { return s.ctx }
+func (s *pipe[Req, Resp]) Header() (metadata.MD, error) { return nil, nil }
+func (s *pipe[Req, Resp]) Trailer() metadata.MD         { return nil }
+
+// SendMsg is Send.
+func (s *pipe[Req, Resp]) SendMsg(m any) error {
+	req, ok := m.(*Req)
+	if !ok {
+		return status.Errorf(codes.Internal, "etcdfake: cannot send %T", m)
+	}
+	return s.Send(req)
+}
+
+// RecvMsg is Recv into m.
+func (s *pipe[Req, Resp]) RecvMsg(m any) error {
+	dst, ok := m.(proto.Message)
+	if !ok {
+		return status.Errorf(codes.Internal, "etcdfake: cannot receive into %T", m)
+	}
+	resp, err := s.Recv()
+	if err != nil {
+		return err
+	}
+	proto.Reset(dst)
+	proto.Merge(dst, any(resp).(proto.Message))
+	return nil
+}
