@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,28 +62,31 @@ func alive(t *testing.T, pid int) bool {
 }
 
 // The kernel kills a child with the thread that started it, so the server must not be started on a caller's thread.
-func TestServerOutlivesTheThreadOfItsStarter(t *testing.T) {
-	started := make(chan *Cluster, 1)
-	// Ends by itself once the cluster has started; the receive below waits for that.
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		c, err := New()
-		if err != nil {
-			t.Error(err)
-		}
-		started <- c
-	}()
-	c := <-started
-	require.NotNil(t, c)
-	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	for range 20 { // threads come and go meanwhile
-		done := make(chan struct{})
-		go func() { // ends by itself at once; waited for on done
-			defer close(done)
-			runtime.LockOSThread()
-		}()
-		<-done
+func TestServersOutliveTheThreadsOfTheirStarters(t *testing.T) {
+	// Two starters, each on a thread of its own, since the main thread stays and one of them may have it.
+	const starters = 2
+	var locked, done sync.WaitGroup
+	clusters := make([]*Cluster, starters)
+	locked.Add(starters)
+	for i := range starters {
+		done.Go(func() { // ends once its cluster has started; the test waits for it below
+			runtime.LockOSThread() // and never unlocks: the thread ends with the goroutine
+			locked.Done()
+			locked.Wait()
+			c, err := New()
+			if err != nil {
+				t.Error(err)
+			}
+			clusters[i] = c
+		})
 	}
-	putGet(t, c, "v")
-	require.True(t, c.Members()[0].Running())
+	done.Wait()
+	for _, c := range clusters {
+		require.NotNil(t, c)
+		t.Cleanup(func() { require.NoError(t, c.Close()) })
+	}
+	for _, c := range clusters {
+		putGet(t, c, "v")
+		require.True(t, c.Members()[0].Running())
+	}
 }
