@@ -15,6 +15,7 @@ type Credentials struct {
 	credentials.TransportCredentials // of a connection whose scheme says nothing
 
 	plain, encrypted credentials.TransportCredentials
+	serverName       string // to check all certificates against; "" means each endpoint's host
 }
 
 // NewCredentials returns credentials for connections to endpoints. A nil cfg
@@ -27,6 +28,7 @@ func NewCredentials(cfg *tls.Config) *Credentials {
 		c.TransportCredentials = c.plain
 	} else {
 		c.encrypted = credentials.NewTLS(cfg)
+		c.serverName = cfg.ServerName
 		c.TransportCredentials = c.encrypted
 	}
 	return c
@@ -34,6 +36,9 @@ func NewCredentials(cfg *tls.Config) *Credentials {
 
 // ClientHandshake secures conn as its endpoint demands.
 func (c *Credentials) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if c.serverName != "" {
+		authority = c.serverName // gRPC would prefer the address's own
+	}
 	security, _ := credentials.ClientHandshakeInfoFromContext(ctx).Attributes.Value(securityKey{}).(Security)
 	switch security {
 	case Plain:

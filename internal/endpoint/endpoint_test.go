@@ -1,0 +1,145 @@
+package endpoint
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/v3/internal/resolver"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	grpcresolver "google.golang.org/grpc/resolver"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestR10Parse(t *testing.T) {
+	for _, tc := range []struct {
+		in, address, authority string
+		security               Security
+		network, target        string
+	}{
+		{"127.0.0.1:2379", "127.0.0.1:2379", "127.0.0.1:2379", ByConfig, "tcp", "127.0.0.1:2379"},
+		{"localhost", "localhost", "localhost", ByConfig, "tcp", "localhost"},
+		{":2379", ":2379", "localhost:2379", ByConfig, "tcp", ":2379"},
+		{"[::1]:2379", "[::1]:2379", "[::1]:2379", ByConfig, "tcp", "[::1]:2379"},
+		{"http://a.example:2379", "a.example:2379", "a.example:2379", Plain, "tcp", "a.example:2379"},
+		{"HTTP://a.example:2379", "a.example:2379", "a.example:2379", Plain, "tcp", "a.example:2379"},
+		{"http://a.example:2379/a/path", "a.example:2379", "a.example:2379", Plain, "tcp", "a.example:2379"},
+		{"https://[fe80::1%25eth0]:2379", "[fe80::1%eth0]:2379", "[fe80::1%eth0]:2379", Encrypted, "tcp", "[fe80::1%eth0]:2379"},
+		{"https://a.example:2379", "a.example:2379", "a.example:2379", Encrypted, "tcp", "a.example:2379"},
+		{"unix:rel/sock", "unix:rel/sock", "localhost", ByConfig, "unix", "rel/sock"},
+		{"unix:/abs/sock", "unix:/abs/sock", "localhost", ByConfig, "unix", "/abs/sock"},
+		{"unix:///abs/sock", "unix:/abs/sock", "localhost", ByConfig, "unix", "/abs/sock"},
+		{"unix://rel:0", "unix:rel:0", "localhost", ByConfig, "unix", "rel:0"},
+		{"unixs:///abs/sock", "unix:/abs/sock", "localhost", Encrypted, "unix", "/abs/sock"},
+		{"unixs:rel", "unix:rel", "localhost", Encrypted, "unix", "rel"},
+	} {
+		e, err := Parse(tc.in)
+		require.NoError(t, err, tc.in)
+		assert.Equal(t, Endpoint{tc.address, tc.authority, tc.security}, e, tc.in)
+		network, target := Network(e.Address)
+		assert.Equal(t, tc.network, network, tc.in)
+		assert.Equal(t, tc.target, target, tc.in)
+		assert.Equal(t, tc.authority, e.Resolved().ServerName)
+		assert.Equal(t, tc.address, e.Resolved().Addr)
+	}
+}
+
+func TestParseNamesWhatIsWrong(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                     `endpoint "": no host`,
+		"http://":              `endpoint "http://": no host`,
+		"http:///path":         `no host`,
+		"ftp://a:1":            `unknown scheme "ftp"`,
+		"dns:///a:1":           `unknown scheme "dns"`,
+		"a:b":                  `port "b"`,
+		"a:70000":              `port "70000"`,
+		"a:-1":                 `port "-1"`,
+		"::1:2379":             `endpoint "::1:2379"`,
+		"a b:1":                `' ' does not belong`,
+		"user@a:1":             `'@' does not belong`,
+		"127.0.0.1:2379/":      `'/' does not belong`,
+		"a:1,b:1":              `endpoint "a:1,b:1"`,
+		"http://%zz":           `endpoint "http://%zz"`,
+		"https://a:1\n":        `endpoint "https://a:1\n"`,
+		"unix:":                `no socket path`,
+		"unix://":              `no socket path`,
+		"http://[::1:2379":     `endpoint "http://[::1:2379"`,
+		"https://host:99999/x": `port "99999"`,
+	} {
+		_, err := Parse(in)
+		require.ErrorContains(t, err, want, in)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"", "a:1", "http://[::1]:2", "unix:x", "unixs://y", "https://a/b?c#d"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		e, err := Parse(in)
+		if err != nil {
+			assert.Contains(t, err.Error(), "endpoint ")
+			return
+		}
+		assert.NotEmpty(t, e.Address)
+		assert.NotEmpty(t, e.Authority)
+	})
+}
+
+// TestHandshakeFollowsTheScheme looks at what the other end of a connection
+// receives first: a TLS handshake record, or HTTP/2's preface.
+func TestHandshakeFollowsTheScheme(t *testing.T) {
+	for _, tc := range []struct {
+		endpoint string
+		cfg      *tls.Config
+		first    byte
+	}{
+		{"http://a:1", nil, preface},
+		{"http://a:1", &tls.Config{}, preface},
+		{"a:1", nil, preface},
+		{"a:1", &tls.Config{}, handshake},
+		{"https://a:1", nil, handshake},
+		{"https://a:1", &tls.Config{}, handshake},
+		{"unixs:x", nil, handshake},
+		{"unix:x", nil, preface},
+	} {
+		e, err := Parse(tc.endpoint)
+		require.NoError(t, err)
+		assert.Equal(t, tc.first, firstByte(t, e, NewCredentials(tc.cfg)), tc.endpoint)
+	}
+}
+
+const (
+	preface   = 'P'
+	handshake = 22
+)
+
+// firstByte connects to e and returns what the server's end gets first.
+func firstByte(t *testing.T, e Endpoint, creds *Credentials) byte {
+	first := make(chan byte, 1)
+	dial := func(context.Context, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() { // ends with the pipe, which it closes
+			defer theirs.Close()
+			b := make([]byte, 1)
+			if n, _ := theirs.Read(b); n == 1 {
+				select {
+				case first <- b[0]:
+				default:
+				}
+			}
+		}()
+		return ours, nil
+	}
+	r := resolver.New(`{}`, []grpcresolver.Address{e.Resolved()})
+	conn, err := grpc.NewClient(r.Target(), grpc.WithResolvers(r), grpc.WithTransportCredentials(creds.Clone()), grpc.WithContextDialer(dial))
+	require.NoError(t, err)
+	defer conn.Close()
+	conn.Connect()
+	return <-first
+}
