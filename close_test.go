@@ -1,0 +1,144 @@
+package clientv3
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// quickest runs f a few times and returns its shortest duration, so that a
+// machine's hiccup is not taken for f's own slowness.
+func quickest(f func()) time.Duration {
+	best := time.Hour
+	for range 5 {
+		start := time.Now()
+		f()
+		best = min(best, time.Since(start))
+	}
+	return best
+}
+
+func TestR4CloseEndsCallsUnderWay(t *testing.T) {
+	s := etcdfake.Start(t)
+	s.Delay("Range", time.Hour)
+	s.Delay("Put", time.Hour)
+	best := quickest(func() {
+		c, err := New(Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
+		require.NoError(t, err)
+		s.ForgetRequests()
+		errs := make(chan error, 20)
+		var calls sync.WaitGroup
+		for range 10 {
+			calls.Go(func() { _, err := c.Get(context.Background(), "k"); errs <- err })
+			calls.Go(func() { _, err := c.Put(context.Background(), "k", "v"); errs <- err })
+		}
+		eventually(t, func() bool { return len(s.Requests("Range", "Put")) == 20 }, "all calls are under way")
+		start := time.Now()
+		require.NoError(t, c.Close())
+		calls.Wait()
+		assert.Less(t, time.Since(start), 5*time.Second)
+		close(errs)
+		for err := range errs {
+			assert.True(t, IsConnCanceled(err), "%v", err)
+		}
+	})
+	t.Logf("connect, 20 calls, close: %v at best", best)
+}
+
+func TestR4CallsAfterCloseFailAtOnce(t *testing.T) {
+	s := etcdfake.Start(t)
+	for _, endpoint := range []string{s.Addr(), "127.0.0.1:1"} {
+		c, err := New(Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
+		require.NoError(t, err)
+		assert.Less(t, quickest(func() { require.NoError(t, c.Close(), "more than once, too") }), 50*time.Millisecond)
+		assert.Less(t, quickest(func() {
+			_, err := c.Get(context.Background(), "k")
+			assert.True(t, IsConnCanceled(err), "%v", err)
+			_, err = c.Put(context.Background(), "k", "v")
+			assert.True(t, IsConnCanceled(err), "%v", err)
+			assert.True(t, IsConnCanceled(c.Sync(context.Background())))
+		}), 50*time.Millisecond)
+		assert.ErrorIs(t, c.Ctx().Err(), context.Canceled)
+	}
+}
+
+func TestR4ParentContextEndsTheClient(t *testing.T) {
+	s := etcdfake.Start(t)
+	parent, cancel := context.WithCancel(t.Context())
+	c := newTestClient(t, Config{Endpoints: []string{s.Addr()}, Context: parent})
+	_, err := c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	cancel()
+	_, err = c.Put(t.Context(), "k", "v")
+	assert.True(t, IsConnCanceled(err), "%v", err)
+}
+
+// noDial has connections hang instead of leaving the machine.
+var noDial = grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+})
+
+// TestR7NewDoesNotWait: New is quick whatever the endpoints do, and leaves
+// nothing behind where it fails.
+func TestR7NewDoesNotWait(t *testing.T) {
+	for _, endpoint := range []string{"127.0.0.1:1", "192.0.2.1:2379", "nowhere.invalid:2379", "unix:nowhere"} {
+		best := quickest(func() {
+			c, err := New(Config{Endpoints: []string{endpoint}, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{noDial}})
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+		})
+		assert.Less(t, best, 50*time.Millisecond, endpoint)
+	}
+}
+
+func TestR7FailedNewFreesEverything(t *testing.T) {
+	s := etcdfake.Start(t)
+	s.EnableAuth("root", "secret")
+	leaks := goleak.IgnoreCurrent()
+	_, err := New(Config{Endpoints: []string{s.Addr()}, Username: "root", Password: "wrong", Logger: zap.NewNop()})
+	require.Error(t, err)
+	_, err = New(Config{
+		Endpoints: []string{"127.0.0.1:1"}, Username: "root", Password: "secret", Logger: zap.NewNop(),
+		DialTimeout: 50 * time.Millisecond,
+	})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = New(Config{
+		Endpoints: []string{s.Addr()}, Username: "root", Password: "secret", Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithDefaultServiceConfig("not JSON")},
+	})
+	require.ErrorContains(t, err, "service config is invalid")
+	eventually(t, func() bool { return s.Conns() == 0 }, "connections are closed")
+	goleak.VerifyNone(t, leaks)
+}
+
+func TestR8ClientWithoutConnection(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	lg := zap.NewExample()
+	c := NewCtxClient(ctx, WithZapLogger(lg))
+	assert.Same(t, lg, c.GetLogger())
+	assert.Same(t, c, c.WithLogger(nil))
+	assert.NotNil(t, c.GetLogger())
+	assert.Empty(t, c.Endpoints())
+	assert.Nil(t, c.ActiveConnection())
+	c.SetEndpoints("a:1", "b:1")
+	assert.Equal(t, []string{"a:1", "b:1"}, c.Endpoints())
+	_, err := c.Dial("a:1")
+	assert.Equal(t, ErrNoAvailableEndpoints, err)
+	assert.Equal(t, ErrNoAvailableEndpoints, c.Sync(t.Context()))
+	_, err = c.Get(t.Context(), "k")
+	assert.Equal(t, ErrNoAvailableEndpoints, err)
+	cancel()
+	assert.ErrorIs(t, c.Ctx().Err(), context.Canceled)
+	require.NoError(t, c.Close())
+	require.NoError(t, c.Close())
+}

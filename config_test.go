@@ -1,0 +1,71 @@
+package clientv3
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+)
+
+// TestBadConfig shows that New refuses a Config with an error that names the
+// bad value.
+func TestBadConfig(t *testing.T) {
+	eps := []string{"127.0.0.1:1"}
+	for _, tc := range []struct {
+		cfg  Config
+		want string
+	}{
+		{Config{}, "no available endpoints"},
+		{Config{Endpoints: []string{""}}, `endpoint "": no host`},
+		{Config{Endpoints: []string{"127.0.0.1:1", "http://"}}, `endpoint "http://": no host`},
+		{Config{Endpoints: []string{"ftp://a:1"}}, `endpoint "ftp://a:1": unknown scheme "ftp"`},
+		{Config{Endpoints: []string{"http://a b:1"}}, `"http://a b:1"`},
+		{Config{Endpoints: []string{"a b:1"}}, `' ' does not belong in a host`},
+		{Config{Endpoints: []string{"a:99999"}}, `port "99999"`},
+		{Config{Endpoints: []string{"a:etcd"}}, `port "etcd"`},
+		{Config{Endpoints: []string{"fe80::1:2379"}}, `"fe80::1:2379"`},
+		{Config{Endpoints: []string{"unix:"}}, `endpoint "unix:": no socket path`},
+		{Config{Endpoints: []string{"unixs://"}}, `endpoint "unixs://": no socket path`},
+		{Config{Endpoints: eps, Token: "t", Username: "u", Password: "p"}, "mutually exclusive"},
+		{Config{Endpoints: eps, Token: "t", Username: "u"}, "mutually exclusive"},
+		{Config{Endpoints: eps, DialTimeout: -time.Second}, "DialTimeout -1s is negative"},
+		{Config{Endpoints: eps, AutoSyncInterval: -1}, "AutoSyncInterval -1ns is negative"},
+		{Config{Endpoints: eps, DialKeepAliveTime: -1}, "DialKeepAliveTime -1ns"},
+		{Config{Endpoints: eps, DialKeepAliveTimeout: -1}, "DialKeepAliveTimeout -1ns"},
+		{Config{Endpoints: eps, BackoffWaitBetween: -1}, "BackoffWaitBetween -1ns"},
+		{Config{Endpoints: eps, MaxCallSendMsgSize: -3}, "MaxCallSendMsgSize -3 is negative"},
+		{Config{Endpoints: eps, MaxCallRecvMsgSize: -3}, "MaxCallRecvMsgSize -3 is negative"},
+		{Config{Endpoints: eps, MaxCallSendMsgSize: 100, MaxCallRecvMsgSize: 10}, "MaxCallRecvMsgSize 10 is below MaxCallSendMsgSize 100"},
+		{Config{Endpoints: eps, BackoffJitterFraction: 1.5}, "BackoffJitterFraction 1.5"},
+		{Config{Endpoints: eps, BackoffJitterFraction: math.NaN()}, "BackoffJitterFraction NaN"},
+		{Config{Endpoints: eps, BackoffJitterFraction: -0.1}, "BackoffJitterFraction -0.1"},
+		{Config{Endpoints: eps, LogConfig: &zap.Config{Encoding: "runes"}}, "runes"},
+	} {
+		c, err := New(tc.cfg)
+		require.ErrorContains(t, err, tc.want)
+		assert.Nil(t, c)
+	}
+	_, err := New(Config{})
+	assert.Equal(t, ErrNoAvailableEndpoints, err)
+	_, err = New(Config{Endpoints: eps, Token: "t", Password: "p"})
+	assert.Equal(t, ErrMutuallyExclusiveCfg, err)
+}
+
+func TestR14DefaultLimits(t *testing.T) {
+	cfg := Config{Endpoints: []string{"a:1"}}.withDefaults()
+	require.NoError(t, cfg.validate())
+	assert.Equal(t, 2*1024*1024, cfg.MaxCallSendMsgSize)
+	assert.Equal(t, math.MaxInt32, cfg.MaxCallRecvMsgSize)
+}
+
+func TestConfigIsCopied(t *testing.T) {
+	eps := []string{"127.0.0.1:1"}
+	c := newTestClient(t, Config{Endpoints: eps})
+	eps[0] = "changed"
+	assert.Equal(t, []string{"127.0.0.1:1"}, c.Endpoints())
+	c.Endpoints()[0] = "changed"
+	assert.Equal(t, []string{"127.0.0.1:1"}, c.Endpoints())
+}

@@ -1,0 +1,222 @@
+package clientv3
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
+)
+
+// TestR9SetEndpointsDuringCalls changes the endpoints from several goroutines
+// while calls and dials go on; the race detector watches.
+func TestR9SetEndpointsDuringCalls(t *testing.T) {
+	members := etcdfake.StartCluster(t, 3)
+	all := []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}
+	c := newTestClient(t, Config{Endpoints: all})
+	var work sync.WaitGroup
+	for i := range 3 {
+		work.Go(func() {
+			for n := range 50 {
+				c.SetEndpoints(all[(i+n)%3:]...)
+				c.Endpoints()
+			}
+		})
+		work.Go(func() {
+			for range 50 {
+				_, err := c.Get(t.Context(), "k")
+				assert.NoError(t, err)
+			}
+		})
+		work.Go(func() {
+			for range 10 {
+				conn, err := c.Dial(all[i])
+				if assert.NoError(t, err) {
+					assert.NoError(t, conn.Close())
+				}
+			}
+		})
+	}
+	work.Wait()
+}
+
+func TestR9SetEndpointsCopiesAndRejects(t *testing.T) {
+	lg, logs := observed(zapcore.WarnLevel)
+	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, Logger: lg})
+	eps := []string{"127.0.0.1:2", "127.0.0.1:3"}
+	c.SetEndpoints(eps...)
+	eps[0] = "changed"
+	assert.Equal(t, []string{"127.0.0.1:2", "127.0.0.1:3"}, c.Endpoints())
+
+	c.SetEndpoints()
+	c.SetEndpoints("ftp://a:1")
+	assert.Equal(t, []string{"127.0.0.1:2", "127.0.0.1:3"}, c.Endpoints(), "an empty list is rejected")
+	assert.Equal(t, 2, logs.FilterMessage("endpoints not replaced").Len())
+
+	c.SetEndpoints("ftp://a:1", "127.0.0.1:4")
+	assert.Equal(t, []string{"127.0.0.1:4"}, c.Endpoints())
+	assert.Equal(t, 2, logs.FilterMessage("endpoint left out").Len())
+	assert.Contains(t, logs.All()[0].ContextMap(), "error")
+}
+
+func TestSetEndpointsMovesRequests(t *testing.T) {
+	members := etcdfake.StartCluster(t, 2)
+	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr()}})
+	_, err := c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	c.SetEndpoints(members[1].Addr())
+	eventually(t, func() bool { return members[0].Conns() == 0 }, "the old connection is closed")
+	_, err = c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	assert.Equal(t, 1, members[0].Calls("Put"))
+	assert.Equal(t, 1, members[1].Calls("Put"))
+}
+
+func TestRequestsGoRoundAllEndpoints(t *testing.T) {
+	members := etcdfake.StartCluster(t, 3)
+	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+	eventually(t, func() bool {
+		_, err := c.Get(t.Context(), "k")
+		require.NoError(t, err)
+		return members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0 && members[2].Calls("Range") > 0
+	}, "every member is asked")
+	before := members[0].Calls("Range")
+	for range 30 {
+		_, err := c.Get(t.Context(), "k")
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 10, members[0].Calls("Range")-before)
+}
+
+// TestR10Endpoints connects over every kind of endpoint and looks at the
+// authority that the server was told.
+func TestR10Endpoints(t *testing.T) {
+	fake := etcdfake.Start(t)
+	_, port, err := net.SplitHostPort(fake.Addr())
+	require.NoError(t, err)
+	secure := etcdtest.Start(t, etcdtest.WithTLS())
+	sock := etcdtest.Start(t, etcdtest.WithUnixSocket())
+	unixPath := strings.TrimPrefix(sock.Endpoints()[0], "unix:")
+
+	for _, tc := range []struct {
+		endpoint  string
+		cfg       Config
+		authority string
+	}{
+		{"127.0.0.1:" + port, Config{}, "127.0.0.1:" + port},
+		{"http://127.0.0.1:" + port, Config{}, "127.0.0.1:" + port},
+		{"http://localhost:" + port, Config{TLS: secure.TLSConfig()}, "localhost:" + port},
+		{secure.Endpoints()[0], Config{TLS: secure.TLSConfig()}, ""},
+		{strings.TrimPrefix(secure.Endpoints()[0], "https://"), Config{TLS: secure.TLSConfig()}, ""},
+		{"unix:" + unixPath, Config{}, "localhost"},
+		{"unix://" + unixPath, Config{}, "localhost"},
+	} {
+		t.Run(tc.endpoint, func(t *testing.T) {
+			tc.cfg.Endpoints = []string{tc.endpoint}
+			c := newTestClient(t, tc.cfg)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			_, err := c.Put(ctx, "k", "v")
+			require.NoError(t, err)
+			if strings.Contains(tc.endpoint, port) {
+				assert.Equal(t, []string{tc.authority}, fake.LastMetadata("Put").Get(":authority"))
+			}
+			if tc.authority != "" {
+				assert.Equal(t, tc.authority, c.resolver.OverrideAuthority(grpcTarget(c)))
+			}
+		})
+	}
+}
+
+func TestR10IPv6Literal(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	require.NoError(t, err, "the loopback interface has an IPv6 address")
+	srv := grpc.NewServer()
+	pb.RegisterKVServer(srv, echoKV{})
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = srv.Serve(l) })
+	defer serving.Wait()
+	defer srv.Stop()
+	c := newTestClient(t, Config{Endpoints: []string{"http://" + l.Addr().String()}})
+	_, err = c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+}
+
+// TestR10EachEndpointHasItsOwnName: three members whose certificates have no
+// name in common; the client goes on when the first, whose name requests carry,
+// is gone.
+func TestR10EachEndpointHasItsOwnName(t *testing.T) {
+	names := []string{"a.example", "b.example", "c.example"}
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithTLS(),
+		etcdtest.WithCertNames(func(member int) []string { return names[member : member+1] }))
+	addresses := map[string]string{}
+	var eps []string
+	for i, m := range cluster.Members() {
+		real := strings.TrimPrefix(m.Endpoint(), "https://")
+		_, port, err := net.SplitHostPort(real)
+		require.NoError(t, err)
+		named := net.JoinHostPort(names[i], port)
+		addresses[named] = real
+		eps = append(eps, "https://"+named)
+	}
+	c := newTestClient(t, Config{Endpoints: eps, TLS: cluster.TLSConfig(), DialOptions: []grpc.DialOption{
+		grpc.WithContextDialer(func(ctx context.Context, name string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", addresses[name])
+		}),
+	}})
+	_, err := c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	cluster.Members()[0].Kill()
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := c.Get(ctx, "k")
+		cancel()
+		require.NoError(t, err)
+	}
+}
+
+func TestR11Sync(t *testing.T) {
+	s, c := newFakeClient(t, Config{})
+	own := c.Endpoints()
+	voter := &pb.Member{ID: 1, Name: "a", ClientURLs: []string{"http://" + s.Addr(), "https://127.0.0.1:2"}}
+	learner := &pb.Member{ID: 2, Name: "b", ClientURLs: []string{"http://127.0.0.1:3"}, IsLearner: true}
+	unstarted := &pb.Member{ID: 3, PeerURLs: []string{"http://127.0.0.1:4"}, ClientURLs: []string{"http://127.0.0.1:4"}}
+
+	s.SetMembers(learner, unstarted)
+	assert.Equal(t, ErrNoAvailableEndpoints, c.Sync(t.Context()))
+	assert.Equal(t, own, c.Endpoints())
+
+	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"gopher://a:1"}})
+	require.ErrorContains(t, c.Sync(t.Context()), "gopher://a:1")
+	assert.Equal(t, own, c.Endpoints())
+
+	s.SetMembers(voter, learner, unstarted)
+	require.NoError(t, c.Sync(t.Context()))
+	assert.Equal(t, voter.ClientURLs, c.Endpoints())
+}
+
+func TestAutoSync(t *testing.T) {
+	s := etcdfake.Start(t)
+	want := []string{"http://" + s.Addr()}
+	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: want})
+	c := newTestClient(t, Config{Endpoints: []string{s.Addr()}, AutoSyncInterval: 10 * time.Millisecond})
+	eventually(t, func() bool { return assert.ObjectsAreEqual(want, c.Endpoints()) }, "endpoints are replaced")
+	lg, logs := observed(zap.WarnLevel)
+	c.WithLogger(lg)
+	s.Fail("MemberList", etcdfake.Forever, errAlways)
+	eventually(t, func() bool { return logs.Len() > 0 }, "a failure is logged")
+	require.NoError(t, c.Close())
+	calls := s.Calls("MemberList")
+	time.Sleep(50 * time.Millisecond)
+	assert.Equal(t, calls, s.Calls("MemberList"), "closing ends it")
+}

@@ -1,0 +1,186 @@
+package clientv3
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// wellKnown pairs what servers send with what users compare with.
+var wellKnown = []struct{ wire, user error }{
+	{rpctypes.ErrGRPCEmptyKey, rpctypes.ErrEmptyKey},
+	{rpctypes.ErrGRPCKeyNotFound, rpctypes.ErrKeyNotFound},
+	{rpctypes.ErrGRPCValueProvided, rpctypes.ErrValueProvided},
+	{rpctypes.ErrGRPCLeaseProvided, rpctypes.ErrLeaseProvided},
+	{rpctypes.ErrGRPCTooManyOps, rpctypes.ErrTooManyOps},
+	{rpctypes.ErrGRPCDuplicateKey, rpctypes.ErrDuplicateKey},
+	{rpctypes.ErrGRPCInvalidSortOption, rpctypes.ErrInvalidSortOption},
+	{rpctypes.ErrGRPCCompacted, rpctypes.ErrCompacted},
+	{rpctypes.ErrGRPCFutureRev, rpctypes.ErrFutureRev},
+	{rpctypes.ErrGRPCNoSpace, rpctypes.ErrNoSpace},
+	{rpctypes.ErrGRPCLeaseNotFound, rpctypes.ErrLeaseNotFound},
+	{rpctypes.ErrGRPCLeaseExist, rpctypes.ErrLeaseExist},
+	{rpctypes.ErrGRPCLeaseTTLTooLarge, rpctypes.ErrLeaseTTLTooLarge},
+	{rpctypes.ErrGRPCMemberExist, rpctypes.ErrMemberExist},
+	{rpctypes.ErrGRPCPeerURLExist, rpctypes.ErrPeerURLExist},
+	{rpctypes.ErrGRPCMemberNotEnoughStarted, rpctypes.ErrMemberNotEnoughStarted},
+	{rpctypes.ErrGRPCMemberBadURLs, rpctypes.ErrMemberBadURLs},
+	{rpctypes.ErrGRPCMemberNotFound, rpctypes.ErrMemberNotFound},
+	{rpctypes.ErrGRPCMemberNotLearner, rpctypes.ErrMemberNotLearner},
+	{rpctypes.ErrGRPCLearnerNotReady, rpctypes.ErrMemberLearnerNotReady},
+	{rpctypes.ErrGRPCTooManyLearners, rpctypes.ErrTooManyLearners},
+	{rpctypes.ErrGRPCClusterIDMismatch, rpctypes.ErrClusterIDMismatch},
+	{rpctypes.ErrGRPCRequestTooLarge, rpctypes.ErrRequestTooLarge},
+	{rpctypes.ErrGRPCRequestTooManyRequests, rpctypes.ErrTooManyRequests},
+	{rpctypes.ErrGRPCRootUserNotExist, rpctypes.ErrRootUserNotExist},
+	{rpctypes.ErrGRPCRootRoleNotExist, rpctypes.ErrRootRoleNotExist},
+	{rpctypes.ErrGRPCUserAlreadyExist, rpctypes.ErrUserAlreadyExist},
+	{rpctypes.ErrGRPCUserEmpty, rpctypes.ErrUserEmpty},
+	{rpctypes.ErrGRPCUserNotFound, rpctypes.ErrUserNotFound},
+	{rpctypes.ErrGRPCRoleAlreadyExist, rpctypes.ErrRoleAlreadyExist},
+	{rpctypes.ErrGRPCRoleNotFound, rpctypes.ErrRoleNotFound},
+	{rpctypes.ErrGRPCRoleEmpty, rpctypes.ErrRoleEmpty},
+	{rpctypes.ErrGRPCAuthFailed, rpctypes.ErrAuthFailed},
+	{rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrPermissionDenied},
+	{rpctypes.ErrGRPCRoleNotGranted, rpctypes.ErrRoleNotGranted},
+	{rpctypes.ErrGRPCPermissionNotGranted, rpctypes.ErrPermissionNotGranted},
+	{rpctypes.ErrGRPCAuthNotEnabled, rpctypes.ErrAuthNotEnabled},
+	{rpctypes.ErrGRPCInvalidAuthToken, rpctypes.ErrInvalidAuthToken},
+	{rpctypes.ErrGRPCInvalidAuthMgmt, rpctypes.ErrInvalidAuthMgmt},
+	{rpctypes.ErrGRPCAuthOldRevision, rpctypes.ErrAuthOldRevision},
+	{rpctypes.ErrGRPCNoLeader, rpctypes.ErrNoLeader},
+	{rpctypes.ErrGRPCNotLeader, rpctypes.ErrNotLeader},
+	{rpctypes.ErrGRPCLeaderChanged, rpctypes.ErrLeaderChanged},
+	{rpctypes.ErrGRPCNotCapable, rpctypes.ErrNotCapable},
+	{rpctypes.ErrGRPCStopped, rpctypes.ErrStopped},
+	{rpctypes.ErrGRPCTimeout, rpctypes.ErrTimeout},
+	{rpctypes.ErrGRPCTimeoutDueToLeaderFail, rpctypes.ErrTimeoutDueToLeaderFail},
+	{rpctypes.ErrGRPCTimeoutDueToConnectionLost, rpctypes.ErrTimeoutDueToConnectionLost},
+	{rpctypes.ErrGRPCUnhealthy, rpctypes.ErrUnhealthy},
+	{rpctypes.ErrGRPCCorrupt, rpctypes.ErrCorrupt},
+	{rpctypes.ErrGRPCBadLeaderTransferee, rpctypes.ErrBadLeaderTransferee},
+	{rpctypes.ErrGRPCClusterVersionUnavailable, rpctypes.ErrClusterVersionUnavailable},
+	{rpctypes.ErrGRPCWrongDowngradeVersionFormat, rpctypes.ErrWrongDowngradeVersionFormat},
+	{rpctypes.ErrGRPCInvalidDowngradeTargetVersion, rpctypes.ErrInvalidDowngradeTargetVersion},
+	{rpctypes.ErrGRPCDowngradeInProcess, rpctypes.ErrDowngradeInProcess},
+	{rpctypes.ErrGRPCNoInflightDowngrade, rpctypes.ErrNoInflightDowngrade},
+}
+
+func TestR5WellKnownErrors(t *testing.T) {
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, e := range wellKnown {
+		for _, ctx := range []context.Context{t.Context(), done} {
+			got := ContextError(ctx, e.wire)
+			assert.True(t, got == e.user, "%v", e.wire) //nolint:errorlint // that == works is the point
+			assert.ErrorIs(t, fmt.Errorf("wrapped: %w", got), e.user)
+			var etcd rpctypes.EtcdError
+			require.ErrorAs(t, got, &etcd)
+			assert.Equal(t, status.Code(e.wire), etcd.Code())
+		}
+	}
+}
+
+func TestR5ContextErrorOnlyOfADoneContext(t *testing.T) {
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	expired, end := context.WithTimeout(t.Context(), 0)
+	defer end()
+	serverCancel := status.Error(codes.Canceled, "by the server")
+	serverDeadline := status.Error(codes.DeadlineExceeded, "by the server")
+	other := status.Error(codes.Internal, "boom")
+	for _, tc := range []struct {
+		ctx       context.Context
+		err, want error
+	}{
+		{t.Context(), nil, nil},
+		{cancelled, nil, nil},
+		{t.Context(), serverCancel, serverCancel},
+		{t.Context(), serverDeadline, serverDeadline},
+		{cancelled, serverCancel, context.Canceled},
+		{cancelled, serverDeadline, context.Canceled},
+		{expired, serverDeadline, context.DeadlineExceeded},
+		{expired, context.DeadlineExceeded, context.DeadlineExceeded},
+		{cancelled, other, other},
+		{t.Context(), io.EOF, io.EOF},
+		{nil, serverCancel, serverCancel},
+	} {
+		assert.Equal(t, tc.want, ContextError(tc.ctx, tc.err))
+	}
+}
+
+func TestR5ServersCancelIsNotTheCallers(t *testing.T) {
+	s, c := newFakeClient(t, Config{})
+	for _, code := range []codes.Code{codes.Canceled, codes.DeadlineExceeded} {
+		s.Fail("Put", 1, status.Error(code, "by the server"))
+		_, err := c.Put(t.Context(), "k", "v")
+		assert.Equal(t, code, status.Code(err))
+		assert.NotErrorIs(t, err, context.Canceled)
+		assert.NotErrorIs(t, err, context.DeadlineExceeded)
+	}
+}
+
+func TestIsConnCanceled(t *testing.T) {
+	for err, want := range map[error]bool{
+		nil:                                  false,
+		errClosing:                           true,
+		context.Canceled:                     true,
+		fmt.Errorf("x: %w", errClosing):      true,
+		context.DeadlineExceeded:             false,
+		status.Error(codes.Unavailable, "x"): false,
+		errors.New("x"):                      false,
+	} {
+		assert.Equal(t, want, IsConnCanceled(err), "%v", err)
+	}
+}
+
+// TestR6DeadlineCarriesTheCause: a deadline that passes while there is no
+// connection says why there is none.
+func TestR6DeadlineCarriesTheCause(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.WithTLS())
+	wrongName := cluster.TLSConfig().Clone()
+	wrongName.ServerName = "other.example"
+	for _, tc := range []struct {
+		name, endpoint string
+		tls            *tls.Config
+		want           string
+	}{
+		{"refused", "127.0.0.1:1", nil, "connection refused"},
+		{"bad authority", cluster.Endpoints()[0], &tls.Config{RootCAs: x509.NewCertPool()}, "unknown authority"},
+		{"wrong name", cluster.Endpoints()[0], wrongName, "other.example"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := newTestClient(t, Config{Endpoints: []string{tc.endpoint}, TLS: tc.tls})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			for _, call := range []func() error{
+				func() error { _, err := c.Get(ctx, "k"); return err },
+				func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+					defer cancel()
+					_, err := c.Put(ctx, "k", "v")
+					return err
+				},
+			} {
+				err := call()
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.ErrorContains(t, err, tc.want)
+				joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // looks at this very error
+				require.True(t, ok, "%T", err)
+				assert.ErrorContains(t, joined.Unwrap()[1], tc.want)
+			}
+		})
+	}
+}

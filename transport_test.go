@@ -1,0 +1,182 @@
+package clientv3
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/status"
+)
+
+var errAlways = status.Error(codes.Internal, "always")
+
+func grpcTarget(*Client) resolver.Target { return resolver.Target{} }
+
+// echoKV answers puts.
+type echoKV struct{ pb.UnimplementedKVServer }
+
+func (echoKV) Put(context.Context, *pb.PutRequest) (*pb.PutResponse, error) {
+	return &pb.PutResponse{Header: &pb.ResponseHeader{}}, nil
+}
+
+// TestR12NotServingMembersAreSpared: a member that reports itself not serving
+// gets no requests, and gets some again once it serves.
+func TestR12NotServingMembersAreSpared(t *testing.T) {
+	members := etcdfake.StartCluster(t, 3)
+	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+	sick := members[1]
+	askUntil := func(enough func() bool) {
+		eventually(t, func() bool {
+			_, err := c.Get(t.Context(), "k")
+			require.NoError(t, err)
+			return enough()
+		}, "requests reach those that serve")
+	}
+	askUntil(func() bool { return sick.Calls("Range") > 0 })
+
+	sick.SetServing(false)
+	spared := func() bool {
+		before := sick.Calls("Range")
+		for range 9 {
+			_, err := c.Get(t.Context(), "k")
+			require.NoError(t, err)
+		}
+		return sick.Calls("Range") == before
+	}
+	eventually(t, spared, "the member gets no more requests")
+	assert.True(t, spared(), "and none later")
+
+	sick.SetServing(true)
+	before := sick.Calls("Range")
+	askUntil(func() bool { return sick.Calls("Range") > before })
+}
+
+func TestR12ServersWithoutHealthService(t *testing.T) {
+	s, c := newFakeClient(t, Config{}, etcdfake.WithoutHealth())
+	_, err := c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	assert.Equal(t, 1, s.Calls("Put"))
+}
+
+func TestR12DialReachesAMemberThatDoesNotServe(t *testing.T) {
+	s, c := newFakeClient(t, Config{})
+	s.SetServing(false)
+	conn, err := c.Dial(s.Addr())
+	require.NoError(t, err)
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err = RetryMaintenanceClient(c, conn).Status(ctx, &pb.StatusRequest{})
+	require.NoError(t, err)
+}
+
+// TestR13InterceptorsRunBesideOurs: a read that fails once is retried although
+// the user has interceptors, and they see both attempts.
+func TestR13InterceptorsRunBesideOurs(t *testing.T) {
+	var unary, chained, streams atomic.Int64
+	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
+		grpc.WithUnaryInterceptor(func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			unary.Add(1)
+			return next(ctx, m, req, reply, cc, opts...)
+		}),
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			chained.Add(1)
+			return next(ctx, m, req, reply, cc, opts...)
+		}),
+		grpc.WithStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			if strings.HasSuffix(m, "RangeStream") {
+				streams.Add(1)
+			}
+			return next(ctx, d, cc, m, opts...)
+		}),
+	}})
+	s.Fail("Range", 1, rpctypes.ErrGRPCNoLeader)
+	_, err := c.Get(t.Context(), "k")
+	require.NoError(t, err)
+	assert.Equal(t, int64(2), unary.Load())
+	assert.Equal(t, int64(2), chained.Load())
+
+	s.Fail("RangeStream", 1, rpctypes.ErrGRPCNoLeader)
+	stream, err := c.GetStream(t.Context(), "k")
+	require.NoError(t, err)
+	_, err = GetStreamToGetResponse(stream)
+	require.NoError(t, err)
+	assert.Equal(t, int64(2), streams.Load())
+}
+
+func TestR14OversizedRequest(t *testing.T) {
+	s, c := newFakeClient(t, Config{MaxCallSendMsgSize: 1000})
+	_, err := c.Put(t.Context(), "k", strings.Repeat("v", 2000))
+	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
+	require.ErrorContains(t, err, "1000")
+	assert.Zero(t, s.Calls("Put"), "nothing was sent")
+
+	_, err = RetryKVClient(c).Put(t.Context(), &pb.PutRequest{Key: []byte("k"), Value: make([]byte, 2000)})
+	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
+	_, err = pb.NewKVClient(c.ActiveConnection()).Put(t.Context(), &pb.PutRequest{Key: []byte("k"), Value: make([]byte, 2000)})
+	assert.Equal(t, codes.ResourceExhausted, status.Code(err), "the limit holds for the bare connection too")
+}
+
+func TestR14LargeResponse(t *testing.T) {
+	const size = 6 << 20 // more than gRPC's own default allows
+	s, c := newFakeClient(t, Config{})
+	value := make([]byte, 1<<20)
+	for _, k := range []string{"a", "b", "c", "d", "e", "f"} {
+		_, err := c.Put(t.Context(), k, string(value))
+		require.NoError(t, err)
+	}
+	resp, err := c.Get(t.Context(), "a", WithFromKey())
+	require.NoError(t, err)
+	assert.Len(t, resp.Kvs, size/len(value))
+
+	small := newTestClient(t, Config{Endpoints: []string{s.Addr()}, MaxCallSendMsgSize: 1 << 20, MaxCallRecvMsgSize: 1 << 20})
+	_, err = small.Get(t.Context(), "a", WithFromKey())
+	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
+}
+
+// TestR17QuietLog counts log lines: none for calls that succeed at once, and
+// few, at debug, for retries.
+func TestR17QuietLog(t *testing.T) {
+	lg, logs := observed(zapcore.DebugLevel)
+	s, c := newFakeClient(t, Config{Logger: lg})
+	const calls = 10_000
+	var workers sync.WaitGroup
+	for range 20 {
+		workers.Go(func() {
+			for range calls / 20 {
+				_, err := c.Get(t.Context(), "k")
+				assert.NoError(t, err)
+			}
+		})
+	}
+	workers.Wait()
+	require.Equal(t, calls, s.Calls("Range"))
+	assert.Zero(t, logs.Len(), "%v", logs.All())
+
+	s.Fail("Range", 200, rpctypes.ErrGRPCNoLeader)
+	start := time.Now()
+	for range 40 {
+		workers.Go(func() {
+			_, err := c.Get(t.Context(), "k")
+			assert.NoError(t, err)
+		})
+	}
+	workers.Wait()
+	assert.NotZero(t, logs.Len())
+	assert.LessOrEqual(t, logs.Len(), 2+int(time.Since(start)/time.Second))
+	for _, e := range logs.All() {
+		assert.Equal(t, zapcore.DebugLevel, e.Level)
+	}
+}
