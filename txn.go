@@ -15,7 +15,8 @@ import (
 //
 // The server evaluates the conditions and runs the ops as one step: nothing comes
 // between them, and all of them have the same revision. A transaction writes no
-// key twice. [OpTxn] nests one inside another.
+// key twice (rpctypes.ErrDuplicateKey). [OpTxn] nests one inside another; the
+// conditions of all of them are decided before the first op runs.
 //
 // If, Then and Else may each be called once and in this order; each may be left
 // out. They panic where they are called twice or out of order. The methods are

@@ -1,0 +1,191 @@
+package clientv3_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// unstreamed is a stub of a server that does not stream ranges. before runs ahead of
+// each Range but the first.
+type unstreamed struct {
+	pb.KVClient
+	before func()
+	ranges int
+}
+
+func (*unstreamed) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
+	return nil, status.Error(codes.Unimplemented, "unknown method RangeStream")
+}
+
+func (u *unstreamed) Range(ctx context.Context, req *pb.RangeRequest, opts ...grpc.CallOption) (*pb.RangeResponse, error) {
+	if u.ranges++; u.ranges > 1 && u.before != nil {
+		u.before()
+	}
+	return u.KVClient.Range(ctx, req, opts...)
+}
+
+// fill puts n keys under prefix, many in one request.
+func fill(t *testing.T, kv clientv3.KV, prefix string, n int) {
+	t.Helper()
+	for i := 0; i < n; {
+		var ops []clientv3.Op
+		for ; i < n && len(ops) < 100; i++ {
+			ops = append(ops, clientv3.OpPut(fmt.Sprintf("%s%05d", prefix, i), strings.Repeat("v", i%300)))
+		}
+		_, err := kv.Txn(t.Context()).Then(ops...).Commit()
+		require.NoError(t, err)
+	}
+}
+
+// wholeStream reads a stream and counts its pieces.
+func wholeStream(t *testing.T, kv clientv3.KV, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, int) {
+	t.Helper()
+	stream, err := kv.GetStream(t.Context(), key, opts...)
+	require.NoError(t, err)
+	pieces, copied := 0, make(chan clientv3.RangeStreamResponse, 1000)
+	for piece := range stream {
+		pieces++
+		copied <- piece
+	}
+	close(copied)
+	resp, err := clientv3.GetStreamToGetResponse(copied)
+	require.NoError(t, err)
+	return resp, pieces
+}
+
+// TestR15GetStreamEqualsGetAgainstAServer compares both ways of streaming with Get.
+func TestR15GetStreamEqualsGetAgainstAServer(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	client, stub := newClient(t, cluster), pb.NewKVClient(cluster.Pb(t))
+	fill(t, client, "k", 500)
+	rev := mustPut(t, client, "k00250", "rewritten")
+	fill(t, client, "k", 1000)
+
+	kvs := map[string]clientv3.KV{
+		"streamed": client,
+		"by pages": clientv3.NewKVFromKVClient(&unstreamed{KVClient: stub}, client),
+	}
+	with := func(opts ...clientv3.OpOption) []clientv3.OpOption { return append(opts, clientv3.WithPrefix()) }
+	tests := map[string]struct {
+		opts   []clientv3.OpOption
+		pieces int // at least
+	}{
+		"all":          {with(), 3},
+		"past":         {with(clientv3.WithRev(rev)), 3},
+		"limit":        {with(clientv3.WithLimit(777)), 3},
+		"limit of all": {with(clientv3.WithLimit(1000)), 3},
+		"small limit":  {with(clientv3.WithLimit(3)), 1},
+		"serializable": {with(clientv3.WithSerializable()), 3},
+		"keys only":    {with(clientv3.WithKeysOnly()), 3},
+		"count only":   {with(clientv3.WithCountOnly()), 1},
+		"one key":      {nil, 1},
+		"sorted":       {with(clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend), clientv3.WithLimit(700)), 1},
+		"mod, limit":   {with(clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone)), 1},
+		"min mod":      {with(clientv3.WithMinModRev(rev), clientv3.WithLimit(600)), 1},
+		"max create":   {with(clientv3.WithMaxCreateRev(rev)), 1},
+	}
+	for kind, kv := range kvs {
+		for name, tt := range tests {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				want, err := client.Get(t.Context(), "k", tt.opts...)
+				require.NoError(t, err)
+				got, pieces := wholeStream(t, kv, "k", tt.opts...)
+				assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)),
+					"Get: %d keys of %d, more %t, %v\nstream: %d keys of %d, more %t, %v",
+					len(want.Kvs), want.Count, want.More, want.Header, len(got.Kvs), got.Count, got.More, got.Header)
+				assert.GreaterOrEqual(t, pieces, tt.pieces)
+			})
+		}
+	}
+}
+
+// TestR15PagesOfOneRevisionAgainstAServer writes between the pages.
+func TestR15PagesOfOneRevisionAgainstAServer(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	client := newClient(t, cluster)
+	fill(t, client, "k", 300)
+	want, err := client.Get(t.Context(), "k", clientv3.WithPrefix())
+	require.NoError(t, err)
+
+	pages := &unstreamed{KVClient: pb.NewKVClient(cluster.Pb(t))}
+	pages.before = func() {
+		_, err := client.Delete(t.Context(), fmt.Sprintf("k%05d", 299-pages.ranges))
+		require.NoError(t, err)
+		mustPut(t, client, fmt.Sprintf("k%05d+", 200+pages.ranges), "new")
+	}
+	got, pieces := wholeStream(t, clientv3.NewKVFromKVClient(pages, client), "k", clientv3.WithPrefix())
+	assert.Greater(t, pieces, 2)
+	assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)), "a write after the first page shows")
+}
+
+// TestR15GetStreamOnEtcd35 has a server that does not know the method.
+func TestR15GetStreamOnEtcd35(t *testing.T) {
+	server := etcdfake.Start(t, etcdfake.WithEtcd35())
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{server.Addr()}})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, client.Close()) }()
+	fill(t, client, "k", 300)
+
+	want, err := client.Get(t.Context(), "k", clientv3.WithPrefix())
+	require.NoError(t, err)
+	got, pieces := wholeStream(t, client, "k", clientv3.WithPrefix())
+	assert.Greater(t, pieces, 2)
+	assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)))
+}
+
+// TestR15AbandonedStreamsAgainstAServer leaves streams unread that are far larger
+// than what may wait: the server keeps the rest, until the context or the client
+// ends.
+func TestR15AbandonedStreamsAgainstAServer(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	client := newClient(t, cluster)
+	val := strings.Repeat("v", 1<<20)
+	for i := range 20 {
+		mustPut(t, client, fmt.Sprintf("big/%02d", i), val)
+	}
+	const streams = 8
+	open := func() int {
+		n, err := cluster.Members()[0].OpenStreams("RangeStream")
+		require.NoError(t, err)
+		return n
+	}
+	for name, end := range map[string]func(cancel context.CancelFunc, client *clientv3.Client){
+		"context": func(cancel context.CancelFunc, _ *clientv3.Client) { cancel() },
+		"client":  func(_ context.CancelFunc, client *clientv3.Client) { assert.NoError(t, client.Close()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, cluster)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var abandoned []clientv3.GetStreamChan
+			for range streams {
+				stream, err := client.GetStream(ctx, "big/", clientv3.WithPrefix())
+				require.NoError(t, err)
+				abandoned = append(abandoned, stream)
+			}
+			require.Eventually(t, func() bool { return open() == streams }, 5*time.Second, 10*time.Millisecond)
+			require.Never(t, func() bool { return open() < streams }, 200*time.Millisecond, 50*time.Millisecond,
+				"the server has sent all of a stream that nobody reads")
+			end(cancel, client)
+			require.Eventually(t, func() bool { return open() == 0 }, 5*time.Second, 10*time.Millisecond)
+			for _, stream := range abandoned {
+				_, err := clientv3.GetStreamToGetResponse(stream)
+				assert.ErrorIs(t, err, context.Canceled)
+			}
+		})
+	}
+}

@@ -1,0 +1,121 @@
+package clientv3_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+)
+
+// TestCompareAgainstAServer evaluates conditions on a key of version 2, and on keys
+// that do not exist.
+func TestCompareAgainstAServer(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	client, ctx := newClient(t, cluster), t.Context()
+	grant, err := pb.NewLeaseClient(cluster.Pb(t)).LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: 600})
+	require.NoError(t, err)
+	created := mustPut(t, client, "dir/k", "l")
+	put, err := client.Put(ctx, "dir/k", "m", clientv3.WithLease(clientv3.LeaseID(grant.ID)))
+	require.NoError(t, err)
+	modified := put.Header.Revision
+
+	// For each field, what is less than it, equal to it and greater than it.
+	fields := map[string]struct {
+		begin                func(key string) clientv3.Cmp
+		less, equal, greater any
+	}{
+		"value":   {clientv3.Value, "lz", "m", "m\x00"},
+		"version": {clientv3.Version, 1, 2, 3},
+		"created": {clientv3.CreateRevision, created - 1, created, created + 1},
+		"mod":     {clientv3.ModRevision, modified - 1, modified, modified + 1},
+		"lease":   {clientv3.LeaseValue, grant.ID - 1, clientv3.LeaseID(grant.ID), grant.ID + 1},
+	}
+	holds := func(cmp clientv3.Cmp) bool {
+		resp, err := client.Txn(ctx).If(cmp).Commit()
+		require.NoError(t, err)
+		return resp.Succeeded
+	}
+	for name, f := range fields {
+		// Whether the condition holds where v is less, equal, greater.
+		for result, want := range map[string][3]bool{
+			"=": {false, true, false}, "!=": {true, false, true}, ">": {true, false, false}, "<": {false, false, true},
+		} {
+			for i, v := range []any{f.less, f.equal, f.greater} {
+				assert.Equal(t, want[i], holds(clientv3.Compare(f.begin("dir/k"), result, v)), "%s %s %v", name, result, v)
+				assert.Equal(t, want[i], holds(clientv3.Compare(f.begin("dir/").WithPrefix(), result, v)), "prefix: %s %s %v", name, result, v)
+				assert.Equal(t, want[i], holds(clientv3.Compare(f.begin("").WithPrefix(), result, v)), "all keys: %s %s %v", name, result, v)
+			}
+		}
+	}
+	assert.False(t, holds(clientv3.Compare(clientv3.Value("x"), "=", "")))
+	assert.False(t, holds(clientv3.Compare(clientv3.Value("x"), "!=", "m")))
+	assert.True(t, holds(clientv3.Compare(clientv3.Version("x"), "=", 0)))
+	assert.True(t, holds(clientv3.Compare(clientv3.LeaseValue("x").WithRange("z"), "=", clientv3.NoLease)))
+}
+
+func TestTxnAgainstAServer(t *testing.T) {
+	client, ctx := newClient(t, etcdtest.Start(t)), t.Context()
+	mustPut(t, client, "k", "1")
+
+	resp, err := client.Txn(ctx).
+		If(clientv3.Compare(clientv3.Value("k"), "=", "1"), clientv3.Compare(clientv3.Version("missing"), "=", 0)).
+		Then(
+			clientv3.OpGet("k"),
+			clientv3.OpPut("k", "2", clientv3.WithPrevKV()),
+			clientv3.OpTxn( // nested; its conditions do not see the put above
+				[]clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "1")},
+				[]clientv3.Op{clientv3.OpPut("inner", "then")},
+				[]clientv3.Op{clientv3.OpPut("inner", "else")},
+			),
+			clientv3.OpDelete("missing"),
+		).
+		Else(clientv3.OpPut("k", "never")).
+		Commit()
+	require.NoError(t, err)
+	require.True(t, resp.Succeeded)
+	require.Len(t, resp.Responses, 4)
+	assert.Equal(t, "1", string(resp.Responses[0].GetResponseRange().Kvs[0].Value))
+	assert.Equal(t, "1", string(resp.Responses[1].GetResponsePut().PrevKv.Value))
+	assert.True(t, resp.Responses[2].GetResponseTxn().Succeeded)
+	assert.Zero(t, resp.Responses[3].GetResponseDeleteRange().Deleted)
+
+	got, err := client.Do(ctx, clientv3.OpTxn(
+		[]clientv3.Cmp{clientv3.Compare(clientv3.ModRevision("k"), "<", resp.Header.Revision)},
+		nil,
+		[]clientv3.Op{clientv3.OpGet("inner"), clientv3.OpGet("k")},
+	))
+	require.NoError(t, err)
+	assert.False(t, got.Txn().Succeeded)
+	inner, k := got.Txn().Responses[0].GetResponseRange().Kvs[0], got.Txn().Responses[1].GetResponseRange().Kvs[0]
+	assert.Equal(t, "then 2", string(inner.Value)+" "+string(k.Value))
+	assert.Equal(t, resp.Header.Revision, inner.ModRevision, "all writes of a transaction have one revision")
+	assert.Equal(t, resp.Header.Revision, k.ModRevision)
+}
+
+func TestTxnRefusedByAServer(t *testing.T) {
+	client, ctx := newClient(t, etcdtest.Start(t)), t.Context()
+	many := make([]clientv3.Op, 129)
+	for i := range many {
+		many[i] = clientv3.OpGet("k")
+	}
+	tests := map[string]struct {
+		txn  clientv3.Txn
+		want error
+	}{
+		"a key twice":       {client.Txn(ctx).Then(clientv3.OpPut("k", "1"), clientv3.OpPut("k", "2")), rpctypes.ErrDuplicateKey},
+		"put and delete":    {client.Txn(ctx).Then(clientv3.OpPut("k", "1"), clientv3.OpDelete("j", clientv3.WithRange("l"))), rpctypes.ErrDuplicateKey},
+		"too many ops":      {client.Txn(ctx).Else(many...), rpctypes.ErrTooManyOps},
+		"the zero Cmp":      {client.Txn(ctx).If(clientv3.Cmp{}), rpctypes.ErrEmptyKey},
+		"an empty key":      {client.Txn(ctx).Then(clientv3.OpGet("")), rpctypes.ErrEmptyKey},
+		"an empty txn":      {client.Txn(ctx), nil},
+		"a lease not there": {client.Txn(ctx).Then(clientv3.OpPut("k", "v", clientv3.WithLease(99))), rpctypes.ErrLeaseNotFound},
+	}
+	for name, tt := range tests {
+		_, err := tt.txn.Commit()
+		assert.Equal(t, tt.want, err, name)
+	}
+}
