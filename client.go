@@ -24,6 +24,9 @@ import (
 // it is in use. Whoever makes one closes it.
 type Client struct {
 	KV
+	Auth
+	Cluster
+	Maintenance
 
 	// Username, Password and Token are those of the Config.
 	Username string
@@ -171,6 +174,9 @@ func scale(d time.Duration, by float64) time.Duration { return time.Duration(flo
 // attachEngines puts our implementations behind the embedded interfaces.
 func (c *Client) attachEngines() error {
 	c.KV = NewKV(c)
+	c.Auth = NewAuth(c)
+	c.Cluster = NewCluster(c)
+	c.Maintenance = NewMaintenance(c)
 	return nil
 }
 

@@ -6,27 +6,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// atExit runs after all tests and before the check for leaked goroutines. Tests
-// that share a server among them stop it here.
-var atExit []func()
+// ExampleCluster is the one server of all examples.
+var ExampleCluster etcdtest.Shared
 
-type suite struct{ m *testing.M }
-
-func (s suite) Run() int {
-	code := s.m.Run()
-	for _, f := range atExit {
-		f()
-	}
-	return code
-}
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(ExampleCluster.Around(m)) }
 
 // newTestClient makes a client that is closed with the test. It logs nothing
 // unless cfg says so.

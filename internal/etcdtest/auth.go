@@ -132,28 +132,48 @@ func (c *Cluster) RootContext(ctx context.Context) (context.Context, error) {
 	return c.asRoot(ctx, conn)
 }
 
-// admin calls fn with a connection to a running member and a context that carries root's token if there is one.
+// admin calls fn with a connection to a running member on which every request is root's, if there is a root.
 func (c *Cluster) admin(fn func(context.Context, *grpc.ClientConn) error) error {
-	conn, err := c.dialOne()
+	conn, err := c.dialOne(grpc.WithUnaryInterceptor(c.callAsRoot))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }() // it is ours alone
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
-	if ctx, err = c.asRoot(ctx, conn); err != nil {
-		return err
-	}
 	return fn(ctx, conn)
 }
 
 // dialOne connects to the first running member: one that issues a token surely knows it.
-func (c *Cluster) dialOne() (*grpc.ClientConn, error) {
+func (c *Cluster) dialOne(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	running := c.running()
 	if len(running) == 0 {
-		return nil, fmt.Errorf("etcdtest: no member is running")
+		return nil, errors.New("etcdtest: no member is running")
 	}
-	return c.dial(running[:1])
+	return c.dial(running[:1], opts...)
+}
+
+// callAsRoot is an interceptor that gets a token for each request, and another one when that expired on the way: a request whose
+// token is refused was not carried out.
+func (c *Cluster) callAsRoot(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker,
+	opts ...grpc.CallOption,
+) error {
+	if method == pb.Auth_Authenticate_FullMethodName {
+		return call(ctx, method, req, reply, conn, opts...)
+	}
+	const tries = 5
+	var err error
+	for range tries {
+		var authed context.Context
+		if authed, err = c.asRoot(ctx, conn); err != nil {
+			return err
+		}
+		err = call(authed, method, req, reply, conn, opts...)
+		if !errors.Is(rpctypes.Error(err), rpctypes.ErrInvalidAuthToken) {
+			break
+		}
+	}
+	return err
 }
 
 func (c *Cluster) asRoot(ctx context.Context, conn *grpc.ClientConn) (context.Context, error) {

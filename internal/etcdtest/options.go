@@ -68,10 +68,12 @@ func WithUnixSocket() Option { return func(c *config) { c.unix = true } }
 // WithAuthToken sets etcd's --auth-token as it stands, for example "simple". [WithJWT] excludes it.
 func WithAuthToken(spec string) Option { return func(c *config) { c.authToken = spec } }
 
-// WithJWT makes the members issue JSON web tokens that live for ttl, signed with RS256 by a key made for this process.
+// WithJWT makes the members issue JSON web tokens that live for ttl, signed with RS256 by a key made for this process. A token's end
+// is written in whole seconds, so it may come up to a second early.
 func WithJWT(ttl time.Duration) Option { return func(c *config) { c.jwtTTL = ttl } }
 
-// WithAuthTTL sets how long a simple token lives without being used, in whole seconds, at least one.
+// WithAuthTTL sets how long a simple token lives without being used, in whole seconds; 0 keeps etcd's 300. Members look for expired
+// tokens once a second, so one may live a second longer.
 func WithAuthTTL(ttl time.Duration) Option { return func(c *config) { c.authTTL = ttl } }
 
 // WithExtensiveMetrics makes the members keep histograms of how long gRPC calls took, by method. They count calls by method and

@@ -1,0 +1,271 @@
+package clientv3
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc"
+
+	"go.etcd.io/etcd/api/v3/authpb"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// The answers of the Auth methods: the messages of the protocol under the names of this package.
+type (
+	// AuthEnableResponse is the answer to AuthEnable.
+	AuthEnableResponse pb.AuthEnableResponse
+	// AuthDisableResponse is the answer to AuthDisable.
+	AuthDisableResponse pb.AuthDisableResponse
+	// AuthStatusResponse is the answer to AuthStatus.
+	AuthStatusResponse pb.AuthStatusResponse
+	// AuthenticateResponse is the answer to Authenticate.
+	AuthenticateResponse pb.AuthenticateResponse
+	// AuthUserAddResponse is the answer to UserAdd and UserAddWithOptions.
+	AuthUserAddResponse pb.AuthUserAddResponse
+	// AuthUserDeleteResponse is the answer to UserDelete.
+	AuthUserDeleteResponse pb.AuthUserDeleteResponse
+	// AuthUserChangePasswordResponse is the answer to UserChangePassword.
+	AuthUserChangePasswordResponse pb.AuthUserChangePasswordResponse
+	// AuthUserGrantRoleResponse is the answer to UserGrantRole.
+	AuthUserGrantRoleResponse pb.AuthUserGrantRoleResponse
+	// AuthUserGetResponse is the answer to UserGet.
+	AuthUserGetResponse pb.AuthUserGetResponse
+	// AuthUserRevokeRoleResponse is the answer to UserRevokeRole.
+	AuthUserRevokeRoleResponse pb.AuthUserRevokeRoleResponse
+	// AuthUserListResponse is the answer to UserList.
+	AuthUserListResponse pb.AuthUserListResponse
+	// AuthRoleAddResponse is the answer to RoleAdd.
+	AuthRoleAddResponse pb.AuthRoleAddResponse
+	// AuthRoleGrantPermissionResponse is the answer to RoleGrantPermission.
+	AuthRoleGrantPermissionResponse pb.AuthRoleGrantPermissionResponse
+	// AuthRoleGetResponse is the answer to RoleGet.
+	AuthRoleGetResponse pb.AuthRoleGetResponse
+	// AuthRoleRevokePermissionResponse is the answer to RoleRevokePermission.
+	AuthRoleRevokePermissionResponse pb.AuthRoleRevokePermissionResponse
+	// AuthRoleDeleteResponse is the answer to RoleDelete.
+	AuthRoleDeleteResponse pb.AuthRoleDeleteResponse
+	// AuthRoleListResponse is the answer to RoleList.
+	AuthRoleListResponse pb.AuthRoleListResponse
+)
+
+type (
+	// UserAddOptions says what kind of user UserAddWithOptions adds: with NoPassword set, one that is known by the common
+	// name of its certificate only and cannot authenticate with a password.
+	UserAddOptions authpb.UserAddOptions
+
+	// Permission is what a role may do with the keys in [Key, RangeEnd), or with Key alone if RangeEnd is empty.
+	Permission authpb.Permission
+
+	// PermissionType is a kind of access; its values are PermRead, PermWrite and PermReadWrite, which need a conversion.
+	PermissionType authpb.Permission_Type
+)
+
+// The kinds of access that a role can be granted.
+const (
+	PermRead      = authpb.READ      // get and watch
+	PermWrite     = authpb.WRITE     // put and delete
+	PermReadWrite = authpb.READWRITE // all of them
+)
+
+// StrToPermissionType returns the permission type named s, "read", "write" or "readwrite" in upper or lower case, or -1 and
+// an error that names s.
+func StrToPermissionType(s string) (PermissionType, error) {
+	if t, ok := authpb.Permission_Type_value[strings.ToUpper(s)]; ok {
+		return PermissionType(t), nil
+	}
+	return -1, fmt.Errorf("invalid permission type: %q", s)
+}
+
+// Auth manages users, roles and whether the cluster asks for them.
+//
+// Each method sends one request, blocks until it is answered or ctx ends, and is safe for concurrent use. While
+// authentication is enabled all but Authenticate and AuthStatus need a user with the role "root", except that every user may
+// get itself and its own roles; others get [rpctypes.ErrPermissionDenied]. A change is repeated by itself only if it was
+// surely not sent; the other methods are repeated while no member can serve them.
+type Auth interface {
+	// Authenticate exchanges name and password for a token. Clients with a user in their Config do so by themselves. It
+	// returns [rpctypes.ErrAuthFailed] for a wrong name or password and [rpctypes.ErrAuthNotEnabled].
+	Authenticate(ctx context.Context, name string, password string) (*AuthenticateResponse, error)
+
+	// AuthEnable makes the cluster ask for users from now on. It returns [rpctypes.ErrRootUserNotExist] or
+	// [rpctypes.ErrRootRoleNotExist] unless there is a user "root" with the role "root".
+	AuthEnable(ctx context.Context) (*AuthEnableResponse, error)
+
+	// AuthDisable opens the cluster to everybody.
+	AuthDisable(ctx context.Context) (*AuthDisableResponse, error)
+
+	// AuthStatus tells whether authentication is enabled, and the revision of its store, which each change of users, roles
+	// and permissions raises.
+	AuthStatus(ctx context.Context) (*AuthStatusResponse, error)
+
+	// UserAdd adds a user with a password. It returns [rpctypes.ErrUserAlreadyExist], and [rpctypes.ErrUserEmpty] for an
+	// empty name.
+	UserAdd(ctx context.Context, name string, password string) (*AuthUserAddResponse, error)
+
+	// UserAddWithOptions is UserAdd for the kind of user that opt describes; with nil it adds one with a password. A
+	// password is ignored where opt asks for none.
+	UserAddWithOptions(ctx context.Context, name string, password string, opt *UserAddOptions) (*AuthUserAddResponse, error)
+
+	// UserDelete deletes a user. It returns [rpctypes.ErrUserNotFound], and [rpctypes.ErrInvalidAuthMgmt] for the user
+	// "root" while authentication is enabled.
+	UserDelete(ctx context.Context, name string) (*AuthUserDeleteResponse, error)
+
+	// UserChangePassword gives a user another password and ends its tokens. It returns [rpctypes.ErrUserNotFound].
+	UserChangePassword(ctx context.Context, name string, password string) (*AuthUserChangePasswordResponse, error)
+
+	// UserGrantRole gives a user a role; to have it already is no error. It returns [rpctypes.ErrUserNotFound] or
+	// [rpctypes.ErrRoleNotFound].
+	UserGrantRole(ctx context.Context, user string, role string) (*AuthUserGrantRoleResponse, error)
+
+	// UserGet lists the roles of a user in order. It returns [rpctypes.ErrUserNotFound].
+	UserGet(ctx context.Context, name string) (*AuthUserGetResponse, error)
+
+	// UserList lists the names of all users.
+	UserList(ctx context.Context) (*AuthUserListResponse, error)
+
+	// UserRevokeRole takes a role from a user. It returns [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotGranted], and
+	// [rpctypes.ErrInvalidAuthMgmt] for the role "root" of the user "root" while authentication is enabled.
+	UserRevokeRole(ctx context.Context, name string, role string) (*AuthUserRevokeRoleResponse, error)
+
+	// RoleAdd adds a role without permissions. It returns [rpctypes.ErrRoleAlreadyExist], and [rpctypes.ErrRoleEmpty] for
+	// an empty name.
+	RoleAdd(ctx context.Context, name string) (*AuthRoleAddResponse, error)
+
+	// RoleGrantPermission lets a role use the keys in [key, rangeEnd), or key alone if rangeEnd is "". "\x00" as rangeEnd
+	// stands for all keys from key on, [GetPrefixRangeEnd] gives that of a prefix. It replaces what the role had been
+	// granted for the same range and returns [rpctypes.ErrRoleNotFound].
+	RoleGrantPermission(ctx context.Context, name string, key, rangeEnd string, permType PermissionType) (*AuthRoleGrantPermissionResponse, error)
+
+	// RoleGet lists the permissions of a role. It returns [rpctypes.ErrRoleNotFound].
+	RoleGet(ctx context.Context, role string) (*AuthRoleGetResponse, error)
+
+	// RoleList lists the names of all roles.
+	RoleList(ctx context.Context) (*AuthRoleListResponse, error)
+
+	// RoleRevokePermission takes back what was granted for exactly this key and rangeEnd. It returns
+	// [rpctypes.ErrRoleNotFound] or [rpctypes.ErrPermissionNotGranted].
+	RoleRevokePermission(ctx context.Context, role string, key, rangeEnd string) (*AuthRoleRevokePermissionResponse, error)
+
+	// RoleDelete deletes a role and takes it from all users. It returns [rpctypes.ErrRoleNotFound], and
+	// [rpctypes.ErrInvalidAuthMgmt] for the role "root" while authentication is enabled.
+	RoleDelete(ctx context.Context, role string) (*AuthRoleDeleteResponse, error)
+}
+
+// unary performs one request whose answer needs no more than a conversion, and turns its error into one of this package's.
+func unary[Req, Resp any](ctx context.Context, call func(context.Context, *Req, ...grpc.CallOption) (*Resp, error), req *Req) (*Resp, error) {
+	resp, err := call(ctx, req)
+	if err != nil {
+		return nil, toErr(ctx, err)
+	}
+	return resp, nil
+}
+
+type auth struct{ remote pb.AuthClient }
+
+// NewAuth returns the Auth of c; c itself embeds one.
+func NewAuth(c *Client) Auth { return NewAuthFromAuthClient(RetryAuthClient(c), c) }
+
+// NewAuthFromAuthClient returns an Auth that sends its requests through remote, which may lead to a server in the same
+// process. The client may be nil.
+func NewAuthFromAuthClient(remote pb.AuthClient, _ *Client) Auth { return &auth{remote: remote} }
+
+func (a *auth) Authenticate(ctx context.Context, name string, password string) (*AuthenticateResponse, error) {
+	resp, err := unary(ctx, a.remote.Authenticate, &pb.AuthenticateRequest{Name: name, Password: password})
+	return (*AuthenticateResponse)(resp), err
+}
+
+func (a *auth) AuthEnable(ctx context.Context) (*AuthEnableResponse, error) {
+	resp, err := unary(ctx, a.remote.AuthEnable, &pb.AuthEnableRequest{})
+	return (*AuthEnableResponse)(resp), err
+}
+
+func (a *auth) AuthDisable(ctx context.Context) (*AuthDisableResponse, error) {
+	resp, err := unary(ctx, a.remote.AuthDisable, &pb.AuthDisableRequest{})
+	return (*AuthDisableResponse)(resp), err
+}
+
+func (a *auth) AuthStatus(ctx context.Context) (*AuthStatusResponse, error) {
+	resp, err := unary(ctx, a.remote.AuthStatus, &pb.AuthStatusRequest{})
+	return (*AuthStatusResponse)(resp), err
+}
+
+func (a *auth) UserAdd(ctx context.Context, name string, password string) (*AuthUserAddResponse, error) {
+	return a.UserAddWithOptions(ctx, name, password, &UserAddOptions{})
+}
+
+func (a *auth) UserAddWithOptions(ctx context.Context, name string, password string, opt *UserAddOptions) (*AuthUserAddResponse, error) {
+	resp, err := unary(ctx, a.remote.UserAdd, &pb.AuthUserAddRequest{
+		Name:     name,
+		Password: password,
+		Options:  (*authpb.UserAddOptions)(opt),
+	})
+	return (*AuthUserAddResponse)(resp), err
+}
+
+func (a *auth) UserDelete(ctx context.Context, name string) (*AuthUserDeleteResponse, error) {
+	resp, err := unary(ctx, a.remote.UserDelete, &pb.AuthUserDeleteRequest{Name: name})
+	return (*AuthUserDeleteResponse)(resp), err
+}
+
+func (a *auth) UserChangePassword(ctx context.Context, name string, password string) (*AuthUserChangePasswordResponse, error) {
+	resp, err := unary(ctx, a.remote.UserChangePassword, &pb.AuthUserChangePasswordRequest{Name: name, Password: password})
+	return (*AuthUserChangePasswordResponse)(resp), err
+}
+
+func (a *auth) UserGrantRole(ctx context.Context, user string, role string) (*AuthUserGrantRoleResponse, error) {
+	resp, err := unary(ctx, a.remote.UserGrantRole, &pb.AuthUserGrantRoleRequest{User: user, Role: role})
+	return (*AuthUserGrantRoleResponse)(resp), err
+}
+
+func (a *auth) UserGet(ctx context.Context, name string) (*AuthUserGetResponse, error) {
+	resp, err := unary(ctx, a.remote.UserGet, &pb.AuthUserGetRequest{Name: name})
+	return (*AuthUserGetResponse)(resp), err
+}
+
+func (a *auth) UserList(ctx context.Context) (*AuthUserListResponse, error) {
+	resp, err := unary(ctx, a.remote.UserList, &pb.AuthUserListRequest{})
+	return (*AuthUserListResponse)(resp), err
+}
+
+func (a *auth) UserRevokeRole(ctx context.Context, name string, role string) (*AuthUserRevokeRoleResponse, error) {
+	resp, err := unary(ctx, a.remote.UserRevokeRole, &pb.AuthUserRevokeRoleRequest{Name: name, Role: role})
+	return (*AuthUserRevokeRoleResponse)(resp), err
+}
+
+func (a *auth) RoleAdd(ctx context.Context, name string) (*AuthRoleAddResponse, error) {
+	resp, err := unary(ctx, a.remote.RoleAdd, &pb.AuthRoleAddRequest{Name: name})
+	return (*AuthRoleAddResponse)(resp), err
+}
+
+func (a *auth) RoleGrantPermission(ctx context.Context, name string, key, rangeEnd string, permType PermissionType) (*AuthRoleGrantPermissionResponse, error) {
+	resp, err := unary(ctx, a.remote.RoleGrantPermission, &pb.AuthRoleGrantPermissionRequest{
+		Name: name,
+		Perm: &authpb.Permission{Key: []byte(key), RangeEnd: []byte(rangeEnd), PermType: authpb.Permission_Type(permType)},
+	})
+	return (*AuthRoleGrantPermissionResponse)(resp), err
+}
+
+func (a *auth) RoleGet(ctx context.Context, role string) (*AuthRoleGetResponse, error) {
+	resp, err := unary(ctx, a.remote.RoleGet, &pb.AuthRoleGetRequest{Role: role})
+	return (*AuthRoleGetResponse)(resp), err
+}
+
+func (a *auth) RoleList(ctx context.Context) (*AuthRoleListResponse, error) {
+	resp, err := unary(ctx, a.remote.RoleList, &pb.AuthRoleListRequest{})
+	return (*AuthRoleListResponse)(resp), err
+}
+
+func (a *auth) RoleRevokePermission(ctx context.Context, role string, key, rangeEnd string) (*AuthRoleRevokePermissionResponse, error) {
+	resp, err := unary(ctx, a.remote.RoleRevokePermission, &pb.AuthRoleRevokePermissionRequest{
+		Role:     role,
+		Key:      []byte(key),
+		RangeEnd: []byte(rangeEnd),
+	})
+	return (*AuthRoleRevokePermissionResponse)(resp), err
+}
+
+func (a *auth) RoleDelete(ctx context.Context, role string) (*AuthRoleDeleteResponse, error) {
+	resp, err := unary(ctx, a.remote.RoleDelete, &pb.AuthRoleDeleteRequest{Role: role})
+	return (*AuthRoleDeleteResponse)(resp), err
+}

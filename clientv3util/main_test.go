@@ -1,0 +1,14 @@
+package clientv3util_test
+
+import (
+	"testing"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.uber.org/goleak"
+)
+
+var cluster etcdtest.Shared
+
+func endpoints() []string { return cluster.Endpoints() }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(cluster.Around(m)) }

@@ -1,0 +1,109 @@
+package clientv3
+
+import (
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/pkg/v3/types"
+)
+
+// Member and the answers of the Cluster methods: the messages of the protocol under the names of this package.
+type (
+	// Member is one member of the cluster.
+	Member pb.Member
+	// MemberListResponse is the answer to MemberList.
+	MemberListResponse pb.MemberListResponse
+	// MemberAddResponse is the answer to MemberAdd and MemberAddAsLearner.
+	MemberAddResponse pb.MemberAddResponse
+	// MemberRemoveResponse is the answer to MemberRemove.
+	MemberRemoveResponse pb.MemberRemoveResponse
+	// MemberUpdateResponse is the answer to MemberUpdate.
+	MemberUpdateResponse pb.MemberUpdateResponse
+	// MemberPromoteResponse is the answer to MemberPromote.
+	MemberPromoteResponse pb.MemberPromoteResponse
+)
+
+// Cluster manages the members of the cluster.
+//
+// Each method sends one request, blocks until it is answered or ctx ends, and is safe for concurrent use. A change is
+// repeated only if it was surely not sent; an error that leaves its outcome open is resolved by MemberList. The answer to a
+// change holds the members after it. With authentication enabled a user without the role "root" gets
+// [rpctypes.ErrPermissionDenied] for all but MemberList.
+type Cluster interface {
+	// MemberList lists the members. The list is linearizable, or with [WithSerializable] that of the member asked, which
+	// may be old but needs no quorum. Other options have no effect. A member that has not started yet has no name and no
+	// client URLs.
+	MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error)
+
+	// MemberAdd adds a voting member that will be reached by the others at peerAddrs, which are URLs. The server process is
+	// started afterwards. It returns [rpctypes.ErrPeerURLExist], [rpctypes.ErrMemberExist], and [rpctypes.ErrUnhealthy] when
+	// the change would endanger the quorum; a URL that is none is refused without a request.
+	MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
+
+	// MemberAddAsLearner is MemberAdd for a member that follows without a vote until MemberPromote. It also returns
+	// [rpctypes.ErrTooManyLearners].
+	MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
+
+	// MemberRemove removes a member, which stops serving. It returns [rpctypes.ErrMemberNotFound], and
+	// [rpctypes.ErrUnhealthy] when the change would endanger the quorum.
+	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
+
+	// MemberUpdate changes the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] or
+	// [rpctypes.ErrPeerURLExist]; a URL that is none is refused without a request.
+	MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error)
+
+	// MemberPromote gives a learner its vote. It returns [rpctypes.ErrMemberLearnerNotReady] while the learner is too far
+	// behind the leader, [rpctypes.ErrMemberNotLearner] and [rpctypes.ErrMemberNotFound].
+	MemberPromote(ctx context.Context, id uint64) (*MemberPromoteResponse, error)
+}
+
+type cluster struct{ remote pb.ClusterClient }
+
+// NewCluster returns the Cluster of c; c itself embeds one.
+func NewCluster(c *Client) Cluster { return NewClusterFromClusterClient(RetryClusterClient(c), c) }
+
+// NewClusterFromClusterClient returns a Cluster that sends its requests through remote, which may lead to a server in the
+// same process. The client may be nil.
+func NewClusterFromClusterClient(remote pb.ClusterClient, _ *Client) Cluster {
+	return &cluster{remote: remote}
+}
+
+func (c *cluster) MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error) {
+	op := OpGet("", opts...)
+	resp, err := unary(ctx, c.remote.MemberList, &pb.MemberListRequest{Linearizable: !op.IsSerializable()})
+	return (*MemberListResponse)(resp), err
+}
+
+func (c *cluster) MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error) {
+	return c.add(ctx, &pb.MemberAddRequest{PeerURLs: peerAddrs})
+}
+
+func (c *cluster) MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error) {
+	return c.add(ctx, &pb.MemberAddRequest{PeerURLs: peerAddrs, IsLearner: true})
+}
+
+func (c *cluster) add(ctx context.Context, req *pb.MemberAddRequest) (*MemberAddResponse, error) {
+	if _, err := types.NewURLs(req.PeerURLs); err != nil {
+		return nil, err
+	}
+	resp, err := unary(ctx, c.remote.MemberAdd, req)
+	return (*MemberAddResponse)(resp), err
+}
+
+func (c *cluster) MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error) {
+	resp, err := unary(ctx, c.remote.MemberRemove, &pb.MemberRemoveRequest{ID: id})
+	return (*MemberRemoveResponse)(resp), err
+}
+
+func (c *cluster) MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error) {
+	if _, err := types.NewURLs(peerAddrs); err != nil {
+		return nil, err
+	}
+	resp, err := unary(ctx, c.remote.MemberUpdate, &pb.MemberUpdateRequest{ID: id, PeerURLs: peerAddrs})
+	return (*MemberUpdateResponse)(resp), err
+}
+
+func (c *cluster) MemberPromote(ctx context.Context, id uint64) (*MemberPromoteResponse, error) {
+	resp, err := unary(ctx, c.remote.MemberPromote, &pb.MemberPromoteRequest{ID: id})
+	return (*MemberPromoteResponse)(resp), err
+}

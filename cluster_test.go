@@ -1,0 +1,108 @@
+package clientv3_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+)
+
+func TestMemberURLsAreCheckedBeforeTheRequest(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	ctx := t.Context()
+	for _, urls := range [][]string{nil, {"nourl"}, {"http://127.0.0.1"}, {"http://127.0.0.1:1", "ftp://127.0.0.1:1"}} {
+		_, err := client.MemberAdd(ctx, urls)
+		assert.Error(t, err, urls)
+		_, err = client.MemberAddAsLearner(ctx, urls)
+		assert.Error(t, err, urls)
+		_, err = client.MemberUpdate(ctx, 1, urls)
+		assert.Error(t, err, urls)
+	}
+	_, err := client.MemberAdd(ctx, []string{"nourl"})
+	assert.ErrorContains(t, err, "nourl")
+	assert.Zero(t, fake.Calls("MemberAdd")+fake.Calls("MemberUpdate"))
+}
+
+func TestMemberListIsLinearizableUnlessSerializable(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	for _, tc := range []struct {
+		opts []clientv3.OpOption
+		want bool
+	}{
+		{nil, true},
+		{[]clientv3.OpOption{clientv3.WithSerializable()}, false},
+	} {
+		list, err := client.MemberList(t.Context(), tc.opts...)
+		require.NoError(t, err)
+		assert.Len(t, list.Members, 1)
+		requests := fake.Requests("MemberList")
+		assert.Equal(t, tc.want, requests[len(requests)-1].Msg.(*pb.MemberListRequest).Linearizable)
+	}
+}
+
+// Every method of Cluster once, with what it answers and the errors its documentation names.
+func TestClusterMethods(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
+	client := openClient(t, cluster)
+	ctx := t.Context()
+
+	list, err := client.MemberList(ctx)
+	require.NoError(t, err)
+	require.Len(t, list.Members, 3)
+	for _, m := range cluster.Members() {
+		assert.Contains(t, list.Members, memberWithID(list.Members, m.ID()))
+	}
+
+	learner := "http://127.0.0.1:1"
+	added, err := client.MemberAddAsLearner(ctx, []string{learner})
+	require.NoError(t, err)
+	require.Len(t, added.Members, 4)
+	id := added.Member.ID
+	assert.True(t, memberWithID(added.Members, id).IsLearner)
+	_, err = client.MemberAdd(ctx, []string{learner, "http://127.0.0.1:4"})
+	assert.Equal(t, rpctypes.ErrPeerURLExist, err)
+	_, err = client.MemberAddAsLearner(ctx, []string{"http://127.0.0.1:3"})
+	assert.Equal(t, rpctypes.ErrTooManyLearners, err)
+	_, err = client.MemberPromote(ctx, id)
+	assert.Equal(t, rpctypes.ErrMemberLearnerNotReady, err, "it was never started")
+	_, err = client.MemberPromote(ctx, cluster.Members()[0].ID())
+	assert.Equal(t, rpctypes.ErrMemberNotLearner, err)
+
+	moved := "http://127.0.0.1:2"
+	updated, err := client.MemberUpdate(ctx, id, []string{moved})
+	require.NoError(t, err)
+	assert.Equal(t, []string{moved}, memberWithID(updated.Members, id).PeerURLs)
+
+	removed, err := client.MemberRemove(ctx, id)
+	require.NoError(t, err)
+	assert.Len(t, removed.Members, 3)
+	_, err = client.MemberRemove(ctx, id)
+	assert.Equal(t, rpctypes.ErrMemberNotFound, err)
+	_, err = client.MemberUpdate(ctx, 1, []string{moved})
+	assert.Equal(t, rpctypes.ErrMemberNotFound, err)
+	_, err = client.MemberPromote(ctx, 1)
+	assert.Equal(t, rpctypes.ErrMemberNotFound, err)
+
+	voter, err := client.MemberAdd(ctx, []string{"http://127.0.0.1:5"})
+	require.NoError(t, err)
+	assert.False(t, voter.Member.IsLearner)
+	_, err = client.MemberRemove(ctx, voter.Member.ID)
+	assert.NoError(t, err)
+}
+
+func memberWithID(members []*pb.Member, id uint64) *pb.Member {
+	for _, m := range members {
+		if m.ID == id {
+			return m
+		}
+	}
+	return nil
+}

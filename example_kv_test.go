@@ -1,0 +1,260 @@
+package clientv3_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+func ExampleKV_put() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	if _, err := cli.Put(ctx, "put/colour", "green"); err != nil {
+		log.Fatal(err)
+	}
+	resp, err := cli.Put(ctx, "put/colour", "blue", clientv3.WithPrevKV())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("was %s\n", resp.PrevKv.Value)
+	// Output: was green
+}
+
+// The errors of servers are those of package rpctypes.
+func ExampleKV_putError() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	_, err = cli.Put(context.TODO(), "", "a key must not be empty")
+	switch {
+	case errors.Is(err, rpctypes.ErrEmptyKey):
+		fmt.Println("no key:", err)
+	case err != nil:
+		log.Fatal(err)
+	}
+	// Output: no key: etcdserver: key is not provided
+}
+
+func ExampleKV_get() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	if _, err := cli.Put(ctx, "get/name", "gopher"); err != nil {
+		log.Fatal(err)
+	}
+	resp, err := cli.Get(ctx, "get/name")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, kv := range resp.Kvs {
+		fmt.Printf("%s = %s\n", kv.Key, kv.Value)
+	}
+	// Output: get/name = gopher
+}
+
+// Every key that starts with a prefix, the highest first.
+func ExampleKV_getSortedPrefix() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	for i := range 3 {
+		if _, err := cli.Put(ctx, fmt.Sprintf("sorted/%d", i), "value"); err != nil {
+			log.Fatal(err)
+		}
+	}
+	resp, err := cli.Get(ctx, "sorted/", clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, kv := range resp.Kvs {
+		fmt.Printf("%s = %s\n", kv.Key, kv.Value)
+	}
+	// Output:
+	// sorted/2 = value
+	// sorted/1 = value
+	// sorted/0 = value
+}
+
+// A past revision, for as long as it has not been compacted.
+func ExampleKV_getWithRev() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	first, err := cli.Put(ctx, "rev/key", "old")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := cli.Put(ctx, "rev/key", "new"); err != nil {
+		log.Fatal(err)
+	}
+	resp, err := cli.Get(ctx, "rev/key", clientv3.WithRev(first.Header.Revision))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", resp.Kvs[0].Value)
+	// Output: old
+}
+
+// A range of any size, a piece at a time. Who stops early cancels the context.
+func ExampleKV_getStream() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx, cancel := context.WithCancel(context.TODO())
+	defer cancel()
+	for i := range 50 {
+		if _, err := cli.Put(ctx, fmt.Sprintf("stream/%02d", i), "value"); err != nil {
+			log.Fatal(err)
+		}
+	}
+	stream, err := cli.GetStream(ctx, "stream/", clientv3.WithPrefix())
+	if err != nil {
+		log.Fatal(err)
+	}
+	keys := 0
+	for piece := range stream {
+		if err := piece.Err(); err != nil {
+			log.Fatal(err)
+		}
+		keys += len(piece.Kvs)
+	}
+	fmt.Println(keys, "keys")
+	// Output: 50 keys
+}
+
+func ExampleKV_delete() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	for _, key := range []string{"delete/a", "delete/b"} {
+		if _, err := cli.Put(ctx, key, "value"); err != nil {
+			log.Fatal(err)
+		}
+	}
+	resp, err := cli.Delete(ctx, "delete/", clientv3.WithPrefix())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("deleted", resp.Deleted)
+	// Output: deleted 2
+}
+
+// Compare and swap: the value changes only if it is still the one that was read.
+func ExampleKV_txn() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	if _, err := cli.Put(ctx, "txn/counter", "41"); err != nil {
+		log.Fatal(err)
+	}
+	for range 2 {
+		resp, err := cli.Txn(ctx).
+			If(clientv3.Compare(clientv3.Value("txn/counter"), "=", "41")).
+			Then(clientv3.OpPut("txn/counter", "42")).
+			Else(clientv3.OpGet("txn/counter")).
+			Commit()
+		if err != nil {
+			log.Fatal(err)
+		}
+		if resp.Succeeded {
+			fmt.Println("swapped")
+			continue
+		}
+		fmt.Printf("it is %s already\n", resp.Responses[0].GetResponseRange().Kvs[0].Value)
+	}
+	// Output:
+	// swapped
+	// it is 42 already
+}
+
+// Ops are values: they can be made in one place and run in another.
+func ExampleKV_do() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	for _, op := range []clientv3.Op{
+		clientv3.OpPut("do/key", "value"),
+		clientv3.OpGet("do/key"),
+		clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpDelete("do/key")}, nil),
+	} {
+		resp, err := cli.Do(context.TODO(), op)
+		if err != nil {
+			log.Fatal(err)
+		}
+		switch {
+		case op.IsPut():
+			fmt.Println("put, key was there:", resp.Put().PrevKv != nil)
+		case op.IsGet():
+			fmt.Println("get, keys:", resp.Get().Count)
+		case op.IsTxn():
+			fmt.Println("txn, deleted:", resp.Txn().Responses[0].GetResponseDeleteRange().Deleted)
+		}
+	}
+	// Output:
+	// put, key was there: false
+	// get, keys: 1
+	// txn, deleted: 1
+}
+
+// What was superseded before a revision is gone afterwards.
+func ExampleKV_compact() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	old, err := cli.Put(ctx, "compact/key", "old")
+	if err != nil {
+		log.Fatal(err)
+	}
+	latest, err := cli.Put(ctx, "compact/key", "new")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := cli.Compact(ctx, latest.Header.Revision); err != nil {
+		log.Fatal(err)
+	}
+	_, err = cli.Get(ctx, "compact/key", clientv3.WithRev(old.Header.Revision))
+	fmt.Println(errors.Is(err, rpctypes.ErrCompacted))
+	// Output: true
+}

@@ -1,0 +1,52 @@
+package etcdtest
+
+import (
+	"log"
+	"sync"
+	"testing"
+)
+
+// Shared is one cluster for all tests and examples of a package. The first of them to ask for its endpoints starts it, and TestMain
+// stops it:
+//
+//	var shared etcdtest.Shared
+//
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Around(m)) }
+type Shared struct {
+	// Options are those of the cluster; read-only after the first Endpoints.
+	Options []Option
+
+	start   sync.Once
+	cluster *Cluster
+}
+
+// Endpoints returns the cluster's endpoints. Since an example has no way to fail, the program ends where the cluster does not start.
+func (s *Shared) Endpoints() []string {
+	s.start.Do(func() {
+		var err error
+		if s.cluster, err = New(s.Options...); err != nil {
+			log.Fatal(err)
+		}
+	})
+	return s.cluster.Endpoints()
+}
+
+// Around returns m with the cluster stopped at the end of its Run.
+func (s *Shared) Around(m *testing.M) interface{ Run() int } { return around{m, s} }
+
+type around struct {
+	*testing.M
+	shared *Shared
+}
+
+func (a around) Run() int {
+	code := a.M.Run()
+	if a.shared.cluster == nil {
+		return code
+	}
+	if err := a.shared.cluster.Close(); err != nil {
+		log.Print(err)
+		return max(code, 1)
+	}
+	return code
+}

@@ -1,0 +1,17 @@
+package etcdtest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestSharedStartsOneCluster asks twice, and stops what was started.
+func TestSharedStartsOneCluster(t *testing.T) {
+	var s Shared
+	first := s.Endpoints()
+	require.Equal(t, first, s.Endpoints())
+	require.True(t, s.cluster.Members()[0].Running())
+	require.NoError(t, s.cluster.Close())
+	require.False(t, s.cluster.Members()[0].Running())
+}

@@ -1,0 +1,212 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/retry"
+)
+
+// AlarmMember and the answers of the Maintenance methods: the messages of the protocol under the names of this package.
+type (
+	// AlarmMember is one alarm of one member.
+	AlarmMember pb.AlarmMember
+	// AlarmResponse is the answer to AlarmList and AlarmDisarm.
+	AlarmResponse pb.AlarmResponse
+	// StatusResponse is the answer to Status.
+	StatusResponse pb.StatusResponse
+	// HashKVResponse is the answer to HashKV.
+	HashKVResponse pb.HashKVResponse
+	// DefragmentResponse is the answer to Defragment.
+	DefragmentResponse pb.DefragmentResponse
+	// MoveLeaderResponse is the answer to MoveLeader.
+	MoveLeaderResponse pb.MoveLeaderResponse
+	// DowngradeResponse is the answer to Downgrade.
+	DowngradeResponse pb.DowngradeResponse
+)
+
+// SnapshotResponse is the start of a snapshot; the rest is read from Snapshot.
+type SnapshotResponse struct {
+	// Header is that of the first part of the snapshot. Servers may send none.
+	Header *pb.ResponseHeader
+	// Snapshot yields the database file followed by its SHA-256. The caller closes it.
+	Snapshot io.ReadCloser
+	// Version is the etcd version whose storage format the snapshot has, "" from servers before 3.6.
+	Version string
+}
+
+// DowngradeAction is what Downgrade does.
+type DowngradeAction pb.DowngradeRequest_DowngradeAction
+
+// The actions of Downgrade.
+const (
+	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check whether the cluster can be downgraded
+	DowngradeEnable   = DowngradeAction(pb.DowngradeRequest_ENABLE)   // start a downgrade
+	DowngradeCancel   = DowngradeAction(pb.DowngradeRequest_CANCEL)   // stop it
+)
+
+// Maintenance looks after the members of the cluster.
+//
+// Its methods are safe for concurrent use and block until they are answered or ctx ends. Those that take an endpoint ask
+// that member over a connection of their own, which leaves the client's endpoints and token as they are. With authentication
+// enabled a user without the role "root" gets [rpctypes.ErrPermissionDenied] for all but AlarmList and Status.
+type Maintenance interface {
+	// AlarmList lists the alarms that are raised in the cluster.
+	AlarmList(ctx context.Context) (*AlarmResponse, error)
+
+	// AlarmDisarm ends an alarm. The zero AlarmMember stands for all that AlarmList lists; the answer has those that were
+	// disarmed. An error part of the way leaves the alarms before it disarmed.
+	AlarmDisarm(ctx context.Context, m *AlarmMember) (*AlarmResponse, error)
+
+	// Defragment rewrites the database of the member at endpoint, which serves nothing meanwhile: it can take a while, and
+	// one member at a time is best.
+	Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error)
+
+	// Status tells the state of the member at endpoint. It works without a quorum.
+	Status(ctx context.Context, endpoint string) (*StatusResponse, error)
+
+	// HashKV returns the hash over the history of the keys of the member at endpoint up to revision rev, 0 for the latest.
+	// Members with the same CompactRevision have the same hash at the same revision. It returns [rpctypes.ErrCompacted] or
+	// [rpctypes.ErrFutureRev].
+	HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error)
+
+	// SnapshotWithVersion starts a snapshot of the database of a member, one of the endpoints. It blocks until the first
+	// part arrives. Each Read of Snapshot blocks until there is more, ends with the error of ctx when that ends, and
+	// returns io.EOF when the server has sent everything; a failure of the stream is returned by all Reads after it.
+	// Closing the reader ends the request, also while a Read waits. It is for one reading goroutine and must be closed or
+	// have its ctx end. Nothing is verified: package snapshot does that.
+	SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error)
+
+	// Snapshot is SnapshotWithVersion without the version.
+	//
+	// Deprecated: use SnapshotWithVersion, whose version says which etcd can restore the snapshot.
+	Snapshot(ctx context.Context) (io.ReadCloser, error)
+
+	// MoveLeader hands the leadership to the member transfereeID. The client's endpoints must be the leader's only, another
+	// member answers [rpctypes.ErrNotLeader]. It also returns [rpctypes.ErrBadLeaderTransferee].
+	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
+
+	// Downgrade checks, starts or cancels the downgrade of the cluster to version, "3.6.0" for example; the answer has the
+	// cluster's version. It returns [rpctypes.ErrInvalidDowngradeTargetVersion], [rpctypes.ErrDowngradeInProcess] or
+	// [rpctypes.ErrWrongDowngradeVersionFormat]; an unknown action is refused without a request. To cancel where no downgrade
+	// is under way is no error.
+	Downgrade(ctx context.Context, action DowngradeAction, version string) (*DowngradeResponse, error)
+}
+
+type maintenance struct {
+	remote pb.MaintenanceClient
+	// member returns the stub for the member at endpoint and what ends its use.
+	member func(endpoint string) (pb.MaintenanceClient, func() error, error)
+}
+
+// NewMaintenance returns the Maintenance of c; c itself embeds one.
+func NewMaintenance(c *Client) Maintenance {
+	return &maintenance{remote: pb.NewMaintenanceClient(c.rpc), member: c.maintainOne}
+}
+
+// maintainOne connects to one member. There is no other to turn to when it refuses.
+func (c *Client) maintainOne(endpoint string) (pb.MaintenanceClient, func() error, error) {
+	conn, err := c.Dial(endpoint)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg := c.retryConfig()
+	cfg.Endpoints = func() int { return 1 }
+	return pb.NewMaintenanceClient(retry.New(conn, cfg)), conn.Close, nil
+}
+
+// NewMaintenanceFromMaintenanceClient returns a Maintenance that sends its requests through remote, which may lead to a
+// server in the same process; the endpoints that its methods are given do not matter. The client may be nil.
+func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, _ *Client) Maintenance {
+	return &maintenance{
+		remote: remote,
+		member: func(string) (pb.MaintenanceClient, func() error, error) {
+			return remote, func() error { return nil }, nil
+		},
+	}
+}
+
+func (m *maintenance) AlarmList(ctx context.Context) (*AlarmResponse, error) {
+	return m.alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_GET})
+}
+
+func (m *maintenance) AlarmDisarm(ctx context.Context, am *AlarmMember) (*AlarmResponse, error) {
+	if am == nil {
+		return nil, errors.New("etcdclient: AlarmDisarm of a nil alarm")
+	}
+	if am.MemberID != 0 || am.Alarm != pb.AlarmType_NONE {
+		return m.disarm(ctx, am.MemberID, am.Alarm)
+	}
+	listed, err := m.AlarmList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := &AlarmResponse{Header: listed.Header}
+	for _, a := range listed.Alarms {
+		resp, err := m.disarm(ctx, a.GetMemberID(), a.GetAlarm())
+		if err != nil {
+			return nil, err
+		}
+		all.Header = resp.Header
+		all.Alarms = append(all.Alarms, resp.Alarms...)
+	}
+	return all, nil
+}
+
+func (m *maintenance) disarm(ctx context.Context, member uint64, alarm pb.AlarmType) (*AlarmResponse, error) {
+	return m.alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: member, Alarm: alarm})
+}
+
+func (m *maintenance) alarm(ctx context.Context, req *pb.AlarmRequest) (*AlarmResponse, error) {
+	resp, err := unary(ctx, m.remote.Alarm, req)
+	return (*AlarmResponse)(resp), err
+}
+
+func (m *maintenance) Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error) {
+	remote, done, err := m.member(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	resp, err := unary(ctx, remote.Defragment, &pb.DefragmentRequest{})
+	return (*DefragmentResponse)(resp), err
+}
+
+func (m *maintenance) Status(ctx context.Context, endpoint string) (*StatusResponse, error) {
+	remote, done, err := m.member(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	resp, err := unary(ctx, remote.Status, &pb.StatusRequest{})
+	return (*StatusResponse)(resp), err
+}
+
+func (m *maintenance) HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error) {
+	remote, done, err := m.member(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	resp, err := unary(ctx, remote.HashKV, &pb.HashKVRequest{Revision: rev})
+	return (*HashKVResponse)(resp), err
+}
+
+func (m *maintenance) MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error) {
+	resp, err := unary(ctx, m.remote.MoveLeader, &pb.MoveLeaderRequest{TargetID: transfereeID})
+	return (*MoveLeaderResponse)(resp), err
+}
+
+func (m *maintenance) Downgrade(ctx context.Context, action DowngradeAction, version string) (*DowngradeResponse, error) {
+	if _, ok := pb.DowngradeRequest_DowngradeAction_name[int32(action)]; !ok {
+		return nil, fmt.Errorf("etcdclient: unknown downgrade action %d", action)
+	}
+	resp, err := unary(ctx, m.remote.Downgrade, &pb.DowngradeRequest{
+		Action:  pb.DowngradeRequest_DowngradeAction(action),
+		Version: version,
+	})
+	return (*DowngradeResponse)(resp), err
+}

@@ -1,0 +1,84 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+func (m *maintenance) Snapshot(ctx context.Context) (io.ReadCloser, error) {
+	resp, err := m.SnapshotWithVersion(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Snapshot, nil
+}
+
+func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error) {
+	r := &snapshotReader{}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	var err error
+	if r.stream, err = m.remote.Snapshot(r.ctx, &pb.SnapshotRequest{}); err != nil {
+		return nil, r.end(err)
+	}
+	first, err := r.stream.Recv()
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // not even a checksum
+	}
+	if err != nil {
+		return nil, r.end(err)
+	}
+	r.rest = first.GetBlob()
+	return &SnapshotResponse{Header: first.GetHeader(), Snapshot: r, Version: first.GetVersion()}, nil
+}
+
+// snapshotReader reads the parts of a snapshot off their stream, on the goroutine of whoever reads.
+type snapshotReader struct {
+	// Read-only once made.
+	stream pb.Maintenance_SnapshotClient
+	ctx    context.Context    // of the stream; ends with the caller's and with Close
+	cancel context.CancelFunc // safe beside a Read
+
+	// Of the reading goroutine.
+	rest []byte // of the part received last
+	err  error  // that ended the stream; returned from then on
+}
+
+// Read returns what is left of the current part, or receives the next.
+func (r *snapshotReader) Read(p []byte) (int, error) {
+	for r.err == nil && len(r.rest) == 0 && len(p) > 0 {
+		part, err := r.stream.Recv()
+		if err != nil {
+			r.end(err)
+			break
+		}
+		r.rest = part.GetBlob()
+	}
+	if r.err == nil && r.ctx.Err() != nil {
+		r.end(r.ctx.Err()) // also where parts that arrived before are left
+	}
+	if r.err != nil {
+		return 0, r.err
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// end notes the first error, converted, and frees the stream.
+func (r *snapshotReader) end(err error) error {
+	if !errors.Is(err, io.EOF) {
+		err = toErr(r.ctx, err)
+	}
+	r.err, r.rest = err, nil
+	r.cancel()
+	return err
+}
+
+// Close ends the stream. A Read that waits, or comes later without having seen the end, returns context.Canceled.
+func (r *snapshotReader) Close() error {
+	r.cancel()
+	return nil
+}

@@ -1,0 +1,195 @@
+package clientv3_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+)
+
+// sendParts answers a snapshot request with the given blobs, then calls end.
+func sendParts(end func(grpc.ServerStream) error, blobs ...string) etcdfake.StreamHandler {
+	return func(s grpc.ServerStream) error {
+		if err := s.RecvMsg(&pb.SnapshotRequest{}); err != nil {
+			return err
+		}
+		for _, b := range blobs {
+			if err := s.SendMsg(&pb.SnapshotResponse{Blob: []byte(b)}); err != nil {
+				return err
+			}
+		}
+		return end(s)
+	}
+}
+
+// untilGone keeps a stream open until its client ends it.
+func untilGone(s grpc.ServerStream) error {
+	<-s.Context().Done()
+	return nil
+}
+
+func endWith(err error) func(grpc.ServerStream) error {
+	return func(grpc.ServerStream) error { return err }
+}
+
+func TestSnapshotIsWhatTheServerSends(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	resp, err := client.SnapshotWithVersion(t.Context())
+	require.NoError(t, err)
+	assert.NotEmpty(t, resp.Version)
+	assert.NotNil(t, resp.Header)
+	got, err := io.ReadAll(iotest.OneByteReader(resp.Snapshot))
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(fake.Snapshot(), got))
+	n, err := resp.Snapshot.Read(make([]byte, 1))
+	assert.Zero(t, n)
+	assert.Equal(t, io.EOF, err, "the end stays the end")
+	assert.NoError(t, resp.Snapshot.Close())
+	_, err = resp.Snapshot.Read(make([]byte, 1))
+	assert.Equal(t, io.EOF, err)
+
+	r, err := client.Snapshot(t.Context())
+	require.NoError(t, err)
+	got, err = io.ReadAll(r)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(fake.Snapshot(), got))
+	assert.NoError(t, r.Close())
+	requireNoStreams(t, fake)
+}
+
+func requireNoStreams(t *testing.T, fake *etcdfake.Server) {
+	t.Helper()
+	require.Eventually(t, func() bool { open, _ := fake.Streams("Snapshot"); return open == 0 },
+		5*time.Second, time.Millisecond, "the request has ended at the server")
+}
+
+func TestSnapshotErrorsAreConverted(t *testing.T) {
+	for name, tc := range map[string]struct {
+		script etcdfake.StreamHandler
+		want   error
+	}{
+		"at once":                  {sendParts(endWith(rpctypes.ErrGRPCPermissionDenied)), rpctypes.ErrPermissionDenied},
+		"in the midst":             {sendParts(endWith(rpctypes.ErrGRPCNoSpace), "a", "b"), rpctypes.ErrNoSpace},
+		"nothing was sent":         {sendParts(endWith(nil)), io.ErrUnexpectedEOF},
+		"empty parts are no end":   {sendParts(endWith(nil), "", "ab", "", "", "c", ""), nil},
+		"another status":           {sendParts(endWith(status.Error(codes.DataLoss, "disk")), "a"), status.Error(codes.DataLoss, "disk")},
+		"unavailable in the midst": {sendParts(endWith(status.Error(codes.Unavailable, "stopped")), "a"), status.Error(codes.Unavailable, "stopped")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := etcdfake.Start(t)
+			fake.Stream("Snapshot", tc.script)
+			got, err := readSnapshot(t.Context(), openFake(t, fake))
+			if tc.want == nil {
+				require.NoError(t, err)
+				assert.Equal(t, "abc", got)
+				return
+			}
+			if want, ok := status.FromError(tc.want); ok {
+				assert.Equal(t, want.Code(), status.Code(err))
+			}
+			assert.Equal(t, tc.want.Error(), err.Error())
+			requireNoStreams(t, fake)
+		})
+	}
+}
+
+// readSnapshot reads a snapshot whole. An error is returned by the next Read too.
+func readSnapshot(ctx context.Context, m clientv3.Maintenance) (string, error) {
+	r, err := m.Snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	got, err := io.ReadAll(r)
+	if err != nil {
+		if _, again := r.Read(make([]byte, 1)); again != err {
+			return "", errors.Join(errors.New("the next Read returned another error"), again, err)
+		}
+	}
+	return string(got), err
+}
+
+func TestSnapshotEndsWithItsContextOrReader(t *testing.T) {
+	for name, tc := range map[string]struct {
+		end  func(cancel context.CancelFunc, r io.Closer)
+		want error
+	}{
+		"context cancelled": {func(cancel context.CancelFunc, _ io.Closer) { cancel() }, context.Canceled},
+		"reader closed":     {func(_ context.CancelFunc, r io.Closer) { r.Close() }, context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := etcdfake.Start(t)
+			fake.Stream("Snapshot", sendParts(untilGone, "a"))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			r, err := openFake(t, fake).Snapshot(ctx)
+			require.NoError(t, err)
+			first := make([]byte, 8)
+			n, err := r.Read(first)
+			require.NoError(t, err)
+			assert.Equal(t, "a", string(first[:n]))
+			waiting := make(chan error)
+			go func() {
+				_, err := r.Read(first)
+				waiting <- err
+			}()
+			tc.end(cancel, r)
+			assert.Equal(t, tc.want, <-waiting)
+			requireNoStreams(t, fake)
+			assert.NoError(t, r.Close())
+		})
+	}
+}
+
+// What arrived before the context ended is not handed out as if nothing had happened.
+func TestSnapshotOfDoneContextFails(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	r, err := client.Snapshot(ctx)
+	require.NoError(t, err)
+	defer r.Close()
+	<-ctx.Done()
+	_, err = io.ReadAll(r)
+	assert.Equal(t, context.DeadlineExceeded, err)
+
+	_, err = client.Snapshot(ctx)
+	assert.Equal(t, context.DeadlineExceeded, err)
+}
+
+func TestSnapshotStartIsRetried(t *testing.T) {
+	fake := etcdfake.Start(t)
+	fake.Fail("Snapshot", 2, status.Error(codes.Unavailable, "starting"))
+	got, err := readSnapshot(t.Context(), openFake(t, fake))
+	require.NoError(t, err)
+	assert.Equal(t, string(fake.Snapshot()), got)
+}
+
+func TestSnapshotEndsWithTheClient(t *testing.T) {
+	fake := etcdfake.Start(t)
+	fake.Stream("Snapshot", sendParts(untilGone, "a"))
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}})
+	require.NoError(t, err)
+	r, err := client.Snapshot(t.Context())
+	require.NoError(t, err)
+	assert.NoError(t, client.Close())
+	_, err = io.ReadAll(r)
+	assert.True(t, clientv3.IsConnCanceled(err), err)
+	assert.NoError(t, r.Close())
+}
