@@ -24,6 +24,7 @@ import (
 // it is in use. Whoever makes one closes it.
 type Client struct {
 	KV
+	Lease
 	Auth
 	Cluster
 	Maintenance
@@ -174,6 +175,7 @@ func scale(d time.Duration, by float64) time.Duration { return time.Duration(flo
 // attachEngines puts our implementations behind the embedded interfaces.
 func (c *Client) attachEngines() error {
 	c.KV = NewKV(c)
+	c.Lease = NewLease(c)
 	c.Auth = NewAuth(c)
 	c.Cluster = NewCluster(c)
 	c.Maintenance = NewMaintenance(c)
@@ -232,6 +234,9 @@ func (c *Client) Close() error {
 	c.cancel()
 	c.mu.Unlock()
 	var errs []error
+	if c.Lease != nil {
+		errs = append(errs, c.Lease.Close())
+	}
 	if c.conn != nil {
 		//lint:ignore SA1019 the only name under which gRPC exports its closing error
 		if err := c.conn.Close(); err != nil && !errors.Is(err, grpc.ErrClientConnClosing) {

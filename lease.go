@@ -1,7 +1,218 @@
 package clientv3
 
+import (
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
 // LeaseID identifies a lease of the cluster. The zero value is [NoLease].
 type LeaseID int64
 
-// NoLease is the ID of no lease: a key put with it lives until it is deleted.
-const NoLease LeaseID = 0
+const (
+	// NoLease is the ID of no lease: a key put with it lives until it is deleted.
+	NoLease LeaseID = 0
+
+	// MaxLeaseTTL is the longest TTL that servers grant, in seconds.
+	MaxLeaseTTL = 9000000000
+)
+
+// LeaseGrantResponse is the answer to [Lease.Grant].
+type LeaseGrantResponse struct {
+	*pb.ResponseHeader
+
+	// ID is the new lease.
+	ID LeaseID
+
+	// TTL, in seconds, is what the server granted, which may be more than was
+	// asked for.
+	TTL int64
+
+	// Error is the field of the same name in the answer; servers leave it empty.
+	Error string
+}
+
+// LeaseRevokeResponse is the answer to [Lease.Revoke].
+type LeaseRevokeResponse pb.LeaseRevokeResponse
+
+// LeaseKeepAliveResponse is the answer to one renewal.
+type LeaseKeepAliveResponse struct {
+	*pb.ResponseHeader
+
+	// ID is the lease that was renewed.
+	ID LeaseID
+
+	// TTL is the lease's time to live from then on, in seconds; more than 0.
+	TTL int64
+}
+
+// LeaseTimeToLiveResponse is the answer to [Lease.TimeToLive].
+type LeaseTimeToLiveResponse struct {
+	*pb.ResponseHeader
+
+	// ID is the lease asked about.
+	ID LeaseID `json:"id"`
+
+	// TTL is what is left of the lease's time, in whole seconds; -1 if there is
+	// no such lease.
+	TTL int64 `json:"ttl"`
+
+	// GrantedTTL is what the lease has, in seconds, after each renewal.
+	GrantedTTL int64 `json:"granted-ttl"`
+
+	// Keys are those attached to the lease, where [WithAttachedKeys] was given.
+	Keys [][]byte `json:"keys"`
+}
+
+// LeaseStatus names one lease.
+type LeaseStatus struct {
+	// ID is the lease's.
+	ID LeaseID `json:"id"`
+}
+
+// LeaseLeasesResponse is the answer to [Lease.Leases].
+type LeaseLeasesResponse struct {
+	*pb.ResponseHeader
+
+	// Leases are all leases of the cluster, the next to expire first.
+	Leases []LeaseStatus `json:"leases"`
+}
+
+// Lease grants leases, keeps them alive and lets go of them. When a lease
+// expires or is revoked, the server deletes the keys attached to it by
+// [WithLease]. All methods are safe for concurrent use.
+//
+// Unless it says otherwise, a method sends one request and blocks until it is
+// answered or its context ends. An error is the context's own where that is
+// done, or one of package rpctypes that can be compared with errors.Is, or a
+// gRPC status. A client that is closed ends all calls.
+type Lease interface {
+	// Grant makes a lease that lives for ttl seconds unless it is kept alive. The
+	// server raises a ttl that is too short for it: see the response.
+	//
+	// It is sent again only where it is certain that no member has seen it: after
+	// any other error a lease may exist, until its TTL ends it. Errors:
+	// rpctypes.ErrLeaseTTLTooLarge for more than [MaxLeaseTTL].
+	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
+
+	// Revoke ends a lease, deletes its keys, and closes the channels that this
+	// Lease's KeepAlive returned for it (see [ErrLeaseRevoked]). It is sent again
+	// only as Grant is. Errors: rpctypes.ErrLeaseNotFound.
+	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
+
+	// TimeToLive tells how long a lease has left. That there is no such lease is
+	// not an error, but a TTL of -1. It is repeated on other members where one is
+	// unavailable.
+	TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption) (*LeaseTimeToLiveResponse, error)
+
+	// Leases lists all leases of the cluster. It is repeated as TimeToLive is.
+	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
+
+	// KeepAlive keeps a lease alive for as long as ctx lives, and does not block:
+	// it returns a channel with the answer to each renewal. The first renewal goes
+	// out at once, later ones after a third of the granted TTL. Outages, and
+	// members that fall silent, are bridged by going on with another member.
+	//
+	// The channel is closed when the lease is no longer kept, and then only: when
+	//
+	//   - ctx ends;
+	//   - the lease has expired or was revoked;
+	//   - no answer has come for the whole TTL of the lease, or, before the first,
+	//     for a second more than Config.DialTimeout;
+	//   - ctx was made by [WithRequireLeader] and the member that serves the
+	//     renewals has no leader;
+	//   - the server denies the renewal of this lease;
+	//   - the Lease or its client is closed, or the server does not serve renewals
+	//     at all. KeepAlive then returns a closed channel and
+	//     [ErrKeepAliveHalted] from that time on.
+	//
+	// [WithKeepAliveEnd] tells which. A closed channel does not mean that the lease
+	// is gone already, except where the server said so.
+	//
+	// The channel has room for [LeaseResponseChSize] answers; those that find it
+	// full are dropped. The lease is renewed all the same: nobody has to read.
+	//
+	// Calls for the same lease share its renewals, and each ends by its own
+	// context; when all have, the lease is no longer renewed. A context that is
+	// never done costs nothing. Of ctx's outgoing metadata only the
+	// requirement of a leader matters: all renewals share one stream.
+	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
+
+	// KeepAliveOnce renews a lease once, on a stream of its own that carries ctx's
+	// metadata, and blocks until that is answered or ctx ends. It is repeated with
+	// growing waits while members are unavailable, up to Config.MaxUnaryRetries
+	// times; the error is then the last status. Errors: rpctypes.ErrLeaseNotFound.
+	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
+
+	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels and
+	// returns when nothing is left running. It revokes nothing: leases expire by
+	// themselves. The client's Close calls it. It may be called more than once.
+	Close() error
+}
+
+// LeaseOp collects the options of a request about a lease.
+type LeaseOp struct {
+	attachedKeys bool
+}
+
+// LeaseOption changes a request about a lease.
+type LeaseOption func(*LeaseOp)
+
+// WithAttachedKeys has [Lease.TimeToLive] return the keys attached to the lease.
+func WithAttachedKeys() LeaseOption {
+	return func(op *LeaseOp) { op.attachedKeys = true }
+}
+
+func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
+	resp, err := l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
+	if err != nil {
+		return nil, toErr(ctx, err)
+	}
+	return &LeaseGrantResponse{
+		ResponseHeader: resp.GetHeader(),
+		ID:             LeaseID(resp.ID),
+		TTL:            resp.TTL,
+		Error:          resp.Error,
+	}, nil
+}
+
+func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error) {
+	resp, err := l.remote.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: int64(id)})
+	if err != nil {
+		err = toErr(ctx, err)
+		l.lost(id, err)
+		return nil, err
+	}
+	l.keeper.Remove(int64(id), ErrLeaseRevoked)
+	return (*LeaseRevokeResponse)(resp), nil
+}
+
+func (l *lessor) TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption) (*LeaseTimeToLiveResponse, error) {
+	var op LeaseOp
+	for _, opt := range opts {
+		opt(&op)
+	}
+	resp, err := l.remote.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: int64(id), Keys: op.attachedKeys})
+	if err != nil {
+		return nil, toErr(ctx, err)
+	}
+	return &LeaseTimeToLiveResponse{
+		ResponseHeader: resp.GetHeader(),
+		ID:             LeaseID(resp.ID),
+		TTL:            resp.TTL,
+		GrantedTTL:     resp.GrantedTTL,
+		Keys:           resp.Keys,
+	}, nil
+}
+
+func (l *lessor) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
+	resp, err := l.remote.LeaseLeases(ctx, &pb.LeaseLeasesRequest{})
+	if err != nil {
+		return nil, toErr(ctx, err)
+	}
+	leases := make([]LeaseStatus, 0, len(resp.Leases))
+	for _, status := range resp.Leases {
+		leases = append(leases, LeaseStatus{ID: LeaseID(status.GetID())})
+	}
+	return &LeaseLeasesResponse{ResponseHeader: resp.GetHeader(), Leases: leases}, nil
+}

@@ -55,7 +55,7 @@ type subscriber struct {
 //	         subscriber joins the request in flight instead of adding another
 type entry struct {
 	id     int64
-	ttl    time.Duration // latest granted; before the first answer, the first timeout
+	ttl    time.Duration // latest granted; assumed before the first answer
 	expiry instant       // unless answered by then, the subscribers close
 	due    instant       // resting: when to renew
 	sentAt instant       // waiting: when the request was handed to the link

@@ -391,36 +391,36 @@ func TestConcurrentUse(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		var wg sync.WaitGroup
 		for g := range 8 {
-			wg.Go(func() {
-				for i := range 100 {
-					ctx, cancel := context.WithCancel(bg)
-					s := newSink()
-					if k.KeepAlive(ctx, int64(i%5), s, g%2 == 0) != nil {
-						cancel()
-						continue
-					}
-					if i%3 == 0 {
-						<-s.ch
-					}
-					if i%50 == 20 {
-						k.Remove(int64(i%5), errLeft)
-					}
-					cancel()
-					s.end()
+			wg.Go(func() { comeAndGo(k, g%2 == 0) })
+		}
+		for range 20 {
+			time.Sleep(time.Millisecond)
+			c.set(func() {
+				select {
+				case c.stream.err <- rpctypes.ErrGRPCStopped:
+				default:
 				}
 			})
 		}
-		wg.Go(func() {
-			for range 20 {
-				time.Sleep(time.Millisecond)
-				c.set(func() {
-					select {
-					case c.stream.err <- rpctypes.ErrGRPCStopped:
-					default:
-					}
-				})
-			}
-		})
 		wg.Wait()
 	})
+}
+
+// comeAndGo subscribes and leaves, over and over.
+func comeAndGo(k *Keeper, requireLeader bool) {
+	for i := range 100 {
+		ctx, cancel := context.WithCancel(bg)
+		s, id := newSink(), int64(i%5)
+		if k.KeepAlive(ctx, id, s, requireLeader) != nil {
+			panic("the keeper has halted")
+		}
+		if i%3 == 0 {
+			<-s.ch
+		}
+		if i%50 == 20 {
+			k.Remove(id, errLeft)
+		}
+		cancel()
+		_ = s.end()
+	}
 }

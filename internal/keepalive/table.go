@@ -21,6 +21,10 @@ const (
 	slack = 2 * time.Millisecond
 	// minPatience is the shortest silence that can be called a stall.
 	minPatience = 500 * time.Millisecond
+	// assumedTTL is what a lease is taken to have before the first answer
+	// tells, at most: how soon a stream is left must not depend on how long the
+	// user is willing to wait.
+	assumedTTL = 5 * time.Second
 )
 
 // table holds every kept lease. It has no lock and no clock: its user has.
@@ -61,7 +65,7 @@ func newTable(firstTimeout time.Duration, expired, gone error) *table {
 func (t *table) add(now instant, id int64, s *subscriber) {
 	e := t.byID[id]
 	if e == nil {
-		e = &entry{id: id, ttl: t.firstTimeout, expiry: after(now, t.firstTimeout), due: now}
+		e = &entry{id: id, ttl: min(t.firstTimeout, assumedTTL), expiry: after(now, t.firstTimeout), due: now}
 		t.byID[id] = e
 		heap.Push(&t.heap, e)
 	} else if len(e.subs) == 0 {

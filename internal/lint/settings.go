@@ -26,6 +26,7 @@ var goroutineFiles = []string{
 var rootContextFiles = []string{
 	"config.go",         // where Config.Context is nil
 	"internal/faultnet", // owns connections that come from outside
+	"keepalive.go",      // a Lease without a client
 	"internal/etcdtest", // owns processes that outlive the request that started them
 }
 

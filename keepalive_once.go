@@ -1,0 +1,109 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// onceLinger is how long a server gets to end a stream that was half-closed.
+	onceLinger = 500 * time.Millisecond
+	// onceTokens is how many tokens one KeepAliveOnce may have refused.
+	onceTokens = 3
+)
+
+// onceBackoff spaces the attempts of one KeepAliveOnce.
+var onceBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: maxBackoffWait, Jitter: 0.5}
+
+// errNoAnswer stands for a stream that a server ended well, but too early.
+var errNoAnswer = status.Error(codes.Unavailable, "etcdclient: the keepalive stream ended without an answer")
+
+func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error) {
+	streams, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+
+	tokens := 0
+	for attempt := 0; ; attempt++ {
+		seen := l.generation()
+		resp, err := l.renewOnce(streams, id)
+		if err == nil {
+			return l.renewed(id, resp)
+		}
+		if classify.IsAuthRefresh(err) {
+			if tokens++; tokens > onceTokens || l.renewToken(streams, seen) != nil {
+				return nil, l.onceErr(ctx, err)
+			}
+		}
+		if classify.IsHalt(streams, err) || uint(attempt)+1 >= l.maxAttempts {
+			return nil, l.onceErr(ctx, err)
+		}
+		if waitErr := backoff.Wait(streams, onceBackoff.Delay(attempt)); waitErr != nil {
+			return nil, l.onceErr(ctx, waitErr)
+		}
+	}
+}
+
+// renewed is the result of a KeepAliveOnce that was answered.
+func (l *lessor) renewed(id LeaseID, resp *pb.LeaseKeepAliveResponse) (*LeaseKeepAliveResponse, error) {
+	if resp.GetTTL() <= 0 {
+		l.lost(id, rpctypes.ErrLeaseNotFound)
+		return nil, rpctypes.ErrLeaseNotFound
+	}
+	return keepAliveResponse(resp), nil
+}
+
+// onceErr is the error of a KeepAliveOnce, which also ends with the lessor.
+func (l *lessor) onceErr(ctx context.Context, err error) error {
+	if ctx.Err() == nil && l.ctx.Err() != nil {
+		return errClosing
+	}
+	return toErr(ctx, err)
+}
+
+// renewOnce renews a lease on a stream of its own.
+func (l *lessor) renewOnce(ctx context.Context, id LeaseID) (*pb.LeaseKeepAliveResponse, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := l.remote.LeaseKeepAlive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Where sending fails, receiving tells why.
+	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	resp, err := stream.Recv()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, errNoAnswer
+	case err != nil:
+		return nil, err
+	}
+	finish(stream, cancel)
+	return resp, nil
+}
+
+// finish lets the server end the stream, as servers count streams that are
+// cancelled as failures. One that does not end it in time is cancelled all the
+// same.
+func finish(stream pb.Lease_LeaseKeepAliveClient, cancel context.CancelFunc) {
+	if stream.CloseSend() != nil {
+		return
+	}
+	defer time.AfterFunc(onceLinger, cancel).Stop()
+	for {
+		if _, err := stream.Recv(); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package clientv3_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+)
+
+// soon is how long a test waits for what should come at once.
+const soon = 10 * time.Second
+
+// grant makes a lease.
+func grant(t *testing.T, l clientv3.Lease, ttl int64) clientv3.LeaseID {
+	t.Helper()
+	resp, err := l.Grant(t.Context(), ttl)
+	require.NoError(t, err)
+	return resp.ID
+}
+
+// waitClosed reads a channel to its end.
+func waitClosed(t *testing.T, ch <-chan *clientv3.LeaseKeepAliveResponse) {
+	t.Helper()
+	timeout := time.After(soon)
+	for {
+		select {
+		case _, ok := <-ch:
+			if !ok {
+				return
+			}
+		case <-timeout:
+			require.FailNow(t, "the channel stays open")
+		}
+	}
+}
+
+// next returns the next answer.
+func next(t *testing.T, ch <-chan *clientv3.LeaseKeepAliveResponse) *clientv3.LeaseKeepAliveResponse {
+	t.Helper()
+	select {
+	case resp, ok := <-ch:
+		require.True(t, ok, "the channel is closed")
+		return resp
+	case <-time.After(soon):
+		require.FailNow(t, "no answer")
+		return nil
+	}
+}
+
+// isOpen tells whether a channel is, after reading what is in it.
+func isOpen(ch <-chan *clientv3.LeaseKeepAliveResponse) bool {
+	for {
+		select {
+		case _, ok := <-ch:
+			if !ok {
+				return false
+			}
+		default:
+			return true
+		}
+	}
+}
+
+// Every method of Lease that is one request, with what it answers and the errors its documentation names.
+func TestLeaseMethods(t *testing.T) {
+	client, ctx := openClient(t, etcdtest.Start(t)), t.Context()
+
+	granted, err := client.Grant(ctx, 100)
+	require.NoError(t, err)
+	assert.NotZero(t, granted.Revision)
+	assert.NotEqual(t, clientv3.NoLease, granted.ID)
+	assert.EqualValues(t, 100, granted.TTL)
+	_, err = client.Grant(ctx, clientv3.MaxLeaseTTL+1)
+	assert.Equal(t, rpctypes.ErrLeaseTTLTooLarge, err)
+	longest, err := client.Grant(ctx, clientv3.MaxLeaseTTL)
+	require.NoError(t, err)
+	shortest, err := client.Grant(ctx, 1)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, shortest.TTL, int64(1))
+
+	_, err = client.Put(ctx, "attached", "v", clientv3.WithLease(granted.ID))
+	require.NoError(t, err)
+	left, err := client.TimeToLive(ctx, granted.ID)
+	require.NoError(t, err)
+	assert.Equal(t, granted.ID, left.ID)
+	assert.InDelta(t, 95, left.TTL, 5)
+	assert.EqualValues(t, 100, left.GrantedTTL)
+	assert.NotZero(t, left.Revision)
+	assert.Empty(t, left.Keys)
+	left, err = client.TimeToLive(ctx, granted.ID, clientv3.WithAttachedKeys())
+	require.NoError(t, err)
+	assert.Equal(t, [][]byte{[]byte("attached")}, left.Keys)
+
+	all, err := client.Leases(ctx)
+	require.NoError(t, err)
+	assert.NotZero(t, all.Revision)
+	require.Equal(t, clientv3.LeaseStatus{ID: longest.ID}, all.Leases[len(all.Leases)-1])
+	assert.Contains(t, all.Leases, clientv3.LeaseStatus{ID: granted.ID})
+
+	revoked, err := client.Revoke(ctx, granted.ID)
+	require.NoError(t, err)
+	assert.NotNil(t, revoked.Header)
+	got, err := client.Get(ctx, "attached")
+	require.NoError(t, err)
+	assert.Empty(t, got.Kvs)
+	_, err = client.Revoke(ctx, granted.ID)
+	assert.Equal(t, rpctypes.ErrLeaseNotFound, err)
+	_, err = client.KeepAliveOnce(ctx, granted.ID)
+	assert.Equal(t, rpctypes.ErrLeaseNotFound, err)
+}
+
+func TestL9TimeToLiveOfAMissingLease(t *testing.T) {
+	resp, err := openClient(t, etcdtest.Start(t)).TimeToLive(t.Context(), 42)
+	require.NoError(t, err)
+	assert.EqualValues(t, -1, resp.TTL)
+	assert.EqualValues(t, 42, resp.ID)
+}
+
+func TestL15GrantIsNotRepeatedOnceItMayHaveBeenApplied(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	for _, code := range []codes.Code{codes.Unavailable, codes.Unknown, codes.Internal, codes.DeadlineExceeded, codes.Canceled} {
+		before := fake.Calls("LeaseGrant")
+		fake.FailAfterApply("LeaseGrant", 1, status.Error(code, "lost on the way back"))
+		_, err := client.Grant(t.Context(), 60)
+		assert.Equal(t, code, status.Code(err), "%v", err)
+		assert.Equal(t, before+1, fake.Calls("LeaseGrant"))
+	}
+	assert.Len(t, fake.Leases(), 5, "one for each call")
+}
+
+func TestLeaseCallsEndWithTheirContext(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, call := range map[string]func() error{
+		"Grant":         func() error { _, err := client.Grant(ctx, 5); return err },
+		"Revoke":        func() error { _, err := client.Revoke(ctx, 5); return err },
+		"TimeToLive":    func() error { _, err := client.TimeToLive(ctx, 5); return err },
+		"Leases":        func() error { _, err := client.Leases(ctx); return err },
+		"KeepAliveOnce": func() error { _, err := client.KeepAliveOnce(ctx, 5); return err },
+	} {
+		assert.Equal(t, context.Canceled, call(), name)
+	}
+	assert.Zero(t, fake.Calls("LeaseGrant")+fake.Calls("LeaseKeepAlive"))
+}
+
+func TestN9LeasesWithNothingInThem(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	empty := map[string]proto.Message{
+		"LeaseGrant": &pb.LeaseGrantResponse{}, "LeaseRevoke": &pb.LeaseRevokeResponse{},
+		"LeaseTimeToLive": &pb.LeaseTimeToLiveResponse{}, "LeaseLeases": &pb.LeaseLeasesResponse{Leases: []*pb.LeaseStatus{{}}},
+	}
+	for method, resp := range empty {
+		fake.Unary(method, func(context.Context, proto.Message) (proto.Message, error) { return resp, nil })
+	}
+	granted, err := client.Grant(t.Context(), 5)
+	require.NoError(t, err)
+	assert.Nil(t, granted.ResponseHeader)
+	_, err = client.Revoke(t.Context(), 5)
+	require.NoError(t, err)
+	_, err = client.TimeToLive(t.Context(), 5)
+	require.NoError(t, err)
+	_, err = client.Leases(t.Context())
+	require.NoError(t, err)
+}
