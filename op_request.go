@@ -11,19 +11,22 @@ import (
 
 func (op *Op) rangeRequest() *pb.RangeRequest {
 	return &pb.RangeRequest{
-		Key:               op.key,
-		RangeEnd:          op.end,
-		Limit:             op.limit,
-		Revision:          op.rev,
-		SortOrder:         pb.RangeRequest_SortOrder(op.sort.Order),
-		SortTarget:        pb.RangeRequest_SortTarget(op.sort.Target),
-		Serializable:      op.serializable,
-		KeysOnly:          op.keysOnly,
-		CountOnly:         op.countOnly,
-		MinModRevision:    op.minModRev,
-		MaxModRevision:    op.maxModRev,
+		Key:      op.key,
+		RangeEnd: op.end,
+
+		Revision:     op.rev,
+		Serializable: op.serializable,
+		CountOnly:    op.countOnly,
+		KeysOnly:     op.keysOnly,
+
 		MinCreateRevision: op.minCreateRev,
 		MaxCreateRevision: op.maxCreateRev,
+		MinModRevision:    op.minModRev,
+		MaxModRevision:    op.maxModRev,
+
+		SortTarget: pb.RangeRequest_SortTarget(op.sort.Target),
+		SortOrder:  pb.RangeRequest_SortOrder(op.sort.Order),
+		Limit:      op.limit,
 	}
 }
 
