@@ -69,6 +69,11 @@ cross: ## build and vet for windows, darwin and a 32-bit platform
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./...; \
 	done
 
+## Upkeep
+
+tidy: ## bring the nested modules' requirements in line with the root's
+	@set -e; for m in $(NESTED); do echo "== go mod tidy in $$m"; (cd $$m && $(GO) mod tidy); done
+
 ## Programs
 
 bin/etcd: tools/go.mod tools/go.sum
@@ -82,4 +87,4 @@ bin/staticcheck: tools/go.mod tools/go.sum
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo etcd test check bench fmt vet staticcheck api lint cross clean
+.PHONY: help demo etcd test check bench fmt vet staticcheck api lint cross tidy clean

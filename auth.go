@@ -168,7 +168,7 @@ func NewAuth(c *Client) Auth { return NewAuthFromAuthClient(RetryAuthClient(c), 
 
 // NewAuthFromAuthClient returns an Auth that sends its requests through remote, which may lead to a server in the same
 // process. The client may be nil.
-func NewAuthFromAuthClient(remote pb.AuthClient, _ *Client) Auth { return &auth{remote: remote} }
+func NewAuthFromAuthClient(remote pb.AuthClient, c *Client) Auth { return &auth{remote: remote} }
 
 func (a *auth) Authenticate(ctx context.Context, name string, password string) (*AuthenticateResponse, error) {
 	resp, err := unary(ctx, a.remote.Authenticate, &pb.AuthenticateRequest{Name: name, Password: password})

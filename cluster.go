@@ -64,7 +64,7 @@ func NewCluster(c *Client) Cluster { return NewClusterFromClusterClient(RetryClu
 
 // NewClusterFromClusterClient returns a Cluster that sends its requests through remote, which may lead to a server in the
 // same process. The client may be nil.
-func NewClusterFromClusterClient(remote pb.ClusterClient, _ *Client) Cluster {
+func NewClusterFromClusterClient(remote pb.ClusterClient, c *Client) Cluster {
 	return &cluster{remote: remote}
 }
 

@@ -56,9 +56,9 @@ func clonePtr[T any](p *T) *T {
 
 // AuthConfig holds credentials: a user name with a password, or a token.
 type AuthConfig struct {
-	Username string `json:"username"`
-	Password string `json:"password"`
-	Token    string `json:"token"`
+	Username string `json:"username"` // of the login
+	Password string `json:"password"` // of the login
+	Token    string `json:"token"`    // instead of a login
 }
 
 // Empty reports whether no field is set.

@@ -120,7 +120,7 @@ func (c *Client) maintainOne(endpoint string) (pb.MaintenanceClient, func() erro
 
 // NewMaintenanceFromMaintenanceClient returns a Maintenance that sends its requests through remote, which may lead to a
 // server in the same process; the endpoints that its methods are given do not matter. The client may be nil.
-func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, _ *Client) Maintenance {
+func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	return &maintenance{
 		remote: remote,
 		member: func(string) (pb.MaintenanceClient, func() error, error) {

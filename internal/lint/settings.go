@@ -25,6 +25,7 @@ var goroutineFiles = []string{
 // rootContextFiles may make a context that descends from none.
 var rootContextFiles = []string{
 	"config.go",         // where Config.Context is nil
+	"internal/etcdfake", // owns streams without a network
 	"internal/faultnet", // owns connections that come from outside
 	"keepalive.go",      // a Lease without a client
 	"internal/etcdtest", // owns processes that outlive the request that started them
