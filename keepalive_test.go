@@ -1,0 +1,287 @@
+package clientv3_test
+
+import (
+	"context"
+	"io"
+	"math"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+)
+
+// keep starts a keepalive and waits for its first answer.
+func keep(t *testing.T, l clientv3.Lease, ctx context.Context, id clientv3.LeaseID) <-chan *clientv3.LeaseKeepAliveResponse {
+	t.Helper()
+	ch, err := l.KeepAlive(ctx, id)
+	require.NoError(t, err)
+	resp := next(t, ch)
+	require.Equal(t, id, resp.ID)
+	return ch
+}
+
+// renewals are the requests for a lease that a fake has seen.
+func renewals(fake *etcdfake.Server, id clientv3.LeaseID) (at []time.Time) {
+	for _, r := range fake.Requests("LeaseKeepAlive") {
+		if req, ok := r.Msg.(*pb.LeaseKeepAliveRequest); ok && req.ID == int64(id) {
+			at = append(at, r.Time)
+		}
+	}
+	return at
+}
+
+func TestL1RenewalsGoOutAThirdOfTheTTLApart(t *testing.T) {
+	t.Parallel()
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	id := grant(t, client, 1)
+	_, err := client.KeepAlive(t.Context(), id) // nobody drains it
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(renewals(fake, id)) > 19 }, 2*soon, 10*time.Millisecond, "more than the channel holds")
+	at := renewals(fake, id)
+	assert.InDelta(t, time.Second/3, at[18].Sub(at[0])/18, float64(40*time.Millisecond))
+	assert.Len(t, fake.Leases(), 1)
+}
+
+func TestL2AfterCloseKeepAliveHasHalted(t *testing.T) {
+	client := openFake(t, etcdfake.Start(t))
+	lease := clientv3.NewLease(client)
+	ch := keep(t, lease, t.Context(), grant(t, lease, 60))
+	require.NoError(t, lease.Close())
+	waitClosed(t, ch)
+	ch, err := lease.KeepAlive(t.Context(), 1)
+	assert.Equal(t, clientv3.ErrKeepAliveHalted{Reason: context.Canceled}, err)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.ErrorContains(t, err, "halted: context canceled")
+	waitClosed(t, ch)
+	require.NoError(t, lease.Close())
+
+	keep(t, client, t.Context(), grant(t, client, 60)) // the client's own goes on
+}
+
+func TestL2ServerWithoutKeepAlivesHalts(t *testing.T) {
+	client := openFake(t, etcdfake.Start(t, etcdfake.WithoutMethods("LeaseKeepAlive")))
+	ch, err := client.KeepAlive(t.Context(), grant(t, client, 60))
+	require.NoError(t, err)
+	waitClosed(t, ch)
+	_, err = client.KeepAlive(t.Context(), 1)
+	var halted clientv3.ErrKeepAliveHalted
+	require.ErrorAs(t, err, &halted)
+	assert.ErrorContains(t, halted.Reason, "Unimplemented")
+}
+
+func TestL6StreamOpensWithTheFirstKeepAlive(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	id := grant(t, client, 60)
+	_, total := fake.Streams("LeaseKeepAlive")
+	assert.Zero(t, total)
+	keep(t, client, t.Context(), id)
+	keep(t, client, t.Context(), grant(t, client, 60))
+	_, total = fake.Streams("LeaseKeepAlive")
+	assert.Equal(t, 1, total)
+
+	unused := openFake(t, fake)
+	require.NoError(t, unused.Close())
+}
+
+func TestL8NoGoroutinesPerLease(t *testing.T) {
+	client := openFake(t, etcdfake.Start(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	keep(t, client, t.Context(), grant(t, client, 60))
+	before := runtime.NumGoroutine()
+	for range 1000 {
+		id := grant(t, client, 60)
+		keep(t, client, context.Background(), id)
+		keepMore(t, client, ctx, id)
+	}
+	assert.LessOrEqual(t, runtime.NumGoroutine(), before+4)
+}
+
+// keepMore subscribes to a lease that is kept already.
+func keepMore(t *testing.T, l clientv3.Lease, ctx context.Context, id clientv3.LeaseID) <-chan *clientv3.LeaseKeepAliveResponse {
+	t.Helper()
+	ch, err := l.KeepAlive(ctx, id)
+	require.NoError(t, err)
+	return ch
+}
+
+func TestL5L10LostLeaderAndLeavingSubscribers(t *testing.T) {
+	t.Parallel()
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	id := grant(t, client, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	plain := keep(t, client, ctx, id)
+	strict := keepMore(t, client, clientv3.WithRequireLeader(t.Context()), id)
+
+	require.Equal(t, 1, fake.Break("LeaseKeepAlive", rpctypes.ErrGRPCNoLeader))
+	waitClosed(t, strict)
+	before := len(renewals(fake, id))
+	require.Eventually(t, func() bool { return len(renewals(fake, id)) > before+4 }, soon, 10*time.Millisecond)
+	assert.True(t, isOpen(plain))
+	cancel()
+	waitClosed(t, plain)
+	assert.Eventually(t, func() bool { return len(fake.Leases()) == 0 }, soon, 10*time.Millisecond, "nobody keeps it any more")
+}
+
+func TestL11MuteServerIsNotFlooded(t *testing.T) {
+	t.Parallel()
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	var ids []clientv3.LeaseID
+	for range 10 {
+		id := grant(t, client, 6)
+		keep(t, client, t.Context(), id)
+		ids = append(ids, id)
+	}
+	fake.Delay("LeaseKeepAlive", time.Hour)
+	fake.ForgetRequests()
+	time.Sleep(5 * time.Second) // silence
+	for _, id := range ids {
+		at := renewals(fake, id)
+		assert.LessOrEqual(t, len(at), 3)
+		for i := range at[min(1, len(at)):] {
+			assert.Greater(t, at[i+1].Sub(at[i]), 1800*time.Millisecond, "a third of the TTL, less jitter")
+		}
+	}
+}
+
+func TestL16WithoutAnswersTheChannelClosesAfterTheTTL(t *testing.T) {
+	t.Parallel()
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
+	ch := keep(t, client, ctx, grant(t, client, 2))
+	fake.Stop()
+	start := time.Now()
+	waitClosed(t, ch)
+	assert.Equal(t, clientv3.ErrKeepAliveExpired, end.Err())
+	assert.InDelta(t, 2*time.Second, time.Since(start), float64(time.Second))
+}
+
+func TestL16FirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
+	t.Parallel()
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake, func(cfg *clientv3.Config) { cfg.DialTimeout = 500 * time.Millisecond })
+	fake.Stop()
+	start := time.Now()
+	ch, err := client.KeepAlive(t.Context(), 7)
+	require.NoError(t, err)
+	waitClosed(t, ch)
+	assert.GreaterOrEqual(t, time.Since(start), 1500*time.Millisecond)
+	assert.Less(t, time.Since(start), 3*time.Second)
+
+	lease := clientv3.NewLeaseFromLeaseClient(clientv3.RetryLeaseClient(client), nil, 1100*time.Millisecond)
+	defer func() { assert.NoError(t, lease.Close()) }()
+	start = time.Now()
+	ch, err = lease.KeepAlive(t.Context(), 7)
+	require.NoError(t, err)
+	waitClosed(t, ch)
+	assert.InDelta(t, 1100*time.Millisecond, time.Since(start), float64(500*time.Millisecond))
+}
+
+func TestS5SilentMemberIsLeftForAnother(t *testing.T) {
+	t.Parallel()
+	members := etcdfake.StartCluster(t, 2)
+	client := openFake(t, members[0], func(cfg *clientv3.Config) { cfg.Endpoints = append(cfg.Endpoints, members[1].Addr()) })
+	id := grant(t, client, 6)
+	ch := keep(t, client, t.Context(), id)
+	for _, m := range members {
+		if open, _ := m.Streams("LeaseKeepAlive"); open == 1 {
+			m.Delay("LeaseKeepAlive", time.Hour)
+		}
+	}
+	require.NotNil(t, next(t, ch))
+	assert.Len(t, members[0].Leases(), 1)
+}
+
+func TestDroppedAnswersAreLoggedOnce(t *testing.T) {
+	core, logs := observer.New(zap.DebugLevel)
+	client := openFake(t, etcdfake.Start(t), func(cfg *clientv3.Config) { cfg.Logger = zap.New(core) })
+	id := grant(t, client, 60)
+	keep(t, client, t.Context(), id)
+	size := clientv3.LeaseResponseChSize
+	defer func() { clientv3.LeaseResponseChSize = size }()
+	clientv3.LeaseResponseChSize = 0
+	for range 20 {
+		_, err := client.KeepAlive(t.Context(), grant(t, client, 60))
+		require.NoError(t, err)
+	}
+	clientv3.LeaseResponseChSize = size
+	keep(t, client, t.Context(), grant(t, client, 60))
+	assert.Equal(t, 1, logs.FilterMessageSnippet("answers dropped").Len())
+}
+
+func TestN9HostileKeepAliveStreams(t *testing.T) {
+	t.Parallel()
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	fake.KeepAlive(func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+		req, err := recv()
+		if err != nil {
+			return err
+		}
+		for _, resp := range []*pb.LeaseKeepAliveResponse{
+			{}, {ID: -1, TTL: -1}, {ID: math.MinInt64, TTL: math.MaxInt64},
+			{ID: req.ID, TTL: math.MaxInt64}, {ID: req.ID, TTL: math.MaxInt64}, {ID: req.ID, TTL: math.MinInt64},
+		} {
+			if err := send(resp); err != nil {
+				return err
+			}
+		}
+		_, err = recv()
+		return err
+	})
+	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
+	ch, err := client.KeepAlive(ctx, 7)
+	require.NoError(t, err)
+	for range 2 {
+		resp := next(t, ch)
+		assert.Nil(t, resp.ResponseHeader)
+		assert.EqualValues(t, math.MaxInt64, resp.TTL)
+	}
+	waitClosed(t, ch)
+	assert.Equal(t, rpctypes.ErrLeaseNotFound, end.Err())
+}
+
+func TestKeepAliveOverAnInProcessStream(t *testing.T) {
+	pipes := etcdfake.LeaseClient(nil)
+	t.Cleanup(pipes.Close)
+	client := clientv3.NewCtxClient(t.Context())
+	client.Lease = clientv3.NewLeaseFromLeaseClient(pipes, client, time.Second)
+	id := grant(t, client, 60)
+	ch := keep(t, client, t.Context(), id)
+	_, err := client.KeepAliveOnce(t.Context(), id)
+	require.NoError(t, err)
+	require.NoError(t, client.Close())
+	waitClosed(t, ch)
+	require.Eventually(t, func() bool { open, _ := pipes.Streams(); return open == 0 }, soon, time.Millisecond)
+}
+
+// A stream that a server ends, with or without an error, is opened again.
+func TestKeepAliveSurvivesItsStreams(t *testing.T) {
+	t.Parallel()
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	id := grant(t, client, 2)
+	ch := keep(t, client, t.Context(), id)
+	for _, err := range []error{nil, io.ErrUnexpectedEOF, rpctypes.ErrGRPCStopped, rpctypes.ErrGRPCLeaderChanged, rpctypes.ErrGRPCRequestTooManyRequests} {
+		fake.Break("LeaseKeepAlive", err)
+		next(t, ch)
+		next(t, ch)
+	}
+	fake.CloseConns()
+	next(t, ch)
+	assert.Len(t, fake.Leases(), 1)
+}
