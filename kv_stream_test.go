@@ -3,6 +3,7 @@ package clientv3
 import (
 	"context"
 	"io"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,6 +174,30 @@ func TestR15ClosingTheClientEndsStreams(t *testing.T) {
 				assert.Equal(t, context.Canceled, err)
 			})
 		})
+	}
+}
+
+// TestGetStreamDuringClose opens streams until the client is closed under way: each
+// ends, and Close waits for all that were begun.
+func TestGetStreamDuringClose(t *testing.T) {
+	for range 20 {
+		client := NewCtxClient(t.Context())
+		kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(nil, piece("a"))}, client)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for {
+					stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
+					if err != nil {
+						assert.True(t, IsConnCanceled(err), "%v", err)
+						return
+					}
+					<-stream
+				}
+			})
+		}
+		require.NoError(t, client.Close())
+		wg.Wait()
 	}
 }
 
