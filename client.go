@@ -25,6 +25,7 @@ import (
 type Client struct {
 	KV
 	Lease
+	Watcher
 	Auth
 	Cluster
 	Maintenance
@@ -176,6 +177,7 @@ func scale(d time.Duration, by float64) time.Duration { return time.Duration(flo
 func (c *Client) attachEngines() error {
 	c.KV = NewKV(c)
 	c.Lease = NewLease(c)
+	c.Watcher = NewWatcher(c)
 	c.Auth = NewAuth(c)
 	c.Cluster = NewCluster(c)
 	c.Maintenance = NewMaintenance(c)
@@ -234,6 +236,9 @@ func (c *Client) Close() error {
 	c.cancel()
 	c.mu.Unlock()
 	var errs []error
+	if c.Watcher != nil {
+		errs = append(errs, c.Watcher.Close())
+	}
 	if c.Lease != nil {
 		errs = append(errs, c.Lease.Close())
 	}

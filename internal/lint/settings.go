@@ -28,6 +28,7 @@ var rootContextFiles = []string{
 	"internal/etcdfake", // owns streams without a network
 	"internal/faultnet", // owns connections that come from outside
 	"keepalive.go",      // a Lease without a client
+	"watcher.go",        // where NewWatchFromWatchClient has no client
 	"internal/etcdtest", // owns processes that outlive the request that started them
 }
 

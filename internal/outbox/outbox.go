@@ -23,6 +23,24 @@ type Hooks[T any] interface {
 	// Drained is called without the mutex, on the pump's goroutine just before that exits, each time all that waited has
 	// been handed over and the outbox is still open. A Post in the meantime may already have started the next pump.
 	Drained()
+	// Closed is called without the mutex, once, when the channel has been closed.
+	Closed()
+}
+
+// Pumps are the pumps of any number of outboxes that end together.
+type Pumps struct {
+	stop    chan struct{} // closed by Close
+	running sync.WaitGroup
+}
+
+// NewPumps returns a group for the outboxes of one owner.
+func NewPumps() *Pumps { return &Pumps{stop: make(chan struct{})} }
+
+// Close ends all pumps as if each outbox that has one were aborted, and waits for them. It must be called once, after the
+// last Post and Close of the group's outboxes; what these left waiting is dropped.
+func (p *Pumps) Close() {
+	close(p.stop)
+	p.running.Wait()
 }
 
 // Outbox is an ordered mailbox in front of one channel. Make it with [New]. All methods are safe for concurrent use and
@@ -31,7 +49,7 @@ type Outbox[T any] struct {
 	// Read-only after New.
 	ch    chan T
 	hooks Hooks[T]
-	pumps *sync.WaitGroup
+	pumps *Pumps
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -40,7 +58,8 @@ type Outbox[T any] struct {
 	pumping bool          // a pump runs and owns the channel
 	stop    chan struct{} // made with each pump; closed by Abort only
 	closed  bool          // Close or Abort was called: Post drops
-	gone    bool          // the channel is closed, or Abort told the pump to close it
+	aborted bool          // the pump was told to drop what waits
+	gone    bool          // the channel is closed
 }
 
 type item[T any] struct {
@@ -48,9 +67,8 @@ type item[T any] struct {
 	size  int
 }
 
-// New returns an Outbox that sends on ch and closes it. hooks may be nil. Every pump is counted in pumps, so that an owner
-// can wait for them after it has called Close or Abort; a pump with a consumer that does not read ends only by Abort.
-func New[T any](ch chan T, hooks Hooks[T], pumps *sync.WaitGroup) *Outbox[T] {
+// New returns an Outbox that sends on ch and closes it, with its pump in pumps. hooks may be nil.
+func New[T any](ch chan T, hooks Hooks[T], pumps *Pumps) *Outbox[T] {
 	return &Outbox[T]{ch: ch, hooks: hooks, pumps: pumps}
 }
 
@@ -67,35 +85,38 @@ func (o *Outbox[T]) Post(v T) {
 // that does not read keeps the pump alive until Abort. Calls after the first Close or Abort do nothing.
 func (o *Outbox[T]) Close(last ...T) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.closed {
-		return
+	if !o.closed {
+		for _, v := range last {
+			o.putLocked(v)
+		}
+		o.closed = true
 	}
-	for _, v := range last {
-		o.putLocked(v)
-	}
-	o.closed = true
-	if !o.pumping {
-		o.gone = true
-		close(o.ch)
-	}
+	o.unlockClosing(!o.pumping)
 }
 
 // Abort drops what waits and closes the channel now; what the channel already holds can still be received. After a Close
 // that still waits for its consumer it gives up that wait.
 func (o *Outbox[T]) Abort() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.closed = true
-	if o.gone {
-		return
-	}
-	o.gone = true
-	o.waiting, o.bytes = nil, 0
-	if o.pumping {
+	if o.pumping && !o.aborted {
+		o.aborted = true
+		o.waiting, o.bytes = nil, 0
 		close(o.stop)
-	} else {
+	}
+	o.unlockClosing(!o.pumping)
+}
+
+// unlockClosing releases the mutex. Where end is set, and the channel is still open, it closes that before.
+func (o *Outbox[T]) unlockClosing(end bool) {
+	closing := end && !o.gone
+	if closing {
+		o.gone = true
 		close(o.ch)
+	}
+	o.mu.Unlock()
+	if closing && o.hooks != nil {
+		o.hooks.Closed()
 	}
 }
 
@@ -126,21 +147,24 @@ func (o *Outbox[T]) putLocked(v T) {
 	}
 	o.pumping = true
 	o.stop = make(chan struct{})
-	o.pumps.Add(1)
-	// Stopped by the consumer taking all that waits, or by Abort; the owner waits for it with the pumps group.
+	o.pumps.running.Add(1)
+	// Stopped by the consumer taking all that waits, by Abort, or by Pumps.Close, which waits for it.
 	go o.pump(o.stop)
 }
 
-// pump feeds the channel until nothing waits or stop is closed.
+// pump feeds the channel until nothing waits or it is stopped.
 func (o *Outbox[T]) pump(stop <-chan struct{}) {
-	defer o.pumps.Done()
+	defer o.pumps.running.Done()
 	v, ok := o.next(false)
 	for ok {
 		select {
 		case o.ch <- v:
+			v, ok = o.next(true)
 		case <-stop:
+			ok = o.quit()
+		case <-o.pumps.stop:
+			ok = o.quit()
 		}
-		v, ok = o.next(true)
 	}
 }
 
@@ -148,7 +172,7 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 // channel back, or closes it, and returns false.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
-	if sent && !o.gone {
+	if sent && !o.aborted {
 		o.bytes -= o.waiting[0].size
 		o.waiting[0] = item[T]{} // for the garbage collector
 		o.waiting = o.waiting[1:]
@@ -158,16 +182,20 @@ func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 		o.mu.Unlock()
 		return v, true
 	}
-	open := !o.closed
 	o.pumping, o.stop, o.waiting = false, nil, nil
-	if !open {
-		o.gone = true
-		close(o.ch)
-	}
-	o.mu.Unlock()
-
-	if open && o.hooks != nil {
+	drained := !o.closed
+	o.unlockClosing(o.closed)
+	if drained && o.hooks != nil {
 		o.hooks.Drained()
 	}
 	return v, false
+}
+
+// quit ends the outbox with what waits undelivered.
+func (o *Outbox[T]) quit() (goOn bool) {
+	o.mu.Lock()
+	o.closed, o.pumping, o.stop = true, false, nil
+	o.waiting, o.bytes = nil, 0
+	o.unlockClosing(true)
+	return false
 }

@@ -19,13 +19,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type countHooks struct {
 	sized   atomic.Int64
 	drained atomic.Int64
+	closed  atomic.Int64
 }
 
 func (h *countHooks) Size(v int) int { h.sized.Add(1); return v }
 func (h *countHooks) Drained()       { h.drained.Add(1) }
+func (h *countHooks) Closed()        { h.closed.Add(1) }
 
-func newTest(capacity int) (*Outbox[int], chan int, *countHooks, *sync.WaitGroup) {
-	ch, hooks, pumps := make(chan int, capacity), &countHooks{}, &sync.WaitGroup{}
+func newTest(capacity int) (*Outbox[int], chan int, *countHooks, *Pumps) {
+	ch, hooks, pumps := make(chan int, capacity), &countHooks{}, NewPumps()
 	return New(ch, hooks, pumps), ch, hooks, pumps
 }
 
@@ -62,7 +64,7 @@ func TestPumpKeepsOrderAndExitsWhenDrained(t *testing.T) {
 		for i := range 10 {
 			assert.Equal(t, i, <-ch)
 		}
-		pumps.Wait()
+		pumps.running.Wait()
 		assert.EqualValues(t, 1, hooks.drained.Load())
 		values, bytes = o.Backlog()
 		assert.Zero(t, values)
@@ -72,7 +74,7 @@ func TestPumpKeepsOrderAndExitsWhenDrained(t *testing.T) {
 		o.Post(11) // and a second pump
 		assert.Equal(t, 10, <-ch)
 		assert.Equal(t, 11, <-ch)
-		pumps.Wait()
+		pumps.running.Wait()
 		assert.EqualValues(t, 2, hooks.drained.Load())
 	})
 }
@@ -92,7 +94,7 @@ func TestBacklogShrinksAsTheConsumerTakes(t *testing.T) {
 				<-ch
 			}
 		}
-		pumps.Wait()
+		pumps.running.Wait()
 	})
 }
 
@@ -106,8 +108,9 @@ func TestCloseDeliversWhatWaitsThenLast(t *testing.T) {
 		o.Close(6)
 		synctest.Wait()
 		assert.Equal(t, []int{1, 2, 3, 4}, receiveAll(ch))
-		pumps.Wait()
+		pumps.running.Wait()
 		assert.Zero(t, hooks.drained.Load(), "a closed outbox wants nothing more")
+		assert.EqualValues(t, 1, hooks.closed.Load())
 	})
 }
 
@@ -115,7 +118,7 @@ func TestCloseLastWithoutRoomStartsThePump(t *testing.T) {
 	o, ch, _, pumps := newTest(0)
 	o.Close(1)
 	assert.Equal(t, []int{1}, receiveAll(ch))
-	pumps.Wait()
+	pumps.running.Wait()
 }
 
 func TestAbortDropsWhatWaits(t *testing.T) {
@@ -127,7 +130,7 @@ func TestAbortDropsWhatWaits(t *testing.T) {
 		synctest.Wait() // the pump holds 1
 		o.Abort()
 		o.Abort()
-		pumps.Wait()
+		pumps.running.Wait()
 		assert.Equal(t, []int{0}, receiveAll(ch))
 		values, bytes := o.Backlog()
 		assert.Zero(t, values)
@@ -135,6 +138,7 @@ func TestAbortDropsWhatWaits(t *testing.T) {
 		o.Post(9)
 		o.Close(10)
 		assert.Zero(t, hooks.drained.Load())
+		assert.EqualValues(t, 1, hooks.closed.Load())
 	})
 }
 
@@ -144,28 +148,49 @@ func TestAbortEndsAWaitingClose(t *testing.T) {
 		o.Close(1, 2)
 		synctest.Wait()
 		o.Abort()
-		pumps.Wait()
+		pumps.running.Wait()
 		_, open := <-ch
 		assert.False(t, open)
 	})
 }
 
 func TestAbortWithoutPumpClosesAtOnce(t *testing.T) {
-	o, ch, _, _ := newTest(1)
+	o, ch, hooks, _ := newTest(1)
 	o.Post(1)
 	o.Abort()
 	assert.Equal(t, []int{1}, receiveAll(ch))
+	assert.EqualValues(t, 1, hooks.closed.Load())
+}
+
+func TestPumpsCloseEndsAllThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pumps := NewPumps()
+		hooks, ch := [3]countHooks{}, [3]chan int{}
+		for i := range ch {
+			ch[i] = make(chan int)
+			o := New(ch[i], &hooks[i], pumps)
+			o.Post(1)
+			if i > 0 {
+				o.Close(2)
+			}
+		}
+		assert.Equal(t, []int{1, 2}, receiveAll(ch[2]))
+		pumps.Close()
+		for i := range ch {
+			assert.Empty(t, receiveAll(ch[i]), "given up, and closed")
+			assert.EqualValues(t, 1, hooks[i].closed.Load())
+		}
+	})
 }
 
 func TestNilHooks(t *testing.T) {
-	var pumps sync.WaitGroup
-	ch := make(chan int)
-	o := New(ch, nil, &pumps)
+	ch, pumps := make(chan int), NewPumps()
+	o := New(ch, nil, pumps)
 	o.Post(1)
 	o.Post(2)
 	o.Close()
 	assert.Equal(t, []int{1, 2}, receiveAll(ch))
-	pumps.Wait()
+	pumps.running.Wait()
 }
 
 func yieldTimes(n int) {
@@ -180,7 +205,7 @@ func yieldTimes(n int) {
 func TestRandomRaces(t *testing.T) {
 	for round := range 300 {
 		rng := rand.New(rand.NewPCG(1, uint64(round)))
-		o, ch, _, pumps := newTest(rng.IntN(3))
+		o, ch, hooks, pumps := newTest(rng.IntN(3))
 		posts, abort, yield := rng.IntN(200), rng.IntN(2) == 0, rng.IntN(4)
 
 		var producers sync.WaitGroup
@@ -202,7 +227,8 @@ func TestRandomRaces(t *testing.T) {
 			yieldTimes(yield)
 		}
 		producers.Wait()
-		pumps.Wait()
+		pumps.running.Wait()
+		require.EqualValues(t, 1, hooks.closed.Load(), "round %d", round)
 		for i, v := range got {
 			require.Equal(t, i, v, "round %d", round)
 		}

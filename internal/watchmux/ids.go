@@ -1,0 +1,189 @@
+package watchmux
+
+import (
+	"cmp"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// firstID lies far above the ids that servers count up from 0, so that an id chosen here meets none of theirs, and the
+// answer to it cannot be taken for one of theirs.
+const firstID = 1 << 32
+
+// ids is what is known of a stream's way to assign watch ids.
+type ids struct {
+	mode idMode
+	last int64 // the last id chosen by the client on any stream; never reused
+}
+
+type idMode uint8
+
+const (
+	unknown  idMode = iota // no create with a client's id has been answered
+	probing                // one is in flight, alone
+	taken                  // the server takes the client's ids over
+	assigned               // it does not
+)
+
+// windowLocked is how many creates may be in flight.
+func (m *Mux) windowLocked() int {
+	if m.ids.mode == taken {
+		return m.cfg.Window
+	}
+	return 1
+}
+
+// chooseLocked returns the id to ask for in the next create; 0 leaves the choice to the server.
+func (m *Mux) chooseLocked() int64 {
+	switch {
+	case m.ids.mode == taken:
+		m.ids.last++
+		return m.ids.last
+	case m.ids.mode == unknown && !m.serial && m.queue.len >= m.cfg.Bulk:
+		m.ids.mode = probing
+		m.ids.last++
+		if m.cfg.Probing != nil {
+			m.cfg.Probing(m.ids.last)
+		}
+		return m.ids.last
+	default:
+		return 0
+	}
+}
+
+// Overdue tells that the create with the client's id has been waiting for its answer for long. If it still is, the server
+// seems to ignore such requests: the watch is created again without an id. Should the answer come after all, the first one
+// is cancelled, and the client's ids are used again.
+func (m *Mux) Overdue(id int64) {
+	m.mu.Lock()
+	defer m.unlock()
+	if m.closed || m.ids.mode != probing || len(m.inflight) != 1 || m.inflight[0].id != id {
+		return
+	}
+	w := m.inflight[0]
+	m.inflight = nil
+	m.serial, m.lost, m.ids.mode = true, id, unknown
+	if w.state == creating {
+		m.queue.pushFront(w)
+	}
+	m.advanceLocked()
+}
+
+// answeredLocked takes the watcher whose create the confirmation of id answers out of the creates in flight. It returns nil
+// for an answer that belongs to none of them.
+func (m *Mux) answeredLocked(id int64) *Watcher {
+	i := slices.IndexFunc(m.inflight, func(w *Watcher) bool { return w.id == id })
+	switch {
+	case m.active[id] != nil || len(m.inflight) == 0:
+		return nil
+	case m.ids.mode == probing && i >= 0:
+		m.ids.mode = taken
+	case m.ids.mode == probing:
+		m.ids.mode, i = assigned, 0
+	case m.ids.mode != taken:
+		i = 0
+	case i < 0:
+		return nil
+	}
+	w := m.inflight[i]
+	m.inflight = slices.Delete(m.inflight, i, i+1)
+	return w
+}
+
+// lateLocked handles an answer to a create that was given up in Overdue.
+func (m *Mux) lateLocked(id int64) bool {
+	if id != m.lost || m.lost == 0 {
+		return false
+	}
+	m.lost, m.serial = 0, false
+	if len(m.inflight) == 0 {
+		m.ids.mode = taken
+	}
+	m.sendCancelLocked(id)
+	m.advanceLocked()
+	return true
+}
+
+// refusedLocked handles the refusal of a create. It seldom says of which: with several in flight it is kept until as many
+// refusals have come as creates are unanswered.
+func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
+	if i := slices.IndexFunc(m.inflight, func(w *Watcher) bool { return w.id == resp.WatchId && w.id != 0 }); i >= 0 {
+		w := m.inflight[i]
+		m.inflight = slices.Delete(m.inflight, i, i+1)
+		m.refuseLocked([]*Watcher{w}, []*pb.WatchResponse{resp})
+	} else if len(m.inflight) > 0 {
+		m.refusals = append(m.refusals, resp)
+	}
+	m.settleLocked()
+}
+
+// settleLocked attributes the refusals, in order, once nothing else can answer the creates in flight.
+func (m *Mux) settleLocked() {
+	if len(m.refusals) == 0 || len(m.refusals) < len(m.inflight) {
+		return
+	}
+	refused, refusals := m.inflight, m.refusals
+	m.inflight, m.refusals = nil, nil
+	m.refuseLocked(refused, refusals)
+}
+
+// refuseLocked handles watchers that have been refused, with the responses that say so.
+func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
+	if m.ids.mode == probing {
+		m.ids.mode = unknown
+	}
+	reconnect := false
+	for i := len(refused) - 1; i >= 0; i-- { // the first is to be the first of the queue again
+		reconnect = m.retryLocked(refused[i], resps[i]) || reconnect
+	}
+	if reconnect {
+		m.reconnectLocked(ErrRefused)
+	}
+}
+
+// retryLocked tries a refused w once more, in its place in the queue, or ends it. It reports whether the second try needs
+// another stream.
+func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
+	if w.state == abandoned {
+		return false
+	}
+	if w.retried || resp.CompactRevision != 0 {
+		m.endLocked(w, finalOf(resp))
+		return false
+	}
+	w.retried = true
+	m.queue.pushFront(w)
+	return m.cfg.Refused != nil && m.cfg.Refused(resp.CancelReason)
+}
+
+// reconnectLocked gives the stream up. The link answers with Broken.
+func (m *Mux) reconnectLocked(reason error) {
+	m.open = false
+	m.out = nil
+	m.link.Reconnect(reason)
+}
+
+// requeueLocked forgets the stream. All watchers that were on it are queued again, in the order of Add.
+func (m *Mux) requeueLocked() {
+	all := m.queue.all()
+	for _, w := range m.inflight {
+		if w.state == creating {
+			all = append(all, w)
+		}
+	}
+	for _, w := range m.active {
+		all = append(all, w)
+	}
+	slices.SortFunc(all, func(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) })
+	m.queue = queue{}
+	for _, w := range all {
+		w.partial = nil
+		m.queue.pushBack(w)
+	}
+	m.open, m.out = false, nil
+	m.inflight, m.refusals, m.lost = nil, nil, 0
+	clear(m.active)
+	m.ids.mode = unknown
+	m.progress.reset()
+}

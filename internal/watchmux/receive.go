@@ -1,0 +1,133 @@
+package watchmux
+
+import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+// noHeader stands in for the header of a response that has none, so that consumers need not check.
+var noHeader = &pb.ResponseHeader{}
+
+// Received implements bidi.Handler.
+func (m *Mux) Received(resp *pb.WatchResponse) {
+	m.mu.Lock()
+	defer m.unlock()
+	if !m.open || m.closed {
+		return
+	}
+	m.progress.heard = true
+	if resp.Header == nil {
+		resp = withHeader(resp)
+	}
+	switch {
+	case resp.Created:
+		m.createdLocked(resp)
+	case resp.WatchId < 0:
+		if !resp.Canceled && len(resp.Events) == 0 {
+			m.noticeLocked(resp)
+		}
+	default:
+		if w := m.active[resp.WatchId]; w != nil {
+			m.updateLocked(w, resp)
+		}
+	}
+}
+
+// withHeader returns a copy of resp that has a header; resp itself may be shared with an in-process server.
+func withHeader(resp *pb.WatchResponse) *pb.WatchResponse {
+	return &pb.WatchResponse{
+		Header: noHeader, WatchId: resp.WatchId, Created: resp.Created, Canceled: resp.Canceled,
+		CompactRevision: resp.CompactRevision, CancelReason: resp.CancelReason, Fragment: resp.Fragment, Events: resp.Events,
+	}
+}
+
+func finalOf(resp *pb.WatchResponse) Final {
+	return Final{Header: resp.Header, CompactRevision: resp.CompactRevision, Reason: resp.CancelReason}
+}
+
+// createdLocked handles the answer to a create request.
+func (m *Mux) createdLocked(resp *pb.WatchResponse) {
+	if m.lateLocked(resp.WatchId) {
+		return
+	}
+	if resp.Canceled || resp.WatchId < 0 {
+		m.refusedLocked(resp)
+		m.advanceLocked()
+		return
+	}
+	w := m.answeredLocked(resp.WatchId)
+	if w == nil {
+		if len(m.inflight) > 0 {
+			m.reconnectLocked(ErrProtocol) // the id is in use, or was not asked for: whose answer it is cannot be told
+		}
+		return
+	}
+	if w.state == abandoned {
+		m.sendCancelLocked(resp.WatchId)
+	} else {
+		m.activateLocked(w, resp)
+	}
+	m.settleLocked()
+	m.advanceLocked()
+}
+
+// activateLocked puts a confirmed watcher into the id table. One that watches from "now" has that from here on: whatever
+// happens, it resumes after the revision of the confirmation.
+func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
+	w.state, w.id, w.retried = active, resp.WatchId, false
+	w.created = resp.Header.Revision
+	m.active[w.id] = w
+	if w.next == 0 && w.created > 0 {
+		w.next = w.created + 1
+	}
+	if !w.told {
+		w.told = true
+		w.sink.Created(resp.Header)
+	}
+}
+
+// updateLocked handles what the server says about one active watcher.
+func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
+	last := resp.Canceled || resp.CompactRevision != 0
+	switch {
+	case len(resp.Events) > 0 || w.partial != nil:
+		m.eventsLocked(w, resp, last)
+	case !last && resp.Header.Revision > 0:
+		m.progressLocked(w, resp.Header, true)
+	}
+	if last {
+		delete(m.active, w.id)
+		m.endLocked(w, finalOf(resp))
+	}
+}
+
+// eventsLocked delivers events, once the response is complete. One that the end of the watch leaves incomplete is dropped:
+// a revision comes whole or not at all.
+func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
+	w.fence = 0
+	incomplete := resp.Fragment || w.partial != nil
+	switch {
+	case incomplete && last:
+		return
+	case resp.Fragment:
+		w.partial = append(w.partial, resp.Events...)
+		return
+	}
+	events := resp.Events
+	if w.partial != nil {
+		events = append(w.partial, events...)
+		w.partial = nil
+	}
+	if events = w.fresh(events); len(events) == 0 {
+		return
+	}
+	full := w.sink.Deliver(resp.Header, events)
+	w.seen(events)
+	if full && !last {
+		m.pauseLocked(w)
+	}
+}
+
+// pauseLocked takes w off the server until its consumer has caught up.
+func (m *Mux) pauseLocked(w *Watcher) {
+	m.cancelLocked(w)
+	w.state, w.partial = paused, nil
+	m.paused[w] = struct{}{}
+}

@@ -1,0 +1,268 @@
+package watchmux
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var update = flag.Bool("update", false, "write what the mux does into the scripts")
+
+// TestScripts runs the scripts under testdata. A script is a list of steps: what happens to the mux, a line "----", and what
+// the mux does about it, up to an empty line. Ids of the client's choice are written c1, c2, …
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
+	}
+}
+
+func runScript(t *testing.T, file string) {
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	s := newScript(t)
+	var out strings.Builder
+	for i, step := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
+		input, want, _ := strings.Cut(step, "----")
+		s.log = nil
+		for line := range strings.Lines(input) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				s.run(line)
+			}
+		}
+		got := strings.Join(s.log, "\n")
+		if !*update {
+			assert.Equal(t, strings.TrimSpace(want), got, "%s, step %d:\n%s", file, i+1, input)
+		}
+		out.WriteString(strings.TrimSpace(input) + "\n----\n" + got + "\n\n")
+	}
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(out.String(), "\n\n\n", "\n\n")), 0o644))
+	}
+}
+
+// script drives one mux and writes down what it does.
+type script struct {
+	t     *testing.T
+	mux   *Mux
+	sinks map[string]*scriptSink
+	log   []string
+
+	reconnect bool // the answer of Config.Refused
+	queued    int  // of the link
+}
+
+func newScript(t *testing.T) *script {
+	s := &script{t: t, sinks: make(map[string]*scriptSink)}
+	s.mux = New(s, Config{
+		Window:  3,
+		Bulk:    3,
+		Probing: func(id int64) { s.note("probing %s", idString(id)) },
+		Refused: func(reason string) bool { return s.reconnect },
+	})
+	return s
+}
+
+func (s *script) note(format string, args ...any) {
+	s.log = append(s.log, fmt.Sprintf(format, args...))
+}
+
+// Send implements Link.
+func (s *script) Send(reqs ...*pb.WatchRequest) {
+	for _, r := range reqs {
+		s.note("send %s", requestString(r))
+	}
+}
+
+func (s *script) Queued() int            { return s.queued }
+func (s *script) Reconnect(reason error) { s.note("link reconnects: %v", reason) }
+func (s *script) Stop()                  { s.note("link stops") }
+
+func requestString(r *pb.WatchRequest) string {
+	switch u := r.RequestUnion.(type) {
+	case *pb.WatchRequest_CreateRequest:
+		c := u.CreateRequest
+		text := fmt.Sprintf("create %s from %d", c.Key, c.StartRevision)
+		if c.WatchId != 0 {
+			text += " as " + idString(c.WatchId)
+		}
+		return text
+	case *pb.WatchRequest_CancelRequest:
+		return "cancel " + idString(u.CancelRequest.WatchId)
+	default:
+		return "progress"
+	}
+}
+
+func idString(id int64) string {
+	if id > firstID {
+		return fmt.Sprintf("c%d", id-firstID)
+	}
+	return strconv.FormatInt(id, 10)
+}
+
+func parseID(text string) int64 {
+	chosen, ok := strings.CutPrefix(text, "c")
+	n, err := strconv.ParseInt(chosen, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	if ok {
+		n += firstID
+	}
+	return n
+}
+
+// scriptSink is named after the key it watches.
+type scriptSink struct {
+	script  *script
+	name    string
+	watcher Watcher
+	full    bool
+}
+
+func (k *scriptSink) Created(h *pb.ResponseHeader) {
+	k.script.note("%s created at %d", k.name, h.Revision)
+}
+
+func (k *scriptSink) Deliver(h *pb.ResponseHeader, events []*mvccpb.Event) bool {
+	if len(events) == 0 {
+		k.script.note("%s progress to %d", k.name, h.Revision)
+		return k.full
+	}
+	revs := make([]string, 0, len(events))
+	for _, e := range events {
+		revs = append(revs, strconv.FormatInt(e.GetKv().GetModRevision(), 10))
+	}
+	k.script.note("%s events %s at %d", k.name, strings.Join(revs, " "), h.Revision)
+	return k.full
+}
+
+func (k *scriptSink) Done(f Final) {
+	switch {
+	case f.Err != nil:
+		k.script.note("%s done: %v", k.name, f.Err)
+	case f.CompactRevision != 0:
+		k.script.note("%s done: compacted %d", k.name, f.CompactRevision)
+	default:
+		k.script.note("%s done: cancelled %q", k.name, f.Reason)
+	}
+}
+
+// run executes one line: a verb and its arguments, flags or key=value.
+func (s *script) run(line string) {
+	words := strings.Fields(line)
+	verb, args := words[0], words[1:]
+	switch verb {
+	case "add": // add a b c rev=5
+		for _, name := range names(args) {
+			k := &scriptSink{script: s, name: name}
+			s.sinks[name] = k
+			if !s.mux.Add(&k.watcher, &pb.WatchCreateRequest{Key: []byte(name), StartRevision: number(args, "rev")}, k) {
+				s.note("%s not added", name)
+			}
+		}
+	case "open":
+		s.mux.Opened(func(reqs ...*pb.WatchRequest) { s.Send(reqs...) })
+	case "break":
+		redial, _ := s.mux.Broken(scriptErrors[args[0]])
+		s.note("redial %v", redial)
+	case "recv":
+		before := len(s.log)
+		s.mux.Received(parseResponse(args))
+		if got := s.log[before:]; !slices.ContainsFunc(got, func(l string) bool { return !strings.Contains(l, " progress to ") }) {
+			slices.Sort(got) // one notice to many watchers, in any order
+		}
+	case "cancel":
+		for _, name := range names(args) {
+			s.note("%s cancelled: %v", name, s.mux.Cancel(&s.sinks[name].watcher))
+		}
+	case "full", "roomy":
+		s.sinks[args[0]].full = verb == "full"
+	case "drained":
+		s.mux.Drained(&s.sinks[args[0]].watcher)
+	case "progress":
+		s.note("requested: %v", s.mux.RequestProgress())
+	case "probe":
+		l := s.mux.Probe()
+		s.note("open %v, proven %v, silent %v", l.Open, l.Proven, l.Silent)
+	case "overdue":
+		s.mux.Overdue(parseID(args[0]))
+	case "halt":
+		s.mux.Halt(rpctypes.ErrStopped)
+	case "reconnects":
+		s.reconnect = args[0] == "true"
+	case "queued":
+		s.queued = int(parseID(args[0]))
+	default:
+		require.Fail(s.t, "unknown verb", line)
+	}
+}
+
+var scriptErrors = map[string]error{
+	"unavailable": rpctypes.ErrGRPCStopped,
+	"unknown":     os.ErrInvalid, // no gRPC status at all
+	"no-leader":   rpctypes.ErrGRPCNoLeader,
+	"denied":      rpctypes.ErrGRPCPermissionDenied,
+	"protocol":    ErrProtocol,
+	"refused":     ErrRefused,
+}
+
+func names(args []string) []string {
+	return slices.DeleteFunc(slices.Clone(args), func(a string) bool { return strings.Contains(a, "=") })
+}
+
+func value(args []string, name string) string {
+	for _, a := range args {
+		if v, ok := strings.CutPrefix(a, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func number(args []string, name string) int64 {
+	if v := value(args, name); v != "" {
+		return parseID(v)
+	}
+	return 0
+}
+
+// parseResponse reads flags (created, canceled, fragment, no-header) and id=, rev=, compact=, reason= and events=11,12. An
+// event "nil" has no key-value.
+func parseResponse(args []string) *pb.WatchResponse {
+	flag := func(name string) bool { return slices.Contains(args, name) }
+	resp := &pb.WatchResponse{
+		Header: &pb.ResponseHeader{Revision: number(args, "rev")}, WatchId: number(args, "id"),
+		Created: flag("created"), Canceled: flag("canceled"), Fragment: flag("fragment"),
+		CompactRevision: number(args, "compact"), CancelReason: value(args, "reason"),
+	}
+	if flag("no-header") {
+		resp.Header = nil
+	}
+	for _, text := range strings.FieldsFunc(value(args, "events"), func(r rune) bool { return r == ',' }) {
+		e := &mvccpb.Event{}
+		if text != "nil" {
+			e.Kv = &mvccpb.KeyValue{ModRevision: parseID(text)}
+		}
+		resp.Events = append(resp.Events, e)
+	}
+	return resp
+}

@@ -1,0 +1,168 @@
+package watchmux
+
+import (
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// Sink is the consumer's side of a watcher. Created and Deliver are called with the mux's mutex held: they must not block
+// and not call the mux. Done is called without it, once, after all other calls; nothing is called once [Mux.Cancel] has
+// returned true, but for a call of Done that is under way.
+type Sink interface {
+	// Created is called when the server has confirmed the watch for the first time.
+	Created(*pb.ResponseHeader)
+	// Deliver hands over events, or a progress notice where there are none. It reports whether the consumer's backlog is
+	// over its limit; the mux then pauses the watcher until [Mux.Drained].
+	Deliver(*pb.ResponseHeader, []*mvccpb.Event) (full bool)
+	// Done is called when the watch has ended by other means than Cancel.
+	Done(Final)
+}
+
+// Final says why a watch ended: either Err is set, or the server cancelled the watch and the other fields are its response.
+type Final struct {
+	Err             error
+	Header          *pb.ResponseHeader
+	CompactRevision int64
+	Reason          string
+}
+
+type state uint8
+
+const (
+	queued state = iota
+	creating
+	active
+	paused
+	abandoned
+	done
+)
+
+// Watcher is one watch on a mux. The zero value is ready for [Mux.Add], which takes it over; it can be part of its sink, so
+// that the two cost one allocation. It must not be copied.
+type Watcher struct {
+	// Read-only after Add.
+	template *pb.WatchCreateRequest // its StartRevision and WatchId are not used
+	sink     Sink
+	seq      uint64 // the order of Add
+
+	// Guarded by the mux's mu.
+	state   state
+	told    bool            // Created was called
+	retried bool            // its create was refused and is tried once more
+	fence   uint8           // how many progress notices may still be older than the watch; see progress
+	id      int64           // creating: the id asked for, or 0; active: the id
+	next    int64           // the revision to resume from; 0: now
+	floor   int64           // events below were delivered, or were not asked for
+	created int64           // the revision of the confirmation on this stream
+	partial []*mvccpb.Event // the fragments received of a response that is not complete
+	before  *Watcher        // in the queue
+	after   *Watcher        // in the queue
+}
+
+// request makes the create request that resumes w, and notes what it asks for. Each request is a message of its own: an
+// in-process server may keep or change what it was sent.
+func (w *Watcher) request(id int64) *pb.WatchRequest {
+	w.id = id
+	w.floor = w.next
+	t := w.template
+	create := &pb.WatchCreateRequest{
+		Key:            t.Key,
+		RangeEnd:       t.RangeEnd,
+		StartRevision:  w.next,
+		ProgressNotify: t.ProgressNotify,
+		Filters:        t.Filters,
+		PrevKv:         t.PrevKv,
+		WatchId:        id,
+		Fragment:       t.Fragment,
+	}
+	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
+}
+
+// fresh returns those of the events that w has not seen and has asked for, without touching the slice it is given. An
+// event without a key-value says nothing; one without a revision cannot be called old.
+func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
+	stale := func(e *mvccpb.Event) bool {
+		rev := e.GetKv().GetModRevision()
+		return e.GetKv() == nil || rev != 0 && rev < w.floor
+	}
+	if !slices.ContainsFunc(events, stale) {
+		return events
+	}
+	var kept []*mvccpb.Event
+	for _, e := range events {
+		if !stale(e) {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// seen moves the revisions past events that were delivered.
+func (w *Watcher) seen(events []*mvccpb.Event) {
+	var last int64
+	for _, e := range events {
+		last = max(last, e.GetKv().GetModRevision())
+	}
+	if last > 0 {
+		w.next, w.floor = last+1, last+1
+	}
+}
+
+// progressed moves the revision to resume from past rev, of which the server said that all before it has been sent.
+func (w *Watcher) progressed(rev int64) { w.next = max(w.next, rev+1) }
+
+// queue is a list of watchers that gives any of them up in constant time.
+type queue struct {
+	first, last *Watcher
+	len         int
+}
+
+func (q *queue) pushBack(w *Watcher) {
+	w.state, w.id = queued, 0
+	w.before, w.after = q.last, nil
+	if q.last != nil {
+		q.last.after = w
+	} else {
+		q.first = w
+	}
+	q.last = w
+	q.len++
+}
+
+func (q *queue) pushFront(w *Watcher) {
+	w.state, w.id = queued, 0
+	w.before, w.after = nil, q.first
+	if q.first != nil {
+		q.first.before = w
+	} else {
+		q.last = w
+	}
+	q.first = w
+	q.len++
+}
+
+func (q *queue) remove(w *Watcher) {
+	if w.before != nil {
+		w.before.after = w.after
+	} else {
+		q.first = w.after
+	}
+	if w.after != nil {
+		w.after.before = w.before
+	} else {
+		q.last = w.before
+	}
+	w.before, w.after = nil, nil
+	q.len--
+}
+
+// all returns the watchers in order.
+func (q *queue) all() []*Watcher {
+	ws := make([]*Watcher, 0, q.len)
+	for w := q.first; w != nil; w = w.after {
+		ws = append(ws, w)
+	}
+	return ws
+}

@@ -1,0 +1,195 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/authtoken"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/bidi"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/watchmux"
+	"go.uber.org/zap"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+const (
+	// watchWindow is how many watches are created at a time on a server that lets
+	// the client choose their ids, and watchBulk how many must wait for that to be
+	// tried: fewer are created as fast one by one.
+	watchWindow = 128
+	watchBulk   = 16
+	// watchOverdue is how long a server may take over the first of them before it
+	// is taken for one that ignores such requests.
+	watchOverdue = time.Second
+	// watchLinger is what a stream without watches gets to end by itself.
+	watchLinger = 50 * time.Millisecond
+	// watchRefusal is the shortest time between two new streams because of refusals
+	// that do not name the token as their reason.
+	watchRefusal = time.Second
+)
+
+// watchBackoff spaces the attempts to open a stream that breaks: under 20 a
+// second also where each one works for a moment.
+var watchBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: maxBackoffWait, Jitter: 0.3}
+
+type (
+	watchLink   = bidi.Link[pb.WatchRequest, pb.WatchResponse]
+	watchGRPC   = bidi.Stream[pb.WatchRequest, pb.WatchResponse]
+	backlogNote struct{ responses, bytes int }
+)
+
+// watchStream is a mux with its link, and what the two need to know of etcd: how
+// to open a stream, with which token, and what to log. It is the link's handler.
+type watchStream struct {
+	// read-only after newWatchStream
+	watcher *watcher
+	key     string
+	ctx     context.Context // ends with the watcher, has the values of the first watch's
+	link    *watchLink
+	mux     *watchmux.Mux
+
+	// own synchronisation
+	overdue atomic.Pointer[time.Timer]
+
+	// used by the link's receive goroutine only
+	token     uint64    // the generation that the current stream was opened with
+	refresh   bool      // it was refused: the next stream needs another
+	refreshed time.Time // when that was last the case
+	backlog   backlogNote
+}
+
+// newWatchStream makes the stream of watches that share the metadata of ctx. Of
+// ctx it keeps the values, not the end.
+func newWatchStream(ctx context.Context, w *watcher, key string) *watchStream {
+	st := &watchStream{watcher: w, key: key}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	release := context.AfterFunc(w.ctx, cancel)
+	st.ctx = life
+	st.link = bidi.New(life, st.dial, bidi.Options{
+		Backoff: watchBackoff,
+		Linger:  watchLinger,
+		Done: func() {
+			release()
+			cancel()
+			if t := st.overdue.Load(); t != nil {
+				t.Stop()
+			}
+			w.forget(st)
+		},
+	})
+	st.mux = watchmux.New(st.link, watchmux.Config{
+		Window: watchWindow, Bulk: watchBulk, Probing: st.probing, Refused: st.refused,
+	})
+	return st
+}
+
+// dial opens a stream, with a new token if the last one was refused. A token that
+// cannot be had now is waited for; with one that cannot be had at all the server
+// may say what is wrong.
+func (st *watchStream) dial(ctx context.Context) (watchGRPC, error) {
+	if tokens := st.watcher.tokens; tokens != nil {
+		if st.refresh {
+			err := tokens.Refresh(ctx, st.token)
+			if err != nil && !errors.Is(err, authtoken.ErrStatic) && !classify.IsHalt(ctx, err) {
+				return nil, err
+			}
+			st.refresh = false
+		}
+		st.token = tokens.Generation()
+	}
+	stream, err := st.watcher.remote.Watch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return stream, nil
+}
+
+// Opened implements bidi.Handler.
+func (st *watchStream) Opened(fill func(...*pb.WatchRequest)) { st.mux.Opened(fill) }
+
+// Received implements bidi.Handler.
+func (st *watchStream) Received(resp *pb.WatchResponse) {
+	st.mux.Received(resp)
+	if st.backlog.responses > 0 {
+		st.logBacklog()
+		st.backlog = backlogNote{}
+	}
+}
+
+// Broken implements bidi.Handler.
+func (st *watchStream) Broken(err error) (redial bool, wait time.Duration) {
+	if ended := st.ctx.Err(); ended != nil {
+		if ended = st.watcher.ctx.Err(); ended == nil {
+			ended = context.Canceled
+		}
+		st.mux.Halt(ended)
+		return false, 0
+	}
+	if errors.Is(err, ErrNoAvailableEndpoints) {
+		st.mux.Halt(err)
+		return false, 0
+	}
+	if classify.IsAuthRefresh(err) && st.watcher.tokens != nil {
+		st.refresh = true
+	}
+	redial, wait = st.mux.Broken(err)
+	if redial {
+		if ok, denied := st.watcher.breakLog.allow(time.Now()); ok {
+			st.watcher.logger().Debug("watch stream broken, opening it again", zap.Error(err), zap.Int64("not-logged", denied))
+		}
+	}
+	return redial, wait
+}
+
+// refused decides for a refused watch whether another token may help, which takes
+// another stream: a stream keeps the token it was opened with. Refusals that name
+// the token always get one; of others not each, lest a consumer who asks again and
+// again for what it may not have keeps all others resuming.
+func (st *watchStream) refused(reason string) (reconnect bool) {
+	tokens := st.watcher.tokens
+	if tokens == nil || st.refresh {
+		return st.refresh
+	}
+	now := time.Now()
+	if tokens.Generation() == st.token && !classify.IsAuthRefresh(reasonError(reason)) && now.Sub(st.refreshed) < watchRefusal {
+		return false
+	}
+	st.refresh, st.refreshed = true, now
+	return true
+}
+
+// probing sees to it that a create with an id of the client's does not wait for
+// ever.
+func (st *watchStream) probing(id int64) {
+	t := time.AfterFunc(watchOverdue, func() { st.mux.Overdue(id) })
+	if last := st.overdue.Swap(t); last != nil {
+		last.Stop()
+	}
+}
+
+// noteBacklog remembers the deepest backlog, to be logged without locks.
+func (st *watchStream) noteBacklog(responses, bytes int) {
+	if responses > st.backlog.responses {
+		st.backlog = backlogNote{responses, bytes}
+	}
+}
+
+func (st *watchStream) logBacklog() {
+	if ok, denied := st.watcher.lagLog.allow(time.Now()); ok {
+		st.watcher.logger().Warn("a watch's consumer lags behind", zap.Int("responses", st.backlog.responses),
+			zap.Int("bytes", st.backlog.bytes), zap.Int64("not-logged", denied))
+	}
+}
+
+// finalResponse is the last response of a watch that ended as f says.
+func finalResponse(f watchmux.Final) WatchResponse {
+	if f.Err != nil {
+		return WatchResponse{Header: &pb.ResponseHeader{}, Canceled: true, closeErr: rpctypes.Error(f.Err)}
+	}
+	return WatchResponse{Header: f.Header, Canceled: true, CompactRevision: f.CompactRevision, CancelReason: f.Reason}
+}
