@@ -32,7 +32,9 @@ demo: $(if $(ETCD_ENDPOINTS),,etcd) ## run examples/quickstart on a server of it
 
 etcd: bin/etcd ## build bin/etcd, the pinned server that tests and examples start
 
-test: etcd ## run the tests of every module, with the race detector (TEST_FLAGS adds flags)
+etcdutl: bin/etcdutl ## build bin/etcdutl, which tests restore snapshots with
+
+test: etcd etcdutl ## run the tests of every module, with the race detector (TEST_FLAGS adds flags)
 	@[ -n "$(RACE)" ] || echo "no C compiler: testing without the race detector" >&2
 	@set -e; for m in $(TESTED); do \
 		echo "== $(GO) test $(RACE) ./... in $$m"; \
@@ -80,6 +82,10 @@ bin/etcd: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../bin/etcd go.etcd.io/etcd/server/v3
 	@touch $@
 
+bin/etcdutl: tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o ../bin/etcdutl go.etcd.io/etcd/etcdutl/v3
+	@touch $@
+
 bin/staticcheck: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	@touch $@
@@ -87,4 +93,4 @@ bin/staticcheck: tools/go.mod tools/go.sum
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo etcd test check bench fmt vet staticcheck api lint cross tidy clean
+.PHONY: help demo etcd etcdutl test check bench fmt vet staticcheck api lint cross tidy clean

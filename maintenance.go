@@ -34,7 +34,8 @@ type SnapshotResponse struct {
 	Header *pb.ResponseHeader
 	// Snapshot yields the database file followed by its SHA-256. The caller closes it.
 	Snapshot io.ReadCloser
-	// Version is the etcd version whose storage format the snapshot has, "" from servers before 3.6.
+	// Version is the etcd version whose storage format the snapshot has, "" from servers before 3.6 and
+	// from those that have just begun to serve.
 	Version string
 }
 

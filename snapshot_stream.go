@@ -6,6 +6,8 @@ import (
 	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/wire"
+	"google.golang.org/grpc"
 )
 
 func (m *maintenance) Snapshot(ctx context.Context) (io.ReadCloser, error) {
@@ -20,7 +22,8 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 	r := &snapshotReader{}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	var err error
-	if r.stream, err = m.remote.Snapshot(r.ctx, &pb.SnapshotRequest{}); err != nil {
+	codec := grpc.ForceCodecV2(&wire.SnapshotCodec{}) // each part is used up before the next is received
+	if r.stream, err = m.remote.Snapshot(r.ctx, &pb.SnapshotRequest{}, codec); err != nil {
 		return nil, r.end(err)
 	}
 	first, err := r.stream.Recv()

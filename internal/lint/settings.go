@@ -67,7 +67,7 @@ var importTable = map[string]Imported{
 	"naming/endpoints":     {Own: []string{"."}, Others: etcdAPI},
 	"naming/resolver":      {Own: []string{".", "naming/endpoints"}, Others: grpc},
 	"ordering":             {Own: []string{"."}, Others: etcdAPI},
-	"snapshot":             {Own: []string{"."}, Others: join(etcdAPI, zap)},
+	"snapshot":             {Own: []string{"."}, Others: join(etcdAPI, zap, []string{"google.golang.org/grpc"})}, // bounds what waits for the disk
 	"yaml":                 {Own: []string{"."}, Others: []string{"go.etcd.io/etcd/client/pkg/v3/...", "sigs.k8s.io/yaml"}},
 
 	"internal/authtoken": {Others: join(etcdAPI, []string{"google.golang.org/grpc/credentials"})},

@@ -1,0 +1,61 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// partFile is a file under construction beside the path it is meant for. It is readable by its owner only, and reaches
+// that path whole or not at all.
+type partFile struct {
+	*os.File
+	path string
+}
+
+// createPart makes the part file for path. Its name is unique, so two saves to one path do not write into each other's.
+func createPart(path string) (*partFile, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part") // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	return &partFile{File: f, path: path}, nil
+}
+
+// commit writes the file through to the disk and gives it its name, replacing what had it. The part file is gone
+// afterwards also when commit fails.
+func (p *partFile) commit() error {
+	err := p.Sync()
+	if closeErr := p.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(p.Name(), p.path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(p.Name()))
+	}
+	return syncDir(filepath.Dir(p.path))
+}
+
+// discard removes the part file.
+func (p *partFile) discard() error {
+	return errors.Join(p.Close(), os.Remove(p.Name()))
+}
+
+// syncDir makes the names in dir survive a crash. Windows has no such call and keeps its names in a journal.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,57 @@
+package snapshot
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+)
+
+// A snapshot is a database file, which consists of whole sectors, and the SHA-256 of it.
+const sectorSize = 512
+
+// verifier passes a snapshot on to a writer and checks it on the way, keeping nothing but the last bytes seen.
+type verifier struct {
+	to   io.Writer
+	hash hash.Hash
+	size int64
+	tail []byte // the last bytes written, up to sha256.Size, which are not in hash
+}
+
+func newVerifier(to io.Writer) *verifier {
+	return &verifier{to: to, hash: sha256.New(), tail: make([]byte, 0, sha256.Size)}
+}
+
+func (v *verifier) Write(p []byte) (int, error) {
+	n, err := v.to.Write(p)
+	v.add(p[:n])
+	return n, err
+}
+
+// add moves all but the last sha256.Size bytes of tail and p into the hash; those become the tail.
+func (v *verifier) add(p []byte) {
+	v.size += int64(len(p))
+	excess := len(v.tail) + len(p) - sha256.Size
+	if excess <= 0 {
+		v.tail = append(v.tail, p...)
+		return
+	}
+	fromTail := min(excess, len(v.tail))
+	v.hash.Write(v.tail[:fromTail])
+	v.tail = v.tail[:copy(v.tail, v.tail[fromTail:])]
+	v.hash.Write(p[:excess-fromTail])
+	v.tail = append(v.tail, p[excess-fromTail:]...)
+}
+
+// check says whether what was written is a whole, unaltered snapshot.
+func (v *verifier) check() error {
+	if v.size%sectorSize != sha256.Size {
+		return fmt.Errorf("snapshot of %d bytes is truncated: a whole one is a multiple of %d plus a checksum of %d",
+			v.size, sectorSize, sha256.Size)
+	}
+	if sum := v.hash.Sum(nil); !bytes.Equal(sum, v.tail) {
+		return fmt.Errorf("snapshot of %d bytes is corrupt: its SHA-256 is %x, its checksum says %x", v.size, sum, v.tail)
+	}
+	return nil
+}
