@@ -249,7 +249,7 @@ func TestN9HostileKeepAliveStreams(t *testing.T) {
 	for range 2 {
 		resp := next(t, ch)
 		assert.Nil(t, resp.ResponseHeader)
-		assert.EqualValues(t, math.MaxInt64, resp.TTL)
+		assert.Equal(t, int64(math.MaxInt64), resp.TTL)
 	}
 	waitClosed(t, ch)
 	assert.Equal(t, rpctypes.ErrLeaseNotFound, end.Err())

@@ -36,8 +36,22 @@ Compare and swap
   swap, if still at revision 2       done at revision 6
   swap, if still at revision 2       refused: "good morning" was first
 
+Watch
+  put weather "rain"                 revision 7
+  watch weather from there           begun
+  delete weather                     done
+  the watch sees                     PUT at revision 7
+  the watch sees                     DELETE at revision 8
+  end the watch                      its channel is closed
+
+Lease
+  grant a lease                      60 seconds
+  put visitor with the lease         done
+  keep it alive                      60 seconds from now on
+  revoke it                          visitor is gone, too
+
 Delete
-  delete all                         4 keys at revision 7
+  delete all                         4 keys at revision 11
   count what is left                 0
 
 Everything went as expected.
@@ -101,6 +115,29 @@ func TestStepsNoticeSurprises(t *testing.T) {
 				require.NoError(t, tt.spoil(t.Context(), s))
 			}
 			require.ErrorContains(t, s.run(t.Context(), stepNamed(t, tt.title)), tt.says)
+		})
+	}
+}
+
+func TestNextEventsNoticesSurprises(t *testing.T) {
+	event := &clientv3.Event{}
+	for _, tt := range []struct {
+		name      string
+		responses []clientv3.WatchResponse
+		says      string
+	}{
+		{"an early end", []clientv3.WatchResponse{{Events: []*clientv3.Event{event}}}, errEarlyEnd.Error()},
+		{"too many", []clientv3.WatchResponse{{Events: []*clientv3.Event{event}}, {Events: []*clientv3.Event{event, event}}}, "want 2 events"},
+		{"an error", []clientv3.WatchResponse{{Canceled: true, CancelReason: "no reason"}}, "no reason"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ch := make(chan clientv3.WatchResponse, len(tt.responses))
+			for _, r := range tt.responses {
+				ch <- r
+			}
+			close(ch)
+			_, err := nextEvents(ch, 2)
+			require.ErrorContains(t, err, tt.says)
 		})
 	}
 }

@@ -32,6 +32,8 @@ var steps = []step{
 	{"Put and get", putAndGet},
 	{"Get a range", getRange},
 	{"Compare and swap", compareAndSwap},
+	{"Watch", watch},
+	{"Lease", lease},
 	{"Delete", deleteAll},
 }
 
