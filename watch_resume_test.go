@@ -1,0 +1,199 @@
+package clientv3_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
+)
+
+var errCut = rpctypes.ErrGRPCStopped
+
+// TestW1ResumesFromItsCreation: what is put while a watch from "now" that has seen nothing is cut off arrives.
+func TestW1ResumesFromItsCreation(t *testing.T) {
+	s := etcdfake.Start(t)
+	c, other := newWatchClient(t, s.Addr()), newWatchClient(t, s.Addr())
+	put(t, other, "k", "before")
+	ch := c.Watch(t.Context(), "k")
+	proceed := make(chan struct{})
+	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+		<-proceed
+		return s.ServeWatch(ctx, recv, send)
+	})
+	require.Equal(t, 1, s.Break("Watch", errCut))
+	rev := put(t, other, "k", "meanwhile")
+	close(proceed)
+	assert.Equal(t, fmt.Sprintf("PUT k=meanwhile@%d", rev), nextEvent(t, ch))
+}
+
+// TestW1RealServer is the same with a member whose connections are cut.
+func TestW1RealServer(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	proxy := faultnet.New(t, cluster.Members()[0].Address())
+	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)
+	put(t, other, "k", "before")
+	ch := c.Watch(t.Context(), "k")
+	proxy.Refuse()
+	proxy.Reset()
+	rev := put(t, other, "k", "meanwhile")
+	put(t, other, "l", "of no interest")
+	proxy.Heal()
+	assert.Equal(t, fmt.Sprintf("PUT k=meanwhile@%d", rev), nextEvent(t, ch))
+}
+
+// TestW2NoDuplicateAfterProgress: after an event or a progress notice at R a watch resumes at R+1.
+func TestW2NoDuplicateAfterProgress(t *testing.T) {
+	s, w := newWatchScript(t)
+	open := watchAsync(t.Context(), w, "k", clientv3.WithProgressNotify())
+	ss := s.session()
+	ss.createFrom("k", 0)
+	ss.created(3, 10)
+	ch := open()
+	ss.events(3, 11, 12)
+	requireRevisions(t, ch, 11, 12)
+	ss.end(errCut)
+
+	ss = s.session()
+	ss.createFrom("k", 13)
+	ss.created(0, 15)
+	ss.progress(0, 20)
+	wr := nextResponse(t, ch)
+	assert.True(t, wr.IsProgressNotify())
+	ss.end(errCut)
+
+	ss = s.session()
+	ss.createFrom("k", 21)
+	ss.created(1, 22)
+	ss.events(1, 20, 21, 22) // a server that sends too much changes nothing
+	requireRevisions(t, ch, 21, 22)
+}
+
+// TestW7ResumedBelowTheCompaction: one response with the revision of the compaction, then the end.
+func TestW7ResumedBelowTheCompaction(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	proxy := faultnet.New(t, cluster.Members()[0].Address())
+	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)
+	ch := c.Watch(t.Context(), "k")
+	proxy.Refuse()
+	proxy.Reset()
+	var rev int64
+	for i := range 10 {
+		rev = put(t, other, "k", fmt.Sprint(i))
+	}
+	_, err := other.Compact(t.Context(), rev)
+	require.NoError(t, err)
+	proxy.Heal()
+	wr := requireLast(t, ch)
+	assert.Equal(t, rev, wr.CompactRevision)
+	assert.Equal(t, rpctypes.ErrCompacted, wr.Err())
+}
+
+// TestW10CreatedOnce: WithCreatedNotify yields one Created, not another after a resume.
+func TestW10CreatedOnce(t *testing.T) {
+	s := etcdfake.Start(t)
+	c := newWatchClient(t, s.Addr())
+	ch := c.Watch(t.Context(), "k", clientv3.WithCreatedNotify())
+	wr := nextResponse(t, ch)
+	assert.True(t, wr.Created)
+	assert.False(t, wr.IsProgressNotify())
+	assert.NoError(t, wr.Err())
+	for i := range 3 {
+		require.Equal(t, 1, s.Break("Watch", errCut))
+		require.Eventually(t, func() bool { open, total := s.Streams("Watch"); return open == 1 && total == i+2 }, patience, time.Millisecond)
+		rev := put(t, c, "k", "v")
+		assert.Equal(t, fmt.Sprintf("PUT k=v@%d", rev), nextEvent(t, ch), "nothing but the event")
+	}
+}
+
+// TestW11FragmentsCutInTheMiddle: the partial response is dropped, the revision comes once and whole; interleaved ids both
+// arrive.
+func TestW11FragmentsCutInTheMiddle(t *testing.T) {
+	s, w := newWatchScript(t)
+	fragment := func(ss *watchSession, id int64, more bool, revs ...int64) {
+		resp := eventsResponse(id, revs...)
+		resp.Fragment = more
+		ss.say(resp)
+	}
+	openA := watchAsync(t.Context(), w, "a", clientv3.WithFragment())
+	ss := s.session()
+	assert.True(t, ss.create().Fragment)
+	ss.created(0, 1)
+	a := openA()
+	openB := watchAsync(t.Context(), w, "b", clientv3.WithFragment())
+	ss.createFrom("b", 0)
+	ss.created(1, 1)
+	b := openB()
+
+	fragment(ss, 0, true, 2, 2)
+	fragment(ss, 1, true, 2)
+	fragment(ss, 0, false, 2)
+	fragment(ss, 1, false, 2, 2)
+	requireRevisions(t, a, 2, 2, 2)
+	requireRevisions(t, b, 2, 2, 2)
+
+	fragment(ss, 0, true, 3, 3)
+	ss.end(errCut)
+	ss = s.session()
+	ss.createFrom("a", 3)
+	ss.created(0, 3)
+	ss.createFrom("b", 3)
+	ss.created(1, 3)
+	fragment(ss, 0, true, 3, 3)
+	fragment(ss, 0, true, 3)
+	fragment(ss, 0, false, 3)
+	requireRevisions(t, a, 3, 3, 3, 3)
+}
+
+// TestW11RealFragments: a transaction over the server's request limit arrives whole, in one response.
+func TestW11RealFragments(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.WithArgs("--max-request-bytes=65536"))
+	c := newWatchClient(t, cluster.Endpoints()...)
+	ch := c.Watch(t.Context(), "big/", clientv3.WithPrefix(), clientv3.WithFragment(), clientv3.WithPrevKV())
+	value := make([]byte, 500)
+	for range 2 {
+		var ops []clientv3.Op
+		for i := range 100 {
+			ops = append(ops, clientv3.OpPut(fmt.Sprintf("big/%03d", i), string(value)))
+		}
+		resp, err := c.Txn(t.Context()).Then(ops...).Commit()
+		require.NoError(t, err)
+		wr := nextResponse(t, ch)
+		require.Len(t, wr.Events, 100, "the second, with the previous values, takes 100 KiB: more than one message")
+		for i, e := range wr.Events {
+			require.Equal(t, fmt.Sprintf("big/%03d", i), string(e.Kv.Key))
+			require.Equal(t, resp.Header.Revision, e.Kv.ModRevision)
+		}
+	}
+}
+
+// TestW24FutureRevision: a watch from a future revision gets nothing older, and keeps its revision across reconnects.
+func TestW24FutureRevision(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	proxy := faultnet.New(t, cluster.Members()[0].Address())
+	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)
+	rev := put(t, other, "k", "0")
+	ch := c.Watch(t.Context(), "k", clientv3.WithRev(rev+5), clientv3.WithCreatedNotify())
+	assert.True(t, nextResponse(t, ch).Created)
+	for i := range 8 {
+		if i == 2 || i == 6 {
+			proxy.Reset()
+		}
+		require.Equal(t, rev+1+int64(i), put(t, other, "k", fmt.Sprint(i)))
+	}
+	var got []int64
+	for len(got) < 4 {
+		wr := nextResponse(t, ch)
+		require.NoError(t, wr.Err())
+		got = append(got, revisions(wr)...)
+	}
+	assert.Equal(t, []int64{rev + 5, rev + 6, rev + 7, rev + 8}, got)
+}

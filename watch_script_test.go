@@ -1,0 +1,179 @@
+package clientv3_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+)
+
+// watchScript is the server of a Watcher in the same process: the test plays it, one session for each stream.
+type watchScript struct {
+	t        *testing.T
+	pipes    *etcdfake.WatchPipes
+	sessions chan *watchSession
+}
+
+// newWatchScript returns a scripted server and a Watcher on it, closed with the test.
+func newWatchScript(t *testing.T) (*watchScript, clientv3.Watcher) {
+	s := &watchScript{t: t, sessions: make(chan *watchSession, 1000)}
+	s.pipes = etcdfake.WatchClient(s.serve)
+	w := clientv3.NewWatchFromWatchClient(s.pipes, nil)
+	t.Cleanup(func() {
+		assert.NoError(t, w.Close())
+		s.pipes.Close()
+	})
+	return s, w
+}
+
+// watchSession is the server's side of one stream.
+type watchSession struct {
+	t    *testing.T
+	ctx  context.Context
+	reqs chan *pb.WatchRequest // what the client sent
+	send func(*pb.WatchResponse) error
+	over chan error // ends the stream
+}
+
+func (s *watchScript) serve(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	ss := &watchSession{t: s.t, ctx: ctx, reqs: make(chan *pb.WatchRequest, 100_000), send: send, over: make(chan error, 1)}
+	received := make(chan struct{})
+	go func() { // ends with the stream, and is waited for here
+		defer close(received)
+		for {
+			req, err := recv()
+			if err != nil {
+				close(ss.reqs)
+				return
+			}
+			ss.reqs <- req
+		}
+	}()
+	s.sessions <- ss
+	var err error
+	select {
+	case err = <-ss.over:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil && ctx.Err() == nil {
+		return err // recv ends with the stream, which ends when this returns
+	}
+	<-received
+	return err
+}
+
+// session waits for the next stream.
+func (s *watchScript) session() *watchSession {
+	s.t.Helper()
+	select {
+	case ss := <-s.sessions:
+		return ss
+	case <-time.After(patience):
+		require.Fail(s.t, "no stream")
+		panic("unreachable")
+	}
+}
+
+// request waits for the next request.
+func (ss *watchSession) request() *pb.WatchRequest {
+	ss.t.Helper()
+	select {
+	case req, ok := <-ss.reqs:
+		require.True(ss.t, ok, "the stream ended")
+		return req
+	case <-time.After(patience):
+		require.Fail(ss.t, "no request")
+		panic("unreachable")
+	}
+}
+
+func (ss *watchSession) create() *pb.WatchCreateRequest {
+	ss.t.Helper()
+	req := ss.request()
+	require.NotNil(ss.t, req.GetCreateRequest(), "%v", req)
+	return req.GetCreateRequest()
+}
+
+// createFrom waits for a create request of the key from the revision.
+func (ss *watchSession) createFrom(key string, rev int64) {
+	ss.t.Helper()
+	req := ss.create()
+	require.Equal(ss.t, fmt.Sprintf("%s from %d", key, rev), fmt.Sprintf("%s from %d", req.Key, req.StartRevision))
+}
+
+func (ss *watchSession) cancelled() int64 {
+	ss.t.Helper()
+	req := ss.request()
+	require.NotNil(ss.t, req.GetCancelRequest(), "%v", req)
+	return req.GetCancelRequest().WatchId
+}
+
+// say sends a response; on a stream that is over it does nothing.
+func (ss *watchSession) say(resp *pb.WatchResponse) { _ = ss.send(resp) }
+
+func (ss *watchSession) created(id, rev int64) {
+	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: id, Created: true})
+}
+
+func (ss *watchSession) refused(id int64, reason string) {
+	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: id, Created: true, Canceled: true, CancelReason: reason})
+}
+
+func (ss *watchSession) progress(id, rev int64) {
+	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: id})
+}
+
+// events sends one response with a put at each of the revisions.
+func (ss *watchSession) events(id int64, revs ...int64) { ss.say(eventsResponse(id, revs...)) }
+
+func eventsResponse(id int64, revs ...int64) *pb.WatchResponse {
+	resp := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: revs[len(revs)-1]}, WatchId: id}
+	for _, rev := range revs {
+		kv := &mvccpb.KeyValue{Key: []byte("k"), Value: fmt.Appendf(nil, "v%d", rev), ModRevision: rev}
+		resp.Events = append(resp.Events, &mvccpb.Event{Kv: kv})
+	}
+	return resp
+}
+
+// end ends the stream with err.
+func (ss *watchSession) end(err error) { ss.over <- err }
+
+// watchAsync calls Watch where it would block, and returns how to wait for its channel.
+func watchAsync(ctx context.Context, w clientv3.Watcher, key string, opts ...clientv3.OpOption) func() clientv3.WatchChan {
+	got := make(chan clientv3.WatchChan, 1)
+	go func() { got <- w.Watch(ctx, key, opts...) }() // ends when Watch returns; its caller waits
+	return func() clientv3.WatchChan { return <-got }
+}
+
+// requireRevisions receives one response and wants events at these revisions in it.
+func requireRevisions(tb testing.TB, ch clientv3.WatchChan, want ...int64) {
+	tb.Helper()
+	wr := nextResponse(tb, ch)
+	require.NoError(tb, wr.Err())
+	require.Equal(tb, want, revisions(wr))
+}
+
+func revisions(wr clientv3.WatchResponse) (revs []int64) {
+	for _, e := range wr.Events {
+		revs = append(revs, e.Kv.ModRevision)
+	}
+	return revs
+}
+
+// requireLast receives the last response, and then the end of the channel.
+func requireLast(tb testing.TB, ch clientv3.WatchChan) clientv3.WatchResponse {
+	tb.Helper()
+	wr := nextResponse(tb, ch)
+	require.True(tb, wr.Canceled)
+	require.Error(tb, wr.Err())
+	requireClosed(tb, ch)
+	return wr
+}

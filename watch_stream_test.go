@@ -1,0 +1,275 @@
+package clientv3_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// TestW3ProgressGoesToAllWatches of the stream, id 0 included, and only to those.
+func TestW3ProgressGoesToAllWatches(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	c := newWatchClient(t, cluster.Endpoints()...)
+	elsewhere := c.Watch(metadata.AppendToOutgoingContext(t.Context(), "other", "stream"), "a")
+	rev := put(t, c, "a", "1")
+	require.NoError(t, nextWithEvents(t, elsewhere))
+
+	first := c.Watch(t.Context(), "a")
+	requireLast(t, c.Watch(t.Context(), "b", clientv3.WithRange("a"))) // the first survives it
+	second := c.Watch(t.Context(), "b")
+	require.NoError(t, c.RequestProgress(t.Context()))
+	for _, ch := range []clientv3.WatchChan{first, second} {
+		wr := nextResponse(t, ch)
+		assert.True(t, wr.IsProgressNotify())
+		assert.Equal(t, rev, wr.Header.Revision)
+	}
+	put(t, c, "a", "2")
+	require.NoError(t, nextWithEvents(t, first))
+	require.NoError(t, nextWithEvents(t, elsewhere), "no notice before the event")
+}
+
+// TestProgressNotify: the server's own notices, for those who asked.
+func TestWatchProgressNotify(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.WithArgs("--watch-progress-notify-interval=100ms"))
+	c := newWatchClient(t, cluster.Endpoints()...)
+	plain := c.Watch(t.Context(), "a")
+	asked := c.Watch(t.Context(), "a", clientv3.WithProgressNotify())
+	for range 3 {
+		wr := nextResponse(t, asked)
+		assert.True(t, wr.IsProgressNotify())
+	}
+	put(t, c, "a", "1")
+	require.NoError(t, nextWithEvents(t, plain))
+}
+
+// TestW8StreamsAreSharedByMetadata: equal outgoing metadata in any order share one stream, values of contexts do not matter.
+func TestW8StreamsAreSharedByMetadata(t *testing.T) {
+	s := etcdfake.Start(t)
+	c := newWatchClient(t, s.Addr())
+	type key struct{ i int }
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() { c.Watch(context.WithValue(t.Context(), key{i}, i), "a") })
+	}
+	wg.Wait()
+	open, total := s.Streams("Watch")
+	assert.Equal(t, 1, open)
+	assert.Equal(t, 1, total)
+
+	with := func(pairs ...string) context.Context {
+		return metadata.NewOutgoingContext(t.Context(), metadata.Pairs(pairs...))
+	}
+	for _, same := range [][]string{{"x", "1", "y", "2"}, {"y", "2", "x", "1"}} {
+		c.Watch(with(same...), "a")
+		open, _ = s.Streams("Watch")
+		assert.Equal(t, 2, open)
+	}
+	assert.Equal(t, []string{"1"}, s.LastMetadata("Watch").Get("x"))
+	for i, other := range [][]string{{"x", "1"}, {"x", "12"}, {"x", "1", "x", "2"}, {"x", "2", "x", "1"}, {"x1", ""}, {"x", "1", "y", "2:y"}} {
+		c.Watch(with(other...), "a")
+		open, _ = s.Streams("Watch")
+		assert.Equal(t, 3+i, open, "%q", other)
+	}
+}
+
+// TestW9RequireLeaderMergesMetadata: the caller's own headers survive, also where many goroutines share the context.
+func TestW9RequireLeaderMergesMetadata(t *testing.T) {
+	s := etcdfake.Start(t)
+	c := newWatchClient(t, s.Addr())
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "custom", "header")
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() { c.Watch(clientv3.WithRequireLeader(ctx), "a") })
+	}
+	wg.Wait()
+	md := s.LastMetadata("Watch")
+	assert.Equal(t, []string{"header"}, md.Get("custom"))
+	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, md.Get(rpctypes.MetadataRequireLeaderKey))
+	_, total := s.Streams("Watch")
+	assert.Equal(t, 1, total)
+	own, _ := metadata.FromOutgoingContext(ctx)
+	assert.Empty(t, own.Get(rpctypes.MetadataRequireLeaderKey), "the caller's context is as it was")
+}
+
+// TestWatchRequireLeader: who asks for a leader is told when there is none, others wait for it.
+func TestWatchRequireLeader(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
+	leader, err := cluster.WaitLeader(t.Context())
+	require.NoError(t, err)
+	var lonely *etcdtest.Member
+	for _, m := range cluster.Members() {
+		if m != leader {
+			lonely = m
+		}
+	}
+	c := newWatchClient(t, lonely.Endpoint())
+	with := c.Watch(clientv3.WithRequireLeader(t.Context()), "a")
+	without := c.Watch(t.Context(), "a")
+	for _, m := range cluster.Members() {
+		if m != lonely {
+			m.Kill()
+		}
+	}
+	wr := requireLast(t, with)
+	assert.Equal(t, rpctypes.ErrNoLeader, wr.Err())
+	wr = requireLast(t, c.Watch(clientv3.WithRequireLeader(t.Context()), "a"))
+	assert.Equal(t, rpctypes.ErrNoLeader, wr.Err(), "a new one is refused the same way")
+	for _, m := range cluster.Members() {
+		if m != lonely {
+			require.NoError(t, m.Restart())
+		}
+	}
+	put(t, c, "a", "1")
+	require.NoError(t, nextWithEvents(t, without))
+}
+
+// TestW18BrokenStreamsAreReopenedWithBackoff: under 20 opens in a second, whatever the error, also where each stream works for
+// a moment.
+func TestW18BrokenStreamsAreReopenedWithBackoff(t *testing.T) {
+	for _, code := range []codes.Code{codes.Internal, codes.Unavailable, codes.Unknown, codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OK} {
+		for name, works := range map[string]bool{"at once": false, "after the creation": true} {
+			t.Run(code.String()+" "+name, func(t *testing.T) {
+				t.Parallel()
+				s := etcdfake.Start(t)
+				end := make(chan struct{})
+				s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+					select {
+					case <-end:
+						return s.ServeWatch(ctx, recv, send)
+					default:
+					}
+					if works {
+						if _, err := recv(); err != nil {
+							return err
+						}
+						_ = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, Created: true})
+					}
+					return status.Error(code, "broken")
+				})
+				c := newWatchClient(t, s.Addr())
+				open := watchAsync(t.Context(), c, "k", clientv3.WithRev(1))
+				time.Sleep(time.Second) // the time that is counted over
+				_, total := s.Streams("Watch")
+				assert.Less(t, total, 20)
+				assert.Greater(t, total, 1)
+				close(end)
+				rev := put(t, c, "k", "v")
+				assert.Equal(t, fmt.Sprintf("PUT k=v@%d", rev), nextEvent(t, open()), "it goes on in the end")
+			})
+		}
+	}
+}
+
+// TestWatchStreamEndsForGood: a status that will not change ends the watches of that stream, with that status.
+func TestWatchStreamEndsForGood(t *testing.T) {
+	s, w := newWatchScript(t)
+	open := watchAsync(t.Context(), w, "a")
+	ss := s.session()
+	ss.create()
+	ss.created(0, 1)
+	a := open()
+	openB := watchAsync(t.Context(), w, "b")
+	ss.create() // not answered
+	ss.events(0, 2)
+	ss.end(status.Error(codes.Unimplemented, "no watches here"))
+	requireRevisions(t, a, 2)
+	for _, ch := range []clientv3.WatchChan{a, openB()} {
+		wr := requireLast(t, ch)
+		assert.Equal(t, codes.Unimplemented, status.Code(wr.Err()))
+	}
+	watchAsync(t.Context(), w, "c") // a later watch tries again
+	s.session().createFrom("c", 0)
+}
+
+// TestWatchWithoutConnection: a client that has none says so.
+func TestWatchWithoutConnection(t *testing.T) {
+	c := clientv3.NewCtxClient(t.Context())
+	wr := requireLast(t, c.Watch(t.Context(), "a"))
+	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, wr.Err())
+	assert.NoError(t, c.Close())
+}
+
+// TestW21RequestProgressOpensNothing where no watch has that metadata.
+func TestW21RequestProgressOpensNothing(t *testing.T) {
+	s := etcdfake.Start(t)
+	c := newWatchClient(t, s.Addr())
+	assert.ErrorIs(t, c.RequestProgress(t.Context()), clientv3.ErrNoWatchStream)
+	ctx, cancel := context.WithCancel(t.Context())
+	ch := c.Watch(ctx, "a")
+	assert.ErrorIs(t, c.RequestProgress(metadata.AppendToOutgoingContext(t.Context(), "x", "y")), clientv3.ErrNoWatchStream)
+	assert.NoError(t, c.RequestProgress(t.Context()))
+	cancel()
+	assert.Equal(t, context.Canceled, c.RequestProgress(ctx))
+	for range ch { // what is left, and the end
+	}
+	assert.ErrorIs(t, c.RequestProgress(t.Context()), clientv3.ErrNoWatchStream, "the last watch has gone")
+	_, total := s.Streams("Watch")
+	assert.Equal(t, 1, total)
+	require.NoError(t, c.Watcher.Close())
+	assert.True(t, errors.Is(c.RequestProgress(t.Context()), context.Canceled))
+}
+
+// TestW22CancelStormKeepsReceiving: over a transport whose Send blocks until the other side receives, thousands of cancels do
+// not keep events from being delivered, although the server receives none of them before it has sent all.
+func TestW22CancelStormKeepsReceiving(t *testing.T) {
+	const watches = 2000
+	proceed := make(chan struct{})
+	pipes := etcdfake.WatchClient(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+		for i := range int64(watches) {
+			req, err := recv()
+			if err != nil {
+				return err
+			}
+			resp := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: req.GetCreateRequest().WatchId, Created: true}
+			if resp.WatchId == 0 {
+				resp.WatchId = i
+			}
+			if err := send(resp); err != nil {
+				return err
+			}
+		}
+		<-proceed // the cancels are on their way
+		for rev := range int64(1000) {
+			if err := send(eventsResponse(0, rev+2)); err != nil {
+				return err
+			}
+		}
+		cancels := 0
+		for ; cancels < watches-1; cancels++ {
+			if req, err := recv(); err != nil || req.GetCancelRequest() == nil {
+				return fmt.Errorf("want a cancel, have %v, %w", req, err)
+			}
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	w := clientv3.NewWatchFromWatchClient(pipes, nil)
+	t.Cleanup(func() { assert.NoError(t, w.Close()); pipes.Close() })
+
+	kept := w.Watch(t.Context(), "kept") // alone, so it gets the id that the server chooses: 0
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range watches - 1 {
+		wg.Go(func() { w.Watch(ctx, fmt.Sprint(i)) })
+	}
+	wg.Wait()
+	cancel()
+	close(proceed)
+	for rev := range int64(1000) {
+		requireRevisions(t, kept, rev+2)
+	}
+}
