@@ -5,6 +5,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,20 +24,32 @@ type module struct {
 
 func loadModule(t *testing.T) *module {
 	t.Helper()
+	m, err := loaded()
+	require.NoError(t, err)
+	return m
+}
+
+var loaded = sync.OnceValues(func() (*module, error) {
 	root, err := Root(".")
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	paths, err := Paths(root)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	files, err := Load(root, paths)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	m := &module{root: root, paths: paths, files: files}
 	for _, p := range paths {
 		if path.Base(p) == "go.mod" && p != "go.mod" {
 			m.nested = append(m.nested, path.Dir(p))
 		}
 	}
-	return m
-}
+	return m, nil
+})
 
 // Scopes of rules.
 func (m *module) all(*File) bool       { return true }
