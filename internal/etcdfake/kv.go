@@ -29,7 +29,10 @@ func (st *state) rangeLocked(hdr *pb.ResponseHeader, req *pb.RangeRequest) (*pb.
 	}
 	if req.KeysOnly {
 		for i, kv := range kvs {
-			kvs[i] = withoutValue(kv)
+			kvs[i] = keyOnly(kv)
+			if req.SortTarget == pb.RangeRequest_VALUE {
+				kvs[i].Lease = kv.Lease
+			}
 		}
 	}
 	resp.Kvs = kvs
@@ -38,10 +41,10 @@ func (st *state) rangeLocked(hdr *pb.ResponseHeader, req *pb.RangeRequest) (*pb.
 
 // filtered tells whether a key's revisions are outside of those the request asks for.
 func filtered(req *pb.RangeRequest, kv *keyValue) bool {
-	return req.MinModRevision > 0 && kv.ModRevision < req.MinModRevision ||
-		req.MaxModRevision > 0 && kv.ModRevision > req.MaxModRevision ||
-		req.MinCreateRevision > 0 && kv.CreateRevision < req.MinCreateRevision ||
-		req.MaxCreateRevision > 0 && kv.CreateRevision > req.MaxCreateRevision
+	return req.MinModRevision != 0 && kv.ModRevision < req.MinModRevision ||
+		req.MaxModRevision != 0 && kv.ModRevision > req.MaxModRevision ||
+		req.MinCreateRevision != 0 && kv.CreateRevision < req.MinCreateRevision ||
+		req.MaxCreateRevision != 0 && kv.CreateRevision > req.MaxCreateRevision
 }
 
 // sortKVs sorts keys that are in key order.
@@ -69,6 +72,9 @@ func sortKVs(kvs []*keyValue, target pb.RangeRequest_SortTarget, order pb.RangeR
 }
 
 func (st *state) putLocked(hdr *pb.ResponseHeader, req *pb.PutRequest) (*pb.PutResponse, error) {
+	if err := checkPutForm(req); err != nil {
+		return nil, err
+	}
 	tx := st.kv.begin()
 	resp, err := st.putIn(tx, hdr, req)
 	st.commitLocked(tx)
@@ -99,14 +105,9 @@ func (st *state) putIn(tx *writeTx, hdr *pb.ResponseHeader, req *pb.PutRequest) 
 	return resp, nil
 }
 
+// checkPut refuses a put that the state does not allow.
 func (st *state) checkPut(req *pb.PutRequest) error {
 	switch {
-	case len(req.Key) == 0:
-		return rpctypes.ErrGRPCEmptyKey
-	case req.IgnoreValue && len(req.Value) > 0:
-		return rpctypes.ErrGRPCValueProvided
-	case req.IgnoreLease && req.Lease != 0:
-		return rpctypes.ErrGRPCLeaseProvided
 	case req.Lease != 0 && st.leases.byID[req.Lease] == nil:
 		return rpctypes.ErrGRPCLeaseNotFound
 	case (req.IgnoreValue || req.IgnoreLease) && st.kv.get(string(req.Key), 0) == nil:

@@ -135,7 +135,7 @@ func TestTxn(t *testing.T) {
 		Compare: []*pb.Compare{{Key: []byte("a"), Target: pb.Compare_VERSION, TargetUnion: &pb.Compare_Version{Version: 1}}},
 		Success: []*pb.RequestOp{putOp("x"), putOp("y"), rangeOp("x", "z"), txnOp(&pb.TxnRequest{
 			Compare: []*pb.Compare{{Key: []byte("x"), Target: pb.Compare_CREATE, TargetUnion: &pb.Compare_CreateRevision{}}},
-			Failure: []*pb.RequestOp{delOp("a", "")},
+			Success: []*pb.RequestOp{delOp("a", "")},
 		})},
 	})
 	require.NoError(t, err)
@@ -143,7 +143,7 @@ func TestTxn(t *testing.T) {
 	require.Len(t, resp.Responses, 4)
 	assert.Equal(t, "xy", keysOf(resp.Responses[2].GetResponseRange().Kvs), "a range sees the writes before it")
 	nested := resp.Responses[3].GetResponseTxn()
-	assert.False(t, nested.Succeeded)
+	require.True(t, nested.Succeeded, "comparisons are decided before anything is written")
 	assert.Equal(t, int64(1), nested.Responses[0].GetResponseDeleteRange().Deleted)
 	assert.Equal(t, int64(3), s.Revision(), "one transaction, one revision")
 }
@@ -162,7 +162,8 @@ func TestTxnCompares(t *testing.T) {
 		{&pb.Compare{Target: pb.Compare_LEASE, Result: pb.Compare_NOT_EQUAL, TargetUnion: &pb.Compare_Lease{Lease: 1}}, true},
 		{&pb.Compare{Key: []byte("no"), Target: pb.Compare_VERSION, TargetUnion: &pb.Compare_Version{}}, true},
 		{&pb.Compare{Key: []byte("no"), Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{}}, false},
-		{&pb.Compare{Key: []byte("no"), RangeEnd: []byte{0}, Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{}}, true},
+		{&pb.Compare{Key: []byte("no"), RangeEnd: []byte{0}, Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{}}, false},
+		{&pb.Compare{Key: []byte("no"), RangeEnd: []byte{0}, Target: pb.Compare_MOD, TargetUnion: &pb.Compare_ModRevision{}}, true},
 	} {
 		if tc.compare.Key == nil {
 			tc.compare.Key = []byte("a")

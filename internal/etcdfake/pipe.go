@@ -16,34 +16,35 @@ import (
 type Pipes[Req, Resp any] struct {
 	// read-only after newPipes
 	handler func(ctx context.Context, recv func() (*Req, error), send func(*Resp) error) error
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
 	local   *Server // holds the state of default handlers; it is never started
 
 	running sync.WaitGroup // the handlers
 
 	// guarded by mu
-	mu          sync.Mutex
-	open, total int
+	mu     sync.Mutex
+	open   map[*pipe[Req, Resp]]struct{}
+	total  int
+	closed bool
 }
 
 func newPipes[Req, Resp any](local *Server, h func(context.Context, func() (*Req, error), func(*Resp) error) error) *Pipes[Req, Resp] {
-	p := &Pipes[Req, Resp]{handler: h, local: local}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
-	return p
+	return &Pipes[Req, Resp]{handler: h, local: local, open: make(map[*pipe[Req, Resp]]struct{})}
 }
 
 // Streams is how many streams are open, and how many were opened.
 func (p *Pipes[Req, Resp]) Streams() (open, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.open, p.total
+	return len(p.open), p.total
 }
 
 // Close ends all streams, refuses new ones and waits until every handler has returned.
 func (p *Pipes[Req, Resp]) Close() {
 	p.mu.Lock()
-	p.cancel()
+	p.closed = true
+	for s := range p.open {
+		s.cancel()
+	}
 	p.mu.Unlock()
 	p.running.Wait()
 	p.local.handlers.Wait()
@@ -53,11 +54,9 @@ func (p *Pipes[Req, Resp]) Close() {
 func (p *Pipes[Req, Resp]) newStream(ctx context.Context) (*pipe[Req, Resp], error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ctx.Err() != nil {
+	if p.closed {
 		return nil, status.Error(codes.Unavailable, "etcdfake: pipes are closed")
 	}
-	p.open++
-	p.total++
 	s := &pipe[Req, Resp]{
 		reqs:  make(chan *Req),
 		resps: make(chan *Resp),
@@ -65,18 +64,18 @@ func (p *Pipes[Req, Resp]) newStream(ctx context.Context) (*pipe[Req, Resp], err
 		ended: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	stop := context.AfterFunc(p.ctx, s.cancel)
+	p.open[s] = struct{}{}
+	p.total++
 	md, _ := metadata.FromOutgoingContext(ctx)
 	hctx := metadata.NewIncomingContext(s.ctx, md)
 	// Ends when the handler returns, which the end of ctx and Close ask it to; Close waits for it.
 	p.running.Go(func() {
 		s.err = p.handler(hctx, s.serverRecv, s.serverSend)
-		stop()
 		close(s.ended)
 		s.cancel()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.open--
+		delete(p.open, s)
 	})
 	return s, nil
 }

@@ -27,7 +27,7 @@ type state struct {
 func newState(now func() time.Time) *state {
 	return &state{
 		now:     now,
-		kv:      store{rev: 1, hist: make(map[string][]*keyValue)},
+		kv:      store{rev: 1, compacted: -1, hist: make(map[string][]*keyValue)},
 		leases:  leaseTable{byID: make(map[int64]*lease), nextID: firstLeaseID},
 		nextID:  firstMemberID,
 		auth:    newAuthTable(),

@@ -7,7 +7,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/protobuf/proto"
 )
 
 type keyValue = mvccpb.KeyValue
@@ -16,7 +15,7 @@ type keyValue = mvccpb.KeyValue
 // belongs to guards it.
 type store struct {
 	rev       int64
-	compacted int64
+	compacted int64                  // -1 before the first compaction
 	keys      []string               // of hist, sorted
 	hist      map[string][]*keyValue // oldest first; version 0 marks a deletion
 	events    []*mvccpb.Event        // oldest first, from the compacted revision on
@@ -29,6 +28,14 @@ type writeTx struct {
 }
 
 func (s *store) begin() *writeTx { return &writeTx{rev: s.rev + 1} }
+
+// seen is the revision as the transaction sees it: the old one until it has written.
+func (tx *writeTx) seen() int64 {
+	if len(tx.events) == 0 {
+		return tx.rev - 1
+	}
+	return tx.rev
+}
 
 func (s *store) commit(tx *writeTx) {
 	s.rev = tx.rev
@@ -91,7 +98,7 @@ func (s *store) put(tx *writeTx, prev *keyValue, key, value []byte, leaseID int6
 		kv.CreateRevision, kv.Version = prev.CreateRevision, prev.Version+1
 	}
 	s.add(kv)
-	tx.events = append(tx.events, &mvccpb.Event{Type: mvccpb.Event_PUT, Kv: kv, PrevKv: prev})
+	tx.events = append(tx.events, &mvccpb.Event{Type: mvccpb.Event_PUT, Kv: kv})
 }
 
 // del deletes the keys of an interval and returns what they were.
@@ -100,7 +107,7 @@ func (s *store) del(tx *writeTx, key, end []byte) []*keyValue {
 	for _, prev := range deleted {
 		tomb := &keyValue{Key: prev.Key, ModRevision: tx.rev}
 		s.add(tomb)
-		tx.events = append(tx.events, &mvccpb.Event{Type: mvccpb.Event_DELETE, Kv: tomb, PrevKv: prev})
+		tx.events = append(tx.events, &mvccpb.Event{Type: mvccpb.Event_DELETE, Kv: tomb})
 	}
 	return deleted
 }
@@ -157,9 +164,7 @@ func (s *store) eventsFrom(rev int64) []*mvccpb.Event {
 	return s.events[i:]
 }
 
-// withoutValue is a copy of kv that has no value.
-func withoutValue(kv *keyValue) *keyValue {
-	c := proto.Clone(kv).(*keyValue)
-	c.Value = nil
-	return c
+// keyOnly is a copy of kv without value and, as etcd reads it from its index alone, without lease.
+func keyOnly(kv *keyValue) *keyValue {
+	return &keyValue{Key: kv.Key, CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Version: kv.Version}
 }

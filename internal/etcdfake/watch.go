@@ -205,14 +205,13 @@ func (w *watchSession) eventsLocked(wt *watcher) []*pb.WatchResponse {
 	}
 	if wt.next < kv.compacted {
 		w.removeLocked(wt.id)
-		return []*pb.WatchResponse{{
-			Header: w.headerLocked(), WatchId: wt.id, Canceled: true, CompactRevision: kv.compacted,
-		}}
+		resp := &pb.WatchResponse{Header: w.server.header(), WatchId: wt.id, Canceled: true, CompactRevision: kv.compacted}
+		return []*pb.WatchResponse{resp} // etcd gives it no revision either
 	}
 	var events []*mvccpb.Event
 	for _, ev := range kv.eventsFrom(wt.next) {
 		if wt.wants(ev) {
-			events = append(events, wt.view(ev))
+			events = append(events, wt.view(kv, ev))
 		}
 	}
 	wt.next = kv.rev + 1
@@ -262,10 +261,11 @@ func (wt *watcher) wants(ev *mvccpb.Event) bool {
 	return inRange(ev.Kv.Key, key, wt.req.RangeEnd) && !slices.Contains(wt.req.Filters, filter)
 }
 
-// view is the event as the watcher sees it.
-func (wt *watcher) view(ev *mvccpb.Event) *mvccpb.Event {
-	if wt.req.PrevKv {
+// view is the event as the watcher sees it. What the key was at the revision before is gone once that is compacted.
+func (wt *watcher) view(kv *store, ev *mvccpb.Event) *mvccpb.Event {
+	if !wt.req.PrevKv || ev.Kv.ModRevision <= kv.compacted {
 		return ev
 	}
-	return &mvccpb.Event{Type: ev.Type, Kv: ev.Kv}
+	prev := kv.get(string(ev.Kv.Key), ev.Kv.ModRevision-1)
+	return &mvccpb.Event{Type: ev.Type, Kv: ev.Kv, PrevKv: prev}
 }
