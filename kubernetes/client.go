@@ -1,0 +1,175 @@
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Client is a [clientv3.Client] with an [Interface] beside it.
+type Client struct {
+	*clientv3.Client
+
+	// Kubernetes is what calls are to be made on, so that it can be replaced, by a
+	// decorator for example. New sets it to the Client itself.
+	Kubernetes Interface
+}
+
+var _ Interface = (*Client)(nil)
+
+// New makes a client as [clientv3.New] does, with the same errors. Whoever makes one
+// closes it.
+func New(cfg clientv3.Config) (*Client, error) {
+	cli, err := clientv3.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{Client: cli}
+	c.Kubernetes = c
+	return c, nil
+}
+
+// Get implements [Interface].
+func (k Client) Get(ctx context.Context, key string, opts GetOptions) (resp GetResponse, err error) {
+	got, err := k.KV.Get(ctx, key, clientv3.WithRev(opts.Revision), clientv3.WithLimit(1))
+	if err != nil {
+		return resp, err
+	}
+	kv, err := onlyPair((*pb.RangeResponse)(got))
+	if err != nil {
+		return resp, err
+	}
+	rev, err := revision(got.Header)
+	if err != nil {
+		return resp, err
+	}
+	return GetResponse{KV: kv, Revision: rev}, nil
+}
+
+// List implements [Interface].
+func (k Client) List(ctx context.Context, prefix string, opts ListOptions) (resp ListResponse, err error) {
+	start := opts.Continue
+	if start == "" {
+		start = prefix
+	}
+	if start == "" {
+		start = "\x00" // the lowest key there can be; servers refuse an empty one
+	}
+	got, err := k.KV.Get(ctx, start,
+		clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)),
+		clientv3.WithLimit(opts.Limit),
+		clientv3.WithRev(opts.Revision))
+	if err != nil {
+		return resp, err
+	}
+	if err := allThere(got.Kvs); err != nil {
+		return resp, err
+	}
+	rev, err := revision(got.Header)
+	if err != nil {
+		return resp, err
+	}
+	return ListResponse{Kvs: got.Kvs, Count: got.Count, Revision: rev}, nil
+}
+
+// Count implements [Interface].
+func (k Client) Count(ctx context.Context, prefix string, _ CountOptions) (int64, error) {
+	got, err := k.KV.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		return 0, err
+	}
+	return got.Count, nil
+}
+
+// OptimisticPut implements [Interface].
+func (k Client) OptimisticPut(ctx context.Context, key string, value []byte, expectedRevision int64, opts PutOptions) (resp PutResponse, err error) {
+	put := clientv3.OpPut(key, "", clientv3.WithLease(opts.LeaseID))
+	put.WithValueBytes(value)
+	resp.Succeeded, resp.KV, resp.Revision, err = k.guarded(ctx, key, expectedRevision, put, opts.GetOnFailure)
+	return resp, err
+}
+
+// OptimisticDelete implements [Interface].
+func (k Client) OptimisticDelete(ctx context.Context, key string, expectedRevision int64, opts DeleteOptions) (resp DeleteResponse, err error) {
+	del := clientv3.OpDelete(key)
+	resp.Succeeded, resp.KV, resp.Revision, err = k.guarded(ctx, key, expectedRevision, del, opts.GetOnFailure)
+	return resp, err
+}
+
+// guarded runs write if key was last modified at the revision rev, and otherwise gets
+// the key where getOnFailure is set.
+func (k Client) guarded(ctx context.Context, key string, rev int64, write clientv3.Op, getOnFailure bool) (bool, *mvccpb.KeyValue, int64, error) {
+	txn := k.KV.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).Then(write)
+	if getOnFailure {
+		txn = txn.Else(clientv3.OpGet(key))
+	}
+	resp, err := txn.Commit()
+	if err != nil {
+		return false, nil, 0, err
+	}
+	var kv *mvccpb.KeyValue
+	if resp.Succeeded || getOnFailure {
+		if kv, err = onlyAnswer(resp); err != nil {
+			return false, nil, 0, err
+		}
+	}
+	after, err := revision(resp.Header)
+	if err != nil {
+		return false, nil, 0, err
+	}
+	return resp.Succeeded, kv, after, nil
+}
+
+// onlyAnswer checks that a transaction has answered its one op, and returns what a get
+// has found.
+func onlyAnswer(resp *clientv3.TxnResponse) (*mvccpb.KeyValue, error) {
+	if len(resp.Responses) != 1 {
+		return nil, malformed("%d answers to a transaction of one request", len(resp.Responses))
+	}
+	answer := resp.Responses[0]
+	if resp.Succeeded {
+		if answer.GetResponsePut() == nil && answer.GetResponseDeleteRange() == nil {
+			return nil, malformed("%T as the answer to a write", answer.GetResponse())
+		}
+		return nil, nil
+	}
+	if answer.GetResponseRange() == nil {
+		return nil, malformed("%T as the answer to a get", answer.GetResponse())
+	}
+	return onlyPair(answer.GetResponseRange())
+}
+
+// onlyPair returns the key-value pair of a range of one key, nil where there is none.
+func onlyPair(resp *pb.RangeResponse) (*mvccpb.KeyValue, error) {
+	switch kvs := resp.GetKvs(); {
+	case len(kvs) == 0:
+		return nil, nil
+	case len(kvs) > 1:
+		return nil, malformed("%d pairs for one key", len(kvs))
+	default:
+		return kvs[0], allThere(kvs)
+	}
+}
+
+func allThere(kvs []*mvccpb.KeyValue) error {
+	for i, kv := range kvs {
+		if kv == nil {
+			return malformed("pair %d of %d is missing", i, len(kvs))
+		}
+	}
+	return nil
+}
+
+func revision(header *pb.ResponseHeader) (int64, error) {
+	if header == nil {
+		return 0, malformed("no header")
+	}
+	return header.Revision, nil
+}
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("etcdclient: malformed response: "+format, args...)
+}

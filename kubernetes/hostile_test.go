@@ -1,0 +1,74 @@
+package kubernetes_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/kubernetes"
+	"google.golang.org/protobuf/proto"
+)
+
+// Parts of answers.
+var (
+	header   = &pb.ResponseHeader{Revision: 7}
+	pair     = &mvccpb.KeyValue{Key: []byte("k"), ModRevision: 7}
+	putDone  = &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{}}}
+	gotPair  = &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{pair}}}}
+	gotPairs = &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{pair, pair}}}}
+)
+
+// TestN8ShortTransactionsAreErrors answers guarded writes with less, more and other
+// than was asked for.
+func TestN8ShortTransactionsAreErrors(t *testing.T) {
+	tests := map[string]*pb.TxnResponse{
+		"nothing":                {},
+		"success without answer": {Header: header, Succeeded: true},
+		"failure without answer": {Header: header},
+		"empty answer":           {Header: header, Responses: []*pb.ResponseOp{{}}},
+		"success with a range":   {Header: header, Succeeded: true, Responses: []*pb.ResponseOp{gotPair}},
+		"failure with a put":     {Header: header, Responses: []*pb.ResponseOp{putDone}},
+		"too many answers":       {Header: header, Succeeded: true, Responses: []*pb.ResponseOp{putDone, putDone}},
+		"too many pairs":         {Header: header, Responses: []*pb.ResponseOp{gotPairs}},
+		"no header":              {Succeeded: true, Responses: []*pb.ResponseOp{putDone}},
+	}
+	for name, answer := range tests {
+		t.Run(name, func(t *testing.T) {
+			fake := etcdfake.Start(t)
+			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) { return answer, nil })
+			k := newClient(t, fake.Addr()).Kubernetes
+			put, err := k.OptimisticPut(t.Context(), "k", nil, 1, kubernetes.PutOptions{GetOnFailure: true})
+			require.ErrorContains(t, err, "etcdclient: malformed response: ")
+			require.Zero(t, put)
+			del, err := k.OptimisticDelete(t.Context(), "k", 1, kubernetes.DeleteOptions{GetOnFailure: true})
+			require.ErrorContains(t, err, "etcdclient: malformed response: ")
+			require.Zero(t, del)
+			require.Equal(t, 2, fake.Calls("Txn"), "none of them is sent again")
+		})
+	}
+}
+
+// TestN8ShortRangesAreErrors answers reads without headers and with too many pairs.
+func TestN8ShortRangesAreErrors(t *testing.T) {
+	tests := map[string]*pb.RangeResponse{
+		"nothing":        {},
+		"no header":      {Kvs: []*mvccpb.KeyValue{pair}},
+		"too many pairs": {Kvs: []*mvccpb.KeyValue{pair, pair}},
+	}
+	for name, answer := range tests {
+		t.Run(name, func(t *testing.T) {
+			fake := etcdfake.Start(t)
+			fake.Unary("Range", func(context.Context, proto.Message) (proto.Message, error) { return answer, nil })
+			k := newClient(t, fake.Addr()).Kubernetes
+			got, err := k.Get(t.Context(), "k", kubernetes.GetOptions{})
+			require.ErrorContains(t, err, "etcdclient: malformed response: ")
+			require.Zero(t, got)
+			list, err := k.List(t.Context(), "k", kubernetes.ListOptions{})
+			require.ErrorContains(t, err, "etcdclient: malformed response: ")
+			require.Zero(t, list)
+		})
+	}
+}

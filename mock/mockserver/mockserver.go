@@ -1,0 +1,130 @@
+package mockserver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/resolver"
+)
+
+// MockServer is one server of a [MockServers].
+type MockServer struct {
+	// Network is "tcp" or "unix".
+	Network string
+	// Address is what the server listens on, "host:port" or the path of a socket.
+	// It stays the same when the server is stopped and started again.
+	Address string
+	// GRPCServer is the running server, nil while it is stopped.
+	GRPCServer *grpc.Server
+}
+
+// ResolverAddress returns the server's address for a gRPC resolver.
+func (ms *MockServer) ResolverAddress() resolver.Address {
+	if ms.Network == "unix" {
+		return resolver.Address{Addr: "unix://" + ms.Address}
+	}
+	return resolver.Address{Addr: ms.Address}
+}
+
+// MockServers is a set of servers that are started and stopped one by one. Its
+// methods are safe for concurrent use; the fields are to be read while none of them
+// runs. Whoever starts one calls Stop.
+type MockServers struct {
+	// Servers are all servers, the stopped ones included.
+	Servers []*MockServer
+
+	mu      sync.Mutex     // guards GRPCServer of each server
+	serving sync.WaitGroup // added to only with mu held
+}
+
+// StartMockServers starts count servers on loopback TCP ports.
+func StartMockServers(count int) (ms *MockServers, err error) {
+	return StartMockServersOnNetwork(count, "tcp")
+}
+
+// StartMockServersOnNetwork starts count servers on a network: "tcp" for loopback
+// ports, "unix" for sockets in the directory for temporary files. Where one of them
+// cannot listen, none is left running.
+func StartMockServersOnNetwork(count int, network string) (ms *MockServers, err error) {
+	ms = &MockServers{}
+	for idx := range count {
+		address, err := newAddress(network)
+		if err == nil {
+			ms.Servers = append(ms.Servers, &MockServer{Network: network, Address: address})
+			err = ms.StartAt(idx)
+		}
+		if err != nil {
+			ms.Stop()
+			return nil, err
+		}
+	}
+	return ms, nil
+}
+
+// newAddress returns what a new server can listen on.
+func newAddress(network string) (string, error) {
+	switch network {
+	case "tcp":
+		return "127.0.0.1:0", nil
+	case "unix":
+		f, err := os.CreateTemp("", "etcd-mock-*.sock")
+		if err != nil {
+			return "", fmt.Errorf("mockserver: name for a socket: %w", err)
+		}
+		return f.Name(), errors.Join(f.Close(), os.Remove(f.Name()))
+	default:
+		return "", fmt.Errorf("mockserver: unsupported network %q", network)
+	}
+}
+
+// StartAt starts a server again that was stopped, on the address it had. idx counts
+// from 0. It is an error to start one that runs.
+func (ms *MockServers) StartAt(idx int) (err error) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if idx < 0 || idx >= len(ms.Servers) {
+		return fmt.Errorf("mockserver: no server %d among %d", idx, len(ms.Servers))
+	}
+	server := ms.Servers[idx]
+	if server.GRPCServer != nil {
+		return fmt.Errorf("mockserver: server %d on %s is running", idx, server.Address)
+	}
+	listener, err := net.Listen(server.Network, server.Address)
+	if err != nil {
+		return fmt.Errorf("mockserver: server %d: %w", idx, err)
+	}
+	server.Address = listener.Addr().String()
+	grpcServer := grpc.NewServer()
+	pb.RegisterKVServer(grpcServer, emptyKV{})
+	pb.RegisterLeaseServer(grpcServer, emptyLease{})
+	server.GRPCServer = grpcServer
+	// Ends with GRPCServer.Stop, which StopAt calls; Stop waits.
+	ms.serving.Go(func() { _ = grpcServer.Serve(listener) })
+	return nil
+}
+
+// StopAt stops a server: its connections are closed and its requests end with
+// errors. It does nothing where the server is not running or does not exist.
+func (ms *MockServers) StopAt(idx int) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if idx < 0 || idx >= len(ms.Servers) || ms.Servers[idx].GRPCServer == nil {
+		return
+	}
+	ms.Servers[idx].GRPCServer.Stop()
+	ms.Servers[idx].GRPCServer = nil
+}
+
+// Stop stops all servers and returns when nothing of them runs. They can be started
+// again. Stop may be called more than once.
+func (ms *MockServers) Stop() {
+	for idx := range ms.Servers {
+		ms.StopAt(idx)
+	}
+	ms.serving.Wait()
+}
