@@ -11,11 +11,13 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/authtoken"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"go.etcd.io/etcd/client/v3/internal/resolver"
 	"go.etcd.io/etcd/client/v3/internal/retry"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // Client is a connection to an etcd cluster and all that can be asked of it,
@@ -39,16 +41,18 @@ type Client struct {
 	cfg      Config // with its defaults
 	ctx      context.Context
 	cancel   context.CancelFunc
-	creds    *endpoint.Credentials // nil without a connection, as are the next four
+	creds    *endpoint.Credentials // nil without a connection, as are the next five
 	tokens   *authtoken.Source     // nil also where there is no token or user
 	conn     *grpc.ClientConn
 	resolver *resolver.Resolver
+	table    *balancer.Table          // nil also where Config.SpreadEvenly is set
 	rpc      grpc.ClientConnInterface // conn with retries, or unconnected; never nil
 
 	// own synchronisation
 	lg         atomic.Pointer[zap.Logger]
 	background sync.WaitGroup // goroutines that end with ctx; Close waits for them
 	retryLog   everySecond
+	judgeLog   everySecond
 
 	// guarded by mu
 	mu        sync.Mutex
@@ -139,14 +143,23 @@ func (c *Client) authenticate(ctx context.Context) (string, error) {
 }
 
 func (c *Client) connect() (err error) {
-	c.creds = endpoint.NewCredentials(c.cfg.TLS)
+	c.creds = endpoint.NewCredentials(c.cfg.TLS, balancer.Track)
 	c.endpoints = c.cfg.Endpoints
-	c.conn, c.resolver, err = c.dial(true, c.cfg.Endpoints...)
+	if !c.cfg.SpreadEvenly {
+		c.table = balancer.New(c.ctx, c.askHealth, c.logStanding)
+	}
+	c.conn, c.resolver, err = c.dial(c.table, true, c.cfg.Endpoints...)
 	if err != nil {
 		return err
 	}
 	c.rpc = retry.New(c.conn, c.retryConfig())
 	return nil
+}
+
+// askHealth has a member give a sign of life; any answer is one.
+func (c *Client) askHealth(ctx context.Context) error {
+	_, err := healthpb.NewHealthClient(c.conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	return err
 }
 
 // retryConfig is how requests of this client are retried, on any connection.
@@ -242,6 +255,7 @@ func (c *Client) Close() error {
 	if c.Lease != nil {
 		errs = append(errs, c.Lease.Close())
 	}
+	c.table.Close()
 	if c.conn != nil {
 		//lint:ignore SA1019 the only name under which gRPC exports its closing error
 		if err := c.conn.Close(); err != nil && !errors.Is(err, grpc.ErrClientConnClosing) {

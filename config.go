@@ -89,6 +89,14 @@ type Config struct {
 	// probed too. Servers must allow it, or they close such connections.
 	PermitWithoutStream bool `json:"permit-without-stream"`
 
+	// SpreadEvenly has requests go round all connected members in turn, whatever
+	// they do. By default a member that owes answers and is silent while its
+	// peers answer is passed over within half a second, and its connection is
+	// closed, so that requests without effects go elsewhere, within about a
+	// second; and one that takes much longer than its peers gets no more than it
+	// answers.
+	SpreadEvenly bool `json:"spread-evenly"`
+
 	// MaxUnaryRetries bounds how often one request is sent, the first time
 	// included. 0 means 100.
 	MaxUnaryRetries uint `json:"max-unary-retries"`

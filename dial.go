@@ -7,11 +7,11 @@ import (
 	"net"
 	"time"
 
+	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"go.etcd.io/etcd/client/v3/internal/resolver"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/balancer/roundrobin"
 	_ "google.golang.org/grpc/health" // lets members that report themselves not serving get no requests
 	"google.golang.org/grpc/keepalive"
 	grpcresolver "google.golang.org/grpc/resolver"
@@ -20,9 +20,6 @@ import (
 // reconnect spaces the attempts to connect to a member that is down: soon
 // enough to serve again within two seconds of its return.
 var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxBackoffWait}
-
-// balancerName is the policy that spreads requests over the endpoints.
-const balancerName = roundrobin.Name
 
 // dialTimeout bounds one attempt to connect or to log in.
 func (c Config) dialTimeout() time.Duration {
@@ -38,7 +35,7 @@ func (c Config) dialTimeout() time.Duration {
 func (c Config) serviceConfig(healthCheck bool) (string, error) {
 	type object = map[string]any
 	sc := object{
-		"loadBalancingConfig": []object{{balancerName: object{}}},
+		"loadBalancingConfig": []object{{balancer.Name: object{}}},
 		"methodConfig": []object{{
 			"name":                    []object{{}},
 			"maxRequestMessageBytes":  c.MaxCallSendMsgSize,
@@ -78,9 +75,10 @@ func dialAddress(ctx context.Context, address string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, network, target)
 }
 
-// dial makes a connection that spreads requests over eps, and starts it.
-func (c *Client) dial(healthCheck bool, eps ...string) (*grpc.ClientConn, *resolver.Resolver, error) {
-	addresses, err := resolve(eps)
+// dial makes a connection that spreads requests over eps by the table, which may
+// be nil, and starts it.
+func (c *Client) dial(t *balancer.Table, healthCheck bool, eps ...string) (*grpc.ClientConn, *resolver.Resolver, error) {
+	addresses, err := resolve(t, eps)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,7 +86,7 @@ func (c *Client) dial(healthCheck bool, eps ...string) (*grpc.ClientConn, *resol
 	if err != nil {
 		return nil, nil, fmt.Errorf("etcdclient: service config: %w", err)
 	}
-	r := resolver.New(sc, addresses)
+	r := resolver.New(sc, t.Attributes(), addresses)
 	conn, err := grpc.NewClient(r.Target(), append(c.dialOptions(), grpc.WithResolvers(r))...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("etcdclient: connection to %q: %w", eps, err)
@@ -97,15 +95,15 @@ func (c *Client) dial(healthCheck bool, eps ...string) (*grpc.ClientConn, *resol
 	return conn, r, nil
 }
 
-// resolve turns endpoints into gRPC's addresses.
-func resolve(eps []string) ([]grpcresolver.Address, error) {
+// resolve turns endpoints into gRPC's addresses, known to the table.
+func resolve(t *balancer.Table, eps []string) ([]grpcresolver.Address, error) {
 	addresses := make([]grpcresolver.Address, 0, len(eps))
 	for _, ep := range eps {
 		e, err := endpoint.Parse(ep)
 		if err != nil {
 			return nil, fmt.Errorf("etcdclient: %w", err)
 		}
-		addresses = append(addresses, e.Resolved())
+		addresses = append(addresses, t.With(e.Resolved()))
 	}
 	return addresses, nil
 }
@@ -119,7 +117,7 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
 	}
-	conn, _, err := c.dial(false, ep)
+	conn, _, err := c.dial(nil, false, ep)
 	return conn, err
 }
 

@@ -43,9 +43,9 @@ func (c *Client) SetEndpoints(eps ...string) {
 // setEndpoints takes over well-formed endpoints. The lock spans the hand-over
 // to the resolver, so that Endpoints and the resolver agree on the last call.
 func (c *Client) setEndpoints(eps []string) {
-	addresses, _ := resolve(eps)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	addresses, _ := resolve(c.table, eps)
 	c.endpoints = eps
 	if c.resolver != nil {
 		c.resolver.Set(addresses)
@@ -79,7 +79,7 @@ func (c *Client) Sync(ctx context.Context) error {
 	if len(eps) == 0 {
 		return ErrNoAvailableEndpoints
 	}
-	if _, err := resolve(eps); err != nil {
+	if _, err := resolve(nil, eps); err != nil {
 		return err
 	}
 	c.setEndpoints(eps)

@@ -125,3 +125,15 @@ func (c *Client) logRetry(method string, attempt uint, err error) {
 			zap.Int64("not-logged", denied), zap.Error(err))
 	}
 }
+
+// logStanding reports that requests to a member are held back, or no longer.
+func (c *Client) logStanding(address, standing string) {
+	lg := c.GetLogger()
+	if !lg.Core().Enabled(zapcore.DebugLevel) {
+		return
+	}
+	if ok, denied := c.judgeLog.allow(time.Now()); ok {
+		lg.Debug("member's standing changed", zap.String("address", address), zap.String("standing", standing),
+			zap.Int64("not-logged", denied))
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 )
@@ -16,13 +17,15 @@ type Credentials struct {
 
 	plain, encrypted credentials.TransportCredentials
 	serverName       string // to check all certificates against; "" means each endpoint's host
+	opened           func(*attributes.Attributes, net.Conn) net.Conn
 }
 
 // NewCredentials returns credentials for connections to endpoints. A nil cfg
 // leaves endpoints without a scheme unencrypted, and checks https ones against
-// the system's certificate authorities.
-func NewCredentials(cfg *tls.Config) *Credentials {
-	c := &Credentials{plain: insecure.NewCredentials()}
+// the system's certificate authorities. opened, if not nil, is told of each new
+// connection with its address's attributes, and returns the one to go on with.
+func NewCredentials(cfg *tls.Config, opened func(*attributes.Attributes, net.Conn) net.Conn) *Credentials {
+	c := &Credentials{plain: insecure.NewCredentials(), opened: opened}
 	if cfg == nil {
 		c.encrypted = credentials.NewTLS(nil)
 		c.TransportCredentials = c.plain
@@ -39,7 +42,11 @@ func (c *Credentials) ClientHandshake(ctx context.Context, authority string, con
 	if c.serverName != "" {
 		authority = c.serverName // gRPC would prefer the address's own
 	}
-	security, _ := credentials.ClientHandshakeInfoFromContext(ctx).Attributes.Value(securityKey{}).(Security)
+	attrs := credentials.ClientHandshakeInfoFromContext(ctx).Attributes
+	if c.opened != nil {
+		conn = c.opened(attrs, conn)
+	}
+	security, _ := attrs.Value(securityKey{}).(Security)
 	switch security {
 	case Plain:
 		return c.plain.ClientHandshake(ctx, authority, conn)

@@ -110,7 +110,7 @@ func TestHandshakeFollowsTheScheme(t *testing.T) {
 	} {
 		e, err := Parse(tc.endpoint)
 		require.NoError(t, err)
-		assert.Equal(t, tc.first, firstByte(t, e, NewCredentials(tc.cfg)), tc.endpoint)
+		assert.Equal(t, tc.first, firstByte(t, e, NewCredentials(tc.cfg, nil)), tc.endpoint)
 	}
 }
 
@@ -136,7 +136,7 @@ func firstByte(t *testing.T, e Endpoint, creds *Credentials) byte {
 		}()
 		return ours, nil
 	}
-	r := resolver.New(`{}`, []grpcresolver.Address{e.Resolved()})
+	r := resolver.New(`{}`, nil, []grpcresolver.Address{e.Resolved()})
 	conn, err := grpc.NewClient(r.Target(), grpc.WithResolvers(r), grpc.WithTransportCredentials(creds.Clone()), grpc.WithContextDialer(dial))
 	require.NoError(t, err)
 	defer conn.Close()

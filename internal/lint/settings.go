@@ -21,6 +21,16 @@ var goroutineFiles = []string{
 	"kv_stream.go",                  // the copier of one GetStream, which ends with its context
 	"internal/authtoken/flight.go",  // one Authenticate request, which outlives the caller that started it
 	"mock/mockserver/mockserver.go", // serves
+	"internal/etcdfake",            // serves
+	"internal/faultnet",            // accepts and forwards
+	"internal/etcdtest/process.go", // reaps one server process
+	"internal/bidi/bidi.go",        // the receive and the send loop of a link
+	"internal/outbox/outbox.go",    // the pump, while there is a backlog
+	"client.go",                    // auto-sync
+	"version_check.go",             // one question to each endpoint, all answered before New returns
+	"kv_stream.go",                 // the copier of one GetStream, which ends with its context
+	"internal/balancer/table.go",   // probes of members, each bounded; Close waits for them
+	"internal/authtoken/flight.go", // one Authenticate request, which outlives the caller that started it
 }
 
 // rootContextFiles may make a context that descends from none.
@@ -73,10 +83,10 @@ var importTable = map[string]Imported{
 
 	"internal/authtoken": {Others: join(etcdAPI, []string{"google.golang.org/grpc/credentials"})},
 	"internal/backoff":   {},
-	"internal/balancer":  {Others: grpc},
+	"internal/balancer":  {Others: join(etcdAPI, grpc)},
 	"internal/bidi":      {Own: []string{"internal/backoff"}},
 	"internal/classify":  {Others: join(etcdAPI, []string{"google.golang.org/grpc", "google.golang.org/grpc/codes", "google.golang.org/grpc/status"})},
-	"internal/endpoint":  {Others: []string{"google.golang.org/grpc/credentials/...", "google.golang.org/grpc/resolver"}},
+	"internal/endpoint":  {Others: []string{"google.golang.org/grpc/attributes", "google.golang.org/grpc/credentials/...", "google.golang.org/grpc/resolver"}},
 	"internal/keepalive": {Own: []string{"internal/bidi", "internal/classify"}, Others: etcdAPI},
 	"internal/outbox":    {},
 	"internal/resolver":  {Own: []string{"internal/endpoint"}, Others: grpc},

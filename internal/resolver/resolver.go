@@ -4,6 +4,7 @@ package resolver
 import (
 	"sync"
 
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/resolver"
 )
 
@@ -16,6 +17,7 @@ type Resolver struct {
 	// read-only after New
 	serviceConfig string
 	authority     string
+	attributes    *attributes.Attributes
 
 	// push serialises hand-overs, so that the last Set wins; it is held while
 	// gRPC takes an update, which does not call back.
@@ -27,10 +29,10 @@ type Resolver struct {
 }
 
 // New returns a Resolver that resolves to the given addresses, and has the
-// connection work by a gRPC service configuration in JSON. The connection's
-// authority is the first address's server name.
-func New(serviceConfig string, addresses []resolver.Address) *Resolver {
-	r := &Resolver{serviceConfig: serviceConfig, addresses: addresses}
+// connection work by a gRPC service configuration in JSON, with attributes for
+// its balancer. The connection's authority is the first address's server name.
+func New(serviceConfig string, a *attributes.Attributes, addresses []resolver.Address) *Resolver {
+	r := &Resolver{serviceConfig: serviceConfig, attributes: a, addresses: addresses}
 	if len(addresses) > 0 {
 		r.authority = addresses[0].ServerName
 	}
@@ -72,6 +74,7 @@ func (r *Resolver) pushLocked() {
 	_ = r.conn.UpdateState(resolver.State{
 		Addresses:     r.addresses,
 		ServiceConfig: r.conn.ParseServiceConfig(r.serviceConfig),
+		Attributes:    r.attributes,
 	})
 }
 

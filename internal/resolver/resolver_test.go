@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/serviceconfig"
 )
@@ -36,7 +37,7 @@ func (r *recorder) last() resolver.State { return r.states[len(r.states)-1] }
 
 func TestAddressesReachTheConnection(t *testing.T) {
 	a, b := resolver.Address{Addr: "a:1", ServerName: "a.example:1"}, resolver.Address{Addr: "b:1"}
-	r := New("the config", []resolver.Address{a})
+	r := New("the config", attributes.New("key", "value"), []resolver.Address{a})
 	assert.Equal(t, "etcd-endpoints:///a.example:1", r.Target())
 	assert.Equal(t, Scheme, r.Scheme())
 	assert.Equal(t, "a.example:1", r.OverrideAuthority(resolver.Target{}))
@@ -47,6 +48,7 @@ func TestAddressesReachTheConnection(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, conn.states, 1)
 	assert.Equal(t, []resolver.Address{b}, conn.last().Addresses)
+	assert.Equal(t, "value", conn.last().Attributes.Value("key"))
 	assert.EqualError(t, conn.last().ServiceConfig.Err, "the config")
 
 	r.Set([]resolver.Address{a, b})
@@ -60,7 +62,7 @@ func TestAddressesReachTheConnection(t *testing.T) {
 // TestLastSetWins: whatever the order of concurrent calls, the connection ends
 // with the addresses that the resolver holds.
 func TestLastSetWins(t *testing.T) {
-	r := New("", nil)
+	r := New("", nil, nil)
 	conn := &recorder{}
 	_, err := r.Build(resolver.Target{}, conn, resolver.BuildOptions{})
 	require.NoError(t, err)

@@ -1,0 +1,181 @@
+package balancer
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/balancer"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// Member is one endpoint, over all connections made to it.
+type Member struct {
+	address string
+	done    func(balancer.DoneInfo) // of every request counted
+
+	// own synchronisation
+	outstanding atomic.Int64
+	answered    atomic.Uint64
+	heard       atomic.Uint64
+	limit       atomic.Int64 // how many requests may be outstanding
+	spacing     atomic.Int64 // nanoseconds between two requests where limit is 1
+	nextSlow    atomic.Int64 // when the next of these is due, in Unix nanoseconds
+
+	connMu sync.Mutex
+	conn   net.Conn // the current connection, under TLS
+
+	// guarded by the table's mu
+	rec record
+}
+
+func newMember(address string) *Member {
+	m := &Member{address: address}
+	m.limit.Store(unlimited)
+	m.done = func(info balancer.DoneInfo) {
+		m.outstanding.Add(-1)
+		if info.BytesReceived {
+			m.answered.Add(1)
+			m.heard.Add(1)
+		}
+	}
+	return m
+}
+
+// track takes over the member's new connection, and returns it so that what it
+// receives counts as a sign of life.
+func (m *Member) track(conn net.Conn) net.Conn {
+	tracked := &trackedConn{Conn: conn, member: m}
+	m.connMu.Lock()
+	defer m.connMu.Unlock()
+	m.conn = conn
+	return tracked
+}
+
+// sever closes the connection under gRPC, which fails all that is under way on
+// it and connects again.
+func (m *Member) sever() {
+	m.connMu.Lock()
+	conn := m.conn
+	m.connMu.Unlock()
+	if conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// trackedConn counts what arrives.
+type trackedConn struct {
+	net.Conn
+	member *Member
+}
+
+func (c *trackedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.member.heard.Add(1)
+	}
+	return n, err
+}
+
+// slack is by how many outstanding requests a member may exceed the least busy
+// one before it is passed over.
+const slack = 4
+
+// seat is a connected member with gRPC's way to its connection.
+type seat struct {
+	member *Member
+	child  balancer.Picker
+}
+
+// picker spreads requests over the connected members. It holds no lock and
+// allocates nothing.
+type picker struct {
+	table *Table
+	seats []seat
+}
+
+// Pick implements balancer.Picker.
+func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
+	if info.FullMethodName == healthpb.Health_Check_FullMethodName {
+		if m, ok := info.Ctx.Value(probeKey{}).(*Member); ok {
+			return p.pickProbe(m, info)
+		}
+	}
+	s := p.choose()
+	result, err := s.child.Pick(info)
+	if err != nil || isStream(info.FullMethodName) {
+		return result, err
+	}
+	s.member.outstanding.Add(1)
+	p.table.wake()
+	if other := result.Done; other != nil {
+		result.Done = func(d balancer.DoneInfo) { s.member.done(d); other(d) }
+	} else {
+		result.Done = s.member.done
+	}
+	return result, nil
+}
+
+// isStream tells the long-lived calls apart, whose end is no answer.
+func isStream(method string) bool {
+	switch method {
+	case pb.Watch_Watch_FullMethodName, pb.Lease_LeaseKeepAlive_FullMethodName,
+		pb.Maintenance_Snapshot_FullMethodName, pb.KV_RangeStream_FullMethodName:
+		return true
+	}
+	return false
+}
+
+// choose goes round the members, passing over those that may take no more and
+// those much busier than the least busy one. The last resort is whose turn it is.
+func (p *picker) choose() seat {
+	n := uint32(len(p.seats))
+	turn := p.table.turn.Add(1)
+	least := int64(unlimited)
+	for _, s := range p.seats {
+		if s.member.limit.Load() == unlimited {
+			least = min(least, s.member.outstanding.Load())
+		}
+	}
+	for i := range n {
+		s := p.seats[(turn+i)%n]
+		if s.member.takes(least) {
+			return s
+		}
+	}
+	for i := range n {
+		if s := p.seats[(turn+i)%n]; s.member.limit.Load() > 0 {
+			return s
+		}
+	}
+	return p.seats[turn%n]
+}
+
+// takes tells whether the member should get the next request, given the least
+// number that a peer in good standing has outstanding.
+func (m *Member) takes(least int64) bool {
+	limit, outstanding := m.limit.Load(), m.outstanding.Load()
+	switch {
+	case outstanding >= limit:
+		return false
+	case limit == unlimited:
+		return outstanding-slack <= least
+	}
+	now := time.Now().UnixNano()
+	due := m.nextSlow.Load()
+	return now >= due && m.nextSlow.CompareAndSwap(due, now+m.spacing.Load())
+}
+
+// probeKey is the context key of the member that a probe is for.
+type probeKey struct{}
+
+func (p *picker) pickProbe(m *Member, info balancer.PickInfo) (balancer.PickResult, error) {
+	for _, s := range p.seats {
+		if s.member == m {
+			return s.child.Pick(info)
+		}
+	}
+	return balancer.PickResult{}, errNotConnected
+}

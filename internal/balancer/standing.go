@@ -1,0 +1,274 @@
+package balancer
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// standing is what a member is taken for.
+type standing uint8
+
+const (
+	// good: it gets its share of the requests.
+	good standing = iota
+	// slow: it answers, but takes much longer than its peers; it gets one request
+	// at a time, and those far apart.
+	slow
+	// suspect: it was silent while it had requests to answer, and is being probed.
+	// It gets no requests once a peer has been heard meanwhile.
+	suspect
+	// severed: it answered no probe while a peer was heard; its connection was
+	// closed, and gRPC's next one starts afresh.
+	severed
+)
+
+func (s standing) String() string {
+	return [...]string{"good", "slow", "suspect", "severed"}[s]
+}
+
+const (
+	unlimited = math.MaxInt64
+
+	minPatience     = 200 * time.Millisecond // of silence, before a member is suspect
+	maxPatience     = 2 * time.Second
+	patienceFactor  = 4 // times the usual answering time
+	minProbeTimeout = 500 * time.Millisecond
+	slowFactor      = 5 // times the quickest peer's answering time …
+	slowMargin      = 50 * time.Millisecond
+	slowTicks       = 3 // in a row
+	slowSpacing     = 8 // times its own answering time between two requests …
+	maxSpacing      = 2 * time.Second
+	smoothing       = 0.3 // weight of the newest sample
+)
+
+// record is what the state machine knows of one member, besides the counters
+// that its requests keep. All records of a table are guarded by the table's
+// mutex.
+type record struct {
+	state    standing
+	heard    uint64    // the member's count at the last tick
+	answered uint64    // likewise
+	lastTime time.Time // when it was heard last
+	silent   time.Time // since when it has owed an answer and said nothing; zero: not at all
+	patience time.Duration
+
+	probing   bool
+	probeFrom time.Time
+
+	load     float64 // smoothed number of outstanding requests
+	rate     float64 // smoothed answers a second
+	lagging  int     // ticks in a row in which it was slow
+	restless bool    // its requests changed since the last tick
+}
+
+// sample is what a tick sees of a member.
+type sample struct {
+	outstanding int64
+	answered    uint64 // answers to requests, so far
+	heard       uint64 // anything received on its connection, so far
+}
+
+// latency estimates how long the member takes to answer: by Little's law, the
+// requests in it over those that leave it. It is 0 where nothing is known.
+func (r *record) latency() time.Duration {
+	if r.load < 0.01 {
+		return 0
+	}
+	return time.Duration(min(r.load/max(r.rate, 0.05), 60) * float64(time.Second))
+}
+
+// observe takes in one sample.
+func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
+	r.restless = s.outstanding > 0 || s.answered != r.answered
+	if elapsed > 0 && r.restless {
+		r.load += smoothing * (float64(s.outstanding) - r.load)
+		r.rate += smoothing * (float64(s.answered-r.answered)/elapsed.Seconds() - r.rate)
+	}
+	switch {
+	case s.heard != r.heard:
+		r.lastTime, r.silent = now, time.Time{}
+		if s.answered != r.answered {
+			r.patience = 0
+		}
+		if r.state == suspect {
+			r.state = good
+		}
+	case s.outstanding == 0 && r.state != suspect:
+		r.silent = time.Time{}
+	case r.silent.IsZero():
+		r.silent = now
+	}
+	r.heard, r.answered = s.heard, s.answered
+}
+
+// verdict is what one step of the state machine asks its owner to do.
+type verdict struct {
+	probe []*Member
+	sever []*Member
+	moved []*Member // whose standing changed
+}
+
+// step judges all members that are connected, after each has observed the
+// present. A member is only ever compared with its peers over the same time: one
+// that has none, or none that was heard, stays in use.
+func step(members []*Member, now time.Time) (v verdict) {
+	usual := usualLatency(members)
+	before := make([]standing, len(members))
+	for i, m := range members {
+		before[i] = m.rec.state
+	}
+	for _, m := range members {
+		r := &m.rec
+		patience := min(max(minPatience, patienceFactor*usual, r.patience), max(maxPatience, patienceFactor*usual))
+		if r.state == severed || r.silent.IsZero() || now.Sub(r.silent) < patience || len(members) < 2 {
+			continue
+		}
+		r.state = suspect
+		if !r.probing {
+			v.probe = append(v.probe, startProbe(m, now))
+		}
+		if !peerHeard(members, m, r.silent) {
+			v.probe = append(v.probe, probePeers(members, m, now)...)
+		}
+	}
+	for _, m := range members {
+		if judgeProbe(members, m, now, usual) {
+			v.sever = append(v.sever, m)
+		}
+	}
+	judgeSpeed(members)
+	setLimits(members)
+	for i, m := range members {
+		if m.rec.state != before[i] {
+			v.moved = append(v.moved, m)
+		}
+	}
+	return v
+}
+
+func startProbe(m *Member, now time.Time) *Member {
+	m.rec.probing, m.rec.probeFrom = true, now
+	return m
+}
+
+// probePeers asks the peers of a silent member, none of whom was heard, for a
+// sign of life: without one there is nothing to compare with.
+func probePeers(members []*Member, silent *Member, now time.Time) (probes []*Member) {
+	for _, p := range members {
+		if p != silent && !p.rec.probing {
+			probes = append(probes, startProbe(p, now))
+		}
+	}
+	return probes
+}
+
+// peerHeard tells whether any other member was heard after since.
+func peerHeard(members []*Member, m *Member, since time.Time) bool {
+	return slices.ContainsFunc(members, func(p *Member) bool { return p != m && p.rec.lastTime.After(since) })
+}
+
+// judgeProbe tells whether to give up the member's connection: it has not said
+// a word since it was probed, but a peer has. Where all are silent the probe
+// goes on.
+func judgeProbe(members []*Member, m *Member, now time.Time, usual time.Duration) bool {
+	r := &m.rec
+	overdue := r.probing && now.Sub(r.probeFrom) >= max(minProbeTimeout, patienceFactor*usual)
+	if !overdue || r.state == severed || r.lastTime.After(r.probeFrom) || !peerHeard(members, m, r.probeFrom) {
+		return false
+	}
+	r.state = severed
+	return true
+}
+
+// pause has time in which the judge itself did not run count for nobody: what
+// arrived meanwhile may still be waiting to be read.
+func (r *record) pause(d time.Duration) {
+	if !r.silent.IsZero() {
+		r.silent = r.silent.Add(d)
+	}
+	r.probeFrom = r.probeFrom.Add(d)
+}
+
+// answerProbe takes in that a probe was answered, or failed on its own. A member
+// that is alive gets its share again; it is doubted less quickly next time, until
+// it answers a request.
+func (r *record) answerProbe(answered bool, now time.Time) {
+	r.probing = false
+	if !answered || r.state == severed {
+		return
+	}
+	r.lastTime, r.silent = now, time.Time{}
+	if r.state == suspect {
+		r.state = good
+		r.patience = min(max(2*r.patience, 2*minPatience), maxPatience)
+	}
+}
+
+// usualLatency is the median of the members that have answered.
+func usualLatency(members []*Member) time.Duration {
+	var known []time.Duration
+	for _, m := range members {
+		if l := m.rec.latency(); l > 0 && m.rec.rate > 0 {
+			known = append(known, l)
+		}
+	}
+	if len(known) == 0 {
+		return 0
+	}
+	slices.Sort(known)
+	return known[(len(known)-1)/2]
+}
+
+// judgeSpeed tells good members from slow ones, with a margin between the two so
+// that none flips to and fro.
+func judgeSpeed(members []*Member) {
+	quickest := time.Duration(unlimited)
+	for _, m := range members {
+		if l := m.rec.latency(); l > 0 && m.rec.rate > 0 {
+			quickest = min(quickest, l)
+		}
+	}
+	if quickest == unlimited {
+		return
+	}
+	for _, m := range members {
+		r, limit := &m.rec, slowFactor*quickest+slowMargin
+		switch l := r.latency(); {
+		case l <= limit || !r.restless:
+			r.lagging = 0
+		default:
+			r.lagging++
+		}
+		switch {
+		case r.state == good && r.lagging >= slowTicks:
+			r.state = slow
+		case r.state == slow && r.latency() < limit/2:
+			r.state = good
+		}
+	}
+}
+
+// setLimits tells the pick what each member may have outstanding. A suspect is
+// spared once a peer was heard; where nobody is left to take requests, everybody
+// is.
+func setLimits(members []*Member) {
+	usable := false
+	for _, m := range members {
+		limit := int64(unlimited)
+		switch r := &m.rec; {
+		case r.state == slow:
+			limit = 1
+		case r.state == severed, r.state == suspect && peerHeard(members, m, r.silent):
+			limit = 0
+		}
+		m.spacing.Store(int64(min(slowSpacing*m.rec.latency(), maxSpacing)))
+		m.limit.Store(limit)
+		usable = usable || limit > 0
+	}
+	for _, m := range members {
+		if !usable {
+			m.limit.Store(unlimited)
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package balancer
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// play drives the state machine tick by tick with made-up members.
+type play struct {
+	t       *testing.T
+	now     time.Time
+	members []*Member
+	acts    []act
+	log     []string // what the machine asked for, with the time since the start
+	start   time.Time
+}
+
+// act is how a member behaves: how many requests wait on it, how many it answers
+// in a tick, whether its connection brings anything, and whether it answers
+// probes.
+type act struct {
+	waiting  int64
+	answers  uint64
+	heard    bool
+	noProbes bool
+}
+
+var (
+	brisk  = act{waiting: 5, answers: 100, heard: true} // 5 ms an answer
+	dead   = act{waiting: 5, noProbes: true}
+	busy   = act{waiting: 1}                          // with one long request, alive
+	laggy  = act{waiting: 5, answers: 1, heard: true} // 500 ms an answer
+	idle   = act{}
+	absent = act{noProbes: true} // idle and dead
+)
+
+func newPlay(t *testing.T, acts ...act) *play {
+	p := &play{t: t, now: time.Unix(1000, 0), acts: acts}
+	p.start = p.now
+	for i := range acts {
+		p.members = append(p.members, newMember(fmt.Sprint("m", i)))
+	}
+	return p
+}
+
+// run goes on for a time.
+func (p *play) run(d time.Duration) {
+	for range d / tickPeriod {
+		p.now = p.now.Add(tickPeriod)
+		for i, m := range p.members {
+			a := p.acts[i]
+			m.answered.Add(a.answers)
+			if a.heard {
+				m.heard.Add(1)
+			}
+			m.rec.observe(sample{outstanding: a.waiting, answered: m.answered.Load(), heard: m.heard.Load()}, p.now, tickPeriod)
+		}
+		v := step(p.members, p.now)
+		p.note("probe", v.probe)
+		p.note("sever", v.sever)
+		for _, m := range v.moved {
+			p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " ", m.address, " ", m.rec.state))
+		}
+		for _, m := range v.probe {
+			if i := p.index(m); !p.acts[i].noProbes {
+				m.rec.answerProbe(true, p.now.Add(time.Millisecond))
+				setLimits(p.members)
+			}
+		}
+	}
+}
+
+func (p *play) index(m *Member) int {
+	for i, x := range p.members {
+		if x == m {
+			return i
+		}
+	}
+	p.t.Fatal("unknown member")
+	return -1
+}
+
+func (p *play) note(what string, members []*Member) {
+	for _, m := range members {
+		p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " ", what, " ", m.address))
+	}
+}
+
+func (p *play) limits() (out []string) {
+	for _, m := range p.members {
+		switch l := m.limit.Load(); l {
+		case unlimited:
+			out = append(out, "∞")
+		default:
+			out = append(out, fmt.Sprint(l))
+		}
+	}
+	return out
+}
+
+func TestS1SilentMemberIsSetAsideAndSevered(t *testing.T) {
+	p := newPlay(t, brisk, brisk, brisk)
+	p.run(time.Second)
+	p.acts[1] = dead
+	p.run(400 * time.Millisecond)
+	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits(), "spared soon")
+	p.run(time.Second)
+	assert.Equal(t, []string{"1.3s probe m1", "1.3s m1 suspect", "1.8s sever m1", "1.8s m1 severed"}, p.log)
+	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
+	p.members[1].reset() // a new connection
+	p.acts[1] = brisk
+	p.run(time.Second)
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
+}
+
+func TestS1LongRequestCostsAProbe(t *testing.T) {
+	p := newPlay(t, brisk, brisk, busy)
+	p.run(10 * time.Second)
+	for _, line := range p.log {
+		assert.NotContains(t, line, "sever")
+	}
+	probes := strings.Count(strings.Join(p.log, "\n"), "probe")
+	assert.LessOrEqual(t, probes, 8, "fewer and fewer: %v", p.log)
+	assert.Equal(t, []string{"∞", "∞"}, p.limits()[:2])
+}
+
+func TestS1AllSilentAlikeStayInUse(t *testing.T) {
+	p := newPlay(t, dead, dead, dead)
+	p.run(20 * time.Second)
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
+	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+}
+
+func TestS1AnElectionSetsNobodyAside(t *testing.T) {
+	stalled := act{waiting: 5} // requests wait everywhere, servers are alive
+	p := newPlay(t, stalled, stalled, stalled)
+	p.run(5 * time.Second)
+	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	for _, m := range p.members {
+		m.rec.silent = time.Time{}
+	}
+	p.acts = []act{brisk, brisk, brisk}
+	p.run(time.Second)
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
+}
+
+// TestS1IdlePeersBearWitness: without other traffic, peers are probed to have
+// something to compare with.
+func TestS1IdlePeersBearWitness(t *testing.T) {
+	p := newPlay(t, idle, dead, idle)
+	p.run(2 * time.Second)
+	log := strings.Join(p.log, "\n")
+	assert.Contains(t, log, "probe m0")
+	assert.Contains(t, log, "sever m1")
+	assert.NotContains(t, log, "sever m0")
+
+	p = newPlay(t, absent, dead, absent)
+	p.run(5 * time.Second)
+	assert.NotContains(t, strings.Join(p.log, "\n"), "sever", "nobody answers")
+}
+
+func TestLoneMemberIsNeverJudged(t *testing.T) {
+	p := newPlay(t, dead)
+	p.run(10 * time.Second)
+	assert.Empty(t, p.log)
+	assert.Equal(t, []string{"∞"}, p.limits())
+}
+
+func TestS3SlowMemberGetsWhatItAnswers(t *testing.T) {
+	p := newPlay(t, brisk, laggy, brisk)
+	p.run(time.Second)
+	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
+	assert.Len(t, p.log, 1, "%v", p.log)
+	p.acts[1] = act{waiting: 1, answers: 20, heard: true}
+	p.run(2 * time.Second)
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "quick again")
+}
+
+func TestS3SlowClusterSetsNobodyAside(t *testing.T) {
+	p := newPlay(t, laggy, laggy, laggy)
+	p.run(10 * time.Second)
+	assert.Empty(t, p.log)
+}
+
+func TestHealthyNoiseMovesNobody(t *testing.T) {
+	p := newPlay(t, brisk, brisk, brisk)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 6000 { // ten minutes
+		for i := range p.acts {
+			p.acts[i] = act{waiting: r.Int64N(20), answers: 50 + r.Uint64N(100), heard: true}
+		}
+		p.run(tickPeriod)
+	}
+	assert.Empty(t, p.log)
+}
+
+func TestPausedJudgeBlamesNobody(t *testing.T) {
+	r := &record{silent: time.Unix(10, 0), probeFrom: time.Unix(11, 0)}
+	r.pause(5 * time.Second)
+	assert.Equal(t, time.Unix(15, 0), r.silent)
+	assert.Equal(t, time.Unix(16, 0), r.probeFrom)
+}
+
+// TestAnyHistoryLeavesSomebody: whatever members do, one at least may be asked,
+// and a member is only severed while a peer is heard.
+func TestAnyHistoryLeavesSomebody(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		all := []act{brisk, dead, busy, laggy, idle, absent}
+		p := newPlay(t, make([]act, 1+r.IntN(5))...)
+		for range 100 {
+			p.acts[r.IntN(len(p.acts))] = all[r.IntN(len(all))]
+			if r.IntN(10) == 0 {
+				p.members[r.IntN(len(p.members))].reset()
+			}
+			p.run(tickPeriod * time.Duration(1+r.IntN(8)))
+			usable := slices.ContainsFunc(p.members, func(m *Member) bool { return m.limit.Load() > 0 })
+			require.True(t, usable, "seed %d", seed)
+		}
+	}
+}

@@ -1,0 +1,271 @@
+package balancer
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/attributes"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/endpointsharding"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/status"
+)
+
+// tickPeriod is how often members are judged while there are requests.
+const tickPeriod = 100 * time.Millisecond
+
+// probeLife bounds a probe; long before it ends, its member has been judged.
+const probeLife = 5 * time.Second
+
+var errNotConnected = status.Error(codes.Unavailable, "member is not connected")
+
+// Table judges the members of one connection. A nil Table judges nobody.
+type Table struct {
+	// read-only after New
+	probe  func(context.Context) error
+	report func(address, standing string)
+	ctx    context.Context // of the probes
+	cancel context.CancelFunc
+
+	// own synchronisation
+	turn    atomic.Uint32
+	ticking atomic.Bool
+	probes  sync.WaitGroup // added to only with mu held and closed unset
+	running sync.Mutex     // held by tick from start to end; taken before mu
+
+	// guarded by mu
+	mu       sync.Mutex
+	closed   bool
+	members  map[string]*Member
+	ready    []*Member // those connected
+	lastTick time.Time
+	timer    *time.Timer // runs tick; nil before the first request
+}
+
+// New returns a Table whose probes run by probe: one health check whose answer,
+// whatever it says, shows that the server is there. probe must pass its
+// context on to a call on the connection that the table is for, and return when it
+// ends. report, which must not block, is told whose standing changed.
+func New(ctx context.Context, probe func(context.Context) error, report func(address, standing string)) *Table {
+	t := &Table{probe: probe, report: report, members: map[string]*Member{}}
+	t.ctx, t.cancel = context.WithCancel(ctx)
+	return t
+}
+
+// Member returns the member at an address, the same each time.
+func (t *Table) Member(address string) *Member {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.members[address]
+	if m == nil {
+		m = newMember(address)
+		t.members[address] = m
+	}
+	return m
+}
+
+type memberKey struct{}
+
+// With marks an address as its member's, so that its connection can be tracked
+// and its requests counted.
+func (t *Table) With(a resolver.Address) resolver.Address {
+	if t != nil {
+		a.Attributes = a.Attributes.WithValue(memberKey{}, t.Member(a.Addr))
+	}
+	return a
+}
+
+// Track hands a new connection to the member whose address has the attributes
+// given; it returns the connection to use.
+func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
+	if m, ok := a.Value(memberKey{}).(*Member); ok {
+		return m.track(conn)
+	}
+	return conn
+}
+
+// of finds the member of an address.
+func (t *Table) of(a resolver.Address) *Member {
+	if m, ok := a.Attributes.Value(memberKey{}).(*Member); ok {
+		return m
+	}
+	return t.Member(a.Addr)
+}
+
+// Retain forgets the members at other addresses.
+func (t *Table) Retain(addresses []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for address := range t.members {
+		if !slices.Contains(addresses, address) {
+			delete(t.members, address)
+		}
+	}
+}
+
+// seat builds a picker of the children that are connected. A member whose
+// connection is new starts in good standing.
+func (t *Table) seat(children []endpointsharding.ChildState) balancer.Picker {
+	p := &picker{table: t}
+	for _, c := range children {
+		if c.State.ConnectivityState == connectivity.Ready && len(c.Endpoint.Addresses) > 0 {
+			p.seats = append(p.seats, seat{member: t.of(c.Endpoint.Addresses[0]), child: c.State.Picker})
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ready := make([]*Member, len(p.seats))
+	for i, s := range p.seats {
+		ready[i] = s.member
+		if !slices.Contains(t.ready, s.member) {
+			s.member.reset()
+		}
+	}
+	t.ready = ready
+	return p
+}
+
+// reset forgets what happened on an earlier connection.
+func (m *Member) reset() {
+	m.rec = record{heard: m.heard.Load(), answered: m.answered.Load()}
+	m.limit.Store(unlimited)
+}
+
+// wake has members judged as long as there are requests.
+func (t *Table) wake() {
+	if t.ticking.Load() || !t.ticking.CompareAndSwap(false, true) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lastTick = time.Now()
+	t.scheduleLocked()
+}
+
+func (t *Table) scheduleLocked() {
+	switch {
+	case t.closed:
+	case t.timer == nil:
+		t.timer = time.AfterFunc(tickPeriod, t.tick)
+	default:
+		t.timer.Reset(tickPeriod)
+	}
+}
+
+// tick runs on the timer's goroutine, which Close waits for.
+func (t *Table) tick() {
+	t.running.Lock()
+	defer t.running.Unlock()
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	busy := t.observeLocked(now)
+	v := step(t.ready, now)
+	for _, m := range v.probe {
+		t.startProbeLocked(m)
+	}
+	moved := make([]string, 0, 2*len(v.moved))
+	for _, m := range v.moved {
+		moved = append(moved, m.address, m.rec.state.String())
+	}
+	if busy {
+		t.scheduleLocked()
+	} else {
+		t.ticking.Store(false)
+	}
+	t.mu.Unlock()
+	for _, m := range v.sever {
+		m.sever()
+	}
+	for i := 0; i < len(moved); i += 2 {
+		t.report(moved[i], moved[i+1])
+	}
+	if !busy && t.owing() {
+		t.wake()
+	}
+}
+
+// observeLocked takes a sample of each member, and tells whether there is
+// anything to go on watching.
+func (t *Table) observeLocked(now time.Time) (busy bool) {
+	elapsed := now.Sub(t.lastTick)
+	t.lastTick = now
+	for _, m := range t.ready {
+		if elapsed > 3*tickPeriod {
+			m.rec.pause(elapsed - tickPeriod)
+		}
+		s := sample{outstanding: m.outstanding.Load(), answered: m.answered.Load(), heard: m.heard.Load()}
+		busy = busy || s.outstanding > 0 || s.answered != m.rec.answered || m.rec.state == suspect || m.rec.probing
+		m.rec.observe(s, now, elapsed)
+	}
+	return busy
+}
+
+// owing tells whether any member has requests outstanding: one may have come
+// while the last tick decided that there were none.
+func (t *Table) owing() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.ready, func(m *Member) bool { return m.outstanding.Load() > 0 })
+}
+
+// Inspect probes every member, for callers that have a stream go silent. Those
+// that do not answer while others do are severed, and their streams with them.
+func (t *Table) Inspect() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	now := time.Now()
+	for _, m := range t.ready {
+		if !m.rec.probing && len(t.ready) > 1 {
+			t.startProbeLocked(startProbe(m, now))
+		}
+	}
+	t.mu.Unlock()
+	t.wake()
+}
+
+// startProbeLocked asks a member for a sign of life.
+func (t *Table) startProbeLocked(m *Member) {
+	if t.closed {
+		return
+	}
+	// Ends with its bounded context, which Close ends; Close waits for it.
+	t.probes.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithValue(t.ctx, probeKey{}, m), probeLife)
+		defer cancel()
+		err := t.probe(ctx)
+		answered := err == nil || (ctx.Err() == nil && status.Code(err) != codes.Unavailable)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		m.rec.answerProbe(answered, time.Now())
+		setLimits(t.ready)
+	})
+}
+
+// Close ends probes and judgements, and waits for them.
+func (t *Table) Close() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	t.closed = true
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	t.mu.Unlock()
+	t.cancel()
+	t.probes.Wait()
+	t.running.Lock() // waits for a tick under way
+	defer t.running.Unlock()
+}
