@@ -21,16 +21,7 @@ var goroutineFiles = []string{
 	"kv_stream.go",                  // the copier of one GetStream, which ends with its context
 	"internal/authtoken/flight.go",  // one Authenticate request, which outlives the caller that started it
 	"mock/mockserver/mockserver.go", // serves
-	"internal/etcdfake",            // serves
-	"internal/faultnet",            // accepts and forwards
-	"internal/etcdtest/process.go", // reaps one server process
-	"internal/bidi/bidi.go",        // the receive and the send loop of a link
-	"internal/outbox/outbox.go",    // the pump, while there is a backlog
-	"client.go",                    // auto-sync
-	"version_check.go",             // one question to each endpoint, all answered before New returns
-	"kv_stream.go",                 // the copier of one GetStream, which ends with its context
-	"internal/balancer/table.go",   // probes of members, each bounded; Close waits for them
-	"internal/authtoken/flight.go", // one Authenticate request, which outlives the caller that started it
+	"internal/balancer/table.go",    // probes of members, each bounded; Close waits for them
 }
 
 // rootContextFiles may make a context that descends from none.
