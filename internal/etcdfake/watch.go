@@ -27,6 +27,8 @@ type watchSession struct {
 	// guarded by server.state.mu
 	watchers map[int64]*watcher
 	order    []int64 // of watchers, by creation
+	behind   []int64 // those created since the last look at the events
+	seen     int64   // the revision of the last look
 	nextID   int64
 	control  []*pb.WatchResponse
 	progress bool // was requested
@@ -113,6 +115,7 @@ func (w *watchSession) createLocked(req *pb.WatchCreateRequest) {
 	}
 	w.watchers[id] = &watcher{req: req, id: id, next: next, idle: true}
 	w.order = append(w.order, id)
+	w.behind = append(w.behind, id)
 	resp.WatchId = id
 }
 
@@ -184,8 +187,15 @@ func (w *watchSession) collect(tick bool) ([]*pb.WatchResponse, <-chan struct{},
 	defer st.mu.Unlock()
 	responses := w.control
 	w.control = nil
-	for _, id := range slices.Clone(w.order) {
-		responses = append(responses, w.eventsLocked(w.watchers[id])...)
+	ids := w.behind
+	if w.seen != st.kv.rev {
+		ids = slices.Clone(w.order)
+	}
+	w.behind, w.seen = nil, st.kv.rev
+	for _, id := range ids {
+		if wt := w.watchers[id]; wt != nil {
+			responses = append(responses, w.eventsLocked(wt)...)
+		}
 	}
 	if tick {
 		responses = append(responses, w.tickLocked()...)

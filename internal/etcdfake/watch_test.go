@@ -2,6 +2,7 @@ package etcdfake
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -178,4 +179,29 @@ func TestWatchScriptAndBreak(t *testing.T) {
 	require.Eventually(t, func() bool { open, _ := s.Streams("Watch"); return open == 0 }, waitFor, tick)
 	s.Watch(nil)
 	assert.Zero(t, create(t, openWatch(t, conn), &pb.WatchCreateRequest{Key: []byte("a")}).WatchId)
+}
+
+func TestTenThousandWatchers(t *testing.T) {
+	s := Start(t)
+	conn := dial(t, s)
+	w := openWatch(t, conn)
+	const n = 10_000
+	var sender sync.WaitGroup
+	defer sender.Wait()
+	sender.Go(func() {
+		for i := range int64(n) {
+			if w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("a"), WatchId: i}}}) != nil {
+				return
+			}
+		}
+	})
+	for i := range int64(n) {
+		require.Equal(t, i, recvWatch(t, w).WatchId)
+	}
+	put(t, pb.NewKVClient(conn), "a", "1")
+	for i := range int64(n) {
+		resp := recvWatch(t, w)
+		require.Equal(t, i, resp.WatchId)
+		require.Len(t, resp.Events, 1)
+	}
 }

@@ -60,15 +60,17 @@ func (l *link) connect() bool {
 		return false
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case <-l.done:
-		_ = server.Close()
+	if l.isClosed() {
+		l.mu.Unlock()
+		abort(server)
 		return false
-	default:
-		l.conns[up] = server
-		return true
 	}
+	l.conns[up] = server
+	l.mu.Unlock()
+	if l.halved[up].Load() { // while there was nothing to close yet
+		l.halfClose(up)
+	}
+	return true
 }
 
 // conn is where a direction is written to.
