@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -62,7 +63,7 @@ var unchecked = map[string]bool{
 }
 
 func (st *state) checkToken(ctx context.Context, method string) error {
-	if unchecked[method] || method[:len(etcdPrefix)] != etcdPrefix {
+	if unchecked[method] || !strings.HasPrefix(method, etcdPrefix) {
 		return nil
 	}
 	st.mu.Lock()

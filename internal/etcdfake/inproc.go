@@ -16,6 +16,7 @@ type WatchPipes struct {
 }
 
 // WatchClient returns a client whose watch streams h serves; with nil, an own empty state does, as in a Server without a script.
+// Close it at the end of the test. Messages are handed over as they are, not copied.
 func WatchClient(h WatchHandler) *WatchPipes {
 	s := newLocal()
 	if h == nil {
@@ -38,7 +39,8 @@ type LeasePipes struct {
 	*Pipes[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 }
 
-// LeaseClient returns a client whose keepalive streams h serves; with nil, the client's own lease table does.
+// LeaseClient returns a client whose keepalive streams h serves; with nil, the client's own lease table does. Close it at the end
+// of the test. Messages are handed over as they are, not copied.
 func LeaseClient(h KeepAliveHandler) *LeasePipes {
 	s := newLocal()
 	if h == nil {

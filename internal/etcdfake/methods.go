@@ -94,7 +94,7 @@ func fullName(methods map[string]*method, name string) string {
 		return name
 	}
 	for full := range methods {
-		if strings.HasPrefix(full, "/etcdserverpb.") && strings.HasSuffix(full, "/"+name) {
+		if strings.HasPrefix(full, etcdPrefix) && strings.HasSuffix(full, "/"+name) {
 			return full
 		}
 	}

@@ -45,7 +45,8 @@ func (s *Server) KeepAlive(h KeepAliveHandler) {
 	s.Stream(pb.Lease_LeaseKeepAlive_FullMethodName, bidi(h))
 }
 
-// Apply gives the default answer of a unary method, for scripts that only change some answers.
+// Apply gives the default answer of a unary method, for scripts that only change some answers. The key-values in it are the
+// server's own and must not be changed.
 func (s *Server) Apply(ctx context.Context, method string, req proto.Message) (proto.Message, error) {
 	return s.method(method).defaultUnary(ctx, req)
 }
