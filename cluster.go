@@ -44,7 +44,9 @@ type Cluster interface {
 	// [rpctypes.ErrTooManyLearners].
 	MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberRemove removes a member, which stops serving. It returns [rpctypes.ErrMemberNotFound], and
+	// MemberRemove removes a member, which stops serving. Writes under way on it, or forwarded to it as the leader, may fail
+	// with their outcome open: move the leadership first, and take the member out of the endpoints of clients that write
+	// (Client.SetEndpoints lets what is under way finish). It returns [rpctypes.ErrMemberNotFound], and
 	// [rpctypes.ErrUnhealthy] when the change would endanger the quorum.
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 
@@ -43,9 +44,13 @@ type Source struct {
 	closed  bool
 }
 
+// freshFor is how long a new token may be unknown to members that lag behind the one that issued it: a few heartbeats.
+const freshFor = 500 * time.Millisecond
+
 // held is one generation of the token. It is never changed once stored.
 type held struct {
 	generation uint64
+	since      time.Time
 	metadata   map[string]string // nil: authentication is off, nothing is attached
 }
 
@@ -73,6 +78,13 @@ func (s *Source) Generation() uint64 {
 		return h.generation
 	}
 	return 0
+}
+
+// Fresh reports whether the token of generation seen is the current one and so new that a member which refuses it as invalid
+// may only not have heard of it yet. Such a refusal is better answered by trying again than by Refresh.
+func (s *Source) Fresh(seen uint64) bool {
+	h := s.current.Load()
+	return s.authenticate != nil && h != nil && h.metadata != nil && h.generation == seen && time.Since(h.since) < freshFor
 }
 
 // Ensure obtains the first token, if the source has a user and none was obtained yet. It blocks and fails as Refresh does.
@@ -129,7 +141,7 @@ func (s *Source) PerRPC() credentials.PerRPCCredentials { return perRPC{s} }
 
 // storeLocked makes token the current one; "" means that nothing is attached.
 func (s *Source) storeLocked(token string) {
-	h := &held{generation: s.Generation() + 1}
+	h := &held{generation: s.Generation() + 1, since: time.Now()}
 	if token != "" {
 		h.metadata = map[string]string{rpctypes.TokenFieldNameGRPC: token}
 	}

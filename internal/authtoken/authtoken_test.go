@@ -255,6 +255,28 @@ func TestClientContextEndsTheRequest(t *testing.T) {
 	assert.Equal(t, context.Canceled, s.Ensure(context.Background()), "a cancelled client asks no more")
 }
 
+func TestFreshForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &server{}
+		s := New(t.Context(), v.authenticate)
+		defer s.Close()
+		assert.False(t, s.Fresh(0), "no token")
+		require.NoError(t, s.Ensure(t.Context()))
+		first := s.Generation()
+		time.Sleep(freshFor - time.Millisecond)
+		assert.True(t, s.Fresh(first))
+		time.Sleep(time.Millisecond)
+		assert.False(t, s.Fresh(first))
+		require.NoError(t, s.Refresh(t.Context(), first))
+		assert.False(t, s.Fresh(first), "not the current one")
+		assert.True(t, s.Fresh(s.Generation()))
+		v.fail = rpctypes.ErrGRPCAuthNotEnabled
+		require.NoError(t, s.Refresh(t.Context(), s.Generation()))
+		assert.False(t, s.Fresh(s.Generation()), "no token any more")
+		assert.False(t, Static("jwt").Fresh(1))
+	})
+}
+
 func TestManyCallersOverManyExpiries(t *testing.T) {
 	v := &server{}
 	s := New(t.Context(), v.authenticate)

@@ -28,6 +28,9 @@ import (
 type Tokens interface {
 	// Generation names the token that requests carry now.
 	Generation() uint64
+	// Fresh reports whether the token of generation seen is in use and so new
+	// that members may not know it yet.
+	Fresh(seen uint64) bool
 	// Refresh replaces the token of generation seen, if it is still in use. It
 	// returns an error where no other token can be had.
 	Refresh(ctx context.Context, seen uint64) error

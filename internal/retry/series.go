@@ -95,13 +95,18 @@ func (s *series) wait(forToken bool) time.Duration {
 
 // renewToken gets a token other than the refused one. A request without any
 // token, authenticated by its certificate, has nothing to renew but may be
-// tried again, because the server's own view of the user was out of date.
+// tried again, because the server's own view of the user was out of date. One
+// with a new token may have met a member that had not heard of it: another
+// login would only lengthen that.
 func (s *series) renewToken(err error, seen uint64) bool {
+	tokens := s.conn.cfg.Tokens
+	if tokens != nil && tokens.Fresh(seen) && !classify.IsAuthOldRevision(err) {
+		return true
+	}
 	s.tokenTries++
 	if s.tokenTries >= maxTokenTries {
 		return false
 	}
-	tokens := s.conn.cfg.Tokens
 	if tokens == nil {
 		return classify.IsAuthOldRevision(err)
 	}

@@ -16,9 +16,15 @@ type fakeTokens struct {
 	generation uint64
 	seen       []uint64
 	fail       error
+	fresh      int // how often the token still counts as new
 }
 
 func (f *fakeTokens) Generation() uint64 { return f.generation }
+
+func (f *fakeTokens) Fresh(seen uint64) bool {
+	f.fresh--
+	return seen == f.generation && f.fresh >= 0
+}
 
 func (f *fakeTokens) Refresh(_ context.Context, seen uint64) error {
 	f.seen = append(f.seen, seen)
@@ -36,6 +42,27 @@ func TestA1RefusedTokenIsRenewed(t *testing.T) {
 			c.cfg.Tokens = tokens
 			assert.NoError(t, c.Invoke(t.Context(), pb.KV_Put_FullMethodName, putReq, nil))
 			assert.Equal(t, []uint64{7, 8}, tokens.seen)
+			assert.Equal(t, 3, f.calls)
+		})
+	}
+}
+
+// A member that lags behind does not know a new token yet: the request is tried again with it. A token that the auth store's
+// revision has overtaken is another matter.
+func TestNewTokenIsNotRenewedForALaggard(t *testing.T) {
+	for _, tc := range []struct {
+		refusal error
+		want    []uint64
+	}{
+		{rpctypes.ErrGRPCInvalidAuthToken, nil},
+		{rpctypes.ErrGRPCAuthOldRevision, []uint64{7, 8}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, f, _ := newConn(t, 3, outcome{tc.refusal, true}, outcome{tc.refusal, true}, outcome{})
+			tokens := &fakeTokens{generation: 7, fresh: 2}
+			c.cfg.Tokens = tokens
+			assert.NoError(t, c.Invoke(t.Context(), pb.KV_Put_FullMethodName, putReq, nil))
+			assert.Equal(t, tc.want, tokens.seen)
 			assert.Equal(t, 3, f.calls)
 		})
 	}

@@ -1,0 +1,241 @@
+package clientv3_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+)
+
+// startAuthFake starts a fake with authentication on and a client for its user, which has logged in once.
+func startAuthFake(t *testing.T) (*etcdfake.Server, *clientv3.Client) {
+	t.Helper()
+	fake := etcdfake.Start(t)
+	fake.EnableAuth("alice", "pw")
+	client := openFake(t, fake, asUser("alice", "pw"))
+	require.Equal(t, 1, fake.Calls("Authenticate"))
+	return fake, client
+}
+
+// putUntil has many goroutines put until stop is closed; start is called when all have put once. It returns how many puts
+// there were. Any error fails the test.
+func putUntil(t *testing.T, kv clientv3.KV, goroutines int, during func()) int64 {
+	t.Helper()
+	var puts, failed atomic.Int64
+	var began, ended sync.WaitGroup
+	stop := make(chan struct{})
+	began.Add(goroutines)
+	for i := range goroutines {
+		ended.Go(func() {
+			key := fmt.Sprint("key", i)
+			for first := true; ; first = false {
+				if _, err := kv.Put(t.Context(), key, "v"); err != nil && failed.Add(1) < 10 {
+					t.Errorf("put %d: %v", puts.Load(), err)
+				}
+				puts.Add(1)
+				if first {
+					began.Done()
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	began.Wait()
+	during()
+	close(stop)
+	ended.Wait()
+	assert.Zero(t, failed.Load(), "failed puts")
+	return puts.Load()
+}
+
+// Each kind of refusal is answered by one new login, however many callers meet it, and none of them notices.
+func TestA1A2OneLoginPerExpiry(t *testing.T) {
+	fake, client := startAuthFake(t)
+	for _, tc := range []struct {
+		refusal error
+		callers int
+	}{
+		{rpctypes.ErrGRPCInvalidAuthToken, 1000}, {rpctypes.ErrGRPCAuthOldRevision, 50}, {rpctypes.ErrGRPCUserEmpty, 50},
+	} {
+		logins := fake.Calls("Authenticate")
+		puts := putUntil(t, client, tc.callers, func() {
+			fake.ExpireTokens(tc.refusal)
+			require.Eventually(t, func() bool { return fake.Calls("Authenticate") > logins }, 10*time.Second, time.Millisecond)
+		})
+		assert.GreaterOrEqual(t, puts, int64(tc.callers))
+		assert.Equal(t, logins+1, fake.Calls("Authenticate"), tc.refusal)
+	}
+}
+
+// Streams and requests share the token: none of them logs in by itself, and one expiry costs one login for all.
+func TestA2StreamsReuseTheToken(t *testing.T) {
+	fake, client := startAuthFake(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	lease, err := client.Grant(ctx, 60)
+	require.NoError(t, err)
+	work := func() {
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				_, err := client.KeepAliveOnce(ctx, lease.ID)
+				assert.NoError(t, err)
+			})
+			all.Go(func() {
+				created := client.Watch(ctx, fmt.Sprint("w", i), clientv3.WithCreatedNotify())
+				resp := <-created
+				assert.True(t, resp.Created, resp.Err())
+			})
+			all.Go(func() {
+				_, err := client.Get(ctx, "k")
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+	}
+	work()
+	assert.Equal(t, 1, fake.Calls("Authenticate"))
+	fake.ExpireTokens(nil)
+	work()
+	assert.Equal(t, 2, fake.Calls("Authenticate"))
+}
+
+// A caller whose context ends while the token is being renewed leaves; the others get their answer.
+func TestLoginOutlivesTheCallerThatBeganIt(t *testing.T) {
+	fake, client := startAuthFake(t)
+	fake.ExpireTokens(nil)
+	fake.Delay("Authenticate", 300*time.Millisecond)
+	hasty, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	left := make(chan error)
+	go func() {
+		_, err := client.Put(hasty, "k", "v")
+		left <- err
+	}()
+	require.Eventually(t, func() bool { return fake.Calls("Authenticate") == 2 }, 5*time.Second, time.Millisecond)
+	patient := make(chan error)
+	go func() {
+		_, err := client.Put(t.Context(), "k", "v")
+		patient <- err
+	}()
+	cancel()
+	assert.Equal(t, context.Canceled, <-left)
+	assert.NoError(t, <-patient)
+	assert.Equal(t, 2, fake.Calls("Authenticate"))
+}
+
+func TestA4AuthDisabledAtRunTime(t *testing.T) {
+	fake, client := startAuthFake(t)
+	ctx := t.Context()
+	put := func() []string {
+		_, err := client.Put(ctx, "k", "v")
+		require.NoError(t, err)
+		return fake.LastMetadata("Put").Get(rpctypes.TokenFieldNameGRPC)
+	}
+	assert.Len(t, put(), 1)
+	fake.DisableAuth()
+	fake.Fail("Put", 1, rpctypes.ErrGRPCAuthOldRevision) // of a member that has not heard of it yet
+	assert.Empty(t, put(), "the token is dropped")
+	assert.Empty(t, put())
+	assert.Equal(t, 2, fake.Calls("Authenticate"))
+
+	fake.EnableAuth("alice", "pw")
+	assert.Len(t, put(), 1)
+	assert.Equal(t, 3, fake.Calls("Authenticate"))
+}
+
+// A client with a user works with a cluster that does not ask for one.
+func TestA4UserWithoutAuth(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake, asUser("alice", "pw"))
+	_, err := client.Put(t.Context(), "k", "v")
+	assert.NoError(t, err)
+}
+
+func TestA5DialLeavesTheTokenAlone(t *testing.T) {
+	fake, client := startAuthFake(t)
+	ctx := t.Context()
+	_, err := client.Status(ctx, fake.Addr())
+	require.NoError(t, err)
+	conn, err := client.Dial(fake.Addr())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = pb.NewKVClient(conn).Put(ctx, &pb.PutRequest{Key: []byte("k")})
+	require.NoError(t, err)
+	token := fake.LastMetadata("Put").Get(rpctypes.TokenFieldNameGRPC)
+	_, err = client.Put(ctx, "k", "v")
+	require.NoError(t, err)
+	assert.Equal(t, token, fake.LastMetadata("Put").Get(rpctypes.TokenFieldNameGRPC))
+	assert.Equal(t, 1, fake.Calls("Authenticate"))
+
+	// Refused on a connection to one member, the token is renewed for all.
+	fake.ExpireTokens(nil)
+	_, err = client.Status(ctx, fake.Addr())
+	require.NoError(t, err)
+	_, err = client.Put(ctx, "k", "v")
+	require.NoError(t, err)
+	assert.Equal(t, 2, fake.Calls("Authenticate"))
+}
+
+func TestA6StaticToken(t *testing.T) {
+	fake := etcdfake.Start(t)
+	fake.EnableAuth("alice", "pw")
+	ctx := t.Context()
+	login, err := pb.NewAuthClient(openFake(t, fake).ActiveConnection()).Authenticate(ctx, &pb.AuthenticateRequest{Name: "alice", Password: "pw"})
+	require.NoError(t, err)
+	client := openFake(t, fake, func(cfg *clientv3.Config) { cfg.Token = login.Token })
+	_, err = client.Put(ctx, "k", "v")
+	require.NoError(t, err)
+	assert.Equal(t, login.Token, client.Token)
+
+	for _, refusal := range []error{rpctypes.ErrGRPCInvalidAuthToken, rpctypes.ErrGRPCAuthOldRevision} {
+		before := fake.Calls("Put")
+		fake.ExpireTokens(refusal)
+		_, err = client.Put(ctx, "k", "v")
+		assert.Equal(t, rpctypes.Error(refusal), err)
+		assert.Equal(t, before+1, fake.Calls("Put"), "another attempt would have the same token")
+	}
+	assert.Equal(t, 1, fake.Calls("Authenticate"), "the login of this test")
+
+	for _, change := range []func(*clientv3.Config){
+		func(cfg *clientv3.Config) { cfg.Username = "alice" },
+		func(cfg *clientv3.Config) { cfg.Password = "pw" },
+		asUser("alice", "pw"),
+	} {
+		cfg := clientv3.Config{Endpoints: []string{fake.Addr()}, Token: login.Token}
+		change(&cfg)
+		_, err := clientv3.New(cfg)
+		assert.Equal(t, clientv3.ErrMutuallyExclusiveCfg, err)
+	}
+}
+
+// What Authenticate answers is what the caller gets, where the login itself is refused.
+func TestRefusedLogin(t *testing.T) {
+	fake, client := startAuthFake(t)
+	_, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}, Username: "alice", Password: "wrong"})
+	assert.Equal(t, rpctypes.ErrAuthFailed, err)
+
+	fake.EnableAuth("alice", "another password")
+	fake.ExpireTokens(nil)
+	logins := fake.Calls("Authenticate")
+	_, err = client.Put(t.Context(), "k", "v")
+	assert.Equal(t, rpctypes.ErrAuthFailed, err)
+	assert.Equal(t, logins+1, fake.Calls("Authenticate"))
+	fake.EnableAuth("alice", "pw")
+	_, err = client.Put(t.Context(), "k", "v")
+	assert.NoError(t, err, "a failure is not kept")
+}

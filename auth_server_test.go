@@ -1,0 +1,181 @@
+package clientv3_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"go.etcd.io/etcd/api/v3/authpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+)
+
+// startAuth starts a cluster that authenticates, with the user alice, whose password is "pw" and who may use the keys that
+// begin with "key".
+func startAuth(t *testing.T, opts ...etcdtest.Option) *etcdtest.Cluster {
+	t.Helper()
+	cluster := etcdtest.Start(t, append(opts, etcdtest.WithExtensiveMetrics())...)
+	require.NoError(t, cluster.AddRole("app", ofKeys))
+	require.NoError(t, cluster.AddUser("alice", "pw", "app"))
+	require.NoError(t, cluster.EnableAuth("rootpw"))
+	return cluster
+}
+
+var ofKeys = &authpb.Permission{PermType: authpb.READWRITE, Key: []byte("key"), RangeEnd: []byte("kez")}
+
+// logins is how many Authenticate requests the members have handled.
+func logins(t *testing.T, cluster *etcdtest.Cluster) int {
+	t.Helper()
+	total := 0.0
+	for _, m := range cluster.Members() {
+		all, err := m.Metrics()
+		require.NoError(t, err)
+		for name, value := range all {
+			if strings.Contains(name, "grpc_server_handled_total") && strings.Contains(name, `grpc_method="Authenticate"`) {
+				total += value
+			}
+		}
+	}
+	return int(total)
+}
+
+// A thousand callers find the token of an idle client expired.
+func TestA1A2ExpiryOfSimpleTokens(t *testing.T) {
+	for _, members := range []int{1, 3} {
+		t.Run(fmt.Sprint(members), func(t *testing.T) {
+			t.Parallel()
+			const ttl = 2 * time.Second
+			cluster := startAuth(t, etcdtest.WithMembers(members), etcdtest.WithAuthTTL(ttl))
+			before := logins(t, cluster)
+			client := openClient(t, cluster, asUser("alice", "pw"))
+			_, err := client.Put(t.Context(), "key", "v")
+			require.NoError(t, err)
+			time.Sleep(ttl + 1500*time.Millisecond) // unused so long, the token is forgotten by all members
+			atOnce := make(chan struct{})
+			var callers sync.WaitGroup
+			for i := range 1000 {
+				callers.Go(func() {
+					<-atOnce
+					_, err := client.Put(t.Context(), fmt.Sprint("key", i), "v")
+					assert.NoError(t, err)
+				})
+			}
+			close(atOnce)
+			callers.Wait()
+			got := logins(t, cluster) - before
+			t.Logf("%d logins", got)
+			assert.Equal(t, 2, got, "one by New, one for the expiry")
+		})
+	}
+}
+
+// Tokens expire and auth changes their revision while a hundred callers put.
+func TestA1JWTExpiresUnderLoad(t *testing.T) {
+	t.Parallel()
+	const ttl = 2 * time.Second
+	cluster := startAuth(t, etcdtest.WithMembers(3), etcdtest.WithJWT(ttl))
+	before := logins(t, cluster)
+	client := openClient(t, cluster, asUser("alice", "pw"))
+	start := time.Now()
+	puts := putUntil(t, client, 100, func() { time.Sleep(3 * ttl) })
+	got, expiries := logins(t, cluster)-before, int(time.Since(start)/(ttl-time.Second))+1
+	t.Logf("%d puts, %d logins, at most %d expiries", puts, got, expiries)
+	assert.Greater(t, got, 2, "tokens did expire")
+	assert.LessOrEqual(t, got, 1+expiries)
+}
+
+// Every change of users and roles makes the tokens of before old.
+func TestA1AuthRevisionMovesUnderLoad(t *testing.T) {
+	for name, opt := range map[string]etcdtest.Option{
+		"simple": etcdtest.WithAuthToken("simple"),
+		"jwt":    etcdtest.WithJWT(time.Minute),
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := startAuth(t, opt)
+			client := openClient(t, cluster, asUser("alice", "pw"))
+			putUntil(t, client, 20, func() { changeRoles(t, openClient(t, cluster, asUser("root", "rootpw"))) })
+		})
+	}
+}
+
+// changeRoles raises the revision of the auth store some times.
+func changeRoles(t *testing.T, root *clientv3.Client) {
+	for i := range 10 {
+		_, err := root.RoleAdd(t.Context(), fmt.Sprint("role", i))
+		assert.NoError(t, err)
+	}
+}
+
+// Users known by the common name of their certificate need no token, and notice nothing when the auth store changes.
+func TestA3UsersByCommonName(t *testing.T) {
+	cluster := startAuth(t, etcdtest.WithMutualTLS(), etcdtest.WithClientCNs("bob"))
+	require.NoError(t, cluster.AddUser("bob", "", "app"))
+	before := logins(t, cluster)
+	bob := openClient(t, cluster, func(cfg *clientv3.Config) { cfg.TLS = cluster.ClientTLS("bob") })
+	root := openClient(t, cluster, func(cfg *clientv3.Config) { cfg.TLS = cluster.ClientTLS("root") })
+	putUntil(t, bob, 50, func() { changeRoles(t, root) })
+	assert.Equal(t, before, logins(t, cluster))
+
+	_, err := bob.Put(t.Context(), "other", "v")
+	assert.Equal(t, rpctypes.ErrPermissionDenied, err)
+	_, err = bob.RoleList(t.Context())
+	assert.Equal(t, rpctypes.ErrPermissionDenied, err)
+	_, err = root.RoleList(t.Context())
+	assert.NoError(t, err)
+	_, err = bob.Authenticate(t.Context(), "bob", "anything")
+	assert.Error(t, err, "a user without password")
+	nobody := openClient(t, cluster) // "client" is no user
+	_, err = nobody.Put(t.Context(), "key", "v")
+	assert.Equal(t, rpctypes.ErrPermissionDenied, err)
+}
+
+func TestA4AuthSwitchedUnderLoad(t *testing.T) {
+	cluster := startAuth(t, etcdtest.WithAuthTTL(time.Second))
+	client := openClient(t, cluster, asUser("alice", "pw"))
+	putUntil(t, client, 50, func() {
+		require.NoError(t, cluster.DisableAuth())
+		_, err := client.Put(t.Context(), "other", "v")
+		assert.NoError(t, err, "nobody asks for permissions")
+		require.NoError(t, cluster.EnableAuth("rootpw"))
+		_, err = client.Put(t.Context(), "other", "v")
+		assert.Equal(t, rpctypes.ErrPermissionDenied, err)
+	})
+}
+
+func TestA5StatusOfEveryMemberThenPut(t *testing.T) {
+	cluster := startAuth(t, etcdtest.WithMembers(3))
+	client := openClient(t, cluster, asUser("alice", "pw"))
+	before := logins(t, cluster)
+	for _, ep := range cluster.Endpoints() {
+		_, err := client.Status(t.Context(), ep)
+		assert.NoError(t, err)
+		_, err = client.Put(t.Context(), "key", "v")
+		assert.NoError(t, err)
+	}
+	assert.Equal(t, before, logins(t, cluster))
+}
+
+// Tokens of elsewhere: the client sends them and never logs in, also not when they have expired.
+func TestA6StaticJWT(t *testing.T) {
+	t.Parallel()
+	const ttl = 2 * time.Second
+	cluster := startAuth(t, etcdtest.WithJWT(ttl))
+	login, err := openClient(t, cluster).Authenticate(t.Context(), "alice", "pw")
+	require.NoError(t, err)
+	before := logins(t, cluster)
+	client := openClient(t, cluster, func(cfg *clientv3.Config) { cfg.Token = login.Token })
+	_, err = client.Put(t.Context(), "key", "v")
+	assert.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err = client.Put(t.Context(), "key", "v")
+		return err != nil
+	}, 3*ttl, 50*time.Millisecond)
+	assert.Equal(t, rpctypes.ErrInvalidAuthToken, err)
+	assert.Equal(t, before, logins(t, cluster))
+}

@@ -1,0 +1,63 @@
+package clientv3_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+)
+
+// follower is a member that does not lead: what a leader had been sent when it was removed would be lost with it.
+func follower(cluster *etcdtest.Cluster) *etcdtest.Member {
+	leader := cluster.Leader()
+	return cluster.Members()[slices.IndexFunc(cluster.Members(), func(m *etcdtest.Member) bool { return m != leader })]
+}
+
+// A member is replaced while a client puts: a learner joins and is promoted, the client learns the new endpoints, the old
+// member leaves. No put fails.
+func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
+	admin, client := openClient(t, cluster), openClient(t, cluster)
+	ctx := t.Context()
+	old := follower(cluster)
+	puts := putUntil(t, client, 20, func() {
+		learner, err := cluster.AddMember(true)
+		require.NoError(t, err)
+		require.NoError(t, client.Sync(ctx))
+		assert.ElementsMatch(t, cluster.Endpoints()[:3], client.Endpoints(), "R11: no learner")
+		list, err := admin.MemberList(ctx)
+		require.NoError(t, err)
+		assert.True(t, memberWithID(list.Members, learner.ID()).IsLearner)
+
+		require.Eventually(t, func() bool {
+			_, err := admin.MemberPromote(ctx, learner.ID())
+			if err != rpctypes.ErrMemberLearnerNotReady {
+				require.NoError(t, err)
+			}
+			return err == nil
+		}, 10*time.Second, 20*time.Millisecond)
+		require.NoError(t, client.Sync(ctx))
+		assert.ElementsMatch(t, cluster.Endpoints(), client.Endpoints())
+
+		rest := slices.DeleteFunc(cluster.Endpoints(), func(ep string) bool { return ep == old.Endpoint() })
+		client.SetEndpoints(rest...)
+		admin.SetEndpoints(rest...)
+		removed, err := admin.MemberRemove(ctx, old.ID())
+		require.NoError(t, err)
+		assert.Len(t, removed.Members, 3)
+		require.NoError(t, client.Sync(ctx))
+		assert.ElementsMatch(t, rest, client.Endpoints())
+		_, err = client.Put(ctx, "after", "v")
+		assert.NoError(t, err)
+	})
+	t.Logf("%d puts", puts)
+	require.Eventually(t, func() bool { return !old.Running() }, 10*time.Second, 20*time.Millisecond, "a removed member stops")
+	got, err := client.Get(ctx, "after")
+	require.NoError(t, err)
+	assert.Len(t, got.Kvs, 1)
+}
