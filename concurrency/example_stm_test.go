@@ -1,0 +1,85 @@
+package concurrency_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"strconv"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+)
+
+// Ten transfers at once move money between two accounts; none of it is lost.
+func ExampleNewSTM() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	for _, account := range []string{"accounts/alice", "accounts/bob"} {
+		if _, err := cli.Put(ctx, account, "100"); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	transfer := func(s concurrency.STM) error {
+		from, err := strconv.Atoi(s.Get("accounts/alice"))
+		if err != nil {
+			return err
+		}
+		to, err := strconv.Atoi(s.Get("accounts/bob"))
+		if err != nil {
+			return err
+		}
+		s.Put("accounts/alice", strconv.Itoa(from-5))
+		s.Put("accounts/bob", strconv.Itoa(to+5))
+		return nil
+	}
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if _, err := concurrency.NewSTM(cli, transfer); err != nil {
+				log.Fatal(err)
+			}
+		})
+	}
+	wg.Wait()
+
+	resp, err := cli.Get(ctx, "accounts/", clientv3.WithPrefix())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, kv := range resp.Kvs {
+		fmt.Printf("%s: %s\n", kv.Key, kv.Value)
+	}
+	// Output:
+	// accounts/alice: 50
+	// accounts/bob: 150
+}
+
+// An error of the function ends the transaction, and nothing is written.
+func ExampleSTM_abort() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	_, err = concurrency.NewSTM(cli, func(s concurrency.STM) error {
+		s.Put("stock/left", "-1")
+		return fmt.Errorf("sold out at revision %d", s.Rev("stock/left"))
+	})
+	fmt.Println(err)
+	resp, err := cli.Get(context.TODO(), "stock/left")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("keys:", resp.Count)
+	// Output:
+	// sold out at revision 0
+	// keys: 0
+}

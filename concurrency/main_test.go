@@ -1,0 +1,61 @@
+package concurrency
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+)
+
+// shared is the one-member cluster of all tests and examples that do it no harm.
+var shared etcdtest.Shared
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Around(m)) }
+
+// newClient makes a client that is closed with the test.
+func newClient(tb testing.TB, endpoints ...string) *v3.Client {
+	tb.Helper()
+	client, err := v3.New(v3.Config{Endpoints: endpoints, Logger: zap.NewNop(), DialTimeout: 5 * time.Second})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { assert.NoError(tb, client.Close()) })
+	return client
+}
+
+// sharedClient makes a client of the shared cluster, and a prefix for the test.
+func sharedClient(tb testing.TB) (*v3.Client, string) {
+	tb.Helper()
+	return newClient(tb, shared.Endpoints()...), tb.Name() + "/"
+}
+
+// newFake starts a fake member and makes a client of it.
+func newFake(tb testing.TB, opts ...etcdfake.Option) (*etcdfake.Server, *v3.Client) {
+	tb.Helper()
+	s := etcdfake.Start(tb, opts...)
+	return s, newClient(tb, s.Addr())
+}
+
+func put(tb testing.TB, client *v3.Client, key, val string) {
+	tb.Helper()
+	_, err := client.Put(tb.Context(), key, val)
+	require.NoError(tb, err)
+}
+
+// values reads the values of keys, "" for those that do not exist.
+func values(tb testing.TB, client *v3.Client, keys ...string) []string {
+	tb.Helper()
+	vals := make([]string, len(keys))
+	for i, key := range keys {
+		resp, err := client.Get(tb.Context(), key)
+		require.NoError(tb, err)
+		if len(resp.Kvs) > 0 {
+			vals[i] = string(resp.Kvs[0].Value)
+		}
+	}
+	return vals
+}

@@ -1,0 +1,144 @@
+package concurrency
+
+import (
+	"context"
+	"fmt"
+
+	v3 "go.etcd.io/etcd/client/v3"
+)
+
+// Isolation is how much a transaction run by [NewSTM] notices of others.
+type Isolation int
+
+const (
+	// SerializableSnapshot is the default and the strictest: all reads are from
+	// the revision of the first one, and the transaction is applied only if no key
+	// that it read or writes has changed since. Transactions behave as if they
+	// had run one after the other; write skew is not possible.
+	SerializableSnapshot Isolation = iota
+
+	// Serializable is SerializableSnapshot without the check of keys that are
+	// written and were not read: they are overwritten whatever their state.
+	Serializable
+
+	// RepeatableReads reads each key once, from the state of that moment, and
+	// applies the transaction only if no key that it read has changed since.
+	// While the function runs it may see keys as they were at different
+	// moments; a transaction that was applied has not.
+	RepeatableReads
+
+	// ReadCommitted reads each key once and checks nothing: what others write in
+	// the meantime is overwritten.
+	ReadCommitted
+)
+
+// STM is the store as the function given to [NewSTM] sees it. It is for that call
+// of the function only, and not safe for concurrent use.
+//
+// Get and Rev read from the cluster, within the context of [WithAbortContext].
+// Where that fails they do not return: they unwind the function by a panic,
+// which NewSTM turns into the error that it returns. A function that recovers
+// from panics gets no further by it.
+type STM interface {
+	// Get returns the value of a key: that of the last Put in this transaction, ""
+	// after a Del, and otherwise what the store has, or "" if the key does not
+	// exist there. Keys that are not known yet are read in one request. Of several
+	// keys it returns the value of the first one that this transaction has
+	// written, or else of the first one that exists.
+	Get(key ...string) string
+
+	// Put sets a key when the transaction is applied. The last Put or Del of a key
+	// counts. Put panics for options that [v3.OpPut] does not accept.
+	Put(key, val string, opts ...v3.OpOption)
+
+	// Rev returns the revision in which a key was last modified in the store, and 0
+	// if it does not exist. It reads the key as Get does.
+	Rev(key string) int64
+
+	// Del deletes a key when the transaction is applied.
+	Del(key string)
+
+	// commit applies the transaction. The result is nil where it was not, because
+	// of a conflict or an error.
+	commit() *v3.TxnResponse
+
+	// reset begins another attempt.
+	reset()
+}
+
+type stmOptions struct {
+	ctx      context.Context
+	level    Isolation
+	prefetch []string
+}
+
+// STMOption changes a transaction run by [NewSTM].
+type STMOption func(*stmOptions)
+
+// WithIsolation sets the isolation level. The default is [SerializableSnapshot].
+func WithIsolation(lvl Isolation) STMOption {
+	return func(o *stmOptions) { o.level = lvl }
+}
+
+// WithAbortContext sets the context of the transaction's requests and waits. The
+// default is the client's, which ends when the client is closed.
+func WithAbortContext(ctx context.Context) STMOption {
+	return func(o *stmOptions) { o.ctx = ctx }
+}
+
+// WithPrefetch reads keys in one request before each call of the function, which
+// saves it a request for each of them. They count as read.
+func WithPrefetch(keys ...string) STMOption {
+	return func(o *stmOptions) { o.prefetch = append(o.prefetch, keys...) }
+}
+
+// NewSTM runs apply as a transaction: its reads come from the store, its writes
+// are collected, and when it returns nil they are applied all at once, provided
+// that nothing came in between that the isolation level does not allow. Otherwise
+// apply is called again, after a wait that grows with the number of conflicts, and
+// sees the store anew. It must therefore have no other effects, or repeatable ones.
+//
+// NewSTM blocks until the transaction is applied or has failed; the context of
+// [WithAbortContext] ends it in between. It calls apply on the caller's goroutine,
+// so that a panic in apply reaches the caller; nothing is applied then.
+//
+// The result is the response to the transaction that was applied. Its Responses
+// are those to the writes, in the order in which their keys were first written.
+//
+// Errors are what apply returned, with nothing applied, and those of the requests,
+// as [v3.KV] has them. After an error of the last request, which applies the
+// transaction, it may have been applied all the same. A transaction of more than
+// 128 keys (see the server's --max-txn-ops) is refused with
+// rpctypes.ErrTooManyOps.
+func NewSTM(c *v3.Client, apply func(STM) error, so ...STMOption) (*v3.TxnResponse, error) {
+	opts := stmOptions{ctx: c.Ctx()}
+	for _, opt := range so {
+		opt(&opts)
+	}
+	if opts.level < SerializableSnapshot || opts.level > ReadCommitted {
+		return nil, fmt.Errorf("concurrency: no isolation level %d", opts.level)
+	}
+	if len(opts.prefetch) > 0 {
+		inner := apply
+		apply = func(s STM) error {
+			s.Get(opts.prefetch...)
+			return inner(s)
+		}
+	}
+	return newTransaction(opts.ctx, c, opts.level).run(apply)
+}
+
+// NewSTMRepeatable is [NewSTM] with [RepeatableReads] and the given context.
+func NewSTMRepeatable(ctx context.Context, c *v3.Client, apply func(STM) error) (*v3.TxnResponse, error) {
+	return NewSTM(c, apply, WithAbortContext(ctx), WithIsolation(RepeatableReads))
+}
+
+// NewSTMSerializable is [NewSTM] with [Serializable] and the given context.
+func NewSTMSerializable(ctx context.Context, c *v3.Client, apply func(STM) error) (*v3.TxnResponse, error) {
+	return NewSTM(c, apply, WithAbortContext(ctx), WithIsolation(Serializable))
+}
+
+// NewSTMReadCommitted is [NewSTM] with [ReadCommitted] and the given context.
+func NewSTMReadCommitted(ctx context.Context, c *v3.Client, apply func(STM) error) (*v3.TxnResponse, error) {
+	return NewSTM(c, apply, WithAbortContext(ctx), WithIsolation(ReadCommitted))
+}
