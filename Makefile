@@ -41,6 +41,9 @@ test: etcd etcdutl ## run the tests of every module, with the race detector (TES
 		(cd $$m && $(GO) test $(RACE) -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...); \
 	done
 
+soak: etcd ## run the tests that take minutes (TEST_FLAGS='-run Soak.*L14' picks)
+	@ETCD_SOAK=1 $(GO) test -v -p 1 -timeout 60m -run Soak $(TEST_FLAGS) ./...
+
 check: fmt vet staticcheck api lint cross ## run every check that needs no server
 
 bench: etcd ## run the benchmarks (BENCH=pattern, BENCH_FLAGS='-benchmem -count 10')
@@ -93,4 +96,4 @@ bin/staticcheck: tools/go.mod tools/go.sum
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo etcd etcdutl test check bench fmt vet staticcheck api lint cross tidy clean
+.PHONY: help demo soak etcd etcdutl test check bench fmt vet staticcheck api lint cross tidy clean

@@ -185,7 +185,9 @@ func (l *lessor) lost(id LeaseID, err error) {
 }
 
 // dial opens the next stream for the keeper, with a new token if the last
-// stream ended for want of one.
+// stream ended for want of one. A member without leader can renew nothing, so
+// the stream requires one: it ends, and the next member is asked, as soon as
+// the leader is lost and not when a renewal has been waiting for long.
 func (l *lessor) dial(ctx context.Context, last error) (keepalive.Stream, error) {
 	if classify.IsAuthRefresh(last) {
 		if err := l.renewToken(ctx, l.dialled); err != nil {
@@ -193,7 +195,7 @@ func (l *lessor) dial(ctx context.Context, last error) (keepalive.Stream, error)
 		}
 	}
 	l.dialled = l.generation()
-	stream, err := l.remote.LeaseKeepAlive(ctx)
+	stream, err := l.remote.LeaseKeepAlive(WithRequireLeader(ctx))
 	if err != nil {
 		return nil, err
 	}

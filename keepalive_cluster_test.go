@@ -1,0 +1,281 @@
+package clientv3_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/authpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
+)
+
+// fleet is many leases kept by one client, and who can tell whether they live.
+type fleet struct {
+	client, judge *clientv3.Client
+	ids           []clientv3.LeaseID
+	channels      []<-chan *clientv3.LeaseKeepAliveResponse
+	ends          []*clientv3.KeepAliveEnd
+}
+
+func newFleet(t *testing.T, client, judge *clientv3.Client, n int, ttl int64) *fleet {
+	t.Helper()
+	f := &fleet{client: client, judge: judge}
+	for range n {
+		id := grant(t, client, ttl)
+		ctx, end := clientv3.WithKeepAliveEnd(context.Background())
+		ch, err := client.KeepAlive(ctx, id)
+		require.NoError(t, err)
+		f.ids, f.channels, f.ends = append(f.ids, id), append(f.channels, ch), append(f.ends, end)
+	}
+	f.requireKept(t)
+	return f
+}
+
+// requireKept waits for two more answers for every lease, of which the second was asked for after the call, and
+// asks a server that none is missing.
+func (f *fleet) requireKept(t *testing.T) {
+	t.Helper()
+	for i, ch := range f.channels {
+		require.True(t, isOpen(ch), "lease %d: %v", i, f.ends[i].Err())
+	}
+	for i, ch := range f.channels {
+		for range 2 {
+			select {
+			case _, ok := <-ch:
+				require.True(t, ok, "lease %d: %v", i, f.ends[i].Err())
+			case <-time.After(soon):
+				require.FailNow(t, "no renewal", "lease %d", i)
+			}
+		}
+	}
+	resp, err := f.judge.Leases(t.Context())
+	require.NoError(t, err)
+	require.Len(t, resp.Leases, len(f.ids))
+}
+
+// servesKeepAlives is the member that has answered last.
+func (f *fleet) servesKeepAlives(t *testing.T, cluster *etcdtest.Cluster) *etcdtest.Member {
+	t.Helper()
+	isOpen(f.channels[0])
+	resp := next(t, f.channels[0])
+	for _, m := range cluster.Members() {
+		if m.ID() == resp.MemberId {
+			return m
+		}
+	}
+	require.FailNow(t, "no such member", "%x", resp.MemberId)
+	return nil
+}
+
+// Every fault in turn hits the same 200 leases of 5 seconds; after each all of them must be kept.
+func TestLeasesOutliveFaults(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
+	var proxies []*faultnet.Proxy
+	client := openClient(t, cluster, func(cfg *clientv3.Config) {
+		cfg.Endpoints = nil
+		for _, m := range cluster.Members() {
+			p := faultnet.New(t, m.Address())
+			proxies = append(proxies, p)
+			cfg.Endpoints = append(cfg.Endpoints, p.Addr())
+		}
+	})
+	f := newFleet(t, client, openClient(t, cluster), 200, 5)
+
+	reset := func() {
+		for _, p := range proxies {
+			p.Reset()
+		}
+	}
+	pause := func(m *etcdtest.Member) {
+		require.NoError(t, m.Pause())
+		time.Sleep(3 * time.Second)
+		require.NoError(t, m.Resume())
+	}
+	for _, fault := range []struct {
+		name string
+		do   func()
+	}{
+		{"reset", reset},
+		{"stop the member that answers", func() { pause(f.servesKeepAlives(t, cluster)) }},
+		{"stop the leader", func() { pause(cluster.Leader()) }},
+		{"kill the leader", func() {
+			lost := cluster.Leader()
+			lost.Kill()
+			f.requireKept(t)
+			require.NoError(t, lost.Restart())
+		}},
+		{"kill the member that answers", func() {
+			lost := f.servesKeepAlives(t, cluster)
+			lost.Kill()
+			f.requireKept(t)
+			require.NoError(t, lost.Restart())
+		}},
+	} {
+		start := time.Now()
+		fault.do()
+		f.requireKept(t)
+		t.Logf("%s: all kept, %v", fault.name, time.Since(start).Round(time.Millisecond))
+	}
+
+	require.NoError(t, client.Close())
+	for i, ch := range f.channels {
+		waitClosed(t, ch)
+		require.ErrorIs(t, f.ends[i].Err(), context.Canceled)
+	}
+	require.Eventually(t, func() bool {
+		resp, err := f.judge.Leases(t.Context())
+		return err == nil && len(resp.Leases) == 0
+	}, 3*soon, 100*time.Millisecond, "all expire after Close")
+}
+
+func TestRevokeOnARealServer(t *testing.T) {
+	client := openClient(t, etcdtest.Start(t))
+	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
+	id := grant(t, client, 600)
+	ch := keep(t, client, ctx, id)
+	_, err := client.Revoke(t.Context(), id)
+	require.NoError(t, err)
+	assert.False(t, isOpen(ch))
+	assert.Equal(t, clientv3.ErrLeaseRevoked, end.Err())
+}
+
+// The leader goes while leases are granted; what is kept is kept on, and KeepAlive goes on serving.
+func TestL4FailedGrantsDoNotResetKeepAlives(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
+	client := openClient(t, cluster)
+	ch := keep(t, client, t.Context(), grant(t, client, 8))
+	lost := cluster.Leader()
+	failed := 0
+	for i := range 200 {
+		if i == 20 {
+			lost.Kill()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if _, err := client.Grant(ctx, 60); err != nil {
+			failed++
+		}
+		cancel()
+	}
+	assert.Positive(t, failed)
+	next(t, ch)
+	keep(t, client, t.Context(), grant(t, client, 60))
+	assert.True(t, isOpen(ch))
+}
+
+func TestL5L10LostLeaderOnRealServers(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
+	survivor := cluster.Members()[0]
+	client := openClient(t, cluster, func(cfg *clientv3.Config) { cfg.Endpoints = []string{survivor.Endpoint()} })
+	id := grant(t, client, 600)
+	ctx, end := clientv3.WithKeepAliveEnd(clientv3.WithRequireLeader(t.Context()))
+	strict, plain := keep(t, client, ctx, id), keepMore(t, client, t.Context(), id)
+	for _, m := range cluster.Members()[1:] {
+		m.Kill()
+	}
+	waitClosed(t, strict)
+	assert.Equal(t, rpctypes.ErrNoLeader, end.Err())
+	assert.True(t, isOpen(plain))
+
+	late, end := clientv3.WithKeepAliveEnd(clientv3.WithRequireLeader(t.Context()))
+	waitClosed(t, keepMore(t, client, late, id))
+	assert.Equal(t, rpctypes.ErrNoLeader, end.Err())
+	for _, m := range cluster.Members()[1:] {
+		require.NoError(t, m.Restart())
+	}
+	assert.True(t, isOpen(plain))
+}
+
+func TestL7KeepAliveOnceIsNoFailureForTheServer(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	client := openClient(t, cluster)
+	id := grant(t, client, 60)
+	for range 50 {
+		_, err := client.KeepAliveOnce(t.Context(), id)
+		require.NoError(t, err)
+	}
+	m := cluster.Members()[0]
+	ok, err := m.Metric("grpc_server_handled_total", `grpc_method="LeaseKeepAlive"`, `grpc_code="OK"`)
+	require.NoError(t, err)
+	all, err := m.Metric("grpc_server_handled_total", `grpc_method="LeaseKeepAlive"`)
+	require.NoError(t, err)
+	assert.EqualValues(t, 50, ok)
+	assert.Equal(t, ok, all)
+	log, err := os.ReadFile(m.LogFile())
+	require.NoError(t, err)
+	assert.NotContains(t, strings.ToLower(string(log)), "lease keepalive")
+}
+
+// A keepalive outlives its token, over and over; those that need no new token ask for none.
+func TestA2KeepAlivesOutliveTheirTokens(t *testing.T) {
+	t.Parallel()
+	for name, opt := range map[string]etcdtest.Option{"simple": etcdtest.WithAuthTTL(time.Second), "JWT": etcdtest.WithJWT(2 * time.Second)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cluster := etcdtest.Start(t, opt)
+			require.NoError(t, cluster.EnableAuth("pw"))
+			client := openClient(t, cluster, asUser("root", "pw"))
+			quick, slow := grant(t, client, 3), grant(t, client, 12)
+			first, second := keep(t, client, t.Context(), quick), keep(t, client, t.Context(), slow)
+			time.Sleep(9 * time.Second)
+			assert.True(t, isOpen(first))
+			assert.True(t, isOpen(second))
+			_, err := client.KeepAliveOnce(t.Context(), quick)
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestA2KeepAliveOnceUsesTheTokenThereIs(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	require.NoError(t, cluster.EnableAuth("pw"))
+	client := openClient(t, cluster, asUser("root", "pw"))
+	id := grant(t, client, 60)
+	logins := func() float64 {
+		n, err := cluster.Members()[0].Metric("grpc_server_handled_total", `grpc_method="Authenticate"`)
+		require.NoError(t, err)
+		return n
+	}
+	before := logins()
+	for range 50 {
+		_, err := client.KeepAliveOnce(t.Context(), id)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, before, logins())
+}
+
+// One lease that its keeper may not renew does not take the others along.
+func TestDeniedLeaseEndsAlone(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	require.NoError(t, cluster.EnableAuth("pw"))
+	require.NoError(t, cluster.AddRole("mine", &authpb.Permission{PermType: authpb.READWRITE, Key: []byte("mine")}))
+	require.NoError(t, cluster.AddUser("alice", "pw", "mine"))
+	root, alice := openClient(t, cluster, asUser("root", "pw")), openClient(t, cluster, asUser("alice", "pw"))
+
+	foreign := grant(t, root, 60)
+	_, err := root.Put(t.Context(), "secret", "v", clientv3.WithLease(foreign))
+	require.NoError(t, err)
+	own := grant(t, alice, 3)
+	_, err = alice.Put(t.Context(), "mine", "v", clientv3.WithLease(own))
+	require.NoError(t, err)
+
+	kept := keep(t, alice, t.Context(), own)
+	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
+	waitClosed(t, keepMore(t, alice, ctx, foreign))
+	assert.Equal(t, rpctypes.ErrPermissionDenied, end.Err())
+	for range 3 {
+		next(t, kept)
+	}
+	_, err = alice.KeepAliveOnce(t.Context(), foreign)
+	assert.Equal(t, rpctypes.ErrPermissionDenied, err)
+}
