@@ -1,0 +1,94 @@
+package clientv3_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+)
+
+// TestW25OptionsOfAWatch: options that are only valid elsewhere panic, before anything is opened; those of a watch reach the
+// server.
+func TestW25OptionsOfAWatch(t *testing.T) {
+	pipes := etcdfake.WatchClient(nil)
+	w := clientv3.NewWatchFromWatchClient(pipes, nil)
+	t.Cleanup(func() { assert.NoError(t, w.Close()); pipes.Close() })
+	for name, opt := range map[string]clientv3.OpOption{
+		"lease":                 clientv3.WithLease(1),
+		"limit":                 clientv3.WithLimit(1),
+		"sort":                  clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend),
+		"serializable":          clientv3.WithSerializable(),
+		"count only":            clientv3.WithCountOnly(),
+		"least mod revision":    clientv3.WithMinModRev(1),
+		"most mod revision":     clientv3.WithMaxModRev(1),
+		"least create revision": clientv3.WithMinCreateRev(1),
+		"most create revision":  clientv3.WithMaxCreateRev(1),
+	} {
+		assert.Panics(t, func() { w.Watch(t.Context(), "k", opt) }, name)
+	}
+	assert.Panics(t, func() { w.Watch(t.Context(), "k", clientv3.WithPrefix(), clientv3.WithFromKey()) })
+	_, total := pipes.Streams()
+	assert.Zero(t, total)
+	for name, opt := range map[string]clientv3.OpOption{
+		"keys only":    clientv3.WithKeysOnly(),
+		"ignore value": clientv3.WithIgnoreValue(),
+		"ignore lease": clientv3.WithIgnoreLease(),
+	} {
+		assert.NotPanics(t, func() { w.Watch(t.Context(), "k", opt) }, name)
+	}
+}
+
+func TestWatchRequestHasTheOptions(t *testing.T) {
+	s, w := newWatchScript(t)
+	watchAsync(t.Context(), w, "k", clientv3.WithRange("l"), clientv3.WithRev(5), clientv3.WithPrevKV(), clientv3.WithProgressNotify(),
+		clientv3.WithFragment(), clientv3.WithFilterPut(), clientv3.WithFilterDelete())
+	req := s.session().create()
+	assert.Equal(t, "k", string(req.Key))
+	assert.Equal(t, "l", string(req.RangeEnd))
+	assert.EqualValues(t, 5, req.StartRevision)
+	assert.True(t, req.PrevKv && req.ProgressNotify && req.Fragment)
+	assert.Equal(t, []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT, pb.WatchCreateRequest_NODELETE}, req.Filters)
+}
+
+func TestWatchResponseErr(t *testing.T) {
+	for _, tc := range []struct {
+		wr   clientv3.WatchResponse
+		want error
+	}{
+		{clientv3.WatchResponse{}, nil},
+		{clientv3.WatchResponse{Created: true}, nil},
+		{clientv3.WatchResponse{Canceled: true}, rpctypes.ErrFutureRev},
+		{clientv3.WatchResponse{Canceled: true, CompactRevision: 3, CancelReason: "x"}, rpctypes.ErrCompacted},
+		{clientv3.WatchResponse{CompactRevision: 3}, rpctypes.ErrCompacted},
+		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrGRPCUserEmpty.Error()}, rpctypes.ErrUserEmpty},
+		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrGRPCAuthOldRevision.Error()}, rpctypes.ErrAuthOldRevision},
+		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrPermissionDenied.Error()}, rpctypes.ErrPermissionDenied},
+		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrCompacted.Error()}, rpctypes.ErrCompacted},
+	} {
+		assert.Equal(t, tc.want, tc.wr.Err(), "%+v", tc.wr)
+	}
+	wr := clientv3.WatchResponse{Canceled: true, CancelReason: "mvcc: watcher range is empty"}
+	require.ErrorContains(t, wr.Err(), "mvcc: watcher range is empty")
+}
+
+func TestWatchResponseIsProgressNotify(t *testing.T) {
+	at := &pb.ResponseHeader{Revision: 3}
+	for _, tc := range []struct {
+		wr   clientv3.WatchResponse
+		want bool
+	}{
+		{clientv3.WatchResponse{Header: at}, true},
+		{clientv3.WatchResponse{}, false},
+		{clientv3.WatchResponse{Header: &pb.ResponseHeader{}}, false},
+		{clientv3.WatchResponse{Header: at, Created: true}, false},
+		{clientv3.WatchResponse{Header: at, Canceled: true}, false},
+		{clientv3.WatchResponse{Header: at, CompactRevision: 1}, false},
+		{clientv3.WatchResponse{Header: at, Events: []*clientv3.Event{{}}}, false},
+	} {
+		assert.Equal(t, tc.want, tc.wr.IsProgressNotify(), "%+v", tc.wr)
+	}
+}
