@@ -9,6 +9,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/api/v3/version"
 	"go.etcd.io/etcd/client/v3/internal/authtoken"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
@@ -175,6 +176,7 @@ func (c *Client) retryConfig() retry.Config {
 		Endpoints: c.countEndpoints,
 		Life:      c.ctx,
 		Closed:    errClosing,
+		Metadata:  [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
 		Retrying:  c.logRetry,
 	}
 	if c.tokens != nil {

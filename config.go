@@ -47,8 +47,8 @@ type Config struct {
 	// bound of their own (--max-request-bytes).
 	MaxCallSendMsgSize int
 
-	// MaxCallRecvMsgSize bounds responses, in bytes. 0 means math.MaxInt32. It
-	// must not be below MaxCallSendMsgSize.
+	// MaxCallRecvMsgSize bounds responses, in bytes. 0 means math.MaxInt32. Where
+	// both are set, it must not be below MaxCallSendMsgSize.
 	MaxCallRecvMsgSize int
 
 	// TLS holds the client's TLS settings. Without ServerName each endpoint's
@@ -189,7 +189,9 @@ func (c Config) validateNumbers() (errs []error) {
 			errs = append(errs, fmt.Errorf("etcdclient: %s %d is negative", n.name, n.value))
 		}
 	}
-	if c.MaxCallRecvMsgSize < c.MaxCallSendMsgSize {
+	// The default for requests is no wish of the user's, so a smaller limit on
+	// responses may stand beside it.
+	if c.MaxCallRecvMsgSize < c.MaxCallSendMsgSize && c.MaxCallSendMsgSize != defaultMaxSendBytes {
 		errs = append(errs, fmt.Errorf("etcdclient: MaxCallRecvMsgSize %d is below MaxCallSendMsgSize %d",
 			c.MaxCallRecvMsgSize, c.MaxCallSendMsgSize))
 	}

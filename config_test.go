@@ -61,6 +61,11 @@ func TestR14DefaultLimits(t *testing.T) {
 	assert.Equal(t, math.MaxInt32, cfg.MaxCallRecvMsgSize)
 }
 
+func TestR14SmallResponsesBesideTheDefaultForRequests(t *testing.T) {
+	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, MaxCallRecvMsgSize: 1000})
+	assert.Equal(t, 1000, c.cfg.MaxCallRecvMsgSize)
+}
+
 func TestConfigIsCopied(t *testing.T) {
 	eps := []string{"127.0.0.1:1"}
 	c := newTestClient(t, Config{Endpoints: eps})

@@ -12,10 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/api/v3/version"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 )
@@ -114,6 +116,24 @@ func TestR13InterceptorsRunBesideOurs(t *testing.T) {
 	_, err = GetStreamToGetResponse(stream)
 	require.NoError(t, err)
 	assert.Equal(t, int64(2), streams.Load())
+}
+
+// TestServersLearnTheAPIVersion: servers count requests by the version that
+// clients name.
+func TestServersLearnTheAPIVersion(t *testing.T) {
+	s, c := newFakeClient(t, Config{})
+	_, err := c.Put(metadata.AppendToOutgoingContext(t.Context(), "custom", "1"), "k", "v")
+	require.NoError(t, err)
+	assert.Equal(t, []string{version.APIVersion}, s.LastMetadata("Put").Get("client-api-version"))
+	assert.Equal(t, []string{"1"}, s.LastMetadata("Put").Get("custom"))
+	_, err = c.Get(t.Context(), "k")
+	require.NoError(t, err)
+	assert.Equal(t, []string{version.APIVersion}, s.LastMetadata("Range").Get("client-api-version"))
+	ctx, cancel := context.WithCancel(WithRequireLeader(t.Context()))
+	defer cancel()
+	c.Watch(ctx, "k")
+	assert.Equal(t, []string{version.APIVersion}, s.LastMetadata("Watch").Get("client-api-version"))
+	assert.Equal(t, []string{"true"}, s.LastMetadata("Watch").Get("hasleader"))
 }
 
 func TestR14OversizedRequest(t *testing.T) {

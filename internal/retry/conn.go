@@ -21,6 +21,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 )
 
@@ -50,6 +51,8 @@ type Config struct {
 	Life context.Context
 	// Closed is the error of calls that the client's closing ended.
 	Closed error
+	// Metadata goes out with every request, beside the caller's.
+	Metadata [2]string
 	// Retrying, if not nil, is told of each failed attempt that another one
 	// follows. It must not block.
 	Retrying func(method string, attempt uint, err error)
@@ -58,31 +61,48 @@ type Config struct {
 // Conn is a grpc.ClientConnInterface that retries. It is safe for concurrent
 // use and holds nothing that must be released.
 type Conn struct {
-	cc  grpc.ClientConnInterface
-	cfg Config
+	cc     grpc.ClientConnInterface
+	cfg    Config
+	header context.Context // holds nothing but Config.Metadata
 }
 
 // New returns a Conn on cc.
 func New(cc grpc.ClientConnInterface, cfg Config) *Conn {
 	cfg.MaxAttempts = max(cfg.MaxAttempts, 1)
-	return &Conn{cc: cc, cfg: cfg}
+	header := metadata.AppendToOutgoingContext(context.Background(), cfg.Metadata[:]...)
+	return &Conn{cc: cc, cfg: cfg, header: header}
 }
 
 // waitForReady makes attempts wait for a connection as long as their context
 // allows, instead of failing while every endpoint is being dialled.
 var waitForReady = grpc.WaitForReady(true)
 
-// attempt carries the options of one try, and learns from gRPC whether it got
-// as far as a connection.
+// attempt is the context and the options of one try, and learns from gRPC
+// whether it got as far as a connection.
 type attempt struct {
+	context.Context // the call's
+	header          context.Context
+
 	peer peer.Peer
 	room [4]grpc.CallOption
 	opts []grpc.CallOption
 }
 
+// Value finds the client's own metadata where the call has none. That the
+// attempt is its own context saves what a derived one would allocate.
+func (a *attempt) Value(key any) any {
+	if v := a.Context.Value(key); v != nil {
+		return v
+	}
+	return a.header.Value(key)
+}
+
 // newAttempt puts the caller's options last, where they prevail.
-func newAttempt(callers []grpc.CallOption) *attempt {
-	a := &attempt{}
+func (c *Conn) newAttempt(ctx context.Context, callers []grpc.CallOption) *attempt {
+	if _, ok := metadata.FromOutgoingContext(ctx); ok {
+		ctx = metadata.AppendToOutgoingContext(ctx, c.cfg.Metadata[:]...)
+	}
+	a := &attempt{Context: ctx, header: c.header}
 	a.opts = append(a.room[:0], waitForReady, grpc.Peer(&a.peer))
 	a.opts = append(a.opts, callers...)
 	return a
@@ -99,8 +119,8 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 		return err
 	}
 	seen := c.generation()
-	a := newAttempt(opts)
-	err := c.cc.Invoke(ctx, method, args, reply, a.opts...)
+	a := c.newAttempt(ctx, opts)
+	err := c.cc.Invoke(a, method, args, reply, a.opts...)
 	if err == nil {
 		return nil
 	}
@@ -108,8 +128,8 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	defer s.end()
 	for s.follow(err, a.sent(), seen) {
 		seen = c.generation()
-		a = newAttempt(opts)
-		if err = c.cc.Invoke(s.ctx, method, args, reply, a.opts...); err == nil {
+		a = c.newAttempt(s.ctx, opts)
+		if err = c.cc.Invoke(a, method, args, reply, a.opts...); err == nil {
 			return nil
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -241,8 +242,26 @@ func (c *switchingContext) Err() error {
 	return c.Context.Err()
 }
 
+func TestMetadataGoesBesideTheCallers(t *testing.T) {
+	c := New(nil, Config{Metadata: [2]string{"ours", "1"}})
+	md, ok := metadata.FromOutgoingContext(c.newAttempt(t.Context(), nil))
+	assert.True(t, ok)
+	assert.Equal(t, metadata.Pairs("ours", "1"), md)
+
+	callers := metadata.AppendToOutgoingContext(t.Context(), "theirs", "2")
+	md, _ = metadata.FromOutgoingContext(c.newAttempt(callers, nil))
+	assert.Equal(t, metadata.Pairs("ours", "1", "theirs", "2"), md)
+
+	type key struct{}
+	assert.Equal(t, 7, c.newAttempt(context.WithValue(t.Context(), key{}, 7), nil).Value(key{}))
+	ctx, cancel := context.WithCancel(c.newAttempt(t.Context(), nil))
+	cancel()
+	assert.ErrorIs(t, ctx.Err(), context.Canceled)
+}
+
 func TestCallersOptionsComeLast(t *testing.T) {
-	a := newAttempt([]grpc.CallOption{grpc.WaitForReady(false), grpc.StaticMethod(), grpc.UseCompressor("x")})
+	c, _, _ := newConn(t, 1)
+	a := c.newAttempt(t.Context(), []grpc.CallOption{grpc.WaitForReady(false), grpc.StaticMethod(), grpc.UseCompressor("x")})
 	require.Len(t, a.opts, 5)
 	assert.Equal(t, grpc.FailFastCallOption{FailFast: false}, a.opts[0])
 	assert.Equal(t, grpc.FailFastCallOption{FailFast: true}, a.opts[2])
