@@ -48,10 +48,18 @@ func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 }
 
 func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error) {
+	return kv.GetStreamRewritten(ctx, nil, key, opts...)
+}
+
+// GetStreamRewritten is GetStream with a function that may look at each piece, and
+// change it, before it is delivered. The decorators of this module find it by a type
+// assertion; with it they need no goroutine that copies one channel into another.
+func (kv *kv) GetStreamRewritten(ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...OpOption) (GetStreamChan, error) {
 	s := &getStream{
-		op:     OpGet(key, opts...),
-		remote: kv.remote,
-		pieces: make(chan RangeStreamResponse, 1),
+		op:      OpGet(key, opts...),
+		remote:  kv.remote,
+		rewrite: rewrite,
+		pieces:  make(chan RangeStreamResponse, 1),
 	}
 	if err := s.op.sort.check(); err != nil {
 		return nil, err
@@ -95,11 +103,12 @@ func (kv *kv) untilClosed(ctx context.Context) (context.Context, context.CancelF
 // getStream copies one range from the server to its reader, a piece at a time.
 type getStream struct {
 	// read-only after open
-	op     Op
-	remote pb.KVClient
-	stream pb.KV_RangeStreamClient // nil: the range is read by unary requests
-	ctx    context.Context         // the caller's, which also ends with the client
-	stop   context.CancelFunc      // ends ctx
+	op      Op
+	remote  pb.KVClient
+	rewrite func(*pb.RangeResponse) // nil: pieces are delivered as they come
+	stream  pb.KV_RangeStreamClient // nil: the range is read by unary requests
+	ctx     context.Context         // the caller's, which also ends with the client
+	stop    context.CancelFunc      // ends ctx
 
 	// run alone sends and closes. The buffer of one lets it leave its error behind
 	// when nobody reads.
@@ -194,11 +203,11 @@ func (s *getStream) copyPages() error {
 			final.Kvs, final.More = kvs, page.GetMore()
 			return s.send(final)
 		}
-		if err := s.send(&pb.RangeResponse{Kvs: kvs}); err != nil {
-			return err
-		}
 		op.key = append(slices.Clip(kvs[len(kvs)-1].GetKey()), 0) // the next key there can be
 		size = nextPageSize(size, proto.Size(page))
+		if err := s.send(&pb.RangeResponse{Kvs: kvs}); err != nil { // which gives kvs away
+			return err
+		}
 	}
 }
 
@@ -237,6 +246,9 @@ func nextPageSize(keys int64, bytes int) int64 {
 func (s *getStream) send(piece *pb.RangeResponse) error {
 	if piece == nil {
 		piece = &pb.RangeResponse{}
+	}
+	if s.rewrite != nil {
+		s.rewrite(piece)
 	}
 	select {
 	case s.pieces <- RangeStreamResponse{RangeResponse: piece}:

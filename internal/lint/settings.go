@@ -20,6 +20,7 @@ var goroutineFiles = []string{
 	"version_check.go",              // one question to each endpoint, all answered before New returns
 	"kv_stream.go",                  // the copier of one GetStream, which ends with its context
 	"internal/authtoken/flight.go",  // one Authenticate request, which outlives the caller that started it
+	"ordering/switch.go",            // asks every endpoint for its revision; the caller waits
 	"mock/mockserver/mockserver.go", // serves
 	"internal/balancer/table.go",    // probes of members, each bounded; Close waits for them
 }
@@ -69,7 +70,7 @@ var importTable = map[string]Imported{
 	"namespace":            {Own: []string{"."}, Others: etcdAPI},
 	"naming/endpoints":     {Own: []string{"."}, Others: etcdAPI},
 	"naming/resolver":      {Own: []string{".", "naming/endpoints"}, Others: grpc},
-	"ordering":             {Own: []string{"."}, Others: etcdAPI},
+	"ordering":             {Own: []string{".", "internal/backoff"}, Others: etcdAPI},
 	"snapshot":             {Own: []string{"."}, Others: join(etcdAPI, zap, []string{"google.golang.org/grpc"})}, // bounds what waits for the disk
 	"yaml":                 {Own: []string{"."}, Others: []string{"go.etcd.io/etcd/client/pkg/v3/...", "sigs.k8s.io/yaml"}},
 

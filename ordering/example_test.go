@@ -1,0 +1,47 @@
+package ordering_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/ordering"
+)
+
+// Serializable reads are cheap, and here none returns older data than one before it.
+func ExampleNewKV() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: ordering.ExampleCluster.Endpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+	kv := ordering.NewKV(cli.KV, ordering.NewOrderViolationSwitchEndpointClosure(cli))
+
+	ctx := context.TODO()
+	if _, err := kv.Put(ctx, "example", "written"); err != nil {
+		log.Fatal(err)
+	}
+	resp, err := kv.Get(ctx, "example", clientv3.WithSerializable())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", resp.Kvs[0].Value)
+	// Output: written
+}
+
+// A program may want to know of old answers, and give up after the first.
+func ExampleOrderViolationFunc() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: ordering.ExampleCluster.Endpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+	kv := ordering.NewKV(cli.KV, func(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {
+		return fmt.Errorf("%q read from a member that has not reached revision %d", op.KeyBytes(), prevRev)
+	})
+
+	_, err = kv.Get(context.TODO(), "example", clientv3.WithSerializable())
+	fmt.Println(err)
+	// Output: <nil>
+}

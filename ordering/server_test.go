@@ -1,0 +1,46 @@
+package ordering
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+)
+
+// TestServersApart reads from two real servers, of which one is behind as a member
+// without its peers would be: it never takes part in what the other is told.
+func TestServersApart(t *testing.T) {
+	ahead, behind := etcdtest.Start(t), etcdtest.Start(t)
+	eps := append(ahead.Endpoints(), behind.Endpoints()...)
+	client := newClient(t, eps...)
+	kv := NewKV(client.KV, NewOrderViolationSwitchEndpointClosure(client))
+	client.SetEndpoints(eps[1])
+	_, err := client.Put(t.Context(), "k", "old")
+	require.NoError(t, err)
+	client.SetEndpoints(eps[0])
+	for range 10 {
+		_, err := kv.Put(t.Context(), "k", "new")
+		require.NoError(t, err)
+	}
+	client.SetEndpoints(eps...) // reads take turns
+	for range 50 {
+		got, err := kv.Get(t.Context(), "k", clientv3.WithSerializable())
+		require.NoError(t, err)
+		require.Equal(t, "new", string(got.Kvs[0].Value))
+	}
+	require.Equal(t, eps[:1], client.Endpoints())
+
+	ahead.Kill()
+	client.SetEndpoints(eps[1])
+	plain, err := client.Get(t.Context(), "k", clientv3.WithSerializable())
+	require.NoError(t, err)
+	require.Equal(t, "old", string(plain.Kvs[0].Value))
+	_, err = kv.Get(t.Context(), "k", clientv3.WithSerializable())
+	require.Equal(t, ErrNoGreaterRev, err)
+
+	require.NoError(t, ahead.Restart())
+	got, err := kv.Get(t.Context(), "k", clientv3.WithSerializable())
+	require.NoError(t, err)
+	require.Equal(t, "new", string(got.Kvs[0].Value))
+}
