@@ -36,10 +36,10 @@ etcdutl: bin/etcdutl ## build bin/etcdutl, which tests restore snapshots with
 
 test: etcd etcdutl ## run the tests of every module, with the race detector (TEST_FLAGS adds flags)
 	@[ -n "$(RACE)" ] || echo "no C compiler: testing without the race detector" >&2
-	@set -e; for m in $(TESTED); do \
+	@status=0; for m in $(TESTED); do \
 		echo "== $(GO) test $(RACE) ./... in $$m"; \
-		(cd $$m && $(GO) test $(RACE) -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...); \
-	done
+		(cd $$m && $(GO) test $(RACE) -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...) || status=1; \
+	done; exit $$status
 
 soak: etcd ## run the tests that take minutes (TEST_FLAGS='-run Soak.*L14' picks)
 	@ETCD_SOAK=1 $(GO) test -v -p 1 -timeout 60m -run Soak $(TEST_FLAGS) ./...

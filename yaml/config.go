@@ -12,7 +12,7 @@
 //	                           durations: nanoseconds, or text such as 5s
 //	max-unary-retries, backoff-jitter-fraction
 //	                           numbers
-//	permit-without-stream, reject-old-cluster
+//	permit-without-stream, reject-old-cluster, spread-evenly
 //	                           true or false
 //	MaxCallSendMsgSize, MaxCallRecvMsgSize
 //	                           bytes
@@ -78,6 +78,7 @@ type file struct {
 	RejectOldCluster      bool            `json:"reject-old-cluster"`
 	LogConfig             json.RawMessage `json:"LogConfig"`
 	PermitWithoutStream   bool            `json:"permit-without-stream"`
+	SpreadEvenly          bool            `json:"spread-evenly"`
 	MaxUnaryRetries       uint            `json:"max-unary-retries"`
 	BackoffWaitBetween    duration        `json:"backoff-wait-between"`
 	BackoffJitterFraction float64         `json:"backoff-jitter-fraction"`
@@ -103,6 +104,7 @@ func (f *file) config() *clientv3.Config {
 		Token:                 f.Token,
 		RejectOldCluster:      f.RejectOldCluster,
 		PermitWithoutStream:   f.PermitWithoutStream,
+		SpreadEvenly:          f.SpreadEvenly,
 		MaxUnaryRetries:       f.MaxUnaryRetries,
 		BackoffWaitBetween:    time.Duration(f.BackoffWaitBetween),
 		BackoffJitterFraction: f.BackoffJitterFraction,
