@@ -111,6 +111,14 @@ func (s *fuzzServer) left() int {
 	return len(s.data)
 }
 
+// created is the id that a request asks for, if it asks for one.
+func created(req *pb.WatchRequest) []int64 {
+	if create := req.GetCreateRequest(); create != nil {
+		return []int64{create.WatchId}
+	}
+	return nil
+}
+
 func (s *fuzzServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
 	reqs := make(chan *pb.WatchRequest, 1000)
 	go func() { // ends with the stream
@@ -134,9 +142,7 @@ func (s *fuzzServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, e
 		case 0, 1: // waits for a request, for a while
 			select {
 			case req := <-reqs:
-				if req.GetCreateRequest() != nil {
-					creates = append(creates, req.GetCreateRequest().WatchId)
-				}
+				creates = append(creates, created(req)...)
 			case <-time.After(time.Second):
 			case <-ctx.Done():
 			}

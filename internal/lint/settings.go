@@ -27,12 +27,13 @@ var goroutineFiles = []string{
 
 // rootContextFiles may make a context that descends from none.
 var rootContextFiles = []string{
-	"config.go",         // where Config.Context is nil
-	"internal/etcdfake", // owns streams without a network
-	"internal/faultnet", // owns connections that come from outside
-	"keepalive.go",      // a Lease without a client
-	"watcher.go",        // where NewWatchFromWatchClient has no client
-	"internal/etcdtest", // owns processes that outlive the request that started them
+	"internal/retry/conn.go", // carries metadata; nothing waits on it
+	"config.go",              // where Config.Context is nil
+	"internal/etcdfake",      // owns streams without a network
+	"internal/faultnet",      // owns connections that come from outside
+	"keepalive.go",           // a Lease without a client
+	"watcher.go",             // where NewWatchFromWatchClient has no client
+	"internal/etcdtest",      // owns processes that outlive the request that started them
 }
 
 // panicFiles may panic: documented checks of arguments that are wrong at compile time.
