@@ -91,7 +91,6 @@ func fuzzConsumer(t *testing.T, ctx context.Context, w clientv3.Watcher, kind in
 type fuzzServer struct {
 	mu   sync.Mutex
 	data []byte
-	done chan struct{}
 }
 
 func (s *fuzzServer) next() (byte, bool) {

@@ -2,7 +2,6 @@ package ordering
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,9 +22,3 @@ func newClient(t *testing.T, endpoints ...string) *clientv3.Client {
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	return c
 }
-
-// How long and how often tests look whether something has happened.
-const (
-	waitFor = 20 * time.Second
-	tick    = 5 * time.Millisecond
-)
