@@ -59,7 +59,7 @@ func TestL13WhyAChannelWasClosed(t *testing.T) {
 			t.Parallel()
 			fake := etcdfake.Start(t)
 			client := openFake(t, fake)
-			id := grant(t, client, 1)
+			id := grant(t, client, 2)
 			ctx, end := clientv3.WithKeepAliveEnd(t.Context())
 			if tc.ctx != nil {
 				ctx = tc.ctx(ctx)

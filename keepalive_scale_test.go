@@ -26,19 +26,13 @@ type scale struct {
 	requests func() int // the renewals that the server has been asked for
 }
 
-// run grants the leases, keeps them for the duration, and checks that they cost what they may and that none is lost.
+// run keeps the leases for the duration, and checks that they cost what they may and that none is lost.
 func (s scale) run(t *testing.T, client *clientv3.Client) {
-	ids := s.grantAll(t, client)
-	keep(t, client, context.Background(), ids[0]) // opens the stream, with two goroutines of ours
+	first := keep(t, client, context.Background(), grant(t, client, s.ttl)) // opens the stream, with two goroutines of ours
 	s.requests()
 	goroutines := runtime.NumGoroutine()
-	channels := make([]<-chan *clientv3.LeaseKeepAliveResponse, len(ids))
-	for i, id := range ids {
-		var err error
-		channels[i], err = client.KeepAlive(context.Background(), id)
-		require.NoError(t, err)
-	}
-	for i, ch := range channels {
+	channels := append(s.keepAll(t, client), first)
+	for i, ch := range channels[:s.leases-1] {
 		require.NotNil(t, next(t, ch), "lease %d", i)
 	}
 
@@ -54,33 +48,34 @@ func (s scale) run(t *testing.T, client *clientv3.Client) {
 	}
 	resp, err := client.Leases(t.Context())
 	require.NoError(t, err)
-	require.Len(t, resp.Leases, len(ids))
-	want := float64(len(ids)) / (float64(s.ttl) / 3)
+	require.Len(t, resp.Leases, s.leases)
+	want := float64(s.leases) / (float64(s.ttl) / 3)
 	t.Logf("%d leases of %d s for %v: %.0f renewals/s (%.1f %% of leases / (TTL/3)), %d goroutines more than before",
-		len(ids), s.ttl, s.duration, rate, 100*rate/want, peak)
+		s.leases, s.ttl, s.duration, rate, 100*rate/want, peak)
 	assert.InEpsilon(t, want, rate, 0.1)
 	assert.LessOrEqual(t, peak, 2)
 }
 
-// grantAll grants the leases by a few callers at once.
-func (s scale) grantAll(t *testing.T, client *clientv3.Client) []clientv3.LeaseID {
+// keepAll grants all leases but one and keeps them from then on, by a few callers at once.
+func (s scale) keepAll(t *testing.T, client *clientv3.Client) []<-chan *clientv3.LeaseKeepAliveResponse {
 	const callers = 16
-	ids := make([]clientv3.LeaseID, s.leases)
+	channels := make([]<-chan *clientv3.LeaseKeepAliveResponse, s.leases-1)
 	var wg sync.WaitGroup
 	for c := range callers {
 		wg.Go(func() {
-			for i := c; i < len(ids); i += callers {
+			for i := c; i < len(channels); i += callers {
 				resp, err := client.Grant(t.Context(), s.ttl)
 				if !assert.NoError(t, err) {
 					return
 				}
-				ids[i] = resp.ID
+				channels[i], err = client.KeepAlive(context.Background(), resp.ID)
+				assert.NoError(t, err)
 			}
 		})
 	}
 	wg.Wait()
 	require.False(t, t.Failed())
-	return ids
+	return channels
 }
 
 // heapInUse is the least of a few looks: what others allocate while the collector runs counts as in use.
