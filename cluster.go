@@ -44,10 +44,10 @@ type Cluster interface {
 	// [rpctypes.ErrTooManyLearners].
 	MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberRemove removes a member, which stops serving. Writes under way on it, or forwarded to it as the leader, may fail
-	// with their outcome open: move the leadership first, and take the member out of the endpoints of clients that write
-	// (Client.SetEndpoints lets what is under way finish). It returns [rpctypes.ErrMemberNotFound], and
-	// [rpctypes.ErrUnhealthy] when the change would endanger the quorum.
+	// MemberRemove removes a member, which stops serving a second later. Writes that are under way on it, or were forwarded
+	// to it as the leader, may fail with their outcome open: before, move the leadership away, take the member out of the
+	// endpoints of clients that write (Client.SetEndpoints), and let them finish what they have sent it. It returns
+	// [rpctypes.ErrMemberNotFound], and [rpctypes.ErrUnhealthy] when the change would endanger the quorum.
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 
 	// MemberUpdate changes the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] or

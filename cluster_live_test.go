@@ -18,10 +18,24 @@ func follower(cluster *etcdtest.Cluster) *etcdtest.Member {
 	return cluster.Members()[slices.IndexFunc(cluster.Members(), func(m *etcdtest.Member) bool { return m != leader })]
 }
 
-// A member is replaced while a client puts: a learner joins and is promoted, the client learns the new endpoints, the old
-// member leaves. No put fails.
+// drain waits until the member has had no put under way for some time.
+func drain(t *testing.T, m *etcdtest.Member) {
+	t.Helper()
+	idle := 0
+	require.Eventually(t, func() bool {
+		open, err := m.OpenStreams("Put")
+		require.NoError(t, err)
+		if idle++; open > 0 {
+			idle = 0
+		}
+		return idle == 3
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// A member is replaced while a client puts: a learner joins and is promoted, the client learns the new endpoints and leaves
+// the old member, which is removed. No put fails.
 func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
-	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithExtensiveMetrics())
 	admin, client := openClient(t, cluster), openClient(t, cluster)
 	ctx := t.Context()
 	old := follower(cluster)
@@ -47,6 +61,7 @@ func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
 		rest := slices.DeleteFunc(cluster.Endpoints(), func(ep string) bool { return ep == old.Endpoint() })
 		client.SetEndpoints(rest...)
 		admin.SetEndpoints(rest...)
+		drain(t, old)
 		removed, err := admin.MemberRemove(ctx, old.ID())
 		require.NoError(t, err)
 		assert.Len(t, removed.Members, 3)
