@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -19,7 +20,7 @@ func (m *maintenance) Snapshot(ctx context.Context) (io.ReadCloser, error) {
 }
 
 func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error) {
-	r := &snapshotReader{}
+	r := &snapshotReader{caller: ctx}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	var err error
 	codec := grpc.ForceCodecV2(&wire.SnapshotCodec{}) // each part is used up before the next is received
@@ -41,7 +42,8 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 type snapshotReader struct {
 	// Read-only once made.
 	stream pb.Maintenance_SnapshotClient
-	ctx    context.Context    // of the stream; ends with the caller's and with Close
+	caller context.Context
+	ctx    context.Context    // of the stream; ends with Close, and soon after the caller's
 	cancel context.CancelFunc // safe beside a Read
 
 	// Of the reading goroutine.
@@ -59,8 +61,8 @@ func (r *snapshotReader) Read(p []byte) (int, error) {
 		}
 		r.rest = part.GetBlob()
 	}
-	if r.err == nil && r.ctx.Err() != nil {
-		r.end(r.ctx.Err()) // also where parts that arrived before are left
+	if err := cmp.Or(r.caller.Err(), r.ctx.Err()); err != nil && r.err == nil {
+		r.end(err) // also where parts that arrived before are left
 	}
 	if r.err != nil {
 		return 0, r.err

@@ -173,6 +173,24 @@ func TestSnapshotOfDoneContextFails(t *testing.T) {
 	assert.Equal(t, context.DeadlineExceeded, err)
 }
 
+// A server that never sends anything but empty parts does not hold its reader past the context.
+func TestN9SnapshotOfEmptyPartsEndsWithItsContext(t *testing.T) {
+	fake := etcdfake.Start(t)
+	fake.Stream("Snapshot", func(s grpc.ServerStream) error {
+		for {
+			if err := s.SendMsg(&pb.SnapshotResponse{}); err != nil {
+				return err
+			}
+		}
+	})
+	client := openFake(t, fake)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := readSnapshot(ctx, client)
+	assert.Equal(t, context.DeadlineExceeded, err)
+	requireNoStreams(t, fake)
+}
+
 func TestSnapshotStartIsRetried(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Fail("Snapshot", 2, status.Error(codes.Unavailable, "starting"))
