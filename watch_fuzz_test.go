@@ -110,14 +110,6 @@ func (s *fuzzServer) left() int {
 	return len(s.data)
 }
 
-// created is the id that a request asks for, if it asks for one.
-func created(req *pb.WatchRequest) []int64 {
-	if create := req.GetCreateRequest(); create != nil {
-		return []int64{create.WatchId}
-	}
-	return nil
-}
-
 func (s *fuzzServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
 	reqs := make(chan *pb.WatchRequest, 1000)
 	go func() { // ends with the stream
@@ -138,13 +130,8 @@ func (s *fuzzServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, e
 			return ctx.Err()
 		}
 		switch b % 8 {
-		case 0, 1: // waits for a request, for a while
-			select {
-			case req := <-reqs:
-				creates = append(creates, created(req)...)
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
+		case 0, 1:
+			creates = append(creates, awaitCreate(ctx, reqs)...)
 			continue
 		case 2:
 			if c, _ := s.next(); c%8 == 0 {
@@ -163,6 +150,19 @@ func (s *fuzzServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, e
 			return err
 		}
 	}
+}
+
+// awaitCreate waits for a request, for a while, and returns the id that it asks for if it is a create.
+func awaitCreate(ctx context.Context, reqs <-chan *pb.WatchRequest) []int64 {
+	select {
+	case req := <-reqs:
+		if req.GetCreateRequest() != nil {
+			return []int64{req.GetCreateRequest().WatchId}
+		}
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 func (s *fuzzServer) response(b byte) *pb.WatchResponse {

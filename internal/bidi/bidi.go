@@ -59,7 +59,8 @@ type Handler[Req, Resp any] interface {
 	Received(*Resp)
 	// Broken is called once for each stream that has ended and each dial that has failed. It tells whether to dial again,
 	// and what to wait at least before that; the link may wait longer. Broken is also called when the link's context ends,
-	// with an error that says so; what it returns makes no difference then. It is not called because of Stop or Close.
+	// with an error that says so, once more if it had just asked for a redial; there is none then. It is not called because of
+	// Stop or Close.
 	Broken(err error) (redial bool, wait time.Duration)
 }
 

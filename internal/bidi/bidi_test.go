@@ -221,3 +221,18 @@ func TestParentContextEndsTheLink(t *testing.T) {
 		})
 	}
 }
+
+// The context ends while Broken runs for another reason: the handler is told of the end all the same.
+func TestContextEndsDuringBroken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, h := newPeer(), &recorder{}
+		ctx, cancel := context.WithCancel(context.Background())
+		h.onBroken = func(error) (bool, time.Duration) { cancel(); return true, 0 }
+		l := New[request, response](ctx, p.dial, Options{})
+		l.Start(h)
+		s := <-p.streams
+		s.fail <- errCut
+		l.Wait()
+		assert.Equal(t, []error{errCut, context.Canceled}, h.errors())
+	})
+}

@@ -20,7 +20,7 @@ func (l *Link[Req, Resp]) receiveLoop() {
 			return
 		}
 		redial, wait := l.handler.Broken(err)
-		if !redial || l.ctx.Err() != nil {
+		if !redial {
 			return
 		}
 		if err := backoff.Wait(l.ctx, max(wait, l.opts.Backoff.Delay(attempt))); err != nil {

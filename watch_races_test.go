@@ -1,0 +1,203 @@
+package clientv3_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// raced is one watch, beside a sibling that must notice nothing, and what can happen to it.
+type raced struct {
+	t       *testing.T
+	server  *watchScript
+	watcher clientv3.Watcher
+	session *watchSession // the current stream
+	cancel  context.CancelFunc
+	open    func() clientv3.WatchChan
+	ch      clientv3.WatchChan // nil until the Watch call has returned
+	sibling clientv3.WatchChan
+	lasts   int   // last responses received
+	watchID int64 // that it has or would be given
+}
+
+// raceStates brings the watch into each state of the mux.
+var raceStates = map[string]func(*raced){
+	"queued": func(r *raced) {
+		r.session.end(errCut) // nothing is answered from here on
+		r.session = nil
+		synctest.Wait()
+		r.watch()
+	},
+	"creating": func(r *raced) {
+		r.watch()
+		r.session.createFrom("w", 0)
+	},
+	"active": func(r *raced) { r.activate(1) },
+	"backlog": func(r *raced) {
+		r.activate(1)
+		for rev := range int64(5) {
+			r.session.events(r.watchID, rev+2)
+		}
+	},
+	"paused": func(r *raced) {
+		r.activate(1)
+		for rev := range int64(20) {
+			r.session.events(r.watchID, rev+2)
+		}
+		require.Equal(r.t, r.watchID, r.session.cancelled())
+	},
+}
+
+func (r *raced) watch() {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	r.cancel = cancel
+	r.open = watchAsync(ctx, r.watcher, "w", clientv3.WithWatchBuffer(0, 10))
+	synctest.Wait()
+}
+
+func (r *raced) activate(id int64) {
+	r.watch()
+	r.session.createFrom("w", 0)
+	r.session.created(id, 1)
+	r.ch, r.watchID = r.open(), id
+}
+
+// raceEvents happen to the watch, in every order of two of them and at the same time.
+var raceEvents = map[string]func(*raced){
+	"context":  func(r *raced) { r.cancel() },
+	"close":    func(r *raced) { assert.NoError(r.t, r.watcher.Close()) },
+	"break":    func(r *raced) { r.toServer(func(s *watchSession) { s.end(errCut) }) },
+	"halt":     func(r *raced) { r.toServer(func(s *watchSession) { s.end(status.Error(codes.Unimplemented, "gone")) }) },
+	"progress": func(r *raced) { _ = r.watcher.RequestProgress(r.t.Context()) },
+	"refused":  func(r *raced) { r.toServer(func(s *watchSession) { s.refused(-1, "no") }) },
+	"server": func(r *raced) {
+		r.toServer(func(s *watchSession) {
+			s.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 9}, WatchId: r.watchID, Canceled: true, CancelReason: "x"})
+		})
+	},
+	"confirmed": func(r *raced) { r.toServer(func(s *watchSession) { s.created(1, 1) }) },
+	"events":    func(r *raced) { r.toServer(func(s *watchSession) { s.events(1, 30) }) },
+	"drain": func(r *raced) {
+		for r.ch != nil {
+			select {
+			case wr, ok := <-r.ch:
+				if !ok {
+					return
+				}
+				r.received(wr)
+			default:
+				return
+			}
+			synctest.Wait()
+		}
+	},
+}
+
+func (r *raced) received(wr clientv3.WatchResponse) {
+	if wr.Err() != nil {
+		r.lasts++
+	}
+}
+
+func (r *raced) toServer(do func(*watchSession)) {
+	if r.session != nil && r.session.ctx.Err() == nil {
+		do(r.session)
+	}
+}
+
+// TestWatchRaces: in every state, any two things that end or move a watch, in both orders and at the same time, leave its
+// channel closed once after Close, never block, and never reach the sibling. A double close or a send on a closed channel
+// would panic; a goroutine left behind, or one that waits for ever, fails the bubble.
+func TestWatchRaces(t *testing.T) {
+	names := make([]string, 0, len(raceEvents))
+	for name := range raceEvents {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for state := range raceStates {
+		for _, first := range names {
+			for _, second := range names {
+				t.Run(strings.Join([]string{state, first, second}, " "), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { runRace(t, state, first, second, false) })
+					if first < second {
+						synctest.Test(t, func(t *testing.T) { runRace(t, state, first, second, true) })
+					}
+				})
+			}
+		}
+	}
+}
+
+func runRace(t *testing.T, state, first, second string, together bool) {
+	server, w := newWatchScript(t)
+	r := &raced{t: t, server: server, watcher: w, watchID: 1}
+	openSibling := watchAsync(t.Context(), w, "sibling")
+	r.session = server.session()
+	r.session.create()
+	r.session.created(0, 1)
+	r.sibling = openSibling()
+	raceStates[state](r)
+
+	if together && first != "drain" && second != "drain" { // draining waits for the bubble
+		var both sync.WaitGroup
+		both.Go(func() { raceEvents[first](r) })
+		both.Go(func() { raceEvents[second](r) })
+		both.Wait()
+	} else {
+		raceEvents[first](r)
+		synctest.Wait()
+		raceEvents[second](r)
+	}
+	synctest.Wait()
+	happened := func(name string) bool { return first == name || second == name }
+	if !happened("close") && !happened("halt") {
+		r.requireSiblingLives()
+	}
+	require.NoError(t, w.Close())
+	if r.ch == nil {
+		r.ch = r.open()
+	}
+	for wr := range r.ch {
+		r.received(wr)
+	}
+	assert.LessOrEqual(t, r.lasts, 1)
+	if state == "active" && happened("server") && first != "close" && first != "context" && first != "halt" && first != "break" && !together {
+		assert.Equal(t, 1, r.lasts, "what the server says in the end arrives")
+	}
+	r.cancel()
+	for range r.sibling {
+	}
+}
+
+// requireSiblingLives lets the sibling's stream be reopened, if it has to be, and sends it an event.
+func (r *raced) requireSiblingLives() {
+	time.Sleep(time.Second) // of the bubble: a redial is done by then
+	synctest.Wait()
+	select {
+	case s := <-r.server.sessions:
+		r.session = s
+	default:
+	}
+	if r.session.ctx.Err() != nil {
+		require.Fail(r.t, "the sibling has no stream")
+	}
+	for len(r.session.reqs) > 0 {
+		if req := (<-r.session.reqs).GetCreateRequest(); req != nil && string(req.Key) == "sibling" {
+			r.session.created(0, 40)
+		}
+	}
+	synctest.Wait()
+	r.session.events(0, 50)
+	requireRevisions(r.t, r.sibling, 50)
+}
