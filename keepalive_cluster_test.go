@@ -79,19 +79,19 @@ func (f *fleet) servesKeepAlives(t *testing.T, cluster *etcdtest.Cluster) *etcdt
 func TestLeasesOutliveFaults(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
-	var proxies []*faultnet.Proxy
+	proxyOf := make(map[*etcdtest.Member]*faultnet.Proxy)
 	client := openClient(t, cluster, func(cfg *clientv3.Config) {
 		cfg.Endpoints = nil
 		for _, m := range cluster.Members() {
 			p := faultnet.New(t, m.Address())
-			proxies = append(proxies, p)
+			proxyOf[m] = p
 			cfg.Endpoints = append(cfg.Endpoints, p.Addr())
 		}
 	})
 	f := newFleet(t, client, openClient(t, cluster), 200, 5)
 
 	reset := func() {
-		for _, p := range proxies {
+		for _, p := range proxyOf {
 			p.Reset()
 		}
 	}
@@ -106,6 +106,12 @@ func TestLeasesOutliveFaults(t *testing.T) {
 	}{
 		{"reset", reset},
 		{"stop the member that answers", func() { pause(f.servesKeepAlives(t, cluster)) }},
+		{"cut the member that answers off", func() {
+			p := proxyOf[f.servesKeepAlives(t, cluster)]
+			p.Blackhole(faultnet.Both)
+			time.Sleep(4 * time.Second)
+			p.Heal()
+		}},
 		{"stop the leader", func() { pause(cluster.Leader()) }},
 		{"kill the leader", func() {
 			lost := cluster.Leader()

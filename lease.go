@@ -122,9 +122,9 @@ type Lease interface {
 	//   - ctx was made by [WithRequireLeader] and the member that serves the
 	//     renewals has no leader;
 	//   - the server denies the renewal of this lease;
-	//   - the Lease or its client is closed, or the server does not serve renewals
-	//     at all. KeepAlive then returns a closed channel and
-	//     [ErrKeepAliveHalted] from that time on.
+	//   - the Lease or its client is closed, or the server refuses all renewals in
+	//     a way that will not change, such as a wrong password. KeepAlive then
+	//     returns a closed channel and [ErrKeepAliveHalted] from that time on.
 	//
 	// [WithKeepAliveEnd] tells which. A closed channel does not mean that the lease
 	// is gone already, except where the server said so.

@@ -114,7 +114,8 @@ func IsHalt(ctx context.Context, err error) bool {
 	case codes.InvalidArgument, codes.Unauthenticated:
 		return !IsAuthRefresh(err)
 	case codes.FailedPrecondition:
-		return !IsLearnerRefusal(err) && !is(err, rpctypes.ErrGRPCNotLeader)
+		return !IsLearnerRefusal(err) && !is(err, rpctypes.ErrGRPCNotLeader) &&
+			!is(err, rpctypes.ErrGRPCNotCapable) // of a member that does not know the cluster's version yet
 	case codes.ResourceExhausted:
 		return !is(err, rpctypes.ErrGRPCRequestTooManyRequests)
 	case codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.OutOfRange, codes.Unimplemented, codes.DataLoss:

@@ -55,7 +55,7 @@ func TestVerdicts(t *testing.T) {
 		{rpctypes.ErrGRPCUnhealthy, "urW"},
 		{rpctypes.ErrGRPCNotSupportedForLearner, "lrwW"},
 		{rpctypes.ErrGRPCNotLeader, ""},
-		{rpctypes.ErrGRPCNotCapable, "h"},
+		{rpctypes.ErrGRPCNotCapable, ""},
 		{rpctypes.ErrGRPCInvalidAuthToken, "a"},
 		{rpctypes.ErrGRPCAuthOldRevision, "a"},
 		{rpctypes.ErrGRPCUserEmpty, "a"},

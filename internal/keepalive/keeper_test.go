@@ -232,6 +232,7 @@ func TestL4UnavailableNeverHalts(t *testing.T) {
 		rpctypes.ErrGRPCStopped,
 		rpctypes.ErrGRPCTimeout,
 		rpctypes.ErrGRPCNotSupportedForLearner,
+		rpctypes.ErrGRPCNotCapable,
 		rpctypes.ErrGRPCInvalidAuthToken,
 		status.Error(codes.Unavailable, "connection reset"),
 		status.Error(codes.Internal, "stream ended"),
