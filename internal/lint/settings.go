@@ -21,6 +21,8 @@ var goroutineFiles = []string{
 	"kv_stream.go",                  // the copier of one GetStream, which ends with its context
 	"internal/authtoken/flight.go",  // one Authenticate request, which outlives the caller that started it
 	"ordering/switch.go",            // asks every endpoint for its revision; the caller waits
+	"naming/endpoints/watch.go",     // one follower for each watch channel
+	"naming/resolver/resolver.go",   // one for each connection
 	"mock/mockserver/mockserver.go", // serves
 	"internal/balancer/table.go",    // probes of members, each bounded; Close waits for them
 }
@@ -69,8 +71,8 @@ var importTable = map[string]Imported{
 	"mirror":               {Own: []string{"."}, Others: etcdAPI},
 	"mock/mockserver":      {Others: join(etcdAPI, grpc)},
 	"namespace":            {Own: []string{"."}, Others: etcdAPI},
-	"naming/endpoints":     {Own: []string{"."}, Others: etcdAPI},
-	"naming/resolver":      {Own: []string{".", "naming/endpoints"}, Others: grpc},
+	"naming/endpoints":     {Own: []string{".", "internal/backoff"}, Others: join(etcdAPI, grpc)}, // status codes
+	"naming/resolver":      {Own: []string{".", "naming/endpoints", "internal/backoff"}, Others: grpc},
 	"ordering":             {Own: []string{".", "internal/backoff"}, Others: etcdAPI},
 	"snapshot":             {Own: []string{"."}, Others: join(etcdAPI, zap, []string{"google.golang.org/grpc"})}, // bounds what waits for the disk
 	"yaml":                 {Own: []string{"."}, Others: []string{"go.etcd.io/etcd/client/pkg/v3/...", "sigs.k8s.io/yaml"}},

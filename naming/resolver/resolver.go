@@ -1,0 +1,142 @@
+// Package resolver gives gRPC the endpoints of a service that are kept in etcd by
+// package naming/endpoints:
+//
+//	etcd, err := resolver.NewBuilder(client)
+//	...
+//	conn, err := grpc.NewClient("etcd:///svc", grpc.WithResolvers(etcd), ...)
+//
+// The connection then uses the endpoints of the target "svc", and follows their
+// changes while it is in use.
+package resolver
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/naming/endpoints"
+	"google.golang.org/grpc/codes"
+	gresolver "google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/status"
+)
+
+// listBackoff spaces attempts to list the endpoints at all.
+var listBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
+
+// NewBuilder returns a resolver builder for gRPC targets of the scheme "etcd",
+// such as "etcd:///svc" for the endpoints of the target "svc". It is for
+// grpc.WithResolvers, and may serve any number of connections.
+//
+// A connection's RPCs wait until there is an endpoint, also while etcd is out of
+// reach. Where etcd refuses to list the endpoints, RPCs that do not wait for ready
+// fail with the reason, while listing goes on with growing waits. Later the
+// connection keeps the endpoints that it knows of for as long as etcd cannot be
+// asked, and has those of the moment soon after. When the last endpoint is
+// deleted, RPCs that do not wait for ready fail.
+//
+// gRPC is given each endpoint both in State.Endpoints and in State.Addresses, in
+// the order of their keys. Address.Metadata is the endpoint's Metadata. gRPC's own
+// policies do not look at it; a policy that compares addresses by == or
+// Address.Equal, or calls UpdateAddresses, needs Metadata that Go can compare:
+// strings, numbers and booleans, but no JSON objects or arrays.
+//
+// The client must outlive the connections. Once it is closed, they keep the
+// endpoints that they know of.
+func NewBuilder(client *clientv3.Client) (gresolver.Builder, error) {
+	return builder{client}, nil
+}
+
+type builder struct{ client *clientv3.Client }
+
+// Scheme returns "etcd".
+func (b builder) Scheme() string { return "etcd" }
+
+// Build starts to follow a target's endpoints, and does not wait for any. The
+// error is codes.InvalidArgument, for a target without a name or a builder
+// without a client.
+func (b builder) Build(target gresolver.Target, cc gresolver.ClientConn, _ gresolver.BuildOptions) (gresolver.Resolver, error) {
+	m, err := endpoints.NewManager(b.client, target.Endpoint())
+	if err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "resolver: target %q: %v", target.URL.String(), err)
+	}
+	// A connection outlives whatever request made it: what ends the resolver is its
+	// Close, and the client's.
+	ctx, cancel := context.WithCancel(b.client.Ctx())
+	r := &resolver{m: m, cc: cc, cancel: cancel, done: make(chan struct{}), known: endpoints.Key2EndpointMap{}}
+	// Ends with ctx; Close waits for it.
+	go func() {
+		defer close(r.done)
+		r.run(ctx)
+	}()
+	return r, nil
+}
+
+// resolver follows one target for one connection.
+type resolver struct {
+	// read-only after Build
+	m      endpoints.Manager
+	cc     gresolver.ClientConn
+	cancel context.CancelFunc
+	done   chan struct{} // closed by run's goroutine
+
+	// used by run alone
+	known endpoints.Key2EndpointMap
+}
+
+// ResolveNow does nothing: changes are told without asking.
+func (r *resolver) ResolveNow(gresolver.ResolveNowOptions) {}
+
+// Close ends the resolver and returns when nothing of it is left running.
+func (r *resolver) Close() {
+	r.cancel()
+	<-r.done
+}
+
+// run tells the connection of the target's endpoints until ctx ends.
+func (r *resolver) run(ctx context.Context) {
+	for attempt := 0; ; attempt++ {
+		updates, err := r.m.NewWatchChannel(ctx)
+		if err == nil {
+			r.follow(updates)
+			return
+		}
+		r.cc.ReportError(err)
+		if backoff.Wait(ctx, listBackoff.Delay(attempt)) != nil {
+			return
+		}
+	}
+}
+
+// follow tells the connection of updates until there are no more.
+func (r *resolver) follow(updates endpoints.WatchChannel) {
+	for ups := range updates {
+		for _, up := range ups {
+			if up.Op == endpoints.Delete {
+				delete(r.known, up.Key)
+			} else {
+				r.known[up.Key] = up.Endpoint
+			}
+		}
+		// Its error asks to resolve once more, which no address at all causes. There
+		// is nothing to ask: the next one is told when it is there.
+		_ = r.cc.UpdateState(state(r.known))
+	}
+}
+
+// state is what gRPC makes of endpoints.
+func state(eps endpoints.Key2EndpointMap) gresolver.State {
+	s := gresolver.State{
+		Addresses: make([]gresolver.Address, 0, len(eps)),
+		Endpoints: make([]gresolver.Endpoint, 0, len(eps)),
+	}
+	for _, key := range slices.Sorted(maps.Keys(eps)) {
+		//lint:ignore SA1019 where policies have looked for it since before there were attributes
+		addr := gresolver.Address{Addr: eps[key].Addr, Metadata: eps[key].Metadata}
+		s.Addresses = append(s.Addresses, addr)
+		s.Endpoints = append(s.Endpoints, gresolver.Endpoint{Addresses: []gresolver.Address{addr}})
+	}
+	return s
+}

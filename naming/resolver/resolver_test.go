@@ -1,0 +1,152 @@
+package resolver_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"go.etcd.io/etcd/client/v3/naming/endpoints"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// servedBy asks until the answers come from all of addrs and from nobody else,
+// and returns how long that took.
+func servedBy(t *testing.T, conn *grpc.ClientConn, addrs ...string) time.Duration {
+	t.Helper()
+	slices.Sort(addrs)
+	start := time.Now()
+	require.Eventually(t, func() bool {
+		var got []string
+		for range 4 * len(addrs) {
+			addr, err := ask(t.Context(), conn, grpc.WaitForReady(true))
+			require.NoError(t, err)
+			got = append(got, addr)
+		}
+		slices.Sort(got)
+		return slices.Equal(addrs, slices.Compact(got))
+	}, 20*time.Second, time.Millisecond, "%q", addrs)
+	return time.Since(start)
+}
+
+// soon is how long a change may take to show where the cluster serves.
+const soon = time.Second
+
+// TestN4ConnectionFollowsChanges follows changes while all is well, through a
+// compaction of what was missed, and through restarts of the whole cluster.
+func TestN4ConnectionFollowsChanges(t *testing.T) {
+	ctx := testContext(t)
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
+	var proxies []*faultnet.Proxy
+	var addrs []string
+	for _, m := range cluster.Members() {
+		proxies = append(proxies, faultnet.New(t, m.Address()))
+		addrs = append(addrs, proxies[len(proxies)-1].Addr())
+	}
+	near, far := newClient(t, cluster.Endpoints()...), newClient(t, addrs...)
+	m := newManager(t, near, "svc")
+	add := func(name, addr string) {
+		require.NoError(t, m.AddEndpoint(ctx, "svc/"+name, endpoints.Endpoint{Addr: addr}))
+	}
+	a, b, c := newServer(t), newServer(t), newServer(t)
+	conn := dial(t, far, "svc")
+
+	add("1", a)
+	require.Less(t, servedBy(t, conn, a), soon)
+	add("2", b)
+	require.Less(t, servedBy(t, conn, a, b), soon)
+	require.NoError(t, m.DeleteEndpoint(ctx, "svc/1"))
+	require.Less(t, servedBy(t, conn, b), soon)
+	add("2", c)
+	require.Less(t, servedBy(t, conn, c), soon)
+
+	for _, p := range proxies {
+		p.Refuse()
+		p.Reset()
+	}
+	add("1", a)
+	add("2", b)
+	resp, err := near.Get(ctx, "svc/1")
+	require.NoError(t, err)
+	_, err = near.Compact(ctx, resp.Header.Revision)
+	require.NoError(t, err)
+	servedBy(t, conn, c) // as long as nothing else is known
+	for _, p := range proxies {
+		p.Heal()
+	}
+	took := servedBy(t, conn, a, b)
+	t.Logf("after a compaction: %v", took)
+	require.Less(t, took, soon)
+
+	for _, left := range [][]string{{a, c}, {b, c}} {
+		cluster.Kill()
+		servedBy(t, conn, a, b)
+		require.NoError(t, cluster.Restart())
+		add("1", left[0])
+		add("2", left[1])
+		took := servedBy(t, conn, left...)
+		t.Logf("after a restart: %v", took)
+		require.Less(t, took, soon)
+		add("1", a)
+		add("2", b)
+		require.Less(t, servedBy(t, conn, a, b), soon)
+	}
+}
+
+// TestNoEndpoints: calls wait for the first endpoint, and fail at once after the last.
+func TestNoEndpoints(t *testing.T) {
+	ctx, cli := testContext(t), newClient(t, shared.Endpoints()...)
+	m := newManager(t, cli, "none")
+	conn := dial(t, cli, "none")
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	_, err := ask(short, conn)
+	require.Equal(t, codes.DeadlineExceeded, status.Code(err))
+
+	addr := newServer(t)
+	require.NoError(t, m.AddEndpoint(ctx, "none/a", endpoints.Endpoint{Addr: addr}))
+	got, err := ask(ctx, conn)
+	require.NoError(t, err)
+	require.Equal(t, addr, got)
+
+	require.NoError(t, m.DeleteEndpoint(ctx, "none/a"))
+	require.Eventually(t, func() bool {
+		_, err := ask(ctx, conn)
+		return status.Code(err) == codes.Unavailable
+	}, 10*time.Second, time.Millisecond)
+}
+
+// TestClosedClientLeavesEndpoints: a connection goes on with what it knows.
+func TestClosedClientLeavesEndpoints(t *testing.T) {
+	ctx, cli := testContext(t), newClient(t, shared.Endpoints()...)
+	addr := newServer(t)
+	require.NoError(t, newManager(t, cli, "closed").AddEndpoint(ctx, "closed/a", endpoints.Endpoint{Addr: addr}))
+	conn := dial(t, cli, "closed")
+	servedBy(t, conn, addr)
+	require.NoError(t, cli.Close())
+	servedBy(t, conn, addr)
+
+	_, err := ask(ctx, dial(t, cli, "closed"))
+	require.Error(t, err, "a new connection knows none, and says so")
+	require.NoError(t, ctx.Err())
+}
+
+// TestRefusedListFailsCalls: the reason why there are no endpoints reaches callers
+// who do not wait for ready.
+func TestRefusedListFailsCalls(t *testing.T) {
+	ctx := testContext(t)
+	cluster := etcdtest.Start(t)
+	require.NoError(t, cluster.AddUser("nobody", "pw"))
+	require.NoError(t, cluster.EnableAuth("rootpw"))
+	cli, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "nobody", Password: "pw"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cli.Close()) })
+	_, err = ask(ctx, dial(t, cli, "svc"))
+	require.ErrorContains(t, err, "permission denied")
+}

@@ -1,0 +1,136 @@
+package resolver
+
+import (
+	"context"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/naming/endpoints"
+	"google.golang.org/grpc/codes"
+	gresolver "google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/status"
+)
+
+// fakeConn keeps what a resolver tells.
+type fakeConn struct {
+	gresolver.ClientConn
+
+	mu     sync.Mutex
+	states []gresolver.State
+	errs   []error
+}
+
+func (c *fakeConn) UpdateState(s gresolver.State) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.states = append(c.states, s)
+	return nil
+}
+
+func (c *fakeConn) ReportError(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.errs = append(c.errs, err)
+}
+
+func (c *fakeConn) last() gresolver.State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.states) == 0 {
+		return gresolver.State{}
+	}
+	return c.states[len(c.states)-1]
+}
+
+func (c *fakeConn) errors() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.errs)
+}
+
+func newFake(t *testing.T) (*etcdfake.Server, *clientv3.Client) {
+	t.Helper()
+	fake := etcdfake.Start(t)
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cli.Close()) })
+	return fake, cli
+}
+
+func target(t *testing.T, s string) gresolver.Target {
+	t.Helper()
+	u, err := url.Parse(s)
+	require.NoError(t, err)
+	return gresolver.Target{URL: *u}
+}
+
+// TestN4MetadataReachesPolicies: in the order of keys, in addresses and endpoints,
+// with the metadata of each.
+func TestN4MetadataReachesPolicies(t *testing.T) {
+	_, cli := newFake(t)
+	m, err := endpoints.NewManager(cli, "a/b")
+	require.NoError(t, err)
+	for key, md := range map[string]any{"a/b/2": "two", "a/b/1": map[string]any{"w": 1}, "a/b/3": nil} {
+		require.NoError(t, m.AddEndpoint(t.Context(), key, endpoints.Endpoint{Addr: key, Metadata: md}))
+	}
+	want := []gresolver.Address{
+		{Addr: "a/b/1", Metadata: map[string]any{"w": 1.0}}, {Addr: "a/b/2", Metadata: "two"}, {Addr: "a/b/3"},
+	}
+	b, err := NewBuilder(cli)
+	require.NoError(t, err)
+	require.Equal(t, "etcd", b.Scheme())
+	for _, uri := range []string{"etcd:///a/b", "etcd://authority/a/b", "etcd:a/b"} {
+		cc := &fakeConn{}
+		r, err := b.Build(target(t, uri), cc, gresolver.BuildOptions{})
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return len(cc.last().Addresses) == 3 }, 10*time.Second, time.Millisecond, uri)
+		r.ResolveNow(gresolver.ResolveNowOptions{})
+		r.Close()
+		require.Equal(t, want, cc.last().Addresses)
+		require.Len(t, cc.last().Endpoints, 3)
+		for i, ep := range cc.last().Endpoints {
+			require.Equal(t, want[i:i+1], ep.Addresses)
+		}
+	}
+}
+
+func TestBuildRefusesWhatCannotBe(t *testing.T) {
+	_, cli := newFake(t)
+	for b, uri := range map[gresolver.Builder]string{builder{cli}: "etcd:///", builder{}: "etcd:///svc"} {
+		_, err := b.Build(target(t, uri), &fakeConn{}, gresolver.BuildOptions{})
+		require.Equal(t, codes.InvalidArgument, status.Code(err), "%v", err)
+		require.ErrorContains(t, err, uri)
+	}
+}
+
+// TestBuildWaitsForNothing: neither Build nor Close waits for a mute server.
+func TestBuildWaitsForNothing(t *testing.T) {
+	fake, cli := newFake(t)
+	fake.Delay("Range", time.Hour)
+	start := time.Now()
+	r, err := builder{cli}.Build(target(t, "etcd:///svc"), &fakeConn{}, gresolver.BuildOptions{})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return fake.Calls("Range") == 1 }, 10*time.Second, time.Millisecond)
+	r.Close()
+	require.Less(t, time.Since(start), 10*time.Second)
+}
+
+// TestFailingListsAreSpaced: and the first that succeeds is told.
+func TestFailingListsAreSpaced(t *testing.T) {
+	fake, cli := newFake(t)
+	fake.Fail("Range", 3, status.Error(codes.PermissionDenied, "no"))
+	_, err := cli.Put(context.WithoutCancel(t.Context()), "svc/a", `{"Addr":"a"}`)
+	require.NoError(t, err)
+	cc := &fakeConn{}
+	r, err := builder{cli}.Build(target(t, "etcd:///svc"), cc, gresolver.BuildOptions{})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(cc.last().Addresses) == 1 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, 3, cc.errors())
+	require.Equal(t, 4, fake.Calls("Range"))
+	r.Close()
+}
