@@ -1,8 +1,10 @@
 package clientv3
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/classify"
@@ -55,14 +57,23 @@ func toErr(ctx context.Context, err error) error {
 	if known, ok := rpctypes.Error(err).(rpctypes.EtcdError); ok {
 		return known
 	}
-	if ctx == nil || ctx.Err() == nil {
-		return err
-	}
 	switch classify.Code(err) {
 	case codes.Canceled, codes.DeadlineExceeded:
-		return ctx.Err()
+		return cmp.Or(ctxErr(ctx), err)
 	}
 	return err
+}
+
+// ctxErr is the error of ctx, if there is one. A deadline counts from when it
+// has passed: the server, which is told of it, may be the first to notice.
+func ctxErr(ctx context.Context) error {
+	if ctx == nil {
+		return nil
+	}
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 // IsConnCanceled reports whether a call failed because its connection, or the

@@ -93,6 +93,11 @@ func TestR5WellKnownErrors(t *testing.T) {
 	}
 }
 
+// unnoticed is a context whose deadline has passed but whose timer has not run yet.
+type unnoticed struct{ context.Context }
+
+func (unnoticed) Deadline() (time.Time, bool) { return time.Now(), true }
+
 func TestR5ContextErrorOnlyOfADoneContext(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -113,6 +118,8 @@ func TestR5ContextErrorOnlyOfADoneContext(t *testing.T) {
 		{cancelled, serverDeadline, context.Canceled},
 		{expired, serverDeadline, context.DeadlineExceeded},
 		{expired, context.DeadlineExceeded, context.DeadlineExceeded},
+		{unnoticed{t.Context()}, serverDeadline, context.DeadlineExceeded},
+		{unnoticed{t.Context()}, other, other},
 		{cancelled, other, other},
 		{t.Context(), io.EOF, io.EOF},
 		{nil, serverCancel, serverCancel},
