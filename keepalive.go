@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/authtoken"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/bidi"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/keepalive"
@@ -104,6 +105,7 @@ type lessor struct {
 	remote      pb.LeaseClient
 	tokens      *authtoken.Source // nil: none to renew
 	logger      func() *zap.Logger
+	members     *balancer.Table // nil: none to put to the test
 	maxAttempts uint
 	ctx         context.Context // ends with Close
 	cancel      context.CancelFunc
@@ -138,7 +140,7 @@ func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout 
 	l := &lessor{remote: remote, logger: zap.NewNop, maxAttempts: defaultMaxAttempts}
 	parent := context.Background()
 	if c != nil {
-		parent, l.tokens, l.logger = c.ctx, c.tokens, c.GetLogger
+		parent, l.tokens, l.logger, l.members = c.ctx, c.tokens, c.GetLogger, c.table
 		if c.cfg.MaxUnaryRetries > 0 {
 			l.maxAttempts = c.cfg.MaxUnaryRetries
 		}
@@ -189,6 +191,9 @@ func (l *lessor) lost(id LeaseID, err error) {
 // the stream requires one: it ends, and the next member is asked, as soon as
 // the leader is lost and not when a renewal has been waiting for long.
 func (l *lessor) dial(ctx context.Context, last error) (keepalive.Stream, error) {
+	if errors.Is(last, keepalive.ErrStalled) {
+		l.members.Inspect() // lest the next stream be opened on the same member
+	}
 	if classify.IsAuthRefresh(last) {
 		if err := l.renewToken(ctx, l.dialled); err != nil {
 			return nil, err

@@ -55,6 +55,7 @@ type watchStream struct {
 
 	// own synchronisation
 	overdue atomic.Pointer[time.Timer]
+	probe   watchProbe
 
 	// used by the link's receive goroutine only
 	token     uint64    // the generation that the current stream was opened with
@@ -76,6 +77,7 @@ func newWatchStream(ctx context.Context, w *watcher, key string) *watchStream {
 		Done: func() {
 			release()
 			cancel()
+			st.stopProbe()
 			if t := st.overdue.Load(); t != nil {
 				t.Stop()
 			}
@@ -110,7 +112,10 @@ func (st *watchStream) dial(ctx context.Context) (watchGRPC, error) {
 }
 
 // Opened implements bidi.Handler.
-func (st *watchStream) Opened(fill func(...*pb.WatchRequest)) { st.mux.Opened(fill) }
+func (st *watchStream) Opened(fill func(...*pb.WatchRequest)) {
+	st.probe.stale.Store(true)
+	st.mux.Opened(fill)
+}
 
 // Received implements bidi.Handler.
 func (st *watchStream) Received(resp *pb.WatchResponse) {

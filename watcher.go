@@ -24,6 +24,7 @@ type watcher struct {
 	remote   pb.WatchClient
 	ctx      context.Context // ends with the watcher, and with its client
 	cancel   context.CancelFunc
+	client   *Client           // nil where there is none
 	tokens   *authtoken.Source // nil where a refused watch cannot get a better token
 	maxBytes int               // largest create request; 0: any
 	logger   func() *zap.Logger
@@ -32,8 +33,9 @@ type watcher struct {
 
 	// own synchronisation
 	pumps     *outbox.Pumps
-	links     sync.WaitGroup // added to only with mu held and closed unset, as is the next one
+	links     sync.WaitGroup // added to only with mu held and closed unset, as are the next two
 	callbacks sync.WaitGroup // of consumers' contexts
+	ticks     sync.WaitGroup // of watchProbes
 	breakLog  everySecond
 	lagLog    everySecond
 
@@ -59,6 +61,7 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 	}
 	parent := context.Background()
 	if c != nil {
+		w.client = c
 		parent, w.logger, w.maxBytes = c.ctx, c.GetLogger, c.cfg.MaxCallSendMsgSize
 		if c.Token == "" {
 			w.tokens = c.tokens
@@ -118,6 +121,7 @@ func (w *watcher) add(ctx context.Context, req *pb.WatchCreateRequest, s *watchS
 	w.links.Add(1)
 	s.stream = st
 	st.mux.Add(&s.watch, req, s)
+	st.startProbe()
 	st.link.Start(st)
 	return true
 }
@@ -158,6 +162,7 @@ func (w *watcher) Close() error {
 	w.mu.Unlock()
 	w.cancel()
 	w.links.Wait()
+	w.ticks.Wait()
 	w.closePumps()
 	w.callbacks.Wait()
 	return nil

@@ -98,7 +98,7 @@ type picker struct {
 
 // Pick implements balancer.Picker.
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
-	if info.FullMethodName == healthpb.Health_Check_FullMethodName {
+	if isDirected(info.FullMethodName) {
 		if m, ok := info.Ctx.Value(probeKey{}).(*Member); ok {
 			return p.pickProbe(m, info)
 		}
@@ -116,6 +116,12 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		result.Done = s.member.done
 	}
 	return result, nil
+}
+
+// isDirected tells the methods that may be asked of one member: probes, and what
+// Each asks.
+func isDirected(method string) bool {
+	return method == healthpb.Health_Check_FullMethodName || method == pb.Maintenance_Status_FullMethodName
 }
 
 // isStream tells the long-lived calls apart, whose end is no answer.
@@ -168,7 +174,7 @@ func (m *Member) takes(least int64) bool {
 	return now >= due && m.nextSlow.CompareAndSwap(due, now+m.spacing.Load())
 }
 
-// probeKey is the context key of the member that a probe is for.
+// probeKey is the context key of the member that a request is for.
 type probeKey struct{}
 
 func (p *picker) pickProbe(m *Member, info balancer.PickInfo) (balancer.PickResult, error) {

@@ -235,6 +235,27 @@ func (t *Table) Inspect() {
 	t.wake()
 }
 
+// Each calls f for each connected member, one after another, with a context by
+// which a Status request or a health check goes to that member. It stops at the
+// first error.
+func (t *Table) Each(ctx context.Context, f func(context.Context) error) error {
+	if t == nil {
+		return errNotConnected
+	}
+	t.mu.Lock()
+	members := slices.Clone(t.ready)
+	t.mu.Unlock()
+	if len(members) == 0 {
+		return errNotConnected
+	}
+	for _, m := range members {
+		if err := f(context.WithValue(ctx, probeKey{}, m)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // startProbeLocked asks a member for a sign of life.
 func (t *Table) startProbeLocked(m *Member) {
 	if t.closed {

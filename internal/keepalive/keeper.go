@@ -38,8 +38,9 @@ type Config struct {
 	Dropped func(n int)
 }
 
-// errStalled ends a stream that has not answered for too long.
-var errStalled = errors.New("lease keepalive stream: no answer in time")
+// ErrStalled ends a stream that has not answered for too long: it is what the
+// next Dial is told.
+var ErrStalled = errors.New("lease keepalive stream: no answer in time")
 
 // dropInterval keeps a log of dropped answers short.
 const dropInterval = 10 * time.Second
@@ -221,7 +222,7 @@ func (k *Keeper) runLocked() {
 	renew, move := k.table.run(k.now())
 	switch {
 	case move:
-		k.link.Reconnect(errStalled)
+		k.link.Reconnect(ErrStalled)
 	case len(renew) > 0:
 		k.link.Send(requests(renew)...)
 	}

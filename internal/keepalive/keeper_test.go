@@ -367,7 +367,7 @@ func TestS5StalledStreamIsReplaced(t *testing.T) {
 		dials, asked := c.count()
 		assert.Equal(t, 2, dials)
 		assert.InDelta(t, 12, asked, 2)
-		c.set(func() { assert.Equal(t, errStalled, c.lasts[1]) })
+		c.set(func() { assert.Equal(t, ErrStalled, c.lasts[1]) })
 	})
 }
 

@@ -1,0 +1,77 @@
+package clientv3
+
+import (
+	"testing"
+	"time"
+
+	"github.com/coreos/go-semver/semver"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+)
+
+func TestVersionOrdersProgress(t *testing.T) {
+	for v, want := range map[string]bool{
+		"3.3.27": false, "3.4.24": false, "3.4.25": true, "3.4.33": true, "3.5.0": false, "3.5.7": false, "3.5.8": true,
+		"3.6.0": true, "3.7.3": true, "4.0.0": true, "2.3.8": false,
+	} {
+		assert.Equal(t, want, versionOrdersProgress(*semver.New(v)), v)
+	}
+}
+
+// TestS4ProbesAreNotShown: the client asks for progress by itself, and nobody who
+// did not ask sees the answers.
+func TestS4ProbesAreNotShown(t *testing.T) {
+	s, c := newFakeClient(t, Config{})
+	events := c.Watch(t.Context(), "k")
+	eventually(t, func() bool { return progressRequests(s) >= 2 }, "progress is asked for")
+	_, err := c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	assert.Len(t, (<-events).Events, 1)
+}
+
+func TestS6OldServersAreNotProbed(t *testing.T) {
+	s, c := newFakeClient(t, Config{}, etcdfake.WithVersion("3.5.7"))
+	c.Watch(t.Context(), "k")
+	eventually(t, func() bool { return s.Calls("Status") > 0 }, "the version is asked for")
+	time.Sleep(2 * watchProbePeriod)
+	assert.Zero(t, progressRequests(s))
+}
+
+func progressRequests(s *etcdfake.Server) (n int) {
+	for _, r := range etcdfake.RequestsOf[*pb.WatchRequest](s) {
+		if r.GetProgressRequest() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// TestS6IdleWatchOutlivesACompaction: while a watch is idle, other keys change and
+// are compacted during an outage. It missed nothing, so it must not end.
+func TestS6IdleWatchOutlivesACompaction(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	c := newTestClient(t, Config{Endpoints: cluster.Endpoints()})
+	events := c.Watch(t.Context(), "idle")
+	_, err := c.Put(t.Context(), "idle", "1")
+	require.NoError(t, err)
+	require.Len(t, (<-events).Events, 1)
+	var rev int64
+	for range 100 {
+		resp, err := c.Put(t.Context(), "busy", "x")
+		require.NoError(t, err)
+		rev = resp.Header.Revision
+	}
+	time.Sleep(2*watchProbePeriod + watchProbePeriod/2) // progress moves the watch on
+	_, err = c.Compact(t.Context(), rev)
+	require.NoError(t, err)
+	require.NoError(t, cluster.Restart())
+	_, err = c.Put(t.Context(), "idle", "2")
+	require.NoError(t, err)
+	resp := <-events
+	require.NoError(t, resp.Err())
+	require.Len(t, resp.Events, 1)
+	assert.Equal(t, "2", string(resp.Events[0].Kv.Value))
+}
