@@ -55,11 +55,13 @@ func (e ErrKeepAliveHalted) Error() string {
 // Unwrap returns the Reason, for errors.Is and errors.As.
 func (e ErrKeepAliveHalted) Unwrap() error { return e.Reason }
 
-// KeepAliveEnd tells why the channel of one [Lease.KeepAlive] call was closed.
+// KeepAliveEnd tells until when the lease of one [Lease.KeepAlive] call is certain
+// to live, and why the call's channel was closed.
 // [WithKeepAliveEnd] makes one. It is safe for concurrent use and need not be
 // released.
 type KeepAliveEnd struct {
-	reason atomic.Pointer[error]
+	reason   atomic.Pointer[error]
+	deadline atomic.Pointer[time.Time]
 }
 
 // Err returns nil while the channel is open, and as soon as a reader can see it
@@ -79,6 +81,29 @@ func (e *KeepAliveEnd) Err() error {
 		return *reason
 	}
 	return nil
+}
+
+// Deadline returns until when the lease is certain to live, by the monotonic clock
+// of this process: its TTL after the last renewal that was answered had been sent.
+// Servers count from when they receive a renewal, so they let the lease expire
+// later than that. It is zero before the first answer, and moves with each.
+//
+// Whoever acts on what the lease protects, without asking a server, has to see
+// that this time has not come: a channel that is closed tells it too late to a
+// process that was paused. A lease that is revoked ends sooner.
+func (e *KeepAliveEnd) Deadline() time.Time {
+	if deadline := e.deadline.Load(); deadline != nil {
+		return *deadline
+	}
+	return time.Time{}
+}
+
+// renewed moves the deadline. Sinks of one KeepAliveEnd are called one at a time.
+func (e *KeepAliveEnd) renewed(sent time.Time, ttl int64) {
+	deadline := sent.Add(time.Duration(min(ttl, MaxLeaseTTL)) * time.Second)
+	if deadline.After(e.Deadline()) {
+		e.deadline.Store(&deadline)
+	}
 }
 
 type keepAliveEndKey struct{}
@@ -247,7 +272,10 @@ type keepAliveSink struct {
 	end *KeepAliveEnd // nil unless asked for
 }
 
-func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse) bool {
+func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool {
+	if s.end != nil && !sent.IsZero() {
+		s.end.renewed(sent, resp.GetTTL())
+	}
 	select {
 	case s.ch <- keepAliveResponse(resp):
 		return true

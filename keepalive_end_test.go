@@ -115,6 +115,23 @@ func TestL13TheFirstEndCounts(t *testing.T) {
 	assert.Equal(t, clientv3.ErrLeaseRevoked, innerEnd.Err())
 }
 
+// TestDeadlineCountsFromSending: not from when an answer comes, which may be late.
+func TestDeadlineCountsFromSending(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	id := grant(t, client, 60)
+	fake.Delay("LeaseKeepAlive", time.Second)
+	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
+	before := time.Now()
+	ch, err := client.KeepAlive(ctx, id)
+	require.NoError(t, err)
+	require.Zero(t, end.Deadline())
+	next(t, ch)
+	received := time.Now()
+	require.GreaterOrEqual(t, end.Deadline(), before.Add(60*time.Second))
+	require.LessOrEqual(t, end.Deadline(), received.Add(59*time.Second))
+}
+
 func TestRevokeClosesTheChannelAtOnce(t *testing.T) {
 	client := openFake(t, etcdfake.Start(t))
 	id := grant(t, client, 3600)

@@ -33,8 +33,10 @@ func seconds(ttl int64) time.Duration {
 // Sink is where a subscriber's answers go. Its methods are called with the
 // keeper's mutex held, one at a time: they must not block, nor call the keeper.
 type Sink interface {
-	// Deliver takes an answer and reports whether there was room for it.
-	Deliver(*pb.LeaseKeepAliveResponse) bool
+	// Deliver takes an answer, with the time at which its request was handed to
+	// the stream, and reports whether there was room for it. The time is zero
+	// for an answer that nothing in flight accounts for.
+	Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool
 	// Close is called once, and is the last call.
 	Close(reason error)
 }

@@ -72,13 +72,15 @@ type link = bidi.Link[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 
 // New returns a keeper whose streams end with ctx. It starts nothing.
 func New(ctx context.Context, cfg Config) *Keeper {
-	return &Keeper{
+	k := &Keeper{
 		cfg:   cfg,
 		ctx:   ctx,
 		start: time.Now(),
 		table: newTable(cfg.FirstTimeout, cfg.Expired, cfg.Gone),
 		armed: never,
 	}
+	k.table.start = k.start
+	return k
 }
 
 func (k *Keeper) now() instant { return time.Since(k.start) }

@@ -32,7 +32,7 @@ func newSink() *chanSink {
 	return &chanSink{ch: make(chan *pb.LeaseKeepAliveResponse, 1)}
 }
 
-func (c *chanSink) Deliver(resp *pb.LeaseKeepAliveResponse) bool {
+func (c *chanSink) Deliver(resp *pb.LeaseKeepAliveResponse, _ time.Time) bool {
 	select {
 	case c.ch <- resp:
 		return true

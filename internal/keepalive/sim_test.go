@@ -24,11 +24,13 @@ var (
 // probe is a sink that remembers.
 type probe struct {
 	got    []*pb.LeaseKeepAliveResponse
+	sent   []time.Time // for each answer, also those without room
 	full   bool
 	closed []error
 }
 
-func (p *probe) Deliver(resp *pb.LeaseKeepAliveResponse) bool {
+func (p *probe) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool {
+	p.sent = append(p.sent, sent)
 	if p.full {
 		return false
 	}

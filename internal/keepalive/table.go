@@ -33,12 +33,14 @@ const (
 // subscriber or a request in flight; it has at most one request in flight; it
 // has none while the link is closed.
 type table struct {
+	start        time.Time     // when instant 0 was
 	firstTimeout time.Duration // how long a lease may go without a first answer
 	expired      error         // reason: no answer for the lease's whole TTL
 	gone         error         // reason: the server does not know the lease
 	random       func() float64
 
 	byID    map[int64]*entry
+	late    map[int64]int // by lease: answers on their way for entries that were dropped
 	heap    agenda
 	open    bool          // a stream takes requests
 	heardAt instant       // when the stream last answered anything
@@ -57,6 +59,7 @@ func newTable(firstTimeout time.Duration, expired, gone error) *table {
 		gone:         gone,
 		random:       rand.Float64,
 		byID:         make(map[int64]*entry),
+		late:         make(map[int64]int),
 	}
 }
 
@@ -143,6 +146,7 @@ func (t *table) opened(now instant) []int64 {
 // interrupt is the end of a stream: what was in flight is due again.
 func (t *table) interrupt(now instant) {
 	t.open = false
+	clear(t.late)
 	for _, e := range slices.Clone(t.heap) {
 		if !e.waiting() {
 			continue
@@ -159,6 +163,7 @@ func (t *table) interrupt(now instant) {
 // prove the stream alive.
 func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	t.heardAt = now
+	late := t.isLate(resp.ID)
 	e := t.byID[resp.ID]
 	if e == nil {
 		return
@@ -169,16 +174,30 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	}
 	e.ttl = seconds(resp.TTL)
 	e.expiry = after(now, e.ttl)
-	if e.waiting() {
+	var sent time.Time
+	if e.waiting() && !late {
+		sent = t.start.Add(e.sentAt)
 		t.learn(now - e.sentAt)
 		e.seq, e.due = 0, max(now, after(e.sentAt, t.interval(e.ttl)))
 	}
 	for _, s := range e.subs {
-		if !s.sink.Deliver(resp) {
+		if !s.sink.Deliver(resp, sent) {
 			t.drops++
 		}
 	}
 	t.settle(e)
+}
+
+// isLate reports whether the next answer for a lease is to the request of an entry
+// that was dropped since: servers answer a stream in order.
+func (t *table) isLate(id int64) bool {
+	n := t.late[id]
+	if n > 1 {
+		t.late[id] = n - 1
+	} else {
+		delete(t.late, id)
+	}
+	return n > 0
 }
 
 // remove closes every subscriber of the lease id.
@@ -258,6 +277,9 @@ func (t *table) settle(e *entry) {
 
 // drop forgets the lease and closes its subscribers.
 func (t *table) drop(e *entry, reason error) {
+	if e.waiting() && t.open {
+		t.late[e.id]++
+	}
 	delete(t.byID, e.id)
 	heap.Remove(&t.heap, e.slot)
 	for _, s := range e.subs {
