@@ -44,6 +44,9 @@ test: etcd etcdutl ## run the tests of every module, with the race detector (TES
 soak: etcd ## run the tests that take minutes (TEST_FLAGS='-run Soak.*L14' picks)
 	@ETCD_SOAK=1 $(GO) test -v -p 1 -timeout 60m -run Soak $(TEST_FLAGS) ./...
 
+faults-quick: etcd ## the table of faults on three real members, with the figures (ETCD_FAULTS=long for longer ones)
+	@$(GO) test -v -timeout 10m -run 'TestS[0-9]|TestHealthyMembers' $(TEST_FLAGS) .
+
 check: fmt vet staticcheck api lint cross ## run every check that needs no server
 
 bench: etcd ## run the benchmarks (BENCH=pattern, BENCH_FLAGS='-benchmem -count 10')

@@ -79,8 +79,9 @@ func (c *trackedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// slack is by how many outstanding requests a member may exceed the least busy
-// one before it is passed over.
+// slack is by how many outstanding requests a member may exceed twice those of
+// the least busy one before it is passed over. It must be rare among healthy
+// members, or the quickest would get more than its share.
 const slack = 4
 
 // seat is a connected member with gRPC's way to its connection.
@@ -167,7 +168,7 @@ func (m *Member) takes(least int64) bool {
 	case outstanding >= limit:
 		return false
 	case limit == unlimited:
-		return outstanding-slack <= least
+		return outstanding-slack <= 2*least
 	}
 	now := time.Now().UnixNano()
 	due := m.nextSlow.Load()

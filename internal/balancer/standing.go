@@ -94,8 +94,11 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 		if r.state == suspect {
 			r.state = good
 		}
-	case s.outstanding == 0 && r.state != suspect:
+	case s.outstanding == 0 && !r.probing:
 		r.silent = time.Time{}
+		if r.state == suspect {
+			r.state = good // it owes nothing any more, and nothing was proved
+		}
 	case r.silent.IsZero():
 		r.silent = now
 	}

@@ -1,0 +1,139 @@
+package clientv3
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/grpc/connectivity"
+)
+
+// restartTable has the faults after which members come back by themselves.
+var restartTable = []faultRow{
+	{"killed member", 6 * time.Second, 2 * time.Second, 0.6, faultWriters, 3500 * time.Millisecond, func(b *bench3, on bool) {
+		m := b.cluster.Members()[(b.leader+1)%3]
+		if on {
+			m.Kill()
+		} else {
+			require.NoError(b.t, m.Restart())
+		}
+	}},
+	// Beside those under way, writes fail that members drop during the election.
+	{"killed leader", 6 * time.Second, 3 * time.Second, 0.3, 3 * faultWriters, 3500 * time.Millisecond, func(b *bench3, on bool) {
+		m := b.cluster.Members()[b.leader]
+		if on {
+			m.Kill()
+		} else {
+			require.NoError(b.t, m.Restart())
+		}
+	}},
+	{"all connections reset", 3 * time.Second, time.Second, 0.6, 2 * faultWriters, 3500 * time.Millisecond, func(b *bench3, on bool) {
+		for _, p := range b.proxies {
+			if on {
+				p.Reset()
+			}
+		}
+	}},
+	{"rolling restart", 6 * time.Second, 2 * time.Second, 0.3, 3 * faultWriters, 3500 * time.Millisecond, func(b *bench3, on bool) {
+		for _, m := range b.cluster.Members() {
+			if on {
+				require.NoError(b.t, m.Terminate())
+				require.NoError(b.t, m.Restart())
+			}
+		}
+	}},
+}
+
+// TestS1RestartTable: what comes back by itself costs no read, and of the writes
+// no more than are under way when it goes.
+func TestS1RestartTable(t *testing.T) {
+	for _, row := range restartTable {
+		t.Run(row.name, func(t *testing.T) { row.run(newBench3(t, Config{})) })
+	}
+}
+
+// TestS8RestraintWhileTheClusterIsDown: while all members refuse connections,
+// attempts become rarer, and no request is lost: all are served soon after the
+// members' return.
+func TestS8RestraintWhileTheClusterIsDown(t *testing.T) {
+	const callers, outage = 100, 6 * time.Second
+	b := newBench3(t, Config{})
+	_, err := b.client.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	accepted := func() (n int) {
+		for _, p := range b.proxies {
+			n += p.Accepted()
+		}
+		return n
+	}
+	for _, p := range b.proxies {
+		p.Refuse()
+		p.Reset()
+	}
+	eventually(t, func() bool { return b.client.conn.GetState() != connectivity.Ready }, "the connections are known to be lost")
+	var calls sync.WaitGroup
+	for range callers {
+		calls.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := b.client.Put(ctx, "k", "v")
+			assert.NoError(t, err)
+		})
+	}
+	var perSecond []int
+	for range outage / time.Second {
+		before := accepted()
+		time.Sleep(time.Second)
+		perSecond = append(perSecond, accepted()-before)
+	}
+	t.Log("connection attempts a second:", perSecond)
+	last := perSecond[len(perSecond)-1]
+	assert.LessOrEqual(t, last, 6, "three members, two attempts a second each")
+	assert.Less(t, last, perSecond[0])
+	for _, p := range b.proxies {
+		p.Heal()
+	}
+	back := time.Now()
+	calls.Wait()
+	assert.Less(t, time.Since(back), 2*time.Second)
+	t.Log("all served after", time.Since(back))
+}
+
+// TestHealthyMembersShareEvenly: under mixed load nobody is set aside, and no
+// member gets over 5 % more than another.
+func TestHealthyMembersShareEvenly(t *testing.T) {
+	members := etcdfake.StartCluster(t, 3)
+	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+	calls := func(i int) int { return members[i].Calls("Range") + members[i].Calls("Put") }
+	eventually(t, func() bool { // all are connected
+		_, err := c.Get(t.Context(), "k")
+		require.NoError(t, err)
+		return calls(0) > 0 && calls(1) > 0 && calls(2) > 0
+	}, "every member is asked")
+	before := [3]int{calls(0), calls(1), calls(2)}
+	var work sync.WaitGroup
+	for i := range 64 {
+		work.Go(func() {
+			for n := range 150 {
+				var err error
+				if (i+n)%4 == 0 {
+					_, err = c.Put(t.Context(), "k", "v")
+				} else {
+					_, err = c.Get(t.Context(), "k")
+				}
+				assert.NoError(t, err)
+			}
+		})
+	}
+	work.Wait()
+	got := [3]int{calls(0) - before[0], calls(1) - before[1], calls(2) - before[2]}
+	t.Log(got)
+	fair := float64(got[0]+got[1]+got[2]) / 3
+	for i := range got {
+		assert.InDelta(t, fair, got[i], 0.05*fair)
+	}
+}

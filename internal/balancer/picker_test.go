@@ -1,0 +1,169 @@
+package balancer
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/endpointsharding"
+	"google.golang.org/grpc/connectivity"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/resolver"
+)
+
+// onePicker is a child with one connection.
+type onePicker struct{}
+
+func (onePicker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
+	return balancer.PickResult{}, nil
+}
+
+// seated is a table with n connected members, m0 and so on.
+func seated(t testing.TB, n int, probe func(context.Context) error) (*Table, *picker) {
+	table := New(context.Background(), probe, func(string, string) {})
+	t.Cleanup(table.Close)
+	children := make([]endpointsharding.ChildState, n)
+	for i := range children {
+		children[i].Endpoint.Addresses = []resolver.Address{{Addr: fmt.Sprint("m", i)}}
+		children[i].State = balancer.State{ConnectivityState: connectivity.Ready, Picker: onePicker{}}
+	}
+	return table, table.seat(children).(*picker)
+}
+
+func noProbe(context.Context) error { return nil }
+
+var put = balancer.PickInfo{FullMethodName: pb.KV_Put_FullMethodName, Ctx: context.Background()}
+
+func outstanding(p *picker) (n []int64) {
+	for _, s := range p.seats {
+		n = append(n, s.member.outstanding.Load())
+	}
+	return n
+}
+
+func TestPickGoesRound(t *testing.T) {
+	_, p := seated(t, 3, noProbe)
+	var done []func(balancer.DoneInfo)
+	for range 9 {
+		r, err := p.Pick(put)
+		require.NoError(t, err)
+		done = append(done, r.Done)
+	}
+	assert.Equal(t, []int64{3, 3, 3}, outstanding(p))
+	for _, f := range done {
+		f(balancer.DoneInfo{BytesReceived: true})
+	}
+	assert.Equal(t, []int64{0, 0, 0}, outstanding(p))
+	assert.EqualValues(t, 3, p.seats[0].member.answered.Load())
+}
+
+func TestStreamsAreNotCounted(t *testing.T) {
+	_, p := seated(t, 2, noProbe)
+	r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: context.Background()})
+	require.NoError(t, err)
+	assert.Nil(t, r.Done)
+	assert.Equal(t, []int64{0, 0}, outstanding(p))
+}
+
+func TestBusyAndLimitedMembersArePassedOver(t *testing.T) {
+	_, p := seated(t, 3, noProbe)
+	p.seats[0].member.outstanding.Store(5)
+	p.seats[1].member.limit.Store(0)
+	for range 4 {
+		assert.Equal(t, "m2", p.choose().member.address)
+	}
+	p.seats[2].member.limit.Store(0)
+	assert.Equal(t, "m0", p.choose().member.address, "the last that takes any")
+	p.seats[0].member.limit.Store(0)
+	assert.NotNil(t, p.choose().member, "somebody")
+}
+
+func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
+	_, p := seated(t, 2, noProbe)
+	slowOne := p.seats[0].member
+	slowOne.limit.Store(1)
+	slowOne.spacing.Store(int64(time.Hour))
+	asked := 0
+	for range 100 {
+		if p.choose().member == slowOne {
+			asked++
+		}
+	}
+	assert.Equal(t, 1, asked)
+}
+
+func TestDirectedRequests(t *testing.T) {
+	table, p := seated(t, 2, noProbe)
+	var addresses []string
+	err := table.Each(t.Context(), func(ctx context.Context) error {
+		m := ctx.Value(probeKey{}).(*Member)
+		addresses = append(addresses, m.address)
+		_, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Maintenance_Status_FullMethodName, Ctx: ctx})
+		return err
+	})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"m0", "m1"}, addresses)
+	assert.Equal(t, []int64{0, 0}, outstanding(p), "no load")
+
+	gone := context.WithValue(t.Context(), probeKey{}, newMember("gone"))
+	_, err = p.Pick(balancer.PickInfo{FullMethodName: healthpb.Health_Check_FullMethodName, Ctx: gone})
+	assert.Equal(t, errNotConnected, err)
+	assert.Error(t, (*Table)(nil).Each(t.Context(), nil))
+}
+
+// TestTableLifecycle runs the timer, probes and verdicts against a member that
+// never answers.
+func TestTableLifecycle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dead *Member
+		table, p := seated(t, 2, func(ctx context.Context) error {
+			if ctx.Value(probeKey{}) == dead {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			time.Sleep(time.Millisecond)
+			return nil
+		})
+		dead = p.seats[0].member
+		dead.outstanding.Add(1)
+		table.wake()
+		time.Sleep(2 * time.Second)
+		assert.EqualValues(t, 0, dead.limit.Load(), "severed")
+		assert.EqualValues(t, unlimited, p.seats[1].member.limit.Load())
+		assert.True(t, table.ticking.Load())
+		dead.outstanding.Add(-1)
+		time.Sleep(10 * time.Second)
+		assert.False(t, table.ticking.Load(), "nothing to watch")
+		table.Inspect()
+		table.Close()
+		table.Inspect()
+		table.wake()
+	})
+}
+
+// TestPickCostsNothing: no allocation, whatever the number of callers.
+func TestPickCostsNothing(t *testing.T) {
+	_, p := seated(t, 3, noProbe)
+	assert.Zero(t, testing.AllocsPerRun(1000, func() {
+		r, _ := p.Pick(put)
+		r.Done(balancer.DoneInfo{BytesReceived: true})
+	}))
+}
+
+func BenchmarkPick(b *testing.B) {
+	_, p := seated(b, 3, noProbe)
+	b.ReportAllocs()
+	b.SetParallelism(32) // 64 callers on two cores
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r, _ := p.Pick(put)
+			r.Done(balancer.DoneInfo{BytesReceived: true})
+		}
+	})
+}
