@@ -99,4 +99,4 @@ bin/staticcheck: tools/go.mod tools/go.sum
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo soak etcd etcdutl test check bench fmt vet staticcheck api lint cross tidy clean
+.PHONY: help demo soak faults-quick etcd etcdutl test check bench fmt vet staticcheck api lint cross tidy clean

@@ -101,13 +101,13 @@ func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 		return nil, err
 	}
 	cfg := &Config{
-		Endpoints:            slices.Clone(confSpec.Endpoints),
-		DialTimeout:          confSpec.DialTimeout,
-		DialKeepAliveTime:    confSpec.KeepAliveTime,
-		DialKeepAliveTimeout: confSpec.KeepAliveTimeout,
-		MaxCallSendMsgSize:   confSpec.MaxCallSendMsgSize,
-		MaxCallRecvMsgSize:   confSpec.MaxCallRecvMsgSize,
 		TLS:                  tlsConfig,
+		Endpoints:            slices.Clone(confSpec.Endpoints),
+		MaxCallRecvMsgSize:   confSpec.MaxCallRecvMsgSize,
+		MaxCallSendMsgSize:   confSpec.MaxCallSendMsgSize,
+		DialTimeout:          confSpec.DialTimeout,
+		DialKeepAliveTimeout: confSpec.KeepAliveTimeout,
+		DialKeepAliveTime:    confSpec.KeepAliveTime,
 	}
 	if auth := confSpec.Auth; auth != nil {
 		cfg.Username, cfg.Password, cfg.Token = auth.Username, auth.Password, auth.Token

@@ -198,10 +198,10 @@ func (l *lessor) TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption
 	}
 	return &LeaseTimeToLiveResponse{
 		ResponseHeader: resp.GetHeader(),
-		ID:             LeaseID(resp.ID),
-		TTL:            resp.TTL,
-		GrantedTTL:     resp.GrantedTTL,
 		Keys:           resp.Keys,
+		GrantedTTL:     resp.GrantedTTL,
+		TTL:            resp.TTL,
+		ID:             LeaseID(resp.ID),
 	}, nil
 }
 
