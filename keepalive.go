@@ -284,11 +284,25 @@ func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time)
 	}
 }
 
+// Close takes back what nobody has read of a lease that is gone: an answer read
+// now would say that it lives.
 func (s *keepAliveSink) Close(reason error) {
 	if s.end != nil {
 		s.end.reason.CompareAndSwap(nil, &reason)
 	}
+	for gone := leaseGone(reason); gone; {
+		select {
+		case <-s.ch:
+		default:
+			gone = false
+		}
+	}
 	close(s.ch)
+}
+
+// leaseGone tells whether a lease that was closed for this reason lives no more.
+func leaseGone(reason error) bool {
+	return errors.Is(reason, ErrLeaseRevoked) || errors.Is(reason, rpctypes.ErrLeaseNotFound) || errors.Is(reason, ErrKeepAliveExpired)
 }
 
 func keepAliveResponse(resp *pb.LeaseKeepAliveResponse) *LeaseKeepAliveResponse {

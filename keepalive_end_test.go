@@ -141,6 +141,46 @@ func TestRevokeClosesTheChannelAtOnce(t *testing.T) {
 	assert.False(t, isOpen(ch), "by the time that Revoke returns")
 }
 
+// TestUnreadAnswersOfALeaseThatIsGone would say that it lives.
+func TestUnreadAnswersOfALeaseThatIsGone(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		end    func(*testing.T, *etcdfake.Server, *clientv3.Client, clientv3.LeaseID)
+		unread bool
+	}{
+		{"revoked here", func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client, id clientv3.LeaseID) {
+			_, err := client.Revoke(t.Context(), id)
+			require.NoError(t, err)
+		}, false},
+		{"revoked elsewhere", func(t *testing.T, fake *etcdfake.Server, _ *clientv3.Client, id clientv3.LeaseID) {
+			_, err := openFake(t, fake).Revoke(t.Context(), id)
+			require.NoError(t, err)
+		}, false},
+		{"expired", func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) { fake.Stop() }, false},
+		{"client closed", func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client, _ clientv3.LeaseID) {
+			require.NoError(t, client.Close())
+		}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			fake := etcdfake.Start(t)
+			client := openFake(t, fake)
+			id := grant(t, client, 2)
+			ctx, end := clientv3.WithKeepAliveEnd(t.Context())
+			ch, err := client.KeepAlive(ctx, id)
+			require.NoError(t, err)
+			require.Eventually(t, func() bool { return len(ch) > 0 }, soon, time.Millisecond)
+			tc.end(t, fake, client, id)
+			require.Eventually(t, func() bool { return end.Err() != nil }, soon, time.Millisecond)
+			unread := false
+			for range ch {
+				unread = true
+			}
+			assert.Equal(t, tc.unread, unread)
+		})
+	}
+}
+
 func TestErrKeepAliveHalted(t *testing.T) {
 	assert.EqualError(t, clientv3.ErrKeepAliveHalted{}, "etcdclient: lease keepalives have halted")
 	assert.NoError(t, clientv3.ErrKeepAliveHalted{}.Unwrap())

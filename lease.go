@@ -131,6 +131,8 @@ type Lease interface {
 	//
 	// The channel has room for [LeaseResponseChSize] answers; those that find it
 	// full are dropped. The lease is renewed all the same: nobody has to read.
+	// When the lease has expired or was revoked, answers that are still unread are
+	// dropped as well, so that none says that it lives.
 	//
 	// Calls for the same lease share its renewals, and each ends by its own
 	// context; when all have, the lease is no longer renewed. A context that is
