@@ -32,8 +32,8 @@ const (
 	InvalidWatchID = -1
 )
 
-// ErrNoWatchStream is returned by Watcher.RequestProgress where no watch is open
-// whose context has the same outgoing metadata.
+// ErrNoWatchStream is returned by Watcher.RequestProgress where watches are open,
+// but none whose context has the same outgoing metadata.
 var ErrNoWatchStream = errors.New("etcdclient: no watch stream with this context's metadata")
 
 // WatchChan delivers the responses of one watch, and is closed after the last.
@@ -84,9 +84,10 @@ type Watcher interface {
 	// one of them lags behind, so ask again after a while.
 	//
 	// It does not wait for the answer, nor for a connection; without one, the server
-	// is asked when the watches have resumed. It opens no stream: where there is no
-	// watch with such metadata it returns ErrNoWatchStream. It returns the
-	// error of ctx if that has ended.
+	// is asked when the watches have resumed. It opens no stream: where the Watcher
+	// has watches, but none with such metadata, it returns ErrNoWatchStream, and
+	// where it has none at all there is nobody to tell, which is no error. It
+	// returns the error of ctx if that has ended.
 	RequestProgress(ctx context.Context) error
 
 	// Close ends all watches, closes their channels, and returns when nothing of

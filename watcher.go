@@ -147,10 +147,15 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	if st := w.streams[key]; st == nil || !st.mux.RequestProgress() {
-		return ErrNoWatchStream
+	if st := w.streams[key]; st != nil && st.mux.RequestProgress() {
+		return nil
 	}
-	return nil
+	for _, st := range w.streams {
+		if st.mux.Live() {
+			return ErrNoWatchStream
+		}
+	}
+	return nil // there is nobody to tell
 }
 
 // Close implements Watcher. The links end with the context, and nothing is

@@ -62,6 +62,13 @@ func (m *Mux) RequestProgress() bool {
 	return true
 }
 
+// Live reports whether the mux has any watcher. Once it has none, it never has one again.
+func (m *Mux) Live() bool {
+	m.mu.Lock()
+	defer m.unlock()
+	return !m.closed
+}
+
 // Liveness is what a Probe tells about the stream.
 type Liveness struct {
 	Open   bool // there is a stream with active watchers, and it was asked for progress
