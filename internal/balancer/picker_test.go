@@ -135,7 +135,7 @@ func TestTableLifecycle(t *testing.T) {
 		table.wake()
 		time.Sleep(2 * time.Second)
 		assert.EqualValues(t, 0, dead.limit.Load(), "severed")
-		assert.EqualValues(t, unlimited, p.seats[1].member.limit.Load())
+		assert.EqualValues(t, int64(unlimited), p.seats[1].member.limit.Load())
 		assert.True(t, table.ticking.Load())
 		dead.outstanding.Add(-1)
 		time.Sleep(10 * time.Second)
