@@ -1,6 +1,8 @@
 package concurrency
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	v3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 )
@@ -58,4 +61,55 @@ func values(tb testing.TB, client *v3.Client, keys ...string) []string {
 		}
 	}
 	return vals
+}
+
+// proxied makes a client of the shared cluster behind a network that can fail.
+func proxied(tb testing.TB) (*faultnet.Proxy, *v3.Client) {
+	tb.Helper()
+	proxy := faultnet.New(tb, strings.TrimPrefix(shared.Endpoints()[0], "http://"))
+	return proxy, newClient(tb, proxy.Addr())
+}
+
+// keysUnder lists keys in the order of their creation.
+func keysUnder(tb testing.TB, client *v3.Client, pfx string) []string {
+	tb.Helper()
+	resp, err := client.Get(tb.Context(), pfx, v3.WithPrefix(), v3.WithSort(v3.SortByCreateRevision, v3.SortAscend))
+	require.NoError(tb, err)
+	keys := make([]string, len(resp.Kvs))
+	for i, kv := range resp.Kvs {
+		keys[i] = string(kv.Key)
+	}
+	return keys
+}
+
+// awaitKeys waits until there are n keys.
+func awaitKeys(tb testing.TB, client *v3.Client, pfx string, n int) {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return len(keysUnder(tb, client, pfx)) == n }, 10*time.Second, 5*time.Millisecond, "%d keys under %s", n, pfx)
+}
+
+// inTime returns a context that ends after d.
+func inTime(tb testing.TB, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(tb.Context(), d)
+	tb.Cleanup(cancel)
+	return ctx
+}
+
+// async runs f and returns where its result will be.
+func async(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+// result waits for what async runs.
+func result(tb testing.TB, done <-chan error, within time.Duration) error {
+	tb.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(within):
+		require.Fail(tb, "it takes too long")
+		return nil
+	}
 }

@@ -24,6 +24,8 @@ var goroutineFiles = []string{
 	"naming/endpoints/watch.go",     // one follower for each watch channel
 	"naming/resolver/resolver.go",   // one for each connection
 	"mock/mockserver/mockserver.go", // serves
+	"concurrency/background.go",     // what a session does until it ends, and its clean-up; Close waits
+	"concurrency/observe.go",        // one observer, which ends with its context
 	"internal/balancer/table.go",    // probes of members, each bounded; Close waits for them
 }
 
@@ -41,6 +43,7 @@ var rootContextFiles = []string{
 // panicFiles may panic: documented checks of arguments that are wrong at compile time.
 var panicFiles = []string{
 	"op.go", "compare.go", "txn.go",
+	"concurrency/locker.go",  // a sync.Locker cannot return errors
 	"concurrency/stm_run.go", // unwinds the function of a transaction whose read has failed, and recovers
 }
 

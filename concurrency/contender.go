@@ -1,0 +1,186 @@
+package concurrency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+)
+
+// contender is a session's place in the queue for a prefix. Each session has one
+// key there, named by its lease. Keys are ordered by their create revisions: the
+// first one has what is contended for, and each waits for the one right before
+// it to be deleted. All clients of a cluster must agree on this.
+type contender struct {
+	s   *Session
+	pfx string // with the slash that ends it
+	key string
+}
+
+func newContender(s *Session, pfx string) contender {
+	pfx += "/"
+	return contender{s: s, pfx: pfx, key: fmt.Sprintf("%s%x", pfx, s.lease)}
+}
+
+// place is where a contender stands, as one transaction saw it.
+type place struct {
+	hdr   *pb.ResponseHeader
+	rev   int64            // create revision of the contender's key
+	ahead string           // the key right before it, or one further ahead; "" for the first
+	found *mvccpb.KeyValue // the contender's key, where it was there before
+}
+
+// errOccupied is tryEnter's answer where another contender is first.
+var errOccupied = errors.New("concurrency: there are other contenders")
+
+// enter puts the contender's key, or finds it there, and claims it.
+func (c contender) enter(ctx context.Context, val string) (place, error) {
+	return c.put(ctx, v3.OpTxn(
+		[]v3.Cmp{v3.Compare(v3.CreateRevision(c.key), "=", 0)},
+		// The last two keys are then the contender's own and the one right before it.
+		[]v3.Op{c.putOp(val), v3.OpGet(c.pfx, append(v3.WithLastCreate(), v3.WithLimit(2))...)},
+		c.whereabouts()))
+}
+
+// tryEnter is enter for the first place only. Where that is not to be had, it
+// returns errOccupied, and nothing is put.
+func (c contender) tryEnter(ctx context.Context, val string) (place, error) {
+	return c.put(ctx, v3.OpTxn(
+		[]v3.Cmp{v3.Compare(v3.CreateRevision(c.pfx), "=", 0).WithPrefix()},
+		[]v3.Op{c.putOp(val), v3.OpGet(c.key)},
+		c.whereabouts()))
+}
+
+func (c contender) putOp(val string) v3.Op { return v3.OpPut(c.key, val, v3.WithLease(c.s.lease)) }
+
+// whereabouts are the contender's key and the first one.
+func (c contender) whereabouts() []v3.Op {
+	return []v3.Op{v3.OpGet(c.key), v3.OpGet(c.pfx, v3.WithFirstCreate()...)}
+}
+
+// put runs a transaction that puts the contender's key, or finds it, until that is
+// an incarnation to rely on. Its then-ops are the put and a get that begins with the
+// key, its else-ops whereabouts.
+func (c contender) put(ctx context.Context, txn v3.Op) (place, error) {
+	for {
+		c.s.update(c.key, (*slot).begin)
+		p, err := c.putOnce(ctx, txn)
+		if err != nil {
+			c.s.update(c.key, c.failed(ctx, err))
+			c.s.waitCleared(c.key)
+			return place{}, err
+		}
+		claimed := false
+		c.s.update(c.key, func(k *slot) { claimed = k.claim(p.rev, p.found == nil) })
+		if claimed {
+			return p, nil
+		}
+		if err := c.s.deleteKey(ctx, c.key, p.rev); err != nil {
+			return place{}, err
+		}
+	}
+}
+
+// failed is what a put that failed with err did to its key. Another session on the
+// same lease may have made what looks like the work of a put with an unknown
+// outcome; only on a lease of its own can a session tell.
+func (c contender) failed(ctx context.Context, err error) func(*slot) {
+	refused := errors.Is(err, errOccupied) || classify.IsHalt(context.WithoutCancel(ctx), err)
+	if refused || !c.s.granted {
+		return (*slot).over
+	}
+	return (*slot).lost
+}
+
+func (c contender) putOnce(ctx context.Context, txn v3.Op) (place, error) {
+	answer, err := c.s.client.Do(ctx, txn)
+	if err != nil {
+		return place{}, err
+	}
+	resp := answer.Txn()
+	if resp == nil {
+		return place{}, errMalformed
+	}
+	if !resp.Succeeded {
+		return c.foundPlace(resp)
+	}
+	kvs, err := rangeAnswer(resp, 1)
+	if err != nil || len(kvs) == 0 || string(kvs[0].Key) != c.key {
+		return place{}, errMalformed
+	}
+	p := place{hdr: resp.Header, rev: kvs[0].CreateRevision}
+	if len(kvs) > 1 {
+		p.ahead = string(kvs[1].Key)
+	}
+	return p, nil
+}
+
+// foundPlace reads the answers to whereabouts.
+func (c contender) foundPlace(resp *v3.TxnResponse) (place, error) {
+	own, err := rangeAnswer(resp, 0)
+	if err != nil {
+		return place{}, err
+	}
+	first, err := rangeAnswer(resp, 1)
+	if err != nil {
+		return place{}, err
+	}
+	if len(first) == 0 {
+		return place{}, errMalformed
+	}
+	if len(own) == 0 {
+		return place{}, errOccupied
+	}
+	p := place{hdr: resp.Header, rev: own[0].CreateRevision, found: own[0]}
+	if string(first[0].Key) != c.key {
+		p.ahead = string(first[0].Key)
+	}
+	return p, nil
+}
+
+// look finds the contender's place anew. It returns ErrSessionExpired where the
+// key is gone.
+func (c contender) look(ctx context.Context, rev int64) (place, error) {
+	before := append(v3.WithLastCreate(), v3.WithMaxCreateRev(rev-1))
+	resp, err := c.s.client.Txn(ctx).Then(v3.OpGet(c.key), v3.OpGet(c.pfx, before...)).Commit()
+	if err != nil {
+		return place{}, err
+	}
+	own, err := rangeAnswer(resp, 0)
+	if err != nil {
+		return place{}, err
+	}
+	ahead, err := rangeAnswer(resp, 1)
+	if err != nil {
+		return place{}, err
+	}
+	if len(own) == 0 || own[0].CreateRevision != rev {
+		return place{}, ErrSessionExpired
+	}
+	p := place{hdr: resp.Header, rev: rev}
+	if len(ahead) > 0 {
+		p.ahead = string(ahead[0].Key)
+	}
+	return p, nil
+}
+
+// leave gives up a place that was found. A key that was left over on a lease of the
+// session's own goes; on others it may be in use elsewhere.
+func (c contender) leave(p place) {
+	if c.s.granted {
+		c.abandon(p.rev)
+		return
+	}
+	c.s.update(c.key, func(k *slot) { k.unclaim(p.rev) })
+}
+
+// abandon gives a place up. In good health it is free when abandon returns; where
+// not, that goes on in the background.
+func (c contender) abandon(rev int64) {
+	c.s.update(c.key, func(k *slot) { k.release(rev) })
+	c.s.waitCleared(c.key)
+}

@@ -1,0 +1,232 @@
+package concurrency
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	v3 "go.etcd.io/etcd/client/v3"
+)
+
+var (
+	// ErrElectionNotLeader is returned by Proclaim where the session does not lead.
+	ErrElectionNotLeader = errors.New("election: not leader")
+
+	// ErrElectionNoLeader is returned by Leader where there are no candidates.
+	ErrElectionNoLeader = errors.New("election: no leader")
+)
+
+// Election chooses one leader among the sessions that campaign for it, in the order
+// in which they came. Each candidate has a value, which the leader may change and
+// anyone may observe.
+//
+// It is an election between sessions: all elections of one session with the same
+// prefix are the same candidate, with one key. As with locks, a leader can lose
+// office while it is suspended or cut off, and another one follows: what it writes
+// belongs in a transaction with the condition that the create revision of Key is
+// Rev, and Rev is a fencing token.
+//
+// The methods are safe for concurrent use.
+type Election struct {
+	contender // read-only after NewElection
+
+	// guarded by mu
+	mu     sync.Mutex
+	office office
+	hdr    *pb.ResponseHeader
+}
+
+// office is a candidacy, with success or still waiting for it.
+type office struct {
+	key     string // "" for none
+	rev     int64  // create revision of key
+	claimed bool   // the session knows of it: it was not resumed
+}
+
+// NewElection returns an election among the keys that begin with pfx and a slash. It
+// sends nothing. The session's candidate has the key pfx, a slash, and the lease in
+// hexadecimal.
+func NewElection(s *Session, pfx string) *Election { return &Election{contender: newContender(s, pfx)} }
+
+// ResumeElection returns an election of which the session is the leader already, such
+// as one from before a restart: leaderKey and leaderRev are what Key and Rev of the
+// earlier Election returned, and the session is one [WithLease] of the earlier
+// session's lease.
+func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
+	e := NewElection(s, pfx)
+	e.office = office{key: leaderKey, rev: leaderRev}
+	return e
+}
+
+// Campaign puts the session forward with the value val, and waits until it leads, or
+// ctx, the session or the client ends. When it returns nil the session's key was
+// there, and was the first. A session that is a candidate already keeps its place,
+// and changes its value.
+//
+// Errors: the context's; [ErrSessionExpired], also where the key was deleted by
+// Resign or by someone else meanwhile; those of [v3.KV] for what does not pass, and for
+// the first request. After an error the candidacy is given up, as [Mutex.Lock]
+// does it, unless there was one before the call.
+func (e *Election) Campaign(ctx context.Context, val string) error {
+	inner, cancel := e.s.within(ctx)
+	defer cancel()
+	if e.s.hasEnded() {
+		return ErrSessionExpired
+	}
+	p, err := e.enter(inner, val)
+	if err != nil {
+		return e.s.failure(ctx, inner, err)
+	}
+	before := e.stand(p)
+	if err = e.win(inner, p, val); err != nil {
+		if !before {
+			e.drop(p.rev)
+			e.abandon(p.rev)
+		}
+		return e.s.failure(ctx, inner, err)
+	}
+	return nil
+}
+
+// stand takes note of a candidacy, which Resign can end from then on. It reports
+// whether this Election had it before. One claim is enough for it.
+func (e *Election) stand(p place) (before bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.office
+	before = old.key == e.key && old.rev == p.rev
+	if old.claimed {
+		e.s.update(e.key, func(k *slot) { k.unclaim(old.rev) })
+	}
+	e.office = office{key: e.key, rev: p.rev, claimed: true}
+	return before
+}
+
+// win waits for the candidate's turn, with val as its value.
+func (e *Election) win(ctx context.Context, p place, val string) error {
+	if p.found != nil && string(p.found.Value) != val {
+		if err := e.proclaim(ctx, office{key: e.key, rev: p.rev}, val); err != nil {
+			if errors.Is(err, ErrElectionNotLeader) {
+				return ErrSessionExpired
+			}
+			return err
+		}
+	}
+	p, err := e.turn(ctx, p)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hdr = p.hdr
+	return nil
+}
+
+// drop takes the note of a candidacy away.
+func (e *Election) drop(rev int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.office.rev == rev {
+		e.office = office{rev: rev}
+	}
+}
+
+// Proclaim changes the value of the leader, or candidate, without a new election.
+// Errors: [ErrElectionNotLeader] where the session does not stand, or its key is gone;
+// those of [v3.KV], after which the value may have changed, and office is kept.
+func (e *Election) Proclaim(ctx context.Context, val string) error {
+	held := e.current()
+	if held.key == "" {
+		return ErrElectionNotLeader
+	}
+	inner, cancel := e.s.within(ctx)
+	defer cancel()
+	if err := e.proclaim(inner, held, val); err != nil {
+		return e.s.failure(ctx, inner, err)
+	}
+	return nil
+}
+
+func (e *Election) proclaim(ctx context.Context, held office, val string) error {
+	resp, err := e.s.client.Txn(ctx).
+		If(v3.Compare(v3.CreateRevision(held.key), "=", held.rev)).
+		Then(v3.OpPut(held.key, val, v3.WithLease(e.s.lease))).
+		Commit()
+	if err != nil {
+		return err
+	}
+	if !resp.Succeeded {
+		e.vacate(held, false)
+		return ErrElectionNotLeader
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hdr = resp.Header
+	return nil
+}
+
+// vacate is for a candidacy whose key is not there any more.
+func (e *Election) vacate(held office, now bool) {
+	if held.key == e.key {
+		e.s.update(e.key, func(k *slot) { k.deleted(held.rev, now) })
+	}
+	e.drop(held.rev)
+}
+
+// Resign gives up leadership, or the candidacy, so that the next candidate leads. It
+// deletes the key of this candidacy, and no other; where there is none, or it is
+// gone, it returns nil. After an error office is kept, and Resign may be called again.
+// Errors are those of [v3.KV].
+func (e *Election) Resign(ctx context.Context) (err error) {
+	held := e.current()
+	if held.key == "" {
+		return nil
+	}
+	resp, err := e.s.client.Txn(ctx).
+		If(v3.Compare(v3.CreateRevision(held.key), "=", held.rev)).
+		Then(v3.OpDelete(held.key)).
+		Commit()
+	if err != nil {
+		return e.s.failure(ctx, ctx, err)
+	}
+	e.vacate(held, resp.Succeeded)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hdr = resp.Header
+	return nil
+}
+
+// Leader returns the key and value of the current leader, as the first of Kvs. It
+// is a linearizable read. Errors: [ErrElectionNoLeader], and those of [v3.KV].
+func (e *Election) Leader(ctx context.Context) (*v3.GetResponse, error) {
+	resp, err := e.s.client.Get(ctx, e.pfx, v3.WithFirstCreate()...)
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.Kvs) == 0 || resp.Kvs[0] == nil {
+		return nil, ErrElectionNoLeader
+	}
+	return resp, nil
+}
+
+func (e *Election) current() office {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.office
+}
+
+// Key returns the key of the session's candidacy, "" where there is none.
+func (e *Election) Key() string { return e.current().key }
+
+// Rev returns the create revision of the key of the session's last candidacy, and
+// 0 before the first. It is a fencing token: that of each later leader is greater.
+func (e *Election) Rev() int64 { return e.current().rev }
+
+// Header is that of the response to the last successful Campaign, Proclaim or
+// Resign, or nil. It must not be changed.
+func (e *Election) Header() *pb.ResponseHeader {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.hdr
+}

@@ -1,0 +1,198 @@
+package concurrency
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+func leaderValue(tb testing.TB, e *Election) string {
+	tb.Helper()
+	resp, err := e.Leader(tb.Context())
+	require.NoError(tb, err)
+	require.Len(tb, resp.Kvs, 1)
+	return string(resp.Kvs[0].Value)
+}
+
+func TestElectionInOfficeAndNot(t *testing.T) {
+	client, p := sharedClient(t)
+	s := newSession(t, client)
+	e := NewElection(s, p+"e")
+	_, err := e.Leader(t.Context())
+	assert.Equal(t, ErrElectionNoLeader, err)
+	assert.Equal(t, ErrElectionNotLeader, e.Proclaim(t.Context(), "no"))
+	assert.NoError(t, e.Resign(t.Context()))
+	assert.Empty(t, e.Key())
+	assert.Zero(t, e.Rev())
+	assert.Nil(t, e.Header())
+
+	require.NoError(t, e.Campaign(t.Context(), "one"))
+	assert.Equal(t, fmt.Sprintf("%se/%x", p, s.Lease()), e.Key())
+	assert.Equal(t, e.Header().Revision, e.Rev())
+	assert.Equal(t, "one", leaderValue(t, e))
+	require.NoError(t, e.Proclaim(t.Context(), "two"))
+	assert.Equal(t, "two", leaderValue(t, e))
+	rev := e.Rev()
+	assert.Greater(t, e.Header().Revision, rev)
+	require.NoError(t, e.Campaign(t.Context(), "three"), "again")
+	assert.Equal(t, "three", leaderValue(t, e))
+	assert.Equal(t, rev, e.Rev())
+
+	require.NoError(t, e.Resign(t.Context()))
+	assert.Empty(t, e.Key())
+	assert.Equal(t, rev, e.Rev())
+	assert.Empty(t, keysUnder(t, client, p))
+	assert.NoError(t, e.Resign(t.Context()), "twice")
+	assert.Equal(t, ErrElectionNotLeader, e.Proclaim(t.Context(), "no"))
+	require.NoError(t, e.Campaign(t.Context(), "four"))
+	assert.Greater(t, e.Rev(), rev)
+}
+
+func TestResumeElection(t *testing.T) {
+	client, p := sharedClient(t)
+	before := NewElection(newSession(t, client), p)
+	require.NoError(t, before.Campaign(t.Context(), "before"))
+	before.s.Orphan()
+	s := newSession(t, newClient(t, shared.Endpoints()...), WithLease(before.s.Lease()))
+	e := ResumeElection(s, p, before.Key(), before.Rev())
+	assert.Equal(t, before.Key(), e.Key())
+	assert.Equal(t, before.Rev(), e.Rev())
+	require.NoError(t, e.Proclaim(t.Context(), "after"))
+	assert.Equal(t, "after", leaderValue(t, e))
+	require.NoError(t, e.Resign(t.Context()))
+	assert.Equal(t, ErrElectionNotLeader, before.Proclaim(t.Context(), "no"))
+	assert.Empty(t, before.Key(), "it has found out")
+	assert.Equal(t, ErrElectionNotLeader, ResumeElection(s, p, before.Key(), 1).Proclaim(t.Context(), "no"))
+}
+
+// standsFor starts a Campaign that has to wait for a leader, who is returned.
+func standsFor(t *testing.T, admin *v3.Client, e *Election, ctx context.Context) (leader *Election, done <-chan error) {
+	t.Helper()
+	leader = NewElection(newSession(t, admin), e.pfx[:len(e.pfx)-1])
+	require.NoError(t, leader.Campaign(t.Context(), "leader"))
+	done = async(func() error { return e.Campaign(ctx, "candidate") })
+	awaitKeys(t, admin, e.pfx, 2)
+	require.Eventually(t, func() bool { return e.Key() != "" }, 5*time.Second, time.Millisecond)
+	return leader, done
+}
+
+// TestC7CampaignEnds ends a waiting Campaign in all the ways it can fail, and in one it can be withdrawn.
+func TestC7CampaignEnds(t *testing.T) {
+	admin, p := sharedClient(t)
+	for name, c := range map[string]struct {
+		end  func(e *Election, cancel func())
+		want error
+	}{
+		"context": {func(_ *Election, cancel func()) { cancel() }, context.Canceled},
+		"session": {func(e *Election, _ func()) { assert.NoError(t, e.s.Close()) }, ErrSessionExpired},
+		"revoked elsewhere": {func(e *Election, _ func()) {
+			_, err := admin.Revoke(t.Context(), e.s.Lease())
+			assert.NoError(t, err)
+		}, ErrSessionExpired},
+		"resigned": {func(e *Election, _ func()) { assert.NoError(t, e.Resign(t.Context())) }, ErrSessionExpired},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		e := NewElection(newSession(t, newClient(t, shared.Endpoints()...), WithTTL(600)), p+name)
+		leader, done := standsFor(t, admin, e, ctx)
+		require.NoError(t, e.Proclaim(t.Context(), "changed"), "a candidate may change its mind")
+		c.end(e, cancel)
+		assert.Equal(t, c.want, result(t, done, time.Second), name)
+		assert.Len(t, keysUnder(t, admin, e.pfx), 1, "%s: no candidate is left behind", name)
+		assert.Empty(t, e.Key(), name)
+		assert.Equal(t, "leader", leaderValue(t, leader))
+		cancel()
+	}
+}
+
+// TestC7CampaignVerifiesItsKey deletes the leader's key and the candidate's at once.
+func TestC7CampaignVerifiesItsKey(t *testing.T) {
+	client, p := sharedClient(t)
+	for range 20 {
+		e := NewElection(newSession(t, client), p)
+		_, done := standsFor(t, client, e, t.Context())
+		_, err := client.Delete(t.Context(), p, v3.WithPrefix())
+		require.NoError(t, err)
+		require.Equal(t, ErrSessionExpired, result(t, done, time.Second))
+	}
+}
+
+// TestC7UnknownOutcomes has campaigns that the server performs, at once or later, and that fail.
+func TestC7UnknownOutcomes(t *testing.T) {
+	fake, client := newFake(t)
+	e := NewElection(newSession(t, client), "election")
+	fake.FailAfterApply("Txn", 1, status.Error(codes.Unavailable, "lost"))
+	require.Error(t, e.Campaign(t.Context(), "value"))
+	awaitKeys(t, client, e.pfx, 0)
+
+	var late proto.Message
+	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		if late == nil {
+			late = req
+			return nil, status.Error(codes.Unavailable, "stopped")
+		}
+		return fake.Apply(ctx, "Txn", req)
+	})
+	require.Error(t, e.Campaign(t.Context(), "value"))
+	_, err := fake.Apply(t.Context(), "Txn", late)
+	require.NoError(t, err)
+	awaitKeys(t, client, e.pfx, 0)
+	assert.Empty(t, e.Key())
+
+	require.NoError(t, e.Campaign(t.Context(), "value"))
+	fake.FailAfterApply("Txn", 1, status.Error(codes.Unavailable, "lost"))
+	require.Error(t, e.Campaign(t.Context(), "another value"))
+	assert.NotEmpty(t, e.Key(), "what leads already leads on")
+	assert.Len(t, keysUnder(t, client, e.pfx), 1)
+}
+
+// TestC7ResignKeepsItsStateWhenItFails loses the request, and then the answer.
+func TestC7ResignKeepsItsStateWhenItFails(t *testing.T) {
+	admin, p := sharedClient(t)
+	for _, direction := range []faultnet.Direction{faultnet.ToServer, faultnet.ToClient} {
+		proxy, client := proxied(t)
+		e := NewElection(newSession(t, client), p)
+		require.NoError(t, e.Campaign(t.Context(), "value"))
+		key := e.Key()
+		proxy.Drop(direction)
+		assert.ErrorIs(t, e.Resign(inTime(t, 200*time.Millisecond)), context.DeadlineExceeded)
+		assert.Equal(t, key, e.Key())
+		proxy.Heal()
+		require.Eventually(t, func() bool { return e.Resign(t.Context()) == nil }, 5*time.Second, time.Millisecond)
+		assert.Empty(t, e.Key())
+		assert.Empty(t, keysUnder(t, admin, p))
+	}
+}
+
+// TestC7ResignDeletesItsOwnKeyOnly repeats a Resign when the same session leads again.
+func TestC7ResignDeletesItsOwnKeyOnly(t *testing.T) {
+	client, p := sharedClient(t)
+	s := newSession(t, client)
+	first, second := NewElection(s, p), NewElection(s, p)
+	require.NoError(t, first.Campaign(t.Context(), "first"))
+	old := ResumeElection(s, p, first.Key(), first.Rev())
+	require.NoError(t, first.Resign(t.Context()))
+	require.NoError(t, second.Campaign(t.Context(), "second"))
+	require.NoError(t, old.Resign(t.Context()))
+	assert.Equal(t, "second", leaderValue(t, second))
+	assert.NoError(t, second.Proclaim(t.Context(), "still"))
+}
+
+func TestC11CampaignRequiresALeader(t *testing.T) {
+	fake, client := newFake(t)
+	e := NewElection(newSession(t, client), "election")
+	leader, done := standsFor(t, client, e, t.Context())
+	require.Eventually(t, func() bool { open, _ := fake.Streams("Watch"); return open > 0 }, 5*time.Second, time.Millisecond)
+	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+	require.NoError(t, leader.Resign(t.Context()))
+	assert.NoError(t, result(t, done, 5*time.Second))
+}

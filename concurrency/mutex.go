@@ -1,0 +1,213 @@
+package concurrency
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	v3 "go.etcd.io/etcd/client/v3"
+)
+
+var (
+	// ErrLocked is returned by TryLock where another session has the lock.
+	ErrLocked = errors.New("mutex: Locked by another session")
+
+	// ErrSessionExpired is returned by calls whose session has expired or was
+	// closed, and by those whose key was deleted while they were waiting.
+	ErrSessionExpired = errors.New("mutex: session is expired")
+
+	// ErrLockReleased is returned by Unlock of a mutex that is not locked.
+	ErrLockReleased = errors.New("mutex: lock has already been released")
+)
+
+// Mutex is a lock that at most one session holds at a time. Sessions get it in the
+// order in which they asked for it.
+//
+// It is a lock between sessions: all mutexes of one session with the same prefix are
+// the same one. They share one key, a second Lock by any of them succeeds at once,
+// and the first Unlock releases it for all. Goroutines that are to exclude each
+// other need sessions of their own, or a sync.Mutex around this one.
+//
+// # What a holder can rely on
+//
+// A lease can expire while its holder is suspended or cut off, and then another
+// session gets the lock. So, from the safest:
+//
+//   - Writes to the same cluster belong in a transaction with the condition
+//     [Mutex.IsOwner]: it is not applied once the lock was lost.
+//   - Writes elsewhere carry the fencing token [Mutex.Rev], which grows from holder
+//     to holder; the other side refuses tokens lower than the highest it has seen.
+//   - Everything else stops when [Mutex.Ctx] ends, which is as soon as the client
+//     knows that the lock may be lost.
+//
+// The methods are safe for concurrent use.
+type Mutex struct {
+	contender // read-only after NewMutex
+
+	// guarded by mu
+	mu   sync.Mutex
+	hdr  *pb.ResponseHeader
+	held *hold // nil while the lock is not held
+}
+
+// hold is one acquisition of a mutex.
+type hold struct {
+	rev      int64 // create revision of the key
+	since    int64 // revision in which the lock was held for sure
+	released bool  // an Unlock has begun
+
+	// nil until asked for
+	ctx context.Context
+	end context.CancelCauseFunc
+}
+
+// NewMutex returns a mutex for the keys that begin with pfx and a slash. It sends
+// nothing. The mutex has its session's key there: pfx, a slash, and the lease in
+// hexadecimal.
+func NewMutex(s *Session, pfx string) *Mutex { return &Mutex{contender: newContender(s, pfx)} }
+
+// Lock waits until the session has the lock, or ctx, the session or the client ends.
+// It returns within a round trip of the server's notice that the session has
+// expired, or that its key was deleted by someone else.
+//
+// Errors: the context's; [ErrSessionExpired]; those of [v3.KV] for what does not
+// pass, such as rpctypes.ErrPermissionDenied, and for the first request. Members that
+// are unavailable while Lock waits for its turn are no reason to fail. After an
+// error the session's place in the queue is given up. Where the cluster
+// cannot be reached that goes on in the background until it is done or the
+// session's TTL has passed, and includes a request that a member gets to only
+// later; a session made by [WithLease] does not look out for these.
+//
+// An uncontended Lock is one request. One that has to wait takes one event and one
+// request from the moment the lock is free.
+func (m *Mutex) Lock(ctx context.Context) error {
+	return m.lock(ctx, func(ctx context.Context) (place, error) {
+		p, err := m.enter(ctx, "")
+		if err != nil {
+			return place{}, err
+		}
+		first, err := m.turn(ctx, p)
+		if err != nil {
+			m.abandon(p.rev)
+		}
+		return first, err
+	})
+}
+
+// TryLock takes the lock if no session has it or waits for it. It does not wait: it
+// is one request, and leaves nothing behind where that is in vain. Errors:
+// [ErrLocked], and those of Lock.
+func (m *Mutex) TryLock(ctx context.Context) error {
+	return m.lock(ctx, func(ctx context.Context) (place, error) {
+		p, err := m.tryEnter(ctx, "")
+		switch {
+		case errors.Is(err, errOccupied):
+			return place{}, ErrLocked
+		case err == nil && p.ahead != "": // the key is another's on the same lease, who waits with it, or left over
+			m.leave(p)
+			return place{}, ErrLocked
+		}
+		return p, err
+	})
+}
+
+// lock acquires in the session's name.
+func (m *Mutex) lock(ctx context.Context, acquire func(context.Context) (place, error)) error {
+	inner, cancel := m.s.within(ctx)
+	defer cancel()
+	if m.s.hasEnded() {
+		return ErrSessionExpired
+	}
+	p, err := acquire(inner)
+	if err != nil {
+		return m.s.failure(ctx, inner, err)
+	}
+	m.hold(p)
+	return nil
+}
+
+// hold begins an acquisition. Of two for the same key, one claim is enough.
+func (m *Mutex) hold(p place) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hdr = p.hdr
+	if m.held != nil {
+		m.s.update(m.key, func(k *slot) { k.unclaim(m.held.rev) })
+		if m.held.rev == p.rev {
+			return
+		}
+		m.held.lost(ErrLockReleased)
+	}
+	m.held = &hold{rev: p.rev, since: p.hdr.GetRevision()}
+}
+
+// Unlock releases the lock: it deletes the key of this acquisition, and no other. It
+// blocks until that is done or ctx ends. An expired session, or a deleted key,
+// is no error: the lock is released then.
+//
+// After an error the lock counts as released for the holder. The key is deleted in
+// the background, until that has succeeded or the session's TTL has passed; Unlock
+// may be called again to wait for it. Errors: [ErrLockReleased] where the mutex is
+// not locked or was released before; those of [v3.KV].
+func (m *Mutex) Unlock(ctx context.Context) error {
+	m.mu.Lock()
+	held := m.held
+	if held == nil {
+		m.mu.Unlock()
+		return ErrLockReleased
+	}
+	held.released = true
+	held.lost(ErrLockReleased)
+	m.mu.Unlock()
+
+	resp, err := m.s.client.Txn(ctx).If(v3.Compare(v3.CreateRevision(m.key), "=", held.rev)).Then(v3.OpDelete(m.key)).Commit()
+	if err != nil {
+		m.s.update(m.key, func(k *slot) { k.doom(held.rev) })
+		return m.s.failure(ctx, ctx, err)
+	}
+	m.s.update(m.key, func(k *slot) { k.deleted(held.rev, resp.Succeeded) })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.held == held {
+		m.held = nil
+	}
+	return nil
+}
+
+// IsOwner returns a condition for transactions that holds as long as the lock is
+// held by this acquisition. Before the first one, and after a release, it holds never.
+func (m *Mutex) IsOwner() v3.Cmp {
+	rev := m.Rev()
+	if rev == 0 {
+		rev = -1 // that of no key
+	}
+	return v3.Compare(v3.CreateRevision(m.key), "=", rev)
+}
+
+// Key returns the key of the lock while it is held, and otherwise "".
+func (m *Mutex) Key() string {
+	if m.Rev() == 0 {
+		return ""
+	}
+	return m.key
+}
+
+// Rev returns the revision in which the key of the lock was created, while it is
+// held, and otherwise 0. It is a fencing token: each later holder's is greater.
+func (m *Mutex) Rev() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.held == nil {
+		return 0
+	}
+	return m.held.rev
+}
+
+// Header is that of the response with which the lock was last acquired, or nil. It
+// must not be changed.
+func (m *Mutex) Header() *pb.ResponseHeader {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hdr
+}

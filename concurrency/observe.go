@@ -1,0 +1,105 @@
+package concurrency
+
+import (
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+)
+
+// Observe reports the leader: the current one, each new one, and each value that
+// the leader proclaims, as the first of a response's Kvs. The leader is the
+// candidate whose key was created first. Nothing is reported twice; what a leader
+// proclaims is reported in order. A leader that comes and goes while another is
+// being looked for may be left out, and so may values from times without a
+// connection, but never the latest.
+//
+// The channel is not buffered. It is closed when ctx or the client ends, and where the
+// server refuses to answer. A reader that leaves before cancels ctx. The session's
+// end does not matter: to observe takes no lease.
+func (e *Election) Observe(ctx context.Context) <-chan *v3.GetResponse {
+	ch := make(chan *v3.GetResponse)
+	o := &observer{client: e.s.client, pfx: e.pfx, ch: ch}
+	// Ends with ctx or the client. The reader waits for it: it closes the channel.
+	go o.run(ctx)
+	return ch
+}
+
+// observer is the only sender on, and closer of, the channel of one Observe.
+type observer struct {
+	client *v3.Client
+	pfx    string
+	ch     chan<- *v3.GetResponse
+
+	// the last one reported
+	createRev int64
+	modRev    int64
+}
+
+// run looks who leads and follows that one's key, or while there is none the
+// whole prefix, until somebody else may lead.
+func (o *observer) run(ctx context.Context) {
+	defer close(o.ch)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(o.client.Ctx(), cancel)()
+
+	for setbacks := 0; ; {
+		resp, err := o.client.Get(ctx, o.pfx, v3.WithFirstCreate()...)
+		if classify.IsHalt(ctx, err) {
+			return
+		}
+		if err == nil {
+			var leader *mvccpb.KeyValue
+			if len(resp.Kvs) > 0 {
+				leader = resp.Kvs[0]
+				o.report(ctx, resp.Header, leader)
+			}
+			if o.follow(ctx, leader, resp.Header.GetRevision()+1) {
+				setbacks = 0
+				continue
+			}
+		}
+		if backoff.Wait(ctx, repeatBackoff.Delay(setbacks)) != nil {
+			return
+		}
+		setbacks++
+	}
+}
+
+// follow reports what the leader proclaims from a revision on, until its key is
+// deleted; without a leader it waits until there is a candidate. It reports false
+// where the watch ended before.
+func (o *observer) follow(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
+	ctx, cancel := context.WithCancel(v3.WithRequireLeader(ctx))
+	defer cancel()
+	key, opts := string(leader.GetKey()), []v3.OpOption{v3.WithRev(from)}
+	if leader == nil {
+		key, opts = o.pfx, append(opts, v3.WithPrefix(), v3.WithFilterDelete())
+	}
+	for resp := range o.client.Watch(ctx, key, opts...) {
+		for _, ev := range resp.Events {
+			if leader == nil || ev.Type == v3.EventTypeDelete {
+				return true
+			}
+			o.report(ctx, resp.Header, ev.Kv)
+		}
+	}
+	return false
+}
+
+// report sends what is new, unless ctx ends first.
+func (o *observer) report(ctx context.Context, hdr *pb.ResponseHeader, kv *mvccpb.KeyValue) {
+	createRev, modRev := kv.GetCreateRevision(), kv.GetModRevision()
+	if createRev == o.createRev && modRev <= o.modRev {
+		return
+	}
+	select {
+	case o.ch <- &v3.GetResponse{Header: hdr, Kvs: []*mvccpb.KeyValue{kv}}:
+		o.createRev, o.modRev = createRev, modRev
+	case <-ctx.Done():
+	}
+}

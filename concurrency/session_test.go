@@ -1,0 +1,199 @@
+package concurrency
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	zapobserver "go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// newSession makes a session that is closed with the test, whatever has become of it.
+func newSession(tb testing.TB, client *v3.Client, opts ...SessionOption) *Session {
+	tb.Helper()
+	s, err := NewSession(client, opts...)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// timeToLive returns what is left of a lease, -1 for one that does not exist.
+func timeToLive(tb testing.TB, client *v3.Client, lease v3.LeaseID) int64 {
+	tb.Helper()
+	resp, err := client.TimeToLive(tb.Context(), lease)
+	require.NoError(tb, err)
+	return resp.TTL
+}
+
+// ends waits for a context to end, and returns why.
+func ends(tb testing.TB, ctx context.Context, within time.Duration) error {
+	tb.Helper()
+	select {
+	case <-ctx.Done():
+	case <-time.After(max(within, 200*time.Millisecond)):
+		require.Fail(tb, "the context did not end")
+	}
+	return context.Cause(ctx)
+}
+
+func TestSessionKeepsItsLease(t *testing.T) {
+	client, _ := sharedClient(t)
+	s := newSession(t, client, WithTTL(1))
+	assert.Same(t, client, s.Client())
+	require.Never(t, func() bool { return s.Ctx().Err() != nil || timeToLive(t, client, s.Lease()) < 0 }, 2*time.Second, 100*time.Millisecond)
+	require.NoError(t, s.Close())
+	assert.ErrorIs(t, ends(t, s.Ctx(), 0), ErrSessionExpired)
+	<-s.Done()
+	assert.Equal(t, int64(-1), timeToLive(t, client, s.Lease()), "Close revokes the lease")
+	assert.NoError(t, s.Close(), "once more")
+}
+
+func TestSessionOptions(t *testing.T) {
+	core, logs := zapobserver.New(zapcore.WarnLevel)
+	client, err := v3.New(v3.Config{Endpoints: shared.Endpoints(), Logger: zap.New(core)})
+	require.NoError(t, err)
+	defer client.Close()
+
+	granted := func(s *Session) int64 {
+		resp, err := client.TimeToLive(t.Context(), s.Lease())
+		require.NoError(t, err)
+		return resp.GrantedTTL
+	}
+	assert.Equal(t, int64(60), granted(newSession(t, client)))
+	assert.Equal(t, int64(7), granted(newSession(t, client, WithTTL(7), WithTTL(0), WithTTL(-1))))
+	assert.Equal(t, 2, logs.Len(), "one warning for each bad TTL")
+	assert.Equal(t, int64(7), logs.All()[0].ContextMap()["used"])
+
+	lease, err := client.Grant(t.Context(), 30)
+	require.NoError(t, err)
+	s := newSession(t, client, WithLease(lease.ID))
+	assert.Equal(t, lease.ID, s.Lease())
+	require.NoError(t, s.Close())
+	assert.Equal(t, int64(-1), timeToLive(t, client, lease.ID), "Close revokes a lease that was given, too")
+
+	type key struct{}
+	s = newSession(t, client, WithContext(context.WithValue(t.Context(), key{}, "value")))
+	assert.Equal(t, "value", s.Ctx().Value(key{}))
+}
+
+// TestC6CtxEndsWithTheSession has one session for each way to end.
+func TestC6CtxEndsWithTheSession(t *testing.T) {
+	admin, _ := sharedClient(t)
+	t.Run("orphaned", func(t *testing.T) {
+		s := newSession(t, admin)
+		s.Orphan()
+		<-s.Done()
+		assert.ErrorIs(t, s.Ctx().Err(), context.Canceled)
+		assert.NotErrorIs(t, context.Cause(s.Ctx()), ErrSessionExpired)
+		assert.Positive(t, timeToLive(t, admin, s.Lease()), "the lease is left alone")
+		require.NoError(t, s.Close())
+		assert.Equal(t, int64(-1), timeToLive(t, admin, s.Lease()))
+	})
+	t.Run("revoked elsewhere", func(t *testing.T) {
+		s := newSession(t, admin, WithTTL(2))
+		_, err := newClient(t, shared.Endpoints()...).Revoke(t.Context(), s.Lease())
+		require.NoError(t, err)
+		cause := ends(t, s.Ctx(), 2*time.Second)
+		assert.ErrorIs(t, cause, ErrSessionExpired)
+		assert.ErrorIs(t, cause, rpctypes.ErrLeaseNotFound)
+		assert.ErrorIs(t, s.Close(), rpctypes.ErrLeaseNotFound, "Close tells that it came too late")
+	})
+	t.Run("a lease that does not exist", func(t *testing.T) {
+		s := newSession(t, admin, WithLease(12345))
+		assert.ErrorIs(t, ends(t, s.Ctx(), 5*time.Second), rpctypes.ErrLeaseNotFound)
+	})
+	t.Run("with its context", func(t *testing.T) {
+		why := errors.New("why")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		s := newSession(t, admin, WithContext(ctx))
+		cancel(why)
+		assert.Equal(t, why, ends(t, s.Ctx(), 0))
+		assert.Positive(t, timeToLive(t, admin, s.Lease()))
+		require.NoError(t, s.Close(), "the lease can be revoked all the same")
+		assert.Equal(t, int64(-1), timeToLive(t, admin, s.Lease()))
+	})
+	t.Run("with its client", func(t *testing.T) {
+		client, err := v3.New(v3.Config{Endpoints: shared.Endpoints()})
+		require.NoError(t, err)
+		own := newSession(t, client)
+		other := newSession(t, client, WithContext(t.Context()))
+		require.NoError(t, client.Close())
+		ends(t, own.Ctx(), time.Second)
+		assert.ErrorIs(t, ends(t, other.Ctx(), time.Second), ErrSessionExpired)
+		start := time.Now()
+		assert.Error(t, own.Close())
+		assert.Less(t, time.Since(start), time.Second)
+	})
+}
+
+// TestC6SilentMember has no answer to anything for a while.
+func TestC6SilentMember(t *testing.T) {
+	const ttl = time.Second
+	cluster := etcdtest.Start(t)
+	client := newClient(t, cluster.Endpoints()...)
+	closed, expired := newSession(t, client, WithTTL(1)), newSession(t, client, WithTTL(1))
+	require.Never(t, func() bool { return expired.Ctx().Err() != nil }, ttl+300*time.Millisecond, 10*time.Millisecond, "it is renewed")
+	unkept := newSession(t, client, WithTTL(1)) // most likely not renewed even once
+	require.NoError(t, cluster.Members()[0].Pause())
+
+	start := time.Now()
+	assert.ErrorIs(t, closed.Close(), context.DeadlineExceeded)
+	assert.Less(t, time.Since(start), ttl+500*time.Millisecond, "Close is bounded by the TTL")
+	assert.ErrorIs(t, ends(t, expired.Ctx(), ttl), v3.ErrKeepAliveExpired)
+	assert.ErrorIs(t, ends(t, unkept.Ctx(), ttl), v3.ErrKeepAliveExpired)
+
+	require.NoError(t, cluster.Members()[0].Resume())
+	require.NoError(t, ignoreNotFound(closed.Close()), "Close may be called again")
+	assert.Equal(t, int64(-1), timeToLive(t, client, closed.Lease()))
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return nil
+	}
+	return err
+}
+
+// TestC6NewSessionRevokes has a member that grants leases but keeps none alive.
+func TestC6NewSessionRevokes(t *testing.T) {
+	fake, client := newFake(t)
+	fake.Fail("LeaseKeepAlive", 1000, status.Error(codes.Unimplemented, "no renewals here"))
+	first := newSession(t, client)
+	ends(t, first.Ctx(), 5*time.Second)
+
+	_, err := NewSession(client)
+	require.ErrorAs(t, err, &v3.ErrKeepAliveHalted{})
+	assert.Equal(t, []int64{int64(first.Lease())}, fake.Leases(), "the second session's lease is revoked")
+
+	lease, err := client.Grant(t.Context(), 60)
+	require.NoError(t, err)
+	_, err = NewSession(client, WithLease(lease.ID))
+	require.Error(t, err)
+	assert.Contains(t, fake.Leases(), int64(lease.ID), "one that was given is not")
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = NewSession(client, WithContext(ended))
+	assert.Equal(t, context.Canceled, err)
+}
+
+// TestSessionCloseIsRepeated has the first answer to a revocation lost.
+func TestSessionCloseIsRepeated(t *testing.T) {
+	fake, client := newFake(t)
+	s := newSession(t, client)
+	fake.FailAfterApply("LeaseRevoke", 1, status.Error(codes.Unavailable, "lost"))
+	assert.NoError(t, s.Close(), "not found at the second try is what was wanted")
+	assert.Equal(t, 2, fake.Calls("LeaseRevoke"))
+	assert.NoError(t, s.Close())
+	assert.Equal(t, 2, fake.Calls("LeaseRevoke"))
+}

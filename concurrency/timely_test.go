@@ -1,0 +1,95 @@
+package concurrency
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
+)
+
+// TestS7CallsEndWithTheirContext makes every blocking call on a network that has gone silent, and most of them also where
+// they were waiting when it did.
+func TestS7CallsEndWithTheirContext(t *testing.T) {
+	admin, p := sharedClient(t)
+	holder := NewMutex(newSession(t, admin), p+"held")
+	require.NoError(t, holder.Lock(t.Context()))
+	leader := NewElection(newSession(t, admin), p+"led")
+	require.NoError(t, leader.Campaign(t.Context(), "leader"))
+
+	proxy, client := proxied(t)
+	s := newSession(t, client)
+	held, free, waiting := NewMutex(s, p+"mine"), NewMutex(s, p+"free"), NewMutex(s, p+"held")
+	led, campaigning := NewElection(s, p+"my election"), NewElection(s, p+"led")
+	require.NoError(t, held.Lock(t.Context()))
+	require.NoError(t, led.Campaign(t.Context(), "value"))
+	var observed atomic.Int32
+	calls := map[string]func(context.Context) error{
+		"Lock, not held":      free.Lock,
+		"Lock, held":          waiting.Lock,
+		"TryLock":             free.TryLock,
+		"Unlock":              held.Unlock,
+		"Campaign, first":     NewElection(s, p+"free election").campaignWith("x"),
+		"Campaign, not first": campaigning.campaignWith("x"),
+		"Proclaim":            func(ctx context.Context) error { return led.Proclaim(ctx, "y") },
+		"Resign":              led.Resign,
+		"Leader":              func(ctx context.Context) error { _, err := led.Leader(ctx); return err },
+		"NewSTM":              func(ctx context.Context) error { return readOne(ctx, client) },
+		"NewSession":          func(ctx context.Context) error { _, err := NewSession(client, WithContext(ctx)); return err },
+		"Observe": func(ctx context.Context) error {
+			for range led.Observe(ctx) {
+				observed.Add(1)
+			}
+			return ctx.Err()
+		},
+	}
+	check := func(name string, call func(context.Context) error, waits func() bool) {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		done := async(func() error { return call(ctx) })
+		if waits != nil {
+			require.Eventually(t, waits, 5*time.Second, time.Millisecond, name)
+			proxy.Blackhole(faultnet.Both)
+		}
+		<-ctx.Done()
+		ended := time.Now()
+		err := result(t, done, 5*time.Second)
+		assert.Less(t, time.Since(ended), 100*time.Millisecond, name)
+		assert.ErrorIs(t, err, context.DeadlineExceeded, name)
+	}
+	for name, waits := range map[string]func() bool{
+		"Lock, held":          func() bool { return hasPlace(waiting.contender) },
+		"Campaign, not first": func() bool { return hasPlace(campaigning.contender) },
+		"Observe":             func() bool { return observed.Load() > 0 },
+	} {
+		check(name, calls[name], waits)
+		proxy.Heal()
+	}
+	awaitKeys(t, admin, p+"held", 1)
+	awaitKeys(t, admin, p+"led", 1)
+	proxy.Blackhole(faultnet.Both)
+	for name, call := range calls {
+		check(name, call, nil)
+	}
+	proxy.Heal()
+	awaitKeys(t, admin, p+"held", 1)
+	awaitKeys(t, admin, p+"free", 0)
+	awaitKeys(t, admin, p+"led", 1)
+	awaitKeys(t, admin, p+"mine", 0)
+	assert.NotEmpty(t, led.Key(), "a Resign that failed may be repeated")
+	require.Eventually(t, func() bool { return led.Resign(t.Context()) == nil }, 5*time.Second, time.Millisecond)
+}
+
+// campaignWith fixes the value.
+func (e *Election) campaignWith(val string) func(context.Context) error {
+	return func(ctx context.Context) error { return e.Campaign(ctx, val) }
+}
+
+func readOne(ctx context.Context, client *v3.Client) error {
+	_, err := NewSTM(client, func(s STM) error { s.Get("key"); return nil }, WithAbortContext(ctx))
+	return err
+}
