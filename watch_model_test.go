@@ -44,9 +44,9 @@ func runWatchModel(t *testing.T, changes int) {
 	chaos.Wait()
 	wrote := time.Since(begin)
 
-	history := m.history()
-	ctx, cancel := context.WithTimeout(m.ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(m.ctx, 2*patience+time.Duration(changes)*time.Millisecond)
 	defer cancel()
+	history := m.history(ctx)
 	for _, o := range m.witnesses {
 		o.waitFor(ctx, history)
 	}

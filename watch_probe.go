@@ -15,6 +15,9 @@ const (
 	// client's own behalf: it keeps the revisions to resume from close to the
 	// store's, and shows that the member is alive.
 	watchProbePeriod = time.Second
+	// watchInspectEvery is after how many silent ticks a member is tested again
+	// that may be silent for a reason.
+	watchInspectEvery = 4
 	// watchVersionTimeout bounds the question for the members' versions.
 	watchVersionTimeout = 2 * time.Second
 )
@@ -69,7 +72,9 @@ func (st *watchStream) probeTick() {
 // judge asks for progress, and acts on a stream that has gone silent: first its
 // member is put to the test, which may end the connection; where that changes
 // nothing, another stream is opened. A stream that never answered, as through
-// proxies, is left to its transport.
+// proxies, is left to its transport. On one with a watch from a revision that the
+// store has not reached, a member in good health is silent too: there it is only
+// put to the test, now and then.
 func (st *watchStream) judge() {
 	l := st.mux.Probe()
 	if !l.Open || !l.Proven || !l.Silent {
@@ -77,12 +82,13 @@ func (st *watchStream) judge() {
 		return
 	}
 	st.probe.silent++
-	if st.probe.silent == 1 {
+	switch {
+	case st.probe.silent%watchInspectEvery == 1:
 		st.watcher.client.table.Inspect()
-		return
+	case !l.Ahead:
+		st.probe.silent = 0
+		st.link.Reconnect(errWatchSilent)
 	}
-	st.probe.silent = 0
-	st.link.Reconnect(errWatchSilent)
 }
 
 // enter counts a tick in, and reports false once the watcher is closed.

@@ -1,9 +1,14 @@
 package clientv3_test
 
-import "testing"
+import (
+	"strconv"
+	"testing"
+)
 
-// TestSoakWatchModel is TestWatchModel for longer.
+// TestSoakWatchModel is TestWatchModel for longer, and again on new clusters.
 func TestSoakWatchModel(t *testing.T) {
 	soak(t)
-	runWatchModel(t, 1_000_000)
+	for round := range 10 {
+		t.Run(strconv.Itoa(round), func(t *testing.T) { runWatchModel(t, 200_000) })
+	}
 }

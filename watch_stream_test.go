@@ -273,3 +273,27 @@ func TestW22CancelStormKeepsReceiving(t *testing.T) {
 		requireRevisions(t, kept, rev+2)
 	}
 }
+
+// TestS4FutureWatchKeepsItsStream: etcd tells no progress on a stream with a watch from a revision that the store has not
+// reached. That is no reason to open another one.
+func TestS4FutureWatchKeepsItsStream(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	c := newWatchClient(t, cluster.Endpoints()...)
+	c.Watch(t.Context(), "a")
+	rev := put(t, c, "b", "1")
+	opened := func() float64 {
+		n, err := cluster.Members()[0].Metric("grpc_server_started_total", `grpc_service="etcdserverpb.Watch"`)
+		require.NoError(t, err)
+		return n
+	}
+	answered := func() bool {
+		n, err := cluster.Members()[0].Metric("grpc_server_msg_sent_total", `grpc_service="etcdserverpb.Watch"`)
+		return err == nil && n >= 2 // the confirmation, and progress
+	}
+	require.Eventually(t, answered, patience, 10*time.Millisecond)
+	ch := c.Watch(t.Context(), "a", clientv3.WithRev(rev+1))
+	time.Sleep(4 * time.Second) // longer than an idle stream that answers no more is left alone
+	assert.EqualValues(t, 1, opened())
+	put(t, c, "a", "1")
+	require.NoError(t, nextWithEvents(t, ch))
+}

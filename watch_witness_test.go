@@ -255,9 +255,7 @@ func (o *witness) check(history []change) {
 }
 
 // history reads all changes from one member, past the client under test.
-func (m *watchModel) history() []change {
-	ctx, cancel := context.WithTimeout(m.t.Context(), 2*patience)
-	defer cancel()
+func (m *watchModel) history(ctx context.Context) []change {
 	conn := m.cluster.Members()[0].Conn(m.t)
 	last, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("x")}) // linearizable: the member has all
 	require.NoError(m.t, err)

@@ -21,6 +21,8 @@ type progress struct {
 	newest     bool // the last request handed to the link was one for progress
 	proven     bool // the stream has answered one
 	heard      bool // something was received since the last Probe
+
+	latest int64 // the latest revision that the stream has shown
 }
 
 func (p *progress) reset() {
@@ -74,6 +76,7 @@ type Liveness struct {
 	Open   bool // there is a stream with active watchers, and it was asked for progress
 	Proven bool // the stream has answered a request for progress before
 	Silent bool // nothing at all has been received since the last Probe, whose request is unanswered
+	Ahead  bool // that may be because a watcher waits for a revision that the store has not reached
 }
 
 // Probe asks the server for progress on the mux's own behalf. Consumers do not see the answer, but it moves the revisions
@@ -85,9 +88,21 @@ func (m *Mux) Probe() Liveness {
 		return Liveness{}
 	}
 	l := Liveness{Open: true, Proven: m.progress.proven, Silent: !m.progress.heard && m.progress.unanswered > 0}
+	l.Ahead = l.Silent && m.aheadLocked()
 	m.progress.heard = false
 	m.askLocked(false)
 	return l
+}
+
+// aheadLocked reports whether a watcher was asked for from a revision that the store may not have reached: until it has, etcd
+// answers no request for progress on the stream.
+func (m *Mux) aheadLocked() bool {
+	for _, w := range m.active {
+		if w.asked > m.progress.latest {
+			return true
+		}
+	}
+	return false
 }
 
 // askLocked sends a progress request, unless the last request is one that the link has not sent yet: it will do for both.

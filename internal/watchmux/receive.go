@@ -16,6 +16,7 @@ func (m *Mux) Received(resp *pb.WatchResponse) {
 	if resp.Header == nil {
 		resp = withHeader(resp)
 	}
+	m.progress.latest = max(m.progress.latest, resp.Header.Revision)
 	switch {
 	case resp.Created:
 		m.createdLocked(resp)

@@ -202,7 +202,7 @@ func (s *script) run(line string) {
 		s.note("requested: %v", s.mux.RequestProgress())
 	case "probe":
 		l := s.mux.Probe()
-		s.note("open %v, proven %v, silent %v", l.Open, l.Proven, l.Silent)
+		s.note("open %v, proven %v, silent %v, ahead %v", l.Open, l.Proven, l.Silent, l.Ahead)
 	case "overdue":
 		s.mux.Overdue(parseID(args[0]))
 	case "halt":

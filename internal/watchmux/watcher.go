@@ -54,6 +54,7 @@ type Watcher struct {
 	fence   uint8           // how many progress notices may still be older than the watch; see progress
 	id      int64           // creating: the id asked for, or 0; active: the id
 	next    int64           // the revision to resume from; 0: now
+	asked   int64           // the revision asked for on this stream; 0: now
 	floor   int64           // events below were delivered, or were not asked for
 	created int64           // the revision of the confirmation on this stream
 	partial []*mvccpb.Event // the fragments received of a response that is not complete
@@ -65,7 +66,7 @@ type Watcher struct {
 // in-process server may keep or change what it was sent.
 func (w *Watcher) request(id int64) *pb.WatchRequest {
 	w.id = id
-	w.floor = w.next
+	w.asked, w.floor = w.next, w.next
 	t := w.template
 	create := &pb.WatchCreateRequest{
 		Key:            t.Key,
