@@ -14,9 +14,11 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/api/v3/version"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
@@ -63,6 +65,56 @@ func TestR12NotServingMembersAreSpared(t *testing.T) {
 	sick.SetServing(true)
 	before := sick.Calls("Range")
 	askUntil(func() bool { return sick.Calls("Range") > before })
+}
+
+// TestR12LastResort: members that refuse the health check, as learners do, get no requests while there is another member,
+// and all of them once there is none.
+func TestR12LastResort(t *testing.T) {
+	for name, even := range map[string]bool{"judged": false, "evenly": true} {
+		t.Run(name, func(t *testing.T) {
+			members := etcdfake.StartCluster(t, 3)
+			for _, learner := range members[:2] {
+				learner.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error { return rpctypes.ErrGRPCNotSupportedForLearner })
+			}
+			c := newTestClient(t, Config{SpreadEvenly: even, Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+			for range 12 {
+				_, err := c.Get(t.Context(), "k")
+				require.NoError(t, err)
+			}
+			assert.Equal(t, []int{0, 0, 12}, []int{members[0].Calls("Range"), members[1].Calls("Range"), members[2].Calls("Range")})
+
+			members[2].Stop()
+			eventually(t, func() bool {
+				_, err := c.Get(t.Context(), "k")
+				require.NoError(t, err)
+				return members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0
+			}, "both are asked")
+
+			members[2].Restart()
+			eventually(t, func() bool {
+				before := members[2].Calls("Range")
+				for range 12 {
+					_, err := c.Get(t.Context(), "k")
+					require.NoError(t, err)
+				}
+				return members[2].Calls("Range") == before+12
+			}, "it gets all requests again")
+		})
+	}
+}
+
+// TestR12LonelyLearner serves what a learner may, to a client that knows no other member.
+func TestR12LonelyLearner(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	learner, err := cluster.AddMember(true)
+	require.NoError(t, err)
+	c := newTestClient(t, Config{Endpoints: []string{learner.Endpoint()}})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err = c.Get(ctx, "k", WithSerializable())
+	require.NoError(t, err)
+	_, err = c.Put(ctx, "k", "v")
+	require.ErrorIs(t, err, rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner))
 }
 
 func TestR12ServersWithoutHealthService(t *testing.T) {

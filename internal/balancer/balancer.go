@@ -13,7 +13,8 @@
 //
 //   - standing.go is the state machine: samples in, verdicts out;
 //   - picker.go is on every request's path;
-//   - table.go runs the machine by a timer while there are requests.
+//   - table.go runs the machine by a timer while there are requests;
+//   - resort.go keeps members whose health check fails for when there is no other.
 //
 // Lock order: table → nothing. A tick closes connections and reports after it
 // has released the table's mutex.
@@ -49,9 +50,8 @@ func (builder) Name() string { return Name }
 
 func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
 	judged := &judgedConn{ClientConn: cc}
-	child := balancer.Get(pickfirst.Name).Build
 	return &policy{
-		Balancer: endpointsharding.NewBalancer(judged, opts, child, endpointsharding.Options{}),
+		Balancer: endpointsharding.NewBalancer(judged, opts, newChild, endpointsharding.Options{}),
 		conn:     judged,
 	}
 }
@@ -86,8 +86,15 @@ type judgedConn struct {
 }
 
 func (c *judgedConn) UpdateState(s balancer.State) {
+	children := endpointsharding.ChildStatesFromPicker(s.Picker)
+	if s.ConnectivityState != connectivity.Ready {
+		children = lastResort(children)
+		if len(children) > 0 {
+			s = balancer.State{ConnectivityState: connectivity.Ready, Picker: &inTurn{children: children}}
+		}
+	}
 	if c.table != nil && s.ConnectivityState == connectivity.Ready {
-		s.Picker = c.table.seat(endpointsharding.ChildStatesFromPicker(s.Picker))
+		s.Picker = c.table.seat(children)
 	}
 	c.ClientConn.UpdateState(s)
 }
