@@ -95,6 +95,9 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	}
 	if last {
 		delete(m.active, w.id)
+		if resp.CompactRevision != 0 {
+			m.sendCancelLocked(w.id) // until then etcd counts it among the stream's watchers, as one that lags behind: no progress
+		}
 		m.endLocked(w, finalOf(resp))
 	}
 }
