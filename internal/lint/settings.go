@@ -102,11 +102,6 @@ var importTable = map[string]Imported{
 	"internal/lint/apilist":  {},
 
 	"examples/quickstart": {Own: []string{".", "internal/etcdtest"}},
-
-	// The requirements of packages that are still to come.
-	"internal/deps": {Others: join(etcdAPI, grpc, zap, testify, []string{
-		"github.com/coreos/go-semver/semver", "go.etcd.io/etcd/client/pkg/v3/...", "go.uber.org/goleak", "sigs.k8s.io/yaml",
-	})},
 }
 
 func join(lists ...[]string) []string {
