@@ -4,7 +4,7 @@ package lint
 var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "node_modules": true}
 
 // testSupport are packages that only tests and examples import.
-var testSupport = []string{"internal/etcdtest", "internal/etcdfake", "internal/faultnet", "internal/lint"}
+var testSupport = []string{"internal/etcdtest", "internal/etcdfake", "internal/faultnet", "internal/chaos", "internal/lint"}
 
 // stateMachines are packages of pure data: no goroutine, no channel, no logger, no gRPC.
 var stateMachines = []string{"internal/watchmux", "internal/keepalive"}
@@ -96,6 +96,7 @@ var importTable = map[string]Imported{
 	"internal/etcdfake": {Others: join(etcdAPI, grpc, testify, []string{"google.golang.org/protobuf/..."})},
 	"internal/etcdtest": {Own: []string{"internal/backoff"}, Others: join(etcdAPI, grpc, testify)},
 	"internal/faultnet": {Others: testify},
+	"internal/chaos":    {Own: []string{"internal/backoff", "internal/etcdtest", "internal/faultnet"}, Others: testify},
 
 	"internal/lint":          {},
 	"internal/lint/apicheck": {Own: []string{"internal/lint/apilist"}},

@@ -1,0 +1,146 @@
+package concurrency
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// TestUncontendedLockIsTwoRequests counts everything that goes to the server but renewals.
+func TestUncontendedLockIsTwoRequests(t *testing.T) {
+	fake, client := newFake(t)
+	m := NewMutex(newSession(t, client), "lock")
+	fake.ForgetRequests()
+	require.NoError(t, m.Lock(t.Context()))
+	require.NoError(t, m.Unlock(t.Context()))
+	require.NoError(t, m.TryLock(t.Context()))
+	require.NoError(t, m.Unlock(t.Context()))
+	assert.Len(t, fake.Requests("Txn"), 4)
+	assert.Empty(t, fake.Requests("Range", "Put", "DeleteRange", "Watch"))
+}
+
+// TestHandOverIsOneEventAndOneRequest lets a queue of 64 pass the lock on: each of them is told by one event, and asks once.
+func TestHandOverIsOneEventAndOneRequest(t *testing.T) {
+	const n = 64
+	fake, client := newFake(t)
+	holder := NewMutex(newSession(t, client), "lock")
+	require.NoError(t, holder.Lock(t.Context()))
+	var wg sync.WaitGroup
+	for i := range n {
+		m := NewMutex(newSession(t, client), "lock")
+		wg.Go(func() {
+			assert.NoError(t, m.Lock(t.Context()))
+			assert.NoError(t, m.Unlock(t.Context()))
+		})
+		awaitKeys(t, client, m.pfx, i+2)
+	}
+	// Each follows its own key and that before it.
+	require.Eventually(t, func() bool { return creates(fake.Requests("Watch")) == 2*n }, 10*time.Second, 5*time.Millisecond)
+	fake.ForgetRequests()
+	require.NoError(t, holder.Unlock(t.Context()))
+	wg.Wait()
+	assert.Len(t, fake.Requests("Txn"), 1+2*n, "one to see that it is its turn and one to release")
+	assert.Empty(t, fake.Requests("Range", "DeleteRange"))
+	assert.Zero(t, creates(fake.Requests("Watch")))
+}
+
+// creates counts the watches that were asked for.
+func creates(reqs []etcdfake.Request) (n int) {
+	for _, r := range reqs {
+		if req, ok := r.Msg.(*pb.WatchRequest); ok && req.GetCreateRequest() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// countingClient counts the requests of a client, streams and renewals excepted.
+func countingClient(tb testing.TB) (*v3.Client, *atomic.Int64) {
+	tb.Helper()
+	n := &atomic.Int64{}
+	client, err := v3.New(v3.Config{Endpoints: shared.Endpoints(), Logger: zap.NewNop(), DialOptions: []grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			n.Add(1)
+			return next(ctx, method, req, reply, cc, opts...)
+		}),
+	}})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { assert.NoError(tb, client.Close()) })
+	return client, n
+}
+
+func BenchmarkUncontendedLockAndUnlock(b *testing.B) {
+	client, requests := countingClient(b)
+	m := NewMutex(newSession(b, client), b.Name())
+	requests.Store(0)
+	for b.Loop() {
+		if err := m.Lock(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		if err := m.Unlock(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(requests.Load())/float64(b.N), "requests/op")
+}
+
+// BenchmarkQueueOf64 is one hand-over in a queue of 64 sessions, each of which asks for the lock again as soon as it has released
+// it: an acquisition, with its watches, and a release.
+func BenchmarkQueueOf64(b *testing.B) {
+	client, requests := countingClient(b)
+	const n = 64
+	var mutexes []*Mutex
+	for range n {
+		mutexes = append(mutexes, NewMutex(newSession(b, client), b.Name()))
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	turns, over := make(chan struct{}), make(chan struct{})
+	requests.Store(0)
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for _, m := range mutexes {
+		wg.Go(func() {
+			for m.Lock(ctx) == nil {
+				select {
+				case turns <- struct{}{}:
+				case <-over:
+					return
+				}
+				if err := m.Unlock(b.Context()); err != nil {
+					panic(fmt.Sprint("unlock: ", err))
+				}
+			}
+		})
+	}
+	for range b.N {
+		<-turns
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(requests.Load())/float64(b.N), "requests/op")
+	cancel()
+	close(over)
+	wg.Wait()
+}
+
+func BenchmarkSTM(b *testing.B) {
+	client, requests := countingClient(b)
+	requests.Store(0)
+	for b.Loop() {
+		if _, err := NewSTM(client, func(s STM) error { s.Put("counter", s.Get("counter")[:0]+"1"); return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(requests.Load())/float64(b.N), "requests/op")
+}
