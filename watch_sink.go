@@ -28,6 +28,7 @@ type watchSink struct {
 	maxResponses  int
 	createdNotify bool
 	bufLog        bool
+	rewrite       func([]*Event) []*Event // nil: events are delivered as they come
 
 	// own synchronisation
 	watch watchmux.Watcher
@@ -65,6 +66,11 @@ func (s *watchSink) Created(header *pb.ResponseHeader) {
 
 // Deliver implements watchmux.Sink.
 func (s *watchSink) Deliver(header *pb.ResponseHeader, events []*mvccpb.Event) (full bool) {
+	if s.rewrite != nil && len(events) > 0 {
+		if events = s.rewrite(events); len(events) == 0 {
+			return false
+		}
+	}
 	s.out.Post(WatchResponse{Header: header, Events: events})
 	responses, bytes := s.out.Backlog()
 	if s.bufLog && responses > 0 {

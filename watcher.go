@@ -74,8 +74,18 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 
 // Watch implements Watcher.
 func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchChan {
+	return w.WatchRewritten(ctx, nil, key, opts...)
+}
+
+// WatchRewritten is Watch with a function that returns the events to deliver in the
+// place of those that came. It runs before they are delivered, must not block, and must
+// not change the events, which may be shared; where it returns none, the response is
+// left out. The decorators of this module find it by a type assertion; with it they need
+// no goroutine that copies one channel into another.
+func (w *watcher) WatchRewritten(ctx context.Context, rewrite func([]*Event) []*Event, key string, opts ...OpOption) WatchChan {
 	op := OpWatch(key, opts...)
 	s := newWatchSink(w, &op)
+	s.rewrite = rewrite
 	ready := s.ready
 	switch {
 	case ctx.Err() != nil:

@@ -20,6 +20,7 @@ var goroutineFiles = []string{
 	"version_check.go",              // one question to each endpoint, all answered before New returns
 	"kv_stream.go",                  // the copier of one GetStream, which ends with its context
 	"internal/authtoken/flight.go",  // one Authenticate request, which outlives the caller that started it
+	"namespace/relay.go",            // copies the channel of a foreign Watcher; the Close of the namespace waits
 	"ordering/switch.go",            // asks every endpoint for its revision; the caller waits
 	"naming/endpoints/watch.go",     // one follower for each watch channel
 	"naming/resolver/resolver.go",   // one for each connection

@@ -1,0 +1,57 @@
+package namespace_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// sharedClient is a client of the real server, which has the lease of all worlds.
+func sharedClient(tb testing.TB) *clientv3.Client {
+	tb.Helper()
+	client := newClient(tb, cluster.Endpoints()...)
+	_, err := clientv3.RetryLeaseClient(client).LeaseGrant(tb.Context(), &pb.LeaseGrantRequest{ID: leaseID, TTL: 9999})
+	if err != nil && clientv3.ContextError(tb.Context(), err) != rpctypes.ErrLeaseExist {
+		require.NoError(tb, err)
+	}
+	return client
+}
+
+// check interprets data as a namespace and what is done in it.
+func check(t *testing.T, real *clientv3.Client, data []byte) {
+	c := choices(data)
+	w := newWorld(t, real, prefixes[c.n(len(prefixes))])
+	for len(c) > 0 {
+		w.both(t, c.step())
+	}
+	w.unharmed(t)
+	w.sameHistory(t, data)
+}
+
+// TestN1RandomHistories runs random requests in a namespace of a real server and in an
+// in-memory model of a server without other keys. The seed is the test's name.
+func TestN1RandomHistories(t *testing.T) {
+	real := sharedClient(t)
+	for seed := range uint64(40) {
+		t.Run("", func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			data := make([]byte, 600)
+			for i := range data {
+				data[i] = byte(rng.Uint32())
+			}
+			check(t, real, data)
+		})
+	}
+}
+
+// FuzzNamespace is TestN1RandomHistories for histories of the fuzzer's choice.
+func FuzzNamespace(f *testing.F) {
+	f.Add([]byte("0123456789abcdefghijklmnopqrstuvwxyz"))
+	f.Add([]byte{3, 5, 9, 2, 1})
+	real := sharedClient(f)
+	f.Fuzz(func(t *testing.T, data []byte) { check(t, real, data[:min(len(data), 1000)]) })
+}

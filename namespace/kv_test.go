@@ -1,0 +1,139 @@
+package namespace_test
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/namespace"
+	"google.golang.org/protobuf/proto"
+)
+
+// foreignKV is an implementation of which only the interface is known.
+type foreignKV struct{ clientv3.KV }
+
+// TestN1AnEmptyKeyIsRefused has nothing reach the server, whose key would be the prefix.
+func TestN1AnEmptyKeyIsRefused(t *testing.T) {
+	fake := etcdfake.Start(t)
+	kv := namespace.NewKV(newClient(t, fake.Addr()).KV, "p/")
+	ctx := t.Context()
+	good, empty := clientv3.OpPut("k", "v"), clientv3.OpDelete("")
+	for name, call := range map[string]func() error{
+		"put":       func() error { _, err := kv.Put(ctx, "", "v"); return err },
+		"get":       func() error { _, err := kv.Get(ctx, ""); return err },
+		"range":     func() error { _, err := kv.Get(ctx, "", clientv3.WithRange("b")); return err },
+		"delete":    func() error { _, err := kv.Delete(ctx, ""); return err },
+		"stream":    func() error { _, err := kv.GetStream(ctx, ""); return err },
+		"do":        func() error { _, err := kv.Do(ctx, empty); return err },
+		"condition": func() error { _, err := kv.Txn(ctx).If(clientv3.Cmp{}).Then(good).Commit(); return err },
+		"then":      func() error { _, err := kv.Txn(ctx).Then(good, empty).Else(good).Commit(); return err },
+		"else":      func() error { _, err := kv.Txn(ctx).Else(empty).Commit(); return err },
+		"nested": func() error {
+			_, err := kv.Do(ctx, clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpTxn(nil, nil, []clientv3.Op{empty})}, nil))
+			return err
+		},
+	} {
+		require.Equal(t, rpctypes.ErrEmptyKey, call(), name)
+	}
+	for _, method := range []string{"Put", "Range", "DeleteRange", "Txn", "RangeStream"} {
+		require.Zero(t, fake.Calls(method), method)
+	}
+}
+
+// TestTheArgumentsStayAsTheyAre runs the same ops twice: a second prefix would show.
+func TestTheArgumentsStayAsTheyAre(t *testing.T) {
+	client := newClient(t, cluster.Endpoints()...)
+	kv := namespace.NewKV(client.KV, "twice/")
+	cmps := []clientv3.Cmp{clientv3.Compare(clientv3.Version("k").WithPrefix(), ">", -1)}
+	op := clientv3.OpTxn(cmps, []clientv3.Op{clientv3.OpPut("k", "v"), clientv3.OpGet("k", clientv3.WithPrefix())}, nil)
+	for range 2 {
+		resp, err := kv.Do(t.Context(), op)
+		require.NoError(t, err)
+		require.Equal(t, "k", string(resp.Txn().Responses[1].GetResponseRange().Kvs[0].Key))
+		_, err = kv.Txn(t.Context()).If(cmps...).Then(clientv3.OpPut("k", "v")).Commit()
+		require.NoError(t, err)
+	}
+	all, err := client.Get(t.Context(), "twice/", clientv3.WithPrefix())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, all.Count)
+	require.Panics(t, func() { kv.Txn(t.Context()).Then().If() }, "as in any transaction")
+}
+
+// TestOpsThatDoNotRun are refused as by the client itself.
+func TestOpsThatDoNotRun(t *testing.T) {
+	kv := namespace.NewKV(newClient(t, cluster.Endpoints()...).KV, "p/")
+	for _, op := range []clientv3.Op{clientv3.OpWatch("k"), *clientv3.NewOp()} {
+		_, err := kv.Do(t.Context(), op)
+		require.ErrorContains(t, err, "etcdclient: ")
+		_, err = kv.Txn(t.Context()).Then(op).Commit()
+		require.ErrorContains(t, err, "etcdclient: ")
+	}
+}
+
+// fill puts keys into a fake member: some in the namespace.
+func fill(t *testing.T, fake *etcdfake.Server) {
+	t.Helper()
+	for _, prefix := range []string{"o/", "p/", "q/"} {
+		for i := range 100 {
+			_, err := fake.Apply(t.Context(), "Put", &pb.PutRequest{Key: []byte(prefix + string(rune('a'+i)))})
+			require.NoError(t, err)
+		}
+	}
+}
+
+// TestR15StreamsOfANamespace reads a stream as a whole, from servers old and new, and
+// through implementations known and not.
+func TestR15StreamsOfANamespace(t *testing.T) {
+	for server, opts := range map[string][]etcdfake.Option{"streams": {etcdfake.WithRangeChunk(7)}, "pages": {etcdfake.WithEtcd35()}} {
+		fake := etcdfake.Start(t, opts...)
+		fill(t, fake)
+		client := newClient(t, fake.Addr())
+		for name, kv := range map[string]clientv3.KV{
+			"client":  namespace.NewKV(client, "p/"),
+			"kv":      namespace.NewKV(client.KV, "p/"),
+			"nested":  namespace.NewKV(namespace.NewKV(client.KV, "p"), "/"),
+			"foreign": namespace.NewKV(foreignKV{client.KV}, "p/"),
+		} {
+			t.Run(server+"/"+name, func(t *testing.T) {
+				want, err := kv.Get(t.Context(), "", clientv3.WithPrefix())
+				require.NoError(t, err)
+				require.EqualValues(t, 100, want.Count)
+				stream, err := kv.GetStream(t.Context(), "", clientv3.WithPrefix())
+				require.NoError(t, err)
+				got, err := clientv3.GetStreamToGetResponse(stream)
+				require.NoError(t, err)
+				require.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)))
+				_, err = readAll(kv.GetStream(t.Context(), "a", clientv3.WithRev(9999)))
+				require.ErrorIs(t, err, rpctypes.ErrFutureRev)
+			})
+		}
+	}
+}
+
+func readAll(stream clientv3.GetStreamChan, err error) (*clientv3.GetResponse, error) {
+	if err != nil {
+		return nil, err
+	}
+	return clientv3.GetStreamToGetResponse(stream)
+}
+
+// TestR15AbandonedStreams leaves streams unread; closing the client is all that ends
+// them.
+func TestR15AbandonedStreams(t *testing.T) {
+	fake := etcdfake.Start(t, etcdfake.WithRangeChunk(1))
+	fill(t, fake)
+	client := newClient(t, fake.Addr())
+	kv := namespace.NewKV(namespace.NewKV(client, "p"), "/")
+	before := runtime.NumGoroutine()
+	for range 20 {
+		_, err := kv.GetStream(context.WithoutCancel(t.Context()), "", clientv3.WithPrefix())
+		require.NoError(t, err)
+	}
+	require.NoError(t, client.Close())
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before }, waitFor, tick)
+}

@@ -1,0 +1,70 @@
+package namespace
+
+import (
+	"context"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// relays copy the channels of a Watcher that cannot rewrite its events itself, and end
+// with it.
+type relays struct {
+	// own synchronisation
+	stop    chan struct{}  // closed by close
+	running sync.WaitGroup // added to only with mu held and closed unset
+
+	// guarded by mu
+	mu     sync.Mutex
+	closed bool
+}
+
+// start returns a channel with the responses of in, their events rewritten.
+func (r *relays) start(ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event) clientv3.WatchChan {
+	out := make(chan clientv3.WatchResponse) // the goroutine alone sends and closes
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		close(out)
+		return out
+	}
+	// Ends with ctx, with in, or with close, which waits for it.
+	r.running.Go(func() {
+		defer close(out)
+		r.copy(ctx, out, in, rewrite)
+	})
+	return out
+}
+
+func (r *relays) copy(ctx context.Context, out chan<- clientv3.WatchResponse, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event) {
+	for {
+		var resp clientv3.WatchResponse
+		var ok bool
+		select {
+		case resp, ok = <-in:
+		case <-ctx.Done():
+		case <-r.stop:
+		}
+		if !ok {
+			return
+		}
+		resp.Events = rewrite(resp.Events)
+		select {
+		case out <- resp:
+		case <-ctx.Done():
+			return
+		case <-r.stop:
+			return
+		}
+	}
+}
+
+func (r *relays) close() {
+	r.mu.Lock()
+	if !r.closed {
+		r.closed = true
+		close(r.stop)
+	}
+	r.mu.Unlock()
+	r.running.Wait()
+}

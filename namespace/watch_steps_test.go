@@ -1,0 +1,111 @@
+package namespace_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// watched is what one watch has brought: events, or an end.
+type watched struct {
+	events  []*mvccpb.Event
+	groups  []int // how many events there were in each response
+	compact int64
+	err     error
+}
+
+// watchOptions begin no later than now, a revision of the model: what a watch of the
+// future has brought cannot be told from what it is going to bring.
+func (c *choices) watchOptions(now int64) *options {
+	o := &options{}
+	c.ranges(o)
+	rev := 1 + int64(c.n(int(now)))
+	o.addAt(func(offset int64) clientv3.OpOption { return clientv3.WithRev(at(rev, offset)) }, "rev %d", rev)
+	for _, flag := range []struct {
+		name string
+		opt  clientv3.OpOption
+	}{
+		{"previous", clientv3.WithPrevKV()}, {"no puts", clientv3.WithFilterPut()},
+		{"no deletes", clientv3.WithFilterDelete()}, {"fragments", clientv3.WithFragment()},
+	} {
+		if c.oneIn(3) {
+			o.add(flag.opt, "%s", flag.name)
+		}
+	}
+	return o
+}
+
+// sameHistory compares what watches of the past bring, for ranges of data's choice.
+func (w *world) sameHistory(t *testing.T, data []byte) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), waitFor)
+	defer cancel()
+	now, err := w.model.Get(ctx, "a")
+	require.NoError(t, err)
+	c := choices(data)
+	var open []func()
+	for range 6 {
+		key, o := c.key(), c.watchOptions(now.Header.Revision)
+		text := fmt.Sprintf("prefix %q: watch %q%s", w.prefix, key, o.text)
+		model := w.model.Watch(ctx, key, o.at(0)...)
+		inside := w.watcher.Watch(ctx, key, o.at(w.offset)...)
+		open = append(open, func() {
+			want := history(ctx, t, w.model.Watcher, model, now.Header.Revision, text)
+			got := history(ctx, t, w.watcher, inside, now.Header.Revision+w.offset, text)
+			w.sameWatch(t, want, got, text)
+		})
+	}
+	for _, compare := range open {
+		compare()
+	}
+}
+
+func (w *world) sameWatch(t *testing.T, want, got watched, text string) {
+	t.Helper()
+	require.Equal(t, want.err, got.err, text)
+	require.Equal(t, want.groups, got.groups, text)
+	require.Equal(t, want.compact, got.compact-min(w.offset, got.compact), text)
+	for i, event := range got.events {
+		normalize(event.ProtoReflect(), w.offset)
+		require.True(t, proto.Equal(want.events[i], event), "%s\nmodel:     %v\nnamespace: %v", text, want.events[i], event)
+	}
+}
+
+// history collects the responses of a watch up to the revision now.
+func history(ctx context.Context, t *testing.T, watcher clientv3.Watcher, responses clientv3.WatchChan, now int64, text string) (got watched) {
+	t.Helper()
+	for {
+		resp, ok := next(ctx, t, watcher, responses)
+		require.True(t, ok, text)
+		switch err := resp.Err(); {
+		case err != nil:
+			got.err, got.compact = err, resp.CompactRevision
+			return got
+		case !resp.IsProgressNotify():
+			got.events = append(got.events, resp.Events...)
+			got.groups = append(got.groups, len(resp.Events))
+		case resp.Header.Revision >= now:
+			return got
+		}
+	}
+}
+
+// next returns the next response, and asks for progress as long as there is none.
+func next(ctx context.Context, t *testing.T, watcher clientv3.Watcher, responses clientv3.WatchChan) (resp clientv3.WatchResponse, ok bool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		select {
+		case resp, ok = <-responses:
+			return true
+		default:
+			err := watcher.RequestProgress(ctx)
+			return err != nil && ctx.Err() != nil
+		}
+	}, waitFor, tick)
+	return resp, ok
+}
