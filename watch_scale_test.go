@@ -98,7 +98,7 @@ func TestTenThousandWatches(t *testing.T) {
 	require.NoError(t, c.Close())
 	took := time.Since(begin)
 	t.Logf("closed in %v", took)
-	assert.Less(t, took, time.Second)
+	assert.Less(t, took, slowdown*time.Second)
 	for _, ch := range chans {
 		for range ch {
 		}

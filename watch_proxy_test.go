@@ -1,0 +1,79 @@
+package clientv3_test
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+)
+
+// startProxy runs etcd's grpc-proxy before a member at addr, and returns how to kill it; the test's end does so too.
+func startProxy(t *testing.T, member *etcdtest.Member, addr string) (kill func()) {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "proxy.log"))
+	require.NoError(t, err)
+	cmd := exec.Command(cmp.Or(os.Getenv("ETCD_BIN"), "bin/etcd"), "grpc-proxy", "start",
+		"--endpoints="+member.Address(), "--listen-addr="+addr, "--advertise-client-url="+addr)
+	cmd.Stdout, cmd.Stderr = log, log
+	require.NoError(t, cmd.Start(), "make etcd builds the server")
+	kill = func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			_ = log.Close()
+		}
+	}
+	t.Cleanup(kill)
+	return kill
+}
+
+// TestW23RealProxy: etcd's grpc-proxy assigns ids of its own and confirms watches in any order. Many watches through it each
+// get their own events, also after it was lost and is back.
+func TestW23RealProxy(t *testing.T) {
+	const watches = 100
+	cluster := etcdtest.Start(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+
+	kill := startProxy(t, cluster.Members()[0], addr)
+	c, direct := newWatchClient(t, addr), newWatchClient(t, cluster.Endpoints()...)
+	chans := openWatches(t.Context(), c, watches)
+	requireOwnEvents(t, direct, chans, "first")
+	kill()
+	for i := range chans {
+		put(t, direct, fmt.Sprintf("w/%d", i), "meanwhile")
+	}
+	startProxy(t, cluster.Members()[0], addr)
+	for i, ch := range chans {
+		wr := nextResponse(t, ch)
+		require.NoError(t, wr.Err())
+		require.Equal(t, fmt.Sprintf("w/%d=meanwhile", i), fmt.Sprintf("%s=%s", wr.Events[0].Kv.Key, wr.Events[0].Kv.Value))
+	}
+	requireOwnEvents(t, direct, chans, "last")
+	require.NoError(t, c.RequestProgress(t.Context())) // which the proxy does not know; nothing breaks
+	requireOwnEvents(t, direct, chans, "after all")
+	select {
+	case wr := <-chans[0]:
+		assert.Fail(t, "another response", "%+v", wr)
+	case <-time.After(10 * time.Millisecond):
+	}
+}
+
+func requireOwnEvents(t *testing.T, c *clientv3.Client, chans []clientv3.WatchChan, value string) {
+	t.Helper()
+	for i, ch := range chans {
+		rev := put(t, c, fmt.Sprintf("w/%d", i), value)
+		require.Equal(t, fmt.Sprintf("PUT w/%d=%s@%d", i, value, rev), nextEvent(t, ch))
+	}
+}
