@@ -13,10 +13,17 @@ RACE ?= $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 BENCH ?= .
 BENCH_FLAGS ?= -benchmem
 
-# Modules below the root: tools/ pins programs and has no packages; conformance/ has a target of its own.
+# What conformance and consumers are told, for example CONFORMANCE='-race -packages watch,lease,concurrency'.
+CONFORMANCE ?=
+CONSUMERS ?=
+
+# The module whose published release has the API that is kept.
+PUBLISHED := go.etcd.io/etcd/client/v3
+
+# Modules below the root: tools/ pins programs and has no packages.
 NESTED := $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod -not -path '*/testdata/*' -not -path './bin/*')))
 VETTED := . $(filter-out tools,$(NESTED))
-TESTED := . $(filter-out tools conformance,$(NESTED))
+TESTED := $(VETTED)
 
 PLATFORMS := windows/amd64 darwin/arm64 linux/386
 
@@ -49,6 +56,12 @@ faults-quick: etcd ## the table of faults on three real members, with the figure
 
 check: fmt vet staticcheck api lint cross ## run every check that needs no server
 
+conformance: ## run the etcd project's own integration tests of its client against this one (CONFORMANCE adds flags)
+	@cd conformance && $(GO) run ./suite $(CONFORMANCE)
+
+consumers: etcd ## compare programs built with this client and with the published one (CONSUMERS adds flags)
+	@cd conformance && $(GO) run ./consumers $(CONSUMERS)
+
 bench: etcd ## run the benchmarks (BENCH=pattern, BENCH_FLAGS='-benchmem -count 10')
 	@$(GO) test -run '^$$' -bench '$(BENCH)' $(BENCH_FLAGS) ./...
 
@@ -64,8 +77,12 @@ vet: ## go vet in every module
 staticcheck: bin/staticcheck ## staticcheck in every module
 	@set -e; for m in $(VETTED); do echo "== staticcheck in $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
 
-api: ## compare the exported API with the listings in api/
+api: bin/apidiff bin/published.export ## compare the exported API with the listings in api/, and by apidiff with the published client
 	@$(GO) run ./internal/lint/apicheck
+	@bin/apidiff -m -w bin/own.export $(PUBLISHED) 2>bin/apidiff.log || { cat bin/apidiff.log; exit 1; }
+	@changes=$$(bin/apidiff -m -incompatible bin/published.export bin/own.export 2>bin/apidiff.log) || { cat bin/apidiff.log; exit 1; }; \
+	[ -z "$$changes" ] || { echo "apidiff: what the published client has and this one has not:"; echo "$$changes"; exit 1; }; \
+	echo "apidiff: $$(cd tools && $(GO) list $(PUBLISHED)/... | grep -cv /internal) packages of $$(cd tools && $(GO) list -m $(PUBLISHED)), no incompatible change"
 
 lint: ## the rules on size, structure, imports and documents that internal/lint holds
 	@$(GO) test -count=1 ./internal/lint/...
@@ -96,7 +113,15 @@ bin/staticcheck: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	@touch $@
 
+bin/apidiff: tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o ../bin/apidiff golang.org/x/exp/cmd/apidiff
+	@touch $@
+
+# The API of the published client, which tools/ has for the server's sake.
+bin/published.export: tools/go.mod bin/apidiff
+	@cd tools && ../bin/apidiff -m -w ../$@ $(PUBLISHED) 2>../bin/apidiff.log || { cat ../bin/apidiff.log; exit 1; }
+
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo soak faults-quick etcd etcdutl test check bench fmt vet staticcheck api lint cross tidy clean
+.PHONY: help demo soak faults-quick etcd etcdutl test check conformance consumers bench fmt vet staticcheck api lint cross tidy clean

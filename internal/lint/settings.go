@@ -75,6 +75,7 @@ var importTable = map[string]Imported{
 	"mirror":               {Own: []string{"."}, Others: etcdAPI},
 	"mock/mockserver":      {Others: join(etcdAPI, grpc)},
 	"namespace":            {Own: []string{"."}, Others: etcdAPI},
+	"naming":               {},
 	"naming/endpoints":     {Own: []string{".", "internal/backoff"}, Others: join(etcdAPI, grpc)}, // status codes
 	"naming/resolver":      {Own: []string{".", "naming/endpoints", "internal/backoff"}, Others: grpc},
 	"ordering":             {Own: []string{".", "internal/backoff"}, Others: etcdAPI},

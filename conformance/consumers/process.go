@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// patience is how long a command, or what is waited for, may take.
+const patience = time.Minute
+
+// process is a command under way.
+type process struct {
+	cmd    *exec.Cmd
+	cancel context.CancelFunc
+	out    *output
+}
+
+// output gathers what a command writes to both of its ends.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// start runs a command, which is killed when ctx ends or its time is over.
+func start(ctx context.Context, limit time.Duration, stdin, program string, args ...string) (*process, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	p := &process{cmd: exec.CommandContext(ctx, program, args...), cancel: cancel, out: &output{}}
+	p.cmd.Stdin = strings.NewReader(stdin)
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.WaitDelay = time.Second
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "ETCD") {
+			p.cmd.Env = append(p.cmd.Env, kv)
+		}
+	}
+	if err := p.cmd.Start(); err != nil {
+		cancel()
+		return nil, err
+	}
+	return p, nil
+}
+
+// wait returns what the command has written, and how it ended.
+func (p *process) wait() string {
+	defer p.cancel()
+	end := "ends well\n"
+	if err := p.cmd.Wait(); err != nil {
+		end = fmt.Sprintf("ends with %v\n", err)
+	}
+	return plain(p.out.String()) + end
+}
+
+// interrupt ends the command as a user at the keyboard would.
+func (p *process) interrupt() string {
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	return p.wait()
+}
+
+// until waits for a text in the output.
+func (p *process) until(ctx context.Context, text string) error {
+	return eventually(ctx, func() bool { return strings.Contains(p.out.String(), text) },
+		func() string { return fmt.Sprintf("%q of %s, which says\n%s", text, p.cmd, p.out) })
+}
+
+// eventually waits for a condition.
+func eventually(ctx context.Context, condition func() bool, what func() string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waited in vain for %s", what())
+		}
+	}
+	return nil
+}
+
+// What differs from run to run: log lines, files, addresses, times, sizes, and ids in hex and decimal.
+var variable = []struct {
+	pattern *regexp.Regexp
+	name    string
+}{
+	{regexp.MustCompile(`(?m)^\{"level":.*\n`), ""},
+	{regexp.MustCompile(`/\S*/consumers-session-\d+`), "DIR"},
+	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d+`), "ADDRESS"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-][\d:]+)`), "TIME"},
+	{regexp.MustCompile(`\d+(\.\d+)?(ns|µs|ms|s|m)\b`), "DURATION"},
+	{regexp.MustCompile(`\d+(\.\d+)? ?([kMG]?B\b|%)`), "SIZE"},
+	{regexp.MustCompile(`\b[0-9a-f]{12,16}\b`), "ID"},
+	{regexp.MustCompile(`\b\d{12,20}\b`), "ID"},
+}
+
+func plain(text string) string {
+	for _, v := range variable {
+		text = v.pattern.ReplaceAllString(text, v.name)
+	}
+	return text
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// report prints the table and the failures. It reports whether there was no
+// failure and, for a whole run, no test missing.
+func report(out io.Writer, results []*result, whole bool) bool {
+	var passed, failed, skipped int
+	var seconds float64
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "passed\tfailed\tskipped\tseconds\t  package")
+	for _, r := range results {
+		fmt.Fprintf(t, "%d\t%d\t%d\t%.0f\t  %s\n", len(r.passed), len(r.failed), len(r.skipped), r.seconds, short(r.pkg))
+		passed, failed, skipped, seconds = passed+len(r.passed), failed+len(r.failed), skipped+len(r.skipped), seconds+r.seconds
+	}
+	fmt.Fprintf(t, "%d\t%d\t%d\t%.0f\t  all\n", passed, failed, skipped, seconds)
+	t.Flush()
+	for _, r := range results {
+		for _, test := range r.failed {
+			fmt.Fprintln(out, r.failure(test))
+		}
+	}
+	ok := failed == 0
+	switch {
+	case passed == 0 && ok:
+		fmt.Fprintln(out, "no test has run")
+		return false
+	case whole && ok && (passed != allPassed || skipped != allSkipped):
+		fmt.Fprintf(out, "%d passed and %d skipped, where the published client has %d and %d\n", passed, skipped, allPassed, allSkipped)
+		return false
+	}
+	return ok
+}
