@@ -162,11 +162,12 @@ func TestW18BrokenStreamsAreReopenedWithBackoff(t *testing.T) {
 				})
 				c := newWatchClient(t, s.Addr())
 				open := watchAsync(t.Context(), c, "k", clientv3.WithRev(1))
+				opened := func() int { _, total := s.Streams("Watch"); return total }
+				require.Eventually(t, func() bool { return opened() > 0 }, patience, time.Millisecond)
 				begin := time.Now()
 				time.Sleep(time.Second) // the time that is counted over
-				_, total := s.Streams("Watch")
-				assert.Less(t, float64(total), 20*time.Since(begin).Seconds())
-				assert.Greater(t, total, 1)
+				assert.Less(t, float64(opened()), 20*time.Since(begin).Seconds())
+				require.Eventually(t, func() bool { return opened() > 1 }, patience, time.Millisecond)
 				close(end)
 				rev := put(t, c, "k", "v")
 				assert.Equal(t, fmt.Sprintf("PUT k=v@%d", rev), nextEvent(t, open()), "it goes on in the end")
