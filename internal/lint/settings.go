@@ -21,6 +21,7 @@ var goroutineFiles = []string{
 	"kv_stream.go",                  // the copier of one GetStream, which ends with its context
 	"internal/authtoken/flight.go",  // one Authenticate request, which outlives the caller that started it
 	"namespace/relay.go",            // copies the channel of a foreign Watcher; the Close of the namespace waits
+	"mirror/base.go",                // reads pages, until its reader leaves or the client is closed
 	"ordering/switch.go",            // asks every endpoint for its revision; the caller waits
 	"naming/endpoints/watch.go",     // one follower for each watch channel
 	"naming/resolver/resolver.go",   // one for each connection
@@ -43,7 +44,7 @@ var rootContextFiles = []string{
 
 // panicFiles may panic: documented checks of arguments that are wrong at compile time.
 var panicFiles = []string{
-	"op.go", "compare.go", "txn.go",
+	"mirror/syncer.go", "op.go", "compare.go", "txn.go",
 	"concurrency/locker.go",  // a sync.Locker cannot return errors
 	"concurrency/stm_run.go", // unwinds the function of a transaction whose read has failed, and recovers
 }

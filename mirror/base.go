@@ -1,0 +1,114 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// pageKeys is how many keys are read by one request.
+const pageKeys = 1000
+
+func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error) {
+	ctx, cancel := context.WithCancel(ctx)
+	b := &base{
+		syncer: s,
+		ctx:    ctx,
+		detach: context.AfterFunc(s.client.Ctx(), cancel),
+		cancel: cancel,
+		rev:    s.rev.Load(),
+		start:  []byte(s.prefix),
+		pages:  make(chan *clientv3.GetResponse, 1),
+		errs:   make(chan error, 1),
+	}
+	if len(b.start) == 0 {
+		b.start = []byte{0} // the lowest key there can be
+	}
+	first, err := b.read()
+	if err != nil {
+		b.end(err)
+		return b.pages, b.errs
+	}
+	s.rev.CompareAndSwap(0, b.rev)
+	// Ends with the last page, with ctx, or when the client is closed; it is the reader
+	// of the channels who waits.
+	go func() { b.end(b.deliver(first)) }()
+	return b.pages, b.errs
+}
+
+// base is one SyncBase.
+type base struct {
+	// read-only
+	syncer *syncer
+	ctx    context.Context // the caller's, which also ends with the client
+	detach func() bool     // from the client
+	cancel context.CancelFunc
+
+	// used by one goroutine at a time
+	rev   int64  // of all pages; 0 before the first
+	start []byte // the first key of the next page
+
+	// sent on and closed by that goroutine alone
+	pages chan *clientv3.GetResponse
+	errs  chan error
+}
+
+// read returns the next page.
+func (b *base) read() (*clientv3.GetResponse, error) {
+	page, err := b.syncer.client.Get(b.ctx, string(b.start),
+		clientv3.WithRange(clientv3.GetPrefixRangeEnd(b.syncer.prefix)),
+		clientv3.WithLimit(pageKeys),
+		clientv3.WithRev(b.rev))
+	if err != nil {
+		return nil, err
+	}
+	if b.rev == 0 {
+		if page.Header == nil || page.Header.Revision <= 0 {
+			return nil, fmt.Errorf("etcdclient: malformed response: keys from %q without a revision", b.start)
+		}
+		b.rev = page.Header.Revision
+	}
+	if !page.More {
+		return page, nil
+	}
+	if len(page.Kvs) == 0 {
+		return nil, fmt.Errorf("etcdclient: malformed response: more keys from %q, but none of them", b.start)
+	}
+	last := page.Kvs[len(page.Kvs)-1].GetKey()
+	if bytes.Compare(last, b.start) < 0 {
+		return nil, fmt.Errorf("etcdclient: malformed response: key %q for a range from %q", last, b.start)
+	}
+	b.start = append(bytes.Clone(last), 0) // the next key there can be
+	return page, nil
+}
+
+// deliver hands over page and all that follow.
+func (b *base) deliver(page *clientv3.GetResponse) error {
+	for {
+		more := page.More // the page is the reader's once it is sent
+		select {
+		case b.pages <- page:
+		case <-b.ctx.Done():
+			return b.ctx.Err()
+		}
+		if !more {
+			return nil
+		}
+		var err error
+		if page, err = b.read(); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *base) end(err error) {
+	if err != nil {
+		b.errs <- err // has room for the only one
+	}
+	close(b.pages)
+	close(b.errs)
+	b.detach()
+	b.cancel()
+}

@@ -1,0 +1,15 @@
+// Package mirror reads all keys that begin with a prefix as they were at one revision,
+// and then every change that comes after it: what a copy in another cluster needs.
+//
+//	s := mirror.NewSyncer(client, "app/", 0)
+//	pages, errs := s.SyncBase(ctx)
+//	for page := range pages {
+//		// copy page.Kvs
+//	}
+//	if err := <-errs; err != nil {
+//		return err
+//	}
+//	for resp := range s.SyncUpdates(ctx) {
+//		// check resp.Err; apply resp.Events, each revision as one transaction
+//	}
+package mirror
