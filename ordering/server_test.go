@@ -40,6 +40,7 @@ func TestServersApart(t *testing.T) {
 	require.Equal(t, ErrNoGreaterRev, err)
 
 	require.NoError(t, ahead.Restart())
+	client.SetEndpoints(eps...)
 	got, err := kv.Get(t.Context(), "k", clientv3.WithSerializable())
 	require.NoError(t, err)
 	require.Equal(t, "new", string(got.Kvs[0].Value))

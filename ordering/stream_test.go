@@ -41,7 +41,7 @@ func TestR15StreamsAreInOrder(t *testing.T) {
 			client.SetEndpoints(eps[0])
 			_, err := get(t, kv)
 			require.NoError(t, err)
-			client.SetEndpoints(eps[1])
+			client.SetEndpoints(eps...)
 			got, err := readStream(t, kv)
 			require.NoError(t, err)
 			require.EqualValues(t, 9, got.Header.Revision)

@@ -24,13 +24,12 @@ const (
 
 // NewOrderViolationSwitchEndpointClosure returns a function that asks all endpoints of
 // c for their revisions and has c use only those that are not behind, for the next ten
-// seconds. The endpoints are those that c has when it is called, and those that c had
-// when the function was made. Others that are set in the meantime stay.
+// seconds. Endpoints that are set in the meantime stay.
 //
 // The sixth violation of one request gives [ErrNoGreaterRev]. Each call waits up to a
 // second for the answers of the endpoints.
 func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFunc {
-	s := &switcher{client: c, known: c.Endpoints(), lasts: switchedFor}
+	s := &switcher{client: c, lasts: switchedFor}
 	return s.violated
 }
 
@@ -38,7 +37,6 @@ func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFu
 type switcher struct {
 	// read-only
 	client *clientv3.Client
-	known  []string      // the client's endpoints at first
 	lasts  time.Duration // how long a switch does
 
 	// guarded by mu
@@ -73,13 +71,7 @@ func (s *switcher) number(op clientv3.Op) int {
 func (s *switcher) candidates() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	eps := s.ownLocked()
-	for _, ep := range s.known {
-		if !slices.Contains(eps, ep) {
-			eps = append(eps, ep)
-		}
-	}
-	return eps
+	return s.ownLocked()
 }
 
 // ownLocked returns the endpoints that the client has, or had before the switch.

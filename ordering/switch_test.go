@@ -38,8 +38,8 @@ func get(t *testing.T, kv clientv3.KV) (int64, error) {
 	return resp.Header.Revision, nil
 }
 
-// TestN7SwitchAwayFromMembersBehind sets, before each read, an endpoint that is behind:
-// far more often than a count that never resets could bear.
+// TestN7SwitchAwayFromMembersBehind sets, before each read, endpoints that are behind
+// beside one that is not: far more often than a count that never resets could bear.
 func TestN7SwitchAwayFromMembersBehind(t *testing.T) {
 	_, eps := fakes(t, 9, 4, 6)
 	client := newClient(t, eps...)
@@ -48,12 +48,11 @@ func TestN7SwitchAwayFromMembersBehind(t *testing.T) {
 	rev, err := get(t, kv)
 	require.NoError(t, err)
 	require.EqualValues(t, 9, rev)
-	for i := range 3 * maxViolations {
-		client.SetEndpoints(eps[1+i%2])
+	for range 10 * maxViolations {
+		client.SetEndpoints(eps...)
 		rev, err := get(t, kv)
 		require.NoError(t, err)
 		require.EqualValues(t, 9, rev)
-		require.Equal(t, eps[:1], client.Endpoints())
 	}
 }
 
@@ -107,7 +106,7 @@ func TestNoMemberIsAhead(t *testing.T) {
 func TestTheSwitchEnds(t *testing.T) {
 	_, eps := fakes(t, 9, 4)
 	client := newClient(t, eps...)
-	s := &switcher{client: client, known: eps, lasts: 100 * time.Millisecond}
+	s := &switcher{client: client, lasts: 100 * time.Millisecond}
 	violate := func() { assert.NoError(t, s.violated(numbered(clientv3.OpGet("k"), 1), clientv3.OpResponse{}, 9)) }
 	back := func() bool { return len(client.Endpoints()) == 2 }
 	for range 3 {
@@ -144,12 +143,13 @@ func TestASilentMemberDelaysASwitchByLittle(t *testing.T) {
 	client.SetEndpoints(eps[0])
 	_, err := get(t, kv)
 	require.NoError(t, err)
-	client.SetEndpoints(eps[1])
+	client.SetEndpoints(eps...)
 	start := time.Now()
-	_, err = get(t, kv)
-	require.NoError(t, err)
+	for range 3 {
+		_, err = get(t, kv)
+		require.NoError(t, err)
+	}
 	require.Less(t, time.Since(start), 10*askTimeout)
-	require.Equal(t, eps[:1], client.Endpoints())
 }
 
 // TestManyReadersSwitchTogether reads from many goroutines while endpoints that are
