@@ -1,0 +1,43 @@
+package recipe
+
+import (
+	"context"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	v3 "go.etcd.io/etcd/client/v3"
+)
+
+// Barrier holds up everyone who waits for it, from Hold to Release. It is one key.
+// Who holds it need not be who releases it, and it outlives both. The methods are
+// safe for concurrent use.
+type Barrier struct {
+	client *v3.Client
+	key    string
+}
+
+// NewBarrier returns the barrier with the given key. It sends nothing.
+func NewBarrier(client *v3.Client, key string) *Barrier { return &Barrier{client, key} }
+
+// Hold creates the barrier. Errors: [ErrKeyExists] where it is held already.
+func (b *Barrier) Hold() error {
+	_, _, err := create(b.client.Ctx(), b.client, b.key, "", v3.NoLease)
+	return err
+}
+
+// Release removes the barrier and lets everyone through. It is no error that there
+// is none.
+func (b *Barrier) Release() error {
+	_, err := b.client.Delete(b.client.Ctx(), b.key)
+	return err
+}
+
+// Wait returns when the barrier is not held, at once where it is not.
+func (b *Barrier) Wait() error {
+	return await(b.client.Ctx(), b.client, func(ctx context.Context) (*change, error) {
+		resp, err := b.client.Get(ctx, b.key)
+		if err != nil || len(resp.Kvs) == 0 {
+			return nil, err
+		}
+		return &change{key: b.key, typ: mvccpb.Event_DELETE, from: resp.Header.GetRevision() + 1}, nil
+	})
+}

@@ -1,0 +1,113 @@
+package recipe
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/v3/concurrency"
+)
+
+func TestC12Barrier(t *testing.T) {
+	client, key := sharedClient(t)
+	b := NewBarrier(client, key)
+	require.NoError(t, b.Wait(), "a barrier that is not held")
+	require.NoError(t, b.Release())
+	require.NoError(t, b.Hold())
+	assert.Equal(t, ErrKeyExists, NewBarrier(client, key).Hold())
+	var waiting []<-chan error
+	for range 3 {
+		waiting = append(waiting, async(NewBarrier(newClient(t, shared.Endpoints()...), key).Wait))
+	}
+	stillWaits(t, waiting[0])
+	require.NoError(t, b.Release())
+	for _, done := range waiting {
+		assert.NoError(t, result(t, done))
+	}
+}
+
+func TestBarrierEndsWithItsClient(t *testing.T) {
+	client, key := sharedClient(t)
+	require.NoError(t, NewBarrier(client, key).Hold())
+	other := newClient(t, shared.Endpoints()...)
+	done := async(NewBarrier(other, key).Wait)
+	stillWaits(t, done)
+	require.NoError(t, other.Close())
+	assert.Error(t, result(t, done))
+	require.NoError(t, NewBarrier(client, key).Release())
+}
+
+// TestC12DoubleBarrierWithTooManyClients has three more than it is for, all at once.
+func TestC12DoubleBarrierWithTooManyClients(t *testing.T) {
+	client, key := sharedClient(t)
+	const n = 4
+	for range 3 { // rounds
+		var inside, refused atomic.Int32
+		var all sync.WaitGroup
+		leave := make(chan struct{})
+		for range n + 3 {
+			b := NewDoubleBarrier(newSession(t, client), key, n)
+			all.Go(func() {
+				err := b.Enter()
+				if err != nil {
+					assert.Equal(t, ErrTooManyClients, err)
+					refused.Add(1)
+					return
+				}
+				inside.Add(1)
+				<-leave
+				assert.NoError(t, b.Leave())
+			})
+		}
+		assert.Eventually(t, func() bool { return inside.Load() == n && refused.Load() == 3 }, 10*time.Second, 5*time.Millisecond)
+		assert.Equal(t, ErrTooManyClients, NewDoubleBarrier(newSession(t, client), key, n).Enter())
+		close(leave)
+		all.Wait()
+		awaitKeys(t, client, key, 0)
+	}
+}
+
+func TestDoubleBarrierBeginsAndEndsTogether(t *testing.T) {
+	client, key := sharedClient(t)
+	a, b := NewDoubleBarrier(newSession(t, client), key, 2), NewDoubleBarrier(newSession(t, client), key, 2)
+	assert.Equal(t, errNotEntered, a.Leave())
+	for range 3 {
+		first := async(a.Enter)
+		awaitKeys(t, client, key, 1)
+		stillWaits(t, first)
+		require.NoError(t, b.Enter())
+		require.NoError(t, result(t, first))
+
+		leaving := async(b.Leave)
+		stillWaits(t, leaving)
+		require.NoError(t, a.Leave())
+		require.NoError(t, result(t, leaving))
+		assert.Zero(t, countKeys(t, client, key))
+		a, b = b, a
+	}
+}
+
+// TestDoubleBarrierWithoutASession has one client die while it waits, and one inside.
+func TestDoubleBarrierWithoutASession(t *testing.T) {
+	client, key := sharedClient(t)
+	dying, other, third := NewDoubleBarrier(newSession(t, client), key, 2), NewDoubleBarrier(newSession(t, client), key, 2), NewDoubleBarrier(newSession(t, client), key, 2)
+	waiting := async(dying.Enter)
+	awaitKeys(t, client, key, 1)
+	require.NoError(t, dying.s.Close())
+	assert.Equal(t, concurrency.ErrSessionExpired, result(t, waiting))
+	assert.Equal(t, concurrency.ErrSessionExpired, dying.Enter())
+	waiting = async(other.Enter)
+	awaitKeys(t, client, key, 1)
+	stillWaits(t, waiting)
+	require.NoError(t, third.Enter())
+	require.NoError(t, result(t, waiting))
+
+	leaving := async(other.Leave)
+	stillWaits(t, leaving)
+	require.NoError(t, third.s.Close())
+	assert.NoError(t, result(t, leaving), "a client without a session is waited for no longer")
+	assert.Equal(t, concurrency.ErrSessionExpired, third.Leave())
+}

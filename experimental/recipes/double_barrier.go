@@ -1,0 +1,171 @@
+package recipe
+
+import (
+	"context"
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+)
+
+// errNotEntered is returned by a Leave without an Enter before it.
+var errNotEntered = errors.New("recipe: the double barrier was not entered")
+
+// DoubleBarrier lets a number of clients begin together and end together: Enter
+// returns when all of them have come, Leave when all of them want to go. Each
+// client has a DoubleBarrier of its own, for one goroutine at a time; after Leave it
+// may enter again. A client whose session ends counts no longer.
+type DoubleBarrier struct {
+	s     *concurrency.Session
+	pfx   string
+	count int
+
+	own   *EphemeralKV // nil while outside
+	ready int64        // revision in which all had come
+	left  bool         // own was deleted by Leave
+}
+
+// NewDoubleBarrier returns the double barrier with the given key for count clients.
+// It sends nothing. Its keys begin with key and a slash.
+func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarrier {
+	return &DoubleBarrier{s: s, pfx: key + "/", count: count}
+}
+
+func (b *DoubleBarrier) waiters() string  { return b.pfx + "waiters/" }
+func (b *DoubleBarrier) readyKey() string { return b.pfx + "ready" }
+
+// Enter waits until as many clients as the barrier is for have come. Errors:
+// [ErrTooManyClients] where there are as many without this one, waiting or inside;
+// [concurrency.ErrSessionExpired]. After an error the client is outside.
+func (b *DoubleBarrier) Enter() error {
+	ctx, client := b.s.Ctx(), b.s.Client()
+	waiting, err := client.Get(ctx, b.waiters(), v3.WithPrefix(), v3.WithCountOnly())
+	if err != nil {
+		return sessionError(b.s, err)
+	}
+	if waiting.Count >= int64(b.count) {
+		return ErrTooManyClients
+	}
+	own, found, err := createEphemeral(b.s, b.waiters(), v3.OpGet(b.readyKey()), v3.OpGet(b.waiters(), v3.WithPrefix(), v3.WithKeysOnly()))
+	if err != nil {
+		return err
+	}
+	if b.full(found[0], found[1]) {
+		b.s.Discard(own.Key(), own.Revision())
+		return ErrTooManyClients
+	}
+	var ready int64
+	err = await(ctx, client, func(ctx context.Context) (next *change, err error) {
+		ready, next, err = b.lookIn(ctx, own)
+		return next, err
+	})
+	if err != nil {
+		b.s.Discard(own.Key(), own.Revision())
+		return sessionError(b.s, err)
+	}
+	b.own, b.ready, b.left = own, ready, false
+	return nil
+}
+
+// full tells of the moment in which a client came whether the others are enough
+// without it: waiting, or inside since they were told that all had come.
+func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
+	if len(ready) > 0 {
+		for _, kv := range waiters {
+			if kv.CreateRevision < ready[0].ModRevision {
+				return true
+			}
+		}
+	}
+	return len(waiters) > b.count
+}
+
+// lookIn returns the revision in which all had come, or what to wait for. Who
+// completes the count says so to the others.
+func (b *DoubleBarrier) lookIn(ctx context.Context, own *EphemeralKV) (ready int64, next *change, err error) {
+	client := b.s.Client()
+	found, rev, err := read(ctx, client,
+		v3.OpGet(own.Key()),
+		v3.OpGet(b.readyKey()),
+		v3.OpGet(b.waiters(), v3.WithPrefix(), v3.WithKeysOnly(), v3.WithMaxCreateRev(own.Revision())))
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(found[0]) == 0 {
+		return 0, nil, concurrency.ErrSessionExpired
+	}
+	if len(found[1]) > 0 {
+		ready = found[1][0].ModRevision
+	}
+	if ready > own.Revision() {
+		return ready, nil, nil
+	}
+	if len(found[2]) < b.count {
+		return 0, &change{key: b.readyKey(), typ: mvccpb.Event_PUT, from: rev + 1}, nil
+	}
+	resp, err := client.Put(ctx, b.readyKey(), "")
+	if err != nil {
+		return 0, nil, err
+	}
+	return resp.Header.GetRevision(), nil, nil
+}
+
+// Leave waits until all clients that have entered with this one want to leave, or
+// have lost their sessions. Errors: [concurrency.ErrSessionExpired]; an error where the
+// client has not entered. After another error Leave may be called again.
+func (b *DoubleBarrier) Leave() error {
+	if b.own == nil {
+		return errNotEntered
+	}
+	err := sessionError(b.s, await(b.s.Ctx(), b.s.Client(), b.lookOut))
+	if err == nil || errors.Is(err, concurrency.ErrSessionExpired) {
+		b.own = nil
+	}
+	return err
+}
+
+// lookOut lets everyone go but the one whose key is the lowest, who waits for all
+// others one by one; these wait for that one. All clients must agree on this.
+func (b *DoubleBarrier) lookOut(ctx context.Context) (*change, error) {
+	found, rev, err := read(ctx, b.s.Client(), v3.OpGet(b.waiters(), v3.WithPrefix(), v3.WithKeysOnly(),
+		v3.WithMaxCreateRev(b.ready), v3.WithSort(v3.SortByKey, v3.SortAscend)))
+	if err != nil {
+		return nil, err
+	}
+	inside := found[0]
+	here := false
+	for _, kv := range inside {
+		here = here || string(kv.Key) == b.own.Key()
+	}
+	switch {
+	case !here && !b.left:
+		return nil, concurrency.ErrSessionExpired
+	case len(inside) == 0:
+		return nil, nil
+	case here && len(inside) == 1:
+		return nil, b.last(ctx)
+	}
+	first, last := string(inside[0].Key), string(inside[len(inside)-1].Key)
+	if first == b.own.Key() {
+		return &change{key: last, typ: mvccpb.Event_DELETE, from: rev + 1}, nil
+	}
+	if here {
+		b.left = true // even if that is only assumed: the answer may be lost
+		if err := b.own.Delete(); err != nil {
+			return nil, err
+		}
+	}
+	return &change{key: first, typ: mvccpb.Event_DELETE, from: rev + 1}, nil
+}
+
+// last clears the barrier for those who come next.
+func (b *DoubleBarrier) last(ctx context.Context) error {
+	b.left = true
+	_, err := b.s.Client().Txn(ctx).
+		If(v3.Compare(v3.ModRevision(b.readyKey()), "=", b.ready)).
+		Then(v3.OpDelete(b.readyKey()), v3.OpDelete(b.own.Key())).
+		Else(v3.OpDelete(b.own.Key())).
+		Commit()
+	return err
+}

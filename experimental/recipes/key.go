@@ -1,0 +1,118 @@
+package recipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+)
+
+var errGone = errors.New("recipe: the key is gone")
+
+// RemoteKV is a key that was created by this program. It is not safe for concurrent
+// use.
+type RemoteKV struct {
+	kv    v3.KV
+	ctx   context.Context // of its requests
+	lease v3.LeaseID
+	key   string
+	val   string
+	rev   int64 // create revision
+}
+
+// EphemeralKV is a key that vanishes with its session.
+type EphemeralKV struct{ RemoteKV }
+
+// create puts a key that must not be there, or returns ErrKeyExists. It also returns
+// what the gets find, in the same transaction.
+func create(ctx context.Context, client *v3.Client, key, val string, lease v3.LeaseID, gets ...v3.Op) (RemoteKV, [][]*mvccpb.KeyValue, error) {
+	resp, err := client.Txn(ctx).
+		If(v3.Compare(v3.CreateRevision(key), "=", 0)).
+		Then(append([]v3.Op{v3.OpPut(key, val, v3.WithLease(lease))}, gets...)...).
+		Commit()
+	switch {
+	case err != nil:
+		return RemoteKV{}, nil, err
+	case !resp.Succeeded:
+		return RemoteKV{}, nil, ErrKeyExists
+	case len(resp.Responses) == 0:
+		return RemoteKV{}, nil, errMalformed
+	}
+	found, err := rangesOf(resp.Responses[1:], len(gets))
+	kv := RemoteKV{kv: client, ctx: client.Ctx(), lease: lease, key: key, val: val, rev: resp.Header.GetRevision()}
+	return kv, found, err
+}
+
+// createEphemeral is create for a key of a new name that begins with prefix, on a
+// session's lease. Where that fails none is left behind, however late a member gets
+// to the request.
+func createEphemeral(s *concurrency.Session, prefix string, gets ...v3.Op) (*EphemeralKV, [][]*mvccpb.KeyValue, error) {
+	if s.Ctx().Err() != nil {
+		return nil, nil, concurrency.ErrSessionExpired
+	}
+	key := prefix + uniqueName()
+	kv, found, err := create(s.Ctx(), s.Client(), key, "", s.Lease(), gets...)
+	if err == nil {
+		return &EphemeralKV{kv}, found, nil
+	}
+	if !classify.IsHalt(context.WithoutCancel(s.Ctx()), err) && !errors.Is(err, ErrKeyExists) {
+		s.Discard(key, 0)
+	}
+	return nil, nil, sessionError(s, err)
+}
+
+// sessionError is the error of a call in a session's name.
+func sessionError(s *concurrency.Session, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.Ctx().Err() != nil:
+		return concurrency.ErrSessionExpired
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		return fmt.Errorf("%w: %w", concurrency.ErrSessionExpired, err)
+	}
+	return err
+}
+
+// Key returns the key.
+func (rk *RemoteKV) Key() string { return rk.key }
+
+// Revision returns the revision in which the key was created.
+func (rk *RemoteKV) Revision() int64 { return rk.rev }
+
+// Value returns what was put last with this RemoteKV.
+func (rk *RemoteKV) Value() string { return rk.val }
+
+// Delete deletes the key, if it is still the one that was created. Errors are those
+// of clientv3.KV.
+func (rk *RemoteKV) Delete() error {
+	if rk.kv == nil {
+		return nil
+	}
+	_, err := rk.kv.Txn(rk.ctx).If(rk.isThere()).Then(v3.OpDelete(rk.key)).Commit()
+	return err
+}
+
+// Put changes the value of the key, if it is still the one that was created. Errors
+// are those of clientv3.KV, and one of its own where it is gone.
+func (rk *RemoteKV) Put(val string) error {
+	if rk.kv == nil {
+		return errGone
+	}
+	resp, err := rk.kv.Txn(rk.ctx).If(rk.isThere()).Then(v3.OpPut(rk.key, val, v3.WithLease(rk.lease))).Commit()
+	switch {
+	case err != nil:
+		return err
+	case !resp.Succeeded:
+		return errGone
+	}
+	rk.val = val
+	return nil
+}
+
+func (rk *RemoteKV) isThere() v3.Cmp { return v3.Compare(v3.CreateRevision(rk.key), "=", rk.rev) }

@@ -1,0 +1,62 @@
+package recipe
+
+import (
+	"fmt"
+	"strconv"
+
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+)
+
+// PriorityQueue hands out each element once, that of the lowest number first, and
+// those of one number in the order in which they came. Any number of clients may
+// put in and take out. The methods are safe for concurrent use.
+type PriorityQueue struct {
+	client *v3.Client
+	pfx    string
+}
+
+// NewPriorityQueue returns the queue whose keys begin with key and a slash. It also
+// has keys that begin with two underscores and that. It sends nothing.
+func NewPriorityQueue(client *v3.Client, key string) *PriorityQueue {
+	return &PriorityQueue{client, key + "/"}
+}
+
+// Enqueue puts an element in; pr is its priority, of which the lowest comes first.
+// After an error it may be in the queue, or get there.
+func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
+	ctx := q.client.Ctx()
+	dir := fmt.Sprintf("%s%05d", q.pfx, pr)
+	guard := "__" + dir // modified with each element of this priority
+	for races := 0; ; races++ {
+		last, err := q.client.Get(ctx, dir+"/", v3.WithLastKey()...)
+		if err != nil {
+			return err
+		}
+		number := 0
+		if len(last.Kvs) > 0 {
+			name := string(last.Kvs[0].Key)
+			n, err := strconv.Atoi(name[len(dir)+1:])
+			if err != nil {
+				return fmt.Errorf("recipe: the key %q is no element of a priority queue: %w", name, err)
+			}
+			number = n + 1
+		}
+		resp, err := q.client.Txn(ctx).
+			If(v3.Compare(v3.ModRevision(guard), "<", last.Header.GetRevision()+1)).
+			Then(v3.OpPut(guard, ""), v3.OpPut(fmt.Sprintf("%s/%016d", dir, number), val)).
+			Commit()
+		if err != nil || resp.Succeeded {
+			return err
+		}
+		if err := backoff.Wait(ctx, raceBackoff.Delay(races)); err != nil {
+			return err
+		}
+	}
+}
+
+// Dequeue takes the first element out. It waits where there is none. After an error
+// one element may be lost: taken out, and handed to nobody.
+func (q *PriorityQueue) Dequeue() (string, error) {
+	return dequeue(q.client, q.pfx, v3.WithFirstKey())
+}

@@ -1,0 +1,135 @@
+package recipe
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/chaos"
+)
+
+// TestSafety has eight clients share a lock for readers and writers and a queue, in a cluster of three members that are killed,
+// stopped and cut off. See internal/chaos for the seed.
+func TestSafety(t *testing.T) { runSafety(t, 8*time.Second) }
+
+func runSafety(t *testing.T, lasting time.Duration) {
+	r := &safetyRun{t: t, got: make(map[string]int)}
+	cluster := chaos.Start(t)
+	admin := newClient(t, cluster.Endpoints()...)
+	ctx, cancel := context.WithTimeout(t.Context(), lasting)
+	defer cancel()
+	var work, consumers sync.WaitGroup
+	var closers []func()
+	for i := range 8 {
+		client := newClient(t, cluster.ProxyEndpoints()...)
+		work.Go(func() { r.share(ctx, client, i%3 == 0) })
+		work.Go(func() { r.produce(ctx, NewQueue(client, "queue"), i) })
+		consumer, err := v3.New(v3.Config{Endpoints: cluster.ProxyEndpoints(), Logger: client.GetLogger()})
+		require.NoError(t, err)
+		closers = append(closers, func() { assert.NoError(t, consumer.Close()) })
+		consumers.Go(func() { r.consume(consumer) })
+	}
+	faults := cluster.Break(ctx, 2*time.Second)
+	require.NoError(t, result(t, async(func() error { work.Wait(); return nil })), "stuck after the faults have ended")
+	awaitKeys(t, admin, "rw/", 0)
+	// Taken out, all of them: consumers get into each other's way, so that takes its time.
+	require.Eventually(t, func() bool { return countKeys(t, admin, "queue/") == 0 }, time.Minute, 20*time.Millisecond)
+	for _, closeIt := range closers {
+		closeIt()
+	}
+	consumers.Wait()
+	t.Logf("%d faults; %d elements in, %d more with unknown outcome; %d out, %d times with unknown outcome; %d times the lock was held",
+		faults, r.in.Load(), r.unsureIn.Load(), len(r.got), r.unsureOut.Load(), len(r.held))
+
+	for val, n := range r.got {
+		assert.Equal(t, 1, n, "%s was handed out more than once", val)
+	}
+	assert.GreaterOrEqual(t, int64(len(r.got)), r.in.Load()-r.unsureOut.Load(), "elements were lost")
+	assert.LessOrEqual(t, int64(len(r.got)), r.in.Load()+r.unsureIn.Load())
+	assert.NotEmpty(t, r.held)
+	for _, h := range r.held {
+		resp, err := admin.Get(t.Context(), h.rivals, v3.WithPrefix(), v3.WithRev(h.at), v3.WithMaxCreateRev(h.createRev-1))
+		require.NoError(t, err)
+		assert.Empty(t, resp.Kvs, "%+v was let in with them", h)
+	}
+}
+
+// safetyRun is what the clients have seen.
+type safetyRun struct {
+	t                       *testing.T
+	in, unsureIn, unsureOut atomic.Int64
+
+	mu   sync.Mutex
+	got  map[string]int
+	held []holding
+}
+
+// holding is one acquisition: where there must be no key before its own, and a revision in which that was so.
+type holding struct {
+	rivals    string
+	createRev int64
+	at        int64
+}
+
+// share holds the lock again and again, as a reader or a writer, until ctx ends and then once more.
+func (r *safetyRun) share(ctx context.Context, client *v3.Client, writes bool) {
+	for last := false; !last; {
+		last = ctx.Err() != nil
+		s, err := concurrency.NewSession(client, concurrency.WithTTL(2))
+		if err != nil {
+			last = false
+			continue
+		}
+		for s.Ctx().Err() == nil {
+			rw, lock, rivals := NewRWMutex(s, "rw"), (*RWMutex).RLock, "rw/write/"
+			if writes {
+				lock, rivals = (*RWMutex).Lock, "rw/"
+			}
+			if lock(rw) == nil {
+				r.mu.Lock()
+				r.held = append(r.held, holding{rivals, rw.own.Revision(), rw.since})
+				r.mu.Unlock()
+				_ = rw.unlock()
+			}
+			if ctx.Err() != nil {
+				break
+			}
+		}
+		_ = s.Close()
+	}
+}
+
+// produce puts unique elements in.
+func (r *safetyRun) produce(ctx context.Context, q *Queue, producer int) {
+	for n := 0; ctx.Err() == nil; n++ {
+		if q.Enqueue(fmt.Sprint(producer, "/", n)) == nil {
+			r.in.Add(1)
+		} else {
+			r.unsureIn.Add(1)
+		}
+		_ = backoff.Wait(ctx, 20*time.Millisecond)
+	}
+}
+
+// consume takes elements out until the client is closed.
+func (r *safetyRun) consume(client *v3.Client) {
+	q := NewQueue(client, "queue")
+	for client.Ctx().Err() == nil {
+		val, err := q.Dequeue()
+		if err != nil {
+			r.unsureOut.Add(1)
+			continue
+		}
+		r.mu.Lock()
+		r.got[val]++
+		r.mu.Unlock()
+	}
+}
