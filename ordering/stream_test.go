@@ -27,8 +27,8 @@ func readStream(t *testing.T, kv clientv3.KV, opts ...clientv3.OpOption) (*clien
 	return clientv3.GetStreamToGetResponse(stream)
 }
 
-// TestR15StreamsAreInOrder streams from a member that is behind: the stream comes from
-// another one, and is of the revision that was the newest when it began.
+// TestR15StreamsAreInOrder streams with a member that is behind: never from that one, and
+// as of the revision that was the newest when the stream began.
 func TestR15StreamsAreInOrder(t *testing.T) {
 	for name, wrap := range map[string]func(clientv3.KV) clientv3.KV{
 		"the client's KV": func(kv clientv3.KV) clientv3.KV { return kv },
@@ -41,7 +41,14 @@ func TestR15StreamsAreInOrder(t *testing.T) {
 			client.SetEndpoints(eps[0])
 			_, err := get(t, kv)
 			require.NoError(t, err)
+			client.SetEndpoints(eps[1])
+			_, err = readStream(t, kv)
+			require.Equal(t, ErrNoGreaterRev, err)
 			client.SetEndpoints(eps...)
+			for len(client.Endpoints()) > 1 { // until a read has met the one that is behind
+				_, err := get(t, kv)
+				require.NoError(t, err)
+			}
 			got, err := readStream(t, kv)
 			require.NoError(t, err)
 			require.EqualValues(t, 9, got.Header.Revision)
