@@ -201,29 +201,6 @@ func (i *inflightCounter) count(now, total int) {
 func (i *inflightCounter) answered() int { i.mu.Lock(); defer i.mu.Unlock(); return i.total }
 func (i *inflightCounter) most() int     { i.mu.Lock(); defer i.mu.Unlock(); return i.max }
 
-// TestW23CreatesWithIDsIgnored: a server that leaves creates with ids of the client's unanswered serves all watches as well.
-func TestW23CreatesWithIDsIgnored(t *testing.T) {
-	const watches = 100
-	s := etcdfake.Start(t)
-	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
-		return s.ServeWatch(ctx, func() (*pb.WatchRequest, error) {
-			for {
-				req, err := recv()
-				if err != nil || req.GetCreateRequest().GetWatchId() == 0 {
-					return req, err
-				}
-			}
-		}, send)
-	})
-	c := newWatchClient(t, s.Addr())
-	chans := openWatches(t.Context(), c, watches)
-	for range 2 {
-		put(t, c, fmt.Sprintf("w/%d", watches-1), "x")
-		require.NoError(t, nextWithEvents(t, chans[watches-1]))
-		s.Break("Watch", errCut)
-	}
-}
-
 // BenchmarkWatchTenThousand measures opening and closing ten thousand watches on one stream in the process, per watch.
 func BenchmarkWatchTenThousand(b *testing.B) {
 	b.ReportAllocs()

@@ -25,7 +25,7 @@ const (
 	watchBulk   = 16
 	// watchOverdue is how long a server may take over the first of them before it
 	// is taken for one that ignores such requests.
-	watchOverdue = time.Second
+	watchOverdue = 3 * time.Second
 	// watchLinger is what a stream without watches gets to end by itself.
 	watchLinger = 50 * time.Millisecond
 	// watchRefusal is the shortest time between two new streams because of refusals

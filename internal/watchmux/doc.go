@@ -25,9 +25,10 @@
 //
 // Servers choose watch ids, except that etcd takes over an id the client puts into the create request. That makes it safe
 // to have many creates in flight, for each answer names its request. It is tried only where many watchers are queued, as
-// some servers of the protocol ignore such requests; where the first one is answered with another id, or not at all, creates
-// go one by one. An id is never used twice, so a late answer cannot reach the wrong watcher. A refused create is answered
-// without its id: with several in flight it is attributed once all the others have been answered.
+// some servers of the protocol take such ids for none; where the first one is answered with another id, creates go one by one.
+// Where it is not answered in time they do so on another stream, as nothing on this one would tell what a late answer is to.
+// An id is never used twice, so nothing that comes late reaches the wrong watcher. A refused create is answered without its
+// id: with several in flight it is attributed once all the others have been answered.
 //
 // # Progress
 //

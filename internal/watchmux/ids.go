@@ -23,7 +23,7 @@ const (
 	unknown  idMode = iota // no create with a client's id has been answered
 	probing                // one is in flight, alone
 	taken                  // the server takes the client's ids over
-	assigned               // it does not
+	assigned               // it does not, or is not to be tried
 )
 
 // windowLocked is how many creates may be in flight.
@@ -40,7 +40,7 @@ func (m *Mux) chooseLocked() int64 {
 	case m.ids.mode == taken:
 		m.ids.last++
 		return m.ids.last
-	case m.ids.mode == unknown && !m.serial && m.queue.len >= m.cfg.Bulk:
+	case m.ids.mode == unknown && m.queue.len >= m.cfg.Bulk:
 		m.ids.mode = probing
 		m.ids.last++
 		if m.cfg.Probing != nil {
@@ -53,21 +53,15 @@ func (m *Mux) chooseLocked() int64 {
 }
 
 // Overdue tells that the create with the client's id has been waiting for its answer for long. If it still is, the server
-// seems to ignore such requests: the watch is created again without an id. Should the answer come after all, the first one
-// is cancelled, and the client's ids are used again.
+// may ignore such requests, and creates go one by one, without ids, on another stream: should this one answer after all,
+// with an id of its own or a refusal, that could not be told from the answer to the next create.
 func (m *Mux) Overdue(id int64) {
 	m.mu.Lock()
 	defer m.unlock()
-	if m.closed || m.ids.mode != probing || len(m.inflight) != 1 || m.inflight[0].id != id {
-		return
+	if m.open && !m.closed && m.ids.mode == probing && len(m.inflight) == 1 && m.inflight[0].id == id {
+		m.serial = true
+		m.reconnectLocked(ErrOverdue)
 	}
-	w := m.inflight[0]
-	m.inflight = nil
-	m.serial, m.lost, m.ids.mode = true, id, unknown
-	if w.state == creating {
-		m.queue.pushFront(w)
-	}
-	m.advanceLocked()
 }
 
 // answeredLocked takes the watcher whose create the confirmation of id answers out of the creates in flight. It returns nil
@@ -89,20 +83,6 @@ func (m *Mux) answeredLocked(id int64) *Watcher {
 	w := m.inflight[i]
 	m.inflight = slices.Delete(m.inflight, i, i+1)
 	return w
-}
-
-// lateLocked handles an answer to a create that was given up in Overdue.
-func (m *Mux) lateLocked(id int64) bool {
-	if id != m.lost || m.lost == 0 {
-		return false
-	}
-	m.lost, m.serial = 0, false
-	if len(m.inflight) == 0 {
-		m.ids.mode = taken
-	}
-	m.sendCancelLocked(id)
-	m.advanceLocked()
-	return true
 }
 
 // refusedLocked handles the refusal of a create. It seldom says of which: with several in flight it is kept until as many
@@ -182,8 +162,11 @@ func (m *Mux) requeueLocked() {
 		m.queue.pushBack(w)
 	}
 	m.open, m.out = false, nil
-	m.inflight, m.refusals, m.lost = nil, nil, 0
+	m.inflight, m.refusals = nil, nil
 	clear(m.active)
 	m.ids.mode = unknown
+	if m.serial {
+		m.ids.mode, m.serial = assigned, false
+	}
 	m.progress.reset()
 }

@@ -25,6 +25,9 @@ var ErrProtocol = errors.New("watchmux: the server's answers do not match the re
 // ErrRefused is the reason of a reconnect that Config.Refused asked for.
 var ErrRefused = errors.New("watchmux: a watch was refused, trying again with a new stream")
 
+// ErrOverdue is the reason of a reconnect after [Mux.Overdue].
+var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
+
 // Config is read-only after New. The hooks are called with the mux's mutex held: they must not block and not call the mux.
 type Config struct {
 	// Window is how many creates may be in flight on a server that takes over the client's ids.
@@ -32,7 +35,8 @@ type Config struct {
 	// Bulk is how many watchers must be queued for the client's ids to be tried.
 	Bulk int
 	// Probing, if set, is told that the first create with a client's id has been sent. The owner calls Overdue with the
-	// same id some time later; where the server has not answered by then, creates go one by one, without ids.
+	// same id some time later; where the server has not answered by then, the stream is given up, and on the next one
+	// creates go one by one, without ids.
 	Probing func(id int64)
 	// Refused, if set, is told of each create that was refused for the first time. It reports whether the second try needs
 	// a new stream, because the credentials of this one may be the reason.
@@ -52,7 +56,7 @@ type Mux struct {
 	live   int // watchers that are neither abandoned nor done
 	queue  queue
 	paused map[*Watcher]struct{}
-	serial bool // the server left a create with a client's id unanswered
+	serial bool // the next stream is not to be tried for the client's ids
 	out    []*pb.WatchRequest
 	finals []final
 	stop   bool
@@ -63,7 +67,6 @@ type Mux struct {
 	refusals []*pb.WatchResponse
 	active   map[int64]*Watcher
 	ids      ids
-	lost     int64 // the client's id of a create that was given up as unanswered
 	progress progress
 }
 

@@ -45,9 +45,6 @@ func finalOf(resp *pb.WatchResponse) Final {
 
 // createdLocked handles the answer to a create request.
 func (m *Mux) createdLocked(resp *pb.WatchResponse) {
-	if m.lateLocked(resp.WatchId) {
-		return
-	}
 	if resp.Canceled || resp.WatchId < 0 {
 		m.refusedLocked(resp)
 		m.advanceLocked()

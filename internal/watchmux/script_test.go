@@ -223,6 +223,7 @@ var scriptErrors = map[string]error{
 	"denied":      rpctypes.ErrGRPCPermissionDenied,
 	"protocol":    ErrProtocol,
 	"refused":     ErrRefused,
+	"overdue":     ErrOverdue,
 }
 
 func names(args []string) []string {

@@ -1,0 +1,236 @@
+package watchmux
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// simChanSize is the room of a simulated stream's channel of events; etcd's is 128. In a small one notices are dropped, and
+// watchers become slow, all the time.
+const simChanSize = 3
+
+// simServer is an etcd that keeps to the protocol, in whatever order of its goroutines the random source picks: the keys
+// changed at each revision, and the stream there is at most.
+type simServer struct {
+	rand      *rand.Rand
+	ownIDs    bool // it ignores ids of the client's, as grpc-proxy does
+	revBefore bool // confirmations carry the revision before the watch was registered (3.5), not after (3.7)
+	history   [][]string
+	compacted int64 // revisions below are gone
+	calm      bool  // nothing changes any more, and nobody is refused without reason
+	stream    *simStream
+}
+
+// simStream is the server's side of one stream. A response passes through ctrl or events, which overtake each other, and the
+// network, where nothing does.
+type simStream struct {
+	reqs      []*pb.WatchRequest
+	ctrl      []*pb.WatchResponse
+	events    []*pb.WatchResponse
+	network   []*pb.WatchResponse
+	watchers  map[int64]*simWatcher
+	order     []int64 // of watchers
+	nextID    int64
+	announced map[int64]bool
+	pending   map[int64][]*pb.WatchResponse // events of watches not announced yet
+}
+
+type simWatcher struct {
+	key      string
+	from     int64 // the first revision not put into the channel
+	start    int64
+	synced   bool
+	fragment bool
+}
+
+func (s *simServer) rev() int64 { return int64(len(s.history)) }
+
+func matches(watched, key string) bool { return watched == "*" || watched == key }
+
+// eventsOf returns what a watch of key sees at a revision.
+func (s *simServer) eventsOf(key string, rev int64) (events []*mvccpb.Event) {
+	for _, k := range s.history[rev-1] {
+		if matches(key, k) {
+			events = append(events, &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte(k), ModRevision: rev}})
+		}
+	}
+	return events
+}
+
+func (s *simServer) open(reqs []*pb.WatchRequest) {
+	s.stream = &simStream{
+		reqs: slices.Clone(reqs), watchers: make(map[int64]*simWatcher),
+		announced: make(map[int64]bool), pending: make(map[int64][]*pb.WatchResponse),
+	}
+}
+
+// put changes keys in one transaction and notifies the watchers that are in step.
+func (s *simServer) put(keys ...string) {
+	s.history = append(s.history, keys)
+	if s.stream == nil {
+		return
+	}
+	for _, id := range s.stream.order {
+		w := s.stream.watchers[id]
+		if !w.synced || w.from > s.rev() {
+			continue
+		}
+		if events := s.eventsOf(w.key, s.rev()); len(events) > 0 && !s.emit(id, s.rev(), events) {
+			w.synced = false
+			continue
+		}
+		w.from = s.rev() + 1
+	}
+}
+
+// emit puts a response into the channel of events, if there is room.
+func (s *simServer) emit(id, rev int64, events []*mvccpb.Event) bool {
+	if len(s.stream.events) >= simChanSize {
+		return false
+	}
+	resp := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: id, Events: events}
+	s.stream.events = append(s.stream.events, resp)
+	return true
+}
+
+// receive processes the next request.
+func (s *simServer) receive() {
+	st := s.stream
+	if len(st.reqs) == 0 {
+		return
+	}
+	req := st.reqs[0]
+	st.reqs = st.reqs[1:]
+	switch {
+	case req.GetCreateRequest() != nil:
+		s.create(req.GetCreateRequest())
+	case req.GetCancelRequest() != nil:
+		id := req.GetCancelRequest().WatchId
+		if st.watchers[id] != nil {
+			s.remove(id)
+			st.ctrl = append(st.ctrl, &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: s.rev()}, WatchId: id, Canceled: true})
+		}
+	default:
+		for _, w := range st.watchers {
+			if !w.synced || w.start > s.rev() {
+				return
+			}
+		}
+		if len(st.watchers) > 0 {
+			s.emit(-1, s.rev(), nil)
+		}
+	}
+}
+
+func (s *simServer) create(c *pb.WatchCreateRequest) {
+	st := s.stream
+	before := s.rev()
+	resp := &pb.WatchResponse{Header: &pb.ResponseHeader{}, WatchId: -1, Created: true}
+	switch {
+	case string(c.Key) == "denied" || !s.calm && s.rand.IntN(30) == 0:
+		resp.Canceled, resp.CancelReason = true, "denied "+string(c.Key)
+	default:
+		id := c.WatchId
+		if s.ownIDs || id == 0 {
+			id = st.nextID
+			st.nextID++
+		}
+		w := &simWatcher{key: string(c.Key), from: c.StartRevision, fragment: c.Fragment}
+		if w.from == 0 || w.from > s.rev() {
+			w.synced, w.start, w.from = true, c.StartRevision, max(c.StartRevision, s.rev()+1)
+		}
+		st.watchers[id] = w
+		st.order = append(st.order, id)
+		resp.WatchId = id
+	}
+	if !s.calm && s.rand.IntN(4) == 0 { // between the registration and the confirmation
+		s.put("a", "b")
+	}
+	resp.Header.Revision = s.rev()
+	if s.revBefore {
+		resp.Header.Revision = before
+	}
+	st.ctrl = append(st.ctrl, resp)
+}
+
+func (s *simServer) remove(id int64) {
+	delete(s.stream.watchers, id)
+	s.stream.order = slices.DeleteFunc(s.stream.order, func(other int64) bool { return other == id })
+}
+
+// sync brings one watcher that lags behind a few revisions nearer.
+func (s *simServer) sync() {
+	st := s.stream
+	i := slices.IndexFunc(st.order, func(id int64) bool { return !st.watchers[id].synced })
+	if i < 0 || len(st.events) >= simChanSize {
+		return
+	}
+	id := st.order[i]
+	w := st.watchers[id]
+	if w.from < s.compacted {
+		st.events = append(st.events, &pb.WatchResponse{
+			Header: &pb.ResponseHeader{Revision: s.rev()}, WatchId: id, Canceled: true, CompactRevision: s.compacted,
+		})
+		s.remove(id)
+		return
+	}
+	var events []*mvccpb.Event
+	for n := 1 + s.rand.IntN(4); n > 0 && w.from <= s.rev(); n-- {
+		events = append(events, s.eventsOf(w.key, w.from)...)
+		w.from++
+	}
+	w.synced = w.from > s.rev()
+	if len(events) > 0 {
+		s.emit(id, s.rev(), events)
+	}
+}
+
+// transmit hands the next response of one of the two channels to the network.
+func (s *simServer) transmit() {
+	st := s.stream
+	if len(st.ctrl) > 0 && (len(st.events) == 0 || s.rand.IntN(2) == 0) {
+		resp := st.ctrl[0]
+		st.ctrl = st.ctrl[1:]
+		st.network = append(st.network, resp)
+		if resp.Created && !resp.Canceled {
+			st.announced[resp.WatchId] = true
+			for _, p := range st.pending[resp.WatchId] {
+				s.wire(p)
+			}
+			delete(st.pending, resp.WatchId)
+		}
+		return
+	}
+	if len(st.events) == 0 {
+		return
+	}
+	resp := st.events[0]
+	st.events = st.events[1:]
+	if resp.WatchId >= 0 && !st.announced[resp.WatchId] {
+		st.pending[resp.WatchId] = append(st.pending[resp.WatchId], resp)
+		return
+	}
+	s.wire(resp)
+}
+
+// wire sends a response in fragments of two events.
+func (s *simServer) wire(resp *pb.WatchResponse) {
+	st := s.stream
+	if w := st.watchers[resp.WatchId]; w == nil || !w.fragment {
+		st.network = append(st.network, resp)
+		return
+	}
+	for rest := resp.Events; ; {
+		part := &pb.WatchResponse{Header: resp.Header, WatchId: resp.WatchId, Events: rest}
+		if len(rest) > 2 {
+			part.Events, rest, part.Fragment = rest[:2], rest[2:], true
+		}
+		st.network = append(st.network, part)
+		if !part.Fragment {
+			return
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package watchmux
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// TestEveryHistoryIsWhole lets chance decide what consumers, the server's goroutines and the network do, on a server that
+// keeps to the protocol: each watch sees the changes of its key from its start, all of them, once, each revision whole and in
+// order, and no progress that is not true.
+func TestEveryHistoryIsWhole(t *testing.T) {
+	for seed := range uint64(1000) {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { runSim(t, seed) }) {
+			return
+		}
+	}
+}
+
+func runSim(t *testing.T, seed uint64) {
+	s := newSim(t, seed)
+	for range 5 {
+		s.run(200, true)
+	}
+	s.server.calm = true
+	s.run(5000, false) // no more changes and faults: all that is under way arrives
+	s.finish()
+}
+
+// sim is a mux with its link, its consumers and its server, and the test that plays them.
+type sim struct {
+	t      *testing.T
+	rand   *rand.Rand
+	server *simServer
+	mux    *Mux
+	sinks  []*simSink
+
+	open    bool  // the client has a stream
+	broken  error // the link is about to tell the mux
+	probing int64
+	ended   bool
+}
+
+func newSim(t *testing.T, seed uint64) *sim {
+	r := rand.New(rand.NewPCG(seed, 7))
+	s := &sim{t: t, rand: r, server: &simServer{rand: r, ownIDs: r.IntN(3) == 0, revBefore: r.IntN(2) == 0}}
+	s.server.put("a")
+	s.mux = New(s, Config{
+		Window: 4, Bulk: 3,
+		Probing: func(id int64) { s.probing = id },
+		Refused: func(string) bool { return r.IntN(3) == 0 },
+	})
+	return s
+}
+
+// Send implements Link.
+func (s *sim) Send(reqs ...*pb.WatchRequest) {
+	if s.open && s.broken == nil {
+		s.server.stream.reqs = append(s.server.stream.reqs, reqs...)
+	}
+}
+
+func (s *sim) Queued() int {
+	if !s.open {
+		return 0
+	}
+	return len(s.server.stream.reqs)
+}
+
+func (s *sim) Reconnect(reason error) {
+	if s.open && s.broken == nil {
+		s.broken = reason
+	}
+}
+
+func (s *sim) Stop() { s.ended = true }
+
+// progresses are the steps that bring the watches further, faults all others.
+func (s *sim) progresses() []func() {
+	return []func(){
+		s.connect,
+		func() { s.serve(s.server.receive) },
+		func() { s.serve(s.server.sync) },
+		func() { s.serve(s.server.transmit) },
+		s.deliver,
+		func() {
+			s.pick(func(k *simSink) {
+				k.full = false
+				s.mux.Drained(&k.watcher)
+			})
+		},
+	}
+}
+
+func (s *sim) faults() []func() {
+	changes := [][]string{{"a"}, {"b"}, {"a", "b", "c", "d", "e"}, {"c", "d"}}
+	return []func(){
+		func() { s.server.put(changes[s.rand.IntN(len(changes))]...) },
+		s.watch,
+		func() {
+			s.pick(func(k *simSink) { k.ended = s.mux.Cancel(&k.watcher) || k.ended })
+		},
+		func() { s.mux.RequestProgress() },
+		func() { s.mux.Probe() },
+		func() { s.Reconnect(rpctypes.ErrGRPCStopped) },
+		func() { s.mux.Overdue(s.probing) },
+		func() { s.server.compacted = max(s.server.compacted, s.rand.Int64N(s.server.rev()+1)) },
+	}
+}
+
+// run takes random steps. How likely each is differs from one history to the next, and from one of its parts.
+func (s *sim) run(steps int, faults bool) {
+	kinds := s.progresses()
+	weights := []int{9, 9, 9, 9, 9, 9}
+	if faults {
+		kinds = append(kinds, s.faults()...)
+		for _, most := range []int{9, 3, 2, 3, 3, 2, 1, 1} {
+			weights = append(weights, s.rand.IntN(most+1))
+		}
+	}
+	var choices []func()
+	for i, kind := range kinds {
+		for range weights[i] {
+			choices = append(choices, kind)
+		}
+	}
+	for ; steps > 0 && !s.ended; steps-- {
+		choices[s.rand.IntN(len(choices))]()
+	}
+}
+
+// connect is the link: it tells of a break, or opens the next stream.
+func (s *sim) connect() {
+	switch {
+	case s.broken != nil:
+		err := s.broken
+		s.open, s.broken, s.server.stream = false, nil, nil
+		redial, _ := s.mux.Broken(err)
+		require.True(s.t, redial)
+	case !s.open:
+		s.mux.Opened(func(reqs ...*pb.WatchRequest) {
+			s.server.open(reqs)
+			s.open = true
+		})
+	}
+}
+
+func (s *sim) serve(do func()) {
+	if s.open {
+		do()
+	}
+}
+
+func (s *sim) deliver() {
+	if !s.open || s.broken != nil || len(s.server.stream.network) == 0 {
+		return
+	}
+	resp := s.server.stream.network[0]
+	s.server.stream.network = s.server.stream.network[1:]
+	s.mux.Received(resp)
+}
+
+func (s *sim) pick(do func(*simSink)) {
+	if len(s.sinks) > 0 {
+		do(s.sinks[s.rand.IntN(len(s.sinks))])
+	}
+}
+
+// watch adds a watch from now, from the past, or from the future.
+func (s *sim) watch() {
+	k := &simSink{sim: s, id: len(s.sinks), key: []string{"a", "b", "e", "*", "denied"}[s.rand.IntN(5)]}
+	if s.rand.IntN(2) == 0 {
+		k.next = max(1, s.server.rev()-5+s.rand.Int64N(10))
+	}
+	template := &pb.WatchCreateRequest{Key: []byte(k.key), StartRevision: k.next, Fragment: s.rand.IntN(2) == 0}
+	if s.mux.Add(&k.watcher, template, k) {
+		s.sinks = append(s.sinks, k)
+	}
+}
+
+// finish looks whether all that live are up to date.
+func (s *sim) finish() {
+	for _, k := range s.sinks {
+		if !k.ended {
+			require.Positive(s.t, k.next, "watch %d of %q was never confirmed", k.id, k.key)
+			require.Empty(s.t, k.missing(s.server.rev()), "watch %d of %q misses revisions", k.id, k.key)
+		}
+	}
+}
+
+// simSink is a consumer who compares what comes with the history.
+type simSink struct {
+	sim     *sim
+	watcher Watcher
+	id      int
+	key     string
+	next    int64 // what is seen next is this or later, and nothing between may be missing; 0: not known yet
+	seen    int64 // the last revision seen
+	full    bool
+	ended   bool
+}
+
+// missing returns the revisions up to last that have not been seen and should have been.
+func (k *simSink) missing(last int64) (revs []int64) {
+	for rev := k.next; rev <= min(last, k.sim.server.rev()); rev++ {
+		if len(k.sim.server.eventsOf(k.key, rev)) > 0 {
+			revs = append(revs, rev)
+		}
+	}
+	return revs
+}
+
+func (k *simSink) Created(h *pb.ResponseHeader) {
+	require.False(k.sim.t, k.ended)
+	if k.next == 0 {
+		k.next = h.Revision + 1
+	}
+}
+
+func (k *simSink) Deliver(h *pb.ResponseHeader, events []*mvccpb.Event) bool {
+	t, name := k.sim.t, fmt.Sprintf("watch %d of %q", k.id, k.key)
+	require.False(t, k.ended, "%s has ended", name)
+	if len(events) == 0 {
+		require.Empty(t, k.missing(h.Revision), "%s is told of progress to %d", name, h.Revision)
+	}
+	for len(events) > 0 {
+		rev := events[0].Kv.ModRevision
+		n := 0
+		for n < len(events) && events[n].Kv.ModRevision == rev {
+			n++
+		}
+		require.Greater(t, rev, k.seen, "%s sees a revision again", name)
+		want := k.sim.server.eventsOf(k.key, rev)
+		require.True(t, slices.EqualFunc(want, events[:n], func(a, b *mvccpb.Event) bool { return string(a.Kv.Key) == string(b.Kv.Key) }),
+			"%s sees revision %d as %v, not %v", name, rev, events[:n], want)
+		require.Empty(t, k.missing(rev-1), "%s sees revision %d before others", name, rev)
+		k.seen, k.next = rev, rev+1
+		events = events[n:]
+	}
+	k.full = !k.sim.server.calm && (k.full || k.sim.rand.IntN(6) == 0)
+	return k.full
+}
+
+func (k *simSink) Done(f Final) {
+	require.False(k.sim.t, k.ended, "watch %d ends twice", k.id)
+	require.NoError(k.sim.t, f.Err)
+	if f.CompactRevision == 0 {
+		require.Equal(k.sim.t, "denied "+k.key, f.Reason, "watch %d", k.id)
+	}
+	k.ended = true
+}
