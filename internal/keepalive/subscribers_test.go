@@ -163,6 +163,27 @@ func TestRefusalEndsTheLeaseThatWaitedLongest(t *testing.T) {
 	s.check()
 }
 
+// TestRefusalOfADroppedLeaseEndsNoOther: it was dropped while its request was in flight, and may be the one refused.
+func TestRefusalOfADroppedLeaseEndsNoOther(t *testing.T) {
+	s := newSim(t)
+	s.connect()
+	s.keep(1, false)
+	s.wait(time.Millisecond)
+	_, other := s.keep(2, false)
+	s.remove(1, errLeft)
+	assert.True(t, s.removeOldest(errGone))
+	assert.Empty(t, other.closed)
+	s.cut()
+	s.connect()
+	assert.True(t, s.removeOldest(errGone), "it is the only one asked for now")
+	assert.Equal(t, []error{errGone}, other.closed)
+	s.check()
+
+	s.keep(3, false)
+	s.remove(3, errLeft)
+	assert.True(t, s.removeOldest(errGone), "what is refused is known to be gone: no reason to halt")
+}
+
 func TestRefusalAfterReconnectFollowsTheOrderOnTheWire(t *testing.T) {
 	s := newSim(t)
 	probes := make([]*probe, 5)

@@ -208,9 +208,13 @@ func (t *table) remove(id int64, reason error) {
 }
 
 // removeOldest closes the lease whose request has waited longest: servers
-// answer a stream in order, so a refusal that ends the stream is about it.
-// It reports whether there was one.
+// answer a stream in order, so a refusal that ends the stream is about it. With
+// requests on their way for leases that were dropped it may be about one of those:
+// then all stay, and are asked for anew. It reports whether anything was asked.
 func (t *table) removeOldest(reason error) bool {
+	if len(t.late) > 0 {
+		return true
+	}
 	var oldest *entry
 	for _, e := range t.heap {
 		if e.waiting() && (oldest == nil || e.seq < oldest.seq) {
