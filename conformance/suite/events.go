@@ -97,9 +97,7 @@ func (r *result) end(test, action string) {
 // finish counts as failed what never ended: the tests during which the process
 // died, or the package, where it failed without a test of it failing.
 func (r *result) finish() {
-	for _, test := range slices.Sorted(maps.Keys(r.running)) {
-		r.failed = append(r.failed, test)
-	}
+	r.failed = append(r.failed, slices.Sorted(maps.Keys(r.running))...)
 	if len(r.failed) == 0 && r.ended != "pass" && r.ended != "skip" {
 		r.failed = append(r.failed, "(package)")
 		r.outputs["(package)"] = r.outputs[""]

@@ -29,6 +29,8 @@ var goroutineFiles = []string{
 	"concurrency/background.go",     // what a session does until it ends, and its clean-up; Close waits
 	"concurrency/observe.go",        // one observer, which ends with its context
 	"internal/balancer/table.go",    // probes of members, each bounded; Close waits for them
+	"leasing/leasing.go",            // the sessions, one after another, which the closing function ends and waits for
+	"leasing/tenancy.go",            // one kept key, until its term ends; the closing function waits
 }
 
 // rootContextFiles may make a context that descends from none.
@@ -72,7 +74,7 @@ var importTable = map[string]Imported{
 	"credentials":          {Others: join(etcdAPI, grpc)},
 	"experimental/recipes": {Own: []string{".", "concurrency", "internal/backoff", "internal/classify"}, Others: etcdAPI},
 	"kubernetes":           {Own: []string{"."}, Others: etcdAPI},
-	"leasing":              {Own: []string{".", "concurrency"}, Others: join(etcdAPI, grpc)},
+	"leasing":              {Own: []string{".", "concurrency", "internal/backoff", "internal/classify"}, Others: join(etcdAPI, grpc)},
 	"mirror":               {Own: []string{"."}, Others: etcdAPI},
 	"mock/mockserver":      {Others: join(etcdAPI, grpc)},
 	"namespace":            {Own: []string{"."}, Others: etcdAPI},

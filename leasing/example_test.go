@@ -1,0 +1,54 @@
+package leasing_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/leasing"
+)
+
+// Two clients share a prefix: what one of them has read from the server, it reads
+// from memory until the other one writes it.
+func ExampleNewKV() {
+	var readers, writers *clientv3.Client
+	for _, cli := range []**clientv3.Client{&readers, &writers} {
+		var err error
+		if *cli, err = clientv3.New(clientv3.Config{Endpoints: leasing.SharedEndpoints()}); err != nil {
+			log.Fatal(err)
+		}
+		defer (*cli).Close()
+	}
+	reader, stopReader, err := leasing.NewKV(readers, "leasing/", concurrency.WithTTL(10))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stopReader()
+	writer, stopWriter, err := leasing.NewKV(writers, "leasing/", concurrency.WithTTL(10))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stopWriter()
+
+	ctx := context.TODO()
+	for _, limit := range []string{"100", "200"} {
+		if _, err := writer.Put(ctx, "config/limit", limit); err != nil {
+			log.Fatal(err)
+		}
+		for range 10000 { // most of which ask no server
+			resp, err := reader.Get(ctx, "config/limit")
+			if err != nil {
+				log.Fatal(err)
+			}
+			if string(resp.Kvs[0].Value) != limit {
+				log.Fatalf("read %s instead of %s", resp.Kvs[0].Value, limit)
+			}
+		}
+		fmt.Println("always", limit)
+	}
+	// Output:
+	// always 100
+	// always 200
+}

@@ -1,0 +1,161 @@
+package leasing
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// These tests are about requests whose outcome is not known, and which may have been
+// applied, or are applied when nobody waits for them any more.
+
+var (
+	errLostAnswer = status.Error(codes.Unavailable, "the answer is lost")
+	errRefused    = status.Error(codes.FailedPrecondition, "refused")
+)
+
+// TestLostAnswerToAnAcquisition: the read goes on without it, and the lease key is
+// given up, since nobody knows of it.
+func TestLostAnswerToAnAcquisition(t *testing.T) {
+	fake := etcdfake.Start(t)
+	cli := newClient(t, fake.Addr())
+	kv := newKV(t, cli)
+	put(t, cli, "k", "v")
+	fake.FailAfterApply("Txn", 1, errLostAnswer)
+	require.Equal(t, "v", value(t, kv, "k"))
+	require.False(t, kv.isKept("k"))
+	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
+	owns(t, kv, "k")
+}
+
+// TestAcquisitionAppliedLate: a lease key of ours that nobody knows of would keep
+// others from writing for as long as the session lives, so it is looked for.
+func TestAcquisitionAppliedLate(t *testing.T) {
+	fake := etcdfake.Start(t)
+	cli := newClient(t, fake.Addr())
+	kv := newKV(t, cli, concurrency.WithTTL(2))
+	fake.Fail("Txn", 1, errLostAnswer)
+	_, err := kv.Get(testContext(t), "k")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		kv.table.mu.RLock()
+		defer kv.table.mu.RUnlock()
+		return kv.table.tenancies["k"] == nil
+	}, eventually, tick)
+
+	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.table.term.lease)) // as the server would do late
+	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
+
+	// Whoever comes across it does the same at once.
+	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.table.term.lease))
+	put(t, kv, "k", "v")
+	require.Nil(t, leaseKeyOf(t, cli, "k"))
+}
+
+// TestLostAnswerToAWrite: what was kept is not to be trusted, nor may the write be
+// applied after something else was kept.
+func TestLostAnswerToAWrite(t *testing.T) {
+	for name, applied := range map[string]bool{"applied": true, "not applied": false} {
+		t.Run(name, func(t *testing.T) {
+			fake := etcdfake.Start(t)
+			cli := newClient(t, fake.Addr())
+			kv := newKV(t, cli)
+			put(t, cli, "k", "old")
+			owns(t, kv, "k")
+			before := leaseKeyOf(t, cli, "k").CreateRevision
+			var late *pb.TxnRequest
+			fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+				fake.Unary("Txn", nil)
+				late = req.(*pb.TxnRequest)
+				if applied {
+					_, err := fake.Apply(ctx, "Txn", req)
+					require.NoError(t, err)
+				}
+				return nil, errLostAnswer
+			})
+			_, err := kv.Put(testContext(t), "k", "new")
+			require.Equal(t, codes.Unavailable, status.Code(err))
+			require.False(t, kv.isKept("k"))
+			want := "old"
+			if applied {
+				want = "new"
+			}
+			require.Equal(t, want, value(t, kv, "k"))
+
+			owns(t, kv, "k")
+			require.Greater(t, leaseKeyOf(t, cli, "k").CreateRevision, before)
+			put(t, kv, "k", "latest")
+			resp, err := pb.NewKVClient(cli.ActiveConnection()).Txn(testContext(t), late)
+			require.NoError(t, err)
+			require.False(t, resp.Succeeded, "a write that is applied late")
+			require.Equal(t, "latest", value(t, kv, "k"))
+		})
+	}
+}
+
+// TestRefusedWriteChangesNothing, so that what is kept stays.
+func TestRefusedWriteChangesNothing(t *testing.T) {
+	fake := etcdfake.Start(t)
+	cli := newClient(t, fake.Addr())
+	kv := newKV(t, cli)
+	put(t, cli, "k", "old")
+	owns(t, kv, "k")
+	fake.Fail("Txn", 1, errRefused)
+	_, err := kv.Put(testContext(t), "k", "new")
+	require.Equal(t, codes.FailedPrecondition, status.Code(err))
+	require.True(t, kv.isKept("k"))
+	require.Equal(t, "old", value(t, kv, "k"))
+}
+
+// TestReadsDoNotDependOnAcquisitions: where lease keys cannot be written, as without
+// permission or without space, all is read from the server.
+func TestReadsDoNotDependOnAcquisitions(t *testing.T) {
+	fake := etcdfake.Start(t)
+	cli := newClient(t, fake.Addr())
+	kv := newKV(t, cli)
+	put(t, cli, "k", "v")
+	fake.Fail("Txn", etcdfake.Forever, errRefused)
+	for range 3 {
+		require.Equal(t, "v", value(t, kv, "k"))
+	}
+	require.Equal(t, 1, fake.Calls("Txn"), "it is not tried again at once")
+}
+
+// TestReleaseGoesOnUntilItIsCertain: a member that does not answer is asked again.
+func TestReleaseGoesOnUntilItIsCertain(t *testing.T) {
+	fake := etcdfake.Start(t)
+	cli := newClient(t, fake.Addr())
+	kv := newKV(t, cli)
+	owns(t, kv, "k")
+	fake.Fail("Txn", 3, errLostAnswer)
+	put(t, cli, pfx+"k", rescindValue, clientv3.WithIgnoreLease())
+	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
+}
+
+// TestCompactedWatchOfALeaseKey: what was missed is looked up.
+func TestCompactedWatchOfALeaseKey(t *testing.T) {
+	ctx := testContext(t)
+	far, near, proxy := cutOff(t)
+	kv := newKV(t, far, concurrency.WithTTL(60))
+	owns(t, kv, "missed")
+	owns(t, kv, "unchanged")
+	proxy.Refuse()
+	proxy.Reset()
+	put(t, near, pfx+"missed", rescindValue, clientv3.WithIgnoreLease())
+	last := put(t, near, "something", "else")
+	_, err := near.Compact(ctx, last.Header.Revision)
+	require.NoError(t, err)
+	proxy.Heal()
+	require.Eventually(t, func() bool { return leaseKeyOf(t, near, "missed") == nil }, eventually, tick)
+	require.True(t, kv.isKept("unchanged"))
+	put(t, near, pfx+"unchanged", rescindValue, clientv3.WithIgnoreLease())
+	require.Eventually(t, func() bool { return leaseKeyOf(t, near, "unchanged") == nil }, eventually, tick)
+}

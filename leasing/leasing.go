@@ -1,0 +1,181 @@
+package leasing
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+)
+
+// leasing is a KV that serves reads from memory.
+type leasing struct {
+	// read-only after NewKV
+	kv       clientv3.KV // what the client had when NewKV was called
+	watcher  clientv3.Watcher
+	sessions *clientv3.Client // what sessions are made with
+	options  []concurrency.SessionOption
+	prefix   string
+	ctx      context.Context // ends with stop and with the client
+	cancel   context.CancelFunc
+
+	// own synchronisation
+	table   *table
+	running sync.WaitGroup // run
+}
+
+// NewKV returns a KV that serves linearizable reads of single keys from memory, once
+// it has read them, and for as long as no other client writes them. All clients that
+// write these keys must use the same prefix pfx, which must not be empty; see the
+// package's documentation. The KV uses cl's KV, Watcher and Lease, as they are when
+// NewKV is called.
+//
+// NewKV makes a session with opts, and blocks until its lease was granted and renewed
+// once, or the context of concurrency.WithContext ends. It returns the errors of
+// concurrency.NewSession, and those of clientv3.Lease's KeepAliveOnce. Later sessions
+// replace one that expires; meanwhile all is read from the server. The TTL is how
+// long writers of other clients have to wait where this one vanishes, so choose one
+// of a few seconds to a minute. A lease of concurrency.WithLease must serve no other
+// KV with this prefix.
+//
+// The function that is returned is to be called when the KV is no longer used. It
+// gives up all keys by revoking the session's lease, and returns when nothing is
+// left running, after the TTL at the latest. The KV still works after that, and after
+// the end of the context in opts, without keeping anything in memory.
+//
+// Reads. A Get of a single key's latest value is answered from memory, WithKeysOnly,
+// WithCountOnly and WithSerializable included. The response is a copy. Its
+// Header.Revision is the highest that this KV has seen. Gets of ranges, of the past and
+// with bounds on revisions, GetStream, and transactions that do not write, go to the
+// server. So do all reads of a key for about a second after another client wanted to
+// write it, or was found to own it.
+//
+// Writes. Put, Delete, and transactions that write, are transactions with the
+// additional condition that nobody else owns what they may write. Otherwise the
+// owners are asked to give it up, and the call blocks until they have, their leases
+// have expired, or ctx ends. An error leaves open whether it was applied
+// where that of a plain write does. A transaction's keys in both of its branches
+// together are limited by the server's --max-txn-ops.
+//
+// Each key that is kept costs its size, a watch, and a goroutine.
+func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (clientv3.KV, func(), error) {
+	if pfx == "" {
+		return nil, nil, errors.New("leasing: the prefix of the lease keys is empty")
+	}
+	l := &leasing{kv: cl.KV, watcher: cl.Watcher, options: opts, prefix: pfx, table: newTable()}
+	l.ctx, l.cancel = context.WithCancel(cl.Ctx())
+	l.sessions = clientv3.NewCtxClient(cl.Ctx(), clientv3.WithZapLogger(cl.GetLogger()), func(c *clientv3.Client) {
+		c.Lease = grants{cl.Lease, l.ctx}
+	})
+	first, err := l.newSession()
+	if err != nil {
+		l.stop()
+		return nil, nil, err
+	}
+	l.table.startTerm(first.term)
+	// Ends with l.ctx and the session that it then revokes; stop waits for it.
+	l.running.Go(func() { l.run(first) })
+	return l, l.stop, nil
+}
+
+// stop ends all that runs in the background.
+func (l *leasing) stop() {
+	l.table.endTerm() // before the lease keys are deleted with the lease
+	l.cancel()
+	l.running.Wait()
+	l.table.tenants.Wait()
+	_ = l.sessions.Close()
+}
+
+// Get implements clientv3.KV.
+func (l *leasing) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	if len(opts) == 0 && ctx.Err() == nil {
+		if resp, _ := l.table.look(key, nil); resp != nil {
+			return resp, nil
+		}
+	}
+	return l.get(ctx, clientv3.OpGet(key, opts...))
+}
+
+// GetStream implements clientv3.KV.
+func (l *leasing) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
+	return l.kv.GetStream(ctx, key, opts...)
+}
+
+// Put implements clientv3.KV.
+func (l *leasing) Put(ctx context.Context, key, val string, opts ...clientv3.OpOption) (*clientv3.PutResponse, error) {
+	return l.put(ctx, clientv3.OpPut(key, val, opts...))
+}
+
+// Delete implements clientv3.KV.
+func (l *leasing) Delete(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.DeleteResponse, error) {
+	return l.delete(ctx, clientv3.OpDelete(key, opts...))
+}
+
+// Compact implements clientv3.KV.
+func (l *leasing) Compact(ctx context.Context, rev int64, opts ...clientv3.CompactOption) (*clientv3.CompactResponse, error) {
+	return l.kv.Compact(ctx, rev, opts...)
+}
+
+// Do implements clientv3.KV.
+func (l *leasing) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
+	switch {
+	case op.IsGet():
+		return opResponse(l.get(ctx, op))
+	case op.IsPut():
+		return opResponse(l.put(ctx, op))
+	case op.IsDelete():
+		return opResponse(l.delete(ctx, op))
+	case op.IsTxn():
+		return opResponse(l.txn(ctx, op))
+	default:
+		return l.kv.Do(ctx, op) // which refuses it
+	}
+}
+
+// opResponse makes the result of a Do from that of the method for its kind.
+func opResponse(resp interface{ OpResponse() clientv3.OpResponse }, err error) (clientv3.OpResponse, error) {
+	if err != nil {
+		return clientv3.OpResponse{}, err
+	}
+	return resp.OpResponse(), nil
+}
+
+func (l *leasing) get(ctx context.Context, op clientv3.Op) (*clientv3.GetResponse, error) {
+	if !isCacheable(&op) || ctx.Err() != nil {
+		return l.ask(ctx, op)
+	}
+	key := string(op.KeyBytes())
+	resp, pending := l.table.look(key, &op)
+	switch {
+	case resp != nil:
+		return resp, nil
+	case pending != nil: // somebody else's attempt, which may have begun before this call
+		if err := wait(ctx, pending.settled); err != nil {
+			return nil, err
+		}
+		if resp, _ = l.table.look(key, &op); resp != nil {
+			return resp, nil
+		}
+	case isWorthOwning(&op):
+		t, err := l.acquire(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil && t.read != nil {
+			return t.read.response(l.table.latest.get(), &op), nil
+		}
+	}
+	return l.ask(ctx, op)
+}
+
+// ask has the server answer a get.
+func (l *leasing) ask(ctx context.Context, op clientv3.Op) (*clientv3.GetResponse, error) {
+	resp, err := l.kv.Do(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	l.table.latest.saw(resp.Get().Header)
+	return resp.Get(), nil
+}

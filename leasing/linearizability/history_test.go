@@ -1,0 +1,132 @@
+//go:build unix
+
+package linearizability
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/stretchr/testify/require"
+)
+
+// event is one operation of one worker on one key.
+type event struct {
+	Worker  int    `json:"w"`
+	Op      string `json:"op"` // get, put, delete, swap
+	Key     string `json:"k"`
+	Value   string `json:"v,omitempty"` // put, swap: the new value
+	Old     string `json:"o,omitempty"` // swap: the value to replace
+	Found   bool   `json:"f,omitempty"` // get, put with its previous value, swap that failed: there was a value
+	Out     string `json:"r,omitempty"` // that value
+	Prev    bool   `json:"p,omitempty"` // put: Found and Out are told
+	Done    bool   `json:"d,omitempty"` // delete, swap: there was something to do
+	Unknown bool   `json:"u,omitempty"` // it failed, and may have been applied
+	Start   int64  `json:"s"`           // nanoseconds of a clock that all processes share
+	End     int64  `json:"e"`
+}
+
+// register is what a key is.
+type register struct {
+	exists bool
+	value  string
+}
+
+// step applies an event to a register, and reports whether it may have happened so.
+func step(state, input, _ any) (bool, any) {
+	r, e := state.(register), input.(event)
+	saw := register{e.Found, e.Out}
+	switch e.Op {
+	case "get":
+		return saw == r, r
+	case "put":
+		return e.Unknown || !e.Prev || saw == r, register{true, e.Value}
+	case "delete":
+		return e.Unknown || e.Done == r.exists, register{}
+	case "swap":
+		if r == (register{true, e.Old}) {
+			return e.Unknown || e.Done, register{true, e.Value}
+		}
+		return e.Unknown || !e.Done && saw == r, r
+	}
+	return false, r
+}
+
+var model = porcupine.Model{
+	Init: func() any { return register{} },
+	Step: step,
+	DescribeOperation: func(input, _ any) string {
+		e := input.(event)
+		return e.Op + " " + e.Value + e.Out
+	},
+}
+
+// check requires that the events of each key are linearizable. An operation with an
+// unknown outcome may have been applied at any time after it began, or not at all.
+func check(t *testing.T, events []event) {
+	t.Helper()
+	byKey := map[string][]porcupine.Operation{}
+	for _, e := range events {
+		if e.Unknown && e.Op == "get" {
+			continue
+		}
+		op := porcupine.Operation{ClientId: e.Worker, Input: e, Call: e.Start, Return: e.End}
+		if e.Unknown {
+			op.Return = math.MaxInt64
+		}
+		byKey[e.Key] = append(byKey[e.Key], op)
+	}
+	for key, ops := range byKey {
+		result, info := porcupine.CheckOperationsVerbose(model, ops, time.Minute)
+		if result == porcupine.Ok {
+			continue
+		}
+		explain(t, ops, info)
+		require.Equal(t, porcupine.Ok, result, "key %q, %d operations", key, len(ops))
+	}
+}
+
+// explain prints the operations around the first that fits no order.
+func explain(t *testing.T, ops []porcupine.Operation, info porcupine.LinearizationInfo) {
+	t.Helper()
+	longest := 0
+	for _, partials := range info.PartialLinearizations() {
+		for _, p := range partials {
+			longest = max(longest, len(p))
+		}
+	}
+	slices.SortFunc(ops, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+	t.Logf("%d of %d operations fit an order; those near the end of it:", longest, len(ops))
+	for _, op := range ops[max(longest-20, 0):min(longest+20, len(ops))] {
+		t.Logf("%+v", op.Input)
+	}
+}
+
+// TestCheckerRefuses: the checker is no better than its model.
+func TestCheckerRefuses(t *testing.T) {
+	put := event{Op: "put", Value: "a", Start: 1, End: 2}
+	for name, tc := range map[string]struct {
+		second event
+		want   porcupine.CheckResult
+	}{
+		"stale read":             {event{Op: "get", Start: 3, End: 4}, porcupine.Illegal},
+		"read":                   {event{Op: "get", Found: true, Out: "a", Start: 3, End: 4}, porcupine.Ok},
+		"read beside the write":  {event{Op: "get", Start: 1, End: 4}, porcupine.Ok},
+		"wrong previous value":   {event{Op: "put", Prev: true, Start: 3, End: 4}, porcupine.Illegal},
+		"right previous value":   {event{Op: "put", Prev: true, Found: true, Out: "a", Start: 3, End: 4}, porcupine.Ok},
+		"delete of nothing":      {event{Op: "delete", Start: 3, End: 4}, porcupine.Illegal},
+		"delete":                 {event{Op: "delete", Done: true, Start: 3, End: 4}, porcupine.Ok},
+		"swap of another value":  {event{Op: "swap", Old: "b", Done: true, Start: 3, End: 4}, porcupine.Illegal},
+		"swap not done":          {event{Op: "swap", Old: "a", Found: true, Out: "a", Start: 3, End: 4}, porcupine.Illegal},
+		"swap that saw another":  {event{Op: "swap", Old: "b", Found: true, Out: "c", Start: 3, End: 4}, porcupine.Illegal},
+		"swap":                   {event{Op: "swap", Old: "a", Done: true, Start: 3, End: 4}, porcupine.Ok},
+		"swap with another seen": {event{Op: "swap", Old: "b", Found: true, Out: "a", Start: 3, End: 4}, porcupine.Ok},
+	} {
+		ops := []porcupine.Operation{{Input: put, Call: put.Start, Return: put.End}, {Input: tc.second, Call: tc.second.Start, Return: tc.second.End}}
+		result := porcupine.CheckOperationsTimeout(model, ops, time.Minute)
+		require.Equal(t, tc.want, result, name)
+	}
+}

@@ -1,0 +1,25 @@
+//go:build unix
+
+package linearizability
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+)
+
+// soakTime is how long the long test goes on.
+const soakTime = 10 * time.Minute
+
+// TestN6LinearizableLong runs faults for a long time, on a new cluster now and then.
+func TestN6LinearizableLong(t *testing.T) {
+	if os.Getenv("ETCD_SOAK") == "" {
+		t.Skip("set ETCD_SOAK=1 to run it")
+	}
+	for end := time.Now().Add(soakTime); time.Now().Before(end); {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { newTrial(t, seed).run(3 * len(faults)) })
+	}
+}

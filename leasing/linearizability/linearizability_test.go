@@ -1,0 +1,139 @@
+//go:build unix
+
+package linearizability
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
+)
+
+const (
+	leasingClients = 4
+	plainClients   = 2
+	clients        = leasingClients + plainClients
+
+	// overTTL is enough for a lease to expire, and for its keys to be written.
+	overTTL = (leaseTTL + 2) * time.Second
+)
+
+// trial is a cluster with client processes, each of which has a network of its own.
+type trial struct {
+	t       *testing.T
+	rnd     *rand.Rand
+	cluster *etcdtest.Cluster
+	proxies [clients][]*faultnet.Proxy
+	procs   [clients]*process
+}
+
+func newTrial(t *testing.T, seed uint64) *trial {
+	t.Helper()
+	tr := &trial{t: t, rnd: rand.New(rand.NewPCG(seed, 0)), cluster: etcdtest.Start(t, etcdtest.WithMembers(3))}
+	for i := range clients {
+		var eps []string
+		for _, m := range tr.cluster.Members() {
+			p := faultnet.New(t, m.Address())
+			tr.proxies[i] = append(tr.proxies[i], p)
+			eps = append(eps, p.Addr())
+		}
+		tr.procs[i] = start(t, job{Client: i, Endpoints: eps, Leasing: i < leasingClients, Seed: seed})
+	}
+	return tr
+}
+
+// aLeasing picks a client with a leasing KV.
+func (tr *trial) aLeasing() int { return tr.rnd.IntN(leasingClients) }
+
+// faults are what happens while the clients work.
+var faults = []struct {
+	name string
+	run  func(tr *trial)
+}{
+	{"clients are stopped for longer than their leases live", func(tr *trial) {
+		pause(overTTL, tr.procs[:leasingClients-1]...)
+	}},
+	{"the leader is killed", func(tr *trial) {
+		m := tr.cluster.Leader()
+		m.Kill()
+		time.Sleep(time.Second)
+		require.NoError(tr.t, m.Restart())
+	}},
+	{"a client is cut off for longer than its lease lives", func(tr *trial) {
+		tr.cutOff(tr.aLeasing(), overTTL)
+	}},
+	{"clients are stopped while a member is killed", func(tr *trial) {
+		m := tr.cluster.Members()[tr.rnd.IntN(3)]
+		m.Kill()
+		pause(overTTL, tr.procs[1:leasingClients]...)
+		require.NoError(tr.t, m.Restart())
+	}},
+	{"a client is cut off for a moment, another one stopped", func(tr *trial) {
+		tr.cutOff(tr.rnd.IntN(clients), time.Second)
+		pause(overTTL, tr.procs[tr.aLeasing()])
+	}},
+	{"a member is stopped", func(tr *trial) {
+		m := tr.cluster.Members()[tr.rnd.IntN(3)]
+		require.NoError(tr.t, m.Pause())
+		time.Sleep(2 * time.Second)
+		require.NoError(tr.t, m.Resume())
+	}},
+}
+
+// cutOff lets nothing through between one client and all members for a while.
+func (tr *trial) cutOff(client int, d time.Duration) {
+	dir := []faultnet.Direction{faultnet.Both, faultnet.ToServer, faultnet.ToClient}[tr.rnd.IntN(3)]
+	for _, p := range tr.proxies[client] {
+		p.Blackhole(dir)
+	}
+	time.Sleep(d)
+	for _, p := range tr.proxies[client] {
+		p.Heal()
+	}
+}
+
+// round has all clients work on new keys while one fault happens to them.
+func (tr *trial) round(n int) {
+	fault := faults[n%len(faults)]
+	tr.t.Logf("round %d: %s", n, fault.name)
+	var ks []string
+	for i := range 8 {
+		ks = append(ks, fmt.Sprintf("%d/%d", n, i))
+	}
+	for _, p := range tr.procs {
+		p.tell(order{Keys: ks})
+	}
+	time.Sleep(800 * time.Millisecond)
+	fault.run(tr)
+	time.Sleep(800 * time.Millisecond)
+}
+
+// run does some rounds, and checks what the clients saw.
+func (tr *trial) run(rounds int) {
+	for n := range rounds {
+		tr.round(n)
+	}
+	var all []event
+	for i, p := range tr.procs {
+		events, sum := p.finish()
+		tr.t.Logf("client %d: %d operations, %d requests", i, len(events), sum.Requests)
+		if i < leasingClients {
+			require.Less(tr.t, sum.Requests, int64(len(events)), "a client that reads from memory")
+		}
+		all = append(all, events...)
+	}
+	require.Greater(tr.t, len(all), 500*rounds)
+	check(tr.t, all)
+}
+
+// TestN6Linearizable runs each kind of fault once.
+func TestN6Linearizable(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	newTrial(t, seed).run(len(faults))
+}

@@ -1,0 +1,123 @@
+//go:build unix
+
+package linearizability
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+// jobVariable tells the test binary to be a client process.
+const jobVariable = "LEASING_CLIENT"
+
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(jobVariable); spec != "" {
+		if err := runClient(spec); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// process is a client process, as the test sees it.
+type process struct {
+	tb    testing.TB
+	cmd   *exec.Cmd
+	stdin *json.Encoder
+	close func() error  // of its standard input
+	order order         // the last one
+	done  chan struct{} // closed when all it wrote was read
+
+	// written before done is closed
+	events  []event
+	summary summary
+	err     error
+}
+
+// start starts a client process. It is killed with the test if it has not ended.
+func start(tb testing.TB, j job) *process {
+	tb.Helper()
+	spec, err := json.Marshal(j)
+	require.NoError(tb, err)
+	p := &process{tb: tb, cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), jobVariable+"="+string(spec))
+	p.cmd.Stderr = os.Stderr
+	stdin, err := p.cmd.StdinPipe()
+	require.NoError(tb, err)
+	p.stdin, p.close = json.NewEncoder(stdin), stdin.Close
+	stdout, err := p.cmd.StdoutPipe()
+	require.NoError(tb, err)
+	require.NoError(tb, p.cmd.Start())
+	// Ends with the process, which the clean-up kills and waits for.
+	go func() {
+		defer close(p.done)
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() && p.err == nil {
+			p.err = p.take(lines.Bytes())
+		}
+	}()
+	tb.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // fails where it has ended
+		<-p.done
+		_ = p.cmd.Wait()
+	})
+	return p
+}
+
+// take takes one line of the process's output.
+func (p *process) take(line []byte) error {
+	var e event
+	if err := json.Unmarshal(line, &e); err != nil {
+		return err
+	}
+	if e.Op == "" {
+		return json.Unmarshal(line, &p.summary)
+	}
+	p.events = append(p.events, e)
+	return nil
+}
+
+// tell has the process do something else from now on.
+func (p *process) tell(o order) {
+	p.order = o
+	require.NoError(p.tb, p.stdin.Encode(o))
+}
+
+// finish lets the process end, and returns what it did.
+func (p *process) finish() ([]event, summary) {
+	require.NoError(p.tb, p.close())
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		require.FailNow(p.tb, "a client process does not end")
+	}
+	require.NoError(p.tb, p.err)
+	return p.events, p.summary
+}
+
+// pause stops processes for a while, in the middle of reading.
+func pause(d time.Duration, procs ...*process) {
+	for _, p := range procs {
+		p.tell(order{Keys: p.order.Keys, Eager: true})
+	}
+	time.Sleep(300 * time.Millisecond)
+	for _, p := range procs {
+		require.NoError(p.tb, p.cmd.Process.Signal(syscall.SIGSTOP))
+	}
+	time.Sleep(d)
+	for _, p := range procs {
+		require.NoError(p.tb, p.cmd.Process.Signal(syscall.SIGCONT))
+		p.tell(order{Keys: p.order.Keys})
+	}
+}

@@ -1,0 +1,239 @@
+package leasing
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/protobuf/proto"
+)
+
+// TestN6ReadsCostNoRequest: a key that was read, and what was written to it through
+// the same KV since, is answered from memory with all its metadata.
+func TestN6ReadsCostNoRequest(t *testing.T) {
+	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
+	kv := newKV(t, cli.Client)
+	same := func(key string, opts ...clientv3.OpOption) {
+		t.Helper()
+		var got *clientv3.GetResponse
+		require.Zero(t, cli.count(func() {
+			var err error
+			got, err = kv.Get(ctx, key, opts...)
+			require.NoError(t, err)
+		}), "%q", key)
+		want, err := plain.Get(ctx, key, opts...)
+		require.NoError(t, err)
+		require.Equal(t, want.Kvs, got.Kvs)
+		require.Equal(t, want.Count, got.Count)
+		require.Equal(t, want.More, got.More)
+		require.LessOrEqual(t, got.Header.Revision, want.Header.Revision)
+	}
+
+	require.Equal(t, 1, cli.count(func() {
+		resp, err := kv.Get(ctx, "k")
+		require.NoError(t, err)
+		require.Empty(t, resp.Kvs)
+	}))
+	same("k")
+	require.Equal(t, 1, cli.count(func() { put(t, kv, "k", "v1") }))
+	same("k")
+	put(t, kv, "k", "v2")
+	same("k")
+	put(t, kv, "k", "")
+	same("k")
+	put(t, kv, "k", "v3")
+	put(t, kv, "k", "", clientv3.WithIgnoreValue())
+	same("k")
+	for _, opts := range [][]clientv3.OpOption{
+		{clientv3.WithKeysOnly()}, {clientv3.WithCountOnly()}, {clientv3.WithSerializable()}, {clientv3.WithLimit(1)},
+		{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend)},
+	} {
+		same("k", opts...)
+	}
+	require.Equal(t, 1, cli.count(func() {
+		resp, err := kv.Delete(ctx, "k", clientv3.WithPrevKV())
+		require.NoError(t, err)
+		require.EqualValues(t, 1, resp.Deleted)
+		require.Equal(t, "v3", string(resp.PrevKvs[0].Value))
+	}))
+	same("k")
+	put(t, kv, "k", "v4")
+	same("k")
+	require.Equal(t, 1, cli.count(func() {
+		_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value("k"), "=", "v4")).Then(clientv3.OpPut("k", "v5")).Commit()
+		require.NoError(t, err)
+	}))
+	same("k")
+	require.Equal(t, "v5", value(t, kv, "k"))
+}
+
+// TestReadsThatTheServerAnswers are those that memory knows nothing of.
+func TestReadsThatTheServerAnswers(t *testing.T) {
+	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
+	kv := newKV(t, cli.Client)
+	first := put(t, plain, "k", "v1").Header.Revision
+	owns(t, kv, "k")
+	put(t, kv, "k", "v2")
+	for name, opts := range map[string][]clientv3.OpOption{
+		"range":         {clientv3.WithRange("l")},
+		"prefix":        {clientv3.WithPrefix()},
+		"past":          {clientv3.WithRev(first)},
+		"min mod rev":   {clientv3.WithMinModRev(first + 1)},
+		"max mod rev":   {clientv3.WithMaxModRev(first)},
+		"min creation":  {clientv3.WithMinCreateRev(first + 1)},
+		"max creation":  {clientv3.WithMaxCreateRev(first)},
+		"first created": clientv3.WithFirstCreate(),
+	} {
+		var got *clientv3.GetResponse
+		require.Equal(t, 1, cli.count(func() {
+			var err error
+			got, err = kv.Get(ctx, "k", opts...)
+			require.NoError(t, err)
+		}), name)
+		want, err := plain.Get(ctx, "k", opts...)
+		require.NoError(t, err)
+		require.Equal(t, want.Kvs, got.Kvs, name)
+		require.Equal(t, want.Header.Revision, got.Header.Revision)
+	}
+	for name, key := range map[string]string{"countable only": "new/1", "without value": "new/2", "perhaps old": "new/3"} {
+		_, err := kv.Get(ctx, key, map[string]clientv3.OpOption{
+			"countable only": clientv3.WithCountOnly(), "without value": clientv3.WithKeysOnly(), "perhaps old": clientv3.WithSerializable(),
+		}[name])
+		require.NoError(t, err)
+		require.False(t, kv.isKept(key), name)
+	}
+	_, err := kv.Get(ctx, "")
+	require.ErrorIs(t, err, rpctypes.ErrEmptyKey)
+	_, err = kv.Get(ctx, "k", clientv3.WithSort(clientv3.SortByKey, 77))
+	require.ErrorIs(t, err, rpctypes.ErrInvalidSortOption)
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = kv.Get(done, "k")
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// TestKeysOnLeasesAreNotKept: the server deletes them by itself.
+func TestKeysOnLeasesAreNotKept(t *testing.T) {
+	ctx, plain := testContext(t), plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	lease, err := plain.Grant(ctx, 60)
+	require.NoError(t, err)
+
+	put(t, plain, "leased", "v", clientv3.WithLease(lease.ID))
+	resp, err := kv.Get(ctx, "leased")
+	require.NoError(t, err)
+	require.EqualValues(t, lease.ID, resp.Kvs[0].Lease)
+	require.False(t, kv.isKept("leased"))
+	require.Nil(t, leaseKeyOf(t, plain, "leased"))
+
+	owns(t, kv, "later") // and attached to the lease by its owner
+	put(t, kv, "later", "v", clientv3.WithLease(lease.ID))
+	require.False(t, kv.isKept("later"))
+	require.Eventually(t, func() bool { return leaseKeyOf(t, plain, "later") == nil }, eventually, tick)
+
+	_, err = plain.Revoke(ctx, lease.ID)
+	require.NoError(t, err)
+	for _, key := range []string{"leased", "later"} {
+		resp, err := kv.Get(ctx, key)
+		require.NoError(t, err)
+		require.Empty(t, resp.Kvs)
+	}
+}
+
+// TestResponsesArePrivate: what a caller does to a response is not seen by others.
+func TestResponsesArePrivate(t *testing.T) {
+	ctx, plain := testContext(t), plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	put(t, plain, "k", "value")
+	value := []byte("other")
+	op := clientv3.OpPut("w", "")
+	op.WithValueBytes(value)
+	owns(t, kv, "w")
+	_, err := kv.Do(ctx, op)
+	require.NoError(t, err)
+	value[0] = 'X'
+	for range 3 {
+		resp, err := kv.Get(ctx, "k")
+		require.NoError(t, err)
+		require.Equal(t, "value", string(resp.Kvs[0].Value))
+		require.Equal(t, "k", string(resp.Kvs[0].Key))
+		require.Positive(t, resp.Header.Revision)
+		resp.Kvs[0].Value[0], resp.Kvs[0].Key[0], resp.Header.Revision = 'X', 'X', -1
+		_ = append(resp.Kvs[0].Key, 'X')
+		resp.Kvs[0] = nil
+
+		resp, err = kv.Get(ctx, "w")
+		require.NoError(t, err)
+		require.Equal(t, "other", string(resp.Kvs[0].Value))
+	}
+}
+
+// TestReadsShareOneAcquisition: however many begin at once.
+func TestReadsShareOneAcquisition(t *testing.T) {
+	fake := etcdfake.Start(t)
+	cli := newClient(t, fake.Addr())
+	kv := newKV(t, cli)
+	release := make(chan struct{})
+	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return fake.Apply(ctx, "Txn", req)
+	})
+	var reads sync.WaitGroup
+	for range 20 {
+		reads.Go(func() {
+			_, err := kv.Get(testContext(t), "k")
+			require.NoError(t, err)
+		})
+	}
+	require.Eventually(t, func() bool { return fake.Calls("Txn") == 1 }, eventually, tick)
+	short, cancel := context.WithTimeout(testContext(t), tick)
+	defer cancel()
+	_, err := kv.Get(short, "k")
+	require.ErrorIs(t, err, context.DeadlineExceeded, "each waits no longer than its context")
+	close(release)
+	reads.Wait()
+	require.Equal(t, 1, fake.Calls("Txn"))
+}
+
+// TestHeaderIsTheLatestSeen: an answer from memory does not fall behind others.
+func TestHeaderIsTheLatestSeen(t *testing.T) {
+	ctx, plain := testContext(t), plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	owns(t, kv, "k")
+	put(t, plain, "other", "v")
+	other, err := kv.Get(ctx, "other")
+	require.NoError(t, err)
+	resp, err := kv.Get(ctx, "k")
+	require.NoError(t, err)
+	require.True(t, kv.isKept("k"))
+	require.GreaterOrEqual(t, resp.Header.Revision, other.Header.Revision)
+	require.Equal(t, other.Header.ClusterId, resp.Header.ClusterId)
+}
+
+// TestR15GetStream: a range comes in pieces, and includes what was just written.
+func TestR15GetStream(t *testing.T) {
+	ctx := testContext(t)
+	plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	for _, key := range []string{"s/1", "s/2", "s/3"} {
+		owns(t, kv, key)
+		put(t, kv, key, "v")
+	}
+	stream, err := kv.GetStream(ctx, "s/", clientv3.WithPrefix())
+	require.NoError(t, err)
+	resp, err := clientv3.GetStreamToGetResponse(stream)
+	require.NoError(t, err)
+	require.Len(t, resp.Kvs, 3)
+
+	abandoned, cancel := context.WithCancel(ctx)
+	_, err = kv.GetStream(abandoned, "s/", clientv3.WithPrefix())
+	require.NoError(t, err)
+	cancel() // and TestMain looks for what is left
+}

@@ -1,0 +1,125 @@
+package leasing
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// These tests take the part of another client by hand, and so hold what is said
+// between clients: what is written to lease keys, and when they are deleted.
+
+// TestLeaseKeysAreAsOtherClientsExpect: empty, and attached to the session's lease.
+func TestLeaseKeysAreAsOtherClientsExpect(t *testing.T) {
+	plain := plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	owns(t, kv, "k")
+	leaseKey := leaseKeyOf(t, plain, "k")
+	require.Empty(t, leaseKey.Value)
+	require.EqualValues(t, kv.table.term.lease, leaseKey.Lease)
+	put(t, kv, "k", "v")
+	require.Equal(t, leaseKey, leaseKeyOf(t, plain, "k"), "an owner's writes leave it alone")
+}
+
+// TestN6OwnersGiveKeysUpWhenAsked: within moments, and do not take them back at once.
+func TestN6OwnersGiveKeysUpWhenAsked(t *testing.T) {
+	ctx, plain := testContext(t), plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	owns(t, kv, "k")
+	owns(t, kv, "other")
+
+	put(t, plain, pfx+"k", rescindValue, clientv3.WithIgnoreLease())
+	require.Eventually(t, func() bool { return leaseKeyOf(t, plain, "k") == nil }, eventually, tick)
+	require.False(t, kv.isKept("k"))
+	require.True(t, kv.isKept("other"))
+	_, err := kv.Get(ctx, "k")
+	require.NoError(t, err)
+	require.Nil(t, leaseKeyOf(t, plain, "k"), "the key rests")
+	put(t, plain, "k", "written meanwhile")
+	require.Equal(t, "written meanwhile", value(t, kv, "k"))
+	owns(t, kv, "k")
+	require.Equal(t, "written meanwhile", value(t, kv, "k"))
+}
+
+// TestOwnersNoticeWhatHappensToTheirLeaseKey: deleted, or deleted and made again by
+// somebody else, it is no longer theirs.
+func TestOwnersNoticeWhatHappensToTheirLeaseKey(t *testing.T) {
+	ctx, plain := testContext(t), plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	owns(t, kv, "k")
+	_, err := plain.Delete(ctx, pfx+"k")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !kv.isKept("k") }, eventually, tick)
+
+	owns(t, kv, "k")
+	_, err = plain.Delete(ctx, pfx+"k")
+	require.NoError(t, err)
+	put(t, plain, pfx+"k", "")
+	require.Eventually(t, func() bool { return !kv.isKept("k") }, eventually, tick)
+	require.NotNil(t, leaseKeyOf(t, plain, "k"), "that of somebody else is left alone")
+}
+
+// TestWritersAskAndWait: a lease key of somebody else gets the value that asks for
+// it, keeps its lease, and is waited for.
+func TestWritersAskAndWait(t *testing.T) {
+	for name, write := range map[string]func(*leasing) error{
+		"put":   func(l *leasing) error { _, err := l.Put(testContext(t), "k", "v"); return err },
+		"range": func(l *leasing) error { _, err := l.Delete(testContext(t), "k", clientv3.WithPrefix()); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, plain := testContext(t), plainClient(t)
+			kv := newKV(t, newClient(t, shared.Endpoints()...))
+			lease, err := plain.Grant(ctx, 60)
+			require.NoError(t, err)
+			put(t, plain, pfx+"k", "", clientv3.WithLease(lease.ID))
+			before := leaseKeyOf(t, plain, "k")
+
+			_, err = kv.Get(ctx, "k")
+			require.NoError(t, err)
+			require.Equal(t, before, leaseKeyOf(t, plain, "k"), "readers do not ask")
+			done := make(chan error, 1)
+			go func() { done <- write(kv) }()
+			var asked *mvccpb.KeyValue
+			require.Eventually(t, func() bool {
+				asked = leaseKeyOf(t, plain, "k")
+				return string(asked.Value) == rescindValue
+			}, eventually, tick)
+			require.EqualValues(t, lease.ID, asked.Lease)
+			require.Equal(t, before.CreateRevision, asked.CreateRevision)
+			select {
+			case err := <-done:
+				require.FailNow(t, "it did not wait", "%v", err)
+			case <-time.After(50 * time.Millisecond):
+			}
+			_, err = plain.Revoke(ctx, lease.ID)
+			require.NoError(t, err)
+			require.NoError(t, <-done)
+		})
+	}
+}
+
+// TestWritersWaitForTheNextOwnerToo: somebody else may be quicker.
+func TestWritersWaitForTheNextOwnerToo(t *testing.T) {
+	ctx, plain := testContext(t), plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	put(t, plain, pfx+"k", "")
+	done := make(chan error, 1)
+	go func() { _, err := kv.Put(ctx, "k", "v"); done <- err }()
+	for range 6 {
+		require.Eventually(t, func() bool { return string(leaseKeyOf(t, plain, "k").GetValue()) == rescindValue }, eventually, tick)
+		_, err := plain.Txn(ctx).Then(clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpDelete(pfx + "k")}, nil)).Commit()
+		require.NoError(t, err)
+		_, err = plain.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision("k"), "=", 0)).Then(clientv3.OpPut(pfx+"k", "")).Commit()
+		require.NoError(t, err)
+		if leaseKeyOf(t, plain, "k") == nil {
+			break // the writer was quicker
+		}
+	}
+	_, err := plain.Delete(ctx, pfx+"k")
+	require.NoError(t, err)
+	require.NoError(t, <-done)
+	require.Equal(t, "v", value(t, kv, "k"))
+}

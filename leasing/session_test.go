@@ -1,0 +1,192 @@
+package leasing
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+)
+
+// cutOff is a client of a cluster of its own whose network can fail, and one whose
+// cannot.
+func cutOff(t *testing.T) (far, near *clientv3.Client, proxy *faultnet.Proxy) {
+	t.Helper()
+	cluster := etcdtest.Start(t)
+	proxy = faultnet.New(t, cluster.Members()[0].Address())
+	return newClient(t, proxy.Addr()), newClient(t, cluster.Endpoints()...), proxy
+}
+
+// TestN6LostSession: a client that is cut off answers nothing from memory beyond its
+// lease, others may write after that, and it starts over with a new session.
+func TestN6LostSession(t *testing.T) {
+	far, near, proxy := cutOff(t)
+	kv, other := newKV(t, far, concurrency.WithTTL(2)), newKV(t, near)
+	owns(t, kv, "k")
+	lost := kv.table.term.lease
+
+	proxy.Blackhole(faultnet.Both)
+	cut := time.Now()
+	require.True(t, kv.isKept("k"), "as long as its lease is certain to live")
+	put(t, other, "k", "by another client") // waits for the lease
+	require.False(t, kv.isKept("k"))
+	require.Greater(t, time.Since(cut), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := kv.Get(ctx, "k")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	proxy.Heal()
+	require.Equal(t, "by another client", value(t, kv, "k"))
+	owns(t, kv, "k")
+	require.NotEqual(t, lost, kv.table.term.lease)
+	require.Equal(t, "by another client", value(t, kv, "k"))
+}
+
+// TestN6CertaintyEndsWithTheClock, also where nothing has been noticed yet.
+func TestN6CertaintyEndsWithTheClock(t *testing.T) {
+	plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	owns(t, kv, "k")
+	now := kv.table.term
+	for name, tc := range map[string]struct {
+		until   time.Time
+		renewed bool
+		kept    bool
+	}{
+		"never renewed":            {until: time.Now(), kept: false},
+		"made a moment ago":        {until: time.Now().Add(time.Minute), kept: true},
+		"made long ago, renewed":   {renewed: true, kept: true},
+		"renewed and not made yet": {until: time.Now().Add(time.Minute), renewed: true, kept: true},
+	} {
+		end := &clientv3.KeepAliveEnd{}
+		if tc.renewed {
+			require.Eventually(t, func() bool { return !now.end.Deadline().IsZero() }, eventually, tick)
+			end = now.end
+		}
+		kv.table.mu.Lock()
+		kv.table.tenancies["k"].term = &term{lease: now.lease, until: tc.until, end: end, ctx: now.ctx}
+		kv.table.mu.Unlock()
+		require.Equal(t, tc.kept, kv.isKept("k"), name)
+	}
+}
+
+// TestStopGivesUpAllKeys at once, and the KV goes on without memory.
+func TestStopGivesUpAllKeys(t *testing.T) {
+	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
+	made, stop, err := NewKV(cli.Client, pfx)
+	require.NoError(t, err)
+	kv := made.(*leasing)
+	owns(t, kv, "a")
+	owns(t, kv, "b")
+	lease := kv.table.term.lease
+	stop()
+	left, err := plain.Get(ctx, pfx, clientv3.WithPrefix())
+	require.NoError(t, err)
+	require.Empty(t, left.Kvs)
+	ttl, err := plain.TimeToLive(ctx, lease)
+	require.NoError(t, err)
+	require.EqualValues(t, -1, ttl.TTL)
+
+	put(t, kv, "a", "v")
+	for range 2 {
+		require.Equal(t, 1, cli.count(func() { require.Equal(t, "v", value(t, kv, "a")) }))
+	}
+	stop()
+}
+
+// TestStopDoesNotDependOnServers: it waits no longer than the TTL where they do not
+// answer, and not at all once the client is closed.
+func TestStopDoesNotDependOnServers(t *testing.T) {
+	far, _, proxy := cutOff(t)
+	kv, stop, err := NewKV(far, pfx, concurrency.WithTTL(2))
+	require.NoError(t, err)
+	owns(t, kv.(*leasing), "k")
+	proxy.Blackhole(faultnet.Both)
+	start := time.Now()
+	stop()
+	require.Less(t, time.Since(start), eventually)
+
+	proxy.Heal()
+	_, stop, err = NewKV(far, pfx)
+	require.NoError(t, err)
+	proxy.Blackhole(faultnet.Both)
+	require.NoError(t, far.Close())
+	start = time.Now()
+	stop()
+	require.Less(t, time.Since(start), eventually, "of a TTL of 60 s")
+}
+
+// TestStopWhileThereIsNoSession: not even a server that does not grant one matters.
+func TestStopWhileThereIsNoSession(t *testing.T) {
+	fake := etcdfake.Start(t)
+	background, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	defer cancel()
+	_, stop, err := NewKV(newClient(t, fake.Addr()), pfx, concurrency.WithTTL(1), concurrency.WithContext(background))
+	require.NoError(t, err)
+	fake.Delay("LeaseGrant", time.Hour)
+	grants := fake.Calls("LeaseGrant")
+	fake.Delay("LeaseKeepAlive", time.Hour)
+	require.Eventually(t, func() bool { return fake.Calls("LeaseGrant") > grants }, eventually, tick)
+	start := time.Now()
+	stop()
+	require.Less(t, time.Since(start), eventually)
+}
+
+// TestContextOfOptionsEndsTheMemory, and nothing asks for sessions after that.
+func TestContextOfOptionsEndsTheMemory(t *testing.T) {
+	fake := etcdfake.Start(t)
+	background, cancel := context.WithCancel(t.Context())
+	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithContext(background))
+	owns(t, kv, "k")
+	cancel()
+	require.Eventually(t, func() bool { return !kv.isKept("k") }, eventually, tick)
+	_, err := kv.Get(testContext(t), "k")
+	require.NoError(t, err)
+	kv.running.Wait()
+	require.Equal(t, 1, fake.Calls("LeaseGrant"))
+	require.Empty(t, fake.Leases())
+}
+
+func TestNewKVReturnsErrors(t *testing.T) {
+	fake := etcdfake.Start(t)
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}, Logger: zap.NewNop()})
+	require.NoError(t, err)
+	_, _, err = NewKV(cli, "")
+	require.ErrorContains(t, err, "prefix")
+
+	background, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err = NewKV(cli, pfx, concurrency.WithContext(background))
+	require.ErrorIs(t, err, context.Canceled)
+
+	_, _, err = NewKV(cli, pfx, concurrency.WithLease(12345)) // there is no such lease
+	require.Error(t, err)
+	require.NoError(t, cli.Close())
+	_, _, err = NewKV(cli, pfx)
+	require.True(t, clientv3.IsConnCanceled(err), "%v", err)
+}
+
+// TestSessionsAreReplacedWithRestraint: a server that grants nothing is asked a few
+// times a second.
+func TestSessionsAreReplacedWithRestraint(t *testing.T) {
+	fake := etcdfake.Start(t)
+	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(60))
+	fake.Unary("LeaseGrant", func(context.Context, proto.Message) (proto.Message, error) { return nil, errRefused })
+	before := fake.Calls("LeaseGrant")
+	_, err := kv.sessions.Revoke(testContext(t), kv.table.term.lease)
+	require.NoError(t, err)
+	time.Sleep(time.Second) // to count in, not to wait for
+	asked := fake.Calls("LeaseGrant") - before
+	require.Greater(t, asked, 1)
+	require.Less(t, asked, 20)
+	fake.Unary("LeaseGrant", nil)
+	owns(t, kv, "k")
+}

@@ -1,0 +1,350 @@
+package leasing
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const (
+	// restTime is how long a key that somebody else wanted is left to others.
+	restTime = time.Second
+	// minSweep is how many resting keys there are before any is forgotten.
+	minSweep = 1024
+)
+
+// term is the time of one session. It is read-only once made.
+type term struct {
+	lease clientv3.LeaseID
+	until time.Time // the lease is certain to live until then, or until end.Deadline if that is later
+	end   *clientv3.KeepAliveEnd
+	ctx   context.Context // ends with the term
+}
+
+// owned returns the create revision of a lease key that is attached to the term's
+// lease, and 0 for any other.
+func (t *term) owned(leaseKey *mvccpb.KeyValue) int64 {
+	if leaseKey.GetLease() != int64(t.lease) {
+		return 0
+	}
+	return leaseKey.GetCreateRevision()
+}
+
+// isCertain reports whether the term's lease lives at this moment.
+func (t *term) isCertain() bool {
+	until := t.end.Deadline()
+	if until.Before(t.until) {
+		until = t.until
+	}
+	return t.end.Err() == nil && time.Now().Before(until)
+}
+
+// state is that of a tenancy.
+type state uint8
+
+const (
+	acquiring state = iota // the request for the lease key is under way
+	held                   // the lease key is ours, as long as the term lasts
+	leaving                // the lease key, if it is ours, is being deleted
+)
+
+// tenancy is the ownership of one key, from the attempt to get it to the certainty
+// that it is gone. A key has at most one.
+type tenancy struct {
+	// read-only after begin
+	key     string
+	term    *term
+	ctx     context.Context // ends with the term, or when the tenancy is to leave
+	stop    context.CancelFunc
+	settled chan struct{} // closed when it is no longer acquiring
+	over    chan struct{} // closed when it is no longer in the table
+
+	// written before settled is closed, read-only afterwards
+	read      *kept // what the key was when asked for; nil where that is not known
+	created   int64 // create revision of the lease key; 0 where it is not ours
+	isUnclear bool  // whether it is ours is not known
+
+	// guarded by table.mu
+	state  state
+	kept   *kept // held: what the key is
+	writes int   // held: own writes under way, which make kept uncertain
+}
+
+// table holds the tenancies.
+//
+// Invariants: a tenancy in the table belongs to the current term. While the term is
+// certain, the lease key of a held one exists, with its create revision; only whoever
+// makes it leave deletes it, and only after that. What is kept of a held one without
+// writes under way is what the server has.
+type table struct {
+	// own synchronisation
+	latest  latestHeader
+	tenants sync.WaitGroup // one for each goroutine of a tenancy; added to only with mu held, during a term
+
+	// guarded by mu
+	mu        sync.RWMutex
+	term      *term // nil between sessions
+	tenancies map[string]*tenancy
+	rests     map[string]time.Time // keys not to acquire before that
+	sweepAt   int                  // number of rests at which to look for those that are over
+	strays    map[string]bool      // keys whose lease key may become ours late, without a tenancy
+}
+
+func newTable() *table {
+	return &table{tenancies: map[string]*tenancy{}, rests: map[string]time.Time{}, sweepAt: minSweep, strays: map[string]bool{}}
+}
+
+// look returns the answer to a get, if it can be had from memory; or else the
+// tenancy that is about to be settled, if any.
+func (tb *table) look(key string, op *clientv3.Op) (resp *clientv3.GetResponse, pending *tenancy) {
+	tb.mu.RLock()
+	t := tb.tenancies[key]
+	if t == nil {
+		tb.mu.RUnlock()
+		return nil, nil
+	}
+	state, kept, idle := t.state, t.kept, t.writes == 0
+	// The clock is read after the value: what is kept is true at that moment.
+	certain := state == held && idle && t.term.isCertain()
+	tb.mu.RUnlock()
+	switch {
+	case certain:
+		return kept.response(tb.latest.get(), op), nil
+	case state == acquiring:
+		return nil, t
+	}
+	return nil, nil
+}
+
+// begin makes a tenancy that is acquiring its key; its goroutine is the caller's to
+// start. It returns nil where that is not to be tried: without a term, with another
+// tenancy of the key, or while it rests.
+func (tb *table) begin(key string) *tenancy {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	if until, resting := tb.rests[key]; resting {
+		if time.Now().Before(until) {
+			return nil
+		}
+		delete(tb.rests, key)
+	}
+	return tb.addLocked(key, acquiring)
+}
+
+// beginLeaving makes a tenancy of a lease key that is ours although nobody knows
+// why, in order to delete it; its goroutine is the caller's to start. Where the key
+// has a tenancy, which then knows why, it returns that one and made is false. Without
+// a term it returns nil.
+func (tb *table) beginLeaving(key string) (t *tenancy, made bool) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	if t := tb.tenancies[key]; t != nil {
+		return t, false
+	}
+	if t = tb.addLocked(key, leaving); t == nil {
+		return nil, false
+	}
+	t.isUnclear = true
+	close(t.settled)
+	return t, true
+}
+
+func (tb *table) addLocked(key string, s state) *tenancy {
+	if tb.term == nil || tb.tenancies[key] != nil {
+		return nil
+	}
+	t := &tenancy{key: key, term: tb.term, state: s, settled: make(chan struct{}), over: make(chan struct{})}
+	t.ctx, t.stop = context.WithCancel(tb.term.ctx)
+	tb.tenancies[key] = t
+	tb.tenants.Add(1)
+	return t
+}
+
+// acquired settles a tenancy as held, with what its key is.
+func (tb *table) acquired(t *tenancy, created int64, k *kept) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	defer close(t.settled)
+	t.created, t.read = created, k
+	if tb.tenancies[t.key] == t {
+		t.state, t.kept = held, k
+	}
+}
+
+// refused settles a tenancy as one that leaves. created is not 0 where the lease key
+// is ours all the same. Where that is unclear, it may also become ours late.
+func (tb *table) refused(t *tenancy, created int64, unclear bool, read *kept) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	defer close(t.settled)
+	t.created, t.isUnclear, t.read, t.state = created, unclear, read, leaving
+	if unclear && tb.term == t.term {
+		tb.strays[t.key] = true
+	}
+	t.stop()
+}
+
+// leave makes a tenancy leave, if it is not doing so.
+func (tb *table) leave(t *tenancy) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	tb.leaveLocked(t)
+}
+
+func (tb *table) leaveLocked(t *tenancy) {
+	if t.state == held {
+		t.state = leaving
+	}
+	t.stop()
+}
+
+// finish takes a tenancy out of the table, whose lease key is certain not to be
+// ours. Its key rests.
+func (tb *table) finish(t *tenancy) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	tb.removeLocked(t)
+	tb.restLocked(t.key)
+}
+
+func (tb *table) removeLocked(t *tenancy) {
+	if tb.tenancies[t.key] != t {
+		return
+	}
+	t.state = leaving
+	t.stop()
+	delete(tb.tenancies, t.key)
+	close(t.over)
+}
+
+func (tb *table) restLocked(key string) {
+	now := time.Now()
+	if len(tb.rests) >= tb.sweepAt {
+		for k, until := range tb.rests {
+			if until.Before(now) {
+				delete(tb.rests, k)
+			}
+		}
+		tb.sweepAt = max(minSweep, 2*len(tb.rests))
+	}
+	tb.rests[key] = now.Add(restTime/2 + rand.N(restTime/2))
+}
+
+// startTerm lets keys be acquired.
+func (tb *table) startTerm(t *term) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	tb.term = t
+}
+
+// endTerm forgets all tenancies: their lease keys go with the lease.
+func (tb *table) endTerm() {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	tb.term = nil
+	for _, t := range tb.tenancies {
+		tb.removeLocked(t)
+	}
+	clear(tb.strays)
+}
+
+// strayKeys returns those keys of a term's that are nobody's tenancies and may have
+// become ours late.
+func (tb *table) strayKeys() []string {
+	tb.mu.RLock()
+	defer tb.mu.RUnlock()
+	var keys []string
+	for key := range tb.strays {
+		if tb.tenancies[key] == nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// isOurs reports whether a lease key is attached to the lease of the term.
+func (tb *table) isOurs(leaseKey *mvccpb.KeyValue) bool {
+	tb.mu.RLock()
+	defer tb.mu.RUnlock()
+	return tb.term != nil && tb.term.owned(leaseKey) != 0
+}
+
+// beginWrite marks the tenancies of the keys that are about to be written, so that
+// nothing is answered from memory until endWrite. Where a tenancy has to change
+// before that, it returns a channel to wait for instead: for an unsettled one of
+// the keys, and for any in the ranges, which is made to leave.
+func (tb *table) beginWrite(prefix string, w writes) (own []*tenancy, change <-chan struct{}) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	if t := tb.leaveRangesLocked(prefix, w.ranges); t != nil {
+		return nil, t.changeLocked()
+	}
+	for _, key := range w.keys {
+		t := tb.tenancies[key]
+		switch {
+		case t == nil:
+		case t.state != held:
+			return nil, t.changeLocked()
+		default:
+			own = append(own, t)
+		}
+	}
+	for _, t := range own {
+		t.writes++
+	}
+	return own, nil
+}
+
+// leaveRangesLocked makes all tenancies leave whose lease keys are in the ranges, and
+// returns one of them.
+func (tb *table) leaveRangesLocked(prefix string, ranges []keyRange) (found *tenancy) {
+	if len(ranges) == 0 {
+		return nil
+	}
+	for key, t := range tb.tenancies {
+		for _, r := range ranges {
+			if r.contains(prefix + key) {
+				tb.leaveLocked(t)
+				found = t
+			}
+		}
+	}
+	return found
+}
+
+// change returns the channel that is closed with the next change of a tenancy that
+// is not held.
+func (tb *table) change(t *tenancy) <-chan struct{} {
+	tb.mu.RLock()
+	defer tb.mu.RUnlock()
+	return t.changeLocked()
+}
+
+func (t *tenancy) changeLocked() <-chan struct{} {
+	if t.state == leaving {
+		return t.over
+	}
+	return t.settled
+}
+
+// endWrite takes back what beginWrite did. now holds what each tenancy's key is
+// after the write, nil for one of which that is not known: it leaves. With a nil
+// now, nothing was written.
+func (tb *table) endWrite(own []*tenancy, now []*kept) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	for i, t := range own {
+		t.writes--
+		switch {
+		case now == nil || t.state != held:
+		case now[i] == nil:
+			tb.leaveLocked(t)
+		case now[i].rev > t.kept.rev:
+			t.kept = now[i]
+		}
+	}
+}
