@@ -182,6 +182,9 @@ func (w *sweeper) step(ctx context.Context, doomed []int64) (progress bool, err 
 		if err := w.s.deleteKey(ctx, w.key, rev); err != nil {
 			return false, err
 		}
+		if w.present == rev {
+			w.present = 0 // or duties would doom it again, and no event be read any more
+		}
 	}
 	switch {
 	case len(doomed) > 0:
