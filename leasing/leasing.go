@@ -115,7 +115,8 @@ func (l *leasing) Delete(ctx context.Context, key string, opts ...clientv3.OpOpt
 
 // Compact implements clientv3.KV.
 func (l *leasing) Compact(ctx context.Context, rev int64, opts ...clientv3.CompactOption) (*clientv3.CompactResponse, error) {
-	return l.kv.Compact(ctx, rev, opts...)
+	resp, err := l.kv.Compact(ctx, rev, opts...)
+	return resp, bareContextError(err)
 }
 
 // Do implements clientv3.KV.
@@ -174,7 +175,7 @@ func (l *leasing) get(ctx context.Context, op clientv3.Op) (*clientv3.GetRespons
 func (l *leasing) ask(ctx context.Context, op clientv3.Op) (*clientv3.GetResponse, error) {
 	resp, err := l.kv.Do(ctx, op)
 	if err != nil {
-		return nil, err
+		return nil, bareContextError(err)
 	}
 	l.table.latest.saw(resp.Get().Header)
 	return resp.Get(), nil

@@ -1,6 +1,7 @@
 package leasing
 
 import (
+	"context"
 	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -40,6 +41,17 @@ func first(resp *pb.RangeResponse) *mvccpb.KeyValue {
 		return kvs[0]
 	}
 	return nil
+}
+
+// bareContextError returns the error of a context itself in place of one that wraps
+// it and tells more: callers compare it with that of their context.
+func bareContextError(err error) error {
+	for _, end := range []error{context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, end) {
+			return end
+		}
+	}
+	return err
 }
 
 // isRefusal reports whether an error proves that a request changed nothing: the

@@ -47,7 +47,7 @@ func (l *leasing) delete(ctx context.Context, op clientv3.Op) (*clientv3.DeleteR
 func (l *leasing) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnResponse, error) {
 	if w := writesOf(l.prefix, op); w.none() {
 		resp, err := l.kv.Do(ctx, op)
-		return resp.Txn(), err
+		return resp.Txn(), bareContextError(err)
 	}
 	resp, err := l.write(ctx, op)
 	if err != nil {
@@ -67,15 +67,18 @@ func (l *leasing) write(ctx context.Context, op clientv3.Op) (*clientv3.TxnRespo
 	w := writesOf(l.prefix, op)
 	for attempt := 0; ; attempt++ {
 		resp, err := l.tryWrite(ctx, op, w)
-		if err != nil || resp.Succeeded {
-			return resp, err
+		switch {
+		case err != nil:
+			return nil, bareContextError(err)
+		case resp.Succeeded:
+			return resp, nil
 		}
 		cleared, err := l.clear(ctx, resp, w)
 		if err == nil && (!cleared || attempt >= maxHaste) {
 			err = backoff.Wait(ctx, repeatBackoff.Delay(attempt))
 		}
 		if err != nil {
-			return nil, err
+			return nil, bareContextError(err)
 		}
 	}
 }

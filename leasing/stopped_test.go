@@ -1,0 +1,48 @@
+package leasing
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+)
+
+// TestContextErrorsAreBare: without a server, calls end with their context and return
+// its very error, that callers may compare it.
+func TestContextErrorsAreBare(t *testing.T) {
+	fake := etcdfake.Start(t)
+	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(2))
+	owns(t, kv, "owned")
+	fake.Stop()
+	put := clientv3.OpPut("owned", "v")
+	for name, call := range map[string]func(ctx context.Context) error{
+		"get":              func(ctx context.Context) error { _, err := kv.Get(ctx, "k"); return err },
+		"get of a range":   func(ctx context.Context) error { _, err := kv.Get(ctx, "k", clientv3.WithPrefix()); return err },
+		"put":              func(ctx context.Context) error { _, err := kv.Put(ctx, "k", "v"); return err },
+		"delete":           func(ctx context.Context) error { _, err := kv.Delete(ctx, "k"); return err },
+		"delete of owned":  func(ctx context.Context) error { _, err := kv.Delete(ctx, "owned", clientv3.WithPrefix()); return err },
+		"transaction":      func(ctx context.Context) error { _, err := kv.Txn(ctx).Then(put).Commit(); return err },
+		"transaction, get": func(ctx context.Context) error { _, err := kv.Txn(ctx).Then(clientv3.OpGet("k")).Commit(); return err },
+		"do":               func(ctx context.Context) error { _, err := kv.Do(ctx, put); return err },
+		"compact":          func(ctx context.Context) error { _, err := kv.Compact(ctx, 1); return err },
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		err := call(ctx)
+		require.True(t, err == context.DeadlineExceeded, "%s: %v", name, err) //nolint:errorlint // that is what is tested
+		cancel()
+
+		ctx, cancel = context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		err = call(ctx)
+		require.True(t, err == context.Canceled, "%s: %v", name, err) //nolint:errorlint // that is what is tested
+	}
+	require.Eventually(t, func() bool { return !kv.isKept("owned") }, eventually, tick)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := kv.Get(ctx, "owned")
+	require.Equal(t, ctx.Err(), err, "of a lease that has expired")
+}
