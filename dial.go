@@ -12,7 +12,6 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/resolver"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	_ "google.golang.org/grpc/health" // lets members that report themselves not serving get no requests
 	"google.golang.org/grpc/keepalive"
 	grpcresolver "google.golang.org/grpc/resolver"
 )
@@ -35,15 +34,12 @@ func (c Config) dialTimeout() time.Duration {
 func (c Config) serviceConfig(healthCheck bool) (string, error) {
 	type object = map[string]any
 	sc := object{
-		"loadBalancingConfig": []object{{balancer.Name: object{}}},
+		"loadBalancingConfig": []object{{balancer.Name: object{"healthCheck": healthCheck}}},
 		"methodConfig": []object{{
 			"name":                    []object{{}},
 			"maxRequestMessageBytes":  c.MaxCallSendMsgSize,
 			"maxResponseMessageBytes": c.MaxCallRecvMsgSize,
 		}},
-	}
-	if healthCheck {
-		sc["healthCheckConfig"] = object{"serviceName": ""}
 	}
 	out, err := json.Marshal(sc)
 	return string(out), err

@@ -8,12 +8,13 @@
 // time: when all are silent or slow alike, nothing changes.
 //
 // Connections are gRPC's business: each endpoint has a pick_first child, which
-// connects, reconnects, and follows the server's health service. This package
+// connects and reconnects. This package follows the servers' health services,
 // looks at the children that are connected and picks among them.
 //
 //   - standing.go is the state machine: samples in, verdicts out;
 //   - picker.go is on every request's path;
 //   - table.go runs the machine by a timer while there are requests;
+//   - health.go asks each server for its health;
 //   - resort.go keeps members whose health check fails for when there is no other.
 //
 // Lock order: table → nothing. A tick closes connections and reports after it
@@ -21,11 +22,14 @@
 package balancer
 
 import (
+	"encoding/json"
+
 	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/endpointsharding"
 	"google.golang.org/grpc/balancer/pickfirst"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/serviceconfig"
 )
 
 // Name is the policy's name in service configs.
@@ -48,18 +52,39 @@ type builder struct{}
 
 func (builder) Name() string { return Name }
 
+// config is the policy's part of a service config.
+type config struct {
+	serviceconfig.LoadBalancingConfig `json:"-"`
+
+	// HealthCheck has members that report themselves not serving get no
+	// requests while others do serve.
+	HealthCheck bool `json:"healthCheck"`
+}
+
+func (builder) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
+	c := &config{}
+	return c, json.Unmarshal(text, c)
+}
+
 func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
-	judged := &judgedConn{ClientConn: cc}
+	judged, health := &judgedConn{ClientConn: cc}, newChecks()
 	return &policy{
-		Balancer: endpointsharding.NewBalancer(judged, opts, newChild, endpointsharding.Options{}),
+		Balancer: endpointsharding.NewBalancer(judged, opts, health.newChild, endpointsharding.Options{}),
 		conn:     judged,
+		health:   health,
 	}
 }
 
 // policy hands endpoints to one pick_first child each.
 type policy struct {
 	balancer.Balancer
-	conn *judgedConn
+	conn   *judgedConn
+	health *checks
+}
+
+func (p *policy) Close() {
+	p.Balancer.Close()
+	p.health.close()
 }
 
 func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
@@ -73,9 +98,11 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 		}
 		t.Retain(addresses)
 	}
-	return p.Balancer.UpdateClientConnState(balancer.ClientConnState{
-		ResolverState: pickfirst.EnableHealthListener(s.ResolverState),
-	})
+	state := s.ResolverState
+	if c, ok := s.BalancerConfig.(*config); ok && c.HealthCheck {
+		state = pickfirst.EnableHealthListener(state)
+	}
+	return p.Balancer.UpdateClientConnState(balancer.ClientConnState{ResolverState: state})
 }
 
 // judgedConn is the connection as the children's parent sees it: its picker is

@@ -1,6 +1,8 @@
 package balancer
 
 import (
+	"context"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc/balancer"
@@ -16,24 +18,26 @@ import (
 // would let requests wait for ever then.
 
 // newChild makes the pick_first policy of one endpoint.
-func newChild(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
-	return balancer.Get(pickfirst.Name).Build(&childConn{ClientConn: cc}, opts)
+func (c *checks) newChild(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
+	return balancer.Get(pickfirst.Name).Build(&childConn{ClientConn: cc, checks: c}, opts)
 }
 
 // childConn is the connection as one child sees it. It notes which connection
 // there is while its health check fails.
 type childConn struct {
 	balancer.ClientConn
+	checks    *checks
 	unhealthy atomic.Pointer[childSubConn]
 }
 
 func (c *childConn) NewSubConn(addresses []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
-	s := &childSubConn{child: c}
+	s := &childSubConn{child: c, stop: func() {}}
 	listener := opts.StateListener
 	opts.StateListener = func(state balancer.SubConnState) {
-		if state.ConnectivityState != connectivity.Ready {
-			c.unhealthy.CompareAndSwap(s, nil)
-		}
+		s.mu.Lock()
+		s.stop()
+		s.mu.Unlock()
+		c.unhealthy.CompareAndSwap(s, nil)
 		listener(state)
 	}
 	var err error
@@ -47,20 +51,33 @@ func (c *childConn) UpdateState(s balancer.State) {
 	c.ClientConn.UpdateState(s)
 }
 
-// childSubConn follows the health check of one connection. Between two attempts
-// at a check that fails it stays what it was.
+// childSubConn follows the health of one connection. Between two attempts at a
+// check that fails it stays what it was.
 type childSubConn struct {
 	balancer.SubConn
 	child *childConn
+	stop  context.CancelFunc // of the health check; used by the callbacks of gRPC only, which come one at a time
+
+	// Held while health is reported, and when the check is stopped: nothing is
+	// reported of a connection that is no more.
+	mu sync.Mutex
 }
 
+// RegisterHealthListener is called by pick_first, from the callback that tells
+// that the connection is ready.
 func (s *childSubConn) RegisterHealthListener(listener func(balancer.SubConnState)) {
-	s.SubConn.RegisterHealthListener(func(state balancer.SubConnState) {
-		switch state.ConnectivityState {
-		case connectivity.TransientFailure:
-			s.child.unhealthy.Store(s)
-		case connectivity.Ready:
+	ctx, cancel := context.WithCancel(s.child.checks.ctx)
+	s.stop = cancel
+	s.child.checks.start(ctx, s.SubConn, func(state balancer.SubConnState) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
+		if state.ConnectivityState == connectivity.Ready {
 			s.child.unhealthy.CompareAndSwap(s, nil)
+		} else {
+			s.child.unhealthy.Store(s)
 		}
 		listener(state)
 	})

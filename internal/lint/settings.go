@@ -28,6 +28,7 @@ var goroutineFiles = []string{
 	"mock/mockserver/mockserver.go", // serves
 	"concurrency/background.go",     // what a session does until it ends, and its clean-up; Close waits
 	"concurrency/observe.go",        // one observer, which ends with its context
+	"internal/balancer/health.go",   // follows the health of each connection; ends with the policy, which waits for it
 	"internal/balancer/table.go",    // probes of members, each bounded; Close waits for them
 	"leasing/leasing.go",            // the sessions, one after another, which the closing function ends and waits for
 	"leasing/tenancy.go",            // one kept key, until its term ends; the closing function waits
@@ -35,13 +36,14 @@ var goroutineFiles = []string{
 
 // rootContextFiles may make a context that descends from none.
 var rootContextFiles = []string{
-	"internal/retry/conn.go", // carries metadata; nothing waits on it
-	"config.go",              // where Config.Context is nil
-	"internal/etcdfake",      // owns streams without a network
-	"internal/faultnet",      // owns connections that come from outside
-	"keepalive.go",           // a Lease without a client
-	"watcher.go",             // where NewWatchFromWatchClient has no client
-	"internal/etcdtest",      // owns processes that outlive the request that started them
+	"internal/balancer/health.go", // gRPC builds policies without a context; ends with its policy
+	"internal/retry/conn.go",      // carries metadata; nothing waits on it
+	"config.go",                   // where Config.Context is nil
+	"internal/etcdfake",           // owns streams without a network
+	"internal/faultnet",           // owns connections that come from outside
+	"keepalive.go",                // a Lease without a client
+	"watcher.go",                  // where NewWatchFromWatchClient has no client
+	"internal/etcdtest",           // owns processes that outlive the request that started them
 }
 
 // panicFiles may panic: documented checks of arguments that are wrong at compile time.
@@ -87,7 +89,7 @@ var importTable = map[string]Imported{
 
 	"internal/authtoken": {Others: join(etcdAPI, []string{"google.golang.org/grpc/credentials"})},
 	"internal/backoff":   {},
-	"internal/balancer":  {Others: join(etcdAPI, grpc)},
+	"internal/balancer":  {Own: []string{"internal/backoff"}, Others: join(etcdAPI, grpc)},
 	"internal/bidi":      {Own: []string{"internal/backoff"}},
 	"internal/classify":  {Others: join(etcdAPI, []string{"google.golang.org/grpc", "google.golang.org/grpc/codes", "google.golang.org/grpc/status"})},
 	"internal/endpoint":  {Others: []string{"google.golang.org/grpc/attributes", "google.golang.org/grpc/credentials/...", "google.golang.org/grpc/resolver"}},

@@ -1,0 +1,95 @@
+package balancer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+)
+
+// healthBackoff spaces the checks of a member that refuses them.
+var healthBackoff = backoff.Policy{Base: 200 * time.Millisecond, Max: time.Minute, Jitter: 0.3}
+
+// checks follows the health service of every connection of a policy. gRPC could
+// do so itself, but logs an error for each server that has no such service.
+type checks struct {
+	ctx     context.Context // ends with the policy
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+func newChecks() *checks {
+	c := &checks{}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+func (c *checks) close() {
+	c.cancel()
+	c.running.Wait()
+}
+
+// start follows the health of a connection until ctx ends.
+func (c *checks) start(ctx context.Context, conn balancer.SubConn, report func(balancer.SubConnState)) {
+	producer, release := conn.GetOrBuildProducer(rpcs{})
+	// Ends with ctx, which close and the loss of the connection end; close waits for it.
+	c.running.Go(func() {
+		defer release()
+		follow(ctx, producer.(grpc.ClientConnInterface), report)
+	})
+}
+
+// follow reports each change of health. A server without the service is healthy.
+func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(balancer.SubConnState)) {
+	for attempt := 0; ; attempt++ {
+		err := watchHealth(ctx, conn, func(s healthpb.HealthCheckResponse_ServingStatus) {
+			attempt = 0
+			if s == healthpb.HealthCheckResponse_SERVING {
+				report(balancer.SubConnState{ConnectivityState: connectivity.Ready})
+				return
+			}
+			report(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: fmt.Errorf("the server's health is %v", s)})
+		})
+		switch {
+		case ctx.Err() != nil:
+			return
+		case status.Code(err) == codes.Unimplemented:
+			report(balancer.SubConnState{ConnectivityState: connectivity.Ready})
+			return
+		}
+		report(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: fmt.Errorf("health check: %w", err)})
+		if backoff.Wait(ctx, healthBackoff.Delay(attempt)) != nil {
+			return
+		}
+	}
+}
+
+// watchHealth returns why a stream of health changes has ended.
+func watchHealth(ctx context.Context, conn grpc.ClientConnInterface, changed func(healthpb.HealthCheckResponse_ServingStatus)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{})
+	if err != nil {
+		return err
+	}
+	for {
+		resp, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		changed(resp.Status)
+	}
+}
+
+// rpcs builds the producer that lets RPCs be sent on one connection.
+type rpcs struct{}
+
+func (rpcs) Build(conn any) (balancer.Producer, func()) { return conn, func() {} }
