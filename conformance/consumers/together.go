@@ -116,9 +116,18 @@ func elect(u *user) (string, error) {
 	return out + second.interrupt() + observer.interrupt(), nil
 }
 
-// status leaves out the raft term and indexes, which depend on the election and on its time.
+// status leaves out the raft term and indexes, which depend on the election and on its time. A server learns a few seconds after its start
+// which version its storage may have; it tells so here and in snapshots.
 func status(u *user) (string, error) {
-	out, err := u.etcdctl("endpoint", "status")
+	var out string
+	var err error
+	settled := func() bool {
+		out, err = u.etcdctl("endpoint", "status")
+		return err != nil || strings.Contains(out, "3.7.3, 3.7.0")
+	}
+	if err := eventually(u.ctx, settled, func() string { return "the storage version in\n" + out }); err != nil {
+		return "", err
+	}
 	fields := strings.Split(out, ", ")
 	for i := 10; i < min(13, len(fields)); i++ {
 		fields[i] = "NUMBER"
