@@ -18,7 +18,10 @@
 //   - resort.go keeps members whose health check fails for when there is no other.
 //
 // Lock order: table → nothing. A tick closes connections and reports after it
-// has released the table's mutex.
+// has released the table's mutex. Health is reported, on a goroutine of our own,
+// with a childSubConn's mutex held: that → pick_first's → endpointsharding's →
+// table, gRPC's connection. gRPC calls us with none of these held that comes
+// later than what we take.
 package balancer
 
 import (
@@ -89,7 +92,9 @@ func (p *policy) Close() {
 
 func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	if t, ok := s.ResolverState.Attributes.Value(tableKey{}).(*Table); ok && t != nil {
-		p.conn.table = t
+		if p.conn.table == nil { // no child exists yet that could read it
+			p.conn.table = t
+		}
 		addresses := make([]string, 0, len(s.ResolverState.Endpoints))
 		for _, e := range s.ResolverState.Endpoints {
 			for _, a := range e.Addresses {

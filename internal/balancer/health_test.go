@@ -1,0 +1,125 @@
+package balancer
+
+import (
+	"context"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	serving    = healthpb.HealthCheckResponse_SERVING
+	notServing = healthpb.HealthCheckResponse_NOT_SERVING
+)
+
+// healthStream is one answer to a health check: what it says, then how it ends. A nil end lasts until the check is stopped.
+type healthStream struct {
+	grpc.ClientStream
+	ctx   context.Context
+	says  []healthpb.HealthCheckResponse_ServingStatus
+	ends  error
+	never bool // does not even begin
+}
+
+func (s *healthStream) SendMsg(any) error { return nil }
+func (s *healthStream) CloseSend() error  { return nil }
+
+func (s *healthStream) RecvMsg(m any) error {
+	switch {
+	case len(s.says) > 0:
+		m.(*healthpb.HealthCheckResponse).Status = s.says[0]
+		s.says = s.says[1:]
+		return nil
+	case s.ends != nil:
+		return s.ends
+	}
+	<-s.ctx.Done()
+	return status.FromContextError(s.ctx.Err()).Err()
+}
+
+// healthScript answers one health check after another; the last answer is repeated.
+type healthScript struct {
+	grpc.ClientConnInterface
+	streams []healthStream
+	asked   []time.Time
+}
+
+func (h *healthScript) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	s := h.streams[min(len(h.asked), len(h.streams)-1)]
+	h.asked = append(h.asked, time.Now())
+	if method != healthpb.Health_Watch_FullMethodName {
+		return nil, status.Errorf(codes.Internal, "asked for %s", method)
+	}
+	if s.never {
+		return nil, s.ends
+	}
+	s.ctx = ctx
+	return &s, nil
+}
+
+// reported follows a script for an hour, then stops.
+func (h *healthScript) reported(t *testing.T) (states []connectivity.State) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		follow(ctx, h, func(s balancer.SubConnState) {
+			assert.Equal(t, s.ConnectivityState == connectivity.TransientFailure, s.ConnectionError != nil, "%v", s)
+			states = append(states, s.ConnectivityState)
+		})
+	})
+	return states
+}
+
+// TestR12HealthReports: what a server says of its health, and what becomes of it.
+func TestR12HealthReports(t *testing.T) {
+	const good, bad = connectivity.Ready, connectivity.TransientFailure
+	refused := func(c codes.Code) healthStream { return healthStream{ends: status.Error(c, "refused")} }
+	steady := healthStream{says: []healthpb.HealthCheckResponse_ServingStatus{serving}}
+	for name, c := range map[string]struct {
+		streams []healthStream
+		want    []connectivity.State
+	}{
+		"serves":                                {[]healthStream{steady}, []connectivity.State{good}},
+		"without the service":                   {[]healthStream{refused(codes.Unimplemented)}, []connectivity.State{good}},
+		"comes, goes, returns":                  {[]healthStream{{says: []healthpb.HealthCheckResponse_ServingStatus{notServing, serving, notServing, serving}}}, []connectivity.State{bad, good, bad, good}},
+		"unknown":                               {[]healthStream{{says: []healthpb.HealthCheckResponse_ServingStatus{healthpb.HealthCheckResponse_SERVICE_UNKNOWN}}}, []connectivity.State{bad}},
+		"refused as by learners, then promoted": {[]healthStream{refused(codes.Unavailable), refused(codes.Unavailable), steady}, []connectivity.State{bad, bad, good}},
+		"forbidden":                             {[]healthStream{refused(codes.PermissionDenied), steady}, []connectivity.State{bad, good}},
+		"does not begin":                        {[]healthStream{{never: true, ends: status.Error(codes.Unavailable, "not ready")}, steady}, []connectivity.State{bad, good}},
+		"the service ends":                      {[]healthStream{{says: steady.says, ends: io.EOF}, steady}, []connectivity.State{good, bad, good}},
+		"the service is removed":                {[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unimplemented)}, []connectivity.State{good, bad, good}},
+		"without it, begins late":               {[]healthStream{{never: true, ends: status.Error(codes.Unimplemented, "none")}}, []connectivity.State{good}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, c.want, (&healthScript{streams: c.streams}).reported(t))
+		})
+	}
+}
+
+// TestRefusedHealthChecksAreSpaced: a server that refuses is asked again soon at first, and once a minute in the long run.
+func TestRefusedHealthChecksAreSpaced(t *testing.T) {
+	h := &healthScript{streams: []healthStream{{ends: status.Error(codes.PermissionDenied, "no")}}}
+	h.reported(t)
+	if assert.Greater(t, len(h.asked), 10) {
+		assert.LessOrEqual(t, h.asked[1].Sub(h.asked[0]), healthBackoff.Base)
+		assert.Less(t, len(h.asked), 110, "in an hour")
+	}
+}
+
+// TestHealthIsFollowedAnewSoon: one that has answered before is asked again at once, however often that happens.
+func TestHealthIsFollowedAnewSoon(t *testing.T) {
+	h := &healthScript{streams: []healthStream{{says: []healthpb.HealthCheckResponse_ServingStatus{serving}, ends: io.EOF}}}
+	h.reported(t)
+	for i := 1; i < 100; i++ {
+		assert.LessOrEqual(t, h.asked[i].Sub(h.asked[i-1]), 2*healthBackoff.Base)
+	}
+}

@@ -1,0 +1,189 @@
+package balancer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/grpclog"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+	"google.golang.org/grpc/status"
+)
+
+// grpcErrors are the lines that gRPC has logged as errors in this process.
+var grpcErrors errorLines
+
+func TestMain(m *testing.M) {
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(discard{}, discard{}, &grpcErrors))
+	goleak.VerifyTestMain(m)
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+type errorLines struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (e *errorLines) Write(p []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lines = append(e.lines, string(p))
+	return len(p), nil
+}
+
+func (e *errorLines) all() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]string(nil), e.lines...)
+}
+
+// channel is a gRPC connection under the policy.
+type channel struct {
+	*grpc.ClientConn
+	resolver *manual.Resolver
+	table    *Table
+}
+
+func dial(t *testing.T, servers ...*etcdfake.Server) *channel {
+	c := &channel{resolver: manual.NewBuilderWithScheme("manual")}
+	c.table = New(t.Context(), noProbe, func(string, string) {})
+	c.resolver.InitialState(c.state(servers...))
+	var err error
+	c.ClientConn, err = grpc.NewClient("manual:///", grpc.WithResolvers(c.resolver), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"loadBalancingConfig": [{%q: {"healthCheck": true}}]}`, Name)))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		c.table.Close()
+		_ = c.Close()
+	})
+	c.Connect()
+	return c
+}
+
+func (c *channel) state(servers ...*etcdfake.Server) resolver.State {
+	s := resolver.State{Attributes: c.table.Attributes()}
+	for _, server := range servers {
+		s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: server.Addr()}}})
+	}
+	return s
+}
+
+func (c *channel) put(t *testing.T) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := pb.NewKVClient(c).Put(ctx, &pb.PutRequest{Key: []byte("k")}, grpc.WaitForReady(true))
+	return err
+}
+
+func (c *channel) until(t *testing.T, want connectivity.State) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for s := c.GetState(); s != want; s = c.GetState() {
+		require.True(t, c.WaitForStateChange(ctx, s), "it is %v for good", s)
+	}
+}
+
+func eventually(t *testing.T, condition func() bool, what string) {
+	require.Eventually(t, condition, 10*time.Second, 5*time.Millisecond, what)
+}
+
+func openChecks(s *etcdfake.Server) int {
+	open, _ := s.Streams(healthpb.Health_Watch_FullMethodName)
+	return open
+}
+
+// TestR12WithoutHealthService: a server that has no health service serves, and nothing is said about it.
+func TestR12WithoutHealthService(t *testing.T) {
+	before := len(grpcErrors.all())
+	c := dial(t, etcdfake.Start(t, etcdfake.WithoutHealth()))
+	c.until(t, connectivity.Ready)
+	require.NoError(t, c.put(t))
+	require.NoError(t, c.Close())
+	assert.Empty(t, grpcErrors.all()[before:])
+}
+
+// TestR12RefusedChecks: a member that refuses the check is asked nothing while there is another, whatever its reason.
+func TestR12RefusedChecks(t *testing.T) {
+	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unavailable} {
+		t.Run(code.String(), func(t *testing.T) {
+			refuses, other := etcdfake.Start(t), etcdfake.Start(t)
+			refuses.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error { return status.Error(code, "refused") })
+			c := dial(t, refuses, other)
+			for range 10 {
+				require.NoError(t, c.put(t))
+			}
+			assert.Equal(t, []int{0, 10}, []int{refuses.Calls("Put"), other.Calls("Put")})
+			other.Stop()
+			eventually(t, func() bool { return c.put(t) == nil && refuses.Calls("Put") > 0 }, "it is the last resort")
+		})
+	}
+}
+
+// TestCheckEndsWithItsConnection: each connection has one check, which ends with it.
+func TestCheckEndsWithItsConnection(t *testing.T) {
+	s := etcdfake.Start(t)
+	c := dial(t, s)
+	for i := range 20 {
+		eventually(t, func() bool { return c.put(t) == nil && s.Accepted() == i+1 }, "served by a new connection")
+		eventually(t, func() bool { return openChecks(s) == 1 }, "one check")
+		s.CloseConns()
+	}
+}
+
+// TestCloseWaitsForChecks: whatever a check is about to report when the connection is closed, nothing is left of it.
+func TestCloseWaitsForChecks(t *testing.T) {
+	stays, goes, refuses := etcdfake.Start(t), etcdfake.Start(t), etcdfake.Start(t)
+	refuses.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error { return status.Error(codes.Unavailable, "learner") })
+	for i := range 30 {
+		settled := goleak.IgnoreCurrent()
+		c := dial(t, stays, goes, refuses)
+		if i%3 > 0 {
+			require.NoError(t, c.put(t))
+		}
+		goes.SetServing(i%2 == 0)
+		if i%5 == 0 {
+			goes.CloseConns()
+		}
+		c.table.Close()
+		require.NoError(t, c.Close())
+		eventually(t, func() bool { return stays.Conns()+goes.Conns()+refuses.Conns() == 0 }, "the servers' side ends")
+		require.NoError(t, goleak.Find(settled))
+	}
+}
+
+// TestHealthChangesWhileEndpointsDo: reports of health come at any time, also while the list of endpoints changes.
+func TestHealthChangesWhileEndpointsDo(t *testing.T) {
+	stays, goes, comes := etcdfake.Start(t), etcdfake.Start(t), etcdfake.Start(t)
+	c := dial(t, stays, goes, comes)
+	require.NoError(t, c.put(t))
+	for i := range 100 {
+		stays.SetServing(i%2 == 0)
+		goes.SetServing(i%2 == 1)
+		switch i % 4 {
+		case 0:
+			c.resolver.UpdateState(c.state(stays, goes))
+		case 2:
+			c.resolver.UpdateState(c.state(stays, goes, comes))
+		}
+		require.NoError(t, c.put(t))
+	}
+	eventually(t, func() bool { return openChecks(stays) == 1 && openChecks(goes) == 1 && openChecks(comes) == 1 }, "one check each")
+	c.resolver.UpdateState(c.state(stays))
+	eventually(t, func() bool { return openChecks(stays) == 1 && openChecks(goes)+openChecks(comes) == 0 }, "checks end with their member")
+}
