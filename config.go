@@ -71,7 +71,9 @@ type Config struct {
 	RejectOldCluster bool `json:"reject-old-cluster"`
 
 	// DialOptions are further options for the gRPC connection, such as
-	// interceptors and stats handlers. They come after the client's own.
+	// interceptors and stats handlers. They come after the client's own. Transport
+	// credentials among them take the place of TLS and of the endpoints' schemes,
+	// and keep the client from closing the connection of a silent member.
 	DialOptions []grpc.DialOption
 
 	// Context is the parent of the client's context: when it ends, so do the

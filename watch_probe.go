@@ -8,6 +8,9 @@ import (
 
 	"github.com/coreos/go-semver/semver"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/watchmux"
+	"google.golang.org/grpc/codes"
 )
 
 const (
@@ -18,8 +21,12 @@ const (
 	// watchInspectEvery is after how many silent ticks a member is tested again
 	// that may be silent for a reason.
 	watchInspectEvery = 4
+	// A stream that has answered none of watchEagerProbes requests is asked once in
+	// watchIdleProbe ticks: etcd's proxy takes such requests for errors and logs them.
+	watchEagerProbes = 5
+	watchIdleProbe   = 30
 	// watchVersionTimeout bounds the question for the members' versions.
-	watchVersionTimeout = 2 * time.Second
+	watchVersionTimeout = time.Second
 )
 
 // errWatchSilent is why a stream is given up that has answered requests for
@@ -29,10 +36,15 @@ var errWatchSilent = errors.New("etcdclient: the watch stream is silent")
 // watchProbe asks one stream for progress from time to time. Its ticks run one
 // at a time, on the timer's goroutine; the watcher's Close waits for them.
 type watchProbe struct {
-	timer   *time.Timer
-	trusted bool // used by ticks only: all members order progress after events
-	silent  int  // likewise: ticks in a row without a sign of life
-	stale   atomic.Bool
+	timer *time.Timer
+	stale atomic.Bool // the stream is new
+
+	// used by ticks only
+	vetted  bool // whether trusted is known
+	trusted bool // all members order progress after events
+	proven  bool // the stream has answered
+	asked   int  // how many ticks it had before it was proven
+	silent  int  // ticks in a row without a sign of life
 }
 
 // startProbe begins the ticks of a stream of a watcher with a client.
@@ -58,35 +70,50 @@ func (st *watchStream) probeTick() {
 		return
 	}
 	defer st.watcher.ticks.Done()
-	if st.probe.stale.Swap(false) {
-		st.probe.trusted = st.watcher.client.ordersProgress(st.ctx)
+	p := &st.probe
+	if p.stale.Swap(false) {
+		p.vetted, p.trusted, p.proven, p.asked, p.silent = false, false, false, 0, 0
 	}
-	if st.probe.trusted {
-		st.judge()
+	if !p.vetted {
+		var err error
+		p.trusted, err = st.watcher.client.ordersProgress(st.ctx)
+		p.vetted = err == nil // otherwise a member could not be asked just now
 	}
+	st.judge(st.mux.Probe(p.trusted && p.due()))
 	if st.ctx.Err() == nil {
-		st.probe.timer.Reset(watchProbePeriod)
+		p.timer.Reset(watchProbePeriod)
 	}
 }
 
-// judge asks for progress, and acts on a stream that has gone silent: first its
-// member is put to the test, which may end the connection; where that changes
-// nothing, another stream is opened. A stream that never answered, as through
-// proxies, is left to its transport. On one with a watch from a revision that the
-// store has not reached, a member in good health is silent too: there it is only
-// put to the test, now and then.
-func (st *watchStream) judge() {
-	l := st.mux.Probe()
-	if !l.Open || !l.Proven || !l.Silent {
-		st.probe.silent = 0
+// due tells whether this tick asks for progress.
+func (p *watchProbe) due() bool {
+	if p.proven {
+		return true
+	}
+	p.asked++
+	return p.asked <= watchEagerProbes || p.asked%watchIdleProbe == 0
+}
+
+// judge acts on a stream that has gone silent: first its member is put to the
+// test, which may end the connection; where that changes nothing, another stream
+// is opened. A stream that never answered, as through proxies, is left to its
+// transport. On one with a watch from a revision that the store has not reached, a
+// member in good health is silent too: there it is only put to the test, now and
+// then; likewise where it is creates that have had no answer.
+func (st *watchStream) judge(l watchmux.Liveness) {
+	p := &st.probe
+	p.proven = l.Proven
+	silent := l.Proven && l.Silent
+	if !silent && !l.Mute {
+		p.silent = 0
 		return
 	}
-	st.probe.silent++
+	p.silent++
 	switch {
-	case st.probe.silent%watchInspectEvery == 1:
+	case p.silent%watchInspectEvery == 1:
 		st.watcher.client.table.Inspect()
-	case !l.Ahead:
-		st.probe.silent = 0
+	case silent && !l.Ahead:
+		p.silent = 0
 		st.link.Reconnect(errWatchSilent)
 	}
 }
@@ -104,21 +131,23 @@ func (w *watcher) enter() bool {
 
 // ordersProgress asks every connected member for its version, and reports
 // whether all send progress only after the events that it speaks for. Otherwise
-// progress that the client asks for could make it skip events.
-func (c *Client) ordersProgress(ctx context.Context) bool {
+// progress that the client asks for could make it skip events. A member that
+// answers anything but its version is taken for one that does not.
+func (c *Client) ordersProgress(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchVersionTimeout)
 	defer cancel()
-	ordered := true
-	err := c.table.Each(ctx, func(ctx context.Context) error {
+	return c.table.All(ctx, func(ctx context.Context) (bool, error) {
 		resp, err := pb.NewMaintenanceClient(c.conn).Status(ctx, &pb.StatusRequest{})
-		if err != nil {
-			return err
+		switch classify.Code(err) {
+		case codes.OK:
+		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+			return false, err
+		default:
+			return false, nil
 		}
 		v, err := semver.NewVersion(resp.GetVersion())
-		ordered = ordered && err == nil && versionOrdersProgress(*v)
-		return nil
+		return err == nil && versionOrdersProgress(*v), nil
 	})
-	return err == nil && ordered
 }
 
 // versionOrdersProgress knows the releases that first did so: 3.4.25 and 3.5.8.

@@ -1,6 +1,9 @@
 package clientv3
 
 import (
+	"context"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,6 +13,10 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 func TestVersionOrdersProgress(t *testing.T) {
@@ -38,6 +45,54 @@ func TestS6OldServersAreNotProbed(t *testing.T) {
 	eventually(t, func() bool { return s.Calls("Status") > 0 }, "the version is asked for")
 	time.Sleep(2 * watchProbePeriod)
 	assert.Zero(t, progressRequests(s))
+}
+
+// TestS4VersionIsAskedForAgain: that a member cannot answer just now says nothing
+// about its version.
+func TestS4VersionIsAskedForAgain(t *testing.T) {
+	s, c := newFakeClient(t, Config{})
+	s.Fail("Status", 2, status.Error(codes.Unavailable, "busy"))
+	c.Watch(t.Context(), "k")
+	eventually(t, func() bool { return progressRequests(s) >= 2 }, "progress is asked for")
+	assert.Equal(t, 3, s.Calls("Status"), "once more than it failed, and not again on the same connection")
+}
+
+// TestS4SilentStreamsAreAskedSeldom: a server that has answered no request for
+// progress may never do so.
+func TestS4SilentStreamsAreAskedSeldom(t *testing.T) {
+	var p watchProbe
+	asked := 0
+	for range 10 * watchIdleProbe {
+		if p.due() {
+			asked++
+		}
+	}
+	assert.Equal(t, watchEagerProbes+10, asked)
+	p.proven = true
+	assert.True(t, p.due())
+}
+
+// TestS4WatchesOpenedOnASilentMember: one that has been connected to, and has gone
+// silent since, does not hold up the watches whose streams are opened there.
+func TestS4WatchesOpenedOnASilentMember(t *testing.T) {
+	members := etcdfake.StartCluster(t, 3)
+	proxy := faultnet.New(t, members[0].Addr())
+	c := newTestClient(t, Config{Endpoints: []string{proxy.Addr(), members[1].Addr(), members[2].Addr()}})
+	eventually(t, func() bool {
+		_, err := c.Get(t.Context(), "k")
+		return err == nil && members[0].Calls("Range")*members[1].Calls("Range")*members[2].Calls("Range") > 0
+	}, "all are connected")
+	proxy.Blackhole(faultnet.Both)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var opening sync.WaitGroup
+	for i := range 6 { // so many streams, two of them on each member
+		opening.Go(func() {
+			ctx := metadata.AppendToOutgoingContext(ctx, "stream", strconv.Itoa(i))
+			assert.True(t, (<-c.Watch(ctx, "k", WithCreatedNotify())).Created)
+		})
+	}
+	opening.Wait()
 }
 
 func progressRequests(s *etcdfake.Server) (n int) {

@@ -92,7 +92,7 @@ func (p *policy) Close() {
 
 func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	if t, ok := s.ResolverState.Attributes.Value(tableKey{}).(*Table); ok && t != nil {
-		if p.conn.table == nil { // no child exists yet that could read it
+		if p.conn.table == nil { // later updates bring the same, while children may be reading it
 			p.conn.table = t
 		}
 		addresses := make([]string, 0, len(s.ResolverState.Endpoints))
@@ -125,8 +125,11 @@ func (c *judgedConn) UpdateState(s balancer.State) {
 			s = balancer.State{ConnectivityState: connectivity.Ready, Picker: &inTurn{children: children}}
 		}
 	}
-	if c.table != nil && s.ConnectivityState == connectivity.Ready {
-		s.Picker = c.table.seat(children)
+	if c.table != nil {
+		picker := c.table.seat(children) // also where nobody is left, so that the next connection counts as new
+		if s.ConnectivityState == connectivity.Ready {
+			s.Picker = picker
+		}
 	}
 	c.ClientConn.UpdateState(s)
 }

@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,14 @@ func (m *Member) track(conn net.Conn) net.Conn {
 	return tracked
 }
 
+// severable tells whether there is a connection to close: there is none known
+// where the user's own transport credentials made it.
+func (m *Member) severable() bool {
+	m.connMu.Lock()
+	defer m.connMu.Unlock()
+	return m.conn != nil
+}
+
 // sever closes the connection under gRPC, which fails all that is under way on
 // it and connects again.
 func (m *Member) sever() {
@@ -79,10 +88,14 @@ func (c *trackedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// slack is by how many outstanding requests a member may exceed twice those of
-// the least busy one before it is passed over. It must be rare among healthy
-// members, or the quickest would get more than its share.
-const slack = 4
+// A member is passed over that has more outstanding requests than busyFactor
+// times those of the least busy one, and slack. That must be rare among healthy
+// members, or the quickest would get more than its share: with every CPU taken,
+// one in turn is three times as quick as another.
+const (
+	busyFactor = 4
+	slack      = 4
+)
 
 // seat is a connected member with gRPC's way to its connection.
 type seat struct {
@@ -125,8 +138,12 @@ func isDirected(method string) bool {
 	return method == healthpb.Health_Check_FullMethodName || method == pb.Maintenance_Status_FullMethodName
 }
 
-// isStream tells the long-lived calls apart, whose end is no answer.
+// isStream tells the long-lived calls apart, whose end is no answer. Those of
+// other services that etcd has, elections and locks, wait for other clients.
 func isStream(method string) bool {
+	if !strings.HasPrefix(method, "/etcdserverpb.") {
+		return true
+	}
 	switch method {
 	case pb.Watch_Watch_FullMethodName, pb.Lease_LeaseKeepAlive_FullMethodName,
 		pb.Maintenance_Snapshot_FullMethodName, pb.KV_RangeStream_FullMethodName:
@@ -168,7 +185,7 @@ func (m *Member) takes(least int64) bool {
 	case outstanding >= limit:
 		return false
 	case limit == unlimited:
-		return outstanding-slack <= 2*least
+		return outstanding-slack <= busyFactor*least
 	}
 	now := time.Now().UnixNano()
 	due := m.nextSlow.Load()

@@ -69,6 +69,9 @@ func TestStreamsAreNotCounted(t *testing.T) {
 	require.NoError(t, err)
 	assert.Nil(t, r.Done)
 	assert.Equal(t, []int64{0, 0}, outstanding(p))
+	r, err = p.Pick(balancer.PickInfo{FullMethodName: "/v3electionpb.Election/Observe", Ctx: context.Background()})
+	require.NoError(t, err)
+	assert.Nil(t, r.Done, "an observer would make its member look slow as long as it watches")
 }
 
 func TestBusyAndLimitedMembersArePassedOver(t *testing.T) {
@@ -101,20 +104,53 @@ func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
 func TestDirectedRequests(t *testing.T) {
 	table, p := seated(t, 2, noProbe)
 	var addresses []string
-	err := table.Each(t.Context(), func(ctx context.Context) error {
+	holds := func(ctx context.Context) (bool, error) {
 		m := ctx.Value(probeKey{}).(*Member)
 		addresses = append(addresses, m.address)
 		_, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Maintenance_Status_FullMethodName, Ctx: ctx})
-		return err
-	})
+		return true, err
+	}
+	ok, err := table.All(t.Context(), holds)
 	require.NoError(t, err)
+	assert.True(t, ok)
 	assert.Equal(t, []string{"m0", "m1"}, addresses)
 	assert.Equal(t, []int64{0, 0}, outstanding(p), "no load")
 
 	gone := context.WithValue(t.Context(), probeKey{}, newMember("gone"))
 	_, err = p.Pick(balancer.PickInfo{FullMethodName: healthpb.Health_Check_FullMethodName, Ctx: gone})
 	assert.Equal(t, errNotConnected, err)
-	assert.Error(t, (*Table)(nil).Each(t.Context(), nil))
+}
+
+// TestAllAsksEachConnectionOnce: until a member passed, and again once it has
+// another connection.
+func TestAllAsksEachConnectionOnce(t *testing.T) {
+	table, p := seated(t, 2, noProbe)
+	calls := 0
+	answer := func(ok bool, err error) func(context.Context) (bool, error) {
+		return func(context.Context) (bool, error) { calls++; return ok, err }
+	}
+	check := func(wantCalls int, want bool, holds func(context.Context) (bool, error)) {
+		t.Helper()
+		calls = 0
+		ok, _ := table.All(t.Context(), holds)
+		assert.Equal(t, want, ok)
+		assert.Equal(t, wantCalls, calls)
+	}
+	check(1, false, answer(true, errNotConnected))
+	check(1, false, answer(false, nil))
+	check(2, true, answer(true, nil))
+	check(0, true, nil)
+	p.seats[1].member.reset()
+	check(1, false, answer(false, nil))
+	check(1, true, func(context.Context) (bool, error) {
+		calls++
+		p.seats[1].member.reset() // while it is being asked
+		return true, nil
+	})
+	check(1, true, answer(true, nil))
+	check(0, true, nil)
+	_, err := (*Table)(nil).All(t.Context(), nil)
+	assert.Error(t, err)
 }
 
 // TestTableLifecycle runs the timer, probes and verdicts against a member that
@@ -145,6 +181,31 @@ func TestTableLifecycle(t *testing.T) {
 		table.Inspect()
 		table.wake()
 	})
+}
+
+// noClientConn takes states and drops them.
+type noClientConn struct{ balancer.ClientConn }
+
+func (noClientConn) UpdateState(balancer.State) {}
+
+// TestNewConnectionStartsAfresh: also the member that was connected last when all
+// were lost is judged anew.
+func TestNewConnectionStartsAfresh(t *testing.T) {
+	table, p := seated(t, 2, noProbe)
+	for _, s := range p.seats {
+		s.member.rec.state = severed
+		s.member.limit.Store(0)
+	}
+	conn := &judgedConn{ClientConn: noClientConn{}, table: table}
+	conn.UpdateState(balancer.State{ConnectivityState: connectivity.Connecting})
+	assert.Empty(t, table.ready)
+	for _, s := range p.seats {
+		child := endpointsharding.ChildState{Endpoint: resolver.Endpoint{Addresses: []resolver.Address{{Addr: s.member.address}}}}
+		child.State = balancer.State{ConnectivityState: connectivity.Ready, Picker: onePicker{}}
+		table.seat([]endpointsharding.ChildState{child})
+		assert.EqualValues(t, unlimited, s.member.limit.Load())
+		assert.Equal(t, good, s.member.rec.state)
+	}
 }
 
 // TestPickCostsNothing: no allocation, whatever the number of callers.

@@ -33,11 +33,11 @@ const (
 	minPatience     = 200 * time.Millisecond // of silence, before a member is suspect
 	maxPatience     = 2 * time.Second
 	patienceFactor  = 4 // times the usual answering time
-	minProbeTimeout = 500 * time.Millisecond
+	minProbeTimeout = 700 * time.Millisecond
 	slowFactor      = 5 // times the quickest peer's answering time …
 	slowMargin      = 50 * time.Millisecond
-	slowTicks       = 3 // in a row
-	slowSpacing     = 8 // times its own answering time between two requests …
+	slowTicks       = 10 // in a row
+	slowSpacing     = 8  // times its own answering time between two requests …
 	maxSpacing      = 2 * time.Second
 	smoothing       = 0.3 // weight of the newest sample
 )
@@ -47,6 +47,7 @@ const (
 // mutex.
 type record struct {
 	state    standing
+	told     standing  // what the last report said
 	heard    uint64    // the member's count at the last tick
 	answered uint64    // likewise
 	lastTime time.Time // when it was heard last
@@ -60,6 +61,9 @@ type record struct {
 	rate     float64 // smoothed answers a second
 	lagging  int     // ticks in a row in which it was slow
 	restless bool    // its requests changed since the last tick
+
+	connection int  // counts them
+	vetted     bool // it holds for this connection what All was asked for
 }
 
 // sample is what a tick sees of a member.
@@ -109,7 +113,7 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 type verdict struct {
 	probe []*Member
 	sever []*Member
-	moved []*Member // whose standing changed
+	moved []*Member // whose standing is not what was reported last
 }
 
 // step judges all members that are connected, after each has observed the
@@ -117,10 +121,6 @@ type verdict struct {
 // that has none, or none that was heard, stays in use.
 func step(members []*Member, now time.Time) (v verdict) {
 	usual := usualLatency(members)
-	before := make([]standing, len(members))
-	for i, m := range members {
-		before[i] = m.rec.state
-	}
 	for _, m := range members {
 		r := &m.rec
 		patience := min(max(minPatience, patienceFactor*usual, r.patience), max(maxPatience, patienceFactor*usual))
@@ -142,9 +142,9 @@ func step(members []*Member, now time.Time) (v verdict) {
 	}
 	judgeSpeed(members)
 	setLimits(members)
-	for i, m := range members {
-		if m.rec.state != before[i] {
-			v.moved = append(v.moved, m)
+	for _, m := range members {
+		if r := &m.rec; r.state != r.told {
+			v.moved, r.told = append(v.moved, m), r.state
 		}
 	}
 	return v
@@ -177,7 +177,8 @@ func peerHeard(members []*Member, m *Member, since time.Time) bool {
 func judgeProbe(members []*Member, m *Member, now time.Time, usual time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probeFrom) >= max(minProbeTimeout, patienceFactor*usual)
-	if !overdue || r.state == severed || r.lastTime.After(r.probeFrom) || !peerHeard(members, m, r.probeFrom) {
+	if !overdue || r.state == severed || !m.severable() ||
+		r.lastTime.After(r.probeFrom) || !peerHeard(members, m, r.probeFrom) {
 		return false
 	}
 	r.state = severed
@@ -246,6 +247,7 @@ func judgeSpeed(members []*Member) {
 		switch {
 		case r.state == good && r.lagging >= slowTicks:
 			r.state = slow
+			r.load, r.rate = 1, r.rate/r.load // as it will be asked from now on, so that one quick answer shows
 		case r.state == slow && r.latency() < limit/2:
 			r.state = good
 		}

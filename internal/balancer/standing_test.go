@@ -3,6 +3,7 @@ package balancer
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -45,7 +46,9 @@ func newPlay(t *testing.T, acts ...act) *play {
 	p := &play{t: t, now: time.Unix(1000, 0), acts: acts}
 	p.start = p.now
 	for i := range acts {
-		p.members = append(p.members, newMember(fmt.Sprint("m", i)))
+		m := newMember(fmt.Sprint("m", i))
+		m.track(struct{ net.Conn }{})
+		p.members = append(p.members, m)
 	}
 	return p
 }
@@ -112,11 +115,39 @@ func TestS1SilentMemberIsSetAsideAndSevered(t *testing.T) {
 	p.run(400 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits(), "spared soon")
 	p.run(time.Second)
-	assert.Equal(t, []string{"1.3s probe m1", "1.3s m1 suspect", "1.8s sever m1", "1.8s m1 severed"}, p.log)
+	assert.Equal(t, []string{"1.3s probe m1", "1.3s m1 suspect", "2s sever m1", "2s m1 severed"}, p.log)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
 	p.members[1].reset() // a new connection
 	p.acts[1] = brisk
 	p.run(time.Second)
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
+	assert.Equal(t, "2.5s m1 good", p.log[4])
+}
+
+// TestUntrackedMemberIsNotSevered: where the connection is not known there is
+// nothing to close, so the member is spared until it is heard again.
+func TestUntrackedMemberIsNotSevered(t *testing.T) {
+	p := newPlay(t, brisk, dead, brisk)
+	p.members[1].conn = nil
+	p.run(3 * time.Second)
+	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
+	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	p.acts[1] = brisk
+	p.run(time.Second)
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
+}
+
+// TestPauseOfAMember: one that is not run for the better part of a second, as on
+// a machine with too much to do, loses no request.
+func TestPauseOfAMember(t *testing.T) {
+	p := newPlay(t, brisk, brisk, brisk)
+	p.run(time.Second)
+	p.acts[1] = act{waiting: 20, noProbes: true}
+	p.run(900 * time.Millisecond)
+	p.acts[1] = act{waiting: 5, answers: 100, heard: true}
+	p.run(time.Second)
+	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "slow")
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 }
 
@@ -175,11 +206,13 @@ func TestLoneMemberIsNeverJudged(t *testing.T) {
 
 func TestS3SlowMemberGetsWhatItAnswers(t *testing.T) {
 	p := newPlay(t, brisk, laggy, brisk)
-	p.run(time.Second)
+	p.run(900 * time.Millisecond)
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "nobody is called slow for a moment's delay")
+	p.run(tickPeriod)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	assert.Len(t, p.log, 1, "%v", p.log)
-	p.acts[1] = act{waiting: 1, answers: 20, heard: true}
-	p.run(2 * time.Second)
+	p.acts[1] = act{waiting: 0, answers: 1, heard: true} // quick answers to what little it is asked
+	p.run(500 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "quick again")
 }
 

@@ -133,7 +133,7 @@ func (t *Table) seat(children []endpointsharding.ChildState) balancer.Picker {
 
 // reset forgets what happened on an earlier connection.
 func (m *Member) reset() {
-	m.rec = record{heard: m.heard.Load(), answered: m.answered.Load()}
+	m.rec = record{heard: m.heard.Load(), answered: m.answered.Load(), told: m.rec.told, connection: m.rec.connection + 1}
 	m.limit.Store(unlimited)
 }
 
@@ -235,25 +235,33 @@ func (t *Table) Inspect() {
 	t.wake()
 }
 
-// Each calls f for each connected member, one after another, with a context by
-// which a Status request or a health check goes to that member. It stops at the
-// first error.
-func (t *Table) Each(ctx context.Context, f func(context.Context) error) error {
+// All reports whether holds does for every connected member. It asks one after
+// another, with a context by which a Status request or a health check goes to that
+// member, and ends with the first error, or that does not hold. A member for which
+// it did is not asked again before it has another connection.
+func (t *Table) All(ctx context.Context, holds func(context.Context) (bool, error)) (bool, error) {
 	if t == nil {
-		return errNotConnected
+		return false, errNotConnected
 	}
 	t.mu.Lock()
-	members := slices.Clone(t.ready)
-	t.mu.Unlock()
-	if len(members) == 0 {
-		return errNotConnected
+	defer t.mu.Unlock()
+	if len(t.ready) == 0 {
+		return false, errNotConnected
 	}
-	for _, m := range members {
-		if err := f(context.WithValue(ctx, probeKey{}, m)); err != nil {
-			return err
+	for _, m := range slices.Clone(t.ready) {
+		if m.rec.vetted {
+			continue
 		}
+		connection := m.rec.connection
+		t.mu.Unlock()
+		ok, err := holds(context.WithValue(ctx, probeKey{}, m))
+		t.mu.Lock()
+		if err != nil || !ok {
+			return false, err
+		}
+		m.rec.vetted = connection == m.rec.connection
 	}
-	return nil
+	return true, nil
 }
 
 // startProbeLocked asks a member for a sign of life.

@@ -87,7 +87,7 @@ func (z *fuzzed) step() {
 	case 5:
 		z.mux.RequestProgress()
 	case 6:
-		z.mux.Probe()
+		z.mux.Probe(true)
 	case 7:
 		z.mux.Overdue(firstID + int64(z.next()%32))
 	default:

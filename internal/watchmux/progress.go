@@ -73,24 +73,32 @@ func (m *Mux) Live() bool {
 
 // Liveness is what a Probe tells about the stream.
 type Liveness struct {
-	Open   bool // there is a stream with active watchers, and it was asked for progress
+	Open   bool // there is a stream with active watchers
 	Proven bool // the stream has answered a request for progress before
-	Silent bool // nothing at all has been received since the last Probe, whose request is unanswered
+	Silent bool // nothing at all has been received since the last Probe, though a request for progress is unanswered
 	Ahead  bool // that may be because a watcher waits for a revision that the store has not reached
+	Mute   bool // nothing at all has been received since the last Probe, though creates are unanswered
 }
 
-// Probe asks the server for progress on the mux's own behalf. Consumers do not see the answer, but it moves the revisions
-// they resume from.
-func (m *Mux) Probe() Liveness {
+// Probe tells how the stream does and, if ask is set, asks the server for progress on the mux's own behalf. Consumers do not
+// see the answer, but it moves the revisions they resume from.
+func (m *Mux) Probe(ask bool) (l Liveness) {
 	m.mu.Lock()
 	defer m.unlock()
-	if !m.open || m.closed || len(m.active) == 0 {
-		return Liveness{}
+	if !m.open || m.closed {
+		return l
 	}
-	l := Liveness{Open: true, Proven: m.progress.proven, Silent: !m.progress.heard && m.progress.unanswered > 0}
-	l.Ahead = l.Silent && m.aheadLocked()
-	m.progress.heard = false
-	m.askLocked(false)
+	p := &m.progress
+	l.Mute = !p.heard && len(m.inflight) > 0
+	if len(m.active) > 0 {
+		l.Open, l.Proven = true, p.proven
+		l.Silent = !p.heard && p.unanswered > 0
+		l.Ahead = l.Silent && m.aheadLocked()
+		if ask {
+			m.askLocked(false)
+		}
+	}
+	p.heard = false
 	return l
 }
 

@@ -200,9 +200,9 @@ func (s *script) run(line string) {
 		s.mux.Drained(&s.sinks[args[0]].watcher)
 	case "progress":
 		s.note("requested: %v", s.mux.RequestProgress())
-	case "probe":
-		l := s.mux.Probe()
-		s.note("open %v, proven %v, silent %v, ahead %v", l.Open, l.Proven, l.Silent, l.Ahead)
+	case "probe", "look":
+		l := s.mux.Probe(verb == "probe")
+		s.note("open %v, proven %v, silent %v, ahead %v%s", l.Open, l.Proven, l.Silent, l.Ahead, map[bool]string{true: ", mute"}[l.Mute])
 	case "overdue":
 		s.mux.Overdue(parseID(args[0]))
 	case "halt":

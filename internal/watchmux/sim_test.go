@@ -108,7 +108,7 @@ func (s *sim) faults() []func() {
 			s.pick(func(k *simSink) { k.ended = s.mux.Cancel(&k.watcher) || k.ended })
 		},
 		func() { s.mux.RequestProgress() },
-		func() { s.mux.Probe() },
+		func() { s.mux.Probe(true) },
 		func() { s.Reconnect(rpctypes.ErrGRPCStopped) },
 		func() { s.mux.Overdue(s.probing) },
 		func() { s.server.compacted = max(s.server.compacted, s.rand.Int64N(s.server.rev()+1)) },
