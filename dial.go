@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"go.etcd.io/etcd/client/v3/internal/resolver"
+	"go.etcd.io/etcd/client/v3/internal/retry"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/keepalive"
@@ -45,8 +46,8 @@ func (c Config) serviceConfig(healthCheck bool) (string, error) {
 	return string(out), err
 }
 
-// dialOptions are the options of every connection of the client; the user's
-// come last.
+// dialOptions are the options of every connection of the client; the user's come
+// after the client's own, but for the interceptor that must be next to gRPC.
 func (c *Client) dialOptions() []grpc.DialOption {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(c.creds),
@@ -62,7 +63,8 @@ func (c *Client) dialOptions() []grpc.DialOption {
 	if c.tokens != nil {
 		opts = append(opts, grpc.WithPerRPCCredentials(c.tokens.PerRPC()))
 	}
-	return append(opts, c.cfg.DialOptions...)
+	opts = append(opts, c.cfg.DialOptions...)
+	return append(opts, grpc.WithChainUnaryInterceptor(retry.Witness))
 }
 
 // dialAddress connects to an endpoint.Endpoint's Address.

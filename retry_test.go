@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -54,6 +55,27 @@ func TestR1LostConnectionIsAmbiguous(t *testing.T) {
 	_, err := c.Get(t.Context(), "k")
 	require.NoError(t, err)
 	assert.Equal(t, 1, s.Calls("Put"))
+}
+
+// TestR1InterceptorsThatKeepOptionsBack: gRPC cannot tell then whether a write was
+// sent, so it counts as sent.
+func TestR1InterceptorsThatKeepOptionsBack(t *testing.T) {
+	for name, mangle := range map[string]grpc.UnaryClientInterceptor{
+		"options": func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, _ ...grpc.CallOption) error {
+			return next(ctx, m, req, reply, cc)
+		},
+		"context and options": func(_ context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, _ ...grpc.CallOption) error {
+			return next(context.Background(), m, req, reply, cc)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(mangle)}})
+			s.FailAfterApply("Put", 1, status.Error(codes.Unavailable, "after it was applied"))
+			_, err := c.Put(t.Context(), "k", "v")
+			assert.Equal(t, codes.Unavailable, status.Code(err))
+			assert.Equal(t, 1, s.Applied("Put"))
+		})
+	}
 }
 
 // TestWritesWaitForAConnection: what was never sent is sent once there is a

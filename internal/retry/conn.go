@@ -17,6 +17,7 @@ package retry
 
 import (
 	"context"
+	"slices"
 
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
@@ -86,11 +87,21 @@ type attempt struct {
 	peer peer.Peer
 	room [4]grpc.CallOption
 	opts []grpc.CallOption
+
+	witnessed bool // gRPC was given the option that fills peer …
+	blind     bool // … or, at least once, was not
 }
 
-// Value finds the client's own metadata where the call has none. That the
-// attempt is its own context saves what a derived one would allocate.
+// attemptKey is the context key under which an attempt is found.
+type attemptKey struct{}
+
+// Value finds the attempt itself, and the client's own metadata where the call has
+// none. That the attempt is its own context saves what a derived one would
+// allocate.
 func (a *attempt) Value(key any) any {
+	if key == (attemptKey{}) {
+		return a
+	}
 	if v := a.Context.Value(key); v != nil {
 		return v
 	}
@@ -108,9 +119,33 @@ func (c *Conn) newAttempt(ctx context.Context, callers []grpc.CallOption) *attem
 	return a
 }
 
-// sent reports whether the request may have left the client: gRPC names the
-// peer of every call that it assigned to a connection.
-func (a *attempt) sent() bool { return a.peer.Addr != nil }
+// connected reports whether the request got a connection: gRPC names the peer of
+// every call that did, if it is given the option to.
+func (a *attempt) connected() bool { return a.peer.Addr != nil }
+
+// sent reports whether the request may have left the client. That it has not is
+// proved by gRPC alone, and by what other interceptors leave of the options.
+func (a *attempt) sent() bool { return a.connected() || !a.witnessed || a.blind }
+
+// Witness is the interceptor of a connection that a [Conn] is made on. It has to be
+// the last, next to gRPC. Without it, or where another interceptor keeps an
+// attempt's context or options back, no write is sent again for want of a
+// connection.
+func Witness(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		if slices.ContainsFunc(opts, a.isItsPeer) {
+			a.witnessed = true
+		} else {
+			a.blind = true
+		}
+	}
+	return next(ctx, method, req, reply, cc, opts...)
+}
+
+func (a *attempt) isItsPeer(o grpc.CallOption) bool {
+	p, ok := o.(grpc.PeerCallOption)
+	return ok && p.PeerAddr == &a.peer
+}
 
 // Invoke performs a unary call; see the package's invariants. Its error is
 // that of the last attempt, or says that ctx or the client ended meanwhile.
@@ -126,7 +161,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	}
 	s := c.newSeries(ctx, method, args)
 	defer s.end()
-	for s.follow(err, a.sent(), seen) {
+	for s.follow(err, a, seen) {
 		seen = c.generation()
 		a = c.newAttempt(s.ctx, opts)
 		if err = c.cc.Invoke(a, method, args, reply, a.opts...); err == nil {

@@ -26,8 +26,8 @@ func (e *ConnectError) Unwrap() []error { return []error{e.Err, e.Cause} }
 // interrupted is the error of a request whose context ended with ctxErr, given
 // the last attempt's. Where that attempt sat waiting for a connection, gRPC's
 // text says why; otherwise the context's own error says all.
-func interrupted(ctxErr, err error, sent bool) error {
-	if sent || !errors.Is(ctxErr, context.DeadlineExceeded) || classify.Code(err) != codes.DeadlineExceeded {
+func interrupted(ctxErr, err error, connected bool) error {
+	if connected || !errors.Is(ctxErr, context.DeadlineExceeded) || classify.Code(err) != codes.DeadlineExceeded {
 		return ctxErr
 	}
 	if text := status.Convert(err).Message(); text == "" || text == ctxErr.Error() {

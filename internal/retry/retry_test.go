@@ -56,8 +56,10 @@ func (f *fakeConn) next(opts []grpc.CallOption) error {
 	return o.err
 }
 
-func (f *fakeConn) Invoke(_ context.Context, _ string, _, _ any, opts ...grpc.CallOption) error {
-	return f.next(opts)
+func (f *fakeConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	return Witness(ctx, method, req, reply, nil, func(_ context.Context, _ string, _, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+		return f.next(opts)
+	}, opts...)
 }
 
 func newConn(t *testing.T, endpoints int, script ...outcome) (*Conn, *fakeConn, context.CancelFunc) {
@@ -126,6 +128,45 @@ func TestAttemptsPerCode(t *testing.T) {
 				assert.Equal(t, tc.want, f.calls)
 			})
 		})
+	}
+}
+
+// mangledConn has no connection, and an interceptor that asks gRPC as often as
+// passes has entries, each time with or without the options it was given.
+type mangledConn struct {
+	grpc.ClientConnInterface
+	passes []bool
+	calls  int
+}
+
+func (m *mangledConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	m.calls++
+	for _, whole := range m.passes {
+		_ = Witness(ctx, method, req, reply, nil, func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
+			return nil
+		}, opts[:map[bool]int{true: len(opts)}[whole]]...)
+	}
+	return status.Error(codes.Unavailable, "no connection")
+}
+
+// TestNothingIsProvedByWhatIsKeptBack: where gRPC was not asked for the peer, or
+// was not asked at all, a write may have been sent.
+func TestNothingIsProvedByWhatIsKeptBack(t *testing.T) {
+	for _, tc := range []struct {
+		passes []bool
+		want   int
+	}{
+		{[]bool{true}, 3},
+		{[]bool{true, true}, 3},
+		{nil, 1},
+		{[]bool{false}, 1},
+		{[]bool{false, true}, 1},
+		{[]bool{true, false}, 1},
+	} {
+		m := &mangledConn{passes: tc.passes}
+		c := New(m, Config{MaxAttempts: 3, Endpoints: func() int { return 2 }, Life: t.Context()})
+		assert.Error(t, c.Invoke(t.Context(), pb.KV_Put_FullMethodName, putReq, nil))
+		assert.Equal(t, tc.want, m.calls, "%v", tc.passes)
 	}
 }
 

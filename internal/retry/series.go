@@ -41,26 +41,25 @@ func (c *Conn) newSeries(ctx context.Context, method string, req any) *series {
 // follow decides what comes after an attempt that failed with err, and waits
 // until the next one is due. Where it returns false, result is set.
 //
-// sent says whether the attempt may have left the client; seen is the token's
-// generation as it was before the attempt.
-func (s *series) follow(err error, sent bool, seen uint64) bool {
+// seen is the token's generation as it was before the attempt.
+func (s *series) follow(err error, a *attempt, seen uint64) bool {
 	s.attempts++
 	s.result = err
-	if s.ended(err, sent) {
+	if s.ended(err, a) {
 		return false
 	}
 	forToken := classify.IsAuthRefresh(err) && s.policy != once && s.policy != login
-	if !forToken && !s.conn.canRepeat(s.policy, err, sent) || s.attempts >= s.conn.cfg.MaxAttempts {
+	if !forToken && !s.conn.canRepeat(s.policy, err, a.sent()) || s.attempts >= s.conn.cfg.MaxAttempts {
 		return false
 	}
 	if s.conn.cfg.Retrying != nil {
 		s.conn.cfg.Retrying(s.method, s.attempts, err)
 	}
-	if forToken && !s.renewToken(err, seen) {
+	if forToken && !s.renewToken(err, a, seen) {
 		return false
 	}
 	if backoff.Wait(s.ctx, s.wait(forToken)) != nil {
-		s.ended(err, sent)
+		s.ended(err, a)
 		return false
 	}
 	return true
@@ -68,10 +67,10 @@ func (s *series) follow(err error, sent bool, seen uint64) bool {
 
 // ended tells whether the request's context or the client is done, and sets
 // result accordingly.
-func (s *series) ended(err error, sent bool) bool {
+func (s *series) ended(err error, a *attempt) bool {
 	switch cause := s.caller.Err(); {
 	case cause != nil:
-		s.result = interrupted(cause, err, sent)
+		s.result = interrupted(cause, err, a.connected())
 		return true
 	case s.conn.cfg.Life.Err() != nil:
 		s.result = s.conn.cfg.Closed
@@ -98,7 +97,7 @@ func (s *series) wait(forToken bool) time.Duration {
 // tried again, because the server's own view of the user was out of date. One
 // with a new token may have met a member that had not heard of it: another
 // login would only lengthen that.
-func (s *series) renewToken(err error, seen uint64) bool {
+func (s *series) renewToken(err error, a *attempt, seen uint64) bool {
 	tokens := s.conn.cfg.Tokens
 	if tokens != nil && tokens.Fresh(seen) && !classify.IsAuthOldRevision(err) {
 		return true
@@ -114,8 +113,13 @@ func (s *series) renewToken(err error, seen uint64) bool {
 	if refresh == nil {
 		return true
 	}
-	if !s.ended(refresh, true) && classify.Code(refresh) != codes.Unknown {
-		s.result = refresh // the server's answer to the login, not a source that has one token only
+	if s.ended(refresh, a) {
+		return false
+	}
+	switch classify.Code(refresh) {
+	case codes.Unknown, codes.Canceled, codes.DeadlineExceeded: // a source that has one token only; a login without answer
+	default:
+		s.result = refresh // the server's answer to the login
 	}
 	return false
 }

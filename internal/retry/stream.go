@@ -32,7 +32,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 // streamError is the error of a stream that could not be opened.
 func (c *Conn) streamError(ctx context.Context, err error, a *attempt) error {
 	s := series{conn: c, caller: ctx, result: err}
-	s.ended(err, a.sent())
+	s.ended(err, a)
 	return s.result
 }
 
@@ -70,7 +70,7 @@ func (r *replay) RecvMsg(m any) error {
 	}
 	s := r.conn.newSeries(r.ctx, r.method, r.request)
 	defer s.end()
-	for s.follow(err, r.tried.sent(), r.seen) {
+	for s.follow(err, r.tried, r.seen) {
 		if err = r.reopen(m); err == nil || err == io.EOF {
 			r.received = true
 			return err

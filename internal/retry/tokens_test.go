@@ -81,6 +81,8 @@ func TestFailedRenewalDecidesTheError(t *testing.T) {
 	for _, tc := range []struct{ fail, want error }{
 		{rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCAuthFailed},
 		{errors.New("one token only"), rpctypes.ErrGRPCInvalidAuthToken},
+		{context.DeadlineExceeded, rpctypes.ErrGRPCInvalidAuthToken}, // the login's, which is not the caller's
+		{context.Canceled, rpctypes.ErrGRPCInvalidAuthToken},
 	} {
 		c, f, _ := newConn(t, 3, outcome{rpctypes.ErrGRPCInvalidAuthToken, true})
 		c.cfg.Tokens = &fakeTokens{fail: tc.fail}
