@@ -105,7 +105,8 @@ func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: 
 // NewCtxClient makes a client without a connection, which lives until ctx ends
 // or Close is called. It is for embedding: its embedded interfaces are to be
 // replaced by ones that need no connection. As they are, their calls return
-// ErrNoAvailableEndpoints; so do Sync and Dial. SetEndpoints only stores.
+// ErrNoAvailableEndpoints, as do Sync and Dial; watches end with it, keepalive
+// channels are closed because of it. SetEndpoints only stores.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{rpc: unconnected{}}
 	c.ctx, c.cancel = context.WithCancel(ctx)
@@ -154,6 +155,11 @@ func (c *Client) connect() (err error) {
 		return err
 	}
 	c.rpc = retry.New(c.conn, c.retryConfig())
+	c.background.Add(1) // for Close to wait for what follows
+	context.AfterFunc(c.ctx, func() {
+		defer c.background.Done()
+		_ = c.conn.Close() // its error says that the connection is closed already
+	})
 	return nil
 }
 
@@ -220,6 +226,17 @@ func (c *Client) startAutoSync() error {
 	return nil
 }
 
+// untilClosed returns a context that ends with ctx and with the client, which
+// may be nil.
+func (c *Client) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if c == nil {
+		return ctx, cancel
+	}
+	detach := context.AfterFunc(c.ctx, cancel)
+	return ctx, func() { detach(); cancel() }
+}
+
 // inBackground runs f, which must end with c.ctx, on a goroutine of its own. It
 // reports false, and does nothing, where the client is closed.
 func (c *Client) inBackground(f func()) bool {
@@ -258,12 +275,6 @@ func (c *Client) Close() error {
 		errs = append(errs, c.Lease.Close())
 	}
 	c.table.Close()
-	if c.conn != nil {
-		//lint:ignore SA1019 the only name under which gRPC exports its closing error
-		if err := c.conn.Close(); err != nil && !errors.Is(err, grpc.ErrClientConnClosing) {
-			errs = append(errs, err)
-		}
-	}
 	if c.tokens != nil {
 		c.tokens.Close()
 	}

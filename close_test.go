@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -82,6 +83,52 @@ func TestR4ParentContextEndsTheClient(t *testing.T) {
 	assert.True(t, IsConnCanceled(err), "%v", err)
 }
 
+// TestR4ParentContextEndsCallsUnderWay: calls whose own contexts never end.
+func TestR4ParentContextEndsCallsUnderWay(t *testing.T) {
+	s := etcdfake.Start(t)
+	s.Delay("Range", time.Hour)
+	parent, cancel := context.WithCancel(t.Context())
+	waiting := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, Context: parent})
+	asking := newTestClient(t, Config{Endpoints: []string{s.Addr()}, Context: parent})
+	errs := make(chan error, 2)
+	for _, c := range []*Client{waiting, asking} {
+		go func() { _, err := c.Get(context.Background(), "k"); errs <- err }() // ends with its client, awaited below
+	}
+	eventually(t, func() bool { return len(s.Requests("Range")) == 1 }, "a call is under way")
+	cancel()
+	for range 2 {
+		assert.True(t, IsConnCanceled(within(t, 10*time.Second, errs)))
+	}
+}
+
+// TestR4CloseEndsCallsToOneMember: these have connections of their own.
+func TestR4CloseEndsCallsToOneMember(t *testing.T) {
+	s := etcdfake.Start(t)
+	s.Delay("HashKV", time.Hour)
+	c, err := New(Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
+	require.NoError(t, err)
+	errs := make(chan error, 2)
+	go func() { _, err := c.Status(context.Background(), "127.0.0.1:1"); errs <- err }() // ends with c, awaited below
+	go func() { _, err := c.HashKV(context.Background(), s.Addr(), 0); errs <- err }()   // likewise
+	eventually(t, func() bool { return len(s.Requests("HashKV")) == 1 }, "a call is under way")
+	require.NoError(t, c.Close())
+	for range 2 {
+		assert.True(t, IsConnCanceled(within(t, 10*time.Second, errs)))
+	}
+	eventually(t, func() bool { return s.Conns() == 0 }, "the connections are closed")
+}
+
+// within receives from ch, or fails.
+func within[T any](t *testing.T, d time.Duration, ch <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(d):
+		require.FailNow(t, "nothing came")
+	}
+	return v
+}
+
 // noDial has connections hang instead of leaving the machine.
 var noDial = grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 	<-ctx.Done()
@@ -136,6 +183,17 @@ func TestR8ClientWithoutConnection(t *testing.T) {
 	assert.Equal(t, ErrNoAvailableEndpoints, err)
 	assert.Equal(t, ErrNoAvailableEndpoints, c.Sync(t.Context()))
 	_, err = c.Get(t.Context(), "k")
+	assert.Equal(t, ErrNoAvailableEndpoints, err)
+	_, err = RetryMaintenanceClient(c, c.ActiveConnection()).Status(t.Context(), &pb.StatusRequest{})
+	assert.Equal(t, ErrNoAvailableEndpoints, err)
+	_, err = c.GetStream(t.Context(), "k")
+	assert.Equal(t, ErrNoAvailableEndpoints, err)
+	last := within(t, 10*time.Second, c.Watch(t.Context(), "k"))
+	assert.ErrorIs(t, last.Err(), ErrNoAvailableEndpoints)
+	kept, err := c.KeepAlive(t.Context(), 1)
+	require.NoError(t, err)
+	assert.Nil(t, within(t, 10*time.Second, kept), "closed")
+	_, err = c.KeepAliveOnce(t.Context(), 1)
 	assert.Equal(t, ErrNoAvailableEndpoints, err)
 	cancel()
 	assert.ErrorIs(t, c.Ctx().Err(), context.Canceled)

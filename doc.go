@@ -14,9 +14,9 @@
 //
 // A [Client] owns one gRPC connection that spreads requests over the endpoints
 // in turn. It is meant to be shared and long-lived: it may be used from any
-// number of goroutines, and so may everything that it embeds. Nothing connects
-// before it has to, and New does not wait for a connection: calls do, as long
-// as their contexts allow. Give every call a context with a deadline; without
+// number of goroutines, and so may everything that it embeds. New begins to
+// connect but does not wait for a connection: calls do, as long as their
+// contexts allow. Give every call a context with a deadline; without
 // one, a call to a cluster that is down waits until it is back.
 //
 // # Closing

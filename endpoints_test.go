@@ -19,7 +19,8 @@ import (
 )
 
 // TestR9SetEndpointsDuringCalls changes the endpoints from several goroutines
-// while calls and dials go on; the race detector watches.
+// while calls and dials go on and connections are lost; the race detector
+// watches.
 func TestR9SetEndpointsDuringCalls(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	all := []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}
@@ -36,6 +37,12 @@ func TestR9SetEndpointsDuringCalls(t *testing.T) {
 			for range 50 {
 				_, err := c.Get(t.Context(), "k")
 				assert.NoError(t, err)
+			}
+		})
+		work.Go(func() {
+			for range 50 {
+				members[i].CloseConns()
+				time.Sleep(time.Millisecond)
 			}
 		})
 		work.Go(func() {
@@ -147,9 +154,17 @@ func TestR10IPv6Literal(t *testing.T) {
 	serving.Go(func() { _ = srv.Serve(l) })
 	defer serving.Wait()
 	defer srv.Stop()
-	c := newTestClient(t, Config{Endpoints: []string{"http://" + l.Addr().String()}})
-	_, err = c.Put(t.Context(), "k", "v")
+	_, port, err := net.SplitHostPort(l.Addr().String())
 	require.NoError(t, err)
+	lo, err := net.InterfaceByIndex(1)
+	require.NoError(t, err, "the first interface is the loopback one")
+	for _, host := range []string{"[::1]", "[::1%25" + lo.Name + "]"} {
+		c := newTestClient(t, Config{Endpoints: []string{"http://" + host + ":" + port}})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err = c.Put(ctx, "k", "v")
+		cancel()
+		require.NoError(t, err, host)
+	}
 }
 
 // TestR10EachEndpointHasItsOwnName: three members whose certificates have no

@@ -11,13 +11,14 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/retry"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 var (
 	// ErrNoAvailableEndpoints is returned where there is no endpoint to connect
 	// to: by New for a Config without any, by Sync for a cluster that lists none,
 	// and by the calls of a client without a connection (see NewCtxClient).
-	ErrNoAvailableEndpoints = errors.New("etcdclient: no available endpoints")
+	ErrNoAvailableEndpoints error = noEndpoint{}
 
 	// ErrOldCluster is returned by New with Config.RejectOldCluster where the
 	// cluster is older than this client serves.
@@ -27,6 +28,17 @@ var (
 	// Token and a Username or Password.
 	ErrMutuallyExclusiveCfg = errors.New("Username/Password and Token configurations are mutually exclusive")
 )
+
+// noEndpoint is the type of ErrNoAvailableEndpoints.
+type noEndpoint struct{}
+
+func (noEndpoint) Error() string { return "etcdclient: no available endpoints" }
+
+// GRPCStatus has a code of those that end a stream for good: there is no use in
+// opening it again.
+func (e noEndpoint) GRPCStatus() *status.Status {
+	return status.New(codes.FailedPrecondition, e.Error())
+}
 
 // errClosing is what calls return after the client was closed: a gRPC status
 // with codes.Canceled, for which IsConnCanceled is true.

@@ -64,7 +64,7 @@ func (kv *kv) GetStreamRewritten(ctx context.Context, rewrite func(*pb.RangeResp
 	if err := s.op.sort.check(); err != nil {
 		return nil, err
 	}
-	s.ctx, s.stop = kv.untilClosed(ctx)
+	s.ctx, s.stop = kv.client.untilClosed(ctx)
 	if err := kv.start(s); err != nil {
 		err = toErr(s.ctx, err)
 		s.stop()
@@ -88,16 +88,6 @@ func (kv *kv) start(s *getStream) error {
 	// nobody waits for it but the reader of the pieces.
 	go s.run()
 	return nil
-}
-
-// untilClosed returns a context that ends with ctx and with the client.
-func (kv *kv) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	if kv.client == nil {
-		return ctx, cancel
-	}
-	detach := context.AfterFunc(kv.client.ctx, cancel)
-	return ctx, func() { detach(); cancel() }
 }
 
 // getStream copies one range from the server to its reader, a piece at a time.

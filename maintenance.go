@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/v3/internal/retry"
+	"google.golang.org/grpc"
 )
 
 // AlarmMember and the answers of the Maintenance methods: the messages of the protocol under the names of this package.
@@ -99,13 +100,14 @@ type Maintenance interface {
 
 type maintenance struct {
 	remote pb.MaintenanceClient
+	client *Client // may be nil; ends calls when it is closed
 	// member returns the stub for the member at endpoint and what ends its use.
 	member func(endpoint string) (pb.MaintenanceClient, func() error, error)
 }
 
 // NewMaintenance returns the Maintenance of c; c itself embeds one.
 func NewMaintenance(c *Client) Maintenance {
-	return &maintenance{remote: pb.NewMaintenanceClient(c.rpc), member: c.maintainOne}
+	return &maintenance{remote: pb.NewMaintenanceClient(c.rpc), client: c, member: c.maintainOne}
 }
 
 // maintainOne connects to one member. There is no other to turn to when it refuses.
@@ -124,6 +126,7 @@ func (c *Client) maintainOne(endpoint string) (pb.MaintenanceClient, func() erro
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	return &maintenance{
 		remote: remote,
+		client: c,
 		member: func(string) (pb.MaintenanceClient, func() error, error) {
 			return remote, func() error { return nil }, nil
 		},
@@ -166,33 +169,35 @@ func (m *maintenance) alarm(ctx context.Context, req *pb.AlarmRequest) (*AlarmRe
 	return (*AlarmResponse)(resp), err
 }
 
-func (m *maintenance) Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error) {
+// askMember performs one request to the member at endpoint. Its connection is not the client's, so the client's closing has to
+// end the request by its context.
+func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint string,
+	method func(pb.MaintenanceClient, context.Context, *Req, ...grpc.CallOption) (*Resp, error), req *Req,
+) (*Resp, error) {
 	remote, done, err := m.member(endpoint)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	resp, err := unary(ctx, remote.Defragment, &pb.DefragmentRequest{})
+	ctx, cancel := m.client.untilClosed(ctx)
+	defer cancel()
+	return unary(ctx, func(ctx context.Context, req *Req, opts ...grpc.CallOption) (*Resp, error) {
+		return method(remote, ctx, req, opts...)
+	}, req)
+}
+
+func (m *maintenance) Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error) {
+	resp, err := askMember(ctx, m, endpoint, pb.MaintenanceClient.Defragment, &pb.DefragmentRequest{})
 	return (*DefragmentResponse)(resp), err
 }
 
 func (m *maintenance) Status(ctx context.Context, endpoint string) (*StatusResponse, error) {
-	remote, done, err := m.member(endpoint)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	resp, err := unary(ctx, remote.Status, &pb.StatusRequest{})
+	resp, err := askMember(ctx, m, endpoint, pb.MaintenanceClient.Status, &pb.StatusRequest{})
 	return (*StatusResponse)(resp), err
 }
 
 func (m *maintenance) HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error) {
-	remote, done, err := m.member(endpoint)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	resp, err := unary(ctx, remote.HashKV, &pb.HashKVRequest{Revision: rev})
+	resp, err := askMember(ctx, m, endpoint, pb.MaintenanceClient.HashKV, &pb.HashKVRequest{Revision: rev})
 	return (*HashKVResponse)(resp), err
 }
 

@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -128,15 +129,8 @@ func (st *watchStream) Received(resp *pb.WatchResponse) {
 
 // Broken implements bidi.Handler.
 func (st *watchStream) Broken(err error) (redial bool, wait time.Duration) {
-	if ended := st.ctx.Err(); ended != nil {
-		if ended = st.watcher.ctx.Err(); ended == nil {
-			ended = context.Canceled
-		}
-		st.mux.Halt(ended)
-		return false, 0
-	}
-	if errors.Is(err, ErrNoAvailableEndpoints) {
-		st.mux.Halt(err)
+	if over := st.watcher.ctx.Err(); over != nil || st.ctx.Err() != nil {
+		st.mux.Halt(cmp.Or(over, context.Canceled))
 		return false, 0
 	}
 	if classify.IsAuthRefresh(err) && st.watcher.tokens != nil {

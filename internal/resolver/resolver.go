@@ -2,6 +2,7 @@
 package resolver
 
 import (
+	"net/url"
 	"sync"
 
 	"google.golang.org/grpc/attributes"
@@ -39,8 +40,9 @@ func New(serviceConfig string, a *attributes.Attributes, addresses []resolver.Ad
 	return r
 }
 
-// Target is what to pass to grpc.NewClient along with grpc.WithResolvers(r).
-func (r *Resolver) Target() string { return Scheme + ":///" + r.authority }
+// Target is what to pass to grpc.NewClient along with grpc.WithResolvers(r). gRPC
+// parses it as a URL, in which the zone of an IPv6 address has to be escaped.
+func (r *Resolver) Target() string { return Scheme + ":///" + url.PathEscape(r.authority) }
 
 // Scheme implements resolver.Builder.
 func (r *Resolver) Scheme() string { return Scheme }
