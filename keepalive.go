@@ -138,6 +138,7 @@ type lessor struct {
 
 	// Used by one call of dial at a time.
 	dialled uint64 // generation of the token that the last stream was opened with
+	place   balancer.Place
 }
 
 // defaultFirstTimeout is how long the first answer may take where the caller
@@ -217,7 +218,10 @@ func (l *lessor) lost(id LeaseID, err error) {
 // the leader is lost and not when a renewal has been waiting for long.
 func (l *lessor) dial(ctx context.Context, last error) (keepalive.Stream, error) {
 	if errors.Is(last, keepalive.ErrStalled) {
-		l.members.Inspect() // lest the next stream be opened on the same member
+		l.members.Inspect() // requests may be waiting for that member too
+	}
+	if last != nil {
+		l.place.Leave()
 	}
 	if classify.IsAuthRefresh(last) {
 		if err := l.renewToken(ctx, l.dialled); err != nil {
@@ -225,7 +229,7 @@ func (l *lessor) dial(ctx context.Context, last error) (keepalive.Stream, error)
 		}
 	}
 	l.dialled = l.generation()
-	stream, err := l.remote.LeaseKeepAlive(WithRequireLeader(ctx))
+	stream, err := l.remote.LeaseKeepAlive(WithRequireLeader(l.place.With(ctx)))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/authtoken"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/bidi"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
@@ -57,6 +58,7 @@ type watchStream struct {
 	// own synchronisation
 	overdue atomic.Pointer[time.Timer]
 	probe   watchProbe
+	place   balancer.Place
 
 	// used by the link's receive goroutine only
 	token     uint64    // the generation that the current stream was opened with
@@ -105,7 +107,7 @@ func (st *watchStream) dial(ctx context.Context) (watchGRPC, error) {
 		}
 		st.token = tokens.Generation()
 	}
-	stream, err := st.watcher.remote.Watch(ctx)
+	stream, err := st.watcher.remote.Watch(st.place.With(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +140,7 @@ func (st *watchStream) Broken(err error) (redial bool, wait time.Duration) {
 	}
 	redial, wait = st.mux.Broken(err)
 	if redial {
+		st.place.Leave()
 		if ok, denied := st.watcher.breakLog.allow(time.Now()); ok {
 			st.watcher.logger().Debug("watch stream broken, opening it again", zap.Error(err), zap.Int64("not-logged", denied))
 		}

@@ -13,6 +13,7 @@
 //
 //   - standing.go is the state machine: samples in, verdicts out;
 //   - picker.go is on every request's path;
+//   - place.go moves streams to other members;
 //   - table.go runs the machine by a timer while there are requests;
 //   - health.go asks each server for its health;
 //   - resort.go keeps members whose health check fails for when there is no other.

@@ -117,9 +117,12 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 			return p.pickProbe(m, info)
 		}
 	}
+	if isStream(info.FullMethodName) {
+		return p.pickStream(info)
+	}
 	s := p.choose()
 	result, err := s.child.Pick(info)
-	if err != nil || isStream(info.FullMethodName) {
+	if err != nil {
 		return result, err
 	}
 	s.member.outstanding.Add(1)
@@ -133,7 +136,7 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 }
 
 // isDirected tells the methods that may be asked of one member: probes, and what
-// Each asks.
+// All asks.
 func isDirected(method string) bool {
 	return method == healthpb.Health_Check_FullMethodName || method == pb.Maintenance_Status_FullMethodName
 }

@@ -74,6 +74,26 @@ func TestStreamsAreNotCounted(t *testing.T) {
 	assert.Nil(t, r.Done, "an observer would make its member look slow as long as it watches")
 }
 
+// TestStreamLeavesItsMember: whosever turn it is, the next stream is opened
+// elsewhere, where there is another member.
+func TestStreamLeavesItsMember(t *testing.T) {
+	for n, want := range map[int]bool{1: false, 2: true, 3: true} {
+		table, p := seated(t, n, noProbe)
+		var place Place
+		info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: place.With(context.Background())}
+		for i := range 20 {
+			before := place.at.Load()
+			place.Leave()
+			table.turn.Add(uint32(i)) // requests meanwhile
+			_, err := p.Pick(info)
+			require.NoError(t, err)
+			if i > 0 {
+				assert.Equal(t, want, before != place.at.Load())
+			}
+		}
+	}
+}
+
 func TestBusyAndLimitedMembersArePassedOver(t *testing.T) {
 	_, p := seated(t, 3, noProbe)
 	p.seats[0].member.outstanding.Store(5)
