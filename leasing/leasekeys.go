@@ -21,6 +21,11 @@ func (r keyRange) contains(key string) bool {
 	return key >= r.start && (r.end == endOfKeys || key < r.end)
 }
 
+// contain reports whether a key is in one of the ranges.
+func contain(ranges []keyRange, key string) bool {
+	return slices.ContainsFunc(ranges, func(r keyRange) bool { return r.contains(key) })
+}
+
 // writes are the keys that an operation may change, as far as ownership matters.
 type writes struct {
 	keys   []string   // each at most once, in order
@@ -34,6 +39,15 @@ func writesOf(prefix string, op clientv3.Op) writes {
 	slices.Sort(w.keys)
 	w.keys = slices.Compact(w.keys)
 	return w
+}
+
+// leaseKeys returns the lease keys that are in the way of the i-th of w.keys followed by
+// w.ranges: a single one, without an end, or a range.
+func (w *writes) leaseKeys(prefix string, i int) keyRange {
+	if i < len(w.keys) {
+		return keyRange{start: prefix + w.keys[i]}
+	}
+	return w.ranges[i-len(w.keys)]
 }
 
 func (w *writes) none() bool { return len(w.keys) == 0 && len(w.ranges) == 0 }

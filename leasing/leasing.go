@@ -63,7 +63,7 @@ func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (
 	if pfx == "" {
 		return nil, nil, errors.New("leasing: the prefix of the lease keys is empty")
 	}
-	l := &leasing{kv: cl.KV, watcher: cl.Watcher, options: opts, prefix: pfx, table: newTable()}
+	l := &leasing{kv: cl.KV, watcher: cl.Watcher, options: opts, prefix: pfx, table: newTable(pfx)}
 	l.ctx, l.cancel = context.WithCancel(cl.Ctx())
 	l.sessions = clientv3.NewCtxClient(cl.Ctx(), clientv3.WithZapLogger(cl.GetLogger()), func(c *clientv3.Client) {
 		c.Lease = grants{cl.Lease, l.ctx}

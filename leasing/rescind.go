@@ -35,23 +35,26 @@ func (l *leasing) clear(ctx context.Context, resp *clientv3.TxnResponse, w write
 			return false, err
 		}
 	}
-	for batch := range slices.Chunk(others, maxBatch) {
-		if err := l.rescind(ctx, batch); err != nil {
+	lost := false
+	for i, leaseKeys := range others {
+		if len(leaseKeys) == 0 {
+			continue
+		}
+		gone, err := l.rescind(ctx, w.leaseKeys(l.prefix, i), leaseKeys)
+		if err != nil {
 			return false, err
 		}
+		cleared, lost = true, lost || !gone
 	}
-	cleared = cleared || len(others) > 0
-	for _, leaseKey := range others {
-		cleared = l.waitGone(ctx, leaseKey, resp.Header.GetRevision()+1) && cleared
-	}
-	return cleared, ctx.Err()
+	return cleared && !lost, ctx.Err()
 }
 
 // owners sorts the claims that a failed write has found into keys that are ours, and
-// the lease keys of others.
-func (l *leasing) owners(resp *clientv3.TxnResponse, w writes) (ours []string, others []*mvccpb.KeyValue) {
+// the lease keys of others, for each claim.
+func (l *leasing) owners(resp *clientv3.TxnResponse, w writes) (ours []string, others [][]*mvccpb.KeyValue) {
 	seen := map[string]bool{}
-	for i := range len(w.keys) + len(w.ranges) {
+	others = make([][]*mvccpb.KeyValue, len(w.keys)+len(w.ranges))
+	for i := range others {
 		for _, leaseKey := range rangeIn(resp, i).GetKvs() {
 			key := string(leaseKey.GetKey())
 			switch {
@@ -59,7 +62,7 @@ func (l *leasing) owners(resp *clientv3.TxnResponse, w writes) (ours []string, o
 			case l.table.isOurs(leaseKey):
 				ours = append(ours, strings.TrimPrefix(key, l.prefix))
 			default:
-				others = append(others, leaseKey)
+				others[i] = append(others[i], leaseKey)
 			}
 			seen[key] = true
 		}
@@ -67,30 +70,57 @@ func (l *leasing) owners(resp *clientv3.TxnResponse, w writes) (ours []string, o
 	return ours, others
 }
 
-// rescind asks the owners of lease keys to give them up, unless somebody has.
-func (l *leasing) rescind(ctx context.Context, leaseKeys []*mvccpb.KeyValue) error {
-	var ops []clientv3.Op
-	for _, kv := range leaseKeys {
-		key := string(kv.GetKey())
-		owned := []clientv3.Cmp{exists(key, kv.GetCreateRevision()), clientv3.Compare(clientv3.Value(key), "!=", rescindValue)}
-		ask := []clientv3.Op{clientv3.OpPut(key, rescindValue, clientv3.WithIgnoreLease())}
-		ops = append(ops, clientv3.OpTxn(owned, ask, nil))
-	}
-	_, err := l.kv.Txn(ctx).Then(ops...).Commit()
-	return err
-}
-
-// waitGone blocks until a lease key is gone that was there before revision rev, and
-// reports whether it is. It is not where the watch ends first, as it does with ctx.
-func (l *leasing) waitGone(ctx context.Context, leaseKey *mvccpb.KeyValue, rev int64) bool {
+// rescind asks the owners of some lease keys in a range to give them up, and blocks
+// until all have. It returns false where the watch ends first, as it does with ctx.
+//
+// The watch is there before anybody is asked, so that it starts with the present: a
+// server brings those that start with the past up to date ten times a second only.
+func (l *leasing) rescind(ctx context.Context, r keyRange, leaseKeys []*mvccpb.KeyValue) (gone bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	for resp := range l.watcher.Watch(ctx, string(leaseKey.GetKey()), clientv3.WithRev(rev)) {
+	events := l.watcher.Watch(ctx, r.start, clientv3.WithRange(r.end), clientv3.WithFilterPut(), clientv3.WithCreatedNotify())
+	if resp := <-events; !resp.Created {
+		return false, nil
+	}
+	left := map[string]bool{}
+	for batch := range slices.Chunk(leaseKeys, maxBatch) {
+		if err := l.askOwners(ctx, batch, left); err != nil {
+			return false, err
+		}
+	}
+	for len(left) > 0 {
+		resp, ok := <-events
+		if !ok {
+			return false, nil
+		}
 		for _, ev := range resp.Events {
-			if ev.Type == clientv3.EventTypeDelete || ev.Kv.GetCreateRevision() != leaseKey.GetCreateRevision() {
-				return true
+			if ev.Type == clientv3.EventTypeDelete {
+				delete(left, string(ev.Kv.GetKey()))
 			}
 		}
 	}
-	return false
+	return true, nil
+}
+
+// askOwners asks the owners of lease keys to give them up, unless somebody has, and adds
+// the keys to left that are there still.
+func (l *leasing) askOwners(ctx context.Context, leaseKeys []*mvccpb.KeyValue, left map[string]bool) error {
+	var ops []clientv3.Op
+	for _, kv := range leaseKeys {
+		key := string(kv.GetKey())
+		unasked := []clientv3.Cmp{clientv3.Compare(clientv3.Value(key), "!=", rescindValue)}
+		put := []clientv3.Op{clientv3.OpPut(key, rescindValue, clientv3.WithIgnoreLease())}
+		there := []clientv3.Cmp{exists(key, kv.GetCreateRevision())}
+		ops = append(ops, clientv3.OpTxn(there, []clientv3.Op{clientv3.OpTxn(unasked, put, nil)}, nil))
+	}
+	resp, err := l.kv.Txn(ctx).Then(ops...).Commit()
+	if err != nil {
+		return err
+	}
+	for i, kv := range leaseKeys {
+		if part(resp, i).GetResponseTxn().GetSucceeded() {
+			left[string(kv.GetKey())] = true
+		}
+	}
+	return nil
 }

@@ -81,6 +81,9 @@ type tenancy struct {
 // makes it leave deletes it, and only after that. What is kept of a held one without
 // writes under way is what the server has.
 type table struct {
+	// read-only after newTable
+	prefix string // of lease keys
+
 	// own synchronisation
 	latest  latestHeader
 	tenants sync.WaitGroup // one for each goroutine of a tenancy; added to only with mu held, during a term
@@ -92,10 +95,17 @@ type table struct {
 	rests     map[string]time.Time // keys not to acquire before that
 	sweepAt   int                  // number of rests at which to look for those that are over
 	strays    map[string]bool      // keys whose lease key may become ours late, without a tenancy
+	bars      map[*bar]bool        // what not to acquire as long as they are there
 }
 
-func newTable() *table {
-	return &table{tenancies: map[string]*tenancy{}, rests: map[string]time.Time{}, sweepAt: minSweep, strays: map[string]bool{}}
+// bar is made of ranges of lease keys.
+type bar struct{ ranges []keyRange }
+
+func newTable(prefix string) *table {
+	return &table{
+		prefix: prefix, sweepAt: minSweep,
+		tenancies: map[string]*tenancy{}, rests: map[string]time.Time{}, strays: map[string]bool{}, bars: map[*bar]bool{},
+	}
 }
 
 // look returns the answer to a get, if it can be had from memory; or else the
@@ -122,10 +132,15 @@ func (tb *table) look(key string, op *clientv3.Op) (resp *clientv3.GetResponse, 
 
 // begin makes a tenancy that is acquiring its key; its goroutine is the caller's to
 // start. It returns nil where that is not to be tried: without a term, with another
-// tenancy of the key, or while it rests.
+// tenancy of the key, while it rests, and while a range is being written that it is in.
 func (tb *table) begin(key string) *tenancy {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
+	for b := range tb.bars {
+		if contain(b.ranges, tb.prefix+key) {
+			return nil
+		}
+	}
 	if until, resting := tb.rests[key]; resting {
 		if time.Now().Before(until) {
 			return nil
@@ -273,25 +288,44 @@ func (tb *table) isOurs(leaseKey *mvccpb.KeyValue) bool {
 	return tb.term != nil && tb.term.owned(leaseKey) != 0
 }
 
-// beginWrite marks the tenancies of the keys that are about to be written, so that
-// nothing is answered from memory until endWrite. Where a tenancy has to change
-// before that, it returns a channel to wait for instead: for an unsettled one of
-// the keys, and for any in the ranges, which is made to leave.
-func (tb *table) beginWrite(prefix string, w writes) (own []*tenancy, change <-chan struct{}) {
+// bar keeps keys from being acquired whose lease keys are in the ranges, until the
+// function that it returns is called. A write of a range might otherwise never find
+// it without owners.
+func (tb *table) bar(ranges []keyRange) (lift func()) {
+	if len(ranges) == 0 {
+		return func() {}
+	}
+	b := &bar{ranges}
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
-	if t := tb.leaveRangesLocked(prefix, w.ranges); t != nil {
-		return nil, t.changeLocked()
+	tb.bars[b] = true
+	return func() {
+		tb.mu.Lock()
+		defer tb.mu.Unlock()
+		delete(tb.bars, b)
 	}
+}
+
+// beginWrite marks the tenancies of the keys that are about to be written, so that
+// nothing is answered from memory until endWrite. Where tenancies have to change
+// before that, it returns channels to wait for instead: for unsettled ones of
+// the keys, and for any in the ranges, which are made to leave.
+func (tb *table) beginWrite(w writes) (own []*tenancy, changes []<-chan struct{}) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	changes = tb.leaveRangesLocked(w.ranges)
 	for _, key := range w.keys {
 		t := tb.tenancies[key]
 		switch {
 		case t == nil:
 		case t.state != held:
-			return nil, t.changeLocked()
+			changes = append(changes, t.changeLocked())
 		default:
 			own = append(own, t)
 		}
+	}
+	if len(changes) > 0 {
+		return nil, changes
 	}
 	for _, t := range own {
 		t.writes++
@@ -300,20 +334,18 @@ func (tb *table) beginWrite(prefix string, w writes) (own []*tenancy, change <-c
 }
 
 // leaveRangesLocked makes all tenancies leave whose lease keys are in the ranges, and
-// returns one of them.
-func (tb *table) leaveRangesLocked(prefix string, ranges []keyRange) (found *tenancy) {
+// returns their changes.
+func (tb *table) leaveRangesLocked(ranges []keyRange) (changes []<-chan struct{}) {
 	if len(ranges) == 0 {
 		return nil
 	}
 	for key, t := range tb.tenancies {
-		for _, r := range ranges {
-			if r.contains(prefix + key) {
-				tb.leaveLocked(t)
-				found = t
-			}
+		if contain(ranges, tb.prefix+key) {
+			tb.leaveLocked(t)
+			changes = append(changes, t.changeLocked())
 		}
 	}
-	return found
+	return changes
 }
 
 // change returns the channel that is closed with the next change of a tenancy that

@@ -13,7 +13,7 @@ import (
 
 // newTerm makes a table with a term that is certain.
 func newTerm(t *testing.T) *table {
-	tb := newTable()
+	tb := newTable(pfx)
 	tb.startTerm(&term{lease: 1, until: time.Now().Add(time.Hour), end: &clientv3.KeepAliveEnd{}, ctx: t.Context()})
 	return tb
 }
@@ -47,33 +47,33 @@ func TestTableAnswersOnlyWhileNothingIsUnderWay(t *testing.T) {
 	require.Nil(t, tb.begin("k"), "a key has one tenancy")
 	_, pending := tb.look("k", nil)
 	require.Same(t, tn, pending)
-	_, change := tb.beginWrite(pfx, w)
-	require.NotNil(t, change, "writes wait until it is settled")
+	_, change := tb.beginWrite(w)
+	require.Len(t, change, 1, "writes wait until it is settled")
 	tb.acquired(tn, 5, keptValue("k", "v5", 5))
-	<-change
+	<-change[0]
 	require.Equal(t, "v5", seen(tb, "k"))
 
-	first, change := tb.beginWrite(pfx, w)
+	first, change := tb.beginWrite(w)
 	require.Nil(t, change)
 	require.Equal(t, []*tenancy{tn}, first)
-	second, _ := tb.beginWrite(pfx, w)
+	second, _ := tb.beginWrite(w)
 	require.Empty(t, seen(tb, "k"))
 	tb.endWrite(second, []*kept{keptValue("k", "v7", 7)})
 	require.Empty(t, seen(tb, "k"), "the other one may have been applied too")
 	tb.endWrite(first, []*kept{keptValue("k", "v6", 6)})
 	require.Equal(t, "v7", seen(tb, "k"), "whichever answer comes first")
 
-	refused, _ := tb.beginWrite(pfx, w)
+	refused, _ := tb.beginWrite(w)
 	tb.endWrite(refused, nil)
 	require.Equal(t, "v7", seen(tb, "k"))
-	lost, _ := tb.beginWrite(pfx, w)
+	lost, _ := tb.beginWrite(w)
 	tb.endWrite(lost, []*kept{nil})
 	require.Empty(t, seen(tb, "k"))
 	require.Error(t, tn.ctx.Err(), "it is to leave")
-	_, change = tb.beginWrite(pfx, w)
-	require.NotNil(t, change)
+	_, change = tb.beginWrite(w)
+	require.Len(t, change, 1)
 	tb.finish(tn)
-	<-change
+	<-change[0]
 	tb.tenants.Done()
 	require.Nil(t, tb.begin("k"), "the key rests")
 }
@@ -103,16 +103,22 @@ func TestTableLeavesRanges(t *testing.T) {
 	tb := newTerm(t)
 	in, out := hold(t, tb, "b", "v", 5), hold(t, tb, "d", "v", 6)
 	w := writes{ranges: []keyRange{{pfx + "a", pfx + "c"}}}
-	_, change := tb.beginWrite(pfx, w)
-	require.NotNil(t, change)
+	_, change := tb.beginWrite(w)
+	require.Len(t, change, 1)
 	require.Empty(t, seen(tb, "b"))
 	require.Equal(t, "v", seen(tb, "d"))
 	tb.finish(in)
-	<-change
-	own, change := tb.beginWrite(pfx, w)
+	<-change[0]
+	own, change := tb.beginWrite(w)
 	require.Nil(t, change)
 	require.Empty(t, own)
 	require.NoError(t, out.ctx.Err())
+
+	lift := tb.bar(w.ranges)
+	require.Nil(t, tb.begin("bb"), "in a range that is being written")
+	require.NotNil(t, tb.begin("e"))
+	lift()
+	require.NotNil(t, tb.begin("bb"))
 }
 
 // TestTableForgetsRests: keys that rested do not pile up.

@@ -11,11 +11,13 @@ const (
 	// maxRefresh is how many keys of ours are read back in the transaction that
 	// writes them. Others are given up instead.
 	maxRefresh = 32
-	// maxBatch is how many owners of a range are asked at a time.
+	// maxClaims is how many lease keys a write looks at in a range at a time.
+	maxClaims = 1000
+	// maxBatch is how many owners are asked by one request.
 	maxBatch = 32
 	// maxHaste is how often a write is tried again at once when its owners have
 	// given up their keys.
-	maxHaste = 4
+	maxHaste = 16
 )
 
 func (l *leasing) put(ctx context.Context, op clientv3.Op) (*clientv3.PutResponse, error) {
@@ -65,7 +67,8 @@ func (l *leasing) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnRespons
 // is that of a transaction whose first op it was.
 func (l *leasing) write(ctx context.Context, op clientv3.Op) (*clientv3.TxnResponse, error) {
 	w := writesOf(l.prefix, op)
-	for attempt := 0; ; attempt++ {
+	defer l.table.bar(w.ranges)()
+	for attempt, waits := 0, 0; ; attempt++ {
 		resp, err := l.tryWrite(ctx, op, w)
 		switch {
 		case err != nil:
@@ -75,7 +78,8 @@ func (l *leasing) write(ctx context.Context, op clientv3.Op) (*clientv3.TxnRespo
 		}
 		cleared, err := l.clear(ctx, resp, w)
 		if err == nil && (!cleared || attempt >= maxHaste) {
-			err = backoff.Wait(ctx, repeatBackoff.Delay(attempt))
+			err = backoff.Wait(ctx, repeatBackoff.Delay(waits))
+			waits++
 		}
 		if err != nil {
 			return nil, bareContextError(err)
@@ -90,12 +94,14 @@ func (l *leasing) tryWrite(ctx context.Context, op clientv3.Op, w writes) (*clie
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	own, change := l.table.beginWrite(l.prefix, w)
-	for change != nil {
-		if err := wait(ctx, change); err != nil {
-			return nil, err
+	own, changes := l.table.beginWrite(w)
+	for len(changes) > 0 {
+		for _, change := range changes {
+			if err := wait(ctx, change); err != nil {
+				return nil, err
+			}
 		}
-		own, change = l.table.beginWrite(l.prefix, w)
+		own, changes = l.table.beginWrite(w)
 	}
 	resp, err := l.kv.Txn(ctx).
 		If(l.guards(w, own)...).
@@ -130,11 +136,9 @@ func (l *leasing) guards(w writes, own []*tenancy) []clientv3.Cmp {
 // claims are the gets that tell who owns what is written.
 func (l *leasing) claims(w writes) []clientv3.Op {
 	ops := make([]clientv3.Op, 0, len(w.keys)+len(w.ranges))
-	for _, key := range w.keys {
-		ops = append(ops, clientv3.OpGet(l.prefix+key))
-	}
-	for _, r := range w.ranges {
-		ops = append(ops, clientv3.OpGet(r.start, clientv3.WithRange(r.end), clientv3.WithLimit(maxBatch)))
+	for i := range cap(ops) {
+		r := w.leaseKeys(l.prefix, i)
+		ops = append(ops, clientv3.OpGet(r.start, clientv3.WithRange(r.end), clientv3.WithLimit(maxClaims)))
 	}
 	return ops
 }
