@@ -42,6 +42,13 @@ type Config struct {
 // next Dial is told.
 var ErrStalled = errors.New("lease keepalive stream: no answer in time")
 
+// A timer that fires lateTick after its time tells that the process did not run
+// meanwhile. What has come for it is read first, for which it takes catchUp.
+const (
+	lateTick = 500 * time.Millisecond
+	catchUp  = 100 * time.Millisecond
+)
+
 // dropInterval keeps a log of dropped answers short.
 const dropInterval = 10 * time.Second
 
@@ -62,6 +69,7 @@ type Keeper struct {
 	link       *link       // nil until the first lease
 	timer      *time.Timer // nil until the first lease
 	armed      instant     // when the timer fires; never while it does not run
+	resumeAt   instant     // nothing is judged before
 	last       error       // what ended the last stream
 	halted     error       // why no lease is kept any more; nil while they are
 	reportAt   instant     // when dropped answers may be reported again
@@ -211,8 +219,8 @@ func (k *Keeper) tick() {
 	defer k.ticks.Done()
 	k.mu.Lock()
 	defer k.unlock()
-	k.armed = never
 	k.runLocked()
+	k.armed = never
 }
 
 // runLocked does what is due. Requests are handed over under the lock, so that
@@ -221,7 +229,14 @@ func (k *Keeper) runLocked() {
 	if k.halted != nil {
 		return
 	}
-	renew, move := k.table.run(k.now())
+	now := k.now()
+	if k.armed != never && now-k.armed > lateTick {
+		k.resumeAt = after(now, catchUp)
+	}
+	if now < k.resumeAt {
+		return
+	}
+	renew, move := k.table.run(now)
 	switch {
 	case move:
 		k.link.Reconnect(ErrStalled)
@@ -241,7 +256,7 @@ func (k *Keeper) haltLocked(cause error) {
 // unlock sets the timer for what the caller may have changed, and lets go of
 // the contexts of closed subscribers, which must not happen under the lock.
 func (k *Keeper) unlock() {
-	if next := k.table.next(); next < k.armed {
+	if next := max(k.table.next(), k.resumeAt); next < k.armed {
 		k.armLocked(next)
 	}
 	stops := k.table.stops

@@ -80,12 +80,12 @@ func TestS5SilenceMovesTheStreamAndSavesTheLeases(t *testing.T) {
 
 	s.mute()
 	s.replies = nil
-	hole := s.now
+	s.sent = nil
 	for len(s.moves) == 0 {
 		s.wait(time.Millisecond)
 	}
 	s.grant(5) // the other member answers
-	assert.LessOrEqual(t, s.moves[0]-hole, 5*time.Second/3+50*time.Millisecond)
+	assert.LessOrEqual(t, s.moves[0]-s.sent[0].at, 5*time.Second/3+50*time.Millisecond, "after the first request that is not answered")
 	s.cut()
 	s.sent = nil
 	s.connect()
@@ -144,4 +144,28 @@ func TestHostileAnswersAreHarmless(t *testing.T) {
 	s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 1, TTL: -1 << 63})
 	assert.Equal(t, []error{errGone}, p.closed)
 	s.check()
+}
+
+// TestPausedProcessReadsBeforeItJudges: what came while the process was not run
+// counts, though the timer comes first.
+func TestPausedProcessReadsBeforeItJudges(t *testing.T) {
+	keepers(t, func(k *Keeper, c *cluster) {
+		s := keep(t, k, bg, 1, false)
+		assert.EqualValues(t, 9, (<-s.ch).TTL)
+		c.set(func() { c.ttl = 0 })
+		time.Sleep(3200 * time.Millisecond) // a renewal is on its way
+		k.mu.Lock()
+		next := k.armed - k.now()
+		k.start = k.start.Add(-5 * time.Second) // a pause
+		k.mu.Unlock()
+		time.Sleep(next + catchUp/2) // a tick has come, after more than the TTL
+		c.set(func() {
+			c.ttl = 9
+			c.stream.resp <- &pb.LeaseKeepAliveResponse{ID: 1, TTL: 9}
+		})
+		time.Sleep(20 * time.Second)
+		assert.True(t, s.open())
+		dials, _ := c.count()
+		assert.Equal(t, 1, dials, "the stream is the same")
+	})
 }
