@@ -34,12 +34,13 @@ type answer struct {
 	kvs    [1]*mvccpb.KeyValue
 }
 
-// response answers a get with a copy that belongs to the caller. op is nil for a get
-// without options.
-func (k *kept) response(latest *pb.ResponseHeader, op *clientv3.Op) *clientv3.GetResponse {
+// response answers a get with a copy that belongs to the caller. The header is that of
+// latest but for the revision, rev: one at which k was so. op is nil for a get without
+// options.
+func (k *kept) response(latest *pb.ResponseHeader, rev int64, op *clientv3.Op) *clientv3.GetResponse {
 	a := &answer{}
 	a.header.ClusterId, a.header.MemberId = latest.GetClusterId(), latest.GetMemberId()
-	a.header.Revision, a.header.RaftTerm = max(latest.GetRevision(), k.rev), latest.GetRaftTerm()
+	a.header.Revision, a.header.RaftTerm = rev, latest.GetRaftTerm()
 	a.resp.Header = &a.header
 	if k.kv == nil {
 		return &a.resp

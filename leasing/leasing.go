@@ -33,7 +33,8 @@ type leasing struct {
 //
 // NewKV makes a session with opts, and blocks until its lease was granted and renewed
 // once, or the context of concurrency.WithContext ends. It returns the errors of
-// concurrency.NewSession, and those of clientv3.Lease's KeepAliveOnce. Later sessions
+// concurrency.NewSession, those of clientv3.Lease's KeepAliveOnce, and
+// concurrency.ErrSessionExpired where the lease is lost meanwhile. Later sessions
 // replace one that expires; meanwhile all is read from the server. The TTL is how
 // long writers of other clients have to wait where this one vanishes, so choose one
 // of a few seconds to a minute. A lease of concurrency.WithLease must serve no other
@@ -46,7 +47,8 @@ type leasing struct {
 //
 // Reads. A Get of a single key's latest value is answered from memory, WithKeysOnly,
 // WithCountOnly and WithSerializable included. The response is a copy. Its
-// Header.Revision is the highest that this KV has seen. Gets of ranges, of the past and
+// Header.Revision is the highest that this KV had seen when the key was as it says, so
+// that a watch from the next revision on misses nothing. Gets of ranges, of the past and
 // with bounds on revisions, GetStream, and transactions that do not write, go to the
 // server. So do all reads of a key for about a second after another client wanted to
 // write it, or was found to own it.
@@ -165,7 +167,7 @@ func (l *leasing) get(ctx context.Context, op clientv3.Op) (*clientv3.GetRespons
 			return nil, err
 		}
 		if t != nil && t.read != nil {
-			return t.read.response(l.table.latest.get(), &op), nil
+			return t.read.response(l.table.latest.get(), t.read.rev, &op), nil
 		}
 	}
 	return l.ask(ctx, op)

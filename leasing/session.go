@@ -1,6 +1,7 @@
 package leasing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -46,6 +47,7 @@ func (l *leasing) newSession() (*session, error) {
 	detach := context.AfterFunc(l.ctx, cancel)
 	s := &session{Session: cs, term: &term{lease: cs.Lease(), ctx: ctx}, cancel: func() { detach(); cancel() }}
 	if err := l.keepAlive(s); err != nil {
+		err = cmp.Or(context.Cause(cs.Ctx()), err) // rather than that the session's context has ended
 		s.close()
 		return nil, err
 	}
@@ -107,7 +109,8 @@ func (l *leasing) nextSession() *session {
 		switch {
 		case err == nil:
 			return s
-		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), clientv3.IsConnCanceled(err):
+		case errors.Is(err, concurrency.ErrSessionExpired): // while it was made
+		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 			return nil
 		}
 		if backoff.Wait(l.ctx, repeatBackoff.Delay(attempt)) != nil {

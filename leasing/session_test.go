@@ -12,6 +12,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
 	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -189,4 +191,30 @@ func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 	require.Less(t, asked, 20)
 	fake.Unary("LeaseGrant", nil)
 	owns(t, kv, "k")
+}
+
+// TestSessionsAreReplacedHoweverOneIsLost: also one that expires, or is revoked, while
+// it is made, and whatever a server says.
+func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
+	for name, fail := range map[string]func(fake *etcdfake.Server){
+		"expired while it was made": func(fake *etcdfake.Server) { fake.Delay("LeaseKeepAlive", time.Hour) },
+		"cancelled by the server": func(fake *etcdfake.Server) {
+			fake.Unary("LeaseGrant", func(context.Context, proto.Message) (proto.Message, error) {
+				return nil, status.Error(codes.Canceled, "by the server")
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := etcdfake.Start(t)
+			kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(1))
+			fail(fake)
+			before := fake.Calls("LeaseGrant")
+			_, err := kv.sessions.Revoke(testContext(t), kv.table.term.lease)
+			require.NoError(t, err)
+			require.Eventually(t, func() bool { return fake.Calls("LeaseGrant") > before+1 }, eventually, tick)
+			fake.Unary("LeaseGrant", nil)
+			fake.Delay("LeaseKeepAlive", 0)
+			owns(t, kv, "k")
+		})
+	}
 }

@@ -118,12 +118,14 @@ func (tb *table) look(key string, op *clientv3.Op) (resp *clientv3.GetResponse, 
 		return nil, nil
 	}
 	state, kept, idle := t.state, t.kept, t.writes == 0
-	// The clock is read after the value: what is kept is true at that moment.
+	// The clock is read last: at that moment, and so at any revision seen before, what is
+	// kept is true. A revision seen later may be that of another client's write.
+	latest := tb.latest.get()
 	certain := state == held && idle && t.term.isCertain()
 	tb.mu.RUnlock()
 	switch {
 	case certain:
-		return kept.response(tb.latest.get(), op), nil
+		return kept.response(latest, max(latest.GetRevision(), kept.rev), op), nil
 	case state == acquiring:
 		return nil, t
 	}

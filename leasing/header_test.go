@@ -1,0 +1,79 @@
+package leasing
+
+import (
+	"context"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/protobuf/proto"
+)
+
+// A header's revision is one at which the key was so: whoever watches from the next
+// one on, as programs do that read first, must not miss a write.
+
+// TestHeaderOfMemoryIsNotAheadOfIt: an answer's revision is not that of a later write,
+// however that falls between looking for the value and for the revision.
+func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
+	tb := newTerm(t)
+	var rev atomic.Int64
+	rev.Store(1)
+	current := hold(t, tb, "k", "1", 1)
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	var wrong atomic.Int64
+	for range 2 * runtime.GOMAXPROCS(0) {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				resp, _ := tb.look("k", nil)
+				if resp != nil && string(resp.Kvs[0].Value) != strconv.FormatInt(resp.Header.Revision, 10) {
+					wrong.Add(1)
+				}
+			}
+		})
+	}
+	for range 60000 {
+		// Another client's write: the key is given up, and the revision becomes known by
+		// some answer. Then it is owned again.
+		tb.leave(current)
+		tb.finish(current)
+		tb.tenants.Done()
+		now := rev.Add(1)
+		tb.latest.saw(&pb.ResponseHeader{Revision: now})
+		tb.mu.Lock()
+		clear(tb.rests)
+		tb.mu.Unlock()
+		current = hold(t, tb, "k", strconv.FormatInt(now, 10), now)
+	}
+	close(done)
+	readers.Wait()
+	require.Zero(t, wrong.Load(), "answers with the revision of a write that they do not show")
+}
+
+// TestHeaderOfAnAcquisitionIsItsOwn: by the time that its answer is looked at, the key
+// may have been given up and written, and the revision of that be known.
+func TestHeaderOfAnAcquisitionIsItsOwn(t *testing.T) {
+	fake := etcdfake.Start(t)
+	kv := newKV(t, newClient(t, fake.Addr()))
+	var acquired int64
+	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		resp, err := fake.Apply(ctx, "Txn", req)
+		acquired = resp.(*pb.TxnResponse).Header.Revision
+		kv.table.latest.saw(&pb.ResponseHeader{Revision: acquired + 5})
+		return resp, err
+	})
+	resp, err := kv.Do(testContext(t), clientv3.OpGet("k"))
+	require.NoError(t, err)
+	require.Equal(t, acquired, resp.Get().Header.Revision)
+}
