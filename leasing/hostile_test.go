@@ -99,7 +99,7 @@ func TestN9LeasesOfNonsense(t *testing.T) {
 		return &pb.LeaseTimeToLiveResponse{Keys: [][]byte{nil, []byte("x"), []byte(pfx), []byte(pfx + "stray")}}, nil
 	})
 	kv.table.mu.Lock()
-	kv.table.strays["stray"], kv.table.strays[""] = true, true
+	kv.table.strays = true
 	kv.table.mu.Unlock()
 	kv.evictStrays(kv.table.term)
 	require.True(t, kv.isKept("k"))

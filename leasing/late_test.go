@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
@@ -158,4 +159,31 @@ func TestCompactedWatchOfALeaseKey(t *testing.T) {
 	require.True(t, kv.isKept("unchanged"))
 	put(t, near, pfx+"unchanged", rescindValue, clientv3.WithIgnoreLease())
 	require.Eventually(t, func() bool { return leaseKeyOf(t, near, "unchanged") == nil }, eventually, tick)
+}
+
+// TestRefusedWatchOfALeaseKey: who cannot hear that a key is wanted must not keep it.
+func TestRefusedWatchOfALeaseKey(t *testing.T) {
+	fake := etcdfake.Start(t)
+	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+		for {
+			req, err := recv()
+			if err != nil {
+				return err
+			}
+			if create := req.GetCreateRequest(); create != nil {
+				refusal := &pb.WatchResponse{
+					Header: &pb.ResponseHeader{Revision: 1}, WatchId: -1, Created: true, Canceled: true,
+					CancelReason: rpctypes.ErrGRPCPermissionDenied.Error(),
+				}
+				if err := send(refusal); err != nil {
+					return err
+				}
+			}
+		}
+	})
+	cli := newClient(t, fake.Addr())
+	kv := newKV(t, cli)
+	_, err := kv.Get(testContext(t), "k")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !kv.isKept("k") && leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 }

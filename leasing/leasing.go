@@ -15,6 +15,7 @@ type leasing struct {
 	kv       clientv3.KV // what the client had when NewKV was called
 	watcher  clientv3.Watcher
 	sessions *clientv3.Client // what sessions are made with
+	grants   *grants          // their Lease
 	options  []concurrency.SessionOption
 	prefix   string
 	ctx      context.Context // ends with stop and with the client
@@ -68,7 +69,8 @@ func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (
 	l := &leasing{kv: cl.KV, watcher: cl.Watcher, options: opts, prefix: pfx, table: newTable(pfx)}
 	l.ctx, l.cancel = context.WithCancel(cl.Ctx())
 	l.sessions = clientv3.NewCtxClient(cl.Ctx(), clientv3.WithZapLogger(cl.GetLogger()), func(c *clientv3.Client) {
-		c.Lease = grants{cl.Lease, l.ctx}
+		l.grants = &grants{Lease: cl.Lease, ctx: l.ctx}
+		c.Lease = l.grants
 	})
 	first, err := l.newSession()
 	if err != nil {

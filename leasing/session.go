@@ -21,21 +21,27 @@ type session struct {
 }
 
 // grants is the Lease that sessions are made with. What is granted is granted within
-// the life of the KV too: the sessions' options may carry a context of the user's.
+// the life of the KV too: the sessions' options may carry a context of the user's. They
+// may also name a lease, which is not granted then. Sessions are made one at a time.
 type grants struct {
 	clientv3.Lease
-	ctx context.Context
+	ctx  context.Context
+	last clientv3.LeaseID // that was granted
 }
 
-func (g grants) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error) {
+func (g *grants) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(g.ctx, cancel)()
-	return g.Lease.Grant(ctx, ttl)
+	resp, err := g.Lease.Grant(ctx, ttl)
+	if err == nil {
+		g.last = resp.ID
+	}
+	return resp, err
 }
 
 // Close does nothing: the Lease belongs to the user's client.
-func (g grants) Close() error { return nil }
+func (g *grants) Close() error { return nil }
 
 // newSession makes a session whose lease is certain to live for a known time.
 func (l *leasing) newSession() (*session, error) {
@@ -45,7 +51,7 @@ func (l *leasing) newSession() (*session, error) {
 	}
 	ctx, cancel := context.WithCancel(cs.Ctx())
 	detach := context.AfterFunc(l.ctx, cancel)
-	s := &session{Session: cs, term: &term{lease: cs.Lease(), ctx: ctx}, cancel: func() { detach(); cancel() }}
+	s := &session{Session: cs, term: &term{lease: cs.Lease(), ctx: ctx, isInherited: cs.Lease() != l.grants.last}, cancel: func() { detach(); cancel() }}
 	if err := l.keepAlive(s); err != nil {
 		err = cmp.Or(context.Cause(cs.Ctx()), err) // rather than that the session's context has ended
 		s.close()
@@ -89,7 +95,7 @@ func (s *session) close() {
 // is lost, until stop is called or no more sessions can be made.
 func (l *leasing) run(s *session) {
 	for {
-		for s.isRenewed() {
+		for l.evictStrays(s.term); s.isRenewed(); {
 			l.evictStrays(s.term)
 		}
 		l.table.endTerm()
@@ -119,11 +125,11 @@ func (l *leasing) nextSession() *session {
 	}
 }
 
-// evictStrays looks for lease keys that have become ours late: by requests that
-// were given up, and applied all the same. Somebody may be waiting for them.
+// evictStrays looks for lease keys of ours that no tenancy knows of: those of requests
+// that were given up and applied all the same, and those that a lease had when it was
+// given to us. Somebody may be waiting for them.
 func (l *leasing) evictStrays(t *term) {
-	strays := l.table.strayKeys()
-	if len(strays) == 0 {
+	if !l.table.hasStrays() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, requestTimeout)
@@ -132,15 +138,9 @@ func (l *leasing) evictStrays(t *term) {
 	if err != nil {
 		return // the next renewal brings another chance
 	}
-	ours := make(map[string]bool, len(resp.Keys))
 	for _, leaseKey := range resp.Keys {
 		if key, ok := strings.CutPrefix(string(leaseKey), l.prefix); ok {
-			ours[key] = true
-		}
-	}
-	for _, key := range strays {
-		if ours[key] {
-			l.evictStray(key)
+			l.evictStray(key) // unless it has a tenancy
 		}
 	}
 }

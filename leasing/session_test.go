@@ -218,3 +218,22 @@ func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
 		})
 	}
 }
+
+// TestGivenLeaseWithLeaseKeys: those of a KV that had the lease before, as in a process
+// that was replaced, are nobody's and given up.
+func TestGivenLeaseWithLeaseKeys(t *testing.T) {
+	ctx, plain := testContext(t), plainClient(t)
+	lease, err := plain.Grant(ctx, 3)
+	require.NoError(t, err)
+	put(t, plain, pfx+"k", "", clientv3.WithLease(lease.ID))
+	put(t, plain, pfx+"asked for", rescindValue, clientv3.WithLease(lease.ID))
+	put(t, plain, "something else", "", clientv3.WithLease(lease.ID))
+	kv := newKV(t, newClient(t, shared.Endpoints()...), concurrency.WithLease(lease.ID))
+	other := newKV(t, newClient(t, shared.Endpoints()...))
+	put(t, other, "k", "v")
+	put(t, other, "asked for", "v")
+	require.Equal(t, "v", value(t, kv, "k"))
+	left, err := plain.Get(ctx, "something else")
+	require.NoError(t, err)
+	require.Len(t, left.Kvs, 1)
+}

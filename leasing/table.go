@@ -23,6 +23,8 @@ type term struct {
 	until time.Time // the lease is certain to live until then, or until end.Deadline if that is later
 	end   *clientv3.KeepAliveEnd
 	ctx   context.Context // ends with the term
+
+	isInherited bool // the lease is older, and may have had lease keys before
 }
 
 // owned returns the create revision of a lease key that is attached to the term's
@@ -94,8 +96,8 @@ type table struct {
 	tenancies map[string]*tenancy
 	rests     map[string]time.Time // keys not to acquire before that
 	sweepAt   int                  // number of rests at which to look for those that are over
-	strays    map[string]bool      // keys whose lease key may become ours late, without a tenancy
 	bars      map[*bar]bool        // what not to acquire as long as they are there
+	strays    bool                 // there may be lease keys of ours without a tenancy, now or later in the term
 }
 
 // bar is made of ranges of lease keys.
@@ -104,7 +106,7 @@ type bar struct{ ranges []keyRange }
 func newTable(prefix string) *table {
 	return &table{
 		prefix: prefix, sweepAt: minSweep,
-		tenancies: map[string]*tenancy{}, rests: map[string]time.Time{}, strays: map[string]bool{}, bars: map[*bar]bool{},
+		tenancies: map[string]*tenancy{}, rests: map[string]time.Time{}, bars: map[*bar]bool{},
 	}
 }
 
@@ -200,7 +202,7 @@ func (tb *table) refused(t *tenancy, created int64, unclear bool, read *kept) {
 	defer close(t.settled)
 	t.created, t.isUnclear, t.read, t.state = created, unclear, read, leaving
 	if unclear && tb.term == t.term {
-		tb.strays[t.key] = true
+		tb.strays = true
 	}
 	t.stop()
 }
@@ -255,7 +257,7 @@ func (tb *table) restLocked(key string) {
 func (tb *table) startTerm(t *term) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
-	tb.term = t
+	tb.term, tb.strays = t, t.isInherited
 }
 
 // endTerm forgets all tenancies: their lease keys go with the lease.
@@ -266,21 +268,13 @@ func (tb *table) endTerm() {
 	for _, t := range tb.tenancies {
 		tb.removeLocked(t)
 	}
-	clear(tb.strays)
 }
 
-// strayKeys returns those keys of a term's that are nobody's tenancies and may have
-// become ours late.
-func (tb *table) strayKeys() []string {
+// hasStrays reports whether there may be lease keys of ours without a tenancy.
+func (tb *table) hasStrays() bool {
 	tb.mu.RLock()
 	defer tb.mu.RUnlock()
-	var keys []string
-	for key := range tb.strays {
-		if tb.tenancies[key] == nil {
-			keys = append(keys, key)
-		}
-	}
-	return keys
+	return tb.strays
 }
 
 // isOurs reports whether a lease key is attached to the lease of the term.

@@ -89,7 +89,8 @@ func (l *leasing) enter(t *tenancy) {
 }
 
 // stay blocks for as long as a tenancy is held: until its lease key is wanted by
-// somebody else or gone, until it is to leave, or until its term ends.
+// somebody else or gone, until it is to leave, until its term ends, or until the server
+// refuses to tell any of that.
 //
 // Members without a leader do not tell what is wanted, so the watch requires one.
 func (l *leasing) stay(t *tenancy) {
@@ -98,14 +99,17 @@ func (l *leasing) stay(t *tenancy) {
 	next := t.created + 1
 	for attempt := 0; t.ctx.Err() == nil; attempt++ {
 		wanted, err := l.watchWanted(t.ctx, leaseKey, next)
-		if wanted || backoff.Wait(t.ctx, repeatBackoff.Delay(attempt)) != nil {
+		isCompacted := errors.Is(err, rpctypes.ErrCompacted)
+		if wanted || !isCompacted && isRefusal(err) || backoff.Wait(t.ctx, repeatBackoff.Delay(attempt)) != nil {
 			return
 		}
-		if !errors.Is(err, rpctypes.ErrCompacted) {
+		if !isCompacted {
 			continue // nothing was missed: it goes on with the same revision
 		}
 		now, rev, err := l.readKey(t.ctx, leaseKey)
 		switch {
+		case isRefusal(err):
+			return
 		case err != nil:
 		case now.GetCreateRevision() != t.created || string(now.GetValue()) == rescindValue:
 			return
