@@ -79,6 +79,7 @@ func check(t *testing.T, events []event) {
 		}
 		byKey[e.Key] = append(byKey[e.Key], op)
 	}
+	t.Logf("%d histories, %d operations", len(byKey), len(events))
 	for key, ops := range byKey {
 		result, info := porcupine.CheckOperationsVerbose(model, ops, time.Minute)
 		if result == porcupine.Ok {

@@ -5,6 +5,7 @@ package linearizability
 import (
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +31,9 @@ type trial struct {
 	cluster *etcdtest.Cluster
 	proxies [clients][]*faultnet.Proxy
 	procs   [clients]*process
+
+	incidents []incident
+	kills     int
 }
 
 func newTrial(t *testing.T, seed uint64) *trial {
@@ -56,11 +60,12 @@ var faults = []struct {
 	run  func(tr *trial)
 }{
 	{"clients are stopped for longer than their leases live", func(tr *trial) {
-		pause(overTTL, tr.procs[:leasingClients-1]...)
+		tr.stop(0, 1, 2)
 	}},
 	{"the leader is killed", func(tr *trial) {
 		m := tr.cluster.Leader()
 		m.Kill()
+		tr.killed(m.Running())
 		time.Sleep(time.Second)
 		require.NoError(tr.t, m.Restart())
 	}},
@@ -70,12 +75,13 @@ var faults = []struct {
 	{"clients are stopped while a member is killed", func(tr *trial) {
 		m := tr.cluster.Members()[tr.rnd.IntN(3)]
 		m.Kill()
-		pause(overTTL, tr.procs[1:leasingClients]...)
+		tr.killed(m.Running())
+		tr.stop(1, 2, 3)
 		require.NoError(tr.t, m.Restart())
 	}},
 	{"a client is cut off for a moment, another one stopped", func(tr *trial) {
 		tr.cutOff(tr.rnd.IntN(clients), time.Second)
-		pause(overTTL, tr.procs[tr.aLeasing()])
+		tr.stop(tr.aLeasing())
 	}},
 	{"a member is stopped", func(tr *trial) {
 		m := tr.cluster.Members()[tr.rnd.IntN(3)]
@@ -91,9 +97,26 @@ func (tr *trial) cutOff(client int, d time.Duration) {
 	for _, p := range tr.proxies[client] {
 		p.Blackhole(dir)
 	}
-	time.Sleep(d)
+	tr.happened(cutOff, func() { time.Sleep(d) }, client)
 	for _, p := range tr.proxies[client] {
 		p.Heal()
+	}
+}
+
+// stop stops leasing clients, in the middle of reading, for longer than their leases
+// live.
+func (tr *trial) stop(who ...int) {
+	for _, client := range who {
+		tr.procs[client].readEagerly(true)
+	}
+	time.Sleep(300 * time.Millisecond)
+	for _, client := range who {
+		tr.procs[client].signal(syscall.SIGSTOP)
+	}
+	tr.happened(stopped, func() { time.Sleep(overTTL) }, who...)
+	for _, client := range who {
+		tr.procs[client].signal(syscall.SIGCONT)
+		tr.procs[client].readEagerly(false)
 	}
 }
 
@@ -119,6 +142,7 @@ func (tr *trial) run(rounds int) {
 		tr.round(n)
 	}
 	var all []event
+	var byClient [clients][]event
 	for i, p := range tr.procs {
 		events, sum := p.finish()
 		tr.t.Logf("client %d: %d operations, %d requests", i, len(events), sum.Requests)
@@ -126,8 +150,10 @@ func (tr *trial) run(rounds int) {
 			require.Less(tr.t, sum.Requests, int64(len(events)), "a client that reads from memory")
 		}
 		all = append(all, events...)
+		byClient[i] = events
 	}
 	require.Greater(tr.t, len(all), 500*rounds)
+	tr.checkIncidents(byClient)
 	check(tr.t, all)
 }
 

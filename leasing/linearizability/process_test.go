@@ -106,18 +106,7 @@ func (p *process) finish() ([]event, summary) {
 	return p.events, p.summary
 }
 
-// pause stops processes for a while, in the middle of reading.
-func pause(d time.Duration, procs ...*process) {
-	for _, p := range procs {
-		p.tell(order{Keys: p.order.Keys, Eager: true})
-	}
-	time.Sleep(300 * time.Millisecond)
-	for _, p := range procs {
-		require.NoError(p.tb, p.cmd.Process.Signal(syscall.SIGSTOP))
-	}
-	time.Sleep(d)
-	for _, p := range procs {
-		require.NoError(p.tb, p.cmd.Process.Signal(syscall.SIGCONT))
-		p.tell(order{Keys: p.order.Keys})
-	}
-}
+// readEagerly has the process read without a break from now on, or no longer.
+func (p *process) readEagerly(eager bool) { p.tell(order{Keys: p.order.Keys, Eager: eager}) }
+
+func (p *process) signal(sig syscall.Signal) { require.NoError(p.tb, p.cmd.Process.Signal(sig)) }

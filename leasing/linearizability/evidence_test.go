@@ -1,0 +1,88 @@
+//go:build unix
+
+package linearizability
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// settling is how long a fault may take to show in what a client sees.
+const settling = int64(100 * time.Millisecond)
+
+// incident is something that has happened to a client process.
+type incident struct {
+	kind     string // cutOff or stopped
+	client   int
+	from, to int64 // by the clock of the events
+}
+
+const (
+	cutOff  = "cut off"
+	stopped = "stopped"
+)
+
+// happened notes what happens to clients while f runs.
+func (tr *trial) happened(kind string, f func(), who ...int) {
+	from := now()
+	f()
+	for _, client := range who {
+		tr.incidents = append(tr.incidents, incident{kind, client, from, now()})
+	}
+}
+
+// killed notes that a member was killed.
+func (tr *trial) killed(running bool) {
+	require.False(tr.t, running, "a member that was killed")
+	tr.kills++
+}
+
+// checkIncidents requires that each incident shows in what the client itself saw: the
+// faults were real. byClient are the events of each client.
+func (tr *trial) checkIncidents(byClient [clients][]event) {
+	count := map[string]int{}
+	for _, in := range tr.incidents {
+		count[in.kind]++
+		failed, begun, lost := tr.during(in, byClient)
+		tr.t.Logf("client %d was %s for %v: began %d operations, %d failed; others wrote %d times what it had read",
+			in.client, in.kind, time.Duration(in.to-in.from), begun, failed, lost)
+		switch in.kind {
+		case cutOff:
+			require.Positive(tr.t, failed)
+		case stopped:
+			require.Zero(tr.t, begun)
+			require.Greater(tr.t, in.to-in.from, int64(leaseTTL*time.Second))
+			count["lost"] += lost
+		}
+	}
+	tr.t.Logf("%d kills, %v", tr.kills, count)
+	require.GreaterOrEqual(tr.t, tr.kills, 2)
+	require.GreaterOrEqual(tr.t, count[cutOff], 2)
+	require.GreaterOrEqual(tr.t, count[stopped], 4)
+	require.GreaterOrEqual(tr.t, count["lost"], count[stopped], "what stopped clients had read was written by others")
+}
+
+// during counts what the client began during an incident and what failed then, and how
+// often others then wrote keys that it had read before.
+func (tr *trial) during(in incident, byClient [clients][]event) (failed, begun, lost int) {
+	read := map[string]bool{}
+	for _, e := range byClient[in.client] {
+		read[e.Key] = read[e.Key] || e.End < in.from
+		if e.Start > in.from+settling && e.Start < in.to {
+			begun++
+		}
+		if e.Unknown && e.End > in.from && e.Start < in.to {
+			failed++
+		}
+	}
+	for client, events := range byClient {
+		for _, e := range events {
+			wrote := e.Op == "put" || e.Done
+			if client != in.client && wrote && !e.Unknown && read[e.Key] && e.Start > in.from && e.End < in.to {
+				lost++
+			}
+		}
+	}
+	return failed, begun, lost
+}
