@@ -25,27 +25,37 @@ func sharedClient(tb testing.TB) *clientv3.Client {
 func check(t *testing.T, real *clientv3.Client, data []byte) {
 	c := choices(data)
 	w := newWorld(t, real, prefixes[c.n(len(prefixes))])
+	compareLive := w.watchBoth(t, &c, 3, 0)
 	for len(c) > 0 {
 		w.both(t, c.step())
 	}
 	w.unharmed(t)
-	w.sameHistory(t, data)
+	compareLive()
+	c = choices(data)
+	w.watchBoth(t, &c, 6, w.now(t))()
 }
+
+// histories is how many random ones are tried.
+const histories = 60
 
 // TestN1RandomHistories runs random requests in a namespace of a real server and in an
 // in-memory model of a server without other keys. The seed is the test's name.
 func TestN1RandomHistories(t *testing.T) {
 	real := sharedClient(t)
-	for seed := range uint64(40) {
+	for seed := range uint64(histories) {
 		t.Run("", func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(seed, 1))
-			data := make([]byte, 600)
-			for i := range data {
-				data[i] = byte(rng.Uint32())
-			}
-			check(t, real, data)
+			check(t, real, randomHistory(seed))
 		})
 	}
+}
+
+func randomHistory(seed uint64) []byte {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	data := make([]byte, 600)
+	for i := range data {
+		data[i] = byte(rng.Uint32())
+	}
+	return data
 }
 
 // FuzzNamespace is TestN1RandomHistories for histories of the fuzzer's choice.

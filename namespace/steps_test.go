@@ -105,7 +105,7 @@ func (c *choices) getOptions() *options {
 	for name, bound := range []func(int64) clientv3.OpOption{
 		clientv3.WithMinModRev, clientv3.WithMaxModRev, clientv3.WithMinCreateRev, clientv3.WithMaxCreateRev,
 	} {
-		if c.oneIn(8) {
+		if c.oneIn(5) {
 			rev := c.revision()
 			o.addAt(func(offset int64) clientv3.OpOption { return bound(at(rev, offset)) }, "bound %d %d", name, rev)
 		}

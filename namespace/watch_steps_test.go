@@ -14,24 +14,28 @@ import (
 // watched is what one watch has brought: events, or an end.
 type watched struct {
 	events  []*mvccpb.Event
-	groups  []int // how many events there were in each response
+	groups  []int // how many events there were in each response, -1 for one that confirms
 	compact int64
 	err     error
 }
 
-// watchOptions begin no later than now, a revision of the model: what a watch of the
-// future has brought cannot be told from what it is going to bring.
+// watchOptions begin no later than now, a revision of the model, or with the present
+// where that is 0: what a watch of the future has brought cannot be told from what it is
+// going to bring.
 func (c *choices) watchOptions(now int64) *options {
 	o := &options{}
 	c.ranges(o)
-	rev := 1 + int64(c.n(int(now)))
-	o.addAt(func(offset int64) clientv3.OpOption { return clientv3.WithRev(at(rev, offset)) }, "rev %d", rev)
+	if now > 0 {
+		rev := 1 + int64(c.n(int(now)))
+		o.addAt(func(offset int64) clientv3.OpOption { return clientv3.WithRev(at(rev, offset)) }, "rev %d", rev)
+	}
 	for _, flag := range []struct {
 		name string
 		opt  clientv3.OpOption
 	}{
 		{"previous", clientv3.WithPrevKV()}, {"no puts", clientv3.WithFilterPut()},
 		{"no deletes", clientv3.WithFilterDelete()}, {"fragments", clientv3.WithFragment()},
+		{"progress", clientv3.WithProgressNotify()}, {"created", clientv3.WithCreatedNotify()},
 	} {
 		if c.oneIn(3) {
 			o.add(flag.opt, "%s", flag.name)
@@ -40,29 +44,39 @@ func (c *choices) watchOptions(now int64) *options {
 	return o
 }
 
-// sameHistory compares what watches of the past bring, for ranges of data's choice.
-func (w *world) sameHistory(t *testing.T, data []byte) {
+// watchBoth opens n watches on both sides, for ranges of c's choice, from revisions of
+// the model up to now; 0 is the present. The function that it returns compares what
+// they have brought by then.
+func (w *world) watchBoth(t *testing.T, c *choices, n int, now int64) (compare func()) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), waitFor)
-	defer cancel()
-	now, err := w.model.Get(ctx, "a")
-	require.NoError(t, err)
-	c := choices(data)
-	var open []func()
-	for range 6 {
-		key, o := c.key(), c.watchOptions(now.Header.Revision)
+	ctx := t.Context()
+	var open []func(now int64)
+	for range n {
+		key, o := c.key(), c.watchOptions(now)
 		text := fmt.Sprintf("prefix %q: watch %q%s", w.prefix, key, o.text)
 		model := w.model.Watch(ctx, key, o.at(0)...)
 		inside := w.watcher.Watch(ctx, key, o.at(w.offset)...)
-		open = append(open, func() {
-			want := history(ctx, t, w.model.Watcher, model, now.Header.Revision, text)
-			got := history(ctx, t, w.watcher, inside, now.Header.Revision+w.offset, text)
+		open = append(open, func(now int64) {
+			want := history(ctx, t, w.model.Watcher, model, now, text)
+			got := history(ctx, t, w.watcher, inside, now+w.offset, text)
 			w.sameWatch(t, want, got, text)
 		})
 	}
-	for _, compare := range open {
-		compare()
+	return func() {
+		t.Helper()
+		now := w.now(t)
+		for _, compare := range open {
+			compare(now)
+		}
 	}
+}
+
+// now is the model's revision.
+func (w *world) now(t *testing.T) int64 {
+	t.Helper()
+	resp, err := w.model.Get(t.Context(), "a")
+	require.NoError(t, err)
+	return resp.Header.Revision
 }
 
 func (w *world) sameWatch(t *testing.T, want, got watched, text string) {
@@ -86,6 +100,8 @@ func history(ctx context.Context, t *testing.T, watcher clientv3.Watcher, respon
 		case err != nil:
 			got.err, got.compact = err, resp.CompactRevision
 			return got
+		case resp.Created:
+			got.groups = append(got.groups, -1)
 		case !resp.IsProgressNotify():
 			got.events = append(got.events, resp.Events...)
 			got.groups = append(got.groups, len(resp.Events))
