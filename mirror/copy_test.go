@@ -43,7 +43,8 @@ func TestN3TwoClustersAreEqual(t *testing.T) {
 	var work sync.WaitGroup
 	final := make(chan int64, 1)
 	work.Go(func() { final <- write(t, writer) })
-	work.Go(func() { breakThings(ctx, t, proxy, source.Members()[0]) })
+	faults := 0
+	work.Go(func() { faults = breakThings(ctx, t, proxy, source.Members()[0]) })
 	for page := range pages {
 		c.base(t, page.Kvs)
 	}
@@ -61,6 +62,7 @@ func TestN3TwoClustersAreEqual(t *testing.T) {
 	}
 	cancel()
 	work.Wait()
+	require.Greater(t, faults, 8, "every kind of fault")
 	require.Equal(t, transactions, c.revisions, "each revision came once, and whole")
 	require.Equal(t, transactions*changesEach, c.changes)
 	require.Equal(t, contents(t, writer), contents(t, copier))
@@ -96,8 +98,9 @@ func write(t *testing.T, client *clientv3.Client) int64 {
 
 const counter = "m/counter"
 
-// breakThings has the reader's network fail in turn until ctx ends, and the source once.
-func breakThings(ctx context.Context, t *testing.T, proxy *faultnet.Proxy, source *etcdtest.Member) {
+// breakThings has the reader's network fail in turn until ctx ends, and the source once. It
+// returns how often it did something.
+func breakThings(ctx context.Context, t *testing.T, proxy *faultnet.Proxy, source *etcdtest.Member) int {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for i := 0; ; i++ {
@@ -105,7 +108,7 @@ func breakThings(ctx context.Context, t *testing.T, proxy *faultnet.Proxy, sourc
 		case <-ticker.C:
 		case <-ctx.Done():
 			proxy.Heal()
-			return
+			return i
 		}
 		switch {
 		case i == 5:
