@@ -45,8 +45,8 @@ func (k *kept) response(latest *pb.ResponseHeader, rev int64, op *clientv3.Op) *
 	if k.kv == nil {
 		return &a.resp
 	}
-	a.resp.Count = 1
-	if op != nil && op.IsCountOnly() {
+	a.resp.Count = 1 // whatever the revisions asked for
+	if op != nil && (op.IsCountOnly() || !k.isAskedFor(op)) {
 		return &a.resp
 	}
 	value := k.kv.Value
@@ -64,6 +64,13 @@ func (k *kept) response(latest *pb.ResponseHeader, rev int64, op *clientv3.Op) *
 	a.kvs[0] = &a.kv
 	a.resp.Kvs = a.kvs[:]
 	return &a.resp
+}
+
+// isAskedFor reports whether the key's revisions are among those that a get is
+// limited to. 0 is no limit.
+func (k *kept) isAskedFor(op *clientv3.Op) bool {
+	within := func(rev, least, most int64) bool { return (least == 0 || rev >= least) && (most == 0 || rev <= most) }
+	return within(k.kv.ModRevision, op.MinModRev(), op.MaxModRev()) && within(k.kv.CreateRevision, op.MinCreateRev(), op.MaxCreateRev())
 }
 
 // latestHeader is the header with the highest revision that was seen. What is kept

@@ -103,12 +103,8 @@ func overlap(a, b keyRange) keyRange {
 // isCacheable reports whether a get can be answered by what is kept of its key:
 // the latest revision of a single key, whole or in part.
 func isCacheable(op *clientv3.Op) bool {
-	return len(op.KeyBytes()) > 0 && len(op.RangeBytes()) == 0 && op.Rev() == 0 &&
-		op.MinModRev() == 0 && op.MaxModRev() == 0 && op.MinCreateRev() == 0 && op.MaxCreateRev() == 0 &&
-		op.IsSortOptionValid()
+	return len(op.KeyBytes()) > 0 && len(op.RangeBytes()) == 0 && op.Rev() == 0 && op.IsSortOptionValid()
 }
 
 // isWorthOwning reports whether a cacheable get is one for which to take ownership.
-func isWorthOwning(op *clientv3.Op) bool {
-	return !op.IsSerializable() && !op.IsKeysOnly() && !op.IsCountOnly()
-}
+func isWorthOwning(op *clientv3.Op) bool { return !op.IsSerializable() }

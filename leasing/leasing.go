@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
@@ -43,14 +44,15 @@ type leasing struct {
 //
 // The function that is returned is to be called when the KV is no longer used. It
 // gives up all keys by revoking the session's lease, and returns when nothing is
-// left running, after the TTL at the latest. The KV still works after that, and after
+// left running. Where no member answers that takes 5 seconds, or the TTL if that is
+// less, and the lease is left to expire. The KV still works after that, and after
 // the end of the context in opts, without keeping anything in memory.
 //
 // Reads. A Get of a single key's latest value is answered from memory, WithKeysOnly,
-// WithCountOnly and WithSerializable included. The response is a copy. Its
+// WithCountOnly, WithSerializable and bounds on the key's revisions included; one that
+// is WithSerializable does not take ownership. The response is a copy. Its
 // Header.Revision is the highest that this KV had seen when the key was as it says, so
-// that a watch from the next revision on misses nothing. Gets of ranges, of the past and
-// with bounds on revisions, GetStream, and transactions that do not write, go to the
+// that a watch from the next revision on misses nothing. Gets of ranges and of the past, GetStream, and transactions that do not write, go to the
 // server. So do all reads of a key for about a second after another client wanted to
 // write it, or was found to own it.
 //
@@ -86,6 +88,7 @@ func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (
 // stop ends all that runs in the background.
 func (l *leasing) stop() {
 	l.table.endTerm() // before the lease keys are deleted with the lease
+	defer time.AfterFunc(closeTimeout, func() { _ = l.sessions.Close() }).Stop()
 	l.cancel()
 	l.running.Wait()
 	l.table.tenants.Wait()

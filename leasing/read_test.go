@@ -69,6 +69,38 @@ func TestN6ReadsCostNoRequest(t *testing.T) {
 	}))
 	same("k")
 	require.Equal(t, "v5", value(t, kv, "k"))
+	resp, err := kv.Get(ctx, "k")
+	require.NoError(t, err)
+	created, modified := resp.Kvs[0].CreateRevision, resp.Kvs[0].ModRevision
+	require.NotEqual(t, created, modified)
+	for by := range int64(3) {
+		same("k", clientv3.WithMinModRev(modified-1+by))
+		same("k", clientv3.WithMaxModRev(modified-1+by))
+		same("k", clientv3.WithMinCreateRev(created-1+by))
+		same("k", clientv3.WithMaxCreateRev(created-1+by), clientv3.WithKeysOnly())
+		same("k", clientv3.WithMaxCreateRev(created-1+by), clientv3.WithCountOnly())
+	}
+	same("k", clientv3.WithMaxModRev(-1), clientv3.WithLimit(1))
+}
+
+// TestEveryLinearizableGetOfAKeyTakesItsOwnership: also one that wants but a part,
+// such as those of a client that asks again and again whether there is a key.
+func TestEveryLinearizableGetOfAKeyTakesItsOwnership(t *testing.T) {
+	ctx := testContext(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	for key, want := range map[string]struct {
+		opt  clientv3.OpOption
+		kept bool
+	}{
+		"part/keys":   {clientv3.WithKeysOnly(), true},
+		"part/count":  {clientv3.WithCountOnly(), true},
+		"part/new":    {clientv3.WithMinModRev(1 << 40), true},
+		"perhaps/old": {clientv3.WithSerializable(), false},
+	} {
+		_, err := kv.Get(ctx, key, want.opt)
+		require.NoError(t, err)
+		require.Equal(t, want.kept, kv.isKept(key), key)
+	}
 }
 
 // TestReadsThatTheServerAnswers are those that memory knows nothing of.
@@ -82,10 +114,6 @@ func TestReadsThatTheServerAnswers(t *testing.T) {
 		"range":         {clientv3.WithRange("l")},
 		"prefix":        {clientv3.WithPrefix()},
 		"past":          {clientv3.WithRev(first)},
-		"min mod rev":   {clientv3.WithMinModRev(first + 1)},
-		"max mod rev":   {clientv3.WithMaxModRev(first)},
-		"min creation":  {clientv3.WithMinCreateRev(first + 1)},
-		"max creation":  {clientv3.WithMaxCreateRev(first)},
 		"first created": clientv3.WithFirstCreate(),
 	} {
 		var got *clientv3.GetResponse
@@ -98,13 +126,6 @@ func TestReadsThatTheServerAnswers(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want.Kvs, got.Kvs, name)
 		require.Equal(t, want.Header.Revision, got.Header.Revision)
-	}
-	for name, key := range map[string]string{"countable only": "new/1", "without value": "new/2", "perhaps old": "new/3"} {
-		_, err := kv.Get(ctx, key, map[string]clientv3.OpOption{
-			"countable only": clientv3.WithCountOnly(), "without value": clientv3.WithKeysOnly(), "perhaps old": clientv3.WithSerializable(),
-		}[name])
-		require.NoError(t, err)
-		require.False(t, kv.isKept(key), name)
 	}
 	_, err := kv.Get(ctx, "")
 	require.ErrorIs(t, err, rpctypes.ErrEmptyKey)

@@ -12,6 +12,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
+// closeTimeout is how long the closing function goes on revoking the session's lease.
+const closeTimeout = 5 * time.Second
+
 // session is the session of one term.
 type session struct {
 	*concurrency.Session

@@ -18,6 +18,9 @@ func TestContextErrorsAreBare(t *testing.T) {
 	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(2))
 	owns(t, kv, "owned")
 	fake.Stop()
+	lost, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	_, _ = kv.Put(lost, "k", "v") // by the end of which the client knows that the connection is gone
+	cancel()
 	put := clientv3.OpPut("owned", "v")
 	for name, call := range map[string]func(ctx context.Context) error{
 		"get":              func(ctx context.Context) error { _, err := kv.Get(ctx, "k"); return err },
@@ -45,4 +48,17 @@ func TestContextErrorsAreBare(t *testing.T) {
 	defer cancel()
 	_, err := kv.Get(ctx, "owned")
 	require.Equal(t, ctx.Err(), err, "of a lease that has expired")
+}
+
+// TestStopWithoutAServer: there is nobody to revoke the lease, which expires by itself.
+func TestStopWithoutAServer(t *testing.T) {
+	fake := etcdfake.Start(t)
+	kv, stop, err := NewKV(newClient(t, fake.Addr()), "pfx/")
+	require.NoError(t, err)
+	_, err = kv.Get(t.Context(), "k")
+	require.NoError(t, err)
+	fake.Stop()
+	start := time.Now()
+	stop()
+	require.Less(t, time.Since(start), 20*time.Second, "a session's TTL is 60 s")
 }
