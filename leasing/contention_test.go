@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 )
 
 // TestRangesAreWrittenBesideConstantReaders: however many of its keys are owned and read
@@ -72,4 +74,48 @@ func TestKeysChangeHandsPromptly(t *testing.T) {
 		took += time.Since(start)
 	}
 	require.Less(t, took/changes, 50*time.Millisecond, "half of what a server's round takes")
+}
+
+// TestStopDuringCalls: calls of every kind return while the KV is stopped and its client
+// closed, at first with success; what they leave behind TestMain looks for.
+func TestStopDuringCalls(t *testing.T) {
+	plain := plainClient(t)
+	other := newKV(t, newClient(t, shared.Endpoints()...))
+	put(t, plain, pfx+"never given up", "")
+	cli, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints(), Logger: zap.NewNop()})
+	require.NoError(t, err)
+	kv, stop, err := NewKV(cli, pfx)
+	require.NoError(t, err)
+	var calls sync.WaitGroup
+	var closed atomic.Bool
+	work := func(who clientv3.KV, op func(i int) clientv3.Op) {
+		calls.Go(func() {
+			for i := 0; !closed.Load(); i++ {
+				_, err := who.Do(t.Context(), op(i%7))
+				require.True(t, err == nil || closed.Load(), "%v", err)
+			}
+		})
+	}
+	key := func(i int) string { return fmt.Sprint("s/", i) }
+	for _, who := range []clientv3.KV{kv, kv, other} {
+		work(who, func(i int) clientv3.Op { return clientv3.OpGet(key(i)) })
+		work(who, func(i int) clientv3.Op { return clientv3.OpPut(key(i), "v") })
+		work(who, func(i int) clientv3.Op { return clientv3.OpDelete(key(i), clientv3.WithRange(key(i+2))) })
+		work(who, func(i int) clientv3.Op {
+			return clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut(key(i), "v"), clientv3.OpDelete(key(i + 1))}, nil)
+		})
+	}
+	calls.Go(func() {
+		_, err := kv.Put(t.Context(), "never given up", "v")
+		require.True(t, clientv3.IsConnCanceled(err), "%v", err)
+	})
+	require.Eventually(t, func() bool { return leaseKeyOf(t, plain, "never given up").Version > 1 }, eventually, tick)
+	for i := range 7 {
+		require.Eventually(t, func() bool { return kv.(*leasing).isKept(key(i)) || leaseKeyOf(t, plain, key(i)) != nil }, eventually, tick)
+	}
+	stop()
+	put(t, kv, "s/after", "v")
+	closed.Store(true)
+	require.NoError(t, cli.Close())
+	calls.Wait()
 }
