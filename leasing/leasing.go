@@ -60,8 +60,9 @@ type leasing struct {
 // additional condition that nobody else owns what they may write. Otherwise the
 // owners are asked to give it up, and the call blocks until they have, their leases
 // have expired, or ctx ends. An error leaves open whether it was applied
-// where that of a plain write does. A transaction's keys in both of its branches
-// together are limited by the server's --max-txn-ops.
+// where that of a plain write does. The server's --max-txn-ops limits the keys and ranges
+// that a transaction may write, in both of its branches, and the longest of its three
+// parts together: with the default of 128, 64 puts.
 //
 // Each key that is kept costs its size, a watch, and a goroutine.
 func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (clientv3.KV, func(), error) {

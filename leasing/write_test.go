@@ -227,6 +227,20 @@ func TestManyKeysInOneTransaction(t *testing.T) {
 	require.Zero(t, left.Count)
 }
 
+// TestLargestTransaction: the conditions on owners count against the server's limit.
+func TestLargestTransaction(t *testing.T) {
+	plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	var ops []clientv3.Op
+	for i := range 65 {
+		ops = append(ops, clientv3.OpPut(fmt.Sprint("large/", i), "v"))
+	}
+	_, err := kv.Txn(testContext(t)).Then(ops[:64]...).Commit()
+	require.NoError(t, err)
+	_, err = kv.Txn(testContext(t)).Then(ops...).Commit()
+	require.ErrorIs(t, err, rpctypes.ErrTooManyOps)
+}
+
 // TestWritersWaitNoLongerThanTheirContext, and ask no more than once while they wait.
 func TestWritersWaitNoLongerThanTheirContext(t *testing.T) {
 	plain, cli := plainClient(t), newCounted(t)
