@@ -107,9 +107,14 @@ func (r *safetyRun) share(ctx context.Context, client *v3.Client, writes bool) {
 	}
 }
 
-// produce puts unique elements in.
+// produce puts unique elements in, as long as the consumers keep up: a server has to read the whole queue to find its first
+// element.
 func (r *safetyRun) produce(ctx context.Context, q *Queue, producer int) {
 	for n := 0; ctx.Err() == nil; n++ {
+		if r.waiting() > 500 {
+			_ = backoff.Wait(ctx, 100*time.Millisecond)
+			continue
+		}
 		if q.Enqueue(fmt.Sprint(producer, "/", n)) == nil {
 			r.in.Add(1)
 		} else {
@@ -117,6 +122,13 @@ func (r *safetyRun) produce(ctx context.Context, q *Queue, producer int) {
 		}
 		_ = backoff.Wait(ctx, 20*time.Millisecond)
 	}
+}
+
+// waiting estimates the length of the queue.
+func (r *safetyRun) waiting() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.in.Load() - int64(len(r.got))
 }
 
 // consume takes elements out until the client is closed.
