@@ -87,9 +87,14 @@ func (l *latestHeader) saw(h *pb.ResponseHeader) {
 		if old.GetRevision() >= h.GetRevision() {
 			return
 		}
-		own := &pb.ResponseHeader{ClusterId: h.ClusterId, MemberId: h.MemberId, Revision: h.Revision, RaftTerm: h.RaftTerm}
+		own := headerAt(h, h.Revision)
 		if l.p.CompareAndSwap(old, own) {
 			return
 		}
 	}
+}
+
+// headerAt is a copy of a header with another revision.
+func headerAt(h *pb.ResponseHeader, rev int64) *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: h.GetClusterId(), MemberId: h.GetMemberId(), Revision: rev, RaftTerm: h.GetRaftTerm()}
 }

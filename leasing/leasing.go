@@ -52,9 +52,11 @@ type leasing struct {
 // WithCountOnly, WithSerializable and bounds on the key's revisions included; one that
 // is WithSerializable does not take ownership. The response is a copy. Its
 // Header.Revision is the highest that this KV had seen when the key was as it says, so
-// that a watch from the next revision on misses nothing. Gets of ranges and of the past, GetStream, and transactions that do not write, go to the
-// server. So do all reads of a key for about a second after another client wanted to
-// write it, or was found to own it.
+// that a watch from the next revision on misses nothing. So is a transaction whose
+// conditions are on single keys in memory, and choose a branch of nothing but such
+// gets of keys in memory; no transaction takes ownership. Gets of ranges and of the
+// past, GetStream, and other transactions go to the server. So do all reads of a key
+// for about a second after another client wanted to write it, or was found to own it.
 //
 // Writes. Put, Delete, and transactions that write, are transactions with the
 // additional condition that nobody else owns what they may write. Otherwise the

@@ -47,6 +47,11 @@ func (l *leasing) delete(ctx context.Context, op clientv3.Op) (*clientv3.DeleteR
 }
 
 func (l *leasing) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnResponse, error) {
+	if ctx.Err() == nil {
+		if resp := l.table.recall(op); resp != nil {
+			return resp, nil
+		}
+	}
 	if w := writesOf(l.prefix, op); w.none() {
 		resp, err := l.kv.Do(ctx, op)
 		return resp.Txn(), bareContextError(err)
