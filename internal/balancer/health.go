@@ -47,11 +47,14 @@ func (c *checks) start(ctx context.Context, conn balancer.SubConn, report func(b
 	})
 }
 
-// follow reports each change of health. A server without the service is healthy.
+// follow reports each change of health. A server without the service is healthy,
+// and one whose stream ends after it has told its health, as load balancers end
+// streams after a time, is what it said until it is asked again.
 func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(balancer.SubConnState)) {
 	for attempt := 0; ; attempt++ {
+		told := false
 		err := watchHealth(ctx, conn, func(s healthpb.HealthCheckResponse_ServingStatus) {
-			attempt = 0
+			attempt, told = 0, true
 			if s == healthpb.HealthCheckResponse_SERVING {
 				report(balancer.SubConnState{ConnectivityState: connectivity.Ready})
 				return
@@ -65,7 +68,9 @@ func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(bala
 			report(balancer.SubConnState{ConnectivityState: connectivity.Ready})
 			return
 		}
-		report(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: fmt.Errorf("health check: %w", err)})
+		if !told {
+			report(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: fmt.Errorf("health check: %w", err)})
+		}
 		if backoff.Wait(ctx, healthBackoff.Delay(attempt)) != nil {
 			return
 		}

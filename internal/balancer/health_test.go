@@ -95,8 +95,9 @@ func TestR12HealthReports(t *testing.T) {
 		"refused as by learners, then promoted": {[]healthStream{refused(codes.Unavailable), refused(codes.Unavailable), steady}, []connectivity.State{bad, bad, good}},
 		"forbidden":                             {[]healthStream{refused(codes.PermissionDenied), steady}, []connectivity.State{bad, good}},
 		"does not begin":                        {[]healthStream{{never: true, ends: status.Error(codes.Unavailable, "not ready")}, steady}, []connectivity.State{bad, good}},
-		"the service ends":                      {[]healthStream{{says: steady.says, ends: io.EOF}, steady}, []connectivity.State{good, bad, good}},
-		"the service is removed":                {[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unimplemented)}, []connectivity.State{good, bad, good}},
+		"the service ends":                      {[]healthStream{{says: steady.says, ends: io.EOF}, steady}, []connectivity.State{good, good}},
+		"ends, and is refused then":             {[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unavailable), steady}, []connectivity.State{good, bad, good}},
+		"the service is removed":                {[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unimplemented)}, []connectivity.State{good, good}},
 		"without it, begins late":               {[]healthStream{{never: true, ends: status.Error(codes.Unimplemented, "none")}}, []connectivity.State{good}},
 	} {
 		t.Run(name, func(t *testing.T) {
