@@ -3,6 +3,7 @@ package leasing
 import (
 	"bytes"
 	"cmp"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -11,12 +12,12 @@ import (
 
 // recall answers a transaction from memory: one whose conditions are on keys that are
 // held, and choose a branch of nothing but gets of such keys. The other branch may
-// be anything. It returns nil for all others.
+// be anything that servers accept. It returns nil for all others.
 //
 // All that it looks at is so at one moment, when the clock is read, and so at any
 // revision seen before.
 func (tb *table) recall(op clientv3.Op) *clientv3.TxnResponse {
-	cmps, branch, elseOps := op.Txn()
+	cmps, branch, other := op.Txn()
 	tb.mu.RLock()
 	defer tb.mu.RUnlock()
 	latest, rev, succeeded := tb.latest.get(), int64(0), true
@@ -32,7 +33,10 @@ func (tb *table) recall(op clientv3.Op) *clientv3.TxnResponse {
 		rev, succeeded = max(rev, k.rev), succeeded && k.holds(c)
 	}
 	if !succeeded {
-		branch = elseOps
+		branch, other = other, branch
+	}
+	if !areSound(other, map[string]bool{}) {
+		return nil
 	}
 	found := make([]*kept, len(branch))
 	for i := range branch {
@@ -49,6 +53,32 @@ func (tb *table) recall(op clientv3.Op) *clientv3.TxnResponse {
 		return nil
 	}
 	return answers(latest, max(rev, latest.GetRevision()), succeeded, branch, found)
+}
+
+// areSound reports whether servers are certain to accept ops that are not carried out:
+// their keys are not empty, and none is written twice, which written is for.
+func areSound(ops []clientv3.Op, written map[string]bool) bool {
+	for i := range ops {
+		op, key := &ops[i], string(ops[i].KeyBytes())
+		switch {
+		case op.IsTxn():
+			cmps, thenOps, elseOps := op.Txn()
+			hasNoKey := func(c clientv3.Cmp) bool { return len(c.KeyBytes()) == 0 }
+			if slices.ContainsFunc(cmps, hasNoKey) || !areSound(thenOps, written) || !areSound(elseOps, written) {
+				return false
+			}
+		case key == "" || !op.IsSortOptionValid():
+			return false
+		case op.IsPut() || op.IsDelete() && len(op.RangeBytes()) == 0:
+			if written[key] {
+				return false
+			}
+			written[key] = true
+		case !op.IsGet():
+			return false
+		}
+	}
+	return true
 }
 
 // heldLocked returns what is kept of a single key, nil if it cannot be relied upon.

@@ -116,6 +116,33 @@ func TestTransactionsBeyondMemory(t *testing.T) {
 	require.NotZero(t, cli.count(func() { _, _ = kv.Do(testContext(t), clientv3.OpTxn([]clientv3.Cmp{is}, nil, nil)) }), "given up")
 }
 
+// TestUnsoundTransactionsAreRefused: whatever memory knows, and also for what would not be done.
+func TestUnsoundTransactionsAreRefused(t *testing.T) {
+	ctx, plain := testContext(t), plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	put(t, plain, "k", "v")
+	owns(t, kv, "k")
+	is, isNot := clientv3.Compare(clientv3.Value("k"), "=", "v"), clientv3.Compare(clientv3.Value("k"), "!=", "v")
+	get, twice := []clientv3.Op{clientv3.OpGet("k")}, []clientv3.Op{clientv3.OpPut("a", "v"), clientv3.OpPut("a", "v")}
+	for name, unsound := range map[string][]clientv3.Op{
+		"put twice":        twice,
+		"put twice within": {clientv3.OpTxn(nil, twice, nil)},
+		"no key":           {clientv3.OpPut("", "v")},
+		"no key compared":  {clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version(""), "=", 0)}, nil, nil)},
+		"no such order":    {clientv3.OpGet("a", clientv3.WithSort(clientv3.SortByKey, 77))},
+	} {
+		for _, op := range []clientv3.Op{
+			clientv3.OpTxn([]clientv3.Cmp{is}, get, unsound), clientv3.OpTxn([]clientv3.Cmp{isNot}, unsound, get),
+		} {
+			_, want := plain.Do(ctx, op)
+			require.Error(t, want, name)
+			_, err := kv.Do(ctx, op)
+			require.Equal(t, want, err, name)
+		}
+	}
+	require.True(t, kv.isKept("k"))
+}
+
 // TestRecallOfACertainTermOnly: not of one that may be over, nor during own writes, nor between terms.
 func TestRecallOfACertainTermOnly(t *testing.T) {
 	op := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "v")}, []clientv3.Op{clientv3.OpGet("k")}, nil)
