@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"go.etcd.io/etcd/client/v3/namespace"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -236,4 +237,29 @@ func TestGivenLeaseWithLeaseKeys(t *testing.T) {
 	left, err := plain.Get(ctx, "something else")
 	require.NoError(t, err)
 	require.Len(t, left.Kvs, 1)
+}
+
+// TestInANamespace: a client whose interfaces are those of a namespace gives its keys up
+// to others in it, strays included.
+func TestInANamespace(t *testing.T) {
+	ctx, plain := testContext(t), plainClient(t)
+	inside := func() *clientv3.Client {
+		cli := newClient(t, shared.Endpoints()...)
+		cli.KV, cli.Watcher, cli.Lease = namespace.NewKV(cli.KV, "n/"), namespace.NewWatcher(cli.Watcher, "n/"), namespace.NewLease(cli.Lease, "n/")
+		return cli
+	}
+	first, second := inside(), inside()
+	lease, err := first.Grant(ctx, 60)
+	require.NoError(t, err)
+	put(t, first, pfx+"stray", "", clientv3.WithLease(lease.ID))
+	owner, writer := newKV(t, first, concurrency.WithLease(lease.ID)), newKV(t, second)
+	owns(t, owner, "k")
+	require.NotNil(t, leaseKeyOf(t, first, "k"))
+	require.Nil(t, leaseKeyOf(t, plain, "k"))
+	put(t, writer, "k", "v")
+	put(t, writer, "stray", "v")
+	require.Equal(t, "v", value(t, owner, "k"))
+	require.Equal(t, "v", value(t, plain, "n/k"))
+	_, err = writer.Delete(ctx, "", clientv3.WithPrefix())
+	require.NoError(t, err)
 }
