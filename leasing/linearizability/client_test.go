@@ -81,6 +81,7 @@ func runClient(spec string) error {
 		c.kv = kv
 	}
 
+	c.write(event{Op: ready})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	c.ctx = ctx

@@ -48,6 +48,9 @@ func newTrial(t *testing.T, seed uint64) *trial {
 		}
 		tr.procs[i] = start(t, job{Client: i, Endpoints: eps, Leasing: i < leasingClients, Seed: seed})
 	}
+	for _, p := range tr.procs {
+		p.waitReady()
+	}
 	return tr
 }
 

@@ -16,6 +16,9 @@ import (
 	"go.uber.org/goleak"
 )
 
+// ready is what the first line of a client process says instead of an operation.
+const ready = "ready"
+
 // jobVariable tells the test binary to be a client process.
 const jobVariable = "LEASING_CLIENT"
 
@@ -37,6 +40,7 @@ type process struct {
 	stdin *json.Encoder
 	close func() error  // of its standard input
 	order order         // the last one
+	ready chan struct{} // closed when it has a KV
 	done  chan struct{} // closed when all it wrote was read
 
 	// written before done is closed
@@ -50,7 +54,7 @@ func start(tb testing.TB, j job) *process {
 	tb.Helper()
 	spec, err := json.Marshal(j)
 	require.NoError(tb, err)
-	p := &process{tb: tb, cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
+	p := &process{tb: tb, cmd: exec.Command(os.Args[0]), ready: make(chan struct{}), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), jobVariable+"="+string(spec))
 	p.cmd.Stderr = os.Stderr
 	stdin, err := p.cmd.StdinPipe()
@@ -81,11 +85,26 @@ func (p *process) take(line []byte) error {
 	if err := json.Unmarshal(line, &e); err != nil {
 		return err
 	}
-	if e.Op == "" {
+	switch e.Op {
+	case "":
 		return json.Unmarshal(line, &p.summary)
+	case ready:
+		close(p.ready)
+		return nil
 	}
 	p.events = append(p.events, e)
 	return nil
+}
+
+// waitReady waits until the process has a KV: only then may it be stopped.
+func (p *process) waitReady() {
+	select {
+	case <-p.ready:
+	case <-p.done:
+		require.FailNow(p.tb, "a client process has ended")
+	case <-time.After(30 * time.Second):
+		require.FailNow(p.tb, "a client process makes no KV")
+	}
 }
 
 // tell has the process do something else from now on.
