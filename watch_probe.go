@@ -77,7 +77,9 @@ func (st *watchStream) probeTick() {
 	if !p.vetted {
 		var err error
 		p.trusted, err = st.watcher.client.ordersProgress(st.ctx)
-		p.vetted = err == nil // otherwise a member could not be asked just now
+		if p.vetted = err == nil; err != nil { // a member could not be asked just now
+			st.watcher.client.table.Inspect()
+		}
 	}
 	st.judge(st.mux.Probe(p.trusted && p.due()))
 	if st.ctx.Err() == nil {
@@ -96,15 +98,16 @@ func (p *watchProbe) due() bool {
 
 // judge acts on a stream that has gone silent: first its member is put to the
 // test, which may end the connection; where that changes nothing, another stream
-// is opened. A stream that never answered, as through proxies, is left to its
-// transport. On one with a watch from a revision that the store has not reached, a
-// member in good health is silent too: there it is only put to the test, now and
-// then; likewise where it is creates that have had no answer.
+// is opened. On a stream with a watch from a revision that the store has not reached,
+// a member in good health is silent too: there it is only put to the test, now and
+// then; likewise where it is creates that have had no answer, and on a stream that
+// never answered, as through proxies, as long as it is new.
 func (st *watchStream) judge(l watchmux.Liveness) {
 	p := &st.probe
 	p.proven = l.Proven
 	silent := l.Proven && l.Silent
-	if !silent && !l.Mute {
+	isNew := l.Silent && p.asked <= watchEagerProbes
+	if !silent && !isNew && !l.Mute {
 		p.silent = 0
 		return
 	}

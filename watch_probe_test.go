@@ -95,6 +95,46 @@ func TestS4WatchesOpenedOnASilentMember(t *testing.T) {
 	opening.Wait()
 }
 
+// TestS4MemberSilentFromTheStart: a watch whose member goes silent before it has
+// answered any request for progress is moved all the same, whether or not the
+// member's version is known.
+func TestS4MemberSilentFromTheStart(t *testing.T) {
+	for name, vetted := range map[string]bool{"before its version is known": false, "after that": true} {
+		t.Run(name, func(t *testing.T) {
+			members := etcdfake.StartCluster(t, 2)
+			proxies := []*faultnet.Proxy{faultnet.New(t, members[0].Addr()), faultnet.New(t, members[1].Addr())}
+			c := newTestClient(t, Config{Endpoints: []string{proxies[0].Addr(), proxies[1].Addr()}})
+			eventually(t, func() bool {
+				_, err := c.Get(t.Context(), "k")
+				return err == nil && members[0].Calls("Range")*members[1].Calls("Range") > 0
+			}, "both are connected")
+			if vetted {
+				ctx, cancel := context.WithCancel(t.Context())
+				c.Watch(metadata.AppendToOutgoingContext(ctx, "stream", "first"), "k")
+				eventually(t, func() bool { return members[0].Calls("Status")*members[1].Calls("Status") > 0 }, "versions are asked for")
+				cancel()
+				eventually(t, func() bool { return openWatchStreams(members[0])+openWatchStreams(members[1]) == 0 }, "the stream ends")
+			}
+			events := c.Watch(t.Context(), "k", WithCreatedNotify())
+			require.True(t, (<-events).Created)
+			proxies[openWatchStreams(members[1])].Blackhole(faultnet.Both)
+			_, err := newTestClient(t, Config{Endpoints: []string{members[0].Addr()}}).Put(t.Context(), "k", "v")
+			require.NoError(t, err)
+			select {
+			case resp := <-events:
+				require.Len(t, resp.Events, 1)
+			case <-time.After(10 * time.Second):
+				t.Fatal("the watch was not moved")
+			}
+		})
+	}
+}
+
+func openWatchStreams(s *etcdfake.Server) int {
+	open, _ := s.Streams("Watch")
+	return open
+}
+
 func progressRequests(s *etcdfake.Server) (n int) {
 	for _, r := range etcdfake.RequestsOf[*pb.WatchRequest](s) {
 		if r.GetProgressRequest() != nil {

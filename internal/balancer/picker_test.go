@@ -3,6 +3,8 @@ package balancer
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,5 +248,29 @@ func BenchmarkPick(b *testing.B) {
 			r, _ := p.Pick(put)
 			r.Done(balancer.DoneInfo{BytesReceived: true})
 		}
+	})
+}
+
+// TestInspectAfterARest: what a member sent while nobody looked is no answer to the probe that comes after.
+func TestInspectAfterARest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dead *Member
+		table, p := seated(t, 2, func(ctx context.Context) error {
+			if ctx.Value(probeKey{}) != dead {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		dead = p.seats[0].member
+		near, far := net.Pipe()
+		defer far.Close()
+		dead.track(near)
+		dead.heard.Add(1)
+		time.Sleep(time.Minute)
+		table.Inspect()
+		time.Sleep(time.Second)
+		_, err := far.Write([]byte("x"))
+		assert.ErrorIs(t, err, io.ErrClosedPipe, "it is severed")
 	})
 }

@@ -228,11 +228,20 @@ func (t *Table) Inspect() {
 	now := time.Now()
 	for _, m := range t.ready {
 		if !m.rec.probing && len(t.ready) > 1 {
+			m.rec.catchUp(m.heard.Load(), now)
 			t.startProbeLocked(startProbe(m, now))
 		}
 	}
 	t.mu.Unlock()
 	t.wake()
+}
+
+// catchUp takes in what was heard by now, so that it does not count as an answer to
+// what is asked next. Nobody looks while there are no requests.
+func (r *record) catchUp(heard uint64, now time.Time) {
+	if heard != r.heard {
+		r.heard, r.lastTime, r.silent = heard, now, time.Time{}
+	}
 }
 
 // All reports whether holds does for every connected member. It asks one after
