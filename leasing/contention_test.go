@@ -42,12 +42,14 @@ func TestRangesAreWrittenBesideConstantReaders(t *testing.T) {
 				})
 			}
 			first.Wait()
-			owned, err := plain.Get(ctx, pfx, clientv3.WithPrefix(), clientv3.WithCountOnly())
-			require.NoError(t, err)
-			require.EqualValues(t, keys, owned.Count)
+			require.Eventually(t, func() bool {
+				owned, err := plain.Get(ctx, pfx, clientv3.WithPrefix(), clientv3.WithCountOnly())
+				require.NoError(t, err)
+				return owned.Count == keys
+			}, eventually, tick)
 
 			start := time.Now()
-			_, err = writer.Delete(testContext(t), "r/", clientv3.WithPrefix())
+			_, err := writer.Delete(testContext(t), "r/", clientv3.WithPrefix())
 			require.NoError(t, err)
 			require.Less(t, time.Since(start), eventually)
 			require.Empty(t, writer.table.bars)
