@@ -95,8 +95,8 @@ type Config struct {
 	// they do. By default a member that owes answers and is silent while its
 	// peers answer is passed over within half a second, and its connection is
 	// closed, so that requests without effects go elsewhere, within about a
-	// second; and one that takes much longer than its peers gets no more than it
-	// answers.
+	// second; so it is where a member is alive and answers no request at all. One
+	// that takes much longer than its peers gets no more than it answers.
 	SpreadEvenly bool `json:"spread-evenly"`
 
 	// MaxUnaryRetries bounds how often one request is sent, the first time

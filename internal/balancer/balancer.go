@@ -12,6 +12,7 @@
 // looks at the children that are connected and picks among them.
 //
 //   - standing.go is the state machine: samples in, verdicts out;
+//   - stuck.go tells members that are alive and answer nothing;
 //   - picker.go is on every request's path;
 //   - place.go moves streams to other members;
 //   - table.go runs the machine by a timer while there are requests;

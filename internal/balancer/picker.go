@@ -83,7 +83,7 @@ type trackedConn struct {
 func (c *trackedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.member.heard.Add(1)
+		c.member.heard.Add(uint64(n))
 	}
 	return n, err
 }

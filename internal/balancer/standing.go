@@ -62,6 +62,11 @@ type record struct {
 	lagging  int     // ticks in a row in which it was slow
 	restless bool    // its requests changed since the last tick
 
+	owes      int64     // answers, at the last tick
+	owing     time.Time // since when it has owed some and given none; zero: not at all
+	owingFrom uint64    // heard then
+	stuck     bool      // it was severed for that, and has not answered quickly since
+
 	connection int  // counts them
 	vetted     bool // it holds for this connection what All was asked for
 }
@@ -70,7 +75,7 @@ type record struct {
 type sample struct {
 	outstanding int64
 	answered    uint64 // answers to requests, so far
-	heard       uint64 // anything received on its connection, so far
+	heard       uint64 // bytes received on its connection, so far, and answers
 }
 
 // latency estimates how long the member takes to answer: by Little's law, the
@@ -84,6 +89,7 @@ func (r *record) latency() time.Duration {
 
 // observe takes in one sample.
 func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
+	r.owe(s, now)
 	r.restless = s.outstanding > 0 || s.answered != r.answered
 	if elapsed > 0 && r.restless {
 		r.load += smoothing * (float64(s.outstanding) - r.load)
@@ -136,7 +142,7 @@ func step(members []*Member, now time.Time) (v verdict) {
 		}
 	}
 	for _, m := range members {
-		if judgeProbe(members, m, now, usual) {
+		if judgeProbe(members, m, now, usual) || judgeStuck(members, m, now, usual) {
 			v.sever = append(v.sever, m)
 		}
 	}
@@ -190,6 +196,9 @@ func judgeProbe(members []*Member, m *Member, now time.Time, usual time.Duration
 func (r *record) pause(d time.Duration) {
 	if !r.silent.IsZero() {
 		r.silent = r.silent.Add(d)
+	}
+	if !r.owing.IsZero() {
+		r.owing = r.owing.Add(d)
 	}
 	r.probeFrom = r.probeFrom.Add(d)
 }
@@ -249,7 +258,7 @@ func judgeSpeed(members []*Member) {
 			r.state = slow
 			r.load, r.rate = 1, r.rate/r.load // as it will be asked from now on, so that one quick answer shows
 		case r.state == slow && r.latency() < limit/2:
-			r.state = good
+			r.state, r.stuck = good, false
 		}
 	}
 }

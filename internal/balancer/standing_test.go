@@ -31,6 +31,7 @@ type act struct {
 	answers  uint64
 	heard    bool
 	noProbes bool
+	bytes    uint64 // that its connection brings in a tick
 }
 
 var (
@@ -63,6 +64,7 @@ func (p *play) run(d time.Duration) {
 			if a.heard {
 				m.heard.Add(1)
 			}
+			m.heard.Add(a.bytes)
 			m.rec.observe(sample{outstanding: a.waiting, answered: m.answered.Load(), heard: m.heard.Load()}, p.now, tickPeriod)
 		}
 		v := step(p.members, p.now)

@@ -131,10 +131,14 @@ func (t *Table) seat(children []endpointsharding.ChildState) balancer.Picker {
 	return p
 }
 
-// reset forgets what happened on an earlier connection.
+// reset forgets what happened on an earlier connection, but for that it was stuck.
 func (m *Member) reset() {
+	stuck := m.rec.stuck
 	m.rec = record{heard: m.heard.Load(), answered: m.answered.Load(), told: m.rec.told, connection: m.rec.connection + 1}
 	m.limit.Store(unlimited)
+	if stuck {
+		m.distrust(time.Now())
+	}
 }
 
 // wake has members judged as long as there are requests.

@@ -1,0 +1,61 @@
+package balancer
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// jammed is alive and answers no requests.
+var jammed = act{waiting: 12, heard: true}
+
+// TestR12StuckMember: it is severed after a second, then asked one request at a time,
+// each of which is moved too, until it answers.
+func TestR12StuckMember(t *testing.T) {
+	p := newPlay(t, brisk, brisk, brisk)
+	p.run(2 * time.Second)
+	p.acts[1] = jammed
+	p.run(1300 * time.Millisecond)
+	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
+	assert.Equal(t, "3.1s sever m1", p.log[0], "%v", p.log)
+
+	p.members[1].reset() // a new connection
+	p.acts[1] = act{waiting: 1, heard: true}
+	p.run(500 * time.Millisecond)
+	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
+	p.run(time.Second)
+	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits(), "one request suffices now")
+
+	p.members[1].reset()
+	p.acts[1] = act{answers: 1, heard: true}
+	p.run(time.Second)
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
+	p.acts[1] = act{waiting: 3, heard: true}
+	p.run(5 * time.Second)
+	assert.Equal(t, 2, strings.Count(strings.Join(p.log, "\n"), "sever "), "trusted again: %v", p.log)
+}
+
+// TestWhoIsNotStuck: members at work are left alone.
+func TestWhoIsNotStuck(t *testing.T) {
+	for name, acts := range map[string][]act{
+		"large answers": {brisk, {waiting: 12, bytes: 100 << 10}, brisk},
+		"long requests": {brisk, {waiting: stuckLoad - 1, heard: true}, brisk},
+		"an election":   {jammed, jammed, jammed},
+		"no quick peer": {laggy, jammed, laggy},
+		"peers idle":    {idle, jammed, idle},
+		"no peer":       {jammed},
+		"few requests":  {{waiting: 1, answers: 0, heard: true}, jammed, idle},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlay(t, acts...)
+			p.run(20 * time.Second)
+			assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+		})
+	}
+	p := newPlay(t, brisk, jammed, brisk)
+	p.members[1].conn = nil // that is not known
+	p.run(20 * time.Second)
+	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+}
