@@ -36,8 +36,8 @@ const (
 	minProbeTimeout = 700 * time.Millisecond
 	slowFactor      = 5 // times the quickest peer's answering time …
 	slowMargin      = 50 * time.Millisecond
-	slowTicks       = 10 // in a row
-	slowSpacing     = 8  // times its own answering time between two requests …
+	slowTicks       = 5 // in a row
+	slowSpacing     = 8 // times its own answering time between two requests …
 	maxSpacing      = 2 * time.Second
 	smoothing       = 0.3 // weight of the newest sample
 )
@@ -60,6 +60,7 @@ type record struct {
 	load     float64 // smoothed number of outstanding requests
 	rate     float64 // smoothed answers a second
 	lagging  int     // ticks in a row in which it was slow
+	leftover uint64  // requests from before it was slow, whose answers show nothing
 	restless bool    // its requests changed since the last tick
 
 	owes      int64     // answers, at the last tick
@@ -91,9 +92,12 @@ func (r *record) latency() time.Duration {
 func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 	r.owe(s, now)
 	r.restless = s.outstanding > 0 || s.answered != r.answered
+	answers := s.answered - r.answered
+	late := min(r.leftover, answers)
+	r.leftover = min(r.leftover-late, uint64(s.outstanding))
 	if elapsed > 0 && r.restless {
-		r.load += smoothing * (float64(s.outstanding) - r.load)
-		r.rate += smoothing * (float64(s.answered-r.answered)/elapsed.Seconds() - r.rate)
+		r.load += smoothing * (float64(s.outstanding-int64(r.leftover)) - r.load)
+		r.rate += smoothing * (float64(answers-late)/elapsed.Seconds() - r.rate)
 	}
 	switch {
 	case s.heard != r.heard:
@@ -257,6 +261,7 @@ func judgeSpeed(members []*Member) {
 		case r.state == good && r.lagging >= slowTicks:
 			r.state = slow
 			r.load, r.rate = 1, r.rate/r.load // as it will be asked from now on, so that one quick answer shows
+			r.leftover = uint64(r.owes)
 		case r.state == slow && r.latency() < limit/2:
 			r.state, r.stuck = good, false
 		}

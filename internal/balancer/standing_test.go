@@ -208,11 +208,16 @@ func TestLoneMemberIsNeverJudged(t *testing.T) {
 
 func TestS3SlowMemberGetsWhatItAnswers(t *testing.T) {
 	p := newPlay(t, brisk, laggy, brisk)
-	p.run(900 * time.Millisecond)
+	p.run(400 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "nobody is called slow for a moment's delay")
 	p.run(tickPeriod)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	assert.Len(t, p.log, 1, "%v", p.log)
+	p.acts[1] = act{waiting: 0, answers: 5, heard: true} // to what it was asked before
+	p.run(tickPeriod)
+	p.acts[1] = idle
+	p.run(500 * time.Millisecond)
+	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits(), "many answers at once may be late all the same")
 	p.acts[1] = act{waiting: 0, answers: 1, heard: true} // quick answers to what little it is asked
 	p.run(500 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "quick again")

@@ -19,7 +19,7 @@ func TestR12StuckMember(t *testing.T) {
 	p.acts[1] = jammed
 	p.run(1300 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
-	assert.Equal(t, "3.1s sever m1", p.log[0], "%v", p.log)
+	assert.Contains(t, p.log, "3.1s sever m1")
 
 	p.members[1].reset() // a new connection
 	p.acts[1] = act{waiting: 1, heard: true}
