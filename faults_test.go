@@ -136,7 +136,7 @@ var faultTable = []faultRow{
 	{"leader cut off from the client", 8 * time.Second, 3 * time.Second, 0.6, faultWriters, 4 * time.Second, func(b *bench3, on bool) {
 		cutOff(b.proxies[b.leader], on, faultnet.Both)
 	}},
-	{"slow member", 8 * time.Second, 4 * time.Second, 0.6, 0, faultCall, func(b *bench3, on bool) {
+	{"slow member", 8 * time.Second, 6 * time.Second, 0.6, 0, faultCall, func(b *bench3, on bool) {
 		if on {
 			b.proxies[0].Delay(200 * time.Millisecond) // each way
 		} else {

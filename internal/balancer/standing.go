@@ -36,8 +36,8 @@ const (
 	minProbeTimeout = 700 * time.Millisecond
 	slowFactor      = 5 // times the quickest peer's answering time …
 	slowMargin      = 50 * time.Millisecond
-	slowTicks       = 5 // in a row
-	slowSpacing     = 8 // times its own answering time between two requests …
+	slowTicks       = 10 // in a row
+	slowSpacing     = 8  // times its own answering time between two requests …
 	maxSpacing      = 2 * time.Second
 	smoothing       = 0.3 // weight of the newest sample
 )

@@ -208,7 +208,7 @@ func TestLoneMemberIsNeverJudged(t *testing.T) {
 
 func TestS3SlowMemberGetsWhatItAnswers(t *testing.T) {
 	p := newPlay(t, brisk, laggy, brisk)
-	p.run(400 * time.Millisecond)
+	p.run(900 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "nobody is called slow for a moment's delay")
 	p.run(tickPeriod)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
