@@ -225,7 +225,7 @@ func TestNewConnectionStartsAfresh(t *testing.T) {
 		child := endpointsharding.ChildState{Endpoint: resolver.Endpoint{Addresses: []resolver.Address{{Addr: s.member.address}}}}
 		child.State = balancer.State{ConnectivityState: connectivity.Ready, Picker: onePicker{}}
 		table.seat([]endpointsharding.ChildState{child})
-		assert.EqualValues(t, unlimited, s.member.limit.Load())
+		assert.EqualValues(t, int64(unlimited), s.member.limit.Load())
 		assert.Equal(t, good, s.member.rec.state)
 	}
 }
