@@ -32,7 +32,7 @@ type result struct {
 	seconds float64
 
 	ended   string            // action that ended the package: pass, fail, skip; "" if it never ended
-	outputs map[string][]byte // of tests that run, and of those that failed; "" is the package's own
+	outputs map[string][]byte // of tests that run, failed or were skipped; "" is the package's own
 	running map[string]bool
 }
 
@@ -85,13 +85,12 @@ func (r *result) end(test, action string) {
 	switch action {
 	case "fail":
 		r.failed = append(r.failed, test)
-		return
 	case "skip":
 		r.skipped = append(r.skipped, test)
 	default:
 		r.passed = append(r.passed, test)
+		delete(r.outputs, test)
 	}
-	delete(r.outputs, test)
 }
 
 // finish counts as failed what never ended: the tests during which the process
@@ -119,8 +118,8 @@ func (r *result) keep(test, output string) {
 	r.outputs[test] = kept
 }
 
-// failure describes one failed test with the end of what it wrote.
-func (r *result) failure(test string) string {
+// story tells of one failed or skipped test, with the end of what it wrote.
+func (r *result) story(test string) string {
 	out := r.outputs[test]
 	if over := len(out) - keptOutput; over > 0 {
 		out = out[over:]

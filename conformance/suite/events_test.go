@@ -51,7 +51,7 @@ func TestFailureShowsTheEndWithoutServerLogs(t *testing.T) {
 		`{"Action":"output","Test":"A","Output":"`+strings.Repeat("x", 3*keptOutput)+`\n"}`,
 		`{"Action":"output","Test":"A","Output":"    logger.go:146: noise\n"}`,
 		`{"Action":"output","Test":"A","Output":"the reason\n"}`, `{"Action":"fail","Test":"A"}`)
-	text := r.failure("A")
+	text := r.story("A")
 	assert.Less(t, len(text), keptOutput+100)
 	assert.Contains(t, text, "the reason")
 	assert.NotContains(t, text, "noise")
@@ -65,6 +65,9 @@ func TestReport(t *testing.T) {
 	assert.True(t, report(&out, []*result{pass}, false))
 	assert.False(t, report(&out, []*result{pass}, true), "a test is missing")
 	assert.Contains(t, out.String(), "313 passed and 5 skipped")
+	pass.skipped, pass.outputs = []string{"TestY"}, map[string][]byte{"TestY": []byte("why not")}
+	assert.False(t, report(&out, []*result{pass}, true), "more are skipped")
+	assert.Regexp(t, `TestY\n +why not`, out.String())
 	assert.False(t, report(&out, []*result{pass, {failed: []string{"TestX"}}}, false))
 	assert.Contains(t, out.String(), "TestX")
 	assert.False(t, report(&out, nil, false), "nothing has run")

@@ -6,8 +6,9 @@ import (
 	"text/tabwriter"
 )
 
-// report prints the table and the failures. It reports whether there was no
-// failure and, for a whole run, no test missing.
+// report prints the table and the failures, and for a whole run with a test
+// missing those that were skipped, with their reasons. It reports whether there
+// was no failure and, for a whole run, no test missing.
 func report(out io.Writer, results []*result, whole bool) bool {
 	var passed, failed, skipped int
 	var seconds float64
@@ -21,7 +22,7 @@ func report(out io.Writer, results []*result, whole bool) bool {
 	t.Flush()
 	for _, r := range results {
 		for _, test := range r.failed {
-			fmt.Fprintln(out, r.failure(test))
+			fmt.Fprintln(out, r.story(test))
 		}
 	}
 	ok := failed == 0
@@ -31,6 +32,11 @@ func report(out io.Writer, results []*result, whole bool) bool {
 		return false
 	case whole && ok && (passed != allPassed || skipped != allSkipped):
 		fmt.Fprintf(out, "%d passed and %d skipped, where the published client has %d and %d\n", passed, skipped, allPassed, allSkipped)
+		for _, r := range results {
+			for _, test := range r.skipped {
+				fmt.Fprintln(out, r.story(test))
+			}
+		}
 		return false
 	}
 	return ok
