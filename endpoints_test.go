@@ -114,6 +114,8 @@ func TestR10Endpoints(t *testing.T) {
 	secure := etcdtest.Start(t, etcdtest.WithTLS())
 	sock := etcdtest.Start(t, etcdtest.WithUnixSocket())
 	unixPath := strings.TrimPrefix(sock.Endpoints()[0], "unix:")
+	secureSock := etcdtest.Start(t, etcdtest.WithUnixSocket(), etcdtest.WithTLS())
+	securePath := strings.TrimPrefix(secureSock.Endpoints()[0], "unixs:")
 
 	for _, tc := range []struct {
 		endpoint  string
@@ -127,6 +129,9 @@ func TestR10Endpoints(t *testing.T) {
 		{strings.TrimPrefix(secure.Endpoints()[0], "https://"), Config{TLS: secure.TLSConfig()}, ""},
 		{"unix:" + unixPath, Config{}, "localhost"},
 		{"unix://" + unixPath, Config{}, "localhost"},
+		{"unixs:" + securePath, Config{TLS: secureSock.TLSConfig()}, "localhost"},
+		{"unixs://" + securePath, Config{TLS: secureSock.TLSConfig()}, "localhost"},
+		{"unix:" + securePath, Config{TLS: secureSock.TLSConfig()}, "localhost"},
 	} {
 		t.Run(tc.endpoint, func(t *testing.T) {
 			tc.cfg.Endpoints = []string{tc.endpoint}
