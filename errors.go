@@ -69,6 +69,9 @@ func toErr(ctx context.Context, err error) error {
 	if known, ok := rpctypes.Error(err).(rpctypes.EtcdError); ok {
 		return known
 	}
+	if errors.Is(err, rpctypes.ErrTimeoutWaitAppliedIndex) { // which package rpctypes does not know by its text
+		return rpctypes.ErrTimeoutWaitAppliedIndex
+	}
 	switch classify.Code(err) {
 	case codes.Canceled, codes.DeadlineExceeded:
 		return cmp.Or(ctxErr(ctx), err)

@@ -93,6 +93,21 @@ func TestR5WellKnownErrors(t *testing.T) {
 	}
 }
 
+// TestR5VariablesThatAreStatuses: those of package rpctypes that its own table
+// leaves out, so that they are no EtcdError, compare like the others.
+func TestR5VariablesThatAreStatuses(t *testing.T) {
+	s, c := newFakeClient(t, Config{MaxUnaryRetries: 1})
+	s.Fail("Range", 1, rpctypes.ErrGRPCTimeoutWaitAppliedIndex)
+	_, err := c.Get(t.Context(), "k")
+	assert.True(t, err == rpctypes.ErrTimeoutWaitAppliedIndex, "%v", err) //nolint:errorlint // that == works is the point
+	assert.ErrorIs(t, fmt.Errorf("wrapped: %w", err), rpctypes.ErrTimeoutWaitAppliedIndex)
+	assert.Equal(t, codes.Unavailable, status.Code(err))
+
+	s.Fail("Range", 1, status.Error(codes.Unavailable, "another"))
+	_, err = c.Get(t.Context(), "k")
+	assert.NotErrorIs(t, err, rpctypes.ErrTimeoutWaitAppliedIndex)
+}
+
 // unnoticed is a context whose deadline has passed but whose timer has not run yet.
 type unnoticed struct{ context.Context }
 
