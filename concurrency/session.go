@@ -110,7 +110,8 @@ func WithContext(ctx context.Context) SessionOption {
 
 // NewSession grants a lease and keeps it alive. It blocks until the lease is
 // granted or the context of [WithContext] ends. Errors are those of Grant and
-// KeepAlive of [v3.Lease]; a lease that was granted is revoked then.
+// KeepAlive of [v3.Lease]. A lease that was granted is revoked then; where that
+// cannot be done before the context ends, it expires by itself.
 func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 	o := sessionOptions{ttl: defaultTTL, ctx: client.Ctx()}
 	for _, opt := range opts {
@@ -138,7 +139,7 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 	if err := s.keepAlive(expiry); err != nil {
 		s.end(err)
 		if s.granted {
-			_ = s.Close()
+			_ = s.close(o.ctx)
 		}
 		return nil, err
 	}
@@ -217,9 +218,12 @@ func (s *Session) Orphan() { s.end(errOrphaned) }
 // The error is rpctypes.ErrLeaseNotFound where the session had expired before, the
 // context's after the TTL, or any other of Revoke of [v3.Lease]. After an
 // error Close may be called again; after success it does nothing.
-func (s *Session) Close() error {
+func (s *Session) Close() error { return s.close(s.base) }
+
+// close is Close, and also ends with ctx.
+func (s *Session) close(ctx context.Context) error {
 	s.end(fmt.Errorf("%w: closed", ErrSessionExpired))
-	ctx, cancel := context.WithTimeout(s.base, s.ttl)
+	ctx, cancel := context.WithTimeout(ctx, s.ttl)
 	defer cancel()
 	defer context.AfterFunc(s.client.Ctx(), cancel)()
 	select {

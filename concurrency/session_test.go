@@ -187,6 +187,22 @@ func TestC6NewSessionRevokes(t *testing.T) {
 	assert.Equal(t, context.Canceled, err)
 }
 
+// TestS7FailedNewSessionEndsWithItsContext: a member that keeps no lease alive does not revoke one either.
+func TestS7FailedNewSessionEndsWithItsContext(t *testing.T) {
+	fake, client := newFake(t)
+	fake.Fail("LeaseKeepAlive", 1000, status.Error(codes.Unimplemented, "no renewals here"))
+	ends(t, newSession(t, client).Ctx(), 5*time.Second)
+	fake.Delay("LeaseRevoke", time.Hour)
+	ctx := inTime(t, 300*time.Millisecond)
+	done := async(func() error { _, err := NewSession(client, WithContext(ctx)); return err })
+	<-ctx.Done()
+	ended := time.Now()
+	require.ErrorAs(t, result(t, done, 5*time.Second), &v3.ErrKeepAliveHalted{})
+	assert.Less(t, time.Since(ended), 100*time.Millisecond)
+	assert.Equal(t, 1, fake.Calls("LeaseRevoke"))
+	fake.Delay("LeaseRevoke", 0)
+}
+
 // TestSessionCloseIsRepeated has the first answer to a revocation lost.
 func TestSessionCloseIsRepeated(t *testing.T) {
 	fake, client := newFake(t)
