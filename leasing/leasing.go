@@ -36,7 +36,9 @@ type leasing struct {
 // NewKV makes a session with opts, and blocks until its lease was granted and renewed
 // once, or the context of concurrency.WithContext ends. It returns the errors of
 // concurrency.NewSession, those of clientv3.Lease's KeepAliveOnce, and
-// concurrency.ErrSessionExpired where the lease is lost meanwhile. Later sessions
+// concurrency.ErrSessionExpired where the lease is lost meanwhile. After an error it
+// revokes the lease, which takes 5 seconds where no member answers, or leaves it to
+// expire where that context has ended. Later sessions
 // replace one that expires; meanwhile all is read from the server. The TTL is how
 // long writers of other clients have to wait where this one vanishes, so choose one
 // of a few seconds to a minute. A lease of concurrency.WithLease must serve no other
@@ -79,13 +81,27 @@ func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (
 	})
 	first, err := l.newSession()
 	if err != nil {
-		l.stop()
+		l.discard(first)
 		return nil, nil, err
 	}
 	l.table.startTerm(first.term)
 	// Ends with l.ctx and the session that it then revokes; stop waits for it.
 	l.running.Go(func() { l.run(first) })
 	return l, l.stop, nil
+}
+
+// discard ends a KV that did not come about, and the session that was made for it, if
+// there is one. Where the context that this was waited for in has ended, it waits for
+// no server: the lease expires by itself.
+func (l *leasing) discard(s *session) {
+	if s != nil {
+		defer time.AfterFunc(closeTimeout, func() { _ = l.sessions.Close() }).Stop()
+		if s.Ctx().Err() != nil {
+			_ = l.sessions.Close()
+		}
+		s.close()
+	}
+	l.stop()
 }
 
 // stop ends all that runs in the background.

@@ -46,7 +46,8 @@ func (g *grants) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResp
 // Close does nothing: the Lease belongs to the user's client.
 func (g *grants) Close() error { return nil }
 
-// newSession makes a session whose lease is certain to live for a known time.
+// newSession makes a session whose lease is certain to live for a known time. It may
+// return one beside an error, which is to be closed.
 func (l *leasing) newSession() (*session, error) {
 	cs, err := concurrency.NewSession(l.sessions, l.options...)
 	if err != nil {
@@ -56,9 +57,7 @@ func (l *leasing) newSession() (*session, error) {
 	detach := context.AfterFunc(l.ctx, cancel)
 	s := &session{Session: cs, term: &term{lease: cs.Lease(), ctx: ctx, isInherited: cs.Lease() != l.grants.last}, cancel: func() { detach(); cancel() }}
 	if err := l.keepAlive(s); err != nil {
-		err = cmp.Or(context.Cause(cs.Ctx()), err) // rather than that the session's context has ended
-		s.close()
-		return nil, err
+		return s, cmp.Or(context.Cause(cs.Ctx()), err) // rather than that the session's context has ended
 	}
 	return s, nil
 }
@@ -115,9 +114,13 @@ func (l *leasing) run(s *session) {
 func (l *leasing) nextSession() *session {
 	for attempt := 0; ; attempt++ {
 		s, err := l.newSession()
-		switch {
-		case err == nil:
+		if err == nil {
 			return s
+		}
+		if s != nil {
+			s.close()
+		}
+		switch {
 		case errors.Is(err, concurrency.ErrSessionExpired): // while it was made
 		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 			return nil

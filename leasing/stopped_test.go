@@ -62,3 +62,18 @@ func TestStopWithoutAServer(t *testing.T) {
 	stop()
 	require.Less(t, time.Since(start), 20*time.Second, "a session's TTL is 60 s")
 }
+
+// TestNewKVEndsWithItsContext: a member that fell silent once it had granted a lease
+// does not revoke it either.
+func TestNewKVEndsWithItsContext(t *testing.T) {
+	fake := etcdfake.Start(t)
+	cli := newClient(t, fake.Addr())
+	fake.Delay("LeaseKeepAlive", time.Hour)
+	fake.Delay("LeaseRevoke", time.Hour)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, _, err := NewKV(cli, "pfx/", concurrency.WithContext(ctx))
+	require.Equal(t, context.DeadlineExceeded, err)
+	require.Less(t, time.Since(start), 5*time.Second, "a session's TTL is 60 s")
+}
