@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"context"
 	"math"
 	"testing"
 	"time"
@@ -52,6 +53,20 @@ func TestBadConfig(t *testing.T) {
 	assert.Equal(t, ErrNoAvailableEndpoints, err)
 	_, err = New(Config{Endpoints: eps, Token: "t", Password: "p"})
 	assert.Equal(t, ErrMutuallyExclusiveCfg, err)
+}
+
+// TestConfigDefaults are those that the documentation of the fields promises.
+func TestConfigDefaults(t *testing.T) {
+	cfg := Config{Endpoints: []string{"a:1"}}.withDefaults()
+	assert.Equal(t, 20*time.Second, cfg.dialTimeout())
+	assert.Equal(t, 10*time.Second, cfg.DialKeepAliveTime)
+	assert.Equal(t, 5*time.Second, cfg.DialKeepAliveTimeout)
+	assert.EqualValues(t, 100, cfg.MaxUnaryRetries)
+	assert.Equal(t, 25*time.Millisecond, cfg.BackoffWaitBetween)
+	assert.Equal(t, 0.1, cfg.BackoffJitterFraction)
+	assert.Equal(t, context.Background(), cfg.Context)
+	assert.False(t, cfg.PermitWithoutStream || cfg.SpreadEvenly || cfg.RejectOldCluster)
+	assert.Zero(t, cfg.AutoSyncInterval)
 }
 
 func TestR14DefaultLimits(t *testing.T) {

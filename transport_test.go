@@ -2,6 +2,7 @@ package clientv3
 
 import (
 	"context"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"go.etcd.io/etcd/api/v3/version"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -133,6 +135,30 @@ func TestR12DialReachesAMemberThatDoesNotServe(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	_, err = RetryMaintenanceClient(c, conn).Status(ctx, &pb.StatusRequest{})
+	require.NoError(t, err)
+}
+
+// TestR12DeadConnectionOfTheOnlyMember: where there is no other member to compare
+// with, it is HTTP/2's keepalive that notices, also with a zero Config.
+func TestR12DeadConnectionOfTheOnlyMember(t *testing.T) {
+	t.Parallel()
+	s := etcdfake.Start(t)
+	dying := faultnet.New(t, s.Addr())
+	var dials atomic.Int64
+	c := newTestClient(t, Config{Endpoints: []string{s.Addr()}, DialOptions: []grpc.DialOption{
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			if dials.Add(1) == 1 {
+				address = dying.Addr()
+			}
+			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		}),
+	}})
+	_, err := c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	dying.Blackhole(faultnet.Both)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*(defaultKeepAliveTime+defaultKeepAliveTimeout))
+	defer cancel()
+	_, err = c.Get(ctx, "k")
 	require.NoError(t, err)
 }
 

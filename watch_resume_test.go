@@ -153,6 +153,43 @@ func TestW11FragmentsCutInTheMiddle(t *testing.T) {
 	requireRevisions(t, a, 3, 3, 3, 3)
 }
 
+// TestN9EndlessFragments of a response that is never complete: the end of the context, or of the watcher, is that of the watch
+// all the same, and a sibling gets its events in between.
+func TestN9EndlessFragments(t *testing.T) {
+	for name, byContext := range map[string]bool{"context": true, "close": false} {
+		t.Run(name, func(t *testing.T) {
+			s, w := newWatchScript(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			openA := watchAsync(ctx, w, "a", clientv3.WithFragment())
+			ss := s.session()
+			ss.create()
+			ss.created(0, 1)
+			a := openA()
+			openB := watchAsync(t.Context(), w, "b")
+			ss.create()
+			ss.created(1, 1)
+			b := openB()
+			for rev := range int64(1000) {
+				resp := eventsResponse(0, rev+2)
+				resp.Fragment = true
+				ss.say(resp)
+				ss.events(1, rev+2)
+				requireRevisions(t, b, rev+2)
+			}
+			assert.Empty(t, a)
+			if byContext {
+				cancel()
+				assert.EqualValues(t, 0, ss.cancelled())
+			} else {
+				require.NoError(t, w.Close())
+				requireLast(t, a)
+			}
+			requireClosed(t, a)
+		})
+	}
+}
+
 // TestW11RealFragments: a transaction over the server's request limit arrives whole, in one response.
 func TestW11RealFragments(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithArgs("--max-request-bytes=65536"))
