@@ -48,8 +48,11 @@ test: etcd etcdutl ## run the tests of every module, with the race detector (TES
 		(cd $$m && $(GO) test $(RACE) -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./...) || status=1; \
 	done; exit $$status
 
-soak: etcd ## run the tests that take minutes (TEST_FLAGS='-run Soak.*L14' picks)
-	@ETCD_SOAK=1 $(GO) test -v -p 1 -timeout 60m -run Soak $(TEST_FLAGS) ./...
+soak: etcd ## run the tests of every module that take minutes (TEST_FLAGS='-run Soak.*L14' picks)
+	@status=0; for m in $(TESTED); do \
+		echo "== soak in $$m"; \
+		(cd $$m && ETCD_SOAK=1 $(GO) test -v -p 1 -timeout 60m -run Soak $(TEST_FLAGS) ./...) || status=1; \
+	done; exit $$status
 
 faults-quick: etcd ## the table of faults on three real members, with the figures (ETCD_FAULTS=long for longer ones)
 	@$(GO) test -v -timeout 10m -run 'TestS[0-9]|TestHealthyMembers' $(TEST_FLAGS) .
