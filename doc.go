@@ -65,6 +65,6 @@
 //
 // # Logging
 //
-// The client logs to Config.Logger. A call that succeeds logs nothing; repeated
-// requests are reported at debug level, once a second at most.
+// The client logs to Config.Logger. A request that succeeds at once logs nothing;
+// repeated requests are reported at debug level, once a second at most.
 package clientv3
