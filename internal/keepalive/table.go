@@ -168,6 +168,10 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	if e == nil {
 		return
 	}
+	answered := e.waiting() && !late
+	if answered {
+		e.seq = 0
+	}
 	if resp.TTL <= 0 {
 		t.drop(e, t.gone)
 		return
@@ -175,10 +179,10 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	e.ttl = seconds(resp.TTL)
 	e.expiry = after(now, e.ttl)
 	var sent time.Time
-	if e.waiting() && !late {
+	if answered {
 		sent = t.start.Add(e.sentAt)
 		t.learn(now - e.sentAt)
-		e.seq, e.due = 0, max(now, after(e.sentAt, t.interval(e.ttl)))
+		e.due = max(now, after(e.sentAt, t.interval(e.ttl)))
 	}
 	for _, s := range e.subs {
 		if !s.sink.Deliver(resp, sent) {

@@ -1,0 +1,27 @@
+package keepalive
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// TestAnAnswerIsLateForNobodyTwice: what tells that a lease is gone is the answer to its request; no other is on its way.
+func TestAnAnswerIsLateForNobodyTwice(t *testing.T) {
+	s := newSim(t)
+	s.connect()
+	for id := range int64(3) {
+		_, p := s.keep(id, false)
+		s.received(s.now, &pb.LeaseKeepAliveResponse{ID: id})
+		assert.Equal(t, []error{errGone}, p.closed)
+	}
+	assert.Empty(t, s.late, "nothing is to be remembered of them")
+
+	_, denied := s.keep(9, false)
+	s.wait(time.Millisecond)
+	assert.True(t, s.removeOldest(errLeft))
+	assert.Equal(t, []error{errLeft}, denied.closed, "it is the only one asked for")
+	s.check()
+}
