@@ -70,7 +70,7 @@ func (c contender) put(ctx context.Context, txn v3.Op) (place, error) {
 		c.s.update(c.key, (*slot).begin)
 		p, err := c.putOnce(ctx, txn)
 		if err != nil {
-			c.s.update(c.key, c.failed(ctx, err))
+			c.s.update(c.key, c.failed(err))
 			c.s.waitCleared(c.key)
 			return place{}, err
 		}
@@ -88,9 +88,8 @@ func (c contender) put(ctx context.Context, txn v3.Op) (place, error) {
 // failed is what a put that failed with err did to its key. Another session on the
 // same lease may have made what looks like the work of a put with an unknown
 // outcome; only on a lease of its own can a session tell.
-func (c contender) failed(ctx context.Context, err error) func(*slot) {
-	refused := errors.Is(err, errOccupied) || classify.IsHalt(context.WithoutCancel(ctx), err)
-	if refused || !c.s.granted {
+func (c contender) failed(err error) func(*slot) {
+	if errors.Is(err, errOccupied) || classify.IsRefusal(err) || !c.s.granted {
 		return (*slot).over
 	}
 	return (*slot).lost

@@ -7,8 +7,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/classify"
-	"google.golang.org/grpc/codes"
 )
 
 // errShort is returned where a server's answer to a transaction lacks a part.
@@ -52,16 +50,4 @@ func bareContextError(err error) error {
 		}
 	}
 	return err
-}
-
-// isRefusal reports whether an error proves that a request changed nothing: the
-// server has looked at it and declined. Anything else may have been applied, or may
-// be applied later.
-func isRefusal(err error) bool {
-	switch classify.Code(err) {
-	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
-		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented:
-		return true
-	}
-	return false
 }

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
 // requestTimeout bounds each attempt of a request that no caller's context bounds,
@@ -72,7 +73,7 @@ func (l *leasing) enter(t *tenancy) {
 		Else(clientv3.OpGet(t.key), clientv3.OpGet(leaseKey)).
 		Commit()
 	if err != nil {
-		l.table.refused(t, 0, !isRefusal(err), nil)
+		l.table.refused(t, 0, !classify.IsRefusal(err), nil)
 		return
 	}
 	l.table.latest.saw(resp.Header)
@@ -100,7 +101,7 @@ func (l *leasing) stay(t *tenancy) {
 	for attempt := 0; t.ctx.Err() == nil; attempt++ {
 		wanted, err := l.watchWanted(t.ctx, leaseKey, next)
 		isCompacted := errors.Is(err, rpctypes.ErrCompacted)
-		if wanted || !isCompacted && isRefusal(err) || backoff.Wait(t.ctx, repeatBackoff.Delay(attempt)) != nil {
+		if wanted || !isCompacted && classify.IsRefusal(err) || backoff.Wait(t.ctx, repeatBackoff.Delay(attempt)) != nil {
 			return
 		}
 		if !isCompacted {
@@ -108,7 +109,7 @@ func (l *leasing) stay(t *tenancy) {
 		}
 		now, rev, err := l.readKey(t.ctx, leaseKey)
 		switch {
-		case isRefusal(err):
+		case classify.IsRefusal(err):
 			return
 		case err != nil:
 		case now.GetCreateRevision() != t.created || string(now.GetValue()) == rescindValue:

@@ -5,6 +5,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
 const (
@@ -161,7 +162,7 @@ func readBack(own []*tenancy) []clientv3.Op {
 // outcome returns what keys of ours are after a write, for endWrite.
 func (l *leasing) outcome(own []*tenancy, resp *clientv3.TxnResponse, err error) []*kept {
 	switch {
-	case err != nil && isRefusal(err), err == nil && !resp.Succeeded:
+	case err != nil && classify.IsRefusal(err), err == nil && !resp.Succeeded:
 		return nil
 	case err != nil:
 		return make([]*kept, len(own))

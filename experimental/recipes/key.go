@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -11,6 +12,10 @@ import (
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
+
+// endedTimeout is how long what is done in the name of a session that has ended already
+// may take.
+const endedTimeout = 5 * time.Second
 
 var errGone = errors.New("recipe: the key is gone")
 
@@ -60,7 +65,7 @@ func createEphemeral(s *concurrency.Session, prefix string, gets ...v3.Op) (*Eph
 	if err == nil {
 		return &EphemeralKV{kv}, found, nil
 	}
-	if !classify.IsHalt(context.WithoutCancel(s.Ctx()), err) && !errors.Is(err, ErrKeyExists) {
+	if !classify.IsRefusal(err) && !errors.Is(err, ErrKeyExists) {
 		s.Discard(key, 0)
 	}
 	return nil, nil, sessionError(s, err)
@@ -79,6 +84,22 @@ func sessionError(s *concurrency.Session, err error) error {
 	return err
 }
 
+// giveUp deletes a session's key. It ends with the session; for one that had ended before,
+// whose lease may live on, it does not try for long.
+func (kv *EphemeralKV) giveUp(s *concurrency.Session) error {
+	ctx := s.Ctx()
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(kv.ctx, endedTimeout)
+		defer cancel()
+	}
+	if err := kv.delete(ctx); err != nil {
+		s.Discard(kv.key, kv.rev)
+		return sessionError(s, err)
+	}
+	return nil
+}
+
 // Key returns the key.
 func (rk *RemoteKV) Key() string { return rk.key }
 
@@ -90,11 +111,13 @@ func (rk *RemoteKV) Value() string { return rk.val }
 
 // Delete deletes the key, if it is still the one that was created. Errors are those
 // of clientv3.KV.
-func (rk *RemoteKV) Delete() error {
+func (rk *RemoteKV) Delete() error { return rk.delete(rk.ctx) }
+
+func (rk *RemoteKV) delete(ctx context.Context) error {
 	if rk.kv == nil {
 		return nil
 	}
-	_, err := rk.kv.Txn(rk.ctx).If(rk.isThere()).Then(v3.OpDelete(rk.key)).Commit()
+	_, err := rk.kv.Txn(ctx).If(rk.isThere()).Then(v3.OpDelete(rk.key)).Commit()
 	return err
 }
 

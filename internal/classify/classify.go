@@ -100,6 +100,20 @@ func CanRepeatWrite(err error, sent bool) bool {
 	return IsLearnerRefusal(err) || (!sent && IsUnavailable(err))
 }
 
+// IsRefusal reports whether an error proves that a request with effects has none:
+// the server has looked at it and declined. Anything else may have been applied, or
+// may be applied later. ResourceExhausted is no proof: the request that takes the
+// last of a server's space is applied and answered so, and it is also what a client
+// makes of an answer over its limit.
+func IsRefusal(err error) bool {
+	switch Code(err) {
+	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
+		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented:
+		return true
+	}
+	return false
+}
+
 // IsHalt reports whether a stream that ended with err should stay closed. That
 // is so where ctx is done, the connection is being closed, or the status says
 // that asking again gives the same answer. Streams that ended for want of a

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // verdict holds one letter per predicate that is true: u unavailable, n no
 // leader, l learner refusal, a auth refresh, c closing, r read may be repeated,
-// w write may be repeated although sent, W where it was not sent, h halt.
+// w write may be repeated although sent, W where it was not sent, h halt, f refusal.
 func verdict(err error) string {
 	out := ""
 	for _, p := range []struct {
@@ -29,7 +29,7 @@ func verdict(err error) string {
 		{"u", IsUnavailable(err)}, {"n", IsNoLeader(err)}, {"l", IsLearnerRefusal(err)},
 		{"a", IsAuthRefresh(err)}, {"c", IsConnClosing(err)}, {"r", CanRepeatRead(err)},
 		{"w", CanRepeatWrite(err, true)}, {"W", CanRepeatWrite(err, false)},
-		{"h", IsHalt(context.Background(), err)},
+		{"h", IsHalt(context.Background(), err)}, {"f", IsRefusal(err)},
 	} {
 		if p.yes {
 			out += p.letter
@@ -53,15 +53,15 @@ func TestVerdicts(t *testing.T) {
 		{rpctypes.ErrGRPCTimeout, "urW"},
 		{rpctypes.ErrGRPCTimeoutWaitAppliedIndex, "urW"},
 		{rpctypes.ErrGRPCUnhealthy, "urW"},
-		{rpctypes.ErrGRPCNotSupportedForLearner, "lrwW"},
-		{rpctypes.ErrGRPCNotLeader, ""},
-		{rpctypes.ErrGRPCNotCapable, ""},
-		{rpctypes.ErrGRPCInvalidAuthToken, "a"},
-		{rpctypes.ErrGRPCAuthOldRevision, "a"},
-		{rpctypes.ErrGRPCUserEmpty, "a"},
-		{rpctypes.ErrGRPCAuthFailed, "h"},
-		{rpctypes.ErrGRPCPermissionDenied, "h"},
-		{rpctypes.ErrGRPCCompacted, "h"},
+		{rpctypes.ErrGRPCNotSupportedForLearner, "lrwWf"},
+		{rpctypes.ErrGRPCNotLeader, "f"},
+		{rpctypes.ErrGRPCNotCapable, "f"},
+		{rpctypes.ErrGRPCInvalidAuthToken, "af"},
+		{rpctypes.ErrGRPCAuthOldRevision, "af"},
+		{rpctypes.ErrGRPCUserEmpty, "af"},
+		{rpctypes.ErrGRPCAuthFailed, "hf"},
+		{rpctypes.ErrGRPCPermissionDenied, "hf"},
+		{rpctypes.ErrGRPCCompacted, "hf"},
 		{rpctypes.ErrGRPCRequestTooManyRequests, ""},
 		{rpctypes.ErrGRPCNoSpace, "h"},
 		{rpctypes.ErrGRPCCorrupt, "h"},
@@ -72,9 +72,9 @@ func TestVerdicts(t *testing.T) {
 		{status.Error(codes.Internal, "boom"), ""},
 		{status.Error(codes.Unknown, "boom"), ""},
 		{status.Error(codes.Aborted, "boom"), ""},
-		{status.Error(codes.Unimplemented, "boom"), "h"},
-		{status.Error(codes.NotFound, "boom"), "h"},
-		{status.Error(codes.Unauthenticated, "boom"), "h"},
+		{status.Error(codes.Unimplemented, "boom"), "hf"},
+		{status.Error(codes.NotFound, "boom"), "hf"},
+		{status.Error(codes.Unauthenticated, "boom"), "hf"},
 		{status.Error(codes.Internal, "etcdserver: no leader"), ""},
 		{context.Canceled, ""},
 		{context.DeadlineExceeded, ""},

@@ -1,0 +1,36 @@
+package concurrency
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// TestC5AppliedThoughAnErrorWasReturned has statuses that look like a refusal of what was done all the same: a server that runs
+// out of space says so of the request that takes the last of it, and a client's limit on messages keeps back the answer only.
+func TestC5AppliedThoughAnErrorWasReturned(t *testing.T) {
+	for name, after := range map[string]error{
+		"no space":         rpctypes.ErrGRPCNoSpace,
+		"answer too large": status.Error(codes.ResourceExhausted, "grpc: received message larger than max"),
+	} {
+		for call, acquire := range map[string]func(*Session, context.Context) error{
+			"Lock":     func(s *Session, ctx context.Context) error { return NewMutex(s, "key").Lock(ctx) },
+			"TryLock":  func(s *Session, ctx context.Context) error { return NewMutex(s, "key").TryLock(ctx) },
+			"Campaign": func(s *Session, ctx context.Context) error { return NewElection(s, "key").Campaign(ctx, "v") },
+		} {
+			t.Run(name+" "+call, func(t *testing.T) {
+				fake, client := newFake(t)
+				s := newSession(t, client)
+				fake.FailAfterApply("Txn", 1, after)
+				require.Error(t, acquire(s, t.Context()))
+				awaitKeys(t, client, "key", 0)
+				assert.NoError(t, acquire(newSession(t, client), t.Context()), "nobody stands in the way")
+			})
+		}
+	}
+}
