@@ -15,6 +15,8 @@ import (
 )
 
 const (
+	// oncePatience is how long an answer may take before the members are put to the test.
+	oncePatience = 500 * time.Millisecond
 	// onceLinger is how long a server gets to end a stream that was half-closed.
 	onceLinger = 500 * time.Millisecond
 	// onceTokens is how many tokens one KeepAliveOnce may have refused.
@@ -70,7 +72,8 @@ func (l *lessor) onceErr(ctx context.Context, err error) error {
 	return toErr(ctx, err)
 }
 
-// renewOnce renews a lease on a stream of its own.
+// renewOnce renews a lease on a stream of its own. Streams do not count as requests that
+// a member owes answers to, so nothing else may notice that it has fallen silent.
 func (l *lessor) renewOnce(ctx context.Context, id LeaseID) (*pb.LeaseKeepAliveResponse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -82,7 +85,9 @@ func (l *lessor) renewOnce(ctx context.Context, id LeaseID) (*pb.LeaseKeepAliveR
 	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
+	silent := time.AfterFunc(oncePatience, l.members.Inspect)
 	resp, err := stream.Recv()
+	silent.Stop()
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, errNoAnswer

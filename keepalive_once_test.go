@@ -2,6 +2,7 @@ package clientv3_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
 )
 
 func TestL7KeepAliveOnceHasAStreamAndAContextOfItsOwn(t *testing.T) {
@@ -136,4 +138,30 @@ func TestR4CloseEndsKeepAliveOnce(t *testing.T) {
 			assert.True(t, clientv3.IsConnCanceled(err), "%v", err)
 		})
 	}
+}
+
+// TestKeepAliveOnceLeavesASilentMember: a client that does nothing else has no requests by which that would be noticed.
+func TestKeepAliveOnceLeavesASilentMember(t *testing.T) {
+	t.Parallel()
+	members := etcdfake.StartCluster(t, 3)
+	proxy := faultnet.New(t, members[0].Addr())
+	client := openFake(t, members[1], func(cfg *clientv3.Config) {
+		cfg.Endpoints = []string{proxy.Addr(), members[1].Addr(), members[2].Addr()}
+	})
+	id := grant(t, client, 60)
+	require.Eventually(t, func() bool {
+		_, err := client.Get(t.Context(), "k")
+		return err == nil && members[0].Calls("Range")*members[1].Calls("Range")*members[2].Calls("Range") > 0
+	}, soon, time.Millisecond, "all are connected")
+	proxy.Blackhole(faultnet.Both)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 6 { // two at each member
+		all.Go(func() {
+			_, err := client.KeepAliveOnce(ctx, id)
+			assert.NoError(t, err)
+		})
+	}
+	all.Wait()
 }
