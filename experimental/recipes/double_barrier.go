@@ -104,9 +104,13 @@ func (b *DoubleBarrier) lookIn(ctx context.Context, own *EphemeralKV) (ready int
 	if len(found[2]) < b.count {
 		return 0, &change{key: b.readyKey(), typ: mvccpb.Event_PUT, from: rev + 1}, nil
 	}
-	resp, err := client.Put(ctx, b.readyKey(), "")
-	if err != nil {
+	// A request that is applied late must not let those in who come after this client left.
+	resp, err := client.Txn(ctx).If(own.isThere()).Then(v3.OpPut(b.readyKey(), "")).Commit()
+	switch {
+	case err != nil:
 		return 0, nil, err
+	case !resp.Succeeded:
+		return 0, nil, concurrency.ErrSessionExpired
 	}
 	return resp.Header.GetRevision(), nil, nil
 }
@@ -152,7 +156,7 @@ func (b *DoubleBarrier) lookOut(ctx context.Context) (*change, error) {
 	}
 	if here {
 		b.left = true // even if that is only assumed: the answer may be lost
-		if err := b.own.Delete(); err != nil {
+		if err := b.own.delete(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -96,8 +96,9 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 }
 
 // RUnlock releases a lock that RLock acquired. Errors: [concurrency.ErrLockReleased]
-// where it is not locked. After any other the key is deleted in the background, and
-// RUnlock may be called again to wait for it.
+// where it is not locked; [concurrency.ErrSessionExpired] where the session ends
+// meanwhile. After any but the first the key is deleted in the background, and RUnlock
+// may be called again to wait for it.
 func (rw *RWMutex) RUnlock() error { return rw.unlock() }
 
 // Unlock releases a lock that Lock acquired. Its errors are those of RUnlock.
@@ -110,8 +111,7 @@ func (rw *RWMutex) unlock() error {
 	if own == nil {
 		return concurrency.ErrLockReleased
 	}
-	if err := own.Delete(); err != nil {
-		rw.s.Discard(own.Key(), own.Revision())
+	if err := own.giveUp(rw.s); err != nil {
 		return err
 	}
 	rw.mu.Lock()
