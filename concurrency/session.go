@@ -95,7 +95,8 @@ func WithTTL(ttl int) SessionOption {
 // is not looked at: a session on one that does not exist expires soon.
 //
 // Sessions on one lease use the same keys. They are one and the same contender for
-// locks and elections.
+// locks and elections. Where the session's TTL bounds something, as in Close, it is that
+// of [WithTTL].
 func WithLease(leaseID v3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.lease = leaseID }
 }

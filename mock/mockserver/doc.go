@@ -1,4 +1,5 @@
-// Package mockserver starts gRPC servers that accept the requests of an etcd client
-// and answer each with an empty message. They serve tests of connections, balancing
-// and endpoints; nothing is stored, and headers are missing.
+// Package mockserver starts gRPC servers that accept an etcd client's requests about keys
+// and leases, and answer each with an empty message; they end keepalive streams at once
+// and know no other services. They serve tests of connections, balancing and endpoints;
+// nothing is stored, and headers are missing.
 package mockserver
