@@ -95,11 +95,12 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// NewFromURL makes a client with one endpoint and otherwise default settings.
+// NewFromURL makes a client with one endpoint and otherwise default settings. Its
+// errors are those of New.
 func NewFromURL(url string) (*Client, error) { return NewFromURLs([]string{url}) }
 
 // NewFromURLs makes a client with the given endpoints and otherwise default
-// settings.
+// settings. Its errors are those of New.
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
 // NewCtxClient makes a client without a connection, which lives until ctx ends

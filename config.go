@@ -26,11 +26,15 @@ type Config struct {
 	Endpoints []string `json:"endpoints"`
 
 	// AutoSyncInterval is how often the endpoints are replaced by those of the
-	// cluster's current members, as by Client.Sync. 0 means never.
+	// cluster's current members, as by Client.Sync, until the client is closed. One
+	// that fails, or takes longer than 5 seconds, is logged as a warning and leaves
+	// the endpoints as they are. 0 means never.
 	AutoSyncInterval time.Duration `json:"auto-sync-interval"`
 
 	// DialTimeout bounds each attempt to connect, each login, and the version check
-	// of RejectOldCluster. 0 means 20 seconds.
+	// of RejectOldCluster. It bounds no calls: these wait for a connection as long as
+	// their contexts allow, but for Lease.KeepAlive, which waits for its first answer
+	// for a second more than this. 0 means 20 seconds.
 	DialTimeout time.Duration `json:"dial-timeout"`
 
 	// DialKeepAliveTime is after how long without traffic a connection in use is
@@ -52,12 +56,15 @@ type Config struct {
 	MaxCallRecvMsgSize int
 
 	// TLS holds the client's TLS settings. Without ServerName each endpoint's
-	// certificate is checked against that endpoint's host. The client does not
-	// change it, and neither may others while the client lives.
+	// certificate is checked against that endpoint's host. Nil means the zero
+	// tls.Config for endpoints that ask for TLS by their scheme, and none for others.
+	// The client does not change it, and neither may others while the client lives.
 	TLS *tls.Config
 
 	// Username and Password log the client in, where both are set: New does so
-	// once, and the token is renewed when a server refuses it.
+	// once, and the token is renewed when a server refuses it. A cluster that runs
+	// without authentication needs no login, and that is no error. One without the
+	// other is not used.
 	Username string `json:"username"`
 	Password string `json:"password"`
 
@@ -67,24 +74,27 @@ type Config struct {
 	Token string `json:"token"`
 
 	// RejectOldCluster makes New ask the endpoints for their version, and fail
-	// with ErrOldCluster where one of them is older than 3.6.
+	// with ErrOldCluster where one of them is older than 3.6, or with their errors
+	// where none of them answers within DialTimeout.
 	RejectOldCluster bool `json:"reject-old-cluster"`
 
 	// DialOptions are further options for the gRPC connection, such as
-	// interceptors and stats handlers. They come after the client's own. Transport
+	// interceptors and stats handlers, which see each attempt of a request; they hold
+	// for Client.Dial as well. They come after the client's own. Transport
 	// credentials among them take the place of TLS and of the endpoints' schemes,
 	// and keep the client from closing the connection of a silent member.
 	DialOptions []grpc.DialOption
 
 	// Context is the parent of the client's context: when it ends, so do the
-	// client's streams, and all its calls fail. Nil means one that never ends.
+	// client's streams, its connection is closed, and all its calls fail as after
+	// Client.Close, which is to be called all the same. Nil means one that never ends.
 	Context context.Context
 
 	// Logger receives the client's log entries. Nil means one made from LogConfig,
 	// and where that is nil too, the default: see GetLogger.
 	Logger *zap.Logger
 
-	// LogConfig makes the logger where Logger is nil.
+	// LogConfig makes the logger where Logger is nil. New returns its error.
 	LogConfig *zap.Config
 
 	// PermitWithoutStream has connections that carry no request at the time
@@ -99,8 +109,9 @@ type Config struct {
 	// that takes much longer than its peers gets no more than it answers.
 	SpreadEvenly bool `json:"spread-evenly"`
 
-	// MaxUnaryRetries bounds how often one request is sent, the first time
-	// included. 0 means 100.
+	// MaxUnaryRetries bounds how often one request is sent, the first time included;
+	// "Retries" in the package documentation says which are sent again. Watches and
+	// keepalives are reopened without a bound. 0 means 100.
 	MaxUnaryRetries uint `json:"max-unary-retries"`
 
 	// BackoffWaitBetween is the first wait between two attempts of a request. Waits

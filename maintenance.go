@@ -53,7 +53,9 @@ const (
 // Maintenance looks after the members of the cluster.
 //
 // Its methods are safe for concurrent use and block until they are answered or ctx ends. Those that take an endpoint ask
-// that member over a connection of their own, which leaves the client's endpoints and token as they are. With authentication
+// that member over a connection of their own, which leaves the client's endpoints and token as they are. AlarmList, Status,
+// HashKV and the start of a snapshot are repeated by themselves while they cannot be served, the others only where they were
+// surely not sent. Errors are ctx's own where that has ended, those of package rpctypes, or a gRPC status. With authentication
 // enabled a user without the role "root" gets [rpctypes.ErrPermissionDenied] for all but AlarmList and Status.
 type Maintenance interface {
 	// AlarmList lists the alarms that are raised in the cluster.

@@ -17,7 +17,8 @@ import (
 // being looked for may be left out, and so may values from times without a
 // connection, but never the latest.
 //
-// The channel is not buffered. It is closed when ctx or the client ends, and where the
+// The channel is not buffered. A slow reader is waited for: it finds what was
+// proclaimed meanwhile, in order, as far as a watch keeps it. The channel is closed when ctx or the client ends, and where the
 // server refuses to answer. A reader that leaves before cancels ctx. The session's
 // end does not matter: to observe takes no lease.
 func (e *Election) Observe(ctx context.Context) <-chan *v3.GetResponse {

@@ -32,7 +32,7 @@ type Syncer interface {
 
 // NewSyncer returns a Syncer for the keys that begin with prefix; with an empty one these
 // are all keys. A rev other than 0 is the revision to read them at, and whose successor
-// is the first to be watched.
+// is the first to be watched. It sends nothing, and lives as long as c.
 func NewSyncer(c *clientv3.Client, prefix string, rev int64) Syncer {
 	s := &syncer{client: c, prefix: prefix}
 	s.rev.Store(rev)

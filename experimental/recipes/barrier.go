@@ -18,14 +18,15 @@ type Barrier struct {
 // NewBarrier returns the barrier with the given key. It sends nothing.
 func NewBarrier(client *v3.Client, key string) *Barrier { return &Barrier{client, key} }
 
-// Hold creates the barrier. Errors: [ErrKeyExists] where it is held already.
+// Hold creates the barrier. Errors: [ErrKeyExists] where it is held already. After
+// any other error it may be held.
 func (b *Barrier) Hold() error {
 	_, _, err := create(b.client.Ctx(), b.client, b.key, "", v3.NoLease)
 	return err
 }
 
 // Release removes the barrier and lets everyone through. It is no error that there
-// is none.
+// is none. After an error it may be called again.
 func (b *Barrier) Release() error {
 	_, err := b.client.Delete(b.client.Ctx(), b.key)
 	return err

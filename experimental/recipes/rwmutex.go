@@ -40,7 +40,8 @@ func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 
 // RLock waits until no writer that came before has the lock. Errors:
 // [concurrency.ErrSessionExpired], also where the contender's key was deleted by someone
-// else. After an error nothing is left behind.
+// else; one of its own where this RWMutex is locked already, or waits for the lock.
+// After an error nothing is left behind.
 func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 
 // Lock waits until nobody that came before has the lock. Its errors are those of

@@ -17,8 +17,8 @@ type manager struct {
 	prefix string // what every key of the target starts with
 }
 
-// NewManager returns a Manager of the endpoints below target, which must not be
-// empty. It sends nothing, and lives as long as client.
+// NewManager returns a Manager of the endpoints below target. It sends nothing, and
+// lives as long as client. A nil client and an empty target are errors.
 func NewManager(client *clientv3.Client, target string) (Manager, error) {
 	if client == nil {
 		return nil, errors.New("endpoints: no client given")

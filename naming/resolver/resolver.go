@@ -44,7 +44,8 @@ var listBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, 
 // strings, numbers and booleans, but no JSON objects or arrays.
 //
 // The client must outlive the connections. Once it is closed, they keep the
-// endpoints that they know of.
+// endpoints that they know of. The error is always nil: where the client is nil, or a
+// target has no name, all RPCs of the connection fail and say so.
 func NewBuilder(client *clientv3.Client) (gresolver.Builder, error) {
 	return builder{client}, nil
 }
