@@ -21,8 +21,9 @@ const (
 	// watchInspectEvery is after how many silent ticks a member is tested again
 	// that may be silent for a reason.
 	watchInspectEvery = 4
-	// A stream that has answered none of watchEagerProbes requests is asked once in
-	// watchIdleProbe ticks: etcd's proxy takes such requests for errors and logs them.
+	// A stream that has answered none of watchEagerProbes requests, though it could,
+	// is asked once in watchIdleProbe ticks: etcd's proxy takes such requests for
+	// errors and logs them.
 	watchEagerProbes = 5
 	watchIdleProbe   = 30
 	// watchVersionTimeout bounds the question for the members' versions.
@@ -43,7 +44,8 @@ type watchProbe struct {
 	vetted  bool // whether trusted is known
 	trusted bool // all members order progress after events
 	proven  bool // the stream has answered
-	asked   int  // how many ticks it had before it was proven
+	ahead   bool // it may not answer yet
+	asked   int  // how many ticks it had before it was proven, since it could answer
 	silent  int  // ticks in a row without a sign of life
 }
 
@@ -72,7 +74,7 @@ func (st *watchStream) probeTick() {
 	defer st.watcher.ticks.Done()
 	p := &st.probe
 	if p.stale.Swap(false) {
-		p.vetted, p.trusted, p.proven, p.asked, p.silent = false, false, false, 0, 0
+		p.vetted, p.trusted, p.proven, p.ahead, p.asked, p.silent = false, false, false, false, 0, 0
 	}
 	if !p.vetted {
 		var err error
@@ -101,11 +103,14 @@ func (p *watchProbe) due() bool {
 // is opened. On a stream with a watch from a revision that the store has not reached,
 // a member in good health is silent too: there it is only put to the test, now and
 // then; likewise where it is creates that have had no answer, and on a stream that
-// never answered, as through proxies, as long as it is new.
+// never answered though it could, as through proxies, as long as that is new.
 func (st *watchStream) judge(l watchmux.Liveness) {
 	p := &st.probe
-	p.proven = l.Proven
-	silent := l.Proven && l.Silent
+	if !l.Open || p.ahead && !l.Ahead {
+		p.asked = 0 // nobody could have answered so far
+	}
+	p.proven, p.ahead = l.Proven, l.Ahead
+	silent := l.Silent && (l.Proven || l.Ahead)
 	isNew := l.Silent && p.asked <= watchEagerProbes
 	if !silent && !isNew && !l.Mute {
 		p.silent = 0

@@ -76,7 +76,7 @@ type Liveness struct {
 	Open   bool // there is a stream with active watchers
 	Proven bool // the stream has answered a request for progress before
 	Silent bool // nothing at all has been received since the last Probe, though a request for progress is unanswered
-	Ahead  bool // that may be because a watcher waits for a revision that the store has not reached
+	Ahead  bool // a watcher waits for a revision that the store may not have reached: silence may be due to that
 	Mute   bool // nothing at all has been received since the last Probe, though creates are unanswered
 }
 
@@ -93,7 +93,7 @@ func (m *Mux) Probe(ask bool) (l Liveness) {
 	if len(m.active) > 0 {
 		l.Open, l.Proven = true, p.proven
 		l.Silent = !p.heard && p.unanswered > 0
-		l.Ahead = l.Silent && m.aheadLocked()
+		l.Ahead = (l.Silent || !l.Proven) && m.aheadLocked()
 		if ask {
 			m.askLocked(false)
 		}

@@ -1,0 +1,72 @@
+package clientv3
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
+)
+
+// TestS4WatchThatFollowsAList: etcd leaves requests for progress unanswered until the
+// store has reached the revision that a watch follows a list from. Its member is cut
+// off when it has been at rest for longer than such requests are made each second.
+func TestS4WatchThatFollowsAList(t *testing.T) {
+	for name, before := range map[string]int{"at rest": 0, "after its first event": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
+			members := etcdfake.StartCluster(t, 2)
+			proxies := []*faultnet.Proxy{faultnet.New(t, members[0].Addr()), faultnet.New(t, members[1].Addr())}
+			for _, m := range members {
+				m.Watch(silentWhileAhead(m))
+			}
+			c := newTestClient(t, Config{Endpoints: []string{proxies[0].Addr(), proxies[1].Addr()}})
+			eventually(t, func() bool {
+				_, err := c.Get(t.Context(), "k")
+				return err == nil && members[0].Calls("Range")*members[1].Calls("Range") > 0
+			}, "both are connected")
+
+			events := c.Watch(t.Context(), "k", WithRev(members[0].Revision()+1), WithCreatedNotify())
+			require.True(t, (<-events).Created)
+			serving := openWatchStreams(members[1])
+			eventually(t, func() bool { return progressRequests(members[serving]) == watchEagerProbes }, "progress is asked for")
+			time.Sleep(2 * watchProbePeriod)
+
+			writer := newTestClient(t, Config{Endpoints: []string{members[0].Addr()}})
+			for range before {
+				_, err := writer.Put(t.Context(), "k", "v")
+				require.NoError(t, err)
+				require.Len(t, (<-events).Events, 1)
+			}
+			proxies[serving].Blackhole(faultnet.Both)
+			_, err := writer.Put(t.Context(), "k", "v")
+			require.NoError(t, err)
+			select {
+			case resp := <-events:
+				require.Len(t, resp.Events, 1)
+			case <-time.After(8 * time.Second): // HTTP/2 pings take longer
+				t.Fatal("the watch was not moved")
+			}
+		})
+	}
+}
+
+// silentWhileAhead serves watches as etcd does, which ignores requests for progress while
+// a watch of the stream is from a revision that the store has not reached.
+func silentWhileAhead(s *etcdfake.Server) etcdfake.WatchHandler {
+	return func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+		ahead := int64(0)
+		return s.ServeWatch(ctx, func() (*pb.WatchRequest, error) {
+			for {
+				req, err := recv()
+				ahead = max(ahead, req.GetCreateRequest().GetStartRevision())
+				if err != nil || req.GetProgressRequest() == nil || ahead <= s.Revision() {
+					return req, err
+				}
+			}
+		}, send)
+	}
+}
