@@ -83,6 +83,9 @@ func (st *watchStream) probeTick() {
 			st.watcher.client.table.Inspect()
 		}
 	}
+	if p.trusted && !p.stale.Load() {
+		st.mux.Trust()
+	}
 	st.judge(st.mux.Probe(p.trusted && p.due()))
 	if st.ctx.Err() == nil {
 		p.timer.Reset(watchProbePeriod)

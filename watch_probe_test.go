@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
@@ -169,4 +170,43 @@ func TestS6IdleWatchOutlivesACompaction(t *testing.T) {
 	require.NoError(t, resp.Err())
 	require.Len(t, resp.Events, 1)
 	assert.Equal(t, "2", string(resp.Events[0].Kv.Value))
+}
+
+// TestS6RequestedProgressOfOldServers: before 3.4.25 and 3.5.8 servers answer a request
+// for progress before they send the events that the answer speaks for. A watch that is
+// cut off between the two gets them from the next stream.
+func TestS6RequestedProgressOfOldServers(t *testing.T) {
+	for version, want := range map[string]int64{"3.5.7": 2, "3.5.8": 6} {
+		t.Run(version, func(t *testing.T) {
+			s, c := newFakeClient(t, Config{}, etcdfake.WithVersion(version))
+			starts := make(chan int64, 100)
+			s.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+				for {
+					req, err := recv()
+					if err != nil {
+						return err
+					}
+					if create := req.GetCreateRequest(); create != nil {
+						starts <- create.StartRevision
+						err = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, Created: true})
+					} else {
+						err = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 5}, WatchId: -1})
+					}
+					if err != nil {
+						return err
+					}
+				}
+			})
+			events := c.Watch(t.Context(), "k")
+			require.Zero(t, <-starts)
+			if want > 2 {
+				eventually(t, func() bool { return progressRequests(s) > 0 }, "the server is trusted")
+			}
+			require.NoError(t, c.RequestProgress(t.Context()))
+			answer := <-events
+			require.True(t, answer.IsProgressNotify(), "it is shown in any case")
+			require.Equal(t, 1, s.Break("Watch", rpctypes.ErrGRPCStopped))
+			require.Equal(t, want, <-starts)
+		})
+	}
 }

@@ -89,6 +89,7 @@ func newWatchStream(ctx context.Context, w *watcher, key string) *watchStream {
 	})
 	st.mux = watchmux.New(st.link, watchmux.Config{
 		Window: watchWindow, Bulk: watchBulk, Probing: st.probing, Refused: st.refused,
+		Doubtful: w.client != nil && w.client.table != nil, // then startProbe finds out
 	})
 	return st
 }

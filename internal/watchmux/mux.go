@@ -38,6 +38,9 @@ type Config struct {
 	// same id some time later; where the server has not answered by then, the stream is given up, and on the next one
 	// creates go one by one, without ids.
 	Probing func(id int64)
+	// Doubtful is set where servers may send a requested notice before events that it speaks for. Such notices are shown to
+	// consumers who asked, and do not move the revisions to resume from, on streams that Trust was not called for.
+	Doubtful bool
 	// Refused, if set, is told of each create that was refused for the first time. It reports whether the second try needs
 	// a new stream, because the credentials of this one may be the reason.
 	Refused func(reason string) (reconnect bool)
@@ -177,6 +180,11 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 		return false, 0
 	}
 	m.requeueLocked()
+	if !errors.Is(err, ErrRefused) { // the credentials of the second try may be out of date by the time of the next stream
+		for w := m.queue.first; w != nil; w = w.after {
+			w.retried = false
+		}
+	}
 	return true, 0
 }
 

@@ -2,8 +2,8 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOutstanding bounds the number of notices that can be on their way: etcd queues 128 responses per stream, hands one to
-// the transport, and drops notices that find no room.
+// maxOutstanding bounds the number of notices that a confirmation can overtake: etcd queues 128 responses per stream, hands one
+// to the transport, and drops notices that find no room.
 const maxOutstanding = 129
 
 // progress is what is known of the progress requests sent on a stream. The server answers each with at most one notice, in
@@ -13,13 +13,15 @@ const maxOutstanding = 129
 // A notice that was computed before a watcher existed may arrive after that watcher's confirmation, and must not be applied
 // to it: it would resume past events it has not been sent. A watcher is therefore fenced by the number of requests
 // unanswered when its create was sent. The fence falls with each notice that it holds off, and altogether with a notice of
-// a later revision than the confirmation's, or with any event: notices older than the watch precede both.
+// a later revision than the confirmation's, or with any event: notices older than the watch precede both. It holds off only
+// those that speak for revisions which the watch is to be sent: requests that are never answered keep up fences for long.
 type progress struct {
 	unanswered int  // requests that may still be answered
 	user       int  // how many of the next notices may answer a consumer's request
 	wanted     bool // a consumer asked while no request could be sent
 	newest     bool // the last request handed to the link was one for progress
 	proven     bool // the stream has answered one
+	trusted    bool // its server sends notices only after the events that they speak for
 	heard      bool // something was received since the last Probe
 
 	latest int64 // the latest revision that the stream has shown
@@ -31,7 +33,7 @@ func (p *progress) reset() {
 
 // sent counts a request.
 func (p *progress) sent(user bool) {
-	p.unanswered = min(p.unanswered+1, maxOutstanding)
+	p.unanswered++
 	if user {
 		p.asked()
 	}
@@ -49,7 +51,8 @@ func (p *progress) answered() (user bool) {
 	return user
 }
 
-func (p *progress) outstanding() uint8 { return uint8(p.unanswered) }
+// outstanding returns how many notices may overtake the confirmation of a watch created now.
+func (p *progress) outstanding() uint8 { return uint8(min(p.unanswered, maxOutstanding)) }
 
 // RequestProgress asks the server for a progress notice to all watchers. Where that is not possible at once, because there
 // is no stream or watchers are still queued, it is done as soon as it is. It reports whether the mux has any watcher.
@@ -62,6 +65,13 @@ func (m *Mux) RequestProgress() bool {
 	m.progress.wanted = true
 	m.advanceLocked()
 	return true
+}
+
+// Trust tells of the server of the current stream what Config.Doubtful doubts.
+func (m *Mux) Trust() {
+	m.mu.Lock()
+	defer m.unlock()
+	m.progress.trusted = m.open
 }
 
 // Live reports whether the mux has any watcher. Once it has none, it never has one again.
@@ -136,22 +146,30 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 		return
 	}
 	user := m.progress.answered()
+	move := m.progress.trusted || !m.cfg.Doubtful
 	for _, w := range m.active {
-		if w.fence > 0 && rev <= w.created {
+		switch {
+		case w.fence == 0:
+		case rev > w.created:
+			w.fence = 0
+		default:
 			w.fence--
-			continue
+			if 0 < w.asked && w.asked <= rev {
+				continue
+			}
 		}
-		w.fence = 0
-		m.progressLocked(w, resp.Header, user)
+		m.progressLocked(w, resp.Header, user, move)
 	}
 }
 
 // progressLocked applies a notice to one watcher. It means nothing to one in the middle of a fragmented response.
-func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show bool) {
+func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show, move bool) {
 	if w.partial != nil {
 		return
 	}
-	w.progressed(header.Revision)
+	if move {
+		w.progressed(header.Revision)
+	}
 	if show && w.sink.Deliver(header, nil) {
 		m.pauseLocked(w)
 	}

@@ -88,7 +88,7 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	case len(resp.Events) > 0 || w.partial != nil:
 		m.eventsLocked(w, resp, last)
 	case !last && resp.Header.Revision > 0:
-		m.progressLocked(w, resp.Header, true)
+		m.progressLocked(w, resp.Header, true, true)
 	}
 	if last {
 		delete(m.active, w.id)

@@ -203,6 +203,10 @@ func (s *script) run(line string) {
 	case "probe", "look":
 		l := s.mux.Probe(verb == "probe")
 		s.note("open %v, proven %v, silent %v, ahead %v%s", l.Open, l.Proven, l.Silent, l.Ahead, map[bool]string{true: ", mute"}[l.Mute])
+	case "doubtful":
+		s.mux.cfg.Doubtful = true
+	case "trust":
+		s.mux.Trust()
 	case "overdue":
 		s.mux.Overdue(parseID(args[0]))
 	case "halt":
