@@ -3,6 +3,7 @@ package clientv3
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -76,6 +77,27 @@ func TestR1InterceptorsThatKeepOptionsBack(t *testing.T) {
 			assert.Equal(t, 1, s.Applied("Put"))
 		})
 	}
+}
+
+// namelessConn is a connection, as a tunnel of the user's may be, that does not know
+// whom it leads to.
+type namelessConn struct{ net.Conn }
+
+func (namelessConn) RemoteAddr() net.Addr { return nil }
+
+// TestR1ConnectionsWithoutAddress: a write over such a connection was sent all the
+// same.
+func TestR1ConnectionsWithoutAddress(t *testing.T) {
+	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+			return namelessConn{conn}, err
+		}),
+	}})
+	s.FailAfterApply("Put", 1, status.Error(codes.Unavailable, "after it was applied"))
+	_, err := c.Put(t.Context(), "k", "v")
+	assert.Equal(t, codes.Unavailable, status.Code(err))
+	assert.Equal(t, 1, s.Applied("Put"))
 }
 
 // TestWritesWaitForAConnection: what was never sent is sent once there is a

@@ -17,6 +17,7 @@ package retry
 
 import (
 	"context"
+	"net"
 	"slices"
 
 	"go.etcd.io/etcd/client/v3/internal/backoff"
@@ -113,15 +114,19 @@ func (c *Conn) newAttempt(ctx context.Context, callers []grpc.CallOption) *attem
 	if _, ok := metadata.FromOutgoingContext(ctx); ok {
 		ctx = metadata.AppendToOutgoingContext(ctx, c.cfg.Metadata[:]...)
 	}
-	a := &attempt{Context: ctx, header: c.header}
+	a := &attempt{Context: ctx, header: c.header, peer: peer.Peer{Addr: nobody}}
 	a.opts = append(a.room[:0], waitForReady, grpc.Peer(&a.peer))
 	a.opts = append(a.opts, callers...)
 	return a
 }
 
+// nobody is the address of a peer that gRPC has not named. No other serves: the
+// user's own connections may have none.
+var nobody net.Addr = &net.UnixAddr{Net: "none"}
+
 // connected reports whether the request got a connection: gRPC names the peer of
 // every call that did, if it is given the option to.
-func (a *attempt) connected() bool { return a.peer.Addr != nil }
+func (a *attempt) connected() bool { return a.peer.Addr != nobody }
 
 // sent reports whether the request may have left the client. That it has not is
 // proved by gRPC alone, and by what other interceptors leave of the options.
