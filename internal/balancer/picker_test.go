@@ -96,6 +96,29 @@ func TestStreamLeavesItsMember(t *testing.T) {
 	}
 }
 
+// TestStreamLeavesItsMemberForASlowOne: also where the only other member gets few
+// requests, and where requests by others take every other turn.
+func TestStreamLeavesItsMemberForASlowOne(t *testing.T) {
+	_, p := seated(t, 2, noProbe)
+	p.seats[1].member.limit.Store(1)
+	p.seats[1].member.nextSlow.Store(time.Now().Add(time.Hour).UnixNano())
+	var place Place
+	info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: place.With(context.Background())}
+	_, err := p.Pick(info)
+	require.NoError(t, err)
+	require.Equal(t, "m0", place.at.Load().address)
+	place.Leave()
+	for range 3 {
+		_, err = p.Pick(info)
+		require.NoError(t, err)
+		assert.Equal(t, "m1", place.at.Load().address)
+	}
+	p.seats[1].member.limit.Store(0) // which may be silent
+	_, err = p.Pick(info)
+	require.NoError(t, err)
+	assert.Equal(t, "m0", place.at.Load().address, "rather than one that may be silent")
+}
+
 func TestBusyAndLimitedMembersArePassedOver(t *testing.T) {
 	_, p := seated(t, 3, noProbe)
 	p.seats[0].member.outstanding.Store(5)

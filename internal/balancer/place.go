@@ -32,13 +32,26 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 	if !ok {
 		return s.child.Pick(info)
 	}
-	left := place.left.Load()
-	for range p.seats {
-		if s.member != left {
-			break
-		}
-		s = p.choose()
+	if s.member == place.left.Load() {
+		s = p.otherThan(s)
 	}
 	place.at.Store(s.member)
 	return s.child.Pick(info)
+}
+
+// otherThan chooses another member than that of s, and s itself where none may be
+// asked. Whose turn it is may be s time and again, as other requests take their
+// turns too, and slow members seldom have one.
+func (p *picker) otherThan(s seat) seat {
+	for range p.seats {
+		if o := p.choose(); o.member != s.member {
+			return o
+		}
+	}
+	for _, o := range p.seats {
+		if o.member != s.member && o.member.limit.Load() > 0 {
+			return o
+		}
+	}
+	return s
 }
