@@ -9,7 +9,37 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
 )
+
+// TestS2MostMembersSilent: two of three members are cut off from the client, which
+// asks little. No read fails.
+func TestS2MostMembersSilent(t *testing.T) {
+	var proxies []*faultnet.Proxy
+	var eps []string
+	for _, m := range etcdfake.StartCluster(t, 3) {
+		proxies = append(proxies, faultnet.New(t, m.Addr()))
+		eps = append(eps, proxies[len(proxies)-1].Addr())
+	}
+	c := newTestClient(t, Config{Endpoints: eps})
+	until := time.Now().Add(4 * time.Second)
+	var readers sync.WaitGroup
+	for range 16 {
+		readers.Go(func() {
+			for time.Now().Before(until) {
+				one, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+				_, err := c.Get(one, "k")
+				cancel()
+				assert.NoError(t, err)
+				time.Sleep(100 * time.Millisecond) // rather than as fast as they can
+			}
+		})
+	}
+	time.Sleep(time.Second)
+	proxies[0].Blackhole(faultnet.Both)
+	proxies[1].Blackhole(faultnet.Both)
+	readers.Wait()
+}
 
 // TestR12MemberThatAnswersNothing: one member of three is alive and answers no
 // requests, as while it defragments its store. No read fails, and most of the

@@ -40,6 +40,7 @@ const (
 	slowSpacing     = 8  // times its own answering time between two requests …
 	maxSpacing      = 2 * time.Second
 	smoothing       = 0.3 // weight of the newest sample
+	minLoad         = 0.01
 )
 
 // record is what the state machine knows of one member, besides the counters
@@ -47,6 +48,7 @@ const (
 // mutex.
 type record struct {
 	state    standing
+	before   standing  // what it was before it was suspect
 	told     standing  // what the last report said
 	heard    uint64    // the member's count at the last tick
 	answered uint64    // likewise
@@ -57,15 +59,17 @@ type record struct {
 	probing   bool
 	probeFrom time.Time
 
-	load     float64 // smoothed number of outstanding requests
-	rate     float64 // smoothed answers a second
-	lagging  int     // ticks in a row in which it was slow
-	leftover uint64  // requests from before it was slow, whose answers show nothing
-	restless bool    // its requests changed since the last tick
+	load     float64       // smoothed number of outstanding requests
+	rate     float64       // smoothed answers a second
+	usual    time.Duration // how long it took to answer, when it last did; 0: nothing is known
+	lagging  int           // ticks in a row in which it was slow
+	leftover uint64        // requests from before it was slow, whose answers show nothing
+	restless bool          // its requests changed since the last tick
 
 	owes      int64     // answers, at the last tick
 	owing     time.Time // since when it has owed some and given none; zero: not at all
 	owingFrom uint64    // heard then
+	lapsed    time.Time // when it last had owed some for a while and given none
 	stuck     bool      // it was severed for that, and has not answered quickly since
 
 	connection int  // counts them
@@ -80,12 +84,13 @@ type sample struct {
 }
 
 // latency estimates how long the member takes to answer: by Little's law, the
-// requests in it over those that leave it. It is 0 where nothing is known.
+// requests in it over those that leave it. It is 0 where nothing is known. One that
+// is so quick that ticks find no requests in it is known to be.
 func (r *record) latency() time.Duration {
-	if r.load < 0.01 {
+	if r.load < minLoad && r.rate == 0 {
 		return 0
 	}
-	return time.Duration(min(r.load/max(r.rate, 0.05), 60) * float64(time.Second))
+	return time.Duration(min(max(r.load, minLoad)/max(r.rate, 0.05), 60) * float64(time.Second))
 }
 
 // observe takes in one sample.
@@ -99,24 +104,41 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 		r.load += smoothing * (float64(s.outstanding-int64(r.leftover)) - r.load)
 		r.rate += smoothing * (float64(answers-late)/elapsed.Seconds() - r.rate)
 	}
+	if answers > 0 {
+		r.usual = r.latency()
+		if !r.silent.IsZero() {
+			r.usual = max(r.usual, now.Sub(r.silent))
+		}
+	}
 	switch {
 	case s.heard != r.heard:
 		r.lastTime, r.silent = now, time.Time{}
 		if s.answered != r.answered {
 			r.patience = 0
 		}
-		if r.state == suspect {
-			r.state = good
-		}
+		r.clear()
 	case s.outstanding == 0 && !r.probing:
 		r.silent = time.Time{}
-		if r.state == suspect {
-			r.state = good // it owes nothing any more, and nothing was proved
-		}
+		r.clear() // it owes nothing any more, and nothing was proved
 	case r.silent.IsZero():
 		r.silent = now
 	}
 	r.heard, r.answered = s.heard, s.answered
+}
+
+// doubt makes the member a suspect.
+func (r *record) doubt() {
+	if r.state != suspect {
+		r.state, r.before = suspect, r.state
+	}
+}
+
+// clear ends a suspicion. A slow member is still one: its answers take longer than
+// members are trusted to be silent.
+func (r *record) clear() {
+	if r.state == suspect {
+		r.state = r.before
+	}
 }
 
 // verdict is what one step of the state machine asks its owner to do.
@@ -137,7 +159,7 @@ func step(members []*Member, now time.Time) (v verdict) {
 		if r.state == severed || r.silent.IsZero() || now.Sub(r.silent) < patience || len(members) < 2 {
 			continue
 		}
-		r.state = suspect
+		r.doubt()
 		if !r.probing {
 			v.probe = append(v.probe, startProbe(m, now))
 		}
@@ -204,6 +226,7 @@ func (r *record) pause(d time.Duration) {
 	if !r.owing.IsZero() {
 		r.owing = r.owing.Add(d)
 	}
+	r.lapsed = r.lapsed.Add(d)
 	r.probeFrom = r.probeFrom.Add(d)
 }
 
@@ -217,17 +240,19 @@ func (r *record) answerProbe(answered bool, now time.Time) {
 	}
 	r.lastTime, r.silent = now, time.Time{}
 	if r.state == suspect {
-		r.state = good
+		r.clear()
 		r.patience = min(max(2*r.patience, 2*minPatience), maxPatience)
 	}
 }
 
-// usualLatency is the median of the members that have answered.
+// usualLatency is the median of the members that have answered, each as of its
+// last answer: silence must not count as the time that answers usually take, or
+// where most members are silent none of them would be found out.
 func usualLatency(members []*Member) time.Duration {
 	var known []time.Duration
 	for _, m := range members {
-		if l := m.rec.latency(); l > 0 && m.rec.rate > 0 {
-			known = append(known, l)
+		if m.rec.usual > 0 {
+			known = append(known, m.rec.usual)
 		}
 	}
 	if len(known) == 0 {

@@ -126,6 +126,28 @@ func TestS1SilentMemberIsSetAsideAndSevered(t *testing.T) {
 	assert.Equal(t, "2.5s m1 good", p.log[4])
 }
 
+// TestS1MostMembersSilent: two of three go silent at once, whatever the traffic was
+// before; their own silence must not pass for the time that answers take.
+func TestS1MostMembersSilent(t *testing.T) {
+	for name, before := range map[string]act{
+		"brisk":  brisk,
+		"sparse": {waiting: 1, answers: 2, heard: true},
+		"idle":   idle,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlay(t, before, before, before)
+			p.run(2 * time.Second)
+			p.acts[1], p.acts[2] = dead, dead
+			p.run(1500 * time.Millisecond)
+			assert.Equal(t, []string{"∞", "0", "0"}, p.limits())
+			log := strings.Join(p.log, "\n")
+			assert.Contains(t, log, "sever m1")
+			assert.Contains(t, log, "sever m2")
+			assert.NotContains(t, log, "sever m0")
+		})
+	}
+}
+
 // TestUntrackedMemberIsNotSevered: where the connection is not known there is
 // nothing to close, so the member is spared until it is heard again.
 func TestUntrackedMemberIsNotSevered(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 //
 // A member at work on large answers, or on a few long requests, must not be taken
 // for one that is stuck: it owes at least stuckLoad answers and has sent next to
-// nothing, while a peer answered as many quickly. During an election no peer does.
+// nothing, while a peer answered as many quickly. During an election no peer does:
+// what counts is the time since the peer itself was last without answers for long.
 const (
 	stuckAfter  = time.Second // without an answer …
 	stuckFactor = 8           // or so many times the usual answering time
@@ -29,6 +30,8 @@ func (r *record) owe(s sample, now time.Time) {
 		r.owing = time.Time{}
 	case r.owing.IsZero():
 		r.owing, r.owingFrom = now, s.heard
+	case now.Sub(r.owing) >= quickPeer:
+		r.lapsed = now
 	}
 }
 
@@ -42,12 +45,16 @@ func judgeStuck(members []*Member, m *Member, now time.Time, usual time.Duration
 	if r.state == severed || r.owing.IsZero() || r.owes < least || r.heard-r.owingFrom >= stuckBytes || !m.severable() {
 		return false
 	}
-	d := now.Sub(r.owing)
 	quick := func(p *Member) bool {
-		l := p.rec.latency()
-		return p != m && p.rec.state == good && 0 < l && l <= quickPeer && p.rec.rate*d.Seconds() >= float64(r.owes)
+		since := r.owing
+		if p.rec.lapsed.After(since) {
+			since = p.rec.lapsed
+		}
+		l, d := p.rec.latency(), now.Sub(since)
+		return p != m && p.rec.state == good && 0 < l && l <= quickPeer &&
+			d >= max(stuckAfter, stuckFactor*usual) && p.rec.rate*d.Seconds() >= float64(r.owes)
 	}
-	if d < max(stuckAfter, stuckFactor*usual) || !slices.ContainsFunc(members, quick) {
+	if !slices.ContainsFunc(members, quick) {
 		return false
 	}
 	r.state, r.stuck = severed, true

@@ -59,3 +59,44 @@ func TestWhoIsNotStuck(t *testing.T) {
 	p.run(20 * time.Second)
 	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
 }
+
+// TestAnElectionUnderLoad: for a time nobody answers. That members were quick before
+// is held against none of them, however quick they were.
+func TestAnElectionUnderLoad(t *testing.T) {
+	for _, answers := range []uint64{2, 100, 500, 2000} { // in a tick
+		for _, heard := range []bool{false, true} {
+			quick := act{waiting: 5, answers: answers, heard: true}
+			stalled := act{waiting: 5, heard: heard}
+			p := newPlay(t, quick, quick, quick)
+			p.run(2 * time.Second)
+			p.acts = []act{stalled, stalled, stalled}
+			p.run(3 * time.Second)
+			p.acts[0] = quick // the first to hear of the new leader
+			p.run(500 * time.Millisecond)
+			p.acts = []act{quick, quick, quick}
+			p.run(2 * time.Second)
+			assert.NotContains(t, strings.Join(p.log, "\n"), "sever", "%d answers, heard: %v", answers, heard)
+		}
+	}
+}
+
+// TestStuckSinceAnElection: a member that was stuck before its peers recovered is
+// found out a second after they have.
+func TestStuckSinceAnElection(t *testing.T) {
+	p := newPlay(t, brisk, brisk, brisk)
+	p.run(2 * time.Second)
+	p.acts = []act{jammed, jammed, jammed}
+	p.run(2 * time.Second)
+	p.acts[0], p.acts[2] = brisk, brisk
+	p.run(1500 * time.Millisecond)
+	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
+}
+
+// TestMostMembersAreStuck: one that answers shows that answers can be had.
+func TestMostMembersAreStuck(t *testing.T) {
+	p := newPlay(t, brisk, brisk, brisk)
+	p.run(2 * time.Second)
+	p.acts[1], p.acts[2] = jammed, jammed
+	p.run(1500 * time.Millisecond)
+	assert.Equal(t, []string{"∞", "0", "0"}, p.limits())
+}

@@ -1,0 +1,34 @@
+package balancer
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// TestS3SlowMemberStaysSlow: each of its answers takes longer than members are
+// trusted to be silent, so that it is suspect time and again. It is as slow as
+// before when it is heard; whether its peers have many requests or few.
+func TestS3SlowMemberStaysSlow(t *testing.T) {
+	for name, peer := range map[string]act{
+		"brisk":  brisk,
+		"sparse": {answers: 2, heard: true}, // so quick that ticks see no request
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlay(t, peer, laggy, peer)
+			p.run(3 * time.Second)
+			assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
+			for range 5 {
+				p.acts[1] = act{waiting: 1}
+				p.run(4 * tickPeriod)
+				assert.Equal(t, []string{"∞", "1", "∞"}, p.limits(), "a probe was answered")
+				p.acts[1] = act{answers: 1, heard: true}
+				p.run(tickPeriod)
+				p.acts[1] = idle
+				p.run(15 * tickPeriod)
+				assert.Equal(t, []string{"∞", "1", "∞"}, p.limits(), "a request was answered")
+			}
+		})
+	}
+}
