@@ -1,0 +1,68 @@
+package clientv3_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// One client for the whole program, and a deadline for each call.
+func Example() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if _, err := cli.Put(ctx, "greeting", "hello"); err != nil {
+		log.Fatal(err)
+	}
+	resp, err := cli.Get(ctx, "greeting")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, kv := range resp.Kvs {
+		fmt.Printf("%s = %s\n", kv.Key, kv.Value)
+	}
+	// Output: greeting = hello
+}
+
+// New does not wait for a connection. A call that could not have one in its time says so, and why.
+func ExampleNew() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix:/nobody/listens/here"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	_, err = cli.Get(ctx, "greeting")
+	fmt.Println("in time:", !errors.Is(err, context.DeadlineExceeded))
+
+	_, err = clientv3.New(clientv3.Config{Endpoints: []string{"gopher://127.0.0.1:70"}})
+	fmt.Println(err)
+	// Output:
+	// in time: false
+	// etcdclient: endpoint "gopher://127.0.0.1:70": unknown scheme "gopher", want http, https, unix or unixs
+}
+
+// What all calls may return is told apart with package errors.
+func ExampleIsConnCanceled() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := cli.Close(); err != nil {
+		log.Fatal(err)
+	}
+	_, err = cli.Get(context.TODO(), "greeting")
+	fmt.Println("closed:", clientv3.IsConnCanceled(err))
+	// Output: closed: true
+}
