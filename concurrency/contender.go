@@ -1,6 +1,7 @@
 package concurrency
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ func (c contender) putOnce(ctx context.Context, txn v3.Op) (place, error) {
 		return c.foundPlace(resp)
 	}
 	kvs, err := rangeAnswer(resp, 1)
-	if err != nil || len(kvs) == 0 || string(kvs[0].Key) != c.key {
+	if err != nil || len(kvs) == 0 || string(kvs[0].Key) != c.key || len(kvs) > 1 && !c.isRival(kvs[1]) {
 		return place{}, errMalformed
 	}
 	p := place{hdr: resp.Header, rev: kvs[0].CreateRevision}
@@ -128,11 +129,13 @@ func (c contender) foundPlace(resp *v3.TxnResponse) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	if len(first) == 0 {
+	switch {
+	case len(first) == 0 || !c.isRival(first[0]):
 		return place{}, errMalformed
-	}
-	if len(own) == 0 {
+	case len(own) == 0:
 		return place{}, errOccupied
+	case string(own[0].Key) != c.key:
+		return place{}, errMalformed
 	}
 	p := place{hdr: resp.Header, rev: own[0].CreateRevision, found: own[0]}
 	if string(first[0].Key) != c.key {
@@ -140,6 +143,10 @@ func (c contender) foundPlace(resp *v3.TxnResponse) (place, error) {
 	}
 	return p, nil
 }
+
+// isRival reports whether a key is one of those that are contended with. A server
+// that names another one has not answered what it was asked.
+func (c contender) isRival(kv *mvccpb.KeyValue) bool { return bytes.HasPrefix(kv.Key, []byte(c.pfx)) }
 
 // look finds the contender's place anew. It returns ErrSessionExpired where the
 // key is gone.
@@ -162,6 +169,9 @@ func (c contender) look(ctx context.Context, rev int64) (place, error) {
 	}
 	p := place{hdr: resp.Header, rev: rev}
 	if len(ahead) > 0 {
+		if !c.isRival(ahead[0]) {
+			return place{}, errMalformed
+		}
 		p.ahead = string(ahead[0].Key)
 	}
 	return p, nil

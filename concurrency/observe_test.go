@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	v3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -129,6 +130,19 @@ func TestC8ObserveAcrossAGap(t *testing.T) {
 	says(t, ch, "third")
 	require.NoError(t, third.Proclaim(t.Context(), "third, again"))
 	says(t, ch, "third, again")
+}
+
+// TestC11ObserveRequiresALeader of its member, and finds another one where that has none.
+func TestC11ObserveRequiresALeader(t *testing.T) {
+	fake, client := newFake(t)
+	e := campaign(t, client, "election", "first")
+	ch := e.Observe(t.Context())
+	says(t, ch, "first")
+	require.Eventually(t, func() bool { open, _ := fake.Streams("Watch"); return open > 0 }, 5*time.Second, time.Millisecond)
+	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+	fake.Break("Watch", rpctypes.ErrGRPCNoLeader)
+	require.NoError(t, e.Proclaim(t.Context(), "second"))
+	says(t, ch, "second")
 }
 
 // TestObserveNeedsNoSession is how etcd's own election service observes.

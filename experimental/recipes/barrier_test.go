@@ -8,7 +8,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 func TestC12Barrier(t *testing.T) {
@@ -27,6 +29,20 @@ func TestC12Barrier(t *testing.T) {
 	for _, done := range waiting {
 		assert.NoError(t, result(t, done))
 	}
+}
+
+// TestC11WaitingRequiresALeader looks at the metadata of the watch, and takes the leader away.
+func TestC11WaitingRequiresALeader(t *testing.T) {
+	fake := etcdfake.Start(t)
+	b := NewBarrier(newClient(t, fake.Addr()), "barrier")
+	require.NoError(t, b.Hold())
+	done := async(b.Wait)
+	require.Eventually(t, func() bool { open, _ := fake.Streams("Watch"); return open > 0 }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+	fake.Break("Watch", rpctypes.ErrGRPCNoLeader)
+	stillWaits(t, done)
+	require.NoError(t, b.Release())
+	assert.NoError(t, result(t, done))
 }
 
 func TestBarrierEndsWithItsClient(t *testing.T) {

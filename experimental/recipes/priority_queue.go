@@ -3,6 +3,7 @@ package recipe
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	v3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
@@ -35,8 +36,12 @@ func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 		}
 		number := 0
 		if len(last.Kvs) > 0 {
-			name := string(last.Kvs[0].Key)
-			n, err := strconv.Atoi(name[len(dir)+1:])
+			name := string(last.Kvs[0].GetKey())
+			text, ok := strings.CutPrefix(name, dir+"/")
+			if !ok {
+				return errMalformed
+			}
+			n, err := strconv.Atoi(text)
 			if err != nil {
 				return fmt.Errorf("recipe: the key %q is no element of a priority queue: %w", name, err)
 			}

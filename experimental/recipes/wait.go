@@ -58,7 +58,7 @@ func final(err error) bool {
 }
 
 // errMalformed is for servers that do not answer what they were asked.
-var errMalformed = errors.New("recipe: the server's answer to a transaction lacks parts")
+var errMalformed = errors.New("recipe: the server's answer is not one to the request")
 
 // read makes gets in one transaction and returns what each found.
 func read(ctx context.Context, client *v3.Client, gets ...v3.Op) (found [][]*mvccpb.KeyValue, rev int64, err error) {
