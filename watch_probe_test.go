@@ -73,6 +73,29 @@ func TestS4SilentStreamsAreAskedSeldom(t *testing.T) {
 	assert.True(t, p.due())
 }
 
+// TestS4StreamThatNeverAnsweredIsLeftAlone: as through proxies, which do not know
+// requests for progress.
+func TestS4StreamThatNeverAnsweredIsLeftAlone(t *testing.T) {
+	s, c := newFakeClient(t, Config{})
+	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+		return s.ServeWatch(ctx, func() (*pb.WatchRequest, error) {
+			for {
+				req, err := recv()
+				if err != nil || req.GetProgressRequest() == nil {
+					return req, err
+				}
+			}
+		}, send)
+	})
+	events := c.Watch(t.Context(), "k")
+	eventually(t, func() bool { return progressRequests(s) >= 5 }, "progress is asked for")
+	_, err := c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	assert.Len(t, (<-events).Events, 1)
+	_, total := s.Streams("Watch")
+	assert.Equal(t, 1, total)
+}
+
 // TestS4WatchesOpenedOnASilentMember: one that has been connected to, and has gone
 // silent since, does not hold up the watches whose streams are opened there.
 func TestS4WatchesOpenedOnASilentMember(t *testing.T) {
