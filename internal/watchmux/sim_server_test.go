@@ -18,6 +18,7 @@ type simServer struct {
 	rand      *rand.Rand
 	ownIDs    bool // it ignores ids of the client's, as grpc-proxy does
 	revBefore bool // confirmations carry the revision before the watch was registered (3.5), not after (3.7)
+	hasty     bool // it answers requests for progress at once, whatever it is yet to send (before 3.4.25 and 3.5.8)
 	history   [][]string
 	compacted int64 // revisions below are gone
 	calm      bool  // nothing changes any more, and nobody is refused without reason
@@ -113,6 +114,8 @@ func (s *simServer) receive() {
 			s.remove(id)
 			st.ctrl = append(st.ctrl, &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: s.rev()}, WatchId: id, Canceled: true})
 		}
+	case s.hasty:
+		st.ctrl = append(st.ctrl, &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: s.rev()}, WatchId: -1})
 	default:
 		for _, w := range st.watchers {
 			if !w.synced || w.start > s.rev() {
