@@ -8,6 +8,7 @@ import (
 
 	"github.com/coreos/go-semver/semver"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/authtoken"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 	"google.golang.org/grpc/codes"
@@ -143,22 +144,37 @@ func (w *watcher) enter() bool {
 // ordersProgress asks every connected member for its version, and reports
 // whether all send progress only after the events that it speaks for. Otherwise
 // progress that the client asks for could make it skip events. A member that
-// answers anything but its version is taken for one that does not.
+// answers anything but its version is taken for one that does not, unless it
+// refuses the token: then a new one is got, to ask again with.
 func (c *Client) ordersProgress(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchVersionTimeout)
 	defer cancel()
 	return c.table.All(ctx, func(ctx context.Context) (bool, error) {
+		seen := uint64(0)
+		if c.tokens != nil {
+			seen = c.tokens.Generation()
+		}
 		resp, err := pb.NewMaintenanceClient(c.conn).Status(ctx, &pb.StatusRequest{})
 		switch classify.Code(err) {
 		case codes.OK:
 		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 			return false, err
 		default:
+			if classify.IsAuthRefresh(err) && c.tokens != nil && c.mayRenew(ctx, seen) {
+				return false, err
+			}
 			return false, nil
 		}
 		v, err := semver.NewVersion(resp.GetVersion())
 		return err == nil && versionOrdersProgress(*v), nil
 	})
+}
+
+// mayRenew renews the token of generation seen. It reports false where no other can
+// be had.
+func (c *Client) mayRenew(ctx context.Context, seen uint64) bool {
+	err := c.tokens.Refresh(ctx, seen)
+	return err == nil || !errors.Is(err, authtoken.ErrStatic) && !classify.IsHalt(ctx, err)
 }
 
 // versionOrdersProgress knows the releases that first did so: 3.4.25 and 3.5.8.

@@ -58,6 +58,19 @@ func TestS4VersionIsAskedForAgain(t *testing.T) {
 	assert.Equal(t, 3, s.Calls("Status"), "once more than it failed, and not again on the same connection")
 }
 
+// TestS4VersionIsAskedForWithANewToken: a member that was started again does not know
+// simple tokens of before, and that is no version either.
+func TestS4VersionIsAskedForWithANewToken(t *testing.T) {
+	s := etcdfake.Start(t)
+	s.EnableAuth("alice", "pw")
+	c := newTestClient(t, Config{Endpoints: []string{s.Addr()}, Username: "alice", Password: "pw"})
+	s.Fail("Status", 1, rpctypes.ErrGRPCInvalidAuthToken)
+	c.Watch(t.Context(), "k")
+	eventually(t, func() bool { return progressRequests(s) >= 2 }, "progress is asked for")
+	assert.Equal(t, 2, s.Calls("Status"))
+	assert.Equal(t, 2, s.Calls("Authenticate"))
+}
+
 // TestS4SilentStreamsAreAskedSeldom: a server that has answered no request for
 // progress may never do so.
 func TestS4SilentStreamsAreAskedSeldom(t *testing.T) {
