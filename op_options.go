@@ -121,32 +121,37 @@ func WithSerializable() OpOption {
 	return func(op *Op) { op.serializable = true }
 }
 
-// WithKeysOnly makes a get leave out the values.
+// WithKeysOnly makes a get leave out the values, which servers then do not send.
 func WithKeysOnly() OpOption {
 	return func(op *Op) { op.keysOnly = true }
 }
 
-// WithCountOnly makes a get return the number of keys and none of them.
+// WithCountOnly makes a get return the number of keys, as GetResponse.Count, and
+// none of them.
 func WithCountOnly() OpOption {
 	return func(op *Op) { op.countOnly = true }
 }
 
-// WithMinModRev makes a get leave out keys last modified before revision rev.
+// WithMinModRev makes a get leave out keys last modified before revision rev. 0, the
+// default, is no bound. GetResponse.Count counts them all the same.
 func WithMinModRev(rev int64) OpOption {
 	return func(op *Op) { op.minModRev = rev }
 }
 
-// WithMaxModRev makes a get leave out keys last modified after revision rev.
+// WithMaxModRev makes a get leave out keys last modified after revision rev. 0, the
+// default, is no bound. GetResponse.Count counts them all the same.
 func WithMaxModRev(rev int64) OpOption {
 	return func(op *Op) { op.maxModRev = rev }
 }
 
-// WithMinCreateRev makes a get leave out keys created before revision rev.
+// WithMinCreateRev makes a get leave out keys created before revision rev. 0, the
+// default, is no bound. GetResponse.Count counts them all the same.
 func WithMinCreateRev(rev int64) OpOption {
 	return func(op *Op) { op.minCreateRev = rev }
 }
 
-// WithMaxCreateRev makes a get leave out keys created after revision rev.
+// WithMaxCreateRev makes a get leave out keys created after revision rev. 0, the
+// default, is no bound. GetResponse.Count counts them all the same.
 func WithMaxCreateRev(rev int64) OpOption {
 	return func(op *Op) { op.maxCreateRev = rev }
 }
@@ -221,12 +226,14 @@ func WithCreatedNotify() OpOption {
 	return func(op *Op) { op.createdNotify = true }
 }
 
-// WithFilterPut makes the server keep put events from a watch.
+// WithFilterPut makes the server keep put events from a watch. A revision of nothing
+// else is not reported.
 func WithFilterPut() OpOption {
 	return func(op *Op) { op.filterPut = true }
 }
 
-// WithFilterDelete makes the server keep delete events from a watch.
+// WithFilterDelete makes the server keep delete events from a watch. A revision of
+// nothing else is not reported.
 func WithFilterDelete() OpOption {
 	return func(op *Op) { op.filterDelete = true }
 }

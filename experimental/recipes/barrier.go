@@ -32,7 +32,8 @@ func (b *Barrier) Release() error {
 	return err
 }
 
-// Wait returns when the barrier is not held, at once where it is not.
+// Wait blocks while the barrier is held, until the client is closed. It returns at once
+// where the barrier is not held, or there has never been one.
 func (b *Barrier) Wait() error {
 	return await(b.client.Ctx(), b.client, func(ctx context.Context) (*change, error) {
 		resp, err := b.client.Get(ctx, b.key)
