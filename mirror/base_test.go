@@ -74,6 +74,21 @@ func TestN3TheBaseIsOfOneRevision(t *testing.T) {
 	}
 }
 
+// TestASecondBaseIsOfTheSameRevision, as the updates follow on the first.
+func TestASecondBaseIsOfTheSameRevision(t *testing.T) {
+	fake := etcdfake.Start(t)
+	fill(t, fake, 3)
+	s := mirror.NewSyncer(newClient(t, fake.Addr()), "m/", 0)
+	first, err := collect(s.SyncBase(t.Context()))
+	require.NoError(t, err)
+	_, err = fake.Apply(t.Context(), "Put", &pb.PutRequest{Key: []byte("m/later")})
+	require.NoError(t, err)
+	second, err := collect(s.SyncBase(t.Context()))
+	require.NoError(t, err)
+	require.Equal(t, first, second)
+	require.Len(t, second, 3)
+}
+
 func TestAllKeys(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fill(t, fake, 3)

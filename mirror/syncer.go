@@ -12,7 +12,8 @@ import (
 type Syncer interface {
 	// SyncBase reads all keys with the prefix at one revision, and delivers them in the
 	// order of the keys, page by page. The revision is the one that NewSyncer was given,
-	// and where that is 0 the newest. It blocks until the first page is there.
+	// and where that is 0 the newest at the first call: later ones read the same again.
+	// It blocks until the first page is there.
 	//
 	// Both channels are closed after the last page. Before that the error channel
 	// delivers an error, if there is one: rpctypes.ErrCompacted where the revision was
