@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc"
@@ -77,6 +78,28 @@ func TestR1InterceptorsThatKeepOptionsBack(t *testing.T) {
 			assert.Equal(t, 1, s.Applied("Put"))
 		})
 	}
+}
+
+// TestR1InterceptorsThatDoNotWait: one gives up a request that gRPC is still at.
+func TestR1InterceptorsThatDoNotWait(t *testing.T) {
+	var s *etcdfake.Server
+	var calls sync.WaitGroup
+	attempts := 0
+	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, _ any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			calls.Go(func() { _ = next(ctx, m, req, &pb.PutResponse{}, cc, opts...) }) // ends with the server's answer, awaited below
+			attempts++
+			eventually(t, func() bool { return len(s.Requests("Put")) == attempts }, "it is under way")
+			return status.Error(codes.Unavailable, "too slow")
+		}),
+	}})
+	s.Delay("Put", 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := c.Put(ctx, "k", "v")
+	assert.Equal(t, codes.Unavailable, status.Code(err))
+	calls.Wait()
+	assert.Equal(t, 1, s.Applied("Put"))
 }
 
 // namelessConn is a connection, as a tunnel of the user's may be, that does not know

@@ -19,6 +19,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"sync/atomic"
 
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
@@ -89,8 +90,10 @@ type attempt struct {
 	room [4]grpc.CallOption
 	opts []grpc.CallOption
 
-	witnessed bool // gRPC was given the option that fills peer …
-	blind     bool // … or, at least once, was not
+	// Set by Witness, which interceptors may run on goroutines that they do not wait for.
+	underWay  atomic.Int32 // requests that gRPC is still at
+	witnessed atomic.Bool  // gRPC was given the option that fills peer …
+	blind     atomic.Bool  // … or, at least once, was not
 }
 
 // attemptKey is the context key under which an attempt is found.
@@ -124,24 +127,26 @@ func (c *Conn) newAttempt(ctx context.Context, callers []grpc.CallOption) *attem
 // user's own connections may have none.
 var nobody net.Addr = &net.UnixAddr{Net: "none"}
 
-// connected reports whether the request got a connection: gRPC names the peer of
-// every call that did, if it is given the option to.
-func (a *attempt) connected() bool { return a.peer.Addr != nobody }
+// connected reports whether the request got a connection, or may yet: gRPC names
+// the peer of every call that did when the call ends, if it is given the option to.
+func (a *attempt) connected() bool { return a.underWay.Load() > 0 || a.peer.Addr != nobody }
 
-// sent reports whether the request may have left the client. That it has not is
-// proved by gRPC alone, and by what other interceptors leave of the options.
-func (a *attempt) sent() bool { return a.connected() || !a.witnessed || a.blind }
+// sent reports whether the request may have left the client, or may yet. That it has
+// not is proved by gRPC alone, and by what other interceptors leave of the options.
+func (a *attempt) sent() bool { return a.connected() || !a.witnessed.Load() || a.blind.Load() }
 
 // Witness is the interceptor of a connection that a [Conn] is made on. It has to be
 // the last, next to gRPC. Without it, or where another interceptor keeps an
-// attempt's context or options back, no write is sent again for want of a
-// connection.
+// attempt's context or options back, or does not wait for gRPC, no write is sent
+// again for want of a connection.
 func Witness(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		a.underWay.Add(1)
+		defer a.underWay.Add(-1)
 		if slices.ContainsFunc(opts, a.isItsPeer) {
-			a.witnessed = true
+			a.witnessed.Store(true)
 		} else {
-			a.blind = true
+			a.blind.Store(true)
 		}
 	}
 	return next(ctx, method, req, reply, cc, opts...)
