@@ -34,5 +34,6 @@
 //
 // A requested progress notice has id −1 and speaks for all watchers that existed when the server computed it. The server
 // may send it after the confirmation of a younger watcher, to which it does not apply. Such a watcher ignores notices as
-// long as they may be older than itself: see progress.
+// long as they may be older than itself and speak for what it is owed: see progress. Old servers may even send notices before
+// events of watchers that existed: see Config.Doubtful.
 package watchmux
