@@ -21,7 +21,7 @@ const (
 	watchProbePeriod = time.Second
 	// watchInspectEvery is after how many silent ticks a member is tested again
 	// that may be silent for a reason.
-	watchInspectEvery = 4
+	watchInspectEvery = 3
 	// A stream that has answered none of watchEagerProbes requests, though it could,
 	// is asked once in watchIdleProbe ticks: etcd's proxy takes such requests for
 	// errors and logs them.
