@@ -6,9 +6,11 @@ import (
 	"io"
 	"math"
 	"slices"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -64,6 +66,9 @@ func (kv *kv) GetStreamRewritten(ctx context.Context, rewrite func(*pb.RangeResp
 	if err := s.op.sort.check(); err != nil {
 		return nil, err
 	}
+	if kv.client != nil {
+		s.members = kv.client.table
+	}
 	s.ctx, s.stop = kv.client.untilClosed(ctx)
 	if err := kv.start(s); err != nil {
 		err = toErr(s.ctx, err)
@@ -95,6 +100,7 @@ type getStream struct {
 	// read-only after open
 	op      Op
 	remote  pb.KVClient
+	members *balancer.Table         // may be nil
 	rewrite func(*pb.RangeResponse) // nil: pieces are delivered as they come
 	stream  pb.KV_RangeStreamClient // nil: the range is read by unary requests
 	ctx     context.Context         // the caller's, which also ends with the client
@@ -139,7 +145,7 @@ func (s *getStream) run() {
 // server says that it does not stream.
 func (s *getStream) copyRange() error {
 	if s.stream != nil {
-		first, err := s.stream.Recv()
+		first, err := s.receive()
 		if status.Code(err) != codes.Unimplemented {
 			return s.copyStream(first, err)
 		}
@@ -154,13 +160,23 @@ func (s *getStream) copyRange() error {
 	return s.send(whole)
 }
 
+// streamPatience is how long a piece may take before the members are put to the test.
+const streamPatience = 500 * time.Millisecond
+
+// receive waits for the next piece. Streams do not count as requests that a member
+// owes answers to, so nothing else may notice that it has fallen silent.
+func (s *getStream) receive() (*pb.RangeStreamResponse, error) {
+	defer time.AfterFunc(streamPatience, s.members.Inspect).Stop()
+	return s.stream.Recv()
+}
+
 // copyStream copies the stream, of which the first Recv has returned msg and err.
 func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	for err == nil {
 		if err = s.send(msg.GetRangeResponse()); err != nil {
 			return err
 		}
-		msg, err = s.stream.Recv()
+		msg, err = s.receive()
 	}
 	if err == io.EOF {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
 )
@@ -39,6 +40,29 @@ func TestS2MostMembersSilent(t *testing.T) {
 	proxies[0].Blackhole(faultnet.Both)
 	proxies[1].Blackhole(faultnet.Both)
 	readers.Wait()
+}
+
+// TestS2StreamedReadLeavesASilentMember: also where nothing else is asked meanwhile.
+func TestS2StreamedReadLeavesASilentMember(t *testing.T) {
+	members := etcdfake.StartCluster(t, 2)
+	proxy := faultnet.New(t, members[0].Addr())
+	c := newTestClient(t, Config{Endpoints: []string{proxy.Addr(), members[1].Addr()}})
+	eventually(t, func() bool {
+		_, err := c.Put(t.Context(), "k", "v")
+		require.NoError(t, err)
+		return members[0].Calls("Put") > 0 && members[1].Calls("Put") > 0
+	}, "both are in use")
+	proxy.Blackhole(faultnet.Both)
+	for range 2 { // one of which goes to the silent member first
+		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+		stream, err := c.GetStream(ctx, "k")
+		require.NoError(t, err)
+		whole, err := GetStreamToGetResponse(stream)
+		cancel()
+		require.NoError(t, err)
+		assert.Len(t, whole.Kvs, 1)
+	}
+	assert.Equal(t, 2, members[1].Calls("RangeStream"), "streamed")
 }
 
 // TestR12MemberThatAnswersNothing: one member of three is alive and answers no
