@@ -3,6 +3,7 @@ package concurrency
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -33,4 +34,22 @@ func TestC5AppliedThoughAnErrorWasReturned(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestSweeperOutlastsServersThatAreBusy: it gives up on what is denied to the client only.
+func TestSweeperOutlastsServersThatAreBusy(t *testing.T) {
+	fake, client := newFake(t)
+	m := NewMutex(newSession(t, client), "key")
+	require.NoError(t, m.Lock(t.Context()))
+	fake.Fail("Txn", 3, status.Error(codes.ResourceExhausted, "so many requests"))
+	require.Error(t, m.Unlock(t.Context()))
+	awaitKeys(t, client, "key", 0)
+
+	require.NoError(t, m.Lock(t.Context()))
+	fake.Fail("Txn", 2, rpctypes.ErrGRPCPermissionDenied)
+	require.Error(t, m.Unlock(t.Context()))
+	require.Eventually(t, func() bool { return fake.Calls("Txn") == 8 }, 5*time.Second, time.Millisecond)
+	require.Never(t, func() bool { return fake.Calls("Txn") != 8 }, 200*time.Millisecond, 10*time.Millisecond)
+	require.NoError(t, m.Unlock(t.Context()), "it can be repeated")
+	assert.Empty(t, keysUnder(t, client, "key"))
 }

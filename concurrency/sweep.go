@@ -146,7 +146,7 @@ func (w *sweeper) run(ctx context.Context) {
 		case progress:
 			n = 0
 		case err == nil:
-		case classify.IsHalt(ctx, err):
+		case classify.IsHalt(ctx, err) && classify.IsRefusal(err): // not what a server that is busy says
 			w.s.note(w.key, (*slot).clean)
 		default:
 			_ = backoff.Wait(ctx, repeatBackoff.Delay(n)) // duties sees the end of ctx
