@@ -67,7 +67,7 @@ func TestC8ObserveReportsEachLeaderOnce(t *testing.T) {
 
 	second := NewElection(newSession(t, client), p)
 	done := async(func() error { return second.Campaign(t.Context(), "second") })
-	awaitKeys(t, client, p, 2)
+	require.Eventually(t, func() bool { return second.Key() != "" }, 5*time.Second, time.Millisecond, "it has learnt that it stands")
 	require.NoError(t, second.Proclaim(t.Context(), "second, waiting"))
 	silent(t, ch)
 	late := NewElection(newSession(t, client), p).Observe(ctx)
