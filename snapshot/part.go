@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 // partFile is a file under construction beside the path it is meant for. It is readable by its owner only, and reaches
@@ -48,14 +49,22 @@ func (p *partFile) discard() error {
 	return errors.Join(p.Close(), os.Remove(p.Name()))
 }
 
-// syncDir makes the names in dir survive a crash. Windows has no such call and keeps its names in a journal.
+// syncDir makes the names in dir survive a crash. Windows has no such call and keeps its names in a journal; some file
+// systems refuse the call, and a directory may be one to write to but not to open. The file has its name there all the same.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
 	d, err := os.Open(dir)
+	if errors.Is(err, os.ErrPermission) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }
