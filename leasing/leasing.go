@@ -37,11 +37,10 @@ type leasing struct {
 // once, or the context of concurrency.WithContext ends. It returns the errors of
 // concurrency.NewSession, those of clientv3.Lease's KeepAliveOnce, and
 // concurrency.ErrSessionExpired where the lease is lost meanwhile. After an error it
-// revokes the lease, which takes 5 seconds where no member answers, or leaves it to
-// expire where that context has ended. Later sessions
-// replace one that expires; meanwhile all is read from the server. The TTL is how
-// long writers of other clients have to wait where this one vanishes, so choose one
-// of a few seconds to a minute. A lease of concurrency.WithLease must serve no other
+// revokes the lease that it was granted, which takes 5 seconds where no member answers,
+// or leaves it to expire where that context has ended. Later sessions replace one that
+// expires; meanwhile all is read from the server. The TTL is how long writers of other
+// clients have to wait where this one vanishes, so choose one of a few seconds to a minute. A lease of concurrency.WithLease must serve no other
 // KV with this prefix.
 //
 // The function that is returned is to be called when the KV is no longer used. It
@@ -94,7 +93,12 @@ func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (
 // there is one. Where the context that this was waited for in has ended, it waits for
 // no server: the lease expires by itself.
 func (l *leasing) discard(s *session) {
-	if s != nil {
+	switch {
+	case s == nil:
+	case s.term.isInherited: // the lease is the user's still
+		s.cancel()
+		s.Orphan()
+	default:
 		defer time.AfterFunc(closeTimeout, func() { _ = l.sessions.Close() }).Stop()
 		if s.Ctx().Err() != nil {
 			_ = l.sessions.Close()

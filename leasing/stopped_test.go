@@ -6,9 +6,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // TestContextErrorsAreBare: without a server, calls end with their context and return
@@ -76,4 +79,21 @@ func TestNewKVEndsWithItsContext(t *testing.T) {
 	_, _, err := NewKV(cli, "pfx/", concurrency.WithContext(ctx))
 	require.Equal(t, context.DeadlineExceeded, err)
 	require.Less(t, time.Since(start), 5*time.Second, "a session's TTL is 60 s")
+}
+
+// TestNewKVThatFailsRevokesWhatItWasGranted: and nothing else.
+func TestNewKVThatFailsRevokesWhatItWasGranted(t *testing.T) {
+	fake := etcdfake.Start(t)
+	cli := newClient(t, fake.Addr())
+	given, err := cli.Grant(t.Context(), 60)
+	require.NoError(t, err)
+	fake.KeepAlive(func(context.Context, func() (*pb.LeaseKeepAliveRequest, error), func(*pb.LeaseKeepAliveResponse) error) error {
+		return status.Error(codes.PermissionDenied, "no renewal")
+	})
+	_, _, err = NewKV(cli, "pfx/", concurrency.WithLease(given.ID))
+	require.ErrorContains(t, err, "no renewal")
+	require.Equal(t, []int64{int64(given.ID)}, fake.Leases())
+	_, _, err = NewKV(cli, "pfx/")
+	require.ErrorContains(t, err, "no renewal")
+	require.Equal(t, []int64{int64(given.ID)}, fake.Leases())
 }
