@@ -9,7 +9,9 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 )
 
 // Member is one endpoint, over all connections made to it.
@@ -20,6 +22,8 @@ type Member struct {
 	// own synchronisation
 	outstanding atomic.Int64
 	answered    atomic.Uint64
+	refused     atomic.Uint64 // of these
+	refusals    atomic.Int64  // in a row
 	heard       atomic.Uint64
 	limit       atomic.Int64 // how many requests may be outstanding
 	spacing     atomic.Int64 // nanoseconds between two requests where limit is 1
@@ -37,12 +41,30 @@ func newMember(address string) *Member {
 	m.limit.Store(unlimited)
 	m.done = func(info balancer.DoneInfo) {
 		m.outstanding.Add(-1)
-		if info.BytesReceived {
-			m.answered.Add(1)
-			m.heard.Add(1)
+		if !info.BytesReceived {
+			return
 		}
+		if isRefusal(info.Err) {
+			m.refused.Add(1)
+			m.refusals.Add(1)
+		} else if m.refusals.Load() > 0 {
+			m.refusals.Store(0)
+		}
+		m.answered.Add(1)
+		m.heard.Add(1)
 	}
 	return m
+}
+
+// isRefusal tells the answers of a member that does not serve, as one without a
+// leader, from those that say how a request went. They come at once, so they must
+// not pass for quickness.
+func isRefusal(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.Unknown, codes.Internal, codes.ResourceExhausted, codes.FailedPrecondition, codes.Unauthenticated:
+		return true
+	}
+	return false
 }
 
 // track takes over the member's new connection, and returns it so that what it
@@ -96,6 +118,10 @@ const (
 	busyFactor = 4
 	slack      = 4
 )
+
+// refusing is how many refusals in a row make a member no measure of how busy the
+// others may be.
+const refusing = 4
 
 // seat is a connected member with gRPC's way to its connection.
 type seat struct {
@@ -160,11 +186,18 @@ func isStream(method string) bool {
 func (p *picker) choose() seat {
 	n := uint32(len(p.seats))
 	turn := p.table.turn.Add(1)
-	least := int64(unlimited)
+	least, leastOfAll := int64(unlimited), int64(unlimited)
 	for _, s := range p.seats {
 		if s.member.limit.Load() == unlimited {
-			least = min(least, s.member.outstanding.Load())
+			outstanding := s.member.outstanding.Load()
+			leastOfAll = min(leastOfAll, outstanding)
+			if s.member.refusals.Load() < refusing {
+				least = min(least, outstanding)
+			}
 		}
+	}
+	if least == unlimited {
+		least = leastOfAll
 	}
 	for i := range n {
 		s := p.seats[(turn+i)%n]

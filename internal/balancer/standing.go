@@ -52,6 +52,7 @@ type record struct {
 	told     standing  // what the last report said
 	heard    uint64    // the member's count at the last tick
 	answered uint64    // likewise
+	refused  uint64    // likewise
 	lastTime time.Time // when it was heard last
 	silent   time.Time // since when it has owed an answer and said nothing; zero: not at all
 	patience time.Duration
@@ -60,7 +61,7 @@ type record struct {
 	probeFrom time.Time
 
 	load     float64       // smoothed number of outstanding requests
-	rate     float64       // smoothed answers a second
+	rate     float64       // smoothed answers a second, but for refusals
 	usual    time.Duration // how long it took to answer, when it last did; 0: nothing is known
 	lagging  int           // ticks in a row in which it was slow
 	leftover uint64        // requests from before it was slow, whose answers show nothing
@@ -80,6 +81,7 @@ type record struct {
 type sample struct {
 	outstanding int64
 	answered    uint64 // answers to requests, so far
+	refused     uint64 // of these, that the member does not serve
 	heard       uint64 // bytes received on its connection, so far, and answers
 }
 
@@ -99,12 +101,18 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 	r.restless = s.outstanding > 0 || s.answered != r.answered
 	answers := s.answered - r.answered
 	late := min(r.leftover, answers)
+	refused := min(s.refused-r.refused, answers-late)
+	served := answers - late - refused
 	r.leftover = min(r.leftover-late, uint64(s.outstanding))
 	if elapsed > 0 && r.restless {
-		r.load += smoothing * (float64(s.outstanding-int64(r.leftover)) - r.load)
-		r.rate += smoothing * (float64(answers-late)/elapsed.Seconds() - r.rate)
+		waiting := s.outstanding - int64(r.leftover)
+		if refused > 0 {
+			waiting++ // for what it does not get
+		}
+		r.load += smoothing * (float64(waiting) - r.load)
+		r.rate += smoothing * (float64(served)/elapsed.Seconds() - r.rate)
 	}
-	if answers > 0 {
+	if served > 0 {
 		r.usual = r.latency()
 		if !r.silent.IsZero() {
 			r.usual = max(r.usual, now.Sub(r.silent))
@@ -123,7 +131,7 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 	case r.silent.IsZero():
 		r.silent = now
 	}
-	r.heard, r.answered = s.heard, s.answered
+	r.heard, r.answered, r.refused = s.heard, s.answered, s.refused
 }
 
 // doubt makes the member a suspect.

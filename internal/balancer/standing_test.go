@@ -32,6 +32,7 @@ type act struct {
 	heard    bool
 	noProbes bool
 	bytes    uint64 // that its connection brings in a tick
+	refuses  uint64 // of the answers
 }
 
 var (
@@ -61,11 +62,12 @@ func (p *play) run(d time.Duration) {
 		for i, m := range p.members {
 			a := p.acts[i]
 			m.answered.Add(a.answers)
+			m.refused.Add(a.refuses)
 			if a.heard {
 				m.heard.Add(1)
 			}
 			m.heard.Add(a.bytes)
-			m.rec.observe(sample{outstanding: a.waiting, answered: m.answered.Load(), heard: m.heard.Load()}, p.now, tickPeriod)
+			m.rec.observe(sample{outstanding: a.waiting, answered: m.answered.Load(), refused: m.refused.Load(), heard: m.heard.Load()}, p.now, tickPeriod)
 		}
 		v := step(p.members, p.now)
 		p.note("probe", v.probe)

@@ -134,8 +134,9 @@ func (t *Table) seat(children []endpointsharding.ChildState) balancer.Picker {
 // reset forgets what happened on an earlier connection, but for that it was stuck.
 func (m *Member) reset() {
 	stuck := m.rec.stuck
-	m.rec = record{heard: m.heard.Load(), answered: m.answered.Load(), told: m.rec.told, connection: m.rec.connection + 1}
+	m.rec = record{heard: m.heard.Load(), answered: m.answered.Load(), refused: m.refused.Load(), told: m.rec.told, connection: m.rec.connection + 1}
 	m.limit.Store(unlimited)
+	m.refusals.Store(0)
 	if stuck {
 		m.distrust(time.Now())
 	}
@@ -207,7 +208,7 @@ func (t *Table) observeLocked(now time.Time) (busy bool) {
 		if elapsed > 3*tickPeriod {
 			m.rec.pause(elapsed - tickPeriod)
 		}
-		s := sample{outstanding: m.outstanding.Load(), answered: m.answered.Load(), heard: m.heard.Load()}
+		s := sample{outstanding: m.outstanding.Load(), answered: m.answered.Load(), refused: m.refused.Load(), heard: m.heard.Load()}
 		busy = busy || s.outstanding > 0 || s.answered != m.rec.answered || m.rec.state == suspect || m.rec.probing
 		m.rec.observe(s, now, elapsed)
 	}

@@ -1,0 +1,60 @@
+package clientv3
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// TestS1RefusingMember: one member of three refuses all writes at once, as one that has
+// lost the others does, while its peers take their time. It gets few of them.
+func TestS1RefusingMember(t *testing.T) {
+	members := etcdfake.StartCluster(t, 3)
+	var eps []string
+	for _, m := range members {
+		m.Delay("Put", 30*time.Millisecond)
+		eps = append(eps, m.Addr())
+	}
+	c := newTestClient(t, Config{Endpoints: eps})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var done, failed atomic.Int64
+	var writers sync.WaitGroup
+	for range 32 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				_, err := c.Put(context.Background(), "k", "v") // not with ctx: its end is no failure
+				if done.Add(1); err != nil {
+					failed.Add(1)
+				}
+				time.Sleep(5 * time.Millisecond) // rather than as fast as they can
+			}
+		})
+	}
+	share := func(d time.Duration) float64 {
+		n, f := done.Load(), failed.Load()
+		time.Sleep(d)
+		return float64(failed.Load()-f) / float64(done.Load()-n)
+	}
+	assert.Zero(t, share(time.Second))
+	members[0].Delay("Put", 0)
+	members[0].Fail("Put", etcdfake.Forever, status.Error(codes.Unknown, "raft proposal dropped"))
+	first := share(2 * time.Second)
+	eventually(t, func() bool { return share(200*time.Millisecond) < 0.02 }, "it is passed over")
+	later := share(time.Second)
+	t.Logf("failed at first: %.0f %%, later: %.1f %%", 100*first, 100*later)
+	assert.Less(t, first, 0.5, "at most its share, about")
+	assert.Less(t, later, 0.05)
+	members[0].Fail("Put", 0, nil)
+	before := members[0].Applied("Put")
+	eventually(t, func() bool { return members[0].Applied("Put") > before+50 }, "it serves again")
+	cancel()
+	writers.Wait()
+}
