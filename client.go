@@ -184,6 +184,7 @@ func (c *Client) retryConfig() retry.Config {
 		Life:      c.ctx,
 		Closed:    errClosing,
 		Metadata:  [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
+		Repeats:   balancer.Repeats{},
 		Retrying:  c.logRetry,
 	}
 	if c.tokens != nil {

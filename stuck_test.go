@@ -42,6 +42,31 @@ func TestS2MostMembersSilent(t *testing.T) {
 	readers.Wait()
 }
 
+// TestWritesOutlastAPause: a member that goes on after two seconds answers the writes
+// that it has got, where nobody else needed its connection to end.
+func TestWritesOutlastAPause(t *testing.T) {
+	members := etcdfake.StartCluster(t, 2)
+	proxy := faultnet.New(t, members[0].Addr())
+	c := newTestClient(t, Config{Endpoints: []string{proxy.Addr(), members[1].Addr()}})
+	eventually(t, func() bool {
+		_, err := c.Get(t.Context(), "k")
+		return err == nil && members[0].Calls("Range")*members[1].Calls("Range") > 0
+	}, "both are connected")
+	proxy.Pause()
+	var writers sync.WaitGroup
+	for range 2 { // by turns, so that one waits on each
+		writers.Go(func() {
+			_, err := c.Put(t.Context(), "k", "v")
+			assert.NoError(t, err)
+		})
+	}
+	time.Sleep(2 * time.Second)
+	proxy.Resume()
+	writers.Wait()
+	assert.Equal(t, 1, members[0].Applied("Put"))
+	assert.Equal(t, 1, members[1].Applied("Put"))
+}
+
 // TestS2StreamedReadLeavesASilentMember: also where nothing else is asked meanwhile.
 func TestS2StreamedReadLeavesASilentMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)

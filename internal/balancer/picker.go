@@ -16,11 +16,13 @@ import (
 
 // Member is one endpoint, over all connections made to it.
 type Member struct {
-	address string
-	done    func(balancer.DoneInfo) // of every request counted
+	address     string
+	done        func(balancer.DoneInfo) // of every request counted
+	doneMovable func(balancer.DoneInfo) // of those that count as movable too
 
 	// own synchronisation
 	outstanding atomic.Int64
+	movable     atomic.Int64 // of these: would be sent to another member if this one's connection were lost
 	answered    atomic.Uint64
 	refused     atomic.Uint64 // of these
 	refusals    atomic.Int64  // in a row
@@ -53,8 +55,16 @@ func newMember(address string) *Member {
 		m.answered.Add(1)
 		m.heard.Add(1)
 	}
+	m.doneMovable = func(info balancer.DoneInfo) {
+		m.movable.Add(-1)
+		m.done(info)
+	}
 	return m
 }
+
+// Repeats is the context key under which requests tell whether they are sent again
+// where a server may have served them: a bool. Those that say nothing are not.
+type Repeats struct{}
 
 // isRefusal tells the answers of a member that does not serve, as one without a
 // leader, from those that say how a request went. They come at once, so they must
@@ -152,11 +162,16 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		return result, err
 	}
 	s.member.outstanding.Add(1)
+	done := s.member.done
+	if repeats, _ := info.Ctx.Value(Repeats{}).(bool); repeats {
+		s.member.movable.Add(1)
+		done = s.member.doneMovable
+	}
 	p.table.wake()
 	if other := result.Done; other != nil {
-		result.Done = func(d balancer.DoneInfo) { s.member.done(d); other(d) }
+		result.Done = func(d balancer.DoneInfo) { done(d); other(d) }
 	} else {
-		result.Done = s.member.done
+		result.Done = done
 	}
 	return result, nil
 }

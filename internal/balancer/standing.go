@@ -59,6 +59,8 @@ type record struct {
 
 	probing   bool
 	probeFrom time.Time
+	asked     bool // by Inspect: there is a stream that waits for the verdict
+	stay      bool // what waits for it, if anything, gains nothing by the loss of its connection
 
 	load     float64       // smoothed number of outstanding requests
 	rate     float64       // smoothed answers a second, but for refusals
@@ -80,6 +82,7 @@ type record struct {
 // sample is what a tick sees of a member.
 type sample struct {
 	outstanding int64
+	movable     int64  // of these, that would be sent to a peer if the connection were lost
 	answered    uint64 // answers to requests, so far
 	refused     uint64 // of these, that the member does not serve
 	heard       uint64 // bytes received on its connection, so far, and answers
@@ -99,6 +102,7 @@ func (r *record) latency() time.Duration {
 func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 	r.owe(s, now)
 	r.restless = s.outstanding > 0 || s.answered != r.answered
+	r.stay = s.outstanding > 0 && s.movable == 0
 	answers := s.answered - r.answered
 	late := min(r.leftover, answers)
 	refused := min(s.refused-r.refused, answers-late)
@@ -120,7 +124,7 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 	}
 	switch {
 	case s.heard != r.heard:
-		r.lastTime, r.silent = now, time.Time{}
+		r.lastTime, r.silent, r.asked = now, time.Time{}, false
 		if s.answered != r.answered {
 			r.patience = 0
 		}
@@ -213,11 +217,12 @@ func peerHeard(members []*Member, m *Member, since time.Time) bool {
 
 // judgeProbe tells whether to give up the member's connection: it has not said
 // a word since it was probed, but a peer has. Where all are silent the probe
-// goes on.
+// goes on. Where only writes wait for it they go on waiting, as it may have had
+// them and may answer yet: they cannot be sent to a peer.
 func judgeProbe(members []*Member, m *Member, now time.Time, usual time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probeFrom) >= max(minProbeTimeout, patienceFactor*usual)
-	if !overdue || r.state == severed || !m.severable() ||
+	if !overdue || r.state == severed || r.stay && !r.asked || !m.severable() ||
 		r.lastTime.After(r.probeFrom) || !peerHeard(members, m, r.probeFrom) {
 		return false
 	}
@@ -246,7 +251,7 @@ func (r *record) answerProbe(answered bool, now time.Time) {
 	if !answered || r.state == severed {
 		return
 	}
-	r.lastTime, r.silent = now, time.Time{}
+	r.lastTime, r.silent, r.asked = now, time.Time{}, false
 	if r.state == suspect {
 		r.clear()
 		r.patience = min(max(2*r.patience, 2*minPatience), maxPatience)

@@ -33,6 +33,7 @@ type act struct {
 	noProbes bool
 	bytes    uint64 // that its connection brings in a tick
 	refuses  uint64 // of the answers
+	writes   bool   // all that waits is
 }
 
 var (
@@ -67,7 +68,11 @@ func (p *play) run(d time.Duration) {
 				m.heard.Add(1)
 			}
 			m.heard.Add(a.bytes)
-			m.rec.observe(sample{outstanding: a.waiting, answered: m.answered.Load(), refused: m.refused.Load(), heard: m.heard.Load()}, p.now, tickPeriod)
+			movable := a.waiting
+			if a.writes {
+				movable = 0
+			}
+			m.rec.observe(sample{outstanding: a.waiting, movable: movable, answered: m.answered.Load(), refused: m.refused.Load(), heard: m.heard.Load()}, p.now, tickPeriod)
 		}
 		v := step(p.members, p.now)
 		p.note("probe", v.probe)
@@ -148,6 +153,37 @@ func TestS1MostMembersSilent(t *testing.T) {
 			assert.NotContains(t, log, "sever m0")
 		})
 	}
+}
+
+// TestSilentMemberKeepsItsWrites: they may be answered yet, and gain nothing by the
+// loss of the connection. It is lost for the first read or stream that waits as well,
+// and once they have given up.
+func TestSilentMemberKeepsItsWrites(t *testing.T) {
+	writes := act{waiting: 3, writes: true, noProbes: true}
+	for name, then := range map[string]func(p *play){
+		"a read waits":       func(p *play) { p.acts[1] = dead },
+		"a stream waits":     func(p *play) { p.members[1].rec.asked = true },
+		"they have given up": func(p *play) { p.acts[1] = absent },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlay(t, brisk, brisk, brisk)
+			p.run(time.Second)
+			p.acts[1] = writes
+			p.run(4 * time.Second)
+			assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
+			assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+			then(p)
+			p.run(time.Second)
+			assert.Contains(t, strings.Join(p.log, "\n"), "sever m1")
+		})
+	}
+	p := newPlay(t, brisk, brisk, brisk)
+	p.acts[1] = writes
+	p.run(4 * time.Second)
+	p.acts[1] = brisk
+	p.run(time.Second)
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "it was stopped for a while")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
 }
 
 // TestUntrackedMemberIsNotSevered: where the connection is not known there is

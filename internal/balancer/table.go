@@ -208,7 +208,7 @@ func (t *Table) observeLocked(now time.Time) (busy bool) {
 		if elapsed > 3*tickPeriod {
 			m.rec.pause(elapsed - tickPeriod)
 		}
-		s := sample{outstanding: m.outstanding.Load(), answered: m.answered.Load(), refused: m.refused.Load(), heard: m.heard.Load()}
+		s := sample{outstanding: m.outstanding.Load(), movable: m.movable.Load(), answered: m.answered.Load(), refused: m.refused.Load(), heard: m.heard.Load()}
 		busy = busy || s.outstanding > 0 || s.answered != m.rec.answered || m.rec.state == suspect || m.rec.probing
 		m.rec.observe(s, now, elapsed)
 	}
@@ -232,6 +232,7 @@ func (t *Table) Inspect() {
 	t.mu.Lock()
 	now := time.Now()
 	for _, m := range t.ready {
+		m.rec.asked = true
 		if !m.rec.probing && len(t.ready) > 1 {
 			m.rec.catchUp(m.heard.Load(), now)
 			t.startProbeLocked(startProbe(m, now))

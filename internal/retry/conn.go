@@ -56,6 +56,9 @@ type Config struct {
 	Closed error
 	// Metadata goes out with every request, beside the caller's.
 	Metadata [2]string
+	// Repeats, if not nil, is the context key under which a request tells whether it
+	// is one that is sent again also where a server may have served it: a bool.
+	Repeats any
 	// Retrying, if not nil, is told of each failed attempt that another one
 	// follows. It must not block.
 	Retrying func(method string, attempt uint, err error)
@@ -84,7 +87,9 @@ var waitForReady = grpc.WaitForReady(true)
 // whether it got as far as a connection.
 type attempt struct {
 	context.Context // the call's
-	header          context.Context
+	conn            *Conn
+	method          string
+	req             any
 
 	peer peer.Peer
 	room [4]grpc.CallOption
@@ -99,25 +104,28 @@ type attempt struct {
 // attemptKey is the context key under which an attempt is found.
 type attemptKey struct{}
 
-// Value finds the attempt itself, and the client's own metadata where the call has
-// none. That the attempt is its own context saves what a derived one would
+// Value finds the attempt itself, whether it may be repeated, and the client's own
+// metadata where the call has none. That the attempt is its own context saves what a derived one would
 // allocate.
 func (a *attempt) Value(key any) any {
-	if key == (attemptKey{}) {
+	switch {
+	case key == (attemptKey{}):
 		return a
+	case key == a.conn.cfg.Repeats:
+		return policyOf(a.method, a.req) >= read
 	}
 	if v := a.Context.Value(key); v != nil {
 		return v
 	}
-	return a.header.Value(key)
+	return a.conn.header.Value(key)
 }
 
 // newAttempt puts the caller's options last, where they prevail.
-func (c *Conn) newAttempt(ctx context.Context, callers []grpc.CallOption) *attempt {
+func (c *Conn) newAttempt(ctx context.Context, method string, req any, callers []grpc.CallOption) *attempt {
 	if _, ok := metadata.FromOutgoingContext(ctx); ok {
 		ctx = metadata.AppendToOutgoingContext(ctx, c.cfg.Metadata[:]...)
 	}
-	a := &attempt{Context: ctx, header: c.header, peer: peer.Peer{Addr: nobody}}
+	a := &attempt{Context: ctx, conn: c, method: method, req: req, peer: peer.Peer{Addr: nobody}}
 	a.opts = append(a.room[:0], waitForReady, grpc.Peer(&a.peer))
 	a.opts = append(a.opts, callers...)
 	return a
@@ -164,7 +172,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 		return err
 	}
 	seen := c.generation()
-	a := c.newAttempt(ctx, opts)
+	a := c.newAttempt(ctx, method, args, opts)
 	err := c.cc.Invoke(a, method, args, reply, a.opts...)
 	if err == nil {
 		return nil
@@ -173,7 +181,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	defer s.end()
 	for s.follow(err, a, seen) {
 		seen = c.generation()
-		a = c.newAttempt(s.ctx, opts)
+		a = c.newAttempt(s.ctx, method, args, opts)
 		if err = c.cc.Invoke(a, method, args, reply, a.opts...); err == nil {
 			return nil
 		}

@@ -71,7 +71,7 @@ var policies = map[string]policy{
 }
 
 // policyOf is the table's answer, refined by the request for the two methods
-// that are reads or writes depending on it. It is only asked about failures.
+// that are reads or writes depending on it.
 func policyOf(method string, req any) policy {
 	p := policies[method]
 	switch r := req.(type) {

@@ -285,24 +285,47 @@ func (c *switchingContext) Err() error {
 
 func TestMetadataGoesBesideTheCallers(t *testing.T) {
 	c := New(nil, Config{Metadata: [2]string{"ours", "1"}})
-	md, ok := metadata.FromOutgoingContext(c.newAttempt(t.Context(), nil))
+	md, ok := metadata.FromOutgoingContext(c.newAttempt(t.Context(), "", nil, nil))
 	assert.True(t, ok)
 	assert.Equal(t, metadata.Pairs("ours", "1"), md)
 
 	callers := metadata.AppendToOutgoingContext(t.Context(), "theirs", "2")
-	md, _ = metadata.FromOutgoingContext(c.newAttempt(callers, nil))
+	md, _ = metadata.FromOutgoingContext(c.newAttempt(callers, "", nil, nil))
 	assert.Equal(t, metadata.Pairs("ours", "1", "theirs", "2"), md)
 
 	type key struct{}
-	assert.Equal(t, 7, c.newAttempt(context.WithValue(t.Context(), key{}, 7), nil).Value(key{}))
-	ctx, cancel := context.WithCancel(c.newAttempt(t.Context(), nil))
+	assert.Equal(t, 7, c.newAttempt(context.WithValue(t.Context(), key{}, 7), "", nil, nil).Value(key{}))
+	ctx, cancel := context.WithCancel(c.newAttempt(t.Context(), "", nil, nil))
 	cancel()
 	assert.ErrorIs(t, ctx.Err(), context.Canceled)
 }
 
+// TestRequestsTellWhetherTheyRepeat: whoever has the context can ask.
+func TestRequestsTellWhetherTheyRepeat(t *testing.T) {
+	type key struct{}
+	c := New(nil, Config{Repeats: key{}})
+	change := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{}}}
+	look := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{}}}
+	for _, tc := range []struct {
+		method string
+		req    any
+		want   bool
+	}{
+		{pb.KV_Range_FullMethodName, &pb.RangeRequest{}, true},
+		{pb.KV_Put_FullMethodName, &pb.PutRequest{}, false},
+		{pb.KV_Txn_FullMethodName, &pb.TxnRequest{Success: []*pb.RequestOp{look}}, true},
+		{pb.KV_Txn_FullMethodName, &pb.TxnRequest{Failure: []*pb.RequestOp{look, change}}, false},
+		{pb.Auth_Authenticate_FullMethodName, &pb.AuthenticateRequest{}, true},
+		{"/of.Another/Service", nil, false},
+	} {
+		assert.Equal(t, tc.want, c.newAttempt(t.Context(), tc.method, tc.req, nil).Value(key{}), "%s %v", tc.method, tc.req)
+	}
+	assert.Nil(t, New(nil, Config{}).newAttempt(t.Context(), pb.KV_Range_FullMethodName, nil, nil).Value(key{}))
+}
+
 func TestCallersOptionsComeLast(t *testing.T) {
 	c, _, _ := newConn(t, 1)
-	a := c.newAttempt(t.Context(), []grpc.CallOption{grpc.WaitForReady(false), grpc.StaticMethod(), grpc.UseCompressor("x")})
+	a := c.newAttempt(t.Context(), "", nil, []grpc.CallOption{grpc.WaitForReady(false), grpc.StaticMethod(), grpc.UseCompressor("x")})
 	require.Len(t, a.opts, 5)
 	assert.Equal(t, grpc.FailFastCallOption{FailFast: false}, a.opts[0])
 	assert.Equal(t, grpc.FailFastCallOption{FailFast: true}, a.opts[2])

@@ -15,7 +15,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	if err := c.over(ctx); err != nil {
 		return nil, err
 	}
-	seen, a := c.generation(), c.newAttempt(ctx, opts)
+	seen, a := c.generation(), c.newAttempt(ctx, method, nil, opts)
 	stream, err := c.cc.NewStream(a, desc, method, a.opts...)
 	if err != nil {
 		return nil, c.streamError(ctx, err, a)
@@ -81,7 +81,7 @@ func (r *replay) RecvMsg(m any) error {
 
 // reopen makes another try, up to and including its first message.
 func (r *replay) reopen(m any) error {
-	r.seen, r.tried = r.conn.generation(), r.conn.newAttempt(r.ctx, r.callers)
+	r.seen, r.tried = r.conn.generation(), r.conn.newAttempt(r.ctx, r.method, nil, r.callers)
 	stream, err := r.conn.cc.NewStream(r.tried, r.desc, r.method, r.tried.opts...)
 	if err != nil {
 		return err
