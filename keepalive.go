@@ -178,9 +178,11 @@ func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout 
 		FirstTimeout: keepAliveTimeout,
 		Expired:      ErrKeepAliveExpired,
 		Gone:         rpctypes.ErrLeaseNotFound,
-		Reason:       func(err error) error { return toErr(l.ctx, err) },
-		Halted:       func(cause error) error { return ErrKeepAliveHalted{Reason: cause} },
-		Dropped:      l.logDropped,
+		Reason: func(err error) error { // the parent's end is there before it has reached l.ctx
+			return toErr(parent, toErr(l.ctx, err))
+		},
+		Halted:  func(cause error) error { return ErrKeepAliveHalted{Reason: cause} },
+		Dropped: l.logDropped,
 	})
 	return l
 }

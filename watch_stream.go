@@ -132,7 +132,7 @@ func (st *watchStream) Received(resp *pb.WatchResponse) {
 
 // Broken implements bidi.Handler.
 func (st *watchStream) Broken(err error) (redial bool, wait time.Duration) {
-	if over := st.watcher.ctx.Err(); over != nil || st.ctx.Err() != nil {
+	if over := st.watcher.over(); over != nil || st.ctx.Err() != nil {
 		st.mux.Halt(cmp.Or(over, context.Canceled))
 		return false, 0
 	}

@@ -168,6 +168,15 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 	return nil // there is nobody to tell
 }
 
+// over is the error of the watcher's context, or of the client's, whose end may have
+// closed the connection before it has reached the other.
+func (w *watcher) over() error {
+	if err := w.ctx.Err(); err != nil || w.client == nil {
+		return err
+	}
+	return w.client.ctx.Err()
+}
+
 // Close implements Watcher. The links end with the context, and nothing is
 // delivered once they have; so the pumps can go, and then the callbacks, which
 // have nothing to wait for.

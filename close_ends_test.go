@@ -1,0 +1,63 @@
+package clientv3
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+)
+
+// lateContext has ended, but those derived from it have not heard of it yet.
+type lateContext struct {
+	context.Context
+	over atomic.Bool
+}
+
+func (c *lateContext) Err() error {
+	if c.over.Load() {
+		return context.Canceled
+	}
+	return c.Context.Err()
+}
+
+type closingLease struct{ pb.LeaseClient }
+
+func (closingLease) LeaseKeepAlive(context.Context, ...grpc.CallOption) (pb.Lease_LeaseKeepAliveClient, error) {
+	return nil, grpc.ErrClientConnClosing
+}
+
+type closingWatch struct{ pb.WatchClient }
+
+func (closingWatch) Watch(context.Context, ...grpc.CallOption) (pb.Watch_WatchClient, error) {
+	return nil, grpc.ErrClientConnClosing
+}
+
+// TestEndsAreThoseOfTheClient: the connection may be gone before the end of the
+// client's context has reached its streams.
+func TestEndsAreThoseOfTheClient(t *testing.T) {
+	ctx := &lateContext{Context: t.Context()}
+	c := &Client{ctx: ctx}
+	ctx.over.Store(true)
+
+	lease := NewLeaseFromLeaseClient(closingLease{}, c, 0)
+	kept, end := WithKeepAliveEnd(context.Background())
+	ch, err := lease.KeepAlive(kept, 1)
+	if err == nil {
+		for range ch { // until it is closed
+		}
+		err = end.Err()
+	}
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.NoError(t, lease.Close())
+
+	watcher := NewWatchFromWatchClient(closingWatch{}, c)
+	var last WatchResponse
+	for resp := range watcher.Watch(context.Background(), "k") {
+		last = resp
+	}
+	assert.Equal(t, context.Canceled, last.Err())
+	assert.NoError(t, watcher.Close())
+}
