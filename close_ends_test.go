@@ -8,7 +8,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
+
+// errConnClosed is what gRPC says of calls made through a closed connection.
+var errConnClosed = status.Error(codes.Canceled, "grpc: the client connection is closing")
 
 // lateContext has ended, but those derived from it have not heard of it yet.
 type lateContext struct {
@@ -26,13 +31,13 @@ func (c *lateContext) Err() error {
 type closingLease struct{ pb.LeaseClient }
 
 func (closingLease) LeaseKeepAlive(context.Context, ...grpc.CallOption) (pb.Lease_LeaseKeepAliveClient, error) {
-	return nil, grpc.ErrClientConnClosing
+	return nil, errConnClosed
 }
 
 type closingWatch struct{ pb.WatchClient }
 
 func (closingWatch) Watch(context.Context, ...grpc.CallOption) (pb.Watch_WatchClient, error) {
-	return nil, grpc.ErrClientConnClosing
+	return nil, errConnClosed
 }
 
 // TestEndsAreThoseOfTheClient: the connection may be gone before the end of the
