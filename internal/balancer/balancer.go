@@ -13,6 +13,7 @@
 //
 //   - standing.go is the state machine: samples in, verdicts out;
 //   - stuck.go tells members that are alive and answer nothing;
+//   - behind.go keeps writes from members that have to catch up;
 //   - picker.go is on every request's path;
 //   - place.go moves streams to other members;
 //   - table.go runs the machine by a timer while there are requests;

@@ -30,6 +30,7 @@ type Member struct {
 	limit       atomic.Int64 // how many requests may be outstanding
 	spacing     atomic.Int64 // nanoseconds between two requests where limit is 1
 	nextSlow    atomic.Int64 // when the next of these is due, in Unix nanoseconds
+	behind      atomic.Int64 // until when it is taken to be behind its peers, likewise; 0: it is not
 
 	connMu sync.Mutex
 	conn   net.Conn // the current connection, under TLS
@@ -49,6 +50,9 @@ func newMember(address string) *Member {
 		if isRefusal(info.Err) {
 			m.refused.Add(1)
 			m.refusals.Add(1)
+			if isBehind(info.Err) {
+				m.fallBehind(time.Now())
+			}
 		} else if m.refusals.Load() > 0 {
 			m.refusals.Store(0)
 		}
@@ -156,16 +160,20 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	if isStream(info.FullMethodName) {
 		return p.pickStream(info)
 	}
-	s := p.choose()
+	movable, _ := info.Ctx.Value(Repeats{}).(bool)
+	s := p.choose(movable)
 	result, err := s.child.Pick(info)
 	if err != nil {
 		return result, err
 	}
 	s.member.outstanding.Add(1)
 	done := s.member.done
-	if repeats, _ := info.Ctx.Value(Repeats{}).(bool); repeats {
+	if movable {
 		s.member.movable.Add(1)
 		done = s.member.doneMovable
+	}
+	if s.member.behind.Load() != 0 {
+		done = s.member.proof(info.FullMethodName, done)
 	}
 	p.table.wake()
 	if other := result.Done; other != nil {
@@ -196,14 +204,15 @@ func isStream(method string) bool {
 	return false
 }
 
-// choose goes round the members, passing over those that may take no more and
-// those much busier than the least busy one. The last resort is whose turn it is.
-func (p *picker) choose() seat {
+// choose goes round the members, passing over those that may take no more, those
+// much busier than the least busy one and, for a request that cannot move, those
+// that are behind. The last resort is whose turn it is.
+func (p *picker) choose(movable bool) seat {
 	n := uint32(len(p.seats))
 	turn := p.table.turn.Add(1)
 	least, leastOfAll := int64(unlimited), int64(unlimited)
 	for _, s := range p.seats {
-		if s.member.limit.Load() == unlimited {
+		if s.member.limit.Load() == unlimited && (movable || s.member.caughtUp()) {
 			outstanding := s.member.outstanding.Load()
 			leastOfAll = min(leastOfAll, outstanding)
 			if s.member.refusals.Load() < refusing {
@@ -216,13 +225,16 @@ func (p *picker) choose() seat {
 	}
 	for i := range n {
 		s := p.seats[(turn+i)%n]
-		if s.member.takes(least) {
+		if (movable || s.member.caughtUp()) && s.member.takes(least) {
 			return s
 		}
 	}
-	for i := range n {
-		if s := p.seats[(turn+i)%n]; s.member.limit.Load() > 0 {
-			return s
+	for _, anyone := range [...]bool{movable, true} {
+		for i := range n {
+			s := p.seats[(turn+i)%n]
+			if (anyone || s.member.caughtUp()) && s.member.limit.Load() > 0 {
+				return s
+			}
 		}
 	}
 	return p.seats[turn%n]

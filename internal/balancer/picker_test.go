@@ -124,12 +124,12 @@ func TestBusyAndLimitedMembersArePassedOver(t *testing.T) {
 	p.seats[0].member.outstanding.Store(5)
 	p.seats[1].member.limit.Store(0)
 	for range 4 {
-		assert.Equal(t, "m2", p.choose().member.address)
+		assert.Equal(t, "m2", p.choose(true).member.address)
 	}
 	p.seats[2].member.limit.Store(0)
-	assert.Equal(t, "m0", p.choose().member.address, "the last that takes any")
+	assert.Equal(t, "m0", p.choose(true).member.address, "the last that takes any")
 	p.seats[0].member.limit.Store(0)
-	assert.NotNil(t, p.choose().member, "somebody")
+	assert.NotNil(t, p.choose(true).member, "somebody")
 }
 
 func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
@@ -139,7 +139,7 @@ func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
 	slowOne.spacing.Store(int64(time.Hour))
 	asked := 0
 	for range 100 {
-		if p.choose().member == slowOne {
+		if p.choose(true).member == slowOne {
 			asked++
 		}
 	}

@@ -27,7 +27,7 @@ func (p *Place) Leave() { p.left.Store(p.at.Load()) }
 
 // pickStream picks for a stream.
 func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error) {
-	s := p.choose()
+	s := p.choose(true)
 	place, ok := info.Ctx.Value(placeKey{}).(*Place)
 	if !ok {
 		return s.child.Pick(info)
@@ -44,7 +44,7 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 // turns too, and slow members seldom have one.
 func (p *picker) otherThan(s seat) seat {
 	for range p.seats {
-		if o := p.choose(); o.member != s.member {
+		if o := p.choose(true); o.member != s.member {
 			return o
 		}
 	}

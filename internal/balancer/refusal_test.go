@@ -52,7 +52,7 @@ func TestRefusingMemberIsNoMeasure(t *testing.T) {
 	asked := func() map[string]int {
 		n := map[string]int{}
 		for range 30 {
-			n[p.choose().member.address]++
+			n[p.choose(true).member.address]++
 		}
 		return n
 	}

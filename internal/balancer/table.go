@@ -131,9 +131,13 @@ func (t *Table) seat(children []endpointsharding.ChildState) balancer.Picker {
 	return p
 }
 
-// reset forgets what happened on an earlier connection, but for that it was stuck.
+// reset forgets what happened on an earlier connection, but for that it was stuck,
+// or closed.
 func (m *Member) reset() {
 	stuck := m.rec.stuck
+	if stuck || m.rec.state == severed {
+		m.fallBehind(time.Now())
+	}
 	m.rec = record{heard: m.heard.Load(), answered: m.answered.Load(), refused: m.refused.Load(), told: m.rec.told, connection: m.rec.connection + 1}
 	m.limit.Store(unlimited)
 	m.refusals.Store(0)
