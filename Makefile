@@ -55,7 +55,7 @@ soak: etcd ## run the tests of every module that take minutes (TEST_FLAGS='-run 
 	done; exit $$status
 
 faults-quick: etcd ## the table of faults on three real members, with the figures (ETCD_FAULTS=long for longer ones)
-	@$(GO) test -v -count=1 -timeout 10m -run 'TestS1.*Table|TestS2Most|TestS4IdleWatch|TestS5Leases|TestS8|TestHealthyMembers' $(TEST_FLAGS) .
+	@ETCD_FAULTS=$${ETCD_FAULTS:-quick} $(GO) test -v -count=1 -timeout 10m -run 'TestS1.*Table|TestS2Most|TestS4IdleWatch|TestS5Leases|TestS8|TestHealthyMembers' $(TEST_FLAGS) .
 
 check: fmt vet staticcheck api lint cross ## run every check that needs no server
 
