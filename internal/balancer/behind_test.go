@@ -13,8 +13,6 @@ import (
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/endpointsharding"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 )
 
@@ -46,8 +44,7 @@ func shares(t *testing.T, p *picker, info balancer.PickInfo, err error) []uint64
 func reconnect(table *Table, p *picker, i int) *picker {
 	var without, with []endpointsharding.ChildState
 	for j, s := range p.seats {
-		child := endpointsharding.ChildState{Endpoint: resolver.Endpoint{Addresses: []resolver.Address{{Addr: s.member.address}}}}
-		child.State = balancer.State{ConnectivityState: connectivity.Ready, Picker: onePicker{}}
+		child := connected(s.member.address)
 		with = append(with, child)
 		if j != i {
 			without = append(without, child)

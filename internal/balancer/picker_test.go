@@ -26,14 +26,20 @@ func (onePicker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 	return balancer.PickResult{}, nil
 }
 
+// connected is the child of an endpoint with a connection.
+func connected(address string) (c endpointsharding.ChildState) {
+	c.Endpoint.Addresses = []resolver.Address{{Addr: address}}
+	c.State = balancer.State{ConnectivityState: connectivity.Ready, Picker: onePicker{}}
+	return c
+}
+
 // seated is a table with n connected members, m0 and so on.
 func seated(t testing.TB, n int, probe func(context.Context) error) (*Table, *picker) {
 	table := New(context.Background(), probe, func(string, string) {})
 	t.Cleanup(table.Close)
 	children := make([]endpointsharding.ChildState, n)
 	for i := range children {
-		children[i].Endpoint.Addresses = []resolver.Address{{Addr: fmt.Sprint("m", i)}}
-		children[i].State = balancer.State{ConnectivityState: connectivity.Ready, Picker: onePicker{}}
+		children[i] = connected(fmt.Sprint("m", i))
 	}
 	return table, table.seat(children).(*picker)
 }
@@ -245,9 +251,7 @@ func TestNewConnectionStartsAfresh(t *testing.T) {
 	conn.UpdateState(balancer.State{ConnectivityState: connectivity.Connecting})
 	assert.Empty(t, table.ready)
 	for _, s := range p.seats {
-		child := endpointsharding.ChildState{Endpoint: resolver.Endpoint{Addresses: []resolver.Address{{Addr: s.member.address}}}}
-		child.State = balancer.State{ConnectivityState: connectivity.Ready, Picker: onePicker{}}
-		table.seat([]endpointsharding.ChildState{child})
+		table.seat([]endpointsharding.ChildState{connected(s.member.address)})
 		assert.EqualValues(t, int64(unlimited), s.member.limit.Load())
 		assert.Equal(t, good, s.member.rec.state)
 	}
