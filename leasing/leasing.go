@@ -40,8 +40,8 @@ type leasing struct {
 // revokes the lease that it was granted, which takes 5 seconds where no member answers,
 // or leaves it to expire where that context has ended. Later sessions replace one that
 // expires; meanwhile all is read from the server. The TTL is how long writers of other
-// clients have to wait where this one vanishes, so choose one of a few seconds to a minute. A lease of concurrency.WithLease must serve no other
-// KV with this prefix.
+// clients have to wait where this one vanishes, so choose one of a few seconds to a
+// minute. A lease of concurrency.WithLease must serve no other KV with this prefix.
 //
 // The function that is returned is to be called when the KV is no longer used. It
 // gives up all keys by revoking the session's lease, and returns when nothing is

@@ -12,9 +12,9 @@ import (
 	"go.etcd.io/etcd/client/v3/conformance/internal/build"
 )
 
-// heldUp is what a test of the etcd project says that skips itself because a
+// heldUpBy is what a test of the etcd project says that skips itself because a
 // goroutine from before it is still there. Spelling is theirs.
-const heldUp = "Found leaked goroutined BEFORE test"
+const heldUpBy = "Found leaked goroutined BEFORE test"
 
 // clientFrames are in the stacks of goroutines that the client under test owns: its
 // own functions, and gRPC's for connections that are dialled.
@@ -25,7 +25,7 @@ var clientFrames = regexp.MustCompile(`go\.etcd\.io/etcd/client/v3[./]|grpc\.\(\
 func (r *result) heldUp() (again []string) {
 	for _, test := range slices.Clone(r.skipped) {
 		switch out := r.outputs[test]; {
-		case !strings.Contains(string(out), heldUp):
+		case !strings.Contains(string(out), heldUpBy):
 		case clientFrames.Match(out):
 			r.skipped = remove(r.skipped, test)
 			r.failed = append(r.failed, test)

@@ -11,7 +11,7 @@ import (
 // held is a run in which B skips itself because of a goroutine with this stack.
 func held(t *testing.T, stack string) *result {
 	t.Helper()
-	said, err := json.Marshal(event{Action: "output", Test: "B", Output: heldUp + " appears to have leaked :\n" + stack})
+	said, err := json.Marshal(event{Action: "output", Test: "B", Output: heldUpBy + " appears to have leaked :\n" + stack})
 	require.NoError(t, err)
 	return collected(t, `{"Action":"pass","Test":"A"}`, `{"Action":"run","Test":"B"}`, string(said), `{"Action":"skip","Test":"B"}`,
 		`{"Action":"skip","Test":"C"}`, `{"Action":"pass"}`)

@@ -8,7 +8,7 @@
 //
 // It runs in the directory of the conformance module. It prints a table, then each failure by name with the end of its output, and ends
 // with a non-zero status where there is a failure, or where a whole run has fewer tests than there are. A test that did not start because
-// the servers of the one before it were not quite gone is started once more, by itself.
+// it saw a goroutine of the one before it is started once more, by itself, or counts as failed where the goroutine is the client's.
 package main
 
 import (

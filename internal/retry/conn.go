@@ -105,8 +105,8 @@ type attempt struct {
 type attemptKey struct{}
 
 // Value finds the attempt itself, whether it may be repeated, and the client's own
-// metadata where the call has none. That the attempt is its own context saves what a derived one would
-// allocate.
+// metadata where the call has none. That the attempt is its own context saves what
+// a derived one would allocate.
 func (a *attempt) Value(key any) any {
 	switch {
 	case key == (attemptKey{}):
