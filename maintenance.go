@@ -17,16 +17,26 @@ type (
 	AlarmMember pb.AlarmMember
 	// AlarmResponse is the answer to AlarmList and AlarmDisarm.
 	AlarmResponse pb.AlarmResponse
-	// StatusResponse is the answer to Status.
-	StatusResponse pb.StatusResponse
-	// HashKVResponse is the answer to HashKV.
-	HashKVResponse pb.HashKVResponse
 	// DefragmentResponse is the answer to Defragment.
 	DefragmentResponse pb.DefragmentResponse
-	// MoveLeaderResponse is the answer to MoveLeader.
-	MoveLeaderResponse pb.MoveLeaderResponse
 	// DowngradeResponse is the answer to Downgrade.
 	DowngradeResponse pb.DowngradeResponse
+	// HashKVResponse is the answer to HashKV.
+	HashKVResponse pb.HashKVResponse
+	// MoveLeaderResponse is the answer to MoveLeader.
+	MoveLeaderResponse pb.MoveLeaderResponse
+	// StatusResponse is the answer to Status.
+	StatusResponse pb.StatusResponse
+)
+
+// DowngradeAction is what Downgrade does.
+type DowngradeAction pb.DowngradeRequest_DowngradeAction
+
+// The actions of Downgrade.
+const (
+	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check whether the cluster can be downgraded
+	DowngradeEnable   = DowngradeAction(pb.DowngradeRequest_ENABLE)   // start a downgrade
+	DowngradeCancel   = DowngradeAction(pb.DowngradeRequest_CANCEL)   // stop it
 )
 
 // SnapshotResponse is the start of a snapshot; the rest is read from Snapshot.
@@ -39,16 +49,6 @@ type SnapshotResponse struct {
 	// from those that have just begun to serve.
 	Version string
 }
-
-// DowngradeAction is what Downgrade does.
-type DowngradeAction pb.DowngradeRequest_DowngradeAction
-
-// The actions of Downgrade.
-const (
-	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check whether the cluster can be downgraded
-	DowngradeEnable   = DowngradeAction(pb.DowngradeRequest_ENABLE)   // start a downgrade
-	DowngradeCancel   = DowngradeAction(pb.DowngradeRequest_CANCEL)   // stop it
-)
 
 // Maintenance looks after the members of the cluster.
 //

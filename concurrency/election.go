@@ -9,14 +9,6 @@ import (
 	v3 "go.etcd.io/etcd/client/v3"
 )
 
-var (
-	// ErrElectionNotLeader is returned by Proclaim where the session does not lead.
-	ErrElectionNotLeader = errors.New("election: not leader")
-
-	// ErrElectionNoLeader is returned by Leader where there are no candidates.
-	ErrElectionNoLeader = errors.New("election: no leader")
-)
-
 // Election chooses one leader among the sessions that campaign for it, in the order
 // in which they came. Each candidate has a value, which the leader may change and
 // anyone may observe.

@@ -9,18 +9,6 @@ import (
 	v3 "go.etcd.io/etcd/client/v3"
 )
 
-var (
-	// ErrLocked is returned by TryLock where another session has the lock.
-	ErrLocked = errors.New("mutex: Locked by another session")
-
-	// ErrSessionExpired is returned by calls whose session has expired or was
-	// closed, and by those whose key was deleted while they were waiting.
-	ErrSessionExpired = errors.New("mutex: session is expired")
-
-	// ErrLockReleased is returned by Unlock of a mutex that is not locked.
-	ErrLockReleased = errors.New("mutex: lock has already been released")
-)
-
 // Mutex is a lock that at most one session holds at a time. Sessions get it in the
 // order in which they asked for it.
 //

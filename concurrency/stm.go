@@ -10,26 +10,27 @@ import (
 // Isolation is how much a transaction run by [NewSTM] notices of others.
 type Isolation int
 
+// The levels, from the strictest to the least. The zero value is the strictest.
 const (
 	// SerializableSnapshot is the default and the strictest: all reads are from
 	// the revision of the first one, and the transaction is applied only if no key
 	// that it read or writes has changed since. Transactions behave as if they
 	// had run one after the other; write skew is not possible.
-	SerializableSnapshot Isolation = iota
+	SerializableSnapshot = Isolation(0)
 
 	// Serializable is SerializableSnapshot without the check of keys that are
 	// written and were not read: they are overwritten whatever their state.
-	Serializable
+	Serializable = Isolation(1)
 
 	// RepeatableReads reads each key once, from the state of that moment, and
 	// applies the transaction only if no key that it read has changed since.
 	// While the function runs it may see keys as they were at different
 	// moments; a transaction that was applied has not.
-	RepeatableReads
+	RepeatableReads = Isolation(2)
 
 	// ReadCommitted reads each key once and checks nothing: what others write in
 	// the meantime is overwritten.
-	ReadCommitted
+	ReadCommitted = Isolation(3)
 )
 
 // STM is the store as the function given to [NewSTM] sees it. It is for that call

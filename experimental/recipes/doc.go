@@ -10,22 +10,3 @@
 //
 // The package is experimental in etcd's own terms. What it does stays.
 package recipe
-
-import "errors"
-
-var (
-	// ErrKeyExists is returned where a key is to be created that is there.
-	ErrKeyExists = errors.New("key already exists")
-
-	// ErrWaitMismatch is returned by WaitEvents and WaitPrefixEvents where there is
-	// no event to wait for.
-	ErrWaitMismatch = errors.New("unexpected wait result")
-
-	// ErrTooManyClients is returned to those who come to a double barrier that has
-	// its full count.
-	ErrTooManyClients = errors.New("too many clients")
-
-	// ErrNoWatcher is returned by WaitEvents and WaitPrefixEvents where the client was
-	// closed, so that there is nobody to watch.
-	ErrNoWatcher = errors.New("no watcher channel")
-)
