@@ -155,8 +155,7 @@ func cutOff(p *faultnet.Proxy, on bool, dir faultnet.Direction) {
 }
 
 // TestS1FaultTable runs the table of faults with typical settings and with a zero
-// Config. With ETCD_FAULTS=quick it takes the machine for its own; with long the
-// faults last longer, too.
+// Config. ETCD_FAULTS=long has the faults last longer.
 func TestS1FaultTable(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"typical": {DialTimeout: 2 * time.Second, DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: time.Second},
@@ -190,10 +189,6 @@ func (row faultRow) run(b *bench3) {
 		before, during, 100*during/before, after, b.failedReads.Load(), b.failedWrites.Load(), time.Duration(b.stall.Load()))
 	assert.Zero(b.t, b.failedReads.Load(), "failed reads")
 	assert.LessOrEqual(b.t, b.failedWrites.Load(), row.failedWrites, "failed writes")
-	measure := before
-	if os.Getenv("ETCD_FAULTS") == "" { // beside the tests of other packages, on whose load the machine's speed depends
-		measure = min(before, after)
-	}
-	assert.Greater(b.t, during, row.throughput*measure, "throughput")
+	assert.Greater(b.t, during, row.throughput*before, "throughput")
 	assert.Less(b.t, time.Duration(b.stall.Load()), row.stall, "stall of the watch")
 }
