@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
+	"go.etcd.io/etcd/client/v3/internal/origin"
 	"go.etcd.io/etcd/client/v3/internal/resolver"
 	"go.etcd.io/etcd/client/v3/internal/retry"
 	"go.uber.org/zap"
@@ -136,7 +137,7 @@ func (c *Client) makeTokens() error {
 
 // authenticate performs one login for the token source.
 func (c *Client) authenticate(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.dialTimeout())
+	ctx, cancel := context.WithTimeout(origin.Client(ctx), c.cfg.dialTimeout())
 	defer cancel()
 	resp, err := pb.NewAuthClient(c.rpc).Authenticate(ctx, &pb.AuthenticateRequest{Name: c.cfg.Username, Password: c.cfg.Password})
 	if err != nil {
@@ -151,7 +152,7 @@ func (c *Client) connect() (err error) {
 	if !c.cfg.SpreadEvenly {
 		c.table = balancer.New(c.ctx, c.askHealth, c.logStanding)
 	}
-	c.conn, c.resolver, err = c.dial(c.table, true, c.cfg.Endpoints...)
+	c.conn, c.resolver, err = c.dial(c.table, !c.cfg.DisableProbes, c.cfg.Endpoints...)
 	if err != nil {
 		return err
 	}
@@ -166,7 +167,7 @@ func (c *Client) connect() (err error) {
 
 // askHealth has a member give a sign of life; any answer is one.
 func (c *Client) askHealth(ctx context.Context) error {
-	_, err := healthpb.NewHealthClient(c.conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	_, err := healthpb.NewHealthClient(c.conn).Check(origin.Client(ctx), &healthpb.HealthCheckRequest{})
 	return err
 }
 

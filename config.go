@@ -17,6 +17,26 @@ import (
 // Config says how a [Client] connects and behaves. The zero value of every
 // field but Endpoints is a default that serves. [New] copies what it needs:
 // changing a Config, or the slices in it, has no effect on clients made from it.
+//
+// # What the client sends by itself
+//
+// A client sends some requests that the program did not ask for:
+//
+//	request                            when                               turned off by
+//	Health.Watch, Health.Check         connected; a member is silent      DisableProbes
+//	progress requests on watches       a watch stream is idle             DisableProbes
+//	HTTP/2 pings                       a connection in use is idle        see DialKeepAliveTime
+//	Auth.Authenticate                  in New; a token was refused        no Username
+//	Cluster.MemberList                 every AutoSyncInterval             AutoSyncInterval 0
+//	Maintenance.Status                 in New                             RejectOldCluster unset
+//	Lease.LeaseTimeToLive              a member says that a kept lease    keep no leases
+//	                                   is gone which should be alive
+//
+// Servers, proxies and interceptors that do not know or allow one of them may
+// refuse it: no other request fails for that. Interceptors among DialOptions see
+// them with a context for which [IsInternalRequest] is true, but for health
+// requests and pings, which they do not see, and progress requests, which are
+// messages on the program's own watch streams.
 type Config struct {
 	// Endpoints are the members to connect to: host:port, http://host:port,
 	// https://host:port, unix:path or unixs:path, IPv6 literals in brackets. At
@@ -108,6 +128,12 @@ type Config struct {
 	// second; so it is where a member is alive and answers no request at all. One
 	// that takes much longer than its peers gets no more than it answers.
 	SpreadEvenly bool `json:"spread-evenly"`
+
+	// DisableProbes has the client send neither progress requests of its own nor
+	// health checks, for servers or proxies that cannot take them. A member or a
+	// watch stream that falls silent is then found by HTTP/2 pings alone, and a
+	// watch without events resumes where its last event left it.
+	DisableProbes bool `json:"disable-probes"`
 
 	// MaxUnaryRetries bounds how often one request is sent, the first time included;
 	// "Retries" in the package documentation says which are sent again. Watches and

@@ -28,6 +28,8 @@ type ConfigSpec struct {
 	MaxCallSendMsgSize int `json:"max-request-bytes"`
 	// MaxCallRecvMsgSize is as in Config, in bytes.
 	MaxCallRecvMsgSize int `json:"max-recv-bytes"`
+	// DisableProbes is as in Config.
+	DisableProbes bool `json:"disable-probes"`
 	// Secure holds the TLS settings; nil means no TLS.
 	Secure *SecureConfig `json:"secure"`
 	// Auth holds the credentials; nil means none.
@@ -108,6 +110,7 @@ func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 		DialTimeout:          confSpec.DialTimeout,
 		DialKeepAliveTimeout: confSpec.KeepAliveTimeout,
 		DialKeepAliveTime:    confSpec.KeepAliveTime,
+		DisableProbes:        confSpec.DisableProbes,
 	}
 	if auth := confSpec.Auth; auth != nil {
 		cfg.Username, cfg.Password, cfg.Token = auth.Username, auth.Password, auth.Token

@@ -15,13 +15,13 @@ import (
 func TestNewClientConfigTakesOverEveryField(t *testing.T) {
 	spec := &ConfigSpec{
 		Endpoints: []string{"a:1"}, RequestTimeout: 6, DialTimeout: 1, KeepAliveTime: 2, KeepAliveTimeout: 3,
-		MaxCallSendMsgSize: 4, MaxCallRecvMsgSize: 5, Auth: &AuthConfig{Username: "u", Password: "p", Token: "t"},
+		MaxCallSendMsgSize: 4, MaxCallRecvMsgSize: 5, DisableProbes: true, Auth: &AuthConfig{Username: "u", Password: "p", Token: "t"},
 	}
 	cfg, err := NewClientConfig(spec, nil)
 	require.NoError(t, err)
 	assert.Equal(t, &Config{
 		Endpoints: []string{"a:1"}, DialTimeout: 1, DialKeepAliveTime: 2, DialKeepAliveTimeout: 3,
-		MaxCallSendMsgSize: 4, MaxCallRecvMsgSize: 5, Username: "u", Password: "p", Token: "t",
+		MaxCallSendMsgSize: 4, MaxCallRecvMsgSize: 5, DisableProbes: true, Username: "u", Password: "p", Token: "t",
 	}, cfg)
 	cfg.Endpoints[0] = "changed"
 	assert.Equal(t, "a:1", spec.Endpoints[0])

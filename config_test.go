@@ -65,7 +65,7 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Equal(t, 25*time.Millisecond, cfg.BackoffWaitBetween)
 	assert.Equal(t, 0.1, cfg.BackoffJitterFraction)
 	assert.Equal(t, context.Background(), cfg.Context)
-	assert.False(t, cfg.PermitWithoutStream || cfg.SpreadEvenly || cfg.RejectOldCluster)
+	assert.False(t, cfg.PermitWithoutStream || cfg.SpreadEvenly || cfg.DisableProbes || cfg.RejectOldCluster)
 	assert.Zero(t, cfg.AutoSyncInterval)
 }
 

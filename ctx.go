@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/origin"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -20,3 +21,10 @@ func WithRequireLeader(ctx context.Context) context.Context {
 	md.Set(rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 	return metadata.NewOutgoingContext(ctx, md)
 }
+
+// IsInternalRequest reports whether ctx, as an interceptor among
+// Config.DialOptions sees it, is that of a request that the client makes by itself:
+// a login, a question about a member or a lease, the automatic Sync. The
+// documentation of [Config] lists them. Metrics and access rules can so leave out
+// what the program did not ask for.
+func IsInternalRequest(ctx context.Context) bool { return origin.IsClient(ctx) }

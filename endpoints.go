@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
+	"go.etcd.io/etcd/client/v3/internal/origin"
 	"go.uber.org/zap"
 )
 
@@ -89,7 +90,7 @@ func (c *Client) Sync(ctx context.Context) error {
 // autoSync runs Sync every Config.AutoSyncInterval until the client is closed.
 func (c *Client) autoSync() {
 	for backoff.Wait(c.ctx, c.cfg.AutoSyncInterval) == nil {
-		ctx, cancel := context.WithTimeout(c.ctx, autoSyncTimeout)
+		ctx, cancel := context.WithTimeout(origin.Client(c.ctx), autoSyncTimeout)
 		err := c.Sync(ctx)
 		cancel()
 		if err != nil && c.ctx.Err() == nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/coreos/go-semver/semver"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/version"
+	"go.etcd.io/etcd/client/v3/internal/origin"
 	"google.golang.org/grpc"
 )
 
@@ -20,7 +21,7 @@ func (c *Client) rejectOldCluster() error {
 	if !c.cfg.RejectOldCluster {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.dialTimeout())
+	ctx, cancel := context.WithTimeout(origin.Client(c.ctx), c.cfg.dialTimeout())
 	defer cancel()
 	answers := make(chan error, len(c.cfg.Endpoints)) // sent on once by each goroutine below
 	for _, ep := range c.cfg.Endpoints {

@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/v3/internal/authtoken"
 	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/origin"
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 	"google.golang.org/grpc/codes"
 )
@@ -147,7 +148,7 @@ func (w *watcher) enter() bool {
 // answers anything but its version is taken for one that does not, unless it
 // refuses the token: then a new one is got, to ask again with.
 func (c *Client) ordersProgress(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, watchVersionTimeout)
+	ctx, cancel := context.WithTimeout(origin.Client(ctx), watchVersionTimeout)
 	defer cancel()
 	return c.table.All(ctx, func(ctx context.Context) (bool, error) {
 		seen := uint64(0)

@@ -12,7 +12,7 @@
 //	                           durations: nanoseconds, or text such as 5s
 //	max-unary-retries, backoff-jitter-fraction
 //	                           numbers
-//	permit-without-stream, reject-old-cluster, spread-evenly
+//	permit-without-stream, reject-old-cluster, spread-evenly, disable-probes
 //	                           true or false
 //	MaxCallSendMsgSize, MaxCallRecvMsgSize
 //	                           bytes
@@ -79,6 +79,7 @@ type file struct {
 	LogConfig             json.RawMessage `json:"LogConfig"`
 	PermitWithoutStream   bool            `json:"permit-without-stream"`
 	SpreadEvenly          bool            `json:"spread-evenly"`
+	DisableProbes         bool            `json:"disable-probes"`
 	MaxUnaryRetries       uint            `json:"max-unary-retries"`
 	BackoffWaitBetween    duration        `json:"backoff-wait-between"`
 	BackoffJitterFraction float64         `json:"backoff-jitter-fraction"`
@@ -105,6 +106,7 @@ func (f *file) config() *clientv3.Config {
 		RejectOldCluster:      f.RejectOldCluster,
 		PermitWithoutStream:   f.PermitWithoutStream,
 		SpreadEvenly:          f.SpreadEvenly,
+		DisableProbes:         f.DisableProbes,
 		MaxUnaryRetries:       f.MaxUnaryRetries,
 		BackoffWaitBetween:    time.Duration(f.BackoffWaitBetween),
 		BackoffJitterFraction: f.BackoffJitterFraction,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/origin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
@@ -79,7 +80,7 @@ func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(bala
 
 // watchHealth returns why a stream of health changes has ended.
 func watchHealth(ctx context.Context, conn grpc.ClientConnInterface, changed func(healthpb.HealthCheckResponse_ServingStatus)) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(origin.Client(ctx))
 	defer cancel()
 	stream, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{})
 	if err != nil {

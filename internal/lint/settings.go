@@ -66,7 +66,7 @@ var importTable = map[string]Imported{
 	".": {
 		Own: []string{
 			"credentials", "internal/watchmux", "internal/keepalive", "internal/bidi", "internal/outbox", "internal/retry", "internal/authtoken",
-			"internal/endpoint", "internal/resolver", "internal/balancer", "internal/classify", "internal/backoff", "internal/wire",
+			"internal/endpoint", "internal/resolver", "internal/balancer", "internal/classify", "internal/backoff", "internal/wire", "internal/origin",
 		},
 		Others: join(etcdAPI, grpc, zap, []string{"github.com/coreos/go-semver/semver", "go.etcd.io/etcd/client/pkg/v3/...", "google.golang.org/protobuf/..."}),
 	},
@@ -89,11 +89,12 @@ var importTable = map[string]Imported{
 
 	"internal/authtoken": {Others: join(etcdAPI, []string{"google.golang.org/grpc/credentials"})},
 	"internal/backoff":   {},
-	"internal/balancer":  {Own: []string{"internal/backoff"}, Others: join(etcdAPI, grpc)},
+	"internal/balancer":  {Own: []string{"internal/backoff", "internal/origin"}, Others: join(etcdAPI, grpc)},
 	"internal/bidi":      {Own: []string{"internal/backoff"}},
 	"internal/classify":  {Others: join(etcdAPI, []string{"google.golang.org/grpc", "google.golang.org/grpc/codes", "google.golang.org/grpc/status"})},
 	"internal/endpoint":  {Others: []string{"google.golang.org/grpc/attributes", "google.golang.org/grpc/credentials/...", "google.golang.org/grpc/resolver"}},
 	"internal/keepalive": {Own: []string{"internal/bidi", "internal/classify"}, Others: etcdAPI},
+	"internal/origin":    {},
 	"internal/outbox":    {},
 	"internal/resolver":  {Own: []string{"internal/endpoint"}, Others: grpc},
 	"internal/retry":     {Own: []string{"internal/backoff", "internal/classify"}, Others: join(etcdAPI, grpc, zap)},

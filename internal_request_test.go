@@ -1,0 +1,95 @@
+package clientv3
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/grpc"
+)
+
+// interceptors are a user's, which note the methods that they see, apart by whether
+// the client makes the requests by itself.
+type interceptors struct {
+	mu      sync.Mutex
+	own     map[string]int // of the client's own requests
+	program map[string]int // of the others
+}
+
+func (i *interceptors) note(ctx context.Context, method string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.own == nil {
+		i.own, i.program = map[string]int{}, map[string]int{}
+	}
+	if IsInternalRequest(ctx) {
+		i.own[method]++
+	} else {
+		i.program[method]++
+	}
+}
+
+// counts returns how often a method was seen as the client's own, and otherwise.
+func (i *interceptors) counts(method string) (own, program int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.own[method], i.program[method]
+}
+
+func (i *interceptors) options() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			i.note(ctx, method)
+			return next(ctx, method, req, reply, cc, opts...)
+		}),
+		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			i.note(ctx, method)
+			return next(ctx, desc, cc, method, opts...)
+		}),
+	}
+}
+
+// TestInterceptorsTellTheClientsOwnRequests shows that a user's interceptors can
+// leave out what the client sends by itself: logins, the automatic Sync, the version
+// check. The same requests made by the program are not marked.
+func TestInterceptorsTellTheClientsOwnRequests(t *testing.T) {
+	s := etcdfake.Start(t)
+	s.EnableAuth("root", "secret")
+	seen := &interceptors{}
+	c := newTestClient(t, Config{
+		Endpoints: []string{s.Addr()}, Username: "root", Password: "secret",
+		AutoSyncInterval: 10 * time.Millisecond, RejectOldCluster: true, DialOptions: seen.options(),
+	})
+	eventually(t, func() bool {
+		own, _ := seen.counts(pb.Cluster_MemberList_FullMethodName)
+		return own > 0
+	}, "an automatic Sync")
+	s.ExpireTokens(rpctypes.ErrGRPCInvalidAuthToken)
+	_, err := c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+
+	for method, want := range map[string]int{
+		pb.Auth_Authenticate_FullMethodName:  2,
+		pb.Maintenance_Status_FullMethodName: 1,
+		pb.KV_Put_FullMethodName:             0,
+	} {
+		own, program := seen.counts(method)
+		assert.GreaterOrEqual(t, own, want, "%s, the client's own", method)
+		assert.Equal(t, want == 0, program > 0, "%s, the program's", method)
+	}
+	_, err = c.Authenticate(t.Context(), "root", "secret")
+	require.NoError(t, err)
+	_, err = c.Status(t.Context(), s.Addr())
+	require.NoError(t, err)
+	require.NoError(t, c.Sync(t.Context()))
+	for _, method := range []string{pb.Auth_Authenticate_FullMethodName, pb.Maintenance_Status_FullMethodName, pb.Cluster_MemberList_FullMethodName} {
+		_, program := seen.counts(method)
+		assert.Equal(t, 1, program, "%s, the program's", method)
+	}
+}
