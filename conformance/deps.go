@@ -2,5 +2,9 @@
 
 package conformance
 
-// The module whose tests are run, so that go mod tidy keeps the requirement: packages that hold nothing but tests cannot be imported.
-import _ "go.etcd.io/etcd/tests/v3/framework/integration"
+// What the tests import, so that go mod tidy keeps the requirements: packages that hold nothing but tests cannot be imported.
+import (
+	_ "go.etcd.io/etcd/etcdutl/v3/snapshot"
+	_ "go.etcd.io/etcd/pkg/v3/expect"
+	_ "go.etcd.io/etcd/tests/v3/framework/integration"
+)

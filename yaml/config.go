@@ -4,8 +4,9 @@
 //
 //	endpoints                  list of endpoints
 //	username, password, token  who the client is
-//	cert-file, key-file        PEM files of the client's certificate, both or none
+//	cert-file, key-file        PEM files of the client's certificate; one without the other is ignored
 //	trusted-ca-file            PEM file of the authorities that servers' certificates are checked with
+//	ca-file                    ignored; trusted-ca-file has replaced it
 //	insecure-skip-tls-verify   true: servers' certificates are not checked
 //	insecure-transport         true: no TLS; the keys about TLS are ignored
 //	dial-timeout, dial-keep-alive-time, dial-keep-alive-timeout, auto-sync-interval, backoff-wait-between
@@ -23,44 +24,91 @@ package yaml
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
+	"go.uber.org/zap"
 	"sigs.k8s.io/yaml"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// NewConfig reads the configuration file at fpath. A key that is not known or stands there twice, a value that does not fit
-// and a certificate that cannot be loaded are errors that name the file and what is wrong with it; whether the settings go
-// together is left to clientv3.New.
+// NewConfig reads the configuration file at fpath. A value that does not fit and a certificate that cannot be loaded are
+// errors that name the file and what is wrong with it; whether the settings go together is left to clientv3.New.
+//
+// Settings without effect are no error: keys that are not known, ca-file, one of cert-file and key-file without the other,
+// all but the last of a key that stands there several times. One warning names them, except the last kind. It goes to a
+// logger made from the file's LogConfig, or to the default logger of clients where there is none.
+// [NewStrictConfig] refuses them.
 //
 // Unless the file has insecure-transport: true, the Config has a TLS config, also where no key is about TLS. Connections to
-// endpoints without a scheme are then encrypted, and the system's authorities trusted if no trusted-ca-file is given.
+// endpoints without a scheme are then encrypted, and the system's authorities trusted if no trusted-ca-file is given. The
+// files of the client's certificate are read again for each handshake, so that a renewed one needs no restart. While they
+// cannot be read or do not fit together, the one that was read last is used.
 func NewConfig(fpath string) (*clientv3.Config, error) {
+	cfg, ignored, err := read(fpath, yaml.Unmarshal)
+	if err == nil && len(ignored) > 0 {
+		logger(cfg).Warn("settings of a configuration file are ignored", zap.String("file", fpath), zap.Strings("ignored", ignored))
+	}
+	return cfg, err
+}
+
+// NewStrictConfig is [NewConfig], except that settings without effect are errors, which name them and the file.
+func NewStrictConfig(fpath string) (*clientv3.Config, error) {
+	cfg, ignored, err := read(fpath, yaml.UnmarshalStrict)
+	if err == nil && len(ignored) > 0 {
+		return nil, fmt.Errorf("%s: %s", fpath, strings.Join(ignored, "; "))
+	}
+	return cfg, err
+}
+
+// logger is where a warning about the file goes: the client's own logger does not exist yet.
+func logger(cfg *clientv3.Config) *zap.Logger {
+	if cfg.LogConfig != nil {
+		if lg, err := cfg.LogConfig.Build(); err == nil {
+			return lg
+		}
+	}
+	//lint:ignore SA1019 a Config without a logger gets this one from New
+	lg, err := clientv3.CreateDefaultZapLogger()
+	if err != nil {
+		return zap.NewNop()
+	}
+	return lg
+}
+
+// read makes a Config from a file, and describes the settings that have no effect.
+func read(fpath string, unmarshal func([]byte, any, ...yaml.JSONOpt) error) (_ *clientv3.Config, ignored []string, err error) {
 	text, err := os.ReadFile(fpath)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var f file
-	if err := yaml.UnmarshalStrict(text, &f); err != nil {
-		return nil, fmt.Errorf("%s: %w", fpath, err)
+	if err := unmarshal(text, &f); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", fpath, err)
 	}
-	cfg := f.config()
-	if err := f.logConfig(cfg); err != nil {
-		return nil, fmt.Errorf("%s: LogConfig: %w", fpath, err)
+	cfg, ignored := f.config(), f.unknownKeys(text)
+	if f.LogConfig != nil {
+		if err := json.Unmarshal(f.LogConfig, &cfg.LogConfig); err != nil {
+			return nil, nil, fmt.Errorf("%s: LogConfig: %w", fpath, err)
+		}
+		ignored = append(ignored, f.unknownLogKey()...)
 	}
 	if f.InsecureTransport {
-		return cfg, nil
+		return cfg, ignored, nil
 	}
-	if cfg.TLS, err = f.tls(); err != nil {
-		return nil, fmt.Errorf("%s: %w", fpath, err)
+	tlsConfig, without, err := f.tls()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", fpath, err)
 	}
-	return cfg, nil
+	cfg.TLS = tlsConfig
+	return cfg, append(ignored, without...), nil
 }
 
 // file is the content of a configuration file.
@@ -113,40 +161,35 @@ func (f *file) config() *clientv3.Config {
 	}
 }
 
-// logConfig decodes the logger's configuration as strictly as the rest.
-func (f *file) logConfig(cfg *clientv3.Config) error {
-	if f.LogConfig == nil {
+// unknownKeys describes the keys in text that f has no field for. Case does not matter, as in JSON.
+func (f *file) unknownKeys(text []byte) (ignored []string) {
+	var all map[string]json.RawMessage
+	if yaml.Unmarshal(text, &all) != nil {
 		return nil
 	}
-	d := json.NewDecoder(bytes.NewReader(f.LogConfig))
-	d.DisallowUnknownFields()
-	return d.Decode(&cfg.LogConfig)
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		known := false
+		for field := range reflect.TypeFor[file]().Fields() {
+			known = known || strings.EqualFold(field.Tag.Get("json"), key)
+		}
+		switch {
+		case strings.EqualFold(key, "ca-file"):
+			ignored = append(ignored, fmt.Sprintf("%q, which trusted-ca-file has replaced", key))
+		case !known:
+			ignored = append(ignored, fmt.Sprintf("unknown key %q", key))
+		}
+	}
+	return ignored
 }
 
-// tls loads the files that the keys about TLS name.
-func (f *file) tls() (*tls.Config, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.InsecureSkipTLSVerify}
-	if (f.CertFile == "") != (f.KeyFile == "") {
-		return nil, fmt.Errorf("cert-file %q and key-file %q are needed together", f.CertFile, f.KeyFile)
+// unknownLogKey describes a key of LogConfig that has no effect.
+func (f *file) unknownLogKey() []string {
+	d := json.NewDecoder(bytes.NewReader(f.LogConfig))
+	d.DisallowUnknownFields()
+	if err := d.Decode(new(zap.Config)); err != nil {
+		return []string{fmt.Sprintf("LogConfig: %v", err)}
 	}
-	if f.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("cert-file %q, key-file %q: %w", f.CertFile, f.KeyFile, err)
-		}
-		cfg.Certificates = []tls.Certificate{cert}
-	}
-	if f.TrustedCAFile != "" {
-		pem, err := os.ReadFile(f.TrustedCAFile)
-		if err != nil {
-			return nil, fmt.Errorf("trusted-ca-file: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("trusted-ca-file %q has no certificate in PEM format", f.TrustedCAFile)
-		}
-	}
-	return cfg, nil
+	return nil
 }
 
 // duration is read from nanoseconds or from text such as 1m30s.

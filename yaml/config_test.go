@@ -1,18 +1,10 @@
 package yaml_test
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +15,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/yaml"
 )
+
+var ways = map[string]func(string) (*clientv3.Config, error){"tolerant": yaml.NewConfig, "strict": yaml.NewStrictConfig}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -100,30 +94,31 @@ func TestEveryTaggedFieldHasItsKey(t *testing.T) {
 }
 
 func TestRefusedFiles(t *testing.T) {
+	_, keyFile := selfSigned(t, "alice")
 	for name, tc := range map[string]struct{ content, want string }{
-		"unknown key":         {"endpoints: [a]\nend-points: [b]", `"end-points"`},
-		"key twice":           {"username: a\nusername: b", `"username" already set`},
-		"key of the logger":   {"LogConfig: {levle: info}", `LogConfig: json: unknown field "levle"`},
-		"wrong type":          {"endpoints: a", "endpoints"},
-		"no YAML":             {"endpoints: [a", "yaml"},
-		"duration of nothing": {"dial-timeout: []", "duration [] is neither"},
-		"fraction":            {"dial-timeout: 1.5", "duration 1.5 is neither"},
-		"number in quotes":    {`dial-timeout: "5"`, "missing unit"},
-		"unit":                {"dial-timeout: 5 days", `"5 days"`},
-		"no CA file":          {"trusted-ca-file: /none/ca", "/none/ca"},
-		"no certificate":      {"cert-file: /none/crt\nkey-file: /none/key", "/none/crt"},
-		"half a certificate":  {"cert-file: /none/crt", "/none/crt"},
-		"half a key":          {"key-file: /none/key", "/none/key"},
+		"wrong type":           {"endpoints: a", "endpoints"},
+		"no YAML":              {"endpoints: [a", "yaml"},
+		"duration of nothing":  {"dial-timeout: []", "duration [] is neither"},
+		"fraction":             {"dial-timeout: 1.5", "duration 1.5 is neither"},
+		"number in quotes":     {`dial-timeout: "5"`, "missing unit"},
+		"unit":                 {"dial-timeout: 5 days", `"5 days"`},
+		"type of LogConfig":    {"LogConfig: 5", "LogConfig"},
+		"no CA file":           {"trusted-ca-file: /none/ca", "/none/ca"},
+		"no authority":         {"trusted-ca-file: " + keyFile, "no certificate in PEM format"},
+		"no certificate":       {"cert-file: /none/crt\nkey-file: /none/key", "/none/crt"},
+		"key as a certificate": {"cert-file: " + keyFile + "\nkey-file: " + keyFile, keyFile},
 	} {
-		t.Run(name, func(t *testing.T) {
-			path := write(t, tc.content)
-			_, err := yaml.NewConfig(path)
-			assert.ErrorContains(t, err, tc.want)
-			assert.ErrorContains(t, err, path)
-		})
+		for way, read := range ways {
+			t.Run(name+" "+way, func(t *testing.T) {
+				path := write(t, tc.content)
+				_, err := read(path)
+				assert.ErrorContains(t, err, tc.want)
+				assert.ErrorContains(t, err, path)
+				_, err = read(filepath.Join(t.TempDir(), "none"))
+				assert.ErrorIs(t, err, os.ErrNotExist)
+			})
+		}
 	}
-	_, err := yaml.NewConfig(filepath.Join(t.TempDir(), "none"))
-	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
 func TestTLS(t *testing.T) {
@@ -148,40 +143,4 @@ func TestTLS(t *testing.T) {
 			}
 		})
 	}
-}
-
-// selfSigned makes a certificate and its key in PEM files.
-func selfSigned(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "alice"}, NotAfter: time.Now().Add(time.Hour)}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	return write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))),
-		write(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
-}
-
-func TestCertificateFiles(t *testing.T) {
-	certFile, keyFile := selfSigned(t)
-	cfg, err := yaml.NewConfig(write(t, strings.Join([]string{
-		"endpoints: [127.0.0.1:1]", "cert-file: " + certFile, "key-file: " + keyFile, "trusted-ca-file: " + certFile,
-	}, "\n")))
-	require.NoError(t, err)
-	require.Len(t, cfg.TLS.Certificates, 1)
-	assert.Equal(t, "alice", cfg.TLS.Certificates[0].Leaf.Subject.CommonName)
-	assert.NotNil(t, cfg.TLS.RootCAs)
-
-	client, err := clientv3.New(*cfg)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"127.0.0.1:1"}, client.Endpoints())
-	assert.NoError(t, client.Close())
-	assert.ErrorIs(t, client.Ctx().Err(), context.Canceled)
-
-	_, err = yaml.NewConfig(write(t, "trusted-ca-file: "+keyFile))
-	assert.ErrorContains(t, err, "no certificate in PEM format")
-	_, err = yaml.NewConfig(write(t, "cert-file: "+certFile+"\nkey-file: "+certFile))
-	assert.ErrorContains(t, err, certFile)
 }

@@ -85,7 +85,7 @@ var importTable = map[string]Imported{
 	"naming/resolver":      {Own: []string{".", "naming/endpoints", "internal/backoff"}, Others: grpc},
 	"ordering":             {Own: []string{".", "internal/backoff"}, Others: etcdAPI},
 	"snapshot":             {Own: []string{"."}, Others: join(etcdAPI, zap, []string{"google.golang.org/grpc"})}, // bounds what waits for the disk
-	"yaml":                 {Own: []string{"."}, Others: []string{"go.etcd.io/etcd/client/pkg/v3/...", "sigs.k8s.io/yaml"}},
+	"yaml":                 {Own: []string{"."}, Others: join(zap, []string{"sigs.k8s.io/yaml"})},
 
 	"internal/authtoken": {Others: join(etcdAPI, []string{"google.golang.org/grpc/credentials"})},
 	"internal/backoff":   {},

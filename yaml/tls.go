@@ -1,0 +1,73 @@
+package yaml
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+)
+
+// tls loads the files that the keys about TLS name, and describes the keys that have no effect.
+func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.InsecureSkipTLSVerify}
+	switch {
+	case f.CertFile != "" && f.KeyFile == "":
+		ignored = []string{fmt.Sprintf("cert-file %q without a key-file", f.CertFile)}
+	case f.KeyFile != "" && f.CertFile == "":
+		ignored = []string{fmt.Sprintf("key-file %q without a cert-file", f.KeyFile)}
+	case f.CertFile != "":
+		cert, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+		if err != nil {
+			return nil, nil, fmt.Errorf("cert-file %q, key-file %q: %w", f.CertFile, f.KeyFile, err)
+		}
+		cfg.Certificates = []tls.Certificate{cert} // where programs look for it; handshakes ask the function
+		cfg.GetClientCertificate = renewed(f.CertFile, f.KeyFile, &cert)
+	}
+	if f.TrustedCAFile != "" {
+		pool, missing, err := authorities(f.TrustedCAFile)
+		if err != nil {
+			return nil, nil, err
+		}
+		cfg.RootCAs, ignored = pool, append(ignored, missing...)
+	}
+	return cfg, ignored, nil
+}
+
+// authorities reads the authorities that servers' certificates are checked with. A file without any PEM block is
+// described, and leaves a pool with which no certificate can be checked.
+func authorities(name string) (pool *x509.CertPool, missing []string, err error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("trusted-ca-file: %w", err)
+	}
+	pool = x509.NewCertPool()
+	if pool.AppendCertsFromPEM(text) {
+		return pool, nil, nil
+	}
+	none := fmt.Sprintf("trusted-ca-file %q has no certificate in PEM format", name)
+	if block, _ := pem.Decode(text); block != nil {
+		return nil, nil, errors.New(none)
+	}
+	return pool, []string{none}, nil
+}
+
+// renewed returns a function for tls.Config.GetClientCertificate that reads the files each time. It returns the
+// certificate that was read last where they are gone, or where a renewal has replaced only one of them so far; and none
+// where the server says that it would not accept it, as a tls.Config without such a function has it.
+func renewed(certFile, keyFile string, first *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	var last atomic.Pointer[tls.Certificate]
+	last.Store(first)
+	return func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if cert, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil {
+			last.Store(&cert)
+		}
+		cert := last.Load()
+		if request.SupportsCertificate(cert) != nil {
+			return &tls.Certificate{}, nil
+		}
+		return cert, nil
+	}
+}

@@ -1,0 +1,111 @@
+package yaml_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/yaml"
+)
+
+// selfSigned makes a certificate for a name, and its key, in PEM files.
+func selfSigned(t *testing.T, name string) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	return write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))),
+		write(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
+}
+
+// withPair reads a configuration with a certificate.
+func withPair(t *testing.T, certFile, keyFile string) *clientv3.Config {
+	t.Helper()
+	cfg, err := yaml.NewStrictConfig(write(t, strings.Join([]string{
+		"endpoints: [127.0.0.1:1]", "cert-file: " + certFile, "key-file: " + keyFile, "trusted-ca-file: " + certFile,
+	}, "\n")))
+	require.NoError(t, err)
+	return cfg
+}
+
+func TestCertificateFiles(t *testing.T) {
+	certFile, keyFile := selfSigned(t, "alice")
+	cfg := withPair(t, certFile, keyFile)
+	require.Len(t, cfg.TLS.Certificates, 1)
+	assert.Equal(t, "alice", cfg.TLS.Certificates[0].Leaf.Subject.CommonName)
+	assert.NotNil(t, cfg.TLS.RootCAs)
+
+	client, err := clientv3.New(*cfg)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"127.0.0.1:1"}, client.Endpoints())
+	assert.NoError(t, client.Close())
+}
+
+// shown makes a handshake with a server that asks for a certificate, and returns the name in it, "" for none.
+func shown(t *testing.T, client *tls.Config, acceptable *x509.CertPool) string {
+	t.Helper()
+	serverCert, err := tls.LoadX509KeyPair(selfSigned(t, "server"))
+	require.NoError(t, err)
+	client = client.Clone()
+	client.InsecureSkipVerify = true
+	near, far := net.Pipe()
+	defer near.Close()
+	server := tls.Server(far, &tls.Config{Certificates: []tls.Certificate{serverCert}, ClientAuth: tls.RequestClientCert, ClientCAs: acceptable})
+	defer far.Close()
+	done := make(chan error, 1)
+	// Ends with the handshake, or when the pipe is closed.
+	go func() { done <- tls.Client(near, client).Handshake() }()
+	require.NoError(t, server.Handshake())
+	require.NoError(t, <-done)
+	for _, cert := range server.ConnectionState().PeerCertificates {
+		return cert.Subject.CommonName
+	}
+	return ""
+}
+
+// The pair is read for each handshake; where that fails, as it does between the renewals of the two files, the last one
+// is shown.
+func TestRenewedCertificateIsShown(t *testing.T) {
+	certFile, keyFile := selfSigned(t, "before")
+	cfg := withPair(t, certFile, keyFile).TLS
+	require.Equal(t, "before", shown(t, cfg, nil))
+
+	newCert, newKey := selfSigned(t, "after")
+	require.NoError(t, os.Rename(newCert, certFile))
+	require.Equal(t, "before", shown(t, cfg, nil), "the new certificate has the old key yet")
+	require.NoError(t, os.Rename(newKey, keyFile))
+	require.Equal(t, "after", shown(t, cfg, nil))
+	require.NoError(t, os.Remove(certFile))
+	require.Equal(t, "after", shown(t, cfg, nil))
+}
+
+// A server that names the authorities it trusts is not shown the certificate of another one.
+func TestCertificateOfAnotherAuthorityIsNotShown(t *testing.T) {
+	certFile, keyFile := selfSigned(t, "alice")
+	cfg := withPair(t, certFile, keyFile).TLS
+	otherFile, _ := selfSigned(t, "other")
+	for file, want := range map[string]string{certFile: "alice", otherFile: ""} {
+		pool := x509.NewCertPool()
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.True(t, pool.AppendCertsFromPEM(text))
+		assert.Equal(t, want, shown(t, cfg, pool))
+	}
+}
