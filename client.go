@@ -43,10 +43,11 @@ type Client struct {
 	cfg      Config // with its defaults
 	ctx      context.Context
 	cancel   context.CancelFunc
-	creds    *endpoint.Credentials // nil without a connection, as are the next five
+	creds    *endpoint.Credentials // nil without a connection, as are the next six
 	tokens   *authtoken.Source     // nil also where there is no token or user
 	conn     *grpc.ClientConn
 	resolver *resolver.Resolver
+	failures *balancer.Failures
 	table    *balancer.Table          // nil also where Config.SpreadEvenly is set
 	rpc      grpc.ClientConnInterface // conn with retries, or unconnected; never nil
 
@@ -152,7 +153,8 @@ func (c *Client) connect() (err error) {
 	if !c.cfg.SpreadEvenly {
 		c.table = balancer.New(c.ctx, c.askHealth, c.logStanding)
 	}
-	c.conn, c.resolver, err = c.dial(c.table, !c.cfg.DisableProbes, c.cfg.Endpoints...)
+	c.failures = balancer.NewFailures(c.logUnreachable)
+	c.conn, c.resolver, err = c.dial(c.table, c.failures, !c.cfg.DisableProbes, c.cfg.Endpoints...)
 	if err != nil {
 		return err
 	}

@@ -73,9 +73,9 @@ func dialAddress(ctx context.Context, address string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, network, target)
 }
 
-// dial makes a connection that spreads requests over eps by the table, which may
-// be nil, and starts it.
-func (c *Client) dial(t *balancer.Table, healthCheck bool, eps ...string) (*grpc.ClientConn, *resolver.Resolver, error) {
+// dial makes a connection that spreads requests over eps by the table, and starts it.
+// Why it cannot connect is noted in f. Both may be nil.
+func (c *Client) dial(t *balancer.Table, f *balancer.Failures, healthCheck bool, eps ...string) (*grpc.ClientConn, *resolver.Resolver, error) {
 	addresses, err := resolve(t, eps)
 	if err != nil {
 		return nil, nil, err
@@ -84,7 +84,7 @@ func (c *Client) dial(t *balancer.Table, healthCheck bool, eps ...string) (*grpc
 	if err != nil {
 		return nil, nil, fmt.Errorf("etcdclient: service config: %w", err)
 	}
-	r := resolver.New(sc, t.Attributes(), addresses)
+	r := resolver.New(sc, f.With(t.Attributes()), addresses)
 	conn, err := grpc.NewClient(r.Target(), append(c.dialOptions(), grpc.WithResolvers(r))...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("etcdclient: connection to %q: %w", eps, err)
@@ -115,7 +115,7 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
 	}
-	conn, _, err := c.dial(nil, false, ep)
+	conn, _, err := c.dial(nil, nil, false, ep)
 	return conn, err
 }
 

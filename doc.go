@@ -30,9 +30,7 @@
 // A call returns one of:
 //
 //   - the error of its context, where that has ended: context.Canceled or
-//     context.DeadlineExceeded. Where the deadline passed before there was any
-//     connection, the error also wraps and prints why there was none, so compare
-//     with errors.Is;
+//     context.DeadlineExceeded, never wrapped;
 //   - an rpctypes.EtcdError, for what etcd's servers refuse. These compare with
 //     == and errors.Is to the variables of package
 //     go.etcd.io/etcd/api/v3/v3rpc/rpctypes, such as rpctypes.ErrCompacted;
@@ -40,6 +38,23 @@
 //   - a gRPC status, for everything else: codes.Unavailable where the
 //     connection was lost, codes.ResourceExhausted for a message beyond the
 //     limits of the Config.
+//
+// So a program can switch on the error:
+//
+//	resp, err := cli.Put(ctx, "", "")
+//	switch err {
+//	case nil:
+//	case context.Canceled: // ctx was cancelled by another goroutine
+//	case context.DeadlineExceeded: // ctx's deadline passed
+//		log.Print(cli.ConnectionError()) // nil, or why no member can be reached
+//	case rpctypes.ErrEmptyKey: // the server has refused the request
+//	default: // a gRPC status, or the client is closed
+//	}
+//
+// A call that waits for a connection ends with its context's error, too. Why no
+// member can be reached (refused, a bad certificate, no such host) is what
+// [Client.ConnectionError] returns, and while none can be reached the log has it
+// as a warning once a minute.
 //
 // # Retries
 //

@@ -8,7 +8,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/classify"
-	"go.etcd.io/etcd/client/v3/internal/retry"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -51,9 +50,9 @@ var errClosing = grpc.ErrClientConnClosing
 //
 //   - the well-known errors of etcd's servers become the rpctypes.EtcdError
 //     that compares equal to the variables of package rpctypes;
-//   - where ctx is done and the error is due to that, the result is ctx's error
-//     (wrapped together with the cause, where the deadline passed before there
-//     was any connection);
+//   - where ctx is done and the error is due to that, the result is ctx's error,
+//     context.Canceled or context.DeadlineExceeded itself, which compares with ==
+//     (Client.ConnectionError says why there was no connection, if there was none);
 //   - anything else, nil included, is returned as it is.
 func ContextError(ctx context.Context, err error) error { return toErr(ctx, err) }
 
@@ -61,10 +60,6 @@ func ContextError(ctx context.Context, err error) error { return toErr(ctx, err)
 func toErr(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
-	}
-	var unconnected *retry.ConnectError
-	if errors.As(err, &unconnected) {
-		return err
 	}
 	if known, ok := rpctypes.Error(err).(rpctypes.EtcdError); ok {
 		return known

@@ -2,8 +2,6 @@ package clientv3
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.etcd.io/etcd/client/v3/internal/etcdtest"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -165,44 +162,5 @@ func TestIsConnCanceled(t *testing.T) {
 		errors.New("x"):                      false,
 	} {
 		assert.Equal(t, want, IsConnCanceled(err), "%v", err)
-	}
-}
-
-// TestR6DeadlineCarriesTheCause: a deadline that passes while there is no
-// connection says why there is none.
-func TestR6DeadlineCarriesTheCause(t *testing.T) {
-	cluster := etcdtest.Start(t, etcdtest.WithTLS())
-	wrongName := cluster.TLSConfig().Clone()
-	wrongName.ServerName = "other.example"
-	for _, tc := range []struct {
-		name, endpoint string
-		tls            *tls.Config
-		want           string
-	}{
-		{"refused", "127.0.0.1:1", nil, "connection refused"},
-		{"bad authority", cluster.Endpoints()[0], &tls.Config{RootCAs: x509.NewCertPool()}, "unknown authority"},
-		{"wrong name", cluster.Endpoints()[0], wrongName, "other.example"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			c := newTestClient(t, Config{Endpoints: []string{tc.endpoint}, TLS: tc.tls})
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			for _, call := range []func() error{
-				func() error { _, err := c.Get(ctx, "k"); return err },
-				func() error {
-					ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-					defer cancel()
-					_, err := c.Put(ctx, "k", "v")
-					return err
-				},
-			} {
-				err := call()
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				assert.ErrorContains(t, err, tc.want)
-				joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // looks at this very error
-				require.True(t, ok, "%T", err)
-				assert.ErrorContains(t, joined.Unwrap()[1], tc.want)
-			}
-		})
 	}
 }

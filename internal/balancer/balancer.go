@@ -18,7 +18,8 @@
 //   - place.go moves streams to other members;
 //   - table.go runs the machine by a timer while there are requests;
 //   - health.go asks each server for its health;
-//   - resort.go keeps members whose health check fails for when there is no other.
+//   - resort.go keeps members whose health check fails for when there is no other;
+//   - failures.go remembers why members cannot be reached.
 //
 // Lock order: table → nothing. A tick closes connections and reports after it
 // has released the table's mutex. Health is reported, on a goroutine of our own,
@@ -89,23 +90,28 @@ type policy struct {
 }
 
 func (p *policy) Close() {
+	p.health.failures.close()
 	p.Balancer.Close()
 	p.health.close()
 }
 
 func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
+	addresses := make([]string, 0, len(s.ResolverState.Endpoints))
+	for _, e := range s.ResolverState.Endpoints {
+		for _, a := range e.Addresses {
+			addresses = append(addresses, a.Addr)
+		}
+	}
 	if t, ok := s.ResolverState.Attributes.Value(tableKey{}).(*Table); ok && t != nil {
 		if p.conn.table == nil { // later updates bring the same, while children may be reading it
 			p.conn.table = t
 		}
-		addresses := make([]string, 0, len(s.ResolverState.Endpoints))
-		for _, e := range s.ResolverState.Endpoints {
-			for _, a := range e.Addresses {
-				addresses = append(addresses, a.Addr)
-			}
-		}
 		t.Retain(addresses)
 	}
+	if f, ok := s.ResolverState.Attributes.Value(failuresKey{}).(*Failures); ok && p.health.failures == nil {
+		p.health.failures = f // likewise
+	}
+	p.health.failures.retain(addresses)
 	state := s.ResolverState
 	if c, ok := s.BalancerConfig.(*config); ok && c.HealthCheck {
 		state = pickfirst.EnableHealthListener(state)

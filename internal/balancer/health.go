@@ -25,6 +25,8 @@ type checks struct {
 	ctx     context.Context // ends with the policy
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+
+	failures *Failures // set before any child exists; may be nil
 }
 
 func newChecks() *checks {

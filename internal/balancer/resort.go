@@ -38,6 +38,7 @@ func (c *childConn) NewSubConn(addresses []resolver.Address, opts balancer.NewSu
 		s.stop()
 		s.mu.Unlock()
 		c.unhealthy.CompareAndSwap(s, nil)
+		c.checks.failures.note(s, addresses[0].Addr, state)
 		listener(state)
 	}
 	var err error

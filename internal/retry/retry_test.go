@@ -236,36 +236,23 @@ func TestR4ClosingEndsTheWait(t *testing.T) {
 	})
 }
 
-// TestR6CauseOfNoConnection shows that a deadline which passed while no
-// connection could be made says why, and that any other deadline does not.
-func TestR6CauseOfNoConnection(t *testing.T) {
+// TestContextErrorIsReturnedItself shows that a request whose deadline has passed
+// returns context.DeadlineExceeded, whatever gRPC says of that.
+func TestContextErrorIsReturnedItself(t *testing.T) {
 	const text = "latest balancer error: connection refused"
-	for _, tc := range []struct {
-		name  string
-		last  outcome
-		cause bool
-	}{
-		{"connecting", outcome{status.Error(codes.DeadlineExceeded, text), false}, true},
-		{"sent", outcome{status.Error(codes.DeadlineExceeded, text), true}, false},
-		{"nothing to add", outcome{status.Error(codes.DeadlineExceeded, context.DeadlineExceeded.Error()), false}, false},
-		{"other failure", outcome{status.Error(codes.Unavailable, text), true}, false},
+	for _, last := range []outcome{
+		{status.Error(codes.DeadlineExceeded, text), false},
+		{status.Error(codes.DeadlineExceeded, text), true},
+		{status.Error(codes.DeadlineExceeded, context.DeadlineExceeded.Error()), false},
+		{status.Error(codes.Unavailable, text), true},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			c, f, _ := newConn(t, 1, tc.last)
-			ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(time.Hour))
-			defer cancel()
-			dead, end := context.WithDeadline(ctx, time.Now())
-			defer end()
-			live := &switchingContext{Context: ctx, after: dead}
-			f.hook = func(int) { live.over = true }
-			err := c.Invoke(live, pb.KV_Put_FullMethodName, putReq, nil)
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Equal(t, tc.cause, err != context.DeadlineExceeded)
-			if tc.cause {
-				assert.ErrorContains(t, err, "connection refused")
-				assert.ErrorIs(t, err, tc.last.err)
-			}
-		})
+		c, f, _ := newConn(t, 1, last)
+		dead, end := context.WithDeadline(t.Context(), time.Now())
+		defer end()
+		live := &switchingContext{Context: t.Context(), after: dead}
+		f.hook = func(int) { live.over = true }
+		err := c.Invoke(live, pb.KV_Put_FullMethodName, putReq, nil)
+		assert.True(t, err == context.DeadlineExceeded, "%v", err) //nolint:errorlint // that == works is the point
 	}
 }
 

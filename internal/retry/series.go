@@ -45,7 +45,7 @@ func (c *Conn) newSeries(ctx context.Context, method string, req any) *series {
 func (s *series) follow(err error, a *attempt, seen uint64) bool {
 	s.attempts++
 	s.result = err
-	if s.ended(err, a) {
+	if s.ended() {
 		return false
 	}
 	forToken := classify.IsAuthRefresh(err) && s.policy != once && s.policy != login
@@ -55,22 +55,23 @@ func (s *series) follow(err error, a *attempt, seen uint64) bool {
 	if s.conn.cfg.Retrying != nil {
 		s.conn.cfg.Retrying(s.method, s.attempts, err)
 	}
-	if forToken && !s.renewToken(err, a, seen) {
+	if forToken && !s.renewToken(err, seen) {
 		return false
 	}
 	if backoff.Wait(s.ctx, s.wait(forToken)) != nil {
-		s.ended(err, a)
+		s.ended()
 		return false
 	}
 	return true
 }
 
 // ended tells whether the request's context or the client is done, and sets
-// result accordingly.
-func (s *series) ended(err error, a *attempt) bool {
-	switch cause := s.caller.Err(); {
-	case cause != nil:
-		s.result = interrupted(cause, err, a.connected())
+// result accordingly: the context's own error says all, as programs compare it
+// with ==. Why there was no connection is for Client.ConnectionError to say.
+func (s *series) ended() bool {
+	switch over := s.caller.Err(); {
+	case over != nil:
+		s.result = over
 		return true
 	case s.conn.cfg.Life.Err() != nil:
 		s.result = s.conn.cfg.Closed
@@ -97,7 +98,7 @@ func (s *series) wait(forToken bool) time.Duration {
 // tried again, because the server's own view of the user was out of date. One
 // with a new token may have met a member that had not heard of it: another
 // login would only lengthen that.
-func (s *series) renewToken(err error, a *attempt, seen uint64) bool {
+func (s *series) renewToken(err error, seen uint64) bool {
 	tokens := s.conn.cfg.Tokens
 	if tokens != nil && tokens.Fresh(seen) && !classify.IsAuthOldRevision(err) {
 		return true
@@ -113,7 +114,7 @@ func (s *series) renewToken(err error, a *attempt, seen uint64) bool {
 	if refresh == nil {
 		return true
 	}
-	if s.ended(refresh, a) {
+	if s.ended() {
 		return false
 	}
 	switch classify.Code(refresh) {

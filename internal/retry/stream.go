@@ -18,7 +18,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	seen, a := c.generation(), c.newAttempt(ctx, method, nil, opts)
 	stream, err := c.cc.NewStream(a, desc, method, a.opts...)
 	if err != nil {
-		return nil, c.streamError(ctx, err, a)
+		return nil, c.streamError(ctx, err)
 	}
 	if desc.ClientStreams || policies[method] != read {
 		return stream, nil
@@ -30,9 +30,9 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 }
 
 // streamError is the error of a stream that could not be opened.
-func (c *Conn) streamError(ctx context.Context, err error, a *attempt) error {
+func (c *Conn) streamError(ctx context.Context, err error) error {
 	s := series{conn: c, caller: ctx, result: err}
-	s.ended(err, a)
+	s.ended()
 	return s.result
 }
 
