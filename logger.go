@@ -97,17 +97,20 @@ func WithZapLogger(lg *zap.Logger) Option {
 	return func(c *Client) { c.lg.Store(lg) }
 }
 
+var processStart = time.Now()
+
 // everySecond says yes once a second at most, and counts what it denied. The
 // zero value is ready; it is safe for concurrent use.
 type everySecond struct {
-	next   atomic.Int64 // in Unix nanoseconds
+	next   atomic.Int64 // nanoseconds since processStart, by the monotonic clock
 	denied atomic.Int64
 }
 
 // allow reports whether to go ahead at now, and how many were denied before.
 func (e *everySecond) allow(now time.Time) (bool, int64) {
 	next := e.next.Load()
-	if now.UnixNano() < next || !e.next.CompareAndSwap(next, now.Add(time.Second).UnixNano()) {
+	at := now.Sub(processStart)
+	if next != 0 && int64(at) < next || !e.next.CompareAndSwap(next, int64(at+time.Second)) {
 		e.denied.Add(1)
 		return false, 0
 	}

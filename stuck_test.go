@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"google.golang.org/protobuf/proto"
 )
 
 // TestS2MostMembersSilent: two of three members are cut off from the client, which
@@ -65,6 +66,44 @@ func TestWritesOutlastAPause(t *testing.T) {
 	writers.Wait()
 	assert.Equal(t, 1, members[0].Applied("Put"))
 	assert.Equal(t, 1, members[1].Applied("Put"))
+}
+
+// TestWritesOutlastAMemberThatAnswersNothing: one of three is alive and answers nothing
+// for 1.5 s, while there are only writes. None fails.
+func TestWritesOutlastAMemberThatAnswersNothing(t *testing.T) {
+	members := etcdfake.StartCluster(t, 3)
+	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	release := make(chan struct{})
+	var silent atomic.Bool
+	members[1].Unary("Put", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		if silent.Load() {
+			select {
+			case <-release:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		return members[1].Apply(ctx, "Put", req)
+	})
+	var writers sync.WaitGroup
+	for range 20 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				_, err := c.Put(context.Background(), "k", "v") // not with ctx: its end is no failure
+				assert.NoError(t, err)
+			}
+		})
+	}
+	time.Sleep(time.Second)
+	silent.Store(true)
+	time.Sleep(1500 * time.Millisecond)
+	silent.Store(false)
+	close(release)
+	time.Sleep(500 * time.Millisecond)
+	cancel()
+	writers.Wait()
 }
 
 // TestS2StreamedReadLeavesASilentMember: also where nothing else is asked meanwhile.

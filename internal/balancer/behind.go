@@ -21,12 +21,12 @@ const (
 )
 
 // fallBehind takes the member to be behind.
-func (m *Member) fallBehind(now time.Time) { m.behind.Store(now.Add(behindFor).UnixNano()) }
+func (m *Member) fallBehind(now time.Time) { m.behind.Store(clock(now.Add(behindFor))) }
 
 // caughtUp tells whether the member is not behind any more.
 func (m *Member) caughtUp() bool {
 	until := m.behind.Load()
-	return until == 0 || time.Now().UnixNano() >= until && m.behind.CompareAndSwap(until, 0)
+	return until == 0 || clock(time.Now()) >= until && m.behind.CompareAndSwap(until, 0)
 }
 
 // proof is done for a request to a member that is behind: the answer may show that
@@ -37,7 +37,7 @@ func (m *Member) proof(method string, done func(balancer.DoneInfo)) func(balance
 	}
 	return func(info balancer.DoneInfo) {
 		if info.Err == nil {
-			until, rest := m.behind.Load(), time.Now().Add(behindRest).UnixNano()
+			until, rest := m.behind.Load(), clock(time.Now().Add(behindRest))
 			if until > rest {
 				m.behind.CompareAndSwap(until, rest)
 			}

@@ -19,6 +19,10 @@ import (
 // healthBackoff spaces the checks of a member that refuses them.
 var healthBackoff = backoff.Policy{Base: 200 * time.Millisecond, Max: time.Minute, Jitter: 0.3}
 
+// healthStallTimeout is how long a stream of health changes may go without its first
+// answer before its server counts as serving: it has not said that it does not.
+const healthStallTimeout = time.Second
+
 // checks follows the health service of every connection of a policy. gRPC could
 // do so itself, but logs an error for each server that has no such service.
 type checks struct {
@@ -55,8 +59,10 @@ func (c *checks) start(ctx context.Context, conn balancer.SubConn, report func(b
 // streams after a time, is what it said until it is asked again.
 func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(balancer.SubConnState)) {
 	for attempt := 0; ; attempt++ {
+		unanswered := startStallTimer(report)
 		told := false
 		err := watchHealth(ctx, conn, func(s healthpb.HealthCheckResponse_ServingStatus) {
+			unanswered.end()
 			attempt, told = 0, true
 			if s == healthpb.HealthCheckResponse_SERVING {
 				report(balancer.SubConnState{ConnectivityState: connectivity.Ready})
@@ -64,6 +70,7 @@ func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(bala
 			}
 			report(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: fmt.Errorf("the server's health is %v", s)})
 		})
+		unanswered.end()
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -78,6 +85,34 @@ func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(bala
 			return
 		}
 	}
+}
+
+// stallTimer reports a server that has not answered its health check as serving.
+type stallTimer struct {
+	timer *time.Timer
+
+	mu   sync.Mutex // held while that is reported, so that what is said later replaces it
+	over bool       // guarded by mu
+}
+
+func startStallTimer(report func(balancer.SubConnState)) *stallTimer {
+	p := &stallTimer{}
+	p.timer = time.AfterFunc(healthStallTimeout, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.over {
+			report(balancer.SubConnState{ConnectivityState: connectivity.Ready})
+		}
+	})
+	return p
+}
+
+// end returns when nothing is being reported, and nothing will be.
+func (p *stallTimer) end() {
+	p.timer.Stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
 }
 
 // watchHealth returns why a stream of health changes has ended.

@@ -98,6 +98,8 @@ func TestR12HealthReports(t *testing.T) {
 		"the service ends":                      {[]healthStream{{says: steady.says, ends: io.EOF}, steady}, []connectivity.State{good, good}},
 		"ends, and is refused then":             {[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unavailable), steady}, []connectivity.State{good, bad, good}},
 		"the service is removed":                {[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unimplemented)}, []connectivity.State{good, good}},
+		"never answers":                         {[]healthStream{{}}, []connectivity.State{good}},
+		"refused, then never answers":           {[]healthStream{refused(codes.Unavailable), {}}, []connectivity.State{bad, good}},
 		"without it, begins late":               {[]healthStream{{never: true, ends: status.Error(codes.Unimplemented, "none")}}, []connectivity.State{good}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,7 +29,7 @@ type Member struct {
 	heard       atomic.Uint64
 	limit       atomic.Int64 // how many requests may be outstanding
 	spacing     atomic.Int64 // nanoseconds between two requests where limit is 1
-	nextSlow    atomic.Int64 // when the next of these is due, in Unix nanoseconds
+	nextSlow    atomic.Int64 // when the next of these is due, by the package's clock
 	behind      atomic.Int64 // until when it is taken to be behind its peers, likewise; 0: it is not
 
 	connMu sync.Mutex
@@ -250,7 +250,7 @@ func (m *Member) takes(least int64) bool {
 	case limit == unlimited:
 		return outstanding-slack <= busyFactor*least
 	}
-	now := time.Now().UnixNano()
+	now := clock(time.Now())
 	due := m.nextSlow.Load()
 	return now >= due && m.nextSlow.CompareAndSwap(due, now+m.spacing.Load())
 }

@@ -107,7 +107,7 @@ func TestStreamLeavesItsMember(t *testing.T) {
 func TestStreamLeavesItsMemberForASlowOne(t *testing.T) {
 	_, p := seated(t, 2, noProbe)
 	p.seats[1].member.limit.Store(1)
-	p.seats[1].member.nextSlow.Store(time.Now().Add(time.Hour).UnixNano())
+	p.seats[1].member.nextSlow.Store(clock(time.Now().Add(time.Hour)))
 	var place Place
 	info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: place.With(context.Background())}
 	_, err := p.Pick(info)

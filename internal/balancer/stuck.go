@@ -36,13 +36,14 @@ func (r *record) owe(s sample, now time.Time) {
 }
 
 // judgeStuck tells whether to give up the member's connection because it answers
-// no requests.
+// no requests. Where only writes wait there, they would be failed and could not be
+// sent to a peer.
 func judgeStuck(members []*Member, m *Member, now time.Time, usual time.Duration) bool {
 	r, least := &m.rec, int64(stuckLoad)
 	if r.stuck {
 		least = 1
 	}
-	if r.state == severed || r.owing.IsZero() || r.owes < least || r.heard-r.owingFrom >= stuckBytes || !m.severable() {
+	if r.state == severed || r.stay || r.owing.IsZero() || r.owes < least || r.heard-r.owingFrom >= stuckBytes || !m.severable() {
 		return false
 	}
 	quick := func(p *Member) bool {
@@ -68,5 +69,5 @@ func (m *Member) distrust(now time.Time) {
 	m.rec.load, m.rec.rate = 1, 1/maxSpacing.Seconds()
 	m.limit.Store(1)
 	m.spacing.Store(int64(maxSpacing))
-	m.nextSlow.Store(now.Add(maxSpacing).UnixNano())
+	m.nextSlow.Store(clock(now.Add(maxSpacing)))
 }

@@ -92,6 +92,21 @@ func TestStuckSinceAnElection(t *testing.T) {
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
 }
 
+// TestStuckMemberKeepsItsWrites: where only writes wait they may be answered yet, and
+// cannot be sent to a peer. It gets no more of them, and is severed for the first read
+// that waits as well.
+func TestStuckMemberKeepsItsWrites(t *testing.T) {
+	p := newPlay(t, brisk, brisk, brisk)
+	p.run(2 * time.Second)
+	p.acts[1] = act{waiting: 12, writes: true, heard: true}
+	p.run(5 * time.Second)
+	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
+	p.acts[1] = jammed
+	p.run(time.Second)
+	assert.Contains(t, strings.Join(p.log, "\n"), "sever m1")
+}
+
 // TestMostMembersAreStuck: one that answers shows that answers can be had.
 func TestMostMembersAreStuck(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)

@@ -72,6 +72,28 @@ func Sleeps(f *File) []Finding {
 	return found
 }
 
+// WallClock finds times turned into numbers of the wall clock, in files that are not allowed to: a deadline kept so is wrong once
+// the clock is set.
+func WallClock(f *File, allowed []string) []Finding {
+	if under(f.Path, allowed...) {
+		return nil
+	}
+	var found []Finding
+	ast.Inspect(f.AST, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		switch sel.Sel.Name {
+		case "UnixNano", "UnixMicro", "UnixMilli":
+			found = append(found, f.finding(sel.Pos(), "%s: keep a time.Time, or what has passed since one (wallClockFiles in settings.go)",
+				sel.Sel.Name))
+		}
+		return true
+	})
+	return found
+}
+
 // RootContexts finds contexts that nobody above can end, in files that are not allowed to make one.
 func RootContexts(f *File, allowed []string) []Finding {
 	if under(f.Path, allowed...) {

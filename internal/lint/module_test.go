@@ -75,6 +75,7 @@ func TestFilesHoldTheRules(t *testing.T) {
 		{"Indent", m.all, Indent},
 		{"Goroutines", m.library, func(f *File) []Finding { return Goroutines(f, goroutineFiles) }},
 		{"Sleeps", m.code, Sleeps},
+		{"WallClock", m.library, func(f *File) []Finding { return WallClock(f, wallClockFiles) }},
 		{"RootContexts", m.library, func(f *File) []Finding { return RootContexts(f, rootContextFiles) }},
 		{"Panics", m.product, func(f *File) []Finding { return Panics(f, panicFiles) }},
 		{"Channels", m.machines, Channels},
@@ -121,7 +122,7 @@ func TestTextHoldsTheRules(t *testing.T) {
 // Entries of the settings that name nothing would allow something unseen later.
 func TestSettingsNameWhatExists(t *testing.T) {
 	m := loadModule(t)
-	for _, p := range slices.Concat(goroutineFiles, rootContextFiles, panicFiles) {
+	for _, p := range slices.Concat(goroutineFiles, rootContextFiles, wallClockFiles, panicFiles) {
 		if _, err := os.Stat(filepath.Join(m.root, filepath.FromSlash(p))); err != nil {
 			t.Errorf("settings.go allows %s something, and there is no such file", p)
 		}

@@ -97,6 +97,11 @@ func TestConcurrencyRulesFindWhatBreaksThem(t *testing.T) {
 		{name: "tick", check: Sleeps, src: "import \"time\"\nvar c = time.Tick(1)\n", want: []string{"time.Tick"}},
 		{name: "timer", check: Sleeps, src: "import \"time\"\nvar c = time.NewTimer(1)\nvar d = clock.After(1)\n"},
 
+		{name: "wall clock", check: noWallClock, src: "import \"time\"\nvar n = time.Now().UnixNano()\n", want: []string{"UnixNano"}},
+		{name: "wall clock in milliseconds", check: noWallClock, src: "var n = deadline.UnixMilli()\n", want: []string{"UnixMilli"}},
+		{name: "monotonic", check: noWallClock, src: "import \"time\"\nvar d = time.Since(start)\nvar u = time.Unix(1, 0)\n"},
+		{name: "wall clock allowed", check: noWallClock, path: "allowed.go", src: "var n = t.UnixNano()\n"},
+
 		{name: "background", check: noRoots, src: "import \"context\"\nvar c = context.Background()\n", want: []string{"context.Background"}},
 		{name: "todo", check: noRoots, src: "import \"context\"\nvar c = f(context.TODO)\n", want: []string{"context.TODO"}},
 		{name: "derived", check: noRoots, src: "import \"context\"\nvar c, d = context.WithCancel(ctx)\n"},
@@ -115,7 +120,10 @@ func TestConcurrencyRulesFindWhatBreaksThem(t *testing.T) {
 	}
 }
 
-func noRoots(f *File) []Finding  { return RootContexts(f, []string{"allowed.go"}) }
+func noRoots(f *File) []Finding { return RootContexts(f, []string{"allowed.go"}) }
+func noWallClock(f *File) []Finding {
+	return WallClock(f, []string{"allowed.go"})
+}
 func noPanics(f *File) []Finding { return Panics(f, []string{"allowed.go"}) }
 
 func TestImportRuleFindsWhatBreaksIt(t *testing.T) {
