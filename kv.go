@@ -75,8 +75,11 @@ type KV interface {
 	//
 	// A server that cannot stream is read page by page at one revision, with the
 	// same result; that revision may be compacted meanwhile
-	// (rpctypes.ErrCompacted). A range that is sorted or bounded by revisions
-	// comes in one piece, since servers compute it as a whole.
+	// (rpctypes.ErrCompacted). So is any server where Config.MaxCallRecvMsgSize is
+	// set, which servers do not know: pages over it are asked for again in halves,
+	// and only a single key over it fails, with codes.ResourceExhausted. A range
+	// that is sorted or bounded by revisions comes in one piece, since servers
+	// compute it as a whole.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 
 	// Delete removes a key, or with [WithRange], [WithPrefix] or [WithFromKey] a
@@ -134,13 +137,16 @@ func (resp *TxnResponse) OpResponse() OpResponse { return OpResponse{txn: resp} 
 type kv struct {
 	remote pb.KVClient
 	client *Client // may be nil; ends streams when it is closed
+	paging bool    // what is not streamed is read by Range: remote is the client's own stub
 }
 
 // NewKV returns a [KV] that sends its requests through c.
-func NewKV(c *Client) KV { return NewKVFromKVClient(pb.NewKVClient(c.rpc), c) }
+func NewKV(c *Client) KV { return &kv{remote: pb.NewKVClient(c.rpc), client: c, paging: true} }
 
 // NewKVFromKVClient returns a [KV] that calls remote. Closing c ends its streams;
-// c may be nil.
+// c may be nil. Each method calls the one of remote that has its name: GetStream
+// calls RangeStream alone, and where that answers codes.Unimplemented, so does
+// GetStream.
 func NewKVFromKVClient(remote pb.KVClient, c *Client) KV {
 	return &kv{remote: remote, client: c}
 }

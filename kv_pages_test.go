@@ -62,7 +62,7 @@ func TestR15PagesEqualOneRange(t *testing.T) {
 				require.NoError(t, err)
 
 				remote.onRange = rangeOf(kvs)
-				stream, err := NewKVFromKVClient(remote, nil).GetStream(t.Context(), key, opts...)
+				stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), key, opts...)
 				require.NoError(t, err)
 				got, err := GetStreamToGetResponse(stream)
 				require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestR15PagesAreOfOneRevision(t *testing.T) {
 	kvs := manyKeys(100)
 	for _, rev := range []int64{0, 55} {
 		remote := &fakeKV{onRange: rangeOf(kvs)}
-		stream, err := NewKVFromKVClient(remote, nil).GetStream(t.Context(), "k", WithPrefix(), WithRev(rev), WithKeysOnly(), WithSerializable())
+		stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), "k", WithPrefix(), WithRev(rev), WithKeysOnly(), WithSerializable())
 		require.NoError(t, err)
 		next := []byte("k")
 		want := rev
@@ -135,7 +135,7 @@ func TestR15WhatHasNoPagesComesWhole(t *testing.T) {
 					return nil, unimplemented
 				},
 			}
-			stream, err := NewKVFromKVClient(remote, nil).GetStream(t.Context(), "k", tt.opts...)
+			stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), "k", tt.opts...)
 			require.NoError(t, err)
 			got := <-stream
 			require.NoError(t, got.Err())
@@ -161,7 +161,7 @@ func TestR15PageFromALaggingMember(t *testing.T) {
 		}
 		return upToDate(ctx, req)
 	}}
-	kv := NewKVFromKVClient(remote, nil)
+	kv := &kv{remote: remote, paging: true}
 	stream, err := kv.GetStream(t.Context(), "k", WithPrefix(), WithSerializable())
 	require.NoError(t, err)
 	got, err := GetStreamToGetResponse(stream)
@@ -184,12 +184,12 @@ func TestR15PageFromALaggingMember(t *testing.T) {
 
 func TestR15CompactedBetweenPages(t *testing.T) {
 	kvs := rangeOf(manyKeys(100))
-	kv := NewKVFromKVClient(&fakeKV{onRange: func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error) {
+	kv := &kv{paging: true, remote: &fakeKV{onRange: func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error) {
 		if req.Revision != 0 {
 			return nil, rpctypes.ErrGRPCCompacted
 		}
 		return kvs(ctx, req)
-	}}, nil)
+	}}}
 	stream, err := kv.GetStream(t.Context(), "k", WithPrefix())
 	require.NoError(t, err)
 	first := <-stream
@@ -212,9 +212,9 @@ func TestPagesSurviveMalformedAnswers(t *testing.T) {
 	}
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
-			kv := NewKVFromKVClient(&fakeKV{onRange: func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
+			kv := &kv{paging: true, remote: &fakeKV{onRange: func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
 				return answer, nil
-			}}, nil)
+			}}}
 			stream, err := kv.GetStream(t.Context(), "k", WithPrefix(), WithLimit(2))
 			require.NoError(t, err)
 			_, err = GetStreamToGetResponse(stream)
@@ -230,13 +230,13 @@ func TestNextPageSize(t *testing.T) {
 		want  int64
 	}{
 		{16, 0, 64},
-		{16, pageBytes / 2, 16},
-		{16, 3 * pageBytes, 8},
-		{1, 30 * pageBytes, 1},
+		{16, maxPageBytes / 2, 16},
+		{16, 3 * maxPageBytes, 8},
+		{1, 30 * maxPageBytes, 1},
 		{512, 100, 1024},
 		{1024, 100, 1024},
 	}
 	for _, tt := range tests {
-		assert.Equal(t, tt.want, nextPageSize(tt.keys, tt.bytes), "after %d keys of %d bytes", tt.keys, tt.bytes)
+		assert.Equal(t, tt.want, nextPageSize(tt.keys, tt.bytes, maxPageBytes), "after %d keys of %d bytes", tt.keys, tt.bytes)
 	}
 }

@@ -11,8 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"go.etcd.io/etcd/client/v3/internal/classify"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -60,6 +59,8 @@ func (kv *kv) GetStreamRewritten(ctx context.Context, rewrite func(*pb.RangeResp
 	s := &getStream{
 		op:      OpGet(key, opts...),
 		remote:  kv.remote,
+		paging:  kv.paging,
+		maxPage: maxPageBytes,
 		rewrite: rewrite,
 		pieces:  make(chan RangeStreamResponse, 1),
 	}
@@ -68,6 +69,9 @@ func (kv *kv) GetStreamRewritten(ctx context.Context, rewrite func(*pb.RangeResp
 	}
 	if kv.client != nil {
 		s.members = kv.client.table
+		if limit := kv.client.cfg.MaxCallRecvMsgSize; limit > 0 && limit < defaultMaxRecvBytes {
+			s.limited, s.maxPage = true, min(limit/2, maxPageBytes)
+		}
 	}
 	s.ctx, s.stop = kv.client.untilClosed(ctx)
 	if err := kv.start(s); err != nil {
@@ -100,6 +104,9 @@ type getStream struct {
 	// read-only after open
 	op      Op
 	remote  pb.KVClient
+	paging  bool                    // as in kv
+	limited bool                    // responses have a limit, which servers do not know
+	maxPage int                     // bytes of a page that is neither small nor large
 	members *balancer.Table         // may be nil
 	rewrite func(*pb.RangeResponse) // nil: pieces are delivered as they come
 	stream  pb.KV_RangeStreamClient // nil: the range is read by unary requests
@@ -111,13 +118,14 @@ type getStream struct {
 	pieces chan RangeStreamResponse
 }
 
-// open starts the stream, unless the range is one that servers do not stream.
+// open starts the stream, unless the range is one that servers do not stream, or
+// would stream in pieces of any size.
 func (s *getStream) open() error {
-	if !s.divisible() {
+	if s.paging && (s.limited || !s.divisible()) {
 		return nil
 	}
 	stream, err := s.remote.RangeStream(s.ctx, s.op.rangeRequest())
-	if status.Code(err) == codes.Unimplemented {
+	if s.paging && classify.IsUnimplemented(err) {
 		return nil
 	}
 	s.stream = stream
@@ -146,7 +154,7 @@ func (s *getStream) run() {
 func (s *getStream) copyRange() error {
 	if s.stream != nil {
 		first, err := s.receive()
-		if status.Code(err) != codes.Unimplemented {
+		if !s.paging || !classify.IsUnimplemented(err) {
 			return s.copyStream(first, err)
 		}
 	}
@@ -192,8 +200,7 @@ func (s *getStream) copyPages() error {
 	}
 	var final *pb.RangeResponse // the last piece, with what only the first page knows
 	for size := int64(firstPageKeys); ; {
-		op.limit = min(size, left)
-		page, err := s.readPage(&op, final != nil)
+		page, err := s.readPage(&op, &size, left, final != nil)
 		if err != nil {
 			return err
 		}
@@ -210,22 +217,32 @@ func (s *getStream) copyPages() error {
 			return s.send(final)
 		}
 		op.key = append(slices.Clip(kvs[len(kvs)-1].GetKey()), 0) // the next key there can be
-		size = nextPageSize(size, proto.Size(page))
+		size = nextPageSize(size, proto.Size(page), s.maxPage)
 		if err := s.send(&pb.RangeResponse{Kvs: kvs}); err != nil { // which gives kvs away
 			return err
 		}
 	}
 }
 
-// readPage reads one page. At a pinned revision, a serializable read may reach a
-// member that is not there yet; then the rest of the range is read linearizably.
-func (s *getStream) readPage(op *Op, pinned bool) (*pb.RangeResponse, error) {
-	page, err := s.remote.Range(s.ctx, op.rangeRequest())
-	if pinned && op.serializable && errors.Is(toErr(s.ctx, err), rpctypes.ErrFutureRev) {
-		op.serializable = false
-		return s.remote.Range(s.ctx, op.rangeRequest())
+// readPage reads a page of at most size keys, and of left. One that is over the
+// limit on messages is asked for again with half as many keys. At a pinned revision,
+// a serializable read may reach a member that is not there yet; then the rest of the
+// range is read linearizably.
+func (s *getStream) readPage(op *Op, size *int64, left int64, pinned bool) (*pb.RangeResponse, error) {
+	for {
+		op.limit = min(*size, left)
+		page, err := s.remote.Range(s.ctx, op.rangeRequest())
+		switch {
+		case err == nil:
+			return page, nil
+		case classify.IsMessageTooLarge(err) && op.limit > 1:
+			*size = op.limit / 2
+		case pinned && op.serializable && errors.Is(toErr(s.ctx, err), rpctypes.ErrFutureRev):
+			op.serializable = false
+		default:
+			return nil, err
+		}
 	}
-	return page, err
 }
 
 // A page is held in memory as a whole and values may be of any size: pages start
@@ -233,14 +250,14 @@ func (s *getStream) readPage(op *Op, pinned bool) (*pb.RangeResponse, error) {
 const (
 	firstPageKeys = 16
 	maxPageKeys   = 1024
-	pageBytes     = 1 << 20
+	maxPageBytes  = 1 << 20
 )
 
-func nextPageSize(keys int64, bytes int) int64 {
+func nextPageSize(keys int64, bytes, most int) int64 {
 	switch {
-	case bytes < pageBytes/4:
+	case bytes < most/4:
 		return min(4*keys, maxPageKeys)
-	case bytes > 2*pageBytes:
+	case bytes > 2*most:
 		return max(keys/2, 1)
 	default:
 		return keys

@@ -19,23 +19,36 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// unstreamed is a stub of a server that does not stream ranges. before runs ahead of
-// each Range but the first.
+// unstreamed are interceptors that have a server appear not to stream ranges. before
+// runs ahead of each Range but the first.
 type unstreamed struct {
-	pb.KVClient
 	before func()
 	ranges int
 }
 
-func (*unstreamed) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
-	return nil, status.Error(codes.Unimplemented, "unknown method RangeStream")
+func (u *unstreamed) options() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithStreamInterceptor(func(context.Context, *grpc.StreamDesc, *grpc.ClientConn, string, grpc.Streamer, ...grpc.CallOption) (grpc.ClientStream, error) {
+			return nil, status.Error(codes.Unimplemented, "unknown method RangeStream")
+		}),
+		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			if method == pb.KV_Range_FullMethodName {
+				if u.ranges++; u.ranges > 1 && u.before != nil {
+					u.before()
+				}
+			}
+			return next(ctx, method, req, reply, cc, opts...)
+		}),
+	}
 }
 
-func (u *unstreamed) Range(ctx context.Context, req *pb.RangeRequest, opts ...grpc.CallOption) (*pb.RangeResponse, error) {
-	if u.ranges++; u.ranges > 1 && u.before != nil {
-		u.before()
-	}
-	return u.KVClient.Range(ctx, req, opts...)
+// client returns a client of the cluster that has the interceptors.
+func (u *unstreamed) client(t *testing.T, cluster *etcdtest.Cluster) *clientv3.Client {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), DialOptions: u.options()})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, client.Close()) })
+	return client
 }
 
 // fill puts n keys under prefix, many in one request.
@@ -70,14 +83,14 @@ func wholeStream(t *testing.T, kv clientv3.KV, key string, opts ...clientv3.OpOp
 // TestR15GetStreamEqualsGetAgainstAServer compares both ways of streaming with Get.
 func TestR15GetStreamEqualsGetAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	client, stub := newClient(t, cluster), pb.NewKVClient(cluster.Pb(t))
+	client := newClient(t, cluster)
 	fill(t, client, "k", 500)
 	rev := mustPut(t, client, "k00250", "rewritten")
 	fill(t, client, "k", 1000)
 
 	kvs := map[string]clientv3.KV{
 		"streamed": client,
-		"by pages": clientv3.NewKVFromKVClient(&unstreamed{KVClient: stub}, client),
+		"by pages": (&unstreamed{}).client(t, cluster),
 	}
 	with := func(opts ...clientv3.OpOption) []clientv3.OpOption { return append(opts, clientv3.WithPrefix()) }
 	tests := map[string]struct {
@@ -121,13 +134,13 @@ func TestR15PagesOfOneRevisionAgainstAServer(t *testing.T) {
 	want, err := client.Get(t.Context(), "k", clientv3.WithPrefix())
 	require.NoError(t, err)
 
-	pages := &unstreamed{KVClient: pb.NewKVClient(cluster.Pb(t))}
+	pages := &unstreamed{}
 	pages.before = func() {
 		_, err := client.Delete(t.Context(), fmt.Sprintf("k%05d", 299-pages.ranges))
 		require.NoError(t, err)
 		mustPut(t, client, fmt.Sprintf("k%05d+", 200+pages.ranges), "new")
 	}
-	got, pieces := wholeStream(t, clientv3.NewKVFromKVClient(pages, client), "k", clientv3.WithPrefix())
+	got, pieces := wholeStream(t, pages.client(t, cluster), "k", clientv3.WithPrefix())
 	assert.Greater(t, pieces, 2)
 	assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)), "a write after the first page shows")
 }

@@ -88,6 +88,21 @@ func IsConnClosing(err error) bool {
 // IsUnimplemented reports whether the server does not know the method.
 func IsUnimplemented(err error) bool { return Code(err) == codes.Unimplemented }
 
+// IsTooManyRequests reports whether the member refused because it has much to apply
+// yet. Servers decide that before they propose a request, so it has no effect. The
+// code may be Unknown, as the error that servers send is no gRPC status.
+func IsTooManyRequests(err error) bool {
+	code, message := describe(err)
+	return (code == codes.ResourceExhausted || code == codes.Unknown) && message == rpctypes.ErrTooManyRequests.Error()
+}
+
+// IsMessageTooLarge reports whether a message was over a limit of the client or of
+// what is between it and the server: ResourceExhausted in words that are not etcd's.
+func IsMessageTooLarge(err error) bool {
+	_, known := rpctypes.Error(err).(rpctypes.EtcdError)
+	return !known && Code(err) == codes.ResourceExhausted
+}
+
 // CanRepeatRead reports whether a request without effects may succeed on
 // another attempt: the member was unavailable, or it is a learner.
 func CanRepeatRead(err error) bool { return IsUnavailable(err) || IsLearnerRefusal(err) }
