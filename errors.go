@@ -31,9 +31,9 @@ var (
 // noEndpoint is the type of ErrNoAvailableEndpoints.
 type noEndpoint struct{}
 
-func (noEndpoint) Error() string { return "etcdclient: no available endpoints" }
+func (noEndpoint) Error() string { return classify.NoEndpoints }
 
-// GRPCStatus has a code of those that end a stream for good: there is no use in
+// GRPCStatus makes a status of it that ends a stream for good: there is no use in
 // opening it again.
 func (e noEndpoint) GRPCStatus() *status.Status {
 	return status.New(codes.FailedPrecondition, e.Error())

@@ -65,9 +65,10 @@ type Watcher interface {
 	//   - ErrNoAvailableEndpoints from a client without a connection.
 	//   - context.Canceled, or the error of Config.Context, where the client was
 	//     closed. Close does not wait for slow consumers: this one may be left out.
-	//   - another gRPC status with which a server ended the stream for good.
-	//     Statuses that may pass, such as Unavailable, Internal and Unknown, never
-	//     end a watch; the stream is opened again, with growing waits.
+	//
+	// A status with which a server, a proxy or a load balancer ends the stream of
+	// a watch never ends the watch, unless it is one of these; the stream is opened
+	// again, with growing waits.
 	//
 	// A consumer that does not read holds up nobody else. For it up to 8 MiB of
 	// events or 4,096 responses are kept (WithWatchBuffer); then the watch pauses on

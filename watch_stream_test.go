@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -176,25 +177,46 @@ func TestW18BrokenStreamsAreReopenedWithBackoff(t *testing.T) {
 	}
 }
 
-// TestWatchStreamEndsForGood: a status that will not change ends the watches of that stream, with that status.
-func TestWatchStreamEndsForGood(t *testing.T) {
-	s, w := newWatchScript(t)
-	open := watchAsync(t.Context(), w, "a")
-	ss := s.session()
-	ss.create()
-	ss.created(0, 1)
-	a := open()
-	openB := watchAsync(t.Context(), w, "b")
-	ss.create() // not answered
-	ss.events(0, 2)
-	ss.end(status.Error(codes.Unimplemented, "no watches here"))
-	requireRevisions(t, a, 2)
-	for _, ch := range []clientv3.WatchChan{a, openB()} {
-		wr := requireLast(t, ch)
-		assert.Equal(t, codes.Unimplemented, status.Code(wr.Err()))
+// TestWatchesOutliveEveryStatusOfTheirStream: load balancers answer a stream with any status for a while. No watch ends for
+// that, whether the server had confirmed it or not, and no event is lost.
+func TestWatchesOutliveEveryStatusOfTheirStream(t *testing.T) {
+	errs := []error{
+		rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCCorrupt, rpctypes.ErrGRPCNotCapable,
+		//lint:ignore SA1019 the text is what a proxy says whose own connection is closed
+		grpc.ErrClientConnClosing,
 	}
-	watchAsync(t.Context(), w, "c") // a later watch tries again
-	s.session().createFrom("c", 0)
+	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+		errs = append(errs, status.Error(code, "not now"))
+	}
+	for _, err := range errs {
+		t.Run(fmt.Sprint(err), func(t *testing.T) {
+			t.Parallel()
+			s, w := newWatchScript(t)
+			open := watchAsync(t.Context(), w, "a")
+			ss := s.session()
+			ss.create()
+			ss.created(0, 1)
+			a := open()
+			openB := watchAsync(t.Context(), w, "b")
+			ss.create() // not answered
+			ss.events(0, 2)
+			ss.end(err)
+			requireRevisions(t, a, 2)
+			for range 3 {
+				s.session().end(err)
+			}
+			ss = s.session()
+			ss.createFrom("a", 3)
+			ss.created(0, 3)
+			ss.createFrom("b", 0)
+			ss.created(1, 3)
+			ss.events(0, 3)
+			requireRevisions(t, a, 3)
+			b := openB()
+			ss.events(1, 4)
+			requireRevisions(t, b, 4)
+		})
+	}
 }
 
 // TestWatchWithoutConnection: a client that has none says so.

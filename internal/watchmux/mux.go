@@ -167,15 +167,15 @@ func (m *Mux) Opened(fill func(...*pb.WatchRequest)) {
 }
 
 // Broken implements bidi.Handler: all that were on the stream go back into the queue, or end if the stream must not be
-// opened again. A stream whose server has lost its leader is among the latter: only watchers that require a leader hear of
-// it, and they asked to.
+// opened again (see classify.IsFinal). A stream whose server has lost its leader is among the latter: only watchers that
+// require a leader hear of it, and they asked to.
 func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.mu.Lock()
 	defer m.unlock()
 	if m.closed {
 		return false, 0
 	}
-	if classify.IsHalt(noContext, err) || classify.IsNoLeader(err) {
+	if classify.IsFinal(noContext, err, m.open) || classify.IsNoLeader(err) {
 		m.haltLocked(err)
 		return false, 0
 	}

@@ -224,7 +224,6 @@ var scriptErrors = map[string]error{
 	"unavailable": rpctypes.ErrGRPCStopped,
 	"unknown":     os.ErrInvalid, // no gRPC status at all
 	"no-leader":   rpctypes.ErrGRPCNoLeader,
-	"denied":      rpctypes.ErrGRPCPermissionDenied,
 	"protocol":    ErrProtocol,
 	"refused":     ErrRefused,
 	"overdue":     ErrOverdue,

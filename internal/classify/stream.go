@@ -1,0 +1,73 @@
+package classify
+
+import (
+	"context"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// NoEndpoints is the description of the error of a client that has no connection.
+const NoEndpoints = "etcdclient: no available endpoints"
+
+var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)
+
+// IsFinal reports whether a stream that ended with err must not be opened again.
+// opened is whether the stream had been opened: err is the end of a stream, and not
+// the failure to open one.
+//
+// Load balancers and proxies answer a stream with any status while something is
+// wrong with them, and it passes. So a status is final only if it is in this list:
+//
+//   - any error once ctx is done: the owner of the stream has ended it.
+//   - [NoEndpoints]: the client was made without a connection and never has one.
+//   - gRPC's "the client connection is closing", from opening a stream: the
+//     connection was closed by this process and opens no other stream. The same
+//     status of an opened stream may be that of a proxy's connection.
+//
+// No status of an etcd server is in the list. Those with which etcd ends a watch or
+// keepalive stream (not capable, not supported for learner, no leader, watch
+// canceled, and those of a renewal that could not be made) are true of one member at
+// one time, or of one lease. etcd says of a watch that it has ended by a response on
+// the stream, and of a lease by an answer without a TTL.
+func IsFinal(ctx context.Context, err error, opened bool) bool {
+	switch {
+	case ctx != nil && ctx.Err() != nil:
+		return true
+	case is(err, errNoEndpoints):
+		return true
+	}
+	return !opened && IsConnClosing(err)
+}
+
+// IsOptionRefusal reports whether a stream that ended with err may have been ended
+// because its server does not know an option in the last request: the status is
+// FailedPrecondition or InvalidArgument, and none of etcd's own.
+func IsOptionRefusal(err error) bool {
+	switch Code(err) {
+	case codes.FailedPrecondition, codes.InvalidArgument:
+		_, known := rpctypes.Error(err).(rpctypes.EtcdError)
+		return !known && !is(err, errNoEndpoints)
+	}
+	return false
+}
+
+// IsOverLimit reports whether gRPC refused a message that this client received,
+// because it is larger than the client's limit. The whole description is compared.
+func IsOverLimit(err error) bool {
+	code, message := describe(err)
+	if code != codes.ResourceExhausted {
+		return false
+	}
+	var size, limit int64
+	const received = "grpc: received message larger than max (%d vs. %d)"
+	_, _ = fmt.Sscanf(message, received, &size, &limit)
+	if message == fmt.Sprintf(received, size, limit) {
+		return true
+	}
+	const decompressed = "grpc: received message after decompression larger than max %d"
+	_, _ = fmt.Sscanf(message, decompressed, &limit)
+	return message == fmt.Sprintf(decompressed, limit)
+}
