@@ -63,10 +63,11 @@
 //	request                         repeated when
 //	reads: Get, GetStream until     the member is unavailable (no connection, no
 //	its first result, transactions  or another leader, a timeout in the cluster),
-//	that only get, lists, status    or is a learner and there are other endpoints
+//	that only get, lists, status    has too many requests, or is a learner and
+//	                                there are other endpoints
 //	writes: Put, Delete, Txn,       it surely was not applied: no connection took
-//	Compact, Grant, Revoke, and     it, or a learner refused it
-//	all that changes the cluster
+//	Compact, Grant, Revoke, and     it, a learner refused it, or a member that has
+//	all that changes the cluster    too many requests: then once for each other one
 //	any with a token                the token was refused and a new one can be had
 //	watches, keepalives             their streams are reopened; see Watcher, Lease
 //

@@ -99,8 +99,9 @@ func IsTooManyRequests(err error) bool {
 // IsMessageTooLarge reports whether a message was over a limit of the client or of
 // what is between it and the server: ResourceExhausted in words that are not etcd's.
 func IsMessageTooLarge(err error) bool {
-	_, known := rpctypes.Error(err).(rpctypes.EtcdError)
-	return !known && Code(err) == codes.ResourceExhausted
+	code, message := describe(err)
+	_, known := rpctypes.Error(errors.New(message)).(rpctypes.EtcdError)
+	return !known && code == codes.ResourceExhausted
 }
 
 // CanRepeatRead reports whether a request without effects may succeed on
@@ -119,8 +120,11 @@ func CanRepeatWrite(err error, sent bool) bool {
 // the server has looked at it and declined. Anything else may have been applied, or
 // may be applied later. ResourceExhausted is no proof: the request that takes the
 // last of a server's space is applied and answered so, and it is also what a client
-// makes of an answer over its limit.
+// makes of an answer over its limit. "Too many requests" is.
 func IsRefusal(err error) bool {
+	if IsTooManyRequests(err) {
+		return true
+	}
 	switch Code(err) {
 	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
 		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented:

@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // verdict holds one letter per predicate that is true: u unavailable, n no
-// leader, l learner refusal, a auth refresh, c closing, r read may be repeated,
+// leader, l learner refusal, t too many requests, m message too large, a auth refresh, c closing, r read may be repeated,
 // w write may be repeated although sent, W where it was not sent, h halt, f refusal.
 func verdict(err error) string {
 	out := ""
@@ -27,6 +27,7 @@ func verdict(err error) string {
 		yes    bool
 	}{
 		{"u", IsUnavailable(err)}, {"n", IsNoLeader(err)}, {"l", IsLearnerRefusal(err)},
+		{"t", IsTooManyRequests(err)}, {"m", IsMessageTooLarge(err)},
 		{"a", IsAuthRefresh(err)}, {"c", IsConnClosing(err)}, {"r", CanRepeatRead(err)},
 		{"w", CanRepeatWrite(err, true)}, {"W", CanRepeatWrite(err, false)},
 		{"h", IsHalt(context.Background(), err)}, {"f", IsRefusal(err)},
@@ -62,7 +63,10 @@ func TestVerdicts(t *testing.T) {
 		{rpctypes.ErrGRPCAuthFailed, "hf"},
 		{rpctypes.ErrGRPCPermissionDenied, "hf"},
 		{rpctypes.ErrGRPCCompacted, "hf"},
-		{rpctypes.ErrGRPCRequestTooManyRequests, ""},
+		{rpctypes.ErrGRPCRequestTooManyRequests, "tf"},
+		{status.Error(codes.Unknown, "etcdserver: too many requests"), "tf"},
+		{status.Error(codes.Unavailable, "etcdserver: too many requests"), "urW"},
+		{status.Error(codes.ResourceExhausted, "grpc: received message larger than max (2 vs. 1)"), "mh"},
 		{rpctypes.ErrGRPCNoSpace, "h"},
 		{rpctypes.ErrGRPCCorrupt, "h"},
 		{rpctypes.ErrGRPCCanceled, ""},

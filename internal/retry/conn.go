@@ -7,10 +7,11 @@
 //
 //   - A request with effects is sent again only where its failure proves that
 //     no server applied it: it never reached a connection, a learner refused
-//     it, or it was refused for its token.
+//     it, or it was refused for its token or with "too many requests".
 //   - Statuses Canceled and DeadlineExceeded that a server sent end a request.
 //   - Attempts are spaced by growing, jittered waits; the first ones, as many
-//     as there are other endpoints, follow at once.
+//     as there are other endpoints, follow at once, unless the member has too
+//     many requests.
 //   - A request never outlives its context nor the client.
 //   - The first attempt costs one allocation and takes no lock.
 package retry
@@ -22,7 +23,6 @@ import (
 	"sync/atomic"
 
 	"go.etcd.io/etcd/client/v3/internal/backoff"
-	"go.etcd.io/etcd/client/v3/internal/classify"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
@@ -205,20 +205,4 @@ func (c *Conn) generation() uint64 {
 		return 0
 	}
 	return c.cfg.Tokens.Generation()
-}
-
-// canRepeat is the one decision on a failed attempt that no token is to blame
-// for.
-func (c *Conn) canRepeat(p policy, err error, sent bool) bool {
-	if classify.IsLearnerRefusal(err) && c.cfg.Endpoints() < 2 {
-		return false
-	}
-	switch p {
-	case read, login:
-		return classify.CanRepeatRead(err)
-	case write:
-		return classify.CanRepeatWrite(err, sent)
-	default:
-		return false
-	}
 }

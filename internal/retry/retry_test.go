@@ -88,6 +88,7 @@ var (
 // fails alike: at most six times, by the configuration above.
 func TestAttemptsPerCode(t *testing.T) {
 	unavailable := status.Error(codes.Unavailable, "gone")
+	tooMany := status.Error(codes.Unknown, "etcdserver: too many requests") // as servers send it
 	for _, tc := range []struct {
 		name      string
 		method    string
@@ -109,6 +110,12 @@ func TestAttemptsPerCode(t *testing.T) {
 		{"write, not sent", pb.KV_Put_FullMethodName, putReq, outcome{unavailable, false}, 3, 6},
 		{"write, server's deadline", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCDeadlineExceeded, true}, 3, 1},
 		{"write, learner", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCNotSupportedForLearner, true}, 3, 6},
+		{"read, too many requests", pb.KV_Range_FullMethodName, rangeReq, outcome{tooMany, true}, 1, 6},
+		{"write, too many requests", pb.KV_Put_FullMethodName, putReq, outcome{tooMany, true}, 3, 3},
+		{"write, too many requests, lone member", pb.KV_Put_FullMethodName, putReq, outcome{tooMany, true}, 1, 1},
+		{"write, no space", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCNoSpace, true}, 3, 1},
+		{"write, too large an answer", pb.KV_Put_FullMethodName, putReq, outcome{status.Error(codes.ResourceExhausted, "grpc: too large"), true}, 3, 1},
+		{"stream, too many requests", pb.Watch_Watch_FullMethodName, nil, outcome{tooMany, true}, 3, 1},
 		{"write, no leader", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCNoLeader, true}, 3, 1},
 		{"txn that writes", pb.KV_Txn_FullMethodName, writeTxn, outcome{unavailable, true}, 3, 1},
 		{"txn that reads", pb.KV_Txn_FullMethodName, readTxn, outcome{unavailable, true}, 3, 6},
@@ -198,6 +205,21 @@ func TestR3WaitsGrow(t *testing.T) {
 			at = append(at, tm.Sub(start)/time.Millisecond)
 		}
 		assert.Equal(t, []time.Duration{0, 0, 0, 100, 300, 700}, at)
+	})
+}
+
+// TestWaitsForAMemberThatHasTooManyRequests shows that attempts are spaced from the
+// first refusal on, also while there are endpoints left to ask.
+func TestWaitsForAMemberThatHasTooManyRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, f, _ := newConn(t, 3, outcome{rpctypes.ErrGRPCRequestTooManyRequests, true})
+		start := time.Now()
+		require.Error(t, c.Invoke(t.Context(), pb.KV_Put_FullMethodName, putReq, nil))
+		var at []time.Duration
+		for _, tm := range f.times {
+			at = append(at, tm.Sub(start)/time.Millisecond)
+		}
+		assert.Equal(t, []time.Duration{0, 100, 300}, at)
 	})
 }
 

@@ -25,6 +25,7 @@ type series struct {
 
 	attempts   uint  // made so far
 	tokenTries int   // of these, refused for their token
+	crowded    int   // of these, refused with "too many requests"
 	result     error // what the caller gets once follow has said no
 }
 
@@ -49,7 +50,11 @@ func (s *series) follow(err error, a *attempt, seen uint64) bool {
 		return false
 	}
 	forToken := classify.IsAuthRefresh(err) && s.policy != once && s.policy != login
-	if !forToken && !s.conn.canRepeat(s.policy, err, a.sent()) || s.attempts >= s.conn.cfg.MaxAttempts {
+	tooMany := classify.IsTooManyRequests(err)
+	if tooMany {
+		s.crowded++
+	}
+	if !forToken && !s.canRepeat(err, a.sent()) || s.attempts >= s.conn.cfg.MaxAttempts {
 		return false
 	}
 	if s.conn.cfg.Retrying != nil {
@@ -58,7 +63,7 @@ func (s *series) follow(err error, a *attempt, seen uint64) bool {
 	if forToken && !s.renewToken(err, seen) {
 		return false
 	}
-	if backoff.Wait(s.ctx, s.wait(forToken)) != nil {
+	if backoff.Wait(s.ctx, s.wait(forToken, tooMany)) != nil {
 		s.ended()
 		return false
 	}
@@ -80,9 +85,32 @@ func (s *series) ended() bool {
 	return false
 }
 
+// canRepeat decides on an attempt that failed with err, for which no token is to
+// blame. A write that was refused with "too many requests" was not proposed; it is
+// sent at most once to each of the other members, which may have caught up.
+func (s *series) canRepeat(err error, sent bool) bool {
+	endpoints := s.conn.cfg.Endpoints()
+	if classify.IsLearnerRefusal(err) && endpoints < 2 {
+		return false
+	}
+	tooMany := classify.IsTooManyRequests(err)
+	switch s.policy {
+	case read, login:
+		return tooMany || classify.CanRepeatRead(err)
+	case write:
+		return tooMany && s.crowded < endpoints || classify.CanRepeatWrite(err, sent)
+	default:
+		return false
+	}
+}
+
 // wait is zero as long as there are endpoints that were not asked yet, and
-// after the first refusal of a token; from then on it grows.
-func (s *series) wait(forToken bool) time.Duration {
+// after the first refusal of a token; from then on it grows. A member that has too
+// many requests gets time from the first refusal on.
+func (s *series) wait(forToken, tooMany bool) time.Duration {
+	if tooMany {
+		return s.conn.cfg.Backoff.Delay(s.crowded - 1)
+	}
 	free := uint(1)
 	if !forToken {
 		free = uint(max(s.conn.cfg.Endpoints(), 1)) - 1
