@@ -26,6 +26,9 @@ import (
 // through the interfaces that it embeds. It is safe for concurrent use, meant to
 // be shared and long-lived; the exported fields are not to be changed while
 // it is in use. Whoever makes one closes it.
+//
+// A copy of a Client is the same client: closing either closes both. A zero Client
+// is closed without effect, and has no endpoints; its embedded interfaces are nil.
 type Client struct {
 	KV
 	Lease
@@ -39,6 +42,12 @@ type Client struct {
 	Password string
 	Token    string
 
+	*clientState // nil in a zero Client
+}
+
+// clientState is what a Client and its copies have in common: programs copy the
+// struct.
+type clientState struct {
 	// read-only after New
 	cfg      Config // with its defaults
 	ctx      context.Context
@@ -62,6 +71,16 @@ type Client struct {
 	endpoints []string
 }
 
+// newState is that of a client without a connection.
+func newState(parent context.Context) *clientState {
+	s := &clientState{rpc: unconnected{}}
+	s.ctx, s.cancel = context.WithCancel(parent)
+	return s
+}
+
+// made reports whether New or NewCtxClient made c: it is neither nil nor zero.
+func (c *Client) made() bool { return c != nil && c.clientState != nil }
+
 // Option changes a client made by NewCtxClient.
 type Option func(*Client)
 
@@ -78,8 +97,8 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, Username: cfg.Username, Password: cfg.Password, Token: cfg.Token}
-	c.ctx, c.cancel = context.WithCancel(cfg.Context)
+	c := &Client{clientState: newState(cfg.Context), Username: cfg.Username, Password: cfg.Password, Token: cfg.Token}
+	c.cfg = cfg
 	for _, step := range []func() error{
 		c.makeLogger,
 		c.makeTokens,
@@ -111,8 +130,7 @@ func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: 
 // ErrNoAvailableEndpoints, as do Sync and Dial; watches end with it, keepalive
 // channels are closed because of it. SetEndpoints only stores.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
-	c := &Client{rpc: unconnected{}}
-	c.ctx, c.cancel = context.WithCancel(ctx)
+	c := &Client{clientState: newState(ctx)}
 	_ = c.attachEngines()
 	for _, opt := range opts {
 		opt(c)
@@ -235,7 +253,7 @@ func (c *Client) startAutoSync() error {
 // may be nil.
 func (c *Client) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	if c == nil {
+	if !c.made() {
 		return ctx, cancel
 	}
 	detach := context.AfterFunc(c.ctx, cancel)
@@ -257,18 +275,31 @@ func (c *Client) inBackground(f func()) bool {
 
 // Ctx returns a context that ends when the client is closed. It is for work that
 // outlives single requests but not the client, such as clean-up.
-func (c *Client) Ctx() context.Context { return c.ctx }
+func (c *Client) Ctx() context.Context {
+	if !c.made() {
+		return context.Background()
+	}
+	return c.ctx
+}
 
 // ActiveConnection returns the client's gRPC connection, nil for a client
 // without one. Requests made directly on it carry the client's token and
 // message limits but are not retried. It is closed with the client.
-func (c *Client) ActiveConnection() *grpc.ClientConn { return c.conn }
+func (c *Client) ActiveConnection() *grpc.ClientConn {
+	if !c.made() {
+		return nil
+	}
+	return c.conn
+}
 
 // Close ends the client: watches and keepalives end, their channels are closed,
 // calls under way and later ones return at once, with an error for which
 // IsConnCanceled is true. It returns when all goroutines of the client have
 // ended. Close may be called more than once, and from any goroutine.
 func (c *Client) Close() error {
+	if !c.made() {
+		return nil
+	}
 	c.mu.Lock() // so that inBackground adds nothing once Close waits
 	c.cancel()
 	c.mu.Unlock()

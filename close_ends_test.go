@@ -44,7 +44,7 @@ func (closingWatch) Watch(context.Context, ...grpc.CallOption) (pb.Watch_WatchCl
 // client's context has reached its streams.
 func TestEndsAreThoseOfTheClient(t *testing.T) {
 	ctx := &lateContext{Context: t.Context()}
-	c := &Client{ctx: ctx}
+	c := &Client{clientState: &clientState{ctx: ctx}}
 	ctx.over.Store(true)
 
 	lease := NewLeaseFromLeaseClient(closingLease{}, c, 0)

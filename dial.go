@@ -112,7 +112,7 @@ func resolve(t *balancer.Table, eps []string) ([]grpcresolver.Address, error) {
 // caller closes the connection; the client's Close does not. Its error names a
 // malformed endpoint.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
-	if c.creds == nil {
+	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
 	}
 	conn, _, err := c.dial(nil, nil, false, ep)

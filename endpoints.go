@@ -15,6 +15,9 @@ import (
 // Endpoints returns the endpoints that the client spreads its requests over.
 // The slice is the caller's.
 func (c *Client) Endpoints() []string {
+	if !c.made() {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.endpoints)
@@ -26,6 +29,9 @@ func (c *Client) Endpoints() []string {
 // remains the endpoints stay as they are: both are logged as warnings. It may
 // be called at any time, from any goroutine; the last call wins.
 func (c *Client) SetEndpoints(eps ...string) {
+	if !c.made() {
+		return
+	}
 	good := make([]string, 0, len(eps))
 	for _, ep := range eps {
 		if _, err := endpoint.Parse(ep); err != nil {
@@ -67,6 +73,9 @@ func (c *Client) countEndpoints() int {
 // or the client ends, the endpoints stay as they are and the error is
 // ErrNoAvailableEndpoints, ctx's or the server's.
 func (c *Client) Sync(ctx context.Context) error {
+	if !c.made() {
+		return ErrNoAvailableEndpoints
+	}
 	resp, err := pb.NewClusterClient(c.rpc).MemberList(ctx, &pb.MemberListRequest{Linearizable: true})
 	if err != nil {
 		return toErr(ctx, err)

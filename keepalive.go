@@ -165,7 +165,7 @@ func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout 
 	}
 	l := &lessor{remote: remote, logger: zap.NewNop, maxAttempts: defaultMaxAttempts}
 	parent := context.Background()
-	if c != nil {
+	if c.made() {
 		parent, l.tokens, l.logger, l.members = c.ctx, c.tokens, c.GetLogger, c.table
 		if c.cfg.MaxUnaryRetries > 0 {
 			l.maxAttempts = c.cfg.MaxUnaryRetries

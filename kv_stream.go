@@ -87,7 +87,7 @@ func (kv *kv) start(s *getStream) error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	if kv.client != nil {
+	if kv.client.made() {
 		if !kv.client.inBackground(s.run) {
 			return errClosing
 		}

@@ -164,7 +164,7 @@ func TestR15ClosingTheClientEndsStreams(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				clientCtx, closeClient := context.WithCancel(context.Background())
-				kv := NewKVFromKVClient(&fakeKV{onStream: open}, &Client{ctx: clientCtx})
+				kv := NewKVFromKVClient(&fakeKV{onStream: open}, &Client{clientState: &clientState{ctx: clientCtx}})
 				stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
 				require.NoError(t, err)
 				synctest.Wait()
@@ -205,7 +205,7 @@ func TestGetStreamDuringClose(t *testing.T) {
 // each must take its hook on the client's context away.
 func TestGetStreamFreesTheClientsHook(t *testing.T) {
 	hooks := &countedContext{Context: t.Context(), done: make(chan struct{})}
-	kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, lastPiece(1, "a"))}, &Client{ctx: hooks})
+	kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, lastPiece(1, "a"))}, &Client{clientState: &clientState{ctx: hooks}})
 	for range 10 {
 		stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
 		require.NoError(t, err)

@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"context"
 	"log"
 	"os"
 	"sync/atomic"
@@ -77,8 +78,10 @@ func (c Config) newLogger() (*zap.Logger, error) {
 // Config, one made from its LogConfig, or a default of JSON lines on standard
 // error from ClientLogLevel up. It may be called from any goroutine.
 func (c *Client) GetLogger() *zap.Logger {
-	if lg := c.lg.Load(); lg != nil {
-		return lg
+	if c.made() {
+		if lg := c.lg.Load(); lg != nil {
+			return lg
+		}
 	}
 	return zap.NewNop()
 }
@@ -88,6 +91,9 @@ func (c *Client) GetLogger() *zap.Logger {
 //
 // Deprecated: use Config.Logger, or WithZapLogger with NewCtxClient.
 func (c *Client) WithLogger(lg *zap.Logger) *Client {
+	if !c.made() {
+		c.clientState = newState(context.Background())
+	}
 	c.lg.Store(lg)
 	return c
 }

@@ -60,7 +60,7 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 		streams: make(map[string]*watchStream),
 	}
 	parent := context.Background()
-	if c != nil {
+	if c.made() {
 		w.client = c
 		parent, w.logger, w.maxBytes = c.ctx, c.GetLogger, c.cfg.MaxCallSendMsgSize
 		if c.Token == "" {

@@ -1,0 +1,56 @@
+package clientv3
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.uber.org/zap"
+)
+
+// TestCopyOfAClientIsThatClient: programs copy the struct; go vet must not find a
+// lock in it, and the copy works and closes as the original does.
+func TestCopyOfAClientIsThatClient(t *testing.T) {
+	s := etcdfake.Start(t)
+	c, err := New(Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
+	require.NoError(t, err)
+	_, err = c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+
+	clone := *c
+	_, err = clone.Get(t.Context(), "k")
+	require.NoError(t, err)
+	w := clone.Watch(t.Context(), "k")
+	clone.SetEndpoints("127.0.0.1:1")
+	assert.Equal(t, []string{"127.0.0.1:1"}, c.Endpoints())
+
+	require.NoError(t, clone.Close())
+	for range w { // until it is closed
+	}
+	require.ErrorIs(t, c.Ctx().Err(), context.Canceled)
+	_, err = c.Get(t.Context(), "k")
+	assert.True(t, IsConnCanceled(err), "%v", err)
+	require.NoError(t, c.Close())
+}
+
+// TestZeroClient: programs embed one in fakes of their own.
+func TestZeroClient(t *testing.T) {
+	for name, c := range map[string]*Client{"zero": {}, "copy of zero": func() *Client { var z Client; c := z; return &c }()} {
+		t.Run(name, func(t *testing.T) {
+			assert.NoError(t, c.Ctx().Err())
+			assert.Empty(t, c.Endpoints())
+			assert.Nil(t, c.ActiveConnection())
+			assert.NotNil(t, c.GetLogger())
+			c.SetEndpoints("127.0.0.1:1")
+			assert.Equal(t, ErrNoAvailableEndpoints, c.Sync(t.Context()))
+			_, err := c.Dial("127.0.0.1:1")
+			assert.Equal(t, ErrNoAvailableEndpoints, err)
+			lg, _ := observed(zap.WarnLevel)
+			assert.Same(t, lg, c.WithLogger(lg).GetLogger())
+			require.NoError(t, c.Close())
+			require.NoError(t, c.Close())
+		})
+	}
+}
