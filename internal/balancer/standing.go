@@ -129,7 +129,7 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 			r.patience = 0
 		}
 		r.clear()
-	case s.outstanding == 0 && !r.probing:
+	case s.outstanding == 0 && !r.probing && !r.asked:
 		r.silent = time.Time{}
 		r.clear() // it owes nothing any more, and nothing was proved
 	case r.silent.IsZero():
@@ -162,13 +162,14 @@ type verdict struct {
 
 // step judges all members that are connected, after each has observed the
 // present. A member is only ever compared with its peers over the same time: one
-// that has none, or none that was heard, stays in use.
+// that has none, or none that was heard, stays in use until a long silence shows that
+// its connection is dead.
 func step(members []*Member, now time.Time) (v verdict) {
 	usual := usualLatency(members)
 	for _, m := range members {
 		r := &m.rec
 		patience := min(max(minPatience, patienceFactor*usual, r.patience), max(maxPatience, patienceFactor*usual))
-		if r.state == severed || r.silent.IsZero() || now.Sub(r.silent) < patience || len(members) < 2 {
+		if r.state == severed || r.silent.IsZero() || r.silentFor(now) < patience || len(members) < 2 && r.silentFor(now) < longSilence {
 			continue
 		}
 		r.doubt()
@@ -180,7 +181,7 @@ func step(members []*Member, now time.Time) (v verdict) {
 		}
 	}
 	for _, m := range members {
-		if judgeProbe(members, m, now, usual) || judgeStuck(members, m, now, usual) {
+		if judgeProbe(members, m, now, usual) || judgeStuck(members, m, now, usual) || judgeDead(m, now) {
 			v.sever = append(v.sever, m)
 		}
 	}

@@ -226,7 +226,7 @@ func TestS1LongRequestCostsAProbe(t *testing.T) {
 
 func TestS1AllSilentAlikeStayInUse(t *testing.T) {
 	p := newPlay(t, dead, dead, dead)
-	p.run(20 * time.Second)
+	p.run(deadSilence)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
 }

@@ -213,7 +213,7 @@ func (t *Table) observeLocked(now time.Time) (busy bool) {
 			m.rec.pause(elapsed - tickPeriod)
 		}
 		s := sample{outstanding: m.outstanding.Load(), movable: m.movable.Load(), answered: m.answered.Load(), refused: m.refused.Load(), heard: m.heard.Load()}
-		busy = busy || s.outstanding > 0 || s.answered != m.rec.answered || m.rec.state == suspect || m.rec.probing
+		busy = busy || s.outstanding > 0 || s.answered != m.rec.answered || m.rec.state == suspect || m.rec.probing || m.rec.asked
 		m.rec.observe(s, now, elapsed)
 	}
 	return busy
