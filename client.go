@@ -3,6 +3,7 @@ package clientv3
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,8 @@ type clientState struct {
 	cfg      Config // with its defaults
 	ctx      context.Context
 	cancel   context.CancelFunc
+	dialer   dialer
+	user     userOptions
 	creds    *endpoint.Credentials // nil without a connection, as are the next six
 	tokens   *authtoken.Source     // nil also where there is no token or user
 	conn     *grpc.ClientConn
@@ -69,6 +72,7 @@ type clientState struct {
 	// guarded by mu
 	mu        sync.Mutex
 	endpoints []string
+	named     []string // the endpoints that the program has given, as opposed to Sync
 }
 
 // newState is that of a client without a connection.
@@ -167,7 +171,13 @@ func (c *Client) authenticate(ctx context.Context) (string, error) {
 
 func (c *Client) connect() (err error) {
 	c.creds = endpoint.NewCredentials(c.cfg.TLS, balancer.Track)
-	c.endpoints = c.cfg.Endpoints
+	if c.user, err = c.inspectOptions(); err != nil {
+		return err
+	}
+	c.dialer.noProxy = c.user.noProxy
+	if err := c.chooseEndpoints(); err != nil {
+		return err
+	}
 	if !c.cfg.SpreadEvenly {
 		c.table = balancer.New(c.ctx, c.askHealth, c.logStanding)
 	}
@@ -182,6 +192,20 @@ func (c *Client) connect() (err error) {
 		defer c.background.Done()
 		_ = c.conn.Close() // its error says that the connection is closed already
 	})
+	return nil
+}
+
+// chooseEndpoints leaves malformed endpoints out.
+func (c *Client) chooseEndpoints() error {
+	good, err := c.usable(c.cfg.Endpoints)
+	if len(good) == 0 {
+		return err
+	}
+	if err != nil {
+		c.GetLogger().Warn("endpoints left out", zap.Error(err))
+	}
+	c.cfg.Endpoints = good
+	c.setEndpoints(good, true)
 	return nil
 }
 
@@ -207,6 +231,7 @@ func (c *Client) retryConfig() retry.Config {
 		Metadata:  [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
 		Repeats:   balancer.Repeats{},
 		Retrying:  c.logRetry,
+		Options:   c.cfg.messageLimits(),
 	}
 	if c.tokens != nil {
 		cfg.Tokens = c.tokens
@@ -215,7 +240,20 @@ func (c *Client) retryConfig() retry.Config {
 }
 
 // scale multiplies a duration by a small factor.
-func scale(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
+func scale(d time.Duration, by float64) time.Duration {
+	if product := float64(d) * by; product < math.MaxInt64 {
+		return time.Duration(product)
+	}
+	return math.MaxInt64
+}
+
+// addDurations is the sum of two durations that are not negative, or the longest one.
+func addDurations(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
 
 // attachEngines puts our implementations behind the embedded interfaces.
 func (c *Client) attachEngines() error {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 )
@@ -25,7 +24,7 @@ import (
 //	request                            when                               turned off by
 //	Health.Watch, Health.Check         connected; a member is silent      DisableProbes
 //	progress requests on watches       a watch stream is idle             DisableProbes
-//	HTTP/2 pings                       a connection in use is idle        see DialKeepAliveTime
+//	HTTP/2 pings                       DialKeepAliveTime is set           DialKeepAliveTime unset
 //	Auth.Authenticate                  in New; a token was refused        no Username
 //	Cluster.MemberList                 every AutoSyncInterval             AutoSyncInterval 0
 //	Maintenance.Status                 in New                             RejectOldCluster unset
@@ -39,10 +38,12 @@ import (
 // messages on the program's own watch streams.
 type Config struct {
 	// Endpoints are the members to connect to: host:port, http://host:port,
-	// https://host:port, unix:path or unixs:path, IPv6 literals in brackets. At
-	// least one is needed, or New returns ErrNoAvailableEndpoints. Schemes http
-	// and unix are not encrypted, https and unixs are; without a scheme, TLS
-	// decides (and so it does for unix).
+	// https://host:port, unix:path or unixs:path, IPv6 literals in brackets. Schemes
+	// http and unix are not encrypted, https and unixs are; without a scheme, TLS
+	// decides (and so it does for unix). Malformed ones are left out, with a warning;
+	// with a dialer among DialOptions they go to it as they are. Without any that is
+	// left, New returns ErrNoAvailableEndpoints or what is wrong with them. Connections
+	// are made through the proxy that the environment (HTTPS_PROXY, NO_PROXY) names.
 	Endpoints []string `json:"endpoints"`
 
 	// AutoSyncInterval is how often the endpoints are replaced by those of the
@@ -58,12 +59,16 @@ type Config struct {
 	DialTimeout time.Duration `json:"dial-timeout"`
 
 	// DialKeepAliveTime is after how long without traffic a connection in use is
-	// probed by an HTTP/2 ping; gRPC raises anything shorter to 10 seconds. 0
-	// means 10 seconds.
+	// probed by an HTTP/2 ping; gRPC raises anything shorter to 10 seconds. 0 or less
+	// means no pings: servers and proxies that allow one in 5 minutes, gRPC's default,
+	// close connections that send more. Without them a member that falls silent is
+	// noticed by the requests that it owes, unless SpreadEvenly or DisableProbes is set,
+	// and a host or network that is gone by TCP, within 25 seconds, unless the
+	// connection was made by a dialer among DialOptions.
 	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
 
 	// DialKeepAliveTimeout is how long the answer to a ping may take before the
-	// connection is given up. 0 means 5 seconds.
+	// connection is given up. 0 means 5 seconds. It has no effect without pings.
 	DialKeepAliveTimeout time.Duration `json:"dial-keep-alive-timeout"`
 
 	// MaxCallSendMsgSize bounds requests, in bytes; a larger one fails with
@@ -100,9 +105,20 @@ type Config struct {
 
 	// DialOptions are further options for the gRPC connection, such as
 	// interceptors and stats handlers, which see each attempt of a request; they hold
-	// for Client.Dial as well. They come after the client's own. Transport
-	// credentials among them take the place of TLS and of the endpoints' schemes,
-	// and keep the client from closing the connection of a silent member.
+	// for Client.Dial as well. They come after the client's own and keep their meaning,
+	// but for these:
+	//
+	//   - Transport credentials take the place of TLS and of the endpoints' schemes, and
+	//     keep the client from closing the connection of a silent member. A credentials
+	//     bundle is refused by New.
+	//   - A dialer takes the place of the proxy of the environment and of the limits on
+	//     silent TCP connections.
+	//   - Limits on messages in default call options give way to MaxCallSendMsgSize and
+	//     MaxCallRecvMsgSize, but on ActiveConnection and what Dial returns.
+	//   - A default service config is used with WithDisableServiceConfig only, and then
+	//     replaces the client's balancer.
+	//   - WithBlock, WithTimeout, WithReturnConnectionError and FailOnNonTempDialError
+	//     have no effect: New does not wait for a connection.
 	DialOptions []grpc.DialOption
 
 	// Context is the parent of the client's context: when it ends, so do the
@@ -152,7 +168,6 @@ type Config struct {
 
 const (
 	defaultDialTimeout      = 20 * time.Second
-	defaultKeepAliveTime    = 10 * time.Second
 	defaultKeepAliveTimeout = 5 * time.Second
 	defaultMaxSendBytes     = 2 << 20
 	defaultMaxRecvBytes     = math.MaxInt32
@@ -169,7 +184,6 @@ func (c Config) withDefaults() Config {
 	if c.Context == nil {
 		c.Context = context.Background()
 	}
-	setDefault(&c.DialKeepAliveTime, defaultKeepAliveTime)
 	setDefault(&c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
 	setDefault(&c.MaxCallSendMsgSize, defaultMaxSendBytes)
 	setDefault(&c.MaxCallRecvMsgSize, defaultMaxRecvBytes)
@@ -194,11 +208,6 @@ func (c Config) validate() error {
 	if c.Token != "" && (c.Username != "" || c.Password != "") {
 		return ErrMutuallyExclusiveCfg
 	}
-	for _, ep := range c.Endpoints {
-		if _, err := endpoint.Parse(ep); err != nil {
-			return fmt.Errorf("etcdclient: %w", err)
-		}
-	}
 	return errors.Join(c.validateNumbers()...)
 }
 
@@ -209,7 +218,6 @@ func (c Config) validateNumbers() (errs []error) {
 	}{
 		{"AutoSyncInterval", c.AutoSyncInterval},
 		{"DialTimeout", c.DialTimeout},
-		{"DialKeepAliveTime", c.DialKeepAliveTime},
 		{"DialKeepAliveTimeout", c.DialKeepAliveTimeout},
 		{"BackoffWaitBetween", c.BackoffWaitBetween},
 	} {

@@ -21,7 +21,7 @@ func TestBadConfig(t *testing.T) {
 	}{
 		{Config{}, "no available endpoints"},
 		{Config{Endpoints: []string{""}}, `endpoint "": no host`},
-		{Config{Endpoints: []string{"127.0.0.1:1", "http://"}}, `endpoint "http://": no host`},
+		{Config{Endpoints: []string{"", "http://"}}, `endpoint "http://": no host`},
 		{Config{Endpoints: []string{"ftp://a:1"}}, `endpoint "ftp://a:1": unknown scheme "ftp"`},
 		{Config{Endpoints: []string{"http://a b:1"}}, `"http://a b:1"`},
 		{Config{Endpoints: []string{"a b:1"}}, `' ' does not belong in a host`},
@@ -34,7 +34,6 @@ func TestBadConfig(t *testing.T) {
 		{Config{Endpoints: eps, Token: "t", Username: "u"}, "mutually exclusive"},
 		{Config{Endpoints: eps, DialTimeout: -time.Second}, "DialTimeout -1s is negative"},
 		{Config{Endpoints: eps, AutoSyncInterval: -1}, "AutoSyncInterval -1ns is negative"},
-		{Config{Endpoints: eps, DialKeepAliveTime: -1}, "DialKeepAliveTime -1ns"},
 		{Config{Endpoints: eps, DialKeepAliveTimeout: -1}, "DialKeepAliveTimeout -1ns"},
 		{Config{Endpoints: eps, BackoffWaitBetween: -1}, "BackoffWaitBetween -1ns"},
 		{Config{Endpoints: eps, MaxCallSendMsgSize: -3}, "MaxCallSendMsgSize -3 is negative"},
@@ -59,7 +58,7 @@ func TestBadConfig(t *testing.T) {
 func TestConfigDefaults(t *testing.T) {
 	cfg := Config{Endpoints: []string{"a:1"}}.withDefaults()
 	assert.Equal(t, 20*time.Second, cfg.dialTimeout())
-	assert.Equal(t, 10*time.Second, cfg.DialKeepAliveTime)
+	assert.Zero(t, cfg.DialKeepAliveTime)
 	assert.Equal(t, 5*time.Second, cfg.DialKeepAliveTimeout)
 	assert.EqualValues(t, 100, cfg.MaxUnaryRetries)
 	assert.Equal(t, 25*time.Millisecond, cfg.BackoffWaitBetween)

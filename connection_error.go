@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"go.uber.org/zap"
 )
 
@@ -20,7 +21,7 @@ import (
 // nothing, does not block, and may be called from any goroutine. The error wraps
 // those of the endpoints, for errors.As; its text has no passwords.
 func (c *Client) ConnectionError() error {
-	if c.failures == nil {
+	if !c.made() || c.failures == nil {
 		return ErrNoAvailableEndpoints
 	}
 	last := c.failures.Last()
@@ -29,7 +30,7 @@ func (c *Client) ConnectionError() error {
 	}
 	u := &unreachable{}
 	for _, address := range slices.Sorted(maps.Keys(last)) {
-		u.failures = append(u.failures, fmt.Errorf("%s: %w", address, last[address]))
+		u.failures = append(u.failures, fmt.Errorf("%s: %w", endpoint.Redact(address), last[address]))
 	}
 	return u
 }

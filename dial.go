@@ -4,7 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
+	"math"
+	"reflect"
 	"time"
 
 	"go.etcd.io/etcd/client/v3/internal/balancer"
@@ -29,93 +30,169 @@ func (c Config) dialTimeout() time.Duration {
 	return defaultDialTimeout
 }
 
-// serviceConfig is what the connection should do beyond connecting, in gRPC's
-// JSON. Limits stand here and not among each call's options, so that they hold
-// for every stub made on the connection, and cost a call nothing.
-func (c Config) serviceConfig(healthCheck bool) (string, error) {
+// keepAliveParams are gRPC's pings; without a time there are none. The timeout
+// becomes an option of the socket, which counts milliseconds in 32 bits.
+func (c Config) keepAliveParams() (keepalive.ClientParameters, bool) {
+	return keepalive.ClientParameters{
+		Time:                c.DialKeepAliveTime,
+		Timeout:             min(c.DialKeepAliveTimeout, math.MaxInt32*time.Millisecond),
+		PermitWithoutStream: c.PermitWithoutStream,
+	}, c.DialKeepAliveTime > 0
+}
+
+// serviceConfig names the balancer in gRPC's JSON.
+func serviceConfig(healthCheck bool) (string, error) {
 	type object = map[string]any
-	sc := object{
+	out, err := json.Marshal(object{
 		"loadBalancingConfig": []object{{balancer.Name: object{"healthCheck": healthCheck}}},
-		"methodConfig": []object{{
-			"name":                    []object{{}},
-			"maxRequestMessageBytes":  c.MaxCallSendMsgSize,
-			"maxResponseMessageBytes": c.MaxCallRecvMsgSize,
-		}},
-	}
-	out, err := json.Marshal(sc)
+	})
 	return string(out), err
+}
+
+// messageLimits are options of each of the client's own calls, so that a stub on
+// ActiveConnection has gRPC's own limits.
+func (c Config) messageLimits() []grpc.CallOption {
+	return []grpc.CallOption{
+		grpc.MaxCallSendMsgSize(c.MaxCallSendMsgSize),
+		grpc.MaxCallRecvMsgSize(c.MaxCallRecvMsgSize),
+	}
 }
 
 // dialOptions are the options of every connection of the client; the user's come
 // after the client's own, but for the interceptor that must be next to gRPC.
-func (c *Client) dialOptions() []grpc.DialOption {
+func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	opts := []grpc.DialOption{
-		grpc.WithTransportCredentials(c.creds),
-		grpc.WithContextDialer(dialAddress),
+		grpc.WithTransportCredentials(creds),
+		grpc.WithContextDialer(c.dialer.dial),
 		grpc.WithIdleTimeout(0),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: c.cfg.dialTimeout()}),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{
-			Time:                c.cfg.DialKeepAliveTime,
-			Timeout:             c.cfg.DialKeepAliveTimeout,
-			PermitWithoutStream: c.cfg.PermitWithoutStream,
-		}),
+	}
+	if params, ok := c.cfg.keepAliveParams(); ok {
+		opts = append(opts, grpc.WithKeepaliveParams(params))
 	}
 	if c.tokens != nil {
 		opts = append(opts, grpc.WithPerRPCCredentials(c.tokens.PerRPC()))
 	}
-	opts = append(opts, c.cfg.DialOptions...)
-	return append(opts, grpc.WithChainUnaryInterceptor(retry.Witness))
+	return append(opts, c.cfg.DialOptions...)
 }
 
-// dialAddress connects to an endpoint.Endpoint's Address.
-func dialAddress(ctx context.Context, address string) (net.Conn, error) {
-	network, target := endpoint.Network(address)
-	return (&net.Dialer{}).DialContext(ctx, network, target)
+// userOptions tells which of the client's own dial options Config.DialOptions
+// replace.
+type userOptions struct {
+	dialer, credentials, noProxy, noHealthCheck bool
+}
+
+// inspectOptions finds them out. gRPC's options are functions, and it tells nobody
+// what they come to, so this reads it from a connection that is never used. What
+// another release of gRPC does not have counts as not replaced; a test holds
+// that this one has it.
+func (c *Client) inspectOptions() (u userOptions, err error) {
+	creds := c.creds.As(endpoint.Encrypted) // for gRPC to accept all that may be used
+	conn, err := grpc.NewClient("passthrough:///options", c.dialOptions(creds)...)
+	if err != nil {
+		return u, fmt.Errorf("etcdclient: DialOptions: %w", err)
+	}
+	defer conn.Close()
+	options := reflect.ValueOf(conn).Elem().FieldByName("dopts")
+	is := func(path string, value bool) bool {
+		v := field(options, path)
+		return v.IsValid() && v.Kind() == reflect.Bool && v.Bool() == value
+	}
+	isNot := func(v reflect.Value, own any) bool {
+		if v.IsValid() && v.Kind() == reflect.Interface {
+			v = v.Elem()
+		}
+		if !v.IsValid() {
+			return false
+		}
+		return v.Type() != reflect.TypeOf(own) || v.Pointer() != reflect.ValueOf(own).Pointer()
+	}
+	connect := field(options, "copts")
+	return userOptions{
+		dialer:        isNot(field(connect, "Dialer"), c.dialer.dial),
+		credentials:   isNot(field(connect, "TransportCredentials"), creds),
+		noProxy:       is("useProxy", false),
+		noHealthCheck: is("disableHealthCheck", true),
+	}, nil
+}
+
+// field is a field of a struct, or nothing.
+func field(v reflect.Value, name string) reflect.Value {
+	if v.Kind() != reflect.Struct {
+		return reflect.Value{}
+	}
+	return v.FieldByName(name)
 }
 
 // dial makes a connection that spreads requests over eps by the table, and starts it.
 // Why it cannot connect is noted in f. Both may be nil.
 func (c *Client) dial(t *balancer.Table, f *balancer.Failures, healthCheck bool, eps ...string) (*grpc.ClientConn, *resolver.Resolver, error) {
-	addresses, err := resolve(t, eps)
+	addresses, encrypted, err := c.resolve(t, eps)
 	if err != nil {
 		return nil, nil, err
 	}
-	sc, err := c.cfg.serviceConfig(healthCheck)
+	creds := c.creds.As(endpoint.Plain)
+	if encrypted {
+		creds = c.creds.As(endpoint.Encrypted)
+	}
+	sc, err := serviceConfig(healthCheck && !c.user.noHealthCheck)
 	if err != nil {
 		return nil, nil, fmt.Errorf("etcdclient: service config: %w", err)
 	}
 	r := resolver.New(sc, f.With(t.Attributes()), addresses)
-	conn, err := grpc.NewClient(r.Target(), append(c.dialOptions(), grpc.WithResolvers(r))...)
+	// The resolver's config is ignored after WithDisableServiceConfig, the default is not.
+	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(sc)}, c.dialOptions(creds)...)
+	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(retry.Witness))
+	conn, err := grpc.NewClient(r.Target(), opts...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("etcdclient: connection to %q: %w", eps, err)
+		return nil, nil, fmt.Errorf("etcdclient: connection to %q: %w", endpoint.RedactAll(eps), err)
 	}
 	conn.Connect()
 	return conn, r, nil
 }
 
-// resolve turns endpoints into gRPC's addresses, known to the table.
-func resolve(t *balancer.Table, eps []string) ([]grpcresolver.Address, error) {
-	addresses := make([]grpcresolver.Address, 0, len(eps))
-	for _, ep := range eps {
-		e, err := endpoint.Parse(ep)
-		if err != nil {
-			return nil, fmt.Errorf("etcdclient: %w", err)
-		}
-		addresses = append(addresses, t.With(e.Resolved()))
+// parse takes an endpoint apart. What it does not understand is for a dialer of the
+// user's, if there is one.
+func (c *Client) parse(ep string) (endpoint.Endpoint, error) {
+	e, err := endpoint.Parse(ep)
+	switch {
+	case err == nil:
+		return e, nil
+	case c.user.dialer && !blank(ep):
+		return endpoint.Raw(ep), nil
 	}
-	return addresses, nil
+	return e, fmt.Errorf("etcdclient: %w", err)
+}
+
+// resolve turns endpoints into gRPC's addresses, known to the table, and reports
+// whether any of them is encrypted.
+func (c *Client) resolve(t *balancer.Table, eps []string) (addresses []grpcresolver.Address, encrypted bool, err error) {
+	creds := c.creds
+	if c.user.credentials {
+		creds = nil
+	}
+	for _, ep := range eps {
+		e, err := c.parse(ep)
+		if err != nil {
+			return nil, false, err
+		}
+		encrypted = encrypted || c.creds.Encrypts(e.Security)
+		addresses = append(addresses, t.With(e.Resolved(creds)))
+	}
+	return addresses, encrypted, nil
 }
 
 // Dial connects to one endpoint, given as in Config.Endpoints, with the
 // client's own settings and credentials, and without waiting for the
-// connection. Requests on it carry the client's token but are not retried. The
-// caller closes the connection; the client's Close does not. Its error names a
-// malformed endpoint.
+// connection. Where the client's endpoints are encrypted, so is a connection to an
+// http URL that is not one of them. Requests on it carry the client's token but are
+// not retried, and have gRPC's own message limits. The caller closes the connection;
+// the client's Close does not. Its error names a malformed endpoint.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
 	}
-	conn, _, err := c.dial(nil, nil, false, ep)
+	conn, _, err := c.dial(nil, nil, false, c.secured([]string{ep})...)
 	return conn, err
 }
 

@@ -2,7 +2,9 @@ package clientv3
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -24,39 +26,85 @@ func (c *Client) Endpoints() []string {
 }
 
 // SetEndpoints replaces the endpoints. Connections to endpoints that stay are
-// kept, those to others end with the requests on them; it does not wait for
-// new ones. eps is copied. Malformed endpoints are left out, and where nothing
-// remains the endpoints stay as they are: both are logged as warnings. It may
-// be called at any time, from any goroutine; the last call wins.
+// kept, however they are spelled; those to others end with the requests on them. It
+// does not wait for new ones. eps is copied. Malformed endpoints are left out, and
+// where nothing remains the endpoints stay as they are: a warning names them, without
+// user information. It may be called at any time, from any goroutine; the last call
+// wins.
 func (c *Client) SetEndpoints(eps ...string) {
 	if !c.made() {
 		return
 	}
+	good, err := c.usable(eps)
+	switch {
+	case len(good) == 0:
+		c.GetLogger().Warn("endpoints not replaced", zap.Error(errors.Join(ErrNoAvailableEndpoints, err)))
+		return
+	case err != nil:
+		c.GetLogger().Warn("endpoints left out", zap.Error(err))
+	}
+	c.setEndpoints(good, true)
+}
+
+// usable returns the well-formed ones of eps, and what is wrong with the others.
+func (c *Client) usable(eps []string) ([]string, error) {
 	good := make([]string, 0, len(eps))
+	var errs []error
 	for _, ep := range eps {
-		if _, err := endpoint.Parse(ep); err != nil {
-			c.GetLogger().Warn("endpoint left out", zap.Error(err))
+		if _, err := c.parse(ep); err != nil {
+			errs = append(errs, err)
 			continue
 		}
 		good = append(good, ep)
 	}
-	if len(good) == 0 {
-		c.GetLogger().Warn("endpoints not replaced", zap.Error(ErrNoAvailableEndpoints), zap.Strings("endpoints", eps))
-		return
-	}
-	c.setEndpoints(good)
+	return good, errors.Join(errs...)
 }
 
-// setEndpoints takes over well-formed endpoints. The lock spans the hand-over
-// to the resolver, so that Endpoints and the resolver agree on the last call.
-func (c *Client) setEndpoints(eps []string) {
+// blank reports whether an endpoint is what a trailing comma leaves.
+func blank(ep string) bool { return strings.TrimSpace(ep) == "" }
+
+// setEndpoints takes over well-formed endpoints; byCaller tells whether the program
+// has named them. The lock spans the hand-over to the resolver, so that Endpoints and
+// the resolver agree on the last call.
+func (c *Client) setEndpoints(eps []string, byCaller bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	addresses, _ := resolve(c.table, eps)
+	if byCaller {
+		c.named = eps
+	}
 	c.endpoints = eps
 	if c.resolver != nil {
+		addresses, _, _ := c.resolve(c.table, eps)
 		c.resolver.Set(addresses)
 	}
+}
+
+// secured returns eps with https in the place of http where the program has named
+// encrypted endpoints, and has not named that address as an http one: what members
+// advertise must not lower the security of the connection.
+func (c *Client) secured(eps []string) []string {
+	c.mu.Lock()
+	named := c.named
+	c.mu.Unlock()
+	encrypted, plain := false, map[string]bool{}
+	for _, ep := range named {
+		e, err := c.parse(ep)
+		if err != nil {
+			continue
+		}
+		encrypted = encrypted || c.creds.Encrypts(e.Security)
+		plain[e.Address] = plain[e.Address] || !c.creds.Encrypts(e.Security)
+	}
+	if !encrypted {
+		return eps
+	}
+	out := slices.Clone(eps)
+	for i, ep := range eps {
+		if e, err := c.parse(ep); err == nil && e.Security == endpoint.Plain && !plain[e.Address] {
+			out[i] = "https://" + e.Address
+		}
+	}
+	return out
 }
 
 // countEndpoints is what the retrying connection goes by.
@@ -67,11 +115,13 @@ func (c *Client) countEndpoints() int {
 }
 
 // Sync replaces the endpoints by the client URLs of the cluster's members, as
-// the members themselves advertise them, scheme included. Learners, and members
-// that have not started yet, are left out. It asks for a linearizable member
-// list and waits for it as long as ctx allows. Where no member is left, or ctx
-// or the client ends, the endpoints stay as they are and the error is
-// ErrNoAvailableEndpoints, ctx's or the server's.
+// the members themselves advertise them, scheme included; but where the endpoints
+// that the program has named are encrypted, http becomes https. Learners, and members
+// that have not started yet, are left out, as are malformed URLs, with a warning. It
+// asks for a linearizable member list and waits for it as long as ctx allows. Where
+// no URL is left, or ctx or the client ends, the endpoints stay as they are and the
+// error is ErrNoAvailableEndpoints, names the malformed URLs, or is ctx's or the
+// server's.
 func (c *Client) Sync(ctx context.Context) error {
 	if !c.made() {
 		return ErrNoAvailableEndpoints
@@ -86,13 +136,16 @@ func (c *Client) Sync(ctx context.Context) error {
 			eps = append(eps, m.GetClientURLs()...)
 		}
 	}
-	if len(eps) == 0 {
+	good, err := c.usable(eps)
+	switch {
+	case len(eps) == 0:
 		return ErrNoAvailableEndpoints
-	}
-	if _, err := resolve(nil, eps); err != nil {
+	case len(good) == 0:
 		return err
+	case err != nil:
+		c.GetLogger().Warn("endpoints left out", zap.Error(err))
 	}
-	c.setEndpoints(eps)
+	c.setEndpoints(c.secured(good), false)
 	return nil
 }
 

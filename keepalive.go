@@ -152,7 +152,7 @@ var keepAliveBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Se
 // NewLease returns a Lease on c's connection, beside the one that c embeds. It
 // is closed by its owner, and ends with c in any case.
 func NewLease(c *Client) Lease {
-	return NewLeaseFromLeaseClient(RetryLeaseClient(c), c, c.cfg.dialTimeout()+time.Second)
+	return NewLeaseFromLeaseClient(RetryLeaseClient(c), c, addDurations(c.cfg.dialTimeout(), time.Second))
 }
 
 // NewLeaseFromLeaseClient returns a Lease on a protobuf stub, such as one that

@@ -1,12 +1,12 @@
 package clientv3
 
 import (
-	"context"
 	"log"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc/grpclog"
@@ -92,7 +92,7 @@ func (c *Client) GetLogger() *zap.Logger {
 // Deprecated: use Config.Logger, or WithZapLogger with NewCtxClient.
 func (c *Client) WithLogger(lg *zap.Logger) *Client {
 	if !c.made() {
-		c.clientState = newState(context.Background())
+		c.clientState = newState(c.Ctx())
 	}
 	c.lg.Store(lg)
 	return c
@@ -142,7 +142,7 @@ func (c *Client) logStanding(address, standing string) {
 		return
 	}
 	if ok, denied := c.judgeLog.allow(time.Now()); ok {
-		lg.Debug("member's standing changed", zap.String("address", address), zap.String("standing", standing),
+		lg.Debug("member's standing changed", zap.String("address", endpoint.Redact(address)), zap.String("standing", standing),
 			zap.Int64("not-logged", denied))
 	}
 }

@@ -139,7 +139,7 @@ func TestR12DialReachesAMemberThatDoesNotServe(t *testing.T) {
 }
 
 // TestR12DeadConnectionOfTheOnlyMember: where there is no other member to compare
-// with, it is HTTP/2's keepalive that notices, also with a zero Config.
+// with, its own silence while it owes an answer is what counts.
 func TestR12DeadConnectionOfTheOnlyMember(t *testing.T) {
 	t.Parallel()
 	s := etcdfake.Start(t)
@@ -156,7 +156,7 @@ func TestR12DeadConnectionOfTheOnlyMember(t *testing.T) {
 	_, err := c.Put(t.Context(), "k", "v")
 	require.NoError(t, err)
 	dying.Blackhole(faultnet.Both)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*(defaultKeepAliveTime+defaultKeepAliveTimeout))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	_, err = c.Get(ctx, "k")
 	require.NoError(t, err)
@@ -224,7 +224,7 @@ func TestR14OversizedRequest(t *testing.T) {
 	_, err = RetryKVClient(c).Put(t.Context(), &pb.PutRequest{Key: []byte("k"), Value: make([]byte, 2000)})
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
 	_, err = pb.NewKVClient(c.ActiveConnection()).Put(t.Context(), &pb.PutRequest{Key: []byte("k"), Value: make([]byte, 2000)})
-	assert.Equal(t, codes.ResourceExhausted, status.Code(err), "the limit holds for the bare connection too")
+	require.NoError(t, err, "the bare connection has gRPC's own limits")
 }
 
 func TestR14LargeResponse(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/coreos/go-semver/semver"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/version"
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"go.etcd.io/etcd/client/v3/internal/origin"
 	"google.golang.org/grpc"
 )
@@ -53,11 +54,11 @@ func (c *Client) checkVersion(ctx context.Context, ep string) error {
 	defer conn.Close()
 	resp, err := pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{}, grpc.WaitForReady(true))
 	if err != nil {
-		return fmt.Errorf("etcdclient: version of %s: %w", ep, toErr(ctx, err))
+		return fmt.Errorf("etcdclient: version of %s: %w", endpoint.Redact(ep), toErr(ctx, err))
 	}
 	v, err := semver.NewVersion(resp.GetVersion())
 	if err != nil {
-		return fmt.Errorf("etcdclient: version %q of %s: %w", resp.GetVersion(), ep, err)
+		return fmt.Errorf("etcdclient: version %q of %s: %w", resp.GetVersion(), endpoint.Redact(ep), err)
 	}
 	if v.LessThan(oldestVersion) {
 		return ErrOldCluster

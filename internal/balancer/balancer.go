@@ -5,13 +5,15 @@
 // does not answer the probe either, its connection is closed, so that what waits
 // on it can go elsewhere. One that is alive but much slower than its peers gets
 // what it can answer. Members are only compared with each other over the same
-// time: when all are silent or slow alike, nothing changes.
+// time: when all are silent or slow alike, nothing changes but that a connection
+// which is silent for long is made anew.
 //
 // Connections are gRPC's business: each endpoint has a pick_first child, which
 // connects and reconnects. This package follows the servers' health services,
 // looks at the children that are connected and picks among them.
 //
 //   - standing.go is the state machine: samples in, verdicts out;
+//   - dead.go tells connections that are dead where there is nothing to compare with;
 //   - stuck.go tells members that are alive and answer nothing;
 //   - behind.go keeps writes from members that have to catch up;
 //   - picker.go is on every request's path;
@@ -31,11 +33,13 @@ package balancer
 import (
 	"encoding/json"
 
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/endpointsharding"
 	"google.golang.org/grpc/balancer/pickfirst"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/serviceconfig"
 )
 
@@ -124,6 +128,17 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 type judgedConn struct {
 	balancer.ClientConn
 	table *Table // set before any child exists; the same from then on
+}
+
+// NewSubConn secures a connection as its address demands: only so does gRPC's :scheme
+// tell an encrypted one from another of the same client.
+func (c *judgedConn) NewSubConn(addresses []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
+	if b := endpoint.BundleOf(addresses[0].Attributes); b != nil {
+		//lint:ignore SA1019 gRPC asks an address's credentials for no :scheme
+		opts.CredsBundle = b
+	}
+	//lint:ignore SA1019 it is what policies call
+	return c.ClientConn.NewSubConn(addresses, opts)
 }
 
 func (c *judgedConn) UpdateState(s balancer.State) {

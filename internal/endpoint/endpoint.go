@@ -2,9 +2,12 @@
 package endpoint
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 
@@ -23,12 +26,13 @@ const (
 	Encrypted
 )
 
-// Endpoint is an endpoint taken apart.
+// Endpoint is an endpoint taken apart. Different spellings of one endpoint give
+// the same Address and Authority.
 type Endpoint struct {
-	// Address is what to dial: "host:port", or "unix:" and a path.
+	// Address is what to dial: "host:port", "unix:path" or "unix:///path".
 	Address string
-	// Authority is the host, with its port, that requests and certificates are
-	// checked against; "localhost" for unix sockets.
+	// Authority is what requests name and certificates are checked against, there
+	// without its port: the host with its port, or the name of a unix socket.
 	Authority string
 	// Security is the scheme's demand.
 	Security Security
@@ -41,59 +45,113 @@ const unixPrefix = "unix:"
 //	host:port  http://host:port  https://host:port
 //	unix:path  unix:///path  unixs:path  unixs:///path
 //
-// with IPv6 literals in brackets. A path behind host:port is ignored. Its error
-// names the endpoint and what is wrong with it.
+// with IPv6 literals in brackets. User information and a path behind host:port are
+// ignored. Its error names the endpoint, without user information, and what is
+// wrong with it.
 func Parse(ep string) (Endpoint, error) {
+	e, err := parse(ep)
+	if err != nil {
+		return Endpoint{}, fmt.Errorf("endpoint %q: %w", Redact(ep), err)
+	}
+	return e, nil
+}
+
+// Raw is an endpoint that only a dialer of the user's understands: it is dialled as
+// it is.
+func Raw(ep string) Endpoint {
+	name := ep
+	if _, rest, found := strings.Cut(ep, "://"); found {
+		name = strings.TrimLeft(rest, "/")
+	}
+	name = name[strings.LastIndexByte(name, '@')+1:]
+	if name == "" {
+		name = "localhost"
+	}
+	return Endpoint{Address: ep, Authority: headerSafe(name)}
+}
+
+func parse(ep string) (Endpoint, error) {
 	for prefix, security := range map[string]Security{unixPrefix: ByConfig, "unixs:": Encrypted} {
-		if path, ok := strings.CutPrefix(ep, prefix); ok {
-			return parseUnix(ep, path, security)
+		if socket, ok := strings.CutPrefix(ep, prefix); ok {
+			return parseUnix(socket, security)
 		}
 	}
 	scheme, _, found := strings.Cut(ep, "://")
 	if !found {
-		return parseHost(ep, ep, ByConfig)
+		return parseHost(ep, ByConfig)
 	}
 	u, err := url.Parse(ep)
 	if err != nil {
-		return Endpoint{}, fmt.Errorf("endpoint %q: %w", ep, err)
+		return Endpoint{}, urlError(ep)
 	}
 	switch strings.ToLower(scheme) {
 	case "http":
-		return parseHost(ep, u.Host, Plain)
+		return parseHost(u.Host, Plain)
 	case "https":
-		return parseHost(ep, u.Host, Encrypted)
+		return parseHost(u.Host, Encrypted)
 	}
-	return Endpoint{}, fmt.Errorf("endpoint %q: unknown scheme %q, want http, https, unix or unixs", ep, scheme)
+	return Endpoint{}, fmt.Errorf("unknown scheme %q, want http, https, unix or unixs", scheme)
 }
 
-func parseUnix(ep, path string, security Security) (Endpoint, error) {
-	path = strings.TrimPrefix(path, "//")
-	if path == "" {
-		return Endpoint{}, fmt.Errorf("endpoint %q: no socket path", ep)
+// urlError says what is wrong with a URL. What url.Parse says of ep itself may quote
+// user information.
+func urlError(ep string) error {
+	_, err := url.Parse(Redact(ep))
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err
 	}
-	return Endpoint{Address: unixPrefix + path, Authority: "localhost", Security: security}, nil
+	return errors.New("malformed user information")
 }
 
-func parseHost(ep, host string, security Security) (Endpoint, error) {
+func parseUnix(socket string, security Security) (Endpoint, error) {
+	socket = strings.TrimPrefix(socket, "//")
+	if socket == "" {
+		return Endpoint{}, errors.New("no socket path")
+	}
+	address := unixPrefix + socket
+	if path.IsAbs(socket) {
+		address = unixPrefix + "//" + socket
+	}
+	return Endpoint{Address: address, Authority: headerSafe(path.Base(socket)), Security: security}, nil
+}
+
+func parseHost(host string, security Security) (Endpoint, error) {
 	if host == "" {
-		return Endpoint{}, fmt.Errorf("endpoint %q: no host", ep)
+		return Endpoint{}, errors.New("no host")
 	}
 	if i := strings.IndexAny(host, " \t\r\n/?#@\\"); i >= 0 {
-		return Endpoint{}, fmt.Errorf("endpoint %q: %q does not belong in a host", ep, host[i])
+		return Endpoint{}, fmt.Errorf("%q does not belong in a host", host[i])
 	}
 	name, port, err := net.SplitHostPort(host)
 	switch {
 	case err == nil:
 		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-			return Endpoint{}, fmt.Errorf("endpoint %q: port %q is not a number up to 65535", ep, port)
+			return Endpoint{}, fmt.Errorf("port %q is not a number up to 65535", port)
 		}
 		if name == "" {
 			return Endpoint{Address: host, Authority: "localhost" + host, Security: security}, nil
 		}
+		host = net.JoinHostPort(canonical(name), port)
 	case strings.Contains(host, ":"):
-		return Endpoint{}, fmt.Errorf("endpoint %q: %w", ep, err)
+		return Endpoint{}, err
 	}
 	return Endpoint{Address: host, Authority: host, Security: security}, nil
+}
+
+// canonical returns the one spelling of a host by which it is known.
+func canonical(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.String()
+	}
+	return strings.ToLower(host)
+}
+
+// headerSafe returns a name as it may stand in a request's header.
+func headerSafe(name string) string {
+	if strings.IndexFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) < 0 {
+		return name
+	}
+	return url.PathEscape(name)
 }
 
 // Scheme returns the scheme under which ep names its address, "" for a bare
@@ -112,20 +170,41 @@ func Scheme(ep string) string {
 
 // Network splits an Address for net.Dial.
 func Network(address string) (network, target string) {
-	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
-		return "unix", path
+	if socket, ok := strings.CutPrefix(address, unixPrefix); ok {
+		return "unix", strings.TrimPrefix(socket, "//")
 	}
 	return "tcp", address
 }
 
-type securityKey struct{}
+// Redact replaces the user information of an endpoint, also of a malformed one, for
+// errors and logs.
+func Redact(ep string) string {
+	at := strings.LastIndexByte(ep, '@')
+	if at < 0 {
+		return ep
+	}
+	scheme, _, found := strings.Cut(ep[:at], "://")
+	if !found {
+		return "xxxxx" + ep[at:]
+	}
+	return scheme + "://xxxxx" + ep[at:]
+}
 
-// Resolved is the endpoint as gRPC's resolvers name it: the server's name goes
-// with the address, and so does the demand for security.
-func (e Endpoint) Resolved() resolver.Address {
+// RedactAll does that for each of eps.
+func RedactAll(eps []string) []string {
+	out := make([]string, len(eps))
+	for i, ep := range eps {
+		out[i] = Redact(ep)
+	}
+	return out
+}
+
+// Resolved is the endpoint as gRPC's resolvers name it. The server's name goes with
+// the address, and so does what creds, if not nil, secure its connection with.
+func (e Endpoint) Resolved(creds *Credentials) resolver.Address {
 	a := resolver.Address{Addr: e.Address, ServerName: e.Authority}
-	if e.Security != ByConfig {
-		a.Attributes = a.Attributes.WithValue(securityKey{}, e.Security)
+	if creds != nil {
+		a.Attributes = a.Attributes.WithValue(bundleKey{}, creds.bundle(e.Security))
 	}
 	return a
 }

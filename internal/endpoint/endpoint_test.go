@@ -31,12 +31,19 @@ func TestR10Parse(t *testing.T) {
 		{"http://a.example:2379/a/path", "a.example:2379", "a.example:2379", Plain, "tcp", "a.example:2379"},
 		{"https://[fe80::1%25eth0]:2379", "[fe80::1%eth0]:2379", "[fe80::1%eth0]:2379", Encrypted, "tcp", "[fe80::1%eth0]:2379"},
 		{"https://a.example:2379", "a.example:2379", "a.example:2379", Encrypted, "tcp", "a.example:2379"},
-		{"unix:rel/sock", "unix:rel/sock", "localhost", ByConfig, "unix", "rel/sock"},
-		{"unix:/abs/sock", "unix:/abs/sock", "localhost", ByConfig, "unix", "/abs/sock"},
-		{"unix:///abs/sock", "unix:/abs/sock", "localhost", ByConfig, "unix", "/abs/sock"},
-		{"unix://rel:0", "unix:rel:0", "localhost", ByConfig, "unix", "rel:0"},
-		{"unixs:///abs/sock", "unix:/abs/sock", "localhost", Encrypted, "unix", "/abs/sock"},
-		{"unixs:rel", "unix:rel", "localhost", Encrypted, "unix", "rel"},
+		{"unix:rel/sock", "unix:rel/sock", "sock", ByConfig, "unix", "rel/sock"},
+		{"unix:/abs/sock", "unix:///abs/sock", "sock", ByConfig, "unix", "/abs/sock"},
+		{"unix:///abs/sock", "unix:///abs/sock", "sock", ByConfig, "unix", "/abs/sock"},
+		{"unix://rel:0", "unix:rel:0", "rel:0", ByConfig, "unix", "rel:0"},
+		{"unix:localhost:m0", "unix:localhost:m0", "localhost:m0", ByConfig, "unix", "localhost:m0"},
+		{"unix://localhost:m0", "unix:localhost:m0", "localhost:m0", ByConfig, "unix", "localhost:m0"},
+		{"unixs:localhost:m0", "unix:localhost:m0", "localhost:m0", Encrypted, "unix", "localhost:m0"},
+		{"unixs://127.0.0.1:m0", "unix:127.0.0.1:m0", "127.0.0.1:m0", Encrypted, "unix", "127.0.0.1:m0"},
+		{"http://LocalHost:1", "localhost:1", "localhost:1", Plain, "tcp", "localhost:1"},
+		{"[0:0::1]:1", "[::1]:1", "[::1]:1", ByConfig, "tcp", "[::1]:1"},
+		{"http://root:secret@a:1", "a:1", "a:1", Plain, "tcp", "a:1"},
+		{"unixs:///abs/sock", "unix:///abs/sock", "sock", Encrypted, "unix", "/abs/sock"},
+		{"unixs:rel", "unix:rel", "rel", Encrypted, "unix", "rel"},
 	} {
 		e, err := Parse(tc.in)
 		require.NoError(t, err, tc.in)
@@ -44,8 +51,8 @@ func TestR10Parse(t *testing.T) {
 		network, target := Network(e.Address)
 		assert.Equal(t, tc.network, network, tc.in)
 		assert.Equal(t, tc.target, target, tc.in)
-		assert.Equal(t, tc.authority, e.Resolved().ServerName)
-		assert.Equal(t, tc.address, e.Resolved().Addr)
+		assert.Equal(t, tc.authority, e.Resolved(nil).ServerName)
+		assert.Equal(t, tc.address, e.Resolved(nil).Addr)
 	}
 }
 
@@ -136,10 +143,67 @@ func firstByte(t *testing.T, e Endpoint, creds *Credentials) byte {
 		}()
 		return ours, nil
 	}
-	r := resolver.New(`{}`, nil, []grpcresolver.Address{e.Resolved()})
+	r := resolver.New(`{}`, nil, []grpcresolver.Address{e.Resolved(creds)})
 	conn, err := grpc.NewClient(r.Target(), grpc.WithResolvers(r), grpc.WithTransportCredentials(creds.Clone()), grpc.WithContextDialer(dial))
 	require.NoError(t, err)
 	defer conn.Close()
 	conn.Connect()
 	return <-first
+}
+
+// TestErrorsAndLogsHaveNoUserInformation: it is a password.
+func TestErrorsAndLogsHaveNoUserInformation(t *testing.T) {
+	for _, ep := range []string{
+		"http://root:secret@host:badport", "http://root:secret@", "https://root:secret@a b:1", "ftp://root:secret@host:1",
+		"root:secret@host:1", "http://root:secret%zz@host:1", "http://root:12/secret@host:x1", "http://root:secret/w@host:1", "http://root:secret#@host", "http://ro ot:secret@host:1",
+	} {
+		_, err := Parse(ep)
+		if err != nil {
+			assert.NotContains(t, err.Error(), "secret", ep)
+			assert.NotContains(t, err.Error(), "root", ep)
+		}
+		assert.NotContains(t, Redact(ep), "secret", ep)
+		assert.NotContains(t, Raw(ep).Authority, "secret", ep)
+	}
+	_, err := Parse("http://root:secret@host:badport")
+	assert.EqualError(t, err, `endpoint "http://xxxxx@host:badport": invalid port ":badport" after host`)
+	assert.Equal(t, []string{"h:1", "https://h:1"}, RedactAll([]string{"h:1", "https://h:1"}))
+}
+
+// TestConnectionsReportWhatTheyAre: by its bundle a connection is told apart from
+// others of the same client.
+func TestConnectionsReportWhatTheyAre(t *testing.T) {
+	for _, tc := range []struct {
+		endpoint string
+		cfg      *tls.Config
+		protocol string
+	}{
+		{"http://a:1", nil, "insecure"},
+		{"http://a:1", &tls.Config{}, "insecure"},
+		{"a:1", nil, "insecure"},
+		{"a:1", &tls.Config{}, "tls"},
+		{"https://a:1", nil, "tls"},
+		{"unix:a", &tls.Config{}, "tls"},
+	} {
+		e, err := Parse(tc.endpoint)
+		require.NoError(t, err)
+		creds := NewCredentials(tc.cfg, nil)
+		assert.Equal(t, tc.protocol, BundleOf(e.Resolved(creds).Attributes).TransportCredentials().Info().SecurityProtocol, tc.endpoint)
+		assert.Equal(t, tc.protocol, creds.As(e.Security).Info().SecurityProtocol)
+		assert.Equal(t, tc.protocol == "tls", creds.Encrypts(e.Security))
+	}
+}
+
+// TestOneAddressHasOneSpelling: equal addresses keep their connection.
+func TestOneAddressHasOneSpelling(t *testing.T) {
+	creds := NewCredentials(nil, nil)
+	for a, b := range map[string]string{
+		"h:1": "http://h:1", "http://h:1": "HTTP://H:1/", "[::1]:1": "http://[0:0::1]:1", "unix:/p": "unix:///p", "unixs:p": "unixs://p",
+	} {
+		ea, err := Parse(a)
+		require.NoError(t, err)
+		eb, err := Parse(b)
+		require.NoError(t, err)
+		assert.True(t, ea.Resolved(creds).Equal(eb.Resolved(creds)), "%s and %s", a, b)
+	}
 }

@@ -38,6 +38,7 @@ var goroutineFiles = []string{
 var rootContextFiles = []string{
 	"internal/balancer/health.go", // gRPC builds policies without a context; ends with its policy
 	"internal/retry/conn.go",      // carries metadata; nothing waits on it
+	"client.go",                   // the context of a zero Client
 	"config.go",                   // where Config.Context is nil
 	"internal/etcdfake",           // owns streams without a network
 	"internal/faultnet",           // owns connections that come from outside
@@ -94,7 +95,7 @@ var importTable = map[string]Imported{
 
 	"internal/authtoken": {Others: join(etcdAPI, []string{"google.golang.org/grpc/credentials"})},
 	"internal/backoff":   {},
-	"internal/balancer":  {Own: []string{"internal/backoff", "internal/origin"}, Others: join(etcdAPI, grpc)},
+	"internal/balancer":  {Own: []string{"internal/backoff", "internal/endpoint", "internal/origin"}, Others: join(etcdAPI, grpc)},
 	"internal/bidi":      {Own: []string{"internal/backoff"}},
 	"internal/classify":  {Others: join(etcdAPI, []string{"google.golang.org/grpc", "google.golang.org/grpc/codes", "google.golang.org/grpc/status"})},
 	"internal/endpoint":  {Others: []string{"google.golang.org/grpc/attributes", "google.golang.org/grpc/credentials/...", "google.golang.org/grpc/resolver"}},

@@ -56,6 +56,8 @@ type Config struct {
 	Closed error
 	// Metadata goes out with every request, beside the caller's.
 	Metadata [2]string
+	// Options, two at most, are those of every call; the caller's prevail.
+	Options []grpc.CallOption
 	// Repeats, if not nil, is the context key under which a request tells whether it
 	// is one that is sent again also where a server may have served it: a bool.
 	Repeats any
@@ -92,7 +94,7 @@ type attempt struct {
 	req             any
 
 	peer peer.Peer
-	room [4]grpc.CallOption
+	room [6]grpc.CallOption
 	opts []grpc.CallOption
 
 	// Set by Witness, which interceptors may run on goroutines that they do not wait for.
@@ -127,6 +129,7 @@ func (c *Conn) newAttempt(ctx context.Context, method string, req any, callers [
 	}
 	a := &attempt{Context: ctx, conn: c, method: method, req: req, peer: peer.Peer{Addr: nobody}}
 	a.opts = append(a.room[:0], waitForReady, grpc.Peer(&a.peer))
+	a.opts = append(a.opts, c.cfg.Options...)
 	a.opts = append(a.opts, callers...)
 	return a
 }

@@ -1,0 +1,176 @@
+package clientv3
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// TestSyncNeverLowersSecurity: what a member advertises decides nothing about
+// encryption where the program has asked for it.
+func TestSyncNeverLowersSecurity(t *testing.T) {
+	tlsCfg := &tls.Config{}
+	for _, tc := range []struct {
+		named      []string
+		tls        *tls.Config
+		advertised []string
+		want       []string
+	}{
+		{[]string{"https://a:1"}, tlsCfg, []string{"http://a:1", "http://b:1"}, []string{"https://a:1", "https://b:1"}},
+		{[]string{"https://a:1"}, nil, []string{"http://a:1/", "unix:s"}, []string{"https://a:1", "unix:s"}},
+		{[]string{"a:1"}, tlsCfg, []string{"http://[::1]:1"}, []string{"https://[::1]:1"}},
+		{[]string{"http://a:1"}, tlsCfg, []string{"http://a:1", "http://b:1"}, []string{"http://a:1", "http://b:1"}},
+		{[]string{"a:1"}, nil, []string{"http://a:1", "https://b:1"}, []string{"http://a:1", "https://b:1"}},
+		{[]string{"https://a:1", "http://b:1"}, tlsCfg, []string{"http://a:1", "http://b:1", "http://c:1"}, []string{"https://a:1", "http://b:1", "https://c:1"}},
+	} {
+		c := newTestClient(t, Config{Endpoints: tc.named, TLS: tc.tls})
+		assert.Equal(t, tc.want, c.secured(tc.advertised), "%v", tc.named)
+		c.setEndpoints(c.secured(tc.advertised), false)
+		assert.Equal(t, tc.want, c.secured(tc.advertised), "the second time")
+		c.SetEndpoints("http://z:1")
+		assert.Equal(t, tc.advertised, c.secured(tc.advertised), "the program may name http")
+	}
+}
+
+// TestSyncKeepsAMemberThatListensOnTLS: it advertises http.
+func TestSyncKeepsAMemberThatListensOnTLS(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.WithTLS())
+	c := newTestClient(t, Config{Endpoints: cluster.Endpoints(), TLS: cluster.TLSConfig()})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	members, err := c.MemberList(ctx)
+	require.NoError(t, err)
+	advertised := strings.Replace(members.Members[0].ClientURLs[0], "https://", "http://", 1)
+	c.setEndpoints(c.secured([]string{advertised}), false)
+	_, err = c.Put(ctx, "k", "v")
+	require.NoError(t, err)
+	_, err = c.Status(ctx, advertised)
+	require.NoError(t, err, "a connection to what a member advertises is encrypted as well")
+}
+
+// TestSyncKeepsTheConnection: the address is the same, with a scheme or without.
+func TestSyncKeepsTheConnection(t *testing.T) {
+	s, c := newFakeClient(t, Config{})
+	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"http://" + s.Addr() + "/"}})
+	w := c.Watch(t.Context(), "k", WithCreatedNotify())
+	require.True(t, (<-w).Created)
+	require.NoError(t, c.Sync(t.Context()))
+	assert.Equal(t, []string{"http://" + s.Addr() + "/"}, c.Endpoints())
+	for range 20 {
+		_, err := c.Put(t.Context(), "k", "v")
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 1, s.Conns())
+}
+
+// TestBadEndpointsAreLeftOut: by New with one warning that names them, and by
+// SetEndpoints likewise; an error comes only where none is left.
+func TestBadEndpointsAreLeftOut(t *testing.T) {
+	s := etcdfake.Start(t)
+	for _, bad := range []string{"", " ", " 127.0.0.1:1", "ftp://a:1", "a:99999", "a:etcd", "http://", "unix:", "http://root:password@h:badport", "root:password@h:1"} {
+		lg, logs := observed(zapcore.WarnLevel)
+		c := newTestClient(t, Config{Endpoints: []string{bad, s.Addr(), bad}, Logger: lg})
+		assert.Equal(t, []string{s.Addr()}, c.Endpoints(), "%q", bad)
+		_, err := c.Put(t.Context(), "k", "v")
+		require.NoError(t, err)
+		require.Equal(t, 1, logs.Len(), "%q", bad)
+		shown := bad[strings.LastIndexByte(bad, '@')+1:]
+		assert.Contains(t, fmt.Sprint(logs.All()[0].ContextMap()), shown)
+
+		c.SetEndpoints(bad, s.Addr())
+		assert.Equal(t, 2, logs.Len())
+		_, err = New(Config{Endpoints: []string{bad}, Logger: zap.NewNop()})
+		require.Error(t, err)
+	}
+}
+
+// TestNoSecretInErrorsAndLogs: neither passwords nor tokens, wherever a program put
+// them. newTestClient looks for them in the logs of all tests.
+func TestNoSecretInErrorsAndLogs(t *testing.T) {
+	const secret = "s3cr3tpw"
+	lg, logs := observed(zapcore.DebugLevel)
+	bad := []string{
+		"http://root:" + secret + "@h:badport", "ftp://root:" + secret + "@h:1", "root:" + secret + "@h:1",
+		"http://root:" + secret + "%zz@h:1", "http://root:" + secret + "/@h:1",
+	}
+	var texts []string
+	note := func(err error) {
+		require.Error(t, err)
+		texts = append(texts, err.Error(), fmt.Sprintf("%+v", err))
+	}
+	for _, ep := range bad {
+		_, err := New(Config{Endpoints: []string{ep}, Logger: lg})
+		note(err)
+	}
+	_, err := New(Config{Endpoints: bad, Logger: lg, Username: "root", Password: secret})
+	note(err)
+	_, err = New(Config{Endpoints: []string{"http://root:" + secret + "@127.0.0.1:1"}, RejectOldCluster: true, DialTimeout: 50 * time.Millisecond, Logger: lg})
+	note(err)
+	_, err = New(Config{Endpoints: []string{"127.0.0.1:1"}, Username: "root", Password: secret, DialTimeout: 50 * time.Millisecond, Logger: lg})
+	note(err)
+
+	c := newTestClient(t, Config{Endpoints: []string{"http://root:" + secret + "@127.0.0.1:1"}, Token: secret, Logger: lg})
+	assert.Equal(t, []string{"http://root:" + secret + "@127.0.0.1:1"}, c.Endpoints(), "as given")
+	c.SetEndpoints(bad...)
+	c.SetEndpoints(append(bad, "http://root:"+secret+"@127.0.0.1:1")...)
+	for _, ep := range bad {
+		_, err := c.Dial(ep)
+		note(err)
+		_, err = c.Status(t.Context(), ep)
+		note(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = c.Put(ctx, "k", "v")
+	note(err)
+	eventually(t, func() bool { return c.ConnectionError() != nil }, "the member cannot be reached")
+	note(c.ConnectionError())
+
+	require.NotZero(t, logs.Len())
+	for _, e := range logs.All() {
+		texts = append(texts, fmt.Sprint(e.Message, e.ContextMap()))
+	}
+	for _, text := range texts {
+		requireNoSecret(t, []string{secret}, text)
+	}
+}
+
+// TestEndlessDurations: the longest ones are no overflow.
+func TestEndlessDurations(t *testing.T) {
+	const endless = time.Duration(math.MaxInt64)
+	s := etcdfake.Start(t)
+	for name, cfg := range map[string]Config{
+		"dial timeout":    {DialTimeout: endless},
+		"keepalive":       {DialKeepAliveTime: endless, DialKeepAliveTimeout: endless},
+		"timeout of ping": {DialKeepAliveTime: time.Minute, DialKeepAliveTimeout: endless},
+		"no pings":        {DialKeepAliveTime: -1},
+		"auto-sync":       {AutoSyncInterval: endless},
+		"waits":           {BackoffWaitBetween: endless, BackoffJitterFraction: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg.Endpoints = []string{s.Addr()}
+			c := newTestClient(t, cfg)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			_, err := c.Put(ctx, "k", "v")
+			require.NoError(t, err)
+			assert.Positive(t, c.retryConfig().Backoff.Base)
+			assert.Positive(t, c.retryConfig().Backoff.Max)
+			assert.Greater(t, addDurations(c.cfg.dialTimeout(), time.Second), time.Second)
+		})
+	}
+	assert.Equal(t, endless, addDurations(endless, time.Second))
+	assert.Equal(t, 3*time.Second, addDurations(time.Second, 2*time.Second))
+}
