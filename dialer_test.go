@@ -1,0 +1,217 @@
+package clientv3
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"google.golang.org/grpc"
+)
+
+// inChild names the variable that tells a process that it is the child of
+// TestProxyOfTheEnvironment: net/http reads the environment once a process.
+const inChild = "ETCDCLIENT_TEST_IN_CHILD"
+
+// TestProxyOfTheEnvironment: connections go through the CONNECT proxy that HTTPS_PROXY
+// names, and one that falls silent there is given up like any other.
+func TestProxyOfTheEnvironment(t *testing.T) {
+	if os.Getenv(inChild) == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyOfTheEnvironment$", "-test.timeout=60s")
+		cmd.Env = append(os.Environ(), inChild+"=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return
+	}
+	a, b := etcdfake.Start(t), etcdfake.Start(t)
+	silent := faultnet.New(t, b.Addr())
+	p := startConnectProxy(t, map[string]string{"a.example:2379": a.Addr(), "b.example:2379": silent.Addr()})
+	t.Setenv("NO_PROXY", "")
+	t.Setenv("HTTPS_PROXY", "http://user:s3cr3tpw@"+p.addr)
+
+	c := newTestClient(t, Config{Endpoints: []string{"a.example:2379", "http://b.example:2379"}})
+	eventually(t, func() bool {
+		_, err := c.Get(t.Context(), "k")
+		require.NoError(t, err)
+		return a.Calls("Range") > 0 && b.Calls("Range") > 0
+	}, "both are asked")
+	assert.Equal(t, "Basic dXNlcjpzM2NyM3Rwdw==", p.authorization.Load())
+	silent.Blackhole(faultnet.Both)
+	for range 10 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := c.Get(ctx, "k")
+		cancel()
+		require.NoError(t, err, "the connection is tracked: reads move to the other member")
+	}
+
+	through := p.tunnels.Load()
+	direct := newTestClient(t, Config{Endpoints: []string{a.Addr()}})
+	_, err := direct.Get(t.Context(), "k")
+	require.NoError(t, err, "loopback addresses are not proxied")
+	without := newTestClient(t, Config{Endpoints: []string{"a.invalid:1"}, DialOptions: []grpc.DialOption{grpc.WithNoProxy()}})
+	eventually(t, func() bool { return without.ConnectionError() != nil }, "it cannot be resolved")
+	assert.Equal(t, through, p.tunnels.Load())
+
+	refused := newTestClient(t, Config{Endpoints: []string{"unknown.example:1"}})
+	eventually(t, func() bool { return refused.ConnectionError() != nil }, "the proxy refuses")
+	assert.ErrorContains(t, refused.ConnectionError(), "403 Forbidden")
+	assert.NotContains(t, refused.ConnectionError().Error(), "s3cr3tpw")
+}
+
+// connectProxy is an HTTP proxy that resolves hosts by a table.
+type connectProxy struct {
+	addr          string
+	hosts         map[string]string
+	tunnels       atomic.Int64
+	authorization atomic.Value
+	serving       sync.WaitGroup
+}
+
+func startConnectProxy(t *testing.T, hosts map[string]string) *connectProxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &connectProxy{addr: l.Addr().String(), hosts: hosts}
+	var mu sync.Mutex
+	var open []net.Conn
+	p.serving.Go(func() { // ends when l is closed
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			open = append(open, conn)
+			mu.Unlock()
+			p.serving.Go(func() { p.serve(conn) }) // ends when conn is closed
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for _, conn := range open {
+			conn.Close()
+		}
+		mu.Unlock()
+		p.serving.Wait()
+	})
+	return p
+}
+
+func (p *connectProxy) serve(conn net.Conn) {
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	req, err := http.ReadRequest(r)
+	if err != nil {
+		return
+	}
+	p.tunnels.Add(1)
+	p.authorization.Store(req.Header.Get("Proxy-Authorization"))
+	target, err := net.Dial("tcp", p.hosts[req.Host])
+	if req.Method != http.MethodConnect || err != nil {
+		_, _ = io.WriteString(conn, "HTTP/1.1 403 Forbidden\r\n\r\n")
+		return
+	}
+	defer target.Close()
+	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+	p.serving.Go(func() { // ends when either side is closed
+		defer conn.Close()
+		_, _ = io.Copy(conn, target)
+	})
+	_, _ = io.Copy(target, r)
+}
+
+// pipeListener accepts what its dial makes.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+	dials  atomic.Int64
+}
+
+func (l *pipeListener) dial(ctx context.Context, _ string) (net.Conn, error) {
+	l.dials.Add(1)
+	mine, theirs := net.Pipe()
+	select {
+	case l.conns <- theirs:
+		return mine, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// mutelyWatched creates watches and says nothing more.
+type mutelyWatched struct{ pb.UnimplementedWatchServer }
+
+func (mutelyWatched) Watch(stream pb.Watch_WatchServer) error {
+	for {
+		req, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if req.GetCreateRequest() != nil {
+			if err := stream.Send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: req.GetCreateRequest().WatchId, Created: true}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// TestIdleWatchIsNotThrownOut: a server with gRPC's default policy on pings, one in
+// five minutes, keeps the connection of a client with a zero Config, or one that
+// turns pings off. One that asks for pings gets them.
+func TestIdleWatchIsNotThrownOut(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cfg  Config
+		kept bool
+	}{
+		"zero":   {Config{}, true},
+		"off":    {Config{DialKeepAliveTime: -1}, true},
+		"often":  {Config{DialKeepAliveTime: 10 * time.Second}, false},
+		"seldom": {Config{DialKeepAliveTime: 6 * time.Minute}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+				srv := grpc.NewServer()
+				pb.RegisterWatchServer(srv, mutelyWatched{})
+				var serving sync.WaitGroup
+				serving.Go(func() { _ = srv.Serve(l) })
+				tc.cfg.Endpoints, tc.cfg.Logger = []string{"a:1"}, testLogger(t, Config{})
+				tc.cfg.DialOptions = []grpc.DialOption{grpc.WithContextDialer(l.dial)}
+				c, err := New(tc.cfg)
+				require.NoError(t, err)
+				require.True(t, (<-c.Watch(t.Context(), "k", WithCreatedNotify())).Created)
+				time.Sleep(10 * time.Minute) // of virtual time
+				assert.Equal(t, tc.kept, l.dials.Load() == 1, "%d connections", l.dials.Load())
+				require.NoError(t, c.Close())
+				srv.Stop()
+				serving.Wait()
+			})
+		})
+	}
+}
