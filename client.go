@@ -20,7 +20,6 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/retry"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // Client is a connection to an etcd cluster and all that can be asked of it,
@@ -60,7 +59,7 @@ type clientState struct {
 	conn     *grpc.ClientConn
 	resolver *resolver.Resolver
 	failures *balancer.Failures
-	table    *balancer.Table          // nil also where Config.SpreadEvenly is set
+	table    *balancer.Table
 	rpc      grpc.ClientConnInterface // conn with retries, or unconnected; never nil
 
 	// own synchronisation
@@ -178,9 +177,7 @@ func (c *Client) connect() (err error) {
 	if err := c.chooseEndpoints(); err != nil {
 		return err
 	}
-	if !c.cfg.SpreadEvenly {
-		c.table = balancer.New(c.ctx, c.askHealth, c.logStanding)
-	}
+	c.table = balancer.New(c.ctx, balancer.Options{Even: c.cfg.SpreadEvenly, NoProbes: c.cfg.DisableProbes, Report: c.logStanding})
 	c.failures = balancer.NewFailures(c.logUnreachable)
 	c.conn, c.resolver, err = c.dial(c.table, c.failures, !c.cfg.DisableProbes, c.cfg.Endpoints...)
 	if err != nil {
@@ -207,12 +204,6 @@ func (c *Client) chooseEndpoints() error {
 	c.cfg.Endpoints = good
 	c.setEndpoints(good, true)
 	return nil
-}
-
-// askHealth has a member give a sign of life; any answer is one.
-func (c *Client) askHealth(ctx context.Context) error {
-	_, err := healthpb.NewHealthClient(c.conn).Check(origin.Client(ctx), &healthpb.HealthCheckRequest{})
-	return err
 }
 
 // retryConfig is how requests of this client are retried, on any connection.

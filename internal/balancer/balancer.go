@@ -18,6 +18,7 @@
 //   - behind.go keeps writes from members that have to catch up;
 //   - picker.go is on every request's path;
 //   - place.go moves streams to other members;
+//   - probe.go asks one member for a sign of life;
 //   - table.go runs the machine by a timer while there are requests;
 //   - health.go asks each server for its health;
 //   - resort.go keeps members whose health check fails for when there is no other;
@@ -106,11 +107,12 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 			addresses = append(addresses, a.Addr)
 		}
 	}
+	var gone []*Member
 	if t, ok := s.ResolverState.Attributes.Value(tableKey{}).(*Table); ok && t != nil {
 		if p.conn.table == nil { // later updates bring the same, while children may be reading it
-			p.conn.table = t
+			p.conn.table, p.health.table = t, t
 		}
-		t.Retain(addresses)
+		gone = t.Retain(addresses)
 	}
 	if f, ok := s.ResolverState.Attributes.Value(failuresKey{}).(*Failures); ok && p.health.failures == nil {
 		p.health.failures = f // likewise
@@ -120,7 +122,11 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	if c, ok := s.BalancerConfig.(*config); ok && c.HealthCheck {
 		state = pickfirst.EnableHealthListener(state)
 	}
-	return p.Balancer.UpdateClientConnState(balancer.ClientConnState{ResolverState: state})
+	err := p.Balancer.UpdateClientConnState(balancer.ClientConnState{ResolverState: state})
+	for _, m := range gone {
+		m.streams.endAll()
+	}
+	return err
 }
 
 // judgedConn is the connection as the children's parent sees it: its picker is

@@ -30,7 +30,9 @@ type checks struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	failures *Failures // set before any child exists; may be nil
+	// Set before any child exists; may be nil.
+	table    *Table
+	failures *Failures
 }
 
 func newChecks() *checks {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -27,10 +28,13 @@ type Member struct {
 	refused     atomic.Uint64 // of these
 	refusals    atomic.Int64  // in a row
 	heard       atomic.Uint64
-	limit       atomic.Int64 // how many requests may be outstanding
-	spacing     atomic.Int64 // nanoseconds between two requests where limit is 1
-	nextSlow    atomic.Int64 // when the next of these is due, by the package's clock
-	behind      atomic.Int64 // until when it is taken to be behind its peers, likewise; 0: it is not
+	limit       atomic.Int64                 // how many requests may be outstanding
+	spacing     atomic.Int64                 // nanoseconds between two requests where limit is 1
+	nextSlow    atomic.Int64                 // when the next of these is due, by the package's clock
+	behind      atomic.Int64                 // until when it is taken to be behind its peers, likewise; 0: it is not
+	leaderless  atomic.Int64                 // until when it is taken to have no leader, likewise
+	subConn     atomic.Pointer[childSubConn] // its connection that is ready; nil: none
+	streams     streams
 
 	connMu sync.Mutex
 	conn   net.Conn // the current connection, under TLS
@@ -52,6 +56,9 @@ func newMember(address string) *Member {
 			m.refusals.Add(1)
 			if isBehind(info.Err) {
 				m.fallBehind(time.Now())
+			}
+			if isLeaderless(info.Err) {
+				m.loseLeader(time.Now())
 			}
 		} else if m.refusals.Load() > 0 {
 			m.refusals.Store(0)
@@ -79,6 +86,25 @@ func isRefusal(err error) bool {
 		return true
 	}
 	return false
+}
+
+// leaderlessFor is how long a member is taken to have no leader after it said so.
+const leaderlessFor = 10 * time.Second
+
+func isLeaderless(err error) bool {
+	return err != nil && rpctypes.Error(err) == rpctypes.ErrNoLeader
+}
+
+func (m *Member) loseLeader(now time.Time) { m.leaderless.Store(clock(now.Add(leaderlessFor))) }
+
+// refuses tells whether the member's latest answer was a refusal, or it said of late
+// that it has no leader.
+func (m *Member) refuses() bool {
+	if m.refusals.Load() > 0 {
+		return true
+	}
+	until := m.leaderless.Load()
+	return until != 0 && clock(time.Now()) < until
 }
 
 // track takes over the member's new connection, and returns it so that what it
@@ -163,7 +189,7 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	movable, _ := info.Ctx.Value(Repeats{}).(bool)
 	s := p.choose(movable)
 	result, err := s.child.Pick(info)
-	if err != nil {
+	if err != nil || p.table.even {
 		return result, err
 	}
 	s.member.outstanding.Add(1)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/endpointsharding"
 	"google.golang.org/grpc/connectivity"
@@ -34,8 +35,9 @@ func connected(address string) (c endpointsharding.ChildState) {
 }
 
 // seated is a table with n connected members, m0 and so on.
-func seated(t testing.TB, n int, probe func(context.Context) error) (*Table, *picker) {
-	table := New(context.Background(), probe, func(string, string) {})
+func seated(t testing.TB, n int, probe func(context.Context, *Member) error) (*Table, *picker) {
+	table := New(context.Background(), Options{})
+	table.probe = probe
 	t.Cleanup(table.Close)
 	children := make([]endpointsharding.ChildState, n)
 	for i := range children {
@@ -44,7 +46,7 @@ func seated(t testing.TB, n int, probe func(context.Context) error) (*Table, *pi
 	return table, table.seat(children).(*picker)
 }
 
-func noProbe(context.Context) error { return nil }
+func noProbe(context.Context, *Member) error { return nil }
 
 var put = balancer.PickInfo{FullMethodName: pb.KV_Put_FullMethodName, Ctx: context.Background()}
 
@@ -123,6 +125,54 @@ func TestStreamLeavesItsMemberForASlowOne(t *testing.T) {
 	_, err = p.Pick(info)
 	require.NoError(t, err)
 	assert.Equal(t, "m0", place.at.Load().address, "rather than one that may be silent")
+}
+
+// TestStreamsAvoidMembersThatRefuse: one without a leader would accept a stream that
+// does not require one, and bring nothing on it.
+func TestStreamsAvoidMembersThatRefuse(t *testing.T) {
+	for name, refuse := range map[string]func(m *Member, stream func(error)){
+		"requests": func(m *Member, _ func(error)) {
+			m.outstanding.Add(1)
+			m.done(balancer.DoneInfo{Err: rpctypes.ErrGRPCNoLeader, BytesReceived: true})
+		},
+		"requests, but answers some": func(m *Member, _ func(error)) {
+			m.outstanding.Add(2)
+			m.done(balancer.DoneInfo{Err: rpctypes.ErrGRPCNoLeader, BytesReceived: true})
+			m.done(balancer.DoneInfo{BytesReceived: true})
+		},
+		"a stream": func(_ *Member, stream func(error)) { stream(rpctypes.ErrGRPCNoLeader) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			table, p := seated(t, 3, noProbe)
+			var place Place
+			pick := func() (*Member, func(error)) {
+				r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: place.With(t.Context())})
+				require.NoError(t, err)
+				return place.at.Load(), func(err error) { r.Done(balancer.DoneInfo{Err: err}) }
+			}
+			bad, end := pick()
+			refuse(bad, end)
+			for i := range 30 {
+				place.Leave()
+				table.turn.Add(uint32(i))
+				m, _ := pick()
+				assert.NotEqual(t, bad, m)
+			}
+			for _, s := range p.seats {
+				if s.member != bad {
+					s.member.limit.Store(0)
+				}
+			}
+			m, _ := pick()
+			assert.Equal(t, bad, m, "rather than one that may be silent")
+			for _, s := range p.seats {
+				s.member.limit.Store(unlimited)
+				s.member.refusals.Store(1)
+			}
+			m, _ = pick()
+			assert.NotNil(t, m, "some member")
+		})
+	}
 }
 
 func TestBusyAndLimitedMembersArePassedOver(t *testing.T) {
@@ -209,8 +259,8 @@ func TestAllAsksEachConnectionOnce(t *testing.T) {
 func TestTableLifecycle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dead *Member
-		table, p := seated(t, 2, func(ctx context.Context) error {
-			if ctx.Value(probeKey{}) == dead {
+		table, p := seated(t, 2, func(ctx context.Context, m *Member) error {
+			if m == dead {
 				<-ctx.Done()
 				return ctx.Err()
 			}
@@ -282,8 +332,8 @@ func BenchmarkPick(b *testing.B) {
 func TestInspectAfterARest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dead *Member
-		table, p := seated(t, 2, func(ctx context.Context) error {
-			if ctx.Value(probeKey{}) != dead {
+		table, p := seated(t, 2, func(ctx context.Context, m *Member) error {
+			if m != dead {
 				return nil
 			}
 			<-ctx.Done()

@@ -62,7 +62,7 @@ type channel struct {
 
 func dial(t *testing.T, servers ...*etcdfake.Server) *channel {
 	c := &channel{resolver: manual.NewBuilderWithScheme("manual")}
-	c.table = New(t.Context(), noProbe, func(string, string) {})
+	c.table = New(t.Context(), Options{})
 	c.resolver.InitialState(c.state(servers...))
 	var err error
 	c.ClientConn, err = grpc.NewClient("manual:///", grpc.WithResolvers(c.resolver), grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -32,6 +32,9 @@ type childConn struct {
 
 func (c *childConn) NewSubConn(addresses []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
 	s := &childSubConn{child: c, stop: func() {}}
+	if t := c.checks.table; t != nil && len(addresses) > 0 {
+		s.member = t.of(addresses[0])
+	}
 	listener := opts.StateListener
 	opts.StateListener = func(state balancer.SubConnState) {
 		s.mu.Lock()
@@ -39,6 +42,7 @@ func (c *childConn) NewSubConn(addresses []resolver.Address, opts balancer.NewSu
 		s.mu.Unlock()
 		c.unhealthy.CompareAndSwap(s, nil)
 		c.checks.failures.note(s, addresses[0].Addr, state)
+		s.note(state.ConnectivityState)
 		listener(state)
 	}
 	var err error
@@ -56,12 +60,24 @@ func (c *childConn) UpdateState(s balancer.State) {
 // check that fails it stays what it was.
 type childSubConn struct {
 	balancer.SubConn
-	child *childConn
-	stop  context.CancelFunc // of the health check; used by the callbacks of gRPC only, which come one at a time
+	child  *childConn
+	member *Member            // nil: not judged
+	stop   context.CancelFunc // of the health check; used by the callbacks of gRPC only, which come one at a time
 
 	// Held while health is reported, and when the check is stopped: nothing is
 	// reported of a connection that is no more.
 	mu sync.Mutex
+}
+
+// note has the member probed on this connection, or no more.
+func (s *childSubConn) note(state connectivity.State) {
+	switch {
+	case s.member == nil:
+	case state == connectivity.Ready:
+		s.member.subConn.Store(s)
+	default:
+		s.member.subConn.CompareAndSwap(s, nil)
+	}
 }
 
 // RegisterHealthListener is called by pick_first, from the callback that tells

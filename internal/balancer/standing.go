@@ -163,8 +163,9 @@ type verdict struct {
 // step judges all members that are connected, after each has observed the
 // present. A member is only ever compared with its peers over the same time: one
 // that has none, or none that was heard, stays in use until a long silence shows that
-// its connection is dead.
-func step(members []*Member, now time.Time) (v verdict) {
+// its connection is dead. Where members may not be probed a silent one is spared, and
+// no more.
+func step(members []*Member, now time.Time, probes bool) (v verdict) {
 	usual := usualLatency(members)
 	for _, m := range members {
 		r := &m.rec
@@ -173,6 +174,9 @@ func step(members []*Member, now time.Time) (v verdict) {
 			continue
 		}
 		r.doubt()
+		if !probes {
+			continue
+		}
 		if !r.probing {
 			v.probe = append(v.probe, startProbe(m, now))
 		}
@@ -181,7 +185,7 @@ func step(members []*Member, now time.Time) (v verdict) {
 		}
 	}
 	for _, m := range members {
-		if judgeProbe(members, m, now, usual) || judgeStuck(members, m, now, usual) || judgeDead(m, now) {
+		if probes && (judgeProbe(members, m, now, usual) || judgeStuck(members, m, now, usual) || judgeDead(m, now)) {
 			v.sever = append(v.sever, m)
 		}
 	}

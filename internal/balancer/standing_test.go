@@ -74,7 +74,7 @@ func (p *play) run(d time.Duration) {
 			}
 			m.rec.observe(sample{outstanding: a.waiting, movable: movable, answered: m.answered.Load(), refused: m.refused.Load(), heard: m.heard.Load()}, p.now, tickPeriod)
 		}
-		v := step(p.members, p.now)
+		v := step(p.members, p.now, true)
 		p.note("probe", v.probe)
 		p.note("sever", v.sever)
 		for _, m := range v.moved {

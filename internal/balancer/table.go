@@ -25,10 +25,23 @@ const probeLife = 5 * time.Second
 
 var errNotConnected = status.Error(codes.Unavailable, "member is not connected")
 
+// Options change what a Table does.
+type Options struct {
+	// Even has requests go to all members in turn, and nobody judged.
+	Even bool
+	// NoProbes has members asked nothing but what the program asks. A silent one
+	// gets no more requests as long as others do answer; its connection stays.
+	NoProbes bool
+	// Report, if set, is told whose standing changed. It must not block.
+	Report func(address, standing string)
+}
+
 // Table judges the members of one connection. A nil Table judges nobody.
 type Table struct {
 	// read-only after New
-	probe  func(context.Context) error
+	even   bool
+	quiet  bool // asks members nothing
+	probe  func(context.Context, *Member) error
 	report func(address, standing string)
 	ctx    context.Context // of the probes
 	cancel context.CancelFunc
@@ -48,12 +61,12 @@ type Table struct {
 	timer    *time.Timer // runs tick; nil before the first request
 }
 
-// New returns a Table whose probes run by probe: one health check whose answer,
-// whatever it says, shows that the server is there. probe must pass its
-// context on to a call on the connection that the table is for, and return when it
-// ends. report, which must not block, is told whose standing changed.
-func New(ctx context.Context, probe func(context.Context) error, report func(address, standing string)) *Table {
-	t := &Table{probe: probe, report: report, members: map[string]*Member{}}
+// New returns a Table whose probes end with ctx.
+func New(ctx context.Context, o Options) *Table {
+	t := &Table{even: o.Even, quiet: o.NoProbes, probe: askHealth, report: o.Report, members: map[string]*Member{}}
+	if t.report == nil {
+		t.report = func(string, string) {}
+	}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	return t
 }
@@ -98,15 +111,17 @@ func (t *Table) of(a resolver.Address) *Member {
 	return t.Member(a.Addr)
 }
 
-// Retain forgets the members at other addresses.
-func (t *Table) Retain(addresses []string) {
+// Retain forgets the members at other addresses, and returns them.
+func (t *Table) Retain(addresses []string) (gone []*Member) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for address := range t.members {
+	for address, m := range t.members {
 		if !slices.Contains(addresses, address) {
 			delete(t.members, address)
+			gone = append(gone, m)
 		}
 	}
+	return gone
 }
 
 // seat builds a picker of the children that are connected. A member whose
@@ -178,7 +193,7 @@ func (t *Table) tick() {
 	}
 	now := time.Now()
 	busy := t.observeLocked(now)
-	v := step(t.ready, now)
+	v := step(t.ready, now, !t.quiet)
 	for _, m := range v.probe {
 		t.startProbeLocked(m)
 	}
@@ -230,7 +245,7 @@ func (t *Table) owing() bool {
 // Inspect probes every member, for callers that have a stream go silent. Those
 // that do not answer while others do are severed, and their streams with them.
 func (t *Table) Inspect() {
-	if t == nil {
+	if t == nil || t.even || t.quiet {
 		return
 	}
 	t.mu.Lock()
@@ -290,9 +305,9 @@ func (t *Table) startProbeLocked(m *Member) {
 	}
 	// Ends with its bounded context, which Close ends; Close waits for it.
 	t.probes.Go(func() {
-		ctx, cancel := context.WithTimeout(context.WithValue(t.ctx, probeKey{}, m), probeLife)
+		ctx, cancel := context.WithTimeout(t.ctx, probeLife)
 		defer cancel()
-		err := t.probe(ctx)
+		err := t.probe(ctx, m)
 		answered := err == nil || (ctx.Err() == nil && status.Code(err) != codes.Unavailable)
 		t.mu.Lock()
 		defer t.mu.Unlock()
