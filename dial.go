@@ -82,10 +82,9 @@ type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }
 
-// inspectOptions finds them out. gRPC's options are functions, and it tells nobody
-// what they come to, so this reads it from a connection that is never used. What
-// another release of gRPC does not have counts as not replaced; a test holds
-// that this one has it.
+// inspectOptions finds them out. gRPC has no accessor for its options, so this reads
+// them from a connection that is never used. A field that another release of gRPC
+// lacks counts as not replaced; TestEveryDialOptionKeepsItsMeaning fails then.
 func (c *Client) inspectOptions() (u userOptions, err error) {
 	creds := c.creds.As(endpoint.Encrypted) // for gRPC to accept all that may be used
 	conn, err := grpc.NewClient("passthrough:///options", c.dialOptions(creds)...)

@@ -192,7 +192,7 @@ func TestIdleWatchIsNotThrownOut(t *testing.T) {
 		"zero":   {Config{}, true},
 		"off":    {Config{DialKeepAliveTime: -1}, true},
 		"often":  {Config{DialKeepAliveTime: 10 * time.Second}, false},
-		"seldom": {Config{DialKeepAliveTime: 6 * time.Minute}, true},
+		"rarely": {Config{DialKeepAliveTime: 6 * time.Minute}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

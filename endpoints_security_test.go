@@ -75,8 +75,8 @@ func TestSyncKeepsTheConnection(t *testing.T) {
 	assert.Equal(t, 1, s.Conns())
 }
 
-// TestBadEndpointsAreLeftOut: by New with one warning that names them, and by
-// SetEndpoints likewise; an error comes only where none is left.
+// TestBadEndpointsAreLeftOut: by New and SetEndpoints, with one warning that names
+// them; an error comes only where none is left.
 func TestBadEndpointsAreLeftOut(t *testing.T) {
 	s := etcdfake.Start(t)
 	for _, bad := range []string{"", " ", " 127.0.0.1:1", "ftp://a:1", "a:99999", "a:etcd", "http://", "unix:", "http://root:password@h:badport", "root:password@h:1"} {

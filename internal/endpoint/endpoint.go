@@ -200,7 +200,7 @@ func RedactAll(eps []string) []string {
 }
 
 // Resolved is the endpoint as gRPC's resolvers name it. The server's name goes with
-// the address, and so does what creds, if not nil, secure its connection with.
+// the address, and the bundle of creds, if not nil, that secures its connection.
 func (e Endpoint) Resolved(creds *Credentials) resolver.Address {
 	a := resolver.Address{Addr: e.Address, ServerName: e.Authority}
 	if creds != nil {

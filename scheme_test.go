@@ -1,0 +1,90 @@
+package clientv3
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestSchemeIsThatOfTheConnection: requests name the scheme https on encrypted
+// connections, and http on others, also where one client has both.
+func TestSchemeIsThatOfTheConnection(t *testing.T) {
+	certs := httptest.NewTLSServer(nil)
+	defer certs.Close()
+	listen := func(wrap func(net.Conn) net.Conn) (string, chan string) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		schemes := make(chan string, 1)
+		var serving sync.WaitGroup
+		serving.Go(func() { // ends when l is closed
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				serving.Go(func() { readScheme(wrap(conn), schemes) }) // ends when the client closes conn
+			}
+		})
+		t.Cleanup(func() { l.Close(); serving.Wait() })
+		return l.Addr().String(), schemes
+	}
+	plain, plainSchemes := listen(func(c net.Conn) net.Conn { return c })
+	secure, secureSchemes := listen(func(c net.Conn) net.Conn {
+		return tls.Server(c, &tls.Config{Certificates: certs.TLS.Certificates, NextProtos: []string{"h2"}})
+	})
+	for _, eps := range [][]string{{"http://" + plain, "https://" + secure}, {"https://" + secure, "http://" + plain}} {
+		c := newTestClient(t, Config{Endpoints: eps, TLS: &tls.Config{InsecureSkipVerify: true}, SpreadEvenly: true})
+		seen := map[string]string{}
+		for len(seen) < 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			_, _ = c.Put(ctx, "k", "v") // is never answered
+			cancel()
+			select {
+			case seen["plain"] = <-plainSchemes:
+			case seen["secure"] = <-secureSchemes:
+			case <-time.After(10 * time.Second):
+				t.Fatal("no request")
+			}
+		}
+		assert.Equal(t, map[string]string{"plain": "http", "secure": "https"}, seen)
+		require.NoError(t, c.Close())
+	}
+}
+
+// readScheme serves HTTP/2 as far as the headers of a request, in which :scheme comes
+// second, by its index in HPACK's static table.
+func readScheme(conn net.Conn, schemes chan<- string) {
+	defer conn.Close()
+	preface := make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+	if _, err := io.ReadFull(conn, preface); err != nil {
+		return
+	}
+	const settings, headers = 4, 1
+	_, _ = conn.Write([]byte{0, 0, 0, settings, 0, 0, 0, 0, 0})
+	for {
+		head := make([]byte, 9)
+		if _, err := io.ReadFull(conn, head); err != nil {
+			return
+		}
+		payload := make([]byte, binary.BigEndian.Uint32(head)>>8)
+		if _, err := io.ReadFull(conn, payload); err != nil {
+			return
+		}
+		if head[3] != headers {
+			continue
+		}
+		select {
+		case schemes <- map[byte]string{0x86: "http", 0x87: "https"}[payload[1]]:
+		default:
+		}
+	}
+}
