@@ -3,6 +3,7 @@ package clientv3
 import (
 	"context"
 	"errors"
+	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -146,20 +147,31 @@ func (wr *WatchResponse) IsProgressNotify() bool {
 		wr.Header != nil && wr.Header.Revision != 0
 }
 
-// statusReasons are the errors that servers write into cancel_reason in the
-// format of a gRPC status, instead of their description alone.
-var statusReasons = map[string]error{
-	rpctypes.ErrGRPCPermissionDenied.Error(): rpctypes.ErrPermissionDenied,
-	rpctypes.ErrGRPCInvalidAuthToken.Error(): rpctypes.ErrInvalidAuthToken,
-	rpctypes.ErrGRPCAuthOldRevision.Error():  rpctypes.ErrAuthOldRevision,
-	rpctypes.ErrGRPCUserEmpty.Error():        rpctypes.ErrUserEmpty,
-}
-
 // reasonError makes an error of a cancel_reason: the one of package rpctypes that
-// has this description, or a status of codes.FailedPrecondition with the text.
+// has this description, the status that the reason is the text of, or a status of
+// codes.FailedPrecondition with the text.
 func reasonError(reason string) error {
-	if err, ok := statusReasons[reason]; ok {
-		return err
+	if st, ok := parseStatus(reason); ok {
+		return rpctypes.Error(st.Err())
 	}
 	return rpctypes.Error(status.Error(codes.FailedPrecondition, reason))
+}
+
+// parseStatus reads the text of a gRPC status error, which servers and proxies write
+// into a cancel_reason instead of the description alone.
+func parseStatus(text string) (*status.Status, bool) {
+	rest, ok := strings.CutPrefix(text, "rpc error: code = ")
+	if !ok {
+		return nil, false
+	}
+	name, desc, ok := strings.Cut(rest, " desc = ")
+	if !ok {
+		return nil, false
+	}
+	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+		if code.String() == name {
+			return status.New(code, desc), true
+		}
+	}
+	return nil, false
 }

@@ -9,6 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // TestW25OptionsOfAWatch: options that are only valid elsewhere panic, before anything is opened; those of a watch reach the
@@ -73,6 +75,28 @@ func TestWatchResponseErr(t *testing.T) {
 	}
 	wr := clientv3.WatchResponse{Canceled: true, CancelReason: "mvcc: watcher range is empty"}
 	require.ErrorContains(t, wr.Err(), "mvcc: watcher range is empty")
+}
+
+// TestReasonsThatAreStatuses: a reason in the form of a gRPC status is that status, with its code and its description.
+func TestReasonsThatAreStatuses(t *testing.T) {
+	for reason, want := range map[string]error{
+		"rpc error: code = Canceled desc = grpc: the client connection is closing": status.Error(codes.Canceled,
+			"grpc: the client connection is closing"),
+		"rpc error: code = Unavailable desc = error reading: desc = x": status.Error(codes.Unavailable, "error reading: desc = x"),
+		"rpc error: code = Unauthenticated desc = ":                    status.Error(codes.Unauthenticated, ""),
+		"rpc error: code = OK desc = x":                                status.Error(codes.FailedPrecondition, "rpc error: code = OK desc = x"),
+		"rpc error: code = Odd desc = x":                               status.Error(codes.FailedPrecondition, "rpc error: code = Odd desc = x"),
+		"rpc error: code = Canceled":                                   status.Error(codes.FailedPrecondition, "rpc error: code = Canceled"),
+		"canceled":                                                     status.Error(codes.FailedPrecondition, "canceled"),
+	} {
+		wr := clientv3.WatchResponse{Canceled: true, CancelReason: reason}
+		assert.Equal(t, status.Code(want), status.Code(wr.Err()), reason)
+		assert.Equal(t, status.Convert(want).Message(), status.Convert(wr.Err()).Message(), reason)
+	}
+	for _, known := range []error{rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCNoLeader, rpctypes.ErrGRPCCompacted} {
+		wr := clientv3.WatchResponse{Canceled: true, CancelReason: known.Error()}
+		assert.Equal(t, rpctypes.Error(known), wr.Err())
+	}
 }
 
 func TestWatchResponseIsProgressNotify(t *testing.T) {
