@@ -12,9 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // raced is one watch, beside a sibling that must notice nothing, and what can happen to it.
@@ -78,7 +77,7 @@ var raceEvents = map[string]func(*raced){
 	"context":  func(r *raced) { r.cancel() },
 	"close":    func(r *raced) { assert.NoError(r.t, r.watcher.Close()) },
 	"break":    func(r *raced) { r.toServer(func(s *watchSession) { s.end(errCut) }) },
-	"halt":     func(r *raced) { r.toServer(func(s *watchSession) { s.end(status.Error(codes.Unimplemented, "gone")) }) },
+	"halt":     func(r *raced) { r.toServer(func(s *watchSession) { s.end(rpctypes.ErrGRPCNoLeader) }) },
 	"progress": func(r *raced) { _ = r.watcher.RequestProgress(r.t.Context()) },
 	"refused":  func(r *raced) { r.toServer(func(s *watchSession) { s.refused(-1, "no") }) },
 	"server": func(r *raced) {
@@ -192,12 +191,14 @@ func (r *raced) requireSiblingLives() {
 	if r.session.ctx.Err() != nil {
 		require.Fail(r.t, "the sibling has no stream")
 	}
+	id := int64(0)
 	for len(r.session.reqs) > 0 {
 		if req := (<-r.session.reqs).GetCreateRequest(); req != nil && string(req.Key) == "sibling" {
-			r.session.created(0, 40)
+			r.session.created(req.WatchId, 40) // the client's, and the server's for its repetition a while later
+			id = max(id, req.WatchId)
 		}
 	}
 	synctest.Wait()
-	r.session.events(0, 50)
+	r.session.events(id, 50)
 	requireRevisions(r.t, r.sibling, 50)
 }

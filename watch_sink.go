@@ -2,6 +2,7 @@ package clientv3
 
 import (
 	"context"
+	"math"
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -14,6 +15,13 @@ import (
 // watchChanSize is the room of a watch's channel. It is what a consumer may be
 // behind without a goroutine having to wait for it.
 const watchChanSize = 2
+
+// mergeBuffers is up to how many times the limit of a watch's buffer fragments are put
+// together to the response that the server made, for consumers who asked for fragments,
+// and for those of a client without a limit for what it receives, which would get that
+// response whole without them. It is the first response of a watch from a past revision
+// that consumers rely on.
+const mergeBuffers = 2
 
 // watchSink is the consumer's side of one watch: mux callbacks in, responses out.
 // The mux calls Created, Deliver and Done; the outbox calls Size, Drained and
@@ -51,6 +59,9 @@ func newWatchSink(w *watcher, op *Op) *watchSink {
 		ready:         make(chan struct{}),
 	}
 	s.maxBytes, s.maxResponses = op.watchBuffer()
+	if op.fragment || w.unlimited {
+		s.watch.MergeBytes = mergeBuffers * min(s.maxBytes, math.MaxInt/mergeBuffers)
+	}
 	s.out = outbox.New(s.ch, s, w.pumps)
 	return s
 }

@@ -25,9 +25,16 @@ const (
 	// tried: fewer are created as fast one by one.
 	watchWindow = 128
 	watchBulk   = 16
-	// watchOverdue is how long a server may take over the first of them before it
-	// is taken for one that ignores such requests.
-	watchOverdue = 3 * time.Second
+	// watchOverdue is how long a server may take over the first of them before the
+	// watch is asked for without an id as well.
+	watchOverdue = 250 * time.Millisecond
+	// watchHold is the time between two looks at watches that are held back because
+	// a message was over the limit.
+	watchHold = time.Second
+	// minFragment is what fragments of a server with default settings need: its
+	// limit for requests of 1.5 MiB, and 512 KiB. A client with a lower limit for
+	// what it receives gains nothing by asking for them.
+	minFragment = 2 << 20
 	// watchLinger is what a stream without watches gets to end by itself.
 	watchLinger = 50 * time.Millisecond
 	// watchRefusal is the shortest time between two new streams because of refusals
@@ -56,7 +63,8 @@ type watchStream struct {
 	mux     *watchmux.Mux
 
 	// own synchronisation
-	overdue atomic.Pointer[time.Timer]
+	overdue timerSlot
+	hold    timerSlot
 	probe   watchProbe
 	place   balancer.Place
 
@@ -81,14 +89,16 @@ func newWatchStream(ctx context.Context, w *watcher, key string) *watchStream {
 			release()
 			cancel()
 			st.stopProbe()
-			if t := st.overdue.Load(); t != nil {
-				t.Stop()
-			}
+			st.overdue.stop()
+			st.hold.stop()
 			w.forget(st)
 		},
 	})
 	st.mux = watchmux.New(st.link, watchmux.Config{
-		Window: watchWindow, Bulk: watchBulk, Probing: st.probing, Refused: st.refused,
+		Window: watchWindow, Bulk: watchBulk, Refused: st.refused,
+		Fragments: w.maxReceived >= minFragment, Servers: &w.servers,
+		Probing:  func(id int64) { st.overdue.start(watchOverdue, func() { st.mux.Overdue(id) }) },
+		Holding:  func() { st.hold.start(watchHold, st.mux.Release) },
 		Doubtful: w.client != nil && w.client.table != nil, // then startProbe finds out
 	})
 	return st
@@ -166,12 +176,19 @@ func (st *watchStream) refused(reason string) (reconnect bool) {
 	return true
 }
 
-// probing sees to it that a create with an id of the client's does not wait for
-// ever.
-func (st *watchStream) probing(id int64) {
-	t := time.AfterFunc(watchOverdue, func() { st.mux.Overdue(id) })
-	if last := st.overdue.Swap(t); last != nil {
+// timerSlot holds at most one timer that is to fire.
+type timerSlot struct{ timer atomic.Pointer[time.Timer] }
+
+// start has f called after d, and not what was to be called before.
+func (s *timerSlot) start(d time.Duration, f func()) {
+	if last := s.timer.Swap(time.AfterFunc(d, f)); last != nil {
 		last.Stop()
+	}
+}
+
+func (s *timerSlot) stop() {
+	if t := s.timer.Load(); t != nil {
+		t.Stop()
 	}
 }
 

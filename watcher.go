@@ -2,6 +2,7 @@ package clientv3
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"go.etcd.io/etcd/client/v3/internal/authtoken"
 	"go.etcd.io/etcd/client/v3/internal/outbox"
+	"go.etcd.io/etcd/client/v3/internal/watchmux"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -27,7 +29,11 @@ type watcher struct {
 	client   *Client           // nil where there is none
 	tokens   *authtoken.Source // nil where a refused watch cannot get a better token
 	maxBytes int               // largest create request; 0: any
-	logger   func() *zap.Logger
+	// maxReceived is the largest message that can be received; unlimited where that is
+	// any, which the watcher cannot know of a caller's own stub.
+	maxReceived int
+	unlimited   bool
+	logger      func() *zap.Logger
 
 	closePumps func() // once
 
@@ -36,6 +42,7 @@ type watcher struct {
 	links     sync.WaitGroup // added to only with mu held and closed unset, as are the next two
 	callbacks sync.WaitGroup // of consumers' contexts
 	ticks     sync.WaitGroup // of watchProbes
+	servers   watchmux.Servers
 	breakLog  everySecond
 	lagLog    everySecond
 
@@ -58,11 +65,17 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 		logger:  zap.NewNop,
 		pumps:   outbox.NewPumps(),
 		streams: make(map[string]*watchStream),
+
+		maxReceived: math.MaxInt32,
 	}
 	parent := context.Background()
 	if c.made() {
 		w.client = c
 		parent, w.logger, w.maxBytes = c.ctx, c.GetLogger, c.cfg.MaxCallSendMsgSize
+		if n := c.cfg.MaxCallRecvMsgSize; n > 0 {
+			w.maxReceived = n
+		}
+		w.unlimited = w.maxReceived >= math.MaxInt32
 		if c.Token == "" {
 			w.tokens = c.tokens
 		}

@@ -2,7 +2,9 @@ package classify
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -70,4 +72,21 @@ func IsOverLimit(err error) bool {
 	const decompressed = "grpc: received message after decompression larger than max %d"
 	_, _ = fmt.Sscanf(message, decompressed, &limit)
 	return message == fmt.Sprintf(decompressed, limit)
+}
+
+// IsServersEnd reports whether a server ended a stream with err for a reason that may
+// lie in a request: without a status, or with one that says neither that the server
+// is unavailable nor that the client's side has ended the stream.
+func IsServersEnd(err error) bool {
+	if errors.Is(err, io.EOF) {
+		return true
+	}
+	if _, ok := status.FromError(err); !ok {
+		return false
+	}
+	switch Code(err) {
+	case codes.OK, codes.Unavailable, codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted:
+		return false
+	}
+	return true
 }

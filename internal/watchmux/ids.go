@@ -11,19 +11,23 @@ import (
 // answer to it cannot be taken for one of theirs.
 const firstID = 1 << 32
 
-// ids is what is known of a stream's way to assign watch ids.
+// ids is how ids are assigned on a stream.
 type ids struct {
-	mode idMode
-	last int64 // the last id chosen by the client on any stream; never reused
+	mode     idMode
+	last     int64 // the last id chosen by the client on any stream; never reused
+	first    int64 // the first one of this stream; 0: none yet
+	echoed   bool  // the server has confirmed a watch under an id of the client's
+	repeated bool  // the create with the first id was sent once more, without options; see Overdue
+	settled  bool  // the repeated create was answered
 }
 
 type idMode uint8
 
 const (
-	unknown  idMode = iota // no create with a client's id has been answered
-	probing                // one is in flight, alone
-	taken                  // the server takes the client's ids over
-	assigned               // it does not, or is not to be tried
+	plain   idMode = iota // creates carry no options of the mux's, and go one by one
+	untried               // creates go one by one, and none has carried options
+	trying                // one with options is in flight, alone
+	taken                 // creates carry ids and go in a window
 )
 
 // windowLocked is how many creates may be in flight.
@@ -34,51 +38,44 @@ func (m *Mux) windowLocked() int {
 	return 1
 }
 
-// chooseLocked returns the id to ask for in the next create; 0 leaves the choice to the server.
-func (m *Mux) chooseLocked() int64 {
+// chooseLocked returns the id to ask for in the next create, that of w; 0 leaves the choice to the server, and stands for a
+// create without options.
+func (m *Mux) chooseLocked(w *Watcher) int64 {
 	switch {
 	case m.ids.mode == taken:
-		m.ids.last++
-		return m.ids.last
-	case m.ids.mode == unknown && m.queue.len >= m.cfg.Bulk:
-		m.ids.mode = probing
-		m.ids.last++
-		if m.cfg.Probing != nil {
-			m.cfg.Probing(m.ids.last)
-		}
-		return m.ids.last
+	case m.ids.mode == untried && !w.retried && (m.queue.len >= m.cfg.Bulk || m.wantsFragmentsLocked(w)):
+		m.ids.mode = trying
 	default:
 		return 0
 	}
-}
-
-// Overdue tells that the create with the client's id has been waiting for its answer for long. If it still is, the server
-// may ignore such requests, and creates go one by one, without ids, on another stream: should this one answer after all,
-// with an id of its own or a refusal, that could not be told from the answer to the next create.
-func (m *Mux) Overdue(id int64) {
-	m.mu.Lock()
-	defer m.unlock()
-	if m.open && !m.closed && m.ids.mode == probing && len(m.inflight) == 1 && m.inflight[0].id == id {
-		m.serial = true
-		m.reconnectLocked(ErrOverdue)
+	m.ids.last++
+	if m.ids.first == 0 {
+		m.ids.first = m.ids.last
+		if m.cfg.Probing != nil {
+			m.cfg.Probing(m.ids.last)
+		}
 	}
+	return m.ids.last
 }
 
 // answeredLocked takes the watcher whose create the confirmation of id answers out of the creates in flight. It returns nil
 // for an answer that belongs to none of them.
 func (m *Mux) answeredLocked(id int64) *Watcher {
-	i := slices.IndexFunc(m.inflight, func(w *Watcher) bool { return w.id == id })
+	if m.active[id] != nil || len(m.inflight) == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(m.inflight, func(w *Watcher) bool { return w.id == id && id != 0 })
 	switch {
-	case m.active[id] != nil || len(m.inflight) == 0:
+	case i >= 0:
+		m.echoedLocked()
+	case m.ids.repeated && !m.ids.echoed || m.ids.mode == taken:
 		return nil
-	case m.ids.mode == probing && i >= 0:
-		m.ids.mode = taken
-	case m.ids.mode == probing:
-		m.ids.mode, i = assigned, 0
-	case m.ids.mode != taken:
+	case m.ids.mode == trying:
+		m.cfg.Servers.refuse()
+		m.ids.mode, i = plain, 0
+	default:
+		m.plainAnsweredLocked()
 		i = 0
-	case i < 0:
-		return nil
 	}
 	w := m.inflight[i]
 	m.inflight = slices.Delete(m.inflight, i, i+1)
@@ -92,6 +89,8 @@ func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 		w := m.inflight[i]
 		m.inflight = slices.Delete(m.inflight, i, i+1)
 		m.refuseLocked([]*Watcher{w}, []*pb.WatchResponse{resp})
+	} else if m.repeatRefusedLocked() {
+		return
 	} else if len(m.inflight) > 0 {
 		m.refusals = append(m.refusals, resp)
 	}
@@ -110,13 +109,15 @@ func (m *Mux) settleLocked() {
 
 // refuseLocked handles watchers that have been refused, with the responses that say so.
 func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
-	if m.ids.mode == probing {
-		m.ids.mode = unknown
+	tried := m.ids.mode == trying
+	if tried {
+		m.ids.mode, m.ids.first = untried, 0
 	}
 	reconnect := false
 	for i := len(refused) - 1; i >= 0; i-- { // the first is to be the first of the queue again
 		reconnect = m.retryLocked(refused[i], resps[i]) || reconnect
 	}
+	refused[0].doubted = tried && !reconnect
 	if reconnect {
 		m.reconnectLocked(ErrRefused)
 	}
@@ -158,15 +159,11 @@ func (m *Mux) requeueLocked() {
 	slices.SortFunc(all, func(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) })
 	m.queue = queue{}
 	for _, w := range all {
-		w.partial = nil
+		w.forgetStream()
 		m.queue.pushBack(w)
 	}
 	m.open, m.out = false, nil
 	m.inflight, m.refusals = nil, nil
 	clear(m.active)
-	m.ids.mode = unknown
-	if m.serial {
-		m.ids.mode, m.serial = assigned, false
-	}
 	m.progress.reset()
 }

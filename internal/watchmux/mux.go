@@ -25,7 +25,7 @@ var ErrProtocol = errors.New("watchmux: the server's answers do not match the re
 // ErrRefused is the reason of a reconnect that Config.Refused asked for.
 var ErrRefused = errors.New("watchmux: a watch was refused, trying again with a new stream")
 
-// ErrOverdue is the reason of a reconnect after [Mux.Overdue].
+// ErrOverdue is the reason of a reconnect where a create with options was not answered, and one without was.
 var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
 
 // Config is read-only after New. The hooks are called with the mux's mutex held: they must not block and not call the mux.
@@ -34,10 +34,15 @@ type Config struct {
 	Window int
 	// Bulk is how many watchers must be queued for the client's ids to be tried.
 	Bulk int
-	// Probing, if set, is told that the first create with a client's id has been sent. The owner calls Overdue with the
-	// same id some time later; where the server has not answered by then, the stream is given up, and on the next one
-	// creates go one by one, without ids.
+	// Fragments has watches that begin in the past ask for fragments.
+	Fragments bool
+	// Servers is shared by the muxes of a client; New makes one where it is nil.
+	Servers *Servers
+	// Probing, if set, is told that the first create with a client's id has been sent on a stream. The owner calls Overdue
+	// with the same id some time later.
 	Probing func(id int64)
+	// Holding, if set, is told that watchers are held back. The owner calls Release some time later.
+	Holding func()
 	// Doubtful is set where servers may send a requested notice before events that it speaks for. Such notices are shown to
 	// consumers who asked, and do not move the revisions to resume from, on streams that Trust was not called for.
 	Doubtful bool
@@ -59,7 +64,10 @@ type Mux struct {
 	live   int // watchers that are neither abandoned nor done
 	queue  queue
 	paused map[*Watcher]struct{}
-	serial bool // the next stream is not to be tried for the client's ids
+	serial bool // the next stream's creates go without options
+	doubt  bool // the last stream was ended at a create with options
+	doubts int  // how often that was so, and the create went through without options
+	over   oversize
 	out    []*pb.WatchRequest
 	finals []final
 	stop   bool
@@ -84,6 +92,9 @@ type final struct {
 // New returns a mux without watchers on a link that is not started yet. The first watcher must be added before the link
 // can end for want of one; the mux stops the link when its last watcher has gone.
 func New(link Link, cfg Config) *Mux {
+	if cfg.Servers == nil {
+		cfg.Servers = new(Servers)
+	}
 	return &Mux{
 		cfg:    cfg,
 		link:   link,
@@ -138,7 +149,7 @@ func (m *Mux) Cancel(w *Watcher) bool {
 func (m *Mux) Drained(w *Watcher) {
 	m.mu.Lock()
 	defer m.unlock()
-	if w.state != paused {
+	if w.state != paused || w.held {
 		return
 	}
 	delete(m.paused, w)
@@ -161,6 +172,7 @@ func (m *Mux) Opened(fill func(...*pb.WatchRequest)) {
 		return
 	}
 	m.open = true
+	m.openOptionsLocked()
 	m.advanceLocked()
 	fill(m.out...)
 	m.out = nil
@@ -179,13 +191,16 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 		m.haltLocked(err)
 		return false, 0
 	}
+	m.breakOptionsLocked(err)
+	suspects := m.suspectsLocked(err)
 	m.requeueLocked()
+	m.suspectLocked(suspects, err)
 	if !errors.Is(err, ErrRefused) { // the credentials of the second try may be out of date by the time of the next stream
 		for w := m.queue.first; w != nil; w = w.after {
 			w.retried = false
 		}
 	}
-	return true, 0
+	return !m.closed, 0
 }
 
 // advanceLocked sends what can be sent: creates as far as the window allows, then progress that was asked for meanwhile.
@@ -194,13 +209,13 @@ func (m *Mux) advanceLocked() {
 		return
 	}
 	for m.queue.len > 0 && len(m.inflight) < m.windowLocked() && len(m.refusals) == 0 {
-		id := m.chooseLocked()
 		w := m.queue.first
+		id := m.chooseLocked(w)
 		m.queue.remove(w)
 		w.state = creating
 		w.fence = m.progress.outstanding()
 		m.inflight = append(m.inflight, w)
-		m.sendLocked(w.request(id))
+		m.sendLocked(w.request(id, m.asksFragmentsLocked(w, id)))
 	}
 	if m.queue.len == 0 && m.progress.wanted {
 		m.askLocked(true)

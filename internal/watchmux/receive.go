@@ -52,9 +52,7 @@ func (m *Mux) createdLocked(resp *pb.WatchResponse) {
 	}
 	w := m.answeredLocked(resp.WatchId)
 	if w == nil {
-		if len(m.inflight) > 0 {
-			m.reconnectLocked(ErrProtocol) // the id is in use, or was not asked for: whose answer it is cannot be told
-		}
+		m.strayLocked(resp.WatchId)
 		return
 	}
 	if w.state == abandoned {
@@ -72,6 +70,10 @@ func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	w.state, w.id, w.retried = active, resp.WatchId, false
 	w.created = resp.Header.Revision
 	m.active[w.id] = w
+	if w.doubted { // refused with options, and not without
+		w.doubted, m.ids.mode = false, plain
+		m.cfg.Servers.refuse()
+	}
 	if w.next == 0 && w.created > 0 {
 		w.next = w.created + 1
 	}
@@ -99,22 +101,16 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// eventsLocked delivers events, once the response is complete. One that the end of the watch leaves incomplete is dropped:
-// a revision comes whole or not at all.
+// eventsLocked delivers events, of fragments those whose revision is complete. A revision that the end of the watch leaves
+// incomplete is dropped: it comes whole or not at all.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	w.fence = 0
-	incomplete := resp.Fragment || w.partial != nil
-	switch {
-	case incomplete && last:
-		return
-	case resp.Fragment:
-		w.partial = append(w.partial, resp.Events...)
+	if last && (resp.Fragment || w.partial != nil) {
 		return
 	}
 	events := resp.Events
-	if w.partial != nil {
-		events = append(w.partial, events...)
-		w.partial = nil
+	if resp.Fragment || w.partial != nil {
+		events = w.assemble(events, resp.Fragment)
 	}
 	if events = w.fresh(events); len(events) == 0 {
 		return
@@ -129,6 +125,7 @@ func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 // pauseLocked takes w off the server until its consumer has caught up.
 func (m *Mux) pauseLocked(w *Watcher) {
 	m.cancelLocked(w)
-	w.state, w.partial = paused, nil
+	w.state = paused
+	w.forgetStream()
 	m.paused[w] = struct{}{}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -75,6 +77,7 @@ func newScript(t *testing.T) *script {
 		Window:  3,
 		Bulk:    3,
 		Probing: func(id int64) { s.note("probing %s", idString(id)) },
+		Holding: func() { s.note("holding") },
 		Refused: func(reason string) bool { return s.reconnect },
 	})
 	return s
@@ -102,6 +105,9 @@ func requestString(r *pb.WatchRequest) string {
 		text := fmt.Sprintf("create %s from %d", c.Key, c.StartRevision)
 		if c.WatchId != 0 {
 			text += " as " + idString(c.WatchId)
+		}
+		if c.Fragment {
+			text += " in fragments"
 		}
 		return text
 	case *pb.WatchRequest_CancelRequest:
@@ -175,6 +181,7 @@ func (s *script) run(line string) {
 		for _, name := range names(args) {
 			k := &scriptSink{script: s, name: name}
 			s.sinks[name] = k
+			k.watcher.MergeBytes = int(number(args, "merge"))
 			if !s.mux.Add(&k.watcher, &pb.WatchCreateRequest{Key: []byte(name), StartRevision: number(args, "rev")}, k) {
 				s.note("%s not added", name)
 			}
@@ -207,6 +214,10 @@ func (s *script) run(line string) {
 		s.mux.cfg.Doubtful = true
 	case "trust":
 		s.mux.Trust()
+	case "fragments":
+		s.mux.cfg.Fragments = true
+	case "release":
+		s.mux.Release()
 	case "overdue":
 		s.mux.Overdue(parseID(args[0]))
 	case "halt":
@@ -227,6 +238,9 @@ var scriptErrors = map[string]error{
 	"protocol":    ErrProtocol,
 	"refused":     ErrRefused,
 	"overdue":     ErrOverdue,
+	"unsupported": status.Error(codes.FailedPrecondition, "unsupported options in watch request"),
+	"internal":    status.Error(codes.Internal, "what is this"),
+	"over-limit":  status.Error(codes.ResourceExhausted, "grpc: received message larger than max (6 vs. 4)"),
 }
 
 func names(args []string) []string {

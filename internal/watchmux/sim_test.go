@@ -2,15 +2,20 @@ package watchmux
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
 // TestEveryHistoryIsWhole lets chance decide what consumers, the server's goroutines and the network do, on a server that
@@ -45,6 +50,7 @@ type sim struct {
 	open    bool  // the client has a stream
 	broken  error // the link is about to tell the mux
 	probing int64
+	holding bool // Release is to be called
 	ended   bool
 }
 
@@ -53,8 +59,9 @@ func newSim(t *testing.T, seed uint64) *sim {
 	s := &sim{t: t, rand: r, server: &simServer{rand: r, ownIDs: r.IntN(3) == 0, revBefore: r.IntN(2) == 0, hasty: r.IntN(4) == 0}}
 	s.server.put("a")
 	s.mux = New(s, Config{
-		Window: 4, Bulk: 3, Doubtful: s.server.hasty,
+		Window: 4, Bulk: 3, Doubtful: s.server.hasty, Fragments: r.IntN(2) == 0,
 		Probing: func(id int64) { s.probing = id },
+		Holding: func() { s.holding = true },
 		Refused: func(string) bool { return r.IntN(3) == 0 },
 	})
 	return s
@@ -96,10 +103,20 @@ func (s *sim) progresses() []func() {
 				s.mux.Drained(&k.watcher)
 			})
 		},
+		func() {
+			if s.holding {
+				s.holding = false
+				s.mux.Release()
+			}
+		},
 	}
 }
 
 func (s *sim) faults() []func() {
+	faults := []error{
+		rpctypes.ErrGRPCStopped, rpctypes.ErrGRPCStopped, status.Error(codes.FailedPrecondition, "unsupported"), io.EOF,
+		status.Error(codes.ResourceExhausted, "grpc: received message larger than max (6 vs. 4)"),
+	}
 	changes := [][]string{{"a"}, {"b"}, {"a", "b", "c", "d", "e"}, {"c", "d"}}
 	return []func(){
 		func() { s.server.put(changes[s.rand.IntN(len(changes))]...) },
@@ -109,7 +126,7 @@ func (s *sim) faults() []func() {
 		},
 		func() { s.mux.RequestProgress() },
 		func() { s.mux.Probe(true) },
-		func() { s.Reconnect(rpctypes.ErrGRPCStopped) },
+		func() { s.Reconnect(faults[s.rand.IntN(len(faults))]) },
 		func() { s.mux.Overdue(s.probing) },
 		func() { s.server.compacted = max(s.server.compacted, s.rand.Int64N(s.server.rev()+1)) },
 	}
@@ -118,7 +135,7 @@ func (s *sim) faults() []func() {
 // run takes random steps. How likely each is differs from one history to the next, and from one of its parts.
 func (s *sim) run(steps int, faults bool) {
 	kinds := s.progresses()
-	weights := []int{9, 9, 9, 9, 9, 9}
+	weights := []int{9, 9, 9, 9, 9, 9, 2}
 	if faults {
 		kinds = append(kinds, s.faults()...)
 		for _, most := range []int{9, 3, 2, 3, 3, 2, 1, 1} {
@@ -143,7 +160,7 @@ func (s *sim) connect() {
 		err := s.broken
 		s.open, s.broken, s.server.stream = false, nil, nil
 		redial, _ := s.mux.Broken(err)
-		require.True(s.t, redial)
+		require.Equal(s.t, !s.ended, redial)
 	case !s.open:
 		s.mux.Opened(func(reqs ...*pb.WatchRequest) {
 			s.server.open(reqs)
@@ -180,6 +197,7 @@ func (s *sim) watch() {
 		k.next = max(1, s.server.rev()-5+s.rand.Int64N(10))
 	}
 	template := &pb.WatchCreateRequest{Key: []byte(k.key), StartRevision: k.next, Fragment: s.rand.IntN(2) == 0}
+	k.watcher.MergeBytes = 3 * s.rand.IntN(3)
 	if s.mux.Add(&k.watcher, template, k) {
 		s.sinks = append(s.sinks, k)
 	}
@@ -250,8 +268,9 @@ func (k *simSink) Deliver(h *pb.ResponseHeader, events []*mvccpb.Event) bool {
 
 func (k *simSink) Done(f Final) {
 	require.False(k.sim.t, k.ended, "watch %d ends twice", k.id)
-	require.NoError(k.sim.t, f.Err)
-	if f.CompactRevision == 0 {
+	if f.Err != nil {
+		require.True(k.sim.t, classify.IsOverLimit(f.Err))
+	} else if f.CompactRevision == 0 {
 		require.Equal(k.sim.t, "denied "+k.key, f.Reason, "watch %d", k.id)
 	}
 	k.ended = true

@@ -42,6 +42,10 @@ const (
 // Watcher is one watch on a mux. The zero value is ready for [Mux.Add], which takes it over; it can be part of its sink, so
 // that the two cost one allocation. It must not be copied.
 type Watcher struct {
+	// MergeBytes is up to which size fragments are put together again: 0 has each revision delivered as soon as it is
+	// complete. It is set before Add, and ends with the first stream where the template does not ask for fragments.
+	MergeBytes int
+
 	// Read-only after Add.
 	template *pb.WatchCreateRequest // its StartRevision and WatchId are not used
 	sink     Sink
@@ -57,16 +61,26 @@ type Watcher struct {
 	asked   int64           // the revision asked for on this stream; 0: now
 	floor   int64           // events below were delivered, or were not asked for
 	created int64           // the revision of the confirmation on this stream
-	partial []*mvccpb.Event // the fragments received of a response that is not complete
+	partial []*mvccpb.Event // received in fragments and not delivered: an incomplete revision, or what is merged
+	merged  int             // the size of what was received into partial; counted where MergeBytes is set
+	doubted bool            // its create was refused with options, and is tried without
+	suspect bool            // may be the one whose messages are over the limit
+	held    bool            // paused as a suspect, until Release
+	strikes int             // messages over the limit while it was the only suspect
 	before  *Watcher        // in the queue
 	after   *Watcher        // in the queue
 }
 
-// request makes the create request that resumes w, and notes what it asks for. Each request is a message of its own: an
-// in-process server may keep or change what it was sent.
-func (w *Watcher) request(id int64) *pb.WatchRequest {
+// request makes the create request that resumes w, and notes what it asks for.
+func (w *Watcher) request(id int64, fragment bool) *pb.WatchRequest {
 	w.id = id
 	w.asked, w.floor = w.next, w.next
+	return w.create(id, fragment)
+}
+
+// create makes a create request for w. Each is a message of its own: an in-process server may keep or change what it was
+// sent.
+func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 	t := w.template
 	create := &pb.WatchCreateRequest{
 		Key:            t.Key,
@@ -76,7 +90,7 @@ func (w *Watcher) request(id int64) *pb.WatchRequest {
 		Filters:        t.Filters,
 		PrevKv:         t.PrevKv,
 		WatchId:        id,
-		Fragment:       t.Fragment,
+		Fragment:       t.Fragment || fragment,
 	}
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
 }
@@ -100,14 +114,14 @@ func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	return kept
 }
 
-// seen moves the revisions past events that were delivered.
+// seen moves the revisions past events that were delivered. The last revision may go on in the stream's next response.
 func (w *Watcher) seen(events []*mvccpb.Event) {
 	var last int64
 	for _, e := range events {
 		last = max(last, e.GetKv().GetModRevision())
 	}
 	if last > 0 {
-		w.next, w.floor = last+1, last+1
+		w.next, w.floor = last+1, max(w.floor, last)
 	}
 }
 

@@ -1,0 +1,239 @@
+package clientv3_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// plainServer speaks etcd's protocol, and takes no options from clients, as stores other than etcd do. It confirms creates
+// without options with ids of its own and an empty header, each followed by an event of the watch's key.
+type plainServer struct {
+	refuse func() error // ends the stream at a create with options; nil: such a create is left unanswered
+
+	options atomic.Int64 // creates with options
+	cut     cutter
+}
+
+// cutter ends the streams of a server.
+type cutter struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+// next is closed with the next cut.
+func (c *cutter) next() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ch == nil {
+		c.ch = make(chan struct{})
+	}
+	return c.ch
+}
+
+func (c *cutter) now() {
+	c.next()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.ch)
+	c.ch = nil
+}
+
+func (s *plainServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	failed, cut := make(chan error, 1), s.cut.next()
+	go func() { failed <- s.answer(recv, send) }() // ends with the stream
+	select {
+	case err := <-failed:
+		return err
+	case <-cut:
+		return status.Error(codes.Unavailable, "cut")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *plainServer) answer(recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	for id := int64(0); ; id++ {
+		req, err := recv()
+		if err != nil {
+			return err
+		}
+		create := req.GetCreateRequest()
+		switch {
+		case create == nil:
+			continue
+		case create.WatchId != 0 || create.Fragment:
+			s.options.Add(1)
+			if s.refuse != nil {
+				return s.refuse()
+			}
+			continue
+		}
+		time.Sleep(time.Millisecond)
+		rev := max(create.StartRevision, 2)
+		for _, resp := range []*pb.WatchResponse{
+			{Header: &pb.ResponseHeader{}, WatchId: id, Created: true},
+			{Header: &pb.ResponseHeader{Revision: rev}, WatchId: id, Events: []*mvccpb.Event{
+				{Kv: &mvccpb.KeyValue{Key: create.Key, ModRevision: rev}},
+			}},
+		} {
+			if err := send(resp); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// TestServersWithoutWatchOptions: a server that refuses what this client would add to creates, or leaves such creates
+// unanswered, is asked once. No watch ends, none is stalled for half a second, and reconnects cost nothing.
+func TestServersWithoutWatchOptions(t *testing.T) {
+	for name, refuse := range map[string]func() error{
+		"unanswered":          nil,
+		"failed precondition": func() error { return status.Error(codes.FailedPrecondition, "unsupported options in watch request") },
+		"invalid argument":    func() error { return status.Error(codes.InvalidArgument, "no") },
+	} {
+		for _, opts := range [][]clientv3.OpOption{nil, {clientv3.WithRev(5)}} {
+			t.Run(fmt.Sprint(name, len(opts)), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					server := &plainServer{refuse: refuse}
+					pipes := etcdfake.WatchClient(server.serve)
+					w := clientv3.NewWatchFromWatchClient(pipes, nil)
+					const watches = 24
+					begin := time.Now()
+					var chans []clientv3.WatchChan
+					for i, open := range openAll(t, w, watches, opts...) {
+						chans = append(chans, open())
+						requireKey(t, chans[i], fmt.Sprint(i))
+					}
+					assert.Less(t, time.Since(begin), 500*time.Millisecond)
+					for range 3 {
+						server.cut.now()
+						begin = time.Now()
+						for i, ch := range chans {
+							requireKey(t, ch, fmt.Sprint(i))
+						}
+						assert.Less(t, time.Since(begin), 500*time.Millisecond)
+					}
+					assert.EqualValues(t, 1, server.options.Load())
+					require.NoError(t, w.Close())
+					pipes.Close()
+				})
+			})
+		}
+	}
+}
+
+func openAll(t *testing.T, w clientv3.Watcher, n int, opts ...clientv3.OpOption) (opens []func() clientv3.WatchChan) {
+	for i := range n {
+		opens = append(opens, watchAsync(t.Context(), w, fmt.Sprint(i), opts...))
+	}
+	return opens
+}
+
+func requireKey(t *testing.T, ch clientv3.WatchChan, key string) {
+	t.Helper()
+	wr := nextResponse(t, ch)
+	require.NoError(t, wr.Err())
+	require.Equal(t, key, string(wr.Events[0].Kv.Key))
+}
+
+// distantServer is an etcd at a distance: it answers each create after a round trip, many at a time, and takes ids.
+type distantServer struct {
+	slow  atomic.Pointer[string] // the create of this key takes four seconds, once
+	order bool                   // no answer overtakes that one
+	cut   cutter
+}
+
+func (s *distantServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	var mu sync.Mutex // of send
+	answer := func(create *pb.WatchCreateRequest) {
+		mu.Lock()
+		defer mu.Unlock()
+		rev := max(create.StartRevision, 2)
+		_ = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: create.WatchId, Created: true})
+		_ = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: create.WatchId, Events: []*mvccpb.Event{
+			{Kv: &mvccpb.KeyValue{Key: create.Key, ModRevision: rev}},
+		}})
+	}
+	failed, cut := make(chan error, 1), s.cut.next()
+	go func() { // ends with the stream
+		for id := int64(0); ; id++ {
+			req, err := recv()
+			if err != nil {
+				failed <- err
+				return
+			}
+			create := req.GetCreateRequest()
+			if create == nil {
+				continue
+			}
+			if create.WatchId == 0 {
+				create.WatchId = id
+			}
+			trip := 20 * time.Millisecond
+			if key := string(create.Key); s.slow.Load() != nil && *s.slow.Load() == key {
+				s.slow.Store(nil)
+				if s.order {
+					time.Sleep(4 * time.Second)
+				} else {
+					trip = 4 * time.Second
+				}
+			}
+			time.AfterFunc(trip, func() { answer(create) })
+		}
+	}()
+	select {
+	case err := <-failed:
+		return err
+	case <-cut:
+		return status.Error(codes.Unavailable, "cut")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestOneSlowCreateLeavesTheWindowOpen: a thousand watches at a round trip of 20 ms resume in the time of the slowest create,
+// and not one by one, which would take 20 seconds.
+func TestOneSlowCreateLeavesTheWindowOpen(t *testing.T) {
+	for _, slow := range []string{"0", "1", "500"} {
+		for _, order := range []bool{true, false} {
+			t.Run(fmt.Sprint(slow, order), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					server := &distantServer{order: order}
+					pipes := etcdfake.WatchClient(server.serve)
+					w := clientv3.NewWatchFromWatchClient(pipes, nil)
+					var chans []clientv3.WatchChan
+					for i, open := range openAll(t, w, 1000) {
+						chans = append(chans, open())
+						requireKey(t, chans[i], fmt.Sprint(i))
+					}
+					for range 2 {
+						server.slow.Store(&slow)
+						server.cut.now()
+						begin := time.Now()
+						for i, ch := range chans {
+							requireKey(t, ch, fmt.Sprint(i))
+						}
+						assert.Less(t, time.Since(begin), 5*time.Second)
+					}
+					require.NoError(t, w.Close())
+					pipes.Close()
+					synctest.Wait()
+				})
+			})
+		}
+	}
+}
