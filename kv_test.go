@@ -3,6 +3,7 @@ package clientv3
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -157,7 +158,7 @@ func TestR14TextOfATooLargeRequestPassesThrough(t *testing.T) {
 
 // TestR16OptionsRunOnceACall counts option calls through each method that takes them.
 func TestR16OptionsRunOnceACall(t *testing.T) {
-	kv, ctx := NewKVFromKVClient(&fakeKV{}, nil), t.Context()
+	kv, ctx := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, lastPiece(1, "a"))}, nil), t.Context()
 	calls := 0
 	count := func(*Op) { calls++ }
 	methods := map[string]func(opts ...OpOption) error{
