@@ -2,8 +2,13 @@ package clientv3
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
+	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,5 +98,36 @@ func TestProbesPassNoInterceptor(t *testing.T) {
 		_, err := c.Get(ctx, "k")
 		cancel()
 		require.NoError(t, err)
+	}
+}
+
+// TestRefusedHandshakesAreSpaced: a server that refuses the client's certificate logs
+// each attempt, so they become rare sooner than attempts at a member that is down.
+func TestRefusedHandshakesAreSpaced(t *testing.T) {
+	var handshakes atomic.Int64
+	server := httptest.NewUnstartedServer(nil)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{
+		ClientAuth: tls.RequireAnyClientCert,
+		NextProtos: []string{"h2"},
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			handshakes.Add(1)
+			return nil, nil
+		},
+	}
+	server.StartTLS()
+	defer server.Close()
+	for name, cfg := range map[string]*tls.Config{
+		"by the server": {InsecureSkipVerify: true},
+		"by the client": {}, // which does not know the authority
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := handshakes.Load()
+			newTestClient(t, Config{Endpoints: []string{server.URL}, TLS: cfg})
+			time.Sleep(5 * time.Second)
+			made := handshakes.Load() - before
+			assert.LessOrEqual(t, made, int64(3))
+			assert.GreaterOrEqual(t, made, int64(2), "it goes on")
+		})
 	}
 }

@@ -43,6 +43,7 @@ func (c *childConn) NewSubConn(addresses []resolver.Address, opts balancer.NewSu
 		c.unhealthy.CompareAndSwap(s, nil)
 		c.checks.failures.note(s, addresses[0].Addr, state)
 		s.note(state.ConnectivityState)
+		s.handshakes.note(state)
 		listener(state)
 	}
 	var err error
@@ -60,13 +61,23 @@ func (c *childConn) UpdateState(s balancer.State) {
 // check that fails it stays what it was.
 type childSubConn struct {
 	balancer.SubConn
-	child  *childConn
-	member *Member            // nil: not judged
-	stop   context.CancelFunc // of the health check; used by the callbacks of gRPC only, which come one at a time
+	child      *childConn
+	member     *Member // nil: not judged
+	handshakes handshakes
+	stop       context.CancelFunc // of the health check; used by the callbacks of gRPC only, which come one at a time
 
 	// Held while health is reported, and when the check is stopped: nothing is
 	// reported of a connection that is no more.
 	mu sync.Mutex
+}
+
+// Connect implements balancer.SubConn. After a refused handshake it waits.
+func (s *childSubConn) Connect() { s.handshakes.connect(s.SubConn.Connect) }
+
+// Shutdown implements balancer.SubConn.
+func (s *childSubConn) Shutdown() {
+	s.handshakes.stop()
+	s.SubConn.Shutdown()
 }
 
 // note has the member probed on this connection, or no more.
