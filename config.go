@@ -23,6 +23,7 @@ import (
 //
 //	request                            when                               turned off by
 //	Health.Watch, Health.Check         connected; a member is silent      DisableProbes
+//	KV.Range of the key "\x00"         a member answers nothing           DisableProbes
 //	progress requests on watches       a watch stream is idle             DisableProbes
 //	HTTP/2 pings                       DialKeepAliveTime is set           DialKeepAliveTime unset
 //	Auth.Authenticate                  in New; a token was refused        no Username
@@ -34,7 +35,7 @@ import (
 // Servers, proxies and interceptors that do not know or allow one of them may
 // refuse it: no other request fails for that. Interceptors among DialOptions see
 // them with a context for which [IsInternalRequest] is true, but for health
-// requests and pings, which they do not see, and progress requests, which are
+// requests, that Range and pings, which they do not see, and progress requests, which are
 // messages on the program's own watch streams.
 type Config struct {
 	// Endpoints are the members to connect to: host:port, http://host:port,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
 	"google.golang.org/protobuf/proto"
@@ -170,4 +171,55 @@ func TestR12MemberThatAnswersNothing(t *testing.T) {
 	t.Logf("%d a second before, %d meanwhile", before, during)
 	assert.Zero(t, failed.Load(), "failed reads")
 	assert.Greater(t, during, before/2)
+}
+
+// TestMemberAtWorkIsNotStuck: lists that take long all fall on one of three healthy
+// members, while its peers answer quickly. Each is begun once.
+func TestMemberAtWorkIsNotStuck(t *testing.T) {
+	members := etcdfake.StartCluster(t, 3)
+	var begun atomic.Int64
+	var eps []string
+	for _, m := range members {
+		eps = append(eps, m.Addr())
+		m.Unary("Range", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+			if len(req.(*pb.RangeRequest).RangeEnd) > 0 {
+				begun.Add(1)
+				select {
+				case <-time.After(3 * time.Second):
+				case <-ctx.Done():
+				}
+			}
+			return m.Apply(ctx, "Range", req)
+		})
+	}
+	c := newTestClient(t, Config{Endpoints: eps})
+	eventually(t, func() bool {
+		_, err := c.Get(t.Context(), "k")
+		return err == nil && members[0].Calls("Range")*members[1].Calls("Range")*members[2].Calls("Range") > 0
+	}, "all are connected")
+	var lists, readers sync.WaitGroup
+	for range 18 {
+		lists.Go(func() {
+			_, err := c.Get(t.Context(), "a", WithPrefix())
+			assert.NoError(t, err)
+		})
+		before := begun.Load()
+		eventually(t, func() bool { return begun.Load() > before }, "begun")
+		for range 2 { // the others' turns
+			_, err := c.Get(t.Context(), "k")
+			require.NoError(t, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 4 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = c.Get(ctx, "k")
+			}
+		})
+	}
+	lists.Wait()
+	cancel()
+	readers.Wait()
+	assert.EqualValues(t, 18, begun.Load(), "lists begun")
 }

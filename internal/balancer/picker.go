@@ -26,6 +26,7 @@ type Member struct {
 	movable     atomic.Int64 // of these: would be sent to another member if this one's connection were lost
 	answered    atomic.Uint64
 	refused     atomic.Uint64 // of these
+	reads       atomic.Uint64 // answers to movable requests that were served
 	refusals    atomic.Int64  // in a row
 	heard       atomic.Uint64
 	limit       atomic.Int64                 // how many requests may be outstanding
@@ -68,6 +69,9 @@ func newMember(address string) *Member {
 	}
 	m.doneMovable = func(info balancer.DoneInfo) {
 		m.movable.Add(-1)
+		if info.BytesReceived && !isRefusal(info.Err) {
+			m.reads.Add(1)
+		}
 		m.done(info)
 	}
 	return m

@@ -72,6 +72,11 @@ type record struct {
 	owes      int64     // answers, at the last tick
 	owing     time.Time // since when it has owed some and given none; zero: not at all
 	owingFrom uint64    // heard then
+	owesReads int64     // of the answers that it owes: those that a peer could give
+	readRate  float64   // smoothed answers to such requests a second
+	readsDone uint64    // the member's count at the last tick
+	reading   bool      // it was sent a read of one key, which has not ended
+	readFrom  time.Time // when; zero: no such read shows anything
 	lapsed    time.Time // when it last had owed some for a while and given none
 	stuck     bool      // it was severed for that, and has not answered quickly since
 
@@ -84,6 +89,7 @@ type sample struct {
 	outstanding int64
 	movable     int64  // of these, that would be sent to a peer if the connection were lost
 	answered    uint64 // answers to requests, so far
+	reads       uint64 // of these, to requests that would be sent to a peer, and that were served
 	refused     uint64 // of these, that the member does not serve
 	heard       uint64 // bytes received on its connection, so far, and answers
 }
@@ -115,6 +121,7 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 		}
 		r.load += smoothing * (float64(waiting) - r.load)
 		r.rate += smoothing * (float64(served)/elapsed.Seconds() - r.rate)
+		r.readRate += smoothing * (float64(s.reads-r.readsDone)/elapsed.Seconds() - r.readRate)
 	}
 	if served > 0 {
 		r.usual = r.latency()
@@ -136,6 +143,7 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 		r.silent = now
 	}
 	r.heard, r.answered, r.refused = s.heard, s.answered, s.refused
+	r.owesReads, r.readsDone = s.movable, s.reads
 }
 
 // doubt makes the member a suspect.
@@ -156,6 +164,7 @@ func (r *record) clear() {
 // verdict is what one step of the state machine asks its owner to do.
 type verdict struct {
 	probe []*Member
+	read  []*Member // to be sent a read of one key
 	sever []*Member
 	moved []*Member // whose standing is not what was reported last
 }
@@ -185,6 +194,9 @@ func step(members []*Member, now time.Time, probes bool) (v verdict) {
 		}
 	}
 	for _, m := range members {
+		if probes && startRead(members, m, now, usual) {
+			v.read = append(v.read, m)
+		}
 		if probes && (judgeProbe(members, m, now, usual) || judgeStuck(members, m, now, usual) || judgeDead(m, now)) {
 			v.sever = append(v.sever, m)
 		}
@@ -246,6 +258,9 @@ func (r *record) pause(d time.Duration) {
 	}
 	r.lapsed = r.lapsed.Add(d)
 	r.probeFrom = r.probeFrom.Add(d)
+	if !r.readFrom.IsZero() {
+		r.readFrom = r.readFrom.Add(d)
+	}
 }
 
 // answerProbe takes in that a probe was answered, or failed on its own. A member

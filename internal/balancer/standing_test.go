@@ -34,6 +34,7 @@ type act struct {
 	bytes    uint64 // that its connection brings in a tick
 	refuses  uint64 // of the answers
 	writes   bool   // all that waits is
+	reads    bool   // a read of one key is answered
 }
 
 var (
@@ -63,6 +64,9 @@ func (p *play) run(d time.Duration) {
 		for i, m := range p.members {
 			a := p.acts[i]
 			m.answered.Add(a.answers)
+			if !a.writes {
+				m.reads.Add(a.answers - a.refuses)
+			}
 			m.refused.Add(a.refuses)
 			if a.heard {
 				m.heard.Add(1)
@@ -72,11 +76,16 @@ func (p *play) run(d time.Duration) {
 			if a.writes {
 				movable = 0
 			}
-			m.rec.observe(sample{outstanding: a.waiting, movable: movable, answered: m.answered.Load(), refused: m.refused.Load(), heard: m.heard.Load()}, p.now, tickPeriod)
+			m.rec.observe(sample{outstanding: a.waiting, movable: movable, answered: m.answered.Load(), reads: m.reads.Load(), refused: m.refused.Load(), heard: m.heard.Load()}, p.now, tickPeriod)
 		}
 		v := step(p.members, p.now, true)
 		p.note("probe", v.probe)
 		p.note("sever", v.sever)
+		for _, m := range v.read {
+			if p.acts[p.index(m)].reads {
+				m.rec.answerRead(true, false, p.now.Add(time.Millisecond))
+			}
+		}
 		for _, m := range v.moved {
 			p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " ", m.address, " ", m.rec.state))
 		}

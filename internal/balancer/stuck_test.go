@@ -40,13 +40,15 @@ func TestR12StuckMember(t *testing.T) {
 // TestWhoIsNotStuck: members at work are left alone.
 func TestWhoIsNotStuck(t *testing.T) {
 	for name, acts := range map[string][]act{
-		"large answers": {brisk, {waiting: 12, bytes: 100 << 10}, brisk},
-		"long requests": {brisk, {waiting: stuckLoad - 1, heard: true}, brisk},
-		"an election":   {jammed, jammed, jammed},
-		"no quick peer": {laggy, jammed, laggy},
-		"peers idle":    {idle, jammed, idle},
-		"no peer":       {jammed},
-		"few requests":  {{waiting: 1, answers: 0, heard: true}, jammed, idle},
+		"large answers":      {brisk, {waiting: 12, bytes: 100 << 10}, brisk},
+		"long requests":      {brisk, {waiting: stuckLoad - 1, heard: true}, brisk},
+		"many long requests": {brisk, {waiting: 18, reads: true}, brisk},
+		"peers that write":   {{waiting: 5, answers: 100, heard: true, writes: true}, jammed, idle},
+		"an election":        {jammed, jammed, jammed},
+		"no quick peer":      {laggy, jammed, laggy},
+		"peers idle":         {idle, jammed, idle},
+		"no peer":            {jammed},
+		"few requests":       {{waiting: 1, answers: 0, heard: true}, jammed, idle},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlay(t, acts...)

@@ -42,6 +42,7 @@ type Table struct {
 	even   bool
 	quiet  bool // asks members nothing
 	probe  func(context.Context, *Member) error
+	read   func(context.Context, *Member) error
 	report func(address, standing string)
 	ctx    context.Context // of the probes
 	cancel context.CancelFunc
@@ -63,7 +64,7 @@ type Table struct {
 
 // New returns a Table whose probes end with ctx.
 func New(ctx context.Context, o Options) *Table {
-	t := &Table{even: o.Even, quiet: o.NoProbes, probe: askHealth, report: o.Report, members: map[string]*Member{}}
+	t := &Table{even: o.Even, quiet: o.NoProbes, probe: askHealth, read: readOneKey, report: o.Report, members: map[string]*Member{}}
 	if t.report == nil {
 		t.report = func(string, string) {}
 	}
@@ -153,7 +154,7 @@ func (m *Member) reset() {
 	if stuck || m.rec.state == severed {
 		m.fallBehind(time.Now())
 	}
-	m.rec = record{heard: m.heard.Load(), answered: m.answered.Load(), refused: m.refused.Load(), told: m.rec.told, connection: m.rec.connection + 1}
+	m.rec = record{heard: m.heard.Load(), answered: m.answered.Load(), readsDone: m.reads.Load(), refused: m.refused.Load(), told: m.rec.told, connection: m.rec.connection + 1}
 	m.limit.Store(unlimited)
 	m.refusals.Store(0)
 	if stuck {
@@ -197,6 +198,9 @@ func (t *Table) tick() {
 	for _, m := range v.probe {
 		t.startProbeLocked(m)
 	}
+	for _, m := range v.read {
+		t.startReadLocked(m)
+	}
 	moved := make([]string, 0, 2*len(v.moved))
 	for _, m := range v.moved {
 		moved = append(moved, m.address, m.rec.state.String())
@@ -227,7 +231,7 @@ func (t *Table) observeLocked(now time.Time) (busy bool) {
 		if elapsed > 3*tickPeriod {
 			m.rec.pause(elapsed - tickPeriod)
 		}
-		s := sample{outstanding: m.outstanding.Load(), movable: m.movable.Load(), answered: m.answered.Load(), refused: m.refused.Load(), heard: m.heard.Load()}
+		s := sample{outstanding: m.outstanding.Load(), movable: m.movable.Load(), answered: m.answered.Load(), reads: m.reads.Load(), refused: m.refused.Load(), heard: m.heard.Load()}
 		busy = busy || s.outstanding > 0 || s.answered != m.rec.answered || m.rec.state == suspect || m.rec.probing || m.rec.asked
 		m.rec.observe(s, now, elapsed)
 	}
@@ -313,6 +317,27 @@ func (t *Table) startProbeLocked(m *Member) {
 		defer t.mu.Unlock()
 		m.rec.answerProbe(answered, time.Now())
 		setLimits(t.ready)
+	})
+}
+
+// startReadLocked has a member read one key. What another connection answers, made
+// meanwhile, is not for this record.
+func (t *Table) startReadLocked(m *Member) {
+	if t.closed {
+		return
+	}
+	connection := m.rec.connection
+	// Ends with its bounded context, which Close ends; Close waits for it.
+	t.probes.Go(func() {
+		ctx, cancel := context.WithTimeout(t.ctx, probeLife)
+		defer cancel()
+		err := t.read(ctx, m)
+		refused := err != nil && ctx.Err() == nil && isRefusal(err)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if connection == m.rec.connection {
+			m.rec.answerRead(ctx.Err() == nil && !refused, refused, time.Now())
+		}
 	})
 }
 
