@@ -7,7 +7,8 @@
 //	queued    waits for its create request to be sent
 //	creating  the request is in flight
 //	active    the server has confirmed it under an id
-//	paused    its consumer is over the limit; cancelled on the server until the consumer has caught up
+//	paused    its consumer is over the limit; cancelled on the server until the consumer has caught up. Or it is held back,
+//	          as its messages may be those over the client's limit
 //	abandoned its context ended while the request was in flight: the slot is kept, and the id cancelled once known
 //	done      its sink has had the last call
 //
@@ -18,17 +19,32 @@
 //
 // Each watcher has two. next is where it resumes: the revision asked for, or, for a watch from "now", the one after that of
 // its first created response; then one past the last event delivered or progress told. floor is what was asked of the
-// current stream and one past the last event: events below it have been delivered before, or lie before the start, and are
-// dropped. Progress moves next but not floor, so that no notice can ever cause an event that follows it to be dropped.
+// current stream, or the revision of the last event: events below it have been delivered before, or lie before the start,
+// and are dropped; a revision may go on in the next response. Progress moves next but not floor, so that no notice can ever cause an event that follows it to be dropped.
 //
-// # Ids
+// # Options of the mux's own
 //
 // Servers choose watch ids, except that etcd takes over an id the client puts into the create request. That makes it safe
-// to have many creates in flight, for each answer names its request. It is tried only where many watchers are queued, as
-// some servers of the protocol take such ids for none; where the first one is answered with another id, creates go one by one.
-// Where it is not answered in time they do so on another stream, as nothing on this one would tell what a late answer is to.
-// An id is never used twice, so nothing that comes late reaches the wrong watcher. A refused create is answered without its
-// id: with several in flight it is attributed once all the others have been answered.
+// to have many creates in flight, for each answer names its request. And etcd sends large responses in fragments where a
+// create asks for that. Other servers of the protocol refuse or ignore such options. So they are tried where many watchers
+// are queued, or one begins in the past, with one create (mode trying), which always carries an id:
+//
+//	answered under that id    the server takes options; that is remembered, and later streams begin with a window
+//	answered under another    the server assigns ids: no options any more
+//	unanswered for a while    the same watch is asked for once more without: see Overdue
+//	refused, then accepted    without options: no options any more
+//	stream ended by it        with a status that may mean an option: no options any more; with another one:
+//	                          the next stream goes without, and after the second time all do
+//
+// What was learnt is kept in [Servers], for all muxes of a client. An id is never used twice, so nothing that comes late
+// reaches the wrong watcher. A refused create is answered without its id: with several in flight it is attributed once all
+// the others have been answered.
+//
+// # Large responses
+//
+// Fragments are delivered by revisions: each as soon as the next one has begun or the response has ended; see assemble.
+// Over its consumer's limit a watcher pauses between two revisions. A message over the client's own limit ends the stream;
+// see oversize for how the watcher is found that it was for.
 //
 // # Progress
 //
