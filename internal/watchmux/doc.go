@@ -20,7 +20,8 @@
 // Each watcher has two. next is where it resumes: the revision asked for, or, for a watch from "now", the one after that of
 // its first created response; then one past the last event delivered or progress told. floor is what was asked of the
 // current stream, or the revision of the last event: events below it have been delivered before, or lie before the start,
-// and are dropped; a revision may go on in the next response. Progress moves next but not floor, so that no notice can ever cause an event that follows it to be dropped.
+// and are dropped; a revision may go on in the next response. Progress moves next but not floor, so that no notice can ever
+// cause an event that follows it to be dropped.
 //
 // # Options of the mux's own
 //
