@@ -2,7 +2,6 @@ package clientv3_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"time"
@@ -33,7 +32,8 @@ func Example() {
 	// Output: greeting = hello
 }
 
-// New does not wait for a connection. A call that could not have one in its time says so, and why.
+// New does not wait for a connection. A call that could not have one in its time returns its context's error, and the client
+// tells why there was none.
 func ExampleNew() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix:/nobody/listens/here"}})
 	if err != nil {
@@ -44,12 +44,14 @@ func ExampleNew() {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	_, err = cli.Get(ctx, "greeting")
-	fmt.Println("in time:", !errors.Is(err, context.DeadlineExceeded))
+	fmt.Println("in time:", err != context.DeadlineExceeded)
+	fmt.Println("cause known:", cli.ConnectionError() != nil)
 
 	_, err = clientv3.New(clientv3.Config{Endpoints: []string{"gopher://127.0.0.1:70"}})
 	fmt.Println(err)
 	// Output:
 	// in time: false
+	// cause known: true
 	// etcdclient: endpoint "gopher://127.0.0.1:70": unknown scheme "gopher", want http, https, unix or unixs
 }
 

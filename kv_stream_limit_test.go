@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -49,6 +50,7 @@ func TestGetStreamWithinTheLimitOnResponses(t *testing.T) {
 // newClientAt makes a client that is closed with the test.
 func newClientAt(t *testing.T, cfg clientv3.Config) *clientv3.Client {
 	t.Helper()
+	cfg.Logger = zap.NewNop()
 	client, err := clientv3.New(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, client.Close()) })

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-prometheus"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -46,5 +51,35 @@ func TestEveryAttemptIsCounted(t *testing.T) {
 	require.NoError(t, print(&out, registry))
 	for _, code := range []string{"OK", "Unavailable"} {
 		assert.Contains(t, out.String(), `grpc_client_handled_total{grpc_code="`+code+`",grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`)
+	}
+}
+
+// The package's own interceptors, as the client's documentation shows them, count what succeeds, and what ends because no member can
+// be reached.
+func TestGlobalInterceptorsWithAndWithoutAMember(t *testing.T) {
+	server := etcdfake.Start(t)
+	for endpoint, tt := range map[string]struct {
+		err  error
+		code string
+	}{
+		server.Addr(): {nil, "OK"},
+		"127.0.0.1:1": {context.DeadlineExceeded, "DeadlineExceeded"},
+	} {
+		registry := prometheus.NewRegistry()
+		require.NoError(t, registry.Register(grpcprom.DefaultClientMetrics))
+		client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialOptions: []grpc.DialOption{
+			grpc.WithUnaryInterceptor(grpcprom.UnaryClientInterceptor),
+			grpc.WithStreamInterceptor(grpcprom.StreamClientInterceptor),
+		}})
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		_, err = client.Get(ctx, "key")
+		cancel()
+		assert.True(t, err == tt.err, "%v", err) //nolint:errorlint // that == works is the point
+		require.NoError(t, client.Close())
+
+		var out strings.Builder
+		require.NoError(t, print(&out, registry))
+		assert.Contains(t, out.String(), `grpc_client_handled_total{grpc_code="`+tt.code+`",grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`)
 	}
 }

@@ -1,0 +1,155 @@
+package clientv3_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/namespace"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// branchOf is the switch on a call's error that programs have been taught.
+func branchOf(err error) string {
+	switch err { //nolint:errorlint // that == works is the point
+	case nil:
+		return "ok"
+	case context.Canceled:
+		return "cancelled"
+	case context.DeadlineExceeded:
+		return "deadline"
+	case rpctypes.ErrEmptyKey:
+		return "empty key"
+	default:
+		return "fatal: " + err.Error()
+	}
+}
+
+// codeOf is the other way to tell errors apart: the code of an EtcdError, or of a
+// gRPC status.
+func codeOf(err error) codes.Code {
+	switch e := err.(type) { //nolint:errorlint // likewise
+	case nil:
+		return codes.OK
+	case rpctypes.EtcdError:
+		return e.Code()
+	}
+	if s, ok := status.FromError(err); ok {
+		return s.Code()
+	}
+	return status.FromContextError(err).Code()
+}
+
+// situation is what a program does with a client, and the branches that it should end
+// up in with and without a member that can be reached.
+type situation struct {
+	name    string
+	cfg     clientv3.Config
+	run     func(ctx context.Context, cli *clientv3.Client) error
+	with    string // of branchOf, up to the colon
+	without string
+	code    codes.Code // with a member
+}
+
+func putOf(key, val string) func(context.Context, *clientv3.Client) error {
+	return func(ctx context.Context, cli *clientv3.Client) error {
+		_, err := cli.Put(ctx, key, val)
+		return err
+	}
+}
+
+func cancelled(run func(context.Context, *clientv3.Client) error) func(context.Context, *clientv3.Client) error {
+	return func(ctx context.Context, cli *clientv3.Client) error {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		return run(ctx, cli)
+	}
+}
+
+func inNamespace(ctx context.Context, cli *clientv3.Client) error {
+	unprefixed := cli.KV
+	cli.KV = namespace.NewKV(cli.KV, "my-prefix/")
+	cli.Watcher = namespace.NewWatcher(cli.Watcher, "my-prefix/")
+	cli.Lease = namespace.NewLease(cli.Lease, "my-prefix/")
+	if _, err := cli.Put(ctx, "abc", "123"); err != nil {
+		return err
+	}
+	resp, err := unprefixed.Get(ctx, "my-prefix/abc")
+	if err == nil && (len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != "123") {
+		return errors.New("not under the prefix")
+	}
+	return err
+}
+
+func overTheReceiveLimit(ctx context.Context, cli *clientv3.Client) error {
+	for _, key := range []string{"big/1", "big/2"} {
+		if _, err := cli.Put(ctx, key, strings.Repeat("v", 40<<10)); err != nil {
+			return err
+		}
+	}
+	_, err := cli.Get(ctx, "big/", clientv3.WithPrefix())
+	return err
+}
+
+var situations = []situation{
+	{name: "a put", run: putOf("sample", "value"), with: "ok", without: "deadline"},
+	{name: "a cancelled put", run: cancelled(putOf("sample", "value")), with: "cancelled", without: "cancelled", code: codes.Canceled},
+	{name: "an empty key", run: putOf("", "value"), with: "empty key", without: "deadline", code: codes.InvalidArgument},
+	{name: "a deadline that has passed", with: "deadline", without: "deadline", code: codes.DeadlineExceeded,
+		run: func(ctx context.Context, cli *clientv3.Client) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Nanosecond)
+			defer cancel()
+			return putOf("sample", "value")(ctx, cli)
+		}},
+	{name: "a namespace", run: inNamespace, with: "ok", without: "deadline"},
+	{name: "a large value", run: putOf("large", strings.Repeat("v", 1<<20)), with: "ok", without: "deadline"},
+	{name: "a request over the limit", cfg: clientv3.Config{MaxCallSendMsgSize: 64 << 10},
+		run: putOf("large", strings.Repeat("v", 65<<10)), with: "fatal", without: "deadline", code: codes.ResourceExhausted},
+	{name: "a response over the limit", cfg: clientv3.Config{MaxCallSendMsgSize: 64 << 10, MaxCallRecvMsgSize: 64 << 10},
+		run: overTheReceiveLimit, with: "fatal", without: "deadline", code: codes.ResourceExhausted},
+	{name: "limits that are kept", cfg: clientv3.Config{MaxCallSendMsgSize: 64 << 10, MaxCallRecvMsgSize: 128 << 10},
+		run: overTheReceiveLimit, with: "ok", without: "deadline"},
+}
+
+// TestProgramsAsTaught runs what the client's documentation has taught since its first
+// release: a client with a dial timeout, calls with a timeout each, a switch on the
+// error with ==, codes, namespaces, limits on messages. Each ends up in the right
+// branch, and in time, also while no member can be reached.
+func TestProgramsAsTaught(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	for _, s := range situations {
+		t.Run(s.name, func(t *testing.T) {
+			begin := func(eps []string) *clientv3.Client {
+				s.cfg.Endpoints, s.cfg.DialTimeout = eps, 5*time.Second
+				start := time.Now()
+				cli := newClientAt(t, s.cfg)
+				assert.Less(t, time.Since(start), time.Second, "New does not wait")
+				return cli
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			cli := begin(cluster.Endpoints())
+			err := s.run(ctx, cli)
+			branch, _, _ := strings.Cut(branchOf(err), ":")
+			assert.Equal(t, s.with, branch, "%v", err)
+			assert.Equal(t, s.code, codeOf(err), "%v", err)
+			assert.NoError(t, cli.ConnectionError())
+
+			ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			cli, start := begin([]string{"127.0.0.1:1"}), time.Now()
+			assert.Equal(t, s.without, branchOf(s.run(ctx, cli)))
+			assert.Less(t, time.Since(start), 2*time.Second)
+			require.Eventually(t, func() bool { return cli.ConnectionError() != nil }, 10*time.Second, time.Millisecond)
+			assert.ErrorContains(t, cli.ConnectionError(), "connection refused")
+		})
+	}
+}
