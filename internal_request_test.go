@@ -93,3 +93,14 @@ func TestInterceptorsTellTheClientsOwnRequests(t *testing.T) {
 		assert.Equal(t, 1, program, "%s, the program's", method)
 	}
 }
+
+// TestDisableProbesSendsNone shows that an idle watch of a client with DisableProbes
+// costs the server its create and nothing else, and that one without it asks.
+func TestDisableProbesSendsNone(t *testing.T) {
+	for _, off := range []bool{true, false} {
+		s, c := newFakeClient(t, Config{DisableProbes: off})
+		require.NotNil(t, c.Watch(t.Context(), "k"))
+		time.Sleep(watchProbePeriod + watchProbePeriod/2)
+		assert.Equal(t, off, len(etcdfake.RequestsOf[*pb.WatchRequest](s)) == 1 && s.Calls("Status") == 0)
+	}
+}

@@ -53,7 +53,7 @@ type watchProbe struct {
 
 // startProbe begins the ticks of a stream of a watcher with a client.
 func (st *watchStream) startProbe() {
-	if st.watcher.client == nil || st.watcher.client.conn == nil {
+	if st.watcher.client == nil || st.watcher.client.conn == nil || st.watcher.client.cfg.DisableProbes {
 		return
 	}
 	st.probe.stale.Store(true)
