@@ -15,7 +15,7 @@ import (
 // handshakeBackoff spaces the attempts at a connection whose last handshake was
 // refused. They go on as long as the certificates stay what they are, and servers log
 // each: five in the first 15 seconds, then two at most.
-var handshakeBackoff = backoff.Policy{Base: time.Second, Max: 10 * time.Second, Jitter: 0.2}
+var handshakeBackoff = backoff.Policy{Base: 2500 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2}
 
 // isHandshakeRefusal tells the refusals of either side's certificate, or of TLS itself,
 // from members that cannot be reached or that end the connection.
@@ -25,6 +25,12 @@ func isHandshakeRefusal(err error) bool {
 	var plaintext tls.RecordHeaderError
 	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") || // an alert
 		errors.As(err, &certificate) || errors.As(err, &plaintext)
+}
+
+// isUnreachable tells that there was not even a connection to shake hands on.
+func isUnreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // handshakes delays the attempts at one connection.
@@ -46,8 +52,10 @@ func (h *handshakes) note(state balancer.SubConnState) {
 	case state.ConnectivityState != connectivity.TransientFailure:
 	case isHandshakeRefusal(state.ConnectionError):
 		h.refusals++
-	default:
+	case isUnreachable(state.ConnectionError):
 		h.refusals = 0
+	case h.refusals > 0: // a server that closes its side at once may keep its reason from being read
+		h.refusals++
 	}
 }
 
