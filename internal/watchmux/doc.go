@@ -51,6 +51,34 @@
 //
 // A requested progress notice has id −1 and speaks for all watchers that existed when the server computed it. The server
 // may send it after the confirmation of a younger watcher, to which it does not apply. Such a watcher ignores notices as
-// long as they may be older than itself and speak for what it is owed: see progress. Old servers may even send notices before
-// events of watchers that existed: see Config.Doubtful.
+// long as they may be older than itself and speak for revisions that it is yet to be sent: see progress.
+//
+// Servers before 3.4.25 and 3.5.8 answer at once, ahead of events that wait in a queue of their own, and also while a watcher
+// catches up. A notice of such a server must not move the revision to resume from. Which kind a server is, is shown by the
+// stream itself, never by a version:
+//
+//	untested  the server has answered; of a pair "create from the past, progress" it is not known which it answers
+//	testing   the pair is sent for a shadow; when the shadow is confirmed, a watch is cancelled
+//	ordered   the cancel was answered and the request was not
+//	unordered the request was answered; tested again, maxOrderTests times in all
+//
+// Why this proves it: old servers put the answer to a request into the queue of confirmations and answers to cancels, which
+// keeps its order, so that it precedes the answer to a cancel that was sent later. Servers that keep notices and events in one
+// queue leave the request unanswered while a watch of the stream catches up, as each does that begins at a revision of the
+// past until the server looks after it, ten times a second. Where it does so between the two requests, the test says nothing.
+//
+// On an ordered stream a notice moves each watcher that it applies to. Elsewhere a notice moves watchers only when a later
+// one has come, and the stream was quiet for a second between the two: what was in the server's queues has been sent before
+// the later one then, as nothing held the queues up. A watcher that may still catch up, because it was created from a
+// revision of the past, is not moved at all: the server reads the past for longer than any wait would be.
+//
+// A notice of the lesser kind is shown to consumers who asked, as there is nothing better to show.
+//
+// # Shadows
+//
+// A shadow is a second create for an active watcher, from the latest revision that the stream has shown. It has no sink. Once
+// it is confirmed, either it is cancelled, or the watcher takes its id over and its own former id is cancelled; where it is
+// refused, or the stream breaks, the watcher is as before. A watcher takes it over if it waits for a revision that the store
+// has not reached: etcd answers no request for progress on a stream with such a watch. What the new id sends below floor is
+// dropped, and a compaction up to next ends the new id only.
 package watchmux

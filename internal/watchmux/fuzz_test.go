@@ -87,7 +87,8 @@ func (z *fuzzed) step() {
 	case 5:
 		z.mux.RequestProgress()
 	case 6:
-		z.mux.Probe(true)
+		z.mux.Probe(true, true)
+		z.mux.Liveness()
 	case 7:
 		z.mux.Overdue(firstID + int64(z.next()%32))
 	default:

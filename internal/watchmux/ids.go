@@ -126,7 +126,7 @@ func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 // retryLocked tries a refused w once more, in its place in the queue, or ends it. It reports whether the second try needs
 // another stream.
 func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
-	if w.state == abandoned {
+	if w.state == abandoned || w.original != nil {
 		return false
 	}
 	if w.retried || resp.CompactRevision != 0 {
@@ -147,9 +147,9 @@ func (m *Mux) reconnectLocked(reason error) {
 
 // requeueLocked forgets the stream. All watchers that were on it are queued again, in the order of Add.
 func (m *Mux) requeueLocked() {
-	all := m.queue.all()
+	all := slices.DeleteFunc(m.queue.all(), func(w *Watcher) bool { return w.original != nil })
 	for _, w := range m.inflight {
-		if w.state == creating {
+		if w.state == creating && w.original == nil {
 			all = append(all, w)
 		}
 	}

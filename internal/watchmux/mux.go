@@ -43,9 +43,6 @@ type Config struct {
 	Probing func(id int64)
 	// Holding, if set, is told that watchers are held back. The owner calls Release some time later.
 	Holding func()
-	// Doubtful is set where servers may send a requested notice before events that it speaks for. Such notices are shown to
-	// consumers who asked, and do not move the revisions to resume from, on streams that Trust was not called for.
-	Doubtful bool
 	// Refused, if set, is told of each create that was refused for the first time. It reports whether the second try needs
 	// a new stream, because the credentials of this one may be the reason.
 	Refused func(reason string) (reconnect bool)

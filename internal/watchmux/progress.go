@@ -20,11 +20,14 @@ type progress struct {
 	user       int  // how many of the next notices may answer a consumer's request
 	wanted     bool // a consumer asked while no request could be sent
 	newest     bool // the last request handed to the link was one for progress
-	proven     bool // the stream has answered one
-	trusted    bool // its server sends notices only after the events that they speak for
-	heard      bool // something was received since the last Probe
+	notices    int  // received on this stream
 
 	latest int64 // the latest revision that the stream has shown
+
+	order   orderTest
+	ordered bool  // proven: the server sends notices only after the events that they speak for
+	mark    int64 // of a stream that is not ordered: the revision of a notice that a later one may confirm; 0: none
+	quiet   bool  // nothing has come for a second since the mark
 }
 
 func (p *progress) reset() {
@@ -47,8 +50,18 @@ func (p *progress) answered() (user bool) {
 	user = p.user > 0
 	p.user = max(p.user-1, 0)
 	p.unanswered = max(p.unanswered-1, 0)
-	p.proven = true
+	p.notices++
+	p.order.answered = true
 	return user
+}
+
+// confirmed takes a notice for rev of a stream that is not ordered, and returns the revision that it confirms, or 0.
+func (p *progress) confirmed(rev int64) (mark int64) {
+	if p.mark > 0 && !p.quiet {
+		return 0
+	}
+	mark, p.mark, p.quiet = p.mark, rev, false
+	return mark
 }
 
 // outstanding returns how many notices may overtake the confirmation of a watch created now.
@@ -67,13 +80,6 @@ func (m *Mux) RequestProgress() bool {
 	return true
 }
 
-// Trust tells of the server of the current stream what Config.Doubtful doubts.
-func (m *Mux) Trust() {
-	m.mu.Lock()
-	defer m.unlock()
-	m.progress.trusted = m.open
-}
-
 // Live reports whether the mux has any watcher. Once it has none, it never has one again.
 func (m *Mux) Live() bool {
 	m.mu.Lock()
@@ -81,46 +87,60 @@ func (m *Mux) Live() bool {
 	return !m.closed
 }
 
-// Liveness is what a Probe tells about the stream.
+// Liveness is what a stream has shown of itself.
 type Liveness struct {
-	Open   bool // there is a stream with active watchers
-	Proven bool // the stream has answered a request for progress before
-	Silent bool // nothing at all has been received since the last Probe, though a request for progress is unanswered
-	Ahead  bool // a watcher waits for a revision that the store may not have reached: silence may be due to that
-	Mute   bool // nothing at all has been received since the last Probe, though creates are unanswered
+	Active         bool // there is a stream with active watchers, of a server that tells revisions
+	Notices        int  // how many requested notices have come
+	CreateStalled  bool // creates are unanswered
+	WaitsForFuture bool // a watcher waits for a revision that the store has not reached: etcd answers no request for progress
+	FallsBehind    bool // a watcher would resume from a revision before the latest that the stream has shown
+	Untested       bool // the server has answered, and the order of its notices is not known
 }
 
-// Probe tells how the stream does and, if ask is set, asks the server for progress on the mux's own behalf. Consumers do not
-// see the answer, but it moves the revisions they resume from.
-func (m *Mux) Probe(ask bool) (l Liveness) {
+// Liveness tells how the stream does.
+func (m *Mux) Liveness() (l Liveness) {
 	m.mu.Lock()
 	defer m.unlock()
 	if !m.open || m.closed {
 		return l
 	}
 	p := &m.progress
-	l.Mute = !p.heard && len(m.inflight) > 0
-	if len(m.active) > 0 {
-		l.Open, l.Proven = true, p.proven
-		l.Silent = !p.heard && p.unanswered > 0
-		l.Ahead = (l.Silent || !l.Proven) && m.aheadLocked()
-		if ask {
-			m.askLocked(false)
-		}
+	l.CreateStalled = len(m.inflight) > 0
+	l.Active = len(m.active) > 0 && p.latest > 0
+	l.Notices = p.notices
+	l.Untested = p.notices > 0 && !p.ordered && p.order.tries < maxOrderTests
+	for _, w := range m.active {
+		l.WaitsForFuture = l.WaitsForFuture || m.waitsForFutureLocked(w)
+		l.FallsBehind = l.FallsBehind || w.next <= p.latest
 	}
-	p.heard = false
 	return l
 }
 
-// aheadLocked reports whether a watcher was asked for from a revision that the store may not have reached: until it has, etcd
-// answers no request for progress on the stream.
-func (m *Mux) aheadLocked() bool {
-	for _, w := range m.active {
-		if w.asked > m.progress.latest {
-			return true
+// Probe sends a request that a server in good health answers, on the mux's own behalf, and reports whether it did: one for
+// progress if ask is set, and creates of shadows where there is reason for them. Consumers do not see the answers, but these
+// move the revisions to resume from. quiet says that nothing has been received for a second.
+func (m *Mux) Probe(ask, quiet bool) (sent bool) {
+	m.mu.Lock()
+	defer m.unlock()
+	p := &m.progress
+	if !m.open || m.closed || len(m.active) == 0 || p.latest == 0 {
+		return false
+	}
+	test := ask && p.notices > 0 && !p.ordered && p.order.tries < maxOrderTests
+	p.quiet = p.mark > 0 && (p.quiet || quiet)
+	if m.queue.len == 0 && len(m.inflight) == 0 {
+		if s := m.shadowsLocked(test); s != nil {
+			if test {
+				p.order.begin(s)
+			}
+			m.advanceLocked()
+			sent = true
 		}
 	}
-	return false
+	if ask {
+		m.askLocked(false)
+	}
+	return sent || ask
 }
 
 // askLocked sends a progress request, unless the last request is one that the link has not sent yet: it will do for both.
@@ -145,9 +165,16 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	if rev <= 0 {
 		return
 	}
-	user := m.progress.answered()
-	move := m.progress.trusted || !m.cfg.Doubtful
+	p := &m.progress
+	user := p.answered()
+	mark := int64(0)
+	if !p.ordered {
+		mark = p.confirmed(rev)
+	}
 	for _, w := range m.active {
+		if mark > 0 && w.partial == nil && w.createdInStep() {
+			w.progressed(mark)
+		}
 		switch {
 		case w.fence == 0:
 		case rev > w.created:
@@ -158,7 +185,7 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 				continue
 			}
 		}
-		m.progressLocked(w, resp.Header, user, move)
+		m.progressLocked(w, resp.Header, user, p.ordered)
 	}
 }
 

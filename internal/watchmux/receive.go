@@ -12,7 +12,6 @@ func (m *Mux) Received(resp *pb.WatchResponse) {
 	if !m.open || m.closed {
 		return
 	}
-	m.progress.heard = true
 	if resp.Header == nil {
 		resp = withHeader(resp)
 	}
@@ -27,6 +26,8 @@ func (m *Mux) Received(resp *pb.WatchResponse) {
 	default:
 		if w := m.active[resp.WatchId]; w != nil {
 			m.updateLocked(w, resp)
+		} else if resp.Canceled {
+			m.cancelledLocked(resp.WatchId)
 		}
 	}
 }
@@ -55,9 +56,12 @@ func (m *Mux) createdLocked(resp *pb.WatchResponse) {
 		m.strayLocked(resp.WatchId)
 		return
 	}
-	if w.state == abandoned {
+	switch {
+	case w.original != nil:
+		m.shadowCreatedLocked(w, resp)
+	case w.state == abandoned:
 		m.sendCancelLocked(resp.WatchId)
-	} else {
+	default:
 		m.activateLocked(w, resp)
 	}
 	m.settleLocked()
@@ -97,7 +101,9 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 		if resp.CompactRevision != 0 {
 			m.sendCancelLocked(w.id) // until then etcd counts it among the stream's watchers, as one that lags behind: no progress
 		}
-		m.endLocked(w, finalOf(resp))
+		if !m.compactedEarlyLocked(w, resp.CompactRevision) {
+			m.endLocked(w, finalOf(resp))
+		}
 	}
 }
 
@@ -105,6 +111,7 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 // incomplete is dropped: it comes whole or not at all.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	w.fence = 0
+	m.progress.mark = 0 // the stream is not quiet
 	if last && (resp.Fragment || w.partial != nil) {
 		return
 	}

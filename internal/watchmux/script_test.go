@@ -207,17 +207,14 @@ func (s *script) run(line string) {
 		s.mux.Drained(&s.sinks[args[0]].watcher)
 	case "progress":
 		s.note("requested: %v", s.mux.RequestProgress())
-	case "probe", "look":
-		l := s.mux.Probe(verb == "probe")
-		s.note("open %v, proven %v, silent %v, ahead %v%s", l.Open, l.Proven, l.Silent, l.Ahead, map[bool]string{true: ", mute"}[l.Mute])
-	case "doubtful":
-		s.mux.cfg.Doubtful = true
-	case "trust":
-		s.mux.Trust()
 	case "fragments":
 		s.mux.cfg.Fragments = true
 	case "release":
 		s.mux.Release()
+	case "probe": // probe ask quiet
+		s.note("sent %v", s.mux.Probe(slices.Contains(args, "ask"), slices.Contains(args, "quiet")))
+	case "look":
+		s.note("%s", livenessString(s.mux.Liveness()))
 	case "overdue":
 		s.mux.Overdue(parseID(args[0]))
 	case "halt":
@@ -229,6 +226,22 @@ func (s *script) run(line string) {
 	default:
 		require.Fail(s.t, "unknown verb", line)
 	}
+}
+
+func livenessString(l Liveness) string {
+	text := fmt.Sprintf("active %v, %d notices", l.Active, l.Notices)
+	for _, flag := range []struct {
+		set  bool
+		name string
+	}{
+		{l.CreateStalled, "create stalled"}, {l.WaitsForFuture, "waits for the future"},
+		{l.FallsBehind, "falls behind"}, {l.Untested, "untested"},
+	} {
+		if flag.set {
+			text += ", " + flag.name
+		}
+	}
+	return text
 }
 
 var scriptErrors = map[string]error{

@@ -45,9 +45,25 @@ type simWatcher struct {
 	start    int64
 	synced   bool
 	fragment bool
+	late     bool // it had to catch up when it was created
 }
 
 func (s *simServer) rev() int64 { return int64(len(s.history)) }
+
+// quiet reports whether the server has nothing to send but to watches that catch up, which may take it any time. After a
+// second without a response that is so.
+func (s *simServer) quiet() bool {
+	st := s.stream
+	if st == nil || len(st.ctrl)+len(st.events)+len(st.network) > 0 {
+		return false
+	}
+	for _, w := range st.watchers {
+		if !w.synced && !w.late {
+			return false
+		}
+	}
+	return true
+}
 
 func matches(watched, key string) bool { return watched == "*" || watched == key }
 
@@ -144,6 +160,8 @@ func (s *simServer) create(c *pb.WatchCreateRequest) {
 		w := &simWatcher{key: string(c.Key), from: c.StartRevision, fragment: c.Fragment}
 		if w.from == 0 || w.from > s.rev() {
 			w.synced, w.start, w.from = true, c.StartRevision, max(c.StartRevision, s.rev()+1)
+		} else {
+			w.late = true
 		}
 		st.watchers[id] = w
 		st.order = append(st.order, id)

@@ -22,14 +22,21 @@ import (
 // keeps to the protocol: each watch sees the changes of its key from its start, all of them, once, each revision whole and in
 // order, and no progress that is not true (unless the server is one that tells such).
 func TestEveryHistoryIsWhole(t *testing.T) {
+	ordered, adopted := 0, 0
 	for seed := range uint64(1000) {
-		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { runSim(t, seed) }) {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			s := runSim(t, seed)
+			ordered += s.ordered
+			adopted += s.adopted
+		}) {
 			return
 		}
 	}
+	require.Greater(t, ordered, 100, "streams found to keep the order of notices")
+	require.Greater(t, adopted, 100, "watches that took the id of a shadow over")
 }
 
-func runSim(t *testing.T, seed uint64) {
+func runSim(t *testing.T, seed uint64) *sim {
 	s := newSim(t, seed)
 	for range 5 {
 		s.run(200, true)
@@ -37,6 +44,7 @@ func runSim(t *testing.T, seed uint64) {
 	s.server.calm = true
 	s.run(5000, false) // no more changes and faults: all that is under way arrives
 	s.finish()
+	return s
 }
 
 // sim is a mux with its link, its consumers and its server, and the test that plays them.
@@ -52,6 +60,9 @@ type sim struct {
 	probing int64
 	holding bool // Release is to be called
 	ended   bool
+
+	ordered int // steps on streams whose notices are known to keep the order
+	adopted int // steps in which some watch had its id from a shadow
 }
 
 func newSim(t *testing.T, seed uint64) *sim {
@@ -59,7 +70,7 @@ func newSim(t *testing.T, seed uint64) *sim {
 	s := &sim{t: t, rand: r, server: &simServer{rand: r, ownIDs: r.IntN(3) == 0, revBefore: r.IntN(2) == 0, hasty: r.IntN(4) == 0}}
 	s.server.put("a")
 	s.mux = New(s, Config{
-		Window: 4, Bulk: 3, Doubtful: s.server.hasty, Fragments: r.IntN(2) == 0,
+		Window: 4, Bulk: 3, Fragments: r.IntN(2) == 0,
 		Probing: func(id int64) { s.probing = id },
 		Holding: func() { s.holding = true },
 		Refused: func(string) bool { return r.IntN(3) == 0 },
@@ -125,7 +136,7 @@ func (s *sim) faults() []func() {
 			s.pick(func(k *simSink) { k.ended = s.mux.Cancel(&k.watcher) || k.ended })
 		},
 		func() { s.mux.RequestProgress() },
-		func() { s.mux.Probe(true) },
+		func() { s.mux.Probe(s.rand.IntN(3) > 0, s.server.quiet()) },
 		func() { s.Reconnect(faults[s.rand.IntN(len(faults))]) },
 		func() { s.mux.Overdue(s.probing) },
 		func() { s.server.compacted = max(s.server.compacted, s.rand.Int64N(s.server.rev()+1)) },
@@ -137,6 +148,7 @@ func (s *sim) run(steps int, faults bool) {
 	kinds := s.progresses()
 	weights := []int{9, 9, 9, 9, 9, 9, 2}
 	if faults {
+		weights[2] = 1 + s.rand.IntN(9) // watches that catch up do so for long
 		kinds = append(kinds, s.faults()...)
 		for _, most := range []int{9, 3, 2, 3, 3, 2, 1, 1} {
 			weights = append(weights, s.rand.IntN(most+1))
@@ -150,6 +162,20 @@ func (s *sim) run(steps int, faults bool) {
 	}
 	for ; steps > 0 && !s.ended; steps-- {
 		choices[s.rand.IntN(len(choices))]()
+		s.look()
+	}
+}
+
+// look checks what the mux believes of the stream.
+func (s *sim) look() {
+	if s.mux.progress.ordered {
+		require.False(s.t, s.server.hasty, "a server is trusted that tells of progress too early")
+		s.ordered++
+	}
+	for _, w := range s.mux.active {
+		if w.early {
+			s.adopted++
+		}
 	}
 }
 

@@ -49,7 +49,8 @@ type Watcher struct {
 	// Read-only after Add.
 	template *pb.WatchCreateRequest // its StartRevision and WatchId are not used
 	sink     Sink
-	seq      uint64 // the order of Add
+	seq      uint64   // the order of Add
+	original *Watcher // of a shadow: the watcher that it was made for; a shadow has no sink
 
 	// Guarded by the mux's mu.
 	state   state
@@ -67,6 +68,7 @@ type Watcher struct {
 	suspect bool            // may be the one whose messages are over the limit
 	held    bool            // paused as a suspect, until Release
 	strikes int             // messages over the limit while it was the only suspect
+	early   bool            // asked is the revision that a shadow was asked for, not the one needed
 	before  *Watcher        // in the queue
 	after   *Watcher        // in the queue
 }
@@ -74,7 +76,7 @@ type Watcher struct {
 // request makes the create request that resumes w, and notes what it asks for.
 func (w *Watcher) request(id int64, fragment bool) *pb.WatchRequest {
 	w.id = id
-	w.asked, w.floor = w.next, w.next
+	w.asked, w.floor, w.early = w.next, w.next, false
 	return w.create(id, fragment)
 }
 
@@ -127,6 +129,9 @@ func (w *Watcher) seen(events []*mvccpb.Event) {
 
 // progressed moves the revision to resume from past rev, of which the server said that all before it has been sent.
 func (w *Watcher) progressed(rev int64) { w.next = max(w.next, rev+1) }
+
+// createdInStep reports whether the server had nothing to catch up with for w when it created w.
+func (w *Watcher) createdInStep() bool { return w.asked == 0 || w.asked > w.created }
 
 // queue is a list of watchers that gives any of them up in constant time.
 type queue struct {
