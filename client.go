@@ -62,6 +62,8 @@ type clientState struct {
 	table    *balancer.Table
 	rpc      grpc.ClientConnInterface // conn with retries, or unconnected; never nil
 
+	progress *progressServers // made with conn
+
 	// own synchronisation
 	lg         atomic.Pointer[zap.Logger]
 	background sync.WaitGroup // goroutines that end with ctx; Close waits for them
@@ -170,6 +172,7 @@ func (c *Client) authenticate(ctx context.Context) (string, error) {
 
 func (c *Client) connect() (err error) {
 	c.creds = endpoint.NewCredentials(c.cfg.TLS, balancer.Track)
+	c.progress = newProgressServers()
 	if c.user, err = c.inspectOptions(); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 
 // TestS4WatchThatFollowsAList: etcd leaves requests for progress unanswered until the
 // store has reached the revision that a watch follows a list from. Its member is cut
-// off when it has been at rest for longer than such requests are made each second.
+// off while it is at rest.
 func TestS4WatchThatFollowsAList(t *testing.T) {
 	for name, before := range map[string]int{"at rest": 0, "after its first event": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -32,8 +32,7 @@ func TestS4WatchThatFollowsAList(t *testing.T) {
 			events := c.Watch(t.Context(), "k", WithRev(members[0].Revision()+1), WithCreatedNotify())
 			require.True(t, (<-events).Created)
 			serving := openWatchStreams(members[1])
-			eventually(t, func() bool { return progressRequests(members[serving]) == watchEagerProbes }, "progress is asked for")
-			time.Sleep(2 * watchProbePeriod)
+			eventually(t, func() bool { return progressRequests(members[serving]) > 0 }, "progress is asked for")
 
 			writer := newTestClient(t, Config{Endpoints: []string{members[0].Addr()}})
 			for range before {
@@ -63,6 +62,9 @@ func silentWhileAhead(s *etcdfake.Server) etcdfake.WatchHandler {
 			for {
 				req, err := recv()
 				ahead = max(ahead, req.GetCreateRequest().GetStartRevision())
+				if req.GetCancelRequest() != nil {
+					ahead = 0 // there is one watch, which has another id now
+				}
 				if err != nil || req.GetProgressRequest() == nil || ahead <= s.Revision() {
 					return req, err
 				}

@@ -97,9 +97,8 @@ func newWatchStream(ctx context.Context, w *watcher, key string) *watchStream {
 	st.mux = watchmux.New(st.link, watchmux.Config{
 		Window: watchWindow, Bulk: watchBulk, Refused: st.refused,
 		Fragments: w.maxReceived >= minFragment, Servers: &w.servers,
-		Probing:  func(id int64) { st.overdue.start(watchOverdue, func() { st.mux.Overdue(id) }) },
-		Holding:  func() { st.hold.start(watchHold, st.mux.Release) },
-		Doubtful: w.client != nil && w.client.table != nil, // then startProbe finds out
+		Probing: func(id int64) { st.overdue.start(watchOverdue, func() { st.mux.Overdue(id) }) },
+		Holding: func() { st.hold.start(watchHold, st.mux.Release) },
 	})
 	return st
 }
@@ -122,17 +121,19 @@ func (st *watchStream) dial(ctx context.Context) (watchGRPC, error) {
 	if err != nil {
 		return nil, err
 	}
+	st.probe.watching(stream)
 	return stream, nil
 }
 
 // Opened implements bidi.Handler.
 func (st *watchStream) Opened(fill func(...*pb.WatchRequest)) {
-	st.probe.stale.Store(true)
+	st.probe.opened()
 	st.mux.Opened(fill)
 }
 
 // Received implements bidi.Handler.
 func (st *watchStream) Received(resp *pb.WatchResponse) {
+	st.probe.received()
 	st.mux.Received(resp)
 	if st.backlog.responses > 0 {
 		st.logBacklog()
@@ -149,6 +150,7 @@ func (st *watchStream) Broken(err error) (redial bool, wait time.Duration) {
 	if classify.IsAuthRefresh(err) && st.watcher.tokens != nil {
 		st.refresh = true
 	}
+	st.probeBroken()
 	redial, wait = st.mux.Broken(err)
 	if redial {
 		st.place.Leave()

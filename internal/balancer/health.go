@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,6 +23,9 @@ var healthBackoff = backoff.Policy{Base: 200 * time.Millisecond, Max: time.Minut
 // healthStallTimeout is how long a stream of health changes may go without its first
 // answer before its server counts as serving: it has not said that it does not.
 const healthStallTimeout = time.Second
+
+// errNoHealthService comes with the health of a server that has no health service.
+var errNoHealthService = errors.New("balancer: the server has no health service")
 
 // checks follows the health service of every connection of a policy. gRPC could
 // do so itself, but logs an error for each server that has no such service.
@@ -77,7 +81,7 @@ func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(bala
 		case ctx.Err() != nil:
 			return
 		case status.Code(err) == codes.Unimplemented:
-			report(balancer.SubConnState{ConnectivityState: connectivity.Ready})
+			report(balancer.SubConnState{ConnectivityState: connectivity.Ready, ConnectionError: errNoHealthService})
 			return
 		}
 		if !told {

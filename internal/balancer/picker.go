@@ -37,6 +37,8 @@ type Member struct {
 	subConn     atomic.Pointer[childSubConn] // its connection that is ready; nil: none
 	streams     streams
 
+	withoutHealth atomic.Bool // its server has no health service: it is no etcd, but a proxy
+
 	connMu sync.Mutex
 	conn   net.Conn // the current connection, under TLS
 

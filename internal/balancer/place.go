@@ -41,6 +41,21 @@ func (p *Place) With(ctx context.Context) context.Context {
 // are any, until Leave is called again.
 func (p *Place) Leave() { p.left.Store(p.at.Load()) }
 
+// Address returns the address of the member that the latest stream was opened on, or "" if that is not known.
+func (p *Place) Address() string {
+	if m := p.at.Load(); m != nil {
+		return m.address
+	}
+	return ""
+}
+
+// WithoutHealth reports whether that member is known to have no health service. Members of etcd have one, etcd's gRPC
+// proxy has not.
+func (p *Place) WithoutHealth() bool {
+	m := p.at.Load()
+	return m != nil && m.withoutHealth.Load()
+}
+
 // streams are those placed on one member.
 type streams struct {
 	mu      sync.Mutex

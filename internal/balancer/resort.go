@@ -97,6 +97,12 @@ func (s *childSubConn) RegisterHealthListener(listener func(balancer.SubConnStat
 	ctx, cancel := context.WithCancel(s.child.checks.ctx)
 	s.stop = cancel
 	s.child.checks.start(ctx, s.SubConn, func(state balancer.SubConnState) {
+		if s.member != nil {
+			s.member.withoutHealth.Store(state.ConnectionError == errNoHealthService)
+		}
+		if state.ConnectivityState == connectivity.Ready {
+			state.ConnectionError = nil
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if ctx.Err() != nil {

@@ -34,7 +34,7 @@ func (m *Mux) suspectsLocked(err error) (suspects []*Watcher) {
 		return nil
 	}
 	for _, w := range m.inflight {
-		if w.state == creating {
+		if w.state == creating && w.original == nil {
 			suspects = append(suspects, w)
 		}
 	}
