@@ -80,8 +80,7 @@ type record struct {
 	lapsed    time.Time // when it last had owed some for a while and given none
 	stuck     bool      // it was severed for that, and has not answered quickly since
 
-	connection int  // counts them
-	vetted     bool // it holds for this connection what All was asked for
+	connection int // counts them
 }
 
 // sample is what a tick sees of a member.
