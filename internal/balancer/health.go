@@ -2,7 +2,6 @@ package balancer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -23,9 +22,6 @@ var healthBackoff = backoff.Policy{Base: 200 * time.Millisecond, Max: time.Minut
 // healthStallTimeout is how long a stream of health changes may go without its first
 // answer before its server counts as serving: it has not said that it does not.
 const healthStallTimeout = time.Second
-
-// errNoHealthService comes with the health of a server that has no health service.
-var errNoHealthService = errors.New("balancer: the server has no health service")
 
 // checks follows the health service of every connection of a policy. gRPC could
 // do so itself, but logs an error for each server that has no such service.
@@ -50,20 +46,23 @@ func (c *checks) close() {
 	c.running.Wait()
 }
 
-// start follows the health of a connection until ctx ends.
-func (c *checks) start(ctx context.Context, conn balancer.SubConn, report func(balancer.SubConnState)) {
+// start follows the health of a connection until ctx ends. without is told whether the
+// server is known to have no health service.
+func (c *checks) start(ctx context.Context, conn balancer.SubConn, without func(bool), report func(balancer.SubConnState)) {
 	producer, release := conn.GetOrBuildProducer(rpcs{})
 	// Ends with ctx, which close and the loss of the connection end; close waits for it.
 	c.running.Go(func() {
 		defer release()
-		follow(ctx, producer.(grpc.ClientConnInterface), report)
+		without(false)
+		without(follow(ctx, producer.(grpc.ClientConnInterface), report))
 	})
 }
 
 // follow reports each change of health. A server without the service is healthy,
 // and one whose stream ends after it has told its health, as load balancers end
-// streams after a time, is what it said until it is asked again.
-func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(balancer.SubConnState)) {
+// streams after a time, is what it said until it is asked again. It returns when
+// ctx ends, and with true when the server turns out to be without the service.
+func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(balancer.SubConnState)) (without bool) {
 	for attempt := 0; ; attempt++ {
 		unanswered := startStallTimer(report)
 		told := false
@@ -79,16 +78,16 @@ func follow(ctx context.Context, conn grpc.ClientConnInterface, report func(bala
 		unanswered.end()
 		switch {
 		case ctx.Err() != nil:
-			return
+			return false
 		case status.Code(err) == codes.Unimplemented:
-			report(balancer.SubConnState{ConnectivityState: connectivity.Ready, ConnectionError: errNoHealthService})
-			return
+			report(balancer.SubConnState{ConnectivityState: connectivity.Ready})
+			return true
 		}
 		if !told {
 			report(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: fmt.Errorf("health check: %w", err)})
 		}
 		if backoff.Wait(ctx, healthBackoff.Delay(attempt)) != nil {
-			return
+			return false
 		}
 	}
 }

@@ -216,8 +216,11 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return result, nil
 }
 
-// isDirected tells the methods that may be asked of one member: probes.
-func isDirected(method string) bool { return method == healthpb.Health_Check_FullMethodName }
+// isDirected tells the methods that may be asked of one member: probes, and what
+// All asks.
+func isDirected(method string) bool {
+	return method == healthpb.Health_Check_FullMethodName || method == pb.Maintenance_Status_FullMethodName
+}
 
 // isStream tells the long-lived calls apart, whose end is no answer. Those of
 // other services that etcd has, elections and locks, wait for other clients.

@@ -203,17 +203,55 @@ func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
 }
 
 func TestDirectedRequests(t *testing.T) {
-	_, p := seated(t, 2, noProbe)
-	for i := range 2 {
-		ctx := context.WithValue(t.Context(), probeKey{}, p.seats[i].member)
-		_, err := p.Pick(balancer.PickInfo{FullMethodName: healthpb.Health_Check_FullMethodName, Ctx: ctx})
-		require.NoError(t, err)
+	table, p := seated(t, 2, noProbe)
+	var addresses []string
+	holds := func(ctx context.Context) (bool, error) {
+		m := ctx.Value(probeKey{}).(*Member)
+		addresses = append(addresses, m.address)
+		_, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Maintenance_Status_FullMethodName, Ctx: ctx})
+		return true, err
 	}
+	ok, err := table.All(t.Context(), holds)
+	require.NoError(t, err)
+	assert.True(t, ok)
+	assert.Equal(t, []string{"m0", "m1"}, addresses)
 	assert.Equal(t, []int64{0, 0}, outstanding(p), "no load")
 
 	gone := context.WithValue(t.Context(), probeKey{}, newMember("gone"))
-	_, err := p.Pick(balancer.PickInfo{FullMethodName: healthpb.Health_Check_FullMethodName, Ctx: gone})
+	_, err = p.Pick(balancer.PickInfo{FullMethodName: healthpb.Health_Check_FullMethodName, Ctx: gone})
 	assert.Equal(t, errNotConnected, err)
+}
+
+// TestAllAsksEachConnectionOnce: until a member passed, and again once it has
+// another connection.
+func TestAllAsksEachConnectionOnce(t *testing.T) {
+	table, p := seated(t, 2, noProbe)
+	calls := 0
+	answer := func(ok bool, err error) func(context.Context) (bool, error) {
+		return func(context.Context) (bool, error) { calls++; return ok, err }
+	}
+	check := func(wantCalls int, want bool, holds func(context.Context) (bool, error)) {
+		t.Helper()
+		calls = 0
+		ok, _ := table.All(t.Context(), holds)
+		assert.Equal(t, want, ok)
+		assert.Equal(t, wantCalls, calls)
+	}
+	check(1, false, answer(true, errNotConnected))
+	check(1, false, answer(false, nil))
+	check(2, true, answer(true, nil))
+	check(0, true, nil)
+	p.seats[1].member.reset()
+	check(1, false, answer(false, nil))
+	check(1, true, func(context.Context) (bool, error) {
+		calls++
+		p.seats[1].member.reset() // while it is being asked
+		return true, nil
+	})
+	check(1, true, answer(true, nil))
+	check(0, true, nil)
+	_, err := (*Table)(nil).All(t.Context(), nil)
+	assert.Error(t, err)
 }
 
 // TestTableLifecycle runs the timer, probes and verdicts against a member that

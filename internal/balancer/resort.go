@@ -96,13 +96,12 @@ func (s *childSubConn) note(state connectivity.State) {
 func (s *childSubConn) RegisterHealthListener(listener func(balancer.SubConnState)) {
 	ctx, cancel := context.WithCancel(s.child.checks.ctx)
 	s.stop = cancel
-	s.child.checks.start(ctx, s.SubConn, func(state balancer.SubConnState) {
+	without := func(is bool) {
 		if s.member != nil {
-			s.member.withoutHealth.Store(state.ConnectionError == errNoHealthService)
+			s.member.withoutHealth.Store(is)
 		}
-		if state.ConnectivityState == connectivity.Ready {
-			state.ConnectionError = nil
-		}
+	}
+	s.child.checks.start(ctx, s.SubConn, without, func(state balancer.SubConnState) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if ctx.Err() != nil {

@@ -80,7 +80,8 @@ type record struct {
 	lapsed    time.Time // when it last had owed some for a while and given none
 	stuck     bool      // it was severed for that, and has not answered quickly since
 
-	connection int // counts them
+	connection int  // counts them
+	vetted     bool // it holds for this connection what All was asked for
 }
 
 // sample is what a tick sees of a member.

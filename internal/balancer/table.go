@@ -273,6 +273,35 @@ func (r *record) catchUp(heard uint64, now time.Time) {
 	}
 }
 
+// All reports whether holds does for every connected member. It asks one after
+// another, with a context by which a Status request or a health check goes to that
+// member, and ends with the first error, or that does not hold. A member for which
+// it did is not asked again before it has another connection.
+func (t *Table) All(ctx context.Context, holds func(context.Context) (bool, error)) (bool, error) {
+	if t == nil {
+		return false, errNotConnected
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.ready) == 0 {
+		return false, errNotConnected
+	}
+	for _, m := range slices.Clone(t.ready) {
+		if m.rec.vetted {
+			continue
+		}
+		connection := m.rec.connection
+		t.mu.Unlock()
+		ok, err := holds(context.WithValue(ctx, probeKey{}, m))
+		t.mu.Lock()
+		if err != nil || !ok {
+			return false, err
+		}
+		m.rec.vetted = connection == m.rec.connection
+	}
+	return true, nil
+}
+
 // startProbeLocked asks a member for a sign of life.
 func (t *Table) startProbeLocked(m *Member) {
 	if t.closed {
