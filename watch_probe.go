@@ -72,7 +72,7 @@ func (p *watchProbe) received() {
 	}
 }
 
-// broken forgets a request that the end of the stream has left unanswered.
+// probeBroken forgets a request that the end of the stream has left unanswered.
 func (st *watchStream) probeBroken() {
 	if st.probe.timer != nil {
 		st.watcher.client.progress.broken(st.address(), time.Now())
