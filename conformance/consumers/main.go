@@ -42,6 +42,8 @@ type programs string
 func (p programs) etcdctl() string { return filepath.Join(string(p), "etcdctl") }
 func (p programs) proxy() string   { return filepath.Join(string(p), "etcd") }
 
+func (p programs) doubleBarrier() string { return filepath.Join(string(p), "doublebarrier") }
+
 // consumers returns how many commands differ.
 func consumers(ctx context.Context, out io.Writer, verbose bool) (int, error) {
 	scratch, err := os.MkdirTemp("", "consumers-")
@@ -75,6 +77,17 @@ func consumers(ctx context.Context, out io.Writer, verbose bool) (int, error) {
 			}
 		}
 	}
+	together, err := mixed(ctx, own, published)
+	if err != nil {
+		return different, fmt.Errorf("double barriers of both clients: %w", err)
+	}
+	compared++
+	verdict := equal
+	if together != mixedWant {
+		verdict = "DIFFERENT\n" + strings.TrimSuffix(indent(together), "\n")
+		different++
+	}
+	fmt.Fprintf(out, "%-7s %-45s %s\n", "mixed", "double barriers of both clients", verdict)
 	fmt.Fprintf(out, "%d commands, %d different\n", compared, different)
 	return different, nil
 }
@@ -98,6 +111,9 @@ func builds(ctx context.Context, scratch string) (own, published programs, err e
 
 func (p programs) build(ctx context.Context, m build.Module) error {
 	if err := m.Build(ctx, "go.etcd.io/etcd/etcdctl/v3", p.etcdctl()); err != nil {
+		return err
+	}
+	if err := m.Build(ctx, "go.etcd.io/etcd/client/v3/conformance/consumers/doublebarrier", p.doubleBarrier()); err != nil {
 		return err
 	}
 	return m.Build(ctx, "go.etcd.io/etcd/server/v3", p.proxy())

@@ -33,13 +33,20 @@ func (b *Barrier) Release() error {
 }
 
 // Wait blocks while the barrier is held, until the client is closed. It returns at once
-// where the barrier is not held, or there has never been one.
+// where the barrier is not held, or there has never been one. A Release lets through all
+// that waited before it, also if the barrier is held again at once.
 func (b *Barrier) Wait() error {
+	var held int64 // create revision of the barrier that this call waits for
 	return await(b.client.Ctx(), b.client, func(ctx context.Context) (*change, error) {
 		resp, err := b.client.Get(ctx, b.key)
 		if err != nil || len(resp.Kvs) == 0 {
 			return nil, err
 		}
+		created := resp.Kvs[0].GetCreateRevision()
+		if held != 0 && created != held {
+			return nil, nil
+		}
+		held = created
 		return &change{key: b.key, typ: mvccpb.Event_DELETE, from: resp.Header.GetRevision() + 1}, nil
 	})
 }

@@ -31,6 +31,29 @@ func TestC12Barrier(t *testing.T) {
 	}
 }
 
+// The release lets through all that waited before it. Those that come after the next Hold wait for the next release.
+func TestBarrierHeldAgainLetsEarlierWaitersPass(t *testing.T) {
+	client, key := sharedClient(t)
+	b := NewBarrier(client, key)
+	require.NoError(t, b.Hold())
+	for range 20 {
+		var waiting []<-chan error
+		for range 5 {
+			waiting = append(waiting, async(NewBarrier(client, key).Wait))
+		}
+		stillWaits(t, waiting[0])
+		require.NoError(t, b.Release())
+		require.NoError(t, b.Hold())
+		for _, done := range waiting {
+			require.NoError(t, result(t, done))
+		}
+	}
+	late := async(NewBarrier(client, key).Wait)
+	stillWaits(t, late)
+	require.NoError(t, b.Release())
+	require.NoError(t, result(t, late))
+}
+
 // TestC11WaitingRequiresALeader looks at the metadata of the watch, and takes the leader away.
 func TestC11WaitingRequiresALeader(t *testing.T) {
 	fake := etcdfake.Start(t)

@@ -129,11 +129,12 @@ func (b *DoubleBarrier) Leave() error {
 	return err
 }
 
-// lookOut lets everyone go but the one whose key is the lowest, who waits for all
-// others one by one; these wait for that one. All clients must agree on this.
+// lookOut lets everyone go but the one whose key was put first, who waits for all others,
+// one by one from the last; these wait for that one. All clients must agree on this order,
+// the published one's included.
 func (b *DoubleBarrier) lookOut(ctx context.Context) (*change, error) {
 	found, rev, err := read(ctx, b.s.Client(), v3.OpGet(b.waiters(), v3.WithPrefix(), v3.WithKeysOnly(),
-		v3.WithMaxCreateRev(b.ready), v3.WithSort(v3.SortByKey, v3.SortAscend)))
+		v3.WithMaxCreateRev(b.ready), v3.WithSort(v3.SortByModRevision, v3.SortAscend)))
 	if err != nil {
 		return nil, err
 	}
