@@ -182,12 +182,14 @@ func TestMemberAtWorkIsNotStuck(t *testing.T) {
 	for _, m := range members {
 		eps = append(eps, m.Addr())
 		m.Unary("Range", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+			takes := 20 * time.Millisecond // long enough for the peers' latency to be known
 			if len(req.(*pb.RangeRequest).RangeEnd) > 0 {
 				begun.Add(1)
-				select {
-				case <-time.After(3 * time.Second):
-				case <-ctx.Done():
-				}
+				takes = 3 * time.Second
+			}
+			select {
+			case <-time.After(takes):
+			case <-ctx.Done():
 			}
 			return m.Apply(ctx, "Range", req)
 		})
