@@ -39,7 +39,8 @@ var (
 // more.
 type ErrKeepAliveHalted struct {
 	// Reason is context.Canceled after Close, the error of the client's context
-	// where that ended, and otherwise what the server answered.
+	// if that ended, or why the client can open no stream, such as
+	// ErrNoAvailableEndpoints.
 	Reason error
 }
 
@@ -75,7 +76,7 @@ type KeepAliveEnd struct {
 //   - rpctypes.ErrNoLeader, for a context made by [WithRequireLeader];
 //   - rpctypes.ErrPermissionDenied, where the server refuses to renew the lease;
 //   - an [ErrKeepAliveHalted], where no lease is kept any more, because of Close
-//     or because the server does not serve renewals.
+//     or because the client has no connection.
 func (e *KeepAliveEnd) Err() error {
 	if reason := e.reason.Load(); reason != nil {
 		return *reason
@@ -132,9 +133,14 @@ type lessor struct {
 	logger      func() *zap.Logger
 	members     *balancer.Table // nil: none to put to the test
 	maxAttempts uint
+	choosesIDs  bool            // of the leases that it grants
 	ctx         context.Context // ends with Close
 	cancel      context.CancelFunc
 	keeper      *keepalive.Keeper
+
+	// Own synchronisation.
+	routineLog, refusalLog everySecond
+	doubts                 doubts
 
 	// Used by one call of dial at a time.
 	dialled uint64 // generation of the token that the last stream was opened with
@@ -152,7 +158,9 @@ var keepAliveBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Se
 // NewLease returns a Lease on c's connection, beside the one that c embeds. It
 // is closed by its owner, and ends with c in any case.
 func NewLease(c *Client) Lease {
-	return NewLeaseFromLeaseClient(RetryLeaseClient(c), c, addDurations(c.cfg.dialTimeout(), time.Second))
+	l := newLessor(RetryLeaseClient(c), c, addDurations(c.cfg.dialTimeout(), time.Second))
+	l.choosesIDs = true
+	return l
 }
 
 // NewLeaseFromLeaseClient returns a Lease on a protobuf stub, such as one that
@@ -160,6 +168,10 @@ func NewLease(c *Client) Lease {
 // [Lease.KeepAlive] waits for the first answer; a second or less means 5
 // seconds. The Lease ends with c, which may be nil.
 func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration) Lease {
+	return newLessor(remote, c, keepAliveTimeout)
+}
+
+func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration) *lessor {
 	if keepAliveTimeout <= time.Second {
 		keepAliveTimeout = defaultFirstTimeout
 	}
@@ -181,6 +193,8 @@ func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout 
 		Reason: func(err error) error { // the parent's end is there before it has reached l.ctx
 			return toErr(parent, toErr(l.ctx, err))
 		},
+		Confirm: l.confirm,
+		Ended:   l.logEnded,
 		Halted:  func(cause error) error { return ErrKeepAliveHalted{Reason: cause} },
 		Dropped: l.logDropped,
 	})
@@ -204,6 +218,7 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 func (l *lessor) Close() error {
 	l.cancel()
 	l.keeper.Close(context.Canceled)
+	l.doubts.asking.Wait()
 	return nil
 }
 
@@ -255,6 +270,26 @@ func (l *lessor) renewToken(ctx context.Context, seen uint64) error {
 		return err
 	}
 	return nil
+}
+
+// logEnded tells why a stream has ended. What any member or network does now and then is
+// for debugging; a refusal is for whoever runs the cluster or the proxy before it.
+func (l *lessor) logEnded(err error, reopen bool) {
+	limit, level := &l.routineLog, zap.DebugLevel
+	if !reopen || classify.IsHalt(l.ctx, err) {
+		limit, level = &l.refusalLog, zap.WarnLevel
+	}
+	lg := l.logger()
+	if !lg.Core().Enabled(level) {
+		return
+	}
+	if ok, denied := limit.allow(time.Now()); ok {
+		text := "lease keepalive stream ended, opening it again"
+		if !reopen {
+			text = "lease keepalives have halted"
+		}
+		lg.Log(level, text, zap.Error(err), zap.Int64("not-logged", denied))
+	}
 }
 
 func (l *lessor) logDropped(n int) {

@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -21,6 +22,8 @@ const (
 	onceLinger = 500 * time.Millisecond
 	// onceTokens is how many tokens one KeepAliveOnce may have refused.
 	onceTokens = 3
+	// onceDoubts is how often the members may not know a lease that lives.
+	onceDoubts = 5
 )
 
 // onceBackoff spaces the attempts of one KeepAliveOnce.
@@ -34,23 +37,32 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
 
-	tokens := 0
+	var place balancer.Place
+	tokens, doubts := 0, 0
 	for attempt := 0; ; attempt++ {
 		seen := l.generation()
-		resp, err := l.renewOnce(streams, id)
-		if err == nil {
+		resp, err := l.renewOnce(place.With(streams), id)
+		if err == nil && (resp.GetTTL() > 0 || doubts >= onceDoubts || l.isGone(streams, id)) {
 			return l.renewed(id, resp)
+		}
+		if err == nil { // the lease lives, and the member does not know it yet
+			doubts++
+			place.Leave()
+			if waitErr := backoff.Wait(streams, onceBackoff.Delay(attempt)); waitErr != nil {
+				return nil, l.endErr(ctx, waitErr)
+			}
+			continue
 		}
 		if classify.IsAuthRefresh(err) {
 			if tokens++; tokens > onceTokens || l.renewToken(streams, seen) != nil {
-				return nil, l.onceErr(ctx, err)
+				return nil, l.endErr(ctx, err)
 			}
 		}
 		if classify.IsHalt(streams, err) || uint(attempt)+1 >= l.maxAttempts {
-			return nil, l.onceErr(ctx, err)
+			return nil, l.endErr(ctx, err)
 		}
 		if waitErr := backoff.Wait(streams, onceBackoff.Delay(attempt)); waitErr != nil {
-			return nil, l.onceErr(ctx, waitErr)
+			return nil, l.endErr(ctx, waitErr)
 		}
 	}
 }
@@ -64,8 +76,8 @@ func (l *lessor) renewed(id LeaseID, resp *pb.LeaseKeepAliveResponse) (*LeaseKee
 	return keepAliveResponse(resp), nil
 }
 
-// onceErr is the error of a KeepAliveOnce, which also ends with the lessor.
-func (l *lessor) onceErr(ctx context.Context, err error) error {
+// endErr is the error of a call that may have ended with the lessor.
+func (l *lessor) endErr(ctx context.Context, err error) error {
 	if ctx.Err() == nil && l.ctx.Err() != nil {
 		return errClosing
 	}

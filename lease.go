@@ -90,14 +90,18 @@ type Lease interface {
 	// Grant makes a lease that lives for ttl seconds unless it is kept alive. The
 	// server raises a ttl that is too short for it: see the response.
 	//
-	// It is sent again only where it is certain that no member has seen it: after
-	// any other error a lease may exist, until its TTL ends it. Errors:
-	// rpctypes.ErrLeaseTTLTooLarge for more than [MaxLeaseTTL].
+	// One call makes one lease. The Lease of a client chooses the id, so that it can
+	// repeat the request on other members, as reads are repeated, when one is
+	// unavailable or an answer is lost. After an error a lease may exist, until its TTL
+	// ends it. A Lease made by [NewLeaseFromLeaseClient] leaves the id to the server and
+	// sends one request. Errors: rpctypes.ErrLeaseTTLTooLarge for more than
+	// [MaxLeaseTTL].
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
 
 	// Revoke ends a lease, deletes its keys, and closes the channels that this
 	// Lease's KeepAlive returned for it (see [ErrLeaseRevoked]). It is sent again
-	// only as Grant is. Errors: rpctypes.ErrLeaseNotFound.
+	// only if it is certain that no member has seen it. Errors:
+	// rpctypes.ErrLeaseNotFound.
 	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
 
 	// TimeToLive tells how long a lease has left. That there is no such lease is
@@ -122,9 +126,14 @@ type Lease interface {
 	//   - ctx was made by [WithRequireLeader] and the member that serves the
 	//     renewals has no leader;
 	//   - the server denies the renewal of this lease;
-	//   - the Lease or its client is closed, or the server refuses all renewals in
-	//     a way that will not change, such as a wrong password. KeepAlive then
-	//     returns a closed channel and [ErrKeepAliveHalted] from that time on.
+	//   - the Lease or its client is closed, or the client has no connection.
+	//     KeepAlive then returns a closed channel and [ErrKeepAliveHalted] from that
+	//     time on.
+	//
+	// No status with which a server or proxy ends the stream closes a channel for another
+	// reason: the stream is opened again after growing waits, and why it ended is logged,
+	// once a second at most. That a lease is gone is believed of the answer to its first
+	// renewal only if another question, for its TTL, confirms it.
 	//
 	// [WithKeepAliveEnd] tells which. A closed channel does not mean that the lease
 	// is gone already, except where the server said so.
@@ -163,19 +172,6 @@ type LeaseOption func(*LeaseOp)
 // WithAttachedKeys has [Lease.TimeToLive] return the keys attached to the lease.
 func WithAttachedKeys() LeaseOption {
 	return func(op *LeaseOp) { op.attachedKeys = true }
-}
-
-func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
-	resp, err := l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
-	if err != nil {
-		return nil, toErr(ctx, err)
-	}
-	return &LeaseGrantResponse{
-		ResponseHeader: resp.GetHeader(),
-		ID:             LeaseID(resp.ID),
-		TTL:            resp.TTL,
-		Error:          resp.Error,
-	}, nil
 }
 
 func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error) {

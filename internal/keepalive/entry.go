@@ -49,10 +49,12 @@ type subscriber struct {
 	requireLeader bool
 }
 
-// entry is one kept lease. It is in exactly one of three states:
+// entry is one kept lease. It is in exactly one of four states:
 //
 //	resting  nothing in flight; renewed at due while the link is open
 //	waiting  one request in flight, sent at sentAt
+//	doubtful the answer to the first renewal says that the lease is gone, and the
+//	         TTL of the lease has been asked for; due is never
 //	orphan   waiting, but every subscriber has left: kept only so that a new
 //	         subscriber joins the request in flight instead of adding another
 type entry struct {
@@ -63,11 +65,15 @@ type entry struct {
 	sentAt instant       // waiting: when the request was handed to the link
 	seq    uint64        // waiting: number of that request; 0 while resting
 	at     instant       // heap key: when to look at this entry again
+	known  bool          // a renewal has been answered with a TTL
+	doubts int           // how often the lease has been doubtful
 	slot   int           // index in the heap
 	subs   []*subscriber
 }
 
 func (e *entry) waiting() bool { return e.seq != 0 }
+
+func (e *entry) doubtful() bool { return e.due == never && !e.waiting() }
 
 // remove takes s off the entry; the order of the others is kept.
 func (e *entry) remove(s *subscriber) {

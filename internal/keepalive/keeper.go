@@ -33,6 +33,13 @@ type Config struct {
 	Reason func(error) error
 	// Halted makes the error of a keeper that has stopped for good.
 	Halted func(cause error) error
+	// Confirm, if set, asks for the TTL of a lease that the server did not know at its
+	// first renewal. Its answer goes to Confirmed.
+	Confirm func(ids []int64)
+	// Ended, if set, is told why a stream has ended or could not be opened, and whether
+	// another one follows, but not of the end by the keeper's context. It is called
+	// without any lock, and never after Close has returned.
+	Ended func(err error, reopen bool)
 	// Dropped, if set, is told how many answers found no room in their sinks,
 	// at most once in each dropInterval, and never after Close has returned.
 	Dropped func(n int)
@@ -71,6 +78,7 @@ type Keeper struct {
 	armed      instant     // when the timer fires; never while it does not run
 	resumeAt   instant     // nothing is judged before
 	last       error       // what ended the last stream
+	opened     bool        // the last dial opened a stream
 	halted     error       // why no lease is kept any more; nil while they are
 	reportAt   instant     // when dropped answers may be reported again
 	unreported int         // dropped answers not reported yet
@@ -88,6 +96,7 @@ func New(ctx context.Context, cfg Config) *Keeper {
 		armed: never,
 	}
 	k.table.start = k.start
+	k.table.confirms = cfg.Confirm != nil
 	return k
 }
 
@@ -165,6 +174,7 @@ func (k *Keeper) Close(cause error) {
 func (k *Keeper) dial(ctx context.Context) (Stream, error) {
 	k.mu.Lock()
 	last := k.last
+	k.opened = false
 	k.mu.Unlock()
 	return k.cfg.Dial(ctx, last)
 }
@@ -173,6 +183,7 @@ func (k *Keeper) dial(ctx context.Context) (Stream, error) {
 func (k *Keeper) Opened(fill func(...*pb.LeaseKeepAliveRequest)) {
 	k.mu.Lock()
 	defer k.unlock()
+	k.opened = true
 	if k.halted == nil {
 		fill(requests(k.table.opened(k.now()))...)
 	}
@@ -181,37 +192,61 @@ func (k *Keeper) Opened(fill func(...*pb.LeaseKeepAliveRequest)) {
 // Received takes one answer.
 func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 	k.mu.Lock()
-	k.table.received(k.now(), resp)
+	now := k.now()
+	k.notePauseLocked(now)
+	k.table.received(now, resp)
+	questions := k.table.questions
+	k.table.questions = nil
 	dropped := k.droppedLocked()
 	k.unlock()
 	if dropped > 0 {
 		k.cfg.Dropped(dropped)
 	}
+	if len(questions) > 0 {
+		k.cfg.Confirm(questions)
+	}
+}
+
+// Confirmed takes the answer to a question of Confirm: the lease is gone, or lives for
+// left at least, which is 0 if there was no answer.
+func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
+	k.mu.Lock()
+	defer k.unlock()
+	k.table.confirmed(k.now(), id, gone, left)
 }
 
 // Broken decides what the end of a stream means: whether to open another one.
-// A member without leader ends the subscribers who require one, a refusal of
-// one lease ends that lease, and a status that will not change ends all.
-// The link does the waiting.
+// A member without leader ends the subscribers who require one, and a refusal of
+// one lease ends that lease. No other status of a server ends any: a proxy may have
+// sent it for a moment, and each lease has its TTL. The link does the waiting.
 func (k *Keeper) Broken(err error) (redial bool, wait time.Duration) {
+	redial = k.broken(err)
+	if k.cfg.Ended != nil && k.ctx.Err() == nil {
+		k.cfg.Ended(err, redial)
+	}
+	return redial, 0
+}
+
+func (k *Keeper) broken(err error) (redial bool) {
 	k.mu.Lock()
 	defer k.unlock()
 	k.last = err
 	switch {
 	case k.halted != nil:
-		return false, 0
+		return false
 	case k.ctx.Err() != nil:
 		k.haltLocked(k.ctx.Err())
-		return false, 0
+		return false
+	case classify.IsFinal(k.ctx, err, k.opened):
+		k.haltLocked(k.cfg.Reason(err))
+		return false
 	case classify.IsNoLeader(err):
 		k.table.leaderLost(k.cfg.Reason(err))
-	case errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied) && k.table.removeOldest(k.cfg.Reason(err)):
-	case classify.IsHalt(k.ctx, err):
-		k.haltLocked(k.cfg.Reason(err))
-		return false, 0
+	case errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied):
+		k.table.removeOldest(k.cfg.Reason(err))
 	}
 	k.table.interrupt(k.now())
-	return true, 0
+	return true
 }
 
 // tick is the timer's.
@@ -230,9 +265,7 @@ func (k *Keeper) runLocked() {
 		return
 	}
 	now := k.now()
-	if k.armed != never && now-k.armed > lateTick {
-		k.resumeAt = after(now, catchUp)
-	}
+	k.notePauseLocked(now)
 	if now < k.resumeAt {
 		return
 	}
@@ -242,6 +275,14 @@ func (k *Keeper) runLocked() {
 		k.link.Reconnect(ErrStalled)
 	case len(renew) > 0:
 		k.link.Send(requests(renew)...)
+	}
+}
+
+// notePauseLocked notices that the process was paused: the timer is late.
+func (k *Keeper) notePauseLocked(now instant) {
+	if k.armed != never && now-k.armed > lateTick {
+		k.resumeAt = after(now, catchUp)
+		k.table.resumed = now
 	}
 }
 

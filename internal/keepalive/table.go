@@ -37,6 +37,7 @@ type table struct {
 	firstTimeout time.Duration // how long a lease may go without a first answer
 	expired      error         // reason: no answer for the lease's whole TTL
 	gone         error         // reason: the server does not know the lease
+	confirms     bool          // a TTL of 0 for a lease not renewed before is to be confirmed
 	random       func() float64
 
 	byID    map[int64]*entry
@@ -44,12 +45,15 @@ type table struct {
 	heap    agenda
 	open    bool          // a stream takes requests
 	heardAt instant       // when the stream last answered anything
+	resumed instant       // when the process last went on after a pause
 	usual   time.Duration // how long answers have taken lately
 	seq     uint64        // number of the last request
 
 	// What closing left to do once the lock is released.
 	stops []func() bool
 	drops int // answers that found no room
+
+	questions []int64 // leases that have become doubtful
 }
 
 func newTable(firstTimeout time.Duration, expired, gone error) *table {
@@ -173,16 +177,20 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 		e.seq = 0
 	}
 	if resp.TTL <= 0 {
-		t.drop(e, t.gone)
+		t.notFound(e)
 		return
 	}
+	e.known = true
 	e.ttl = seconds(resp.TTL)
 	e.expiry = after(now, e.ttl)
 	var sent time.Time
 	if answered {
 		sent = t.start.Add(e.sentAt)
-		t.learn(now - e.sentAt)
+		t.learn(now, e)
 		e.due = max(now, after(e.sentAt, t.interval(e.ttl)))
+	}
+	if e.doubtful() { // answered by a request of which the server has made two answers
+		e.due = now
 	}
 	for _, s := range e.subs {
 		if !s.sink.Deliver(resp, sent) {
@@ -214,10 +222,10 @@ func (t *table) remove(id int64, reason error) {
 // removeOldest closes the lease whose request has waited longest: servers
 // answer a stream in order, so a refusal that ends the stream is about it. With
 // requests on their way for leases that were dropped it may be about one of those:
-// then all stay, and are asked for anew. It reports whether anything was asked.
-func (t *table) removeOldest(reason error) bool {
+// then all stay, and are asked for anew.
+func (t *table) removeOldest(reason error) {
 	if len(t.late) > 0 {
-		return true
+		return
 	}
 	var oldest *entry
 	for _, e := range t.heap {
@@ -225,11 +233,9 @@ func (t *table) removeOldest(reason error) bool {
 			oldest = e
 		}
 	}
-	if oldest == nil {
-		return false
+	if oldest != nil {
+		t.drop(oldest, reason)
 	}
-	t.drop(oldest, reason)
-	return true
 }
 
 // leaderLost closes the subscribers who require a leader, and only them.
@@ -325,7 +331,7 @@ func (t *table) attention(e *entry) instant {
 	case !t.open || e.waiting() && len(e.subs) == 0:
 		return e.expiry
 	case e.waiting():
-		return min(e.expiry, after(max(e.sentAt, t.heardAt), t.patience(e)))
+		return min(e.expiry, after(t.waitsSince(e), t.patience(e)))
 	default:
 		return min(e.expiry, e.due)
 	}
@@ -336,8 +342,12 @@ func (t *table) silence(now instant, e *entry) time.Duration {
 	if len(e.subs) == 0 {
 		return 0
 	}
-	return now - max(e.sentAt, t.heardAt)
+	return now - t.waitsSince(e)
 }
+
+// waitsSince is from when on the silence of the stream counts for e. What came while the
+// process was paused may not have been read yet.
+func (t *table) waitsSince(e *entry) instant { return max(e.sentAt, t.heardAt, t.resumed) }
 
 // patience is the silence that e can afford. Where answers usually take long,
 // giving up early would only lose them: a move must promise something.
@@ -345,8 +355,13 @@ func (t *table) patience(e *entry) time.Duration {
 	return max(e.ttl/renewals, minPatience, 2*t.usual)
 }
 
-// learn follows the time that answers take.
-func (t *table) learn(took time.Duration) {
+// learn follows the time that answers take. A pause of the process is none of it: a
+// longer one is known, and a shorter one counts for no more than the patience with e.
+func (t *table) learn(now instant, e *entry) {
+	if e.sentAt < t.resumed {
+		return
+	}
+	took := min(now-e.sentAt, t.patience(e))
 	if t.usual == 0 {
 		t.usual = took
 		return

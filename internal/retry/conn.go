@@ -114,7 +114,7 @@ func (a *attempt) Value(key any) any {
 	case key == (attemptKey{}):
 		return a
 	case key == a.conn.cfg.Repeats:
-		return policyOf(a.method, a.req) >= read
+		return policyOf(a.Context, a.method, a.req) >= read
 	}
 	if v := a.Context.Value(key); v != nil {
 		return v
@@ -152,6 +152,9 @@ func (a *attempt) sent() bool { return a.connected() || !a.witnessed.Load() || a
 // again for want of a connection.
 func Witness(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		if i := idempotent(a.Context, a.method); i != nil {
+			i.sends.Add(1)
+		}
 		a.underWay.Add(1)
 		defer a.underWay.Add(-1)
 		if slices.ContainsFunc(opts, a.isItsPeer) {

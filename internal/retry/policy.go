@@ -1,6 +1,8 @@
 package retry
 
 import (
+	"context"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
@@ -31,7 +33,7 @@ var policies = map[string]policy{
 	pb.Watch_Watch_FullMethodName:          once,
 	pb.Lease_LeaseKeepAlive_FullMethodName: once,
 
-	pb.Lease_LeaseGrant_FullMethodName:      write,
+	pb.Lease_LeaseGrant_FullMethodName:      write, // read where its context says so
 	pb.Lease_LeaseRevoke_FullMethodName:     write,
 	pb.Lease_LeaseTimeToLive_FullMethodName: read,
 	pb.Lease_LeaseLeases_FullMethodName:     read,
@@ -70,11 +72,15 @@ var policies = map[string]policy{
 	pb.Auth_RoleRevokePermission_FullMethodName: write,
 }
 
-// policyOf is the table's answer, refined by the request for the two methods
-// that are reads or writes depending on it.
-func policyOf(method string, req any) policy {
+// policyOf is the table's answer, refined by the request for the three methods
+// that are reads or writes depending on it, or on its context.
+func policyOf(ctx context.Context, method string, req any) policy {
 	p := policies[method]
 	switch r := req.(type) {
+	case *pb.LeaseGrantRequest:
+		if p == write && r.GetID() != 0 && idempotent(ctx, method) != nil {
+			return read
+		}
 	case *pb.TxnRequest:
 		if p == write && onlyRanges(r) {
 			return read

@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"context"
 	"path"
 	"slices"
 	"testing"
@@ -30,7 +31,7 @@ func TestR1WhatMayChangeSomethingIsAWrite(t *testing.T) {
 			case slices.Contains(harmless, m.MethodName):
 				want = read
 			}
-			assert.Equal(t, want, policyOf(path.Join("/", svc.ServiceName, m.MethodName), putReq), m.MethodName)
+			assert.Equal(t, want, policyOf(context.Background(), path.Join("/", svc.ServiceName, m.MethodName), putReq), m.MethodName)
 		}
 	}
 }
@@ -58,6 +59,6 @@ func TestR1TransactionsThatOnlyRead(t *testing.T) {
 		"nested twice":            {&pb.TxnRequest{Success: nested(nested(nil, []*pb.RequestOp{put}), nil)}, write},
 		"op of no kind":           {&pb.TxnRequest{Success: []*pb.RequestOp{{}}}, write},
 	} {
-		assert.Equal(t, tc.want, policyOf(pb.KV_Txn_FullMethodName, tc.txn), name)
+		assert.Equal(t, tc.want, policyOf(context.Background(), pb.KV_Txn_FullMethodName, tc.txn), name)
 	}
 }

@@ -33,7 +33,7 @@ func (c *Conn) newSeries(ctx context.Context, method string, req any) *series {
 	merged, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(c.cfg.Life, cancel)
 	return &series{
-		conn: c, method: method, policy: policyOf(method, req),
+		conn: c, method: method, policy: policyOf(ctx, method, req),
 		caller: ctx, ctx: merged,
 		end: func() { stop(); cancel() },
 	}

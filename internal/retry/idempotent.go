@@ -1,0 +1,35 @@
+package retry
+
+import (
+	"context"
+	"sync/atomic"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Idempotent marks a LeaseGrant request that names an id which only its sender uses: a
+// server that has granted the lease refuses the same request, so it may be sent again
+// like a read. The zero value is for one request; it is safe for concurrent use.
+type Idempotent struct {
+	sends atomic.Int32
+}
+
+type idempotentKey struct{}
+
+// With returns a context for the request.
+func (i *Idempotent) With(ctx context.Context) context.Context {
+	return context.WithValue(ctx, idempotentKey{}, i)
+}
+
+// SentOnce reports whether it is certain that gRPC was given the request exactly once,
+// so that its answer cannot be due to an earlier one.
+func (i *Idempotent) SentOnce() bool { return i.sends.Load() == 1 }
+
+// idempotent returns the mark of a request with the given context, nil if it has none.
+func idempotent(ctx context.Context, method string) *Idempotent {
+	if method != pb.Lease_LeaseGrant_FullMethodName {
+		return nil
+	}
+	i, _ := ctx.Value(idempotentKey{}).(*Idempotent)
+	return i
+}
