@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -68,15 +71,46 @@ func TestL2AfterCloseKeepAliveHasHalted(t *testing.T) {
 	keep(t, client, t.Context(), grant(t, client, 60)) // the client's own goes on
 }
 
-func TestL2ServerWithoutKeepAlivesHalts(t *testing.T) {
-	client := openFake(t, etcdfake.Start(t, etcdfake.WithoutMethods("LeaseKeepAlive")))
-	ch, err := client.KeepAlive(t.Context(), grant(t, client, 60))
+// TestKeepAlivesOutliveRefusedStreams: the log says why they were opened again.
+func TestKeepAlivesOutliveRefusedStreams(t *testing.T) {
+	fake := etcdfake.Start(t)
+	core, logs := observer.New(zap.DebugLevel)
+	client := openFake(t, fake, func(cfg *clientv3.Config) { cfg.Logger = zap.New(core) })
+	id := grant(t, client, 2)
+	ch := keep(t, client, t.Context(), id)
+	refusal := status.Error(codes.Unimplemented, "unexpected HTTP status code received from server: 404 (Not Found)")
+	fake.Fail("LeaseKeepAlive", 3, refusal)
+	fake.Break("LeaseKeepAlive", refusal)
+	next(t, ch)
+	next(t, ch)
+	keep(t, client, t.Context(), grant(t, client, 60))
+	lines := logs.FilterMessage("lease keepalive stream ended, opening it again").FilterLevelExact(zap.WarnLevel)
+	assert.NotZero(t, lines.Len())
+	assert.LessOrEqual(t, lines.Len(), 3)
+}
+
+// TestKeepAliveAsksAgainBeforeALeaseIsGone: a member may not have applied the grant yet.
+func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	var lagging atomic.Int32
+	lagging.Store(2)
+	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+		return fake.ServeKeepAlive(ctx, recv, func(resp *pb.LeaseKeepAliveResponse) error {
+			if lagging.Add(-1) >= 0 {
+				resp.TTL = 0
+			}
+			return send(resp)
+		})
+	})
+	id := grant(t, client, 60)
+	keep(t, client, t.Context(), id)
+	assert.Equal(t, 2, fake.Calls("LeaseTimeToLive"))
+
+	lagging.Store(2)
+	resp, err := client.KeepAliveOnce(t.Context(), id)
 	require.NoError(t, err)
-	waitClosed(t, ch)
-	_, err = client.KeepAlive(t.Context(), 1)
-	var halted clientv3.ErrKeepAliveHalted
-	require.ErrorAs(t, err, &halted)
-	assert.ErrorContains(t, halted.Reason, "Unimplemented")
+	assert.EqualValues(t, 60, resp.TTL)
 }
 
 func TestL6StreamOpensWithTheFirstKeepAlive(t *testing.T) {

@@ -127,17 +127,77 @@ func TestL9TimeToLiveOfAMissingLease(t *testing.T) {
 	assert.EqualValues(t, 42, resp.ID)
 }
 
-func TestL15GrantIsNotRepeatedOnceItMayHaveBeenApplied(t *testing.T) {
+// TestGrantWhoseAnswerIsLost makes one lease and returns it.
+func TestGrantWhoseAnswerIsLost(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
-	for _, code := range []codes.Code{codes.Unavailable, codes.Unknown, codes.Internal, codes.DeadlineExceeded, codes.Canceled} {
+	for n := range 20 {
+		fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable, "lost on the way back"))
+		resp, err := client.Grant(t.Context(), 60)
+		require.NoError(t, err)
+		assert.EqualValues(t, 60, resp.TTL)
+		assert.NotZero(t, resp.Revision)
+		require.Len(t, fake.Leases(), n+1)
+		assert.Contains(t, fake.Leases(), int64(resp.ID))
+	}
+}
+
+// TestGrantOfALeaseThatHasExpiredMeanwhile grants it again.
+func TestGrantOfALeaseThatHasExpiredMeanwhile(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable, "lost on the way back"))
+	fake.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		_, err := fake.Apply(ctx, "LeaseRevoke", &pb.LeaseRevokeRequest{ID: req.(*pb.LeaseTimeToLiveRequest).ID})
+		return &pb.LeaseTimeToLiveResponse{TTL: -1}, err
+	})
+	resp, err := client.Grant(t.Context(), 60)
+	require.NoError(t, err)
+	assert.Equal(t, []int64{int64(resp.ID)}, fake.Leases())
+}
+
+// TestGrantChoosesAnotherIDWhereItsFirstIsTaken: the request was sent once, so the lease is another's.
+func TestGrantChoosesAnotherIDWhereItsFirstIsTaken(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	fake.Fail("LeaseGrant", 1, rpctypes.ErrGRPCLeaseExist)
+	resp, err := client.Grant(t.Context(), 60)
+	require.NoError(t, err)
+	assert.Equal(t, []int64{int64(resp.ID)}, fake.Leases())
+	asked := map[int64]bool{}
+	for _, r := range fake.Requests("LeaseGrant") {
+		asked[r.Msg.(*pb.LeaseGrantRequest).ID] = true
+	}
+	assert.Len(t, asked, 2)
+	assert.Zero(t, fake.Calls("LeaseTimeToLive"))
+	fake.Fail("LeaseGrant", etcdfake.Forever, rpctypes.ErrGRPCLeaseExist)
+	_, err = client.Grant(t.Context(), 60)
+	assert.Equal(t, rpctypes.ErrLeaseExist, err)
+}
+
+// TestGrantWithACallersIDIsSentOnce: the id of a raw stub's request may be in use by others.
+func TestGrantWithACallersIDIsSentOnce(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	for n, id := range []int64{0, 77} {
+		fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable, "lost on the way back"))
+		_, err := clientv3.RetryLeaseClient(client).LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: id, TTL: 60})
+		assert.Equal(t, codes.Unavailable, status.Code(err))
+		assert.Equal(t, n+1, fake.Calls("LeaseGrant"))
+	}
+}
+
+func TestL15GrantIsNotRepeatedAfterOtherFailures(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	for _, code := range []codes.Code{codes.Unknown, codes.Internal, codes.DeadlineExceeded, codes.Canceled} {
 		before := fake.Calls("LeaseGrant")
 		fake.FailAfterApply("LeaseGrant", 1, status.Error(code, "lost on the way back"))
 		_, err := client.Grant(t.Context(), 60)
 		assert.Equal(t, code, status.Code(err), "%v", err)
 		assert.Equal(t, before+1, fake.Calls("LeaseGrant"))
 	}
-	assert.Len(t, fake.Leases(), 5, "one for each call")
+	assert.Len(t, fake.Leases(), 4, "one for each call")
 }
 
 func TestLeaseCallsEndWithTheirContext(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/bidi"
+	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
 var errHalted = errors.New("halted")
@@ -202,31 +203,20 @@ func TestL2AfterCloseThereIsOnlyTheHalt(t *testing.T) {
 	})
 }
 
-func TestL2AStatusThatWillNotChangeHalts(t *testing.T) {
+// TestAClientWithoutConnectionHalts: no later stream can be opened.
+func TestAClientWithoutConnectionHalts(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
-		a, b := keep(t, k, bg, 1, false), keep(t, k, bg, 2, false)
-		synctest.Wait()
-		c.breakStream(status.Error(codes.Unimplemented, "no leases here"))
+		c.refuse = status.Error(codes.FailedPrecondition, classify.NoEndpoints)
+		a := keep(t, k, bg, 1, false)
 		require.ErrorIs(t, a.end(), errHalted)
-		require.ErrorIs(t, b.end(), errHalted)
-		assert.Equal(t, codes.Unimplemented, status.Code(errors.Unwrap(firstCause(a.reason))))
 		require.ErrorIs(t, k.KeepAlive(bg, 3, newSink(), false), errHalted)
 		dials, _ := c.count()
 		assert.Equal(t, 1, dials)
 	})
 }
 
-// firstCause wraps what errHalted was joined with, for errors.Unwrap.
-func firstCause(err error) error {
-	joined := err.(interface{ Unwrap() []error }).Unwrap()
-	return wrapped{joined[1]}
-}
-
-type wrapped struct{ error }
-
-func (w wrapped) Unwrap() error { return w.error }
-
-func TestL4UnavailableNeverHalts(t *testing.T) {
+// TestEveryStatusOfAStreamIsOutlived: a load balancer may answer with it for a second.
+func TestEveryStatusOfAStreamIsOutlived(t *testing.T) {
 	for _, err := range []error{
 		io.EOF,
 		rpctypes.ErrGRPCStopped,
@@ -234,6 +224,18 @@ func TestL4UnavailableNeverHalts(t *testing.T) {
 		rpctypes.ErrGRPCNotSupportedForLearner,
 		rpctypes.ErrGRPCNotCapable,
 		rpctypes.ErrGRPCInvalidAuthToken,
+		rpctypes.ErrGRPCAuthFailed,
+		rpctypes.ErrGRPCLeaseNotFound,
+		rpctypes.ErrGRPCCorrupt,
+		status.Error(codes.Unimplemented, "unexpected HTTP status code received from server: 404 (Not Found)"),
+		status.Error(codes.PermissionDenied, "unexpected HTTP status code received from server: 403 (Forbidden)"),
+		status.Error(codes.Unauthenticated, "unexpected HTTP status code received from server: 401 (Unauthorized)"),
+		status.Error(codes.ResourceExhausted, "ENHANCE_YOUR_CALM"),
+		status.Error(codes.NotFound, "x"),
+		status.Error(codes.DataLoss, "x"),
+		status.Error(codes.FailedPrecondition, "x"),
+		status.Error(codes.InvalidArgument, "x"),
+		status.Error(codes.Canceled, "grpc: the client connection is closing"),
 		status.Error(codes.Unavailable, "connection reset"),
 		status.Error(codes.Internal, "stream ended"),
 		status.Error(codes.Unknown, "proxy"),
@@ -241,11 +243,13 @@ func TestL4UnavailableNeverHalts(t *testing.T) {
 		keepers(t, func(k *Keeper, c *cluster) {
 			s := keep(t, k, bg, 1, false)
 			synctest.Wait()
-			c.set(func() { c.refuse = err })
+			if !classify.IsConnClosing(err) { // which from a dial means this process
+				c.set(func() { c.refuse = err })
+			}
 			c.breakStream(err)
 			time.Sleep(4 * time.Second)
 			dials, _ := c.count()
-			assert.Greater(t, dials, 3)
+			assert.True(t, dials > 3 || classify.IsConnClosing(err))
 			assert.Less(t, dials, 20, "restraint")
 			c.set(func() { c.refuse = nil })
 			time.Sleep(20 * time.Second)
@@ -282,12 +286,14 @@ func TestRefusedLeaseDoesNotTakeOthersAlong(t *testing.T) {
 	})
 }
 
-func TestRefusalOfTheStreamItselfHalts(t *testing.T) {
+// TestRefusedDialsLeaveTheLeaseToItsTTL: also where the refusal would be one of a lease.
+func TestRefusedDialsLeaveTheLeaseToItsTTL(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		c.refuse = rpctypes.ErrGRPCPermissionDenied
 		s := keep(t, k, bg, 1, false)
-		require.ErrorIs(t, s.end(), errHalted)
-		require.ErrorIs(t, s.reason, rpctypes.ErrPermissionDenied)
+		assert.Equal(t, errExpired, s.end())
+		c.set(func() { c.refuse = nil })
+		assert.EqualValues(t, 9, (<-keep(t, k, bg, 1, false).ch).TTL)
 	})
 }
 

@@ -29,6 +29,7 @@ var goroutineFiles = []string{
 	"concurrency/background.go",     // what a session does until it ends, and its clean-up; Close waits
 	"concurrency/observe.go",        // one observer, which ends with its context
 	"internal/balancer/health.go",   // follows the health of each connection; ends with the policy, which waits for it
+	"lease_doubt.go",                // asks for the TTLs of leases, while there are some in doubt; Close waits
 	"internal/balancer/table.go",    // probes of members, each bounded; Close waits for them
 	"leasing/leasing.go",            // the sessions, one after another, which the closing function ends and waits for
 	"leasing/tenancy.go",            // one kept key, until its term ends; the closing function waits

@@ -1,0 +1,73 @@
+package keepalive
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// TestALeaseIsGoneOnTheSecondWord: the first renewal may be answered by a member that has
+// not applied the grant yet.
+func TestALeaseIsGoneOnTheSecondWord(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		s := newSim(t)
+		s.confirms = true
+		s.connect()
+		_, p := s.keep(1, false)
+		s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 1})
+		assert.Equal(t, []int64{1}, s.questions)
+		assert.Empty(t, p.closed)
+		s.check()
+		s.wait(time.Second)
+		assert.Len(t, s.sends(1), 1, "nothing is sent meanwhile")
+		s.grant(9)
+		s.confirmed(s.now, 1, gone, 8*time.Second)
+		s.wait(time.Second)
+		if gone {
+			assert.Equal(t, []error{errGone}, p.closed)
+		} else {
+			assert.Len(t, p.got, 1)
+			s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 1})
+			assert.Equal(t, []error{errGone}, p.closed, "it had been renewed before")
+		}
+		assert.Len(t, s.questions, 1)
+		s.check()
+	}
+}
+
+// TestADoubtWithoutAnAnswerEndsWithTheFirstTimeout shows that nothing depends on it.
+func TestADoubtWithoutAnAnswerEndsWithTheFirstTimeout(t *testing.T) {
+	s := newSim(t)
+	s.confirms = true
+	s.connect()
+	_, p := s.keep(1, false)
+	s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 1})
+	s.cut()
+	s.connect()
+	s.wait(firstTimeout)
+	assert.Equal(t, []error{errExpired}, p.closed)
+	s.confirmed(s.now, 1, false, time.Hour)
+	s.check()
+}
+
+// TestAPauseIsNoAnsweringTime: neither what is known to be one, nor a shorter one.
+func TestAPauseIsNoAnsweringTime(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		s := newSim(t)
+		s.connect()
+		_, p := s.keep(1, false)
+		s.now += 60 * time.Second
+		if known {
+			s.resumed = s.now
+		}
+		assert.Less(t, s.silence(s.now, s.byID[1]), 61*time.Second)
+		s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 1, TTL: 5})
+		assert.Len(t, p.got, 1)
+		if known {
+			assert.Zero(t, s.usual)
+		}
+		assert.LessOrEqual(t, s.patience(s.byID[1]), 2*assumedTTL/renewals)
+	}
+}
