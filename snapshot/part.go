@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 )
 
@@ -21,11 +22,21 @@ func createPart(path string) (*partFile, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part") // mode 0600
+	f, err := os.CreateTemp(filepath.Dir(path), partPattern(filepath.Base(path))) // mode 0600
 	if err != nil {
 		return nil, err
 	}
 	return &partFile{File: f, path: path}, nil
+}
+
+// partPattern is how part files for a base name are called. Names in a directory are limited to 255 bytes, or as many
+// characters, and the random part has up to 10: of a long base name only the beginning is used.
+func partPattern(base string) string {
+	const longest = 200
+	if len(base) > longest {
+		base = strings.ToValidUTF8(base[:longest], "") // some file systems take nothing else
+	}
+	return base + ".*.part"
 }
 
 // commit writes the file through to the disk and gives it its name, replacing what had it. The part file is gone

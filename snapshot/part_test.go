@@ -4,7 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -61,6 +63,18 @@ func TestN5FailedCommitLeavesNoPartFile(t *testing.T) {
 	require.NoError(t, os.Mkdir(path, 0o755)) // what the part file should become cannot be replaced
 	assert.Error(t, p.commit())
 	assert.Equal(t, []string{"db"}, names(t, dir))
+}
+
+// A name that a file may have is one that a snapshot may have.
+func TestLongestNames(t *testing.T) {
+	for _, name := range []string{strings.Repeat("n", 240), strings.Repeat("n", 255), "n" + strings.Repeat("é", 127)} {
+		dir := t.TempDir()
+		p, err := createPart(filepath.Join(dir, name))
+		require.NoError(t, err)
+		assert.True(t, utf8.ValidString(filepath.Base(p.Name())))
+		require.NoError(t, p.commit())
+		assert.Equal(t, []string{name}, names(t, dir))
+	}
 }
 
 func TestPartFileOfTwoSavesDiffer(t *testing.T) {
