@@ -12,6 +12,7 @@ package resolver
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -38,10 +39,10 @@ var listBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, 
 // deleted, RPCs that do not wait for ready fail.
 //
 // gRPC is given each endpoint both in State.Endpoints and in State.Addresses, in
-// the order of their keys. Address.Metadata is the endpoint's Metadata. gRPC's own
-// policies do not look at it; a policy that compares addresses by == or
-// Address.Equal, or calls UpdateAddresses, needs Metadata that Go can compare:
-// strings, numbers and booleans, but no JSON objects or arrays.
+// the order of their keys. Address.Metadata is the endpoint's Metadata: a string, a
+// number, a boolean or nil. A JSON object or array is there by a pointer, *map[string]any
+// or *[]any, since policies compare addresses by == and Go cannot compare the value
+// itself. The pointer is another one once the metadata have changed.
 //
 // The client must outlive the connections. Once it is closed, they keep the
 // endpoints that they know of. The error is always nil: where the client is nil, or a
@@ -118,6 +119,7 @@ func (r *resolver) follow(updates endpoints.WatchChannel) {
 			if up.Op == endpoints.Delete {
 				delete(r.known, up.Key)
 			} else {
+				up.Endpoint.Metadata = byPointer(up.Endpoint.Metadata, r.known[up.Key].Metadata)
 				r.known[up.Key] = up.Endpoint
 			}
 		}
@@ -125,6 +127,24 @@ func (r *resolver) follow(updates endpoints.WatchChannel) {
 		// is nothing to ask: the next one is told when it is there.
 		_ = r.cc.UpdateState(state(r.known))
 	}
+}
+
+// byPointer returns metadata as a value that can be compared by ==: a pointer to a JSON
+// object or array, which is that in before where both are to equal values.
+func byPointer(metadata, before any) any {
+	switch now := metadata.(type) {
+	case map[string]any:
+		if p, ok := before.(*map[string]any); ok && reflect.DeepEqual(*p, now) {
+			return p
+		}
+		return &now
+	case []any:
+		if p, ok := before.(*[]any); ok && reflect.DeepEqual(*p, now) {
+			return p
+		}
+		return &now
+	}
+	return metadata
 }
 
 // state is what gRPC makes of endpoints.

@@ -11,8 +11,13 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
+	"go.etcd.io/etcd/client/v3/naming/resolver"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/pickfirst"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	gresolver "google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 )
 
@@ -33,6 +38,32 @@ func servedBy(t *testing.T, conn *grpc.ClientConn, addrs ...string) time.Duratio
 		return slices.Equal(addrs, slices.Compact(got))
 	}, 20*time.Second, time.Millisecond, "%q", addrs)
 	return time.Since(start)
+}
+
+// comparingPolicy is pick_first, by name of a policy that compares the addresses of each update with those before it.
+const comparingPolicy = "test_comparing"
+
+func init() { balancer.Register(comparingBuilder{}) }
+
+type comparingBuilder struct{}
+
+func (comparingBuilder) Name() string { return comparingPolicy }
+
+func (comparingBuilder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
+	return &comparing{Balancer: balancer.Get(pickfirst.Name).Build(cc, opts)}
+}
+
+type comparing struct {
+	balancer.Balancer
+	before []gresolver.Address
+}
+
+func (c *comparing) UpdateClientConnState(s balancer.ClientConnState) error {
+	if slices.EqualFunc(c.before, s.ResolverState.Addresses, gresolver.Address.Equal) {
+		return nil
+	}
+	c.before, s.BalancerConfig = s.ResolverState.Addresses, nil
+	return c.Balancer.UpdateClientConnState(s)
 }
 
 // soon is how long a change may take to show where the cluster serves.
@@ -96,6 +127,32 @@ func TestN4ConnectionFollowsChanges(t *testing.T) {
 		add("1", a)
 		add("2", b)
 		require.Less(t, servedBy(t, conn, a, b), soon)
+	}
+}
+
+// Policies compare addresses by == and panic at what Go cannot compare. JSON objects and arrays come as pointers, which stay
+// the same until the metadata change.
+func TestMetadataOfObjectsCanBeCompared(t *testing.T) {
+	ctx, cli := testContext(t), newClient(t, shared.Endpoints()...)
+	m := newManager(t, cli, "objects")
+	a, b := newServer(t), newServer(t)
+	put := func(addr string, metadata any) {
+		require.NoError(t, m.AddEndpoint(ctx, "objects/1", endpoints.Endpoint{Addr: addr, Metadata: metadata}))
+	}
+	put(a, map[string]any{"zone": "x"})
+	builder, err := resolver.NewBuilder(cli)
+	require.NoError(t, err)
+	conn, err := grpc.NewClient("etcd:///objects", grpc.WithResolvers(builder), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"`+comparingPolicy+`":{}}]}`))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	servedBy(t, conn, a)
+	for _, metadata := range []any{map[string]any{"zone": "y"}, []any{1, map[string]any{}}, []any{2}, map[string]any{}, "text", map[string]any{}} {
+		put(a, metadata)
+		put(b, metadata)
+		servedBy(t, conn, b)
+		put(a, metadata)
+		servedBy(t, conn, a)
 	}
 }
 

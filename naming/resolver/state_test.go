@@ -79,7 +79,7 @@ func TestN4MetadataReachesPolicies(t *testing.T) {
 		require.NoError(t, m.AddEndpoint(t.Context(), key, endpoints.Endpoint{Addr: key, Metadata: md}))
 	}
 	want := []gresolver.Address{
-		{Addr: "a/b/1", Metadata: map[string]any{"w": 1.0}}, {Addr: "a/b/2", Metadata: "two"}, {Addr: "a/b/3"},
+		{Addr: "a/b/1", Metadata: &map[string]any{"w": 1.0}}, {Addr: "a/b/2", Metadata: "two"}, {Addr: "a/b/3"},
 	}
 	b, err := NewBuilder(cli)
 	require.NoError(t, err)
@@ -96,6 +96,20 @@ func TestN4MetadataReachesPolicies(t *testing.T) {
 		for i, ep := range cc.last().Endpoints {
 			require.Equal(t, want[i:i+1], ep.Addresses)
 		}
+	}
+}
+
+// The pointer to a JSON object or array is the same as long as the value is.
+func TestPointerToMetadataIsKept(t *testing.T) {
+	object := func(n float64) any { return map[string]any{"n": []any{n}} }
+	array := func(n float64) any { return []any{object(n)} }
+	for _, value := range []func(float64) any{object, array} {
+		p := byPointer(value(1), "text")
+		require.True(t, p == byPointer(value(1), p))
+		require.False(t, p == byPointer(value(2), p))
+	}
+	for _, plain := range []any{"text", 1.0, true, nil} {
+		require.Equal(t, plain, byPointer(plain, byPointer(object(1), nil)))
 	}
 }
 
