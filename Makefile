@@ -52,14 +52,14 @@ test: etcd etcdutl ## run the tests of every module, with the race detector (TES
 			(cd $$m && $(GO) test $(RACE) -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) $$p) || status=1; done; \
 	done; exit $$status
 
-soak: etcd ## run the tests of every module that take minutes (TEST_FLAGS='-run Soak.*L14' picks)
+soak: etcd ## run the tests of every module that take minutes (TEST_FLAGS='-run Soak.*Leases' picks)
 	@status=0; for m in $(TESTED); do \
 		echo "== soak in $$m"; \
 		(cd $$m && ETCD_SOAK=1 $(GO) test -v -p 1 -timeout 60m -run Soak $(TEST_FLAGS) ./...) || status=1; \
 	done; exit $$status
 
 faults-quick: etcd ## the table of faults on three real members, with the figures (ETCD_FAULTS=long for longer ones)
-	@$(GO) test -v -count=1 -timeout 10m -run 'TestS1.*Table|TestS2Most|TestS4IdleWatch|TestS5Leases|TestS8|TestHealthyMembers' $(TEST_FLAGS) .
+	@$(GO) test -v -count=1 -timeout 10m -run 'TestFaultTable|TestRestartTable|TestReadsLeaveMostMembersSilent|TestIdleWatchLeaves|TestLeasesOutliveABlackhole|TestRestraintWhile|TestHealthyMembers' $(TEST_FLAGS) .
 
 check: fmt vet staticcheck api lint cross ## run every check that needs no server
 

@@ -63,7 +63,7 @@ func putUntil(t *testing.T, kv clientv3.KV, goroutines int, during func()) int64
 }
 
 // Each kind of refusal is answered by one new login, however many callers meet it, and none of them notices.
-func TestA1A2OneLoginPerExpiry(t *testing.T) {
+func TestOneLoginPerExpiry(t *testing.T) {
 	fake, client := startAuthFake(t)
 	for _, tc := range []struct {
 		refusal error
@@ -82,7 +82,7 @@ func TestA1A2OneLoginPerExpiry(t *testing.T) {
 }
 
 // Streams and requests share the token: none of them logs in by itself, and one expiry costs one login for all.
-func TestA2StreamsReuseTheToken(t *testing.T) {
+func TestStreamsReuseTheToken(t *testing.T) {
 	fake, client := startAuthFake(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -138,7 +138,7 @@ func TestLoginOutlivesTheCallerThatBeganIt(t *testing.T) {
 	assert.Equal(t, 2, fake.Calls("Authenticate"))
 }
 
-func TestA4AuthDisabledAtRunTime(t *testing.T) {
+func TestAuthDisabledAtRunTime(t *testing.T) {
 	fake, client := startAuthFake(t)
 	ctx := t.Context()
 	put := func() []string {
@@ -159,14 +159,14 @@ func TestA4AuthDisabledAtRunTime(t *testing.T) {
 }
 
 // A client with a user works with a cluster that does not ask for one.
-func TestA4UserWithoutAuth(t *testing.T) {
+func TestUserWithoutAuth(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake, asUser("alice", "pw"))
 	_, err := client.Put(t.Context(), "k", "v")
 	assert.NoError(t, err)
 }
 
-func TestA5DialLeavesTheTokenAlone(t *testing.T) {
+func TestDialLeavesTheTokenAlone(t *testing.T) {
 	fake, client := startAuthFake(t)
 	ctx := t.Context()
 	_, err := client.Status(ctx, fake.Addr())
@@ -191,7 +191,7 @@ func TestA5DialLeavesTheTokenAlone(t *testing.T) {
 	assert.Equal(t, 2, fake.Calls("Authenticate"))
 }
 
-func TestA6StaticToken(t *testing.T) {
+func TestStaticToken(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.EnableAuth("alice", "pw")
 	ctx := t.Context()

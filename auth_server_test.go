@@ -46,7 +46,7 @@ func logins(t *testing.T, cluster *etcdtest.Cluster) int {
 }
 
 // A thousand callers find the token of an idle client expired.
-func TestA1A2ExpiryOfSimpleTokens(t *testing.T) {
+func TestExpiryOfSimpleTokens(t *testing.T) {
 	for _, members := range []int{1, 3} {
 		t.Run(fmt.Sprint(members), func(t *testing.T) {
 			t.Parallel()
@@ -76,7 +76,7 @@ func TestA1A2ExpiryOfSimpleTokens(t *testing.T) {
 }
 
 // Tokens expire and auth changes their revision while a hundred callers put.
-func TestA1JWTExpiresUnderLoad(t *testing.T) {
+func TestJWTExpiresUnderLoad(t *testing.T) {
 	t.Parallel()
 	const ttl = 2 * time.Second
 	cluster := startAuth(t, etcdtest.WithMembers(3), etcdtest.WithJWT(ttl))
@@ -91,7 +91,7 @@ func TestA1JWTExpiresUnderLoad(t *testing.T) {
 }
 
 // Every change of users and roles makes the tokens of before old.
-func TestA1AuthRevisionMovesUnderLoad(t *testing.T) {
+func TestAuthRevisionMovesUnderLoad(t *testing.T) {
 	for name, opt := range map[string]etcdtest.Option{
 		"simple": etcdtest.WithAuthToken("simple"),
 		"jwt":    etcdtest.WithJWT(time.Minute),
@@ -113,7 +113,7 @@ func changeRoles(t *testing.T, root *clientv3.Client) {
 }
 
 // Users known by the common name of their certificate need no token, and notice nothing when the auth store changes.
-func TestA3UsersByCommonName(t *testing.T) {
+func TestUsersByCommonName(t *testing.T) {
 	cluster := startAuth(t, etcdtest.WithMutualTLS(), etcdtest.WithClientCNs("bob"))
 	require.NoError(t, cluster.AddUser("bob", "", "app"))
 	before := logins(t, cluster)
@@ -135,7 +135,7 @@ func TestA3UsersByCommonName(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrPermissionDenied, err)
 }
 
-func TestA4AuthSwitchedUnderLoad(t *testing.T) {
+func TestAuthSwitchedUnderLoad(t *testing.T) {
 	cluster := startAuth(t, etcdtest.WithAuthTTL(time.Second))
 	client := openClient(t, cluster, asUser("alice", "pw"))
 	putUntil(t, client, 50, func() {
@@ -148,7 +148,7 @@ func TestA4AuthSwitchedUnderLoad(t *testing.T) {
 	})
 }
 
-func TestA5StatusOfEveryMemberThenPut(t *testing.T) {
+func TestStatusOfEveryMemberThenPut(t *testing.T) {
 	cluster := startAuth(t, etcdtest.WithMembers(3))
 	client := openClient(t, cluster, asUser("alice", "pw"))
 	before := logins(t, cluster)
@@ -162,7 +162,7 @@ func TestA5StatusOfEveryMemberThenPut(t *testing.T) {
 }
 
 // Tokens of elsewhere: the client sends them and never logs in, also not when they have expired.
-func TestA6StaticJWT(t *testing.T) {
+func TestStaticJWT(t *testing.T) {
 	t.Parallel()
 	const ttl = 2 * time.Second
 	cluster := startAuth(t, etcdtest.WithJWT(ttl))

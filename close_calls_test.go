@@ -12,10 +12,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// TestR4EveryMethodAfterClose calls each method of each interface that the client
+// TestEveryMethodAfterCloseFails calls each method of each interface that the client
 // embeds, with a context that never ends: none of them waits, and each says that
 // the client is closed.
-func TestR4EveryMethodAfterClose(t *testing.T) {
+func TestEveryMethodAfterCloseFails(t *testing.T) {
 	s := etcdfake.Start(t)
 	c, err := New(Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
 	require.NoError(t, err)

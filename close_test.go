@@ -28,7 +28,7 @@ func quickest(f func()) time.Duration {
 	return best
 }
 
-func TestR4CloseEndsCallsUnderWay(t *testing.T) {
+func TestCloseEndsCallsUnderWay(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.Delay("Range", time.Hour)
 	s.Delay("Put", time.Hour)
@@ -55,7 +55,7 @@ func TestR4CloseEndsCallsUnderWay(t *testing.T) {
 	t.Logf("connect, 20 calls, close: %v at best", best)
 }
 
-func TestR4CallsAfterCloseFailAtOnce(t *testing.T) {
+func TestCallsAfterCloseFailAtOnce(t *testing.T) {
 	s := etcdfake.Start(t)
 	for _, endpoint := range []string{s.Addr(), "127.0.0.1:1"} {
 		c, err := New(Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
@@ -72,7 +72,7 @@ func TestR4CallsAfterCloseFailAtOnce(t *testing.T) {
 	}
 }
 
-func TestR4ParentContextEndsTheClient(t *testing.T) {
+func TestParentContextEndsTheClient(t *testing.T) {
 	s := etcdfake.Start(t)
 	parent, cancel := context.WithCancel(t.Context())
 	c := newTestClient(t, Config{Endpoints: []string{s.Addr()}, Context: parent})
@@ -83,8 +83,8 @@ func TestR4ParentContextEndsTheClient(t *testing.T) {
 	assert.True(t, IsConnCanceled(err), "%v", err)
 }
 
-// TestR4ParentContextEndsCallsUnderWay: calls whose own contexts never end.
-func TestR4ParentContextEndsCallsUnderWay(t *testing.T) {
+// TestParentContextEndsCallsUnderWay: calls whose own contexts never end.
+func TestParentContextEndsCallsUnderWay(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.Delay("Range", time.Hour)
 	parent, cancel := context.WithCancel(t.Context())
@@ -101,8 +101,8 @@ func TestR4ParentContextEndsCallsUnderWay(t *testing.T) {
 	}
 }
 
-// TestR4CloseEndsCallsToOneMember: these have connections of their own.
-func TestR4CloseEndsCallsToOneMember(t *testing.T) {
+// TestCloseEndsCallsToOneMember: these have connections of their own.
+func TestCloseEndsCallsToOneMember(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.Delay("HashKV", time.Hour)
 	c, err := New(Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
@@ -135,9 +135,9 @@ var noDial = grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Con
 	return nil, ctx.Err()
 })
 
-// TestR7NewDoesNotWait: New is quick whatever the endpoints do, and leaves
+// TestNewDoesNotWait: New is quick whatever the endpoints do, and leaves
 // nothing behind where it fails.
-func TestR7NewDoesNotWait(t *testing.T) {
+func TestNewDoesNotWait(t *testing.T) {
 	for _, endpoint := range []string{"127.0.0.1:1", "192.0.2.1:2379", "nowhere.invalid:2379", "unix:nowhere"} {
 		best := quickest(func() {
 			c, err := New(Config{Endpoints: []string{endpoint}, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{noDial}})
@@ -148,7 +148,7 @@ func TestR7NewDoesNotWait(t *testing.T) {
 	}
 }
 
-func TestR7FailedNewFreesEverything(t *testing.T) {
+func TestFailedNewFreesEverything(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.EnableAuth("root", "secret")
 	leaks := goleak.IgnoreCurrent()
@@ -168,7 +168,7 @@ func TestR7FailedNewFreesEverything(t *testing.T) {
 	goleak.VerifyNone(t, leaks)
 }
 
-func TestR8ClientWithoutConnection(t *testing.T) {
+func TestClientWithoutConnection(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	lg := zap.NewExample()
 	c := NewCtxClient(ctx, WithZapLogger(lg))

@@ -68,14 +68,14 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Zero(t, cfg.AutoSyncInterval)
 }
 
-func TestR14DefaultLimits(t *testing.T) {
+func TestDefaultLimits(t *testing.T) {
 	cfg := Config{Endpoints: []string{"a:1"}}.withDefaults()
 	require.NoError(t, cfg.validate())
 	assert.Equal(t, 2*1024*1024, cfg.MaxCallSendMsgSize)
 	assert.Equal(t, math.MaxInt32, cfg.MaxCallRecvMsgSize)
 }
 
-func TestR14SmallResponsesBesideTheDefaultForRequests(t *testing.T) {
+func TestSmallResponsesBesideTheDefaultForRequests(t *testing.T) {
 	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, MaxCallRecvMsgSize: 1000})
 	assert.Equal(t, 1000, c.cfg.MaxCallRecvMsgSize)
 }

@@ -19,10 +19,10 @@ import (
 	"google.golang.org/grpc"
 )
 
-// TestR9SetEndpointsDuringCalls changes the endpoints from several goroutines
+// TestSetEndpointsDuringCalls changes the endpoints from several goroutines
 // while calls and dials go on and connections are lost; the race detector
 // watches.
-func TestR9SetEndpointsDuringCalls(t *testing.T) {
+func TestSetEndpointsDuringCalls(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	all := []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}
 	c := newTestClient(t, Config{Endpoints: all})
@@ -58,7 +58,7 @@ func TestR9SetEndpointsDuringCalls(t *testing.T) {
 	work.Wait()
 }
 
-func TestR9SetEndpointsCopiesAndRejects(t *testing.T) {
+func TestSetEndpointsCopiesAndRejects(t *testing.T) {
 	lg, logs := observed(zapcore.WarnLevel)
 	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, Logger: lg})
 	eps := []string{"127.0.0.1:2", "127.0.0.1:3"}
@@ -106,9 +106,9 @@ func TestRequestsGoRoundAllEndpoints(t *testing.T) {
 	assert.Equal(t, 10, members[0].Calls("Range")-before)
 }
 
-// TestR10Endpoints connects over every kind of endpoint and looks at the
+// TestEndpoints connects over every kind of endpoint and looks at the
 // authority that the server was told.
-func TestR10Endpoints(t *testing.T) {
+func TestEndpoints(t *testing.T) {
 	fake := etcdfake.Start(t)
 	_, port, err := net.SplitHostPort(fake.Addr())
 	require.NoError(t, err)
@@ -154,7 +154,7 @@ func TestR10Endpoints(t *testing.T) {
 	}
 }
 
-func TestR10IPv6Literal(t *testing.T) {
+func TestIPv6Literal(t *testing.T) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	require.NoError(t, err, "the loopback interface has an IPv6 address")
 	srv := grpc.NewServer()
@@ -176,10 +176,10 @@ func TestR10IPv6Literal(t *testing.T) {
 	}
 }
 
-// TestR10EachEndpointHasItsOwnName: three members whose certificates have no
+// TestEachEndpointHasItsOwnName: three members whose certificates have no
 // name in common; the client goes on when the first, whose name requests carry,
 // is gone.
-func TestR10EachEndpointHasItsOwnName(t *testing.T) {
+func TestEachEndpointHasItsOwnName(t *testing.T) {
 	names := []string{"a.example", "b.example", "c.example"}
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithTLS(),
 		etcdtest.WithCertNames(func(member int) []string { return names[member : member+1] }))
@@ -209,7 +209,7 @@ func TestR10EachEndpointHasItsOwnName(t *testing.T) {
 	}
 }
 
-func TestR11Sync(t *testing.T) {
+func TestSync(t *testing.T) {
 	s, c := newFakeClient(t, Config{})
 	own := c.Endpoints()
 	voter := &pb.Member{ID: 1, Name: "a", ClientURLs: []string{"http://" + s.Addr(), "https://127.0.0.1:2"}}

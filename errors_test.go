@@ -75,7 +75,7 @@ var wellKnown = []struct{ wire, user error }{
 	{rpctypes.ErrGRPCNoInflightDowngrade, rpctypes.ErrNoInflightDowngrade},
 }
 
-func TestR5WellKnownErrors(t *testing.T) {
+func TestEveryServerErrorComparesWithEqual(t *testing.T) {
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, e := range wellKnown {
@@ -90,9 +90,9 @@ func TestR5WellKnownErrors(t *testing.T) {
 	}
 }
 
-// TestR5VariablesThatAreStatuses: those of package rpctypes that its own table
+// TestErrorVariablesCompareWithEqual: those of package rpctypes that its own table
 // leaves out, so that they are no EtcdError, compare like the others.
-func TestR5VariablesThatAreStatuses(t *testing.T) {
+func TestErrorVariablesCompareWithEqual(t *testing.T) {
 	s, c := newFakeClient(t, Config{MaxUnaryRetries: 1})
 	s.Fail("Range", 1, rpctypes.ErrGRPCTimeoutWaitAppliedIndex)
 	_, err := c.Get(t.Context(), "k")
@@ -110,7 +110,7 @@ type unnoticed struct{ context.Context }
 
 func (unnoticed) Deadline() (time.Time, bool) { return time.Now(), true }
 
-func TestR5ContextErrorOnlyOfADoneContext(t *testing.T) {
+func TestContextErrorOnlyOfADoneContext(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	expired, end := context.WithTimeout(t.Context(), 0)
@@ -140,7 +140,7 @@ func TestR5ContextErrorOnlyOfADoneContext(t *testing.T) {
 	}
 }
 
-func TestR5ServersCancelIsNotTheCallers(t *testing.T) {
+func TestServersCancelIsNotTheCallers(t *testing.T) {
 	s, c := newFakeClient(t, Config{})
 	for _, code := range []codes.Code{codes.Canceled, codes.DeadlineExceeded} {
 		s.Fail("Put", 1, status.Error(code, "by the server"))

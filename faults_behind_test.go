@@ -11,10 +11,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// TestS2ReturnedMemberCatchesUp: a member that was stopped while its peers took
+// TestReturnedMemberCatchesUp: a member that was stopped while its peers took
 // thousands of writes refuses proposals until it has applied those. No write fails
 // for that.
-func TestS2ReturnedMemberCatchesUp(t *testing.T) {
+func TestReturnedMemberCatchesUp(t *testing.T) {
 	const missed = 6000 // servers refuse from 5,000
 	b := newBench3(t, Config{Logger: zap.NewNop()})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -48,18 +48,18 @@ var restartTable = []faultRow{
 	}},
 }
 
-// TestS1RestartTable: what comes back by itself costs no read, and of the writes
+// TestRestartTable: what comes back by itself costs no read, and of the writes
 // no more than are under way when it goes.
-func TestS1RestartTable(t *testing.T) {
+func TestRestartTable(t *testing.T) {
 	for _, row := range restartTable {
 		t.Run(row.name, func(t *testing.T) { row.run(newBench3(t, Config{})) })
 	}
 }
 
-// TestS8RestraintWhileTheClusterIsDown: while all members refuse connections,
+// TestRestraintWhileTheClusterIsDown: while all members refuse connections,
 // attempts become rarer, and no request is lost: all are served soon after the
 // members' return.
-func TestS8RestraintWhileTheClusterIsDown(t *testing.T) {
+func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 	const callers, outage = 100, 6 * time.Second
 	b := newBench3(t, Config{})
 	_, err := b.client.Put(t.Context(), "k", "v")

@@ -11,9 +11,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
 )
 
-// TestS5LeasesOutliveABlackhole keeps 200 leases of 5 s through 4 s in which the
+// TestLeasesOutliveABlackhole keeps 200 leases of 5 s through 4 s in which the
 // member that serves them is cut off, on a client that does nothing else.
-func TestS5LeasesOutliveABlackhole(t *testing.T) {
+func TestLeasesOutliveABlackhole(t *testing.T) {
 	b := newBench3(t, Config{})
 	var ended atomic.Int64
 	for range 200 {
@@ -55,9 +55,9 @@ func busiest(b *bench3) *faultnet.Proxy {
 	return best
 }
 
-// TestS4IdleWatchMovesOn: the member that serves an idle watch is cut off; what
+// TestIdleWatchLeavesASilentMember: the member that serves an idle watch is cut off; what
 // another client puts arrives within 4 s.
-func TestS4IdleWatchMovesOn(t *testing.T) {
+func TestIdleWatchLeavesASilentMember(t *testing.T) {
 	for name, dir := range map[string]faultnet.Direction{"blackhole": faultnet.Both, "one way lost": faultnet.ToClient} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench3(t, Config{})

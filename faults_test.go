@@ -154,9 +154,9 @@ func cutOff(p *faultnet.Proxy, on bool, dir faultnet.Direction) {
 	p.Reset()
 }
 
-// TestS1FaultTable runs the table of faults with typical settings and with a zero
+// TestFaultTable runs the table of faults with typical settings and with a zero
 // Config. ETCD_FAULTS=long has the faults last longer.
-func TestS1FaultTable(t *testing.T) {
+func TestFaultTable(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"typical": {DialTimeout: 2 * time.Second, DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: time.Second},
 		"zero":    {},

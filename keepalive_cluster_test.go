@@ -155,7 +155,7 @@ func TestRevokeOnARealServer(t *testing.T) {
 }
 
 // The leader goes while leases are granted; what is kept is kept on, and KeepAlive goes on serving.
-func TestL4FailedGrantsDoNotResetKeepAlives(t *testing.T) {
+func TestFailedGrantsDoNotResetKeepAlives(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	client := openClient(t, cluster)
@@ -178,7 +178,7 @@ func TestL4FailedGrantsDoNotResetKeepAlives(t *testing.T) {
 	assert.True(t, isOpen(ch))
 }
 
-func TestL5L10LostLeaderOnRealServers(t *testing.T) {
+func TestLostLeaderOnRealServers(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	survivor := cluster.Members()[0]
@@ -202,7 +202,7 @@ func TestL5L10LostLeaderOnRealServers(t *testing.T) {
 	assert.True(t, isOpen(plain))
 }
 
-func TestL7KeepAliveOnceIsNoFailureForTheServer(t *testing.T) {
+func TestKeepAliveOnceIsNoFailureForTheServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client := openClient(t, cluster)
 	id := grant(t, client, 60)
@@ -223,7 +223,7 @@ func TestL7KeepAliveOnceIsNoFailureForTheServer(t *testing.T) {
 }
 
 // A keepalive outlives its token, over and over; those that need no new token ask for none.
-func TestA2KeepAlivesOutliveTheirTokens(t *testing.T) {
+func TestKeepAlivesOutliveTheirTokens(t *testing.T) {
 	t.Parallel()
 	for name, opt := range map[string]etcdtest.Option{"simple": etcdtest.WithAuthTTL(time.Second), "JWT": etcdtest.WithJWT(2 * time.Second)} {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestA2KeepAlivesOutliveTheirTokens(t *testing.T) {
 	}
 }
 
-func TestA2KeepAliveOnceUsesTheTokenThereIs(t *testing.T) {
+func TestKeepAliveOnceUsesTheTokenThereIs(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.EnableAuth("pw"))
 	client := openClient(t, cluster, asUser("root", "pw"))

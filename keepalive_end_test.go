@@ -15,7 +15,7 @@ import (
 )
 
 // Each way in which a channel can close, and what can be learned of it.
-func TestL13WhyAChannelWasClosed(t *testing.T) {
+func TestWhyAChannelWasClosed(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		ctx  func(context.Context) context.Context
@@ -81,7 +81,7 @@ func deny(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), _ f
 	return rpctypes.ErrGRPCPermissionDenied
 }
 
-func TestL13EndOfAKeepAliveThatNeverBegan(t *testing.T) {
+func TestEndOfAKeepAliveThatNeverBegan(t *testing.T) {
 	client := openFake(t, etcdfake.Start(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -99,7 +99,7 @@ func TestL13EndOfAKeepAliveThatNeverBegan(t *testing.T) {
 	assert.Equal(t, err, end.Err())
 }
 
-func TestL13TheFirstEndCounts(t *testing.T) {
+func TestTheFirstEndCounts(t *testing.T) {
 	client := openFake(t, etcdfake.Start(t))
 	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
 	inner, innerEnd := clientv3.WithKeepAliveEnd(ctx)

@@ -19,7 +19,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
 )
 
-func TestL7KeepAliveOnceHasAStreamAndAContextOfItsOwn(t *testing.T) {
+func TestKeepAliveOnceHasAStreamAndAContextOfItsOwn(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
 	id := grant(t, client, 60)
@@ -40,7 +40,7 @@ func TestL7KeepAliveOnceHasAStreamAndAContextOfItsOwn(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrLeaseNotFound, err)
 }
 
-func TestL7AServerThatDoesNotEndTheStreamIsNotWaitedForLong(t *testing.T) {
+func TestAServerThatDoesNotEndTheStreamIsNotWaitedForLong(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
 	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
@@ -61,7 +61,7 @@ func TestL7AServerThatDoesNotEndTheStreamIsNotWaitedForLong(t *testing.T) {
 	require.Eventually(t, func() bool { open, _ := fake.Streams("LeaseKeepAlive"); return open == 0 }, soon, time.Millisecond)
 }
 
-func TestL12KeepAliveOnceRepeatsItselfWithRestraint(t *testing.T) {
+func TestKeepAliveOnceRepeatsItselfWithRestraint(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
@@ -81,7 +81,7 @@ func TestL12KeepAliveOnceRepeatsItselfWithRestraint(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestL12KeepAliveOnceReturnsTheStatus(t *testing.T) {
+func TestKeepAliveOnceReturnsTheStatus(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake, func(cfg *clientv3.Config) { cfg.MaxUnaryRetries = 3 })
 	for _, tc := range []struct {
@@ -111,7 +111,7 @@ func TestL12KeepAliveOnceReturnsTheStatus(t *testing.T) {
 	assert.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
 }
 
-func TestR4CloseEndsKeepAliveOnce(t *testing.T) {
+func TestCloseEndsKeepAliveOnce(t *testing.T) {
 	for name, hinder := range map[string]func(*etcdfake.Server){
 		"mute":        func(fake *etcdfake.Server) { fake.Delay("LeaseKeepAlive", time.Hour) },
 		"unavailable": func(fake *etcdfake.Server) { fake.Fail("LeaseKeepAlive", etcdfake.Forever, rpctypes.ErrGRPCStopped) },

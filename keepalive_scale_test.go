@@ -143,7 +143,7 @@ func TestBytesPerLease(t *testing.T) {
 	}
 }
 
-func TestL14ManyLeasesOnAFake(t *testing.T) {
+func TestManyLeasesOnAFake(t *testing.T) {
 	fake := etcdfake.Start(t, etcdfake.WithCanned()) // no log of requests
 	scale{
 		leases: 2000, ttl: 3, duration: 4 * time.Second,
@@ -151,7 +151,7 @@ func TestL14ManyLeasesOnAFake(t *testing.T) {
 	}.run(t, openFake(t, fake))
 }
 
-func TestL14ManyLeasesOnARealServer(t *testing.T) {
+func TestManyLeasesOnARealServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	scale{
 		leases: 5000, ttl: 10, duration: 10 * time.Second,

@@ -17,7 +17,7 @@ func soak(t *testing.T) {
 	}
 }
 
-func TestSoakL14FiftyThousandLeasesOnAFake(t *testing.T) {
+func TestSoakFiftyThousandLeasesOnAFake(t *testing.T) {
 	soak(t)
 	fake := etcdfake.Start(t, etcdfake.WithCanned()) // no log of requests
 	scale{
@@ -26,7 +26,7 @@ func TestSoakL14FiftyThousandLeasesOnAFake(t *testing.T) {
 	}.run(t, openFake(t, fake))
 }
 
-func TestSoakL14FiveThousandLeasesOnARealServer(t *testing.T) {
+func TestSoakFiveThousandLeasesOnARealServer(t *testing.T) {
 	soak(t)
 	cluster := etcdtest.Start(t)
 	scale{

@@ -42,7 +42,7 @@ func renewals(fake *etcdfake.Server, id clientv3.LeaseID) (at []time.Time) {
 	return at
 }
 
-func TestL1RenewalsGoOutAThirdOfTheTTLApart(t *testing.T) {
+func TestRenewalsGoOutAThirdOfTheTTLApart(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
@@ -55,7 +55,7 @@ func TestL1RenewalsGoOutAThirdOfTheTTLApart(t *testing.T) {
 	assert.Len(t, fake.Leases(), 1)
 }
 
-func TestL2AfterCloseKeepAliveHasHalted(t *testing.T) {
+func TestAfterCloseKeepAliveHasHalted(t *testing.T) {
 	client := openFake(t, etcdfake.Start(t))
 	lease := clientv3.NewLease(client)
 	ch := keep(t, lease, t.Context(), grant(t, lease, 60))
@@ -113,7 +113,7 @@ func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 	assert.EqualValues(t, 60, resp.TTL)
 }
 
-func TestL6StreamOpensWithTheFirstKeepAlive(t *testing.T) {
+func TestStreamOpensWithTheFirstKeepAlive(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
 	id := grant(t, client, 60)
@@ -128,7 +128,7 @@ func TestL6StreamOpensWithTheFirstKeepAlive(t *testing.T) {
 	require.NoError(t, unused.Close())
 }
 
-func TestL8NoGoroutinesPerLease(t *testing.T) {
+func TestNoGoroutinesPerLease(t *testing.T) {
 	client := openFake(t, etcdfake.Start(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -150,7 +150,7 @@ func keepMore(t *testing.T, l clientv3.Lease, ctx context.Context, id clientv3.L
 	return ch
 }
 
-func TestL5L10LostLeaderAndLeavingSubscribers(t *testing.T) {
+func TestLostLeaderAndLeavingSubscribers(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
@@ -169,7 +169,7 @@ func TestL5L10LostLeaderAndLeavingSubscribers(t *testing.T) {
 	assert.Eventually(t, func() bool { return len(fake.Leases()) == 0 }, soon, 10*time.Millisecond, "nobody keeps it any more")
 }
 
-func TestL11MuteServerIsNotFlooded(t *testing.T) {
+func TestMuteServerIsNotFlooded(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
@@ -191,7 +191,7 @@ func TestL11MuteServerIsNotFlooded(t *testing.T) {
 	}
 }
 
-func TestL16WithoutAnswersTheChannelClosesAfterTheTTL(t *testing.T) {
+func TestWithoutAnswersTheChannelClosesAfterTheTTL(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
@@ -204,7 +204,7 @@ func TestL16WithoutAnswersTheChannelClosesAfterTheTTL(t *testing.T) {
 	assert.InDelta(t, 2*time.Second, time.Since(start), float64(time.Second))
 }
 
-func TestL16FirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
+func TestFirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake, func(cfg *clientv3.Config) { cfg.DialTimeout = 500 * time.Millisecond })
@@ -226,7 +226,7 @@ func TestL16FirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
 	assert.Less(t, time.Since(start), 3*time.Second)
 }
 
-func TestS5SilentMemberIsLeftForAnother(t *testing.T) {
+func TestKeepAliveLeavesASilentMember(t *testing.T) {
 	t.Parallel()
 	members := etcdfake.StartCluster(t, 2)
 	client := openFake(t, members[0], func(cfg *clientv3.Config) { cfg.Endpoints = append(cfg.Endpoints, members[1].Addr()) })
@@ -258,7 +258,7 @@ func TestDroppedAnswersAreLoggedOnce(t *testing.T) {
 	assert.Equal(t, 1, logs.FilterMessageSnippet("answers dropped").Len())
 }
 
-func TestN9HostileKeepAliveStreams(t *testing.T) {
+func TestHostileKeepAliveStreams(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)

@@ -28,9 +28,9 @@ func manyKeys(n int) []*mvccpb.KeyValue {
 
 var unimplemented = status.Error(codes.Unimplemented, "unknown method RangeStream")
 
-// TestR15PagesEqualOneRange reads ranges from a server that does not stream and
+// TestPagesEqualOneRange reads ranges from a server that does not stream and
 // compares with what one request returns.
-func TestR15PagesEqualOneRange(t *testing.T) {
+func TestPagesEqualOneRange(t *testing.T) {
 	kvs := manyKeys(300)
 	refusals := map[string]*fakeKV{
 		"refused when opened":      {},
@@ -72,9 +72,9 @@ func TestR15PagesEqualOneRange(t *testing.T) {
 	}
 }
 
-// TestR15PagesAreOfOneRevision looks at the requests: after the first page they name
+// TestPagesAreOfOneRevision looks at the requests: after the first page they name
 // its revision, and each begins after the last key of the one before.
-func TestR15PagesAreOfOneRevision(t *testing.T) {
+func TestPagesAreOfOneRevision(t *testing.T) {
 	kvs := manyKeys(100)
 	for _, rev := range []int64{0, 55} {
 		remote := &fakeKV{onRange: rangeOf(kvs)}
@@ -106,9 +106,9 @@ func TestR15PagesAreOfOneRevision(t *testing.T) {
 	}
 }
 
-// TestR15WhatHasNoPagesComesWhole has ranges that a server must compute as a whole:
+// TestWhatHasNoPagesComesWhole has ranges that a server must compute as a whole:
 // one Range each, and no attempt to stream what servers refuse to stream.
-func TestR15WhatHasNoPagesComesWhole(t *testing.T) {
+func TestWhatHasNoPagesComesWhole(t *testing.T) {
 	tests := map[string]struct {
 		opts    []OpOption
 		streams int
@@ -150,9 +150,9 @@ func TestR15WhatHasNoPagesComesWhole(t *testing.T) {
 	}
 }
 
-// TestR15PageFromALaggingMember reads serializably: the second page meets a member
+// TestGetStreamPageFromALaggingMember reads serializably: the second page meets a member
 // that has not reached the first one's revision.
-func TestR15PageFromALaggingMember(t *testing.T) {
+func TestGetStreamPageFromALaggingMember(t *testing.T) {
 	kvs := manyKeys(100)
 	upToDate := rangeOf(kvs)
 	remote := &fakeKV{onRange: func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error) {
@@ -182,7 +182,7 @@ func TestR15PageFromALaggingMember(t *testing.T) {
 	assert.ErrorIs(t, err, rpctypes.ErrFutureRev)
 }
 
-func TestR15CompactedBetweenPages(t *testing.T) {
+func TestGetStreamCompactedBetweenPages(t *testing.T) {
 	kvs := rangeOf(manyKeys(100))
 	kv := &kv{paging: true, remote: &fakeKV{onRange: func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error) {
 		if req.Revision != 0 {

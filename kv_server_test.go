@@ -155,8 +155,8 @@ func TestPutOptionsAgainstAServer(t *testing.T) {
 	assert.Equal(t, "two", string(get().Value))
 }
 
-// TestR14RequestOverTheSendLimit is refused before anything is sent, with both sizes.
-func TestR14RequestOverTheSendLimit(t *testing.T) {
+// TestRequestOverTheSendLimit is refused before anything is sent, with both sizes.
+func TestRequestOverTheSendLimit(t *testing.T) {
 	client := newClient(t, etcdtest.Start(t))
 	_, err := client.Put(t.Context(), "k", strings.Repeat("v", 3<<20))
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))

@@ -80,8 +80,8 @@ func wholeStream(t *testing.T, kv clientv3.KV, key string, opts ...clientv3.OpOp
 	return resp, pieces
 }
 
-// TestR15GetStreamEqualsGetAgainstAServer compares both ways of streaming with Get.
-func TestR15GetStreamEqualsGetAgainstAServer(t *testing.T) {
+// TestGetStreamEqualsGetAgainstAServer compares both ways of streaming with Get.
+func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client := newClient(t, cluster)
 	fill(t, client, "k", 500)
@@ -126,8 +126,8 @@ func TestR15GetStreamEqualsGetAgainstAServer(t *testing.T) {
 	}
 }
 
-// TestR15PagesOfOneRevisionAgainstAServer writes between the pages.
-func TestR15PagesOfOneRevisionAgainstAServer(t *testing.T) {
+// TestPagesOfOneRevisionAgainstAServer writes between the pages.
+func TestPagesOfOneRevisionAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client := newClient(t, cluster)
 	fill(t, client, "k", 300)
@@ -145,8 +145,8 @@ func TestR15PagesOfOneRevisionAgainstAServer(t *testing.T) {
 	assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)), "a write after the first page shows")
 }
 
-// TestR15GetStreamOnEtcd35 has a server that does not know the method.
-func TestR15GetStreamOnEtcd35(t *testing.T) {
+// TestGetStreamOnEtcd35 has a server that does not know the method.
+func TestGetStreamOnEtcd35(t *testing.T) {
 	server := etcdfake.Start(t, etcdfake.WithEtcd35())
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{server.Addr()}})
 	require.NoError(t, err)
@@ -160,10 +160,10 @@ func TestR15GetStreamOnEtcd35(t *testing.T) {
 	assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)))
 }
 
-// TestR15AbandonedStreamsAgainstAServer leaves streams unread that are far larger
+// TestAbandonedGetStreamsAgainstAServer leaves streams unread that are far larger
 // than what may wait: the server keeps the rest, until the context or the client
 // ends.
-func TestR15AbandonedStreamsAgainstAServer(t *testing.T) {
+func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client := newClient(t, cluster)
 	val := strings.Repeat("v", 1<<20)

@@ -118,10 +118,10 @@ func TestGetStreamThatCannotBeOpened(t *testing.T) {
 	assert.Nil(t, stream)
 }
 
-// TestR15AbandonedStreamEndsWithItsContext leaves a stream unread: nothing is read
+// TestAbandonedGetStreamEndsWithItsContext leaves a stream unread: nothing is read
 // ahead of the consumer, and the end of the context ends everything. The bubble
 // fails if a goroutine of the call is left.
-func TestR15AbandonedStreamEndsWithItsContext(t *testing.T) {
+func TestAbandonedGetStreamEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remote := &endless{}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -138,9 +138,9 @@ func TestR15AbandonedStreamEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestR15LateReaderLearnsThatTheStreamIsCutOff reads only after the context has
+// TestLateReaderLearnsThatTheStreamIsCutOff reads only after the context has
 // ended: the closed channel must not pass for a complete answer.
-func TestR15LateReaderLearnsThatTheStreamIsCutOff(t *testing.T) {
+func TestLateReaderLearnsThatTheStreamIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remote := &endless{}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -153,9 +153,9 @@ func TestR15LateReaderLearnsThatTheStreamIsCutOff(t *testing.T) {
 	})
 }
 
-// TestR15ClosingTheClientEndsStreams has one stream blocked on its reader and one
+// TestClosingTheClientEndsStreams has one stream blocked on its reader and one
 // on its server.
-func TestR15ClosingTheClientEndsStreams(t *testing.T) {
+func TestClosingTheClientEndsStreams(t *testing.T) {
 	opens := map[string]func(context.Context, *pb.RangeRequest) (pb.KV_RangeStreamClient, error){
 		"slow reader":   (&endless{}).open,
 		"silent server": streamOf(nil),

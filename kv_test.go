@@ -145,9 +145,9 @@ func TestKVConvertsErrors(t *testing.T) {
 	}
 }
 
-// TestR14TextOfATooLargeRequestPassesThrough shows that gRPC's refusal reaches the
+// TestTextOfATooLargeRequestPassesThrough shows that gRPC's refusal reaches the
 // caller with the size and the limit it names.
-func TestR14TextOfATooLargeRequestPassesThrough(t *testing.T) {
+func TestTextOfATooLargeRequestPassesThrough(t *testing.T) {
 	refusal := status.Error(codes.ResourceExhausted, "trying to send message larger than max (3000000 vs. 2097152)")
 	for name, call := range callsOf(t.Context(), NewKVFromKVClient(&fakeKV{err: refusal}, nil)) {
 		err := call()
@@ -156,8 +156,8 @@ func TestR14TextOfATooLargeRequestPassesThrough(t *testing.T) {
 	}
 }
 
-// TestR16OptionsRunOnceACall counts option calls through each method that takes them.
-func TestR16OptionsRunOnceACall(t *testing.T) {
+// TestOptionsRunOnceACall counts option calls through each method that takes them.
+func TestOptionsRunOnceACall(t *testing.T) {
 	kv, ctx := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, lastPiece(1, "a"))}, nil), t.Context()
 	calls := 0
 	count := func(*Op) { calls++ }

@@ -120,7 +120,7 @@ func TestLeaseMethods(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrLeaseNotFound, err)
 }
 
-func TestL9TimeToLiveOfAMissingLease(t *testing.T) {
+func TestTimeToLiveOfAMissingLease(t *testing.T) {
 	resp, err := openClient(t, etcdtest.Start(t)).TimeToLive(t.Context(), 42)
 	require.NoError(t, err)
 	assert.EqualValues(t, -1, resp.TTL)
@@ -187,7 +187,7 @@ func TestGrantWithACallersIDIsSentOnce(t *testing.T) {
 	}
 }
 
-func TestL15GrantIsNotRepeatedAfterOtherFailures(t *testing.T) {
+func TestGrantIsNotRepeatedAfterOtherFailures(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
 	for _, code := range []codes.Code{codes.Unknown, codes.Internal, codes.DeadlineExceeded, codes.Canceled} {
@@ -217,7 +217,7 @@ func TestLeaseCallsEndWithTheirContext(t *testing.T) {
 	assert.Zero(t, fake.Calls("LeaseGrant")+fake.Calls("LeaseKeepAlive"))
 }
 
-func TestN9LeasesWithNothingInThem(t *testing.T) {
+func TestLeasesWithNothingInThem(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
 	empty := map[string]proto.Message{

@@ -26,9 +26,9 @@ func panicText(f func()) (text string) {
 	return ""
 }
 
-// TestW25EveryOptionOnEveryKind is the whole validity table: each option against
+// TestEveryOptionOnEveryKindOfOp is the whole validity table: each option against
 // the kinds that refuse it. All other pairs must be accepted.
-func TestW25EveryOptionOnEveryKind(t *testing.T) {
+func TestEveryOptionOnEveryKindOfOp(t *testing.T) {
 	tests := []struct {
 		call    string
 		opt     OpOption
@@ -98,8 +98,8 @@ func TestPrefixBesideFromKeyPanics(t *testing.T) {
 	}
 }
 
-// TestR16OptionsRunOnce counts the calls of an option: one for each op made.
-func TestR16OptionsRunOnce(t *testing.T) {
+// TestOptionsRunOnce counts the calls of an option: one for each op made.
+func TestOptionsRunOnce(t *testing.T) {
 	for kind, newOp := range opMakers {
 		calls := 0
 		newOp(func(*Op) { calls++ })
@@ -107,9 +107,9 @@ func TestR16OptionsRunOnce(t *testing.T) {
 	}
 }
 
-// TestR16CallersSliceIsNotAppendedTo gives a slice with room behind its end, which
+// TestCallersSliceIsNotAppendedTo gives a slice with room behind its end, which
 // must still be empty afterwards.
-func TestR16CallersSliceIsNotAppendedTo(t *testing.T) {
+func TestCallersSliceIsNotAppendedTo(t *testing.T) {
 	for kind, newOp := range opMakers {
 		opts := make([]OpOption, 1, 8)
 		opts[0] = WithPrevKV()

@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestS1RefusingMember: one member of three refuses all writes at once, as one that has
+// TestRefusingMemberDrawsNoRequests: one member of three refuses all writes at once, as one that has
 // lost the others does, while its peers take their time. It gets few of them.
-func TestS1RefusingMember(t *testing.T) {
+func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	var eps []string
 	for _, m := range members {

@@ -18,9 +18,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestR1WritesAreAppliedOnce has the server apply a write and then answer each
+// TestWritesAreAppliedOnce has the server apply a write and then answer each
 // code there is.
-func TestR1WritesAreAppliedOnce(t *testing.T) {
+func TestWritesAreAppliedOnce(t *testing.T) {
 	s, c := newFakeClient(t, Config{BackoffWaitBetween: time.Millisecond})
 	writes := map[string]func(context.Context) error{
 		"Put":         func(ctx context.Context) error { _, err := c.Put(ctx, "k", "v"); return err },
@@ -42,9 +42,9 @@ func TestR1WritesAreAppliedOnce(t *testing.T) {
 	}
 }
 
-// TestR1LostConnectionIsAmbiguous: the connection breaks after the write was
+// TestLostConnectionIsAmbiguous: the connection breaks after the write was
 // applied; the client must not send it again.
-func TestR1LostConnectionIsAmbiguous(t *testing.T) {
+func TestLostConnectionIsAmbiguous(t *testing.T) {
 	s, c := newFakeClient(t, Config{})
 	s.FailAfterApply("Put", 1, nil)
 	s.Delay("Put", time.Hour)
@@ -59,9 +59,9 @@ func TestR1LostConnectionIsAmbiguous(t *testing.T) {
 	assert.Equal(t, 1, s.Calls("Put"))
 }
 
-// TestR1InterceptorsThatKeepOptionsBack: gRPC cannot tell then whether a write was
+// TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce: gRPC cannot tell then whether a write was
 // sent, so it counts as sent.
-func TestR1InterceptorsThatKeepOptionsBack(t *testing.T) {
+func TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce(t *testing.T) {
 	for name, mangle := range map[string]grpc.UnaryClientInterceptor{
 		"options": func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, _ ...grpc.CallOption) error {
 			return next(ctx, m, req, reply, cc)
@@ -80,8 +80,8 @@ func TestR1InterceptorsThatKeepOptionsBack(t *testing.T) {
 	}
 }
 
-// TestR1InterceptorsThatDoNotWait: one gives up a request that gRPC is still at.
-func TestR1InterceptorsThatDoNotWait(t *testing.T) {
+// TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce: one gives up a request that gRPC is still at.
+func TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce(t *testing.T) {
 	var s *etcdfake.Server
 	var calls sync.WaitGroup
 	attempts := 0
@@ -108,9 +108,9 @@ type namelessConn struct{ net.Conn }
 
 func (namelessConn) RemoteAddr() net.Addr { return nil }
 
-// TestR1ConnectionsWithoutAddress: a write over such a connection was sent all the
+// TestWritesOverConnectionsWithoutAddressAreAppliedOnce: a write over such a connection was sent all the
 // same.
-func TestR1ConnectionsWithoutAddress(t *testing.T) {
+func TestWritesOverConnectionsWithoutAddressAreAppliedOnce(t *testing.T) {
 	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -135,8 +135,8 @@ func TestWritesWaitForAConnection(t *testing.T) {
 	assert.Equal(t, 1, s.Calls("Put"))
 }
 
-// TestR2ReadsAreRetried counts how often a read is sent for each failure.
-func TestR2ReadsAreRetried(t *testing.T) {
+// TestReadsAreRetried counts how often a read is sent for each failure.
+func TestReadsAreRetried(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		fail    error
@@ -182,8 +182,8 @@ func TestR2ReadsAreRetried(t *testing.T) {
 	}
 }
 
-// TestR3RequestRateDecays: many callers against a server that fails for seconds.
-func TestR3RequestRateDecays(t *testing.T) {
+// TestRequestRateDecaysWhileNoMemberServes: many callers against a server that fails for seconds.
+func TestRequestRateDecaysWhileNoMemberServes(t *testing.T) {
 	const callers, outage = 300, 4 * time.Second
 	s, c := newFakeClient(t, Config{})
 	s.Fail("Range", etcdfake.Forever, rpctypes.ErrGRPCNoLeader)
@@ -210,7 +210,7 @@ func TestR3RequestRateDecays(t *testing.T) {
 	assert.Less(t, perSecond[3], 2*callers)
 }
 
-func TestR3MaxUnaryRetriesCountsAttempts(t *testing.T) {
+func TestMaxUnaryRetriesCountsAttempts(t *testing.T) {
 	for _, n := range []uint{1, 3} {
 		s, c := newFakeClient(t, Config{MaxUnaryRetries: n, BackoffWaitBetween: time.Millisecond})
 		s.Fail("Range", etcdfake.Forever, rpctypes.ErrGRPCNoLeader)
@@ -220,7 +220,7 @@ func TestR3MaxUnaryRetriesCountsAttempts(t *testing.T) {
 	}
 }
 
-func TestR3WaitBetweenAndJitter(t *testing.T) {
+func TestWaitBetweenAndJitter(t *testing.T) {
 	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, BackoffWaitBetween: time.Second, BackoffJitterFraction: 0.25})
 	p := c.retryConfig().Backoff
 	low, high := time.Hour, time.Duration(0)

@@ -174,7 +174,7 @@ func TestSnapshotOfDoneContextFails(t *testing.T) {
 }
 
 // A server that never sends anything but empty parts does not hold its reader past the context.
-func TestN9SnapshotOfEmptyPartsEndsWithItsContext(t *testing.T) {
+func TestSnapshotOfEmptyPartsEndsWithItsContext(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Stream("Snapshot", func(s grpc.ServerStream) error {
 		for {

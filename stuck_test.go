@@ -15,9 +15,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestS2MostMembersSilent: two of three members are cut off from the client, which
+// TestReadsLeaveMostMembersSilent: two of three members are cut off from the client, which
 // asks little. No read fails.
-func TestS2MostMembersSilent(t *testing.T) {
+func TestReadsLeaveMostMembersSilent(t *testing.T) {
 	var proxies []*faultnet.Proxy
 	var eps []string
 	for _, m := range etcdfake.StartCluster(t, 3) {
@@ -107,8 +107,8 @@ func TestWritesOutlastAMemberThatAnswersNothing(t *testing.T) {
 	writers.Wait()
 }
 
-// TestS2StreamedReadLeavesASilentMember: also where nothing else is asked meanwhile.
-func TestS2StreamedReadLeavesASilentMember(t *testing.T) {
+// TestStreamedReadLeavesASilentMember: also where nothing else is asked meanwhile.
+func TestStreamedReadLeavesASilentMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	proxy := faultnet.New(t, members[0].Addr())
 	c := newTestClient(t, Config{Endpoints: []string{proxy.Addr(), members[1].Addr()}})
@@ -130,10 +130,10 @@ func TestS2StreamedReadLeavesASilentMember(t *testing.T) {
 	assert.Equal(t, 2, members[1].Calls("RangeStream"), "streamed")
 }
 
-// TestR12MemberThatAnswersNothing: one member of three is alive and answers no
+// TestMemberThatAnswersNothing: one member of three is alive and answers no
 // requests, as while it defragments its store. No read fails, and most of the
 // throughput is kept.
-func TestR12MemberThatAnswersNothing(t *testing.T) {
+func TestMemberThatAnswersNothing(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
 	ctx, cancel := context.WithCancel(t.Context())

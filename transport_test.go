@@ -37,9 +37,9 @@ func (echoKV) Put(context.Context, *pb.PutRequest) (*pb.PutResponse, error) {
 	return &pb.PutResponse{Header: &pb.ResponseHeader{}}, nil
 }
 
-// TestR12NotServingMembersAreSpared: a member that reports itself not serving
+// TestNotServingMembersAreSpared: a member that reports itself not serving
 // gets no requests, and gets some again once it serves.
-func TestR12NotServingMembersAreSpared(t *testing.T) {
+func TestNotServingMembersAreSpared(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
 	sick := members[1]
@@ -69,9 +69,9 @@ func TestR12NotServingMembersAreSpared(t *testing.T) {
 	askUntil(func() bool { return sick.Calls("Range") > before })
 }
 
-// TestR12LastResort: members that refuse the health check, as learners do, get no requests while there is another member,
+// TestUnhealthyMemberIsAskedWhenThereIsNoOther: members that refuse the health check, as learners do, get no requests while there is another member,
 // and all of them once there is none.
-func TestR12LastResort(t *testing.T) {
+func TestUnhealthyMemberIsAskedWhenThereIsNoOther(t *testing.T) {
 	for name, even := range map[string]bool{"judged": false, "evenly": true} {
 		t.Run(name, func(t *testing.T) {
 			members := etcdfake.StartCluster(t, 3)
@@ -105,8 +105,8 @@ func TestR12LastResort(t *testing.T) {
 	}
 }
 
-// TestR12LonelyLearner serves what a learner may, to a client that knows no other member.
-func TestR12LonelyLearner(t *testing.T) {
+// TestLearnerIsAskedWhenThereIsNoOther serves what a learner may, to a client that knows no other member.
+func TestLearnerIsAskedWhenThereIsNoOther(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	learner, err := cluster.AddMember(true)
 	require.NoError(t, err)
@@ -119,14 +119,14 @@ func TestR12LonelyLearner(t *testing.T) {
 	require.ErrorIs(t, err, rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner))
 }
 
-func TestR12ServersWithoutHealthService(t *testing.T) {
+func TestServersWithoutHealthService(t *testing.T) {
 	s, c := newFakeClient(t, Config{}, etcdfake.WithoutHealth())
 	_, err := c.Put(t.Context(), "k", "v")
 	require.NoError(t, err)
 	assert.Equal(t, 1, s.Calls("Put"))
 }
 
-func TestR12DialReachesAMemberThatDoesNotServe(t *testing.T) {
+func TestDialReachesAMemberThatDoesNotServe(t *testing.T) {
 	s, c := newFakeClient(t, Config{})
 	s.SetServing(false)
 	conn, err := c.Dial(s.Addr())
@@ -138,9 +138,9 @@ func TestR12DialReachesAMemberThatDoesNotServe(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestR12DeadConnectionOfTheOnlyMember: where there is no other member to compare
+// TestDeadConnectionOfTheOnlyMember: where there is no other member to compare
 // with, its own silence while it owes an answer is what counts.
-func TestR12DeadConnectionOfTheOnlyMember(t *testing.T) {
+func TestDeadConnectionOfTheOnlyMember(t *testing.T) {
 	t.Parallel()
 	s := etcdfake.Start(t)
 	dying := faultnet.New(t, s.Addr())
@@ -162,9 +162,9 @@ func TestR12DeadConnectionOfTheOnlyMember(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestR13InterceptorsRunBesideOurs: a read that fails once is retried although
+// TestInterceptorsOfTheUserAndTheClientRun: a read that fails once is retried although
 // the user has interceptors, and they see both attempts.
-func TestR13InterceptorsRunBesideOurs(t *testing.T) {
+func TestInterceptorsOfTheUserAndTheClientRun(t *testing.T) {
 	var unary, chained, streams atomic.Int64
 	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
 		grpc.WithUnaryInterceptor(func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -214,7 +214,7 @@ func TestServersLearnTheAPIVersion(t *testing.T) {
 	assert.Equal(t, []string{"true"}, s.LastMetadata("Watch").Get("hasleader"))
 }
 
-func TestR14OversizedRequest(t *testing.T) {
+func TestOversizedRequestFailsBeforeItIsSent(t *testing.T) {
 	s, c := newFakeClient(t, Config{MaxCallSendMsgSize: 1000})
 	_, err := c.Put(t.Context(), "k", strings.Repeat("v", 2000))
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
@@ -227,7 +227,7 @@ func TestR14OversizedRequest(t *testing.T) {
 	require.NoError(t, err, "the bare connection has gRPC's own limits")
 }
 
-func TestR14LargeResponse(t *testing.T) {
+func TestLargeResponsesAreAccepted(t *testing.T) {
 	const size = 6 << 20 // more than gRPC's own default allows
 	s, c := newFakeClient(t, Config{})
 	value := make([]byte, 1<<20)
@@ -244,9 +244,9 @@ func TestR14LargeResponse(t *testing.T) {
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
 }
 
-// TestR17QuietLog counts log lines: none for calls that succeed at once, and
+// TestRequestsThatSucceedLogNothing counts log lines: none for calls that succeed at once, and
 // few, at debug, for retries.
-func TestR17QuietLog(t *testing.T) {
+func TestRequestsThatSucceedLogNothing(t *testing.T) {
 	lg, logs := observed(zapcore.DebugLevel)
 	s, c := newFakeClient(t, Config{Logger: lg})
 	const calls = 10_000

@@ -8,9 +8,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// TestW18L12WaitsGrowAndAreJittered of all that is opened or asked again and again,
+// TestWaitsGrowAndAreJittered of all that is opened or asked again and again,
 // and none lets twenty attempts into the first second.
-func TestW18L12WaitsGrowAndAreJittered(t *testing.T) {
+func TestWaitsGrowAndAreJittered(t *testing.T) {
 	for name, p := range map[string]backoff.Policy{"watches": watchBackoff, "keepalives": keepAliveBackoff, "KeepAliveOnce": onceBackoff} {
 		mean := func(attempt int) (mean time.Duration, differ bool) {
 			const draws = 1000

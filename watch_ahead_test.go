@@ -11,10 +11,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
 )
 
-// TestS4WatchThatFollowsAList: etcd leaves requests for progress unanswered until the
+// TestWatchThatFollowsAListLeavesASilentMember: etcd leaves requests for progress unanswered until the
 // store has reached the revision that a watch follows a list from. Its member is cut
 // off while it is at rest.
-func TestS4WatchThatFollowsAList(t *testing.T) {
+func TestWatchThatFollowsAListLeavesASilentMember(t *testing.T) {
 	for name, before := range map[string]int{"at rest": 0, "after its first event": 1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting

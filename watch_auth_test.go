@@ -25,8 +25,8 @@ func newUserClient(tb testing.TB, endpoints ...string) *clientv3.Client {
 	return c
 }
 
-// TestW20TokenExpires: with tokens that live for two seconds, after a longer idle time a new watch and the old one both work.
-func TestW20TokenExpires(t *testing.T) {
+// TestWatchOutlivesItsToken: with tokens that live for two seconds, after a longer idle time a new watch and the old one both work.
+func TestWatchOutlivesItsToken(t *testing.T) {
 	for name, opts := range map[string][]etcdtest.Option{
 		"simple": {etcdtest.WithAuthTTL(2 * time.Second)},
 		"jwt":    {etcdtest.WithJWT(2 * time.Second)},
@@ -51,8 +51,8 @@ func TestW20TokenExpires(t *testing.T) {
 	}
 }
 
-// TestW20AuthRevisionChanges: a change of any user makes all simple tokens old.
-func TestW20AuthRevisionChanges(t *testing.T) {
+// TestWatchOutlivesAnAuthRevisionChange: a change of any user makes all simple tokens old.
+func TestWatchOutlivesAnAuthRevisionChange(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.AddRole("all", &authpb.Permission{Key: []byte("a"), RangeEnd: []byte("z"), PermType: authpb.READWRITE}))
 	require.NoError(t, cluster.AddUser("alice", "pw", "all"))
@@ -69,9 +69,9 @@ func TestW20AuthRevisionChanges(t *testing.T) {
 	}
 }
 
-// TestW20RefreshedOnceWhateverTheText: the token of a refused watch is refreshed once, however many watches are refused with
+// TestRefusedWatchRefreshesTheTokenOnceWhateverTheText: the token of a refused watch is refreshed once, however many watches are refused with
 // it, and each is tried once more; the text of the refusal decides nothing.
-func TestW20RefreshedOnceWhateverTheText(t *testing.T) {
+func TestRefusedWatchRefreshesTheTokenOnceWhateverTheText(t *testing.T) {
 	for _, text := range []string{rpctypes.ErrGRPCInvalidAuthToken.Error(), "etcdserver: permission denied", "no", ""} {
 		t.Run(text, func(t *testing.T) {
 			s := etcdfake.Start(t)
@@ -111,9 +111,9 @@ func refuseOldTokens(s *etcdfake.Server, text string) etcdfake.WatchHandler {
 	}
 }
 
-// TestW20DeniedForGood: two refusals end a watch; one who asks again and again for what it may not have does not keep the
+// TestDeniedWatchEnds: two refusals end a watch; one who asks again and again for what it may not have does not keep the
 // others resuming.
-func TestW20DeniedForGood(t *testing.T) {
+func TestDeniedWatchEnds(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.EnableAuth("alice", "pw")
 	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
@@ -137,8 +137,8 @@ func TestW20DeniedForGood(t *testing.T) {
 	require.NoError(t, nextWithEvents(t, ch))
 }
 
-// TestW20NoUser: without a user a refused watch is tried once more on the same stream.
-func TestW20NoUser(t *testing.T) {
+// TestWatchWithoutUserIsRefused: without a user a refused watch is tried once more on the same stream.
+func TestWatchWithoutUserIsRefused(t *testing.T) {
 	s, w := newWatchScript(t)
 	open := watchAsync(t.Context(), w, "k")
 	ss := s.session()

@@ -17,9 +17,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// TestW4RefusedCreateSparesIDZero: a refused create never cancels watch id 0, whatever id it carries. (W17 is the other
+// TestRefusedCreateSparesIDZero: a refused create never cancels watch id 0, whatever id it carries. (W17 is the other
 // direction: what is refused to one, and what a later cancel gives as its reason, stay with that one.)
-func TestW4W17RefusedCreateSparesIDZero(t *testing.T) {
+func TestRefusedCreateSparesIDZero(t *testing.T) {
 	for name, id := range map[string]int64{"the wire's default": 0, "invalid": clientv3.InvalidWatchID} {
 		t.Run(name, func(t *testing.T) {
 			s, w := newWatchScript(t)
@@ -47,8 +47,8 @@ func TestW4W17RefusedCreateSparesIDZero(t *testing.T) {
 	}
 }
 
-// TestW4W12W17RealServer: the same with a user who may read one key and not the other.
-func TestW4W12W17RealServer(t *testing.T) {
+// TestRealServerRefusedWatchSparesItsSiblings: the same with a user who may read one key and not the other.
+func TestRealServerRefusedWatchSparesItsSiblings(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.AddRole("reader", &authpb.Permission{Key: []byte("a"), PermType: authpb.READWRITE}))
 	require.NoError(t, cluster.AddUser("alice", "pw", "reader"))
@@ -75,8 +75,8 @@ func nextWithEvents(tb testing.TB, ch clientv3.WatchChan) error {
 	return wr.Err()
 }
 
-// TestW5CancelGoesOutAtOnce: without any event, and before the channel of another watch moves.
-func TestW5CancelGoesOutAtOnce(t *testing.T) {
+// TestCancelGoesOutAtOnce: without any event, and before the channel of another watch moves.
+func TestCancelGoesOutAtOnce(t *testing.T) {
 	s, w := newWatchScript(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	openA := watchAsync(ctx, w, "a")
@@ -104,8 +104,8 @@ func TestW5CancelGoesOutAtOnce(t *testing.T) {
 	requireRevisions(t, b, 2)
 }
 
-// TestW5LastWatchCancelsToo: the server sees the cancel request of the last watch before its stream ends.
-func TestW5LastWatchCancelsToo(t *testing.T) {
+// TestLastWatchSendsACancelRequest: the server sees the cancel request of the last watch before its stream ends.
+func TestLastWatchSendsACancelRequest(t *testing.T) {
 	s, w := newWatchScript(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	open := watchAsync(ctx, w, "a")
@@ -123,8 +123,8 @@ func TestW5LastWatchCancelsToo(t *testing.T) {
 	}
 }
 
-// TestW5WhileDisconnected: the channel closes within 100 ms also where nothing can be reached.
-func TestW5WhileDisconnected(t *testing.T) {
+// TestCancelWhileDisconnectedClosesTheChannel: the channel closes within 100 ms also where nothing can be reached.
+func TestCancelWhileDisconnectedClosesTheChannel(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
 	for name, cut := range map[string]func(){
@@ -171,8 +171,8 @@ func TestWatchContextEndsBeforeCreation(t *testing.T) {
 	assert.Empty(t, ss.reqs, "a context that is over asks nothing")
 }
 
-// TestW6LastWatchClosesTheStream, however it ends.
-func TestW6LastWatchClosesTheStream(t *testing.T) {
+// TestLastWatchClosesTheStream, however it ends.
+func TestLastWatchClosesTheStream(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
 	streams := func() int { open, _ := s.Streams("Watch"); return open }
@@ -192,8 +192,8 @@ func TestW6LastWatchClosesTheStream(t *testing.T) {
 	require.Eventually(t, func() bool { return streams() == 0 }, patience, time.Millisecond)
 }
 
-// TestW6RealServer counts the streams in the server's own metrics.
-func TestW6RealServer(t *testing.T) {
+// TestRealServerLastWatchClosesTheStream counts the streams in the server's own metrics.
+func TestRealServerLastWatchClosesTheStream(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	c := newWatchClient(t, cluster.Endpoints()...)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -209,8 +209,8 @@ func TestW6RealServer(t *testing.T) {
 	require.Eventually(t, func() bool { return streams() == 0 }, patience, 10*time.Millisecond)
 }
 
-// TestW15ServerCancelsAnEstablishedWatch: a last response with the reason, after all that came before.
-func TestW12W15ServerCancelsAnEstablishedWatch(t *testing.T) {
+// TestServerCancelsAnEstablishedWatch: a last response with the reason, after all that came before.
+func TestServerCancelsAnEstablishedWatch(t *testing.T) {
 	for name, tc := range map[string]struct {
 		resp *pb.WatchResponse
 		want error
@@ -243,7 +243,7 @@ func TestW12W15ServerCancelsAnEstablishedWatch(t *testing.T) {
 }
 
 // TestWatchEmptyRange: what etcd refuses by itself.
-func TestW12RealEmptyRange(t *testing.T) {
+func TestRealServerRefusesAnEmptyRange(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	c := newWatchClient(t, cluster.Endpoints()...)
 	wr := requireLast(t, c.Watch(t.Context(), "b", clientv3.WithRange("a")))

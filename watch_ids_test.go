@@ -64,9 +64,9 @@ func (o *oddServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, er
 	}
 }
 
-// TestW23WhoseWatchIsWhose: many watches at once, on servers that do with ids of the client's what they like and take longer
+// TestLateCreateAnswersShiftNoWatch: many watches at once, on servers that do with ids of the client's what they like and take longer
 // over the first than the client waits. No watch may ever see what another one asked for.
-func TestW23WhoseWatchIsWhose(t *testing.T) {
+func TestLateCreateAnswersShiftNoWatch(t *testing.T) {
 	for name, server := range map[string]*oddServer{
 		"etcd":                   {},
 		"slow":                   {slow: time.Minute},

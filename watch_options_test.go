@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestW25OptionsOfAWatch: options that are only valid elsewhere panic, before anything is opened; those of a watch reach the
+// TestOptionsThatAWatchRefuses: options that are only valid elsewhere panic, before anything is opened; those of a watch reach the
 // server.
-func TestW25OptionsOfAWatch(t *testing.T) {
+func TestOptionsThatAWatchRefuses(t *testing.T) {
 	pipes := etcdfake.WatchClient(nil)
 	w := clientv3.NewWatchFromWatchClient(pipes, nil)
 	t.Cleanup(func() { assert.NoError(t, w.Close()); pipes.Close() })

@@ -17,9 +17,9 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// TestS4ProbesAreNotShown: the client asks for progress by itself, and nobody who
+// TestProgressProbesAreNotShown: the client asks for progress by itself, and nobody who
 // did not ask sees the answers.
-func TestS4ProbesAreNotShown(t *testing.T) {
+func TestProgressProbesAreNotShown(t *testing.T) {
 	s, c := newFakeClient(t, Config{})
 	events := c.Watch(t.Context(), "k")
 	eventually(t, func() bool { return progressRequests(s) >= 2 }, "progress is asked for")
@@ -28,9 +28,9 @@ func TestS4ProbesAreNotShown(t *testing.T) {
 	assert.Len(t, (<-events).Events, 1)
 }
 
-// TestS4WatchesOpenedOnASilentMember: one that has been connected to, and has gone
+// TestWatchesOpenedOnASilentMember: one that has been connected to, and has gone
 // silent since, does not hold up the watches whose streams are opened there.
-func TestS4WatchesOpenedOnASilentMember(t *testing.T) {
+func TestWatchesOpenedOnASilentMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	proxy := faultnet.New(t, members[0].Addr())
 	c := newTestClient(t, Config{Endpoints: []string{proxy.Addr(), members[1].Addr(), members[2].Addr()}})
@@ -51,9 +51,9 @@ func TestS4WatchesOpenedOnASilentMember(t *testing.T) {
 	opening.Wait()
 }
 
-// TestS4MemberSilentFromTheStart: a watch whose member goes silent before it has
+// TestWatchLeavesAMemberSilentFromTheStart: a watch whose member goes silent before it has
 // answered any request for progress is moved all the same.
-func TestS4MemberSilentFromTheStart(t *testing.T) {
+func TestWatchLeavesAMemberSilentFromTheStart(t *testing.T) {
 	for name, known := range map[string]bool{"that is not known to answer": false, "that is": true} {
 		t.Run(name, func(t *testing.T) {
 			members := etcdfake.StartCluster(t, 2)
@@ -99,9 +99,9 @@ func progressRequests(s *etcdfake.Server) (n int) {
 	return n
 }
 
-// TestS6IdleWatchOutlivesACompaction: while a watch is idle, other keys change and
+// TestIdleWatchOutlivesACompaction: while a watch is idle, other keys change and
 // are compacted during an outage. It missed nothing, so it must not end.
-func TestS6IdleWatchOutlivesACompaction(t *testing.T) {
+func TestIdleWatchOutlivesACompaction(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	c := newTestClient(t, Config{Endpoints: cluster.Endpoints()})
 	events := c.Watch(t.Context(), "idle")

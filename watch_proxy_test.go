@@ -36,9 +36,9 @@ func startProxy(t *testing.T, member *etcdtest.Member, addr string) (kill func()
 	return kill
 }
 
-// TestW23RealProxy: etcd's grpc-proxy assigns ids of its own and confirms watches in any order. Many watches through it each
+// TestResumeThroughAProxy: etcd's grpc-proxy assigns ids of its own and confirms watches in any order. Many watches through it each
 // get their own events, also after it was lost and is back.
-func TestW23RealProxy(t *testing.T) {
+func TestResumeThroughAProxy(t *testing.T) {
 	const watches = 100
 	cluster := etcdtest.Start(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -18,8 +18,8 @@ import (
 
 var errCut = rpctypes.ErrGRPCStopped
 
-// TestW1ResumesFromItsCreation: what is put while a watch from "now" that has seen nothing is cut off arrives.
-func TestW1ResumesFromItsCreation(t *testing.T) {
+// TestWatchResumesFromItsCreation: what is put while a watch from "now" that has seen nothing is cut off arrives.
+func TestWatchResumesFromItsCreation(t *testing.T) {
 	s := etcdfake.Start(t)
 	c, other := newWatchClient(t, s.Addr()), newWatchClient(t, s.Addr())
 	put(t, other, "k", "before")
@@ -35,8 +35,8 @@ func TestW1ResumesFromItsCreation(t *testing.T) {
 	assert.Equal(t, fmt.Sprintf("PUT k=meanwhile@%d", rev), nextEvent(t, ch))
 }
 
-// TestW1RealServer is the same with a member whose connections are cut.
-func TestW1RealServer(t *testing.T) {
+// TestRealServerWatchResumesFromItsCreation is the same with a member whose connections are cut.
+func TestRealServerWatchResumesFromItsCreation(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
 	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)
@@ -50,8 +50,8 @@ func TestW1RealServer(t *testing.T) {
 	assert.Equal(t, fmt.Sprintf("PUT k=meanwhile@%d", rev), nextEvent(t, ch))
 }
 
-// TestW2NoDuplicateAfterProgress: after an event or a progress notice at R a watch resumes at R+1.
-func TestW2NoDuplicateAfterProgress(t *testing.T) {
+// TestNoDuplicateAfterProgress: after an event or a progress notice at R a watch resumes at R+1.
+func TestNoDuplicateAfterProgress(t *testing.T) {
 	s, w := newWatchScript(t)
 	open := watchAsync(t.Context(), w, "k", clientv3.WithProgressNotify())
 	ss := s.session()
@@ -77,8 +77,8 @@ func TestW2NoDuplicateAfterProgress(t *testing.T) {
 	requireRevisions(t, ch, 21, 22)
 }
 
-// TestW7ResumedBelowTheCompaction: one response with the revision of the compaction, then the end.
-func TestW7ResumedBelowTheCompaction(t *testing.T) {
+// TestWatchResumedBelowTheCompactionEnds: one response with the revision of the compaction, then the end.
+func TestWatchResumedBelowTheCompactionEnds(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
 	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)
@@ -97,8 +97,8 @@ func TestW7ResumedBelowTheCompaction(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrCompacted, wr.Err())
 }
 
-// TestW10CreatedOnce: WithCreatedNotify yields one Created, not another after a resume.
-func TestW10CreatedOnce(t *testing.T) {
+// TestCreatedNotifyComesOnce: WithCreatedNotify yields one Created, not another after a resume.
+func TestCreatedNotifyComesOnce(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
 	ch := c.Watch(t.Context(), "k", clientv3.WithCreatedNotify())
@@ -114,9 +114,9 @@ func TestW10CreatedOnce(t *testing.T) {
 	}
 }
 
-// TestW11FragmentsCutInTheMiddle: the partial response is dropped, the revision comes once and whole; interleaved ids both
+// TestFragmentsCutInTheMiddleComeOnceWhole: the partial response is dropped, the revision comes once and whole; interleaved ids both
 // arrive.
-func TestW11FragmentsCutInTheMiddle(t *testing.T) {
+func TestFragmentsCutInTheMiddleComeOnceWhole(t *testing.T) {
 	s, w := newWatchScript(t)
 	fragment := func(ss *watchSession, id int64, more bool, revs ...int64) {
 		resp := eventsResponse(id, revs...)
@@ -153,9 +153,9 @@ func TestW11FragmentsCutInTheMiddle(t *testing.T) {
 	requireRevisions(t, a, 3, 3, 3, 3)
 }
 
-// TestN9EndlessFragments of a response that is never complete: the end of the context, or of the watcher, is that of the watch
+// TestEndlessFragments of a response that is never complete: the end of the context, or of the watcher, is that of the watch
 // all the same, and a sibling gets its events in between.
-func TestN9EndlessFragments(t *testing.T) {
+func TestEndlessFragments(t *testing.T) {
 	for name, byContext := range map[string]bool{"context": true, "close": false} {
 		t.Run(name, func(t *testing.T) {
 			s, w := newWatchScript(t)
@@ -190,8 +190,8 @@ func TestN9EndlessFragments(t *testing.T) {
 	}
 }
 
-// TestW11RealFragments: a transaction over the server's request limit arrives whole, in one response.
-func TestW11RealFragments(t *testing.T) {
+// TestFragmentsOfARealServer: a transaction over the server's request limit arrives whole, in one response.
+func TestFragmentsOfARealServer(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithArgs("--max-request-bytes=65536"))
 	c := newWatchClient(t, cluster.Endpoints()...)
 	ch := c.Watch(t.Context(), "big/", clientv3.WithPrefix(), clientv3.WithFragment(), clientv3.WithPrevKV())
@@ -212,8 +212,8 @@ func TestW11RealFragments(t *testing.T) {
 	}
 }
 
-// TestW24FutureRevision: a watch from a future revision gets nothing older, and keeps its revision across reconnects.
-func TestW24FutureRevision(t *testing.T) {
+// TestWatchFromAFutureRevisionGetsNothingOlder: a watch from a future revision gets nothing older, and keeps its revision across reconnects.
+func TestWatchFromAFutureRevisionGetsNothingOlder(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
 	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)

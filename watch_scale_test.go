@@ -113,8 +113,8 @@ func heapBytes() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestW13CloseWhileThousandsResume: it returns, and each channel is closed once; half of the contexts end meanwhile.
-func TestW13CloseWhileThousandsResume(t *testing.T) {
+// TestCloseWhileThousandsResume: it returns, and each channel is closed once; half of the contexts end meanwhile.
+func TestCloseWhileThousandsResume(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
 	half, cancel := context.WithCancel(t.Context())
@@ -132,10 +132,10 @@ func TestW13CloseWhileThousandsResume(t *testing.T) {
 	}
 }
 
-// TestW23ResumeWithAWindow: where the server takes over ids of the client's, many watches resume with many creates in flight;
+// TestResumeWithAWindow: where the server takes over ids of the client's, many watches resume with many creates in flight;
 // where it does not, they go one by one, and resume too. Over a network with a round trip of a millisecond the window takes at
 // most a quarter of the time.
-func TestW23ResumeWithAWindow(t *testing.T) {
+func TestResumeWithAWindow(t *testing.T) {
 	const watches = 1000
 	resume := func(t *testing.T, opts ...etcdfake.Option) (took time.Duration, most int) {
 		s := etcdfake.Start(t, opts...)

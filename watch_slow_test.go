@@ -55,9 +55,9 @@ func putMany(t *testing.T, cluster *etcdtest.Cluster, prefix string, n, size int
 	return before
 }
 
-// TestW19TwoHundredThousandEventsUnread: a consumer that reads nothing costs bounded memory, its sibling waits for nothing,
+// TestTwoHundredThousandUnreadEventsCostBoundedMemory: a consumer that reads nothing costs bounded memory, its sibling waits for nothing,
 // and in the end it reads all, in order, once.
-func TestW19TwoHundredThousandEventsUnread(t *testing.T) {
+func TestTwoHundredThousandUnreadEventsCostBoundedMemory(t *testing.T) {
 	const events, size = 200_000, 200
 	cluster := etcdtest.Start(t)
 	c := newWatchClient(t, cluster.Endpoints()...)
@@ -95,8 +95,8 @@ func TestW19TwoHundredThousandEventsUnread(t *testing.T) {
 	}
 }
 
-// TestW19PausesAtTheLimit: over its limit a watch is cancelled on the server, and created again where its consumer stopped.
-func TestW19PausesAtTheLimit(t *testing.T) {
+// TestWatchPausesAtItsBufferLimit: over its limit a watch is cancelled on the server, and created again where its consumer stopped.
+func TestWatchPausesAtItsBufferLimit(t *testing.T) {
 	for name, opt := range map[string]clientv3.OpOption{
 		"responses": clientv3.WithWatchBuffer(0, 10),
 		"bytes":     clientv3.WithWatchBuffer(10*400, 0), // a response with one small event counts for more than 400
@@ -139,8 +139,8 @@ func TestW19PausesAtTheLimit(t *testing.T) {
 	}
 }
 
-// TestW19CompactedWhilePaused: a pause that outlasts a compaction ends as for any slow watch.
-func TestW19CompactedWhilePaused(t *testing.T) {
+// TestWatchCompactedWhilePaused: a pause that outlasts a compaction ends as for any slow watch.
+func TestWatchCompactedWhilePaused(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	c := newWatchClient(t, cluster.Endpoints()...)
 	ch := c.Watch(t.Context(), "k", clientv3.WithWatchBuffer(0, 2))
@@ -164,9 +164,9 @@ func TestW19CompactedWhilePaused(t *testing.T) {
 	require.Fail(t, "the channel was closed without a last response")
 }
 
-// TestW16FinalErrorArrivesHoweverSlowTheConsumer: what is buffered, then the error, then the end. The pause is short where the
+// TestFinalErrorArrivesHoweverSlowTheConsumer: what is buffered, then the error, then the end. The pause is short where the
 // tests are; nothing depends on its length.
-func TestW16FinalErrorArrivesHoweverSlowTheConsumer(t *testing.T) {
+func TestFinalErrorArrivesHoweverSlowTheConsumer(t *testing.T) {
 	s, w := newWatchScript(t)
 	open := watchAsync(t.Context(), w, "k")
 	ss := s.session()
@@ -215,8 +215,8 @@ func TestWatchEndedAndAbandoned(t *testing.T) {
 	}, patience, time.Millisecond)
 }
 
-// TestR4CloseEndsWatches: every channel is closed at once, also of consumers that do not read, and later calls return at once.
-func TestR4CloseEndsWatches(t *testing.T) {
+// TestCloseEndsWatches: every channel is closed at once, also of consumers that do not read, and later calls return at once.
+func TestCloseEndsWatches(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
 	reading := c.Watch(t.Context(), "a")
@@ -278,8 +278,8 @@ func TestWatchBufLog(t *testing.T) {
 	assert.Positive(t, entries[0].ContextMap()["bytes"])
 }
 
-// TestW14NoLogPerWatch: nothing is logged, at any level, for watches that begin and end.
-func TestW14NoLogPerWatch(t *testing.T) {
+// TestCancelledWatchesLogNothing: nothing is logged, at any level, for watches that begin and end.
+func TestCancelledWatchesLogNothing(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	s := etcdfake.Start(t)
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.New(core)})

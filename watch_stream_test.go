@@ -21,8 +21,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestW3ProgressGoesToAllWatches of the stream, id 0 included, and only to those.
-func TestW3ProgressGoesToAllWatches(t *testing.T) {
+// TestProgressGoesToAllWatches of the stream, id 0 included, and only to those.
+func TestProgressGoesToAllWatches(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	c := newWatchClient(t, cluster.Endpoints()...)
 	elsewhere := c.Watch(metadata.AppendToOutgoingContext(t.Context(), "other", "stream"), "a")
@@ -57,8 +57,8 @@ func TestWatchProgressNotify(t *testing.T) {
 	require.NoError(t, nextWithEvents(t, plain))
 }
 
-// TestW8StreamsAreSharedByMetadata: equal outgoing metadata in any order share one stream, values of contexts do not matter.
-func TestW8StreamsAreSharedByMetadata(t *testing.T) {
+// TestWatchStreamsAreSharedByMetadata: equal outgoing metadata in any order share one stream, values of contexts do not matter.
+func TestWatchStreamsAreSharedByMetadata(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
 	type key struct{ i int }
@@ -87,8 +87,8 @@ func TestW8StreamsAreSharedByMetadata(t *testing.T) {
 	}
 }
 
-// TestW9RequireLeaderMergesMetadata: the caller's own headers survive, also where many goroutines share the context.
-func TestW9RequireLeaderMergesMetadata(t *testing.T) {
+// TestRequireLeaderMergesMetadata: the caller's own headers survive, also where many goroutines share the context.
+func TestRequireLeaderMergesMetadata(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "custom", "header")
@@ -138,9 +138,9 @@ func TestWatchRequireLeader(t *testing.T) {
 	require.NoError(t, nextWithEvents(t, without))
 }
 
-// TestW18BrokenStreamsAreReopenedWithBackoff: under 20 opens in a second, whatever the error, also where each stream works for
+// TestBrokenStreamsAreReopenedWithBackoff: under 20 opens in a second, whatever the error, also where each stream works for
 // a moment.
-func TestW18BrokenStreamsAreReopenedWithBackoff(t *testing.T) {
+func TestBrokenStreamsAreReopenedWithBackoff(t *testing.T) {
 	for _, code := range []codes.Code{codes.Internal, codes.Unavailable, codes.Unknown, codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OK} {
 		for name, works := range map[string]bool{"at once": false, "after the creation": true} {
 			t.Run(code.String()+" "+name, func(t *testing.T) {
@@ -227,8 +227,8 @@ func TestWatchWithoutConnection(t *testing.T) {
 	assert.NoError(t, c.Close())
 }
 
-// TestW21RequestProgressOpensNothing where no watch has that metadata.
-func TestW21RequestProgressOpensNothing(t *testing.T) {
+// TestRequestProgressOpensNothing where no watch has that metadata.
+func TestRequestProgressOpensNothing(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
 	assert.NoError(t, c.RequestProgress(t.Context()), "no watch at all")
@@ -247,9 +247,9 @@ func TestW21RequestProgressOpensNothing(t *testing.T) {
 	assert.True(t, errors.Is(c.RequestProgress(t.Context()), context.Canceled))
 }
 
-// TestW22CancelStormKeepsReceiving: over a transport whose Send blocks until the other side receives, thousands of cancels do
+// TestCancelStormKeepsReceiving: over a transport whose Send blocks until the other side receives, thousands of cancels do
 // not keep events from being delivered, although the server receives none of them before it has sent all.
-func TestW22CancelStormKeepsReceiving(t *testing.T) {
+func TestCancelStormKeepsReceiving(t *testing.T) {
 	const watches = 2000
 	proceed := make(chan struct{})
 	pipes := etcdfake.WatchClient(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
@@ -298,9 +298,9 @@ func TestW22CancelStormKeepsReceiving(t *testing.T) {
 	}
 }
 
-// TestS4FutureWatchKeepsItsStream: etcd tells no progress on a stream with a watch from a revision that the store has not
+// TestWatchFromAFutureRevisionKeepsItsStream: etcd tells no progress on a stream with a watch from a revision that the store has not
 // reached. That is no reason to open another one.
-func TestS4FutureWatchKeepsItsStream(t *testing.T) {
+func TestWatchFromAFutureRevisionKeepsItsStream(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	c := newWatchClient(t, cluster.Endpoints()...)
 	c.Watch(t.Context(), "a")

@@ -12,9 +12,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestC5AppliedThoughAnErrorWasReturned has statuses that look like a refusal of what was done all the same: a server that runs
+// TestPutAppliedDespiteAnErrorLeavesNoKey has statuses that look like a refusal of what was done all the same: a server that runs
 // out of space says so of the request that takes the last of it, and a client's limit on messages keeps back the answer only.
-func TestC5AppliedThoughAnErrorWasReturned(t *testing.T) {
+func TestPutAppliedDespiteAnErrorLeavesNoKey(t *testing.T) {
 	for name, after := range map[string]error{
 		"no space":         rpctypes.ErrGRPCNoSpace,
 		"answer too large": status.Error(codes.ResourceExhausted, "grpc: received message larger than max"),

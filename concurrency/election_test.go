@@ -86,8 +86,8 @@ func standsFor(t *testing.T, admin *v3.Client, e *Election, ctx context.Context)
 	return leader, done
 }
 
-// TestC7CampaignEnds ends a waiting Campaign in all the ways it can fail, and in one it can be withdrawn.
-func TestC7CampaignEnds(t *testing.T) {
+// TestCampaignEnds ends a waiting Campaign in all the ways it can fail, and in one it can be withdrawn.
+func TestCampaignEnds(t *testing.T) {
 	admin, p := sharedClient(t)
 	for name, c := range map[string]struct {
 		end  func(e *Election, cancel func())
@@ -114,8 +114,8 @@ func TestC7CampaignEnds(t *testing.T) {
 	}
 }
 
-// TestC7CampaignVerifiesItsKey deletes the leader's key and the candidate's at once.
-func TestC7CampaignVerifiesItsKey(t *testing.T) {
+// TestCampaignVerifiesItsKey deletes the leader's key and the candidate's at once.
+func TestCampaignVerifiesItsKey(t *testing.T) {
 	client, p := sharedClient(t)
 	for range 20 {
 		e := NewElection(newSession(t, client), p)
@@ -126,8 +126,8 @@ func TestC7CampaignVerifiesItsKey(t *testing.T) {
 	}
 }
 
-// TestC7UnknownOutcomes has campaigns that the server performs, at once or later, and that fail.
-func TestC7UnknownOutcomes(t *testing.T) {
+// TestCampaignWithUnknownOutcomeLeavesNoCandidate has campaigns that the server performs, at once or later, and that fail.
+func TestCampaignWithUnknownOutcomeLeavesNoCandidate(t *testing.T) {
 	fake, client := newFake(t)
 	e := NewElection(newSession(t, client), "election")
 	fake.FailAfterApply("Txn", 1, status.Error(codes.Unavailable, "lost"))
@@ -155,8 +155,8 @@ func TestC7UnknownOutcomes(t *testing.T) {
 	assert.Len(t, keysUnder(t, client, e.pfx), 1)
 }
 
-// TestC7ResignKeepsItsStateWhenItFails loses the request, and then the answer.
-func TestC7ResignKeepsItsStateWhenItFails(t *testing.T) {
+// TestResignKeepsItsStateWhenItFails loses the request, and then the answer.
+func TestResignKeepsItsStateWhenItFails(t *testing.T) {
 	admin, p := sharedClient(t)
 	for _, direction := range []faultnet.Direction{faultnet.ToServer, faultnet.ToClient} {
 		proxy, client := proxied(t)
@@ -173,8 +173,8 @@ func TestC7ResignKeepsItsStateWhenItFails(t *testing.T) {
 	}
 }
 
-// TestC7ResignDeletesItsOwnKeyOnly repeats a Resign when the same session leads again.
-func TestC7ResignDeletesItsOwnKeyOnly(t *testing.T) {
+// TestResignDeletesItsOwnKeyOnly repeats a Resign when the same session leads again.
+func TestResignDeletesItsOwnKeyOnly(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client)
 	first, second := NewElection(s, p), NewElection(s, p)
@@ -187,7 +187,7 @@ func TestC7ResignDeletesItsOwnKeyOnly(t *testing.T) {
 	assert.NoError(t, second.Proclaim(t.Context(), "still"))
 }
 
-func TestC11CampaignRequiresALeader(t *testing.T) {
+func TestCampaignRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	e := NewElection(newSession(t, client), "election")
 	leader, done := standsFor(t, client, e, t.Context())

@@ -38,9 +38,9 @@ func nonsense() map[string]*pb.TxnResponse {
 	return all
 }
 
-// TestN9LocksAndElectionsMalformedAnswers: whatever a server answers, a call ends with its context at the latest, and none
+// TestLocksAndElectionsSurviveMalformedAnswers: whatever a server answers, a call ends with its context at the latest, and none
 // panics; nobody has a lock without a key of its own.
-func TestN9LocksAndElectionsMalformedAnswers(t *testing.T) {
+func TestLocksAndElectionsSurviveMalformedAnswers(t *testing.T) {
 	for name, answer := range nonsense() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -36,8 +36,8 @@ func hasPlace(c contender) bool {
 	return k != nil && len(k.claims) > 0
 }
 
-// TestC1LockCleansUp ends a waiting Lock in all the ways it can fail.
-func TestC1LockCleansUp(t *testing.T) {
+// TestLockCleansUp ends a waiting Lock in all the ways it can fail.
+func TestLockCleansUp(t *testing.T) {
 	admin, p := sharedClient(t)
 	mine := errors.New("why")
 	for name, c := range map[string]struct {
@@ -72,8 +72,8 @@ func deleteOwn(t *testing.T, admin *v3.Client, pfx string, s *Session) {
 	assert.NoError(t, err)
 }
 
-// TestC1CompactionWhileWaiting cuts a waiter off until what it waits for is compacted.
-func TestC1CompactionWhileWaiting(t *testing.T) {
+// TestLockSurvivesCompactionWhileWaiting cuts a waiter off until what it waits for is compacted.
+func TestLockSurvivesCompactionWhileWaiting(t *testing.T) {
 	admin, p := sharedClient(t)
 	for _, released := range []bool{true, false} {
 		proxy, client := proxied(t)
@@ -100,8 +100,8 @@ func TestC1CompactionWhileWaiting(t *testing.T) {
 	}
 }
 
-// TestC2RevokedWhileWaiting has long TTLs: only the server can tell in time.
-func TestC2RevokedWhileWaiting(t *testing.T) {
+// TestLockEndsWhenItsLeaseIsRevoked has long TTLs: only the server can tell in time.
+func TestLockEndsWhenItsLeaseIsRevoked(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client, WithTTL(600))
 	holder, done := waitsFor(t, client, NewMutex(s, p), t.Context())
@@ -111,8 +111,8 @@ func TestC2RevokedWhileWaiting(t *testing.T) {
 	assert.True(t, owns(t, holder))
 }
 
-// TestC2KeyGoneAtItsTurn deletes the holder's and the waiter's key at once: it is the waiter's turn, and it must not take it.
-func TestC2KeyGoneAtItsTurn(t *testing.T) {
+// TestLockChecksItsOwnKeyBeforeItReturns deletes the holder's and the waiter's key at once: it is the waiter's turn, and it must not take it.
+func TestLockChecksItsOwnKeyBeforeItReturns(t *testing.T) {
 	client, p := sharedClient(t)
 	for range 20 {
 		m := NewMutex(newSession(t, client), p)
@@ -123,8 +123,8 @@ func TestC2KeyGoneAtItsTurn(t *testing.T) {
 	}
 }
 
-// TestC2LeaseUnknown locks on a lease that is gone before the session knows.
-func TestC2LeaseUnknown(t *testing.T) {
+// TestLockWithAnUnknownLease locks on a lease that is gone before the session knows.
+func TestLockWithAnUnknownLease(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client, WithTTL(600))
 	_, err := newClient(t, shared.Endpoints()...).Revoke(t.Context(), s.Lease())
@@ -155,8 +155,8 @@ func TestOrphanedSessionLocks(t *testing.T) {
 	assert.Equal(t, ErrSessionExpired, result(t, done, time.Second))
 }
 
-// TestC4UnlockDeletesItsOwnKeyOnly loses the answer to an Unlock, and repeats it when another mutex of the session has the lock.
-func TestC4UnlockDeletesItsOwnKeyOnly(t *testing.T) {
+// TestUnlockDeletesItsOwnKeyOnly loses the answer to an Unlock, and repeats it when another mutex of the session has the lock.
+func TestUnlockDeletesItsOwnKeyOnly(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)
 	s := newSession(t, client)
@@ -190,8 +190,8 @@ func TestUnlockGoesOnInTheBackground(t *testing.T) {
 	awaitKeys(t, admin, p, 0)
 }
 
-// TestC5LostAnswers has acquisitions that the server performs, and that fail.
-func TestC5LostAnswers(t *testing.T) {
+// TestLostAnswersLeaveNoKey has acquisitions that the server performs, and that fail.
+func TestLostAnswersLeaveNoKey(t *testing.T) {
 	admin, p := sharedClient(t)
 	for name, acquire := range map[string]func(*Mutex, context.Context) error{"Lock": (*Mutex).Lock, "TryLock": (*Mutex).TryLock} {
 		proxy, client := proxied(t)
@@ -208,8 +208,8 @@ func TestC5LostAnswers(t *testing.T) {
 	}
 }
 
-// TestC5AppliedLate has a member that gets to a request long after its client has given up, as one that was stopped does.
-func TestC5AppliedLate(t *testing.T) {
+// TestPutAppliedLateLeavesNoKey has a member that gets to a request long after its client has given up, as one that was stopped does.
+func TestPutAppliedLateLeavesNoKey(t *testing.T) {
 	for name, acquire := range map[string]func(*Mutex, context.Context) error{"Lock": (*Mutex).Lock, "TryLock": (*Mutex).TryLock} {
 		fake, client := newFake(t)
 		m := NewMutex(newSession(t, client), name)
@@ -242,8 +242,8 @@ func TestC5AppliedLate(t *testing.T) {
 	}
 }
 
-// TestC5AppliedLateAfterAnother has the lost request applied once the same session has locked and unlocked again.
-func TestC5AppliedLateAfterAnother(t *testing.T) {
+// TestPutAppliedLateAfterAnotherLeavesNoKey has the lost request applied once the same session has locked and unlocked again.
+func TestPutAppliedLateAfterAnotherLeavesNoKey(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")
 	var late proto.Message
@@ -265,8 +265,8 @@ func TestC5AppliedLateAfterAnother(t *testing.T) {
 	awaitKeys(t, client, m.pfx, 0)
 }
 
-// TestC5SharedLease leaves alone what another session on the same lease may have made.
-func TestC5SharedLease(t *testing.T) {
+// TestLostAnswersOnASharedLease leaves alone what another session on the same lease may have made.
+func TestLostAnswersOnASharedLease(t *testing.T) {
 	fake, client := newFake(t)
 	lease, err := client.Grant(t.Context(), 60)
 	require.NoError(t, err)
@@ -279,8 +279,8 @@ func TestC5SharedLease(t *testing.T) {
 	assert.Empty(t, keysUnder(t, client, m.pfx))
 }
 
-// TestC11WaitingRequiresALeader looks at the metadata of the watches.
-func TestC11WaitingRequiresALeader(t *testing.T) {
+// TestWaitingRequiresALeader looks at the metadata of the watches.
+func TestWaitingRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")
 	holder, done := waitsFor(t, client, m, t.Context())

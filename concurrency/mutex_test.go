@@ -100,7 +100,7 @@ func TestMutexSurvivesAGap(t *testing.T) {
 	assert.NoError(t, result(t, lastDone, 5*time.Second))
 }
 
-func TestC3UnlockTwice(t *testing.T) {
+func TestUnlockTwice(t *testing.T) {
 	client, p := sharedClient(t)
 	m := NewMutex(newSession(t, client), p)
 	assert.Equal(t, ErrLockReleased, m.Unlock(t.Context()), "never locked")
@@ -115,8 +115,8 @@ func TestC3UnlockTwice(t *testing.T) {
 	assert.Equal(t, ErrLockReleased, m.Unlock(t.Context()))
 }
 
-// TestC11MutexesOfOneSessionAreOne shows what the documentation says of them.
-func TestC11MutexesOfOneSessionAreOne(t *testing.T) {
+// TestMutexesOfOneSessionAreOne shows what the documentation says of them.
+func TestMutexesOfOneSessionAreOne(t *testing.T) {
 	client, p := sharedClient(t)
 	s, other := newSession(t, client), newSession(t, client)
 	a, b := NewMutex(s, p), NewMutex(s, p)

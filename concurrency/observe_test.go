@@ -55,7 +55,7 @@ func campaign(tb testing.TB, client *v3.Client, pfx, val string) *Election {
 	return e
 }
 
-func TestC8ObserveReportsEachLeaderOnce(t *testing.T) {
+func TestObserveReportsEachLeaderOnce(t *testing.T) {
 	client, p := sharedClient(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ch := NewElection(newSession(t, client), p).Observe(ctx)
@@ -88,8 +88,8 @@ func TestC8ObserveReportsEachLeaderOnce(t *testing.T) {
 	closes(t, late)
 }
 
-// TestC8ObserveAcrossAGap cuts an observer off while leaders come and go.
-func TestC8ObserveAcrossAGap(t *testing.T) {
+// TestObserveAcrossAGap cuts an observer off while leaders come and go.
+func TestObserveAcrossAGap(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)
 	ch := NewElection(newSession(t, client), p).Observe(t.Context())
@@ -132,8 +132,8 @@ func TestC8ObserveAcrossAGap(t *testing.T) {
 	says(t, ch, "third, again")
 }
 
-// TestC11ObserveRequiresALeader of its member, and finds another one where that has none.
-func TestC11ObserveRequiresALeader(t *testing.T) {
+// TestObserveRequiresALeader of its member, and finds another one where that has none.
+func TestObserveRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	e := campaign(t, client, "election", "first")
 	ch := e.Observe(t.Context())

@@ -86,8 +86,8 @@ func TestSessionOptions(t *testing.T) {
 	assert.Equal(t, "value", s.Ctx().Value(key{}))
 }
 
-// TestC6CtxEndsWithTheSession has one session for each way to end.
-func TestC6CtxEndsWithTheSession(t *testing.T) {
+// TestCtxEndsWithTheSession has one session for each way to end.
+func TestCtxEndsWithTheSession(t *testing.T) {
 	admin, _ := sharedClient(t)
 	t.Run("orphaned", func(t *testing.T) {
 		s := newSession(t, admin)
@@ -136,8 +136,8 @@ func TestC6CtxEndsWithTheSession(t *testing.T) {
 	})
 }
 
-// TestC6SilentMember has no answer to anything for a while.
-func TestC6SilentMember(t *testing.T) {
+// TestSessionCloseIsBoundedOnASilentMember has no answer to anything for a while.
+func TestSessionCloseIsBoundedOnASilentMember(t *testing.T) {
 	const ttl = time.Second
 	cluster := etcdtest.Start(t)
 	client := newClient(t, cluster.Endpoints()...)
@@ -164,8 +164,8 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// TestC6NewSessionRevokes has a member that grants leases but keeps none alive.
-func TestC6NewSessionRevokes(t *testing.T) {
+// TestNewSessionRevokes has a member that grants leases but keeps none alive.
+func TestNewSessionRevokes(t *testing.T) {
 	fake, client := newFake(t)
 	fake.Fail("LeaseKeepAlive", 1000, status.Error(codes.Unimplemented, "no renewals here"))
 	first := newSession(t, client)
@@ -187,8 +187,8 @@ func TestC6NewSessionRevokes(t *testing.T) {
 	assert.Equal(t, context.Canceled, err)
 }
 
-// TestS7FailedNewSessionEndsWithItsContext: a member that keeps no lease alive does not revoke one either.
-func TestS7FailedNewSessionEndsWithItsContext(t *testing.T) {
+// TestFailedNewSessionEndsWithItsContext: a member that keeps no lease alive does not revoke one either.
+func TestFailedNewSessionEndsWithItsContext(t *testing.T) {
 	fake, client := newFake(t)
 	fake.Fail("LeaseKeepAlive", 1000, status.Error(codes.Unimplemented, "no renewals here"))
 	ends(t, newSession(t, client).Ctx(), 5*time.Second)

@@ -17,7 +17,7 @@ import (
 // explode is looked for in stack traces.
 func explode(STM) error { panic("the function's own") }
 
-func TestC9PanicReachesTheCaller(t *testing.T) {
+func TestPanicInATransactionReachesTheCaller(t *testing.T) {
 	_, client := newFake(t)
 	func() {
 		defer func() {
@@ -45,8 +45,8 @@ func TestC9PanicReachesTheCaller(t *testing.T) {
 	})
 }
 
-// TestC9ConflictsBackOff never lets a transaction through.
-func TestC9ConflictsBackOff(t *testing.T) {
+// TestConflictingTransactionsBackOff never lets a transaction through.
+func TestConflictingTransactionsBackOff(t *testing.T) {
 	s, client := newFake(t)
 	var commits atomic.Int32
 	s.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
@@ -67,8 +67,8 @@ func TestC9ConflictsBackOff(t *testing.T) {
 	assert.Less(t, commits.Load(), int32(60), "conflicting attempts in one second")
 }
 
-// TestC9LaggingMember reads at a revision that the member does not have yet.
-func TestC9LaggingMember(t *testing.T) {
+// TestTransactionOnALaggingMember reads at a revision that the member does not have yet.
+func TestTransactionOnALaggingMember(t *testing.T) {
 	s, client := newFake(t)
 	put(t, client, "a", "va")
 	put(t, client, "b", "vb")
@@ -144,8 +144,8 @@ func TestSTMRequests(t *testing.T) {
 	assert.Equal(t, 2, runs)
 }
 
-// TestN9STMMalformedAnswers has a server leave out what it was asked for.
-func TestN9STMMalformedAnswers(t *testing.T) {
+// TestTransactionsSurviveMalformedAnswers has a server leave out what it was asked for.
+func TestTransactionsSurviveMalformedAnswers(t *testing.T) {
 	s, client := newFake(t)
 	header := &pb.ResponseHeader{Revision: 5}
 	for name, resp := range map[string]*pb.TxnResponse{

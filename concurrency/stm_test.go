@@ -123,8 +123,8 @@ func TestSTMIsolation(t *testing.T) {
 	}
 }
 
-// TestC10WriteSkew runs two transactions that read both keys before either of them writes its own.
-func TestC10WriteSkew(t *testing.T) {
+// TestTransactionCatchesWriteSkew runs two transactions that read both keys before either of them writes its own.
+func TestTransactionCatchesWriteSkew(t *testing.T) {
 	client, p := sharedClient(t)
 	x, y := p+"x", p+"y"
 	for _, level := range allLevels {
@@ -159,7 +159,7 @@ func TestC10WriteSkew(t *testing.T) {
 	}
 }
 
-func TestC10ErrorsAreNotSwallowed(t *testing.T) {
+func TestTransactionErrorsAreNotSwallowed(t *testing.T) {
 	client, p := sharedClient(t)
 	put(t, client, p, "untouched")
 	mine := errors.New("mine")

@@ -12,9 +12,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/faultnet"
 )
 
-// TestS7CallsEndWithTheirContext makes every blocking call on a network that has gone silent, and most of them also where
+// TestCallsEndWithTheirContext makes every blocking call on a network that has gone silent, and most of them also where
 // they were waiting when it did.
-func TestS7CallsEndWithTheirContext(t *testing.T) {
+func TestCallsEndWithTheirContext(t *testing.T) {
 	admin, p := sharedClient(t)
 	holder := NewMutex(newSession(t, admin), p+"held")
 	require.NoError(t, holder.Lock(t.Context()))

@@ -21,9 +21,9 @@ var (
 	gotPairs = &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{pair, pair}}}}
 )
 
-// TestN8ShortTransactionsAreErrors answers guarded writes with less, more and other
+// TestShortTransactionsAreErrors answers guarded writes with less, more and other
 // than was asked for.
-func TestN8ShortTransactionsAreErrors(t *testing.T) {
+func TestShortTransactionsAreErrors(t *testing.T) {
 	tests := map[string]*pb.TxnResponse{
 		"nothing":                {},
 		"success without answer": {Header: header, Succeeded: true},
@@ -51,8 +51,8 @@ func TestN8ShortTransactionsAreErrors(t *testing.T) {
 	}
 }
 
-// TestN8ShortRangesAreErrors answers reads without headers and with too many pairs.
-func TestN8ShortRangesAreErrors(t *testing.T) {
+// TestShortRangesAreErrors answers reads without headers and with too many pairs.
+func TestShortRangesAreErrors(t *testing.T) {
 	tests := map[string]*pb.RangeResponse{
 		"nothing":        {},
 		"no header":      {Kvs: []*mvccpb.KeyValue{pair}},

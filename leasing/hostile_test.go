@@ -12,9 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestN9ShortAnswers: a transaction whose answer lacks parts is an error or costs
+// TestShortAnswersAreErrors: a transaction whose answer lacks parts is an error or costs
 // what was kept, whatever lacks.
-func TestN9ShortAnswers(t *testing.T) {
+func TestShortAnswersAreErrors(t *testing.T) {
 	wrong := &pb.ResponseOp{Response: &pb.ResponseOp_ResponseDeleteRange{}}
 	for name, answer := range map[string]*pb.TxnResponse{
 		"nothing":               {},
@@ -49,9 +49,9 @@ func TestN9ShortAnswers(t *testing.T) {
 	}
 }
 
-// TestN9WatchOfNonsense: events without keys, of unknown types and of other watches
+// TestWatchOfNonsenseIsSurvived: events without keys, of unknown types and of other watches
 // neither panic nor give up what is owned.
-func TestN9WatchOfNonsense(t *testing.T) {
+func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
 		for {
@@ -79,8 +79,8 @@ func TestN9WatchOfNonsense(t *testing.T) {
 	require.Less(t, fake.Calls("Range"), 50)
 }
 
-// TestN9LeasesOfNonsense: TTLs that overflow, and keys that are nobody's.
-func TestN9LeasesOfNonsense(t *testing.T) {
+// TestLeaseKeysWithNonsenseAreIgnored: TTLs that overflow, and keys that are nobody's.
+func TestLeaseKeysWithNonsenseAreIgnored(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.KeepAlive(func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
 		for {

@@ -12,9 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestN6ReadsCostNoRequest: a key that was read, and what was written to it through
+// TestReadsCostNoRequest: a key that was read, and what was written to it through
 // the same KV since, is answered from memory with all its metadata.
-func TestN6ReadsCostNoRequest(t *testing.T) {
+func TestReadsCostNoRequest(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)
 	same := func(key string, opts ...clientv3.OpOption) {
@@ -238,8 +238,8 @@ func TestHeaderIsTheLatestSeen(t *testing.T) {
 	require.Equal(t, other.Header.ClusterId, resp.Header.ClusterId)
 }
 
-// TestR15GetStream: a range comes in pieces, and includes what was just written.
-func TestR15GetStream(t *testing.T) {
+// TestGetStreamSeesOwnWrites: a range comes in pieces, and includes what was just written.
+func TestGetStreamSeesOwnWrites(t *testing.T) {
 	ctx := testContext(t)
 	plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

@@ -24,8 +24,8 @@ func TestLeaseKeysAreAsOtherClientsExpect(t *testing.T) {
 	require.Equal(t, leaseKey, leaseKeyOf(t, plain, "k"), "an owner's writes leave it alone")
 }
 
-// TestN6OwnersGiveKeysUpWhenAsked: within moments, and do not take them back at once.
-func TestN6OwnersGiveKeysUpWhenAsked(t *testing.T) {
+// TestOwnersGiveKeysUpWhenAsked: within moments, and do not take them back at once.
+func TestOwnersGiveKeysUpWhenAsked(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
 	owns(t, kv, "k")

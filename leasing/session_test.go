@@ -27,9 +27,9 @@ func cutOff(t *testing.T) (far, near *clientv3.Client, proxy *faultnet.Proxy) {
 	return newClient(t, proxy.Addr()), newClient(t, cluster.Endpoints()...), proxy
 }
 
-// TestN6LostSession: a client that is cut off answers nothing from memory beyond its
+// TestLostSessionLosesNoWrite: a client that is cut off answers nothing from memory beyond its
 // lease, others may write after that, and it starts over with a new session.
-func TestN6LostSession(t *testing.T) {
+func TestLostSessionLosesNoWrite(t *testing.T) {
 	far, near, proxy := cutOff(t)
 	kv, other := newKV(t, far, concurrency.WithTTL(2)), newKV(t, near)
 	owns(t, kv, "k")
@@ -53,8 +53,8 @@ func TestN6LostSession(t *testing.T) {
 	require.Equal(t, "by another client", value(t, kv, "k"))
 }
 
-// TestN6CertaintyEndsWithTheClock, also where nothing has been noticed yet.
-func TestN6CertaintyEndsWithTheClock(t *testing.T) {
+// TestCertaintyEndsWithTheClock, also where nothing has been noticed yet.
+func TestCertaintyEndsWithTheClock(t *testing.T) {
 	plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
 	owns(t, kv, "k")

@@ -15,9 +15,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// TestN6WritersAreGivenTheKey: each kind of write by one client has another client
+// TestWritersAreGivenTheKey: each kind of write by one client has another client
 // give up what it owns, and shows in its next read.
-func TestN6WritersAreGivenTheKey(t *testing.T) {
+func TestWritersAreGivenTheKey(t *testing.T) {
 	type kv = clientv3.KV
 	for name, write := range map[string]func(ctx context.Context, kv kv, key string) error{
 		"put": func(ctx context.Context, kv kv, key string) error {

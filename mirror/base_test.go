@@ -40,9 +40,9 @@ func collect(pages <-chan *clientv3.GetResponse, errs chan error) (keys []string
 	return keys, <-errs
 }
 
-// TestN3TheBaseIsOfOneRevision writes between any two pages, and looks at the requests:
+// TestTheBaseIsOfOneRevision writes between any two pages, and looks at the requests:
 // there is none for anything but the prefix.
-func TestN3TheBaseIsOfOneRevision(t *testing.T) {
+func TestTheBaseIsOfOneRevision(t *testing.T) {
 	for _, rev := range []int64{0, 2503} { // all is there at 1 + 2 + 2500
 		fake := etcdfake.Start(t)
 		fill(t, fake, 2500)
@@ -120,8 +120,8 @@ func TestErrorsOfTheBase(t *testing.T) {
 	require.Panics(t, func() { s.SyncUpdates(ctx) }, "where to begin is not known")
 }
 
-// TestN3AReaderWhoStops leaks nothing, whether its context ends or the client.
-func TestN3AReaderWhoStops(t *testing.T) {
+// TestAReaderWhoStops leaks nothing, whether its context ends or the client.
+func TestAReaderWhoStops(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fill(t, fake, 5000)
 	client := newClient(t, fake.Addr())
@@ -145,8 +145,8 @@ func delivering() int {
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "mirror.(*base).deliver(")
 }
 
-// TestN9HostilePages never end, stand still, go back, or say nothing.
-func TestN9HostilePages(t *testing.T) {
+// TestHostilePagesAreErrors never end, stand still, go back, or say nothing.
+func TestHostilePagesAreErrors(t *testing.T) {
 	header := &pb.ResponseHeader{Revision: 7}
 	pairs := func(key string) []*mvccpb.KeyValue { return []*mvccpb.KeyValue{{Key: []byte(key)}} }
 	for name, answer := range map[string]*pb.RangeResponse{

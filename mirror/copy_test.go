@@ -23,9 +23,9 @@ const (
 	changesEach  = 5
 )
 
-// TestN3TwoClustersAreEqual mirrors 20,000 changes from one real cluster to another
+// TestTwoClustersAreEqual mirrors 20,000 changes from one real cluster to another
 // through a network that fails, and a restart of the source.
-func TestN3TwoClustersAreEqual(t *testing.T) {
+func TestTwoClustersAreEqual(t *testing.T) {
 	source, target := etcdtest.Start(t), etcdtest.Start(t)
 	endpoint, err := url.Parse(source.Endpoints()[0])
 	require.NoError(t, err)

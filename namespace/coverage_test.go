@@ -23,9 +23,9 @@ var getNames = []string{
 	"bound 0", "bound 1", "bound 2", "bound 3",
 }
 
-// TestN1HistoriesAskForEverything: the random histories have every option, and every two
+// TestHistoriesAskForEverything: the random histories have every option, and every two
 // options of one operation together, in the namespaces of every prefix.
-func TestN1HistoriesAskForEverything(t *testing.T) {
+func TestHistoriesAskForEverything(t *testing.T) {
 	ranges := []string{"prefix", "from key", "to \""} // of which an operation has one
 	seen := map[string]map[string]int{}
 	prefixesSeen, whole := map[int]int{}, map[string]int{}

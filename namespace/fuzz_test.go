@@ -38,9 +38,9 @@ func check(t *testing.T, real *clientv3.Client, data []byte) {
 // histories is how many random ones are tried.
 const histories = 60
 
-// TestN1RandomHistories runs random requests in a namespace of a real server and in an
+// TestRandomHistoriesEqualAModel runs random requests in a namespace of a real server and in an
 // in-memory model of a server without other keys. The seed is the test's name.
-func TestN1RandomHistories(t *testing.T) {
+func TestRandomHistoriesEqualAModel(t *testing.T) {
 	real := sharedClient(t)
 	for seed := range uint64(histories) {
 		t.Run("", func(t *testing.T) {
@@ -58,7 +58,7 @@ func randomHistory(seed uint64) []byte {
 	return data
 }
 
-// FuzzNamespace is TestN1RandomHistories for histories of the fuzzer's choice.
+// FuzzNamespace is TestRandomHistoriesEqualAModel for histories of the fuzzer's choice.
 func FuzzNamespace(f *testing.F) {
 	f.Add([]byte("0123456789abcdefghijklmnopqrstuvwxyz"))
 	f.Add([]byte{3, 5, 9, 2, 1})

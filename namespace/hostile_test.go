@@ -55,8 +55,8 @@ func requireOwn(t *testing.T, kvs []*mvccpb.KeyValue) {
 	require.Equal(t, "k", string(kvs[0].Key))
 }
 
-// TestN9KeysOfOthersAreLeftOut gives answers that no request of a namespace can have.
-func TestN9KeysOfOthersAreLeftOut(t *testing.T) {
+// TestKeysOfOthersAreLeftOut gives answers that no request of a namespace can have.
+func TestKeysOfOthersAreLeftOut(t *testing.T) {
 	kv, ctx := namespace.NewKV(clientv3.NewKVFromKVClient(hostileKV{}, nil), "p/"), t.Context()
 	get, err := kv.Get(ctx, "k")
 	require.NoError(t, err)
@@ -78,8 +78,8 @@ func TestN9KeysOfOthersAreLeftOut(t *testing.T) {
 	requireOwn(t, whole.Kvs)
 }
 
-// TestN9EventsOfOthersAreLeftOut sends events without keys and with those of others.
-func TestN9EventsOfOthersAreLeftOut(t *testing.T) {
+// TestEventsOfOthersAreLeftOut sends events without keys and with those of others.
+func TestEventsOfOthersAreLeftOut(t *testing.T) {
 	hostile := []*mvccpb.Event{nil, {}, {Kv: &mvccpb.KeyValue{}}, {Kv: &mvccpb.KeyValue{Key: []byte("q/x"), ModRevision: 5}}}
 	own := &mvccpb.Event{
 		Kv:     &mvccpb.KeyValue{Key: []byte("p/k"), ModRevision: 6},
@@ -118,7 +118,7 @@ func TestN9EventsOfOthersAreLeftOut(t *testing.T) {
 	require.NoError(t, inner.Close())
 }
 
-func TestN9LeaseKeysOfOthers(t *testing.T) {
+func TestLeaseKeysOfOthers(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Unary("LeaseTimeToLive", func(context.Context, proto.Message) (proto.Message, error) {
 		return &pb.LeaseTimeToLiveResponse{ID: 1, TTL: 1 << 62, GrantedTTL: -1, Keys: [][]byte{nil, []byte("p"), []byte("p/k"), []byte("q/")}}, nil

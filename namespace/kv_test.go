@@ -17,8 +17,8 @@ import (
 // foreignKV is an implementation of which only the interface is known.
 type foreignKV struct{ clientv3.KV }
 
-// TestN1AnEmptyKeyIsRefused has nothing reach the server, whose key would be the prefix.
-func TestN1AnEmptyKeyIsRefused(t *testing.T) {
+// TestAnEmptyKeyIsRefused has nothing reach the server, whose key would be the prefix.
+func TestAnEmptyKeyIsRefused(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := namespace.NewKV(newClient(t, fake.Addr()).KV, "p/")
 	ctx := t.Context()
@@ -86,9 +86,9 @@ func fill(t *testing.T, fake *etcdfake.Server) {
 	}
 }
 
-// TestR15StreamsOfANamespace reads a stream as a whole, from servers old and new, and
+// TestStreamsOfANamespace reads a stream as a whole, from servers old and new, and
 // through implementations known and not.
-func TestR15StreamsOfANamespace(t *testing.T) {
+func TestStreamsOfANamespace(t *testing.T) {
 	for server, opts := range map[string][]etcdfake.Option{"streams": {etcdfake.WithRangeChunk(7)}, "pages": {etcdfake.WithEtcd35()}} {
 		fake := etcdfake.Start(t, opts...)
 		fill(t, fake)
@@ -122,9 +122,9 @@ func readAll(stream clientv3.GetStreamChan, err error) (*clientv3.GetResponse, e
 	return clientv3.GetStreamToGetResponse(stream)
 }
 
-// TestR15AbandonedStreams leaves streams unread; closing the client is all that ends
+// TestAbandonedStreamsLeakNothing leaves streams unread; closing the client is all that ends
 // them.
-func TestR15AbandonedStreams(t *testing.T) {
+func TestAbandonedStreamsLeakNothing(t *testing.T) {
 	fake := etcdfake.Start(t, etcdfake.WithRangeChunk(1))
 	fill(t, fake)
 	client := newClient(t, fake.Addr())

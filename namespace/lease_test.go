@@ -32,8 +32,8 @@ func TestTimeToLiveTellsOfOwnKeys(t *testing.T) {
 	require.Empty(t, got.Kvs)
 }
 
-// TestL13WhyAKeepaliveEnded goes through the namespace with the context.
-func TestL13WhyAKeepaliveEnded(t *testing.T) {
+// TestWhyAKeepaliveEnded goes through the namespace with the context.
+func TestWhyAKeepaliveEnded(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	l := namespace.NewLease(client.Lease, "lease/")
 	grant, err := l.Grant(t.Context(), 600)

@@ -61,8 +61,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestN2TheFinalErrorArrives ends watches by compaction.
-func TestN2TheFinalErrorArrives(t *testing.T) {
+// TestTheFinalErrorArrives ends watches by compaction.
+func TestTheFinalErrorArrives(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	var rev int64
 	for range 3 {
@@ -84,9 +84,9 @@ func TestN2TheFinalErrorArrives(t *testing.T) {
 	}
 }
 
-// TestN2EventsAreCopies gives two watchers the very same events, as a server in the
+// TestEventsAreCopies gives two watchers the very same events, as a server in the
 // same process may.
-func TestN2EventsAreCopies(t *testing.T) {
+func TestEventsAreCopies(t *testing.T) {
 	shared := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 5}, Events: []*mvccpb.Event{{
 		Type:   mvccpb.Event_DELETE,
 		Kv:     &mvccpb.KeyValue{Key: []byte("p/k"), ModRevision: 5},

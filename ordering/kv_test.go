@@ -166,8 +166,8 @@ func TestWritesAreNotRepeated(t *testing.T) {
 	}
 }
 
-// TestN7WaitsGrow counts the repetitions of a read that nothing helps.
-func TestN7WaitsGrow(t *testing.T) {
+// TestWaitsAfterViolationsGrow counts the repetitions of a read that nothing helps.
+func TestWaitsAfterViolationsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := &scriptedKV{revisions: []int64{5, 3}}
 		kv := NewKV(inner, func(clientv3.Op, clientv3.OpResponse, int64) error { return nil })

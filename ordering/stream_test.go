@@ -27,9 +27,9 @@ func readStream(t *testing.T, kv clientv3.KV, opts ...clientv3.OpOption) (*clien
 	return clientv3.GetStreamToGetResponse(stream)
 }
 
-// TestR15StreamsAreInOrder streams with a member that is behind: never from that one, and
+// TestStreamsAreInOrder streams with a member that is behind: never from that one, and
 // as of the revision that was the newest when the stream began.
-func TestR15StreamsAreInOrder(t *testing.T) {
+func TestStreamsAreInOrder(t *testing.T) {
 	for name, wrap := range map[string]func(clientv3.KV) clientv3.KV{
 		"the client's KV": func(kv clientv3.KV) clientv3.KV { return kv },
 		"any KV":          func(kv clientv3.KV) clientv3.KV { return onlyKV{kv} },
@@ -63,8 +63,8 @@ func TestR15StreamsAreInOrder(t *testing.T) {
 	}
 }
 
-// TestR15StreamsOnServersThatHaveNone reads page by page.
-func TestR15StreamsOnServersThatHaveNone(t *testing.T) {
+// TestStreamsOnServersThatHaveNone reads page by page.
+func TestStreamsOnServersThatHaveNone(t *testing.T) {
 	fake := etcdfake.Start(t, etcdfake.WithEtcd35())
 	client := newClient(t, fake.Addr())
 	for i := range 100 {
@@ -98,9 +98,9 @@ func TestAStreamRaisesTheRevision(t *testing.T) {
 	require.EqualValues(t, 10, kv.(*orderedKV).seen.Load())
 }
 
-// TestR15AbandonedStreams leaves streams unread; closing the client is all that ends
+// TestAbandonedStreamsLeakNothing leaves streams unread; closing the client is all that ends
 // them.
-func TestR15AbandonedStreams(t *testing.T) {
+func TestAbandonedStreamsLeakNothing(t *testing.T) {
 	fake := etcdfake.Start(t, etcdfake.WithRangeChunk(1))
 	client := newClient(t, fake.Addr())
 	for i := range 50 {
@@ -117,9 +117,9 @@ func TestR15AbandonedStreams(t *testing.T) {
 	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before }, 10*time.Second, time.Millisecond)
 }
 
-// TestN9MalformedAnswers reads from a member whose answers have no header, or one from
+// TestMalformedAnswersAreErrors reads from a member whose answers have no header, or one from
 // the past, for ever.
-func TestN9MalformedAnswers(t *testing.T) {
+func TestMalformedAnswersAreErrors(t *testing.T) {
 	for name, answer := range map[string]*pb.RangeResponse{
 		"no header":         {},
 		"negative revision": {Header: &pb.ResponseHeader{Revision: -7}},

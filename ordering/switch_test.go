@@ -38,9 +38,9 @@ func get(t *testing.T, kv clientv3.KV) (int64, error) {
 	return resp.Header.Revision, nil
 }
 
-// TestN7SwitchAwayFromMembersBehind sets, before each read, endpoints that are behind
+// TestSwitchAwayFromMembersBehind sets, before each read, endpoints that are behind
 // beside one that is not: far more often than a count that never resets could bear.
-func TestN7SwitchAwayFromMembersBehind(t *testing.T) {
+func TestSwitchAwayFromMembersBehind(t *testing.T) {
 	_, eps := fakes(t, 9, 4, 6)
 	client := newClient(t, eps...)
 	kv := NewKV(client.KV, NewOrderViolationSwitchEndpointClosure(client))
@@ -56,9 +56,9 @@ func TestN7SwitchAwayFromMembersBehind(t *testing.T) {
 	}
 }
 
-// TestN7TheCountIsOfOneRequest has a single member fall behind for one answer between
+// TestTheCountIsOfOneRequest has a single member fall behind for one answer between
 // any two good ones.
-func TestN7TheCountIsOfOneRequest(t *testing.T) {
+func TestTheCountIsOfOneRequest(t *testing.T) {
 	servers, eps := fakes(t, 1)
 	var mu sync.Mutex
 	turn := 0

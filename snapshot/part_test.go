@@ -24,7 +24,7 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
-func TestN5PartFileBecomesTheFile(t *testing.T) {
+func TestPartFileBecomesTheFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "db")
 	require.NoError(t, os.WriteFile(path, []byte("before"), 0o644))
@@ -47,7 +47,7 @@ func TestN5PartFileBecomesTheFile(t *testing.T) {
 	}
 }
 
-func TestN5PartFileIsDiscarded(t *testing.T) {
+func TestPartFileIsDiscarded(t *testing.T) {
 	dir := t.TempDir()
 	p, err := createPart(filepath.Join(dir, "db"))
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func TestN5PartFileIsDiscarded(t *testing.T) {
 	assert.Empty(t, names(t, dir))
 }
 
-func TestN5FailedCommitLeavesNoPartFile(t *testing.T) {
+func TestFailedCommitLeavesNoPartFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "db")
 	p, err := createPart(path)

@@ -41,7 +41,7 @@ func sending(data []byte, end func(context.Context) error) etcdfake.StreamHandle
 	}
 }
 
-func TestN5SaveWritesTheVerifiedFile(t *testing.T) {
+func TestSaveWritesTheVerifiedFile(t *testing.T) {
 	fake := etcdfake.Start(t)
 	whole := sealed(100)
 	fake.Stream("Snapshot", sending(whole, nil))
@@ -67,7 +67,7 @@ func TestN5SaveWritesTheVerifiedFile(t *testing.T) {
 }
 
 // Whatever goes wrong, the directory is as it was.
-func TestN5FailureLeavesNoFile(t *testing.T) {
+func TestFailureLeavesNoFile(t *testing.T) {
 	whole := sealed(100)
 	for name, tc := range map[string]struct {
 		script etcdfake.StreamHandler
@@ -110,7 +110,7 @@ func TestN5FailureLeavesNoFile(t *testing.T) {
 	}
 }
 
-func TestN5CancellingEndsTheRequest(t *testing.T) {
+func TestCancellingEndsTheRequest(t *testing.T) {
 	fake := etcdfake.Start(t)
 	sent := make(chan struct{})
 	fake.Stream("Snapshot", sending(sealed(10), func(ctx context.Context) error {

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestN5CommitWritesThroughToTheDisk has a pipe as the part file: all that is done with it succeeds but for fsync, which no
+// TestCommitWritesThroughToTheDisk has a pipe as the part file: all that is done with it succeeds but for fsync, which no
 // pipe can do.
-func TestN5CommitWritesThroughToTheDisk(t *testing.T) {
+func TestCommitWritesThroughToTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	p, err := createPart(filepath.Join(dir, "db"))
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-func TestC12Barrier(t *testing.T) {
+func TestBarrierWaitsForItsRelease(t *testing.T) {
 	client, key := sharedClient(t)
 	b := NewBarrier(client, key)
 	require.NoError(t, b.Wait(), "a barrier that is not held")
@@ -54,8 +54,8 @@ func TestBarrierHeldAgainLetsEarlierWaitersPass(t *testing.T) {
 	require.NoError(t, result(t, late))
 }
 
-// TestC11WaitingRequiresALeader looks at the metadata of the watch, and takes the leader away.
-func TestC11WaitingRequiresALeader(t *testing.T) {
+// TestWaitingRequiresALeader looks at the metadata of the watch, and takes the leader away.
+func TestWaitingRequiresALeader(t *testing.T) {
 	fake := etcdfake.Start(t)
 	b := NewBarrier(newClient(t, fake.Addr()), "barrier")
 	require.NoError(t, b.Hold())
@@ -79,8 +79,8 @@ func TestBarrierEndsWithItsClient(t *testing.T) {
 	require.NoError(t, NewBarrier(client, key).Release())
 }
 
-// TestC12DoubleBarrierWithTooManyClients has three more than it is for, all at once.
-func TestC12DoubleBarrierWithTooManyClients(t *testing.T) {
+// TestDoubleBarrierWithTooManyClients has three more than it is for, all at once.
+func TestDoubleBarrierWithTooManyClients(t *testing.T) {
 	client, key := sharedClient(t)
 	const n = 4
 	for range 3 { // rounds

@@ -36,8 +36,8 @@ func nonsense() map[string]*pb.TxnResponse {
 	}
 }
 
-// TestN9MalformedAnswers: no method panics over what a server answers, and none outlives its client or session.
-func TestN9MalformedAnswers(t *testing.T) {
+// TestMalformedAnswersAreErrors: no method panics over what a server answers, and none outlives its client or session.
+func TestMalformedAnswersAreErrors(t *testing.T) {
 	for name, answer := range nonsense() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-func TestC12RWMutexWakesWaiters(t *testing.T) {
+func TestRWMutexWakesWaiters(t *testing.T) {
 	client, key := sharedClient(t)
 	s := newSession(t, client)
 	a, b, w, late := NewRWMutex(s, key), NewRWMutex(s, key), NewRWMutex(s, key), NewRWMutex(newSession(t, client), key)
@@ -40,8 +40,8 @@ func TestC12RWMutexWakesWaiters(t *testing.T) {
 	assert.Zero(t, countKeys(t, client, key))
 }
 
-// TestC12RWMutexChecksItsOwnKey deletes it while it waits, together with that before it.
-func TestC12RWMutexChecksItsOwnKey(t *testing.T) {
+// TestRWMutexChecksItsOwnKey deletes it while it waits, together with that before it.
+func TestRWMutexChecksItsOwnKey(t *testing.T) {
 	client, key := sharedClient(t)
 	s := newSession(t, client)
 	for _, lock := range []func(*RWMutex) error{(*RWMutex).Lock, (*RWMutex).RLock} {

@@ -61,7 +61,7 @@ func TestZeroSourceIsForCertificates(t *testing.T) {
 	s.Close()
 }
 
-func TestA6StaticTokenIsNeverRefreshed(t *testing.T) {
+func TestStaticTokenIsNeverRefreshed(t *testing.T) {
 	s := Static("jwt")
 	assert.NotZero(t, s.Generation())
 	assert.NoError(t, s.Ensure(t.Context()))
@@ -96,7 +96,7 @@ func TestRefreshComparesGenerations(t *testing.T) {
 	assert.NotEqual(t, old, s.Generation())
 }
 
-func TestA2OneRequestForAThousandCallers(t *testing.T) {
+func TestOneRequestForAThousandCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &server{hold: make(chan struct{})}
 		s := New(t.Context(), v.authenticate)
@@ -115,7 +115,7 @@ func TestA2OneRequestForAThousandCallers(t *testing.T) {
 	})
 }
 
-func TestA1TokenIsSwappedInOneStep(t *testing.T) {
+func TestTokenIsSwappedInOneStep(t *testing.T) {
 	v := &server{}
 	s := New(t.Context(), v.authenticate)
 	defer s.Close()
@@ -190,7 +190,7 @@ func TestFailureKeepsTheOldToken(t *testing.T) {
 	assert.Equal(t, seen, s.Generation())
 }
 
-func TestA4AuthNotEnabledDropsTheToken(t *testing.T) {
+func TestAuthNotEnabledDropsTheToken(t *testing.T) {
 	for name, refusal := range map[string]error{
 		"status":  rpctypes.ErrGRPCAuthNotEnabled,
 		"etcd":    rpctypes.ErrAuthNotEnabled,

@@ -54,9 +54,9 @@ func reconnect(table *Table, p *picker, i int) *picker {
 	return table.seat(with).(*picker)
 }
 
-// TestS2MemberThatIsBehind: one that was silent may have to catch up when it is back,
+// TestMemberCatchingUpGetsNoWrites: one that was silent may have to catch up when it is back,
 // and gets no writes until soon after it has answered a range.
-func TestS2MemberThatIsBehind(t *testing.T) {
+func TestMemberCatchingUpGetsNoWrites(t *testing.T) {
 	ranges, others := movableInfo(pb.KV_Range_FullMethodName), movableInfo(pb.Maintenance_Status_FullMethodName)
 	even := []uint64{10, 10, 10}
 	for name, fall := range map[string]func(table *Table, p *picker) *picker{

@@ -79,8 +79,8 @@ func (h *healthScript) reported(t *testing.T) (states []connectivity.State) {
 	return states
 }
 
-// TestR12HealthReports: what a server says of its health, and what becomes of it.
-func TestR12HealthReports(t *testing.T) {
+// TestHealthIsFollowed: what a server says of its health, and what becomes of it.
+func TestHealthIsFollowed(t *testing.T) {
 	const good, bad = connectivity.Ready, connectivity.TransientFailure
 	refused := func(c codes.Code) healthStream { return healthStream{ends: status.Error(c, "refused")} }
 	steady := healthStream{says: []healthpb.HealthCheckResponse_ServingStatus{serving}}

@@ -108,8 +108,8 @@ func openChecks(s *etcdfake.Server) int {
 	return open
 }
 
-// TestR12WithoutHealthService: a server that has no health service serves, and nothing is said about it.
-func TestR12WithoutHealthService(t *testing.T) {
+// TestMemberWithoutHealthServiceCountsAsServing: a server that has no health service serves, and nothing is said about it.
+func TestMemberWithoutHealthServiceCountsAsServing(t *testing.T) {
 	before := len(grpcErrors.all())
 	c := dial(t, etcdfake.Start(t, etcdfake.WithoutHealth()))
 	c.until(t, connectivity.Ready)
@@ -118,8 +118,8 @@ func TestR12WithoutHealthService(t *testing.T) {
 	assert.Empty(t, grpcErrors.all()[before:])
 }
 
-// TestR12RefusedChecks: a member that refuses the check is asked nothing while there is another, whatever its reason.
-func TestR12RefusedChecks(t *testing.T) {
+// TestRefusedHealthChecks: a member that refuses the check is asked nothing while there is another, whatever its reason.
+func TestRefusedHealthChecks(t *testing.T) {
 	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unavailable} {
 		t.Run(code.String(), func(t *testing.T) {
 			refuses, other := etcdfake.Start(t), etcdfake.Start(t)

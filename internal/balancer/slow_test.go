@@ -7,10 +7,10 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestS3SlowMemberStaysSlow: each of its answers takes longer than members are
+// TestSlowMemberStaysSlow: each of its answers takes longer than members are
 // trusted to be silent, so that it is suspect time and again. It is as slow as
 // before when it is heard; whether its peers have many requests or few.
-func TestS3SlowMemberStaysSlow(t *testing.T) {
+func TestSlowMemberStaysSlow(t *testing.T) {
 	for name, peer := range map[string]act{
 		"brisk":  brisk,
 		"sparse": {answers: 2, heard: true}, // so quick that ticks see no request

@@ -126,7 +126,7 @@ func (p *play) limits() (out []string) {
 	return out
 }
 
-func TestS1SilentMemberIsSetAsideAndSevered(t *testing.T) {
+func TestSilentMemberIsSuspectThenEjected(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)
 	p.run(time.Second)
 	p.acts[1] = dead
@@ -142,9 +142,9 @@ func TestS1SilentMemberIsSetAsideAndSevered(t *testing.T) {
 	assert.Equal(t, "2.5s m1 good", p.log[4])
 }
 
-// TestS1MostMembersSilent: two of three go silent at once, whatever the traffic was
+// TestMostMembersSilentAreEjected: two of three go silent at once, whatever the traffic was
 // before; their own silence must not pass for the time that answers take.
-func TestS1MostMembersSilent(t *testing.T) {
+func TestMostMembersSilentAreEjected(t *testing.T) {
 	for name, before := range map[string]act{
 		"brisk":  brisk,
 		"sparse": {waiting: 1, answers: 2, heard: true},
@@ -222,7 +222,7 @@ func TestPauseOfAMember(t *testing.T) {
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 }
 
-func TestS1LongRequestCostsAProbe(t *testing.T) {
+func TestLongRequestCostsOneProbe(t *testing.T) {
 	p := newPlay(t, brisk, brisk, busy)
 	p.run(10 * time.Second)
 	for _, line := range p.log {
@@ -233,14 +233,14 @@ func TestS1LongRequestCostsAProbe(t *testing.T) {
 	assert.Equal(t, []string{"∞", "∞"}, p.limits()[:2])
 }
 
-func TestS1AllSilentAlikeStayInUse(t *testing.T) {
+func TestMembersAllSilentStayInUse(t *testing.T) {
 	p := newPlay(t, dead, dead, dead)
 	p.run(deadSilence)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
 }
 
-func TestS1AnElectionSetsNobodyAside(t *testing.T) {
+func TestElectionEjectsNoMember(t *testing.T) {
 	stalled := act{waiting: 5} // requests wait everywhere, servers are alive
 	p := newPlay(t, stalled, stalled, stalled)
 	p.run(5 * time.Second)
@@ -253,9 +253,9 @@ func TestS1AnElectionSetsNobodyAside(t *testing.T) {
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 }
 
-// TestS1IdlePeersBearWitness: without other traffic, peers are probed to have
+// TestIdlePeersAreProbedForComparison: without other traffic, peers are probed to have
 // something to compare with.
-func TestS1IdlePeersBearWitness(t *testing.T) {
+func TestIdlePeersAreProbedForComparison(t *testing.T) {
 	p := newPlay(t, idle, dead, idle)
 	p.run(2 * time.Second)
 	log := strings.Join(p.log, "\n")
@@ -275,7 +275,7 @@ func TestLoneMemberIsNeverJudged(t *testing.T) {
 	assert.Equal(t, []string{"∞"}, p.limits())
 }
 
-func TestS3SlowMemberGetsWhatItAnswers(t *testing.T) {
+func TestSlowMemberGetsWhatItAnswers(t *testing.T) {
 	p := newPlay(t, brisk, laggy, brisk)
 	p.run(900 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "nobody is called slow for a moment's delay")
@@ -292,7 +292,7 @@ func TestS3SlowMemberGetsWhatItAnswers(t *testing.T) {
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "quick again")
 }
 
-func TestS3SlowClusterSetsNobodyAside(t *testing.T) {
+func TestSlowClusterEjectsNoMember(t *testing.T) {
 	p := newPlay(t, laggy, laggy, laggy)
 	p.run(10 * time.Second)
 	assert.Empty(t, p.log)

@@ -11,9 +11,9 @@ import (
 // jammed is alive and answers no requests.
 var jammed = act{waiting: 12, heard: true}
 
-// TestR12StuckMember: it is severed after a second, then asked one request at a time,
+// TestStuckMemberIsEjected: it is severed after a second, then asked one request at a time,
 // each of which is moved too, until it answers.
-func TestR12StuckMember(t *testing.T) {
+func TestStuckMemberIsEjected(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)
 	p.run(2 * time.Second)
 	p.acts[1] = jammed

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestR10Parse(t *testing.T) {
+func TestEndpointsOfEverySchemeParse(t *testing.T) {
 	for _, tc := range []struct {
 		in, address, authority string
 		security               Security

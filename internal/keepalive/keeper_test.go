@@ -172,7 +172,7 @@ func keep(t *testing.T, k *Keeper, ctx context.Context, id int64, requireLeader 
 
 var bg = context.Background()
 
-func TestL6StreamOpensWithTheFirstLease(t *testing.T) {
+func TestStreamOpensWithTheFirstLease(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		synctest.Wait()
 		dials, _ := c.count()
@@ -182,7 +182,7 @@ func TestL6StreamOpensWithTheFirstLease(t *testing.T) {
 	})
 }
 
-func TestL6CloseWithoutAnyLeaseReturns(t *testing.T) {
+func TestCloseWithoutAnyLeaseReturns(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		k.Close(context.Canceled)
 		k.Close(context.Canceled)
@@ -191,7 +191,7 @@ func TestL6CloseWithoutAnyLeaseReturns(t *testing.T) {
 	})
 }
 
-func TestL2AfterCloseThereIsOnlyTheHalt(t *testing.T) {
+func TestAfterCloseThereIsOnlyTheHalt(t *testing.T) {
 	keepers(t, func(k *Keeper, _ *cluster) {
 		s := keep(t, k, bg, 1, false)
 		k.Close(context.Canceled)
@@ -259,7 +259,7 @@ func TestEveryStatusOfAStreamIsOutlived(t *testing.T) {
 	}
 }
 
-func TestL5NoLeaderFromTheServer(t *testing.T) {
+func TestNoLeaderFromTheServer(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		plain, strict := keep(t, k, bg, 1, false), keep(t, k, bg, 1, true)
 		synctest.Wait()
@@ -297,7 +297,7 @@ func TestRefusedDialsLeaveTheLeaseToItsTTL(t *testing.T) {
 	})
 }
 
-func TestL13ReasonIsTheContexts(t *testing.T) {
+func TestReasonIsTheContexts(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		c.refuse = status.Error(codes.Unavailable, "down") // disconnected all the time
 		ctx, cancel := context.WithCancel(bg)
@@ -313,7 +313,7 @@ func TestL13ReasonIsTheContexts(t *testing.T) {
 	})
 }
 
-func TestL8ContextsThatCannotBeComparedAreAccepted(t *testing.T) {
+func TestContextsThatCannotBeComparedAreAccepted(t *testing.T) {
 	type odd struct {
 		context.Context
 		_ []int // makes the type incomparable
@@ -361,7 +361,7 @@ func TestHaltByTheKeepersContext(t *testing.T) {
 	})
 }
 
-func TestS5StalledStreamIsReplaced(t *testing.T) {
+func TestStalledStreamIsReplaced(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		s := keep(t, k, bg, 1, false)
 		synctest.Wait()

@@ -13,7 +13,7 @@ import (
 
 const year = 365 * 24 * 3600
 
-func TestL1RenewsEveryThirdOfTheGrantedTTL(t *testing.T) {
+func TestRenewsEveryThirdOfTheGrantedTTL(t *testing.T) {
 	for _, ttl := range []int64{2, 3, 5, 60, 3600, year} {
 		t.Run(fmt.Sprint(ttl), func(t *testing.T) {
 			s := newSim(t)
@@ -36,7 +36,7 @@ func TestL1RenewsEveryThirdOfTheGrantedTTL(t *testing.T) {
 	}
 }
 
-func TestL1FollowsTheTTLThatTheServerGrants(t *testing.T) {
+func TestFollowsTheTTLThatTheServerGrants(t *testing.T) {
 	s := newSim(t)
 	s.connect()
 	s.grant(9)
@@ -54,7 +54,7 @@ func TestL1FollowsTheTTLThatTheServerGrants(t *testing.T) {
 	assert.Equal(t, []error{errExpired}, p.closed)
 }
 
-func TestL1SlowAnswersDelayNothingButTheirOwnLease(t *testing.T) {
+func TestSlowAnswersDelayNothingButTheirOwnLease(t *testing.T) {
 	s := newSim(t)
 	s.grant(3)
 	s.latency = 1500 * time.Millisecond
@@ -81,7 +81,7 @@ func TestTTLsThatOverflowAreClamped(t *testing.T) {
 	}
 }
 
-func TestL14LeasesCreatedTogetherDriftApart(t *testing.T) {
+func TestLeasesCreatedTogetherDriftApart(t *testing.T) {
 	const leases, ttl, rounds = 500, 9, 200
 	s := newSim(t)
 	s.grant(ttl)
@@ -101,7 +101,7 @@ func TestL14LeasesCreatedTogetherDriftApart(t *testing.T) {
 	}
 }
 
-func TestL14ManyLeasesForTenTTLs(t *testing.T) {
+func TestManyLeasesForTenTTLs(t *testing.T) {
 	const leases, ttl = 10_000, 10
 	s := newSim(t)
 	s.connect()

@@ -8,7 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-func TestL16WithoutAnAnswerForTheTTLTheSubscribersClose(t *testing.T) {
+func TestWithoutAnAnswerForTheTTLTheSubscribersClose(t *testing.T) {
 	for _, ttl := range []int64{2, 5, 60, year} {
 		for _, connected := range []bool{true, false} {
 			s := newSim(t)
@@ -30,7 +30,7 @@ func TestL16WithoutAnAnswerForTheTTLTheSubscribersClose(t *testing.T) {
 	}
 }
 
-func TestL16BeforeTheFirstAnswerTheFirstTimeoutCounts(t *testing.T) {
+func TestBeforeTheFirstAnswerTheFirstTimeoutCounts(t *testing.T) {
 	for _, connected := range []bool{true, false} {
 		s := newSim(t)
 		if connected {
@@ -44,7 +44,7 @@ func TestL16BeforeTheFirstAnswerTheFirstTimeoutCounts(t *testing.T) {
 	}
 }
 
-func TestL11MuteServerSeesOneRequestPerLeaseAndThird(t *testing.T) {
+func TestMuteServerSeesOneRequestPerLeaseAndThird(t *testing.T) {
 	const ttl, leases = 12, 10
 	s := newSim(t)
 	s.connect()
@@ -65,7 +65,7 @@ func TestL11MuteServerSeesOneRequestPerLeaseAndThird(t *testing.T) {
 	}
 }
 
-func TestS5SilenceMovesTheStreamAndSavesTheLeases(t *testing.T) {
+func TestSilenceMovesTheStreamAndSavesTheLeases(t *testing.T) {
 	s := newSim(t)
 	s.connect()
 	s.grant(5)
@@ -100,7 +100,7 @@ func TestS5SilenceMovesTheStreamAndSavesTheLeases(t *testing.T) {
 	assert.Len(t, s.moves, 1)
 }
 
-func TestS5PatienceIsAtLeastHalfASecond(t *testing.T) {
+func TestPatienceIsAtLeastHalfASecond(t *testing.T) {
 	s := newSim(t)
 	s.random = func() float64 { return 0.5 } // no jitter
 	s.connect()
@@ -114,7 +114,7 @@ func TestS5PatienceIsAtLeastHalfASecond(t *testing.T) {
 	assert.Len(t, s.moves, 1)
 }
 
-func TestS5ABusyStreamIsNotStalled(t *testing.T) {
+func TestABusyStreamIsNotStalled(t *testing.T) {
 	s := newSim(t)
 	s.connect()
 	_, p := s.keep(1, false)

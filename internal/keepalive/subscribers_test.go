@@ -9,7 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-func TestL3GoneLeaseClosesOnlyItsOwnSubscribers(t *testing.T) {
+func TestGoneLeaseClosesOnlyItsOwnSubscribers(t *testing.T) {
 	for _, ttl := range []int64{0, -1} {
 		s := newSim(t)
 		s.connect()
@@ -36,7 +36,7 @@ func TestL3GoneLeaseClosesOnlyItsOwnSubscribers(t *testing.T) {
 	}
 }
 
-func TestL5LostLeaderClosesThoseWhoRequireOne(t *testing.T) {
+func TestLostLeaderClosesThoseWhoRequireOne(t *testing.T) {
 	s := newSim(t)
 	s.connect()
 	s.grant(9)
@@ -58,7 +58,7 @@ func TestL5LostLeaderClosesThoseWhoRequireOne(t *testing.T) {
 	assert.Empty(t, s.sends(2))
 }
 
-func TestL10LeaseWithoutSubscribersIsNotRenewed(t *testing.T) {
+func TestLeaseWithoutSubscribersIsNotRenewed(t *testing.T) {
 	s := newSim(t)
 	s.connect()
 	s.grant(9)
@@ -99,7 +99,7 @@ func TestSubscribersShareRenewals(t *testing.T) {
 	assert.Len(t, second.got, 1)
 }
 
-func TestL11ComingAndGoingAddsNoRequests(t *testing.T) {
+func TestComingAndGoingAddsNoRequests(t *testing.T) {
 	s := newSim(t)
 	s.connect()
 	for range 1000 {

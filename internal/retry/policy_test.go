@@ -17,9 +17,9 @@ var harmless = []string{
 	"AuthStatus", "UserGet", "UserList", "RoleGet", "RoleList",
 }
 
-// TestR1WhatMayChangeSomethingIsAWrite, whichever method it is: only what is known to
+// TestWhatMayChangeSomethingIsAWrite, whichever method it is: only what is known to
 // be harmless is repeated as a read.
-func TestR1WhatMayChangeSomethingIsAWrite(t *testing.T) {
+func TestWhatMayChangeSomethingIsAWrite(t *testing.T) {
 	for _, svc := range []grpc.ServiceDesc{
 		pb.KV_ServiceDesc, pb.Lease_ServiceDesc, pb.Cluster_ServiceDesc, pb.Maintenance_ServiceDesc, pb.Auth_ServiceDesc,
 	} {
@@ -36,9 +36,9 @@ func TestR1WhatMayChangeSomethingIsAWrite(t *testing.T) {
 	}
 }
 
-// TestR1TransactionsThatOnlyRead are reads, and all others writes, however deep the
+// TestTransactionsThatOnlyRead are reads, and all others writes, however deep the
 // write is.
-func TestR1TransactionsThatOnlyRead(t *testing.T) {
+func TestTransactionsThatOnlyRead(t *testing.T) {
 	get := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{}}
 	put := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{}}
 	del := &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{}}

@@ -193,9 +193,9 @@ func TestEveryMethodHasAPolicy(t *testing.T) {
 	}
 }
 
-// TestR3WaitsGrow shows when the attempts of one request are made: at once as
+// TestWaitsBetweenAttemptsGrow shows when the attempts of one request are made: at once as
 // long as there are endpoints left to ask, then further and further apart.
-func TestR3WaitsGrow(t *testing.T) {
+func TestWaitsBetweenAttemptsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, f, _ := newConn(t, 3, outcome{status.Error(codes.Unavailable, "x"), true})
 		start := time.Now()
@@ -234,7 +234,7 @@ func TestFirstSuccessEndsTheSeries(t *testing.T) {
 	})
 }
 
-func TestR5ContextEndsTheWait(t *testing.T) {
+func TestContextEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _, _ := newConn(t, 1, outcome{status.Error(codes.Unavailable, "x"), true})
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
@@ -244,7 +244,7 @@ func TestR5ContextEndsTheWait(t *testing.T) {
 	})
 }
 
-func TestR4ClosingEndsTheWait(t *testing.T) {
+func TestClosingEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, f, closeClient := newConn(t, 1, outcome{status.Error(codes.Unavailable, "x"), true})
 		time.AfterFunc(50*time.Millisecond, closeClient)

@@ -34,7 +34,7 @@ func (f *fakeTokens) Refresh(_ context.Context, seen uint64) error {
 	return f.fail
 }
 
-func TestA1RefusedTokenIsRenewed(t *testing.T) {
+func TestRefusedTokenIsRenewed(t *testing.T) {
 	for _, refusal := range []error{rpctypes.ErrGRPCInvalidAuthToken, rpctypes.ErrGRPCAuthOldRevision, rpctypes.ErrGRPCUserEmpty} {
 		synctest.Test(t, func(t *testing.T) {
 			c, f, _ := newConn(t, 3, outcome{refusal, true}, outcome{refusal, true}, outcome{})

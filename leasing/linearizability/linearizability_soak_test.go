@@ -13,8 +13,8 @@ import (
 // soakTime is how long the long test goes on.
 const soakTime = 10 * time.Minute
 
-// TestSoakN6Linearizable runs faults for a long time, on a new cluster now and then.
-func TestSoakN6Linearizable(t *testing.T) {
+// TestSoakLinearizable runs faults for a long time, on a new cluster now and then.
+func TestSoakLinearizable(t *testing.T) {
 	if os.Getenv("ETCD_SOAK") == "" {
 		t.Skip("set ETCD_SOAK=1 to run it")
 	}

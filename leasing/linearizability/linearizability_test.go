@@ -160,8 +160,8 @@ func (tr *trial) run(rounds int) {
 	check(tr.t, all)
 }
 
-// TestN6Linearizable runs each kind of fault once.
-func TestN6Linearizable(t *testing.T) {
+// TestHistoriesAreLinearizable runs each kind of fault once.
+func TestHistoriesAreLinearizable(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	newTrial(t, seed).run(len(faults))

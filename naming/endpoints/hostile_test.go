@@ -13,9 +13,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestN9HostileServer: what makes no sense is ignored, and nothing panics or
+// TestHostileServerIsSurvived: what makes no sense is ignored, and nothing panics or
 // outlives its context.
-func TestN9HostileServer(t *testing.T) {
+func TestHostileServerIsSurvived(t *testing.T) {
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	fake := etcdfake.Start(t)

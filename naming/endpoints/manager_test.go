@@ -22,9 +22,9 @@ func TestNewManagerNeedsClientAndTarget(t *testing.T) {
 	require.ErrorContains(t, err, "target")
 }
 
-// TestN4ValuesAreWhatOtherProgramsReadAndWrite holds the format against values
+// TestValuesAreWhatOtherProgramsReadAndWrite holds the format against values
 // that other clients of etcd wrote.
-func TestN4ValuesAreWhatOtherProgramsReadAndWrite(t *testing.T) {
+func TestValuesAreWhatOtherProgramsReadAndWrite(t *testing.T) {
 	ctx, cli := testContext(t), sharedClient(t, "format")
 	m := newManager(t, cli, "format")
 
@@ -66,9 +66,9 @@ func TestN4ValuesAreWhatOtherProgramsReadAndWrite(t *testing.T) {
 	}, eps)
 }
 
-// TestN4TargetEndsAtItsSlash: keys that only share a target's first letters are
+// TestTargetEndsAtItsSlash: keys that only share a target's first letters are
 // none of its keys.
-func TestN4TargetEndsAtItsSlash(t *testing.T) {
+func TestTargetEndsAtItsSlash(t *testing.T) {
 	ctx, cli := testContext(t), sharedClient(t, "svc", "svc2")
 	one, two := newManager(t, cli, "svc"), newManager(t, cli, "svc2")
 	ch, err := one.NewWatchChannel(ctx)

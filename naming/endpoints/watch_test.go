@@ -46,9 +46,9 @@ func TestWatchKeepsTheLastEndpointOfAKey(t *testing.T) {
 	require.Equal(t, []*endpoints.Update{add("junk/a", ep{Addr: "a"}), del("junk/a")}, collect(t, ch, 2))
 }
 
-// TestN4CompactedWatchListsAgain cuts a watch off, compacts what it misses, and
+// TestCompactedWatchListsAgain cuts a watch off, compacts what it misses, and
 // expects the difference, and nothing else, when it is back.
-func TestN4CompactedWatchListsAgain(t *testing.T) {
+func TestCompactedWatchListsAgain(t *testing.T) {
 	ctx := testContext(t)
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
@@ -81,8 +81,8 @@ func TestN4CompactedWatchListsAgain(t *testing.T) {
 	require.Equal(t, []*endpoints.Update{add("svc/after", ep{Addr: "after"})}, next(t, ch))
 }
 
-// TestN4WatchOutlivesTheCluster restarts all members while changes go on.
-func TestN4WatchOutlivesTheCluster(t *testing.T) {
+// TestWatchOutlivesTheCluster restarts all members while changes go on.
+func TestWatchOutlivesTheCluster(t *testing.T) {
 	ctx := testContext(t)
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	cli := newClient(t, cluster.Endpoints()...)
@@ -103,9 +103,9 @@ func TestN4WatchOutlivesTheCluster(t *testing.T) {
 	require.Len(t, eps, 3)
 }
 
-// TestN4LosingTheLeaderLosesNoWatch: a member without a leader ends the watch, and
+// TestLosingTheLeaderLosesNoWatch: a member without a leader ends the watch, and
 // others go on with it.
-func TestN4LosingTheLeaderLosesNoWatch(t *testing.T) {
+func TestLosingTheLeaderLosesNoWatch(t *testing.T) {
 	ctx := testContext(t)
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	cli := newClient(t, cluster.Endpoints()...)

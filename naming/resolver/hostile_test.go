@@ -12,10 +12,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestN9HostileServer: lists and events that make no sense reach a connection as far as
+// TestHostileServerIsSurvived: lists and events that make no sense reach a connection as far as
 // they have endpoints in them; it panics at none, goes on with those that serve, and
 // closes while the server still sends.
-func TestN9HostileServer(t *testing.T) {
+func TestHostileServerIsSurvived(t *testing.T) {
 	fake, server := etcdfake.Start(t), newServer(t)
 	pair := func(key, value string) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{Key: []byte(key), Value: []byte(value), ModRevision: -1}

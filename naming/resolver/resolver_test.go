@@ -69,9 +69,9 @@ func (c *comparing) UpdateClientConnState(s balancer.ClientConnState) error {
 // soon is how long a change may take to show where the cluster serves.
 const soon = time.Second
 
-// TestN4ConnectionFollowsChanges follows changes while all is well, through a
+// TestConnectionFollowsChanges follows changes while all is well, through a
 // compaction of what was missed, and through restarts of the whole cluster.
-func TestN4ConnectionFollowsChanges(t *testing.T) {
+func TestConnectionFollowsChanges(t *testing.T) {
 	ctx := testContext(t)
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	var proxies []*faultnet.Proxy

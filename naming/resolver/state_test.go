@@ -69,9 +69,9 @@ func target(t *testing.T, s string) gresolver.Target {
 	return gresolver.Target{URL: *u}
 }
 
-// TestN4MetadataReachesPolicies: in the order of keys, in addresses and endpoints,
+// TestMetadataReachesPolicies: in the order of keys, in addresses and endpoints,
 // with the metadata of each.
-func TestN4MetadataReachesPolicies(t *testing.T) {
+func TestMetadataReachesPolicies(t *testing.T) {
 	_, cli := newFake(t)
 	m, err := endpoints.NewManager(cli, "a/b")
 	require.NoError(t, err)
