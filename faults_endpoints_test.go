@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"

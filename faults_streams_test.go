@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
 // TestLeasesOutliveABlackhole keeps 200 leases of 5 s through 4 s in which the

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // soak skips tests that take minutes, unless they are asked for.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
 // TestWatchThatFollowsAListLeavesASilentMember: etcd leaves requests for progress unanswered until the

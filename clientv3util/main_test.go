@@ -3,7 +3,7 @@ package clientv3util_test
 import (
 	"testing"
 
-	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/goleak"
 )
 

@@ -13,11 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 	v3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
-	"go.etcd.io/etcd/client/v3/internal/chaos"
+	"go.etcd.io/etcd/client/v3/internal/testkit/chaos"
 )
 
 // TestSafety has eight clients contend for a lock and an election in a cluster of three members that are killed, stopped and
-// cut off. See internal/chaos for the seed.
+// cut off. See internal/testkit/chaos for the seed.
 func TestSafety(t *testing.T) { runSafety(t, 10*time.Second) }
 
 func runSafety(t *testing.T, lasting time.Duration) {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	v3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
 // TestCallsEndWithTheirContext makes every blocking call on a network that has gone silent, and most of them also where

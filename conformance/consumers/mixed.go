@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // barrierRounds is how many double barriers programs of both clients go through together: an order of leaving that they

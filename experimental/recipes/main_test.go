@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	v3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
-	"go.etcd.io/etcd/client/v3/internal/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 )

@@ -13,11 +13,11 @@ import (
 	v3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
-	"go.etcd.io/etcd/client/v3/internal/chaos"
+	"go.etcd.io/etcd/client/v3/internal/testkit/chaos"
 )
 
 // TestSafety has eight clients share a lock for readers and writers and a queue, in a cluster of three members that are killed,
-// stopped and cut off. See internal/chaos for the seed.
+// stopped and cut off. See internal/testkit/chaos for the seed.
 func TestSafety(t *testing.T) { runSafety(t, 8*time.Second) }
 
 func runSafety(t *testing.T, lasting time.Duration) {

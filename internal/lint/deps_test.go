@@ -26,7 +26,7 @@ var extra = map[string][]string{
 // neverLinked are packages of allowed modules, and of the standard library, that have no place in a user's program.
 var neverLinked = []string{
 	"testing", "expvar", "net/http/pprof", "google.golang.org/grpc/test", "go.uber.org/zap/zaptest",
-	modulePath + "/internal/etcdtest", modulePath + "/internal/etcdfake", modulePath + "/internal/faultnet", modulePath + "/internal/lint",
+	modulePath + "/internal/testkit/etcdtest", modulePath + "/internal/etcdfake", modulePath + "/internal/testkit/faultnet", modulePath + "/internal/lint",
 }
 
 // dep is one package that a program gets.
@@ -51,8 +51,8 @@ func TestUsersLinkOnlyWhatTheyAskedFor(t *testing.T) {
 func TestForeignFindsWhatDoesNotBelong(t *testing.T) {
 	allowed := []string{modulePath, "m.org/a"}
 	require.Empty(t, foreign([]dep{{"fmt", ""}, {"net/http", ""}, {"m.org/a/b", "m.org/a"}, {modulePath + "/internal/retry", modulePath}}, allowed))
-	require.Equal(t, []string{"m.org/b/c", "net/http/pprof", "testing/synctest", modulePath + "/internal/etcdtest"}, foreign([]dep{
-		{"m.org/b/c", "m.org/b"}, {"net/http/pprof", ""}, {"testing/synctest", ""}, {modulePath + "/internal/etcdtest", modulePath},
+	require.Equal(t, []string{"m.org/b/c", "net/http/pprof", "testing/synctest", modulePath + "/internal/testkit/etcdtest"}, foreign([]dep{
+		{"m.org/b/c", "m.org/b"}, {"net/http/pprof", ""}, {"testing/synctest", ""}, {modulePath + "/internal/testkit/etcdtest", modulePath},
 	}, allowed))
 }
 

@@ -4,35 +4,35 @@ package lint
 var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "node_modules": true}
 
 // testSupport are packages that only tests and examples import.
-var testSupport = []string{"internal/etcdtest", "internal/etcdfake", "internal/faultnet", "internal/chaos", "internal/lint"}
+var testSupport = []string{"internal/testkit/etcdtest", "internal/etcdfake", "internal/testkit/faultnet", "internal/testkit/chaos", "internal/lint"}
 
 // stateMachines are packages of pure data: no goroutine, no channel, no logger, no gRPC.
 var stateMachines = []string{"internal/watchmux", "internal/keepalive"}
 
 // goroutineFiles may start goroutines: the machinery, and the parts of the API whose background work has no smaller home.
 var goroutineFiles = []string{
-	"internal/etcdfake",             // serves
-	"internal/faultnet",             // accepts and forwards
-	"internal/etcdtest/process.go",  // reaps one server process
-	"internal/bidi/bidi.go",         // the receive and the send loop of a link
-	"internal/outbox/outbox.go",     // the pump, while there is a backlog
-	"client.go",                     // auto-sync
-	"version_check.go",              // one question to each endpoint, all answered before New returns
-	"kv_stream.go",                  // the copier of one GetStream, which ends with its context
-	"internal/authtoken/flight.go",  // one Authenticate request, which outlives the caller that started it
-	"namespace/relay.go",            // copies the channel of a foreign Watcher; the Close of the namespace waits
-	"mirror/base.go",                // reads pages, until its reader leaves or the client is closed
-	"ordering/switch.go",            // asks every endpoint for its revision; the caller waits
-	"naming/endpoints/watch.go",     // one follower for each watch channel
-	"naming/resolver/resolver.go",   // one for each connection
-	"mock/mockserver/mockserver.go", // serves
-	"concurrency/background.go",     // what a session does until it ends, and its clean-up; Close waits
-	"concurrency/observe.go",        // one observer, which ends with its context
-	"internal/balancer/health.go",   // follows the health of each connection; ends with the policy, which waits for it
-	"lease_doubt.go",                // asks for the TTLs of leases, while there are some in doubt; Close waits
-	"internal/balancer/table.go",    // probes of members, each bounded; Close waits for them
-	"leasing/leasing.go",            // the sessions, one after another, which the closing function ends and waits for
-	"leasing/tenancy.go",            // one kept key, until its term ends; the closing function waits
+	"internal/etcdfake",                    // serves
+	"internal/testkit/faultnet",            // accepts and forwards
+	"internal/testkit/etcdtest/process.go", // reaps one server process
+	"internal/bidi/bidi.go",                // the receive and the send loop of a link
+	"internal/outbox/outbox.go",            // the pump, while there is a backlog
+	"client.go",                            // auto-sync
+	"version_check.go",                     // one question to each endpoint, all answered before New returns
+	"kv_stream.go",                         // the copier of one GetStream, which ends with its context
+	"internal/authtoken/flight.go",         // one Authenticate request, which outlives the caller that started it
+	"namespace/relay.go",                   // copies the channel of a foreign Watcher; the Close of the namespace waits
+	"mirror/base.go",                       // reads pages, until its reader leaves or the client is closed
+	"ordering/switch.go",                   // asks every endpoint for its revision; the caller waits
+	"naming/endpoints/watch.go",            // one follower for each watch channel
+	"naming/resolver/resolver.go",          // one for each connection
+	"mock/mockserver/mockserver.go",        // serves
+	"concurrency/background.go",            // what a session does until it ends, and its clean-up; Close waits
+	"concurrency/observe.go",               // one observer, which ends with its context
+	"internal/balancer/health.go",          // follows the health of each connection; ends with the policy, which waits for it
+	"lease_doubt.go",                       // asks for the TTLs of leases, while there are some in doubt; Close waits
+	"internal/balancer/table.go",           // probes of members, each bounded; Close waits for them
+	"leasing/leasing.go",                   // the sessions, one after another, which the closing function ends and waits for
+	"leasing/tenancy.go",                   // one kept key, until its term ends; the closing function waits
 }
 
 // rootContextFiles may make a context that descends from none.
@@ -42,10 +42,10 @@ var rootContextFiles = []string{
 	"client.go",                   // the context of a zero Client
 	"config.go",                   // where Config.Context is nil
 	"internal/etcdfake",           // owns streams without a network
-	"internal/faultnet",           // owns connections that come from outside
+	"internal/testkit/faultnet",   // owns connections that come from outside
 	"keepalive.go",                // a Lease without a client
 	"watcher.go",                  // where NewWatchFromWatchClient has no client
-	"internal/etcdtest",           // owns processes that outlive the request that started them
+	"internal/testkit/etcdtest",   // owns processes that outlive the request that started them
 }
 
 // wallClockFiles may turn a time into a number of the wall clock, which is no deadline there.
@@ -108,16 +108,16 @@ var importTable = map[string]Imported{
 	"internal/watchmux":  {Own: []string{"internal/bidi", "internal/classify"}, Others: etcdAPI},
 	"internal/wire":      {Others: join(etcdAPI, []string{"google.golang.org/protobuf/...", "google.golang.org/grpc/encoding/...", "google.golang.org/grpc/mem"})},
 
-	"internal/etcdfake": {Others: join(etcdAPI, grpc, testify, []string{"google.golang.org/protobuf/..."})},
-	"internal/etcdtest": {Own: []string{"internal/backoff"}, Others: join(etcdAPI, grpc, testify)},
-	"internal/faultnet": {Others: testify},
-	"internal/chaos":    {Own: []string{"internal/backoff", "internal/etcdtest", "internal/faultnet"}, Others: testify},
+	"internal/etcdfake":         {Others: join(etcdAPI, grpc, testify, []string{"google.golang.org/protobuf/..."})},
+	"internal/testkit/etcdtest": {Own: []string{"internal/backoff"}, Others: join(etcdAPI, grpc, testify)},
+	"internal/testkit/faultnet": {Others: testify},
+	"internal/testkit/chaos":    {Own: []string{"internal/backoff", "internal/testkit/etcdtest", "internal/testkit/faultnet"}, Others: testify},
 
 	"internal/lint":          {},
 	"internal/lint/apicheck": {Own: []string{"internal/lint/apilist"}},
 	"internal/lint/apilist":  {},
 
-	"examples/quickstart": {Own: []string{".", "internal/etcdtest"}},
+	"examples/quickstart": {Own: []string{".", "internal/testkit/etcdtest"}},
 }
 
 func join(lists ...[]string) []string {
