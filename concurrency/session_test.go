@@ -164,11 +164,11 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// TestNewSessionRevokes has a member that grants leases but keeps none alive.
+// TestNewSessionRevokes has a Lease that keeps none alive, as it was closed.
 func TestNewSessionRevokes(t *testing.T) {
 	fake, client := newFake(t)
-	fake.Fail("LeaseKeepAlive", 1000, status.Error(codes.Unimplemented, "no renewals here"))
 	first := newSession(t, client)
+	require.NoError(t, client.Lease.Close())
 	ends(t, first.Ctx(), 5*time.Second)
 
 	_, err := NewSession(client)
@@ -187,11 +187,10 @@ func TestNewSessionRevokes(t *testing.T) {
 	assert.Equal(t, context.Canceled, err)
 }
 
-// TestFailedNewSessionEndsWithItsContext: a member that keeps no lease alive does not revoke one either.
+// TestFailedNewSessionEndsWithItsContext: no lease is kept alive, and the member does not answer the revocation.
 func TestFailedNewSessionEndsWithItsContext(t *testing.T) {
 	fake, client := newFake(t)
-	fake.Fail("LeaseKeepAlive", 1000, status.Error(codes.Unimplemented, "no renewals here"))
-	ends(t, newSession(t, client).Ctx(), 5*time.Second)
+	require.NoError(t, client.Lease.Close())
 	fake.Delay("LeaseRevoke", time.Hour)
 	ctx := inTime(t, 300*time.Millisecond)
 	done := async(func() error { _, err := NewSession(client, WithContext(ctx)); return err })
