@@ -1,7 +1,9 @@
 package leasing
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -39,6 +41,27 @@ func writesOf(prefix string, op clientv3.Op) writes {
 	slices.Sort(w.keys)
 	w.keys = slices.Compact(w.keys)
 	return w
+}
+
+// refusal is the error of an op that puts a key below the prefix, or deletes a key or a range
+// there: a lease key must have the owner that its lease says. It is nil for other ops. A
+// range that reaches beyond the prefix may be deleted, once all keys in it are given up.
+func refusal(prefix string, op clientv3.Op) error {
+	if op.IsTxn() {
+		_, thenOps, elseOps := op.Txn()
+		for _, op := range slices.Concat(thenOps, elseOps) {
+			if err := refusal(prefix, op); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	key, end := string(op.KeyBytes()), string(op.RangeBytes())
+	reachesBeyond := end != "" && (end == endOfKeys || end > clientv3.GetPrefixRangeEnd(prefix))
+	if op.IsGet() || !strings.HasPrefix(key, prefix) || reachesBeyond {
+		return nil
+	}
+	return fmt.Errorf("leasing: write of %q: the keys with the prefix %q are the lease keys of this KV", key, prefix)
 }
 
 // leaseKeys returns the lease keys that are in the way of the i-th of w.keys followed by
@@ -101,9 +124,9 @@ func overlap(a, b keyRange) keyRange {
 }
 
 // isCacheable reports whether a get can be answered by what is kept of its key:
-// the latest revision of a single key, whole or in part.
-func isCacheable(op *clientv3.Op) bool {
-	return len(op.KeyBytes()) > 0 && len(op.RangeBytes()) == 0 && op.Rev() == 0 && op.IsSortOptionValid()
+// the latest revision of a single key, whole or in part. Keys below the prefix are never kept.
+func isCacheable(prefix string, op *clientv3.Op) bool {
+	return !strings.HasPrefix(string(op.KeyBytes()), prefix) && len(op.KeyBytes()) > 0 && len(op.RangeBytes()) == 0 && op.Rev() == 0 && op.IsSortOptionValid()
 }
 
 // isWorthOwning reports whether a cacheable get is one for which to take ownership.

@@ -1,6 +1,7 @@
 package leasing
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,4 +61,40 @@ func FuzzRanges(f *testing.F) {
 			require.NotEmpty(t, w.ranges, "%q is in both", prefix+key)
 		}
 	})
+}
+
+// Keys below the prefix are read from the server, and are not written.
+func TestLeaseKeysAreNeitherKeptNorWritten(t *testing.T) {
+	plain := plainClient(t)
+	kv := newKV(t, newClient(t, shared.Endpoints()...))
+	ctx := testContext(t)
+	for _, value := range []string{"one", "two"} {
+		put(t, plain, pfx+"k", value)
+		for range 2 {
+			resp, err := kv.Get(ctx, pfx+"k")
+			require.NoError(t, err)
+			require.Equal(t, value, string(resp.Kvs[0].Value))
+			answer, err := kv.Txn(ctx).Then(clientv3.OpGet(pfx + "k")).Commit()
+			require.NoError(t, err)
+			require.Equal(t, value, string(answer.Responses[0].GetResponseRange().Kvs[0].Value))
+		}
+	}
+	before, err := plain.Get(ctx, "", clientv3.WithPrefix())
+	require.NoError(t, err)
+	for name, op := range map[string]clientv3.Op{
+		"put":            clientv3.OpPut(pfx+"k", "three"),
+		"put of prefix":  clientv3.OpPut(pfx, ""),
+		"delete":         clientv3.OpDelete(pfx + "k"),
+		"delete of all":  clientv3.OpDelete(pfx, clientv3.WithPrefix()),
+		"delete of some": clientv3.OpDelete(pfx+"a", clientv3.WithRange(pfx+"z")),
+		"then":           clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut("k", ""), clientv3.OpPut(pfx+"k", "")}, nil),
+		"nested else":    clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpDelete(pfx + "k")})}),
+	} {
+		_, err := kv.Do(ctx, op)
+		require.ErrorContains(t, err, fmt.Sprintf("%q", pfx), name)
+	}
+	after, err := plain.Get(ctx, "", clientv3.WithPrefix())
+	require.NoError(t, err)
+	require.Equal(t, before.Header.Revision, after.Header.Revision)
+	require.Equal(t, int64(1), after.Count)
 }

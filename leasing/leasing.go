@@ -63,7 +63,8 @@ type leasing struct {
 // additional condition that nobody else owns what they may write. Otherwise the
 // owners are asked to give it up, and the call blocks until they have, their leases
 // have expired, or ctx ends. An error leaves open whether it was applied
-// where that of a plain write does. The server's --max-txn-ops limits the keys and ranges
+// where that of a plain write does. A write of a key that begins with pfx is refused
+// before it is sent; a Get of one goes to the server. The server's --max-txn-ops limits the keys and ranges
 // that a transaction may write, in both of its branches, and the longest of its three
 // parts together: with the default of 128, 64 puts.
 //
@@ -174,7 +175,7 @@ func opResponse(resp interface{ OpResponse() clientv3.OpResponse }, err error) (
 }
 
 func (l *leasing) get(ctx context.Context, op clientv3.Op) (*clientv3.GetResponse, error) {
-	if !isCacheable(&op) || ctx.Err() != nil {
+	if !isCacheable(l.prefix, &op) || ctx.Err() != nil {
 		return l.ask(ctx, op)
 	}
 	key := string(op.KeyBytes())

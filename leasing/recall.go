@@ -41,7 +41,7 @@ func (tb *table) recall(op clientv3.Op) *clientv3.TxnResponse {
 	found := make([]*kept, len(branch))
 	for i := range branch {
 		get := &branch[i]
-		if !get.IsGet() || !isCacheable(get) {
+		if !get.IsGet() || !isCacheable(tb.prefix, get) {
 			return nil
 		}
 		if found[i] = tb.heldLocked(get.KeyBytes(), nil); found[i] == nil {

@@ -22,6 +22,9 @@ const (
 )
 
 func (l *leasing) put(ctx context.Context, op clientv3.Op) (*clientv3.PutResponse, error) {
+	if err := refusal(l.prefix, op); err != nil {
+		return nil, err
+	}
 	resp, err := l.write(ctx, op)
 	if err != nil {
 		return nil, err
@@ -35,6 +38,9 @@ func (l *leasing) put(ctx context.Context, op clientv3.Op) (*clientv3.PutRespons
 }
 
 func (l *leasing) delete(ctx context.Context, op clientv3.Op) (*clientv3.DeleteResponse, error) {
+	if err := refusal(l.prefix, op); err != nil {
+		return nil, err
+	}
 	resp, err := l.write(ctx, op)
 	if err != nil {
 		return nil, err
@@ -48,6 +54,9 @@ func (l *leasing) delete(ctx context.Context, op clientv3.Op) (*clientv3.DeleteR
 }
 
 func (l *leasing) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnResponse, error) {
+	if err := refusal(l.prefix, op); err != nil {
+		return nil, err
+	}
 	if ctx.Err() == nil {
 		if resp := l.table.recall(op); resp != nil {
 			return resp, nil
