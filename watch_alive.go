@@ -101,6 +101,7 @@ type watchStep struct {
 	ask, shadows, quiet bool // probe
 	checkMembers        bool
 	reopen              bool
+	waitOn              bool          // the answer to the last probe is still waited for
 	next                time.Duration // until the next tick
 }
 
@@ -118,6 +119,8 @@ func (a *watchAlive) step(s watchSight) (w watchStep) {
 	switch {
 	case s.waiting && late:
 		w.next = a.patience(s)
+	case s.waiting && s.CatchesUp && s.now-s.heard < watchMaxPatience:
+		w = watchStep{checkMembers: true, waitOn: true, next: watchSettle} // a server at work on it sends nothing
 	case s.waiting:
 		w = watchStep{checkMembers: true, reopen: s.answers, next: watchSettle}
 	case !s.Active:

@@ -142,7 +142,9 @@ func (st *watchStream) take(w watchStep) {
 		}
 	}
 	if w.checkMembers {
-		p.asked.Store(0)
+		if !w.waitOn {
+			p.asked.Store(0)
+		}
 		c.table.Inspect()
 	}
 	if w.reopen {

@@ -94,6 +94,7 @@ type Liveness struct {
 	CreateStalled  bool // creates are unanswered
 	WaitsForFuture bool // a watcher waits for a revision that the store has not reached: etcd answers no request for progress
 	FallsBehind    bool // a watcher would resume from a revision before the latest that the stream has shown
+	CatchesUp      bool // a watcher from the past may still catch up: etcd answers no request for progress
 	Untested       bool // the server has answered, and the order of its notices is not known
 }
 
@@ -111,6 +112,7 @@ func (m *Mux) Liveness() (l Liveness) {
 	l.Untested = p.notices > 0 && !p.ordered && p.order.tries < maxOrderTests
 	for _, w := range m.active {
 		l.WaitsForFuture = l.WaitsForFuture || m.waitsForFutureLocked(w)
+		l.CatchesUp = l.CatchesUp || w.behind
 		l.FallsBehind = l.FallsBehind || w.next <= p.latest
 	}
 	return l
@@ -194,6 +196,7 @@ func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show, move b
 	if w.partial != nil {
 		return
 	}
+	w.behind = false
 	if move {
 		w.progressed(header.Revision)
 	}

@@ -73,6 +73,7 @@ func (m *Mux) createdLocked(resp *pb.WatchResponse) {
 func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	w.state, w.id, w.retried = active, resp.WatchId, false
 	w.created = resp.Header.Revision
+	w.behind = !w.createdInStep()
 	m.active[w.id] = w
 	if w.doubted { // refused with options, and not without
 		w.doubted, m.ids.mode = false, plain

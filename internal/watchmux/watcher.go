@@ -68,6 +68,7 @@ type Watcher struct {
 	suspect bool            // may be the one whose messages are over the limit
 	held    bool            // paused as a suspect, until Release
 	strikes int             // messages over the limit while it was the only suspect
+	behind  bool            // it was created from the past, and no notice has come for it since
 	early   bool            // asked is the revision that a shadow was asked for, not the one needed
 	before  *Watcher        // in the queue
 	after   *Watcher        // in the queue
