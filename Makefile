@@ -32,7 +32,7 @@ PLATFORMS := windows/amd64 darwin/arm64 linux/386
 ## Everyday targets
 
 help: ## list every target
-	@awk 'BEGIN { FS = ":.*## " } /^## / { print substr($$0, 4) } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^## / { print substr($$0, 4) } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: $(if $(ETCD_ENDPOINTS),,etcd) ## run examples/quickstart on a server of its own, or on ETCD_ENDPOINTS
 	@$(GO) run ./examples/quickstart
@@ -65,6 +65,13 @@ check: fmt vet staticcheck api lint cross ## run every check that needs no serve
 
 conformance: ## run the etcd project's own integration tests of its client against this one (CONFORMANCE adds flags)
 	@cd conformance && $(GO) run ./suite $(CONFORMANCE)
+
+# What conformance runs, once more behind the proxy, and etcd's tests of its server, which use the client all the time.
+conformance-all: ## conformance, and etcd's suites behind its gRPC proxy and of its server: some 20 minutes
+	@status=0; for m in client proxy integration common; do \
+		echo "== conformance, $$m"; \
+		(cd conformance && $(GO) run ./suite -mode $$m $(CONFORMANCE)) || status=1; \
+	done; exit $$status
 
 consumers: etcd ## compare programs built with this client and with the published one (CONSUMERS adds flags)
 	@cd conformance && $(GO) run ./consumers $(CONSUMERS)
@@ -131,4 +138,4 @@ bin/published.export: tools/go.mod bin/apidiff
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo soak faults-quick etcd etcdutl test check conformance consumers bench fmt vet staticcheck api lint cross tidy clean
+.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers bench fmt vet staticcheck api lint cross tidy clean

@@ -29,6 +29,7 @@ type result struct {
 	passed  []string
 	failed  []string
 	skipped []string
+	known   []string // failed as they should, each with the reason
 	seconds float64
 
 	ended   string            // action that ended the package: pass, fail, skip; "" if it never ended

@@ -58,17 +58,27 @@ func TestFailureShowsTheEndWithoutServerLogs(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	pass := &result{pkg: testsRoot, passed: make([]string, allPassed), skipped: make([]string, allSkipped)}
+	m := mode{name: "some", passed: 314, skipped: 5, known: map[string]string{"TestK": "it is right to"}}
+	pass := &result{passed: make([]string, m.passed), skipped: make([]string, m.skipped), failed: []string{"TestK"}}
+	m.setAside(pass)
 	var out strings.Builder
-	assert.True(t, report(&out, []*result{pass}, true))
+	assert.True(t, report(&out, m, []*result{pass}, true))
 	pass.passed = pass.passed[1:]
-	assert.True(t, report(&out, []*result{pass}, false))
-	assert.False(t, report(&out, []*result{pass}, true), "a test is missing")
+	assert.True(t, report(&out, m, []*result{pass}, false))
+	assert.False(t, report(&out, m, []*result{pass}, true), "a test is missing")
 	assert.Contains(t, out.String(), "313 passed and 5 skipped")
+	assert.Contains(t, out.String(), "known to fail: TestK: it is right to")
 	pass.skipped, pass.outputs = []string{"TestY"}, map[string][]byte{"TestY": []byte("why not")}
-	assert.False(t, report(&out, []*result{pass}, true), "more are skipped")
+	assert.False(t, report(&out, m, []*result{pass}, true), "more are skipped")
 	assert.Regexp(t, `TestY\n +why not`, out.String())
-	assert.False(t, report(&out, []*result{pass, {failed: []string{"TestX"}}}, false))
+	assert.False(t, report(&out, m, []*result{pass, {failed: []string{"TestX"}}}, false))
 	assert.Contains(t, out.String(), "TestX")
-	assert.False(t, report(&out, nil, false), "nothing has run")
+	assert.False(t, report(&out, m, nil, false), "nothing has run")
+}
+
+func TestPackagesAreNamedByTheirMode(t *testing.T) {
+	for _, m := range modes {
+		assert.Equal(t, m.name, m.short(m.importPath(".")))
+		assert.Equal(t, m.name+"/a/b", m.short(m.importPath("a/b")))
+	}
 }

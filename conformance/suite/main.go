@@ -1,13 +1,17 @@
 // Command suite runs the integration tests that the etcd project holds its own client to, unmodified and from the module that the
 // project publishes, against the client of this repository.
 //
-//	go run ./suite                      all packages, as make conformance does
+//	go run ./suite                      etcd's suite of its client, as make conformance does
+//	go run ./suite -mode proxy          the same suite behind etcd's gRPC proxy
+//	go run ./suite -mode integration    etcd's integration tests of the server
+//	go run ./suite -mode common         the tests that etcd runs in several ways, in the integration way
 //	go run ./suite -race -packages watch,lease,concurrency
 //	go run ./suite -packages lease -run 'TestLeaseRevoke$'
 //	go run ./suite -published           the same with the published client, for comparison
 //
 // It runs in the directory of the conformance module. It prints a table, then each failure by name with the end of its output, and ends
-// with a non-zero status where there is a failure, or where a whole run has fewer tests than there are. A test that did not start because
+// with a non-zero status where there is a failure, or where a whole run has fewer tests than there are. Tests that this client is right to
+// fail are listed in modes.go with the reason, and in the output. A test that did not start because
 // it saw a goroutine of the one before it is started once more, by itself, or counts as failed where the goroutine is the client's.
 package main
 
@@ -18,7 +22,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,15 +30,8 @@ import (
 	"go.etcd.io/etcd/client/v3/conformance/internal/build"
 )
 
-const testsRoot = "go.etcd.io/etcd/tests/v3/integration/clientv3"
-
-// The published client's result, which is what a whole run has to reach.
-const (
-	allPassed  = 314
-	allSkipped = 5
-)
-
 type options struct {
+	mode      mode
 	packages  string
 	run       string
 	race      bool
@@ -46,13 +42,20 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.packages, "packages", "", "comma-separated directories below "+testsRoot+`, "." for that itself; all if empty`)
+	name := flag.String("mode", modes[0].name, "which tests: "+modeNames())
+	flag.StringVar(&o.packages, "packages", "", `comma-separated directories below the root of the tests, "." for that itself; all if empty`)
 	flag.StringVar(&o.run, "run", "", "only tests that match, as for go test")
 	flag.BoolVar(&o.race, "race", false, "with the race detector")
 	flag.BoolVar(&o.published, "published", false, "test the published client instead")
 	flag.StringVar(&o.logs, "logs", "", "directory for the raw events, one file a package: hundreds of megabytes")
 	flag.DurationVar(&o.timeout, "timeout", 15*time.Minute, "limit for each package")
 	flag.Parse()
+	chosen := slices.IndexFunc(modes, func(m mode) bool { return m.name == *name })
+	if chosen < 0 {
+		fmt.Fprintf(os.Stderr, "suite: no mode %q among %s\n", *name, modeNames())
+		os.Exit(2)
+	}
+	o.mode = modes[chosen]
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ok, err := suite(ctx, os.Stdout, o)
@@ -75,7 +78,7 @@ func suite(ctx context.Context, out io.Writer, o options) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	pkgs, err := selected(ctx, mod, o.packages)
+	pkgs, err := selected(ctx, mod, o)
 	if err != nil {
 		return false, err
 	}
@@ -88,28 +91,44 @@ func suite(ctx context.Context, out io.Writer, o options) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", pkg, err)
 		}
+		o.mode.setAside(res)
 		results = append(results, res)
-		fmt.Fprintf(os.Stderr, "%s: %d passed, %d failed, %.0f s\n", short(pkg), len(res.passed), len(res.failed), res.seconds)
+		fmt.Fprintf(os.Stderr, "%s: %d passed, %d failed, %.0f s\n", o.mode.short(pkg), len(res.passed), len(res.failed), res.seconds)
 	}
-	return report(out, results, o.packages == "" && o.run == ""), ctx.Err()
+	return report(out, o.mode, results, o.packages == "" && o.run == ""), ctx.Err()
 }
 
+// module is what the tests are built in.
 func module(ctx context.Context, o options, scratch string) (build.Module, error) {
+	var mod build.Module
+	var err error
 	if o.published {
-		return build.Published(ctx, ".", scratch, filepath.Join("..", "tools", "go.sum"))
+		mod, err = build.Published(ctx, ".", scratch, filepath.Join("..", "tools", "go.sum"))
+	} else {
+		mod, err = build.Own(ctx, ".")
 	}
-	return build.Own(ctx, ".")
+	if err != nil {
+		return build.Module{}, err
+	}
+	return o.mode.module(ctx, mod, scratch)
 }
 
 // selected are the packages to run, all of which exist.
-func selected(ctx context.Context, mod build.Module, names string) ([]string, error) {
-	all, err := mod.Packages(ctx, testsRoot+"/...")
-	if err != nil || names == "" {
-		return all, err
+func selected(ctx context.Context, mod build.Module, o options) ([]string, error) {
+	all, err := mod.Packages(ctx, o.mode.importPath("..."))
+	if err != nil {
+		return nil, err
+	}
+	names := o.mode.packages
+	if o.packages != "" {
+		names = strings.Split(o.packages, ",")
+	}
+	if len(names) == 0 {
+		return all, nil
 	}
 	var pkgs []string
-	for name := range strings.SplitSeq(names, ",") {
-		pkg := path.Join(testsRoot, name)
+	for _, name := range names {
+		pkg := o.mode.importPath(name)
 		if !slices.Contains(all, pkg) {
 			return nil, fmt.Errorf("no package %q among %s", name, strings.Join(all, " "))
 		}
@@ -121,6 +140,9 @@ func selected(ctx context.Context, mod build.Module, names string) ([]string, er
 // test runs the tests of one package. That tests fail is no error.
 func test(ctx context.Context, mod build.Module, pkg string, o options) (*result, error) {
 	args := []string{"-json", "-count=1", "-timeout=" + o.timeout.String()}
+	if o.mode.tags != "" {
+		args = append(args, "-tags="+o.mode.tags)
+	}
 	if o.race {
 		args = append(args, "-race")
 	}
@@ -158,11 +180,9 @@ func rawLog(o options, pkg string) (io.WriteCloser, error) {
 	if err := os.MkdirAll(o.logs, 0o755); err != nil {
 		return nil, err
 	}
-	return os.Create(filepath.Join(o.logs, strings.ReplaceAll(short(pkg), "/", "-")+".json"))
+	return os.Create(filepath.Join(o.logs, strings.ReplaceAll(o.mode.short(pkg), "/", "-")+".json"))
 }
 
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
-
-func short(pkg string) string { return strings.TrimPrefix(pkg, path.Dir(testsRoot)+"/") }

@@ -68,6 +68,42 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	return m, err
 }
 
+// Without returns the module with a copy of another one that lacks a file, which go cannot be told otherwise. The copy and a
+// go.mod of its own are written to scratch.
+func (m Module) Without(ctx context.Context, scratch, module, file string) (Module, error) {
+	out, err := m.run(m.Go(ctx, "list", "-m", "-f", "{{.Dir}}", module))
+	if err != nil {
+		return Module{}, fmt.Errorf("%w\n%s", err, out)
+	}
+	dir := filepath.Join(scratch, "without")
+	if err := os.CopyFS(dir, os.DirFS(strings.TrimSpace(out))); err != nil {
+		return Module{}, err
+	}
+	if err := os.Remove(filepath.Join(dir, file)); err != nil {
+		return Module{}, err
+	}
+	own := m.modfile
+	if own == "" {
+		own = filepath.Join(m.dir, "go.mod")
+	}
+	copied := Module{dir: m.dir, modfile: filepath.Join(scratch, "without.mod")}
+	for _, ext := range []string{".mod", ".sum"} {
+		text, err := os.ReadFile(strings.TrimSuffix(own, ".mod") + ext)
+		if err != nil {
+			return Module{}, err
+		}
+		if err := os.WriteFile(strings.TrimSuffix(copied.modfile, ".mod")+ext, text, 0o644); err != nil {
+			return Module{}, err
+		}
+	}
+	edit := exec.CommandContext(ctx, "go", "mod", "edit", "-replace="+module+"="+dir, copied.modfile)
+	edit.Dir = m.dir
+	if out, err := m.run(edit); err != nil {
+		return Module{}, fmt.Errorf("%w\n%s", err, out)
+	}
+	return copied, nil
+}
+
 // ClientUsed is the directory or the version of the client that is built.
 func (m Module) ClientUsed(ctx context.Context) (string, error) {
 	out, err := m.run(m.Go(ctx, "list", "-f", "{{with .Module}}{{with .Replace}}{{.Dir}}{{else}}{{.Version}}{{end}}{{end}}", Client))

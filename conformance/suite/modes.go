@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strings"
+
+	"go.etcd.io/etcd/client/v3/conformance/internal/build"
+)
+
+const testsModule = "go.etcd.io/etcd/tests/v3"
+
+// mode is a set of the etcd project's tests.
+type mode struct {
+	name     string
+	root     string   // directory of the tests' module; packages are named by their place below it
+	packages []string // below root; all if empty
+	tags     string
+	without  string // a file of the tests' module that cannot be built
+
+	passed, skipped int // the published client's result, which is what a whole run has to reach; 0 where it is not known
+
+	known map[string]string // tests that this client fails, with the reason why that is right
+}
+
+// modes are what -mode names.
+var modes = []mode{
+	{name: "client", root: "integration/clientv3", passed: 314, skipped: 5},
+	{name: "proxy", root: "integration/clientv3", tags: "cluster_proxy"},
+	{
+		name: "integration", root: "integration", packages: []string{".", "embed", "proxy/grpcproxy", "snapshot"},
+		without: "integration/cache_test.go", // tests go.etcd.io/etcd/cache/v3, which the module proxy does not have
+		known: map[string]string{
+			"TestElectionWithAuthEnabled": "wants a leader whose lease has expired; here Campaign checks its own key and ends with its session",
+		},
+	},
+	{name: "common", root: "common", tags: "integration"},
+}
+
+// modeNames are for messages.
+func modeNames() string {
+	var names []string
+	for _, m := range modes {
+		names = append(names, m.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// module is mod as the mode's tests are built with it.
+func (m mode) module(ctx context.Context, mod build.Module, scratch string) (build.Module, error) {
+	if m.without == "" {
+		return mod, nil
+	}
+	return mod.Without(ctx, scratch, testsModule, m.without)
+}
+
+// importPath is that of a directory below the mode's root.
+func (m mode) importPath(dir string) string { return path.Join(testsModule, m.root, dir) }
+
+// short is how a package is called in tables.
+func (m mode) short(pkg string) string {
+	return path.Join(m.name, strings.TrimPrefix(strings.TrimPrefix(pkg, m.importPath(".")), "/"))
+}
+
+// setAside moves what the mode's tests are known to fail from a result's failures to its known ones.
+func (m mode) setAside(r *result) {
+	for _, test := range slices.Clone(r.failed) {
+		if reason, ok := m.known[test]; ok {
+			r.failed = remove(r.failed, test)
+			r.known = append(r.known, test+": "+reason)
+		}
+	}
+}
