@@ -7,13 +7,13 @@ import (
 
 // goBackground runs f, which must end with the session, on a goroutine of its own.
 // It reports false, and does nothing, once the session is closed.
-func (s *Session) goBackground(f func()) bool {
+func (s *session) goBackground(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.goLocked(f)
 }
 
-func (s *Session) goLocked(f func()) bool {
+func (s *session) goLocked(f func()) bool {
 	if s.closed {
 		return false
 	}
@@ -26,7 +26,7 @@ func (s *Session) goLocked(f func()) bool {
 // choresLocked returns the context of clean-up. It ends when the session is
 // closed, with the client, and a TTL after the session has ended in any other
 // way, when there is nothing left to clean up.
-func (s *Session) choresLocked() context.Context {
+func (s *session) choresLocked() context.Context {
 	if s.chores != nil {
 		return s.chores
 	}
@@ -39,7 +39,7 @@ func (s *Session) choresLocked() context.Context {
 }
 
 // stop ends what goes on in the background, and lets nothing begin from then on.
-func (s *Session) stop() {
+func (s *session) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	v3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
 // contender is a session's place in the queue for a prefix. Each session has one
@@ -17,15 +18,26 @@ import (
 // first one has what is contended for, and each waits for the one right before
 // it to be deleted. All clients of a cluster must agree on this.
 type contender struct {
-	s   *Session
+	s   *session
 	pfx string // with the slash that ends it
 	key string
+
+	// What the value of the key begins with where it is the session's: that of a mutex.
+	// A candidate's is the user's, and mark is "".
+	mark string
 }
 
 func newContender(s *Session, pfx string) contender {
 	pfx += "/"
-	return contender{s: s, pfx: pfx, key: fmt.Sprintf("%s%x", pfx, s.lease)}
+	return contender{s: s.session, pfx: pfx, key: fmt.Sprintf("%s%x", pfx, s.Lease())}
 }
+
+// Values of a mutex's key are its session's mark and one of these. The second one
+// replaces the mark of another session on the same lease, which made the key.
+const (
+	isMade  = "/made"
+	isFound = "/found"
+)
 
 // place is where a contender stands, as one transaction saw it.
 type place struct {
@@ -40,7 +52,7 @@ var errOccupied = errors.New("concurrency: there are other contenders")
 
 // enter puts the contender's key, or finds it there, and claims it.
 func (c contender) enter(ctx context.Context, val string) (place, error) {
-	return c.put(ctx, v3.OpTxn(
+	return c.put(ctx, val, v3.OpTxn(
 		[]v3.Cmp{v3.Compare(v3.CreateRevision(c.key), "=", 0)},
 		// The last two keys are then the contender's own and the one right before it.
 		[]v3.Op{c.putOp(val), v3.OpGet(c.pfx, append(v3.WithLastCreate(), v3.WithLimit(2))...)},
@@ -50,7 +62,7 @@ func (c contender) enter(ctx context.Context, val string) (place, error) {
 // tryEnter is enter for the first place only. Where that is not to be had, it
 // returns errOccupied, and nothing is put.
 func (c contender) tryEnter(ctx context.Context, val string) (place, error) {
-	return c.put(ctx, v3.OpTxn(
+	return c.put(ctx, val, v3.OpTxn(
 		[]v3.Cmp{v3.Compare(v3.CreateRevision(c.pfx), "=", 0).WithPrefix()},
 		[]v3.Op{c.putOp(val), v3.OpGet(c.key)},
 		c.whereabouts()))
@@ -64,19 +76,18 @@ func (c contender) whereabouts() []v3.Op {
 }
 
 // put runs a transaction that puts the contender's key, or finds it, until that is
-// an incarnation to rely on. Its then-ops are the put and a get that begins with the
-// key, its else-ops whereabouts.
-func (c contender) put(ctx context.Context, txn v3.Op) (place, error) {
+// an incarnation to rely on. Its then-ops are the put of val and a get that begins with
+// the key, its else-ops whereabouts.
+func (c contender) put(ctx context.Context, val string, txn v3.Op) (place, error) {
 	for {
-		c.s.update(c.key, (*slot).begin)
-		p, err := c.putOnce(ctx, txn)
+		c.s.update(c.key, func(k *slot) { k.mark = c.mark; k.begin() })
+		p, err := c.putMarked(ctx, val, txn)
 		if err != nil {
-			c.s.update(c.key, c.failed(err))
 			c.s.waitCleared(c.key)
 			return place{}, err
 		}
 		claimed := false
-		c.s.update(c.key, func(k *slot) { claimed = k.claim(p.rev, p.found == nil) })
+		c.s.update(c.key, func(k *slot) { claimed = k.claim(p.rev, p.found == nil, c.isOthers(p)) })
 		if claimed {
 			return p, nil
 		}
@@ -86,14 +97,64 @@ func (c contender) put(ctx context.Context, txn v3.Op) (place, error) {
 	}
 }
 
-// failed is what a put that failed with err did to its key. Another session on the
-// same lease may have made what looks like the work of a put with an unknown
-// outcome; only on a lease of its own can a session tell.
-func (c contender) failed(err error) func(*slot) {
-	if errors.Is(err, errOccupied) || classify.IsRefusal(err) || !c.s.granted {
+// putMarked is one put that ends with the session's mark on the key, or with an error,
+// of which the session's slot has been told.
+func (c contender) putMarked(ctx context.Context, val string, txn v3.Op) (place, error) {
+	for {
+		sending, proof := retry.WithProof(ctx)
+		p, err := c.putOnce(sending, txn)
+		if err != nil {
+			c.s.update(c.key, c.failed(err, val, proof.NothingSent()))
+			return place{}, err
+		}
+		if c.mark == "" || p.found == nil || bytes.HasPrefix(p.found.Value, []byte(c.mark)) {
+			return p, nil
+		}
+		marked, err := c.takeOver(ctx, p.rev)
+		if err != nil {
+			c.s.update(c.key, (*slot).over)
+			return place{}, err
+		}
+		if marked {
+			return p, nil
+		}
+	}
+}
+
+// takeOver puts the session's mark on a key that another session on the same lease has
+// made, and which it may be about to delete. It reports false where the key is gone.
+func (c contender) takeOver(ctx context.Context, rev int64) (bool, error) {
+	resp, err := c.s.client.Txn(ctx).
+		If(v3.Compare(v3.CreateRevision(c.key), "=", rev)).
+		Then(c.putOp(c.mark + isFound)).
+		Commit()
+	if err != nil {
+		return false, err
+	}
+	return resp.Succeeded, nil
+}
+
+// isOthers reports whether a key that was found may be another session's work. A
+// candidate's tells nothing: it counts as the session's where the lease is.
+func (c contender) isOthers(p place) bool {
+	switch {
+	case p.found == nil:
+		return false
+	case c.mark == "":
+		return !c.s.granted
+	}
+	return string(p.found.Value) != c.mark+isMade
+}
+
+// failed is what a put of val that failed with err did to its key. What was not sent
+// has no effect. An orphan leaves puts with an unknown outcome to its lease, and so
+// does a candidate on a lease that was given: the key may be another session's.
+func (c contender) failed(err error, val string, unsent bool) func(*slot) {
+	untold := errors.Is(context.Cause(c.s.ctx), errOrphaned) || c.mark == "" && !c.s.granted
+	if unsent || untold || errors.Is(err, errOccupied) || classify.IsRefusal(err) {
 		return (*slot).over
 	}
-	return (*slot).lost
+	return func(k *slot) { k.lost(val) }
 }
 
 func (c contender) putOnce(ctx context.Context, txn v3.Op) (place, error) {
@@ -175,16 +236,6 @@ func (c contender) look(ctx context.Context, rev int64) (place, error) {
 		p.ahead = string(ahead[0].Key)
 	}
 	return p, nil
-}
-
-// leave gives up a place that was found. A key that was left over on a lease of the
-// session's own goes; on others it may be in use elsewhere.
-func (c contender) leave(p place) {
-	if c.s.granted {
-		c.abandon(p.rev)
-		return
-	}
-	c.s.update(c.key, func(k *slot) { k.unclaim(p.rev) })
 }
 
 // abandon gives a place up. In good health it is free when abandon returns; where

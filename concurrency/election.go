@@ -1,6 +1,7 @@
 package concurrency
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -19,10 +20,14 @@ import (
 // belongs in a transaction with the condition that the create revision of Key is
 // Rev, and Rev is a fencing token.
 //
-// The methods are safe for concurrent use.
+// The methods are safe for concurrent use. A copy of an Election is the same one.
 type Election struct {
-	contender // read-only after NewElection
+	contender      // read-only after NewElection
+	*electionState // nil in the zero Election, which has no candidates
+}
 
+// electionState is what an Election and its copies share.
+type electionState struct {
 	// guarded by mu
 	mu     sync.Mutex
 	office office
@@ -39,7 +44,9 @@ type office struct {
 // NewElection returns an election among the keys that begin with pfx and a slash. It
 // sends nothing. The session's candidate has the key pfx, a slash, and the lease in
 // hexadecimal.
-func NewElection(s *Session, pfx string) *Election { return &Election{contender: newContender(s, pfx)} }
+func NewElection(s *Session, pfx string) *Election {
+	return &Election{contender: newContender(s, pfx), electionState: &electionState{}}
+}
 
 // ResumeElection returns an election of which the session is the leader already, such
 // as one from before a restart: leaderKey and leaderRev are what Key and Rev of the
@@ -61,11 +68,11 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 // the first request. After an error the candidacy is given up, as [Mutex.Lock]
 // does it, unless there was one before the call.
 func (e *Election) Campaign(ctx context.Context, val string) error {
+	if err := cmp.Or(ctx.Err(), e.s.over()); err != nil {
+		return err
+	}
 	inner, cancel := e.s.within(ctx)
 	defer cancel()
-	if e.s.hasEnded() {
-		return ErrSessionExpired
-	}
 	p, err := e.enter(inner, val)
 	if err != nil {
 		return e.s.failure(ctx, inner, err)
@@ -168,8 +175,10 @@ func (e *Election) vacate(held office, now bool) {
 
 // Resign gives up leadership, or the candidacy, so that the next candidate leads. It
 // deletes the key of this candidacy, and no other; where there is none, or it is
-// gone, it returns nil. After an error office is kept, and Resign may be called again.
-// Errors are those of [v3.KV].
+// gone, it returns nil. After an error, also that of a context that has ended, the key
+// is deleted in the background, until that has succeeded or the session's TTL has
+// passed; Key and Rev stay, and Resign may be called again to wait for it. Errors are
+// those of [v3.KV].
 func (e *Election) Resign(ctx context.Context) (err error) {
 	held := e.current()
 	if held.key == "" {
@@ -180,6 +189,7 @@ func (e *Election) Resign(ctx context.Context) (err error) {
 		Then(v3.OpDelete(held.key)).
 		Commit()
 	if err != nil {
+		e.s.update(held.key, func(k *slot) { k.doom(held.rev) })
 		return e.s.failure(ctx, ctx, err)
 	}
 	e.vacate(held, resp.Succeeded)
@@ -192,6 +202,9 @@ func (e *Election) Resign(ctx context.Context) (err error) {
 // Leader returns the key and value of the current leader, as the first of Kvs. It
 // is a linearizable read. Errors: [ErrElectionNoLeader], and those of [v3.KV].
 func (e *Election) Leader(ctx context.Context) (*v3.GetResponse, error) {
+	if e.s == nil {
+		return nil, ErrElectionNoLeader
+	}
 	resp, err := e.s.client.Get(ctx, e.pfx, v3.WithFirstCreate()...)
 	if err != nil {
 		return nil, err
@@ -203,6 +216,9 @@ func (e *Election) Leader(ctx context.Context) (*v3.GetResponse, error) {
 }
 
 func (e *Election) current() office {
+	if e.electionState == nil {
+		return office{}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.office
@@ -218,6 +234,9 @@ func (e *Election) Rev() int64 { return e.current().rev }
 // Header is that of the response to the last successful Campaign, Proclaim or
 // Resign, or nil. It must not be changed.
 func (e *Election) Header() *pb.ResponseHeader {
+	if e.electionState == nil {
+		return nil
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.hdr

@@ -62,8 +62,8 @@ func TestResumeElection(t *testing.T) {
 	client, p := sharedClient(t)
 	before := NewElection(newSession(t, client), p)
 	require.NoError(t, before.Campaign(t.Context(), "before"))
-	before.s.Orphan()
-	s := newSession(t, newClient(t, shared.Endpoints()...), WithLease(before.s.Lease()))
+	(&Session{before.s}).Orphan()
+	s := newSession(t, newClient(t, shared.Endpoints()...), WithLease((&Session{before.s}).Lease()))
 	e := ResumeElection(s, p, before.Key(), before.Rev())
 	assert.Equal(t, before.Key(), e.Key())
 	assert.Equal(t, before.Rev(), e.Rev())
@@ -94,9 +94,9 @@ func TestCampaignEnds(t *testing.T) {
 		want error
 	}{
 		"context": {func(_ *Election, cancel func()) { cancel() }, context.Canceled},
-		"session": {func(e *Election, _ func()) { assert.NoError(t, e.s.Close()) }, ErrSessionExpired},
+		"session": {func(e *Election, _ func()) { assert.NoError(t, (&Session{e.s}).Close()) }, ErrSessionExpired},
 		"revoked elsewhere": {func(e *Election, _ func()) {
-			_, err := admin.Revoke(t.Context(), e.s.Lease())
+			_, err := admin.Revoke(t.Context(), (&Session{e.s}).Lease())
 			assert.NoError(t, err)
 		}, ErrSessionExpired},
 		"resigned": {func(e *Election, _ func()) { assert.NoError(t, e.Resign(t.Context())) }, ErrSessionExpired},

@@ -16,6 +16,9 @@ import (
 //
 // The first call for an acquisition begins to watch the key, which costs a request.
 func (m *Mutex) Ctx() context.Context {
+	if m.mutexState == nil || m.s == nil {
+		return never
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	held := m.held

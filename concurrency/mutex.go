@@ -1,6 +1,7 @@
 package concurrency
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -29,10 +30,14 @@ import (
 //   - Everything else stops when [Mutex.Ctx] ends, which is as soon as the client
 //     knows that the lock may be lost.
 //
-// The methods are safe for concurrent use.
+// The methods are safe for concurrent use. A copy of a Mutex is the same mutex.
 type Mutex struct {
-	contender // read-only after NewMutex
+	contender   // read-only after NewMutex
+	*mutexState // nil in the zero Mutex, which cannot be locked
+}
 
+// mutexState is what a Mutex and its copies share.
+type mutexState struct {
 	// guarded by mu
 	mu   sync.Mutex
 	hdr  *pb.ResponseHeader
@@ -53,7 +58,13 @@ type hold struct {
 // NewMutex returns a mutex for the keys that begin with pfx and a slash. It sends
 // nothing. The mutex has its session's key there: pfx, a slash, and the lease in
 // hexadecimal.
-func NewMutex(s *Session, pfx string) *Mutex { return &Mutex{contender: newContender(s, pfx)} }
+func NewMutex(s *Session, pfx string) *Mutex {
+	c := newContender(s, pfx)
+	if c.s != nil {
+		c.mark = c.s.nonce
+	}
+	return &Mutex{contender: c, mutexState: &mutexState{}}
+}
 
 // Lock waits until the session has the lock, or ctx, the session or the client ends.
 // It returns within a round trip of the server's notice that the session has
@@ -64,23 +75,41 @@ func NewMutex(s *Session, pfx string) *Mutex { return &Mutex{contender: newConte
 // are unavailable while Lock waits for its turn are no reason to fail. After an
 // error the session's place in the queue is given up. Where the cluster
 // cannot be reached that goes on in the background until it is done or the
-// session's TTL has passed, and includes a request that a member gets to only
-// later; a session made by [WithLease] does not look out for these.
+// session's TTL has passed, and includes a request that a member applies only
+// later. The value of the key proves that the session has made it; what another
+// session on the same lease has made, or uses, stays.
+//
+// Where the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session
+// ends. A goroutine that waits for the lock when another one of its session releases
+// it takes a new place in the queue.
 //
 // An uncontended Lock is one request. One that has to wait takes one event and one
 // request from the moment the lock is free.
 func (m *Mutex) Lock(ctx context.Context) error {
 	return m.lock(ctx, func(ctx context.Context) (place, error) {
-		p, err := m.enter(ctx, "")
-		if err != nil {
+		for {
+			p, err := m.enter(ctx, m.mark+isMade)
+			if err != nil {
+				return place{}, err
+			}
+			first, err := m.turn(ctx, p)
+			if err == nil {
+				return first, nil
+			}
+			if errors.Is(err, ErrSessionExpired) && m.wasReleased(p.rev) {
+				continue // by another goroutine: the session lives, and waits on
+			}
+			m.abandon(p.rev)
 			return place{}, err
 		}
-		first, err := m.turn(ctx, p)
-		if err != nil {
-			m.abandon(p.rev)
-		}
-		return first, err
 	})
+}
+
+// wasReleased reports whether an Unlock of this session has deleted the key that a call
+// was waiting with.
+func (m *Mutex) wasReleased(rev int64) (released bool) {
+	m.s.update(m.key, func(k *slot) { released = k.released[rev] })
+	return released && m.s.over() == nil
 }
 
 // TryLock takes the lock if no session has it or waits for it. It does not wait: it
@@ -88,12 +117,12 @@ func (m *Mutex) Lock(ctx context.Context) error {
 // [ErrLocked], and those of Lock.
 func (m *Mutex) TryLock(ctx context.Context) error {
 	return m.lock(ctx, func(ctx context.Context) (place, error) {
-		p, err := m.tryEnter(ctx, "")
+		p, err := m.tryEnter(ctx, m.mark+isMade)
 		switch {
 		case errors.Is(err, errOccupied):
 			return place{}, ErrLocked
 		case err == nil && p.ahead != "": // the key is another's on the same lease, who waits with it, or left over
-			m.leave(p)
+			m.abandon(p.rev)
 			return place{}, ErrLocked
 		}
 		return p, err
@@ -102,11 +131,13 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 
 // lock acquires in the session's name.
 func (m *Mutex) lock(ctx context.Context, acquire func(context.Context) (place, error)) error {
+	if err := cmp.Or(ctx.Err(), m.s.over()); err != nil {
+		return err
+	}
 	inner, cancel := m.s.within(ctx)
 	defer cancel()
-	if m.s.hasEnded() {
-		return ErrSessionExpired
-	}
+	m.s.update(m.key, (*slot).enter)
+	defer m.s.update(m.key, (*slot).exit)
 	p, err := acquire(inner)
 	if err != nil {
 		return m.s.failure(ctx, inner, err)
@@ -139,6 +170,9 @@ func (m *Mutex) hold(p place) {
 // may be called again to wait for it. Errors: [ErrLockReleased] where the mutex is
 // not locked or was released before; those of [v3.KV].
 func (m *Mutex) Unlock(ctx context.Context) error {
+	if m.mutexState == nil {
+		return ErrLockReleased
+	}
 	m.mu.Lock()
 	held := m.held
 	if held == nil {
@@ -149,6 +183,7 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	held.lost(ErrLockReleased)
 	m.mu.Unlock()
 
+	m.s.update(m.key, func(k *slot) { k.unlock(held.rev) })
 	resp, err := m.s.client.Txn(ctx).If(v3.Compare(v3.CreateRevision(m.key), "=", held.rev)).Then(v3.OpDelete(m.key)).Commit()
 	if err != nil {
 		m.s.update(m.key, func(k *slot) { k.doom(held.rev) })
@@ -184,6 +219,9 @@ func (m *Mutex) Key() string {
 // Rev returns the revision in which the key of the lock was created, while it is
 // held, and otherwise 0. It is a fencing token: each later holder's is greater.
 func (m *Mutex) Rev() int64 {
+	if m.mutexState == nil {
+		return 0
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.held == nil {
@@ -195,6 +233,9 @@ func (m *Mutex) Rev() int64 {
 // Header is that of the response with which the lock was last acquired, or nil. It
 // must not be changed.
 func (m *Mutex) Header() *pb.ResponseHeader {
+	if m.mutexState == nil {
+		return nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.hdr

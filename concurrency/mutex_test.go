@@ -158,22 +158,22 @@ func TestMutexCtxEndsWhenTheLockMayBeLost(t *testing.T) {
 	require.NoError(t, m.Unlock(t.Context()))
 	assert.ErrorIs(t, ends(t, ctx, 0), ErrLockReleased)
 
-	m = lock(m.s)
+	m = lock(&Session{m.s})
 	ctx = m.Ctx()
 	_, err := client.Delete(t.Context(), m.Key())
 	require.NoError(t, err)
 	assert.ErrorIs(t, ends(t, ctx, time.Second), ErrLockReleased, "deleted by someone else")
 
-	m = lock(m.s)
+	m = lock(&Session{m.s})
 	ctx = m.Ctx()
-	require.NoError(t, m.s.Close())
+	require.NoError(t, (&Session{m.s}).Close())
 	assert.ErrorIs(t, ends(t, ctx, 0), ErrSessionExpired)
 	assert.Error(t, m.Ctx().Err())
 	assert.Equal(t, ErrSessionExpired, m.Lock(t.Context()))
 
 	m = lock(newSession(t, client))
 	ctx = m.Ctx()
-	_, err = newClient(t, shared.Endpoints()...).Revoke(t.Context(), m.s.Lease())
+	_, err = newClient(t, shared.Endpoints()...).Revoke(t.Context(), (&Session{m.s}).Lease())
 	require.NoError(t, err)
 	ends(t, ctx, time.Second) // long before a renewal would tell
 }

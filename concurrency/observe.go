@@ -23,6 +23,10 @@ import (
 // end does not matter: to observe takes no lease.
 func (e *Election) Observe(ctx context.Context) <-chan *v3.GetResponse {
 	ch := make(chan *v3.GetResponse)
+	if e.s == nil {
+		close(ch)
+		return ch
+	}
 	o := &observer{client: e.s.client, pfx: e.pfx, ch: ch}
 	// Ends with ctx or the client. The reader waits for it: it closes the channel.
 	go o.run(ctx)

@@ -77,7 +77,7 @@ func TestObserveReportsEachLeaderOnce(t *testing.T) {
 	says(t, ch, "second, waiting")
 	says(t, late, "second, waiting")
 
-	require.NoError(t, second.s.Close())
+	require.NoError(t, (&Session{second.s}).Close())
 	silent(t, ch)
 	campaign(t, client, p, "third")
 	says(t, ch, "third")

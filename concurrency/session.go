@@ -3,6 +3,7 @@ package concurrency
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -31,6 +32,9 @@ var (
 	// errOrphaned is the cause of the end of an orphaned session's context.
 	errOrphaned = errors.New("concurrency: the session is orphaned")
 
+	// errClosed is the cause of the end of a closed session's context.
+	errClosed = fmt.Errorf("%w: closed", ErrSessionExpired)
+
 	// errNotKept stands for the reason that a Lease does not give.
 	errNotKept = errors.New("concurrency: the lease is no longer kept alive")
 )
@@ -44,13 +48,19 @@ var (
 // server, or because no renewal was answered for a whole TTL. Calls that wait in
 // its name end with it, those of an orphaned one excepted.
 //
-// Whoever makes a session closes it, or leaves its lease to expire by Orphan.
-type Session struct {
+// The caller closes a session, or leaves its lease to expire by Orphan. A copy of a
+// Session is the same session. The zero Session is none: its calls do nothing, Done
+// returns nil, and locks and elections on it fail with [ErrSessionExpired].
+type Session struct{ *session }
+
+// session is the state of a Session and its copies.
+type session struct {
 	// read-only after NewSession
 	client  *v3.Client
 	lease   v3.LeaseID
 	ttl     time.Duration
-	granted bool            // by this session: what is attached to the lease is its own
+	granted bool            // by this session: until Orphan no other has the lease, unless it is told of it
+	nonce   string          // tells the keys that this session makes from those of others on its lease
 	base    context.Context // has the values of the session's context, and no end
 	ctx     context.Context
 	end     context.CancelCauseFunc // of ctx
@@ -118,7 +128,8 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 	for _, opt := range opts {
 		opt(&o, client.GetLogger())
 	}
-	s := &Session{
+	s := &session{
+		nonce:   rand.Text(),
 		client:  client,
 		lease:   o.lease,
 		ttl:     seconds(int64(o.ttl)),
@@ -144,7 +155,7 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 		}
 		return nil, err
 	}
-	return s, nil
+	return &Session{s}, nil
 }
 
 // seconds turns a TTL into a duration, within what a lease can have.
@@ -155,7 +166,7 @@ func seconds(ttl int64) time.Duration {
 // keepAlive keeps the lease until the session's context ends, and ends that with
 // the lease. expiry is when a lease that was just granted expires if it is never
 // renewed, and zero for any other.
-func (s *Session) keepAlive(expiry time.Time) error {
+func (s *session) keepAlive(expiry time.Time) error {
 	ctx, end := v3.WithKeepAliveEnd(s.ctx)
 	answers, err := s.client.KeepAlive(ctx, s.lease)
 	if err != nil {
@@ -166,7 +177,7 @@ func (s *Session) keepAlive(expiry time.Time) error {
 }
 
 // follow returns why the session has to end, or nil when it has ended.
-func (s *Session) follow(answers <-chan *v3.LeaseKeepAliveResponse, end *v3.KeepAliveEnd, expiry time.Time) error {
+func (s *session) follow(answers <-chan *v3.LeaseKeepAliveResponse, end *v3.KeepAliveEnd, expiry time.Time) error {
 	var expired <-chan time.Time
 	if !expiry.IsZero() {
 		t := time.NewTimer(time.Until(expiry))
@@ -189,10 +200,20 @@ func (s *Session) follow(answers <-chan *v3.LeaseKeepAliveResponse, end *v3.Keep
 }
 
 // Client returns the client that the session was made with.
-func (s *Session) Client() *v3.Client { return s.client }
+func (s *Session) Client() *v3.Client {
+	if s.session == nil {
+		return nil
+	}
+	return s.client
+}
 
 // Lease returns the session's lease.
-func (s *Session) Lease() v3.LeaseID { return s.lease }
+func (s *Session) Lease() v3.LeaseID {
+	if s.session == nil {
+		return v3.NoLease
+	}
+	return s.lease
+}
 
 // Ctx returns a context that ends with the session. context.Cause tells why: for a
 // session that has expired, errors.Is finds [ErrSessionExpired] and the reason that
@@ -201,16 +222,36 @@ func (s *Session) Lease() v3.LeaseID { return s.lease }
 // The server lets a lease expire no sooner than a TTL after it has received a
 // renewal, and the session ends no later than a TTL after it received an answer. A
 // holder that must not act a moment too late checks [Mutex.IsOwner] with its writes.
-func (s *Session) Ctx() context.Context { return s.ctx }
+func (s *Session) Ctx() context.Context {
+	if s.session == nil {
+		return context.Background()
+	}
+	return s.ctx
+}
 
 // Done returns a channel that is closed when the session ends, as Ctx does.
-func (s *Session) Done() <-chan struct{} { return s.ctx.Done() }
+func (s *Session) Done() <-chan struct{} {
+	if s.session == nil {
+		return nil
+	}
+	return s.ctx.Done()
+}
 
 // Orphan ends the session without revoking the lease, which expires by itself
 // unless something else keeps it alive, and does not wait for anything. Locks and
 // elections of the session go on, with no notice of its end but what the server
-// does to their keys.
-func (s *Session) Orphan() { s.end(errOrphaned) }
+// does to their keys. A put of theirs whose outcome is unknown is left to the lease
+// from then on: a session that takes the lease over may rely on what it made.
+func (s *Session) Orphan() {
+	if s.session != nil {
+		s.orphan()
+	}
+}
+
+func (s *session) orphan() {
+	s.end(errOrphaned)
+	s.forgetUncertain()
+}
 
 // Close ends the session and revokes its lease, upon which the server deletes the
 // keys attached to it. It repeats the request while members are unavailable, and
@@ -219,11 +260,16 @@ func (s *Session) Orphan() { s.end(errOrphaned) }
 // The error is rpctypes.ErrLeaseNotFound where the session had expired before, the
 // context's after the TTL, or any other of Revoke of [v3.Lease]. After an
 // error Close may be called again; after success it does nothing.
-func (s *Session) Close() error { return s.close(s.base) }
+func (s *Session) Close() error {
+	if s.session == nil {
+		return nil
+	}
+	return s.close(s.base)
+}
 
 // close is Close, and also ends with ctx.
-func (s *Session) close(ctx context.Context) error {
-	s.end(fmt.Errorf("%w: closed", ErrSessionExpired))
+func (s *session) close(ctx context.Context) error {
+	s.end(errClosed)
 	ctx, cancel := context.WithTimeout(ctx, s.ttl)
 	defer cancel()
 	defer context.AfterFunc(s.client.Ctx(), cancel)()
@@ -244,7 +290,7 @@ func (s *Session) close(ctx context.Context) error {
 }
 
 // revoke revokes the lease.
-func (s *Session) revoke(ctx context.Context) error {
+func (s *session) revoke(ctx context.Context) error {
 	for n := 0; ; n++ {
 		err := s.revokeOnce(ctx)
 		if err == nil || n > 0 && errors.Is(err, rpctypes.ErrLeaseNotFound) {
@@ -256,7 +302,7 @@ func (s *Session) revoke(ctx context.Context) error {
 	}
 }
 
-func (s *Session) revokeOnce(ctx context.Context) error {
+func (s *session) revokeOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	_, err := s.client.Revoke(ctx, s.lease)
@@ -265,7 +311,7 @@ func (s *Session) revokeOnce(ctx context.Context) error {
 
 // within returns ctx for a call in the session's name: it also ends with the
 // session, with ErrSessionExpired as cause, unless that ends as an orphan.
-func (s *Session) within(ctx context.Context) (context.Context, context.CancelFunc) {
+func (s *session) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.ctx, func() {
 		if s.hasEnded() {
@@ -276,22 +322,49 @@ func (s *Session) within(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // hasEnded reports whether the session has ended, other than as an orphan.
-func (s *Session) hasEnded() bool {
+func (s *session) hasEnded() bool {
 	return s.ctx.Err() != nil && !errors.Is(context.Cause(s.ctx), errOrphaned)
 }
 
 // failure is the error of a call in the session's name, made with ctx, that
 // failed with err while it used a context from within.
-func (s *Session) failure(ctx, inner context.Context, err error) error {
+func (s *session) failure(ctx, inner context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // it may say more
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, rpctypes.ErrLeaseNotFound): // the server's word, before any renewal could tell
+		s.end(fmt.Errorf("%w: %w", ErrSessionExpired, err))
 	case errors.Is(context.Cause(inner), ErrSessionExpired):
 		return ErrSessionExpired
-	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		return fmt.Errorf("%w: %w", ErrSessionExpired, err)
 	}
 	return err
 }
+
+// over returns why no call in the session's name may begin, or nil. Where the lease is
+// gone it is the server's answer, which programs compare with to make a new session.
+func (s *session) over() error {
+	switch {
+	case s == nil:
+		return ErrSessionExpired
+	case !s.hasEnded():
+		return nil
+	case s.isLost():
+		return rpctypes.ErrLeaseNotFound
+	}
+	return ErrSessionExpired
+}
+
+// isLost reports whether the session has ended with its lease.
+func (s *session) isLost() bool {
+	cause := context.Cause(s.ctx)
+	return errors.Is(cause, ErrSessionExpired) && !errors.Is(cause, errClosed)
+}
+
+// never is the context of a lock that a mutex without a session cannot hold.
+var never = func() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(ErrLockReleased)
+	return ctx
+}()

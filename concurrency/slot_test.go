@@ -40,13 +40,13 @@ func (m *slotSim) step() {
 	case 3:
 		if m.inflight > 0 { // a put that fails before it is applied
 			m.inflight--
-			m.slot.lost()
+			m.slot.lost("")
 			m.ghosts++
 		}
 	case 4:
 		if n := len(m.pending); n > 0 { // a put whose answer is lost
 			m.pending = m.pending[:n-1]
-			m.slot.lost()
+			m.slot.lost("")
 		}
 	case 5:
 		if m.ghosts > 0 {
@@ -96,7 +96,7 @@ func (m *slotSim) answer() {
 	i := m.rng.IntN(len(m.pending))
 	rev := m.pending[i]
 	m.pending = append(m.pending[:i], m.pending[i+1:]...)
-	if m.slot.claim(max(rev, -rev), rev > 0) {
+	if m.slot.claim(max(rev, -rev), rev > 0, false) {
 		m.holders = append(m.holders, max(rev, -rev))
 	}
 }

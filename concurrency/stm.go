@@ -45,7 +45,7 @@ type STM interface {
 	// after a Del, and otherwise what the store has, or "" if the key does not
 	// exist there. Keys that are not known yet are read in one request. Of several
 	// keys it returns the value of the first one that this transaction has
-	// written, or else of the first one that exists.
+	// written, or else that of the first one, "" if that does not exist.
 	Get(key ...string) string
 
 	// Put sets a key when the transaction is applied. The last Put or Del of a key

@@ -169,3 +169,18 @@ func TestTransactionsSurviveMalformedAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestSTMGetOfSeveralKeys: of keys that are not written it has the value of the first, also where that does not exist.
+func TestSTMGetOfSeveralKeys(t *testing.T) {
+	_, client := newFake(t)
+	put(t, client, "b", "is b")
+	_, err := NewSTM(client, func(s STM) error {
+		assert.Empty(t, s.Get("a", "b"))
+		assert.Equal(t, "is b", s.Get("b", "a"))
+		s.Put("c", "is c")
+		assert.Equal(t, "is c", s.Get("a", "c"))
+		assert.Empty(t, s.Get())
+		return nil
+	})
+	assert.NoError(t, err)
+}

@@ -105,13 +105,11 @@ func (t *transaction) Get(keys ...string) string {
 			return val
 		}
 	}
-	t.read(keys)
-	for _, key := range keys {
-		if f := t.reads.byKey[key]; f.kv != nil {
-			return string(f.kv.Value)
-		}
+	if len(keys) == 0 {
+		return ""
 	}
-	return ""
+	t.read(keys)
+	return string(t.reads.byKey[keys[0]].kv.GetValue())
 }
 
 // Rev implements STM.

@@ -33,7 +33,7 @@ func TestSTMReadsAndWrites(t *testing.T) {
 		put(t, client, b, "vb")
 		resp, err := NewSTM(client, func(s STM) error {
 			assert.Equal(t, "va", s.Get(a, b), "the first of several keys")
-			assert.Equal(t, "va", s.Get(none, a), "the first of several keys that exists")
+			assert.Equal(t, "", s.Get(none, a), "the first of several keys, which does not exist")
 			assert.Equal(t, "", s.Get(none))
 			assert.Equal(t, "", s.Get())
 			assert.Zero(t, s.Rev(none))

@@ -28,6 +28,9 @@ const grace = 30 * time.Millisecond
 // until it has succeeded, the key is denied to the client, or the session has ended
 // and its TTL has passed. Close ends it, and makes it superfluous.
 func (s *Session) Discard(key string, rev int64) {
+	if s.session == nil {
+		return
+	}
 	s.update(key, func(k *slot) {
 		if rev != 0 {
 			k.doom(rev)
@@ -37,8 +40,21 @@ func (s *Session) Discard(key string, rev int64) {
 	})
 }
 
+// forgetUncertain is for the end of the session as an orphan: see slot.orphan.
+func (s *session) forgetUncertain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, k := range s.slots {
+		s.changeLocked(key, (*slot).orphan)
+		if k.sweeper != nil {
+			k.sweeper.rouse()
+		}
+		s.dropIdleLocked(key, k)
+	}
+}
+
 // update changes what the session knows of a key, and sees to what follows.
-func (s *Session) update(key string, change func(*slot)) {
+func (s *session) update(key string, change func(*slot)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.changeLocked(key, change)
@@ -52,13 +68,13 @@ func (s *Session) update(key string, change func(*slot)) {
 }
 
 // note is update for the key's sweeper, which knows what follows.
-func (s *Session) note(key string, change func(*slot)) {
+func (s *session) note(key string, change func(*slot)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropIdleLocked(key, s.changeLocked(key, change))
 }
 
-func (s *Session) changeLocked(key string, change func(*slot)) *slot {
+func (s *session) changeLocked(key string, change func(*slot)) *slot {
 	k := s.slots[key]
 	if k == nil {
 		k = newSlot()
@@ -75,14 +91,14 @@ func (s *Session) changeLocked(key string, change func(*slot)) *slot {
 	return k
 }
 
-func (s *Session) dropIdleLocked(key string, k *slot) {
+func (s *session) dropIdleLocked(key string, k *slot) {
 	if k.idle() {
 		delete(s.slots, key)
 	}
 }
 
 // sweepLocked starts a sweeper. Once the session is closed there is nothing to do.
-func (s *Session) sweepLocked(key string, k *slot) {
+func (s *session) sweepLocked(key string, k *slot) {
 	w := &sweeper{s: s, key: key, wake: make(chan struct{}, 1)}
 	ctx := s.choresLocked()
 	if s.goLocked(func() { w.run(ctx) }) {
@@ -94,7 +110,7 @@ func (s *Session) sweepLocked(key string, k *slot) {
 
 // waitCleared waits until nothing of a key is to be deleted, as far as can be told,
 // but no longer than a caller may be kept waiting.
-func (s *Session) waitCleared(key string) {
+func (s *session) waitCleared(key string) {
 	s.mu.Lock()
 	var cleared chan struct{}
 	if k := s.slots[key]; k != nil {
@@ -114,7 +130,7 @@ func (s *Session) waitCleared(key string) {
 
 // sweeper deletes what is doomed of one key, and looks out for what suspects make.
 type sweeper struct {
-	s    *Session
+	s    *session
 	key  string
 	wake chan struct{} // has a token when the slot has changed
 
@@ -199,11 +215,18 @@ func (w *sweeper) step(ctx context.Context, doomed []int64) (progress bool, err 
 	return err == nil, err
 }
 
-// deleteKey deletes one incarnation of a key. It may be repeated.
-func (s *Session) deleteKey(ctx context.Context, key string, rev int64) error {
+// deleteKey deletes one incarnation of a key, unless its mark is another session's.
+// It may be repeated.
+func (s *session) deleteKey(ctx context.Context, key string, rev int64) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	resp, err := s.client.Txn(ctx).If(v3.Compare(v3.CreateRevision(key), "=", rev)).Then(v3.OpDelete(key)).Commit()
+	mark := ""
+	s.note(key, func(k *slot) { mark = k.mark })
+	conditions := []v3.Cmp{v3.Compare(v3.CreateRevision(key), "=", rev)}
+	if mark != "" { // what begins with it
+		conditions = append(conditions, v3.Compare(v3.Value(key), ">", mark), v3.Compare(v3.Value(key), "<", mark+"\xff"))
+	}
+	resp, err := s.client.Txn(ctx).If(conditions...).Then(v3.OpDelete(key)).Commit()
 	if err != nil {
 		return err
 	}
@@ -232,10 +255,16 @@ func (w *sweeper) watch(ctx context.Context) {
 	w.events = w.s.client.Watch(ctx, w.key, v3.WithRev(w.next))
 }
 
+// saw takes note of a key that may be the work of a put with an unknown outcome.
 func (w *sweeper) saw(kv *mvccpb.KeyValue) {
-	if kv.GetLease() == int64(w.s.lease) {
-		w.present = kv.GetCreateRevision()
+	if kv.GetLease() != int64(w.s.lease) {
+		return
 	}
+	w.s.note(w.key, func(k *slot) {
+		if k.canBeSuspects(string(kv.GetValue())) {
+			w.present = kv.GetCreateRevision()
+		}
+	})
 }
 
 func (w *sweeper) stopWatching() {

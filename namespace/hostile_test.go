@@ -2,6 +2,7 @@ package namespace_test
 
 import (
 	"context"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,6 +29,24 @@ func rangeOf(kvs []*mvccpb.KeyValue) *pb.ResponseOp {
 
 func (hostileKV) Range(context.Context, *pb.RangeRequest, ...grpc.CallOption) (*pb.RangeResponse, error) {
 	return &pb.RangeResponse{Kvs: foreignPairs()}, nil
+}
+
+func (hostileKV) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
+	return &hostilePieces{}, nil
+}
+
+// hostilePieces is a stream of one piece.
+type hostilePieces struct {
+	grpc.ClientStream
+	sent bool
+}
+
+func (s *hostilePieces) Recv() (*pb.RangeStreamResponse, error) {
+	if s.sent {
+		return nil, io.EOF
+	}
+	s.sent = true
+	return &pb.RangeStreamResponse{RangeResponse: &pb.RangeResponse{Kvs: foreignPairs()}}, nil
 }
 
 func (hostileKV) Put(context.Context, *pb.PutRequest, ...grpc.CallOption) (*pb.PutResponse, error) {

@@ -41,6 +41,7 @@ var rootContextFiles = []string{
 	"internal/retry/conn.go",      // carries metadata; nothing waits on it
 	"client.go",                   // the context of a zero Client
 	"config.go",                   // where Config.Context is nil
+	"concurrency/session.go",      // of the zero Session
 	"internal/etcdfake",           // owns streams without a network
 	"internal/testkit/faultnet",   // owns connections that come from outside
 	"keepalive.go",                // a Lease without a client
@@ -79,7 +80,7 @@ var importTable = map[string]Imported{
 	},
 
 	"clientv3util":         {Own: []string{"."}},
-	"concurrency":          {Own: []string{".", "internal/backoff", "internal/classify"}, Others: join(etcdAPI, zap)},
+	"concurrency":          {Own: []string{".", "internal/backoff", "internal/classify", "internal/retry"}, Others: join(etcdAPI, zap)},
 	"credentials":          {Others: join(etcdAPI, grpc)},
 	"experimental/recipes": {Own: []string{".", "concurrency", "internal/backoff", "internal/classify"}, Others: etcdAPI},
 	"kubernetes":           {Own: []string{"."}, Others: etcdAPI},

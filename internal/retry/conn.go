@@ -174,7 +174,10 @@ func (a *attempt) isItsPeer(o grpc.CallOption) bool {
 // Invoke performs a unary call; see the package's invariants. Its error is
 // that of the last attempt, or says that ctx or the client ended meanwhile.
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	proof := proofOf(ctx)
+	proof.begin()
 	if err := c.over(ctx); err != nil {
+		proof.end(false)
 		return err
 	}
 	seen := c.generation()
@@ -192,6 +195,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 			return nil
 		}
 	}
+	proof.end(s.sent)
 	return s.result
 }
 

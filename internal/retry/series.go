@@ -26,6 +26,7 @@ type series struct {
 	attempts   uint  // made so far
 	tokenTries int   // of these, refused for their token
 	crowded    int   // of these, refused with "too many requests"
+	sent       bool  // one of these may have left the client
 	result     error // what the caller gets once follow has said no
 }
 
@@ -45,6 +46,7 @@ func (c *Conn) newSeries(ctx context.Context, method string, req any) *series {
 // seen is the token's generation as it was before the attempt.
 func (s *series) follow(err error, a *attempt, seen uint64) bool {
 	s.attempts++
+	s.sent = s.sent || a.sent()
 	s.result = err
 	if s.ended() {
 		return false

@@ -1,0 +1,53 @@
+package concurrency
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	v3 "go.etcd.io/etcd/client/v3"
+)
+
+// TestCallsOnALostLease have the error that programs compare with to make another session, as long as they ask with the old
+// one. The session ends at the server's first word, long before a renewal could tell.
+func TestCallsOnALostLease(t *testing.T) {
+	for name, acquire := range acquisitions {
+		for _, orphan := range []bool{false, true} {
+			fake, client := newFake(t)
+			s := newSession(t, client, WithTTL(600))
+			kept := NewMutex(s, "kept")
+			require.NoError(t, kept.Lock(t.Context()))
+			held := kept.Ctx()
+			if orphan {
+				s.Orphan()
+			}
+			_, err := newClient(t, fake.Addr()).Revoke(t.Context(), s.Lease())
+			require.NoError(t, err)
+			for range 3 {
+				err := acquire(s, t.Context())
+				assert.True(t, err == rpctypes.ErrLeaseNotFound, "%s: %v", name, err) //nolint:errorlint // programs do
+				assert.Error(t, s.Ctx().Err(), name)
+				assert.Error(t, held.Err(), name)
+			}
+			if !orphan {
+				assert.ErrorIs(t, context.Cause(s.Ctx()), ErrSessionExpired)
+				assert.ErrorIs(t, context.Cause(s.Ctx()), rpctypes.ErrLeaseNotFound)
+			}
+		}
+	}
+}
+
+// TestCallsOnAnExpiredSession is TestCallsOnALostLease for a session that has ended because no renewal was answered.
+func TestCallsOnAnExpiredSession(t *testing.T) {
+	fake, client := newFake(t)
+	s := newSession(t, client, WithTTL(1))
+	fake.Delay("LeaseKeepAlive", time.Hour)
+	defer fake.Delay("LeaseKeepAlive", 0)
+	require.ErrorIs(t, ends(t, s.Ctx(), 5*time.Second), v3.ErrKeepAliveExpired)
+	for name, acquire := range acquisitions {
+		assert.Equal(t, rpctypes.ErrLeaseNotFound, acquire(s, t.Context()), name)
+	}
+}

@@ -1,0 +1,186 @@
+package concurrency
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	v3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+var errLost = status.Error(codes.Unavailable, "lost")
+
+// acquisitions are the calls that put a key, for sessions that are given.
+var acquisitions = map[string]func(*Session, context.Context) error{
+	"Lock":     func(s *Session, ctx context.Context) error { return NewMutex(s, "key").Lock(ctx) },
+	"TryLock":  func(s *Session, ctx context.Context) error { return NewMutex(s, "key").TryLock(ctx) },
+	"Campaign": func(s *Session, ctx context.Context) error { return NewElection(s, "key").Campaign(ctx, "value") },
+}
+
+// loseTxn makes the next transaction fail. The server applies it before, or when apply is called.
+func loseTxn(t *testing.T, fake *etcdfake.Server, late bool) (apply func()) {
+	t.Helper()
+	if !late {
+		fake.FailAfterApply("Txn", 1, errLost)
+		return func() {}
+	}
+	lost := make(chan proto.Message, 1)
+	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		select {
+		case lost <- req:
+			return nil, errLost
+		default:
+			return fake.Apply(ctx, "Txn", req)
+		}
+	})
+	return func() {
+		_, err := fake.Apply(t.Context(), "Txn", <-lost)
+		require.NoError(t, err)
+		lost <- nil // or the next one would be lost, too
+	}
+}
+
+// staysTaken fails if a key under "key/" is deleted within a time in which clean-up would have done so, or if another session
+// could get past it.
+func staysTaken(t *testing.T, client *v3.Client) {
+	t.Helper()
+	require.Len(t, keysUnder(t, client, "key/"), 1)
+	require.Never(t, func() bool { return len(keysUnder(t, client, "key/")) == 0 }, 300*time.Millisecond, 10*time.Millisecond)
+	assert.Equal(t, ErrLocked, NewMutex(newSession(t, client), "key").TryLock(t.Context()))
+}
+
+// TestCleanUpSparesTheHeirOfAnOrphan has a session lose the outcome of an acquisition, or of a release, and hand its lease
+// on. The session that gets the lease acquires what the first one could no longer tell of.
+func TestCleanUpSparesTheHeirOfAnOrphan(t *testing.T) {
+	for name, acquire := range acquisitions {
+		for when, late := range map[string]bool{"applied": false, "applied late": true} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				fake, client := newFake(t)
+				a := newSession(t, client)
+				apply := loseTxn(t, fake, late)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if !late { // or it is cleaned up before it is handed on
+					fake.Delay("Range", time.Hour)
+					defer fake.Delay("Range", 0)
+				}
+				require.Error(t, acquire(a, ctx))
+				a.Orphan()
+				fake.Delay("Range", 0)
+				apply()
+				b := newSession(t, client, WithLease(a.Lease()))
+				require.NoError(t, acquire(b, t.Context()))
+				staysTaken(t, client)
+			})
+		}
+	}
+	releases := map[string]func(*Session) (release func(context.Context) error){
+		"Unlock": func(s *Session) func(context.Context) error {
+			m := NewMutex(s, "key")
+			require.NoError(t, m.Lock(t.Context()))
+			return m.Unlock
+		},
+		"Resign": func(s *Session) func(context.Context) error {
+			e := NewElection(s, "key")
+			require.NoError(t, e.Campaign(t.Context(), "value"))
+			return e.Resign
+		},
+	}
+	for name, prepare := range releases {
+		t.Run(name, func(t *testing.T) {
+			fake, client := newFake(t)
+			a := newSession(t, client)
+			release := prepare(a)
+			fake.Fail("Txn", 1, errLost)
+			require.Error(t, release(t.Context()))
+			a.Orphan()
+			b := newSession(t, client, WithLease(a.Lease()))
+			require.NoError(t, acquisitions[map[string]string{"Unlock": "Lock", "Resign": "Campaign"}[name]](b, t.Context()))
+			staysTaken(t, client)
+		})
+	}
+}
+
+// TestFailedCallsSpareWhatTheyFound has two sessions on one lease wait with the same key, or hold it, and one of them fail.
+func TestFailedCallsSpareWhatTheyFound(t *testing.T) {
+	for name, acquire := range acquisitions {
+		t.Run(name, func(t *testing.T) {
+			fake, client := newFake(t)
+			other := NewMutex(newSession(t, client), "key")
+			require.NoError(t, other.Lock(t.Context()))
+			first := newSession(t, client)
+			second := newSession(t, client, WithLease(first.Lease()))
+			m := NewMutex(first, "key")
+			waiting := async(func() error { return m.Lock(t.Context()) })
+			awaitKeys(t, client, "key/", 2)
+
+			ctx, cancel := context.WithCancel(t.Context())
+			failing := async(func() error { return acquire(second, ctx) })
+			if name != "TryLock" {
+				require.Eventually(t, func() bool { return hasPlace(newContender(second, "key")) }, 5*time.Second, time.Millisecond)
+				cancel()
+			}
+			require.Error(t, result(t, failing, 5*time.Second))
+			require.Never(t, func() bool { return len(keysUnder(t, client, "key/")) < 2 }, 100*time.Millisecond, 10*time.Millisecond)
+			require.NoError(t, other.Unlock(t.Context()))
+			require.NoError(t, result(t, waiting, 5*time.Second))
+
+			for _, late := range []bool{false, true} { // the first session holds the key
+				apply := loseTxn(t, fake, late)
+				require.Error(t, acquire(second, t.Context()))
+				apply()
+				staysTaken(t, client)
+				fake.Unary("Txn", nil)
+			}
+			assert.True(t, owns(t, m))
+			cancel()
+		})
+	}
+}
+
+// TestMakerSparesWhatAnotherTookOver has the session that made the key of a mutex fail while
+// another session on its lease waits with it. The mark that the other one has put on the key
+// keeps the first one from deleting it. The value of a candidate is the user's and has no mark.
+func TestMakerSparesWhatAnotherTookOver(t *testing.T) {
+	_, client := newFake(t)
+	other := NewMutex(newSession(t, client), "key")
+	require.NoError(t, other.Lock(t.Context()))
+	maker := newSession(t, client)
+	second := newSession(t, client, WithLease(maker.Lease()))
+	ctx, cancel := context.WithCancel(t.Context())
+	failing := async(func() error { return acquisitions["Lock"](maker, ctx) })
+	awaitKeys(t, client, "key/", 2)
+	waiting := async(func() error { return acquisitions["Lock"](second, t.Context()) })
+	waits := func() bool { return hasPlace(newContender(second, "key")) }
+	require.Eventually(t, waits, 5*time.Second, time.Millisecond)
+	cancel()
+	require.ErrorIs(t, result(t, failing, 5*time.Second), context.Canceled)
+	require.NoError(t, other.Unlock(t.Context()))
+	require.NoError(t, result(t, waiting, 5*time.Second))
+	staysTaken(t, client)
+}
+
+// TestGivenLeaseIsCleanedUp loses the answer to an acquisition by the only user of a lease that it was given.
+func TestGivenLeaseIsCleanedUp(t *testing.T) {
+	for _, name := range []string{"Lock", "TryLock"} {
+		for when, late := range map[string]bool{"applied": false, "applied late": true} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				fake, client := newFake(t)
+				lease, err := client.Grant(t.Context(), 60)
+				require.NoError(t, err)
+				s := newSession(t, client, WithLease(lease.ID))
+				apply := loseTxn(t, fake, late)
+				require.Error(t, acquisitions[name](s, t.Context()))
+				apply()
+				awaitKeys(t, client, "key/", 0)
+				require.NoError(t, NewMutex(newSession(t, client), "key").TryLock(t.Context()))
+			})
+		}
+	}
+}

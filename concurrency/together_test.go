@@ -1,0 +1,91 @@
+package concurrency
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// TestUnlockKeepsTheOthersWaiting has goroutines of one session wait with one key. The first one that gets the lock releases it
+// before the others have looked whether it is their turn.
+func TestUnlockKeepsTheOthersWaiting(t *testing.T) {
+	const n = 4
+	fake, client := newFake(t)
+	s := newSession(t, client)
+	holder := NewMutex(newSession(t, client), "key")
+	require.NoError(t, holder.Lock(t.Context()))
+	unlocked := make(chan struct{})
+	var first sync.Once
+	var got sync.WaitGroup
+	for range n {
+		m := NewMutex(s, "key")
+		got.Go(func() {
+			if !assert.NoError(t, m.Lock(t.Context())) {
+				return
+			}
+			assert.NoError(t, m.Unlock(t.Context()))
+			first.Do(func() { close(unlocked) })
+		})
+	}
+	require.Eventually(t, func() bool { return usesOf(newContender(s, "key")) == n }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return creates(fake.Requests("Watch")) == 2*n }, 5*time.Second, time.Millisecond)
+	looks := make(chan struct{}, n)
+	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		if len(req.(*pb.TxnRequest).Compare) == 0 {
+			select {
+			case looks <- struct{}{}:
+				if len(looks) > 1 {
+					<-unlocked
+				}
+			default:
+			}
+		}
+		return fake.Apply(ctx, "Txn", req)
+	})
+	require.NoError(t, holder.Unlock(t.Context()))
+	got.Wait()
+	awaitKeys(t, client, "key/", 0)
+}
+
+// TestGoroutinesOfOneSessionBesideAnother has them contend with another session for a while.
+func TestGoroutinesOfOneSessionBesideAnother(t *testing.T) {
+	_, client := newFake(t)
+	var all sync.WaitGroup
+	for range 2 {
+		s := newSession(t, client)
+		for range 4 {
+			m := NewMutex(s, "key")
+			all.Go(func() {
+				for range 50 {
+					if !assert.NoError(t, m.Lock(t.Context())) {
+						return
+					}
+					if err := m.Unlock(t.Context()); err != nil {
+						assert.Equal(t, ErrLockReleased, err)
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+	assert.Empty(t, keysUnder(t, client, "key/"))
+}
+
+// usesOf returns how many calls and holders rely on a contender's key.
+func usesOf(c contender) int {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	n := 0
+	if k := c.s.slots[c.key]; k != nil {
+		for _, uses := range k.claims {
+			n += uses
+		}
+	}
+	return n
+}
