@@ -42,7 +42,7 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 	for attempt := 0; ; attempt++ {
 		seen := l.generation()
 		resp, err := l.renewOnce(place.With(streams), id)
-		if err == nil && (resp.GetTTL() > 0 || doubts >= onceDoubts || l.isGone(streams, id)) {
+		if err == nil && (resp.GetTTL() > 0 || doubts >= onceDoubts || l.isGone(streams, &place, id)) {
 			return l.renewed(id, resp)
 		}
 		if err == nil { // the lease lives, and the member does not know it yet

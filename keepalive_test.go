@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -111,6 +112,48 @@ func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 	resp, err := client.KeepAliveOnce(t.Context(), id)
 	require.NoError(t, err)
 	assert.EqualValues(t, 60, resp.TTL)
+}
+
+// TestQuestionAboutALeaseGoesToAnotherMember: the member that has the stream has applied
+// neither the grant nor anything after it, and says so for as long as it is asked.
+func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
+	members := etcdfake.StartCluster(t, 2)
+	var lagging atomic.Pointer[etcdfake.Server]
+	var asked atomic.Int32
+	for _, m := range members {
+		m.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+			lagging.CompareAndSwap(nil, m)
+			return m.ServeKeepAlive(ctx, recv, func(resp *pb.LeaseKeepAliveResponse) error {
+				if lagging.Load() == m {
+					resp.TTL = 0
+				}
+				return send(resp)
+			})
+		})
+		m.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+			if lagging.Load() == m {
+				asked.Add(1)
+				return &pb.LeaseTimeToLiveResponse{ID: req.(*pb.LeaseTimeToLiveRequest).ID, TTL: -1}, nil
+			}
+			return m.Apply(ctx, "LeaseTimeToLive", req)
+		})
+	}
+	client := openFake(t, members[0], func(cfg *clientv3.Config) {
+		cfg.Endpoints = []string{members[0].Addr(), members[1].Addr()}
+	})
+	for _, m := range members { // both are connected
+		require.Eventually(t, func() bool {
+			_, err := client.Get(t.Context(), "key")
+			return err == nil && m.Calls("Range") > 0
+		}, 10*time.Second, time.Millisecond)
+	}
+	for range 20 {
+		lagging.Store(nil)
+		resp, err := client.KeepAliveOnce(t.Context(), grant(t, client, 60))
+		require.NoError(t, err)
+		assert.EqualValues(t, 60, resp.TTL)
+	}
+	assert.Zero(t, asked.Load(), "questions to the member that is behind")
 }
 
 func TestStreamOpensWithTheFirstKeepAlive(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
@@ -13,14 +14,17 @@ import (
 // doubtTimeout bounds one question about a lease in doubt.
 const doubtTimeout = 3 * time.Second
 
-// doubts are the leases of which a member has said, at their first renewal, that they
-// do not exist. Their TTLs are asked for one after another.
-type doubts struct {
-	asking sync.WaitGroup // one while there is something to ask
+// doubtQuestions is how many questions are under way at once.
+const doubtQuestions = 16
 
-	mu    sync.Mutex
-	queue []int64
-	busy  bool
+// doubts are the leases of which a member has said, at their first renewal, that they
+// do not exist. Another member is asked for their TTLs.
+type doubts struct {
+	asking sync.WaitGroup // goroutines that ask, while there is something to ask
+
+	mu      sync.Mutex
+	queue   []int64
+	workers int // how many ask
 }
 
 // confirm asks for the TTLs of leases. It does not block.
@@ -29,35 +33,33 @@ func (l *lessor) confirm(ids []int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.queue = append(d.queue, ids...)
-	if d.busy {
-		return
+	for want := min(len(d.queue), doubtQuestions); d.workers < want; d.workers++ {
+		// Stopped through l.ctx; Close waits for it, after the keeper that calls confirm.
+		d.asking.Go(l.ask)
 	}
-	d.busy = true
-	// Stopped through l.ctx; Close waits for it, after the keeper that calls confirm.
-	d.asking.Go(l.ask)
 }
 
-// ask puts all questions.
+// ask asks until no question is left.
 func (l *lessor) ask() {
 	d := &l.doubts
 	for {
 		d.mu.Lock()
 		if len(d.queue) == 0 || l.ctx.Err() != nil {
-			d.busy = false
+			d.workers--
 			d.mu.Unlock()
 			return
 		}
 		id := d.queue[0]
 		d.queue = d.queue[1:]
 		d.mu.Unlock()
-		gone, left := l.timeLeft(l.ctx, id)
+		gone, left := l.timeLeft(l.place.Elsewhere(l.ctx), id)
 		l.keeper.Confirmed(id, gone, left)
 	}
 }
 
-// isGone reports whether a lease is gone of which a member has said so.
-func (l *lessor) isGone(ctx context.Context, id LeaseID) bool {
-	gone, _ := l.timeLeft(ctx, int64(id))
+// isGone reports whether a lease is gone of which the member at place has said so.
+func (l *lessor) isGone(ctx context.Context, place *balancer.Place, id LeaseID) bool {
+	gone, _ := l.timeLeft(place.Elsewhere(ctx), int64(id))
 	return gone
 }
 

@@ -194,6 +194,9 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	}
 	movable, _ := info.Ctx.Value(Repeats{}).(bool)
 	s := p.choose(movable)
+	if info.FullMethodName == pb.Lease_LeaseTimeToLive_FullMethodName {
+		s = p.elsewhere(info.Ctx, s)
+	}
 	result, err := s.child.Pick(info)
 	if err != nil || p.table.even {
 		return result, err
