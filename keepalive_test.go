@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -147,6 +148,15 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 			return err == nil && m.Calls("Range") > 0
 		}, 10*time.Second, time.Millisecond)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	others.Go(func() { // requests that take turns, so that the next one is not always the other member's
+		for ctx.Err() == nil {
+			_, _ = client.Get(ctx, "key")
+		}
+	})
+	defer others.Wait()
+	defer cancel()
 	for range 20 {
 		lagging.Store(nil)
 		resp, err := client.KeepAliveOnce(t.Context(), grant(t, client, 60))
