@@ -140,11 +140,12 @@ type lessor struct {
 
 	// Own synchronisation.
 	routineLog, refusalLog everySecond
-	doubts                 doubts
+	confirmations          confirmations
+
+	place balancer.Place // of the keepalive streams
 
 	// Used by one call of dial at a time.
 	dialled uint64 // generation of the token that the last stream was opened with
-	place   balancer.Place
 }
 
 // defaultFirstTimeout is how long the first answer may take where the caller
@@ -218,7 +219,7 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 func (l *lessor) Close() error {
 	l.cancel()
 	l.keeper.Close(context.Canceled)
-	l.doubts.asking.Wait()
+	l.confirmations.workers.Wait()
 	return nil
 }
 

@@ -5,8 +5,6 @@ import (
 	"io"
 	"math"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +14,6 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -89,81 +86,6 @@ func TestKeepAlivesOutliveRefusedStreams(t *testing.T) {
 	lines := logs.FilterMessage("lease keepalive stream ended, opening it again").FilterLevelExact(zap.WarnLevel)
 	assert.NotZero(t, lines.Len())
 	assert.LessOrEqual(t, lines.Len(), 3)
-}
-
-// TestKeepAliveAsksAgainBeforeALeaseIsGone: a member may not have applied the grant yet.
-func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
-	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
-	var lagging atomic.Int32
-	lagging.Store(2)
-	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
-		return fake.ServeKeepAlive(ctx, recv, func(resp *pb.LeaseKeepAliveResponse) error {
-			if lagging.Add(-1) >= 0 {
-				resp.TTL = 0
-			}
-			return send(resp)
-		})
-	})
-	id := grant(t, client, 60)
-	keep(t, client, t.Context(), id)
-	assert.Equal(t, 2, fake.Calls("LeaseTimeToLive"))
-
-	lagging.Store(2)
-	resp, err := client.KeepAliveOnce(t.Context(), id)
-	require.NoError(t, err)
-	assert.EqualValues(t, 60, resp.TTL)
-}
-
-// TestQuestionAboutALeaseGoesToAnotherMember: the member that has the stream has applied
-// neither the grant nor anything after it, and says so for as long as it is asked.
-func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
-	members := etcdfake.StartCluster(t, 2)
-	var lagging atomic.Pointer[etcdfake.Server]
-	var asked atomic.Int32
-	for _, m := range members {
-		m.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
-			lagging.CompareAndSwap(nil, m)
-			return m.ServeKeepAlive(ctx, recv, func(resp *pb.LeaseKeepAliveResponse) error {
-				if lagging.Load() == m {
-					resp.TTL = 0
-				}
-				return send(resp)
-			})
-		})
-		m.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message, error) {
-			if lagging.Load() == m {
-				asked.Add(1)
-				return &pb.LeaseTimeToLiveResponse{ID: req.(*pb.LeaseTimeToLiveRequest).ID, TTL: -1}, nil
-			}
-			return m.Apply(ctx, "LeaseTimeToLive", req)
-		})
-	}
-	client := openFake(t, members[0], func(cfg *clientv3.Config) {
-		cfg.Endpoints = []string{members[0].Addr(), members[1].Addr()}
-	})
-	for _, m := range members { // both are connected
-		require.Eventually(t, func() bool {
-			_, err := client.Get(t.Context(), "key")
-			return err == nil && m.Calls("Range") > 0
-		}, 10*time.Second, time.Millisecond)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var others sync.WaitGroup
-	others.Go(func() { // requests that take turns, so that the next one is not always the other member's
-		for ctx.Err() == nil {
-			_, _ = client.Get(ctx, "key")
-		}
-	})
-	defer others.Wait()
-	defer cancel()
-	for range 20 {
-		lagging.Store(nil)
-		resp, err := client.KeepAliveOnce(t.Context(), grant(t, client, 60))
-		require.NoError(t, err)
-		assert.EqualValues(t, 60, resp.TTL)
-	}
-	assert.Zero(t, asked.Load(), "questions to the member that is behind")
 }
 
 func TestStreamOpensWithTheFirstKeepAlive(t *testing.T) {

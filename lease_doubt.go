@@ -6,67 +6,88 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// doubtTimeout bounds one question about a lease in doubt.
-const doubtTimeout = 3 * time.Second
+const (
+	// confirmTimeout bounds one question whether a lease exists.
+	confirmTimeout = 3 * time.Second
+	// maxConfirming is how many of these questions are asked at a time.
+	maxConfirming = 16
+)
 
-// doubtQuestions is how many questions are under way at once.
-const doubtQuestions = 16
+// confirmation is one question whether a lease exists. ctx avoids the member that has
+// answered its first renewal with "not found".
+type confirmation struct {
+	ctx context.Context
+	id  int64
+}
 
-// doubts are the leases of which a member has said, at their first renewal, that they
-// do not exist. Another member is asked for their TTLs.
-type doubts struct {
-	asking sync.WaitGroup // goroutines that ask, while there is something to ask
+// confirmations are the questions that are still to be asked.
+type confirmations struct {
+	workers sync.WaitGroup
 
 	mu      sync.Mutex
-	queue   []int64
-	workers int // how many ask
+	queue   []confirmation
+	running int // workers
 }
 
-// confirm asks for the TTLs of leases. It does not block.
+// confirm asks other members than the one of the keepalive stream for the TTLs of leases.
+// It does not block.
 func (l *lessor) confirm(ids []int64) {
-	d := &l.doubts
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.queue = append(d.queue, ids...)
-	for want := min(len(d.queue), doubtQuestions); d.workers < want; d.workers++ {
+	ctx := l.place.Elsewhere(l.ctx)
+	c := &l.confirmations
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		c.queue = append(c.queue, confirmation{ctx: ctx, id: id})
+	}
+	for n := len(ids); n > 0 && c.running < maxConfirming; n-- {
+		c.running++
 		// Stopped through l.ctx; Close waits for it, after the keeper that calls confirm.
-		d.asking.Go(l.ask)
+		c.workers.Go(l.confirmQueued)
 	}
 }
 
-// ask asks until no question is left.
-func (l *lessor) ask() {
-	d := &l.doubts
+// confirmQueued asks questions until none is left.
+func (l *lessor) confirmQueued() {
 	for {
-		d.mu.Lock()
-		if len(d.queue) == 0 || l.ctx.Err() != nil {
-			d.workers--
-			d.mu.Unlock()
+		next, ok := l.nextConfirmation()
+		if !ok {
 			return
 		}
-		id := d.queue[0]
-		d.queue = d.queue[1:]
-		d.mu.Unlock()
-		gone, left := l.timeLeft(l.place.Elsewhere(l.ctx), id)
-		l.keeper.Confirmed(id, gone, left)
+		gone, left := l.timeLeft(next.ctx, next.id)
+		l.keeper.Confirmed(next.id, gone, left)
 	}
 }
 
-// isGone reports whether a lease is gone of which the member at place has said so.
+// nextConfirmation takes a question off the queue. If there is none, the worker that
+// called it has ended.
+func (l *lessor) nextConfirmation() (next confirmation, ok bool) {
+	c := &l.confirmations
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 || l.ctx.Err() != nil {
+		c.running--
+		return confirmation{}, false
+	}
+	next, c.queue = c.queue[0], c.queue[1:]
+	return next, true
+}
+
+// isGone reports whether a lease is gone after the member at place has said so.
 func (l *lessor) isGone(ctx context.Context, place *balancer.Place, id LeaseID) bool {
 	gone, _ := l.timeLeft(place.Elsewhere(ctx), int64(id))
 	return gone
 }
 
-// timeLeft asks whether a lease is gone of which a member has said so, and otherwise
-// how long it lives at least. A server that does not tell is taken by its first word.
+// timeLeft reports whether a lease is gone after one member has said so, and otherwise
+// how long it lives at least. If the question is refused, that member is believed.
 func (l *lessor) timeLeft(ctx context.Context, id int64) (gone bool, left time.Duration) {
-	ctx, cancel := context.WithTimeout(origin.Client(ctx), doubtTimeout)
+	ctx, cancel := context.WithTimeout(origin.Client(ctx), confirmTimeout)
 	defer cancel()
 	resp, err := l.remote.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: id})
 	switch {

@@ -41,18 +41,18 @@ func (p *Place) With(ctx context.Context) context.Context {
 // are any, until Leave is called again.
 func (p *Place) Leave() { p.left.Store(p.at.Load()) }
 
-// elsewhereKey is the context key of a Place whose member is to be avoided.
+// elsewhereKey is the context key of a *Member that is to be avoided.
 type elsewhereKey struct{}
 
 // Elsewhere returns a context for a question about what the member of the latest stream
 // has said. It goes to another member, if there is one that serves.
 func (p *Place) Elsewhere(ctx context.Context) context.Context {
-	return context.WithValue(ctx, elsewhereKey{}, p)
+	return context.WithValue(ctx, elsewhereKey{}, p.at.Load())
 }
 
 // elsewhere replaces the choice for such a question.
 func (p *picker) elsewhere(ctx context.Context, s seat) seat {
-	if place, ok := ctx.Value(elsewhereKey{}).(*Place); ok && place.at.Load() == s.member {
+	if avoided, ok := ctx.Value(elsewhereKey{}).(*Member); ok && avoided == s.member {
 		return p.chooseStream(s.member)
 	}
 	return s

@@ -70,6 +70,9 @@ type Options struct {
 	Backoff backoff.Policy
 	// Linger is how long Stop leaves a half-closed stream for the peer to end. With 0 it is cancelled at once.
 	Linger time.Duration
+	// Idle, if set, reports whether there is nothing to open a stream for. The link then waits for Wake before it dials. It
+	// is called without the link's mutex, on the receive goroutine.
+	Idle func() bool
 	// Done, if set, is called once when the link has ended and both its goroutines are about to exit.
 	Done func()
 }
@@ -85,6 +88,7 @@ type Link[Req, Resp any] struct {
 
 	// Own synchronisation.
 	wake       chan struct{} // capacity 1: something changed for the sender
+	work       chan struct{} // capacity 1: Wake was called
 	senderDone chan struct{} // closed by the sender
 	done       chan struct{} // closed by the receive goroutine, which ends last
 
@@ -109,6 +113,7 @@ func New[Req, Resp any](ctx context.Context, dial Dial[Req, Resp], opts Options)
 		dial:       dial,
 		opts:       opts,
 		wake:       make(chan struct{}, 1),
+		work:       make(chan struct{}, 1),
 		senderDone: make(chan struct{}),
 		done:       make(chan struct{}),
 	}
@@ -135,6 +140,14 @@ func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	}
 	l.mu.Unlock()
 	l.wakeSender()
+}
+
+// Wake tells a link that waits because of Options.Idle to look again.
+func (l *Link[Req, Resp]) Wake() {
+	select {
+	case l.work <- struct{}{}:
+	default:
+	}
 }
 
 // Queued returns the number of requests that have not been handed to the stream yet.

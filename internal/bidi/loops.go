@@ -52,6 +52,9 @@ func (l *Link[Req, Resp]) end() {
 func (l *Link[Req, Resp]) serve() (heard bool, err error) {
 	ctx, cancel := context.WithCancelCause(l.ctx)
 	defer cancel(nil)
+	if err := l.awaitWork(); err != nil {
+		return false, err
+	}
 	stream, err := l.dial(ctx)
 	if err != nil {
 		return false, err
@@ -78,6 +81,18 @@ func (l *Link[Req, Resp]) serve() (heard bool, err error) {
 		heard = true
 		l.handler.Received(resp)
 	}
+}
+
+// awaitWork waits while there is nothing to open a stream for.
+func (l *Link[Req, Resp]) awaitWork() error {
+	for l.opts.Idle != nil && l.opts.Idle() {
+		select {
+		case <-l.work:
+		case <-l.ctx.Done():
+			return l.ctx.Err()
+		}
+	}
+	return nil
 }
 
 // attach makes st the current stream with reqs as its queue; it does nothing for the stream that is current already.

@@ -67,6 +67,7 @@ type entry struct {
 	at     instant       // heap key: when to look at this entry again
 	known  bool          // a renewal has been answered with a TTL
 	doubts int           // how often the lease has been doubtful
+	stream uint64        // doubtful: number of the stream that did not know it
 	slot   int           // index in the heap
 	subs   []*subscriber
 }

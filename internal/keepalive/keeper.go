@@ -49,6 +49,10 @@ type Config struct {
 // next Dial is told.
 var ErrStalled = errors.New("lease keepalive stream: no answer in time")
 
+// ErrUnknownThere ends a stream of a member that does not know a lease which, another
+// member says, lives.
+var ErrUnknownThere = errors.New("lease keepalive stream: the member does not know a lease that lives")
+
 // A timer that fires lateTick after its time tells that the process did not run
 // meanwhile. What has come for it is read first, for which it takes catchUp.
 const (
@@ -116,10 +120,13 @@ func (k *Keeper) KeepAlive(ctx context.Context, id int64, sink Sink, requireLead
 		return err
 	}
 	if k.link == nil {
-		k.link = bidi.New(k.ctx, k.dial, k.cfg.Link)
+		opts := k.cfg.Link
+		opts.Idle = k.idle
+		k.link = bidi.New(k.ctx, k.dial, opts)
 		k.link.Start(k)
 	}
 	k.table.add(k.now(), id, s)
+	k.link.Wake()
 	k.runLocked()
 	k.unlock()
 
@@ -179,6 +186,14 @@ func (k *Keeper) dial(ctx context.Context) (Stream, error) {
 	return k.cfg.Dial(ctx, last)
 }
 
+// idle reports whether no lease is kept: a stream that is refused would be opened again and
+// again for nothing.
+func (k *Keeper) idle() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.table.byID) == 0
+}
+
 // Opened asks a new stream for all leases that are due.
 func (k *Keeper) Opened(fill func(...*pb.LeaseKeepAliveRequest)) {
 	k.mu.Lock()
@@ -208,11 +223,14 @@ func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 }
 
 // Confirmed takes the answer to a question of Confirm: the lease is gone, or lives for
-// left at least, which is 0 if there was no answer.
+// left at least, which is 0 if there was no answer. A member that goes on not knowing a
+// lease that lives is left for another.
 func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	k.mu.Lock()
 	defer k.unlock()
-	k.table.confirmed(k.now(), id, gone, left)
+	if k.table.confirmed(k.now(), id, gone, left) {
+		k.link.Reconnect(ErrUnknownThere)
+	}
 }
 
 // Broken decides what the end of a stream means: whether to open another one.

@@ -48,6 +48,7 @@ type table struct {
 	resumed instant       // when the process last went on after a pause
 	usual   time.Duration // how long answers have taken lately
 	seq     uint64        // number of the last request
+	stream  uint64        // number of the last stream
 
 	// What closing left to do once the lock is released.
 	stops []func() bool
@@ -132,6 +133,7 @@ func (t *table) run(now instant) (renew []int64, move bool) {
 func (t *table) opened(now instant) []int64 {
 	t.interrupt(now)
 	t.open = true
+	t.stream++
 	t.heardAt = now
 	var due []*entry
 	for _, e := range t.heap {

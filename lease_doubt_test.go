@@ -1,0 +1,156 @@
+package clientv3_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+)
+
+// TestKeepAliveAsksAgainBeforeALeaseIsGone: a member may not have applied the grant yet.
+func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	var lagging atomic.Int32
+	lagging.Store(2)
+	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+		return fake.ServeKeepAlive(ctx, recv, func(resp *pb.LeaseKeepAliveResponse) error {
+			if lagging.Add(-1) >= 0 {
+				resp.TTL = 0
+			}
+			return send(resp)
+		})
+	})
+	id := grant(t, client, 60)
+	keep(t, client, t.Context(), id)
+	assert.Equal(t, 2, fake.Calls("LeaseTimeToLive"))
+
+	lagging.Store(2)
+	resp, err := client.KeepAliveOnce(t.Context(), id)
+	require.NoError(t, err)
+	assert.EqualValues(t, 60, resp.TTL)
+}
+
+// TestQuestionAboutALeaseGoesToAnotherMember: the member that has the stream has applied
+// neither the grant nor anything after it, and says so for as long as it is asked.
+func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
+	members := etcdfake.StartCluster(t, 2)
+	var lagging atomic.Pointer[etcdfake.Server]
+	var asked atomic.Int32
+	for _, m := range members {
+		m.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+			lagging.CompareAndSwap(nil, m)
+			return m.ServeKeepAlive(ctx, recv, func(resp *pb.LeaseKeepAliveResponse) error {
+				if lagging.Load() == m {
+					resp.TTL = 0
+				}
+				return send(resp)
+			})
+		})
+		m.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+			if lagging.Load() == m {
+				asked.Add(1)
+				return &pb.LeaseTimeToLiveResponse{ID: req.(*pb.LeaseTimeToLiveRequest).ID, TTL: -1}, nil
+			}
+			return m.Apply(ctx, "LeaseTimeToLive", req)
+		})
+	}
+	client := openFake(t, members[0], func(cfg *clientv3.Config) {
+		cfg.Endpoints = []string{members[0].Addr(), members[1].Addr()}
+	})
+	for _, m := range members { // both are connected
+		require.Eventually(t, func() bool {
+			_, err := client.Get(t.Context(), "key")
+			return err == nil && m.Calls("Range") > 0
+		}, 10*time.Second, time.Millisecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	others.Go(func() { // requests that take turns, so that the next one is not always the other member's
+		for ctx.Err() == nil {
+			_, _ = client.Get(ctx, "key")
+		}
+	})
+	defer others.Wait()
+	defer cancel()
+	for range 20 {
+		lagging.Store(nil)
+		resp, err := client.KeepAliveOnce(t.Context(), grant(t, client, 60))
+		require.NoError(t, err)
+		assert.EqualValues(t, 60, resp.TTL)
+	}
+	for range 3 {
+		lagging.Store(nil)
+		lease := clientv3.NewLease(client)
+		keep(t, lease, t.Context(), grant(t, client, 60)) // renewed, on a stream that has moved
+		require.NoError(t, lease.Close())
+	}
+	assert.Zero(t, asked.Load(), "questions to the member that is behind")
+}
+
+// TestManyDeniedLeasesAreConfirmedTogether: 160 leases, each confirmed in 100 ms, take 1 s.
+func TestManyDeniedLeasesAreConfirmedTogether(t *testing.T) {
+	t.Parallel()
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	var mu sync.Mutex
+	asking, most := 0, 0
+	fake.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		mu.Lock()
+		asking++
+		most = max(most, asking)
+		mu.Unlock()
+		time.Sleep(100 * time.Millisecond) // a slow server
+		mu.Lock()
+		asking--
+		mu.Unlock()
+		return fake.Apply(ctx, "LeaseTimeToLive", req)
+	})
+	var channels []<-chan *clientv3.LeaseKeepAliveResponse
+	for id := range clientv3.LeaseID(160) {
+		channels = append(channels, keepMore(t, client, t.Context(), 1000+id))
+	}
+	for _, ch := range channels {
+		waitClosed(t, ch)
+	}
+	assert.Equal(t, 160, fake.Calls("LeaseTimeToLive"))
+	mu.Lock()
+	defer mu.Unlock()
+	assert.Equal(t, 16, most)
+}
+
+// TestWithoutLeasesNoKeepAliveStreamIsOpened: the next KeepAlive opens one.
+func TestWithoutLeasesNoKeepAliveStreamIsOpened(t *testing.T) {
+	t.Parallel()
+	fake := etcdfake.Start(t)
+	client := openFake(t, fake)
+	id := grant(t, client, 60)
+	ctx, cancel := context.WithCancel(t.Context())
+	ch := keep(t, client, ctx, id)
+	cancel()
+	waitClosed(t, ch)
+	refusal := status.Error(codes.Unimplemented, "404 (Not Found)")
+	fake.Fail("LeaseKeepAlive", 1000, refusal)
+	require.Equal(t, 1, fake.Break("LeaseKeepAlive", refusal))
+	_, before := fake.Streams("LeaseKeepAlive")
+	calls := fake.Calls("LeaseKeepAlive")
+	time.Sleep(time.Second) // in which nothing may happen
+	_, after := fake.Streams("LeaseKeepAlive")
+	assert.Equal(t, before, after)
+	assert.Equal(t, calls, fake.Calls("LeaseKeepAlive"))
+
+	fake.Fail("LeaseKeepAlive", 0, nil)
+	keep(t, client, t.Context(), id)
+}
