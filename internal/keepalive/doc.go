@@ -1,10 +1,55 @@
-// Package keepalive keeps leases alive: it decides when each lease is renewed,
-// notices when renewals go unanswered, and tells the subscribers of a lease
-// what came back and why it ended.
+// Package keepalive keeps leases alive: it decides when each lease is renewed, notices when
+// renewals go unanswered, and tells the subscribers of a lease what the server answered and
+// why the lease ended.
 //
-// The table is the state machine: which leases are kept, which of them wait
-// for an answer, when each needs attention next. It is plain data that is
-// handed the time and returns what to do. The [Keeper] puts it under one
-// mutex, drives it with one timer and speaks the LeaseKeepAlive protocol over
-// one internal/bidi link. Neither polls, and no lease has a goroutine.
+// The table is the state machine: it is handed the time and returns what to do. The [Keeper]
+// puts it under one mutex, drives it with one timer and speaks the LeaseKeepAlive protocol
+// over one internal/bidi link. 50,000 leases cost the link's two goroutines, and one more
+// while the timer fires.
+//
+// # States
+//
+// An entry is one kept lease. Its subscribers are the KeepAlive calls that share it.
+//
+//	state     event                                next      action
+//	none      first subscriber                     resting   due now; expires after the first timeout
+//	resting   due, and a stream is open            waiting   send one request
+//	waiting   answer with a TTL                    resting   expires after the TTL; due TTL/3 ± 5 % after
+//	                                                         sending; deliver to all subscribers
+//	any       no TTL for a lease renewed before,   gone      close the subscribers: not found, or revoked
+//	          or revoked through this client
+//	any       expiry passes                        gone      close the subscribers: expired
+//	waiting   no TTL in the first answer           doubtful  ask another member for the lease's TTL
+//	doubtful  the lease is gone                    gone      close the subscribers: not found
+//	doubtful  the lease lives, or no answer        resting   due after a pause that grows; does not expire
+//	                                                         before the TTL that is left; the second time
+//	                                                         the stream moves to another member
+//	waiting   the stream ends                      resting   due now
+//	waiting   no answer within the stall timeout   resting   the stream moves; all in flight is due now
+//	resting   last subscriber leaves               gone
+//	waiting   last subscriber leaves               orphan
+//	orphan    a subscriber comes                   waiting   joins the request in flight
+//	orphan    answer, end of stream, expiry        gone
+//
+// A stream that ends with "no leader" also closes the subscribers that require a leader. One
+// that ends with "permission denied" also closes the lease whose request is the oldest in
+// flight. When the keeper is closed, its context ends, or the client can open no stream, all
+// subscribers are closed and KeepAlive fails from then on.
+//
+// # Invariants
+//
+//   - An entry is in the map if and only if it is in the heap. It has a subscriber or a request
+//     in flight, and at most one request in flight; none while there is no stream.
+//   - The heap's key is when an entry needs attention. It may be too early, never too late:
+//     answers to other leases postpone a stall without moving the entries that wait.
+//   - A sink is closed exactly once, and not called afterwards.
+//   - Requests are numbered in the order of sending. Requests sent together are ordered by
+//     expiry, so after an outage the lease that is nearest to expiry comes first.
+//   - No stream is opened while no lease is kept.
+//
+// The stall timeout is the largest of a third of the TTL, 500 ms, and twice the typical
+// latency of answers: a server that is slow but alive would otherwise be left again and again
+// just before it answers.
+//
+// Lock order: keeper, then link. Sinks are called with the keeper's mutex held.
 package keepalive

@@ -66,8 +66,8 @@ func TestAPauseIsNoAnsweringTime(t *testing.T) {
 		s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 1, TTL: 5})
 		assert.Len(t, p.got, 1)
 		if known {
-			assert.Zero(t, s.usual)
+			assert.Zero(t, s.typicalLatency)
 		}
-		assert.LessOrEqual(t, s.patience(s.byID[1]), 2*assumedTTL/renewals)
+		assert.LessOrEqual(t, s.stallTimeout(s.byID[1]), 2*assumedTTL/renewals)
 	}
 }

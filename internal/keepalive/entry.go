@@ -58,18 +58,18 @@ type subscriber struct {
 //	orphan   waiting, but every subscriber has left: kept only so that a new
 //	         subscriber joins the request in flight instead of adding another
 type entry struct {
-	id     int64
-	ttl    time.Duration // latest granted; assumed before the first answer
-	expiry instant       // unless answered by then, the subscribers close
-	due    instant       // resting: when to renew
-	sentAt instant       // waiting: when the request was handed to the link
-	seq    uint64        // waiting: number of that request; 0 while resting
-	at     instant       // heap key: when to look at this entry again
-	known  bool          // a renewal has been answered with a TTL
-	doubts int           // how often the lease has been doubtful
-	stream uint64        // doubtful: number of the stream that did not know it
-	slot   int           // index in the heap
-	subs   []*subscriber
+	id        int64
+	ttl       time.Duration // latest granted; assumed before the first answer
+	expiry    instant       // unless answered by then, the subscribers close
+	due       instant       // resting: when to renew
+	sentAt    instant       // waiting: when the request was handed to the link
+	seq       uint64        // waiting: number of that request; 0 while resting
+	at        instant       // heap key: when to look at this entry again
+	known     bool          // a renewal has been answered with a TTL
+	doubts    int           // how often the lease has been doubtful
+	stream    uint64        // doubtful: number of the stream that did not know it
+	heapIndex int           // index in the heap
+	subs      []*subscriber
 }
 
 func (e *entry) waiting() bool { return e.seq != 0 }
@@ -86,25 +86,25 @@ func (e *entry) remove(s *subscriber) {
 	}
 }
 
-// agenda is the heap of entries, the one to look at next on top.
-type agenda []*entry
+// schedule is the heap of entries, the one to look at next on top.
+type schedule []*entry
 
-func (a agenda) Len() int           { return len(a) }
-func (a agenda) Less(i, j int) bool { return a[i].at < a[j].at }
-func (a agenda) Swap(i, j int) {
+func (a schedule) Len() int           { return len(a) }
+func (a schedule) Less(i, j int) bool { return a[i].at < a[j].at }
+func (a schedule) Swap(i, j int) {
 	a[i], a[j] = a[j], a[i]
-	a[i].slot, a[j].slot = i, j
+	a[i].heapIndex, a[j].heapIndex = i, j
 }
 
 // Push implements heap.Interface.
-func (a *agenda) Push(x any) {
+func (a *schedule) Push(x any) {
 	e := x.(*entry)
-	e.slot = len(*a)
+	e.heapIndex = len(*a)
 	*a = append(*a, e)
 }
 
 // Pop implements heap.Interface.
-func (a *agenda) Pop() any {
+func (a *schedule) Pop() any {
 	old := *a
 	e := old[len(old)-1]
 	old[len(old)-1] = nil
@@ -112,4 +112,4 @@ func (a *agenda) Pop() any {
 	return e
 }
 
-var _ heap.Interface = (*agenda)(nil)
+var _ heap.Interface = (*schedule)(nil)

@@ -108,7 +108,7 @@ func TestPatienceIsAtLeastHalfASecond(t *testing.T) {
 	s.keep(1, false)
 	s.wait(s.latency)
 	s.mute()
-	s.wait(time.Second/3 + minPatience - 2*s.latency)
+	s.wait(time.Second/3 + minStallTimeout - 2*s.latency)
 	assert.Empty(t, s.moves)
 	s.wait(2 * s.latency)
 	assert.Len(t, s.moves, 1)

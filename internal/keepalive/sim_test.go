@@ -159,7 +159,7 @@ func (s *sim) check() {
 		switch {
 		case s.byID[e.id] != e:
 			wrong = "is not the one in the table"
-		case e.slot != i:
+		case e.heapIndex != i:
 			wrong = "does not know its slot"
 		case i > 0 && s.heap[(i-1)/2].at > e.at:
 			wrong = "is out of order"

@@ -19,8 +19,8 @@ const (
 	// slack lets renewals that are almost due leave with those that are, so
 	// that many leases do not cost a timer each.
 	slack = 2 * time.Millisecond
-	// minPatience is the shortest silence that can be called a stall.
-	minPatience = 500 * time.Millisecond
+	// minStallTimeout is the shortest silence that can be called a stall.
+	minStallTimeout = 500 * time.Millisecond
 	// assumedTTL is what a lease is taken to have before the first answer
 	// tells, at most: how soon a stream is left must not depend on how long the
 	// user is willing to wait.
@@ -40,15 +40,15 @@ type table struct {
 	confirms     bool          // a TTL of 0 for a lease not renewed before is to be confirmed
 	random       func() float64
 
-	byID    map[int64]*entry
-	late    map[int64]int // by lease: answers on their way for entries that were dropped
-	heap    agenda
-	open    bool          // a stream takes requests
-	heardAt instant       // when the stream last answered anything
-	resumed instant       // when the process last went on after a pause
-	usual   time.Duration // how long answers have taken lately
-	seq     uint64        // number of the last request
-	stream  uint64        // number of the last stream
+	byID           map[int64]*entry
+	late           map[int64]int // by lease: answers on their way for entries that were dropped
+	heap           schedule
+	open           bool          // a stream takes requests
+	lastReceived   instant       // when the stream last answered anything
+	resumed        instant       // when the process last went on after a pause
+	typicalLatency time.Duration // how long answers have taken lately
+	seq            uint64        // number of the last request
+	stream         uint64        // number of the last stream
 
 	// What closing left to do once the lock is released.
 	stops []func() bool
@@ -119,7 +119,7 @@ func (t *table) run(now instant) (renew []int64, move bool) {
 			due = append(due, e)
 		case e.at > now:
 			return t.number(due), false
-		case e.waiting() && t.silence(now, e) >= t.patience(e):
+		case e.waiting() && t.silence(now, e) >= t.stallTimeout(e):
 			t.interrupt(now)
 			return nil, true
 		default:
@@ -134,7 +134,7 @@ func (t *table) opened(now instant) []int64 {
 	t.interrupt(now)
 	t.open = true
 	t.stream++
-	t.heardAt = now
+	t.lastReceived = now
 	var due []*entry
 	for _, e := range t.heap {
 		if e.due <= now {
@@ -168,7 +168,7 @@ func (t *table) interrupt(now instant) {
 // received takes an answer. Answers for leases nobody keeps are ignored, but
 // prove the stream alive.
 func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
-	t.heardAt = now
+	t.lastReceived = now
 	late := t.isLate(resp.ID)
 	e := t.byID[resp.ID]
 	if e == nil {
@@ -297,7 +297,7 @@ func (t *table) drop(e *entry, reason error) {
 		t.late[e.id]++
 	}
 	delete(t.byID, e.id)
-	heap.Remove(&t.heap, e.slot)
+	heap.Remove(&t.heap, e.heapIndex)
 	for _, s := range e.subs {
 		t.close(s, reason)
 	}
@@ -316,7 +316,7 @@ func (t *table) close(s *subscriber, reason error) {
 // plan puts e where the heap should have it.
 func (t *table) plan(e *entry) {
 	e.at = t.attention(e)
-	heap.Fix(&t.heap, e.slot)
+	heap.Fix(&t.heap, e.heapIndex)
 }
 
 // replan does the same for all.
@@ -333,7 +333,7 @@ func (t *table) attention(e *entry) instant {
 	case !t.open || e.waiting() && len(e.subs) == 0:
 		return e.expiry
 	case e.waiting():
-		return min(e.expiry, after(t.waitsSince(e), t.patience(e)))
+		return min(e.expiry, after(t.waitsSince(e), t.stallTimeout(e)))
 	default:
 		return min(e.expiry, e.due)
 	}
@@ -349,26 +349,26 @@ func (t *table) silence(now instant, e *entry) time.Duration {
 
 // waitsSince is from when on the silence of the stream counts for e. What came while the
 // process was paused may not have been read yet.
-func (t *table) waitsSince(e *entry) instant { return max(e.sentAt, t.heardAt, t.resumed) }
+func (t *table) waitsSince(e *entry) instant { return max(e.sentAt, t.lastReceived, t.resumed) }
 
-// patience is the silence that e can afford. Where answers usually take long,
+// stallTimeout is the silence that e can afford. Where answers usually take long,
 // giving up early would only lose them: a move must promise something.
-func (t *table) patience(e *entry) time.Duration {
-	return max(e.ttl/renewals, minPatience, 2*t.usual)
+func (t *table) stallTimeout(e *entry) time.Duration {
+	return max(e.ttl/renewals, minStallTimeout, 2*t.typicalLatency)
 }
 
 // learn follows the time that answers take. A pause of the process is none of it: a
-// longer one is known, and a shorter one counts for no more than the patience with e.
+// longer one is known, and a shorter one counts for no more than the stall timeout of e.
 func (t *table) learn(now instant, e *entry) {
 	if e.sentAt < t.resumed {
 		return
 	}
-	took := min(now-e.sentAt, t.patience(e))
-	if t.usual == 0 {
-		t.usual = took
+	took := min(now-e.sentAt, t.stallTimeout(e))
+	if t.typicalLatency == 0 {
+		t.typicalLatency = took
 		return
 	}
-	t.usual += (took - t.usual) / 4
+	t.typicalLatency += (took - t.typicalLatency) / 4
 }
 
 // interval is the jittered time between renewals.
