@@ -89,7 +89,7 @@ func (e *KeepAliveEnd) Err() error {
 // Servers count from when they receive a renewal, so they let the lease expire
 // later than that. It is zero before the first answer, and moves with each.
 //
-// Whoever acts on what the lease protects, without asking a server, has to see
+// A program that acts on what the lease protects, without asking a server, must check
 // that this time has not come: a channel that is closed tells it too late to a
 // process that was paused. A lease that is revoked ends sooner.
 func (e *KeepAliveEnd) Deadline() time.Time {
@@ -156,7 +156,7 @@ const defaultFirstTimeout = 5 * time.Second
 // leases of a few seconds.
 var keepAliveBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// NewLease returns a Lease on c's connection, beside the one that c embeds. It
+// NewLease returns another Lease on c's connection than the one that c embeds. It
 // is closed by its owner, and ends with c in any case.
 func NewLease(c *Client) Lease {
 	l := newLessor(RetryLeaseClient(c), c, addDurations(c.cfg.dialTimeout(), time.Second))
@@ -274,7 +274,7 @@ func (l *lessor) renewToken(ctx context.Context, seen uint64) error {
 }
 
 // logEnded tells why a stream has ended. What any member or network does now and then is
-// for debugging; a refusal is for whoever runs the cluster or the proxy before it.
+// for debugging; a refusal concerns the operator of the cluster or proxy.
 func (l *lessor) logEnded(err error, reopen bool) {
 	limit, level := &l.routineLog, zap.DebugLevel
 	if !reopen || classify.IsHalt(l.ctx, err) {
@@ -326,7 +326,7 @@ func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time)
 	}
 }
 
-// Close takes back what nobody has read of a lease that is gone: an answer read
+// Close drops the unread answers for a lease that is gone: an answer read
 // now would say that it lives.
 func (s *keepAliveSink) Close(reason error) {
 	if s.end != nil {

@@ -139,7 +139,7 @@ type Lease interface {
 	// is gone already, except where the server said so.
 	//
 	// The channel has room for [LeaseResponseChSize] answers; those that find it
-	// full are dropped. The lease is renewed all the same: nobody has to read.
+	// full are dropped. The lease is renewed even if they are not read.
 	// When the lease has expired or was revoked, answers that are still unread are
 	// dropped as well, so that none says that it lives.
 	//

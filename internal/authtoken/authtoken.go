@@ -3,7 +3,7 @@
 //
 // Refresh is compare-and-refresh: a caller names the generation it used, so that of a thousand callers refused at once one
 // asks the server and the others wait for its answer or find it already there. The request is the client's, not the
-// caller's: a caller whose context ends stops waiting and harms nobody else.
+// caller's: a caller whose context ends stops waiting, and the other callers are not affected.
 package authtoken
 
 import (

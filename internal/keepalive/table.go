@@ -84,7 +84,7 @@ func (t *table) add(now instant, id int64, s *subscriber) {
 	t.plan(e)
 }
 
-// leave closes one subscriber. A lease that nobody wants is no longer renewed.
+// leave closes one subscriber. A lease without subscribers is no longer renewed.
 func (t *table) leave(s *subscriber, reason error) {
 	e := s.entry
 	if e == nil {
@@ -165,7 +165,7 @@ func (t *table) interrupt(now instant) {
 	t.replan()
 }
 
-// received takes an answer. Answers for leases nobody keeps are ignored, but
+// received takes an answer. Answers for leases that are not kept are ignored, but
 // prove the stream alive.
 func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	t.lastReceived = now
@@ -339,7 +339,7 @@ func (t *table) attention(e *entry) instant {
 	}
 }
 
-// silence is how long e has waited while the stream answered nobody.
+// silence is how long e has waited while nothing came on the stream.
 func (t *table) silence(now instant, e *entry) time.Duration {
 	if len(e.subs) == 0 {
 		return 0

@@ -1,6 +1,6 @@
 // Package outbox delivers values into one channel, in order, for a producer that must never wait.
 //
-// An [Outbox] owns its channel: nobody else sends on it or closes it. While the channel has room a Post goes straight into
+// An [Outbox] owns its channel: no other code sends on it or closes it. While the channel has room a Post goes straight into
 // it and costs one channel operation. A Post that finds the channel full keeps the value and starts a goroutine, the pump,
 // which feeds the channel at the consumer's pace and exits as soon as nothing waits any more: an idle or keeping-up
 // consumer costs no goroutine.
