@@ -59,7 +59,7 @@ type clientState struct {
 	conn     *grpc.ClientConn
 	resolver *resolver.Resolver
 	failures *balancer.Failures
-	table    *balancer.Table
+	table    *balancer.Tracker
 	rpc      grpc.ClientConnInterface // conn with retries, or unconnected; never nil
 
 	progress *progressServers // made with conn
@@ -223,7 +223,7 @@ func (c *Client) retryConfig() retry.Config {
 		Life:      c.ctx,
 		Closed:    errClosing,
 		Metadata:  [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
-		Repeats:   balancer.Repeats{},
+		Repeats:   balancer.Idempotent{},
 		Retrying:  c.logRetry,
 		Options:   c.cfg.messageLimits(),
 	}

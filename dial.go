@@ -125,7 +125,7 @@ func field(v reflect.Value, name string) reflect.Value {
 
 // dial makes a connection that spreads requests over eps by the table, and starts it.
 // Why it cannot connect is noted in f. Both may be nil.
-func (c *Client) dial(t *balancer.Table, f *balancer.Failures, healthCheck bool, eps ...string) (*grpc.ClientConn, *resolver.Resolver, error) {
+func (c *Client) dial(t *balancer.Tracker, f *balancer.Failures, healthCheck bool, eps ...string) (*grpc.ClientConn, *resolver.Resolver, error) {
 	addresses, encrypted, err := c.resolve(t, eps)
 	if err != nil {
 		return nil, nil, err
@@ -165,7 +165,7 @@ func (c *Client) parse(ep string) (endpoint.Endpoint, error) {
 
 // resolve turns endpoints into gRPC's addresses, known to the table, and reports
 // whether any of them is encrypted.
-func (c *Client) resolve(t *balancer.Table, eps []string) (addresses []grpcresolver.Address, encrypted bool, err error) {
+func (c *Client) resolve(t *balancer.Tracker, eps []string) (addresses []grpcresolver.Address, encrypted bool, err error) {
 	creds := c.creds
 	if c.user.credentials {
 		creds = nil

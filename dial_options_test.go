@@ -162,7 +162,7 @@ func optionCases() map[string]optionCase {
 		"WithChainStreamInterceptor": {opts: []grpc.DialOption{grpc.WithChainStreamInterceptor(stream)}, shows: ran},
 		"WithAuthority":              {opts: []grpc.DialOption{grpc.WithAuthority("x.example")}, shows: header(":authority", "x.example")},
 		"WithDisableServiceConfig": {opts: []grpc.DialOption{grpc.WithDisableServiceConfig()}, shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
-			ok, err := c.table.All(t.Context(), func(context.Context) (bool, error) { return true, nil })
+			ok, err := c.table.CheckMembers(t.Context(), func(context.Context) (bool, error) { return true, nil })
 			assert.True(t, ok && err == nil, "the client's balancer picks")
 		}},
 		"WithDisableHealthCheck": {opts: []grpc.DialOption{grpc.WithDisableHealthCheck()}, shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {

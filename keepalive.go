@@ -131,7 +131,7 @@ type lessor struct {
 	remote      pb.LeaseClient
 	tokens      *authtoken.Source // nil: none to renew
 	logger      func() *zap.Logger
-	members     *balancer.Table // nil: none to put to the test
+	members     *balancer.Tracker // nil: none to put to the test
 	maxAttempts uint
 	choosesIDs  bool            // of the leases that it grants
 	ctx         context.Context // ends with Close
@@ -142,7 +142,7 @@ type lessor struct {
 	routineLog, refusalLog everySecond
 	confirmations          confirmations
 
-	place balancer.Place // of the keepalive streams
+	place balancer.StreamTarget // of the keepalive streams
 
 	// Used by one call of dial at a time.
 	dialled uint64 // generation of the token that the last stream was opened with
@@ -236,10 +236,10 @@ func (l *lessor) lost(id LeaseID, err error) {
 // the leader is lost and not when a renewal has been waiting for long.
 func (l *lessor) dial(ctx context.Context, last error) (keepalive.Stream, error) {
 	if errors.Is(last, keepalive.ErrStalled) {
-		l.members.Inspect() // requests may be waiting for that member too
+		l.members.ProbeAll() // requests may be waiting for that member too
 	}
 	if last != nil {
-		l.place.Leave()
+		l.place.AvoidLast()
 	}
 	if classify.IsAuthRefresh(last) {
 		if err := l.renewToken(ctx, l.dialled); err != nil {

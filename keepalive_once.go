@@ -37,7 +37,7 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
 
-	var place balancer.Place
+	var place balancer.StreamTarget
 	tokens, doubts := 0, 0
 	for attempt := 0; ; attempt++ {
 		seen := l.generation()
@@ -47,7 +47,7 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 		}
 		if err == nil { // the lease lives, and the member does not know it yet
 			doubts++
-			place.Leave()
+			place.AvoidLast()
 			if waitErr := backoff.Wait(streams, onceBackoff.Delay(attempt)); waitErr != nil {
 				return nil, l.endErr(ctx, waitErr)
 			}
@@ -97,7 +97,7 @@ func (l *lessor) renewOnce(ctx context.Context, id LeaseID) (*pb.LeaseKeepAliveR
 	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	silent := time.AfterFunc(oncePatience, l.members.Inspect)
+	silent := time.AfterFunc(oncePatience, l.members.ProbeAll)
 	resp, err := stream.Recv()
 	silent.Stop()
 	switch {

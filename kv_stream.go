@@ -107,7 +107,7 @@ type getStream struct {
 	paging  bool                    // as in kv
 	limited bool                    // responses have a limit, which servers do not know
 	maxPage int                     // bytes of a page that is neither small nor large
-	members *balancer.Table         // may be nil
+	members *balancer.Tracker       // may be nil
 	rewrite func(*pb.RangeResponse) // nil: pieces are delivered as they come
 	stream  pb.KV_RangeStreamClient // nil: the range is read by unary requests
 	ctx     context.Context         // the caller's, which also ends with the client
@@ -174,7 +174,7 @@ const streamPatience = 500 * time.Millisecond
 // receive waits for the next piece. Streams do not count as requests that a member
 // owes answers to, so nothing else may notice that it has fallen silent.
 func (s *getStream) receive() (*pb.RangeStreamResponse, error) {
-	defer time.AfterFunc(streamPatience, s.members.Inspect).Stop()
+	defer time.AfterFunc(streamPatience, s.members.ProbeAll).Stop()
 	return s.stream.Recv()
 }
 

@@ -79,7 +79,7 @@ func (l *lessor) nextConfirmation() (next confirmation, ok bool) {
 }
 
 // isGone reports whether a lease is gone after the member at place has said so.
-func (l *lessor) isGone(ctx context.Context, place *balancer.Place, id LeaseID) bool {
+func (l *lessor) isGone(ctx context.Context, place *balancer.StreamTarget, id LeaseID) bool {
 	gone, _ := l.timeLeft(place.Elsewhere(ctx), int64(id))
 	return gone
 }

@@ -145,7 +145,7 @@ func (st *watchStream) take(w watchStep) {
 		if !w.waitOn {
 			p.asked.Store(0)
 		}
-		c.table.Inspect()
+		c.table.ProbeAll()
 	}
 	if w.reopen {
 		st.link.Reconnect(errWatchSilent)

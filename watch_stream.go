@@ -66,7 +66,7 @@ type watchStream struct {
 	overdue timerSlot
 	hold    timerSlot
 	probe   watchProbe
-	place   balancer.Place
+	place   balancer.StreamTarget
 
 	// used by the link's receive goroutine only
 	token     uint64    // the generation that the current stream was opened with
@@ -153,7 +153,7 @@ func (st *watchStream) Broken(err error) (redial bool, wait time.Duration) {
 	st.probeBroken()
 	redial, wait = st.mux.Broken(err)
 	if redial {
-		st.place.Leave()
+		st.place.AvoidLast()
 		if ok, denied := st.watcher.breakLog.allow(time.Now()); ok {
 			st.watcher.logger().Debug("watch stream broken, opening it again", zap.Error(err), zap.Int64("not-logged", denied))
 		}

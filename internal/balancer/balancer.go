@@ -1,40 +1,34 @@
-// Package balancer decides which member gets the next request.
+// Package balancer is gRPC's side of balancing: it decides which member gets the next request.
 //
-// It goes round the members in good standing. One that owes answers and stays
-// silent while its peers are heard gets no more requests, and is probed; if it
-// does not answer the probe either, its connection is closed, so that what waits
-// on it can go elsewhere. One that is alive but much slower than its peers gets
-// what it can answer. Members are only compared with each other over the same
-// time: when all are silent or slow alike, nothing changes but that a connection
-// which is silent for long is made anew.
+// Requests go round-robin over the healthy members. Which members are healthy is decided by
+// package memberhealth; this package counts requests and received bytes for it, sends the
+// probes, and closes the connections of ejected members, so that gRPC connects again and the
+// requests that waited there can be repeated elsewhere.
 //
-// Connections are gRPC's business: each endpoint has a pick_first child, which
-// connects and reconnects. This package follows the servers' health services,
-// looks at the children that are connected and picks among them.
+// The connections are gRPC's: each endpoint has a pick_first child, which connects and
+// reconnects. This package follows the servers' health services and picks among the children
+// that are connected.
 //
-//   - standing.go is the state machine: samples in, verdicts out;
-//   - dead.go tells connections that are dead where there is nothing to compare with;
-//   - stuck.go tells members that are alive and answer nothing;
-//   - behind.go keeps writes from members that have to catch up;
-//   - picker.go is on every request's path;
-//   - place.go moves streams to other members;
-//   - probe.go asks one member for a sign of life;
-//   - table.go runs the machine by a timer while there are requests;
-//   - health.go asks each server for its health;
-//   - resort.go keeps members whose health check fails for when there is no other;
+//   - balancer.go is the policy;
+//   - picker.go is on the path of each request; stream_target.go picks for streams;
+//   - member.go classifies answers and tracks the connection of one member;
+//   - tracker.go knows the members; tick.go compares them by a timer while there are requests;
+//   - probe.go sends a probe to one member;
+//   - health_check.go follows each server's health service;
+//   - fallback.go keeps members that fail their health check for when no other is connected;
+//   - handshake.go delays connecting after a refused TLS handshake;
 //   - failures.go remembers why members cannot be reached.
 //
-// Lock order: table → nothing. A tick closes connections and reports after it
-// has released the table's mutex. Health is reported, on a goroutine of our own,
-// with a childSubConn's mutex held: that → pick_first's → endpointsharding's →
-// table, gRPC's connection. gRPC calls us with none of these held that comes
-// later than what we take.
+// Lock order: the tracker's mutex is taken last. A tick closes connections and reports
+// changes after it has released it. The result of a health check is reported on a goroutine
+// of this package, with a childSubConn's mutex held; the order is that mutex, pick_first's,
+// endpointsharding's, then the tracker's or those of gRPC's connection. gRPC holds none of
+// its later locks when it calls this package.
 package balancer
 
 import (
 	"encoding/json"
 
-	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/endpointsharding"
@@ -42,22 +36,24 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/serviceconfig"
+
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
 )
 
 // Name is the policy's name in service configs.
-const Name = "etcd_good_standing"
+const Name = "etcd_member_health"
 
 func init() { balancer.Register(builder{}) }
 
-type tableKey struct{}
+type trackerKey struct{}
 
-// Attributes is what tells the policy, by way of the resolver's state, which
-// table to pick by. With a nil table members are asked in turn.
-func (t *Table) Attributes() *attributes.Attributes {
+// Attributes are for the resolver's state. They tell the policy which tracker to use. With a
+// nil tracker requests go round-robin.
+func (t *Tracker) Attributes() *attributes.Attributes {
 	if t == nil {
 		return nil
 	}
-	return attributes.New(tableKey{}, t)
+	return attributes.New(trackerKey{}, t)
 }
 
 type builder struct{}
@@ -68,8 +64,7 @@ func (builder) Name() string { return Name }
 type config struct {
 	serviceconfig.LoadBalancingConfig `json:"-"`
 
-	// HealthCheck has members that report themselves not serving get no
-	// requests while others do serve.
+	// HealthCheck excludes members that report themselves not serving, while others serve.
 	HealthCheck bool `json:"healthCheck"`
 }
 
@@ -79,10 +74,10 @@ func (builder) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancingCon
 }
 
 func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
-	judged, health := &judgedConn{ClientConn: cc}, newChecks()
+	conn, health := &pickerConn{ClientConn: cc}, newChecks()
 	return &policy{
-		Balancer: endpointsharding.NewBalancer(judged, opts, health.newChild, endpointsharding.Options{}),
-		conn:     judged,
+		Balancer: endpointsharding.NewBalancer(conn, opts, health.newChild, endpointsharding.Options{}),
+		conn:     conn,
 		health:   health,
 	}
 }
@@ -90,7 +85,7 @@ func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balance
 // policy hands endpoints to one pick_first child each.
 type policy struct {
 	balancer.Balancer
-	conn   *judgedConn
+	conn   *pickerConn
 	health *checks
 }
 
@@ -107,15 +102,15 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 			addresses = append(addresses, a.Addr)
 		}
 	}
-	var gone []*Member
-	if t, ok := s.ResolverState.Attributes.Value(tableKey{}).(*Table); ok && t != nil {
-		if p.conn.table == nil { // later updates bring the same, while children may be reading it
-			p.conn.table, p.health.table = t, t
+	var removed []*Member
+	if t, ok := s.ResolverState.Attributes.Value(trackerKey{}).(*Tracker); ok && t != nil {
+		if p.conn.tracker == nil { // later updates have the same, while children may be reading it
+			p.conn.tracker, p.health.tracker = t, t
 		}
-		gone = t.Retain(addresses)
+		removed = t.Retain(addresses)
 	}
 	if f, ok := s.ResolverState.Attributes.Value(failuresKey{}).(*Failures); ok && p.health.failures == nil {
-		p.health.failures = f // likewise
+		p.health.failures = f // later updates have the same
 	}
 	p.health.failures.retain(addresses)
 	state := s.ResolverState
@@ -123,22 +118,21 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 		state = pickfirst.EnableHealthListener(state)
 	}
 	err := p.Balancer.UpdateClientConnState(balancer.ClientConnState{ResolverState: state})
-	for _, m := range gone {
+	for _, m := range removed {
 		m.streams.endAll()
 	}
 	return err
 }
 
-// judgedConn is the connection as the children's parent sees it: its picker is
-// replaced by ours.
-type judgedConn struct {
+// pickerConn is the connection as the children's parent sees it. It replaces the picker.
+type pickerConn struct {
 	balancer.ClientConn
-	table *Table // set before any child exists; the same from then on
+	tracker *Tracker // set before any child exists; the same from then on
 }
 
-// NewSubConn secures a connection as its address demands: only so does gRPC's :scheme
-// tell an encrypted one from another of the same client.
-func (c *judgedConn) NewSubConn(addresses []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
+// NewSubConn uses the credentials of the connection's address: gRPC derives :scheme from
+// them, which may differ between the connections of one client.
+func (c *pickerConn) NewSubConn(addresses []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
 	if b := endpoint.BundleOf(addresses[0].Attributes); b != nil {
 		//lint:ignore SA1019 gRPC asks an address's credentials for no :scheme
 		opts.CredsBundle = b
@@ -147,16 +141,16 @@ func (c *judgedConn) NewSubConn(addresses []resolver.Address, opts balancer.NewS
 	return c.ClientConn.NewSubConn(addresses, opts)
 }
 
-func (c *judgedConn) UpdateState(s balancer.State) {
+func (c *pickerConn) UpdateState(s balancer.State) {
 	children := endpointsharding.ChildStatesFromPicker(s.Picker)
 	if s.ConnectivityState != connectivity.Ready {
-		children = lastResort(children)
+		children = fallback(children)
 		if len(children) > 0 {
-			s = balancer.State{ConnectivityState: connectivity.Ready, Picker: &inTurn{children: children}}
+			s = balancer.State{ConnectivityState: connectivity.Ready, Picker: &roundRobin{children: children}}
 		}
 	}
-	if c.table != nil {
-		picker := c.table.seat(children) // also where nobody is left, so that the next connection counts as new
+	if c.tracker != nil {
+		picker := c.tracker.pickerOf(children) // even without children, so that the next connection is new
 		if s.ConnectivityState == connectivity.Ready {
 			s.Picker = picker
 		}

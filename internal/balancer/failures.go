@@ -14,16 +14,16 @@ import (
 // reached.
 const warnPeriod = time.Minute
 
-// Failures knows why the endpoints of one connection cannot be reached. A nil
-// Failures knows nothing.
+// Failures records why the endpoints of one connection cannot be reached. A nil Failures
+// records nothing.
 type Failures struct {
 	warn func() // called without a lock, at most once in warnPeriod
 
 	// guarded by mu
 	mu        sync.Mutex
-	closed    bool                      // the connection is closed: what is known stays
-	connected map[balancer.SubConn]bool // those that are connected
-	last      map[string]error          // by address: of the last attempt to connect; nil before it has failed
+	closed    bool                      // the connection is closed, so the record does not change
+	connected map[balancer.SubConn]bool // the connected ones
+	last      map[string]error          // of the last attempt to connect, by address; nil if it did not fail
 	warned    time.Time
 }
 
@@ -43,8 +43,8 @@ func (f *Failures) With(a *attributes.Attributes) *attributes.Attributes {
 	return a.WithValue(failuresKey{}, f)
 }
 
-// Last returns, by address, how the last attempt to connect to each endpoint has
-// failed. It is empty while any endpoint is connected.
+// Last returns, by address, the error of the last attempt to connect to each endpoint. It is
+// empty while any endpoint is connected.
 func (f *Failures) Last() map[string]error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,7 +56,7 @@ func (f *Failures) Last() map[string]error {
 	return out
 }
 
-// retain forgets all endpoints but those at the addresses given.
+// retain forgets all endpoints except those at the given addresses.
 func (f *Failures) retain(addresses []string) {
 	if f == nil {
 		return
@@ -70,7 +70,7 @@ func (f *Failures) retain(addresses []string) {
 	f.last = last
 }
 
-// note takes in the state of a connection to an address.
+// note records the state of a connection to an address.
 func (f *Failures) note(conn balancer.SubConn, address string, state balancer.SubConnState) {
 	if f != nil && f.update(conn, address, state) {
 		f.warn()
@@ -84,7 +84,7 @@ func (f *Failures) update(conn balancer.SubConn, address string, state balancer.
 	if f.closed {
 		return false
 	}
-	_, known := f.last[address] // not after the endpoint was taken away
+	_, known := f.last[address] // false if the endpoint was removed
 	switch state.ConnectivityState {
 	case connectivity.Ready:
 		f.connected[conn] = true
@@ -117,7 +117,7 @@ func (f *Failures) unreachableLocked() bool {
 	return true
 }
 
-// close keeps what is known from what the closing does to connections.
+// close ends the record: closing the client ends connections, which is no failure.
 func (f *Failures) close() {
 	if f == nil {
 		return

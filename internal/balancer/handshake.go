@@ -7,18 +7,19 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// handshakeBackoff spaces the attempts at a connection whose last handshake was
-// refused. They go on as long as the certificates stay what they are, and servers log
-// each: five in the first 15 seconds, then two at most.
+// handshakeBackoff is the wait before connecting again after a refused handshake. Attempts are
+// refused until a certificate is replaced, and servers log each one: five in the first 15
+// seconds, then at most two in 15 seconds.
 var handshakeBackoff = backoff.Policy{Base: 2500 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2}
 
-// isHandshakeRefusal tells the refusals of either side's certificate, or of TLS itself,
-// from members that cannot be reached or that end the connection.
+// isHandshakeRefusal reports whether one side refused the other's certificate, or TLS itself.
+// Members that cannot be reached or that end the connection did not refuse the handshake.
 func isHandshakeRefusal(err error) bool {
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
@@ -27,7 +28,7 @@ func isHandshakeRefusal(err error) bool {
 		errors.As(err, &certificate) || errors.As(err, &plaintext)
 }
 
-// isUnreachable tells that there was not even a connection to shake hands on.
+// isUnreachable reports whether there was no connection for the handshake.
 func isUnreachable(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
@@ -37,12 +38,12 @@ func isUnreachable(err error) bool {
 type handshakes struct {
 	// guarded by mu
 	mu       sync.Mutex
-	refusals int // in a row
+	refusals int // consecutive
 	timer    *time.Timer
 	stopped  bool
 }
 
-// note takes in whether a connection was made, and why not.
+// note counts refusals by the outcome of an attempt to connect.
 func (h *handshakes) note(state balancer.SubConnState) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -54,7 +55,7 @@ func (h *handshakes) note(state balancer.SubConnState) {
 		h.refusals++
 	case isUnreachable(state.ConnectionError):
 		h.refusals = 0
-	case h.refusals > 0: // a server that closes its side at once may keep its reason from being read
+	case h.refusals > 0: // a server that closes at once may prevent its alert from being read
 		h.refusals++
 	}
 }
@@ -72,7 +73,7 @@ func (h *handshakes) connect(f func()) {
 	}
 }
 
-// stop lets no delayed attempt begin.
+// stop prevents delayed attempts.
 func (h *handshakes) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/connectivity"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/resolver"
+
+	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
 // onePicker is a child with one connection.
@@ -34,31 +36,41 @@ func connected(address string) (c endpointsharding.ChildState) {
 	return c
 }
 
-// seated is a table with n connected members, m0 and so on.
-func seated(t testing.TB, n int, probe func(context.Context, *Member) error) (*Table, *picker) {
-	table := New(context.Background(), Options{})
-	table.probe = probe
-	t.Cleanup(table.Close)
+// newTestPicker is a tracker with n connected members, m0 and so on.
+func newTestPicker(t testing.TB, n int, probe func(context.Context, *Member) error) (*Tracker, *picker) {
+	tracker := New(context.Background(), Options{})
+	tracker.probe = probe
+	t.Cleanup(tracker.Close)
 	children := make([]endpointsharding.ChildState, n)
 	for i := range children {
 		children[i] = connected(fmt.Sprint("m", i))
 	}
-	return table, table.seat(children).(*picker)
+	return tracker, tracker.pickerOf(children).(*picker)
 }
 
 func noProbe(context.Context, *Member) error { return nil }
 
 var put = balancer.PickInfo{FullMethodName: pb.KV_Put_FullMethodName, Ctx: context.Background()}
 
+// setOutstanding begins or ends requests until the member has n outstanding ones.
+func setOutstanding(m *Member, n int64) {
+	for m.health.Outstanding() < n {
+		m.health.Begin(false)
+	}
+	for m.health.Outstanding() > n {
+		m.health.End(false, memberhealth.Outcome{})
+	}
+}
+
 func outstanding(p *picker) (n []int64) {
-	for _, s := range p.seats {
-		n = append(n, s.member.outstanding.Load())
+	for _, s := range p.candidates {
+		n = append(n, s.member.health.Outstanding())
 	}
 	return n
 }
 
 func TestPickGoesRound(t *testing.T) {
-	_, p := seated(t, 3, noProbe)
+	_, p := newTestPicker(t, 3, noProbe)
 	var done []func(balancer.DoneInfo)
 	for range 9 {
 		r, err := p.Pick(put)
@@ -70,11 +82,11 @@ func TestPickGoesRound(t *testing.T) {
 		f(balancer.DoneInfo{BytesReceived: true})
 	}
 	assert.Equal(t, []int64{0, 0, 0}, outstanding(p))
-	assert.EqualValues(t, 3, p.seats[0].member.answered.Load())
+	assert.EqualValues(t, 3, p.candidates[0].member.health.Answered())
 }
 
 func TestStreamsAreNotCounted(t *testing.T) {
-	_, p := seated(t, 2, noProbe)
+	_, p := newTestPicker(t, 2, noProbe)
 	r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: context.Background()})
 	require.NoError(t, err)
 	assert.Nil(t, r.Done)
@@ -84,21 +96,21 @@ func TestStreamsAreNotCounted(t *testing.T) {
 	assert.Nil(t, r.Done, "an observer would make its member look slow as long as it watches")
 }
 
-// TestStreamLeavesItsMember: whosever turn it is, the next stream is opened
+// TestStreamLeavesItsMember: wherever the round-robin stands, the next stream is opened
 // elsewhere, where there is another member.
 func TestStreamLeavesItsMember(t *testing.T) {
 	for n, want := range map[int]bool{1: false, 2: true, 3: true} {
-		table, p := seated(t, n, noProbe)
-		var place Place
-		info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: place.With(context.Background())}
+		tracker, p := newTestPicker(t, n, noProbe)
+		var target StreamTarget
+		info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: target.With(context.Background())}
 		for i := range 20 {
-			before := place.at.Load()
-			place.Leave()
-			table.turn.Add(uint32(i)) // requests meanwhile
+			before := target.current.Load()
+			target.AvoidLast()
+			tracker.next.Add(uint32(i)) // requests meanwhile
 			_, err := p.Pick(info)
 			require.NoError(t, err)
 			if i > 0 {
-				assert.Equal(t, want, before != place.at.Load())
+				assert.Equal(t, want, before != target.current.Load())
 			}
 		}
 	}
@@ -107,24 +119,24 @@ func TestStreamLeavesItsMember(t *testing.T) {
 // TestStreamLeavesItsMemberForASlowOne: also where the only other member gets few
 // requests, and where requests by others take every other turn.
 func TestStreamLeavesItsMemberForASlowOne(t *testing.T) {
-	_, p := seated(t, 2, noProbe)
-	p.seats[1].member.limit.Store(1)
-	p.seats[1].member.nextSlow.Store(clock(time.Now().Add(time.Hour)))
-	var place Place
-	info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: place.With(context.Background())}
+	_, p := newTestPicker(t, 2, noProbe)
+	p.candidates[1].member.health.Force(memberhealth.Slow, false)
+	require.True(t, p.candidates[1].member.health.Takes(0), "the one request that is due")
+	var target StreamTarget
+	info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: target.With(context.Background())}
 	_, err := p.Pick(info)
 	require.NoError(t, err)
-	require.Equal(t, "m0", place.at.Load().address)
-	place.Leave()
+	require.Equal(t, "m0", target.current.Load().address)
+	target.AvoidLast()
 	for range 3 {
 		_, err = p.Pick(info)
 		require.NoError(t, err)
-		assert.Equal(t, "m1", place.at.Load().address)
+		assert.Equal(t, "m1", target.current.Load().address)
 	}
-	p.seats[1].member.limit.Store(0) // which may be silent
+	p.candidates[1].member.health.Force(memberhealth.Ejected, false)
 	_, err = p.Pick(info)
 	require.NoError(t, err)
-	assert.Equal(t, "m0", place.at.Load().address, "rather than one that may be silent")
+	assert.Equal(t, "m0", target.current.Load().address, "rather than one that may be silent")
 }
 
 // TestStreamsAvoidMembersThatRefuse: one without a leader would accept a stream that
@@ -132,42 +144,44 @@ func TestStreamLeavesItsMemberForASlowOne(t *testing.T) {
 func TestStreamsAvoidMembersThatRefuse(t *testing.T) {
 	for name, refuse := range map[string]func(m *Member, stream func(error)){
 		"requests": func(m *Member, _ func(error)) {
-			m.outstanding.Add(1)
+			m.health.Begin(false)
 			m.done(balancer.DoneInfo{Err: rpctypes.ErrGRPCNoLeader, BytesReceived: true})
 		},
 		"requests, but answers some": func(m *Member, _ func(error)) {
-			m.outstanding.Add(2)
+			m.health.Begin(false)
+			m.health.Begin(false)
 			m.done(balancer.DoneInfo{Err: rpctypes.ErrGRPCNoLeader, BytesReceived: true})
 			m.done(balancer.DoneInfo{BytesReceived: true})
 		},
 		"a stream": func(_ *Member, stream func(error)) { stream(rpctypes.ErrGRPCNoLeader) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			table, p := seated(t, 3, noProbe)
-			var place Place
+			tracker, p := newTestPicker(t, 3, noProbe)
+			var target StreamTarget
 			pick := func() (*Member, func(error)) {
-				r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: place.With(t.Context())})
+				r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: target.With(t.Context())})
 				require.NoError(t, err)
-				return place.at.Load(), func(err error) { r.Done(balancer.DoneInfo{Err: err}) }
+				return target.current.Load(), func(err error) { r.Done(balancer.DoneInfo{Err: err}) }
 			}
 			bad, end := pick()
 			refuse(bad, end)
 			for i := range 30 {
-				place.Leave()
-				table.turn.Add(uint32(i))
+				target.AvoidLast()
+				tracker.next.Add(uint32(i))
 				m, _ := pick()
 				assert.NotEqual(t, bad, m)
 			}
-			for _, s := range p.seats {
+			for _, s := range p.candidates {
 				if s.member != bad {
-					s.member.limit.Store(0)
+					s.member.health.Force(memberhealth.Ejected, false)
 				}
 			}
 			m, _ := pick()
 			assert.Equal(t, bad, m, "rather than one that may be silent")
-			for _, s := range p.seats {
-				s.member.limit.Store(unlimited)
-				s.member.refusals.Store(1)
+			for _, s := range p.candidates {
+				s.member.health.Force(memberhealth.Healthy, false)
+				s.member.health.Begin(false)
+				s.member.health.End(false, memberhealth.Outcome{Answered: true, Refused: true})
 			}
 			m, _ = pick()
 			assert.NotNil(t, m, "some member")
@@ -176,23 +190,22 @@ func TestStreamsAvoidMembersThatRefuse(t *testing.T) {
 }
 
 func TestBusyAndLimitedMembersArePassedOver(t *testing.T) {
-	_, p := seated(t, 3, noProbe)
-	p.seats[0].member.outstanding.Store(5)
-	p.seats[1].member.limit.Store(0)
+	_, p := newTestPicker(t, 3, noProbe)
+	setOutstanding(p.candidates[0].member, 5)
+	p.candidates[1].member.health.Force(memberhealth.Ejected, false)
 	for range 4 {
 		assert.Equal(t, "m2", p.choose(true).member.address)
 	}
-	p.seats[2].member.limit.Store(0)
+	p.candidates[2].member.health.Force(memberhealth.Ejected, false)
 	assert.Equal(t, "m0", p.choose(true).member.address, "the last that takes any")
-	p.seats[0].member.limit.Store(0)
+	p.candidates[0].member.health.Force(memberhealth.Ejected, false)
 	assert.NotNil(t, p.choose(true).member, "somebody")
 }
 
 func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
-	_, p := seated(t, 2, noProbe)
-	slowOne := p.seats[0].member
-	slowOne.limit.Store(1)
-	slowOne.spacing.Store(int64(time.Hour))
+	_, p := newTestPicker(t, 2, noProbe)
+	slowOne := p.candidates[0].member
+	slowOne.health.Force(memberhealth.Slow, false)
 	asked := 0
 	for range 100 {
 		if p.choose(true).member == slowOne {
@@ -203,21 +216,21 @@ func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
 }
 
 func TestDirectedRequests(t *testing.T) {
-	table, p := seated(t, 2, noProbe)
+	tracker, p := newTestPicker(t, 2, noProbe)
 	var addresses []string
 	holds := func(ctx context.Context) (bool, error) {
-		m := ctx.Value(probeKey{}).(*Member)
+		m := ctx.Value(namedMemberKey{}).(*Member)
 		addresses = append(addresses, m.address)
 		_, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Maintenance_Status_FullMethodName, Ctx: ctx})
 		return true, err
 	}
-	ok, err := table.All(t.Context(), holds)
+	ok, err := tracker.CheckMembers(t.Context(), holds)
 	require.NoError(t, err)
 	assert.True(t, ok)
 	assert.Equal(t, []string{"m0", "m1"}, addresses)
 	assert.Equal(t, []int64{0, 0}, outstanding(p), "no load")
 
-	gone := context.WithValue(t.Context(), probeKey{}, newMember("gone"))
+	gone := context.WithValue(t.Context(), namedMemberKey{}, newMember("gone"))
 	_, err = p.Pick(balancer.PickInfo{FullMethodName: healthpb.Health_Check_FullMethodName, Ctx: gone})
 	assert.Equal(t, errNotConnected, err)
 }
@@ -225,7 +238,7 @@ func TestDirectedRequests(t *testing.T) {
 // TestAllAsksEachConnectionOnce: until a member passed, and again once it has
 // another connection.
 func TestAllAsksEachConnectionOnce(t *testing.T) {
-	table, p := seated(t, 2, noProbe)
+	tracker, p := newTestPicker(t, 2, noProbe)
 	calls := 0
 	answer := func(ok bool, err error) func(context.Context) (bool, error) {
 		return func(context.Context) (bool, error) { calls++; return ok, err }
@@ -233,7 +246,7 @@ func TestAllAsksEachConnectionOnce(t *testing.T) {
 	check := func(wantCalls int, want bool, holds func(context.Context) (bool, error)) {
 		t.Helper()
 		calls = 0
-		ok, _ := table.All(t.Context(), holds)
+		ok, _ := tracker.CheckMembers(t.Context(), holds)
 		assert.Equal(t, want, ok)
 		assert.Equal(t, wantCalls, calls)
 	}
@@ -241,25 +254,25 @@ func TestAllAsksEachConnectionOnce(t *testing.T) {
 	check(1, false, answer(false, nil))
 	check(2, true, answer(true, nil))
 	check(0, true, nil)
-	p.seats[1].member.reset()
+	p.candidates[1].member.startConnection()
 	check(1, false, answer(false, nil))
 	check(1, true, func(context.Context) (bool, error) {
 		calls++
-		p.seats[1].member.reset() // while it is being asked
+		p.candidates[1].member.startConnection() // while it is being asked
 		return true, nil
 	})
 	check(1, true, answer(true, nil))
 	check(0, true, nil)
-	_, err := (*Table)(nil).All(t.Context(), nil)
+	_, err := (*Tracker)(nil).CheckMembers(t.Context(), nil)
 	assert.Error(t, err)
 }
 
-// TestTableLifecycle runs the timer, probes and verdicts against a member that
+// TestTrackerLifecycle runs the timer and the probes against a member that
 // never answers.
-func TestTableLifecycle(t *testing.T) {
+func TestTrackerLifecycle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dead *Member
-		table, p := seated(t, 2, func(ctx context.Context, m *Member) error {
+		tracker, p := newTestPicker(t, 2, func(ctx context.Context, m *Member) error {
 			if m == dead {
 				<-ctx.Done()
 				return ctx.Err()
@@ -267,20 +280,20 @@ func TestTableLifecycle(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			return nil
 		})
-		dead = p.seats[0].member
-		dead.outstanding.Add(1)
-		table.wake()
+		dead = p.candidates[0].member
+		dead.health.Begin(false)
+		tracker.wake()
 		time.Sleep(2 * time.Second)
-		assert.EqualValues(t, 0, dead.limit.Load(), "severed")
-		assert.EqualValues(t, int64(unlimited), p.seats[1].member.limit.Load())
-		assert.True(t, table.ticking.Load())
-		dead.outstanding.Add(-1)
+		assert.Zero(t, dead.health.Limit(), "it gets no requests")
+		assert.EqualValues(t, memberhealth.Unlimited, p.candidates[1].member.health.Limit())
+		assert.True(t, tracker.ticking.Load())
+		dead.health.End(false, memberhealth.Outcome{})
 		time.Sleep(10 * time.Second)
-		assert.False(t, table.ticking.Load(), "nothing to watch")
-		table.Inspect()
-		table.Close()
-		table.Inspect()
-		table.wake()
+		assert.False(t, tracker.ticking.Load(), "nothing to watch")
+		tracker.ProbeAll()
+		tracker.Close()
+		tracker.ProbeAll()
+		tracker.wake()
 	})
 }
 
@@ -290,26 +303,25 @@ type noClientConn struct{ balancer.ClientConn }
 func (noClientConn) UpdateState(balancer.State) {}
 
 // TestNewConnectionStartsAfresh: also the member that was connected last when all
-// were lost is judged anew.
+// connections were lost starts as healthy.
 func TestNewConnectionStartsAfresh(t *testing.T) {
-	table, p := seated(t, 2, noProbe)
-	for _, s := range p.seats {
-		s.member.rec.state = severed
-		s.member.limit.Store(0)
+	tracker, p := newTestPicker(t, 2, noProbe)
+	for _, s := range p.candidates {
+		s.member.health.Force(memberhealth.Ejected, false)
 	}
-	conn := &judgedConn{ClientConn: noClientConn{}, table: table}
+	conn := &pickerConn{ClientConn: noClientConn{}, tracker: tracker}
 	conn.UpdateState(balancer.State{ConnectivityState: connectivity.Connecting})
-	assert.Empty(t, table.ready)
-	for _, s := range p.seats {
-		table.seat([]endpointsharding.ChildState{connected(s.member.address)})
-		assert.EqualValues(t, int64(unlimited), s.member.limit.Load())
-		assert.Equal(t, good, s.member.rec.state)
+	assert.Empty(t, tracker.ready)
+	for _, s := range p.candidates {
+		tracker.pickerOf([]endpointsharding.ChildState{connected(s.member.address)})
+		assert.EqualValues(t, memberhealth.Unlimited, s.member.health.Limit())
+		assert.Equal(t, memberhealth.Healthy, s.member.health.Health())
 	}
 }
 
 // TestPickCostsNothing: no allocation, whatever the number of callers.
 func TestPickCostsNothing(t *testing.T) {
-	_, p := seated(t, 3, noProbe)
+	_, p := newTestPicker(t, 3, noProbe)
 	assert.Zero(t, testing.AllocsPerRun(1000, func() {
 		r, _ := p.Pick(put)
 		r.Done(balancer.DoneInfo{BytesReceived: true})
@@ -317,7 +329,7 @@ func TestPickCostsNothing(t *testing.T) {
 }
 
 func BenchmarkPick(b *testing.B) {
-	_, p := seated(b, 3, noProbe)
+	_, p := newTestPicker(b, 3, noProbe)
 	b.ReportAllocs()
 	b.SetParallelism(32) // 64 callers on two cores
 	b.RunParallel(func(pb *testing.PB) {
@@ -328,26 +340,26 @@ func BenchmarkPick(b *testing.B) {
 	})
 }
 
-// TestInspectAfterARest: what a member sent while nobody looked is no answer to the probe that comes after.
-func TestInspectAfterARest(t *testing.T) {
+// TestProbeAllAfterARest: what a member sent before ProbeAll is no answer to the probe.
+func TestProbeAllAfterARest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dead *Member
-		table, p := seated(t, 2, func(ctx context.Context, m *Member) error {
+		tracker, p := newTestPicker(t, 2, func(ctx context.Context, m *Member) error {
 			if m != dead {
 				return nil
 			}
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		dead = p.seats[0].member
+		dead = p.candidates[0].member
 		near, far := net.Pipe()
 		defer far.Close()
 		dead.track(near)
-		dead.heard.Add(1)
+		dead.health.Receive(1)
 		time.Sleep(time.Minute)
-		table.Inspect()
+		tracker.ProbeAll()
 		time.Sleep(time.Second)
 		_, err := far.Write([]byte("x"))
-		assert.ErrorIs(t, err, io.ErrClosedPipe, "it is severed")
+		assert.ErrorIs(t, err, io.ErrClosedPipe, "its connection was closed")
 	})
 }

@@ -57,19 +57,19 @@ func (e *errorLines) all() []string {
 type channel struct {
 	*grpc.ClientConn
 	resolver *manual.Resolver
-	table    *Table
+	tracker  *Tracker
 }
 
 func dial(t *testing.T, servers ...*etcdfake.Server) *channel {
 	c := &channel{resolver: manual.NewBuilderWithScheme("manual")}
-	c.table = New(t.Context(), Options{})
+	c.tracker = New(t.Context(), Options{})
 	c.resolver.InitialState(c.state(servers...))
 	var err error
 	c.ClientConn, err = grpc.NewClient("manual:///", grpc.WithResolvers(c.resolver), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"loadBalancingConfig": [{%q: {"healthCheck": true}}]}`, Name)))
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		c.table.Close()
+		c.tracker.Close()
 		_ = c.Close()
 	})
 	c.Connect()
@@ -77,7 +77,7 @@ func dial(t *testing.T, servers ...*etcdfake.Server) *channel {
 }
 
 func (c *channel) state(servers ...*etcdfake.Server) resolver.State {
-	s := resolver.State{Attributes: c.table.Attributes()}
+	s := resolver.State{Attributes: c.tracker.Attributes()}
 	for _, server := range servers {
 		s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: server.Addr()}}})
 	}
@@ -160,7 +160,7 @@ func TestCloseWaitsForChecks(t *testing.T) {
 		if i%5 == 0 {
 			goes.CloseConns()
 		}
-		c.table.Close()
+		c.tracker.Close()
 		require.NoError(t, c.Close())
 		eventually(t, func() bool { return stays.Conns()+goes.Conns()+refuses.Conns() == 0 }, "the servers' side ends")
 		require.NoError(t, goleak.Find(settled))

@@ -28,25 +28,25 @@ var goroutineFiles = []string{
 	"mock/mockserver/mockserver.go",        // serves
 	"concurrency/background.go",            // what a session does until it ends, and its clean-up; Close waits
 	"concurrency/observe.go",               // one observer, which ends with its context
-	"internal/balancer/health.go",          // follows the health of each connection; ends with the policy, which waits for it
+	"internal/balancer/health_check.go",    // follows the health of each connection; ends with the policy, which waits for it
 	"lease_doubt.go",                       // asks for the TTLs of leases, while there are some in doubt; Close waits
-	"internal/balancer/table.go",           // probes of members, each bounded; Close waits for them
+	"internal/balancer/tick.go",            // probes of members, each bounded; Close waits for them
 	"leasing/leasing.go",                   // the sessions, one after another, which the closing function ends and waits for
 	"leasing/tenancy.go",                   // one kept key, until its term ends; the closing function waits
 }
 
 // rootContextFiles may make a context that descends from none.
 var rootContextFiles = []string{
-	"internal/balancer/health.go", // gRPC builds policies without a context; ends with its policy
-	"internal/retry/conn.go",      // carries metadata; nothing waits on it
-	"client.go",                   // the context of a zero Client
-	"config.go",                   // where Config.Context is nil
-	"concurrency/session.go",      // of the zero Session
-	"internal/etcdfake",           // owns streams without a network
-	"internal/testkit/faultnet",   // owns connections that come from outside
-	"keepalive.go",                // a Lease without a client
-	"watcher.go",                  // where NewWatchFromWatchClient has no client
-	"internal/testkit/etcdtest",   // owns processes that outlive the request that started them
+	"internal/balancer/health_check.go", // gRPC builds policies without a context; ends with its policy
+	"internal/retry/conn.go",            // carries metadata; nothing waits on it
+	"client.go",                         // the context of a zero Client
+	"config.go",                         // where Config.Context is nil
+	"concurrency/session.go",            // of the zero Session
+	"internal/etcdfake",                 // owns streams without a network
+	"internal/testkit/faultnet",         // owns connections that come from outside
+	"keepalive.go",                      // a Lease without a client
+	"watcher.go",                        // where NewWatchFromWatchClient has no client
+	"internal/testkit/etcdtest",         // owns processes that outlive the request that started them
 }
 
 // wallClockFiles may turn a time into a number of the wall clock, which is no deadline there.
@@ -95,19 +95,20 @@ var importTable = map[string]Imported{
 	"snapshot":             {Own: []string{"."}, Others: join(etcdAPI, zap, []string{"google.golang.org/grpc"})}, // bounds what waits for the disk
 	"yaml":                 {Own: []string{"."}, Others: join(zap, []string{"sigs.k8s.io/yaml"})},
 
-	"internal/authtoken": {Others: join(etcdAPI, []string{"google.golang.org/grpc/credentials"})},
-	"internal/backoff":   {},
-	"internal/balancer":  {Own: []string{"internal/backoff", "internal/endpoint", "internal/origin"}, Others: join(etcdAPI, grpc)},
-	"internal/bidi":      {Own: []string{"internal/backoff"}},
-	"internal/classify":  {Others: join(etcdAPI, []string{"google.golang.org/grpc", "google.golang.org/grpc/codes", "google.golang.org/grpc/status"})},
-	"internal/endpoint":  {Others: []string{"google.golang.org/grpc/attributes", "google.golang.org/grpc/credentials/...", "google.golang.org/grpc/resolver"}},
-	"internal/keepalive": {Own: []string{"internal/bidi", "internal/classify"}, Others: etcdAPI},
-	"internal/origin":    {},
-	"internal/outbox":    {},
-	"internal/resolver":  {Own: []string{"internal/endpoint"}, Others: grpc},
-	"internal/retry":     {Own: []string{"internal/backoff", "internal/classify"}, Others: join(etcdAPI, grpc, zap)},
-	"internal/watchmux":  {Own: []string{"internal/bidi", "internal/classify"}, Others: etcdAPI},
-	"internal/wire":      {Others: join(etcdAPI, []string{"google.golang.org/protobuf/...", "google.golang.org/grpc/encoding/...", "google.golang.org/grpc/mem"})},
+	"internal/authtoken":    {Others: join(etcdAPI, []string{"google.golang.org/grpc/credentials"})},
+	"internal/backoff":      {},
+	"internal/balancer":     {Own: []string{"internal/backoff", "internal/endpoint", "internal/memberhealth", "internal/origin"}, Others: join(etcdAPI, grpc)},
+	"internal/bidi":         {Own: []string{"internal/backoff"}},
+	"internal/classify":     {Others: join(etcdAPI, []string{"google.golang.org/grpc", "google.golang.org/grpc/codes", "google.golang.org/grpc/status"})},
+	"internal/endpoint":     {Others: []string{"google.golang.org/grpc/attributes", "google.golang.org/grpc/credentials/...", "google.golang.org/grpc/resolver"}},
+	"internal/keepalive":    {Own: []string{"internal/bidi", "internal/classify"}, Others: etcdAPI},
+	"internal/memberhealth": {},
+	"internal/origin":       {},
+	"internal/outbox":       {},
+	"internal/resolver":     {Own: []string{"internal/endpoint"}, Others: grpc},
+	"internal/retry":        {Own: []string{"internal/backoff", "internal/classify"}, Others: join(etcdAPI, grpc, zap)},
+	"internal/watchmux":     {Own: []string{"internal/bidi", "internal/classify"}, Others: etcdAPI},
+	"internal/wire":         {Others: join(etcdAPI, []string{"google.golang.org/protobuf/...", "google.golang.org/grpc/encoding/...", "google.golang.org/grpc/mem"})},
 
 	"internal/etcdfake":         {Others: join(etcdAPI, grpc, testify, []string{"google.golang.org/protobuf/..."})},
 	"internal/testkit/etcdtest": {Own: []string{"internal/backoff"}, Others: join(etcdAPI, grpc, testify)},

@@ -1,4 +1,4 @@
-package balancer
+package memberhealth
 
 import (
 	"strings"
@@ -17,7 +17,7 @@ func TestDeadConnectionWithoutPeers(t *testing.T) {
 		acts []act
 		want []string
 	}{
-		"lone":            {[]act{mute}, []string{"10.1s probe m0", "15.1s sever m0"}},
+		"lone":            {[]act{mute}, []string{"10.1s probe m0", "15.1s eject m0"}},
 		"answers probes":  {[]act{{waiting: 1}}, []string{"10.1s probe m0", "20.2s probe m0"}},
 		"owes nothing":    {[]act{{noProbes: true}}, nil},
 		"receives pieces": {[]act{{waiting: 1, heard: true, noProbes: true}}, nil},
@@ -27,7 +27,7 @@ func TestDeadConnectionWithoutPeers(t *testing.T) {
 			p.run(25 * time.Second)
 			var got []string
 			for _, line := range p.log {
-				if strings.Contains(line, "probe") || strings.Contains(line, "sever m") {
+				if strings.Contains(line, "probe") || strings.Contains(line, "eject m") {
 					got = append(got, line)
 				}
 			}
@@ -37,7 +37,7 @@ func TestDeadConnectionWithoutPeers(t *testing.T) {
 	p := newPlay(t, mute, mute, mute)
 	p.run(16 * time.Second)
 	for _, m := range p.members {
-		assert.Equal(t, severed, m.rec.state, "all silent")
+		assert.Equal(t, Ejected, m.rec.health, "all silent")
 	}
 }
 
@@ -46,10 +46,10 @@ func TestDeadConnectionWithoutPeers(t *testing.T) {
 func TestDeadConnectionOfAStream(t *testing.T) {
 	p := newPlay(t, act{noProbes: true})
 	p.run(time.Second)
-	p.members[0].rec.asked = true
+	p.members[0].rec.streamWaiting = true
 	p.run(16 * time.Second)
-	assert.Equal(t, severed, p.members[0].rec.state)
-	p.members[0].reset()
+	assert.Equal(t, Ejected, p.members[0].rec.health)
+	p.members[0].Reset(time.Now())
 	p.run(20 * time.Second)
-	assert.Equal(t, good, p.members[0].rec.state, "a new connection starts afresh")
+	assert.Equal(t, Healthy, p.members[0].rec.health, "a new connection starts afresh")
 }

@@ -1,4 +1,4 @@
-package balancer
+package memberhealth
 
 import (
 	"strings"
@@ -11,7 +11,7 @@ import (
 // jammed is alive and answers no requests.
 var jammed = act{waiting: 12, heard: true}
 
-// TestStuckMemberIsEjected: it is severed after a second, then asked one request at a time,
+// TestStuckMemberIsEjected: it is Ejected after a second, then asked one request at a time,
 // each of which is moved too, until it answers.
 func TestStuckMemberIsEjected(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)
@@ -19,22 +19,22 @@ func TestStuckMemberIsEjected(t *testing.T) {
 	p.acts[1] = jammed
 	p.run(1300 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
-	assert.Contains(t, p.log, "3.1s sever m1")
+	assert.Contains(t, p.log, "3.1s eject m1")
 
-	p.members[1].reset() // a new connection
+	p.members[1].Reset(time.Now()) // a new connection
 	p.acts[1] = act{waiting: 1, heard: true}
 	p.run(500 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits(), "one request suffices now")
 
-	p.members[1].reset()
+	p.members[1].Reset(time.Now())
 	p.acts[1] = act{answers: 1, heard: true}
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 	p.acts[1] = act{waiting: 3, heard: true}
 	p.run(5 * time.Second)
-	assert.Equal(t, 2, strings.Count(strings.Join(p.log, "\n"), "sever "), "trusted again: %v", p.log)
+	assert.Equal(t, 2, strings.Count(strings.Join(p.log, "\n"), "eject "), "trusted again: %v", p.log)
 }
 
 // TestWhoIsNotStuck: members at work are left alone.
@@ -53,13 +53,13 @@ func TestWhoIsNotStuck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlay(t, acts...)
 			p.run(20 * time.Second)
-			assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+			assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 		})
 	}
 	p := newPlay(t, brisk, jammed, brisk)
-	p.members[1].conn = nil // that is not known
+	p.members[1].closable.Store(false) // that is not known
 	p.run(20 * time.Second)
-	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 }
 
 // TestAnElectionUnderLoad: for a time nobody answers. That members were quick before
@@ -77,7 +77,7 @@ func TestAnElectionUnderLoad(t *testing.T) {
 			p.run(500 * time.Millisecond)
 			p.acts = []act{quick, quick, quick}
 			p.run(2 * time.Second)
-			assert.NotContains(t, strings.Join(p.log, "\n"), "sever", "%d answers, heard: %v", answers, heard)
+			assert.NotContains(t, strings.Join(p.log, "\n"), "eject", "%d answers, heard: %v", answers, heard)
 		}
 	}
 }
@@ -95,18 +95,18 @@ func TestStuckSinceAnElection(t *testing.T) {
 }
 
 // TestStuckMemberKeepsItsWrites: where only writes wait they may be answered yet, and
-// cannot be sent to a peer. It gets no more of them, and is severed for the first read
+// cannot be sent to a peer. It gets no more of them, and is Ejected for the first read
 // that waits as well.
 func TestStuckMemberKeepsItsWrites(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)
 	p.run(2 * time.Second)
 	p.acts[1] = act{waiting: 12, writes: true, heard: true}
 	p.run(5 * time.Second)
-	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	p.acts[1] = jammed
 	p.run(time.Second)
-	assert.Contains(t, strings.Join(p.log, "\n"), "sever m1")
+	assert.Contains(t, strings.Join(p.log, "\n"), "eject m1")
 }
 
 // TestMostMembersAreStuck: one that answers shows that answers can be had.

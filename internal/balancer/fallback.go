@@ -12,27 +12,27 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// A member whose health check fails, because it says that it does not serve or
-// because it refuses the check, as learners refuse all streams, is the last
-// resort: it is asked where no other member is connected or about to be. gRPC
-// would let requests wait for ever then.
+// A member whose health check fails is a fallback. Either it reports that it does not serve,
+// or it refuses the check, as learners refuse all streams. It gets requests if no other
+// member is connected or connecting: without a fallback gRPC would let them wait for ever.
 
 // newChild makes the pick_first policy of one endpoint.
 func (c *checks) newChild(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
 	return balancer.Get(pickfirst.Name).Build(&childConn{ClientConn: cc, checks: c}, opts)
 }
 
-// childConn is the connection as one child sees it. It notes which connection
-// there is while its health check fails.
+// childConn is the connection as one child sees it.
 type childConn struct {
 	balancer.ClientConn
 	checks    *checks
-	unhealthy atomic.Pointer[childSubConn]
+	unhealthy atomic.Pointer[childSubConn] // the connection whose health check fails; nil: none
 }
 
-func (c *childConn) NewSubConn(addresses []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
+func (c *childConn) NewSubConn(
+	addresses []resolver.Address, opts balancer.NewSubConnOptions,
+) (balancer.SubConn, error) {
 	s := &childSubConn{child: c, stop: func() {}}
-	if t := c.checks.table; t != nil && len(addresses) > 0 {
+	if t := c.checks.tracker; t != nil && len(addresses) > 0 {
 		s.member = t.of(addresses[0])
 	}
 	listener := opts.StateListener
@@ -57,17 +57,17 @@ func (c *childConn) UpdateState(s balancer.State) {
 	c.ClientConn.UpdateState(s)
 }
 
-// childSubConn follows the health of one connection. Between two attempts at a
-// check that fails it stays what it was.
+// childSubConn follows the health of one connection. Between two attempts at a health check
+// the result of the earlier one stays.
 type childSubConn struct {
 	balancer.SubConn
 	child      *childConn
-	member     *Member // nil: not judged
+	member     *Member // nil: not tracked
 	handshakes handshakes
-	stop       context.CancelFunc // of the health check; used by the callbacks of gRPC only, which come one at a time
+	stop       context.CancelFunc // of the health check; only gRPC's callbacks use it, one at a time
 
-	// Held while health is reported, and when the check is stopped: nothing is
-	// reported of a connection that is no more.
+	// mu is held while health is reported and when the check is stopped, so that nothing is
+	// reported of a lost connection.
 	mu sync.Mutex
 }
 
@@ -80,7 +80,7 @@ func (s *childSubConn) Shutdown() {
 	s.SubConn.Shutdown()
 }
 
-// note has the member probed on this connection, or no more.
+// note makes this the connection on which the member is probed, or ends that.
 func (s *childSubConn) note(state connectivity.State) {
 	switch {
 	case s.member == nil:
@@ -91,8 +91,8 @@ func (s *childSubConn) note(state connectivity.State) {
 	}
 }
 
-// RegisterHealthListener is called by pick_first, from the callback that tells
-// that the connection is ready.
+// RegisterHealthListener implements balancer.SubConn. pick_first calls it in the callback
+// that reports the connection ready.
 func (s *childSubConn) RegisterHealthListener(listener func(balancer.SubConnState)) {
 	ctx, cancel := context.WithCancel(s.child.checks.ctx)
 	s.stop = cancel
@@ -116,7 +116,7 @@ func (s *childSubConn) RegisterHealthListener(listener func(balancer.SubConnStat
 	})
 }
 
-// childPicker gives gRPC its own connection back.
+// childPicker returns gRPC's own connection in place of the childSubConn.
 type childPicker struct {
 	balancer.Picker
 	child *childConn
@@ -130,23 +130,23 @@ func (p childPicker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return result, err
 }
 
-// lastResort returns the children to ask where none is ready. There are none as
-// long as another child may yet connect, or be found healthy.
-func lastResort(children []endpointsharding.ChildState) []endpointsharding.ChildState {
-	var last []endpointsharding.ChildState
+// fallback returns the children to ask if none is ready. There are none as long as a child
+// may still connect or be found healthy.
+func fallback(children []endpointsharding.ChildState) []endpointsharding.ChildState {
+	var unhealthy []endpointsharding.ChildState
 	for _, c := range children {
 		p, ok := c.State.Picker.(childPicker)
 		if !ok {
-			return nil // has not begun
+			return nil // it has not started to connect
 		}
 		if s := p.child.unhealthy.Load(); s != nil {
 			c.State = balancer.State{ConnectivityState: connectivity.Ready, Picker: fixedPicker{s.SubConn}}
-			last = append(last, c)
+			unhealthy = append(unhealthy, c)
 		} else if c.State.ConnectivityState != connectivity.TransientFailure {
 			return nil
 		}
 	}
-	return last
+	return unhealthy
 }
 
 type fixedPicker struct{ conn balancer.SubConn }
@@ -155,13 +155,13 @@ func (p fixedPicker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 	return balancer.PickResult{SubConn: p.conn}, nil
 }
 
-// inTurn asks children in turn, where there is no table.
-type inTurn struct {
+// roundRobin picks among children if there is no tracker.
+type roundRobin struct {
 	children []endpointsharding.ChildState
-	turn     atomic.Uint32
+	next     atomic.Uint32
 }
 
-func (p *inTurn) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
-	c := p.children[p.turn.Add(1)%uint32(len(p.children))]
+func (p *roundRobin) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
+	c := p.children[p.next.Add(1)%uint32(len(p.children))]
 	return c.State.Picker.Pick(info)
 }

@@ -71,7 +71,7 @@ func (h *healthScript) reported(t *testing.T) (states []connectivity.State) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
 		defer stop()
-		follow(ctx, h, func(s balancer.SubConnState) {
+		followHealth(ctx, h, func(s balancer.SubConnState) {
 			assert.Equal(t, s.ConnectivityState == connectivity.TransientFailure, s.ConnectionError != nil, "%v", s)
 			states = append(states, s.ConnectivityState)
 		})

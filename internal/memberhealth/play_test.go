@@ -1,9 +1,8 @@
-package balancer
+package memberhealth
 
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -50,8 +49,8 @@ func newPlay(t *testing.T, acts ...act) *play {
 	p := &play{t: t, now: time.Unix(1000, 0), acts: acts}
 	p.start = p.now
 	for i := range acts {
-		m := newMember(fmt.Sprint("m", i))
-		m.track(struct{ net.Conn }{})
+		m := New(fmt.Sprint("m", i))
+		m.SetClosable()
 		p.members = append(p.members, m)
 	}
 	return p
@@ -59,40 +58,40 @@ func newPlay(t *testing.T, acts ...act) *play {
 
 // run goes on for a time.
 func (p *play) run(d time.Duration) {
-	for range d / tickPeriod {
-		p.now = p.now.Add(tickPeriod)
+	for range d / TickPeriod {
+		p.now = p.now.Add(TickPeriod)
 		for i, m := range p.members {
 			a := p.acts[i]
 			m.answered.Add(a.answers)
 			if !a.writes {
-				m.reads.Add(a.answers - a.refuses)
+				m.movableAnswered.Add(a.answers - a.refuses)
 			}
 			m.refused.Add(a.refuses)
 			if a.heard {
-				m.heard.Add(1)
+				m.received.Add(1)
 			}
-			m.heard.Add(a.bytes)
+			m.received.Add(a.bytes)
 			movable := a.waiting
 			if a.writes {
 				movable = 0
 			}
-			m.rec.observe(sample{outstanding: a.waiting, movable: movable, answered: m.answered.Load(), reads: m.reads.Load(), refused: m.refused.Load(), heard: m.heard.Load()}, p.now, tickPeriod)
+			m.rec.observe(sample{outstanding: a.waiting, movable: movable, answered: m.answered.Load(), movableAnswered: m.movableAnswered.Load(), refused: m.refused.Load(), received: m.received.Load()}, p.now, TickPeriod)
 		}
-		v := step(p.members, p.now, true)
-		p.note("probe", v.probe)
-		p.note("sever", v.sever)
-		for _, m := range v.read {
+		d := Decide(p.members, p.now, true)
+		p.note("probe", d.Probe)
+		p.note("eject", d.Eject)
+		for _, m := range d.Read {
 			if p.acts[p.index(m)].reads {
-				m.rec.answerRead(true, false, p.now.Add(time.Millisecond))
+				m.AnswerRead(true, false, p.now.Add(time.Millisecond))
 			}
 		}
-		for _, m := range v.moved {
-			p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " ", m.address, " ", m.rec.state))
+		for _, m := range d.Changed {
+			p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " ", m.name, " ", m.rec.health))
 		}
-		for _, m := range v.probe {
+		for _, m := range d.Probe {
 			if i := p.index(m); !p.acts[i].noProbes {
-				m.rec.answerProbe(true, p.now.Add(time.Millisecond))
-				setLimits(p.members)
+				m.AnswerProbe(true, p.now.Add(time.Millisecond))
+				SetLimits(p.members)
 			}
 		}
 	}
@@ -110,14 +109,14 @@ func (p *play) index(m *Member) int {
 
 func (p *play) note(what string, members []*Member) {
 	for _, m := range members {
-		p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " ", what, " ", m.address))
+		p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " ", what, " ", m.name))
 	}
 }
 
 func (p *play) limits() (out []string) {
 	for _, m := range p.members {
 		switch l := m.limit.Load(); l {
-		case unlimited:
+		case Unlimited:
 			out = append(out, "∞")
 		default:
 			out = append(out, fmt.Sprint(l))
@@ -133,13 +132,13 @@ func TestSilentMemberIsSuspectThenEjected(t *testing.T) {
 	p.run(400 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits(), "spared soon")
 	p.run(time.Second)
-	assert.Equal(t, []string{"1.3s probe m1", "1.3s m1 suspect", "2s sever m1", "2s m1 severed"}, p.log)
+	assert.Equal(t, []string{"1.3s probe m1", "1.3s m1 suspect", "2s eject m1", "2s m1 ejected"}, p.log)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
-	p.members[1].reset() // a new connection
+	p.members[1].Reset(time.Now()) // a new connection
 	p.acts[1] = brisk
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
-	assert.Equal(t, "2.5s m1 good", p.log[4])
+	assert.Equal(t, "2.5s m1 healthy", p.log[4])
 }
 
 // TestMostMembersSilentAreEjected: two of three go silent at once, whatever the traffic was
@@ -157,9 +156,9 @@ func TestMostMembersSilentAreEjected(t *testing.T) {
 			p.run(1500 * time.Millisecond)
 			assert.Equal(t, []string{"∞", "0", "0"}, p.limits())
 			log := strings.Join(p.log, "\n")
-			assert.Contains(t, log, "sever m1")
-			assert.Contains(t, log, "sever m2")
-			assert.NotContains(t, log, "sever m0")
+			assert.Contains(t, log, "eject m1")
+			assert.Contains(t, log, "eject m2")
+			assert.NotContains(t, log, "eject m0")
 		})
 	}
 }
@@ -171,7 +170,7 @@ func TestSilentMemberKeepsItsWrites(t *testing.T) {
 	writes := act{waiting: 3, writes: true, noProbes: true}
 	for name, then := range map[string]func(p *play){
 		"a read waits":       func(p *play) { p.acts[1] = dead },
-		"a stream waits":     func(p *play) { p.members[1].rec.asked = true },
+		"a stream waits":     func(p *play) { p.members[1].rec.streamWaiting = true },
 		"they have given up": func(p *play) { p.acts[1] = absent },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,10 +179,10 @@ func TestSilentMemberKeepsItsWrites(t *testing.T) {
 			p.acts[1] = writes
 			p.run(4 * time.Second)
 			assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
-			assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+			assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 			then(p)
 			p.run(time.Second)
-			assert.Contains(t, strings.Join(p.log, "\n"), "sever m1")
+			assert.Contains(t, strings.Join(p.log, "\n"), "eject m1")
 		})
 	}
 	p := newPlay(t, brisk, brisk, brisk)
@@ -192,17 +191,17 @@ func TestSilentMemberKeepsItsWrites(t *testing.T) {
 	p.acts[1] = brisk
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "it was stopped for a while")
-	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 }
 
 // TestUntrackedMemberIsNotSevered: where the connection is not known there is
 // nothing to close, so the member is spared until it is heard again.
 func TestUntrackedMemberIsNotSevered(t *testing.T) {
 	p := newPlay(t, brisk, dead, brisk)
-	p.members[1].conn = nil
+	p.members[1].closable.Store(false)
 	p.run(3 * time.Second)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
-	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 	p.acts[1] = brisk
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
@@ -217,7 +216,7 @@ func TestPauseOfAMember(t *testing.T) {
 	p.run(900 * time.Millisecond)
 	p.acts[1] = act{waiting: 5, answers: 100, heard: true}
 	p.run(time.Second)
-	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 	assert.NotContains(t, strings.Join(p.log, "\n"), "slow")
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 }
@@ -226,7 +225,7 @@ func TestLongRequestCostsOneProbe(t *testing.T) {
 	p := newPlay(t, brisk, brisk, busy)
 	p.run(10 * time.Second)
 	for _, line := range p.log {
-		assert.NotContains(t, line, "sever")
+		assert.NotContains(t, line, "eject")
 	}
 	probes := strings.Count(strings.Join(p.log, "\n"), "probe")
 	assert.LessOrEqual(t, probes, 8, "fewer and fewer: %v", p.log)
@@ -237,16 +236,16 @@ func TestMembersAllSilentStayInUse(t *testing.T) {
 	p := newPlay(t, dead, dead, dead)
 	p.run(deadSilence)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
-	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 }
 
 func TestElectionEjectsNoMember(t *testing.T) {
 	stalled := act{waiting: 5} // requests wait everywhere, servers are alive
 	p := newPlay(t, stalled, stalled, stalled)
 	p.run(5 * time.Second)
-	assert.NotContains(t, strings.Join(p.log, "\n"), "sever")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 	for _, m := range p.members {
-		m.rec.silent = time.Time{}
+		m.rec.silentSince = time.Time{}
 	}
 	p.acts = []act{brisk, brisk, brisk}
 	p.run(time.Second)
@@ -260,12 +259,12 @@ func TestIdlePeersAreProbedForComparison(t *testing.T) {
 	p.run(2 * time.Second)
 	log := strings.Join(p.log, "\n")
 	assert.Contains(t, log, "probe m0")
-	assert.Contains(t, log, "sever m1")
-	assert.NotContains(t, log, "sever m0")
+	assert.Contains(t, log, "eject m1")
+	assert.NotContains(t, log, "eject m0")
 
 	p = newPlay(t, absent, dead, absent)
 	p.run(5 * time.Second)
-	assert.NotContains(t, strings.Join(p.log, "\n"), "sever", "nobody answers")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject", "nobody answers")
 }
 
 func TestLoneMemberIsNeverJudged(t *testing.T) {
@@ -279,11 +278,11 @@ func TestSlowMemberGetsWhatItAnswers(t *testing.T) {
 	p := newPlay(t, brisk, laggy, brisk)
 	p.run(900 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "nobody is called slow for a moment's delay")
-	p.run(tickPeriod)
+	p.run(TickPeriod)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	assert.Len(t, p.log, 1, "%v", p.log)
 	p.acts[1] = act{waiting: 0, answers: 5, heard: true} // to what it was asked before
-	p.run(tickPeriod)
+	p.run(TickPeriod)
 	p.acts[1] = idle
 	p.run(500 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits(), "many answers at once may be late all the same")
@@ -305,20 +304,20 @@ func TestHealthyNoiseMovesNobody(t *testing.T) {
 		for i := range p.acts {
 			p.acts[i] = act{waiting: r.Int64N(20), answers: 50 + r.Uint64N(100), heard: true}
 		}
-		p.run(tickPeriod)
+		p.run(TickPeriod)
 	}
 	assert.Empty(t, p.log)
 }
 
 func TestPausedJudgeBlamesNobody(t *testing.T) {
-	r := &record{silent: time.Unix(10, 0), probeFrom: time.Unix(11, 0)}
+	r := &record{silentSince: time.Unix(10, 0), probedAt: time.Unix(11, 0)}
 	r.pause(5 * time.Second)
-	assert.Equal(t, time.Unix(15, 0), r.silent)
-	assert.Equal(t, time.Unix(16, 0), r.probeFrom)
+	assert.Equal(t, time.Unix(15, 0), r.silentSince)
+	assert.Equal(t, time.Unix(16, 0), r.probedAt)
 }
 
 // TestAnyHistoryLeavesSomebody: whatever members do, one at least may be asked,
-// and a member is only severed while a peer is heard.
+// and a member is only Ejected while a peer is heard.
 func TestAnyHistoryLeavesSomebody(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 7))
@@ -327,9 +326,9 @@ func TestAnyHistoryLeavesSomebody(t *testing.T) {
 		for range 100 {
 			p.acts[r.IntN(len(p.acts))] = all[r.IntN(len(all))]
 			if r.IntN(10) == 0 {
-				p.members[r.IntN(len(p.members))].reset()
+				p.members[r.IntN(len(p.members))].Reset(time.Now())
 			}
-			p.run(tickPeriod * time.Duration(1+r.IntN(8)))
+			p.run(TickPeriod * time.Duration(1+r.IntN(8)))
 			usable := slices.ContainsFunc(p.members, func(m *Member) bool { return m.limit.Load() > 0 })
 			require.True(t, usable, "seed %d", seed)
 		}

@@ -1,4 +1,4 @@
-package balancer
+package memberhealth
 
 import (
 	"testing"
@@ -21,12 +21,12 @@ func TestSlowMemberStaysSlow(t *testing.T) {
 			assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 			for range 5 {
 				p.acts[1] = act{waiting: 1}
-				p.run(4 * tickPeriod)
+				p.run(4 * TickPeriod)
 				assert.Equal(t, []string{"∞", "1", "∞"}, p.limits(), "a probe was answered")
 				p.acts[1] = act{answers: 1, heard: true}
-				p.run(tickPeriod)
+				p.run(TickPeriod)
 				p.acts[1] = idle
-				p.run(15 * tickPeriod)
+				p.run(15 * TickPeriod)
 				assert.Equal(t, []string{"∞", "1", "∞"}, p.limits(), "a request was answered")
 			}
 		})

@@ -1,0 +1,129 @@
+package balancer
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/memberhealth"
+)
+
+// Member is one endpoint, over all connections made to it.
+type Member struct {
+	// read-only after newMember
+	address     string
+	done        func(balancer.DoneInfo) // of each request that is not movable
+	doneMovable func(balancer.DoneInfo)
+
+	// own synchronisation
+	health        *memberhealth.Member         // its record is guarded by the tracker's mu
+	subConn       atomic.Pointer[childSubConn] // its ready connection; nil if there is none
+	streams       streams
+	withoutHealth atomic.Bool // its server has no health service, so it is a proxy
+
+	// guarded by connMu
+	connMu sync.Mutex
+	conn   net.Conn // the current connection, under TLS
+
+	// guarded by the tracker's mu
+	connection int  // counts the connections
+	checked    bool // on this connection CheckMembers found true what it checks
+}
+
+func newMember(address string) *Member {
+	m := &Member{address: address, health: memberhealth.New(address)}
+	m.done = func(info balancer.DoneInfo) { m.health.End(false, outcome(info)) }
+	m.doneMovable = func(info balancer.DoneInfo) { m.health.End(true, outcome(info)) }
+	return m
+}
+
+// Idempotent is the context key of a bool: whether the request is sent again even if a
+// server may have served it. A request without it is not.
+type Idempotent struct{}
+
+// outcome classifies how a request ended.
+func outcome(info balancer.DoneInfo) memberhealth.Outcome {
+	if !info.BytesReceived {
+		return memberhealth.Outcome{}
+	}
+	if !isRefusal(info.Err) {
+		return memberhealth.Outcome{Answered: true}
+	}
+	return memberhealth.Outcome{
+		Answered: true, Refused: true,
+		CatchingUp: rpctypes.Error(info.Err) == rpctypes.ErrTooManyRequests,
+		Leaderless: isLeaderless(info.Err),
+	}
+}
+
+// isRefusal reports whether err is the answer of a member that does not serve, for example
+// because it has no leader. Such answers come at once, and must not be taken for low latency.
+func isRefusal(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.Unknown, codes.Internal, codes.ResourceExhausted,
+		codes.FailedPrecondition, codes.Unauthenticated:
+		return true
+	}
+	return false
+}
+
+func isLeaderless(err error) bool {
+	return err != nil && rpctypes.Error(err) == rpctypes.ErrNoLeader
+}
+
+// doneCatchingUp returns what ends a request to a member that is catching up: the answer to
+// a range shows that it has nearly caught up.
+func (m *Member) doneCatchingUp(method string, done func(balancer.DoneInfo)) func(balancer.DoneInfo) {
+	if method != pb.KV_Range_FullMethodName {
+		return done
+	}
+	return func(info balancer.DoneInfo) {
+		if info.Err == nil {
+			m.health.AnswerRange(time.Now())
+		}
+		done(info)
+	}
+}
+
+// track takes over the member's new connection, and returns one that counts the bytes that
+// it receives.
+func (m *Member) track(conn net.Conn) net.Conn {
+	tracked := &trackedConn{Conn: conn, health: m.health}
+	m.connMu.Lock()
+	defer m.connMu.Unlock()
+	m.conn = conn
+	m.health.SetClosable()
+	return tracked
+}
+
+// closeConn closes the connection under gRPC. All calls on it fail, and gRPC connects again.
+// The connection is not known if the user's own transport credentials made it.
+func (m *Member) closeConn() {
+	m.connMu.Lock()
+	conn := m.conn
+	m.connMu.Unlock()
+	if conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// trackedConn counts received bytes.
+type trackedConn struct {
+	net.Conn
+	health *memberhealth.Member
+}
+
+func (c *trackedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.health.Receive(n)
+	}
+	return n, err
+}

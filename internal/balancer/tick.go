@@ -1,0 +1,152 @@
+package balancer
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/memberhealth"
+)
+
+// probeTimeout bounds a probe. The member's health is decided long before that.
+const probeTimeout = 5 * time.Second
+
+// wake starts the ticks, which go on as long as there are requests.
+func (t *Tracker) wake() {
+	if t.ticking.Load() || !t.ticking.CompareAndSwap(false, true) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lastTick = time.Now()
+	t.scheduleLocked()
+}
+
+func (t *Tracker) scheduleLocked() {
+	switch {
+	case t.closed:
+	case t.timer == nil:
+		t.timer = time.AfterFunc(tickPeriod, t.tick)
+	default:
+		t.timer.Reset(tickPeriod)
+	}
+}
+
+// change is what a tick reports of one member.
+type change struct{ address, health string }
+
+// tick runs on the timer's goroutine, which Close waits for.
+func (t *Tracker) tick() {
+	t.running.Lock()
+	defer t.running.Unlock()
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return
+	}
+	busy, eject, changes := t.decideLocked(time.Now())
+	if busy {
+		t.scheduleLocked()
+	} else {
+		t.ticking.Store(false)
+	}
+	t.mu.Unlock()
+	for _, m := range eject {
+		m.closeConn()
+	}
+	for _, c := range changes {
+		t.report(c.address, c.health)
+	}
+	if !busy && t.hasOutstanding() {
+		t.wake()
+	}
+}
+
+// decideLocked starts the probes that are due, and returns what must be done without the
+// lock.
+func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, changes []change) {
+	busy = t.observeLocked(now)
+	d := memberhealth.Decide(t.health, now, !t.quiet)
+	for _, h := range d.Probe {
+		t.startProbeLocked(t.ownerLocked(h))
+	}
+	for _, h := range d.Read {
+		t.startReadLocked(t.ownerLocked(h))
+	}
+	for _, h := range d.Eject {
+		eject = append(eject, t.ownerLocked(h))
+	}
+	for _, h := range d.Changed {
+		changes = append(changes, change{h.Name(), h.Health().String()})
+	}
+	return busy, eject, changes
+}
+
+// ownerLocked returns the connected member that has the health h.
+func (t *Tracker) ownerLocked(h *memberhealth.Member) *Member {
+	return t.ready[slices.Index(t.health, h)]
+}
+
+// observeLocked takes a sample of each member, and reports whether there is anything to go
+// on watching.
+func (t *Tracker) observeLocked(now time.Time) (busy bool) {
+	elapsed := now.Sub(t.lastTick)
+	t.lastTick = now
+	for _, h := range t.health {
+		if elapsed > 3*tickPeriod {
+			h.Pause(elapsed - tickPeriod)
+		}
+		busy = h.Observe(now, elapsed) || busy
+	}
+	return busy
+}
+
+// hasOutstanding reports whether any member has outstanding requests: one may have come
+// while the last tick found none.
+func (t *Tracker) hasOutstanding() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.health, func(h *memberhealth.Member) bool { return h.Outstanding() > 0 })
+}
+
+// startProbeLocked asks a member for a sign of life.
+func (t *Tracker) startProbeLocked(m *Member) {
+	if t.closed {
+		return
+	}
+	// Ends with its bounded context, which Close ends; Close waits for it.
+	t.probes.Go(func() {
+		ctx, cancel := context.WithTimeout(t.ctx, probeTimeout)
+		defer cancel()
+		err := t.probe(ctx, m)
+		answered := err == nil || (ctx.Err() == nil && status.Code(err) != codes.Unavailable)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		m.health.AnswerProbe(answered, time.Now())
+		memberhealth.SetLimits(t.health)
+	})
+}
+
+// startReadLocked sends a member a read of one key. If the member has another connection by
+// then, the answer is ignored.
+func (t *Tracker) startReadLocked(m *Member) {
+	if t.closed {
+		return
+	}
+	connection := m.connection
+	// Ends with its bounded context, which Close ends; Close waits for it.
+	t.probes.Go(func() {
+		ctx, cancel := context.WithTimeout(t.ctx, probeTimeout)
+		defer cancel()
+		err := t.read(ctx, m)
+		refused := err != nil && ctx.Err() == nil && isRefusal(err)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if connection == m.connection {
+			m.health.AnswerRead(ctx.Err() == nil && !refused, refused, time.Now())
+		}
+	})
+}

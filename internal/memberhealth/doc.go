@@ -1,0 +1,51 @@
+// Package memberhealth decides which members of a cluster are healthy.
+//
+// It is a state machine: its owner counts requests and received bytes, takes samples by a
+// timer, and carries out what [Decide] asks for. The package starts no goroutine and knows
+// neither connections nor gRPC.
+//
+// # States
+//
+//	state    event                                                    next      action
+//	healthy  has unanswered requests, and its connection received     suspect   probe it; if no peer was
+//	         nothing for the stall timeout                                      heard either, probe the peers
+//	suspect  receives anything, or answers the probe                  as before
+//	suspect  700 ms after the probe it has received nothing, but a    ejected   close its connection
+//	         peer has; and not only writes wait there
+//	any      10 s silent with an answer or a stream pending           suspect   probe it, even without a peer
+//	any      15 s silent, and the probe is not answered               ejected   close its connection
+//	any      stuck (below)                                            ejected   close its connection
+//	ejected  has a new connection                                     healthy   slow if it was stuck
+//	healthy  for ten ticks its latency exceeds 5 times that of the    slow      one request at a time, at least
+//	         quickest peer plus 50 ms                                           8 latencies apart, 2 s at most
+//	slow     its latency is under half of that bound                  healthy
+//
+// A suspect gets no new requests once a peer was heard since it went silent.
+//
+// The stall timeout is four times the typical latency, at least 200 ms. It doubles, up to
+// 2 s, each time the member answers a probe, and is reset when it answers a request. The
+// latency of a member is the number of its outstanding requests over its answers a second
+// (Little's law), so that no clock is read for a request. The typical latency is the median
+// over the members.
+//
+// A member is stuck if it is alive and answers no request, for example while it defragments
+// its store or waits for other members. It has four or more requests, answers none for a
+// second and receives less than 16 KiB, while a peer answers as many reads quickly; and it
+// leaves a read of one key unanswered for half a second. After that it is slow on its new
+// connection, and one unanswered request is enough to eject it again.
+//
+// A refusal is the answer of a member that does not serve. It comes at once and is not
+// counted as an answer here: a member that only refuses becomes slow.
+//
+// A member that was ejected may be catching up when it is back, see [Member.CatchUp].
+//
+// # Invariants
+//
+//   - A member is only compared with its peers over the same time. If all are silent or slow
+//     alike no state changes, except that a connection that is dead for 15 s is made anew.
+//   - At least one member may always be asked.
+//   - Time in which the process did not run is not held against a member.
+//   - A connection is not closed while it brings answers.
+//   - If only writes wait on a connection, and no stream, it is kept as long as a peer is
+//     heard or the member is alive: a write may still be answered, and cannot be moved.
+package memberhealth

@@ -1,0 +1,187 @@
+package memberhealth
+
+import "time"
+
+// Health is the state of a member, see the package's documentation.
+type Health uint8
+
+// The states of a member.
+const (
+	Healthy Health = iota
+	Slow
+	Suspect
+	Ejected
+)
+
+func (h Health) String() string {
+	return [...]string{"healthy", "slow", "suspect", "ejected"}[h]
+}
+
+const (
+	minStallTimeout    = 200 * time.Millisecond // of silence, before a member is suspect
+	maxStallTimeout    = 2 * time.Second
+	stallTimeoutFactor = 4   // times the typical latency
+	smoothing          = 0.3 // weight of the newest sample
+	minLoad            = 0.01
+)
+
+// record is what is known of a member besides the counters of its requests. A zero time
+// means that the condition does not hold.
+type record struct {
+	health        Health
+	healthBefore  Health    // what it was before it was suspect
+	reported      Health    // what the owner was told last
+	received      uint64    // the member's count at the last tick
+	answered      uint64    // the member's count at the last tick
+	refused       uint64    // the member's count at the last tick
+	lastReceived  time.Time // when it last received anything
+	silentSince   time.Time // since when it has had unanswered requests and received nothing
+	stallTimeout  time.Duration
+	probing       bool
+	probedAt      time.Time
+	streamWaiting bool // a stream of it went silent, and waits for the probe's result
+	onlyWrites    bool // only writes are outstanding: closing the connection would fail them
+
+	load           float64       // smoothed number of outstanding requests
+	rate           float64       // smoothed served answers a second
+	typicalLatency time.Duration // its latency when it last answered; 0: unknown
+	slowTicks      int           // consecutive ticks in which it was slow
+	sentBeforeSlow uint64        // outstanding requests from before it was slow, whose answers show nothing
+	active         bool          // requests were outstanding or answered since the last tick
+
+	outstanding     int64     // at the last tick
+	unansweredSince time.Time // since when it has had outstanding requests and answered none
+	receivedBefore  uint64    // the count of received bytes at unansweredSince
+	lastUnanswered  time.Time // when it last had answered nothing for quickPeer
+	movable         int64     // outstanding movable requests
+	movableAnswered uint64    // the member's count at the last tick
+	movableRate     float64   // smoothed answers a second to movable requests
+	reading         bool      // it was sent a read of one key, which has not ended
+	readAt          time.Time // when that was sent; zero if the read shows nothing
+	stuck           bool      // it was ejected as stuck, and has not answered quickly since
+}
+
+// sample is what a tick sees of a member's counters.
+type sample struct {
+	outstanding, movable                         int64
+	answered, movableAnswered, refused, received uint64
+}
+
+func (m *Member) sample() sample {
+	return sample{
+		outstanding: m.outstanding.Load(), movable: m.movable.Load(), answered: m.answered.Load(),
+		movableAnswered: m.movableAnswered.Load(), refused: m.refused.Load(), received: m.received.Load(),
+	}
+}
+
+// Observe takes a sample of the member, the given time after the last one. It reports
+// whether there is anything to go on watching.
+func (m *Member) Observe(now time.Time, elapsed time.Duration) (busy bool) {
+	r, s := &m.rec, m.sample()
+	busy = s.outstanding > 0 || s.answered != r.answered || r.health == Suspect || r.probing || r.streamWaiting
+	r.observe(s, now, elapsed)
+	return busy
+}
+
+// Health returns the member's state.
+func (m *Member) Health() Health { return m.rec.health }
+
+// Name returns the member's name.
+func (m *Member) Name() string { return m.name }
+
+// Reset starts a new connection. Of earlier ones only that the member was ejected or stuck
+// is remembered.
+func (m *Member) Reset(now time.Time) {
+	stuck := m.rec.stuck
+	if stuck || m.rec.health == Ejected {
+		m.CatchUp(now)
+	}
+	s := m.sample()
+	m.rec = record{
+		received: s.received, answered: s.answered, movableAnswered: s.movableAnswered,
+		refused: s.refused, reported: m.rec.reported,
+	}
+	m.limit.Store(Unlimited)
+	m.consecutiveRefusals.Store(0)
+	if stuck {
+		m.startSlow(now)
+	}
+}
+
+// observe takes in one sample.
+func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
+	r.observeUnanswered(s, now)
+	r.active = s.outstanding > 0 || s.answered != r.answered
+	r.onlyWrites = s.outstanding > 0 && s.movable == 0
+	if served := r.observeRates(s, elapsed); served > 0 {
+		r.typicalLatency = r.latency()
+		if !r.silentSince.IsZero() {
+			r.typicalLatency = max(r.typicalLatency, now.Sub(r.silentSince))
+		}
+	}
+	switch {
+	case s.received != r.received:
+		r.lastReceived, r.silentSince, r.streamWaiting = now, time.Time{}, false
+		if s.answered != r.answered {
+			r.stallTimeout = 0
+		}
+		r.endSuspicion()
+	case s.outstanding == 0 && !r.probing && !r.streamWaiting:
+		r.silentSince = time.Time{}
+		r.endSuspicion() // no answer is pending any more, and nothing was proved
+	case r.silentSince.IsZero():
+		r.silentSince = now
+	}
+	r.received, r.answered, r.refused = s.received, s.answered, s.refused
+	r.movable, r.movableAnswered = s.movable, s.movableAnswered
+}
+
+// observeRates smooths the load and the rates, and returns how many answers were served.
+func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
+	answers := s.answered - r.answered
+	late := min(r.sentBeforeSlow, answers)
+	refused := min(s.refused-r.refused, answers-late)
+	served = answers - late - refused
+	r.sentBeforeSlow = min(r.sentBeforeSlow-late, uint64(s.outstanding))
+	if elapsed <= 0 || !r.active {
+		return served
+	}
+	waiting := s.outstanding - int64(r.sentBeforeSlow)
+	if refused > 0 {
+		waiting++ // the refused requests still wait for an answer
+	}
+	r.load += smoothing * (float64(waiting) - r.load)
+	r.rate += smoothing * (float64(served)/elapsed.Seconds() - r.rate)
+	movable := float64(s.movableAnswered-r.movableAnswered) / elapsed.Seconds()
+	r.movableRate += smoothing * (movable - r.movableRate)
+	return served
+}
+
+// startSuspicion makes the member a suspect.
+func (r *record) startSuspicion() {
+	if r.health != Suspect {
+		r.health, r.healthBefore = Suspect, r.health
+	}
+}
+
+// endSuspicion makes a suspect what it was before. A slow member stays slow: its answers
+// take longer than the stall timeout.
+func (r *record) endSuspicion() {
+	if r.health == Suspect {
+		r.health = r.healthBefore
+	}
+}
+
+// Pause excludes time during which this process was not scheduled: what arrived meanwhile
+// may still be waiting to be read.
+func (m *Member) Pause(d time.Duration) { m.rec.pause(d) }
+
+func (r *record) pause(d time.Duration) {
+	for _, since := range [...]*time.Time{&r.silentSince, &r.unansweredSince, &r.readAt} {
+		if !since.IsZero() {
+			*since = since.Add(d)
+		}
+	}
+	r.lastUnanswered = r.lastUnanswered.Add(d)
+	r.probedAt = r.probedAt.Add(d)
+}

@@ -1,0 +1,84 @@
+package memberhealth
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+const (
+	slowFactor     = 5 // times the quickest peer's latency …
+	slowMargin     = 50 * time.Millisecond
+	slowAfterTicks = 10
+	slowSpacing    = 8 // times its own latency between two requests …
+	maxSpacing     = 2 * time.Second
+)
+
+// latency estimates how long the member takes to answer, by Little's law: its outstanding
+// requests over its answers a second. It is 0 if nothing is known. A member that is so quick
+// that ticks find no outstanding request has a known latency.
+func (r *record) latency() time.Duration {
+	if r.load < minLoad && r.rate == 0 {
+		return 0
+	}
+	return time.Duration(min(max(r.load, minLoad)/max(r.rate, 0.05), 60) * float64(time.Second))
+}
+
+// typicalLatency returns the median over the members that have answered, each as of its last
+// answer. Silence must not count as latency: if most members are silent, none of them would
+// be ejected.
+func typicalLatency(members []*Member) time.Duration {
+	var known []time.Duration
+	for _, m := range members {
+		if m.rec.typicalLatency > 0 {
+			known = append(known, m.rec.typicalLatency)
+		}
+	}
+	if len(known) == 0 {
+		return 0
+	}
+	slices.Sort(known)
+	return known[(len(known)-1)/2]
+}
+
+// updateSlow makes healthy members slow, and slow ones healthy. The two bounds differ, so
+// that no member alternates between the states.
+func updateSlow(members []*Member) {
+	quickest := time.Duration(math.MaxInt64)
+	for _, m := range members {
+		if l := m.rec.latency(); l > 0 && m.rec.rate > 0 {
+			quickest = min(quickest, l)
+		}
+	}
+	if quickest == math.MaxInt64 {
+		return
+	}
+	for _, m := range members {
+		m.rec.updateSlow(slowFactor*quickest + slowMargin)
+	}
+}
+
+func (r *record) updateSlow(limit time.Duration) {
+	if r.latency() <= limit || !r.active {
+		r.slowTicks = 0
+	} else {
+		r.slowTicks++
+	}
+	switch {
+	case r.health == Healthy && r.slowTicks >= slowAfterTicks:
+		r.health = Slow
+		r.load, r.rate = 1, r.rate/r.load // of one request at a time, so that one quick answer shows
+		r.sentBeforeSlow = uint64(r.outstanding)
+	case r.health == Slow && r.latency() < limit/2:
+		r.health, r.stuck = Healthy, false
+	}
+}
+
+// startSlow makes a member that was stuck begin its new connection as slow.
+func (m *Member) startSlow(now time.Time) {
+	m.rec.health, m.rec.stuck = Slow, true
+	m.rec.load, m.rec.rate = 1, 1/maxSpacing.Seconds()
+	m.limit.Store(1)
+	m.spacing.Store(int64(maxSpacing))
+	m.nextSlow.Store(clock(now.Add(maxSpacing)))
+}

@@ -1,0 +1,94 @@
+package memberhealth
+
+import (
+	"slices"
+	"time"
+)
+
+// A member at work on large answers or on long requests must not be taken for a stuck one.
+// A stuck member has at least stuckLoad unanswered requests and has received next to
+// nothing, while a peer answered as many requests of the kind quickly; and it does not
+// answer a read of one key either. During an election no peer answers: only the time since
+// the peer itself last answered nothing for quickPeer counts.
+const (
+	stuckAfter  = time.Second // without an answer …
+	stuckFactor = 8           // or so many times the typical latency
+	stuckLoad   = 4
+	stuckBytes  = 16 << 10
+	quickPeer   = stuckAfter / 5
+	stuckRead   = stuckAfter / 2 // what the read of one key may take, at least
+)
+
+// observeUnanswered follows since when the member has had requests and answered none.
+func (r *record) observeUnanswered(s sample, now time.Time) {
+	switch r.outstanding = s.outstanding; {
+	case s.outstanding == 0 || s.answered != r.answered:
+		r.unansweredSince = time.Time{}
+		if !r.reading {
+			r.readAt = time.Time{}
+		}
+	case r.unansweredSince.IsZero():
+		r.unansweredSince, r.receivedBefore = now, s.received
+	case now.Sub(r.unansweredSince) >= quickPeer:
+		r.lastUnanswered = now
+	}
+}
+
+// ejectStuck ejects a member that answers neither requests nor the read of one key.
+func ejectStuck(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
+	r := &m.rec
+	timeout := max(stuckRead, stallTimeoutFactor*typical)
+	if r.readAt.IsZero() || now.Sub(r.readAt) < timeout || !seemsStuck(members, m, now, typical, stuckAfter) {
+		return false
+	}
+	r.health, r.stuck = Ejected, true
+	return true
+}
+
+// startRead reports whether to send the member a read of one key, which shows whether it is
+// stuck.
+func startRead(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
+	r := &m.rec
+	if r.reading || !r.readAt.IsZero() || !seemsStuck(members, m, now, typical, stuckAfter-stuckRead) {
+		return false
+	}
+	r.reading, r.readAt = true, now
+	return true
+}
+
+// seemsStuck reports whether the member has answered nothing for a time, while a peer has
+// answered. A member on which only writes wait is kept: closing the connection would fail
+// them and could not move them.
+func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time.Duration) bool {
+	r, least := &m.rec, int64(stuckLoad)
+	if r.stuck {
+		least = 1
+	}
+	if r.health == Ejected || r.onlyWrites || r.unansweredSince.IsZero() || r.outstanding < least ||
+		r.received-r.receivedBefore >= stuckBytes || !m.closable.Load() {
+		return false
+	}
+	return slices.ContainsFunc(members, func(p *Member) bool {
+		since := r.unansweredSince
+		if p.rec.lastUnanswered.After(since) {
+			since = p.rec.lastUnanswered
+		}
+		l, d := p.rec.latency(), now.Sub(since)
+		return p != m && p.rec.health == Healthy && 0 < l && l <= quickPeer &&
+			d >= max(after, stuckFactor*typical) && p.rec.movableRate*d.Seconds() >= float64(r.movable)
+	})
+}
+
+// AnswerRead notes how the read of one key ended. An answer shows that the member is at
+// work. A refusal shows nothing, and no other read is sent. A read that was given up shows
+// nothing, and another one may be sent.
+func (m *Member) AnswerRead(answered, refused bool, now time.Time) {
+	r := &m.rec
+	r.reading = false
+	if answered && !r.unansweredSince.IsZero() {
+		r.unansweredSince, r.receivedBefore = now, r.received
+	}
+	if answered || !refused {
+		r.readAt = time.Time{}
+	}
+}
