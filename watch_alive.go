@@ -10,8 +10,8 @@ import (
 const (
 	// watchProbePeriod is how long a watch stream is idle before its server is asked
 	// for progress, which shows that the member is alive and moves the revisions to
-	// resume from. With watchPatience it keeps a stall below four seconds.
-	watchProbePeriod = 3200 * time.Millisecond
+	// resume from. With watchPatience it keeps a stall below four seconds, with time to spare for the new stream.
+	watchProbePeriod = 3000 * time.Millisecond
 	// watchSettle is that time until the first answer, and until it is known in
 	// which order the server answers.
 	watchSettle = time.Second
