@@ -285,7 +285,7 @@ func TestTrackerLifecycle(t *testing.T) {
 		tracker.wake()
 		time.Sleep(2 * time.Second)
 		assert.Zero(t, dead.health.Limit(), "it gets no requests")
-		assert.EqualValues(t, memberhealth.Unlimited, p.candidates[1].member.health.Limit())
+		assert.EqualValues(t, int64(memberhealth.Unlimited), p.candidates[1].member.health.Limit())
 		assert.True(t, tracker.ticking.Load())
 		dead.health.End(false, memberhealth.Outcome{})
 		time.Sleep(10 * time.Second)
