@@ -314,7 +314,7 @@ func TestNewConnectionStartsAfresh(t *testing.T) {
 	assert.Empty(t, tracker.ready)
 	for _, s := range p.candidates {
 		tracker.pickerOf([]endpointsharding.ChildState{connected(s.member.address)})
-		assert.EqualValues(t, memberhealth.Unlimited, s.member.health.Limit())
+		assert.EqualValues(t, int64(memberhealth.Unlimited), s.member.health.Limit())
 		assert.Equal(t, memberhealth.Healthy, s.member.health.Health())
 	}
 }
