@@ -4,7 +4,7 @@ GO ?= go
 
 # Packages tested at once: two keep up with their servers on two cores.
 TEST_P ?= 2
-TEST_TIMEOUT ?= 15m
+TEST_TIMEOUT ?= 30m
 TEST_FLAGS ?=
 
 # The race detector needs cgo, which go turns off by itself where no C compiler is found. RACE= leaves it out, RACE=-race insists.
