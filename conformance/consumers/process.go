@@ -103,12 +103,12 @@ var variable = []struct {
 	name    string
 }{
 	{regexp.MustCompile(`(?m)^\{"level":.*\n`), ""},
+	{regexp.MustCompile(`\b[A-Z2-7]{26}/made\b`), ""}, // a session's mark on its lock's key; the published client writes none
 	{regexp.MustCompile(`/\S*/consumers-session-\d+`), "DIR"},
 	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d+`), "ADDRESS"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-][\d:]+)`), "TIME"},
 	{regexp.MustCompile(`\d+(\.\d+)?(ns|µs|ms|s|m)\b`), "DURATION"},
 	{regexp.MustCompile(`\d+(\.\d+)? ?([kMG]?B\b|%)`), "SIZE"},
-	{regexp.MustCompile(`\b[A-Z2-7]{26}/made\b`), ""}, // a session's mark on its lock's key; the published client writes none
 	{regexp.MustCompile(`\b[0-9a-f]{12,16}\b`), "ID"},
 	{regexp.MustCompile(`\b\d{12,20}\b`), "ID"},
 }
