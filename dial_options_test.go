@@ -161,17 +161,22 @@ func optionCases() map[string]optionCase {
 		"WithStreamInterceptor":      {opts: []grpc.DialOption{grpc.WithStreamInterceptor(stream)}, shows: ran},
 		"WithChainStreamInterceptor": {opts: []grpc.DialOption{grpc.WithChainStreamInterceptor(stream)}, shows: ran},
 		"WithAuthority":              {opts: []grpc.DialOption{grpc.WithAuthority("x.example")}, shows: header(":authority", "x.example")},
-		"WithDisableServiceConfig": {opts: []grpc.DialOption{grpc.WithDisableServiceConfig()}, shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
-			ok, err := c.table.CheckMembers(t.Context(), func(context.Context) (bool, error) { return true, nil })
-			assert.True(t, ok && err == nil, "the client's balancer picks")
+		"WithDisableServiceConfig": {opts: []grpc.DialOption{grpc.WithDisableServiceConfig()}, shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {
+			eventually(t, func() bool { return healthChecks(s) > 0 }, "the client's balancer follows the member's health")
 		}},
 		"WithDisableHealthCheck": {opts: []grpc.DialOption{grpc.WithDisableHealthCheck()}, shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {
-			assert.Zero(t, s.Calls("Watch"), healthpb.Health_Watch_FullMethodName)
+			assert.Zero(t, healthChecks(s))
 		}},
 	} {
 		cases[name] = tc
 	}
 	return cases
+}
+
+// healthChecks returns how often a member's health was asked for.
+func healthChecks(s *etcdfake.Server) int {
+	_, total := s.Streams(healthpb.Health_Watch_FullMethodName)
+	return total
 }
 
 // TestEveryDialOptionKeepsItsMeaning: or Config.DialOptions says what becomes of it.
