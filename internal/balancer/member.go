@@ -33,8 +33,7 @@ type Member struct {
 	conn   net.Conn // the current connection, under TLS
 
 	// guarded by the tracker's mu
-	connection int  // counts the connections
-	checked    bool // on this connection CheckMembers found true what it checks
+	connection int // counts the connections
 }
 
 func newMember(address string) *Member {

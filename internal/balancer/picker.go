@@ -6,7 +6,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/balancer"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
@@ -26,11 +25,6 @@ type picker struct {
 
 // Pick implements balancer.Picker.
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
-	if mayNameMember(info.FullMethodName) {
-		if m, ok := info.Ctx.Value(namedMemberKey{}).(*Member); ok {
-			return p.pickMember(m, info)
-		}
-	}
 	if isStream(info.FullMethodName) {
 		return p.pickStream(info)
 	}
@@ -63,12 +57,6 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 func isMovable(ctx context.Context) bool {
 	movable, _ := ctx.Value(Idempotent{}).(bool)
 	return movable
-}
-
-// mayNameMember reports whether requests of the method may be for a named member: those of
-// CheckMembers are.
-func mayNameMember(method string) bool {
-	return method == healthpb.Health_Check_FullMethodName || method == pb.Maintenance_Status_FullMethodName
 }
 
 // isStream reports whether the method is a long-lived call, whose end is no answer. Methods
@@ -131,16 +119,4 @@ func (p *picker) leastOutstanding(movable bool) int64 {
 		return leastOfAll
 	}
 	return least
-}
-
-// namedMemberKey is the context key of the *Member that a request is for.
-type namedMemberKey struct{}
-
-func (p *picker) pickMember(m *Member, info balancer.PickInfo) (balancer.PickResult, error) {
-	for _, c := range p.candidates {
-		if c.member == m {
-			return c.child.Pick(info)
-		}
-	}
-	return balancer.PickResult{}, errNotConnected
 }

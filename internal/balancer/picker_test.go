@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/endpointsharding"
 	"google.golang.org/grpc/connectivity"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/resolver"
 
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
@@ -213,58 +212,6 @@ func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 1, asked)
-}
-
-func TestDirectedRequests(t *testing.T) {
-	tracker, p := newTestPicker(t, 2, noProbe)
-	var addresses []string
-	holds := func(ctx context.Context) (bool, error) {
-		m := ctx.Value(namedMemberKey{}).(*Member)
-		addresses = append(addresses, m.address)
-		_, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Maintenance_Status_FullMethodName, Ctx: ctx})
-		return true, err
-	}
-	ok, err := tracker.CheckMembers(t.Context(), holds)
-	require.NoError(t, err)
-	assert.True(t, ok)
-	assert.Equal(t, []string{"m0", "m1"}, addresses)
-	assert.Equal(t, []int64{0, 0}, outstanding(p), "no load")
-
-	gone := context.WithValue(t.Context(), namedMemberKey{}, newMember("gone"))
-	_, err = p.Pick(balancer.PickInfo{FullMethodName: healthpb.Health_Check_FullMethodName, Ctx: gone})
-	assert.Equal(t, errNotConnected, err)
-}
-
-// TestAllAsksEachConnectionOnce: until a member passed, and again once it has
-// another connection.
-func TestAllAsksEachConnectionOnce(t *testing.T) {
-	tracker, p := newTestPicker(t, 2, noProbe)
-	calls := 0
-	answer := func(ok bool, err error) func(context.Context) (bool, error) {
-		return func(context.Context) (bool, error) { calls++; return ok, err }
-	}
-	check := func(wantCalls int, want bool, holds func(context.Context) (bool, error)) {
-		t.Helper()
-		calls = 0
-		ok, _ := tracker.CheckMembers(t.Context(), holds)
-		assert.Equal(t, want, ok)
-		assert.Equal(t, wantCalls, calls)
-	}
-	check(1, false, answer(true, errNotConnected))
-	check(1, false, answer(false, nil))
-	check(2, true, answer(true, nil))
-	check(0, true, nil)
-	p.candidates[1].member.startConnection()
-	check(1, false, answer(false, nil))
-	check(1, true, func(context.Context) (bool, error) {
-		calls++
-		p.candidates[1].member.startConnection() // while it is being asked
-		return true, nil
-	})
-	check(1, true, answer(true, nil))
-	check(0, true, nil)
-	_, err := (*Tracker)(nil).CheckMembers(t.Context(), nil)
-	assert.Error(t, err)
 }
 
 // TestTrackerLifecycle runs the timer and the probes against a member that

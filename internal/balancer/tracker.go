@@ -156,7 +156,6 @@ func (t *Tracker) pickerOf(children []endpointsharding.ChildState) balancer.Pick
 func (m *Member) startConnection() {
 	m.health.Reset(time.Now())
 	m.connection++
-	m.checked = false
 }
 
 // ProbeAll probes every member, because a stream went silent. Members that do not answer
@@ -174,35 +173,6 @@ func (t *Tracker) ProbeAll() {
 	}
 	t.mu.Unlock()
 	t.wake()
-}
-
-// CheckMembers reports whether check returns true for every connected member. It calls check
-// for one member after another, with a context that directs a Status request or a health
-// check to that member, and ends with the first error or false. A member for which check
-// returned true is not checked again before it has another connection.
-func (t *Tracker) CheckMembers(ctx context.Context, check func(context.Context) (bool, error)) (bool, error) {
-	if t == nil {
-		return false, errNotConnected
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.ready) == 0 {
-		return false, errNotConnected
-	}
-	for _, m := range slices.Clone(t.ready) {
-		if m.checked {
-			continue
-		}
-		connection := m.connection
-		t.mu.Unlock()
-		ok, err := check(context.WithValue(ctx, namedMemberKey{}, m))
-		t.mu.Lock()
-		if err != nil || !ok {
-			return false, err
-		}
-		m.checked = connection == m.connection
-	}
-	return true, nil
 }
 
 // Close ends ticks and probes, and waits for them.
