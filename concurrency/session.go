@@ -59,8 +59,8 @@ type session struct {
 	client  *v3.Client
 	lease   v3.LeaseID
 	ttl     time.Duration
-	granted bool            // by this session: until Orphan no other has the lease, unless it is told of it
-	nonce   string          // tells the keys that this session makes from those of others on its lease
+	granted bool            // this session granted the lease; otherwise WithLease gave it
+	nonce   string          // marks the keys that this session makes
 	base    context.Context // has the values of the session's context, and no end
 	ctx     context.Context
 	end     context.CancelCauseFunc // of ctx
