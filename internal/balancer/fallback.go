@@ -32,6 +32,7 @@ func (c *childConn) NewSubConn(
 	addresses []resolver.Address, opts balancer.NewSubConnOptions,
 ) (balancer.SubConn, error) {
 	s := &childSubConn{child: c, stop: func() {}}
+	s.handshakes.encrypted = len(addresses) > 0 && isEncrypted(addresses[0])
 	if t := c.checks.tracker; t != nil && len(addresses) > 0 {
 		s.member = t.of(addresses[0])
 	}

@@ -9,8 +9,10 @@ import (
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
 
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
 )
 
 // handshakeBackoff is the wait before connecting again after a refused handshake. Attempts are
@@ -36,27 +38,32 @@ func isUnreachable(err error) bool {
 
 // handshakes delays the attempts at one connection.
 type handshakes struct {
+	encrypted bool // read-only
+
 	// guarded by mu
 	mu       sync.Mutex
-	refusals int // consecutive
+	refusals int  // consecutive
+	ended    bool // the last attempt ended after it had reached the member, and said no reason
 	timer    *time.Timer
 	stopped  bool
 }
 
-// note counts refusals by the outcome of an attempt to connect.
+// note counts refusals by the outcome of an attempt to connect. A server that closes at once
+// may prevent its alert from being read: on an encrypted connection a second attempt in a row
+// that ends without a reason counts as refused. The first may be a member that was stopped.
 func (h *handshakes) note(state balancer.SubConnState) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case state.ConnectivityState == connectivity.Ready:
-		h.refusals = 0
+		h.refusals, h.ended = 0, false
 	case state.ConnectivityState != connectivity.TransientFailure:
-	case isHandshakeRefusal(state.ConnectionError):
-		h.refusals++
 	case isUnreachable(state.ConnectionError):
-		h.refusals = 0
-	case h.refusals > 0: // a server that closes at once may prevent its alert from being read
+		h.refusals, h.ended = 0, false
+	case isHandshakeRefusal(state.ConnectionError), h.refusals > 0, h.ended:
 		h.refusals++
+	default:
+		h.ended = h.encrypted
 	}
 }
 
@@ -81,4 +88,10 @@ func (h *handshakes) stop() {
 	if h.timer != nil {
 		h.timer.Stop()
 	}
+}
+
+// isEncrypted reports whether connections to address use TLS.
+func isEncrypted(address resolver.Address) bool {
+	b := endpoint.BundleOf(address.Attributes)
+	return b != nil && b.TransportCredentials().Info().SecurityProtocol == "tls"
 }
