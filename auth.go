@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"google.golang.org/grpc"
-
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -150,15 +148,6 @@ type Auth interface {
 	// RoleDelete deletes a role and takes it from all users. It returns [rpctypes.ErrRoleNotFound], and
 	// [rpctypes.ErrInvalidAuthMgmt] for the role "root" while authentication is enabled.
 	RoleDelete(ctx context.Context, role string) (*AuthRoleDeleteResponse, error)
-}
-
-// unary performs one request whose answer needs no more than a conversion, and turns its error into one of this package's.
-func unary[Req, Resp any](ctx context.Context, call func(context.Context, *Req, ...grpc.CallOption) (*Resp, error), req *Req) (*Resp, error) {
-	resp, err := call(ctx, req)
-	if err != nil {
-		return nil, toErr(ctx, err)
-	}
-	return resp, nil
 }
 
 type auth struct{ remote pb.AuthClient }

@@ -11,6 +11,10 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/api/v3/version"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
 	"go.etcd.io/etcd/client/v3/internal/authtoken"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
@@ -18,8 +22,6 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 	"go.etcd.io/etcd/client/v3/internal/resolver"
 	"go.etcd.io/etcd/client/v3/internal/retry"
-	"go.uber.org/zap"
-	"google.golang.org/grpc"
 )
 
 // Client is a connection to an etcd cluster and all that can be asked of it,
@@ -280,6 +282,27 @@ func (c *Client) startAutoSync() error {
 	}
 	return nil
 }
+
+// WithRequireLeader returns a context whose requests fail with
+// rpctypes.ErrNoLeader on a member that has no leader, instead of waiting for
+// one. Watches and keepalives started with it end with that error when the
+// member they are served by loses its leader. Other outgoing metadata of ctx
+// is kept. (Metadata key "hasleader".)
+func WithRequireLeader(ctx context.Context) context.Context {
+	md, _ := metadata.FromOutgoingContext(ctx) // a copy
+	if md == nil {
+		md = metadata.MD{}
+	}
+	md.Set(rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
+	return metadata.NewOutgoingContext(ctx, md)
+}
+
+// IsInternalRequest reports whether ctx, as an interceptor among
+// Config.DialOptions sees it, is that of a request that the client makes by itself:
+// a login, a question about a member or a lease, the automatic Sync. The
+// documentation of [Config] lists them. Metrics and access rules can so leave out
+// what the program did not ask for.
+func IsInternalRequest(ctx context.Context) bool { return origin.IsClient(ctx) }
 
 // untilClosed returns a context that ends with ctx and with the client, which
 // may be nil.

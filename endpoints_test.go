@@ -12,11 +12,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // TestSetEndpointsDuringCalls changes the endpoints from several goroutines
@@ -243,4 +244,44 @@ func TestAutoSync(t *testing.T) {
 	calls := s.Calls("MemberList")
 	time.Sleep(50 * time.Millisecond)
 	assert.Equal(t, calls, s.Calls("MemberList"), "closing ends it")
+}
+
+func TestRejectOldCluster(t *testing.T) {
+	for _, tc := range []struct {
+		versions []string
+		want     string
+	}{
+		{[]string{"3.5.21"}, "old cluster version"},
+		{[]string{"3.6.0-alpha.0"}, "old cluster version"},
+		{[]string{"3.6.0"}, ""},
+		{[]string{"3.7.3", "3.6.5", "4.0.0"}, ""},
+		{[]string{"3.7.3", "3.4.0"}, "old cluster version"},
+		{[]string{"seven"}, `version "seven" of 127.0.0.1:`},
+		{[]string{"seven", "3.7.3"}, ""},
+	} {
+		var eps []string
+		for _, v := range tc.versions {
+			eps = append(eps, etcdfake.Start(t, etcdfake.WithVersion(v)).Addr())
+		}
+		c, err := New(Config{Endpoints: eps, RejectOldCluster: true, Logger: zap.NewNop()})
+		if tc.want != "" {
+			require.ErrorContains(t, err, tc.want, "%v", tc.versions)
+			assert.Equal(t, tc.want == "old cluster version", err == ErrOldCluster) //nolint:errorlint // that == works is the point
+			continue
+		}
+		require.NoError(t, err, "%v", tc.versions)
+		require.NoError(t, c.Close())
+	}
+}
+
+func TestRejectOldClusterIsBounded(t *testing.T) {
+	dead := "127.0.0.1:1"
+	cfg := Config{Endpoints: []string{dead}, RejectOldCluster: true, Logger: zap.NewNop(), DialTimeout: 100 * time.Millisecond}
+	_, err := New(cfg)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.ErrorContains(t, err, dead)
+	cfg.Endpoints = append(cfg.Endpoints, etcdfake.Start(t).Addr())
+	c, err := New(cfg)
+	require.NoError(t, err, "one member that answers is enough")
+	require.NoError(t, c.Close())
 }

@@ -4,13 +4,21 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
 )
 
 var (
@@ -74,6 +82,20 @@ func toErr(ctx context.Context, err error) error {
 	return err
 }
 
+// unary makes one call of a stub and converts its error. The result has the protocol's
+// type; a method converts it to the type of this package, which also converts nil.
+func unary[Req, Resp any](
+	ctx context.Context,
+	call func(context.Context, *Req, ...grpc.CallOption) (*Resp, error),
+	req *Req,
+) (*Resp, error) {
+	resp, err := call(ctx, req)
+	if err != nil {
+		return nil, toErr(ctx, err)
+	}
+	return resp, nil
+}
+
 // ctxErr is the error of ctx, if there is one. A deadline counts from when it
 // has passed: the server, which is told of it, may be the first to notice.
 func ctxErr(ctx context.Context) error {
@@ -93,4 +115,53 @@ func IsConnCanceled(err error) bool {
 		return false
 	}
 	return errors.Is(err, context.Canceled) || classify.Code(err) == codes.Canceled
+}
+
+// ConnectionError returns why no member can be reached: for each endpoint how the
+// last attempt to connect to it has failed (refused, a bad certificate, no such
+// host, and so on). It is nil while any endpoint is connected, and before the first
+// attempt has failed. After Close it is what it was; for a client without a
+// connection (see NewCtxClient) it is ErrNoAvailableEndpoints.
+//
+// It is meant to explain a call that ended with context.DeadlineExceeded. It sends
+// nothing, does not block, and may be called from any goroutine. The error wraps
+// those of the endpoints, for errors.As; its text has no passwords.
+func (c *Client) ConnectionError() error {
+	if !c.made() || c.failures == nil {
+		return ErrNoAvailableEndpoints
+	}
+	last := c.failures.Last()
+	if len(last) == 0 {
+		return nil
+	}
+	u := &unreachable{}
+	for _, address := range slices.Sorted(maps.Keys(last)) {
+		u.failures = append(u.failures, fmt.Errorf("%s: %w", endpoint.Redact(address), last[address]))
+	}
+	return u
+}
+
+// unreachable holds the failure of each endpoint.
+type unreachable struct{ failures []error }
+
+func (u *unreachable) Error() string {
+	texts := make([]string, len(u.failures))
+	for i, err := range u.failures {
+		texts[i] = err.Error()
+	}
+	return "etcdclient: no member can be reached: " + userInfo.ReplaceAllString(strings.Join(texts, "; "), "://***@")
+}
+
+// Unwrap returns the failures.
+func (u *unreachable) Unwrap() []error { return u.failures }
+
+// userInfo matches the user and password of a URL, which a dialer's error may print.
+var userInfo = regexp.MustCompile(`://[^/@\s"]*@`)
+
+// logUnreachable warns that no member can be reached. It is called once a minute at
+// most, by gRPC: it takes no lock that is held while gRPC is called.
+func (c *Client) logUnreachable() {
+	if err := c.ConnectionError(); err != nil {
+		c.GetLogger().Warn("no member can be reached", zap.Error(err))
+	}
 }

@@ -168,11 +168,8 @@ func (kv *kv) Delete(ctx context.Context, key string, opts ...OpOption) (*Delete
 
 func (kv *kv) Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error) {
 	op := OpCompact(rev, opts...)
-	resp, err := kv.remote.Compact(ctx, op.request())
-	if err != nil {
-		return nil, toErr(ctx, err)
-	}
-	return (*CompactResponse)(resp), nil
+	resp, err := unary(ctx, kv.remote.Compact, op.request())
+	return (*CompactResponse)(resp), err
 }
 
 func (kv *kv) Txn(ctx context.Context) Txn { return &txn{kv: kv, ctx: ctx} }
@@ -194,30 +191,21 @@ func (kv *kv) Do(ctx context.Context, op Op) (resp OpResponse, err error) {
 }
 
 func (kv *kv) put(ctx context.Context, op *Op) (*PutResponse, error) {
-	resp, err := kv.remote.Put(ctx, op.putRequest())
-	if err != nil {
-		return nil, toErr(ctx, err)
-	}
-	return (*PutResponse)(resp), nil
+	resp, err := unary(ctx, kv.remote.Put, op.putRequest())
+	return (*PutResponse)(resp), err
 }
 
 func (kv *kv) get(ctx context.Context, op *Op) (*GetResponse, error) {
 	if err := op.sort.check(); err != nil {
 		return nil, err
 	}
-	resp, err := kv.remote.Range(ctx, op.rangeRequest())
-	if err != nil {
-		return nil, toErr(ctx, err)
-	}
-	return (*GetResponse)(resp), nil
+	resp, err := unary(ctx, kv.remote.Range, op.rangeRequest())
+	return (*GetResponse)(resp), err
 }
 
 func (kv *kv) del(ctx context.Context, op *Op) (*DeleteResponse, error) {
-	resp, err := kv.remote.DeleteRange(ctx, op.deleteRequest())
-	if err != nil {
-		return nil, toErr(ctx, err)
-	}
-	return (*DeleteResponse)(resp), nil
+	resp, err := unary(ctx, kv.remote.DeleteRange, op.deleteRequest())
+	return (*DeleteResponse)(resp), err
 }
 
 func (kv *kv) commit(ctx context.Context, parts *txnParts) (*TxnResponse, error) {
@@ -225,9 +213,6 @@ func (kv *kv) commit(ctx context.Context, parts *txnParts) (*TxnResponse, error)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := kv.remote.Txn(ctx, req)
-	if err != nil {
-		return nil, toErr(ctx, err)
-	}
-	return (*TxnResponse)(resp), nil
+	resp, err := unary(ctx, kv.remote.Txn, req)
+	return (*TxnResponse)(resp), err
 }

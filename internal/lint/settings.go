@@ -17,7 +17,7 @@ var goroutineFiles = []string{
 	"internal/bidi/bidi.go",                // the receive and the send loop of a link
 	"internal/outbox/outbox.go",            // the pump, while there is a backlog
 	"client.go",                            // auto-sync
-	"version_check.go",                     // one question to each endpoint, all answered before New returns
+	"endpoints.go",                         // one question to each endpoint, all answered before New returns
 	"kv_stream.go",                         // the copier of one GetStream, which ends with its context
 	"internal/authtoken/flight.go",         // one Authenticate request, which outlives the caller that started it
 	"namespace/relay.go",                   // copies the channel of a foreign Watcher; the Close of the namespace waits

@@ -6,8 +6,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
+	"google.golang.org/grpc/metadata"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // TestCopyOfAClientIsThatClient: programs copy the struct; go vet must not find a
@@ -53,4 +56,21 @@ func TestZeroClient(t *testing.T) {
 			require.NoError(t, c.Close())
 		})
 	}
+}
+
+func TestWithRequireLeaderKeepsMetadata(t *testing.T) {
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "custom", "1", "custom", "2")
+	before, _ := metadata.FromOutgoingContext(ctx)
+	led := WithRequireLeader(WithRequireLeader(ctx))
+	md, _ := metadata.FromOutgoingContext(led)
+	assert.Equal(t, []string{"1", "2"}, md.Get("custom"))
+	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, md.Get(rpctypes.MetadataRequireLeaderKey))
+	after, _ := metadata.FromOutgoingContext(ctx)
+	assert.Equal(t, before, after, "the caller's context stays as it was")
+
+	s, c := newFakeClient(t, Config{})
+	_, err := c.Put(led, "k", "v")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"1", "2"}, s.LastMetadata("Put").Get("custom"))
+	assert.Equal(t, []string{"true"}, s.LastMetadata("Put").Get("hasleader"))
 }
