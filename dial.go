@@ -5,17 +5,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net"
 	"reflect"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	grpcresolver "google.golang.org/grpc/resolver"
 
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"go.etcd.io/etcd/client/v3/internal/resolver"
 	"go.etcd.io/etcd/client/v3/internal/retry"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/keepalive"
-	grpcresolver "google.golang.org/grpc/resolver"
 )
 
 // reconnect spaces the attempts to connect to a member that is down: soon
@@ -82,40 +85,66 @@ type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }
 
-// inspectOptions finds them out. gRPC has no accessor for its options, so this reads
-// them from a connection that is never used. A field that another release of gRPC
-// lacks counts as not replaced; TestEveryDialOptionKeepsItsMeaning fails then.
+// inspectOptions finds out what Config.DialOptions replace. gRPC has no accessor for its
+// options, and applying them is the only way to know their effect: an option is a function on
+// a private type, and the last one wins. So this makes a connection, which never connects, and
+// reads its private fields; see replacedIn for releases of gRPC with other fields.
 func (c *Client) inspectOptions() (u userOptions, err error) {
+	if len(c.cfg.DialOptions) == 0 {
+		return u, nil
+	}
 	creds := c.creds.As(endpoint.Encrypted) // for gRPC to accept all that may be used
 	conn, err := grpc.NewClient("passthrough:///options", c.dialOptions(creds)...)
 	if err != nil {
 		return u, fmt.Errorf("etcdclient: DialOptions: %w", err)
 	}
 	defer conn.Close()
-	options := reflect.ValueOf(conn).Elem().FieldByName("dopts")
-	is := func(path string, value bool) bool {
-		v := field(options, path)
-		return v.IsValid() && v.Kind() == reflect.Bool && v.Bool() == value
-	}
-	isNot := func(v reflect.Value, own any) bool {
-		if v.IsValid() && v.Kind() == reflect.Interface {
-			v = v.Elem()
-		}
-		if !v.IsValid() {
-			return false
-		}
-		return v.Type() != reflect.TypeOf(own) || v.Pointer() != reflect.ValueOf(own).Pointer()
-	}
-	connect := field(options, "copts")
-	return userOptions{
-		dialer:        isNot(field(connect, "Dialer"), c.dialer.dial),
-		credentials:   isNot(field(connect, "TransportCredentials"), creds),
-		noProxy:       is("useProxy", false),
-		noHealthCheck: is("disableHealthCheck", true),
-	}, nil
+	return replacedIn(field(reflect.ValueOf(conn).Elem(), "dopts"), c.dialer.dial, creds), nil
 }
 
-// field is a field of a struct, or nothing.
+// replacedIn compares gRPC's options with the client's own dialer and credentials. Where
+// another release of gRPC renames a private field or changes its type, nothing panics, and
+// TestEveryDialOptionKeepsItsMeaning fails. A program built with that release has:
+//   - its credentials: unless they are surely the client's own, they count as replaced, and no
+//     endpoint's scheme overrides them. Without that a program's TLS could be lost;
+//   - its dialer, which is not asked for endpoints that the client cannot parse;
+//   - proxies of the environment despite WithNoProxy, and health checks despite
+//     WithDisableHealthCheck.
+func replacedIn(
+	options reflect.Value,
+	dial func(context.Context, string) (net.Conn, error),
+	creds credentials.TransportCredentials,
+) userOptions {
+	is := func(name string, value bool) bool {
+		v := field(options, name)
+		return v.Kind() == reflect.Bool && v.Bool() == value
+	}
+	connect := field(options, "copts")
+	dialer := field(connect, "Dialer")
+	return userOptions{
+		dialer:        dialer.IsValid() && !same(dialer, dial),
+		credentials:   !same(field(connect, "TransportCredentials"), creds),
+		noProxy:       is("useProxy", false),
+		noHealthCheck: is("disableHealthCheck", true),
+	}
+}
+
+// same reports whether v, a function or an interface with a pointer, is own.
+func same(v reflect.Value, own any) bool {
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	if !v.IsValid() || v.Type() != reflect.TypeOf(own) {
+		return false
+	}
+	switch v.Kind() {
+	case reflect.Func, reflect.Pointer:
+		return v.Pointer() == reflect.ValueOf(own).Pointer()
+	}
+	return false
+}
+
+// field returns a field of a struct, or the zero Value.
 func field(v reflect.Value, name string) reflect.Value {
 	if v.Kind() != reflect.Struct {
 		return reflect.Value{}

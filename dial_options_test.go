@@ -9,6 +9,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -305,4 +306,58 @@ func TestSecureCredentialsGoByConnection(t *testing.T) {
 	_, err = c.Put(ctx, "k", "v")
 	require.Error(t, err)
 	assert.Zero(t, plain.Calls("Put"))
+}
+
+// countingBundle is a bundle of credentials that counts its handshakes.
+type countingBundle struct {
+	credentials.Bundle
+	handshakes *atomic.Int64
+}
+
+func (b countingBundle) TransportCredentials() credentials.TransportCredentials {
+	return countingCreds{insecure.NewCredentials(), b.handshakes}
+}
+
+func (countingBundle) PerRPCCredentials() credentials.PerRPCCredentials { return nil }
+
+type countingCreds struct {
+	credentials.TransportCredentials
+	handshakes *atomic.Int64
+}
+
+func (c countingCreds) Clone() credentials.TransportCredentials { return c }
+
+func (c countingCreds) ClientHandshake(
+	ctx context.Context, authority string, conn net.Conn,
+) (net.Conn, credentials.AuthInfo, error) {
+	c.handshakes.Add(1)
+	return c.TransportCredentials.ClientHandshake(ctx, authority, conn)
+}
+
+// TestUsersBundleSecuresConnections shows that a bundle of credentials in DialOptions is used
+// for connections once the client's own credentials are taken away, as gRPC requires.
+func TestUsersBundleSecuresConnections(t *testing.T) {
+	var handshakes atomic.Int64
+	_, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
+		grpc.WithTransportCredentials(nil), grpc.WithCredentialsBundle(countingBundle{handshakes: &handshakes}),
+	}})
+	_, err := c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	assert.NotZero(t, handshakes.Load())
+}
+
+// TestUnknownOptionsKeepTheUsersCredentials shows what a release of gRPC with other private
+// fields leads to: the client's own credentials never displace those that a program may have set.
+func TestUnknownOptionsKeepTheUsersCredentials(t *testing.T) {
+	own := insecure.NewCredentials()
+	for name, options := range map[string]any{
+		"no fields":         struct{}{},
+		"other types":       struct{ copts, useProxy, disableHealthCheck int }{},
+		"fields elsewhere":  struct{ copts struct{ Creds any } }{},
+		"a pointer instead": &struct{}{},
+	} {
+		u := replacedIn(reflect.ValueOf(options), nil, own)
+		assert.Equal(t, userOptions{credentials: true}, u, name)
+	}
+	assert.Equal(t, userOptions{credentials: true}, replacedIn(reflect.Value{}, nil, own))
 }
