@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // follower is a member that does not lead: what a leader had been sent when it was removed would be lost with it.
@@ -39,7 +40,7 @@ func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
 	admin, client := openClient(t, cluster), openClient(t, cluster)
 	ctx := t.Context()
 	old := follower(cluster)
-	puts := putUntil(t, client, 20, func() {
+	puts := testclient.PutUntil(t, client, 20, func() {
 		learner, err := cluster.AddMember(true)
 		require.NoError(t, err)
 		require.NoError(t, client.Sync(ctx))

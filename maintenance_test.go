@@ -12,19 +12,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // openFake makes a client for the fake and closes it with the test.
-func openFake(t *testing.T, fake *etcdfake.Server, change ...func(*clientv3.Config)) *clientv3.Client {
+func openFake(t *testing.T, fake *etcdfake.Server, changes ...testclient.Change) *clientv3.Client {
 	t.Helper()
-	cfg := clientv3.Config{Endpoints: []string{fake.Addr()}}
-	for _, f := range change {
-		f(&cfg)
-	}
-	client, err := clientv3.New(cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, client.Close()) })
-	return client
+	return testclient.OpenFake(t, fake, changes...)
 }
 
 // Those methods of Maintenance that ask one member, each once.

@@ -131,6 +131,8 @@ func TestImportRuleFindsWhatBreaksIt(t *testing.T) {
 		"sub":           {Own: []string{".", "internal/low"}, Others: []string{"m.org/exact", "m.org/tree/..."}},
 		"internal/high": {Own: []string{".", "internal/low"}},
 		"internal/low":  {},
+
+		"internal/testkit/testclient": {Own: []string{"."}},
 	}
 	check := func(f *File) []Finding { return Imports(f, table) }
 	importing := func(paths ...string) string { return "import (\n\t\"" + strings.Join(paths, "\"\n\t\"") + "\"\n)\n" }
@@ -144,6 +146,7 @@ func TestImportRuleFindsWhatBreaksIt(t *testing.T) {
 		{name: "upwards", check: check, path: "internal/low/a.go", src: importing(modulePath + "/internal/high"), want: []string{"internal/low may not import internal/high"}},
 		{name: "root, although listed", check: check, path: "internal/high/a.go", src: importing(modulePath), want: []string{"never import the root"}},
 		{name: "root from a test", check: check, path: "internal/low/a_test.go", src: importing(modulePath), want: []string{"never import the root"}},
+		{name: "root from test support", check: check, path: "internal/testkit/testclient/a.go", src: importing(modulePath)},
 		{name: "more in tests", check: check, path: "internal/low/a_test.go", src: importing("m.org/testing", modulePath+"/internal/high")},
 		{name: "unknown directory", check: check, path: "new/a.go", want: []string{"directory new is missing from importTable"}},
 	} {

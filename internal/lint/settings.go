@@ -4,7 +4,12 @@ package lint
 var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "node_modules": true}
 
 // testSupport are packages that only tests and examples import.
-var testSupport = []string{"internal/testkit/etcdtest", "internal/etcdfake", "internal/testkit/faultnet", "internal/testkit/chaos", "internal/lint"}
+var testSupport = []string{"internal/testkit/etcdtest", "internal/etcdfake", "internal/testkit/faultnet", "internal/testkit/chaos", "internal/testkit/testclient", "internal/lint"}
+
+// rootImporters are the packages in internal/ that may import the root package.
+var rootImporters = []string{
+	"internal/testkit/testclient", // makes clients for black-box tests, and only tests import it
+}
 
 // stateMachines are packages of pure data: no goroutine, no channel, no logger, no gRPC.
 var stateMachines = []string{"internal/watchmux", "internal/keepalive"}
@@ -13,6 +18,7 @@ var stateMachines = []string{"internal/watchmux", "internal/keepalive"}
 var goroutineFiles = []string{
 	"internal/etcdfake",                    // serves
 	"internal/testkit/faultnet",            // accepts and forwards
+	"internal/testkit/testclient/load.go",  // puts until it is told to stop
 	"internal/testkit/etcdtest/process.go", // reaps one server process
 	"internal/bidi/bidi.go",                // the receive and the send loop of a link
 	"internal/outbox/outbox.go",            // the pump, while there is a backlog
@@ -114,6 +120,13 @@ var importTable = map[string]Imported{
 	"internal/testkit/etcdtest": {Own: []string{"internal/backoff"}, Others: join(etcdAPI, grpc, testify)},
 	"internal/testkit/faultnet": {Others: testify},
 	"internal/testkit/chaos":    {Own: []string{"internal/backoff", "internal/testkit/etcdtest", "internal/testkit/faultnet"}, Others: testify},
+
+	"internal/testkit/testclient": {
+		Own:    []string{".", "internal/etcdfake", "internal/testkit/etcdtest"},
+		Others: join(testify, zap),
+	},
+
+	"test/auth": {}, // tests only
 
 	"internal/lint":          {},
 	"internal/lint/apicheck": {Own: []string{"internal/lint/apilist"}},

@@ -19,12 +19,12 @@ import (
 type listed struct {
 	ImportPath string
 	Name       string
-	Export     string // file with the compiled package's export data
+	Export     string // file with the compiled package's export data; "" if it has only tests
 	DepOnly    bool   // not named by the patterns
 }
 
 // Load compiles the packages that patterns name, as seen from dir, and returns their types. Programs and packages that no other
-// module can import (a path element "internal") are left out.
+// module can import (a path element "internal", or nothing but tests) are left out.
 func Load(dir string, patterns ...string) ([]*types.Package, error) {
 	all, err := goList(dir, patterns)
 	if err != nil {
@@ -43,7 +43,7 @@ func Load(dir string, patterns ...string) ([]*types.Package, error) {
 	})
 	var pkgs []*types.Package
 	for _, p := range all {
-		if p.DepOnly || p.Name == "main" || internal(p.ImportPath) {
+		if p.DepOnly || p.Name == "main" || p.Export == "" || internal(p.ImportPath) {
 			continue
 		}
 		pkg, err := imp.Import(p.ImportPath)

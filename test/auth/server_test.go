@@ -1,4 +1,4 @@
-package clientv3_test
+package auth_test
 
 import (
 	"fmt"
@@ -9,15 +9,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"go.etcd.io/etcd/api/v3/authpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// startAuth starts a cluster that authenticates, with the user alice, whose password is "pw" and who may use the keys that
-// begin with "key".
+// startAuth starts a cluster with authentication enabled. The user alice has the password "pw" and
+// may read and write the keys that begin with "key".
 func startAuth(t *testing.T, opts ...etcdtest.Option) *etcdtest.Cluster {
 	t.Helper()
 	cluster := etcdtest.Start(t, append(opts, etcdtest.WithExtensiveMetrics())...)
@@ -29,7 +30,7 @@ func startAuth(t *testing.T, opts ...etcdtest.Option) *etcdtest.Cluster {
 
 var ofKeys = &authpb.Permission{PermType: authpb.READWRITE, Key: []byte("key"), RangeEnd: []byte("kez")}
 
-// logins is how many Authenticate requests the members have handled.
+// logins returns the number of Authenticate requests that the members have handled.
 func logins(t *testing.T, cluster *etcdtest.Cluster) int {
 	t.Helper()
 	total := 0.0
@@ -45,7 +46,7 @@ func logins(t *testing.T, cluster *etcdtest.Cluster) int {
 	return int(total)
 }
 
-// A thousand callers find the token of an idle client expired.
+// A thousand callers of an idle client, whose token has expired, cause one login.
 func TestExpiryOfSimpleTokens(t *testing.T) {
 	for _, members := range []int{1, 3} {
 		t.Run(fmt.Sprint(members), func(t *testing.T) {
@@ -53,7 +54,7 @@ func TestExpiryOfSimpleTokens(t *testing.T) {
 			const ttl = 2 * time.Second
 			cluster := startAuth(t, etcdtest.WithMembers(members), etcdtest.WithAuthTTL(ttl))
 			before := logins(t, cluster)
-			client := openClient(t, cluster, asUser("alice", "pw"))
+			client := testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
 			_, err := client.Put(t.Context(), "key", "v")
 			require.NoError(t, err)
 			time.Sleep(ttl + 1500*time.Millisecond) // unused so long, the token is forgotten by all members
@@ -75,22 +76,22 @@ func TestExpiryOfSimpleTokens(t *testing.T) {
 	}
 }
 
-// Tokens expire and auth changes their revision while a hundred callers put.
+// JWTs expire while a hundred callers put: no put fails, and each expiry causes one login at most.
 func TestJWTExpiresUnderLoad(t *testing.T) {
 	t.Parallel()
 	const ttl = 2 * time.Second
 	cluster := startAuth(t, etcdtest.WithMembers(3), etcdtest.WithJWT(ttl))
 	before := logins(t, cluster)
-	client := openClient(t, cluster, asUser("alice", "pw"))
+	client := testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
 	start := time.Now()
-	puts := putUntil(t, client, 100, func() { time.Sleep(3 * ttl) })
+	puts := testclient.PutUntil(t, client, 100, func() { time.Sleep(3 * ttl) })
 	got, expiries := logins(t, cluster)-before, int(time.Since(start)/(ttl-time.Second))+1
 	t.Logf("%d puts, %d logins, at most %d expiries", puts, got, expiries)
 	assert.Greater(t, got, 2, "tokens did expire")
 	assert.LessOrEqual(t, got, 1+expiries)
 }
 
-// Every change of users and roles makes the tokens of before old.
+// Every change of users and roles makes earlier tokens invalid. No put fails because of it.
 func TestAuthRevisionMovesUnderLoad(t *testing.T) {
 	for name, opt := range map[string]etcdtest.Option{
 		"simple": etcdtest.WithAuthToken("simple"),
@@ -98,13 +99,13 @@ func TestAuthRevisionMovesUnderLoad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := startAuth(t, opt)
-			client := openClient(t, cluster, asUser("alice", "pw"))
-			putUntil(t, client, 20, func() { changeRoles(t, openClient(t, cluster, asUser("root", "rootpw"))) })
+			client := testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
+			testclient.PutUntil(t, client, 20, func() { changeRoles(t, testclient.Open(t, cluster, testclient.AsUser("root", "rootpw"))) })
 		})
 	}
 }
 
-// changeRoles raises the revision of the auth store some times.
+// changeRoles raises the revision of the auth store ten times.
 func changeRoles(t *testing.T, root *clientv3.Client) {
 	for i := range 10 {
 		_, err := root.RoleAdd(t.Context(), fmt.Sprint("role", i))
@@ -112,14 +113,15 @@ func changeRoles(t *testing.T, root *clientv3.Client) {
 	}
 }
 
-// Users known by the common name of their certificate need no token, and notice nothing when the auth store changes.
+// Users known by the common name of their certificate need no token, and changes of the auth store
+// do not disturb them.
 func TestUsersByCommonName(t *testing.T) {
 	cluster := startAuth(t, etcdtest.WithMutualTLS(), etcdtest.WithClientCNs("bob"))
 	require.NoError(t, cluster.AddUser("bob", "", "app"))
 	before := logins(t, cluster)
-	bob := openClient(t, cluster, func(cfg *clientv3.Config) { cfg.TLS = cluster.ClientTLS("bob") })
-	root := openClient(t, cluster, func(cfg *clientv3.Config) { cfg.TLS = cluster.ClientTLS("root") })
-	putUntil(t, bob, 50, func() { changeRoles(t, root) })
+	bob := testclient.Open(t, cluster, func(cfg *clientv3.Config) { cfg.TLS = cluster.ClientTLS("bob") })
+	root := testclient.Open(t, cluster, func(cfg *clientv3.Config) { cfg.TLS = cluster.ClientTLS("root") })
+	testclient.PutUntil(t, bob, 50, func() { changeRoles(t, root) })
 	assert.Equal(t, before, logins(t, cluster))
 
 	_, err := bob.Put(t.Context(), "other", "v")
@@ -130,18 +132,18 @@ func TestUsersByCommonName(t *testing.T) {
 	assert.NoError(t, err)
 	_, err = bob.Authenticate(t.Context(), "bob", "anything")
 	assert.Error(t, err, "a user without password")
-	nobody := openClient(t, cluster) // "client" is no user
-	_, err = nobody.Put(t.Context(), "key", "v")
+	stranger := testclient.Open(t, cluster) // "client" is no user
+	_, err = stranger.Put(t.Context(), "key", "v")
 	assert.Equal(t, rpctypes.ErrPermissionDenied, err)
 }
 
 func TestAuthSwitchedUnderLoad(t *testing.T) {
 	cluster := startAuth(t, etcdtest.WithAuthTTL(time.Second))
-	client := openClient(t, cluster, asUser("alice", "pw"))
-	putUntil(t, client, 50, func() {
+	client := testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
+	testclient.PutUntil(t, client, 50, func() {
 		require.NoError(t, cluster.DisableAuth())
 		_, err := client.Put(t.Context(), "other", "v")
-		assert.NoError(t, err, "nobody asks for permissions")
+		assert.NoError(t, err, "permissions are not checked")
 		require.NoError(t, cluster.EnableAuth("rootpw"))
 		_, err = client.Put(t.Context(), "other", "v")
 		assert.Equal(t, rpctypes.ErrPermissionDenied, err)
@@ -150,7 +152,7 @@ func TestAuthSwitchedUnderLoad(t *testing.T) {
 
 func TestStatusOfEveryMemberThenPut(t *testing.T) {
 	cluster := startAuth(t, etcdtest.WithMembers(3))
-	client := openClient(t, cluster, asUser("alice", "pw"))
+	client := testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
 	before := logins(t, cluster)
 	for _, ep := range cluster.Endpoints() {
 		_, err := client.Status(t.Context(), ep)
@@ -161,15 +163,15 @@ func TestStatusOfEveryMemberThenPut(t *testing.T) {
 	assert.Equal(t, before, logins(t, cluster))
 }
 
-// Tokens of elsewhere: the client sends them and never logs in, also not when they have expired.
+// A client with Config.Token sends it and never logs in, not even when it has expired.
 func TestStaticJWT(t *testing.T) {
 	t.Parallel()
 	const ttl = 2 * time.Second
 	cluster := startAuth(t, etcdtest.WithJWT(ttl))
-	login, err := openClient(t, cluster).Authenticate(t.Context(), "alice", "pw")
+	login, err := testclient.Open(t, cluster).Authenticate(t.Context(), "alice", "pw")
 	require.NoError(t, err)
 	before := logins(t, cluster)
-	client := openClient(t, cluster, func(cfg *clientv3.Config) { cfg.Token = login.Token })
+	client := testclient.Open(t, cluster, func(cfg *clientv3.Config) { cfg.Token = login.Token })
 	_, err = client.Put(t.Context(), "key", "v")
 	assert.NoError(t, err)
 	require.Eventually(t, func() bool {

@@ -1,68 +1,35 @@
-package clientv3_test
+package auth_test
 
 import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// startAuthFake starts a fake with authentication on and a client for its user, which has logged in once.
+// startAuthFake starts a fake with authentication enabled and a client of its user, which has
+// logged in once.
 func startAuthFake(t *testing.T) (*etcdfake.Server, *clientv3.Client) {
 	t.Helper()
 	fake := etcdfake.Start(t)
 	fake.EnableAuth("alice", "pw")
-	client := openFake(t, fake, asUser("alice", "pw"))
+	client := testclient.OpenFake(t, fake, testclient.AsUser("alice", "pw"))
 	require.Equal(t, 1, fake.Calls("Authenticate"))
 	return fake, client
 }
 
-// putUntil has many goroutines put until stop is closed; start is called when all have put once. It returns how many puts
-// there were. Any error fails the test.
-func putUntil(t *testing.T, kv clientv3.KV, goroutines int, during func()) int64 {
-	t.Helper()
-	var puts, failed atomic.Int64
-	var began, ended sync.WaitGroup
-	stop := make(chan struct{})
-	began.Add(goroutines)
-	for i := range goroutines {
-		ended.Go(func() {
-			key := fmt.Sprint("key", i)
-			for first := true; ; first = false {
-				if _, err := kv.Put(t.Context(), key, "v"); err != nil && failed.Add(1) < 10 {
-					t.Errorf("put %d: %v", puts.Load(), err)
-				}
-				puts.Add(1)
-				if first {
-					began.Done()
-				}
-				select {
-				case <-stop:
-					return
-				default:
-				}
-			}
-		})
-	}
-	began.Wait()
-	during()
-	close(stop)
-	ended.Wait()
-	assert.Zero(t, failed.Load(), "failed puts")
-	return puts.Load()
-}
-
-// Each kind of refusal is answered by one new login, however many callers meet it, and none of them notices.
+// Each kind of refusal of a token causes one login, however many callers get it, and no caller's
+// put fails.
 func TestOneLoginPerExpiry(t *testing.T) {
 	fake, client := startAuthFake(t)
 	for _, tc := range []struct {
@@ -72,7 +39,7 @@ func TestOneLoginPerExpiry(t *testing.T) {
 		{rpctypes.ErrGRPCInvalidAuthToken, 1000}, {rpctypes.ErrGRPCAuthOldRevision, 50}, {rpctypes.ErrGRPCUserEmpty, 50},
 	} {
 		logins := fake.Calls("Authenticate")
-		puts := putUntil(t, client, tc.callers, func() {
+		puts := testclient.PutUntil(t, client, tc.callers, func() {
 			fake.ExpireTokens(tc.refusal)
 			require.Eventually(t, func() bool { return fake.Calls("Authenticate") > logins }, 10*time.Second, time.Millisecond)
 		})
@@ -81,7 +48,8 @@ func TestOneLoginPerExpiry(t *testing.T) {
 	}
 }
 
-// Streams and requests share the token: none of them logs in by itself, and one expiry costs one login for all.
+// Streams and requests share the token: they do not log in separately, and one expiry causes one
+// login.
 func TestStreamsReuseTheToken(t *testing.T) {
 	fake, client := startAuthFake(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -114,7 +82,8 @@ func TestStreamsReuseTheToken(t *testing.T) {
 	assert.Equal(t, 2, fake.Calls("Authenticate"))
 }
 
-// A caller whose context ends while the token is being renewed leaves; the others get their answer.
+// A caller whose context ends while the token is being renewed returns; the login goes on for the
+// others.
 func TestLoginOutlivesTheCallerThatBeganIt(t *testing.T) {
 	fake, client := startAuthFake(t)
 	fake.ExpireTokens(nil)
@@ -148,7 +117,7 @@ func TestAuthDisabledAtRunTime(t *testing.T) {
 	}
 	assert.Len(t, put(), 1)
 	fake.DisableAuth()
-	fake.Fail("Put", 1, rpctypes.ErrGRPCAuthOldRevision) // of a member that has not heard of it yet
+	fake.Fail("Put", 1, rpctypes.ErrGRPCAuthOldRevision) // of a member that has not applied the change yet
 	assert.Empty(t, put(), "the token is dropped")
 	assert.Empty(t, put())
 	assert.Equal(t, 2, fake.Calls("Authenticate"))
@@ -161,7 +130,7 @@ func TestAuthDisabledAtRunTime(t *testing.T) {
 // A client with a user works with a cluster that does not ask for one.
 func TestUserWithoutAuth(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake, asUser("alice", "pw"))
+	client := testclient.OpenFake(t, fake, testclient.AsUser("alice", "pw"))
 	_, err := client.Put(t.Context(), "k", "v")
 	assert.NoError(t, err)
 }
@@ -195,9 +164,9 @@ func TestStaticToken(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.EnableAuth("alice", "pw")
 	ctx := t.Context()
-	login, err := pb.NewAuthClient(openFake(t, fake).ActiveConnection()).Authenticate(ctx, &pb.AuthenticateRequest{Name: "alice", Password: "pw"})
+	login, err := pb.NewAuthClient(testclient.OpenFake(t, fake).ActiveConnection()).Authenticate(ctx, &pb.AuthenticateRequest{Name: "alice", Password: "pw"})
 	require.NoError(t, err)
-	client := openFake(t, fake, func(cfg *clientv3.Config) { cfg.Token = login.Token })
+	client := testclient.OpenFake(t, fake, func(cfg *clientv3.Config) { cfg.Token = login.Token })
 	_, err = client.Put(ctx, "k", "v")
 	require.NoError(t, err)
 	assert.Equal(t, login.Token, client.Token)
@@ -214,7 +183,7 @@ func TestStaticToken(t *testing.T) {
 	for _, change := range []func(*clientv3.Config){
 		func(cfg *clientv3.Config) { cfg.Username = "alice" },
 		func(cfg *clientv3.Config) { cfg.Password = "pw" },
-		asUser("alice", "pw"),
+		testclient.AsUser("alice", "pw"),
 	} {
 		cfg := clientv3.Config{Endpoints: []string{fake.Addr()}, Token: login.Token}
 		change(&cfg)
@@ -223,7 +192,7 @@ func TestStaticToken(t *testing.T) {
 	}
 }
 
-// What Authenticate answers is what the caller gets, where the login itself is refused.
+// If the login itself is refused, the caller gets the error of Authenticate.
 func TestRefusedLogin(t *testing.T) {
 	fake, client := startAuthFake(t)
 	_, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}, Username: "alice", Password: "wrong"})

@@ -1,0 +1,6 @@
+//go:build !race
+
+package testclient
+
+// Slowdown is how many times longer things may take because of the race detector.
+const Slowdown = 1

@@ -1,0 +1,71 @@
+// Package testclient makes clients for black-box tests. Each is closed with its test and logs
+// nothing unless asked to; a log entry with a secret of its Config fails the test.
+//
+// The package imports the root package, so tests inside package clientv3 cannot use it.
+package testclient
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+)
+
+// Change changes a Config before its client is made.
+type Change func(*clientv3.Config)
+
+// AsUser returns a Change that sets the user to log in as.
+func AsUser(name, password string) Change {
+	return func(cfg *clientv3.Config) { cfg.Username, cfg.Password = name, password }
+}
+
+// New makes a client from cfg, with the logger that [Logger] returns for it. The end of the test
+// closes the client and checks that Close returns no error.
+func New(tb testing.TB, cfg clientv3.Config) *clientv3.Client {
+	tb.Helper()
+	cfg.Logger = Logger(tb, cfg)
+	client, err := clientv3.New(cfg)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { assert.NoError(tb, client.Close()) })
+	return client
+}
+
+// Open makes a client of all members of cluster, as [New] does.
+func Open(tb testing.TB, cluster *etcdtest.Cluster, changes ...Change) *clientv3.Client {
+	tb.Helper()
+	return New(tb, changed(clientv3.Config{Endpoints: cluster.Endpoints(), TLS: cluster.TLSConfig()}, changes))
+}
+
+// OpenFake makes a client of fake, as [New] does.
+func OpenFake(tb testing.TB, fake *etcdfake.Server, changes ...Change) *clientv3.Client {
+	tb.Helper()
+	return New(tb, changed(clientv3.Config{Endpoints: []string{fake.Addr()}}, changes))
+}
+
+// StartFake starts a fake member and makes a client of it, as [New] does; cfg needs no endpoints.
+func StartFake(
+	tb testing.TB, cfg clientv3.Config, opts ...etcdfake.Option,
+) (*etcdfake.Server, *clientv3.Client) {
+	tb.Helper()
+	fake := etcdfake.Start(tb, opts...)
+	cfg.Endpoints = []string{fake.Addr()}
+	return fake, New(tb, cfg)
+}
+
+func changed(cfg clientv3.Config, changes []Change) clientv3.Config {
+	for _, change := range changes {
+		change(&cfg)
+	}
+	return cfg
+}
+
+// Eventually waits until cond is true, and fails the test after ten seconds.
+func Eventually(tb testing.TB, cond func() bool, msg string, args ...any) {
+	tb.Helper()
+	require.Eventuallyf(tb, cond, 10*time.Second, time.Millisecond, msg, args...)
+}
