@@ -48,14 +48,16 @@ type (
 )
 
 type (
-	// UserAddOptions says what kind of user UserAddWithOptions adds: with NoPassword set, one that is known by the common
-	// name of its certificate only and cannot authenticate with a password.
+	// UserAddOptions says what kind of user UserAddWithOptions adds: with NoPassword set, one that
+	// is known by the common name of its certificate only and cannot authenticate with a password.
 	UserAddOptions authpb.UserAddOptions
 
-	// Permission is what a role may do with the keys in [Key, RangeEnd), or with Key alone if RangeEnd is empty.
+	// Permission is what a role may do with the keys in [Key, RangeEnd), or with Key alone if
+	// RangeEnd is empty.
 	Permission authpb.Permission
 
-	// PermissionType is a kind of access; its values are PermRead, PermWrite and PermReadWrite, which need a conversion.
+	// PermissionType is a kind of access; its values are PermRead, PermWrite and PermReadWrite,
+	// which need a conversion.
 	PermissionType authpb.Permission_Type
 )
 
@@ -66,8 +68,8 @@ const (
 	PermReadWrite = authpb.READWRITE // all of them
 )
 
-// StrToPermissionType returns the permission type named s, "read", "write" or "readwrite" in upper or lower case, or -1 and
-// an error that names s.
+// StrToPermissionType returns the permission type named s, "read", "write" or "readwrite" in upper
+// or lower case, or -1 and an error that names s.
 func StrToPermissionType(s string) (PermissionType, error) {
 	if t, ok := authpb.Permission_Type_value[strings.ToUpper(s)]; ok {
 		return PermissionType(t), nil
@@ -77,43 +79,51 @@ func StrToPermissionType(s string) (PermissionType, error) {
 
 // Auth manages users, roles and whether the cluster asks for them.
 //
-// Each method sends one request, blocks until it is answered or ctx ends, and is safe for concurrent use. While
-// authentication is enabled all but Authenticate and AuthStatus need a user with the role "root", except that every user may
-// get itself and its own roles; others get [rpctypes.ErrPermissionDenied]. A change is repeated by itself only if it was
-// surely not sent; the other methods are repeated while no member can serve them.
+// Each method sends one request, blocks until it is answered or ctx ends, and is safe for
+// concurrent use. While authentication is enabled all but Authenticate and AuthStatus need a user
+// with the role "root", except that every user may get itself and its own roles; others get
+// [rpctypes.ErrPermissionDenied]. A change is repeated by itself only if it was surely not sent;
+// the other methods are repeated while no member can serve them.
 type Auth interface {
-	// Authenticate exchanges name and password for a token. Clients with a user in their Config do so by themselves. It
-	// returns [rpctypes.ErrAuthFailed] for a wrong name or password and [rpctypes.ErrAuthNotEnabled].
+	// Authenticate exchanges name and password for a token. Clients with a user in their Config do
+	// so by themselves. It returns [rpctypes.ErrAuthFailed] for a wrong name or password and
+	// [rpctypes.ErrAuthNotEnabled].
 	Authenticate(ctx context.Context, name string, password string) (*AuthenticateResponse, error)
 
-	// AuthEnable makes the cluster ask for users from now on. It returns [rpctypes.ErrRootUserNotExist] or
-	// [rpctypes.ErrRootRoleNotExist] unless there is a user "root" with the role "root".
+	// AuthEnable makes the cluster ask for users from now on. It returns
+	// [rpctypes.ErrRootUserNotExist] or [rpctypes.ErrRootRoleNotExist] unless there is a user
+	// "root" with the role "root".
 	AuthEnable(ctx context.Context) (*AuthEnableResponse, error)
 
 	// AuthDisable opens the cluster to everybody.
 	AuthDisable(ctx context.Context) (*AuthDisableResponse, error)
 
-	// AuthStatus tells whether authentication is enabled, and the revision of its store, which each change of users, roles
-	// and permissions raises.
+	// AuthStatus tells whether authentication is enabled, and the revision of its store, which each
+	// change of users, roles and permissions raises.
 	AuthStatus(ctx context.Context) (*AuthStatusResponse, error)
 
-	// UserAdd adds a user with a password. It returns [rpctypes.ErrUserAlreadyExist], and [rpctypes.ErrUserEmpty] for an
-	// empty name.
+	// UserAdd adds a user with a password. It returns [rpctypes.ErrUserAlreadyExist], and
+	// [rpctypes.ErrUserEmpty] for an empty name.
 	UserAdd(ctx context.Context, name string, password string) (*AuthUserAddResponse, error)
 
-	// UserAddWithOptions is UserAdd for the kind of user that opt describes; with nil it adds one with a password. A
-	// password is ignored where opt asks for none.
-	UserAddWithOptions(ctx context.Context, name string, password string, opt *UserAddOptions) (*AuthUserAddResponse, error)
+	// UserAddWithOptions is UserAdd for the kind of user that opt describes; with nil it adds one
+	// with a password. A password is ignored where opt asks for none.
+	UserAddWithOptions(
+		ctx context.Context, name string, password string, opt *UserAddOptions,
+	) (*AuthUserAddResponse, error)
 
-	// UserDelete deletes a user. It returns [rpctypes.ErrUserNotFound], and [rpctypes.ErrInvalidAuthMgmt] for the user
-	// "root" while authentication is enabled.
+	// UserDelete deletes a user. It returns [rpctypes.ErrUserNotFound], and
+	// [rpctypes.ErrInvalidAuthMgmt] for the user "root" while authentication is enabled.
 	UserDelete(ctx context.Context, name string) (*AuthUserDeleteResponse, error)
 
-	// UserChangePassword gives a user another password and ends its tokens. It returns [rpctypes.ErrUserNotFound].
-	UserChangePassword(ctx context.Context, name string, password string) (*AuthUserChangePasswordResponse, error)
+	// UserChangePassword gives a user another password and ends its tokens. It returns
+	// [rpctypes.ErrUserNotFound].
+	UserChangePassword(
+		ctx context.Context, name string, password string,
+	) (*AuthUserChangePasswordResponse, error)
 
-	// UserGrantRole gives a user a role; to have it already is no error. It returns [rpctypes.ErrUserNotFound] or
-	// [rpctypes.ErrRoleNotFound].
+	// UserGrantRole gives a user a role; to have it already is no error. It returns
+	// [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotFound].
 	UserGrantRole(ctx context.Context, user string, role string) (*AuthUserGrantRoleResponse, error)
 
 	// UserGet lists the roles of a user in order. It returns [rpctypes.ErrUserNotFound].
@@ -122,18 +132,24 @@ type Auth interface {
 	// UserList lists the names of all users.
 	UserList(ctx context.Context) (*AuthUserListResponse, error)
 
-	// UserRevokeRole takes a role from a user. It returns [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotGranted], and
-	// [rpctypes.ErrInvalidAuthMgmt] for the role "root" of the user "root" while authentication is enabled.
-	UserRevokeRole(ctx context.Context, name string, role string) (*AuthUserRevokeRoleResponse, error)
+	// UserRevokeRole takes a role from a user. It returns [rpctypes.ErrUserNotFound] or
+	// [rpctypes.ErrRoleNotGranted], and [rpctypes.ErrInvalidAuthMgmt] for the role "root" of the
+	// user "root" while authentication is enabled.
+	UserRevokeRole(
+		ctx context.Context, name string, role string,
+	) (*AuthUserRevokeRoleResponse, error)
 
-	// RoleAdd adds a role without permissions. It returns [rpctypes.ErrRoleAlreadyExist], and [rpctypes.ErrRoleEmpty] for
-	// an empty name.
+	// RoleAdd adds a role without permissions. It returns [rpctypes.ErrRoleAlreadyExist], and
+	// [rpctypes.ErrRoleEmpty] for an empty name.
 	RoleAdd(ctx context.Context, name string) (*AuthRoleAddResponse, error)
 
-	// RoleGrantPermission lets a role use the keys in [key, rangeEnd), or key alone if rangeEnd is "". "\x00" as rangeEnd
-	// stands for all keys from key on, [GetPrefixRangeEnd] gives that of a prefix. It replaces what the role had been
-	// granted for the same range and returns [rpctypes.ErrRoleNotFound].
-	RoleGrantPermission(ctx context.Context, name string, key, rangeEnd string, permType PermissionType) (*AuthRoleGrantPermissionResponse, error)
+	// RoleGrantPermission lets a role use the keys in [key, rangeEnd), or key alone if rangeEnd is
+	// "". "\x00" as rangeEnd stands for all keys from key on, [GetPrefixRangeEnd] gives that of a
+	// prefix. It replaces what the role had been granted for the same range and returns
+	// [rpctypes.ErrRoleNotFound].
+	RoleGrantPermission(
+		ctx context.Context, name string, key, rangeEnd string, permType PermissionType,
+	) (*AuthRoleGrantPermissionResponse, error)
 
 	// RoleGet lists the permissions of a role. It returns [rpctypes.ErrRoleNotFound].
 	RoleGet(ctx context.Context, role string) (*AuthRoleGetResponse, error)
@@ -141,12 +157,14 @@ type Auth interface {
 	// RoleList lists the names of all roles.
 	RoleList(ctx context.Context) (*AuthRoleListResponse, error)
 
-	// RoleRevokePermission takes back what was granted for exactly this key and rangeEnd. It returns
-	// [rpctypes.ErrRoleNotFound] or [rpctypes.ErrPermissionNotGranted].
-	RoleRevokePermission(ctx context.Context, role string, key, rangeEnd string) (*AuthRoleRevokePermissionResponse, error)
+	// RoleRevokePermission takes back what was granted for exactly this key and rangeEnd. It
+	// returns [rpctypes.ErrRoleNotFound] or [rpctypes.ErrPermissionNotGranted].
+	RoleRevokePermission(
+		ctx context.Context, role string, key, rangeEnd string,
+	) (*AuthRoleRevokePermissionResponse, error)
 
-	// RoleDelete deletes a role and takes it from all users. It returns [rpctypes.ErrRoleNotFound], and
-	// [rpctypes.ErrInvalidAuthMgmt] for the role "root" while authentication is enabled.
+	// RoleDelete deletes a role and takes it from all users. It returns [rpctypes.ErrRoleNotFound],
+	// and [rpctypes.ErrInvalidAuthMgmt] for the role "root" while authentication is enabled.
 	RoleDelete(ctx context.Context, role string) (*AuthRoleDeleteResponse, error)
 }
 
@@ -155,12 +173,15 @@ type auth struct{ remote pb.AuthClient }
 // NewAuth returns the Auth of c; c itself embeds one.
 func NewAuth(c *Client) Auth { return NewAuthFromAuthClient(RetryAuthClient(c), c) }
 
-// NewAuthFromAuthClient returns an Auth that sends its requests through remote, which may lead to a server in the same
-// process. The client may be nil.
+// NewAuthFromAuthClient returns an Auth that sends its requests through remote, which may lead to a
+// server in the same process. The client may be nil.
 func NewAuthFromAuthClient(remote pb.AuthClient, c *Client) Auth { return &auth{remote: remote} }
 
-func (a *auth) Authenticate(ctx context.Context, name string, password string) (*AuthenticateResponse, error) {
-	resp, err := unary(ctx, a.remote.Authenticate, &pb.AuthenticateRequest{Name: name, Password: password})
+func (a *auth) Authenticate(
+	ctx context.Context, name string, password string,
+) (*AuthenticateResponse, error) {
+	resp, err := unary(ctx, a.remote.Authenticate,
+		&pb.AuthenticateRequest{Name: name, Password: password})
 	return (*AuthenticateResponse)(resp), err
 }
 
@@ -179,11 +200,15 @@ func (a *auth) AuthStatus(ctx context.Context) (*AuthStatusResponse, error) {
 	return (*AuthStatusResponse)(resp), err
 }
 
-func (a *auth) UserAdd(ctx context.Context, name string, password string) (*AuthUserAddResponse, error) {
+func (a *auth) UserAdd(
+	ctx context.Context, name string, password string,
+) (*AuthUserAddResponse, error) {
 	return a.UserAddWithOptions(ctx, name, password, &UserAddOptions{})
 }
 
-func (a *auth) UserAddWithOptions(ctx context.Context, name string, password string, opt *UserAddOptions) (*AuthUserAddResponse, error) {
+func (a *auth) UserAddWithOptions(
+	ctx context.Context, name string, password string, opt *UserAddOptions,
+) (*AuthUserAddResponse, error) {
 	resp, err := unary(ctx, a.remote.UserAdd, &pb.AuthUserAddRequest{
 		Name:     name,
 		Password: password,
@@ -197,13 +222,19 @@ func (a *auth) UserDelete(ctx context.Context, name string) (*AuthUserDeleteResp
 	return (*AuthUserDeleteResponse)(resp), err
 }
 
-func (a *auth) UserChangePassword(ctx context.Context, name string, password string) (*AuthUserChangePasswordResponse, error) {
-	resp, err := unary(ctx, a.remote.UserChangePassword, &pb.AuthUserChangePasswordRequest{Name: name, Password: password})
+func (a *auth) UserChangePassword(
+	ctx context.Context, name string, password string,
+) (*AuthUserChangePasswordResponse, error) {
+	resp, err := unary(ctx, a.remote.UserChangePassword,
+		&pb.AuthUserChangePasswordRequest{Name: name, Password: password})
 	return (*AuthUserChangePasswordResponse)(resp), err
 }
 
-func (a *auth) UserGrantRole(ctx context.Context, user string, role string) (*AuthUserGrantRoleResponse, error) {
-	resp, err := unary(ctx, a.remote.UserGrantRole, &pb.AuthUserGrantRoleRequest{User: user, Role: role})
+func (a *auth) UserGrantRole(
+	ctx context.Context, user string, role string,
+) (*AuthUserGrantRoleResponse, error) {
+	resp, err := unary(ctx, a.remote.UserGrantRole,
+		&pb.AuthUserGrantRoleRequest{User: user, Role: role})
 	return (*AuthUserGrantRoleResponse)(resp), err
 }
 
@@ -217,8 +248,11 @@ func (a *auth) UserList(ctx context.Context) (*AuthUserListResponse, error) {
 	return (*AuthUserListResponse)(resp), err
 }
 
-func (a *auth) UserRevokeRole(ctx context.Context, name string, role string) (*AuthUserRevokeRoleResponse, error) {
-	resp, err := unary(ctx, a.remote.UserRevokeRole, &pb.AuthUserRevokeRoleRequest{Name: name, Role: role})
+func (a *auth) UserRevokeRole(
+	ctx context.Context, name string, role string,
+) (*AuthUserRevokeRoleResponse, error) {
+	resp, err := unary(ctx, a.remote.UserRevokeRole,
+		&pb.AuthUserRevokeRoleRequest{Name: name, Role: role})
 	return (*AuthUserRevokeRoleResponse)(resp), err
 }
 
@@ -227,10 +261,13 @@ func (a *auth) RoleAdd(ctx context.Context, name string) (*AuthRoleAddResponse, 
 	return (*AuthRoleAddResponse)(resp), err
 }
 
-func (a *auth) RoleGrantPermission(ctx context.Context, name string, key, rangeEnd string, permType PermissionType) (*AuthRoleGrantPermissionResponse, error) {
+func (a *auth) RoleGrantPermission(
+	ctx context.Context, name string, key, rangeEnd string, permType PermissionType,
+) (*AuthRoleGrantPermissionResponse, error) {
 	resp, err := unary(ctx, a.remote.RoleGrantPermission, &pb.AuthRoleGrantPermissionRequest{
 		Name: name,
-		Perm: &authpb.Permission{Key: []byte(key), RangeEnd: []byte(rangeEnd), PermType: authpb.Permission_Type(permType)},
+		Perm: &authpb.Permission{Key: []byte(key), RangeEnd: []byte(rangeEnd),
+			PermType: authpb.Permission_Type(permType)},
 	})
 	return (*AuthRoleGrantPermissionResponse)(resp), err
 }
@@ -245,7 +282,9 @@ func (a *auth) RoleList(ctx context.Context) (*AuthRoleListResponse, error) {
 	return (*AuthRoleListResponse)(resp), err
 }
 
-func (a *auth) RoleRevokePermission(ctx context.Context, role string, key, rangeEnd string) (*AuthRoleRevokePermissionResponse, error) {
+func (a *auth) RoleRevokePermission(
+	ctx context.Context, role string, key, rangeEnd string,
+) (*AuthRoleRevokePermissionResponse, error) {
 	resp, err := unary(ctx, a.remote.RoleRevokePermission, &pb.AuthRoleRevokePermissionRequest{
 		Role:     role,
 		Key:      []byte(key),

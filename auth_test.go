@@ -11,8 +11,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// openClient makes a client for the cluster, changed by the functions given, and closes it with the test.
-func openClient(t *testing.T, cluster *etcdtest.Cluster, changes ...testclient.Change) *clientv3.Client {
+// openClient makes a client for the cluster, changed by the functions given, and closes it with the
+// test.
+func openClient(
+	t *testing.T, cluster *etcdtest.Cluster, changes ...testclient.Change,
+) *clientv3.Client {
 	t.Helper()
 	return testclient.Open(t, cluster, changes...)
 }

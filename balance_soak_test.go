@@ -13,10 +13,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // soakLength is ten minutes, or what ETCD_SOAK says as a duration.
@@ -68,7 +69,8 @@ func (l *mixedLoad) one(ctx context.Context, r *rand.Rand) (err error) {
 
 func (l *mixedLoad) run(ctx context.Context, seed uint64) {
 	for r := rand.New(rand.NewPCG(seed, 1)); ctx.Err() == nil; {
-		one, cancel := context.WithTimeout(context.Background(), 10*time.Second) // not from ctx: its end is no failure
+		// not from ctx: its end is no failure
+		one, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		err := l.one(one, r)
 		cancel()
 		l.calls.Add(1)
@@ -104,7 +106,8 @@ func handled(t *testing.T, cluster *etcdtest.Cluster) (n []float64) {
 	for _, m := range cluster.Members() {
 		sum := 0.0
 		for _, method := range []string{"Range", "Put", "Txn"} {
-			got, err := m.Metric("grpc_server_handled_total{", fmt.Sprintf("grpc_method=%q", method))
+			got, err := m.Metric("grpc_server_handled_total{",
+				fmt.Sprintf("grpc_method=%q", method))
 			require.NoError(t, err)
 			sum += got
 		}

@@ -104,7 +104,8 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	c := &Client{clientState: newState(cfg.Context), Username: cfg.Username, Password: cfg.Password, Token: cfg.Token}
+	c := &Client{clientState: newState(cfg.Context), Username: cfg.Username, Password: cfg.Password,
+		Token: cfg.Token}
 	c.cfg = cfg
 	for _, step := range []func() error{
 		c.makeLogger,
@@ -165,7 +166,8 @@ func (c *Client) makeTokens() error {
 func (c *Client) authenticate(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(origin.Client(ctx), c.cfg.dialTimeout())
 	defer cancel()
-	resp, err := pb.NewAuthClient(c.rpc).Authenticate(ctx, &pb.AuthenticateRequest{Name: c.cfg.Username, Password: c.cfg.Password})
+	resp, err := pb.NewAuthClient(c.rpc).Authenticate(ctx,
+		&pb.AuthenticateRequest{Name: c.cfg.Username, Password: c.cfg.Password})
 	if err != nil {
 		return "", toErr(ctx, err)
 	}
@@ -182,7 +184,8 @@ func (c *Client) connect() (err error) {
 	if err := c.chooseEndpoints(); err != nil {
 		return err
 	}
-	c.table = balancer.New(c.ctx, balancer.Options{Even: c.cfg.SpreadEvenly, NoProbes: c.cfg.DisableProbes, Report: c.logStanding})
+	c.table = balancer.New(c.ctx, balancer.Options{Even: c.cfg.SpreadEvenly,
+		NoProbes: c.cfg.DisableProbes, Report: c.logStanding})
 	c.failures = balancer.NewFailures(c.logUnreachable)
 	c.conn, c.resolver, err = c.dial(c.table, c.failures, !c.cfg.DisableProbes, c.cfg.Endpoints...)
 	if err != nil {

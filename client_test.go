@@ -40,7 +40,11 @@ func TestCopyOfAClientIsThatClient(t *testing.T) {
 
 // TestZeroClient: programs embed one in fakes of their own.
 func TestZeroClient(t *testing.T) {
-	for name, c := range map[string]*Client{"zero": {}, "copy of zero": func() *Client { var z Client; c := z; return &c }()} {
+	for name, c := range map[string]*Client{"zero": {}, "copy of zero": func() *Client {
+		var z Client
+		c := z
+		return &c
+	}()} {
 		t.Run(name, func(t *testing.T) {
 			assert.NoError(t, c.Ctx().Err())
 			assert.Empty(t, c.Endpoints())

@@ -8,8 +8,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.uber.org/zap"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // TestEveryMethodAfterCloseFails calls each method of each interface that the client
@@ -34,7 +35,9 @@ func TestEveryMethodAfterCloseFails(t *testing.T) {
 			}
 			method := reflect.ValueOf(c).MethodByName(name)
 			args := argumentsOf(t, method.Type(), s.Addr())
-			assert.Less(t, quickest(func() { requireClosedCall(t, name, method.Call(args)) }), 50*time.Millisecond, name)
+			assert.Less(t, quickest(func() {
+				requireClosedCall(t, name, method.Call(args))
+			}), 50*time.Millisecond, name)
 			methods++
 		}
 	}

@@ -30,7 +30,9 @@ func (c *lateContext) Err() error {
 
 type closingLease struct{ pb.LeaseClient }
 
-func (closingLease) LeaseKeepAlive(context.Context, ...grpc.CallOption) (pb.Lease_LeaseKeepAliveClient, error) {
+func (closingLease) LeaseKeepAlive(
+	context.Context, ...grpc.CallOption,
+) (pb.Lease_LeaseKeepAliveClient, error) {
 	return nil, errConnClosed
 }
 

@@ -10,10 +10,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // quickest runs f a few times and returns its shortest duration, so that a
@@ -42,7 +43,9 @@ func TestCloseEndsCallsUnderWay(t *testing.T) {
 			calls.Go(func() { _, err := c.Get(context.Background(), "k"); errs <- err })
 			calls.Go(func() { _, err := c.Put(context.Background(), "k", "v"); errs <- err })
 		}
-		eventually(t, func() bool { return len(s.Requests("Range", "Put")) == 20 }, "all calls are under way")
+		eventually(t, func() bool {
+			return len(s.Requests("Range", "Put")) == 20
+		}, "all calls are under way")
 		start := time.Now()
 		require.NoError(t, c.Close())
 		calls.Wait()
@@ -60,7 +63,9 @@ func TestCallsAfterCloseFailAtOnce(t *testing.T) {
 	for _, endpoint := range []string{s.Addr(), "127.0.0.1:1"} {
 		c, err := New(Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 		require.NoError(t, err)
-		assert.Less(t, quickest(func() { require.NoError(t, c.Close(), "more than once, too") }), 50*time.Millisecond)
+		assert.Less(t, quickest(func() {
+			require.NoError(t, c.Close(), "more than once, too")
+		}), 50*time.Millisecond)
 		assert.Less(t, quickest(func() {
 			_, err := c.Get(context.Background(), "k")
 			assert.True(t, IsConnCanceled(err), "%v", err)
@@ -92,7 +97,8 @@ func TestParentContextEndsCallsUnderWay(t *testing.T) {
 	asking := newTestClient(t, Config{Endpoints: []string{s.Addr()}, Context: parent})
 	errs := make(chan error, 2)
 	for _, c := range []*Client{waiting, asking} {
-		go func() { _, err := c.Get(context.Background(), "k"); errs <- err }() // ends with its client, awaited below
+		// ends with its client, awaited below
+		go func() { _, err := c.Get(context.Background(), "k"); errs <- err }()
 	}
 	eventually(t, func() bool { return len(s.Requests("Range")) == 1 }, "a call is under way")
 	cancel()
@@ -108,8 +114,9 @@ func TestCloseEndsCallsToOneMember(t *testing.T) {
 	c, err := New(Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
 	require.NoError(t, err)
 	errs := make(chan error, 2)
-	go func() { _, err := c.Status(context.Background(), "127.0.0.1:1"); errs <- err }() // ends with c, awaited below
-	go func() { _, err := c.HashKV(context.Background(), s.Addr(), 0); errs <- err }()   // likewise
+	// ends with c, awaited below
+	go func() { _, err := c.Status(context.Background(), "127.0.0.1:1"); errs <- err }()
+	go func() { _, err := c.HashKV(context.Background(), s.Addr(), 0); errs <- err }() // likewise
 	eventually(t, func() bool { return len(s.Requests("HashKV")) == 1 }, "a call is under way")
 	require.NoError(t, c.Close())
 	for range 2 {
@@ -138,9 +145,11 @@ var noDial = grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Con
 // TestNewDoesNotWait: New is quick whatever the endpoints do, and leaves
 // nothing behind where it fails.
 func TestNewDoesNotWait(t *testing.T) {
-	for _, endpoint := range []string{"127.0.0.1:1", "192.0.2.1:2379", "nowhere.invalid:2379", "unix:nowhere"} {
+	for _, endpoint := range []string{"127.0.0.1:1", "192.0.2.1:2379", "nowhere.invalid:2379",
+		"unix:nowhere"} {
 		best := quickest(func() {
-			c, err := New(Config{Endpoints: []string{endpoint}, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{noDial}})
+			c, err := New(Config{Endpoints: []string{endpoint}, Logger: zap.NewNop(),
+				DialOptions: []grpc.DialOption{noDial}})
 			require.NoError(t, err)
 			require.NoError(t, c.Close())
 		})
@@ -152,10 +161,12 @@ func TestFailedNewFreesEverything(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.EnableAuth("root", "secret")
 	leaks := goleak.IgnoreCurrent()
-	_, err := New(Config{Endpoints: []string{s.Addr()}, Username: "root", Password: "wrong", Logger: zap.NewNop()})
+	_, err := New(Config{Endpoints: []string{s.Addr()}, Username: "root", Password: "wrong",
+		Logger: zap.NewNop()})
 	require.Error(t, err)
 	_, err = New(Config{
-		Endpoints: []string{"127.0.0.1:1"}, Username: "root", Password: "secret", Logger: zap.NewNop(),
+		Endpoints: []string{"127.0.0.1:1"}, Username: "root", Password: "secret",
+		Logger:      zap.NewNop(),
 		DialTimeout: 50 * time.Millisecond,
 	})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -184,7 +195,8 @@ func TestClientWithoutConnection(t *testing.T) {
 	assert.Equal(t, ErrNoAvailableEndpoints, c.Sync(t.Context()))
 	_, err = c.Get(t.Context(), "k")
 	assert.Equal(t, ErrNoAvailableEndpoints, err)
-	_, err = RetryMaintenanceClient(c, c.ActiveConnection()).Status(t.Context(), &pb.StatusRequest{})
+	_, err = RetryMaintenanceClient(c, c.ActiveConnection()).Status(t.Context(),
+		&pb.StatusRequest{})
 	assert.Equal(t, ErrNoAvailableEndpoints, err)
 	_, err = c.GetStream(t.Context(), "k")
 	assert.Equal(t, ErrNoAvailableEndpoints, err)

@@ -7,7 +7,8 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/types"
 )
 
-// Member and the answers of the Cluster methods: the messages of the protocol under the names of this package.
+// Member and the answers of the Cluster methods: the messages of the protocol under the names of
+// this package.
 type (
 	// Member is one member of the cluster.
 	Member pb.Member
@@ -25,37 +26,42 @@ type (
 
 // Cluster manages the members of the cluster.
 //
-// Each method sends one request, blocks until it is answered or ctx ends, and is safe for concurrent use. A change is
-// repeated only if it was surely not sent; an error that leaves its outcome open is resolved by MemberList. The answer to a
-// change holds the members after it. With authentication enabled a user without the role "root" gets
-// [rpctypes.ErrPermissionDenied] for all but MemberList.
+// Each method sends one request, blocks until it is answered or ctx ends, and is safe for
+// concurrent use. A change is repeated only if it was surely not sent; an error that leaves its
+// outcome open is resolved by MemberList. The answer to a change holds the members after it. With
+// authentication enabled a user without the role "root" gets [rpctypes.ErrPermissionDenied] for all
+// but MemberList.
 type Cluster interface {
-	// MemberList lists the members. The list is linearizable, or with [WithSerializable] that of the member asked, which
-	// may be old but needs no quorum. Other options have no effect. A member that has not started yet has no name and no
-	// client URLs.
+	// MemberList lists the members. The list is linearizable, or with [WithSerializable] that of
+	// the member asked, which may be old but needs no quorum. Other options have no effect. A
+	// member that has not started yet has no name and no client URLs.
 	MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error)
 
-	// MemberAdd adds a voting member that will be reached by the others at peerAddrs, which are URLs. The server process is
-	// started afterwards. It returns [rpctypes.ErrPeerURLExist], [rpctypes.ErrMemberExist], and [rpctypes.ErrUnhealthy] when
-	// the change would endanger the quorum; a URL that is none is refused without a request.
+	// MemberAdd adds a voting member that will be reached by the others at peerAddrs, which are
+	// URLs. The server process is started afterwards. It returns [rpctypes.ErrPeerURLExist],
+	// [rpctypes.ErrMemberExist], and [rpctypes.ErrUnhealthy] when the change would endanger the
+	// quorum; a URL that is none is refused without a request.
 	MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberAddAsLearner is MemberAdd for a member that follows without a vote until MemberPromote. It also returns
-	// [rpctypes.ErrTooManyLearners].
+	// MemberAddAsLearner is MemberAdd for a member that follows without a vote until MemberPromote.
+	// It also returns [rpctypes.ErrTooManyLearners].
 	MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberRemove removes a member, which stops serving a second later. Writes that are under way on it, or were forwarded
-	// to it as the leader, may fail with their outcome open: before, move the leadership away, take the member out of the
-	// endpoints of clients that write (Client.SetEndpoints), and let them finish what they have sent it. It returns
-	// [rpctypes.ErrMemberNotFound], and [rpctypes.ErrUnhealthy] when the change would endanger the quorum.
+	// MemberRemove removes a member, which stops serving a second later. Writes that are under way
+	// on it, or were forwarded to it as the leader, may fail with their outcome open: before, move
+	// the leadership away, take the member out of the endpoints of clients that write
+	// (Client.SetEndpoints), and let them finish what they have sent it. It returns
+	// [rpctypes.ErrMemberNotFound], and [rpctypes.ErrUnhealthy] when the change would endanger the
+	// quorum.
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 
 	// MemberUpdate changes the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] or
 	// [rpctypes.ErrPeerURLExist]; a URL that is none is refused without a request.
 	MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error)
 
-	// MemberPromote gives a learner its vote. It returns [rpctypes.ErrMemberLearnerNotReady] while the learner is too far
-	// behind the leader, [rpctypes.ErrMemberNotLearner] and [rpctypes.ErrMemberNotFound].
+	// MemberPromote gives a learner its vote. It returns [rpctypes.ErrMemberLearnerNotReady] while
+	// the learner is too far behind the leader, [rpctypes.ErrMemberNotLearner] and
+	// [rpctypes.ErrMemberNotFound].
 	MemberPromote(ctx context.Context, id uint64) (*MemberPromoteResponse, error)
 }
 
@@ -64,15 +70,16 @@ type cluster struct{ remote pb.ClusterClient }
 // NewCluster returns the Cluster of c; c itself embeds one.
 func NewCluster(c *Client) Cluster { return NewClusterFromClusterClient(RetryClusterClient(c), c) }
 
-// NewClusterFromClusterClient returns a Cluster that sends its requests through remote, which may lead to a server in the
-// same process. The client may be nil.
+// NewClusterFromClusterClient returns a Cluster that sends its requests through remote, which may
+// lead to a server in the same process. The client may be nil.
 func NewClusterFromClusterClient(remote pb.ClusterClient, c *Client) Cluster {
 	return &cluster{remote: remote}
 }
 
 func (c *cluster) MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error) {
 	op := OpGet("", opts...)
-	resp, err := unary(ctx, c.remote.MemberList, &pb.MemberListRequest{Linearizable: !op.IsSerializable()})
+	resp, err := unary(ctx, c.remote.MemberList,
+		&pb.MemberListRequest{Linearizable: !op.IsSerializable()})
 	return (*MemberListResponse)(resp), err
 }
 
@@ -80,7 +87,9 @@ func (c *cluster) MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAdd
 	return c.add(ctx, &pb.MemberAddRequest{PeerURLs: peerAddrs})
 }
 
-func (c *cluster) MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error) {
+func (c *cluster) MemberAddAsLearner(
+	ctx context.Context, peerAddrs []string,
+) (*MemberAddResponse, error) {
 	return c.add(ctx, &pb.MemberAddRequest{PeerURLs: peerAddrs, IsLearner: true})
 }
 
@@ -97,11 +106,14 @@ func (c *cluster) MemberRemove(ctx context.Context, id uint64) (*MemberRemoveRes
 	return (*MemberRemoveResponse)(resp), err
 }
 
-func (c *cluster) MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error) {
+func (c *cluster) MemberUpdate(
+	ctx context.Context, id uint64, peerAddrs []string,
+) (*MemberUpdateResponse, error) {
 	if _, err := types.NewURLs(peerAddrs); err != nil {
 		return nil, err
 	}
-	resp, err := unary(ctx, c.remote.MemberUpdate, &pb.MemberUpdateRequest{ID: id, PeerURLs: peerAddrs})
+	resp, err := unary(ctx, c.remote.MemberUpdate,
+		&pb.MemberUpdateRequest{ID: id, PeerURLs: peerAddrs})
 	return (*MemberUpdateResponse)(resp), err
 }
 

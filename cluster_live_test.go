@@ -7,16 +7,19 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// follower is a member that does not lead: what a leader had been sent when it was removed would be lost with it.
+// follower is a member that does not lead: what a leader had been sent when it was removed would be
+// lost with it.
 func follower(cluster *etcdtest.Cluster) *etcdtest.Member {
 	leader := cluster.Leader()
-	return cluster.Members()[slices.IndexFunc(cluster.Members(), func(m *etcdtest.Member) bool { return m != leader })]
+	return cluster.Members()[slices.IndexFunc(cluster.Members(), func(m *etcdtest.Member) bool {
+		return m != leader
+	})]
 }
 
 // drain waits until the member has had no put under way for some time.
@@ -33,8 +36,8 @@ func drain(t *testing.T, m *etcdtest.Member) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
-// A member is replaced while a client puts: a learner joins and is promoted, the client learns the new endpoints and leaves
-// the old member, which is removed. No put fails.
+// A member is replaced while a client puts: a learner joins and is promoted, the client learns the
+// new endpoints and leaves the old member, which is removed. No put fails.
 func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithExtensiveMetrics())
 	admin, client := openClient(t, cluster), openClient(t, cluster)
@@ -59,7 +62,9 @@ func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
 		require.NoError(t, client.Sync(ctx))
 		assert.ElementsMatch(t, cluster.Endpoints(), client.Endpoints())
 
-		rest := slices.DeleteFunc(cluster.Endpoints(), func(ep string) bool { return ep == old.Endpoint() })
+		rest := slices.DeleteFunc(cluster.Endpoints(), func(ep string) bool {
+			return ep == old.Endpoint()
+		})
 		client.SetEndpoints(rest...)
 		admin.SetEndpoints(rest...)
 		drain(t, old)
@@ -72,7 +77,9 @@ func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
 		assert.NoError(t, err)
 	})
 	t.Logf("%d puts", puts)
-	require.Eventually(t, func() bool { return !old.Running() }, 10*time.Second, 20*time.Millisecond, "a removed member stops")
+	require.Eventually(t, func() bool {
+		return !old.Running()
+	}, 10*time.Second, 20*time.Millisecond, "a removed member stops")
 	got, err := client.Get(ctx, "after")
 	require.NoError(t, err)
 	assert.Len(t, got.Kvs, 1)

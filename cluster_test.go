@@ -5,9 +5,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
@@ -17,7 +17,8 @@ func TestMemberURLsAreCheckedBeforeTheRequest(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
 	ctx := t.Context()
-	for _, urls := range [][]string{nil, {"nourl"}, {"http://127.0.0.1"}, {"http://127.0.0.1:1", "ftp://127.0.0.1:1"}} {
+	for _, urls := range [][]string{nil, {"nourl"}, {"http://127.0.0.1"},
+		{"http://127.0.0.1:1", "ftp://127.0.0.1:1"}} {
 		_, err := client.MemberAdd(ctx, urls)
 		assert.Error(t, err, urls)
 		_, err = client.MemberAddAsLearner(ctx, urls)

@@ -51,7 +51,8 @@ var results = map[string]pb.Compare_CompareResult{
 func Compare(cmp Cmp, result string, v any) Cmp {
 	res, ok := results[result]
 	if !ok {
-		panic(fmt.Sprintf(`etcdclient: Compare knows the results "=", "!=", ">" and "<", not %q`, result))
+		panic(fmt.Sprintf(`etcdclient: Compare knows the results "=", "!=", ">" and "<", not %q`,
+			result))
 	}
 	msg := cmp.copied()
 	msg.Result = res

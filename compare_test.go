@@ -10,7 +10,8 @@ import (
 
 func TestCompareOfEveryTargetAndResult(t *testing.T) {
 	results := map[string]pb.Compare_CompareResult{
-		"=": pb.Compare_EQUAL, "!=": pb.Compare_NOT_EQUAL, ">": pb.Compare_GREATER, "<": pb.Compare_LESS,
+		"=": pb.Compare_EQUAL, "!=": pb.Compare_NOT_EQUAL, ">": pb.Compare_GREATER,
+		"<": pb.Compare_LESS,
 	}
 	tests := []struct {
 		name  string
@@ -18,14 +19,22 @@ func TestCompareOfEveryTargetAndResult(t *testing.T) {
 		v     any
 		want  *pb.Compare
 	}{
-		{"value", Value, "v", &pb.Compare{Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{Value: []byte("v")}}},
-		{"empty value", Value, "", &pb.Compare{Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{Value: []byte{}}}},
-		{"version", Version, 3, &pb.Compare{Target: pb.Compare_VERSION, TargetUnion: &pb.Compare_Version{Version: 3}}},
-		{"create", CreateRevision, int64(4), &pb.Compare{Target: pb.Compare_CREATE, TargetUnion: &pb.Compare_CreateRevision{CreateRevision: 4}}},
-		{"mod", ModRevision, int64(-5), &pb.Compare{Target: pb.Compare_MOD, TargetUnion: &pb.Compare_ModRevision{ModRevision: -5}}},
-		{"lease", LeaseValue, LeaseID(6), &pb.Compare{Target: pb.Compare_LEASE, TargetUnion: &pb.Compare_Lease{Lease: 6}}},
-		{"lease as int64", LeaseValue, int64(6), &pb.Compare{Target: pb.Compare_LEASE, TargetUnion: &pb.Compare_Lease{Lease: 6}}},
-		{"lease as int", LeaseValue, 6, &pb.Compare{Target: pb.Compare_LEASE, TargetUnion: &pb.Compare_Lease{Lease: 6}}},
+		{"value", Value, "v", &pb.Compare{Target: pb.Compare_VALUE,
+			TargetUnion: &pb.Compare_Value{Value: []byte("v")}}},
+		{"empty value", Value, "", &pb.Compare{Target: pb.Compare_VALUE,
+			TargetUnion: &pb.Compare_Value{Value: []byte{}}}},
+		{"version", Version, 3, &pb.Compare{Target: pb.Compare_VERSION,
+			TargetUnion: &pb.Compare_Version{Version: 3}}},
+		{"create", CreateRevision, int64(4), &pb.Compare{Target: pb.Compare_CREATE,
+			TargetUnion: &pb.Compare_CreateRevision{CreateRevision: 4}}},
+		{"mod", ModRevision, int64(-5), &pb.Compare{Target: pb.Compare_MOD,
+			TargetUnion: &pb.Compare_ModRevision{ModRevision: -5}}},
+		{"lease", LeaseValue, LeaseID(6), &pb.Compare{Target: pb.Compare_LEASE,
+			TargetUnion: &pb.Compare_Lease{Lease: 6}}},
+		{"lease as int64", LeaseValue, int64(6),
+			&pb.Compare{Target: pb.Compare_LEASE, TargetUnion: &pb.Compare_Lease{Lease: 6}}},
+		{"lease as int", LeaseValue, 6, &pb.Compare{Target: pb.Compare_LEASE,
+			TargetUnion: &pb.Compare_Lease{Lease: 6}}},
 	}
 	for _, tt := range tests {
 		for sign, result := range results {
@@ -100,7 +109,8 @@ func TestCmpIsAValue(t *testing.T) {
 func TestCmpCloneIsDeep(t *testing.T) {
 	original := Compare(Value("k"), "=", "v").WithRange("z")
 	clone := original.Clone()
-	original.KeyBytes()[0], original.ValueBytes()[0], original.GetCompare().RangeEnd[0] = 'X', 'X', 'X'
+	original.KeyBytes()[0], original.ValueBytes()[0], original.GetCompare().RangeEnd[0] = 'X', 'X',
+		'X'
 	want := Compare(Value("k"), "=", "v").WithRange("z")
 	requireProto(t, want.GetCompare(), clone.GetCompare())
 }

@@ -244,7 +244,8 @@ func (c Config) validateNumbers() (errs []error) {
 			c.MaxCallRecvMsgSize, c.MaxCallSendMsgSize))
 	}
 	if j := c.BackoffJitterFraction; !(j >= 0 && j <= 1) {
-		errs = append(errs, fmt.Errorf("etcdclient: BackoffJitterFraction %v is not within 0 and 1", j))
+		errs = append(errs, fmt.Errorf("etcdclient: BackoffJitterFraction %v is not within 0 and 1",
+			j))
 	}
 	return errs
 }

@@ -124,11 +124,13 @@ func (s *SecureConfig) tlsConfig(lg *zap.Logger) (*tls.Config, error) {
 		return nil, nil
 	}
 	if (s.Cert == "") != (s.Key == "") {
-		return nil, fmt.Errorf("etcdclient: certificate %q and key %q: need both or neither", s.Cert, s.Key)
+		return nil, fmt.Errorf("etcdclient: certificate %q and key %q: need both or neither",
+			s.Cert, s.Key)
 	}
 	cfg := &tls.Config{ServerName: s.ServerName}
 	if s.Cert != "" || s.Cacert != "" {
-		info := transport.TLSInfo{CertFile: s.Cert, KeyFile: s.Key, TrustedCAFile: s.Cacert, ServerName: s.ServerName, Logger: lg}
+		info := transport.TLSInfo{CertFile: s.Cert, KeyFile: s.Key, TrustedCAFile: s.Cacert,
+			ServerName: s.ServerName, Logger: lg}
 		var err error
 		if cfg, err = info.ClientConfig(); err != nil {
 			return nil, fmt.Errorf("etcdclient: TLS: %w", err)

@@ -7,21 +7,25 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 func TestNewClientConfigTakesOverEveryField(t *testing.T) {
 	spec := &ConfigSpec{
-		Endpoints: []string{"a:1"}, RequestTimeout: 6, DialTimeout: 1, KeepAliveTime: 2, KeepAliveTimeout: 3,
-		MaxCallSendMsgSize: 4, MaxCallRecvMsgSize: 5, DisableProbes: true, Auth: &AuthConfig{Username: "u", Password: "p", Token: "t"},
+		Endpoints: []string{"a:1"}, RequestTimeout: 6, DialTimeout: 1, KeepAliveTime: 2,
+		KeepAliveTimeout:   3,
+		MaxCallSendMsgSize: 4, MaxCallRecvMsgSize: 5, DisableProbes: true,
+		Auth: &AuthConfig{Username: "u", Password: "p", Token: "t"},
 	}
 	cfg, err := NewClientConfig(spec, nil)
 	require.NoError(t, err)
 	assert.Equal(t, &Config{
 		Endpoints: []string{"a:1"}, DialTimeout: 1, DialKeepAliveTime: 2, DialKeepAliveTimeout: 3,
-		MaxCallSendMsgSize: 4, MaxCallRecvMsgSize: 5, DisableProbes: true, Username: "u", Password: "p", Token: "t",
+		MaxCallSendMsgSize: 4, MaxCallRecvMsgSize: 5, DisableProbes: true, Username: "u",
+		Password: "p", Token: "t",
 	}, cfg)
 	cfg.Endpoints[0] = "changed"
 	assert.Equal(t, "a:1", spec.Endpoints[0])
@@ -74,7 +78,8 @@ func TestNewClientConfigReachesAMutualTLSServer(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMutualTLS())
 	cfg, err := NewClientConfig(&ConfigSpec{
 		Endpoints: cluster.Endpoints(), DialTimeout: 10 * time.Second,
-		Secure: &SecureConfig{Cacert: cluster.CAFile(), Cert: cluster.CertFile("client"), Key: cluster.KeyFile("client")},
+		Secure: &SecureConfig{Cacert: cluster.CAFile(), Cert: cluster.CertFile("client"),
+			Key: cluster.KeyFile("client")},
 	}, zap.NewNop())
 	require.NoError(t, err)
 	c := newTestClient(t, *cfg)
@@ -85,11 +90,13 @@ func TestNewClientConfigReachesAMutualTLSServer(t *testing.T) {
 func TestConfigSpecClone(t *testing.T) {
 	var none *ConfigSpec
 	assert.Nil(t, none.Clone())
-	spec := &ConfigSpec{Endpoints: []string{"a:1"}, Secure: &SecureConfig{Cert: "c"}, Auth: &AuthConfig{Username: "u"}}
+	spec := &ConfigSpec{Endpoints: []string{"a:1"}, Secure: &SecureConfig{Cert: "c"},
+		Auth: &AuthConfig{Username: "u"}}
 	clone := spec.Clone()
 	require.Equal(t, spec, clone)
 	clone.Endpoints[0], clone.Secure.Cert, clone.Auth.Username = "b", "d", "w"
-	assert.Equal(t, &ConfigSpec{Endpoints: []string{"a:1"}, Secure: &SecureConfig{Cert: "c"}, Auth: &AuthConfig{Username: "u"}}, spec)
+	assert.Equal(t, &ConfigSpec{Endpoints: []string{"a:1"}, Secure: &SecureConfig{Cert: "c"},
+		Auth: &AuthConfig{Username: "u"}}, spec)
 }
 
 func TestAuthConfigEmpty(t *testing.T) {

@@ -38,7 +38,8 @@ func TestBadConfig(t *testing.T) {
 		{Config{Endpoints: eps, BackoffWaitBetween: -1}, "BackoffWaitBetween -1ns"},
 		{Config{Endpoints: eps, MaxCallSendMsgSize: -3}, "MaxCallSendMsgSize -3 is negative"},
 		{Config{Endpoints: eps, MaxCallRecvMsgSize: -3}, "MaxCallRecvMsgSize -3 is negative"},
-		{Config{Endpoints: eps, MaxCallSendMsgSize: 100, MaxCallRecvMsgSize: 10}, "MaxCallRecvMsgSize 10 is below MaxCallSendMsgSize 100"},
+		{Config{Endpoints: eps, MaxCallSendMsgSize: 100, MaxCallRecvMsgSize: 10},
+			"MaxCallRecvMsgSize 10 is below MaxCallSendMsgSize 100"},
 		{Config{Endpoints: eps, BackoffJitterFraction: 1.5}, "BackoffJitterFraction 1.5"},
 		{Config{Endpoints: eps, BackoffJitterFraction: math.NaN()}, "BackoffJitterFraction NaN"},
 		{Config{Endpoints: eps, BackoffJitterFraction: -0.1}, "BackoffJitterFraction -0.1"},
@@ -64,7 +65,8 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Equal(t, 25*time.Millisecond, cfg.BackoffWaitBetween)
 	assert.Equal(t, 0.1, cfg.BackoffJitterFraction)
 	assert.Equal(t, context.Background(), cfg.Context)
-	assert.False(t, cfg.PermitWithoutStream || cfg.SpreadEvenly || cfg.DisableProbes || cfg.RejectOldCluster)
+	assert.False(t, cfg.PermitWithoutStream || cfg.SpreadEvenly || cfg.DisableProbes ||
+		cfg.RejectOldCluster)
 	assert.Zero(t, cfg.AutoSyncInterval)
 }
 

@@ -23,7 +23,8 @@ import (
 
 // reconnect spaces the attempts to connect to a member that is down: soon
 // enough to serve again within two seconds of its return.
-var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxBackoffWait}
+var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2,
+	MaxDelay: maxBackoffWait}
 
 // dialTimeout bounds one attempt to connect or to log in.
 func (c Config) dialTimeout() time.Duration {
@@ -68,7 +69,8 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 		grpc.WithTransportCredentials(creds),
 		grpc.WithContextDialer(c.dialer.dial),
 		grpc.WithIdleTimeout(0),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: c.cfg.dialTimeout()}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect,
+			MinConnectTimeout: c.cfg.dialTimeout()}),
 	}
 	if params, ok := c.cfg.keepAliveParams(); ok {
 		opts = append(opts, grpc.WithKeepaliveParams(params))
@@ -154,7 +156,9 @@ func field(v reflect.Value, name string) reflect.Value {
 
 // dial makes a connection that spreads requests over eps by the table, and starts it.
 // Why it cannot connect is noted in f. Both may be nil.
-func (c *Client) dial(t *balancer.Tracker, f *balancer.Failures, healthCheck bool, eps ...string) (*grpc.ClientConn, *resolver.Resolver, error) {
+func (c *Client) dial(
+	t *balancer.Tracker, f *balancer.Failures, healthCheck bool, eps ...string,
+) (*grpc.ClientConn, *resolver.Resolver, error) {
 	addresses, encrypted, err := c.resolve(t, eps)
 	if err != nil {
 		return nil, nil, err
@@ -173,7 +177,8 @@ func (c *Client) dial(t *balancer.Tracker, f *balancer.Failures, healthCheck boo
 	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(retry.Witness))
 	conn, err := grpc.NewClient(r.Target(), opts...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("etcdclient: connection to %q: %w", endpoint.RedactAll(eps), err)
+		return nil, nil, fmt.Errorf("etcdclient: connection to %q: %w", endpoint.RedactAll(eps),
+			err)
 	}
 	conn.Connect()
 	return conn, r, nil
@@ -194,7 +199,9 @@ func (c *Client) parse(ep string) (endpoint.Endpoint, error) {
 
 // resolve turns endpoints into gRPC's addresses, known to the table, and reports
 // whether any of them is encrypted.
-func (c *Client) resolve(t *balancer.Tracker, eps []string) (addresses []grpcresolver.Address, encrypted bool, err error) {
+func (c *Client) resolve(
+	t *balancer.Tracker, eps []string,
+) (addresses []grpcresolver.Address, encrypted bool, err error) {
 	creds := c.creds
 	if c.user.credentials {
 		creds = nil
@@ -231,6 +238,8 @@ func (unconnected) Invoke(context.Context, string, any, any, ...grpc.CallOption)
 	return ErrNoAvailableEndpoints
 }
 
-func (unconnected) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+func (unconnected) NewStream(
+	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	return nil, ErrNoAvailableEndpoints
 }

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -29,6 +29,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // optionCase is an option of gRPC's and what shows its effect, if anything but that
@@ -41,7 +43,10 @@ type optionCase struct {
 
 type countingStats struct{ rpcs atomic.Int64 }
 
-func (c *countingStats) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+func (c *countingStats) TagRPC(ctx context.Context,
+	_ *stats.RPCTagInfo) context.Context {
+	return ctx
+}
 
 func (c *countingStats) HandleRPC(_ context.Context, s stats.RPCStats) {
 	if _, ok := s.(*stats.Begin); ok {
@@ -86,13 +91,15 @@ func servedOptions() map[string]optionCase {
 		"WithStaticStreamWindowSize": one(grpc.WithStaticStreamWindowSize(1 << 20)),
 		"WithStaticConnWindowSize":   one(grpc.WithStaticConnWindowSize(1 << 20)),
 		//lint:ignore SA1019 programs use it
-		"WithMaxMsgSize":    one(grpc.WithMaxMsgSize(1)),
-		"WithConnectParams": one(grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig})),
+		"WithMaxMsgSize": one(grpc.WithMaxMsgSize(1)),
+		"WithConnectParams": one(grpc.WithConnectParams(
+			grpc.ConnectParams{Backoff: backoff.DefaultConfig})),
 		//lint:ignore SA1019 programs use it
-		"WithBlock":                one(grpc.WithBlock()),
-		"WithInsecure":             one(),
-		"WithLocalDNSResolution":   one(grpc.WithLocalDNSResolution()),
-		"WithKeepaliveParams":      one(grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute})),
+		"WithBlock":              one(grpc.WithBlock()),
+		"WithInsecure":           one(),
+		"WithLocalDNSResolution": one(grpc.WithLocalDNSResolution()),
+		"WithKeepaliveParams": one(grpc.WithKeepaliveParams(
+			keepalive.ClientParameters{Time: time.Minute})),
 		"WithChannelzParentID":     one(grpc.WithChannelzParentID(nil)),
 		"WithDefaultServiceConfig": one(grpc.WithDefaultServiceConfig(noTime)),
 		"WithDisableRetry":         one(grpc.WithDisableRetry()),
@@ -117,14 +124,6 @@ func servedOptions() map[string]optionCase {
 func optionCases() map[string]optionCase {
 	var counting countingStats
 	var called atomic.Int64
-	unary := func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		called.Add(1)
-		return next(ctx, m, req, reply, cc, opts...)
-	}
-	stream := func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		called.Add(1)
-		return next(ctx, d, cc, m, opts...)
-	}
 	ran := func(t *testing.T, _ *etcdfake.Server, _ *Client) { assert.NotZero(t, called.Swap(0)) }
 	header := func(name, want string) func(*testing.T, *etcdfake.Server, *Client) {
 		return func(t *testing.T, s *etcdfake.Server, _ *Client) {
@@ -136,42 +135,81 @@ func optionCases() map[string]optionCase {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", a)
 	}
 	cases := servedOptions()
+	maps.Copy(cases, interceptorCases(&called, ran))
 	for name, tc := range map[string]optionCase{
-		"WithDefaultCallOptions": {opts: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(1))}, shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
-			_, err := pb.NewKVClient(c.ActiveConnection()).Put(t.Context(), &pb.PutRequest{Key: []byte("k")})
-			assert.Equal(t, codes.ResourceExhausted, status.Code(err))
-		}},
-		"WithNoProxy": {opts: []grpc.DialOption{grpc.WithNoProxy()}, shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
-			assert.True(t, c.dialer.noProxy)
-		}},
-		"WithTransportCredentials": {opts: []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}, shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
-			assert.True(t, c.user.credentials)
-		}},
-		"WithPerRPCCredentials": {opts: []grpc.DialOption{grpc.WithPerRPCCredentials(headerCreds{})}, shows: header("from-creds", "yes")},
-		"WithCredentialsBundle": {opts: []grpc.DialOption{grpc.WithCredentialsBundle(plainBundle{})}, refused: "credentials"},
-		"WithContextDialer": {opts: []grpc.DialOption{grpc.WithContextDialer(dialer)}, shows: func(t *testing.T, s *etcdfake.Server, c *Client) {
-			ran(t, s, c)
-			assert.True(t, c.user.dialer)
-		}},
-		"WithStatsHandler": {opts: []grpc.DialOption{grpc.WithStatsHandler(&counting)}, shows: func(t *testing.T, _ *etcdfake.Server, _ *Client) {
-			assert.NotZero(t, counting.rpcs.Load())
-		}},
-		"WithUserAgent":              {opts: []grpc.DialOption{grpc.WithUserAgent("mine")}, shows: header("user-agent", "mine")},
-		"WithUnaryInterceptor":       {opts: []grpc.DialOption{grpc.WithUnaryInterceptor(unary)}, shows: ran},
-		"WithChainUnaryInterceptor":  {opts: []grpc.DialOption{grpc.WithChainUnaryInterceptor(unary)}, shows: ran},
-		"WithStreamInterceptor":      {opts: []grpc.DialOption{grpc.WithStreamInterceptor(stream)}, shows: ran},
-		"WithChainStreamInterceptor": {opts: []grpc.DialOption{grpc.WithChainStreamInterceptor(stream)}, shows: ran},
-		"WithAuthority":              {opts: []grpc.DialOption{grpc.WithAuthority("x.example")}, shows: header(":authority", "x.example")},
-		"WithDisableServiceConfig": {opts: []grpc.DialOption{grpc.WithDisableServiceConfig()}, shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {
-			eventually(t, func() bool { return healthChecks(s) > 0 }, "the client's balancer follows the member's health")
-		}},
-		"WithDisableHealthCheck": {opts: []grpc.DialOption{grpc.WithDisableHealthCheck()}, shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {
-			assert.Zero(t, healthChecks(s))
-		}},
+		"WithDefaultCallOptions": {opts: []grpc.DialOption{
+			grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(1))},
+			shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
+				_, err := pb.NewKVClient(c.ActiveConnection()).Put(t.Context(),
+					&pb.PutRequest{Key: []byte("k")})
+				assert.Equal(t, codes.ResourceExhausted, status.Code(err))
+			}},
+		"WithNoProxy": {opts: []grpc.DialOption{grpc.WithNoProxy()},
+			shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
+				assert.True(t, c.dialer.noProxy)
+			}},
+		"WithTransportCredentials": {opts: []grpc.DialOption{
+			grpc.WithTransportCredentials(insecure.NewCredentials())},
+			shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
+				assert.True(t, c.user.credentials)
+			}},
+		"WithPerRPCCredentials": {opts: []grpc.DialOption{
+			grpc.WithPerRPCCredentials(headerCreds{})}, shows: header("from-creds", "yes")},
+		"WithCredentialsBundle": {opts: []grpc.DialOption{
+			grpc.WithCredentialsBundle(plainBundle{})}, refused: "credentials"},
+		"WithContextDialer": {opts: []grpc.DialOption{grpc.WithContextDialer(dialer)},
+			shows: func(t *testing.T, s *etcdfake.Server, c *Client) {
+				ran(t, s, c)
+				assert.True(t, c.user.dialer)
+			}},
+		"WithStatsHandler": {opts: []grpc.DialOption{grpc.WithStatsHandler(&counting)},
+			shows: func(t *testing.T, _ *etcdfake.Server, _ *Client) {
+				assert.NotZero(t, counting.rpcs.Load())
+			}},
+		"WithUserAgent": {opts: []grpc.DialOption{grpc.WithUserAgent("mine")},
+			shows: header("user-agent", "mine")},
+		"WithAuthority": {opts: []grpc.DialOption{grpc.WithAuthority("x.example")},
+			shows: header(":authority", "x.example")},
+		"WithDisableServiceConfig": {opts: []grpc.DialOption{grpc.WithDisableServiceConfig()},
+			shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {
+				eventually(t, func() bool {
+					return healthChecks(s) > 0
+				}, "the client's balancer follows the member's health")
+			}},
+		"WithDisableHealthCheck": {opts: []grpc.DialOption{grpc.WithDisableHealthCheck()},
+			shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {
+				assert.Zero(t, healthChecks(s))
+			}},
 	} {
 		cases[name] = tc
 	}
 	return cases
+}
+
+// interceptorCases have the options that install interceptors.
+func interceptorCases(
+	called *atomic.Int64, ran func(*testing.T, *etcdfake.Server, *Client),
+) map[string]optionCase {
+	unary := func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn,
+		next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		called.Add(1)
+		return next(ctx, m, req, reply, cc, opts...)
+	}
+	stream := func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string,
+		next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		called.Add(1)
+		return next(ctx, d, cc, m, opts...)
+	}
+	return map[string]optionCase{
+		"WithUnaryInterceptor": {opts: []grpc.DialOption{grpc.WithUnaryInterceptor(unary)},
+			shows: ran},
+		"WithChainUnaryInterceptor": {opts: []grpc.DialOption{
+			grpc.WithChainUnaryInterceptor(unary)}, shows: ran},
+		"WithStreamInterceptor": {opts: []grpc.DialOption{grpc.WithStreamInterceptor(stream)},
+			shows: ran},
+		"WithChainStreamInterceptor": {opts: []grpc.DialOption{
+			grpc.WithChainStreamInterceptor(stream)}, shows: ran},
+	}
 }
 
 // healthChecks returns how often a member's health was asked for.
@@ -183,11 +221,13 @@ func healthChecks(s *etcdfake.Server) int {
 // TestEveryDialOptionKeepsItsMeaning: or Config.DialOptions says what becomes of it.
 func TestEveryDialOptionKeepsItsMeaning(t *testing.T) {
 	cases := optionCases()
-	assert.ElementsMatch(t, dialOptionsOfGRPC(t), slices.Collect(keysOf(cases)), "gRPC's dial options and those of the table")
+	assert.ElementsMatch(t, dialOptionsOfGRPC(t), slices.Collect(keysOf(cases)),
+		"gRPC's dial options and those of the table")
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := etcdfake.Start(t)
-			c, err := New(Config{Endpoints: []string{s.Addr()}, DialOptions: tc.opts, Logger: testLogger(t, Config{})})
+			c, err := New(Config{Endpoints: []string{s.Addr()}, DialOptions: tc.opts,
+				Logger: testLogger(t, Config{})})
 			if tc.refused != "" {
 				require.ErrorContains(t, err, tc.refused)
 				return
@@ -233,7 +273,8 @@ func dialOptionsOfGRPC(t *testing.T) (names []string) {
 		require.NoError(t, err)
 		for _, d := range parsed.Decls {
 			fn, ok := d.(*ast.FuncDecl)
-			if !ok || fn.Recv != nil || !fn.Name.IsExported() || fn.Type.Results == nil || len(fn.Type.Results.List) != 1 {
+			if !ok || fn.Recv != nil || !fn.Name.IsExported() || fn.Type.Results == nil ||
+				len(fn.Type.Results.List) != 1 {
 				continue
 			}
 			if id, ok := fn.Type.Results.List[0].Type.(*ast.Ident); ok && id.Name == "DialOption" {
@@ -247,15 +288,18 @@ func dialOptionsOfGRPC(t *testing.T) (names []string) {
 // TestDisabledServiceConfig: the limits on messages do not depend on it, and a default
 // of the user's takes effect then, as gRPC documents.
 func TestDisabledServiceConfig(t *testing.T) {
-	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{grpc.WithDisableServiceConfig()}})
+	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
+		grpc.WithDisableServiceConfig()}})
 	for _, k := range []string{"a", "b", "c", "d", "e"} {
 		_, err := c.Put(t.Context(), k, strings.Repeat("v", 1<<20))
 		require.NoError(t, err)
 	}
 	_, err := c.Get(t.Context(), "a", WithFromKey())
 	require.NoError(t, err, "over gRPC's own 4 MiB")
-	_, err = pb.NewKVClient(c.ActiveConnection()).Range(t.Context(), &pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte{0}})
-	assert.Equal(t, codes.ResourceExhausted, status.Code(err), "a stub of the user's has gRPC's own limits")
+	_, err = pb.NewKVClient(c.ActiveConnection()).Range(t.Context(),
+		&pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte{0}})
+	assert.Equal(t, codes.ResourceExhausted, status.Code(err),
+		"a stub of the user's has gRPC's own limits")
 
 	own := newTestClient(t, Config{Endpoints: []string{s.Addr()}, DialOptions: []grpc.DialOption{
 		grpc.WithDisableServiceConfig(), grpc.WithDefaultServiceConfig(noTime),
@@ -270,8 +314,10 @@ func TestDisabledServiceConfig(t *testing.T) {
 func TestUsersDialerGetsWhatCannotBeParsed(t *testing.T) {
 	s := etcdfake.Start(t)
 	for ep, want := range map[string]string{
-		"inmem://x": "inmem://x", "passthrough:///x": "passthrough:///x", "a/b": "a/b", "n:1:2": "n:1:2",
-		"unix:/p/s": "unix:///p/s", "unix:///p/s": "unix:///p/s", "unix:s": "unix:s", "http://h:1": "h:1",
+		"inmem://x": "inmem://x", "passthrough:///x": "passthrough:///x", "a/b": "a/b",
+		"n:1:2":     "n:1:2",
+		"unix:/p/s": "unix:///p/s", "unix:///p/s": "unix:///p/s", "unix:s": "unix:s",
+		"http://h:1": "h:1",
 	} {
 		got := make(chan string, 1)
 		c := newTestClient(t, Config{Endpoints: []string{ep}, DialOptions: []grpc.DialOption{
@@ -295,12 +341,14 @@ func TestUsersDialerGetsWhatCannotBeParsed(t *testing.T) {
 // sent on encrypted connections only, whether by scheme or by Config.TLS.
 func TestSecureCredentialsGoByConnection(t *testing.T) {
 	opts := []grpc.DialOption{grpc.WithPerRPCCredentials(headerCreds{secure: true})}
-	_, err := New(Config{Endpoints: []string{"http://127.0.0.1:1"}, TLS: &tls.Config{}, DialOptions: opts, Logger: testLogger(t, Config{})})
+	_, err := New(Config{Endpoints: []string{"http://127.0.0.1:1"}, TLS: &tls.Config{},
+		DialOptions: opts, Logger: testLogger(t, Config{})})
 	require.ErrorContains(t, err, "credentials", "no endpoint is encrypted")
 	newTestClient(t, Config{Endpoints: []string{"https://127.0.0.1:1"}, DialOptions: opts})
 
 	plain := etcdfake.Start(t)
-	c := newTestClient(t, Config{Endpoints: []string{"http://" + plain.Addr(), "https://127.0.0.1:1"}, DialOptions: opts})
+	c := newTestClient(t, Config{Endpoints: []string{"http://" + plain.Addr(),
+		"https://127.0.0.1:1"}, DialOptions: opts})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err = c.Put(ctx, "k", "v")
@@ -339,7 +387,8 @@ func (c countingCreds) ClientHandshake(
 func TestUsersBundleSecuresConnections(t *testing.T) {
 	var handshakes atomic.Int64
 	_, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
-		grpc.WithTransportCredentials(nil), grpc.WithCredentialsBundle(countingBundle{handshakes: &handshakes}),
+		grpc.WithTransportCredentials(nil), grpc.WithCredentialsBundle(
+			countingBundle{handshakes: &handshakes}),
 	}})
 	_, err := c.Put(t.Context(), "k", "v")
 	require.NoError(t, err)

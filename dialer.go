@@ -59,7 +59,8 @@ func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 // proxyOf returns the proxy to a target, nil for none. It says nothing of a malformed
 // one, which may hold a password.
 func proxyOf(target string) (*url.URL, error) {
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "https", Host: target}})
+	proxy, err := http.ProxyFromEnvironment(&http.Request{
+		URL: &url.URL{Scheme: "https", Host: target}})
 	if err != nil {
 		return nil, errors.New("etcdclient: malformed proxy in HTTPS_PROXY")
 	}
@@ -75,15 +76,17 @@ func withPort(proxy *url.URL) string {
 
 func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {
 	d := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: tcpIdle, Interval: tcpInterval, Count: tcpProbes},
-		Control:         limitUnacknowledged,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: tcpIdle, Interval: tcpInterval,
+			Count: tcpProbes},
+		Control: limitUnacknowledged,
 	}
 	return d.DialContext(ctx, network, target)
 }
 
 // requestTunnel has a proxy connect conn to a target.
 func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, error) {
-	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target}, Header: http.Header{"User-Agent": {"etcd-client"}}}
+	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target},
+		Header: http.Header{"User-Agent": {"etcd-client"}}}
 	if user != nil {
 		password, _ := user.Password()
 		text := base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))

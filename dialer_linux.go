@@ -19,6 +19,7 @@ func limitUnacknowledged(network, _ string, c syscall.RawConn) error {
 	}
 	limit := tcpIdle + tcpInterval
 	return c.Control(func(fd uintptr) {
-		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(limit/time.Millisecond))
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout,
+			int(limit/time.Millisecond))
 	})
 }

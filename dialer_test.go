@@ -17,9 +17,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
-	"google.golang.org/grpc"
 )
 
 // inChild names the variable that tells a process that it is the child of
@@ -30,7 +31,8 @@ const inChild = "ETCDCLIENT_TEST_IN_CHILD"
 // names, and one that falls silent there is given up like any other.
 func TestProxyOfTheEnvironment(t *testing.T) {
 	if os.Getenv(inChild) == "" {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyOfTheEnvironment$", "-test.timeout=60s")
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyOfTheEnvironment$",
+			"-test.timeout=60s")
 		cmd.Env = append(os.Environ(), inChild+"=1")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)
@@ -38,7 +40,8 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	}
 	a, b := etcdfake.Start(t), etcdfake.Start(t)
 	silent := faultnet.New(t, b.Addr())
-	p := startConnectProxy(t, map[string]string{"a.example:2379": a.Addr(), "b.example:2379": silent.Addr()})
+	p := startConnectProxy(t, map[string]string{"a.example:2379": a.Addr(),
+		"b.example:2379": silent.Addr()})
 	t.Setenv("NO_PROXY", "")
 	t.Setenv("HTTPS_PROXY", "http://user:s3cr3tpw@"+p.addr)
 
@@ -61,7 +64,8 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	direct := newTestClient(t, Config{Endpoints: []string{a.Addr()}})
 	_, err := direct.Get(t.Context(), "k")
 	require.NoError(t, err, "loopback addresses are not proxied")
-	without := newTestClient(t, Config{Endpoints: []string{"a.invalid:1"}, DialOptions: []grpc.DialOption{grpc.WithNoProxy()}})
+	without := newTestClient(t, Config{Endpoints: []string{"a.invalid:1"},
+		DialOptions: []grpc.DialOption{grpc.WithNoProxy()}})
 	eventually(t, func() bool { return without.ConnectionError() != nil }, "it cannot be resolved")
 	assert.Equal(t, through, p.tunnels.Load())
 
@@ -174,7 +178,8 @@ func (mutelyWatched) Watch(stream pb.Watch_WatchServer) error {
 			return err
 		}
 		if req.GetCreateRequest() != nil {
-			if err := stream.Send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: req.GetCreateRequest().WatchId, Created: true}); err != nil {
+			if err := stream.Send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1},
+				WatchId: req.GetCreateRequest().WatchId, Created: true}); err != nil {
 				return err
 			}
 		}

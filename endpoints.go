@@ -43,7 +43,8 @@ func (c *Client) SetEndpoints(eps ...string) {
 	good, err := c.usable(eps)
 	switch {
 	case len(good) == 0:
-		c.GetLogger().Warn("endpoints not replaced", zap.Error(errors.Join(ErrNoAvailableEndpoints, err)))
+		c.GetLogger().Warn("endpoints not replaced",
+			zap.Error(errors.Join(ErrNoAvailableEndpoints, err)))
 		return
 	case err != nil:
 		c.GetLogger().Warn("endpoints left out", zap.Error(err))
@@ -131,7 +132,8 @@ func (c *Client) Sync(ctx context.Context) error {
 	if !c.made() {
 		return ErrNoAvailableEndpoints
 	}
-	resp, err := pb.NewClusterClient(c.rpc).MemberList(ctx, &pb.MemberListRequest{Linearizable: true})
+	resp, err := pb.NewClusterClient(c.rpc).MemberList(ctx,
+		&pb.MemberListRequest{Linearizable: true})
 	if err != nil {
 		return toErr(ctx, err)
 	}
@@ -208,13 +210,15 @@ func (c *Client) checkVersion(ctx context.Context, ep string) error {
 		return err
 	}
 	defer conn.Close()
-	resp, err := pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{}, grpc.WaitForReady(true))
+	resp, err := pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{},
+		grpc.WaitForReady(true))
 	if err != nil {
 		return fmt.Errorf("etcdclient: version of %s: %w", endpoint.Redact(ep), toErr(ctx, err))
 	}
 	v, err := semver.NewVersion(resp.GetVersion())
 	if err != nil {
-		return fmt.Errorf("etcdclient: version %q of %s: %w", resp.GetVersion(), endpoint.Redact(ep), err)
+		return fmt.Errorf("etcdclient: version %q of %s: %w", resp.GetVersion(),
+			endpoint.Redact(ep), err)
 	}
 	if v.LessThan(oldestVersion) {
 		return ErrOldCluster

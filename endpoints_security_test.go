@@ -12,10 +12,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // TestSyncNeverLowersSecurity: what a member advertises decides nothing about
@@ -28,12 +29,18 @@ func TestSyncNeverLowersSecurity(t *testing.T) {
 		advertised []string
 		want       []string
 	}{
-		{[]string{"https://a:1"}, tlsCfg, []string{"http://a:1", "http://b:1"}, []string{"https://a:1", "https://b:1"}},
-		{[]string{"https://a:1"}, nil, []string{"http://a:1/", "unix:s"}, []string{"https://a:1", "unix:s"}},
+		{[]string{"https://a:1"}, tlsCfg, []string{"http://a:1", "http://b:1"},
+			[]string{"https://a:1", "https://b:1"}},
+		{[]string{"https://a:1"}, nil, []string{"http://a:1/", "unix:s"},
+			[]string{"https://a:1", "unix:s"}},
 		{[]string{"a:1"}, tlsCfg, []string{"http://[::1]:1"}, []string{"https://[::1]:1"}},
-		{[]string{"http://a:1"}, tlsCfg, []string{"http://a:1", "http://b:1"}, []string{"http://a:1", "http://b:1"}},
-		{[]string{"a:1"}, nil, []string{"http://a:1", "https://b:1"}, []string{"http://a:1", "https://b:1"}},
-		{[]string{"https://a:1", "http://b:1"}, tlsCfg, []string{"http://a:1", "http://b:1", "http://c:1"}, []string{"https://a:1", "http://b:1", "https://c:1"}},
+		{[]string{"http://a:1"}, tlsCfg, []string{"http://a:1", "http://b:1"},
+			[]string{"http://a:1", "http://b:1"}},
+		{[]string{"a:1"}, nil, []string{"http://a:1", "https://b:1"},
+			[]string{"http://a:1", "https://b:1"}},
+		{[]string{"https://a:1", "http://b:1"}, tlsCfg,
+			[]string{"http://a:1", "http://b:1", "http://c:1"},
+			[]string{"https://a:1", "http://b:1", "https://c:1"}},
 	} {
 		c := newTestClient(t, Config{Endpoints: tc.named, TLS: tc.tls})
 		assert.Equal(t, tc.want, c.secured(tc.advertised), "%v", tc.named)
@@ -79,7 +86,8 @@ func TestSyncKeepsTheConnection(t *testing.T) {
 // them; an error comes only where none is left.
 func TestBadEndpointsAreLeftOut(t *testing.T) {
 	s := etcdfake.Start(t)
-	for _, bad := range []string{"", " ", " 127.0.0.1:1", "ftp://a:1", "a:99999", "a:etcd", "http://", "unix:", "http://root:password@h:badport", "root:password@h:1"} {
+	for _, bad := range []string{"", " ", " 127.0.0.1:1", "ftp://a:1", "a:99999", "a:etcd",
+		"http://", "unix:", "http://root:password@h:badport", "root:password@h:1"} {
 		lg, logs := observed(zapcore.WarnLevel)
 		c := newTestClient(t, Config{Endpoints: []string{bad, s.Addr(), bad}, Logger: lg})
 		assert.Equal(t, []string{s.Addr()}, c.Endpoints(), "%q", bad)
@@ -102,7 +110,8 @@ func TestNoSecretInErrorsAndLogs(t *testing.T) {
 	const secret = "s3cr3tpw"
 	lg, logs := observed(zapcore.DebugLevel)
 	bad := []string{
-		"http://root:" + secret + "@h:badport", "ftp://root:" + secret + "@h:1", "root:" + secret + "@h:1",
+		"http://root:" + secret + "@h:badport", "ftp://root:" + secret + "@h:1",
+		"root:" + secret + "@h:1",
 		"http://root:" + secret + "%zz@h:1", "http://root:" + secret + "/@h:1",
 	}
 	var texts []string
@@ -116,12 +125,15 @@ func TestNoSecretInErrorsAndLogs(t *testing.T) {
 	}
 	_, err := New(Config{Endpoints: bad, Logger: lg, Username: "root", Password: secret})
 	note(err)
-	_, err = New(Config{Endpoints: []string{"http://root:" + secret + "@127.0.0.1:1"}, RejectOldCluster: true, DialTimeout: 50 * time.Millisecond, Logger: lg})
+	_, err = New(Config{Endpoints: []string{"http://root:" + secret + "@127.0.0.1:1"},
+		RejectOldCluster: true, DialTimeout: 50 * time.Millisecond, Logger: lg})
 	note(err)
-	_, err = New(Config{Endpoints: []string{"127.0.0.1:1"}, Username: "root", Password: secret, DialTimeout: 50 * time.Millisecond, Logger: lg})
+	_, err = New(Config{Endpoints: []string{"127.0.0.1:1"}, Username: "root", Password: secret,
+		DialTimeout: 50 * time.Millisecond, Logger: lg})
 	note(err)
 
-	c := newTestClient(t, Config{Endpoints: []string{"http://root:" + secret + "@127.0.0.1:1"}, Token: secret, Logger: lg})
+	c := newTestClient(t, Config{Endpoints: []string{"http://root:" + secret + "@127.0.0.1:1"},
+		Token: secret, Logger: lg})
 	assert.Equal(t, []string{"http://root:" + secret + "@127.0.0.1:1"}, c.Endpoints(), "as given")
 	c.SetEndpoints(bad...)
 	c.SetEndpoints(append(bad, "http://root:"+secret+"@127.0.0.1:1")...)

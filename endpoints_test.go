@@ -69,7 +69,8 @@ func TestSetEndpointsCopiesAndRejects(t *testing.T) {
 
 	c.SetEndpoints()
 	c.SetEndpoints("ftp://a:1")
-	assert.Equal(t, []string{"127.0.0.1:2", "127.0.0.1:3"}, c.Endpoints(), "an empty list is rejected")
+	assert.Equal(t, []string{"127.0.0.1:2", "127.0.0.1:3"}, c.Endpoints(),
+		"an empty list is rejected")
 	assert.Equal(t, 2, logs.FilterMessage("endpoints not replaced").Len())
 
 	c.SetEndpoints("ftp://a:1", "127.0.0.1:4")
@@ -93,11 +94,13 @@ func TestSetEndpointsMovesRequests(t *testing.T) {
 
 func TestRequestsGoRoundAllEndpoints(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
+		members[2].Addr()}})
 	eventually(t, func() bool {
 		_, err := c.Get(t.Context(), "k")
 		require.NoError(t, err)
-		return members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0 && members[2].Calls("Range") > 0
+		return members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0 &&
+			members[2].Calls("Range") > 0
 	}, "every member is asked")
 	before := members[0].Calls("Range")
 	for range 30 {
@@ -131,7 +134,8 @@ func TestEndpoints(t *testing.T) {
 		{"http://127.0.0.1:" + port, Config{}, "127.0.0.1:" + port},
 		{"http://localhost:" + port, Config{TLS: secure.TLSConfig()}, "localhost:" + port},
 		{secure.Endpoints()[0], Config{TLS: secure.TLSConfig()}, ""},
-		{strings.TrimPrefix(secure.Endpoints()[0], "https://"), Config{TLS: secure.TLSConfig()}, ""},
+		{strings.TrimPrefix(secure.Endpoints()[0], "https://"), Config{TLS: secure.TLSConfig()},
+			""},
 		{"unix:" + unixPath, Config{}, path.Base(unixPath)},
 		{"unix://" + unixPath, Config{}, path.Base(unixPath)},
 		{"unixs:" + securePath, Config{TLS: secureTLS}, path.Base(securePath)},
@@ -194,11 +198,12 @@ func TestEachEndpointHasItsOwnName(t *testing.T) {
 		addresses[named] = real
 		eps = append(eps, "https://"+named)
 	}
-	c := newTestClient(t, Config{Endpoints: eps, TLS: cluster.TLSConfig(), DialOptions: []grpc.DialOption{
-		grpc.WithContextDialer(func(ctx context.Context, name string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", addresses[name])
-		}),
-	}})
+	c := newTestClient(t, Config{Endpoints: eps, TLS: cluster.TLSConfig(),
+		DialOptions: []grpc.DialOption{
+			grpc.WithContextDialer(func(ctx context.Context, name string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "tcp", addresses[name])
+			}),
+		}})
 	_, err := c.Put(t.Context(), "k", "v")
 	require.NoError(t, err)
 	cluster.Members()[0].Kill()
@@ -213,9 +218,12 @@ func TestEachEndpointHasItsOwnName(t *testing.T) {
 func TestSync(t *testing.T) {
 	s, c := newFakeClient(t, Config{})
 	own := c.Endpoints()
-	voter := &pb.Member{ID: 1, Name: "a", ClientURLs: []string{"http://" + s.Addr(), "https://127.0.0.1:2"}}
-	learner := &pb.Member{ID: 2, Name: "b", ClientURLs: []string{"http://127.0.0.1:3"}, IsLearner: true}
-	unstarted := &pb.Member{ID: 3, PeerURLs: []string{"http://127.0.0.1:4"}, ClientURLs: []string{"http://127.0.0.1:4"}}
+	voter := &pb.Member{ID: 1, Name: "a", ClientURLs: []string{"http://" + s.Addr(),
+		"https://127.0.0.1:2"}}
+	learner := &pb.Member{ID: 2, Name: "b", ClientURLs: []string{"http://127.0.0.1:3"},
+		IsLearner: true}
+	unstarted := &pb.Member{ID: 3, PeerURLs: []string{"http://127.0.0.1:4"},
+		ClientURLs: []string{"http://127.0.0.1:4"}}
 
 	s.SetMembers(learner, unstarted)
 	assert.Equal(t, ErrNoAvailableEndpoints, c.Sync(t.Context()))
@@ -234,8 +242,11 @@ func TestAutoSync(t *testing.T) {
 	s := etcdfake.Start(t)
 	want := []string{"http://" + s.Addr()}
 	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: want})
-	c := newTestClient(t, Config{Endpoints: []string{s.Addr()}, AutoSyncInterval: 10 * time.Millisecond})
-	eventually(t, func() bool { return assert.ObjectsAreEqual(want, c.Endpoints()) }, "endpoints are replaced")
+	c := newTestClient(t, Config{Endpoints: []string{s.Addr()},
+		AutoSyncInterval: 10 * time.Millisecond})
+	eventually(t, func() bool {
+		return assert.ObjectsAreEqual(want, c.Endpoints())
+	}, "endpoints are replaced")
 	lg, logs := observed(zap.WarnLevel)
 	c.WithLogger(lg)
 	s.Fail("MemberList", etcdfake.Forever, errAlways)
@@ -276,7 +287,8 @@ func TestRejectOldCluster(t *testing.T) {
 
 func TestRejectOldClusterIsBounded(t *testing.T) {
 	dead := "127.0.0.1:1"
-	cfg := Config{Endpoints: []string{dead}, RejectOldCluster: true, Logger: zap.NewNop(), DialTimeout: 100 * time.Millisecond}
+	cfg := Config{Endpoints: []string{dead}, RejectOldCluster: true, Logger: zap.NewNop(),
+		DialTimeout: 100 * time.Millisecond}
 	_, err := New(cfg)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.ErrorContains(t, err, dead)

@@ -72,7 +72,8 @@ func toErr(ctx context.Context, err error) error {
 	if known, ok := rpctypes.Error(err).(rpctypes.EtcdError); ok {
 		return known
 	}
-	if errors.Is(err, rpctypes.ErrTimeoutWaitAppliedIndex) { // which package rpctypes does not know by its text
+	if errors.Is(err, rpctypes.ErrTimeoutWaitAppliedIndex) {
+		// which package rpctypes does not know by its text
 		return rpctypes.ErrTimeoutWaitAppliedIndex
 	}
 	switch classify.Code(err) {
@@ -136,7 +137,8 @@ func (c *Client) ConnectionError() error {
 	}
 	u := &unreachable{}
 	for _, address := range slices.Sorted(maps.Keys(last)) {
-		u.failures = append(u.failures, fmt.Errorf("%s: %w", endpoint.Redact(address), last[address]))
+		u.failures = append(u.failures, fmt.Errorf("%s: %w", endpoint.Redact(address),
+			last[address]))
 	}
 	return u
 }
@@ -149,7 +151,8 @@ func (u *unreachable) Error() string {
 	for i, err := range u.failures {
 		texts[i] = err.Error()
 	}
-	return "etcdclient: no member can be reached: " + userInfo.ReplaceAllString(strings.Join(texts, "; "), "://***@")
+	return "etcdclient: no member can be reached: " +
+		userInfo.ReplaceAllString(strings.Join(texts, "; "), "://***@")
 }
 
 // Unwrap returns the failures.

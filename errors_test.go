@@ -188,13 +188,15 @@ func TestConnectionErrorSaysWhy(t *testing.T) {
 		as             any
 	}{
 		{"refused", "127.0.0.1:1", nil, "connection refused", nil},
-		{"bad authority", cluster.Endpoints()[0], &tls.Config{RootCAs: x509.NewCertPool()}, "unknown authority", &x509.UnknownAuthorityError{}},
+		{"bad authority", cluster.Endpoints()[0], &tls.Config{RootCAs: x509.NewCertPool()},
+			"unknown authority", &x509.UnknownAuthorityError{}},
 		{"wrong name", cluster.Endpoints()[0], wrongName, "other.example", &x509.HostnameError{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, even := range []bool{false, true} {
 				lg, logs := observed(zapcore.WarnLevel)
-				c := newTestClient(t, Config{Endpoints: []string{tc.endpoint}, TLS: tc.tls, SpreadEvenly: even, Logger: lg})
+				c := newTestClient(t, Config{Endpoints: []string{tc.endpoint}, TLS: tc.tls,
+					SpreadEvenly: even, Logger: lg})
 				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 				defer cancel()
 				_, err := c.Get(ctx, "k")
@@ -231,7 +233,8 @@ func TestConnectionErrorWhileOneIsConnected(t *testing.T) {
 	s.Stop()
 	eventually(t, func() bool {
 		err := c.ConnectionError()
-		return err != nil && strings.Contains(err.Error(), "127.0.0.1:1: ") && strings.Contains(err.Error(), s.Addr()+": ")
+		return err != nil && strings.Contains(err.Error(), "127.0.0.1:1: ") &&
+			strings.Contains(err.Error(), s.Addr()+": ")
 	}, "both endpoints have failed")
 	s.Restart()
 	_, err = c.Get(t.Context(), "k")
@@ -250,7 +253,8 @@ func TestConnectionErrorForgetsEndpointsTakenAway(t *testing.T) {
 	c.SetEndpoints("127.0.0.1:2")
 	eventually(t, func() bool {
 		err := c.ConnectionError()
-		return err != nil && strings.Contains(err.Error(), "127.0.0.1:2: ") && !strings.Contains(err.Error(), "127.0.0.1:1: ")
+		return err != nil && strings.Contains(err.Error(), "127.0.0.1:2: ") &&
+			!strings.Contains(err.Error(), "127.0.0.1:1: ")
 	}, "the new endpoint alone is spoken of")
 }
 
@@ -265,12 +269,15 @@ func TestConnectionErrorWithoutAConnection(t *testing.T) {
 // not carry its password into texts and logs.
 func TestConnectionErrorHasNoPassword(t *testing.T) {
 	lg, logs := observed(zapcore.DebugLevel)
-	c := newTestClient(t, Config{Endpoints: []string{"a:1"}, Logger: lg, DialOptions: []grpc.DialOption{
-		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
-			return nil, errors.New(`proxy "http://root:secret@proxy:1" is gone`)
-		}),
-	}})
-	eventually(t, func() bool { return c.ConnectionError() != nil && logs.Len() > 0 }, "the dialer fails")
+	c := newTestClient(t, Config{Endpoints: []string{"a:1"}, Logger: lg,
+		DialOptions: []grpc.DialOption{
+			grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+				return nil, errors.New(`proxy "http://root:secret@proxy:1" is gone`)
+			}),
+		}})
+	eventually(t, func() bool {
+		return c.ConnectionError() != nil && logs.Len() > 0
+	}, "the dialer fails")
 	assert.ErrorContains(t, c.ConnectionError(), "http://***@proxy:1")
 	assert.NotContains(t, c.ConnectionError().Error(), "secret")
 	for _, entry := range logs.All() {

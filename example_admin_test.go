@@ -7,13 +7,15 @@ import (
 	"log"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // A user who may read and write the keys that begin with "app/".
 func ExampleAuth() {
-	cluster, err := etcdtest.New() // a server of its own, as authentication concerns all its clients
+	// a server of its own, as authentication concerns all its clients
+	cluster, err := etcdtest.New()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -29,7 +31,8 @@ func ExampleAuth() {
 	for _, step := range []func() error{
 		func() error { _, err := admin.RoleAdd(ctx, "app"); return err },
 		func() error {
-			_, err := admin.RoleGrantPermission(ctx, "app", "app/", clientv3.GetPrefixRangeEnd("app/"), readWrite)
+			_, err := admin.RoleGrantPermission(ctx, "app", "app/",
+				clientv3.GetPrefixRangeEnd("app/"), readWrite)
 			return err
 		},
 		func() error { _, err := admin.UserAdd(ctx, "alice", "secret"); return err },
@@ -43,7 +46,8 @@ func ExampleAuth() {
 		}
 	}
 
-	alice, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "alice", Password: "secret"})
+	alice, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "alice",
+		Password: "secret"})
 	if err != nil {
 		log.Fatal(err)
 	}

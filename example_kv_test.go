@@ -7,6 +7,7 @@ import (
 	"log"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -82,7 +83,8 @@ func ExampleKV_getSortedPrefix() {
 			log.Fatal(err)
 		}
 	}
-	resp, err := cli.Get(ctx, "sorted/", clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
+	resp, err := cli.Get(ctx, "sorted/", clientv3.WithPrefix(),
+		clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -115,7 +116,8 @@ func ExampleLease_timeToLive() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("granted for %d seconds, most of them left: %t, keys: %s\n", resp.GrantedTTL, resp.TTL > 30, resp.Keys)
+	fmt.Printf("granted for %d seconds, most of them left: %t, keys: %s\n", resp.GrantedTTL,
+		resp.TTL > 30, resp.Keys)
 
 	if _, err := cli.Revoke(ctx, lease.ID); err != nil {
 		log.Fatal(err)

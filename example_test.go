@@ -32,8 +32,8 @@ func Example() {
 	// Output: greeting = hello
 }
 
-// New does not wait for a connection. A call that could not have one in its time returns its context's error, and the client
-// tells why there was none.
+// New does not wait for a connection. A call that could not have one in its time returns its
+// context's error, and the client tells why there was none.
 func ExampleNew() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix:/nobody/listens/here"}})
 	if err != nil {
@@ -50,9 +50,8 @@ func ExampleNew() {
 	_, err = clientv3.New(clientv3.Config{Endpoints: []string{"gopher://127.0.0.1:70"}})
 	fmt.Println(err)
 	// Output:
-	// in time: false
-	// cause known: true
-	// etcdclient: endpoint "gopher://127.0.0.1:70": unknown scheme "gopher", want http, https, unix or unixs
+	// in time: false cause known: true etcdclient: endpoint "gopher://127.0.0.1:70": unknown scheme
+	// "gopher", want http, https, unix or unixs
 }
 
 // What all calls may return is told apart with package errors.

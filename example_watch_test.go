@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// A watch that follows a get: from the revision after the one that was read, so that nothing is missed between the two.
+// A watch that follows a get: from the revision after the one that was read, so that nothing is
+// missed between the two.
 func ExampleWatcher_watch() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -48,7 +50,8 @@ func ExampleWatcher_watch() {
 	// DELETE watch/light ""
 }
 
-// All keys with a prefix, with the values from before. The changes of one transaction come in one response.
+// All keys with a prefix, with the values from before. The changes of one transaction come in one
+// response.
 func ExampleWatcher_prefix() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -62,7 +65,8 @@ func ExampleWatcher_prefix() {
 		log.Fatal(err)
 	}
 	changes := cli.Watch(ctx, "prefix/", clientv3.WithPrefix(), clientv3.WithPrevKV())
-	_, err = cli.Txn(ctx).Then(clientv3.OpPut("prefix/a", "2"), clientv3.OpPut("prefix/b", "3")).Commit()
+	_, err = cli.Txn(ctx).Then(clientv3.OpPut("prefix/a", "2"),
+		clientv3.OpPut("prefix/b", "3")).Commit()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -79,7 +83,8 @@ func ExampleWatcher_prefix() {
 	// prefix/b: 3, before ""
 }
 
-// Progress tells how far a watch without events is: a cache that follows the watch is complete up to that revision.
+// Progress tells how far a watch without events is: a cache that follows the watch is complete up
+// to that revision.
 func ExampleWatcher_progress() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -108,8 +113,8 @@ func ExampleWatcher_progress() {
 	// up to the put: true
 }
 
-// A watch from a revision that was compacted ends with ErrCompacted. What it has missed is gone: list the keys anew, and watch
-// from the revision of that.
+// A watch from a revision that was compacted ends with ErrCompacted. What it has missed is gone:
+// list the keys anew, and watch from the revision of that.
 func ExampleWatcher_compacted() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

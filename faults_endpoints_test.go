@@ -14,12 +14,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
 // TestStreamsLeaveARemovedEndpoint: a member that is alive and no endpoint any more
@@ -29,7 +30,8 @@ func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
 	for name, even := range map[string]bool{"judged": false, "evenly": true} {
 		t.Run(name, func(t *testing.T) {
 			members := etcdfake.StartCluster(t, 2)
-			c := newTestClient(t, Config{Endpoints: []string{members[0].Addr()}, SpreadEvenly: even})
+			c := newTestClient(t, Config{Endpoints: []string{members[0].Addr()},
+				SpreadEvenly: even})
 			events := c.Watch(t.Context(), "w", WithPrefix(), WithCreatedNotify())
 			require.True(t, (<-events).Created)
 			lease, err := c.Grant(t.Context(), 60)
@@ -44,7 +46,9 @@ func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
 				_, err := c.Get(t.Context(), "k")
 				assert.NoError(t, err)
 			})
-			eventually(t, func() bool { return members[0].Calls("Range") == 1 }, "the read is under way")
+			eventually(t, func() bool {
+				return members[0].Calls("Range") == 1
+			}, "the read is under way")
 			c.SetEndpoints(members[1].Addr())
 			start := time.Now()
 			for i := range 50 {
@@ -56,7 +60,9 @@ func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
 				return n
 			}
 			for _, method := range []string{"Watch", "LeaseKeepAlive"} {
-				eventually(t, func() bool { return open(members[0], method) == 0 && open(members[1], method) == 1 }, method+" has moved")
+				eventually(t, func() bool {
+					return open(members[0], method) == 0 && open(members[1], method) == 1
+				}, method+" has moved")
 			}
 			assert.Less(t, time.Since(start), time.Second)
 			for next := 0; next < 50; {
@@ -68,7 +74,9 @@ func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
 			require.NotNil(t, <-kept, "renewed by the new member")
 			reader.Wait()
 			assert.Zero(t, members[1].Calls("Range"), "the read was not sent again")
-			eventually(t, func() bool { return members[0].Conns() == 0 }, "the connection is closed")
+			eventually(t, func() bool {
+				return members[0].Conns() == 0
+			}, "the connection is closed")
 		})
 	}
 }
@@ -78,7 +86,8 @@ func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
 func TestProbesPassNoInterceptor(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	proxy := faultnet.New(t, members[0].Addr())
-	refuse := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	refuse := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
+		next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		if method == healthpb.Health_Check_FullMethodName {
 			return status.Error(codes.PermissionDenied, "not by this interceptor")
 		}

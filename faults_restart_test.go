@@ -8,44 +8,49 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc/connectivity"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // restartTable has the faults after which members come back by themselves.
 var restartTable = []faultRow{
-	{"killed member", 6 * time.Second, 2 * time.Second, 0.6, faultWriters, 3500 * time.Millisecond, func(b *bench3, on bool) {
-		m := b.cluster.Members()[(b.leader+1)%3]
-		if on {
-			m.Kill()
-		} else {
-			require.NoError(b.t, m.Restart())
-		}
-	}},
-	// Beside those under way, writes fail that members drop during the election.
-	{"killed leader", 6 * time.Second, 3 * time.Second, 0.3, 3 * faultWriters, 3500 * time.Millisecond, func(b *bench3, on bool) {
-		m := b.cluster.Members()[b.leader]
-		if on {
-			m.Kill()
-		} else {
-			require.NoError(b.t, m.Restart())
-		}
-	}},
-	{"all connections reset", 3 * time.Second, time.Second, 0.6, 2 * faultWriters, 3500 * time.Millisecond, func(b *bench3, on bool) {
-		for _, p := range b.proxies {
+	{"killed member", 6 * time.Second, 2 * time.Second, 0.6, faultWriters, 3500 * time.Millisecond,
+		func(b *bench3, on bool) {
+			m := b.cluster.Members()[(b.leader+1)%3]
 			if on {
-				p.Reset()
-			}
-		}
-	}},
-	{"rolling restart", 6 * time.Second, 2 * time.Second, 0.3, 3 * faultWriters, 3500 * time.Millisecond, func(b *bench3, on bool) {
-		for _, m := range b.cluster.Members() {
-			if on {
-				require.NoError(b.t, m.Terminate())
+				m.Kill()
+			} else {
 				require.NoError(b.t, m.Restart())
 			}
-		}
-	}},
+		}},
+	// Beside those under way, writes fail that members drop during the election.
+	{"killed leader", 6 * time.Second, 3 * time.Second, 0.3, 3 * faultWriters,
+		3500 * time.Millisecond, func(b *bench3, on bool) {
+			m := b.cluster.Members()[b.leader]
+			if on {
+				m.Kill()
+			} else {
+				require.NoError(b.t, m.Restart())
+			}
+		}},
+	{"all connections reset", 3 * time.Second, time.Second, 0.6, 2 * faultWriters,
+		3500 * time.Millisecond, func(b *bench3, on bool) {
+			for _, p := range b.proxies {
+				if on {
+					p.Reset()
+				}
+			}
+		}},
+	{"rolling restart", 6 * time.Second, 2 * time.Second, 0.3, 3 * faultWriters,
+		3500 * time.Millisecond, func(b *bench3, on bool) {
+			for _, m := range b.cluster.Members() {
+				if on {
+					require.NoError(b.t, m.Terminate())
+					require.NoError(b.t, m.Restart())
+				}
+			}
+		}},
 }
 
 // TestRestartTable: what comes back by itself costs no read, and of the writes
@@ -74,7 +79,9 @@ func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 		p.Refuse()
 		p.Reset()
 	}
-	eventually(t, func() bool { return b.client.conn.GetState() != connectivity.Ready }, "the connections are known to be lost")
+	eventually(t, func() bool {
+		return b.client.conn.GetState() != connectivity.Ready
+	}, "the connections are known to be lost")
 	var calls sync.WaitGroup
 	for range callers {
 		calls.Go(func() {
@@ -107,7 +114,8 @@ func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 // member gets over 5 % more than another.
 func TestHealthyMembersShareEvenly(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
+		members[2].Addr()}})
 	calls := func(i int) int { return members[i].Calls("Range") + members[i].Calls("Put") }
 	eventually(t, func() bool { // all are connected
 		_, err := c.Get(t.Context(), "k")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
@@ -58,7 +59,8 @@ func busiest(b *bench3) *faultnet.Proxy {
 // TestIdleWatchLeavesASilentMember: the member that serves an idle watch is cut off; what
 // another client puts arrives within 4 s.
 func TestIdleWatchLeavesASilentMember(t *testing.T) {
-	for name, dir := range map[string]faultnet.Direction{"blackhole": faultnet.Both, "one way lost": faultnet.ToClient} {
+	for name, dir := range map[string]faultnet.Direction{"blackhole": faultnet.Both,
+		"one way lost": faultnet.ToClient} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench3(t, Config{})
 			events := b.client.Watch(t.Context(), "k")

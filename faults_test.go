@@ -12,9 +12,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
-	"go.uber.org/zap"
 )
 
 const (
@@ -83,7 +84,9 @@ func (b *bench3) load(ctx context.Context) (wait func()) {
 	return work.Wait
 }
 
-func (b *bench3) repeat(ctx context.Context, ok, failed *atomic.Int64, call func(context.Context) error) {
+func (b *bench3) repeat(
+	ctx context.Context, ok, failed *atomic.Int64, call func(context.Context) error,
+) {
 	for ctx.Err() == nil {
 		// Not from ctx: the end of the load is no failure.
 		one, cancel := context.WithTimeout(context.Background(), faultCall)
@@ -119,23 +122,27 @@ type faultRow struct {
 }
 
 var faultTable = []faultRow{
-	{"stopped member", 10 * time.Second, 4 * time.Second, 0.6, faultWriters, 4 * time.Second, func(b *bench3, on bool) {
-		m := b.cluster.Members()[(b.leader+1)%3]
-		if on {
-			require.NoError(b.t, m.Pause())
-		} else {
-			require.NoError(b.t, m.Resume())
-		}
-	}},
-	{"blackholed member", 10 * time.Second, 4 * time.Second, 0.6, faultWriters, 4 * time.Second, func(b *bench3, on bool) {
-		cutOff(b.proxies[1], on, faultnet.Both)
-	}},
-	{"one direction lost", 6 * time.Second, 3 * time.Second, 0.6, faultWriters, 4 * time.Second, func(b *bench3, on bool) {
-		cutOff(b.proxies[2], on, faultnet.ToClient)
-	}},
-	{"leader cut off from the client", 8 * time.Second, 3 * time.Second, 0.6, faultWriters, 4 * time.Second, func(b *bench3, on bool) {
-		cutOff(b.proxies[b.leader], on, faultnet.Both)
-	}},
+	{"stopped member", 10 * time.Second, 4 * time.Second, 0.6, faultWriters, 4 * time.Second,
+		func(b *bench3, on bool) {
+			m := b.cluster.Members()[(b.leader+1)%3]
+			if on {
+				require.NoError(b.t, m.Pause())
+			} else {
+				require.NoError(b.t, m.Resume())
+			}
+		}},
+	{"blackholed member", 10 * time.Second, 4 * time.Second, 0.6, faultWriters, 4 * time.Second,
+		func(b *bench3, on bool) {
+			cutOff(b.proxies[1], on, faultnet.Both)
+		}},
+	{"one direction lost", 6 * time.Second, 3 * time.Second, 0.6, faultWriters, 4 * time.Second,
+		func(b *bench3, on bool) {
+			cutOff(b.proxies[2], on, faultnet.ToClient)
+		}},
+	{"leader cut off from the client", 8 * time.Second, 3 * time.Second, 0.6, faultWriters,
+		4 * time.Second, func(b *bench3, on bool) {
+			cutOff(b.proxies[b.leader], on, faultnet.Both)
+		}},
 	{"slow member", 8 * time.Second, 6 * time.Second, 0.6, 0, faultCall, func(b *bench3, on bool) {
 		if on {
 			b.proxies[0].Delay(200 * time.Millisecond) // each way
@@ -158,8 +165,9 @@ func cutOff(p *faultnet.Proxy, on bool, dir faultnet.Direction) {
 // Config. ETCD_FAULTS=long has the faults last longer.
 func TestFaultTable(t *testing.T) {
 	for name, cfg := range map[string]Config{
-		"typical": {DialTimeout: 2 * time.Second, DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: time.Second},
-		"zero":    {},
+		"typical": {DialTimeout: 2 * time.Second, DialKeepAliveTime: 2 * time.Second,
+			DialKeepAliveTimeout: time.Second},
+		"zero": {},
 	} {
 		for _, row := range faultTable {
 			t.Run(name+"/"+row.name, func(t *testing.T) {
@@ -186,7 +194,8 @@ func (row faultRow) run(b *bench3) {
 	cancel()
 	wait()
 	b.t.Logf("%.0f a second before, %.0f during (%.0f %%), %.0f after; failed: %d reads, %d writes; stall %v",
-		before, during, 100*during/before, after, b.failedReads.Load(), b.failedWrites.Load(), time.Duration(b.stall.Load()))
+		before, during, 100*during/before, after, b.failedReads.Load(), b.failedWrites.Load(),
+		time.Duration(b.stall.Load()))
 	assert.Zero(b.t, b.failedReads.Load(), "failed reads")
 	assert.LessOrEqual(b.t, b.failedWrites.Load(), row.failedWrites, "failed writes")
 	assert.Greater(b.t, during, row.throughput*before, "throughput")

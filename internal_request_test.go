@@ -10,8 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // interceptors are a user's, which note the methods that they see, apart by whether
@@ -44,11 +45,14 @@ func (i *interceptors) counts(method string) (own, program int) {
 
 func (i *interceptors) options() []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any,
+			cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			i.note(ctx, method)
 			return next(ctx, method, req, reply, cc, opts...)
 		}),
-		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc,
+			cc *grpc.ClientConn, method string, next grpc.Streamer,
+			opts ...grpc.CallOption) (grpc.ClientStream, error) {
 			i.note(ctx, method)
 			return next(ctx, desc, cc, method, opts...)
 		}),
@@ -64,7 +68,8 @@ func TestInterceptorsTellTheClientsOwnRequests(t *testing.T) {
 	seen := &interceptors{}
 	c := newTestClient(t, Config{
 		Endpoints: []string{s.Addr()}, Username: "root", Password: "secret",
-		AutoSyncInterval: 10 * time.Millisecond, RejectOldCluster: true, DialOptions: seen.options(),
+		AutoSyncInterval: 10 * time.Millisecond, RejectOldCluster: true,
+		DialOptions: seen.options(),
 	})
 	eventually(t, func() bool {
 		own, _ := seen.counts(pb.Cluster_MemberList_FullMethodName)
@@ -88,7 +93,8 @@ func TestInterceptorsTellTheClientsOwnRequests(t *testing.T) {
 	_, err = c.Status(t.Context(), s.Addr())
 	require.NoError(t, err)
 	require.NoError(t, c.Sync(t.Context()))
-	for _, method := range []string{pb.Auth_Authenticate_FullMethodName, pb.Maintenance_Status_FullMethodName, pb.Cluster_MemberList_FullMethodName} {
+	for _, method := range []string{pb.Auth_Authenticate_FullMethodName,
+		pb.Maintenance_Status_FullMethodName, pb.Cluster_MemberList_FullMethodName} {
 		_, program := seen.counts(method)
 		assert.Equal(t, 1, program, "%s, the program's", method)
 	}
@@ -101,6 +107,7 @@ func TestDisableProbesSendsNone(t *testing.T) {
 		s, c := newFakeClient(t, Config{DisableProbes: off})
 		require.NotNil(t, c.Watch(t.Context(), "k"))
 		time.Sleep(watchProbePeriod + watchProbePeriod/2)
-		assert.Equal(t, off, len(etcdfake.RequestsOf[*pb.WatchRequest](s)) == 1 && s.Calls("Status") == 0)
+		assert.Equal(t, off, len(etcdfake.RequestsOf[*pb.WatchRequest](s)) == 1 &&
+			s.Calls("Status") == 0)
 	}
 }

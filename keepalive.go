@@ -8,14 +8,15 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/metadata"
+
 	"go.etcd.io/etcd/client/v3/internal/authtoken"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/bidi"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/keepalive"
-	"go.uber.org/zap"
-	"google.golang.org/grpc/metadata"
 )
 
 // LeaseResponseChSize is the room, in answers, of the channels that
@@ -168,7 +169,9 @@ func NewLease(c *Client) Lease {
 // leads to a server in the same process. keepAliveTimeout is how long
 // [Lease.KeepAlive] waits for the first answer; a second or less means 5
 // seconds. The Lease ends with c, which may be nil.
-func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration) Lease {
+func NewLeaseFromLeaseClient(
+	remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration,
+) Lease {
 	return newLessor(remote, c, keepAliveTimeout)
 }
 
@@ -202,7 +205,9 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 	return l
 }
 
-func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error) {
+func (l *lessor) KeepAlive(
+	ctx context.Context, id LeaseID,
+) (<-chan *LeaseKeepAliveResponse, error) {
 	s := &keepAliveSink{ch: make(chan *LeaseKeepAliveResponse, max(LeaseResponseChSize, 0))}
 	s.end, _ = ctx.Value(keepAliveEndKey{}).(*KeepAliveEnd)
 	if err := ctx.Err(); err != nil {
@@ -294,7 +299,8 @@ func (l *lessor) logEnded(err error, reopen bool) {
 }
 
 func (l *lessor) logDropped(n int) {
-	l.logger().Debug("lease keepalive answers dropped: their channels are full", zap.Int("answers", n))
+	l.logger().Debug("lease keepalive answers dropped: their channels are full",
+		zap.Int("answers", n))
 }
 
 // requiresLeader tells whether ctx was made by WithRequireLeader.
@@ -344,9 +350,11 @@ func (s *keepAliveSink) Close(reason error) {
 
 // leaseGone tells whether a lease that was closed for this reason lives no more.
 func leaseGone(reason error) bool {
-	return errors.Is(reason, ErrLeaseRevoked) || errors.Is(reason, rpctypes.ErrLeaseNotFound) || errors.Is(reason, ErrKeepAliveExpired)
+	return errors.Is(reason, ErrLeaseRevoked) || errors.Is(reason, rpctypes.ErrLeaseNotFound) ||
+		errors.Is(reason, ErrKeepAliveExpired)
 }
 
 func keepAliveResponse(resp *pb.LeaseKeepAliveResponse) *LeaseKeepAliveResponse {
-	return &LeaseKeepAliveResponse{ResponseHeader: resp.GetHeader(), ID: LeaseID(resp.GetID()), TTL: resp.GetTTL()}
+	return &LeaseKeepAliveResponse{ResponseHeader: resp.GetHeader(), ID: LeaseID(resp.GetID()),
+		TTL: resp.GetTTL()}
 }

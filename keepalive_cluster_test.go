@@ -39,8 +39,8 @@ func newFleet(t *testing.T, client, judge *clientv3.Client, n int, ttl int64) *f
 	return f
 }
 
-// requireKept waits for two more answers for every lease, of which the second was asked for after the call, and
-// asks a server that none is missing.
+// requireKept waits for two more answers for every lease, of which the second was asked for after
+// the call, and asks a server that none is missing.
 func (f *fleet) requireKept(t *testing.T) {
 	t.Helper()
 	for i, ch := range f.channels {
@@ -182,7 +182,9 @@ func TestLostLeaderOnRealServers(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	survivor := cluster.Members()[0]
-	client := openClient(t, cluster, func(cfg *clientv3.Config) { cfg.Endpoints = []string{survivor.Endpoint()} })
+	client := openClient(t, cluster, func(cfg *clientv3.Config) {
+		cfg.Endpoints = []string{survivor.Endpoint()}
+	})
 	id := grant(t, client, 600)
 	ctx, end := clientv3.WithKeepAliveEnd(clientv3.WithRequireLeader(t.Context()))
 	strict, plain := keep(t, client, ctx, id), keepMore(t, client, t.Context(), id)
@@ -211,7 +213,8 @@ func TestKeepAliveOnceIsNoFailureForTheServer(t *testing.T) {
 		require.NoError(t, err)
 	}
 	m := cluster.Members()[0]
-	ok, err := m.Metric("grpc_server_handled_total", `grpc_method="LeaseKeepAlive"`, `grpc_code="OK"`)
+	ok, err := m.Metric("grpc_server_handled_total", `grpc_method="LeaseKeepAlive"`,
+		`grpc_code="OK"`)
 	require.NoError(t, err)
 	all, err := m.Metric("grpc_server_handled_total", `grpc_method="LeaseKeepAlive"`)
 	require.NoError(t, err)
@@ -225,7 +228,8 @@ func TestKeepAliveOnceIsNoFailureForTheServer(t *testing.T) {
 // A keepalive outlives its token, over and over; those that need no new token ask for none.
 func TestKeepAlivesOutliveTheirTokens(t *testing.T) {
 	t.Parallel()
-	for name, opt := range map[string]etcdtest.Option{"simple": etcdtest.WithAuthTTL(time.Second), "JWT": etcdtest.WithJWT(2 * time.Second)} {
+	for name, opt := range map[string]etcdtest.Option{"simple": etcdtest.WithAuthTTL(time.Second),
+		"JWT": etcdtest.WithJWT(2 * time.Second)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cluster := etcdtest.Start(t, opt)
@@ -248,7 +252,8 @@ func TestKeepAliveOnceUsesTheTokenThereIs(t *testing.T) {
 	client := openClient(t, cluster, asUser("root", "pw"))
 	id := grant(t, client, 60)
 	logins := func() float64 {
-		n, err := cluster.Members()[0].Metric("grpc_server_handled_total", `grpc_method="Authenticate"`)
+		n, err := cluster.Members()[0].Metric("grpc_server_handled_total",
+			`grpc_method="Authenticate"`)
 		require.NoError(t, err)
 		return n
 	}
@@ -264,9 +269,11 @@ func TestKeepAliveOnceUsesTheTokenThereIs(t *testing.T) {
 func TestDeniedLeaseEndsAlone(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.EnableAuth("pw"))
-	require.NoError(t, cluster.AddRole("mine", &authpb.Permission{PermType: authpb.READWRITE, Key: []byte("mine")}))
+	require.NoError(t, cluster.AddRole("mine",
+		&authpb.Permission{PermType: authpb.READWRITE, Key: []byte("mine")}))
 	require.NoError(t, cluster.AddUser("alice", "pw", "mine"))
-	root, alice := openClient(t, cluster, asUser("root", "pw")), openClient(t, cluster, asUser("alice", "pw"))
+	root, alice := openClient(t, cluster, asUser("root", "pw")),
+		openClient(t, cluster, asUser("alice", "pw"))
 
 	foreign := grant(t, root, 60)
 	_, err := root.Put(t.Context(), "secret", "v", clientv3.WithLease(foreign))

@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
@@ -22,38 +22,49 @@ func TestWhyAChannelWasClosed(t *testing.T) {
 		do   func(t *testing.T, fake *etcdfake.Server, client *clientv3.Client, id clientv3.LeaseID)
 		want error
 	}{
-		{name: "expired", want: clientv3.ErrKeepAliveExpired, do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
-			fake.Stop()
-		}},
-		{name: "revoked", want: clientv3.ErrLeaseRevoked, do: func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client, id clientv3.LeaseID) {
-			_, err := client.Revoke(t.Context(), id)
-			require.NoError(t, err)
-		}},
-		{name: "revoked elsewhere", want: rpctypes.ErrLeaseNotFound, do: func(t *testing.T, fake *etcdfake.Server, _ *clientv3.Client, id clientv3.LeaseID) {
-			_, err := openFake(t, fake).Revoke(t.Context(), id)
-			require.NoError(t, err)
-		}},
-		{name: "revoked elsewhere and here", want: rpctypes.ErrLeaseNotFound, do: func(t *testing.T, fake *etcdfake.Server, client *clientv3.Client, id clientv3.LeaseID) {
-			_, err := openFake(t, fake).Revoke(t.Context(), id)
-			require.NoError(t, err)
-			_, err = client.Revoke(t.Context(), id)
-			require.Equal(t, rpctypes.ErrLeaseNotFound, err)
-		}},
-		{name: "no leader", ctx: clientv3.WithRequireLeader, want: rpctypes.ErrNoLeader, do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
-			fake.Break("LeaseKeepAlive", rpctypes.ErrGRPCNoLeader)
-		}},
-		{name: "denied", want: rpctypes.ErrPermissionDenied, do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
-			fake.KeepAlive(deny)
-			fake.Break("LeaseKeepAlive", nil)
-		}},
-		{name: "client closed", want: clientv3.ErrKeepAliveHalted{Reason: context.Canceled}, do: func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client, _ clientv3.LeaseID) {
-			require.NoError(t, client.Close())
-		}},
-		{name: "context", want: context.DeadlineExceeded, ctx: func(ctx context.Context) context.Context {
-			ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-			context.AfterFunc(ctx, cancel)
-			return ctx
-		}, do: func(*testing.T, *etcdfake.Server, *clientv3.Client, clientv3.LeaseID) {}},
+		{name: "expired", want: clientv3.ErrKeepAliveExpired,
+			do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
+				fake.Stop()
+			}},
+		{name: "revoked", want: clientv3.ErrLeaseRevoked,
+			do: func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client,
+				id clientv3.LeaseID) {
+				_, err := client.Revoke(t.Context(), id)
+				require.NoError(t, err)
+			}},
+		{name: "revoked elsewhere", want: rpctypes.ErrLeaseNotFound,
+			do: func(t *testing.T, fake *etcdfake.Server, _ *clientv3.Client, id clientv3.LeaseID) {
+				_, err := openFake(t, fake).Revoke(t.Context(), id)
+				require.NoError(t, err)
+			}},
+		{name: "revoked elsewhere and here", want: rpctypes.ErrLeaseNotFound,
+			do: func(t *testing.T, fake *etcdfake.Server, client *clientv3.Client,
+				id clientv3.LeaseID) {
+				_, err := openFake(t, fake).Revoke(t.Context(), id)
+				require.NoError(t, err)
+				_, err = client.Revoke(t.Context(), id)
+				require.Equal(t, rpctypes.ErrLeaseNotFound, err)
+			}},
+		{name: "no leader", ctx: clientv3.WithRequireLeader, want: rpctypes.ErrNoLeader,
+			do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
+				fake.Break("LeaseKeepAlive", rpctypes.ErrGRPCNoLeader)
+			}},
+		{name: "denied", want: rpctypes.ErrPermissionDenied,
+			do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
+				fake.KeepAlive(deny)
+				fake.Break("LeaseKeepAlive", nil)
+			}},
+		{name: "client closed", want: clientv3.ErrKeepAliveHalted{Reason: context.Canceled},
+			do: func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client,
+				_ clientv3.LeaseID) {
+				require.NoError(t, client.Close())
+			}},
+		{name: "context", want: context.DeadlineExceeded,
+			ctx: func(ctx context.Context) context.Context {
+				ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+				context.AfterFunc(ctx, cancel)
+				return ctx
+			}, do: func(*testing.T, *etcdfake.Server, *clientv3.Client, clientv3.LeaseID) {}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -73,8 +84,12 @@ func TestWhyAChannelWasClosed(t *testing.T) {
 	}
 }
 
-// deny refuses the first request of a stream, as servers do whose users may not write a key of the lease.
-func deny(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), _ func(*pb.LeaseKeepAliveResponse) error) error {
+// deny refuses the first request of a stream, as servers do whose users may not write a key of the
+// lease.
+func deny(
+	_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
+	_ func(*pb.LeaseKeepAliveResponse) error,
+) error {
 	if _, err := recv(); err != nil {
 		return err
 	}
@@ -104,7 +119,8 @@ func TestTheFirstEndCounts(t *testing.T) {
 	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
 	inner, innerEnd := clientv3.WithKeepAliveEnd(ctx)
 	a, b := grant(t, client, 60), grant(t, client, 60)
-	first, second, own := keep(t, client, ctx, a), keep(t, client, ctx, b), keepMore(t, client, inner, a)
+	first, second, own := keep(t, client, ctx, a), keep(t, client, ctx, b),
+		keepMore(t, client, inner, a)
 	_, err := client.Revoke(t.Context(), a)
 	require.NoError(t, err)
 	waitClosed(t, first)
@@ -148,16 +164,21 @@ func TestUnreadAnswersOfALeaseThatIsGone(t *testing.T) {
 		end    func(*testing.T, *etcdfake.Server, *clientv3.Client, clientv3.LeaseID)
 		unread bool
 	}{
-		{"revoked here", func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client, id clientv3.LeaseID) {
+		{"revoked here", func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client,
+			id clientv3.LeaseID) {
 			_, err := client.Revoke(t.Context(), id)
 			require.NoError(t, err)
 		}, false},
-		{"revoked elsewhere", func(t *testing.T, fake *etcdfake.Server, _ *clientv3.Client, id clientv3.LeaseID) {
+		{"revoked elsewhere", func(t *testing.T, fake *etcdfake.Server, _ *clientv3.Client,
+			id clientv3.LeaseID) {
 			_, err := openFake(t, fake).Revoke(t.Context(), id)
 			require.NoError(t, err)
 		}, false},
-		{"expired", func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) { fake.Stop() }, false},
-		{"client closed", func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client, _ clientv3.LeaseID) {
+		{"expired", func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
+			fake.Stop()
+		}, false},
+		{"client closed", func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client,
+			_ clientv3.LeaseID) {
 			require.NoError(t, client.Close())
 		}, true},
 	} {
@@ -184,5 +205,6 @@ func TestUnreadAnswersOfALeaseThatIsGone(t *testing.T) {
 func TestErrKeepAliveHalted(t *testing.T) {
 	assert.EqualError(t, clientv3.ErrKeepAliveHalted{}, "etcdclient: lease keepalives have halted")
 	assert.NoError(t, clientv3.ErrKeepAliveHalted{}.Unwrap())
-	assert.ErrorIs(t, clientv3.ErrKeepAliveHalted{Reason: rpctypes.ErrAuthFailed}, rpctypes.ErrAuthFailed)
+	assert.ErrorIs(t, clientv3.ErrKeepAliveHalted{Reason: rpctypes.ErrAuthFailed},
+		rpctypes.ErrAuthFailed)
 }

@@ -8,11 +8,12 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/classify"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 const (
@@ -30,7 +31,8 @@ const (
 var onceBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: maxBackoffWait, Jitter: 0.5}
 
 // errNoAnswer stands for a stream that a server ended well, but too early.
-var errNoAnswer = status.Error(codes.Unavailable, "etcdclient: the keepalive stream ended without an answer")
+var errNoAnswer = status.Error(codes.Unavailable,
+	"etcdclient: the keepalive stream ended without an answer")
 
 func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error) {
 	streams, cancel := context.WithCancel(ctx)
@@ -42,7 +44,8 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 	for attempt := 0; ; attempt++ {
 		seen := l.generation()
 		resp, err := l.renewOnce(place.With(streams), id)
-		if err == nil && (resp.GetTTL() > 0 || doubts >= onceDoubts || l.isGone(streams, &place, id)) {
+		if err == nil && (resp.GetTTL() > 0 || doubts >= onceDoubts ||
+			l.isGone(streams, &place, id)) {
 			return l.renewed(id, resp)
 		}
 		if err == nil { // the lease lives, and the member does not know it yet
@@ -68,7 +71,9 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 }
 
 // renewed is the result of a KeepAliveOnce that was answered.
-func (l *lessor) renewed(id LeaseID, resp *pb.LeaseKeepAliveResponse) (*LeaseKeepAliveResponse, error) {
+func (l *lessor) renewed(
+	id LeaseID, resp *pb.LeaseKeepAliveResponse,
+) (*LeaseKeepAliveResponse, error) {
 	if resp.GetTTL() <= 0 {
 		l.lost(id, rpctypes.ErrLeaseNotFound)
 		return nil, rpctypes.ErrLeaseNotFound
@@ -94,7 +99,8 @@ func (l *lessor) renewOnce(ctx context.Context, id LeaseID) (*pb.LeaseKeepAliveR
 		return nil, err
 	}
 	// Where sending fails, receiving tells why.
-	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil && !errors.Is(err, io.EOF) {
+	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil &&
+		!errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	silent := time.AfterFunc(oncePatience, l.members.ProbeAll)

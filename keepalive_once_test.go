@@ -8,12 +8,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
@@ -43,7 +43,8 @@ func TestKeepAliveOnceHasAStreamAndAContextOfItsOwn(t *testing.T) {
 func TestAServerThatDoesNotEndTheStreamIsNotWaitedForLong(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
-	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
+		send func(*pb.LeaseKeepAliveResponse) error) error {
 		req, err := recv()
 		if err != nil {
 			return err
@@ -58,7 +59,10 @@ func TestAServerThatDoesNotEndTheStreamIsNotWaitedForLong(t *testing.T) {
 	_, err := client.KeepAliveOnce(t.Context(), 1)
 	require.NoError(t, err)
 	assert.Less(t, time.Since(start), 3*time.Second)
-	require.Eventually(t, func() bool { open, _ := fake.Streams("LeaseKeepAlive"); return open == 0 }, soon, time.Millisecond)
+	require.Eventually(t, func() bool {
+		open, _ := fake.Streams("LeaseKeepAlive")
+		return open == 0
+	}, soon, time.Millisecond)
 }
 
 func TestKeepAliveOnceRepeatsItselfWithRestraint(t *testing.T) {
@@ -66,7 +70,8 @@ func TestKeepAliveOnceRepeatsItselfWithRestraint(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
 	id := grant(t, client, 60)
-	fake.Fail("LeaseKeepAlive", etcdfake.Forever, status.Error(codes.Unavailable, "come back later"))
+	fake.Fail("LeaseKeepAlive", etcdfake.Forever,
+		status.Error(codes.Unavailable, "come back later"))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	_, err := client.KeepAliveOnce(ctx, id)
@@ -104,7 +109,8 @@ func TestKeepAliveOnceReturnsTheStatus(t *testing.T) {
 		assert.Equal(t, tc.streams, total-before, "%v", tc.fail)
 		fake.Fail("LeaseKeepAlive", 0, nil)
 	}
-	fake.KeepAlive(func(context.Context, func() (*pb.LeaseKeepAliveRequest, error), func(*pb.LeaseKeepAliveResponse) error) error {
+	fake.KeepAlive(func(context.Context, func() (*pb.LeaseKeepAliveRequest, error),
+		func(*pb.LeaseKeepAliveResponse) error) error {
 		return nil // which clients see as io.EOF
 	})
 	_, err := client.KeepAliveOnce(t.Context(), 1)
@@ -113,8 +119,10 @@ func TestKeepAliveOnceReturnsTheStatus(t *testing.T) {
 
 func TestCloseEndsKeepAliveOnce(t *testing.T) {
 	for name, hinder := range map[string]func(*etcdfake.Server){
-		"mute":        func(fake *etcdfake.Server) { fake.Delay("LeaseKeepAlive", time.Hour) },
-		"unavailable": func(fake *etcdfake.Server) { fake.Fail("LeaseKeepAlive", etcdfake.Forever, rpctypes.ErrGRPCStopped) },
+		"mute": func(fake *etcdfake.Server) { fake.Delay("LeaseKeepAlive", time.Hour) },
+		"unavailable": func(fake *etcdfake.Server) {
+			fake.Fail("LeaseKeepAlive", etcdfake.Forever, rpctypes.ErrGRPCStopped)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,7 +134,10 @@ func TestCloseEndsKeepAliveOnce(t *testing.T) {
 				_, err := client.KeepAliveOnce(t.Context(), 1)
 				done <- err
 			}()
-			require.Eventually(t, func() bool { _, total := fake.Streams("LeaseKeepAlive"); return total > 0 }, soon, time.Millisecond)
+			require.Eventually(t, func() bool {
+				_, total := fake.Streams("LeaseKeepAlive")
+				return total > 0
+			}, soon, time.Millisecond)
 			require.NoError(t, client.Close())
 			select {
 			case err := <-done:
@@ -140,7 +151,8 @@ func TestCloseEndsKeepAliveOnce(t *testing.T) {
 	}
 }
 
-// TestKeepAliveOnceLeavesASilentMember: a client that does nothing else has no requests by which that would be noticed.
+// TestKeepAliveOnceLeavesASilentMember: a client that does nothing else has no requests by which
+// that would be noticed.
 func TestKeepAliveOnceLeavesASilentMember(t *testing.T) {
 	t.Parallel()
 	members := etcdfake.StartCluster(t, 3)
@@ -151,7 +163,8 @@ func TestKeepAliveOnceLeavesASilentMember(t *testing.T) {
 	id := grant(t, client, 60)
 	require.Eventually(t, func() bool {
 		_, err := client.Get(t.Context(), "k")
-		return err == nil && members[0].Calls("Range")*members[1].Calls("Range")*members[2].Calls("Range") > 0
+		return err == nil && members[0].Calls("Range")*members[1].Calls("Range")*members[2].Calls(
+			"Range") > 0
 	}, soon, time.Millisecond, "all are connected")
 	proxy.Blackhole(faultnet.Both)
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)

@@ -10,9 +10,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
@@ -26,9 +26,11 @@ type scale struct {
 	requests func() int // the renewals that the server has been asked for
 }
 
-// run keeps the leases for the duration, and checks that they cost what they may and that none is lost.
+// run keeps the leases for the duration, and checks that they cost what they may and that none is
+// lost.
 func (s scale) run(t *testing.T, client *clientv3.Client) {
-	first := keep(t, client, context.Background(), grant(t, client, s.ttl)) // opens the stream, with two goroutines of ours
+	// opens the stream, with two goroutines of ours
+	first := keep(t, client, context.Background(), grant(t, client, s.ttl))
 	s.requests()
 	goroutines := runtime.NumGoroutine()
 	channels := append(s.keepAll(t, client), first)
@@ -57,7 +59,9 @@ func (s scale) run(t *testing.T, client *clientv3.Client) {
 }
 
 // keepAll grants all leases but one and keeps them from then on, by a few callers at once.
-func (s scale) keepAll(t *testing.T, client *clientv3.Client) []<-chan *clientv3.LeaseKeepAliveResponse {
+func (s scale) keepAll(
+	t *testing.T, client *clientv3.Client,
+) []<-chan *clientv3.LeaseKeepAliveResponse {
 	const callers = 16
 	channels := make([]<-chan *clientv3.LeaseKeepAliveResponse, s.leases-1)
 	var wg sync.WaitGroup
@@ -78,7 +82,8 @@ func (s scale) keepAll(t *testing.T, client *clientv3.Client) []<-chan *clientv3
 	return channels
 }
 
-// heapInUse is the least of a few looks: what others allocate while the collector runs counts as in use.
+// heapInUse is the least of a few looks: what others allocate while the collector runs counts as in
+// use.
 func heapInUse() int64 {
 	least := int64(math.MaxInt64)
 	for range 5 {
@@ -111,7 +116,9 @@ type deafStream struct {
 	ctx context.Context
 }
 
-func (deafLeases) LeaseKeepAlive(ctx context.Context, _ ...grpc.CallOption) (pb.Lease_LeaseKeepAliveClient, error) {
+func (deafLeases) LeaseKeepAlive(
+	ctx context.Context, _ ...grpc.CallOption,
+) (pb.Lease_LeaseKeepAliveClient, error) {
 	return deafStream{ctx: ctx}, nil
 }
 
@@ -126,7 +133,8 @@ func TestBytesPerLease(t *testing.T) {
 	const leases = 20_000
 	cancellable, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	for name, ctx := range map[string]context.Context{"never done": context.Background(), "cancellable": cancellable} {
+	for name, ctx := range map[string]context.Context{"never done": context.Background(),
+		"cancellable": cancellable} {
 		lease := clientv3.NewLeaseFromLeaseClient(deafLeases{}, nil, time.Hour)
 		channels := make([]<-chan *clientv3.LeaseKeepAliveResponse, leases)
 		before := heapInUse()

@@ -10,19 +10,21 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // keep starts a keepalive and waits for its first answer.
-func keep(t *testing.T, l clientv3.Lease, ctx context.Context, id clientv3.LeaseID) <-chan *clientv3.LeaseKeepAliveResponse {
+func keep(
+	t *testing.T, l clientv3.Lease, ctx context.Context, id clientv3.LeaseID,
+) <-chan *clientv3.LeaseKeepAliveResponse {
 	t.Helper()
 	ch, err := l.KeepAlive(ctx, id)
 	require.NoError(t, err)
@@ -48,7 +50,9 @@ func TestRenewalsGoOutAThirdOfTheTTLApart(t *testing.T) {
 	id := grant(t, client, 2)
 	_, err := client.KeepAlive(t.Context(), id) // nobody drains it
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return len(renewals(fake, id)) > 6 }, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return len(renewals(fake, id)) > 6
+	}, soon, 10*time.Millisecond)
 	at := renewals(fake, id)
 	assert.InDelta(t, 2*time.Second/3, at[6].Sub(at[0])/6, float64(70*time.Millisecond))
 	assert.Len(t, fake.Leases(), 1)
@@ -77,13 +81,15 @@ func TestKeepAlivesOutliveRefusedStreams(t *testing.T) {
 	client := openFake(t, fake, func(cfg *clientv3.Config) { cfg.Logger = zap.New(core) })
 	id := grant(t, client, 2)
 	ch := keep(t, client, t.Context(), id)
-	refusal := status.Error(codes.Unimplemented, "unexpected HTTP status code received from server: 404 (Not Found)")
+	refusal := status.Error(codes.Unimplemented,
+		"unexpected HTTP status code received from server: 404 (Not Found)")
 	fake.Fail("LeaseKeepAlive", 3, refusal)
 	fake.Break("LeaseKeepAlive", refusal)
 	next(t, ch)
 	next(t, ch)
 	keep(t, client, t.Context(), grant(t, client, 60))
-	lines := logs.FilterMessage("lease keepalive stream ended, opening it again").FilterLevelExact(zap.WarnLevel)
+	lines := logs.FilterMessage("lease keepalive stream ended, opening it again").FilterLevelExact(
+		zap.WarnLevel)
 	assert.NotZero(t, lines.Len())
 	assert.LessOrEqual(t, lines.Len(), 3)
 }
@@ -118,7 +124,9 @@ func TestNoGoroutinesPerLease(t *testing.T) {
 }
 
 // keepMore subscribes to a lease that is kept already.
-func keepMore(t *testing.T, l clientv3.Lease, ctx context.Context, id clientv3.LeaseID) <-chan *clientv3.LeaseKeepAliveResponse {
+func keepMore(
+	t *testing.T, l clientv3.Lease, ctx context.Context, id clientv3.LeaseID,
+) <-chan *clientv3.LeaseKeepAliveResponse {
 	t.Helper()
 	ch, err := l.KeepAlive(ctx, id)
 	require.NoError(t, err)
@@ -137,11 +145,15 @@ func TestLostLeaderAndLeavingSubscribers(t *testing.T) {
 	require.Equal(t, 1, fake.Break("LeaseKeepAlive", rpctypes.ErrGRPCNoLeader))
 	waitClosed(t, strict)
 	before := len(renewals(fake, id))
-	require.Eventually(t, func() bool { return len(renewals(fake, id)) > before+4 }, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return len(renewals(fake, id)) > before+4
+	}, soon, 10*time.Millisecond)
 	assert.True(t, isOpen(plain))
 	cancel()
 	waitClosed(t, plain)
-	assert.Eventually(t, func() bool { return len(fake.Leases()) == 0 }, soon, 10*time.Millisecond, "nobody keeps it any more")
+	assert.Eventually(t, func() bool {
+		return len(fake.Leases()) == 0
+	}, soon, 10*time.Millisecond, "nobody keeps it any more")
 }
 
 func TestMuteServerIsNotFlooded(t *testing.T) {
@@ -161,7 +173,8 @@ func TestMuteServerIsNotFlooded(t *testing.T) {
 		at := renewals(fake, id)
 		assert.LessOrEqual(t, len(at), 3)
 		for i := range at[min(1, len(at)):] {
-			assert.Greater(t, at[i+1].Sub(at[i]), 1500*time.Millisecond, "a third of the TTL, less jitter")
+			assert.Greater(t, at[i+1].Sub(at[i]), 1500*time.Millisecond,
+				"a third of the TTL, less jitter")
 		}
 	}
 }
@@ -182,7 +195,9 @@ func TestWithoutAnswersTheChannelClosesAfterTheTTL(t *testing.T) {
 func TestFirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake, func(cfg *clientv3.Config) { cfg.DialTimeout = 500 * time.Millisecond })
+	client := openFake(t, fake, func(cfg *clientv3.Config) {
+		cfg.DialTimeout = 500 * time.Millisecond
+	})
 	fake.Stop()
 	start := time.Now()
 	ch, err := client.KeepAlive(t.Context(), 7)
@@ -191,7 +206,8 @@ func TestFirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(start), 1500*time.Millisecond)
 	assert.Less(t, time.Since(start), 3*time.Second)
 
-	lease := clientv3.NewLeaseFromLeaseClient(clientv3.RetryLeaseClient(client), nil, 1100*time.Millisecond)
+	lease := clientv3.NewLeaseFromLeaseClient(clientv3.RetryLeaseClient(client), nil,
+		1100*time.Millisecond)
 	defer func() { assert.NoError(t, lease.Close()) }()
 	start = time.Now()
 	ch, err = lease.KeepAlive(t.Context(), 7)
@@ -204,7 +220,9 @@ func TestFirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
 func TestKeepAliveLeavesASilentMember(t *testing.T) {
 	t.Parallel()
 	members := etcdfake.StartCluster(t, 2)
-	client := openFake(t, members[0], func(cfg *clientv3.Config) { cfg.Endpoints = append(cfg.Endpoints, members[1].Addr()) })
+	client := openFake(t, members[0], func(cfg *clientv3.Config) {
+		cfg.Endpoints = append(cfg.Endpoints, members[1].Addr())
+	})
 	id := grant(t, client, 6)
 	ch := keep(t, client, t.Context(), id)
 	for _, m := range members {
@@ -218,7 +236,9 @@ func TestKeepAliveLeavesASilentMember(t *testing.T) {
 
 func TestDroppedAnswersAreLoggedOnce(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
-	client := openFake(t, etcdfake.Start(t), func(cfg *clientv3.Config) { cfg.Logger = zap.New(core) })
+	client := openFake(t, etcdfake.Start(t), func(cfg *clientv3.Config) {
+		cfg.Logger = zap.New(core)
+	})
 	id := grant(t, client, 60)
 	keep(t, client, t.Context(), id)
 	size := clientv3.LeaseResponseChSize
@@ -237,14 +257,16 @@ func TestHostileKeepAliveStreams(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
-	fake.KeepAlive(func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+	fake.KeepAlive(func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
+		send func(*pb.LeaseKeepAliveResponse) error) error {
 		req, err := recv()
 		if err != nil {
 			return err
 		}
 		for _, resp := range []*pb.LeaseKeepAliveResponse{
 			{}, {ID: -1, TTL: -1}, {ID: math.MinInt64, TTL: math.MaxInt64},
-			{ID: req.ID, TTL: math.MaxInt64}, {ID: req.ID, TTL: math.MaxInt64}, {ID: req.ID, TTL: math.MinInt64},
+			{ID: req.ID, TTL: math.MaxInt64}, {ID: req.ID, TTL: math.MaxInt64},
+			{ID: req.ID, TTL: math.MinInt64},
 		} {
 			if err := send(resp); err != nil {
 				return err
@@ -274,7 +296,10 @@ func TestKeepAliveOverAnInProcessStream(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, client.Close())
 	waitClosed(t, ch)
-	require.Eventually(t, func() bool { open, _ := pipes.Streams(); return open == 0 }, soon, time.Millisecond)
+	require.Eventually(t, func() bool {
+		open, _ := pipes.Streams()
+		return open == 0
+	}, soon, time.Millisecond)
 }
 
 // A stream that a server ends, with or without an error, is opened again.
@@ -284,7 +309,8 @@ func TestKeepAliveSurvivesItsStreams(t *testing.T) {
 	client := openFake(t, fake)
 	id := grant(t, client, 2)
 	ch := keep(t, client, t.Context(), id)
-	for _, err := range []error{nil, io.ErrUnexpectedEOF, rpctypes.ErrGRPCStopped, rpctypes.ErrGRPCLeaderChanged, rpctypes.ErrGRPCRequestTooManyRequests} {
+	for _, err := range []error{nil, io.ErrUnexpectedEOF, rpctypes.ErrGRPCStopped,
+		rpctypes.ErrGRPCLeaderChanged, rpctypes.ErrGRPCRequestTooManyRequests} {
 		fake.Break("LeaseKeepAlive", err)
 		next(t, ch)
 		next(t, ch)

@@ -166,7 +166,9 @@ func (kv *kv) Delete(ctx context.Context, key string, opts ...OpOption) (*Delete
 	return kv.del(ctx, &op)
 }
 
-func (kv *kv) Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error) {
+func (kv *kv) Compact(
+	ctx context.Context, rev int64, opts ...CompactOption,
+) (*CompactResponse, error) {
 	op := OpCompact(rev, opts...)
 	resp, err := unary(ctx, kv.remote.Compact, op.request())
 	return (*CompactResponse)(resp), err

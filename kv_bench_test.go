@@ -17,15 +17,21 @@ type cannedKV struct {
 	txn pb.TxnResponse
 }
 
-func (c *cannedKV) Range(context.Context, *pb.RangeRequest, ...grpc.CallOption) (*pb.RangeResponse, error) {
+func (c *cannedKV) Range(
+	context.Context, *pb.RangeRequest, ...grpc.CallOption,
+) (*pb.RangeResponse, error) {
 	return &c.get, nil
 }
 
-func (c *cannedKV) Put(context.Context, *pb.PutRequest, ...grpc.CallOption) (*pb.PutResponse, error) {
+func (c *cannedKV) Put(
+	context.Context, *pb.PutRequest, ...grpc.CallOption,
+) (*pb.PutResponse, error) {
 	return &c.put, nil
 }
 
-func (c *cannedKV) Txn(context.Context, *pb.TxnRequest, ...grpc.CallOption) (*pb.TxnResponse, error) {
+func (c *cannedKV) Txn(
+	context.Context, *pb.TxnRequest, ...grpc.CallOption,
+) (*pb.TxnResponse, error) {
 	return &c.txn, nil
 }
 
@@ -38,11 +44,18 @@ func BenchmarkOverCannedStub(b *testing.B) {
 		call func() error
 	}{
 		{"Get", func() error { _, err := kv.Get(ctx, key); return err }},
-		{"GetWithOptions", func() error { _, err := kv.Get(ctx, key, WithPrefix(), WithLimit(1)); return err }},
+		{"GetWithOptions", func() error {
+			_, err := kv.Get(ctx, key, WithPrefix(), WithLimit(1))
+			return err
+		}},
 		{"Put", func() error { _, err := kv.Put(ctx, key, val); return err }},
-		{"PutWithLease", func() error { _, err := kv.Put(ctx, key, val, WithLease(7)); return err }},
+		{"PutWithLease", func() error {
+			_, err := kv.Put(ctx, key, val, WithLease(7))
+			return err
+		}},
 		{"Txn", func() error {
-			_, err := kv.Txn(ctx).If(Compare(Version(key), "=", 0)).Then(OpPut(key, val)).Else(OpGet(key)).Commit()
+			_, err := kv.Txn(ctx).If(Compare(Version(key), "=", 0)).Then(OpPut(key, val)).Else(
+				OpGet(key)).Commit()
 			return err
 		}},
 	}
@@ -69,7 +82,10 @@ func TestAllocationsOverTheStub(t *testing.T) {
 	}{
 		{"Get", func() error { _, err := kv.Get(ctx, "key"); return err }, 2},
 		{"Put", func() error { _, err := kv.Put(ctx, "key", "value"); return err }, 3},
-		{"Get with an option", func() error { _, err := kv.Get(ctx, "key", WithSerializable()); return err }, 3},
+		{"Get with an option", func() error {
+			_, err := kv.Get(ctx, "key", WithSerializable())
+			return err
+		}, 3},
 	}
 	for _, tt := range tests {
 		allocs := testing.AllocsPerRun(100, func() {

@@ -38,7 +38,9 @@ func (f *fakeKV) seen() []proto.Message {
 	return slices.Clone(f.requests)
 }
 
-func (f *fakeKV) Range(ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption) (*pb.RangeResponse, error) {
+func (f *fakeKV) Range(
+	ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption,
+) (*pb.RangeResponse, error) {
 	f.note(req)
 	if f.onRange != nil {
 		return f.onRange(ctx, req)
@@ -46,29 +48,39 @@ func (f *fakeKV) Range(ctx context.Context, req *pb.RangeRequest, _ ...grpc.Call
 	return answer(&pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 1}}, f.err)
 }
 
-func (f *fakeKV) RangeStream(ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
+func (f *fakeKV) RangeStream(
+	ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption,
+) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
 	if f.onStream != nil {
 		return f.onStream(ctx, req)
 	}
 	return nil, status.Error(codes.Unimplemented, "no streams here")
 }
 
-func (f *fakeKV) Put(_ context.Context, req *pb.PutRequest, _ ...grpc.CallOption) (*pb.PutResponse, error) {
+func (f *fakeKV) Put(
+	_ context.Context, req *pb.PutRequest, _ ...grpc.CallOption,
+) (*pb.PutResponse, error) {
 	f.note(req)
 	return answer(&pb.PutResponse{Header: &pb.ResponseHeader{Revision: 2}}, f.err)
 }
 
-func (f *fakeKV) DeleteRange(_ context.Context, req *pb.DeleteRangeRequest, _ ...grpc.CallOption) (*pb.DeleteRangeResponse, error) {
+func (f *fakeKV) DeleteRange(
+	_ context.Context, req *pb.DeleteRangeRequest, _ ...grpc.CallOption,
+) (*pb.DeleteRangeResponse, error) {
 	f.note(req)
 	return answer(&pb.DeleteRangeResponse{Header: &pb.ResponseHeader{Revision: 3}}, f.err)
 }
 
-func (f *fakeKV) Txn(_ context.Context, req *pb.TxnRequest, _ ...grpc.CallOption) (*pb.TxnResponse, error) {
+func (f *fakeKV) Txn(
+	_ context.Context, req *pb.TxnRequest, _ ...grpc.CallOption,
+) (*pb.TxnResponse, error) {
 	f.note(req)
 	return answer(&pb.TxnResponse{Header: &pb.ResponseHeader{Revision: 4}}, f.err)
 }
 
-func (f *fakeKV) Compact(_ context.Context, req *pb.CompactionRequest, _ ...grpc.CallOption) (*pb.CompactionResponse, error) {
+func (f *fakeKV) Compact(
+	_ context.Context, req *pb.CompactionRequest, _ ...grpc.CallOption,
+) (*pb.CompactionResponse, error) {
 	f.note(req)
 	return answer(&pb.CompactionResponse{Header: &pb.ResponseHeader{Revision: 5}}, f.err)
 }
@@ -106,7 +118,9 @@ func (s *fakeStream) Recv() (*pb.RangeStreamResponse, error) {
 }
 
 // streamOf makes an onStream that delivers pieces and ends with err.
-func streamOf(err error, pieces ...*pb.RangeResponse) func(context.Context, *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
+func streamOf(
+	err error, pieces ...*pb.RangeResponse,
+) func(context.Context, *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
 	return func(ctx context.Context, _ *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
 		s := &fakeStream{ctx: ctx, err: err}
 		for _, piece := range pieces {
@@ -119,7 +133,9 @@ func streamOf(err error, pieces ...*pb.RangeResponse) func(context.Context, *pb.
 // rangeOf makes an onRange that answers from kvs, which are sorted, as a server
 // does for requests without sort and revision bounds. Each answer comes from a
 // newer revision than the one before.
-func rangeOf(kvs []*mvccpb.KeyValue) func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
+func rangeOf(
+	kvs []*mvccpb.KeyValue,
+) func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
 	revision := int64(100)
 	return func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error) {
 		if err := ctx.Err(); err != nil {
@@ -128,7 +144,8 @@ func rangeOf(kvs []*mvccpb.KeyValue) func(context.Context, *pb.RangeRequest) (*p
 		revision++
 		resp := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: revision}}
 		for _, kv := range kvs {
-			if bytes.Compare(kv.Key, req.Key) < 0 || string(req.RangeEnd) != endOfKeys && bytes.Compare(kv.Key, req.RangeEnd) >= 0 {
+			if bytes.Compare(kv.Key, req.Key) < 0 || string(req.RangeEnd) != endOfKeys &&
+				bytes.Compare(kv.Key, req.RangeEnd) >= 0 {
 				continue
 			}
 			resp.Count++

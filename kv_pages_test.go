@@ -62,7 +62,8 @@ func TestPagesEqualOneRange(t *testing.T) {
 				require.NoError(t, err)
 
 				remote.onRange = rangeOf(kvs)
-				stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), key, opts...)
+				stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), key,
+					opts...)
 				require.NoError(t, err)
 				got, err := GetStreamToGetResponse(stream)
 				require.NoError(t, err)
@@ -78,7 +79,8 @@ func TestPagesAreOfOneRevision(t *testing.T) {
 	kvs := manyKeys(100)
 	for _, rev := range []int64{0, 55} {
 		remote := &fakeKV{onRange: rangeOf(kvs)}
-		stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), "k", WithPrefix(), WithRev(rev), WithKeysOnly(), WithSerializable())
+		stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), "k", WithPrefix(),
+			WithRev(rev), WithKeysOnly(), WithSerializable())
 		require.NoError(t, err)
 		next := []byte("k")
 		want := rev
@@ -127,15 +129,19 @@ func TestWhatHasNoPagesComesWhole(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			streams := 0
-			answer := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 4}, Kvs: keyValues("b", "a"), Count: 9, More: true}
+			answer := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 4},
+				Kvs: keyValues("b", "a"), Count: 9, More: true}
 			remote := &fakeKV{
-				onRange: func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) { return answer, nil },
+				onRange: func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
+					return answer, nil
+				},
 				onStream: func(context.Context, *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
 					streams++
 					return nil, unimplemented
 				},
 			}
-			stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), "k", tt.opts...)
+			stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), "k",
+				tt.opts...)
 			require.NoError(t, err)
 			got := <-stream
 			require.NoError(t, got.Err())
@@ -155,7 +161,8 @@ func TestWhatHasNoPagesComesWhole(t *testing.T) {
 func TestGetStreamPageFromALaggingMember(t *testing.T) {
 	kvs := manyKeys(100)
 	upToDate := rangeOf(kvs)
-	remote := &fakeKV{onRange: func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error) {
+	remote := &fakeKV{onRange: func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse,
+		error) {
 		if req.Serializable && req.Revision != 0 {
 			return nil, rpctypes.ErrGRPCFutureRev
 		}
@@ -184,7 +191,8 @@ func TestGetStreamPageFromALaggingMember(t *testing.T) {
 
 func TestGetStreamCompactedBetweenPages(t *testing.T) {
 	kvs := rangeOf(manyKeys(100))
-	kv := &kv{paging: true, remote: &fakeKV{onRange: func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error) {
+	kv := &kv{paging: true, remote: &fakeKV{onRange: func(ctx context.Context,
+		req *pb.RangeRequest) (*pb.RangeResponse, error) {
 		if req.Revision != 0 {
 			return nil, rpctypes.ErrGRPCCompacted
 		}
@@ -212,9 +220,10 @@ func TestPagesSurviveMalformedAnswers(t *testing.T) {
 	}
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
-			kv := &kv{paging: true, remote: &fakeKV{onRange: func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
-				return answer, nil
-			}}}
+			kv := &kv{paging: true, remote: &fakeKV{
+				onRange: func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
+					return answer, nil
+				}}}
 			stream, err := kv.GetStream(t.Context(), "k", WithPrefix(), WithLimit(2))
 			require.NoError(t, err)
 			_, err = GetStreamToGetResponse(stream)
@@ -237,6 +246,7 @@ func TestNextPageSize(t *testing.T) {
 		{1024, 100, 1024},
 	}
 	for _, tt := range tests {
-		assert.Equal(t, tt.want, nextPageSize(tt.keys, tt.bytes, maxPageBytes), "after %d keys of %d bytes", tt.keys, tt.bytes)
+		assert.Equal(t, tt.want, nextPageSize(tt.keys, tt.bytes, maxPageBytes),
+			"after %d keys of %d bytes", tt.keys, tt.bytes)
 	}
 }

@@ -10,10 +10,11 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // newClient returns a client of the cluster that is closed with the test.
@@ -39,6 +40,18 @@ func keysOf(kvs []*mvccpb.KeyValue) string {
 		keys[i] = string(kv.Key)
 	}
 	return strings.Join(keys, " ")
+}
+
+// all are options for all keys.
+func all(opts ...clientv3.OpOption) []clientv3.OpOption {
+	return append(opts, clientv3.WithPrefix())
+}
+
+// sorted are options for all keys in an order.
+func sorted(
+	by clientv3.SortTarget, order clientv3.SortOrder, opts ...clientv3.OpOption,
+) []clientv3.OpOption {
+	return all(append(opts, clientv3.WithSort(by, order))...)
 }
 
 // TestGetOptionsAgainstAServer puts five keys and asks in every way for some of them.
@@ -68,21 +81,27 @@ func TestGetOptionsAgainstAServer(t *testing.T) {
 		{"empty prefix", "", with(clientv3.WithPrefix()), "a b b\xff c \xff", 5, false},
 		{"from key", "b\xff", with(clientv3.WithFromKey()), "b\xff c \xff", 3, false},
 		{"from empty key", "", with(clientv3.WithFromKey()), "a b b\xff c \xff", 5, false},
-		{"limit", "", with(clientv3.WithPrefix(), clientv3.WithLimit(2)), "a b", 5, true},
-		{"limit of all", "", with(clientv3.WithPrefix(), clientv3.WithLimit(5)), "a b b\xff c \xff", 5, false},
-		{"rev", "", with(clientv3.WithPrefix(), clientv3.WithRev(b)), "a b", 2, false},
+		{"limit", "", all(clientv3.WithLimit(2)), "a b", 5, true},
+		{"limit of all", "", all(clientv3.WithLimit(5)), "a b b\xff c \xff", 5, false},
+		{"rev", "", all(clientv3.WithRev(b)), "a b", 2, false},
 		{"serializable", "c", with(clientv3.WithSerializable()), "c", 1, false},
-		{"count only", "", with(clientv3.WithPrefix(), clientv3.WithCountOnly()), "", 5, false},
-		{"key up", "", with(clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend)), "a b b\xff c \xff", 5, false},
-		{"key down", "", with(clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)), "\xff c b\xff b a", 5, false},
-		{"value up", "", with(clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByValue, clientv3.SortAscend)), "\xff c b\xff b a", 5, false},
-		{"version down", "", with(clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByVersion, clientv3.SortDescend), clientv3.WithLimit(1)), "b", 5, true},
-		{"created up", "", with(clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend)), "a b b\xff c \xff", 5, false},
-		{"modified down", "", with(clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend)), "b \xff c b\xff a", 5, false},
-		{"min mod", "", with(clientv3.WithPrefix(), clientv3.WithMinModRev(c)), "b c \xff", 5, false},
-		{"max mod", "", with(clientv3.WithPrefix(), clientv3.WithMaxModRev(c)), "a b\xff c", 5, false},
-		{"min create", "", with(clientv3.WithPrefix(), clientv3.WithMinCreateRev(d)), "\xff", 5, false},
-		{"max create", "", with(clientv3.WithPrefix(), clientv3.WithMaxCreateRev(a)), "a", 5, false},
+		{"count only", "", all(clientv3.WithCountOnly()), "", 5, false},
+		{"key up", "", sorted(clientv3.SortByKey, clientv3.SortAscend), "a b b\xff c \xff", 5,
+			false},
+		{"key down", "", sorted(clientv3.SortByKey, clientv3.SortDescend), "\xff c b\xff b a", 5,
+			false},
+		{"value up", "", sorted(clientv3.SortByValue, clientv3.SortAscend), "\xff c b\xff b a", 5,
+			false},
+		{"version down", "", sorted(clientv3.SortByVersion, clientv3.SortDescend,
+			clientv3.WithLimit(1)), "b", 5, true},
+		{"created up", "", sorted(clientv3.SortByCreateRevision, clientv3.SortAscend),
+			"a b b\xff c \xff", 5, false},
+		{"modified down", "", sorted(clientv3.SortByModRevision, clientv3.SortDescend),
+			"b \xff c b\xff a", 5, false},
+		{"min mod", "", all(clientv3.WithMinModRev(c)), "b c \xff", 5, false},
+		{"max mod", "", all(clientv3.WithMaxModRev(c)), "a b\xff c", 5, false},
+		{"min create", "", all(clientv3.WithMinCreateRev(d)), "\xff", 5, false},
+		{"max create", "", all(clientv3.WithMaxCreateRev(a)), "a", 5, false},
 		{"first key", "b", clientv3.WithFirstKey(), "b", 2, true},
 		{"last key", "b", clientv3.WithLastKey(), "b\xff", 2, true},
 		{"first create", "", clientv3.WithFirstCreate(), "a", 5, true},
@@ -99,9 +118,14 @@ func TestGetOptionsAgainstAServer(t *testing.T) {
 			assert.Equal(t, tt.more, get.More)
 		})
 	}
+	requireKeysOnly(t, client, 5)
+}
+
+// requireKeysOnly asks for n keys without their values.
+func requireKeysOnly(t *testing.T, client *clientv3.Client, n int) {
 	keysOnly, err := client.Get(t.Context(), "", clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	require.NoError(t, err)
-	assert.Len(t, keysOnly.Kvs, 5)
+	assert.Len(t, keysOnly.Kvs, n)
 	for _, kv := range keysOnly.Kvs {
 		assert.Empty(t, kv.Value)
 	}
@@ -140,13 +164,18 @@ func TestPutOptionsAgainstAServer(t *testing.T) {
 		opts     []clientv3.OpOption
 		want     error
 	}{
-		"empty key":        {"", "v", nil, rpctypes.ErrEmptyKey},
-		"no value to keep": {"x", "", []clientv3.OpOption{clientv3.WithIgnoreValue()}, rpctypes.ErrKeyNotFound},
-		"no lease to keep": {"x", "v", []clientv3.OpOption{clientv3.WithIgnoreLease()}, rpctypes.ErrKeyNotFound},
-		"two values":       {"k", "v", []clientv3.OpOption{clientv3.WithIgnoreValue()}, rpctypes.ErrValueProvided},
-		"two leases":       {"k", "v", []clientv3.OpOption{clientv3.WithIgnoreLease(), clientv3.WithLease(lease)}, rpctypes.ErrLeaseProvided},
-		"unknown lease":    {"k", "v", []clientv3.OpOption{clientv3.WithLease(lease + 1)}, rpctypes.ErrLeaseNotFound},
-		"too large":        {"k", strings.Repeat("v", 1700<<10), nil, rpctypes.ErrRequestTooLarge},
+		"empty key": {"", "v", nil, rpctypes.ErrEmptyKey},
+		"no value to keep": {"x", "", []clientv3.OpOption{clientv3.WithIgnoreValue()},
+			rpctypes.ErrKeyNotFound},
+		"no lease to keep": {"x", "v", []clientv3.OpOption{clientv3.WithIgnoreLease()},
+			rpctypes.ErrKeyNotFound},
+		"two values": {"k", "v", []clientv3.OpOption{clientv3.WithIgnoreValue()},
+			rpctypes.ErrValueProvided},
+		"two leases": {"k", "v", []clientv3.OpOption{clientv3.WithIgnoreLease(),
+			clientv3.WithLease(lease)}, rpctypes.ErrLeaseProvided},
+		"unknown lease": {"k", "v", []clientv3.OpOption{clientv3.WithLease(lease + 1)},
+			rpctypes.ErrLeaseNotFound},
+		"too large": {"k", strings.Repeat("v", 1700<<10), nil, rpctypes.ErrRequestTooLarge},
 	}
 	for name, tt := range refusals {
 		_, err := client.Put(ctx, tt.key, tt.val, tt.opts...)

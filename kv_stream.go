@@ -10,9 +10,10 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/classify"
-	"google.golang.org/protobuf/proto"
 )
 
 // RangeStreamResponse is one piece of the answer to [KV.GetStream]. Its fields are
@@ -55,7 +56,9 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 // GetStreamRewritten is GetStream with a function that may look at each piece, and
 // change it, before it is delivered. The decorators of this module find it by a type
 // assertion; with it they need no goroutine that copies one channel into another.
-func (kv *kv) GetStreamRewritten(ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...OpOption) (GetStreamChan, error) {
+func (kv *kv) GetStreamRewritten(
+	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...OpOption,
+) (GetStreamChan, error) {
 	s := &getStream{
 		op:      OpGet(key, opts...),
 		remote:  kv.remote,
@@ -228,7 +231,9 @@ func (s *getStream) copyPages() error {
 // limit on messages is asked for again with half as many keys. At a pinned revision,
 // a serializable read may reach a member that is not there yet; then the rest of the
 // range is read linearizably.
-func (s *getStream) readPage(op *Op, size *int64, left int64, pinned bool) (*pb.RangeResponse, error) {
+func (s *getStream) readPage(
+	op *Op, size *int64, left int64, pinned bool,
+) (*pb.RangeResponse, error) {
 	for {
 		op.limit = min(*size, left)
 		page, err := s.remote.Range(s.ctx, op.rangeRequest())

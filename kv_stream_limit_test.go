@@ -8,23 +8,26 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // TestGetStreamWithinTheLimitOnResponses reads values of all sizes with a limit on
 // responses that each of them is within, and a few of them are not. A server that
 // streams does not know the limit, either.
 func TestGetStreamWithinTheLimitOnResponses(t *testing.T) {
-	for name, opts := range map[string][]etcdfake.Option{"streams": nil, "does not": {etcdfake.WithEtcd35()}} {
+	for name, opts := range map[string][]etcdfake.Option{"streams": nil,
+		"does not": {etcdfake.WithEtcd35()}} {
 		t.Run(name, func(t *testing.T) {
 			server := etcdfake.Start(t, opts...)
 			writer := newClientAt(t, clientv3.Config{Endpoints: []string{server.Addr()}})
-			client := newClientAt(t, clientv3.Config{Endpoints: []string{server.Addr()}, MaxCallRecvMsgSize: 256 << 10})
+			client := newClientAt(t, clientv3.Config{Endpoints: []string{server.Addr()},
+				MaxCallRecvMsgSize: 256 << 10})
 			fill(t, writer, "k/1/", 200)
 			for i := range 20 {
 				mustPut(t, writer, fmt.Sprintf("k/2/%02d", i), strings.Repeat("v", 100<<10))

@@ -10,13 +10,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // unstreamed are interceptors that have a server appear not to stream ranges. before
@@ -28,10 +29,12 @@ type unstreamed struct {
 
 func (u *unstreamed) options() []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithStreamInterceptor(func(context.Context, *grpc.StreamDesc, *grpc.ClientConn, string, grpc.Streamer, ...grpc.CallOption) (grpc.ClientStream, error) {
+		grpc.WithStreamInterceptor(func(context.Context, *grpc.StreamDesc, *grpc.ClientConn, string,
+			grpc.Streamer, ...grpc.CallOption) (grpc.ClientStream, error) {
 			return nil, status.Error(codes.Unimplemented, "unknown method RangeStream")
 		}),
-		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any,
+			cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			if method == pb.KV_Range_FullMethodName {
 				if u.ranges++; u.ranges > 1 && u.before != nil {
 					u.before()
@@ -45,7 +48,8 @@ func (u *unstreamed) options() []grpc.DialOption {
 // client returns a client of the cluster that has the interceptors.
 func (u *unstreamed) client(t *testing.T, cluster *etcdtest.Cluster) *clientv3.Client {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), DialOptions: u.options()})
+	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(),
+		DialOptions: u.options()})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, client.Close()) })
 	return client
@@ -57,7 +61,8 @@ func fill(t *testing.T, kv clientv3.KV, prefix string, n int) {
 	for i := 0; i < n; {
 		var ops []clientv3.Op
 		for ; i < n && len(ops) < 100; i++ {
-			ops = append(ops, clientv3.OpPut(fmt.Sprintf("%s%05d", prefix, i), strings.Repeat("v", i%300)))
+			ops = append(ops, clientv3.OpPut(fmt.Sprintf("%s%05d", prefix, i),
+				strings.Repeat("v", i%300)))
 		}
 		_, err := kv.Txn(t.Context()).Then(ops...).Commit()
 		require.NoError(t, err)
@@ -65,7 +70,9 @@ func fill(t *testing.T, kv clientv3.KV, prefix string, n int) {
 }
 
 // wholeStream reads a stream and counts its pieces.
-func wholeStream(t *testing.T, kv clientv3.KV, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, int) {
+func wholeStream(
+	t *testing.T, kv clientv3.KV, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, int) {
 	t.Helper()
 	stream, err := kv.GetStream(t.Context(), key, opts...)
 	require.NoError(t, err)
@@ -92,7 +99,9 @@ func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 		"streamed": client,
 		"by pages": (&unstreamed{}).client(t, cluster),
 	}
-	with := func(opts ...clientv3.OpOption) []clientv3.OpOption { return append(opts, clientv3.WithPrefix()) }
+	with := func(opts ...clientv3.OpOption) []clientv3.OpOption {
+		return append(opts, clientv3.WithPrefix())
+	}
 	tests := map[string]struct {
 		opts   []clientv3.OpOption
 		pieces int // at least
@@ -106,10 +115,11 @@ func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 		"keys only":    {with(clientv3.WithKeysOnly()), 3},
 		"count only":   {with(clientv3.WithCountOnly()), 1},
 		"one key":      {nil, 1},
-		"sorted":       {with(clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend), clientv3.WithLimit(700)), 1},
-		"mod, limit":   {with(clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone)), 1},
-		"min mod":      {with(clientv3.WithMinModRev(rev), clientv3.WithLimit(600)), 1},
-		"max create":   {with(clientv3.WithMaxCreateRev(rev)), 1},
+		"sorted": {with(clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend),
+			clientv3.WithLimit(700)), 1},
+		"mod, limit": {with(clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone)), 1},
+		"min mod":    {with(clientv3.WithMinModRev(rev), clientv3.WithLimit(600)), 1},
+		"max create": {with(clientv3.WithMaxCreateRev(rev)), 1},
 	}
 	for kind, kv := range kvs {
 		for name, tt := range tests {
@@ -119,7 +129,8 @@ func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 				got, pieces := wholeStream(t, kv, "k", tt.opts...)
 				assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)),
 					"Get: %d keys of %d, more %t, %v\nstream: %d keys of %d, more %t, %v",
-					len(want.Kvs), want.Count, want.More, want.Header, len(got.Kvs), got.Count, got.More, got.Header)
+					len(want.Kvs), want.Count, want.More, want.Header, len(got.Kvs), got.Count,
+					got.More, got.Header)
 				assert.GreaterOrEqual(t, pieces, tt.pieces)
 			})
 		}
@@ -142,7 +153,8 @@ func TestPagesOfOneRevisionAgainstAServer(t *testing.T) {
 	}
 	got, pieces := wholeStream(t, pages.client(t, cluster), "k", clientv3.WithPrefix())
 	assert.Greater(t, pieces, 2)
-	assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)), "a write after the first page shows")
+	assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)),
+		"a write after the first page shows")
 }
 
 // TestGetStreamOnEtcd35 has a server that does not know the method.
@@ -178,7 +190,9 @@ func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 	}
 	for name, end := range map[string]func(cancel context.CancelFunc, client *clientv3.Client){
 		"context": func(cancel context.CancelFunc, _ *clientv3.Client) { cancel() },
-		"client":  func(_ context.CancelFunc, client *clientv3.Client) { assert.NoError(t, client.Close()) },
+		"client": func(_ context.CancelFunc, client *clientv3.Client) {
+			assert.NoError(t, client.Close())
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t, cluster)
@@ -190,13 +204,18 @@ func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 				require.NoError(t, err)
 				abandoned = append(abandoned, stream)
 			}
-			require.Eventually(t, func() bool { return open() == streams }, 5*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool {
+				return open() == streams
+			}, 5*time.Second, 10*time.Millisecond)
 			// Not require.Never: its last call of open may still run when the server is stopped.
 			for start := time.Now(); time.Since(start) < 200*time.Millisecond; {
-				require.GreaterOrEqual(t, open(), streams, "the server has sent all of a stream without a reader")
+				require.GreaterOrEqual(t, open(), streams,
+					"the server has sent all of a stream without a reader")
 			}
 			end(cancel, client)
-			require.Eventually(t, func() bool { return open() == 0 }, 5*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool {
+				return open() == 0
+			}, 5*time.Second, 10*time.Millisecond)
 			for _, stream := range abandoned {
 				_, err := clientv3.GetStreamToGetResponse(stream)
 				assert.ErrorIs(t, err, context.Canceled)

@@ -31,7 +31,8 @@ func piece(keys ...string) *pb.RangeResponse { return &pb.RangeResponse{Kvs: key
 
 // lastPiece is the last one of a range of count keys.
 func lastPiece(count int64, keys ...string) *pb.RangeResponse {
-	return &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 9}, Kvs: keyValues(keys...), Count: count}
+	return &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 9}, Kvs: keyValues(keys...),
+		Count: count}
 }
 
 // endless is a stream that always has another piece; recvs counts those taken.
@@ -55,12 +56,14 @@ func TestGetStreamDeliversPieces(t *testing.T) {
 	pieces := []*pb.RangeResponse{piece("a", "b"), piece("c"), lastPiece(4, "d")}
 	var sent *pb.RangeRequest
 	open := streamOf(io.EOF, pieces...)
-	kv := NewKVFromKVClient(&fakeKV{onStream: func(ctx context.Context, req *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
+	kv := NewKVFromKVClient(&fakeKV{onStream: func(ctx context.Context,
+		req *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
 		sent = req
 		return open(ctx, req)
 	}}, nil)
 
-	stream, err := kv.GetStream(t.Context(), "a", WithRange("z"), WithLimit(8), WithRev(3), WithSerializable(), WithKeysOnly())
+	stream, err := kv.GetStream(t.Context(), "a", WithRange("z"), WithLimit(8), WithRev(3),
+		WithSerializable(), WithKeysOnly())
 	require.NoError(t, err)
 	for _, want := range pieces {
 		got := <-stream
@@ -70,12 +73,14 @@ func TestGetStreamDeliversPieces(t *testing.T) {
 	_, more := <-stream
 	assert.False(t, more, "the channel must be closed after the last piece")
 	requireProto(t, &pb.RangeRequest{
-		Key: []byte("a"), RangeEnd: []byte("z"), Limit: 8, Revision: 3, Serializable: true, KeysOnly: true,
+		Key: []byte("a"), RangeEnd: []byte("z"), Limit: 8, Revision: 3, Serializable: true,
+		KeysOnly: true,
 	}, sent)
 }
 
 func TestGetStreamToGetResponse(t *testing.T) {
-	kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, piece("a", "b"), nil, piece("c"), lastPiece(7, "d"))}, nil)
+	kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, piece("a", "b"), nil, piece("c"),
+		lastPiece(7, "d"))}, nil)
 	stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
 	require.NoError(t, err)
 	got, err := GetStreamToGetResponse(stream)
@@ -110,7 +115,8 @@ func TestGetStreamEndsWithItsError(t *testing.T) {
 }
 
 func TestGetStreamThatCannotBeOpened(t *testing.T) {
-	kv := NewKVFromKVClient(&fakeKV{onStream: func(context.Context, *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
+	kv := NewKVFromKVClient(&fakeKV{onStream: func(context.Context,
+		*pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
 		return nil, rpctypes.ErrGRPCPermissionDenied
 	}}, nil)
 	stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
@@ -125,13 +131,15 @@ func TestAbandonedGetStreamEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remote := &endless{}
 		ctx, cancel := context.WithCancel(t.Context())
-		stream, err := NewKVFromKVClient(&fakeKV{onStream: remote.open}, nil).GetStream(ctx, "a", WithPrefix())
+		stream, err := NewKVFromKVClient(&fakeKV{onStream: remote.open}, nil).GetStream(ctx, "a",
+			WithPrefix())
 		require.NoError(t, err)
 		<-stream
 		synctest.Wait()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		assert.LessOrEqual(t, remote.recvs, 3, "pieces taken from the server for a consumer that read one")
+		assert.LessOrEqual(t, remote.recvs, 3,
+			"pieces taken from the server for a consumer that read one")
 		cancel()
 		synctest.Wait()
 		assert.Error(t, remote.ctx.Err(), "the RPC goes on")
@@ -145,7 +153,8 @@ func TestLateReaderLearnsThatTheStreamIsCutOff(t *testing.T) {
 		remote := &endless{}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		stream, err := NewKVFromKVClient(&fakeKV{onStream: remote.open}, nil).GetStream(ctx, "a", WithPrefix())
+		stream, err := NewKVFromKVClient(&fakeKV{onStream: remote.open}, nil).GetStream(ctx, "a",
+			WithPrefix())
 		require.NoError(t, err)
 		time.Sleep(time.Hour)
 		_, err = GetStreamToGetResponse(stream)
@@ -164,7 +173,8 @@ func TestClosingTheClientEndsStreams(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				clientCtx, closeClient := context.WithCancel(context.Background())
-				kv := NewKVFromKVClient(&fakeKV{onStream: open}, &Client{clientState: &clientState{ctx: clientCtx}})
+				kv := NewKVFromKVClient(&fakeKV{onStream: open},
+					&Client{clientState: &clientState{ctx: clientCtx}})
 				stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
 				require.NoError(t, err)
 				synctest.Wait()
@@ -205,7 +215,8 @@ func TestGetStreamDuringClose(t *testing.T) {
 // each must take its hook on the client's context away.
 func TestGetStreamFreesTheClientsHook(t *testing.T) {
 	hooks := &countedContext{Context: t.Context(), done: make(chan struct{})}
-	kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, lastPiece(1, "a"))}, &Client{clientState: &clientState{ctx: hooks}})
+	kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, lastPiece(1, "a"))},
+		&Client{clientState: &clientState{ctx: hooks}})
 	for range 10 {
 		stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
 		require.NoError(t, err)

@@ -40,7 +40,8 @@ func TestKVSendsWhatItIsAskedFor(t *testing.T) {
 		&pb.RangeRequest{Key: []byte("k"), Limit: 5},
 		&pb.DeleteRangeRequest{Key: []byte("k"), RangeEnd: []byte("l")},
 		&pb.TxnRequest{Success: []*pb.RequestOp{
-			{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("k"), Value: []byte("v")}}},
+			{Request: &pb.RequestOp_RequestPut{
+				RequestPut: &pb.PutRequest{Key: []byte("k"), Value: []byte("v")}}},
 		}},
 		&pb.CompactionRequest{Revision: 9, Physical: true},
 	}
@@ -58,10 +59,18 @@ func TestDoAnswersByKind(t *testing.T) {
 		revision int64
 		of       func(OpResponse) *pb.ResponseHeader
 	}{
-		{OpGet("k"), 1, func(r OpResponse) *pb.ResponseHeader { return (*pb.RangeResponse)(r.Get()).GetHeader() }},
-		{OpPut("k", "v"), 2, func(r OpResponse) *pb.ResponseHeader { return (*pb.PutResponse)(r.Put()).GetHeader() }},
-		{OpDelete("k"), 3, func(r OpResponse) *pb.ResponseHeader { return (*pb.DeleteRangeResponse)(r.Del()).GetHeader() }},
-		{OpTxn(nil, nil, nil), 4, func(r OpResponse) *pb.ResponseHeader { return (*pb.TxnResponse)(r.Txn()).GetHeader() }},
+		{OpGet("k"), 1, func(r OpResponse) *pb.ResponseHeader {
+			return (*pb.RangeResponse)(r.Get()).GetHeader()
+		}},
+		{OpPut("k", "v"), 2, func(r OpResponse) *pb.ResponseHeader {
+			return (*pb.PutResponse)(r.Put()).GetHeader()
+		}},
+		{OpDelete("k"), 3, func(r OpResponse) *pb.ResponseHeader {
+			return (*pb.DeleteRangeResponse)(r.Del()).GetHeader()
+		}},
+		{OpTxn(nil, nil, nil), 4, func(r OpResponse) *pb.ResponseHeader {
+			return (*pb.TxnResponse)(r.Txn()).GetHeader()
+		}},
 	}
 	for i, tt := range tests {
 		resp, err := kv.Do(t.Context(), tt.op)
@@ -101,15 +110,22 @@ func TestDoRefusesOps(t *testing.T) {
 func TestInvalidSortIsAnError(t *testing.T) {
 	remote := &fakeKV{}
 	kv, ctx := NewKVFromKVClient(remote, nil), t.Context()
-	for _, opt := range []OpOption{WithSort(5, SortAscend), WithSort(-1, SortNone), WithSort(SortByKey, 3), WithSort(SortByKey, -1)} {
+	for _, opt := range []OpOption{WithSort(5, SortAscend), WithSort(-1, SortNone),
+		WithSort(SortByKey, 3), WithSort(SortByKey, -1)} {
 		op := OpGet("k", opt)
 		calls := map[string]func() error{
 			"Get":       func() error { _, err := kv.Get(ctx, "k", opt); return err },
 			"GetStream": func() error { _, err := kv.GetStream(ctx, "k", opt); return err },
 			"Do":        func() error { _, err := kv.Do(ctx, op); return err },
-			"Do of txn": func() error { _, err := kv.Do(ctx, OpTxn(nil, []Op{op}, nil)); return err },
-			"Then":      func() error { _, err := kv.Txn(ctx).Then(op).Commit(); return err },
-			"Else":      func() error { _, err := kv.Txn(ctx).Else(OpTxn(nil, nil, []Op{op})).Commit(); return err },
+			"Do of txn": func() error {
+				_, err := kv.Do(ctx, OpTxn(nil, []Op{op}, nil))
+				return err
+			},
+			"Then": func() error { _, err := kv.Txn(ctx).Then(op).Commit(); return err },
+			"Else": func() error {
+				_, err := kv.Txn(ctx).Else(OpTxn(nil, nil, []Op{op})).Commit()
+				return err
+			},
 		}
 		for name, call := range calls {
 			err := call()
@@ -133,14 +149,16 @@ func callsOf(ctx context.Context, kv KV) map[string]func() error {
 }
 
 func TestKVConvertsErrors(t *testing.T) {
-	for name, call := range callsOf(t.Context(), NewKVFromKVClient(&fakeKV{err: rpctypes.ErrGRPCNoSpace}, nil)) {
+	for name, call := range callsOf(t.Context(),
+		NewKVFromKVClient(&fakeKV{err: rpctypes.ErrGRPCNoSpace}, nil)) {
 		err := call()
 		assert.Equal(t, rpctypes.ErrNoSpace, err, name)
 		assert.ErrorIs(t, err, rpctypes.ErrNoSpace, name)
 	}
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, call := range callsOf(done, NewKVFromKVClient(&fakeKV{err: status.FromContextError(done.Err()).Err()}, nil)) {
+	for name, call := range callsOf(done, NewKVFromKVClient(
+		&fakeKV{err: status.FromContextError(done.Err()).Err()}, nil)) {
 		assert.Equal(t, context.Canceled, call(), name)
 	}
 }
@@ -148,7 +166,8 @@ func TestKVConvertsErrors(t *testing.T) {
 // TestTextOfATooLargeRequestPassesThrough shows that gRPC's refusal reaches the
 // caller with the size and the limit it names.
 func TestTextOfATooLargeRequestPassesThrough(t *testing.T) {
-	refusal := status.Error(codes.ResourceExhausted, "trying to send message larger than max (3000000 vs. 2097152)")
+	refusal := status.Error(codes.ResourceExhausted,
+		"trying to send message larger than max (3000000 vs. 2097152)")
 	for name, call := range callsOf(t.Context(), NewKVFromKVClient(&fakeKV{err: refusal}, nil)) {
 		err := call()
 		assert.ErrorContains(t, err, "larger than max (3000000 vs. 2097152)", name)
@@ -158,19 +177,29 @@ func TestTextOfATooLargeRequestPassesThrough(t *testing.T) {
 
 // TestOptionsRunOnceACall counts option calls through each method that takes them.
 func TestOptionsRunOnceACall(t *testing.T) {
-	kv, ctx := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, lastPiece(1, "a"))}, nil), t.Context()
+	kv, ctx := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, lastPiece(1, "a"))}, nil),
+		t.Context()
 	calls := 0
 	count := func(*Op) { calls++ }
 	methods := map[string]func(opts ...OpOption) error{
-		"Put":    func(opts ...OpOption) error { _, err := kv.Put(ctx, "k", "v", opts...); return err },
-		"Get":    func(opts ...OpOption) error { _, err := kv.Get(ctx, "k", opts...); return err },
-		"Delete": func(opts ...OpOption) error { _, err := kv.Delete(ctx, "k", opts...); return err },
+		"Put": func(opts ...OpOption) error {
+			_, err := kv.Put(ctx, "k", "v", opts...)
+			return err
+		},
+		"Get": func(opts ...OpOption) error { _, err := kv.Get(ctx, "k", opts...); return err },
+		"Delete": func(opts ...OpOption) error {
+			_, err := kv.Delete(ctx, "k", opts...)
+			return err
+		},
 		"GetStream": func(opts ...OpOption) error {
 			stream, err := kv.GetStream(ctx, "k", opts...)
 			_, drained := GetStreamToGetResponse(stream)
 			return errors.Join(err, drained)
 		},
-		"Do": func(opts ...OpOption) error { _, err := kv.Do(ctx, OpGet("k", opts...)); return err },
+		"Do": func(opts ...OpOption) error {
+			_, err := kv.Do(ctx, OpGet("k", opts...))
+			return err
+		},
 	}
 	for name, call := range methods {
 		calls = 0
@@ -187,8 +216,16 @@ func TestOptionsRunOnceACall(t *testing.T) {
 
 func TestKVMethodsPanicOnMisplacedOptions(t *testing.T) {
 	kv, ctx := NewKVFromKVClient(&fakeKV{}, nil), t.Context()
-	assert.Equal(t, "etcdclient: WithLimit(2) is not an option of a put", panicText(func() { _, _ = kv.Put(ctx, "k", "v", WithLimit(2)) }))
-	assert.Equal(t, "etcdclient: WithLease(2) is not an option of a delete", panicText(func() { _, _ = kv.Delete(ctx, "k", WithLease(2)) }))
-	assert.Contains(t, panicText(func() { _, _ = kv.Get(ctx, "k", WithPrefix(), WithFromKey()) }), "one get")
-	assert.Contains(t, panicText(func() { _, _ = kv.GetStream(ctx, "k", WithFromKey(), WithPrefix()) }), "one get")
+	assert.Equal(t, "etcdclient: WithLimit(2) is not an option of a put", panicText(func() {
+		_, _ = kv.Put(ctx, "k", "v", WithLimit(2))
+	}))
+	assert.Equal(t, "etcdclient: WithLease(2) is not an option of a delete", panicText(func() {
+		_, _ = kv.Delete(ctx, "k", WithLease(2))
+	}))
+	assert.Contains(t, panicText(func() {
+		_, _ = kv.Get(ctx, "k", WithPrefix(), WithFromKey())
+	}), "one get")
+	assert.Contains(t, panicText(func() {
+		_, _ = kv.GetStream(ctx, "k", WithFromKey(), WithPrefix())
+	}), "one get")
 }

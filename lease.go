@@ -107,7 +107,9 @@ type Lease interface {
 	// TimeToLive tells how long a lease has left. That there is no such lease is
 	// not an error, but a TTL of -1. It is repeated on other members where one is
 	// unavailable.
-	TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption) (*LeaseTimeToLiveResponse, error)
+	TimeToLive(
+		ctx context.Context, id LeaseID, opts ...LeaseOption,
+	) (*LeaseTimeToLiveResponse, error)
 
 	// Leases lists all leases of the cluster. It is repeated as TimeToLive is.
 	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
@@ -185,12 +187,15 @@ func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, 
 	return (*LeaseRevokeResponse)(resp), nil
 }
 
-func (l *lessor) TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption) (*LeaseTimeToLiveResponse, error) {
+func (l *lessor) TimeToLive(
+	ctx context.Context, id LeaseID, opts ...LeaseOption,
+) (*LeaseTimeToLiveResponse, error) {
 	var op LeaseOp
 	for _, opt := range opts {
 		opt(&op)
 	}
-	resp, err := l.remote.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: int64(id), Keys: op.attachedKeys})
+	resp, err := l.remote.LeaseTimeToLive(ctx,
+		&pb.LeaseTimeToLiveRequest{ID: int64(id), Keys: op.attachedKeys})
 	if err != nil {
 		return nil, toErr(ctx, err)
 	}

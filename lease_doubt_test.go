@@ -9,11 +9,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
@@ -25,7 +24,8 @@ func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 	client := openFake(t, fake)
 	var lagging atomic.Int32
 	lagging.Store(2)
-	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
+		send func(*pb.LeaseKeepAliveResponse) error) error {
 		return fake.ServeKeepAlive(ctx, recv, func(resp *pb.LeaseKeepAliveResponse) error {
 			if lagging.Add(-1) >= 0 {
 				resp.TTL = 0
@@ -50,7 +50,8 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	var lagging atomic.Pointer[etcdfake.Server]
 	var asked atomic.Int32
 	for _, m := range members {
-		m.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+		m.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
+			send func(*pb.LeaseKeepAliveResponse) error) error {
 			lagging.CompareAndSwap(nil, m)
 			return m.ServeKeepAlive(ctx, recv, func(resp *pb.LeaseKeepAliveResponse) error {
 				if lagging.Load() == m {
@@ -59,10 +60,12 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 				return send(resp)
 			})
 		})
-		m.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		m.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message,
+			error) {
 			if lagging.Load() == m {
 				asked.Add(1)
-				return &pb.LeaseTimeToLiveResponse{ID: req.(*pb.LeaseTimeToLiveRequest).ID, TTL: -1}, nil
+				return &pb.LeaseTimeToLiveResponse{ID: req.(*pb.LeaseTimeToLiveRequest).ID,
+					TTL: -1}, nil
 			}
 			return m.Apply(ctx, "LeaseTimeToLive", req)
 		})
@@ -78,7 +81,8 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var others sync.WaitGroup
-	others.Go(func() { // requests that take turns, so that the next one is not always the other member's
+	others.Go(func() {
+		// requests that take turns, so that the next one is not always the other member's
 		for ctx.Err() == nil {
 			_, _ = client.Get(ctx, "key")
 		}
@@ -107,7 +111,8 @@ func TestManyDeniedLeasesAreConfirmedTogether(t *testing.T) {
 	client := openFake(t, fake)
 	var mu sync.Mutex
 	asking, most := 0, 0
-	fake.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+	fake.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message,
+		error) {
 		mu.Lock()
 		asking++
 		most = max(most, asking)

@@ -7,12 +7,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
@@ -46,7 +46,9 @@ func waitClosed(t *testing.T, ch <-chan *clientv3.LeaseKeepAliveResponse) {
 }
 
 // next returns the next answer.
-func next(t *testing.T, ch <-chan *clientv3.LeaseKeepAliveResponse) *clientv3.LeaseKeepAliveResponse {
+func next(
+	t *testing.T, ch <-chan *clientv3.LeaseKeepAliveResponse,
+) *clientv3.LeaseKeepAliveResponse {
 	t.Helper()
 	select {
 	case resp, ok := <-ch:
@@ -72,7 +74,8 @@ func isOpen(ch <-chan *clientv3.LeaseKeepAliveResponse) bool {
 	}
 }
 
-// Every method of Lease that is one request, with what it answers and the errors its documentation names.
+// Every method of Lease that is one request, with what it answers and the errors its documentation
+// names.
 func TestLeaseMethods(t *testing.T) {
 	client, ctx := openClient(t, etcdtest.Start(t)), t.Context()
 
@@ -132,7 +135,8 @@ func TestGrantWhoseAnswerIsLost(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
 	for n := range 20 {
-		fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable, "lost on the way back"))
+		fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable,
+			"lost on the way back"))
 		resp, err := client.Grant(t.Context(), 60)
 		require.NoError(t, err)
 		assert.EqualValues(t, 60, resp.TTL)
@@ -147,8 +151,10 @@ func TestGrantOfALeaseThatHasExpiredMeanwhile(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
 	fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable, "lost on the way back"))
-	fake.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message, error) {
-		_, err := fake.Apply(ctx, "LeaseRevoke", &pb.LeaseRevokeRequest{ID: req.(*pb.LeaseTimeToLiveRequest).ID})
+	fake.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message,
+		error) {
+		_, err := fake.Apply(ctx, "LeaseRevoke",
+			&pb.LeaseRevokeRequest{ID: req.(*pb.LeaseTimeToLiveRequest).ID})
 		return &pb.LeaseTimeToLiveResponse{TTL: -1}, err
 	})
 	resp, err := client.Grant(t.Context(), 60)
@@ -156,7 +162,8 @@ func TestGrantOfALeaseThatHasExpiredMeanwhile(t *testing.T) {
 	assert.Equal(t, []int64{int64(resp.ID)}, fake.Leases())
 }
 
-// TestGrantChoosesAnotherIDWhereItsFirstIsTaken: the request was sent once, so the lease is another's.
+// TestGrantChoosesAnotherIDWhereItsFirstIsTaken: the request was sent once, so the lease is
+// another's.
 func TestGrantChoosesAnotherIDWhereItsFirstIsTaken(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
@@ -180,8 +187,10 @@ func TestGrantWithACallersIDIsSentOnce(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
 	for n, id := range []int64{0, 77} {
-		fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable, "lost on the way back"))
-		_, err := clientv3.RetryLeaseClient(client).LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: id, TTL: 60})
+		fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable,
+			"lost on the way back"))
+		_, err := clientv3.RetryLeaseClient(client).LeaseGrant(t.Context(),
+			&pb.LeaseGrantRequest{ID: id, TTL: 60})
 		assert.Equal(t, codes.Unavailable, status.Code(err))
 		assert.Equal(t, n+1, fake.Calls("LeaseGrant"))
 	}
@@ -190,7 +199,8 @@ func TestGrantWithACallersIDIsSentOnce(t *testing.T) {
 func TestGrantIsNotRepeatedAfterOtherFailures(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := openFake(t, fake)
-	for _, code := range []codes.Code{codes.Unknown, codes.Internal, codes.DeadlineExceeded, codes.Canceled} {
+	for _, code := range []codes.Code{codes.Unknown, codes.Internal, codes.DeadlineExceeded,
+		codes.Canceled} {
 		before := fake.Calls("LeaseGrant")
 		fake.FailAfterApply("LeaseGrant", 1, status.Error(code, "lost on the way back"))
 		_, err := client.Grant(t.Context(), 60)
@@ -222,10 +232,13 @@ func TestLeasesWithNothingInThem(t *testing.T) {
 	client := openFake(t, fake)
 	empty := map[string]proto.Message{
 		"LeaseGrant": &pb.LeaseGrantResponse{}, "LeaseRevoke": &pb.LeaseRevokeResponse{},
-		"LeaseTimeToLive": &pb.LeaseTimeToLiveResponse{}, "LeaseLeases": &pb.LeaseLeasesResponse{Leases: []*pb.LeaseStatus{{}}},
+		"LeaseTimeToLive": &pb.LeaseTimeToLiveResponse{},
+		"LeaseLeases":     &pb.LeaseLeasesResponse{Leases: []*pb.LeaseStatus{{}}},
 	}
 	for method, resp := range empty {
-		fake.Unary(method, func(context.Context, proto.Message) (proto.Message, error) { return resp, nil })
+		fake.Unary(method, func(context.Context, proto.Message) (proto.Message, error) {
+			return resp, nil
+		})
 	}
 	granted, err := client.Grant(t.Context(), 5)
 	require.NoError(t, err)

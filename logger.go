@@ -6,10 +6,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc/grpclog"
+
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
 )
 
 // envLogLevel names the environment variable that sets the log level.
@@ -29,7 +30,8 @@ func ClientLogLevel() zapcore.Level {
 	}
 	level, err := zapcore.ParseLevel(text)
 	if err != nil {
-		log.Printf("etcdclient: %s=%q is no log level, using %q", envLogLevel, text, zapcore.InfoLevel)
+		log.Printf("etcdclient: %s=%q is no log level, using %q", envLogLevel, text,
+			zapcore.InfoLevel)
 		return zapcore.InfoLevel
 	}
 	return level
@@ -130,7 +132,8 @@ func (c *Client) logRetry(method string, attempt uint, err error) {
 		return
 	}
 	if ok, denied := c.retryLog.allow(time.Now()); ok {
-		lg.Debug("request failed, trying again", zap.String("method", method), zap.Uint("attempt", attempt),
+		lg.Debug("request failed, trying again", zap.String("method", method),
+			zap.Uint("attempt", attempt),
 			zap.Int64("not-logged", denied), zap.Error(err))
 	}
 }
@@ -142,7 +145,8 @@ func (c *Client) logStanding(address, standing string) {
 		return
 	}
 	if ok, denied := c.judgeLog.allow(time.Now()); ok {
-		lg.Debug("member's standing changed", zap.String("address", endpoint.Redact(address)), zap.String("standing", standing),
+		lg.Debug("member's standing changed", zap.String("address", endpoint.Redact(address)),
+			zap.String("standing", standing),
 			zap.Int64("not-logged", denied))
 	}
 }

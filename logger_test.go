@@ -20,7 +20,8 @@ func TestClientLogLevel(t *testing.T) {
 	defer log.SetOutput(os.Stderr)
 	for text, want := range map[string]zapcore.Level{
 		"": zap.InfoLevel, "true": zap.InfoLevel, "info": zap.InfoLevel, "debug": zap.DebugLevel,
-		"warn": zap.WarnLevel, "error": zap.ErrorLevel, "dpanic": zap.DPanicLevel, "panic": zap.PanicLevel, "fatal": zap.FatalLevel,
+		"warn": zap.WarnLevel, "error": zap.ErrorLevel, "dpanic": zap.DPanicLevel,
+		"panic": zap.PanicLevel, "fatal": zap.FatalLevel,
 	} {
 		t.Setenv("ETCD_CLIENT_DEBUG", text)
 		assert.Equal(t, want, ClientLogLevel(), text)
@@ -34,7 +35,8 @@ func TestClientLogLevel(t *testing.T) {
 
 func TestLoggerOfTheConfig(t *testing.T) {
 	given := zap.NewExample()
-	assert.Same(t, given, newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, Logger: given}).GetLogger())
+	assert.Same(t, given, newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"},
+		Logger: given}).GetLogger())
 
 	file := filepath.Join(t.TempDir(), "log")
 	logConfig := CreateDefaultZapLoggerConfig()

@@ -7,11 +7,13 @@ import (
 	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/client/v3/internal/retry"
 	"google.golang.org/grpc"
+
+	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
-// AlarmMember and the answers of the Maintenance methods: the messages of the protocol under the names of this package.
+// AlarmMember and the answers of the Maintenance methods: the messages of the protocol under the
+// names of this package.
 type (
 	// AlarmMember is one alarm of one member.
 	AlarmMember pb.AlarmMember
@@ -34,9 +36,10 @@ type DowngradeAction pb.DowngradeRequest_DowngradeAction
 
 // The actions of Downgrade.
 const (
-	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check whether the cluster can be downgraded
-	DowngradeEnable   = DowngradeAction(pb.DowngradeRequest_ENABLE)   // start a downgrade
-	DowngradeCancel   = DowngradeAction(pb.DowngradeRequest_CANCEL)   // stop it
+	// check whether the cluster can be downgraded
+	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE)
+	DowngradeEnable   = DowngradeAction(pb.DowngradeRequest_ENABLE) // start a downgrade
+	DowngradeCancel   = DowngradeAction(pb.DowngradeRequest_CANCEL) // stop it
 )
 
 // SnapshotResponse is the start of a snapshot; the rest is read from Snapshot.
@@ -45,43 +48,47 @@ type SnapshotResponse struct {
 	Header *pb.ResponseHeader
 	// Snapshot yields the database file followed by its SHA-256. The caller closes it.
 	Snapshot io.ReadCloser
-	// Version is the etcd version whose storage format the snapshot has, "" from servers before 3.6 and
-	// from those that have just begun to serve.
+	// Version is the etcd version whose storage format the snapshot has, "" from servers before 3.6
+	// and from those that have just begun to serve.
 	Version string
 }
 
 // Maintenance looks after the members of the cluster.
 //
-// Its methods are safe for concurrent use and block until they are answered or ctx ends. Those that take an endpoint ask
-// that member over a connection of their own, which leaves the client's endpoints and token as they are. AlarmList, Status,
-// HashKV and the start of a snapshot are repeated by themselves while they cannot be served, the others only where they were
-// surely not sent. Errors are ctx's own where that has ended, those of package rpctypes, or a gRPC status. With authentication
-// enabled a user without the role "root" gets [rpctypes.ErrPermissionDenied] for all but AlarmList and Status.
+// Its methods are safe for concurrent use and block until they are answered or ctx ends. Those that
+// take an endpoint ask that member over a connection of their own, which leaves the client's
+// endpoints and token as they are. AlarmList, Status, HashKV and the start of a snapshot are
+// repeated by themselves while they cannot be served, the others only where they were surely not
+// sent. Errors are ctx's own where that has ended, those of package rpctypes, or a gRPC status.
+// With authentication enabled a user without the role "root" gets [rpctypes.ErrPermissionDenied]
+// for all but AlarmList and Status.
 type Maintenance interface {
 	// AlarmList lists the alarms that are raised in the cluster.
 	AlarmList(ctx context.Context) (*AlarmResponse, error)
 
-	// AlarmDisarm ends an alarm. The zero AlarmMember stands for all that AlarmList lists; the answer has those that were
-	// disarmed. An error part of the way leaves the alarms before it disarmed.
+	// AlarmDisarm ends an alarm. The zero AlarmMember stands for all that AlarmList lists; the
+	// answer has those that were disarmed. An error part of the way leaves the alarms before it
+	// disarmed.
 	AlarmDisarm(ctx context.Context, m *AlarmMember) (*AlarmResponse, error)
 
-	// Defragment rewrites the database of the member at endpoint, which serves nothing meanwhile: it can take a while, and
-	// one member at a time is best.
+	// Defragment rewrites the database of the member at endpoint, which serves nothing meanwhile:
+	// it can take a while, and one member at a time is best.
 	Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error)
 
 	// Status tells the state of the member at endpoint. It works without a quorum.
 	Status(ctx context.Context, endpoint string) (*StatusResponse, error)
 
-	// HashKV returns the hash over the history of the keys of the member at endpoint up to revision rev, 0 for the latest.
-	// Members with the same CompactRevision have the same hash at the same revision. It returns [rpctypes.ErrCompacted] or
-	// [rpctypes.ErrFutureRev].
+	// HashKV returns the hash over the history of the keys of the member at endpoint up to revision
+	// rev, 0 for the latest. Members with the same CompactRevision have the same hash at the same
+	// revision. It returns [rpctypes.ErrCompacted] or [rpctypes.ErrFutureRev].
 	HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error)
 
-	// SnapshotWithVersion starts a snapshot of the database of a member, one of the endpoints. It blocks until the first
-	// part arrives. Each Read of Snapshot blocks until there is more, ends with the error of ctx when that ends, and
-	// returns io.EOF when the server has sent everything; a failure of the stream is returned by all Reads after it.
-	// Closing the reader ends the request, also while a Read waits. It is for one reading goroutine and must be closed or
-	// have its ctx end. Nothing is verified: package snapshot does that.
+	// SnapshotWithVersion starts a snapshot of the database of a member, one of the endpoints. It
+	// blocks until the first part arrives. Each Read of Snapshot blocks until there is more, ends
+	// with the error of ctx when that ends, and returns io.EOF when the server has sent everything;
+	// a failure of the stream is returned by all Reads after it. Closing the reader ends the
+	// request, also while a Read waits. It is for one reading goroutine and must be closed or have
+	// its ctx end. Nothing is verified: package snapshot does that.
 	SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error)
 
 	// Snapshot is SnapshotWithVersion without the version.
@@ -89,15 +96,19 @@ type Maintenance interface {
 	// Deprecated: use SnapshotWithVersion, whose version says which etcd can restore the snapshot.
 	Snapshot(ctx context.Context) (io.ReadCloser, error)
 
-	// MoveLeader hands the leadership to the member transfereeID. The client's endpoints must be the leader's only, another
-	// member answers [rpctypes.ErrNotLeader]. It also returns [rpctypes.ErrBadLeaderTransferee].
+	// MoveLeader hands the leadership to the member transfereeID. The client's endpoints must be
+	// the leader's only, another member answers [rpctypes.ErrNotLeader]. It also returns
+	// [rpctypes.ErrBadLeaderTransferee].
 	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
 
-	// Downgrade checks, starts or cancels the downgrade of the cluster to version, "3.6.0" for example; the answer has the
-	// cluster's version. It returns [rpctypes.ErrInvalidDowngradeTargetVersion], [rpctypes.ErrDowngradeInProcess] or
-	// [rpctypes.ErrWrongDowngradeVersionFormat]; an unknown action is refused without a request. To cancel where no downgrade
-	// is under way is no error.
-	Downgrade(ctx context.Context, action DowngradeAction, version string) (*DowngradeResponse, error)
+	// Downgrade checks, starts or cancels the downgrade of the cluster to version, "3.6.0" for
+	// example; the answer has the cluster's version. It returns
+	// [rpctypes.ErrInvalidDowngradeTargetVersion], [rpctypes.ErrDowngradeInProcess] or
+	// [rpctypes.ErrWrongDowngradeVersionFormat]; an unknown action is refused without a request. To
+	// cancel where no downgrade is under way is no error.
+	Downgrade(
+		ctx context.Context, action DowngradeAction, version string,
+	) (*DowngradeResponse, error)
 }
 
 type maintenance struct {
@@ -123,8 +134,9 @@ func (c *Client) maintainOne(endpoint string) (pb.MaintenanceClient, func() erro
 	return pb.NewMaintenanceClient(retry.New(conn, cfg)), conn.Close, nil
 }
 
-// NewMaintenanceFromMaintenanceClient returns a Maintenance that sends its requests through remote, which may lead to a
-// server in the same process; the endpoints that its methods are given do not matter. The client may be nil.
+// NewMaintenanceFromMaintenanceClient returns a Maintenance that sends its requests through remote,
+// which may lead to a server in the same process; the endpoints that its methods are given do not
+// matter. The client may be nil.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	return &maintenance{
 		remote: remote,
@@ -162,8 +174,11 @@ func (m *maintenance) AlarmDisarm(ctx context.Context, am *AlarmMember) (*AlarmR
 	return all, nil
 }
 
-func (m *maintenance) disarm(ctx context.Context, member uint64, alarm pb.AlarmType) (*AlarmResponse, error) {
-	return m.alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: member, Alarm: alarm})
+func (m *maintenance) disarm(
+	ctx context.Context, member uint64, alarm pb.AlarmType,
+) (*AlarmResponse, error) {
+	return m.alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: member,
+		Alarm: alarm})
 }
 
 func (m *maintenance) alarm(ctx context.Context, req *pb.AlarmRequest) (*AlarmResponse, error) {
@@ -171,10 +186,11 @@ func (m *maintenance) alarm(ctx context.Context, req *pb.AlarmRequest) (*AlarmRe
 	return (*AlarmResponse)(resp), err
 }
 
-// askMember performs one request to the member at endpoint. Its connection is not the client's, so the client's closing has to
-// end the request by its context.
+// askMember performs one request to the member at endpoint. Its connection is not the client's, so
+// the client's closing has to end the request by its context.
 func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint string,
-	method func(pb.MaintenanceClient, context.Context, *Req, ...grpc.CallOption) (*Resp, error), req *Req,
+	method func(pb.MaintenanceClient, context.Context, *Req, ...grpc.CallOption) (*Resp, error),
+	req *Req,
 ) (*Resp, error) {
 	remote, done, err := m.member(endpoint)
 	if err != nil {
@@ -188,8 +204,11 @@ func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint stri
 	}, req)
 }
 
-func (m *maintenance) Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error) {
-	resp, err := askMember(ctx, m, endpoint, pb.MaintenanceClient.Defragment, &pb.DefragmentRequest{})
+func (m *maintenance) Defragment(
+	ctx context.Context, endpoint string,
+) (*DefragmentResponse, error) {
+	resp, err := askMember(ctx, m, endpoint, pb.MaintenanceClient.Defragment,
+		&pb.DefragmentRequest{})
 	return (*DefragmentResponse)(resp), err
 }
 
@@ -198,17 +217,24 @@ func (m *maintenance) Status(ctx context.Context, endpoint string) (*StatusRespo
 	return (*StatusResponse)(resp), err
 }
 
-func (m *maintenance) HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error) {
-	resp, err := askMember(ctx, m, endpoint, pb.MaintenanceClient.HashKV, &pb.HashKVRequest{Revision: rev})
+func (m *maintenance) HashKV(
+	ctx context.Context, endpoint string, rev int64,
+) (*HashKVResponse, error) {
+	resp, err := askMember(ctx, m, endpoint, pb.MaintenanceClient.HashKV,
+		&pb.HashKVRequest{Revision: rev})
 	return (*HashKVResponse)(resp), err
 }
 
-func (m *maintenance) MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error) {
+func (m *maintenance) MoveLeader(
+	ctx context.Context, transfereeID uint64,
+) (*MoveLeaderResponse, error) {
 	resp, err := unary(ctx, m.remote.MoveLeader, &pb.MoveLeaderRequest{TargetID: transfereeID})
 	return (*MoveLeaderResponse)(resp), err
 }
 
-func (m *maintenance) Downgrade(ctx context.Context, action DowngradeAction, version string) (*DowngradeResponse, error) {
+func (m *maintenance) Downgrade(
+	ctx context.Context, action DowngradeAction, version string,
+) (*DowngradeResponse, error) {
 	if _, ok := pb.DowngradeRequest_DowngradeAction_name[int32(action)]; !ok {
 		return nil, fmt.Errorf("etcdclient: unknown downgrade action %d", action)
 	}

@@ -6,9 +6,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
@@ -26,7 +26,8 @@ func TestMaintenanceOfOneMember(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	client := openClient(t, cluster)
 	ctx := t.Context()
-	put, err := clientv3.RetryKVClient(client).Put(ctx, &pb.PutRequest{Key: []byte("k"), Value: []byte("v")})
+	put, err := clientv3.RetryKVClient(client).Put(ctx,
+		&pb.PutRequest{Key: []byte("k"), Value: []byte("v")})
 	require.NoError(t, err)
 	rev := put.Header.Revision
 
@@ -89,7 +90,9 @@ func TestMoveLeader(t *testing.T) {
 	moved, err := client.MoveLeader(ctx, follower.ID())
 	require.NoError(t, err)
 	assert.NotNil(t, moved)
-	require.Eventually(t, func() bool { return cluster.Leader().ID() == follower.ID() }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return cluster.Leader().ID() == follower.ID()
+	}, 5*time.Second, 10*time.Millisecond)
 }
 
 func TestAlarms(t *testing.T) {
@@ -99,7 +102,8 @@ func TestAlarms(t *testing.T) {
 	stub, id := pb.NewMaintenanceClient(cluster.Pb(t)), cluster.Members()[0].ID()
 	raise := func(alarms ...pb.AlarmType) {
 		for _, a := range alarms {
-			_, err := stub.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: id, Alarm: a})
+			_, err := stub.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE,
+				MemberID: id, Alarm: a})
 			require.NoError(t, err)
 		}
 	}
@@ -121,7 +125,8 @@ func TestAlarms(t *testing.T) {
 
 	raise(pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT)
 	assert.ElementsMatch(t, []pb.AlarmType{pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT}, listed())
-	one, err := client.AlarmDisarm(ctx, &clientv3.AlarmMember{MemberID: id, Alarm: pb.AlarmType_NOSPACE})
+	one, err := client.AlarmDisarm(ctx, &clientv3.AlarmMember{MemberID: id,
+		Alarm: pb.AlarmType_NOSPACE})
 	require.NoError(t, err)
 	require.Len(t, one.Alarms, 1)
 	assert.Equal(t, pb.AlarmType_NOSPACE, one.Alarms[0].Alarm)
@@ -143,7 +148,8 @@ func TestAlarmDisarmStopsAtAnError(t *testing.T) {
 	client := openFake(t, fake)
 	stub := pb.NewMaintenanceClient(client.ActiveConnection())
 	for id := range uint64(3) {
-		_, err := stub.Alarm(t.Context(), &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: id + 1, Alarm: pb.AlarmType_CORRUPT})
+		_, err := stub.Alarm(t.Context(), &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE,
+			MemberID: id + 1, Alarm: pb.AlarmType_CORRUPT})
 		require.NoError(t, err)
 	}
 	before := fake.Calls("Alarm")
@@ -185,7 +191,8 @@ func TestDowngrade(t *testing.T) {
 	assert.ErrorContains(t, err, "unknown downgrade action 9")
 }
 
-// The constructors for servers in the same process work without a client, and ask that server whatever the endpoint.
+// The constructors for servers in the same process work without a client, and ask that server
+// whatever the endpoint.
 func TestFromClientsWithoutClient(t *testing.T) {
 	fake := etcdfake.Start(t)
 	conn := openFake(t, fake).ActiveConnection()
@@ -203,7 +210,8 @@ func TestFromClientsWithoutClient(t *testing.T) {
 	require.NoError(t, err)
 	assert.NoError(t, snapshot.Snapshot.Close())
 
-	list, err := clientv3.NewClusterFromClusterClient(pb.NewClusterClient(conn), nil).MemberList(ctx)
+	list, err := clientv3.NewClusterFromClusterClient(pb.NewClusterClient(conn),
+		nil).MemberList(ctx)
 	require.NoError(t, err)
 	assert.Len(t, list.Members, 1)
 	auth, err := clientv3.NewAuthFromAuthClient(pb.NewAuthClient(conn), nil).AuthStatus(ctx)

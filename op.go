@@ -77,7 +77,8 @@ const (
 	kindWatch
 )
 
-var kindNames = [...]string{kindNone: "empty op", kindGet: "get", kindPut: "put", kindDelete: "delete", kindTxn: "txn", kindWatch: "watch"}
+var kindNames = [...]string{kindNone: "empty op", kindGet: "get", kindPut: "put",
+	kindDelete: "delete", kindTxn: "txn", kindWatch: "watch"}
 
 func (k opKind) String() string {
 	if int(k) < len(kindNames) {
@@ -178,7 +179,8 @@ func (op *Op) mustBeValid() {
 			continue
 		}
 		if args := rule.args(op); args != "" {
-			panic(fmt.Sprintf("etcdclient: %s%s is not an option of a %s", rule.option, args, op.kind))
+			panic(fmt.Sprintf("etcdclient: %s%s is not an option of a %s", rule.option, args,
+				op.kind))
 		}
 	}
 }
@@ -213,12 +215,18 @@ var optionRules = [...]optionRule{
 	{"WithLimit", byWrites | byWatch, func(op *Op) string { return numberArgs(op.limit) }},
 	{"WithRev", byWrites, func(op *Op) string { return numberArgs(op.rev) }},
 	{"WithSort", byWrites | byWatch, sortArgs},
-	{"WithSerializable", byWrites | byWatch, func(op *Op) string { return flagArgs(op.serializable) }},
+	{"WithSerializable", byWrites | byWatch, func(op *Op) string {
+		return flagArgs(op.serializable)
+	}},
 	{"WithCountOnly", byWrites | byWatch, func(op *Op) string { return flagArgs(op.countOnly) }},
 	{"WithMinModRev", byWrites | byWatch, func(op *Op) string { return numberArgs(op.minModRev) }},
 	{"WithMaxModRev", byWrites | byWatch, func(op *Op) string { return numberArgs(op.maxModRev) }},
-	{"WithMinCreateRev", byWrites | byWatch, func(op *Op) string { return numberArgs(op.minCreateRev) }},
-	{"WithMaxCreateRev", byWrites | byWatch, func(op *Op) string { return numberArgs(op.maxCreateRev) }},
+	{"WithMinCreateRev", byWrites | byWatch, func(op *Op) string {
+		return numberArgs(op.minCreateRev)
+	}},
+	{"WithMaxCreateRev", byWrites | byWatch, func(op *Op) string {
+		return numberArgs(op.maxCreateRev)
+	}},
 	{"WithFilterPut", byWrites, func(op *Op) string { return flagArgs(op.filterPut) }},
 	{"WithFilterDelete", byWrites, func(op *Op) string { return flagArgs(op.filterDelete) }},
 	{"WithCreatedNotify", byWrites, func(op *Op) string { return flagArgs(op.createdNotify) }},

@@ -19,7 +19,8 @@ func TestRangeOptions(t *testing.T) {
 		{"single key", "a", nil, "a", "", ""},
 		{"range", "a", []OpOption{WithRange("c")}, "a", "c", ""},
 		{"prefix", "ab", []OpOption{WithPrefix()}, "ab", "ac", "prefix"},
-		{"prefix that ends in 0xff", "a\xff\xff", []OpOption{WithPrefix()}, "a\xff\xff", "b", "prefix"},
+		{"prefix that ends in 0xff", "a\xff\xff", []OpOption{WithPrefix()}, "a\xff\xff", "b",
+			"prefix"},
 		{"prefix of 0xff", "\xff\xff", []OpOption{WithPrefix()}, "\xff\xff", "\x00", "prefix"},
 		{"empty prefix", "", []OpOption{WithPrefix()}, "\x00", "\x00", "prefix"},
 		{"from key", "ab", []OpOption{WithFromKey()}, "ab", "\x00", "from"},
@@ -29,7 +30,8 @@ func TestRangeOptions(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, op := range []Op{OpGet(tt.key, tt.opts...), OpDelete(tt.key, tt.opts...), OpWatch(tt.key, tt.opts...)} {
+			for _, op := range []Op{OpGet(tt.key, tt.opts...), OpDelete(tt.key, tt.opts...),
+				OpWatch(tt.key, tt.opts...)} {
 				assert.Equal(t, tt.wantKey, string(op.KeyBytes()))
 				assert.Equal(t, tt.wantEnd, string(op.RangeBytes()))
 				assert.Equal(t, tt.wantFlag == "prefix", op.IsOptsWithPrefix())
@@ -95,7 +97,8 @@ func TestWatchBufferDefaults(t *testing.T) {
 
 // FuzzGetPrefixRangeEnd compares the range [prefix, end) with what a prefix means.
 func FuzzGetPrefixRangeEnd(f *testing.F) {
-	for _, prefix := range []string{"", "a", "a\xff", "\xff", "\xff\xff", "\x00", "a\xff\x00", "\xfe\xff"} {
+	for _, prefix := range []string{"", "a", "a\xff", "\xff", "\xff\xff", "\x00", "a\xff\x00",
+		"\xfe\xff"} {
 		for _, key := range []string{"", "a", "b", "\xff", "a\xff\xff\xff", "\x00"} {
 			f.Add(prefix, key)
 		}
@@ -113,7 +116,8 @@ func FuzzGetPrefixRangeEnd(f *testing.F) {
 
 // neighbours returns keys on both sides of the prefix's bounds.
 func neighbours(prefix, key string) []string {
-	keys := []string{key, prefix, prefix + key, prefix + "\x00", prefix + "\xff", prefix + "\xff\xff" + key}
+	keys := []string{key, prefix, prefix + key, prefix + "\x00", prefix + "\xff",
+		prefix + "\xff\xff" + key}
 	for i := range prefix {
 		keys = append(keys, prefix[:i], prefix[:i]+"\xff", prefix[:i]+key)
 		if prefix[i] < 0xff {

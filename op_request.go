@@ -94,11 +94,13 @@ func requestOps(ops []Op) ([]*pb.RequestOp, error) {
 func (op *Op) requestOp() (*pb.RequestOp, error) {
 	switch op.kind {
 	case kindGet:
-		return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: op.rangeRequest()}}, op.sort.check()
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: op.rangeRequest()}},
+			op.sort.check()
 	case kindPut:
 		return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: op.putRequest()}}, nil
 	case kindDelete:
-		return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: op.deleteRequest()}}, nil
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{
+			RequestDeleteRange: op.deleteRequest()}}, nil
 	case kindTxn:
 		req, err := op.txn.txnRequest()
 		return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: req}}, err

@@ -38,14 +38,17 @@ func TestRangeRequestOfEveryOption(t *testing.T) {
 		{"keys downwards", []OpOption{WithSort(SortByKey, SortDescend)},
 			&pb.RangeRequest{SortOrder: pb.RangeRequest_DESCEND}},
 		{"version", []OpOption{WithSort(SortByVersion, SortAscend)},
-			&pb.RangeRequest{SortTarget: pb.RangeRequest_VERSION, SortOrder: pb.RangeRequest_ASCEND}},
+			&pb.RangeRequest{SortTarget: pb.RangeRequest_VERSION,
+				SortOrder: pb.RangeRequest_ASCEND}},
 		{"create", []OpOption{WithSort(SortByCreateRevision, SortDescend)},
-			&pb.RangeRequest{SortTarget: pb.RangeRequest_CREATE, SortOrder: pb.RangeRequest_DESCEND}},
+			&pb.RangeRequest{SortTarget: pb.RangeRequest_CREATE,
+				SortOrder: pb.RangeRequest_DESCEND}},
 		{"mod without order", []OpOption{WithSort(SortByModRevision, SortNone)},
 			&pb.RangeRequest{SortTarget: pb.RangeRequest_MOD}},
 		{"value", []OpOption{WithSort(SortByValue, SortAscend)},
 			&pb.RangeRequest{SortTarget: pb.RangeRequest_VALUE, SortOrder: pb.RangeRequest_ASCEND}},
-		{"meant for others", []OpOption{WithLease(1), WithPrevKV(), WithIgnoreLease(), WithProgressNotify()}, &pb.RangeRequest{}},
+		{"meant for others", []OpOption{WithLease(1), WithPrevKV(), WithIgnoreLease(),
+			WithProgressNotify()}, &pb.RangeRequest{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -67,7 +70,8 @@ func TestPutRequestOfEveryOption(t *testing.T) {
 		{"prev kv", []OpOption{WithPrevKV()}, &pb.PutRequest{PrevKv: true}},
 		{"ignore value", []OpOption{WithIgnoreValue()}, &pb.PutRequest{IgnoreValue: true}},
 		{"ignore lease", []OpOption{WithIgnoreLease()}, &pb.PutRequest{IgnoreLease: true}},
-		{"meant for others", []OpOption{WithKeysOnly(), WithFragment(), WithProgressNotify()}, &pb.PutRequest{}},
+		{"meant for others", []OpOption{WithKeysOnly(), WithFragment(), WithProgressNotify()},
+			&pb.PutRequest{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -89,7 +93,8 @@ func TestDeleteRequestOfEveryOption(t *testing.T) {
 		{"prefix", []OpOption{WithPrefix()}, &pb.DeleteRangeRequest{RangeEnd: []byte("l")}},
 		{"from key", []OpOption{WithFromKey()}, &pb.DeleteRangeRequest{RangeEnd: []byte{0}}},
 		{"prev kv", []OpOption{WithPrevKV()}, &pb.DeleteRangeRequest{PrevKv: true}},
-		{"meant for others", []OpOption{WithKeysOnly(), WithFragment(), WithIgnoreValue()}, &pb.DeleteRangeRequest{}},
+		{"meant for others", []OpOption{WithKeysOnly(), WithFragment(), WithIgnoreValue()},
+			&pb.DeleteRangeRequest{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -111,15 +116,20 @@ func TestWatchRequestOfEveryOption(t *testing.T) {
 		{"prefix", []OpOption{WithPrefix()}, &pb.WatchCreateRequest{RangeEnd: []byte("l")}},
 		{"from key", []OpOption{WithFromKey()}, &pb.WatchCreateRequest{RangeEnd: []byte{0}}},
 		{"rev", []OpOption{WithRev(4)}, &pb.WatchCreateRequest{StartRevision: 4}},
-		{"progress", []OpOption{WithProgressNotify()}, &pb.WatchCreateRequest{ProgressNotify: true}},
+		{"progress", []OpOption{WithProgressNotify()},
+			&pb.WatchCreateRequest{ProgressNotify: true}},
 		{"prev kv", []OpOption{WithPrevKV()}, &pb.WatchCreateRequest{PrevKv: true}},
 		{"fragment", []OpOption{WithFragment()}, &pb.WatchCreateRequest{Fragment: true}},
 		{"no puts", []OpOption{WithFilterPut()},
-			&pb.WatchCreateRequest{Filters: []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT}}},
+			&pb.WatchCreateRequest{Filters: []pb.WatchCreateRequest_FilterType{
+				pb.WatchCreateRequest_NOPUT}}},
 		{"no deletes", []OpOption{WithFilterDelete()},
-			&pb.WatchCreateRequest{Filters: []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NODELETE}}},
-		{"client side", []OpOption{WithCreatedNotify(), WithWatchBufLog(), WithWatchBuffer(1, 1)}, &pb.WatchCreateRequest{}},
-		{"meant for others", []OpOption{WithKeysOnly(), WithIgnoreLease()}, &pb.WatchCreateRequest{}},
+			&pb.WatchCreateRequest{Filters: []pb.WatchCreateRequest_FilterType{
+				pb.WatchCreateRequest_NODELETE}}},
+		{"client side", []OpOption{WithCreatedNotify(), WithWatchBufLog(), WithWatchBuffer(1, 1)},
+			&pb.WatchCreateRequest{}},
+		{"meant for others", []OpOption{WithKeysOnly(), WithIgnoreLease()},
+			&pb.WatchCreateRequest{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -143,22 +153,29 @@ func TestTxnRequestNested(t *testing.T) {
 	)
 	want := &pb.TxnRequest{
 		Compare: []*pb.Compare{
-			{Key: []byte("a"), Target: pb.Compare_VALUE, Result: pb.Compare_EQUAL, TargetUnion: &pb.Compare_Value{Value: []byte("1")}},
-			{Key: []byte("b"), Target: pb.Compare_VERSION, Result: pb.Compare_GREATER, TargetUnion: &pb.Compare_Version{Version: 0}},
+			{Key: []byte("a"), Target: pb.Compare_VALUE, Result: pb.Compare_EQUAL,
+				TargetUnion: &pb.Compare_Value{Value: []byte("1")}},
+			{Key: []byte("b"), Target: pb.Compare_VERSION, Result: pb.Compare_GREATER,
+				TargetUnion: &pb.Compare_Version{Version: 0}},
 		},
 		Success: []*pb.RequestOp{
-			{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("a"), Value: []byte("2"), Lease: 7}}},
+			{Request: &pb.RequestOp_RequestPut{
+				RequestPut: &pb.PutRequest{Key: []byte("a"), Value: []byte("2"), Lease: 7}}},
 			{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{
 				Compare: []*pb.Compare{
-					{Key: []byte("c"), Target: pb.Compare_MOD, Result: pb.Compare_LESS, TargetUnion: &pb.Compare_ModRevision{ModRevision: 9}},
+					{Key: []byte("c"), Target: pb.Compare_MOD, Result: pb.Compare_LESS,
+						TargetUnion: &pb.Compare_ModRevision{ModRevision: 9}},
 				},
 				Success: []*pb.RequestOp{
-					{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte("d"), PrevKv: true}}},
+					{Request: &pb.RequestOp_RequestDeleteRange{
+						RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte("d"),
+							PrevKv: true}}},
 				},
 			}}},
 		},
 		Failure: []*pb.RequestOp{
-			{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("a"), Limit: 1}}},
+			{Request: &pb.RequestOp_RequestRange{
+				RequestRange: &pb.RangeRequest{Key: []byte("a"), Limit: 1}}},
 		},
 	}
 	got, err := outer.txn.txnRequest()
@@ -178,8 +195,10 @@ func TestTxnRequestRefusesOps(t *testing.T) {
 	}{
 		{"an empty op", *NewOp(), `etcdclient: empty op with key "" cannot run in a txn`},
 		{"a watch", OpWatch("w"), `etcdclient: watch with key "w" cannot run in a txn`},
-		{"a sort target", OpGet("k", WithSort(77, SortAscend)), rpctypes.ErrInvalidSortOption.Error()},
-		{"a sort order", OpGet("k", WithSort(SortByKey, -1)), rpctypes.ErrInvalidSortOption.Error()},
+		{"a sort target", OpGet("k", WithSort(77, SortAscend)),
+			rpctypes.ErrInvalidSortOption.Error()},
+		{"a sort order", OpGet("k", WithSort(SortByKey, -1)),
+			rpctypes.ErrInvalidSortOption.Error()},
 	}
 	for _, tt := range tests {
 		good := OpPut("a", "b")

@@ -89,7 +89,8 @@ func TestEveryOptionOnEveryKindOfOp(t *testing.T) {
 
 func TestPrefixBesideFromKeyPanics(t *testing.T) {
 	for kind, newOp := range opMakers {
-		for _, opts := range [][]OpOption{{WithPrefix(), WithFromKey()}, {WithFromKey(), WithPrefix()}} {
+		for _, opts := range [][]OpOption{{WithPrefix(), WithFromKey()},
+			{WithFromKey(), WithPrefix()}} {
 			text := panicText(func() { newOp(opts...) })
 			assert.Contains(t, text, "WithPrefix()")
 			assert.Contains(t, text, "WithFromKey()")
@@ -128,7 +129,8 @@ func TestOpReadsBackItsOptions(t *testing.T) {
 	assert.Equal(t, []byte("k"), get.KeyBytes())
 	assert.Equal(t, []byte("z"), get.RangeBytes())
 	assert.Equal(t, [...]int64{3, 5, 6, 7, 8, 9},
-		[...]int64{get.Limit(), get.Rev(), get.MinModRev(), get.MaxModRev(), get.MinCreateRev(), get.MaxCreateRev()})
+		[...]int64{get.Limit(), get.Rev(), get.MinModRev(), get.MaxModRev(), get.MinCreateRev(),
+			get.MaxCreateRev()})
 	assert.Equal(t, []byte("v"), OpPut("k", "v").ValueBytes())
 
 	flags := []struct {
@@ -153,13 +155,16 @@ func TestOpReadsBackItsOptions(t *testing.T) {
 	for i, set := range flags {
 		op := opMakers[set.kind](set.opt)
 		for j, tt := range flags {
-			assert.Equal(t, i == j, tt.read(op), "%s on an op with the option of %s", tt.name, set.name)
+			assert.Equal(t, i == j, tt.read(op), "%s on an op with the option of %s", tt.name,
+				set.name)
 		}
 	}
 }
 
 func TestOpKinds(t *testing.T) {
-	kinds := func(op Op) [4]bool { return [4]bool{op.IsGet(), op.IsPut(), op.IsDelete(), op.IsTxn()} }
+	kinds := func(op Op) [4]bool {
+		return [4]bool{op.IsGet(), op.IsPut(), op.IsDelete(), op.IsTxn()}
+	}
 	assert.Equal(t, [4]bool{true, false, false, false}, kinds(OpGet("k")))
 	assert.Equal(t, [4]bool{false, true, false, false}, kinds(OpPut("k", "v")))
 	assert.Equal(t, [4]bool{false, false, true, false}, kinds(OpDelete("k")))
@@ -175,8 +180,10 @@ func TestOpWithBytes(t *testing.T) {
 	changed.WithKeyBytes([]byte("k2"))
 	changed.WithRangeBytes([]byte("z2"))
 	changed.WithValueBytes([]byte("v2"))
-	assert.Equal(t, "k2 z2 v2", string(changed.KeyBytes())+" "+string(changed.RangeBytes())+" "+string(changed.ValueBytes()))
-	assert.Equal(t, "k v", string(op.KeyBytes())+" "+string(op.ValueBytes()), "the original of a copy must not change")
+	assert.Equal(t, "k2 z2 v2", string(changed.KeyBytes())+" "+string(
+		changed.RangeBytes())+" "+string(changed.ValueBytes()))
+	assert.Equal(t, "k v", string(op.KeyBytes())+" "+string(op.ValueBytes()),
+		"the original of a copy must not change")
 	assert.Empty(t, op.RangeBytes())
 }
 
@@ -198,7 +205,8 @@ func TestSortOptionValidity(t *testing.T) {
 	for target := SortTarget(-1); target <= 5; target++ {
 		for order := SortOrder(-1); order <= 3; order++ {
 			known := target >= 0 && target <= 4 && order >= 0 && order <= 2
-			assert.Equal(t, known, OpGet("k", WithSort(target, order)).IsSortOptionValid(), "WithSort(%d, %d)", target, order)
+			assert.Equal(t, known, OpGet("k", WithSort(target, order)).IsSortOptionValid(),
+				"WithSort(%d, %d)", target, order)
 		}
 	}
 	assert.True(t, OpGet("k").IsSortOptionValid())
@@ -207,7 +215,8 @@ func TestSortOptionValidity(t *testing.T) {
 // TestOpWithoutOptionsStaysOnTheStack counts what making an op costs: the bytes of
 // its key and value, no more.
 func TestOpWithoutOptionsStaysOnTheStack(t *testing.T) {
-	key, val := strings.Repeat("k", 64), strings.Repeat("v", 64) // too long for the compiler's own buffers
+	// too long for the compiler's own buffers
+	key, val := strings.Repeat("k", 64), strings.Repeat("v", 64)
 	allocs := testing.AllocsPerRun(100, func() {
 		op := OpPut(key, val)
 		if !op.IsPut() {

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestRefusingMemberDrawsNoRequests: one member of three refuses all writes at once, as one that has
-// lost the others does, while its peers take their time. It gets few of them.
+// TestRefusingMemberDrawsNoRequests: one member of three refuses all writes at once, as one that
+// has lost the others does, while its peers take their time. It gets few of them.
 func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	var eps []string
@@ -30,7 +31,8 @@ func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 	for range 32 {
 		writers.Go(func() {
 			for ctx.Err() == nil {
-				_, err := c.Put(context.Background(), "k", "v") // not with ctx: its end is no failure
+				// not with ctx: its end is no failure
+				_, err := c.Put(context.Background(), "k", "v")
 				if done.Add(1); err != nil {
 					failed.Add(1)
 				}

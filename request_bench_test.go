@@ -8,10 +8,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/retry"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
 // requestCase is one kind of request, made through the client and through the
@@ -53,7 +54,8 @@ func requestCases(tb testing.TB) []requestCase {
 			"Txn",
 			func() error { _, err := stub.Txn(ctx, txn); return err },
 			func() error {
-				_, err := c.Txn(ctx).If(Compare(Version(key), "=", 0)).Then(OpPut(key, value)).Else(OpGet(key)).Commit()
+				_, err := c.Txn(ctx).If(Compare(Version(key), "=", 0)).Then(OpPut(key, value)).Else(
+					OpGet(key)).Commit()
 				return err
 			},
 		},
@@ -98,7 +100,10 @@ func TestRequestAllocations(t *testing.T) {
 		{
 			"Put",
 			func() error { _, err := stub.Put(ctx, put); return err },
-			func() error { _, err := kv.Put(ctx, "a key of a usual length", "and its value"); return err },
+			func() error {
+				_, err := kv.Put(ctx, "a key of a usual length", "and its value")
+				return err
+			},
 		},
 		{
 			"Get",
@@ -108,7 +113,8 @@ func TestRequestAllocations(t *testing.T) {
 	} {
 		bareCount, bareBytes := allocated(t, tc.bare)
 		count, bytes := allocated(t, tc.ours)
-		t.Logf("%s: %.1f allocations and %.0f bytes above the stub", tc.name, count-bareCount, bytes-bareBytes)
+		t.Logf("%s: %.1f allocations and %.0f bytes above the stub", tc.name, count-bareCount,
+			bytes-bareBytes)
 		assert.Less(t, count-bareCount, 5.1, tc.name)
 		assert.Less(t, bytes-bareBytes, 600.0, tc.name)
 	}
@@ -125,5 +131,6 @@ func allocated(t *testing.T, call func() error) (count, bytes float64) {
 		}
 	}
 	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / calls, float64(after.TotalAlloc-before.TotalAlloc) / calls
+	return float64(after.Mallocs-before.Mallocs) / calls,
+		float64(after.TotalAlloc-before.TotalAlloc) / calls
 }

@@ -2,8 +2,9 @@ package clientv3
 
 import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/client/v3/internal/retry"
 	"google.golang.org/grpc"
+
+	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
 // RetryKVClient returns a protobuf stub on the connection of c, whose requests are

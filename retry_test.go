@@ -12,10 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // TestWritesAreAppliedOnce has the server apply a write and then answer each
@@ -23,10 +24,19 @@ import (
 func TestWritesAreAppliedOnce(t *testing.T) {
 	s, c := newFakeClient(t, Config{BackoffWaitBetween: time.Millisecond})
 	writes := map[string]func(context.Context) error{
-		"Put":         func(ctx context.Context) error { _, err := c.Put(ctx, "k", "v"); return err },
+		"Put": func(ctx context.Context) error {
+			_, err := c.Put(ctx, "k", "v")
+			return err
+		},
 		"DeleteRange": func(ctx context.Context) error { _, err := c.Delete(ctx, "k"); return err },
-		"Txn":         func(ctx context.Context) error { _, err := c.Txn(ctx).Then(OpPut("k", "v")).Commit(); return err },
-		"Compact":     func(ctx context.Context) error { _, err := c.Compact(ctx, s.Revision()); return err },
+		"Txn": func(ctx context.Context) error {
+			_, err := c.Txn(ctx).Then(OpPut("k", "v")).Commit()
+			return err
+		},
+		"Compact": func(ctx context.Context) error {
+			_, err := c.Compact(ctx, s.Revision())
+			return err
+		},
 	}
 	for method, write := range writes {
 		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
@@ -49,7 +59,8 @@ func TestLostConnectionIsAmbiguous(t *testing.T) {
 	s.FailAfterApply("Put", 1, nil)
 	s.Delay("Put", time.Hour)
 	errs := make(chan error, 1)
-	go func() { _, err := c.Put(t.Context(), "k", "v"); errs <- err }() // ends with the connection, awaited below
+	// ends with the connection, awaited below
+	go func() { _, err := c.Put(t.Context(), "k", "v"); errs <- err }()
 	eventually(t, func() bool { return s.Calls("Put") == 1 }, "the write is under way")
 	s.CloseConns()
 	assert.Equal(t, codes.Unavailable, status.Code(<-errs))
@@ -59,19 +70,22 @@ func TestLostConnectionIsAmbiguous(t *testing.T) {
 	assert.Equal(t, 1, s.Calls("Put"))
 }
 
-// TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce: gRPC cannot tell then whether a write was
-// sent, so it counts as sent.
+// TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce: gRPC cannot tell then whether a
+// write was sent, so it counts as sent.
 func TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce(t *testing.T) {
 	for name, mangle := range map[string]grpc.UnaryClientInterceptor{
-		"options": func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, _ ...grpc.CallOption) error {
+		"options": func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn,
+			next grpc.UnaryInvoker, _ ...grpc.CallOption) error {
 			return next(ctx, m, req, reply, cc)
 		},
-		"context and options": func(_ context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, _ ...grpc.CallOption) error {
+		"context and options": func(_ context.Context, m string, req, reply any,
+			cc *grpc.ClientConn, next grpc.UnaryInvoker, _ ...grpc.CallOption) error {
 			return next(context.Background(), m, req, reply, cc)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(mangle)}})
+			s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
+				grpc.WithChainUnaryInterceptor(mangle)}})
 			s.FailAfterApply("Put", 1, status.Error(codes.Unavailable, "after it was applied"))
 			_, err := c.Put(t.Context(), "k", "v")
 			assert.Equal(t, codes.Unavailable, status.Code(err))
@@ -80,16 +94,21 @@ func TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce(t *testing.T)
 	}
 }
 
-// TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce: one gives up a request that gRPC is still at.
+// TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce: one gives up a request that gRPC is
+// still at.
 func TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce(t *testing.T) {
 	var s *etcdfake.Server
 	var calls sync.WaitGroup
 	attempts := 0
 	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
-		grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, _ any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			calls.Go(func() { _ = next(ctx, m, req, &pb.PutResponse{}, cc, opts...) }) // ends with the server's answer, awaited below
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, _ any,
+			cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			// ends with the server's answer, awaited below
+			calls.Go(func() { _ = next(ctx, m, req, &pb.PutResponse{}, cc, opts...) })
 			attempts++
-			eventually(t, func() bool { return len(s.Requests("Put")) == attempts }, "it is under way")
+			eventually(t, func() bool {
+				return len(s.Requests("Put")) == attempts
+			}, "it is under way")
 			return status.Error(codes.Unavailable, "too slow")
 		}),
 	}})
@@ -108,8 +127,8 @@ type namelessConn struct{ net.Conn }
 
 func (namelessConn) RemoteAddr() net.Addr { return nil }
 
-// TestWritesOverConnectionsWithoutAddressAreAppliedOnce: a write over such a connection was sent all the
-// same.
+// TestWritesOverConnectionsWithoutAddressAreAppliedOnce: a write over such a connection was sent
+// all the same.
 func TestWritesOverConnectionsWithoutAddressAreAppliedOnce(t *testing.T) {
 	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
@@ -129,7 +148,8 @@ func TestWritesWaitForAConnection(t *testing.T) {
 	s, c := newFakeClient(t, Config{})
 	s.Stop()
 	errs := make(chan error, 1)
-	go func() { _, err := c.Put(t.Context(), "k", "v"); errs <- err }() // ends once the server is back, awaited below
+	// ends once the server is back, awaited below
+	go func() { _, err := c.Put(t.Context(), "k", "v"); errs <- err }()
 	s.Restart()
 	require.NoError(t, <-errs)
 	assert.Equal(t, 1, s.Calls("Put"))
@@ -150,7 +170,8 @@ func TestReadsAreRetried(t *testing.T) {
 		{"timed out", rpctypes.ErrGRPCTimeout, 1, 3, nil},
 		{"stopping", rpctypes.ErrGRPCStopped, 1, 3, nil},
 		{"learner, others there", rpctypes.ErrGRPCNotSupportedForLearner, 2, 3, nil},
-		{"lone learner", rpctypes.ErrGRPCNotSupportedForLearner, 1, 1, rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)},
+		{"lone learner", rpctypes.ErrGRPCNotSupportedForLearner, 1, 1,
+			rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)},
 		{"precondition", rpctypes.ErrGRPCNotCapable, 2, 1, rpctypes.ErrNotCapable},
 		{"compacted", rpctypes.ErrGRPCCompacted, 2, 1, rpctypes.ErrCompacted},
 		{"too many requests", rpctypes.ErrGRPCRequestTooManyRequests, 2, 3, nil},
@@ -221,7 +242,8 @@ func TestMaxUnaryRetriesCountsAttempts(t *testing.T) {
 }
 
 func TestWaitBetweenAndJitter(t *testing.T) {
-	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, BackoffWaitBetween: time.Second, BackoffJitterFraction: 0.25})
+	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"},
+		BackoffWaitBetween: time.Second, BackoffJitterFraction: 0.25})
 	p := c.retryConfig().Backoff
 	low, high := time.Hour, time.Duration(0)
 	for range 1000 {

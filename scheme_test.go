@@ -31,7 +31,8 @@ func TestSchemeIsThatOfTheConnection(t *testing.T) {
 				if err != nil {
 					return
 				}
-				serving.Go(func() { readScheme(wrap(conn), schemes) }) // ends when the client closes conn
+				// ends when the client closes conn
+				serving.Go(func() { readScheme(wrap(conn), schemes) })
 			}
 		})
 		t.Cleanup(func() { l.Close(); serving.Wait() })
@@ -39,10 +40,13 @@ func TestSchemeIsThatOfTheConnection(t *testing.T) {
 	}
 	plain, plainSchemes := listen(func(c net.Conn) net.Conn { return c })
 	secure, secureSchemes := listen(func(c net.Conn) net.Conn {
-		return tls.Server(c, &tls.Config{Certificates: certs.TLS.Certificates, NextProtos: []string{"h2"}})
+		return tls.Server(c, &tls.Config{Certificates: certs.TLS.Certificates,
+			NextProtos: []string{"h2"}})
 	})
-	for _, eps := range [][]string{{"http://" + plain, "https://" + secure}, {"https://" + secure, "http://" + plain}} {
-		c := newTestClient(t, Config{Endpoints: eps, TLS: &tls.Config{InsecureSkipVerify: true}, SpreadEvenly: true})
+	for _, eps := range [][]string{{"http://" + plain, "https://" + secure},
+		{"https://" + secure, "http://" + plain}} {
+		c := newTestClient(t, Config{Endpoints: eps, TLS: &tls.Config{InsecureSkipVerify: true},
+			SpreadEvenly: true})
 		seen := map[string]string{}
 		for len(seen) < 2 {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

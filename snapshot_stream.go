@@ -7,8 +7,9 @@ import (
 	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/client/v3/internal/wire"
 	"google.golang.org/grpc"
+
+	"go.etcd.io/etcd/client/v3/internal/wire"
 )
 
 func (m *maintenance) Snapshot(ctx context.Context) (io.ReadCloser, error) {
@@ -23,7 +24,8 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 	r := &snapshotReader{caller: ctx}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	var err error
-	codec := grpc.ForceCodecV2(&wire.SnapshotCodec{}) // each part is used up before the next is received
+	// each part is used up before the next is received
+	codec := grpc.ForceCodecV2(&wire.SnapshotCodec{})
 	if r.stream, err = m.remote.Snapshot(r.ctx, &pb.SnapshotRequest{}, codec); err != nil {
 		return nil, r.end(err)
 	}
@@ -35,7 +37,8 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 		return nil, r.end(err)
 	}
 	r.rest = first.GetBlob()
-	return &SnapshotResponse{Header: first.GetHeader(), Snapshot: r, Version: first.GetVersion()}, nil
+	return &SnapshotResponse{Header: first.GetHeader(), Snapshot: r, Version: first.GetVersion()},
+		nil
 }
 
 // snapshotReader reads the parts of a snapshot off their stream, on the goroutine of whoever reads.
@@ -82,7 +85,8 @@ func (r *snapshotReader) end(err error) error {
 	return err
 }
 
-// Close ends the stream. A Read that waits, or comes later without having seen the end, returns context.Canceled.
+// Close ends the stream. A Read that waits, or comes later without having seen the end, returns
+// context.Canceled.
 func (r *snapshotReader) Close() error {
 	r.cancel()
 	return nil

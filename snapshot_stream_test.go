@@ -11,12 +11,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
@@ -83,12 +83,16 @@ func TestSnapshotErrorsAreConverted(t *testing.T) {
 		script etcdfake.StreamHandler
 		want   error
 	}{
-		"at once":                  {sendParts(endWith(rpctypes.ErrGRPCPermissionDenied)), rpctypes.ErrPermissionDenied},
-		"in the midst":             {sendParts(endWith(rpctypes.ErrGRPCNoSpace), "a", "b"), rpctypes.ErrNoSpace},
-		"nothing was sent":         {sendParts(endWith(nil)), io.ErrUnexpectedEOF},
-		"empty parts are no end":   {sendParts(endWith(nil), "", "ab", "", "", "c", ""), nil},
-		"another status":           {sendParts(endWith(status.Error(codes.DataLoss, "disk")), "a"), status.Error(codes.DataLoss, "disk")},
-		"unavailable in the midst": {sendParts(endWith(status.Error(codes.Unavailable, "stopped")), "a"), status.Error(codes.Unavailable, "stopped")},
+		"at once": {sendParts(endWith(rpctypes.ErrGRPCPermissionDenied)),
+			rpctypes.ErrPermissionDenied},
+		"in the midst": {sendParts(endWith(rpctypes.ErrGRPCNoSpace), "a", "b"),
+			rpctypes.ErrNoSpace},
+		"nothing was sent":       {sendParts(endWith(nil)), io.ErrUnexpectedEOF},
+		"empty parts are no end": {sendParts(endWith(nil), "", "ab", "", "", "c", ""), nil},
+		"another status": {sendParts(endWith(status.Error(codes.DataLoss, "disk")), "a"),
+			status.Error(codes.DataLoss, "disk")},
+		"unavailable in the midst": {sendParts(endWith(status.Error(codes.Unavailable, "stopped")),
+			"a"), status.Error(codes.Unavailable, "stopped")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := etcdfake.Start(t)
@@ -129,8 +133,12 @@ func TestSnapshotEndsWithItsContextOrReader(t *testing.T) {
 		end  func(cancel context.CancelFunc, r io.Closer)
 		want error
 	}{
-		"context cancelled": {func(cancel context.CancelFunc, _ io.Closer) { cancel() }, context.Canceled},
-		"reader closed":     {func(_ context.CancelFunc, r io.Closer) { r.Close() }, context.Canceled},
+		"context cancelled": {func(cancel context.CancelFunc, _ io.Closer) {
+			cancel()
+		}, context.Canceled},
+		"reader closed": {func(_ context.CancelFunc, r io.Closer) {
+			r.Close()
+		}, context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := etcdfake.Start(t)

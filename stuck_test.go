@@ -10,9 +10,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
-	"google.golang.org/protobuf/proto"
 )
 
 // TestReadsLeaveMostMembersSilent: two of three members are cut off from the client, which
@@ -73,7 +74,8 @@ func TestWritesOutlastAPause(t *testing.T) {
 // for 1.5 s, while there are only writes. None fails.
 func TestWritesOutlastAMemberThatAnswersNothing(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
+		members[2].Addr()}})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	release := make(chan struct{})
@@ -92,7 +94,8 @@ func TestWritesOutlastAMemberThatAnswersNothing(t *testing.T) {
 	for range 20 {
 		writers.Go(func() {
 			for ctx.Err() == nil {
-				_, err := c.Put(context.Background(), "k", "v") // not with ctx: its end is no failure
+				// not with ctx: its end is no failure
+				_, err := c.Put(context.Background(), "k", "v")
 				assert.NoError(t, err)
 			}
 		})
@@ -135,7 +138,8 @@ func TestStreamedReadLeavesASilentMember(t *testing.T) {
 // throughput is kept.
 func TestMemberThatAnswersNothing(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
+		members[2].Addr()}})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var done, failed atomic.Int64
@@ -143,7 +147,8 @@ func TestMemberThatAnswersNothing(t *testing.T) {
 	for range 16 {
 		readers.Go(func() {
 			for ctx.Err() == nil {
-				one, cancel := context.WithTimeout(context.Background(), 2*time.Second) // not from ctx: its end is no failure
+				// not from ctx: its end is no failure
+				one, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 				_, err := c.Get(one, "k")
 				cancel()
 				if done.Add(1); err != nil {
@@ -165,7 +170,9 @@ func TestMemberThatAnswersNothing(t *testing.T) {
 	during := rate(6 * time.Second)
 	members[1].Delay("Range", 0)
 	sent := members[1].Calls("Range")
-	assert.Eventually(t, func() bool { return members[1].Calls("Range") > sent+100 }, 10*time.Second, 10*time.Millisecond, "trusted again")
+	assert.Eventually(t, func() bool {
+		return members[1].Calls("Range") > sent+100
+	}, 10*time.Second, 10*time.Millisecond, "trusted again")
 	cancel()
 	readers.Wait()
 	t.Logf("%d a second before, %d meanwhile", before, during)

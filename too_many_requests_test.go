@@ -7,9 +7,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // tooManyOnTheWire is what an etcd server sends: its own error is no gRPC status, so
@@ -28,11 +29,13 @@ func TestWriteRefusedWithTooManyRequestsGoesToAnotherMember(t *testing.T) {
 				for _, m := range members {
 					eps = append(eps, m.Addr())
 				}
-				c := newTestClient(t, Config{Endpoints: eps, SpreadEvenly: even, BackoffWaitBetween: time.Millisecond})
+				c := newTestClient(t, Config{Endpoints: eps, SpreadEvenly: even,
+					BackoffWaitBetween: time.Millisecond})
 				eventually(t, func() bool { // all are connected
 					_, err := c.Get(t.Context(), "k")
 					require.NoError(t, err)
-					return members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0 && members[2].Calls("Range") > 0
+					return members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0 &&
+						members[2].Calls("Range") > 0
 				}, "every member is asked")
 				for _, m := range members[:refusing] {
 					m.Fail("Put", etcdfake.Forever, tooManyOnTheWire)

@@ -14,9 +14,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/api/v3/version"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
-	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -24,6 +21,10 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
 var errAlways = status.Error(codes.Internal, "always")
@@ -41,7 +42,8 @@ func (echoKV) Put(context.Context, *pb.PutRequest) (*pb.PutResponse, error) {
 // gets no requests, and gets some again once it serves.
 func TestNotServingMembersAreSpared(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
+		members[2].Addr()}})
 	sick := members[1]
 	askUntil := func(enough func() bool) {
 		eventually(t, func() bool {
@@ -69,21 +71,25 @@ func TestNotServingMembersAreSpared(t *testing.T) {
 	askUntil(func() bool { return sick.Calls("Range") > before })
 }
 
-// TestUnhealthyMemberIsAskedWhenThereIsNoOther: members that refuse the health check, as learners do, get no requests while there is another member,
-// and all of them once there is none.
+// TestUnhealthyMemberIsAskedWhenThereIsNoOther: members that refuse the health check, as learners
+// do, get no requests while there is another member, and all of them once there is none.
 func TestUnhealthyMemberIsAskedWhenThereIsNoOther(t *testing.T) {
 	for name, even := range map[string]bool{"judged": false, "evenly": true} {
 		t.Run(name, func(t *testing.T) {
 			members := etcdfake.StartCluster(t, 3)
 			for _, learner := range members[:2] {
-				learner.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error { return rpctypes.ErrGRPCNotSupportedForLearner })
+				learner.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error {
+					return rpctypes.ErrGRPCNotSupportedForLearner
+				})
 			}
-			c := newTestClient(t, Config{SpreadEvenly: even, Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+			c := newTestClient(t, Config{SpreadEvenly: even,
+				Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
 			for range 12 {
 				_, err := c.Get(t.Context(), "k")
 				require.NoError(t, err)
 			}
-			assert.Equal(t, []int{0, 0, 12}, []int{members[0].Calls("Range"), members[1].Calls("Range"), members[2].Calls("Range")})
+			assert.Equal(t, []int{0, 0, 12}, []int{members[0].Calls("Range"),
+				members[1].Calls("Range"), members[2].Calls("Range")})
 
 			members[2].Stop()
 			eventually(t, func() bool {
@@ -105,7 +111,8 @@ func TestUnhealthyMemberIsAskedWhenThereIsNoOther(t *testing.T) {
 	}
 }
 
-// TestLearnerIsAskedWhenThereIsNoOther serves what a learner may, to a client that knows no other member.
+// TestLearnerIsAskedWhenThereIsNoOther serves what a learner may, to a client that knows no other
+// member.
 func TestLearnerIsAskedWhenThereIsNoOther(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	learner, err := cluster.AddMember(true)
@@ -167,15 +174,19 @@ func TestDeadConnectionOfTheOnlyMember(t *testing.T) {
 func TestInterceptorsOfTheUserAndTheClientRun(t *testing.T) {
 	var unary, chained, streams atomic.Int64
 	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
-		grpc.WithUnaryInterceptor(func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		grpc.WithUnaryInterceptor(func(ctx context.Context, m string, req, reply any,
+			cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			unary.Add(1)
 			return next(ctx, m, req, reply, cc, opts...)
 		}),
-		grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, reply any,
+			cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			chained.Add(1)
 			return next(ctx, m, req, reply, cc, opts...)
 		}),
-		grpc.WithStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		grpc.WithStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc,
+			cc *grpc.ClientConn, m string, next grpc.Streamer,
+			opts ...grpc.CallOption) (grpc.ClientStream, error) {
 			if strings.HasSuffix(m, "RangeStream") {
 				streams.Add(1)
 			}
@@ -221,9 +232,11 @@ func TestOversizedRequestFailsBeforeItIsSent(t *testing.T) {
 	require.ErrorContains(t, err, "1000")
 	assert.Zero(t, s.Calls("Put"), "nothing was sent")
 
-	_, err = RetryKVClient(c).Put(t.Context(), &pb.PutRequest{Key: []byte("k"), Value: make([]byte, 2000)})
+	_, err = RetryKVClient(c).Put(t.Context(),
+		&pb.PutRequest{Key: []byte("k"), Value: make([]byte, 2000)})
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
-	_, err = pb.NewKVClient(c.ActiveConnection()).Put(t.Context(), &pb.PutRequest{Key: []byte("k"), Value: make([]byte, 2000)})
+	_, err = pb.NewKVClient(c.ActiveConnection()).Put(t.Context(),
+		&pb.PutRequest{Key: []byte("k"), Value: make([]byte, 2000)})
 	require.NoError(t, err, "the bare connection has gRPC's own limits")
 }
 
@@ -239,7 +252,8 @@ func TestLargeResponsesAreAccepted(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, resp.Kvs, size/len(value))
 
-	small := newTestClient(t, Config{Endpoints: []string{s.Addr()}, MaxCallSendMsgSize: 1 << 20, MaxCallRecvMsgSize: 1 << 20})
+	small := newTestClient(t, Config{Endpoints: []string{s.Addr()}, MaxCallSendMsgSize: 1 << 20,
+		MaxCallRecvMsgSize: 1 << 20})
 	_, err = small.Get(t.Context(), "a", WithFromKey())
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
 }

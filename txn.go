@@ -100,7 +100,8 @@ func (t *txn) stepLocked(step txnStep) {
 	case t.last == step:
 		panic("etcdclient: " + stepNames[step] + " is called twice on one transaction")
 	case t.last > step:
-		panic("etcdclient: " + stepNames[step] + " is called after " + stepNames[t.last] + " on one transaction")
+		panic("etcdclient: " + stepNames[step] + " is called after " + stepNames[t.last] +
+			" on one transaction")
 	}
 	t.last = step
 }

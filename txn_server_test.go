@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
@@ -42,19 +43,26 @@ func TestCompareAgainstAServer(t *testing.T) {
 	for name, f := range fields {
 		// Whether the condition holds where v is less, equal, greater.
 		for result, want := range map[string][3]bool{
-			"=": {false, true, false}, "!=": {true, false, true}, ">": {true, false, false}, "<": {false, false, true},
+			"=": {false, true, false}, "!=": {true, false, true}, ">": {true, false, false},
+			"<": {false, false, true},
 		} {
 			for i, v := range []any{f.less, f.equal, f.greater} {
-				assert.Equal(t, want[i], holds(clientv3.Compare(f.begin("dir/k"), result, v)), "%s %s %v", name, result, v)
-				assert.Equal(t, want[i], holds(clientv3.Compare(f.begin("dir/").WithPrefix(), result, v)), "prefix: %s %s %v", name, result, v)
-				assert.Equal(t, want[i], holds(clientv3.Compare(f.begin("").WithPrefix(), result, v)), "all keys: %s %s %v", name, result, v)
+				assert.Equal(t, want[i], holds(clientv3.Compare(f.begin("dir/k"), result, v)),
+					"%s %s %v", name, result, v)
+				assert.Equal(t, want[i], holds(
+					clientv3.Compare(f.begin("dir/").WithPrefix(), result, v)), "prefix: %s %s %v",
+					name, result, v)
+				assert.Equal(t, want[i], holds(
+					clientv3.Compare(f.begin("").WithPrefix(), result, v)), "all keys: %s %s %v",
+					name, result, v)
 			}
 		}
 	}
 	assert.False(t, holds(clientv3.Compare(clientv3.Value("x"), "=", "")))
 	assert.False(t, holds(clientv3.Compare(clientv3.Value("x"), "!=", "m")))
 	assert.True(t, holds(clientv3.Compare(clientv3.Version("x"), "=", 0)))
-	assert.True(t, holds(clientv3.Compare(clientv3.LeaseValue("x").WithRange("z"), "=", clientv3.NoLease)))
+	assert.True(t, holds(clientv3.Compare(clientv3.LeaseValue("x").WithRange("z"), "=",
+		clientv3.NoLease)))
 }
 
 func TestTxnAgainstAServer(t *testing.T) {
@@ -62,7 +70,8 @@ func TestTxnAgainstAServer(t *testing.T) {
 	mustPut(t, client, "k", "1")
 
 	resp, err := client.Txn(ctx).
-		If(clientv3.Compare(clientv3.Value("k"), "=", "1"), clientv3.Compare(clientv3.Version("missing"), "=", 0)).
+		If(clientv3.Compare(clientv3.Value("k"), "=", "1"),
+			clientv3.Compare(clientv3.Version("missing"), "=", 0)).
 		Then(
 			clientv3.OpGet("k"),
 			clientv3.OpPut("k", "2", clientv3.WithPrevKV()),
@@ -90,9 +99,11 @@ func TestTxnAgainstAServer(t *testing.T) {
 	))
 	require.NoError(t, err)
 	assert.False(t, got.Txn().Succeeded)
-	inner, k := got.Txn().Responses[0].GetResponseRange().Kvs[0], got.Txn().Responses[1].GetResponseRange().Kvs[0]
+	inner, k := got.Txn().Responses[0].GetResponseRange().Kvs[0],
+		got.Txn().Responses[1].GetResponseRange().Kvs[0]
 	assert.Equal(t, "then 2", string(inner.Value)+" "+string(k.Value))
-	assert.Equal(t, resp.Header.Revision, inner.ModRevision, "all writes of a transaction have one revision")
+	assert.Equal(t, resp.Header.Revision, inner.ModRevision,
+		"all writes of a transaction have one revision")
 	assert.Equal(t, resp.Header.Revision, k.ModRevision)
 }
 
@@ -106,13 +117,16 @@ func TestTxnRefusedByAServer(t *testing.T) {
 		txn  clientv3.Txn
 		want error
 	}{
-		"a key twice":       {client.Txn(ctx).Then(clientv3.OpPut("k", "1"), clientv3.OpPut("k", "2")), rpctypes.ErrDuplicateKey},
-		"put and delete":    {client.Txn(ctx).Then(clientv3.OpPut("k", "1"), clientv3.OpDelete("j", clientv3.WithRange("l"))), rpctypes.ErrDuplicateKey},
-		"too many ops":      {client.Txn(ctx).Else(many...), rpctypes.ErrTooManyOps},
-		"the zero Cmp":      {client.Txn(ctx).If(clientv3.Cmp{}), rpctypes.ErrEmptyKey},
-		"an empty key":      {client.Txn(ctx).Then(clientv3.OpGet("")), rpctypes.ErrEmptyKey},
-		"an empty txn":      {client.Txn(ctx), nil},
-		"a lease not there": {client.Txn(ctx).Then(clientv3.OpPut("k", "v", clientv3.WithLease(99))), rpctypes.ErrLeaseNotFound},
+		"a key twice": {client.Txn(ctx).Then(clientv3.OpPut("k", "1"),
+			clientv3.OpPut("k", "2")), rpctypes.ErrDuplicateKey},
+		"put and delete": {client.Txn(ctx).Then(clientv3.OpPut("k", "1"),
+			clientv3.OpDelete("j", clientv3.WithRange("l"))), rpctypes.ErrDuplicateKey},
+		"too many ops": {client.Txn(ctx).Else(many...), rpctypes.ErrTooManyOps},
+		"the zero Cmp": {client.Txn(ctx).If(clientv3.Cmp{}), rpctypes.ErrEmptyKey},
+		"an empty key": {client.Txn(ctx).Then(clientv3.OpGet("")), rpctypes.ErrEmptyKey},
+		"an empty txn": {client.Txn(ctx), nil},
+		"a lease not there": {client.Txn(ctx).Then(
+			clientv3.OpPut("k", "v", clientv3.WithLease(99))), rpctypes.ErrLeaseNotFound},
 	}
 	for name, tt := range tests {
 		_, err := tt.txn.Commit()

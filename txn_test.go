@@ -63,14 +63,18 @@ func TestTxnSendsItsParts(t *testing.T) {
 	}
 
 	want := &pb.TxnRequest{
-		Compare: []*pb.Compare{{Key: []byte("k"), Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{Value: []byte("1")}}},
+		Compare: []*pb.Compare{{Key: []byte("k"), Target: pb.Compare_VALUE,
+			TargetUnion: &pb.Compare_Value{Value: []byte("1")}}},
 		Success: []*pb.RequestOp{
-			{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("k"), Value: []byte("2")}}},
+			{Request: &pb.RequestOp_RequestPut{
+				RequestPut: &pb.PutRequest{Key: []byte("k"), Value: []byte("2")}}},
 			{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{Success: []*pb.RequestOp{
-				{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte("d")}}},
+				{Request: &pb.RequestOp_RequestDeleteRange{
+					RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte("d")}}},
 			}}}},
 		},
-		Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("k")}}}},
+		Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{
+			RequestRange: &pb.RangeRequest{Key: []byte("k")}}}},
 	}
 	requests := remote.seen()
 	require.Len(t, requests, 2, "each Commit sends the transaction once")
@@ -80,7 +84,8 @@ func TestTxnSendsItsParts(t *testing.T) {
 
 func TestTxnRefusesOpsBeforeSending(t *testing.T) {
 	remote := &fakeKV{}
-	_, err := NewKVFromKVClient(remote, nil).Txn(t.Context()).Then(OpPut("k", "v"), OpWatch("w")).Commit()
+	_, err := NewKVFromKVClient(remote, nil).Txn(t.Context()).Then(OpPut("k", "v"),
+		OpWatch("w")).Commit()
 	assert.EqualError(t, err, `etcdclient: watch with key "w" cannot run in a txn`)
 	assert.Empty(t, remote.seen())
 }

@@ -27,11 +27,13 @@ func TestEveryMethodWithoutAMember(t *testing.T) {
 			}
 			method := reflect.ValueOf(c).MethodByName(name)
 			deadline, end := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			requireInterrupted(t, context.DeadlineExceeded, name, method.Call(withContext(t, method, deadline, nowhere)))
+			requireInterrupted(t, context.DeadlineExceeded, name,
+				method.Call(withContext(t, method, deadline, nowhere)))
 			end()
 			cancelled, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(20*time.Millisecond, cancel)
-			requireInterrupted(t, context.Canceled, name, method.Call(withContext(t, method, cancelled, nowhere)))
+			requireInterrupted(t, context.Canceled, name,
+				method.Call(withContext(t, method, cancelled, nowhere)))
 			methods++
 		}
 	}
@@ -39,7 +41,9 @@ func TestEveryMethodWithoutAMember(t *testing.T) {
 }
 
 // withContext returns arguments for a method, with ctx as its context.
-func withContext(t *testing.T, method reflect.Value, ctx context.Context, endpoint string) []reflect.Value {
+func withContext(
+	t *testing.T, method reflect.Value, ctx context.Context, endpoint string,
+) []reflect.Value {
 	t.Helper()
 	args := argumentsOf(t, method.Type(), endpoint)
 	for i := range args {
@@ -79,6 +83,7 @@ func TestRawStubsWithoutAMember(t *testing.T) {
 	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	err := c.ActiveConnection().Invoke(ctx, "/etcdserverpb.KV/Put", nil, nil, grpc.WaitForReady(true))
+	err := c.ActiveConnection().Invoke(ctx, "/etcdserverpb.KV/Put", nil, nil,
+		grpc.WaitForReady(true))
 	assert.Equal(t, context.DeadlineExceeded, ContextError(ctx, err))
 }

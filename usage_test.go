@@ -10,11 +10,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/namespace"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // branchOf is the switch on a call's error that programs have been taught.
@@ -66,7 +67,9 @@ func putOf(key, val string) func(context.Context, *clientv3.Client) error {
 	}
 }
 
-func cancelled(run func(context.Context, *clientv3.Client) error) func(context.Context, *clientv3.Client) error {
+func cancelled(
+	run func(context.Context, *clientv3.Client) error,
+) func(context.Context, *clientv3.Client) error {
 	return func(ctx context.Context, cli *clientv3.Client) error {
 		ctx, cancel := context.WithCancel(ctx)
 		cancel()
@@ -101,21 +104,29 @@ func overTheReceiveLimit(ctx context.Context, cli *clientv3.Client) error {
 
 var situations = []situation{
 	{name: "a put", run: putOf("sample", "value"), with: "ok", without: "deadline"},
-	{name: "a cancelled put", run: cancelled(putOf("sample", "value")), with: "cancelled", without: "cancelled", code: codes.Canceled},
-	{name: "an empty key", run: putOf("", "value"), with: "empty key", without: "deadline", code: codes.InvalidArgument},
-	{name: "a deadline that has passed", with: "deadline", without: "deadline", code: codes.DeadlineExceeded,
+	{name: "a cancelled put", run: cancelled(putOf("sample", "value")), with: "cancelled",
+		without: "cancelled", code: codes.Canceled},
+	{name: "an empty key", run: putOf("", "value"), with: "empty key", without: "deadline",
+		code: codes.InvalidArgument},
+	{name: "a deadline that has passed", with: "deadline", without: "deadline",
+		code: codes.DeadlineExceeded,
 		run: func(ctx context.Context, cli *clientv3.Client) error {
 			ctx, cancel := context.WithTimeout(ctx, time.Nanosecond)
 			defer cancel()
 			return putOf("sample", "value")(ctx, cli)
 		}},
 	{name: "a namespace", run: inNamespace, with: "ok", without: "deadline"},
-	{name: "a large value", run: putOf("large", strings.Repeat("v", 1<<20)), with: "ok", without: "deadline"},
+	{name: "a large value", run: putOf("large", strings.Repeat("v", 1<<20)), with: "ok",
+		without: "deadline"},
 	{name: "a request over the limit", cfg: clientv3.Config{MaxCallSendMsgSize: 64 << 10},
-		run: putOf("large", strings.Repeat("v", 65<<10)), with: "fatal", without: "deadline", code: codes.ResourceExhausted},
-	{name: "a response over the limit", cfg: clientv3.Config{MaxCallSendMsgSize: 64 << 10, MaxCallRecvMsgSize: 64 << 10},
-		run: overTheReceiveLimit, with: "fatal", without: "deadline", code: codes.ResourceExhausted},
-	{name: "limits that are kept", cfg: clientv3.Config{MaxCallSendMsgSize: 64 << 10, MaxCallRecvMsgSize: 128 << 10},
+		run: putOf("large", strings.Repeat("v", 65<<10)), with: "fatal", without: "deadline",
+		code: codes.ResourceExhausted},
+	{name: "a response over the limit", cfg: clientv3.Config{MaxCallSendMsgSize: 64 << 10,
+		MaxCallRecvMsgSize: 64 << 10},
+		run: overTheReceiveLimit, with: "fatal", without: "deadline",
+		code: codes.ResourceExhausted},
+	{name: "limits that are kept", cfg: clientv3.Config{MaxCallSendMsgSize: 64 << 10,
+		MaxCallRecvMsgSize: 128 << 10},
 		run: overTheReceiveLimit, with: "ok", without: "deadline"},
 }
 
@@ -148,7 +159,9 @@ func TestProgramsAsTaught(t *testing.T) {
 			cli, start := begin([]string{"127.0.0.1:1"}), time.Now()
 			assert.Equal(t, s.without, branchOf(s.run(ctx, cli)))
 			assert.Less(t, time.Since(start), 2*time.Second)
-			require.Eventually(t, func() bool { return cli.ConnectionError() != nil }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool {
+				return cli.ConnectionError() != nil
+			}, 10*time.Second, time.Millisecond)
 			assert.ErrorContains(t, cli.ConnectionError(), "connection refused")
 		})
 	}

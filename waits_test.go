@@ -5,13 +5,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
 // TestWaitsGrowAndAreJittered of all that is opened or asked again and again,
 // and none lets twenty attempts into the first second.
 func TestWaitsGrowAndAreJittered(t *testing.T) {
-	for name, p := range map[string]backoff.Policy{"watches": watchBackoff, "keepalives": keepAliveBackoff, "KeepAliveOnce": onceBackoff} {
+	for name, p := range map[string]backoff.Policy{"watches": watchBackoff,
+		"keepalives": keepAliveBackoff, "KeepAliveOnce": onceBackoff} {
 		mean := func(attempt int) (mean time.Duration, differ bool) {
 			const draws = 1000
 			first := p.Delay(attempt)

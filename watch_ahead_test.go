@@ -7,19 +7,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
-// TestWatchThatFollowsAListLeavesASilentMember: etcd leaves requests for progress unanswered until the
-// store has reached the revision that a watch follows a list from. Its member is cut
-// off while it is at rest.
+// TestWatchThatFollowsAListLeavesASilentMember: etcd leaves requests for progress unanswered until
+// the store has reached the revision that a watch follows a list from. Its member is cut off while
+// it is at rest.
 func TestWatchThatFollowsAListLeavesASilentMember(t *testing.T) {
 	for name, before := range map[string]int{"at rest": 0, "after its first event": 1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
 			members := etcdfake.StartCluster(t, 2)
-			proxies := []*faultnet.Proxy{faultnet.New(t, members[0].Addr()), faultnet.New(t, members[1].Addr())}
+			proxies := []*faultnet.Proxy{faultnet.New(t, members[0].Addr()),
+				faultnet.New(t, members[1].Addr())}
 			for _, m := range members {
 				m.Watch(silentWhileAhead(m))
 			}
@@ -29,10 +31,13 @@ func TestWatchThatFollowsAListLeavesASilentMember(t *testing.T) {
 				return err == nil && members[0].Calls("Range")*members[1].Calls("Range") > 0
 			}, "both are connected")
 
-			events := c.Watch(t.Context(), "k", WithRev(members[0].Revision()+1), WithCreatedNotify())
+			events := c.Watch(t.Context(), "k", WithRev(members[0].Revision()+1),
+				WithCreatedNotify())
 			require.True(t, (<-events).Created)
 			serving := openWatchStreams(members[1])
-			eventually(t, func() bool { return progressRequests(members[serving]) > 0 }, "progress is asked for")
+			eventually(t, func() bool {
+				return progressRequests(members[serving]) > 0
+			}, "progress is asked for")
 
 			writer := newTestClient(t, Config{Endpoints: []string{members[0].Addr()}})
 			for range before {
@@ -56,7 +61,8 @@ func TestWatchThatFollowsAListLeavesASilentMember(t *testing.T) {
 // silentWhileAhead serves watches as etcd does, which ignores requests for progress while
 // a watch of the stream is from a revision that the store has not reached.
 func silentWhileAhead(s *etcdfake.Server) etcdfake.WatchHandler {
-	return func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	return func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		ahead := int64(0)
 		return s.ServeWatch(ctx, func() (*pb.WatchRequest, error) {
 			for {

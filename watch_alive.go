@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// watchProbePeriod is how long a watch stream is idle before its server is asked
-	// for progress, which shows that the member is alive and moves the revisions to
-	// resume from. With watchPatience it keeps a stall below four seconds, with time to spare for the new stream.
+	// watchProbePeriod is how long a watch stream is idle before its server is asked for progress,
+	// which shows that the member is alive and moves the revisions to resume from. With
+	// watchPatience it keeps a stall below four seconds, with time to spare for the new stream.
 	watchProbePeriod = 3000 * time.Millisecond
 	// watchSettle is that time until the first answer, and until it is known in
 	// which order the server answers.
@@ -120,7 +120,8 @@ func (a *watchAlive) step(s watchSight) (w watchStep) {
 	case s.waiting && late:
 		w.next = a.patience(s)
 	case s.waiting && s.CatchesUp && s.now-s.heard < watchMaxPatience:
-		w = watchStep{checkMembers: true, waitOn: true, next: watchSettle} // a server at work on it sends nothing
+		// a server at work on it sends nothing
+		w = watchStep{checkMembers: true, waitOn: true, next: watchSettle}
 	case s.waiting:
 		w = watchStep{checkMembers: true, reopen: s.answers, next: watchSettle}
 	case !s.Active:

@@ -10,17 +10,19 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// TestIdleWatchBesideAFarFutureOneOutlivesACompaction: a watch from a revision far ahead does not keep its siblings from
-// moving with the store.
+// TestIdleWatchBesideAFarFutureOneOutlivesACompaction: a watch from a revision far ahead does not
+// keep its siblings from moving with the store.
 func TestIdleWatchBesideAFarFutureOneOutlivesACompaction(t *testing.T) {
 	for name, even := range map[string]bool{"with health": false, "evenly": true} {
 		t.Run(name, func(t *testing.T) {
 			cluster := etcdtest.Start(t)
-			c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), SpreadEvenly: even})
+			c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(),
+				SpreadEvenly: even})
 			require.NoError(t, err)
 			t.Cleanup(func() { assert.NoError(t, c.Close()) })
 			idle := c.Watch(t.Context(), "idle")

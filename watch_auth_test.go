@@ -11,21 +11,24 @@ import (
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
-	"go.uber.org/zap"
 )
 
 func newUserClient(tb testing.TB, endpoints ...string) *clientv3.Client {
 	tb.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Username: "alice", Password: "pw", Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Username: "alice", Password: "pw",
+		Logger: zap.NewNop()})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { assert.NoError(tb, c.Close()) })
 	return c
 }
 
-// TestWatchOutlivesItsToken: with tokens that live for two seconds, after a longer idle time a new watch and the old one both work.
+// TestWatchOutlivesItsToken: with tokens that live for two seconds, after a longer idle time a new
+// watch and the old one both work.
 func TestWatchOutlivesItsToken(t *testing.T) {
 	for name, opts := range map[string][]etcdtest.Option{
 		"simple": {etcdtest.WithAuthTTL(2 * time.Second)},
@@ -34,7 +37,9 @@ func TestWatchOutlivesItsToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cluster := etcdtest.Start(t, opts...)
-			require.NoError(t, cluster.AddRole("all", &authpb.Permission{Key: []byte("a"), RangeEnd: []byte("z"), PermType: authpb.READWRITE}))
+			require.NoError(t, cluster.AddRole("all",
+				&authpb.Permission{Key: []byte("a"), RangeEnd: []byte("z"),
+					PermType: authpb.READWRITE}))
 			require.NoError(t, cluster.AddUser("alice", "pw", "all"))
 			require.NoError(t, cluster.EnableAuth("root"))
 			c := newUserClient(t, cluster.Endpoints()...)
@@ -54,7 +59,8 @@ func TestWatchOutlivesItsToken(t *testing.T) {
 // TestWatchOutlivesAnAuthRevisionChange: a change of any user makes all simple tokens old.
 func TestWatchOutlivesAnAuthRevisionChange(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	require.NoError(t, cluster.AddRole("all", &authpb.Permission{Key: []byte("a"), RangeEnd: []byte("z"), PermType: authpb.READWRITE}))
+	require.NoError(t, cluster.AddRole("all",
+		&authpb.Permission{Key: []byte("a"), RangeEnd: []byte("z"), PermType: authpb.READWRITE}))
 	require.NoError(t, cluster.AddUser("alice", "pw", "all"))
 	require.NoError(t, cluster.EnableAuth("root"))
 	c := newUserClient(t, cluster.Endpoints()...)
@@ -69,10 +75,12 @@ func TestWatchOutlivesAnAuthRevisionChange(t *testing.T) {
 	}
 }
 
-// TestRefusedWatchRefreshesTheTokenOnceWhateverTheText: the token of a refused watch is refreshed once, however many watches are refused with
-// it, and each is tried once more; the text of the refusal decides nothing.
+// TestRefusedWatchRefreshesTheTokenOnceWhateverTheText: the token of a refused watch is refreshed
+// once, however many watches are refused with it, and each is tried once more; the text of the
+// refusal decides nothing.
 func TestRefusedWatchRefreshesTheTokenOnceWhateverTheText(t *testing.T) {
-	for _, text := range []string{rpctypes.ErrGRPCInvalidAuthToken.Error(), "etcdserver: permission denied", "no", ""} {
+	for _, text := range []string{rpctypes.ErrGRPCInvalidAuthToken.Error(),
+		"etcdserver: permission denied", "no", ""} {
 		t.Run(text, func(t *testing.T) {
 			s := etcdfake.Start(t)
 			s.EnableAuth("alice", "pw")
@@ -99,9 +107,11 @@ func TestRefusedWatchRefreshesTheTokenOnceWhateverTheText(t *testing.T) {
 	}
 }
 
-// refuseOldTokens serves watches as the fake does, and gives another text as the reason of what it refuses.
+// refuseOldTokens serves watches as the fake does, and gives another text as the reason of what it
+// refuses.
 func refuseOldTokens(s *etcdfake.Server, text string) etcdfake.WatchHandler {
-	return func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	return func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		return s.ServeWatch(ctx, recv, func(resp *pb.WatchResponse) error {
 			if resp.Created && resp.Canceled {
 				resp.CancelReason = text
@@ -111,12 +121,13 @@ func refuseOldTokens(s *etcdfake.Server, text string) etcdfake.WatchHandler {
 	}
 }
 
-// TestDeniedWatchEnds: two refusals end a watch; one who asks again and again for what it may not have does not keep the
-// others resuming.
+// TestDeniedWatchEnds: two refusals end a watch; one who asks again and again for what it may not
+// have does not keep the others resuming.
 func TestDeniedWatchEnds(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.EnableAuth("alice", "pw")
-	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		return s.ServeWatch(ctx, func() (*pb.WatchRequest, error) {
 			req, err := recv()
 			if create := req.GetCreateRequest(); err == nil && string(create.GetKey()) == "secret" {
@@ -137,7 +148,8 @@ func TestDeniedWatchEnds(t *testing.T) {
 	require.NoError(t, nextWithEvents(t, ch))
 }
 
-// TestWatchWithoutUserIsRefused: without a user a refused watch is tried once more on the same stream.
+// TestWatchWithoutUserIsRefused: without a user a refused watch is tried once more on the same
+// stream.
 func TestWatchWithoutUserIsRefused(t *testing.T) {
 	s, w := newWatchScript(t)
 	open := watchAsync(t.Context(), w, "k")

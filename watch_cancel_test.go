@@ -10,17 +10,20 @@ import (
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
-	"go.uber.org/zap"
 )
 
-// TestRefusedCreateSparesIDZero: a refused create never cancels watch id 0, whatever id it carries. (W17 is the other
-// direction: what is refused to one, and what a later cancel gives as its reason, stay with that one.)
+// TestRefusedCreateSparesIDZero: a refused create never cancels watch id 0, whatever id it carries.
+// (W17 is the other direction: what is refused to one, and what a later cancel gives as its reason,
+// stay with that one.)
 func TestRefusedCreateSparesIDZero(t *testing.T) {
-	for name, id := range map[string]int64{"the wire's default": 0, "invalid": clientv3.InvalidWatchID} {
+	for name, id := range map[string]int64{"the wire's default": 0,
+		"invalid": clientv3.InvalidWatchID} {
 		t.Run(name, func(t *testing.T) {
 			s, w := newWatchScript(t)
 			open := watchAsync(t.Context(), w, "a")
@@ -39,7 +42,8 @@ func TestRefusedCreateSparesIDZero(t *testing.T) {
 
 			ss.events(0, 2)
 			requireRevisions(t, a, 2)
-			ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 3}, Canceled: true, CancelReason: "other"})
+			ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 3}, Canceled: true,
+				CancelReason: "other"})
 			wr = requireLast(t, a)
 			assert.Equal(t, "other", wr.CancelReason)
 			assert.ErrorContains(t, wr.Err(), "other")
@@ -47,13 +51,16 @@ func TestRefusedCreateSparesIDZero(t *testing.T) {
 	}
 }
 
-// TestRealServerRefusedWatchSparesItsSiblings: the same with a user who may read one key and not the other.
+// TestRealServerRefusedWatchSparesItsSiblings: the same with a user who may read one key and not
+// the other.
 func TestRealServerRefusedWatchSparesItsSiblings(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	require.NoError(t, cluster.AddRole("reader", &authpb.Permission{Key: []byte("a"), PermType: authpb.READWRITE}))
+	require.NoError(t, cluster.AddRole("reader",
+		&authpb.Permission{Key: []byte("a"), PermType: authpb.READWRITE}))
 	require.NoError(t, cluster.AddUser("alice", "pw", "reader"))
 	require.NoError(t, cluster.EnableAuth("root"))
-	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "alice", Password: "pw", Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "alice",
+		Password: "pw", Logger: zap.NewNop()})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 
@@ -98,13 +105,15 @@ func TestCancelGoesOutAtOnce(t *testing.T) {
 	// W26: what the server still says about it is ignored.
 	ss.events(7, 2)
 	for range 2 {
-		ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 2}, WatchId: 7, Canceled: true, CancelReason: "gone"})
+		ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 2}, WatchId: 7,
+			Canceled: true, CancelReason: "gone"})
 	}
 	ss.events(8, 2)
 	requireRevisions(t, b, 2)
 }
 
-// TestLastWatchSendsACancelRequest: the server sees the cancel request of the last watch before its stream ends.
+// TestLastWatchSendsACancelRequest: the server sees the cancel request of the last watch before its
+// stream ends.
 func TestLastWatchSendsACancelRequest(t *testing.T) {
 	s, w := newWatchScript(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -123,7 +132,8 @@ func TestLastWatchSendsACancelRequest(t *testing.T) {
 	}
 }
 
-// TestCancelWhileDisconnectedClosesTheChannel: the channel closes within 100 ms also where nothing can be reached.
+// TestCancelWhileDisconnectedClosesTheChannel: the channel closes within 100 ms also where nothing
+// can be reached.
 func TestCancelWhileDisconnectedClosesTheChannel(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
@@ -145,8 +155,8 @@ func TestCancelWhileDisconnectedClosesTheChannel(t *testing.T) {
 	}
 }
 
-// TestWatchContextEndsBeforeCreation: the call returns a closed channel, and a confirmation that comes later is answered with
-// a cancel.
+// TestWatchContextEndsBeforeCreation: the call returns a closed channel, and a confirmation that
+// comes later is answered with a cancel.
 func TestWatchContextEndsBeforeCreation(t *testing.T) {
 	s, w := newWatchScript(t)
 	openB := watchAsync(t.Context(), w, "b")
@@ -215,10 +225,12 @@ func TestServerCancelsAnEstablishedWatch(t *testing.T) {
 		resp *pb.WatchResponse
 		want error
 	}{
-		"reason":            {&pb.WatchResponse{CancelReason: rpctypes.ErrGRPCPermissionDenied.Error()}, rpctypes.ErrPermissionDenied},
-		"plain description": {&pb.WatchResponse{CancelReason: rpctypes.ErrInvalidAuthToken.Error()}, rpctypes.ErrInvalidAuthToken},
-		"no reason":         {&pb.WatchResponse{}, rpctypes.ErrFutureRev},
-		"compacted":         {&pb.WatchResponse{CompactRevision: 9}, rpctypes.ErrCompacted},
+		"reason": {&pb.WatchResponse{
+			CancelReason: rpctypes.ErrGRPCPermissionDenied.Error()}, rpctypes.ErrPermissionDenied},
+		"plain description": {&pb.WatchResponse{CancelReason: rpctypes.ErrInvalidAuthToken.Error()},
+			rpctypes.ErrInvalidAuthToken},
+		"no reason": {&pb.WatchResponse{}, rpctypes.ErrFutureRev},
+		"compacted": {&pb.WatchResponse{CompactRevision: 9}, rpctypes.ErrCompacted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, w := newWatchScript(t)
@@ -252,7 +264,8 @@ func TestRealServerRefusesAnEmptyRange(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrCompacted, wr.Err())
 }
 
-// TestWatchRequestTooLarge: a range that does not fit into a request ends its own watch, before it is sent.
+// TestWatchRequestTooLarge: a range that does not fit into a request ends its own watch, before it
+// is sent.
 func TestWatchRequestTooLarge(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())

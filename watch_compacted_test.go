@@ -6,12 +6,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// TestProgressBesideACompactedWatch has one watch of a stream end by compaction. A server keeps it among the stream's watches
-// until it is told, as one that lags behind, and answers no request for progress meanwhile.
+// TestProgressBesideACompactedWatch has one watch of a stream end by compaction. A server keeps it
+// among the stream's watches until it is told, as one that lags behind, and answers no request for
+// progress meanwhile.
 func TestProgressBesideACompactedWatch(t *testing.T) {
 	client := newClient(t, etcdtest.Start(t))
 	var rev int64

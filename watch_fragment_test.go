@@ -9,23 +9,25 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // newLimitedClient returns a client that receives messages up to a limit.
 func newLimitedClient(t *testing.T, cluster *etcdtest.Cluster, limit int) *clientv3.Client {
-	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), MaxCallRecvMsgSize: limit, Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(),
+		MaxCallRecvMsgSize: limit, Logger: zap.NewNop()})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	return c
 }
 
-// TestWatchCatchesUpUnderAReceiveLimit: a watch that has missed more than the client can receive in one message gets all of
-// it, each revision once, and its sibling lives.
+// TestWatchCatchesUpUnderAReceiveLimit: a watch that has missed more than the client can receive in
+// one message gets all of it, each revision once, and its sibling lives.
 func TestWatchCatchesUpUnderAReceiveLimit(t *testing.T) {
 	const events = 60
 	cluster := etcdtest.Start(t)
@@ -50,10 +52,11 @@ func TestWatchCatchesUpUnderAReceiveLimit(t *testing.T) {
 	require.NoError(t, nextWithEvents(t, sibling))
 }
 
-// TestMessageOverTheLimitEndsNoSibling: a change that is larger than the client can receive ends the watches that it is for,
-// and no others of the stream.
+// TestMessageOverTheLimitEndsNoSibling: a change that is larger than the client can receive ends
+// the watches that it is for, and no others of the stream.
 func TestMessageOverTheLimitEndsNoSibling(t *testing.T) {
-	for name, limit := range map[string]int{"fragments are of no use": 1 << 20, "with the previous value": 3_000_000} {
+	for name, limit := range map[string]int{"fragments are of no use": 1 << 20,
+		"with the previous value": 3_000_000} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cluster := etcdtest.Start(t)
@@ -91,8 +94,8 @@ func TestMessageOverTheLimitEndsNoSibling(t *testing.T) {
 	}
 }
 
-// TestPausedWatchesCatchUpInBoundedMemory: four watches whose consumers do not read, and then read a little of a long
-// history, hold about as much as their buffers may.
+// TestPausedWatchesCatchUpInBoundedMemory: four watches whose consumers do not read, and then read
+// a little of a long history, hold about as much as their buffers may.
 func TestPausedWatchesCatchUpInBoundedMemory(t *testing.T) {
 	const watches, events = 4, 900
 	cluster := etcdtest.Start(t)

@@ -12,15 +12,16 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// FuzzWatchServer puts a server that says whatever the bytes say in front of a handful of watches, some with consumers that
-// read, some whose contexts end, some that are abandoned: nothing panics or hangs, each channel is closed exactly once, and
-// what is delivered is in order (N9).
+// FuzzWatchServer puts a server that says whatever the bytes say in front of a handful of watches,
+// some with consumers that read, some whose contexts end, some that are abandoned: nothing panics
+// or hangs, each channel is closed exactly once, and what is delivered is in order (N9).
 func FuzzWatchServer(f *testing.F) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -31,11 +32,14 @@ func FuzzWatchServer(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		synctest.Test(t, func(t *testing.T) { fuzzWatches(t, &fuzzServer{data: data}, len(data)%2 == 0) })
+		synctest.Test(t, func(t *testing.T) {
+			fuzzWatches(t, &fuzzServer{data: data}, len(data)%2 == 0)
+		})
 	})
 }
 
-// fuzzWatches runs in a bubble of its own time, where waits for a redial take none and a deadlock is a failure.
+// fuzzWatches runs in a bubble of its own time, where waits for a redial take none and a deadlock
+// is a failure.
 func fuzzWatches(t *testing.T, server *fuzzServer, byContext bool) {
 	pipes := etcdfake.WatchClient(server.serve)
 	w := clientv3.NewWatchFromWatchClient(pipes, nil)
@@ -44,7 +48,8 @@ func fuzzWatches(t *testing.T, server *fuzzServer, byContext bool) {
 	for i := range 8 {
 		consumers.Go(func() { fuzzConsumer(t, ctx, w, i) })
 	}
-	for left := -1; left != server.left(); { // until the server has said all, or nobody listens any more
+	for left := -1; left != server.left(); {
+		// until the server has said all, or nobody listens any more
 		left = server.left()
 		time.Sleep(time.Minute)
 		_ = w.RequestProgress(ctx)
@@ -63,7 +68,8 @@ func fuzzWatches(t *testing.T, server *fuzzServer, byContext bool) {
 func fuzzConsumer(t *testing.T, ctx context.Context, w clientv3.Watcher, kind int) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ch := w.Watch(ctx, "k", clientv3.WithRev(int64(kind%3)), clientv3.WithWatchBuffer(0, 1+kind), clientv3.WithCreatedNotify())
+	ch := w.Watch(ctx, "k", clientv3.WithRev(int64(kind%3)), clientv3.WithWatchBuffer(0, 1+kind),
+		clientv3.WithCreatedNotify())
 	last, n := int64(0), 0
 	for wr := range ch {
 		if wr.Header == nil || n > 0 && wr.Created {
@@ -110,7 +116,9 @@ func (s *fuzzServer) left() int {
 	return len(s.data)
 }
 
-func (s *fuzzServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+func (s *fuzzServer) serve(
+	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
+) error {
 	reqs := make(chan *pb.WatchRequest, 1000)
 	go func() { // ends with the stream
 		defer close(reqs)
@@ -152,7 +160,8 @@ func (s *fuzzServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, e
 	}
 }
 
-// awaitCreate waits for a request, for a while, and returns the id that it asks for if it is a create.
+// awaitCreate waits for a request, for a while, and returns the id that it asks for if it is a
+// create.
 func awaitCreate(ctx context.Context, reqs <-chan *pb.WatchRequest) []int64 {
 	select {
 	case req := <-reqs:
@@ -168,7 +177,8 @@ func awaitCreate(ctx context.Context, reqs <-chan *pb.WatchRequest) []int64 {
 func (s *fuzzServer) response(b byte) *pb.WatchResponse {
 	id, _ := s.next()
 	rev, _ := s.next()
-	resp := &pb.WatchResponse{WatchId: int64(id%10) - 2, Created: b%8 == 3 || b%8 == 4, Fragment: b%8 == 6}
+	resp := &pb.WatchResponse{WatchId: int64(id%10) - 2, Created: b%8 == 3 || b%8 == 4,
+		Fragment: b%8 == 6}
 	if b&8 == 0 {
 		resp.Header = &pb.ResponseHeader{Revision: int64(rev)}
 	}

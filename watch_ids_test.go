@@ -11,11 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// oddServer confirms creates in order, and sends each watch one event, of the watch's own key at the revision asked for.
+// oddServer confirms creates in order, and sends each watch one event, of the watch's own key at
+// the revision asked for.
 type oddServer struct {
 	ownIDs  bool          // ids of the client's are not taken over
 	deaf    bool          // creates with ids of the client's are left unanswered
@@ -26,7 +28,9 @@ type oddServer struct {
 	seen    atomic.Bool  // that create
 }
 
-func (o *oddServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+func (o *oddServer) serve(
+	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
+) error {
 	o.streams.Add(1)
 	for id := int64(0); ; id++ {
 		req, err := recv()
@@ -42,7 +46,8 @@ func (o *oddServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, er
 			time.Sleep(o.slow)
 		}
 		if first && o.refuses {
-			if err := send(&pb.WatchResponse{WatchId: -1, Created: true, Canceled: true, CancelReason: "not now"}); err != nil {
+			if err := send(&pb.WatchResponse{WatchId: -1, Created: true, Canceled: true,
+				CancelReason: "not now"}); err != nil {
 				return err
 			}
 			continue
@@ -53,9 +58,10 @@ func (o *oddServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, er
 		rev := max(create.StartRevision, 2)
 		for _, resp := range []*pb.WatchResponse{
 			{Header: &pb.ResponseHeader{Revision: 1}, WatchId: create.WatchId, Created: true},
-			{Header: &pb.ResponseHeader{Revision: rev}, WatchId: create.WatchId, Events: []*mvccpb.Event{
-				{Kv: &mvccpb.KeyValue{Key: create.Key, ModRevision: rev}},
-			}},
+			{Header: &pb.ResponseHeader{Revision: rev}, WatchId: create.WatchId,
+				Events: []*mvccpb.Event{
+					{Kv: &mvccpb.KeyValue{Key: create.Key, ModRevision: rev}},
+				}},
 		} {
 			if err := send(resp); err != nil {
 				return err
@@ -64,8 +70,9 @@ func (o *oddServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, er
 	}
 }
 
-// TestLateCreateAnswersShiftNoWatch: many watches at once, on servers that do with ids of the client's what they like and take longer
-// over the first than the client waits. No watch may ever see what another one asked for.
+// TestLateCreateAnswersShiftNoWatch: many watches at once, on servers that do with ids of the
+// client's what they like and take longer over the first than the client waits. No watch may ever
+// see what another one asked for.
 func TestLateCreateAnswersShiftNoWatch(t *testing.T) {
 	for name, server := range map[string]*oddServer{
 		"etcd":                   {},

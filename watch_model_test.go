@@ -13,15 +13,17 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
-	"go.uber.org/zap"
 )
 
-// TestWatchModel makes 50,000 changes in a cluster of three members that are killed, stopped and cut off, one at a time, and
-// compares what watches of every kind have seen with the history of the store: nothing lost, nothing twice, in order, and
-// progress never told before its time. WATCH_SEED repeats a run, as far as the faults go.
+// TestWatchModel makes 50,000 changes in a cluster of three members that are killed, stopped and
+// cut off, one at a time, and compares what watches of every kind have seen with the history of the
+// store: nothing lost, nothing twice, in order, and progress never told before its time. WATCH_SEED
+// repeats a run, as far as the faults go.
 func TestWatchModel(t *testing.T) { runWatchModel(t, 50_000) }
 
 func runWatchModel(t *testing.T, changes int) {
@@ -51,7 +53,8 @@ func runWatchModel(t *testing.T, changes int) {
 		o.waitFor(ctx, history)
 	}
 	m.stop()
-	t.Logf("%d changes in %v with %d faults; %d revisions; all seen after %v", changes, wrote, m.faults, history[len(history)-1].rev, time.Since(begin))
+	t.Logf("%d changes in %v with %d faults; %d revisions; all seen after %v", changes, wrote,
+		m.faults, history[len(history)-1].rev, time.Since(begin))
 	for _, o := range m.witnesses {
 		o.check(history)
 	}
@@ -80,7 +83,8 @@ func newWatchModel(t *testing.T, seed uint64) *watchModel {
 	m := &watchModel{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), acknowledged: make(map[int]int64),
 		cluster: etcdtest.Start(t, etcdtest.WithMembers(3),
-			etcdtest.WithArgs("--watch-progress-notify-interval=300ms", "--max-request-bytes=65536", "--snapshot-count=100000")),
+			etcdtest.WithArgs("--watch-progress-notify-interval=300ms", "--max-request-bytes=65536",
+				"--snapshot-count=100000")),
 	}
 	m.ctx, m.cancel = context.WithCancel(t.Context())
 	for _, member := range m.cluster.Members() {
@@ -99,7 +103,8 @@ func (m *watchModel) client() *clientv3.Client {
 	for _, p := range m.proxies {
 		endpoints = append(endpoints, p.Addr())
 	}
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: time.Second, Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: time.Second,
+		Logger: zap.NewNop()})
 	require.NoError(m.t, err)
 	m.t.Cleanup(func() { assert.NoError(m.t, c.Close()) })
 	return c
@@ -110,8 +115,8 @@ const modelKeys = 50
 
 func modelKey(i int) string { return fmt.Sprintf("m/%02d", i) }
 
-// write makes n changes in transactions of ten, by several writers. A writer that does not learn what became of a transaction
-// makes it again; the history says how often it was applied.
+// write makes n changes in transactions of ten, by several writers. A writer that does not learn
+// what became of a transaction makes it again; the history says how often it was applied.
 func (m *watchModel) write(n int) {
 	const perTxn, writers = 10, 8
 	var next atomic.Int64
@@ -178,7 +183,8 @@ func (m *watchModel) breakThings(stop <-chan struct{}) {
 }
 
 // modelFaults each make one member unusable for a while, and return when it is as before.
-var modelFaults = []func(m *watchModel, member *etcdtest.Member, proxy *faultnet.Proxy, lasting time.Duration){
+var modelFaults = []func(m *watchModel, member *etcdtest.Member, proxy *faultnet.Proxy,
+	lasting time.Duration){
 	func(m *watchModel, member *etcdtest.Member, _ *faultnet.Proxy, lasting time.Duration) {
 		member.Kill()
 		time.Sleep(lasting)
@@ -193,12 +199,16 @@ var modelFaults = []func(m *watchModel, member *etcdtest.Member, proxy *faultnet
 		time.Sleep(lasting)
 		assert.NoError(m.t, member.Resume())
 	},
-	func(_ *watchModel, _ *etcdtest.Member, proxy *faultnet.Proxy, _ time.Duration) { proxy.Reset() },
+	func(_ *watchModel, _ *etcdtest.Member, proxy *faultnet.Proxy, _ time.Duration) {
+		proxy.Reset()
+	},
 	func(m *watchModel, _ *etcdtest.Member, proxy *faultnet.Proxy, _ time.Duration) {
-		proxy.CutAfter(faultnet.ToClient, int64(1+m.rng.IntN(100_000))) // in the middle of a message
+		// in the middle of a message
+		proxy.CutAfter(faultnet.ToClient, int64(1+m.rng.IntN(100_000)))
 	},
 	func(m *watchModel, _ *etcdtest.Member, proxy *faultnet.Proxy, lasting time.Duration) {
-		proxy.Blackhole([]faultnet.Direction{faultnet.Both, faultnet.ToServer, faultnet.ToClient}[m.rng.IntN(3)])
+		proxy.Blackhole([]faultnet.Direction{faultnet.Both, faultnet.ToServer,
+			faultnet.ToClient}[m.rng.IntN(3)])
 		time.Sleep(lasting)
 		proxy.Heal()
 	},

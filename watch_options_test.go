@@ -7,14 +7,15 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestOptionsThatAWatchRefuses: options that are only valid elsewhere panic, before anything is opened; those of a watch reach the
-// server.
+// TestOptionsThatAWatchRefuses: options that are only valid elsewhere panic, before anything is
+// opened; those of a watch reach the server.
 func TestOptionsThatAWatchRefuses(t *testing.T) {
 	pipes := etcdfake.WatchClient(nil)
 	w := clientv3.NewWatchFromWatchClient(pipes, nil)
@@ -32,7 +33,9 @@ func TestOptionsThatAWatchRefuses(t *testing.T) {
 	} {
 		assert.Panics(t, func() { w.Watch(t.Context(), "k", opt) }, name)
 	}
-	assert.Panics(t, func() { w.Watch(t.Context(), "k", clientv3.WithPrefix(), clientv3.WithFromKey()) })
+	assert.Panics(t, func() {
+		w.Watch(t.Context(), "k", clientv3.WithPrefix(), clientv3.WithFromKey())
+	})
 	_, total := pipes.Streams()
 	assert.Zero(t, total)
 	for name, opt := range map[string]clientv3.OpOption{
@@ -46,14 +49,16 @@ func TestOptionsThatAWatchRefuses(t *testing.T) {
 
 func TestWatchRequestHasTheOptions(t *testing.T) {
 	s, w := newWatchScript(t)
-	watchAsync(t.Context(), w, "k", clientv3.WithRange("l"), clientv3.WithRev(5), clientv3.WithPrevKV(), clientv3.WithProgressNotify(),
+	watchAsync(t.Context(), w, "k", clientv3.WithRange("l"), clientv3.WithRev(5),
+		clientv3.WithPrevKV(), clientv3.WithProgressNotify(),
 		clientv3.WithFragment(), clientv3.WithFilterPut(), clientv3.WithFilterDelete())
 	req := s.session().create()
 	assert.Equal(t, "k", string(req.Key))
 	assert.Equal(t, "l", string(req.RangeEnd))
 	assert.EqualValues(t, 5, req.StartRevision)
 	assert.True(t, req.PrevKv && req.ProgressNotify && req.Fragment)
-	assert.Equal(t, []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT, pb.WatchCreateRequest_NODELETE}, req.Filters)
+	assert.Equal(t, []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT,
+		pb.WatchCreateRequest_NODELETE}, req.Filters)
 }
 
 func TestWatchResponseErr(t *testing.T) {
@@ -64,12 +69,17 @@ func TestWatchResponseErr(t *testing.T) {
 		{clientv3.WatchResponse{}, nil},
 		{clientv3.WatchResponse{Created: true}, nil},
 		{clientv3.WatchResponse{Canceled: true}, rpctypes.ErrFutureRev},
-		{clientv3.WatchResponse{Canceled: true, CompactRevision: 3, CancelReason: "x"}, rpctypes.ErrCompacted},
+		{clientv3.WatchResponse{Canceled: true, CompactRevision: 3, CancelReason: "x"},
+			rpctypes.ErrCompacted},
 		{clientv3.WatchResponse{CompactRevision: 3}, rpctypes.ErrCompacted},
-		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrGRPCUserEmpty.Error()}, rpctypes.ErrUserEmpty},
-		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrGRPCAuthOldRevision.Error()}, rpctypes.ErrAuthOldRevision},
-		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrPermissionDenied.Error()}, rpctypes.ErrPermissionDenied},
-		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrCompacted.Error()}, rpctypes.ErrCompacted},
+		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrGRPCUserEmpty.Error()},
+			rpctypes.ErrUserEmpty},
+		{clientv3.WatchResponse{Canceled: true,
+			CancelReason: rpctypes.ErrGRPCAuthOldRevision.Error()}, rpctypes.ErrAuthOldRevision},
+		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrPermissionDenied.Error()},
+			rpctypes.ErrPermissionDenied},
+		{clientv3.WatchResponse{Canceled: true, CancelReason: rpctypes.ErrCompacted.Error()},
+			rpctypes.ErrCompacted},
 	} {
 		assert.Equal(t, tc.want, tc.wr.Err(), "%+v", tc.wr)
 	}
@@ -77,23 +87,32 @@ func TestWatchResponseErr(t *testing.T) {
 	require.ErrorContains(t, wr.Err(), "mvcc: watcher range is empty")
 }
 
-// TestReasonsThatAreStatuses: a reason in the form of a gRPC status is that status, with its code and its description.
+// TestReasonsThatAreStatuses: a reason in the form of a gRPC status is that status, with its code
+// and its description.
 func TestReasonsThatAreStatuses(t *testing.T) {
 	for reason, want := range map[string]error{
-		"rpc error: code = Canceled desc = grpc: the client connection is closing": status.Error(codes.Canceled,
+		"rpc error: code = Canceled desc = grpc: the client connection is closing": status.Error(
+			codes.Canceled,
 			"grpc: the client connection is closing"),
-		"rpc error: code = Unavailable desc = error reading: desc = x": status.Error(codes.Unavailable, "error reading: desc = x"),
-		"rpc error: code = Unauthenticated desc = ":                    status.Error(codes.Unauthenticated, ""),
-		"rpc error: code = OK desc = x":                                status.Error(codes.FailedPrecondition, "rpc error: code = OK desc = x"),
-		"rpc error: code = Odd desc = x":                               status.Error(codes.FailedPrecondition, "rpc error: code = Odd desc = x"),
-		"rpc error: code = Canceled":                                   status.Error(codes.FailedPrecondition, "rpc error: code = Canceled"),
-		"canceled":                                                     status.Error(codes.FailedPrecondition, "canceled"),
+		"rpc error: code = Unavailable desc = error reading: desc = x": status.Error(
+			codes.Unavailable, "error reading: desc = x"),
+		"rpc error: code = Unauthenticated desc = ": status.Error(
+			codes.Unauthenticated, ""),
+		"rpc error: code = OK desc = x": status.Error(
+			codes.FailedPrecondition, "rpc error: code = OK desc = x"),
+		"rpc error: code = Odd desc = x": status.Error(
+			codes.FailedPrecondition, "rpc error: code = Odd desc = x"),
+		"rpc error: code = Canceled": status.Error(
+			codes.FailedPrecondition, "rpc error: code = Canceled"),
+		"canceled": status.Error(
+			codes.FailedPrecondition, "canceled"),
 	} {
 		wr := clientv3.WatchResponse{Canceled: true, CancelReason: reason}
 		assert.Equal(t, status.Code(want), status.Code(wr.Err()), reason)
 		assert.Equal(t, status.Convert(want).Message(), status.Convert(wr.Err()).Message(), reason)
 	}
-	for _, known := range []error{rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCNoLeader, rpctypes.ErrGRPCCompacted} {
+	for _, known := range []error{rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCNoLeader,
+		rpctypes.ErrGRPCCompacted} {
 		wr := clientv3.WatchResponse{Canceled: true, CancelReason: known.Error()}
 		assert.Equal(t, rpctypes.Error(known), wr.Err())
 	}

@@ -5,10 +5,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 // errWatchSilent is why a stream is given up whose server answers requests for
@@ -26,8 +25,9 @@ type watchProbe struct {
 	stale  atomic.Bool                       // the stream is new
 	stream atomic.Pointer[grpc.ClientStream] // the latest
 	heard  atomic.Int64                      // when something was received last, since origin
-	asked  atomic.Int64                      // when the last probe was sent, since origin; 0: something was received since
-	took   atomic.Int64                      // what the answer to it took
+	// when the last probe was sent, since origin; 0: something was received since
+	asked atomic.Int64
+	took  atomic.Int64 // what the answer to it took
 
 	// used by ticks only
 	alive watchAlive
@@ -114,7 +114,8 @@ func (st *watchStream) probeTick() {
 func (st *watchStream) sight() watchSight {
 	p, c := &st.probe, st.watcher.client
 	s := watchSight{
-		Liveness: st.mux.Liveness(), now: time.Since(p.origin), heard: time.Duration(p.heard.Load()),
+		Liveness: st.mux.Liveness(), now: time.Since(p.origin),
+		heard:   time.Duration(p.heard.Load()),
 		waiting: p.asked.Load() != 0, took: time.Duration(p.took.Load()), tracked: c.table != nil,
 	}
 	if !s.Active {

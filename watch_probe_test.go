@@ -11,10 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/metadata"
+
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
-	"google.golang.org/grpc/metadata"
 )
 
 // TestProgressProbesAreNotShown: the client asks for progress by itself, and nobody who
@@ -33,10 +34,12 @@ func TestProgressProbesAreNotShown(t *testing.T) {
 func TestWatchesOpenedOnASilentMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	proxy := faultnet.New(t, members[0].Addr())
-	c := newTestClient(t, Config{Endpoints: []string{proxy.Addr(), members[1].Addr(), members[2].Addr()}})
+	c := newTestClient(t, Config{Endpoints: []string{proxy.Addr(), members[1].Addr(),
+		members[2].Addr()}})
 	eventually(t, func() bool {
 		_, err := c.Get(t.Context(), "k")
-		return err == nil && members[0].Calls("Range")*members[1].Calls("Range")*members[2].Calls("Range") > 0
+		return err == nil && members[0].Calls("Range")*members[1].Calls("Range")*members[2].Calls(
+			"Range") > 0
 	}, "all are connected")
 	proxy.Blackhole(faultnet.Both)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -54,10 +57,12 @@ func TestWatchesOpenedOnASilentMember(t *testing.T) {
 // TestWatchLeavesAMemberSilentFromTheStart: a watch whose member goes silent before it has
 // answered any request for progress is moved all the same.
 func TestWatchLeavesAMemberSilentFromTheStart(t *testing.T) {
-	for name, known := range map[string]bool{"that is not known to answer": false, "that is": true} {
+	for name, known := range map[string]bool{"that is not known to answer": false,
+		"that is": true} {
 		t.Run(name, func(t *testing.T) {
 			members := etcdfake.StartCluster(t, 2)
-			proxies := []*faultnet.Proxy{faultnet.New(t, members[0].Addr()), faultnet.New(t, members[1].Addr())}
+			proxies := []*faultnet.Proxy{faultnet.New(t, members[0].Addr()),
+				faultnet.New(t, members[1].Addr())}
 			c := newTestClient(t, Config{Endpoints: []string{proxies[0].Addr(), proxies[1].Addr()}})
 			eventually(t, func() bool {
 				_, err := c.Get(t.Context(), "k")
@@ -66,14 +71,19 @@ func TestWatchLeavesAMemberSilentFromTheStart(t *testing.T) {
 			if known {
 				ctx, cancel := context.WithCancel(t.Context())
 				c.Watch(metadata.AppendToOutgoingContext(ctx, "stream", "first"), "k")
-				eventually(t, func() bool { return progressRequests(members[0])+progressRequests(members[1]) > 1 }, "progress is asked for")
+				eventually(t, func() bool {
+					return progressRequests(members[0])+progressRequests(members[1]) > 1
+				}, "progress is asked for")
 				cancel()
-				eventually(t, func() bool { return openWatchStreams(members[0])+openWatchStreams(members[1]) == 0 }, "the stream ends")
+				eventually(t, func() bool {
+					return openWatchStreams(members[0])+openWatchStreams(members[1]) == 0
+				}, "the stream ends")
 			}
 			events := c.Watch(t.Context(), "k", WithCreatedNotify())
 			require.True(t, (<-events).Created)
 			proxies[openWatchStreams(members[1])].Blackhole(faultnet.Both)
-			_, err := newTestClient(t, Config{Endpoints: []string{members[0].Addr()}}).Put(t.Context(), "k", "v")
+			_, err := newTestClient(t, Config{Endpoints: []string{members[0].Addr()}}).Put(
+				t.Context(), "k", "v")
 			require.NoError(t, err)
 			select {
 			case resp := <-events:
@@ -131,8 +141,10 @@ func TestIdleWatchOutlivesACompaction(t *testing.T) {
 // between the two gets them from the next stream, whatever the server's version and
 // whatever the balancer.
 func TestProgressOfAServerThatAnswersAhead(t *testing.T) {
-	for name, cfg := range map[string]Config{"with health": {}, "evenly": {SpreadEvenly: true}, "without probes": {DisableProbes: true}} {
-		for version, evenIf := range map[string]error{"3.5.5": nil, "3.5.13": nil, "3.7.3": rpctypes.ErrGRPCPermissionDenied} {
+	for name, cfg := range map[string]Config{"with health": {}, "evenly": {SpreadEvenly: true},
+		"without probes": {DisableProbes: true}} {
+		for version, evenIf := range map[string]error{"3.5.5": nil, "3.5.13": nil,
+			"3.7.3": rpctypes.ErrGRPCPermissionDenied} {
 			t.Run(name+" "+version, func(t *testing.T) {
 				t.Parallel()
 				s, c := newFakeClient(t, cfg, etcdfake.WithVersion(version))
@@ -161,9 +173,11 @@ func TestProgressOfAServerThatAnswersAhead(t *testing.T) {
 	}
 }
 
-// answersAhead confirms watches at revision 1 and is at revision 5, of which it never sends the events.
+// answersAhead confirms watches at revision 1 and is at revision 5, of which it never sends the
+// events.
 func answersAhead(starts chan<- int64) etcdfake.WatchHandler {
-	return func(_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	return func(_ context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		for id := int64(0); ; {
 			req, err := recv()
 			if err != nil {
@@ -173,10 +187,12 @@ func answersAhead(starts chan<- int64) etcdfake.WatchHandler {
 			switch r := req.RequestUnion.(type) {
 			case *pb.WatchRequest_CreateRequest:
 				starts <- r.CreateRequest.StartRevision
-				resp = &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: id, Created: true}
+				resp = &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: id,
+					Created: true}
 				id++
 			case *pb.WatchRequest_CancelRequest:
-				resp = &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 5}, WatchId: r.CancelRequest.WatchId, Canceled: true}
+				resp = &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 5},
+					WatchId: r.CancelRequest.WatchId, Canceled: true}
 			}
 			if err := send(resp); err != nil {
 				return err
@@ -210,7 +226,8 @@ func TestServerThatDoesNotAnswerIsAskedOnce(t *testing.T) {
 
 // withoutProgress serves watches and ignores requests for progress.
 func withoutProgress(s *etcdfake.Server) etcdfake.WatchHandler {
-	return func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	return func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		return s.ServeWatch(ctx, func() (*pb.WatchRequest, error) {
 			for {
 				req, err := recv()

@@ -12,11 +12,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// startProxy runs etcd's grpc-proxy before a member at addr, and returns how to kill it; the test's end does so too.
+// startProxy runs etcd's grpc-proxy before a member at addr, and returns how to kill it; the test's
+// end does so too.
 func startProxy(t *testing.T, member *etcdtest.Member, addr string) (kill func()) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "proxy.log"))
@@ -36,8 +38,8 @@ func startProxy(t *testing.T, member *etcdtest.Member, addr string) (kill func()
 	return kill
 }
 
-// TestResumeThroughAProxy: etcd's grpc-proxy assigns ids of its own and confirms watches in any order. Many watches through it each
-// get their own events, also after it was lost and is back.
+// TestResumeThroughAProxy: etcd's grpc-proxy assigns ids of its own and confirms watches in any
+// order. Many watches through it each get their own events, also after it was lost and is back.
 func TestResumeThroughAProxy(t *testing.T) {
 	const watches = 100
 	cluster := etcdtest.Start(t)
@@ -58,10 +60,12 @@ func TestResumeThroughAProxy(t *testing.T) {
 	for i, ch := range chans {
 		wr := nextResponse(t, ch)
 		require.NoError(t, wr.Err())
-		require.Equal(t, fmt.Sprintf("w/%d=meanwhile", i), fmt.Sprintf("%s=%s", wr.Events[0].Kv.Key, wr.Events[0].Kv.Value))
+		require.Equal(t, fmt.Sprintf("w/%d=meanwhile", i),
+			fmt.Sprintf("%s=%s", wr.Events[0].Kv.Key, wr.Events[0].Kv.Value))
 	}
 	requireOwnEvents(t, direct, chans, "last")
-	require.NoError(t, c.RequestProgress(t.Context())) // which the proxy does not know; nothing breaks
+	// which the proxy does not know; nothing breaks
+	require.NoError(t, c.RequestProgress(t.Context()))
 	requireOwnEvents(t, direct, chans, "after all")
 	select {
 	case wr := <-chans[0]:

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -74,15 +75,18 @@ func (r *raced) activate(id int64) {
 
 // raceEvents happen to the watch, in every order of two of them and at the same time.
 var raceEvents = map[string]func(*raced){
-	"context":  func(r *raced) { r.cancel() },
-	"close":    func(r *raced) { assert.NoError(r.t, r.watcher.Close()) },
-	"break":    func(r *raced) { r.toServer(func(s *watchSession) { s.end(errCut) }) },
-	"halt":     func(r *raced) { r.toServer(func(s *watchSession) { s.end(rpctypes.ErrGRPCNoLeader) }) },
+	"context": func(r *raced) { r.cancel() },
+	"close":   func(r *raced) { assert.NoError(r.t, r.watcher.Close()) },
+	"break":   func(r *raced) { r.toServer(func(s *watchSession) { s.end(errCut) }) },
+	"halt": func(r *raced) {
+		r.toServer(func(s *watchSession) { s.end(rpctypes.ErrGRPCNoLeader) })
+	},
 	"progress": func(r *raced) { _ = r.watcher.RequestProgress(r.t.Context()) },
 	"refused":  func(r *raced) { r.toServer(func(s *watchSession) { s.refused(-1, "no") }) },
 	"server": func(r *raced) {
 		r.toServer(func(s *watchSession) {
-			s.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 9}, WatchId: r.watchID, Canceled: true, CancelReason: "x"})
+			s.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 9}, WatchId: r.watchID,
+				Canceled: true, CancelReason: "x"})
 		})
 	},
 	"confirmed": func(r *raced) { r.toServer(func(s *watchSession) { s.created(1, 1) }) },
@@ -115,9 +119,10 @@ func (r *raced) toServer(do func(*watchSession)) {
 	}
 }
 
-// TestWatchRaces: in every state, any two things that end or move a watch, in both orders and at the same time, leave its
-// channel closed once after Close, never block, and never reach the sibling. A double close or a send on a closed channel
-// would panic; a goroutine left behind, or one that waits for ever, fails the bubble.
+// TestWatchRaces: in every state, any two things that end or move a watch, in both orders and at
+// the same time, leave its channel closed once after Close, never block, and never reach the
+// sibling. A double close or a send on a closed channel would panic; a goroutine left behind, or
+// one that waits for ever, fails the bubble.
 func TestWatchRaces(t *testing.T) {
 	names := make([]string, 0, len(raceEvents))
 	for name := range raceEvents {
@@ -130,7 +135,9 @@ func TestWatchRaces(t *testing.T) {
 				t.Run(strings.Join([]string{state, first, second}, " "), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) { runRace(t, state, first, second, false) })
 					if first < second {
-						synctest.Test(t, func(t *testing.T) { runRace(t, state, first, second, true) })
+						synctest.Test(t, func(t *testing.T) {
+							runRace(t, state, first, second, true)
+						})
 					}
 				})
 			}
@@ -171,7 +178,8 @@ func runRace(t *testing.T, state, first, second string, together bool) {
 		r.received(wr)
 	}
 	assert.LessOrEqual(t, r.lasts, 1)
-	if state == "active" && happened("server") && first != "close" && first != "context" && first != "halt" && first != "break" && !together {
+	if state == "active" && happened("server") && first != "close" && first != "context" &&
+		first != "halt" && first != "break" && !together {
 		assert.Equal(t, 1, r.lasts, "what the server says in the end arrives")
 	}
 	r.cancel()
@@ -179,7 +187,8 @@ func runRace(t *testing.T, state, first, second string, together bool) {
 	}
 }
 
-// requireSiblingLives lets the sibling's stream be reopened, if it has to be, and sends it an event.
+// requireSiblingLives lets the sibling's stream be reopened, if it has to be, and sends it an
+// event.
 func (r *raced) requireSiblingLives() {
 	time.Sleep(time.Second) // of the bubble: a redial is done by then
 	synctest.Wait()
@@ -193,8 +202,10 @@ func (r *raced) requireSiblingLives() {
 	}
 	id := int64(0)
 	for len(r.session.reqs) > 0 {
-		if req := (<-r.session.reqs).GetCreateRequest(); req != nil && string(req.Key) == "sibling" {
-			r.session.created(req.WatchId, 40) // the client's, and the server's for its repetition a while later
+		if req := (<-r.session.reqs).GetCreateRequest(); req != nil &&
+			string(req.Key) == "sibling" {
+			// the client's, and the server's for its repetition a while later
+			r.session.created(req.WatchId, 40)
 			id = max(id, req.WatchId)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
@@ -18,14 +19,16 @@ import (
 
 var errCut = rpctypes.ErrGRPCStopped
 
-// TestWatchResumesFromItsCreation: what is put while a watch from "now" that has seen nothing is cut off arrives.
+// TestWatchResumesFromItsCreation: what is put while a watch from "now" that has seen nothing is
+// cut off arrives.
 func TestWatchResumesFromItsCreation(t *testing.T) {
 	s := etcdfake.Start(t)
 	c, other := newWatchClient(t, s.Addr()), newWatchClient(t, s.Addr())
 	put(t, other, "k", "before")
 	ch := c.Watch(t.Context(), "k")
 	proceed := make(chan struct{})
-	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		<-proceed
 		return s.ServeWatch(ctx, recv, send)
 	})
@@ -77,7 +80,8 @@ func TestNoDuplicateAfterProgress(t *testing.T) {
 	requireRevisions(t, ch, 21, 22)
 }
 
-// TestWatchResumedBelowTheCompactionEnds: one response with the revision of the compaction, then the end.
+// TestWatchResumedBelowTheCompactionEnds: one response with the revision of the compaction, then
+// the end.
 func TestWatchResumedBelowTheCompactionEnds(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
@@ -108,14 +112,17 @@ func TestCreatedNotifyComesOnce(t *testing.T) {
 	assert.NoError(t, wr.Err())
 	for i := range 3 {
 		require.Equal(t, 1, s.Break("Watch", errCut))
-		require.Eventually(t, func() bool { open, total := s.Streams("Watch"); return open == 1 && total == i+2 }, patience, time.Millisecond)
+		require.Eventually(t, func() bool {
+			open, total := s.Streams("Watch")
+			return open == 1 && total == i+2
+		}, patience, time.Millisecond)
 		rev := put(t, c, "k", "v")
 		assert.Equal(t, fmt.Sprintf("PUT k=v@%d", rev), nextEvent(t, ch), "nothing but the event")
 	}
 }
 
-// TestFragmentsCutInTheMiddleComeOnceWhole: the partial response is dropped, the revision comes once and whole; interleaved ids both
-// arrive.
+// TestFragmentsCutInTheMiddleComeOnceWhole: the partial response is dropped, the revision comes
+// once and whole; interleaved ids both arrive.
 func TestFragmentsCutInTheMiddleComeOnceWhole(t *testing.T) {
 	s, w := newWatchScript(t)
 	fragment := func(ss *watchSession, id int64, more bool, revs ...int64) {
@@ -153,8 +160,8 @@ func TestFragmentsCutInTheMiddleComeOnceWhole(t *testing.T) {
 	requireRevisions(t, a, 3, 3, 3, 3)
 }
 
-// TestEndlessFragments of a response that is never complete: the end of the context, or of the watcher, is that of the watch
-// all the same, and a sibling gets its events in between.
+// TestEndlessFragments of a response that is never complete: the end of the context, or of the
+// watcher, is that of the watch all the same, and a sibling gets its events in between.
 func TestEndlessFragments(t *testing.T) {
 	for name, byContext := range map[string]bool{"context": true, "close": false} {
 		t.Run(name, func(t *testing.T) {
@@ -190,11 +197,13 @@ func TestEndlessFragments(t *testing.T) {
 	}
 }
 
-// TestFragmentsOfARealServer: a transaction over the server's request limit arrives whole, in one response.
+// TestFragmentsOfARealServer: a transaction over the server's request limit arrives whole, in one
+// response.
 func TestFragmentsOfARealServer(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithArgs("--max-request-bytes=65536"))
 	c := newWatchClient(t, cluster.Endpoints()...)
-	ch := c.Watch(t.Context(), "big/", clientv3.WithPrefix(), clientv3.WithFragment(), clientv3.WithPrevKV())
+	ch := c.Watch(t.Context(), "big/", clientv3.WithPrefix(), clientv3.WithFragment(),
+		clientv3.WithPrevKV())
 	value := make([]byte, 500)
 	for range 2 {
 		var ops []clientv3.Op
@@ -212,7 +221,8 @@ func TestFragmentsOfARealServer(t *testing.T) {
 	}
 }
 
-// TestWatchFromAFutureRevisionGetsNothingOlder: a watch from a future revision gets nothing older, and keeps its revision across reconnects.
+// TestWatchFromAFutureRevisionGetsNothingOlder: a watch from a future revision gets nothing older,
+// and keeps its revision across reconnects.
 func TestWatchFromAFutureRevisionGetsNothingOlder(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())

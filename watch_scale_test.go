@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
@@ -22,7 +23,8 @@ import (
 
 const manyWatches = 10_000
 
-// openWatches opens n watches of keys "w/0", "w/1", …, many at a time, and returns their channels in this order.
+// openWatches opens n watches of keys "w/0", "w/1", …, many at a time, and returns their channels
+// in this order.
 func openWatches(ctx context.Context, w clientv3.Watcher, n int) []clientv3.WatchChan {
 	chans := make([]clientv3.WatchChan, n)
 	var wg sync.WaitGroup
@@ -37,7 +39,8 @@ func openWatches(ctx context.Context, w clientv3.Watcher, n int) []clientv3.Watc
 	return chans
 }
 
-// ourGoroutines counts goroutines that run code of the client, but none of its tests and their servers.
+// ourGoroutines counts goroutines that run code of the client, but none of its tests and their
+// servers.
 func ourGoroutines(tb testing.TB) int {
 	tb.Helper()
 	var dump strings.Builder
@@ -45,7 +48,8 @@ func ourGoroutines(tb testing.TB) int {
 	n := 0
 	for stack := range strings.SplitSeq(dump.String(), "\n\n") {
 		ours := false
-		for _, of := range []string{"client/v3.(*", "internal/bidi.", "internal/outbox.", "internal/watchmux."} {
+		for _, of := range []string{"client/v3.(*", "internal/bidi.", "internal/outbox.",
+			"internal/watchmux."} {
 			ours = ours || strings.Contains(stack, of)
 		}
 		if ours && !strings.Contains(stack, "_test.") && !strings.Contains(stack, "etcdfake.") {
@@ -55,8 +59,8 @@ func ourGoroutines(tb testing.TB) int {
 	return n
 }
 
-// TestTenThousandWatches on one client of a real server: they take four goroutines of ours at most and little memory, all are
-// there again after a cut, and are closed in under a second.
+// TestTenThousandWatches on one client of a real server: they take four goroutines of ours at most
+// and little memory, all are there again after a cut, and are closed in under a second.
 func TestTenThousandWatches(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
@@ -74,7 +78,8 @@ func TestTenThousandWatches(t *testing.T) {
 	opened := time.Since(begin)
 	perWatch := (heapBytes() - heap) / manyWatches
 	goroutines := ourGoroutines(t)
-	t.Logf("opened in %v; %d bytes each; %d goroutines of ours, %d with one watch", opened, perWatch, goroutines, before)
+	t.Logf("opened in %v; %d bytes each; %d goroutines of ours, %d with one watch", opened,
+		perWatch, goroutines, before)
 	assert.LessOrEqual(t, goroutines, 4)
 	assert.LessOrEqual(t, perWatch, int64(1536))
 
@@ -113,7 +118,8 @@ func heapBytes() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestCloseWhileThousandsResume: it returns, and each channel is closed once; half of the contexts end meanwhile.
+// TestCloseWhileThousandsResume: it returns, and each channel is closed once; half of the contexts
+// end meanwhile.
 func TestCloseWhileThousandsResume(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
@@ -121,7 +127,10 @@ func TestCloseWhileThousandsResume(t *testing.T) {
 	a := openWatches(half, c, manyWatches/2)
 	b := openWatches(t.Context(), c, manyWatches/2)
 	s.Break("Watch", errCut)
-	require.Eventually(t, func() bool { _, total := s.Streams("Watch"); return total > 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool {
+		_, total := s.Streams("Watch")
+		return total > 1
+	}, patience, time.Millisecond)
 	var wg sync.WaitGroup
 	wg.Go(cancel)
 	wg.Go(func() { assert.NoError(t, c.Close()) })
@@ -132,9 +141,9 @@ func TestCloseWhileThousandsResume(t *testing.T) {
 	}
 }
 
-// TestResumeWithAWindow: where the server takes over ids of the client's, many watches resume with many creates in flight;
-// where it does not, they go one by one, and resume too. Over a network with a round trip of a millisecond the window takes at
-// most a quarter of the time.
+// TestResumeWithAWindow: where the server takes over ids of the client's, many watches resume with
+// many creates in flight; where it does not, they go one by one, and resume too. Over a network
+// with a round trip of a millisecond the window takes at most a quarter of the time.
 func TestResumeWithAWindow(t *testing.T) {
 	const watches = 1000
 	resume := func(t *testing.T, opts ...etcdfake.Option) (took time.Duration, most int) {
@@ -150,7 +159,9 @@ func TestResumeWithAWindow(t *testing.T) {
 		proxy.Delay(500 * time.Microsecond)
 		begin := time.Now()
 		require.Equal(t, 1, s.Break("Watch", errCut))
-		require.Eventually(t, func() bool { return created() == watches }, 3*patience, time.Millisecond)
+		require.Eventually(t, func() bool {
+			return created() == watches
+		}, 3*patience, time.Millisecond)
 		took = time.Since(begin)
 		proxy.Heal()
 		put(t, c, "w/0", "x")
@@ -161,7 +172,8 @@ func TestResumeWithAWindow(t *testing.T) {
 	}
 	window, many := resume(t)
 	single, one := resume(t, etcdfake.WithOwnWatchIDs())
-	t.Logf("%d watches resumed in %v with up to %d creates in flight, and in %v one by one", watches, window, many, single)
+	t.Logf("%d watches resumed in %v with up to %d creates in flight, and in %v one by one",
+		watches, window, many, single)
 	assert.Greater(t, many, 16)
 	assert.Equal(t, 1, one)
 	assert.Less(t, window, single/4)
@@ -174,7 +186,8 @@ type inflightCounter struct {
 }
 
 func (i *inflightCounter) serve(s *etcdfake.Server) etcdfake.WatchHandler {
-	return func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	return func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		return s.ServeWatch(ctx, func() (*pb.WatchRequest, error) {
 			req, err := recv()
 			if req.GetCreateRequest() != nil {
@@ -201,7 +214,8 @@ func (i *inflightCounter) count(now, total int) {
 func (i *inflightCounter) answered() int { i.mu.Lock(); defer i.mu.Unlock(); return i.total }
 func (i *inflightCounter) most() int     { i.mu.Lock(); defer i.mu.Unlock(); return i.max }
 
-// BenchmarkWatchTenThousand measures opening and closing ten thousand watches on one stream in the process, per watch.
+// BenchmarkWatchTenThousand measures opening and closing ten thousand watches on one stream in the
+// process, per watch.
 func BenchmarkWatchTenThousand(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -215,7 +229,9 @@ func BenchmarkWatchTenThousand(b *testing.B) {
 }
 
 // confirmAll confirms creates and sends nothing else.
-func confirmAll(_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+func confirmAll(
+	_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
+) error {
 	for id := int64(0); ; id++ {
 		req, err := recv()
 		if err == io.EOF {
@@ -228,17 +244,20 @@ func confirmAll(_ context.Context, recv func() (*pb.WatchRequest, error), send f
 			if create.WatchId == 0 {
 				create.WatchId = id
 			}
-			if err := send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: create.WatchId, Created: true}); err != nil {
+			if err := send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1},
+				WatchId: create.WatchId, Created: true}); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// BenchmarkWatchEvent measures one event from the transport to the consumer, over a transport in the process.
+// BenchmarkWatchEvent measures one event from the transport to the consumer, over a transport in
+// the process.
 func BenchmarkWatchEvent(b *testing.B) {
 	events := make(chan struct{})
-	pipes := etcdfake.WatchClient(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	pipes := etcdfake.WatchClient(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		if _, err := recv(); err != nil {
 			return err
 		}

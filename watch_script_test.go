@@ -10,11 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// watchScript is the server of a Watcher in the same process: the test plays it, one session for each stream.
+// watchScript is the server of a Watcher in the same process: the test plays it, one session for
+// each stream.
 type watchScript struct {
 	t        *testing.T
 	pipes    *etcdfake.WatchPipes
@@ -42,8 +44,11 @@ type watchSession struct {
 	over chan error // ends the stream
 }
 
-func (s *watchScript) serve(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
-	ss := &watchSession{t: s.t, ctx: ctx, reqs: make(chan *pb.WatchRequest, 100_000), send: send, over: make(chan error, 1)}
+func (s *watchScript) serve(
+	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
+) error {
+	ss := &watchSession{t: s.t, ctx: ctx, reqs: make(chan *pb.WatchRequest, 100_000), send: send,
+		over: make(chan error, 1)}
 	received := make(chan struct{})
 	go func() { // ends with the stream, and is waited for here
 		defer close(received)
@@ -106,7 +111,8 @@ func (ss *watchSession) create() *pb.WatchCreateRequest {
 func (ss *watchSession) createFrom(key string, rev int64) {
 	ss.t.Helper()
 	req := ss.create()
-	require.Equal(ss.t, fmt.Sprintf("%s from %d", key, rev), fmt.Sprintf("%s from %d", req.Key, req.StartRevision))
+	require.Equal(ss.t, fmt.Sprintf("%s from %d", key, rev),
+		fmt.Sprintf("%s from %d", req.Key, req.StartRevision))
 }
 
 func (ss *watchSession) cancelled() int64 {
@@ -124,7 +130,8 @@ func (ss *watchSession) created(id, rev int64) {
 }
 
 func (ss *watchSession) refused(id int64, reason string) {
-	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: id, Created: true, Canceled: true, CancelReason: reason})
+	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: id, Created: true,
+		Canceled: true, CancelReason: reason})
 }
 
 func (ss *watchSession) progress(id, rev int64) {
@@ -137,7 +144,8 @@ func (ss *watchSession) events(id int64, revs ...int64) { ss.say(eventsResponse(
 func eventsResponse(id int64, revs ...int64) *pb.WatchResponse {
 	resp := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: revs[len(revs)-1]}, WatchId: id}
 	for _, rev := range revs {
-		kv := &mvccpb.KeyValue{Key: []byte("k"), Value: fmt.Appendf(nil, "v%d", rev), ModRevision: rev}
+		kv := &mvccpb.KeyValue{Key: []byte("k"), Value: fmt.Appendf(nil, "v%d", rev),
+			ModRevision: rev}
 		resp.Events = append(resp.Events, &mvccpb.Event{Kv: kv})
 	}
 	return resp
@@ -147,7 +155,9 @@ func eventsResponse(id int64, revs ...int64) *pb.WatchResponse {
 func (ss *watchSession) end(err error) { ss.over <- err }
 
 // watchAsync calls Watch where it would block, and returns how to wait for its channel.
-func watchAsync(ctx context.Context, w clientv3.Watcher, key string, opts ...clientv3.OpOption) func() clientv3.WatchChan {
+func watchAsync(
+	ctx context.Context, w clientv3.Watcher, key string, opts ...clientv3.OpOption,
+) func() clientv3.WatchChan {
 	got := make(chan clientv3.WatchChan, 1)
 	go func() { got <- w.Watch(ctx, key, opts...) }() // ends when Watch returns; its caller waits
 	return func() clientv3.WatchChan { return <-got }

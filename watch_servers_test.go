@@ -13,16 +13,19 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// plainServer speaks etcd's protocol, and takes no options from clients, as stores other than etcd do. It confirms creates
-// without options with ids of its own and an empty header, each followed by an event of the watch's key.
+// plainServer speaks etcd's protocol, and takes no options from clients, as stores other than etcd
+// do. It confirms creates without options with ids of its own and an empty header, each followed by
+// an event of the watch's key.
 type plainServer struct {
-	refuse func() error // ends the stream at a create with options; nil: such a create is left unanswered
+	// ends the stream at a create with options; nil: such a create is left unanswered
+	refuse func() error
 
 	options atomic.Int64 // creates with options
 	cut     cutter
@@ -52,7 +55,9 @@ func (c *cutter) now() {
 	c.ch = nil
 }
 
-func (s *plainServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+func (s *plainServer) serve(
+	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
+) error {
 	failed, cut := make(chan error, 1), s.cut.next()
 	go func() { failed <- s.answer(recv, send) }() // ends with the stream
 	select {
@@ -65,7 +70,9 @@ func (s *plainServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, 
 	}
 }
 
-func (s *plainServer) answer(recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+func (s *plainServer) answer(
+	recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
+) error {
 	for id := int64(0); ; id++ {
 		req, err := recv()
 		if err != nil {
@@ -97,13 +104,16 @@ func (s *plainServer) answer(recv func() (*pb.WatchRequest, error), send func(*p
 	}
 }
 
-// TestServersWithoutWatchOptions: a server that refuses what this client would add to creates, or leaves such creates
-// unanswered, is asked once. No watch ends, none is stalled for half a second, and reconnects cost nothing.
+// TestServersWithoutWatchOptions: a server that refuses what this client would add to creates, or
+// leaves such creates unanswered, is asked once. No watch ends, none is stalled for half a second,
+// and reconnects cost nothing.
 func TestServersWithoutWatchOptions(t *testing.T) {
 	for name, refuse := range map[string]func() error{
-		"unanswered":          nil,
-		"failed precondition": func() error { return status.Error(codes.FailedPrecondition, "unsupported options in watch request") },
-		"invalid argument":    func() error { return status.Error(codes.InvalidArgument, "no") },
+		"unanswered": nil,
+		"failed precondition": func() error {
+			return status.Error(codes.FailedPrecondition, "unsupported options in watch request")
+		},
+		"invalid argument": func() error { return status.Error(codes.InvalidArgument, "no") },
 	} {
 		for _, opts := range [][]clientv3.OpOption{nil, {clientv3.WithRev(5)}} {
 			t.Run(fmt.Sprint(name, len(opts)), func(t *testing.T) {
@@ -136,7 +146,9 @@ func TestServersWithoutWatchOptions(t *testing.T) {
 	}
 }
 
-func openAll(t *testing.T, w clientv3.Watcher, n int, opts ...clientv3.OpOption) (opens []func() clientv3.WatchChan) {
+func openAll(
+	t *testing.T, w clientv3.Watcher, n int, opts ...clientv3.OpOption,
+) (opens []func() clientv3.WatchChan) {
 	for i := range n {
 		opens = append(opens, watchAsync(t.Context(), w, fmt.Sprint(i), opts...))
 	}
@@ -150,23 +162,28 @@ func requireKey(t *testing.T, ch clientv3.WatchChan, key string) {
 	require.Equal(t, key, string(wr.Events[0].Kv.Key))
 }
 
-// distantServer is an etcd at a distance: it answers each create after a round trip, many at a time, and takes ids.
+// distantServer is an etcd at a distance: it answers each create after a round trip, many at a
+// time, and takes ids.
 type distantServer struct {
 	slow  atomic.Int64 // this create of a stream takes four seconds, once; counted from 1
 	order bool         // no answer overtakes that one
 	cut   cutter
 }
 
-func (s *distantServer) serve(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+func (s *distantServer) serve(
+	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
+) error {
 	var mu sync.Mutex // of send
 	answer := func(create *pb.WatchCreateRequest) {
 		mu.Lock()
 		defer mu.Unlock()
 		rev := max(create.StartRevision, 2)
-		_ = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: create.WatchId, Created: true})
-		_ = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: create.WatchId, Events: []*mvccpb.Event{
-			{Kv: &mvccpb.KeyValue{Key: create.Key, ModRevision: rev}},
-		}})
+		_ = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: create.WatchId,
+			Created: true})
+		_ = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev},
+			WatchId: create.WatchId, Events: []*mvccpb.Event{
+				{Kv: &mvccpb.KeyValue{Key: create.Key, ModRevision: rev}},
+			}})
 	}
 	failed, cut := make(chan error, 1), s.cut.next()
 	go func() { // ends with the stream
@@ -204,8 +221,8 @@ func (s *distantServer) serve(ctx context.Context, recv func() (*pb.WatchRequest
 	}
 }
 
-// TestOneSlowCreateLeavesTheWindowOpen: a thousand watches at a round trip of 20 ms resume in the time of the slowest create,
-// and not one by one, which would take 20 seconds.
+// TestOneSlowCreateLeavesTheWindowOpen: a thousand watches at a round trip of 20 ms resume in the
+// time of the slowest create, and not one by one, which would take 20 seconds.
 func TestOneSlowCreateLeavesTheWindowOpen(t *testing.T) {
 	for _, slow := range []int64{1, 2, 500} {
 		for _, order := range []bool{true, false} {

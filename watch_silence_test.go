@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
@@ -19,10 +20,12 @@ const maxStall = 4 * time.Second
 // TestIdleWatchOnASilentMemberStallsFourSecondsAtMost has the member of an idle watch go silent
 // right after it has shown that it is alive, with a change that it does not tell of.
 func TestIdleWatchOnASilentMemberStallsFourSecondsAtMost(t *testing.T) {
-	faults := map[string]faultnet.Direction{"blackhole": faultnet.Both, "one way": faultnet.ToClient}
+	faults := map[string]faultnet.Direction{"blackhole": faultnet.Both,
+		"one way": faultnet.ToClient}
 	for fault, dir := range faults {
 		for name, even := range map[string]bool{"health-aware": false, "evenly": true} {
-			for kind, future := range map[string]bool{"alone": false, "beside a future watch": true} {
+			for kind, future := range map[string]bool{"alone": false,
+				"beside a future watch": true} {
 				t.Run(strings.Join([]string{fault, name, kind}, " "), func(t *testing.T) {
 					t.Parallel()
 					stallOnASilentMember(t, dir, even, future)
@@ -51,7 +54,9 @@ func stallOnASilentMember(t *testing.T, dir faultnet.Direction, even, future boo
 	at := streamMember(t, members)
 	asked := func() int { return progressRequests(members[at]) }
 	began := asked()
-	require.Eventually(t, func() bool { return asked() >= began+6 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return asked() >= began+6
+	}, 30*time.Second, time.Millisecond)
 	start := lastHeard(t, proxies[at])
 	proxies[at].Blackhole(dir)
 	put(t, writer, "key", "value")

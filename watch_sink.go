@@ -5,11 +5,11 @@ import (
 	"math"
 	"sync"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	"go.etcd.io/etcd/client/v3/internal/outbox"
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 // watchChanSize is the room of a watch's channel. It is what a consumer may be

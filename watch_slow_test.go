@@ -13,12 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // heapMiB is the heap in use after a collection.
@@ -30,8 +31,9 @@ func heapMiB() int64 {
 	return int64(m.HeapAlloc >> 20)
 }
 
-// putMany makes n changes of a hundred keys with values of the given size, a transaction for each hundred, many at a time. It
-// returns the revision before the first; the following ones have a hundred changes each.
+// putMany makes n changes of a hundred keys with values of the given size, a transaction for each
+// hundred, many at a time. It returns the revision before the first; the following ones have a
+// hundred changes each.
 func putMany(t *testing.T, cluster *etcdtest.Cluster, prefix string, n, size int) (before int64) {
 	t.Helper()
 	c := newWatchClient(t, cluster.Endpoints()...)
@@ -45,7 +47,8 @@ func putMany(t *testing.T, cluster *etcdtest.Cluster, prefix string, n, size int
 			defer func() { <-limit }()
 			ops := make([]clientv3.Op, 0, perTxn)
 			for j := range perTxn {
-				ops = append(ops, clientv3.OpPut(fmt.Sprintf("%s%03d", prefix, j), string(bytes.Repeat([]byte{'x'}, size))))
+				ops = append(ops, clientv3.OpPut(fmt.Sprintf("%s%03d", prefix, j),
+					string(bytes.Repeat([]byte{'x'}, size))))
 			}
 			_, err := c.Txn(context.Background()).Then(ops...).Commit()
 			assert.NoError(t, err)
@@ -55,8 +58,8 @@ func putMany(t *testing.T, cluster *etcdtest.Cluster, prefix string, n, size int
 	return before
 }
 
-// TestTwoHundredThousandUnreadEventsCostBoundedMemory: a consumer that reads nothing costs bounded memory, its sibling waits for nothing,
-// and in the end it reads all, in order, once.
+// TestTwoHundredThousandUnreadEventsCostBoundedMemory: a consumer that reads nothing costs bounded
+// memory, its sibling waits for nothing, and in the end it reads all, in order, once.
 func TestTwoHundredThousandUnreadEventsCostBoundedMemory(t *testing.T) {
 	const events, size = 200_000, 200
 	cluster := etcdtest.Start(t)
@@ -66,7 +69,8 @@ func TestTwoHundredThousandUnreadEventsCostBoundedMemory(t *testing.T) {
 	heap := heapMiB()
 	before := putMany(t, cluster, "slow/", events, size)
 	best := patience
-	for range 5 { // the writers have only just stopped, and the server may be busy with what they left
+	for range 5 {
+		// the writers have only just stopped, and the server may be busy with what they left
 		begin := time.Now()
 		put(t, c, "sibling", "1")
 		require.NoError(t, nextWithEvents(t, sibling))
@@ -88,18 +92,21 @@ func TestTwoHundredThousandUnreadEventsCostBoundedMemory(t *testing.T) {
 		for _, e := range wr.Events {
 			rev, key := before+1+int64(got/100), keys[got%100]
 			if e.Kv.ModRevision != rev || string(e.Kv.Key) != key {
-				require.Fail(t, "out of order", "event %d is %s at %d, want %s at %d", got, e.Kv.Key, e.Kv.ModRevision, key, rev)
+				require.Fail(t, "out of order", "event %d is %s at %d, want %s at %d", got,
+					e.Kv.Key, e.Kv.ModRevision, key, rev)
 			}
 			got++
 		}
 	}
 }
 
-// TestWatchPausesAtItsBufferLimit: over its limit a watch is cancelled on the server, and created again where its consumer stopped.
+// TestWatchPausesAtItsBufferLimit: over its limit a watch is cancelled on the server, and created
+// again where its consumer stopped.
 func TestWatchPausesAtItsBufferLimit(t *testing.T) {
 	for name, opt := range map[string]clientv3.OpOption{
 		"responses": clientv3.WithWatchBuffer(0, 10),
-		"bytes":     clientv3.WithWatchBuffer(10*400, 0), // a response with one small event counts for more than 400
+		// a response with one small event counts for more than 400
+		"bytes": clientv3.WithWatchBuffer(10*400, 0),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, w := newWatchScript(t)
@@ -164,8 +171,8 @@ func TestWatchCompactedWhilePaused(t *testing.T) {
 	require.Fail(t, "the channel was closed without a last response")
 }
 
-// TestFinalErrorArrivesHoweverSlowTheConsumer: what is buffered, then the error, then the end. The pause is short where the
-// tests are; nothing depends on its length.
+// TestFinalErrorArrivesHoweverSlowTheConsumer: what is buffered, then the error, then the end. The
+// pause is short where the tests are; nothing depends on its length.
 func TestFinalErrorArrivesHoweverSlowTheConsumer(t *testing.T) {
 	s, w := newWatchScript(t)
 	open := watchAsync(t.Context(), w, "k")
@@ -176,7 +183,8 @@ func TestFinalErrorArrivesHoweverSlowTheConsumer(t *testing.T) {
 	for rev := range int64(100) {
 		ss.events(0, rev+2)
 	}
-	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 101}, Canceled: true, CancelReason: "over"})
+	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 101}, Canceled: true,
+		CancelReason: "over"})
 	<-ss.ctx.Done() // the last watch has ended, the stream is closed
 	time.Sleep(500 * time.Millisecond)
 	for rev := range int64(100) {
@@ -185,8 +193,8 @@ func TestFinalErrorArrivesHoweverSlowTheConsumer(t *testing.T) {
 	assert.Equal(t, "over", requireLast(t, ch).CancelReason)
 }
 
-// TestWatchEndedAndAbandoned: a consumer that leaves with responses and the last error unread holds nothing once its context
-// has ended. (goleak looks for the goroutine.)
+// TestWatchEndedAndAbandoned: a consumer that leaves with responses and the last error unread holds
+// nothing once its context has ended. (goleak looks for the goroutine.)
 func TestWatchEndedAndAbandoned(t *testing.T) {
 	s, w := newWatchScript(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -198,7 +206,8 @@ func TestWatchEndedAndAbandoned(t *testing.T) {
 	for rev := range int64(10) {
 		ss.events(0, rev+2)
 	}
-	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 101}, Canceled: true, CancelReason: "over"})
+	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 101}, Canceled: true,
+		CancelReason: "over"})
 	<-ss.ctx.Done()
 	cancel()
 	require.Eventually(t, func() bool {
@@ -215,7 +224,8 @@ func TestWatchEndedAndAbandoned(t *testing.T) {
 	}, patience, time.Millisecond)
 }
 
-// TestCloseEndsWatches: every channel is closed at once, also of consumers that do not read, and later calls return at once.
+// TestCloseEndsWatches: every channel is closed at once, also of consumers that do not read, and
+// later calls return at once.
 func TestCloseEndsWatches(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
@@ -225,13 +235,17 @@ func TestCloseEndsWatches(t *testing.T) {
 		put(t, c, "b", "x")
 	}
 	blocked := etcdfake.Start(t)
-	blocked.Watch(func(ctx context.Context, _ func() (*pb.WatchRequest, error), _ func(*pb.WatchResponse) error) error {
+	blocked.Watch(func(ctx context.Context, _ func() (*pb.WatchRequest, error),
+		_ func(*pb.WatchResponse) error) error {
 		<-ctx.Done()
 		return ctx.Err()
 	})
 	mute := newWatchClient(t, blocked.Addr())
 	open := watchAsync(t.Context(), mute, "never answered")
-	require.Eventually(t, func() bool { n, _ := blocked.Streams("Watch"); return n == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool {
+		n, _ := blocked.Streams("Watch")
+		return n == 1
+	}, patience, time.Millisecond)
 
 	begin := time.Now()
 	require.NoError(t, c.Close())
@@ -250,7 +264,8 @@ func TestCloseEndsWatches(t *testing.T) {
 	require.NoError(t, c.Watcher.Close())
 }
 
-// TestWatchBufLog: the depth of the backlog is logged, about once a second, and only for those who asked.
+// TestWatchBufLog: the depth of the backlog is logged, about once a second, and only for those who
+// asked.
 func TestWatchBufLog(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	s := etcdfake.Start(t)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
@@ -36,7 +37,8 @@ func TestSoakIdleClientsAskSeldom(t *testing.T) {
 	}
 	use := func() (cpu, requests float64) {
 		time.Sleep(settle)
-		cpu, requests = metric("process_cpu_seconds_total"), metric("grpc_server_msg_received_total", "Watch")
+		cpu, requests = metric("process_cpu_seconds_total"),
+			metric("grpc_server_msg_received_total", "Watch")
 		began := time.Now()
 		time.Sleep(measure)
 		seconds := time.Since(began).Seconds()

@@ -7,16 +7,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+
 	"go.etcd.io/etcd/client/v3/internal/authtoken"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/bidi"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
-	"go.uber.org/zap"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 const (
@@ -155,7 +155,8 @@ func (st *watchStream) Broken(err error) (redial bool, wait time.Duration) {
 	if redial {
 		st.place.AvoidLast()
 		if ok, denied := st.watcher.breakLog.allow(time.Now()); ok {
-			st.watcher.logger().Debug("watch stream broken, opening it again", zap.Error(err), zap.Int64("not-logged", denied))
+			st.watcher.logger().Debug("watch stream broken, opening it again", zap.Error(err),
+				zap.Int64("not-logged", denied))
 		}
 	}
 	return redial, wait
@@ -171,7 +172,8 @@ func (st *watchStream) refused(reason string) (reconnect bool) {
 		return st.refresh
 	}
 	now := time.Now()
-	if tokens.Generation() == st.token && !classify.IsAuthRefresh(reasonError(reason)) && now.Sub(st.refreshed) < watchRefusal {
+	if tokens.Generation() == st.token && !classify.IsAuthRefresh(reasonError(reason)) &&
+		now.Sub(st.refreshed) < watchRefusal {
 		return false
 	}
 	st.refresh, st.refreshed = true, now
@@ -203,7 +205,8 @@ func (st *watchStream) noteBacklog(responses, bytes int) {
 
 func (st *watchStream) logBacklog() {
 	if ok, denied := st.watcher.lagLog.allow(time.Now()); ok {
-		st.watcher.logger().Warn("a watch's consumer lags behind", zap.Int("responses", st.backlog.responses),
+		st.watcher.logger().Warn("a watch's consumer lags behind",
+			zap.Int("responses", st.backlog.responses),
 			zap.Int("bytes", st.backlog.bytes), zap.Int64("not-logged", denied))
 	}
 }
@@ -211,7 +214,9 @@ func (st *watchStream) logBacklog() {
 // finalResponse is the last response of a watch that ended as f says.
 func finalResponse(f watchmux.Final) WatchResponse {
 	if f.Err != nil {
-		return WatchResponse{Header: &pb.ResponseHeader{}, Canceled: true, closeErr: rpctypes.Error(f.Err)}
+		return WatchResponse{Header: &pb.ResponseHeader{}, Canceled: true,
+			closeErr: rpctypes.Error(f.Err)}
 	}
-	return WatchResponse{Header: f.Header, Canceled: true, CompactRevision: f.CompactRevision, CancelReason: f.Reason}
+	return WatchResponse{Header: f.Header, Canceled: true, CompactRevision: f.CompactRevision,
+		CancelReason: f.Reason}
 }

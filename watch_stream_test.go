@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // TestProgressGoesToAllWatches of the stream, id 0 included, and only to those.
@@ -57,7 +58,8 @@ func TestWatchProgressNotify(t *testing.T) {
 	require.NoError(t, nextWithEvents(t, plain))
 }
 
-// TestWatchStreamsAreSharedByMetadata: equal outgoing metadata in any order share one stream, values of contexts do not matter.
+// TestWatchStreamsAreSharedByMetadata: equal outgoing metadata in any order share one stream,
+// values of contexts do not matter.
 func TestWatchStreamsAreSharedByMetadata(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
@@ -80,14 +82,16 @@ func TestWatchStreamsAreSharedByMetadata(t *testing.T) {
 		assert.Equal(t, 2, open)
 	}
 	assert.Equal(t, []string{"1"}, s.LastMetadata("Watch").Get("x"))
-	for i, other := range [][]string{{"x", "1"}, {"x", "12"}, {"x", "1", "x", "2"}, {"x", "2", "x", "1"}, {"x1", ""}, {"x", "1", "y", "2:y"}} {
+	for i, other := range [][]string{{"x", "1"}, {"x", "12"}, {"x", "1", "x", "2"},
+		{"x", "2", "x", "1"}, {"x1", ""}, {"x", "1", "y", "2:y"}} {
 		c.Watch(with(other...), "a")
 		open, _ = s.Streams("Watch")
 		assert.Equal(t, 3+i, open, "%q", other)
 	}
 }
 
-// TestRequireLeaderMergesMetadata: the caller's own headers survive, also where many goroutines share the context.
+// TestRequireLeaderMergesMetadata: the caller's own headers survive, also where many goroutines
+// share the context.
 func TestRequireLeaderMergesMetadata(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
@@ -138,16 +142,18 @@ func TestWatchRequireLeader(t *testing.T) {
 	require.NoError(t, nextWithEvents(t, without))
 }
 
-// TestBrokenStreamsAreReopenedWithBackoff: under 20 opens in a second, whatever the error, also where each stream works for
-// a moment.
+// TestBrokenStreamsAreReopenedWithBackoff: under 20 opens in a second, whatever the error, also
+// where each stream works for a moment.
 func TestBrokenStreamsAreReopenedWithBackoff(t *testing.T) {
-	for _, code := range []codes.Code{codes.Internal, codes.Unavailable, codes.Unknown, codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OK} {
+	for _, code := range []codes.Code{codes.Internal, codes.Unavailable, codes.Unknown,
+		codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OK} {
 		for name, works := range map[string]bool{"at once": false, "after the creation": true} {
 			t.Run(code.String()+" "+name, func(t *testing.T) {
 				t.Parallel()
 				s := etcdfake.Start(t)
 				end := make(chan struct{})
-				s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+				s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+					send func(*pb.WatchResponse) error) error {
 					select {
 					case <-end:
 						return s.ServeWatch(ctx, recv, send)
@@ -157,31 +163,38 @@ func TestBrokenStreamsAreReopenedWithBackoff(t *testing.T) {
 						if _, err := recv(); err != nil {
 							return err
 						}
-						_ = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, Created: true})
+						_ = send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1},
+							Created: true})
 					}
 					return status.Error(code, "broken")
 				})
 				c := newWatchClient(t, s.Addr())
 				open := watchAsync(t.Context(), c, "k", clientv3.WithRev(1))
 				opened := func() int { _, total := s.Streams("Watch"); return total }
-				require.Eventually(t, func() bool { return opened() > 0 }, patience, time.Millisecond)
+				require.Eventually(t, func() bool {
+					return opened() > 0
+				}, patience, time.Millisecond)
 				begin := time.Now()
 				time.Sleep(time.Second) // the time that is counted over
 				assert.Less(t, float64(opened()), 20*time.Since(begin).Seconds())
-				require.Eventually(t, func() bool { return opened() > 1 }, patience, time.Millisecond)
+				require.Eventually(t, func() bool {
+					return opened() > 1
+				}, patience, time.Millisecond)
 				close(end)
 				rev := put(t, c, "k", "v")
-				assert.Equal(t, fmt.Sprintf("PUT k=v@%d", rev), nextEvent(t, open()), "it goes on in the end")
+				assert.Equal(t, fmt.Sprintf("PUT k=v@%d", rev), nextEvent(t, open()),
+					"it goes on in the end")
 			})
 		}
 	}
 }
 
-// TestWatchesOutliveEveryStatusOfTheirStream: load balancers answer a stream with any status for a while. No watch ends for
-// that, whether the server had confirmed it or not, and no event is lost.
+// TestWatchesOutliveEveryStatusOfTheirStream: load balancers answer a stream with any status for a
+// while. No watch ends for that, whether the server had confirmed it or not, and no event is lost.
 func TestWatchesOutliveEveryStatusOfTheirStream(t *testing.T) {
 	errs := []error{
-		rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCCorrupt, rpctypes.ErrGRPCNotCapable,
+		rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCCorrupt,
+		rpctypes.ErrGRPCNotCapable,
 		//lint:ignore SA1019 the text is what a proxy says whose own connection is closed
 		grpc.ErrClientConnClosing,
 	}
@@ -234,7 +247,8 @@ func TestRequestProgressOpensNothing(t *testing.T) {
 	assert.NoError(t, c.RequestProgress(t.Context()), "no watch at all")
 	ctx, cancel := context.WithCancel(t.Context())
 	ch := c.Watch(ctx, "a")
-	assert.ErrorIs(t, c.RequestProgress(metadata.AppendToOutgoingContext(t.Context(), "x", "y")), clientv3.ErrNoWatchStream)
+	assert.ErrorIs(t, c.RequestProgress(metadata.AppendToOutgoingContext(t.Context(), "x", "y")),
+		clientv3.ErrNoWatchStream)
 	assert.NoError(t, c.RequestProgress(t.Context()))
 	cancel()
 	assert.Equal(t, context.Canceled, c.RequestProgress(ctx))
@@ -247,18 +261,21 @@ func TestRequestProgressOpensNothing(t *testing.T) {
 	assert.True(t, errors.Is(c.RequestProgress(t.Context()), context.Canceled))
 }
 
-// TestCancelStormKeepsReceiving: over a transport whose Send blocks until the other side receives, thousands of cancels do
-// not keep events from being delivered, although the server receives none of them before it has sent all.
+// TestCancelStormKeepsReceiving: over a transport whose Send blocks until the other side receives,
+// thousands of cancels do not keep events from being delivered, although the server receives none
+// of them before it has sent all.
 func TestCancelStormKeepsReceiving(t *testing.T) {
 	const watches = 2000
 	proceed := make(chan struct{})
-	pipes := etcdfake.WatchClient(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	pipes := etcdfake.WatchClient(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		for i := range int64(watches) {
 			req, err := recv()
 			if err != nil {
 				return err
 			}
-			resp := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: req.GetCreateRequest().WatchId, Created: true}
+			resp := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1},
+				WatchId: req.GetCreateRequest().WatchId, Created: true}
 			if resp.WatchId == 0 {
 				resp.WatchId = i
 			}
@@ -298,20 +315,22 @@ func TestCancelStormKeepsReceiving(t *testing.T) {
 	}
 }
 
-// TestWatchFromAFutureRevisionKeepsItsStream: etcd tells no progress on a stream with a watch from a revision that the store has not
-// reached. That is no reason to open another one.
+// TestWatchFromAFutureRevisionKeepsItsStream: etcd tells no progress on a stream with a watch from
+// a revision that the store has not reached. That is no reason to open another one.
 func TestWatchFromAFutureRevisionKeepsItsStream(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	c := newWatchClient(t, cluster.Endpoints()...)
 	c.Watch(t.Context(), "a")
 	rev := put(t, c, "b", "1")
 	opened := func() float64 {
-		n, err := cluster.Members()[0].Metric("grpc_server_started_total", `grpc_service="etcdserverpb.Watch"`)
+		n, err := cluster.Members()[0].Metric("grpc_server_started_total",
+			`grpc_service="etcdserverpb.Watch"`)
 		require.NoError(t, err)
 		return n
 	}
 	answered := func() bool {
-		n, err := cluster.Members()[0].Metric("grpc_server_msg_sent_total", `grpc_service="etcdserverpb.Watch"`)
+		n, err := cluster.Members()[0].Metric("grpc_server_msg_sent_total",
+			`grpc_service="etcdserverpb.Watch"`)
 		return err == nil && n >= 2 // the confirmation, and progress
 	}
 	require.Eventually(t, answered, patience, 10*time.Millisecond)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -27,14 +28,16 @@ type change struct {
 }
 
 func changeOf(e *clientv3.Event) change {
-	c := change{rev: e.Kv.ModRevision, kind: e.Type.String(), key: string(e.Kv.Key), value: string(e.Kv.Value)}
+	c := change{rev: e.Kv.ModRevision, kind: e.Type.String(), key: string(e.Kv.Key),
+		value: string(e.Kv.Value)}
 	if e.PrevKv != nil {
 		c.prev = fmt.Sprintf("%s@%d", e.PrevKv.Value, e.PrevKv.ModRevision)
 	}
 	return c
 }
 
-// witness is a consumer of one watch, or of several in a row, each of which goes on where the last one ended.
+// witness is a consumer of one watch, or of several in a row, each of which goes on where the last
+// one ended.
 type witness struct {
 	model *watchModel
 
@@ -73,27 +76,41 @@ func (m *watchModel) watchAll() {
 		{name: "one key", key: modelKey(7), wants: one},
 		{name: "one key from the start", key: modelKey(7), wants: one, from: m.start},
 		{name: "prefix", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all},
-		{name: "prefix from the start", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all, from: m.start},
-		{name: "range", key: modelKey(10), opts: []clientv3.OpOption{clientv3.WithRange(modelKey(20))},
+		{name: "prefix from the start", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all,
+			from: m.start},
+		{name: "range", key: modelKey(10), opts: []clientv3.OpOption{
+			clientv3.WithRange(modelKey(20))},
 			wants: func(c change) bool { return c.key >= modelKey(10) && c.key < modelKey(20) }},
 		{name: "from key", key: modelKey(40), opts: []clientv3.OpOption{clientv3.WithFromKey()},
 			wants: func(c change) bool { return c.key >= modelKey(40) }, from: m.start},
-		{name: "future", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all, from: m.start + 1000},
-		{name: "fragments and previous values", key: "m/", opts: []clientv3.OpOption{prefix, clientv3.WithFragment(), clientv3.WithPrevKV()},
+		{name: "future", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all,
+			from: m.start + 1000},
+		{name: "fragments and previous values", key: "m/",
+			opts:  []clientv3.OpOption{prefix, clientv3.WithFragment(), clientv3.WithPrevKV()},
 			wants: all, from: m.start, prevKV: true},
 		{name: "no puts", key: "m/", opts: []clientv3.OpOption{prefix, clientv3.WithFilterPut()},
 			wants: func(c change) bool { return c.kind == "DELETE" }, from: m.start},
-		{name: "no deletes", key: "m/", opts: []clientv3.OpOption{prefix, clientv3.WithFilterDelete()},
+		{name: "no deletes", key: "m/", opts: []clientv3.OpOption{prefix,
+			clientv3.WithFilterDelete()},
 			wants: func(c change) bool { return c.kind == "PUT" }, from: m.start},
-		{name: "progress", key: modelKey(7), opts: []clientv3.OpOption{clientv3.WithProgressNotify()}, wants: one, progress: true},
-		{name: "require leader", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all, from: m.start, leader: true},
-		{name: "slow", key: "m/", opts: []clientv3.OpOption{prefix, clientv3.WithWatchBuffer(0, 20)}, wants: all, from: m.start, lag: 20 * time.Millisecond},
-		{name: "slow, few bytes", key: "m/", opts: []clientv3.OpOption{prefix, clientv3.WithWatchBuffer(20_000, 0), clientv3.WithFragment()},
+		{name: "progress", key: modelKey(7), opts: []clientv3.OpOption{
+			clientv3.WithProgressNotify()}, wants: one, progress: true},
+		{name: "require leader", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all,
+			from: m.start, leader: true},
+		{name: "slow", key: "m/", opts: []clientv3.OpOption{prefix,
+			clientv3.WithWatchBuffer(0, 20)}, wants: all, from: m.start,
+			lag: 20 * time.Millisecond},
+		{name: "slow, few bytes", key: "m/", opts: []clientv3.OpOption{prefix,
+			clientv3.WithWatchBuffer(20_000, 0), clientv3.WithFragment()},
 			wants: all, lag: 10 * time.Millisecond},
-		{name: "churn", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all, from: m.start, churn: true},
-		{name: "late", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all, after: time.Second},
-		{name: "late from the start", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all, from: m.start, after: time.Second},
-		{name: "late, one key", key: modelKey(7), wants: one, from: m.start, after: 2 * time.Second, progress: true},
+		{name: "churn", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all, from: m.start,
+			churn: true},
+		{name: "late", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all,
+			after: time.Second},
+		{name: "late from the start", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all,
+			from: m.start, after: time.Second},
+		{name: "late, one key", key: modelKey(7), wants: one, from: m.start, after: 2 * time.Second,
+			progress: true},
 	} {
 		m.observe(o)
 	}
@@ -132,7 +149,8 @@ func (o *witness) run() {
 			responses = 1 + rng.IntN(200)
 		}
 		if from := o.resumeAt(); from > 0 {
-			o.consume(rng, o.client.Watch(ctx, o.key, append(slices.Clone(o.opts), clientv3.WithRev(from))...), responses)
+			o.consume(rng, o.client.Watch(ctx, o.key,
+				append(slices.Clone(o.opts), clientv3.WithRev(from))...), responses)
 		} else {
 			o.consume(rng, o.client.Watch(ctx, o.key, o.opts...), responses)
 		}
@@ -184,7 +202,9 @@ func (o *witness) take(wr clientv3.WatchResponse) {
 		o.notices = append(o.notices, notice{len(o.got), wr.Header.Revision})
 	default:
 		if n := len(o.got); n > 0 && wr.Events[0].Kv.ModRevision <= o.got[n-1].rev {
-			o.problems = append(o.problems, fmt.Sprintf("a response begins at revision %d after one that ended at %d", wr.Events[0].Kv.ModRevision, o.got[n-1].rev))
+			o.problems = append(o.problems, fmt.Sprintf(
+				"a response begins at revision %d after one that ended at %d",
+				wr.Events[0].Kv.ModRevision, o.got[n-1].rev))
 		}
 		for _, e := range wr.Events {
 			o.got = append(o.got, changeOf(e))
@@ -192,8 +212,9 @@ func (o *witness) take(wr clientv3.WatchResponse) {
 	}
 }
 
-// expected is the part of the history that the witness has to see. A watch from now begins between its call and its
-// confirmation: at the first change that it saw, and no later than after its confirmation.
+// expected is the part of the history that the witness has to see. A watch from now begins between
+// its call and its confirmation: at the first change that it saw, and no later than after its
+// confirmation.
 func (o *witness) expected(history []change) []change {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -238,7 +259,8 @@ func (o *witness) check(history []change) {
 	assert.NotEmpty(t, want, o.name)
 	for i, c := range o.got {
 		if i >= len(want) || c != want[i] {
-			assert.Fail(t, "not the history", "%s, change %d of %d: %+v, want %+v", o.name, i, len(want), c, want[min(i, len(want)-1)])
+			assert.Fail(t, "not the history", "%s, change %d of %d: %+v, want %+v", o.name, i,
+				len(want), c, want[min(i, len(want)-1)])
 			return
 		}
 	}
@@ -248,7 +270,9 @@ func (o *witness) check(history []change) {
 	}
 	for _, n := range o.notices {
 		if n.after < len(want) && want[n.after].rev <= n.rev {
-			assert.Fail(t, "progress told too early", "%s: after %d changes up to %d; the next is %+v", o.name, n.after, n.rev, want[n.after])
+			assert.Fail(t, "progress told too early",
+				"%s: after %d changes up to %d; the next is %+v", o.name, n.after, n.rev,
+				want[n.after])
 			return
 		}
 	}
@@ -257,13 +281,15 @@ func (o *witness) check(history []change) {
 // history reads all changes from one member, past the client under test.
 func (m *watchModel) history(ctx context.Context) []change {
 	conn := m.cluster.Members()[0].Conn(m.t)
-	last, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("x")}) // linearizable: the member has all
+	// linearizable: the member has all
+	last, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("x")})
 	require.NoError(m.t, err)
 	stream, err := pb.NewWatchClient(conn).Watch(ctx)
 	require.NoError(m.t, err)
-	require.NoError(m.t, stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
-		Key: []byte("m/"), RangeEnd: []byte("m0"), StartRevision: m.start, PrevKv: true,
-	}}}))
+	require.NoError(m.t, stream.Send(&pb.WatchRequest{
+		RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
+			Key: []byte("m/"), RangeEnd: []byte("m0"), StartRevision: m.start, PrevKv: true,
+		}}}))
 	var history []change
 	for len(history) == 0 || history[len(history)-1].rev < last.Header.Revision {
 		resp, err := stream.Recv()
@@ -276,7 +302,8 @@ func (m *watchModel) history(ctx context.Context) []change {
 	return history
 }
 
-// checkAcknowledged wants every change of which a writer was told in the history, where it was told to be.
+// checkAcknowledged wants every change of which a writer was told in the history, where it was told
+// to be.
 func (m *watchModel) checkAcknowledged(history []change) {
 	at := make(map[string]map[int64]bool)
 	for _, c := range history {
@@ -287,7 +314,8 @@ func (m *watchModel) checkAcknowledged(history []change) {
 	}
 	for number, rev := range m.acknowledged {
 		if !at[strconv.Itoa(number)][rev] {
-			assert.Fail(m.t, "acknowledged but not in the history", "change %d at revision %d", number, rev)
+			assert.Fail(m.t, "acknowledged but not in the history", "change %d at revision %d",
+				number, rev)
 			return
 		}
 	}

@@ -8,15 +8,15 @@ import (
 	"strings"
 	"sync"
 
-	"go.etcd.io/etcd/client/v3/internal/authtoken"
-	"go.etcd.io/etcd/client/v3/internal/outbox"
-	"go.etcd.io/etcd/client/v3/internal/watchmux"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/v3/internal/authtoken"
+	"go.etcd.io/etcd/client/v3/internal/outbox"
+	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
 // watcher is the Watcher of a client: one watchStream for each set of outgoing
@@ -95,7 +95,9 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 // not change the events, which may be shared; where it returns none, the response is
 // left out. The decorators of this module find it by a type assertion; with it they need
 // no goroutine that copies one channel into another.
-func (w *watcher) WatchRewritten(ctx context.Context, rewrite func([]*Event) []*Event, key string, opts ...OpOption) WatchChan {
+func (w *watcher) WatchRewritten(
+	ctx context.Context, rewrite func([]*Event) []*Event, key string, opts ...OpOption,
+) WatchChan {
 	op := OpWatch(key, opts...)
 	s := newWatchSink(w, &op)
 	s.rewrite = rewrite
@@ -105,8 +107,10 @@ func (w *watcher) WatchRewritten(ctx context.Context, rewrite func([]*Event) []*
 		s.out.Abort()
 		return s.ch
 	case w.maxBytes > 0 && len(op.key)+len(op.end)+requestOverhead > w.maxBytes:
-		s.out.Close(WatchResponse{Header: &pb.ResponseHeader{}, Canceled: true, closeErr: status.Errorf(codes.ResourceExhausted,
-			"etcdclient: the range of a watch has %d bytes, too many for requests of %d", len(op.key)+len(op.end), w.maxBytes)})
+		s.out.Close(WatchResponse{Header: &pb.ResponseHeader{}, Canceled: true,
+			closeErr: status.Errorf(codes.ResourceExhausted,
+				"etcdclient: the range of a watch has %d bytes, too many for requests of %d",
+				len(op.key)+len(op.end), w.maxBytes)})
 		return s.ch
 	case !w.add(ctx, op.watchCreateRequest(), s):
 		s.out.Abort()

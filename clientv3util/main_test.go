@@ -3,8 +3,9 @@ package clientv3util_test
 import (
 	"testing"
 
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/goleak"
+
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 var cluster etcdtest.Shared

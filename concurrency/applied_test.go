@@ -12,17 +12,25 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestPutAppliedDespiteAnErrorLeavesNoKey has statuses that look like a refusal of what was done all the same: a server that runs
-// out of space says so of the request that takes the last of it, and a client's limit on messages keeps back the answer only.
+// TestPutAppliedDespiteAnErrorLeavesNoKey has statuses that look like a refusal of what was done
+// all the same: a server that runs out of space says so of the request that takes the last of it,
+// and a client's limit on messages keeps back the answer only.
 func TestPutAppliedDespiteAnErrorLeavesNoKey(t *testing.T) {
 	for name, after := range map[string]error{
-		"no space":         rpctypes.ErrGRPCNoSpace,
-		"answer too large": status.Error(codes.ResourceExhausted, "grpc: received message larger than max"),
+		"no space": rpctypes.ErrGRPCNoSpace,
+		"answer too large": status.Error(codes.ResourceExhausted,
+			"grpc: received message larger than max"),
 	} {
 		for call, acquire := range map[string]func(*Session, context.Context) error{
-			"Lock":     func(s *Session, ctx context.Context) error { return NewMutex(s, "key").Lock(ctx) },
-			"TryLock":  func(s *Session, ctx context.Context) error { return NewMutex(s, "key").TryLock(ctx) },
-			"Campaign": func(s *Session, ctx context.Context) error { return NewElection(s, "key").Campaign(ctx, "v") },
+			"Lock": func(s *Session, ctx context.Context) error {
+				return NewMutex(s, "key").Lock(ctx)
+			},
+			"TryLock": func(s *Session, ctx context.Context) error {
+				return NewMutex(s, "key").TryLock(ctx)
+			},
+			"Campaign": func(s *Session, ctx context.Context) error {
+				return NewElection(s, "key").Campaign(ctx, "v")
+			},
 		} {
 			t.Run(name+" "+call, func(t *testing.T) {
 				fake, client := newFake(t)
@@ -30,7 +38,8 @@ func TestPutAppliedDespiteAnErrorLeavesNoKey(t *testing.T) {
 				fake.FailAfterApply("Txn", 1, after)
 				require.Error(t, acquire(s, t.Context()))
 				awaitKeys(t, client, "key", 0)
-				assert.NoError(t, acquire(newSession(t, client), t.Context()), "nobody stands in the way")
+				assert.NoError(t, acquire(newSession(t, client), t.Context()),
+					"nobody stands in the way")
 			})
 		}
 	}
@@ -48,8 +57,12 @@ func TestSweeperOutlastsServersThatAreBusy(t *testing.T) {
 	require.NoError(t, m.Lock(t.Context()))
 	fake.Fail("Txn", 2, rpctypes.ErrGRPCPermissionDenied)
 	require.Error(t, m.Unlock(t.Context()))
-	require.Eventually(t, func() bool { return fake.Calls("Txn") == 8 }, 5*time.Second, time.Millisecond)
-	require.Never(t, func() bool { return fake.Calls("Txn") != 8 }, 200*time.Millisecond, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return fake.Calls("Txn") == 8
+	}, 5*time.Second, time.Millisecond)
+	require.Never(t, func() bool {
+		return fake.Calls("Txn") != 8
+	}, 200*time.Millisecond, 10*time.Millisecond)
 	require.NoError(t, m.Unlock(t.Context()), "it can be repeated")
 	assert.Empty(t, keysUnder(t, client, "key"))
 }

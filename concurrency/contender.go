@@ -8,7 +8,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/retry"
 )
@@ -52,33 +53,38 @@ var errOccupied = errors.New("concurrency: there are other contenders")
 
 // enter puts the contender's key, or finds it there, and claims it.
 func (c contender) enter(ctx context.Context, val string) (place, error) {
-	return c.put(ctx, val, v3.OpTxn(
-		[]v3.Cmp{v3.Compare(v3.CreateRevision(c.key), "=", 0)},
+	return c.put(ctx, val, clientv3.OpTxn(
+		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.key), "=", 0)},
 		// The last two keys are then the contender's own and the one right before it.
-		[]v3.Op{c.putOp(val), v3.OpGet(c.pfx, append(v3.WithLastCreate(), v3.WithLimit(2))...)},
+		[]clientv3.Op{c.putOp(val), clientv3.OpGet(c.pfx,
+			append(clientv3.WithLastCreate(), clientv3.WithLimit(2))...)},
 		c.whereabouts()))
 }
 
 // tryEnter is enter for the first place only. Where that is not to be had, it
 // returns errOccupied, and nothing is put.
 func (c contender) tryEnter(ctx context.Context, val string) (place, error) {
-	return c.put(ctx, val, v3.OpTxn(
-		[]v3.Cmp{v3.Compare(v3.CreateRevision(c.pfx), "=", 0).WithPrefix()},
-		[]v3.Op{c.putOp(val), v3.OpGet(c.key)},
+	return c.put(ctx, val, clientv3.OpTxn(
+		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.pfx), "=", 0).WithPrefix()},
+		[]clientv3.Op{c.putOp(val), clientv3.OpGet(c.key)},
 		c.whereabouts()))
 }
 
-func (c contender) putOp(val string) v3.Op { return v3.OpPut(c.key, val, v3.WithLease(c.s.lease)) }
+func (c contender) putOp(val string) clientv3.Op {
+	return clientv3.OpPut(c.key, val,
+		clientv3.WithLease(c.s.lease))
+}
 
 // whereabouts are the contender's key and the first one.
-func (c contender) whereabouts() []v3.Op {
-	return []v3.Op{v3.OpGet(c.key), v3.OpGet(c.pfx, v3.WithFirstCreate()...)}
+func (c contender) whereabouts() []clientv3.Op {
+	return []clientv3.Op{clientv3.OpGet(c.key),
+		clientv3.OpGet(c.pfx, clientv3.WithFirstCreate()...)}
 }
 
 // put runs a transaction that puts the contender's key, or finds it, until that is
 // an incarnation to rely on. Its then-ops are the put of val and a get that begins with
 // the key, its else-ops whereabouts.
-func (c contender) put(ctx context.Context, val string, txn v3.Op) (place, error) {
+func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (place, error) {
 	for {
 		c.s.update(c.key, func(k *slot) { k.mark = c.mark; k.begin() })
 		p, err := c.putMarked(ctx, val, txn)
@@ -99,7 +105,7 @@ func (c contender) put(ctx context.Context, val string, txn v3.Op) (place, error
 
 // putMarked is one put that ends with the session's mark on the key, or with an error,
 // of which the session's slot has been told.
-func (c contender) putMarked(ctx context.Context, val string, txn v3.Op) (place, error) {
+func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (place, error) {
 	for {
 		sending, proof := retry.WithProof(ctx)
 		p, err := c.putOnce(sending, txn)
@@ -125,7 +131,7 @@ func (c contender) putMarked(ctx context.Context, val string, txn v3.Op) (place,
 // made, and which it may be about to delete. It reports false where the key is gone.
 func (c contender) takeOver(ctx context.Context, rev int64) (bool, error) {
 	resp, err := c.s.client.Txn(ctx).
-		If(v3.Compare(v3.CreateRevision(c.key), "=", rev)).
+		If(clientv3.Compare(clientv3.CreateRevision(c.key), "=", rev)).
 		Then(c.putOp(c.mark + isFound)).
 		Commit()
 	if err != nil {
@@ -157,7 +163,7 @@ func (c contender) failed(err error, val string, unsent bool) func(*slot) {
 	return func(k *slot) { k.lost(val) }
 }
 
-func (c contender) putOnce(ctx context.Context, txn v3.Op) (place, error) {
+func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (place, error) {
 	answer, err := c.s.client.Do(ctx, txn)
 	if err != nil {
 		return place{}, err
@@ -170,7 +176,8 @@ func (c contender) putOnce(ctx context.Context, txn v3.Op) (place, error) {
 		return c.foundPlace(resp)
 	}
 	kvs, err := rangeAnswer(resp, 1)
-	if err != nil || len(kvs) == 0 || string(kvs[0].Key) != c.key || len(kvs) > 1 && !c.isRival(kvs[1]) {
+	if err != nil || len(kvs) == 0 || string(kvs[0].Key) != c.key || len(kvs) > 1 &&
+		!c.isRival(kvs[1]) {
 		return place{}, errMalformed
 	}
 	p := place{hdr: resp.Header, rev: kvs[0].CreateRevision}
@@ -181,7 +188,7 @@ func (c contender) putOnce(ctx context.Context, txn v3.Op) (place, error) {
 }
 
 // foundPlace reads the answers to whereabouts.
-func (c contender) foundPlace(resp *v3.TxnResponse) (place, error) {
+func (c contender) foundPlace(resp *clientv3.TxnResponse) (place, error) {
 	own, err := rangeAnswer(resp, 0)
 	if err != nil {
 		return place{}, err
@@ -207,13 +214,17 @@ func (c contender) foundPlace(resp *v3.TxnResponse) (place, error) {
 
 // isRival reports whether a key is one of those that are contended with. A server
 // that names another one has not answered what it was asked.
-func (c contender) isRival(kv *mvccpb.KeyValue) bool { return bytes.HasPrefix(kv.Key, []byte(c.pfx)) }
+func (c contender) isRival(kv *mvccpb.KeyValue) bool {
+	return bytes.HasPrefix(kv.Key,
+		[]byte(c.pfx))
+}
 
 // look finds the contender's place anew. It returns ErrSessionExpired where the
 // key is gone.
 func (c contender) look(ctx context.Context, rev int64) (place, error) {
-	before := append(v3.WithLastCreate(), v3.WithMaxCreateRev(rev-1))
-	resp, err := c.s.client.Txn(ctx).Then(v3.OpGet(c.key), v3.OpGet(c.pfx, before...)).Commit()
+	before := append(clientv3.WithLastCreate(), clientv3.WithMaxCreateRev(rev-1))
+	resp, err := c.s.client.Txn(ctx).Then(clientv3.OpGet(c.key),
+		clientv3.OpGet(c.pfx, before...)).Commit()
 	if err != nil {
 		return place{}, err
 	}

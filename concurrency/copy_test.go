@@ -6,24 +6,29 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-func fakeClient(t *testing.T) (*etcdfake.Server, *v3.Client) {
+func fakeClient(t *testing.T) (*etcdfake.Server, *clientv3.Client) {
 	fake := etcdfake.Start(t)
-	client, err := v3.New(v3.Config{Endpoints: []string{fake.Addr()}})
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, client.Close()) })
 	return fake, client
 }
 
-// TestCopyOfASessionIsThatSession copies sessions by value, as programs do that keep one in a struct of their own.
+// TestCopyOfASessionIsThatSession copies sessions by value, as programs do that keep one in a
+// struct of their own.
 func TestCopyOfASessionIsThatSession(t *testing.T) {
 	fake, client := fakeClient(t)
 	copies := map[string]func(*concurrency.Session) *concurrency.Session{
-		"by declaration": func(s *concurrency.Session) *concurrency.Session { s2 := *s; return &s2 },
+		"by declaration": func(s *concurrency.Session) *concurrency.Session {
+			s2 := *s
+			return &s2
+		},
 		"by assignment": func(s *concurrency.Session) *concurrency.Session {
 			s2 := &concurrency.Session{}
 			*s2 = *s

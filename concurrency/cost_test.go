@@ -11,10 +11,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	v3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // TestUncontendedLockIsTwoRequests counts everything that goes to the server but renewals.
@@ -30,7 +31,8 @@ func TestUncontendedLockIsTwoRequests(t *testing.T) {
 	assert.Empty(t, fake.Requests("Range", "Put", "DeleteRange", "Watch"))
 }
 
-// TestHandOverIsOneEventAndOneRequest lets a queue of 64 pass the lock on: each of them is told by one event, and asks once.
+// TestHandOverIsOneEventAndOneRequest lets a queue of 64 pass the lock on: each of them is told by
+// one event, and asks once.
 func TestHandOverIsOneEventAndOneRequest(t *testing.T) {
 	const n = 64
 	fake, client := newFake(t)
@@ -46,7 +48,9 @@ func TestHandOverIsOneEventAndOneRequest(t *testing.T) {
 		awaitKeys(t, client, m.pfx, i+2)
 	}
 	// Each follows its own key and that before it.
-	require.Eventually(t, func() bool { return creates(fake.Requests("Watch")) == 2*n }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return creates(fake.Requests("Watch")) == 2*n
+	}, 10*time.Second, 5*time.Millisecond)
 	fake.ForgetRequests()
 	require.NoError(t, holder.Unlock(t.Context()))
 	wg.Wait()
@@ -66,15 +70,17 @@ func creates(reqs []etcdfake.Request) (n int) {
 }
 
 // countingClient counts the requests of a client, streams and renewals excepted.
-func countingClient(tb testing.TB) (*v3.Client, *atomic.Int64) {
+func countingClient(tb testing.TB) (*clientv3.Client, *atomic.Int64) {
 	tb.Helper()
 	n := &atomic.Int64{}
-	client, err := v3.New(v3.Config{Endpoints: shared.Endpoints(), Logger: zap.NewNop(), DialOptions: []grpc.DialOption{
-		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			n.Add(1)
-			return next(ctx, method, req, reply, cc, opts...)
-		}),
-	}})
+	client, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints(), Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{
+			grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any,
+				cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+				n.Add(1)
+				return next(ctx, method, req, reply, cc, opts...)
+			}),
+		}})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { assert.NoError(tb, client.Close()) })
 	return client, n
@@ -95,8 +101,8 @@ func BenchmarkUncontendedLockAndUnlock(b *testing.B) {
 	b.ReportMetric(float64(requests.Load())/float64(b.N), "requests/op")
 }
 
-// BenchmarkQueueOf64 is one hand-over in a queue of 64 sessions, each of which asks for the lock again as soon as it has released
-// it: an acquisition, with its watches, and a release.
+// BenchmarkQueueOf64 is one hand-over in a queue of 64 sessions, each of which asks for the lock
+// again as soon as it has released it: an acquisition, with its watches, and a release.
 func BenchmarkQueueOf64(b *testing.B) {
 	client, requests := countingClient(b)
 	const n = 64
@@ -138,7 +144,10 @@ func BenchmarkSTM(b *testing.B) {
 	client, requests := countingClient(b)
 	requests.Store(0)
 	for b.Loop() {
-		if _, err := NewSTM(client, func(s STM) error { s.Put("counter", s.Get("counter")[:0]+"1"); return nil }); err != nil {
+		if _, err := NewSTM(client, func(s STM) error {
+			s.Put("counter", s.Get("counter")[:0]+"1")
+			return nil
+		}); err != nil {
 			b.Fatal(err)
 		}
 	}

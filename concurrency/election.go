@@ -7,7 +7,8 @@ import (
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Election chooses one leader among the sessions that campaign for it, in the order
@@ -64,7 +65,7 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 // and changes its value.
 //
 // Errors: the context's; [ErrSessionExpired], also where the key was deleted by
-// Resign or by someone else meanwhile; those of [v3.KV] for what does not pass, and for
+// Resign or by someone else meanwhile; those of [clientv3.KV] for what does not pass, and for
 // the first request. After an error the candidacy is given up, as [Mutex.Lock]
 // does it, unless there was one before the call.
 func (e *Election) Campaign(ctx context.Context, val string) error {
@@ -133,7 +134,7 @@ func (e *Election) drop(rev int64) {
 
 // Proclaim changes the value of the leader, or candidate, without a new election.
 // Errors: [ErrElectionNotLeader] where the session does not stand, or its key is gone;
-// those of [v3.KV], after which the value may have changed, and office is kept.
+// those of [clientv3.KV], after which the value may have changed, and office is kept.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
 	held := e.current()
 	if held.key == "" {
@@ -149,8 +150,8 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 
 func (e *Election) proclaim(ctx context.Context, held office, val string) error {
 	resp, err := e.s.client.Txn(ctx).
-		If(v3.Compare(v3.CreateRevision(held.key), "=", held.rev)).
-		Then(v3.OpPut(held.key, val, v3.WithLease(e.s.lease))).
+		If(clientv3.Compare(clientv3.CreateRevision(held.key), "=", held.rev)).
+		Then(clientv3.OpPut(held.key, val, clientv3.WithLease(e.s.lease))).
 		Commit()
 	if err != nil {
 		return err
@@ -178,15 +179,15 @@ func (e *Election) vacate(held office, now bool) {
 // gone, it returns nil. After an error, also that of a context that has ended, the key
 // is deleted in the background, until that has succeeded or the session's TTL has
 // passed; Key and Rev stay, and Resign may be called again to wait for it. Errors are
-// those of [v3.KV].
+// those of [clientv3.KV].
 func (e *Election) Resign(ctx context.Context) (err error) {
 	held := e.current()
 	if held.key == "" {
 		return nil
 	}
 	resp, err := e.s.client.Txn(ctx).
-		If(v3.Compare(v3.CreateRevision(held.key), "=", held.rev)).
-		Then(v3.OpDelete(held.key)).
+		If(clientv3.Compare(clientv3.CreateRevision(held.key), "=", held.rev)).
+		Then(clientv3.OpDelete(held.key)).
 		Commit()
 	if err != nil {
 		e.s.update(held.key, func(k *slot) { k.doom(held.rev) })
@@ -200,12 +201,12 @@ func (e *Election) Resign(ctx context.Context) (err error) {
 }
 
 // Leader returns the key and value of the current leader, as the first of Kvs. It
-// is a linearizable read. Errors: [ErrElectionNoLeader], and those of [v3.KV].
-func (e *Election) Leader(ctx context.Context) (*v3.GetResponse, error) {
+// is a linearizable read. Errors: [ErrElectionNoLeader], and those of [clientv3.KV].
+func (e *Election) Leader(ctx context.Context) (*clientv3.GetResponse, error) {
 	if e.s == nil {
 		return nil, ErrElectionNoLeader
 	}
-	resp, err := e.s.client.Get(ctx, e.pfx, v3.WithFirstCreate()...)
+	resp, err := e.s.client.Get(ctx, e.pfx, clientv3.WithFirstCreate()...)
 	if err != nil {
 		return nil, err
 	}

@@ -9,11 +9,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	v3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
 func leaderValue(tb testing.TB, e *Election) string {
@@ -72,11 +73,14 @@ func TestResumeElection(t *testing.T) {
 	require.NoError(t, e.Resign(t.Context()))
 	assert.Equal(t, ErrElectionNotLeader, before.Proclaim(t.Context(), "no"))
 	assert.Empty(t, before.Key(), "it has found out")
-	assert.Equal(t, ErrElectionNotLeader, ResumeElection(s, p, before.Key(), 1).Proclaim(t.Context(), "no"))
+	assert.Equal(t, ErrElectionNotLeader, ResumeElection(s, p, before.Key(),
+		1).Proclaim(t.Context(), "no"))
 }
 
 // standsFor starts a Campaign that has to wait for a leader, who is returned.
-func standsFor(t *testing.T, admin *v3.Client, e *Election, ctx context.Context) (leader *Election, done <-chan error) {
+func standsFor(
+	t *testing.T, admin *clientv3.Client, e *Election, ctx context.Context,
+) (leader *Election, done <-chan error) {
 	t.Helper()
 	leader = NewElection(newSession(t, admin), e.pfx[:len(e.pfx)-1])
 	require.NoError(t, leader.Campaign(t.Context(), "leader"))
@@ -86,7 +90,8 @@ func standsFor(t *testing.T, admin *v3.Client, e *Election, ctx context.Context)
 	return leader, done
 }
 
-// TestCampaignEnds ends a waiting Campaign in all the ways it can fail, and in one it can be withdrawn.
+// TestCampaignEnds ends a waiting Campaign in all the ways it can fail, and in one it can be
+// withdrawn.
 func TestCampaignEnds(t *testing.T) {
 	admin, p := sharedClient(t)
 	for name, c := range map[string]struct {
@@ -94,12 +99,16 @@ func TestCampaignEnds(t *testing.T) {
 		want error
 	}{
 		"context": {func(_ *Election, cancel func()) { cancel() }, context.Canceled},
-		"session": {func(e *Election, _ func()) { assert.NoError(t, (&Session{e.s}).Close()) }, ErrSessionExpired},
+		"session": {func(e *Election, _ func()) {
+			assert.NoError(t, (&Session{e.s}).Close())
+		}, ErrSessionExpired},
 		"revoked elsewhere": {func(e *Election, _ func()) {
 			_, err := admin.Revoke(t.Context(), (&Session{e.s}).Lease())
 			assert.NoError(t, err)
 		}, ErrSessionExpired},
-		"resigned": {func(e *Election, _ func()) { assert.NoError(t, e.Resign(t.Context())) }, ErrSessionExpired},
+		"resigned": {func(e *Election, _ func()) {
+			assert.NoError(t, e.Resign(t.Context()))
+		}, ErrSessionExpired},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		e := NewElection(newSession(t, newClient(t, shared.Endpoints()...), WithTTL(600)), p+name)
@@ -120,13 +129,14 @@ func TestCampaignVerifiesItsKey(t *testing.T) {
 	for range 20 {
 		e := NewElection(newSession(t, client), p)
 		_, done := standsFor(t, client, e, t.Context())
-		_, err := client.Delete(t.Context(), p, v3.WithPrefix())
+		_, err := client.Delete(t.Context(), p, clientv3.WithPrefix())
 		require.NoError(t, err)
 		require.Equal(t, ErrSessionExpired, result(t, done, time.Second))
 	}
 }
 
-// TestCampaignWithUnknownOutcomeLeavesNoCandidate has campaigns that the server performs, at once or later, and that fail.
+// TestCampaignWithUnknownOutcomeLeavesNoCandidate has campaigns that the server performs, at once
+// or later, and that fail.
 func TestCampaignWithUnknownOutcomeLeavesNoCandidate(t *testing.T) {
 	fake, client := newFake(t)
 	e := NewElection(newSession(t, client), "election")
@@ -167,7 +177,9 @@ func TestResignKeepsItsStateWhenItFails(t *testing.T) {
 		assert.ErrorIs(t, e.Resign(inTime(t, 200*time.Millisecond)), context.DeadlineExceeded)
 		assert.Equal(t, key, e.Key())
 		proxy.Heal()
-		require.Eventually(t, func() bool { return e.Resign(t.Context()) == nil }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool {
+			return e.Resign(t.Context()) == nil
+		}, 5*time.Second, time.Millisecond)
 		assert.Empty(t, e.Key())
 		assert.Empty(t, keysUnder(t, admin, p))
 	}
@@ -191,8 +203,12 @@ func TestCampaignRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	e := NewElection(newSession(t, client), "election")
 	leader, done := standsFor(t, client, e, t.Context())
-	require.Eventually(t, func() bool { open, _ := fake.Streams("Watch"); return open > 0 }, 5*time.Second, time.Millisecond)
-	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+	require.Eventually(t, func() bool {
+		open, _ := fake.Streams("Watch")
+		return open > 0
+	}, 5*time.Second, time.Millisecond)
+	assert.Equal(t, []string{rpctypes.MetadataHasLeader},
+		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
 	require.NoError(t, leader.Resign(t.Context()))
 	assert.NoError(t, result(t, done, 5*time.Second))
 }

@@ -25,7 +25,8 @@ func ExampleNewSession() {
 		log.Fatal(err)
 	}
 	ctx := context.TODO()
-	if _, err := cli.Put(ctx, "instances/a", "10.0.0.1", clientv3.WithLease(s.Lease())); err != nil {
+	if _, err := cli.Put(ctx, "instances/a", "10.0.0.1",
+		clientv3.WithLease(s.Lease())); err != nil {
 		log.Fatal(err)
 	}
 	count := func() int64 {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	v3 "go.etcd.io/etcd/client/v3"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
@@ -44,7 +44,7 @@ func (h *hold) lost(cause error) {
 // guard ends the context of an acquisition once its key is gone. It returns when
 // the context has ended.
 func (m *Mutex) guard(h *hold) {
-	ctx := v3.WithRequireLeader(h.ctx)
+	ctx := clientv3.WithRequireLeader(h.ctx)
 	for n, since := 0, h.since; ; n++ {
 		if m.awaitLoss(ctx, since) {
 			break
@@ -72,7 +72,8 @@ func (m *Mutex) guard(h *hold) {
 func (m *Mutex) awaitLoss(ctx context.Context, since int64) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for resp := range m.s.client.Watch(ctx, m.key, v3.WithRev(since+1), v3.WithFilterPut()) {
+	for resp := range m.s.client.Watch(ctx, m.key, clientv3.WithRev(since+1),
+		clientv3.WithFilterPut()) {
 		if hasDelete(resp) {
 			return true
 		}

@@ -17,10 +17,12 @@ func nonsense() map[string]*pb.TxnResponse {
 	header := &pb.ResponseHeader{Revision: 5}
 	put := &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{}}
 	ranged := func(kvs ...*mvccpb.KeyValue) *pb.ResponseOp {
-		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{Kvs: kvs, Count: -1}}}
+		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{
+			ResponseRange: &pb.RangeResponse{Kvs: kvs, Count: -1}}}
 	}
 	foreign := &mvccpb.KeyValue{Key: []byte("x"), CreateRevision: -1, ModRevision: 1 << 62}
-	all := map[string]*pb.TxnResponse{"nothing": {}, "no parts": {Header: header}, "success without parts": {Header: header, Succeeded: true}}
+	all := map[string]*pb.TxnResponse{"nothing": {}, "no parts": {Header: header},
+		"success without parts": {Header: header, Succeeded: true}}
 	for name, parts := range map[string][]*pb.ResponseOp{
 		"empty parts":       {{}, {}},
 		"parts of puts":     {put, put},
@@ -32,14 +34,16 @@ func nonsense() map[string]*pb.TxnResponse {
 		"a put and nothing": {put, ranged()},
 	} {
 		for _, succeeded := range []bool{true, false} {
-			all[name+map[bool]string{true: ", success", false: ", failure"}[succeeded]] = &pb.TxnResponse{Succeeded: succeeded, Responses: parts, Header: header}
+			all[name+map[bool]string{true: ", success",
+				false: ", failure"}[succeeded]] = &pb.TxnResponse{Succeeded: succeeded,
+				Responses: parts, Header: header}
 		}
 	}
 	return all
 }
 
-// TestLocksAndElectionsSurviveMalformedAnswers: whatever a server answers, a call ends with its context at the latest, and none
-// panics; nobody has a lock without a key of its own.
+// TestLocksAndElectionsSurviveMalformedAnswers: whatever a server answers, a call ends with its
+// context at the latest, and none panics; nobody has a lock without a key of its own.
 func TestLocksAndElectionsSurviveMalformedAnswers(t *testing.T) {
 	for name, answer := range nonsense() {
 		t.Run(name, func(t *testing.T) {
@@ -50,7 +54,9 @@ func TestLocksAndElectionsSurviveMalformedAnswers(t *testing.T) {
 			require.NoError(t, held.Lock(t.Context()))
 			require.NoError(t, elected.Campaign(t.Context(), "value"))
 			guarded := held.Ctx()
-			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) { return proto.Clone(answer), nil })
+			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) {
+				return proto.Clone(answer), nil
+			})
 			fake.Unary("Range", func(context.Context, proto.Message) (proto.Message, error) {
 				got := &pb.RangeResponse{}
 				for _, part := range answer.Responses {

@@ -8,11 +8,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// TestCallsOnALostLease have the error that programs compare with to make another session, as long as they ask with the old
-// one. The session ends at the server's first word, long before a renewal could tell.
+// TestCallsOnALostLease have the error that programs compare with to make another session, as long
+// as they ask with the old one. The session ends at the server's first word, long before a renewal
+// could tell.
 func TestCallsOnALostLease(t *testing.T) {
 	for name, acquire := range acquisitions {
 		for _, orphan := range []bool{false, true} {
@@ -40,13 +42,14 @@ func TestCallsOnALostLease(t *testing.T) {
 	}
 }
 
-// TestCallsOnAnExpiredSession is TestCallsOnALostLease for a session that has ended because no renewal was answered.
+// TestCallsOnAnExpiredSession is TestCallsOnALostLease for a session that has ended because no
+// renewal was answered.
 func TestCallsOnAnExpiredSession(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client, WithTTL(1))
 	fake.Delay("LeaseKeepAlive", time.Hour)
 	defer fake.Delay("LeaseKeepAlive", 0)
-	require.ErrorIs(t, ends(t, s.Ctx(), 5*time.Second), v3.ErrKeepAliveExpired)
+	require.ErrorIs(t, ends(t, s.Ctx(), 5*time.Second), clientv3.ErrKeepAliveExpired)
 	for name, acquire := range acquisitions {
 		assert.Equal(t, rpctypes.ErrLeaseNotFound, acquire(s, t.Context()), name)
 	}

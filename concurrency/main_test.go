@@ -8,12 +8,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	v3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
-	"go.uber.org/goleak"
-	"go.uber.org/zap"
 )
 
 // shared is the one-member cluster of all tests and examples that do it no harm.
@@ -22,35 +23,36 @@ var shared etcdtest.Shared
 func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Around(m)) }
 
 // newClient makes a client that is closed with the test.
-func newClient(tb testing.TB, endpoints ...string) *v3.Client {
+func newClient(tb testing.TB, endpoints ...string) *clientv3.Client {
 	tb.Helper()
-	client, err := v3.New(v3.Config{Endpoints: endpoints, Logger: zap.NewNop(), DialTimeout: 5 * time.Second})
+	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop(),
+		DialTimeout: 5 * time.Second})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { assert.NoError(tb, client.Close()) })
 	return client
 }
 
 // sharedClient makes a client of the shared cluster, and a prefix for the test.
-func sharedClient(tb testing.TB) (*v3.Client, string) {
+func sharedClient(tb testing.TB) (*clientv3.Client, string) {
 	tb.Helper()
 	return newClient(tb, shared.Endpoints()...), tb.Name() + "/"
 }
 
 // newFake starts a fake member and makes a client of it.
-func newFake(tb testing.TB, opts ...etcdfake.Option) (*etcdfake.Server, *v3.Client) {
+func newFake(tb testing.TB, opts ...etcdfake.Option) (*etcdfake.Server, *clientv3.Client) {
 	tb.Helper()
 	s := etcdfake.Start(tb, opts...)
 	return s, newClient(tb, s.Addr())
 }
 
-func put(tb testing.TB, client *v3.Client, key, val string) {
+func put(tb testing.TB, client *clientv3.Client, key, val string) {
 	tb.Helper()
 	_, err := client.Put(tb.Context(), key, val)
 	require.NoError(tb, err)
 }
 
 // values reads the values of keys, "" for those that do not exist.
-func values(tb testing.TB, client *v3.Client, keys ...string) []string {
+func values(tb testing.TB, client *clientv3.Client, keys ...string) []string {
 	tb.Helper()
 	vals := make([]string, len(keys))
 	for i, key := range keys {
@@ -64,16 +66,17 @@ func values(tb testing.TB, client *v3.Client, keys ...string) []string {
 }
 
 // proxied makes a client of the shared cluster behind a network that can fail.
-func proxied(tb testing.TB) (*faultnet.Proxy, *v3.Client) {
+func proxied(tb testing.TB) (*faultnet.Proxy, *clientv3.Client) {
 	tb.Helper()
 	proxy := faultnet.New(tb, strings.TrimPrefix(shared.Endpoints()[0], "http://"))
 	return proxy, newClient(tb, proxy.Addr())
 }
 
 // keysUnder lists keys in the order of their creation.
-func keysUnder(tb testing.TB, client *v3.Client, pfx string) []string {
+func keysUnder(tb testing.TB, client *clientv3.Client, pfx string) []string {
 	tb.Helper()
-	resp, err := client.Get(tb.Context(), pfx, v3.WithPrefix(), v3.WithSort(v3.SortByCreateRevision, v3.SortAscend))
+	resp, err := client.Get(tb.Context(), pfx, clientv3.WithPrefix(),
+		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
 	require.NoError(tb, err)
 	keys := make([]string, len(resp.Kvs))
 	for i, kv := range resp.Kvs {
@@ -83,9 +86,11 @@ func keysUnder(tb testing.TB, client *v3.Client, pfx string) []string {
 }
 
 // awaitKeys waits until there are n keys.
-func awaitKeys(tb testing.TB, client *v3.Client, pfx string, n int) {
+func awaitKeys(tb testing.TB, client *clientv3.Client, pfx string, n int) {
 	tb.Helper()
-	require.Eventually(tb, func() bool { return len(keysUnder(tb, client, pfx)) == n }, 10*time.Second, 5*time.Millisecond, "%d keys under %s", n, pfx)
+	require.Eventually(tb, func() bool {
+		return len(keysUnder(tb, client, pfx)) == n
+	}, 10*time.Second, 5*time.Millisecond, "%d keys under %s", n, pfx)
 }
 
 // inTime returns a context that ends after d.

@@ -7,7 +7,8 @@ import (
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Mutex is a lock that at most one session holds at a time. Sessions get it in the
@@ -70,7 +71,7 @@ func NewMutex(s *Session, pfx string) *Mutex {
 // It returns within a round trip of the server's notice that the session has
 // expired, or that its key was deleted by someone else.
 //
-// Errors: the context's; [ErrSessionExpired]; those of [v3.KV] for what does not
+// Errors: the context's; [ErrSessionExpired]; those of [clientv3.KV] for what does not
 // pass, such as rpctypes.ErrPermissionDenied, and for the first request. Members that
 // are unavailable while Lock waits for its turn are no reason to fail. After an
 // error the session's place in the queue is given up. Where the cluster
@@ -121,7 +122,8 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errOccupied):
 			return place{}, ErrLocked
-		case err == nil && p.ahead != "": // the key is another's on the same lease, who waits with it, or left over
+		case err == nil && p.ahead != "":
+			// the key is another's on the same lease, who waits with it, or left over
 			m.abandon(p.rev)
 			return place{}, ErrLocked
 		}
@@ -168,7 +170,7 @@ func (m *Mutex) hold(p place) {
 // After an error the lock counts as released for the holder. The key is deleted in
 // the background, until that has succeeded or the session's TTL has passed; Unlock
 // may be called again to wait for it. Errors: [ErrLockReleased] where the mutex is
-// not locked or was released before; those of [v3.KV].
+// not locked or was released before; those of [clientv3.KV].
 func (m *Mutex) Unlock(ctx context.Context) error {
 	if m.mutexState == nil {
 		return ErrLockReleased
@@ -184,7 +186,8 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	m.mu.Unlock()
 
 	m.s.update(m.key, func(k *slot) { k.unlock(held.rev) })
-	resp, err := m.s.client.Txn(ctx).If(v3.Compare(v3.CreateRevision(m.key), "=", held.rev)).Then(v3.OpDelete(m.key)).Commit()
+	resp, err := m.s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(m.key), "=",
+		held.rev)).Then(clientv3.OpDelete(m.key)).Commit()
 	if err != nil {
 		m.s.update(m.key, func(k *slot) { k.doom(held.rev) })
 		return m.s.failure(ctx, ctx, err)
@@ -200,12 +203,12 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 
 // IsOwner returns a condition for transactions that holds as long as the lock is
 // held by this acquisition. Before the first one, and after a release, it holds never.
-func (m *Mutex) IsOwner() v3.Cmp {
+func (m *Mutex) IsOwner() clientv3.Cmp {
 	rev := m.Rev()
 	if rev == 0 {
 		rev = -1 // that of no key
 	}
-	return v3.Compare(v3.CreateRevision(m.key), "=", rev)
+	return clientv3.Compare(clientv3.CreateRevision(m.key), "=", rev)
 }
 
 // Key returns the key of the lock while it is held, and otherwise "".

@@ -10,21 +10,26 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	v3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
 // waitsFor starts a Lock that has to wait for a holder, who is returned.
-func waitsFor(t *testing.T, admin *v3.Client, m *Mutex, ctx context.Context) (holder *Mutex, done <-chan error) {
+func waitsFor(
+	t *testing.T, admin *clientv3.Client, m *Mutex, ctx context.Context,
+) (holder *Mutex, done <-chan error) {
 	t.Helper()
 	holder = NewMutex(newSession(t, admin), m.pfx[:len(m.pfx)-1])
 	require.NoError(t, holder.Lock(t.Context()))
 	done = async(func() error { return m.Lock(ctx) })
 	awaitKeys(t, admin, m.pfx, 2)
-	require.Eventually(t, func() bool { return hasPlace(m.contender) }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return hasPlace(m.contender)
+	}, 5*time.Second, time.Millisecond)
 	return holder, done
 }
 
@@ -44,12 +49,20 @@ func TestLockCleansUp(t *testing.T) {
 		fail func(s *Session, cancel context.CancelCauseFunc)
 		want error
 	}{
-		"context":  {func(_ *Session, cancel context.CancelCauseFunc) { cancel(mine) }, context.Canceled},
-		"session":  {func(s *Session, _ context.CancelCauseFunc) { assert.NoError(t, s.Close()) }, ErrSessionExpired},
-		"client":   {func(s *Session, _ context.CancelCauseFunc) { assert.NoError(t, s.client.Close()) }, ErrSessionExpired},
-		"deletion": {func(s *Session, _ context.CancelCauseFunc) { deleteOwn(t, admin, p+"deletion/", s) }, ErrSessionExpired},
+		"context": {func(_ *Session, cancel context.CancelCauseFunc) {
+			cancel(mine)
+		}, context.Canceled},
+		"session": {func(s *Session, _ context.CancelCauseFunc) {
+			assert.NoError(t, s.Close())
+		}, ErrSessionExpired},
+		"client": {func(s *Session, _ context.CancelCauseFunc) {
+			assert.NoError(t, s.client.Close())
+		}, ErrSessionExpired},
+		"deletion": {func(s *Session, _ context.CancelCauseFunc) {
+			deleteOwn(t, admin, p+"deletion/", s)
+		}, ErrSessionExpired},
 	} {
-		client, err := v3.New(v3.Config{Endpoints: shared.Endpoints()})
+		client, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints()})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		s := newSession(t, client, WithTTL(1))
@@ -58,7 +71,8 @@ func TestLockCleansUp(t *testing.T) {
 		c.fail(s, cancel)
 		assert.Equal(t, c.want, result(t, done, time.Second), name)
 		if name != "client" { // its key goes with its lease
-			assert.Len(t, keysUnder(t, admin, m.pfx), 1, "%s: its key is gone when Lock returns", name)
+			assert.Len(t, keysUnder(t, admin, m.pfx), 1, "%s: its key is gone when Lock returns",
+				name)
 		}
 		awaitKeys(t, admin, m.pfx, 1)
 		assert.True(t, owns(t, holder), name)
@@ -67,7 +81,7 @@ func TestLockCleansUp(t *testing.T) {
 	}
 }
 
-func deleteOwn(t *testing.T, admin *v3.Client, pfx string, s *Session) {
+func deleteOwn(t *testing.T, admin *clientv3.Client, pfx string, s *Session) {
 	_, err := admin.Delete(t.Context(), newContender(s, pfx[:len(pfx)-1]).key)
 	assert.NoError(t, err)
 }
@@ -91,7 +105,9 @@ func TestLockSurvivesCompactionWhileWaiting(t *testing.T) {
 			assert.NoError(t, result(t, done, 10*time.Second))
 			require.NoError(t, m.Unlock(t.Context()))
 		} else {
-			require.Never(t, func() bool { return len(done) > 0 }, 300*time.Millisecond, 10*time.Millisecond)
+			require.Never(t, func() bool {
+				return len(done) > 0
+			}, 300*time.Millisecond, 10*time.Millisecond)
 			cancel()
 			assert.Equal(t, context.Canceled, result(t, done, time.Second))
 			awaitKeys(t, admin, p, 1)
@@ -111,13 +127,14 @@ func TestLockEndsWhenItsLeaseIsRevoked(t *testing.T) {
 	assert.True(t, owns(t, holder))
 }
 
-// TestLockChecksItsOwnKeyBeforeItReturns deletes the holder's and the waiter's key at once: it is the waiter's turn, and it must not take it.
+// TestLockChecksItsOwnKeyBeforeItReturns deletes the holder's and the waiter's key at once: it is
+// the waiter's turn, and it must not take it.
 func TestLockChecksItsOwnKeyBeforeItReturns(t *testing.T) {
 	client, p := sharedClient(t)
 	for range 20 {
 		m := NewMutex(newSession(t, client), p)
 		_, done := waitsFor(t, client, m, t.Context())
-		_, err := client.Delete(t.Context(), p, v3.WithPrefix())
+		_, err := client.Delete(t.Context(), p, clientv3.WithPrefix())
 		require.NoError(t, err)
 		require.Equal(t, ErrSessionExpired, result(t, done, time.Second))
 	}
@@ -129,7 +146,8 @@ func TestLockWithAnUnknownLease(t *testing.T) {
 	s := newSession(t, client, WithTTL(600))
 	_, err := newClient(t, shared.Endpoints()...).Revoke(t.Context(), s.Lease())
 	require.NoError(t, err)
-	for _, err := range []error{NewMutex(s, p).Lock(t.Context()), NewMutex(s, p).TryLock(t.Context())} {
+	for _, err := range []error{NewMutex(s, p).Lock(t.Context()),
+		NewMutex(s, p).TryLock(t.Context())} {
 		assert.True(t, err == rpctypes.ErrLeaseNotFound, "%v", err)
 	}
 }
@@ -154,7 +172,8 @@ func TestOrphanedSessionLocks(t *testing.T) {
 	assert.Equal(t, ErrSessionExpired, result(t, done, time.Second))
 }
 
-// TestUnlockDeletesItsOwnKeyOnly loses the answer to an Unlock, and repeats it when another mutex of the session has the lock.
+// TestUnlockDeletesItsOwnKeyOnly loses the answer to an Unlock, and repeats it when another mutex
+// of the session has the lock.
 func TestUnlockDeletesItsOwnKeyOnly(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)
@@ -168,7 +187,9 @@ func TestUnlockDeletesItsOwnKeyOnly(t *testing.T) {
 	proxy.Heal()
 
 	// The first try may still be made on a connection that is about to be reset.
-	require.Eventually(t, func() bool { return second.Lock(t.Context()) == nil }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return second.Lock(t.Context()) == nil
+	}, 5*time.Second, time.Millisecond)
 	require.NoError(t, first.Unlock(t.Context()), "the lock of that acquisition is released")
 	assert.True(t, owns(t, second))
 	assert.Equal(t, []string{second.Key()}, keysUnder(t, admin, p))
@@ -192,7 +213,8 @@ func TestUnlockGoesOnInTheBackground(t *testing.T) {
 // TestLostAnswersLeaveNoKey has acquisitions that the server performs, and that fail.
 func TestLostAnswersLeaveNoKey(t *testing.T) {
 	admin, p := sharedClient(t)
-	for name, acquire := range map[string]func(*Mutex, context.Context) error{"Lock": (*Mutex).Lock, "TryLock": (*Mutex).TryLock} {
+	for name, acquire := range map[string]func(*Mutex, context.Context) error{"Lock": (*Mutex).Lock,
+		"TryLock": (*Mutex).TryLock} {
 		proxy, client := proxied(t)
 		m := NewMutex(newSession(t, client), p+name)
 		proxy.Drop(faultnet.ToClient)
@@ -202,14 +224,18 @@ func TestLostAnswersLeaveNoKey(t *testing.T) {
 		assert.Empty(t, m.Key())
 		proxy.Heal()
 		awaitKeys(t, admin, m.pfx, 0)
-		require.Eventually(t, func() bool { return acquire(m, t.Context()) == nil }, 5*time.Second, time.Millisecond, "and again")
+		require.Eventually(t, func() bool {
+			return acquire(m, t.Context()) == nil
+		}, 5*time.Second, time.Millisecond, "and again")
 		assert.True(t, owns(t, m))
 	}
 }
 
-// TestPutAppliedLateLeavesNoKey has a member that gets to a request long after its client has given up, as one that was stopped does.
+// TestPutAppliedLateLeavesNoKey has a member that gets to a request long after its client has given
+// up, as one that was stopped does.
 func TestPutAppliedLateLeavesNoKey(t *testing.T) {
-	for name, acquire := range map[string]func(*Mutex, context.Context) error{"Lock": (*Mutex).Lock, "TryLock": (*Mutex).TryLock} {
+	for name, acquire := range map[string]func(*Mutex, context.Context) error{"Lock": (*Mutex).Lock,
+		"TryLock": (*Mutex).TryLock} {
 		fake, client := newFake(t)
 		m := NewMutex(newSession(t, client), name)
 		var late proto.Message
@@ -227,7 +253,10 @@ func TestPutAppliedLateLeavesNoKey(t *testing.T) {
 			require.NoError(t, err)
 			require.True(t, resp.(*pb.TxnResponse).Succeeded)
 		}
-		require.Eventually(t, func() bool { open, _ := fake.Streams("Watch"); return open > 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool {
+			open, _ := fake.Streams("Watch")
+			return open > 0
+		}, 5*time.Second, time.Millisecond)
 		apply()
 		awaitKeys(t, client, m.pfx, 0)
 
@@ -237,11 +266,15 @@ func TestPutAppliedLateLeavesNoKey(t *testing.T) {
 			assert.True(t, owns(t, m), name)
 			require.NoError(t, m.Unlock(t.Context()), name)
 		}
-		require.Eventually(t, func() bool { open, _ := fake.Streams("Watch"); return open == 0 }, 5*time.Second, time.Millisecond, "there is nothing to look out for")
+		require.Eventually(t, func() bool {
+			open, _ := fake.Streams("Watch")
+			return open == 0
+		}, 5*time.Second, time.Millisecond, "there is nothing to look out for")
 	}
 }
 
-// TestPutAppliedLateAfterAnotherLeavesNoKey has the lost request applied once the same session has locked and unlocked again.
+// TestPutAppliedLateAfterAnotherLeavesNoKey has the lost request applied once the same session has
+// locked and unlocked again.
 func TestPutAppliedLateAfterAnotherLeavesNoKey(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")
@@ -256,7 +289,9 @@ func TestPutAppliedLateAfterAnotherLeavesNoKey(t *testing.T) {
 	require.Error(t, m.Lock(t.Context()))
 	require.NoError(t, m.Lock(t.Context()))
 	held := m.Ctx()
-	require.Never(t, func() bool { return held.Err() != nil }, 100*time.Millisecond, 10*time.Millisecond, "the lock that is held is left alone")
+	require.Never(t, func() bool {
+		return held.Err() != nil
+	}, 100*time.Millisecond, 10*time.Millisecond, "the lock that is held is left alone")
 	assert.True(t, owns(t, m))
 	require.NoError(t, m.Unlock(t.Context()))
 	_, err := fake.Apply(t.Context(), "Txn", late)
@@ -269,12 +304,18 @@ func TestWaitingRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")
 	holder, done := waitsFor(t, client, m, t.Context())
-	require.Eventually(t, func() bool { open, _ := fake.Streams("Watch"); return open > 0 }, 5*time.Second, time.Millisecond)
-	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+	require.Eventually(t, func() bool {
+		open, _ := fake.Streams("Watch")
+		return open > 0
+	}, 5*time.Second, time.Millisecond)
+	assert.Equal(t, []string{rpctypes.MetadataHasLeader},
+		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
 
 	// A member that loses its leader ends the watches; the wait goes on elsewhere.
 	fake.Break("Watch", rpctypes.ErrGRPCNoLeader)
-	require.Never(t, func() bool { return len(done) > 0 }, 100*time.Millisecond, 10*time.Millisecond)
+	require.Never(t, func() bool {
+		return len(done) > 0
+	}, 100*time.Millisecond, 10*time.Millisecond)
 	require.NoError(t, holder.Unlock(t.Context()))
 	assert.NoError(t, result(t, done, 5*time.Second))
 }

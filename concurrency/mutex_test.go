@@ -8,7 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // owns tells whether a mutex's condition holds at the server.
@@ -95,7 +96,9 @@ func TestMutexSurvivesAGap(t *testing.T) {
 	cancel()
 	assert.Equal(t, context.Canceled, result(t, goneDone, time.Second))
 	awaitKeys(t, client, p, 2)
-	require.Never(t, func() bool { return len(lastDone) > 0 }, 100*time.Millisecond, 10*time.Millisecond, "the first still has it")
+	require.Never(t, func() bool {
+		return len(lastDone) > 0
+	}, 100*time.Millisecond, 10*time.Millisecond, "the first still has it")
 	require.NoError(t, first.Unlock(t.Context()))
 	assert.NoError(t, result(t, lastDone, 5*time.Second))
 }
@@ -136,10 +139,13 @@ func TestMutexesOfOneSessionAreOne(t *testing.T) {
 	assert.Equal(t, ErrLocked, b.TryLock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	leaving := async(func() error { return b.Lock(ctx) })
-	require.Never(t, func() bool { return len(leaving) > 0 }, 50*time.Millisecond, 10*time.Millisecond)
+	require.Never(t, func() bool {
+		return len(leaving) > 0
+	}, 50*time.Millisecond, 10*time.Millisecond)
 	cancel()
 	assert.Equal(t, context.Canceled, result(t, leaving, time.Second))
-	assert.Len(t, keysUnder(t, client, p), 2, "who leaves does not take the place of who still waits")
+	assert.Len(t, keysUnder(t, client, p), 2,
+		"who leaves does not take the place of who still waits")
 	require.NoError(t, holder.Unlock(t.Context()))
 	assert.NoError(t, result(t, waiting, 5*time.Second))
 }
@@ -189,14 +195,16 @@ func TestMutexCtxAcrossACompaction(t *testing.T) {
 	proxy.Reset()
 	compactAll(t, admin)
 	proxy.Heal()
-	require.Never(t, func() bool { return kept.Err() != nil }, 500*time.Millisecond, 10*time.Millisecond, "the key is still there")
+	require.Never(t, func() bool {
+		return kept.Err() != nil
+	}, 500*time.Millisecond, 10*time.Millisecond, "the key is still there")
 	_, err := admin.Delete(t.Context(), m.Key())
 	require.NoError(t, err)
 	ends(t, kept, 10*time.Second)
 }
 
 // compactAll makes a few revisions and compacts what came before.
-func compactAll(tb testing.TB, admin *v3.Client) {
+func compactAll(tb testing.TB, admin *clientv3.Client) {
 	tb.Helper()
 	put(tb, admin, "compacted", "")
 	resp, err := admin.Put(tb.Context(), "compacted", "again")

@@ -5,7 +5,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
@@ -17,12 +18,12 @@ import (
 // being looked for may be left out, and so may values from times without a
 // connection, but never the latest.
 //
-// The channel is not buffered. A slow reader is waited for: it finds what was
-// proclaimed meanwhile, in order, as far as a watch keeps it. The channel is closed when ctx or the client ends, and where the
-// server refuses to answer. A reader that leaves before cancels ctx. The session's
-// end does not matter: to observe takes no lease.
-func (e *Election) Observe(ctx context.Context) <-chan *v3.GetResponse {
-	ch := make(chan *v3.GetResponse)
+// The channel is not buffered. A slow reader is waited for: it finds what was proclaimed meanwhile,
+// in order, as far as a watch keeps it. The channel is closed when ctx or the client ends, and
+// where the server refuses to answer. A reader that leaves before cancels ctx. The session's end
+// does not matter: to observe takes no lease.
+func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
+	ch := make(chan *clientv3.GetResponse)
 	if e.s == nil {
 		close(ch)
 		return ch
@@ -35,9 +36,9 @@ func (e *Election) Observe(ctx context.Context) <-chan *v3.GetResponse {
 
 // observer is the only sender on, and closer of, the channel of one Observe.
 type observer struct {
-	client *v3.Client
+	client *clientv3.Client
 	pfx    string
-	ch     chan<- *v3.GetResponse
+	ch     chan<- *clientv3.GetResponse
 
 	// the last one reported
 	createRev int64
@@ -53,7 +54,7 @@ func (o *observer) run(ctx context.Context) {
 	defer context.AfterFunc(o.client.Ctx(), cancel)()
 
 	for setbacks := 0; ; {
-		resp, err := o.client.Get(ctx, o.pfx, v3.WithFirstCreate()...)
+		resp, err := o.client.Get(ctx, o.pfx, clientv3.WithFirstCreate()...)
 		if classify.IsHalt(ctx, err) {
 			return
 		}
@@ -79,15 +80,15 @@ func (o *observer) run(ctx context.Context) {
 // deleted; without a leader it waits until there is a candidate. It reports false
 // where the watch ended before.
 func (o *observer) follow(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
-	ctx, cancel := context.WithCancel(v3.WithRequireLeader(ctx))
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	key, opts := string(leader.GetKey()), []v3.OpOption{v3.WithRev(from)}
+	key, opts := string(leader.GetKey()), []clientv3.OpOption{clientv3.WithRev(from)}
 	if leader == nil {
-		key, opts = o.pfx, append(opts, v3.WithPrefix(), v3.WithFilterDelete())
+		key, opts = o.pfx, append(opts, clientv3.WithPrefix(), clientv3.WithFilterDelete())
 	}
 	for resp := range o.client.Watch(ctx, key, opts...) {
 		for _, ev := range resp.Events {
-			if leader == nil || ev.Type == v3.EventTypeDelete {
+			if leader == nil || ev.Type == clientv3.EventTypeDelete {
 				return true
 			}
 			o.report(ctx, resp.Header, ev.Kv)
@@ -103,7 +104,7 @@ func (o *observer) report(ctx context.Context, hdr *pb.ResponseHeader, kv *mvccp
 		return
 	}
 	select {
-	case o.ch <- &v3.GetResponse{Header: hdr, Kvs: []*mvccpb.KeyValue{kv}}:
+	case o.ch <- &clientv3.GetResponse{Header: hdr, Kvs: []*mvccpb.KeyValue{kv}}:
 		o.createRev, o.modRev = createRev, modRev
 	case <-ctx.Done():
 	}

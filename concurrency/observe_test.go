@@ -8,13 +8,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	v3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // says receives the next report, and checks that it is of the given value.
-func says(tb testing.TB, ch <-chan *v3.GetResponse, want string) (createRev int64) {
+func says(tb testing.TB, ch <-chan *clientv3.GetResponse, want string) (createRev int64) {
 	tb.Helper()
 	select {
 	case resp, open := <-ch:
@@ -29,7 +30,7 @@ func says(tb testing.TB, ch <-chan *v3.GetResponse, want string) (createRev int6
 	}
 }
 
-func silent(tb testing.TB, ch <-chan *v3.GetResponse) {
+func silent(tb testing.TB, ch <-chan *clientv3.GetResponse) {
 	tb.Helper()
 	select {
 	case resp := <-ch:
@@ -38,7 +39,7 @@ func silent(tb testing.TB, ch <-chan *v3.GetResponse) {
 	}
 }
 
-func closes(tb testing.TB, ch <-chan *v3.GetResponse) {
+func closes(tb testing.TB, ch <-chan *clientv3.GetResponse) {
 	tb.Helper()
 	select {
 	case _, open := <-ch:
@@ -48,7 +49,7 @@ func closes(tb testing.TB, ch <-chan *v3.GetResponse) {
 	}
 }
 
-func campaign(tb testing.TB, client *v3.Client, pfx, val string) *Election {
+func campaign(tb testing.TB, client *clientv3.Client, pfx, val string) *Election {
 	tb.Helper()
 	e := NewElection(newSession(tb, client), pfx)
 	require.NoError(tb, e.Campaign(tb.Context(), val))
@@ -67,7 +68,9 @@ func TestObserveReportsEachLeaderOnce(t *testing.T) {
 
 	second := NewElection(newSession(t, client), p)
 	done := async(func() error { return second.Campaign(t.Context(), "second") })
-	require.Eventually(t, func() bool { return second.Key() != "" }, 5*time.Second, time.Millisecond, "it has learnt that it stands")
+	require.Eventually(t, func() bool {
+		return second.Key() != ""
+	}, 5*time.Second, time.Millisecond, "it has learnt that it stands")
 	require.NoError(t, second.Proclaim(t.Context(), "second, waiting"))
 	silent(t, ch)
 	late := NewElection(newSession(t, client), p).Observe(ctx)
@@ -105,7 +108,9 @@ func TestObserveAcrossAGap(t *testing.T) {
 		first := campaign(t, admin, p, "first")
 		second, third = NewElection(newSession(t, admin), p), NewElection(newSession(t, admin), p)
 		for i, e := range []*Election{second, third} {
-			done := async(func() error { return e.Campaign(t.Context(), []string{"second", "third"}[i]) })
+			done := async(func() error {
+				return e.Campaign(t.Context(), []string{"second", "third"}[i])
+			})
 			awaitKeys(t, admin, p, i+2)
 			t.Cleanup(func() { _ = result(t, done, 5*time.Second) })
 		}
@@ -138,8 +143,12 @@ func TestObserveRequiresALeader(t *testing.T) {
 	e := campaign(t, client, "election", "first")
 	ch := e.Observe(t.Context())
 	says(t, ch, "first")
-	require.Eventually(t, func() bool { open, _ := fake.Streams("Watch"); return open > 0 }, 5*time.Second, time.Millisecond)
-	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+	require.Eventually(t, func() bool {
+		open, _ := fake.Streams("Watch")
+		return open > 0
+	}, 5*time.Second, time.Millisecond)
+	assert.Equal(t, []string{rpctypes.MetadataHasLeader},
+		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
 	fake.Break("Watch", rpctypes.ErrGRPCNoLeader)
 	require.NoError(t, e.Proclaim(t.Context(), "second"))
 	says(t, ch, "second")
@@ -158,7 +167,7 @@ func TestObserveNeedsNoSession(t *testing.T) {
 }
 
 func TestObserveEnds(t *testing.T) {
-	client, err := v3.New(v3.Config{Endpoints: shared.Endpoints()})
+	client, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints()})
 	require.NoError(t, err)
 	ch := NewElection(newSession(t, client), t.Name()).Observe(t.Context())
 	require.NoError(t, client.Close())

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestResignGoesOnInTheBackground has a program give up leadership with a context that has ended, as at its shutdown.
+// TestResignGoesOnInTheBackground has a program give up leadership with a context that has ended,
+// as at its shutdown.
 func TestResignGoesOnInTheBackground(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

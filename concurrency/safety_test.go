@@ -11,13 +11,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/testkit/chaos"
 )
 
-// TestSafety has eight clients contend for a lock and an election in a cluster of three members that are killed, stopped and
-// cut off. See internal/testkit/chaos for the seed.
+// TestSafety has eight clients contend for a lock and an election in a cluster of three members
+// that are killed, stopped and cut off. See internal/testkit/chaos for the seed.
 func TestSafety(t *testing.T) { runSafety(t, 10*time.Second) }
 
 func runSafety(t *testing.T, lasting time.Duration) {
@@ -31,7 +32,8 @@ func runSafety(t *testing.T, lasting time.Duration) {
 	var work sync.WaitGroup
 	for i := range clients {
 		client := newClient(t, r.cluster.ProxyEndpoints()...)
-		for _, once := range []func(*safetyRun, context.Context, *Session){(*safetyRun).count, (*safetyRun).lead} {
+		for _, once := range []func(*safetyRun, context.Context, *Session){(*safetyRun).count,
+			(*safetyRun).lead} {
 			work.Go(func() { r.worker(ctx, client, rand.New(rand.NewPCG(uint64(i), 0)), once) })
 		}
 	}
@@ -39,7 +41,8 @@ func runSafety(t *testing.T, lasting time.Duration) {
 	faults := r.cluster.Break(ctx, 2500*time.Millisecond)
 	work.Wait()
 	t.Logf("%d faults; %d sessions; %d increments, %d more with unknown outcome; %d refused since the lock was lost; %d acquisitions; %d times in office",
-		faults, r.sessions.Load(), r.counted.Load(), r.unsure.Load(), r.refused.Load(), len(r.locked), len(r.led))
+		faults, r.sessions.Load(), r.counted.Load(), r.unsure.Load(), r.refused.Load(),
+		len(r.locked), len(r.led))
 
 	got, err := strconv.ParseInt(values(t, r.admin, "counter")[0], 10, 64)
 	require.NoError(t, err)
@@ -54,7 +57,7 @@ func runSafety(t *testing.T, lasting time.Duration) {
 type safetyRun struct {
 	t       *testing.T
 	cluster *chaos.Cluster
-	admin   *v3.Client // the faults of the network do not touch it
+	admin   *clientv3.Client // the faults of the network do not touch it
 
 	sessions, counted, unsure, refused atomic.Int64
 
@@ -70,12 +73,16 @@ type tenure struct {
 	at        int64
 }
 
-// worker does something again and again until ctx ends and the faults with it. Then nothing may keep it from doing so once
-// more, and from leaving no key.
-func (r *safetyRun) worker(ctx context.Context, client *v3.Client, rng *rand.Rand, once func(*safetyRun, context.Context, *Session)) {
+// worker does something again and again until ctx ends and the faults with it. Then nothing may
+// keep it from doing so once more, and from leaving no key.
+func (r *safetyRun) worker(
+	ctx context.Context, client *clientv3.Client, rng *rand.Rand,
+	once func(*safetyRun, context.Context, *Session),
+) {
 	var s *Session
 	for ctx.Err() == nil {
-		one, cancel := context.WithTimeout(r.t.Context(), time.Duration(200+rng.IntN(5000))*time.Millisecond)
+		one, cancel := context.WithTimeout(r.t.Context(),
+			time.Duration(200+rng.IntN(5000))*time.Millisecond)
 		if s = r.session(one, client, s); s != nil {
 			once(r, one, s)
 		}
@@ -99,7 +106,7 @@ func (r *safetyRun) worker(ctx context.Context, client *v3.Client, rng *rand.Ran
 }
 
 // session returns s, or another one if that has ended, or nil.
-func (r *safetyRun) session(ctx context.Context, client *v3.Client, s *Session) *Session {
+func (r *safetyRun) session(ctx context.Context, client *clientv3.Client, s *Session) *Session {
 	if s != nil && s.Ctx().Err() == nil {
 		return s
 	}
@@ -151,11 +158,13 @@ func (r *safetyRun) count(ctx context.Context, s *Session) {
 	}
 	n, err := strconv.Atoi(string(resp.Kvs[0].Value))
 	assert.NoError(r.t, err)
-	if rand.IntN(50) == 0 { // as if the program were suspended: its lease is not renewed any more, and may expire
+	if rand.IntN(50) == 0 {
+		// as if the program were suspended: its lease is not renewed any more, and may expire
 		s.Orphan()
 		_ = backoff.Wait(ctx, rand.N(3*time.Second))
 	}
-	txn, err := s.Client().Txn(ctx).If(m.IsOwner()).Then(v3.OpPut("counter", strconv.Itoa(n+1))).Commit()
+	txn, err := s.Client().Txn(ctx).If(m.IsOwner()).Then(
+		clientv3.OpPut("counter", strconv.Itoa(n+1))).Commit()
 	switch {
 	case err != nil:
 		r.unsure.Add(1)
@@ -184,12 +193,13 @@ func (r *safetyRun) note(list *[]tenure, one tenure) {
 	*list = append(*list, one)
 }
 
-// wereFirst asks the store's history: whoever was told to have the lock, or to lead, had the key that was created first, so
-// no two had it whose keys both existed.
+// wereFirst asks the store's history: whoever was told to have the lock, or to lead, had the key
+// that was created first, so no two had it whose keys both existed.
 func (r *safetyRun) wereFirst(pfx string, tenures []tenure) {
 	assert.NotEmpty(r.t, tenures)
 	for _, one := range tenures {
-		resp, err := r.admin.Get(r.t.Context(), pfx, append(v3.WithFirstCreate(), v3.WithRev(one.at))...)
+		resp, err := r.admin.Get(r.t.Context(), pfx,
+			append(clientv3.WithFirstCreate(), clientv3.WithRev(one.at))...)
 		require.NoError(r.t, err)
 		if assert.Len(r.t, resp.Kvs, 1, "%+v", one) {
 			assert.Equal(r.t, one.key, string(resp.Kvs[0].Key), "%+v", one)

@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	v3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
-	"go.uber.org/zap"
 )
 
 const (
@@ -56,8 +57,8 @@ type Session struct{ *session }
 // session is the state of a Session and its copies.
 type session struct {
 	// read-only after NewSession
-	client  *v3.Client
-	lease   v3.LeaseID
+	client  *clientv3.Client
+	lease   clientv3.LeaseID
 	ttl     time.Duration
 	granted bool            // this session granted the lease; otherwise WithLease gave it
 	nonce   string          // marks the keys that this session makes
@@ -80,7 +81,7 @@ type session struct {
 
 type sessionOptions struct {
 	ttl   int
-	lease v3.LeaseID
+	lease clientv3.LeaseID
 	ctx   context.Context
 }
 
@@ -93,7 +94,8 @@ type SessionOption func(*sessionOptions, *zap.Logger)
 func WithTTL(ttl int) SessionOption {
 	return func(o *sessionOptions, lg *zap.Logger) {
 		if ttl <= 0 {
-			lg.Warn("ignored the TTL of a session: it must be positive", zap.Int("ttl", ttl), zap.Int("used", o.ttl))
+			lg.Warn("ignored the TTL of a session: it must be positive", zap.Int("ttl", ttl),
+				zap.Int("used", o.ttl))
 			return
 		}
 		o.ttl = ttl
@@ -107,7 +109,7 @@ func WithTTL(ttl int) SessionOption {
 // Sessions on one lease use the same keys. They are one and the same contender for
 // locks and elections. Where the session's TTL bounds something, as in Close, it is that
 // of [WithTTL].
-func WithLease(leaseID v3.LeaseID) SessionOption {
+func WithLease(leaseID clientv3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.lease = leaseID }
 }
 
@@ -121,9 +123,9 @@ func WithContext(ctx context.Context) SessionOption {
 
 // NewSession grants a lease and keeps it alive. It blocks until the lease is
 // granted or the context of [WithContext] ends. Errors are those of Grant and
-// KeepAlive of [v3.Lease]. A lease that was granted is revoked then; where that
+// KeepAlive of [clientv3.Lease]. A lease that was granted is revoked then; where that
 // cannot be done before the context ends, it expires by itself.
-func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
+func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error) {
 	o := sessionOptions{ttl: defaultTTL, ctx: client.Ctx()}
 	for _, opt := range opts {
 		opt(&o, client.GetLogger())
@@ -138,7 +140,7 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 		slots:   make(map[string]*slot),
 	}
 	var expiry time.Time
-	if s.lease == v3.NoLease {
+	if s.lease == clientv3.NoLease {
 		asked := time.Now()
 		resp, err := client.Grant(o.ctx, int64(o.ttl))
 		if err != nil {
@@ -160,14 +162,14 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 
 // seconds turns a TTL into a duration, within what a lease can have.
 func seconds(ttl int64) time.Duration {
-	return time.Duration(min(max(ttl, 1), v3.MaxLeaseTTL)) * time.Second
+	return time.Duration(min(max(ttl, 1), clientv3.MaxLeaseTTL)) * time.Second
 }
 
 // keepAlive keeps the lease until the session's context ends, and ends that with
 // the lease. expiry is when a lease that was just granted expires if it is never
 // renewed, and zero for any other.
 func (s *session) keepAlive(expiry time.Time) error {
-	ctx, end := v3.WithKeepAliveEnd(s.ctx)
+	ctx, end := clientv3.WithKeepAliveEnd(s.ctx)
 	answers, err := s.client.KeepAlive(ctx, s.lease)
 	if err != nil {
 		return err
@@ -177,7 +179,9 @@ func (s *session) keepAlive(expiry time.Time) error {
 }
 
 // follow returns why the session has to end, or nil when it has ended.
-func (s *session) follow(answers <-chan *v3.LeaseKeepAliveResponse, end *v3.KeepAliveEnd, expiry time.Time) error {
+func (s *session) follow(
+	answers <-chan *clientv3.LeaseKeepAliveResponse, end *clientv3.KeepAliveEnd, expiry time.Time,
+) error {
 	var expired <-chan time.Time
 	if !expiry.IsZero() {
 		t := time.NewTimer(time.Until(expiry))
@@ -192,7 +196,7 @@ func (s *session) follow(answers <-chan *v3.LeaseKeepAliveResponse, end *v3.Keep
 			}
 			expired = nil // by now KeepAlive knows the TTL, and watches over it
 		case <-expired:
-			return fmt.Errorf("%w: %w", ErrSessionExpired, v3.ErrKeepAliveExpired)
+			return fmt.Errorf("%w: %w", ErrSessionExpired, clientv3.ErrKeepAliveExpired)
 		case <-s.ctx.Done():
 			return nil
 		}
@@ -200,7 +204,7 @@ func (s *session) follow(answers <-chan *v3.LeaseKeepAliveResponse, end *v3.Keep
 }
 
 // Client returns the client that the session was made with.
-func (s *Session) Client() *v3.Client {
+func (s *Session) Client() *clientv3.Client {
 	if s.session == nil {
 		return nil
 	}
@@ -208,16 +212,16 @@ func (s *Session) Client() *v3.Client {
 }
 
 // Lease returns the session's lease.
-func (s *Session) Lease() v3.LeaseID {
+func (s *Session) Lease() clientv3.LeaseID {
 	if s.session == nil {
-		return v3.NoLease
+		return clientv3.NoLease
 	}
 	return s.lease
 }
 
 // Ctx returns a context that ends with the session. context.Cause tells why: for a
 // session that has expired, errors.Is finds [ErrSessionExpired] and the reason that
-// [v3.KeepAliveEnd] gives.
+// [clientv3.KeepAliveEnd] gives.
 //
 // The server lets a lease expire no sooner than a TTL after it has received a
 // renewal, and the session ends no later than a TTL after it received an answer. A
@@ -258,7 +262,7 @@ func (s *session) orphan() {
 // returns after the lease's TTL at the latest: by then the lease has expired.
 //
 // The error is rpctypes.ErrLeaseNotFound where the session had expired before, the
-// context's after the TTL, or any other of Revoke of [v3.Lease]. After an
+// context's after the TTL, or any other of Revoke of [clientv3.Lease]. After an
 // error Close may be called again; after success it does nothing.
 func (s *Session) Close() error {
 	if s.session == nil {
@@ -334,7 +338,8 @@ func (s *session) failure(ctx, inner context.Context, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, rpctypes.ErrLeaseNotFound): // the server's word, before any renewal could tell
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		// the server's word, before any renewal could tell
 		s.end(fmt.Errorf("%w: %w", ErrSessionExpired, err))
 	case errors.Is(context.Cause(inner), ErrSessionExpired):
 		return ErrSessionExpired

@@ -9,17 +9,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	v3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	zapobserver "go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // newSession makes a session that is closed with the test, whatever has become of it.
-func newSession(tb testing.TB, client *v3.Client, opts ...SessionOption) *Session {
+func newSession(tb testing.TB, client *clientv3.Client, opts ...SessionOption) *Session {
 	tb.Helper()
 	s, err := NewSession(client, opts...)
 	require.NoError(tb, err)
@@ -28,7 +29,7 @@ func newSession(tb testing.TB, client *v3.Client, opts ...SessionOption) *Sessio
 }
 
 // timeToLive returns what is left of a lease, -1 for one that does not exist.
-func timeToLive(tb testing.TB, client *v3.Client, lease v3.LeaseID) int64 {
+func timeToLive(tb testing.TB, client *clientv3.Client, lease clientv3.LeaseID) int64 {
 	tb.Helper()
 	resp, err := client.TimeToLive(tb.Context(), lease)
 	require.NoError(tb, err)
@@ -50,7 +51,9 @@ func TestSessionKeepsItsLease(t *testing.T) {
 	client, _ := sharedClient(t)
 	s := newSession(t, client, WithTTL(1))
 	assert.Same(t, client, s.Client())
-	require.Never(t, func() bool { return s.Ctx().Err() != nil || timeToLive(t, client, s.Lease()) < 0 }, 2*time.Second, 100*time.Millisecond)
+	require.Never(t, func() bool {
+		return s.Ctx().Err() != nil || timeToLive(t, client, s.Lease()) < 0
+	}, 2*time.Second, 100*time.Millisecond)
 	require.NoError(t, s.Close())
 	assert.ErrorIs(t, ends(t, s.Ctx(), 0), ErrSessionExpired)
 	<-s.Done()
@@ -60,7 +63,8 @@ func TestSessionKeepsItsLease(t *testing.T) {
 
 func TestSessionOptions(t *testing.T) {
 	core, logs := zapobserver.New(zapcore.WarnLevel)
-	client, err := v3.New(v3.Config{Endpoints: shared.Endpoints(), Logger: zap.New(core)})
+	client, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints(),
+		Logger: zap.New(core)})
 	require.NoError(t, err)
 	defer client.Close()
 
@@ -79,7 +83,8 @@ func TestSessionOptions(t *testing.T) {
 	s := newSession(t, client, WithLease(lease.ID))
 	assert.Equal(t, lease.ID, s.Lease())
 	require.NoError(t, s.Close())
-	assert.Equal(t, int64(-1), timeToLive(t, client, lease.ID), "Close revokes a lease that was given, too")
+	assert.Equal(t, int64(-1), timeToLive(t, client, lease.ID),
+		"Close revokes a lease that was given, too")
 
 	type key struct{}
 	s = newSession(t, client, WithContext(context.WithValue(t.Context(), key{}, "value")))
@@ -123,7 +128,7 @@ func TestCtxEndsWithTheSession(t *testing.T) {
 		assert.Equal(t, int64(-1), timeToLive(t, admin, s.Lease()))
 	})
 	t.Run("with its client", func(t *testing.T) {
-		client, err := v3.New(v3.Config{Endpoints: shared.Endpoints()})
+		client, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints()})
 		require.NoError(t, err)
 		own := newSession(t, client)
 		other := newSession(t, client, WithContext(t.Context()))
@@ -142,15 +147,17 @@ func TestSessionCloseIsBoundedOnASilentMember(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client := newClient(t, cluster.Endpoints()...)
 	closed, expired := newSession(t, client, WithTTL(1)), newSession(t, client, WithTTL(1))
-	require.Never(t, func() bool { return expired.Ctx().Err() != nil }, ttl+300*time.Millisecond, 10*time.Millisecond, "it is renewed")
+	require.Never(t, func() bool {
+		return expired.Ctx().Err() != nil
+	}, ttl+300*time.Millisecond, 10*time.Millisecond, "it is renewed")
 	unkept := newSession(t, client, WithTTL(1)) // most likely not renewed even once
 	require.NoError(t, cluster.Members()[0].Pause())
 
 	start := time.Now()
 	assert.ErrorIs(t, closed.Close(), context.DeadlineExceeded)
 	assert.Less(t, time.Since(start), ttl+500*time.Millisecond, "Close is bounded by the TTL")
-	assert.ErrorIs(t, ends(t, expired.Ctx(), ttl), v3.ErrKeepAliveExpired)
-	assert.ErrorIs(t, ends(t, unkept.Ctx(), ttl), v3.ErrKeepAliveExpired)
+	assert.ErrorIs(t, ends(t, expired.Ctx(), ttl), clientv3.ErrKeepAliveExpired)
+	assert.ErrorIs(t, ends(t, unkept.Ctx(), ttl), clientv3.ErrKeepAliveExpired)
 
 	require.NoError(t, cluster.Members()[0].Resume())
 	require.NoError(t, ignoreNotFound(closed.Close()), "Close may be called again")
@@ -172,8 +179,9 @@ func TestNewSessionRevokes(t *testing.T) {
 	ends(t, first.Ctx(), 5*time.Second)
 
 	_, err := NewSession(client)
-	require.ErrorAs(t, err, &v3.ErrKeepAliveHalted{})
-	assert.Equal(t, []int64{int64(first.Lease())}, fake.Leases(), "the second session's lease is revoked")
+	require.ErrorAs(t, err, &clientv3.ErrKeepAliveHalted{})
+	assert.Equal(t, []int64{int64(first.Lease())}, fake.Leases(),
+		"the second session's lease is revoked")
 
 	lease, err := client.Grant(t.Context(), 60)
 	require.NoError(t, err)
@@ -187,7 +195,8 @@ func TestNewSessionRevokes(t *testing.T) {
 	assert.Equal(t, context.Canceled, err)
 }
 
-// TestFailedNewSessionEndsWithItsContext: no lease is kept alive, and the member does not answer the revocation.
+// TestFailedNewSessionEndsWithItsContext: no lease is kept alive, and the member does not answer
+// the revocation.
 func TestFailedNewSessionEndsWithItsContext(t *testing.T) {
 	fake, client := newFake(t)
 	require.NoError(t, client.Lease.Close())
@@ -196,7 +205,7 @@ func TestFailedNewSessionEndsWithItsContext(t *testing.T) {
 	done := async(func() error { _, err := NewSession(client, WithContext(ctx)); return err })
 	<-ctx.Done()
 	ended := time.Now()
-	require.ErrorAs(t, result(t, done, 5*time.Second), &v3.ErrKeepAliveHalted{})
+	require.ErrorAs(t, result(t, done, 5*time.Second), &clientv3.ErrKeepAliveHalted{})
 	assert.Less(t, time.Since(ended), 100*time.Millisecond)
 	assert.Equal(t, 1, fake.Calls("LeaseRevoke"))
 	fake.Delay("LeaseRevoke", 0)

@@ -7,20 +7,25 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	v3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 var errLost = status.Error(codes.Unavailable, "lost")
 
 // acquisitions are the calls that put a key, for sessions that are given.
 var acquisitions = map[string]func(*Session, context.Context) error{
-	"Lock":     func(s *Session, ctx context.Context) error { return NewMutex(s, "key").Lock(ctx) },
-	"TryLock":  func(s *Session, ctx context.Context) error { return NewMutex(s, "key").TryLock(ctx) },
-	"Campaign": func(s *Session, ctx context.Context) error { return NewElection(s, "key").Campaign(ctx, "value") },
+	"Lock": func(s *Session, ctx context.Context) error { return NewMutex(s, "key").Lock(ctx) },
+	"TryLock": func(s *Session, ctx context.Context) error {
+		return NewMutex(s, "key").TryLock(ctx)
+	},
+	"Campaign": func(s *Session, ctx context.Context) error {
+		return NewElection(s, "key").Campaign(ctx, "value")
+	},
 }
 
 // loseTxn makes the next transaction fail. The server applies it before, or when apply is called.
@@ -46,17 +51,20 @@ func loseTxn(t *testing.T, fake *etcdfake.Server, late bool) (apply func()) {
 	}
 }
 
-// staysTaken fails if a key under "key/" is deleted within a time in which clean-up would have done so, or if another session
-// could get past it.
-func staysTaken(t *testing.T, client *v3.Client) {
+// staysTaken fails if a key under "key/" is deleted within a time in which clean-up would have done
+// so, or if another session could get past it.
+func staysTaken(t *testing.T, client *clientv3.Client) {
 	t.Helper()
 	require.Len(t, keysUnder(t, client, "key/"), 1)
-	require.Never(t, func() bool { return len(keysUnder(t, client, "key/")) == 0 }, 300*time.Millisecond, 10*time.Millisecond)
+	require.Never(t, func() bool {
+		return len(keysUnder(t, client, "key/")) == 0
+	}, 300*time.Millisecond, 10*time.Millisecond)
 	assert.Equal(t, ErrLocked, NewMutex(newSession(t, client), "key").TryLock(t.Context()))
 }
 
-// TestCleanUpSparesTheHeirOfAnOrphan has a session lose the outcome of an acquisition, or of a release, and hand its lease
-// on. The session that gets the lease acquires what the first one could no longer tell of.
+// TestCleanUpSparesTheHeirOfAnOrphan has a session lose the outcome of an acquisition, or of a
+// release, and hand its lease on. The session that gets the lease acquires what the first one could
+// no longer tell of.
 func TestCleanUpSparesTheHeirOfAnOrphan(t *testing.T) {
 	for name, acquire := range acquisitions {
 		for when, late := range map[string]bool{"applied": false, "applied late": true} {
@@ -101,13 +109,15 @@ func TestCleanUpSparesTheHeirOfAnOrphan(t *testing.T) {
 			require.Error(t, release(t.Context()))
 			a.Orphan()
 			b := newSession(t, client, WithLease(a.Lease()))
-			require.NoError(t, acquisitions[map[string]string{"Unlock": "Lock", "Resign": "Campaign"}[name]](b, t.Context()))
+			require.NoError(t, acquisitions[map[string]string{"Unlock": "Lock",
+				"Resign": "Campaign"}[name]](b, t.Context()))
 			staysTaken(t, client)
 		})
 	}
 }
 
-// TestFailedCallsSpareWhatTheyFound has two sessions on one lease wait with the same key, or hold it, and one of them fail.
+// TestFailedCallsSpareWhatTheyFound has two sessions on one lease wait with the same key, or hold
+// it, and one of them fail.
 func TestFailedCallsSpareWhatTheyFound(t *testing.T) {
 	for name, acquire := range acquisitions {
 		t.Run(name, func(t *testing.T) {
@@ -123,11 +133,15 @@ func TestFailedCallsSpareWhatTheyFound(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			failing := async(func() error { return acquire(second, ctx) })
 			if name != "TryLock" {
-				require.Eventually(t, func() bool { return hasPlace(newContender(second, "key")) }, 5*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool {
+					return hasPlace(newContender(second, "key"))
+				}, 5*time.Second, time.Millisecond)
 				cancel()
 			}
 			require.Error(t, result(t, failing, 5*time.Second))
-			require.Never(t, func() bool { return len(keysUnder(t, client, "key/")) < 2 }, 100*time.Millisecond, 10*time.Millisecond)
+			require.Never(t, func() bool {
+				return len(keysUnder(t, client, "key/")) < 2
+			}, 100*time.Millisecond, 10*time.Millisecond)
 			require.NoError(t, other.Unlock(t.Context()))
 			require.NoError(t, result(t, waiting, 5*time.Second))
 
@@ -166,7 +180,8 @@ func TestMakerSparesWhatAnotherTookOver(t *testing.T) {
 	staysTaken(t, client)
 }
 
-// TestGivenLeaseIsCleanedUp loses the answer to an acquisition by the only user of a lease that it was given.
+// TestGivenLeaseIsCleanedUp loses the answer to an acquisition by the only user of a lease that it
+// was given.
 func TestGivenLeaseIsCleanedUp(t *testing.T) {
 	for _, name := range []string{"Lock", "TryLock"} {
 		for when, late := range map[string]bool{"applied": false, "applied late": true} {

@@ -25,13 +25,14 @@ type slot struct {
 	attempts int             // puts under way
 	claims   map[int64]int   // incarnation → how many rely on it
 	found    map[int64]bool  // claimed incarnations that another session made
-	released map[int64]bool  // incarnations that Unlock has deleted, or will, while calls were under way
-	doomed   map[int64]bool  // incarnations to delete → whether a suspect has made them
-	gone     map[int64]bool  // incarnations that were deleted
-	suspects int             // puts that may have made, or may still make, an incarnation
-	unlooked bool            // nobody has looked at the store since a put became a suspect
-	cleared  chan struct{}   // closed when nothing is urgent any more; nil where nothing is
-	sweeper  *sweeper        // at work while the slot is dirty
+	// incarnations that Unlock has deleted, or will, while calls were under way
+	released map[int64]bool
+	doomed   map[int64]bool // incarnations to delete → whether a suspect has made them
+	gone     map[int64]bool // incarnations that were deleted
+	suspects int            // puts that may have made, or may still make, an incarnation
+	unlooked bool           // nobody has looked at the store since a put became a suspect
+	cleared  chan struct{}  // closed when nothing is urgent any more; nil where nothing is
+	sweeper  *sweeper       // at work while the slot is dirty
 }
 
 func newSlot() *slot {

@@ -68,7 +68,8 @@ func (m *slotSim) step() {
 			m.holders = slices.DeleteFunc(m.holders, func(r int64) bool { return r == rev })
 		}
 	}
-	require.GreaterOrEqual(m.t, m.slot.suspects, m.ghosts, "nobody looks out for a put that may still be applied")
+	require.GreaterOrEqual(m.t, m.slot.suspects, m.ghosts,
+		"nobody looks out for a put that may still be applied")
 	for rev := range m.slot.claims {
 		require.NotContains(m.t, m.slot.doomed, rev, "claimed and doomed")
 		require.Contains(m.t, m.holders, rev, "claimed by nobody")

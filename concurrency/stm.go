@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	v3 "go.etcd.io/etcd/client/v3"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Isolation is how much a transaction run by [NewSTM] notices of others.
@@ -49,8 +49,8 @@ type STM interface {
 	Get(key ...string) string
 
 	// Put sets a key when the transaction is applied. The last Put or Del of a key
-	// counts. Put panics for options that [v3.OpPut] does not accept.
-	Put(key, val string, opts ...v3.OpOption)
+	// counts. Put panics for options that [clientv3.OpPut] does not accept.
+	Put(key, val string, opts ...clientv3.OpOption)
 
 	// Rev returns the revision in which a key was last modified in the store, and 0
 	// if it does not exist. It reads the key as Get does.
@@ -61,7 +61,7 @@ type STM interface {
 
 	// commit applies the transaction. The result is nil where it was not, because
 	// of a conflict or an error.
-	commit() *v3.TxnResponse
+	commit() *clientv3.TxnResponse
 
 	// reset begins another attempt.
 	reset()
@@ -107,11 +107,13 @@ func WithPrefetch(keys ...string) STMOption {
 // are those to the writes, in the order in which their keys were first written.
 //
 // Errors are what apply returned, with nothing applied, and those of the requests,
-// as [v3.KV] has them. After an error of the last request, which applies the
+// as [clientv3.KV] has them. After an error of the last request, which applies the
 // transaction, it may have been applied all the same. A transaction of more than
 // 128 keys (see the server's --max-txn-ops) is refused with
 // rpctypes.ErrTooManyOps.
-func NewSTM(c *v3.Client, apply func(STM) error, so ...STMOption) (*v3.TxnResponse, error) {
+func NewSTM(
+	c *clientv3.Client, apply func(STM) error, so ...STMOption,
+) (*clientv3.TxnResponse, error) {
 	opts := stmOptions{ctx: c.Ctx()}
 	for _, opt := range so {
 		opt(&opts)
@@ -130,16 +132,22 @@ func NewSTM(c *v3.Client, apply func(STM) error, so ...STMOption) (*v3.TxnRespon
 }
 
 // NewSTMRepeatable is [NewSTM] with [RepeatableReads] and the given context.
-func NewSTMRepeatable(ctx context.Context, c *v3.Client, apply func(STM) error) (*v3.TxnResponse, error) {
+func NewSTMRepeatable(
+	ctx context.Context, c *clientv3.Client, apply func(STM) error,
+) (*clientv3.TxnResponse, error) {
 	return NewSTM(c, apply, WithAbortContext(ctx), WithIsolation(RepeatableReads))
 }
 
 // NewSTMSerializable is [NewSTM] with [Serializable] and the given context.
-func NewSTMSerializable(ctx context.Context, c *v3.Client, apply func(STM) error) (*v3.TxnResponse, error) {
+func NewSTMSerializable(
+	ctx context.Context, c *clientv3.Client, apply func(STM) error,
+) (*clientv3.TxnResponse, error) {
 	return NewSTM(c, apply, WithAbortContext(ctx), WithIsolation(Serializable))
 }
 
 // NewSTMReadCommitted is [NewSTM] with [ReadCommitted] and the given context.
-func NewSTMReadCommitted(ctx context.Context, c *v3.Client, apply func(STM) error) (*v3.TxnResponse, error) {
+func NewSTMReadCommitted(
+	ctx context.Context, c *clientv3.Client, apply func(STM) error,
+) (*clientv3.TxnResponse, error) {
 	return NewSTM(c, apply, WithAbortContext(ctx), WithIsolation(ReadCommitted))
 }

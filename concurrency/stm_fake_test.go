@@ -22,7 +22,8 @@ func TestPanicInATransactionReachesTheCaller(t *testing.T) {
 	func() {
 		defer func() {
 			assert.Equal(t, "the function's own", recover())
-			assert.Contains(t, string(debug.Stack()), "concurrency.explode", "the trace begins where the panic did")
+			assert.Contains(t, string(debug.Stack()), "concurrency.explode",
+				"the trace begins where the panic did")
 		}()
 		_, _ = NewSTM(client, explode)
 	}()
@@ -61,7 +62,10 @@ func TestConflictingTransactionsBackOff(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	_, err := NewSTM(client, func(s STM) error { s.Put("contended", s.Get("contended")+"."); return nil }, WithAbortContext(ctx))
+	_, err := NewSTM(client, func(s STM) error {
+		s.Put("contended", s.Get("contended")+".")
+		return nil
+	}, WithAbortContext(ctx))
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.Greater(t, commits.Load(), int32(2))
 	assert.Less(t, commits.Load(), int32(60), "conflicting attempts in one second")
@@ -125,10 +129,19 @@ func TestSTMRequests(t *testing.T) {
 		return s.Calls("Txn") - before
 	}
 	readThree := func(s STM) error { s.Get("a"); s.Get("b"); s.Get("c", "a"); return nil }
-	assert.Equal(t, 1, requests(func(s STM) error { s.Put("a", "1"); s.Get("a"); return nil }), "the last one")
+	assert.Equal(t, 1, requests(func(s STM) error {
+		s.Put("a", "1")
+		s.Get("a")
+		return nil
+	}), "the last one")
 	assert.Equal(t, 4, requests(readThree), "one for each key")
-	assert.Equal(t, 2, requests(readThree, WithPrefetch("a", "b"), WithPrefetch("c")), "one for all keys")
-	assert.Equal(t, 2, requests(func(s STM) error { s.Get("a", "b", "a"); s.Rev("b"); return nil }), "one for all keys of a call")
+	assert.Equal(t, 2, requests(readThree, WithPrefetch("a", "b"), WithPrefetch("c")),
+		"one for all keys")
+	assert.Equal(t, 2, requests(func(s STM) error {
+		s.Get("a", "b", "a")
+		s.Rev("b")
+		return nil
+	}), "one for all keys of a call")
 
 	runs := 0
 	assert.Equal(t, 4, requests(func(s STM) error {
@@ -149,10 +162,11 @@ func TestTransactionsSurviveMalformedAnswers(t *testing.T) {
 	s, client := newFake(t)
 	header := &pb.ResponseHeader{Revision: 5}
 	for name, resp := range map[string]*pb.TxnResponse{
-		"nothing":         {},
-		"no parts":        {Header: header, Succeeded: true},
-		"empty part":      {Header: header, Succeeded: true, Responses: []*pb.ResponseOp{{}}},
-		"another's part":  {Header: header, Succeeded: true, Responses: []*pb.ResponseOp{{Response: &pb.ResponseOp_ResponsePut{}}}},
+		"nothing":    {},
+		"no parts":   {Header: header, Succeeded: true},
+		"empty part": {Header: header, Succeeded: true, Responses: []*pb.ResponseOp{{}}},
+		"another's part": {Header: header, Succeeded: true,
+			Responses: []*pb.ResponseOp{{Response: &pb.ResponseOp_ResponsePut{}}}},
 		"conflict, empty": {Header: header},
 	} {
 		s.Unary("Txn", func(_ context.Context, req proto.Message) (proto.Message, error) {
@@ -164,13 +178,17 @@ func TestTransactionsSurviveMalformedAnswers(t *testing.T) {
 			return resp, nil
 		})
 		for _, level := range checkedLevels {
-			_, err := NewSTM(client, func(s STM) error { s.Get("a"); return nil }, WithIsolation(level))
+			_, err := NewSTM(client, func(s STM) error {
+				s.Get("a")
+				return nil
+			}, WithIsolation(level))
 			assert.ErrorIs(t, err, errMalformed, name)
 		}
 	}
 }
 
-// TestSTMGetOfSeveralKeys: of keys that are not written it has the value of the first, also where that does not exist.
+// TestSTMGetOfSeveralKeys: of keys that are not written it has the value of the first, also where
+// that does not exist.
 func TestSTMGetOfSeveralKeys(t *testing.T) {
 	_, client := newFake(t)
 	put(t, client, "b", "is b")

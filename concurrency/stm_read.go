@@ -6,7 +6,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // found is what the store had for a key.
@@ -35,12 +36,12 @@ func (r *readSet) add(key string, f found) {
 // first written.
 type writeSet struct {
 	keys   []string
-	ops    []v3.Op // parallel to keys
+	ops    []clientv3.Op // parallel to keys
 	values []string
 	index  map[string]int
 }
 
-func (w *writeSet) add(key, val string, op v3.Op) {
+func (w *writeSet) add(key, val string, op clientv3.Op) {
 	if i, ok := w.index[key]; ok {
 		w.ops[i], w.values[i] = op, val
 		return
@@ -107,9 +108,9 @@ func (t *transaction) fetch(keys []string) (map[string]found, error) {
 	}
 	// Any member that has come as far as the snapshot knows the answer. One that
 	// has not is made to catch up by a linearizable read.
-	resp, err := t.get(keys, v3.WithRev(t.snapshot), v3.WithSerializable())
+	resp, err := t.get(keys, clientv3.WithRev(t.snapshot), clientv3.WithSerializable())
 	if errors.Is(err, rpctypes.ErrFutureRev) {
-		resp, err = t.get(keys, v3.WithRev(t.snapshot))
+		resp, err = t.get(keys, clientv3.WithRev(t.snapshot))
 	}
 	switch {
 	case errors.Is(err, rpctypes.ErrCompacted):
@@ -121,20 +122,20 @@ func (t *transaction) fetch(keys []string) (map[string]found, error) {
 	return foundIn(keys, resp)
 }
 
-func (t *transaction) get(keys []string, opts ...v3.OpOption) (*v3.TxnResponse, error) {
+func (t *transaction) get(keys []string, opts ...clientv3.OpOption) (*clientv3.TxnResponse, error) {
 	return t.store.Txn(t.ctx).Then(getOps(keys, opts...)...).Commit()
 }
 
-func getOps(keys []string, opts ...v3.OpOption) []v3.Op {
-	ops := make([]v3.Op, len(keys))
+func getOps(keys []string, opts ...clientv3.OpOption) []clientv3.Op {
+	ops := make([]clientv3.Op, len(keys))
 	for i, key := range keys {
-		ops[i] = v3.OpGet(key, opts...)
+		ops[i] = clientv3.OpGet(key, opts...)
 	}
 	return ops
 }
 
 // foundIn takes the answers to getOps(keys) out of a response.
-func foundIn(keys []string, resp *v3.TxnResponse) (map[string]found, error) {
+func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]found, error) {
 	byKey := make(map[string]found, len(keys))
 	for i, key := range keys {
 		kvs, err := rangeAnswer(resp, i)
@@ -155,7 +156,7 @@ var errMalformed = errors.New("concurrency: the server's answer to a transaction
 
 // rangeAnswer is the i-th answer in a transaction's response, which was to a get.
 // None of the key-value pairs is nil.
-func rangeAnswer(resp *v3.TxnResponse, i int) ([]*mvccpb.KeyValue, error) {
+func rangeAnswer(resp *clientv3.TxnResponse, i int) ([]*mvccpb.KeyValue, error) {
 	if i >= len(resp.Responses) {
 		return nil, errMalformed
 	}

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"time"
 
-	v3 "go.etcd.io/etcd/client/v3"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
 // conflictBackoff spaces the attempts of a transaction that others get in the
 // way of. An attempt takes two round trips or more, during which the keys must
 // not change.
-var conflictBackoff = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond, Jitter: 1}
+var conflictBackoff = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond,
+	Jitter: 1}
 
 // errStale ends an attempt whose snapshot has been compacted.
 var errStale = errors.New("concurrency: the transaction's snapshot was compacted")
@@ -21,7 +22,7 @@ var errStale = errors.New("concurrency: the transaction's snapshot was compacted
 type transaction struct {
 	// read-only after newTransaction
 	ctx   context.Context
-	store v3.KV
+	store clientv3.KV
 	level Isolation
 
 	// of the attempt
@@ -35,7 +36,7 @@ type transaction struct {
 	hintsRev int64
 }
 
-func newTransaction(ctx context.Context, store v3.KV, level Isolation) *transaction {
+func newTransaction(ctx context.Context, store clientv3.KV, level Isolation) *transaction {
 	return &transaction{ctx: ctx, store: store, level: level}
 }
 
@@ -49,12 +50,12 @@ func (t *transaction) checksReads() bool { return t.level <= RepeatableReads }
 func (t *transaction) checksWrites() bool { return t.level == SerializableSnapshot }
 
 // run attempts the transaction until it is applied or fails.
-func (t *transaction) run(apply func(STM) error) (*v3.TxnResponse, error) {
+func (t *transaction) run(apply func(STM) error) (*clientv3.TxnResponse, error) {
 	for n := 0; ; n++ {
 		t.reset()
 		err := t.attempt(apply)
 		if err == nil {
-			var resp *v3.TxnResponse
+			var resp *clientv3.TxnResponse
 			if resp, err = t.commit(), t.err; resp != nil {
 				return resp, nil
 			}
@@ -119,16 +120,16 @@ func (t *transaction) Rev(key string) int64 {
 }
 
 // Put implements STM.
-func (t *transaction) Put(key, val string, opts ...v3.OpOption) {
-	t.writes.add(key, val, v3.OpPut(key, val, opts...))
+func (t *transaction) Put(key, val string, opts ...clientv3.OpOption) {
+	t.writes.add(key, val, clientv3.OpPut(key, val, opts...))
 }
 
 // Del implements STM.
-func (t *transaction) Del(key string) { t.writes.add(key, "", v3.OpDelete(key)) }
+func (t *transaction) Del(key string) { t.writes.add(key, "", clientv3.OpDelete(key)) }
 
 // commit implements STM. On a conflict it learns what has become of the keys
 // that were read, which is what the next attempt is most likely to ask for.
-func (t *transaction) commit() *v3.TxnResponse {
+func (t *transaction) commit() *clientv3.TxnResponse {
 	t.hints = nil
 	txn := t.store.Txn(t.ctx).If(t.conditions()...).Then(t.writes.ops...)
 	if t.checksReads() {
@@ -148,17 +149,18 @@ func (t *transaction) commit() *v3.TxnResponse {
 }
 
 // conditions are what must hold for the transaction to be applied.
-func (t *transaction) conditions() []v3.Cmp {
-	var cmps []v3.Cmp
+func (t *transaction) conditions() []clientv3.Cmp {
+	var cmps []clientv3.Cmp
 	if t.checksReads() {
 		for _, key := range t.reads.keys {
-			cmps = append(cmps, v3.Compare(v3.ModRevision(key), "=", t.reads.byKey[key].rev()))
+			cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key), "=",
+				t.reads.byKey[key].rev()))
 		}
 	}
 	if t.checksWrites() && t.snapshot != 0 {
 		for _, key := range t.writes.keys {
 			if _, read := t.reads.byKey[key]; !read {
-				cmps = append(cmps, v3.Compare(v3.ModRevision(key), "<", t.snapshot+1))
+				cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key), "<", t.snapshot+1))
 			}
 		}
 	}

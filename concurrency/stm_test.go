@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
@@ -65,7 +66,7 @@ func TestSTMPutTakesOptions(t *testing.T) {
 	lease, err := client.Grant(t.Context(), 60)
 	require.NoError(t, err)
 	_, err = NewSTM(client, func(s STM) error {
-		s.Put(p, "leased", v3.WithLease(lease.ID))
+		s.Put(p, "leased", clientv3.WithLease(lease.ID))
 		return nil
 	})
 	require.NoError(t, err)
@@ -85,9 +86,10 @@ func TestSTMIsolation(t *testing.T) {
 	client, p := sharedClient(t)
 	read, late, written := p+"read", p+"late", p+"written"
 	cases := []struct {
-		level                                Isolation
-		oldLate                              bool // a later read shows the state at the first one
-		readChanged, lateChanged, writeRaced int  // how often the function runs where that key changes
+		level   Isolation
+		oldLate bool // a later read shows the state at the first one
+		// how often the function runs where that key changes
+		readChanged, lateChanged, writeRaced int
 	}{
 		{SerializableSnapshot, true, 2, 2, 2},
 		{Serializable, true, 2, 2, 1},
@@ -95,7 +97,8 @@ func TestSTMIsolation(t *testing.T) {
 		{ReadCommitted, false, 1, 1, 1},
 	}
 	for _, c := range cases {
-		for key, runs := range map[string]int{read: c.readChanged, late: c.lateChanged, written: c.writeRaced} {
+		for key, runs := range map[string]int{read: c.readChanged, late: c.lateChanged,
+			written: c.writeRaced} {
 			t.Run(fmt.Sprint(c.level, key[len(p):]), func(t *testing.T) {
 				for _, k := range []string{read, late, written} {
 					put(t, client, k, "old")
@@ -123,7 +126,8 @@ func TestSTMIsolation(t *testing.T) {
 	}
 }
 
-// TestTransactionCatchesWriteSkew runs two transactions that read both keys before either of them writes its own.
+// TestTransactionCatchesWriteSkew runs two transactions that read both keys before either of them
+// writes its own.
 func TestTransactionCatchesWriteSkew(t *testing.T) {
 	client, p := sharedClient(t)
 	x, y := p+"x", p+"y"
@@ -175,14 +179,43 @@ func TestTransactionErrorsAreNotSwallowed(t *testing.T) {
 			ctx   context.Context
 			want  error
 		}{
-			"of the function":      {func(s STM) error { s.Put(p, "x"); return mine }, t.Context(), mine},
-			"of a read":            {func(s STM) error { s.Put(p, "x"); s.Get(""); return nil }, t.Context(), rpctypes.ErrEmptyKey},
-			"of too many reads":    {func(s STM) error { s.Put(p, "x"); s.Get(many...); return nil }, t.Context(), rpctypes.ErrTooManyOps},
-			"of the last request":  {func(s STM) error { s.Put(p, "x"); s.Put("", "x"); return nil }, t.Context(), rpctypes.ErrEmptyKey},
-			"of a lease":           {func(s STM) error { s.Put(p, "x", v3.WithLease(12345)); return nil }, t.Context(), rpctypes.ErrLeaseNotFound},
-			"of the context":       {func(s STM) error { s.Put(p, "x"); s.Get(p); return nil }, ended, context.Canceled},
-			"of a context, blind":  {func(s STM) error { s.Put(p, "x"); return nil }, ended, context.Canceled},
-			"of a read, recovered": {func(s STM) error { s.Put(p, "x"); recovered(func() { s.Get("") }); return nil }, t.Context(), rpctypes.ErrEmptyKey},
+			"of the function": {func(s STM) error {
+				s.Put(p, "x")
+				return mine
+			}, t.Context(), mine},
+			"of a read": {func(s STM) error {
+				s.Put(p, "x")
+				s.Get("")
+				return nil
+			}, t.Context(), rpctypes.ErrEmptyKey},
+			"of too many reads": {func(s STM) error {
+				s.Put(p, "x")
+				s.Get(many...)
+				return nil
+			}, t.Context(), rpctypes.ErrTooManyOps},
+			"of the last request": {func(s STM) error {
+				s.Put(p, "x")
+				s.Put("", "x")
+				return nil
+			}, t.Context(), rpctypes.ErrEmptyKey},
+			"of a lease": {func(s STM) error {
+				s.Put(p, "x", clientv3.WithLease(12345))
+				return nil
+			}, t.Context(), rpctypes.ErrLeaseNotFound},
+			"of the context": {func(s STM) error {
+				s.Put(p, "x")
+				s.Get(p)
+				return nil
+			}, ended, context.Canceled},
+			"of a context, blind": {func(s STM) error {
+				s.Put(p, "x")
+				return nil
+			}, ended, context.Canceled},
+			"of a read, recovered": {func(s STM) error {
+				s.Put(p, "x")
+				recovered(func() { s.Get("") })
+				return nil
+			}, t.Context(), rpctypes.ErrEmptyKey},
 			"of a read, twice": {func(s STM) error {
 				recovered(func() { s.Get("") })
 				recovered(func() { s.Get(p) })
@@ -204,7 +237,8 @@ func recovered(f func()) {
 
 func TestSTMOfNamedLevels(t *testing.T) {
 	client, p := sharedClient(t)
-	for i, run := range []func(context.Context, *v3.Client, func(STM) error) (*v3.TxnResponse, error){
+	for i, run := range []func(context.Context, *clientv3.Client,
+		func(STM) error) (*clientv3.TxnResponse, error){
 		NewSTMRepeatable, NewSTMSerializable, NewSTMReadCommitted,
 	} {
 		val := strconv.Itoa(i)
@@ -242,7 +276,9 @@ func TestBankTransfersKeepTheSum(t *testing.T) {
 			wg.Go(func() {
 				for n := range transfers {
 					from, to := account((c+n)%accounts), account((c+3*n+1)%accounts)
-					_, err := NewSTM(client, func(s STM) error { return transfer(s, from, to, 1+n%7) }, WithIsolation(level))
+					_, err := NewSTM(client, func(s STM) error {
+						return transfer(s, from, to, 1+n%7)
+					}, WithIsolation(level))
 					assert.NoError(t, err)
 				}
 			})

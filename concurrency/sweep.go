@@ -9,7 +9,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	v3 "go.etcd.io/etcd/client/v3"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
@@ -135,9 +135,9 @@ type sweeper struct {
 	wake chan struct{} // has a token when the slot has changed
 
 	// of its goroutine
-	next    int64        // revision from which on the key is not known; 0: it has to be looked at
-	present int64        // the incarnation that was there before next; 0 for none
-	events  v3.WatchChan // of the key from next on, or nil
+	next    int64              // revision from which on the key is not known; 0: it has to be looked at
+	present int64              // the incarnation that was there before next; 0 for none
+	events  clientv3.WatchChan // of the key from next on, or nil
 	unwatch context.CancelFunc
 }
 
@@ -162,7 +162,8 @@ func (w *sweeper) run(ctx context.Context) {
 		case progress:
 			n = 0
 		case err == nil:
-		case classify.IsHalt(ctx, err) && classify.IsRefusal(err): // not what a server that is busy says
+		case classify.IsHalt(ctx, err) && classify.IsRefusal(err):
+			// not what a server that is busy says
 			w.s.note(w.key, (*slot).clean)
 		default:
 			_ = backoff.Wait(ctx, repeatBackoff.Delay(n)) // duties sees the end of ctx
@@ -222,11 +223,12 @@ func (s *session) deleteKey(ctx context.Context, key string, rev int64) error {
 	defer cancel()
 	mark := ""
 	s.note(key, func(k *slot) { mark = k.mark })
-	conditions := []v3.Cmp{v3.Compare(v3.CreateRevision(key), "=", rev)}
+	conditions := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), "=", rev)}
 	if mark != "" { // what begins with it
-		conditions = append(conditions, v3.Compare(v3.Value(key), ">", mark), v3.Compare(v3.Value(key), "<", mark+"\xff"))
+		conditions = append(conditions, clientv3.Compare(clientv3.Value(key), ">", mark),
+			clientv3.Compare(clientv3.Value(key), "<", mark+"\xff"))
 	}
-	resp, err := s.client.Txn(ctx).If(conditions...).Then(v3.OpDelete(key)).Commit()
+	resp, err := s.client.Txn(ctx).If(conditions...).Then(clientv3.OpDelete(key)).Commit()
 	if err != nil {
 		return err
 	}
@@ -251,8 +253,8 @@ func (w *sweeper) look(ctx context.Context) error {
 
 // watch begins to follow the key from where look left it.
 func (w *sweeper) watch(ctx context.Context) {
-	ctx, w.unwatch = context.WithCancel(v3.WithRequireLeader(ctx))
-	w.events = w.s.client.Watch(ctx, w.key, v3.WithRev(w.next))
+	ctx, w.unwatch = context.WithCancel(clientv3.WithRequireLeader(ctx))
+	w.events = w.s.client.Watch(ctx, w.key, clientv3.WithRev(w.next))
 }
 
 // saw takes note of a key that may be the work of a put with an unknown outcome.
@@ -284,7 +286,7 @@ func (w *sweeper) await(ctx context.Context) error {
 	case resp, open := <-w.events:
 		for _, ev := range resp.Events {
 			w.present = 0
-			if ev.Type == v3.EventTypePut {
+			if ev.Type == clientv3.EventTypePut {
 				w.saw(ev.Kv)
 			}
 		}

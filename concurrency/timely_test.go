@@ -8,12 +8,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
-// TestCallsEndWithTheirContext makes every blocking call on a network that has gone silent, and most of them also where
-// they were waiting when it did.
+// TestCallsEndWithTheirContext makes every blocking call on a network that has gone silent, and
+// most of them also where they were waiting when it did.
 func TestCallsEndWithTheirContext(t *testing.T) {
 	admin, p := sharedClient(t)
 	holder := NewMutex(newSession(t, admin), p+"held")
@@ -37,15 +38,12 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 		"Campaign, not first": campaigning.campaignWith("x"),
 		"Proclaim":            func(ctx context.Context) error { return led.Proclaim(ctx, "y") },
 		"Resign":              led.Resign,
-		"Leader":              func(ctx context.Context) error { _, err := led.Leader(ctx); return err },
-		"NewSTM":              func(ctx context.Context) error { return readOne(ctx, client) },
-		"NewSession":          func(ctx context.Context) error { _, err := NewSession(client, WithContext(ctx)); return err },
-		"Observe": func(ctx context.Context) error {
-			for range led.Observe(ctx) {
-				observed.Add(1)
-			}
-			return ctx.Err()
+		"Leader": func(ctx context.Context) error { return errOf(led.Leader(ctx)) },
+		"NewSTM": func(ctx context.Context) error { return readOne(ctx, client) },
+		"NewSession": func(ctx context.Context) error {
+			return errOf(NewSession(client, WithContext(ctx)))
 		},
+		"Observe": observing(led, &observed),
 	}
 	check := func(name string, call func(context.Context) error, waits func() bool) {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -81,15 +79,29 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	awaitKeys(t, admin, p+"led", 1)
 	awaitKeys(t, admin, p+"mine", 0)
 	assert.NotEmpty(t, led.Key(), "a Resign that failed may be repeated")
-	require.Eventually(t, func() bool { return led.Resign(t.Context()) == nil }, 5*time.Second, time.Millisecond)
+	resigned := func() bool { return led.Resign(t.Context()) == nil }
+	require.Eventually(t, resigned, 5*time.Second, time.Millisecond)
 }
+
+// observing returns a call that counts what an observer hears.
+func observing(e *Election, heard *atomic.Int32) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for range e.Observe(ctx) {
+			heard.Add(1)
+		}
+		return ctx.Err()
+	}
+}
+
+// errOf returns the error of a call.
+func errOf[T any](_ T, err error) error { return err }
 
 // campaignWith fixes the value.
 func (e *Election) campaignWith(val string) func(context.Context) error {
 	return func(ctx context.Context) error { return e.Campaign(ctx, val) }
 }
 
-func readOne(ctx context.Context, client *v3.Client) error {
+func readOne(ctx context.Context, client *clientv3.Client) error {
 	_, err := NewSTM(client, func(s STM) error { s.Get("key"); return nil }, WithAbortContext(ctx))
 	return err
 }

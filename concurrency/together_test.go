@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestUnlockKeepsTheOthersWaiting has goroutines of one session wait with one key. The first one that gets the lock releases it
-// before the others have looked whether it is their turn.
+// TestUnlockKeepsTheOthersWaiting has goroutines of one session wait with one key. The first one
+// that gets the lock releases it before the others have looked whether it is their turn.
 func TestUnlockKeepsTheOthersWaiting(t *testing.T) {
 	const n = 4
 	fake, client := newFake(t)
@@ -33,8 +33,12 @@ func TestUnlockKeepsTheOthersWaiting(t *testing.T) {
 			first.Do(func() { close(unlocked) })
 		})
 	}
-	require.Eventually(t, func() bool { return usesOf(newContender(s, "key")) == n }, 5*time.Second, time.Millisecond)
-	require.Eventually(t, func() bool { return creates(fake.Requests("Watch")) == 2*n }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return usesOf(newContender(s, "key")) == n
+	}, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return creates(fake.Requests("Watch")) == 2*n
+	}, 5*time.Second, time.Millisecond)
 	looks := make(chan struct{}, n)
 	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
 		if len(req.(*pb.TxnRequest).Compare) == 0 {

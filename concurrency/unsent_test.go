@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAnEndedContextLeavesNothing asks for locks with a context that has ended, as programs do that stop.
+// TestAnEndedContextLeavesNothing asks for locks with a context that has ended, as programs do that
+// stop.
 func TestAnEndedContextLeavesNothing(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client)
@@ -42,9 +43,12 @@ func TestWhatNoConnectionTookLeavesNothing(t *testing.T) {
 	}
 	for i := range 10 {
 		name := fmt.Sprint("key", i)
-		assert.Equal(t, context.DeadlineExceeded, NewMutex(s, name).Lock(inTime(t, 10*time.Millisecond)))
-		assert.Equal(t, context.DeadlineExceeded, NewMutex(s, name).TryLock(inTime(t, 10*time.Millisecond)))
-		assert.Equal(t, context.DeadlineExceeded, NewElection(s, name).Campaign(inTime(t, 10*time.Millisecond), "value"))
+		assert.Equal(t, context.DeadlineExceeded,
+			NewMutex(s, name).Lock(inTime(t, 10*time.Millisecond)))
+		assert.Equal(t, context.DeadlineExceeded,
+			NewMutex(s, name).TryLock(inTime(t, 10*time.Millisecond)))
+		assert.Equal(t, context.DeadlineExceeded,
+			NewElection(s, name).Campaign(inTime(t, 10*time.Millisecond), "value"))
 	}
 	keepsNothing(t, s)
 	client.SetEndpoints(fake.Addr())

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	v3 "go.etcd.io/etcd/client/v3"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
@@ -14,7 +14,7 @@ import (
 type waiter struct {
 	c   contender
 	ctx context.Context
-	own v3.WatchChan // nil until needed, and after it has ended
+	own clientv3.WatchChan // nil until needed, and after it has ended
 }
 
 // turn waits until the contender is the first. What it returns was seen in one
@@ -25,7 +25,7 @@ type waiter struct {
 func (c contender) turn(ctx context.Context, p place) (place, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := waiter{c: c, ctx: v3.WithRequireLeader(ctx)}
+	w := waiter{c: c, ctx: clientv3.WithRequireLeader(ctx)}
 	setbacks := 0
 	for p.ahead != "" {
 		progress := false
@@ -72,7 +72,8 @@ const (
 func (w *waiter) await(p place) outcome {
 	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
-	since := []v3.OpOption{v3.WithRev(p.hdr.GetRevision() + 1), v3.WithFilterPut()}
+	since := []clientv3.OpOption{clientv3.WithRev(p.hdr.GetRevision() + 1),
+		clientv3.WithFilterPut()}
 	if w.own == nil {
 		w.own = w.c.s.client.Watch(w.ctx, w.c.key, since...)
 	}
@@ -100,9 +101,9 @@ func (w *waiter) await(p place) outcome {
 	}
 }
 
-func hasDelete(resp v3.WatchResponse) bool {
+func hasDelete(resp clientv3.WatchResponse) bool {
 	for _, ev := range resp.Events {
-		if ev.Type == v3.EventTypeDelete {
+		if ev.Type == clientv3.EventTypeDelete {
 			return true
 		}
 	}

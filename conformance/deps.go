@@ -2,7 +2,8 @@
 
 package conformance
 
-// What the tests import, so that go mod tidy keeps the requirements: packages that hold nothing but tests cannot be imported.
+// What the tests import, so that go mod tidy keeps the requirements: packages that hold nothing but
+// tests cannot be imported.
 import (
 	_ "go.etcd.io/etcd/etcdutl/v3/snapshot"
 	_ "go.etcd.io/etcd/pkg/v3/expect"

@@ -19,12 +19,13 @@ type Config struct {
 // Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
 type Bundle interface {
 	grpccredentials.Bundle
-	// UpdateAuthToken makes token the one that is attached to requests from now on, in one step. With "" nothing is
-	// attached. It is safe for concurrent use.
+	// UpdateAuthToken makes token the one that is attached to requests from now on, in one step.
+	// With "" nothing is attached. It is safe for concurrent use.
 	UpdateAuthToken(token string)
 }
 
-// NewBundle returns a Bundle that holds no token yet. Its NewWithMode returns nil and no error: there are no modes.
+// NewBundle returns a Bundle that holds no token yet. Its NewWithMode returns nil and no error:
+// there are no modes.
 //
 // Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
 func NewBundle(cfg Config) Bundle {

@@ -13,7 +13,8 @@ import (
 func Example() {
 	bundle := credentials.NewPerRPCCredentialBundle()
 	conn, err := grpc.NewClient("127.0.0.1:2379",
-		grpc.WithTransportCredentials(credentials.NewTransportCredential(&tls.Config{ServerName: "etcd.example"})),
+		grpc.WithTransportCredentials(credentials.NewTransportCredential(
+			&tls.Config{ServerName: "etcd.example"})),
 		grpc.WithPerRPCCredentials(bundle.PerRPCCredentials()))
 	if err != nil {
 		fmt.Println(err)

@@ -6,6 +6,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -33,7 +34,9 @@ func New(cfg clientv3.Config) (*Client, error) {
 }
 
 // Get implements [Interface].
-func (k Client) Get(ctx context.Context, key string, opts GetOptions) (resp GetResponse, err error) {
+func (k Client) Get(
+	ctx context.Context, key string, opts GetOptions,
+) (resp GetResponse, err error) {
 	got, err := k.KV.Get(ctx, key, clientv3.WithRev(opts.Revision), clientv3.WithLimit(1))
 	if err != nil {
 		return resp, err
@@ -50,7 +53,9 @@ func (k Client) Get(ctx context.Context, key string, opts GetOptions) (resp GetR
 }
 
 // List implements [Interface].
-func (k Client) List(ctx context.Context, prefix string, opts ListOptions) (resp ListResponse, err error) {
+func (k Client) List(
+	ctx context.Context, prefix string, opts ListOptions,
+) (resp ListResponse, err error) {
 	start := opts.Continue
 	if start == "" {
 		start = prefix
@@ -85,23 +90,31 @@ func (k Client) Count(ctx context.Context, prefix string, _ CountOptions) (int64
 }
 
 // OptimisticPut implements [Interface].
-func (k Client) OptimisticPut(ctx context.Context, key string, value []byte, expectedRevision int64, opts PutOptions) (resp PutResponse, err error) {
+func (k Client) OptimisticPut(
+	ctx context.Context, key string, value []byte, expectedRevision int64, opts PutOptions,
+) (resp PutResponse, err error) {
 	put := clientv3.OpPut(key, "", clientv3.WithLease(opts.LeaseID))
 	put.WithValueBytes(value)
-	resp.Succeeded, resp.KV, resp.Revision, err = k.guarded(ctx, key, expectedRevision, put, opts.GetOnFailure)
+	resp.Succeeded, resp.KV, resp.Revision, err = k.guarded(ctx, key, expectedRevision, put,
+		opts.GetOnFailure)
 	return resp, err
 }
 
 // OptimisticDelete implements [Interface].
-func (k Client) OptimisticDelete(ctx context.Context, key string, expectedRevision int64, opts DeleteOptions) (resp DeleteResponse, err error) {
+func (k Client) OptimisticDelete(
+	ctx context.Context, key string, expectedRevision int64, opts DeleteOptions,
+) (resp DeleteResponse, err error) {
 	del := clientv3.OpDelete(key)
-	resp.Succeeded, resp.KV, resp.Revision, err = k.guarded(ctx, key, expectedRevision, del, opts.GetOnFailure)
+	resp.Succeeded, resp.KV, resp.Revision, err = k.guarded(ctx, key, expectedRevision, del,
+		opts.GetOnFailure)
 	return resp, err
 }
 
 // guarded runs write if key was last modified at the revision rev, and otherwise gets
 // the key where getOnFailure is set.
-func (k Client) guarded(ctx context.Context, key string, rev int64, write clientv3.Op, getOnFailure bool) (bool, *mvccpb.KeyValue, int64, error) {
+func (k Client) guarded(
+	ctx context.Context, key string, rev int64, write clientv3.Op, getOnFailure bool,
+) (bool, *mvccpb.KeyValue, int64, error) {
 	txn := k.KV.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).Then(write)
 	if getOnFailure {
 		txn = txn.Else(clientv3.OpGet(key))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/kubernetes"
 )
@@ -73,10 +74,13 @@ func TestListAndCount(t *testing.T) {
 		want         []string
 		count        int64
 	}{
-		{"all", "list/", kubernetes.ListOptions{}, []string{"list/0", "list/1", "list/2", "list/3", "list/4"}, 5},
+		{"all", "list/", kubernetes.ListOptions{},
+			[]string{"list/0", "list/1", "list/2", "list/3", "list/4"}, 5},
 		{"page", "list/", kubernetes.ListOptions{Limit: 2}, []string{"list/0", "list/1"}, 5},
-		{"next page", "list/", kubernetes.ListOptions{Limit: 2, Continue: "list/1\x00"}, []string{"list/2", "list/3"}, 3},
-		{"last page", "list/", kubernetes.ListOptions{Limit: 2, Continue: "list/4"}, []string{"list/4"}, 1},
+		{"next page", "list/", kubernetes.ListOptions{Limit: 2, Continue: "list/1\x00"},
+			[]string{"list/2", "list/3"}, 3},
+		{"last page", "list/", kubernetes.ListOptions{Limit: 2, Continue: "list/4"},
+			[]string{"list/4"}, 1},
 		{"none", "nothing/", kubernetes.ListOptions{}, nil, 0},
 	}
 	for _, tt := range tests {
@@ -109,7 +113,8 @@ func TestPagesOfOneRevision(t *testing.T) {
 	first, err := k.List(ctx, "pages/", kubernetes.ListOptions{Limit: 5})
 	require.NoError(t, err)
 	put(t, k, "pages/55", "late", 0)
-	rest, err := k.List(ctx, "pages/", kubernetes.ListOptions{Continue: "pages/4\x00", Revision: first.Revision})
+	rest, err := k.List(ctx, "pages/", kubernetes.ListOptions{Continue: "pages/4\x00",
+		Revision: first.Revision})
 	require.NoError(t, err)
 	require.Len(t, append(first.Kvs, rest.Kvs...), 10)
 }
@@ -195,7 +200,8 @@ func TestGuardsSerializeWriters(t *testing.T) {
 func increment(ctx context.Context, k kubernetes.Interface, rev int64) error {
 	var value []byte
 	for {
-		resp, err := k.OptimisticPut(ctx, "counter", append(value, 'x'), rev, kubernetes.PutOptions{GetOnFailure: true})
+		resp, err := k.OptimisticPut(ctx, "counter", append(value, 'x'), rev,
+			kubernetes.PutOptions{GetOnFailure: true})
 		if err != nil || resp.Succeeded {
 			return err
 		}

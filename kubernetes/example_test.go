@@ -18,14 +18,17 @@ func ExampleInterface() {
 	defer cli.Close()
 
 	ctx := context.TODO()
-	created, err := cli.Kubernetes.OptimisticPut(ctx, "example/pod", []byte("pending"), 0, kubernetes.PutOptions{})
+	created, err := cli.Kubernetes.OptimisticPut(ctx, "example/pod", []byte("pending"), 0,
+		kubernetes.PutOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := cli.Kubernetes.OptimisticPut(ctx, "example/pod", []byte("running"), created.Revision, kubernetes.PutOptions{}); err != nil {
+	if _, err := cli.Kubernetes.OptimisticPut(ctx, "example/pod", []byte("running"),
+		created.Revision, kubernetes.PutOptions{}); err != nil {
 		log.Fatal(err)
 	}
-	late, err := cli.Kubernetes.OptimisticPut(ctx, "example/pod", []byte("failed"), created.Revision, kubernetes.PutOptions{GetOnFailure: true})
+	late, err := cli.Kubernetes.OptimisticPut(ctx, "example/pod", []byte("failed"),
+		created.Revision, kubernetes.PutOptions{GetOnFailure: true})
 	if err != nil {
 		log.Fatal(err)
 	}

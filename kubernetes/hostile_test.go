@@ -7,18 +7,21 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
+
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/kubernetes"
-	"google.golang.org/protobuf/proto"
 )
 
 // Parts of answers.
 var (
-	header   = &pb.ResponseHeader{Revision: 7}
-	pair     = &mvccpb.KeyValue{Key: []byte("k"), ModRevision: 7}
-	putDone  = &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{}}}
-	gotPair  = &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{pair}}}}
-	gotPairs = &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{pair, pair}}}}
+	header  = &pb.ResponseHeader{Revision: 7}
+	pair    = &mvccpb.KeyValue{Key: []byte("k"), ModRevision: 7}
+	putDone = &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{}}}
+	gotPair = &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{
+		ResponseRange: &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{pair}}}}
+	gotPairs = &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{
+		ResponseRange: &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{pair, pair}}}}
 )
 
 // TestShortTransactionsAreErrors answers guarded writes with less, more and other
@@ -29,21 +32,27 @@ func TestShortTransactionsAreErrors(t *testing.T) {
 		"success without answer": {Header: header, Succeeded: true},
 		"failure without answer": {Header: header},
 		"empty answer":           {Header: header, Responses: []*pb.ResponseOp{{}}},
-		"success with a range":   {Header: header, Succeeded: true, Responses: []*pb.ResponseOp{gotPair}},
-		"failure with a put":     {Header: header, Responses: []*pb.ResponseOp{putDone}},
-		"too many answers":       {Header: header, Succeeded: true, Responses: []*pb.ResponseOp{putDone, putDone}},
-		"too many pairs":         {Header: header, Responses: []*pb.ResponseOp{gotPairs}},
-		"no header":              {Succeeded: true, Responses: []*pb.ResponseOp{putDone}},
+		"success with a range": {Header: header, Succeeded: true,
+			Responses: []*pb.ResponseOp{gotPair}},
+		"failure with a put": {Header: header, Responses: []*pb.ResponseOp{putDone}},
+		"too many answers": {Header: header, Succeeded: true,
+			Responses: []*pb.ResponseOp{putDone, putDone}},
+		"too many pairs": {Header: header, Responses: []*pb.ResponseOp{gotPairs}},
+		"no header":      {Succeeded: true, Responses: []*pb.ResponseOp{putDone}},
 	}
 	for name, answer := range tests {
 		t.Run(name, func(t *testing.T) {
 			fake := etcdfake.Start(t)
-			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) { return answer, nil })
+			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) {
+				return answer, nil
+			})
 			k := newClient(t, fake.Addr()).Kubernetes
-			put, err := k.OptimisticPut(t.Context(), "k", nil, 1, kubernetes.PutOptions{GetOnFailure: true})
+			put, err := k.OptimisticPut(t.Context(), "k", nil, 1,
+				kubernetes.PutOptions{GetOnFailure: true})
 			require.ErrorContains(t, err, "etcdclient: malformed response: ")
 			require.Zero(t, put)
-			del, err := k.OptimisticDelete(t.Context(), "k", 1, kubernetes.DeleteOptions{GetOnFailure: true})
+			del, err := k.OptimisticDelete(t.Context(), "k", 1,
+				kubernetes.DeleteOptions{GetOnFailure: true})
 			require.ErrorContains(t, err, "etcdclient: malformed response: ")
 			require.Zero(t, del)
 			require.Equal(t, 2, fake.Calls("Txn"), "none of them is sent again")
@@ -61,7 +70,9 @@ func TestShortRangesAreErrors(t *testing.T) {
 	for name, answer := range tests {
 		t.Run(name, func(t *testing.T) {
 			fake := etcdfake.Start(t)
-			fake.Unary("Range", func(context.Context, proto.Message) (proto.Message, error) { return answer, nil })
+			fake.Unary("Range", func(context.Context, proto.Message) (proto.Message, error) {
+				return answer, nil
+			})
 			k := newClient(t, fake.Addr()).Kubernetes
 			got, err := k.Get(t.Context(), "k", kubernetes.GetOptions{})
 			require.ErrorContains(t, err, "etcdclient: malformed response: ")

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -29,12 +30,16 @@ type Interface interface {
 	// OptimisticPut sets a key to a value if the key was last modified at
 	// expectedRevision; 0 means that there must be no such key. Where that does not
 	// hold, nothing is written, Succeeded is false, and there is no error.
-	OptimisticPut(ctx context.Context, key string, value []byte, expectedRevision int64, opts PutOptions) (PutResponse, error)
+	OptimisticPut(
+		ctx context.Context, key string, value []byte, expectedRevision int64, opts PutOptions,
+	) (PutResponse, error)
 
 	// OptimisticDelete deletes a key if it was last modified at expectedRevision. Where
 	// that does not hold, nothing is deleted, Succeeded is false, and there is no error.
 	// An expectedRevision of 0 succeeds where there is no such key.
-	OptimisticDelete(ctx context.Context, key string, expectedRevision int64, opts DeleteOptions) (DeleteResponse, error)
+	OptimisticDelete(
+		ctx context.Context, key string, expectedRevision int64, opts DeleteOptions,
+	) (DeleteResponse, error)
 }
 
 // GetOptions change an [Interface] Get.

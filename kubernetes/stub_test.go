@@ -6,10 +6,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // streamsOnly is a stub as tests of Kubernetes' storage make them: it has no method
@@ -19,7 +20,9 @@ type streamsOnly struct {
 	open func(context.Context) (pb.KV_RangeStreamClient, error)
 }
 
-func (s streamsOnly) RangeStream(ctx context.Context, _ *pb.RangeRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
+func (s streamsOnly) RangeStream(
+	ctx context.Context, _ *pb.RangeRequest, _ ...grpc.CallOption,
+) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
 	return s.open(ctx)
 }
 
@@ -37,15 +40,20 @@ func (s refusedStream) Recv() (*pb.RangeStreamResponse, error) { return nil, s.e
 func TestGetStreamOnAStubReturnsItsUnimplemented(t *testing.T) {
 	unimplemented := status.Error(codes.Unimplemented, "unknown method RangeStream")
 	stubs := map[string]streamsOnly{
-		"when opened":      {open: func(context.Context) (pb.KV_RangeStreamClient, error) { return nil, unimplemented }},
-		"by first message": {open: func(context.Context) (pb.KV_RangeStreamClient, error) { return refusedStream{err: unimplemented}, nil }},
+		"when opened": {open: func(context.Context) (pb.KV_RangeStreamClient, error) {
+			return nil, unimplemented
+		}},
+		"by first message": {open: func(context.Context) (pb.KV_RangeStreamClient, error) {
+			return refusedStream{err: unimplemented}, nil
+		}},
 	}
 	ranges := map[string][]clientv3.OpOption{
 		"prefix":     {clientv3.WithPrefix(), clientv3.WithLimit(500)},
 		"one key":    nil,
 		"count only": {clientv3.WithPrefix(), clientv3.WithCountOnly()},
-		"sorted":     {clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend)},
-		"bounded":    {clientv3.WithPrefix(), clientv3.WithMinModRev(3)},
+		"sorted": {clientv3.WithPrefix(),
+			clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend)},
+		"bounded": {clientv3.WithPrefix(), clientv3.WithMinModRev(3)},
 	}
 	client := clientv3.NewCtxClient(t.Context())
 	defer client.Close()
@@ -53,7 +61,8 @@ func TestGetStreamOnAStubReturnsItsUnimplemented(t *testing.T) {
 		for name, opts := range ranges {
 			for _, c := range []*clientv3.Client{client, nil} {
 				t.Run(refused+"/"+name, func(t *testing.T) {
-					stream, err := clientv3.NewKVFromKVClient(stub, c).GetStream(t.Context(), "k", opts...)
+					stream, err := clientv3.NewKVFromKVClient(stub, c).GetStream(t.Context(), "k",
+						opts...)
 					if err == nil {
 						_, err = clientv3.GetStreamToGetResponse(stream)
 					}

@@ -9,8 +9,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // TestRangesAreWrittenBesideConstantReaders: however many of its keys are owned and read
@@ -62,7 +63,8 @@ func TestRangesAreWrittenBesideConstantReaders(t *testing.T) {
 func TestKeysChangeHandsPromptly(t *testing.T) {
 	const changes = 40
 	plain := plainClient(t)
-	kvs := []*leasing{newKV(t, newClient(t, shared.Endpoints()...)), newKV(t, newClient(t, shared.Endpoints()...))}
+	kvs := []*leasing{newKV(t, newClient(t, shared.Endpoints()...)),
+		newKV(t, newClient(t, shared.Endpoints()...))}
 	var took time.Duration
 	for i := range changes + 1 {
 		owns(t, kvs[0], fmt.Sprint("k", i))
@@ -102,18 +104,25 @@ func TestStopDuringCalls(t *testing.T) {
 	for _, who := range []clientv3.KV{kv, kv, other} {
 		work(who, func(i int) clientv3.Op { return clientv3.OpGet(key(i)) })
 		work(who, func(i int) clientv3.Op { return clientv3.OpPut(key(i), "v") })
-		work(who, func(i int) clientv3.Op { return clientv3.OpDelete(key(i), clientv3.WithRange(key(i+2))) })
 		work(who, func(i int) clientv3.Op {
-			return clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut(key(i), "v"), clientv3.OpDelete(key(i + 1))}, nil)
+			return clientv3.OpDelete(key(i), clientv3.WithRange(key(i+2)))
+		})
+		work(who, func(i int) clientv3.Op {
+			return clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut(key(i), "v"),
+				clientv3.OpDelete(key(i + 1))}, nil)
 		})
 	}
 	calls.Go(func() {
 		_, err := kv.Put(t.Context(), "never given up", "v")
 		require.True(t, clientv3.IsConnCanceled(err), "%v", err)
 	})
-	require.Eventually(t, func() bool { return leaseKeyOf(t, plain, "never given up").Version > 1 }, eventually, tick)
+	require.Eventually(t, func() bool {
+		return leaseKeyOf(t, plain, "never given up").Version > 1
+	}, eventually, tick)
 	for i := range 7 {
-		require.Eventually(t, func() bool { return kv.(*leasing).isKept(key(i)) || leaseKeyOf(t, plain, key(i)) != nil }, eventually, tick)
+		require.Eventually(t, func() bool {
+			return kv.(*leasing).isKept(key(i)) || leaseKeyOf(t, plain, key(i)) != nil
+		}, eventually, tick)
 	}
 	stop()
 	put(t, kv, "s/after", "v")

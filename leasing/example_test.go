@@ -16,7 +16,8 @@ func ExampleNewKV() {
 	var readers, writers *clientv3.Client
 	for _, cli := range []**clientv3.Client{&readers, &writers} {
 		var err error
-		if *cli, err = clientv3.New(clientv3.Config{Endpoints: leasing.SharedEndpoints()}); err != nil {
+		if *cli, err = clientv3.New(clientv3.Config{
+			Endpoints: leasing.SharedEndpoints()}); err != nil {
 			log.Fatal(err)
 		}
 		defer (*cli).Close()

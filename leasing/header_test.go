@@ -10,9 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"google.golang.org/protobuf/proto"
 )
 
 // A header's revision is one at which the key was so: whoever watches from the next
@@ -37,7 +38,8 @@ func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 				default:
 				}
 				resp, _ := tb.look("k", nil)
-				if resp != nil && string(resp.Kvs[0].Value) != strconv.FormatInt(resp.Header.Revision, 10) {
+				if resp != nil && string(resp.Kvs[0].Value) != strconv.FormatInt(
+					resp.Header.Revision, 10) {
 					wrong.Add(1)
 				}
 			}

@@ -7,9 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"google.golang.org/protobuf/proto"
 )
 
 // TestShortAnswersAreErrors: a transaction whose answer lacks parts is an error or costs
@@ -17,20 +18,27 @@ import (
 func TestShortAnswersAreErrors(t *testing.T) {
 	wrong := &pb.ResponseOp{Response: &pb.ResponseOp_ResponseDeleteRange{}}
 	for name, answer := range map[string]*pb.TxnResponse{
-		"nothing":               {},
-		"nothing, but success":  {Succeeded: true},
-		"no header":             {Succeeded: true, Responses: []*pb.ResponseOp{{}, {}}},
-		"parts of another kind": {Succeeded: true, Header: &pb.ResponseHeader{Revision: 7}, Responses: []*pb.ResponseOp{wrong, wrong, wrong}},
-		"refused, wrong parts":  {Header: &pb.ResponseHeader{Revision: 7}, Responses: []*pb.ResponseOp{wrong, wrong}},
-		"endless owners": {Header: &pb.ResponseHeader{Revision: -7}, Responses: []*pb.ResponseOp{{Response: &pb.ResponseOp_ResponseRange{
-			ResponseRange: &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{{}, {Key: []byte("elsewhere")}, {Key: []byte(pfx + "k"), CreateRevision: -1}}},
-		}}}},
+		"nothing":              {},
+		"nothing, but success": {Succeeded: true},
+		"no header":            {Succeeded: true, Responses: []*pb.ResponseOp{{}, {}}},
+		"parts of another kind": {Succeeded: true, Header: &pb.ResponseHeader{Revision: 7},
+			Responses: []*pb.ResponseOp{wrong, wrong, wrong}},
+		"refused, wrong parts": {Header: &pb.ResponseHeader{Revision: 7},
+			Responses: []*pb.ResponseOp{wrong, wrong}},
+		"endless owners": {Header: &pb.ResponseHeader{Revision: -7},
+			Responses: []*pb.ResponseOp{{Response: &pb.ResponseOp_ResponseRange{
+				ResponseRange: &pb.RangeResponse{
+					Kvs: []*mvccpb.KeyValue{{}, {Key: []byte("elsewhere")},
+						{Key: []byte(pfx + "k"), CreateRevision: -1}}},
+			}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := etcdfake.Start(t)
 			kv := newKV(t, newClient(t, fake.Addr()))
 			owns(t, kv, "owned")
-			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) { return proto.Clone(answer), nil })
+			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) {
+				return proto.Clone(answer), nil
+			})
 			try := func(op clientv3.Op) error {
 				ctx, cancel := context.WithTimeout(t.Context(), 100*tick)
 				defer cancel()
@@ -42,7 +50,8 @@ func TestShortAnswersAreErrors(t *testing.T) {
 				put := clientv3.OpPut(key, "v")
 				require.Error(t, try(put))
 				require.Error(t, try(clientv3.OpTxn(nil, []clientv3.Op{put}, nil)))
-				require.Equal(t, name != "parts of another kind", try(clientv3.OpDelete(key, clientv3.WithFromKey())) != nil)
+				require.Equal(t, name != "parts of another kind",
+					try(clientv3.OpDelete(key, clientv3.WithFromKey())) != nil)
 			}
 			require.Less(t, fake.Calls("Txn"), 300, "nothing spins")
 		})
@@ -53,7 +62,8 @@ func TestShortAnswersAreErrors(t *testing.T) {
 // neither panic nor give up what is owned.
 func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 	fake := etcdfake.Start(t)
-	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		for {
 			req, err := recv()
 			if err != nil {
@@ -62,7 +72,8 @@ func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 			id := req.GetCreateRequest().GetWatchId()
 			for _, resp := range []*pb.WatchResponse{
 				{Created: true, WatchId: id, Header: &pb.ResponseHeader{Revision: 1}},
-				{WatchId: id, Events: []*mvccpb.Event{{}, {Type: 77}, {Kv: &mvccpb.KeyValue{Key: []byte("other"), ModRevision: 1 << 60}}}},
+				{WatchId: id, Events: []*mvccpb.Event{{}, {Type: 77},
+					{Kv: &mvccpb.KeyValue{Key: []byte("other"), ModRevision: 1 << 60}}}},
 				{WatchId: id + 7, Events: []*mvccpb.Event{{Type: mvccpb.Event_DELETE}}},
 				{WatchId: id, Canceled: true, CompactRevision: 1 << 62},
 			} {
@@ -74,7 +85,10 @@ func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 	})
 	kv := newKV(t, newClient(t, fake.Addr()))
 	owns(t, kv, "k")
-	require.Eventually(t, func() bool { _, total := fake.Streams("Watch"); return total > 0 && fake.Calls("Range") > 2 }, eventually, tick)
+	require.Eventually(t, func() bool {
+		_, total := fake.Streams("Watch")
+		return total > 0 && fake.Calls("Range") > 2
+	}, eventually, tick)
 	require.True(t, kv.isKept("k"))
 	require.Less(t, fake.Calls("Range"), 50)
 }
@@ -82,7 +96,8 @@ func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 // TestLeaseKeysWithNonsenseAreIgnored: TTLs that overflow, and keys that are nobody's.
 func TestLeaseKeysWithNonsenseAreIgnored(t *testing.T) {
 	fake := etcdfake.Start(t)
-	fake.KeepAlive(func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+	fake.KeepAlive(func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
+		send func(*pb.LeaseKeepAliveResponse) error) error {
 		for {
 			req, err := recv()
 			if err != nil {
@@ -96,7 +111,8 @@ func TestLeaseKeysWithNonsenseAreIgnored(t *testing.T) {
 	kv := newKV(t, newClient(t, fake.Addr()))
 	owns(t, kv, "k")
 	fake.Unary("LeaseTimeToLive", func(context.Context, proto.Message) (proto.Message, error) {
-		return &pb.LeaseTimeToLiveResponse{Keys: [][]byte{nil, []byte("x"), []byte(pfx), []byte(pfx + "stray")}}, nil
+		return &pb.LeaseTimeToLiveResponse{Keys: [][]byte{nil, []byte("x"), []byte(pfx),
+			[]byte(pfx + "stray")}}, nil
 	})
 	kv.table.mu.Lock()
 	kv.table.strays = true

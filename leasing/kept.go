@@ -5,6 +5,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -37,7 +38,9 @@ type answer struct {
 // response answers a get with a copy that belongs to the caller. The header is that of
 // latest but for the revision, rev: one at which k was so. op is nil for a get without
 // options.
-func (k *kept) response(latest *pb.ResponseHeader, rev int64, op *clientv3.Op) *clientv3.GetResponse {
+func (k *kept) response(
+	latest *pb.ResponseHeader, rev int64, op *clientv3.Op,
+) *clientv3.GetResponse {
 	a := &answer{}
 	a.header.ClusterId, a.header.MemberId = latest.GetClusterId(), latest.GetMemberId()
 	a.header.Revision, a.header.RaftTerm = rev, latest.GetRaftTerm()
@@ -59,7 +62,8 @@ func (k *kept) response(latest *pb.ResponseHeader, rev int64, op *clientv3.Op) *
 	if len(value) > 0 {
 		a.kv.Value = buf[len(k.kv.Key):]
 	}
-	a.kv.CreateRevision, a.kv.ModRevision, a.kv.Version = k.kv.CreateRevision, k.kv.ModRevision, k.kv.Version
+	a.kv.CreateRevision, a.kv.ModRevision, a.kv.Version = k.kv.CreateRevision, k.kv.ModRevision,
+		k.kv.Version
 	a.kv.Lease = k.kv.Lease
 	a.kvs[0] = &a.kv
 	a.resp.Kvs = a.kvs[:]
@@ -69,8 +73,11 @@ func (k *kept) response(latest *pb.ResponseHeader, rev int64, op *clientv3.Op) *
 // isAskedFor reports whether the key's revisions are among those that a get is
 // limited to. 0 is no limit.
 func (k *kept) isAskedFor(op *clientv3.Op) bool {
-	within := func(rev, least, most int64) bool { return (least == 0 || rev >= least) && (most == 0 || rev <= most) }
-	return within(k.kv.ModRevision, op.MinModRev(), op.MaxModRev()) && within(k.kv.CreateRevision, op.MinCreateRev(), op.MaxCreateRev())
+	within := func(rev, least, most int64) bool {
+		return (least == 0 || rev >= least) && (most == 0 || rev <= most)
+	}
+	return within(k.kv.ModRevision, op.MinModRev(), op.MaxModRev()) &&
+		within(k.kv.CreateRevision, op.MinCreateRev(), op.MaxCreateRev())
 }
 
 // latestHeader is the header with the highest revision that was seen. What is kept
@@ -96,5 +103,6 @@ func (l *latestHeader) saw(h *pb.ResponseHeader) {
 
 // headerAt is a copy of a header with another revision.
 func headerAt(h *pb.ResponseHeader, rev int64) *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: h.GetClusterId(), MemberId: h.GetMemberId(), Revision: rev, RaftTerm: h.GetRaftTerm()}
+	return &pb.ResponseHeader{ClusterId: h.GetClusterId(), MemberId: h.GetMemberId(), Revision: rev,
+		RaftTerm: h.GetRaftTerm()}
 }

@@ -7,12 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/concurrency"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // These tests are about requests whose outcome is not known, and which may have been
@@ -155,16 +156,21 @@ func TestCompactedWatchOfALeaseKey(t *testing.T) {
 	_, err := near.Compact(ctx, last.Header.Revision)
 	require.NoError(t, err)
 	proxy.Heal()
-	require.Eventually(t, func() bool { return leaseKeyOf(t, near, "missed") == nil }, eventually, tick)
+	require.Eventually(t, func() bool {
+		return leaseKeyOf(t, near, "missed") == nil
+	}, eventually, tick)
 	require.True(t, kv.isKept("unchanged"))
 	put(t, near, pfx+"unchanged", rescindValue, clientv3.WithIgnoreLease())
-	require.Eventually(t, func() bool { return leaseKeyOf(t, near, "unchanged") == nil }, eventually, tick)
+	require.Eventually(t, func() bool {
+		return leaseKeyOf(t, near, "unchanged") == nil
+	}, eventually, tick)
 }
 
 // TestRefusedWatchOfALeaseKey: who cannot hear that a key is wanted must not keep it.
 func TestRefusedWatchOfALeaseKey(t *testing.T) {
 	fake := etcdfake.Start(t)
-	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		for {
 			req, err := recv()
 			if err != nil {
@@ -172,7 +178,8 @@ func TestRefusedWatchOfALeaseKey(t *testing.T) {
 			}
 			if create := req.GetCreateRequest(); create != nil {
 				refusal := &pb.WatchResponse{
-					Header: &pb.ResponseHeader{Revision: 1}, WatchId: -1, Created: true, Canceled: true,
+					Header: &pb.ResponseHeader{Revision: 1}, WatchId: -1, Created: true,
+					Canceled:     true,
 					CancelReason: rpctypes.ErrGRPCPermissionDenied.Error(),
 				}
 				if err := send(refusal); err != nil {
@@ -185,5 +192,7 @@ func TestRefusedWatchOfALeaseKey(t *testing.T) {
 	kv := newKV(t, cli)
 	_, err := kv.Get(testContext(t), "k")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return !kv.isKept("k") && leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
+	require.Eventually(t, func() bool {
+		return !kv.isKept("k") && leaseKeyOf(t, cli, "k") == nil
+	}, eventually, tick)
 }

@@ -126,7 +126,8 @@ func overlap(a, b keyRange) keyRange {
 // isCacheable reports whether a get can be answered by what is kept of its key:
 // the latest revision of a single key, whole or in part. Keys below the prefix are never kept.
 func isCacheable(prefix string, op *clientv3.Op) bool {
-	return !strings.HasPrefix(string(op.KeyBytes()), prefix) && len(op.KeyBytes()) > 0 && len(op.RangeBytes()) == 0 && op.Rev() == 0 && op.IsSortOptionValid()
+	return !strings.HasPrefix(string(op.KeyBytes()), prefix) && len(op.KeyBytes()) > 0 &&
+		len(op.RangeBytes()) == 0 && op.Rev() == 0 && op.IsSortOptionValid()
 }
 
 // isWorthOwning reports whether a cacheable get is one for which to take ownership.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -15,20 +16,28 @@ func TestWritesOf(t *testing.T) {
 		keys   []string
 		ranges []keyRange
 	}{
-		"get":               {op: clientv3.OpGet("a", clientv3.WithPrefix())},
-		"put":               {op: clientv3.OpPut("a", "v"), keys: []string{"a"}},
-		"delete":            {op: clientv3.OpDelete("a"), keys: []string{"a"}},
-		"delete range":      {op: clientv3.OpDelete("a", clientv3.WithRange("c")), ranges: []keyRange{{"L/a", "L/c"}}},
-		"delete prefix":     {op: clientv3.OpDelete("a", clientv3.WithPrefix()), ranges: []keyRange{{"L/a", "L/b"}}},
-		"delete from key":   {op: clientv3.OpDelete("a", clientv3.WithFromKey()), ranges: []keyRange{{"L/a", "L0"}}},
-		"delete everything": {op: clientv3.OpDelete("", clientv3.WithPrefix()), ranges: []keyRange{{"L/\x00", "L0"}, {"L/", "L0"}}},
-		"delete nothing":    {op: clientv3.OpDelete("c", clientv3.WithRange("a"))},
-		"lease key":         {op: clientv3.OpDelete("L/a"), keys: []string{"L/a"}, ranges: []keyRange{{"L/a", "L/a\x00"}}},
-		"some lease keys":   {op: clientv3.OpDelete("L/a", clientv3.WithRange("M")), ranges: []keyRange{{"L/L/a", "L/M"}, {"L/a", "L0"}}},
-		"before them":       {op: clientv3.OpDelete("L", clientv3.WithRange("L/")), ranges: []keyRange{{"L/L", "L/L/"}}},
+		"get":    {op: clientv3.OpGet("a", clientv3.WithPrefix())},
+		"put":    {op: clientv3.OpPut("a", "v"), keys: []string{"a"}},
+		"delete": {op: clientv3.OpDelete("a"), keys: []string{"a"}},
+		"delete range": {op: clientv3.OpDelete("a", clientv3.WithRange("c")),
+			ranges: []keyRange{{"L/a", "L/c"}}},
+		"delete prefix": {op: clientv3.OpDelete("a", clientv3.WithPrefix()),
+			ranges: []keyRange{{"L/a", "L/b"}}},
+		"delete from key": {op: clientv3.OpDelete("a", clientv3.WithFromKey()),
+			ranges: []keyRange{{"L/a", "L0"}}},
+		"delete everything": {op: clientv3.OpDelete("", clientv3.WithPrefix()),
+			ranges: []keyRange{{"L/\x00", "L0"}, {"L/", "L0"}}},
+		"delete nothing": {op: clientv3.OpDelete("c", clientv3.WithRange("a"))},
+		"lease key": {op: clientv3.OpDelete("L/a"), keys: []string{"L/a"},
+			ranges: []keyRange{{"L/a", "L/a\x00"}}},
+		"some lease keys": {op: clientv3.OpDelete("L/a", clientv3.WithRange("M")),
+			ranges: []keyRange{{"L/L/a", "L/M"}, {"L/a", "L0"}}},
+		"before them": {op: clientv3.OpDelete("L", clientv3.WithRange("L/")),
+			ranges: []keyRange{{"L/L", "L/L/"}}},
 		"transaction": {
 			op: clientv3.OpTxn(nil,
-				ops{clientv3.OpPut("b", ""), clientv3.OpGet("z"), clientv3.OpTxn(nil, nil, ops{clientv3.OpPut("a", "")})},
+				ops{clientv3.OpPut("b", ""), clientv3.OpGet("z"),
+					clientv3.OpTxn(nil, nil, ops{clientv3.OpPut("a", "")})},
 				ops{clientv3.OpDelete("b"), clientv3.OpDelete("c", clientv3.WithPrefix())}),
 			keys: []string{"a", "b"}, ranges: []keyRange{{"L/c", "L/d"}},
 		},
@@ -51,10 +60,12 @@ func FuzzRanges(f *testing.F) {
 			return
 		}
 		r := keyRange{start, end}
-		require.Equal(t, r.contains(key), leaseKeys(prefix, r).contains(prefix+key), "the lease key of %q", key)
+		require.Equal(t, r.contains(key), leaseKeys(prefix, r).contains(prefix+key),
+			"the lease key of %q", key)
 		all := keyRange{prefix, clientv3.GetPrefixRangeEnd(prefix)}
 		both := overlap(r, all)
-		require.Equal(t, r.contains(other) && all.contains(other), both.contains(other), "%q", other)
+		require.Equal(t, r.contains(other) && all.contains(other), both.contains(other), "%q",
+			other)
 		if r.contains(prefix + key) {
 			var w writes
 			w.addRange(both)
@@ -87,8 +98,10 @@ func TestLeaseKeysAreNeitherKeptNorWritten(t *testing.T) {
 		"delete":         clientv3.OpDelete(pfx + "k"),
 		"delete of all":  clientv3.OpDelete(pfx, clientv3.WithPrefix()),
 		"delete of some": clientv3.OpDelete(pfx+"a", clientv3.WithRange(pfx+"z")),
-		"then":           clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut("k", ""), clientv3.OpPut(pfx+"k", "")}, nil),
-		"nested else":    clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpDelete(pfx + "k")})}),
+		"then": clientv3.OpTxn(nil,
+			[]clientv3.Op{clientv3.OpPut("k", ""), clientv3.OpPut(pfx+"k", "")}, nil),
+		"nested else": clientv3.OpTxn(nil, nil,
+			[]clientv3.Op{clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpDelete(pfx + "k")})}),
 	} {
 		_, err := kv.Do(ctx, op)
 		require.ErrorContains(t, err, fmt.Sprintf("%q", pfx), name)

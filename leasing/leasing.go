@@ -59,26 +59,28 @@ type leasing struct {
 // past, GetStream, and other transactions go to the server. So do all reads of a key
 // for about a second after another client wanted to write it, or was found to own it.
 //
-// Writes. Put, Delete, and transactions that write, are transactions with the
-// additional condition that nobody else owns what they may write. Otherwise the
-// owners are asked to give it up, and the call blocks until they have, their leases
-// have expired, or ctx ends. An error leaves open whether it was applied
-// where that of a plain write does. A write of a key that begins with pfx is refused
-// before it is sent; a Get of one goes to the server. The server's --max-txn-ops limits the keys and ranges
-// that a transaction may write, in both of its branches, and the longest of its three
+// Writes. Put, Delete, and transactions that write, are transactions with the additional condition
+// that nobody else owns what they may write. Otherwise the owners are asked to give it up, and the
+// call blocks until they have, their leases have expired, or ctx ends. An error leaves open whether
+// it was applied where that of a plain write does. A write of a key that begins with pfx is refused
+// before it is sent; a Get of one goes to the server. The server's --max-txn-ops limits the keys
+// and ranges that a transaction may write, in both of its branches, and the longest of its three
 // parts together: with the default of 128, 64 puts.
 //
 // Each key that is kept costs its size, a watch, and a goroutine.
-func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (clientv3.KV, func(), error) {
+func NewKV(
+	cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption,
+) (clientv3.KV, func(), error) {
 	if pfx == "" {
 		return nil, nil, errors.New("leasing: the prefix of the lease keys is empty")
 	}
 	l := &leasing{kv: cl.KV, watcher: cl.Watcher, options: opts, prefix: pfx, table: newTable(pfx)}
 	l.ctx, l.cancel = context.WithCancel(cl.Ctx())
-	l.sessions = clientv3.NewCtxClient(cl.Ctx(), clientv3.WithZapLogger(cl.GetLogger()), func(c *clientv3.Client) {
-		l.grants = &grants{Lease: cl.Lease, ctx: l.ctx}
-		c.Lease = l.grants
-	})
+	l.sessions = clientv3.NewCtxClient(cl.Ctx(), clientv3.WithZapLogger(cl.GetLogger()),
+		func(c *clientv3.Client) {
+			l.grants = &grants{Lease: cl.Lease, ctx: l.ctx}
+			c.Lease = l.grants
+		})
 	first, err := l.newSession()
 	if err != nil {
 		l.discard(first)
@@ -120,7 +122,9 @@ func (l *leasing) stop() {
 }
 
 // Get implements clientv3.KV.
-func (l *leasing) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+func (l *leasing) Get(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
 	if len(opts) == 0 && ctx.Err() == nil {
 		if resp, _ := l.table.look(key, nil); resp != nil {
 			return resp, nil
@@ -130,22 +134,30 @@ func (l *leasing) Get(ctx context.Context, key string, opts ...clientv3.OpOption
 }
 
 // GetStream implements clientv3.KV.
-func (l *leasing) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
+func (l *leasing) GetStream(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (clientv3.GetStreamChan, error) {
 	return l.kv.GetStream(ctx, key, opts...)
 }
 
 // Put implements clientv3.KV.
-func (l *leasing) Put(ctx context.Context, key, val string, opts ...clientv3.OpOption) (*clientv3.PutResponse, error) {
+func (l *leasing) Put(
+	ctx context.Context, key, val string, opts ...clientv3.OpOption,
+) (*clientv3.PutResponse, error) {
 	return l.put(ctx, clientv3.OpPut(key, val, opts...))
 }
 
 // Delete implements clientv3.KV.
-func (l *leasing) Delete(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.DeleteResponse, error) {
+func (l *leasing) Delete(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.DeleteResponse, error) {
 	return l.delete(ctx, clientv3.OpDelete(key, opts...))
 }
 
 // Compact implements clientv3.KV.
-func (l *leasing) Compact(ctx context.Context, rev int64, opts ...clientv3.CompactOption) (*clientv3.CompactResponse, error) {
+func (l *leasing) Compact(
+	ctx context.Context, rev int64, opts ...clientv3.CompactOption,
+) (*clientv3.CompactResponse, error) {
 	resp, err := l.kv.Compact(ctx, rev, opts...)
 	return resp, bareContextError(err)
 }
@@ -167,7 +179,9 @@ func (l *leasing) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, 
 }
 
 // opResponse makes the result of a Do from that of the method for its kind.
-func opResponse(resp interface{ OpResponse() clientv3.OpResponse }, err error) (clientv3.OpResponse, error) {
+func opResponse(
+	resp interface{ OpResponse() clientv3.OpResponse }, err error,
+) (clientv3.OpResponse, error) {
 	if err != nil {
 		return clientv3.OpResponse{}, err
 	}

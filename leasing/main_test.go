@@ -7,12 +7,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/concurrency"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 var shared etcdtest.Shared
@@ -69,12 +70,14 @@ type counted struct {
 func newCounted(tb testing.TB) *counted {
 	tb.Helper()
 	c := &counted{requests: make(chan string, 1<<16)}
-	c.Client = newClientOf(tb, clientv3.Config{Endpoints: shared.Endpoints(), DialOptions: []grpc.DialOption{
-		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			c.requests <- method
-			return invoke(ctx, method, req, reply, cc, opts...)
-		}),
-	}})
+	c.Client = newClientOf(tb, clientv3.Config{Endpoints: shared.Endpoints(),
+		DialOptions: []grpc.DialOption{
+			grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any,
+				cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+				c.requests <- method
+				return invoke(ctx, method, req, reply, cc, opts...)
+			}),
+		}})
 	return c
 }
 
@@ -102,7 +105,9 @@ func value(tb testing.TB, kv clientv3.KV, key string) string {
 	return string(resp.Kvs[0].Value)
 }
 
-func put(tb testing.TB, kv clientv3.KV, key, value string, opts ...clientv3.OpOption) *clientv3.PutResponse {
+func put(
+	tb testing.TB, kv clientv3.KV, key, value string, opts ...clientv3.OpOption,
+) *clientv3.PutResponse {
 	tb.Helper()
 	resp, err := kv.Put(testContext(tb), key, value, opts...)
 	require.NoError(tb, err)

@@ -7,9 +7,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"google.golang.org/protobuf/proto"
 )
 
 // TestReadsCostNoRequest: a key that was read, and what was written to it through
@@ -49,7 +50,8 @@ func TestReadsCostNoRequest(t *testing.T) {
 	put(t, kv, "k", "", clientv3.WithIgnoreValue())
 	same("k")
 	for _, opts := range [][]clientv3.OpOption{
-		{clientv3.WithKeysOnly()}, {clientv3.WithCountOnly()}, {clientv3.WithSerializable()}, {clientv3.WithLimit(1)},
+		{clientv3.WithKeysOnly()}, {clientv3.WithCountOnly()}, {clientv3.WithSerializable()},
+		{clientv3.WithLimit(1)},
 		{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend)},
 	} {
 		same("k", opts...)
@@ -64,7 +66,8 @@ func TestReadsCostNoRequest(t *testing.T) {
 	put(t, kv, "k", "v4")
 	same("k")
 	require.Equal(t, 1, cli.count(func() {
-		_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value("k"), "=", "v4")).Then(clientv3.OpPut("k", "v5")).Commit()
+		_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value("k"), "=", "v4")).Then(
+			clientv3.OpPut("k", "v5")).Commit()
 		require.NoError(t, err)
 	}))
 	same("k")
@@ -154,7 +157,9 @@ func TestKeysOnLeasesAreNotKept(t *testing.T) {
 	owns(t, kv, "later") // and attached to the lease by its owner
 	put(t, kv, "later", "v", clientv3.WithLease(lease.ID))
 	require.False(t, kv.isKept("later"))
-	require.Eventually(t, func() bool { return leaseKeyOf(t, plain, "later") == nil }, eventually, tick)
+	require.Eventually(t, func() bool {
+		return leaseKeyOf(t, plain, "later") == nil
+	}, eventually, tick)
 
 	_, err = plain.Revoke(ctx, lease.ID)
 	require.NoError(t, err)

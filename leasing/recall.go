@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -64,7 +65,8 @@ func areSound(ops []clientv3.Op, written map[string]bool) bool {
 		case op.IsTxn():
 			cmps, thenOps, elseOps := op.Txn()
 			hasNoKey := func(c clientv3.Cmp) bool { return len(c.KeyBytes()) == 0 }
-			if slices.ContainsFunc(cmps, hasNoKey) || !areSound(thenOps, written) || !areSound(elseOps, written) {
+			if slices.ContainsFunc(cmps, hasNoKey) || !areSound(thenOps, written) ||
+				!areSound(elseOps, written) {
 				return false
 			}
 		case key == "" || !op.IsSortOptionValid():
@@ -93,11 +95,14 @@ func (tb *table) heldLocked(key, end []byte) *kept {
 
 // answers makes a response of what was found for each get of a branch. Its parts have
 // revisions and nothing else in their headers, as those of servers.
-func answers(latest *pb.ResponseHeader, rev int64, succeeded bool, branch []clientv3.Op, found []*kept) *clientv3.TxnResponse {
+func answers(
+	latest *pb.ResponseHeader, rev int64, succeeded bool, branch []clientv3.Op, found []*kept,
+) *clientv3.TxnResponse {
 	resp := &clientv3.TxnResponse{Header: headerAt(latest, rev), Succeeded: succeeded}
 	for i, k := range found {
 		get := (*pb.RangeResponse)(k.response(nil, rev, &branch[i]))
-		resp.Responses = append(resp.Responses, &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: get}})
+		resp.Responses = append(resp.Responses,
+			&pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: get}})
 	}
 	return resp
 }

@@ -9,9 +9,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"google.golang.org/protobuf/proto"
 )
 
 // dice draws conditions and gets about keys k0 to k3.
@@ -38,8 +39,10 @@ func (d dice) condition(around int64) clientv3.Cmp {
 
 func (d dice) get(around int64) clientv3.Op {
 	opts := []clientv3.OpOption{
-		clientv3.WithKeysOnly(), clientv3.WithCountOnly(), clientv3.WithSerializable(), clientv3.WithLimit(1),
-		clientv3.WithMinModRev(around - 2), clientv3.WithMaxCreateRev(around - 2), clientv3.WithSort(clientv3.SortByValue, clientv3.SortDescend),
+		clientv3.WithKeysOnly(), clientv3.WithCountOnly(), clientv3.WithSerializable(),
+		clientv3.WithLimit(1),
+		clientv3.WithMinModRev(around - 2), clientv3.WithMaxCreateRev(around - 2),
+		clientv3.WithSort(clientv3.SortByValue, clientv3.SortDescend),
 	}
 	d.Shuffle(len(opts), func(i, j int) { opts[i], opts[j] = opts[j], opts[i] })
 	return clientv3.OpGet(d.key(), opts[:d.IntN(3)]...)
@@ -51,8 +54,8 @@ func (d dice) times(n int, f func()) {
 	}
 }
 
-// TestTransactionsOnKeptKeysAreRecalled: random ones are answered from memory as the server would, also where the branch that
-// is not chosen writes.
+// TestTransactionsOnKeptKeysAreRecalled: random ones are answered from memory as the server would,
+// also where the branch that is not chosen writes.
 func TestTransactionsOnKeptKeysAreRecalled(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)
@@ -80,16 +83,20 @@ func TestTransactionsOnKeptKeysAreRecalled(t *testing.T) {
 			thenOps = append(thenOps, write...)
 		}
 		var got *clientv3.TxnResponse
-		require.Zero(t, cli.count(func() { got, err = kv.Txn(ctx).If(cmps...).Then(thenOps...).Else(elseOps...).Commit() }))
+		require.Zero(t, cli.count(func() {
+			got, err = kv.Txn(ctx).If(cmps...).Then(thenOps...).Else(elseOps...).Commit()
+		}))
 		require.NoError(t, err)
 		want.Header.MemberId = got.Header.MemberId
-		require.True(t, proto.Equal((*pb.TxnResponse)(want), (*pb.TxnResponse)(got)), "%v\n%v", want, got)
+		require.True(t, proto.Equal((*pb.TxnResponse)(want), (*pb.TxnResponse)(got)), "%v\n%v",
+			want, got)
 	}
 	require.Greater(t, min(chosen[true], chosen[false]), 50)
 	require.Equal(t, "a", value(t, kv, "k0"))
 }
 
-// TestTransactionsBeyondMemory are the server's: those about other keys and ranges, those that write, and those whose meaning is not known here.
+// TestTransactionsBeyondMemory are the server's: those about other keys and ranges, those that
+// write, and those whose meaning is not known here.
 func TestTransactionsBeyondMemory(t *testing.T) {
 	plain, cli := plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)
@@ -99,21 +106,32 @@ func TestTransactionsBeyondMemory(t *testing.T) {
 	get := clientv3.OpGet("k")
 	unknown := clientv3.FromCompare(&pb.Compare{Key: []byte("k"), Result: 77})
 	for name, op := range map[string]clientv3.Op{
-		"condition on another key": clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version("other"), "=", 0)}, []clientv3.Op{get}, nil),
-		"condition on a range":     clientv3.OpTxn([]clientv3.Cmp{is.WithPrefix()}, []clientv3.Op{get}, nil),
-		"unknown condition":        clientv3.OpTxn([]clientv3.Cmp{unknown}, []clientv3.Op{get}, nil),
-		"another key":              clientv3.OpTxn([]clientv3.Cmp{is}, []clientv3.Op{get, clientv3.OpGet("other")}, nil),
-		"range":                    clientv3.OpTxn([]clientv3.Cmp{is}, []clientv3.Op{clientv3.OpGet("k", clientv3.WithPrefix())}, nil),
-		"past":                     clientv3.OpTxn([]clientv3.Cmp{is}, []clientv3.Op{clientv3.OpGet("k", clientv3.WithRev(1))}, nil),
-		"transaction in it":        clientv3.OpTxn([]clientv3.Cmp{is}, []clientv3.Op{clientv3.OpTxn(nil, []clientv3.Op{get}, nil)}, nil),
-		"write":                    clientv3.OpTxn([]clientv3.Cmp{is}, []clientv3.Op{clientv3.OpPut("k", "v")}, nil),
+		"condition on another key": clientv3.OpTxn(
+			[]clientv3.Cmp{clientv3.Compare(clientv3.Version("other"), "=", 0)}, []clientv3.Op{get},
+			nil),
+		"condition on a range": clientv3.OpTxn([]clientv3.Cmp{is.WithPrefix()},
+			[]clientv3.Op{get}, nil),
+		"unknown condition": clientv3.OpTxn([]clientv3.Cmp{unknown}, []clientv3.Op{get},
+			nil),
+		"another key": clientv3.OpTxn([]clientv3.Cmp{is},
+			[]clientv3.Op{get, clientv3.OpGet("other")}, nil),
+		"range": clientv3.OpTxn([]clientv3.Cmp{is},
+			[]clientv3.Op{clientv3.OpGet("k", clientv3.WithPrefix())}, nil),
+		"past": clientv3.OpTxn([]clientv3.Cmp{is},
+			[]clientv3.Op{clientv3.OpGet("k", clientv3.WithRev(1))}, nil),
+		"transaction in it": clientv3.OpTxn([]clientv3.Cmp{is},
+			[]clientv3.Op{clientv3.OpTxn(nil, []clientv3.Op{get}, nil)}, nil),
+		"write": clientv3.OpTxn([]clientv3.Cmp{is},
+			[]clientv3.Op{clientv3.OpPut("k", "v")}, nil),
 	} {
 		require.NotZero(t, cli.count(func() { _, _ = kv.Do(testContext(t), op) }), name)
 		owns(t, kv, "k")
 	}
 	put(t, plain, pfx+"k", rescindValue)
 	require.Eventually(t, func() bool { return !kv.isKept("k") }, eventually, tick)
-	require.NotZero(t, cli.count(func() { _, _ = kv.Do(testContext(t), clientv3.OpTxn([]clientv3.Cmp{is}, nil, nil)) }), "given up")
+	require.NotZero(t, cli.count(func() {
+		_, _ = kv.Do(testContext(t), clientv3.OpTxn([]clientv3.Cmp{is}, nil, nil))
+	}), "given up")
 }
 
 // TestUnsoundTransactionsAreRefused: whatever memory knows, and also for what would not be done.
@@ -122,17 +140,21 @@ func TestUnsoundTransactionsAreRefused(t *testing.T) {
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
 	put(t, plain, "k", "v")
 	owns(t, kv, "k")
-	is, isNot := clientv3.Compare(clientv3.Value("k"), "=", "v"), clientv3.Compare(clientv3.Value("k"), "!=", "v")
-	get, twice := []clientv3.Op{clientv3.OpGet("k")}, []clientv3.Op{clientv3.OpPut("a", "v"), clientv3.OpPut("a", "v")}
+	is, isNot := clientv3.Compare(clientv3.Value("k"), "=", "v"),
+		clientv3.Compare(clientv3.Value("k"), "!=", "v")
+	get, twice := []clientv3.Op{clientv3.OpGet("k")},
+		[]clientv3.Op{clientv3.OpPut("a", "v"), clientv3.OpPut("a", "v")}
 	for name, unsound := range map[string][]clientv3.Op{
 		"put twice":        twice,
 		"put twice within": {clientv3.OpTxn(nil, twice, nil)},
 		"no key":           {clientv3.OpPut("", "v")},
-		"no key compared":  {clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version(""), "=", 0)}, nil, nil)},
-		"no such order":    {clientv3.OpGet("a", clientv3.WithSort(clientv3.SortByKey, 77))},
+		"no key compared": {clientv3.OpTxn([]clientv3.Cmp{
+			clientv3.Compare(clientv3.Version(""), "=", 0)}, nil, nil)},
+		"no such order": {clientv3.OpGet("a", clientv3.WithSort(clientv3.SortByKey, 77))},
 	} {
 		for _, op := range []clientv3.Op{
-			clientv3.OpTxn([]clientv3.Cmp{is}, get, unsound), clientv3.OpTxn([]clientv3.Cmp{isNot}, unsound, get),
+			clientv3.OpTxn([]clientv3.Cmp{is}, get, unsound),
+			clientv3.OpTxn([]clientv3.Cmp{isNot}, unsound, get),
 		} {
 			_, want := plain.Do(ctx, op)
 			require.Error(t, want, name)
@@ -143,16 +165,19 @@ func TestUnsoundTransactionsAreRefused(t *testing.T) {
 	require.True(t, kv.isKept("k"))
 }
 
-// TestRecallOfACertainTermOnly: not of one that may be over, nor during own writes, nor between terms.
+// TestRecallOfACertainTermOnly: not of one that may be over, nor during own writes, nor between
+// terms.
 func TestRecallOfACertainTermOnly(t *testing.T) {
-	op := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "v")}, []clientv3.Op{clientv3.OpGet("k")}, nil)
+	op := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "v")},
+		[]clientv3.Op{clientv3.OpGet("k")}, nil)
 	tb := newTerm(t)
 	hold(t, tb, "k", "v", 5)
 	require.Nil(t, tb.recall(op), "no revision is known")
 	tb.latest.saw(&pb.ResponseHeader{Revision: 7, MemberId: 3})
 	resp := tb.recall(op)
 	require.True(t, resp.Succeeded)
-	require.True(t, proto.Equal(&pb.ResponseHeader{Revision: 7, MemberId: 3}, resp.Header), "%v", resp.Header)
+	require.True(t, proto.Equal(&pb.ResponseHeader{Revision: 7, MemberId: 3}, resp.Header), "%v",
+		resp.Header)
 
 	own, _ := tb.beginWrite(writes{keys: []string{"k"}})
 	require.Nil(t, tb.recall(op))
@@ -176,7 +201,8 @@ func TestRecallWithoutAServer(t *testing.T) {
 	kv := newKV(t, newClient(t, fake.Addr()))
 	owns(t, kv, "k")
 	fake.Stop()
-	resp, err := kv.Txn(testContext(t)).If(clientv3.Compare(clientv3.Version("k"), "=", 0)).Then(clientv3.OpGet("k")).Else(clientv3.OpPut("k", "v")).Commit()
+	resp, err := kv.Txn(testContext(t)).If(clientv3.Compare(clientv3.Version("k"), "=", 0)).Then(
+		clientv3.OpGet("k")).Else(clientv3.OpPut("k", "v")).Commit()
 	require.NoError(t, err)
 	require.True(t, resp.Succeeded)
 }

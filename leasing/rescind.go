@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -23,7 +24,9 @@ func (l *leasing) leaveLost(own []*tenancy, w writes, resp *clientv3.TxnResponse
 // clear has those give up their keys who own what a failed write wanted to write,
 // and blocks until they have. It returns false where some could not be waited for,
 // or nobody had to be.
-func (l *leasing) clear(ctx context.Context, resp *clientv3.TxnResponse, w writes) (cleared bool, err error) {
+func (l *leasing) clear(
+	ctx context.Context, resp *clientv3.TxnResponse, w writes,
+) (cleared bool, err error) {
 	ours, others := l.owners(resp, w)
 	for _, key := range ours {
 		t := l.evictStray(key)
@@ -51,7 +54,9 @@ func (l *leasing) clear(ctx context.Context, resp *clientv3.TxnResponse, w write
 
 // owners sorts the claims that a failed write has found into keys that are ours, and
 // the lease keys of others, for each claim.
-func (l *leasing) owners(resp *clientv3.TxnResponse, w writes) (ours []string, others [][]*mvccpb.KeyValue) {
+func (l *leasing) owners(
+	resp *clientv3.TxnResponse, w writes,
+) (ours []string, others [][]*mvccpb.KeyValue) {
 	seen := map[string]bool{}
 	others = make([][]*mvccpb.KeyValue, len(w.keys)+len(w.ranges))
 	for i := range others {
@@ -75,10 +80,13 @@ func (l *leasing) owners(resp *clientv3.TxnResponse, w writes) (ours []string, o
 //
 // The watch is there before anybody is asked, so that it starts with the present: a
 // server brings those that start with the past up to date ten times a second only.
-func (l *leasing) rescind(ctx context.Context, r keyRange, leaseKeys []*mvccpb.KeyValue) (gone bool, err error) {
+func (l *leasing) rescind(
+	ctx context.Context, r keyRange, leaseKeys []*mvccpb.KeyValue,
+) (gone bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	events := l.watcher.Watch(ctx, r.start, clientv3.WithRange(r.end), clientv3.WithFilterPut(), clientv3.WithCreatedNotify())
+	events := l.watcher.Watch(ctx, r.start, clientv3.WithRange(r.end), clientv3.WithFilterPut(),
+		clientv3.WithCreatedNotify())
 	if resp := <-events; !resp.Created {
 		return false, nil
 	}
@@ -104,14 +112,17 @@ func (l *leasing) rescind(ctx context.Context, r keyRange, leaseKeys []*mvccpb.K
 
 // askOwners asks the owners of lease keys to give them up, unless somebody has, and adds
 // the keys to left that are there still.
-func (l *leasing) askOwners(ctx context.Context, leaseKeys []*mvccpb.KeyValue, left map[string]bool) error {
+func (l *leasing) askOwners(
+	ctx context.Context, leaseKeys []*mvccpb.KeyValue, left map[string]bool,
+) error {
 	var ops []clientv3.Op
 	for _, kv := range leaseKeys {
 		key := string(kv.GetKey())
 		unasked := []clientv3.Cmp{clientv3.Compare(clientv3.Value(key), "!=", rescindValue)}
 		put := []clientv3.Op{clientv3.OpPut(key, rescindValue, clientv3.WithIgnoreLease())}
 		there := []clientv3.Cmp{exists(key, kv.GetCreateRevision())}
-		ops = append(ops, clientv3.OpTxn(there, []clientv3.Op{clientv3.OpTxn(unasked, put, nil)}, nil))
+		ops = append(ops, clientv3.OpTxn(there, []clientv3.Op{clientv3.OpTxn(unasked, put, nil)},
+			nil))
 	}
 	resp, err := l.kv.Txn(ctx).Then(ops...).Commit()
 	if err != nil {

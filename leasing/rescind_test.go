@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -66,8 +67,11 @@ func TestOwnersNoticeWhatHappensToTheirLeaseKey(t *testing.T) {
 // it, keeps its lease, and is waited for.
 func TestWritersAskAndWait(t *testing.T) {
 	for name, write := range map[string]func(*leasing) error{
-		"put":   func(l *leasing) error { _, err := l.Put(testContext(t), "k", "v"); return err },
-		"range": func(l *leasing) error { _, err := l.Delete(testContext(t), "k", clientv3.WithPrefix()); return err },
+		"put": func(l *leasing) error { _, err := l.Put(testContext(t), "k", "v"); return err },
+		"range": func(l *leasing) error {
+			_, err := l.Delete(testContext(t), "k", clientv3.WithPrefix())
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, plain := testContext(t), plainClient(t)
@@ -109,10 +113,14 @@ func TestWritersWaitForTheNextOwnerToo(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { _, err := kv.Put(ctx, "k", "v"); done <- err }()
 	for range 6 {
-		require.Eventually(t, func() bool { return string(leaseKeyOf(t, plain, "k").GetValue()) == rescindValue }, eventually, tick)
-		_, err := plain.Txn(ctx).Then(clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpDelete(pfx + "k")}, nil)).Commit()
+		require.Eventually(t, func() bool {
+			return string(leaseKeyOf(t, plain, "k").GetValue()) == rescindValue
+		}, eventually, tick)
+		_, err := plain.Txn(ctx).Then(clientv3.OpTxn(nil,
+			[]clientv3.Op{clientv3.OpDelete(pfx + "k")}, nil)).Commit()
 		require.NoError(t, err)
-		_, err = plain.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision("k"), "=", 0)).Then(clientv3.OpPut(pfx+"k", "")).Commit()
+		_, err = plain.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision("k"), "=", 0)).Then(
+			clientv3.OpPut(pfx+"k", "")).Commit()
 		require.NoError(t, err)
 		if leaseKeyOf(t, plain, "k") == nil {
 			break // the writer was quicker

@@ -55,9 +55,13 @@ func (l *leasing) newSession() (*session, error) {
 	}
 	ctx, cancel := context.WithCancel(cs.Ctx())
 	detach := context.AfterFunc(l.ctx, cancel)
-	s := &session{Session: cs, term: &term{lease: cs.Lease(), ctx: ctx, isInherited: cs.Lease() != l.grants.last}, cancel: func() { detach(); cancel() }}
+	s := &session{Session: cs, term: &term{lease: cs.Lease(), ctx: ctx, isInherited: cs.Lease() != l.grants.last}, cancel: func() {
+		detach()
+		cancel()
+	}}
 	if err := l.keepAlive(s); err != nil {
-		return s, cmp.Or(context.Cause(cs.Ctx()), err) // rather than that the session's context has ended
+		// rather than that the session's context has ended
+		return s, cmp.Or(context.Cause(cs.Ctx()), err)
 	}
 	return s, nil
 }

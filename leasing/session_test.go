@@ -6,16 +6,17 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"go.etcd.io/etcd/client/v3/namespace"
-	"go.uber.org/zap"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 // cutOff is a client of a cluster of its own whose network can fail, and one whose
@@ -71,11 +72,14 @@ func TestCertaintyEndsWithTheClock(t *testing.T) {
 	} {
 		end := &clientv3.KeepAliveEnd{}
 		if tc.renewed {
-			require.Eventually(t, func() bool { return !now.end.Deadline().IsZero() }, eventually, tick)
+			require.Eventually(t, func() bool {
+				return !now.end.Deadline().IsZero()
+			}, eventually, tick)
 			end = now.end
 		}
 		kv.table.mu.Lock()
-		kv.table.tenancies["k"].term = &term{lease: now.lease, until: tc.until, end: end, ctx: now.ctx}
+		kv.table.tenancies["k"].term = &term{lease: now.lease, until: tc.until, end: end,
+			ctx: now.ctx}
 		kv.table.mu.Unlock()
 		require.Equal(t, tc.kept, kv.isKept("k"), name)
 	}
@@ -132,12 +136,15 @@ func TestStopWhileThereIsNoSession(t *testing.T) {
 	fake := etcdfake.Start(t)
 	background, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	defer cancel()
-	_, stop, err := NewKV(newClient(t, fake.Addr()), pfx, concurrency.WithTTL(1), concurrency.WithContext(background))
+	_, stop, err := NewKV(newClient(t, fake.Addr()), pfx, concurrency.WithTTL(1),
+		concurrency.WithContext(background))
 	require.NoError(t, err)
 	fake.Delay("LeaseGrant", time.Hour)
 	grants := fake.Calls("LeaseGrant")
 	fake.Delay("LeaseKeepAlive", time.Hour)
-	require.Eventually(t, func() bool { return fake.Calls("LeaseGrant") > grants }, eventually, tick)
+	require.Eventually(t, func() bool {
+		return fake.Calls("LeaseGrant") > grants
+	}, eventually, tick)
 	start := time.Now()
 	stop()
 	require.Less(t, time.Since(start), eventually)
@@ -160,7 +167,8 @@ func TestContextOfOptionsEndsTheMemory(t *testing.T) {
 
 func TestNewKVReturnsErrors(t *testing.T) {
 	fake := etcdfake.Start(t)
-	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}, Logger: zap.NewNop()})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()},
+		Logger: zap.NewNop()})
 	require.NoError(t, err)
 	_, _, err = NewKV(cli, "")
 	require.ErrorContains(t, err, "prefix")
@@ -182,7 +190,9 @@ func TestNewKVReturnsErrors(t *testing.T) {
 func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(60))
-	fake.Unary("LeaseGrant", func(context.Context, proto.Message) (proto.Message, error) { return nil, errRefused })
+	fake.Unary("LeaseGrant", func(context.Context, proto.Message) (proto.Message, error) {
+		return nil, errRefused
+	})
 	before := fake.Calls("LeaseGrant")
 	_, err := kv.sessions.Revoke(testContext(t), kv.table.term.lease)
 	require.NoError(t, err)
@@ -198,7 +208,9 @@ func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 // it is made, and whatever a server says.
 func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
 	for name, fail := range map[string]func(fake *etcdfake.Server){
-		"expired while it was made": func(fake *etcdfake.Server) { fake.Delay("LeaseKeepAlive", time.Hour) },
+		"expired while it was made": func(fake *etcdfake.Server) {
+			fake.Delay("LeaseKeepAlive", time.Hour)
+		},
 		"cancelled by the server": func(fake *etcdfake.Server) {
 			fake.Unary("LeaseGrant", func(context.Context, proto.Message) (proto.Message, error) {
 				return nil, status.Error(codes.Canceled, "by the server")
@@ -212,7 +224,9 @@ func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
 			before := fake.Calls("LeaseGrant")
 			_, err := kv.sessions.Revoke(testContext(t), kv.table.term.lease)
 			require.NoError(t, err)
-			require.Eventually(t, func() bool { return fake.Calls("LeaseGrant") > before+1 }, eventually, tick)
+			require.Eventually(t, func() bool {
+				return fake.Calls("LeaseGrant") > before+1
+			}, eventually, tick)
 			fake.Unary("LeaseGrant", nil)
 			fake.Delay("LeaseKeepAlive", 0)
 			owns(t, kv, "k")
@@ -245,7 +259,8 @@ func TestInANamespace(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	inside := func() *clientv3.Client {
 		cli := newClient(t, shared.Endpoints()...)
-		cli.KV, cli.Watcher, cli.Lease = namespace.NewKV(cli.KV, "n/"), namespace.NewWatcher(cli.Watcher, "n/"), namespace.NewLease(cli.Lease, "n/")
+		cli.KV, cli.Watcher, cli.Lease = namespace.NewKV(cli.KV, "n/"),
+			namespace.NewWatcher(cli.Watcher, "n/"), namespace.NewLease(cli.Lease, "n/")
 		return cli
 	}
 	first, second := inside(), inside()

@@ -7,11 +7,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // TestContextErrorsAreBare: without a server, calls end with their context and return
@@ -22,19 +23,47 @@ func TestContextErrorsAreBare(t *testing.T) {
 	owns(t, kv, "owned")
 	fake.Stop()
 	lost, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	_, _ = kv.Put(lost, "k", "v") // by the end of which the client knows that the connection is gone
+	// by the end of which the client knows that the connection is gone
+	_, _ = kv.Put(lost, "k", "v")
 	cancel()
 	put := clientv3.OpPut("owned", "v")
 	for name, call := range map[string]func(ctx context.Context) error{
-		"get":              func(ctx context.Context) error { _, err := kv.Get(ctx, "k"); return err },
-		"get of a range":   func(ctx context.Context) error { _, err := kv.Get(ctx, "k", clientv3.WithPrefix()); return err },
-		"put":              func(ctx context.Context) error { _, err := kv.Put(ctx, "k", "v"); return err },
-		"delete":           func(ctx context.Context) error { _, err := kv.Delete(ctx, "k"); return err },
-		"delete of owned":  func(ctx context.Context) error { _, err := kv.Delete(ctx, "owned", clientv3.WithPrefix()); return err },
-		"transaction":      func(ctx context.Context) error { _, err := kv.Txn(ctx).Then(put).Commit(); return err },
-		"transaction, get": func(ctx context.Context) error { _, err := kv.Txn(ctx).Then(clientv3.OpGet("k")).Commit(); return err },
-		"do":               func(ctx context.Context) error { _, err := kv.Do(ctx, put); return err },
-		"compact":          func(ctx context.Context) error { _, err := kv.Compact(ctx, 1); return err },
+		"get": func(ctx context.Context) error {
+			_, err := kv.Get(ctx, "k")
+			return err
+		},
+		"get of a range": func(ctx context.Context) error {
+			_, err := kv.Get(ctx, "k", clientv3.WithPrefix())
+			return err
+		},
+		"put": func(ctx context.Context) error {
+			_, err := kv.Put(ctx, "k", "v")
+			return err
+		},
+		"delete": func(ctx context.Context) error {
+			_, err := kv.Delete(ctx, "k")
+			return err
+		},
+		"delete of owned": func(ctx context.Context) error {
+			_, err := kv.Delete(ctx, "owned", clientv3.WithPrefix())
+			return err
+		},
+		"transaction": func(ctx context.Context) error {
+			_, err := kv.Txn(ctx).Then(put).Commit()
+			return err
+		},
+		"transaction, get": func(ctx context.Context) error {
+			_, err := kv.Txn(ctx).Then(clientv3.OpGet("k")).Commit()
+			return err
+		},
+		"do": func(ctx context.Context) error {
+			_, err := kv.Do(ctx, put)
+			return err
+		},
+		"compact": func(ctx context.Context) error {
+			_, err := kv.Compact(ctx, 1)
+			return err
+		},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		err := call(ctx)
@@ -87,7 +116,8 @@ func TestNewKVThatFailsRevokesWhatItWasGranted(t *testing.T) {
 	cli := newClient(t, fake.Addr())
 	given, err := cli.Grant(t.Context(), 60)
 	require.NoError(t, err)
-	fake.KeepAlive(func(context.Context, func() (*pb.LeaseKeepAliveRequest, error), func(*pb.LeaseKeepAliveResponse) error) error {
+	fake.KeepAlive(func(context.Context, func() (*pb.LeaseKeepAliveRequest, error),
+		func(*pb.LeaseKeepAliveResponse) error) error {
 		return status.Error(codes.PermissionDenied, "no renewal")
 	})
 	_, _, err = NewKV(cli, "pfx/", concurrency.WithLease(given.ID))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -20,7 +21,8 @@ const (
 // term is the time of one session. It is read-only once made.
 type term struct {
 	lease clientv3.LeaseID
-	until time.Time // the lease is certain to live until then, or until end.Deadline if that is later
+	// the lease is certain to live until then, or until end.Deadline if that is later
+	until time.Time
 	end   *clientv3.KeepAliveEnd
 	ctx   context.Context // ends with the term
 
@@ -87,8 +89,9 @@ type table struct {
 	prefix string // of lease keys
 
 	// own synchronisation
-	latest  latestHeader
-	tenants sync.WaitGroup // one for each goroutine of a tenancy; added to only with mu held, during a term
+	latest latestHeader
+	// one for each goroutine of a tenancy; added to only with mu held, during a term
+	tenants sync.WaitGroup
 
 	// guarded by mu
 	mu        sync.RWMutex
@@ -97,7 +100,8 @@ type table struct {
 	rests     map[string]time.Time // keys not to acquire before that
 	sweepAt   int                  // number of rests at which to look for those that are over
 	bars      map[*bar]bool        // what not to acquire as long as they are there
-	strays    bool                 // there may be lease keys of ours without a tenancy, now or later in the term
+	// there may be lease keys of ours without a tenancy, now or later in the term
+	strays bool
 }
 
 // bar is made of ranges of lease keys.
@@ -176,7 +180,8 @@ func (tb *table) addLocked(key string, s state) *tenancy {
 	if tb.term == nil || tb.tenancies[key] != nil {
 		return nil
 	}
-	t := &tenancy{key: key, term: tb.term, state: s, settled: make(chan struct{}), over: make(chan struct{})}
+	t := &tenancy{key: key, term: tb.term, state: s, settled: make(chan struct{}),
+		over: make(chan struct{})}
 	t.ctx, t.stop = context.WithCancel(tb.term.ctx)
 	tb.tenancies[key] = t
 	tb.tenants.Add(1)

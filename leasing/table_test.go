@@ -8,13 +8,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // newTerm makes a table with a term that is certain.
 func newTerm(t *testing.T) *table {
 	tb := newTable(pfx)
-	tb.startTerm(&term{lease: 1, until: time.Now().Add(time.Hour), end: &clientv3.KeepAliveEnd{}, ctx: t.Context()})
+	tb.startTerm(&term{lease: 1, until: time.Now().Add(time.Hour), end: &clientv3.KeepAliveEnd{},
+		ctx: t.Context()})
 	return tb
 }
 
@@ -28,7 +30,8 @@ func hold(t *testing.T, tb *table, key, value string, rev int64) *tenancy {
 }
 
 func keptValue(key, value string, rev int64) *kept {
-	return &kept{kv: &mvccpb.KeyValue{Key: []byte(key), Value: []byte(value), ModRevision: rev}, rev: rev}
+	return &kept{kv: &mvccpb.KeyValue{Key: []byte(key), Value: []byte(value), ModRevision: rev},
+		rev: rev}
 }
 
 // seen returns what a read from memory gives, "" for none.

@@ -7,6 +7,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
@@ -101,7 +102,8 @@ func (l *leasing) stay(t *tenancy) {
 	for attempt := 0; t.ctx.Err() == nil; attempt++ {
 		wanted, err := l.watchWanted(t.ctx, leaseKey, next)
 		isCompacted := errors.Is(err, rpctypes.ErrCompacted)
-		if wanted || !isCompacted && classify.IsRefusal(err) || backoff.Wait(t.ctx, repeatBackoff.Delay(attempt)) != nil {
+		if wanted || !isCompacted && classify.IsRefusal(err) ||
+			backoff.Wait(t.ctx, repeatBackoff.Delay(attempt)) != nil {
 			return
 		}
 		if !isCompacted {
@@ -122,7 +124,9 @@ func (l *leasing) stay(t *tenancy) {
 
 // watchWanted blocks until a lease key is wanted or gone. Where the watch ends
 // before that it returns false, and why.
-func (l *leasing) watchWanted(ctx context.Context, leaseKey string, rev int64) (wanted bool, err error) {
+func (l *leasing) watchWanted(
+	ctx context.Context, leaseKey string, rev int64,
+) (wanted bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	for resp := range l.watcher.Watch(ctx, leaseKey, clientv3.WithRev(rev)) {

@@ -105,7 +105,9 @@ func (l *leasing) write(ctx context.Context, op clientv3.Op) (*clientv3.TxnRespo
 // tryWrite runs an op on the condition that nobody else owns what it may write. Where
 // somebody does, Succeeded is false, nothing was written, and the responses are the
 // lease keys that there are: those of w.keys and of w.ranges.
-func (l *leasing) tryWrite(ctx context.Context, op clientv3.Op, w writes) (*clientv3.TxnResponse, error) {
+func (l *leasing) tryWrite(
+	ctx context.Context, op clientv3.Op, w writes,
+) (*clientv3.TxnResponse, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -153,7 +155,8 @@ func (l *leasing) claims(w writes) []clientv3.Op {
 	ops := make([]clientv3.Op, 0, len(w.keys)+len(w.ranges))
 	for i := range cap(ops) {
 		r := w.leaseKeys(l.prefix, i)
-		ops = append(ops, clientv3.OpGet(r.start, clientv3.WithRange(r.end), clientv3.WithLimit(maxClaims)))
+		ops = append(ops, clientv3.OpGet(r.start, clientv3.WithRange(r.end),
+			clientv3.WithLimit(maxClaims)))
 	}
 	return ops
 }

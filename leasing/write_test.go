@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -41,22 +42,26 @@ func TestWritersAreGivenTheKey(t *testing.T) {
 			return err
 		},
 		"transaction": func(ctx context.Context, kv kv, key string) error {
-			_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value(key), "=", "old")).Then(clientv3.OpPut(key, "new")).Commit()
+			_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value(key), "=", "old")).Then(
+				clientv3.OpPut(key, "new")).Commit()
 			return err
 		},
 		"transaction, else": func(ctx context.Context, kv kv, key string) error {
-			_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value(key), "!=", "old")).Else(clientv3.OpDelete(key)).Commit()
+			_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value(key), "!=", "old")).Else(
+				clientv3.OpDelete(key)).Commit()
 			return err
 		},
 		"transaction, nested range": func(ctx context.Context, kv kv, key string) error {
-			inner := clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut("elsewhere", "new"), clientv3.OpDelete(key, clientv3.WithPrefix())}, nil)
+			inner := clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut("elsewhere", "new"),
+				clientv3.OpDelete(key, clientv3.WithPrefix())}, nil)
 			_, err := kv.Do(ctx, clientv3.OpTxn(nil, []clientv3.Op{inner}, nil))
 			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, plain := testContext(t), plainClient(t)
-			owner, writer := newKV(t, newClient(t, shared.Endpoints()...)), newKV(t, newClient(t, shared.Endpoints()...))
+			owner, writer := newKV(t, newClient(t, shared.Endpoints()...)),
+				newKV(t, newClient(t, shared.Endpoints()...))
 			put(t, plain, "k/1", "old")
 			owns(t, owner, "k/1")
 			require.NotNil(t, leaseKeyOf(t, plain, "k/1"))
@@ -87,26 +92,40 @@ func TestWritesAnswerAsPlainOnesDo(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
 	for name, op := range map[string]func(key string) clientv3.Op{
-		"put":            func(k string) clientv3.Op { return clientv3.OpPut(k, "v", clientv3.WithPrevKV()) },
-		"put nothing":    func(k string) clientv3.Op { return clientv3.OpPut(k, "", clientv3.WithIgnoreValue()) },
-		"put no key":     func(string) clientv3.Op { return clientv3.OpPut("", "v") },
-		"put no lease":   func(k string) clientv3.Op { return clientv3.OpPut(k, "v", clientv3.WithLease(12345)) },
-		"delete":         func(k string) clientv3.Op { return clientv3.OpDelete(k, clientv3.WithPrevKV()) },
+		"put": func(k string) clientv3.Op {
+			return clientv3.OpPut(k, "v", clientv3.WithPrevKV())
+		},
+		"put nothing": func(k string) clientv3.Op {
+			return clientv3.OpPut(k, "", clientv3.WithIgnoreValue())
+		},
+		"put no key": func(string) clientv3.Op { return clientv3.OpPut("", "v") },
+		"put no lease": func(k string) clientv3.Op {
+			return clientv3.OpPut(k, "v", clientv3.WithLease(12345))
+		},
+		"delete": func(k string) clientv3.Op {
+			return clientv3.OpDelete(k, clientv3.WithPrevKV())
+		},
 		"delete nothing": func(string) clientv3.Op { return clientv3.OpDelete("nothing") },
 		"delete range": func(k string) clientv3.Op {
 			return clientv3.OpDelete(k, clientv3.WithRange(k+"~"), clientv3.WithPrevKV())
 		},
-		"delete no range": func(k string) clientv3.Op { return clientv3.OpDelete(k, clientv3.WithRange("a")) },
+		"delete no range": func(k string) clientv3.Op {
+			return clientv3.OpDelete(k, clientv3.WithRange("a"))
+		},
 		"txn": func(k string) clientv3.Op {
-			return clientv3.OpTxn(nil, ops{clientv3.OpPut(k, "x"), clientv3.OpGet(k), clientv3.OpDelete("nothing")}, nil)
+			return clientv3.OpTxn(nil, ops{clientv3.OpPut(k, "x"), clientv3.OpGet(k),
+				clientv3.OpDelete("nothing")}, nil)
 		},
 		"txn not done": func(k string) clientv3.Op {
-			return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version(k), ">", 99)}, ops{clientv3.OpPut(k, "x")}, nil)
+			return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version(k), ">", 99)},
+				ops{clientv3.OpPut(k, "x")}, nil)
 		},
 		"txn twice": func(k string) clientv3.Op {
 			return clientv3.OpTxn(nil, ops{clientv3.OpPut(k, "x"), clientv3.OpPut(k, "y")}, nil)
 		},
-		"txn reads":      func(k string) clientv3.Op { return clientv3.OpTxn(nil, ops{clientv3.OpGet(k)}, nil) },
+		"txn reads": func(k string) clientv3.Op {
+			return clientv3.OpTxn(nil, ops{clientv3.OpGet(k)}, nil)
+		},
 		"txn of nothing": func(string) clientv3.Op { return clientv3.OpTxn(nil, nil, nil) },
 		"watch":          func(k string) clientv3.Op { return clientv3.OpWatch(k) },
 		"txn of a watch": func(k string) clientv3.Op {
@@ -149,7 +168,8 @@ func outline(resp clientv3.OpResponse) string {
 	case resp.Put() != nil:
 		return fmt.Sprint("put ", values(resp.Put().PrevKv), resp.Put().Header.ClusterId)
 	case resp.Del() != nil:
-		return fmt.Sprint("delete ", resp.Del().Deleted, values(resp.Del().PrevKvs...), resp.Del().Header.ClusterId)
+		return fmt.Sprint("delete ", resp.Del().Deleted, values(resp.Del().PrevKvs...),
+			resp.Del().Header.ClusterId)
 	case resp.Txn() != nil:
 		s := fmt.Sprint("txn ", resp.Txn().Succeeded, resp.Txn().Header.ClusterId)
 		for _, part := range resp.Txn().Responses {
@@ -255,7 +275,9 @@ func TestWritersWaitNoLongerThanTheirContext(t *testing.T) {
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		start := time.Now()
-		requests := cli.count(func() { require.ErrorIs(t, write(ctx), context.DeadlineExceeded, name) })
+		requests := cli.count(func() {
+			require.ErrorIs(t, write(ctx), context.DeadlineExceeded, name)
+		})
 		cancel()
 		require.Less(t, time.Since(start), eventually)
 		require.LessOrEqual(t, requests, 2, name)

@@ -78,7 +78,8 @@ func (b *base) read() (*clientv3.GetResponse, error) {
 	}
 	last := page.Kvs[len(page.Kvs)-1].GetKey()
 	if bytes.Compare(last, b.start) < 0 {
-		return nil, fmt.Errorf("etcdclient: malformed response: key %q for a range from %q", last, b.start)
+		return nil, fmt.Errorf("etcdclient: malformed response: key %q for a range from %q", last,
+			b.start)
 	}
 	b.start = append(bytes.Clone(last), 0) // the next key there can be
 	return page, nil

@@ -11,17 +11,19 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/mirror"
-	"google.golang.org/protobuf/proto"
 )
 
 // fill puts n keys with the prefix "m/" into a fake member, among others.
 func fill(t *testing.T, fake *etcdfake.Server, n int) {
 	t.Helper()
 	put := func(key string) {
-		_, err := fake.Apply(t.Context(), "Put", &pb.PutRequest{Key: []byte(key), Value: []byte("v")})
+		_, err := fake.Apply(t.Context(), "Put",
+			&pb.PutRequest{Key: []byte(key), Value: []byte("v")})
 		require.NoError(t, err)
 	}
 	put("l")
@@ -49,7 +51,8 @@ func TestTheBaseIsOfOneRevision(t *testing.T) {
 		fake.Unary("Range", func(ctx context.Context, req proto.Message) (proto.Message, error) {
 			resp, err := fake.Apply(ctx, "Range", req)
 			if err == nil {
-				_, err = fake.Apply(ctx, "Put", &pb.PutRequest{Key: fmt.Appendf(nil, "m/later%d", fake.Revision())})
+				_, err = fake.Apply(ctx, "Put",
+					&pb.PutRequest{Key: fmt.Appendf(nil, "m/later%d", fake.Revision())})
 			}
 			return resp, err
 		})
@@ -159,8 +162,11 @@ func TestHostilePagesAreErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := etcdfake.Start(t)
-			fake.Unary("Range", func(context.Context, proto.Message) (proto.Message, error) { return answer, nil })
-			_, err := collect(mirror.NewSyncer(newClient(t, fake.Addr()), "m/", 0).SyncBase(t.Context()))
+			fake.Unary("Range", func(context.Context, proto.Message) (proto.Message, error) {
+				return answer, nil
+			})
+			_, err := collect(mirror.NewSyncer(newClient(t, fake.Addr()), "m/",
+				0).SyncBase(t.Context()))
 			require.ErrorContains(t, err, "etcdclient: malformed response: ")
 		})
 	}

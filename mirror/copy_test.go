@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
@@ -30,7 +31,8 @@ func TestTwoClustersAreEqual(t *testing.T) {
 	endpoint, err := url.Parse(source.Endpoints()[0])
 	require.NoError(t, err)
 	proxy := faultnet.New(t, endpoint.Host)
-	writer, reader, copier := newClient(t, source.Endpoints()...), newClient(t, proxy.Addr()), newClient(t, target.Endpoints()...)
+	writer, reader, copier := newClient(t, source.Endpoints()...), newClient(t, proxy.Addr()),
+		newClient(t, target.Endpoints()...)
 	for i := range 2500 { // a base of several pages
 		_, err := writer.Put(t.Context(), fmt.Sprintf("m/base%05d", i), "v")
 		require.NoError(t, err)
@@ -100,7 +102,9 @@ const counter = "m/counter"
 
 // breakThings has the reader's network fail in turn until ctx ends, and the source once. It
 // returns how often it did something.
-func breakThings(ctx context.Context, t *testing.T, proxy *faultnet.Proxy, source *etcdtest.Member) int {
+func breakThings(
+	ctx context.Context, t *testing.T, proxy *faultnet.Proxy, source *etcdtest.Member,
+) int {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for i := 0; ; i++ {

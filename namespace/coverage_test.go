@@ -15,11 +15,13 @@ var asked = map[string][]string{
 	"stream": getNames,
 	"put":    {"lease ", "previous", "ignore value", "ignore lease"},
 	"delete": {"prefix", "from key", "to \"", "previous"},
-	"watch":  {"prefix", "from key", "to \"", "rev", "previous", "no puts", "no deletes", "fragments", "progress", "created"},
+	"watch": {"prefix", "from key", "to \"", "rev", "previous", "no puts", "no deletes",
+		"fragments", "progress", "created"},
 }
 
 var getNames = []string{
-	"prefix", "from key", "to \"", "limit", "sort", "rev", "serializable", "keys only", "count only",
+	"prefix", "from key", "to \"", "limit", "sort", "rev", "serializable", "keys only",
+	"count only",
 	"bound 0", "bound 1", "bound 2", "bound 3",
 }
 
@@ -51,8 +53,10 @@ func TestHistoriesAskForEverything(t *testing.T) {
 	require.Len(t, whole, len(parts), "%v", whole)
 	for kind, names := range asked {
 		for _, pair := range pairs(names) {
-			if a, b := pair[0], pair[1]; a == b || !slices.Contains(ranges, a) || !slices.Contains(ranges, b) {
-				require.Positive(t, seen[kind][a+" with "+b], "%s %s with %s; of %v", kind, a, b, slices.Sorted(maps.Keys(seen[kind])))
+			if a, b := pair[0], pair[1]; a == b || !slices.Contains(ranges, a) ||
+				!slices.Contains(ranges, b) {
+				require.Positive(t, seen[kind][a+" with "+b], "%s %s with %s; of %v", kind, a, b,
+					slices.Sorted(maps.Keys(seen[kind])))
 			}
 		}
 	}
@@ -70,7 +74,8 @@ func pairs(names []string) (all [][2]string) {
 
 // parts are of transactions, and what is no operation.
 var parts = []string{
-	"(txn", "span 1", "span 2", "span 3", "target 0", "target 1", "target 2", "target 3", "target 4", "else", "compact",
+	"(txn", "span 1", "span 2", "span 3", "target 0", "target 1", "target 2", "target 3",
+	"target 4", "else", "compact",
 }
 
 func noteParts(whole map[string]int, text string) {
@@ -89,7 +94,8 @@ func note(seen map[string]map[string]int, text string) {
 		seen[kind] = map[string]int{}
 	}
 	for _, pair := range pairs(asked[kind]) {
-		if a, b := pair[0], pair[1]; strings.Contains(text, " "+a) && strings.Contains(text, " "+b) {
+		if a, b := pair[0], pair[1]; strings.Contains(text, " "+a) &&
+			strings.Contains(text, " "+b) {
 			seen[kind][a+" with "+b]++
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -14,7 +15,8 @@ import (
 func sharedClient(tb testing.TB) *clientv3.Client {
 	tb.Helper()
 	client := newClient(tb, cluster.Endpoints()...)
-	_, err := clientv3.RetryLeaseClient(client).LeaseGrant(tb.Context(), &pb.LeaseGrantRequest{ID: leaseID, TTL: 9999})
+	_, err := clientv3.RetryLeaseClient(client).LeaseGrant(tb.Context(),
+		&pb.LeaseGrantRequest{ID: leaseID, TTL: 9999})
 	if err != nil && clientv3.ContextError(tb.Context(), err) != rpctypes.ErrLeaseExist {
 		require.NoError(tb, err)
 	}

@@ -8,11 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/namespace"
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 )
 
 // hostileKV is a server in the same process that answers with keys of others, and with
@@ -20,18 +21,24 @@ import (
 type hostileKV struct{ pb.KVClient }
 
 func foreignPairs() []*mvccpb.KeyValue {
-	return []*mvccpb.KeyValue{nil, {Key: []byte("q/x")}, {}, {Key: []byte("p/k")}, {Key: []byte("p")}}
+	return []*mvccpb.KeyValue{nil, {Key: []byte("q/x")}, {}, {Key: []byte("p/k")},
+		{Key: []byte("p")}}
 }
 
 func rangeOf(kvs []*mvccpb.KeyValue) *pb.ResponseOp {
-	return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{Kvs: kvs}}}
+	return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{
+		ResponseRange: &pb.RangeResponse{Kvs: kvs}}}
 }
 
-func (hostileKV) Range(context.Context, *pb.RangeRequest, ...grpc.CallOption) (*pb.RangeResponse, error) {
+func (hostileKV) Range(
+	context.Context, *pb.RangeRequest, ...grpc.CallOption,
+) (*pb.RangeResponse, error) {
 	return &pb.RangeResponse{Kvs: foreignPairs()}, nil
 }
 
-func (hostileKV) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
+func (hostileKV) RangeStream(
+	context.Context, *pb.RangeRequest, ...grpc.CallOption,
+) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
 	return &hostilePieces{}, nil
 }
 
@@ -53,7 +60,9 @@ func (hostileKV) Put(context.Context, *pb.PutRequest, ...grpc.CallOption) (*pb.P
 	return &pb.PutResponse{PrevKv: &mvccpb.KeyValue{Key: []byte("q/x")}}, nil
 }
 
-func (hostileKV) DeleteRange(context.Context, *pb.DeleteRangeRequest, ...grpc.CallOption) (*pb.DeleteRangeResponse, error) {
+func (hostileKV) DeleteRange(
+	context.Context, *pb.DeleteRangeRequest, ...grpc.CallOption,
+) (*pb.DeleteRangeResponse, error) {
 	return &pb.DeleteRangeResponse{PrevKvs: foreignPairs()}, nil
 }
 
@@ -64,7 +73,9 @@ func (hostileKV) Txn(context.Context, *pb.TxnRequest, ...grpc.CallOption) (*pb.T
 		{Response: &pb.ResponseOp_ResponsePut{}},
 		{Response: &pb.ResponseOp_ResponseTxn{}},
 		{Response: &pb.ResponseOp_ResponseDeleteRange{}},
-		{Response: &pb.ResponseOp_ResponseTxn{ResponseTxn: &pb.TxnResponse{Responses: []*pb.ResponseOp{nil, rangeOf(foreignPairs())}}}},
+		{Response: &pb.ResponseOp_ResponseTxn{
+			ResponseTxn: &pb.TxnResponse{Responses: []*pb.ResponseOp{nil,
+				rangeOf(foreignPairs())}}}},
 	}}, nil
 }
 
@@ -92,19 +103,22 @@ func TestKeysOfOthersAreLeftOut(t *testing.T) {
 	done, err := kv.Do(ctx, clientv3.OpTxn(nil, nil, nil))
 	require.NoError(t, err)
 	require.Len(t, done.Txn().Responses, 7)
-	whole, err := readAll(kv.GetStream(ctx, "k", clientv3.WithSort(clientv3.SortByValue, clientv3.SortAscend)))
+	whole, err := readAll(kv.GetStream(ctx, "k",
+		clientv3.WithSort(clientv3.SortByValue, clientv3.SortAscend)))
 	require.NoError(t, err)
 	requireOwn(t, whole.Kvs)
 }
 
 // TestEventsOfOthersAreLeftOut sends events without keys and with those of others.
 func TestEventsOfOthersAreLeftOut(t *testing.T) {
-	hostile := []*mvccpb.Event{nil, {}, {Kv: &mvccpb.KeyValue{}}, {Kv: &mvccpb.KeyValue{Key: []byte("q/x"), ModRevision: 5}}}
+	hostile := []*mvccpb.Event{nil, {}, {Kv: &mvccpb.KeyValue{}},
+		{Kv: &mvccpb.KeyValue{Key: []byte("q/x"), ModRevision: 5}}}
 	own := &mvccpb.Event{
 		Kv:     &mvccpb.KeyValue{Key: []byte("p/k"), ModRevision: 6},
 		PrevKv: &mvccpb.KeyValue{Key: []byte("q/x")},
 	}
-	pipes := etcdfake.WatchClient(func(_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	pipes := etcdfake.WatchClient(func(_ context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		if _, err := recv(); err != nil {
 			return err
 		}
@@ -122,7 +136,8 @@ func TestEventsOfOthersAreLeftOut(t *testing.T) {
 	})
 	defer pipes.Close()
 	inner := clientv3.NewWatchFromWatchClient(pipes, nil)
-	for name, inner := range map[string]clientv3.Watcher{"own": inner, "foreign": foreignWatcher{inner}} {
+	for name, inner := range map[string]clientv3.Watcher{"own": inner,
+		"foreign": foreignWatcher{inner}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		responses := namespace.NewWatcher(inner, "p/").Watch(ctx, "k")
 		var events []*mvccpb.Event
@@ -140,7 +155,8 @@ func TestEventsOfOthersAreLeftOut(t *testing.T) {
 func TestLeaseKeysOfOthers(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Unary("LeaseTimeToLive", func(context.Context, proto.Message) (proto.Message, error) {
-		return &pb.LeaseTimeToLiveResponse{ID: 1, TTL: 1 << 62, GrantedTTL: -1, Keys: [][]byte{nil, []byte("p"), []byte("p/k"), []byte("q/")}}, nil
+		return &pb.LeaseTimeToLiveResponse{ID: 1, TTL: 1 << 62, GrantedTTL: -1,
+			Keys: [][]byte{nil, []byte("p"), []byte("p/k"), []byte("q/")}}, nil
 	})
 	l := namespace.NewLease(newClient(t, fake.Addr()).Lease, "p/")
 	resp, err := l.TimeToLive(t.Context(), 1, clientv3.WithAttachedKeys())

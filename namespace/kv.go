@@ -4,6 +4,7 @@ import (
 	"context"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -23,17 +24,23 @@ func NewKV(kv clientv3.KV, prefix string) clientv3.KV {
 	return &prefixKV{KV: kv, space: newSpace(prefix)}
 }
 
-func (kv *prefixKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+func (kv *prefixKV) Get(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
 	resp, err := kv.Do(ctx, clientv3.OpGet(key, opts...))
 	return resp.Get(), err
 }
 
-func (kv *prefixKV) Put(ctx context.Context, key, val string, opts ...clientv3.OpOption) (*clientv3.PutResponse, error) {
+func (kv *prefixKV) Put(
+	ctx context.Context, key, val string, opts ...clientv3.OpOption,
+) (*clientv3.PutResponse, error) {
 	resp, err := kv.Do(ctx, clientv3.OpPut(key, val, opts...))
 	return resp.Put(), err
 }
 
-func (kv *prefixKV) Delete(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.DeleteResponse, error) {
+func (kv *prefixKV) Delete(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.DeleteResponse, error) {
 	resp, err := kv.Do(ctx, clientv3.OpDelete(key, opts...))
 	return resp.Del(), err
 }
@@ -51,19 +58,25 @@ func (kv *prefixKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse
 	return resp, nil
 }
 
-func (kv *prefixKV) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
+func (kv *prefixKV) GetStream(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (clientv3.GetStreamChan, error) {
 	return kv.GetStreamRewritten(ctx, nil, key, opts...)
 }
 
 // streamRewriter is what the client's own KV has beside KV: a GetStream whose pieces go
 // through a function before they are delivered.
 type streamRewriter interface {
-	GetStreamRewritten(ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error)
+	GetStreamRewritten(
+		ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
+	) (clientv3.GetStreamChan, error)
 }
 
 // GetStreamRewritten makes prefixKV a streamRewriter itself, so that namespaces nest without
 // a goroutine each.
-func (kv *prefixKV) GetStreamRewritten(ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
+func (kv *prefixKV) GetStreamRewritten(
+	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
+) (clientv3.GetStreamChan, error) {
 	op, err := kv.op(clientv3.OpGet(key, opts...))
 	if err != nil {
 		return nil, err

@@ -8,10 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/namespace"
-	"google.golang.org/protobuf/proto"
 )
 
 // foreignKV is an implementation of which only the interface is known.
@@ -24,17 +25,27 @@ func TestAnEmptyKeyIsRefused(t *testing.T) {
 	ctx := t.Context()
 	good, empty := clientv3.OpPut("k", "v"), clientv3.OpDelete("")
 	for name, call := range map[string]func() error{
-		"put":       func() error { _, err := kv.Put(ctx, "", "v"); return err },
-		"get":       func() error { _, err := kv.Get(ctx, ""); return err },
-		"range":     func() error { _, err := kv.Get(ctx, "", clientv3.WithRange("b")); return err },
-		"delete":    func() error { _, err := kv.Delete(ctx, ""); return err },
-		"stream":    func() error { _, err := kv.GetStream(ctx, ""); return err },
-		"do":        func() error { _, err := kv.Do(ctx, empty); return err },
-		"condition": func() error { _, err := kv.Txn(ctx).If(clientv3.Cmp{}).Then(good).Commit(); return err },
-		"then":      func() error { _, err := kv.Txn(ctx).Then(good, empty).Else(good).Commit(); return err },
-		"else":      func() error { _, err := kv.Txn(ctx).Else(empty).Commit(); return err },
+		"put": func() error { _, err := kv.Put(ctx, "", "v"); return err },
+		"get": func() error { _, err := kv.Get(ctx, ""); return err },
+		"range": func() error {
+			_, err := kv.Get(ctx, "", clientv3.WithRange("b"))
+			return err
+		},
+		"delete": func() error { _, err := kv.Delete(ctx, ""); return err },
+		"stream": func() error { _, err := kv.GetStream(ctx, ""); return err },
+		"do":     func() error { _, err := kv.Do(ctx, empty); return err },
+		"condition": func() error {
+			_, err := kv.Txn(ctx).If(clientv3.Cmp{}).Then(good).Commit()
+			return err
+		},
+		"then": func() error {
+			_, err := kv.Txn(ctx).Then(good, empty).Else(good).Commit()
+			return err
+		},
+		"else": func() error { _, err := kv.Txn(ctx).Else(empty).Commit(); return err },
 		"nested": func() error {
-			_, err := kv.Do(ctx, clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpTxn(nil, nil, []clientv3.Op{empty})}, nil))
+			_, err := kv.Do(ctx, clientv3.OpTxn(nil,
+				[]clientv3.Op{clientv3.OpTxn(nil, nil, []clientv3.Op{empty})}, nil))
 			return err
 		},
 	} {
@@ -50,7 +61,8 @@ func TestTheArgumentsStayAsTheyAre(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	kv := namespace.NewKV(client.KV, "twice/")
 	cmps := []clientv3.Cmp{clientv3.Compare(clientv3.Version("k").WithPrefix(), ">", -1)}
-	op := clientv3.OpTxn(cmps, []clientv3.Op{clientv3.OpPut("k", "v"), clientv3.OpGet("k", clientv3.WithPrefix())}, nil)
+	op := clientv3.OpTxn(cmps, []clientv3.Op{clientv3.OpPut("k", "v"),
+		clientv3.OpGet("k", clientv3.WithPrefix())}, nil)
 	for range 2 {
 		resp, err := kv.Do(t.Context(), op)
 		require.NoError(t, err)
@@ -80,7 +92,8 @@ func fill(t *testing.T, fake *etcdfake.Server) {
 	t.Helper()
 	for _, prefix := range []string{"o/", "p/", "q/"} {
 		for i := range 100 {
-			_, err := fake.Apply(t.Context(), "Put", &pb.PutRequest{Key: []byte(prefix + string(rune('a'+i)))})
+			_, err := fake.Apply(t.Context(), "Put",
+				&pb.PutRequest{Key: []byte(prefix + string(rune('a'+i)))})
 			require.NoError(t, err)
 		}
 	}
@@ -89,7 +102,8 @@ func fill(t *testing.T, fake *etcdfake.Server) {
 // TestStreamsOfANamespace reads a stream as a whole, from servers old and new, and
 // through implementations known and not.
 func TestStreamsOfANamespace(t *testing.T) {
-	for server, opts := range map[string][]etcdfake.Option{"streams": {etcdfake.WithRangeChunk(7)}, "pages": {etcdfake.WithEtcd35()}} {
+	for server, opts := range map[string][]etcdfake.Option{"streams": {etcdfake.WithRangeChunk(7)},
+		"pages": {etcdfake.WithEtcd35()}} {
 		fake := etcdfake.Start(t, opts...)
 		fill(t, fake)
 		client := newClient(t, fake.Addr())

@@ -19,7 +19,9 @@ func NewLease(l clientv3.Lease, prefix string) clientv3.Lease {
 	return &prefixLease{Lease: l, space: newSpace(prefix)}
 }
 
-func (l *prefixLease) TimeToLive(ctx context.Context, id clientv3.LeaseID, opts ...clientv3.LeaseOption) (*clientv3.LeaseTimeToLiveResponse, error) {
+func (l *prefixLease) TimeToLive(
+	ctx context.Context, id clientv3.LeaseID, opts ...clientv3.LeaseOption,
+) (*clientv3.LeaseTimeToLiveResponse, error) {
 	resp, err := l.Lease.TimeToLive(ctx, id, opts...)
 	if err != nil {
 		return nil, err

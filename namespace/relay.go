@@ -20,7 +20,9 @@ type relays struct {
 }
 
 // start returns a channel with the responses of in, their events rewritten.
-func (r *relays) start(ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event) clientv3.WatchChan {
+func (r *relays) start(
+	ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event,
+) clientv3.WatchChan {
 	out := make(chan clientv3.WatchResponse) // the goroutine alone sends and closes
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -36,7 +38,10 @@ func (r *relays) start(ctx context.Context, in clientv3.WatchChan, rewrite func(
 	return out
 }
 
-func (r *relays) copy(ctx context.Context, out chan<- clientv3.WatchResponse, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event) {
+func (r *relays) copy(
+	ctx context.Context, out chan<- clientv3.WatchResponse, in clientv3.WatchChan,
+	rewrite func([]*clientv3.Event) []*clientv3.Event,
+) {
 	for {
 		var resp clientv3.WatchResponse
 		var ok bool

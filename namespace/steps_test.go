@@ -5,8 +5,9 @@ import (
 	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // choices makes decisions out of bytes; when they are used up, each is the first.
@@ -90,24 +91,30 @@ func (c *choices) getOptions() *options {
 	}
 	if c.oneIn(4) {
 		rev := c.revision()
-		o.addAt(func(offset int64) clientv3.OpOption { return clientv3.WithRev(at(rev, offset)) }, "rev %d", rev)
+		o.addAt(func(offset int64) clientv3.OpOption {
+			return clientv3.WithRev(at(rev, offset))
+		}, "rev %d", rev)
 	}
 	for _, flag := range []struct {
 		name string
 		opt  clientv3.OpOption
 	}{
-		{"serializable", clientv3.WithSerializable()}, {"keys only", clientv3.WithKeysOnly()}, {"count only", clientv3.WithCountOnly()},
+		{"serializable", clientv3.WithSerializable()}, {"keys only", clientv3.WithKeysOnly()},
+		{"count only", clientv3.WithCountOnly()},
 	} {
 		if c.oneIn(5) {
 			o.add(flag.opt, "%s", flag.name)
 		}
 	}
 	for name, bound := range []func(int64) clientv3.OpOption{
-		clientv3.WithMinModRev, clientv3.WithMaxModRev, clientv3.WithMinCreateRev, clientv3.WithMaxCreateRev,
+		clientv3.WithMinModRev, clientv3.WithMaxModRev, clientv3.WithMinCreateRev,
+		clientv3.WithMaxCreateRev,
 	} {
 		if c.oneIn(5) {
 			rev := c.revision()
-			o.addAt(func(offset int64) clientv3.OpOption { return bound(at(rev, offset)) }, "bound %d %d", name, rev)
+			o.addAt(func(offset int64) clientv3.OpOption {
+				return bound(at(rev, offset))
+			}, "bound %d %d", name, rev)
 		}
 	}
 	return o
@@ -152,10 +159,14 @@ func (c *choices) operation(depth int) operation {
 		return c.txn(depth - 1).operation()
 	case kind <= 2:
 		key, o := c.key(), c.getOptions()
-		return operation{fmt.Sprintf("get %q%s", key, o.text), func(off int64) clientv3.Op { return clientv3.OpGet(key, o.at(off)...) }}
+		return operation{fmt.Sprintf("get %q%s", key, o.text), func(off int64) clientv3.Op {
+			return clientv3.OpGet(key, o.at(off)...)
+		}}
 	case kind <= 4:
 		key, value, o := c.key(), c.value(), c.putOptions()
-		return operation{fmt.Sprintf("put %q %q%s", key, value, o.text), func(off int64) clientv3.Op { return clientv3.OpPut(key, value, o.at(off)...) }}
+		return operation{fmt.Sprintf("put %q %q%s", key, value, o.text), func(off int64) clientv3.Op {
+			return clientv3.OpPut(key, value, o.at(off)...)
+		}}
 	default:
 		key, o := c.key(), c.deleteOptions()
 		// Servers do not see that a write overlaps with the deletion of a range without an
@@ -163,13 +174,16 @@ func (c *choices) operation(depth int) operation {
 		if string(clientv3.OpDelete(key, o.at(0)...).RangeBytes()) == "\x00" {
 			o = &options{}
 		}
-		return operation{fmt.Sprintf("delete %q%s", key, o.text), func(off int64) clientv3.Op { return clientv3.OpDelete(key, o.at(off)...) }}
+		return operation{fmt.Sprintf("delete %q%s", key, o.text), func(off int64) clientv3.Op {
+			return clientv3.OpDelete(key, o.at(off)...)
+		}}
 	}
 }
 
 // do makes a step of an operation.
 func (o operation) do() step {
-	return step{"do " + o.text, func(ctx context.Context, kv clientv3.KV, offset int64) (proto.Message, error) {
+	return step{"do " + o.text, func(ctx context.Context, kv clientv3.KV,
+		offset int64) (proto.Message, error) {
 		resp, err := kv.Do(ctx, o.at(offset))
 		return message(resp), err
 	}}

@@ -5,8 +5,9 @@ import (
 	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // condition makes a comparison on either side.
@@ -31,19 +32,23 @@ func (c *choices) condition() condition {
 	}
 	target, operand, value := c.n(5), int64(c.n(12)), c.value()
 	return condition{
-		fmt.Sprintf("if %q (span %d to %q) target %d %s %d %q", key, span, end, target, result, operand, value),
+		fmt.Sprintf("if %q (span %d to %q) target %d %s %d %q", key, span, end, target, result,
+			operand, value),
 		func(offset int64) clientv3.Cmp {
 			switch target {
 			case 0:
 				return widened(clientv3.Compare(clientv3.Version(key), result, operand))
 			case 1:
-				return widened(clientv3.Compare(clientv3.CreateRevision(key), result, at(operand, offset)))
+				return widened(clientv3.Compare(clientv3.CreateRevision(key), result,
+					at(operand, offset)))
 			case 2:
-				return widened(clientv3.Compare(clientv3.ModRevision(key), result, at(operand, offset)))
+				return widened(clientv3.Compare(clientv3.ModRevision(key), result,
+					at(operand, offset)))
 			case 3:
 				return widened(clientv3.Compare(clientv3.Value(key), result, value))
 			default:
-				return widened(clientv3.Compare(clientv3.LeaseValue(key), result, operand/10*leaseID))
+				return widened(clientv3.Compare(clientv3.LeaseValue(key), result,
+					operand/10*leaseID))
 			}
 		},
 	}
@@ -96,12 +101,15 @@ func (t transaction) text() string {
 }
 
 func (t transaction) operation() operation {
-	return operation{"(" + t.text() + ")", func(offset int64) clientv3.Op { return clientv3.OpTxn(t.at(offset)) }}
+	return operation{"(" + t.text() + ")", func(offset int64) clientv3.Op {
+		return clientv3.OpTxn(t.at(offset))
+	}}
 }
 
 // commit makes a step that builds the transaction.
 func (t transaction) commit() step {
-	return step{"commit " + t.text(), func(ctx context.Context, kv clientv3.KV, offset int64) (proto.Message, error) {
+	return step{"commit " + t.text(), func(ctx context.Context, kv clientv3.KV,
+		offset int64) (proto.Message, error) {
 		cmps, thenOps, elseOps := t.at(offset)
 		resp, err := kv.Txn(ctx).If(cmps...).Then(thenOps...).Else(elseOps...).Commit()
 		return (*pb.TxnResponse)(resp), err
@@ -113,32 +121,36 @@ func (c *choices) step() step {
 	switch kind := c.n(10); kind {
 	case 0, 1:
 		key, value, o := c.key(), c.value(), c.putOptions()
-		return step{fmt.Sprintf("put %q %q%s", key, value, o.text), func(ctx context.Context, kv clientv3.KV, off int64) (proto.Message, error) {
-			resp, err := kv.Put(ctx, key, value, o.at(off)...)
-			return (*pb.PutResponse)(resp), err
-		}}
+		return step{fmt.Sprintf("put %q %q%s", key, value, o.text),
+			func(ctx context.Context, kv clientv3.KV, off int64) (proto.Message, error) {
+				resp, err := kv.Put(ctx, key, value, o.at(off)...)
+				return (*pb.PutResponse)(resp), err
+			}}
 	case 2, 3:
 		key, o := c.key(), c.getOptions()
-		return step{fmt.Sprintf("get %q%s", key, o.text), func(ctx context.Context, kv clientv3.KV, off int64) (proto.Message, error) {
-			resp, err := kv.Get(ctx, key, o.at(off)...)
-			return (*pb.RangeResponse)(resp), err
-		}}
+		return step{fmt.Sprintf("get %q%s", key, o.text),
+			func(ctx context.Context, kv clientv3.KV, off int64) (proto.Message, error) {
+				resp, err := kv.Get(ctx, key, o.at(off)...)
+				return (*pb.RangeResponse)(resp), err
+			}}
 	case 4:
 		key, o := c.key(), c.getOptions()
-		return step{fmt.Sprintf("stream %q%s", key, o.text), func(ctx context.Context, kv clientv3.KV, off int64) (proto.Message, error) {
-			stream, err := kv.GetStream(ctx, key, o.at(off)...)
-			if err != nil {
-				return nil, err
-			}
-			resp, err := clientv3.GetStreamToGetResponse(stream)
-			return (*pb.RangeResponse)(resp), err
-		}}
+		return step{fmt.Sprintf("stream %q%s", key, o.text),
+			func(ctx context.Context, kv clientv3.KV, off int64) (proto.Message, error) {
+				stream, err := kv.GetStream(ctx, key, o.at(off)...)
+				if err != nil {
+					return nil, err
+				}
+				resp, err := clientv3.GetStreamToGetResponse(stream)
+				return (*pb.RangeResponse)(resp), err
+			}}
 	case 5:
 		key, o := c.key(), c.deleteOptions()
-		return step{fmt.Sprintf("delete %q%s", key, o.text), func(ctx context.Context, kv clientv3.KV, off int64) (proto.Message, error) {
-			resp, err := kv.Delete(ctx, key, o.at(off)...)
-			return (*pb.DeleteRangeResponse)(resp), err
-		}}
+		return step{fmt.Sprintf("delete %q%s", key, o.text),
+			func(ctx context.Context, kv clientv3.KV, off int64) (proto.Message, error) {
+				resp, err := kv.Delete(ctx, key, o.at(off)...)
+				return (*pb.DeleteRangeResponse)(resp), err
+			}}
 	case 6:
 		return c.compaction()
 	case 7:
@@ -154,8 +166,9 @@ func (c *choices) compaction() step {
 	if !c.oneIn(4) {
 		return c.operation(0).do()
 	}
-	return step{fmt.Sprintf("compact %d", rev), func(ctx context.Context, kv clientv3.KV, off int64) (proto.Message, error) {
-		resp, err := kv.Compact(ctx, at(rev, off))
-		return (*pb.CompactionResponse)(resp), err
-	}}
+	return step{fmt.Sprintf("compact %d", rev),
+		func(ctx context.Context, kv clientv3.KV, off int64) (proto.Message, error) {
+			resp, err := kv.Compact(ctx, at(rev, off))
+			return (*pb.CompactionResponse)(resp), err
+		}}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -22,22 +23,29 @@ type prefixWatcher struct {
 // A watch costs nothing beyond its events where w is a client's Watcher, and a goroutine
 // where it is another implementation.
 func NewWatcher(w clientv3.Watcher, prefix string) clientv3.Watcher {
-	return &prefixWatcher{Watcher: w, space: newSpace(prefix), relays: relays{stop: make(chan struct{})}}
+	return &prefixWatcher{Watcher: w, space: newSpace(prefix),
+		relays: relays{stop: make(chan struct{})}}
 }
 
-func (w *prefixWatcher) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+func (w *prefixWatcher) Watch(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) clientv3.WatchChan {
 	return w.WatchRewritten(ctx, nil, key, opts...)
 }
 
 // watchRewriter is what a client's own Watcher has beside Watcher: a Watch whose events
 // go through a function before they are delivered.
 type watchRewriter interface {
-	WatchRewritten(ctx context.Context, rewrite func([]*clientv3.Event) []*clientv3.Event, key string, opts ...clientv3.OpOption) clientv3.WatchChan
+	WatchRewritten(ctx context.Context, rewrite func([]*clientv3.Event) []*clientv3.Event,
+		key string, opts ...clientv3.OpOption) clientv3.WatchChan
 }
 
 // WatchRewritten makes prefixWatcher a watchRewriter itself, so that namespaces nest without a
 // goroutine each.
-func (w *prefixWatcher) WatchRewritten(ctx context.Context, rewrite func([]*clientv3.Event) []*clientv3.Event, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+func (w *prefixWatcher) WatchRewritten(
+	ctx context.Context, rewrite func([]*clientv3.Event) []*clientv3.Event, key string,
+	opts ...clientv3.OpOption,
+) clientv3.WatchChan {
 	op := w.watchOp(key, opts)
 	own := w.events
 	if rewrite != nil {
@@ -104,5 +112,6 @@ func (s space) copied(event *clientv3.Event, key []byte) *clientv3.Event {
 
 func copyPair(dst, src *mvccpb.KeyValue, key []byte) {
 	dst.Key, dst.Value, dst.Lease = key, src.Value, src.Lease
-	dst.CreateRevision, dst.ModRevision, dst.Version = src.CreateRevision, src.ModRevision, src.Version
+	dst.CreateRevision, dst.ModRevision, dst.Version = src.CreateRevision, src.ModRevision,
+		src.Version
 }

@@ -7,8 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // watched is what one watch has brought: events, or an end.
@@ -27,7 +28,9 @@ func (c *choices) watchOptions(now int64) *options {
 	c.ranges(o)
 	if now > 0 {
 		rev := 1 + int64(c.n(int(now)))
-		o.addAt(func(offset int64) clientv3.OpOption { return clientv3.WithRev(at(rev, offset)) }, "rev %d", rev)
+		o.addAt(func(offset int64) clientv3.OpOption {
+			return clientv3.WithRev(at(rev, offset))
+		}, "rev %d", rev)
 	}
 	for _, flag := range []struct {
 		name string
@@ -86,12 +89,16 @@ func (w *world) sameWatch(t *testing.T, want, got watched, text string) {
 	require.Equal(t, want.compact, got.compact-min(w.offset, got.compact), text)
 	for i, event := range got.events {
 		normalize(event.ProtoReflect(), w.offset)
-		require.True(t, proto.Equal(want.events[i], event), "%s\nmodel:     %v\nnamespace: %v", text, want.events[i], event)
+		require.True(t, proto.Equal(want.events[i], event), "%s\nmodel:     %v\nnamespace: %v",
+			text, want.events[i], event)
 	}
 }
 
 // history collects the responses of a watch up to the revision now.
-func history(ctx context.Context, t *testing.T, watcher clientv3.Watcher, responses clientv3.WatchChan, now int64, text string) (got watched) {
+func history(
+	ctx context.Context, t *testing.T, watcher clientv3.Watcher, responses clientv3.WatchChan,
+	now int64, text string,
+) (got watched) {
 	t.Helper()
 	for {
 		resp, ok := next(ctx, t, watcher, responses)
@@ -112,7 +119,9 @@ func history(ctx context.Context, t *testing.T, watcher clientv3.Watcher, respon
 }
 
 // next returns the next response, and asks for progress as long as there is none.
-func next(ctx context.Context, t *testing.T, watcher clientv3.Watcher, responses clientv3.WatchChan) (resp clientv3.WatchResponse, ok bool) {
+func next(
+	ctx context.Context, t *testing.T, watcher clientv3.Watcher, responses clientv3.WatchChan,
+) (resp clientv3.WatchResponse, ok bool) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		select {

@@ -12,10 +12,11 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/namespace"
-	"google.golang.org/protobuf/proto"
 )
 
 // foreignWatcher is an implementation of which only the interface is known.
@@ -39,7 +40,8 @@ func TestWatch(t *testing.T) {
 			require.NoError(t, err)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			responses := w.Watch(ctx, "", clientv3.WithPrefix(), clientv3.WithPrevKV(), clientv3.WithCreatedNotify())
+			responses := w.Watch(ctx, "", clientv3.WithPrefix(), clientv3.WithPrevKV(),
+				clientv3.WithCreatedNotify())
 			require.True(t, (<-responses).Created)
 			for _, key := range []string{"p", "p/a", "p0", "p/a", "p/"} {
 				_, err := client.Put(ctx, key, "v")
@@ -50,7 +52,8 @@ func TestWatch(t *testing.T) {
 			var got []string
 			for len(got) < 3 {
 				for _, event := range (<-responses).Events {
-					got = append(got, event.Type.String()+" "+string(event.Kv.Key)+" was "+string(event.GetPrevKv().GetKey()))
+					got = append(got, event.Type.String()+" "+string(event.Kv.Key)+" was "+string(
+						event.GetPrevKv().GetKey()))
 				}
 			}
 			assert.Equal(t, []string{"PUT a was ", "PUT a was a", "DELETE a was a"}, got)
@@ -88,19 +91,22 @@ func TestTheFinalErrorArrives(t *testing.T) {
 // same process may.
 func TestEventsAreCopies(t *testing.T) {
 	shared := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 5}, Events: []*mvccpb.Event{{
-		Type:   mvccpb.Event_DELETE,
-		Kv:     &mvccpb.KeyValue{Key: []byte("p/k"), ModRevision: 5},
-		PrevKv: &mvccpb.KeyValue{Key: []byte("p/k"), Value: []byte("v"), CreateRevision: 2, ModRevision: 3, Version: 2, Lease: 7},
+		Type: mvccpb.Event_DELETE,
+		Kv:   &mvccpb.KeyValue{Key: []byte("p/k"), ModRevision: 5},
+		PrevKv: &mvccpb.KeyValue{Key: []byte("p/k"), Value: []byte("v"), CreateRevision: 2,
+			ModRevision: 3, Version: 2, Lease: 7},
 	}}}
 	before := proto.CloneOf(shared)
-	pipes := etcdfake.WatchClient(func(_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	pipes := etcdfake.WatchClient(func(_ context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		for id := int64(0); ; id++ {
 			req, err := recv()
 			if err != nil || req.GetCreateRequest() == nil {
 				return err
 			}
 			resp := &pb.WatchResponse{Header: shared.Header, WatchId: id, Events: shared.Events}
-			if err := errors.Join(send(&pb.WatchResponse{Header: shared.Header, WatchId: id, Created: true}), send(resp)); err != nil {
+			if err := errors.Join(send(&pb.WatchResponse{Header: shared.Header, WatchId: id,
+				Created: true}), send(resp)); err != nil {
 				return err
 			}
 		}
@@ -139,7 +145,9 @@ func TestAWatchCostsNoGoroutine(t *testing.T) {
 	for range 50 {
 		ws["foreign"].Watch(t.Context(), "k")
 	}
-	require.Eventually(t, func() bool { return ownGoroutines() == 50 }, waitFor, tick, "one each where there is no other way")
+	require.Eventually(t, func() bool {
+		return ownGoroutines() == 50
+	}, waitFor, tick, "one each where there is no other way")
 }
 
 // TestCloseEndsWhatNobodyReads closes a namespace whose responses wait for a reader.

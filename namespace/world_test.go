@@ -10,11 +10,12 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/namespace"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // world is a namespace on a real server beside an in-memory model, which has nothing
@@ -61,7 +62,8 @@ func newWorld(t *testing.T, real *clientv3.Client, prefix string) *world {
 // neighbours are keys just outside a namespace.
 func neighbours(prefix string) []string {
 	last := len(prefix) - 1
-	keys := []string{"\x00\x00", "a0", "b", "p", "q", "\xfe\xff", prefix, prefix[:last] + string([]byte{prefix[last] - 1}) + "\xff"}
+	keys := []string{"\x00\x00", "a0", "b", "p", "q", "\xfe\xff", prefix,
+		prefix[:last] + string([]byte{prefix[last] - 1}) + "\xff"}
 	if end := clientv3.GetPrefixRangeEnd(prefix); end != "\x00" {
 		keys = append(keys, end, end+"\x00")
 	}
@@ -109,7 +111,8 @@ func (w *world) both(t *testing.T, s step) {
 	}
 	normalize(want.ProtoReflect(), 0)
 	normalize(got.ProtoReflect(), w.offset)
-	require.True(t, proto.Equal(want, got), "prefix %q: %s\nmodel:     %v\nnamespace: %v", w.prefix, s.text, want, got)
+	require.True(t, proto.Equal(want, got), "prefix %q: %s\nmodel:     %v\nnamespace: %v", w.prefix,
+		s.text, want, got)
 }
 
 // normalize takes off the offset of all revisions, and what tells servers apart.
@@ -144,6 +147,7 @@ func (w *world) unharmed(t *testing.T) {
 	now, _ := w.outside(t)
 	require.Len(t, now, len(w.foreign), "prefix %q", w.prefix)
 	for i, kv := range now {
-		require.True(t, proto.Equal(w.foreign[i], kv), "prefix %q: %v is now %v", w.prefix, w.foreign[i], kv)
+		require.True(t, proto.Equal(w.foreign[i], kv), "prefix %q: %v is now %v", w.prefix,
+			w.foreign[i], kv)
 	}
 }

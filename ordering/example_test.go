@@ -38,7 +38,8 @@ func ExampleOrderViolationFunc() {
 	}
 	defer cli.Close()
 	kv := ordering.NewKV(cli.KV, func(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {
-		return fmt.Errorf("%q read from a member that has not reached revision %d", op.KeyBytes(), prevRev)
+		return fmt.Errorf("%q read from a member that has not reached revision %d", op.KeyBytes(),
+			prevRev)
 	})
 
 	_, err = kv.Get(context.TODO(), "example", clientv3.WithSerializable())

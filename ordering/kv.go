@@ -6,6 +6,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
@@ -44,12 +45,16 @@ func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {
 	return &orderedKV{KV: kv, onViolation: orderViolationFunc}
 }
 
-func (kv *orderedKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+func (kv *orderedKV) Get(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
 	resp, err := kv.Do(ctx, clientv3.OpGet(key, opts...))
 	return resp.Get(), err
 }
 
-func (kv *orderedKV) Put(ctx context.Context, key, val string, opts ...clientv3.OpOption) (*clientv3.PutResponse, error) {
+func (kv *orderedKV) Put(
+	ctx context.Context, key, val string, opts ...clientv3.OpOption,
+) (*clientv3.PutResponse, error) {
 	resp, err := kv.KV.Put(ctx, key, val, opts...)
 	if err == nil {
 		kv.saw(resp.Header)
@@ -57,7 +62,9 @@ func (kv *orderedKV) Put(ctx context.Context, key, val string, opts ...clientv3.
 	return resp, err
 }
 
-func (kv *orderedKV) Delete(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.DeleteResponse, error) {
+func (kv *orderedKV) Delete(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.DeleteResponse, error) {
 	resp, err := kv.KV.Delete(ctx, key, opts...)
 	if err == nil {
 		kv.saw(resp.Header)
@@ -80,10 +87,14 @@ func (kv *orderedKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpRespons
 // streamWatcher is what the client's own KV has beside KV: a GetStream whose pieces are
 // shown to a function before they are delivered.
 type streamWatcher interface {
-	GetStreamRewritten(ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error)
+	GetStreamRewritten(
+		ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
+	) (clientv3.GetStreamChan, error)
 }
 
-func (kv *orderedKV) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
+func (kv *orderedKV) GetStream(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (clientv3.GetStreamChan, error) {
 	op := clientv3.OpGet(key, opts...)
 	probe := []clientv3.OpOption{clientv3.WithCountOnly()}
 	if op.IsSerializable() {
@@ -98,7 +109,9 @@ func (kv *orderedKV) GetStream(ctx context.Context, key string, opts ...clientv3
 	}
 	same := func(o *clientv3.Op) { *o = op } // the caller's options have run
 	if inner, ok := kv.KV.(streamWatcher); ok {
-		return inner.GetStreamRewritten(ctx, func(piece *pb.RangeResponse) { kv.saw(piece.GetHeader()) }, key, same)
+		return inner.GetStreamRewritten(ctx, func(piece *pb.RangeResponse) {
+			kv.saw(piece.GetHeader())
+		}, key, same)
 	}
 	return kv.KV.GetStream(ctx, key, same)
 }
@@ -108,7 +121,9 @@ var wait = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter:
 
 // inOrder calls do, which runs op, until its response is no older than those that were
 // there before.
-func (kv *orderedKV) inOrder(ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error)) (clientv3.OpResponse, error) {
+func (kv *orderedKV) inOrder(
+	ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error),
+) (clientv3.OpResponse, error) {
 	prevRev := kv.seen.Load()
 	for violations := 1; ; violations++ {
 		resp, err := do()

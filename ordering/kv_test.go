@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -43,11 +44,15 @@ func (kv *scriptedKV) Do(_ context.Context, op clientv3.Op) (resp clientv3.OpRes
 	return resp, errors.New("not scripted")
 }
 
-func (kv *scriptedKV) Put(context.Context, string, string, ...clientv3.OpOption) (*clientv3.PutResponse, error) {
+func (kv *scriptedKV) Put(
+	context.Context, string, string, ...clientv3.OpOption,
+) (*clientv3.PutResponse, error) {
 	return &clientv3.PutResponse{Header: kv.header()}, nil
 }
 
-func (kv *scriptedKV) Delete(context.Context, string, ...clientv3.OpOption) (*clientv3.DeleteResponse, error) {
+func (kv *scriptedKV) Delete(
+	context.Context, string, ...clientv3.OpOption,
+) (*clientv3.DeleteResponse, error) {
 	return &clientv3.DeleteResponse{Header: kv.header()}, nil
 }
 
@@ -70,10 +75,12 @@ var requests = map[string]func(context.Context, clientv3.KV) (int64, error){
 	},
 	"do get": doing(clientv3.OpGet("k")),
 	"txn": func(ctx context.Context, kv clientv3.KV) (int64, error) {
-		resp, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Version("k"), ">", 0)).Then(clientv3.OpGet("k")).Else(clientv3.OpGet("l")).Commit()
+		resp, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Version("k"), ">", 0)).Then(
+			clientv3.OpGet("k")).Else(clientv3.OpGet("l")).Commit()
 		return (*pb.TxnResponse)(resp).GetHeader().GetRevision(), err
 	},
-	"do txn": doing(clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet("k"), clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpGet("l")})}, nil)),
+	"do txn": doing(clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet("k"),
+		clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpGet("l")})}, nil)),
 	"put": func(ctx context.Context, kv clientv3.KV) (int64, error) {
 		resp, err := kv.Put(ctx, "k", "v")
 		return (*pb.PutResponse)(resp).GetHeader().GetRevision(), err
@@ -101,7 +108,8 @@ func TestReadsRepeatUntilTheyAreNewEnough(t *testing.T) {
 			t.Run(raise+" then "+read, func(t *testing.T) {
 				inner := &scriptedKV{revisions: []int64{5, -1, 3, 4, 5, 7, 6, 7}}
 				var violations []int64
-				kv := NewKV(inner, func(op clientv3.Op, resp clientv3.OpResponse, prevRev int64) error {
+				kv := NewKV(inner, func(op clientv3.Op, resp clientv3.OpResponse,
+					prevRev int64) error {
 					require.EqualValues(t, 5+2*(len(violations)/3), prevRev)
 					require.Equal(t, op.IsGet(), resp.Get() != nil)
 					require.Equal(t, op.IsTxn(), resp.Txn() != nil)
@@ -141,15 +149,19 @@ func TestTheFunctionsErrorEndsTheRequest(t *testing.T) {
 func TestWritesAreNotRepeated(t *testing.T) {
 	put := clientv3.OpPut("k", "v")
 	ops := map[string]clientv3.Op{
-		"then":   clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet("k"), put}, nil),
-		"else":   clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpDelete("k")}),
-		"nested": clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpTxn(nil, nil, []clientv3.Op{put})}, nil),
+		"then": clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet("k"), put}, nil),
+		"else": clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpDelete("k")}),
+		"nested": clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpTxn(nil, nil, []clientv3.Op{put})},
+			nil),
 	}
 	for name, op := range ops {
 		t.Run(name, func(t *testing.T) {
 			inner := &scriptedKV{revisions: []int64{5, 3}}
 			told := 0
-			kv := NewKV(inner, func(clientv3.Op, clientv3.OpResponse, int64) error { told++; return nil })
+			kv := NewKV(inner, func(clientv3.Op, clientv3.OpResponse, int64) error {
+				told++
+				return nil
+			})
 			_, err := kv.Get(t.Context(), "k")
 			require.NoError(t, err)
 			_, err = kv.Do(t.Context(), op)
@@ -188,7 +200,9 @@ func TestWaitsAfterViolationsGrow(t *testing.T) {
 // at the same time: neither came before the other.
 func TestConcurrentReadsMayReturnInAnyOrder(t *testing.T) {
 	inner := &scriptedKV{revisions: []int64{3}}
-	kv := NewKV(inner, func(clientv3.Op, clientv3.OpResponse, int64) error { return errors.New("called") }).(*orderedKV)
+	kv := NewKV(inner, func(clientv3.Op, clientv3.OpResponse, int64) error {
+		return errors.New("called")
+	}).(*orderedKV)
 	_, err := kv.inOrder(t.Context(), clientv3.OpGet("k"), func() (clientv3.OpResponse, error) {
 		kv.saw(&pb.ResponseHeader{Revision: 9})
 		return inner.Do(t.Context(), clientv3.OpGet("k"))

@@ -10,15 +10,18 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"google.golang.org/protobuf/proto"
 )
 
 // onlyKV hides what an inner KV has beside the interface.
 type onlyKV struct{ clientv3.KV }
 
-func readStream(t *testing.T, kv clientv3.KV, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+func readStream(
+	t *testing.T, kv clientv3.KV, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
 	t.Helper()
 	stream, err := kv.GetStream(t.Context(), "k", append(opts, clientv3.WithSerializable())...)
 	if err != nil {
@@ -87,7 +90,8 @@ func TestAStreamRaisesTheRevision(t *testing.T) {
 	servers[0].Unary("Range", func(ctx context.Context, req proto.Message) (proto.Message, error) {
 		resp, err := servers[0].Apply(ctx, "Range", req)
 		if err == nil {
-			_, err = servers[0].Apply(ctx, "Put", &pb.PutRequest{Key: []byte("k"), Value: []byte("later")})
+			_, err = servers[0].Apply(ctx, "Put",
+				&pb.PutRequest{Key: []byte("k"), Value: []byte("later")})
 		}
 		return resp, err
 	})
@@ -114,7 +118,9 @@ func TestAbandonedStreamsLeakNothing(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, client.Close())
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return runtime.NumGoroutine() <= before
+	}, 10*time.Second, time.Millisecond)
 }
 
 // TestMalformedAnswersAreErrors reads from a member whose answers have no header, or one from
@@ -129,13 +135,19 @@ func TestMalformedAnswersAreErrors(t *testing.T) {
 			client := newClient(t, eps...)
 			fresh := NewKV(client.KV, NewOrderViolationSwitchEndpointClosure(client))
 			kv := NewKV(client.KV, NewOrderViolationSwitchEndpointClosure(client))
-			patient := NewKV(client.KV, func(clientv3.Op, clientv3.OpResponse, int64) error { return nil })
+			patient := NewKV(client.KV, func(clientv3.Op, clientv3.OpResponse, int64) error {
+				return nil
+			})
 			for _, kv := range []clientv3.KV{kv, patient} {
 				_, err := get(t, kv)
 				require.NoError(t, err)
 			}
-			servers[0].Unary("Range", func(context.Context, proto.Message) (proto.Message, error) { return answer, nil })
-			servers[0].Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) { return &pb.TxnResponse{}, nil })
+			servers[0].Unary("Range", func(context.Context, proto.Message) (proto.Message, error) {
+				return answer, nil
+			})
+			servers[0].Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) {
+				return &pb.TxnResponse{}, nil
+			})
 
 			_, err := fresh.Txn(t.Context()).Then(clientv3.OpGet("k")).Commit()
 			require.NoError(t, err, "nothing to compare with")

@@ -10,9 +10,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"google.golang.org/protobuf/proto"
 )
 
 // fakes starts members that share nothing, each at the revision given.
@@ -21,7 +22,8 @@ func fakes(t *testing.T, revisions ...int64) (servers []*etcdfake.Server, endpoi
 	for _, rev := range revisions {
 		s := etcdfake.Start(t)
 		for s.Revision() < rev {
-			_, err := s.Apply(t.Context(), "Put", &pb.PutRequest{Key: []byte("k"), Value: fmt.Append(nil, s.Revision()+1)})
+			_, err := s.Apply(t.Context(), "Put",
+				&pb.PutRequest{Key: []byte("k"), Value: fmt.Append(nil, s.Revision()+1)})
 			require.NoError(t, err)
 		}
 		servers, endpoints = append(servers, s), append(endpoints, s.Addr())
@@ -107,7 +109,9 @@ func TestTheSwitchEnds(t *testing.T) {
 	_, eps := fakes(t, 9, 4)
 	client := newClient(t, eps...)
 	s := &switcher{client: client, lasts: 100 * time.Millisecond}
-	violate := func() { assert.NoError(t, s.violated(numbered(clientv3.OpGet("k"), 1), clientv3.OpResponse{}, 9)) }
+	violate := func() {
+		assert.NoError(t, s.violated(numbered(clientv3.OpGet("k"), 1), clientv3.OpResponse{}, 9))
+	}
 	back := func() bool { return len(client.Endpoints()) == 2 }
 	for range 3 {
 		violate()

@@ -10,14 +10,15 @@ import (
 	"syscall"
 )
 
-// partFile is a file under construction beside the path it is meant for. It is readable by its owner only, and reaches
-// that path whole or not at all.
+// partFile is a file under construction beside the path it is meant for. It is readable by its
+// owner only, and reaches that path whole or not at all.
 type partFile struct {
 	*os.File
 	path string
 }
 
-// createPart makes the part file for path. Its name is unique, so two saves to one path do not write into each other's.
+// createPart makes the part file for path. Its name is unique, so two saves to one path do not
+// write into each other's.
 func createPart(path string) (*partFile, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
@@ -29,8 +30,9 @@ func createPart(path string) (*partFile, error) {
 	return &partFile{File: f, path: path}, nil
 }
 
-// partPattern is how part files for a base name are called. Names in a directory are limited to 255 bytes, or as many
-// characters, and the random part has up to 10: of a long base name only the beginning is used.
+// partPattern is how part files for a base name are called. Names in a directory are limited to 255
+// bytes, or as many characters, and the random part has up to 10: of a long base name only the
+// beginning is used.
 func partPattern(base string) string {
 	const longest = 200
 	if len(base) > longest {
@@ -39,8 +41,8 @@ func partPattern(base string) string {
 	return base + ".*.part"
 }
 
-// commit writes the file through to the disk and gives it its name, replacing what had it. The part file is gone
-// afterwards also when commit fails.
+// commit writes the file through to the disk and gives it its name, replacing what had it. The part
+// file is gone afterwards also when commit fails.
 func (p *partFile) commit() error {
 	err := p.Sync()
 	if closeErr := p.Close(); err == nil {
@@ -60,8 +62,9 @@ func (p *partFile) discard() error {
 	return errors.Join(p.Close(), os.Remove(p.Name()))
 }
 
-// syncDir makes the names in dir survive a crash. Windows has no such call and keeps its names in a journal; some file
-// systems refuse the call, and a directory may be one to write to but not to open. The file has its name there all the same.
+// syncDir makes the names in dir survive a crash. Windows has no such call and keeps its names in a
+// journal; some file systems refuse the call, and a directory may be one to write to but not to
+// open. The file has its name there all the same.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

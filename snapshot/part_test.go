@@ -67,7 +67,8 @@ func TestFailedCommitLeavesNoPartFile(t *testing.T) {
 
 // A name that a file may have is one that a snapshot may have.
 func TestLongestNames(t *testing.T) {
-	for _, name := range []string{strings.Repeat("n", 240), strings.Repeat("n", 255), "n" + strings.Repeat("é", 127)} {
+	for _, name := range []string{strings.Repeat("n", 240), strings.Repeat("n", 255),
+		"n" + strings.Repeat("é", 127)} {
 		dir := t.TempDir()
 		p, err := createPart(filepath.Join(dir, name))
 		require.NoError(t, err)

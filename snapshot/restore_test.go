@@ -54,8 +54,8 @@ func fill(t *testing.T, client *clientv3.Client, n int) {
 	}
 }
 
-// peakHeap calls f and returns the most bytes of objects, dead ones not yet collected included, that the heap held
-// meanwhile.
+// peakHeap calls f and returns the most bytes of objects, dead ones not yet collected included,
+// that the heap held meanwhile.
 func peakHeap(f func()) uint64 {
 	for range 3 { // pools keep what is in them for a collection or two
 		debug.FreeOSMemory()
@@ -83,7 +83,8 @@ func peakHeap(f func()) uint64 {
 	return peak
 }
 
-// A store of 200 MiB is saved in little memory, and what is saved is the store: etcdutl reads and restores it.
+// A store of 200 MiB is saved in little memory, and what is saved is the store: etcdutl reads and
+// restores it.
 func TestSaveLargeStoreAndRestore(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints()})
@@ -99,11 +100,13 @@ func TestSaveLargeStoreAndRestore(t *testing.T) {
 	path := filepath.Join(dir, "db")
 	start = time.Now()
 	peak := peakHeap(func() {
-		require.NoError(t, snapshot.Save(t.Context(), nil, clientv3.Config{Endpoints: cluster.Endpoints()}, path))
+		require.NoError(t, snapshot.Save(t.Context(), nil,
+			clientv3.Config{Endpoints: cluster.Endpoints()}, path))
 	})
 	info, err := os.Stat(path)
 	require.NoError(t, err)
-	t.Logf("saved %d MiB in %v with a heap of at most %.1f MiB", info.Size()/mib, time.Since(start), float64(peak)/mib)
+	t.Logf("saved %d MiB in %v with a heap of at most %.1f MiB", info.Size()/mib, time.Since(start),
+		float64(peak)/mib)
 	assert.Greater(t, info.Size(), int64(200*mib))
 	assert.EqualValues(t, sha256.Size, info.Size()%512)
 	assert.Less(t, peak, uint64(8*mib))
@@ -114,9 +117,11 @@ func TestSaveLargeStoreAndRestore(t *testing.T) {
 	restored := filepath.Join(dir, "restored")
 	etcdutl(t, "snapshot", "restore", path, "--data-dir", restored)
 	for _, db := range []string{path, filepath.Join(restored, "member", "snap", "db")} {
-		assert.Equal(t, hashKV{hash.Hash, hash.HashRevision, hash.CompactRevision}, hashOf(t, db), db)
+		assert.Equal(t, hashKV{hash.Hash, hash.HashRevision, hash.CompactRevision}, hashOf(t, db),
+			db)
 	}
-	require.Eventually(t, func() bool { // a member that starts for the first time finds its version out within seconds
+	require.Eventually(t, func() bool {
+		// a member that starts for the first time finds its version out within seconds
 		resp, err := client.SnapshotWithVersion(t.Context())
 		require.NoError(t, err)
 		require.NoError(t, resp.Snapshot.Close())

@@ -11,12 +11,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
@@ -29,7 +29,8 @@ func sending(data []byte, end func(context.Context) error) etcdfake.StreamHandle
 		}
 		for rest := data; len(rest) > 0; {
 			n := min(1000, len(rest))
-			if err := s.SendMsg(&pb.SnapshotResponse{Blob: rest[:n], Version: "3.7.0"}); err != nil {
+			if err := s.SendMsg(&pb.SnapshotResponse{Blob: rest[:n],
+				Version: "3.7.0"}); err != nil {
 				return err
 			}
 			rest = rest[n:]
@@ -50,7 +51,8 @@ func TestSaveWritesTheVerifiedFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("an older snapshot"), 0o644))
 
 	core, logs := observer.New(zap.InfoLevel)
-	version, err := SaveWithVersion(t.Context(), zap.New(core), clientv3.Config{Endpoints: []string{fake.Addr()}}, path)
+	version, err := SaveWithVersion(t.Context(), zap.New(core),
+		clientv3.Config{Endpoints: []string{fake.Addr()}}, path)
 	require.NoError(t, err)
 	assert.Equal(t, "3.7.0", version)
 	assert.Equal(t, []string{"db"}, names(t, dir))
@@ -60,9 +62,11 @@ func TestSaveWritesTheVerifiedFile(t *testing.T) {
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm()&0o677)
-	assert.EqualValues(t, len(whole), logs.FilterMessage("received snapshot").All()[0].ContextMap()["bytes"])
+	assert.EqualValues(t, len(whole), logs.FilterMessage(
+		"received snapshot").All()[0].ContextMap()["bytes"])
 
-	require.NoError(t, Save(t.Context(), nil, clientv3.Config{Endpoints: []string{fake.Addr()}}, filepath.Join(dir, "db2")))
+	require.NoError(t, Save(t.Context(), nil, clientv3.Config{Endpoints: []string{fake.Addr()}},
+		filepath.Join(dir, "db2")))
 	assert.Equal(t, []string{"db", "db2"}, names(t, dir))
 }
 
@@ -83,7 +87,9 @@ func TestFailureLeavesNoFile(t *testing.T) {
 			rpctypes.ErrPermissionDenied.Error(),
 		},
 		"broken off": {
-			sending(whole, func(context.Context) error { return rpctypes.ErrGRPCStopped }), rpctypes.ErrStopped.Error(),
+			sending(whole, func(context.Context) error {
+				return rpctypes.ErrGRPCStopped
+			}), rpctypes.ErrStopped.Error(),
 		},
 	} {
 		for _, before := range []string{"", "an older snapshot"} {
@@ -95,7 +101,8 @@ func TestFailureLeavesNoFile(t *testing.T) {
 				if before != "" {
 					require.NoError(t, os.WriteFile(path, []byte(before), 0o644))
 				}
-				_, err := SaveWithVersion(t.Context(), nil, clientv3.Config{Endpoints: []string{fake.Addr()}}, path)
+				_, err := SaveWithVersion(t.Context(), nil,
+					clientv3.Config{Endpoints: []string{fake.Addr()}}, path)
 				assert.ErrorContains(t, err, tc.want)
 				if before == "" {
 					assert.Empty(t, names(t, dir))
@@ -124,7 +131,8 @@ func TestCancellingEndsTheRequest(t *testing.T) {
 	dir := t.TempDir()
 	saved := make(chan error)
 	go func() {
-		_, err := SaveWithVersion(ctx, nil, clientv3.Config{Endpoints: []string{fake.Addr()}}, filepath.Join(dir, "db"))
+		_, err := SaveWithVersion(ctx, nil, clientv3.Config{Endpoints: []string{fake.Addr()}},
+			filepath.Join(dir, "db"))
 		saved <- err
 	}()
 	<-sent
@@ -132,7 +140,10 @@ func TestCancellingEndsTheRequest(t *testing.T) {
 	cancel()
 	assert.Equal(t, context.Canceled, <-saved)
 	assert.Empty(t, names(t, dir))
-	require.Eventually(t, func() bool { open, _ := fake.Streams("Snapshot"); return open == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		open, _ := fake.Streams("Snapshot")
+		return open == 0
+	}, 5*time.Second, time.Millisecond)
 }
 
 // A login that gets no answer ends with the context of the call.
@@ -148,7 +159,9 @@ func TestCancellingEndsTheLogin(t *testing.T) {
 		_, err := SaveWithVersion(ctx, nil, cfg, filepath.Join(t.TempDir(), "db"))
 		saved <- err
 	}()
-	require.Eventually(t, func() bool { return fake.Calls("Authenticate") == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return fake.Calls("Authenticate") == 1
+	}, 5*time.Second, time.Millisecond)
 	cancel()
 	assert.Equal(t, context.Canceled, <-saved)
 }
@@ -189,6 +202,7 @@ func TestProgressIsLoggedEveryFewSeconds(t *testing.T) {
 		for _, entry := range logs.All() {
 			bytes = append(bytes, entry.ContextMap()["bytes"])
 		}
-		assert.Equal(t, []any{int64(20000), int64(40000), int64(60000), int64(80000), int64(100000)}, bytes)
+		assert.Equal(t, []any{int64(20000), int64(40000), int64(60000), int64(80000),
+			int64(100000)}, bytes)
 	})
 }

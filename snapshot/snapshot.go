@@ -1,4 +1,5 @@
-// Package snapshot saves the database of an etcd member to a file that etcdutl can restore a cluster from.
+// Package snapshot saves the database of an etcd member to a file that etcdutl can restore a
+// cluster from.
 package snapshot
 
 import (
@@ -14,29 +15,35 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// window is how much of a snapshot may wait to be written, in bytes. Without one gRPC lets it grow to many times that when
-// the network is faster than the disk.
+// window is how much of a snapshot may wait to be written, in bytes. Without one gRPC lets it grow
+// to many times that when the network is faster than the disk.
 const window = 1 << 20
 
 // progressStep is how often a transfer under way is logged.
 const progressStep = 5 * time.Second
 
-// SaveWithVersion saves a snapshot of the member at cfg's one endpoint to dbPath and returns the etcd version whose storage
-// format it has, which is "" from servers before 3.6 and from those that have just begun to serve. It blocks until the snapshot is saved or ctx ends; how far it has come
+// SaveWithVersion saves a snapshot of the member at cfg's one endpoint to dbPath and returns the
+// etcd version whose storage format it has, which is "" from servers before 3.6 and from those that
+// have just begun to serve. It blocks until the snapshot is saved or ctx ends; how far it has come
 // is logged every few seconds. A nil logger logs nothing.
 //
-// What arrives is written to a part file in dbPath's directory, which is named after dbPath and ends in ".part". The file
-// takes the name dbPath, replacing a file that has it already, only when its size and its SHA-256 checksum have been verified
-// and it has been written through to the disk. It is readable by its owner only. If anything fails there is no part file left
-// and dbPath is as it was; only a process that ends before SaveWithVersion returns leaves its part file behind.
+// What arrives is written to a part file in dbPath's directory, which is named after dbPath and
+// ends in ".part". The file takes the name dbPath, replacing a file that has it already, only when
+// its size and its SHA-256 checksum have been verified and it has been written through to the disk.
+// It is readable by its owner only. If anything fails there is no part file left and dbPath is as
+// it was; only a process that ends before SaveWithVersion returns leaves its part file behind.
 //
-// The snapshot holds the state of that one member, so cfg with no endpoint or several is an error. So is a snapshot that is
-// truncated or altered. Other errors are those of clientv3.New and of SnapshotWithVersion, ctx's own among them, and those of
-// the file system. A transfer that breaks off is not continued: call SaveWithVersion again. It is safe for concurrent use, also
-// with the same dbPath.
-func SaveWithVersion(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string) (string, error) {
+// The snapshot holds the state of that one member, so cfg with no endpoint or several is an error.
+// So is a snapshot that is truncated or altered. Other errors are those of clientv3.New and of
+// SnapshotWithVersion, ctx's own among them, and those of the file system. A transfer that breaks
+// off is not continued: call SaveWithVersion again. It is safe for concurrent use, also with the
+// same dbPath.
+func SaveWithVersion(
+	ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string,
+) (string, error) {
 	if len(cfg.Endpoints) != 1 {
-		return "", fmt.Errorf("snapshot: exactly one endpoint is needed, got %d: %q", len(cfg.Endpoints), cfg.Endpoints)
+		return "", fmt.Errorf("snapshot: exactly one endpoint is needed, got %d: %q",
+			len(cfg.Endpoints), cfg.Endpoints)
 	}
 	if lg == nil {
 		lg = zap.NewNop()
@@ -74,7 +81,9 @@ func Save(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath strin
 }
 
 // newClient makes a client that lives no longer than ctx, so that a login ends with it too.
-func newClient(ctx context.Context, lg *zap.Logger, cfg clientv3.Config) (*clientv3.Client, func(), error) {
+func newClient(
+	ctx context.Context, lg *zap.Logger, cfg clientv3.Config,
+) (*clientv3.Client, func(), error) {
 	if cfg.Context == nil {
 		cfg.Context = ctx
 	}
@@ -104,7 +113,9 @@ func newClient(ctx context.Context, lg *zap.Logger, cfg clientv3.Config) (*clien
 }
 
 // fetch copies a snapshot to w and verifies it.
-func fetch(ctx context.Context, lg *zap.Logger, m clientv3.Maintenance, w io.Writer) (version string, err error) {
+func fetch(
+	ctx context.Context, lg *zap.Logger, m clientv3.Maintenance, w io.Writer,
+) (version string, err error) {
 	p := &progress{lg: lg, started: time.Now()}
 	p.told = p.started
 	resp, err := m.SnapshotWithVersion(ctx)
@@ -120,7 +131,8 @@ func fetch(ctx context.Context, lg *zap.Logger, m clientv3.Maintenance, w io.Wri
 	if err := v.check(); err != nil {
 		return "", err
 	}
-	lg.Info("received snapshot", zap.Int64("bytes", v.size), zap.Duration("took", time.Since(p.started)))
+	lg.Info("received snapshot", zap.Int64("bytes", v.size),
+		zap.Duration("took", time.Since(p.started)))
 	return resp.Version, nil
 }
 
@@ -135,7 +147,8 @@ func (p *progress) Write(b []byte) (int, error) {
 	p.size += int64(len(b))
 	if now := time.Now(); now.Sub(p.told) >= progressStep {
 		p.told = now
-		p.lg.Info("receiving snapshot", zap.Int64("bytes", p.size), zap.Duration("took", now.Sub(p.started)))
+		p.lg.Info("receiving snapshot", zap.Int64("bytes", p.size),
+			zap.Duration("took", now.Sub(p.started)))
 	}
 	return len(b), nil
 }

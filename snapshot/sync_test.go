@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCommitWritesThroughToTheDisk has a pipe as the part file: all that is done with it succeeds but for fsync, which no
-// pipe can do.
+// TestCommitWritesThroughToTheDisk has a pipe as the part file: all that is done with it succeeds
+// but for fsync, which no pipe can do.
 func TestCommitWritesThroughToTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	p, err := createPart(filepath.Join(dir, "db"))

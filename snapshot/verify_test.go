@@ -45,7 +45,8 @@ func TestVerifier(t *testing.T) {
 		{"shorter than the checksum", whole[:31], "truncated"},
 		{"without its last byte", whole[:len(whole)-1], "truncated"},
 		{"without its checksum", whole[:len(whole)-32], "truncated"},
-		{"without its last sector", append(bytes.Clone(whole[:39*sectorSize]), whole[40*sectorSize:]...), "corrupt"},
+		{"without its last sector", append(bytes.Clone(whole[:39*sectorSize]),
+			whole[40*sectorSize:]...), "corrupt"},
 		{"cut at a plausible size", whole[:20*sectorSize+32], "corrupt"},
 		{"with a byte more", append(bytes.Clone(whole), 0), "truncated"},
 		{"first byte altered", altered(whole, 0), "corrupt"},
@@ -61,7 +62,8 @@ func TestVerifier(t *testing.T) {
 			t.Run(tc.name+" "+how, func(t *testing.T) {
 				var out bytes.Buffer
 				v := newVerifier(&out)
-				_, err := io.CopyBuffer(struct{ io.Writer }{v}, struct{ io.Reader }{wrap(bytes.NewReader(tc.data))}, make([]byte, 1000))
+				_, err := io.CopyBuffer(struct{ io.Writer }{v},
+					struct{ io.Reader }{wrap(bytes.NewReader(tc.data))}, make([]byte, 1000))
 				require.NoError(t, err)
 				assert.True(t, bytes.Equal(tc.data, out.Bytes()), "all that came is passed on")
 				if err := v.check(); tc.want == "" {

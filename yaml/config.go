@@ -19,7 +19,8 @@
 //	                           bytes
 //	LogConfig                  a zap.Config
 //
-// What they mean stands at the fields of clientv3.Config that have their names. JSON is read too, being YAML.
+// What they mean stands at the fields of clientv3.Config that have their names. JSON is read too,
+// being YAML.
 package yaml
 
 import (
@@ -39,27 +40,31 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// NewConfig reads the configuration file at fpath. A value that does not fit and a certificate that cannot be loaded are
-// errors that name the file and what is wrong with it; whether the settings go together is left to clientv3.New.
+// NewConfig reads the configuration file at fpath. A value that does not fit and a certificate that
+// cannot be loaded are errors that name the file and what is wrong with it; whether the settings go
+// together is left to clientv3.New.
 //
-// Settings without effect are no error: keys that are not known, ca-file, one of cert-file and key-file without the other,
-// all but the last of a key that stands there several times. One warning names them, except the last kind. It goes to a
-// logger made from the file's LogConfig, or to the default logger of clients where there is none.
-// [NewStrictConfig] refuses them.
+// Settings without effect are no error: keys that are not known, ca-file, one of cert-file and
+// key-file without the other, all but the last of a key that stands there several times. One
+// warning names them, except the last kind. It goes to a logger made from the file's LogConfig, or
+// to the default logger of clients where there is none. [NewStrictConfig] refuses them.
 //
-// Unless the file has insecure-transport: true, the Config has a TLS config, also where no key is about TLS. Connections to
-// endpoints without a scheme are then encrypted, and the system's authorities trusted if no trusted-ca-file is given. The
-// files of the client's certificate are read again for each handshake, so that a renewed one needs no restart. While they
-// cannot be read or do not fit together, the one that was read last is used.
+// Unless the file has insecure-transport: true, the Config has a TLS config, also where no key is
+// about TLS. Connections to endpoints without a scheme are then encrypted, and the system's
+// authorities trusted if no trusted-ca-file is given. The files of the client's certificate are
+// read again for each handshake, so that a renewed one needs no restart. While they cannot be read
+// or do not fit together, the one that was read last is used.
 func NewConfig(fpath string) (*clientv3.Config, error) {
 	cfg, ignored, err := read(fpath, yaml.Unmarshal)
 	if err == nil && len(ignored) > 0 {
-		logger(cfg).Warn("settings of a configuration file are ignored", zap.String("file", fpath), zap.Strings("ignored", ignored))
+		logger(cfg).Warn("settings of a configuration file are ignored", zap.String("file", fpath),
+			zap.Strings("ignored", ignored))
 	}
 	return cfg, err
 }
 
-// NewStrictConfig is [NewConfig], except that settings without effect are errors, which name them and the file.
+// NewStrictConfig is [NewConfig], except that settings without effect are errors, which name them
+// and the file.
 func NewStrictConfig(fpath string) (*clientv3.Config, error) {
 	cfg, ignored, err := read(fpath, yaml.UnmarshalStrict)
 	if err == nil && len(ignored) > 0 {
@@ -84,7 +89,9 @@ func logger(cfg *clientv3.Config) *zap.Logger {
 }
 
 // read makes a Config from a file, and describes the settings that have no effect.
-func read(fpath string, unmarshal func([]byte, any, ...yaml.JSONOpt) error) (_ *clientv3.Config, ignored []string, err error) {
+func read(
+	fpath string, unmarshal func([]byte, any, ...yaml.JSONOpt) error,
+) (_ *clientv3.Config, ignored []string, err error) {
 	text, err := os.ReadFile(fpath)
 	if err != nil {
 		return nil, nil, err

@@ -16,7 +16,8 @@ import (
 	"go.etcd.io/etcd/client/v3/yaml"
 )
 
-var ways = map[string]func(string) (*clientv3.Config, error){"tolerant": yaml.NewConfig, "strict": yaml.NewStrictConfig}
+var ways = map[string]func(string) (*clientv3.Config, error){"tolerant": yaml.NewConfig,
+	"strict": yaml.NewStrictConfig}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -81,7 +82,8 @@ func TestEveryTaggedFieldHasItsKey(t *testing.T) {
 			continue
 		}
 		seen++
-		value := map[reflect.Kind]string{reflect.Bool: "true", reflect.String: "text", reflect.Slice: "[a]"}[typ.Field(i).Type.Kind()]
+		value := map[reflect.Kind]string{reflect.Bool: "true", reflect.String: "text",
+			reflect.Slice: "[a]"}[typ.Field(i).Type.Kind()]
 		if value == "" {
 			value = "1"
 		}
@@ -129,8 +131,9 @@ func TestTLS(t *testing.T) {
 		"empty file":               {"", true, false},
 		"JSON":                     {`{"endpoints": ["a"]}`, true, false},
 		"insecure-transport false": {"insecure-transport: false", true, false},
-		"insecure-transport true":  {"insecure-transport: true\ninsecure-skip-tls-verify: true", false, false},
-		"unchecked":                {"insecure-skip-tls-verify: true", true, true},
+		"insecure-transport true": {"insecure-transport: true\ninsecure-skip-tls-verify: true",
+			false, false},
+		"unchecked": {"insecure-skip-tls-verify: true", true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := yaml.NewConfig(write(t, tc.content))

@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/yaml"
 )
 
-// What the published client reads without an error is read, with the same result. The strict reader refuses it, and says
-// what it refuses.
+// What the published client reads without an error is read, with the same result. The strict reader
+// refuses it, and says what it refuses.
 func TestSettingsWithoutEffect(t *testing.T) {
 	certFile, keyFile := selfSigned(t, "alice")
 	for name, tc := range map[string]struct{ content, names string }{
@@ -41,7 +41,8 @@ func TestSettingsWithoutEffect(t *testing.T) {
 				assert.Empty(t, cfg.TLS.Certificates)
 				assert.Nil(t, cfg.TLS.GetClientCertificate)
 				assert.Empty(t, cfg.TLS.ServerName)
-				assert.Equal(t, strings.Contains(content, "trusted-ca-file"), cfg.TLS.RootCAs != nil)
+				assert.Equal(t, strings.Contains(content, "trusted-ca-file"),
+					cfg.TLS.RootCAs != nil)
 			}
 			_, err = yaml.NewStrictConfig(path)
 			assert.ErrorContains(t, err, tc.names)
@@ -63,7 +64,8 @@ func TestKeyTwice(t *testing.T) {
 // One line in the log that the file configures names all settings without effect.
 func TestSettingsWithoutEffectAreLogged(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
-	logConfig := "LogConfig: {level: info, encoding: json, outputPaths: [" + log + "], encoderConfig: {messageKey: msg, levelKey: level, levelEncoder: lowercase}}\n"
+	logConfig := "LogConfig: {level: info, encoding: json, outputPaths: [" + log +
+		"], encoderConfig: {messageKey: msg, levelKey: level, levelEncoder: lowercase}}\n"
 	path := write(t, "ca-file: /none\nunknown: 1\ncert-file: /none\n"+logConfig)
 	_, err := yaml.NewConfig(path)
 	require.NoError(t, err)
@@ -77,7 +79,8 @@ func TestSettingsWithoutEffectAreLogged(t *testing.T) {
 	assert.Equal(t, "warn", line.Level)
 	assert.Equal(t, path, line.File)
 	assert.Equal(t, []string{
-		`"ca-file", which trusted-ca-file has replaced`, `unknown key "unknown"`, `cert-file "/none" without a key-file`,
+		`"ca-file", which trusted-ca-file has replaced`, `unknown key "unknown"`,
+		`cert-file "/none" without a key-file`,
 	}, line.Ignored)
 
 	require.NoError(t, os.Remove(log))

@@ -23,7 +23,8 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("cert-file %q, key-file %q: %w", f.CertFile, f.KeyFile, err)
 		}
-		cfg.Certificates = []tls.Certificate{cert} // where programs look for it; handshakes ask the function
+		// where programs look for it; handshakes ask the function
+		cfg.Certificates = []tls.Certificate{cert}
 		cfg.GetClientCertificate = renewed(f.CertFile, f.KeyFile, &cert)
 	}
 	if f.TrustedCAFile != "" {
@@ -36,8 +37,8 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 	return cfg, ignored, nil
 }
 
-// authorities reads the authorities that servers' certificates are checked with. A file without any PEM block is
-// described, and leaves a pool with which no certificate can be checked.
+// authorities reads the authorities that servers' certificates are checked with. A file without any
+// PEM block is described, and leaves a pool with which no certificate can be checked.
 func authorities(name string) (pool *x509.CertPool, missing []string, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -54,10 +55,13 @@ func authorities(name string) (pool *x509.CertPool, missing []string, err error)
 	return pool, []string{none}, nil
 }
 
-// renewed returns a function for tls.Config.GetClientCertificate that reads the files each time. It returns the
-// certificate that was read last where they are gone, or where a renewal has replaced only one of them so far; and none
-// where the server says that it would not accept it, as a tls.Config without such a function has it.
-func renewed(certFile, keyFile string, first *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+// renewed returns a function for tls.Config.GetClientCertificate that reads the files each time. It
+// returns the certificate that was read last where they are gone, or where a renewal has replaced
+// only one of them so far; and none where the server says that it would not accept it, as a
+// tls.Config without such a function has it.
+func renewed(
+	certFile, keyFile string, first *tls.Certificate,
+) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	var last atomic.Pointer[tls.Certificate]
 	last.Store(first)
 	return func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {

@@ -26,7 +26,8 @@ func selfSigned(t *testing.T, name string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: name},
+		NotAfter: time.Now().Add(time.Hour)}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(t, err)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
@@ -39,7 +40,8 @@ func selfSigned(t *testing.T, name string) (certFile, keyFile string) {
 func withPair(t *testing.T, certFile, keyFile string) *clientv3.Config {
 	t.Helper()
 	cfg, err := yaml.NewStrictConfig(write(t, strings.Join([]string{
-		"endpoints: [127.0.0.1:1]", "cert-file: " + certFile, "key-file: " + keyFile, "trusted-ca-file: " + certFile,
+		"endpoints: [127.0.0.1:1]", "cert-file: " + certFile, "key-file: " + keyFile,
+		"trusted-ca-file: " + certFile,
 	}, "\n")))
 	require.NoError(t, err)
 	return cfg
@@ -58,7 +60,8 @@ func TestCertificateFiles(t *testing.T) {
 	assert.NoError(t, client.Close())
 }
 
-// shown makes a handshake with a server that asks for a certificate, and returns the name in it, "" for none.
+// shown makes a handshake with a server that asks for a certificate, and returns the name in it, ""
+// for none.
 func shown(t *testing.T, client *tls.Config, acceptable *x509.CertPool) string {
 	t.Helper()
 	serverCert, err := tls.LoadX509KeyPair(selfSigned(t, "server"))
@@ -67,7 +70,8 @@ func shown(t *testing.T, client *tls.Config, acceptable *x509.CertPool) string {
 	client.InsecureSkipVerify = true
 	near, far := net.Pipe()
 	defer near.Close()
-	server := tls.Server(far, &tls.Config{Certificates: []tls.Certificate{serverCert}, ClientAuth: tls.RequestClientCert, ClientCAs: acceptable})
+	server := tls.Server(far, &tls.Config{Certificates: []tls.Certificate{serverCert},
+		ClientAuth: tls.RequestClientCert, ClientCAs: acceptable})
 	defer far.Close()
 	done := make(chan error, 1)
 	// Ends with the handshake, or when the pipe is closed.
@@ -80,8 +84,8 @@ func shown(t *testing.T, client *tls.Config, acceptable *x509.CertPool) string {
 	return ""
 }
 
-// The pair is read for each handshake; where that fails, as it does between the renewals of the two files, the last one
-// is shown.
+// The pair is read for each handshake; where that fails, as it does between the renewals of the two
+// files, the last one is shown.
 func TestRenewedCertificateIsShown(t *testing.T) {
 	certFile, keyFile := selfSigned(t, "before")
 	cfg := withPair(t, certFile, keyFile).TLS

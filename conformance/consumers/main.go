@@ -1,12 +1,14 @@
-// Command consumers builds programs that the etcd project publishes and that use its client, etcdctl and etcd's grpc-proxy, once with the
-// client of this repository and once with the published one. It has both go through the same session on real servers, directly and
-// through the proxy, and compares what they print, command by command; identifiers, addresses and times apart.
+// Command consumers builds programs that the etcd project publishes and that use its client,
+// etcdctl and etcd's grpc-proxy, once with the client of this repository and once with the
+// published one. It has both go through the same session on real servers, directly and through the
+// proxy, and compares what they print, command by command; identifiers, addresses and times apart.
 //
 //	go run ./consumers              as make consumers does
 //	go run ./consumers -v           print the output as well
 //
-// It runs in the directory of the conformance module and needs bin/etcd of the repository. It prints one line a command and ends with a
-// non-zero status where two outputs differ, or are not what the command is there for.
+// It runs in the directory of the conformance module and needs bin/etcd of the repository. It
+// prints one line a command and ends with a non-zero status where two outputs differ, or are not
+// what the command is there for.
 package main
 
 import (
@@ -73,7 +75,8 @@ func consumers(ctx context.Context, out io.Writer, verbose bool) (int, error) {
 				different++
 			}
 			if verdict != equal || verbose {
-				fmt.Fprintf(out, "    with this client:\n%s    with the published client:\n%s", indent(ours[i]), indent(theirs[i]))
+				fmt.Fprintf(out, "    with this client:\n%s    with the published client:\n%s",
+					indent(ours[i]), indent(theirs[i]))
 			}
 		}
 	}
@@ -94,7 +97,8 @@ func consumers(ctx context.Context, out io.Writer, verbose bool) (int, error) {
 
 // builds makes the programs with this client and with the published one.
 func builds(ctx context.Context, scratch string) (own, published programs, err error) {
-	own, published = programs(filepath.Join(scratch, "own")), programs(filepath.Join(scratch, "published"))
+	own, published = programs(filepath.Join(scratch, "own")),
+		programs(filepath.Join(scratch, "published"))
 	m, err := build.Own(ctx, ".")
 	if err != nil {
 		return "", "", err
@@ -113,7 +117,8 @@ func (p programs) build(ctx context.Context, m build.Module) error {
 	if err := m.Build(ctx, "go.etcd.io/etcd/etcdctl/v3", p.etcdctl()); err != nil {
 		return err
 	}
-	if err := m.Build(ctx, "go.etcd.io/etcd/client/v3/conformance/consumers/doublebarrier", p.doubleBarrier()); err != nil {
+	if err := m.Build(ctx, "go.etcd.io/etcd/client/v3/conformance/consumers/doublebarrier",
+		p.doubleBarrier()); err != nil {
 		return err
 	}
 	return m.Build(ctx, "go.etcd.io/etcd/server/v3", p.proxy())

@@ -7,15 +7,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// barrierRounds is how many double barriers programs of both clients go through together: an order of leaving that they
-// do not share holds them up within some hundred.
+// barrierRounds is how many double barriers programs of both clients go through together: an order
+// of leaving that they do not share holds them up within some hundred.
 const barrierRounds = "300"
 
 // mixedWant is what they write where all goes well.
 var mixedWant = strings.Repeat("all rounds are over\nends well\n", 2)
 
-// mixed has a program with this client and one with the published client go through double barriers together. It returns
-// what both have written.
+// mixed has a program with this client and one with the published client go through double barriers
+// together. It returns what both have written.
 func mixed(ctx context.Context, own, published programs) (string, error) {
 	server, err := etcdtest.New()
 	if err != nil {
@@ -24,7 +24,8 @@ func mixed(ctx context.Context, own, published programs) (string, error) {
 	defer server.Close()
 	var both []*process
 	for _, p := range []programs{own, published} {
-		started, err := start(ctx, 3*patience, "", p.doubleBarrier(), "-endpoint", server.Endpoints()[0], "-clients", "2", "-of", "4", "-rounds", barrierRounds)
+		started, err := start(ctx, 3*patience, "", p.doubleBarrier(), "-endpoint",
+			server.Endpoints()[0], "-clients", "2", "-of", "4", "-rounds", barrierRounds)
 		if err != nil {
 			return "", err
 		}

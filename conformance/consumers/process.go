@@ -41,7 +41,9 @@ func (o *output) String() string {
 }
 
 // start runs a command, which is killed when ctx ends or its time is over.
-func start(ctx context.Context, limit time.Duration, stdin, program string, args ...string) (*process, error) {
+func start(
+	ctx context.Context, limit time.Duration, stdin, program string, args ...string,
+) (*process, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	p := &process{cmd: exec.CommandContext(ctx, program, args...), cancel: cancel, out: &output{}}
 	p.cmd.Stdin = strings.NewReader(stdin)
@@ -97,13 +99,15 @@ func eventually(ctx context.Context, condition func() bool, what func() string) 
 	return nil
 }
 
-// What differs from run to run: log lines, files, addresses, times, sizes, and ids in hex and decimal.
+// What differs from run to run: log lines, files, addresses, times, sizes, and ids in hex and
+// decimal.
 var variable = []struct {
 	pattern *regexp.Regexp
 	name    string
 }{
 	{regexp.MustCompile(`(?m)^\{"level":.*\n`), ""},
-	{regexp.MustCompile(`\b[A-Z2-7]{26}/made\b`), ""}, // a session's mark on its lock's key; the published client writes none
+	// a session's mark on its lock's key; the published client writes none
+	{regexp.MustCompile(`\b[A-Z2-7]{26}/made\b`), ""},
 	{regexp.MustCompile(`/\S*/consumers-session-\d+`), "DIR"},
 	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d+`), "ADDRESS"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-][\d:]+)`), "TIME"},

@@ -40,7 +40,8 @@ func session(ctx context.Context, p programs, proxied bool) ([]string, error) {
 		return nil, err
 	}
 	defer target.Close()
-	u := &user{ctx: ctx, programs: p, direct: source.Endpoints()[0], other: target.Endpoints()[0], dir: dir}
+	u := &user{ctx: ctx, programs: p, direct: source.Endpoints()[0], other: target.Endpoints()[0],
+		dir: dir}
 	u.endpoint = u.direct
 	if proxied {
 		stop, err := u.startProxy()
@@ -68,8 +69,10 @@ func (u *user) startProxy() (stop func(), err error) {
 	if err := l.Close(); err != nil {
 		return nil, err
 	}
-	p, err := start(u.ctx, time.Hour, "", u.programs.proxy(), "grpc-proxy", "start", "--endpoints="+strings.TrimPrefix(u.direct, "http://"),
-		"--listen-addr="+address, "--advertise-client-url="+address, "--data-dir="+filepath.Join(u.dir, "proxy"))
+	p, err := start(u.ctx, time.Hour, "", u.programs.proxy(), "grpc-proxy", "start",
+		"--endpoints="+strings.TrimPrefix(u.direct, "http://"),
+		"--listen-addr="+address, "--advertise-client-url="+address,
+		"--data-dir="+filepath.Join(u.dir, "proxy"))
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +105,8 @@ func (u *user) input(stdin string, args ...string) (string, error) {
 
 // start begins a command that may go on until it is told to end.
 func (u *user) start(stdin string, args ...string) (*process, error) {
-	return start(u.ctx, patience, stdin, u.programs.etcdctl(), append([]string{"--endpoints=" + u.endpoint}, args...)...)
+	return start(u.ctx, patience, stdin, u.programs.etcdctl(),
+		append([]string{"--endpoints=" + u.endpoint}, args...)...)
 }
 
 // at is the same user at another server.

@@ -11,7 +11,9 @@ type step struct {
 
 // ctl is a step of one command that ends by itself.
 func ctl(want string, args ...string) step {
-	return step{name: strings.Join(args, " "), want: want, do: func(u *user) (string, error) { return u.etcdctl(args...) }}
+	return step{name: strings.Join(args, " "), want: want, do: func(u *user) (string, error) {
+		return u.etcdctl(args...)
+	}}
 }
 
 // steps are a session.
@@ -34,9 +36,13 @@ var steps = []step{
 	}},
 	{name: "watch", want: "w/3", do: watch},
 	{name: "lease grant", want: "granted", do: grant},
-	{name: "lease timetolive", want: "remaining", do: func(u *user) (string, error) { return u.etcdctl("lease", "timetolive", u.lease, "--keys") }},
+	{name: "lease timetolive", want: "remaining", do: func(u *user) (string, error) {
+		return u.etcdctl("lease", "timetolive", u.lease, "--keys")
+	}},
 	{name: "lease keep-alive, revoke", want: "expired or revoked", do: keepAlive},
-	{name: "lease timetolive, gone", want: "expired", do: func(u *user) (string, error) { return u.etcdctl("lease", "timetolive", u.lease) }},
+	{name: "lease timetolive, gone", want: "expired", do: func(u *user) (string, error) {
+		return u.etcdctl("lease", "timetolive", u.lease)
+	}},
 	{name: "lock, two of them", want: "has it", do: lock},
 	{name: "elect, two of them", want: "second", do: elect},
 	ctl("started", "member", "list"),

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// The steps in which commands wait for each other: they look at outputs and at the server for what to wait for.
+// The steps in which commands wait for each other: they look at outputs and at the server for what
+// to wait for.
 
 func watch(u *user) (string, error) {
 	w, err := u.start("", "watch", "w/", "--prefix", "--rev=2", "--prev-kv")
@@ -116,8 +117,9 @@ func elect(u *user) (string, error) {
 	return out + second.interrupt() + observer.interrupt(), nil
 }
 
-// status leaves out the raft term and indexes, which depend on the election and on its time. A server learns a few seconds after its start
-// which version its storage may have; it tells so here and in snapshots.
+// status leaves out the raft term and indexes, which depend on the election and on its time. A
+// server learns a few seconds after its start which version its storage may have; it tells so here
+// and in snapshots.
 func status(u *user) (string, error) {
 	var out string
 	var err error
@@ -125,7 +127,9 @@ func status(u *user) (string, error) {
 		out, err = u.etcdctl("endpoint", "status")
 		return err != nil || strings.Contains(out, "3.7.3, 3.7.0")
 	}
-	if err := eventually(u.ctx, settled, func() string { return "the storage version in\n" + out }); err != nil {
+	if err := eventually(u.ctx, settled, func() string {
+		return "the storage version in\n" + out
+	}); err != nil {
 		return "", err
 	}
 	fields := strings.Split(out, ", ")
@@ -146,7 +150,8 @@ func save(u *user) (string, error) {
 		return out + err.Error(), nil
 	}
 	// Sectors, then a SHA-256 of them.
-	return fmt.Sprintf("%s%d bytes beyond whole sectors, mode %v\n", out, info.Size()%512, info.Mode()), nil
+	return fmt.Sprintf("%s%d bytes beyond whole sectors, mode %v\n", out, info.Size()%512,
+		info.Mode()), nil
 }
 
 func mirror(u *user) (string, error) {

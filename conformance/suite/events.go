@@ -32,7 +32,8 @@ type result struct {
 	known   []string // failed as they should, each with the reason
 	seconds float64
 
-	ended   string            // action that ended the package: pass, fail, skip; "" if it never ended
+	// action that ended the package: pass, fail, skip; "" if it never ended
+	ended   string
 	outputs map[string][]byte // of tests that run, failed or were skipped; "" is the package's own
 	running map[string]bool
 }

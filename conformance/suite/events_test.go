@@ -22,15 +22,20 @@ func TestCollect(t *testing.T) {
 		lines                   []string
 		passed, failed, skipped []string
 	}{
-		{name: "each action once", passed: []string{"A", "D"}, failed: []string{"B/x", "B"}, skipped: []string{"C"}, lines: []string{
-			`{"Action":"run","Test":"A"}`, `{"Action":"pass","Test":"A"}`,
-			`{"Action":"run","Test":"B"}`, `{"Action":"run","Test":"B/x"}`, `{"Action":"fail","Test":"B/x"}`, `{"Action":"fail","Test":"B"}`,
-			`{"Action":"skip","Test":"C"}`, `{"Action":"pass","Test":"D"}`, `{"Action":"fail"}`,
-		}},
-		{name: "the process dies in a test", passed: []string{"A"}, failed: []string{"B"}, lines: []string{
-			`{"Action":"pass","Test":"A"}`, `{"Action":"run","Test":"B"}`, `{"Action":"output","Test":"B","Output":"panic\n"}`, `{"Action":"fail"}`,
-		}},
-		{name: "the process dies between tests", passed: []string{"A"}, failed: []string{"(package)"}, lines: []string{`{"Action":"pass","Test":"A"}`}},
+		{name: "each action once", passed: []string{"A", "D"}, failed: []string{"B/x", "B"},
+			skipped: []string{"C"}, lines: []string{
+				`{"Action":"run","Test":"A"}`, `{"Action":"pass","Test":"A"}`,
+				`{"Action":"run","Test":"B"}`, `{"Action":"run","Test":"B/x"}`,
+				`{"Action":"fail","Test":"B/x"}`, `{"Action":"fail","Test":"B"}`,
+				`{"Action":"skip","Test":"C"}`, `{"Action":"pass","Test":"D"}`, `{"Action":"fail"}`,
+			}},
+		{name: "the process dies in a test", passed: []string{"A"}, failed: []string{"B"},
+			lines: []string{
+				`{"Action":"pass","Test":"A"}`, `{"Action":"run","Test":"B"}`,
+				`{"Action":"output","Test":"B","Output":"panic\n"}`, `{"Action":"fail"}`,
+			}},
+		{name: "the process dies between tests", passed: []string{"A"},
+			failed: []string{"(package)"}, lines: []string{`{"Action":"pass","Test":"A"}`}},
 		{name: "it does not build", failed: []string{"(package)"}, lines: []string{
 			`{"Action":"build-output","Output":"x.go:1: undefined\n"}`, `{"Action":"fail"}`,
 		}},
@@ -58,8 +63,10 @@ func TestFailureShowsTheEndWithoutServerLogs(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	m := mode{name: "some", passed: 314, skipped: 5, known: map[string]string{"TestK": "it is right to"}}
-	pass := &result{passed: make([]string, m.passed), skipped: make([]string, m.skipped), failed: []string{"TestK"}}
+	m := mode{name: "some", passed: 314, skipped: 5,
+		known: map[string]string{"TestK": "it is right to"}}
+	pass := &result{passed: make([]string, m.passed), skipped: make([]string, m.skipped),
+		failed: []string{"TestK"}}
 	m.setAside(pass)
 	var out strings.Builder
 	assert.True(t, report(&out, m, []*result{pass}, true))

@@ -11,23 +11,28 @@ import (
 // held is a run in which B skips itself because of a goroutine with this stack.
 func held(t *testing.T, stack string) *result {
 	t.Helper()
-	said, err := json.Marshal(event{Action: "output", Test: "B", Output: heldUpBy + " appears to have leaked :\n" + stack})
+	said, err := json.Marshal(event{Action: "output", Test: "B",
+		Output: heldUpBy + " appears to have leaked :\n" + stack})
 	require.NoError(t, err)
-	return collected(t, `{"Action":"pass","Test":"A"}`, `{"Action":"run","Test":"B"}`, string(said), `{"Action":"skip","Test":"B"}`,
+	return collected(t, `{"Action":"pass","Test":"A"}`, `{"Action":"run","Test":"B"}`, string(said),
+		`{"Action":"skip","Test":"B"}`,
 		`{"Action":"skip","Test":"C"}`, `{"Action":"pass"}`)
 }
 
 func TestHeldUpByServers(t *testing.T) {
 	r := held(t, "go.etcd.io/etcd/server/v3/etcdserver.(*EtcdServer).run(...)\ncreated by go.etcd.io/etcd/client/pkg/v3/x")
 	assert.Equal(t, []string{"B"}, r.heldUp())
-	r.replace("B", collected(t, `{"Action":"run","Test":"B"}`, `{"Action":"pass","Test":"B/x"}`, `{"Action":"pass","Test":"B"}`, `{"Action":"pass"}`))
+	r.replace("B", collected(t, `{"Action":"run","Test":"B"}`, `{"Action":"pass","Test":"B/x"}`,
+		`{"Action":"pass","Test":"B"}`, `{"Action":"pass"}`))
 	assert.Equal(t, []string{"A", "B/x", "B"}, r.passed)
 	assert.Equal(t, []string{"C"}, r.skipped)
 	assert.Empty(t, r.failed)
 
 	r = held(t, "")
 	assert.Equal(t, []string{"B"}, r.heldUp(), "gone before it was looked at")
-	r.replace("B", collected(t, `{"Action":"run","Test":"B"}`, `{"Action":"output","Test":"B","Output":"why"}`, `{"Action":"fail","Test":"B"}`, `{"Action":"fail"}`))
+	r.replace("B", collected(t, `{"Action":"run","Test":"B"}`,
+		`{"Action":"output","Test":"B","Output":"why"}`, `{"Action":"fail","Test":"B"}`,
+		`{"Action":"fail"}`))
 	assert.Equal(t, []string{"B"}, r.failed)
 	assert.Contains(t, r.story("B"), "why")
 }

@@ -1,5 +1,5 @@
-// Command suite runs the integration tests that the etcd project holds its own client to, unmodified and from the module that the
-// project publishes, against the client of this repository.
+// Command suite runs the integration tests that the etcd project holds its own client to,
+// unmodified and from the module that the project publishes, against the client of this repository.
 //
 //	go run ./suite                      etcd's suite of its client, as make conformance does
 //	go run ./suite -mode proxy          the same suite behind etcd's gRPC proxy
@@ -9,10 +9,12 @@
 //	go run ./suite -packages lease -run 'TestLeaseRevoke$'
 //	go run ./suite -published           the same with the published client, for comparison
 //
-// It runs in the directory of the conformance module. It prints a table, then each failure by name with the end of its output, and ends
-// with a non-zero status where there is a failure, or where a whole run has fewer tests than there are. Tests that this client is right to
-// fail are listed in modes.go with the reason, and in the output. A test that did not start because
-// it saw a goroutine of the one before it is started once more, by itself, or counts as failed where the goroutine is the client's.
+// It runs in the directory of the conformance module. It prints a table, then each failure by name
+// with the end of its output, and ends with a non-zero status where there is a failure, or where a
+// whole run has fewer tests than there are. Tests that this client is right to fail are listed in
+// modes.go with the reason, and in the output. A test that did not start because it saw a goroutine
+// of the one before it is started once more, by itself, or counts as failed where the goroutine is
+// the client's.
 package main
 
 import (
@@ -43,7 +45,8 @@ type options struct {
 func main() {
 	var o options
 	name := flag.String("mode", modes[0].name, "which tests: "+modeNames())
-	flag.StringVar(&o.packages, "packages", "", `comma-separated directories below the root of the tests, "." for that itself; all if empty`)
+	flag.StringVar(&o.packages, "packages", "",
+		`comma-separated directories below the root of the tests, "." for that itself; all if empty`)
 	flag.StringVar(&o.run, "run", "", "only tests that match, as for go test")
 	flag.BoolVar(&o.race, "race", false, "with the race detector")
 	flag.BoolVar(&o.published, "published", false, "test the published client instead")
@@ -93,7 +96,8 @@ func suite(ctx context.Context, out io.Writer, o options) (bool, error) {
 		}
 		o.mode.setAside(res)
 		results = append(results, res)
-		fmt.Fprintf(os.Stderr, "%s: %d passed, %d failed, %.0f s\n", o.mode.short(pkg), len(res.passed), len(res.failed), res.seconds)
+		fmt.Fprintf(os.Stderr, "%s: %d passed, %d failed, %.0f s\n", o.mode.short(pkg),
+			len(res.passed), len(res.failed), res.seconds)
 	}
 	return report(out, o.mode, results, o.packages == "" && o.run == ""), ctx.Err()
 }

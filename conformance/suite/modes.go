@@ -19,7 +19,9 @@ type mode struct {
 	tags     string
 	without  string // a file of the tests' module that cannot be built
 
-	passed, skipped int // the published client's result, which is what a whole run has to reach; 0 where it is not known
+	// the published client's result, which is what a whole run has to reach; 0 where it is not
+	// known
+	passed, skipped int
 
 	known map[string]string // tests that this client fails, with the reason why that is right
 }
@@ -29,8 +31,10 @@ var modes = []mode{
 	{name: "client", root: "integration/clientv3", passed: 314, skipped: 5},
 	{name: "proxy", root: "integration/clientv3", tags: "cluster_proxy", passed: 286, skipped: 9},
 	{
-		name: "integration", root: "integration", packages: []string{".", "embed", "proxy/grpcproxy", "snapshot"},
-		without: "integration/cache_test.go", // tests go.etcd.io/etcd/cache/v3, which the module proxy does not have
+		name: "integration", root: "integration",
+		packages: []string{".", "embed", "proxy/grpcproxy", "snapshot"},
+		// tests go.etcd.io/etcd/cache/v3, which the module proxy does not have
+		without: "integration/cache_test.go",
 		known: map[string]string{
 			"TestElectionWithAuthEnabled": "wants a leader whose lease has expired; here Campaign checks its own key and ends with its session",
 		},
@@ -63,7 +67,8 @@ func (m mode) short(pkg string) string {
 	return path.Join(m.name, strings.TrimPrefix(strings.TrimPrefix(pkg, m.importPath(".")), "/"))
 }
 
-// setAside moves what the mode's tests are known to fail from a result's failures to its known ones.
+// setAside moves what the mode's tests are known to fail from a result's failures to its known
+// ones.
 func (m mode) setAside(r *result) {
 	for _, test := range slices.Clone(r.failed) {
 		if reason, ok := m.known[test]; ok {

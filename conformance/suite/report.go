@@ -6,17 +6,19 @@ import (
 	"text/tabwriter"
 )
 
-// report prints the table, the failures, and those that are known with their reasons, and for a whole run with a test
-// missing those that were skipped, with their reasons. It reports whether there
-// was no failure and, for a whole run, no test missing.
+// report prints the table, the failures, and those that are known with their reasons, and for a
+// whole run with a test missing those that were skipped, with their reasons. It reports whether
+// there was no failure and, for a whole run, no test missing.
 func report(out io.Writer, m mode, results []*result, whole bool) bool {
 	var passed, failed, skipped int
 	var seconds float64
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "passed\tfailed\tskipped\tseconds\t  package")
 	for _, r := range results {
-		fmt.Fprintf(t, "%d\t%d\t%d\t%.0f\t  %s\n", len(r.passed), len(r.failed), len(r.skipped), r.seconds, m.short(r.pkg))
-		passed, failed, skipped, seconds = passed+len(r.passed), failed+len(r.failed), skipped+len(r.skipped), seconds+r.seconds
+		fmt.Fprintf(t, "%d\t%d\t%d\t%.0f\t  %s\n", len(r.passed), len(r.failed), len(r.skipped),
+			r.seconds, m.short(r.pkg))
+		passed, failed, skipped, seconds = passed+len(r.passed), failed+len(r.failed),
+			skipped+len(r.skipped), seconds+r.seconds
 	}
 	fmt.Fprintf(t, "%d\t%d\t%d\t%.0f\t  all\n", passed, failed, skipped, seconds)
 	t.Flush()
@@ -36,7 +38,8 @@ func report(out io.Writer, m mode, results []*result, whole bool) bool {
 		fmt.Fprintln(out, "no test has run")
 		return false
 	case whole && ok && m.passed > 0 && (passed != m.passed || skipped != m.skipped):
-		fmt.Fprintf(out, "%d passed and %d skipped, where the published client has %d and %d\n", passed, skipped, m.passed, m.skipped)
+		fmt.Fprintf(out, "%d passed and %d skipped, where the published client has %d and %d\n",
+			passed, skipped, m.passed, m.skipped)
 		for _, r := range results {
 			for _, test := range r.skipped {
 				fmt.Fprintln(out, r.story(test))

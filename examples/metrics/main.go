@@ -1,7 +1,8 @@
-// Command metrics counts and times every request of a client with Prometheus, through interceptors in Config.DialOptions.
+// Command metrics counts and times every request of a client with Prometheus, through interceptors
+// in Config.DialOptions.
 //
-// It puts and gets a key on the servers that ETCD_ENDPOINTS names, separated by commas, or on 127.0.0.1:2379, and prints what a
-// scrape would read.
+// It puts and gets a key on the servers that ETCD_ENDPOINTS names, separated by commas, or on
+// 127.0.0.1:2379, and prints what a scrape would read.
 package main
 
 import (
@@ -34,7 +35,8 @@ func main() {
 	}
 }
 
-// run makes two requests with a measured client and prints the metrics in the text format of Prometheus.
+// run makes two requests with a measured client and prints the metrics in the text format of
+// Prometheus.
 func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	registry := prometheus.NewRegistry()
 	client, err := measured(clientv3.Config{Endpoints: endpoints}, registry)
@@ -51,8 +53,8 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	return print(out, registry)
 }
 
-// measured makes a client whose attempts, the repeated ones too, are counted and timed in registry. The interceptors run beside
-// those that cfg may already have.
+// measured makes a client whose attempts, the repeated ones too, are counted and timed in registry.
+// The interceptors run beside those that cfg may already have.
 func measured(cfg clientv3.Config, registry prometheus.Registerer) (*clientv3.Client, error) {
 	metrics := grpcprom.NewClientMetrics()
 	metrics.EnableClientHandlingTimeHistogram()

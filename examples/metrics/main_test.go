@@ -7,12 +7,10 @@ import (
 	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-prometheus"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -29,13 +27,15 @@ func TestRunPrintsWhatAScrapeWouldRead(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), &out, cluster.Endpoints()))
 	for _, method := range []string{"Put", "Range"} {
-		labels := `{grpc_code="OK",grpc_method="` + method + `",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`
+		labels := `{grpc_code="OK",grpc_method="` + method +
+			`",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`
 		assert.Contains(t, out.String(), "grpc_client_handled_total"+labels)
 	}
 	assert.Contains(t, out.String(), "grpc_client_handling_seconds_bucket")
 }
 
-// A read that is repeated is one request of the program and two attempts: the metrics show the attempts.
+// A read that is repeated is one request of the program and two attempts: the metrics show the
+// attempts.
 func TestEveryAttemptIsCounted(t *testing.T) {
 	server := etcdfake.Start(t)
 	server.Fail("Range", 1, status.Error(codes.Unavailable, "try again"))
@@ -54,8 +54,8 @@ func TestEveryAttemptIsCounted(t *testing.T) {
 	}
 }
 
-// The package's own interceptors, as the client's documentation shows them, count what succeeds, and what ends because no member can
-// be reached.
+// The package's own interceptors, as the client's documentation shows them, count what succeeds,
+// and what ends because no member can be reached.
 func TestGlobalInterceptorsWithAndWithoutAMember(t *testing.T) {
 	server := etcdfake.Start(t)
 	for endpoint, tt := range map[string]struct {
@@ -67,10 +67,11 @@ func TestGlobalInterceptorsWithAndWithoutAMember(t *testing.T) {
 	} {
 		registry := prometheus.NewRegistry()
 		require.NoError(t, registry.Register(grpcprom.DefaultClientMetrics))
-		client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialOptions: []grpc.DialOption{
-			grpc.WithUnaryInterceptor(grpcprom.UnaryClientInterceptor),
-			grpc.WithStreamInterceptor(grpcprom.StreamClientInterceptor),
-		}})
+		client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint},
+			DialOptions: []grpc.DialOption{
+				grpc.WithUnaryInterceptor(grpcprom.UnaryClientInterceptor),
+				grpc.WithStreamInterceptor(grpcprom.StreamClientInterceptor),
+			}})
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		_, err = client.Get(ctx, "key")

@@ -35,7 +35,8 @@ func watch(ctx context.Context, s *session) error {
 		rev := first.Header.Revision + int64(i)
 		got := fmt.Sprintf("%s %s", seen[i].Type, seen[i].Kv.Value)
 		if got != want || seen[i].Kv.ModRevision != rev {
-			return fmt.Errorf("want %s at revision %d, got %s at %d", want, rev, got, seen[i].Kv.ModRevision)
+			return fmt.Errorf("want %s at revision %d, got %s at %d", want, rev, got,
+				seen[i].Kv.ModRevision)
 		}
 		s.say("the watch sees", "%s at revision %d", seen[i].Type, rev)
 	}
@@ -50,7 +51,8 @@ func watch(ctx context.Context, s *session) error {
 	return nil
 }
 
-// nextEvents waits for n events, which come in one response or in several; the watch's context bounds that.
+// nextEvents waits for n events, which come in one response or in several; the watch's context
+// bounds that.
 func nextEvents(responses clientv3.WatchChan, n int) ([]*clientv3.Event, error) {
 	var events []*clientv3.Event
 	for resp := range responses {
@@ -75,7 +77,8 @@ func lease(ctx context.Context, s *session) error {
 		return err
 	}
 	s.say("grant a lease", "%d seconds", grant.TTL)
-	if _, err := s.client.Put(ctx, s.key("visitor"), "here", clientv3.WithLease(grant.ID)); err != nil {
+	if _, err := s.client.Put(ctx, s.key("visitor"), "here",
+		clientv3.WithLease(grant.ID)); err != nil {
 		return err
 	}
 	s.say("put visitor with the lease", "done")
@@ -89,7 +92,8 @@ func lease(ctx context.Context, s *session) error {
 		return errEarlyEnd
 	}
 	if answer.ID != grant.ID || answer.TTL != grant.TTL {
-		return fmt.Errorf("want lease %x kept for %d seconds, got %x for %d", grant.ID, grant.TTL, answer.ID, answer.TTL)
+		return fmt.Errorf("want lease %x kept for %d seconds, got %x for %d", grant.ID, grant.TTL,
+			answer.ID, answer.TTL)
 	}
 	s.say("keep it alive", "%d seconds from now on", answer.TTL)
 

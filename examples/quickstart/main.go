@@ -1,8 +1,9 @@
 // Command quickstart shows the client's main job on a real etcd and checks every answer.
 //
-// It starts an etcd server of its own (bin/etcd, which `make etcd` builds) in a temporary directory on a free loopback port and
-// stops it in the end. ETCD_ENDPOINTS, a list of endpoints separated by commas, makes it use those servers instead; there it
-// works below a prefix of its own, which it deletes. It prints each step and exits with status 1 on any surprise.
+// It starts an etcd server of its own (bin/etcd, which `make etcd` builds) in a temporary directory
+// on a free loopback port and stops it in the end. ETCD_ENDPOINTS, a list of endpoints separated by
+// commas, makes it use those servers instead; there it works below a prefix of its own, which it
+// deletes. It prints each step and exits with status 1 on any surprise.
 package main
 
 import (
@@ -23,7 +24,8 @@ import (
 const endpointsEnv = "ETCD_ENDPOINTS"
 
 func main() {
-	// An interrupt ends the session's context, so that the server is stopped and its directory removed.
+	// An interrupt ends the session's context, so that the server is stopped and its directory
+	// removed.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Stdout, os.Getenv(endpointsEnv))
 	stop()
@@ -33,7 +35,8 @@ func main() {
 	}
 }
 
-// run holds the session on the servers that endpoints lists, or on one of its own where it is empty.
+// run holds the session on the servers that endpoints lists, or on one of its own where it is
+// empty.
 func run(ctx context.Context, out io.Writer, endpoints string) (err error) {
 	if endpoints != "" {
 		eps := strings.Split(endpoints, ",")
@@ -58,7 +61,8 @@ func converse(ctx context.Context, out io.Writer, endpoints []string) (err error
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 
-	s := &session{client: client, out: out, prefix: fmt.Sprintf("quickstart/%d/", time.Now().UnixNano())}
+	s := &session{client: client, out: out, prefix: fmt.Sprintf("quickstart/%d/",
+		time.Now().UnixNano())}
 	for _, step := range steps {
 		fmt.Fprintf(out, "\n%s\n", step.title)
 		if err := s.run(ctx, step); err != nil {

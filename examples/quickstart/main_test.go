@@ -74,7 +74,8 @@ func TestSessionOnNamedServersTwice(t *testing.T) {
 		var out strings.Builder
 		require.NoError(t, run(t.Context(), &out, strings.Join(cluster.Endpoints(), ",")))
 		first, rest, _ := strings.Cut(out.String(), "\n")
-		assert.Equal(t, "etcd at "+strings.Join(cluster.Endpoints(), ", ")+", named by "+endpointsEnv, first)
+		assert.Equal(t, "etcd at "+strings.Join(cluster.Endpoints(),
+			", ")+", named by "+endpointsEnv, first)
 		assert.Equal(t, alignedAs(want), alignedAs(numbers.ReplaceAllString(rest, "N")))
 		assert.Zero(t, countKeys(t, client))
 	}
@@ -126,9 +127,12 @@ func TestNextEventsNoticesSurprises(t *testing.T) {
 		responses []clientv3.WatchResponse
 		says      string
 	}{
-		{"an early end", []clientv3.WatchResponse{{Events: []*clientv3.Event{event}}}, errEarlyEnd.Error()},
-		{"too many", []clientv3.WatchResponse{{Events: []*clientv3.Event{event}}, {Events: []*clientv3.Event{event, event}}}, "want 2 events"},
-		{"an error", []clientv3.WatchResponse{{Canceled: true, CancelReason: "no reason"}}, "no reason"},
+		{"an early end", []clientv3.WatchResponse{{Events: []*clientv3.Event{event}}},
+			errEarlyEnd.Error()},
+		{"too many", []clientv3.WatchResponse{{Events: []*clientv3.Event{event}},
+			{Events: []*clientv3.Event{event, event}}}, "want 2 events"},
+		{"an error", []clientv3.WatchResponse{{Canceled: true, CancelReason: "no reason"}},
+			"no reason"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ch := make(chan clientv3.WatchResponse, len(tt.responses))

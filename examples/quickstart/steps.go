@@ -61,7 +61,8 @@ func putAndGet(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	if got.Count != 1 || string(got.Kvs[0].Value) != "hello" || got.Kvs[0].ModRevision != put.Header.Revision {
+	if got.Count != 1 || string(got.Kvs[0].Value) != "hello" ||
+		got.Kvs[0].ModRevision != put.Header.Revision {
 		return fmt.Errorf("put hello at revision %d, got %v", put.Header.Revision, got.Kvs)
 	}
 	s.say("get greeting", "%q, written at revision %d", got.Kvs[0].Value, got.Kvs[0].ModRevision)
@@ -103,7 +104,8 @@ func getRange(ctx context.Context, s *session) error {
 		return err
 	}
 	if len(newest.Kvs) != 1 || string(newest.Kvs[0].Value) != "mars" || !newest.More {
-		return fmt.Errorf("want mars as the newest of more than one, got %v (more: %t)", newest.Kvs, newest.More)
+		return fmt.Errorf("want mars as the newest of more than one, got %v (more: %t)", newest.Kvs,
+			newest.More)
 	}
 	s.say("get the newest planet", "%s, one of %d", newest.Kvs[0].Value, newest.Count)
 	return nil
@@ -135,14 +137,16 @@ func compareAndSwap(ctx context.Context, s *session) error {
 	if !first.Succeeded {
 		return fmt.Errorf("nobody changed the key since revision %d, and the swap failed", seen)
 	}
-	s.say(fmt.Sprintf("swap, if still at revision %d", seen), "done at revision %d", first.Header.Revision)
+	s.say(fmt.Sprintf("swap, if still at revision %d", seen), "done at revision %d",
+		first.Header.Revision)
 
 	second, err := swap("good evening")
 	if err != nil {
 		return err
 	}
 	if second.Succeeded {
-		return fmt.Errorf("a swap succeeded at revision %d, long after %d", first.Header.Revision, seen)
+		return fmt.Errorf("a swap succeeded at revision %d, long after %d", first.Header.Revision,
+			seen)
 	}
 	kvs := second.Responses[0].GetResponseRange().GetKvs()
 	if len(kvs) != 1 || string(kvs[0].Value) != "good morning" {
@@ -158,7 +162,8 @@ func deleteAll(ctx context.Context, s *session) error {
 		return err
 	}
 	if deleted.Deleted != 4 || len(deleted.PrevKvs) != 4 {
-		return fmt.Errorf("want 4 keys deleted, got %d with %d former values", deleted.Deleted, len(deleted.PrevKvs))
+		return fmt.Errorf("want 4 keys deleted, got %d with %d former values", deleted.Deleted,
+			len(deleted.PrevKvs))
 	}
 	s.say("delete all", "%d keys at revision %d", deleted.Deleted, deleted.Header.Revision)
 
@@ -173,8 +178,8 @@ func deleteAll(ctx context.Context, s *session) error {
 	return nil
 }
 
-// cleanUp removes what a session that was cut short has written, as far as the servers still answer. The error that cut it short
-// is the one to report.
+// cleanUp removes what a session that was cut short has written, as far as the servers still
+// answer. The error that cut it short is the one to report.
 func (s *session) cleanUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 	defer cancel()

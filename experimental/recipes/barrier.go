@@ -4,24 +4,25 @@ import (
 	"context"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Barrier holds up everyone who waits for it, from Hold to Release. It is one key.
 // Who holds it need not be who releases it, and it outlives both. The methods are
 // safe for concurrent use.
 type Barrier struct {
-	client *v3.Client
+	client *clientv3.Client
 	key    string
 }
 
 // NewBarrier returns the barrier with the given key. It sends nothing.
-func NewBarrier(client *v3.Client, key string) *Barrier { return &Barrier{client, key} }
+func NewBarrier(client *clientv3.Client, key string) *Barrier { return &Barrier{client, key} }
 
 // Hold creates the barrier. Errors: [ErrKeyExists] where it is held already. After
 // any other error it may be held.
 func (b *Barrier) Hold() error {
-	_, _, err := create(b.client.Ctx(), b.client, b.key, "", v3.NoLease)
+	_, _, err := create(b.client.Ctx(), b.client, b.key, "", clientv3.NoLease)
 	return err
 }
 
@@ -47,6 +48,7 @@ func (b *Barrier) Wait() error {
 			return nil, nil
 		}
 		held = created
-		return &change{key: b.key, typ: mvccpb.Event_DELETE, from: resp.Header.GetRevision() + 1}, nil
+		return &change{key: b.key, typ: mvccpb.Event_DELETE, from: resp.Header.GetRevision() + 1},
+			nil
 	})
 }

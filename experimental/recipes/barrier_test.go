@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
@@ -31,7 +32,8 @@ func TestBarrierWaitsForItsRelease(t *testing.T) {
 	}
 }
 
-// The release lets through all that waited before it. Those that come after the next Hold wait for the next release.
+// The release lets through all that waited before it. Those that come after the next Hold wait for
+// the next release.
 func TestBarrierHeldAgainLetsEarlierWaitersPass(t *testing.T) {
 	client, key := sharedClient(t)
 	b := NewBarrier(client, key)
@@ -60,8 +62,12 @@ func TestWaitingRequiresALeader(t *testing.T) {
 	b := NewBarrier(newClient(t, fake.Addr()), "barrier")
 	require.NoError(t, b.Hold())
 	done := async(b.Wait)
-	require.Eventually(t, func() bool { open, _ := fake.Streams("Watch"); return open > 0 }, 10*time.Second, time.Millisecond)
-	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+	require.Eventually(t, func() bool {
+		open, _ := fake.Streams("Watch")
+		return open > 0
+	}, 10*time.Second, time.Millisecond)
+	assert.Equal(t, []string{rpctypes.MetadataHasLeader},
+		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
 	fake.Break("Watch", rpctypes.ErrGRPCNoLeader)
 	stillWaits(t, done)
 	require.NoError(t, b.Release())
@@ -101,7 +107,9 @@ func TestDoubleBarrierWithTooManyClients(t *testing.T) {
 				assert.NoError(t, b.Leave())
 			})
 		}
-		assert.Eventually(t, func() bool { return inside.Load() == n && refused.Load() == 3 }, 10*time.Second, 5*time.Millisecond)
+		assert.Eventually(t, func() bool {
+			return inside.Load() == n && refused.Load() == 3
+		}, 10*time.Second, 5*time.Millisecond)
 		assert.Equal(t, ErrTooManyClients, NewDoubleBarrier(newSession(t, client), key, n).Enter())
 		close(leave)
 		all.Wait()
@@ -111,7 +119,8 @@ func TestDoubleBarrierWithTooManyClients(t *testing.T) {
 
 func TestDoubleBarrierBeginsAndEndsTogether(t *testing.T) {
 	client, key := sharedClient(t)
-	a, b := NewDoubleBarrier(newSession(t, client), key, 2), NewDoubleBarrier(newSession(t, client), key, 2)
+	a, b := NewDoubleBarrier(newSession(t, client), key, 2),
+		NewDoubleBarrier(newSession(t, client), key, 2)
 	assert.Equal(t, errNotEntered, a.Leave())
 	for range 3 {
 		first := async(a.Enter)
@@ -132,7 +141,9 @@ func TestDoubleBarrierBeginsAndEndsTogether(t *testing.T) {
 // TestDoubleBarrierWithoutASession has one client die while it waits, and one inside.
 func TestDoubleBarrierWithoutASession(t *testing.T) {
 	client, key := sharedClient(t)
-	dying, other, third := NewDoubleBarrier(newSession(t, client), key, 2), NewDoubleBarrier(newSession(t, client), key, 2), NewDoubleBarrier(newSession(t, client), key, 2)
+	dying, other, third := NewDoubleBarrier(newSession(t, client), key, 2),
+		NewDoubleBarrier(newSession(t, client), key, 2),
+		NewDoubleBarrier(newSession(t, client), key, 2)
 	waiting := async(dying.Enter)
 	awaitKeys(t, client, key, 1)
 	require.NoError(t, dying.s.Close())

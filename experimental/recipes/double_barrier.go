@@ -5,7 +5,8 @@ import (
 	"errors"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
@@ -40,14 +41,15 @@ func (b *DoubleBarrier) readyKey() string { return b.pfx + "ready" }
 // [concurrency.ErrSessionExpired]. After an error the client is outside.
 func (b *DoubleBarrier) Enter() error {
 	ctx, client := b.s.Ctx(), b.s.Client()
-	waiting, err := client.Get(ctx, b.waiters(), v3.WithPrefix(), v3.WithCountOnly())
+	waiting, err := client.Get(ctx, b.waiters(), clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
 		return sessionError(b.s, err)
 	}
 	if waiting.Count >= int64(b.count) {
 		return ErrTooManyClients
 	}
-	own, found, err := createEphemeral(b.s, b.waiters(), v3.OpGet(b.readyKey()), v3.OpGet(b.waiters(), v3.WithPrefix(), v3.WithKeysOnly()))
+	own, found, err := createEphemeral(b.s, b.waiters(), clientv3.OpGet(b.readyKey()),
+		clientv3.OpGet(b.waiters(), clientv3.WithPrefix(), clientv3.WithKeysOnly()))
 	if err != nil {
 		return err
 	}
@@ -83,12 +85,15 @@ func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 
 // lookIn returns the revision in which all had come, or what to wait for. Who
 // completes the count says so to the others.
-func (b *DoubleBarrier) lookIn(ctx context.Context, own *EphemeralKV) (ready int64, next *change, err error) {
+func (b *DoubleBarrier) lookIn(
+	ctx context.Context, own *EphemeralKV,
+) (ready int64, next *change, err error) {
 	client := b.s.Client()
 	found, rev, err := read(ctx, client,
-		v3.OpGet(own.Key()),
-		v3.OpGet(b.readyKey()),
-		v3.OpGet(b.waiters(), v3.WithPrefix(), v3.WithKeysOnly(), v3.WithMaxCreateRev(own.Revision())))
+		clientv3.OpGet(own.Key()),
+		clientv3.OpGet(b.readyKey()),
+		clientv3.OpGet(b.waiters(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),
+			clientv3.WithMaxCreateRev(own.Revision())))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -105,7 +110,7 @@ func (b *DoubleBarrier) lookIn(ctx context.Context, own *EphemeralKV) (ready int
 		return 0, &change{key: b.readyKey(), typ: mvccpb.Event_PUT, from: rev + 1}, nil
 	}
 	// A request that is applied late must not let those in who come after this client left.
-	resp, err := client.Txn(ctx).If(own.isThere()).Then(v3.OpPut(b.readyKey(), "")).Commit()
+	resp, err := client.Txn(ctx).If(own.isThere()).Then(clientv3.OpPut(b.readyKey(), "")).Commit()
 	switch {
 	case err != nil:
 		return 0, nil, err
@@ -133,8 +138,10 @@ func (b *DoubleBarrier) Leave() error {
 // one by one from the last; these wait for that one. All clients must agree on this order,
 // the published one's included.
 func (b *DoubleBarrier) lookOut(ctx context.Context) (*change, error) {
-	found, rev, err := read(ctx, b.s.Client(), v3.OpGet(b.waiters(), v3.WithPrefix(), v3.WithKeysOnly(),
-		v3.WithMaxCreateRev(b.ready), v3.WithSort(v3.SortByModRevision, v3.SortAscend)))
+	found, rev, err := read(ctx, b.s.Client(),
+		clientv3.OpGet(b.waiters(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),
+			clientv3.WithMaxCreateRev(b.ready), clientv3.WithSort(clientv3.SortByModRevision,
+				clientv3.SortAscend)))
 	if err != nil {
 		return nil, err
 	}
@@ -168,9 +175,9 @@ func (b *DoubleBarrier) lookOut(ctx context.Context) (*change, error) {
 func (b *DoubleBarrier) last(ctx context.Context) error {
 	b.left = true
 	_, err := b.s.Client().Txn(ctx).
-		If(v3.Compare(v3.ModRevision(b.readyKey()), "=", b.ready)).
-		Then(v3.OpDelete(b.readyKey()), v3.OpDelete(b.own.Key())).
-		Else(v3.OpDelete(b.own.Key())).
+		If(clientv3.Compare(clientv3.ModRevision(b.readyKey()), "=", b.ready)).
+		Then(clientv3.OpDelete(b.readyKey()), clientv3.OpDelete(b.own.Key())).
+		Else(clientv3.OpDelete(b.own.Key())).
 		Commit()
 	return err
 }

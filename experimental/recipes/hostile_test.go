@@ -9,34 +9,46 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/protobuf/proto"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// nonsense are answers that no server should give: to transactions, and the key-value pairs of those to gets.
+// nonsense are answers that no server should give: to transactions, and the key-value pairs of
+// those to gets.
 func nonsense() map[string]*pb.TxnResponse {
 	header := &pb.ResponseHeader{Revision: 5}
 	ranged := func(kvs ...*mvccpb.KeyValue) *pb.ResponseOp {
-		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{Kvs: kvs, Count: -1}}}
+		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{
+			ResponseRange: &pb.RangeResponse{Kvs: kvs, Count: -1}}}
 	}
-	empty, foreign := &mvccpb.KeyValue{}, &mvccpb.KeyValue{Key: []byte("x"), CreateRevision: -1, ModRevision: 1 << 62}
+	empty, foreign := &mvccpb.KeyValue{}, &mvccpb.KeyValue{Key: []byte("x"), CreateRevision: -1,
+		ModRevision: 1 << 62}
 	put := &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{}}
 	return map[string]*pb.TxnResponse{
-		"nothing":              {},
-		"success, nothing":     {Succeeded: true},
-		"success, no parts":    {Succeeded: true, Header: header},
-		"success, empty parts": {Succeeded: true, Header: header, Responses: []*pb.ResponseOp{{}, {}, {}}},
+		"nothing":           {},
+		"success, nothing":  {Succeeded: true},
+		"success, no parts": {Succeeded: true, Header: header},
+		"success, empty parts": {Succeeded: true, Header: header,
+			Responses: []*pb.ResponseOp{{}, {}, {}}},
 		"failure, empty parts": {Header: header, Responses: []*pb.ResponseOp{{}, {}, {}}},
-		"success, all puts":    {Succeeded: true, Header: header, Responses: []*pb.ResponseOp{put, put, put}},
-		"keys of others":       {Succeeded: true, Header: header, Responses: []*pb.ResponseOp{put, ranged(foreign), ranged(foreign, foreign)}},
-		"one key of others":    {Succeeded: true, Header: header, Responses: []*pb.ResponseOp{ranged(foreign)}},
-		"two keys of others":   {Succeeded: true, Header: header, Responses: []*pb.ResponseOp{ranged(foreign), ranged(foreign)}},
-		"keys without a name":  {Succeeded: true, Header: header, Responses: []*pb.ResponseOp{ranged(empty), ranged(empty)}},
-		"endless":              {Succeeded: true, Header: header, Responses: []*pb.ResponseOp{ranged(), ranged()}},
+		"success, all puts": {Succeeded: true, Header: header,
+			Responses: []*pb.ResponseOp{put, put, put}},
+		"keys of others": {Succeeded: true, Header: header,
+			Responses: []*pb.ResponseOp{put, ranged(foreign), ranged(foreign, foreign)}},
+		"one key of others": {Succeeded: true, Header: header,
+			Responses: []*pb.ResponseOp{ranged(foreign)}},
+		"two keys of others": {Succeeded: true, Header: header,
+			Responses: []*pb.ResponseOp{ranged(foreign), ranged(foreign)}},
+		"keys without a name": {Succeeded: true, Header: header,
+			Responses: []*pb.ResponseOp{ranged(empty), ranged(empty)}},
+		"endless": {Succeeded: true, Header: header,
+			Responses: []*pb.ResponseOp{ranged(), ranged()}},
 	}
 }
 
-// TestMalformedAnswersAreErrors: no method panics over what a server answers, and none outlives its client or session.
+// TestMalformedAnswersAreErrors: no method panics over what a server answers, and none outlives its
+// client or session.
 func TestMalformedAnswersAreErrors(t *testing.T) {
 	for name, answer := range nonsense() {
 		t.Run(name, func(t *testing.T) {
@@ -47,7 +59,9 @@ func TestMalformedAnswersAreErrors(t *testing.T) {
 			rw, inside := NewRWMutex(s, "held"), NewDoubleBarrier(s, "inside", 1)
 			require.NoError(t, rw.Lock())
 			require.NoError(t, inside.Enter())
-			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) { return proto.Clone(answer), nil })
+			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) {
+				return proto.Clone(answer), nil
+			})
 			fake.Unary("Range", func(context.Context, proto.Message) (proto.Message, error) {
 				got := &pb.RangeResponse{Count: -1}
 				for _, part := range answer.Responses {
@@ -63,7 +77,10 @@ func TestMalformedAnswersAreErrors(t *testing.T) {
 				func() error { return NewQueue(client, "queue").Enqueue("v") },
 				func() error { _, err := NewQueue(client, "queue").Dequeue(); return err },
 				func() error { return NewPriorityQueue(client, "priorities").Enqueue("v", 1) },
-				func() error { _, err := NewPriorityQueue(client, "priorities").Dequeue(); return err },
+				func() error {
+					_, err := NewPriorityQueue(client, "priorities").Dequeue()
+					return err
+				},
 			} {
 				calls = append(calls, async(f))
 			}

@@ -8,7 +8,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
@@ -22,9 +23,9 @@ var errGone = errors.New("recipe: the key is gone")
 // RemoteKV is a key that was created by this program. It is not safe for concurrent
 // use.
 type RemoteKV struct {
-	kv    v3.KV
+	kv    clientv3.KV
 	ctx   context.Context // of its requests
-	lease v3.LeaseID
+	lease clientv3.LeaseID
 	key   string
 	val   string
 	rev   int64 // create revision
@@ -35,10 +36,14 @@ type EphemeralKV struct{ RemoteKV }
 
 // create puts a key that must not be there, or returns ErrKeyExists. It also returns
 // what the gets find, in the same transaction.
-func create(ctx context.Context, client *v3.Client, key, val string, lease v3.LeaseID, gets ...v3.Op) (RemoteKV, [][]*mvccpb.KeyValue, error) {
+func create(
+	ctx context.Context, client *clientv3.Client, key, val string, lease clientv3.LeaseID,
+	gets ...clientv3.Op,
+) (RemoteKV, [][]*mvccpb.KeyValue, error) {
 	resp, err := client.Txn(ctx).
-		If(v3.Compare(v3.CreateRevision(key), "=", 0)).
-		Then(append([]v3.Op{v3.OpPut(key, val, v3.WithLease(lease))}, gets...)...).
+		If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		Then(append([]clientv3.Op{clientv3.OpPut(key, val, clientv3.WithLease(lease))},
+			gets...)...).
 		Commit()
 	switch {
 	case err != nil:
@@ -49,14 +54,17 @@ func create(ctx context.Context, client *v3.Client, key, val string, lease v3.Le
 		return RemoteKV{}, nil, errMalformed
 	}
 	found, err := rangesOf(resp.Responses[1:], len(gets))
-	kv := RemoteKV{kv: client, ctx: client.Ctx(), lease: lease, key: key, val: val, rev: resp.Header.GetRevision()}
+	kv := RemoteKV{kv: client, ctx: client.Ctx(), lease: lease, key: key, val: val,
+		rev: resp.Header.GetRevision()}
 	return kv, found, err
 }
 
 // createEphemeral is create for a key of a new name that begins with prefix, on a
 // session's lease. Where that fails none is left behind, however late a member gets
 // to the request.
-func createEphemeral(s *concurrency.Session, prefix string, gets ...v3.Op) (*EphemeralKV, [][]*mvccpb.KeyValue, error) {
+func createEphemeral(
+	s *concurrency.Session, prefix string, gets ...clientv3.Op,
+) (*EphemeralKV, [][]*mvccpb.KeyValue, error) {
 	if s.Ctx().Err() != nil {
 		return nil, nil, concurrency.ErrSessionExpired
 	}
@@ -117,7 +125,7 @@ func (rk *RemoteKV) delete(ctx context.Context) error {
 	if rk.kv == nil {
 		return nil
 	}
-	_, err := rk.kv.Txn(ctx).If(rk.isThere()).Then(v3.OpDelete(rk.key)).Commit()
+	_, err := rk.kv.Txn(ctx).If(rk.isThere()).Then(clientv3.OpDelete(rk.key)).Commit()
 	return err
 }
 
@@ -127,7 +135,8 @@ func (rk *RemoteKV) Put(val string) error {
 	if rk.kv == nil {
 		return errGone
 	}
-	resp, err := rk.kv.Txn(rk.ctx).If(rk.isThere()).Then(v3.OpPut(rk.key, val, v3.WithLease(rk.lease))).Commit()
+	resp, err := rk.kv.Txn(rk.ctx).If(rk.isThere()).Then(
+		clientv3.OpPut(rk.key, val, clientv3.WithLease(rk.lease))).Commit()
 	switch {
 	case err != nil:
 		return err
@@ -138,4 +147,7 @@ func (rk *RemoteKV) Put(val string) error {
 	return nil
 }
 
-func (rk *RemoteKV) isThere() v3.Cmp { return v3.Compare(v3.CreateRevision(rk.key), "=", rk.rev) }
+func (rk *RemoteKV) isThere() clientv3.Cmp {
+	return clientv3.Compare(
+		clientv3.CreateRevision(rk.key), "=", rk.rev)
+}

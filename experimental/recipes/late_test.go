@@ -10,11 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.etcd.io/etcd/client/v3/concurrency"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // putsKey tells whether a request would put a key.
@@ -32,12 +33,13 @@ func putsKey(req proto.Message, key string) bool {
 	return false
 }
 
-// TestDoubleBarrierIsNotOpenedByAnEarlierRound has a member that gets to the request that says that all had come when these
-// have left and others wait.
+// TestDoubleBarrierIsNotOpenedByAnEarlierRound has a member that gets to the request that says that
+// all had come when these have left and others wait.
 func TestDoubleBarrierIsNotOpenedByAnEarlierRound(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())
-	a, b := NewDoubleBarrier(newSession(t, client), "db", 2), NewDoubleBarrier(newSession(t, client), "db", 2)
+	a, b := NewDoubleBarrier(newSession(t, client), "db", 2),
+		NewDoubleBarrier(newSession(t, client), "db", 2)
 	var mu sync.Mutex
 	var late proto.Message
 	var method string
@@ -70,7 +72,8 @@ func TestDoubleBarrierIsNotOpenedByAnEarlierRound(t *testing.T) {
 	require.NoError(t, result(t, first))
 }
 
-// TestRWMutexAppliedThoughAnErrorWasReturned: a server says so of the request that takes the last of its space.
+// TestRWMutexAppliedThoughAnErrorWasReturned: a server says so of the request that takes the last
+// of its space.
 func TestRWMutexAppliedThoughAnErrorWasReturned(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())
@@ -83,7 +86,8 @@ func TestRWMutexAppliedThoughAnErrorWasReturned(t *testing.T) {
 func TestRecipesEndWithTheirSessions(t *testing.T) {
 	for name, begin := range map[string]func(*testing.T, *concurrency.Session) (end func() error){
 		"Leave": func(t *testing.T, s *concurrency.Session) func() error {
-			a, b := NewDoubleBarrier(newSession(t, s.Client()), "key", 2), NewDoubleBarrier(s, "key", 2)
+			a, b := NewDoubleBarrier(newSession(t, s.Client()), "key", 2),
+				NewDoubleBarrier(s, "key", 2)
 			entering := async(a.Enter)
 			awaitKeys(t, s.Client(), "key", 1)
 			require.NoError(t, b.Enter())

@@ -6,11 +6,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	v3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/concurrency"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
 // shared is the one-member cluster of all tests and examples that do it no harm.
@@ -18,21 +19,22 @@ var shared etcdtest.Shared
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Around(m)) }
 
-func newClient(tb testing.TB, endpoints ...string) *v3.Client {
+func newClient(tb testing.TB, endpoints ...string) *clientv3.Client {
 	tb.Helper()
-	client, err := v3.New(v3.Config{Endpoints: endpoints, Logger: zap.NewNop(), DialTimeout: 5 * time.Second})
+	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop(),
+		DialTimeout: 5 * time.Second})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { assert.NoError(tb, client.Close()) })
 	return client
 }
 
 // sharedClient makes a client of the shared cluster, and a key for the test.
-func sharedClient(tb testing.TB) (*v3.Client, string) {
+func sharedClient(tb testing.TB) (*clientv3.Client, string) {
 	tb.Helper()
 	return newClient(tb, shared.Endpoints()...), tb.Name()
 }
 
-func newSession(tb testing.TB, client *v3.Client) *concurrency.Session {
+func newSession(tb testing.TB, client *clientv3.Client) *concurrency.Session {
 	tb.Helper()
 	s, err := concurrency.NewSession(client)
 	require.NoError(tb, err)
@@ -40,16 +42,18 @@ func newSession(tb testing.TB, client *v3.Client) *concurrency.Session {
 	return s
 }
 
-func countKeys(tb testing.TB, client *v3.Client, pfx string) int {
+func countKeys(tb testing.TB, client *clientv3.Client, pfx string) int {
 	tb.Helper()
-	resp, err := client.Get(tb.Context(), pfx, v3.WithPrefix(), v3.WithCountOnly())
+	resp, err := client.Get(tb.Context(), pfx, clientv3.WithPrefix(), clientv3.WithCountOnly())
 	require.NoError(tb, err)
 	return int(resp.Count)
 }
 
-func awaitKeys(tb testing.TB, client *v3.Client, pfx string, n int) {
+func awaitKeys(tb testing.TB, client *clientv3.Client, pfx string, n int) {
 	tb.Helper()
-	require.Eventually(tb, func() bool { return countKeys(tb, client, pfx) == n }, 10*time.Second, 5*time.Millisecond, "%d keys under %s", n, pfx)
+	require.Eventually(tb, func() bool {
+		return countKeys(tb, client, pfx) == n
+	}, 10*time.Second, 5*time.Millisecond, "%d keys under %s", n, pfx)
 }
 
 // async runs f and returns where its result will be.
@@ -72,5 +76,7 @@ func result(tb testing.TB, done <-chan error) error {
 
 func stillWaits(tb testing.TB, done <-chan error) {
 	tb.Helper()
-	require.Never(tb, func() bool { return len(done) > 0 }, 100*time.Millisecond, 10*time.Millisecond)
+	require.Never(tb, func() bool {
+		return len(done) > 0
+	}, 100*time.Millisecond, 10*time.Millisecond)
 }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	v3 "go.etcd.io/etcd/client/v3"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
@@ -13,13 +13,13 @@ import (
 // those of one number in the order in which they came. Any number of clients may
 // put in and take out. The methods are safe for concurrent use.
 type PriorityQueue struct {
-	client *v3.Client
+	client *clientv3.Client
 	pfx    string
 }
 
 // NewPriorityQueue returns the queue whose keys begin with key and a slash. It also
 // has keys that begin with two underscores and that. It sends nothing.
-func NewPriorityQueue(client *v3.Client, key string) *PriorityQueue {
+func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 	return &PriorityQueue{client, key + "/"}
 }
 
@@ -30,7 +30,7 @@ func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 	dir := fmt.Sprintf("%s%05d", q.pfx, pr)
 	guard := "__" + dir // modified with each element of this priority
 	for races := 0; ; races++ {
-		last, err := q.client.Get(ctx, dir+"/", v3.WithLastKey()...)
+		last, err := q.client.Get(ctx, dir+"/", clientv3.WithLastKey()...)
 		if err != nil {
 			return err
 		}
@@ -43,13 +43,15 @@ func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 			}
 			n, err := strconv.Atoi(text)
 			if err != nil {
-				return fmt.Errorf("recipe: the key %q is no element of a priority queue: %w", name, err)
+				return fmt.Errorf("recipe: the key %q is no element of a priority queue: %w", name,
+					err)
 			}
 			number = n + 1
 		}
 		resp, err := q.client.Txn(ctx).
-			If(v3.Compare(v3.ModRevision(guard), "<", last.Header.GetRevision()+1)).
-			Then(v3.OpPut(guard, ""), v3.OpPut(fmt.Sprintf("%s/%016d", dir, number), val)).
+			If(clientv3.Compare(clientv3.ModRevision(guard), "<", last.Header.GetRevision()+1)).
+			Then(clientv3.OpPut(guard, ""), clientv3.OpPut(fmt.Sprintf("%s/%016d", dir, number),
+				val)).
 			Commit()
 		if err != nil || resp.Succeeded {
 			return err
@@ -63,5 +65,5 @@ func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 // Dequeue takes the first element out. It waits where there is none. After an error
 // one element may be lost: taken out, and handed to nobody.
 func (q *PriorityQueue) Dequeue() (string, error) {
-	return dequeue(q.client, q.pfx, v3.WithFirstKey())
+	return dequeue(q.client, q.pfx, clientv3.WithFirstKey())
 }

@@ -4,39 +4,43 @@ import (
 	"context"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
 // Queue hands out each element once, in the order in which they came. Any number of
 // clients may put in and take out. The methods are safe for concurrent use.
 type Queue struct {
-	client *v3.Client
+	client *clientv3.Client
 	pfx    string
 }
 
 // NewQueue returns the queue whose keys begin with keyPrefix and a slash. It sends
 // nothing.
-func NewQueue(client *v3.Client, keyPrefix string) *Queue { return &Queue{client, keyPrefix + "/"} }
+func NewQueue(client *clientv3.Client, keyPrefix string) *Queue {
+	return &Queue{client,
+		keyPrefix + "/"}
+}
 
 // Enqueue puts an element in. After an error it may be in the queue, or get there.
 func (q *Queue) Enqueue(val string) error {
-	_, _, err := create(q.client.Ctx(), q.client, q.pfx+uniqueName(), val, v3.NoLease)
+	_, _, err := create(q.client.Ctx(), q.client, q.pfx+uniqueName(), val, clientv3.NoLease)
 	return err
 }
 
 // Dequeue takes the first element out. It waits where there is none. After an error
 // one element may be lost: taken out, and handed to nobody.
 func (q *Queue) Dequeue() (string, error) {
-	return dequeue(q.client, q.pfx, v3.WithFirstRev())
+	return dequeue(q.client, q.pfx, clientv3.WithFirstRev())
 }
 
 // dequeue takes out the first element by the given order.
-func dequeue(client *v3.Client, pfx string, first []v3.OpOption) (string, error) {
+func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {
 		err := await(client.Ctx(), client, func(ctx context.Context) (*change, error) {
-			found, rev, err := read(ctx, client, v3.OpGet(pfx, first...))
+			found, rev, err := read(ctx, client, clientv3.OpGet(pfx, first...))
 			if err != nil {
 				return nil, err
 			}
@@ -63,11 +67,11 @@ func dequeue(client *v3.Client, pfx string, first []v3.OpOption) (string, error)
 }
 
 // take deletes an element unless somebody else has taken it.
-func take(client *v3.Client, element *mvccpb.KeyValue) (bool, error) {
+func take(client *clientv3.Client, element *mvccpb.KeyValue) (bool, error) {
 	key := string(element.Key)
 	resp, err := client.Txn(client.Ctx()).
-		If(v3.Compare(v3.ModRevision(key), "=", element.ModRevision)).
-		Then(v3.OpDelete(key)).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", element.ModRevision)).
+		Then(clientv3.OpDelete(key)).
 		Commit()
 	if err != nil {
 		return false, err

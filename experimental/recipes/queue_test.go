@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 type anyQueue interface {
@@ -48,7 +49,7 @@ func TestPriorityQueueInOrder(t *testing.T) {
 	}
 	require.NoError(t, q.Enqueue("last", 65535))
 	require.NoError(t, q.Enqueue("first", 0))
-	resp, err := client.Get(t.Context(), key+"/", v3.WithLastKey()...)
+	resp, err := client.Get(t.Context(), key+"/", clientv3.WithLastKey()...)
 	require.NoError(t, err)
 	assert.Equal(t, key+"/65535/0000000000000000", string(resp.Kvs[0].Key))
 	takes(t, q, append(want, "last")...)
@@ -63,8 +64,10 @@ func TestQueuesHandOutEachElementOnce(t *testing.T) {
 		in  func(string) error
 		out func() (string, error)
 	}{
-		"queue":          {simple.Enqueue, simple.Dequeue},
-		"priority queue": {func(val string) error { return byPriority.Enqueue(val, 3) }, byPriority.Dequeue},
+		"queue": {simple.Enqueue, simple.Dequeue},
+		"priority queue": {func(val string) error {
+			return byPriority.Enqueue(val, 3)
+		}, byPriority.Dequeue},
 	} {
 		var mu sync.Mutex
 		got := map[string]int{}
@@ -115,7 +118,10 @@ func TestWaitEvents(t *testing.T) {
 	assert.Equal(t, ErrWaitMismatch, err)
 
 	other := newClient(t, shared.Endpoints()...)
-	done := async(func() error { _, err := WaitEvents(other, key, rev+3, []mvccpb.Event_EventType{put}); return err })
+	done := async(func() error {
+		_, err := WaitEvents(other, key, rev+3, []mvccpb.Event_EventType{put})
+		return err
+	})
 	stillWaits(t, done)
 	require.NoError(t, other.Close())
 	assert.Equal(t, ErrNoWatcher, result(t, done))

@@ -6,7 +6,8 @@ import (
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
@@ -75,9 +76,10 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 		return nil, 0, err
 	}
 	client := rw.s.Client()
-	before := append(v3.WithLastCreate(), v3.WithMaxCreateRev(own.Revision()-1))
+	before := append(clientv3.WithLastCreate(), clientv3.WithMaxCreateRev(own.Revision()-1))
 	err = await(rw.s.Ctx(), client, func(ctx context.Context) (*change, error) {
-		found, rev, err := read(ctx, client, v3.OpGet(own.Key()), v3.OpGet(rw.pfx+rivals, before...))
+		found, rev, err := read(ctx, client, clientv3.OpGet(own.Key()),
+			clientv3.OpGet(rw.pfx+rivals, before...))
 		switch {
 		case err != nil:
 			return nil, err

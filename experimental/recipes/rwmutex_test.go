@@ -7,18 +7,20 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	v3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/concurrency"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 func TestRWMutexWakesWaiters(t *testing.T) {
 	client, key := sharedClient(t)
 	s := newSession(t, client)
-	a, b, w, late := NewRWMutex(s, key), NewRWMutex(s, key), NewRWMutex(s, key), NewRWMutex(newSession(t, client), key)
+	a, b, w, late := NewRWMutex(s, key), NewRWMutex(s, key), NewRWMutex(s, key),
+		NewRWMutex(newSession(t, client), key)
 	assert.Equal(t, concurrency.ErrLockReleased, a.RUnlock())
 	require.NoError(t, a.RLock())
 	require.NoError(t, b.RLock(), "readers share")
@@ -49,7 +51,7 @@ func TestRWMutexChecksItsOwnKey(t *testing.T) {
 		waiter := NewRWMutex(s, key)
 		done := async(func() error { return lock(waiter) })
 		awaitKeys(t, client, key, 2)
-		_, err := client.Delete(t.Context(), key, v3.WithPrefix())
+		_, err := client.Delete(t.Context(), key, clientv3.WithPrefix())
 		require.NoError(t, err)
 		assert.Equal(t, concurrency.ErrSessionExpired, result(t, done))
 		require.NoError(t, waiter.Lock(), "and again")
@@ -69,7 +71,8 @@ func TestRWMutexEndsWithItsSession(t *testing.T) {
 	awaitKeys(t, client, key, 1)
 }
 
-// TestRWMutexLeavesNothingBehind loses answers, and has a request applied long after it was given up.
+// TestRWMutexLeavesNothingBehind loses answers, and has a request applied long after it was given
+// up.
 func TestRWMutexLeavesNothingBehind(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())
@@ -94,6 +97,8 @@ func TestRWMutexLeavesNothingBehind(t *testing.T) {
 	require.NoError(t, rw.Lock())
 	fake.Fail("Txn", 1, status.Error(codes.Unavailable, "lost"))
 	require.Error(t, rw.Unlock())
-	require.Eventually(t, func() bool { return countKeys(t, client, "rw") == 0 }, 10*time.Second, time.Millisecond, "it is released in the background")
+	require.Eventually(t, func() bool {
+		return countKeys(t, client, "rw") == 0
+	}, 10*time.Second, time.Millisecond, "it is released in the background")
 	require.NoError(t, rw.Unlock())
 }

@@ -10,14 +10,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/testkit/chaos"
 )
 
-// TestSafety has eight clients share a lock for readers and writers and a queue, in a cluster of three members that are killed,
-// stopped and cut off. See internal/testkit/chaos for the seed.
+// TestSafety has eight clients share a lock for readers and writers and a queue, in a cluster of
+// three members that are killed, stopped and cut off. See internal/testkit/chaos for the seed.
 func TestSafety(t *testing.T) { runSafety(t, 8*time.Second) }
 
 func runSafety(t *testing.T, lasting time.Duration) {
@@ -32,16 +33,22 @@ func runSafety(t *testing.T, lasting time.Duration) {
 		client := newClient(t, cluster.ProxyEndpoints()...)
 		work.Go(func() { r.share(ctx, client, i%3 == 0) })
 		work.Go(func() { r.produce(ctx, NewQueue(client, "queue"), i) })
-		consumer, err := v3.New(v3.Config{Endpoints: cluster.ProxyEndpoints(), Logger: client.GetLogger()})
+		consumer, err := clientv3.New(clientv3.Config{Endpoints: cluster.ProxyEndpoints(),
+			Logger: client.GetLogger()})
 		require.NoError(t, err)
 		closers = append(closers, func() { assert.NoError(t, consumer.Close()) })
 		consumers.Go(func() { r.consume(consumer) })
 	}
 	faults := cluster.Break(ctx, 2*time.Second)
-	require.NoError(t, result(t, async(func() error { work.Wait(); return nil })), "stuck after the faults have ended")
+	require.NoError(t, result(t, async(func() error {
+		work.Wait()
+		return nil
+	})), "stuck after the faults have ended")
 	awaitKeys(t, admin, "rw/", 0)
 	// Taken out, all of them: consumers get into each other's way, so that takes its time.
-	require.Eventually(t, func() bool { return countKeys(t, admin, "queue/") == 0 }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return countKeys(t, admin, "queue/") == 0
+	}, time.Minute, 20*time.Millisecond)
 	for _, closeIt := range closers {
 		closeIt()
 	}
@@ -52,11 +59,13 @@ func runSafety(t *testing.T, lasting time.Duration) {
 	for val, n := range r.got {
 		assert.Equal(t, 1, n, "%s was handed out more than once", val)
 	}
-	assert.GreaterOrEqual(t, int64(len(r.got)), r.in.Load()-r.unsureOut.Load(), "elements were lost")
+	assert.GreaterOrEqual(t, int64(len(r.got)), r.in.Load()-r.unsureOut.Load(),
+		"elements were lost")
 	assert.LessOrEqual(t, int64(len(r.got)), r.in.Load()+r.unsureIn.Load())
 	assert.NotEmpty(t, r.held)
 	for _, h := range r.held {
-		resp, err := admin.Get(t.Context(), h.rivals, v3.WithPrefix(), v3.WithRev(h.at), v3.WithMaxCreateRev(h.createRev-1))
+		resp, err := admin.Get(t.Context(), h.rivals, clientv3.WithPrefix(), clientv3.WithRev(h.at),
+			clientv3.WithMaxCreateRev(h.createRev-1))
 		require.NoError(t, err)
 		assert.Empty(t, resp.Kvs, "%+v was let in with them", h)
 	}
@@ -72,7 +81,8 @@ type safetyRun struct {
 	held []holding
 }
 
-// holding is one acquisition: where there must be no key before its own, and a revision in which that was so.
+// holding is one acquisition: where there must be no key before its own, and a revision in which
+// that was so.
 type holding struct {
 	rivals    string
 	createRev int64
@@ -80,7 +90,7 @@ type holding struct {
 }
 
 // share holds the lock again and again, as a reader or a writer, until ctx ends and then once more.
-func (r *safetyRun) share(ctx context.Context, client *v3.Client, writes bool) {
+func (r *safetyRun) share(ctx context.Context, client *clientv3.Client, writes bool) {
 	for last := false; !last; {
 		last = ctx.Err() != nil
 		s, err := concurrency.NewSession(client, concurrency.WithTTL(2))
@@ -107,8 +117,8 @@ func (r *safetyRun) share(ctx context.Context, client *v3.Client, writes bool) {
 	}
 }
 
-// produce puts unique elements in, as long as the consumers keep up: a server has to read the whole queue to find its first
-// element.
+// produce puts unique elements in, as long as the consumers keep up: a server has to read the whole
+// queue to find its first element.
 func (r *safetyRun) produce(ctx context.Context, q *Queue, producer int) {
 	for n := 0; ctx.Err() == nil; n++ {
 		if r.waiting() > 500 {
@@ -132,7 +142,7 @@ func (r *safetyRun) waiting() int64 {
 }
 
 // consume takes elements out until the client is closed.
-func (r *safetyRun) consume(client *v3.Client) {
+func (r *safetyRun) consume(client *clientv3.Client) {
 	q := NewQueue(client, "queue")
 	for client.Ctx().Err() == nil {
 		val, err := q.Dequeue()

@@ -10,7 +10,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	v3 "go.etcd.io/etcd/client/v3"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
@@ -33,7 +34,9 @@ type change struct {
 
 // await calls look until it returns no change to wait for, or an error that does not
 // pass. In between it waits for the change. Events only tell when to look.
-func await(ctx context.Context, client *v3.Client, look func(context.Context) (*change, error)) error {
+func await(
+	ctx context.Context, client *clientv3.Client, look func(context.Context) (*change, error),
+) error {
 	for setbacks := 0; ; {
 		next, err := look(ctx)
 		switch {
@@ -54,14 +57,17 @@ func await(ctx context.Context, client *v3.Client, look func(context.Context) (*
 
 // final tells whether an error is a recipe's own answer.
 func final(err error) bool {
-	return errors.Is(err, concurrency.ErrSessionExpired) || errors.Is(err, ErrTooManyClients) || errors.Is(err, errMalformed)
+	return errors.Is(err, concurrency.ErrSessionExpired) || errors.Is(err, ErrTooManyClients) ||
+		errors.Is(err, errMalformed)
 }
 
 // errMalformed is for servers that do not answer what they were asked.
 var errMalformed = errors.New("recipe: the server's answer is not one to the request")
 
 // read makes gets in one transaction and returns what each found.
-func read(ctx context.Context, client *v3.Client, gets ...v3.Op) (found [][]*mvccpb.KeyValue, rev int64, err error) {
+func read(
+	ctx context.Context, client *clientv3.Client, gets ...clientv3.Op,
+) (found [][]*mvccpb.KeyValue, rev int64, err error) {
 	resp, err := client.Txn(ctx).Then(gets...).Commit()
 	if err != nil {
 		return nil, 0, err
@@ -86,17 +92,17 @@ func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err er
 }
 
 // seen waits for the change. It reports false where the watch ended before.
-func (c *change) seen(ctx context.Context, client *v3.Client) bool {
-	ctx, cancel := context.WithCancel(v3.WithRequireLeader(ctx))
+func (c *change) seen(ctx context.Context, client *clientv3.Client) bool {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	opts := []v3.OpOption{v3.WithRev(c.from)}
+	opts := []clientv3.OpOption{clientv3.WithRev(c.from)}
 	if c.prefix {
-		opts = append(opts, v3.WithPrefix())
+		opts = append(opts, clientv3.WithPrefix())
 	}
 	if c.typ == mvccpb.Event_PUT {
-		opts = append(opts, v3.WithFilterDelete())
+		opts = append(opts, clientv3.WithFilterDelete())
 	} else {
-		opts = append(opts, v3.WithFilterPut())
+		opts = append(opts, clientv3.WithFilterPut())
 	}
 	for resp := range client.Watch(ctx, c.key, opts...) {
 		for _, ev := range resp.Events {
@@ -112,16 +118,22 @@ func (c *change) seen(ctx context.Context, client *v3.Client) bool {
 // whatever else happens in between, and returns the last of them. Errors:
 // [ErrWaitMismatch] where evs is empty; [ErrNoWatcher] where the client is closed; that
 // of the watch where it ends otherwise, such as rpctypes.ErrCompacted.
-func WaitEvents(c *v3.Client, key string, rev int64, evs []mvccpb.Event_EventType) (*v3.Event, error) {
-	return waitEvents(c, key, evs, v3.WithRev(rev))
+func WaitEvents(
+	c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType,
+) (*clientv3.Event, error) {
+	return waitEvents(c, key, evs, clientv3.WithRev(rev))
 }
 
 // WaitPrefixEvents is [WaitEvents] for all keys with a prefix.
-func WaitPrefixEvents(c *v3.Client, prefix string, rev int64, evs []mvccpb.Event_EventType) (*v3.Event, error) {
-	return waitEvents(c, prefix, evs, v3.WithRev(rev), v3.WithPrefix())
+func WaitPrefixEvents(
+	c *clientv3.Client, prefix string, rev int64, evs []mvccpb.Event_EventType,
+) (*clientv3.Event, error) {
+	return waitEvents(c, prefix, evs, clientv3.WithRev(rev), clientv3.WithPrefix())
 }
 
-func waitEvents(c *v3.Client, key string, evs []mvccpb.Event_EventType, opts ...v3.OpOption) (*v3.Event, error) {
+func waitEvents(
+	c *clientv3.Client, key string, evs []mvccpb.Event_EventType, opts ...clientv3.OpOption,
+) (*clientv3.Event, error) {
 	if len(evs) == 0 {
 		return nil, ErrWaitMismatch
 	}

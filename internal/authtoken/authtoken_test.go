@@ -12,11 +12,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -249,10 +248,13 @@ func TestClientContextEndsTheRequest(t *testing.T) {
 	defer s.Close()
 	errs := make(chan error, 1)
 	go func() { errs <- s.Refresh(context.Background(), 0) }()
-	require.Eventually(t, func() bool { return v.calls.Load() == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return v.calls.Load() == 1
+	}, 5*time.Second, time.Millisecond)
 	cancel()
 	assert.Equal(t, context.Canceled, <-errs)
-	assert.Equal(t, context.Canceled, s.Ensure(context.Background()), "a cancelled client asks no more")
+	assert.Equal(t, context.Canceled, s.Ensure(context.Background()),
+		"a cancelled client asks no more")
 }
 
 func TestFreshForAWhile(t *testing.T) {

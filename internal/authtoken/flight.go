@@ -13,8 +13,9 @@ type flight struct {
 	err  error         // written before done is closed, read after
 }
 
-// join returns the request under way, started here if there is none. Without one to wait for, it returns nil and the
-// result: nil if the token is no longer that of generation seen, context.Canceled if the source is closed.
+// join returns the request under way, started here if there is none. Without one to wait for, it
+// returns nil and the result: nil if the token is no longer that of generation seen,
+// context.Canceled if the source is closed.
 func (s *Source) join(seen uint64) (*flight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,8 +30,9 @@ func (s *Source) join(seen uint64) (*flight, error) {
 	f := &flight{done: make(chan struct{})}
 	s.pending = f
 	s.flights.Add(1)
-	// The request belongs to no caller, so no caller's goroutine runs it: that caller's context could not end its wait
-	// without ending everybody's. Close stops it through s.ctx and waits for it.
+	// The request belongs to no caller, so no caller's goroutine runs it: that caller's context
+	// could not end its wait without ending everybody's. Close stops it through s.ctx and waits for
+	// it.
 	go s.run(f)
 	return f, nil
 }
@@ -61,5 +63,6 @@ func (s *Source) run(f *flight) {
 
 // isNotEnabled reports whether the server said that it does not authenticate anybody.
 func isNotEnabled(err error) bool {
-	return errors.Is(err, rpctypes.ErrAuthNotEnabled) || errors.Is(rpctypes.Error(err), rpctypes.ErrAuthNotEnabled)
+	return errors.Is(err, rpctypes.ErrAuthNotEnabled) ||
+		errors.Is(rpctypes.Error(err), rpctypes.ErrAuthNotEnabled)
 }

@@ -57,7 +57,8 @@ func TestWait(t *testing.T) {
 		start = time.Now()
 		assert.Equal(t, context.DeadlineExceeded, Wait(ctx, time.Minute))
 		assert.Equal(t, time.Second, time.Since(start))
-		assert.Equal(t, context.DeadlineExceeded, Wait(ctx, 0), "a context that is done is reported without a wait too")
+		assert.Equal(t, context.DeadlineExceeded, Wait(ctx, 0),
+			"a context that is done is reported without a wait too")
 		assert.NoError(t, Wait(t.Context(), -time.Second))
 	})
 }

@@ -76,9 +76,10 @@ func (builder) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancingCon
 func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
 	conn, health := &pickerConn{ClientConn: cc}, newChecks()
 	return &policy{
-		Balancer: endpointsharding.NewBalancer(conn, opts, health.newChild, endpointsharding.Options{}),
-		conn:     conn,
-		health:   health,
+		Balancer: endpointsharding.NewBalancer(conn, opts, health.newChild,
+			endpointsharding.Options{}),
+		conn:   conn,
+		health: health,
 	}
 }
 
@@ -109,7 +110,8 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 		}
 		removed = t.Retain(addresses)
 	}
-	if f, ok := s.ResolverState.Attributes.Value(failuresKey{}).(*Failures); ok && p.health.failures == nil {
+	if f, ok := s.ResolverState.Attributes.Value(failuresKey{}).(*Failures); ok &&
+		p.health.failures == nil {
 		p.health.failures = f // later updates have the same
 	}
 	p.health.failures.retain(addresses)
@@ -132,7 +134,9 @@ type pickerConn struct {
 
 // NewSubConn uses the credentials of the connection's address: gRPC derives :scheme from
 // them, which may differ between the connections of one client.
-func (c *pickerConn) NewSubConn(addresses []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
+func (c *pickerConn) NewSubConn(
+	addresses []resolver.Address, opts balancer.NewSubConnOptions,
+) (balancer.SubConn, error) {
 	if b := endpoint.BundleOf(addresses[0].Attributes); b != nil {
 		//lint:ignore SA1019 gRPC asks an address's credentials for no :scheme
 		opts.CredsBundle = b
@@ -146,11 +150,13 @@ func (c *pickerConn) UpdateState(s balancer.State) {
 	if s.ConnectivityState != connectivity.Ready {
 		children = fallback(children)
 		if len(children) > 0 {
-			s = balancer.State{ConnectivityState: connectivity.Ready, Picker: &roundRobin{children: children}}
+			s = balancer.State{ConnectivityState: connectivity.Ready,
+				Picker: &roundRobin{children: children}}
 		}
 	}
 	if c.tracker != nil {
-		picker := c.tracker.pickerOf(children) // even without children, so that the next connection is new
+		// even without children, so that the next connection is new
+		picker := c.tracker.pickerOf(children)
 		if s.ConnectivityState == connectivity.Ready {
 			s.Picker = picker
 		}

@@ -20,7 +20,8 @@ import (
 
 // movableInfo is a request that may be sent again.
 func movableInfo(method string) balancer.PickInfo {
-	return balancer.PickInfo{FullMethodName: method, Ctx: context.WithValue(context.Background(), Idempotent{}, true)}
+	return balancer.PickInfo{FullMethodName: method,
+		Ctx: context.WithValue(context.Background(), Idempotent{}, true)}
 }
 
 // shares tells how many of 30 requests each member gets, answered as they come.
@@ -71,7 +72,8 @@ func reconnect(tracker *Tracker, p *picker, i int) *picker {
 // TestMemberCatchingUpGetsNoWrites: one that was silent may have to catch up when it is back,
 // and gets no writes until soon after it has answered a range.
 func TestMemberCatchingUpGetsNoWrites(t *testing.T) {
-	ranges, others := movableInfo(pb.KV_Range_FullMethodName), movableInfo(pb.Maintenance_Status_FullMethodName)
+	ranges, others := movableInfo(pb.KV_Range_FullMethodName),
+		movableInfo(pb.Maintenance_Status_FullMethodName)
 	even := []uint64{10, 10, 10}
 	for name, fall := range map[string]func(tracker *Tracker, p *picker) *picker{
 		"its connection was closed for silence": func(tracker *Tracker, p *picker) *picker {
@@ -88,7 +90,8 @@ func TestMemberCatchingUpGetsNoWrites(t *testing.T) {
 		},
 		"it says so": func(_ *Tracker, p *picker) *picker {
 			p.candidates[1].member.health.Begin(false)
-			p.candidates[1].member.done(balancer.DoneInfo{Err: rpctypes.ErrGRPCRequestTooManyRequests, BytesReceived: true})
+			p.candidates[1].member.done(balancer.DoneInfo{
+				Err: rpctypes.ErrGRPCRequestTooManyRequests, BytesReceived: true})
 			return p
 		},
 	} {
@@ -104,7 +107,8 @@ func TestMemberCatchingUpGetsNoWrites(t *testing.T) {
 				setOutstanding(p.candidates[0].member, 0)
 				setOutstanding(p.candidates[2].member, 0)
 
-				assert.Equal(t, even, shares(t, p, ranges, status.Error(codes.Unavailable, "no leader")))
+				assert.Equal(t, even, shares(t, p, ranges,
+					status.Error(codes.Unavailable, "no leader")))
 				assert.Equal(t, even, shares(t, p, others, nil))
 				assert.Zero(t, shares(t, p, put, nil)[1], "nothing is shown by these")
 				answer(p.candidates[1].member)

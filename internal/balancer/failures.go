@@ -23,8 +23,9 @@ type Failures struct {
 	mu        sync.Mutex
 	closed    bool                      // the connection is closed, so the record does not change
 	connected map[balancer.SubConn]bool // the connected ones
-	last      map[string]error          // of the last attempt to connect, by address; nil if it did not fail
-	warned    time.Time
+	// of the last attempt to connect, by address; nil if it did not fail
+	last   map[string]error
+	warned time.Time
 }
 
 // NewFailures returns a Failures that calls warn, which must not block, when every

@@ -27,7 +27,8 @@ func TestFailuresWarnOnceAMinute(t *testing.T) {
 		a, b := &numberedConn{number: 1}, &numberedConn{number: 2}
 		refused, lost := errors.New("refused"), errors.New("lost")
 		fail := func(c *numberedConn, address string, err error) {
-			f.note(c, address, balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: err})
+			f.note(c, address, balancer.SubConnState{
+				ConnectivityState: connectivity.TransientFailure, ConnectionError: err})
 		}
 		become := func(c *numberedConn, address string, state connectivity.State) {
 			f.note(c, address, balancer.SubConnState{ConnectivityState: state})
@@ -42,7 +43,8 @@ func TestFailuresWarnOnceAMinute(t *testing.T) {
 		assert.Empty(t, f.Last(), "one is connected")
 
 		become(b, "b", connectivity.Idle)
-		assert.Equal(t, map[string]error{"a": refused}, f.Last(), "b has not failed since it was connected")
+		assert.Equal(t, map[string]error{"a": refused}, f.Last(),
+			"b has not failed since it was connected")
 		fail(b, "b", lost)
 		assert.Equal(t, 1, warnings)
 		assert.Equal(t, map[string]error{"a": refused, "b": lost}, f.Last())
@@ -67,9 +69,11 @@ func TestFailuresOfReplacedConnections(t *testing.T) {
 	f.note(present, "a", balancer.SubConnState{ConnectivityState: connectivity.Ready})
 	f.note(former, "a", balancer.SubConnState{ConnectivityState: connectivity.Shutdown})
 	assert.Len(t, f.connected, 1)
-	f.note(former, "gone", balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: errors.New("x")})
+	f.note(former, "gone", balancer.SubConnState{ConnectivityState: connectivity.TransientFailure,
+		ConnectionError: errors.New("x")})
 	assert.NotContains(t, f.last, "gone")
 	f.close()
-	f.note(present, "a", balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: errors.New("x")})
+	f.note(present, "a", balancer.SubConnState{ConnectivityState: connectivity.TransientFailure,
+		ConnectionError: errors.New("x")})
 	assert.Empty(t, f.Last())
 }

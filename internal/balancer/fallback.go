@@ -65,7 +65,8 @@ type childSubConn struct {
 	child      *childConn
 	member     *Member // nil: not tracked
 	handshakes handshakes
-	stop       context.CancelFunc // of the health check; only gRPC's callbacks use it, one at a time
+	// of the health check; only gRPC's callbacks use it, one at a time
+	stop context.CancelFunc
 
 	// mu is held while health is reported and when the check is stopped, so that nothing is
 	// reported of a lost connection.
@@ -141,7 +142,8 @@ func fallback(children []endpointsharding.ChildState) []endpointsharding.ChildSt
 			return nil // it has not started to connect
 		}
 		if s := p.child.unhealthy.Load(); s != nil {
-			c.State = balancer.State{ConnectivityState: connectivity.Ready, Picker: fixedPicker{s.SubConn}}
+			c.State = balancer.State{ConnectivityState: connectivity.Ready,
+				Picker: fixedPicker{s.SubConn}}
 			unhealthy = append(unhealthy, c)
 		} else if c.State.ConnectivityState != connectivity.TransientFailure {
 			return nil

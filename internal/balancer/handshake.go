@@ -18,7 +18,8 @@ import (
 // handshakeBackoff is the wait before connecting again after a refused handshake. Attempts are
 // refused until a certificate is replaced, and servers log each one: five in the first 15
 // seconds, then at most two in 15 seconds.
-var handshakeBackoff = backoff.Policy{Base: 2500 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2}
+var handshakeBackoff = backoff.Policy{Base: 2500 * time.Millisecond, Max: 10 * time.Second,
+	Jitter: 0.2}
 
 // isHandshakeRefusal reports whether one side refused the other's certificate, or TLS itself.
 // Members that cannot be reached or that end the connection did not refuse the handshake.

@@ -37,7 +37,8 @@ func TestConnectWaitsAfterRefusedHandshakes(t *testing.T) {
 	} {
 		h := handshakes{encrypted: tc.encrypted}
 		for _, err := range tc.failures {
-			state := balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: err}
+			state := balancer.SubConnState{ConnectivityState: connectivity.TransientFailure,
+				ConnectionError: err}
 			if err == nil {
 				state.ConnectivityState = connectivity.Ready
 			}

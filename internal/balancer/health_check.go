@@ -50,7 +50,8 @@ func (c *checks) close() {
 // start follows the health of a connection until ctx ends. It calls without with whether the
 // server is known to have no health service.
 func (c *checks) start(
-	ctx context.Context, conn balancer.SubConn, without func(bool), report func(balancer.SubConnState),
+	ctx context.Context, conn balancer.SubConn, without func(bool),
+	report func(balancer.SubConnState),
 ) {
 	producer, release := conn.GetOrBuildProducer(rpcs{})
 	// Ends with ctx, which close and the loss of the connection end; close waits for it.
@@ -97,7 +98,8 @@ func followHealth(
 }
 
 func unhealthyState(err error) balancer.SubConnState {
-	return balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: err}
+	return balancer.SubConnState{ConnectivityState: connectivity.TransientFailure,
+		ConnectionError: err}
 }
 
 // stallTimer reports a server that has not answered its health check as serving.
@@ -130,7 +132,8 @@ func (p *stallTimer) end() {
 
 // watchHealth returns why a stream of health changes has ended.
 func watchHealth(
-	ctx context.Context, conn grpc.ClientConnInterface, changed func(healthpb.HealthCheckResponse_ServingStatus),
+	ctx context.Context, conn grpc.ClientConnInterface,
+	changed func(healthpb.HealthCheckResponse_ServingStatus),
 ) error {
 	ctx, cancel := context.WithCancel(origin.Client(ctx))
 	defer cancel()

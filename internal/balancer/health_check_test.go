@@ -21,7 +21,8 @@ const (
 	notServing = healthpb.HealthCheckResponse_NOT_SERVING
 )
 
-// healthStream is one answer to a health check: what it says, then how it ends. A nil end lasts until the check is stopped.
+// healthStream is one answer to a health check: what it says, then how it ends. A nil end lasts
+// until the check is stopped.
 type healthStream struct {
 	grpc.ClientStream
 	ctx   context.Context
@@ -53,7 +54,9 @@ type healthScript struct {
 	asked   []time.Time
 }
 
-func (h *healthScript) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+func (h *healthScript) NewStream(
+	ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	s := h.streams[min(len(h.asked), len(h.streams)-1)]
 	h.asked = append(h.asked, time.Now())
 	if method != healthpb.Health_Watch_FullMethodName {
@@ -72,7 +75,8 @@ func (h *healthScript) reported(t *testing.T) (states []connectivity.State) {
 		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
 		defer stop()
 		followHealth(ctx, h, func(s balancer.SubConnState) {
-			assert.Equal(t, s.ConnectivityState == connectivity.TransientFailure, s.ConnectionError != nil, "%v", s)
+			assert.Equal(t, s.ConnectivityState == connectivity.TransientFailure,
+				s.ConnectionError != nil, "%v", s)
 			states = append(states, s.ConnectivityState)
 		})
 	})
@@ -82,25 +86,48 @@ func (h *healthScript) reported(t *testing.T) (states []connectivity.State) {
 // TestHealthIsFollowed: what a server says of its health, and what becomes of it.
 func TestHealthIsFollowed(t *testing.T) {
 	const good, bad = connectivity.Ready, connectivity.TransientFailure
-	refused := func(c codes.Code) healthStream { return healthStream{ends: status.Error(c, "refused")} }
+	refused := func(c codes.Code) healthStream {
+		return healthStream{ends: status.Error(c, "refused")}
+	}
 	steady := healthStream{says: []healthpb.HealthCheckResponse_ServingStatus{serving}}
 	for name, c := range map[string]struct {
 		streams []healthStream
 		want    []connectivity.State
 	}{
-		"serves":                                {[]healthStream{steady}, []connectivity.State{good}},
-		"without the service":                   {[]healthStream{refused(codes.Unimplemented)}, []connectivity.State{good}},
-		"comes, goes, returns":                  {[]healthStream{{says: []healthpb.HealthCheckResponse_ServingStatus{notServing, serving, notServing, serving}}}, []connectivity.State{bad, good, bad, good}},
-		"unknown":                               {[]healthStream{{says: []healthpb.HealthCheckResponse_ServingStatus{healthpb.HealthCheckResponse_SERVICE_UNKNOWN}}}, []connectivity.State{bad}},
-		"refused as by learners, then promoted": {[]healthStream{refused(codes.Unavailable), refused(codes.Unavailable), steady}, []connectivity.State{bad, bad, good}},
-		"forbidden":                             {[]healthStream{refused(codes.PermissionDenied), steady}, []connectivity.State{bad, good}},
-		"does not begin":                        {[]healthStream{{never: true, ends: status.Error(codes.Unavailable, "not ready")}, steady}, []connectivity.State{bad, good}},
-		"the service ends":                      {[]healthStream{{says: steady.says, ends: io.EOF}, steady}, []connectivity.State{good, good}},
-		"ends, and is refused then":             {[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unavailable), steady}, []connectivity.State{good, bad, good}},
-		"the service is removed":                {[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unimplemented)}, []connectivity.State{good, good}},
-		"never answers":                         {[]healthStream{{}}, []connectivity.State{good}},
-		"refused, then never answers":           {[]healthStream{refused(codes.Unavailable), {}}, []connectivity.State{bad, good}},
-		"without it, begins late":               {[]healthStream{{never: true, ends: status.Error(codes.Unimplemented, "none")}}, []connectivity.State{good}},
+		"serves": {[]healthStream{steady},
+			[]connectivity.State{good}},
+		"without the service": {[]healthStream{refused(codes.Unimplemented)},
+			[]connectivity.State{good}},
+		"comes, goes, returns": {
+			[]healthStream{{says: []healthpb.HealthCheckResponse_ServingStatus{notServing, serving,
+				notServing, serving}}}, []connectivity.State{bad, good, bad, good}},
+		"unknown": {
+			[]healthStream{{says: []healthpb.HealthCheckResponse_ServingStatus{
+				healthpb.HealthCheckResponse_SERVICE_UNKNOWN}}}, []connectivity.State{bad}},
+		"refused as by learners, then promoted": {
+			[]healthStream{refused(codes.Unavailable), refused(codes.Unavailable), steady},
+			[]connectivity.State{bad, bad, good}},
+		"forbidden": {
+			[]healthStream{refused(codes.PermissionDenied), steady},
+			[]connectivity.State{bad, good}},
+		"does not begin": {
+			[]healthStream{{never: true, ends: status.Error(codes.Unavailable, "not ready")},
+				steady}, []connectivity.State{bad, good}},
+		"the service ends": {
+			[]healthStream{{says: steady.says, ends: io.EOF}, steady},
+			[]connectivity.State{good, good}},
+		"ends, and is refused then": {
+			[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unavailable), steady},
+			[]connectivity.State{good, bad, good}},
+		"the service is removed": {
+			[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unimplemented)},
+			[]connectivity.State{good, good}},
+		"never answers": {[]healthStream{{}}, []connectivity.State{good}},
+		"refused, then never answers": {[]healthStream{refused(codes.Unavailable), {}},
+			[]connectivity.State{bad, good}},
+		"without it, begins late": {
+			[]healthStream{{never: true, ends: status.Error(codes.Unimplemented, "none")}},
+			[]connectivity.State{good}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, c.want, (&healthScript{streams: c.streams}).reported(t))
@@ -108,7 +135,8 @@ func TestHealthIsFollowed(t *testing.T) {
 	}
 }
 
-// TestRefusedHealthChecksAreSpaced: a server that refuses is asked again soon at first, and once a minute in the long run.
+// TestRefusedHealthChecksAreSpaced: a server that refuses is asked again soon at first, and once a
+// minute in the long run.
 func TestRefusedHealthChecksAreSpaced(t *testing.T) {
 	h := &healthScript{streams: []healthStream{{ends: status.Error(codes.PermissionDenied, "no")}}}
 	h.reported(t)
@@ -118,9 +146,11 @@ func TestRefusedHealthChecksAreSpaced(t *testing.T) {
 	}
 }
 
-// TestHealthIsFollowedAnewSoon: one that has answered before is asked again at once, however often that happens.
+// TestHealthIsFollowedAnewSoon: one that has answered before is asked again at once, however often
+// that happens.
 func TestHealthIsFollowedAnewSoon(t *testing.T) {
-	h := &healthScript{streams: []healthStream{{says: []healthpb.HealthCheckResponse_ServingStatus{serving}, ends: io.EOF}}}
+	h := &healthScript{streams: []healthStream{
+		{says: []healthpb.HealthCheckResponse_ServingStatus{serving}, ends: io.EOF}}}
 	h.reported(t)
 	for i := 1; i < 100; i++ {
 		assert.LessOrEqual(t, h.asked[i].Sub(h.asked[i-1]), 2*healthBackoff.Base)

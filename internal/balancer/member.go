@@ -79,7 +79,9 @@ func isLeaderless(err error) bool {
 
 // doneCatchingUp returns what ends a request to a member that is catching up: the answer to
 // a range shows that it has nearly caught up.
-func (m *Member) doneCatchingUp(method string, done func(balancer.DoneInfo)) func(balancer.DoneInfo) {
+func (m *Member) doneCatchingUp(
+	method string, done func(balancer.DoneInfo),
+) func(balancer.DoneInfo) {
 	if method != pb.KV_Range_FullMethodName {
 		return done
 	}

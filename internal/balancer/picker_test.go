@@ -36,7 +36,9 @@ func connected(address string) (c endpointsharding.ChildState) {
 }
 
 // newTestPicker is a tracker with n connected members, m0 and so on.
-func newTestPicker(t testing.TB, n int, probe func(context.Context, *Member) error) (*Tracker, *picker) {
+func newTestPicker(
+	t testing.TB, n int, probe func(context.Context, *Member) error,
+) (*Tracker, *picker) {
 	tracker := New(context.Background(), Options{})
 	tracker.probe = probe
 	t.Cleanup(tracker.Close)
@@ -86,11 +88,13 @@ func TestPickGoesRound(t *testing.T) {
 
 func TestStreamsAreNotCounted(t *testing.T) {
 	_, p := newTestPicker(t, 2, noProbe)
-	r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: context.Background()})
+	r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName,
+		Ctx: context.Background()})
 	require.NoError(t, err)
 	assert.Nil(t, r.Done)
 	assert.Equal(t, []int64{0, 0}, outstanding(p))
-	r, err = p.Pick(balancer.PickInfo{FullMethodName: "/v3electionpb.Election/Observe", Ctx: context.Background()})
+	r, err = p.Pick(balancer.PickInfo{FullMethodName: "/v3electionpb.Election/Observe",
+		Ctx: context.Background()})
 	require.NoError(t, err)
 	assert.Nil(t, r.Done, "an observer would make its member look slow as long as it watches")
 }
@@ -101,7 +105,8 @@ func TestStreamLeavesItsMember(t *testing.T) {
 	for n, want := range map[int]bool{1: false, 2: true, 3: true} {
 		tracker, p := newTestPicker(t, n, noProbe)
 		var target StreamTarget
-		info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: target.With(context.Background())}
+		info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName,
+			Ctx: target.With(context.Background())}
 		for i := range 20 {
 			before := target.current.Load()
 			target.AvoidLast()
@@ -122,7 +127,8 @@ func TestStreamLeavesItsMemberForASlowOne(t *testing.T) {
 	p.candidates[1].member.health.Force(memberhealth.Slow, false)
 	require.True(t, p.candidates[1].member.health.Takes(0), "the one request that is due")
 	var target StreamTarget
-	info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: target.With(context.Background())}
+	info := balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName,
+		Ctx: target.With(context.Background())}
 	_, err := p.Pick(info)
 	require.NoError(t, err)
 	require.Equal(t, "m0", target.current.Load().address)
@@ -158,9 +164,12 @@ func TestStreamsAvoidMembersThatRefuse(t *testing.T) {
 			tracker, p := newTestPicker(t, 3, noProbe)
 			var target StreamTarget
 			pick := func() (*Member, func(error)) {
-				r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName, Ctx: target.With(t.Context())})
+				r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName,
+					Ctx: target.With(t.Context())})
 				require.NoError(t, err)
-				return target.current.Load(), func(err error) { r.Done(balancer.DoneInfo{Err: err}) }
+				return target.current.Load(), func(err error) {
+					r.Done(balancer.DoneInfo{Err: err})
+				}
 			}
 			bad, end := pick()
 			refuse(bad, end)

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,6 +20,8 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // grpcErrors are the lines that gRPC has logged as errors in this process.
@@ -65,8 +66,10 @@ func dial(t *testing.T, servers ...*etcdfake.Server) *channel {
 	c.tracker = New(t.Context(), Options{})
 	c.resolver.InitialState(c.state(servers...))
 	var err error
-	c.ClientConn, err = grpc.NewClient("manual:///", grpc.WithResolvers(c.resolver), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"loadBalancingConfig": [{%q: {"healthCheck": true}}]}`, Name)))
+	c.ClientConn, err = grpc.NewClient("manual:///", grpc.WithResolvers(c.resolver),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(fmt.Sprintf(
+			`{"loadBalancingConfig": [{%q: {"healthCheck": true}}]}`, Name)))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		c.tracker.Close()
@@ -79,7 +82,8 @@ func dial(t *testing.T, servers ...*etcdfake.Server) *channel {
 func (c *channel) state(servers ...*etcdfake.Server) resolver.State {
 	s := resolver.State{Attributes: c.tracker.Attributes()}
 	for _, server := range servers {
-		s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: server.Addr()}}})
+		s.Endpoints = append(s.Endpoints, resolver.Endpoint{
+			Addresses: []resolver.Address{{Addr: server.Addr()}}})
 	}
 	return s
 }
@@ -108,7 +112,8 @@ func openChecks(s *etcdfake.Server) int {
 	return open
 }
 
-// TestMemberWithoutHealthServiceCountsAsServing: a server that has no health service serves, and nothing is said about it.
+// TestMemberWithoutHealthServiceCountsAsServing: a server that has no health service serves, and
+// nothing is said about it.
 func TestMemberWithoutHealthServiceCountsAsServing(t *testing.T) {
 	before := len(grpcErrors.all())
 	c := dial(t, etcdfake.Start(t, etcdfake.WithoutHealth()))
@@ -118,19 +123,24 @@ func TestMemberWithoutHealthServiceCountsAsServing(t *testing.T) {
 	assert.Empty(t, grpcErrors.all()[before:])
 }
 
-// TestRefusedHealthChecks: a member that refuses the check is asked nothing while there is another, whatever its reason.
+// TestRefusedHealthChecks: a member that refuses the check is asked nothing while there is another,
+// whatever its reason.
 func TestRefusedHealthChecks(t *testing.T) {
 	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unavailable} {
 		t.Run(code.String(), func(t *testing.T) {
 			refuses, other := etcdfake.Start(t), etcdfake.Start(t)
-			refuses.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error { return status.Error(code, "refused") })
+			refuses.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error {
+				return status.Error(code, "refused")
+			})
 			c := dial(t, refuses, other)
 			for range 10 {
 				require.NoError(t, c.put(t))
 			}
 			assert.Equal(t, []int{0, 10}, []int{refuses.Calls("Put"), other.Calls("Put")})
 			other.Stop()
-			eventually(t, func() bool { return c.put(t) == nil && refuses.Calls("Put") > 0 }, "it is the last resort")
+			eventually(t, func() bool {
+				return c.put(t) == nil && refuses.Calls("Put") > 0
+			}, "it is the last resort")
 		})
 	}
 }
@@ -140,16 +150,21 @@ func TestCheckEndsWithItsConnection(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := dial(t, s)
 	for i := range 20 {
-		eventually(t, func() bool { return c.put(t) == nil && s.Accepted() == i+1 }, "served by a new connection")
+		eventually(t, func() bool {
+			return c.put(t) == nil && s.Accepted() == i+1
+		}, "served by a new connection")
 		eventually(t, func() bool { return openChecks(s) == 1 }, "one check")
 		s.CloseConns()
 	}
 }
 
-// TestCloseWaitsForChecks: whatever a check is about to report when the connection is closed, nothing is left of it.
+// TestCloseWaitsForChecks: whatever a check is about to report when the connection is closed,
+// nothing is left of it.
 func TestCloseWaitsForChecks(t *testing.T) {
 	stays, goes, refuses := etcdfake.Start(t), etcdfake.Start(t), etcdfake.Start(t)
-	refuses.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error { return status.Error(codes.Unavailable, "learner") })
+	refuses.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error {
+		return status.Error(codes.Unavailable, "learner")
+	})
 	for i := range 30 {
 		settled := goleak.IgnoreCurrent()
 		c := dial(t, stays, goes, refuses)
@@ -162,12 +177,15 @@ func TestCloseWaitsForChecks(t *testing.T) {
 		}
 		c.tracker.Close()
 		require.NoError(t, c.Close())
-		eventually(t, func() bool { return stays.Conns()+goes.Conns()+refuses.Conns() == 0 }, "the servers' side ends")
+		eventually(t, func() bool {
+			return stays.Conns()+goes.Conns()+refuses.Conns() == 0
+		}, "the servers' side ends")
 		require.NoError(t, goleak.Find(settled))
 	}
 }
 
-// TestHealthChangesWhileEndpointsDo: reports of health come at any time, also while the list of endpoints changes.
+// TestHealthChangesWhileEndpointsDo: reports of health come at any time, also while the list of
+// endpoints changes.
 func TestHealthChangesWhileEndpointsDo(t *testing.T) {
 	stays, goes, comes := etcdfake.Start(t), etcdfake.Start(t), etcdfake.Start(t)
 	c := dial(t, stays, goes, comes)
@@ -183,7 +201,11 @@ func TestHealthChangesWhileEndpointsDo(t *testing.T) {
 		}
 		require.NoError(t, c.put(t))
 	}
-	eventually(t, func() bool { return openChecks(stays) == 1 && openChecks(goes) == 1 && openChecks(comes) == 1 }, "one check each")
+	eventually(t, func() bool {
+		return openChecks(stays) == 1 && openChecks(goes) == 1 && openChecks(comes) == 1
+	}, "one check each")
 	c.resolver.UpdateState(c.state(stays))
-	eventually(t, func() bool { return openChecks(stays) == 1 && openChecks(goes)+openChecks(comes) == 0 }, "checks end with their member")
+	eventually(t, func() bool {
+		return openChecks(stays) == 1 && openChecks(goes)+openChecks(comes) == 0
+	}, "checks end with their member")
 }

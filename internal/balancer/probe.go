@@ -30,7 +30,9 @@ func readOneKey(ctx context.Context, m *Member) error {
 
 // ask sends a request on the member's connection itself, so that no interceptor can answer
 // in the member's place.
-func (m *Member) ask(ctx context.Context, request func(context.Context, grpc.ClientConnInterface) error) error {
+func (m *Member) ask(
+	ctx context.Context, request func(context.Context, grpc.ClientConnInterface) error,
+) error {
 	s := m.subConn.Load()
 	if s == nil {
 		return errNotConnected

@@ -109,7 +109,9 @@ func (t *Tracker) observeLocked(now time.Time) (busy bool) {
 func (t *Tracker) hasOutstanding() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.ContainsFunc(t.health, func(h *memberhealth.Member) bool { return h.Outstanding() > 0 })
+	return slices.ContainsFunc(t.health, func(h *memberhealth.Member) bool {
+		return h.Outstanding() > 0
+	})
 }
 
 // startProbeLocked asks a member for a sign of life.

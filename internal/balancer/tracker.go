@@ -141,7 +141,8 @@ func (t *Tracker) pickerOf(children []endpointsharding.ChildState) balancer.Pick
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ready, health := make([]*Member, len(p.candidates)), make([]*memberhealth.Member, len(p.candidates))
+	ready, health := make([]*Member, len(p.candidates)),
+		make([]*memberhealth.Member, len(p.candidates))
 	for i, c := range p.candidates {
 		ready[i], health[i] = c.member, c.member.health
 		if !slices.Contains(t.ready, c.member) {

@@ -1,33 +1,38 @@
-// Package bidi keeps one logical two-way RPC open across reconnects: the link. It knows nothing about what is said on it.
+// Package bidi keeps one logical two-way RPC open across reconnects: the link. It knows nothing
+// about what is said on it.
 //
 // # A link's life
 //
-// [New] makes a link and [Link.Start] gives it the [Handler], which owns the protocol's state. From then on the link
+// [New] makes a link and [Link.Start] gives it the [Handler], which owns the protocol's state. From
+// then on the link
 //
 //	dials → Opened → Received, Received, … → Broken → waits → dials → …
 //
-// until Broken asks for no redial, the link's context ends, or Stop or Close is called. State survives, only the stream is
-// replaced: on Opened the handler derives from its state every request the new stream needs and passes them to fill. They
-// replace whatever was still to be sent, so nothing meant for an earlier stream can reach a later one.
+// until Broken asks for no redial, the link's context ends, or Stop or Close is called. State
+// survives, only the stream is replaced: on Opened the handler derives from its state every request
+// the new stream needs and passes them to fill. They replace whatever was still to be sent, so
+// nothing meant for an earlier stream can reach a later one.
 //
 // # Two goroutines
 //
-// Receiving and sending have a goroutine each, so that a Send which blocks until the peer receives (flow control, or an
-// in-process transport without buffers) never stops the link from receiving. All handler methods run on the receive
-// goroutine, one at a time. [Link.Send] only appends to a queue, so it can be called from anywhere, also from the handler
-// and with the handler's own mutex held: the link's mutex is a leaf and no handler method is called under it.
+// Receiving and sending have a goroutine each, so that a Send which blocks until the peer receives
+// (flow control, or an in-process transport without buffers) never stops the link from receiving.
+// All handler methods run on the receive goroutine, one at a time. [Link.Send] only appends to a
+// queue, so it can be called from anywhere, also from the handler and with the handler's own mutex
+// held: the link's mutex is a leaf and no handler method is called under it.
 //
 // # Backoff
 //
-// The wait before a redial grows with each stream that breaks before anything was received from it, by the policy in
-// [Options], and starts anew after a Received.
+// The wait before a redial grows with each stream that breaks before anything was received from it,
+// by the policy in [Options], and starts anew after a Received.
 //
 // # Stop and join
 //
-// Stop never blocks and may be called from the handler. It sends what is queued, half-closes the stream, leaves the peer
-// [Options.Linger] to end it and then cancels it. Close does not linger and waits until both goroutines have ended; Wait
-// only waits. After Stop the handler hears nothing any more, but for a call that is under way or about to be made; after
-// Close not even that. All of this relies on the stream honouring its context, as gRPC's do, and not on the peer.
+// Stop never blocks and may be called from the handler. It sends what is queued, half-closes the
+// stream, leaves the peer [Options.Linger] to end it and then cancels it. Close does not linger and
+// waits until both goroutines have ended; Wait only waits. After Stop the handler hears nothing any
+// more, but for a call that is under way or about to be made; after Close not even that. All of
+// this relies on the stream honouring its context, as gRPC's do, and not on the peer.
 package bidi
 
 import (
@@ -38,8 +43,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// Stream is one stream of a two-way RPC, as gRPC's generated clients return it. Recv and Send are called from one
-// goroutine each, CloseSend from that of Send and at most once. All of them must return when the dial's context ends.
+// Stream is one stream of a two-way RPC, as gRPC's generated clients return it. Recv and Send are
+// called from one goroutine each, CloseSend from that of Send and at most once. All of them must
+// return when the dial's context ends.
 type Stream[Req, Resp any] interface {
 	Send(*Req) error
 	Recv() (*Resp, error)
@@ -49,31 +55,36 @@ type Stream[Req, Resp any] interface {
 // Dial opens a stream that lives until ctx ends. It may block until then.
 type Dial[Req, Resp any] func(ctx context.Context) (Stream[Req, Resp], error)
 
-// Handler is the protocol on a link. Its methods run on the link's receive goroutine, one at a time, and must not block
-// nor wait for the link to end.
+// Handler is the protocol on a link. Its methods run on the link's receive goroutine, one at a
+// time, and must not block nor wait for the link to end.
 type Handler[Req, Resp any] interface {
-	// Opened is called once for each stream. fill sets the requests to send on it first; Send works as soon as fill has
-	// been called. It is called at most once, before Opened returns. Not calling it is the same as fill().
+	// Opened is called once for each stream. fill sets the requests to send on it first; Send works
+	// as soon as fill has been called. It is called at most once, before Opened returns. Not
+	// calling it is the same as fill().
 	Opened(fill func(reqs ...*Req))
 	// Received is called for each message.
 	Received(*Resp)
-	// Broken is called once for each stream that has ended and each dial that has failed. It tells whether to dial again,
-	// and what to wait at least before that; the link may wait longer. Broken is also called when the link's context ends,
-	// with an error that says so, once more if it had just asked for a redial; there is none then. It is not called because of
-	// Stop or Close.
+	// Broken is called once for each stream that has ended and each dial that has failed. It tells
+	// whether to dial again, and what to wait at least before that; the link may wait longer.
+	// Broken is also called when the link's context ends, with an error that says so, once more if
+	// it had just asked for a redial; there is none then. It is not called because of Stop or
+	// Close.
 	Broken(err error) (redial bool, wait time.Duration)
 }
 
 // Options change how a link behaves. The zero value redials without any wait and does not linger.
 type Options struct {
-	// Backoff is the wait before a redial. Delay(0) is used after a stream on which something was received.
+	// Backoff is the wait before a redial. Delay(0) is used after a stream on which something was
+	// received.
 	Backoff backoff.Policy
-	// Linger is how long Stop leaves a half-closed stream for the peer to end. With 0 it is cancelled at once.
+	// Linger is how long Stop leaves a half-closed stream for the peer to end. With 0 it is
+	// cancelled at once.
 	Linger time.Duration
-	// Idle, if set, reports whether there is nothing to open a stream for. The link then waits for Wake before it dials. It
-	// is called without the link's mutex, on the receive goroutine.
+	// Idle, if set, reports whether there is nothing to open a stream for. The link then waits for
+	// Wake before it dials. It is called without the link's mutex, on the receive goroutine.
 	Idle func() bool
-	// Done, if set, is called once when the link has ended and both its goroutines are about to exit.
+	// Done, if set, is called once when the link has ended and both its goroutines are about to
+	// exit.
 	Done func()
 }
 
@@ -121,18 +132,19 @@ func New[Req, Resp any](ctx context.Context, dial Dial[Req, Resp], opts Options)
 	return l
 }
 
-// Start opens the link. It must be called exactly once, also on a link that was stopped before it was started.
+// Start opens the link. It must be called exactly once, also on a link that was stopped before it
+// was started.
 func (l *Link[Req, Resp]) Start(h Handler[Req, Resp]) {
 	l.handler = h
-	// Stopped by Stop, Close, the link's context or Broken returning false, all through l.ctx; Close and Wait wait for it,
-	// and it waits for the sender.
+	// Stopped by Stop, Close, the link's context or Broken returning false, all through l.ctx;
+	// Close and Wait wait for it, and it waits for the sender.
 	go l.receiveLoop()
 	// Stopped through l.ctx, at the latest by the receive goroutine, which waits for it.
 	go l.sendLoop()
 }
 
-// Send appends requests to what is to be sent on the current stream and returns at once. Without a stream they are
-// dropped: the handler's next Opened derives its requests from state.
+// Send appends requests to what is to be sent on the current stream and returns at once. Without a
+// stream they are dropped: the handler's next Opened derives its requests from state.
 func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	l.mu.Lock()
 	if l.current != nil && !l.current.mute && !l.stopping {
@@ -157,8 +169,9 @@ func (l *Link[Req, Resp]) Queued() int {
 	return len(l.queue)
 }
 
-// Reconnect gives up the current stream, if there is one: nothing more is received from it, Broken is called with reason,
-// and a redial follows as after any break. It returns at once and may be called from the handler.
+// Reconnect gives up the current stream, if there is one: nothing more is received from it, Broken
+// is called with reason, and a redial follows as after any break. It returns at once and may be
+// called from the handler.
 func (l *Link[Req, Resp]) Reconnect(reason error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -168,7 +181,8 @@ func (l *Link[Req, Resp]) Reconnect(reason error) {
 	}
 }
 
-// Stop ends the link as gracefully as Options.Linger allows and returns at once. It may be called from the handler.
+// Stop ends the link as gracefully as Options.Linger allows and returns at once. It may be called
+// from the handler.
 func (l *Link[Req, Resp]) Stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,8 +198,8 @@ func (l *Link[Req, Resp]) Stop() {
 	l.wakeSender()
 }
 
-// Close ends the link now and waits for its goroutines. It must not be called from the handler, nor with a lock held that
-// the handler takes.
+// Close ends the link now and waits for its goroutines. It must not be called from the handler, nor
+// with a lock held that the handler takes.
 func (l *Link[Req, Resp]) Close() {
 	l.mu.Lock()
 	l.stopping = true
@@ -194,5 +208,6 @@ func (l *Link[Req, Resp]) Close() {
 	l.Wait()
 }
 
-// Wait blocks until the link has ended by itself, by Stop or by Close. The link must have been started.
+// Wait blocks until the link has ended by itself, by Stop or by Close. The link must have been
+// started.
 func (l *Link[Req, Resp]) Wait() { <-l.done }

@@ -46,7 +46,8 @@ func TestSendAndReceive(t *testing.T) {
 	})
 }
 
-// A peer that does not receive, with a queue of a thousand requests, must not keep the link from receiving (W22).
+// A peer that does not receive, with a queue of a thousand requests, must not keep the link from
+// receiving (W22).
 func TestBlockedSendNeverStopsReceiving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, h := newPeer(), &recorder{}
@@ -209,7 +210,8 @@ func TestParentContextEndsTheLink(t *testing.T) {
 					p.dialErr = func(int) error { return errCut }
 				}
 				ctx, cancel := context.WithCancel(context.Background())
-				l := New[request, response](ctx, p.dial, Options{Backoff: backoff.Policy{Base: time.Hour, Max: time.Hour}})
+				l := New[request, response](ctx, p.dial,
+					Options{Backoff: backoff.Policy{Base: time.Hour, Max: time.Hour}})
 				l.Start(h)
 				synctest.Wait()
 				cancel()
@@ -222,7 +224,8 @@ func TestParentContextEndsTheLink(t *testing.T) {
 	}
 }
 
-// The context ends while Broken runs for another reason: the handler is told of the end all the same.
+// The context ends while Broken runs for another reason: the handler is told of the end all the
+// same.
 func TestContextEndsDuringBroken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, h := newPeer(), &recorder{}

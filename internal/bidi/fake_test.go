@@ -10,7 +10,8 @@ import (
 type request struct{ n int }
 type response struct{ n int }
 
-// fakeStream is a stream without buffers: Send blocks until the test receives, Recv until the test sends.
+// fakeStream is a stream without buffers: Send blocks until the test receives, Recv until the test
+// sends.
 type fakeStream struct {
 	ctx    context.Context
 	toPeer chan *request

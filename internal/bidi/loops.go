@@ -48,7 +48,8 @@ func (l *Link[Req, Resp]) end() {
 	close(l.done)
 }
 
-// serve runs one stream from its dial to its end. It tells whether anything was received, and why the stream ended.
+// serve runs one stream from its dial to its end. It tells whether anything was received, and why
+// the stream ended.
 func (l *Link[Req, Resp]) serve() (heard bool, err error) {
 	ctx, cancel := context.WithCancelCause(l.ctx)
 	defer cancel(nil)
@@ -95,7 +96,8 @@ func (l *Link[Req, Resp]) awaitWork() error {
 	return nil
 }
 
-// attach makes st the current stream with reqs as its queue; it does nothing for the stream that is current already.
+// attach makes st the current stream with reqs as its queue; it does nothing for the stream that is
+// current already.
 func (l *Link[Req, Resp]) attach(st *attached[Req, Resp], reqs []*Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,7 +119,8 @@ func (l *Link[Req, Resp]) detach() {
 	l.current, l.queue = nil, nil
 }
 
-// sendLoop sends what is queued, and half-closes the stream once the link is stopping and nothing is left.
+// sendLoop sends what is queued, and half-closes the stream once the link is stopping and nothing
+// is left.
 func (l *Link[Req, Resp]) sendLoop() {
 	defer close(l.senderDone)
 	for {
@@ -139,8 +142,8 @@ func (l *Link[Req, Resp]) sendLoop() {
 	}
 }
 
-// next returns the stream to act on with the request to send, or without one where the stream is to be half-closed, which
-// it asks for once. It returns nil where there is nothing to do.
+// next returns the stream to act on with the request to send, or without one where the stream is to
+// be half-closed, which it asks for once. It returns nil where there is nothing to do.
 func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,8 +164,9 @@ func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	return l.current, nil
 }
 
-// sendFailed gives the stream up for sending. What the peer ended is reported by Recv; any other failure, such as a
-// request over the size limit, ends the stream here with its own error, as Recv might not say.
+// sendFailed gives the stream up for sending. What the peer ended is reported by Recv; any other
+// failure, such as a request over the size limit, ends the stream here with its own error, as Recv
+// might not say.
 func (l *Link[Req, Resp]) sendFailed(st *attached[Req, Resp], err error) {
 	l.mu.Lock()
 	st.mute = true

@@ -37,7 +37,8 @@ func TestStopFlushesHalfClosesAndEndsWithThePeer(t *testing.T) {
 }
 
 func TestStopLingersNoLongerThanAsked(t *testing.T) {
-	for name, receives := range map[string]bool{"peer ignores the half-close": true, "peer does not receive": false} {
+	for name, receives := range map[string]bool{"peer ignores the half-close": true,
+		"peer does not receive": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, h := newPeer(), &recorder{}
@@ -89,7 +90,8 @@ func TestStopWhileDialingOrWaiting(t *testing.T) {
 		return nil, ctx.Err()
 	}
 	refused := func(context.Context) (Stream[request, response], error) { return nil, errCut }
-	for name, dial := range map[string]Dial[request, response]{"dialing": blocked, "waiting": refused} {
+	for name, dial := range map[string]Dial[request, response]{"dialing": blocked,
+		"waiting": refused} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := &recorder{}
@@ -120,8 +122,8 @@ func TestStopBeforeStart(t *testing.T) {
 	})
 }
 
-// TestRandomRaces runs senders, breaks, reconnects and an end against each other, under the race detector: the link always
-// ends, and its handler is never entered twice at a time.
+// TestRandomRaces runs senders, breaks, reconnects and an end against each other, under the race
+// detector: the link always ends, and its handler is never entered twice at a time.
 func TestRandomRaces(t *testing.T) {
 	for round := range 100 {
 		rng := rand.New(rand.NewPCG(2, uint64(round)))
@@ -162,7 +164,8 @@ func TestRandomRaces(t *testing.T) {
 	}
 }
 
-// servePeer receives and answers on every stream until stop is closed, and breaks each after a few messages.
+// servePeer receives and answers on every stream until stop is closed, and breaks each after a few
+// messages.
 func servePeer(p *peer, stop <-chan struct{}) {
 	for {
 		select {

@@ -93,7 +93,8 @@ func IsUnimplemented(err error) bool { return Code(err) == codes.Unimplemented }
 // code may be Unknown, as the error that servers send is no gRPC status.
 func IsTooManyRequests(err error) bool {
 	code, message := describe(err)
-	return (code == codes.ResourceExhausted || code == codes.Unknown) && message == rpctypes.ErrTooManyRequests.Error()
+	return (code == codes.ResourceExhausted || code == codes.Unknown) &&
+		message == rpctypes.ErrTooManyRequests.Error()
 }
 
 // IsMessageTooLarge reports whether a message was over a limit of the client or of
@@ -126,7 +127,8 @@ func IsRefusal(err error) bool {
 		return true
 	}
 	switch Code(err) {
-	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
+	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied,
+		codes.Unauthenticated,
 		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented:
 		return true
 	}
@@ -148,12 +150,16 @@ func IsHalt(ctx context.Context, err error) bool {
 		return !IsAuthRefresh(err)
 	case codes.FailedPrecondition:
 		return !IsLearnerRefusal(err) && !is(err, rpctypes.ErrGRPCNotLeader) &&
-			!is(err, rpctypes.ErrGRPCNotCapable) // of a member that does not know the cluster's version yet
+			// of a member that does not know the cluster's version yet
+			!is(err, rpctypes.ErrGRPCNotCapable)
 	case codes.ResourceExhausted:
 		return !is(err, rpctypes.ErrGRPCRequestTooManyRequests)
-	case codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.OutOfRange, codes.Unimplemented, codes.DataLoss:
+	case codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.OutOfRange,
+		codes.Unimplemented, codes.DataLoss:
 		return true
-	default: // OK (the server ended the stream), Unknown, DeadlineExceeded, Aborted, Internal, Unavailable
+	default:
+		// OK (the server ended the stream), Unknown, DeadlineExceeded, Aborted, Internal,
+		// Unavailable
 		return false
 	}
 }

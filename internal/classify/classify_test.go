@@ -17,9 +17,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// verdict holds one letter per predicate that is true: u unavailable, n no
-// leader, l learner refusal, t too many requests, m message too large, a auth refresh, c closing, r read may be repeated,
-// w write may be repeated although sent, W where it was not sent, h halt, f refusal.
+// verdict holds one letter per predicate that is true: u unavailable, n no leader, l learner
+// refusal, t too many requests, m message too large, a auth refresh, c closing, r read may be
+// repeated, w write may be repeated although sent, W where it was not sent, h halt, f refusal.
 func verdict(err error) string {
 	out := ""
 	for _, p := range []struct {
@@ -66,7 +66,8 @@ func TestVerdicts(t *testing.T) {
 		{rpctypes.ErrGRPCRequestTooManyRequests, "tf"},
 		{status.Error(codes.Unknown, "etcdserver: too many requests"), "tf"},
 		{status.Error(codes.Unavailable, "etcdserver: too many requests"), "urW"},
-		{status.Error(codes.ResourceExhausted, "grpc: received message larger than max (2 vs. 1)"), "mh"},
+		{status.Error(codes.ResourceExhausted, "grpc: received message larger than max (2 vs. 1)"),
+			"mh"},
 		{rpctypes.ErrGRPCNoSpace, "h"},
 		{rpctypes.ErrGRPCCorrupt, "h"},
 		{rpctypes.ErrGRPCCanceled, ""},
@@ -89,7 +90,8 @@ func TestVerdicts(t *testing.T) {
 		}
 		assert.Equal(t, tc.want, verdict(fmt.Errorf("wrapped: %w", tc.err)), "wrapped %v", tc.err)
 		if converted := rpctypes.Error(tc.err); Code(converted) == Code(tc.err) {
-			assert.Equal(t, tc.want, verdict(fmt.Errorf("wrapped: %w", converted)), "converted %v", tc.err)
+			assert.Equal(t, tc.want, verdict(fmt.Errorf("wrapped: %w", converted)), "converted %v",
+				tc.err)
 		}
 	}
 }

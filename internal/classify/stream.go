@@ -85,7 +85,8 @@ func IsServersEnd(err error) bool {
 		return false
 	}
 	switch Code(err) {
-	case codes.OK, codes.Unavailable, codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted:
+	case codes.OK, codes.Unavailable, codes.Canceled, codes.DeadlineExceeded,
+		codes.ResourceExhausted:
 		return false
 	}
 	return true

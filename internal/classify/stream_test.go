@@ -22,9 +22,12 @@ func TestNoStatusOfAServerIsFinal(t *testing.T) {
 		assert.False(t, IsFinal(context.Background(), status.Error(code, "x"), false), code)
 	}
 	for _, err := range []error{
-		io.EOF, errors.New("x"), context.Canceled, rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCPermissionDenied,
-		rpctypes.ErrGRPCNoLeader, rpctypes.ErrGRPCNotCapable, rpctypes.ErrGRPCCorrupt, rpctypes.ErrGRPCNoSpace,
-		rpctypes.ErrGRPCInvalidAuthToken, rpctypes.ErrGRPCNotSupportedForLearner, rpctypes.ErrGRPCLeaseNotFound,
+		io.EOF, errors.New("x"), context.Canceled, rpctypes.ErrGRPCAuthFailed,
+		rpctypes.ErrGRPCPermissionDenied,
+		rpctypes.ErrGRPCNoLeader, rpctypes.ErrGRPCNotCapable, rpctypes.ErrGRPCCorrupt,
+		rpctypes.ErrGRPCNoSpace,
+		rpctypes.ErrGRPCInvalidAuthToken, rpctypes.ErrGRPCNotSupportedForLearner,
+		rpctypes.ErrGRPCLeaseNotFound,
 	} {
 		assert.False(t, IsFinal(context.Background(), err, true), err)
 	}
@@ -34,7 +37,8 @@ func TestFinalStreams(t *testing.T) {
 	//lint:ignore SA1019 see IsConnClosing
 	closing := grpc.ErrClientConnClosing
 	assert.True(t, IsFinal(context.Background(), closing, false))
-	assert.False(t, IsFinal(context.Background(), closing, true), "a proxy's connection may be meant")
+	assert.False(t, IsFinal(context.Background(), closing, true),
+		"a proxy's connection may be meant")
 	assert.True(t, IsFinal(context.Background(), fmt.Errorf("wrapped: %w", errNoEndpoints), false))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -67,10 +71,14 @@ func TestOverLimit(t *testing.T) {
 		want bool
 	}{
 		{nil, false},
-		{status.Error(codes.ResourceExhausted, "grpc: received message larger than max (6291456 vs. 4194304)"), true},
-		{status.Error(codes.ResourceExhausted, "grpc: received message after decompression larger than max 4194304"), true},
-		{status.Error(codes.ResourceExhausted, "grpc: received message larger than max (1 vs. 4194304) or so"), false},
-		{status.Error(codes.ResourceExhausted, "grpc: trying to send message larger than max (2 vs. 1)"), false},
+		{status.Error(codes.ResourceExhausted,
+			"grpc: received message larger than max (6291456 vs. 4194304)"), true},
+		{status.Error(codes.ResourceExhausted,
+			"grpc: received message after decompression larger than max 4194304"), true},
+		{status.Error(codes.ResourceExhausted,
+			"grpc: received message larger than max (1 vs. 4194304) or so"), false},
+		{status.Error(codes.ResourceExhausted,
+			"grpc: trying to send message larger than max (2 vs. 1)"), false},
 		{status.Error(codes.Unknown, "grpc: received message larger than max (2 vs. 1)"), false},
 		{rpctypes.ErrGRPCRequestTooManyRequests, false},
 		{rpctypes.ErrGRPCNoSpace, false},

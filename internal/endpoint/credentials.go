@@ -23,7 +23,9 @@ type Credentials struct {
 // leaves endpoints without a scheme unencrypted, and checks https ones against
 // the system's certificate authorities. opened, if not nil, is told of each new
 // connection with its address's attributes, and returns the one to go on with.
-func NewCredentials(cfg *tls.Config, opened func(*attributes.Attributes, net.Conn) net.Conn) *Credentials {
+func NewCredentials(
+	cfg *tls.Config, opened func(*attributes.Attributes, net.Conn) net.Conn,
+) *Credentials {
 	c := &Credentials{
 		plain:     &bundle{trackedCredentials{insecure.NewCredentials(), "", opened}},
 		encrypted: &bundle{trackedCredentials{credentials.NewTLS(cfg), "", opened}},
@@ -59,7 +61,9 @@ func (c *Credentials) bundle(s Security) *bundle {
 }
 
 // ClientHandshake secures conn as its endpoint demands.
-func (c *Credentials) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (c *Credentials) ClientHandshake(
+	ctx context.Context, authority string, conn net.Conn,
+) (net.Conn, credentials.AuthInfo, error) {
 	if b, ok := credentials.ClientHandshakeInfoFromContext(ctx).Attributes.Value(bundleKey{}).(*bundle); ok {
 		return b.creds.ClientHandshake(ctx, authority, conn)
 	}
@@ -95,7 +99,9 @@ type trackedCredentials struct {
 	opened     func(*attributes.Attributes, net.Conn) net.Conn
 }
 
-func (c trackedCredentials) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (c trackedCredentials) ClientHandshake(
+	ctx context.Context, authority string, conn net.Conn,
+) (net.Conn, credentials.AuthInfo, error) {
 	if c.serverName != "" {
 		authority = c.serverName // gRPC would prefer the address's own
 	}

@@ -112,7 +112,8 @@ func parseUnix(socket string, security Security) (Endpoint, error) {
 	if path.IsAbs(socket) {
 		address = unixPrefix + "//" + socket
 	}
-	return Endpoint{Address: address, Authority: headerSafe(path.Base(socket)), Security: security}, nil
+	return Endpoint{Address: address, Authority: headerSafe(path.Base(socket)), Security: security},
+		nil
 }
 
 func parseHost(host string, security Security) (Endpoint, error) {

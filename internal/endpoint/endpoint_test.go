@@ -8,10 +8,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/client/v3/internal/resolver"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	grpcresolver "google.golang.org/grpc/resolver"
+
+	"go.etcd.io/etcd/client/v3/internal/resolver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,19 +27,28 @@ func TestEndpointsOfEverySchemeParse(t *testing.T) {
 		{"localhost", "localhost", "localhost", ByConfig, "tcp", "localhost"},
 		{":2379", ":2379", "localhost:2379", ByConfig, "tcp", ":2379"},
 		{"[::1]:2379", "[::1]:2379", "[::1]:2379", ByConfig, "tcp", "[::1]:2379"},
-		{"http://a.example:2379", "a.example:2379", "a.example:2379", Plain, "tcp", "a.example:2379"},
-		{"HTTP://a.example:2379", "a.example:2379", "a.example:2379", Plain, "tcp", "a.example:2379"},
-		{"http://a.example:2379/a/path", "a.example:2379", "a.example:2379", Plain, "tcp", "a.example:2379"},
-		{"https://[fe80::1%25eth0]:2379", "[fe80::1%eth0]:2379", "[fe80::1%eth0]:2379", Encrypted, "tcp", "[fe80::1%eth0]:2379"},
-		{"https://a.example:2379", "a.example:2379", "a.example:2379", Encrypted, "tcp", "a.example:2379"},
+		{"http://a.example:2379", "a.example:2379", "a.example:2379", Plain, "tcp",
+			"a.example:2379"},
+		{"HTTP://a.example:2379", "a.example:2379", "a.example:2379", Plain, "tcp",
+			"a.example:2379"},
+		{"http://a.example:2379/a/path", "a.example:2379", "a.example:2379", Plain, "tcp",
+			"a.example:2379"},
+		{"https://[fe80::1%25eth0]:2379", "[fe80::1%eth0]:2379", "[fe80::1%eth0]:2379", Encrypted,
+			"tcp", "[fe80::1%eth0]:2379"},
+		{"https://a.example:2379", "a.example:2379", "a.example:2379", Encrypted, "tcp",
+			"a.example:2379"},
 		{"unix:rel/sock", "unix:rel/sock", "sock", ByConfig, "unix", "rel/sock"},
 		{"unix:/abs/sock", "unix:///abs/sock", "sock", ByConfig, "unix", "/abs/sock"},
 		{"unix:///abs/sock", "unix:///abs/sock", "sock", ByConfig, "unix", "/abs/sock"},
 		{"unix://rel:0", "unix:rel:0", "rel:0", ByConfig, "unix", "rel:0"},
-		{"unix:localhost:m0", "unix:localhost:m0", "localhost:m0", ByConfig, "unix", "localhost:m0"},
-		{"unix://localhost:m0", "unix:localhost:m0", "localhost:m0", ByConfig, "unix", "localhost:m0"},
-		{"unixs:localhost:m0", "unix:localhost:m0", "localhost:m0", Encrypted, "unix", "localhost:m0"},
-		{"unixs://127.0.0.1:m0", "unix:127.0.0.1:m0", "127.0.0.1:m0", Encrypted, "unix", "127.0.0.1:m0"},
+		{"unix:localhost:m0", "unix:localhost:m0", "localhost:m0", ByConfig, "unix",
+			"localhost:m0"},
+		{"unix://localhost:m0", "unix:localhost:m0", "localhost:m0", ByConfig, "unix",
+			"localhost:m0"},
+		{"unixs:localhost:m0", "unix:localhost:m0", "localhost:m0", Encrypted, "unix",
+			"localhost:m0"},
+		{"unixs://127.0.0.1:m0", "unix:127.0.0.1:m0", "127.0.0.1:m0", Encrypted, "unix",
+			"127.0.0.1:m0"},
 		{"http://LocalHost:1", "localhost:1", "localhost:1", Plain, "tcp", "localhost:1"},
 		{"[0:0::1]:1", "[::1]:1", "[::1]:1", ByConfig, "tcp", "[::1]:1"},
 		{"http://root:secret@a:1", "a:1", "a:1", Plain, "tcp", "a:1"},
@@ -84,7 +94,8 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"", "a:1", "http://[::1]:2", "unix:x", "unixs://y", "https://a/b?c#d"} {
+	for _, seed := range []string{"", "a:1", "http://[::1]:2", "unix:x", "unixs://y",
+		"https://a/b?c#d"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
@@ -144,7 +155,8 @@ func firstByte(t *testing.T, e Endpoint, creds *Credentials) byte {
 		return ours, nil
 	}
 	r := resolver.New(`{}`, nil, []grpcresolver.Address{e.Resolved(creds)})
-	conn, err := grpc.NewClient(r.Target(), grpc.WithResolvers(r), grpc.WithTransportCredentials(creds.Clone()), grpc.WithContextDialer(dial))
+	conn, err := grpc.NewClient(r.Target(), grpc.WithResolvers(r),
+		grpc.WithTransportCredentials(creds.Clone()), grpc.WithContextDialer(dial))
 	require.NoError(t, err)
 	defer conn.Close()
 	conn.Connect()
@@ -154,8 +166,10 @@ func firstByte(t *testing.T, e Endpoint, creds *Credentials) byte {
 // TestErrorsAndLogsHaveNoUserInformation: it is a password.
 func TestErrorsAndLogsHaveNoUserInformation(t *testing.T) {
 	for _, ep := range []string{
-		"http://root:secret@host:badport", "http://root:secret@", "https://root:secret@a b:1", "ftp://root:secret@host:1",
-		"root:secret@host:1", "http://root:secret%zz@host:1", "http://root:12/secret@host:x1", "http://root:secret/w@host:1", "http://root:secret#@host", "http://ro ot:secret@host:1",
+		"http://root:secret@host:badport", "http://root:secret@", "https://root:secret@a b:1",
+		"ftp://root:secret@host:1",
+		"root:secret@host:1", "http://root:secret%zz@host:1", "http://root:12/secret@host:x1",
+		"http://root:secret/w@host:1", "http://root:secret#@host", "http://ro ot:secret@host:1",
 	} {
 		_, err := Parse(ep)
 		if err != nil {
@@ -188,7 +202,9 @@ func TestConnectionsReportWhatTheyAre(t *testing.T) {
 		e, err := Parse(tc.endpoint)
 		require.NoError(t, err)
 		creds := NewCredentials(tc.cfg, nil)
-		assert.Equal(t, tc.protocol, BundleOf(e.Resolved(creds).Attributes).TransportCredentials().Info().SecurityProtocol, tc.endpoint)
+		assert.Equal(t, tc.protocol, BundleOf(
+			e.Resolved(creds).Attributes).TransportCredentials().Info().SecurityProtocol,
+			tc.endpoint)
 		assert.Equal(t, tc.protocol, creds.As(e.Security).Info().SecurityProtocol)
 		assert.Equal(t, tc.protocol == "tls", creds.Encrypts(e.Security))
 	}
@@ -198,7 +214,8 @@ func TestConnectionsReportWhatTheyAre(t *testing.T) {
 func TestOneAddressHasOneSpelling(t *testing.T) {
 	creds := NewCredentials(nil, nil)
 	for a, b := range map[string]string{
-		"h:1": "http://h:1", "http://h:1": "HTTP://H:1/", "[::1]:1": "http://[0:0::1]:1", "unix:/p": "unix:///p", "unixs:p": "unixs://p",
+		"h:1": "http://h:1", "http://h:1": "HTTP://H:1/", "[::1]:1": "http://[0:0::1]:1",
+		"unix:/p": "unix:///p", "unixs:p": "unixs://p",
 	} {
 		ea, err := Parse(a)
 		require.NoError(t, err)

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// authTable holds users, roles and tokens. Permissions are kept but not enforced: every valid token may do everything. The mutex
-// of the state it belongs to guards it.
+// authTable holds users, roles and tokens. Permissions are kept but not enforced: every valid token
+// may do everything. The mutex of the state it belongs to guards it.
 type authTable struct {
 	enabled  bool
 	revision uint64
@@ -71,8 +71,9 @@ func (st *state) checkToken(ctx context.Context, method string) error {
 	return st.auth.check(ctx)
 }
 
-// EnableAuth adds a user and turns authentication on: from now on calls need a token of Authenticate. Watches are refused one by
-// one, as in etcd; keepalives and the health service need no token.
+// EnableAuth adds a user and turns authentication on: from now on calls need a token of
+// Authenticate. Watches are refused one by one, as in etcd; keepalives and the health service need
+// no token.
 func (s *Server) EnableAuth(user, password string) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -87,7 +88,8 @@ func (s *Server) DisableAuth() {
 	s.state.auth.enabled = false
 }
 
-// ExpireTokens makes all tokens issued so far be answered with err, or with the invalid token error when it is nil.
+// ExpireTokens makes all tokens issued so far be answered with err, or with the invalid token error
+// when it is nil.
 func (s *Server) ExpireTokens(err error) {
 	if err == nil {
 		err = rpctypes.ErrGRPCInvalidAuthToken
@@ -99,7 +101,9 @@ func (s *Server) ExpireTokens(err error) {
 	}
 }
 
-func (st *state) authenticateLocked(hdr *pb.ResponseHeader, req *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
+func (st *state) authenticateLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthenticateRequest,
+) (*pb.AuthenticateResponse, error) {
 	if !st.auth.enabled {
 		return nil, rpctypes.ErrGRPCAuthNotEnabled
 	}
@@ -113,7 +117,9 @@ func (st *state) authenticateLocked(hdr *pb.ResponseHeader, req *pb.Authenticate
 	return &pb.AuthenticateResponse{Header: hdr, Token: token}, nil
 }
 
-func (st *state) authEnableLocked(hdr *pb.ResponseHeader, _ *pb.AuthEnableRequest) (*pb.AuthEnableResponse, error) {
+func (st *state) authEnableLocked(
+	hdr *pb.ResponseHeader, _ *pb.AuthEnableRequest,
+) (*pb.AuthEnableResponse, error) {
 	if st.auth.users["root"] == nil {
 		return nil, rpctypes.ErrGRPCRootUserNotExist
 	}
@@ -121,13 +127,18 @@ func (st *state) authEnableLocked(hdr *pb.ResponseHeader, _ *pb.AuthEnableReques
 	return &pb.AuthEnableResponse{Header: hdr}, nil
 }
 
-func (st *state) authDisableLocked(hdr *pb.ResponseHeader, _ *pb.AuthDisableRequest) (*pb.AuthDisableResponse, error) {
+func (st *state) authDisableLocked(
+	hdr *pb.ResponseHeader, _ *pb.AuthDisableRequest,
+) (*pb.AuthDisableResponse, error) {
 	st.auth.enabled = false
 	return &pb.AuthDisableResponse{Header: hdr}, nil
 }
 
-func (st *state) authStatusLocked(hdr *pb.ResponseHeader, _ *pb.AuthStatusRequest) (*pb.AuthStatusResponse, error) {
-	return &pb.AuthStatusResponse{Header: hdr, Enabled: st.auth.enabled, AuthRevision: st.auth.revision}, nil
+func (st *state) authStatusLocked(
+	hdr *pb.ResponseHeader, _ *pb.AuthStatusRequest,
+) (*pb.AuthStatusResponse, error) {
+	return &pb.AuthStatusResponse{Header: hdr, Enabled: st.auth.enabled,
+		AuthRevision: st.auth.revision}, nil
 }
 
 func (a *authTable) user(name string) (*authUser, error) {

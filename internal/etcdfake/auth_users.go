@@ -9,7 +9,9 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-func (st *state) userAddLocked(hdr *pb.ResponseHeader, req *pb.AuthUserAddRequest) (*pb.AuthUserAddResponse, error) {
+func (st *state) userAddLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthUserAddRequest,
+) (*pb.AuthUserAddResponse, error) {
 	switch {
 	case req.Name == "":
 		return nil, rpctypes.ErrGRPCUserEmpty
@@ -21,7 +23,9 @@ func (st *state) userAddLocked(hdr *pb.ResponseHeader, req *pb.AuthUserAddReques
 	return &pb.AuthUserAddResponse{Header: hdr}, nil
 }
 
-func (st *state) userGetLocked(hdr *pb.ResponseHeader, req *pb.AuthUserGetRequest) (*pb.AuthUserGetResponse, error) {
+func (st *state) userGetLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthUserGetRequest,
+) (*pb.AuthUserGetResponse, error) {
 	u, err := st.auth.user(req.Name)
 	if err != nil {
 		return nil, err
@@ -29,11 +33,15 @@ func (st *state) userGetLocked(hdr *pb.ResponseHeader, req *pb.AuthUserGetReques
 	return &pb.AuthUserGetResponse{Header: hdr, Roles: slices.Clone(u.roles)}, nil
 }
 
-func (st *state) userListLocked(hdr *pb.ResponseHeader, _ *pb.AuthUserListRequest) (*pb.AuthUserListResponse, error) {
+func (st *state) userListLocked(
+	hdr *pb.ResponseHeader, _ *pb.AuthUserListRequest,
+) (*pb.AuthUserListResponse, error) {
 	return &pb.AuthUserListResponse{Header: hdr, Users: names(st.auth.users)}, nil
 }
 
-func (st *state) userDeleteLocked(hdr *pb.ResponseHeader, req *pb.AuthUserDeleteRequest) (*pb.AuthUserDeleteResponse, error) {
+func (st *state) userDeleteLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthUserDeleteRequest,
+) (*pb.AuthUserDeleteResponse, error) {
 	if _, err := st.auth.user(req.Name); err != nil {
 		return nil, err
 	}
@@ -42,7 +50,9 @@ func (st *state) userDeleteLocked(hdr *pb.ResponseHeader, req *pb.AuthUserDelete
 	return &pb.AuthUserDeleteResponse{Header: hdr}, nil
 }
 
-func (st *state) userPasswordLocked(hdr *pb.ResponseHeader, req *pb.AuthUserChangePasswordRequest) (*pb.AuthUserChangePasswordResponse, error) {
+func (st *state) userPasswordLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthUserChangePasswordRequest,
+) (*pb.AuthUserChangePasswordResponse, error) {
 	u, err := st.auth.user(req.Name)
 	if err != nil {
 		return nil, err
@@ -52,7 +62,9 @@ func (st *state) userPasswordLocked(hdr *pb.ResponseHeader, req *pb.AuthUserChan
 	return &pb.AuthUserChangePasswordResponse{Header: hdr}, nil
 }
 
-func (st *state) userGrantLocked(hdr *pb.ResponseHeader, req *pb.AuthUserGrantRoleRequest) (*pb.AuthUserGrantRoleResponse, error) {
+func (st *state) userGrantLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthUserGrantRoleRequest,
+) (*pb.AuthUserGrantRoleResponse, error) {
 	u, err := st.auth.user(req.User)
 	if err != nil {
 		return nil, err
@@ -67,7 +79,9 @@ func (st *state) userGrantLocked(hdr *pb.ResponseHeader, req *pb.AuthUserGrantRo
 	return &pb.AuthUserGrantRoleResponse{Header: hdr}, nil
 }
 
-func (st *state) userRevokeLocked(hdr *pb.ResponseHeader, req *pb.AuthUserRevokeRoleRequest) (*pb.AuthUserRevokeRoleResponse, error) {
+func (st *state) userRevokeLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthUserRevokeRoleRequest,
+) (*pb.AuthUserRevokeRoleResponse, error) {
 	u, err := st.auth.user(req.Name)
 	if err != nil {
 		return nil, err
@@ -81,7 +95,9 @@ func (st *state) userRevokeLocked(hdr *pb.ResponseHeader, req *pb.AuthUserRevoke
 	return &pb.AuthUserRevokeRoleResponse{Header: hdr}, nil
 }
 
-func (st *state) roleAddLocked(hdr *pb.ResponseHeader, req *pb.AuthRoleAddRequest) (*pb.AuthRoleAddResponse, error) {
+func (st *state) roleAddLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthRoleAddRequest,
+) (*pb.AuthRoleAddResponse, error) {
 	switch {
 	case req.Name == "":
 		return nil, rpctypes.ErrGRPCRoleEmpty
@@ -93,7 +109,9 @@ func (st *state) roleAddLocked(hdr *pb.ResponseHeader, req *pb.AuthRoleAddReques
 	return &pb.AuthRoleAddResponse{Header: hdr}, nil
 }
 
-func (st *state) roleGetLocked(hdr *pb.ResponseHeader, req *pb.AuthRoleGetRequest) (*pb.AuthRoleGetResponse, error) {
+func (st *state) roleGetLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthRoleGetRequest,
+) (*pb.AuthRoleGetResponse, error) {
 	r, err := st.auth.role(req.Role)
 	if err != nil {
 		return nil, err
@@ -101,11 +119,15 @@ func (st *state) roleGetLocked(hdr *pb.ResponseHeader, req *pb.AuthRoleGetReques
 	return &pb.AuthRoleGetResponse{Header: hdr, Perm: slices.Clone(r.KeyPermission)}, nil
 }
 
-func (st *state) roleListLocked(hdr *pb.ResponseHeader, _ *pb.AuthRoleListRequest) (*pb.AuthRoleListResponse, error) {
+func (st *state) roleListLocked(
+	hdr *pb.ResponseHeader, _ *pb.AuthRoleListRequest,
+) (*pb.AuthRoleListResponse, error) {
 	return &pb.AuthRoleListResponse{Header: hdr, Roles: names(st.auth.roles)}, nil
 }
 
-func (st *state) roleDeleteLocked(hdr *pb.ResponseHeader, req *pb.AuthRoleDeleteRequest) (*pb.AuthRoleDeleteResponse, error) {
+func (st *state) roleDeleteLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthRoleDeleteRequest,
+) (*pb.AuthRoleDeleteResponse, error) {
 	if _, err := st.auth.role(req.Role); err != nil {
 		return nil, err
 	}
@@ -117,7 +139,9 @@ func (st *state) roleDeleteLocked(hdr *pb.ResponseHeader, req *pb.AuthRoleDelete
 	return &pb.AuthRoleDeleteResponse{Header: hdr}, nil
 }
 
-func (st *state) roleGrantLocked(hdr *pb.ResponseHeader, req *pb.AuthRoleGrantPermissionRequest) (*pb.AuthRoleGrantPermissionResponse, error) {
+func (st *state) roleGrantLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthRoleGrantPermissionRequest,
+) (*pb.AuthRoleGrantPermissionResponse, error) {
 	r, err := st.auth.role(req.Name)
 	if err != nil {
 		return nil, err
@@ -130,7 +154,9 @@ func (st *state) roleGrantLocked(hdr *pb.ResponseHeader, req *pb.AuthRoleGrantPe
 	return &pb.AuthRoleGrantPermissionResponse{Header: hdr}, nil
 }
 
-func (st *state) roleRevokeLocked(hdr *pb.ResponseHeader, req *pb.AuthRoleRevokePermissionRequest) (*pb.AuthRoleRevokePermissionResponse, error) {
+func (st *state) roleRevokeLocked(
+	hdr *pb.ResponseHeader, req *pb.AuthRoleRevokePermissionRequest,
+) (*pb.AuthRoleRevokePermissionResponse, error) {
 	r, err := st.auth.role(req.Role)
 	if err != nil {
 		return nil, err

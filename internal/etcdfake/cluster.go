@@ -48,28 +48,39 @@ func (st *state) memberLocked(id uint64) (*pb.Member, error) {
 	return st.members[i], nil
 }
 
-func (st *state) memberListLocked(hdr *pb.ResponseHeader, _ *pb.MemberListRequest) (*pb.MemberListResponse, error) {
+func (st *state) memberListLocked(
+	hdr *pb.ResponseHeader, _ *pb.MemberListRequest,
+) (*pb.MemberListResponse, error) {
 	return &pb.MemberListResponse{Header: hdr, Members: st.membersLocked()}, nil
 }
 
-func (st *state) memberAddLocked(hdr *pb.ResponseHeader, req *pb.MemberAddRequest) (*pb.MemberAddResponse, error) {
+func (st *state) memberAddLocked(
+	hdr *pb.ResponseHeader, req *pb.MemberAddRequest,
+) (*pb.MemberAddResponse, error) {
 	if len(req.PeerURLs) == 0 {
 		return nil, rpctypes.ErrGRPCMemberBadURLs
 	}
 	m := &pb.Member{PeerURLs: slices.Clone(req.PeerURLs), IsLearner: req.IsLearner}
 	st.joinLocked(m)
-	return &pb.MemberAddResponse{Header: hdr, Member: proto.Clone(m).(*pb.Member), Members: st.membersLocked()}, nil
+	return &pb.MemberAddResponse{Header: hdr, Member: proto.Clone(m).(*pb.Member),
+		Members: st.membersLocked()}, nil
 }
 
-func (st *state) memberRemoveLocked(hdr *pb.ResponseHeader, req *pb.MemberRemoveRequest) (*pb.MemberRemoveResponse, error) {
+func (st *state) memberRemoveLocked(
+	hdr *pb.ResponseHeader, req *pb.MemberRemoveRequest,
+) (*pb.MemberRemoveResponse, error) {
 	if _, err := st.memberLocked(req.ID); err != nil {
 		return nil, err
 	}
-	st.members = slices.DeleteFunc(slices.Clone(st.members), func(m *pb.Member) bool { return m.ID == req.ID })
+	st.members = slices.DeleteFunc(slices.Clone(st.members), func(m *pb.Member) bool {
+		return m.ID == req.ID
+	})
 	return &pb.MemberRemoveResponse{Header: hdr, Members: st.membersLocked()}, nil
 }
 
-func (st *state) memberUpdateLocked(hdr *pb.ResponseHeader, req *pb.MemberUpdateRequest) (*pb.MemberUpdateResponse, error) {
+func (st *state) memberUpdateLocked(
+	hdr *pb.ResponseHeader, req *pb.MemberUpdateRequest,
+) (*pb.MemberUpdateResponse, error) {
 	m, err := st.memberLocked(req.ID)
 	if err != nil {
 		return nil, err
@@ -78,7 +89,9 @@ func (st *state) memberUpdateLocked(hdr *pb.ResponseHeader, req *pb.MemberUpdate
 	return &pb.MemberUpdateResponse{Header: hdr, Members: st.membersLocked()}, nil
 }
 
-func (st *state) memberPromoteLocked(hdr *pb.ResponseHeader, req *pb.MemberPromoteRequest) (*pb.MemberPromoteResponse, error) {
+func (st *state) memberPromoteLocked(
+	hdr *pb.ResponseHeader, req *pb.MemberPromoteRequest,
+) (*pb.MemberPromoteResponse, error) {
 	m, err := st.memberLocked(req.ID)
 	if err != nil {
 		return nil, err

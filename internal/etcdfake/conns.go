@@ -55,7 +55,10 @@ func (c *connSet) remove(conn *countedConn) {
 }
 
 // listener returns l with its connections counted in c.
-func (c *connSet) listener(l net.Listener) net.Listener { return &countedListener{Listener: l, set: c} }
+func (c *connSet) listener(l net.Listener) net.Listener {
+	return &countedListener{Listener: l,
+		set: c}
+}
 
 type countedListener struct {
 	net.Listener

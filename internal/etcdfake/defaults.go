@@ -57,10 +57,12 @@ func (s *Server) defaultUnary() map[string]UnaryHandler {
 		pb.Auth_RoleGrantPermission_FullMethodName:  answer(s, (*state).roleGrantLocked),
 		pb.Auth_RoleRevokePermission_FullMethodName: answer(s, (*state).roleRevokeLocked),
 
-		healthpb.Health_Check_FullMethodName: func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		healthpb.Health_Check_FullMethodName: func(ctx context.Context,
+			req proto.Message) (proto.Message, error) {
 			return s.health.Check(ctx, req.(*healthpb.HealthCheckRequest))
 		},
-		healthpb.Health_List_FullMethodName: func(ctx context.Context, req proto.Message) (proto.Message, error) {
+		healthpb.Health_List_FullMethodName: func(ctx context.Context,
+			req proto.Message) (proto.Message, error) {
 			return s.health.List(ctx, req.(*healthpb.HealthListRequest))
 		},
 	}
@@ -78,21 +80,25 @@ func (s *Server) defaultStreams() map[string]StreamHandler {
 			if err := ss.RecvMsg(req); err != nil {
 				return err
 			}
-			return s.health.Watch(req, &grpc.GenericServerStream[healthpb.HealthCheckRequest, healthpb.HealthCheckResponse]{ServerStream: ss})
+			return s.health.Watch(req, &grpc.GenericServerStream[healthpb.HealthCheckRequest,
+				healthpb.HealthCheckResponse]{ServerStream: ss})
 		},
 	}
 }
 
 // cannedAnswers are the prebuilt answers of the hot methods, by full name.
 func cannedAnswers(given []proto.Message) map[string]proto.Message {
-	hdr := &pb.ResponseHeader{ClusterId: clusterID, MemberId: firstMemberID, Revision: 2, RaftTerm: raftTerm}
-	kv := &keyValue{Key: []byte("key"), Value: []byte("value"), CreateRevision: 2, ModRevision: 2, Version: 1}
+	hdr := &pb.ResponseHeader{ClusterId: clusterID, MemberId: firstMemberID, Revision: 2,
+		RaftTerm: raftTerm}
+	kv := &keyValue{Key: []byte("key"), Value: []byte("value"), CreateRevision: 2, ModRevision: 2,
+		Version: 1}
 	canned := map[string]proto.Message{
 		pb.KV_Put_FullMethodName:   &pb.PutResponse{Header: hdr},
 		pb.KV_Range_FullMethodName: &pb.RangeResponse{Header: hdr, Kvs: []*keyValue{kv}, Count: 1},
-		pb.KV_Txn_FullMethodName: &pb.TxnResponse{Header: hdr, Succeeded: true, Responses: []*pb.ResponseOp{
-			{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{Header: hdr}}},
-		}},
+		pb.KV_Txn_FullMethodName: &pb.TxnResponse{Header: hdr, Succeeded: true,
+			Responses: []*pb.ResponseOp{
+				{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{Header: hdr}}},
+			}},
 	}
 	for _, msg := range given {
 		switch msg.(type) {

@@ -21,7 +21,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// TestSameAnswersAsEtcd sends the same random requests to the fake and to a real server and compares the answers.
+// TestSameAnswersAsEtcd sends the same random requests to the fake and to a real server and
+// compares the answers.
 func TestSameAnswersAsEtcd(t *testing.T) {
 	realConn := etcdtest.Start(t).Members()[0].Conn(t)
 	fakeConn := dial(t, Start(t))
@@ -42,7 +43,8 @@ func TestSameAnswersAsEtcd(t *testing.T) {
 	assert.Greater(t, g.rev, int64(requests/4), "the requests must not all have failed")
 	for _, req := range []*pb.WatchCreateRequest{
 		{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: g.compacted, PrevKv: true},
-		{Key: []byte("a"), StartRevision: g.compacted, Filters: []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT}},
+		{Key: []byte("a"), StartRevision: g.compacted,
+			Filters: []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT}},
 		{Key: []byte("b"), RangeEnd: []byte("e"), StartRevision: g.rev - 50},
 		{Key: []byte("b"), StartRevision: g.compacted - 1},
 		{Key: []byte("b"), RangeEnd: []byte("a")},
@@ -50,13 +52,16 @@ func TestSameAnswersAsEtcd(t *testing.T) {
 	} {
 		want, got := history(t, realConn, req), history(t, fakeConn, req)
 		for i := range want {
-			require.True(t, proto.Equal(want[i], got[i]), "%v, response %d\nreal %v\nfake %v", req, i, want[i], got[i])
+			require.True(t, proto.Equal(want[i], got[i]), "%v, response %d\nreal %v\nfake %v", req,
+				i, want[i], got[i])
 		}
 	}
 }
 
 // invoke calls a method and strips from the answer what no two servers share.
-func invoke(t *testing.T, conn *grpc.ClientConn, method string, req, resp proto.Message) (proto.Message, error) {
+func invoke(
+	t *testing.T, conn *grpc.ClientConn, method string, req, resp proto.Message,
+) (proto.Message, error) {
 	resp = resp.ProtoReflect().New().Interface()
 	err := conn.Invoke(testContext(t), method, req, resp)
 	strip(resp.ProtoReflect())
@@ -90,8 +95,9 @@ func strip(m protoreflect.Message) {
 	})
 }
 
-// history is what a new watcher is told of the past: the created response, then all events merged, or the cancellation. Progress
-// is asked for until it is told, which a server does when it has sent everything.
+// history is what a new watcher is told of the past: the created response, then all events merged,
+// or the cancellation. Progress is asked for until it is told, which a server does when it has sent
+// everything.
 func history(t *testing.T, conn *grpc.ClientConn, req *pb.WatchCreateRequest) []*pb.WatchResponse {
 	ctx, cancel := context.WithCancel(testContext(t))
 	w, err := pb.NewWatchClient(conn).Watch(ctx)
@@ -119,7 +125,8 @@ func history(t *testing.T, conn *grpc.ClientConn, req *pb.WatchCreateRequest) []
 }
 
 func askProgress(ctx context.Context, w pb.Watch_WatchClient) {
-	progress := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
+	progress := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
+		ProgressRequest: &pb.WatchProgressRequest{}}}
 	for w.Send(progress) == nil {
 		select {
 		case <-time.After(20 * time.Millisecond):
@@ -170,13 +177,17 @@ func (g *requestGen) next() (method string, req, resp proto.Message) {
 	case n < 81:
 		return pb.KV_Compact_FullMethodName, g.compact(), new(pb.CompactionResponse)
 	case n < 86:
-		return pb.Lease_LeaseGrant_FullMethodName, &pb.LeaseGrantRequest{ID: g.leaseID(), TTL: 3600}, new(pb.LeaseGrantResponse)
+		return pb.Lease_LeaseGrant_FullMethodName,
+			&pb.LeaseGrantRequest{ID: g.leaseID(), TTL: 3600}, new(pb.LeaseGrantResponse)
 	case n < 88:
-		return pb.Lease_LeaseRevoke_FullMethodName, &pb.LeaseRevokeRequest{ID: g.leaseID()}, new(pb.LeaseRevokeResponse)
+		return pb.Lease_LeaseRevoke_FullMethodName, &pb.LeaseRevokeRequest{ID: g.leaseID()},
+			new(pb.LeaseRevokeResponse)
 	case n < 93:
-		return pb.Lease_LeaseTimeToLive_FullMethodName, &pb.LeaseTimeToLiveRequest{ID: g.leaseID(), Keys: true}, new(pb.LeaseTimeToLiveResponse)
+		return pb.Lease_LeaseTimeToLive_FullMethodName,
+			&pb.LeaseTimeToLiveRequest{ID: g.leaseID(), Keys: true}, new(pb.LeaseTimeToLiveResponse)
 	default:
-		return pb.Lease_LeaseLeases_FullMethodName, &pb.LeaseLeasesRequest{}, new(pb.LeaseLeasesResponse)
+		return pb.Lease_LeaseLeases_FullMethodName, &pb.LeaseLeasesRequest{},
+			new(pb.LeaseLeasesResponse)
 	}
 }
 
@@ -203,7 +214,8 @@ func (g *requestGen) put() *pb.PutRequest {
 }
 
 func (g *requestGen) get() *pb.RangeRequest {
-	req := &pb.RangeRequest{Key: g.key(), RangeEnd: g.end(), KeysOnly: g.chance(10), CountOnly: g.chance(10)}
+	req := &pb.RangeRequest{Key: g.key(), RangeEnd: g.end(), KeysOnly: g.chance(10),
+		CountOnly: g.chance(10)}
 	if g.chance(30) {
 		req.Limit = int64(1 + g.rnd.IntN(3))
 	}
@@ -224,7 +236,8 @@ func (g *requestGen) del() *pb.DeleteRangeRequest {
 	return &pb.DeleteRangeRequest{Key: g.key(), RangeEnd: g.end(), PrevKv: g.chance(50)}
 }
 
-// delInTxn deletes no empty intervals and none without end: etcd overlooks puts that overlap with those.
+// delInTxn deletes no empty intervals and none without end: etcd overlooks puts that overlap with
+// those.
 func (g *requestGen) delInTxn() *pb.DeleteRangeRequest {
 	req := g.del()
 	if bytes.Compare(req.RangeEnd, req.Key) <= 0 {
@@ -248,7 +261,8 @@ func (g *requestGen) txn(depth int) *pb.TxnRequest {
 }
 
 func (g *requestGen) compare() *pb.Compare {
-	c := &pb.Compare{Key: g.key(), Result: pb.Compare_CompareResult(g.rnd.IntN(4)), Target: pb.Compare_CompareTarget(g.rnd.IntN(5))}
+	c := &pb.Compare{Key: g.key(), Result: pb.Compare_CompareResult(g.rnd.IntN(4)),
+		Target: pb.Compare_CompareTarget(g.rnd.IntN(5))}
 	if g.chance(20) {
 		c.RangeEnd = g.end()
 	}
@@ -274,7 +288,8 @@ func (g *requestGen) op(depth int) *pb.RequestOp {
 	case n < 7:
 		return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: g.get()}}
 	case n < 9 || depth == 0:
-		return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: g.delInTxn()}}
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{
+			RequestDeleteRange: g.delInTxn()}}
 	default:
 		return txnOp(g.txn(depth - 1))
 	}

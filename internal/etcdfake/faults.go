@@ -15,23 +15,25 @@ type failure struct {
 	err  error
 }
 
-// Fail makes the next requests of a method fail with err before they have any effect, times in number or Forever; a stream fails
-// when it is opened. Failures set one after another are used up in that order; times 0 clears them all. An error that is not a
-// gRPC status reaches the client as Unknown.
+// Fail makes the next requests of a method fail with err before they have any effect, times in
+// number or Forever; a stream fails when it is opened. Failures set one after another are used up
+// in that order; times 0 clears them all. An error that is not a gRPC status reaches the client as
+// Unknown.
 func (s *Server) Fail(method string, times int, err error) {
 	m := s.method(method)
 	m.touch(func() { m.before = addFailure(m.before, times, err) })
 }
 
-// FailAfterApply is like Fail, but the request takes effect and only its answer is replaced by err. On a stream the next answer
-// is replaced by the end of the stream.
+// FailAfterApply is like Fail, but the request takes effect and only its answer is replaced by err.
+// On a stream the next answer is replaced by the end of the stream.
 func (s *Server) FailAfterApply(method string, times int, err error) {
 	m := s.method(method)
 	m.touch(func() { m.after = addFailure(m.after, times, err) })
 }
 
-// Delay holds every later request of a method back for d before it takes effect or fails, each message of a stream likewise; 0
-// ends that. A request whose context ends in the meantime has no effect, so a very long delay makes a mute server.
+// Delay holds every later request of a method back for d before it takes effect or fails, each
+// message of a stream likewise; 0 ends that. A request whose context ends in the meantime has no
+// effect, so a very long delay makes a mute server.
 func (s *Server) Delay(method string, d time.Duration) {
 	m := s.method(method)
 	m.touch(func() { m.delay = d })

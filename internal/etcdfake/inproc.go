@@ -15,8 +15,9 @@ type WatchPipes struct {
 	*Pipes[pb.WatchRequest, pb.WatchResponse]
 }
 
-// WatchClient returns a client whose watch streams h serves; with nil, an own empty state does, as in a Server without a script.
-// Close it at the end of the test. Messages are handed over as they are, not copied.
+// WatchClient returns a client whose watch streams h serves; with nil, an own empty state does, as
+// in a Server without a script. Close it at the end of the test. Messages are handed over as they
+// are, not copied.
 func WatchClient(h WatchHandler) *WatchPipes {
 	s := newLocal()
 	if h == nil {
@@ -26,7 +27,9 @@ func WatchClient(h WatchHandler) *WatchPipes {
 }
 
 // Watch opens a stream.
-func (c *WatchPipes) Watch(ctx context.Context, _ ...grpc.CallOption) (pb.Watch_WatchClient, error) {
+func (c *WatchPipes) Watch(
+	ctx context.Context, _ ...grpc.CallOption,
+) (pb.Watch_WatchClient, error) {
 	s, err := c.newStream(ctx)
 	if err != nil {
 		return nil, err
@@ -39,8 +42,8 @@ type LeasePipes struct {
 	*Pipes[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 }
 
-// LeaseClient returns a client whose keepalive streams h serves; with nil, the client's own lease table does. Close it at the end
-// of the test. Messages are handed over as they are, not copied.
+// LeaseClient returns a client whose keepalive streams h serves; with nil, the client's own lease
+// table does. Close it at the end of the test. Messages are handed over as they are, not copied.
 func LeaseClient(h KeepAliveHandler) *LeasePipes {
 	s := newLocal()
 	if h == nil {
@@ -56,7 +59,9 @@ func newLocal() *Server {
 }
 
 // LeaseKeepAlive opens a stream.
-func (c *LeasePipes) LeaseKeepAlive(ctx context.Context, _ ...grpc.CallOption) (pb.Lease_LeaseKeepAliveClient, error) {
+func (c *LeasePipes) LeaseKeepAlive(
+	ctx context.Context, _ ...grpc.CallOption,
+) (pb.Lease_LeaseKeepAliveClient, error) {
 	s, err := c.newStream(ctx)
 	if err != nil {
 		return nil, err
@@ -65,27 +70,37 @@ func (c *LeasePipes) LeaseKeepAlive(ctx context.Context, _ ...grpc.CallOption) (
 }
 
 // LeaseGrant grants a lease of the client's own table.
-func (c *LeasePipes) LeaseGrant(ctx context.Context, req *pb.LeaseGrantRequest, _ ...grpc.CallOption) (*pb.LeaseGrantResponse, error) {
+func (c *LeasePipes) LeaseGrant(
+	ctx context.Context, req *pb.LeaseGrantRequest, _ ...grpc.CallOption,
+) (*pb.LeaseGrantResponse, error) {
 	return call[*pb.LeaseGrantResponse](ctx, req, answer(c.local, (*state).grantLocked))
 }
 
 // LeaseRevoke revokes a lease of the client's own table.
-func (c *LeasePipes) LeaseRevoke(ctx context.Context, req *pb.LeaseRevokeRequest, _ ...grpc.CallOption) (*pb.LeaseRevokeResponse, error) {
+func (c *LeasePipes) LeaseRevoke(
+	ctx context.Context, req *pb.LeaseRevokeRequest, _ ...grpc.CallOption,
+) (*pb.LeaseRevokeResponse, error) {
 	return call[*pb.LeaseRevokeResponse](ctx, req, answer(c.local, (*state).revokeLocked))
 }
 
 // LeaseTimeToLive tells about a lease of the client's own table.
-func (c *LeasePipes) LeaseTimeToLive(ctx context.Context, req *pb.LeaseTimeToLiveRequest, _ ...grpc.CallOption) (*pb.LeaseTimeToLiveResponse, error) {
+func (c *LeasePipes) LeaseTimeToLive(
+	ctx context.Context, req *pb.LeaseTimeToLiveRequest, _ ...grpc.CallOption,
+) (*pb.LeaseTimeToLiveResponse, error) {
 	return call[*pb.LeaseTimeToLiveResponse](ctx, req, answer(c.local, (*state).timeToLiveLocked))
 }
 
 // LeaseLeases lists the client's own table.
-func (c *LeasePipes) LeaseLeases(ctx context.Context, req *pb.LeaseLeasesRequest, _ ...grpc.CallOption) (*pb.LeaseLeasesResponse, error) {
+func (c *LeasePipes) LeaseLeases(
+	ctx context.Context, req *pb.LeaseLeasesRequest, _ ...grpc.CallOption,
+) (*pb.LeaseLeasesResponse, error) {
 	return call[*pb.LeaseLeasesResponse](ctx, req, answer(c.local, (*state).leasesLocked))
 }
 
 // call answers a request in process.
-func call[Resp proto.Message](ctx context.Context, req proto.Message, h UnaryHandler) (resp Resp, err error) {
+func call[Resp proto.Message](
+	ctx context.Context, req proto.Message, h UnaryHandler,
+) (resp Resp, err error) {
 	if ctx.Err() != nil {
 		return resp, status.FromContextError(ctx.Err()).Err()
 	}

@@ -27,14 +27,16 @@ func createRequest(key string) *pb.WatchRequest {
 
 func TestPipesRendezvous(t *testing.T) {
 	receive := make(chan struct{})
-	c := WatchClient(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	c := WatchClient(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		md, _ := metadata.FromIncomingContext(ctx)
 		<-receive
 		req, err := recv()
 		if err != nil {
 			return err
 		}
-		if err := send(&pb.WatchResponse{Created: true, CancelReason: md.Get("who")[0] + string(req.GetCreateRequest().Key)}); err != nil {
+		if err := send(&pb.WatchResponse{Created: true,
+			CancelReason: md.Get("who")[0] + string(req.GetCreateRequest().Key)}); err != nil {
 			return err
 		}
 		return rpctypes.ErrGRPCNoLeader
@@ -57,7 +59,10 @@ func TestPipesRendezvous(t *testing.T) {
 	_, err = w.Recv()
 	assert.Equal(t, codes.Unavailable, status.Code(err))
 	assert.Equal(t, io.EOF, w.Send(createRequest("b")))
-	require.Eventually(t, func() bool { open, total := c.Streams(); return open == 0 && total == 1 }, waitFor, tick)
+	require.Eventually(t, func() bool {
+		open, total := c.Streams()
+		return open == 0 && total == 1
+	}, waitFor, tick)
 }
 
 func TestPipesEndWithContextAndClose(t *testing.T) {

@@ -10,7 +10,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-func (st *state) rangeLocked(hdr *pb.ResponseHeader, req *pb.RangeRequest) (*pb.RangeResponse, error) {
+func (st *state) rangeLocked(
+	hdr *pb.ResponseHeader, req *pb.RangeRequest,
+) (*pb.RangeResponse, error) {
 	if len(req.Key) == 0 {
 		return nil, rpctypes.ErrGRPCEmptyKey
 	}
@@ -81,7 +83,9 @@ func (st *state) putLocked(hdr *pb.ResponseHeader, req *pb.PutRequest) (*pb.PutR
 	return resp, err
 }
 
-func (st *state) putIn(tx *writeTx, hdr *pb.ResponseHeader, req *pb.PutRequest) (*pb.PutResponse, error) {
+func (st *state) putIn(
+	tx *writeTx, hdr *pb.ResponseHeader, req *pb.PutRequest,
+) (*pb.PutResponse, error) {
 	if err := st.checkPut(req); err != nil {
 		return nil, err
 	}
@@ -116,14 +120,18 @@ func (st *state) checkPut(req *pb.PutRequest) error {
 	return nil
 }
 
-func (st *state) deleteLocked(hdr *pb.ResponseHeader, req *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error) {
+func (st *state) deleteLocked(
+	hdr *pb.ResponseHeader, req *pb.DeleteRangeRequest,
+) (*pb.DeleteRangeResponse, error) {
 	tx := st.kv.begin()
 	resp, err := st.deleteIn(tx, hdr, req)
 	st.commitLocked(tx)
 	return resp, err
 }
 
-func (st *state) deleteIn(tx *writeTx, hdr *pb.ResponseHeader, req *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error) {
+func (st *state) deleteIn(
+	tx *writeTx, hdr *pb.ResponseHeader, req *pb.DeleteRangeRequest,
+) (*pb.DeleteRangeResponse, error) {
 	if len(req.Key) == 0 {
 		return nil, rpctypes.ErrGRPCEmptyKey
 	}
@@ -138,7 +146,9 @@ func (st *state) deleteIn(tx *writeTx, hdr *pb.ResponseHeader, req *pb.DeleteRan
 	return resp, nil
 }
 
-func (st *state) compactLocked(hdr *pb.ResponseHeader, req *pb.CompactionRequest) (*pb.CompactionResponse, error) {
+func (st *state) compactLocked(
+	hdr *pb.ResponseHeader, req *pb.CompactionRequest,
+) (*pb.CompactionResponse, error) {
 	if err := st.kv.compact(req.Revision); err != nil {
 		return nil, err
 	}
@@ -158,7 +168,8 @@ func (s *Server) serveRangeStream(ss grpc.ServerStream) error {
 	resp := msg.(*pb.RangeResponse)
 	rest := resp.Kvs
 	for len(rest) > s.opts.rangeChunk {
-		chunk := &pb.RangeStreamResponse{RangeResponse: &pb.RangeResponse{Kvs: rest[:s.opts.rangeChunk]}}
+		chunk := &pb.RangeStreamResponse{RangeResponse: &pb.RangeResponse{
+			Kvs: rest[:s.opts.rangeChunk]}}
 		if err := ss.SendMsg(chunk); err != nil {
 			return err
 		}

@@ -12,7 +12,8 @@ import (
 )
 
 func putOp(key string) *pb.RequestOp {
-	return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte(key), Value: []byte("v")}}}
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{
+		RequestPut: &pb.PutRequest{Key: []byte(key), Value: []byte("v")}}}
 }
 
 func delOp(key, end string) *pb.RequestOp {
@@ -51,11 +52,17 @@ func TestRange(t *testing.T) {
 		return resp
 	}
 	assert.Equal(t, "abc", keysOf(all(func(*pb.RangeRequest) {}).Kvs))
-	assert.Equal(t, "cba", keysOf(all(func(r *pb.RangeRequest) { r.SortOrder = pb.RangeRequest_DESCEND }).Kvs))
-	assert.Equal(t, "cba", keysOf(all(func(r *pb.RangeRequest) { r.SortTarget = pb.RangeRequest_MOD }).Kvs))
+	assert.Equal(t, "cba", keysOf(all(func(r *pb.RangeRequest) {
+		r.SortOrder = pb.RangeRequest_DESCEND
+	}).Kvs))
+	assert.Equal(t, "cba", keysOf(all(func(r *pb.RangeRequest) {
+		r.SortTarget = pb.RangeRequest_MOD
+	}).Kvs))
 	assert.Equal(t, "ac", keysOf(all(func(r *pb.RangeRequest) { r.Revision = 3 }).Kvs))
 	assert.Equal(t, "a", keysOf(all(func(r *pb.RangeRequest) { r.MinModRevision = 5 }).Kvs))
-	assert.Equal(t, "b", keysOf(all(func(r *pb.RangeRequest) { r.Key, r.RangeEnd = []byte("b"), []byte("c") }).Kvs))
+	assert.Equal(t, "b", keysOf(all(func(r *pb.RangeRequest) {
+		r.Key, r.RangeEnd = []byte("b"), []byte("c")
+	}).Kvs))
 	limited := all(func(r *pb.RangeRequest) { r.Limit = 2 })
 	assert.Equal(t, "ab", keysOf(limited.Kvs))
 	assert.True(t, limited.More)
@@ -79,7 +86,8 @@ func TestRevisionsAndCompaction(t *testing.T) {
 	require.NoError(t, err)
 	put(t, kv, "a", "2") // revision 5
 	at := func(rev int64) (string, error) {
-		resp, err := kv.Range(testContext(t), &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, Revision: rev})
+		resp, err := kv.Range(testContext(t),
+			&pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, Revision: rev})
 		return keysOf(resp.GetKvs()), err
 	}
 	_, err = at(6)
@@ -105,7 +113,8 @@ func TestRevisionsAndCompaction(t *testing.T) {
 func TestPutOptionsAndErrors(t *testing.T) {
 	kv := pb.NewKVClient(dial(t, Start(t)))
 	put(t, kv, "a", "1")
-	resp, err := kv.Put(testContext(t), &pb.PutRequest{Key: []byte("a"), IgnoreValue: true, PrevKv: true})
+	resp, err := kv.Put(testContext(t), &pb.PutRequest{Key: []byte("a"), IgnoreValue: true,
+		PrevKv: true})
 	require.NoError(t, err)
 	assert.Equal(t, "1", string(resp.PrevKv.Value))
 	got, err := kv.Range(testContext(t), &pb.RangeRequest{Key: []byte("a")})
@@ -132,16 +141,19 @@ func TestTxn(t *testing.T) {
 	kv := pb.NewKVClient(dial(t, s))
 	put(t, kv, "a", "1")
 	resp, err := kv.Txn(testContext(t), &pb.TxnRequest{
-		Compare: []*pb.Compare{{Key: []byte("a"), Target: pb.Compare_VERSION, TargetUnion: &pb.Compare_Version{Version: 1}}},
+		Compare: []*pb.Compare{{Key: []byte("a"), Target: pb.Compare_VERSION,
+			TargetUnion: &pb.Compare_Version{Version: 1}}},
 		Success: []*pb.RequestOp{putOp("x"), putOp("y"), rangeOp("x", "z"), txnOp(&pb.TxnRequest{
-			Compare: []*pb.Compare{{Key: []byte("x"), Target: pb.Compare_CREATE, TargetUnion: &pb.Compare_CreateRevision{}}},
+			Compare: []*pb.Compare{{Key: []byte("x"), Target: pb.Compare_CREATE,
+				TargetUnion: &pb.Compare_CreateRevision{}}},
 			Success: []*pb.RequestOp{delOp("a", "")},
 		})},
 	})
 	require.NoError(t, err)
 	require.True(t, resp.Succeeded)
 	require.Len(t, resp.Responses, 4)
-	assert.Equal(t, "xy", keysOf(resp.Responses[2].GetResponseRange().Kvs), "a range sees the writes before it")
+	assert.Equal(t, "xy", keysOf(resp.Responses[2].GetResponseRange().Kvs),
+		"a range sees the writes before it")
 	nested := resp.Responses[3].GetResponseTxn()
 	require.True(t, nested.Succeeded, "comparisons are decided before anything is written")
 	assert.Equal(t, int64(1), nested.Responses[0].GetResponseDeleteRange().Deleted)
@@ -156,14 +168,22 @@ func TestTxnCompares(t *testing.T) {
 		compare *pb.Compare
 		holds   bool
 	}{
-		{&pb.Compare{Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{Value: []byte("m")}}, true},
-		{&pb.Compare{Target: pb.Compare_VALUE, Result: pb.Compare_LESS, TargetUnion: &pb.Compare_Value{Value: []byte("z")}}, true},
-		{&pb.Compare{Target: pb.Compare_MOD, Result: pb.Compare_GREATER, TargetUnion: &pb.Compare_ModRevision{ModRevision: 2}}, false},
-		{&pb.Compare{Target: pb.Compare_LEASE, Result: pb.Compare_NOT_EQUAL, TargetUnion: &pb.Compare_Lease{Lease: 1}}, true},
-		{&pb.Compare{Key: []byte("no"), Target: pb.Compare_VERSION, TargetUnion: &pb.Compare_Version{}}, true},
-		{&pb.Compare{Key: []byte("no"), Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{}}, false},
-		{&pb.Compare{Key: []byte("no"), RangeEnd: []byte{0}, Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{}}, false},
-		{&pb.Compare{Key: []byte("no"), RangeEnd: []byte{0}, Target: pb.Compare_MOD, TargetUnion: &pb.Compare_ModRevision{}}, true},
+		{&pb.Compare{Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{Value: []byte("m")}},
+			true},
+		{&pb.Compare{Target: pb.Compare_VALUE, Result: pb.Compare_LESS,
+			TargetUnion: &pb.Compare_Value{Value: []byte("z")}}, true},
+		{&pb.Compare{Target: pb.Compare_MOD, Result: pb.Compare_GREATER,
+			TargetUnion: &pb.Compare_ModRevision{ModRevision: 2}}, false},
+		{&pb.Compare{Target: pb.Compare_LEASE, Result: pb.Compare_NOT_EQUAL,
+			TargetUnion: &pb.Compare_Lease{Lease: 1}}, true},
+		{&pb.Compare{Key: []byte("no"), Target: pb.Compare_VERSION,
+			TargetUnion: &pb.Compare_Version{}}, true},
+		{&pb.Compare{Key: []byte("no"), Target: pb.Compare_VALUE, TargetUnion: &pb.Compare_Value{}},
+			false},
+		{&pb.Compare{Key: []byte("no"), RangeEnd: []byte{0}, Target: pb.Compare_VALUE,
+			TargetUnion: &pb.Compare_Value{}}, false},
+		{&pb.Compare{Key: []byte("no"), RangeEnd: []byte{0}, Target: pb.Compare_MOD,
+			TargetUnion: &pb.Compare_ModRevision{}}, true},
 	} {
 		if tc.compare.Key == nil {
 			tc.compare.Key = []byte("a")
@@ -183,7 +203,8 @@ func TestTxnRefusedWithoutEffect(t *testing.T) {
 	}{
 		{[]*pb.RequestOp{putOp("a"), putOp("a")}, rpctypes.ErrDuplicateKey},
 		{[]*pb.RequestOp{putOp("b"), delOp("a", "c")}, rpctypes.ErrDuplicateKey},
-		{[]*pb.RequestOp{putOp("b"), txnOp(&pb.TxnRequest{Failure: []*pb.RequestOp{putOp("b")}})}, rpctypes.ErrDuplicateKey},
+		{[]*pb.RequestOp{putOp("b"), txnOp(&pb.TxnRequest{Failure: []*pb.RequestOp{putOp("b")}})},
+			rpctypes.ErrDuplicateKey},
 		{[]*pb.RequestOp{putOp("a"), putOp("")}, rpctypes.ErrEmptyKey},
 		{[]*pb.RequestOp{putOp("a"), rangeOp("", "")}, rpctypes.ErrEmptyKey},
 		{[]*pb.RequestOp{delOp("a", "c"), delOp("b", ""), txnOp(&pb.TxnRequest{

@@ -23,7 +23,8 @@ type lease struct {
 	keys   map[string]struct{}
 }
 
-// leaseTable holds the leases that have not expired. The mutex of the state it belongs to guards it.
+// leaseTable holds the leases that have not expired. The mutex of the state it belongs to guards
+// it.
 type leaseTable struct {
 	byID   map[int64]*lease
 	nextID int64
@@ -78,7 +79,8 @@ func (st *state) expireLocked() {
 	}
 }
 
-// untilExpiryLocked is how long no lease expires, as far as is known: it is looked at again after that.
+// untilExpiryLocked is how long no lease expires, as far as is known: it is looked at again after
+// that.
 func (st *state) untilExpiryLocked() time.Duration {
 	if len(st.leases.byID) == 0 {
 		return time.Hour
@@ -104,7 +106,9 @@ func (st *state) dropLocked(l *lease) {
 	st.commitLocked(tx)
 }
 
-func (st *state) grantLocked(hdr *pb.ResponseHeader, req *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
+func (st *state) grantLocked(
+	hdr *pb.ResponseHeader, req *pb.LeaseGrantRequest,
+) (*pb.LeaseGrantResponse, error) {
 	id := req.ID
 	for id == 0 || req.ID == 0 && st.leases.byID[id] != nil {
 		st.leases.nextID++
@@ -122,7 +126,9 @@ func (st *state) grantLocked(hdr *pb.ResponseHeader, req *pb.LeaseGrantRequest) 
 	return &pb.LeaseGrantResponse{Header: hdr, ID: id, TTL: l.ttl}, nil
 }
 
-func (st *state) revokeLocked(hdr *pb.ResponseHeader, req *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse, error) {
+func (st *state) revokeLocked(
+	hdr *pb.ResponseHeader, req *pb.LeaseRevokeRequest,
+) (*pb.LeaseRevokeResponse, error) {
 	l := st.leases.byID[req.ID]
 	if l == nil {
 		return nil, rpctypes.ErrGRPCLeaseNotFound
@@ -131,7 +137,9 @@ func (st *state) revokeLocked(hdr *pb.ResponseHeader, req *pb.LeaseRevokeRequest
 	return &pb.LeaseRevokeResponse{Header: hdr}, nil
 }
 
-func (st *state) timeToLiveLocked(hdr *pb.ResponseHeader, req *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
+func (st *state) timeToLiveLocked(
+	hdr *pb.ResponseHeader, req *pb.LeaseTimeToLiveRequest,
+) (*pb.LeaseTimeToLiveResponse, error) {
 	l := st.leases.byID[req.ID]
 	if l == nil {
 		return &pb.LeaseTimeToLiveResponse{Header: hdr, ID: req.ID, TTL: -1}, nil
@@ -144,7 +152,9 @@ func (st *state) timeToLiveLocked(hdr *pb.ResponseHeader, req *pb.LeaseTimeToLiv
 	return resp, nil
 }
 
-func (st *state) leasesLocked(hdr *pb.ResponseHeader, _ *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
+func (st *state) leasesLocked(
+	hdr *pb.ResponseHeader, _ *pb.LeaseLeasesRequest,
+) (*pb.LeaseLeasesResponse, error) {
 	resp := &pb.LeaseLeasesResponse{Header: hdr}
 	for _, l := range st.leases.sorted() {
 		resp.Leases = append(resp.Leases, &pb.LeaseStatus{ID: l.id})
@@ -152,7 +162,9 @@ func (st *state) leasesLocked(hdr *pb.ResponseHeader, _ *pb.LeaseLeasesRequest) 
 	return resp, nil
 }
 
-func (st *state) keepAliveLocked(hdr *pb.ResponseHeader, req *pb.LeaseKeepAliveRequest) (*pb.LeaseKeepAliveResponse, error) {
+func (st *state) keepAliveLocked(
+	hdr *pb.ResponseHeader, req *pb.LeaseKeepAliveRequest,
+) (*pb.LeaseKeepAliveResponse, error) {
 	resp := &pb.LeaseKeepAliveResponse{Header: hdr, ID: req.ID}
 	if l := st.leases.byID[req.ID]; l != nil {
 		st.renewLocked(l)
@@ -162,7 +174,10 @@ func (st *state) keepAliveLocked(hdr *pb.ResponseHeader, req *pb.LeaseKeepAliveR
 }
 
 // serveKeepAlive answers each request with the lease's TTL, or 0 when there is no such lease.
-func (s *Server) serveKeepAlive(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error), send func(*pb.LeaseKeepAliveResponse) error) error {
+func (s *Server) serveKeepAlive(
+	ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
+	send func(*pb.LeaseKeepAliveResponse) error,
+) error {
 	for {
 		req, err := recv()
 		if errors.Is(err, io.EOF) {

@@ -116,5 +116,6 @@ func TestExpiryIsWatched(t *testing.T) {
 	_, err := pb.NewKVClient(conn).Put(testContext(t), &pb.PutRequest{Key: []byte("k"), Lease: id})
 	require.NoError(t, err)
 	assert.Equal(t, id, recvWatch(t, w).Events[0].Kv.Lease)
-	assert.Equal(t, mvccpb.Event_DELETE, recvWatch(t, w).Events[0].Type, "nothing but the watch looks at the lease")
+	assert.Equal(t, mvccpb.Event_DELETE, recvWatch(t, w).Events[0].Type,
+		"nothing but the watch looks at the lease")
 }

@@ -51,7 +51,8 @@ func openWatch(t testing.TB, conn grpc.ClientConnInterface) pb.Watch_WatchClient
 
 func create(t testing.TB, w pb.Watch_WatchClient, req *pb.WatchCreateRequest) *pb.WatchResponse {
 	t.Helper()
-	require.NoError(t, w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}}))
+	require.NoError(t, w.Send(&pb.WatchRequest{
+		RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}}))
 	return recvWatch(t, w)
 }
 

@@ -15,7 +15,8 @@ const (
 	snapshotChunk = 32 << 10
 )
 
-// status tells that this member leads: every fake member believes that of itself unless a script says otherwise.
+// status tells that this member leads: every fake member believes that of itself unless a script
+// says otherwise.
 func (s *Server) status(hdr *pb.ResponseHeader, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
 	size := int64(s.opts.snapshotSize)
 	return &pb.StatusResponse{
@@ -31,9 +32,12 @@ func (s *Server) status(hdr *pb.ResponseHeader, _ *pb.StatusRequest) (*pb.Status
 	}, nil
 }
 
-func (st *state) alarmLocked(hdr *pb.ResponseHeader, req *pb.AlarmRequest) (*pb.AlarmResponse, error) {
+func (st *state) alarmLocked(
+	hdr *pb.ResponseHeader, req *pb.AlarmRequest,
+) (*pb.AlarmResponse, error) {
 	matches := func(a *pb.AlarmMember) bool {
-		return (req.MemberID == 0 || a.MemberID == req.MemberID) && (req.Alarm == pb.AlarmType_NONE || a.Alarm == req.Alarm)
+		return (req.MemberID == 0 || a.MemberID == req.MemberID) &&
+			(req.Alarm == pb.AlarmType_NONE || a.Alarm == req.Alarm)
 	}
 	resp := &pb.AlarmResponse{Header: hdr}
 	switch req.Action {
@@ -62,7 +66,9 @@ func (st *state) alarmLocked(hdr *pb.ResponseHeader, req *pb.AlarmRequest) (*pb.
 	return resp, nil
 }
 
-func (st *state) defragmentLocked(hdr *pb.ResponseHeader, _ *pb.DefragmentRequest) (*pb.DefragmentResponse, error) {
+func (st *state) defragmentLocked(
+	hdr *pb.ResponseHeader, _ *pb.DefragmentRequest,
+) (*pb.DefragmentResponse, error) {
 	return &pb.DefragmentResponse{Header: hdr}, nil
 }
 
@@ -70,7 +76,9 @@ func (st *state) hashLocked(hdr *pb.ResponseHeader, _ *pb.HashRequest) (*pb.Hash
 	return &pb.HashResponse{Header: hdr, Hash: st.sumLocked(0)}, nil
 }
 
-func (st *state) hashKVLocked(hdr *pb.ResponseHeader, req *pb.HashKVRequest) (*pb.HashKVResponse, error) {
+func (st *state) hashKVLocked(
+	hdr *pb.ResponseHeader, req *pb.HashKVRequest,
+) (*pb.HashKVResponse, error) {
 	if err := st.kv.check(req.Revision); err != nil {
 		return nil, err
 	}
@@ -78,7 +86,8 @@ func (st *state) hashKVLocked(hdr *pb.ResponseHeader, req *pb.HashKVRequest) (*p
 	if rev <= 0 {
 		rev = st.kv.rev
 	}
-	return &pb.HashKVResponse{Header: hdr, Hash: st.sumLocked(rev), HashRevision: rev, CompactRevision: st.kv.compacted}, nil
+	return &pb.HashKVResponse{Header: hdr, Hash: st.sumLocked(rev), HashRevision: rev,
+		CompactRevision: st.kv.compacted}, nil
 }
 
 // sumLocked is a checksum of the keys and values at a revision.
@@ -91,14 +100,18 @@ func (st *state) sumLocked(rev int64) uint32 {
 	return h.Sum32()
 }
 
-func (st *state) moveLeaderLocked(hdr *pb.ResponseHeader, req *pb.MoveLeaderRequest) (*pb.MoveLeaderResponse, error) {
+func (st *state) moveLeaderLocked(
+	hdr *pb.ResponseHeader, req *pb.MoveLeaderRequest,
+) (*pb.MoveLeaderResponse, error) {
 	if _, err := st.memberLocked(req.TargetID); err != nil {
 		return nil, rpctypes.ErrGRPCBadLeaderTransferee
 	}
 	return &pb.MoveLeaderResponse{Header: hdr}, nil
 }
 
-func (s *Server) downgrade(hdr *pb.ResponseHeader, _ *pb.DowngradeRequest) (*pb.DowngradeResponse, error) {
+func (s *Server) downgrade(
+	hdr *pb.ResponseHeader, _ *pb.DowngradeRequest,
+) (*pb.DowngradeResponse, error) {
 	return &pb.DowngradeResponse{Header: hdr, Version: s.opts.version}, nil
 }
 
@@ -133,5 +146,6 @@ func (s *Server) serveSnapshot(ss grpc.ServerStream) error {
 func (s *Server) snapshotPart(blob []byte, left int) *pb.SnapshotResponse {
 	hdr := s.header()
 	hdr.Revision = s.Revision()
-	return &pb.SnapshotResponse{Header: hdr, RemainingBytes: uint64(left), Blob: blob, Version: s.opts.version}
+	return &pb.SnapshotResponse{Header: hdr, RemainingBytes: uint64(left), Blob: blob,
+		Version: s.opts.version}
 }

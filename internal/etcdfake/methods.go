@@ -19,8 +19,8 @@ import (
 // UnaryHandler answers one request. Its context ends with the call and with the server.
 type UnaryHandler = func(ctx context.Context, req proto.Message) (proto.Message, error)
 
-// StreamHandler serves one stream; what it returns is the stream's status. The stream's context ends with the stream and with
-// the server, and the handler must then return.
+// StreamHandler serves one stream; what it returns is the stream's status. The stream's context
+// ends with the stream and with the server, and the handler must then return.
 type StreamHandler = func(s grpc.ServerStream) error
 
 // method is what the server knows and remembers about one RPC method.
@@ -86,7 +86,10 @@ func newMethod(desc protoreflect.MethodDescriptor) *method {
 	return m
 }
 
-func (m *method) streaming() bool { return m.desc.IsStreamingClient() || m.desc.IsStreamingServer() }
+func (m *method) streaming() bool {
+	return m.desc.IsStreamingClient() ||
+		m.desc.IsStreamingServer()
+}
 
 // fullName expands "Put" to "/etcdserverpb.KV/Put"; short names are those of the etcd services.
 func fullName(methods map[string]*method, name string) string {
@@ -101,7 +104,8 @@ func fullName(methods map[string]*method, name string) string {
 	return name
 }
 
-// method finds a method by its short or full name and fails the test if the server has none of that name.
+// method finds a method by its short or full name and fails the test if the server has none of that
+// name.
 func (s *Server) method(name string) *method {
 	m := s.methods[fullName(s.methods, name)]
 	if m == nil {
@@ -126,20 +130,28 @@ func (s *Server) register(srv *grpc.Server) {
 				StreamName:    string(m.desc.Name()),
 				ServerStreams: m.desc.IsStreamingServer(),
 				ClientStreams: m.desc.IsStreamingClient(),
-				Handler:       func(_ any, ss grpc.ServerStream) error { return s.serveStream(m, ss) },
+				Handler:       s.streamHandler(m),
 			})
 			continue
 		}
-		sd.Methods = append(sd.Methods, grpc.MethodDesc{MethodName: string(m.desc.Name()), Handler: s.unaryHandler(m)})
+		sd.Methods = append(sd.Methods, grpc.MethodDesc{MethodName: string(m.desc.Name()),
+			Handler: s.unaryHandler(m)})
 	}
 	for _, sd := range services {
 		srv.RegisterService(sd, nil)
 	}
 }
 
-// unaryHandler adapts a method to gRPC. The canned answer needs nothing but the request decoded and counted.
+// streamHandler adapts a streaming method to gRPC.
+func (s *Server) streamHandler(m *method) grpc.StreamHandler {
+	return func(_ any, ss grpc.ServerStream) error { return s.serveStream(m, ss) }
+}
+
+// unaryHandler adapts a method to gRPC. The canned answer needs nothing but the request decoded and
+// counted.
 func (s *Server) unaryHandler(m *method) grpc.MethodHandler {
-	return func(_ any, ctx context.Context, decode func(any) error, icept grpc.UnaryServerInterceptor) (any, error) {
+	return func(_ any, ctx context.Context, decode func(any) error,
+		icept grpc.UnaryServerInterceptor) (any, error) {
 		req := m.request.New().Interface()
 		if err := decode(req); err != nil {
 			return nil, err

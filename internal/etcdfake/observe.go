@@ -37,15 +37,17 @@ func (s *Server) observe(ctx context.Context, m *method, req proto.Message, stre
 	m.mu.Unlock()
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	s.log.reqs = append(s.log.reqs, Request{Method: m.name, Time: time.Now(), Stream: stream, Msg: req, MD: md})
+	s.log.reqs = append(s.log.reqs, Request{Method: m.name, Time: time.Now(), Stream: stream,
+		Msg: req, MD: md})
 }
 
-// Calls is how many requests of a method arrived: calls of a unary method, messages of a stream. Methods are named "Put" or
-// "/etcdserverpb.KV/Put"; those of the health service only by their full name.
+// Calls is how many requests of a method arrived: calls of a unary method, messages of a stream.
+// Methods are named "Put" or "/etcdserverpb.KV/Put"; those of the health service only by their full
+// name.
 func (s *Server) Calls(method string) int { return int(s.method(method).calls.Load()) }
 
-// Applied is how many requests of a method were carried out, whether or not their answer was then replaced by a failure; of a
-// stream, how many answers its handler gave.
+// Applied is how many requests of a method were carried out, whether or not their answer was then
+// replaced by a failure; of a stream, how many answers its handler gave.
 func (s *Server) Applied(method string) int { return int(s.method(method).applied.Load()) }
 
 // Streams is how many streams of a method are open, and how many were opened since Start.
@@ -56,7 +58,8 @@ func (s *Server) Streams(method string) (open, total int) {
 	return len(m.open), m.openTotal
 }
 
-// LastMetadata is the metadata of the newest request or stream of a method; nil before the first, and with WithCanned.
+// LastMetadata is the metadata of the newest request or stream of a method; nil before the first,
+// and with WithCanned.
 func (s *Server) LastMetadata(method string) metadata.MD {
 	m := s.method(method)
 	m.mu.Lock()
@@ -64,7 +67,8 @@ func (s *Server) LastMetadata(method string) metadata.MD {
 	return m.lastMD.Copy()
 }
 
-// Requests returns the logged requests of the named methods, or of all, in the order of their arrival.
+// Requests returns the logged requests of the named methods, or of all, in the order of their
+// arrival.
 func (s *Server) Requests(methods ...string) []Request {
 	s.tb.Helper()
 	wanted := make(map[string]bool)
@@ -89,7 +93,8 @@ func (s *Server) ForgetRequests() {
 	s.log.reqs = nil
 }
 
-// RequestsOf returns the logged messages of one type in the order of their arrival: RequestsOf[*pb.PutRequest](s).
+// RequestsOf returns the logged messages of one type in the order of their arrival:
+// RequestsOf[*pb.PutRequest](s).
 func RequestsOf[T proto.Message](s *Server) []T {
 	var msgs []T
 	for _, r := range s.Requests() {

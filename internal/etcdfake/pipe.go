@@ -11,8 +11,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Pipes opens streams to a handler in the same process, without a network and without buffers: Send blocks until the other
-// side receives. A stream ends when its handler returns, when its context ends, or with Close.
+// Pipes opens streams to a handler in the same process, without a network and without buffers: Send
+// blocks until the other side receives. A stream ends when its handler returns, when its context
+// ends, or with Close.
 type Pipes[Req, Resp any] struct {
 	// read-only after newPipes
 	handler func(ctx context.Context, recv func() (*Req, error), send func(*Resp) error) error
@@ -27,7 +28,9 @@ type Pipes[Req, Resp any] struct {
 	closed bool
 }
 
-func newPipes[Req, Resp any](local *Server, h func(context.Context, func() (*Req, error), func(*Resp) error) error) *Pipes[Req, Resp] {
+func newPipes[Req, Resp any](
+	local *Server, h func(context.Context, func() (*Req, error), func(*Resp) error) error,
+) *Pipes[Req, Resp] {
 	return &Pipes[Req, Resp]{handler: h, local: local, open: make(map[*pipe[Req, Resp]]struct{})}
 }
 
@@ -50,7 +53,8 @@ func (p *Pipes[Req, Resp]) Close() {
 	p.local.handlers.Wait()
 }
 
-// newStream starts the handler on a new stream. What ctx carries as outgoing metadata the handler finds as incoming.
+// newStream starts the handler on a new stream. What ctx carries as outgoing metadata the handler
+// finds as incoming.
 func (p *Pipes[Req, Resp]) newStream(ctx context.Context) (*pipe[Req, Resp], error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,7 +119,8 @@ func (s *pipe[Req, Resp]) serverSend(resp *Resp) error {
 	}
 }
 
-// Send blocks until the handler receives; io.EOF means that the stream has ended and Recv tells why.
+// Send blocks until the handler receives; io.EOF means that the stream has ended and Recv tells
+// why.
 func (s *pipe[Req, Resp]) Send(req *Req) error {
 	select {
 	case <-s.half:

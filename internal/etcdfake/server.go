@@ -51,7 +51,8 @@ type Server struct {
 	serving sync.WaitGroup // the goroutines in Serve of the current grpc
 }
 
-// Start starts a fake member on a free loopback port and stops it when the test ends. It fails the test if it cannot listen.
+// Start starts a fake member on a free loopback port and stops it when the test ends. It fails the
+// test if it cannot listen.
 func Start(tb testing.TB, opts ...Option) *Server {
 	tb.Helper()
 	o := defaultOptions()
@@ -77,7 +78,8 @@ func Start(tb testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// StartCluster starts n fake members that share one state: what is written through one is read, watched and renewed through all.
+// StartCluster starts n fake members that share one state: what is written through one is read,
+// watched and renewed through all.
 func StartCluster(tb testing.TB, n int, opts ...Option) []*Server {
 	tb.Helper()
 	members := []*Server{Start(tb, opts...)}
@@ -97,8 +99,8 @@ func (s *Server) Addr() string {
 // MemberID is the id the server puts in its headers and in the member list.
 func (s *Server) MemberID() uint64 { return s.memberID }
 
-// Dialer returns a function for grpc.WithContextDialer that connects in memory whatever the address is. It fails while the
-// server is stopped and reaches the restarted server afterwards.
+// Dialer returns a function for grpc.WithContextDialer that connects in memory whatever the address
+// is. It fails while the server is stopped and reaches the restarted server afterwards.
 func (s *Server) Dialer() func(context.Context, string) (net.Conn, error) {
 	return func(ctx context.Context, _ string) (net.Conn, error) {
 		s.mu.Lock()
@@ -117,7 +119,8 @@ func (s *Server) Conns() int { return s.conns.len() }
 // Accepted is the number of connections accepted since Start.
 func (s *Server) Accepted() int { return s.conns.accepted() }
 
-// CloseConns closes every open connection under the server, as a crash of the network would, and returns how many there were.
+// CloseConns closes every open connection under the server, as a crash of the network would, and
+// returns how many there were.
 func (s *Server) CloseConns() int { return s.conns.closeAll() }
 
 // SetServing sets what the health service answers and tells its watchers.
@@ -129,8 +132,9 @@ func (s *Server) SetServing(ok bool) {
 	s.health.SetServingStatus("", st)
 }
 
-// Stop closes the listeners and all connections, and waits until every handler has returned. Its state, scripts and counters
-// stay for a Restart. A handler that ignores the end of its context fails the test after ten seconds. Stop twice is fine.
+// Stop closes the listeners and all connections, and waits until every handler has returned. Its
+// state, scripts and counters stay for a Restart. A handler that ignores the end of its context
+// fails the test after ten seconds. Stop twice is fine.
 func (s *Server) Stop() {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
@@ -159,11 +163,13 @@ func (s *Server) stopLocked() {
 	select {
 	case <-done:
 	case <-timer.C:
-		s.tb.Errorf("etcdfake: handlers still run %v after Stop: a script ignores its context", stopWait)
+		s.tb.Errorf("etcdfake: handlers still run %v after Stop: a script ignores its context",
+			stopWait)
 	}
 }
 
-// Restart starts a stopped server again, at the same address and with the same state; it stops a running one first.
+// Restart starts a stopped server again, at the same address and with the same state; it stops a
+// running one first.
 func (s *Server) Restart() {
 	s.tb.Helper()
 	s.lifecycle.Lock()
@@ -190,7 +196,8 @@ func (s *Server) listen(addr string) error {
 	for _, l := range []net.Listener{lis, buf} {
 		// Ends when Stop stops srv, which closes l; Stop waits for it.
 		s.serving.Go(func() {
-			if err := srv.Serve(s.conns.listener(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			if err := srv.Serve(s.conns.listener(l)); err != nil &&
+				!errors.Is(err, grpc.ErrServerStopped) {
 				s.tb.Errorf("etcdfake: serve %v: %v", l.Addr(), err)
 			}
 		})

@@ -51,7 +51,8 @@ func TestFailBeforeAndAfterApply(t *testing.T) {
 
 	s.Fail("Put", 2, rpctypes.ErrGRPCNoLeader)
 	s.Fail("Put", 1, rpctypes.ErrGRPCStopped)
-	for _, want := range []error{rpctypes.ErrGRPCNoLeader, rpctypes.ErrGRPCNoLeader, rpctypes.ErrGRPCStopped} {
+	for _, want := range []error{rpctypes.ErrGRPCNoLeader, rpctypes.ErrGRPCNoLeader,
+		rpctypes.ErrGRPCStopped} {
 		_, err := kv.Put(testContext(t), req)
 		assert.Equal(t, status.Convert(want).Message(), status.Convert(err).Message())
 	}
@@ -131,7 +132,8 @@ func TestStopAndRestart(t *testing.T) {
 	s.Restart()
 	assert.Equal(t, addr, s.Addr())
 	require.Eventually(t, func() bool {
-		resp, err := kv.Range(testContext(t), &pb.RangeRequest{Key: []byte("a")}, grpc.WaitForReady(true))
+		resp, err := kv.Range(testContext(t), &pb.RangeRequest{Key: []byte("a")},
+			grpc.WaitForReady(true))
 		return err == nil && len(resp.Kvs) == 1
 	}, waitFor, tick)
 	assert.GreaterOrEqual(t, s.Accepted(), 2)
@@ -178,7 +180,8 @@ func TestDialerAndCloseConns(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	s := Start(t)
-	w, err := healthpb.NewHealthClient(dial(t, s)).Watch(testContext(t), &healthpb.HealthCheckRequest{})
+	w, err := healthpb.NewHealthClient(dial(t, s)).Watch(testContext(t),
+		&healthpb.HealthCheckRequest{})
 	require.NoError(t, err)
 	for _, serving := range []bool{true, false, true} {
 		s.SetServing(serving)
@@ -223,7 +226,8 @@ func TestCannedAnswers(t *testing.T) {
 	assert.Empty(t, s.Requests())
 	s.Fail("Put", 1, rpctypes.ErrGRPCNoLeader)
 	_, err = kv.Put(testContext(t), &pb.PutRequest{Key: []byte("a")})
-	assert.Equal(t, codes.Unavailable, status.Code(err), "a failure takes effect in spite of the canned answer")
+	assert.Equal(t, codes.Unavailable, status.Code(err),
+		"a failure takes effect in spite of the canned answer")
 }
 
 func TestStreamFailsWhenOpenedAndAfterApply(t *testing.T) {

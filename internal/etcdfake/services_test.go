@@ -27,7 +27,8 @@ func TestEveryMethodHasADefault(t *testing.T) {
 		}
 		assert.NotNil(t, m.request, name)
 	}
-	for _, name := range []string{"KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth", "Health"} {
+	for _, name := range []string{"KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth",
+		"Health"} {
 		assert.True(t, services[name], name)
 	}
 }
@@ -53,7 +54,8 @@ func TestClusterSharesState(t *testing.T) {
 func TestMembers(t *testing.T) {
 	s := Start(t, WithName("m0"))
 	cc := pb.NewClusterClient(dial(t, s))
-	add, err := cc.MemberAdd(testContext(t), &pb.MemberAddRequest{PeerURLs: []string{"http://peer"}, IsLearner: true})
+	add, err := cc.MemberAdd(testContext(t), &pb.MemberAddRequest{PeerURLs: []string{"http://peer"},
+		IsLearner: true})
 	require.NoError(t, err)
 	assert.Len(t, add.Members, 2)
 	assert.Equal(t, "m0", add.Members[0].Name)
@@ -61,7 +63,8 @@ func TestMembers(t *testing.T) {
 	require.NoError(t, err)
 	_, err = cc.MemberPromote(testContext(t), &pb.MemberPromoteRequest{ID: add.Member.ID})
 	assert.Equal(t, rpctypes.ErrMemberNotLearner, rpctypes.Error(err))
-	up, err := cc.MemberUpdate(testContext(t), &pb.MemberUpdateRequest{ID: add.Member.ID, PeerURLs: []string{"http://other"}})
+	up, err := cc.MemberUpdate(testContext(t),
+		&pb.MemberUpdateRequest{ID: add.Member.ID, PeerURLs: []string{"http://other"}})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"http://other"}, up.Members[1].PeerURLs)
 	rm, err := cc.MemberRemove(testContext(t), &pb.MemberRemoveRequest{ID: add.Member.ID})
@@ -85,7 +88,8 @@ func TestMaintenance(t *testing.T) {
 	assert.Equal(t, version.Version, st.Version)
 	assert.Equal(t, s.MemberID(), st.Leader)
 
-	_, err = mc.Alarm(testContext(t), &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 5, Alarm: pb.AlarmType_NOSPACE})
+	_, err = mc.Alarm(testContext(t), &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE,
+		MemberID: 5, Alarm: pb.AlarmType_NOSPACE})
 	require.NoError(t, err)
 	alarms, err := mc.Alarm(testContext(t), &pb.AlarmRequest{})
 	require.NoError(t, err)
@@ -185,7 +189,8 @@ func TestUsersAndRoles(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrUserAlreadyExist, rpctypes.Error(err))
 	_, err = ac.RoleAdd(ctx, &pb.AuthRoleAddRequest{Name: "r"})
 	require.NoError(t, err)
-	perm := &authpb.Permission{Key: []byte("k"), RangeEnd: []byte("l"), PermType: authpb.Permission_READ}
+	perm := &authpb.Permission{Key: []byte("k"), RangeEnd: []byte("l"),
+		PermType: authpb.Permission_READ}
 	_, err = ac.RoleGrantPermission(ctx, &pb.AuthRoleGrantPermissionRequest{Name: "r", Perm: perm})
 	require.NoError(t, err)
 	role, err := ac.RoleGet(ctx, &pb.AuthRoleGetRequest{Role: "r"})
@@ -196,7 +201,8 @@ func TestUsersAndRoles(t *testing.T) {
 	user, err := ac.UserGet(ctx, &pb.AuthUserGetRequest{Name: "u"})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"r"}, user.Roles)
-	_, err = ac.RoleRevokePermission(ctx, &pb.AuthRoleRevokePermissionRequest{Role: "r", Key: perm.Key, RangeEnd: perm.RangeEnd})
+	_, err = ac.RoleRevokePermission(ctx, &pb.AuthRoleRevokePermissionRequest{Role: "r",
+		Key: perm.Key, RangeEnd: perm.RangeEnd})
 	require.NoError(t, err)
 	_, err = ac.UserRevokeRole(ctx, &pb.AuthUserRevokeRoleRequest{Name: "u", Role: "r"})
 	require.NoError(t, err)

@@ -51,13 +51,19 @@ func (st *state) commitLocked(tx *writeTx) {
 	st.changed = make(chan struct{})
 }
 
-// answer makes a unary handler of a function over the locked state. It completes the header that the function put into its
-// response.
-func answer[Req, Resp proto.Message](s *Server, f func(*state, *pb.ResponseHeader, Req) (Resp, error)) UnaryHandler {
-	return answerWith(s, func(hdr *pb.ResponseHeader, req Req) (Resp, error) { return f(s.state, hdr, req) })
+// answer makes a unary handler of a function over the locked state. It completes the header that
+// the function put into its response.
+func answer[Req, Resp proto.Message](
+	s *Server, f func(*state, *pb.ResponseHeader, Req) (Resp, error),
+) UnaryHandler {
+	return answerWith(s, func(hdr *pb.ResponseHeader, req Req) (Resp, error) {
+		return f(s.state, hdr, req)
+	})
 }
 
-func answerWith[Req, Resp proto.Message](s *Server, f func(*pb.ResponseHeader, Req) (Resp, error)) UnaryHandler {
+func answerWith[Req, Resp proto.Message](
+	s *Server, f func(*pb.ResponseHeader, Req) (Resp, error),
+) UnaryHandler {
 	return func(_ context.Context, msg proto.Message) (proto.Message, error) {
 		hdr := s.header()
 		s.state.lock()

@@ -11,8 +11,8 @@ import (
 
 type keyValue = mvccpb.KeyValue
 
-// store is a small multi-version map. Key-values and events are never modified once they are in it. The mutex of the state it
-// belongs to guards it.
+// store is a small multi-version map. Key-values and events are never modified once they are in it.
+// The mutex of the state it belongs to guards it.
 type store struct {
 	rev       int64
 	compacted int64                  // -1 before the first compaction
@@ -42,7 +42,8 @@ func (s *store) commit(tx *writeTx) {
 	s.events = append(s.events, tx.events...)
 }
 
-// get returns the key as it was at a revision, nil when it did not exist; revision 0 is now, with an open transaction's writes.
+// get returns the key as it was at a revision, nil when it did not exist; revision 0 is now, with
+// an open transaction's writes.
 func (s *store) get(key string, rev int64) *keyValue {
 	hist := s.hist[key]
 	n := len(hist)
@@ -64,7 +65,8 @@ func (s *store) find(key, end []byte, rev int64) []*keyValue {
 		return nil
 	}
 	var kvs []*keyValue
-	for i := sort.SearchStrings(s.keys, string(key)); i < len(s.keys) && inRange([]byte(s.keys[i]), key, end); i++ {
+	for i := sort.SearchStrings(s.keys, string(key)); i < len(s.keys) &&
+		inRange([]byte(s.keys[i]), key, end); i++ {
 		if kv := s.get(s.keys[i], rev); kv != nil {
 			kvs = append(kvs, kv)
 		}
@@ -72,7 +74,8 @@ func (s *store) find(key, end []byte, rev int64) []*keyValue {
 	return kvs
 }
 
-// inRange tells whether k is in [key, end): end empty means key alone, end "\x00" all keys from key on.
+// inRange tells whether k is in [key, end): end empty means key alone, end "\x00" all keys from key
+// on.
 func inRange(k, key, end []byte) bool {
 	switch {
 	case len(end) == 0:
@@ -166,5 +169,6 @@ func (s *store) eventsFrom(rev int64) []*mvccpb.Event {
 
 // keyOnly is a copy of kv without value and, as etcd reads it from its index alone, without lease.
 func keyOnly(kv *keyValue) *keyValue {
-	return &keyValue{Key: kv.Key, CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Version: kv.Version}
+	return &keyValue{Key: kv.Key, CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision,
+		Version: kv.Version}
 }

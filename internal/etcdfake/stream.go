@@ -31,7 +31,8 @@ type serverStream struct {
 	err   error         // set before ended is closed
 }
 
-// serveStream runs the method's handler until it returns, the stream is ended from outside, or the client goes away.
+// serveStream runs the method's handler until it returns, the stream is ended from outside, or the
+// client goes away.
 func (s *Server) serveStream(m *method, ss grpc.ServerStream) error {
 	st := &serverStream{ServerStream: ss, server: s, m: m, ended: make(chan struct{})}
 	st.ctx, st.cancel = context.WithCancel(ss.Context())
@@ -98,7 +99,8 @@ func (st *serverStream) RecvMsg(msg any) error {
 	return st.m.wait(st.ctx)
 }
 
-// SendMsg sends an answer, or ends the stream instead of it when the method is to fail after applying.
+// SendMsg sends an answer, or ends the stream instead of it when the method is to fail after
+// applying.
 func (st *serverStream) SendMsg(msg any) error {
 	if st.hasEnded() {
 		return errEnded
@@ -125,8 +127,9 @@ func (m *method) closed(st *serverStream) {
 	delete(m.open, st)
 }
 
-// Break ends all open streams of a method with err at once, as a member does that goes away; a nil err ends them with OK, which
-// a client sees as io.EOF. It returns how many there were. Streams opened later are not touched.
+// Break ends all open streams of a method with err at once, as a member does that goes away; a nil
+// err ends them with OK, which a client sees as io.EOF. It returns how many there were. Streams
+// opened later are not touched.
 func (s *Server) Break(method string, err error) int {
 	return s.method(method).breakOpen(err)
 }

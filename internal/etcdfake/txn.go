@@ -7,8 +7,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// txnPlan is a transaction whose comparisons have been decided. As in etcd, those of nested transactions are decided before
-// anything is written too.
+// txnPlan is a transaction whose comparisons have been decided. As in etcd, those of nested
+// transactions are decided before anything is written too.
 type txnPlan struct {
 	succeeded bool
 	ops       []*pb.RequestOp // the branch to run
@@ -101,8 +101,8 @@ func (st *state) runPlan(tx *writeTx, plan *txnPlan) (*pb.TxnResponse, error) {
 	return resp, nil
 }
 
-// holds tells whether all comparisons are true. One over a range is true when it is for every key in it. Where there is no key, a
-// comparison is with zero, and one of values is false.
+// holds tells whether all comparisons are true. One over a range is true when it is for every key
+// in it. Where there is no key, a comparison is with zero, and one of values is false.
 func (st *state) holds(compares []*pb.Compare) bool {
 	for _, c := range compares {
 		kvs := st.kv.find(c.Key, c.RangeEnd, 0)

@@ -92,8 +92,8 @@ func (w *writes) deletes(key string) bool {
 	return false
 }
 
-// checkOverlaps refuses a branch that puts a key twice, or puts a key that it deletes. Deletes of one level are looked at before
-// the transactions in it, and those before its puts, as in etcd.
+// checkOverlaps refuses a branch that puts a key twice, or puts a key that it deletes. Deletes of
+// one level are looked at before the transactions in it, and those before its puts, as in etcd.
 func checkOverlaps(ops []*pb.RequestOp) (*writes, error) {
 	w := &writes{puts: make(map[string]bool)}
 	for _, op := range ops {
@@ -118,7 +118,8 @@ func checkOverlaps(ops []*pb.RequestOp) (*writes, error) {
 	return w, nil
 }
 
-// addTxn adds the writes of a nested transaction. Its branches may put the same key, since only one of them runs.
+// addTxn adds the writes of a nested transaction. Its branches may put the same key, since only one
+// of them runs.
 func (w *writes) addTxn(req *pb.TxnRequest) error {
 	success, err := checkOverlaps(req.Success)
 	if err != nil {

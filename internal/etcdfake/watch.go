@@ -13,11 +13,13 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// noWatchID is the id of responses that belong to no watcher: failed creates and progress of the whole stream.
+// noWatchID is the id of responses that belong to no watcher: failed creates and progress of the
+// whole stream.
 const noWatchID = -1
 
-// watchSession is one watch stream. Its receiver changes the table of watchers and queues the answers; its sender looks for
-// events of each watcher whenever it is woken. Its fields share the mutex of the state, so that both see one revision.
+// watchSession is one watch stream. Its receiver changes the table of watchers and queues the
+// answers; its sender looks for events of each watcher whenever it is woken. Its fields share the
+// mutex of the state, so that both see one revision.
 type watchSession struct {
 	// read-only after serveWatch
 	server *Server
@@ -42,13 +44,16 @@ type watcher struct {
 }
 
 // serveWatch is the default watch stream, on the keys of the server's state.
-func (s *Server) serveWatch(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+func (s *Server) serveWatch(
+	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
+) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := &watchSession{server: s, ctx: ctx, wake: make(chan struct{}, 1), watchers: make(map[int64]*watcher)}
+	w := &watchSession{server: s, ctx: ctx, wake: make(chan struct{}, 1),
+		watchers: make(map[int64]*watcher)}
 	received := make(chan error, 1)
-	// Ends when recv fails, which it does once the stream is over. Server.Stop waits for it; the sender does not, because the
-	// stream ends only after it has returned.
+	// Ends when recv fails, which it does once the stream is over. Server.Stop waits for it; the
+	// sender does not, because the stream ends only after it has returned.
 	s.handlers.Go(func() {
 		if err := w.receive(recv); err != nil {
 			received <- err
@@ -57,7 +62,8 @@ func (s *Server) serveWatch(ctx context.Context, recv func() (*pb.WatchRequest, 
 	return w.send(send, received)
 }
 
-// receive takes requests until the stream ends; a half-close is no error, and the watchers go on after it, as in etcd.
+// receive takes requests until the stream ends; a half-close is no error, and the watchers go on
+// after it, as in etcd.
 func (w *watchSession) receive(recv func() (*pb.WatchRequest, error)) error {
 	for {
 		req, err := recv()
@@ -84,7 +90,8 @@ func (w *watchSession) requestLocked(req *pb.WatchRequest) {
 	case *pb.WatchRequest_CancelRequest:
 		if id := r.CancelRequest.WatchId; w.watchers[id] != nil {
 			w.removeLocked(id)
-			w.control = append(w.control, &pb.WatchResponse{Header: w.headerLocked(), WatchId: id, Canceled: true})
+			w.control = append(w.control, &pb.WatchResponse{Header: w.headerLocked(), WatchId: id,
+				Canceled: true})
 		}
 	case *pb.WatchRequest_ProgressRequest:
 		w.progress = true
@@ -127,7 +134,8 @@ func (w *watchSession) refuseLocked(req *pb.WatchCreateRequest, id int64) string
 	switch {
 	case req.StartRevision < 0:
 		return rpctypes.ErrCompacted.Error()
-	case len(req.RangeEnd) > 0 && !bytes.Equal(req.RangeEnd, []byte{0}) && bytes.Compare(req.Key, req.RangeEnd) >= 0:
+	case len(req.RangeEnd) > 0 && !bytes.Equal(req.RangeEnd, []byte{0}) &&
+		bytes.Compare(req.Key, req.RangeEnd) >= 0:
 		return "mvcc: watcher range is empty"
 	case id != 0 && w.watchers[id] != nil:
 		return "mvcc: duplicate watch ID provided on the WatchStream"
@@ -180,7 +188,8 @@ func (w *watchSession) send(send func(*pb.WatchResponse) error, received <-chan 
 	}
 }
 
-// collect takes all responses that are due. There may be more when the channel is closed, or after the time, when a lease expires.
+// collect takes all responses that are due. There may be more when the channel is closed, or after
+// the time, when a lease expires.
 func (w *watchSession) collect(tick bool) ([]*pb.WatchResponse, <-chan struct{}, time.Duration) {
 	st := w.server.state
 	st.lock()
@@ -202,12 +211,14 @@ func (w *watchSession) collect(tick bool) ([]*pb.WatchResponse, <-chan struct{},
 	}
 	if w.progress {
 		w.progress = false
-		responses = append(responses, &pb.WatchResponse{Header: w.headerLocked(), WatchId: noWatchID})
+		responses = append(responses, &pb.WatchResponse{Header: w.headerLocked(),
+			WatchId: noWatchID})
 	}
 	return responses, st.changed, st.untilExpiryLocked()
 }
 
-// eventsLocked returns a watcher's new events and moves it behind them; a watcher below the compaction is cancelled.
+// eventsLocked returns a watcher's new events and moves it behind them; a watcher below the
+// compaction is cancelled.
 func (w *watchSession) eventsLocked(wt *watcher) []*pb.WatchResponse {
 	kv := &w.server.state.kv
 	if wt.next > kv.rev {
@@ -215,7 +226,8 @@ func (w *watchSession) eventsLocked(wt *watcher) []*pb.WatchResponse {
 	}
 	if wt.next < kv.compacted {
 		w.removeLocked(wt.id)
-		resp := &pb.WatchResponse{Header: w.server.header(), WatchId: wt.id, Canceled: true, CompactRevision: kv.compacted}
+		resp := &pb.WatchResponse{Header: w.server.header(), WatchId: wt.id, Canceled: true,
+			CompactRevision: kv.compacted}
 		return []*pb.WatchResponse{resp} // etcd gives it no revision either
 	}
 	var events []*mvccpb.Event
@@ -240,7 +252,8 @@ func (w *watchSession) split(wt *watcher, events []*mvccpb.Event) []*pb.WatchRes
 		size = w.server.opts.fragmentEvents
 	}
 	for chunk := range slices.Chunk(events, size) {
-		responses = append(responses, &pb.WatchResponse{Header: w.headerLocked(), WatchId: wt.id, Events: chunk, Fragment: true})
+		responses = append(responses, &pb.WatchResponse{Header: w.headerLocked(), WatchId: wt.id,
+			Events: chunk, Fragment: true})
 	}
 	responses[len(responses)-1].Fragment = false
 	return responses
@@ -271,7 +284,8 @@ func (wt *watcher) wants(ev *mvccpb.Event) bool {
 	return inRange(ev.Kv.Key, key, wt.req.RangeEnd) && !slices.Contains(wt.req.Filters, filter)
 }
 
-// view is the event as the watcher sees it. What the key was at the revision before is gone once that is compacted.
+// view is the event as the watcher sees it. What the key was at the revision before is gone once
+// that is compacted.
 func (wt *watcher) view(kv *store, ev *mvccpb.Event) *mvccpb.Event {
 	if !wt.req.PrevKv || ev.Kv.ModRevision <= kv.compacted {
 		return ev

@@ -22,7 +22,8 @@ func TestWatchEvents(t *testing.T) {
 	kv := pb.NewKVClient(conn)
 	put(t, kv, "a", "old")
 	w := openWatch(t, conn)
-	created := create(t, w, &pb.WatchCreateRequest{Key: []byte("a"), RangeEnd: []byte("b"), PrevKv: true})
+	created := create(t, w, &pb.WatchCreateRequest{Key: []byte("a"), RangeEnd: []byte("b"),
+		PrevKv: true})
 	assert.True(t, created.Created)
 	assert.Zero(t, created.WatchId)
 	assert.Equal(t, int64(2), created.Header.Revision)
@@ -52,7 +53,8 @@ func TestWatchEvents(t *testing.T) {
 func cancelWatch(t *testing.T, w pb.Watch_WatchClient, id int64) {
 	t.Helper()
 	req := &pb.WatchCancelRequest{WatchId: id}
-	require.NoError(t, w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{CancelRequest: req}}))
+	require.NoError(t, w.Send(&pb.WatchRequest{
+		RequestUnion: &pb.WatchRequest_CancelRequest{CancelRequest: req}}))
 }
 
 func TestWatchRefusals(t *testing.T) {
@@ -81,7 +83,8 @@ func TestWatchCompacted(t *testing.T) {
 	_, err := kv.Compact(testContext(t), &pb.CompactionRequest{Revision: 3})
 	require.NoError(t, err)
 	w := openWatch(t, conn)
-	assert.False(t, create(t, w, &pb.WatchCreateRequest{Key: []byte("a"), StartRevision: 2}).Canceled)
+	assert.False(t, create(t, w, &pb.WatchCreateRequest{Key: []byte("a"),
+		StartRevision: 2}).Canceled)
 	resp := recvWatch(t, w)
 	assert.True(t, resp.Canceled)
 	assert.Equal(t, int64(3), resp.CompactRevision)
@@ -93,21 +96,25 @@ func TestWatchProgressFragmentsAndFilters(t *testing.T) {
 	s := Start(t, WithProgressInterval(20*time.Millisecond), WithFragmentEvents(2))
 	conn := dial(t, s)
 	w := openWatch(t, conn)
-	create(t, w, &pb.WatchCreateRequest{Key: []byte{}, RangeEnd: []byte{0}, Fragment: true, Filters: []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NODELETE}})
-	progress := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
+	create(t, w, &pb.WatchCreateRequest{Key: []byte{}, RangeEnd: []byte{0}, Fragment: true,
+		Filters: []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NODELETE}})
+	progress := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
+		ProgressRequest: &pb.WatchProgressRequest{}}}
 	require.NoError(t, w.Send(progress))
 	resp := recvWatch(t, w)
 	assert.Equal(t, int64(-1), resp.WatchId)
 	assert.Equal(t, int64(1), resp.Header.Revision)
 
-	_, err := pb.NewKVClient(conn).Txn(testContext(t), &pb.TxnRequest{Success: []*pb.RequestOp{putOp("a"), putOp("b"), putOp("c")}})
+	_, err := pb.NewKVClient(conn).Txn(testContext(t),
+		&pb.TxnRequest{Success: []*pb.RequestOp{putOp("a"), putOp("b"), putOp("c")}})
 	require.NoError(t, err)
 	first, second := recvWatch(t, w), recvWatch(t, w)
 	assert.True(t, first.Fragment)
 	assert.Len(t, first.Events, 2)
 	assert.False(t, second.Fragment)
 	assert.Len(t, second.Events, 1)
-	_, err = pb.NewKVClient(conn).DeleteRange(testContext(t), &pb.DeleteRangeRequest{Key: []byte("a")})
+	_, err = pb.NewKVClient(conn).DeleteRange(testContext(t),
+		&pb.DeleteRangeRequest{Key: []byte("a")})
 	require.NoError(t, err)
 
 	create(t, w, &pb.WatchCreateRequest{Key: []byte("a"), ProgressNotify: true})
@@ -121,7 +128,8 @@ func TestWatchOwnIDs(t *testing.T) {
 	s := Start(t, WithOwnWatchIDs())
 	w := openWatch(t, dial(t, s))
 	assert.Zero(t, create(t, w, &pb.WatchCreateRequest{Key: []byte("a"), WatchId: 50}).WatchId)
-	assert.Equal(t, int64(1), create(t, w, &pb.WatchCreateRequest{Key: []byte("a"), WatchId: 51}).WatchId)
+	assert.Equal(t, int64(1), create(t, w, &pb.WatchCreateRequest{Key: []byte("a"),
+		WatchId: 51}).WatchId)
 }
 
 func TestWatchAfterHalfClose(t *testing.T) {
@@ -137,18 +145,23 @@ func TestWatchAfterHalfClose(t *testing.T) {
 	open, _ := s.Streams("Watch")
 	assert.Equal(t, 1, open)
 	cancel()
-	require.Eventually(t, func() bool { open, _ := s.Streams("Watch"); return open == 0 }, waitFor, tick)
+	require.Eventually(t, func() bool {
+		open, _ := s.Streams("Watch")
+		return open == 0
+	}, waitFor, tick)
 }
 
 func TestWatchScriptAndBreak(t *testing.T) {
 	s := Start(t)
 	conn := dial(t, s)
-	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		md, _ := metadata.FromIncomingContext(ctx)
 		if _, err := recv(); err != nil {
 			return err
 		}
-		if err := send(&pb.WatchResponse{Created: true, WatchId: 42, CancelReason: md.Get("who")[0]}); err != nil {
+		if err := send(&pb.WatchResponse{Created: true, WatchId: 42,
+			CancelReason: md.Get("who")[0]}); err != nil {
 			return err
 		}
 		<-ctx.Done()
@@ -176,7 +189,10 @@ func TestWatchScriptAndBreak(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []int{1, 2}, numbers)
-	require.Eventually(t, func() bool { open, _ := s.Streams("Watch"); return open == 0 }, waitFor, tick)
+	require.Eventually(t, func() bool {
+		open, _ := s.Streams("Watch")
+		return open == 0
+	}, waitFor, tick)
 	s.Watch(nil)
 	assert.Zero(t, create(t, openWatch(t, conn), &pb.WatchCreateRequest{Key: []byte("a")}).WatchId)
 }
@@ -190,7 +206,8 @@ func TestTenThousandWatchers(t *testing.T) {
 	defer sender.Wait()
 	sender.Go(func() {
 		for i := range int64(n) {
-			if w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("a"), WatchId: i}}}) != nil {
+			if w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
+				CreateRequest: &pb.WatchCreateRequest{Key: []byte("a"), WatchId: i}}}) != nil {
 				return
 			}
 		}

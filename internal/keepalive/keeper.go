@@ -72,7 +72,8 @@ type Keeper struct {
 	start time.Time       // when instant 0 was
 
 	// Own synchronisation.
-	ticks sync.WaitGroup // one while the timer runs or its tick does; added to only with mu held and halted unset
+	// one while the timer runs or its tick does; added to only with mu held and halted unset
+	ticks sync.WaitGroup
 
 	// Guarded by mu.
 	mu         sync.Mutex

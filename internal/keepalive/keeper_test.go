@@ -153,8 +153,9 @@ func keepers(t *testing.T, f func(k *Keeper, c *cluster)) {
 
 func (c *cluster) config() Config {
 	return Config{
-		Dial:         c.dial,
-		Link:         bidi.Options{Backoff: backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}},
+		Dial: c.dial,
+		Link: bidi.Options{Backoff: backoff.Policy{Base: 100 * time.Millisecond,
+			Max: time.Second}},
 		FirstTimeout: firstTimeout,
 		Expired:      errExpired,
 		Gone:         errGone,
@@ -303,7 +304,8 @@ func TestReasonIsTheContexts(t *testing.T) {
 		ctx, cancel := context.WithCancel(bg)
 		timed, cancelTimed := context.WithTimeout(bg, time.Second)
 		defer cancelTimed()
-		a, b, other := keep(t, k, ctx, 1, false), keep(t, k, timed, 1, false), keep(t, k, bg, 1, false)
+		a, b, other := keep(t, k, ctx, 1, false), keep(t, k, timed, 1, false),
+			keep(t, k, bg, 1, false)
 		cancel()
 		synctest.Wait()
 		assert.Equal(t, context.Canceled, a.end())

@@ -8,7 +8,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// TestAnAnswerIsLateForNobodyTwice: what tells that a lease is gone is the answer to its request; no other is on its way.
+// TestAnAnswerIsLateForNobodyTwice: what tells that a lease is gone is the answer to its request;
+// no other is on its way.
 func TestAnAnswerIsLateForNobodyTwice(t *testing.T) {
 	s := newSim(t)
 	s.connect()

@@ -85,7 +85,8 @@ func TestSilenceMovesTheStreamAndSavesTheLeases(t *testing.T) {
 		s.wait(time.Millisecond)
 	}
 	s.grant(5) // the other member answers
-	assert.LessOrEqual(t, s.moves[0]-s.sent[0].at, 5*time.Second/3+50*time.Millisecond, "after the first request that is not answered")
+	assert.LessOrEqual(t, s.moves[0]-s.sent[0].at, 5*time.Second/3+50*time.Millisecond,
+		"after the first request that is not answered")
 	s.cut()
 	s.sent = nil
 	s.connect()

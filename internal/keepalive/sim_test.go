@@ -74,7 +74,9 @@ func (s *sim) mute() {
 }
 
 func (s *sim) grant(ttl int64) {
-	s.answer = func(id int64) *pb.LeaseKeepAliveResponse { return &pb.LeaseKeepAliveResponse{ID: id, TTL: ttl} }
+	s.answer = func(id int64) *pb.LeaseKeepAliveResponse {
+		return &pb.LeaseKeepAliveResponse{ID: id, TTL: ttl}
+	}
 }
 
 // keep subscribes, as the keeper does.

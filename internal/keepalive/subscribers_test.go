@@ -163,7 +163,8 @@ func TestRefusalEndsTheLeaseThatWaitedLongest(t *testing.T) {
 	s.check()
 }
 
-// TestRefusalOfADroppedLeaseEndsNoOther: it was dropped while its request was in flight, and may be the one refused.
+// TestRefusalOfADroppedLeaseEndsNoOther: it was dropped while its request was in flight, and may be
+// the one refused.
 func TestRefusalOfADroppedLeaseEndsNoOther(t *testing.T) {
 	s := newSim(t)
 	s.connect()

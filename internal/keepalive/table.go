@@ -73,7 +73,8 @@ func newTable(firstTimeout time.Duration, expired, gone error) *table {
 func (t *table) add(now instant, id int64, s *subscriber) {
 	e := t.byID[id]
 	if e == nil {
-		e = &entry{id: id, ttl: min(t.firstTimeout, assumedTTL), expiry: after(now, t.firstTimeout), due: now}
+		e = &entry{id: id, ttl: min(t.firstTimeout, assumedTTL), expiry: after(now, t.firstTimeout),
+			due: now}
 		t.byID[id] = e
 		heap.Push(&t.heap, e)
 	} else if len(e.subs) == 0 {

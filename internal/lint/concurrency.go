@@ -11,18 +11,21 @@ var (
 	saysWait = regexp.MustCompile(`(?i)\b(wait|join)`)
 )
 
-// Goroutines finds goroutines that start in a file that is not allowed to, and those whose comment does not say who stops them and
-// who waits for them. The Go method of sync.WaitGroup and its like starts one too.
+// Goroutines finds goroutines that start in a file that is not allowed to, and those whose comment
+// does not say who stops them and who waits for them. The Go method of sync.WaitGroup and its like
+// starts one too.
 func Goroutines(f *File, allowed []string) []Finding {
 	var found []Finding
-	above := map[int]string{} // the comment of the goroutine that starts on a line; those on the lines below share it
+	// the comment of the goroutine that starts on a line; those on the lines below share it
+	above := map[int]string{}
 	ast.Inspect(f.AST, func(n ast.Node) bool {
 		stmt, ok := n.(ast.Stmt)
 		if !ok || !startsGoroutine(stmt) {
 			return true
 		}
 		if !under(f.Path, allowed...) {
-			found = append(found, f.finding(n.Pos(), "starts a goroutine; goroutines belong to machinery (goroutineFiles in settings.go)"))
+			found = append(found, f.finding(n.Pos(),
+				"starts a goroutine; goroutines belong to machinery (goroutineFiles in settings.go)"))
 		}
 		doc := f.commentAbove(n.Pos())
 		if doc == "" {
@@ -30,7 +33,8 @@ func Goroutines(f *File, allowed []string) []Finding {
 		}
 		above[f.line(n.End())] = doc
 		if !saysStop.MatchString(doc) || !saysWait.MatchString(doc) {
-			found = append(found, f.finding(n.Pos(), "the comment above does not say what stops this goroutine and who waits for it"))
+			found = append(found, f.finding(n.Pos(),
+				"the comment above does not say what stops this goroutine and who waits for it"))
 		}
 		return true
 	})
@@ -67,13 +71,14 @@ func (f *File) commentAbove(pos token.Pos) string {
 func Sleeps(f *File) []Finding {
 	var found []Finding
 	f.uses("time", []string{"Sleep", "After", "Tick"}, func(sel *ast.SelectorExpr) {
-		found = append(found, f.finding(sel.Pos(), "time.%s: wait for a timer or a context that can be stopped", sel.Sel.Name))
+		found = append(found, f.finding(sel.Pos(),
+			"time.%s: wait for a timer or a context that can be stopped", sel.Sel.Name))
 	})
 	return found
 }
 
-// WallClock finds times turned into numbers of the wall clock, in files that are not allowed to: a deadline kept so is wrong once
-// the clock is set.
+// WallClock finds times turned into numbers of the wall clock, in files that are not allowed to: a
+// deadline kept so is wrong once the clock is set.
 func WallClock(f *File, allowed []string) []Finding {
 	if under(f.Path, allowed...) {
 		return nil
@@ -86,7 +91,8 @@ func WallClock(f *File, allowed []string) []Finding {
 		}
 		switch sel.Sel.Name {
 		case "UnixNano", "UnixMicro", "UnixMilli":
-			found = append(found, f.finding(sel.Pos(), "%s: keep a time.Time, or what has passed since one (wallClockFiles in settings.go)",
+			found = append(found, f.finding(sel.Pos(),
+				"%s: keep a time.Time, or what has passed since one (wallClockFiles in settings.go)",
 				sel.Sel.Name))
 		}
 		return true
@@ -101,7 +107,8 @@ func RootContexts(f *File, allowed []string) []Finding {
 	}
 	var found []Finding
 	f.uses("context", []string{"Background", "TODO"}, func(sel *ast.SelectorExpr) {
-		found = append(found, f.finding(sel.Pos(), "context.%s: take the caller's or the owner's context (rootContextFiles in settings.go)", sel.Sel.Name))
+		found = append(found, f.finding(sel.Pos(),
+			"context.%s: take the caller's or the owner's context (rootContextFiles in settings.go)", sel.Sel.Name))
 	})
 	return found
 }
@@ -118,7 +125,8 @@ func Panics(f *File, allowed []string) []Finding {
 			return true
 		}
 		if id, ok := call.Fun.(*ast.Ident); ok && id.Name == "panic" {
-			found = append(found, f.finding(n.Pos(), "panics; return an error (panicFiles in settings.go)"))
+			found = append(found, f.finding(n.Pos(),
+				"panics; return an error (panicFiles in settings.go)"))
 		}
 		return true
 	})

@@ -9,12 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// linked are the modules whose code a program gets with the root package, and with every other public package unless extra says more.
+// linked are the modules whose code a program gets with the root package, and with every other
+// public package unless extra says more.
 var linked = []string{
 	modulePath,
 	"go.etcd.io/etcd/api/v3", "go.etcd.io/etcd/client/pkg/v3", "github.com/coreos/go-semver",
 	"go.uber.org/zap", "go.uber.org/multierr",
-	"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/api", "google.golang.org/genproto/googleapis/rpc",
+	"google.golang.org/grpc", "google.golang.org/protobuf",
+	"google.golang.org/genproto/googleapis/api", "google.golang.org/genproto/googleapis/rpc",
 	"golang.org/x/net", "golang.org/x/sys", "golang.org/x/text",
 	"github.com/golang/protobuf", "github.com/grpc-ecosystem/grpc-gateway/v2",
 }
@@ -23,10 +25,12 @@ var extra = map[string][]string{
 	"yaml": {"sigs.k8s.io/yaml", "go.yaml.in/yaml/v2"},
 }
 
-// neverLinked are packages of allowed modules, and of the standard library, that have no place in a user's program.
+// neverLinked are packages of allowed modules, and of the standard library, that have no place in a
+// user's program.
 var neverLinked = []string{
 	"testing", "expvar", "net/http/pprof", "google.golang.org/grpc/test", "go.uber.org/zap/zaptest",
-	modulePath + "/internal/testkit/etcdtest", modulePath + "/internal/etcdfake", modulePath + "/internal/testkit/faultnet", modulePath + "/internal/lint",
+	modulePath + "/internal/testkit/etcdtest", modulePath + "/internal/etcdfake",
+	modulePath + "/internal/testkit/faultnet", modulePath + "/internal/lint",
 }
 
 // dep is one package that a program gets.
@@ -43,16 +47,20 @@ func TestUsersLinkOnlyWhatTheyAskedFor(t *testing.T) {
 	require.True(t, dirs["."], "the root package was not looked at")
 	for dir := range dirs {
 		t.Run(dir, func(t *testing.T) {
-			require.Empty(t, foreign(goListDeps(t, m.root, "./"+dir), append(extra[dir], linked...)))
+			require.Empty(t, foreign(goListDeps(t, m.root, "./"+dir),
+				append(extra[dir], linked...)))
 		})
 	}
 }
 
 func TestForeignFindsWhatDoesNotBelong(t *testing.T) {
 	allowed := []string{modulePath, "m.org/a"}
-	require.Empty(t, foreign([]dep{{"fmt", ""}, {"net/http", ""}, {"m.org/a/b", "m.org/a"}, {modulePath + "/internal/retry", modulePath}}, allowed))
-	require.Equal(t, []string{"m.org/b/c", "net/http/pprof", "testing/synctest", modulePath + "/internal/testkit/etcdtest"}, foreign([]dep{
-		{"m.org/b/c", "m.org/b"}, {"net/http/pprof", ""}, {"testing/synctest", ""}, {modulePath + "/internal/testkit/etcdtest", modulePath},
+	require.Empty(t, foreign([]dep{{"fmt", ""}, {"net/http", ""}, {"m.org/a/b", "m.org/a"},
+		{modulePath + "/internal/retry", modulePath}}, allowed))
+	require.Equal(t, []string{"m.org/b/c", "net/http/pprof", "testing/synctest",
+		modulePath + "/internal/testkit/etcdtest"}, foreign([]dep{
+		{"m.org/b/c", "m.org/b"}, {"net/http/pprof", ""}, {"testing/synctest", ""},
+		{modulePath + "/internal/testkit/etcdtest", modulePath},
 	}, allowed))
 }
 
@@ -74,7 +82,8 @@ func foreign(deps []dep, allowed []string) []string {
 // goListDeps lists what a program that imports the package in dir links.
 func goListDeps(t *testing.T, root, dir string) []dep {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}", dir)
+	cmd := exec.Command("go", "list", "-deps", "-f",
+		"{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}", dir)
 	cmd.Dir = root
 	out, err := cmd.Output()
 	require.NoError(t, err, "go list -deps %s", path.Clean(dir))

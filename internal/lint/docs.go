@@ -7,24 +7,29 @@ import (
 	"strings"
 )
 
-// rowID is the name of a row in a table of requirements, such as a test's name may carry and a user's documentation may not.
+// rowID is the name of a row in a table of requirements, such as a test's name may carry and a
+// user's documentation may not.
 var rowID = regexp.MustCompile(`\b[WLRACNS]\d{1,2}\b`)
 
-// Documented finds exported declarations without documentation: functions, methods and types, whose comment begins with their
-// name; constants and variables, alone or as a group; interface methods and struct fields, above or beside them, or by name in the
-// comment above the lines that they stand in.
+// Documented finds exported declarations without documentation: functions, methods and types, whose
+// comment begins with their name; constants and variables, alone or as a group; interface methods
+// and struct fields, above or beside them, or by name in the comment above the lines that they
+// stand in.
 func Documented(f *File) []Finding {
 	d := &docs{file: f}
 	d.walk()
 	return d.found
 }
 
-// DocWording finds what exported documentation does not speak of: rows of requirements, and where an API came from.
+// DocWording finds what exported documentation does not speak of: rows of requirements, and where
+// an API came from.
 func DocWording(f *File) []Finding {
 	d := &docs{file: f, text: func(d *docs, doc *ast.CommentGroup) {
-		for _, bad := range []*regexp.Regexp{rowID, regexp.MustCompile(`(?i)\bupstream's (code|client|source)\b`)} {
+		for _, bad := range []*regexp.Regexp{rowID,
+			regexp.MustCompile(`(?i)\bupstream's (code|client|source)\b`)} {
 			if m := bad.FindString(doc.Text()); m != "" {
-				d.wording = append(d.wording, d.file.finding(doc.Pos(), "documentation mentions %q", m))
+				d.wording = append(d.wording,
+					d.file.finding(doc.Pos(), "documentation mentions %q", m))
 			}
 		}
 	}}
@@ -98,7 +103,8 @@ func (d *docs) members(spec *ast.TypeSpec) {
 		end = d.file.line(field.End())
 		for _, name := range field.Names {
 			if name.IsExported() {
-				d.any(name.Pos(), spec.Name.Name+"."+name.Name, field.Doc, field.Comment, naming(above, name.Name))
+				d.any(name.Pos(), spec.Name.Name+"."+name.Name, field.Doc, field.Comment,
+					naming(above, name.Name))
 			}
 		}
 	}
@@ -122,8 +128,10 @@ func (d *docs) named(name *ast.Ident, doc *ast.CommentGroup) {
 	if len(words) > 1 && (words[0] == "A" || words[0] == "An" || words[0] == "The") {
 		words = words[1:]
 	}
-	if len(words) == 0 || strings.TrimRight(words[0], ",:.") != name.Name && words[0] != "Deprecated:" {
-		d.found = append(d.found, d.file.finding(name.Pos(), "the comment of %s does not begin with its name", name.Name))
+	if len(words) == 0 || strings.TrimRight(words[0], ",:.") != name.Name &&
+		words[0] != "Deprecated:" {
+		d.found = append(d.found, d.file.finding(name.Pos(),
+			"the comment of %s does not begin with its name", name.Name))
 	}
 }
 
@@ -140,7 +148,8 @@ func (d *docs) any(pos token.Pos, name string, comments ...*ast.CommentGroup) {
 		}
 	}
 	if !documented {
-		d.found = append(d.found, d.file.finding(pos, "%s is exported and has no documentation", name))
+		d.found = append(d.found, d.file.finding(pos, "%s is exported and has no documentation",
+			name))
 	}
 }
 

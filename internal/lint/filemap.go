@@ -12,8 +12,8 @@ const fileMapHeading = "## File map"
 // mapped matches the first cell of a table's row.
 var mapped = regexp.MustCompile(`(?m)^\| ([^|]+) \|`)
 
-// FileMap compares the file map in the text of a design document with names, the files and directories that it should list in the
-// first column of its tables.
+// FileMap compares the file map in the text of a design document with names, the files and
+// directories that it should list in the first column of its tables.
 func FileMap(design string, names []string) []string {
 	_, section, found := strings.Cut(design, "\n"+fileMapHeading+"\n")
 	if !found {
@@ -31,7 +31,8 @@ func FileMap(design string, names []string) []string {
 	}
 	for _, name := range listed {
 		if strings.ContainsAny(name, "./") && !slices.Contains(names, name) {
-			problems = append(problems, fmt.Sprintf("the file map lists %s, which does not exist", name))
+			problems = append(problems, fmt.Sprintf("the file map lists %s, which does not exist",
+				name))
 		}
 	}
 	return problems

@@ -30,7 +30,9 @@ func TestFileMapIsTrue(t *testing.T) {
 func TestFileMapFindsWhatIsMissing(t *testing.T) {
 	const design = "# Design\n\n## File map\n\n| files | hold |\n|---|---|\n| a.go, b.go | a · b |\n| internal/c | c |\n\n## Next\n\n| d.go | d |\n"
 	require.Empty(t, FileMap(design, []string{"a.go", "b.go", "internal/c"}))
-	require.Equal(t, []string{"d.go is not in the file map"}, FileMap(design, []string{"a.go", "b.go", "d.go", "internal/c"}))
-	require.Equal(t, []string{"the file map lists b.go, which does not exist"}, FileMap(design, []string{"a.go", "internal/c"}))
+	require.Equal(t, []string{"d.go is not in the file map"},
+		FileMap(design, []string{"a.go", "b.go", "d.go", "internal/c"}))
+	require.Equal(t, []string{"the file map lists b.go, which does not exist"},
+		FileMap(design, []string{"a.go", "internal/c"}))
 	require.Equal(t, []string{"no section ## File map"}, FileMap("# Design\n", nil))
 }

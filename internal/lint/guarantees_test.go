@@ -12,7 +12,8 @@ import (
 
 var namedTest = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
 
-// A guarantee is worth what shows it: a test that was renamed, removed or skips itself shows nothing.
+// A guarantee is worth what shows it: a test that was renamed, removed or skips itself shows
+// nothing.
 func TestGuaranteesNameTestsThatExist(t *testing.T) {
 	root, err := Root(".")
 	require.NoError(t, err)
@@ -37,7 +38,8 @@ func TestGuaranteesNameTestsThatExist(t *testing.T) {
 		fns := tests[name[1]]
 		require.NotEmpty(t, fns, "docs/guarantees.md names %s, which does not exist", name[1])
 		for _, fn := range fns {
-			require.False(t, skips(fn), "docs/guarantees.md names %s, which may skip itself", name[1])
+			require.False(t, skips(fn), "docs/guarantees.md names %s, which may skip itself",
+				name[1])
 		}
 	}
 }
@@ -46,7 +48,8 @@ func TestGuaranteesNameTestsThatExist(t *testing.T) {
 func skips(fn *ast.FuncDecl) bool {
 	found := false
 	ast.Inspect(fn, func(n ast.Node) bool {
-		if s, ok := n.(*ast.SelectorExpr); ok && regexp.MustCompile(`^Skip(f|Now)?$`).MatchString(s.Sel.Name) {
+		if s, ok := n.(*ast.SelectorExpr); ok &&
+			regexp.MustCompile(`^Skip(f|Now)?$`).MatchString(s.Sel.Name) {
 			found = true
 		}
 		return !found

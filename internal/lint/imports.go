@@ -15,12 +15,14 @@ type Imported struct {
 	Others []string
 }
 
-// Imports finds imports of a package's own code beyond table, which has an entry for every directory with a package. Files of
-// tests may import more. In internal/ only rootImporters may import the root package, and that goes for tests, too.
+// Imports finds imports of a package's own code beyond table, which has an entry for every
+// directory with a package. Files of tests may import more. In internal/ only rootImporters may
+// import the root package, and that goes for tests, too.
 func Imports(f *File, table map[string]Imported) []Finding {
 	may, known := table[f.Dir()]
 	if !known {
-		return []Finding{f.finding(f.AST.Package, "directory %s is missing from importTable in settings.go", f.Dir())}
+		return []Finding{f.finding(f.AST.Package,
+			"directory %s is missing from importTable in settings.go", f.Dir())}
 	}
 	var found []Finding
 	for _, imp := range f.AST.Imports {
@@ -28,7 +30,8 @@ func Imports(f *File, table map[string]Imported) []Finding {
 		own := ownDir(to)
 		switch {
 		case own == "." && under(f.Dir(), "internal") && !slices.Contains(rootImporters, f.Dir()):
-			found = append(found, f.finding(imp.Pos(), "internal packages never import the root package"))
+			found = append(found, f.finding(imp.Pos(),
+				"internal packages never import the root package"))
 		case f.Test() || standard(to):
 		case own != "" && !slices.Contains(may.Own, own):
 			found = append(found, f.finding(imp.Pos(), "%s may not import %s", f.Dir(), own))
@@ -59,7 +62,8 @@ func standard(importPath string) bool {
 
 func matches(patterns []string, importPath string) bool {
 	for _, p := range patterns {
-		if below, ok := strings.CutSuffix(p, "/..."); ok && under(importPath, below) || p == importPath {
+		if below, ok := strings.CutSuffix(p, "/..."); ok && under(importPath, below) ||
+			p == importPath {
 			return true
 		}
 	}

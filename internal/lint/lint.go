@@ -1,7 +1,9 @@
-// Package lint holds the project's rules on structure as functions over parsed files; its tests run them over the whole module.
+// Package lint holds the project's rules on structure as functions over parsed files; its tests run
+// them over the whole module.
 //
-// A rule takes one file, or one package's files, and returns its findings. What a rule allows, and where it applies, stands in
-// settings.go; to permit something new is to change that file, where a reviewer sees it.
+// A rule takes one file, or one package's files, and returns its findings. What a rule allows, and
+// where it applies, stands in settings.go; to permit something new is to change that file, where a
+// reviewer sees it.
 package lint
 
 import (
@@ -47,7 +49,8 @@ func Parse(path, src string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{Path: path, AST: tree, Lines: strings.Split(strings.TrimSuffix(src, "\n"), "\n"), fset: fset}, nil
+	return &File{Path: path, AST: tree, Lines: strings.Split(strings.TrimSuffix(src, "\n"), "\n"),
+		fset: fset}, nil
 }
 
 // Test reports whether the file is compiled only into tests.
@@ -62,7 +65,8 @@ func (f *File) finding(pos token.Pos, format string, args ...any) Finding {
 	return Finding{Path: f.Path, Line: f.line(pos), Text: fmt.Sprintf(format, args...)}
 }
 
-// Root finds the module's root: the nearest directory from dir upwards whose go.mod names this module.
+// Root finds the module's root: the nearest directory from dir upwards whose go.mod names this
+// module.
 func Root(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -84,7 +88,8 @@ func Root(dir string) (string, error) {
 	}
 }
 
-// Paths lists the project's files below root, nested modules too, without what is built, generated or hidden.
+// Paths lists the project's files below root, nested modules too, without what is built, generated
+// or hidden.
 func Paths(root string) ([]string, error) {
 	var paths []string
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
@@ -138,7 +143,8 @@ func under(p string, dirs ...string) bool {
 	return false
 }
 
-// uses calls yield for each mention of one of names of the package that importPath imports, such as time.Sleep.
+// uses calls yield for each mention of one of names of the package that importPath imports, such as
+// time.Sleep.
 func (f *File) uses(importPath string, names []string, yield func(sel *ast.SelectorExpr)) {
 	local := f.localName(importPath)
 	if local == "" {
@@ -162,7 +168,8 @@ func (f *File) uses(importPath string, names []string, yield func(sel *ast.Selec
 	})
 }
 
-// localName is the name by which the file knows an imported package, "" where it does not import it.
+// localName is the name by which the file knows an imported package, "" where it does not import
+// it.
 func (f *File) localName(importPath string) string {
 	for _, imp := range f.AST.Imports {
 		if strings.Trim(imp.Path.Value, `"`) != importPath {

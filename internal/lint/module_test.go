@@ -76,7 +76,9 @@ func TestFilesHoldTheRules(t *testing.T) {
 		{"Goroutines", m.library, func(f *File) []Finding { return Goroutines(f, goroutineFiles) }},
 		{"Sleeps", m.code, Sleeps},
 		{"WallClock", m.library, func(f *File) []Finding { return WallClock(f, wallClockFiles) }},
-		{"RootContexts", m.library, func(f *File) []Finding { return RootContexts(f, rootContextFiles) }},
+		{"RootContexts", m.library, func(f *File) []Finding {
+			return RootContexts(f, rootContextFiles)
+		}},
 		{"Panics", m.product, func(f *File) []Finding { return Panics(f, panicFiles) }},
 		{"Channels", m.machines, Channels},
 		{"Imports", m.own, func(f *File) []Finding { return Imports(f, importTable) }},
@@ -85,7 +87,9 @@ func TestFilesHoldTheRules(t *testing.T) {
 		{"Skips", m.tests, Skips},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
-			for _, f := range slices.DeleteFunc(slices.Clone(m.files), func(f *File) bool { return !rule.scope(f) }) {
+			for _, f := range slices.DeleteFunc(slices.Clone(m.files), func(f *File) bool {
+				return !rule.scope(f)
+			}) {
 				report(t, rule.check(f))
 			}
 		})

@@ -16,7 +16,8 @@ const (
 // FileSize finds a file that is too long.
 func FileSize(f *File) []Finding {
 	if n := len(f.Lines); n > maxFileLines {
-		return []Finding{{Path: f.Path, Text: fmt.Sprintf("%d lines, at most %d: split it by topic", n, maxFileLines)}}
+		return []Finding{{Path: f.Path, Text: fmt.Sprintf("%d lines, at most %d: split it by topic",
+			n, maxFileLines)}}
 	}
 	return nil
 }
@@ -34,7 +35,8 @@ func FuncSize(f *File) []Finding {
 			return true
 		}
 		if lines := f.line(n.End()) - f.line(n.Pos()) + 1; lines > maxFuncLines {
-			found = append(found, f.finding(n.Pos(), "%s has %d lines, at most %d", name, lines, maxFuncLines))
+			found = append(found, f.finding(n.Pos(), "%s has %d lines, at most %d", name, lines,
+				maxFuncLines))
 			return false
 		}
 		return true
@@ -42,9 +44,10 @@ func FuncSize(f *File) []Finding {
 	return found
 }
 
-// Indent finds statements that stand too deep. Formatting by gofmt makes the tabs before a statement its depth; tables of values
-// and wrapped calls are no statements. In tests each function literal is a function of its own, as the bodies of subtests are:
-// depth counts from where it stands.
+// Indent finds statements that stand too deep. Formatting by gofmt makes the tabs before a
+// statement its depth; tables of values and wrapped calls are no statements. In tests each function
+// literal is a function of its own, as the bodies of subtests are: depth counts from where it
+// stands.
 func Indent(f *File) []Finding {
 	var found []Finding
 	seen := map[int]bool{}
@@ -62,7 +65,8 @@ func Indent(f *File) []Finding {
 		}
 		if depth > maxIndent && !seen[line] {
 			seen[line] = true
-			found = append(found, f.finding(n.Pos(), "indented %d deep, at most %d", depth, maxIndent))
+			found = append(found, f.finding(n.Pos(), "indented %d deep, at most %d", depth,
+				maxIndent))
 		}
 		return true
 	})

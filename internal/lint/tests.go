@@ -14,7 +14,9 @@ func LeakChecked(dir string, files []*File) []Finding {
 		}
 		tests = true
 		checked := false
-		f.uses("go.uber.org/goleak", []string{"VerifyTestMain"}, func(*ast.SelectorExpr) { checked = true })
+		f.uses("go.uber.org/goleak", []string{"VerifyTestMain"}, func(*ast.SelectorExpr) {
+			checked = true
+		})
 		if checked {
 			return nil
 		}
@@ -45,7 +47,8 @@ func Skips(f *File) []Finding {
 		}
 		switch sel.Sel.Name {
 		case "Skip", "Skipf", "SkipNow":
-			found = append(found, f.finding(n.Pos(), "skips a test; fail it, or move a long run to a file named *%s", soakSuffix))
+			found = append(found, f.finding(n.Pos(),
+				"skips a test; fail it, or move a long run to a file named *%s", soakSuffix))
 		}
 		return true
 	})

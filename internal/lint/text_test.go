@@ -10,35 +10,59 @@ import (
 
 func TestDocumentationRuleFindsWhatBreaksIt(t *testing.T) {
 	for _, s := range []snippet{
-		{name: "function", check: Documented, src: "func Open() {}\n", want: []string{"x/x.go:2: Open is exported"}},
-		{name: "method", check: Documented, src: "func (s *Set[T]) Add() {}\n", want: []string{"Add is exported"}},
+		{name: "function", check: Documented, src: "func Open() {}\n",
+			want: []string{"x/x.go:2: Open is exported"}},
+		{name: "method", check: Documented, src: "func (s *Set[T]) Add() {}\n",
+			want: []string{"Add is exported"}},
 		{name: "method of a hidden type", check: Documented, src: "func (s set) Add() {}\n"},
-		{name: "other name first", check: Documented, src: "// Close opens.\nfunc Open() {}\n", want: []string{"does not begin with its name"}},
-		{name: "article first", check: Documented, src: "// A Door opens.\ntype Door int\n\n// Open opens it.\nfunc Open() {}\n"},
-		{name: "empty comment", check: Documented, src: "//\nfunc Open() {}\n", want: []string{"Open is exported", "does not begin"}},
-		{name: "type", check: Documented, src: "type Door int\n", want: []string{"Door is exported"}},
-		{name: "types in a group", check: Documented, src: "// Doors.\ntype (\n\tDoor int\n)\n", want: []string{"Door is exported"}},
+		{name: "other name first", check: Documented, src: "// Close opens.\nfunc Open() {}\n",
+			want: []string{"does not begin with its name"}},
+		{name: "article first", check: Documented,
+			src: "// A Door opens.\ntype Door int\n\n// Open opens it.\nfunc Open() {}\n"},
+		{name: "empty comment", check: Documented, src: "//\nfunc Open() {}\n",
+			want: []string{"Open is exported", "does not begin"}},
+		{name: "type", check: Documented, src: "type Door int\n",
+			want: []string{"Door is exported"}},
+		{name: "types in a group", check: Documented, src: "// Doors.\ntype (\n\tDoor int\n)\n",
+			want: []string{"Door is exported"}},
 		{name: "field", check: Documented, src: "// Door opens.\ntype Door struct {\n\tOpen bool\n\twidth int\n\tpart\n}\n", want: []string{"Door.Open is exported"}},
-		{name: "field with a comment beside", check: Documented, src: "// Door opens.\ntype Door struct {\n\tOpen bool // to pass\n}\n"},
-		{name: "field named above", check: Documented, src: door("Width and Height in metres.", "")},
-		{name: "field not named above", check: Documented, src: door("Width in metres.", ""), want: []string{"Door.Height is exported"}},
-		{name: "field apart from what names it", check: Documented, src: door("Width and Height in metres.", "\n"), want: []string{"Door.Height is exported"}},
-		{name: "interface method", check: Documented, src: "// Door opens.\ntype Door interface {\n\tOpen()\n\tshut()\n}\n", want: []string{"Door.Open is exported"}},
-		{name: "constants", check: Documented, src: "const (\n\tOpen = 1\n\tshut = 2\n)\nvar Width int\n", want: []string{"Open is exported", "Width is exported"}},
-		{name: "constants as a group", check: Documented, src: "// How a door stands.\nconst (\n\tOpen = 1\n\tShut = 2\n)\n"},
+		{name: "field with a comment beside", check: Documented,
+			src: "// Door opens.\ntype Door struct {\n\tOpen bool // to pass\n}\n"},
+		{name: "field named above", check: Documented,
+			src: door("Width and Height in metres.", "")},
+		{name: "field not named above", check: Documented, src: door("Width in metres.", ""),
+			want: []string{"Door.Height is exported"}},
+		{name: "field apart from what names it", check: Documented,
+			src:  door("Width and Height in metres.", "\n"),
+			want: []string{"Door.Height is exported"}},
+		{name: "interface method", check: Documented,
+			src:  "// Door opens.\ntype Door interface {\n\tOpen()\n\tshut()\n}\n",
+			want: []string{"Door.Open is exported"}},
+		{name: "constants", check: Documented,
+			src:  "const (\n\tOpen = 1\n\tshut = 2\n)\nvar Width int\n",
+			want: []string{"Open is exported", "Width is exported"}},
+		{name: "constants as a group", check: Documented,
+			src: "// How a door stands.\nconst (\n\tOpen = 1\n\tShut = 2\n)\n"},
 
-		{name: "row of a table", check: DocWording, src: "// Open opens (row W12).\nfunc Open() {}\n\n// see R4\nfunc open() {}\n", want: []string{`"W12"`}},
-		{name: "where it came from", check: DocWording, src: "// Door opens.\ntype Door struct {\n\tOpen bool // unlike upstream's " + "code\n}\n", want: []string{"upstream"}},
-		{name: "plain words", check: DocWording, src: "// Open opens 2 doors with HTTP2 and S2A.\nfunc Open() {}\n"},
+		{name: "row of a table", check: DocWording,
+			src:  "// Open opens (row W12).\nfunc Open() {}\n\n// see R4\nfunc open() {}\n",
+			want: []string{`"W12"`}},
+		{name: "where it came from", check: DocWording,
+			src: "// Door opens.\ntype Door struct {\n\tOpen bool // unlike upstream's " +
+				"code\n}\n", want: []string{"upstream"}},
+		{name: "plain words", check: DocWording,
+			src: "// Open opens 2 doors with HTTP2 and S2A.\nfunc Open() {}\n"},
 
-		{name: "package", check: packageDoc, src: "func f() {}\n", want: []string{"x: no file has a package comment"}},
+		{name: "package", check: packageDoc, src: "func f() {}\n",
+			want: []string{"x: no file has a package comment"}},
 	} {
 		t.Run(s.name, s.run)
 	}
 }
 
 func door(comment, between string) string {
-	return "// Door opens.\ntype Door struct {\n\t// " + comment + "\n\tWidth int\n" + between + "\tHeight int\n}\n"
+	return "// Door opens.\ntype Door struct {\n\t// " + comment + "\n\tWidth int\n" + between +
+		"\tHeight int\n}\n"
 }
 
 func packageDoc(f *File) []Finding { return PackageDocumented(f.Dir(), []*File{f}) }
@@ -63,7 +87,8 @@ func TestWords(t *testing.T) {
 		require.Equal(t, 2, Words("a.md", "fine\n"+bad+"\n")[0].Line)
 	}
 	for _, good := range []string{
-		"https://example.com/work/x", "unix:///tmp/x.sock", "an issue of time", "context.TODO()", `"TODO"`, "counted for now and then", "homework/root/x",
+		"https://example.com/work/x", "unix:///tmp/x.sock", "an issue of time", "context.TODO()",
+		`"TODO"`, "counted for now and then", "homework/root/x",
 	} {
 		require.Empty(t, Words("a.md", good), good)
 	}
@@ -96,7 +121,8 @@ func TestRootAndPaths(t *testing.T) {
 	paths, err := Paths(root)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{
-		"go.mod", "a.go", "tools/go.mod", "tools/deep/b.go", "tools/deep/README.md", "tools/deep/.hidden/run", "tools/deep/.hidden/run.go",
+		"go.mod", "a.go", "tools/go.mod", "tools/deep/b.go", "tools/deep/README.md",
+		"tools/deep/.hidden/run", "tools/deep/.hidden/run.go",
 	}, paths)
 
 	files, err := Load(root, paths)

@@ -6,15 +6,19 @@ import (
 	"strings"
 )
 
-// banned are texts that stand nowhere in the project. The patterns are written so that they do not match themselves.
+// banned are texts that stand nowhere in the project. The patterns are written so that they do not
+// match themselves.
 var banned = []struct {
 	pattern *regexp.Regexp
 	why     string
 }{
-	{regexp.MustCompile(`(^|[\s"'(=` + "`" + `])/(?:work|root|home|Users)/`), "a path of one machine"},
-	{regexp.MustCompile(`\.\./shared\b|\bbehaviours[.]md|\barchitecture[.]md|\bstyle[.]md`), "a document outside the project"},
+	{regexp.MustCompile(`(^|[\s"'(=` + "`" + `])/(?:work|root|home|Users)/`),
+		"a path of one machine"},
+	{regexp.MustCompile(`\.\./shared\b|\bbehaviours[.]md|\barchitecture[.]md|\bstyle[.]md`),
+		"a document outside the project"},
 	{regexp.MustCompile(`(?i)\bissues? #?\d`), "an issue's number"},
-	{regexp.MustCompile(`(?://|#|<!--)[^"]*\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b`), "a plan; do it or leave it out"},
+	{regexp.MustCompile(`(?://|#|<!--)[^"]*\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b`),
+		"a plan; do it or leave it out"},
 	{regexp.MustCompile(`(?i)\b(?:for|right) now\b[,.;:)]|\bnot (?:yet implemented|implemented yet)\b|\bwork in [p]rogress\b`), "a plan; describe what is there"},
 }
 
@@ -26,7 +30,8 @@ func Words(p, text string) []Finding {
 		line++
 		for _, b := range banned {
 			if m := b.pattern.FindString(l); m != "" {
-				found = append(found, Finding{Path: p, Line: line, Text: "mentions " + b.why + ": " + strings.TrimSpace(m)})
+				found = append(found, Finding{Path: p, Line: line,
+					Text: "mentions " + b.why + ": " + strings.TrimSpace(m)})
 			}
 		}
 	}

@@ -50,7 +50,8 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 		if probes && startRead(members, m, now, typical) {
 			d.Read = append(d.Read, m)
 		}
-		if probes && (ejectSilent(members, m, now, typical) || ejectStuck(members, m, now, typical) || ejectDead(m, now)) {
+		if probes && (ejectSilent(members, m, now, typical) ||
+			ejectStuck(members, m, now, typical) || ejectDead(m, now)) {
 			d.Eject = append(d.Eject, m)
 		}
 	}

@@ -15,8 +15,9 @@ type Member struct {
 	name string
 
 	// own synchronisation
-	outstanding         atomic.Int64
-	movable             atomic.Int64 // outstanding requests that are sent to a peer if the connection is lost
+	outstanding atomic.Int64
+	// outstanding requests that are sent to a peer if the connection is lost
+	movable             atomic.Int64
 	answered            atomic.Uint64
 	refused             atomic.Uint64 // answers that were refusals
 	movableAnswered     atomic.Uint64 // served answers to movable requests

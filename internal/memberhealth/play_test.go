@@ -75,7 +75,9 @@ func (p *play) run(d time.Duration) {
 			if a.writes {
 				movable = 0
 			}
-			m.rec.observe(sample{outstanding: a.waiting, movable: movable, answered: m.answered.Load(), movableAnswered: m.movableAnswered.Load(), refused: m.refused.Load(), received: m.received.Load()}, p.now, TickPeriod)
+			m.rec.observe(sample{outstanding: a.waiting, movable: movable,
+				answered: m.answered.Load(), movableAnswered: m.movableAnswered.Load(),
+				refused: m.refused.Load(), received: m.received.Load()}, p.now, TickPeriod)
 		}
 		d := Decide(p.members, p.now, true)
 		p.note("probe", d.Probe)
@@ -132,7 +134,8 @@ func TestSilentMemberIsSuspectThenEjected(t *testing.T) {
 	p.run(400 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits(), "spared soon")
 	p.run(time.Second)
-	assert.Equal(t, []string{"1.3s probe m1", "1.3s m1 suspect", "2s eject m1", "2s m1 ejected"}, p.log)
+	assert.Equal(t, []string{"1.3s probe m1", "1.3s m1 suspect", "2s eject m1", "2s m1 ejected"},
+		p.log)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
 	p.members[1].Reset(time.Now()) // a new connection
 	p.acts[1] = brisk
@@ -277,7 +280,8 @@ func TestLoneMemberIsNeverJudged(t *testing.T) {
 func TestSlowMemberGetsWhatItAnswers(t *testing.T) {
 	p := newPlay(t, brisk, laggy, brisk)
 	p.run(900 * time.Millisecond)
-	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "nobody is called slow for a moment's delay")
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(),
+		"nobody is called slow for a moment's delay")
 	p.run(TickPeriod)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	assert.Len(t, p.log, 1, "%v", p.log)
@@ -285,7 +289,8 @@ func TestSlowMemberGetsWhatItAnswers(t *testing.T) {
 	p.run(TickPeriod)
 	p.acts[1] = idle
 	p.run(500 * time.Millisecond)
-	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits(), "many answers at once may be late all the same")
+	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits(),
+		"many answers at once may be late all the same")
 	p.acts[1] = act{waiting: 0, answers: 1, heard: true} // quick answers to what little it is asked
 	p.run(500 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "quick again")
@@ -329,7 +334,9 @@ func TestAnyHistoryLeavesSomebody(t *testing.T) {
 				p.members[r.IntN(len(p.members))].Reset(time.Now())
 			}
 			p.run(TickPeriod * time.Duration(1+r.IntN(8)))
-			usable := slices.ContainsFunc(p.members, func(m *Member) bool { return m.limit.Load() > 0 })
+			usable := slices.ContainsFunc(p.members, func(m *Member) bool {
+				return m.limit.Load() > 0
+			})
 			require.True(t, usable, "seed %d", seed)
 		}
 	}

@@ -46,8 +46,9 @@ type record struct {
 	rate           float64       // smoothed served answers a second
 	typicalLatency time.Duration // its latency when it last answered; 0: unknown
 	slowTicks      int           // consecutive ticks in which it was slow
-	sentBeforeSlow uint64        // outstanding requests from before it was slow, whose answers show nothing
-	active         bool          // requests were outstanding or answered since the last tick
+	// outstanding requests from before it was slow, whose answers show nothing
+	sentBeforeSlow uint64
+	active         bool // requests were outstanding or answered since the last tick
 
 	outstanding     int64     // at the last tick
 	unansweredSince time.Time // since when it has had outstanding requests and answered none
@@ -70,7 +71,8 @@ type sample struct {
 func (m *Member) sample() sample {
 	return sample{
 		outstanding: m.outstanding.Load(), movable: m.movable.Load(), answered: m.answered.Load(),
-		movableAnswered: m.movableAnswered.Load(), refused: m.refused.Load(), received: m.received.Load(),
+		movableAnswered: m.movableAnswered.Load(), refused: m.refused.Load(),
+		received: m.received.Load(),
 	}
 }
 
@@ -78,7 +80,8 @@ func (m *Member) sample() sample {
 // whether there is anything to go on watching.
 func (m *Member) Observe(now time.Time, elapsed time.Duration) (busy bool) {
 	r, s := &m.rec, m.sample()
-	busy = s.outstanding > 0 || s.answered != r.answered || r.health == Suspect || r.probing || r.streamWaiting
+	busy = s.outstanding > 0 || s.answered != r.answered || r.health == Suspect || r.probing ||
+		r.streamWaiting
 	r.observe(s, now, elapsed)
 	return busy
 }

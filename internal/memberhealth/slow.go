@@ -67,7 +67,8 @@ func (r *record) updateSlow(limit time.Duration) {
 	switch {
 	case r.health == Healthy && r.slowTicks >= slowAfterTicks:
 		r.health = Slow
-		r.load, r.rate = 1, r.rate/r.load // of one request at a time, so that one quick answer shows
+		// of one request at a time, so that one quick answer shows
+		r.load, r.rate = 1, r.rate/r.load
 		r.sentBeforeSlow = uint64(r.outstanding)
 	case r.health == Slow && r.latency() < limit/2:
 		r.health, r.stuck = Healthy, false

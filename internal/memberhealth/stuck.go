@@ -38,7 +38,8 @@ func (r *record) observeUnanswered(s sample, now time.Time) {
 func ejectStuck(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	timeout := max(stuckRead, stallTimeoutFactor*typical)
-	if r.readAt.IsZero() || now.Sub(r.readAt) < timeout || !seemsStuck(members, m, now, typical, stuckAfter) {
+	if r.readAt.IsZero() || now.Sub(r.readAt) < timeout ||
+		!seemsStuck(members, m, now, typical, stuckAfter) {
 		return false
 	}
 	r.health, r.stuck = Ejected, true
@@ -49,7 +50,8 @@ func ejectStuck(members []*Member, m *Member, now time.Time, typical time.Durati
 // stuck.
 func startRead(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
-	if r.reading || !r.readAt.IsZero() || !seemsStuck(members, m, now, typical, stuckAfter-stuckRead) {
+	if r.reading || !r.readAt.IsZero() || !seemsStuck(members, m, now, typical,
+		stuckAfter-stuckRead) {
 		return false
 	}
 	r.reading, r.readAt = true, now
@@ -75,7 +77,8 @@ func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time
 		}
 		l, d := p.rec.latency(), now.Sub(since)
 		return p != m && p.rec.health == Healthy && 0 < l && l <= quickPeer &&
-			d >= max(after, stuckFactor*typical) && p.rec.movableRate*d.Seconds() >= float64(r.movable)
+			d >= max(after, stuckFactor*typical) &&
+			p.rec.movableRate*d.Seconds() >= float64(r.movable)
 	})
 }
 

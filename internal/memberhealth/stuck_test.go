@@ -34,7 +34,8 @@ func TestStuckMemberIsEjected(t *testing.T) {
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 	p.acts[1] = act{waiting: 3, heard: true}
 	p.run(5 * time.Second)
-	assert.Equal(t, 2, strings.Count(strings.Join(p.log, "\n"), "eject "), "trusted again: %v", p.log)
+	assert.Equal(t, 2, strings.Count(strings.Join(p.log, "\n"), "eject "), "trusted again: %v",
+		p.log)
 }
 
 // TestWhoIsNotStuck: members at work are left alone.
@@ -77,7 +78,8 @@ func TestAnElectionUnderLoad(t *testing.T) {
 			p.run(500 * time.Millisecond)
 			p.acts = []act{quick, quick, quick}
 			p.run(2 * time.Second)
-			assert.NotContains(t, strings.Join(p.log, "\n"), "eject", "%d answers, heard: %v", answers, heard)
+			assert.NotContains(t, strings.Join(p.log, "\n"), "eject", "%d answers, heard: %v",
+				answers, heard)
 		}
 	}
 }

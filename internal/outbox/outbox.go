@@ -1,27 +1,29 @@
 // Package outbox delivers values into one channel, in order, for a producer that must never wait.
 //
-// An [Outbox] owns its channel: no other code sends on it or closes it. While the channel has room a Post goes straight into
-// it and costs one channel operation. A Post that finds the channel full keeps the value and starts a goroutine, the pump,
-// which feeds the channel at the consumer's pace and exits as soon as nothing waits any more: an idle or keeping-up
-// consumer costs no goroutine.
+// An [Outbox] owns its channel: no other code sends on it or closes it. While the channel has room
+// a Post goes straight into it and costs one channel operation. A Post that finds the channel full
+// keeps the value and starts a goroutine, the pump, which feeds the channel at the consumer's pace
+// and exits as soon as nothing waits any more: an idle or keeping-up consumer costs no goroutine.
 //
-// The right to send on and close the channel belongs to the holder of the mutex while there is no pump, and to the single
-// pump otherwise. That is why the channel is closed exactly once and nothing is sent on it afterwards, in whatever order
-// Post, Close and Abort are called.
+// The right to send on and close the channel belongs to the holder of the mutex while there is no
+// pump, and to the single pump otherwise. That is why the channel is closed exactly once and
+// nothing is sent on it afterwards, in whatever order Post, Close and Abort are called.
 //
-// What waits is not limited here. A producer looks at [Outbox.Backlog] after a Post and stops producing for a consumer
-// that is too slow; [Hooks.Drained] tells when to go on.
+// What waits is not limited here. A producer looks at [Outbox.Backlog] after a Post and stops
+// producing for a consumer that is too slow; [Hooks.Drained] tells when to go on.
 package outbox
 
 import "sync"
 
 // Hooks connect an Outbox to its owner.
 type Hooks[T any] interface {
-	// Size returns the number of bytes that v counts for in Backlog. It is called under the outbox's mutex, once for each
-	// value that has to wait and never for one that goes straight into the channel.
+	// Size returns the number of bytes that v counts for in Backlog. It is called under the
+	// outbox's mutex, once for each value that has to wait and never for one that goes straight
+	// into the channel.
 	Size(v T) int
-	// Drained is called without the mutex, on the pump's goroutine just before that exits, each time all that waited has
-	// been handed over and the outbox is still open. A Post in the meantime may already have started the next pump.
+	// Drained is called without the mutex, on the pump's goroutine just before that exits, each
+	// time all that waited has been handed over and the outbox is still open. A Post in the
+	// meantime may already have started the next pump.
 	Drained()
 	// Closed is called without the mutex, once, when the channel has been closed.
 	Closed()
@@ -36,15 +38,16 @@ type Pumps struct {
 // NewPumps returns a group for the outboxes of one owner.
 func NewPumps() *Pumps { return &Pumps{stop: make(chan struct{})} }
 
-// Close ends all pumps as if each outbox that has one were aborted, and waits for them. It must be called once, after the
-// last Post and Close of the group's outboxes; what these left waiting is dropped.
+// Close ends all pumps as if each outbox that has one were aborted, and waits for them. It must be
+// called once, after the last Post and Close of the group's outboxes; what these left waiting is
+// dropped.
 func (p *Pumps) Close() {
 	close(p.stop)
 	p.running.Wait()
 }
 
-// Outbox is an ordered mailbox in front of one channel. Make it with [New]. All methods are safe for concurrent use and
-// none of them blocks.
+// Outbox is an ordered mailbox in front of one channel. Make it with [New]. All methods are safe
+// for concurrent use and none of them blocks.
 type Outbox[T any] struct {
 	// Read-only after New.
 	ch    chan T
@@ -52,8 +55,9 @@ type Outbox[T any] struct {
 	pumps *Pumps
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	waiting []item[T]     // values the channel had no room for, oldest first; the pump is sending the first
+	mu sync.Mutex
+	// values the channel had no room for, oldest first; the pump is sending the first
+	waiting []item[T]
 	bytes   int           // their sizes
 	pumping bool          // a pump runs and owns the channel
 	stop    chan struct{} // made with each pump; closed by Abort only
@@ -72,7 +76,8 @@ func New[T any](ch chan T, hooks Hooks[T], pumps *Pumps) *Outbox[T] {
 	return &Outbox[T]{ch: ch, hooks: hooks, pumps: pumps}
 }
 
-// Post hands v over to the consumer after all values posted before. It drops v if the outbox is closed.
+// Post hands v over to the consumer after all values posted before. It drops v if the outbox is
+// closed.
 func (o *Outbox[T]) Post(v T) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -81,8 +86,9 @@ func (o *Outbox[T]) Post(v T) {
 	}
 }
 
-// Close closes the channel after all that waits and then last have been received or found room in the channel. A consumer
-// that does not read keeps the pump alive until Abort. Calls after the first Close or Abort do nothing.
+// Close closes the channel after all that waits and then last have been received or found room in
+// the channel. A consumer that does not read keeps the pump alive until Abort. Calls after the
+// first Close or Abort do nothing.
 func (o *Outbox[T]) Close(last ...T) {
 	o.mu.Lock()
 	if !o.closed {
@@ -94,8 +100,8 @@ func (o *Outbox[T]) Close(last ...T) {
 	o.unlockClosing(!o.pumping)
 }
 
-// Abort drops what waits and closes the channel now; what the channel already holds can still be received. After a Close
-// that still waits for its consumer it gives up that wait.
+// Abort drops what waits and closes the channel now; what the channel already holds can still be
+// received. After a Close that still waits for its consumer it gives up that wait.
 func (o *Outbox[T]) Abort() {
 	o.mu.Lock()
 	o.closed = true
@@ -107,7 +113,8 @@ func (o *Outbox[T]) Abort() {
 	o.unlockClosing(!o.pumping)
 }
 
-// unlockClosing releases the mutex. Where end is set, and the channel is still open, it closes that before.
+// unlockClosing releases the mutex. Where end is set, and the channel is still open, it closes that
+// before.
 func (o *Outbox[T]) unlockClosing(end bool) {
 	closing := end && !o.gone
 	if closing {
@@ -120,7 +127,8 @@ func (o *Outbox[T]) unlockClosing(end bool) {
 	}
 }
 
-// Backlog returns how many values the consumer has not taken and the channel has no room for, and their size in bytes.
+// Backlog returns how many values the consumer has not taken and the channel has no room for, and
+// their size in bytes.
 func (o *Outbox[T]) Backlog() (values, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -148,7 +156,8 @@ func (o *Outbox[T]) putLocked(v T) {
 	o.pumping = true
 	o.stop = make(chan struct{})
 	o.pumps.running.Add(1)
-	// Stopped by the consumer taking all that waits, by Abort, or by Pumps.Close, which waits for it.
+	// Stopped by the consumer taking all that waits, by Abort, or by Pumps.Close, which waits for
+	// it.
 	go o.pump(o.stop)
 }
 
@@ -168,8 +177,8 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	}
 }
 
-// next returns the first value that waits, after it has dropped the one that was sent. Where none is left it gives the
-// channel back, or closes it, and returns false.
+// next returns the first value that waits, after it has dropped the one that was sent. Where none
+// is left it gives the channel back, or closes it, and returns false.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	if sent && !o.aborted {

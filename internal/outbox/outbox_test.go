@@ -199,9 +199,9 @@ func yieldTimes(n int) {
 	}
 }
 
-// TestRandomRaces runs a producer, a consumer of random speed and two that end the outbox against each other: the consumer
-// sees a prefix of what was posted, in order, and the channel is closed exactly once (a second close or a send after it
-// would panic).
+// TestRandomRaces runs a producer, a consumer of random speed and two that end the outbox against
+// each other: the consumer sees a prefix of what was posted, in order, and the channel is closed
+// exactly once (a second close or a send after it would panic).
 func TestRandomRaces(t *testing.T) {
 	for round := range 300 {
 		rng := rand.New(rand.NewPCG(1, uint64(round)))

@@ -51,7 +51,9 @@ func (r *Resolver) Scheme() string { return Scheme }
 func (r *Resolver) OverrideAuthority(resolver.Target) string { return r.authority }
 
 // Build implements resolver.Builder.
-func (r *Resolver) Build(_ resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+func (r *Resolver) Build(
+	_ resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions,
+) (resolver.Resolver, error) {
 	r.push.Lock()
 	defer r.push.Unlock()
 	r.conn = conn

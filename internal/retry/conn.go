@@ -22,10 +22,11 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
 // Tokens is the holder of the client's authentication token.
@@ -123,7 +124,9 @@ func (a *attempt) Value(key any) any {
 }
 
 // newAttempt puts the caller's options last, where they prevail.
-func (c *Conn) newAttempt(ctx context.Context, method string, req any, callers []grpc.CallOption) *attempt {
+func (c *Conn) newAttempt(
+	ctx context.Context, method string, req any, callers []grpc.CallOption,
+) *attempt {
 	if _, ok := metadata.FromOutgoingContext(ctx); ok {
 		ctx = metadata.AppendToOutgoingContext(ctx, c.cfg.Metadata[:]...)
 	}
@@ -150,7 +153,10 @@ func (a *attempt) sent() bool { return a.connected() || !a.witnessed.Load() || a
 // the last, next to gRPC. Without it, or where another interceptor keeps an
 // attempt's context or options back, or does not wait for gRPC, no write is sent
 // again for want of a connection.
-func Witness(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func Witness(
+	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
+	opts ...grpc.CallOption,
+) error {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
 		if i := idempotent(a.Context, a.method); i != nil {
 			i.sends.Add(1)
@@ -173,7 +179,9 @@ func (a *attempt) isItsPeer(o grpc.CallOption) bool {
 
 // Invoke performs a unary call; see the package's invariants. Its error is
 // that of the last attempt, or says that ctx or the client ended meanwhile.
-func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+func (c *Conn) Invoke(
+	ctx context.Context, method string, args, reply any, opts ...grpc.CallOption,
+) error {
 	proof := proofOf(ctx)
 	proof.begin()
 	if err := c.over(ctx); err != nil {

@@ -11,11 +11,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestProofThatNothingWasSent runs requests that fail. One attempt of any of them that may have left the client is enough for
-// there to be no proof.
+// TestProofThatNothingWasSent runs requests that fail. One attempt of any of them that may have
+// left the client is enough for there to be no proof.
 func TestProofThatNothingWasSent(t *testing.T) {
 	unavailable := status.Error(codes.Unavailable, "gone")
-	unsent, sent, served := outcome{unavailable, false}, outcome{unavailable, true}, outcome{nil, true}
+	unsent, sent, served := outcome{unavailable, false}, outcome{unavailable, true},
+		outcome{nil, true}
 	for name, tc := range map[string]struct {
 		requests [][]outcome
 		want     bool

@@ -13,12 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,13 +57,19 @@ func (f *fakeConn) next(opts []grpc.CallOption) error {
 	return o.err
 }
 
-func (f *fakeConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	return Witness(ctx, method, req, reply, nil, func(_ context.Context, _ string, _, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
-		return f.next(opts)
-	}, opts...)
+func (f *fakeConn) Invoke(
+	ctx context.Context, method string, req, reply any, opts ...grpc.CallOption,
+) error {
+	return Witness(ctx, method, req, reply, nil,
+		func(_ context.Context, _ string, _, _ any, _ *grpc.ClientConn,
+			opts ...grpc.CallOption) error {
+			return f.next(opts)
+		}, opts...)
 }
 
-func newConn(t *testing.T, endpoints int, script ...outcome) (*Conn, *fakeConn, context.CancelFunc) {
+func newConn(
+	t *testing.T, endpoints int, script ...outcome,
+) (*Conn, *fakeConn, context.CancelFunc) {
 	life, closeClient := context.WithCancel(context.Background())
 	t.Cleanup(closeClient)
 	f := &fakeConn{script: script}
@@ -84,49 +91,79 @@ var (
 	}}}}
 )
 
+var (
+	unavailable = status.Error(codes.Unavailable, "gone")
+	tooMany     = status.Error(codes.Unknown, "etcdserver: too many requests") // as servers send it
+)
+
+// attemptCases say how often a request is sent when every attempt fails with the same error.
+var attemptCases = []struct {
+	name      string
+	method    string
+	req       any
+	fail      outcome
+	endpoints int
+	want      int
+}{
+	{"read, unavailable", pb.KV_Range_FullMethodName, rangeReq, outcome{unavailable, true}, 3,
+		6},
+	{"read, leader lost", pb.KV_Range_FullMethodName, rangeReq,
+		outcome{rpctypes.ErrGRPCLeaderChanged, true}, 3, 6},
+	{"read, one endpoint", pb.KV_Range_FullMethodName, rangeReq, outcome{unavailable, true}, 1,
+		6},
+	{"read, not capable", pb.KV_Range_FullMethodName, rangeReq,
+		outcome{rpctypes.ErrGRPCNotCapable, true}, 3, 1},
+	{"read, learner", pb.KV_Range_FullMethodName, rangeReq,
+		outcome{rpctypes.ErrGRPCNotSupportedForLearner, true}, 2, 6},
+	{"read, lone learner", pb.KV_Range_FullMethodName, rangeReq,
+		outcome{rpctypes.ErrGRPCNotSupportedForLearner, true}, 1, 1},
+	{"read, internal", pb.KV_Range_FullMethodName, rangeReq,
+		outcome{status.Error(codes.Internal, "x"), true}, 3, 1},
+	{"read, server's deadline", pb.KV_Range_FullMethodName, rangeReq,
+		outcome{rpctypes.ErrGRPCDeadlineExceeded, true}, 3, 1},
+	{"read, server's cancel", pb.KV_Range_FullMethodName, rangeReq,
+		outcome{rpctypes.ErrGRPCCanceled, true}, 3, 1},
+	{"write, unavailable", pb.KV_Put_FullMethodName, putReq, outcome{unavailable, true}, 3, 1},
+	{"write, not sent", pb.KV_Put_FullMethodName, putReq, outcome{unavailable, false}, 3, 6},
+	{"write, server's deadline", pb.KV_Put_FullMethodName, putReq,
+		outcome{rpctypes.ErrGRPCDeadlineExceeded, true}, 3, 1},
+	{"write, learner", pb.KV_Put_FullMethodName, putReq,
+		outcome{rpctypes.ErrGRPCNotSupportedForLearner, true}, 3, 6},
+	{"read, too many requests", pb.KV_Range_FullMethodName, rangeReq, outcome{tooMany, true}, 1,
+		6},
+	{"write, too many requests", pb.KV_Put_FullMethodName, putReq, outcome{tooMany, true}, 3,
+		3},
+	{"write, too many requests, lone member", pb.KV_Put_FullMethodName, putReq,
+		outcome{tooMany, true}, 1, 1},
+	{"write, no space", pb.KV_Put_FullMethodName, putReq,
+		outcome{rpctypes.ErrGRPCNoSpace, true}, 3, 1},
+	{"write, too large an answer", pb.KV_Put_FullMethodName, putReq,
+		outcome{status.Error(codes.ResourceExhausted, "grpc: too large"), true}, 3, 1},
+	{"stream, too many requests", pb.Watch_Watch_FullMethodName, nil, outcome{tooMany, true}, 3,
+		1},
+	{"write, no leader", pb.KV_Put_FullMethodName, putReq,
+		outcome{rpctypes.ErrGRPCNoLeader, true}, 3, 1},
+	{"txn that writes", pb.KV_Txn_FullMethodName, writeTxn, outcome{unavailable, true}, 3, 1},
+	{"txn that reads", pb.KV_Txn_FullMethodName, readTxn, outcome{unavailable, true}, 3, 6},
+	{"alarm list", pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{},
+		outcome{unavailable, true}, 3, 6},
+	{"alarm off", pb.Maintenance_Alarm_FullMethodName,
+		&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE}, outcome{unavailable, true}, 3, 1},
+	{"unknown method", "/x.Y/Z", putReq, outcome{unavailable, false}, 3, 1},
+	{"login", pb.Auth_Authenticate_FullMethodName, &pb.AuthenticateRequest{},
+		outcome{unavailable, true}, 3, 6},
+	{"login, bad token", pb.Auth_Authenticate_FullMethodName, &pb.AuthenticateRequest{},
+		outcome{rpctypes.ErrGRPCInvalidAuthToken, true}, 3, 1},
+	{"certificate user, old revision", pb.KV_Put_FullMethodName, putReq,
+		outcome{rpctypes.ErrGRPCAuthOldRevision, true}, 3, maxTokenTries},
+	{"no token to renew", pb.KV_Put_FullMethodName, putReq,
+		outcome{rpctypes.ErrGRPCInvalidAuthToken, true}, 3, 1},
+}
+
 // TestAttemptsPerCode counts how often a request is sent when every attempt
 // fails alike: at most six times, by the configuration above.
 func TestAttemptsPerCode(t *testing.T) {
-	unavailable := status.Error(codes.Unavailable, "gone")
-	tooMany := status.Error(codes.Unknown, "etcdserver: too many requests") // as servers send it
-	for _, tc := range []struct {
-		name      string
-		method    string
-		req       any
-		fail      outcome
-		endpoints int
-		want      int
-	}{
-		{"read, unavailable", pb.KV_Range_FullMethodName, rangeReq, outcome{unavailable, true}, 3, 6},
-		{"read, leader lost", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCLeaderChanged, true}, 3, 6},
-		{"read, one endpoint", pb.KV_Range_FullMethodName, rangeReq, outcome{unavailable, true}, 1, 6},
-		{"read, not capable", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCNotCapable, true}, 3, 1},
-		{"read, learner", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCNotSupportedForLearner, true}, 2, 6},
-		{"read, lone learner", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCNotSupportedForLearner, true}, 1, 1},
-		{"read, internal", pb.KV_Range_FullMethodName, rangeReq, outcome{status.Error(codes.Internal, "x"), true}, 3, 1},
-		{"read, server's deadline", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCDeadlineExceeded, true}, 3, 1},
-		{"read, server's cancel", pb.KV_Range_FullMethodName, rangeReq, outcome{rpctypes.ErrGRPCCanceled, true}, 3, 1},
-		{"write, unavailable", pb.KV_Put_FullMethodName, putReq, outcome{unavailable, true}, 3, 1},
-		{"write, not sent", pb.KV_Put_FullMethodName, putReq, outcome{unavailable, false}, 3, 6},
-		{"write, server's deadline", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCDeadlineExceeded, true}, 3, 1},
-		{"write, learner", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCNotSupportedForLearner, true}, 3, 6},
-		{"read, too many requests", pb.KV_Range_FullMethodName, rangeReq, outcome{tooMany, true}, 1, 6},
-		{"write, too many requests", pb.KV_Put_FullMethodName, putReq, outcome{tooMany, true}, 3, 3},
-		{"write, too many requests, lone member", pb.KV_Put_FullMethodName, putReq, outcome{tooMany, true}, 1, 1},
-		{"write, no space", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCNoSpace, true}, 3, 1},
-		{"write, too large an answer", pb.KV_Put_FullMethodName, putReq, outcome{status.Error(codes.ResourceExhausted, "grpc: too large"), true}, 3, 1},
-		{"stream, too many requests", pb.Watch_Watch_FullMethodName, nil, outcome{tooMany, true}, 3, 1},
-		{"write, no leader", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCNoLeader, true}, 3, 1},
-		{"txn that writes", pb.KV_Txn_FullMethodName, writeTxn, outcome{unavailable, true}, 3, 1},
-		{"txn that reads", pb.KV_Txn_FullMethodName, readTxn, outcome{unavailable, true}, 3, 6},
-		{"alarm list", pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{}, outcome{unavailable, true}, 3, 6},
-		{"alarm off", pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE}, outcome{unavailable, true}, 3, 1},
-		{"unknown method", "/x.Y/Z", putReq, outcome{unavailable, false}, 3, 1},
-		{"login", pb.Auth_Authenticate_FullMethodName, &pb.AuthenticateRequest{}, outcome{unavailable, true}, 3, 6},
-		{"login, bad token", pb.Auth_Authenticate_FullMethodName, &pb.AuthenticateRequest{}, outcome{rpctypes.ErrGRPCInvalidAuthToken, true}, 3, 1},
-		{"certificate user, old revision", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCAuthOldRevision, true}, 3, maxTokenTries},
-		{"no token to renew", pb.KV_Put_FullMethodName, putReq, outcome{rpctypes.ErrGRPCInvalidAuthToken, true}, 3, 1},
-	} {
+	for _, tc := range attemptCases {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, f, _ := newConn(t, tc.endpoints, tc.fail)
@@ -146,12 +183,15 @@ type mangledConn struct {
 	calls  int
 }
 
-func (m *mangledConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+func (m *mangledConn) Invoke(
+	ctx context.Context, method string, req, reply any, opts ...grpc.CallOption,
+) error {
 	m.calls++
 	for _, whole := range m.passes {
-		_ = Witness(ctx, method, req, reply, nil, func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
-			return nil
-		}, opts[:map[bool]int{true: len(opts)}[whole]]...)
+		_ = Witness(ctx, method, req, reply, nil,
+			func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
+				return nil
+			}, opts[:map[bool]int{true: len(opts)}[whole]]...)
 	}
 	return status.Error(codes.Unavailable, "no connection")
 }
@@ -188,7 +228,8 @@ func TestEveryMethodHasAPolicy(t *testing.T) {
 		}
 		for _, s := range svc.Streams {
 			p, ok := policies["/"+svc.ServiceName+"/"+s.StreamName]
-			assert.True(t, ok && (p == once) == s.ClientStreams, "%s/%s", svc.ServiceName, s.StreamName)
+			assert.True(t, ok && (p == once) == s.ClientStreams, "%s/%s", svc.ServiceName,
+				s.StreamName)
 		}
 	}
 }
@@ -226,7 +267,8 @@ func TestWaitsForAMemberThatHasTooManyRequests(t *testing.T) {
 func TestFirstSuccessEndsTheSeries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []uint
-		c, f, _ := newConn(t, 1, outcome{rpctypes.ErrGRPCNoLeader, true}, outcome{rpctypes.ErrGRPCTimeout, true}, outcome{})
+		c, f, _ := newConn(t, 1, outcome{rpctypes.ErrGRPCNoLeader, true},
+			outcome{rpctypes.ErrGRPCTimeout, true}, outcome{})
 		c.cfg.Retrying = func(_ string, attempt uint, _ error) { told = append(told, attempt) }
 		require.NoError(t, c.Invoke(t.Context(), pb.KV_Range_FullMethodName, rangeReq, nil))
 		assert.Equal(t, 3, f.calls)
@@ -239,8 +281,10 @@ func TestContextEndsTheWait(t *testing.T) {
 		c, _, _ := newConn(t, 1, outcome{status.Error(codes.Unavailable, "x"), true})
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 		defer cancel()
-		assert.Equal(t, context.DeadlineExceeded, c.Invoke(ctx, pb.KV_Range_FullMethodName, rangeReq, nil))
-		assert.Equal(t, context.DeadlineExceeded, c.Invoke(ctx, pb.KV_Range_FullMethodName, rangeReq, nil), "a call on a dead context")
+		assert.Equal(t, context.DeadlineExceeded,
+			c.Invoke(ctx, pb.KV_Range_FullMethodName, rangeReq, nil))
+		assert.Equal(t, context.DeadlineExceeded,
+			c.Invoke(ctx, pb.KV_Range_FullMethodName, rangeReq, nil), "a call on a dead context")
 	})
 }
 
@@ -303,7 +347,8 @@ func TestMetadataGoesBesideTheCallers(t *testing.T) {
 	assert.Equal(t, metadata.Pairs("ours", "1", "theirs", "2"), md)
 
 	type key struct{}
-	assert.Equal(t, 7, c.newAttempt(context.WithValue(t.Context(), key{}, 7), "", nil, nil).Value(key{}))
+	assert.Equal(t, 7, c.newAttempt(context.WithValue(t.Context(), key{}, 7), "", nil,
+		nil).Value(key{}))
 	ctx, cancel := context.WithCancel(c.newAttempt(t.Context(), "", nil, nil))
 	cancel()
 	assert.ErrorIs(t, ctx.Err(), context.Canceled)
@@ -327,14 +372,17 @@ func TestRequestsTellWhetherTheyRepeat(t *testing.T) {
 		{pb.Auth_Authenticate_FullMethodName, &pb.AuthenticateRequest{}, true},
 		{"/of.Another/Service", nil, false},
 	} {
-		assert.Equal(t, tc.want, c.newAttempt(t.Context(), tc.method, tc.req, nil).Value(key{}), "%s %v", tc.method, tc.req)
+		assert.Equal(t, tc.want, c.newAttempt(t.Context(), tc.method, tc.req, nil).Value(key{}),
+			"%s %v", tc.method, tc.req)
 	}
-	assert.Nil(t, New(nil, Config{}).newAttempt(t.Context(), pb.KV_Range_FullMethodName, nil, nil).Value(key{}))
+	assert.Nil(t, New(nil, Config{}).newAttempt(t.Context(), pb.KV_Range_FullMethodName, nil,
+		nil).Value(key{}))
 }
 
 func TestCallersOptionsComeLast(t *testing.T) {
 	c, _, _ := newConn(t, 1)
-	a := c.newAttempt(t.Context(), "", nil, []grpc.CallOption{grpc.WaitForReady(false), grpc.StaticMethod(), grpc.UseCompressor("x")})
+	a := c.newAttempt(t.Context(), "", nil, []grpc.CallOption{grpc.WaitForReady(false),
+		grpc.StaticMethod(), grpc.UseCompressor("x")})
 	require.Len(t, a.opts, 5)
 	assert.Equal(t, grpc.FailFastCallOption{FailFast: false}, a.opts[0])
 	assert.Equal(t, grpc.FailFastCallOption{FailFast: true}, a.opts[2])

@@ -4,9 +4,10 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
-	"google.golang.org/grpc/codes"
 )
 
 // maxTokenTries bounds how often one request asks for a new token: a token
@@ -148,7 +149,8 @@ func (s *series) renewToken(err error, seen uint64) bool {
 		return false
 	}
 	switch classify.Code(refresh) {
-	case codes.Unknown, codes.Canceled, codes.DeadlineExceeded: // a source that has one token only; a login without answer
+	case codes.Unknown, codes.Canceled, codes.DeadlineExceeded:
+		// a source that has one token only; a login without answer
 	default:
 		s.result = refresh // the server's answer to the login
 	}

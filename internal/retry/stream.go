@@ -11,7 +11,9 @@ import (
 // single read is opened and asked again like a unary read, until its first
 // message has arrived: from then on its reader alone knows how to go on. All
 // other streams are opened once, and wait for a connection.
-func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (c *Conn) NewStream(
+	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	if err := c.over(ctx); err != nil {
 		return nil, err
 	}

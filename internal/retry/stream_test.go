@@ -37,7 +37,9 @@ type streamConn struct {
 	opened  int
 }
 
-func (c *streamConn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+func (c *streamConn) NewStream(
+	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	c.opened++
 	if s := c.streams[c.opened-1]; s != nil {
 		return s, nil
@@ -48,7 +50,8 @@ func (c *streamConn) NewStream(context.Context, *grpc.StreamDesc, string, ...grp
 // readAll sends a request on a new stream and returns how many messages came
 // and the error after them.
 func readAll(t *testing.T, c *Conn) (messages int, err error) {
-	s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, pb.KV_RangeStream_FullMethodName)
+	s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true},
+		pb.KV_RangeStream_FullMethodName)
 	require.NoError(t, err)
 	require.NoError(t, s.SendMsg(rangeReq))
 	require.NoError(t, s.CloseSend())
@@ -71,9 +74,11 @@ func TestStreamedReadStartsOverUntilItsFirstMessage(t *testing.T) {
 	}{
 		{"at once", []*fakeStream{{recv: []error{nil, nil, io.EOF}}}, 1, 2, io.EOF},
 		{"empty", []*fakeStream{{recv: []error{io.EOF}}}, 1, 0, io.EOF},
-		{"third try", []*fakeStream{{recv: []error{gone}}, nil, {recv: []error{nil, io.EOF}}}, 3, 1, io.EOF},
+		{"third try", []*fakeStream{{recv: []error{gone}}, nil, {recv: []error{nil, io.EOF}}}, 3, 1,
+			io.EOF},
 		{"after a message", []*fakeStream{{recv: []error{nil, gone}}}, 1, 1, gone},
-		{"not to be repeated", []*fakeStream{{recv: []error{rpctypes.ErrGRPCCompacted}}}, 1, 0, rpctypes.ErrGRPCCompacted},
+		{"not to be repeated", []*fakeStream{{recv: []error{rpctypes.ErrGRPCCompacted}}}, 1, 0,
+			rpctypes.ErrGRPCCompacted},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -98,9 +103,11 @@ func TestTwoWayStreamsAreOpenedOnce(t *testing.T) {
 	c, _, _ := newConn(t, 3)
 	f := &streamConn{streams: []*fakeStream{nil, {}}}
 	c.cc = f
-	_, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, pb.Watch_Watch_FullMethodName)
+	_, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true},
+		pb.Watch_Watch_FullMethodName)
 	assert.Equal(t, codes.Unavailable, status.Code(err))
-	s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, pb.Watch_Watch_FullMethodName)
+	s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true},
+		pb.Watch_Watch_FullMethodName)
 	require.NoError(t, err)
 	assert.Same(t, f.streams[1], s)
 }

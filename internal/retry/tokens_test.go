@@ -35,7 +35,8 @@ func (f *fakeTokens) Refresh(_ context.Context, seen uint64) error {
 }
 
 func TestRefusedTokenIsRenewed(t *testing.T) {
-	for _, refusal := range []error{rpctypes.ErrGRPCInvalidAuthToken, rpctypes.ErrGRPCAuthOldRevision, rpctypes.ErrGRPCUserEmpty} {
+	for _, refusal := range []error{rpctypes.ErrGRPCInvalidAuthToken,
+		rpctypes.ErrGRPCAuthOldRevision, rpctypes.ErrGRPCUserEmpty} {
 		synctest.Test(t, func(t *testing.T) {
 			c, f, _ := newConn(t, 3, outcome{refusal, true}, outcome{refusal, true}, outcome{})
 			tokens := &fakeTokens{generation: 7}
@@ -47,8 +48,8 @@ func TestRefusedTokenIsRenewed(t *testing.T) {
 	}
 }
 
-// A member that lags behind does not know a new token yet: the request is tried again with it. A token that the auth store's
-// revision has overtaken is another matter.
+// A member that lags behind does not know a new token yet: the request is tried again with it. A
+// token that the auth store's revision has overtaken is another matter.
 func TestNewTokenIsNotRenewedForALaggard(t *testing.T) {
 	for _, tc := range []struct {
 		refusal error
@@ -58,7 +59,8 @@ func TestNewTokenIsNotRenewedForALaggard(t *testing.T) {
 		{rpctypes.ErrGRPCAuthOldRevision, []uint64{7, 8}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, f, _ := newConn(t, 3, outcome{tc.refusal, true}, outcome{tc.refusal, true}, outcome{})
+			c, f, _ := newConn(t, 3, outcome{tc.refusal, true}, outcome{tc.refusal, true},
+				outcome{})
 			tokens := &fakeTokens{generation: 7, fresh: 2}
 			c.cfg.Tokens = tokens
 			assert.NoError(t, c.Invoke(t.Context(), pb.KV_Put_FullMethodName, putReq, nil))
@@ -72,7 +74,8 @@ func TestRefusalsOfNewTokensEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, f, _ := newConn(t, 3, outcome{rpctypes.ErrGRPCInvalidAuthToken, true})
 		c.cfg.Tokens = &fakeTokens{}
-		assert.Equal(t, rpctypes.ErrGRPCInvalidAuthToken, c.Invoke(t.Context(), pb.KV_Put_FullMethodName, putReq, nil))
+		assert.Equal(t, rpctypes.ErrGRPCInvalidAuthToken,
+			c.Invoke(t.Context(), pb.KV_Put_FullMethodName, putReq, nil))
 		assert.Equal(t, maxTokenTries, f.calls)
 	})
 }
@@ -81,7 +84,8 @@ func TestFailedRenewalDecidesTheError(t *testing.T) {
 	for _, tc := range []struct{ fail, want error }{
 		{rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCAuthFailed},
 		{errors.New("one token only"), rpctypes.ErrGRPCInvalidAuthToken},
-		{context.DeadlineExceeded, rpctypes.ErrGRPCInvalidAuthToken}, // the login's, which is not the caller's
+		// the login's, which is not the caller's
+		{context.DeadlineExceeded, rpctypes.ErrGRPCInvalidAuthToken},
 		{context.Canceled, rpctypes.ErrGRPCInvalidAuthToken},
 	} {
 		c, f, _ := newConn(t, 3, outcome{rpctypes.ErrGRPCInvalidAuthToken, true})

@@ -6,8 +6,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// wantsFragmentsLocked reports whether a create of w is to try for fragments on the mux's own account: the server may have
-// more to send at once than the client can receive, or is to hold.
+// wantsFragmentsLocked reports whether a create of w is to try for fragments on the mux's own
+// account: the server may have more to send at once than the client can receive, or is to hold.
 func (m *Mux) wantsFragmentsLocked(w *Watcher) bool {
 	return m.cfg.Fragments && w.next != 0 && !w.template.Fragment
 }
@@ -17,9 +17,9 @@ func (m *Mux) asksFragmentsLocked(w *Watcher, id int64) bool {
 	return id != 0 && m.wantsFragmentsLocked(w) || m.over.fragments
 }
 
-// assemble adds events to those that were received in fragments, and returns what is to be delivered: all where no other
-// fragment follows; otherwise the events before the last revision, which may go on in the next fragment, or nothing as long
-// as fragments are merged.
+// assemble adds events to those that were received in fragments, and returns what is to be
+// delivered: all where no other fragment follows; otherwise the events before the last revision,
+// which may go on in the next fragment, or nothing as long as fragments are merged.
 func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 	if w.MergeBytes > 0 {
 		w.merged += size(events)
@@ -34,7 +34,8 @@ func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 		return nil
 	}
 	cut := len(events)
-	for cut > 0 && events[cut-1].GetKv().GetModRevision() == events[len(events)-1].GetKv().GetModRevision() {
+	for cut > 0 && events[cut-1].GetKv().GetModRevision() == events[len(
+		events)-1].GetKv().GetModRevision() {
 		cut--
 	}
 	if cut == 0 {

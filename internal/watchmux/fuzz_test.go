@@ -5,21 +5,24 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// FuzzMux lets bytes decide what users do and what a server, hostile or not, says: the mux must not panic, tell each sink of
-// one end at most, nothing after it, at most one creation, and events in order only.
+// FuzzMux lets bytes decide what users do and what a server, hostile or not, says: the mux must not
+// panic, tell each sink of one end at most, nothing after it, at most one creation, and events in
+// order only.
 func FuzzMux(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 20, 8, 1, 0, 5, 8, 2, 0, 7})
-	f.Add([]byte{0, 5, 0, 1, 0, 0, 0, 3, 1, 8, 16, 0, 2, 8, 17, 0, 2, 9, 16, 33, 5, 2, 1, 3, 0, 6, 7})
+	f.Add([]byte{0, 5, 0, 1, 0, 0, 0, 3, 1, 8, 16, 0, 2, 8, 17, 0, 2, 9, 16, 33, 5, 2, 1, 3, 0, 6,
+		7})
 	f.Add([]byte{0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 6, 0, 1, 8, 0, 0, 1, 5, 8, 0, 0, 3, 8, 0, 0, 9})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		z := &fuzzed{t: t, data: data}
-		z.mux = New(z, Config{Window: 3, Bulk: 3, Refused: func(string) bool { return z.next()%2 == 0 }})
+		z.mux = New(z, Config{Window: 3, Bulk: 3, Refused: func(string) bool {
+			return z.next()%2 == 0
+		}})
 		for len(z.data) > 0 {
 			z.step()
 		}
@@ -66,7 +69,8 @@ func (z *fuzzed) step() {
 	switch z.next() % 10 {
 	case 0:
 		k := &fuzzSink{z: z, id: len(z.sinks), last: int64(z.next()%8) - 1}
-		template := &pb.WatchCreateRequest{Key: fmt.Append(nil, k.id), StartRevision: max(k.last+1, 0)}
+		template := &pb.WatchCreateRequest{Key: fmt.Append(nil, k.id),
+			StartRevision: max(k.last+1, 0)}
 		if z.mux.Add(&k.watcher, template, k) {
 			z.sinks = append(z.sinks, k)
 		}

@@ -7,8 +7,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// firstID lies far above the ids that servers count up from 0, so that an id chosen here meets none of theirs, and the
-// answer to it cannot be taken for one of theirs.
+// firstID lies far above the ids that servers count up from 0, so that an id chosen here meets none
+// of theirs, and the answer to it cannot be taken for one of theirs.
 const firstID = 1 << 32
 
 // ids is how ids are assigned on a stream.
@@ -38,12 +38,13 @@ func (m *Mux) windowLocked() int {
 	return 1
 }
 
-// chooseLocked returns the id to ask for in the next create, that of w; 0 leaves the choice to the server, and stands for a
-// create without options.
+// chooseLocked returns the id to ask for in the next create, that of w; 0 leaves the choice to the
+// server, and stands for a create without options.
 func (m *Mux) chooseLocked(w *Watcher) int64 {
 	switch {
 	case m.ids.mode == taken:
-	case m.ids.mode == untried && !w.retried && (m.queue.len >= m.cfg.Bulk || m.wantsFragmentsLocked(w)):
+	case m.ids.mode == untried && !w.retried &&
+		(m.queue.len >= m.cfg.Bulk || m.wantsFragmentsLocked(w)):
 		m.ids.mode = trying
 	default:
 		return 0
@@ -58,8 +59,8 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 	return m.ids.last
 }
 
-// answeredLocked takes the watcher whose create the confirmation of id answers out of the creates in flight. It returns nil
-// for an answer that belongs to none of them.
+// answeredLocked takes the watcher whose create the confirmation of id answers out of the creates
+// in flight. It returns nil for an answer that belongs to none of them.
 func (m *Mux) answeredLocked(id int64) *Watcher {
 	if m.active[id] != nil || len(m.inflight) == 0 {
 		return nil
@@ -82,10 +83,12 @@ func (m *Mux) answeredLocked(id int64) *Watcher {
 	return w
 }
 
-// refusedLocked handles the refusal of a create. It seldom says of which: with several in flight it is kept until as many
-// refusals have come as creates are unanswered.
+// refusedLocked handles the refusal of a create. It seldom says of which: with several in flight it
+// is kept until as many refusals have come as creates are unanswered.
 func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
-	if i := slices.IndexFunc(m.inflight, func(w *Watcher) bool { return w.id == resp.WatchId && w.id != 0 }); i >= 0 {
+	if i := slices.IndexFunc(m.inflight, func(w *Watcher) bool {
+		return w.id == resp.WatchId && w.id != 0
+	}); i >= 0 {
 		w := m.inflight[i]
 		m.inflight = slices.Delete(m.inflight, i, i+1)
 		m.refuseLocked([]*Watcher{w}, []*pb.WatchResponse{resp})
@@ -97,7 +100,8 @@ func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 	m.settleLocked()
 }
 
-// settleLocked attributes the refusals, in order, once nothing else can answer the creates in flight.
+// settleLocked attributes the refusals, in order, once nothing else can answer the creates in
+// flight.
 func (m *Mux) settleLocked() {
 	if len(m.refusals) == 0 || len(m.refusals) < len(m.inflight) {
 		return
@@ -123,8 +127,8 @@ func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 	}
 }
 
-// retryLocked tries a refused w once more, in its place in the queue, or ends it. It reports whether the second try needs
-// another stream.
+// retryLocked tries a refused w once more, in its place in the queue, or ends it. It reports
+// whether the second try needs another stream.
 func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
 	if w.state == abandoned || w.original != nil {
 		return false
@@ -145,7 +149,8 @@ func (m *Mux) reconnectLocked(reason error) {
 	m.link.Reconnect(reason)
 }
 
-// requeueLocked forgets the stream. All watchers that were on it are queued again, in the order of Add.
+// requeueLocked forgets the stream. All watchers that were on it are queued again, in the order of
+// Add.
 func (m *Mux) requeueLocked() {
 	all := slices.DeleteFunc(m.queue.all(), func(w *Watcher) bool { return w.original != nil })
 	for _, w := range m.inflight {

@@ -25,10 +25,12 @@ var ErrProtocol = errors.New("watchmux: the server's answers do not match the re
 // ErrRefused is the reason of a reconnect that Config.Refused asked for.
 var ErrRefused = errors.New("watchmux: a watch was refused, trying again with a new stream")
 
-// ErrOverdue is the reason of a reconnect where a create with options was not answered, and one without was.
+// ErrOverdue is the reason of a reconnect where a create with options was not answered, and one
+// without was.
 var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
 
-// Config is read-only after New. The hooks are called with the mux's mutex held: they must not block and not call the mux.
+// Config is read-only after New. The hooks are called with the mux's mutex held: they must not
+// block and not call the mux.
 type Config struct {
 	// Window is how many creates may be in flight on a server that takes over the client's ids.
 	Window int
@@ -38,17 +40,20 @@ type Config struct {
 	Fragments bool
 	// Servers is shared by the muxes of a client; New makes one where it is nil.
 	Servers *Servers
-	// Probing, if set, is told that the first create with a client's id has been sent on a stream. The owner calls Overdue
-	// with the same id some time later.
+	// Probing, if set, is told that the first create with a client's id has been sent on a stream.
+	// The owner calls Overdue with the same id some time later.
 	Probing func(id int64)
-	// Holding, if set, is told that watchers are held back. The owner calls Release some time later.
+	// Holding, if set, is told that watchers are held back. The owner calls Release some time
+	// later.
 	Holding func()
-	// Refused, if set, is told of each create that was refused for the first time. It reports whether the second try needs
-	// a new stream, because the credentials of this one may be the reason.
+	// Refused, if set, is told of each create that was refused for the first time. It reports
+	// whether the second try needs a new stream, because the credentials of this one may be the
+	// reason.
 	Refused func(reason string) (reconnect bool)
 }
 
-// Mux is the protocol state of one stream. It implements bidi.Handler. All methods are safe for concurrent use.
+// Mux is the protocol state of one stream. It implements bidi.Handler. All methods are safe for
+// concurrent use.
 type Mux struct {
 	// Read-only after New.
 	cfg  Config
@@ -78,7 +83,8 @@ type Mux struct {
 	progress progress
 }
 
-// noContext makes classify look at nothing but the error: the link's context is its owner's business.
+// noContext makes classify look at nothing but the error: the link's context is its owner's
+// business.
 var noContext context.Context
 
 type final struct {
@@ -86,8 +92,9 @@ type final struct {
 	final Final
 }
 
-// New returns a mux without watchers on a link that is not started yet. The first watcher must be added before the link
-// can end for want of one; the mux stops the link when its last watcher has gone.
+// New returns a mux without watchers on a link that is not started yet. The first watcher must be
+// added before the link can end for want of one; the mux stops the link when its last watcher has
+// gone.
 func New(link Link, cfg Config) *Mux {
 	if cfg.Servers == nil {
 		cfg.Servers = new(Servers)
@@ -101,8 +108,8 @@ func New(link Link, cfg Config) *Mux {
 	}
 }
 
-// Add queues w to watch what template describes, which must not be changed afterwards. It reports false if the mux has
-// ended; the caller then needs another one, and w is as it was.
+// Add queues w to watch what template describes, which must not be changed afterwards. It reports
+// false if the mux has ended; the caller then needs another one, and w is as it was.
 func (m *Mux) Add(w *Watcher, template *pb.WatchCreateRequest, sink Sink) bool {
 	m.mu.Lock()
 	defer m.unlock()
@@ -117,7 +124,8 @@ func (m *Mux) Add(w *Watcher, template *pb.WatchCreateRequest, sink Sink) bool {
 	return true
 }
 
-// Cancel ends w because its consumer wants no more. It reports whether w was still live; if it was, Done is not called.
+// Cancel ends w because its consumer wants no more. It reports whether w was still live; if it was,
+// Done is not called.
 func (m *Mux) Cancel(w *Watcher) bool {
 	m.mu.Lock()
 	defer m.unlock()
@@ -142,7 +150,8 @@ func (m *Mux) Cancel(w *Watcher) bool {
 	return true
 }
 
-// Drained tells that the consumer of w has caught up. A paused w resumes where it stopped; for others nothing happens.
+// Drained tells that the consumer of w has caught up. A paused w resumes where it stopped; for
+// others nothing happens.
 func (m *Mux) Drained(w *Watcher) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -175,9 +184,9 @@ func (m *Mux) Opened(fill func(...*pb.WatchRequest)) {
 	m.out = nil
 }
 
-// Broken implements bidi.Handler: all that were on the stream go back into the queue, or end if the stream must not be
-// opened again (see classify.IsFinal). A stream whose server has lost its leader is among the latter: only watchers that
-// require a leader hear of it, and they asked to.
+// Broken implements bidi.Handler: all that were on the stream go back into the queue, or end if the
+// stream must not be opened again (see classify.IsFinal). A stream whose server has lost its leader
+// is among the latter: only watchers that require a leader hear of it, and they asked to.
 func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -192,7 +201,8 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	suspects := m.suspectsLocked(err)
 	m.requeueLocked()
 	m.suspectLocked(suspects, err)
-	if !errors.Is(err, ErrRefused) { // the credentials of the second try may be out of date by the time of the next stream
+	if !errors.Is(err, ErrRefused) {
+		// the credentials of the second try may be out of date by the time of the next stream
 		for w := m.queue.first; w != nil; w = w.after {
 			w.retried = false
 		}
@@ -200,7 +210,8 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	return !m.closed, 0
 }
 
-// advanceLocked sends what can be sent: creates as far as the window allows, then progress that was asked for meanwhile.
+// advanceLocked sends what can be sent: creates as far as the window allows, then progress that was
+// asked for meanwhile.
 func (m *Mux) advanceLocked() {
 	if !m.open || m.closed {
 		return
@@ -266,8 +277,8 @@ func (m *Mux) haltLocked(err error) {
 	m.closed = true
 }
 
-// unlock carries out what was decided under the mutex. Requests are queued before it is released, so that their order is
-// that of the decisions.
+// unlock carries out what was decided under the mutex. Requests are queued before it is released,
+// so that their order is that of the decisions.
 func (m *Mux) unlock() {
 	if len(m.out) > 0 {
 		m.link.Send(m.out...)

@@ -7,8 +7,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// Servers is what the servers of one client have shown about options that the mux adds to creates by itself: ids, and the
-// wish for fragments. All muxes of a client share it. The zero value is ready; it is safe for concurrent use.
+// Servers is what the servers of one client have shown about options that the mux adds to creates
+// by itself: ids, and the wish for fragments. All muxes of a client share it. The zero value is
+// ready; it is safe for concurrent use.
 type Servers struct{ verdict atomic.Uint32 }
 
 const (
@@ -22,8 +23,8 @@ func (s *Servers) forget()       { s.verdict.CompareAndSwap(optionsTaken, noVerd
 func (s *Servers) refuse()       { s.verdict.Store(optionsRefused) }
 func (s *Servers) refused() bool { return s.verdict.Load() == optionsRefused }
 
-// minDoubts is how many streams in a row must have ended at a create with options, each followed by one on which the same
-// create went through without, for the options to be taken for the cause.
+// minDoubts is how many streams in a row must have ended at a create with options, each followed by
+// one on which the same create went through without, for the options to be taken for the cause.
 const minDoubts = 2
 
 // openOptionsLocked decides how a new stream begins.
@@ -39,14 +40,16 @@ func (m *Mux) openOptionsLocked() {
 	m.serial = false
 }
 
-// breakOptionsLocked learns from the end of a stream on which a create with options was not answered.
+// breakOptionsLocked learns from the end of a stream on which a create with options was not
+// answered.
 func (m *Mux) breakOptionsLocked(err error) {
 	if m.doubt = false; len(m.inflight) == 0 {
 		return
 	}
 	refusal := classify.IsOptionRefusal(err)
 	switch {
-	case m.ids.first == 0 && refusal && m.over.fragments: // asked for in spite of an earlier refusal
+	case m.ids.first == 0 && refusal && m.over.fragments:
+		// asked for in spite of an earlier refusal
 		m.over.fragments, m.over.futile = false, true
 	case m.ids.first == 0 || m.ids.echoed:
 	case refusal:
@@ -73,11 +76,12 @@ func (m *Mux) plainAnsweredLocked() {
 	}
 }
 
-// Overdue tells that the stream's first create with options has been waiting for its answer for a while. If it still is,
-// and no later one has been answered, the same watch is asked for once more without options. A server that takes options
-// answers in order, the first one under the client's id; the second watch is then cancelled. One that answers the second
-// first ignores options, or is about to answer both in any order: creates go without, on another stream, as on this one
-// the answer to the next create could not be told from a late one.
+// Overdue tells that the stream's first create with options has been waiting for its answer for a
+// while. If it still is, and no later one has been answered, the same watch is asked for once more
+// without options. A server that takes options answers in order, the first one under the client's
+// id; the second watch is then cancelled. One that answers the second first ignores options, or is
+// about to answer both in any order: creates go without, on another stream, as on this one the
+// answer to the next create could not be told from a late one.
 func (m *Mux) Overdue(id int64) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -100,7 +104,8 @@ func (m *Mux) strayLocked(id int64) {
 	case !known && m.ids.repeated && !m.ids.settled:
 		m.ids.settled = true
 		m.sendCancelLocked(id)
-	case len(m.inflight) > 0: // the id is in use, or was not asked for: whose answer it is cannot be told
+	case len(m.inflight) > 0:
+		// the id is in use, or was not asked for: whose answer it is cannot be told
 		if !m.ids.echoed {
 			m.cfg.Servers.forget() // the server is another than the one that took options
 		}
@@ -108,7 +113,8 @@ func (m *Mux) strayLocked(id int64) {
 	}
 }
 
-// repeatRefusedLocked handles a refusal that may be the answer to the repeated create. It reports whether it was.
+// repeatRefusedLocked handles a refusal that may be the answer to the repeated create. It reports
+// whether it was.
 func (m *Mux) repeatRefusedLocked() bool {
 	switch {
 	case !m.ids.repeated || m.ids.settled:

@@ -7,10 +7,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// oversize is what is known of messages over the client's limit. gRPC ends the stream at such a message, and does not say
-// whose it was. At the first one all creates ask for fragments from then on. If that is no help, the watchers of the stream
-// are suspects, and half of them are held back while the others resume: if the stream breaks again, one of those that had
-// resumed is to blame, and half of these are held back; otherwise they are cleared, and those held back resume. The last
+// oversize is what is known of messages over the client's limit. gRPC ends the stream at such a
+// message, and does not say whose it was. At the first one all creates ask for fragments from then
+// on. If that is no help, the watchers of the stream are suspects, and half of them are held back
+// while the others resume: if the stream breaks again, one of those that had resumed is to blame,
+// and half of these are held back; otherwise they are cleared, and those held back resume. The last
 // suspect ends with the error, and no other watcher does.
 type oversize struct {
 	fragments bool // creates ask for fragments in any case
@@ -20,10 +21,12 @@ type oversize struct {
 
 const (
 	maxStrikes = 2 // etcd may send the first response of a watch unfragmented, by chance
-	minQuiet   = 2 // so that a server has had the whole time between two calls to send what is over the limit
+	// so that a server has had the whole time between two calls to send what is over the limit
+	minQuiet = 2
 )
 
-// suspectsLocked returns, before the watchers of a broken stream are queued, those among which one has caused its end.
+// suspectsLocked returns, before the watchers of a broken stream are queued, those among which one
+// has caused its end.
 func (m *Mux) suspectsLocked(err error) (suspects []*Watcher) {
 	m.over.quiet = 0
 	if !classify.IsOverLimit(err) {
@@ -72,8 +75,8 @@ func (m *Mux) suspectLocked(suspects []*Watcher, err error) {
 	}
 }
 
-// Release tells that some time has passed since Config.Holding was called. Once the stream has been open for as long, the
-// suspects on it are cleared, and watchers that were held back resume.
+// Release tells that some time has passed since Config.Holding was called. Once the stream has been
+// open for as long, the suspects on it are cleared, and watchers that were held back resume.
 func (m *Mux) Release() {
 	m.mu.Lock()
 	defer m.unlock()

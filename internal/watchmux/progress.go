@@ -2,19 +2,21 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOutstanding bounds the number of notices that a confirmation can overtake: etcd queues 128 responses per stream, hands one
-// to the transport, and drops notices that find no room.
+// maxOutstanding bounds the number of notices that a confirmation can overtake: etcd queues 128
+// responses per stream, hands one to the transport, and drops notices that find no room.
 const maxOutstanding = 129
 
-// progress is what is known of the progress requests sent on a stream. The server answers each with at most one notice, in
-// order, and not at all while one of the stream's watchers lags behind; so a notice may be the answer to any request that
-// has had none.
+// progress is what is known of the progress requests sent on a stream. The server answers each with
+// at most one notice, in order, and not at all while one of the stream's watchers lags behind; so a
+// notice may be the answer to any request that has had none.
 //
-// A notice that was computed before a watcher existed may arrive after that watcher's confirmation, and must not be applied
-// to it: it would resume past events it has not been sent. A watcher is therefore fenced by the number of requests
-// unanswered when its create was sent. The fence falls with each notice that it holds off, and altogether with a notice of
-// a later revision than the confirmation's, or with any event: notices older than the watch precede both. It holds off only
-// those that speak for revisions which the watch is to be sent: requests that are never answered keep up fences for long.
+// A notice that was computed before a watcher existed may arrive after that watcher's confirmation,
+// and must not be applied to it: it would resume past events it has not been sent. A watcher is
+// therefore fenced by the number of requests unanswered when its create was sent. The fence falls
+// with each notice that it holds off, and altogether with a notice of a later revision than the
+// confirmation's, or with any event: notices older than the watch precede both. It holds off only
+// those that speak for revisions which the watch is to be sent: requests that are never answered
+// keep up fences for long.
 type progress struct {
 	unanswered int  // requests that may still be answered
 	user       int  // how many of the next notices may answer a consumer's request
@@ -25,9 +27,11 @@ type progress struct {
 	latest int64 // the latest revision that the stream has shown
 
 	order   orderTest
-	ordered bool  // proven: the server sends notices only after the events that they speak for
-	mark    int64 // of a stream that is not ordered: the revision of a notice that a later one may confirm; 0: none
-	quiet   bool  // nothing has come for a second since the mark
+	ordered bool // proven: the server sends notices only after the events that they speak for
+	// of a stream that is not ordered: the revision of a notice that a later one may confirm; 0:
+	// none
+	mark  int64
+	quiet bool // nothing has come for a second since the mark
 }
 
 func (p *progress) reset() {
@@ -42,7 +46,8 @@ func (p *progress) sent(user bool) {
 	}
 }
 
-// asked counts a request as a consumer's. Another notice is shown with its own, as the answer to a probe may come first.
+// asked counts a request as a consumer's. Another notice is shown with its own, as the answer to a
+// probe may come first.
 func (p *progress) asked() { p.user = min(p.user+2, p.unanswered) }
 
 // answered counts a notice, and reports whether it may answer a consumer's request.
@@ -55,7 +60,8 @@ func (p *progress) answered() (user bool) {
 	return user
 }
 
-// confirmed takes a notice for rev of a stream that is not ordered, and returns the revision that it confirms, or 0.
+// confirmed takes a notice for rev of a stream that is not ordered, and returns the revision that
+// it confirms, or 0.
 func (p *progress) confirmed(rev int64) (mark int64) {
 	if p.mark > 0 && !p.quiet {
 		return 0
@@ -67,8 +73,9 @@ func (p *progress) confirmed(rev int64) (mark int64) {
 // outstanding returns how many notices may overtake the confirmation of a watch created now.
 func (p *progress) outstanding() uint8 { return uint8(min(p.unanswered, maxOutstanding)) }
 
-// RequestProgress asks the server for a progress notice to all watchers. Where that is not possible at once, because there
-// is no stream or watchers are still queued, it is done as soon as it is. It reports whether the mux has any watcher.
+// RequestProgress asks the server for a progress notice to all watchers. Where that is not possible
+// at once, because there is no stream or watchers are still queued, it is done as soon as it is. It
+// reports whether the mux has any watcher.
 func (m *Mux) RequestProgress() bool {
 	m.mu.Lock()
 	defer m.unlock()
@@ -89,13 +96,17 @@ func (m *Mux) Live() bool {
 
 // Liveness is what a stream has shown of itself.
 type Liveness struct {
-	Active         bool // there is a stream with active watchers, of a server that tells revisions
-	Notices        int  // how many requested notices have come
-	CreateStalled  bool // creates are unanswered
-	WaitsForFuture bool // a watcher waits for a revision that the store has not reached: etcd answers no request for progress
-	FallsBehind    bool // a watcher would resume from a revision before the latest that the stream has shown
-	CatchesUp      bool // a watcher from the past may still catch up: etcd answers no request for progress
-	Untested       bool // the server has answered, and the order of its notices is not known
+	Active        bool // there is a stream with active watchers, of a server that tells revisions
+	Notices       int  // how many requested notices have come
+	CreateStalled bool // creates are unanswered
+	// a watcher waits for a revision that the store has not reached: etcd answers no request for
+	// progress
+	WaitsForFuture bool
+	// a watcher would resume from a revision before the latest that the stream has shown
+	FallsBehind bool
+	// a watcher from the past may still catch up: etcd answers no request for progress
+	CatchesUp bool
+	Untested  bool // the server has answered, and the order of its notices is not known
 }
 
 // Liveness tells how the stream does.
@@ -118,9 +129,10 @@ func (m *Mux) Liveness() (l Liveness) {
 	return l
 }
 
-// Probe sends a request that a server in good health answers, on the mux's own behalf, and reports whether it did: one for
-// progress if ask is set, and creates of shadows where there is reason for them. Consumers do not see the answers, but these
-// move the revisions to resume from. quiet says that nothing has been received for a second.
+// Probe sends a request that a server in good health answers, on the mux's own behalf, and reports
+// whether it did: one for progress if ask is set, and creates of shadows where there is reason for
+// them. Consumers do not see the answers, but these move the revisions to resume from. quiet says
+// that nothing has been received for a second.
 func (m *Mux) Probe(ask, quiet bool) (sent bool) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -145,7 +157,8 @@ func (m *Mux) Probe(ask, quiet bool) (sent bool) {
 	return sent || ask
 }
 
-// askLocked sends a progress request, unless the last request is one that the link has not sent yet: it will do for both.
+// askLocked sends a progress request, unless the last request is one that the link has not sent
+// yet: it will do for both.
 func (m *Mux) askLocked(user bool) {
 	if user {
 		m.progress.wanted = false
@@ -156,7 +169,8 @@ func (m *Mux) askLocked(user bool) {
 		}
 		return
 	}
-	m.sendLocked(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
+	m.sendLocked(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
+		ProgressRequest: &pb.WatchProgressRequest{}}})
 	m.progress.sent(user)
 	m.progress.newest = true
 }
@@ -191,7 +205,8 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	}
 }
 
-// progressLocked applies a notice to one watcher. It means nothing to one in the middle of a fragmented response.
+// progressLocked applies a notice to one watcher. It means nothing to one in the middle of a
+// fragmented response.
 func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show, move bool) {
 	if w.partial != nil {
 		return

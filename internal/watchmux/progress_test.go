@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestMoreNoticesOnTheirWayThanAServerQueues: the answers to more requests than a server can have in its queue are counted
-// all the same, so that the last of them move no younger watch.
+// TestMoreNoticesOnTheirWayThanAServerQueues: the answers to more requests than a server can have
+// in its queue are counted all the same, so that the last of them move no younger watch.
 func TestMoreNoticesOnTheirWayThanAServerQueues(t *testing.T) {
 	s := newScript(t)
 	s.run("add a")

@@ -32,16 +32,19 @@ func (m *Mux) Received(resp *pb.WatchResponse) {
 	}
 }
 
-// withHeader returns a copy of resp that has a header; resp itself may be shared with an in-process server.
+// withHeader returns a copy of resp that has a header; resp itself may be shared with an in-process
+// server.
 func withHeader(resp *pb.WatchResponse) *pb.WatchResponse {
 	return &pb.WatchResponse{
 		Header: noHeader, WatchId: resp.WatchId, Created: resp.Created, Canceled: resp.Canceled,
-		CompactRevision: resp.CompactRevision, CancelReason: resp.CancelReason, Fragment: resp.Fragment, Events: resp.Events,
+		CompactRevision: resp.CompactRevision, CancelReason: resp.CancelReason,
+		Fragment: resp.Fragment, Events: resp.Events,
 	}
 }
 
 func finalOf(resp *pb.WatchResponse) Final {
-	return Final{Header: resp.Header, CompactRevision: resp.CompactRevision, Reason: resp.CancelReason}
+	return Final{Header: resp.Header, CompactRevision: resp.CompactRevision,
+		Reason: resp.CancelReason}
 }
 
 // createdLocked handles the answer to a create request.
@@ -68,8 +71,8 @@ func (m *Mux) createdLocked(resp *pb.WatchResponse) {
 	m.advanceLocked()
 }
 
-// activateLocked puts a confirmed watcher into the id table. One that watches from "now" has that from here on: whatever
-// happens, it resumes after the revision of the confirmation.
+// activateLocked puts a confirmed watcher into the id table. One that watches from "now" has that
+// from here on: whatever happens, it resumes after the revision of the confirmation.
 func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	w.state, w.id, w.retried = active, resp.WatchId, false
 	w.created = resp.Header.Revision
@@ -100,7 +103,9 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	if last {
 		delete(m.active, w.id)
 		if resp.CompactRevision != 0 {
-			m.sendCancelLocked(w.id) // until then etcd counts it among the stream's watchers, as one that lags behind: no progress
+			// until then etcd counts it among the stream's watchers, as one that lags behind: no
+			// progress
+			m.sendCancelLocked(w.id)
 		}
 		if !m.compactedEarlyLocked(w, resp.CompactRevision) {
 			m.endLocked(w, finalOf(resp))
@@ -108,8 +113,8 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// eventsLocked delivers events, of fragments those whose revision is complete. A revision that the end of the watch leaves
-// incomplete is dropped: it comes whole or not at all.
+// eventsLocked delivers events, of fragments those whose revision is complete. A revision that the
+// end of the watch leaves incomplete is dropped: it comes whole or not at all.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	w.fence = 0
 	m.progress.mark = 0 // the stream is not quiet

@@ -12,27 +12,29 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var update = flag.Bool("update", false, "write what the mux does into the scripts")
 
-// TestScripts runs the scripts under testdata. A script is a list of steps: what happens to the mux, a line "----", and what
-// the mux does about it, up to an empty line. Ids of the client's choice are written c1, c2, …
+// TestScripts runs the scripts under testdata. A script is a list of steps: what happens to the
+// mux, a line "----", and what the mux does about it, up to an empty line. Ids of the client's
+// choice are written c1, c2, …
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			runScript(t, file)
+		})
 	}
 }
 
@@ -56,7 +58,8 @@ func runScript(t *testing.T, file string) {
 		out.WriteString(strings.TrimSpace(input) + "\n----\n" + got + "\n\n")
 	}
 	if *update {
-		require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(out.String(), "\n\n\n", "\n\n")), 0o644))
+		require.NoError(t, os.WriteFile(file,
+			[]byte(strings.ReplaceAll(out.String(), "\n\n\n", "\n\n")), 0o644))
 	}
 }
 
@@ -182,7 +185,8 @@ func (s *script) run(line string) {
 			k := &scriptSink{script: s, name: name}
 			s.sinks[name] = k
 			k.watcher.MergeBytes = int(number(args, "merge"))
-			if !s.mux.Add(&k.watcher, &pb.WatchCreateRequest{Key: []byte(name), StartRevision: number(args, "rev")}, k) {
+			if !s.mux.Add(&k.watcher, &pb.WatchCreateRequest{Key: []byte(name),
+				StartRevision: number(args, "rev")}, k) {
 				s.note("%s not added", name)
 			}
 		}
@@ -194,7 +198,9 @@ func (s *script) run(line string) {
 	case "recv":
 		before := len(s.log)
 		s.mux.Received(parseResponse(args))
-		if got := s.log[before:]; !slices.ContainsFunc(got, func(l string) bool { return !strings.Contains(l, " progress to ") }) {
+		if got := s.log[before:]; !slices.ContainsFunc(got, func(l string) bool {
+			return !strings.Contains(l, " progress to ")
+		}) {
 			slices.Sort(got) // one notice to many watchers, in any order
 		}
 	case "cancel":
@@ -253,11 +259,14 @@ var scriptErrors = map[string]error{
 	"overdue":     ErrOverdue,
 	"unsupported": status.Error(codes.FailedPrecondition, "unsupported options in watch request"),
 	"internal":    status.Error(codes.Internal, "what is this"),
-	"over-limit":  status.Error(codes.ResourceExhausted, "grpc: received message larger than max (6 vs. 4)"),
+	"over-limit": status.Error(codes.ResourceExhausted,
+		"grpc: received message larger than max (6 vs. 4)"),
 }
 
 func names(args []string) []string {
-	return slices.DeleteFunc(slices.Clone(args), func(a string) bool { return strings.Contains(a, "=") })
+	return slices.DeleteFunc(slices.Clone(args), func(a string) bool {
+		return strings.Contains(a, "=")
+	})
 }
 
 func value(args []string, name string) string {
@@ -276,8 +285,8 @@ func number(args []string, name string) int64 {
 	return 0
 }
 
-// parseResponse reads flags (created, canceled, fragment, no-header) and id=, rev=, compact=, reason= and events=11,12. An
-// event "nil" has no key-value.
+// parseResponse reads flags (created, canceled, fragment, no-header) and id=, rev=, compact=,
+// reason= and events=11,12. An event "nil" has no key-value.
 func parseResponse(args []string) *pb.WatchResponse {
 	flag := func(name string) bool { return slices.Contains(args, name) }
 	resp := &pb.WatchResponse{
@@ -288,7 +297,9 @@ func parseResponse(args []string) *pb.WatchResponse {
 	if flag("no-header") {
 		resp.Header = nil
 	}
-	for _, text := range strings.FieldsFunc(value(args, "events"), func(r rune) bool { return r == ',' }) {
+	for _, text := range strings.FieldsFunc(value(args, "events"), func(r rune) bool {
+		return r == ','
+	}) {
 		e := &mvccpb.Event{}
 		if text != "nil" {
 			e.Kv = &mvccpb.KeyValue{ModRevision: parseID(text)}

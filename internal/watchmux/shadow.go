@@ -2,9 +2,9 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOrderTests is how often a stream is tested for the order of its notices. A test of a server that keeps the order fails
-// only if the server looks after the watches that catch up, as it does each 100 ms, within the microseconds between two
-// requests.
+// maxOrderTests is how often a stream is tested for the order of its notices. A test of a server
+// that keeps the order fails only if the server looks after the watches that catch up, as it does
+// each 100 ms, within the microseconds between two requests.
 const maxOrderTests = 3
 
 // orderTest is the test of one stream: see the package comment.
@@ -20,8 +20,8 @@ func (t *orderTest) begin(shadow *Watcher) {
 	*t = orderTest{tries: t.tries + 1, shadow: shadow}
 }
 
-// shadowsLocked queues shadows for the watchers that wait for the future, as many as may be in flight at once, or for any one
-// watcher if there are none and one is needed.
+// shadowsLocked queues shadows for the watchers that wait for the future, as many as may be in
+// flight at once, or for any one watcher if there are none and one is needed.
 func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	var spare *Watcher
 	n := 0
@@ -49,7 +49,8 @@ func (m *Mux) queueShadowLocked(w *Watcher) *Watcher {
 	return s
 }
 
-// waitsForFutureLocked reports whether w was asked for from a revision that the store has not reached as far as is known.
+// waitsForFutureLocked reports whether w was asked for from a revision that the store has not
+// reached as far as is known.
 func (m *Mux) waitsForFutureLocked(w *Watcher) bool {
 	return m.progress.latest > 0 && w.asked > m.progress.latest
 }
@@ -84,7 +85,8 @@ func (m *Mux) cancelledLocked(id int64) {
 	}
 }
 
-// compactedEarlyLocked queues w again if a compaction concerns only what its shadow was asked for and w does not need.
+// compactedEarlyLocked queues w again if a compaction concerns only what its shadow was asked for
+// and w does not need.
 func (m *Mux) compactedEarlyLocked(w *Watcher, compacted int64) bool {
 	if !w.early || compacted <= 0 || compacted > w.next {
 		return false

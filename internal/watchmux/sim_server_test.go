@@ -8,25 +8,28 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// simChanSize is the room of a simulated stream's channel of events; etcd's is 128. In a small one notices are dropped, and
-// watchers become slow, all the time.
+// simChanSize is the room of a simulated stream's channel of events; etcd's is 128. In a small one
+// notices are dropped, and watchers become slow, all the time.
 const simChanSize = 3
 
-// simServer is an etcd that keeps to the protocol, in whatever order of its goroutines the random source picks: the keys
-// changed at each revision, and the stream there is at most.
+// simServer is an etcd that keeps to the protocol, in whatever order of its goroutines the random
+// source picks: the keys changed at each revision, and the stream there is at most.
 type simServer struct {
-	rand      *rand.Rand
-	ownIDs    bool // it ignores ids of the client's, as grpc-proxy does
-	revBefore bool // confirmations carry the revision before the watch was registered (3.5), not after (3.7)
-	hasty     bool // it answers requests for progress at once, whatever it is yet to send (before 3.4.25 and 3.5.8)
+	rand   *rand.Rand
+	ownIDs bool // it ignores ids of the client's, as grpc-proxy does
+	// confirmations carry the revision before the watch was registered (3.5), not after (3.7)
+	revBefore bool
+	// it answers requests for progress at once, whatever it is yet to send (before 3.4.25 and
+	// 3.5.8)
+	hasty     bool
 	history   [][]string
 	compacted int64 // revisions below are gone
 	calm      bool  // nothing changes any more, and nobody is refused without reason
 	stream    *simStream
 }
 
-// simStream is the server's side of one stream. A response passes through ctrl or events, which overtake each other, and the
-// network, where nothing does.
+// simStream is the server's side of one stream. A response passes through ctrl or events, which
+// overtake each other, and the network, where nothing does.
 type simStream struct {
 	reqs      []*pb.WatchRequest
 	ctrl      []*pb.WatchResponse
@@ -50,8 +53,8 @@ type simWatcher struct {
 
 func (s *simServer) rev() int64 { return int64(len(s.history)) }
 
-// quiet reports whether the server has nothing to send but to watches that catch up, which may take it any time. After a
-// second without a response that is so.
+// quiet reports whether the server has nothing to send but to watches that catch up, which may take
+// it any time. After a second without a response that is so.
 func (s *simServer) quiet() bool {
 	st := s.stream
 	if st == nil || len(st.ctrl)+len(st.events)+len(st.network) > 0 {
@@ -71,7 +74,8 @@ func matches(watched, key string) bool { return watched == "*" || watched == key
 func (s *simServer) eventsOf(key string, rev int64) (events []*mvccpb.Event) {
 	for _, k := range s.history[rev-1] {
 		if matches(key, k) {
-			events = append(events, &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte(k), ModRevision: rev}})
+			events = append(events, &mvccpb.Event{
+				Kv: &mvccpb.KeyValue{Key: []byte(k), ModRevision: rev}})
 		}
 	}
 	return events
@@ -108,7 +112,8 @@ func (s *simServer) emit(id, rev int64, events []*mvccpb.Event) bool {
 	if len(s.stream.events) >= simChanSize {
 		return false
 	}
-	resp := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: id, Events: events}
+	resp := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: id,
+		Events: events}
 	s.stream.events = append(s.stream.events, resp)
 	return true
 }
@@ -128,10 +133,12 @@ func (s *simServer) receive() {
 		id := req.GetCancelRequest().WatchId
 		if st.watchers[id] != nil {
 			s.remove(id)
-			st.ctrl = append(st.ctrl, &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: s.rev()}, WatchId: id, Canceled: true})
+			st.ctrl = append(st.ctrl, &pb.WatchResponse{
+				Header: &pb.ResponseHeader{Revision: s.rev()}, WatchId: id, Canceled: true})
 		}
 	case s.hasty:
-		st.ctrl = append(st.ctrl, &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: s.rev()}, WatchId: -1})
+		st.ctrl = append(st.ctrl, &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: s.rev()},
+			WatchId: -1})
 	default:
 		for _, w := range st.watchers {
 			if !w.synced || w.start > s.rev() {
@@ -179,7 +186,9 @@ func (s *simServer) create(c *pb.WatchCreateRequest) {
 
 func (s *simServer) remove(id int64) {
 	delete(s.stream.watchers, id)
-	s.stream.order = slices.DeleteFunc(s.stream.order, func(other int64) bool { return other == id })
+	s.stream.order = slices.DeleteFunc(s.stream.order, func(other int64) bool {
+		return other == id
+	})
 }
 
 // sync brings one watcher that lags behind a few revisions nearer.
@@ -193,7 +202,8 @@ func (s *simServer) sync() {
 	w := st.watchers[id]
 	if w.from < s.compacted {
 		st.events = append(st.events, &pb.WatchResponse{
-			Header: &pb.ResponseHeader{Revision: s.rev()}, WatchId: id, Canceled: true, CompactRevision: s.compacted,
+			Header: &pb.ResponseHeader{Revision: s.rev()}, WatchId: id, Canceled: true,
+			CompactRevision: s.compacted,
 		})
 		s.remove(id)
 		return

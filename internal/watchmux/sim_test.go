@@ -8,19 +8,19 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// TestEveryHistoryIsWhole lets chance decide what consumers, the server's goroutines and the network do, on a server that
-// keeps to the protocol: each watch sees the changes of its key from its start, all of them, once, each revision whole and in
-// order, and no progress that is not true (unless the server is one that tells such).
+// TestEveryHistoryIsWhole lets chance decide what consumers, the server's goroutines and the
+// network do, on a server that keeps to the protocol: each watch sees the changes of its key from
+// its start, all of them, once, each revision whole and in order, and no progress that is not true
+// (unless the server is one that tells such).
 func TestEveryHistoryIsWhole(t *testing.T) {
 	ordered, adopted := 0, 0
 	for seed := range uint64(1000) {
@@ -67,7 +67,8 @@ type sim struct {
 
 func newSim(t *testing.T, seed uint64) *sim {
 	r := rand.New(rand.NewPCG(seed, 7))
-	s := &sim{t: t, rand: r, server: &simServer{rand: r, ownIDs: r.IntN(3) == 0, revBefore: r.IntN(2) == 0, hasty: r.IntN(4) == 0}}
+	s := &sim{t: t, rand: r, server: &simServer{rand: r, ownIDs: r.IntN(3) == 0,
+		revBefore: r.IntN(2) == 0, hasty: r.IntN(4) == 0}}
 	s.server.put("a")
 	s.mux = New(s, Config{
 		Window: 4, Bulk: 3, Fragments: r.IntN(2) == 0,
@@ -125,7 +126,8 @@ func (s *sim) progresses() []func() {
 
 func (s *sim) faults() []func() {
 	faults := []error{
-		rpctypes.ErrGRPCStopped, rpctypes.ErrGRPCStopped, status.Error(codes.FailedPrecondition, "unsupported"), io.EOF,
+		rpctypes.ErrGRPCStopped, rpctypes.ErrGRPCStopped,
+		status.Error(codes.FailedPrecondition, "unsupported"), io.EOF,
 		status.Error(codes.ResourceExhausted, "grpc: received message larger than max (6 vs. 4)"),
 	}
 	changes := [][]string{{"a"}, {"b"}, {"a", "b", "c", "d", "e"}, {"c", "d"}}
@@ -143,7 +145,8 @@ func (s *sim) faults() []func() {
 	}
 }
 
-// run takes random steps. How likely each is differs from one history to the next, and from one of its parts.
+// run takes random steps. How likely each is differs from one history to the next, and from one of
+// its parts.
 func (s *sim) run(steps int, faults bool) {
 	kinds := s.progresses()
 	weights := []int{9, 9, 9, 9, 9, 9, 2}
@@ -218,11 +221,13 @@ func (s *sim) pick(do func(*simSink)) {
 
 // watch adds a watch from now, from the past, or from the future.
 func (s *sim) watch() {
-	k := &simSink{sim: s, id: len(s.sinks), key: []string{"a", "b", "e", "*", "denied"}[s.rand.IntN(5)]}
+	k := &simSink{sim: s, id: len(s.sinks), key: []string{"a", "b", "e", "*",
+		"denied"}[s.rand.IntN(5)]}
 	if s.rand.IntN(2) == 0 {
 		k.next = max(1, s.server.rev()-5+s.rand.Int64N(10))
 	}
-	template := &pb.WatchCreateRequest{Key: []byte(k.key), StartRevision: k.next, Fragment: s.rand.IntN(2) == 0}
+	template := &pb.WatchCreateRequest{Key: []byte(k.key), StartRevision: k.next,
+		Fragment: s.rand.IntN(2) == 0}
 	k.watcher.MergeBytes = 3 * s.rand.IntN(3)
 	if s.mux.Add(&k.watcher, template, k) {
 		s.sinks = append(s.sinks, k)
@@ -234,7 +239,8 @@ func (s *sim) finish() {
 	for _, k := range s.sinks {
 		if !k.ended {
 			require.Positive(s.t, k.next, "watch %d of %q was never confirmed", k.id, k.key)
-			require.Empty(s.t, k.missing(s.server.rev()), "watch %d of %q misses revisions", k.id, k.key)
+			require.Empty(s.t, k.missing(s.server.rev()), "watch %d of %q misses revisions", k.id,
+				k.key)
 		}
 	}
 }
@@ -245,10 +251,11 @@ type simSink struct {
 	watcher Watcher
 	id      int
 	key     string
-	next    int64 // what is seen next is this or later, and nothing between may be missing; 0: not known yet
-	seen    int64 // the last revision seen
-	full    bool
-	ended   bool
+	// what is seen next is this or later, and nothing between may be missing; 0: not known yet
+	next  int64
+	seen  int64 // the last revision seen
+	full  bool
+	ended bool
 }
 
 // missing returns the revisions up to last that have not been seen and should have been.
@@ -282,7 +289,9 @@ func (k *simSink) Deliver(h *pb.ResponseHeader, events []*mvccpb.Event) bool {
 		}
 		require.Greater(t, rev, k.seen, "%s sees a revision again", name)
 		want := k.sim.server.eventsOf(k.key, rev)
-		require.True(t, slices.EqualFunc(want, events[:n], func(a, b *mvccpb.Event) bool { return string(a.Kv.Key) == string(b.Kv.Key) }),
+		require.True(t, slices.EqualFunc(want, events[:n], func(a, b *mvccpb.Event) bool {
+			return string(a.Kv.Key) == string(b.Kv.Key)
+		}),
 			"%s sees revision %d as %v, not %v", name, rev, events[:n], want)
 		require.Empty(t, k.missing(rev-1), "%s sees revision %d before others", name, rev)
 		k.seen, k.next = rev, rev+1

@@ -7,20 +7,22 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// Sink is the consumer's side of a watcher. Created and Deliver are called with the mux's mutex held: they must not block
-// and not call the mux. Done is called without it, once, after all other calls; nothing is called once [Mux.Cancel] has
-// returned true, but for a call of Done that is under way.
+// Sink is the consumer's side of a watcher. Created and Deliver are called with the mux's mutex
+// held: they must not block and not call the mux. Done is called without it, once, after all other
+// calls; nothing is called once [Mux.Cancel] has returned true, but for a call of Done that is
+// under way.
 type Sink interface {
 	// Created is called when the server has confirmed the watch for the first time.
 	Created(*pb.ResponseHeader)
-	// Deliver hands over events, or a progress notice where there are none. It reports whether the consumer's backlog is
-	// over its limit; the mux then pauses the watcher until [Mux.Drained].
+	// Deliver hands over events, or a progress notice where there are none. It reports whether the
+	// consumer's backlog is over its limit; the mux then pauses the watcher until [Mux.Drained].
 	Deliver(*pb.ResponseHeader, []*mvccpb.Event) (full bool)
 	// Done is called when the watch has ended by other means than Cancel.
 	Done(Final)
 }
 
-// Final says why a watch ended: either Err is set, or the server cancelled the watch and the other fields are its response.
+// Final says why a watch ended: either Err is set, or the server cancelled the watch and the other
+// fields are its response.
 type Final struct {
 	Err             error
 	Header          *pb.ResponseHeader
@@ -39,11 +41,12 @@ const (
 	done
 )
 
-// Watcher is one watch on a mux. The zero value is ready for [Mux.Add], which takes it over; it can be part of its sink, so
-// that the two cost one allocation. It must not be copied.
+// Watcher is one watch on a mux. The zero value is ready for [Mux.Add], which takes it over; it can
+// be part of its sink, so that the two cost one allocation. It must not be copied.
 type Watcher struct {
-	// MergeBytes is up to which size fragments are put together again: 0 has each revision delivered as soon as it is
-	// complete. It is set before Add, and ends with the first stream where the template does not ask for fragments.
+	// MergeBytes is up to which size fragments are put together again: 0 has each revision
+	// delivered as soon as it is complete. It is set before Add, and ends with the first stream
+	// where the template does not ask for fragments.
 	MergeBytes int
 
 	// Read-only after Add.
@@ -54,24 +57,27 @@ type Watcher struct {
 
 	// Guarded by the mux's mu.
 	state   state
-	told    bool            // Created was called
-	retried bool            // its create was refused and is tried once more
-	fence   uint8           // how many progress notices may still be older than the watch; see progress
-	id      int64           // creating: the id asked for, or 0; active: the id
-	next    int64           // the revision to resume from; 0: now
-	asked   int64           // the revision asked for on this stream; 0: now
-	floor   int64           // events below were delivered, or were not asked for
-	created int64           // the revision of the confirmation on this stream
-	partial []*mvccpb.Event // received in fragments and not delivered: an incomplete revision, or what is merged
-	merged  int             // the size of what was received into partial; counted where MergeBytes is set
-	doubted bool            // its create was refused with options, and is tried without
-	suspect bool            // may be the one whose messages are over the limit
-	held    bool            // paused as a suspect, until Release
-	strikes int             // messages over the limit while it was the only suspect
-	behind  bool            // it was created from the past, and no notice has come for it since
-	early   bool            // asked is the revision that a shadow was asked for, not the one needed
-	before  *Watcher        // in the queue
-	after   *Watcher        // in the queue
+	told    bool // Created was called
+	retried bool // its create was refused and is tried once more
+	// how many progress notices may still be older than the watch; see progress
+	fence   uint8
+	id      int64 // creating: the id asked for, or 0; active: the id
+	next    int64 // the revision to resume from; 0: now
+	asked   int64 // the revision asked for on this stream; 0: now
+	floor   int64 // events below were delivered, or were not asked for
+	created int64 // the revision of the confirmation on this stream
+	// received in fragments and not delivered: an incomplete revision, or what is merged
+	partial []*mvccpb.Event
+	// the size of what was received into partial; counted where MergeBytes is set
+	merged  int
+	doubted bool     // its create was refused with options, and is tried without
+	suspect bool     // may be the one whose messages are over the limit
+	held    bool     // paused as a suspect, until Release
+	strikes int      // messages over the limit while it was the only suspect
+	behind  bool     // it was created from the past, and no notice has come for it since
+	early   bool     // asked is the revision that a shadow was asked for, not the one needed
+	before  *Watcher // in the queue
+	after   *Watcher // in the queue
 }
 
 // request makes the create request that resumes w, and notes what it asks for.
@@ -81,8 +87,8 @@ func (w *Watcher) request(id int64, fragment bool) *pb.WatchRequest {
 	return w.create(id, fragment)
 }
 
-// create makes a create request for w. Each is a message of its own: an in-process server may keep or change what it was
-// sent.
+// create makes a create request for w. Each is a message of its own: an in-process server may keep
+// or change what it was sent.
 func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 	t := w.template
 	create := &pb.WatchCreateRequest{
@@ -98,8 +104,9 @@ func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
 }
 
-// fresh returns those of the events that w has not seen and has asked for, without touching the slice it is given. An
-// event without a key-value says nothing; one without a revision cannot be called old.
+// fresh returns those of the events that w has not seen and has asked for, without touching the
+// slice it is given. An event without a key-value says nothing; one without a revision cannot be
+// called old.
 func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	stale := func(e *mvccpb.Event) bool {
 		rev := e.GetKv().GetModRevision()
@@ -117,7 +124,8 @@ func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	return kept
 }
 
-// seen moves the revisions past events that were delivered. The last revision may go on in the stream's next response.
+// seen moves the revisions past events that were delivered. The last revision may go on in the
+// stream's next response.
 func (w *Watcher) seen(events []*mvccpb.Event) {
 	var last int64
 	for _, e := range events {
@@ -128,7 +136,8 @@ func (w *Watcher) seen(events []*mvccpb.Event) {
 	}
 }
 
-// progressed moves the revision to resume from past rev, of which the server said that all before it has been sent.
+// progressed moves the revision to resume from past rev, of which the server said that all before
+// it has been sent.
 func (w *Watcher) progressed(rev int64) { w.next = max(w.next, rev+1) }
 
 // createdInStep reports whether the server had nothing to catch up with for w when it created w.

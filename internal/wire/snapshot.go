@@ -13,11 +13,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// SnapshotCodec is the codec of one stream that receives a snapshot. It decodes all parts into one buffer: a large
-// database otherwise becomes as much garbage, a part at a time. The Blob of a part is therefore good until the next part is
-// received. Everything else about a part, and every other message, is decoded as usual.
+// SnapshotCodec is the codec of one stream that receives a snapshot. It decodes all parts into one
+// buffer: a large database otherwise becomes as much garbage, a part at a time. The Blob of a part
+// is therefore good until the next part is received. Everything else about a part, and every other
+// message, is decoded as usual.
 //
-// The zero value is ready to use. As a stream does, it serves one receiving and one sending goroutine.
+// The zero value is ready to use. As a stream does, it serves one receiving and one sending
+// goroutine.
 type SnapshotCodec struct {
 	message []byte // the part received last
 	others  []byte // its fields but for the blob
@@ -39,7 +41,8 @@ func (c *SnapshotCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	for rest := c.message; len(rest) > 0; {
 		number, kind, n := protowire.ConsumeField(rest)
 		if n < 0 {
-			return fmt.Errorf("snapshot message of %d bytes: %w", data.Len(), protowire.ParseError(n))
+			return fmt.Errorf("snapshot message of %d bytes: %w", data.Len(),
+				protowire.ParseError(n))
 		}
 		if number == blobField && kind == protowire.BytesType {
 			blob, _ = protowire.ConsumeBytes(rest[protowire.SizeTag(number):n])

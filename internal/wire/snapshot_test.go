@@ -6,11 +6,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +34,8 @@ func encode(t testing.TB, m proto.Message) []byte {
 func TestSnapshotCodecDecodesParts(t *testing.T) {
 	var c SnapshotCodec
 	for _, want := range []*pb.SnapshotResponse{
-		{Header: &pb.ResponseHeader{Revision: 7}, RemainingBytes: 100, Blob: bytes.Repeat([]byte("x"), 40_000), Version: "3.7.0"},
+		{Header: &pb.ResponseHeader{Revision: 7}, RemainingBytes: 100,
+			Blob: bytes.Repeat([]byte("x"), 40_000), Version: "3.7.0"},
 		{RemainingBytes: 1 << 60, Blob: []byte("short")},
 		{},
 		{Blob: bytes.Repeat([]byte("y"), 100_000)},
@@ -73,7 +73,8 @@ func TestSnapshotCodecLeavesOtherMessagesToTheUsualOne(t *testing.T) {
 
 func FuzzSnapshotCodec(f *testing.F) {
 	whole := encode(f, &pb.SnapshotResponse{
-		Header: &pb.ResponseHeader{ClusterId: 1, Revision: 7}, RemainingBytes: 3, Blob: []byte("blob"), Version: "3.7.0",
+		Header: &pb.ResponseHeader{ClusterId: 1, Revision: 7}, RemainingBytes: 3,
+		Blob: []byte("blob"), Version: "3.7.0",
 	})
 	f.Add(whole)
 	f.Add(whole[:len(whole)-1])

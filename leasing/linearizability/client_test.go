@@ -66,7 +66,8 @@ func runClient(spec string) error {
 	if err := json.Unmarshal([]byte(spec), &c.job); err != nil {
 		return err
 	}
-	cli, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints, DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.countRequest)}})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints,
+		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.countRequest)}})
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,10 @@ func runClient(spec string) error {
 	return c.out.Encode(summary{c.requests.Load()})
 }
 
-func (c *client) countRequest(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (c *client) countRequest(
+	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
 	c.requests.Add(1)
 	return invoke(ctx, method, req, reply, cc, opts...)
 }
@@ -223,7 +227,8 @@ func (c *client) guarded(ctx context.Context, e *event) error {
 
 // ifElse puts the value if a condition holds, and reads the key otherwise.
 func (c *client) ifElse(ctx context.Context, e *event, cond clientv3.Cmp) error {
-	resp, err := c.kv.Txn(ctx).If(cond).Then(clientv3.OpPut(e.Key, e.Value)).Else(clientv3.OpGet(e.Key)).Commit()
+	resp, err := c.kv.Txn(ctx).If(cond).Then(clientv3.OpPut(e.Key, e.Value)).Else(
+		clientv3.OpGet(e.Key)).Commit()
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,8 @@ func (tr *trial) checkIncidents(byClient [clients][]event) {
 	require.GreaterOrEqual(tr.t, tr.kills, 2)
 	require.GreaterOrEqual(tr.t, count[cutOff], 2)
 	require.GreaterOrEqual(tr.t, count[stopped], 4)
-	require.GreaterOrEqual(tr.t, count["lost"], count[stopped], "what stopped clients had read was written by others")
+	require.GreaterOrEqual(tr.t, count["lost"], count[stopped],
+		"what stopped clients had read was written by others")
 }
 
 // during counts what the client began during an incident and what failed then, and how
@@ -79,7 +80,8 @@ func (tr *trial) during(in incident, byClient [clients][]event) (failed, begun, 
 	for client, events := range byClient {
 		for _, e := range events {
 			wrote := e.Op == "put" || e.Done
-			if client != in.client && wrote && !e.Unknown && read[e.Key] && e.Start > in.from && e.End < in.to {
+			if client != in.client && wrote && !e.Unknown && read[e.Key] && e.Start > in.from &&
+				e.End < in.to {
 				lost++
 			}
 		}

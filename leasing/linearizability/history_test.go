@@ -15,12 +15,13 @@ import (
 
 // event is one operation of one worker on one key.
 type event struct {
-	Worker  int    `json:"w"`
-	Op      string `json:"op"` // get, put, delete, swap
-	Key     string `json:"k"`
-	Value   string `json:"v,omitempty"` // put, swap: the new value
-	Old     string `json:"o,omitempty"` // swap: the value to replace
-	Found   bool   `json:"f,omitempty"` // get, put with its previous value, swap that failed: there was a value
+	Worker int    `json:"w"`
+	Op     string `json:"op"` // get, put, delete, swap
+	Key    string `json:"k"`
+	Value  string `json:"v,omitempty"` // put, swap: the new value
+	Old    string `json:"o,omitempty"` // swap: the value to replace
+	// get, put with its previous value, swap that failed: there was a value
+	Found   bool   `json:"f,omitempty"`
 	Out     string `json:"r,omitempty"` // that value
 	Prev    bool   `json:"p,omitempty"` // put: Found and Out are told
 	Done    bool   `json:"d,omitempty"` // delete, swap: there was something to do
@@ -113,20 +114,29 @@ func TestCheckerRefuses(t *testing.T) {
 		second event
 		want   porcupine.CheckResult
 	}{
-		"stale read":             {event{Op: "get", Start: 3, End: 4}, porcupine.Illegal},
-		"read":                   {event{Op: "get", Found: true, Out: "a", Start: 3, End: 4}, porcupine.Ok},
-		"read beside the write":  {event{Op: "get", Start: 1, End: 4}, porcupine.Ok},
-		"wrong previous value":   {event{Op: "put", Prev: true, Start: 3, End: 4}, porcupine.Illegal},
-		"right previous value":   {event{Op: "put", Prev: true, Found: true, Out: "a", Start: 3, End: 4}, porcupine.Ok},
-		"delete of nothing":      {event{Op: "delete", Start: 3, End: 4}, porcupine.Illegal},
-		"delete":                 {event{Op: "delete", Done: true, Start: 3, End: 4}, porcupine.Ok},
-		"swap of another value":  {event{Op: "swap", Old: "b", Done: true, Start: 3, End: 4}, porcupine.Illegal},
-		"swap not done":          {event{Op: "swap", Old: "a", Found: true, Out: "a", Start: 3, End: 4}, porcupine.Illegal},
-		"swap that saw another":  {event{Op: "swap", Old: "b", Found: true, Out: "c", Start: 3, End: 4}, porcupine.Illegal},
-		"swap":                   {event{Op: "swap", Old: "a", Done: true, Start: 3, End: 4}, porcupine.Ok},
-		"swap with another seen": {event{Op: "swap", Old: "b", Found: true, Out: "a", Start: 3, End: 4}, porcupine.Ok},
+		"stale read": {event{Op: "get", Start: 3, End: 4}, porcupine.Illegal},
+		"read": {event{Op: "get", Found: true, Out: "a", Start: 3, End: 4},
+			porcupine.Ok},
+		"read beside the write": {event{Op: "get", Start: 1, End: 4}, porcupine.Ok},
+		"wrong previous value": {event{Op: "put", Prev: true, Start: 3, End: 4},
+			porcupine.Illegal},
+		"right previous value": {event{Op: "put", Prev: true, Found: true, Out: "a", Start: 3,
+			End: 4}, porcupine.Ok},
+		"delete of nothing": {event{Op: "delete", Start: 3, End: 4}, porcupine.Illegal},
+		"delete":            {event{Op: "delete", Done: true, Start: 3, End: 4}, porcupine.Ok},
+		"swap of another value": {event{Op: "swap", Old: "b", Done: true, Start: 3, End: 4},
+			porcupine.Illegal},
+		"swap not done": {event{Op: "swap", Old: "a", Found: true, Out: "a", Start: 3,
+			End: 4}, porcupine.Illegal},
+		"swap that saw another": {event{Op: "swap", Old: "b", Found: true, Out: "c", Start: 3,
+			End: 4}, porcupine.Illegal},
+		"swap": {event{Op: "swap", Old: "a", Done: true, Start: 3, End: 4},
+			porcupine.Ok},
+		"swap with another seen": {event{Op: "swap", Old: "b", Found: true, Out: "a", Start: 3,
+			End: 4}, porcupine.Ok},
 	} {
-		ops := []porcupine.Operation{{Input: put, Call: put.Start, Return: put.End}, {Input: tc.second, Call: tc.second.Start, Return: tc.second.End}}
+		ops := []porcupine.Operation{{Input: put, Call: put.Start, Return: put.End},
+			{Input: tc.second, Call: tc.second.Start, Return: tc.second.End}}
 		result := porcupine.CheckOperationsTimeout(model, ops, time.Minute)
 		require.Equal(t, tc.want, result, name)
 	}

@@ -38,7 +38,8 @@ type trial struct {
 
 func newTrial(t *testing.T, seed uint64) *trial {
 	t.Helper()
-	tr := &trial{t: t, rnd: rand.New(rand.NewPCG(seed, 0)), cluster: etcdtest.Start(t, etcdtest.WithMembers(3))}
+	tr := &trial{t: t, rnd: rand.New(rand.NewPCG(seed, 0)),
+		cluster: etcdtest.Start(t, etcdtest.WithMembers(3))}
 	for i := range clients {
 		var eps []string
 		for _, m := range tr.cluster.Members() {
@@ -46,7 +47,8 @@ func newTrial(t *testing.T, seed uint64) *trial {
 			tr.proxies[i] = append(tr.proxies[i], p)
 			eps = append(eps, p.Addr())
 		}
-		tr.procs[i] = start(t, job{Client: i, Endpoints: eps, Leasing: i < leasingClients, Seed: seed})
+		tr.procs[i] = start(t, job{Client: i, Endpoints: eps, Leasing: i < leasingClients,
+			Seed: seed})
 	}
 	for _, p := range tr.procs {
 		p.waitReady()

@@ -54,7 +54,8 @@ func start(tb testing.TB, j job) *process {
 	tb.Helper()
 	spec, err := json.Marshal(j)
 	require.NoError(tb, err)
-	p := &process{tb: tb, cmd: exec.Command(os.Args[0]), ready: make(chan struct{}), done: make(chan struct{})}
+	p := &process{tb: tb, cmd: exec.Command(os.Args[0]), ready: make(chan struct{}),
+		done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), jobVariable+"="+string(spec))
 	p.cmd.Stderr = os.Stderr
 	stdin, err := p.cmd.StdinPipe()

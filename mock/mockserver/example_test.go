@@ -16,7 +16,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer servers.Stop()
-	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{servers.Servers[0].Address, servers.Servers[1].Address}})
+	cli, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{servers.Servers[0].Address, servers.Servers[1].Address}})
 	if err != nil {
 		log.Fatal(err)
 	}

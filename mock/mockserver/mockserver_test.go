@@ -8,9 +8,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/mock/mockserver"
-	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,16 +40,18 @@ func TestEveryRequestIsAnswered(t *testing.T) {
 			for _, s := range servers.Servers {
 				cli, ctx := client(t, s.ResolverAddress().Addr), t.Context()
 				for name, call := range map[string]func() error{
-					"get":         func() error { _, err := cli.Get(ctx, "k"); return err },
-					"put":         func() error { _, err := cli.Put(ctx, "k", "v"); return err },
-					"delete":      func() error { _, err := cli.Delete(ctx, "k"); return err },
-					"txn":         func() error { _, err := cli.Txn(ctx).Commit(); return err },
-					"compact":     func() error { _, err := cli.Compact(ctx, 1); return err },
-					"grant":       func() error { _, err := cli.Grant(ctx, 10); return err },
-					"revoke":      func() error { _, err := cli.Revoke(ctx, 1); return err },
-					"leases":      func() error { _, err := cli.Leases(ctx); return err },
-					"timeToLive":  func() error { _, err := cli.TimeToLive(ctx, 1); return err },
-					"get stream":  func() error { return drain(cli.GetStream(ctx, "k", clientv3.WithPrefix())) },
+					"get":        func() error { _, err := cli.Get(ctx, "k"); return err },
+					"put":        func() error { _, err := cli.Put(ctx, "k", "v"); return err },
+					"delete":     func() error { _, err := cli.Delete(ctx, "k"); return err },
+					"txn":        func() error { _, err := cli.Txn(ctx).Commit(); return err },
+					"compact":    func() error { _, err := cli.Compact(ctx, 1); return err },
+					"grant":      func() error { _, err := cli.Grant(ctx, 10); return err },
+					"revoke":     func() error { _, err := cli.Revoke(ctx, 1); return err },
+					"leases":     func() error { _, err := cli.Leases(ctx); return err },
+					"timeToLive": func() error { _, err := cli.TimeToLive(ctx, 1); return err },
+					"get stream": func() error {
+						return drain(cli.GetStream(ctx, "k", clientv3.WithPrefix()))
+					},
 					"member list": func() error { return refused(cli.MemberList(ctx)) },
 				} {
 					assert.NoError(t, call(), name)
@@ -111,7 +114,8 @@ func TestStoppedServersComeBackOnTheirAddress(t *testing.T) {
 
 func TestWrongUseIsAnError(t *testing.T) {
 	servers := start(t, 1, "tcp")
-	require.ErrorContains(t, servers.StartAt(0), "server 0 on "+servers.Servers[0].Address+" is running")
+	require.ErrorContains(t, servers.StartAt(0),
+		"server 0 on "+servers.Servers[0].Address+" is running")
 	require.EqualError(t, servers.StartAt(1), "mockserver: no server 1 among 1")
 	require.EqualError(t, servers.StartAt(-1), "mockserver: no server -1 among 1")
 	servers.StopAt(-1)
@@ -129,6 +133,7 @@ func TestAnAddressInUseIsAnError(t *testing.T) {
 	servers, other := start(t, 1, "tcp"), start(t, 1, "tcp")
 	servers.StopAt(0)
 	servers.Servers[0].Address = other.Servers[0].Address
-	require.ErrorContains(t, servers.StartAt(0), "mockserver: server 0: listen tcp "+other.Servers[0].Address)
+	require.ErrorContains(t, servers.StartAt(0),
+		"mockserver: server 0: listen tcp "+other.Servers[0].Address)
 	require.Nil(t, servers.Servers[0].GRPCServer)
 }

@@ -18,7 +18,9 @@ func (emptyKV) Put(context.Context, *pb.PutRequest) (*pb.PutResponse, error) {
 	return &pb.PutResponse{}, nil
 }
 
-func (emptyKV) DeleteRange(context.Context, *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error) {
+func (emptyKV) DeleteRange(
+	context.Context, *pb.DeleteRangeRequest,
+) (*pb.DeleteRangeResponse, error) {
 	return &pb.DeleteRangeResponse{}, nil
 }
 
@@ -33,19 +35,27 @@ func (emptyKV) Compact(context.Context, *pb.CompactionRequest) (*pb.CompactionRe
 // emptyLease answers unary requests, and ends keepalive streams at once.
 type emptyLease struct{ pb.UnimplementedLeaseServer }
 
-func (emptyLease) LeaseGrant(context.Context, *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
+func (emptyLease) LeaseGrant(
+	context.Context, *pb.LeaseGrantRequest,
+) (*pb.LeaseGrantResponse, error) {
 	return &pb.LeaseGrantResponse{}, nil
 }
 
-func (emptyLease) LeaseRevoke(context.Context, *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse, error) {
+func (emptyLease) LeaseRevoke(
+	context.Context, *pb.LeaseRevokeRequest,
+) (*pb.LeaseRevokeResponse, error) {
 	return &pb.LeaseRevokeResponse{}, nil
 }
 
-func (emptyLease) LeaseTimeToLive(context.Context, *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
+func (emptyLease) LeaseTimeToLive(
+	context.Context, *pb.LeaseTimeToLiveRequest,
+) (*pb.LeaseTimeToLiveResponse, error) {
 	return &pb.LeaseTimeToLiveResponse{}, nil
 }
 
-func (emptyLease) LeaseLeases(context.Context, *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
+func (emptyLease) LeaseLeases(
+	context.Context, *pb.LeaseLeasesRequest,
+) (*pb.LeaseLeasesResponse, error) {
 	return &pb.LeaseLeasesResponse{}, nil
 }
 

@@ -31,7 +31,8 @@ func ExampleManager() {
 		log.Fatal(err)
 	}
 	self := endpoints.Endpoint{Addr: "10.0.0.1:25", Metadata: "rack 7"}
-	if err := mail.AddEndpoint(ctx, "mail/"+self.Addr, self, clientv3.WithLease(lease.ID)); err != nil {
+	if err := mail.AddEndpoint(ctx, "mail/"+self.Addr, self,
+		clientv3.WithLease(lease.ID)); err != nil {
 		log.Fatal(err)
 	}
 

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"strings"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // manager is the Manager of one target. All of it is read-only after NewManager.
@@ -29,7 +30,9 @@ func NewManager(client *clientv3.Client, target string) (Manager, error) {
 	return &manager{client: client, prefix: target + "/"}, nil
 }
 
-func (m *manager) AddEndpoint(ctx context.Context, key string, endpoint Endpoint, opts ...clientv3.OpOption) error {
+func (m *manager) AddEndpoint(
+	ctx context.Context, key string, endpoint Endpoint, opts ...clientv3.OpOption,
+) error {
 	return m.Update(ctx, []*UpdateWithOpts{NewAddUpdateOpts(key, endpoint, opts...)})
 }
 
@@ -58,19 +61,22 @@ func (m *manager) op(up *UpdateWithOpts) (clientv3.Op, error) {
 		return clientv3.Op{}, status.Error(codes.InvalidArgument, "endpoints: an update is nil")
 	}
 	if !strings.HasPrefix(up.Key, m.prefix) {
-		return clientv3.Op{}, status.Errorf(codes.InvalidArgument, "endpoints: key %q does not start with %q", up.Key, m.prefix)
+		return clientv3.Op{}, status.Errorf(codes.InvalidArgument,
+			"endpoints: key %q does not start with %q", up.Key, m.prefix)
 	}
 	switch up.Op {
 	case Add:
 		value, err := encode(up.Endpoint)
 		if err != nil {
-			return clientv3.Op{}, status.Errorf(codes.InvalidArgument, "endpoints: metadata of key %q: %v", up.Key, err)
+			return clientv3.Op{}, status.Errorf(codes.InvalidArgument,
+				"endpoints: metadata of key %q: %v", up.Key, err)
 		}
 		return clientv3.OpPut(up.Key, value, up.Opts...), nil
 	case Delete:
 		return clientv3.OpDelete(up.Key, up.Opts...), nil
 	default:
-		return clientv3.Op{}, status.Errorf(codes.InvalidArgument, "endpoints: update of key %q has unknown operation %d", up.Key, up.Op)
+		return clientv3.Op{}, status.Errorf(codes.InvalidArgument,
+			"endpoints: update of key %q has unknown operation %d", up.Key, up.Op)
 	}
 }
 

@@ -5,11 +5,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 type ep = endpoints.Endpoint
@@ -33,10 +34,14 @@ func TestValuesAreWhatOtherProgramsReadAndWrite(t *testing.T) {
 		value string
 		read  ep
 	}{
-		{ep{Addr: "1.2.3.4:5"}, `{"Op":0,"Addr":"1.2.3.4:5","Metadata":null}`, ep{Addr: "1.2.3.4:5"}},
-		{ep{Addr: "a", Metadata: "str"}, `{"Op":0,"Addr":"a","Metadata":"str"}`, ep{Addr: "a", Metadata: "str"}},
-		{ep{Addr: "a", Metadata: 4}, `{"Op":0,"Addr":"a","Metadata":4}`, ep{Addr: "a", Metadata: 4.0}},
-		{ep{Metadata: map[string]any{"w": 3}}, `{"Op":0,"Addr":"","Metadata":{"w":3}}`, ep{Metadata: map[string]any{"w": 3.0}}},
+		{ep{Addr: "1.2.3.4:5"}, `{"Op":0,"Addr":"1.2.3.4:5","Metadata":null}`,
+			ep{Addr: "1.2.3.4:5"}},
+		{ep{Addr: "a", Metadata: "str"}, `{"Op":0,"Addr":"a","Metadata":"str"}`,
+			ep{Addr: "a", Metadata: "str"}},
+		{ep{Addr: "a", Metadata: 4}, `{"Op":0,"Addr":"a","Metadata":4}`,
+			ep{Addr: "a", Metadata: 4.0}},
+		{ep{Metadata: map[string]any{"w": 3}}, `{"Op":0,"Addr":"","Metadata":{"w":3}}`,
+			ep{Metadata: map[string]any{"w": 3.0}}},
 	} {
 		require.NoError(t, m.AddEndpoint(ctx, "format/x", tc.ep))
 		resp, err := cli.Get(ctx, "format/x")
@@ -98,8 +103,9 @@ func TestUpdateRefusesBeforeSending(t *testing.T) {
 		`"svc" does not start with "svc/"`:    endpoints.NewDeleteUpdateOpts("svc"),
 		`"" does not start with "svc/"`:       endpoints.NewDeleteUpdateOpts(""),
 		"unknown operation 7":                 {Update: endpoints.Update{Op: 7, Key: "svc/a"}},
-		"chan int":                            endpoints.NewAddUpdateOpts("svc/a", ep{Metadata: make(chan int)}),
-		"nil":                                 nil,
+		"chan int": endpoints.NewAddUpdateOpts("svc/a",
+			ep{Metadata: make(chan int)}),
+		"nil": nil,
 	} {
 		err := m.Update(ctx, []*endpoints.UpdateWithOpts{good, bad})
 		require.ErrorContains(t, err, name)
@@ -131,7 +137,8 @@ func TestUpdateIsOneTransaction(t *testing.T) {
 	}, next(t, ch), "in one slice, in their order")
 
 	require.ErrorIs(t, m.Update(ctx, []*endpoints.UpdateWithOpts{
-		endpoints.NewDeleteUpdateOpts("multi/c"), endpoints.NewAddUpdateOpts("multi/c", ep{}), endpoints.NewAddUpdateOpts("multi/d", ep{}),
+		endpoints.NewDeleteUpdateOpts("multi/c"), endpoints.NewAddUpdateOpts("multi/c", ep{}),
+		endpoints.NewAddUpdateOpts("multi/d", ep{}),
 	}), rpctypes.ErrDuplicateKey)
 
 	_, err = cli.Revoke(ctx, lease.ID)

@@ -29,9 +29,12 @@ func TestViewFoldsToTheStore(t *testing.T) {
 	}
 	for rev := int64(1); rev <= 5000; rev++ {
 		key := fmt.Sprintf("svc/%d", rnd.IntN(20))
-		ev := &mvccpb.Event{Type: mvccpb.Event_PUT, Kv: &mvccpb.KeyValue{Key: []byte(key), Value: fmt.Appendf(nil, `{"Addr":"%d"}`, rev), ModRevision: rev}}
+		ev := &mvccpb.Event{Type: mvccpb.Event_PUT,
+			Kv: &mvccpb.KeyValue{Key: []byte(key), Value: fmt.Appendf(nil, `{"Addr":"%d"}`, rev),
+				ModRevision: rev}}
 		if _, exists := store[key]; exists && rnd.IntN(2) == 0 {
-			ev = &mvccpb.Event{Type: mvccpb.Event_DELETE, Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: rev}}
+			ev = &mvccpb.Event{Type: mvccpb.Event_DELETE,
+				Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: rev}}
 			delete(store, key)
 		} else {
 			store[key] = ev.Kv

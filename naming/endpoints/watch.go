@@ -83,7 +83,8 @@ func (f *follower) list(ctx context.Context) ([]*Update, error) {
 func (f *follower) watch(ctx context.Context) (worked bool) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	for resp := range f.m.client.Watch(ctx, f.m.prefix, clientv3.WithPrefix(), clientv3.WithRev(f.rev+1)) {
+	for resp := range f.m.client.Watch(ctx, f.m.prefix, clientv3.WithPrefix(),
+		clientv3.WithRev(f.rev+1)) {
 		if resp.Err() != nil || !f.send(ctx, f.view.apply(resp.Events)) {
 			return worked
 		}

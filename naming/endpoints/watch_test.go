@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
@@ -22,15 +23,18 @@ func TestWatchBeginsWithTheList(t *testing.T) {
 	for _, key := range []string{"begin/c", "begin/a", "begin/b"} {
 		require.NoError(t, m.AddEndpoint(ctx, key, ep{Addr: key}))
 	}
-	require.Equal(t, add("begin/c", ep{Addr: "begin/c"}), collect(t, empty, 3)[0], "nothing is said about an empty list")
+	require.Equal(t, add("begin/c", ep{Addr: "begin/c"}), collect(t, empty, 3)[0],
+		"nothing is said about an empty list")
 
 	full, err := m.NewWatchChannel(ctx)
 	require.NoError(t, err)
 	require.Equal(t, []*endpoints.Update{
-		add("begin/a", ep{Addr: "begin/a"}), add("begin/b", ep{Addr: "begin/b"}), add("begin/c", ep{Addr: "begin/c"}),
+		add("begin/a", ep{Addr: "begin/a"}), add("begin/b", ep{Addr: "begin/b"}),
+		add("begin/c", ep{Addr: "begin/c"}),
 	}, next(t, full))
 	require.NoError(t, m.AddEndpoint(ctx, "begin/d", ep{Addr: "d", Metadata: []any{"m"}}))
-	require.Equal(t, []*endpoints.Update{add("begin/d", ep{Addr: "d", Metadata: []any{"m"}})}, next(t, full))
+	require.Equal(t, []*endpoints.Update{add("begin/d", ep{Addr: "d", Metadata: []any{"m"}})},
+		next(t, full))
 }
 
 // TestWatchKeepsTheLastEndpointOfAKey: a value that is no endpoint changes nothing.
@@ -43,7 +47,8 @@ func TestWatchKeepsTheLastEndpointOfAKey(t *testing.T) {
 	_, err = cli.Put(ctx, "junk/a", "not json")
 	require.NoError(t, err)
 	require.NoError(t, m.DeleteEndpoint(ctx, "junk/a"))
-	require.Equal(t, []*endpoints.Update{add("junk/a", ep{Addr: "a"}), del("junk/a")}, collect(t, ch, 2))
+	require.Equal(t, []*endpoints.Update{add("junk/a", ep{Addr: "a"}), del("junk/a")},
+		collect(t, ch, 2))
 }
 
 // TestCompactedWatchListsAgain cuts a watch off, compacts what it misses, and
@@ -135,9 +140,12 @@ func TestWatchEndsWithoutItsConsumer(t *testing.T) {
 			ch, err := newManager(t, cli, "hung-"+name).NewWatchChannel(ctx)
 			require.NoError(t, err)
 			for i := range 50 {
-				require.NoError(t, m.AddEndpoint(ctx, fmt.Sprintf("hung-%s/%d", name, i), ep{Addr: "a"}))
+				require.NoError(t, m.AddEndpoint(ctx, fmt.Sprintf("hung-%s/%d", name, i),
+					ep{Addr: "a"}))
 			}
-			require.Eventually(t, func() bool { return len(ch) == cap(ch) }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool {
+				return len(ch) == cap(ch)
+			}, 5*time.Second, time.Millisecond)
 			end(cancel, cli)
 			requireClosed(t, ch)
 		})

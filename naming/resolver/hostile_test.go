@@ -7,9 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // TestHostileServerIsSurvived: lists and events that make no sense reach a connection as far as
@@ -21,30 +22,36 @@ func TestHostileServerIsSurvived(t *testing.T) {
 		return &mvccpb.KeyValue{Key: []byte(key), Value: []byte(value), ModRevision: -1}
 	}
 	kvs := []*mvccpb.KeyValue{
-		{}, pair("svc/1", "not json"), pair("svc/2", "null"), pair("svc/3", "[]"), pair("svc/4", `{"Addr":7}`),
+		{}, pair("svc/1", "not json"), pair("svc/2", "null"), pair("svc/3", "[]"),
+		pair("svc/4", `{"Addr":7}`),
 		pair("svc/5", `{}`), pair("svc/6", `{"Addr":"127.0.0.1:1","Metadata":{"uncomparable":[1,{}]}}`),
-		pair("svc/7", `{"Addr":"\u0000 no address %zz"}`), pair("svc", `{"Addr":"x"}`), pair("svc2/1", `{"Addr":"x"}`),
+		pair("svc/7", `{"Addr":"\u0000 no address %zz"}`), pair("svc", `{"Addr":"x"}`),
+		pair("svc2/1", `{"Addr":"x"}`),
 	}
 	fake.Unary("Range", func(context.Context, proto.Message) (proto.Message, error) {
 		return &pb.RangeResponse{Kvs: kvs, More: true, Count: -5}, nil // without a header
 	})
-	fake.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error) error {
+	fake.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
 		req, err := recv()
 		if err != nil {
 			return err
 		}
 		id := req.GetCreateRequest().GetWatchId()
-		if err := send(&pb.WatchResponse{Created: true, WatchId: id, Header: &pb.ResponseHeader{Revision: 1}}); err != nil {
+		if err := send(&pb.WatchResponse{Created: true, WatchId: id,
+			Header: &pb.ResponseHeader{Revision: 1}}); err != nil {
 			return err
 		}
 		for rev := int64(2); ctx.Err() == nil; rev++ {
-			events := []*mvccpb.Event{{}, {Type: 77, Kv: pair("svc/6", "")}, {Type: mvccpb.Event_DELETE, Kv: pair("svc2/1", "")}}
+			events := []*mvccpb.Event{{}, {Type: 77, Kv: pair("svc/6", "")},
+				{Type: mvccpb.Event_DELETE, Kv: pair("svc2/1", "")}}
 			for _, kv := range append(kvs, pair("svc/8", `{"Addr":"`+server+`"}`)) {
 				kv := proto.Clone(kv).(*mvccpb.KeyValue)
 				kv.ModRevision = rev
 				events = append(events, &mvccpb.Event{Kv: kv})
 			}
-			if err := send(&pb.WatchResponse{WatchId: id, Header: &pb.ResponseHeader{Revision: rev}, Events: events}); err != nil {
+			if err := send(&pb.WatchResponse{WatchId: id, Header: &pb.ResponseHeader{Revision: rev},
+				Events: events}); err != nil {
 				return err
 			}
 		}

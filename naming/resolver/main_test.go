@@ -7,10 +7,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
-	"go.etcd.io/etcd/client/v3/naming/endpoints"
-	"go.etcd.io/etcd/client/v3/naming/resolver"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -18,6 +14,11 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/naming/endpoints"
+	"go.etcd.io/etcd/client/v3/naming/resolver"
 )
 
 var shared etcdtest.Shared
@@ -57,12 +58,14 @@ func serve() (addr string, stop func(), err error) {
 		return "", nil, err
 	}
 	addr = lis.Addr().String()
-	s := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
-		if err := grpc.SetHeader(ctx, metadata.Pairs(serverHeader, addr)); err != nil {
-			return nil, err
-		}
-		return h(ctx, req)
-	}))
+	s := grpc.NewServer(grpc.UnaryInterceptor(
+		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any,
+			error) {
+			if err := grpc.SetHeader(ctx, metadata.Pairs(serverHeader, addr)); err != nil {
+				return nil, err
+			}
+			return h(ctx, req)
+		}))
 	grpc_health_v1.RegisterHealthServer(s, health.NewServer())
 	done := make(chan struct{})
 	// Ends with s.Stop; stop waits for it.
@@ -99,7 +102,8 @@ func dial(t *testing.T, cli *clientv3.Client, target string) *grpc.ClientConn {
 // ask makes one call and returns the address of the server that answered.
 func ask(ctx context.Context, conn *grpc.ClientConn, opts ...grpc.CallOption) (string, error) {
 	var header metadata.MD
-	_, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, append(opts, grpc.Header(&header))...)
+	_, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{},
+		append(opts, grpc.Header(&header))...)
 	if err != nil {
 		return "", err
 	}

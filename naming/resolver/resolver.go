@@ -16,12 +16,13 @@ import (
 	"slices"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/backoff"
-	"go.etcd.io/etcd/client/v3/naming/endpoints"
 	"google.golang.org/grpc/codes"
 	gresolver "google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
 // listBackoff spaces attempts to list the endpoints at all.
@@ -59,15 +60,19 @@ func (b builder) Scheme() string { return "etcd" }
 // Build starts to follow a target's endpoints, and does not wait for any. The
 // error is codes.InvalidArgument, for a target without a name or a builder
 // without a client.
-func (b builder) Build(target gresolver.Target, cc gresolver.ClientConn, _ gresolver.BuildOptions) (gresolver.Resolver, error) {
+func (b builder) Build(
+	target gresolver.Target, cc gresolver.ClientConn, _ gresolver.BuildOptions,
+) (gresolver.Resolver, error) {
 	m, err := endpoints.NewManager(b.client, target.Endpoint())
 	if err != nil {
-		return nil, status.Errorf(codes.InvalidArgument, "resolver: target %q: %v", target.URL.String(), err)
+		return nil, status.Errorf(codes.InvalidArgument, "resolver: target %q: %v",
+			target.URL.String(), err)
 	}
 	// A connection outlives whatever request made it: what ends the resolver is its
 	// Close, and the client's.
 	ctx, cancel := context.WithCancel(b.client.Ctx())
-	r := &resolver{m: m, cc: cc, cancel: cancel, done: make(chan struct{}), known: endpoints.Key2EndpointMap{}}
+	r := &resolver{m: m, cc: cc, cancel: cancel, done: make(chan struct{}),
+		known: endpoints.Key2EndpointMap{}}
 	// Ends with ctx; Close waits for it.
 	go func() {
 		defer close(r.done)

@@ -7,11 +7,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
-	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
-	"go.etcd.io/etcd/client/v3/naming/endpoints"
-	"go.etcd.io/etcd/client/v3/naming/resolver"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/pickfirst"
@@ -19,6 +14,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	gresolver "google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/naming/endpoints"
+	"go.etcd.io/etcd/client/v3/naming/resolver"
 )
 
 // servedBy asks until the answers come from all of addrs and from nobody else,
@@ -40,7 +41,8 @@ func servedBy(t *testing.T, conn *grpc.ClientConn, addrs ...string) time.Duratio
 	return time.Since(start)
 }
 
-// comparingPolicy is pick_first, by name of a policy that compares the addresses of each update with those before it.
+// comparingPolicy is pick_first, by name of a policy that compares the addresses of each update
+// with those before it.
 const comparingPolicy = "test_comparing"
 
 func init() { balancer.Register(comparingBuilder{}) }
@@ -49,7 +51,9 @@ type comparingBuilder struct{}
 
 func (comparingBuilder) Name() string { return comparingPolicy }
 
-func (comparingBuilder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
+func (comparingBuilder) Build(
+	cc balancer.ClientConn, opts balancer.BuildOptions,
+) balancer.Balancer {
 	return &comparing{Balancer: balancer.Get(pickfirst.Name).Build(cc, opts)}
 }
 
@@ -130,24 +134,27 @@ func TestConnectionFollowsChanges(t *testing.T) {
 	}
 }
 
-// Policies compare addresses by == and panic at what Go cannot compare. JSON objects and arrays come as pointers, which stay
-// the same until the metadata change.
+// Policies compare addresses by == and panic at what Go cannot compare. JSON objects and arrays
+// come as pointers, which stay the same until the metadata change.
 func TestMetadataOfObjectsCanBeCompared(t *testing.T) {
 	ctx, cli := testContext(t), newClient(t, shared.Endpoints()...)
 	m := newManager(t, cli, "objects")
 	a, b := newServer(t), newServer(t)
 	put := func(addr string, metadata any) {
-		require.NoError(t, m.AddEndpoint(ctx, "objects/1", endpoints.Endpoint{Addr: addr, Metadata: metadata}))
+		require.NoError(t, m.AddEndpoint(ctx, "objects/1",
+			endpoints.Endpoint{Addr: addr, Metadata: metadata}))
 	}
 	put(a, map[string]any{"zone": "x"})
 	builder, err := resolver.NewBuilder(cli)
 	require.NoError(t, err)
-	conn, err := grpc.NewClient("etcd:///objects", grpc.WithResolvers(builder), grpc.WithTransportCredentials(insecure.NewCredentials()),
+	conn, err := grpc.NewClient("etcd:///objects", grpc.WithResolvers(builder),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"`+comparingPolicy+`":{}}]}`))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	servedBy(t, conn, a)
-	for _, metadata := range []any{map[string]any{"zone": "y"}, []any{1, map[string]any{}}, []any{2}, map[string]any{}, "text", map[string]any{}} {
+	for _, metadata := range []any{map[string]any{"zone": "y"}, []any{1, map[string]any{}},
+		[]any{2}, map[string]any{}, "text", map[string]any{}} {
 		put(a, metadata)
 		put(b, metadata)
 		servedBy(t, conn, b)
@@ -183,7 +190,8 @@ func TestNoEndpoints(t *testing.T) {
 func TestClosedClientLeavesEndpoints(t *testing.T) {
 	ctx, cli := testContext(t), newClient(t, shared.Endpoints()...)
 	addr := newServer(t)
-	require.NoError(t, newManager(t, cli, "closed").AddEndpoint(ctx, "closed/a", endpoints.Endpoint{Addr: addr}))
+	require.NoError(t, newManager(t, cli, "closed").AddEndpoint(ctx, "closed/a",
+		endpoints.Endpoint{Addr: addr}))
 	conn := dial(t, cli, "closed")
 	servedBy(t, conn, addr)
 	require.NoError(t, cli.Close())
@@ -201,7 +209,8 @@ func TestRefusedListFailsCalls(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.AddUser("nobody", "pw"))
 	require.NoError(t, cluster.EnableAuth("rootpw"))
-	cli, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "nobody", Password: "pw"})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "nobody",
+		Password: "pw"})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cli.Close()) })
 	_, err = ask(ctx, dial(t, cli, "svc"))

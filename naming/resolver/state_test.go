@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/naming/endpoints"
 	"google.golang.org/grpc/codes"
 	gresolver "google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
 // fakeConn keeps what a resolver tells.
@@ -75,11 +76,14 @@ func TestMetadataReachesPolicies(t *testing.T) {
 	_, cli := newFake(t)
 	m, err := endpoints.NewManager(cli, "a/b")
 	require.NoError(t, err)
-	for key, md := range map[string]any{"a/b/2": "two", "a/b/1": map[string]any{"w": 1}, "a/b/3": nil} {
-		require.NoError(t, m.AddEndpoint(t.Context(), key, endpoints.Endpoint{Addr: key, Metadata: md}))
+	for key, md := range map[string]any{"a/b/2": "two", "a/b/1": map[string]any{"w": 1},
+		"a/b/3": nil} {
+		require.NoError(t, m.AddEndpoint(t.Context(), key,
+			endpoints.Endpoint{Addr: key, Metadata: md}))
 	}
 	want := []gresolver.Address{
-		{Addr: "a/b/1", Metadata: &map[string]any{"w": 1.0}}, {Addr: "a/b/2", Metadata: "two"}, {Addr: "a/b/3"},
+		{Addr: "a/b/1", Metadata: &map[string]any{"w": 1.0}}, {Addr: "a/b/2", Metadata: "two"},
+		{Addr: "a/b/3"},
 	}
 	b, err := NewBuilder(cli)
 	require.NoError(t, err)
@@ -88,7 +92,9 @@ func TestMetadataReachesPolicies(t *testing.T) {
 		cc := &fakeConn{}
 		r, err := b.Build(target(t, uri), cc, gresolver.BuildOptions{})
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { return len(cc.last().Addresses) == 3 }, 10*time.Second, time.Millisecond, uri)
+		require.Eventually(t, func() bool {
+			return len(cc.last().Addresses) == 3
+		}, 10*time.Second, time.Millisecond, uri)
 		r.ResolveNow(gresolver.ResolveNowOptions{})
 		r.Close()
 		require.Equal(t, want, cc.last().Addresses)
@@ -115,7 +121,8 @@ func TestPointerToMetadataIsKept(t *testing.T) {
 
 func TestBuildRefusesWhatCannotBe(t *testing.T) {
 	_, cli := newFake(t)
-	for b, uri := range map[gresolver.Builder]string{builder{cli}: "etcd:///", builder{}: "etcd:///svc"} {
+	for b, uri := range map[gresolver.Builder]string{builder{cli}: "etcd:///",
+		builder{}: "etcd:///svc"} {
 		_, err := b.Build(target(t, uri), &fakeConn{}, gresolver.BuildOptions{})
 		require.Equal(t, codes.InvalidArgument, status.Code(err), "%v", err)
 		require.ErrorContains(t, err, uri)
@@ -129,7 +136,9 @@ func TestBuildWaitsForNothing(t *testing.T) {
 	start := time.Now()
 	r, err := builder{cli}.Build(target(t, "etcd:///svc"), &fakeConn{}, gresolver.BuildOptions{})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return fake.Calls("Range") == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return fake.Calls("Range") == 1
+	}, 10*time.Second, time.Millisecond)
 	r.Close()
 	require.Less(t, time.Since(start), 10*time.Second)
 }
@@ -143,7 +152,9 @@ func TestFailingListsAreSpaced(t *testing.T) {
 	cc := &fakeConn{}
 	r, err := builder{cli}.Build(target(t, "etcd:///svc"), cc, gresolver.BuildOptions{})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return len(cc.last().Addresses) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return len(cc.last().Addresses) == 1
+	}, 10*time.Second, time.Millisecond)
 	require.Equal(t, 3, cc.errors())
 	require.Equal(t, 4, fake.Calls("Range"))
 	r.Close()

@@ -36,12 +36,15 @@ func TestOneLoginPerExpiry(t *testing.T) {
 		refusal error
 		callers int
 	}{
-		{rpctypes.ErrGRPCInvalidAuthToken, 1000}, {rpctypes.ErrGRPCAuthOldRevision, 50}, {rpctypes.ErrGRPCUserEmpty, 50},
+		{rpctypes.ErrGRPCInvalidAuthToken, 1000}, {rpctypes.ErrGRPCAuthOldRevision, 50},
+		{rpctypes.ErrGRPCUserEmpty, 50},
 	} {
 		logins := fake.Calls("Authenticate")
 		puts := testclient.PutUntil(t, client, tc.callers, func() {
 			fake.ExpireTokens(tc.refusal)
-			require.Eventually(t, func() bool { return fake.Calls("Authenticate") > logins }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool {
+				return fake.Calls("Authenticate") > logins
+			}, 10*time.Second, time.Millisecond)
 		})
 		assert.GreaterOrEqual(t, puts, int64(tc.callers))
 		assert.Equal(t, logins+1, fake.Calls("Authenticate"), tc.refusal)
@@ -95,7 +98,9 @@ func TestLoginOutlivesTheCallerThatBeganIt(t *testing.T) {
 		_, err := client.Put(hasty, "k", "v")
 		left <- err
 	}()
-	require.Eventually(t, func() bool { return fake.Calls("Authenticate") == 2 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return fake.Calls("Authenticate") == 2
+	}, 5*time.Second, time.Millisecond)
 	patient := make(chan error)
 	go func() {
 		_, err := client.Put(t.Context(), "k", "v")
@@ -117,7 +122,8 @@ func TestAuthDisabledAtRunTime(t *testing.T) {
 	}
 	assert.Len(t, put(), 1)
 	fake.DisableAuth()
-	fake.Fail("Put", 1, rpctypes.ErrGRPCAuthOldRevision) // of a member that has not applied the change yet
+	// of a member that has not applied the change yet
+	fake.Fail("Put", 1, rpctypes.ErrGRPCAuthOldRevision)
 	assert.Empty(t, put(), "the token is dropped")
 	assert.Empty(t, put())
 	assert.Equal(t, 2, fake.Calls("Authenticate"))
@@ -164,14 +170,16 @@ func TestStaticToken(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.EnableAuth("alice", "pw")
 	ctx := t.Context()
-	login, err := pb.NewAuthClient(testclient.OpenFake(t, fake).ActiveConnection()).Authenticate(ctx, &pb.AuthenticateRequest{Name: "alice", Password: "pw"})
+	login, err := pb.NewAuthClient(testclient.OpenFake(t, fake).ActiveConnection()).Authenticate(
+		ctx, &pb.AuthenticateRequest{Name: "alice", Password: "pw"})
 	require.NoError(t, err)
 	client := testclient.OpenFake(t, fake, func(cfg *clientv3.Config) { cfg.Token = login.Token })
 	_, err = client.Put(ctx, "k", "v")
 	require.NoError(t, err)
 	assert.Equal(t, login.Token, client.Token)
 
-	for _, refusal := range []error{rpctypes.ErrGRPCInvalidAuthToken, rpctypes.ErrGRPCAuthOldRevision} {
+	for _, refusal := range []error{rpctypes.ErrGRPCInvalidAuthToken,
+		rpctypes.ErrGRPCAuthOldRevision} {
 		before := fake.Calls("Put")
 		fake.ExpireTokens(refusal)
 		_, err = client.Put(ctx, "k", "v")
@@ -195,7 +203,8 @@ func TestStaticToken(t *testing.T) {
 // If the login itself is refused, the caller gets the error of Authenticate.
 func TestRefusedLogin(t *testing.T) {
 	fake, client := startAuthFake(t)
-	_, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}, Username: "alice", Password: "wrong"})
+	_, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}, Username: "alice",
+		Password: "wrong"})
 	assert.Equal(t, rpctypes.ErrAuthFailed, err)
 
 	fake.EnableAuth("alice", "another password")

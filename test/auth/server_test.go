@@ -28,7 +28,8 @@ func startAuth(t *testing.T, opts ...etcdtest.Option) *etcdtest.Cluster {
 	return cluster
 }
 
-var ofKeys = &authpb.Permission{PermType: authpb.READWRITE, Key: []byte("key"), RangeEnd: []byte("kez")}
+var ofKeys = &authpb.Permission{PermType: authpb.READWRITE, Key: []byte("key"),
+	RangeEnd: []byte("kez")}
 
 // logins returns the number of Authenticate requests that the members have handled.
 func logins(t *testing.T, cluster *etcdtest.Cluster) int {
@@ -38,7 +39,8 @@ func logins(t *testing.T, cluster *etcdtest.Cluster) int {
 		all, err := m.Metrics()
 		require.NoError(t, err)
 		for name, value := range all {
-			if strings.Contains(name, "grpc_server_handled_total") && strings.Contains(name, `grpc_method="Authenticate"`) {
+			if strings.Contains(name, "grpc_server_handled_total") &&
+				strings.Contains(name, `grpc_method="Authenticate"`) {
 				total += value
 			}
 		}
@@ -57,7 +59,8 @@ func TestExpiryOfSimpleTokens(t *testing.T) {
 			client := testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
 			_, err := client.Put(t.Context(), "key", "v")
 			require.NoError(t, err)
-			time.Sleep(ttl + 1500*time.Millisecond) // unused so long, the token is forgotten by all members
+			// unused so long, the token is forgotten by all members
+			time.Sleep(ttl + 1500*time.Millisecond)
 			atOnce := make(chan struct{})
 			var callers sync.WaitGroup
 			for i := range 1000 {
@@ -100,7 +103,9 @@ func TestAuthRevisionMovesUnderLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cluster := startAuth(t, opt)
 			client := testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
-			testclient.PutUntil(t, client, 20, func() { changeRoles(t, testclient.Open(t, cluster, testclient.AsUser("root", "rootpw"))) })
+			testclient.PutUntil(t, client, 20, func() {
+				changeRoles(t, testclient.Open(t, cluster, testclient.AsUser("root", "rootpw")))
+			})
 		})
 	}
 }
@@ -119,8 +124,12 @@ func TestUsersByCommonName(t *testing.T) {
 	cluster := startAuth(t, etcdtest.WithMutualTLS(), etcdtest.WithClientCNs("bob"))
 	require.NoError(t, cluster.AddUser("bob", "", "app"))
 	before := logins(t, cluster)
-	bob := testclient.Open(t, cluster, func(cfg *clientv3.Config) { cfg.TLS = cluster.ClientTLS("bob") })
-	root := testclient.Open(t, cluster, func(cfg *clientv3.Config) { cfg.TLS = cluster.ClientTLS("root") })
+	bob := testclient.Open(t, cluster, func(cfg *clientv3.Config) {
+		cfg.TLS = cluster.ClientTLS("bob")
+	})
+	root := testclient.Open(t, cluster, func(cfg *clientv3.Config) {
+		cfg.TLS = cluster.ClientTLS("root")
+	})
 	testclient.PutUntil(t, bob, 50, func() { changeRoles(t, root) })
 	assert.Equal(t, before, logins(t, cluster))
 

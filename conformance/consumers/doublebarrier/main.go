@@ -1,4 +1,5 @@
-// Command doublebarrier has clients go through double barriers, one barrier a round, together with those of other processes.
+// Command doublebarrier has clients go through double barriers, one barrier a round, together with
+// those of other processes.
 //
 //	doublebarrier -endpoint http://127.0.0.1:2379 -clients 2 -of 4 -rounds 300
 package main

@@ -1,5 +1,6 @@
-// Package build lets the go command work in this module with either client: the one of this repository, which go.mod puts in the
-// place of the published one, or the published one itself, for comparison.
+// Package build lets the go command work in this module with either client: the one of this
+// repository, which go.mod puts in the place of the published one, or the published one itself, for
+// comparison.
 package build
 
 import (
@@ -58,7 +59,8 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	if err := os.WriteFile(filepath.Join(scratch, "published.sum"), sum, 0o644); err != nil {
 		return Module{}, err
 	}
-	if out, err := m.run(exec.CommandContext(ctx, "go", "mod", "edit", "-dropreplace="+Client, m.modfile)); err != nil {
+	if out, err := m.run(exec.CommandContext(ctx, "go", "mod", "edit", "-dropreplace="+Client,
+		m.modfile)); err != nil {
 		return Module{}, fmt.Errorf("%w\n%s", err, out)
 	}
 	used, err := m.ClientUsed(ctx)
@@ -68,8 +70,8 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	return m, err
 }
 
-// Without returns the module with a copy of another one that lacks a file, which go cannot be told otherwise. The copy and a
-// go.mod of its own are written to scratch.
+// Without returns the module with a copy of another one that lacks a file, which go cannot be told
+// otherwise. The copy and a go.mod of its own are written to scratch.
 func (m Module) Without(ctx context.Context, scratch, module, file string) (Module, error) {
 	out, err := m.run(m.Go(ctx, "list", "-m", "-f", "{{.Dir}}", module))
 	if err != nil {
@@ -92,11 +94,13 @@ func (m Module) Without(ctx context.Context, scratch, module, file string) (Modu
 		if err != nil {
 			return Module{}, err
 		}
-		if err := os.WriteFile(strings.TrimSuffix(copied.modfile, ".mod")+ext, text, 0o644); err != nil {
+		if err := os.WriteFile(strings.TrimSuffix(copied.modfile, ".mod")+ext, text,
+			0o644); err != nil {
 			return Module{}, err
 		}
 	}
-	edit := exec.CommandContext(ctx, "go", "mod", "edit", "-replace="+module+"="+dir, copied.modfile)
+	edit := exec.CommandContext(ctx, "go", "mod", "edit", "-replace="+module+"="+dir,
+		copied.modfile)
 	edit.Dir = m.dir
 	if out, err := m.run(edit); err != nil {
 		return Module{}, fmt.Errorf("%w\n%s", err, out)
@@ -106,7 +110,8 @@ func (m Module) Without(ctx context.Context, scratch, module, file string) (Modu
 
 // ClientUsed is the directory or the version of the client that is built.
 func (m Module) ClientUsed(ctx context.Context) (string, error) {
-	out, err := m.run(m.Go(ctx, "list", "-f", "{{with .Module}}{{with .Replace}}{{.Dir}}{{else}}{{.Version}}{{end}}{{end}}", Client))
+	out, err := m.run(m.Go(ctx, "list", "-f",
+		"{{with .Module}}{{with .Replace}}{{.Dir}}{{else}}{{.Version}}{{end}}{{end}}", Client))
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
@@ -146,7 +151,8 @@ func (m Module) run(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.String() + stderr.String(), fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
+		return stdout.String() + stderr.String(),
+			fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
 	}
 	return stdout.String(), nil
 }

@@ -4,8 +4,9 @@
 //	go run ./internal/lint/apicheck -list    print the listing of the code
 //	go run ./internal/lint/apicheck -prune   drop from api/pending.txt what the code has by now, then compare
 //
-// It runs in the module's root. Every file in api/ is a promise, but for two: pending.txt names promised lines, or whole packages,
-// that are not there yet and can only shrink; additions.txt names what goes beyond the promise, each with its reason.
+// It runs in the module's root. Every file in api/ is a promise, but for two: pending.txt names
+// promised lines, or whole packages, that are not there yet and can only shrink; additions.txt
+// names what goes beyond the promise, each with its reason.
 package main
 
 import (
@@ -55,7 +56,8 @@ func run(out io.Writer, root string, list, prune bool) (bool, error) {
 	}
 	if prune {
 		record.Pending = record.StillPending(got)
-		if err := writePending(filepath.Join(root, "api", pendingFile), record.Pending); err != nil {
+		if err := writePending(filepath.Join(root, "api", pendingFile),
+			record.Pending); err != nil {
 			return false, err
 		}
 	}

@@ -46,12 +46,18 @@ func TestRunComparesCodeAndRecord(t *testing.T) {
 		says string
 	}{
 		{"kept", map[string]string{"promise.txt": here}, true, "0 differences"},
-		{"missing", map[string]string{"promise.txt": here + there}, false, "missing or changed: " + there},
-		{"two promises", map[string]string{"a.txt": here, "b.txt": here + there}, false, "2 lines promised"},
-		{"pending", map[string]string{"promise.txt": here + there, pendingFile: there}, true, "1 pending"},
-		{"arrived", map[string]string{"promise.txt": here, pendingFile: here}, false, "pending, but present: " + here},
-		{"surplus", map[string]string{"promise.txt": there}, false, "neither promised nor an addition: " + here},
-		{"addition", map[string]string{"promise.txt": there, pendingFile: there, additionsFile: "# why\n" + here}, true, "1 additions"},
+		{"missing", map[string]string{"promise.txt": here + there}, false,
+			"missing or changed: " + there},
+		{"two promises", map[string]string{"a.txt": here, "b.txt": here + there}, false,
+			"2 lines promised"},
+		{"pending", map[string]string{"promise.txt": here + there, pendingFile: there}, true,
+			"1 pending"},
+		{"arrived", map[string]string{"promise.txt": here, pendingFile: here}, false,
+			"pending, but present: " + here},
+		{"surplus", map[string]string{"promise.txt": there}, false,
+			"neither promised nor an addition: " + here},
+		{"addition", map[string]string{"promise.txt": there, pendingFile: there,
+			additionsFile: "# why\n" + here}, true, "1 additions"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder

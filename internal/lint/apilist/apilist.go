@@ -1,7 +1,9 @@
-// Package apilist prints the exported API of Go packages, one line for each thing that a caller can name.
+// Package apilist prints the exported API of Go packages, one line for each thing that a caller can
+// name.
 //
-// A line is "PACKAGE: DECLARATION", where types of other packages carry their full import path and types of the package itself
-// carry none. Lines are sorted, so that two listings can be compared with any tool that compares sorted files.
+// A line is "PACKAGE: DECLARATION", where types of other packages carry their full import path and
+// types of the package itself carry none. Lines are sorted, so that two listings can be compared
+// with any tool that compares sorted files.
 package apilist
 
 import (
@@ -12,8 +14,8 @@ import (
 	"strings"
 )
 
-// Lines returns the listing of pkg, sorted. Besides exported names it has the unexported methods of exported interfaces, because
-// they decide who can implement those.
+// Lines returns the listing of pkg, sorted. Besides exported names it has the unexported methods of
+// exported interfaces, because they decide who can implement those.
 func Lines(pkg *types.Package) []string {
 	l := &lister{pkg: pkg}
 	scope := pkg.Scope()
@@ -90,7 +92,8 @@ func (l *lister) fields(head string, s *types.Struct) {
 	}
 }
 
-// generated reports whether a field's tag comes with a protobuf message: nobody reads those off a type defined by one.
+// generated reports whether a field's tag comes with a protobuf message: nobody reads those off a
+// type defined by one.
 func generated(tag string) bool {
 	_, ok := reflect.StructTag(tag).Lookup("protobuf")
 	return ok

@@ -12,7 +12,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The golden file is in the format of the promised listings: exact text, since a changed parameter name is a changed line.
+// The golden file is in the format of the promised listings: exact text, since a changed parameter
+// name is a changed line.
 func TestLinesOfEachKindOfDeclaration(t *testing.T) {
 	pkgs, err := Load("testdata/fixture", "./...")
 	require.NoError(t, err)

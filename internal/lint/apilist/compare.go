@@ -13,14 +13,15 @@ const pendingPackage = "package "
 type Record struct {
 	// Promised lines, from any number of listings.
 	Promised []string
-	// Pending are promised lines that the code lacks, or "package PATH" where it lacks all of a package's.
+	// Pending are promised lines that the code lacks, or "package PATH" where it lacks all of a
+	// package's.
 	Pending []string
 	// Additions are lines beyond the promise.
 	Additions []string
 }
 
-// Compare holds got, the listing of the code, against the record and returns one sentence for each difference, sorted; none where
-// the two agree.
+// Compare holds got, the listing of the code, against the record and returns one sentence for each
+// difference, sorted; none where the two agree.
 func (r Record) Compare(got []string) []string {
 	c := comparison{
 		promised:  set(r.Promised),
@@ -90,7 +91,8 @@ func (c *comparison) stalePending() {
 	}
 }
 
-// surplus reports what the code has beyond promise and additions, and additions that it does not have.
+// surplus reports what the code has beyond promise and additions, and additions that it does not
+// have.
 func (c *comparison) surplus() {
 	for line := range c.got {
 		if !c.promised[line] && !c.additions[line] {
@@ -127,8 +129,9 @@ func ParseListing(text string) []string {
 	return lines
 }
 
-// ParseReasoned is ParseListing for a listing where each line has a reason: a "#" line above it, which also covers the lines that
-// follow up to the next blank line. A line without one is an error.
+// ParseReasoned is ParseListing for a listing where each line has a reason: a "#" line above it,
+// which also covers the lines that follow up to the next blank line. A line without one is an
+// error.
 func ParseReasoned(text string) ([]string, error) {
 	var lines []string
 	reasoned := false

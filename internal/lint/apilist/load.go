@@ -23,8 +23,9 @@ type listed struct {
 	DepOnly    bool   // not named by the patterns
 }
 
-// Load compiles the packages that patterns name, as seen from dir, and returns their types. Programs and packages that no other
-// module can import (a path element "internal", or nothing but tests) are left out.
+// Load compiles the packages that patterns name, as seen from dir, and returns their types.
+// Programs and packages that no other module can import (a path element "internal", or nothing but
+// tests) are left out.
 func Load(dir string, patterns ...string) ([]*types.Package, error) {
 	all, err := goList(dir, patterns)
 	if err != nil {
@@ -56,14 +57,16 @@ func Load(dir string, patterns ...string) ([]*types.Package, error) {
 }
 
 func goList(dir string, patterns []string) ([]listed, error) {
-	args := append([]string{"list", "-export", "-deps", "-json=ImportPath,Name,Export,DepOnly", "--"}, patterns...)
+	args := append([]string{"list", "-export", "-deps", "-json=ImportPath,Name,Export,DepOnly",
+		"--"}, patterns...)
 	cmd := exec.Command("go", args...)
 	cmd.Dir = dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("go list %s: %w\n%s", strings.Join(patterns, " "), err, stderr.Bytes())
+		return nil, fmt.Errorf("go list %s: %w\n%s", strings.Join(patterns, " "), err,
+			stderr.Bytes())
 	}
 	var all []listed
 	dec := json.NewDecoder(bytes.NewReader(out))

@@ -1,6 +1,7 @@
-// Package chaos runs a cluster of three real members, each behind a proxy, and breaks it in random ways for as long as a test
-// wants: members are killed, stopped, cut off in either direction, and disconnected. Where a fault is, for how long, and of what
-// kind follows from a seed that is printed, and that CHAOS_SEED sets.
+// Package chaos runs a cluster of three real members, each behind a proxy, and breaks it in random
+// ways for as long as a test wants: members are killed, stopped, cut off in either direction, and
+// disconnected. Where a fault is, for how long, and of what kind follows from a seed that is
+// printed, and that CHAOS_SEED sets.
 package chaos
 
 import (
@@ -13,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
@@ -20,7 +22,8 @@ import (
 
 const members = 3
 
-// Cluster is three members and their proxies. Its Endpoints are the members' own, which faults of the network do not touch.
+// Cluster is three members and their proxies. Its Endpoints are the members' own, which faults of
+// the network do not touch.
 type Cluster struct {
 	*etcdtest.Cluster
 
@@ -59,9 +62,9 @@ func (c *Cluster) ProxyEndpoints() []string {
 	return endpoints
 }
 
-// Break makes one fault after the other until ctx ends, each for up to longest, and with pauses of up to half of that between
-// them. It returns how many, with the cluster whole again. There is a majority all the time, but every tenth fault cuts all
-// clients off from everything.
+// Break makes one fault after the other until ctx ends, each for up to longest, and with pauses of
+// up to half of that between them. It returns how many, with the cluster whole again. There is a
+// majority all the time, but every tenth fault cuts all clients off from everything.
 func (c *Cluster) Break(ctx context.Context, longest time.Duration) (faults int) {
 	for ctx.Err() == nil {
 		lasting := time.Duration(c.rng.Int64N(int64(longest)))

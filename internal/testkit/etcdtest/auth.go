@@ -15,19 +15,22 @@ import (
 // rootName is the user and the role that etcd gives all rights.
 const rootName = "root"
 
-// EnableAuth makes the user root with the given password and turns authentication on. It returns once every running member asks
-// for users. Calls of this package authenticate as root from then on.
+// EnableAuth makes the user root with the given password and turns authentication on. It returns
+// once every running member asks for users. Calls of this package authenticate as root from then
+// on.
 func (c *Cluster) EnableAuth(rootPassword string) error {
 	err := c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
 		auth := pb.NewAuthClient(conn)
 		_, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: rootName, Password: rootPassword})
 		if errors.Is(rpctypes.Error(err), rpctypes.ErrUserAlreadyExist) {
-			_, err = auth.UserChangePassword(ctx, &pb.AuthUserChangePasswordRequest{Name: rootName, Password: rootPassword})
+			_, err = auth.UserChangePassword(ctx,
+				&pb.AuthUserChangePasswordRequest{Name: rootName, Password: rootPassword})
 		}
 		if err != nil {
 			return err
 		}
-		if _, err := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: rootName, Role: rootName}); err != nil {
+		if _, err := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: rootName,
+			Role: rootName}); err != nil {
 			return err
 		}
 		_, err = auth.AuthEnable(ctx, &pb.AuthEnableRequest{})
@@ -82,7 +85,8 @@ func (c *Cluster) AddRole(name string, perms ...*authpb.Permission) error {
 			return err
 		}
 		for _, p := range perms {
-			if _, err := auth.RoleGrantPermission(ctx, &pb.AuthRoleGrantPermissionRequest{Name: name, Perm: p}); err != nil {
+			if _, err := auth.RoleGrantPermission(ctx,
+				&pb.AuthRoleGrantPermissionRequest{Name: name, Perm: p}); err != nil {
 				return err
 			}
 		}
@@ -94,7 +98,8 @@ func (c *Cluster) AddRole(name string, perms ...*authpb.Permission) error {
 	return nil
 }
 
-// AddUser makes a user who has the given roles. With the password "" the user has none and is known by a client certificate only.
+// AddUser makes a user who has the given roles. With the password "" the user has none and is known
+// by a client certificate only.
 func (c *Cluster) AddUser(name, password string, roles ...string) error {
 	err := c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
 		auth := pb.NewAuthClient(conn)
@@ -106,7 +111,8 @@ func (c *Cluster) AddUser(name, password string, roles ...string) error {
 			return err
 		}
 		for _, role := range roles {
-			if _, err := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: name, Role: role}); err != nil {
+			if _, err := auth.UserGrantRole(ctx,
+				&pb.AuthUserGrantRoleRequest{User: name, Role: role}); err != nil {
 				return err
 			}
 		}
@@ -118,11 +124,11 @@ func (c *Cluster) AddUser(name, password string, roles ...string) error {
 	return nil
 }
 
-// RootContext returns ctx with a fresh token of root for requests on a raw connection, such as [Cluster.Pb]. While auth is off, or
-// was not turned on by EnableAuth, it returns ctx as it is.
+// RootContext returns ctx with a fresh token of root for requests on a raw connection, such as
+// [Cluster.Pb]. While auth is off, or was not turned on by EnableAuth, it returns ctx as it is.
 //
-// The first running member issues the token. Another one that lags behind may refuse a simple token as invalid for a moment: a
-// token names the entry before its own as the one to wait for.
+// The first running member issues the token. Another one that lags behind may refuse a simple token
+// as invalid for a moment: a token names the entry before its own as the one to wait for.
 func (c *Cluster) RootContext(ctx context.Context) (context.Context, error) {
 	conn, err := c.dialOne()
 	if err != nil {
@@ -132,7 +138,8 @@ func (c *Cluster) RootContext(ctx context.Context) (context.Context, error) {
 	return c.asRoot(ctx, conn)
 }
 
-// admin calls fn with a connection to a running member on which every request is root's, if there is a root.
+// admin calls fn with a connection to a running member on which every request is root's, if there
+// is a root.
 func (c *Cluster) admin(fn func(context.Context, *grpc.ClientConn) error) error {
 	conn, err := c.dialOne(grpc.WithUnaryInterceptor(c.callAsRoot))
 	if err != nil {
@@ -153,9 +160,10 @@ func (c *Cluster) dialOne(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return c.dial(running[:1], opts...)
 }
 
-// callAsRoot is an interceptor that gets a token for each request, and another one when that expired on the way: a request whose
-// token is refused was not carried out.
-func (c *Cluster) callAsRoot(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker,
+// callAsRoot is an interceptor that gets a token for each request, and another one when that
+// expired on the way: a request whose token is refused was not carried out.
+func (c *Cluster) callAsRoot(ctx context.Context, method string, req, reply any,
+	conn *grpc.ClientConn, call grpc.UnaryInvoker,
 	opts ...grpc.CallOption,
 ) error {
 	if method == pb.Auth_Authenticate_FullMethodName {
@@ -183,7 +191,8 @@ func (c *Cluster) asRoot(ctx context.Context, conn *grpc.ClientConn) (context.Co
 	if password == "" {
 		return ctx, nil
 	}
-	resp, err := pb.NewAuthClient(conn).Authenticate(ctx, &pb.AuthenticateRequest{Name: rootName, Password: password})
+	resp, err := pb.NewAuthClient(conn).Authenticate(ctx,
+		&pb.AuthenticateRequest{Name: rootName, Password: password})
 	if err != nil {
 		return nil, fmt.Errorf("authenticate %s: %w", rootName, err)
 	}

@@ -19,9 +19,11 @@ import (
 // login returns a context with a user's token.
 func login(t *testing.T, conn *grpc.ClientConn, user, password string) (context.Context, string) {
 	t.Helper()
-	resp, err := pb.NewAuthClient(conn).Authenticate(testContext(t), &pb.AuthenticateRequest{Name: user, Password: password})
+	resp, err := pb.NewAuthClient(conn).Authenticate(testContext(t),
+		&pb.AuthenticateRequest{Name: user, Password: password})
 	require.NoError(t, err)
-	return metadata.AppendToOutgoingContext(testContext(t), rpctypes.TokenFieldNameGRPC, resp.Token), resp.Token
+	return metadata.AppendToOutgoingContext(testContext(t), rpctypes.TokenFieldNameGRPC,
+		resp.Token), resp.Token
 }
 
 func readErr(ctx context.Context, conn *grpc.ClientConn) error {
@@ -39,7 +41,8 @@ func TestAuth(t *testing.T) {
 	}
 
 	// After auth is on, the package's own calls are root's.
-	require.NoError(t, c.AddRole("writer", &authpb.Permission{PermType: authpb.READWRITE, Key: []byte("a"), RangeEnd: []byte("b")}))
+	require.NoError(t, c.AddRole("writer", &authpb.Permission{PermType: authpb.READWRITE,
+		Key: []byte("a"), RangeEnd: []byte("b")}))
 	require.NoError(t, c.AddUser("bob", "b", "writer"))
 	require.ErrorContains(t, c.AddUser("bob", "b"), `add user "bob"`)
 	require.ErrorContains(t, c.AddRole("writer"), `add role "writer"`)
@@ -98,7 +101,8 @@ func requireTokenExpires(t *testing.T, c *Cluster, looksRight func(string) bool)
 	require.NoError(t, c.EnableAuth("secret"))
 	conn := c.Members()[0].Conn(t)
 	var ctx context.Context
-	require.Eventually(t, func() bool { // on a machine that stalls a token may be too old for its first use
+	require.Eventually(t, func() bool {
+		// on a machine that stalls a token may be too old for its first use
 		var token string
 		ctx, token = login(t, conn, "root", "secret")
 		require.True(t, looksRight(token), token)

@@ -18,7 +18,8 @@ var ErrNoBinary = errors.New("etcdtest: no etcd binary")
 
 var rootModule = regexp.MustCompile(`(?m)^module\s+go\.etcd\.io/etcd/client/v3\s*$`)
 
-// findBinary returns the etcd binary to run: $ETCD_BIN, or bin/etcd of the module's root, which is looked for from dir upwards.
+// findBinary returns the etcd binary to run: $ETCD_BIN, or bin/etcd of the module's root, which is
+// looked for from dir upwards.
 func findBinary(dir string) (string, error) {
 	if path := os.Getenv(binaryEnv); path != "" {
 		return checkBinary(path)
@@ -37,7 +38,8 @@ func findBinary(dir string) (string, error) {
 func checkBinary(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil || info.IsDir() {
-		return "", fmt.Errorf("%w at %s: run `make etcd` at the module's root to build it", ErrNoBinary, path)
+		return "", fmt.Errorf("%w at %s: run `make etcd` at the module's root to build it",
+			ErrNoBinary, path)
 	}
 	return filepath.Abs(path)
 }
@@ -49,7 +51,8 @@ func exeName(name string) string {
 	return name
 }
 
-// serverEnv is the environment for an etcd process: ours without the variables that etcd would read as flags.
+// serverEnv is the environment for an etcd process: ours without the variables that etcd would read
+// as flags.
 func serverEnv() []string {
 	var env []string
 	for _, kv := range os.Environ() {

@@ -26,7 +26,8 @@ func (c *Cluster) boot() error {
 	return fmt.Errorf("%w (tried %d times)", err, bootTries)
 }
 
-// bootOnce leaves nothing behind when it fails because of a port; other failures leave the members to Close and to their logs.
+// bootOnce leaves nothing behind when it fails because of a port; other failures leave the members
+// to Close and to their logs.
 func (c *Cluster) bootOnce() error {
 	var members []*Member
 	var bootErr error
@@ -50,8 +51,9 @@ func (c *Cluster) bootOnce() error {
 	return nil
 }
 
-// startAll starts all members before it waits for one to serve, since none does without a majority. Each answers its peers before
-// the next one starts: a new member asks the others who is there, and waits a second for one that listens but does not answer yet.
+// startAll starts all members before it waits for one to serve, since none does without a majority.
+// Each answers its peers before the next one starts: a new member asks the others who is there, and
+// waits a second for one that listens but does not answer yet.
 func (c *Cluster) startAll(members []*Member) error {
 	join := []string{"--initial-cluster=" + initialCluster(members), "--initial-cluster-state=new"}
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
@@ -64,7 +66,9 @@ func (c *Cluster) startAll(members []*Member) error {
 			return err
 		}
 		exited := m.process().exited
-		defer context.AfterFunc(exited, func() { fail(fmt.Errorf("%s: %w", m.name, context.Cause(exited))) })()
+		defer context.AfterFunc(exited, func() {
+			fail(fmt.Errorf("%s: %w", m.name, context.Cause(exited)))
+		})()
 		if err := m.waitPeers(ctx); err != nil {
 			return err
 		}
@@ -77,7 +81,8 @@ func (c *Cluster) startAll(members []*Member) error {
 	return nil
 }
 
-// explain turns a failed boot into errPortTaken with nothing left behind, or adds what the members logged to the error.
+// explain turns a failed boot into errPortTaken with nothing left behind, or adds what the members
+// logged to the error.
 func (c *Cluster) explain(members []*Member, bootErr error) error {
 	var logs strings.Builder
 	for _, m := range members {
@@ -98,7 +103,8 @@ func (c *Cluster) explain(members []*Member, bootErr error) error {
 
 // addressTaken looks for the systems' texts for a port in use.
 func addressTaken(log []byte) bool {
-	return bytes.Contains(log, []byte("address already in use")) || bytes.Contains(log, []byte("Only one usage of each socket"))
+	return bytes.Contains(log, []byte("address already in use")) ||
+		bytes.Contains(log, []byte("Only one usage of each socket"))
 }
 
 func (m *Member) configure(args, join []string) {
@@ -132,7 +138,8 @@ func (c *Cluster) memberArgs(m *Member) []string {
 		"--unsafe-no-fsync", // a killed process loses no write, only a crashed kernel does
 		"--snapshot-count=2000",
 		"--bcrypt-cost=4",
-		"--strict-reconfig-check=false", // or AddMember would have to wait until all were connected for five seconds
+		// or AddMember would have to wait until all were connected for five seconds
+		"--strict-reconfig-check=false",
 		"--enable-grpc-gateway=false",
 		"--log-outputs=stderr",
 	}
@@ -142,7 +149,8 @@ func (c *Cluster) memberArgs(m *Member) []string {
 		args = append(args, "--heartbeat-interval=50", "--election-timeout=500")
 	}
 	if c.certs != nil {
-		args = append(args, "--cert-file="+c.certs.file(m.name, ".crt"), "--key-file="+c.certs.file(m.name, ".key"))
+		args = append(args, "--cert-file="+c.certs.file(m.name, ".crt"),
+			"--key-file="+c.certs.file(m.name, ".key"))
 	}
 	if c.cfg.mutualTLS {
 		args = append(args, "--client-cert-auth", "--trusted-ca-file="+c.certs.caFile())

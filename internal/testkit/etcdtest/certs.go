@@ -18,7 +18,8 @@ import (
 // certLife is how long the certificates are valid: longer than any test.
 const certLife = 24 * time.Hour
 
-// authority is the CA of one cluster and the certificates that it signed. It is read-only once made.
+// authority is the CA of one cluster and the certificates that it signed. It is read-only once
+// made.
 type authority struct {
 	dir     string
 	pool    *x509.CertPool
@@ -33,9 +34,11 @@ func newAuthority(dir string, clientCNs []string) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &authority{dir: dir, key: key, pool: x509.NewCertPool(), clients: make(map[string]tls.Certificate)}
+	a := &authority{dir: dir, key: key, pool: x509.NewCertPool(),
+		clients: make(map[string]tls.Certificate)}
 	template := certTemplate("etcdtest CA")
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true,
+		x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		return nil, err
@@ -57,7 +60,8 @@ func newAuthority(dir string, clientCNs []string) (*authority, error) {
 	return a, nil
 }
 
-// issueServer makes the files NAME.crt and NAME.key of a server certificate that holds just the given DNS names and IP addresses.
+// issueServer makes the files NAME.crt and NAME.key of a server certificate that holds just the
+// given DNS names and IP addresses.
 func (a *authority) issueServer(name string, hosts []string) error {
 	template := certTemplate(name)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}

@@ -26,9 +26,10 @@ type Cluster struct {
 	closed       bool
 }
 
-// Start starts a cluster for a test and waits until every member serves. When the test ends, the processes are killed and their
-// files removed, except that a failed test prints the end of each log and keeps the whole. A cluster that does not come up, for
-// want of a binary too, ends the test.
+// Start starts a cluster for a test and waits until every member serves. When the test ends, the
+// processes are killed and their files removed, except that a failed test prints the end of each
+// log and keeps the whole. A cluster that does not come up, for want of a binary too, ends the
+// test.
 func Start(tb testing.TB, opts ...Option) *Cluster {
 	tb.Helper()
 	c, err := New(opts...)
@@ -47,8 +48,8 @@ func Start(tb testing.TB, opts ...Option) *Cluster {
 	return c
 }
 
-// New is [Start] for programs that are no tests: the caller closes the cluster. Its errors are [ErrNoBinary], a wrong use of an
-// option, or what a member that did not serve last said.
+// New is [Start] for programs that are no tests: the caller closes the cluster. Its errors are
+// [ErrNoBinary], a wrong use of an option, or what a member that did not serve last said.
 func New(opts ...Option) (*Cluster, error) {
 	c := &Cluster{cfg: config{members: 1}}
 	for _, opt := range opts {
@@ -125,7 +126,8 @@ func (c *Cluster) Endpoints() []string {
 	return eps
 }
 
-// Advertised are the client URLs that the members tell each other; they differ from Endpoints under [WithAdvertise].
+// Advertised are the client URLs that the members tell each other; they differ from Endpoints under
+// [WithAdvertise].
 func (c *Cluster) Advertised() []string {
 	var eps []string
 	for _, m := range c.Members() {
@@ -137,8 +139,8 @@ func (c *Cluster) Advertised() []string {
 // defaultCN is the common name that clients show under mutual TLS unless they ask for another.
 const defaultCN = "client"
 
-// TLSConfig is a new configuration for a client: it trusts the cluster's CA and, under [WithMutualTLS], shows the certificate of
-// the common name "client". It is nil without TLS.
+// TLSConfig is a new configuration for a client: it trusts the cluster's CA and, under
+// [WithMutualTLS], shows the certificate of the common name "client". It is nil without TLS.
 func (c *Cluster) TLSConfig() *tls.Config {
 	switch {
 	case c.certs == nil:
@@ -149,8 +151,9 @@ func (c *Cluster) TLSConfig() *tls.Config {
 	return c.certs.clientTLS("")
 }
 
-// ClientTLS is a new configuration for a client that trusts the cluster's CA and shows the certificate of the common name cn, or
-// none if cn is "". It is nil without TLS and for a name that [WithClientCNs] was not given.
+// ClientTLS is a new configuration for a client that trusts the cluster's CA and shows the
+// certificate of the common name cn, or none if cn is "". It is nil without TLS and for a name that
+// [WithClientCNs] was not given.
 func (c *Cluster) ClientTLS(cn string) *tls.Config {
 	if c.certs == nil || cn != "" && !c.hasCN(cn) {
 		return nil
@@ -166,8 +169,8 @@ func (c *Cluster) CAFile() string {
 	return c.certs.caFile()
 }
 
-// CertFile is the PEM file with the client certificate of the common name cn, "" without TLS and for a name that [WithClientCNs]
-// was not given.
+// CertFile is the PEM file with the client certificate of the common name cn, "" without TLS and
+// for a name that [WithClientCNs] was not given.
 func (c *Cluster) CertFile(cn string) string {
 	if !c.hasCN(cn) {
 		return ""

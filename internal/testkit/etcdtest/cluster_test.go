@@ -70,7 +70,8 @@ func TestArgsWinOverTheDefaults(t *testing.T) {
 }
 
 func putOp(key string) *pb.RequestOp {
-	return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte(key)}}}
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{
+		RequestPut: &pb.PutRequest{Key: []byte(key)}}}
 }
 
 func TestAdvertise(t *testing.T) {
@@ -93,7 +94,8 @@ func portOf(endpoint string) string {
 	return u.Port()
 }
 
-// A port that is taken between the claim and the start is the one failure that starting again on other ports mends.
+// A port that is taken between the claim and the start is the one failure that starting again on
+// other ports mends.
 func TestStartsAgainWhenAPortWasTaken(t *testing.T) {
 	t.Parallel()
 	var taken []net.Listener
@@ -120,11 +122,13 @@ func TestServerThatRefusesItsFlagsExplainsItself(t *testing.T) {
 
 func TestOptionErrorsNameTheValue(t *testing.T) {
 	for want, opts := range map[string][]Option{
-		"WithMembers(0)":                     {WithMembers(0)},
-		"WithMembers(8)":                     {WithMembers(8)},
-		`WithClientCNs(["alice"])`:           {WithClientCNs("alice")},
-		"WithCertNames without":              {WithCertNames(func(int) []string { return nil })},
-		"gave no name for member 0":          {WithTLS(), WithCertNames(func(int) []string { return nil })},
+		"WithMembers(0)":           {WithMembers(0)},
+		"WithMembers(8)":           {WithMembers(8)},
+		`WithClientCNs(["alice"])`: {WithClientCNs("alice")},
+		"WithCertNames without":    {WithCertNames(func(int) []string { return nil })},
+		"gave no name for member 0": {WithTLS(), WithCertNames(func(int) []string {
+			return nil
+		})},
 		`WithHosts(["127.0.0.1"])`:           {WithUnixSocket(), WithHosts("127.0.0.1")},
 		"WithJWT(-1ns)":                      {WithJWT(-1)},
 		`WithAuthToken("simple")`:            {WithJWT(time.Second), WithAuthToken("simple")},

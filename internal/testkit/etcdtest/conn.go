@@ -15,15 +15,17 @@ import (
 	"google.golang.org/grpc/resolver/manual"
 )
 
-// Conn returns a plain gRPC connection to the member, for requests past any client. It reconnects within milliseconds, shows the
-// certificate of "client" under mutual TLS, and is closed when the test ends. Options in opts win over its own.
+// Conn returns a plain gRPC connection to the member, for requests past any client. It reconnects
+// within milliseconds, shows the certificate of "client" under mutual TLS, and is closed when the
+// test ends. Options in opts win over its own.
 func (m *Member) Conn(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
 	return closedWith(tb)(m.cluster.dial([]*Member{m}, opts...))
 }
 
-// Pb returns a plain gRPC connection to all members, which take turns. It is otherwise like that of [Member.Conn]; the generated
-// clients of etcdserverpb take it, for example pb.NewKVClient(c.Pb(t)).
+// Pb returns a plain gRPC connection to all members, which take turns. It is otherwise like that of
+// [Member.Conn]; the generated clients of etcdserverpb take it, for example
+// pb.NewKVClient(c.Pb(t)).
 func (c *Cluster) Pb(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
 	return closedWith(tb)(c.dial(c.Members(), opts...))
@@ -47,7 +49,8 @@ func (c *Cluster) dial(members []*Member, opts ...grpc.DialOption) (*grpc.Client
 	byAddress := make(map[string]*Member)
 	for _, m := range members {
 		byAddress[m.address] = m
-		state.Addresses = append(state.Addresses, resolver.Address{Addr: m.address, ServerName: m.serverName})
+		state.Addresses = append(state.Addresses,
+			resolver.Address{Addr: m.address, ServerName: m.serverName})
 	}
 	builder.InitialState(state)
 	creds := insecure.NewCredentials()
@@ -62,7 +65,8 @@ func (c *Cluster) dial(members []*Member, opts ...grpc.DialOption) (*grpc.Client
 			return byAddress[address].dial(ctx, "", "")
 		}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 100 * time.Millisecond},
+			Backoff: backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5,
+				MaxDelay: 100 * time.Millisecond},
 			MinConnectTimeout: 2 * time.Second,
 		}),
 	}

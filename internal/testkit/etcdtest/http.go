@@ -17,7 +17,8 @@ const httpTimeout = 3 * time.Second
 // maxBody bounds what is read of an answer; a member's metrics are some 200 KiB.
 const maxBody = 16 << 20
 
-// newHTTPClient returns a client of the member's own HTTP paths. It keeps no connection, so nothing is left of it after a call.
+// newHTTPClient returns a client of the member's own HTTP paths. It keeps no connection, so nothing
+// is left of it after a call.
 func (m *Member) newHTTPClient() *http.Client {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: m.dial}
 	if m.cluster.certs != nil {
@@ -44,7 +45,8 @@ func (m *Member) get(ctx context.Context, path string) ([]byte, error) {
 
 // waitPeers waits until the member answers other members.
 func (m *Member) waitPeers(ctx context.Context) error {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: httpTimeout}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true},
+		Timeout: httpTimeout}
 	err := poll(ctx, func(ctx context.Context) error {
 		_, err := fetch(ctx, client, m.peerURL+"/version")
 		return err
@@ -75,8 +77,8 @@ func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error)
 	return body, nil
 }
 
-// checkServing returns nil once the member answers linearizable reads and the cluster has agreed on its version, before which
-// members refuse every request.
+// checkServing returns nil once the member answers linearizable reads and the cluster has agreed on
+// its version, before which members refuse every request.
 func (m *Member) checkServing(ctx context.Context) error {
 	body, err := m.get(ctx, "/version")
 	if err != nil {

@@ -11,7 +11,9 @@ import (
 )
 
 // jwtKey is one per process, since making an RSA key takes longer than starting a server.
-var jwtKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+var jwtKey = sync.OnceValues(func() (*rsa.PrivateKey, error) {
+	return rsa.GenerateKey(rand.Reader, 2048)
+})
 
 // jwtSpec writes the key pair to dir and returns the --auth-token flag that uses it.
 func jwtSpec(dir string, ttl time.Duration) (string, error) {
@@ -30,5 +32,6 @@ func jwtSpec(dir string, ttl time.Duration) (string, error) {
 	if err := writePEM(keyFile, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("jwt,pub-key=%s,priv-key=%s,sign-method=RS256,ttl=%v", pubFile, keyFile, ttl), nil
+	return fmt.Sprintf("jwt,pub-key=%s,priv-key=%s,sign-method=RS256,ttl=%v", pubFile, keyFile,
+		ttl), nil
 }

@@ -8,7 +8,8 @@ import (
 
 var errNoLeader = errors.New("no running member says that it leads")
 
-// WaitLeader waits until a member that runs and is not paused says that it leads, and returns it. Its error wraps the cause of ctx's end.
+// WaitLeader waits until a member that runs and is not paused says that it leads, and returns it.
+// Its error wraps the cause of ctx's end.
 func (c *Cluster) WaitLeader(ctx context.Context) (*Member, error) {
 	var leader *Member
 	err := poll(ctx, func(ctx context.Context) error {

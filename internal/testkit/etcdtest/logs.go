@@ -19,7 +19,8 @@ func (c *Cluster) closeKeepingLogs(tb testing.TB) {
 	kept := make(map[string]bool)
 	for _, m := range c.Members() {
 		kept[m.LogFile()] = true
-		tb.Logf("ends of the log of %s, kept whole in %s:\n%s", m.Name(), m.LogFile(), m.logEnds(failedTestLines))
+		tb.Logf("ends of the log of %s, kept whole in %s:\n%s", m.Name(), m.LogFile(),
+			m.logEnds(failedTestLines))
 	}
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
@@ -36,7 +37,8 @@ func (c *Cluster) closeKeepingLogs(tb testing.TB) {
 	}
 }
 
-// logEnds returns the first and the last lines of the member's log. A refused flag is in its first line, all else near its end.
+// logEnds returns the first and the last lines of the member's log. A refused flag is in its first
+// line, all else near its end.
 func (m *Member) logEnds(last int) []byte {
 	const first = 2
 	text, err := os.ReadFile(m.LogFile())

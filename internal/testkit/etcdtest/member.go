@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// serveTimeout is how long a member may take to serve; it is generous because CI machines stall.
+	// serveTimeout is how long a member may take to serve; it is generous because CI machines
+	// stall.
 	serveTimeout = 30 * time.Second
 	// pollEvery is how often a member is asked whether it is as it should be.
 	pollEvery = 5 * time.Millisecond
@@ -89,13 +90,15 @@ func newMember(c *Cluster, index int) (*Member, error) {
 	return m, nil
 }
 
-// Endpoint is the member's own client URL: "http://127.0.0.1:PORT", "https://…", "unix:/…" or "unixs:/…".
+// Endpoint is the member's own client URL: "http://127.0.0.1:PORT", "https://…", "unix:/…" or
+// "unixs:/…".
 func (m *Member) Endpoint() string { return m.endpoint }
 
 // Address is what the member listens on for clients: "127.0.0.1:PORT", or the path of its socket.
 func (m *Member) Address() string { return m.address }
 
-// Advertised is the client URL that the member tells its cluster: its Endpoint, unless [WithAdvertise] changed it.
+// Advertised is the client URL that the member tells its cluster: its Endpoint, unless
+// [WithAdvertise] changed it.
 func (m *Member) Advertised() string { return m.advertised }
 
 // Name is the member's --name: "m0", "m1" and so on.
@@ -125,16 +128,16 @@ func (m *Member) Running() bool {
 
 func (m *Member) runningLocked() bool { return m.proc != nil && m.proc.running() }
 
-// Kill ends the member with SIGKILL, as a crash would, and waits until the process is gone. It does nothing to a member that is
-// not running.
+// Kill ends the member with SIGKILL, as a crash would, and waits until the process is gone. It does
+// nothing to a member that is not running.
 func (m *Member) Kill() {
 	if p := m.process(); p != nil {
 		p.kill()
 	}
 }
 
-// Terminate ends the member with SIGTERM and waits until the process is gone. One that takes longer than ten seconds is killed,
-// which is an error. It does nothing to a member that is not running.
+// Terminate ends the member with SIGTERM and waits until the process is gone. One that takes longer
+// than ten seconds is killed, which is an error. It does nothing to a member that is not running.
 func (m *Member) Terminate() error {
 	p := m.process()
 	if p == nil || !p.running() {
@@ -152,8 +155,8 @@ func (m *Member) process() *process {
 	return m.proc
 }
 
-// Pause stops the member with SIGSTOP and waits until it has stopped: its connections stay open and nobody answers on them.
-// Systems without that signal return [errors.ErrUnsupported].
+// Pause stops the member with SIGSTOP and waits until it has stopped: its connections stay open and
+// nobody answers on them. Systems without that signal return [errors.ErrUnsupported].
 func (m *Member) Pause() error {
 	m.mu.Lock()
 	if !m.runningLocked() {
@@ -192,9 +195,10 @@ func (m *Member) Resume() error {
 	return nil
 }
 
-// Restart starts the member again on the same data and ports, after a kill if it still runs, and waits until it serves. Without a
-// majority of running members it cannot serve, so then Restart does not wait; [Cluster.WaitServing] does once there is one.
-// Restarts of the same member must not overlap.
+// Restart starts the member again on the same data and ports, after a kill if it still runs, and
+// waits until it serves. Without a majority of running members it cannot serve, so then Restart
+// does not wait; [Cluster.WaitServing] does once there is one. Restarts of the same member must not
+// overlap.
 func (m *Member) Restart() error {
 	m.Kill()
 	if err := m.start(); err != nil {
@@ -227,7 +231,8 @@ func (m *Member) start() error {
 	return nil
 }
 
-// own makes p the member's process, unless the cluster was closed or another start came first meanwhile.
+// own makes p the member's process, unless the cluster was closed or another start came first
+// meanwhile.
 func (m *Member) own(p *process) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -289,7 +294,8 @@ func (m *Member) learnID(ctx context.Context) error {
 	return nil
 }
 
-// poll calls check until it returns nil. When ctx ends first, it returns why together with check's last error.
+// poll calls check until it returns nil. When ctx ends first, it returns why together with check's
+// last error.
 func poll(ctx context.Context, check func(context.Context) error) error {
 	for {
 		last := check(ctx)

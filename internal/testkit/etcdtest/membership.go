@@ -8,9 +8,10 @@ import (
 	"google.golang.org/grpc"
 )
 
-// AddMember adds a voting member, or a learner, starts it, and waits until it serves. It has the same options as the first
-// members. A second voter makes the first one depend on it; give such a cluster calmer timings than a single member has with
-// WithArgs("--heartbeat-interval=50", "--election-timeout=500"). Calls of AddMember must not overlap.
+// AddMember adds a voting member, or a learner, starts it, and waits until it serves. It has the
+// same options as the first members. A second voter makes the first one depend on it; give such a
+// cluster calmer timings than a single member has with WithArgs("--heartbeat-interval=50",
+// "--election-timeout=500"). Calls of AddMember must not overlap.
 func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	existing := c.Members()
 	m, err := newMember(c, len(existing))
@@ -20,8 +21,8 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	if err := c.adopt(m); err != nil {
 		return nil, err
 	}
-	// From the moment that it is to be the second voter, the first has no majority without it, and cannot tell it about the cluster
-	// for seconds. So it comes as a learner and is promoted.
+	// From the moment that it is to be the second voter, the first has no majority without it, and
+	// cannot tell it about the cluster for seconds. So it comes as a learner and is promoted.
 	promote := !learner && len(existing) == 1
 	err = c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
 		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner || promote}
@@ -36,7 +37,8 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 		err = c.join(m, promote)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("etcdtest: add member: %w\n%s logged:\n%s", err, m.name, m.logEnds(20))
+		return nil, fmt.Errorf("etcdtest: add member: %w\n%s logged:\n%s", err, m.name,
+			m.logEnds(20))
 	}
 	return m, nil
 }
@@ -52,8 +54,10 @@ func (c *Cluster) join(m *Member, promote bool) error {
 		return err
 	}
 	return c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
-		return poll(ctx, func(ctx context.Context) error { // the leader refuses until the learner has caught up
-			_, err := pb.NewClusterClient(conn).MemberPromote(ctx, &pb.MemberPromoteRequest{ID: m.ID()})
+		return poll(ctx, func(ctx context.Context) error {
+			// the leader refuses until the learner has caught up
+			_, err := pb.NewClusterClient(conn).MemberPromote(ctx,
+				&pb.MemberPromoteRequest{ID: m.ID()})
 			return err
 		})
 	})
@@ -78,8 +82,8 @@ func (c *Cluster) Kill() {
 	}
 }
 
-// Restart starts every member that is not running again, on the same data and ports, lets paused ones go on, and waits until all
-// serve.
+// Restart starts every member that is not running again, on the same data and ports, lets paused
+// ones go on, and waits until all serve.
 func (c *Cluster) Restart() error {
 	for _, m := range c.Members() {
 		if err := m.Resume(); err != nil {
@@ -97,7 +101,8 @@ func (c *Cluster) Restart() error {
 	return c.WaitServing(ctx)
 }
 
-// WaitServing waits until every member that runs and is not paused serves linearizable reads, or ctx ends.
+// WaitServing waits until every member that runs and is not paused serves linearizable reads, or
+// ctx ends.
 func (c *Cluster) WaitServing(ctx context.Context) error {
 	for _, m := range c.running() {
 		if err := m.waitServing(ctx); err != nil {
@@ -117,7 +122,8 @@ func (c *Cluster) running() []*Member {
 	return running
 }
 
-// hasQuorum tells whether a majority of the members runs. A learner counts as a voter, which errs towards "no".
+// hasQuorum tells whether a majority of the members runs. A learner counts as a voter, which errs
+// towards "no".
 func (c *Cluster) hasQuorum() bool {
 	return len(c.running()) > len(c.Members())/2
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // Metrics returns the member's metrics by name and labels as the member prints them, for example
-// `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`. It waits at most a few seconds for a member that does not answer.
+// `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`. It waits at most a few seconds
+// for a member that does not answer.
 func (m *Member) Metrics() (map[string]float64, error) {
 	text, err := m.get(context.Background(), "/metrics")
 	if err != nil {
@@ -22,8 +23,8 @@ func (m *Member) Metrics() (map[string]float64, error) {
 }
 
 // Metric returns the sum of the metrics whose name with its labels contains every part, for example
-// Metric("grpc_server_handled_total", `grpc_method="Authenticate"`). No such metric is an error, since a mistyped name would
-// otherwise pass for a count of zero.
+// Metric("grpc_server_handled_total", `grpc_method="Authenticate"`). No such metric is an error,
+// since a mistyped name would otherwise pass for a count of zero.
 func (m *Member) Metric(parts ...string) (float64, error) {
 	all, err := m.Metrics()
 	if err != nil {
@@ -41,7 +42,8 @@ func (m *Member) Metric(parts ...string) (float64, error) {
 	return sum, nil
 }
 
-// OpenStreams returns how many streams or calls of a gRPC method are open at the member, for example OpenStreams("Watch").
+// OpenStreams returns how many streams or calls of a gRPC method are open at the member, for
+// example OpenStreams("Watch").
 func (m *Member) OpenStreams(method string) (int, error) {
 	label := fmt.Sprintf("grpc_method=%q", method)
 	all, err := m.Metrics()

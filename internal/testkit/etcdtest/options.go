@@ -30,65 +30,72 @@ const maxMembers = 7
 
 // WithMembers sets the number of voting members, 1 to 7. The default is 1.
 //
-// A single member runs with a heartbeat of 10 ms and an election timeout of 100 ms, several members with 50 ms and 500 ms. Both
-// grant leases of 1 s, where a server with default timings raises a TTL of 1 s to 2 s. [WithArgs] can set other timings.
+// A single member runs with a heartbeat of 10 ms and an election timeout of 100 ms, several members
+// with 50 ms and 500 ms. Both grant leases of 1 s, where a server with default timings raises a TTL
+// of 1 s to 2 s. [WithArgs] can set other timings.
 func WithMembers(n int) Option { return func(c *config) { c.members = n } }
 
-// WithTLS makes the members serve clients over TLS, with certificates of a CA that is made for this cluster. Clients need no
-// certificate. Peers talk to each other without TLS.
+// WithTLS makes the members serve clients over TLS, with certificates of a CA that is made for this
+// cluster. Clients need no certificate. Peers talk to each other without TLS.
 func WithTLS() Option { return func(c *config) { c.tls = true } }
 
-// WithMutualTLS is [WithTLS] with members that refuse clients without a certificate of the cluster's CA.
+// WithMutualTLS is [WithTLS] with members that refuse clients without a certificate of the
+// cluster's CA.
 func WithMutualTLS() Option {
 	return func(c *config) { c.tls, c.mutualTLS = true, true }
 }
 
-// WithClientCNs names the client certificates to make, by common name. "client" and "root" are always made. It needs [WithTLS] or
-// [WithMutualTLS]; only under the latter does the server see a client's certificate.
+// WithClientCNs names the client certificates to make, by common name. "client" and "root" are
+// always made. It needs [WithTLS] or [WithMutualTLS]; only under the latter does the server see a
+// client's certificate.
 func WithClientCNs(cns ...string) Option {
 	return func(c *config) { c.clientCNs = append(c.clientCNs, cns...) }
 }
 
-// WithCertNames sets the DNS names and IP addresses in each member's server certificate, and nothing else is in it. The default is
-// "localhost", 127.0.0.1, ::1 and the member's host. The first name is the member's [Member.ServerName]. It needs [WithTLS] or
-// [WithMutualTLS].
+// WithCertNames sets the DNS names and IP addresses in each member's server certificate, and
+// nothing else is in it. The default is "localhost", 127.0.0.1, ::1 and the member's host. The
+// first name is the member's [Member.ServerName]. It needs [WithTLS] or [WithMutualTLS].
 func WithCertNames(names func(member int) []string) Option {
 	return func(c *config) { c.certNames = names }
 }
 
-// WithHosts sets the loopback IP address that each member listens on for clients, by its index; members beyond the list use
+// WithHosts sets the loopback IP address that each member listens on for clients, by its index;
+// members beyond the list use
 // 127.0.0.1. Linux answers on all of 127.0.0.0/8, other systems on 127.0.0.1 and ::1 only.
 func WithHosts(hosts ...string) Option {
 	return func(c *config) { c.hosts = append(c.hosts, hosts...) }
 }
 
-// WithUnixSocket makes the members serve clients on unix sockets ("unix:/…", under TLS "unixs:/…") instead of TCP ports.
+// WithUnixSocket makes the members serve clients on unix sockets ("unix:/…", under TLS "unixs:/…")
+// instead of TCP ports.
 func WithUnixSocket() Option { return func(c *config) { c.unix = true } }
 
 // WithAuthToken sets etcd's --auth-token as it stands, for example "simple". [WithJWT] excludes it.
 func WithAuthToken(spec string) Option { return func(c *config) { c.authToken = spec } }
 
-// WithJWT makes the members issue JSON web tokens that live for ttl, signed with RS256 by a key made for this process. A token's end
-// is written in whole seconds, so it may come up to a second early.
+// WithJWT makes the members issue JSON web tokens that live for ttl, signed with RS256 by a key
+// made for this process. A token's end is written in whole seconds, so it may come up to a second
+// early.
 func WithJWT(ttl time.Duration) Option { return func(c *config) { c.jwtTTL = ttl } }
 
-// WithAuthTTL sets how long a simple token lives without being used, in whole seconds; 0 keeps etcd's 300. Members look for expired
-// tokens once a second, so one may live a second longer.
+// WithAuthTTL sets how long a simple token lives without being used, in whole seconds; 0 keeps
+// etcd's 300. Members look for expired tokens once a second, so one may live a second longer.
 func WithAuthTTL(ttl time.Duration) Option { return func(c *config) { c.authTTL = ttl } }
 
-// WithExtensiveMetrics makes the members keep histograms of how long gRPC calls took, by method. They count calls by method and
-// status code without it.
+// WithExtensiveMetrics makes the members keep histograms of how long gRPC calls took, by method.
+// They count calls by method and status code without it.
 func WithExtensiveMetrics() Option { return func(c *config) { c.extensive = true } }
 
-// WithArgs appends flags to each member's command line. Of a flag that is given twice etcd uses the last one, so these win over
-// the package's own.
+// WithArgs appends flags to each member's command line. Of a flag that is given twice etcd uses the
+// last one, so these win over the package's own.
 func WithArgs(args ...string) Option {
 	return func(c *config) { c.args = append(c.args, args...) }
 }
 
-// WithAdvertise sets the client URL that each member advertises to its cluster, so that a proxy can stand before it: fn gets the
-// member's index and its real endpoint before the member starts, and returns the URL to advertise. It is called once for each
-// member, and again with another real endpoint in the rare case that the first one's port was taken.
+// WithAdvertise sets the client URL that each member advertises to its cluster, so that a proxy can
+// stand before it: fn gets the member's index and its real endpoint before the member starts, and
+// returns the URL to advertise. It is called once for each member, and again with another real
+// endpoint in the rare case that the first one's port was taken.
 func WithAdvertise(fn func(member int, real string) string) Option {
 	return func(c *config) { c.advertise = fn }
 }
@@ -98,7 +105,8 @@ func (c *config) validate() error {
 	case c.members < 1 || c.members > maxMembers:
 		return fmt.Errorf("etcdtest: WithMembers(%d): want 1 to %d", c.members, maxMembers)
 	case !c.tls && len(c.clientCNs) > 0:
-		return fmt.Errorf("etcdtest: WithClientCNs(%q) without WithTLS or WithMutualTLS", c.clientCNs)
+		return fmt.Errorf("etcdtest: WithClientCNs(%q) without WithTLS or WithMutualTLS",
+			c.clientCNs)
 	case !c.tls && c.certNames != nil:
 		return fmt.Errorf("etcdtest: WithCertNames without WithTLS or WithMutualTLS")
 	case c.unix && len(c.hosts) > 0:
@@ -121,7 +129,8 @@ func (c *config) host(member int) string {
 	return "127.0.0.1"
 }
 
-// namesFor are the names that go into a member's certificate; the first is the one that clients verify.
+// namesFor are the names that go into a member's certificate; the first is the one that clients
+// verify.
 func (c *config) namesFor(member int) []string {
 	if c.certNames != nil {
 		return c.certNames(member)

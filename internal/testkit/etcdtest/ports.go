@@ -7,16 +7,17 @@ import (
 	"strconv"
 )
 
-// Ports come in blocks, below the range from which systems give ports to outgoing connections: a member that is down for a while
-// finds its ports free when it returns.
+// Ports come in blocks, below the range from which systems give ports to outgoing connections: a
+// member that is down for a while finds its ports free when it returns.
 const (
 	firstPort = 12000
 	lastPort  = 32000
 	blockSize = 3
 )
 
-// portBlock is the right to use two ports. The test process listens on the block's first port as long as it holds the block, so
-// that no other block, of this or of another test process, has the same ports.
+// portBlock is the right to use two ports. The test process listens on the block's first port as
+// long as it holds the block, so that no other block, of this or of another test process, has the
+// same ports.
 type portBlock struct {
 	guard  net.Listener
 	client int

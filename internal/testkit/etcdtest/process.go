@@ -19,8 +19,9 @@ var errExited = errors.New("the process has exited")
 // process is one run of the etcd binary. Its methods are safe for concurrent use.
 type process struct {
 	// read-only after startProcess
-	cmd    *exec.Cmd
-	exited context.Context // done once the process has ended and was reaped; its cause is errExited with the exit status
+	cmd *exec.Cmd
+	// done once the process has ended and was reaped; its cause is errExited with the exit status
+	exited context.Context
 
 	// own synchronisation
 	end context.CancelCauseFunc
@@ -39,7 +40,8 @@ func startProcess(bin string, args []string, dir, logPath string) (*process, err
 	p.exited, p.end = context.WithCancelCause(context.Background())
 
 	started := make(chan error, 1) // sent to once by run, never closed
-	// Stopped by the end of the etcd process, which kill, terminate and thus Cluster.Close bring about; those wait for it on exited.
+	// Stopped by the end of the etcd process, which kill, terminate and thus Cluster.Close bring
+	// about; those wait for it on exited.
 	go p.run(log, started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("etcdtest: start %s: %w", bin, err)
@@ -47,8 +49,9 @@ func startProcess(bin string, args []string, dir, logPath string) (*process, err
 	return p, nil
 }
 
-// run starts the process and reaps it. It keeps the thread to itself all the while: where the system can kill a process with its
-// parent, it does so when the thread that started it ends, and the Go runtime may end any thread that it has back.
+// run starts the process and reaps it. It keeps the thread to itself all the while: where the
+// system can kill a process with its parent, it does so when the thread that started it ends, and
+// the Go runtime may end any thread that it has back.
 func (p *process) run(log *os.File, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -81,7 +84,8 @@ func (p *process) terminate() error {
 	if !p.running() {
 		return nil
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil &&
+		!errors.Is(err, os.ErrProcessDone) {
 		p.kill()
 		return fmt.Errorf("etcdtest: terminate process %d: %w", p.cmd.Process.Pid, err)
 	}

@@ -7,12 +7,14 @@ import (
 	"syscall"
 )
 
-// dieWithParent makes the kernel kill the child when the thread that started it ends, thus also when the test process is killed.
+// dieWithParent makes the kernel kill the child when the thread that started it ends, thus also
+// when the test process is killed.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// isStopped tells whether the kernel has stopped the process, which happens a moment after the signal.
+// isStopped tells whether the kernel has stopped the process, which happens a moment after the
+// signal.
 func isStopped(pid int) (bool, error) {
 	state, err := processState(pid)
 	return state == 'T', err

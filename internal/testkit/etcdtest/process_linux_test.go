@@ -47,7 +47,9 @@ func TestServerDiesWithAKilledTest(t *testing.T) {
 
 	require.NoError(t, parent.Process.Kill())
 	require.Error(t, parent.Wait())
-	require.Eventually(t, func() bool { return !alive(t, pid) }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return !alive(t, pid)
+	}, 10*time.Second, 10*time.Millisecond)
 }
 
 // alive tells whether the process exists and is no zombie.
@@ -61,9 +63,11 @@ func alive(t *testing.T, pid int) bool {
 	return state != 'Z' && state != 'X'
 }
 
-// The kernel kills a child with the thread that started it, so the server must not be started on a caller's thread.
+// The kernel kills a child with the thread that started it, so the server must not be started on a
+// caller's thread.
 func TestServersOutliveTheThreadsOfTheirStarters(t *testing.T) {
-	// Two starters, each on a thread of its own, since the main thread stays and one of them may have it.
+	// Two starters, each on a thread of its own, since the main thread stays and one of them may
+	// have it.
 	const starters = 2
 	var locked, done sync.WaitGroup
 	clusters := make([]*Cluster, starters)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Shared is one cluster for all tests and examples of a package. The first of them to ask for its endpoints starts it, and TestMain
-// stops it:
+// Shared is one cluster for all tests and examples of a package. The first of them to ask for its
+// endpoints starts it, and TestMain stops it:
 //
 //	var shared etcdtest.Shared
 //
@@ -20,7 +20,8 @@ type Shared struct {
 	cluster *Cluster
 }
 
-// Endpoints returns the cluster's endpoints. Since an example has no way to fail, the program ends where the cluster does not start.
+// Endpoints returns the cluster's endpoints. Since an example has no way to fail, the program ends
+// where the cluster does not start.
 func (s *Shared) Endpoints() []string {
 	s.start.Do(func() {
 		var err error

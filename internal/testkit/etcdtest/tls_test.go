@@ -23,8 +23,10 @@ func TestTLS(t *testing.T) {
 	require.True(t, strings.HasPrefix(c.Endpoints()[0], "https://127.0.0.1:"), c.Endpoints()[0])
 	require.Empty(t, c.TLSConfig().Certificates)
 	putGet(t, c, "v")
-	require.NoError(t, handshake(c.Endpoints()[0], c.TLSConfig()), "the address itself is in the certificate")
-	require.Error(t, handshake(c.Endpoints()[0], &tls.Config{}), "the CA is nobody's but the cluster's")
+	require.NoError(t, handshake(c.Endpoints()[0], c.TLSConfig()),
+		"the address itself is in the certificate")
+	require.Error(t, handshake(c.Endpoints()[0], &tls.Config{}),
+		"the CA is nobody's but the cluster's")
 }
 
 // handshake connects by the endpoint's host, the way a client without further knowledge does.
@@ -53,7 +55,8 @@ func TestMutualTLSRefusesAClientWithoutCertificate(t *testing.T) {
 		{c.ClientTLS(""), codes.Unavailable},
 	} {
 		creds := grpc.WithTransportCredentials(credentials.NewTLS(test.cfg))
-		_, err := pb.NewKVClient(c.Pb(t, creds)).Range(testContext(t), &pb.RangeRequest{Key: []byte("k")})
+		_, err := pb.NewKVClient(c.Pb(t, creds)).Range(testContext(t),
+			&pb.RangeRequest{Key: []byte("k")})
 		require.Equal(t, test.code, status.Code(err), "%v", err)
 	}
 	require.Nil(t, c.ClientTLS("bob"))
@@ -77,7 +80,8 @@ func TestCertificateFilesLoad(t *testing.T) {
 func TestCertificateNamesTheUser(t *testing.T) {
 	t.Parallel()
 	c := Start(t, WithMutualTLS(), WithClientCNs("alice"))
-	require.NoError(t, c.AddRole("reader", &authpb.Permission{PermType: authpb.READ, Key: []byte("k")}))
+	require.NoError(t, c.AddRole("reader", &authpb.Permission{PermType: authpb.READ,
+		Key: []byte("k")}))
 	require.NoError(t, c.AddUser("alice", "", "reader"))
 	require.NoError(t, c.EnableAuth("secret"))
 	creds := grpc.WithTransportCredentials(credentials.NewTLS(c.ClientTLS("alice")))
@@ -91,7 +95,9 @@ func TestCertificateNamesTheUser(t *testing.T) {
 func TestDisjointCertificateNames(t *testing.T) {
 	t.Parallel()
 	names := []string{"a.example", "b.example", "c.example"}
-	c := Start(t, WithMembers(3), WithTLS(), WithCertNames(func(i int) []string { return names[i : i+1] }))
+	c := Start(t, WithMembers(3), WithTLS(), WithCertNames(func(i int) []string {
+		return names[i : i+1]
+	}))
 	putGet(t, c, "v")
 	for i, m := range c.Members() {
 		require.Equal(t, names[i], m.ServerName())

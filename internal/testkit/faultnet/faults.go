@@ -36,19 +36,21 @@ func each(dir Direction, f func(way)) {
 	}
 }
 
-// Blackhole lets nothing through in a direction, not even the end of a connection, as if every packet were lost. New
-// connections are taken but, with ToServer, not forwarded. Heal delivers what was held back.
+// Blackhole lets nothing through in a direction, not even the end of a connection, as if every
+// packet were lost. New connections are taken but, with ToServer, not forwarded. Heal delivers what
+// was held back.
 func (p *Proxy) Blackhole(dir Direction) {
 	p.change(func(r *rules) { each(dir, func(w way) { r.blackhole[w] = true }) })
 }
 
-// Drop discards all bytes in a direction while the connections stay open. Heal resets the connections that lost some, since
-// what would follow makes no sense.
+// Drop discards all bytes in a direction while the connections stay open. Heal resets the
+// connections that lost some, since what would follow makes no sense.
 func (p *Proxy) Drop(dir Direction) {
 	p.change(func(r *rules) { each(dir, func(w way) { r.drop[w] = true }) })
 }
 
-// Delay makes everything arrive d later in both directions, so that a round trip takes 2d longer; throughput stays. 0 ends it.
+// Delay makes everything arrive d later in both directions, so that a round trip takes 2d longer;
+// throughput stays. 0 ends it.
 func (p *Proxy) Delay(d time.Duration) { p.DelayTo(Both, d) }
 
 // DelayTo is Delay for one direction.
@@ -57,10 +59,14 @@ func (p *Proxy) DelayTo(dir Direction, d time.Duration) {
 }
 
 // Throttle limits each direction of each connection to so many bytes a second; 0 ends it.
-func (p *Proxy) Throttle(bytesPerSec int) { p.change(func(r *rules) { r.rate = max(bytesPerSec, 0) }) }
+func (p *Proxy) Throttle(bytesPerSec int) {
+	p.change(func(r *rules) {
+		r.rate = max(bytesPerSec, 0)
+	})
+}
 
-// Pause stops reading and forwarding in both directions, as a stopped process does: connections are still made, nothing is
-// answered, and senders block once the buffers on the way are full.
+// Pause stops reading and forwarding in both directions, as a stopped process does: connections are
+// still made, nothing is answered, and senders block once the buffers on the way are full.
 func (p *Proxy) Pause() { p.change(func(r *rules) { r.paused = true }) }
 
 // Resume undoes Pause.
@@ -69,8 +75,9 @@ func (p *Proxy) Resume() { p.change(func(r *rules) { r.paused = false }) }
 // Refuse resets new connections at once; open ones stay.
 func (p *Proxy) Refuse() { p.change(func(r *rules) { r.refuse = true }) }
 
-// CutAfter closes the connection that carries the n-th byte from now on in a direction, right after that byte, and is then used
-// up: later connections are not cut. The bytes of all connections count together.
+// CutAfter closes the connection that carries the n-th byte from now on in a direction, right after
+// that byte, and is then used up: later connections are not cut. The bytes of all connections count
+// together.
 func (p *Proxy) CutAfter(dir Direction, n int64) {
 	p.change(func(r *rules) { each(dir, func(w way) { r.cut[w] = cut{armed: true, left: n} }) })
 }
@@ -84,8 +91,8 @@ func (p *Proxy) Reset() int {
 	return len(links)
 }
 
-// HalfClose tells the receivers of a direction on all open connections that nothing more comes, and discards what does. The
-// other direction goes on.
+// HalfClose tells the receivers of a direction on all open connections that nothing more comes, and
+// discards what does. The other direction goes on.
 func (p *Proxy) HalfClose(dir Direction) {
 	for _, l := range p.open() {
 		each(dir, l.halfClose)

@@ -23,8 +23,9 @@ type link struct {
 	ends   atomic.Int32      // directions that ended by themselves
 
 	// guarded by mu
-	mu    sync.Mutex
-	conns [ways]net.Conn // where each direction is written to; the server's is nil until it is dialled
+	mu sync.Mutex
+	// where each direction is written to; the server's is nil until it is dialled
+	conns [ways]net.Conn
 }
 
 func newLink(p *Proxy, client net.Conn) *link {
@@ -43,7 +44,8 @@ func (l *link) run() {
 	var pumps sync.WaitGroup
 	for w := range ways {
 		q := newQueue()
-		// These end when the link is closed, at the latest by Proxy.Close; run waits for them, and Proxy.Close for run.
+		// These end when the link is closed, at the latest by Proxy.Close; run waits for them, and
+		// Proxy.Close for run.
 		pumps.Go(func() { l.read(w, q) })
 		pumps.Go(func() { l.write(w, q) })
 	}
@@ -155,7 +157,8 @@ func (l *link) deliver(w way, data []byte) bool {
 	return true
 }
 
-// put writes to the receiver. When that is gone the sender learns of it by a reset, which goes the other way.
+// put writes to the receiver. When that is gone the sender learns of it by a reset, which goes the
+// other way.
 func (l *link) put(w way, data []byte) bool {
 	if l.halved[w].Load() {
 		return true
@@ -186,7 +189,8 @@ func (l *link) pass(w way) bool {
 	}
 }
 
-// due waits until a chunk that arrived at a time has been delayed enough; false means that the link is closed.
+// due waits until a chunk that arrived at a time has been delayed enough; false means that the link
+// is closed.
 func (l *link) due(w way, at time.Time) bool {
 	for {
 		r, changed := l.proxy.current()

@@ -41,7 +41,8 @@ func (w way) other() way { return 1 - w }
 
 func (d Direction) has(w way) bool { return d&(1<<w) != 0 }
 
-// Proxy forwards connections to a target and injects faults. All methods are safe for concurrent use.
+// Proxy forwards connections to a target and injects faults. All methods are safe for concurrent
+// use.
 type Proxy struct {
 	// read-only after NewProxy
 	lis    net.Listener
@@ -62,7 +63,8 @@ type Proxy struct {
 	closed   bool
 }
 
-// New starts a proxy before target and closes it when the test ends. It fails the test if it cannot listen.
+// New starts a proxy before target and closes it when the test ends. It fails the test if it cannot
+// listen.
 func New(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 	p, err := NewProxy(target)
@@ -73,14 +75,15 @@ func New(tb testing.TB, target string) *Proxy {
 	return p
 }
 
-// NewProxy starts a proxy on a free loopback port. The target is "host:port" or "unix:path"; it is dialled anew for every
-// connection and need not exist yet.
+// NewProxy starts a proxy on a free loopback port. The target is "host:port" or "unix:path"; it is
+// dialled anew for every connection and need not exist yet.
 func NewProxy(target string) (*Proxy, error) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{lis: lis, target: target, changed: make(chan struct{}), links: make(map[*link]struct{})}
+	p := &Proxy{lis: lis, target: target, changed: make(chan struct{}),
+		links: make(map[*link]struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	// Ends when Close closes the listener; Close waits for it.
 	p.running.Go(p.accept)
@@ -97,7 +100,8 @@ func (p *Proxy) SetTarget(target string) {
 	p.target = target
 }
 
-// Close closes the listener and all connections and waits until nothing of the proxy runs any more. Close twice is fine.
+// Close closes the listener and all connections and waits until nothing of the proxy runs any more.
+// Close twice is fine.
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.closed = true

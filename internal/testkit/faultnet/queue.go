@@ -20,7 +20,8 @@ const (
 	endReset        // the sender is gone
 )
 
-// queue hands chunks from the reader of a direction to its writer. It holds up to maxQueued bytes and one chunk more.
+// queue hands chunks from the reader of a direction to its writer. It holds up to maxQueued bytes
+// and one chunk more.
 type queue struct {
 	ready, room chan struct{} // one token each: something to pop, room to push
 

@@ -38,7 +38,8 @@ func New(tb testing.TB, cfg clientv3.Config) *clientv3.Client {
 // Open makes a client of all members of cluster, as [New] does.
 func Open(tb testing.TB, cluster *etcdtest.Cluster, changes ...Change) *clientv3.Client {
 	tb.Helper()
-	return New(tb, changed(clientv3.Config{Endpoints: cluster.Endpoints(), TLS: cluster.TLSConfig()}, changes))
+	return New(tb, changed(clientv3.Config{Endpoints: cluster.Endpoints(),
+		TLS: cluster.TLSConfig()}, changes))
 }
 
 // OpenFake makes a client of fake, as [New] does.
