@@ -165,7 +165,8 @@ var importTable = map[string]Imported{
 		Others: join(testify, zap),
 	},
 
-	"test/auth": {}, // tests only
+	"test/auth":   {}, // tests only
+	"test/client": {},
 
 	"internal/lint":          {},
 	"internal/lint/apicheck": {Own: []string{"internal/lint/apilist"}},

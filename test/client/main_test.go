@@ -1,0 +1,10 @@
+// Package client_test shows how clients connect, choose members, and follow changes of endpoints.
+package client_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
