@@ -16,6 +16,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // waitsFor starts a Lock that has to wait for a holder, who is returned.
@@ -105,9 +106,9 @@ func TestLockSurvivesCompactionWhileWaiting(t *testing.T) {
 			assert.NoError(t, result(t, done, 10*time.Second))
 			require.NoError(t, m.Unlock(t.Context()))
 		} else {
-			require.Never(t, func() bool {
-				return len(done) > 0
-			}, 300*time.Millisecond, 10*time.Millisecond)
+			testclient.Throughout(t, 300*time.Millisecond, func() bool {
+				return len(done) == 0
+			}, "it still waits")
 			cancel()
 			assert.Equal(t, context.Canceled, result(t, done, time.Second))
 			awaitKeys(t, admin, p, 1)
@@ -289,9 +290,9 @@ func TestPutAppliedLateAfterAnotherLeavesNoKey(t *testing.T) {
 	require.Error(t, m.Lock(t.Context()))
 	require.NoError(t, m.Lock(t.Context()))
 	held := m.Ctx()
-	require.Never(t, func() bool {
-		return held.Err() != nil
-	}, 100*time.Millisecond, 10*time.Millisecond, "the lock that is held is left alone")
+	testclient.Throughout(t, 100*time.Millisecond, func() bool {
+		return held.Err() == nil
+	}, "the lock that is held is left alone")
 	assert.True(t, owns(t, m))
 	require.NoError(t, m.Unlock(t.Context()))
 	_, err := fake.Apply(t.Context(), "Txn", late)
@@ -313,9 +314,9 @@ func TestWaitingRequiresALeader(t *testing.T) {
 
 	// A member that loses its leader ends the watches; the wait goes on elsewhere.
 	fake.Break("Watch", rpctypes.ErrGRPCNoLeader)
-	require.Never(t, func() bool {
-		return len(done) > 0
-	}, 100*time.Millisecond, 10*time.Millisecond)
+	testclient.Throughout(t, 100*time.Millisecond, func() bool {
+		return len(done) == 0
+	}, "it still waits")
 	require.NoError(t, holder.Unlock(t.Context()))
 	assert.NoError(t, result(t, done, 5*time.Second))
 }

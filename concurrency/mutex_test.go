@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // owns tells whether a mutex's condition holds at the server.
@@ -96,9 +97,9 @@ func TestMutexSurvivesAGap(t *testing.T) {
 	cancel()
 	assert.Equal(t, context.Canceled, result(t, goneDone, time.Second))
 	awaitKeys(t, client, p, 2)
-	require.Never(t, func() bool {
-		return len(lastDone) > 0
-	}, 100*time.Millisecond, 10*time.Millisecond, "the first still has it")
+	testclient.Throughout(t, 100*time.Millisecond, func() bool {
+		return len(lastDone) == 0
+	}, "the first still has it")
 	require.NoError(t, first.Unlock(t.Context()))
 	assert.NoError(t, result(t, lastDone, 5*time.Second))
 }
@@ -139,9 +140,9 @@ func TestMutexesOfOneSessionAreOne(t *testing.T) {
 	assert.Equal(t, ErrLocked, b.TryLock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	leaving := async(func() error { return b.Lock(ctx) })
-	require.Never(t, func() bool {
-		return len(leaving) > 0
-	}, 50*time.Millisecond, 10*time.Millisecond)
+	testclient.Throughout(t, 50*time.Millisecond, func() bool {
+		return len(leaving) == 0
+	}, "it still waits")
 	cancel()
 	assert.Equal(t, context.Canceled, result(t, leaving, time.Second))
 	assert.Len(t, keysUnder(t, client, p), 2,
@@ -195,9 +196,9 @@ func TestMutexCtxAcrossACompaction(t *testing.T) {
 	proxy.Reset()
 	compactAll(t, admin)
 	proxy.Heal()
-	require.Never(t, func() bool {
-		return kept.Err() != nil
-	}, 500*time.Millisecond, 10*time.Millisecond, "the key is still there")
+	testclient.Throughout(t, 500*time.Millisecond, func() bool {
+		return kept.Err() == nil
+	}, "the key is still there")
 	_, err := admin.Delete(t.Context(), m.Key())
 	require.NoError(t, err)
 	ends(t, kept, 10*time.Second)

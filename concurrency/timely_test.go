@@ -38,8 +38,8 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 		"Campaign, not first": campaigning.campaignWith("x"),
 		"Proclaim":            func(ctx context.Context) error { return led.Proclaim(ctx, "y") },
 		"Resign":              led.Resign,
-		"Leader": func(ctx context.Context) error { return errOf(led.Leader(ctx)) },
-		"NewSTM": func(ctx context.Context) error { return readOne(ctx, client) },
+		"Leader":              func(ctx context.Context) error { return errOf(led.Leader(ctx)) },
+		"NewSTM":              func(ctx context.Context) error { return readOne(ctx, client) },
 		"NewSession": func(ctx context.Context) error {
 			return errOf(NewSession(client, WithContext(ctx)))
 		},

@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // shared is the one-member cluster of all tests and examples that do it no harm.
@@ -76,7 +77,7 @@ func result(tb testing.TB, done <-chan error) error {
 
 func stillWaits(tb testing.TB, done <-chan error) {
 	tb.Helper()
-	require.Never(tb, func() bool {
-		return len(done) > 0
-	}, 100*time.Millisecond, 10*time.Millisecond)
+	testclient.Throughout(tb, 100*time.Millisecond, func() bool {
+		return len(done) == 0
+	}, "it still waits")
 }

@@ -70,3 +70,14 @@ func Eventually(tb testing.TB, cond func() bool, msg string, args ...any) {
 	tb.Helper()
 	require.Eventuallyf(tb, cond, 10*time.Second, time.Millisecond, msg, args...)
 }
+
+// Throughout fails the test unless cond is true for as long as lasting. It calls cond on the test's
+// goroutine, so that no request of cond is under way when it returns.
+func Throughout(tb testing.TB, lasting time.Duration, cond func() bool, msg string, args ...any) {
+	tb.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(lasting); time.Now().Before(end); <-tick.C {
+		require.Truef(tb, cond(), msg, args...)
+	}
+}
