@@ -20,9 +20,9 @@ CONSUMERS ?=
 # The module whose published release has the API that is kept.
 PUBLISHED := go.etcd.io/etcd/client/v3
 
-# Modules below the root: tools/ pins programs and has no packages.
+# Modules below the root: tools/ and tools/lint/ pin programs and have no packages.
 NESTED := $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod -not -path '*/testdata/*' -not -path './bin/*')))
-VETTED := . $(filter-out tools,$(NESTED))
+VETTED := . $(filter-out tools tools/%,$(NESTED))
 TESTED := $(VETTED)
 
 PLATFORMS := windows/amd64 darwin/arm64 linux/386
@@ -61,7 +61,7 @@ soak: etcd ## run the tests of every module that take minutes (TEST_FLAGS='-run 
 faults-quick: etcd ## the table of faults on three real members, with the figures (ETCD_FAULTS=long for longer ones)
 	@$(GO) test -v -count=1 -timeout 10m -run 'TestFaultTable|TestRestartTable|TestReadsLeaveMostMembersSilent|TestIdleWatchLeaves|TestLeasesOutliveABlackhole|TestRestraintWhile|TestHealthyMembers' $(TEST_FLAGS) .
 
-check: fmt vet staticcheck api lint cross ## run every check that needs no server
+check: fmt vet golangci api lint cross ## run every check that needs no server
 
 conformance: ## run the etcd project's own integration tests of its client against this one (CONFORMANCE adds flags)
 	@cd conformance && $(GO) run ./suite $(CONFORMANCE)
@@ -88,8 +88,8 @@ fmt: ## gofmt: list files that differ
 vet: ## go vet in every module
 	@set -e; for m in $(VETTED); do echo "== $(GO) vet in $$m"; (cd $$m && $(GO) vet ./...); done
 
-staticcheck: bin/staticcheck ## staticcheck in every module
-	@set -e; for m in $(VETTED); do echo "== staticcheck in $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+golangci: bin/golangci-lint ## golangci-lint in every module, as .golangci.yml says
+	@set -e; for m in $(VETTED); do echo "== golangci-lint in $$m"; (cd $$m && $(CURDIR)/bin/golangci-lint run -c $(CURDIR)/.golangci.yml ./...); done
 
 api: bin/apidiff bin/published.export ## compare the exported API with the listings in api/, and by apidiff with the published client
 	@$(GO) run ./internal/lint/apicheck
@@ -123,8 +123,9 @@ bin/etcdutl: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../bin/etcdutl go.etcd.io/etcd/etcdutl/v3
 	@touch $@
 
-bin/staticcheck: tools/go.mod tools/go.sum
-	cd tools && $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+# In a module of its own: what it requires must not choose the versions that the server is built with.
+bin/golangci-lint: tools/lint/go.mod tools/lint/go.sum
+	cd tools/lint && $(GO) build -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
 bin/apidiff: tools/go.mod tools/go.sum
@@ -138,4 +139,4 @@ bin/published.export: tools/go.mod bin/apidiff
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers bench fmt vet staticcheck api lint cross tidy clean
+.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers bench fmt vet golangci api lint cross tidy clean

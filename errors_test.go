@@ -90,7 +90,7 @@ func TestEveryServerErrorComparesWithEqual(t *testing.T) {
 	for _, e := range wellKnown {
 		for _, ctx := range []context.Context{t.Context(), done} {
 			got := ContextError(ctx, e.wire)
-			assert.True(t, got == e.user, "%v", e.wire) //nolint:errorlint // that == works is the point
+			assert.True(t, got == e.user, "%v", e.wire)
 			assert.ErrorIs(t, fmt.Errorf("wrapped: %w", got), e.user)
 			var etcd rpctypes.EtcdError
 			require.ErrorAs(t, got, &etcd)
@@ -105,7 +105,7 @@ func TestErrorVariablesCompareWithEqual(t *testing.T) {
 	s, c := newFakeClient(t, Config{MaxUnaryRetries: 1})
 	s.Fail("Range", 1, rpctypes.ErrGRPCTimeoutWaitAppliedIndex)
 	_, err := c.Get(t.Context(), "k")
-	assert.True(t, err == rpctypes.ErrTimeoutWaitAppliedIndex, "%v", err) //nolint:errorlint // that == works is the point
+	assert.True(t, err == rpctypes.ErrTimeoutWaitAppliedIndex, "%v", err)
 	assert.ErrorIs(t, fmt.Errorf("wrapped: %w", err), rpctypes.ErrTimeoutWaitAppliedIndex)
 	assert.Equal(t, codes.Unavailable, status.Code(err))
 

@@ -74,7 +74,7 @@ func requireInterrupted(t *testing.T, want error, name string, results []reflect
 		}
 		return
 	}
-	assert.True(t, err == want, "%s: %v, not %v", name, err, want) //nolint:errorlint // that == works is the point
+	assert.True(t, err == want, "%s: %v, not %v", name, err, want)
 }
 
 // TestRawStubsWithoutAMember shows the same for errors of a user's own stubs, by

@@ -20,7 +20,7 @@ import (
 
 // branchOf is the switch on a call's error that programs have been taught.
 func branchOf(err error) string {
-	switch err { //nolint:errorlint // that == works is the point
+	switch err {
 	case nil:
 		return "ok"
 	case context.Canceled:
@@ -37,7 +37,7 @@ func branchOf(err error) string {
 // codeOf is the other way to tell errors apart: the code of an EtcdError, or of a
 // gRPC status.
 func codeOf(err error) codes.Code {
-	switch e := err.(type) { //nolint:errorlint // likewise
+	switch e := err.(type) {
 	case nil:
 		return codes.OK
 	case rpctypes.EtcdError:

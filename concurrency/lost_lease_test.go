@@ -30,7 +30,7 @@ func TestCallsOnALostLease(t *testing.T) {
 			require.NoError(t, err)
 			for range 3 {
 				err := acquire(s, t.Context())
-				assert.True(t, err == rpctypes.ErrLeaseNotFound, "%s: %v", name, err) //nolint:errorlint // programs do
+				assert.True(t, err == rpctypes.ErrLeaseNotFound, "%s: %v", name, err)
 				assert.Error(t, s.Ctx().Err(), name)
 				assert.Error(t, held.Err(), name)
 			}

@@ -67,13 +67,13 @@ func TestContextErrorsAreBare(t *testing.T) {
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		err := call(ctx)
-		require.True(t, err == context.DeadlineExceeded, "%s: %v", name, err) //nolint:errorlint // that is what is tested
+		require.True(t, err == context.DeadlineExceeded, "%s: %v", name, err)
 		cancel()
 
 		ctx, cancel = context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
 		err = call(ctx)
-		require.True(t, err == context.Canceled, "%s: %v", name, err) //nolint:errorlint // that is what is tested
+		require.True(t, err == context.Canceled, "%s: %v", name, err)
 	}
 	require.Eventually(t, func() bool { return !kv.isKept("owned") }, eventually, tick)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

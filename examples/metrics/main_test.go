@@ -76,7 +76,7 @@ func TestGlobalInterceptorsWithAndWithoutAMember(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		_, err = client.Get(ctx, "key")
 		cancel()
-		assert.True(t, err == tt.err, "%v", err) //nolint:errorlint // that == works is the point
+		assert.True(t, err == tt.err, "%v", err)
 		require.NoError(t, client.Close())
 
 		var out strings.Builder

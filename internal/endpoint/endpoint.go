@@ -155,20 +155,6 @@ func headerSafe(name string) string {
 	return url.PathEscape(name)
 }
 
-// Scheme returns the scheme under which ep names its address, "" for a bare
-// host.
-func Scheme(ep string) string {
-	if scheme, _, found := strings.Cut(ep, "://"); found {
-		return scheme
-	}
-	for _, scheme := range []string{"unix", "unixs"} {
-		if strings.HasPrefix(ep, scheme+":") {
-			return scheme
-		}
-	}
-	return ""
-}
-
 // Network splits an Address for net.Dial.
 func Network(address string) (network, target string) {
 	if socket, ok := strings.CutPrefix(address, unixPrefix); ok {
