@@ -335,7 +335,7 @@ func (c *Client) inBackground(f func()) bool {
 // outlives single requests but not the client, such as clean-up.
 func (c *Client) Ctx() context.Context {
 	if !c.made() {
-		return context.Background()
+		return context.Background() //nolint:forbidigo // a zero Client has no context
 	}
 	return c.ctx
 }

@@ -183,7 +183,7 @@ func (c Config) withDefaults() Config {
 	c.Endpoints = slices.Clone(c.Endpoints)
 	c.DialOptions = slices.Clone(c.DialOptions)
 	if c.Context == nil {
-		c.Context = context.Background()
+		c.Context = context.Background() //nolint:forbidigo // the documented default
 	}
 	setDefault(&c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
 	setDefault(&c.MaxCallSendMsgSize, defaultMaxSendBytes)

@@ -277,7 +277,7 @@ func TestRejectOldCluster(t *testing.T) {
 		c, err := New(Config{Endpoints: eps, RejectOldCluster: true, Logger: zap.NewNop()})
 		if tc.want != "" {
 			require.ErrorContains(t, err, tc.want, "%v", tc.versions)
-			assert.Equal(t, tc.want == "old cluster version", err == ErrOldCluster) //nolint:errorlint // that == works is the point
+			assert.Equal(t, tc.want == "old cluster version", err == ErrOldCluster)
 			continue
 		}
 		require.NoError(t, err, "%v", tc.versions)

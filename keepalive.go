@@ -180,7 +180,7 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 		keepAliveTimeout = defaultFirstTimeout
 	}
 	l := &lessor{remote: remote, logger: zap.NewNop, maxAttempts: defaultMaxAttempts}
-	parent := context.Background()
+	parent := context.Background() //nolint:forbidigo // of a Lease without a client
 	if c.made() {
 		parent, l.tokens, l.logger, l.members = c.ctx, c.tokens, c.GetLogger, c.table
 		if c.cfg.MaxUnaryRetries > 0 {

@@ -68,7 +68,7 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 
 		maxReceived: math.MaxInt32,
 	}
-	parent := context.Background()
+	parent := context.Background() //nolint:forbidigo // of a Watcher without a client
 	if c.made() {
 		w.client = c
 		parent, w.logger, w.maxBytes = c.ctx, c.GetLogger, c.cfg.MaxCallSendMsgSize

@@ -13,13 +13,13 @@ type locker struct{ *Mutex }
 // Lock implements sync.Locker.
 func (l locker) Lock() {
 	if err := l.Mutex.Lock(l.s.client.Ctx()); err != nil {
-		panic(err)
+		panic(err) //nolint:forbidigo // a sync.Locker cannot return errors
 	}
 }
 
 // Unlock implements sync.Locker.
 func (l locker) Unlock() {
 	if err := l.Mutex.Unlock(l.s.client.Ctx()); err != nil {
-		panic(err)
+		panic(err) //nolint:forbidigo // a sync.Locker cannot return errors
 	}
 }

@@ -228,7 +228,7 @@ func (s *Session) Lease() clientv3.LeaseID {
 // holder that must not act a moment too late checks [Mutex.IsOwner] with its writes.
 func (s *Session) Ctx() context.Context {
 	if s.session == nil {
-		return context.Background()
+		return context.Background() //nolint:forbidigo // a zero Session has no client
 	}
 	return s.ctx
 }
@@ -369,6 +369,7 @@ func (s *session) isLost() bool {
 
 // never is the context of a lock that a mutex without a session cannot hold.
 var never = func() context.Context {
+	//nolint:forbidigo // it has ended from the start
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(ErrLockReleased)
 	return ctx

@@ -79,7 +79,7 @@ func (t *transaction) attempt(apply func(STM) error) (err error) {
 		}
 		err = t.err
 		if p := recover(); p != nil && p != any(t) {
-			panic(p)
+			panic(p) //nolint:forbidigo // the panic of the caller's function
 		}
 	}()
 	return apply(t)
@@ -88,7 +88,7 @@ func (t *transaction) attempt(apply func(STM) error) (err error) {
 // fail breaks the attempt off and does not return.
 func (t *transaction) fail(err error) {
 	t.err = err
-	panic(t)
+	panic(t) //nolint:forbidigo // ends the caller's function; run recovers
 }
 
 // reset implements STM.

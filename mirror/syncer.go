@@ -52,6 +52,7 @@ type syncer struct {
 func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {
 	rev := s.rev.Load()
 	if rev == 0 {
+		//nolint:forbidigo // documented: a mistake in the order of calls
 		panic("etcdclient: SyncUpdates is called before SyncBase has found the revision to begin at")
 	}
 	return s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev+1))

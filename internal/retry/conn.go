@@ -78,6 +78,7 @@ type Conn struct {
 // New returns a Conn on cc.
 func New(cc grpc.ClientConnInterface, cfg Config) *Conn {
 	cfg.MaxAttempts = max(cfg.MaxAttempts, 1)
+	//nolint:forbidigo // carries metadata; nothing waits on it
 	header := metadata.AppendToOutgoingContext(context.Background(), cfg.Metadata[:]...)
 	return &Conn{cc: cc, cfg: cfg, header: header}
 }
