@@ -78,7 +78,7 @@ func TestPackageDocumentedByOneOfItsFiles(t *testing.T) {
 func TestWords(t *testing.T) {
 	for _, bad := range []string{
 		"see " + "/wo" + "rk/main", `cd "/ho` + `me/me"`, "/ro" + "ot/x",
-		"as behaviours" + ".md says", "in ../sha" + "red", "row of architecture" + ".md",
+		"as behaviours" + ".md says", "in ../sha" + "red",
 		"fixed by issue" + " 12", "see Issue" + " #7",
 		"// TO" + "DO: later", "# FIX" + "ME", "<!-- HA" + "CK -->",
 		"a map for " + "now.", "it is not implemented " + "yet", "work in " + "progress",

@@ -14,7 +14,7 @@ var banned = []struct {
 }{
 	{regexp.MustCompile(`(^|[\s"'(=` + "`" + `])/(?:work|root|home|Users)/`),
 		"a path of one machine"},
-	{regexp.MustCompile(`\.\./shared\b|\bbehaviours[.]md|\barchitecture[.]md|\bstyle[.]md`),
+	{regexp.MustCompile(`\.\./shared\b|\bbehaviours[.]md|\bstyle[.]md`),
 		"a document outside the project"},
 	{regexp.MustCompile(`(?i)\bissues? #?\d`), "an issue's number"},
 	{regexp.MustCompile(`(?://|#|<!--)[^"]*\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b`),

@@ -1,0 +1,34 @@
+package lint
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	firstCell = regexp.MustCompile(`(?m)^\| (` + "`[^|]+`" + `) \|`)
+	codeSpan  = regexp.MustCompile("`([^`]+)`")
+)
+
+// PackageTable finds the directories of dirs that no table of text names in its first column.
+// A name that ends in "/..." stands for a directory and all below it.
+func PackageTable(text string, dirs []string) []string {
+	var listed []string
+	for _, cell := range firstCell.FindAllStringSubmatch(text, -1) {
+		for _, span := range codeSpan.FindAllStringSubmatch(cell[1], -1) {
+			listed = append(listed, span[1])
+		}
+	}
+	var problems []string
+	for _, dir := range dirs {
+		if !slices.ContainsFunc(listed, func(name string) bool {
+			top, tree := strings.CutSuffix(name, "/...")
+			return dir == name || tree && under(dir, top)
+		}) {
+			problems = append(problems, fmt.Sprintf("no table has a row for %s", dir))
+		}
+	}
+	return problems
+}

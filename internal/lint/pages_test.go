@@ -1,0 +1,102 @@
+package lint
+
+import (
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Every directory with a package has a row in a table of the architecture page.
+func TestArchitectureListsEveryPackage(t *testing.T) {
+	m := loadModule(t)
+	text, err := os.ReadFile(filepath.Join(m.root, "docs", "architecture.md"))
+	require.NoError(t, err)
+	var dirs []string
+	for _, f := range m.files {
+		if dir := f.Dir(); dir != "." && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	require.Empty(t, PackageTable(string(text), dirs))
+}
+
+func TestPackageTableFindsWhatIsMissing(t *testing.T) {
+	const page = "# Page\n\n| directory | holds |\n|---|---|\n| `a`, `b/c` | a; c |\n\n" +
+		"| `d/...` | d |\n\n`e`\n"
+	require.Empty(t, PackageTable(page, []string{"a", "b/c", "d", "d/f"}))
+	require.Equal(t, []string{"no table has a row for b", "no table has a row for e"},
+		PackageTable(page, []string{"a", "b", "e"}))
+}
+
+var (
+	pathInText = regexp.MustCompile("`([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*)`")
+	linkInText = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	symbol     = regexp.MustCompile(`\.[A-Z]\w*$`) // of a package
+)
+
+// A file or directory moves, and the pages that name it must follow: a span of code that begins
+// with one of the project's directories or ends like a file of it, and the target of a link.
+func TestDocumentsNamePathsThatExist(t *testing.T) {
+	m := loadModule(t)
+	found := 0
+	for _, page := range m.paths {
+		if path.Ext(page) != ".md" {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(m.root, filepath.FromSlash(page)))
+		require.NoError(t, err)
+		for _, named := range pathsNamed(t, m.root, page, string(text)) {
+			found++
+			_, err := os.Stat(filepath.Join(m.root, filepath.FromSlash(named)))
+			require.NoError(t, err, "%s names %s", page, named)
+		}
+	}
+	require.NotZero(t, found)
+}
+
+// pathsNamed are the paths below root that the text of a page names or links to.
+func pathsNamed(t *testing.T, root, page, text string) []string {
+	var named []string
+	for _, span := range pathInText.FindAllStringSubmatch(text, -1) {
+		if namesPath(root, span[1]) {
+			name := strings.TrimSuffix(span[1], "/...")
+			named = append(named, symbol.ReplaceAllString(name, ""))
+		}
+	}
+	for _, link := range linkInText.FindAllStringSubmatch(text, -1) {
+		target, err := url.Parse(link[1])
+		require.NoError(t, err, "%s links to %s", page, link[1])
+		if !target.IsAbs() && target.Path != "" {
+			named = append(named, path.Join(path.Dir(page), target.Path))
+		}
+	}
+	return named
+}
+
+// namesPath tells whether the text of a code span is meant to be a path below root.
+func namesPath(root, name string) bool {
+	top, _, deep := strings.Cut(name, "/")
+	if !deep {
+		return strings.HasSuffix(name, ".go") || strings.HasSuffix(name, ".md")
+	}
+	info, err := os.Stat(filepath.Join(root, top))
+	return err == nil && info.IsDir() && top != "bin"
+}
+
+func TestNamesPath(t *testing.T) {
+	root, err := Root(".")
+	require.NoError(t, err)
+	for _, name := range []string{"kv.go", "README.md", "internal/lint", "docs/none"} {
+		require.True(t, namesPath(root, name), name)
+	}
+	for _, name := range []string{"v1.2", "text/plain", "internal", "clientv3.New", "bin/etcd"} {
+		require.False(t, namesPath(root, name), name)
+	}
+}
