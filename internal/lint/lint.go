@@ -19,6 +19,8 @@ import (
 	"strings"
 )
 
+const modulePath = "go.etcd.io/etcd/client/v3"
+
 // A Finding is one place that breaks a rule.
 type Finding struct {
 	Path string // relative to the module's root, with slashes
@@ -141,44 +143,4 @@ func under(p string, dirs ...string) bool {
 		}
 	}
 	return false
-}
-
-// uses calls yield for each mention of one of names of the package that importPath imports, such as
-// time.Sleep.
-func (f *File) uses(importPath string, names []string, yield func(sel *ast.SelectorExpr)) {
-	local := f.localName(importPath)
-	if local == "" {
-		return
-	}
-	ast.Inspect(f.AST, func(n ast.Node) bool {
-		sel, ok := n.(*ast.SelectorExpr)
-		if !ok {
-			return true
-		}
-		x, ok := sel.X.(*ast.Ident)
-		if !ok || x.Name != local {
-			return true
-		}
-		for _, name := range names {
-			if sel.Sel.Name == name {
-				yield(sel)
-			}
-		}
-		return true
-	})
-}
-
-// localName is the name by which the file knows an imported package, "" where it does not import
-// it.
-func (f *File) localName(importPath string) string {
-	for _, imp := range f.AST.Imports {
-		if strings.Trim(imp.Path.Value, `"`) != importPath {
-			continue
-		}
-		if imp.Name != nil {
-			return imp.Name.Name
-		}
-		return path.Base(importPath)
-	}
-	return ""
 }

@@ -33,17 +33,8 @@ func (s snippet) run(t *testing.T) {
 	}
 }
 
-func TestSizeRulesFindWhatBreaksThem(t *testing.T) {
-	lines := func(n int) string { return strings.Repeat("\tf()\n", n) }
+func TestIndentFindsStatementsThatStandTooDeep(t *testing.T) {
 	for _, s := range []snippet{
-		{name: "file at the limit", check: FileSize, src: strings.Repeat("\n", 499)},
-		{name: "file over it", check: FileSize, src: strings.Repeat("\n", 500),
-			want: []string{"x/x.go: 501 lines, at most 500"}},
-		{name: "function at the limit", check: FuncSize, src: "func f() {\n" + lines(68) + "}\n"},
-		{name: "function over it", check: FuncSize, src: "func f() {\n" + lines(69) + "}\n",
-			want: []string{"x/x.go:2: f has 71 lines"}},
-		{name: "literal over it", check: FuncSize, src: "var v = func() {\n" + lines(69) + "}\n",
-			want: []string{"function literal has 71 lines"}},
 		{name: "indent at the limit", check: Indent,
 			src: "func f() {\n\tif a {\n\t\tfor {\n\t\t\tif b {\n\t\t\t\tf()\n\t\t\t}\n\t\t}\n\t}\n}\n"},
 		{
@@ -83,7 +74,7 @@ const nested = `func TestA(t *testing.T) {
 }
 `
 
-func TestConcurrencyRulesFindWhatBreaksThem(t *testing.T) {
+func TestGoroutinesAndChannelsAreFound(t *testing.T) {
 	allowed := func(f *File) []Finding { return Goroutines(f, []string{"x"}) }
 	refused := func(f *File) []Finding { return Goroutines(f, []string{"x/y.go"}) }
 	const comment = "\t// Close stops it by closing c and waits for done.\n"
@@ -113,35 +104,6 @@ func TestConcurrencyRulesFindWhatBreaksThem(t *testing.T) {
 			src:  "func f() {\n\t// Someone waits for it.\n\tgo f()\n}\n",
 			want: []string{"the comment above"}},
 
-		{name: "sleep", check: Sleeps, src: "import \"time\"\nfunc f() { time.Sleep(1) }\n",
-			want: []string{"time.Sleep"}},
-		{name: "after, renamed", check: Sleeps, src: "import t \"time\"\nvar c = t.After(1)\n",
-			want: []string{"time.After"}},
-		{name: "tick", check: Sleeps, src: "import \"time\"\nvar c = time.Tick(1)\n",
-			want: []string{"time.Tick"}},
-		{name: "timer", check: Sleeps, src: "import \"time\"\nvar c = time.NewTimer(1)\nvar d = clock.After(1)\n"},
-
-		{name: "wall clock", check: noWallClock,
-			src: "import \"time\"\nvar n = time.Now().UnixNano()\n", want: []string{"UnixNano"}},
-		{name: "wall clock in milliseconds", check: noWallClock,
-			src: "var n = deadline.UnixMilli()\n", want: []string{"UnixMilli"}},
-		{name: "monotonic", check: noWallClock,
-			src: "import \"time\"\nvar d = time.Since(start)\nvar u = time.Unix(1, 0)\n"},
-		{name: "wall clock allowed", check: noWallClock, path: "allowed.go",
-			src: "var n = t.UnixNano()\n"},
-
-		{name: "background", check: noRoots, src: "import \"context\"\nvar c = context.Background()\n", want: []string{"context.Background"}},
-		{name: "todo", check: noRoots, src: "import \"context\"\nvar c = f(context.TODO)\n",
-			want: []string{"context.TODO"}},
-		{name: "derived", check: noRoots, src: "import \"context\"\nvar c, d = context.WithCancel(ctx)\n"},
-		{name: "background allowed", check: noRoots, path: "allowed.go",
-			src: "import \"context\"\nvar c = context.Background()\n"},
-
-		{name: "panic", check: noPanics, src: "func f() { panic(1) }\n", want: []string{"panics"}},
-		{name: "recover", check: noPanics, src: "func f() { recover() }\n"},
-		{name: "panic allowed", check: noPanics, path: "allowed.go",
-			src: "func f() { panic(1) }\n"},
-
 		{name: "channel type", check: Channels, src: "var c chan int\n",
 			want: []string{"a channel type"}},
 		{name: "send", check: Channels, src: "func f() { c <- 1 }\n", want: []string{"a send"}},
@@ -154,82 +116,50 @@ func TestConcurrencyRulesFindWhatBreaksThem(t *testing.T) {
 	}
 }
 
-func noRoots(f *File) []Finding { return RootContexts(f, []string{"allowed.go"}) }
-func noWallClock(f *File) []Finding {
-	return WallClock(f, []string{"allowed.go"})
-}
-func noPanics(f *File) []Finding { return Panics(f, []string{"allowed.go"}) }
-
-func TestImportRuleFindsWhatBreaksIt(t *testing.T) {
-	table := map[string]Imported{
-		"sub": {Own: []string{".", "internal/low"},
-			Others: []string{"m.org/exact", "m.org/tree/..."}},
-		"internal/high": {Own: []string{".", "internal/low"}},
-		"internal/low":  {},
-
-		"internal/testkit/testclient": {Own: []string{"."}},
-	}
-	check := func(f *File) []Finding { return Imports(f, table) }
-	importing := func(paths ...string) string {
-		return "import (\n\t\"" + strings.Join(paths, "\"\n\t\"") + "\"\n)\n"
+func TestFieldsFindsWhatIsNotDocumented(t *testing.T) {
+	door := func(comment, between string) string {
+		return "type Door struct {\n\t// " + comment + "\n\tWidth int\n" + between +
+			"\tHeight int\n}\n"
 	}
 	for _, s := range []snippet{
-		{name: "allowed", check: check, path: "sub/a.go",
-			src: importing("fmt", "net/http", modulePath, modulePath+"/internal/low", "m.org/exact",
-				"m.org/tree", "m.org/tree/a/b")},
-		{
-			name: "others", check: check, path: "sub/a.go",
-			src: importing("m.org/exact/below", "m.org/treehouse", "m.org/new"),
-			want: []string{"sub may not import m.org/exact/below",
-				"sub may not import m.org/treehouse", "sub may not import m.org/new"},
-		},
-		{name: "own", check: check, path: "sub/a.go", src: importing(modulePath + "/internal/high"),
-			want: []string{"sub may not import internal/high"}},
-		{name: "upwards", check: check, path: "internal/low/a.go",
-			src:  importing(modulePath + "/internal/high"),
-			want: []string{"internal/low may not import internal/high"}},
-		{name: "root, although listed", check: check, path: "internal/high/a.go",
-			src: importing(modulePath), want: []string{"never import the root"}},
-		{name: "root from a test", check: check, path: "internal/low/a_test.go",
-			src: importing(modulePath), want: []string{"never import the root"}},
-		{name: "root from test support", check: check, path: "internal/testkit/testclient/a.go",
-			src: importing(modulePath)},
-		{name: "more in tests", check: check, path: "internal/low/a_test.go",
-			src: importing("m.org/testing", modulePath+"/internal/high")},
-		{name: "unknown directory", check: check, path: "new/a.go",
-			want: []string{"directory new is missing from importTable"}},
+		{name: "field", src: "type Door struct {\n\tOpen bool\n\twidth int\n\tpart\n}\n",
+			want: []string{"Door.Open is exported"}},
+		{name: "comment beside", src: "type Door struct {\n\tOpen bool // to pass\n}\n"},
+		{name: "named above", src: door("Width and Height in metres.", "")},
+		{name: "not named above", src: door("Width in metres.", ""),
+			want: []string{"Door.Height is exported"}},
+		{name: "apart from what names it", src: door("Width and Height in metres.", "\n"),
+			want: []string{"Door.Height is exported"}},
+		{name: "interface method", src: "type Door interface {\n\tOpen()\n\tshut()\n}\n",
+			want: []string{"Door.Open is exported"}},
+		{name: "hidden type", src: "type door struct {\n\tOpen bool\n}\n"},
 	} {
+		s.check = Fields
 		t.Run(s.name, s.run)
 	}
 }
 
-func TestStateMachinesMayImportNeitherZapNorGRPC(t *testing.T) {
-	for _, dir := range stateMachines {
-		for _, lib := range []string{"go.uber.org/zap", "google.golang.org/grpc",
-			"google.golang.org/grpc/status"} {
-			f, err := Parse(dir+"/a.go", "package a\nimport \""+lib+"\"\n")
-			require.NoError(t, err)
-			require.Len(t, Imports(f, importTable), 1, "%s imports %s", dir, lib)
-		}
+func TestHouseWordsAreFoundInNamesAndComments(t *testing.T) {
+	for _, s := range []snippet{
+		{name: "name", src: "var lastSe" + "at int\n", want: []string{"x/x.go:2"}},
+		{name: "comment", src: "// The se" + "at.\nvar v int\n", want: []string{"x/x.go:2"}},
+		{name: "part of a word", src: "// Sea" + "ts, seated.\nvar seating int\n"},
+		{name: "string", src: "var v = \"a sea" + "t\"\n"},
+	} {
+		s.check = HouseWords
+		t.Run(s.name, s.run)
 	}
 }
 
-func TestTestRulesFindWhatBreaksThem(t *testing.T) {
-	leaks := func(f *File) []Finding { return LeakChecked(f.Dir(), []*File{f}) }
+func TestLeakCheckedFindsPackagesWithoutACheck(t *testing.T) {
 	for _, s := range []snippet{
-		{name: "leak check", check: leaks, path: "x/x_test.go",
-			src: "import \"go.uber.org/goleak\"\nfunc TestMain(m *testing.M) { goleak.VerifyTestMain(m) }\n"},
-		{name: "no leak check", check: leaks, path: "x/x_test.go",
+		{name: "check", path: "x/x_test.go",
+			src: "func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }\n"},
+		{name: "no check", path: "x/x_test.go",
 			src: "func TestA(t *testing.T) {}\n", want: []string{"x: no TestMain"}},
-		{name: "no tests", check: leaks, src: "func f() {}\n"},
-		{name: "skip", check: Skips, path: "x/x_test.go",
-			src: "func TestA(t *testing.T) { t.Skip(\"\") }\n", want: []string{"skips a test"}},
-		{name: "skip by hand", check: Skips, path: "x/x_test.go",
-			src:  "func TestA(t *testing.T) { t.SkipNow(); b.Skipf(\"\") }\n",
-			want: []string{"skips", "skips"}},
-		{name: "soak", check: Skips, path: "x/x_soak_test.go",
-			src: "func TestA(t *testing.T) { t.Skip(\"\") }\n"},
+		{name: "no tests", src: "func f() {}\n"},
 	} {
+		s.check = func(f *File) []Finding { return LeakChecked(f.Dir(), []*File{f}) }
 		t.Run(s.name, s.run)
 	}
 }

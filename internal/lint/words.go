@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"go/ast"
+	"go/token"
 	"path"
 	"regexp"
 	"strings"
@@ -19,6 +21,7 @@ var banned = []struct {
 	{regexp.MustCompile(`(?i)\bissues? #?\d`), "an issue's number"},
 	{regexp.MustCompile(`(?://|#|<!--)[^"]*\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b`),
 		"a plan; do it or leave it out"},
+	{regexp.MustCompile(`//[^"]*\b(?:[WLRACNS]|X[DW])\d{1,2}\b`), "a row of a list of requirements"},
 	{regexp.MustCompile(`(?i)\b(?:for|right) now\b[,.;:)]|\bnot (?:yet implemented|implemented yet)\b|\bwork in [p]rogress\b`), "a plan; describe what is there"},
 }
 
@@ -46,4 +49,29 @@ func isText(p string) bool {
 	}
 	base := path.Base(p)
 	return base == "Makefile" || base == "run" || base == ".gitignore"
+}
+
+// houseWords are words that this project used where engineers have another one.
+var houseWords = regexp.MustCompile(`(?i)\b(seat|restless|leftover|vetted|that which|what it owes)\b`)
+
+var wordStart = regexp.MustCompile(`[A-Z]?[a-z0-9]+|[A-Z]+`)
+
+// HouseWords finds identifiers and comments with one of the houseWords.
+func HouseWords(f *File) []Finding {
+	var found []Finding
+	look := func(pos token.Pos, text string) {
+		if m := houseWords.FindString(text); m != "" {
+			found = append(found, f.finding(pos, "%q: the field has a word for it", m))
+		}
+	}
+	ast.Inspect(f.AST, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok {
+			look(id.Pos(), strings.Join(wordStart.FindAllString(id.Name, -1), " "))
+		}
+		return true
+	})
+	for _, group := range f.AST.Comments {
+		look(group.Pos(), group.Text())
+	}
+	return found
 }

@@ -1,48 +1,11 @@
 package lint
 
 import (
-	"fmt"
 	"go/ast"
 	"strings"
 )
 
-const (
-	maxFileLines    = 500
-	reportFileLines = 300
-	maxFuncLines    = 70
-	maxIndent       = 4
-)
-
-// FileSize finds a file that is too long.
-func FileSize(f *File) []Finding {
-	if n := len(f.Lines); n > maxFileLines {
-		return []Finding{{Path: f.Path, Text: fmt.Sprintf("%d lines, at most %d: split it by topic",
-			n, maxFileLines)}}
-	}
-	return nil
-}
-
-// FuncSize finds functions, function literals included, that are too long.
-func FuncSize(f *File) []Finding {
-	var found []Finding
-	ast.Inspect(f.AST, func(n ast.Node) bool {
-		name := "function literal"
-		switch fn := n.(type) {
-		case *ast.FuncDecl:
-			name = fn.Name.Name
-		case *ast.FuncLit:
-		default:
-			return true
-		}
-		if lines := f.line(n.End()) - f.line(n.Pos()) + 1; lines > maxFuncLines {
-			found = append(found, f.finding(n.Pos(), "%s has %d lines, at most %d", name, lines,
-				maxFuncLines))
-			return false
-		}
-		return true
-	})
-	return found
-}
+const maxIndent = 4
 
 // Indent finds statements that stand too deep. Formatting by gofmt makes the tabs before a
 // statement its depth; tables of values and wrapped calls are no statements. In tests each function

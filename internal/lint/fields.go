@@ -1,0 +1,58 @@
+package lint
+
+import (
+	"go/ast"
+	"go/token"
+	"regexp"
+)
+
+// Fields finds exported struct fields and interface methods without documentation: above them,
+// beside them, or by name in the comment above the lines that they stand in.
+func Fields(f *File) []Finding {
+	var found []Finding
+	for _, decl := range f.AST.Decls {
+		gen, ok := decl.(*ast.GenDecl)
+		if !ok || gen.Tok != token.TYPE {
+			continue
+		}
+		for _, spec := range gen.Specs {
+			if t := spec.(*ast.TypeSpec); t.Name.IsExported() {
+				found = append(found, f.members(t)...)
+			}
+		}
+	}
+	return found
+}
+
+func (f *File) members(spec *ast.TypeSpec) []Finding {
+	var list *ast.FieldList
+	switch t := spec.Type.(type) {
+	case *ast.StructType:
+		list = t.Fields
+	case *ast.InterfaceType:
+		list = t.Methods
+	default:
+		return nil
+	}
+	var found []Finding
+	var above *ast.CommentGroup // of the lines up to the next blank one
+	end := 0
+	for _, field := range list.List {
+		if field.Doc != nil || f.line(field.Pos()) > end+1 {
+			above = field.Doc
+		}
+		end = f.line(field.End())
+		for _, name := range field.Names {
+			if name.IsExported() && field.Doc == nil && field.Comment == nil &&
+				!mentions(above, name.Name) {
+				found = append(found, f.finding(name.Pos(),
+					"%s.%s is exported and has no documentation", spec.Name.Name, name.Name))
+			}
+		}
+	}
+	return found
+}
+
+func mentions(c *ast.CommentGroup, name string) bool {
+	return c != nil && regexp.MustCompile(`\b`+name+`\b`).MatchString(c.Text())
+}
