@@ -19,8 +19,6 @@ import (
 )
 
 // TestRefusedCreateSparesIDZero: a refused create never cancels watch id 0, whatever id it carries.
-// (W17 is the other direction: what is refused to one, and what a later cancel gives as its reason,
-// stay with that one.)
 func TestRefusedCreateSparesIDZero(t *testing.T) {
 	for name, id := range map[string]int64{"the wire's default": 0,
 		"invalid": clientv3.InvalidWatchID} {
@@ -102,7 +100,7 @@ func TestCancelGoesOutAtOnce(t *testing.T) {
 	assert.Less(t, time.Since(begin), slowdown*100*time.Millisecond)
 	assert.EqualValues(t, 7, ss.cancelled())
 
-	// W26: what the server still says about it is ignored.
+	// What the server still says about it is ignored.
 	ss.events(7, 2)
 	for range 2 {
 		ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 2}, WatchId: 7,

@@ -21,7 +21,7 @@ import (
 
 // FuzzWatchServer puts a server that says whatever the bytes say in front of a handful of watches,
 // some with consumers that read, some whose contexts end, some that are abandoned: nothing panics
-// or hangs, each channel is closed exactly once, and what is delivered is in order (N9).
+// or hangs, each channel is closed exactly once, and what is delivered is in order.
 func FuzzWatchServer(f *testing.F) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))

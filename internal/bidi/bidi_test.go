@@ -47,7 +47,7 @@ func TestSendAndReceive(t *testing.T) {
 }
 
 // A peer that does not receive, with a queue of a thousand requests, must not keep the link from
-// receiving (W22).
+// receiving.
 func TestBlockedSendNeverStopsReceiving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, h := newPeer(), &recorder{}
