@@ -1,10 +1,3 @@
-// Package authtoken holds the authentication token that a client attaches to its requests and
-// replaces it when the server refuses it.
-//
-// Refresh is compare-and-refresh: a caller names the generation it used, so that of a thousand
-// callers refused at once one asks the server and the others wait for its answer or find it already
-// there. The request is the client's, not the caller's: a caller whose context ends stops waiting,
-// and the other callers are not affected.
 package authtoken
 
 import (

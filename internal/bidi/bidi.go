@@ -1,38 +1,3 @@
-// Package bidi keeps one logical two-way RPC open across reconnects: the link. It knows nothing
-// about what is said on it.
-//
-// # A link's life
-//
-// [New] makes a link and [Link.Start] gives it the [Handler], which owns the protocol's state. From
-// then on the link
-//
-//	dials → Opened → Received, Received, … → Broken → waits → dials → …
-//
-// until Broken asks for no redial, the link's context ends, or Stop or Close is called. State
-// survives, only the stream is replaced: on Opened the handler derives from its state every request
-// the new stream needs and passes them to fill. They replace whatever was still to be sent, so
-// nothing meant for an earlier stream can reach a later one.
-//
-// # Two goroutines
-//
-// Receiving and sending have a goroutine each, so that a Send which blocks until the peer receives
-// (flow control, or an in-process transport without buffers) never stops the link from receiving.
-// All handler methods run on the receive goroutine, one at a time. [Link.Send] only appends to a
-// queue, so it can be called from anywhere, also from the handler and with the handler's own mutex
-// held: the link's mutex is a leaf and no handler method is called under it.
-//
-// # Backoff
-//
-// The wait before a redial grows with each stream that breaks before anything was received from it,
-// by the policy in [Options], and starts anew after a Received.
-//
-// # Stop and join
-//
-// Stop never blocks and may be called from the handler. It sends what is queued, half-closes the
-// stream, leaves the peer [Options.Linger] to end it and then cancels it. Close does not linger and
-// waits until both goroutines have ended; Wait only waits. After Stop the handler hears nothing any
-// more, but for a call that is under way or about to be made; after Close not even that. All of
-// this relies on the stream honouring its context, as gRPC's do, and not on the peer.
 package bidi
 
 import (

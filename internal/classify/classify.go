@@ -1,9 +1,3 @@
-// Package classify answers what an error means for the next attempt.
-//
-// All functions are pure predicates over an error returned by a gRPC call or
-// stream, or over an rpctypes.EtcdError made from one. They look at the status
-// code, and compare the status message with etcd's well-known ones as a whole;
-// none searches inside a message. A nil error satisfies none of them.
 package classify
 
 import (

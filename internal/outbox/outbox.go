@@ -1,16 +1,3 @@
-// Package outbox delivers values into one channel, in order, for a producer that must never wait.
-//
-// An [Outbox] owns its channel: no other code sends on it or closes it. While the channel has room
-// a Post goes straight into it and costs one channel operation. A Post that finds the channel full
-// keeps the value and starts a goroutine, the pump, which feeds the channel at the consumer's pace
-// and exits as soon as nothing waits any more: an idle or keeping-up consumer costs no goroutine.
-//
-// The right to send on and close the channel belongs to the holder of the mutex while there is no
-// pump, and to the single pump otherwise. That is why the channel is closed exactly once and
-// nothing is sent on it afterwards, in whatever order Post, Close and Abort are called.
-//
-// What waits is not limited here. A producer looks at [Outbox.Backlog] after a Post and stops
-// producing for a consumer that is too slow; [Hooks.Drained] tells when to go on.
 package outbox
 
 import "sync"

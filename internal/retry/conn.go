@@ -1,19 +1,3 @@
-// Package retry decides, for every request of the client, whether and when it
-// is sent again.
-//
-// [Conn] decorates a gRPC connection. Generated stubs made on it retry by a
-// table of method and policy; whoever holds the bare connection does not.
-// Invariants:
-//
-//   - A request with effects is sent again only where its failure proves that
-//     no server applied it: it never reached a connection, a learner refused
-//     it, or it was refused for its token or with "too many requests".
-//   - Statuses Canceled and DeadlineExceeded that a server sent end a request.
-//   - Attempts are spaced by growing, jittered waits; the first ones, as many
-//     as there are other endpoints, follow at once, unless the member has too
-//     many requests.
-//   - A request never outlives its context nor the client.
-//   - The first attempt costs one allocation and takes no lock.
 package retry
 
 import (

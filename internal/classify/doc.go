@@ -1,0 +1,22 @@
+// Package classify answers what an error means for the next attempt.
+//
+// All functions are pure predicates over an error returned by a gRPC call or stream, or over an
+// rpctypes.EtcdError made from one. They look at the status code, and compare the status message
+// with etcd's well-known ones as a whole; none searches inside a message. A nil error satisfies
+// none of them.
+//
+// Each caller has one question:
+//
+//	question                                           asked by                 answer
+//	may a request without effects be sent again        internal/retry           [CanRepeatRead]
+//	may a request with effects be sent again           internal/retry           [CanRepeatWrite]
+//	may another token turn the refusal into success    internal/retry, streams  [IsAuthRefresh]
+//	has a write certainly had no effect                concurrency, leasing     [IsRefusal]
+//	would another attempt get the same answer          concurrency, recipes     [IsHalt]
+//	must a stream of watches or renewals stay closed   watches, keepalives      [IsFinal]
+//	did the server end a stream because of an option   watches                  [IsOptionRefusal]
+//
+// The second and the fourth question differ: a server that has no space left applies a request and
+// answers with an error, so not every error of a server proves that a write has had no effect; and
+// a request that surely had no effect may fail again for the same reason.
+package classify

@@ -1,0 +1,58 @@
+// Package retry decides, for every request of the client, whether and when it is sent again.
+//
+// [Conn] decorates a gRPC connection. Generated stubs made on it retry; stubs made on the
+// connection itself do not. The interceptors of the user run below it and see every attempt.
+//
+// # States of a request
+//
+//	state     event                                 next      action
+//	new       context or client has ended           done      return its error; nothing is sent
+//	new       otherwise                             trying    first attempt; it waits for a
+//	                                                          connection as long as the context lives
+//	trying    success                               done
+//	trying    failure, the context has ended        done      return the context's own error
+//	trying    failure, the client is closed         done      return the closing error
+//	trying    token refused                         renewing
+//	trying    failure that the policy lets repeat   waiting
+//	trying    other failure, or attempts used up    done      return the failure
+//	renewing  the token is so new that a member     waiting   ask for no other token
+//	          may not know it
+//	renewing  otherwise, up to three times          waiting   replace the token that was refused
+//	renewing  no other token can be had             done      return the login's status, or the
+//	                                                          refusal
+//	waiting   the wait is over                      trying    next attempt
+//	waiting   context or client ends                done      return its error
+//
+// The policy of a method stands in one table, policies. Txn and Alarm are reads if the request
+// only reads; LeaseGrant is one if its sender chose the id, see [Idempotent].
+//
+// There is no wait until as many attempts were made as there are endpoints, nor after the first
+// refusal of a token. After that, and at once after "too many requests", waits grow and are
+// jittered.
+//
+// # When a write is sent again
+//
+// Only on proof that no server has applied it, which is one of:
+//
+//   - No connection took the attempt. gRPC names the peer of each call that got a connection, if
+//     it is given the option to. An interceptor next to gRPC checks that it was given that
+//     option: if an interceptor of the user withholds it, there is no proof.
+//   - A learner refused it.
+//   - A member refused it with "too many requests", which servers decide before they propose
+//     anything. The write is then sent at most once to each other member.
+//   - Its token was refused.
+//
+// Canceled and DeadlineExceeded from a server prove nothing. No decision searches inside a message.
+//
+// # Streams
+//
+// A read whose answer the server streams starts over like a unary read until its first message,
+// and never after it. Other streams are opened once; their owners open them again.
+//
+// # Invariants
+//
+//   - A request never outlives its context or the client.
+//   - The first attempt costs one allocation and takes no lock: the attempt is its own context and
+//     holds the call options and the peer.
+//   - Limits on messages are options of each call, so a stub on the bare connection has gRPC's own.
+package retry
