@@ -2,8 +2,21 @@ package clientv3
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"math"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+
+	"go.etcd.io/etcd/client/v3/internal/authtoken"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/balancer"
+	"go.etcd.io/etcd/client/v3/internal/keepalive"
+	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
 // LeaseID identifies a lease of the cluster. The zero value is [NoLease].
@@ -24,8 +37,7 @@ type LeaseGrantResponse struct {
 	// ID is the new lease.
 	ID LeaseID
 
-	// TTL, in seconds, is what the server granted, which may be more than was
-	// asked for.
+	// TTL, in seconds, is what the server granted, which may be more than was asked for.
 	TTL int64
 
 	// Error is the field of the same name in the answer; servers leave it empty.
@@ -53,8 +65,7 @@ type LeaseTimeToLiveResponse struct {
 	// ID is the lease asked about.
 	ID LeaseID `json:"id"`
 
-	// TTL is what is left of the lease's time, in whole seconds; -1 if there is
-	// no such lease.
+	// TTL is what is left of the lease's time, in whole seconds; -1 if there is no such lease.
 	TTL int64 `json:"ttl"`
 
 	// GrantedTTL is what the lease has, in seconds, after each renewal.
@@ -78,35 +89,31 @@ type LeaseLeasesResponse struct {
 	Leases []LeaseStatus `json:"leases"`
 }
 
-// Lease grants leases, keeps them alive and lets go of them. When a lease
-// expires or is revoked, the server deletes the keys attached to it by
-// [WithLease]. All methods are safe for concurrent use.
+// Lease grants leases, keeps them alive and lets go of them. When a lease expires or is revoked,
+// the server deletes the keys attached to it by [WithLease]. All methods are safe for concurrent
+// use.
 //
-// Unless it says otherwise, a method sends one request and blocks until it is
-// answered or its context ends. An error is the context's own where that is
-// done, or one of package rpctypes that can be compared with errors.Is, or a
-// gRPC status. A client that is closed ends all calls.
+// Unless it says otherwise, a method sends one request and blocks until it is answered or its
+// context ends. An error is the context's own where that is done, or one of package rpctypes that
+// can be compared with errors.Is, or a gRPC status. A client that is closed ends all calls.
 type Lease interface {
-	// Grant makes a lease that lives for ttl seconds unless it is kept alive. The
-	// server raises a ttl that is too short for it: see the response.
+	// Grant makes a lease that lives for ttl seconds unless it is kept alive. The server raises a
+	// ttl that is too short for it: see the response.
 	//
-	// One call makes one lease. The Lease of a client chooses the id, so that it can
-	// repeat the request on other members, as reads are repeated, when one is
-	// unavailable or an answer is lost. After an error a lease may exist, until its TTL
-	// ends it. A Lease made by [NewLeaseFromLeaseClient] leaves the id to the server and
-	// sends one request. Errors: rpctypes.ErrLeaseTTLTooLarge for more than
-	// [MaxLeaseTTL].
+	// One call makes one lease. The Lease of a client chooses the id, so that it can repeat the
+	// request on other members, as reads are repeated, when one is unavailable or an answer is
+	// lost. After an error a lease may exist, until its TTL ends it. A Lease made by
+	// [NewLeaseFromLeaseClient] leaves the id to the server and sends one request. Errors:
+	// rpctypes.ErrLeaseTTLTooLarge for more than [MaxLeaseTTL].
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
 
-	// Revoke ends a lease, deletes its keys, and closes the channels that this
-	// Lease's KeepAlive returned for it (see [ErrLeaseRevoked]). It is sent again
-	// only if it is certain that no member has seen it. Errors:
-	// rpctypes.ErrLeaseNotFound.
+	// Revoke ends a lease, deletes its keys, and closes the channels that this Lease's KeepAlive
+	// returned for it (see [ErrLeaseRevoked]). It is sent again only if it is certain that no
+	// member has seen it. Errors: rpctypes.ErrLeaseNotFound.
 	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
 
-	// TimeToLive tells how long a lease has left. That there is no such lease is
-	// not an error, but a TTL of -1. It is repeated on other members where one is
-	// unavailable.
+	// TimeToLive tells how long a lease has left. That there is no such lease is not an error, but
+	// a TTL of -1. It is repeated on other members where one is unavailable.
 	TimeToLive(
 		ctx context.Context, id LeaseID, opts ...LeaseOption,
 	) (*LeaseTimeToLiveResponse, error)
@@ -114,10 +121,10 @@ type Lease interface {
 	// Leases lists all leases of the cluster. It is repeated as TimeToLive is.
 	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
 
-	// KeepAlive keeps a lease alive for as long as ctx lives, and does not block:
-	// it returns a channel with the answer to each renewal. The first renewal goes
-	// out at once, later ones after a third of the granted TTL. Outages, and
-	// members that fall silent, are bridged by going on with another member.
+	// KeepAlive keeps a lease alive for as long as ctx lives, and does not block: it returns a
+	// channel with the answer to each renewal. The first renewal goes out at once, later ones after
+	// a third of the granted TTL. Outages, and members that fall silent, are bridged by going on
+	// with another member.
 	//
 	// The channel is closed when the lease is no longer kept, and then only: when
 	//
@@ -132,34 +139,32 @@ type Lease interface {
 	//     KeepAlive then returns a closed channel and [ErrKeepAliveHalted] from that
 	//     time on.
 	//
-	// No status with which a server or proxy ends the stream closes a channel for another
-	// reason: the stream is opened again after growing waits, and why it ended is logged,
-	// once a second at most. That a lease is gone is believed of the answer to its first
-	// renewal only if another question, for its TTL, confirms it.
+	// No status with which a server or proxy ends the stream closes a channel for another reason:
+	// the stream is opened again after growing waits, and why it ended is logged, once a second at
+	// most. That a lease is gone is believed of the answer to its first renewal only if another
+	// question, for its TTL, confirms it.
 	//
 	// [WithKeepAliveEnd] tells which. A closed channel does not mean that the lease
 	// is gone already, except where the server said so.
 	//
-	// The channel has room for [LeaseResponseChSize] answers; those that find it
-	// full are dropped. The lease is renewed even if they are not read.
-	// When the lease has expired or was revoked, answers that are still unread are
-	// dropped as well, so that none says that it lives.
+	// The channel has room for [LeaseResponseChSize] answers; those that find it full are dropped.
+	// The lease is renewed even if they are not read. When the lease has expired or was revoked,
+	// answers that are still unread are dropped as well, so that none says that it lives.
 	//
-	// Calls for the same lease share its renewals, and each ends by its own
-	// context; when all have, the lease is no longer renewed. A context that is
-	// never done costs nothing. Of ctx's outgoing metadata only the
-	// requirement of a leader matters: all renewals share one stream.
+	// Calls for the same lease share its renewals, and each ends by its own context; when all have,
+	// the lease is no longer renewed. A context that is never done costs nothing. Of ctx's outgoing
+	// metadata only the requirement of a leader matters: all renewals share one stream.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
-	// KeepAliveOnce renews a lease once, on a stream of its own that carries ctx's
-	// metadata, and blocks until that is answered or ctx ends. It is repeated with
-	// growing waits while members are unavailable, up to Config.MaxUnaryRetries
-	// times; the error is then the last status. Errors: rpctypes.ErrLeaseNotFound.
+	// KeepAliveOnce renews a lease once, on a stream of its own that carries ctx's metadata, and
+	// blocks until that is answered or ctx ends. It is repeated with growing waits while members
+	// are unavailable, up to Config.MaxUnaryRetries times; the error is then the last status.
+	// Errors: rpctypes.ErrLeaseNotFound.
 	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
 
-	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels and
-	// returns when nothing is left running. It revokes nothing: leases expire by
-	// themselves. The client's Close calls it. It may be called more than once.
+	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels and returns when
+	// nothing is left running. It revokes nothing: leases expire by themselves. The client's Close
+	// calls it. It may be called more than once.
 	Close() error
 }
 
@@ -176,10 +181,157 @@ func WithAttachedKeys() LeaseOption {
 	return func(op *LeaseOp) { op.attachedKeys = true }
 }
 
-func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error) {
-	resp, err := l.remote.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: int64(id)})
+// lessor is the Lease of a client.
+type lessor struct {
+	// read-only after newLessor
+	remote     pb.LeaseClient
+	logger     func() *zap.Logger
+	choosesIDs bool            // of the leases that it grants
+	ctx        context.Context // ends with Close
+	cancel     context.CancelFunc
+	servers    *keepalive.Remote
+	keeper     *keepalive.Keeper
+	confirmer  *keepalive.Confirmer
+
+	// own synchronisation
+	routineLog, refusalLog everySecond
+	target                 balancer.StreamTarget // of the keeper's streams
+}
+
+// defaultFirstTimeout is how long the first answer to KeepAlive may take if the caller of
+// NewLeaseFromLeaseClient gives no time that is long enough.
+const defaultFirstTimeout = 5 * time.Second
+
+// NewLease returns another Lease on c's connection than the one that c embeds. Its owner closes it;
+// it ends with c in any case.
+func NewLease(c *Client) Lease {
+	l := newLessor(RetryLeaseClient(c), c, addDurations(c.cfg.dialTimeout(), time.Second))
+	l.choosesIDs = true
+	return l
+}
+
+// NewLeaseFromLeaseClient returns a Lease on a protobuf stub, such as one that leads to a server in
+// the same process. keepAliveTimeout is how long [Lease.KeepAlive] waits for the first answer; a
+// second or less means 5 seconds. The Lease ends with c, which may be nil.
+func NewLeaseFromLeaseClient(
+	remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration,
+) Lease {
+	return newLessor(remote, c, keepAliveTimeout)
+}
+
+func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration) *lessor {
+	if keepAliveTimeout <= time.Second {
+		keepAliveTimeout = defaultFirstTimeout
+	}
+	l := &lessor{remote: remote, logger: zap.NewNop}
+	l.servers = &keepalive.Remote{Open: l.openStream, TimeToLive: l.askTTL, NoAnswer: errNoAnswer,
+		Tokens: new(authtoken.Source), ProbeMembers: func() {}, MaxAttempts: defaultMaxAttempts}
+	parent := context.Background() //nolint:forbidigo // of a Lease without a client
+	if c.made() {
+		parent, l.logger, l.servers.ProbeMembers = c.ctx, c.GetLogger, c.table.ProbeAll
+		if c.tokens != nil {
+			l.servers.Tokens = c.tokens
+		}
+		if c.cfg.MaxUnaryRetries > 0 {
+			l.servers.MaxAttempts = c.cfg.MaxUnaryRetries
+		}
+	}
+	l.ctx, l.cancel = context.WithCancel(parent)
+	l.makeKeeper(parent, keepAliveTimeout)
+	return l
+}
+
+// maxTakenIDs is how many ids one Grant may find in use by other leases.
+const maxTakenIDs = 3
+
+// Grant implements Lease.
+func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
+	grant := l.grantOnce
+	if l.choosesIDs {
+		grant = l.grantRepeatedly
+	}
+	resp, err := grant(ctx, ttl)
 	if err != nil {
-		err = toErr(ctx, err)
+		return nil, toErr(ctx, err)
+	}
+	return &LeaseGrantResponse{
+		ResponseHeader: resp.GetHeader(),
+		ID:             LeaseID(resp.GetID()),
+		TTL:            resp.GetTTL(),
+		Error:          resp.GetError(),
+	}, nil
+}
+
+// grantOnce leaves the id to the server, so the request must not be repeated.
+func (l *lessor) grantOnce(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
+	return l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
+}
+
+// grantRepeatedly chooses the id. A server grants an id once, so the request may be repeated like a
+// read; if an earlier one was applied and its answer lost, the server refuses the id, and says what
+// it has granted when asked for the TTL.
+func (l *lessor) grantRepeatedly(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
+	req, mark := &pb.LeaseGrantRequest{ID: newLeaseID(), TTL: ttl}, new(retry.Idempotent)
+	taken := 0
+	for attempt := 0; ; attempt++ {
+		resp, err := l.remote.LeaseGrant(mark.With(ctx), req)
+		if !errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseExist) {
+			return resp, err
+		}
+		if mark.SentOnce() { // the id is another lease's
+			if taken++; taken >= maxTakenIDs {
+				return nil, err
+			}
+			req, mark = &pb.LeaseGrantRequest{ID: newLeaseID(), TTL: ttl}, new(retry.Idempotent)
+			continue
+		}
+		if resp, err := l.granted(ctx, req.ID); resp != nil || err != nil {
+			return resp, err
+		}
+		if uint(attempt)+1 >= l.servers.MaxAttempts {
+			return nil, err
+		}
+		if err := l.wait(ctx, attempt); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// granted is the answer to the grant of a lease that exists. It is nil if the lease has expired, or
+// is about to.
+func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse, error) {
+	left, err := l.askTTL(ctx, id)
+	if err != nil || left.GetTTL() <= 0 {
+		return nil, err
+	}
+	return &pb.LeaseGrantResponse{Header: left.GetHeader(), ID: id, TTL: left.GetGrantedTTL()}, nil
+}
+
+// wait waits between two attempts of one call. It ends early with ctx and with the lessor.
+func (l *lessor) wait(ctx context.Context, attempt int) error {
+	both, stop := l.join(ctx)
+	defer stop()
+	if err := backoff.Wait(both, keepalive.OnceBackoff.Delay(attempt)); err != nil {
+		return l.endErr(ctx, err)
+	}
+	return nil
+}
+
+// newLeaseID returns a random id between 1 and the largest int64, as servers choose.
+func newLeaseID() int64 {
+	var b [8]byte
+	for {
+		_, _ = rand.Read(b[:]) // never fails
+		if id := int64(binary.BigEndian.Uint64(b[:]) & math.MaxInt64); id != 0 {
+			return id
+		}
+	}
+}
+
+// Revoke implements Lease.
+func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error) {
+	resp, err := unary(ctx, l.remote.LeaseRevoke, &pb.LeaseRevokeRequest{ID: int64(id)})
+	if err != nil {
 		l.lost(id, err)
 		return nil, err
 	}
@@ -187,6 +339,7 @@ func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, 
 	return (*LeaseRevokeResponse)(resp), nil
 }
 
+// TimeToLive implements Lease.
 func (l *lessor) TimeToLive(
 	ctx context.Context, id LeaseID, opts ...LeaseOption,
 ) (*LeaseTimeToLiveResponse, error) {
@@ -194,10 +347,10 @@ func (l *lessor) TimeToLive(
 	for _, opt := range opts {
 		opt(&op)
 	}
-	resp, err := l.remote.LeaseTimeToLive(ctx,
+	resp, err := unary(ctx, l.remote.LeaseTimeToLive,
 		&pb.LeaseTimeToLiveRequest{ID: int64(id), Keys: op.attachedKeys})
 	if err != nil {
-		return nil, toErr(ctx, err)
+		return nil, err
 	}
 	return &LeaseTimeToLiveResponse{
 		ResponseHeader: resp.GetHeader(),
@@ -208,14 +361,38 @@ func (l *lessor) TimeToLive(
 	}, nil
 }
 
+// Leases implements Lease.
 func (l *lessor) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
-	resp, err := l.remote.LeaseLeases(ctx, &pb.LeaseLeasesRequest{})
+	resp, err := unary(ctx, l.remote.LeaseLeases, &pb.LeaseLeasesRequest{})
 	if err != nil {
-		return nil, toErr(ctx, err)
+		return nil, err
 	}
 	leases := make([]LeaseStatus, 0, len(resp.Leases))
 	for _, status := range resp.Leases {
 		leases = append(leases, LeaseStatus{ID: LeaseID(status.GetID())})
 	}
 	return &LeaseLeasesResponse{ResponseHeader: resp.GetHeader(), Leases: leases}, nil
+}
+
+// Close implements Lease. The keeper ends before the confirmer, which it calls.
+func (l *lessor) Close() error {
+	l.cancel()
+	l.keeper.Close(context.Canceled)
+	l.confirmer.Wait()
+	return nil
+}
+
+// join returns a context that ends with ctx and with the lessor.
+func (l *lessor) join(ctx context.Context) (context.Context, context.CancelFunc) {
+	both, cancel := context.WithCancel(ctx)
+	detach := context.AfterFunc(l.ctx, cancel)
+	return both, func() { detach(); cancel() }
+}
+
+// endErr is the error of a call that may have ended with the lessor.
+func (l *lessor) endErr(ctx context.Context, err error) error {
+	if ctx.Err() == nil && l.ctx.Err() != nil {
+		return errClosing
+	}
+	return toErr(ctx, err)
 }

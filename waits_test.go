@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/keepalive"
 )
 
 // TestWaitsGrowAndAreJittered of all that is opened or asked again and again,
 // and none lets twenty attempts into the first second.
 func TestWaitsGrowAndAreJittered(t *testing.T) {
 	for name, p := range map[string]backoff.Policy{"watches": watchBackoff,
-		"keepalives": keepAliveBackoff, "KeepAliveOnce": onceBackoff} {
+		"keepalives": keepalive.StreamBackoff, "KeepAliveOnce": keepalive.OnceBackoff} {
 		mean := func(attempt int) (mean time.Duration, differ bool) {
 			const draws = 1000
 			first := p.Delay(attempt)

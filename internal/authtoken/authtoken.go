@@ -124,6 +124,15 @@ func (s *Source) Refresh(ctx context.Context, seen uint64) error {
 	}
 }
 
+// Renew is Refresh for a stream that will be opened again: it returns nil if the token is static,
+// because the server may accept the next stream all the same.
+func (s *Source) Renew(ctx context.Context, seen uint64) error {
+	if err := s.Refresh(ctx, seen); !errors.Is(err, ErrStatic) {
+		return err
+	}
+	return nil
+}
+
 // Close ends the request under way, if any, and waits for it; those who wait for it get
 // context.Canceled. The token stays attached to what is still sent. Close may be called more than
 // once.

@@ -7,6 +7,10 @@
 // over one internal/bidi link. 50,000 leases cost the link's two goroutines, and one more
 // while the timer fires.
 //
+// [Remote] opens the streams, with a token and on a member, and renews a lease once on a stream of
+// its own. The [Confirmer] asks whether a doubtful lease is gone, on up to 16 goroutines while there
+// are questions. What the two need of the client are functions.
+//
 // # States
 //
 // An entry is one kept lease. Its subscribers are the KeepAlive calls that share it.

@@ -37,8 +37,8 @@ var goroutineFiles = []string{
 	"concurrency/observe.go", // one observer, which ends with its context
 	// follows the health of each connection; ends with the policy, which waits for it
 	"internal/balancer/health_check.go",
-	// asks for the TTLs of leases, while there are some in doubt; Close waits
-	"lease_doubt.go",
+	// asks for the TTLs of leases, while there are some in doubt; Wait waits
+	"internal/keepalive/confirm.go",
 	"internal/balancer/tick.go", // probes of members, each bounded; Close waits for them
 	// the sessions, one after another, which the closing function ends and waits for
 	"leasing/leasing.go",

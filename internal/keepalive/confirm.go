@@ -1,0 +1,112 @@
+package keepalive
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/internal/classify"
+)
+
+const (
+	// confirmTimeout bounds one question whether a lease exists.
+	confirmTimeout = 3 * time.Second
+	// maxConfirming is how many of these questions are asked at a time.
+	maxConfirming = 16
+)
+
+// Confirmer asks whether leases exist that a keeper's member does not know at their first renewal.
+// A member that has not applied the grant yet does not know the lease either.
+type Confirmer struct {
+	// Read-only after NewConfirmer.
+	ctx    context.Context // done: no question is asked any more
+	remote *Remote
+	target Target // of the keeper
+	answer func(id int64, gone bool, left time.Duration)
+
+	// Own synchronisation.
+	workers sync.WaitGroup
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	queue   []question
+	running int // workers
+}
+
+// question is one question whether a lease exists. ctx avoids the member that does not know it.
+type question struct {
+	ctx context.Context
+	id  int64
+}
+
+// NewConfirmer returns a Confirmer that passes what it learns to answer, which is
+// [Keeper.Confirmed]. It asks nothing after ctx has ended.
+func NewConfirmer(
+	ctx context.Context, r *Remote, target Target, answer func(int64, bool, time.Duration),
+) *Confirmer {
+	return &Confirmer{ctx: ctx, remote: r, target: target, answer: answer}
+}
+
+// Ask asks other members than that of the keeper's stream for the TTLs of leases. It does not
+// block.
+func (c *Confirmer) Ask(ids []int64) {
+	ctx := c.target.Elsewhere(c.ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		c.queue = append(c.queue, question{ctx: ctx, id: id})
+	}
+	for n := len(ids); n > 0 && c.running < maxConfirming; n-- {
+		c.running++
+		// Stopped through c.ctx; Wait waits for it.
+		c.workers.Go(c.work)
+	}
+}
+
+// Wait returns when no question is under way. No call of Ask may follow.
+func (c *Confirmer) Wait() { c.workers.Wait() }
+
+// work asks questions until none is left.
+func (c *Confirmer) work() {
+	for {
+		q, ok := c.next()
+		if !ok {
+			return
+		}
+		gone, left := c.remote.timeLeft(q.ctx, q.id)
+		c.answer(q.id, gone, left)
+	}
+}
+
+// next takes a question off the queue. If there is none, the worker that called it has ended.
+func (c *Confirmer) next() (q question, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 || c.ctx.Err() != nil {
+		c.running--
+		return question{}, false
+	}
+	q, c.queue = c.queue[0], c.queue[1:]
+	return q, true
+}
+
+// isGone reports whether a lease is gone after the latest member of target has said so.
+func (r *Remote) isGone(ctx context.Context, target Target, id int64) bool {
+	gone, _ := r.timeLeft(target.Elsewhere(ctx), id)
+	return gone
+}
+
+// timeLeft reports whether a lease is gone after one member has said so, and otherwise how long it
+// lives at least: 0 if there is no answer. If the question is refused, that member is believed.
+func (r *Remote) timeLeft(ctx context.Context, id int64) (gone bool, left time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	resp, err := r.TimeToLive(ctx, id)
+	switch {
+	case err != nil:
+		return ctx.Err() == nil && !classify.IsUnavailable(err), 0
+	case resp.GetTTL() > 0:
+		return false, seconds(resp.GetTTL())
+	}
+	return resp.GetTTL() < 0 || resp.GetGrantedTTL() <= 0, 0
+}
