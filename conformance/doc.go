@@ -1,4 +1,26 @@
 // Package conformance is the module in which other people's code is built against this client: the
 // integration tests that the etcd project holds its own client to (suite), and programs that use it
-// (consumers). Nothing of either is part of the repository.
+// (consumers). The module requires them from the module proxy and replaces the client by this
+// repository. Nothing of either is part of the repository.
+//
+//	target                what                                     fails if
+//	make conformance      the etcd project's integration tests     a test fails, or a whole run has fewer
+//	                      of its client, unmodified                tests than the published client passes
+//	make conformance-all  also behind etcd's gRPC proxy, and       a test fails that is not in the list of
+//	                      the project's tests of its server        suite/modes.go, with its reason
+//	make consumers        etcdctl and etcd's gRPC proxy, built     a command has another output or status,
+//	                      with this and the published client:      or not the output that it is there for
+//	                      one session with each, on real servers
+//
+// One file of the tests cannot be built, because it tests a module that the module proxy does not
+// have. Go cannot leave out a file of another module, so those tests are built from a copy without
+// it.
+//
+// The etcd project's tests skip themselves if they see a goroutine of an earlier test before they
+// begin. Such a test is started again by itself. It fails if the goroutine is the client's.
+//
+// To add a consumer: require its module (go get -tool MODULE@VERSION in conformance/), build it in
+// consumers/main.go, and add the commands of its session to consumers/steps.go, each with what its
+// output must contain, so that two failures do not count as equal. Commands that wait for each other
+// are functions in consumers/together.go.
 package conformance

@@ -16,3 +16,26 @@
 // It is a convenience and no protection: whoever holds the client can reach all keys.
 // Namespaces nest. The prefix may be of any bytes; an empty one changes nothing.
 package namespace
+
+// For those who change the package:
+//
+// A request is rewritten before it is sent, and its response after it has come. The code assumes
+// nothing about how the two match: it goes through a response by the types in it, so a response
+// that is short, long or of the wrong kind cannot be indexed out of bounds.
+//
+// Options run once: a method makes the Op, rewrites it, and passes it on by Do, or as one option
+// that replaces the whole Op.
+//
+// A key gets the prefix, and so does the end of a range, with one exception: the end "\x00", which
+// is the end of the key space, becomes the end of the prefix. For a prefix of 0xff bytes that is
+// the end of the key space itself. An empty key is refused here, because it would become the key
+// that equals the prefix. FuzzNamespace compares all of this with a model in memory that has no
+// other keys.
+//
+// Responses to requests belong to their caller and are changed in place. Events may be shared by
+// watchers and are copied, with one allocation each.
+//
+// The KV and the Watcher of a client run a function on what they deliver (GetStreamRewritten,
+// WatchRewritten; found by a type assertion), so no goroutine copies a channel. Namespaces
+// implement both methods too, and so nest. With another Watcher each watch costs a goroutine, which
+// Close waits for; the stream of another KV is collected before it is delivered.

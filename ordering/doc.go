@@ -9,3 +9,14 @@
 //	kv := ordering.NewKV(client.KV, ordering.NewOrderViolationSwitchEndpointClosure(client))
 //	resp, err := kv.Get(ctx, key, clientv3.WithSerializable())
 package ordering
+
+// For those who change the package:
+//
+// The greatest revision that was returned is one atomic number. Each request remembers what it was
+// when the request was sent, so requests that overlap do not wait for each other.
+//
+// Violations are counted for each request. The signature of OrderViolationFunc has no room for a
+// count, so it travels in the value of the Op, which reads do not use. A count kept by the function
+// could not tell requests apart and would not see that one succeeded.
+//
+// A stream begins with a read of one key, which finds the revision to stream at by these rules.

@@ -20,12 +20,13 @@
 // names. Without one every start fails with [ErrNoBinary]. Variables that etcd would read as flags
 // (ETCD_…) are not passed on.
 //
-// # What differs from a server in earnest
+// # What differs from a production server
 //
-//   - Heartbeats and elections are ten and two times faster (see [WithMembers]), so a cluster serves within fractions of a second,
-//     and has a new leader within one or two of losing it.
-//   - Nothing is fsynced. A killed process loses no write all the same.
-//   - Members can be added while others are down or have only just come up (--strict-reconfig-check=false).
+//   - Heartbeats and elections are ten and two times faster (see [WithMembers]), so a cluster serves
+//     within fractions of a second, and has a new leader within one or two seconds of losing it.
+//   - Nothing is fsynced. A killed process still loses no write.
+//   - Members can be added while others are down or have only just started
+//     (--strict-reconfig-check=false).
 //   - Passwords are hashed at bcrypt's lowest cost; the JSON gateway is off.
 //   - Peers talk without TLS.
 //
@@ -33,14 +34,31 @@
 //
 // # Processes, ports and files
 //
-// On Linux the kernel kills the servers of a test process that dies by whatever cause; elsewhere
-// such servers stay. Ports are taken from 12000 to 32000, below the range of outgoing connections,
-// and no two test processes on a machine get the same ones. A failed test prints both ends of each
-// log and keeps the logs whole; [Member.LogFile] tells where. Nothing else outlives the test.
+// On Linux the kernel kills the servers of a test process that dies for any reason; elsewhere such
+// servers stay. The kernel does that when the thread ends that started the server, so one goroutine
+// for each server starts it, reaps it, and keeps its thread meanwhile.
 //
-// # Past the client
+// Ports are taken from 12000 to 32000, below the range of outgoing connections. They come in blocks
+// of three, and the test process listens on the first port of a block as long as it holds the
+// block: no two test processes on a machine get the same ports, and a member finds its own again
+// after a restart. If another program takes a port before the first start, the start is tried again
+// on other ports; no other failure is tried again.
 //
-// [Member.Conn] and [Cluster.Pb] are plain gRPC connections, with which a test does what the client
-// under test must not know of, [Member.Metrics] reads what a member counted, and
+// A failed test prints both ends of each log and keeps the logs whole; [Member.LogFile] returns
+// where. Nothing else outlives the test.
+//
+// # When a member serves
+//
+// A member serves once it answers over HTTP that it does and the cluster has decided its version;
+// before that it refuses every request. HTTP needs no user while authentication is on. The members
+// of a new cluster start one after the other, each when the one before answers its peers: a member
+// that finds a peer listening but without an answer waits a second for it. The second voter of a
+// cluster joins as a learner and is promoted, because once it counts, the first member has no
+// majority without it.
+//
+// # Without the client
+//
+// [Member.Conn] and [Cluster.Pb] are plain gRPC connections, by which a test changes the cluster
+// unnoticed by the client under test. [Member.Metrics] returns what a member counted, and
 // [Member.OpenStreams] how many streams are open at it. The package does not depend on the client.
 package etcdtest
