@@ -5,6 +5,7 @@
 package testclient
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -79,5 +80,13 @@ func Throughout(tb testing.TB, lasting time.Duration, cond func() bool, msg stri
 	defer tick.Stop()
 	for end := time.Now().Add(lasting); time.Now().Before(end); <-tick.C {
 		require.Truef(tb, cond(), msg, args...)
+	}
+}
+
+// Soak skips a test that takes minutes, unless the environment variable ETCD_SOAK is set.
+func Soak(tb testing.TB) {
+	tb.Helper()
+	if os.Getenv("ETCD_SOAK") == "" {
+		tb.Skip("takes minutes; run it with: make soak")
 	}
 }

@@ -1,4 +1,4 @@
-package clientv3_test
+package watch_test
 
 import (
 	"bytes"
@@ -20,6 +20,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // heapMiB is the heap in use after a collection.
@@ -250,7 +251,7 @@ func TestCloseEndsWatches(t *testing.T) {
 	begin := time.Now()
 	require.NoError(t, c.Close())
 	require.NoError(t, mute.Close())
-	assert.Less(t, time.Since(begin), slowdown*time.Second)
+	assert.Less(t, time.Since(begin), testclient.Slowdown*time.Second)
 	wr := requireLast(t, reading)
 	assert.ErrorIs(t, wr.Err(), context.Canceled)
 	n := 0

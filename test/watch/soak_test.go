@@ -1,4 +1,4 @@
-package clientv3_test
+package watch_test
 
 import (
 	"strconv"
@@ -9,11 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestSoakWatchModel is TestWatchModel for longer, and again on new clusters.
 func TestSoakWatchModel(t *testing.T) {
-	soak(t)
+	testclient.Soak(t)
 	for round := range 10 {
 		t.Run(strconv.Itoa(round), func(t *testing.T) { runWatchModel(t, 200_000) })
 	}
@@ -22,7 +23,7 @@ func TestSoakWatchModel(t *testing.T) {
 // TestSoakIdleClientsAskSeldom has a thousand clients with an idle watch each. What that
 // costs their server is logged; it depends on the machine, the number of requests does not.
 func TestSoakIdleClientsAskSeldom(t *testing.T) {
-	soak(t)
+	testclient.Soak(t)
 	const (
 		clients = 1000
 		settle  = 15 * time.Second

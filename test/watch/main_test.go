@@ -1,4 +1,5 @@
-package clientv3_test
+// Package watch_test shows what watches deliver, through every kind of fault, and what they cost.
+package watch_test
 
 import (
 	"context"
@@ -6,24 +7,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
+	"go.uber.org/goleak"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of these tests; nothing measures it.
 const patience = 20 * time.Second
 
-// newWatchClient returns a client of the given endpoints that logs nothing, closed with the test.
+// newWatchClient returns a client of the given endpoints, closed with the test.
 func newWatchClient(tb testing.TB, endpoints ...string) *clientv3.Client {
 	tb.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
-	require.NoError(tb, err)
-	tb.Cleanup(func() { assert.NoError(tb, c.Close()) })
-	return c
+	return testclient.New(tb, clientv3.Config{Endpoints: endpoints})
 }
 
 // nextResponse receives one response.
@@ -70,31 +69,4 @@ func put(tb testing.TB, c *clientv3.Client, key, value string) int64 {
 	resp, err := c.Put(ctx, key, value)
 	require.NoError(tb, err)
 	return resp.Header.Revision
-}
-
-func TestWatchOneKey(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
-	ctx, cancel := context.WithCancel(t.Context())
-	ch := c.Watch(ctx, "a")
-	put(t, c, "b", "0")
-	rev := put(t, c, "a", "1")
-	assert.Equal(t, fmt.Sprintf("PUT a=1@%d", rev), nextEvent(t, ch))
-	_, err := c.Delete(ctx, "a")
-	require.NoError(t, err)
-	assert.Equal(t, fmt.Sprintf("DELETE a=@%d", rev+1), nextEvent(t, ch))
-	cancel()
-	requireClosed(t, ch)
-}
-
-func TestWatchPrefixFromRevision(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
-	first := put(t, c, "p/1", "x")
-	put(t, c, "p/2", "y")
-	ch := c.Watch(t.Context(), "p/", clientv3.WithPrefix(), clientv3.WithRev(first))
-	wr := nextResponse(t, ch)
-	require.Len(t, wr.Events, 2)
-	assert.Equal(t, fmt.Sprintf("PUT p/1=x@%d", first), eventString(wr.Events[0]))
-	assert.Equal(t, fmt.Sprintf("PUT p/2=y@%d", first+1), eventString(wr.Events[1]))
 }

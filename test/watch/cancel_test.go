@@ -1,4 +1,4 @@
-package clientv3_test
+package watch_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestRefusedCreateSparesIDZero: a refused create never cancels watch id 0, whatever id it carries.
@@ -97,7 +98,7 @@ func TestCancelGoesOutAtOnce(t *testing.T) {
 	begin := time.Now()
 	cancel()
 	requireClosed(t, a)
-	assert.Less(t, time.Since(begin), slowdown*100*time.Millisecond)
+	assert.Less(t, time.Since(begin), testclient.Slowdown*100*time.Millisecond)
 	assert.EqualValues(t, 7, ss.cancelled())
 
 	// What the server still says about it is ignored.
@@ -147,7 +148,7 @@ func TestCancelWhileDisconnectedClosesTheChannel(t *testing.T) {
 			begin := time.Now()
 			cancel()
 			requireClosed(t, ch)
-			assert.Less(t, time.Since(begin), slowdown*100*time.Millisecond)
+			assert.Less(t, time.Since(begin), testclient.Slowdown*100*time.Millisecond)
 			proxy.Heal()
 		})
 	}

@@ -1,6 +1,8 @@
-package clientv3_test
+package watch_test
 
 import (
+	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -134,4 +136,31 @@ func TestWatchResponseIsProgressNotify(t *testing.T) {
 	} {
 		assert.Equal(t, tc.want, tc.wr.IsProgressNotify(), "%+v", tc.wr)
 	}
+}
+
+func TestWatchOneKey(t *testing.T) {
+	s := etcdfake.Start(t)
+	c := newWatchClient(t, s.Addr())
+	ctx, cancel := context.WithCancel(t.Context())
+	ch := c.Watch(ctx, "a")
+	put(t, c, "b", "0")
+	rev := put(t, c, "a", "1")
+	assert.Equal(t, fmt.Sprintf("PUT a=1@%d", rev), nextEvent(t, ch))
+	_, err := c.Delete(ctx, "a")
+	require.NoError(t, err)
+	assert.Equal(t, fmt.Sprintf("DELETE a=@%d", rev+1), nextEvent(t, ch))
+	cancel()
+	requireClosed(t, ch)
+}
+
+func TestWatchPrefixFromRevision(t *testing.T) {
+	s := etcdfake.Start(t)
+	c := newWatchClient(t, s.Addr())
+	first := put(t, c, "p/1", "x")
+	put(t, c, "p/2", "y")
+	ch := c.Watch(t.Context(), "p/", clientv3.WithPrefix(), clientv3.WithRev(first))
+	wr := nextResponse(t, ch)
+	require.Len(t, wr.Events, 2)
+	assert.Equal(t, fmt.Sprintf("PUT p/1=x@%d", first), eventString(wr.Events[0]))
+	assert.Equal(t, fmt.Sprintf("PUT p/2=y@%d", first+1), eventString(wr.Events[1]))
 }

@@ -1,4 +1,4 @@
-package clientv3_test
+package watch_test
 
 import (
 	"context"

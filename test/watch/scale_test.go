@@ -1,4 +1,4 @@
-package clientv3_test
+package watch_test
 
 import (
 	"context"
@@ -19,6 +19,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 const manyWatches = 10_000
@@ -103,7 +104,7 @@ func TestTenThousandWatches(t *testing.T) {
 	require.NoError(t, c.Close())
 	took := time.Since(begin)
 	t.Logf("closed in %v", took)
-	assert.Less(t, took, slowdown*time.Second)
+	assert.Less(t, took, testclient.Slowdown*time.Second)
 	for _, ch := range chans {
 		for range ch {
 		}
