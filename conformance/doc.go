@@ -3,14 +3,14 @@
 // (consumers). The module requires them from the module proxy and replaces the client by this
 // repository. Nothing of either is part of the repository.
 //
-//	target                what                                     fails if
-//	make conformance      the etcd project's integration tests     a test fails, or a whole run has fewer
-//	                      of its client, unmodified                tests than the published client passes
-//	make conformance-all  also behind etcd's gRPC proxy, and       a test fails that is not in the list of
-//	                      the project's tests of its server        suite/modes.go, with its reason
-//	make consumers        etcdctl and etcd's gRPC proxy, built     a command has another output or status,
-//	                      with this and the published client:      or not the output that it is there for
-//	                      one session with each, on real servers
+//	target                what                                fails if
+//	make conformance      the etcd project's integration      a test fails, or fewer tests are run
+//	                      tests of its client, unmodified     than with the published client
+//	make conformance-all  also behind etcd's gRPC proxy, and  a test fails that is not listed in
+//	                      the tests of the server             suite/modes.go with its reason
+//	make consumers        etcdctl and etcd's gRPC proxy,      a command has other output or status
+//	                      built with either client: the       than with the published client, or
+//	                      same session on real servers        lacks the output it is there for
 //
 // One file of the tests cannot be built, because it tests a module that the module proxy does not
 // have. Go cannot leave out a file of another module, so those tests are built from a copy without
@@ -21,6 +21,6 @@
 //
 // To add a consumer: require its module (go get -tool MODULE@VERSION in conformance/), build it in
 // consumers/main.go, and add the commands of its session to consumers/steps.go, each with what its
-// output must contain, so that two failures do not count as equal. Commands that wait for each other
-// are functions in consumers/together.go.
+// output must contain, so that two failures do not count as equal. Commands that wait for each
+// other are functions in consumers/together.go.
 package conformance

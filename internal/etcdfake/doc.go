@@ -17,19 +17,18 @@
 //
 // # What to use
 //
-//	to see what was asked, when, with which metadata   [Server.Requests], [RequestsOf], [Server.Calls],
-//	                                                   [Server.Applied], [Server.Streams]
-//	for a lost request, or a lost answer               [Server.Fail], [Server.FailAfterApply]
-//	for a slow method, or one that never answers       [Server.Delay], with an hour
-//	for an unusual answer or stream                    [Server.Unary], [Server.Watch],
-//	                                                   [Server.KeepAlive], [Server.Stream];
-//	                                                   [Server.Apply] and [Server.ServeWatch] give
-//	                                                   the usual rest
-//	for a cut stream, cut connections, a crash         [Server.Break], [Server.CloseConns],
-//	                                                   [Server.Stop] and [Server.Restart]
-//	for an old server, a proxy, a benchmark            [WithEtcd35], [WithOwnWatchIDs], [WithCanned]
-//	for several members of one state                   [StartCluster]
-//	for a Send that blocks until the peer receives     [WatchClient], [LeaseClient]
+//	to see what was asked, when, with what       [Server.Requests], [RequestsOf], [Server.Calls],
+//	metadata                                     [Server.Applied], [Server.Streams]
+//	for a lost request, or a lost answer         [Server.Fail], [Server.FailAfterApply]
+//	for a method that is slow or never answers   [Server.Delay], with an hour
+//	for an unusual answer or stream              [Server.Unary], [Server.Watch],
+//	                                             [Server.KeepAlive], [Server.Stream];
+//	                                             [Server.Apply], [Server.ServeWatch] for the rest
+//	for a cut stream, cut connections, a crash   [Server.Break], [Server.CloseConns],
+//	                                             [Server.Stop] and [Server.Restart]
+//	for an old server, a proxy, a benchmark      [WithEtcd35], [WithOwnWatchIDs], [WithCanned]
+//	for several members of one state             [StartCluster]
+//	for a Send that waits for the peer's Recv    [WatchClient], [LeaseClient]
 //
 // # Ends
 //

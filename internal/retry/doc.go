@@ -8,7 +8,7 @@
 //	state     event                                 next      action
 //	new       context or client has ended           done      return its error; nothing is sent
 //	new       otherwise                             trying    first attempt; it waits for a
-//	                                                          connection as long as the context lives
+//	                                                          connection until the context ends
 //	trying    success                               done
 //	trying    failure, the context has ended        done      return the context's own error
 //	trying    failure, the client is closed         done      return the closing error

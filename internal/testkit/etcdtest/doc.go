@@ -22,7 +22,7 @@
 //
 // # What differs from a production server
 //
-//   - Heartbeats and elections are ten and two times faster (see [WithMembers]), so a cluster serves
+//   - Heartbeats and elections are ten and two times faster (see [WithMembers]): a cluster serves
 //     within fractions of a second, and has a new leader within one or two seconds of losing it.
 //   - Nothing is fsynced. A killed process still loses no write.
 //   - Members can be added while others are down or have only just started
