@@ -21,7 +21,8 @@ var banned = []struct {
 	{regexp.MustCompile(`(?i)\bissues? #?\d`), "an issue's number"},
 	{regexp.MustCompile(`(?://|#|<!--)[^"]*\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b`),
 		"a plan; do it or leave it out"},
-	{regexp.MustCompile(`//[^"]*\b(?:[WLRACNS]|X[DW])\d{1,2}\b`), "a row of a list of requirements"},
+	{regexp.MustCompile(`//[^"]*\b(?:[WLRACNS]|X[DW])\d{1,2}\b`),
+		"a row of a list of requirements"},
 	{regexp.MustCompile(`(?i)\b(?:for|right) now\b[,.;:)]|\bnot (?:yet implemented|implemented yet)\b|\bwork in [p]rogress\b`), "a plan; describe what is there"},
 }
 
