@@ -7,21 +7,7 @@ import (
 	"go.etcd.io/etcd/api/v3/authpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
-	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
-
-// openClient makes a client for the cluster, changed by the functions given, and closes it with the
-// test.
-func openClient(
-	t *testing.T, cluster *etcdtest.Cluster, changes ...testclient.Change,
-) *clientv3.Client {
-	t.Helper()
-	return testclient.Open(t, cluster, changes...)
-}
-
-// asUser logs a client in.
-func asUser(name, password string) testclient.Change { return testclient.AsUser(name, password) }
 
 func TestStrToPermissionType(t *testing.T) {
 	for s, want := range map[string]authpb.Permission_Type{

@@ -1,4 +1,4 @@
-package clientv3_test
+package client_test
 
 import (
 	"testing"
@@ -15,16 +15,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// openFake makes a client for the fake and closes it with the test.
-func openFake(t *testing.T, fake *etcdfake.Server, changes ...testclient.Change) *clientv3.Client {
-	t.Helper()
-	return testclient.OpenFake(t, fake, changes...)
-}
-
 // Those methods of Maintenance that ask one member, each once.
 func TestMaintenanceOfOneMember(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
-	client := openClient(t, cluster)
+	client := testclient.Open(t, cluster)
 	ctx := t.Context()
 	put, err := clientv3.RetryKVClient(client).Put(ctx,
 		&pb.PutRequest{Key: []byte("k"), Value: []byte("v")})
@@ -82,9 +76,9 @@ func TestMoveLeader(t *testing.T) {
 			follower = m
 		}
 	}
-	_, err := openClient(t, cluster, only(follower)).MoveLeader(ctx, follower.ID())
+	_, err := testclient.Open(t, cluster, only(follower)).MoveLeader(ctx, follower.ID())
 	assert.Equal(t, rpctypes.ErrNotLeader, err)
-	client := openClient(t, cluster, only(leader))
+	client := testclient.Open(t, cluster, only(leader))
 	_, err = client.MoveLeader(ctx, 12345)
 	assert.Equal(t, rpctypes.ErrBadLeaderTransferee, err)
 	moved, err := client.MoveLeader(ctx, follower.ID())
@@ -97,7 +91,7 @@ func TestMoveLeader(t *testing.T) {
 
 func TestAlarms(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	client := openClient(t, cluster)
+	client := testclient.Open(t, cluster)
 	ctx := t.Context()
 	stub, id := pb.NewMaintenanceClient(cluster.Pb(t)), cluster.Members()[0].ID()
 	raise := func(alarms ...pb.AlarmType) {
@@ -145,7 +139,7 @@ func TestAlarms(t *testing.T) {
 
 func TestAlarmDisarmStopsAtAnError(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	stub := pb.NewMaintenanceClient(client.ActiveConnection())
 	for id := range uint64(3) {
 		_, err := stub.Alarm(t.Context(), &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE,
@@ -164,7 +158,7 @@ func TestAlarmDisarmStopsAtAnError(t *testing.T) {
 
 func TestDowngrade(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	client := openClient(t, cluster)
+	client := testclient.Open(t, cluster)
 	ctx := t.Context()
 	valid, err := client.Downgrade(ctx, clientv3.DowngradeValidate, "3.6.0")
 	require.NoError(t, err)
@@ -195,7 +189,7 @@ func TestDowngrade(t *testing.T) {
 // whatever the endpoint.
 func TestFromClientsWithoutClient(t *testing.T) {
 	fake := etcdfake.Start(t)
-	conn := openFake(t, fake).ActiveConnection()
+	conn := testclient.OpenFake(t, fake).ActiveConnection()
 	ctx := t.Context()
 
 	m := clientv3.NewMaintenanceFromMaintenanceClient(pb.NewMaintenanceClient(conn), nil)

@@ -1,4 +1,4 @@
-package clientv3_test
+package lease_test
 
 import (
 	"context"
@@ -19,6 +19,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // keep starts a keepalive and waits for its first answer.
@@ -46,7 +47,7 @@ func renewals(fake *etcdfake.Server, id clientv3.LeaseID) (at []time.Time) {
 func TestRenewalsGoOutAThirdOfTheTTLApart(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	id := grant(t, client, 2)
 	_, err := client.KeepAlive(t.Context(), id) // nobody drains it
 	require.NoError(t, err)
@@ -59,7 +60,7 @@ func TestRenewalsGoOutAThirdOfTheTTLApart(t *testing.T) {
 }
 
 func TestAfterCloseKeepAliveHasHalted(t *testing.T) {
-	client := openFake(t, etcdfake.Start(t))
+	client := testclient.OpenFake(t, etcdfake.Start(t))
 	lease := clientv3.NewLease(client)
 	ch := keep(t, lease, t.Context(), grant(t, lease, 60))
 	require.NoError(t, lease.Close())
@@ -78,7 +79,7 @@ func TestAfterCloseKeepAliveHasHalted(t *testing.T) {
 func TestKeepAlivesOutliveRefusedStreams(t *testing.T) {
 	fake := etcdfake.Start(t)
 	core, logs := observer.New(zap.DebugLevel)
-	client := openFake(t, fake, func(cfg *clientv3.Config) { cfg.Logger = zap.New(core) })
+	client := testclient.OpenFake(t, fake, func(cfg *clientv3.Config) { cfg.Logger = zap.New(core) })
 	id := grant(t, client, 2)
 	ch := keep(t, client, t.Context(), id)
 	refusal := status.Error(codes.Unimplemented,
@@ -96,7 +97,7 @@ func TestKeepAlivesOutliveRefusedStreams(t *testing.T) {
 
 func TestStreamOpensWithTheFirstKeepAlive(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	id := grant(t, client, 60)
 	_, total := fake.Streams("LeaseKeepAlive")
 	assert.Zero(t, total)
@@ -105,12 +106,12 @@ func TestStreamOpensWithTheFirstKeepAlive(t *testing.T) {
 	_, total = fake.Streams("LeaseKeepAlive")
 	assert.Equal(t, 1, total)
 
-	unused := openFake(t, fake)
+	unused := testclient.OpenFake(t, fake)
 	require.NoError(t, unused.Close())
 }
 
 func TestNoGoroutinesPerLease(t *testing.T) {
-	client := openFake(t, etcdfake.Start(t))
+	client := testclient.OpenFake(t, etcdfake.Start(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	keep(t, client, t.Context(), grant(t, client, 60))
@@ -136,7 +137,7 @@ func keepMore(
 func TestLostLeaderAndLeavingSubscribers(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	id := grant(t, client, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	plain := keep(t, client, ctx, id)
@@ -159,7 +160,7 @@ func TestLostLeaderAndLeavingSubscribers(t *testing.T) {
 func TestMuteServerIsNotFlooded(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	var ids []clientv3.LeaseID
 	for range 10 {
 		id := grant(t, client, 6)
@@ -182,7 +183,7 @@ func TestMuteServerIsNotFlooded(t *testing.T) {
 func TestWithoutAnswersTheChannelClosesAfterTheTTL(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
 	ch := keep(t, client, ctx, grant(t, client, 2))
 	fake.Stop()
@@ -195,7 +196,7 @@ func TestWithoutAnswersTheChannelClosesAfterTheTTL(t *testing.T) {
 func TestFirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake, func(cfg *clientv3.Config) {
+	client := testclient.OpenFake(t, fake, func(cfg *clientv3.Config) {
 		cfg.DialTimeout = 500 * time.Millisecond
 	})
 	fake.Stop()
@@ -220,7 +221,7 @@ func TestFirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
 func TestKeepAliveLeavesASilentMember(t *testing.T) {
 	t.Parallel()
 	members := etcdfake.StartCluster(t, 2)
-	client := openFake(t, members[0], func(cfg *clientv3.Config) {
+	client := testclient.OpenFake(t, members[0], func(cfg *clientv3.Config) {
 		cfg.Endpoints = append(cfg.Endpoints, members[1].Addr())
 	})
 	id := grant(t, client, 6)
@@ -236,7 +237,7 @@ func TestKeepAliveLeavesASilentMember(t *testing.T) {
 
 func TestDroppedAnswersAreLoggedOnce(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
-	client := openFake(t, etcdfake.Start(t), func(cfg *clientv3.Config) {
+	client := testclient.OpenFake(t, etcdfake.Start(t), func(cfg *clientv3.Config) {
 		cfg.Logger = zap.New(core)
 	})
 	id := grant(t, client, 60)
@@ -256,7 +257,7 @@ func TestDroppedAnswersAreLoggedOnce(t *testing.T) {
 func TestHostileKeepAliveStreams(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	fake.KeepAlive(func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
 		send func(*pb.LeaseKeepAliveResponse) error) error {
 		req, err := recv()
@@ -306,7 +307,7 @@ func TestKeepAliveOverAnInProcessStream(t *testing.T) {
 func TestKeepAliveSurvivesItsStreams(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	id := grant(t, client, 2)
 	ch := keep(t, client, t.Context(), id)
 	for _, err := range []error{nil, io.ErrUnexpectedEOF, rpctypes.ErrGRPCStopped,

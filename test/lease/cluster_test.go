@@ -1,4 +1,4 @@
-package clientv3_test
+package lease_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // fleet is many leases kept by one client, and who can tell whether they live.
@@ -80,7 +81,7 @@ func TestLeasesOutliveFaults(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	proxyOf := make(map[*etcdtest.Member]*faultnet.Proxy)
-	client := openClient(t, cluster, func(cfg *clientv3.Config) {
+	client := testclient.Open(t, cluster, func(cfg *clientv3.Config) {
 		cfg.Endpoints = nil
 		for _, m := range cluster.Members() {
 			p := faultnet.New(t, m.Address())
@@ -88,7 +89,7 @@ func TestLeasesOutliveFaults(t *testing.T) {
 			cfg.Endpoints = append(cfg.Endpoints, p.Addr())
 		}
 	})
-	f := newFleet(t, client, openClient(t, cluster), 200, 5)
+	f := newFleet(t, client, testclient.Open(t, cluster), 200, 5)
 
 	reset := func() {
 		for _, p := range proxyOf {
@@ -144,7 +145,7 @@ func TestLeasesOutliveFaults(t *testing.T) {
 }
 
 func TestRevokeOnARealServer(t *testing.T) {
-	client := openClient(t, etcdtest.Start(t))
+	client := testclient.Open(t, etcdtest.Start(t))
 	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
 	id := grant(t, client, 600)
 	ch := keep(t, client, ctx, id)
@@ -158,7 +159,7 @@ func TestRevokeOnARealServer(t *testing.T) {
 func TestFailedGrantsDoNotResetKeepAlives(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
-	client := openClient(t, cluster)
+	client := testclient.Open(t, cluster)
 	ch := keep(t, client, t.Context(), grant(t, client, 8))
 	lost := cluster.Leader()
 	failed := 0
@@ -182,7 +183,7 @@ func TestLostLeaderOnRealServers(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	survivor := cluster.Members()[0]
-	client := openClient(t, cluster, func(cfg *clientv3.Config) {
+	client := testclient.Open(t, cluster, func(cfg *clientv3.Config) {
 		cfg.Endpoints = []string{survivor.Endpoint()}
 	})
 	id := grant(t, client, 600)
@@ -206,7 +207,7 @@ func TestLostLeaderOnRealServers(t *testing.T) {
 
 func TestKeepAliveOnceIsNoFailureForTheServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	client := openClient(t, cluster)
+	client := testclient.Open(t, cluster)
 	id := grant(t, client, 60)
 	for range 50 {
 		_, err := client.KeepAliveOnce(t.Context(), id)
@@ -234,7 +235,7 @@ func TestKeepAlivesOutliveTheirTokens(t *testing.T) {
 			t.Parallel()
 			cluster := etcdtest.Start(t, opt)
 			require.NoError(t, cluster.EnableAuth("pw"))
-			client := openClient(t, cluster, asUser("root", "pw"))
+			client := testclient.Open(t, cluster, testclient.AsUser("root", "pw"))
 			quick, slow := grant(t, client, 3), grant(t, client, 12)
 			first, second := keep(t, client, t.Context(), quick), keep(t, client, t.Context(), slow)
 			time.Sleep(9 * time.Second)
@@ -249,7 +250,7 @@ func TestKeepAlivesOutliveTheirTokens(t *testing.T) {
 func TestKeepAliveOnceUsesTheTokenThereIs(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.EnableAuth("pw"))
-	client := openClient(t, cluster, asUser("root", "pw"))
+	client := testclient.Open(t, cluster, testclient.AsUser("root", "pw"))
 	id := grant(t, client, 60)
 	logins := func() float64 {
 		n, err := cluster.Members()[0].Metric("grpc_server_handled_total",
@@ -272,8 +273,8 @@ func TestDeniedLeaseEndsAlone(t *testing.T) {
 	require.NoError(t, cluster.AddRole("mine",
 		&authpb.Permission{PermType: authpb.READWRITE, Key: []byte("mine")}))
 	require.NoError(t, cluster.AddUser("alice", "pw", "mine"))
-	root, alice := openClient(t, cluster, asUser("root", "pw")),
-		openClient(t, cluster, asUser("alice", "pw"))
+	root, alice := testclient.Open(t, cluster, testclient.AsUser("root", "pw")),
+		testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
 
 	foreign := grant(t, root, 60)
 	_, err := root.Put(t.Context(), "secret", "v", clientv3.WithLease(foreign))

@@ -1,4 +1,4 @@
-package clientv3_test
+package client_test
 
 import (
 	"slices"
@@ -40,7 +40,7 @@ func drain(t *testing.T, m *etcdtest.Member) {
 // new endpoints and leaves the old member, which is removed. No put fails.
 func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithExtensiveMetrics())
-	admin, client := openClient(t, cluster), openClient(t, cluster)
+	admin, client := testclient.Open(t, cluster), testclient.Open(t, cluster)
 	ctx := t.Context()
 	old := follower(cluster)
 	puts := testclient.PutUntil(t, client, 20, func() {

@@ -1,4 +1,4 @@
-package clientv3_test
+package client_test
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // sendParts answers a snapshot request with the given blobs, then calls end.
@@ -48,7 +49,7 @@ func endWith(err error) func(grpc.ServerStream) error {
 
 func TestSnapshotIsWhatTheServerSends(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	resp, err := client.SnapshotWithVersion(t.Context())
 	require.NoError(t, err)
 	assert.NotEmpty(t, resp.Version)
@@ -97,7 +98,7 @@ func TestSnapshotErrorsAreConverted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fake := etcdfake.Start(t)
 			fake.Stream("Snapshot", tc.script)
-			got, err := readSnapshot(t.Context(), openFake(t, fake))
+			got, err := readSnapshot(t.Context(), testclient.OpenFake(t, fake))
 			if tc.want == nil {
 				require.NoError(t, err)
 				assert.Equal(t, "abc", got)
@@ -145,7 +146,7 @@ func TestSnapshotEndsWithItsContextOrReader(t *testing.T) {
 			fake.Stream("Snapshot", sendParts(untilGone, "a"))
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			r, err := openFake(t, fake).Snapshot(ctx)
+			r, err := testclient.OpenFake(t, fake).Snapshot(ctx)
 			require.NoError(t, err)
 			first := make([]byte, 8)
 			n, err := r.Read(first)
@@ -167,7 +168,7 @@ func TestSnapshotEndsWithItsContextOrReader(t *testing.T) {
 // What arrived before the context ended is not handed out as if nothing had happened.
 func TestSnapshotOfDoneContextFails(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	r, err := client.Snapshot(ctx)
@@ -191,7 +192,7 @@ func TestSnapshotOfEmptyPartsEndsWithItsContext(t *testing.T) {
 			}
 		}
 	})
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err := readSnapshot(ctx, client)
@@ -202,7 +203,7 @@ func TestSnapshotOfEmptyPartsEndsWithItsContext(t *testing.T) {
 func TestSnapshotStartIsRetried(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Fail("Snapshot", 2, status.Error(codes.Unavailable, "starting"))
-	got, err := readSnapshot(t.Context(), openFake(t, fake))
+	got, err := readSnapshot(t.Context(), testclient.OpenFake(t, fake))
 	require.NoError(t, err)
 	assert.Equal(t, string(fake.Snapshot()), got)
 }

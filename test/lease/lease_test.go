@@ -1,4 +1,4 @@
-package clientv3_test
+package lease_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // soon is how long a test waits for what should come at once.
@@ -77,7 +78,7 @@ func isOpen(ch <-chan *clientv3.LeaseKeepAliveResponse) bool {
 // Every method of Lease that is one request, with what it answers and the errors its documentation
 // names.
 func TestLeaseMethods(t *testing.T) {
-	client, ctx := openClient(t, etcdtest.Start(t)), t.Context()
+	client, ctx := testclient.Open(t, etcdtest.Start(t)), t.Context()
 
 	granted, err := client.Grant(ctx, 100)
 	require.NoError(t, err)
@@ -124,7 +125,7 @@ func TestLeaseMethods(t *testing.T) {
 }
 
 func TestTimeToLiveOfAMissingLease(t *testing.T) {
-	resp, err := openClient(t, etcdtest.Start(t)).TimeToLive(t.Context(), 42)
+	resp, err := testclient.Open(t, etcdtest.Start(t)).TimeToLive(t.Context(), 42)
 	require.NoError(t, err)
 	assert.EqualValues(t, -1, resp.TTL)
 	assert.EqualValues(t, 42, resp.ID)
@@ -133,7 +134,7 @@ func TestTimeToLiveOfAMissingLease(t *testing.T) {
 // TestGrantWhoseAnswerIsLost makes one lease and returns it.
 func TestGrantWhoseAnswerIsLost(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	for n := range 20 {
 		fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable,
 			"lost on the way back"))
@@ -149,7 +150,7 @@ func TestGrantWhoseAnswerIsLost(t *testing.T) {
 // TestGrantOfALeaseThatHasExpiredMeanwhile grants it again.
 func TestGrantOfALeaseThatHasExpiredMeanwhile(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable, "lost on the way back"))
 	fake.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message,
 		error) {
@@ -166,7 +167,7 @@ func TestGrantOfALeaseThatHasExpiredMeanwhile(t *testing.T) {
 // another's.
 func TestGrantChoosesAnotherIDWhereItsFirstIsTaken(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	fake.Fail("LeaseGrant", 1, rpctypes.ErrGRPCLeaseExist)
 	resp, err := client.Grant(t.Context(), 60)
 	require.NoError(t, err)
@@ -185,7 +186,7 @@ func TestGrantChoosesAnotherIDWhereItsFirstIsTaken(t *testing.T) {
 // TestGrantWithACallersIDIsSentOnce: the id of a raw stub's request may be in use by others.
 func TestGrantWithACallersIDIsSentOnce(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	for n, id := range []int64{0, 77} {
 		fake.FailAfterApply("LeaseGrant", 1, status.Error(codes.Unavailable,
 			"lost on the way back"))
@@ -198,7 +199,7 @@ func TestGrantWithACallersIDIsSentOnce(t *testing.T) {
 
 func TestGrantIsNotRepeatedAfterOtherFailures(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	for _, code := range []codes.Code{codes.Unknown, codes.Internal, codes.DeadlineExceeded,
 		codes.Canceled} {
 		before := fake.Calls("LeaseGrant")
@@ -212,7 +213,7 @@ func TestGrantIsNotRepeatedAfterOtherFailures(t *testing.T) {
 
 func TestLeaseCallsEndWithTheirContext(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, call := range map[string]func() error{
@@ -229,7 +230,7 @@ func TestLeaseCallsEndWithTheirContext(t *testing.T) {
 
 func TestLeasesWithNothingInThem(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	empty := map[string]proto.Message{
 		"LeaseGrant": &pb.LeaseGrantResponse{}, "LeaseRevoke": &pb.LeaseRevokeResponse{},
 		"LeaseTimeToLive": &pb.LeaseTimeToLiveResponse{},

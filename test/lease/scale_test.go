@@ -1,4 +1,4 @@
-package clientv3_test
+package lease_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // scale is a test with many leases kept by one client.
@@ -156,7 +157,7 @@ func TestManyLeasesOnAFake(t *testing.T) {
 	scale{
 		leases: 2000, ttl: 3, duration: 4 * time.Second,
 		requests: func() int { return fake.Calls("LeaseKeepAlive") },
-	}.run(t, openFake(t, fake))
+	}.run(t, testclient.OpenFake(t, fake))
 }
 
 func TestManyLeasesOnARealServer(t *testing.T) {
@@ -164,7 +165,7 @@ func TestManyLeasesOnARealServer(t *testing.T) {
 	scale{
 		leases: 5000, ttl: 10, duration: 10 * time.Second,
 		requests: func() int { return received(t, cluster) },
-	}.run(t, openClient(t, cluster))
+	}.run(t, testclient.Open(t, cluster))
 }
 
 // received is how many renewals the members of a cluster have been asked for.

@@ -1,4 +1,4 @@
-package clientv3_test
+package kv_test
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // unstreamed are interceptors that have a server appear not to stream ranges. before
@@ -90,7 +91,7 @@ func wholeStream(
 // TestGetStreamEqualsGetAgainstAServer compares both ways of streaming with Get.
 func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	client := newClient(t, cluster)
+	client := testclient.Open(t, cluster)
 	fill(t, client, "k", 500)
 	rev := mustPut(t, client, "k00250", "rewritten")
 	fill(t, client, "k", 1000)
@@ -140,7 +141,7 @@ func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 // TestPagesOfOneRevisionAgainstAServer writes between the pages.
 func TestPagesOfOneRevisionAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	client := newClient(t, cluster)
+	client := testclient.Open(t, cluster)
 	fill(t, client, "k", 300)
 	want, err := client.Get(t.Context(), "k", clientv3.WithPrefix())
 	require.NoError(t, err)
@@ -177,7 +178,7 @@ func TestGetStreamOnEtcd35(t *testing.T) {
 // ends.
 func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	client := newClient(t, cluster)
+	client := testclient.Open(t, cluster)
 	val := strings.Repeat("v", 1<<20)
 	for i := range 20 {
 		mustPut(t, client, fmt.Sprintf("big/%02d", i), val)
@@ -195,7 +196,7 @@ func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := newClient(t, cluster)
+			client := testclient.Open(t, cluster)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var abandoned []clientv3.GetStreamChan

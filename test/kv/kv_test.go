@@ -1,4 +1,4 @@
-package clientv3_test
+package kv_test
 
 import (
 	"fmt"
@@ -15,16 +15,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
-
-// newClient returns a client of the cluster that is closed with the test.
-func newClient(t *testing.T, cluster *etcdtest.Cluster) *clientv3.Client {
-	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints()})
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, client.Close()) })
-	return client
-}
 
 func mustPut(t *testing.T, kv clientv3.KV, key, val string) int64 {
 	t.Helper()
@@ -56,7 +48,7 @@ func sorted(
 
 // TestGetOptionsAgainstAServer puts five keys and asks in every way for some of them.
 func TestGetOptionsAgainstAServer(t *testing.T) {
-	client := newClient(t, etcdtest.Start(t))
+	client := testclient.Open(t, etcdtest.Start(t))
 	a := mustPut(t, client, "a", "5")
 	b := mustPut(t, client, "b", "4")
 	mustPut(t, client, "b\xff", "3")
@@ -133,7 +125,7 @@ func requireKeysOnly(t *testing.T, client *clientv3.Client, n int) {
 
 func TestPutOptionsAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	client, ctx := newClient(t, cluster), t.Context()
+	client, ctx := testclient.Open(t, cluster), t.Context()
 	grant, err := pb.NewLeaseClient(cluster.Pb(t)).LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: 600})
 	require.NoError(t, err)
 	lease := clientv3.LeaseID(grant.ID)
@@ -186,7 +178,7 @@ func TestPutOptionsAgainstAServer(t *testing.T) {
 
 // TestRequestOverTheSendLimit is refused before anything is sent, with both sizes.
 func TestRequestOverTheSendLimit(t *testing.T) {
-	client := newClient(t, etcdtest.Start(t))
+	client := testclient.Open(t, etcdtest.Start(t))
 	_, err := client.Put(t.Context(), "k", strings.Repeat("v", 3<<20))
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
 	assert.ErrorContains(t, err, "larger than max")
@@ -194,7 +186,7 @@ func TestRequestOverTheSendLimit(t *testing.T) {
 }
 
 func TestDeleteAgainstAServer(t *testing.T) {
-	client, ctx := newClient(t, etcdtest.Start(t)), t.Context()
+	client, ctx := testclient.Open(t, etcdtest.Start(t)), t.Context()
 	fill := func() {
 		for _, key := range []string{"a", "b/1", "b/2", "c"} {
 			mustPut(t, client, key, "value of "+key)
@@ -230,7 +222,7 @@ func TestDeleteAgainstAServer(t *testing.T) {
 }
 
 func TestCompactAgainstAServer(t *testing.T) {
-	client, ctx := newClient(t, etcdtest.Start(t)), t.Context()
+	client, ctx := testclient.Open(t, etcdtest.Start(t)), t.Context()
 	old := mustPut(t, client, "k", "old")
 	latest := mustPut(t, client, "k", "new")
 

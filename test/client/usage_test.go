@@ -1,4 +1,4 @@
-package clientv3_test
+package client_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
@@ -141,7 +142,7 @@ func TestProgramsAsTaught(t *testing.T) {
 			begin := func(eps []string) *clientv3.Client {
 				s.cfg.Endpoints, s.cfg.DialTimeout = eps, 5*time.Second
 				start := time.Now()
-				cli := newClientAt(t, s.cfg)
+				cli := testclient.New(t, s.cfg)
 				assert.Less(t, time.Since(start), time.Second, "New does not wait")
 				return cli
 			}

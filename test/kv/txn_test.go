@@ -1,4 +1,4 @@
-package clientv3_test
+package kv_test
 
 import (
 	"testing"
@@ -10,13 +10,14 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestCompareAgainstAServer evaluates conditions on a key of version 2, and on keys
 // that do not exist.
 func TestCompareAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	client, ctx := newClient(t, cluster), t.Context()
+	client, ctx := testclient.Open(t, cluster), t.Context()
 	grant, err := pb.NewLeaseClient(cluster.Pb(t)).LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: 600})
 	require.NoError(t, err)
 	created := mustPut(t, client, "dir/k", "l")
@@ -66,7 +67,7 @@ func TestCompareAgainstAServer(t *testing.T) {
 }
 
 func TestTxnAgainstAServer(t *testing.T) {
-	client, ctx := newClient(t, etcdtest.Start(t)), t.Context()
+	client, ctx := testclient.Open(t, etcdtest.Start(t)), t.Context()
 	mustPut(t, client, "k", "1")
 
 	resp, err := client.Txn(ctx).
@@ -108,7 +109,7 @@ func TestTxnAgainstAServer(t *testing.T) {
 }
 
 func TestTxnRefusedByAServer(t *testing.T) {
-	client, ctx := newClient(t, etcdtest.Start(t)), t.Context()
+	client, ctx := testclient.Open(t, etcdtest.Start(t)), t.Context()
 	many := make([]clientv3.Op, 129)
 	for i := range many {
 		many[i] = clientv3.OpGet("k")

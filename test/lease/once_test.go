@@ -1,4 +1,4 @@
-package clientv3_test
+package lease_test
 
 import (
 	"context"
@@ -17,11 +17,12 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 func TestKeepAliveOnceHasAStreamAndAContextOfItsOwn(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	id := grant(t, client, 60)
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "who", "me")
 	resp, err := client.KeepAliveOnce(clientv3.WithRequireLeader(ctx), id)
@@ -42,7 +43,7 @@ func TestKeepAliveOnceHasAStreamAndAContextOfItsOwn(t *testing.T) {
 
 func TestAServerThatDoesNotEndTheStreamIsNotWaitedForLong(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
 		send func(*pb.LeaseKeepAliveResponse) error) error {
 		req, err := recv()
@@ -68,7 +69,7 @@ func TestAServerThatDoesNotEndTheStreamIsNotWaitedForLong(t *testing.T) {
 func TestKeepAliveOnceRepeatsItselfWithRestraint(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	id := grant(t, client, 60)
 	fake.Fail("LeaseKeepAlive", etcdfake.Forever,
 		status.Error(codes.Unavailable, "come back later"))
@@ -88,7 +89,7 @@ func TestKeepAliveOnceRepeatsItselfWithRestraint(t *testing.T) {
 
 func TestKeepAliveOnceReturnsTheStatus(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake, func(cfg *clientv3.Config) { cfg.MaxUnaryRetries = 3 })
+	client := testclient.OpenFake(t, fake, func(cfg *clientv3.Config) { cfg.MaxUnaryRetries = 3 })
 	for _, tc := range []struct {
 		fail, want error
 		streams    int
@@ -127,7 +128,7 @@ func TestCloseEndsKeepAliveOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fake := etcdfake.Start(t)
-			client := openFake(t, fake)
+			client := testclient.OpenFake(t, fake)
 			hinder(fake)
 			done := make(chan error, 1)
 			go func() {
@@ -157,7 +158,7 @@ func TestKeepAliveOnceLeavesASilentMember(t *testing.T) {
 	t.Parallel()
 	members := etcdfake.StartCluster(t, 3)
 	proxy := faultnet.New(t, members[0].Addr())
-	client := openFake(t, members[1], func(cfg *clientv3.Config) {
+	client := testclient.OpenFake(t, members[1], func(cfg *clientv3.Config) {
 		cfg.Endpoints = []string{proxy.Addr(), members[1].Addr(), members[2].Addr()}
 	})
 	id := grant(t, client, 60)

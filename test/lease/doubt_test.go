@@ -1,4 +1,4 @@
-package clientv3_test
+package lease_test
 
 import (
 	"context"
@@ -16,12 +16,13 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestKeepAliveAsksAgainBeforeALeaseIsGone: a member may not have applied the grant yet.
 func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	var lagging atomic.Int32
 	lagging.Store(2)
 	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
@@ -70,7 +71,7 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 			return m.Apply(ctx, "LeaseTimeToLive", req)
 		})
 	}
-	client := openFake(t, members[0], func(cfg *clientv3.Config) {
+	client := testclient.OpenFake(t, members[0], func(cfg *clientv3.Config) {
 		cfg.Endpoints = []string{members[0].Addr(), members[1].Addr()}
 	})
 	for _, m := range members { // both are connected
@@ -108,7 +109,7 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 func TestManyDeniedLeasesAreConfirmedTogether(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	var mu sync.Mutex
 	asking, most := 0, 0
 	fake.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message,
@@ -140,7 +141,7 @@ func TestManyDeniedLeasesAreConfirmedTogether(t *testing.T) {
 func TestWithoutLeasesNoKeepAliveStreamIsOpened(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	id := grant(t, client, 60)
 	ctx, cancel := context.WithCancel(t.Context())
 	ch := keep(t, client, ctx, id)

@@ -1,4 +1,4 @@
-package clientv3_test
+package lease_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // Each way in which a channel can close, and what can be learned of it.
@@ -34,13 +35,13 @@ func TestWhyAChannelWasClosed(t *testing.T) {
 			}},
 		{name: "revoked elsewhere", want: rpctypes.ErrLeaseNotFound,
 			do: func(t *testing.T, fake *etcdfake.Server, _ *clientv3.Client, id clientv3.LeaseID) {
-				_, err := openFake(t, fake).Revoke(t.Context(), id)
+				_, err := testclient.OpenFake(t, fake).Revoke(t.Context(), id)
 				require.NoError(t, err)
 			}},
 		{name: "revoked elsewhere and here", want: rpctypes.ErrLeaseNotFound,
 			do: func(t *testing.T, fake *etcdfake.Server, client *clientv3.Client,
 				id clientv3.LeaseID) {
-				_, err := openFake(t, fake).Revoke(t.Context(), id)
+				_, err := testclient.OpenFake(t, fake).Revoke(t.Context(), id)
 				require.NoError(t, err)
 				_, err = client.Revoke(t.Context(), id)
 				require.Equal(t, rpctypes.ErrLeaseNotFound, err)
@@ -69,7 +70,7 @@ func TestWhyAChannelWasClosed(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			fake := etcdfake.Start(t)
-			client := openFake(t, fake)
+			client := testclient.OpenFake(t, fake)
 			id := grant(t, client, 2)
 			ctx, end := clientv3.WithKeepAliveEnd(t.Context())
 			if tc.ctx != nil {
@@ -97,7 +98,7 @@ func deny(
 }
 
 func TestEndOfAKeepAliveThatNeverBegan(t *testing.T) {
-	client := openFake(t, etcdfake.Start(t))
+	client := testclient.OpenFake(t, etcdfake.Start(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	ctx, end := clientv3.WithKeepAliveEnd(ctx)
@@ -115,7 +116,7 @@ func TestEndOfAKeepAliveThatNeverBegan(t *testing.T) {
 }
 
 func TestTheFirstEndCounts(t *testing.T) {
-	client := openFake(t, etcdfake.Start(t))
+	client := testclient.OpenFake(t, etcdfake.Start(t))
 	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
 	inner, innerEnd := clientv3.WithKeepAliveEnd(ctx)
 	a, b := grant(t, client, 60), grant(t, client, 60)
@@ -134,7 +135,7 @@ func TestTheFirstEndCounts(t *testing.T) {
 // TestDeadlineCountsFromSending: not from when an answer comes, which may be late.
 func TestDeadlineCountsFromSending(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	id := grant(t, client, 60)
 	fake.Delay("LeaseKeepAlive", time.Second)
 	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
@@ -149,7 +150,7 @@ func TestDeadlineCountsFromSending(t *testing.T) {
 }
 
 func TestRevokeClosesTheChannelAtOnce(t *testing.T) {
-	client := openFake(t, etcdfake.Start(t))
+	client := testclient.OpenFake(t, etcdfake.Start(t))
 	id := grant(t, client, 3600)
 	ch := keep(t, client, t.Context(), id)
 	_, err := client.Revoke(t.Context(), id)
@@ -171,7 +172,7 @@ func TestUnreadAnswersOfALeaseThatIsGone(t *testing.T) {
 		}, false},
 		{"revoked elsewhere", func(t *testing.T, fake *etcdfake.Server, _ *clientv3.Client,
 			id clientv3.LeaseID) {
-			_, err := openFake(t, fake).Revoke(t.Context(), id)
+			_, err := testclient.OpenFake(t, fake).Revoke(t.Context(), id)
 			require.NoError(t, err)
 		}, false},
 		{"expired", func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
@@ -185,7 +186,7 @@ func TestUnreadAnswersOfALeaseThatIsGone(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			fake := etcdfake.Start(t)
-			client := openFake(t, fake)
+			client := testclient.OpenFake(t, fake)
 			id := grant(t, client, 2)
 			ctx, end := clientv3.WithKeepAliveEnd(t.Context())
 			ch, err := client.KeepAlive(ctx, id)

@@ -1,4 +1,4 @@
-package clientv3_test
+package client_test
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // soakLength is ten minutes, or what ETCD_SOAK says as a duration.
@@ -120,10 +121,10 @@ func handled(t *testing.T, cluster *etcdtest.Cluster) (n []float64) {
 // from clients and members alike, nobody is set aside, nothing fails, and no
 // member gets 5 % more or less than its share.
 func TestSoakHealthyMembersShareEvenly(t *testing.T) {
-	soak(t)
+	testclient.Soak(t)
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	core, logs := observer.New(zap.DebugLevel)
-	client := openClient(t, cluster, func(cfg *clientv3.Config) { cfg.Logger = zap.New(core) })
+	client := testclient.Open(t, cluster, func(cfg *clientv3.Config) { cfg.Logger = zap.New(core) })
 	for i := range soakRangeLen {
 		_, err := client.Put(t.Context(), fmt.Sprintf("r/%04d", i), strings.Repeat("x", 1024))
 		require.NoError(t, err)

@@ -1,4 +1,4 @@
-package clientv3_test
+package client_test
 
 import (
 	"testing"
@@ -11,11 +11,12 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 func TestMemberURLsAreCheckedBeforeTheRequest(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	ctx := t.Context()
 	for _, urls := range [][]string{nil, {"nourl"}, {"http://127.0.0.1"},
 		{"http://127.0.0.1:1", "ftp://127.0.0.1:1"}} {
@@ -33,7 +34,7 @@ func TestMemberURLsAreCheckedBeforeTheRequest(t *testing.T) {
 
 func TestMemberListIsLinearizableUnlessSerializable(t *testing.T) {
 	fake := etcdfake.Start(t)
-	client := openFake(t, fake)
+	client := testclient.OpenFake(t, fake)
 	for _, tc := range []struct {
 		opts []clientv3.OpOption
 		want bool
@@ -52,7 +53,7 @@ func TestMemberListIsLinearizableUnlessSerializable(t *testing.T) {
 // Every method of Cluster once, with what it answers and the errors its documentation names.
 func TestClusterMethods(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
-	client := openClient(t, cluster)
+	client := testclient.Open(t, cluster)
 	ctx := t.Context()
 
 	list, err := client.MemberList(ctx)

@@ -1,4 +1,4 @@
-package clientv3_test
+package kv_test
 
 import (
 	"fmt"
@@ -8,13 +8,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestGetStreamWithinTheLimitOnResponses reads values of all sizes with a limit on
@@ -25,8 +25,8 @@ func TestGetStreamWithinTheLimitOnResponses(t *testing.T) {
 		"does not": {etcdfake.WithEtcd35()}} {
 		t.Run(name, func(t *testing.T) {
 			server := etcdfake.Start(t, opts...)
-			writer := newClientAt(t, clientv3.Config{Endpoints: []string{server.Addr()}})
-			client := newClientAt(t, clientv3.Config{Endpoints: []string{server.Addr()},
+			writer := testclient.New(t, clientv3.Config{Endpoints: []string{server.Addr()}})
+			client := testclient.New(t, clientv3.Config{Endpoints: []string{server.Addr()},
 				MaxCallRecvMsgSize: 256 << 10})
 			fill(t, writer, "k/1/", 200)
 			for i := range 20 {
@@ -48,14 +48,4 @@ func TestGetStreamWithinTheLimitOnResponses(t *testing.T) {
 			assert.Equal(t, codes.ResourceExhausted, status.Code(err), "one key is over the limit")
 		})
 	}
-}
-
-// newClientAt makes a client that is closed with the test.
-func newClientAt(t *testing.T, cfg clientv3.Config) *clientv3.Client {
-	t.Helper()
-	cfg.Logger = zap.NewNop()
-	client, err := clientv3.New(cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, client.Close()) })
-	return client
 }
