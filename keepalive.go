@@ -124,7 +124,8 @@ func WithKeepAliveEnd(ctx context.Context) (context.Context, *KeepAliveEnd) {
 	return context.WithValue(ctx, keepAliveEndKey{}, end), end
 }
 
-// makeKeeper makes the keeper of l and what it uses. parent is the context that l.ctx descends from.
+// makeKeeper makes the keeper of l and what it uses. parent is the context that l.ctx descends
+// from.
 func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) {
 	l.confirmer = keepalive.NewConfirmer(l.ctx, l.servers, &l.target,
 		func(id int64, gone bool, left time.Duration) { l.keeper.Confirmed(id, gone, left) })

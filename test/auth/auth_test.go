@@ -165,10 +165,13 @@ func TestPermissionDenied(t *testing.T) {
 	c := testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
 	ep := cluster.Endpoints()[0]
 
-	for name, call := range allowedToRoot(c, ep) {
-		assert.Equal(t, rpctypes.ErrPermissionDenied, call(t.Context()), name)
+	for _, calls := range []map[string]func(context.Context) error{
+		allowedToRoot(c), allowedToAdmins(c, ep),
+	} {
+		for name, call := range calls {
+			assert.Equal(t, rpctypes.ErrPermissionDenied, call(t.Context()), name)
+		}
 	}
-
 	for name, call := range allowedToAll(c, ep) {
 		assert.NoError(t, call(t.Context()), name)
 	}
@@ -177,8 +180,8 @@ func TestPermissionDenied(t *testing.T) {
 // errOf returns the error of a call.
 func errOf[T any](_ T, err error) error { return err }
 
-// allowedToRoot are the methods that need the role root.
-func allowedToRoot(c *clientv3.Client, ep string) map[string]func(context.Context) error {
+// allowedToRoot are the methods on users and roles that need the role root.
+func allowedToRoot(c *clientv3.Client) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"AuthEnable":  func(ctx context.Context) error { return errOf(c.AuthEnable(ctx)) },
 		"AuthDisable": func(ctx context.Context) error { return errOf(c.AuthDisable(ctx)) },
@@ -214,7 +217,12 @@ func allowedToRoot(c *clientv3.Client, ep string) map[string]func(context.Contex
 			return errOf(c.RoleRevokePermission(ctx, "reader", "a", ""))
 		},
 		"RoleDelete": func(ctx context.Context) error { return errOf(c.RoleDelete(ctx, "reader")) },
+	}
+}
 
+// allowedToAdmins are the methods on members and their stores, which need the role root, too.
+func allowedToAdmins(c *clientv3.Client, ep string) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
 		"MemberAdd": func(ctx context.Context) error {
 			return errOf(c.MemberAdd(ctx, []string{"http://127.0.0.1:1"}))
 		},

@@ -19,8 +19,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestIdleWatchOfAnOrdinaryUser: servers from 3.5.28 to 3.6.11 deny Status to every user but root. A
-// watch survives a compaction of what it has not missed, and the silence of its member, without it.
+// TestIdleWatchOfAnOrdinaryUser: servers from 3.5.28 to 3.6.11 deny Status to every user but root.
+// A watch survives a compaction of what it has not missed, and the silence of its member, without
+// it.
 func TestIdleWatchOfAnOrdinaryUser(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	proxies := make([]*faultnet.Proxy, len(members))

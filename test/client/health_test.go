@@ -30,8 +30,8 @@ func TestMemberThatAnswersNoHealthCheckServes(t *testing.T) {
 	require.Less(t, time.Since(start), 5*time.Second)
 }
 
-// TestStreamsAvoidAMemberWithoutALeader: a member that has lost its leader refuses requests. It accepts
-// the stream of a watch that does not require a leader, and then sends no event.
+// TestStreamsAvoidAMemberWithoutALeader: a member that has lost its leader refuses requests. It
+// accepts the stream of a watch that does not require a leader, and then sends no event.
 func TestStreamsAvoidAMemberWithoutALeader(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	var endpoints []string

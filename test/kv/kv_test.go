@@ -34,6 +34,8 @@ func keysOf(kvs []*mvccpb.KeyValue) string {
 	return strings.Join(keys, " ")
 }
 
+func options(opts ...clientv3.OpOption) []clientv3.OpOption { return opts }
+
 // all are options for all keys.
 func all(opts ...clientv3.OpOption) []clientv3.OpOption {
 	return append(opts, clientv3.WithPrefix())
@@ -56,7 +58,6 @@ func TestGetOptionsAgainstAServer(t *testing.T) {
 	d := mustPut(t, client, "\xff", "1")
 	mustPut(t, client, "b", "4 again") // now the last one modified
 
-	with := func(opts ...clientv3.OpOption) []clientv3.OpOption { return opts }
 	tests := []struct {
 		name  string
 		key   string
@@ -67,16 +68,16 @@ func TestGetOptionsAgainstAServer(t *testing.T) {
 	}{
 		{"one", "a", nil, "a", 1, false},
 		{"none", "x", nil, "", 0, false},
-		{"range", "a", with(clientv3.WithRange("c")), "a b b\xff", 3, false},
-		{"prefix", "b", with(clientv3.WithPrefix()), "b b\xff", 2, false},
-		{"prefix 0xff", "\xff", with(clientv3.WithPrefix()), "\xff", 1, false},
-		{"empty prefix", "", with(clientv3.WithPrefix()), "a b b\xff c \xff", 5, false},
-		{"from key", "b\xff", with(clientv3.WithFromKey()), "b\xff c \xff", 3, false},
-		{"from empty key", "", with(clientv3.WithFromKey()), "a b b\xff c \xff", 5, false},
+		{"range", "a", options(clientv3.WithRange("c")), "a b b\xff", 3, false},
+		{"prefix", "b", options(clientv3.WithPrefix()), "b b\xff", 2, false},
+		{"prefix 0xff", "\xff", options(clientv3.WithPrefix()), "\xff", 1, false},
+		{"empty prefix", "", options(clientv3.WithPrefix()), "a b b\xff c \xff", 5, false},
+		{"from key", "b\xff", options(clientv3.WithFromKey()), "b\xff c \xff", 3, false},
+		{"from empty key", "", options(clientv3.WithFromKey()), "a b b\xff c \xff", 5, false},
 		{"limit", "", all(clientv3.WithLimit(2)), "a b", 5, true},
 		{"limit of all", "", all(clientv3.WithLimit(5)), "a b b\xff c \xff", 5, false},
 		{"rev", "", all(clientv3.WithRev(b)), "a b", 2, false},
-		{"serializable", "c", with(clientv3.WithSerializable()), "c", 1, false},
+		{"serializable", "c", options(clientv3.WithSerializable()), "c", 1, false},
 		{"count only", "", all(clientv3.WithCountOnly()), "", 5, false},
 		{"key up", "", sorted(clientv3.SortByKey, clientv3.SortAscend), "a b b\xff c \xff", 5,
 			false},
@@ -105,9 +106,8 @@ func TestGetOptionsAgainstAServer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			get, err := client.Get(t.Context(), tt.key, tt.opts...)
 			require.NoError(t, err)
-			assert.Equal(t, tt.want, keysOf(get.Kvs))
-			assert.Equal(t, tt.count, get.Count)
-			assert.Equal(t, tt.more, get.More)
+			got := []any{keysOf(get.Kvs), get.Count, get.More}
+			assert.Equal(t, []any{tt.want, tt.count, tt.more}, got)
 		})
 	}
 	requireKeysOnly(t, client, 5)

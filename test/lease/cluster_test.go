@@ -76,6 +76,22 @@ func (f *fleet) servesKeepAlives(t *testing.T, cluster *etcdtest.Cluster) *etcdt
 	return nil
 }
 
+// keptWithout kills a member, requires that the leases are kept, and starts the member again.
+func (f *fleet) keptWithout(t *testing.T, m *etcdtest.Member) {
+	t.Helper()
+	m.Kill()
+	f.requireKept(t)
+	require.NoError(t, m.Restart())
+}
+
+// pause stops a member for three seconds.
+func pause(t *testing.T, m *etcdtest.Member) {
+	t.Helper()
+	require.NoError(t, m.Pause())
+	time.Sleep(3 * time.Second)
+	require.NoError(t, m.Resume())
+}
+
 // Every fault in turn hits the same 200 leases of 5 seconds; after each all of them must be kept.
 func TestLeasesOutliveFaults(t *testing.T) {
 	t.Parallel()
@@ -96,35 +112,22 @@ func TestLeasesOutliveFaults(t *testing.T) {
 			p.Reset()
 		}
 	}
-	pause := func(m *etcdtest.Member) {
-		require.NoError(t, m.Pause())
-		time.Sleep(3 * time.Second)
-		require.NoError(t, m.Resume())
-	}
 	for _, fault := range []struct {
 		name string
 		do   func()
 	}{
 		{"reset", reset},
-		{"stop the member that answers", func() { pause(f.servesKeepAlives(t, cluster)) }},
+		{"stop the member that answers", func() { pause(t, f.servesKeepAlives(t, cluster)) }},
 		{"cut the member that answers off", func() {
 			p := proxyOf[f.servesKeepAlives(t, cluster)]
 			p.Blackhole(faultnet.Both)
 			time.Sleep(4 * time.Second)
 			p.Heal()
 		}},
-		{"stop the leader", func() { pause(cluster.Leader()) }},
-		{"kill the leader", func() {
-			lost := cluster.Leader()
-			lost.Kill()
-			f.requireKept(t)
-			require.NoError(t, lost.Restart())
-		}},
+		{"stop the leader", func() { pause(t, cluster.Leader()) }},
+		{"kill the leader", func() { f.keptWithout(t, cluster.Leader()) }},
 		{"kill the member that answers", func() {
-			lost := f.servesKeepAlives(t, cluster)
-			lost.Kill()
-			f.requireKept(t)
-			require.NoError(t, lost.Restart())
+			f.keptWithout(t, f.servesKeepAlives(t, cluster))
 		}},
 	} {
 		start := time.Now()

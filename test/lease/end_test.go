@@ -15,58 +15,61 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// Each way in which a channel can close, and what can be learned of it.
+// ends are the ways in which a channel can close.
+var ends = []struct {
+	name string
+	ctx  func(context.Context) context.Context
+	do   func(t *testing.T, fake *etcdfake.Server, client *clientv3.Client, id clientv3.LeaseID)
+	want error
+}{
+	{name: "expired", want: clientv3.ErrKeepAliveExpired,
+		do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
+			fake.Stop()
+		}},
+	{name: "revoked", want: clientv3.ErrLeaseRevoked,
+		do: func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client,
+			id clientv3.LeaseID) {
+			_, err := client.Revoke(t.Context(), id)
+			require.NoError(t, err)
+		}},
+	{name: "revoked elsewhere", want: rpctypes.ErrLeaseNotFound,
+		do: func(t *testing.T, fake *etcdfake.Server, _ *clientv3.Client, id clientv3.LeaseID) {
+			_, err := testclient.OpenFake(t, fake).Revoke(t.Context(), id)
+			require.NoError(t, err)
+		}},
+	{name: "revoked elsewhere and here", want: rpctypes.ErrLeaseNotFound,
+		do: func(t *testing.T, fake *etcdfake.Server, client *clientv3.Client,
+			id clientv3.LeaseID) {
+			_, err := testclient.OpenFake(t, fake).Revoke(t.Context(), id)
+			require.NoError(t, err)
+			_, err = client.Revoke(t.Context(), id)
+			require.Equal(t, rpctypes.ErrLeaseNotFound, err)
+		}},
+	{name: "no leader", ctx: clientv3.WithRequireLeader, want: rpctypes.ErrNoLeader,
+		do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
+			fake.Break("LeaseKeepAlive", rpctypes.ErrGRPCNoLeader)
+		}},
+	{name: "denied", want: rpctypes.ErrPermissionDenied,
+		do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
+			fake.KeepAlive(deny)
+			fake.Break("LeaseKeepAlive", nil)
+		}},
+	{name: "client closed", want: clientv3.ErrKeepAliveHalted{Reason: context.Canceled},
+		do: func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client,
+			_ clientv3.LeaseID) {
+			require.NoError(t, client.Close())
+		}},
+	{name: "context", want: context.DeadlineExceeded,
+		ctx: func(ctx context.Context) context.Context {
+			ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+			context.AfterFunc(ctx, cancel)
+			return ctx
+		}, do: func(*testing.T, *etcdfake.Server, *clientv3.Client, clientv3.LeaseID) {}},
+}
+
+// TestWhyAChannelWasClosed: the error that WithKeepAliveEnd stores names each way.
 func TestWhyAChannelWasClosed(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		ctx  func(context.Context) context.Context
-		do   func(t *testing.T, fake *etcdfake.Server, client *clientv3.Client, id clientv3.LeaseID)
-		want error
-	}{
-		{name: "expired", want: clientv3.ErrKeepAliveExpired,
-			do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
-				fake.Stop()
-			}},
-		{name: "revoked", want: clientv3.ErrLeaseRevoked,
-			do: func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client,
-				id clientv3.LeaseID) {
-				_, err := client.Revoke(t.Context(), id)
-				require.NoError(t, err)
-			}},
-		{name: "revoked elsewhere", want: rpctypes.ErrLeaseNotFound,
-			do: func(t *testing.T, fake *etcdfake.Server, _ *clientv3.Client, id clientv3.LeaseID) {
-				_, err := testclient.OpenFake(t, fake).Revoke(t.Context(), id)
-				require.NoError(t, err)
-			}},
-		{name: "revoked elsewhere and here", want: rpctypes.ErrLeaseNotFound,
-			do: func(t *testing.T, fake *etcdfake.Server, client *clientv3.Client,
-				id clientv3.LeaseID) {
-				_, err := testclient.OpenFake(t, fake).Revoke(t.Context(), id)
-				require.NoError(t, err)
-				_, err = client.Revoke(t.Context(), id)
-				require.Equal(t, rpctypes.ErrLeaseNotFound, err)
-			}},
-		{name: "no leader", ctx: clientv3.WithRequireLeader, want: rpctypes.ErrNoLeader,
-			do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
-				fake.Break("LeaseKeepAlive", rpctypes.ErrGRPCNoLeader)
-			}},
-		{name: "denied", want: rpctypes.ErrPermissionDenied,
-			do: func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
-				fake.KeepAlive(deny)
-				fake.Break("LeaseKeepAlive", nil)
-			}},
-		{name: "client closed", want: clientv3.ErrKeepAliveHalted{Reason: context.Canceled},
-			do: func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client,
-				_ clientv3.LeaseID) {
-				require.NoError(t, client.Close())
-			}},
-		{name: "context", want: context.DeadlineExceeded,
-			ctx: func(ctx context.Context) context.Context {
-				ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-				context.AfterFunc(ctx, cancel)
-				return ctx
-			}, do: func(*testing.T, *etcdfake.Server, *clientv3.Client, clientv3.LeaseID) {}},
-	} {
+	for _, tc := range ends {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			fake := etcdfake.Start(t)
@@ -175,7 +178,8 @@ func TestUnreadAnswersOfALeaseThatIsGone(t *testing.T) {
 			_, err := testclient.OpenFake(t, fake).Revoke(t.Context(), id)
 			require.NoError(t, err)
 		}, false},
-		{"expired", func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client, _ clientv3.LeaseID) {
+		{"expired", func(_ *testing.T, fake *etcdfake.Server, _ *clientv3.Client,
+			_ clientv3.LeaseID) {
 			fake.Stop()
 		}, false},
 		{"client closed", func(t *testing.T, _ *etcdfake.Server, client *clientv3.Client,

@@ -79,7 +79,9 @@ func TestAfterCloseKeepAliveHasHalted(t *testing.T) {
 func TestKeepAlivesOutliveRefusedStreams(t *testing.T) {
 	fake := etcdfake.Start(t)
 	core, logs := observer.New(zap.DebugLevel)
-	client := testclient.OpenFake(t, fake, func(cfg *clientv3.Config) { cfg.Logger = zap.New(core) })
+	client := testclient.OpenFake(t, fake, func(cfg *clientv3.Config) {
+		cfg.Logger = zap.New(core)
+	})
 	id := grant(t, client, 2)
 	ch := keep(t, client, t.Context(), id)
 	refusal := status.Error(codes.Unimplemented,
