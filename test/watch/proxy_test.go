@@ -1,7 +1,6 @@
 package watch_test
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -23,10 +22,10 @@ func startProxy(t *testing.T, member *etcdtest.Member, addr string) (kill func()
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "proxy.log"))
 	require.NoError(t, err)
-	cmd := exec.Command(cmp.Or(os.Getenv("ETCD_BIN"), "bin/etcd"), "grpc-proxy", "start",
+	cmd := exec.Command(etcdtest.Binary(t), "grpc-proxy", "start",
 		"--endpoints="+member.Address(), "--listen-addr="+addr, "--advertise-client-url="+addr)
 	cmd.Stdout, cmd.Stderr = log, log
-	require.NoError(t, cmd.Start(), "make etcd builds the server")
+	require.NoError(t, cmd.Start())
 	kill = func() {
 		if cmd.ProcessState == nil {
 			_ = cmd.Process.Kill()

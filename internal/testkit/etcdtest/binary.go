@@ -8,6 +8,9 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // binaryEnv names the variable that overrides the search for the etcd binary.
@@ -17,6 +20,16 @@ const binaryEnv = "ETCD_BIN"
 var ErrNoBinary = errors.New("etcdtest: no etcd binary")
 
 var rootModule = regexp.MustCompile(`(?m)^module\s+go\.etcd\.io/etcd/client/v3\s*$`)
+
+// Binary returns the path of the etcd binary that [Start] runs.
+func Binary(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.Getwd()
+	require.NoError(tb, err)
+	path, err := findBinary(dir)
+	require.NoError(tb, err)
+	return path
+}
 
 // findBinary returns the etcd binary to run: $ETCD_BIN, or bin/etcd of the module's root, which is
 // looked for from dir upwards.
