@@ -42,8 +42,9 @@ func (closingWatch) Watch(context.Context, ...grpc.CallOption) (pb.Watch_WatchCl
 	return nil, errConnClosed
 }
 
-// TestEndsAreThoseOfTheClient: the connection may be gone before the end of the
-// client's context has reached its streams.
+// TestEndsAreThoseOfTheClient: watches and keepalives of a closed client end with context.Canceled.
+// The connection closes as soon as the client's context ends, which may be before the end reaches
+// the contexts of the streams, and its error must not be reported.
 func TestEndsAreThoseOfTheClient(t *testing.T) {
 	ctx := &lateContext{Context: t.Context()}
 	c := &Client{clientState: &clientState{ctx: ctx}}

@@ -88,7 +88,8 @@ func TestParentContextEndsTheClient(t *testing.T) {
 	assert.True(t, IsConnCanceled(err), "%v", err)
 }
 
-// TestParentContextEndsCallsUnderWay: calls whose own contexts never end.
+// TestParentContextEndsCallsUnderWay: the end of Config.Context ends calls whose own contexts never
+// end, and closes the connection, also if Close is never called.
 func TestParentContextEndsCallsUnderWay(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.Delay("Range", time.Hour)
@@ -107,7 +108,8 @@ func TestParentContextEndsCallsUnderWay(t *testing.T) {
 	}
 }
 
-// TestCloseEndsCallsToOneMember: these have connections of their own.
+// TestCloseEndsCallsToOneMember: Close ends calls to single members, such as Status, which have
+// connections of their own.
 func TestCloseEndsCallsToOneMember(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.Delay("HashKV", time.Hour)
@@ -179,6 +181,8 @@ func TestFailedNewFreesEverything(t *testing.T) {
 	goleak.VerifyNone(t, leaks)
 }
 
+// TestClientWithoutConnection: a client that was made without a connection answers all that needs
+// none. Its watches and keepalives end at once instead of opening streams for ever.
 func TestClientWithoutConnection(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	lg := zap.NewExample()

@@ -20,9 +20,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// TestSetEndpointsDuringCalls changes the endpoints from several goroutines
-// while calls and dials go on and connections are lost; the race detector
-// watches.
+// TestSetEndpointsDuringCalls: the endpoints change from several goroutines while calls and dials
+// go on and connections are lost. The race detector watches: children of the policy that reconnect
+// read what an update writes.
 func TestSetEndpointsDuringCalls(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	all := []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}
@@ -159,6 +159,8 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+// TestIPv6Literal: an IPv6 literal may be the only endpoint, also with a zone. gRPC parses its
+// target as a URL, in which a zone is not valid, so the address must not become the target.
 func TestIPv6Literal(t *testing.T) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	require.NoError(t, err, "the loopback interface has an IPv6 address")

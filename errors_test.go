@@ -99,8 +99,8 @@ func TestEveryServerErrorComparesWithEqual(t *testing.T) {
 	}
 }
 
-// TestErrorVariablesCompareWithEqual: those of package rpctypes that its own table
-// leaves out, so that they are no EtcdError, compare like the others.
+// TestErrorVariablesCompareWithEqual: package rpctypes has variables that its own table of errors
+// leaves out, so they are no EtcdError. They compare with == like the others.
 func TestErrorVariablesCompareWithEqual(t *testing.T) {
 	s, c := newFakeClient(t, Config{MaxUnaryRetries: 1})
 	s.Fail("Range", 1, rpctypes.ErrGRPCTimeoutWaitAppliedIndex)
@@ -174,9 +174,10 @@ func TestIsConnCanceled(t *testing.T) {
 	}
 }
 
-// TestConnectionErrorSaysWhy shows that a deadline which passes while connecting
-// returns the context's error itself, that ConnectionError has the cause, and that
-// the log has it once.
+// TestConnectionErrorSaysWhy: a deadline that passes while connecting returns the context's error
+// itself. ConnectionError has the cause, and the log has it once. A server name in the TLS
+// configuration is checked: gRPC takes the name that comes with each address before it, so the
+// credentials put it back.
 func TestConnectionErrorSaysWhy(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithTLS())
 	wrongName := cluster.TLSConfig().Clone()

@@ -11,9 +11,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// TestReturnedMemberCatchesUp: a member that was stopped while its peers took
-// thousands of writes refuses proposals until it has applied those. No write fails
-// for that.
+// TestReturnedMemberCatchesUp: a member that was stopped while its peers took thousands of writes
+// refuses proposals until it has applied those. No write fails for that.
 func TestReturnedMemberCatchesUp(t *testing.T) {
 	const missed = 6000 // servers refuse from 5,000
 	b := newBench3(t, Config{Logger: zap.NewNop()})

@@ -110,8 +110,10 @@ func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 	t.Log("all served after", time.Since(back))
 }
 
-// TestHealthyMembersShareEvenly: under mixed load nobody is set aside, and no
-// member gets over 5 % more than another.
+// TestHealthyMembersShareEvenly: under mixed load no healthy member is passed over, and none gets
+// over 5 % more than another. A member is passed over for being busy only at several times the
+// requests of the least busy one: among 64 callers a difference of four is common, and passing over
+// at that gave the quickest member 11 % more.
 func TestHealthyMembersShareEvenly(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),

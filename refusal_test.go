@@ -14,8 +14,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestRefusingMemberDrawsNoRequests: one member of three refuses all writes at once, as one that
-// has lost the others does, while its peers take their time. It gets few of them.
+// TestRefusingMemberDrawsNoRequests: one member of three refuses all writes at once, like one that
+// has lost the others, while its peers take their time. It looks like the least busy and the
+// quickest member. Refusals do not count as answers, so it gets few requests.
 func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	var eps []string

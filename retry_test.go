@@ -70,8 +70,10 @@ func TestLostConnectionIsAmbiguous(t *testing.T) {
 	assert.Equal(t, 1, s.Calls("Put"))
 }
 
-// TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce: gRPC cannot tell then whether a
-// write was sent, so it counts as sent.
+// TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce: an interceptor of the user's
+// withholds the call options, or the context, from gRPC. gRPC then cannot name the peer of the
+// call, which must not be taken for proof that the write got no connection. Such a write counts as
+// sent.
 func TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce(t *testing.T) {
 	for name, mangle := range map[string]grpc.UnaryClientInterceptor{
 		"options": func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn,
@@ -94,8 +96,8 @@ func TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce(t *testing.T)
 	}
 }
 
-// TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce: one gives up a request that gRPC is
-// still at.
+// TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce: an interceptor returns while gRPC still
+// works on the request. gRPC names the peer only when the call ends, so the write counts as sent.
 func TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce(t *testing.T) {
 	var s *etcdfake.Server
 	var calls sync.WaitGroup
@@ -127,8 +129,9 @@ type namelessConn struct{ net.Conn }
 
 func (namelessConn) RemoteAddr() net.Addr { return nil }
 
-// TestWritesOverConnectionsWithoutAddressAreAppliedOnce: a write over such a connection was sent
-// all the same.
+// TestWritesOverConnectionsWithoutAddressAreAppliedOnce: a connection that the user's dialer made
+// may have no remote address. gRPC then names a peer without an address, which must not be taken
+// for a call that got no connection.
 func TestWritesOverConnectionsWithoutAddressAreAppliedOnce(t *testing.T) {
 	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {

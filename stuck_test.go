@@ -16,8 +16,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
-// TestReadsLeaveMostMembersSilent: two of three members are cut off from the client, which
-// asks little. No read fails.
+// TestReadsLeaveMostMembersSilent: two of three members are cut off from a client that sends few
+// requests. No read fails.
 func TestReadsLeaveMostMembersSilent(t *testing.T) {
 	var proxies []*faultnet.Proxy
 	var eps []string
@@ -45,8 +45,8 @@ func TestReadsLeaveMostMembersSilent(t *testing.T) {
 	readers.Wait()
 }
 
-// TestWritesOutlastAPause: a member that goes on after two seconds answers the writes
-// that it has got, where nobody else needed its connection to end.
+// TestWritesOutlastAPause: a member that goes on after two seconds answers the writes that it has
+// received, if no other request needed its connection to end.
 func TestWritesOutlastAPause(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	proxy := faultnet.New(t, members[0].Addr())
@@ -110,7 +110,9 @@ func TestWritesOutlastAMemberThatAnswersNothing(t *testing.T) {
 	writers.Wait()
 }
 
-// TestStreamedReadLeavesASilentMember: also where nothing else is asked meanwhile.
+// TestStreamedReadLeavesASilentMember: a GetStream whose next piece takes more than half a second
+// has the members probed, also on a client that asks for nothing else. Before the first piece the
+// read starts again on another member.
 func TestStreamedReadLeavesASilentMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	proxy := faultnet.New(t, members[0].Addr())

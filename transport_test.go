@@ -111,8 +111,8 @@ func TestUnhealthyMemberIsAskedWhenThereIsNoOther(t *testing.T) {
 	}
 }
 
-// TestLearnerIsAskedWhenThereIsNoOther serves what a learner may, to a client that knows no other
-// member.
+// TestLearnerIsAskedWhenThereIsNoOther: a client that knows only a learner gets what learners
+// serve. Learners refuse streams, that of the health check too, which gRPC takes for not serving.
 func TestLearnerIsAskedWhenThereIsNoOther(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	learner, err := cluster.AddMember(true)
@@ -207,8 +207,8 @@ func TestInterceptorsOfTheUserAndTheClientRun(t *testing.T) {
 	assert.Equal(t, int64(2), streams.Load())
 }
 
-// TestServersLearnTheAPIVersion: servers count requests by the version that
-// clients name.
+// TestServersLearnTheAPIVersion: servers count requests by API version. They read it from the
+// metadata client-api-version, as no message has it.
 func TestServersLearnTheAPIVersion(t *testing.T) {
 	s, c := newFakeClient(t, Config{})
 	_, err := c.Put(metadata.AppendToOutgoingContext(t.Context(), "custom", "1"), "k", "v")

@@ -12,9 +12,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
-// TestWatchThatFollowsAListLeavesASilentMember: etcd leaves requests for progress unanswered until
-// the store has reached the revision that a watch follows a list from. Its member is cut off while
-// it is at rest.
+// TestWatchThatFollowsAListLeavesASilentMember: a watch from the revision after a list is on a
+// member that is cut off while the store is at rest. etcd leaves requests for progress unanswered
+// until the store has reached that revision, so a missing answer proves nothing: the members are
+// probed instead, and the watch moves.
 func TestWatchThatFollowsAListLeavesASilentMember(t *testing.T) {
 	for name, before := range map[string]int{"at rest": 0, "after its first event": 1} {
 		t.Run(name, func(t *testing.T) {

@@ -29,8 +29,9 @@ func TestProgressProbesAreNotShown(t *testing.T) {
 	assert.Len(t, (<-events).Events, 1)
 }
 
-// TestWatchesOpenedOnASilentMember: one that has been connected to, and has gone
-// silent since, does not hold up the watches whose streams are opened there.
+// TestWatchesOpenedOnASilentMember: a member goes silent after it was connected to and before watch
+// streams are opened on it. Creates that stay unanswered have the members probed, so the watches go
+// on elsewhere before any of them was confirmed.
 func TestWatchesOpenedOnASilentMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	proxy := faultnet.New(t, members[0].Addr())
@@ -54,8 +55,8 @@ func TestWatchesOpenedOnASilentMember(t *testing.T) {
 	opening.Wait()
 }
 
-// TestWatchLeavesAMemberSilentFromTheStart: a watch whose member goes silent before it has
-// answered any request for progress is moved all the same.
+// TestWatchLeavesAMemberSilentFromTheStart: a watch moves to another member if its own goes silent
+// before it has answered any request for progress.
 func TestWatchLeavesAMemberSilentFromTheStart(t *testing.T) {
 	for name, known := range map[string]bool{"that is not known to answer": false,
 		"that is": true} {
@@ -201,8 +202,9 @@ func answersAhead(starts chan<- int64) etcdfake.WatchHandler {
 	}
 }
 
-// TestServerThatDoesNotAnswerIsAskedOnce: of a server that leaves requests for progress
-// unanswered, as a proxy does, one stream asks once, and the others not at all.
+// TestServerThatDoesNotAnswerIsAskedOnce: if a server leaves the first request for progress
+// unanswered, as etcd's proxy does, no stream asks it again. The proxy logs an error for each such
+// request.
 func TestServerThatDoesNotAnswerIsAskedOnce(t *testing.T) {
 	for name, cfg := range map[string]Config{"with health": {}, "evenly": {SpreadEvenly: true}} {
 		t.Run(name, func(t *testing.T) {

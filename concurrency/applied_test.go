@@ -14,9 +14,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestPutAppliedDespiteAnErrorLeavesNoKey has statuses that look like a refusal of what was done
-// all the same: a server that runs out of space says so of the request that takes the last of it,
-// and a client's limit on messages keeps back the answer only.
+// TestPutAppliedDespiteAnErrorLeavesNoKey: a put fails with a status that looks like a refusal
+// although the server has applied it. A server that runs out of space applies the request that
+// takes the last of it and answers "no space". An answer over the client's limit on messages fails
+// with the same code. Clean-up deletes the key that such a put has made.
 func TestPutAppliedDespiteAnErrorLeavesNoKey(t *testing.T) {
 	for name, after := range map[string]error{
 		"no space": rpctypes.ErrGRPCNoSpace,
@@ -47,7 +48,8 @@ func TestPutAppliedDespiteAnErrorLeavesNoKey(t *testing.T) {
 	}
 }
 
-// TestSweeperOutlastsServersThatAreBusy: it gives up on what is denied to the client only.
+// TestSweeperOutlastsServersThatAreBusy: a key that Unlock has left to clean-up is deleted, also if
+// a server or proxy answers once that it is busy. Clean-up gives up on refusals only.
 func TestSweeperOutlastsServersThatAreBusy(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "key")

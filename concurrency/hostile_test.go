@@ -42,8 +42,9 @@ func nonsense() map[string]*pb.TxnResponse {
 	return all
 }
 
-// TestLocksAndElectionsSurviveMalformedAnswers: whatever a server answers, a call ends with its
-// context at the latest, and none panics; nobody has a lock without a key of its own.
+// TestLocksAndElectionsSurviveMalformedAnswers: whatever a server answers, no call panics and each
+// ends with its context at the latest. A session does not hold a lock without a key of its own: an
+// answer that names another key than it was asked for does not make a lock look free.
 func TestLocksAndElectionsSurviveMalformedAnswers(t *testing.T) {
 	for name, answer := range nonsense() {
 		t.Run(name, func(t *testing.T) {

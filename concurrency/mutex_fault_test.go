@@ -274,8 +274,10 @@ func TestPutAppliedLateLeavesNoKey(t *testing.T) {
 	}
 }
 
-// TestPutAppliedLateAfterAnotherLeavesNoKey has the lost request applied once the same session has
-// locked and unlocked again.
+// TestPutAppliedLateAfterAnotherLeavesNoKey: a member applies a lost request after the same session
+// has locked and unlocked again. Clean-up deletes that key too. A key that it has deleted counts as
+// absent: otherwise clean-up would delete the earlier key again and again, and read no further
+// events.
 func TestPutAppliedLateAfterAnotherLeavesNoKey(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")

@@ -196,8 +196,9 @@ func TestNewSessionRevokes(t *testing.T) {
 	assert.Equal(t, context.Canceled, err)
 }
 
-// TestFailedNewSessionEndsWithItsContext: no lease is kept alive, and the member does not answer
-// the revocation.
+// TestFailedNewSessionEndsWithItsContext: a member grants a lease and then answers nothing.
+// NewSession returns when its context ends: it does not wait for the revocation, and the lease
+// expires.
 func TestFailedNewSessionEndsWithItsContext(t *testing.T) {
 	fake, client := newFake(t)
 	require.NoError(t, client.Lease.Close())

@@ -14,9 +14,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// TestRangesAreWrittenBesideConstantReaders: however many of its keys are owned and read
-// again and again, by the writer's own KV or by another one, a range is deleted in
-// little time.
+// TestRangesAreWrittenBesideConstantReaders: a range is deleted within a short time, however many
+// of its keys are owned and read again and again, by the writer's own KV or by another one. All
+// owners are asked at once: asking a few at a time would never end while others acquire keys.
 func TestRangesAreWrittenBesideConstantReaders(t *testing.T) {
 	const keys, readers = 300, 10
 	for name, own := range map[string]bool{"of the same KV": true, "of another KV": false} {
@@ -58,8 +58,9 @@ func TestRangesAreWrittenBesideConstantReaders(t *testing.T) {
 	}
 }
 
-// TestKeysChangeHandsPromptly: a server looks ten times a second at watches that start
-// with the past, which must not be what a writer waits for.
+// TestKeysChangeHandsPromptly: a server brings a watch from a past revision up to date ten times a
+// second only. A writer that waits for an owner must not wait for that: it watches the lease key
+// first and then asks the owner.
 func TestKeysChangeHandsPromptly(t *testing.T) {
 	const changes = 40
 	plain := plainClient(t)

@@ -19,8 +19,9 @@ import (
 // A header's revision is one at which the key was so: whoever watches from the next
 // one on, as programs do that read first, must not miss a write.
 
-// TestHeaderOfMemoryIsNotAheadOfIt: an answer's revision is not that of a later write,
-// however that falls between looking for the value and for the revision.
+// TestHeaderOfMemoryIsNotAheadOfIt: the revision of an answer from the cache is not that of a later
+// write which the answer does not show. A watch from the next revision would miss that write. So
+// the revision is read before the clock is.
 func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 	tb := newTerm(t)
 	var rev atomic.Int64
@@ -63,8 +64,9 @@ func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 	require.Zero(t, wrong.Load(), "answers with the revision of a write that they do not show")
 }
 
-// TestHeaderOfAnAcquisitionIsItsOwn: by the time that its answer is looked at, the key
-// may have been given up and written, and the revision of that be known.
+// TestHeaderOfAnAcquisitionIsItsOwn: the answer to a get that acquires a key has the revision of
+// that request. By the time the answer is looked at, the key may have been released and written,
+// and a later revision be known.
 func TestHeaderOfAnAcquisitionIsItsOwn(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := newKV(t, newClient(t, fake.Addr()))

@@ -166,7 +166,9 @@ func TestCompactedWatchOfALeaseKey(t *testing.T) {
 	}, eventually, tick)
 }
 
-// TestRefusedWatchOfALeaseKey: who cannot hear that a key is wanted must not keep it.
+// TestRefusedWatchOfALeaseKey: an owner whose watch of the lease key is refused, for example after
+// a change of permissions, cannot learn that the key is wanted. It releases the key, which writers
+// could not get otherwise.
 func TestRefusedWatchOfALeaseKey(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error),

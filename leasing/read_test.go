@@ -13,8 +13,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestReadsCostNoRequest: a key that was read, and what was written to it through
-// the same KV since, is answered from memory with all its metadata.
+// TestReadsCostNoRequest: a key that was read, and what was written to it through the same KV
+// since, is answered from the cache with all its metadata. So are gets with bounds on revisions and
+// gets of keys only.
 func TestReadsCostNoRequest(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)

@@ -54,8 +54,9 @@ func (d dice) times(n int, f func()) {
 	}
 }
 
-// TestTransactionsOnKeptKeysAreRecalled: random ones are answered from memory as the server would,
-// also where the branch that is not chosen writes.
+// TestTransactionsOnKeptKeysAreRecalled: random transactions whose conditions and chosen branch are
+// about cached keys only, and read them, are answered from the cache as the server would answer,
+// also if the other branch writes.
 func TestTransactionsOnKeptKeysAreRecalled(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)

@@ -204,8 +204,9 @@ func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 	owns(t, kv, "k")
 }
 
-// TestSessionsAreReplacedHoweverOneIsLost: also one that expires, or is revoked, while
-// it is made, and whatever a server says.
+// TestSessionsAreReplacedHoweverOneIsLost: a lost session is replaced, also one that expires or is
+// revoked while it is made, and whatever a server answers. The end of a session's context must not
+// be taken for the end of the user's.
 func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
 	for name, fail := range map[string]func(fake *etcdfake.Server){
 		"expired while it was made": func(fake *etcdfake.Server) {
@@ -234,8 +235,9 @@ func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
 	}
 }
 
-// TestGivenLeaseWithLeaseKeys: those of a KV that had the lease before, as in a process
-// that was replaced, are nobody's and given up.
+// TestGivenLeaseWithLeaseKeys: a lease that was given (concurrency.WithLease) may have lease keys
+// from before, for example of a process that was replaced. They have no owner and are released at
+// the start; otherwise their keys could not be written for as long as the lease lives.
 func TestGivenLeaseWithLeaseKeys(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	lease, err := plain.Grant(ctx, 3)

@@ -82,7 +82,8 @@ func TestContextErrorsAreBare(t *testing.T) {
 	require.Equal(t, ctx.Err(), err, "of a lease that has expired")
 }
 
-// TestStopWithoutAServer: there is nobody to revoke the lease, which expires by itself.
+// TestStopWithoutAServer: without a server the lease cannot be revoked. Closing gives that up after
+// 5 seconds instead of the TTL, and the lease expires.
 func TestStopWithoutAServer(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv, stop, err := NewKV(newClient(t, fake.Addr()), "pfx/")
@@ -95,8 +96,8 @@ func TestStopWithoutAServer(t *testing.T) {
 	require.Less(t, time.Since(start), 20*time.Second, "a session's TTL is 60 s")
 }
 
-// TestNewKVEndsWithItsContext: a member that fell silent once it had granted a lease
-// does not revoke it either.
+// TestNewKVEndsWithItsContext: a member grants a lease and then answers nothing. NewKV returns when
+// its context ends, and does not wait for the revocation.
 func TestNewKVEndsWithItsContext(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -110,7 +111,8 @@ func TestNewKVEndsWithItsContext(t *testing.T) {
 	require.Less(t, time.Since(start), 5*time.Second, "a session's TTL is 60 s")
 }
 
-// TestNewKVThatFailsRevokesWhatItWasGranted: and nothing else.
+// TestNewKVThatFailsRevokesWhatItWasGranted: a NewKV that fails revokes the lease that it was
+// granted. It does not revoke a lease that it was given, which may have keys of its owner.
 func TestNewKVThatFailsRevokesWhatItWasGranted(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())

@@ -48,7 +48,8 @@ func nonsense() map[string]*pb.TxnResponse {
 }
 
 // TestMalformedAnswersAreErrors: no method panics over what a server answers, and none outlives its
-// client or session.
+// client or session. Enqueue checks the names of the keys in an answer: one that it did not ask for
+// is an error.
 func TestMalformedAnswersAreErrors(t *testing.T) {
 	for name, answer := range nonsense() {
 		t.Run(name, func(t *testing.T) {

@@ -33,8 +33,10 @@ func putsKey(req proto.Message, key string) bool {
 	return false
 }
 
-// TestDoubleBarrierIsNotOpenedByAnEarlierRound has a member that gets to the request that says that
-// all had come when these have left and others wait.
+// TestDoubleBarrierIsNotOpenedByAnEarlierRound: a member applies late the request by which an
+// earlier round was told that all clients had come, when these have left and others wait. The
+// request has the condition that its sender is still inside, so it does not let a client of the
+// next round in alone.
 func TestDoubleBarrierIsNotOpenedByAnEarlierRound(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())
@@ -82,7 +84,8 @@ func TestRWMutexAppliedThoughAnErrorWasReturned(t *testing.T) {
 	awaitKeys(t, client, "rw", 0)
 }
 
-// TestRecipesEndWithTheirSessions has a member that answers no transaction any more.
+// TestRecipesEndWithTheirSessions: a member answers no transaction any more. DoubleBarrier.Leave
+// and RWMutex.Unlock end when their session does.
 func TestRecipesEndWithTheirSessions(t *testing.T) {
 	for name, begin := range map[string]func(*testing.T, *concurrency.Session) (end func() error){
 		"Leave": func(t *testing.T, s *concurrency.Session) func() error {

@@ -69,8 +69,9 @@ func reconnect(tracker *Tracker, p *picker, i int) *picker {
 	return tracker.pickerOf(with).(*picker)
 }
 
-// TestMemberCatchingUpGetsNoWrites: one that was silent may have to catch up when it is back,
-// and gets no writes until soon after it has answered a range.
+// TestMemberCatchingUpGetsNoWrites: a server refuses proposals while it has more than 5,000 entries
+// to apply. A member that was silent may have that many when it is back, so it gets no writes until
+// soon after it has answered a range.
 func TestMemberCatchingUpGetsNoWrites(t *testing.T) {
 	ranges, others := movableInfo(pb.KV_Range_FullMethodName),
 		movableInfo(pb.Maintenance_Status_FullMethodName)

@@ -83,7 +83,9 @@ func (h *healthScript) reported(t *testing.T) (states []connectivity.State) {
 	return states
 }
 
-// TestHealthIsFollowed: what a server says of its health, and what becomes of it.
+// TestHealthIsFollowed: what a server says of its health decides whether it gets requests. A load
+// balancer may end the stream of the health check at any time, so a stream that ends after it has
+// reported is opened again before that is judged.
 func TestHealthIsFollowed(t *testing.T) {
 	const good, bad = connectivity.Ready, connectivity.TransientFailure
 	refused := func(c codes.Code) healthStream {

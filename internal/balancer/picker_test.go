@@ -86,6 +86,9 @@ func TestPickGoesRound(t *testing.T) {
 	assert.EqualValues(t, 3, p.candidates[0].member.health.Answered())
 }
 
+// TestStreamsAreNotCounted: streams are no requests that a member has yet to answer, and neither
+// are calls of other services. An observer of an election, or a wait for a lock on the server,
+// would otherwise make its member look silent.
 func TestStreamsAreNotCounted(t *testing.T) {
 	_, p := newTestPicker(t, 2, noProbe)
 	r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName,
@@ -99,8 +102,9 @@ func TestStreamsAreNotCounted(t *testing.T) {
 	assert.Nil(t, r.Done, "an observer would make its member look slow as long as it watches")
 }
 
-// TestStreamLeavesItsMember: wherever the round-robin stands, the next stream is opened
-// elsewhere, where there is another member.
+// TestStreamLeavesItsMember: after AvoidLast the next stream is opened on another member, if there
+// is one, wherever the round-robin stands. Otherwise a stream that was left for its member's
+// silence could be opened there again.
 func TestStreamLeavesItsMember(t *testing.T) {
 	for n, want := range map[int]bool{1: false, 2: true, 3: true} {
 		tracker, p := newTestPicker(t, n, noProbe)
@@ -120,8 +124,8 @@ func TestStreamLeavesItsMember(t *testing.T) {
 	}
 }
 
-// TestStreamLeavesItsMemberForASlowOne: also where the only other member gets few
-// requests, and where requests by others take every other turn.
+// TestStreamLeavesItsMemberForASlowOne: after AvoidLast the next stream leaves its member, also if
+// the only other member is slow and gets few requests, and if other requests take every other turn.
 func TestStreamLeavesItsMemberForASlowOne(t *testing.T) {
 	_, p := newTestPicker(t, 2, noProbe)
 	p.candidates[1].member.health.Force(memberhealth.Slow, false)
@@ -258,8 +262,9 @@ type noClientConn struct{ balancer.ClientConn }
 
 func (noClientConn) UpdateState(balancer.State) {}
 
-// TestNewConnectionStartsAfresh: also the member that was connected last when all
-// connections were lost starts as healthy.
+// TestNewConnectionStartsAfresh: a member with a new connection starts as healthy, also one that
+// was ejected while all others were lost. The list of connected members has to be renewed when it
+// becomes empty, too.
 func TestNewConnectionStartsAfresh(t *testing.T) {
 	tracker, p := newTestPicker(t, 2, noProbe)
 	for _, s := range p.candidates {

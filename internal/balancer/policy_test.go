@@ -112,8 +112,9 @@ func openChecks(s *etcdfake.Server) int {
 	return open
 }
 
-// TestMemberWithoutHealthServiceCountsAsServing: a server that has no health service serves, and
-// nothing is said about it.
+// TestMemberWithoutHealthServiceCountsAsServing: a server without a health service, such as etcd's
+// proxy, serves, and nothing is logged about it. gRPC's own health check prints an error to stderr
+// for each connection to such a server, so the policy follows health by itself.
 func TestMemberWithoutHealthServiceCountsAsServing(t *testing.T) {
 	before := len(grpcErrors.all())
 	c := dial(t, etcdfake.Start(t, etcdfake.WithoutHealth()))

@@ -15,8 +15,8 @@ import (
 // refusalsToIgnore is what package memberhealth states.
 const refusalsToIgnore = 4
 
-// TestRefusingMemberIsNoMeasure: that it has nothing to do does not make its peers
-// too busy.
+// TestRefusingMemberIsNoMeasure: a member that refuses everything has nothing outstanding. Its
+// peers are not passed over as too busy in comparison.
 func TestRefusingMemberIsNoMeasure(t *testing.T) {
 	_, p := newTestPicker(t, 3, noProbe)
 	asked := func() map[string]int {

@@ -224,8 +224,9 @@ func TestParentContextEndsTheLink(t *testing.T) {
 	}
 }
 
-// The context ends while Broken runs for another reason: the handler is told of the end all the
-// same.
+// TestContextEndsDuringBroken: the link's context ends while the handler deals with the end of a
+// stream. The link calls Broken once more, with the context's error. Without that call the handler
+// would never end its watches, and a Close that waits for them would never return.
 func TestContextEndsDuringBroken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, h := newPeer(), &recorder{}

@@ -216,7 +216,9 @@ func TestAClientWithoutConnectionHalts(t *testing.T) {
 	})
 }
 
-// TestEveryStatusOfAStreamIsOutlived: a load balancer may answer with it for a second.
+// TestEveryStatusOfAStreamIsOutlived: a load balancer may answer a stream with any status for a
+// second, and a member of a young cluster answers "not capable" until it knows the cluster's
+// version. Leases are kept after each of them.
 func TestEveryStatusOfAStreamIsOutlived(t *testing.T) {
 	for _, err := range []error{
 		io.EOF,

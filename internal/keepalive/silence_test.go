@@ -147,8 +147,9 @@ func TestHostileAnswersAreHarmless(t *testing.T) {
 	s.check()
 }
 
-// TestPausedProcessReadsBeforeItJudges: what came while the process was not run
-// counts, though the timer comes first.
+// TestPausedProcessReadsBeforeItJudges: answers that came while the process was not scheduled
+// count, although the timer fires first. A tick that is late leaves 100 ms in which they can be
+// read.
 func TestPausedProcessReadsBeforeItJudges(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		s := keep(t, k, bg, 1, false)

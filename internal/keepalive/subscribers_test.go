@@ -99,6 +99,8 @@ func TestSubscribersShareRenewals(t *testing.T) {
 	assert.Len(t, second.got, 1)
 }
 
+// TestComingAndGoingAddsNoRequests: a request in flight outlives its subscribers and serves the
+// next one. Otherwise subscribers of one lease that come and go would cost a request each.
 func TestComingAndGoingAddsNoRequests(t *testing.T) {
 	s := newSim(t)
 	s.connect()
@@ -163,8 +165,9 @@ func TestRefusalEndsTheLeaseThatWaitedLongest(t *testing.T) {
 	s.check()
 }
 
-// TestRefusalOfADroppedLeaseEndsNoOther: it was dropped while its request was in flight, and may be
-// the one refused.
+// TestRefusalOfADroppedLeaseEndsNoOther: a lease is revoked or given up while its renewal is in
+// flight, and the server then refuses the stream. The refusal may be meant for that lease, so it
+// ends no other one.
 func TestRefusalOfADroppedLeaseEndsNoOther(t *testing.T) {
 	s := newSim(t)
 	s.connect()

@@ -144,8 +144,9 @@ func TestSilentMemberIsSuspectThenEjected(t *testing.T) {
 	assert.Equal(t, "2.5s m1 healthy", p.log[4])
 }
 
-// TestMostMembersSilentAreEjected: two of three go silent at once, whatever the traffic was
-// before; their own silence must not pass for the time that answers take.
+// TestMostMembersSilentAreEjected: two of three members go silent at once, whatever the traffic was
+// before. Their silence must not raise the typical latency, and with it the stall timeout, faster
+// than time passes.
 func TestMostMembersSilentAreEjected(t *testing.T) {
 	for name, before := range map[string]act{
 		"brisk":  brisk,
@@ -166,9 +167,9 @@ func TestMostMembersSilentAreEjected(t *testing.T) {
 	}
 }
 
-// TestSilentMemberKeepsItsWrites: they may be answered yet, and gain nothing by the
-// loss of the connection. It is lost for the first read or stream that waits as well,
-// and once they have given up.
+// TestSilentMemberKeepsItsWrites: if only writes wait on a silent member, its connection is kept:
+// they may still be answered, and cannot be moved. The first read or stream that waits there closes
+// it, and so do writes that have given up.
 func TestSilentMemberKeepsItsWrites(t *testing.T) {
 	writes := act{waiting: 3, writes: true, noProbes: true}
 	for name, then := range map[string]func(p *play){
@@ -210,8 +211,9 @@ func TestUntrackedMemberIsNotSevered(t *testing.T) {
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 }
 
-// TestPauseOfAMember: one that is not run for the better part of a second, as on
-// a machine with too much to do, loses no request.
+// TestPauseOfAMember: a member that is not scheduled for most of a second, as on an overloaded
+// machine, keeps its connection and is not called slow. Closing the connection would fail the
+// writes under way on it.
 func TestPauseOfAMember(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)
 	p.run(time.Second)
@@ -277,6 +279,9 @@ func TestLoneMemberIsNeverJudged(t *testing.T) {
 	assert.Equal(t, []string{"∞"}, p.limits())
 }
 
+// TestSlowMemberGetsWhatItAnswers: a member is slow only after its latency was high for a second.
+// Many late answers that come at once do not make it quick, as they answer requests from before it
+// was slow. One quick answer does, if it is asked one request at a time.
 func TestSlowMemberGetsWhatItAnswers(t *testing.T) {
 	p := newPlay(t, brisk, laggy, brisk)
 	p.run(900 * time.Millisecond)

@@ -10,8 +10,8 @@ import (
 // refuser answers at once, and serves nothing.
 var refuser = act{answers: 500, refuses: 500, heard: true}
 
-// TestRefusalsAreNoQuickness: a member that refuses everything at once makes no slow
-// ones of its peers, who take longer. It is asked now and then itself.
+// TestRefusalsAreNoQuickness: a member that refuses everything at once does not make its peers
+// slow, which take longer. It becomes slow itself.
 func TestRefusalsAreNoQuickness(t *testing.T) {
 	steady := act{waiting: 8, answers: 10, heard: true} // 80 ms an answer
 	p := newPlay(t, steady, steady, steady)

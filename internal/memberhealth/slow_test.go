@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestSlowMemberStaysSlow: each of its answers takes longer than members are
-// trusted to be silent, so that it is suspect time and again. It is as slow as
-// before when it is heard; whether its peers have many requests or few.
+// TestSlowMemberStaysSlow: each answer of a member takes longer than the stall timeout, so it
+// becomes suspect again and again. It is still slow each time it is heard, whether its peers have
+// many requests or so few that most are over before a tick can count them.
 func TestSlowMemberStaysSlow(t *testing.T) {
 	for name, peer := range map[string]act{
 		"brisk":  brisk,

@@ -11,8 +11,9 @@ import (
 // jammed is alive and answers no requests.
 var jammed = act{waiting: 12, heard: true}
 
-// TestStuckMemberIsEjected: it is Ejected after a second, then asked one request at a time,
-// each of which is moved too, until it answers.
+// TestStuckMemberIsEjected: a member that is alive and answers no request, for example while it
+// defragments, is ejected after a second: its answers to health checks prove nothing. It is then
+// asked one request at a time, each of which moves too, until it answers.
 func TestStuckMemberIsEjected(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)
 	p.run(2 * time.Second)
@@ -63,8 +64,8 @@ func TestWhoIsNotStuck(t *testing.T) {
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 }
 
-// TestAnElectionUnderLoad: for a time nobody answers. That members were quick before
-// is held against none of them, however quick they were.
+// TestAnElectionUnderLoad: no member answers anything during an election. No member is ejected for
+// that: what peers answered before the election is no measure of how quickly answers can be had.
 func TestAnElectionUnderLoad(t *testing.T) {
 	for _, answers := range []uint64{2, 100, 500, 2000} { // in a tick
 		for _, heard := range []bool{false, true} {
@@ -111,7 +112,8 @@ func TestStuckMemberKeepsItsWrites(t *testing.T) {
 	assert.Contains(t, strings.Join(p.log, "\n"), "eject m1")
 }
 
-// TestMostMembersAreStuck: one that answers shows that answers can be had.
+// TestMostMembersAreStuck: two of three members are stuck. The one that answers shows that answers
+// can be had, so both are ejected.
 func TestMostMembersAreStuck(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)
 	p.run(2 * time.Second)

@@ -80,6 +80,9 @@ func TestRefusalsOfNewTokensEnd(t *testing.T) {
 	})
 }
 
+// TestFailedRenewalDecidesTheError: the server's answer to a login replaces the refusal that the
+// login was made for. A login without an answer does not: its deadline is not the caller's, so the
+// request ends with the refusal.
 func TestFailedRenewalDecidesTheError(t *testing.T) {
 	for _, tc := range []struct{ fail, want error }{
 		{rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCAuthFailed},

@@ -10,9 +10,10 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// FuzzMux lets bytes decide what users do and what a server, hostile or not, says: the mux must not
-// panic, tell each sink of one end at most, nothing after it, at most one creation, and events in
-// order only.
+// FuzzMux lets bytes decide what users do and what a server sends, valid or not. The mux must not
+// panic. It must call each sink with one end and one creation at most, with nothing after the end,
+// and with events in order. A compaction that is reported without the field canceled must end its
+// watcher once: a mux that paused the watcher as well ended it twice.
 func FuzzMux(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 20, 8, 1, 0, 5, 8, 2, 0, 7})
 	f.Add([]byte{0, 5, 0, 1, 0, 0, 0, 3, 1, 8, 16, 0, 2, 8, 17, 0, 2, 9, 16, 33, 5, 2, 1, 3, 0, 6,

@@ -6,8 +6,10 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestMoreNoticesOnTheirWayThanAServerQueues: the answers to more requests than a server can have
-// in its queue are counted all the same, so that the last of them move no younger watch.
+// TestMoreNoticesOnTheirWayThanAServerQueues: a server can queue a limited number of notices, and
+// more requests than that may be unanswered. They are all counted, so the last notices move no
+// younger watch either. See also testdata/progress_lost.txt: a notice is held back only from the
+// watches for which it may be wrong.
 func TestMoreNoticesOnTheirWayThanAServerQueues(t *testing.T) {
 	s := newScript(t)
 	s.run("add a")

@@ -117,9 +117,10 @@ func handled(t *testing.T, cluster *etcdtest.Cluster) (n []float64) {
 	return n
 }
 
-// TestSoakHealthyMembersShareEvenly: under mixed load that takes all of the CPU,
-// from clients and members alike, nobody is set aside, nothing fails, and no
-// member gets 5 % more or less than its share.
+// TestSoakHealthyMembersShareEvenly: under mixed load that takes all of the CPU, from clients and
+// members alike, no healthy member is passed over, nothing fails, and no member gets 5 % more or
+// less than its share. Passing over members with twice as many requests as another gave the
+// quickest up to 15 % more.
 func TestSoakHealthyMembersShareEvenly(t *testing.T) {
 	testclient.Soak(t)
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))

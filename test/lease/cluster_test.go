@@ -182,6 +182,9 @@ func TestFailedGrantsDoNotResetKeepAlives(t *testing.T) {
 	assert.True(t, isOpen(ch))
 }
 
+// TestLostLeaderOnRealServers: the loss of the leader closes the channels that require one, and no
+// others, within the time in which a server notices it. The keepalive stream itself requires a
+// leader: a renewal alone would wait seven seconds at the server before it fails.
 func TestLostLeaderOnRealServers(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
@@ -269,7 +272,9 @@ func TestKeepAliveOnceUsesTheTokenThereIs(t *testing.T) {
 	assert.Equal(t, before, logins())
 }
 
-// One lease that its keeper may not renew does not take the others along.
+// TestDeniedLeaseEndsAlone: a lease with a key that its keeper may not write does not end other
+// leases. The status of the stream does not name the lease. Servers answer in order, so it is the
+// lease whose request is the oldest in flight; it is not asked for on the next stream.
 func TestDeniedLeaseEndsAlone(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.EnableAuth("pw"))

@@ -161,7 +161,9 @@ func TestRevokeClosesTheChannelAtOnce(t *testing.T) {
 	assert.False(t, isOpen(ch), "by the time that Revoke returns")
 }
 
-// TestUnreadAnswersOfALeaseThatIsGone would say that it lives.
+// TestUnreadAnswersOfALeaseThatIsGone: the answers that a program has not read when its lease is
+// revoked are taken out of the channel before it closes. One is nearly always there, because the
+// first renewal goes out at once, and a program that read it would take the lease for alive.
 func TestUnreadAnswersOfALeaseThatIsGone(t *testing.T) {
 	for _, tc := range []struct {
 		name   string

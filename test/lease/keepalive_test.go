@@ -220,6 +220,8 @@ func TestFirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
 	assert.Less(t, time.Since(start), 3*time.Second)
 }
 
+// TestKeepAliveLeavesASilentMember: a keepalive stream that gets no answers moves to another
+// member, and not by chance to the member that it has just left.
 func TestKeepAliveLeavesASilentMember(t *testing.T) {
 	t.Parallel()
 	members := etcdfake.StartCluster(t, 2)

@@ -152,8 +152,9 @@ func TestCloseEndsKeepAliveOnce(t *testing.T) {
 	}
 }
 
-// TestKeepAliveOnceLeavesASilentMember: a client that does nothing else has no requests by which
-// that would be noticed.
+// TestKeepAliveOnceLeavesASilentMember: KeepAliveOnce has the members probed after half a second
+// without an answer. Streams are not counted as requests, so on a client that does nothing else a
+// silent member would not be noticed.
 func TestKeepAliveOnceLeavesASilentMember(t *testing.T) {
 	t.Parallel()
 	members := etcdfake.StartCluster(t, 3)

@@ -178,9 +178,9 @@ func progressRequests(m *etcdfake.Server) (n int) {
 	return n
 }
 
-// TestProgressBesideACompactedWatch has one watch of a stream end by compaction. A server keeps it
-// among the stream's watches until it is told, as one that lags behind, and answers no request for
-// progress meanwhile.
+// TestProgressBesideACompactedWatch: one watch of a stream ends by compaction. The server keeps
+// that watch among those of the stream, as one that lags behind, until the client cancels it, and
+// answers no request for progress meanwhile. The other watches still get progress.
 func TestProgressBesideACompactedWatch(t *testing.T) {
 	client := testclient.Open(t, etcdtest.Start(t))
 	var rev int64

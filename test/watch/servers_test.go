@@ -308,9 +308,11 @@ func (o *oddServer) serve(
 	}
 }
 
-// TestLateCreateAnswersShiftNoWatch: many watches at once, on servers that do with ids of the
-// client's what they like and take longer over the first than the client waits. No watch may ever
-// see what another one asked for.
+// TestLateCreateAnswersShiftNoWatch: many watches begin at once on servers that ignore or replace
+// the client's watch ids, and that take longer over the first create than the client waits. It
+// cannot be known which create a late answer is for. If the client sent the create again on the
+// same stream, each answer would be taken for that of the next watch. So it gives the stream up,
+// and no watch sees the events of another.
 func TestLateCreateAnswersShiftNoWatch(t *testing.T) {
 	for name, server := range map[string]*oddServer{
 		"etcd":                   {},

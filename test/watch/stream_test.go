@@ -240,7 +240,9 @@ func TestWatchWithoutConnection(t *testing.T) {
 	assert.NoError(t, c.Close())
 }
 
-// TestRequestProgressOpensNothing where no watch has that metadata.
+// TestRequestProgressOpensNothing: a request for progress whose metadata match none of the watches
+// there are is an error and opens no stream. On a client without any watch it is no error: programs
+// ask in a loop while their watches come and go.
 func TestRequestProgressOpensNothing(t *testing.T) {
 	s := etcdfake.Start(t)
 	c := newWatchClient(t, s.Addr())
@@ -315,8 +317,9 @@ func TestCancelStormKeepsReceiving(t *testing.T) {
 	}
 }
 
-// TestWatchFromAFutureRevisionKeepsItsStream: etcd tells no progress on a stream with a watch from
-// a revision that the store has not reached. That is no reason to open another one.
+// TestWatchFromAFutureRevisionKeepsItsStream: etcd answers no request for progress on a stream
+// while one of its watches waits for a revision that the store has not reached. Each watch that
+// follows a list is such a watch, so the client must not give the stream up for it.
 func TestWatchFromAFutureRevisionKeepsItsStream(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	c := newWatchClient(t, cluster.Endpoints()...)
