@@ -174,7 +174,7 @@ func (c *Client) dial(
 	r := resolver.New(sc, f.With(t.Attributes()), addresses)
 	// The resolver's config is ignored after WithDisableServiceConfig, the default is not.
 	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(sc)}, c.dialOptions(creds)...)
-	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(retry.Witness))
+	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(retry.ObserveSends))
 	conn, err := grpc.NewClient(r.Target(), opts...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("etcdclient: connection to %q: %w", endpoint.RedactAll(eps),

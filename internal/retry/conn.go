@@ -21,33 +21,32 @@ type Tokens interface {
 	// that members may not know it yet.
 	Fresh(seen uint64) bool
 	// Refresh replaces the token of generation seen, if it is still in use. It
-	// returns an error where no other token can be had.
+	// returns an error if there is no other token.
 	Refresh(ctx context.Context, seen uint64) error
 }
 
-// Config holds what a [Conn] needs besides the connection.
+// Config configures a [Conn].
 type Config struct {
 	// MaxAttempts bounds how often one request is sent.
 	MaxAttempts uint
 	// Backoff spaces the attempts.
 	Backoff backoff.Policy
-	// Endpoints tells how many endpoints the connection spreads requests over.
+	// Endpoints returns the number of endpoints that the connection spreads requests over.
 	Endpoints func() int
-	// Tokens is nil where requests carry no token that could be renewed.
+	// Tokens is nil if requests carry no token that can be renewed.
 	Tokens Tokens
 	// Life ends when the client is closed.
 	Life context.Context
 	// Closed is the error of calls that the client's closing ended.
 	Closed error
-	// Metadata goes out with every request, beside the caller's.
+	// Metadata is added to the caller's metadata of every request.
 	Metadata [2]string
-	// Options, two at most, are those of every call; the caller's prevail.
+	// Options, at most two, are the options of every call. Those of the caller override them.
 	Options []grpc.CallOption
-	// Repeats, if not nil, is the context key under which a request tells whether it
-	// is one that is sent again also where a server may have served it: a bool.
-	Repeats any
-	// Retrying, if not nil, is told of each failed attempt that another one
-	// follows. It must not block.
+	// IdempotentKey, if not nil, is the context key of a bool: whether the request is sent
+	// again even if a server may have served it.
+	IdempotentKey any
+	// Retrying, if not nil, is called before each wait for another attempt. It must not block.
 	Retrying func(method string, attempt uint, err error)
 }
 
@@ -71,8 +70,8 @@ func New(cc grpc.ClientConnInterface, cfg Config) *Conn {
 // allows, instead of failing while every endpoint is being dialled.
 var waitForReady = grpc.WaitForReady(true)
 
-// attempt is the context and the options of one try, and learns from gRPC
-// whether it got as far as a connection.
+// attempt is the context and the options of one attempt. gRPC tells it whether a connection took
+// the request.
 type attempt struct {
 	context.Context // the call's
 	conn            *Conn
@@ -83,23 +82,22 @@ type attempt struct {
 	room [6]grpc.CallOption
 	opts []grpc.CallOption
 
-	// Set by Witness, which interceptors may run on goroutines that they do not wait for.
-	underWay  atomic.Int32 // requests that gRPC is still at
-	witnessed atomic.Bool  // gRPC was given the option that fills peer …
-	blind     atomic.Bool  // … or, at least once, was not
+	// Set by ObserveSends. Interceptors may call it on goroutines that they do not wait for.
+	underWay       atomic.Int32 // calls that gRPC has not returned from
+	sawPeerOption  atomic.Bool  // gRPC was given the option that fills peer
+	lostPeerOption atomic.Bool  // at least once gRPC was not given that option
 }
 
 // attemptKey is the context key under which an attempt is found.
 type attemptKey struct{}
 
-// Value finds the attempt itself, whether it may be repeated, and the client's own
-// metadata where the call has none. That the attempt is its own context saves what
-// a derived one would allocate.
+// Value returns the attempt itself, whether it is idempotent, or the client's own metadata if the
+// call has none. The attempt is its own context because a derived one would cost an allocation.
 func (a *attempt) Value(key any) any {
 	switch {
 	case key == (attemptKey{}):
 		return a
-	case key == a.conn.cfg.Repeats:
+	case key == a.conn.cfg.IdempotentKey:
 		return policyOf(a.Context, a.method, a.req) >= read
 	}
 	if v := a.Context.Value(key); v != nil {
@@ -108,37 +106,40 @@ func (a *attempt) Value(key any) any {
 	return a.conn.header.Value(key)
 }
 
-// newAttempt puts the caller's options last, where they prevail.
+// newAttempt returns an attempt with the caller's options last, where they override the others.
 func (c *Conn) newAttempt(
 	ctx context.Context, method string, req any, callers []grpc.CallOption,
 ) *attempt {
 	if _, ok := metadata.FromOutgoingContext(ctx); ok {
 		ctx = metadata.AppendToOutgoingContext(ctx, c.cfg.Metadata[:]...)
 	}
-	a := &attempt{Context: ctx, conn: c, method: method, req: req, peer: peer.Peer{Addr: nobody}}
+	a := &attempt{Context: ctx, conn: c, method: method, req: req, peer: peer.Peer{Addr: noPeer}}
 	a.opts = append(a.room[:0], waitForReady, grpc.Peer(&a.peer))
 	a.opts = append(a.opts, c.cfg.Options...)
 	a.opts = append(a.opts, callers...)
 	return a
 }
 
-// nobody is the address of a peer that gRPC has not named. No other serves: the
-// user's own connections may have none.
-var nobody net.Addr = &net.UnixAddr{Net: "none"}
+// noPeer is the address of a peer that gRPC has not named. nil would not do: the connections of a
+// user's own dialer may have no address.
+var noPeer net.Addr = &net.UnixAddr{Net: "none"}
 
-// connected reports whether the request got a connection, or may yet: gRPC names
-// the peer of every call that did when the call ends, if it is given the option to.
-func (a *attempt) connected() bool { return a.underWay.Load() > 0 || a.peer.Addr != nobody }
+// connected reports whether a connection took the request or still may. When a call ends, gRPC
+// names its peer if a connection took it, and if the peer option was given.
+func (a *attempt) connected() bool { return a.underWay.Load() > 0 || a.peer.Addr != noPeer }
 
-// sent reports whether the request may have left the client, or may yet. That it has
-// not is proved by gRPC alone, and by what other interceptors leave of the options.
-func (a *attempt) sent() bool { return a.connected() || !a.witnessed.Load() || a.blind.Load() }
+// sent reports whether the request may have left the client or still may. Without the peer option
+// gRPC cannot prove that it has not.
+func (a *attempt) sent() bool {
+	return a.connected() || !a.sawPeerOption.Load() ||
+		a.lostPeerOption.Load()
+}
 
-// Witness is the interceptor of a connection that a [Conn] is made on. It has to be
-// the last, next to gRPC. Without it, or where another interceptor keeps an
-// attempt's context or options back, or does not wait for gRPC, no write is sent
-// again for want of a connection.
-func Witness(
+// ObserveSends is the interceptor of a connection that a [Conn] is made on. It has to be the last
+// one, next to gRPC. It checks that gRPC gets the attempt's peer option. If it is missing, or if
+// another interceptor withholds the attempt's context or options or does not wait for gRPC, a write
+// that found no connection is not sent again.
+func ObserveSends(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
 	opts ...grpc.CallOption,
 ) error {
@@ -149,9 +150,9 @@ func Witness(
 		a.underWay.Add(1)
 		defer a.underWay.Add(-1)
 		if slices.ContainsFunc(opts, a.isItsPeer) {
-			a.witnessed.Store(true)
+			a.sawPeerOption.Store(true)
 		} else {
-			a.blind.Store(true)
+			a.lostPeerOption.Store(true)
 		}
 	}
 	return next(ctx, method, req, reply, cc, opts...)
@@ -162,8 +163,8 @@ func (a *attempt) isItsPeer(o grpc.CallOption) bool {
 	return ok && p.PeerAddr == &a.peer
 }
 
-// Invoke performs a unary call; see the package's invariants. Its error is
-// that of the last attempt, or says that ctx or the client ended meanwhile.
+// Invoke performs a unary call; see the package's invariants. It returns the error of the last
+// attempt, the context's error, or Config.Closed.
 func (c *Conn) Invoke(
 	ctx context.Context, method string, args, reply any, opts ...grpc.CallOption,
 ) error {
@@ -179,9 +180,9 @@ func (c *Conn) Invoke(
 	if err == nil {
 		return nil
 	}
-	s := c.newSeries(ctx, method, args)
+	s := c.newLoop(ctx, method, args)
 	defer s.end()
-	for s.follow(err, a, seen) {
+	for s.shouldRetry(err, a, seen) {
 		seen = c.generation()
 		a = c.newAttempt(s.ctx, method, args, opts)
 		if err = c.cc.Invoke(a, method, args, reply, a.opts...); err == nil {
@@ -192,7 +193,7 @@ func (c *Conn) Invoke(
 	return s.result
 }
 
-// over returns the error of a call that need not begin.
+// over returns the error of a call whose context or client has ended, or nil.
 func (c *Conn) over(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

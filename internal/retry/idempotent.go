@@ -7,9 +7,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// Idempotent marks a LeaseGrant request that names an id which only its sender uses: a
-// server that has granted the lease refuses the same request, so it may be sent again
-// like a read. The zero value is for one request; it is safe for concurrent use.
+// Idempotent marks a LeaseGrant request with an id that only its sender uses. A server that has
+// granted the lease refuses that request when it comes again, so it may be sent again like a read.
+// The zero value serves one request. It is safe for concurrent use.
 type Idempotent struct {
 	sends atomic.Int32
 }
@@ -21,8 +21,8 @@ func (i *Idempotent) With(ctx context.Context) context.Context {
 	return context.WithValue(ctx, idempotentKey{}, i)
 }
 
-// SentOnce reports whether it is certain that gRPC was given the request exactly once,
-// so that its answer cannot be due to an earlier one.
+// SentOnce reports whether gRPC was certainly given the request exactly once. Then its answer
+// cannot be due to an earlier attempt.
 func (i *Idempotent) SentOnce() bool { return i.sends.Load() == 1 }
 
 // idempotent returns the mark of a request with the given context, nil if it has none.

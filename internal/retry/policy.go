@@ -10,14 +10,14 @@ import (
 type policy uint8
 
 const (
-	// once: never by this package. Two-way streams are reopened by their owners,
-	// methods that etcd does not define are left to their callers.
+	// once: never by this package. Two-way streams are reopened by their owners. Methods that
+	// etcd does not define are repeated by their callers.
 	once policy = iota
-	// write: only where the failure proves that no server applied it.
+	// write: only if the failure proves that no server applied it.
 	write
-	// read: also where a server may have served it.
+	// read: also if a server may have served it.
 	read
-	// login: like read, but never waits for a new token, which it is to fetch.
+	// login: like read, but it never waits for a new token, because it fetches that token.
 	login
 )
 
@@ -27,13 +27,13 @@ var policies = map[string]policy{
 	pb.KV_RangeStream_FullMethodName: read,
 	pb.KV_Put_FullMethodName:         write,
 	pb.KV_DeleteRange_FullMethodName: write,
-	pb.KV_Txn_FullMethodName:         write, // read where it only ranges
+	pb.KV_Txn_FullMethodName:         write, // read if it only ranges
 	pb.KV_Compact_FullMethodName:     write,
 
 	pb.Watch_Watch_FullMethodName:          once,
 	pb.Lease_LeaseKeepAlive_FullMethodName: once,
 
-	pb.Lease_LeaseGrant_FullMethodName:      write, // read where its context says so
+	pb.Lease_LeaseGrant_FullMethodName:      write, // read if its context says so
 	pb.Lease_LeaseRevoke_FullMethodName:     write,
 	pb.Lease_LeaseTimeToLive_FullMethodName: read,
 	pb.Lease_LeaseLeases_FullMethodName:     read,
@@ -44,7 +44,7 @@ var policies = map[string]policy{
 	pb.Cluster_MemberList_FullMethodName:    read,
 	pb.Cluster_MemberPromote_FullMethodName: write,
 
-	pb.Maintenance_Alarm_FullMethodName:      write, // read where it only lists
+	pb.Maintenance_Alarm_FullMethodName:      write, // read if it only lists
 	pb.Maintenance_Status_FullMethodName:     read,
 	pb.Maintenance_Defragment_FullMethodName: write,
 	pb.Maintenance_Hash_FullMethodName:       read,
@@ -72,8 +72,8 @@ var policies = map[string]policy{
 	pb.Auth_RoleRevokePermission_FullMethodName: write,
 }
 
-// policyOf is the table's answer, refined by the request for the three methods
-// that are reads or writes depending on it, or on its context.
+// policyOf returns the policy of a request. Three methods are reads or writes depending on the
+// request or its context.
 func policyOf(ctx context.Context, method string, req any) policy {
 	p := policies[method]
 	switch r := req.(type) {
@@ -93,7 +93,7 @@ func policyOf(ctx context.Context, method string, req any) policy {
 	return p
 }
 
-// onlyRanges tells whether no branch of the transaction changes anything.
+// onlyRanges reports whether no branch of the transaction changes anything.
 func onlyRanges(txn *pb.TxnRequest) bool {
 	return allRanges(txn.GetSuccess()) && allRanges(txn.GetFailure())
 }

@@ -5,17 +5,17 @@ import (
 	"sync/atomic"
 )
 
-// Proof shows whether the requests that were made with a context can have reached a
-// server. The error of a request cannot show it: callers compare that with the context's.
+// Proof shows whether requests made with a context may have reached a server. Their errors cannot
+// show it, because callers compare them with the context's.
 type Proof struct {
 	begun  atomic.Int32 // requests
-	unsent atomic.Int32 // of these, the ones that have ended and that no connection took
+	unsent atomic.Int32 // of these, ended without a connection that took them
 }
 
 // proofKey is the context key under which a Proof is found.
 type proofKey struct{}
 
-// WithProof returns a context for requests, and the proof of what becomes of them.
+// WithProof returns a context for requests, and the proof that they fill.
 func WithProof(ctx context.Context) (context.Context, *Proof) {
 	p := &Proof{}
 	return context.WithValue(ctx, proofKey{}, p), p

@@ -60,7 +60,7 @@ func (f *fakeConn) next(opts []grpc.CallOption) error {
 func (f *fakeConn) Invoke(
 	ctx context.Context, method string, req, reply any, opts ...grpc.CallOption,
 ) error {
-	return Witness(ctx, method, req, reply, nil,
+	return ObserveSends(ctx, method, req, reply, nil,
 		func(_ context.Context, _ string, _, _ any, _ *grpc.ClientConn,
 			opts ...grpc.CallOption) error {
 			return f.next(opts)
@@ -188,7 +188,7 @@ func (m *mangledConn) Invoke(
 ) error {
 	m.calls++
 	for _, whole := range m.passes {
-		_ = Witness(ctx, method, req, reply, nil,
+		_ = ObserveSends(ctx, method, req, reply, nil,
 			func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
 				return nil
 			}, opts[:map[bool]int{true: len(opts)}[whole]]...)
@@ -357,7 +357,7 @@ func TestMetadataGoesBesideTheCallers(t *testing.T) {
 // TestRequestsTellWhetherTheyRepeat: whoever has the context can ask.
 func TestRequestsTellWhetherTheyRepeat(t *testing.T) {
 	type key struct{}
-	c := New(nil, Config{Repeats: key{}})
+	c := New(nil, Config{IdempotentKey: key{}})
 	change := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{}}}
 	look := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{}}}
 	for _, tc := range []struct {

@@ -7,10 +7,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// NewStream opens a stream. One on which the server streams the answer to a
-// single read is opened and asked again like a unary read, until its first
-// message has arrived: from then on its reader alone knows how to go on. All
-// other streams are opened once, and wait for a connection.
+// NewStream opens a stream. If the server streams the answer to a single read, the read is repeated
+// like a unary one until its first message has arrived; after that only its reader knows how to go
+// on. All other streams are opened once, and wait for a connection.
 func (c *Conn) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -33,14 +32,14 @@ func (c *Conn) NewStream(
 
 // streamError is the error of a stream that could not be opened.
 func (c *Conn) streamError(ctx context.Context, err error) error {
-	s := series{conn: c, caller: ctx, result: err}
+	s := loop{conn: c, caller: ctx, result: err}
 	s.ended()
 	return s.result
 }
 
-// replay is a server-streaming read that starts over as long as nothing was
-// received. As with any gRPC stream, one goroutine at a time may send and one
-// receive; a stream of this kind is written to once, before it is read.
+// replay is a server-streaming read that starts over as long as nothing was received. As with any
+// gRPC stream, one goroutine at a time may send and one may receive. The only request is sent
+// before the first message is received.
 type replay struct {
 	grpc.ClientStream // the current try
 
@@ -70,9 +69,9 @@ func (r *replay) RecvMsg(m any) error {
 		r.received = true
 		return err
 	}
-	s := r.conn.newSeries(r.ctx, r.method, r.request)
+	s := r.conn.newLoop(r.ctx, r.method, r.request)
 	defer s.end()
-	for s.follow(err, r.tried, r.seen) {
+	for s.shouldRetry(err, r.tried, r.seen) {
 		if err = r.reopen(m); err == nil || err == io.EOF {
 			r.received = true
 			return err

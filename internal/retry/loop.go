@@ -10,13 +10,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// maxTokenTries bounds how often one request asks for a new token: a token
-// that is refused again right after it was issued is rarely cured by a third.
+// maxTokenTries bounds how often one request is refused for its token. If a token is refused right
+// after it was issued, a third one rarely helps.
 const maxTokenTries = 4
 
-// series follows one request from its first failure on. It exists only for
-// requests that failed.
-type series struct {
+// loop repeats one request from its first failure on. Requests that succeed at once have none.
+type loop struct {
 	conn   *Conn
 	method string
 	policy policy
@@ -28,24 +27,22 @@ type series struct {
 	tokenTries int   // of these, refused for their token
 	crowded    int   // of these, refused with "too many requests"
 	sent       bool  // one of these may have left the client
-	result     error // what the caller gets once follow has said no
+	result     error // what the caller gets once shouldRetry has returned false
 }
 
-func (c *Conn) newSeries(ctx context.Context, method string, req any) *series {
+func (c *Conn) newLoop(ctx context.Context, method string, req any) *loop {
 	merged, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(c.cfg.Life, cancel)
-	return &series{
+	return &loop{
 		conn: c, method: method, policy: policyOf(ctx, method, req),
 		caller: ctx, ctx: merged,
 		end: func() { stop(); cancel() },
 	}
 }
 
-// follow decides what comes after an attempt that failed with err, and waits
-// until the next one is due. Where it returns false, result is set.
-//
-// seen is the token's generation as it was before the attempt.
-func (s *series) follow(err error, a *attempt, seen uint64) bool {
+// shouldRetry decides whether another attempt follows one that failed with err, and waits until it
+// is due. If it returns false, result is set. seen is the token's generation before the attempt.
+func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	s.attempts++
 	s.sent = s.sent || a.sent()
 	s.result = err
@@ -73,10 +70,10 @@ func (s *series) follow(err error, a *attempt, seen uint64) bool {
 	return true
 }
 
-// ended tells whether the request's context or the client is done, and sets
-// result accordingly: the context's own error says all, as programs compare it
-// with ==. Why there was no connection is for Client.ConnectionError to say.
-func (s *series) ended() bool {
+// ended reports whether the request's context or the client is done, and sets result accordingly.
+// The context's own error is returned because programs compare it with ==; Client.ConnectionError
+// explains why there was no connection.
+func (s *loop) ended() bool {
 	switch over := s.caller.Err(); {
 	case over != nil:
 		s.result = over
@@ -88,10 +85,10 @@ func (s *series) ended() bool {
 	return false
 }
 
-// canRepeat decides on an attempt that failed with err, for which no token is to
-// blame. A write that was refused with "too many requests" was not proposed; it is
-// sent at most once to each of the other members, which may have caught up.
-func (s *series) canRepeat(err error, sent bool) bool {
+// canRepeat decides whether the policy allows another attempt after err, which is not about the
+// token. A write that was refused with "too many requests" was not proposed. It is sent at most
+// once to each other member, because that one may have caught up.
+func (s *loop) canRepeat(err error, sent bool) bool {
 	endpoints := s.conn.cfg.Endpoints()
 	if classify.IsLearnerRefusal(err) && endpoints < 2 {
 		return false
@@ -107,10 +104,10 @@ func (s *series) canRepeat(err error, sent bool) bool {
 	}
 }
 
-// wait is zero as long as there are endpoints that were not asked yet, and
-// after the first refusal of a token; from then on it grows. A member that has too
-// many requests gets time from the first refusal on.
-func (s *series) wait(forToken, tooMany bool) time.Duration {
+// wait returns zero while there are endpoints that were not asked yet, and after the first refusal
+// of a token. Then it grows. After "too many requests" it grows from the first refusal on, so that
+// the member has time to catch up.
+func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	if tooMany {
 		return s.conn.cfg.Backoff.Delay(s.crowded - 1)
 	}
@@ -124,12 +121,11 @@ func (s *series) wait(forToken, tooMany bool) time.Duration {
 	return s.conn.cfg.Backoff.Delay(int(s.attempts - free - 1))
 }
 
-// renewToken gets a token other than the refused one. A request without any
-// token, authenticated by its certificate, has nothing to renew but may be
-// tried again, because the server's own view of the user was out of date. One
-// with a new token may have met a member that had not heard of it: another
-// login would only lengthen that.
-func (s *series) renewToken(err error, seen uint64) bool {
+// renewToken replaces the token that was refused, and reports whether another attempt makes sense.
+// A request authenticated by its certificate has no token. It may be tried again, because the
+// server's own view of the user was out of date. A new token may have been sent to a member that
+// does not know it yet; another login would only prolong that.
+func (s *loop) renewToken(err error, seen uint64) bool {
 	tokens := s.conn.cfg.Tokens
 	if tokens != nil && tokens.Fresh(seen) && !classify.IsAuthOldRevision(err) {
 		return true
@@ -150,7 +146,7 @@ func (s *series) renewToken(err error, seen uint64) bool {
 	}
 	switch classify.Code(refresh) {
 	case codes.Unknown, codes.Canceled, codes.DeadlineExceeded:
-		// a source that has one token only; a login without answer
+		// The source has only one token, or the login was not answered.
 	default:
 		s.result = refresh // the server's answer to the login
 	}
