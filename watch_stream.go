@@ -95,7 +95,7 @@ func newWatchStream(ctx context.Context, w *watcher, key string) *watchStream {
 		},
 	})
 	st.mux = watchmux.New(st.link, watchmux.Config{
-		Window: watchWindow, Bulk: watchBulk, Refused: st.refused,
+		Window: watchWindow, MinBatch: watchBulk, Refused: st.refused,
 		Fragments: w.maxReceived >= minFragment, Servers: &w.servers,
 		Probing: func(id int64) { st.overdue.start(watchOverdue, func() { st.mux.Overdue(id) }) },
 		Holding: func() { st.hold.start(watchHold, st.mux.Release) },

@@ -21,7 +21,7 @@ func FuzzMux(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 6, 0, 1, 8, 0, 0, 1, 5, 8, 0, 0, 3, 8, 0, 0, 9})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		z := &fuzzed{t: t, data: data}
-		z.mux = New(z, Config{Window: 3, Bulk: 3, Refused: func(string) bool {
+		z.mux = New(z, Config{Window: 3, MinBatch: 3, Refused: func(string) bool {
 			return z.next()%2 == 0
 		}})
 		for len(z.data) > 0 {

@@ -44,7 +44,7 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 	switch {
 	case m.ids.mode == taken:
 	case m.ids.mode == untried && !w.retried &&
-		(m.queue.len >= m.cfg.Bulk || m.wantsFragmentsLocked(w)):
+		(m.queue.len >= m.cfg.MinBatch || m.wantsFragmentsLocked(w)):
 		m.ids.mode = trying
 	default:
 		return 0

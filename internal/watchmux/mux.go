@@ -32,10 +32,10 @@ var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
 // Config is read-only after New. The hooks are called with the mux's mutex held: they must not
 // block and not call the mux.
 type Config struct {
-	// Window is how many creates may be in flight on a server that takes over the client's ids.
+	// Window is the number of creates in flight on a server that takes over the client's ids.
 	Window int
-	// Bulk is how many watchers must be queued for the client's ids to be tried.
-	Bulk int
+	// MinBatch is the number of queued watchers from which on ids of the client are tried.
+	MinBatch int
 	// Fragments has watches that begin in the past ask for fragments.
 	Fragments bool
 	// Servers is shared by the muxes of a client; New makes one where it is nil.
@@ -221,7 +221,7 @@ func (m *Mux) advanceLocked() {
 		id := m.chooseLocked(w)
 		m.queue.remove(w)
 		w.state = creating
-		w.fence = m.progress.outstanding()
+		w.staleNotices = m.progress.outstanding()
 		m.inflight = append(m.inflight, w)
 		m.sendLocked(w.request(id, m.asksFragmentsLocked(w, id)))
 	}

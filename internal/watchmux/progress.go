@@ -6,17 +6,17 @@ import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 // responses per stream, hands one to the transport, and drops notices that find no room.
 const maxOutstanding = 129
 
-// progress is what is known of the progress requests sent on a stream. The server answers each with
-// at most one notice, in order, and not at all while one of the stream's watchers lags behind; so a
-// notice may be the answer to any request that has had none.
+// progress counts the progress requests of a stream and their answers. The server answers each with
+// at most one notice, in order. It answers none while a watcher of the stream is catching up. So a
+// notice may be the answer to any request that is still unanswered.
 //
-// A notice that was computed before a watcher existed may arrive after that watcher's confirmation,
-// and must not be applied to it: it would resume past events it has not been sent. A watcher is
-// therefore fenced by the number of requests unanswered when its create was sent. The fence falls
-// with each notice that it holds off, and altogether with a notice of a later revision than the
-// confirmation's, or with any event: notices older than the watch precede both. It holds off only
-// those that speak for revisions which the watch is to be sent: requests that are never answered
-// keep up fences for long.
+// A notice that was computed before a watcher existed may arrive after that watcher's confirmation.
+// It must not be applied to the watcher, which would resume past events that it has not been sent.
+// staleNotices of a watcher is the number of requests that were unanswered when its create was
+// sent. Each notice lowers it by one. It becomes zero with a notice of a later revision than the
+// confirmation's, and with any event, because notices older than the watch precede both. A notice
+// is ignored only if it speaks for revisions that the watch is still to be sent: a request that is
+// never answered would otherwise hold back notices for long.
 type progress struct {
 	unanswered int  // requests that may still be answered
 	user       int  // how many of the next notices may answer a consumer's request
@@ -123,7 +123,7 @@ func (m *Mux) Liveness() (l Liveness) {
 	l.Untested = p.notices > 0 && !p.ordered && p.order.tries < maxOrderTests
 	for _, w := range m.active {
 		l.WaitsForFuture = l.WaitsForFuture || m.waitsForFutureLocked(w)
-		l.CatchesUp = l.CatchesUp || w.behind
+		l.CatchesUp = l.CatchesUp || w.catchingUp
 		l.FallsBehind = l.FallsBehind || w.next <= p.latest
 	}
 	return l
@@ -192,11 +192,11 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 			w.progressed(mark)
 		}
 		switch {
-		case w.fence == 0:
+		case w.staleNotices == 0:
 		case rev > w.created:
-			w.fence = 0
+			w.staleNotices = 0
 		default:
-			w.fence--
+			w.staleNotices--
 			if 0 < w.asked && w.asked <= rev {
 				continue
 			}
@@ -211,7 +211,7 @@ func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show, move b
 	if w.partial != nil {
 		return
 	}
-	w.behind = false
+	w.catchingUp = false
 	if move {
 		w.progressed(header.Revision)
 	}

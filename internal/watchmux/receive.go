@@ -76,7 +76,7 @@ func (m *Mux) createdLocked(resp *pb.WatchResponse) {
 func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	w.state, w.id, w.retried = active, resp.WatchId, false
 	w.created = resp.Header.Revision
-	w.behind = !w.createdInStep()
+	w.catchingUp = !w.createdInStep()
 	m.active[w.id] = w
 	if w.doubted { // refused with options, and not without
 		w.doubted, m.ids.mode = false, plain
@@ -85,8 +85,8 @@ func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	if w.next == 0 && w.created > 0 {
 		w.next = w.created + 1
 	}
-	if !w.told {
-		w.told = true
+	if !w.confirmed {
+		w.confirmed = true
 		w.sink.Created(resp.Header)
 	}
 }
@@ -116,7 +116,7 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 // eventsLocked delivers events, of fragments those whose revision is complete. A revision that the
 // end of the watch leaves incomplete is dropped: it comes whole or not at all.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
-	w.fence = 0
+	w.staleNotices = 0
 	m.progress.mark = 0 // the stream is not quiet
 	if last && (resp.Fragment || w.partial != nil) {
 		return

@@ -77,11 +77,11 @@ type script struct {
 func newScript(t *testing.T) *script {
 	s := &script{t: t, sinks: make(map[string]*scriptSink)}
 	s.mux = New(s, Config{
-		Window:  3,
-		Bulk:    3,
-		Probing: func(id int64) { s.note("probing %s", idString(id)) },
-		Holding: func() { s.note("holding") },
-		Refused: func(reason string) bool { return s.reconnect },
+		Window:   3,
+		MinBatch: 3,
+		Probing:  func(id int64) { s.note("probing %s", idString(id)) },
+		Holding:  func() { s.note("holding") },
+		Refused:  func(reason string) bool { return s.reconnect },
 	})
 	return s
 }
@@ -241,7 +241,7 @@ func livenessString(l Liveness) string {
 		name string
 	}{
 		{l.CreateStalled, "create stalled"}, {l.WaitsForFuture, "waits for the future"},
-		{l.FallsBehind, "falls behind"}, {l.Untested, "untested"},
+		{l.FallsBehind, "catches up"}, {l.Untested, "untested"},
 	} {
 		if flag.set {
 			text += ", " + flag.name

@@ -62,7 +62,7 @@ func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 		old = w.id
 		delete(m.active, old)
 		w.id, w.asked, w.floor, w.created = resp.WatchId, s.asked, w.next, resp.Header.Revision
-		w.fence, w.partial, w.early, w.behind = s.fence, nil, true, true
+		w.staleNotices, w.partial, w.early, w.catchingUp = s.staleNotices, nil, true, true
 		m.active[w.id] = w
 	}
 	m.sendCancelLocked(old)

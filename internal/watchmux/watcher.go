@@ -56,28 +56,28 @@ type Watcher struct {
 	original *Watcher // of a shadow: the watcher that it was made for; a shadow has no sink
 
 	// Guarded by the mux's mu.
-	state   state
-	told    bool // Created was called
-	retried bool // its create was refused and is tried once more
-	// how many progress notices may still be older than the watch; see progress
-	fence   uint8
-	id      int64 // creating: the id asked for, or 0; active: the id
-	next    int64 // the revision to resume from; 0: now
-	asked   int64 // the revision asked for on this stream; 0: now
-	floor   int64 // events below were delivered, or were not asked for
-	created int64 // the revision of the confirmation on this stream
+	state     state
+	confirmed bool // Created was called
+	retried   bool // its create was refused and is tried once more
+	// the number of progress notices that may be older than the watch; see progress
+	staleNotices uint8
+	id           int64 // creating: the id asked for, or 0; active: the id
+	next         int64 // the revision to resume from; 0: now
+	asked        int64 // the revision asked for on this stream; 0: now
+	floor        int64 // events below were delivered, or were not asked for
+	created      int64 // the revision of the confirmation on this stream
 	// received in fragments and not delivered: an incomplete revision, or what is merged
 	partial []*mvccpb.Event
 	// the size of what was received into partial; counted where MergeBytes is set
-	merged  int
-	doubted bool     // its create was refused with options, and is tried without
-	suspect bool     // may be the one whose messages are over the limit
-	held    bool     // paused as a suspect, until Release
-	strikes int      // messages over the limit while it was the only suspect
-	behind  bool     // it was created from the past, and no notice has come for it since
-	early   bool     // asked is the revision that a shadow was asked for, not the one needed
-	before  *Watcher // in the queue
-	after   *Watcher // in the queue
+	merged     int
+	doubted    bool     // its create was refused with options, and is tried without
+	suspect    bool     // may be the one whose messages are over the limit
+	held       bool     // paused as a suspect, until Release
+	strikes    int      // messages over the limit while it was the only suspect
+	catchingUp bool     // created from the past, and no notice has come for it since
+	early      bool     // asked is the revision that a shadow was asked for, not the one needed
+	before     *Watcher // in the queue
+	after      *Watcher // in the queue
 }
 
 // request makes the create request that resumes w, and notes what it asks for.
