@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Client is a [clientv3.Client] with an [Interface] beside it.
+// Client is a [clientv3.Client] with an [Interface] on it.
 type Client struct {
 	*clientv3.Client
 
@@ -21,7 +21,7 @@ type Client struct {
 
 var _ Interface = (*Client)(nil)
 
-// New makes a client as [clientv3.New] does, with the same errors. Whoever makes one
+// New makes a client as [clientv3.New] does, with the same errors. The caller
 // closes it.
 func New(cfg clientv3.Config) (*Client, error) {
 	cli, err := clientv3.New(cfg)

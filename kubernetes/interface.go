@@ -109,7 +109,7 @@ type PutResponse struct {
 	// there is no such key, and where the put succeeded.
 	KV *mvccpb.KeyValue
 
-	// Succeeded tells whether the value was written.
+	// Succeeded reports whether the value was written.
 	Succeeded bool
 
 	// Revision is that of the store: of the write itself, where it succeeded.
@@ -122,7 +122,7 @@ type DeleteResponse struct {
 	// there is no such key, and where the deletion succeeded.
 	KV *mvccpb.KeyValue
 
-	// Succeeded tells whether the key was as expected, and is now gone.
+	// Succeeded reports whether the key was as expected, and is now gone.
 	Succeeded bool
 
 	// Revision is that of the store: of the deletion itself, where a key was deleted.

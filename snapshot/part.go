@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// partFile is a file under construction beside the path it is meant for. It is readable by its
+// partFile is a file under construction next to the path it is meant for. It is readable by its
 // owner only, and reaches that path whole or not at all.
 type partFile struct {
 	*os.File

@@ -137,7 +137,7 @@ func fetch(
 	return resp.Version, nil
 }
 
-// progress tells the logger now and then how far a transfer has come.
+// progress logs now and then how far a transfer has come.
 type progress struct {
 	lg            *zap.Logger
 	started, told time.Time

@@ -54,7 +54,7 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 }
 
 // measured makes a client whose attempts, the repeated ones too, are counted and timed in registry.
-// The interceptors run beside those that cfg may already have.
+// The interceptors run in addition to those that cfg already has.
 func measured(cfg clientv3.Config, registry prometheus.Registerer) (*clientv3.Client, error) {
 	metrics := grpcprom.NewClientMetrics()
 	metrics.EnableClientHandlingTimeHistogram()

@@ -135,7 +135,7 @@ func compareAndSwap(ctx context.Context, s *session) error {
 		return err
 	}
 	if !first.Succeeded {
-		return fmt.Errorf("nobody changed the key since revision %d, and the swap failed", seen)
+		return fmt.Errorf("the swap failed although the key has not changed since revision %d", seen)
 	}
 	s.say(fmt.Sprintf("swap, if still at revision %d", seen), "done at revision %d",
 		first.Header.Revision)

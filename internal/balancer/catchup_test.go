@@ -24,7 +24,7 @@ func movableInfo(method string) balancer.PickInfo {
 		Ctx: context.WithValue(context.Background(), Idempotent{}, true)}
 }
 
-// shares tells how many of 30 requests each member gets, answered as they come.
+// shares returns how many of 30 requests each member gets, answered as they come.
 func shares(t *testing.T, p *picker, info balancer.PickInfo, err error) []uint64 {
 	t.Helper()
 	n := make([]uint64, len(p.candidates))
@@ -123,11 +123,11 @@ func TestMemberCatchingUpGetsNoWrites(t *testing.T) {
 				p = fall(tracker, p)
 				assert.Zero(t, shares(t, p, put, nil)[1])
 				time.Sleep(catchUpTime)
-				assert.Equal(t, even, shares(t, p, put, nil), "where nobody asks for a range")
+				assert.Equal(t, even, shares(t, p, put, nil), "if no range is asked for")
 				for _, s := range p.candidates {
 					s.member.health.CatchUp(time.Now())
 				}
-				assert.Equal(t, even, shares(t, p, put, nil), "nobody is better than another")
+				assert.Equal(t, even, shares(t, p, put, nil), "no member is better than another")
 			})
 		})
 	}

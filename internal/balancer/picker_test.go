@@ -211,7 +211,7 @@ func TestBusyAndLimitedMembersArePassedOver(t *testing.T) {
 	p.candidates[2].member.health.Force(memberhealth.Ejected, false)
 	assert.Equal(t, "m0", p.choose(true).member.address, "the last that takes any")
 	p.candidates[0].member.health.Force(memberhealth.Ejected, false)
-	assert.NotNil(t, p.choose(true).member, "somebody")
+	assert.NotNil(t, p.choose(true).member, "some member")
 }
 
 func TestSlowMemberIsAskedNowAndThen(t *testing.T) {

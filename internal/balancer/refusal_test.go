@@ -45,7 +45,7 @@ func TestRefusingMemberIsNoMeasure(t *testing.T) {
 			end(i, status.Error(codes.Unavailable, "no leader"))
 		}
 	}
-	assert.Equal(t, map[string]int{"m2": 30}, asked(), "nobody is better than it")
+	assert.Equal(t, map[string]int{"m2": 30}, asked(), "no member is better than it")
 }
 
 func TestIsRefusal(t *testing.T) {

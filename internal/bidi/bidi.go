@@ -29,11 +29,11 @@ type Handler[Req, Resp any] interface {
 	Opened(fill func(reqs ...*Req))
 	// Received is called for each message.
 	Received(*Resp)
-	// Broken is called once for each stream that has ended and each dial that has failed. It tells
-	// whether to dial again, and what to wait at least before that; the link may wait longer.
-	// Broken is also called when the link's context ends, with an error that says so, once more if
-	// it had just asked for a redial; there is none then. It is not called because of Stop or
-	// Close.
+	// Broken is called once for each stream that has ended and each dial that has failed. It
+	// reports whether to dial again, and what to wait at least before that; the link may wait
+	// longer. Broken is also called when the link's context ends, with an error that says so, once
+	// more if it had just asked for a redial; there is none then. It is not called because of Stop
+	// or Close.
 	Broken(err error) (redial bool, wait time.Duration)
 }
 
@@ -119,7 +119,7 @@ func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	l.wakeSender()
 }
 
-// Wake tells a link that waits because of Options.Idle to look again.
+// Wake makes a link that waits because of Options.Idle call it again.
 func (l *Link[Req, Resp]) Wake() {
 	select {
 	case l.work <- struct{}{}:

@@ -48,7 +48,7 @@ func (l *Link[Req, Resp]) end() {
 	close(l.done)
 }
 
-// serve runs one stream from its dial to its end. It tells whether anything was received, and why
+// serve runs one stream from its dial to its end. It reports whether anything was received, and why
 // the stream ended.
 func (l *Link[Req, Resp]) serve() (heard bool, err error) {
 	ctx, cancel := context.WithCancelCause(l.ctx)

@@ -35,7 +35,7 @@ func Code(err error) codes.Code {
 	return code
 }
 
-// is tells whether err is the given well-known error of the server: the same
+// is reports whether err is the given well-known error of the server: the same
 // code and the same description.
 func is(err, known error) bool {
 	code, message := describe(err)

@@ -53,7 +53,7 @@ var ErrStalled = errors.New("lease keepalive stream: no answer in time")
 // member says, lives.
 var ErrUnknownThere = errors.New("lease keepalive stream: the member does not know a lease that lives")
 
-// A timer that fires lateTick after its time tells that the process did not run
+// A timer that fires lateTick after its time shows that the process did not run
 // meanwhile. What has come for it is read first, for which it takes catchUp.
 const (
 	lateTick = 500 * time.Millisecond

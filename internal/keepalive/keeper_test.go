@@ -54,7 +54,7 @@ func (c *chanSink) end() error {
 	return c.reason
 }
 
-// open tells whether the channel is.
+// open reports whether the channel is open.
 func (c *chanSink) open() bool {
 	for {
 		select {
@@ -76,7 +76,7 @@ type cluster struct {
 	asked  []int64
 	stream *fakeStream // the latest
 	refuse error       // fails dials
-	ttl    int64       // granted; 0 answers nobody
+	ttl    int64       // granted; 0 answers no request
 }
 
 // fakeStream honours its context, as gRPC's do.

@@ -8,7 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// TestAnAnswerIsLateForNobodyTwice: what tells that a lease is gone is the answer to its request;
+// TestAnAnswerIsLateForNobodyTwice: only the answer to its request shows that a lease is gone;
 // no other is on its way.
 func TestAnAnswerIsLateForNobodyTwice(t *testing.T) {
 	s := newSim(t)

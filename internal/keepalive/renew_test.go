@@ -20,7 +20,7 @@ func TestRenewsEveryThirdOfTheGrantedTTL(t *testing.T) {
 			s.grant(ttl)
 			s.connect()
 			_, p := s.keep(1, false)
-			p.full = true // nobody drains the channel
+			p.full = true // the channel is not drained
 			s.wait(10 * seconds(ttl))
 
 			at := s.sends(1)

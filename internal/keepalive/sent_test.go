@@ -9,7 +9,7 @@ import (
 )
 
 // TestAnswersTellWhenTheirRequestWasSent: however long the answer takes, and also
-// where nobody drains the channel.
+// if the channel is not drained.
 func TestAnswersTellWhenTheirRequestWasSent(t *testing.T) {
 	s := newSim(t)
 	s.start = time.Now()

@@ -166,7 +166,7 @@ func (s *sim) check() {
 		case i > 0 && s.heap[(i-1)/2].at > e.at:
 			wrong = "is out of order"
 		case len(e.subs) == 0 && !e.waiting():
-			wrong = "is kept for nobody"
+			wrong = "is kept without a subscriber"
 		case !s.open && e.waiting():
 			wrong = "waits on no stream"
 		case e.at > e.expiry:

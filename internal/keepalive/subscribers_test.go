@@ -109,7 +109,7 @@ func TestComingAndGoingAddsNoRequests(t *testing.T) {
 		s.leave(sub, errLeft)
 		s.check()
 	}
-	assert.Len(t, s.sent, 1, "the one in flight serves whoever comes next")
+	assert.Len(t, s.sent, 1, "the one in flight serves the next subscriber")
 
 	s.wait(firstTimeout - time.Millisecond)
 	_, p := s.keep(1, false)
@@ -135,7 +135,7 @@ func TestOrphanEndsWithItsStreamOrItsAnswer(t *testing.T) {
 			require.Len(t, s.byID, 1)
 			end(s)
 			assert.Empty(t, s.byID)
-			assert.Empty(t, s.moves, "nobody waits for the answer")
+			assert.Empty(t, s.moves, "no subscriber waits for the answer")
 			s.check()
 		})
 	}

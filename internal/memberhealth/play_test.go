@@ -269,7 +269,7 @@ func TestIdlePeersAreProbedForComparison(t *testing.T) {
 
 	p = newPlay(t, absent, dead, absent)
 	p.run(5 * time.Second)
-	assert.NotContains(t, strings.Join(p.log, "\n"), "eject", "nobody answers")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject", "no member answers")
 }
 
 func TestLoneMemberIsNeverJudged(t *testing.T) {
@@ -286,7 +286,7 @@ func TestSlowMemberGetsWhatItAnswers(t *testing.T) {
 	p := newPlay(t, brisk, laggy, brisk)
 	p.run(900 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(),
-		"nobody is called slow for a moment's delay")
+		"no member is slow because of one delay")
 	p.run(TickPeriod)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	assert.Len(t, p.log, 1, "%v", p.log)

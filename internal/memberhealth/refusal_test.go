@@ -27,7 +27,7 @@ func TestRefusalsAreNoQuickness(t *testing.T) {
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 }
 
-// TestAllRefuseAlike: without a leader, nobody is set aside.
+// TestAllRefuseAlike: without a leader all members refuse, and none is avoided.
 func TestAllRefuseAlike(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)
 	p.run(2 * time.Second)

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// countHooks counts what an outbox tells its owner; each value's size is its own number.
+// countHooks counts the calls of an outbox to its owner; each value's size is its own number.
 type countHooks struct {
 	sized   atomic.Int64
 	drained atomic.Int64

@@ -354,7 +354,7 @@ func TestMetadataGoesBesideTheCallers(t *testing.T) {
 	assert.ErrorIs(t, ctx.Err(), context.Canceled)
 }
 
-// TestRequestsTellWhetherTheyRepeat: whoever has the context can ask.
+// TestRequestsTellWhetherTheyRepeat: the context of a request has the answer.
 func TestRequestsTellWhetherTheyRepeat(t *testing.T) {
 	type key struct{}
 	c := New(nil, Config{IdempotentKey: key{}})

@@ -83,7 +83,7 @@ func (m *Mux) answeredLocked(id int64) *Watcher {
 	return w
 }
 
-// refusedLocked handles the refusal of a create. It seldom says of which: with several in flight it
+// refusedLocked handles the refusal of a create. It does not say which: with several in flight it
 // is kept until as many refusals have come as creates are unanswered.
 func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 	if i := slices.IndexFunc(m.inflight, func(w *Watcher) bool {

@@ -150,7 +150,7 @@ func (m *Mux) Cancel(w *Watcher) bool {
 	return true
 }
 
-// Drained tells that the consumer of w has caught up. A paused w resumes where it stopped; for
+// Drained is called when the consumer of w has caught up. A paused w resumes where it stopped; for
 // others nothing happens.
 func (m *Mux) Drained(w *Watcher) {
 	m.mu.Lock()

@@ -76,12 +76,12 @@ func (m *Mux) plainAnsweredLocked() {
 	}
 }
 
-// Overdue tells that the stream's first create with options has been waiting for its answer for a
-// while. If it still is, and no later one has been answered, the same watch is asked for once more
-// without options. A server that takes options answers in order, the first one under the client's
-// id; the second watch is then cancelled. One that answers the second first ignores options, or is
-// about to answer both in any order: creates go without, on another stream, as on this one the
-// answer to the next create could not be told from a late one.
+// Overdue is called when the stream's first create with options has been waiting for its answer for
+// a while. If it still is, and no later one has been answered, the same watch is asked for once
+// more without options. A server that takes options answers in order, the first one under the
+// client's id; the second watch is then cancelled. One that answers the second first ignores
+// options, or is about to answer both in any order: creates go without, on another stream, as on
+// this one the answer to the next create could not be told from a late one.
 func (m *Mux) Overdue(id int64) {
 	m.mu.Lock()
 	defer m.unlock()

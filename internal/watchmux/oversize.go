@@ -75,7 +75,7 @@ func (m *Mux) suspectLocked(suspects []*Watcher, err error) {
 	}
 }
 
-// Release tells that some time has passed since Config.Holding was called. Once the stream has been
+// Release is called some time after Config.Holding was called. Once the stream has been
 // open for as long, the suspects on it are cleared, and watchers that were held back resume.
 func (m *Mux) Release() {
 	m.mu.Lock()

@@ -96,7 +96,7 @@ func (m *Mux) Live() bool {
 
 // Liveness is what a stream has shown of itself.
 type Liveness struct {
-	Active        bool // there is a stream with active watchers, of a server that tells revisions
+	Active        bool // a stream has active watchers, and its server sends revisions
 	Notices       int  // how many requested notices have come
 	CreateStalled bool // creates are unanswered
 	// a watcher waits for a revision that the store has not reached: etcd answers no request for
@@ -109,7 +109,7 @@ type Liveness struct {
 	Untested  bool // the server has answered, and the order of its notices is not known
 }
 
-// Liveness tells how the stream does.
+// Liveness describes the stream for those who watch over it.
 func (m *Mux) Liveness() (l Liveness) {
 	m.mu.Lock()
 	defer m.unlock()

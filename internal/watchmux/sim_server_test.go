@@ -24,7 +24,7 @@ type simServer struct {
 	hasty     bool
 	history   [][]string
 	compacted int64 // revisions below are gone
-	calm      bool  // nothing changes any more, and nobody is refused without reason
+	calm      bool  // nothing changes any more, and no request is refused without reason
 	stream    *simStream
 }
 

@@ -172,7 +172,7 @@ func (s *sim) run(steps int, faults bool) {
 // look checks what the mux believes of the stream.
 func (s *sim) look() {
 	if s.mux.progress.ordered {
-		require.False(s.t, s.server.hasty, "a server is trusted that tells of progress too early")
+		require.False(s.t, s.server.hasty, "a server is trusted that sends progress too early")
 		s.ordered++
 	}
 	for _, w := range s.mux.active {
@@ -182,7 +182,7 @@ func (s *sim) look() {
 	}
 }
 
-// connect is the link: it tells of a break, or opens the next stream.
+// connect is the link: it reports a break, or opens the next stream.
 func (s *sim) connect() {
 	switch {
 	case s.broken != nil:

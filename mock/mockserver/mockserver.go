@@ -33,7 +33,7 @@ func (ms *MockServer) ResolverAddress() resolver.Address {
 
 // MockServers is a set of servers that are started and stopped one by one. Its
 // methods are safe for concurrent use; the fields are to be read while none of them
-// runs. Whoever starts one calls Stop.
+// runs. The caller of a Start function calls Stop.
 type MockServers struct {
 	// Servers are all servers, the stopped ones included.
 	Servers []*MockServer

@@ -128,7 +128,7 @@ func TestWrongUseIsAnError(t *testing.T) {
 	none.Stop()
 }
 
-// TestAnAddressInUseIsAnError starts a server whose port somebody else has taken.
+// TestAnAddressInUseIsAnError starts a server whose port is in use.
 func TestAnAddressInUseIsAnError(t *testing.T) {
 	servers, other := start(t, 1, "tcp"), start(t, 1, "tcp")
 	servers.StopAt(0)

@@ -69,7 +69,7 @@ type Manager interface {
 	// was lost for another reason, the endpoints are listed again, and what differs
 	// from what was delivered is: an Add for each key that was put since, a
 	// Delete for each that is gone. This goes on until ctx ends or the client is
-	// closed. Then the channel is closed, also if nobody reads from it.
+	// closed. Then the channel is closed, even if it is not read.
 	//
 	// A consumer that does not read is waited for; meanwhile the client keeps as
 	// much as it does for any watch. What is delivered belongs to the consumer.

@@ -11,7 +11,7 @@ import (
 
 // TestViewFoldsToTheStore drives a view through random histories, in which it
 // hears of some changes as events and of others only by the next list, and
-// requires that what it tells adds up to what is stored.
+// requires that its updates add up to what is stored.
 func TestViewFoldsToTheStore(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

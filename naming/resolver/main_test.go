@@ -50,7 +50,7 @@ func testContext(t *testing.T) context.Context {
 // serverHeader is where servers tell their address.
 const serverHeader = "served-by"
 
-// serve starts a gRPC server that tells its address with each answer, and returns
+// serve starts a gRPC server that sends its address with each answer, and returns
 // the address. stop is to be called once.
 func serve() (addr string, stop func(), err error) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")

@@ -102,12 +102,12 @@ func (r *resolver) Close() {
 	<-r.done
 }
 
-// run tells the connection of the target's endpoints until ctx ends.
+// run passes the target's endpoints to the connection until ctx ends.
 func (r *resolver) run(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
 		updates, err := r.m.NewWatchChannel(ctx)
 		if err == nil {
-			r.follow(updates)
+			r.applyUpdates(updates)
 			return
 		}
 		r.cc.ReportError(err)
@@ -117,8 +117,8 @@ func (r *resolver) run(ctx context.Context) {
 	}
 }
 
-// follow tells the connection of updates until there are no more.
-func (r *resolver) follow(updates endpoints.WatchChannel) {
+// applyUpdates passes updates to the connection until there are no more.
+func (r *resolver) applyUpdates(updates endpoints.WatchChannel) {
 	for ups := range updates {
 		for _, up := range ups {
 			if up.Op == endpoints.Delete {

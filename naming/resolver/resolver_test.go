@@ -22,7 +22,7 @@ import (
 	"go.etcd.io/etcd/client/v3/naming/resolver"
 )
 
-// servedBy asks until the answers come from all of addrs and from nobody else,
+// servedBy asks until the answers come from all of addrs and from no other,
 // and returns how long that took.
 func servedBy(t *testing.T, conn *grpc.ClientConn, addrs ...string) time.Duration {
 	t.Helper()

@@ -17,7 +17,7 @@ import (
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
-// fakeConn keeps what a resolver tells.
+// fakeConn keeps the states that a resolver passes to it.
 type fakeConn struct {
 	gresolver.ClientConn
 
