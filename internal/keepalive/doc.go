@@ -8,32 +8,35 @@
 // while the timer fires.
 //
 // [Remote] opens the streams, with a token and on a member, and renews a lease once on a stream of
-// its own. The [Confirmer] asks whether a doubtful lease is gone, on up to 16 goroutines while there
-// are questions. What the two need of the client are functions.
+// its own. The [Confirmer] asks whether a doubtful lease is gone, on up to 16 goroutines while
+// there are questions. The client gives both the functions that they need.
 //
 // # States
 //
 // An entry is one kept lease. Its subscribers are the KeepAlive calls that share it.
 //
-//	state     event                                next      action
-//	none      first subscriber                     resting   due now; expires after the first timeout
-//	resting   due, and a stream is open            waiting   send one request
-//	waiting   answer with a TTL                    resting   expires after the TTL; due TTL/3 ± 5 % after
-//	                                                         sending; deliver to all subscribers
-//	any       no TTL for a lease renewed before,   gone      close the subscribers: not found, or revoked
-//	          or revoked through this client
-//	any       expiry passes                        gone      close the subscribers: expired
-//	waiting   no TTL in the first answer           doubtful  ask another member for the lease's TTL
-//	doubtful  the lease is gone                    gone      close the subscribers: not found
-//	doubtful  the lease lives, or no answer        resting   due after a pause that grows; does not expire
-//	                                                         before the TTL that is left; the second time
-//	                                                         the stream moves to another member
-//	waiting   the stream ends                      resting   due now
-//	waiting   no answer within the stall timeout   resting   the stream moves; all in flight is due now
-//	resting   last subscriber leaves               gone
-//	waiting   last subscriber leaves               orphan
-//	orphan    a subscriber comes                   waiting   joins the request in flight
-//	orphan    answer, end of stream, expiry        gone
+//	state     event                               next      action
+//	none      first subscriber                    resting   due now; expires after the first
+//	                                                        timeout
+//	resting   due, and a stream is open           waiting   send one request
+//	waiting   answer with a TTL                   resting   expires after the TTL; due TTL/3 ± 5 %
+//	                                                        after sending; deliver to all
+//	                                                        subscribers
+//	any       no TTL for a lease renewed before,  gone      close the subscribers: not found, or
+//	          or revoked through this client                revoked
+//	any       expiry passes                       gone      close the subscribers: expired
+//	waiting   no TTL in the first answer          doubtful  ask another member for the lease's TTL
+//	doubtful  the lease is gone                   gone      close the subscribers: not found
+//	doubtful  the lease lives, or no answer       resting   due after a pause that grows; does not
+//	                                                        expire before the TTL that is left; the
+//	                                                        second time the stream moves to another
+//	                                                        member
+//	waiting   the stream ends                     resting   due now
+//	waiting   no answer within the stall timeout  resting   the stream moves; all in flight is due
+//	resting   last subscriber leaves              gone
+//	waiting   last subscriber leaves              orphan
+//	orphan    a subscriber comes                  waiting   joins the request in flight
+//	orphan    answer, end of stream, expiry       gone
 //
 // A stream that ends with "no leader" also closes the subscribers that require a leader. One
 // that ends with "permission denied" also closes the lease whose request is the oldest in
