@@ -17,33 +17,31 @@ func (s *session) goLocked(f func()) bool {
 	if s.closed {
 		return false
 	}
-	// Ends with the session's context or that of its chores, which Close ends; Close
-	// waits.
+	// Ends with the session's context or that of clean-up. Close ends both, and waits.
 	s.background.Go(f)
 	return true
 }
 
-// choresLocked returns the context of clean-up. It ends when the session is
-// closed, with the client, and a TTL after the session has ended in any other
-// way, when there is nothing left to clean up.
-func (s *session) choresLocked() context.Context {
-	if s.chores != nil {
-		return s.chores
+// cleanUpLocked returns the context of clean-up. It ends when the session is closed, when the
+// client is, and a TTL after any other end of the session: by then the lease has expired.
+func (s *session) cleanUpLocked() context.Context {
+	if s.cleanUpCtx != nil {
+		return s.cleanUpCtx
 	}
 	ctx, cancel := context.WithCancel(s.base)
 	dropClient := context.AfterFunc(s.client.Ctx(), cancel)
 	dropSession := context.AfterFunc(s.ctx, func() { time.AfterFunc(s.ttl, cancel) })
 	context.AfterFunc(ctx, func() { dropClient(); dropSession() })
-	s.chores, s.stopChores = ctx, cancel
+	s.cleanUpCtx, s.stopCleanUp = ctx, cancel
 	return ctx
 }
 
-// stop ends what goes on in the background, and lets nothing begin from then on.
+// stop ends what goes on in the background. From then on nothing begins.
 func (s *session) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	if s.stopChores != nil {
-		s.stopChores()
+	if s.stopCleanUp != nil {
+		s.stopCleanUp()
 	}
 }

@@ -11,20 +11,21 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/keystate"
 	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
 // contender is a session's place in the queue for a prefix. Each session has one
 // key there, named by its lease. Keys are ordered by their create revisions: the
-// first one has what is contended for, and each waits for the one right before
-// it to be deleted. All clients of a cluster must agree on this.
+// first one has the lock or leads, and each other one waits for the deletion of the
+// one right before it. All clients of a cluster must agree on this.
 type contender struct {
 	s   *session
 	pfx string // with the slash that ends it
 	key string
 
-	// What the value of the key begins with where it is the session's: that of a mutex.
-	// A candidate's is the user's, and mark is "".
+	// What the values of the session's key begin with: the session's nonce for a mutex, "" for a
+	// candidate, whose value is the user's.
 	mark string
 }
 
@@ -33,225 +34,222 @@ func newContender(s *Session, pfx string) contender {
 	return contender{s: s.session, pfx: pfx, key: fmt.Sprintf("%s%x", pfx, s.Lease())}
 }
 
-// Values of a mutex's key are its session's mark and one of these. The second one
-// replaces the mark of another session on the same lease, which made the key.
+// The value of a mutex's key is a session's mark and one of these.
 const (
-	isMade  = "/made"
-	isFound = "/found"
+	isMade  = "/made"  // by that session
+	isFound = "/found" // by that session, and made by another one on the same lease
 )
 
-// place is where a contender stands, as one transaction saw it.
-type place struct {
-	hdr   *pb.ResponseHeader
-	rev   int64            // create revision of the contender's key
-	ahead string           // the key right before it, or one further ahead; "" for the first
-	found *mvccpb.KeyValue // the contender's key, where it was there before
+// position is where a contender is in its queue, as one transaction saw it.
+type position struct {
+	hdr     *pb.ResponseHeader
+	version keystate.Version // of the contender's key
+	ahead   string           // the key right before it, or one further ahead; "" for the first
+	found   *mvccpb.KeyValue // the contender's key, if the transaction did not make it
+
+	incarnation *keystate.Incarnation // the record of the contender's key, of which it is a user
 }
 
-// errOccupied is tryEnter's answer where another contender is first.
+// rev is the create revision of the contender's key.
+func (p position) rev() int64 { return p.version.Create }
+
+// errOccupied is returned by tryEnter if another contender is first.
 var errOccupied = errors.New("concurrency: there are other contenders")
 
-// enter puts the contender's key, or finds it there, and claims it.
-func (c contender) enter(ctx context.Context, val string) (place, error) {
+// enter puts the contender's key or finds it, and becomes a user of it.
+func (c contender) enter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.key), "=", 0)},
 		// The last two keys are then the contender's own and the one right before it.
 		[]clientv3.Op{c.putOp(val), clientv3.OpGet(c.pfx,
 			append(clientv3.WithLastCreate(), clientv3.WithLimit(2))...)},
-		c.whereabouts()))
+		c.getOwnAndFirst()))
 }
 
-// tryEnter is enter for the first place only. Where that is not to be had, it
-// returns errOccupied, and nothing is put.
-func (c contender) tryEnter(ctx context.Context, val string) (place, error) {
+// tryEnter is enter for the first position only. If another contender has that, it puts nothing and
+// returns errOccupied, unless the contender's key was there before.
+func (c contender) tryEnter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.pfx), "=", 0).WithPrefix()},
 		[]clientv3.Op{c.putOp(val), clientv3.OpGet(c.key)},
-		c.whereabouts()))
+		c.getOwnAndFirst()))
 }
 
 func (c contender) putOp(val string) clientv3.Op {
-	return clientv3.OpPut(c.key, val,
-		clientv3.WithLease(c.s.lease))
+	return clientv3.OpPut(c.key, val, clientv3.WithLease(c.s.lease))
 }
 
-// whereabouts are the contender's key and the first one.
-func (c contender) whereabouts() []clientv3.Op {
+// getOwnAndFirst gets the contender's key and the first one.
+func (c contender) getOwnAndFirst() []clientv3.Op {
 	return []clientv3.Op{clientv3.OpGet(c.key),
 		clientv3.OpGet(c.pfx, clientv3.WithFirstCreate()...)}
 }
 
-// put runs a transaction that puts the contender's key, or finds it, until that is
-// an incarnation to rely on. Its then-ops are the put of val and a get that begins with
-// the key, its else-ops whereabouts.
-func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (place, error) {
+// put runs a transaction that puts the contender's key, or finds it, until the contender may use
+// what was put or found. The transaction puts val and then gets the contender's key, or else does
+// what getOwnAndFirst says.
+func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
-		c.s.update(c.key, func(k *slot) { k.mark = c.mark; k.begin() })
+		c.s.update(c.key, (*keystate.State).Begin)
 		p, err := c.putMarked(ctx, val, txn)
 		if err != nil {
-			c.s.waitCleared(c.key)
-			return place{}, err
+			c.s.waitCleanedUp(c.key)
+			return position{}, err
 		}
-		claimed := false
-		c.s.update(c.key, func(k *slot) { claimed = k.claim(p.rev, p.found == nil, c.isOthers(p)) })
-		if claimed {
+		c.s.update(c.key, func(k *keystate.State) {
+			if p.found == nil {
+				p.incarnation = k.Made(p.version)
+				return
+			}
+			value := string(p.found.Value)
+			p.incarnation = k.Found(p.version, value, c.mark != "" && value == c.mark+isMade)
+		})
+		if p.incarnation != nil {
 			return p, nil
 		}
-		if err := c.s.deleteKey(ctx, c.key, p.rev); err != nil {
-			return place{}, err
+		if err := c.s.deleteVersion(ctx, c.key, p.version); err != nil {
+			return position{}, err
 		}
 	}
 }
 
-// putMarked is one put that ends with the session's mark on the key, or with an error,
-// of which the session's slot has been told.
-func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (place, error) {
+// putMarked runs the transaction until the key has the contender's mark. If it fails, it has told
+// the state of the key.
+func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		sending, proof := retry.WithProof(ctx)
 		p, err := c.putOnce(sending, txn)
 		if err != nil {
 			c.s.update(c.key, c.failed(err, val, proof.NothingSent()))
-			return place{}, err
+			return position{}, err
 		}
-		if c.mark == "" || p.found == nil || bytes.HasPrefix(p.found.Value, []byte(c.mark)) {
+		if p.found == nil || bytes.HasPrefix(p.found.Value, []byte(c.mark)) {
 			return p, nil
 		}
-		marked, err := c.takeOver(ctx, p.rev)
+		marked, err := c.putMark(ctx, p)
 		if err != nil {
-			c.s.update(c.key, (*slot).over)
-			return place{}, err
+			c.s.update(c.key, (*keystate.State).Fail)
+			return position{}, err
 		}
-		if marked {
-			return p, nil
+		if marked.version != p.version {
+			return marked, nil
 		}
 	}
 }
 
-// takeOver puts the session's mark on a key that another session on the same lease has
-// made, and which it may be about to delete. It reports false where the key is gone.
-func (c contender) takeOver(ctx context.Context, rev int64) (bool, error) {
+// putMark puts the contender's mark on a key that another session on the same lease has made, and
+// that the other session may be about to delete: that deletes nothing then. It returns p as it was
+// if the key is gone.
+func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	resp, err := c.s.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(c.key), "=", rev)).
+		If(clientv3.Compare(clientv3.CreateRevision(c.key), "=", p.rev())).
 		Then(c.putOp(c.mark + isFound)).
 		Commit()
-	if err != nil {
-		return false, err
+	if err == nil && resp.Succeeded {
+		p.version.Mod = resp.Header.GetRevision()
 	}
-	return resp.Succeeded, nil
+	return p, err
 }
 
-// isOthers reports whether a key that was found may be another session's work. A
-// candidate's tells nothing: it counts as the session's where the lease is.
-func (c contender) isOthers(p place) bool {
-	switch {
-	case p.found == nil:
-		return false
-	case c.mark == "":
-		return !c.s.granted
+// failed returns what a put of val that failed with err means for its key. What was refused or not
+// sent has no effect. What an orphan's put makes is left to its lease, as another session may use
+// it. So is what a candidate's put makes on a lease that was given: its value would not prove that
+// this session has made it.
+func (c contender) failed(err error, val string, unsent bool) func(*keystate.State) {
+	unproven := errors.Is(context.Cause(c.s.ctx), errOrphaned) || c.mark == "" && !c.s.granted
+	if unsent || unproven || errors.Is(err, errOccupied) || classify.IsRefusal(err) {
+		return (*keystate.State).Fail
 	}
-	return string(p.found.Value) != c.mark+isMade
+	return func(k *keystate.State) { k.Lose(val) }
 }
 
-// failed is what a put of val that failed with err did to its key. What was not sent
-// has no effect. An orphan leaves puts with an unknown outcome to its lease, and so
-// does a candidate on a lease that was given: the key may be another session's.
-func (c contender) failed(err error, val string, unsent bool) func(*slot) {
-	untold := errors.Is(context.Cause(c.s.ctx), errOrphaned) || c.mark == "" && !c.s.granted
-	if unsent || untold || errors.Is(err, errOccupied) || classify.IsRefusal(err) {
-		return (*slot).over
-	}
-	return func(k *slot) { k.lost(val) }
-}
-
-func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (place, error) {
+func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (position, error) {
 	answer, err := c.s.client.Do(ctx, txn)
 	if err != nil {
-		return place{}, err
+		return position{}, err
 	}
 	resp := answer.Txn()
 	if resp == nil {
-		return place{}, errMalformed
+		return position{}, errMalformed
 	}
 	if !resp.Succeeded {
-		return c.foundPlace(resp)
+		return c.readOwnAndFirst(resp)
 	}
 	kvs, err := rangeAnswer(resp, 1)
 	if err != nil || len(kvs) == 0 || string(kvs[0].Key) != c.key || len(kvs) > 1 &&
-		!c.isRival(kvs[1]) {
-		return place{}, errMalformed
+		!c.inQueue(kvs[1]) {
+		return position{}, errMalformed
 	}
-	p := place{hdr: resp.Header, rev: kvs[0].CreateRevision}
+	p := position{hdr: resp.Header, version: c.s.versionOf(kvs[0])}
 	if len(kvs) > 1 {
 		p.ahead = string(kvs[1].Key)
 	}
 	return p, nil
 }
 
-// foundPlace reads the answers to whereabouts.
-func (c contender) foundPlace(resp *clientv3.TxnResponse) (place, error) {
+// readOwnAndFirst reads the answers to getOwnAndFirst.
+func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error) {
 	own, err := rangeAnswer(resp, 0)
 	if err != nil {
-		return place{}, err
+		return position{}, err
 	}
 	first, err := rangeAnswer(resp, 1)
 	if err != nil {
-		return place{}, err
+		return position{}, err
 	}
 	switch {
-	case len(first) == 0 || !c.isRival(first[0]):
-		return place{}, errMalformed
+	case len(first) == 0 || !c.inQueue(first[0]):
+		return position{}, errMalformed
 	case len(own) == 0:
-		return place{}, errOccupied
+		return position{}, errOccupied
 	case string(own[0].Key) != c.key:
-		return place{}, errMalformed
+		return position{}, errMalformed
 	}
-	p := place{hdr: resp.Header, rev: own[0].CreateRevision, found: own[0]}
+	p := position{hdr: resp.Header, version: c.s.versionOf(own[0]), found: own[0]}
 	if string(first[0].Key) != c.key {
 		p.ahead = string(first[0].Key)
 	}
 	return p, nil
 }
 
-// isRival reports whether a key is one of those that are contended with. A server
-// that names another one has not answered what it was asked.
-func (c contender) isRival(kv *mvccpb.KeyValue) bool {
-	return bytes.HasPrefix(kv.Key,
-		[]byte(c.pfx))
+// inQueue reports whether a key is one of the queue's. A server that names another key has not
+// answered the request, and its answer must not make a lock seem free.
+func (c contender) inQueue(kv *mvccpb.KeyValue) bool {
+	return bytes.HasPrefix(kv.Key, []byte(c.pfx))
 }
 
-// look finds the contender's place anew. It returns ErrSessionExpired where the
-// key is gone.
-func (c contender) look(ctx context.Context, rev int64) (place, error) {
-	before := append(clientv3.WithLastCreate(), clientv3.WithMaxCreateRev(rev-1))
+// look returns the contender's position anew, or ErrSessionExpired if its key is gone.
+func (c contender) look(ctx context.Context, p position) (position, error) {
+	before := append(clientv3.WithLastCreate(), clientv3.WithMaxCreateRev(p.rev()-1))
 	resp, err := c.s.client.Txn(ctx).Then(clientv3.OpGet(c.key),
 		clientv3.OpGet(c.pfx, before...)).Commit()
 	if err != nil {
-		return place{}, err
+		return position{}, err
 	}
 	own, err := rangeAnswer(resp, 0)
 	if err != nil {
-		return place{}, err
+		return position{}, err
 	}
 	ahead, err := rangeAnswer(resp, 1)
 	if err != nil {
-		return place{}, err
+		return position{}, err
 	}
-	if len(own) == 0 || own[0].CreateRevision != rev {
-		return place{}, ErrSessionExpired
+	if len(own) == 0 || own[0].CreateRevision != p.rev() {
+		return position{}, ErrSessionExpired
 	}
-	p := place{hdr: resp.Header, rev: rev}
+	p.hdr, p.ahead, p.found = resp.Header, "", nil
 	if len(ahead) > 0 {
-		if !c.isRival(ahead[0]) {
-			return place{}, errMalformed
+		if !c.inQueue(ahead[0]) {
+			return position{}, errMalformed
 		}
 		p.ahead = string(ahead[0].Key)
 	}
 	return p, nil
 }
 
-// abandon gives a place up. In good health it is free when abandon returns; where
-// not, that goes on in the background.
-func (c contender) abandon(rev int64) {
-	c.s.update(c.key, func(k *slot) { k.release(rev) })
-	c.s.waitCleared(c.key)
+// abandon gives a position up. If the cluster is in good health the key is deleted when abandon
+// returns; otherwise clean-up goes on in the background.
+func (c contender) abandon(p position) {
+	c.s.update(c.key, func(k *keystate.State) { k.Release(p.incarnation) })
+	c.s.waitCleanedUp(c.key)
 }

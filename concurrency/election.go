@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/keystate"
 )
 
 // Election chooses one leader among the sessions that campaign for it, in the order
@@ -30,16 +31,17 @@ type Election struct {
 // electionState is what an Election and its copies share.
 type electionState struct {
 	// guarded by mu
-	mu     sync.Mutex
-	office office
-	hdr    *pb.ResponseHeader
+	mu        sync.Mutex
+	candidacy candidacy
+	hdr       *pb.ResponseHeader
 }
 
-// office is a candidacy, with success or still waiting for it.
-type office struct {
-	key     string // "" for none
-	rev     int64  // create revision of key
-	claimed bool   // the session knows of it: it was not resumed
+// candidacy is a key of an election, which leads or waits for its turn.
+type candidacy struct {
+	key string // "" for none
+	rev int64  // create revision of key
+
+	incarnation *keystate.Incarnation // of which it is a user; nil if it was resumed
 }
 
 // NewElection returns an election among the keys that begin with pfx and a slash. It
@@ -55,7 +57,7 @@ func NewElection(s *Session, pfx string) *Election {
 // session's lease.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	e := NewElection(s, pfx)
-	e.office = office{key: leaderKey, rev: leaderRev}
+	e.candidacy = candidacy{key: leaderKey, rev: leaderRev}
 	return e
 }
 
@@ -81,39 +83,39 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	before := e.stand(p)
 	if err = e.win(inner, p, val); err != nil {
 		if !before {
-			e.drop(p.rev)
-			e.abandon(p.rev)
+			e.forget(p.rev())
+			e.abandon(p)
 		}
 		return e.s.failure(ctx, inner, err)
 	}
 	return nil
 }
 
-// stand takes note of a candidacy, which Resign can end from then on. It reports
-// whether this Election had it before. One claim is enough for it.
-func (e *Election) stand(p place) (before bool) {
+// stand takes note of a candidacy, which Resign can end from then on. It reports whether this
+// Election had it before. A candidacy is one user of its key, however many calls campaign with it.
+func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	old := e.office
-	before = old.key == e.key && old.rev == p.rev
-	if old.claimed {
-		e.s.update(e.key, func(k *slot) { k.unclaim(old.rev) })
+	old := e.candidacy
+	before = old.key == e.key && old.rev == p.rev()
+	if old.incarnation != nil {
+		e.s.update(e.key, func(k *keystate.State) { k.Release(old.incarnation) })
 	}
-	e.office = office{key: e.key, rev: p.rev, claimed: true}
+	e.candidacy = candidacy{key: e.key, rev: p.rev(), incarnation: p.incarnation}
 	return before
 }
 
 // win waits for the candidate's turn, with val as its value.
-func (e *Election) win(ctx context.Context, p place, val string) error {
+func (e *Election) win(ctx context.Context, p position, val string) error {
 	if p.found != nil && string(p.found.Value) != val {
-		if err := e.proclaim(ctx, office{key: e.key, rev: p.rev}, val); err != nil {
+		if err := e.proclaim(ctx, candidacy{key: e.key, rev: p.rev()}, val); err != nil {
 			if errors.Is(err, ErrElectionNotLeader) {
 				return ErrSessionExpired
 			}
 			return err
 		}
 	}
-	p, err := e.turn(ctx, p)
+	p, err := e.waitForTurn(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -123,12 +125,12 @@ func (e *Election) win(ctx context.Context, p place, val string) error {
 	return nil
 }
 
-// drop takes the note of a candidacy away.
-func (e *Election) drop(rev int64) {
+// forget is for a candidacy that has ended. Rev stays.
+func (e *Election) forget(rev int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.office.rev == rev {
-		e.office = office{rev: rev}
+	if e.candidacy.rev == rev {
+		e.candidacy = candidacy{rev: rev}
 	}
 }
 
@@ -148,7 +150,7 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 	return nil
 }
 
-func (e *Election) proclaim(ctx context.Context, held office, val string) error {
+func (e *Election) proclaim(ctx context.Context, held candidacy, val string) error {
 	resp, err := e.s.client.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(held.key), "=", held.rev)).
 		Then(clientv3.OpPut(held.key, val, clientv3.WithLease(e.s.lease))).
@@ -157,7 +159,7 @@ func (e *Election) proclaim(ctx context.Context, held office, val string) error 
 		return err
 	}
 	if !resp.Succeeded {
-		e.vacate(held, false)
+		e.ended(held)
 		return ErrElectionNotLeader
 	}
 	e.mu.Lock()
@@ -166,12 +168,14 @@ func (e *Election) proclaim(ctx context.Context, held office, val string) error 
 	return nil
 }
 
-// vacate is for a candidacy whose key is not there any more.
-func (e *Election) vacate(held office, now bool) {
+// ended is for a candidacy whose key does not exist any more.
+func (e *Election) ended(held candidacy) {
 	if held.key == e.key {
-		e.s.update(e.key, func(k *slot) { k.deleted(held.rev, now) })
+		e.s.update(e.key, func(k *keystate.State) {
+			k.Deleted(keystate.Version{Create: held.rev})
+		})
 	}
-	e.drop(held.rev)
+	e.forget(held.rev)
 }
 
 // Resign gives up leadership, or the candidacy, so that the next candidate leads. It
@@ -190,10 +194,12 @@ func (e *Election) Resign(ctx context.Context) (err error) {
 		Then(clientv3.OpDelete(held.key)).
 		Commit()
 	if err != nil {
-		e.s.update(held.key, func(k *slot) { k.doom(held.rev) })
+		e.s.update(held.key, func(k *keystate.State) {
+			k.Delete(keystate.New(keystate.Version{Create: held.rev}))
+		})
 		return e.s.failure(ctx, ctx, err)
 	}
-	e.vacate(held, resp.Succeeded)
+	e.ended(held)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.hdr = resp.Header
@@ -216,13 +222,13 @@ func (e *Election) Leader(ctx context.Context) (*clientv3.GetResponse, error) {
 	return resp, nil
 }
 
-func (e *Election) current() office {
+func (e *Election) current() candidacy {
 	if e.electionState == nil {
-		return office{}
+		return candidacy{}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.office
+	return e.candidacy
 }
 
 // Key returns the key of the session's candidacy, "" where there is none.

@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/keystate"
 )
 
 // Mutex is a lock that at most one session holds at a time. Sessions get it in the
@@ -42,14 +43,14 @@ type mutexState struct {
 	// guarded by mu
 	mu   sync.Mutex
 	hdr  *pb.ResponseHeader
-	held *hold // nil while the lock is not held
+	held *acquisition // nil while the lock is not held
 }
 
-// hold is one acquisition of a mutex.
-type hold struct {
-	rev      int64 // create revision of the key
-	since    int64 // revision in which the lock was held for sure
-	released bool  // an Unlock has begun
+// acquisition is one acquisition of a mutex.
+type acquisition struct {
+	key      *keystate.Incarnation // of which it is a user
+	since    int64                 // a revision in which the lock was held
+	released bool                  // an Unlock has begun
 
 	// nil until asked for
 	ctx context.Context
@@ -87,29 +88,29 @@ func NewMutex(s *Session, pfx string) *Mutex {
 // An uncontended Lock is one request. One that has to wait takes one event and one
 // request from the moment the lock is free.
 func (m *Mutex) Lock(ctx context.Context) error {
-	return m.lock(ctx, func(ctx context.Context) (place, error) {
+	return m.acquire(ctx, func(ctx context.Context) (position, error) {
 		for {
 			p, err := m.enter(ctx, m.mark+isMade)
 			if err != nil {
-				return place{}, err
+				return position{}, err
 			}
-			first, err := m.turn(ctx, p)
+			first, err := m.waitForTurn(ctx, p)
 			if err == nil {
 				return first, nil
 			}
-			if errors.Is(err, ErrSessionExpired) && m.wasReleased(p.rev) {
-				continue // by another goroutine: the session lives, and waits on
+			if errors.Is(err, ErrSessionExpired) && m.wasReleased(p) {
+				continue
 			}
-			m.abandon(p.rev)
-			return place{}, err
+			m.abandon(p)
+			return position{}, err
 		}
 	})
 }
 
-// wasReleased reports whether an Unlock of this session has deleted the key that a call
-// was waiting with.
-func (m *Mutex) wasReleased(rev int64) (released bool) {
-	m.s.update(m.key, func(k *slot) { released = k.released[rev] })
+// wasReleased reports whether another goroutine's Unlock has deleted the key that a call was
+// waiting with. The session lives, so the call is to wait with another key.
+func (m *Mutex) wasReleased(p position) (released bool) {
+	m.s.update(m.key, func(*keystate.State) { released = p.incarnation.Ended() })
 	return released && m.s.over() == nil
 }
 
@@ -117,50 +118,49 @@ func (m *Mutex) wasReleased(rev int64) (released bool) {
 // is one request, and leaves nothing behind where that is in vain. Errors:
 // [ErrLocked], and those of Lock.
 func (m *Mutex) TryLock(ctx context.Context) error {
-	return m.lock(ctx, func(ctx context.Context) (place, error) {
+	return m.acquire(ctx, func(ctx context.Context) (position, error) {
 		p, err := m.tryEnter(ctx, m.mark+isMade)
 		switch {
 		case errors.Is(err, errOccupied):
-			return place{}, ErrLocked
+			return position{}, ErrLocked
 		case err == nil && p.ahead != "":
-			// the key is another's on the same lease, who waits with it, or left over
-			m.abandon(p.rev)
-			return place{}, ErrLocked
+			// Another call of this session, or a session on the same lease, waits with the key.
+			m.abandon(p)
+			return position{}, ErrLocked
 		}
 		return p, err
 	})
 }
 
-// lock acquires in the session's name.
-func (m *Mutex) lock(ctx context.Context, acquire func(context.Context) (place, error)) error {
+// acquire is the part of Lock and TryLock that they have in common; enter does the rest.
+func (m *Mutex) acquire(
+	ctx context.Context, enter func(context.Context) (position, error),
+) error {
 	if err := cmp.Or(ctx.Err(), m.s.over()); err != nil {
 		return err
 	}
 	inner, cancel := m.s.within(ctx)
 	defer cancel()
-	m.s.update(m.key, (*slot).enter)
-	defer m.s.update(m.key, (*slot).exit)
-	p, err := acquire(inner)
+	p, err := enter(inner)
 	if err != nil {
 		return m.s.failure(ctx, inner, err)
 	}
-	m.hold(p)
+	m.acquired(p)
 	return nil
 }
 
-// hold begins an acquisition. Of two for the same key, one claim is enough.
-func (m *Mutex) hold(p place) {
+// acquired takes note of an acquisition. If there is one already, and it is not older, that one
+// stays: an acquisition is one user of its key, however many goroutines have locked the mutex.
+func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.hdr = p.hdr
-	if m.held != nil {
-		m.s.update(m.key, func(k *slot) { k.unclaim(m.held.rev) })
-		if m.held.rev == p.rev {
-			return
-		}
-		m.held.lost(ErrLockReleased)
+	if m.held != nil && m.held.key.Create >= p.rev() {
+		m.s.update(m.key, func(k *keystate.State) { k.Release(p.incarnation) })
+		return
 	}
-	m.held = &hold{rev: p.rev, since: p.hdr.GetRevision()}
+	m.held.lost(ErrLockReleased)
+	m.held = &acquisition{key: p.incarnation, since: p.hdr.GetRevision()}
 }
 
 // Unlock releases the lock: it deletes the key of this acquisition, and no other. It
@@ -185,14 +185,16 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	held.lost(ErrLockReleased)
 	m.mu.Unlock()
 
-	m.s.update(m.key, func(k *slot) { k.unlock(held.rev) })
-	resp, err := m.s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(m.key), "=",
-		held.rev)).Then(clientv3.OpDelete(m.key)).Commit()
+	m.s.update(m.key, func(*keystate.State) { held.key.End() })
+	_, err := m.s.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(m.key), "=", held.key.Create)).
+		Then(clientv3.OpDelete(m.key)).
+		Commit()
 	if err != nil {
-		m.s.update(m.key, func(k *slot) { k.doom(held.rev) })
+		m.s.update(m.key, func(k *keystate.State) { k.Delete(held.key) })
 		return m.s.failure(ctx, ctx, err)
 	}
-	m.s.update(m.key, func(k *slot) { k.deleted(held.rev, resp.Succeeded) })
+	m.s.update(m.key, func(k *keystate.State) { k.Deleted(held.key.Version) })
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.held == held {
@@ -230,7 +232,7 @@ func (m *Mutex) Rev() int64 {
 	if m.held == nil {
 		return 0
 	}
-	return m.held.rev
+	return m.held.key.Create
 }
 
 // Header is that of the response with which the lock was last acquired, or nil. It

@@ -36,10 +36,7 @@ func waitsFor(
 
 // hasPlace tells whether a contender knows of its key.
 func hasPlace(c contender) bool {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	k := c.s.slots[c.key]
-	return k != nil && len(k.claims) > 0
+	return usersOf(c) > 0
 }
 
 // TestLockCleansUp ends a waiting Lock in all the ways it can fail.

@@ -7,7 +7,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
@@ -45,41 +45,35 @@ type observer struct {
 	modRev    int64
 }
 
-// run looks who leads and follows that one's key, or while there is none the
-// whole prefix, until somebody else may lead.
+// run looks who leads, and reports it, until ctx or the client ends, or the server refuses to
+// answer. In between it watches the leader's key, or the whole prefix while there are no
+// candidates.
 func (o *observer) run(ctx context.Context) {
 	defer close(o.ch)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(o.client.Ctx(), cancel)()
 
-	for setbacks := 0; ; {
+	_ = await.Loop(ctx, nil, func(ctx context.Context) (await.Change, error) {
 		resp, err := o.client.Get(ctx, o.pfx, clientv3.WithFirstCreate()...)
-		if classify.IsHalt(ctx, err) {
-			return
+		if err != nil {
+			return nil, err
 		}
-		if err == nil {
-			var leader *mvccpb.KeyValue
-			if len(resp.Kvs) > 0 {
-				leader = resp.Kvs[0]
-				o.report(ctx, resp.Header, leader)
-			}
-			if o.follow(ctx, leader, resp.Header.GetRevision()+1) {
-				setbacks = 0
-				continue
-			}
+		var leader *mvccpb.KeyValue
+		if len(resp.Kvs) > 0 {
+			leader = resp.Kvs[0]
+			o.report(ctx, resp.Header, leader)
 		}
-		if backoff.Wait(ctx, repeatBackoff.Delay(setbacks)) != nil {
-			return
-		}
-		setbacks++
-	}
+		return func(ctx context.Context) bool {
+			return o.watch(ctx, leader, resp.Header.GetRevision()+1)
+		}, nil
+	}, func(err error) bool { return classify.IsHalt(ctx, err) })
 }
 
-// follow reports what the leader proclaims from a revision on, until its key is
-// deleted; without a leader it waits until there is a candidate. It reports false
-// where the watch ended before.
-func (o *observer) follow(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
+// watch reports what the leader proclaims from a revision on, until its key is
+// deleted; without a leader it waits until there is a candidate. It returns false
+// if the watch ends before.
+func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	key, opts := string(leader.GetKey()), []clientv3.OpOption{clientv3.WithRev(from)}

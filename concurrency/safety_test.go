@@ -40,7 +40,8 @@ func runSafety(t *testing.T, lasting time.Duration) {
 	work.Go(func() { r.revoke(ctx) })
 	faults := r.cluster.Break(ctx, 2500*time.Millisecond)
 	work.Wait()
-	t.Logf("%d faults; %d sessions; %d increments, %d more with unknown outcome; %d refused since the lock was lost; %d acquisitions; %d times in office",
+	t.Logf("%d faults; %d sessions; %d increments, %d more with unknown outcome; "+
+		"%d refused since the lock was lost; %d acquisitions; %d times a leader",
 		faults, r.sessions.Load(), r.counted.Load(), r.unsure.Load(), r.refused.Load(),
 		len(r.locked), len(r.led))
 

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
@@ -25,9 +26,6 @@ const (
 	// caller's context, so that a silent member does not hold it up for long.
 	requestTimeout = 5 * time.Second
 )
-
-// repeatBackoff spaces the attempts of what goes on until it succeeds.
-var repeatBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
 var (
 	// errOrphaned is the cause of the end of an orphaned session's context.
@@ -72,11 +70,11 @@ type session struct {
 	background sync.WaitGroup // added to only with mu held and closed unset
 
 	// guarded by mu
-	mu         sync.Mutex
-	closed     bool
-	chores     context.Context // of clean-up; nil until there is some
-	stopChores context.CancelFunc
-	slots      map[string]*slot // by key
+	mu          sync.Mutex
+	closed      bool
+	cleanUpCtx  context.Context // nil until there is something to clean up
+	stopCleanUp context.CancelFunc
+	keys        map[string]*key // by name
 }
 
 type sessionOptions struct {
@@ -137,7 +135,7 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 		ttl:     seconds(int64(o.ttl)),
 		base:    context.WithoutCancel(o.ctx),
 		closing: make(chan struct{}, 1),
-		slots:   make(map[string]*slot),
+		keys:    make(map[string]*key),
 	}
 	var expiry time.Time
 	if s.lease == clientv3.NoLease {
@@ -300,7 +298,7 @@ func (s *session) revoke(ctx context.Context) error {
 		if err == nil || n > 0 && errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return nil
 		}
-		if classify.IsHalt(ctx, err) || backoff.Wait(ctx, repeatBackoff.Delay(n)) != nil {
+		if classify.IsHalt(ctx, err) || backoff.Wait(ctx, await.Retry.Delay(n)) != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ func TestUnlockKeepsTheOthersWaiting(t *testing.T) {
 		})
 	}
 	require.Eventually(t, func() bool {
-		return usesOf(newContender(s, "key")) == n
+		return usersOf(newContender(s, "key")) == n
 	}, 5*time.Second, time.Millisecond)
 	require.Eventually(t, func() bool {
 		return creates(fake.Requests("Watch")) == 2*n
@@ -81,15 +81,12 @@ func TestGoroutinesOfOneSessionBesideAnother(t *testing.T) {
 	assert.Empty(t, keysUnder(t, client, "key/"))
 }
 
-// usesOf returns how many calls and holders rely on a contender's key.
-func usesOf(c contender) int {
+// usersOf returns how many calls wait with a contender's key, or hold it.
+func usersOf(c contender) int {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	n := 0
-	if k := c.s.slots[c.key]; k != nil {
-		for _, uses := range k.claims {
-			n += uses
-		}
+	if k := c.s.keys[c.key]; k != nil {
+		return k.Users()
 	}
-	return n
+	return 0
 }

@@ -68,6 +68,6 @@ func keepsNothing(t *testing.T, s *Session) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	assert.Empty(t, s.slots)
-	assert.Nil(t, s.chores)
+	assert.Empty(t, s.keys)
+	assert.Nil(t, s.cleanUpCtx)
 }

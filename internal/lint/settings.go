@@ -5,7 +5,8 @@ package lint
 var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "node_modules": true}
 
 // stateMachines are packages of pure data, without goroutines and channels.
-var stateMachines = []string{"internal/watchmux", "internal/keepalive", "internal/memberhealth"}
+var stateMachines = []string{"internal/watchmux", "internal/keepalive", "internal/keystate",
+	"internal/memberhealth"}
 
 // goroutineFiles may start goroutines: the machinery, and the parts of the API whose background
 // work has no smaller home.

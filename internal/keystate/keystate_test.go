@@ -1,0 +1,135 @@
+package keystate
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// made has a put create an incarnation of a mutex's key.
+func made(t *testing.T, k *State, create int64) *Incarnation {
+	t.Helper()
+	k.Begin()
+	in := k.Made(Version{Create: create, Mod: create})
+	require.NotNil(t, in)
+	return in
+}
+
+// found has a put find a version.
+func found(k *State, v Version, value string, own bool) *Incarnation {
+	k.Begin()
+	return k.Found(v, value, own)
+}
+
+// TestWhatIsDeleted has the users of an incarnation leave it.
+func TestWhatIsDeleted(t *testing.T) {
+	v := Version{Create: 5, Mod: 5}
+	for name, c := range map[string]struct {
+		before  func(k *State)
+		use     func(t *testing.T, k *State) []*Incarnation
+		deleted bool
+	}{
+		"what was made": {deleted: true, use: func(t *testing.T, k *State) []*Incarnation {
+			return []*Incarnation{made(t, k, 5), found(k, v, "a/made", true)}
+		}},
+		"what was found": {use: func(_ *testing.T, k *State) []*Incarnation {
+			return []*Incarnation{found(k, v, "b/made", false)}
+		}},
+		"what its value proves": {deleted: true, use: func(_ *testing.T, k *State) []*Incarnation {
+			return []*Incarnation{found(k, v, "a/made", true)}
+		}},
+		"what an uncertain put has made": {deleted: true,
+			before: func(k *State) { k.Begin(); k.Lose("value") },
+			use: func(_ *testing.T, k *State) []*Incarnation {
+				return []*Incarnation{found(k, Version{Create: 5}, "value", false)}
+			}},
+		"what an orphan's uncertain put has made": {
+			before: func(k *State) { k.Begin(); k.Lose("value"); k.Orphan() },
+			use: func(_ *testing.T, k *State) []*Incarnation {
+				return []*Incarnation{found(k, Version{Create: 5}, "value", false)}
+			}},
+		"what another session has used as well": {use: func(t *testing.T, k *State) []*Incarnation {
+			return []*Incarnation{made(t, k, 5),
+				found(k, Version{Create: 5, Mod: 7}, "b/found", false)}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := &State{}
+			if c.before != nil {
+				c.before(k)
+			}
+			for _, in := range c.use(t, k) {
+				require.Nil(t, k.ToDelete(), "it has users")
+				k.Release(in)
+			}
+			assert.Equal(t, c.deleted, k.ToDelete() != nil)
+			assert.Equal(t, !c.deleted, k.Idle())
+		})
+	}
+}
+
+// TestLateAnswers has a put find what was deleted, or is about to be: nothing may rely on that.
+func TestLateAnswers(t *testing.T) {
+	v := Version{Create: 5, Mod: 5}
+	for name, end := range map[string]func(k *State, in *Incarnation){
+		"unlocking": func(_ *State, in *Incarnation) { in.End() },
+		"unlocked":  func(k *State, in *Incarnation) { in.End(); k.Deleted(in.Version) },
+		"to delete": func(k *State, in *Incarnation) { k.Delete(in) },
+		"failed":    func(k *State, in *Incarnation) { k.Release(in) },
+		"deleted":   func(k *State, in *Incarnation) { k.Release(in); k.Deleted(in.Version) },
+		"followed": func(k *State, _ *Incarnation) {
+			k.Begin()
+			k.Made(Version{Create: 9, Mod: 9})
+		},
+	} {
+		k := &State{}
+		in := made(t, k, 5)
+		k.Begin()
+		end(k, in)
+		assert.Nil(t, k.Found(v, "a/made", true), name)
+	}
+}
+
+// TestOrphanKeepsWhatIsSafe has a session end as an orphan with something to delete.
+func TestOrphanKeepsWhatIsSafe(t *testing.T) {
+	k := &State{}
+	k.Release(made(t, k, 5))
+	k.Orphan()
+	assert.NotNil(t, k.ToDelete(), "of a mutex, whose version changes if another session uses it")
+
+	k = &State{}
+	k.Delete(New(Version{Create: 5}))
+	k.Orphan()
+	assert.Nil(t, k.ToDelete(), "of a candidate")
+
+	k = &State{}
+	k.Discard(5)
+	k.Orphan()
+	assert.NotNil(t, k.ToDelete(), "of a name that no other put uses")
+}
+
+// TestDiscard has the key deleted that a put may have made, whatever its value.
+func TestDiscard(t *testing.T) {
+	k := &State{}
+	k.Discard(0)
+	assert.True(t, k.Urgent(), "the key has to be looked at")
+	k.SawNone()
+	assert.False(t, k.Urgent())
+	assert.True(t, k.Dirty(), "the put may still be applied")
+	k.Saw(Version{Create: 5}, "value")
+	require.NotNil(t, k.ToDelete())
+	k.Deleted(Version{Create: 5})
+	assert.True(t, k.Idle())
+}
+
+// TestGiveUp has clean-up end: the key can be used again.
+func TestGiveUp(t *testing.T) {
+	k := &State{}
+	k.Begin()
+	k.Lose("value")
+	k.Release(made(t, k, 5))
+	k.GiveUp()
+	assert.True(t, k.Idle())
+	assert.NotNil(t, found(k, Version{Create: 5, Mod: 5}, "a/made", true))
+}
