@@ -3,6 +3,7 @@ package concurrency
 import (
 	"context"
 	"errors"
+	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/await"
@@ -98,10 +99,7 @@ func (s *session) deleted(ctx context.Context, key string, rev int64) bool {
 }
 
 func hasDelete(resp clientv3.WatchResponse) bool {
-	for _, ev := range resp.Events {
-		if ev.Type == clientv3.EventTypeDelete {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(resp.Events, func(ev *clientv3.Event) bool {
+		return ev.Type == clientv3.EventTypeDelete
+	})
 }

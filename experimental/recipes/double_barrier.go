@@ -8,6 +8,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
 // errNotEntered is returned by a Leave without an Enter before it.
@@ -16,7 +17,7 @@ var errNotEntered = errors.New("recipe: the double barrier was not entered")
 // DoubleBarrier lets a number of clients begin together and end together: Enter
 // returns when all of them have come, Leave when all of them want to go. Each
 // client has a DoubleBarrier of its own, for one goroutine at a time; after Leave it
-// may enter again. A client whose session ends counts no longer.
+// may enter again. A client whose session ends no longer counts.
 type DoubleBarrier struct {
 	s     *concurrency.Session
 	pfx   string
@@ -36,8 +37,8 @@ func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarr
 func (b *DoubleBarrier) waiters() string  { return b.pfx + "waiters/" }
 func (b *DoubleBarrier) readyKey() string { return b.pfx + "ready" }
 
-// Enter waits until as many clients as the barrier is for have come. Errors:
-// [ErrTooManyClients] where there are as many without this one, waiting or inside;
+// Enter waits until the barrier's count of clients have come. Errors:
+// [ErrTooManyClients] if there are that many without this one, waiting or inside;
 // [concurrency.ErrSessionExpired]. After an error the client is outside.
 func (b *DoubleBarrier) Enter() error {
 	ctx, client := b.s.Ctx(), b.s.Client()
@@ -58,8 +59,8 @@ func (b *DoubleBarrier) Enter() error {
 		return ErrTooManyClients
 	}
 	var ready int64
-	err = await(ctx, client, func(ctx context.Context) (next *change, err error) {
-		ready, next, err = b.lookIn(ctx, own)
+	err = waitUntil(ctx, func(ctx context.Context) (next await.Change, err error) {
+		ready, next, err = b.tryEnter(ctx, own)
 		return next, err
 	})
 	if err != nil {
@@ -70,8 +71,8 @@ func (b *DoubleBarrier) Enter() error {
 	return nil
 }
 
-// full tells of the moment in which a client came whether the others are enough
-// without it: waiting, or inside since they were told that all had come.
+// full reports whether, when a client's key was put, there were enough clients without it: waiting,
+// or inside since the ready key was put.
 func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 	if len(ready) > 0 {
 		for _, kv := range waiters {
@@ -83,11 +84,11 @@ func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 	return len(waiters) > b.count
 }
 
-// lookIn returns the revision in which all had come, or what to wait for. Who
-// completes the count says so to the others.
-func (b *DoubleBarrier) lookIn(
+// tryEnter returns the revision in which all clients had come, or what to wait for. The client that
+// completes the count puts the ready key, for which the others wait.
+func (b *DoubleBarrier) tryEnter(
 	ctx context.Context, own *EphemeralKV,
-) (ready int64, next *change, err error) {
+) (ready int64, next await.Change, err error) {
 	client := b.s.Client()
 	found, rev, err := read(ctx, client,
 		clientv3.OpGet(own.Key()),
@@ -107,10 +108,10 @@ func (b *DoubleBarrier) lookIn(
 		return ready, nil, nil
 	}
 	if len(found[2]) < b.count {
-		return 0, &change{key: b.readyKey(), typ: mvccpb.Event_PUT, from: rev + 1}, nil
+		return 0, putOf(client, b.readyKey(), rev), nil
 	}
-	// A request that is applied late must not let those in who come after this client left.
-	resp, err := client.Txn(ctx).If(own.isThere()).Then(clientv3.OpPut(b.readyKey(), "")).Commit()
+	// A request that is applied late must not let clients in that come after this one has left.
+	resp, err := client.Txn(ctx).If(own.exists()).Then(clientv3.OpPut(b.readyKey(), "")).Commit()
 	switch {
 	case err != nil:
 		return 0, nil, err
@@ -121,23 +122,23 @@ func (b *DoubleBarrier) lookIn(
 }
 
 // Leave waits until all clients that have entered with this one want to leave, or
-// have lost their sessions. Errors: [concurrency.ErrSessionExpired]; an error where the
+// have lost their sessions. Errors: [concurrency.ErrSessionExpired]; one of its own if the
 // client has not entered. After another error Leave may be called again.
 func (b *DoubleBarrier) Leave() error {
 	if b.own == nil {
 		return errNotEntered
 	}
-	err := sessionError(b.s, await(b.s.Ctx(), b.s.Client(), b.lookOut))
+	err := sessionError(b.s, waitUntil(b.s.Ctx(), b.tryLeave))
 	if err == nil || errors.Is(err, concurrency.ErrSessionExpired) {
 		b.own = nil
 	}
 	return err
 }
 
-// lookOut lets everyone go but the one whose key was put first, who waits for all others,
-// one by one from the last; these wait for that one. All clients must agree on this order,
-// the published one's included.
-func (b *DoubleBarrier) lookOut(ctx context.Context) (*change, error) {
+// tryLeave returns what to wait for, or nil if this client may go. The client whose key was put
+// first waits for all others, one by one from the last one. The others delete their keys and wait
+// for the first one. All clients must agree on this order, the published one's included.
+func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 	found, rev, err := read(ctx, b.s.Client(),
 		clientv3.OpGet(b.waiters(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),
 			clientv3.WithMaxCreateRev(b.ready), clientv3.WithSort(clientv3.SortByModRevision,
@@ -160,18 +161,18 @@ func (b *DoubleBarrier) lookOut(ctx context.Context) (*change, error) {
 	}
 	first, last := string(inside[0].Key), string(inside[len(inside)-1].Key)
 	if first == b.own.Key() {
-		return &change{key: last, typ: mvccpb.Event_DELETE, from: rev + 1}, nil
+		return deletionOf(b.s.Client(), last, rev), nil
 	}
 	if here {
-		b.left = true // even if that is only assumed: the answer may be lost
+		b.left = true // the answer may be lost
 		if err := b.own.delete(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return &change{key: first, typ: mvccpb.Event_DELETE, from: rev + 1}, nil
+	return deletionOf(b.s.Client(), first, rev), nil
 }
 
-// last clears the barrier for those who come next.
+// last clears the barrier for the next round.
 func (b *DoubleBarrier) last(ctx context.Context) error {
 	b.left = true
 	_, err := b.s.Client().Txn(ctx).

@@ -3,18 +3,16 @@ package recipe
 import "errors"
 
 var (
-	// ErrKeyExists is returned where a key is to be created that is there.
+	// ErrKeyExists is returned if a key that is to be created exists already.
 	ErrKeyExists = errors.New("key already exists")
 
-	// ErrNoWatcher is returned by WaitEvents and WaitPrefixEvents where the client was
-	// closed, so that there is nobody to watch.
+	// ErrNoWatcher is returned by WaitEvents and WaitPrefixEvents if the client is closed.
 	ErrNoWatcher = errors.New("no watcher channel")
 
-	// ErrTooManyClients is returned to those who come to a double barrier that has
-	// its full count.
+	// ErrTooManyClients is returned by Enter of a double barrier that has its full count.
 	ErrTooManyClients = errors.New("too many clients")
 
-	// ErrWaitMismatch is returned by WaitEvents and WaitPrefixEvents where there is
-	// no event to wait for.
+	// ErrWaitMismatch is returned by WaitEvents and WaitPrefixEvents if they are given no event to
+	// wait for.
 	ErrWaitMismatch = errors.New("unexpected wait result")
 )

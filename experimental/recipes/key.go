@@ -14,8 +14,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// endedTimeout is how long what is done in the name of a session that has ended already
-// may take.
+// endedTimeout bounds a request in the name of a session that has ended.
 const endedTimeout = 5 * time.Second
 
 var errGone = errors.New("recipe: the key is gone")
@@ -34,8 +33,8 @@ type RemoteKV struct {
 // EphemeralKV is a key that vanishes with its session.
 type EphemeralKV struct{ RemoteKV }
 
-// create puts a key that must not be there, or returns ErrKeyExists. It also returns
-// what the gets find, in the same transaction.
+// create puts a key, or returns ErrKeyExists. It also returns what gets find in that
+// transaction.
 func create(
 	ctx context.Context, client *clientv3.Client, key, val string, lease clientv3.LeaseID,
 	gets ...clientv3.Op,
@@ -60,8 +59,8 @@ func create(
 }
 
 // createEphemeral is create for a key of a new name that begins with prefix, on a
-// session's lease. Where that fails none is left behind, however late a member gets
-// to the request.
+// session's lease. If that fails no key is left behind, however late a member applies
+// the request.
 func createEphemeral(
 	s *concurrency.Session, prefix string, gets ...clientv3.Op,
 ) (*EphemeralKV, [][]*mvccpb.KeyValue, error) {
@@ -79,7 +78,7 @@ func createEphemeral(
 	return nil, nil, sessionError(s, err)
 }
 
-// sessionError is the error of a call in a session's name.
+// sessionError maps err to the error to return from a call in a session's name.
 func sessionError(s *concurrency.Session, err error) error {
 	switch {
 	case err == nil:
@@ -92,8 +91,8 @@ func sessionError(s *concurrency.Session, err error) error {
 	return err
 }
 
-// giveUp deletes a session's key. It ends with the session; for one that had ended before,
-// whose lease may live on, it does not try for long.
+// giveUp deletes a session's key, or leaves that to the session if it fails. It ends with the
+// session. If the session has ended before, its lease may live on, so there is one short attempt.
 func (kv *EphemeralKV) giveUp(s *concurrency.Session) error {
 	ctx := s.Ctx()
 	if ctx.Err() != nil {
@@ -125,17 +124,17 @@ func (rk *RemoteKV) delete(ctx context.Context) error {
 	if rk.kv == nil {
 		return nil
 	}
-	_, err := rk.kv.Txn(ctx).If(rk.isThere()).Then(clientv3.OpDelete(rk.key)).Commit()
+	_, err := rk.kv.Txn(ctx).If(rk.exists()).Then(clientv3.OpDelete(rk.key)).Commit()
 	return err
 }
 
 // Put changes the value of the key, if it is still the one that was created. Errors
-// are those of clientv3.KV, and one of its own where it is gone.
+// are those of clientv3.KV, and one of its own if the key is gone.
 func (rk *RemoteKV) Put(val string) error {
 	if rk.kv == nil {
 		return errGone
 	}
-	resp, err := rk.kv.Txn(rk.ctx).If(rk.isThere()).Then(
+	resp, err := rk.kv.Txn(rk.ctx).If(rk.exists()).Then(
 		clientv3.OpPut(rk.key, val, clientv3.WithLease(rk.lease))).Commit()
 	switch {
 	case err != nil:
@@ -147,7 +146,6 @@ func (rk *RemoteKV) Put(val string) error {
 	return nil
 }
 
-func (rk *RemoteKV) isThere() clientv3.Cmp {
-	return clientv3.Compare(
-		clientv3.CreateRevision(rk.key), "=", rk.rev)
+func (rk *RemoteKV) exists() clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(rk.key), "=", rk.rev)
 }

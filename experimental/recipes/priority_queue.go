@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// PriorityQueue hands out each element once, that of the lowest number first, and
-// those of one number in the order in which they came. Any number of clients may
+// PriorityQueue returns each element once: those with the lowest number first, and
+// those with one number in the order in which they came. Any number of clients may
 // put in and take out. The methods are safe for concurrent use.
 type PriorityQueue struct {
 	client *clientv3.Client
@@ -18,17 +18,17 @@ type PriorityQueue struct {
 }
 
 // NewPriorityQueue returns the queue whose keys begin with key and a slash. It also
-// has keys that begin with two underscores and that. It sends nothing.
+// has keys that begin with two underscores, key and a slash. It sends nothing.
 func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 	return &PriorityQueue{client, key + "/"}
 }
 
-// Enqueue puts an element in; pr is its priority, of which the lowest comes first.
+// Enqueue puts an element in; pr is its number, of which the lowest comes first.
 // After an error it may be in the queue, or get there.
 func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 	ctx := q.client.Ctx()
 	dir := fmt.Sprintf("%s%05d", q.pfx, pr)
-	guard := "__" + dir // modified with each element of this priority
+	guard := "__" + dir // modified with each element of this number
 	for races := 0; ; races++ {
 		last, err := q.client.Get(ctx, dir+"/", clientv3.WithLastKey()...)
 		if err != nil {
@@ -62,8 +62,8 @@ func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 	}
 }
 
-// Dequeue takes the first element out. It waits where there is none. After an error
-// one element may be lost: taken out, and handed to nobody.
+// Dequeue takes the first element out. It waits while the queue is empty. After an error
+// one element may be lost: taken out, and not returned.
 func (q *PriorityQueue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstKey())
 }

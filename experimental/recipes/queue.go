@@ -6,10 +6,11 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// Queue hands out each element once, in the order in which they came. Any number of
+// Queue returns each element once, in the order in which they came. Any number of
 // clients may put in and take out. The methods are safe for concurrent use.
 type Queue struct {
 	client *clientv3.Client
@@ -19,8 +20,7 @@ type Queue struct {
 // NewQueue returns the queue whose keys begin with keyPrefix and a slash. It sends
 // nothing.
 func NewQueue(client *clientv3.Client, keyPrefix string) *Queue {
-	return &Queue{client,
-		keyPrefix + "/"}
+	return &Queue{client, keyPrefix + "/"}
 }
 
 // Enqueue puts an element in. After an error it may be in the queue, or get there.
@@ -29,8 +29,8 @@ func (q *Queue) Enqueue(val string) error {
 	return err
 }
 
-// Dequeue takes the first element out. It waits where there is none. After an error
-// one element may be lost: taken out, and handed to nobody.
+// Dequeue takes the first element out. It waits while the queue is empty. After an error
+// one element may be lost: taken out, and not returned.
 func (q *Queue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstRev())
 }
@@ -39,7 +39,7 @@ func (q *Queue) Dequeue() (string, error) {
 func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {
-		err := await(client.Ctx(), client, func(ctx context.Context) (*change, error) {
+		err := waitUntil(client.Ctx(), func(ctx context.Context) (await.Change, error) {
 			found, rev, err := read(ctx, client, clientv3.OpGet(pfx, first...))
 			if err != nil {
 				return nil, err
@@ -48,7 +48,7 @@ func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (st
 				element = found[0][0]
 				return nil, nil
 			}
-			return &change{key: pfx, prefix: true, typ: mvccpb.Event_PUT, from: rev + 1}, nil
+			return putOf(client, pfx, rev, clientv3.WithPrefix()), nil
 		})
 		if err != nil {
 			return "", err
@@ -66,7 +66,7 @@ func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (st
 	}
 }
 
-// take deletes an element unless somebody else has taken it.
+// take deletes an element. It reports false if another client was faster.
 func take(client *clientv3.Client, element *mvccpb.KeyValue) (bool, error) {
 	key := string(element.Key)
 	resp, err := client.Txn(client.Ctx()).

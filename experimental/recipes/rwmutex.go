@@ -5,10 +5,9 @@ import (
 	"errors"
 	"sync"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
-
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
 // errInUse is returned by RLock and Lock of an RWMutex that is locked already, or
@@ -16,10 +15,10 @@ import (
 var errInUse = errors.New("recipe: the RWMutex is in use; each holder needs one of its own")
 
 // RWMutex is a lock that any number of readers hold at a time, or one writer. A
-// writer waits for all who came before it, a reader for the writers who did.
+// writer waits for all readers and writers that came before it, a reader for the writers.
 //
-// Each RWMutex is one contender, whether or not others have the same session, and for
-// one holder at a time. As with every lock of this kind, a holder whose session
+// Each RWMutex is one contender, and for one holder at a time, also if several have
+// one session. As with every lock of this kind, a holder whose session
 // ends may not know it at once: see [concurrency.Mutex]. The methods are safe for
 // concurrent use.
 type RWMutex struct {
@@ -39,17 +38,17 @@ func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 	return &RWMutex{s: s, pfx: prefix + "/"}
 }
 
-// RLock waits until no writer that came before has the lock. Errors:
-// [concurrency.ErrSessionExpired], also where the contender's key was deleted by someone
-// else; one of its own where this RWMutex is locked already, or waits for the lock.
-// After an error nothing is left behind.
+// RLock waits until no writer that came before has the lock or waits for it. Errors:
+// [concurrency.ErrSessionExpired], also if another client has deleted the contender's
+// key; one of its own if this RWMutex is locked already, or waits for the lock.
+// After an error no key is left behind.
 func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 
-// Lock waits until nobody that came before has the lock. Its errors are those of
-// RLock.
+// Lock waits until no reader or writer that came before has the lock or waits for it. Its
+// errors are those of RLock.
 func (rw *RWMutex) Lock() error { return rw.lock("write/", "") }
 
-// lock puts a key and waits until there is none before it under rivals.
+// lock puts a key and waits until no key before it begins with rivals.
 func (rw *RWMutex) lock(dir, rivals string) error {
 	if !rw.begin() {
 		return errInUse
@@ -77,7 +76,7 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 	}
 	client := rw.s.Client()
 	before := append(clientv3.WithLastCreate(), clientv3.WithMaxCreateRev(own.Revision()-1))
-	err = await(rw.s.Ctx(), client, func(ctx context.Context) (*change, error) {
+	err = waitUntil(rw.s.Ctx(), func(ctx context.Context) (await.Change, error) {
 		found, rev, err := read(ctx, client, clientv3.OpGet(own.Key()),
 			clientv3.OpGet(rw.pfx+rivals, before...))
 		switch {
@@ -89,7 +88,7 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 			since = rev
 			return nil, nil
 		}
-		return &change{key: string(found[1][0].Key), typ: mvccpb.Event_DELETE, from: rev + 1}, nil
+		return deletionOf(client, string(found[1][0].Key), rev), nil
 	})
 	if err != nil {
 		rw.s.Discard(own.Key(), own.Revision())
@@ -99,7 +98,7 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 }
 
 // RUnlock releases a lock that RLock acquired. Errors: [concurrency.ErrLockReleased]
-// where it is not locked; [concurrency.ErrSessionExpired] where the session ends
+// if it is not locked; [concurrency.ErrSessionExpired] if the session ends
 // meanwhile. After any but the first the key is deleted in the background, and RUnlock
 // may be called again to wait for it.
 func (rw *RWMutex) RUnlock() error { return rw.unlock() }

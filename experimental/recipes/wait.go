@@ -13,55 +13,26 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// setbackBackoff spaces looks that follow no event.
-var setbackBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
-
-// raceBackoff spaces tries that others were ahead of.
+// raceBackoff spaces the attempts of a request that other clients were faster than.
 var raceBackoff = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond, Jitter: 1}
 
-// change is what somebody waits for: an event of a type on a key, or on those with a
-// prefix, from a revision on.
-type change struct {
-	key    string
-	prefix bool
-	typ    mvccpb.Event_EventType
-	from   int64
-}
-
-// await calls look until it returns no change to wait for, or an error that does not
-// pass. In between it waits for the change. Events only tell when to look.
-func await(
-	ctx context.Context, client *clientv3.Client, look func(context.Context) (*change, error),
+// waitUntil calls look until it returns no change to wait for, or an error that does not pass.
+func waitUntil(
+	ctx context.Context, look func(context.Context) (await.Change, error),
 ) error {
-	for setbacks := 0; ; {
-		next, err := look(ctx)
-		switch {
-		case err == nil && next == nil:
-			return nil
-		case err == nil && next.seen(ctx, client):
-			setbacks = 0
-			continue
-		case err != nil && (final(err) || classify.IsHalt(ctx, err)):
-			return err
-		}
-		if err := backoff.Wait(ctx, setbackBackoff.Delay(setbacks)); err != nil {
-			return err
-		}
-		setbacks++
-	}
+	return await.Loop(ctx, nil, look, func(err error) bool {
+		return errors.Is(err, concurrency.ErrSessionExpired) ||
+			errors.Is(err, ErrTooManyClients) || errors.Is(err, errMalformed) ||
+			classify.IsHalt(ctx, err)
+	})
 }
 
-// final tells whether an error is a recipe's own answer.
-func final(err error) bool {
-	return errors.Is(err, concurrency.ErrSessionExpired) || errors.Is(err, ErrTooManyClients) ||
-		errors.Is(err, errMalformed)
-}
-
-// errMalformed is for servers that do not answer what they were asked.
+// errMalformed is for an answer of a server that does not fit the request.
 var errMalformed = errors.New("recipe: the server's answer is not one to the request")
 
 // read makes gets in one transaction and returns what each found.
@@ -91,33 +62,38 @@ func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err er
 	return found, nil
 }
 
-// seen waits for the change. It reports false where the watch ended before.
-func (c *change) seen(ctx context.Context, client *clientv3.Client) bool {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer cancel()
-	opts := []clientv3.OpOption{clientv3.WithRev(c.from)}
-	if c.prefix {
-		opts = append(opts, clientv3.WithPrefix())
-	}
-	if c.typ == mvccpb.Event_PUT {
-		opts = append(opts, clientv3.WithFilterDelete())
-	} else {
-		opts = append(opts, clientv3.WithFilterPut())
-	}
-	for resp := range client.Watch(ctx, c.key, opts...) {
-		for _, ev := range resp.Events {
-			if ev.Type == c.typ {
+// deletionOf waits for the deletion of a key after a revision.
+func deletionOf(client *clientv3.Client, key string, rev int64) await.Change {
+	return changeOf(client, key, mvccpb.Event_DELETE, clientv3.WithRev(rev+1),
+		clientv3.WithFilterPut())
+}
+
+// putOf waits for a put of a key after a revision, or with WithPrefix of one of many keys.
+func putOf(client *clientv3.Client, key string, rev int64, opts ...clientv3.OpOption) await.Change {
+	return changeOf(client, key, mvccpb.Event_PUT,
+		append(opts, clientv3.WithRev(rev+1), clientv3.WithFilterDelete())...)
+}
+
+func changeOf(
+	client *clientv3.Client, key string, typ mvccpb.Event_EventType, opts ...clientv3.OpOption,
+) await.Change {
+	wanted := func(ev *clientv3.Event) bool { return ev.Type == typ }
+	return func(ctx context.Context) bool {
+		ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+		defer cancel()
+		for resp := range client.Watch(ctx, key, opts...) {
+			if slices.ContainsFunc(resp.Events, wanted) {
 				return true
 			}
 		}
+		return false
 	}
-	return false
 }
 
 // WaitEvents waits for events of a key, from revision rev on and in the order of evs,
 // whatever else happens in between, and returns the last of them. Errors:
-// [ErrWaitMismatch] where evs is empty; [ErrNoWatcher] where the client is closed; that
-// of the watch where it ends otherwise, such as rpctypes.ErrCompacted.
+// [ErrWaitMismatch] if evs is empty; [ErrNoWatcher] if the client is closed; the error
+// of the watch if it ends otherwise, such as rpctypes.ErrCompacted.
 func WaitEvents(
 	c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType,
 ) (*clientv3.Event, error) {
@@ -155,7 +131,7 @@ func waitEvents(
 	return nil, ErrNoWatcher
 }
 
-// uniqueName is a name nobody else uses. Names from one program sort by time.
+// uniqueName returns a name that no other put uses. Names from one program sort by time.
 func uniqueName() string {
 	//nolint:forbidigo // part of a name, no deadline
 	return fmt.Sprintf("%d%08x", time.Now().UnixNano(), rand.Uint32())

@@ -7,11 +7,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// made has a put create an incarnation of a mutex's key.
-func made(t *testing.T, k *State, create int64) *Incarnation {
+// made has a put create a mutex's key at revision 5.
+func made(t *testing.T, k *State) *Incarnation {
 	t.Helper()
 	k.Begin()
-	in := k.Made(Version{Create: create, Mod: create})
+	in := k.Made(Version{Create: 5, Mod: 5})
 	require.NotNil(t, in)
 	return in
 }
@@ -31,7 +31,7 @@ func TestWhatIsDeleted(t *testing.T) {
 		deleted bool
 	}{
 		"what was made": {deleted: true, use: func(t *testing.T, k *State) []*Incarnation {
-			return []*Incarnation{made(t, k, 5), found(k, v, "a/made", true)}
+			return []*Incarnation{made(t, k), found(k, v, "a/made", true)}
 		}},
 		"what was found": {use: func(_ *testing.T, k *State) []*Incarnation {
 			return []*Incarnation{found(k, v, "b/made", false)}
@@ -50,7 +50,7 @@ func TestWhatIsDeleted(t *testing.T) {
 				return []*Incarnation{found(k, Version{Create: 5}, "value", false)}
 			}},
 		"what another session has used as well": {use: func(t *testing.T, k *State) []*Incarnation {
-			return []*Incarnation{made(t, k, 5),
+			return []*Incarnation{made(t, k),
 				found(k, Version{Create: 5, Mod: 7}, "b/found", false)}
 		}},
 	} {
@@ -84,7 +84,7 @@ func TestLateAnswers(t *testing.T) {
 		},
 	} {
 		k := &State{}
-		in := made(t, k, 5)
+		in := made(t, k)
 		k.Begin()
 		end(k, in)
 		assert.Nil(t, k.Found(v, "a/made", true), name)
@@ -94,7 +94,7 @@ func TestLateAnswers(t *testing.T) {
 // TestOrphanKeepsWhatIsSafe has a session end as an orphan with something to delete.
 func TestOrphanKeepsWhatIsSafe(t *testing.T) {
 	k := &State{}
-	k.Release(made(t, k, 5))
+	k.Release(made(t, k))
 	k.Orphan()
 	assert.NotNil(t, k.ToDelete(), "of a mutex, whose version changes if another session uses it")
 
@@ -128,7 +128,7 @@ func TestGiveUp(t *testing.T) {
 	k := &State{}
 	k.Begin()
 	k.Lose("value")
-	k.Release(made(t, k, 5))
+	k.Release(made(t, k))
 	k.GiveUp()
 	assert.True(t, k.Idle())
 	assert.NotNil(t, found(k, Version{Create: 5, Mod: 5}, "a/made", true))
