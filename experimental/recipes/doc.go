@@ -16,5 +16,5 @@ package recipe
 //     the outcome of its put.
 //   - Whether a double barrier is full for a client is decided by the transaction that has put its
 //     key: other clients may leave before it looks again.
-//   - Clients that leave a double barrier count only keys that are older than the ready key: clients
-//     of the next round may be entering.
+//   - Clients that leave a double barrier count only keys that are older than the ready key, since
+//     clients of the next round may be entering.
