@@ -1,4 +1,4 @@
-package clientv3
+package clientv3_test
 
 import (
 	"testing"
@@ -6,7 +6,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
+
+// requireCompare fails the test unless the message of cmp is want.
+func requireCompare(t *testing.T, want *pb.Compare, cmp clientv3.Cmp) {
+	t.Helper()
+	require.True(t, proto.Equal(want, cmp.GetCompare()), "want %v\ngot  %v", want,
+		cmp.GetCompare())
+}
 
 func TestCompareOfEveryTargetAndResult(t *testing.T) {
 	results := map[string]pb.Compare_CompareResult{
@@ -15,72 +25,78 @@ func TestCompareOfEveryTargetAndResult(t *testing.T) {
 	}
 	tests := []struct {
 		name  string
-		begin func(key string) Cmp
+		begin func(key string) clientv3.Cmp
 		v     any
 		want  *pb.Compare
 	}{
-		{"value", Value, "v", &pb.Compare{Target: pb.Compare_VALUE,
+		{"value", clientv3.Value, "v", &pb.Compare{Target: pb.Compare_VALUE,
 			TargetUnion: &pb.Compare_Value{Value: []byte("v")}}},
-		{"empty value", Value, "", &pb.Compare{Target: pb.Compare_VALUE,
+		{"empty value", clientv3.Value, "", &pb.Compare{Target: pb.Compare_VALUE,
 			TargetUnion: &pb.Compare_Value{Value: []byte{}}}},
-		{"version", Version, 3, &pb.Compare{Target: pb.Compare_VERSION,
+		{"version", clientv3.Version, 3, &pb.Compare{Target: pb.Compare_VERSION,
 			TargetUnion: &pb.Compare_Version{Version: 3}}},
-		{"create", CreateRevision, int64(4), &pb.Compare{Target: pb.Compare_CREATE,
+		{"create", clientv3.CreateRevision, int64(4), &pb.Compare{Target: pb.Compare_CREATE,
 			TargetUnion: &pb.Compare_CreateRevision{CreateRevision: 4}}},
-		{"mod", ModRevision, int64(-5), &pb.Compare{Target: pb.Compare_MOD,
+		{"mod", clientv3.ModRevision, int64(-5), &pb.Compare{Target: pb.Compare_MOD,
 			TargetUnion: &pb.Compare_ModRevision{ModRevision: -5}}},
-		{"lease", LeaseValue, LeaseID(6), &pb.Compare{Target: pb.Compare_LEASE,
+		{"lease", clientv3.LeaseValue, clientv3.LeaseID(6), &pb.Compare{Target: pb.Compare_LEASE,
 			TargetUnion: &pb.Compare_Lease{Lease: 6}}},
-		{"lease as int64", LeaseValue, int64(6),
+		{"lease as int64", clientv3.LeaseValue, int64(6),
 			&pb.Compare{Target: pb.Compare_LEASE, TargetUnion: &pb.Compare_Lease{Lease: 6}}},
-		{"lease as int", LeaseValue, 6, &pb.Compare{Target: pb.Compare_LEASE,
+		{"lease as int", clientv3.LeaseValue, 6, &pb.Compare{Target: pb.Compare_LEASE,
 			TargetUnion: &pb.Compare_Lease{Lease: 6}}},
 	}
 	for _, tt := range tests {
 		for sign, result := range results {
-			cmp := Compare(tt.begin("k"), sign, tt.v)
+			cmp := clientv3.Compare(tt.begin("k"), sign, tt.v)
 			tt.want.Key, tt.want.Result = []byte("k"), result
-			requireProto(t, tt.want, cmp.GetCompare())
-			again := FromCompare(cmp.GetCompare())
-			requireProto(t, tt.want, again.GetCompare())
+			requireCompare(t, tt.want, cmp)
+			again := clientv3.FromCompare(cmp.GetCompare())
+			requireCompare(t, tt.want, again)
 		}
 	}
 }
 
 func TestComparePanicsNameTheValue(t *testing.T) {
-	unknown := FromCompare(&pb.Compare{Key: []byte("k"), Target: 42})
+	unknown := clientv3.FromCompare(&pb.Compare{Key: []byte("k"), Target: 42})
 	tests := []struct {
-		cmp    Cmp
+		cmp    clientv3.Cmp
 		result string
 		v      any
 		want   string
 	}{
-		{Value("k"), "==", "v", `etcdclient: Compare knows the results "=", "!=", ">" and "<", not "=="`},
-		{Value("k"), "", "v", `etcdclient: Compare knows the results "=", "!=", ">" and "<", not ""`},
-		{Value("k"), "=", 7, `etcdclient: Compare cannot compare VALUE with 7 of type int`},
-		{Value("k"), "=", []byte("v"), `etcdclient: Compare cannot compare VALUE with [118] of type []uint8`},
-		{Version("k"), "=", "7", `etcdclient: Compare cannot compare VERSION with 7 of type string`},
-		{CreateRevision("k"), "=", nil, `etcdclient: Compare cannot compare CREATE with <nil> of type <nil>`},
-		{ModRevision("k"), "=", uint64(7), `etcdclient: Compare cannot compare MOD with 7 of type uint64`},
-		{ModRevision("k"), "=", LeaseID(7), `etcdclient: Compare cannot compare MOD with 7 of type clientv3.LeaseID`},
-		{LeaseValue("k"), "=", 7.5, `etcdclient: Compare cannot compare LEASE with 7.5 of type float64`},
-		{unknown, "=", "v", `etcdclient: Compare does not know the target 42`},
+		{clientv3.Value("k"), "==", "v", `knows the results "=", "!=", ">" and "<", not "=="`},
+		{clientv3.Value("k"), "", "v", `knows the results "=", "!=", ">" and "<", not ""`},
+		{clientv3.Value("k"), "=", 7, `cannot compare VALUE with 7 of type int`},
+		{clientv3.Value("k"), "=", []byte("v"),
+			`cannot compare VALUE with [118] of type []uint8`},
+		{clientv3.Version("k"), "=", "7", `cannot compare VERSION with 7 of type string`},
+		{clientv3.CreateRevision("k"), "=", nil,
+			`cannot compare CREATE with <nil> of type <nil>`},
+		{clientv3.ModRevision("k"), "=", uint64(7),
+			`cannot compare MOD with 7 of type uint64`},
+		{clientv3.ModRevision("k"), "=", clientv3.LeaseID(7),
+			`cannot compare MOD with 7 of type clientv3.LeaseID`},
+		{clientv3.LeaseValue("k"), "=", 7.5, `cannot compare LEASE with 7.5 of type float64`},
+		{unknown, "=", "v", `does not know the target 42`},
 	}
 	for _, tt := range tests {
-		assert.Equal(t, tt.want, panicText(func() { Compare(tt.cmp, tt.result, tt.v) }))
+		assert.Equal(t, "etcdclient: Compare "+tt.want, panicText(func() {
+			clientv3.Compare(tt.cmp, tt.result, tt.v)
+		}))
 	}
 }
 
 func TestCmpRanges(t *testing.T) {
 	tests := []struct {
-		cmp      Cmp
+		cmp      clientv3.Cmp
 		key, end string
 	}{
-		{Value("a").WithRange("c"), "a", "c"},
-		{Value("ab").WithPrefix(), "ab", "ac"},
-		{Value("a\xff").WithPrefix(), "a\xff", "b"},
-		{Value("\xff").WithPrefix(), "\xff", "\x00"},
-		{Value("").WithPrefix(), "\x00", "\x00"},
+		{clientv3.Value("a").WithRange("c"), "a", "c"},
+		{clientv3.Value("ab").WithPrefix(), "ab", "ac"},
+		{clientv3.Value("a\xff").WithPrefix(), "a\xff", "b"},
+		{clientv3.Value("\xff").WithPrefix(), "\xff", "\x00"},
+		{clientv3.Value("").WithPrefix(), "\x00", "\x00"},
 	}
 	for _, tt := range tests {
 		assert.Equal(t, tt.key, string(tt.cmp.KeyBytes()))
@@ -88,39 +104,42 @@ func TestCmpRanges(t *testing.T) {
 	}
 }
 
-// TestCmpIsAValue changes copies in every way there is; the original stays.
+// TestCmpIsAValue changes copies of a Cmp in every way. The original does not change.
 func TestCmpIsAValue(t *testing.T) {
-	original := Compare(Value("k"), "=", "v")
+	original := clientv3.Compare(clientv3.Value("k"), "=", "v")
 	want := original.Clone()
 
 	changed := original
 	changed.WithKeyBytes([]byte("k2"))
 	changed.WithValueBytes([]byte("v2"))
 	assert.Equal(t, "k2 v2", string(changed.KeyBytes())+" "+string(changed.ValueBytes()))
-	Compare(original, "!=", "w")
+	clientv3.Compare(original, "!=", "w")
 	original.WithPrefix()
 	original.WithRange("z")
 
-	requireProto(t, want.GetCompare(), original.GetCompare())
+	requireCompare(t, want.GetCompare(), original)
 	assert.Equal(t, "k v", string(original.KeyBytes())+" "+string(original.ValueBytes()))
-	assert.Nil(t, func() []byte { c := Compare(Version("k"), "=", 1); return c.ValueBytes() }())
+	assert.Nil(t, func() []byte {
+		c := clientv3.Compare(clientv3.Version("k"), "=", 1)
+		return c.ValueBytes()
+	}())
 }
 
 func TestCmpCloneIsDeep(t *testing.T) {
-	original := Compare(Value("k"), "=", "v").WithRange("z")
+	original := clientv3.Compare(clientv3.Value("k"), "=", "v").WithRange("z")
 	clone := original.Clone()
 	original.KeyBytes()[0], original.ValueBytes()[0], original.GetCompare().RangeEnd[0] = 'X', 'X',
 		'X'
-	want := Compare(Value("k"), "=", "v").WithRange("z")
-	requireProto(t, want.GetCompare(), clone.GetCompare())
+	want := clientv3.Compare(clientv3.Value("k"), "=", "v").WithRange("z")
+	requireCompare(t, want.GetCompare(), clone)
 }
 
 func TestZeroCmp(t *testing.T) {
-	for _, c := range []Cmp{{}, FromCompare(nil)} {
-		requireProto(t, &pb.Compare{}, c.GetCompare())
+	for _, c := range []clientv3.Cmp{{}, clientv3.FromCompare(nil)} {
+		requireCompare(t, &pb.Compare{}, c)
 		assert.Empty(t, c.KeyBytes())
 		assert.Empty(t, c.ValueBytes())
-		require.Equal(t, Cmp{}, c.Clone())
+		require.Equal(t, clientv3.Cmp{}, c.Clone())
 		c.WithKeyBytes([]byte("k"))
 		c.WithValueBytes([]byte("v"))
 		assert.Equal(t, "k v", string(c.KeyBytes())+" "+string(c.ValueBytes()))

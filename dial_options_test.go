@@ -120,23 +120,25 @@ func servedOptions() map[string]optionCase {
 	}
 }
 
+// sendsHeader shows that a Put has the header name with the value want.
+func sendsHeader(name, want string) func(*testing.T, *etcdfake.Server, *Client) {
+	return func(t *testing.T, s *etcdfake.Server, _ *Client) {
+		assert.Contains(t, strings.Join(s.LastMetadata("Put").Get(name), " "), want)
+	}
+}
+
 // optionCases has each exported function of gRPC that returns a DialOption.
 func optionCases() map[string]optionCase {
 	var counting countingStats
 	var called atomic.Int64
 	ran := func(t *testing.T, _ *etcdfake.Server, _ *Client) { assert.NotZero(t, called.Swap(0)) }
-	header := func(name, want string) func(*testing.T, *etcdfake.Server, *Client) {
-		return func(t *testing.T, s *etcdfake.Server, _ *Client) {
-			assert.Contains(t, strings.Join(s.LastMetadata("Put").Get(name), " "), want)
-		}
-	}
 	dialer := func(ctx context.Context, a string) (net.Conn, error) {
 		called.Add(1)
 		return (&net.Dialer{}).DialContext(ctx, "tcp", a)
 	}
 	cases := servedOptions()
 	maps.Copy(cases, interceptorCases(&called, ran))
-	for name, tc := range map[string]optionCase{
+	maps.Copy(cases, map[string]optionCase{
 		"WithDefaultCallOptions": {opts: []grpc.DialOption{
 			grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(1))},
 			shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
@@ -154,7 +156,7 @@ func optionCases() map[string]optionCase {
 				assert.True(t, c.user.credentials)
 			}},
 		"WithPerRPCCredentials": {opts: []grpc.DialOption{
-			grpc.WithPerRPCCredentials(headerCreds{})}, shows: header("from-creds", "yes")},
+			grpc.WithPerRPCCredentials(headerCreds{})}, shows: sendsHeader("from-creds", "yes")},
 		"WithCredentialsBundle": {opts: []grpc.DialOption{
 			grpc.WithCredentialsBundle(plainBundle{})}, refused: "credentials"},
 		"WithContextDialer": {opts: []grpc.DialOption{grpc.WithContextDialer(dialer)},
@@ -167,22 +169,19 @@ func optionCases() map[string]optionCase {
 				assert.NotZero(t, counting.rpcs.Load())
 			}},
 		"WithUserAgent": {opts: []grpc.DialOption{grpc.WithUserAgent("mine")},
-			shows: header("user-agent", "mine")},
+			shows: sendsHeader("user-agent", "mine")},
 		"WithAuthority": {opts: []grpc.DialOption{grpc.WithAuthority("x.example")},
-			shows: header(":authority", "x.example")},
+			shows: sendsHeader(":authority", "x.example")},
 		"WithDisableServiceConfig": {opts: []grpc.DialOption{grpc.WithDisableServiceConfig()},
 			shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {
-				eventually(t, func() bool {
-					return healthChecks(s) > 0
-				}, "the client's balancer follows the member's health")
+				eventually(t, func() bool { return healthChecks(s) > 0 },
+					"the client's balancer follows the member's health")
 			}},
 		"WithDisableHealthCheck": {opts: []grpc.DialOption{grpc.WithDisableHealthCheck()},
 			shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {
 				assert.Zero(t, healthChecks(s))
 			}},
-	} {
-		cases[name] = tc
-	}
+	})
 	return cases
 }
 
@@ -200,15 +199,14 @@ func interceptorCases(
 		called.Add(1)
 		return next(ctx, d, cc, m, opts...)
 	}
+	counted := func(opt grpc.DialOption) optionCase {
+		return optionCase{opts: []grpc.DialOption{opt}, shows: ran}
+	}
 	return map[string]optionCase{
-		"WithUnaryInterceptor": {opts: []grpc.DialOption{grpc.WithUnaryInterceptor(unary)},
-			shows: ran},
-		"WithChainUnaryInterceptor": {opts: []grpc.DialOption{
-			grpc.WithChainUnaryInterceptor(unary)}, shows: ran},
-		"WithStreamInterceptor": {opts: []grpc.DialOption{grpc.WithStreamInterceptor(stream)},
-			shows: ran},
-		"WithChainStreamInterceptor": {opts: []grpc.DialOption{
-			grpc.WithChainStreamInterceptor(stream)}, shows: ran},
+		"WithUnaryInterceptor":       counted(grpc.WithUnaryInterceptor(unary)),
+		"WithChainUnaryInterceptor":  counted(grpc.WithChainUnaryInterceptor(unary)),
+		"WithStreamInterceptor":      counted(grpc.WithStreamInterceptor(stream)),
+		"WithChainStreamInterceptor": counted(grpc.WithChainStreamInterceptor(stream)),
 	}
 }
 
@@ -221,7 +219,7 @@ func healthChecks(s *etcdfake.Server) int {
 // TestEveryDialOptionKeepsItsMeaning: or Config.DialOptions says what becomes of it.
 func TestEveryDialOptionKeepsItsMeaning(t *testing.T) {
 	cases := optionCases()
-	assert.ElementsMatch(t, dialOptionsOfGRPC(t), slices.Collect(keysOf(cases)),
+	assert.ElementsMatch(t, dialOptionsOfGRPC(t), slices.Collect(maps.Keys(cases)),
 		"gRPC's dial options and those of the table")
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -246,16 +244,6 @@ func TestEveryDialOptionKeepsItsMeaning(t *testing.T) {
 				tc.shows(t, s, c)
 			}
 		})
-	}
-}
-
-func keysOf(m map[string]optionCase) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
 	}
 }
 

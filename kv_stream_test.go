@@ -2,11 +2,9 @@ package clientv3
 
 import (
 	"context"
+	"fmt"
 	"io"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -15,207 +13,254 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/testkit/kvstub"
 )
 
-// keyValues returns a key-value pair for each key.
-func keyValues(keys ...string) []*mvccpb.KeyValue {
-	kvs := make([]*mvccpb.KeyValue, len(keys))
-	for i, key := range keys {
-		kvs[i] = &mvccpb.KeyValue{Key: []byte(key), Value: []byte("value of " + key)}
+// manyKeys returns pairs with n keys in order. Some keys are prefixes of others.
+func manyKeys(n int) []*mvccpb.KeyValue {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("k%05d", i)
+		if i%7 == 1 {
+			keys[i] = keys[i-1] + "\x00"
+		}
 	}
-	return kvs
+	return kvstub.KeyValues(keys...)
 }
 
-// piece is one that is not the last.
-func piece(keys ...string) *pb.RangeResponse { return &pb.RangeResponse{Kvs: keyValues(keys...)} }
+var unimplemented = status.Error(codes.Unimplemented, "unknown method RangeStream")
 
-// lastPiece is the last one of a range of count keys.
-func lastPiece(count int64, keys ...string) *pb.RangeResponse {
-	return &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 9}, Kvs: keyValues(keys...),
-		Count: count}
-}
-
-// endless is a stream that always has another piece; recvs counts those taken.
-type endless struct {
-	fakeStream
-	recvs int
-}
-
-func (s *endless) Recv() (*pb.RangeStreamResponse, error) {
-	s.recvs++
-	s.msgs = []*pb.RangeStreamResponse{{RangeResponse: piece("k")}}
-	return s.fakeStream.Recv()
-}
-
-func (s *endless) open(ctx context.Context, _ *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
-	s.ctx = ctx
-	return s, nil
-}
-
-func TestGetStreamDeliversPieces(t *testing.T) {
-	pieces := []*pb.RangeResponse{piece("a", "b"), piece("c"), lastPiece(4, "d")}
-	var sent *pb.RangeRequest
-	open := streamOf(io.EOF, pieces...)
-	kv := NewKVFromKVClient(&fakeKV{onStream: func(ctx context.Context,
-		req *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
-		sent = req
-		return open(ctx, req)
-	}}, nil)
-
-	stream, err := kv.GetStream(t.Context(), "a", WithRange("z"), WithLimit(8), WithRev(3),
-		WithSerializable(), WithKeysOnly())
-	require.NoError(t, err)
-	for _, want := range pieces {
-		got := <-stream
-		require.NoError(t, got.Err())
-		assert.Same(t, want, got.RangeResponse)
+// TestPagesEqualOneRange reads ranges from a server that does not stream, and compares them with
+// the answer to one request.
+func TestPagesEqualOneRange(t *testing.T) {
+	kvs := manyKeys(300)
+	refusals := map[string]*kvstub.Stub{
+		"refused when opened":      {},
+		"refused by first message": {OnStream: kvstub.StreamOf(unimplemented)},
 	}
-	_, more := <-stream
-	assert.False(t, more, "the channel must be closed after the last piece")
-	requireProto(t, &pb.RangeRequest{
-		Key: []byte("a"), RangeEnd: []byte("z"), Limit: 8, Revision: 3, Serializable: true,
-		KeysOnly: true,
-	}, sent)
-}
-
-func TestGetStreamToGetResponse(t *testing.T) {
-	kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, piece("a", "b"), nil, piece("c"),
-		lastPiece(7, "d"))}, nil)
-	stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
-	require.NoError(t, err)
-	got, err := GetStreamToGetResponse(stream)
-	require.NoError(t, err)
-	requireProto(t, lastPiece(7, "a", "b", "c", "d"), (*pb.RangeResponse)(got))
-
-	empty := make(chan RangeStreamResponse, 1)
-	empty <- RangeStreamResponse{}
-	close(empty)
-	got, err = GetStreamToGetResponse(empty)
-	require.NoError(t, err)
-	requireProto(t, &pb.RangeResponse{}, (*pb.RangeResponse)(got))
-}
-
-func TestGetStreamEndsWithItsError(t *testing.T) {
-	kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(rpctypes.ErrGRPCCompacted, piece("a"))}, nil)
-	stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
-	require.NoError(t, err)
-	first := <-stream
-	require.NoError(t, first.Err())
-	last := <-stream
-	assert.Equal(t, rpctypes.ErrCompacted, last.Err())
-	assert.Empty(t, last.Kvs, "the fields of the error can be read")
-	_, open := <-stream
-	assert.False(t, open)
-
-	stream, err = kv.GetStream(t.Context(), "a", WithPrefix())
-	require.NoError(t, err)
-	whole, err := GetStreamToGetResponse(stream)
-	assert.Nil(t, whole)
-	assert.ErrorIs(t, err, rpctypes.ErrCompacted)
-}
-
-func TestGetStreamThatCannotBeOpened(t *testing.T) {
-	kv := NewKVFromKVClient(&fakeKV{onStream: func(context.Context,
-		*pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
-		return nil, rpctypes.ErrGRPCPermissionDenied
-	}}, nil)
-	stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
-	assert.Equal(t, rpctypes.ErrPermissionDenied, err)
-	assert.Nil(t, stream)
-}
-
-// TestAbandonedGetStreamEndsWithItsContext leaves a stream unread: nothing is read
-// ahead of the consumer, and the end of the context ends everything. The bubble
-// fails if a goroutine of the call is left.
-func TestAbandonedGetStreamEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		remote := &endless{}
-		ctx, cancel := context.WithCancel(t.Context())
-		stream, err := NewKVFromKVClient(&fakeKV{onStream: remote.open}, nil).GetStream(ctx, "a",
-			WithPrefix())
-		require.NoError(t, err)
-		<-stream
-		synctest.Wait()
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		assert.LessOrEqual(t, remote.recvs, 3,
-			"pieces taken from the server for a consumer that read one")
-		cancel()
-		synctest.Wait()
-		assert.Error(t, remote.ctx.Err(), "the RPC goes on")
-	})
-}
-
-// TestLateReaderLearnsThatTheStreamIsCutOff reads only after the context has
-// ended: the closed channel must not pass for a complete answer.
-func TestLateReaderLearnsThatTheStreamIsCutOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		remote := &endless{}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		stream, err := NewKVFromKVClient(&fakeKV{onStream: remote.open}, nil).GetStream(ctx, "a",
-			WithPrefix())
-		require.NoError(t, err)
-		time.Sleep(time.Hour)
-		_, err = GetStreamToGetResponse(stream)
-		assert.Equal(t, context.DeadlineExceeded, err)
-	})
-}
-
-// TestClosingTheClientEndsStreams has one stream blocked on its reader and one
-// on its server.
-func TestClosingTheClientEndsStreams(t *testing.T) {
-	opens := map[string]func(context.Context, *pb.RangeRequest) (pb.KV_RangeStreamClient, error){
-		"slow reader":   (&endless{}).open,
-		"silent server": streamOf(nil),
+	tests := map[string][]OpOption{
+		"all":              {WithPrefix()},
+		"range":            {WithRange("k00123")},
+		"from key":         {WithFromKey()},
+		"one":              nil,
+		"one missing":      {WithRange("k00000\x00")},
+		"limit 1":          {WithPrefix(), WithLimit(1)},
+		"limit 16":         {WithPrefix(), WithLimit(16)},
+		"limit 17":         {WithPrefix(), WithLimit(17)},
+		"limit 299":        {WithPrefix(), WithLimit(299)},
+		"limit 300":        {WithPrefix(), WithLimit(300)},
+		"limit over count": {WithPrefix(), WithLimit(301)},
+		"negative limit":   {WithPrefix(), WithLimit(-3)},
 	}
-	for name, open := range opens {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				clientCtx, closeClient := context.WithCancel(context.Background())
-				kv := NewKVFromKVClient(&fakeKV{onStream: open},
-					&Client{clientState: &clientState{ctx: clientCtx}})
-				stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
+	for refusal, remote := range refusals {
+		for name, opts := range tests {
+			t.Run(refusal+"/"+name, func(t *testing.T) {
+				key := "k"
+				if name == "one" || name == "one missing" {
+					key = "k00042"
+				}
+				op := OpGet(key, opts...)
+				want, err := kvstub.RangeOf(kvs)(t.Context(), op.rangeRequest())
 				require.NoError(t, err)
-				synctest.Wait()
-				closeClient()
-				synctest.Wait()
-				_, err = GetStreamToGetResponse(stream)
-				assert.Equal(t, context.Canceled, err)
+
+				remote.OnRange = kvstub.RangeOf(kvs)
+				stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), key,
+					opts...)
+				require.NoError(t, err)
+				got, err := GetStreamToGetResponse(stream)
+				require.NoError(t, err)
+				requireProto(t, want, (*pb.RangeResponse)(got))
 			})
+		}
+	}
+}
+
+// TestPagesAreOfOneRevision checks the requests for pages. All but the first ask for the revision
+// of the first page, and each begins after the last key of the page before.
+func TestPagesAreOfOneRevision(t *testing.T) {
+	kvs := manyKeys(100)
+	for _, rev := range []int64{0, 55} {
+		remote := &kvstub.Stub{OnRange: kvstub.RangeOf(kvs)}
+		stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), "k", WithPrefix(),
+			WithRev(rev), WithKeysOnly(), WithSerializable())
+		require.NoError(t, err)
+		next := []byte("k")
+		want := rev
+		pages := 0
+		for got := range stream {
+			require.NoError(t, got.Err())
+			req := remote.Requests()[pages].(*pb.RangeRequest)
+			assert.Equal(t, next, req.Key)
+			assert.Equal(t, want, req.Revision)
+			assert.True(t, req.KeysOnly && req.Serializable)
+			next = append(got.Kvs[len(got.Kvs)-1].Key, 0)
+			if rev == 0 {
+				want = 101 // of the first answer; each later one has a higher one
+			}
+			if pages++; got.Header != nil {
+				assert.EqualValues(t, 101, got.Header.Revision)
+				assert.EqualValues(t, 100, got.Count)
+			} else {
+				assert.Zero(t, got.Count)
+				assert.False(t, got.More)
+			}
+		}
+		assert.Len(t, remote.Requests(), pages)
+		assert.Greater(t, pages, 2)
+	}
+}
+
+// TestWhatHasNoPagesComesWhole reads ranges that a server must compute as a whole. Each takes one
+// Range, and no stream is tried if servers refuse to stream the range.
+func TestWhatHasNoPagesComesWhole(t *testing.T) {
+	tests := map[string]struct {
+		opts    []OpOption
+		streams int
+	}{
+		"sorted":          {[]OpOption{WithPrefix(), WithSort(SortByModRevision, SortDescend)}, 0},
+		"sort, no order":  {[]OpOption{WithPrefix(), WithSort(SortByModRevision, SortNone)}, 0},
+		"keys downwards":  {[]OpOption{WithPrefix(), WithSort(SortByKey, SortDescend)}, 0},
+		"min mod":         {[]OpOption{WithPrefix(), WithMinModRev(3)}, 0},
+		"max mod":         {[]OpOption{WithPrefix(), WithMaxModRev(3)}, 0},
+		"min create":      {[]OpOption{WithPrefix(), WithMinCreateRev(3)}, 0},
+		"max create":      {[]OpOption{WithPrefix(), WithMaxCreateRev(3)}, 0},
+		"count only":      {[]OpOption{WithPrefix(), WithCountOnly()}, 1},
+		"single key":      {nil, 1},
+		"default ordered": {[]OpOption{WithSort(SortByKey, SortAscend)}, 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			streams := 0
+			answer := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 4},
+				Kvs: kvstub.KeyValues("b", "a"), Count: 9, More: true}
+			remote := &kvstub.Stub{
+				OnRange: func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
+					return answer, nil
+				},
+				OnStream: func(context.Context, *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
+					streams++
+					return nil, unimplemented
+				},
+			}
+			stream, err := (&kv{remote: remote, paging: true}).GetStream(t.Context(), "k",
+				tt.opts...)
+			require.NoError(t, err)
+			got := <-stream
+			require.NoError(t, got.Err())
+			assert.Same(t, answer, got.RangeResponse)
+			_, open := <-stream
+			assert.False(t, open)
+			assert.Equal(t, tt.streams, streams)
+			op := OpGet("k", tt.opts...)
+			require.Len(t, remote.Requests(), 1)
+			requireProto(t, op.rangeRequest(), remote.Requests()[0])
 		})
 	}
 }
 
-// TestGetStreamDuringClose opens streams until the client is closed under way: each
-// ends, and Close waits for all that were begun.
-func TestGetStreamDuringClose(t *testing.T) {
-	for range 20 {
-		client := NewCtxClient(t.Context())
-		kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(nil, piece("a"))}, client)
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() {
-				for {
-					stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
-					if err != nil {
-						assert.True(t, IsConnCanceled(err), "%v", err)
-						return
-					}
-					<-stream
-				}
-			})
+// TestGetStreamPageFromALaggingMember reads serializably. The second page comes from a member that
+// has not reached the revision of the first page.
+func TestGetStreamPageFromALaggingMember(t *testing.T) {
+	kvs := manyKeys(100)
+	upToDate := kvstub.RangeOf(kvs)
+	remote := &kvstub.Stub{OnRange: func(ctx context.Context,
+		req *pb.RangeRequest) (*pb.RangeResponse,
+		error) {
+		if req.Serializable && req.Revision != 0 {
+			return nil, rpctypes.ErrGRPCFutureRev
 		}
-		require.NoError(t, client.Close())
-		wg.Wait()
+		return upToDate(ctx, req)
+	}}
+	kv := &kv{remote: remote, paging: true}
+	stream, err := kv.GetStream(t.Context(), "k", WithPrefix(), WithSerializable())
+	require.NoError(t, err)
+	got, err := GetStreamToGetResponse(stream)
+	require.NoError(t, err)
+	assert.Len(t, got.Kvs, 100)
+	refused := 0
+	for _, req := range remote.Requests()[1:] {
+		if req.(*pb.RangeRequest).Serializable {
+			refused++
+		}
+	}
+	assert.Equal(t, 1, refused, "one refusal is enough to read on linearizably")
+
+	// If the caller asks for a future revision, the caller gets the error.
+	stream, err = kv.GetStream(t.Context(), "k", WithPrefix(), WithSerializable(), WithRev(1000))
+	require.NoError(t, err)
+	_, err = GetStreamToGetResponse(stream)
+	assert.ErrorIs(t, err, rpctypes.ErrFutureRev)
+}
+
+func TestGetStreamCompactedBetweenPages(t *testing.T) {
+	kvs := kvstub.RangeOf(manyKeys(100))
+	kv := &kv{paging: true, remote: &kvstub.Stub{OnRange: func(ctx context.Context,
+		req *pb.RangeRequest) (*pb.RangeResponse, error) {
+		if req.Revision != 0 {
+			return nil, rpctypes.ErrGRPCCompacted
+		}
+		return kvs(ctx, req)
+	}}}
+	stream, err := kv.GetStream(t.Context(), "k", WithPrefix())
+	require.NoError(t, err)
+	first := <-stream
+	require.NoError(t, first.Err())
+	assert.NotEmpty(t, first.Kvs)
+	last := <-stream
+	assert.Equal(t, rpctypes.ErrCompacted, last.Err())
+}
+
+// TestPagesSurviveMalformedAnswers reads pages that lack a header or key-value pairs, or that do
+// not move on.
+func TestPagesSurviveMalformedAnswers(t *testing.T) {
+	answers := map[string]*pb.RangeResponse{
+		"nothing":          {},
+		"more of nothing":  {More: true},
+		"a nil pair":       {Kvs: []*mvccpb.KeyValue{nil}},
+		"no response":      nil,
+		"over the limit":   {Kvs: kvstub.KeyValues("a", "b", "c", "d"), More: true},
+		"a nil pair first": {Kvs: []*mvccpb.KeyValue{nil, nil}, More: true},
+	}
+	for name, answer := range answers {
+		t.Run(name, func(t *testing.T) {
+			kv := &kv{paging: true, remote: &kvstub.Stub{
+				OnRange: func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
+					return answer, nil
+				}}}
+			stream, err := kv.GetStream(t.Context(), "k", WithPrefix(), WithLimit(2))
+			require.NoError(t, err)
+			_, err = GetStreamToGetResponse(stream)
+			assert.NoError(t, err)
+		})
 	}
 }
 
-// TestGetStreamFreesTheClientsHook makes many streams of a client that lives on:
-// each must take its hook on the client's context away.
+func TestNextPageSize(t *testing.T) {
+	tests := []struct {
+		keys  int64
+		bytes int
+		want  int64
+	}{
+		{16, 0, 64},
+		{16, maxPageBytes / 2, 16},
+		{16, 3 * maxPageBytes, 8},
+		{1, 30 * maxPageBytes, 1},
+		{512, 100, 1024},
+		{1024, 100, 1024},
+	}
+	for _, tt := range tests {
+		assert.Equal(t, tt.want, nextPageSize(tt.keys, tt.bytes, maxPageBytes),
+			"after %d keys of %d bytes", tt.keys, tt.bytes)
+	}
+}
+
+// TestGetStreamFreesTheClientsHook reads streams of a client that stays open. Each stream removes
+// its function from the client's context when it ends.
 func TestGetStreamFreesTheClientsHook(t *testing.T) {
 	hooks := &countedContext{Context: t.Context(), done: make(chan struct{})}
-	kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, lastPiece(1, "a"))},
+	kv := NewKVFromKVClient(&kvstub.Stub{OnStream: kvstub.StreamOf(io.EOF,
+		kvstub.LastPiece(1, "a"))},
 		&Client{clientState: &clientState{ctx: hooks}})
 	for range 10 {
 		stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
@@ -226,7 +271,7 @@ func TestGetStreamFreesTheClientsHook(t *testing.T) {
 	assert.Zero(t, hooks.held, "hooks of streams that have ended")
 }
 
-// countedContext counts the functions that wait for its end.
+// countedContext counts the functions that are registered to run at its end.
 type countedContext struct {
 	context.Context
 	done chan struct{}
@@ -238,21 +283,4 @@ func (c *countedContext) Done() <-chan struct{} { return c.done }
 func (c *countedContext) AfterFunc(func()) func() bool {
 	c.held++
 	return func() bool { c.held--; return true }
-}
-
-func TestGetStreamSurvivesMalformedAnswers(t *testing.T) {
-	kv := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, nil, nil)}, nil)
-	stream, err := kv.GetStream(t.Context(), "a", WithPrefix())
-	require.NoError(t, err)
-	for got := range stream {
-		assert.NoError(t, got.Err())
-		assert.Empty(t, got.Kvs)
-	}
-
-	unauthenticated := status.Error(codes.Unauthenticated, "who are you")
-	kv = NewKVFromKVClient(&fakeKV{onStream: streamOf(unauthenticated)}, nil)
-	stream, err = kv.GetStream(t.Context(), "a", WithPrefix())
-	require.NoError(t, err)
-	_, err = GetStreamToGetResponse(stream)
-	assert.Equal(t, codes.Unauthenticated, status.Code(err))
 }

@@ -88,7 +88,7 @@ func observed(level zapcore.Level) (*zap.Logger, *observer.ObservedLogs) {
 }
 
 // eventually waits for a condition that a test expects to hold soon.
-func eventually(tb testing.TB, cond func() bool, msg string, args ...any) {
+func eventually(tb testing.TB, cond func() bool, msg string) {
 	tb.Helper()
-	require.Eventuallyf(tb, cond, 10*time.Second, time.Millisecond, msg, args...)
+	require.Eventually(tb, cond, 10*time.Second, time.Millisecond, msg)
 }

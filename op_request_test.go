@@ -194,6 +194,8 @@ func TestTxnRequestRefusesOps(t *testing.T) {
 		want string
 	}{
 		{"an empty op", *NewOp(), `etcdclient: empty op with key "" cannot run in a txn`},
+		{"an unknown kind", Op{kind: 77},
+			`etcdclient: op of unknown kind 77 with key "" cannot run in a txn`},
 		{"a watch", OpWatch("w"), `etcdclient: watch with key "w" cannot run in a txn`},
 		{"a sort target", OpGet("k", WithSort(77, SortAscend)),
 			rpctypes.ErrInvalidSortOption.Error()},
@@ -220,4 +222,47 @@ func TestCompactRequest(t *testing.T) {
 	assert.Equal(t, 1, calls)
 	op = OpCompact(6)
 	requireProto(t, &pb.CompactionRequest{Revision: 6}, op.request())
+}
+
+func TestTopOptions(t *testing.T) {
+	tests := []struct {
+		name string
+		opts func() []OpOption
+		want SortOption
+	}{
+		{"first key", WithFirstKey, SortOption{SortByKey, SortNone}},
+		{"last key", WithLastKey, SortOption{SortByKey, SortDescend}},
+		{"first create", WithFirstCreate, SortOption{SortByCreateRevision, SortAscend}},
+		{"last create", WithLastCreate, SortOption{SortByCreateRevision, SortDescend}},
+		{"first rev", WithFirstRev, SortOption{SortByModRevision, SortAscend}},
+		{"last rev", WithLastRev, SortOption{SortByModRevision, SortDescend}},
+	}
+	for _, tt := range tests {
+		op := OpGet("dir/", tt.opts()...)
+		assert.Equal(t, tt.want, op.sort, tt.name)
+		assert.Equal(t, int64(1), op.Limit(), tt.name)
+		assert.Equal(t, "dir0", string(op.RangeBytes()), tt.name)
+
+		one, two := append(tt.opts(), WithRev(1)), append(tt.opts(), WithRev(2))
+		assert.Equal(t, int64(1), OpGet("dir/", one...).Rev(), "two results share memory")
+		assert.Equal(t, int64(2), OpGet("dir/", two...).Rev())
+	}
+}
+
+func TestWatchBufferDefaults(t *testing.T) {
+	tests := []struct {
+		opts          []OpOption
+		bytes, number int
+	}{
+		{nil, 8 << 20, 4096},
+		{[]OpOption{WithWatchBuffer(0, 0)}, 8 << 20, 4096},
+		{[]OpOption{WithWatchBuffer(-1, 16)}, 8 << 20, 16},
+		{[]OpOption{WithWatchBuffer(1<<10, -1)}, 1 << 10, 4096},
+		{[]OpOption{WithWatchBuffer(1<<10, 16)}, 1 << 10, 16},
+	}
+	for _, tt := range tests {
+		op := OpWatch("k", tt.opts...)
+		bytes, number := op.watchBuffer()
+		assert.Equal(t, [2]int{tt.bytes, tt.number}, [2]int{bytes, number})
+	}
 }

@@ -1,4 +1,4 @@
-package clientv3
+package clientv3_test
 
 import (
 	"strings"
@@ -6,16 +6,26 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-var opMakers = map[string]func(opts ...OpOption) Op{
-	"get":    func(opts ...OpOption) Op { return OpGet("k", opts...) },
-	"put":    func(opts ...OpOption) Op { return OpPut("k", "v", opts...) },
-	"delete": func(opts ...OpOption) Op { return OpDelete("k", opts...) },
-	"watch":  func(opts ...OpOption) Op { return OpWatch("k", opts...) },
+var opMakers = map[string]func(opts ...clientv3.OpOption) clientv3.Op{
+	"get": func(opts ...clientv3.OpOption) clientv3.Op {
+		return clientv3.OpGet("k", opts...)
+	},
+	"put": func(opts ...clientv3.OpOption) clientv3.Op {
+		return clientv3.OpPut("k", "v", opts...)
+	},
+	"delete": func(opts ...clientv3.OpOption) clientv3.Op {
+		return clientv3.OpDelete("k", opts...)
+	},
+	"watch": func(opts ...clientv3.OpOption) clientv3.Op {
+		return clientv3.OpWatch("k", opts...)
+	},
 }
 
-// panicText returns what f panics with, and "" if it does not.
+// panicText returns the text that f panics with, and "" if it does not panic.
 func panicText(f func()) (text string) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -26,59 +36,61 @@ func panicText(f func()) (text string) {
 	return ""
 }
 
-// TestEveryOptionOnEveryKindOfOp is the whole validity table: each option against
-// the kinds that refuse it. All other pairs must be accepted.
+// TestEveryOptionOnEveryKindOfOp has a table of all options, with the kinds of op that panic on
+// each. All other pairs are accepted.
 func TestEveryOptionOnEveryKindOfOp(t *testing.T) {
 	tests := []struct {
 		call    string
-		opt     OpOption
+		opt     clientv3.OpOption
 		refused string
 	}{
-		{`WithRange("z")`, WithRange("z"), "put"},
-		{`WithPrefix()`, WithPrefix(), "put"},
-		{`WithFromKey()`, WithFromKey(), "put"},
-		{`WithLimit(7)`, WithLimit(7), "put delete watch"},
-		{`WithLimit(-1)`, WithLimit(-1), "put delete watch"},
-		{`WithRev(9)`, WithRev(9), "put delete"},
-		{`WithSort(3, 2)`, WithSort(SortByModRevision, SortDescend), "put delete watch"},
-		{`WithSort(0, 0)`, WithSort(SortByKey, SortAscend), "put delete watch"},
-		{`WithSort(99, 0)`, WithSort(99, SortNone), "put delete watch"},
-		{`WithSerializable()`, WithSerializable(), "put delete watch"},
-		{`WithCountOnly()`, WithCountOnly(), "put delete watch"},
-		{`WithMinModRev(4)`, WithMinModRev(4), "put delete watch"},
-		{`WithMaxModRev(4)`, WithMaxModRev(4), "put delete watch"},
-		{`WithMinCreateRev(4)`, WithMinCreateRev(4), "put delete watch"},
-		{`WithMaxCreateRev(4)`, WithMaxCreateRev(4), "put delete watch"},
-		{`WithLease(12)`, WithLease(12), "delete watch"},
-		{`WithFilterPut()`, WithFilterPut(), "put delete"},
-		{`WithFilterDelete()`, WithFilterDelete(), "put delete"},
-		{`WithCreatedNotify()`, WithCreatedNotify(), "put delete"},
-		{`WithWatchBuffer(10, 3)`, WithWatchBuffer(10, 3), "get put delete"},
-		{`WithWatchBuffer(0, 3)`, WithWatchBuffer(-1, 3), "get put delete"},
-		{`WithKeysOnly()`, WithKeysOnly(), ""},
-		{`WithPrevKV()`, WithPrevKV(), ""},
-		{`WithProgressNotify()`, WithProgressNotify(), ""},
-		{`WithFragment()`, WithFragment(), ""},
-		{`WithIgnoreValue()`, WithIgnoreValue(), ""},
-		{`WithIgnoreLease()`, WithIgnoreLease(), ""},
-		{`WithWatchBufLog()`, WithWatchBufLog(), ""},
-		// An option at its field's zero value is no option.
-		{`WithRange("")`, WithRange(""), ""},
-		{`WithLimit(0)`, WithLimit(0), ""},
-		{`WithRev(0)`, WithRev(0), ""},
-		{`WithMinModRev(0)`, WithMinModRev(0), ""},
-		{`WithMaxModRev(0)`, WithMaxModRev(0), ""},
-		{`WithMinCreateRev(0)`, WithMinCreateRev(0), ""},
-		{`WithMaxCreateRev(0)`, WithMaxCreateRev(0), ""},
-		{`WithLease(0)`, WithLease(NoLease), ""},
-		{`WithWatchBuffer(0, 0)`, WithWatchBuffer(0, -5), ""},
+		{`WithRange("z")`, clientv3.WithRange("z"), "put"},
+		{`WithPrefix()`, clientv3.WithPrefix(), "put"},
+		{`WithFromKey()`, clientv3.WithFromKey(), "put"},
+		{`WithLimit(7)`, clientv3.WithLimit(7), "put delete watch"},
+		{`WithLimit(-1)`, clientv3.WithLimit(-1), "put delete watch"},
+		{`WithRev(9)`, clientv3.WithRev(9), "put delete"},
+		{`WithSort(3, 2)`, clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend),
+			"put delete watch"},
+		{`WithSort(0, 0)`, clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend),
+			"put delete watch"},
+		{`WithSort(99, 0)`, clientv3.WithSort(99, clientv3.SortNone), "put delete watch"},
+		{`WithSerializable()`, clientv3.WithSerializable(), "put delete watch"},
+		{`WithCountOnly()`, clientv3.WithCountOnly(), "put delete watch"},
+		{`WithMinModRev(4)`, clientv3.WithMinModRev(4), "put delete watch"},
+		{`WithMaxModRev(4)`, clientv3.WithMaxModRev(4), "put delete watch"},
+		{`WithMinCreateRev(4)`, clientv3.WithMinCreateRev(4), "put delete watch"},
+		{`WithMaxCreateRev(4)`, clientv3.WithMaxCreateRev(4), "put delete watch"},
+		{`WithLease(12)`, clientv3.WithLease(12), "delete watch"},
+		{`WithFilterPut()`, clientv3.WithFilterPut(), "put delete"},
+		{`WithFilterDelete()`, clientv3.WithFilterDelete(), "put delete"},
+		{`WithCreatedNotify()`, clientv3.WithCreatedNotify(), "put delete"},
+		{`WithWatchBuffer(10, 3)`, clientv3.WithWatchBuffer(10, 3), "get put delete"},
+		{`WithWatchBuffer(0, 3)`, clientv3.WithWatchBuffer(-1, 3), "get put delete"},
+		{`WithKeysOnly()`, clientv3.WithKeysOnly(), ""},
+		{`WithPrevKV()`, clientv3.WithPrevKV(), ""},
+		{`WithProgressNotify()`, clientv3.WithProgressNotify(), ""},
+		{`WithFragment()`, clientv3.WithFragment(), ""},
+		{`WithIgnoreValue()`, clientv3.WithIgnoreValue(), ""},
+		{`WithIgnoreLease()`, clientv3.WithIgnoreLease(), ""},
+		{`WithWatchBufLog()`, clientv3.WithWatchBufLog(), ""},
+		// An option with the zero value of its field has no effect.
+		{`WithRange("")`, clientv3.WithRange(""), ""},
+		{`WithLimit(0)`, clientv3.WithLimit(0), ""},
+		{`WithRev(0)`, clientv3.WithRev(0), ""},
+		{`WithMinModRev(0)`, clientv3.WithMinModRev(0), ""},
+		{`WithMaxModRev(0)`, clientv3.WithMaxModRev(0), ""},
+		{`WithMinCreateRev(0)`, clientv3.WithMinCreateRev(0), ""},
+		{`WithMaxCreateRev(0)`, clientv3.WithMaxCreateRev(0), ""},
+		{`WithLease(0)`, clientv3.WithLease(clientv3.NoLease), ""},
+		{`WithWatchBuffer(0, 0)`, clientv3.WithWatchBuffer(0, -5), ""},
 	}
 	for _, tt := range tests {
 		for kind, newOp := range opMakers {
 			t.Run(kind+"/"+tt.call, func(t *testing.T) {
 				text := panicText(func() { newOp(tt.opt) })
 				if !strings.Contains(" "+tt.refused+" ", " "+kind+" ") {
-					assert.Empty(t, text, "the op refuses an option it must accept")
+					assert.Empty(t, text, "the op must accept the option")
 					return
 				}
 				assert.Equal(t, "etcdclient: "+tt.call+" is not an option of a "+kind, text)
@@ -89,8 +101,8 @@ func TestEveryOptionOnEveryKindOfOp(t *testing.T) {
 
 func TestPrefixBesideFromKeyPanics(t *testing.T) {
 	for kind, newOp := range opMakers {
-		for _, opts := range [][]OpOption{{WithPrefix(), WithFromKey()},
-			{WithFromKey(), WithPrefix()}} {
+		for _, opts := range [][]clientv3.OpOption{{clientv3.WithPrefix(), clientv3.WithFromKey()},
+			{clientv3.WithFromKey(), clientv3.WithPrefix()}} {
 			text := panicText(func() { newOp(opts...) })
 			assert.Contains(t, text, "WithPrefix()")
 			assert.Contains(t, text, "WithFromKey()")
@@ -99,21 +111,20 @@ func TestPrefixBesideFromKeyPanics(t *testing.T) {
 	}
 }
 
-// TestOptionsRunOnce counts the calls of an option: one for each op made.
+// TestOptionsRunOnce shows that an option is called once for each op.
 func TestOptionsRunOnce(t *testing.T) {
 	for kind, newOp := range opMakers {
 		calls := 0
-		newOp(func(*Op) { calls++ })
+		newOp(func(*clientv3.Op) { calls++ })
 		assert.Equal(t, 1, calls, kind)
 	}
 }
 
-// TestCallersSliceIsNotAppendedTo gives a slice with room behind its end, which
-// must still be empty afterwards.
+// TestCallersSliceIsNotAppendedTo passes a slice with spare capacity, which no op writes to.
 func TestCallersSliceIsNotAppendedTo(t *testing.T) {
 	for kind, newOp := range opMakers {
-		opts := make([]OpOption, 1, 8)
-		opts[0] = WithPrevKV()
+		opts := make([]clientv3.OpOption, 1, 8)
+		opts[0] = clientv3.WithPrevKV()
 		newOp(opts...)
 		for _, opt := range opts[1:cap(opts)] {
 			assert.Nil(t, opt, kind)
@@ -121,36 +132,39 @@ func TestCallersSliceIsNotAppendedTo(t *testing.T) {
 	}
 }
 
-// TestOpReadsBackItsOptions covers every accessor with an op of a kind that takes
+// TestOpReadsBackItsOptions reads each option back by its accessor, from an op of a kind that takes
 // the option.
 func TestOpReadsBackItsOptions(t *testing.T) {
-	get := OpGet("k", WithRange("z"), WithLimit(3), WithRev(5), WithMinModRev(6), WithMaxModRev(7),
-		WithMinCreateRev(8), WithMaxCreateRev(9), WithSort(SortByValue, SortDescend))
+	get := clientv3.OpGet("k", clientv3.WithRange("z"), clientv3.WithLimit(3), clientv3.WithRev(5),
+		clientv3.WithMinModRev(6), clientv3.WithMaxModRev(7),
+		clientv3.WithMinCreateRev(8), clientv3.WithMaxCreateRev(9),
+		clientv3.WithSort(clientv3.SortByValue, clientv3.SortDescend))
 	assert.Equal(t, []byte("k"), get.KeyBytes())
 	assert.Equal(t, []byte("z"), get.RangeBytes())
 	assert.Equal(t, [...]int64{3, 5, 6, 7, 8, 9},
 		[...]int64{get.Limit(), get.Rev(), get.MinModRev(), get.MaxModRev(), get.MinCreateRev(),
 			get.MaxCreateRev()})
-	assert.Equal(t, []byte("v"), OpPut("k", "v").ValueBytes())
+	assert.Equal(t, []byte("v"), clientv3.OpPut("k", "v").ValueBytes())
 
 	flags := []struct {
 		name string
-		read func(Op) bool
-		opt  OpOption
+		read func(clientv3.Op) bool
+		opt  clientv3.OpOption
 		kind string
 	}{
-		{"IsSortSet", Op.IsSortSet, WithSort(SortByKey, SortAscend), "get"},
-		{"IsSerializable", Op.IsSerializable, WithSerializable(), "get"},
-		{"IsKeysOnly", Op.IsKeysOnly, WithKeysOnly(), "get"},
-		{"IsCountOnly", Op.IsCountOnly, WithCountOnly(), "get"},
-		{"IsOptsWithPrefix", Op.IsOptsWithPrefix, WithPrefix(), "get"},
-		{"IsOptsWithFromKey", Op.IsOptsWithFromKey, WithFromKey(), "get"},
-		{"IsPrevKV", Op.IsPrevKV, WithPrevKV(), "put"},
-		{"IsFragment", Op.IsFragment, WithFragment(), "watch"},
-		{"IsProgressNotify", Op.IsProgressNotify, WithProgressNotify(), "watch"},
-		{"IsCreatedNotify", Op.IsCreatedNotify, WithCreatedNotify(), "watch"},
-		{"IsFilterPut", Op.IsFilterPut, WithFilterPut(), "watch"},
-		{"IsFilterDelete", Op.IsFilterDelete, WithFilterDelete(), "watch"},
+		{"IsSortSet", clientv3.Op.IsSortSet,
+			clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend), "get"},
+		{"IsSerializable", clientv3.Op.IsSerializable, clientv3.WithSerializable(), "get"},
+		{"IsKeysOnly", clientv3.Op.IsKeysOnly, clientv3.WithKeysOnly(), "get"},
+		{"IsCountOnly", clientv3.Op.IsCountOnly, clientv3.WithCountOnly(), "get"},
+		{"IsOptsWithPrefix", clientv3.Op.IsOptsWithPrefix, clientv3.WithPrefix(), "get"},
+		{"IsOptsWithFromKey", clientv3.Op.IsOptsWithFromKey, clientv3.WithFromKey(), "get"},
+		{"IsPrevKV", clientv3.Op.IsPrevKV, clientv3.WithPrevKV(), "put"},
+		{"IsFragment", clientv3.Op.IsFragment, clientv3.WithFragment(), "watch"},
+		{"IsProgressNotify", clientv3.Op.IsProgressNotify, clientv3.WithProgressNotify(), "watch"},
+		{"IsCreatedNotify", clientv3.Op.IsCreatedNotify, clientv3.WithCreatedNotify(), "watch"},
+		{"IsFilterPut", clientv3.Op.IsFilterPut, clientv3.WithFilterPut(), "watch"},
+		{"IsFilterDelete", clientv3.Op.IsFilterDelete, clientv3.WithFilterDelete(), "watch"},
 	}
 	for i, set := range flags {
 		op := opMakers[set.kind](set.opt)
@@ -162,20 +176,19 @@ func TestOpReadsBackItsOptions(t *testing.T) {
 }
 
 func TestOpKinds(t *testing.T) {
-	kinds := func(op Op) [4]bool {
+	kinds := func(op clientv3.Op) [4]bool {
 		return [4]bool{op.IsGet(), op.IsPut(), op.IsDelete(), op.IsTxn()}
 	}
-	assert.Equal(t, [4]bool{true, false, false, false}, kinds(OpGet("k")))
-	assert.Equal(t, [4]bool{false, true, false, false}, kinds(OpPut("k", "v")))
-	assert.Equal(t, [4]bool{false, false, true, false}, kinds(OpDelete("k")))
-	assert.Equal(t, [4]bool{false, false, false, true}, kinds(OpTxn(nil, nil, nil)))
-	assert.Equal(t, [4]bool{}, kinds(OpWatch("k")))
-	assert.Equal(t, [4]bool{}, kinds(*NewOp()))
-	assert.Equal(t, "op of unknown kind 77", opKind(77).String())
+	assert.Equal(t, [4]bool{true, false, false, false}, kinds(clientv3.OpGet("k")))
+	assert.Equal(t, [4]bool{false, true, false, false}, kinds(clientv3.OpPut("k", "v")))
+	assert.Equal(t, [4]bool{false, false, true, false}, kinds(clientv3.OpDelete("k")))
+	assert.Equal(t, [4]bool{false, false, false, true}, kinds(clientv3.OpTxn(nil, nil, nil)))
+	assert.Equal(t, [4]bool{}, kinds(clientv3.OpWatch("k")))
+	assert.Equal(t, [4]bool{}, kinds(*clientv3.NewOp()))
 }
 
 func TestOpWithBytes(t *testing.T) {
-	op := OpPut("k", "v")
+	op := clientv3.OpPut("k", "v")
 	changed := op
 	changed.WithKeyBytes([]byte("k2"))
 	changed.WithRangeBytes([]byte("z2"))
@@ -188,40 +201,129 @@ func TestOpWithBytes(t *testing.T) {
 }
 
 func TestOpTxnParts(t *testing.T) {
-	cmps := []Cmp{Compare(Value("k"), "=", "v")}
-	then, els := []Op{OpPut("k", "w")}, []Op{OpGet("k"), OpDelete("k")}
-	gotCmps, gotThen, gotElse := OpTxn(cmps, then, els).Txn()
+	cmps := []clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "v")}
+	then, els := []clientv3.Op{clientv3.OpPut("k", "w")},
+		[]clientv3.Op{clientv3.OpGet("k"), clientv3.OpDelete("k")}
+	gotCmps, gotThen, gotElse := clientv3.OpTxn(cmps, then, els).Txn()
 	assert.Equal(t, cmps, gotCmps)
 	assert.Equal(t, then, gotThen)
 	assert.Equal(t, els, gotElse)
 
-	gotCmps, gotThen, gotElse = OpGet("k").Txn()
+	gotCmps, gotThen, gotElse = clientv3.OpGet("k").Txn()
 	assert.Nil(t, gotCmps)
 	assert.Nil(t, gotThen)
 	assert.Nil(t, gotElse)
 }
 
 func TestSortOptionValidity(t *testing.T) {
-	for target := SortTarget(-1); target <= 5; target++ {
-		for order := SortOrder(-1); order <= 3; order++ {
+	for target := clientv3.SortTarget(-1); target <= 5; target++ {
+		for order := clientv3.SortOrder(-1); order <= 3; order++ {
 			known := target >= 0 && target <= 4 && order >= 0 && order <= 2
-			assert.Equal(t, known, OpGet("k", WithSort(target, order)).IsSortOptionValid(),
+			assert.Equal(t, known, clientv3.OpGet("k",
+				clientv3.WithSort(target, order)).IsSortOptionValid(),
 				"WithSort(%d, %d)", target, order)
 		}
 	}
-	assert.True(t, OpGet("k").IsSortOptionValid())
+	assert.True(t, clientv3.OpGet("k").IsSortOptionValid())
 }
 
-// TestOpWithoutOptionsStaysOnTheStack counts what making an op costs: the bytes of
-// its key and value, no more.
+// TestOpWithoutOptionsStaysOnTheStack shows that making an op allocates the bytes of its key and
+// value only.
 func TestOpWithoutOptionsStaysOnTheStack(t *testing.T) {
 	// too long for the compiler's own buffers
 	key, val := strings.Repeat("k", 64), strings.Repeat("v", 64)
 	allocs := testing.AllocsPerRun(100, func() {
-		op := OpPut(key, val)
+		op := clientv3.OpPut(key, val)
 		if !op.IsPut() {
 			panic("not a put")
 		}
 	})
 	require.LessOrEqual(t, allocs, 2.0)
+}
+
+func TestRangeOptions(t *testing.T) {
+	tests := []struct {
+		name     string
+		key      string
+		opts     []clientv3.OpOption
+		wantKey  string
+		wantEnd  string
+		wantFlag string
+	}{
+		{"single key", "a", nil, "a", "", ""},
+		{"range", "a", []clientv3.OpOption{clientv3.WithRange("c")}, "a", "c", ""},
+		{"prefix", "ab", []clientv3.OpOption{clientv3.WithPrefix()}, "ab", "ac", "prefix"},
+		{"prefix that ends in 0xff", "a\xff\xff", []clientv3.OpOption{clientv3.WithPrefix()},
+			"a\xff\xff", "b",
+			"prefix"},
+		{"prefix of 0xff", "\xff\xff", []clientv3.OpOption{clientv3.WithPrefix()}, "\xff\xff",
+			"\x00", "prefix"},
+		{"empty prefix", "", []clientv3.OpOption{clientv3.WithPrefix()}, "\x00", "\x00", "prefix"},
+		{"from key", "ab", []clientv3.OpOption{clientv3.WithFromKey()}, "ab", "\x00", "from"},
+		{"from the empty key", "", []clientv3.OpOption{clientv3.WithFromKey()}, "\x00", "\x00",
+			"from"},
+		{"the last end wins", "a", []clientv3.OpOption{clientv3.WithPrefix(),
+			clientv3.WithRange("q")}, "a", "q", "prefix"},
+		{"empty key", "", nil, "", "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, op := range []clientv3.Op{clientv3.OpGet(tt.key, tt.opts...),
+				clientv3.OpDelete(tt.key, tt.opts...),
+				clientv3.OpWatch(tt.key, tt.opts...)} {
+				assert.Equal(t, tt.wantKey, string(op.KeyBytes()))
+				assert.Equal(t, tt.wantEnd, string(op.RangeBytes()))
+				assert.Equal(t, tt.wantFlag == "prefix", op.IsOptsWithPrefix())
+				assert.Equal(t, tt.wantFlag == "from", op.IsOptsWithFromKey())
+			}
+		})
+	}
+}
+
+func TestIsOptsWith(t *testing.T) {
+	other := []clientv3.OpOption{clientv3.WithLimit(1), clientv3.WithRange("z"),
+		clientv3.WithLease(3)}
+	assert.False(t, clientv3.IsOptsWithPrefix(nil))
+	assert.False(t, clientv3.IsOptsWithFromKey(nil))
+	assert.False(t, clientv3.IsOptsWithPrefix(append(other, clientv3.WithFromKey())))
+	assert.False(t, clientv3.IsOptsWithFromKey(append(other, clientv3.WithPrefix())))
+	assert.True(t, clientv3.IsOptsWithPrefix(append(other, clientv3.WithPrefix())))
+	assert.True(t, clientv3.IsOptsWithFromKey(append(other, clientv3.WithFromKey())))
+	assert.True(t, clientv3.IsOptsWithPrefix(clientv3.WithLastRev()))
+}
+
+// FuzzGetPrefixRangeEnd shows that a key is in the range [prefix, end) if and only if it has the
+// prefix.
+func FuzzGetPrefixRangeEnd(f *testing.F) {
+	for _, prefix := range []string{"", "a", "a\xff", "\xff", "\xff\xff", "\x00", "a\xff\x00",
+		"\xfe\xff"} {
+		for _, key := range []string{"", "a", "b", "\xff", "a\xff\xff\xff", "\x00"} {
+			f.Add(prefix, key)
+		}
+	}
+	f.Fuzz(func(t *testing.T, prefix, key string) {
+		end := clientv3.GetPrefixRangeEnd(prefix)
+		inRange := func(key string) bool { return key >= prefix && (end == "\x00" || key < end) }
+		for _, k := range neighbours(prefix, key) {
+			if strings.HasPrefix(k, prefix) != inRange(k) {
+				t.Errorf("key %q: in [%q, %q) is %t", k, prefix, end, inRange(k))
+			}
+		}
+	})
+}
+
+// neighbours returns keys on both sides of the prefix's bounds.
+func neighbours(prefix, key string) []string {
+	keys := []string{key, prefix, prefix + key, prefix + "\x00", prefix + "\xff",
+		prefix + "\xff\xff" + key}
+	for i := range prefix {
+		keys = append(keys, prefix[:i], prefix[:i]+"\xff", prefix[:i]+key)
+		if prefix[i] < 0xff {
+			keys = append(keys, prefix[:i]+string([]byte{prefix[i] + 1}))
+		}
+		if prefix[i] > 0 {
+			keys = append(keys, prefix[:i]+string([]byte{prefix[i] - 1})+"\xff")
+		}
+	}
+	return keys
 }

@@ -1,7 +1,9 @@
 package client_test
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -50,7 +52,8 @@ func TestMemberListIsLinearizableUnlessSerializable(t *testing.T) {
 	}
 }
 
-// Every method of Cluster once, with what it answers and the errors its documentation names.
+// TestClusterMethods calls each method of Cluster, and provokes the errors that its documentation
+// names.
 func TestClusterMethods(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	client := testclient.Open(t, cluster)
@@ -107,4 +110,78 @@ func memberWithID(members []*pb.Member, id uint64) *pb.Member {
 		}
 	}
 	return nil
+}
+
+// follower returns a member that does not lead. A leader that is removed loses the requests that it
+// has received and not committed.
+func follower(cluster *etcdtest.Cluster) *etcdtest.Member {
+	leader := cluster.Leader()
+	return cluster.Members()[slices.IndexFunc(cluster.Members(), func(m *etcdtest.Member) bool {
+		return m != leader
+	})]
+}
+
+// drain waits until the member has no put under way, three times in a row.
+func drain(t *testing.T, m *etcdtest.Member) {
+	t.Helper()
+	idle := 0
+	require.Eventually(t, func() bool {
+		open, err := m.OpenStreams("Put")
+		require.NoError(t, err)
+		if idle++; open > 0 {
+			idle = 0
+		}
+		return idle == 3
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// TestMemberIsReplacedWhileAClientPuts adds a learner, promotes it and removes another member,
+// while a client puts. The client learns the new endpoints before the old member is removed. No put
+// fails.
+func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithExtensiveMetrics())
+	admin, client := testclient.Open(t, cluster), testclient.Open(t, cluster)
+	ctx := t.Context()
+	old := follower(cluster)
+	puts := testclient.PutUntil(t, client, 20, func() {
+		learner, err := cluster.AddMember(true)
+		require.NoError(t, err)
+		require.NoError(t, client.Sync(ctx))
+		assert.ElementsMatch(t, cluster.Endpoints()[:3], client.Endpoints(),
+			"learners are no endpoints")
+		list, err := admin.MemberList(ctx)
+		require.NoError(t, err)
+		assert.True(t, memberWithID(list.Members, learner.ID()).IsLearner)
+
+		require.Eventually(t, func() bool {
+			_, err := admin.MemberPromote(ctx, learner.ID())
+			if err != rpctypes.ErrMemberLearnerNotReady {
+				require.NoError(t, err)
+			}
+			return err == nil
+		}, 10*time.Second, 20*time.Millisecond)
+		require.NoError(t, client.Sync(ctx))
+		assert.ElementsMatch(t, cluster.Endpoints(), client.Endpoints())
+
+		rest := slices.DeleteFunc(cluster.Endpoints(), func(ep string) bool {
+			return ep == old.Endpoint()
+		})
+		client.SetEndpoints(rest...)
+		admin.SetEndpoints(rest...)
+		drain(t, old)
+		removed, err := admin.MemberRemove(ctx, old.ID())
+		require.NoError(t, err)
+		assert.Len(t, removed.Members, 3)
+		require.NoError(t, client.Sync(ctx))
+		assert.ElementsMatch(t, rest, client.Endpoints())
+		_, err = client.Put(ctx, "after", "v")
+		assert.NoError(t, err)
+	})
+	t.Logf("%d puts", puts)
+	require.Eventually(t, func() bool {
+		return !old.Running()
+	}, 10*time.Second, 20*time.Millisecond, "a removed member stops")
+	got, err := client.Get(ctx, "after")
+	require.NoError(t, err)
+	assert.Len(t, got.Kvs, 1)
 }

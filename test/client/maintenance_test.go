@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// Those methods of Maintenance that ask one member, each once.
+// TestMaintenanceOfOneMember calls HashKV, Status and Defragment once for each member.
 func TestMaintenanceOfOneMember(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	client := testclient.Open(t, cluster)
@@ -52,7 +52,7 @@ func TestMaintenanceOfOneMember(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotNil(t, defrag)
 	}
-	assert.Len(t, hashes, 1, "all members have the same history")
+	assert.Len(t, hashes, 1, "all members have one history")
 	_, err = client.HashKV(ctx, cluster.Endpoints()[0], rev+1000)
 	assert.Equal(t, rpctypes.ErrFutureRev, err)
 	assert.Equal(t, cluster.Endpoints(), client.Endpoints())
@@ -185,8 +185,8 @@ func TestDowngrade(t *testing.T) {
 	assert.ErrorContains(t, err, "unknown downgrade action 9")
 }
 
-// The constructors for servers in the same process work without a client, and ask that server
-// whatever the endpoint.
+// TestFromClientsWithoutClient shows that the constructors for a server in the same process need no
+// client, and that their requests go to that server whatever endpoint is given.
 func TestFromClientsWithoutClient(t *testing.T) {
 	fake := etcdfake.Start(t)
 	conn := testclient.OpenFake(t, fake).ActiveConnection()

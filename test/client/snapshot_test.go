@@ -86,13 +86,13 @@ func TestSnapshotErrorsAreConverted(t *testing.T) {
 	}{
 		"at once": {sendParts(endWith(rpctypes.ErrGRPCPermissionDenied)),
 			rpctypes.ErrPermissionDenied},
-		"in the midst": {sendParts(endWith(rpctypes.ErrGRPCNoSpace), "a", "b"),
+		"after two parts": {sendParts(endWith(rpctypes.ErrGRPCNoSpace), "a", "b"),
 			rpctypes.ErrNoSpace},
 		"nothing was sent":       {sendParts(endWith(nil)), io.ErrUnexpectedEOF},
 		"empty parts are no end": {sendParts(endWith(nil), "", "ab", "", "", "c", ""), nil},
 		"another status": {sendParts(endWith(status.Error(codes.DataLoss, "disk")), "a"),
 			status.Error(codes.DataLoss, "disk")},
-		"unavailable in the midst": {sendParts(endWith(status.Error(codes.Unavailable, "stopped")),
+		"unavailable after a part": {sendParts(endWith(status.Error(codes.Unavailable, "stopped")),
 			"a"), status.Error(codes.Unavailable, "stopped")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,8 @@ func TestSnapshotErrorsAreConverted(t *testing.T) {
 	}
 }
 
-// readSnapshot reads a snapshot whole. An error is returned by the next Read too.
+// readSnapshot reads a whole snapshot. It checks that a Read after an error returns that error
+// again.
 func readSnapshot(ctx context.Context, m clientv3.Maintenance) (string, error) {
 	r, err := m.Snapshot(ctx)
 	if err != nil {
@@ -165,11 +166,12 @@ func TestSnapshotEndsWithItsContextOrReader(t *testing.T) {
 	}
 }
 
-// What arrived before the context ended is not handed out as if nothing had happened.
+// TestSnapshotOfDoneContextFails shows that Read returns the error of a context that is over, even
+// if parts of the snapshot arrived before.
 func TestSnapshotOfDoneContextFails(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	r, err := client.Snapshot(ctx)
 	require.NoError(t, err)
@@ -182,7 +184,8 @@ func TestSnapshotOfDoneContextFails(t *testing.T) {
 	assert.Equal(t, context.DeadlineExceeded, err)
 }
 
-// A server that never sends anything but empty parts does not hold its reader past the context.
+// TestSnapshotOfEmptyPartsEndsWithItsContext shows that a server which sends empty parts only does
+// not keep its reader past the end of the context.
 func TestSnapshotOfEmptyPartsEndsWithItsContext(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Stream("Snapshot", func(s grpc.ServerStream) error {

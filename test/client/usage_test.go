@@ -19,7 +19,7 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// branchOf is the switch on a call's error that programs have been taught.
+// branchOf names the branch that err takes in the switch that the documentation teaches.
 func branchOf(err error) string {
 	switch err {
 	case nil:
@@ -35,8 +35,8 @@ func branchOf(err error) string {
 	}
 }
 
-// codeOf is the other way to tell errors apart: the code of an EtcdError, or of a
-// gRPC status.
+// codeOf returns the code of an EtcdError or of a gRPC status, which is the other way to tell
+// errors apart.
 func codeOf(err error) codes.Code {
 	switch e := err.(type) {
 	case nil:
@@ -50,15 +50,14 @@ func codeOf(err error) codes.Code {
 	return status.FromContextError(err).Code()
 }
 
-// situation is what a program does with a client, and the branches that it should end
-// up in with and without a member that can be reached.
+// situation is one use of a client by a program, with the branches that its error should take.
 type situation struct {
 	name    string
 	cfg     clientv3.Config
 	run     func(ctx context.Context, cli *clientv3.Client) error
-	with    string // of branchOf, up to the colon
-	without string
-	code    codes.Code // with a member
+	with    string     // the branch if a member can be reached, up to the colon
+	without string     // the branch if no member can be reached
+	code    codes.Code // the error's code if a member can be reached
 }
 
 func putOf(key, val string) func(context.Context, *clientv3.Client) error {
@@ -131,10 +130,10 @@ var situations = []situation{
 		run: overTheReceiveLimit, with: "ok", without: "deadline"},
 }
 
-// TestProgramsAsTaught runs what the client's documentation has taught since its first
-// release: a client with a dial timeout, calls with a timeout each, a switch on the
-// error with ==, codes, namespaces, limits on messages. Each ends up in the right
-// branch, and in time, also while no member can be reached.
+// TestProgramsAsTaught runs programs as the documentation of etcd's client has taught them since
+// its first release: a dial timeout, a timeout for each call, a switch on the error with ==, codes,
+// namespaces, limits on messages. Each takes the right branch in time, also if no member can be
+// reached.
 func TestProgramsAsTaught(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	for _, s := range situations {

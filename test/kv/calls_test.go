@@ -1,4 +1,4 @@
-package clientv3
+package kv_test
 
 import (
 	"context"
@@ -13,25 +13,28 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/kvstub"
 )
 
 func TestKVSendsWhatItIsAskedFor(t *testing.T) {
-	remote := &fakeKV{}
-	kv, ctx := NewKVFromKVClient(remote, nil), t.Context()
+	remote := &kvstub.Stub{}
+	kv, ctx := clientv3.NewKVFromKVClient(remote, nil), t.Context()
 
-	put, err := kv.Put(ctx, "k", "v", WithLease(4))
+	put, err := kv.Put(ctx, "k", "v", clientv3.WithLease(4))
 	require.NoError(t, err)
 	assert.EqualValues(t, 2, put.Header.Revision)
-	get, err := kv.Get(ctx, "k", WithLimit(5))
+	get, err := kv.Get(ctx, "k", clientv3.WithLimit(5))
 	require.NoError(t, err)
 	assert.EqualValues(t, 1, get.Header.Revision)
-	del, err := kv.Delete(ctx, "k", WithPrefix())
+	del, err := kv.Delete(ctx, "k", clientv3.WithPrefix())
 	require.NoError(t, err)
 	assert.EqualValues(t, 3, del.Header.Revision)
-	txn, err := kv.Txn(ctx).Then(OpPut("k", "v")).Commit()
+	txn, err := kv.Txn(ctx).Then(clientv3.OpPut("k", "v")).Commit()
 	require.NoError(t, err)
 	assert.EqualValues(t, 4, txn.Header.Revision)
-	compact, err := kv.Compact(ctx, 9, WithCompactPhysical())
+	compact, err := kv.Compact(ctx, 9, clientv3.WithCompactPhysical())
 	require.NoError(t, err)
 	assert.EqualValues(t, 5, compact.Header.Revision)
 
@@ -45,7 +48,7 @@ func TestKVSendsWhatItIsAskedFor(t *testing.T) {
 		}},
 		&pb.CompactionRequest{Revision: 9, Physical: true},
 	}
-	requests := remote.seen()
+	requests := remote.Requests()
 	require.Len(t, requests, len(want))
 	for i := range want {
 		requireProto(t, want[i], requests[i])
@@ -53,22 +56,22 @@ func TestKVSendsWhatItIsAskedFor(t *testing.T) {
 }
 
 func TestDoAnswersByKind(t *testing.T) {
-	kv := NewKVFromKVClient(&fakeKV{}, nil)
+	kv := clientv3.NewKVFromKVClient(&kvstub.Stub{}, nil)
 	tests := []struct {
-		op       Op
+		op       clientv3.Op
 		revision int64
-		of       func(OpResponse) *pb.ResponseHeader
+		of       func(clientv3.OpResponse) *pb.ResponseHeader
 	}{
-		{OpGet("k"), 1, func(r OpResponse) *pb.ResponseHeader {
+		{clientv3.OpGet("k"), 1, func(r clientv3.OpResponse) *pb.ResponseHeader {
 			return (*pb.RangeResponse)(r.Get()).GetHeader()
 		}},
-		{OpPut("k", "v"), 2, func(r OpResponse) *pb.ResponseHeader {
+		{clientv3.OpPut("k", "v"), 2, func(r clientv3.OpResponse) *pb.ResponseHeader {
 			return (*pb.PutResponse)(r.Put()).GetHeader()
 		}},
-		{OpDelete("k"), 3, func(r OpResponse) *pb.ResponseHeader {
+		{clientv3.OpDelete("k"), 3, func(r clientv3.OpResponse) *pb.ResponseHeader {
 			return (*pb.DeleteRangeResponse)(r.Del()).GetHeader()
 		}},
-		{OpTxn(nil, nil, nil), 4, func(r OpResponse) *pb.ResponseHeader {
+		{clientv3.OpTxn(nil, nil, nil), 4, func(r clientv3.OpResponse) *pb.ResponseHeader {
 			return (*pb.TxnResponse)(r.Txn()).GetHeader()
 		}},
 	}
@@ -79,51 +82,65 @@ func TestDoAnswersByKind(t *testing.T) {
 			if i == j {
 				assert.Equal(t, tt.revision, other.of(resp).GetRevision())
 			} else {
-				assert.Nil(t, other.of(resp), "the answer to a %s holds another kind's", tt.op.kind)
+				assert.Nil(t, other.of(resp), "the answer to op %d holds one of kind %d", i, j)
 			}
 		}
 	}
 }
 
 func TestOpResponseOfEveryKind(t *testing.T) {
-	put, get, del, txn := &PutResponse{}, &GetResponse{}, &DeleteResponse{}, &TxnResponse{}
-	assert.Equal(t, OpResponse{put: put}, put.OpResponse())
-	assert.Equal(t, OpResponse{get: get}, get.OpResponse())
-	assert.Equal(t, OpResponse{del: del}, del.OpResponse())
-	assert.Equal(t, OpResponse{txn: txn}, txn.OpResponse())
-	assert.Same(t, put, put.OpResponse().Put())
-	assert.Same(t, get, get.OpResponse().Get())
-	assert.Same(t, del, del.OpResponse().Del())
-	assert.Same(t, txn, txn.OpResponse().Txn())
+	put, get := &clientv3.PutResponse{}, &clientv3.GetResponse{}
+	del, txn := &clientv3.DeleteResponse{}, &clientv3.TxnResponse{}
+	for _, tt := range []struct {
+		resp clientv3.OpResponse
+		put  *clientv3.PutResponse
+		get  *clientv3.GetResponse
+		del  *clientv3.DeleteResponse
+		txn  *clientv3.TxnResponse
+	}{
+		{resp: put.OpResponse(), put: put},
+		{resp: get.OpResponse(), get: get},
+		{resp: del.OpResponse(), del: del},
+		{resp: txn.OpResponse(), txn: txn},
+	} {
+		assert.Same(t, tt.put, tt.resp.Put())
+		assert.Same(t, tt.get, tt.resp.Get())
+		assert.Same(t, tt.del, tt.resp.Del())
+		assert.Same(t, tt.txn, tt.resp.Txn())
+	}
 }
 
 func TestDoRefusesOps(t *testing.T) {
-	remote := &fakeKV{}
-	kv := NewKVFromKVClient(remote, nil)
-	_, err := kv.Do(t.Context(), *NewOp())
+	remote := &kvstub.Stub{}
+	kv := clientv3.NewKVFromKVClient(remote, nil)
+	_, err := kv.Do(t.Context(), *clientv3.NewOp())
 	assert.EqualError(t, err, `etcdclient: Do cannot run empty op with key ""`)
-	_, err = kv.Do(t.Context(), OpWatch("w"))
+	_, err = kv.Do(t.Context(), clientv3.OpWatch("w"))
 	assert.EqualError(t, err, `etcdclient: Do cannot run watch with key "w"`)
-	assert.Empty(t, remote.seen(), "nothing may be sent")
+	assert.Empty(t, remote.Requests(), "nothing may be sent")
 }
 
 func TestInvalidSortIsAnError(t *testing.T) {
-	remote := &fakeKV{}
-	kv, ctx := NewKVFromKVClient(remote, nil), t.Context()
-	for _, opt := range []OpOption{WithSort(5, SortAscend), WithSort(-1, SortNone),
-		WithSort(SortByKey, 3), WithSort(SortByKey, -1)} {
-		op := OpGet("k", opt)
+	remote := &kvstub.Stub{}
+	kv, ctx := clientv3.NewKVFromKVClient(remote, nil), t.Context()
+	for _, opt := range []clientv3.OpOption{
+		clientv3.WithSort(5, clientv3.SortAscend),
+		clientv3.WithSort(-1, clientv3.SortNone),
+		clientv3.WithSort(clientv3.SortByKey, 3),
+		clientv3.WithSort(clientv3.SortByKey, -1),
+	} {
+		op := clientv3.OpGet("k", opt)
 		calls := map[string]func() error{
 			"Get":       func() error { _, err := kv.Get(ctx, "k", opt); return err },
 			"GetStream": func() error { _, err := kv.GetStream(ctx, "k", opt); return err },
 			"Do":        func() error { _, err := kv.Do(ctx, op); return err },
 			"Do of txn": func() error {
-				_, err := kv.Do(ctx, OpTxn(nil, []Op{op}, nil))
+				_, err := kv.Do(ctx, clientv3.OpTxn(nil, []clientv3.Op{op}, nil))
 				return err
 			},
 			"Then": func() error { _, err := kv.Txn(ctx).Then(op).Commit(); return err },
 			"Else": func() error {
-				_, err := kv.Txn(ctx).Else(OpTxn(nil, nil, []Op{op})).Commit()
+				_, err := kv.Txn(ctx).Else(clientv3.OpTxn(nil, nil, []clientv3.Op{op})).Commit()
 				return err
 			},
 		}
@@ -133,99 +150,104 @@ func TestInvalidSortIsAnError(t *testing.T) {
 			assert.ErrorIs(t, err, rpctypes.ErrInvalidSortOption, name)
 		}
 	}
-	assert.Empty(t, remote.seen(), "nothing may be sent")
+	assert.Empty(t, remote.Requests(), "nothing may be sent")
 }
 
-// callsOf lists every unary method of a KV.
-func callsOf(ctx context.Context, kv KV) map[string]func() error {
+// callsOf has a call of each unary method of kv.
+func callsOf(ctx context.Context, kv clientv3.KV) map[string]func() error {
 	return map[string]func() error{
 		"Put":     func() error { _, err := kv.Put(ctx, "k", "v"); return err },
 		"Get":     func() error { _, err := kv.Get(ctx, "k"); return err },
 		"Delete":  func() error { _, err := kv.Delete(ctx, "k"); return err },
 		"Compact": func() error { _, err := kv.Compact(ctx, 1); return err },
 		"Txn":     func() error { _, err := kv.Txn(ctx).Commit(); return err },
-		"Do":      func() error { _, err := kv.Do(ctx, OpPut("k", "v")); return err },
+		"Do":      func() error { _, err := kv.Do(ctx, clientv3.OpPut("k", "v")); return err },
 	}
 }
 
 func TestKVConvertsErrors(t *testing.T) {
 	for name, call := range callsOf(t.Context(),
-		NewKVFromKVClient(&fakeKV{err: rpctypes.ErrGRPCNoSpace}, nil)) {
+		clientv3.NewKVFromKVClient(&kvstub.Stub{Err: rpctypes.ErrGRPCNoSpace}, nil)) {
 		err := call()
 		assert.Equal(t, rpctypes.ErrNoSpace, err, name)
 		assert.ErrorIs(t, err, rpctypes.ErrNoSpace, name)
 	}
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, call := range callsOf(done, NewKVFromKVClient(
-		&fakeKV{err: status.FromContextError(done.Err()).Err()}, nil)) {
+	for name, call := range callsOf(done, clientv3.NewKVFromKVClient(
+		&kvstub.Stub{Err: status.FromContextError(done.Err()).Err()}, nil)) {
 		assert.Equal(t, context.Canceled, call(), name)
 	}
 }
 
-// TestTextOfATooLargeRequestPassesThrough shows that gRPC's refusal reaches the
-// caller with the size and the limit it names.
+// TestTextOfATooLargeRequestPassesThrough shows that gRPC's error reaches the caller with its text,
+// which names the size and the limit.
 func TestTextOfATooLargeRequestPassesThrough(t *testing.T) {
 	refusal := status.Error(codes.ResourceExhausted,
 		"trying to send message larger than max (3000000 vs. 2097152)")
-	for name, call := range callsOf(t.Context(), NewKVFromKVClient(&fakeKV{err: refusal}, nil)) {
+	for name, call := range callsOf(t.Context(),
+		clientv3.NewKVFromKVClient(&kvstub.Stub{Err: refusal}, nil)) {
 		err := call()
 		assert.ErrorContains(t, err, "larger than max (3000000 vs. 2097152)", name)
 		assert.Equal(t, codes.ResourceExhausted, status.Code(err), name)
 	}
 }
 
-// TestOptionsRunOnceACall counts option calls through each method that takes them.
+// TestOptionsRunOnceACall counts how often each method runs an option.
 func TestOptionsRunOnceACall(t *testing.T) {
-	kv, ctx := NewKVFromKVClient(&fakeKV{onStream: streamOf(io.EOF, lastPiece(1, "a"))}, nil),
+	kv, ctx := clientv3.NewKVFromKVClient(&kvstub.Stub{
+		OnStream: kvstub.StreamOf(io.EOF, kvstub.LastPiece(1, "a"))}, nil),
 		t.Context()
 	calls := 0
-	count := func(*Op) { calls++ }
-	methods := map[string]func(opts ...OpOption) error{
-		"Put": func(opts ...OpOption) error {
+	count := func(*clientv3.Op) { calls++ }
+	methods := map[string]func(opts ...clientv3.OpOption) error{
+		"Put": func(opts ...clientv3.OpOption) error {
 			_, err := kv.Put(ctx, "k", "v", opts...)
 			return err
 		},
-		"Get": func(opts ...OpOption) error { _, err := kv.Get(ctx, "k", opts...); return err },
-		"Delete": func(opts ...OpOption) error {
+		"Get": func(opts ...clientv3.OpOption) error {
+			_, err := kv.Get(ctx, "k", opts...)
+			return err
+		},
+		"Delete": func(opts ...clientv3.OpOption) error {
 			_, err := kv.Delete(ctx, "k", opts...)
 			return err
 		},
-		"GetStream": func(opts ...OpOption) error {
+		"GetStream": func(opts ...clientv3.OpOption) error {
 			stream, err := kv.GetStream(ctx, "k", opts...)
-			_, drained := GetStreamToGetResponse(stream)
+			_, drained := clientv3.GetStreamToGetResponse(stream)
 			return errors.Join(err, drained)
 		},
-		"Do": func(opts ...OpOption) error {
-			_, err := kv.Do(ctx, OpGet("k", opts...))
+		"Do": func(opts ...clientv3.OpOption) error {
+			_, err := kv.Do(ctx, clientv3.OpGet("k", opts...))
 			return err
 		},
 	}
 	for name, call := range methods {
 		calls = 0
-		opts := append(make([]OpOption, 0, 8), count)
+		opts := append(make([]clientv3.OpOption, 0, 8), count)
 		require.NoError(t, call(opts...))
 		assert.Equal(t, 1, calls, name)
 		assert.Nil(t, opts[:2][1], "%s appended to its caller's slice", name)
 	}
 	calls = 0
-	_, err := kv.Compact(ctx, 1, func(*CompactOp) { calls++ })
+	_, err := kv.Compact(ctx, 1, func(*clientv3.CompactOp) { calls++ })
 	require.NoError(t, err)
 	assert.Equal(t, 1, calls, "Compact")
 }
 
 func TestKVMethodsPanicOnMisplacedOptions(t *testing.T) {
-	kv, ctx := NewKVFromKVClient(&fakeKV{}, nil), t.Context()
+	kv, ctx := clientv3.NewKVFromKVClient(&kvstub.Stub{}, nil), t.Context()
 	assert.Equal(t, "etcdclient: WithLimit(2) is not an option of a put", panicText(func() {
-		_, _ = kv.Put(ctx, "k", "v", WithLimit(2))
+		_, _ = kv.Put(ctx, "k", "v", clientv3.WithLimit(2))
 	}))
 	assert.Equal(t, "etcdclient: WithLease(2) is not an option of a delete", panicText(func() {
-		_, _ = kv.Delete(ctx, "k", WithLease(2))
+		_, _ = kv.Delete(ctx, "k", clientv3.WithLease(2))
 	}))
 	assert.Contains(t, panicText(func() {
-		_, _ = kv.Get(ctx, "k", WithPrefix(), WithFromKey())
+		_, _ = kv.Get(ctx, "k", clientv3.WithPrefix(), clientv3.WithFromKey())
 	}), "one get")
 	assert.Contains(t, panicText(func() {
-		_, _ = kv.GetStream(ctx, "k", WithFromKey(), WithPrefix())
+		_, _ = kv.GetStream(ctx, "k", clientv3.WithFromKey(), clientv3.WithPrefix())
 	}), "one get")
 }

@@ -18,22 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-func mustPut(t *testing.T, kv clientv3.KV, key, val string) int64 {
-	t.Helper()
-	resp, err := kv.Put(t.Context(), key, val)
-	require.NoError(t, err)
-	return resp.Header.Revision
-}
-
-// keysOf joins the keys of kvs.
-func keysOf(kvs []*mvccpb.KeyValue) string {
-	keys := make([]string, len(kvs))
-	for i, kv := range kvs {
-		keys[i] = string(kv.Key)
-	}
-	return strings.Join(keys, " ")
-}
-
+// options returns its arguments.
 func options(opts ...clientv3.OpOption) []clientv3.OpOption { return opts }
 
 // all are options for all keys.

@@ -1,4 +1,4 @@
-package clientv3
+package client_test
 
 import (
 	"context"
@@ -12,11 +12,13 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// interceptors are a user's, which note the methods that they see, apart by whether
-// the client makes the requests by itself.
+// interceptors count requests by method, those that the client makes by itself apart from the
+// others.
 type interceptors struct {
 	mu      sync.Mutex
 	own     map[string]int // of the client's own requests
@@ -29,14 +31,14 @@ func (i *interceptors) note(ctx context.Context, method string) {
 	if i.own == nil {
 		i.own, i.program = map[string]int{}, map[string]int{}
 	}
-	if IsInternalRequest(ctx) {
+	if clientv3.IsInternalRequest(ctx) {
 		i.own[method]++
 	} else {
 		i.program[method]++
 	}
 }
 
-// counts returns how often a method was seen as the client's own, and otherwise.
+// counts returns how many requests of a method were the client's own, and how many the program's.
 func (i *interceptors) counts(method string) (own, program int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -59,19 +61,19 @@ func (i *interceptors) options() []grpc.DialOption {
 	}
 }
 
-// TestInterceptorsTellTheClientsOwnRequests shows that a user's interceptors can
-// leave out what the client sends by itself: logins, the automatic Sync, the version
-// check. The same requests made by the program are not marked.
+// TestInterceptorsTellTheClientsOwnRequests shows that interceptors can tell the requests that the
+// client makes by itself: logins, the automatic Sync, the version check. Requests of these kinds
+// that the program makes are not marked.
 func TestInterceptorsTellTheClientsOwnRequests(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.EnableAuth("root", "secret")
 	seen := &interceptors{}
-	c := newTestClient(t, Config{
+	c := testclient.New(t, clientv3.Config{
 		Endpoints: []string{s.Addr()}, Username: "root", Password: "secret",
 		AutoSyncInterval: 10 * time.Millisecond, RejectOldCluster: true,
 		DialOptions: seen.options(),
 	})
-	eventually(t, func() bool {
+	testclient.Eventually(t, func() bool {
 		own, _ := seen.counts(pb.Cluster_MemberList_FullMethodName)
 		return own > 0
 	}, "an automatic Sync")
@@ -100,14 +102,20 @@ func TestInterceptorsTellTheClientsOwnRequests(t *testing.T) {
 	}
 }
 
-// TestDisableProbesSendsNone shows that an idle watch of a client with DisableProbes
-// costs the server its create and nothing else, and that one without it asks.
+// TestDisableProbesSendsNone opens an idle watch with a client that has DisableProbes, and another
+// one with a client that has not. When the second client has asked for progress twice, the first
+// has sent its create request only.
 func TestDisableProbesSendsNone(t *testing.T) {
-	for _, off := range []bool{true, false} {
-		s, c := newFakeClient(t, Config{DisableProbes: off})
-		require.NotNil(t, c.Watch(t.Context(), "k"))
-		time.Sleep(watchProbePeriod + watchProbePeriod/2)
-		assert.Equal(t, off, len(etcdfake.RequestsOf[*pb.WatchRequest](s)) == 1 &&
-			s.Calls("Status") == 0)
-	}
+	quiet, silent := testclient.StartFake(t, clientv3.Config{DisableProbes: true})
+	asked, probing := testclient.StartFake(t, clientv3.Config{})
+	require.NotNil(t, silent.Watch(t.Context(), "k"))
+	testclient.Eventually(t, func() bool {
+		return len(etcdfake.RequestsOf[*pb.WatchRequest](quiet)) == 1
+	}, "the watch is created")
+	require.NotNil(t, probing.Watch(t.Context(), "k"))
+	testclient.Eventually(t, func() bool {
+		return len(etcdfake.RequestsOf[*pb.WatchRequest](asked)) >= 3
+	}, "a create and two requests for progress")
+	assert.Len(t, etcdfake.RequestsOf[*pb.WatchRequest](quiet), 1)
+	assert.Zero(t, quiet.Calls("Status"))
 }
