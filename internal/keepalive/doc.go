@@ -28,9 +28,8 @@
 //	waiting   no TTL in the first answer          doubtful  ask another member for the lease's TTL
 //	doubtful  the lease is gone                   gone      close the subscribers: not found
 //	doubtful  the lease lives, or no answer       resting   due after a pause that grows; does not
-//	                                                        expire before the TTL that is left; the
-//	                                                        second time the stream moves to another
-//	                                                        member
+//	                                                        expire before the TTL that is left; at
+//	                                                        the second time the stream moves
 //	waiting   the stream ends                     resting   due now
 //	waiting   no answer within the stall timeout  resting   the stream moves; all in flight is due
 //	resting   last subscriber leaves              gone

@@ -6,21 +6,19 @@
 //
 // # States
 //
-//	state    event                                                 next     action
-//	healthy  has unanswered requests, and its connection received  suspect  probe it; if no peer was
-//	         nothing for the stall timeout                                  heard, probe the peers
-//	suspect  receives anything, or answers the probe               as before
-//	suspect  received nothing for 700 ms after the probe, but a    ejected  close its connection
-//	         peer has; and not only writes wait there
-//	any      10 s silent with an answer or a stream pending        suspect  probe it, even without a
-//	                                                                        peer
-//	any      15 s silent, and the probe is not answered            ejected  close its connection
-//	any      stuck (below)                                         ejected  close its connection
-//	ejected  has a new connection                                  healthy  slow if it was stuck
-//	healthy  for ten ticks its latency exceeds 5 times that of     slow     one request at a time, at
-//	         the quickest peer plus 50 ms                                   least 8 latencies apart,
-//	                                                                        at most 2 s
-//	slow     its latency is under half of that bound               healthy
+//	state    event                                              next     action
+//	healthy  has unanswered requests, and received nothing for  suspect  probe it; if no peer was
+//	         the stall timeout                                           heard, probe the peers
+//	suspect  receives anything, or answers the probe            as before
+//	suspect  received nothing for 700 ms after the probe, but   ejected  close its connection
+//	         a peer has; and not only writes wait there
+//	any      10 s silent with an answer or a stream pending     suspect  probe it, even alone
+//	any      15 s silent, and the probe is not answered         ejected  close its connection
+//	any      stuck (below)                                      ejected  close its connection
+//	ejected  has a new connection                               healthy  slow if it was stuck
+//	healthy  for ten ticks its latency exceeds 5 times that of  slow     one request at a time, 8
+//	         the quickest peer plus 50 ms                                latencies or 2 s apart
+//	slow     its latency is under half of that bound            healthy
 //
 // A suspect gets no new requests once a peer was heard since it went silent.
 //

@@ -80,27 +80,6 @@ func TestNoDuplicateAfterProgress(t *testing.T) {
 	requireRevisions(t, ch, 21, 22)
 }
 
-// TestWatchResumedBelowTheCompactionEnds: one response with the revision of the compaction, then
-// the end.
-func TestWatchResumedBelowTheCompactionEnds(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	proxy := faultnet.New(t, cluster.Members()[0].Address())
-	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)
-	ch := c.Watch(t.Context(), "k")
-	proxy.Refuse()
-	proxy.Reset()
-	var rev int64
-	for i := range 10 {
-		rev = put(t, other, "k", fmt.Sprint(i))
-	}
-	_, err := other.Compact(t.Context(), rev)
-	require.NoError(t, err)
-	proxy.Heal()
-	wr := requireLast(t, ch)
-	assert.Equal(t, rev, wr.CompactRevision)
-	assert.Equal(t, rpctypes.ErrCompacted, wr.Err())
-}
-
 // TestCreatedNotifyComesOnce: WithCreatedNotify yields one Created, not another after a resume.
 func TestCreatedNotifyComesOnce(t *testing.T) {
 	s := etcdfake.Start(t)

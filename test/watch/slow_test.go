@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -145,31 +144,6 @@ func TestWatchPausesAtItsBufferLimit(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestWatchCompactedWhilePaused: a pause that outlasts a compaction ends as for any slow watch.
-func TestWatchCompactedWhilePaused(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	c := newWatchClient(t, cluster.Endpoints()...)
-	ch := c.Watch(t.Context(), "k", clientv3.WithWatchBuffer(0, 2))
-	var rev int64
-	for i := range 50 {
-		rev = put(t, c, "k", fmt.Sprint(i))
-	}
-	_, err := c.Compact(t.Context(), rev)
-	require.NoError(t, err)
-	read := 0
-	for wr := range ch {
-		if err := wr.Err(); err != nil {
-			assert.Equal(t, rpctypes.ErrCompacted, err)
-			assert.Equal(t, rev, wr.CompactRevision)
-			requireClosed(t, ch)
-			assert.Less(t, read, 50)
-			return
-		}
-		read += len(wr.Events)
-	}
-	require.Fail(t, "the channel was closed without a last response")
 }
 
 // TestFinalErrorArrivesHoweverSlowTheConsumer: what is buffered, then the error, then the end. The

@@ -2,7 +2,6 @@ package watch_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -21,42 +20,6 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
-
-// TestProgressGoesToAllWatches of the stream, id 0 included, and only to those.
-func TestProgressGoesToAllWatches(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	c := newWatchClient(t, cluster.Endpoints()...)
-	elsewhere := c.Watch(metadata.AppendToOutgoingContext(t.Context(), "other", "stream"), "a")
-	rev := put(t, c, "a", "1")
-	require.NoError(t, nextWithEvents(t, elsewhere))
-
-	first := c.Watch(t.Context(), "a")
-	requireLast(t, c.Watch(t.Context(), "b", clientv3.WithRange("a"))) // the first survives it
-	second := c.Watch(t.Context(), "b")
-	require.NoError(t, c.RequestProgress(t.Context()))
-	for _, ch := range []clientv3.WatchChan{first, second} {
-		wr := nextResponse(t, ch)
-		assert.True(t, wr.IsProgressNotify())
-		assert.Equal(t, rev, wr.Header.Revision)
-	}
-	put(t, c, "a", "2")
-	require.NoError(t, nextWithEvents(t, first))
-	require.NoError(t, nextWithEvents(t, elsewhere), "no notice before the event")
-}
-
-// TestProgressNotify: the server's own notices, for those who asked.
-func TestWatchProgressNotify(t *testing.T) {
-	cluster := etcdtest.Start(t, etcdtest.WithArgs("--watch-progress-notify-interval=100ms"))
-	c := newWatchClient(t, cluster.Endpoints()...)
-	plain := c.Watch(t.Context(), "a")
-	asked := c.Watch(t.Context(), "a", clientv3.WithProgressNotify())
-	for range 3 {
-		wr := nextResponse(t, asked)
-		assert.True(t, wr.IsProgressNotify())
-	}
-	put(t, c, "a", "1")
-	require.NoError(t, nextWithEvents(t, plain))
-}
 
 // TestWatchStreamsAreSharedByMetadata: equal outgoing metadata in any order share one stream,
 // values of contexts do not matter.
@@ -238,29 +201,6 @@ func TestWatchWithoutConnection(t *testing.T) {
 	wr := requireLast(t, c.Watch(t.Context(), "a"))
 	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, wr.Err())
 	assert.NoError(t, c.Close())
-}
-
-// TestRequestProgressOpensNothing: a request for progress whose metadata match none of the watches
-// there are is an error and opens no stream. On a client without any watch it is no error: programs
-// ask in a loop while their watches come and go.
-func TestRequestProgressOpensNothing(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
-	assert.NoError(t, c.RequestProgress(t.Context()), "no watch at all")
-	ctx, cancel := context.WithCancel(t.Context())
-	ch := c.Watch(ctx, "a")
-	assert.ErrorIs(t, c.RequestProgress(metadata.AppendToOutgoingContext(t.Context(), "x", "y")),
-		clientv3.ErrNoWatchStream)
-	assert.NoError(t, c.RequestProgress(t.Context()))
-	cancel()
-	assert.Equal(t, context.Canceled, c.RequestProgress(ctx))
-	for range ch { // what is left, and the end
-	}
-	assert.NoError(t, c.RequestProgress(t.Context()), "the last watch has gone")
-	_, total := s.Streams("Watch")
-	assert.Equal(t, 1, total)
-	require.NoError(t, c.Watcher.Close())
-	assert.True(t, errors.Is(c.RequestProgress(t.Context()), context.Canceled))
 }
 
 // TestCancelStormKeepsReceiving: over a transport whose Send blocks until the other side receives,

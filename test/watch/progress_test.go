@@ -1,0 +1,285 @@
+package watch_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/metadata"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
+)
+
+// TestProgressGoesToAllWatches: a requested progress notice goes to all watches of its stream, also
+// to the one with id 0, and to no watch of another stream.
+func TestProgressGoesToAllWatches(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	c := newWatchClient(t, cluster.Endpoints()...)
+	elsewhere := c.Watch(metadata.AppendToOutgoingContext(t.Context(), "other", "stream"), "a")
+	rev := put(t, c, "a", "1")
+	require.NoError(t, nextWithEvents(t, elsewhere))
+
+	first := c.Watch(t.Context(), "a")
+	// the server refuses this one, which leaves the first as it is
+	requireLast(t, c.Watch(t.Context(), "b", clientv3.WithRange("a")))
+	second := c.Watch(t.Context(), "b")
+	require.NoError(t, c.RequestProgress(t.Context()))
+	for _, ch := range []clientv3.WatchChan{first, second} {
+		wr := nextResponse(t, ch)
+		assert.True(t, wr.IsProgressNotify())
+		assert.Equal(t, rev, wr.Header.Revision)
+	}
+	put(t, c, "a", "2")
+	require.NoError(t, nextWithEvents(t, first))
+	require.NoError(t, nextWithEvents(t, elsewhere), "no notice before the event")
+}
+
+// TestWatchProgressNotify: a watch with WithProgressNotify gets the notices that the server sends
+// by itself, and a watch without it gets none.
+func TestWatchProgressNotify(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.WithArgs("--watch-progress-notify-interval=100ms"))
+	c := newWatchClient(t, cluster.Endpoints()...)
+	plain := c.Watch(t.Context(), "a")
+	notified := c.Watch(t.Context(), "a", clientv3.WithProgressNotify())
+	for range 3 {
+		wr := nextResponse(t, notified)
+		assert.True(t, wr.IsProgressNotify())
+	}
+	put(t, c, "a", "1")
+	require.NoError(t, nextWithEvents(t, plain))
+}
+
+// TestRequestProgressOpensNothing: a request for progress whose metadata match no watch is an error
+// and opens no stream. On a client without any watch it is no error, because programs ask in a loop
+// while their watches come and go.
+func TestRequestProgressOpensNothing(t *testing.T) {
+	s, c := testclient.StartFake(t, clientv3.Config{})
+	assert.NoError(t, c.RequestProgress(t.Context()), "no watch at all")
+	ctx, cancel := context.WithCancel(t.Context())
+	ch := c.Watch(ctx, "a")
+	assert.ErrorIs(t, c.RequestProgress(metadata.AppendToOutgoingContext(t.Context(), "x", "y")),
+		clientv3.ErrNoWatchStream)
+	assert.NoError(t, c.RequestProgress(t.Context()))
+	cancel()
+	assert.Equal(t, context.Canceled, c.RequestProgress(ctx))
+	for range ch { // until it is closed
+	}
+	assert.NoError(t, c.RequestProgress(t.Context()), "the last watch has gone")
+	_, total := s.Streams("Watch")
+	assert.Equal(t, 1, total)
+	require.NoError(t, c.Watcher.Close())
+	assert.ErrorIs(t, c.RequestProgress(t.Context()), context.Canceled)
+}
+
+// TestProgressBesideACompactedWatch: one watch of a stream ends by compaction. The server keeps
+// that watch among those of the stream, as one that lags behind, until the client cancels it, and
+// answers no request for progress meanwhile. The other watches still get progress.
+func TestProgressBesideACompactedWatch(t *testing.T) {
+	client := testclient.Open(t, etcdtest.Start(t))
+	var rev int64
+	for range 3 {
+		rev = put(t, client, "k", "v")
+	}
+	_, err := client.Compact(t.Context(), rev)
+	require.NoError(t, err)
+
+	healthy := client.Watch(t.Context(), "k")
+	compacted := client.Watch(t.Context(), "k", clientv3.WithRev(1))
+	last := requireLast(t, compacted)
+	require.ErrorIs(t, last.Err(), rpctypes.ErrCompacted)
+	for asked := time.Now(); ; {
+		require.NoError(t, client.RequestProgress(t.Context()))
+		select {
+		case resp := <-healthy:
+			require.True(t, resp.IsProgressNotify())
+			return
+		case <-time.After(time.Millisecond):
+			require.Less(t, time.Since(asked), patience, "no progress")
+		}
+	}
+}
+
+// TestProgressProbesAreNotShown: the client asks for progress by itself, and a watch that did not
+// ask for progress gets none of the answers.
+func TestProgressProbesAreNotShown(t *testing.T) {
+	s, c := testclient.StartFake(t, clientv3.Config{})
+	events := c.Watch(t.Context(), "k")
+	awaitRequests(t, s, 2)
+	put(t, c, "k", "v")
+	require.NoError(t, nextWithEvents(t, events))
+}
+
+// awaitRequests waits until a member has got n requests for progress.
+func awaitRequests(t *testing.T, m *etcdfake.Server, n int) {
+	t.Helper()
+	testclient.Eventually(t, func() bool {
+		return progressRequests(m) >= n
+	}, "the client asks for progress")
+}
+
+// TestServerThatDoesNotAnswerIsAskedOnce: if a server leaves the first request for progress
+// unanswered, as etcd's proxy does, no stream asks it again. The proxy logs an error for each such
+// request.
+func TestServerThatDoesNotAnswerIsAskedOnce(t *testing.T) {
+	const (
+		neverAnswers = 3 * time.Second // after that time the client expects no answer
+		twoPeriods   = 2 * time.Second // a server that may be asked is asked twice in that time
+	)
+	for name, cfg := range map[string]clientv3.Config{"with health": {},
+		"evenly": {SpreadEvenly: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, c := testclient.StartFake(t, cfg)
+			s.Watch(withoutProgress(s))
+			events := c.Watch(t.Context(), "k")
+			awaitRequests(t, s, 1)
+			time.Sleep(neverAnswers)
+			require.Equal(t, 1, s.Break("Watch", rpctypes.ErrGRPCStopped))
+			other := c.Watch(metadata.AppendToOutgoingContext(t.Context(), "a", "b"), "k")
+			time.Sleep(twoPeriods)
+			put(t, c, "k", "v")
+			require.NoError(t, nextWithEvents(t, events))
+			require.NoError(t, nextWithEvents(t, other))
+			assert.Equal(t, 1, progressRequests(s))
+		})
+	}
+}
+
+// withoutProgress serves watches and ignores requests for progress.
+func withoutProgress(s *etcdfake.Server) etcdfake.WatchHandler {
+	return func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
+		return s.ServeWatch(ctx, func() (*pb.WatchRequest, error) {
+			for {
+				req, err := recv()
+				if err != nil || req.GetProgressRequest() == nil {
+					return req, err
+				}
+			}
+		}, send)
+	}
+}
+
+// TestProxyIsNotAskedForProgress: etcd's proxy logs an error for each request for progress, so the
+// client sends it none. An idle watch on the server behind it, opened later, is
+// asked twice in the time.
+func TestProxyIsNotAskedForProgress(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	startProxy(t, cluster.Members()[0], addr)
+	logs, err := filepath.Glob(filepath.Join(filepath.Dir(t.TempDir()), "*", "proxy.log"))
+	require.NoError(t, err)
+	require.Len(t, logs, 1)
+
+	c := newWatchClient(t, addr)
+	events := c.Watch(t.Context(), "k")
+	direct := newWatchClient(t, cluster.Endpoints()...)
+	direct.Watch(t.Context(), "other")
+	awaitProgress(t, cluster.Members()[0], 4)
+	put(t, c, "k", "v")
+	require.NoError(t, nextWithEvents(t, events))
+	text, err := os.ReadFile(logs[0])
+	require.NoError(t, err)
+	assert.Zero(t, strings.Count(string(text), "not supported request type"))
+}
+
+// awaitProgress waits until a server with idle watches has sent so many messages on their streams.
+// They are answers to requests for progress. The first request comes with the client's test of the
+// server's order, which brings two messages more.
+func awaitProgress(t *testing.T, m *etcdtest.Member, messages float64) {
+	t.Helper()
+	sent := func() float64 {
+		n, err := m.Metric("grpc_server_msg_sent_total", `"Watch"`)
+		require.NoError(t, err)
+		return n
+	}
+	before := sent()
+	require.Eventually(t, func() bool {
+		return sent() >= before+messages
+	}, patience, 50*time.Millisecond)
+}
+
+// TestProgressOfAServerThatAnswersAhead: servers before 3.4.25 and 3.5.8 answer a request for
+// progress before they send the events up to the revision in the answer. A watch that is cut off
+// between the two gets these events from the next stream, whatever the server's version and
+// whatever the balancer.
+func TestProgressOfAServerThatAnswersAhead(t *testing.T) {
+	for name, cfg := range map[string]clientv3.Config{"with health": {},
+		"evenly": {SpreadEvenly: true}, "without probes": {DisableProbes: true}} {
+		for version, statusErr := range map[string]error{"3.5.5": nil, "3.5.13": nil,
+			"3.7.3": rpctypes.ErrGRPCPermissionDenied} {
+			t.Run(name+" "+version, func(t *testing.T) {
+				t.Parallel()
+				s, c := testclient.StartFake(t, cfg, etcdfake.WithVersion(version))
+				if statusErr != nil {
+					s.Fail("Status", 1000, statusErr)
+				}
+				progressAheadOfEvents(t, s, c, !cfg.DisableProbes)
+			})
+		}
+	}
+}
+
+func progressAheadOfEvents(t *testing.T, s *etcdfake.Server, c *clientv3.Client, probes bool) {
+	starts := make(chan int64, 100)
+	s.Watch(answersAhead(starts))
+	events := c.Watch(t.Context(), "k")
+	require.Zero(t, <-starts)
+	if probes {
+		awaitRequests(t, s, 1) // of the client's own; its answer comes before the next ones
+	}
+	for range 3 {
+		require.NoError(t, c.RequestProgress(t.Context()))
+		wr := nextResponse(t, events)
+		require.True(t, wr.IsProgressNotify(), "it is shown in any case")
+	}
+	require.Equal(t, 1, s.Break("Watch", rpctypes.ErrGRPCStopped))
+	for start := range starts {
+		if start != 5 { // a create from there is the client's test of the server's order
+			require.EqualValues(t, 2, start)
+			return
+		}
+	}
+}
+
+// answersAhead confirms watches at revision 1, answers requests for progress with revision 5, and
+// never sends the events between the two.
+func answersAhead(starts chan<- int64) etcdfake.WatchHandler {
+	return func(_ context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
+		for id := int64(0); ; {
+			req, err := recv()
+			if err != nil {
+				return err
+			}
+			resp := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 5}, WatchId: -1}
+			switch r := req.RequestUnion.(type) {
+			case *pb.WatchRequest_CreateRequest:
+				starts <- r.CreateRequest.StartRevision
+				resp = &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: id,
+					Created: true}
+				id++
+			case *pb.WatchRequest_CancelRequest:
+				resp = &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 5},
+					WatchId: r.CancelRequest.WatchId, Canceled: true}
+			}
+			if err := send(resp); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,246 @@
+package watch_test
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/metadata"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
+)
+
+// maxStall is how long a change may take to arrive if the member of its watch goes silent.
+const maxStall = 4 * time.Second
+
+// silenceable is a cluster of fake members behind proxies, and a client that is connected to all of
+// them.
+type silenceable struct {
+	members []*etcdfake.Server
+	proxies []*faultnet.Proxy
+	client  *clientv3.Client
+	writer  *clientv3.Client // of the first member, past the proxies
+}
+
+func newSilenceable(t *testing.T, members int, cfg clientv3.Config) *silenceable {
+	t.Helper()
+	s := &silenceable{members: etcdfake.StartCluster(t, members)}
+	for _, m := range s.members {
+		proxy := faultnet.New(t, m.Addr())
+		s.proxies = append(s.proxies, proxy)
+		cfg.Endpoints = append(cfg.Endpoints, proxy.Addr())
+	}
+	s.client, s.writer = testclient.New(t, cfg), testclient.OpenFake(t, s.members[0])
+	testclient.Eventually(t, func() bool {
+		_, err := s.client.Get(t.Context(), "k")
+		served := err == nil
+		for _, m := range s.members {
+			served = served && m.Calls("Range") > 0
+		}
+		return served
+	}, "the client is connected to all members")
+	return s
+}
+
+// serving waits until a member has a watch stream, and returns which.
+func (s *silenceable) serving(t *testing.T) (at int) {
+	t.Helper()
+	testclient.Eventually(t, func() bool {
+		for i, m := range s.members {
+			if openWatchStreams(m) > 0 {
+				at = i
+				return true
+			}
+		}
+		return false
+	}, "a member has the watch stream")
+	return at
+}
+
+func openWatchStreams(m *etcdfake.Server) int {
+	open, _ := m.Streams("Watch")
+	return open
+}
+
+// progressRequests returns how many requests for progress a member got.
+func progressRequests(m *etcdfake.Server) (n int) {
+	for _, r := range etcdfake.RequestsOf[*pb.WatchRequest](m) {
+		if r.GetProgressRequest() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// TestIdleWatchOnASilentMemberStallsFourSecondsAtMost: the member of an idle watch goes silent
+// right after a sign of life, and a change follows. The watch moves to another member and gets the
+// change less than four seconds after that sign of life.
+func TestIdleWatchOnASilentMemberStallsFourSecondsAtMost(t *testing.T) {
+	for fault, dir := range map[string]faultnet.Direction{"blackhole": faultnet.Both,
+		"one way": faultnet.ToClient} {
+		for name, even := range map[string]bool{"health-aware": false, "evenly": true} {
+			for kind, future := range map[string]bool{"alone": false,
+				"beside a future watch": true} {
+				t.Run(strings.Join([]string{fault, name, kind}, " "), func(t *testing.T) {
+					t.Parallel()
+					stallOnASilentMember(t, dir, even, future)
+				})
+			}
+		}
+	}
+}
+
+func stallOnASilentMember(t *testing.T, dir faultnet.Direction, even, future bool) {
+	s := newSilenceable(t, 2, clientv3.Config{SpreadEvenly: even})
+	watch := s.client.Watch(t.Context(), "key")
+	if future {
+		s.client.Watch(t.Context(), "other", clientv3.WithRev(1_000_000))
+	}
+	at := s.serving(t)
+	asked := func() int { return progressRequests(s.members[at]) }
+	before := asked()
+	require.Eventually(t, func() bool {
+		return asked() >= before+6
+	}, 30*time.Second, time.Millisecond)
+	start := lastReceived(t, s.proxies[at])
+	s.proxies[at].Blackhole(dir)
+	put(t, s.writer, "key", "value")
+	require.NoError(t, nextWithEvents(t, watch))
+	stall := time.Since(start)
+	t.Logf("stalled for %v", stall)
+	assert.Less(t, stall, maxStall)
+}
+
+// lastReceived waits until nothing has come from a member for a moment, and returns when the last
+// bytes came.
+func lastReceived(t *testing.T, p *faultnet.Proxy) time.Time {
+	t.Helper()
+	bytes, at := p.Bytes(faultnet.ToClient), time.Now()
+	require.Eventually(t, func() bool {
+		if now := p.Bytes(faultnet.ToClient); now != bytes {
+			bytes, at = now, time.Now()
+		}
+		return time.Since(at) > 50*time.Millisecond
+	}, 5*time.Second, time.Millisecond)
+	return at
+}
+
+// TestWatchesOpenedOnASilentMember: a member goes silent after the client has connected to it and
+// before watch streams are opened on it. Creates that stay unanswered make the client probe the
+// members, so the watches are created on other members.
+func TestWatchesOpenedOnASilentMember(t *testing.T) {
+	s := newSilenceable(t, 3, clientv3.Config{})
+	s.proxies[0].Blackhole(faultnet.Both)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var opening sync.WaitGroup
+	for i := range 6 { // six streams, two on each member
+		opening.Go(func() {
+			ctx := metadata.AppendToOutgoingContext(ctx, "stream", strconv.Itoa(i))
+			ch := s.client.Watch(ctx, "k", clientv3.WithCreatedNotify())
+			assert.True(t, (<-ch).Created)
+		})
+	}
+	opening.Wait()
+}
+
+// TestWatchLeavesAMemberSilentFromTheStart: a watch moves to another member if its own goes silent
+// before it has answered a request for progress on the stream of the watch, whether or not the
+// client knows from another stream that the member answers them.
+func TestWatchLeavesAMemberSilentFromTheStart(t *testing.T) {
+	for name, known := range map[string]bool{"that is not known to answer": false,
+		"that is": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newSilenceable(t, 2, clientv3.Config{})
+			if known {
+				ctx, cancel := context.WithCancel(t.Context())
+				s.client.Watch(metadata.AppendToOutgoingContext(ctx, "stream", "first"), "k")
+				at := s.serving(t)
+				testclient.Eventually(t, func() bool {
+					return progressRequests(s.members[at]) > 1
+				}, "the client asks for progress")
+				cancel()
+				testclient.Eventually(t, func() bool {
+					return openWatchStreams(s.members[at]) == 0
+				}, "the stream ends")
+			}
+			events := s.client.Watch(t.Context(), "k", clientv3.WithCreatedNotify())
+			require.True(t, nextResponse(t, events).Created)
+			s.proxies[s.serving(t)].Blackhole(faultnet.Both)
+			put(t, s.writer, "k", "v")
+			requireEventWithin(t, events, 10*time.Second)
+		})
+	}
+}
+
+// TestWatchThatFollowsAListLeavesASilentMember: a watch starts at the revision after a list, and
+// its member is cut off before the store changes. etcd answers no request for progress until the
+// store has reached the revision that a watch starts from, so a missing answer proves nothing. The
+// client probes the members instead, and the watch moves.
+func TestWatchThatFollowsAListLeavesASilentMember(t *testing.T) {
+	for name, before := range map[string]int{"at rest": 0, "after its first event": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSilenceable(t, 2, clientv3.Config{})
+			for _, m := range s.members {
+				m.Watch(withoutProgressWhileAhead(m))
+			}
+			events := s.client.Watch(t.Context(), "k",
+				clientv3.WithRev(s.members[0].Revision()+1), clientv3.WithCreatedNotify())
+			require.True(t, nextResponse(t, events).Created)
+			at := s.serving(t)
+			testclient.Eventually(t, func() bool {
+				return progressRequests(s.members[at]) > 0
+			}, "the client asks for progress")
+			for range before {
+				put(t, s.writer, "k", "v")
+				require.NoError(t, nextWithEvents(t, events))
+			}
+			s.proxies[at].Blackhole(faultnet.Both)
+			put(t, s.writer, "k", "v")
+			requireEventWithin(t, events, 8*time.Second) // HTTP/2 pings take longer
+		})
+	}
+}
+
+// requireEventWithin receives a response with one event, no later than after d.
+func requireEventWithin(t *testing.T, ch clientv3.WatchChan, d time.Duration) {
+	t.Helper()
+	select {
+	case wr := <-ch:
+		require.NoError(t, wr.Err())
+		require.Len(t, wr.Events, 1)
+	case <-time.After(d):
+		require.Fail(t, "the watch was not moved")
+	}
+}
+
+// withoutProgressWhileAhead serves one watch as etcd does: it ignores requests for progress while
+// the watch starts from a revision that the store has not reached.
+func withoutProgressWhileAhead(m *etcdfake.Server) etcdfake.WatchHandler {
+	return func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
+		start := int64(0)
+		return m.ServeWatch(ctx, func() (*pb.WatchRequest, error) {
+			for {
+				req, err := recv()
+				start = max(start, req.GetCreateRequest().GetStartRevision())
+				if req.GetCancelRequest() != nil {
+					start = 0 // the watch has another id now
+				}
+				if err != nil || req.GetProgressRequest() == nil || start <= m.Revision() {
+					return req, err
+				}
+			}
+		}, send)
+	}
+}
