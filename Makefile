@@ -41,16 +41,17 @@ etcd: bin/etcd ## build bin/etcd, the pinned server that tests and examples star
 
 etcdutl: bin/etcdutl ## build bin/etcdutl, which tests restore snapshots with
 
-# A module's first package, its root, is tested alone: it measures rates, which the tests of others beside it would change.
+# test/faults measures rates, which tests beside it would change. It is tested by itself, after all other packages.
 test: etcd etcdutl ## run the tests of every module, with the race detector (TEST_FLAGS adds flags)
 	@[ -n "$(RACE)" ] || echo "no C compiler: testing without the race detector" >&2
 	@status=0; for m in $(TESTED); do \
-		echo "== $(GO) test $(RACE) ./... in $$m"; \
-		packages=$$(cd $$m && $(GO) list ./...) || exit 1; \
-		alone=$$(echo "$$packages" | head -1); beside=$$(echo "$$packages" | tail -n +2); \
-		for p in "$$alone" "$$beside"; do [ -z "$$p" ] || \
-			(cd $$m && $(GO) test $(RACE) -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) $$p) || status=1; done; \
-	done; exit $$status
+		echo "== $(GO) test $(RACE) in $$m"; \
+		packages=$$(cd $$m && $(GO) list ./... | grep -v '/test/faults$$') || exit 1; \
+		(cd $$m && $(GO) test $(RACE) -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) $$packages) || status=1; \
+	done; \
+	echo "== $(GO) test $(RACE) ./test/faults"; \
+	$(GO) test $(RACE) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./test/faults || status=1; \
+	exit $$status
 
 soak: etcd ## run the tests of every module that take minutes (TEST_FLAGS='-run Soak.*Leases' picks)
 	@status=0; for m in $(TESTED); do \
@@ -59,7 +60,7 @@ soak: etcd ## run the tests of every module that take minutes (TEST_FLAGS='-run 
 	done; exit $$status
 
 faults-quick: etcd ## the table of faults on three real members, with the figures (ETCD_FAULTS=long for longer ones)
-	@$(GO) test -v -count=1 -timeout 10m -run 'TestFaultTable|TestRestartTable|TestReadsLeaveMostMembersSilent|TestIdleWatchLeaves|TestLeasesOutliveABlackhole|TestRestraintWhile|TestHealthyMembers' $(TEST_FLAGS) .
+	@$(GO) test -v -count=1 -timeout 10m -run 'TestFaultTable|TestRestartTable|TestReadsLeaveMostMembersSilent|TestIdleWatchLeaves|TestLeasesOutliveABlackhole|TestRestraintWhile|TestHealthyMembers' $(TEST_FLAGS) ./test/faults
 
 check: fmt vet golangci api lint cross ## run every check that needs no server
 

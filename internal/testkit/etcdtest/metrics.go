@@ -42,8 +42,8 @@ func (m *Member) Metric(parts ...string) (float64, error) {
 	return sum, nil
 }
 
-// OpenStreams returns how many streams or calls of a gRPC method are open at the member, for
-// example OpenStreams("Watch").
+// OpenStreams returns how many streams or calls of a method of etcd's API are open at the member,
+// for example OpenStreams("Watch"). The Watch of gRPC's health service does not count.
 func (m *Member) OpenStreams(method string) (int, error) {
 	label := fmt.Sprintf("grpc_method=%q", method)
 	all, err := m.Metrics()
@@ -52,7 +52,7 @@ func (m *Member) OpenStreams(method string) (int, error) {
 	}
 	open, found := 0.0, false
 	for name, value := range all {
-		if !strings.Contains(name, label) {
+		if !strings.Contains(name, label) || strings.Contains(name, `"grpc.health.`) {
 			continue
 		}
 		switch {

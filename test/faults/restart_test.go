@@ -1,4 +1,4 @@
-package clientv3
+package faults_test
 
 import (
 	"context"
@@ -10,10 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/connectivity"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// restartTable has the faults after which members come back by themselves.
+// restartTable has faults that end by themselves.
 var restartTable = []faultRow{
 	{"killed member", 6 * time.Second, 2 * time.Second, 0.6, faultWriters, 3500 * time.Millisecond,
 		func(b *bench3, on bool) {
@@ -24,7 +26,7 @@ var restartTable = []faultRow{
 				require.NoError(b.t, m.Restart())
 			}
 		}},
-	// Beside those under way, writes fail that members drop during the election.
+	// The writes in flight fail, and those that members drop during the election.
 	{"killed leader", 6 * time.Second, 3 * time.Second, 0.3, 3 * faultWriters,
 		3500 * time.Millisecond, func(b *bench3, on bool) {
 			m := b.cluster.Members()[b.leader]
@@ -53,20 +55,19 @@ var restartTable = []faultRow{
 		}},
 }
 
-// TestRestartTable: what comes back by itself costs no read, and of the writes
-// no more than are under way when it goes.
+// TestRestartTable: while members restart, no read fails, and no more writes fail than were in
+// flight.
 func TestRestartTable(t *testing.T) {
 	for _, row := range restartTable {
-		t.Run(row.name, func(t *testing.T) { row.run(newBench3(t, Config{})) })
+		t.Run(row.name, func(t *testing.T) { row.run(newBench3(t, clientv3.Config{})) })
 	}
 }
 
-// TestRestraintWhileTheClusterIsDown: while all members refuse connections,
-// attempts become rarer, and no request is lost: all are served soon after the
-// members' return.
+// TestRestraintWhileTheClusterIsDown: while all members refuse connections, attempts become rarer.
+// No request fails: all are served soon after the members return.
 func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 	const callers, outage = 100, 6 * time.Second
-	b := newBench3(t, Config{})
+	b := newBench3(t, clientv3.Config{})
 	_, err := b.client.Put(t.Context(), "k", "v")
 	require.NoError(t, err)
 	accepted := func() (n int) {
@@ -79,9 +80,9 @@ func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 		p.Refuse()
 		p.Reset()
 	}
-	eventually(t, func() bool {
-		return b.client.conn.GetState() != connectivity.Ready
-	}, "the connections are known to be lost")
+	testclient.Eventually(t, func() bool {
+		return b.client.ActiveConnection().GetState() != connectivity.Ready
+	}, "the client has seen the connections end")
 	var calls sync.WaitGroup
 	for range callers {
 		calls.Go(func() {
@@ -99,7 +100,7 @@ func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 	}
 	t.Log("connection attempts a second:", perSecond)
 	last := perSecond[len(perSecond)-1]
-	assert.LessOrEqual(t, last, 6, "three members, two attempts a second each")
+	assert.LessOrEqual(t, last, 6, "at most two attempts a second at each of three members")
 	assert.Less(t, last, perSecond[0])
 	for _, p := range b.proxies {
 		p.Heal()
@@ -116,14 +117,14 @@ func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 // at that gave the quickest member 11 % more.
 func TestHealthyMembersShareEvenly(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
 		members[2].Addr()}})
 	calls := func(i int) int { return members[i].Calls("Range") + members[i].Calls("Put") }
-	eventually(t, func() bool { // all are connected
+	testclient.Eventually(t, func() bool {
 		_, err := c.Get(t.Context(), "k")
 		require.NoError(t, err)
 		return calls(0) > 0 && calls(1) > 0 && calls(2) > 0
-	}, "every member is asked")
+	}, "all members are connected")
 	before := [3]int{calls(0), calls(1), calls(2)}
 	var work sync.WaitGroup
 	for i := range 64 {

@@ -1,4 +1,4 @@
-package clientv3
+package faults_test
 
 import (
 	"context"
@@ -14,8 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 const (
@@ -24,13 +26,12 @@ const (
 	faultCall    = 2 * time.Second // each call's deadline
 )
 
-// bench3 is three real members, a proxy before each, and a client of the proxies
-// under load.
+// bench3 has three real members, a proxy in front of each, and a client of the proxies under load.
 type bench3 struct {
 	t       *testing.T
 	cluster *etcdtest.Cluster
 	proxies []*faultnet.Proxy
-	client  *Client
+	client  *clientv3.Client
 	leader  int // the leader's index before the fault
 
 	reads, writes             atomic.Int64
@@ -39,22 +40,22 @@ type bench3 struct {
 	stall                     atomic.Int64 // the longest gap between two events
 }
 
-func newBench3(t *testing.T, cfg Config) *bench3 {
+func newBench3(t *testing.T, cfg clientv3.Config) *bench3 {
 	b := &bench3{t: t, cluster: etcdtest.Start(t, etcdtest.WithMembers(3))}
 	for _, m := range b.cluster.Members() {
 		p := faultnet.New(t, strings.TrimPrefix(m.Endpoint(), "http://"))
 		b.proxies = append(b.proxies, p)
 		cfg.Endpoints = append(cfg.Endpoints, p.Addr())
 	}
-	b.client = newTestClient(t, cfg)
+	b.client = testclient.New(t, cfg)
 	leader, err := b.cluster.WaitLeader(t.Context())
 	require.NoError(t, err)
 	b.leader = slices.Index(b.cluster.Members(), leader)
 	return b
 }
 
-// load runs readers, writers and one watcher until the context ends, and returns
-// when they have.
+// load runs readers, writers and one watcher until ctx ends. The function that it returns waits for
+// them.
 func (b *bench3) load(ctx context.Context) (wait func()) {
 	var work sync.WaitGroup
 	for range faultReaders {
@@ -88,7 +89,7 @@ func (b *bench3) repeat(
 	ctx context.Context, ok, failed *atomic.Int64, call func(context.Context) error,
 ) {
 	for ctx.Err() == nil {
-		// Not from ctx: the end of the load is no failure.
+		// A context of its own: the end of the load would fail the call.
 		one, cancel := context.WithTimeout(context.Background(), faultCall)
 		err := call(one)
 		cancel()
@@ -101,21 +102,21 @@ func (b *bench3) repeat(
 	}
 }
 
-// done counts what has succeeded so far.
+// done returns how many calls have succeeded so far.
 func (b *bench3) done() int64 { return b.reads.Load() + b.writes.Load() }
 
-// rate is what succeeds a second over the given time.
+// rate returns how many calls a second succeed during the next d.
 func (b *bench3) rate(d time.Duration) float64 {
 	before := b.done()
 	time.Sleep(d)
 	return float64(b.done()-before) / d.Seconds()
 }
 
-// faultRow is one line of the table of faults.
+// faultRow is a row of the table of faults.
 type faultRow struct {
 	name         string
 	long, short  time.Duration
-	throughput   float64 // at least, as a share of before
+	throughput   float64 // at least, relative to the throughput before the fault
 	failedWrites int64   // at most
 	stall        time.Duration
 	fault        func(b *bench3, on bool)
@@ -161,10 +162,10 @@ func cutOff(p *faultnet.Proxy, on bool, dir faultnet.Direction) {
 	p.Reset()
 }
 
-// TestFaultTable runs the table of faults with typical settings and with a zero
-// Config. ETCD_FAULTS=long has the faults last longer.
+// TestFaultTable runs the table of faults with typical settings and with a zero Config. The faults
+// last longer if ETCD_FAULTS is long.
 func TestFaultTable(t *testing.T) {
-	for name, cfg := range map[string]Config{
+	for name, cfg := range map[string]clientv3.Config{
 		"typical": {DialTimeout: 2 * time.Second, DialKeepAliveTime: 2 * time.Second,
 			DialKeepAliveTimeout: time.Second},
 		"zero": {},

@@ -1,4 +1,4 @@
-package clientv3
+package faults_test
 
 import (
 	"context"
@@ -11,7 +11,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestRefusingMemberDrawsNoRequests: one member of three refuses all writes at once, like one that
@@ -24,7 +26,7 @@ func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 		m.Delay("Put", 30*time.Millisecond)
 		eps = append(eps, m.Addr())
 	}
-	c := newTestClient(t, Config{Endpoints: eps})
+	c := testclient.New(t, clientv3.Config{Endpoints: eps})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var done, failed atomic.Int64
@@ -32,12 +34,12 @@ func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 	for range 32 {
 		writers.Go(func() {
 			for ctx.Err() == nil {
-				// not with ctx: its end is no failure
+				// A context of its own: the end of ctx would fail the write.
 				_, err := c.Put(context.Background(), "k", "v")
 				if done.Add(1); err != nil {
 					failed.Add(1)
 				}
-				time.Sleep(5 * time.Millisecond) // rather than as fast as they can
+				time.Sleep(5 * time.Millisecond) // a load that leaves CPU idle
 			}
 		})
 	}
@@ -50,14 +52,18 @@ func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 	members[0].Delay("Put", 0)
 	members[0].Fail("Put", etcdfake.Forever, status.Error(codes.Unknown, "raft proposal dropped"))
 	first := share(2 * time.Second)
-	eventually(t, func() bool { return share(200*time.Millisecond) < 0.02 }, "it is passed over")
+	testclient.Eventually(t, func() bool {
+		return share(200*time.Millisecond) < 0.02
+	}, "the member is passed over")
 	later := share(time.Second)
 	t.Logf("failed at first: %.0f %%, later: %.1f %%", 100*first, 100*later)
-	assert.Less(t, first, 0.5, "at most its share, about")
+	assert.Less(t, first, 0.5, "not much more than its share")
 	assert.Less(t, later, 0.05)
 	members[0].Fail("Put", 0, nil)
 	before := members[0].Applied("Put")
-	eventually(t, func() bool { return members[0].Applied("Put") > before+50 }, "it serves again")
+	testclient.Eventually(t, func() bool {
+		return members[0].Applied("Put") > before+50
+	}, "the member serves again")
 	cancel()
 	writers.Wait()
 }

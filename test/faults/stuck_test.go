@@ -1,4 +1,4 @@
-package clientv3
+package faults_test
 
 import (
 	"context"
@@ -12,69 +12,77 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestReadsLeaveMostMembersSilent: two of three members are cut off from a client that sends few
 // requests. No read fails.
 func TestReadsLeaveMostMembersSilent(t *testing.T) {
+	members := etcdfake.StartCluster(t, 3)
 	var proxies []*faultnet.Proxy
 	var eps []string
-	for _, m := range etcdfake.StartCluster(t, 3) {
+	for _, m := range members {
 		proxies = append(proxies, faultnet.New(t, m.Addr()))
 		eps = append(eps, proxies[len(proxies)-1].Addr())
 	}
-	c := newTestClient(t, Config{Endpoints: eps})
-	until := time.Now().Add(4 * time.Second)
+	c := testclient.New(t, clientv3.Config{Endpoints: eps})
+	var stop atomic.Bool
 	var readers sync.WaitGroup
 	for range 16 {
 		readers.Go(func() {
-			for time.Now().Before(until) {
+			for !stop.Load() {
 				one, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 				_, err := c.Get(one, "k")
 				cancel()
 				assert.NoError(t, err)
-				time.Sleep(100 * time.Millisecond) // rather than as fast as they can
+				time.Sleep(100 * time.Millisecond) // few requests
 			}
 		})
 	}
-	time.Sleep(time.Second)
+	testclient.Eventually(t, func() bool {
+		return members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0 &&
+			members[2].Calls("Range") > 0
+	}, "all members are connected")
 	proxies[0].Blackhole(faultnet.Both)
 	proxies[1].Blackhole(faultnet.Both)
+	time.Sleep(3 * time.Second) // how long the fault lasts
+	stop.Store(true)
 	readers.Wait()
 }
 
-// TestWritesOutlastAPause: a member that goes on after two seconds answers the writes that it has
-// received, if no other request needed its connection to end.
+// TestWritesOutlastAPause: a member that pauses for two seconds answers the writes that it has
+// received, because the client closes no connection on which only writes are pending.
 func TestWritesOutlastAPause(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	proxy := faultnet.New(t, members[0].Addr())
-	c := newTestClient(t, Config{Endpoints: []string{proxy.Addr(), members[1].Addr()}})
-	eventually(t, func() bool {
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{proxy.Addr(), members[1].Addr()}})
+	testclient.Eventually(t, func() bool {
 		_, err := c.Get(t.Context(), "k")
 		return err == nil && members[0].Calls("Range")*members[1].Calls("Range") > 0
-	}, "both are connected")
+	}, "both members are connected")
 	proxy.Pause()
 	var writers sync.WaitGroup
-	for range 2 { // by turns, so that one waits on each
+	for range 2 { // one goes to each member
 		writers.Go(func() {
 			_, err := c.Put(t.Context(), "k", "v")
 			assert.NoError(t, err)
 		})
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // how long the pause lasts
 	proxy.Resume()
 	writers.Wait()
 	assert.Equal(t, 1, members[0].Applied("Put"))
 	assert.Equal(t, 1, members[1].Applied("Put"))
 }
 
-// TestWritesOutlastAMemberThatAnswersNothing: one of three is alive and answers nothing
-// for 1.5 s, while there are only writes. None fails.
+// TestWritesOutlastAMemberThatAnswersNothing: one of three members is alive and answers nothing for
+// 1.5 s, while there are only writes. No write fails.
 func TestWritesOutlastAMemberThatAnswersNothing(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
 		members[2].Addr()}})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -94,18 +102,26 @@ func TestWritesOutlastAMemberThatAnswersNothing(t *testing.T) {
 	for range 20 {
 		writers.Go(func() {
 			for ctx.Err() == nil {
-				// not with ctx: its end is no failure
+				// A context of its own: the end of ctx would fail the write.
 				_, err := c.Put(context.Background(), "k", "v")
 				assert.NoError(t, err)
 			}
 		})
 	}
-	time.Sleep(time.Second)
+	applies := func(m *etcdfake.Server) {
+		t.Helper()
+		before := m.Applied("Put")
+		testclient.Eventually(t, func() bool { return m.Applied("Put") > before+100 },
+			"the member applies writes")
+	}
+	for _, m := range members {
+		applies(m)
+	}
 	silent.Store(true)
-	time.Sleep(1500 * time.Millisecond)
+	time.Sleep(1500 * time.Millisecond) // how long the fault lasts
 	silent.Store(false)
 	close(release)
-	time.Sleep(500 * time.Millisecond)
+	applies(members[1])
 	cancel()
 	writers.Wait()
 }
@@ -116,18 +132,18 @@ func TestWritesOutlastAMemberThatAnswersNothing(t *testing.T) {
 func TestStreamedReadLeavesASilentMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	proxy := faultnet.New(t, members[0].Addr())
-	c := newTestClient(t, Config{Endpoints: []string{proxy.Addr(), members[1].Addr()}})
-	eventually(t, func() bool {
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{proxy.Addr(), members[1].Addr()}})
+	testclient.Eventually(t, func() bool {
 		_, err := c.Put(t.Context(), "k", "v")
 		require.NoError(t, err)
 		return members[0].Calls("Put") > 0 && members[1].Calls("Put") > 0
-	}, "both are in use")
+	}, "both members are in use")
 	proxy.Blackhole(faultnet.Both)
-	for range 2 { // one of which goes to the silent member first
+	for range 2 { // one of them goes to the silent member first
 		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 		stream, err := c.GetStream(ctx, "k")
 		require.NoError(t, err)
-		whole, err := GetStreamToGetResponse(stream)
+		whole, err := clientv3.GetStreamToGetResponse(stream)
 		cancel()
 		require.NoError(t, err)
 		assert.Len(t, whole.Kvs, 1)
@@ -135,12 +151,11 @@ func TestStreamedReadLeavesASilentMember(t *testing.T) {
 	assert.Equal(t, 2, members[1].Calls("RangeStream"), "streamed")
 }
 
-// TestMemberThatAnswersNothing: one member of three is alive and answers no
-// requests, as while it defragments its store. No read fails, and most of the
-// throughput is kept.
+// TestMemberThatAnswersNothing: one member of three is alive and answers no requests, for example
+// while it defragments its store. No read fails, and most of the throughput is kept.
 func TestMemberThatAnswersNothing(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
 		members[2].Addr()}})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -149,7 +164,7 @@ func TestMemberThatAnswersNothing(t *testing.T) {
 	for range 16 {
 		readers.Go(func() {
 			for ctx.Err() == nil {
-				// not from ctx: its end is no failure
+				// A context of its own: the end of ctx would fail the read.
 				one, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 				_, err := c.Get(one, "k")
 				cancel()
@@ -157,7 +172,7 @@ func TestMemberThatAnswersNothing(t *testing.T) {
 					failed.Add(1)
 					t.Log(err)
 				}
-				time.Sleep(time.Millisecond) // rather than as fast as they can
+				time.Sleep(time.Millisecond) // a load that leaves CPU idle
 			}
 		})
 	}
@@ -174,7 +189,7 @@ func TestMemberThatAnswersNothing(t *testing.T) {
 	sent := members[1].Calls("Range")
 	assert.Eventually(t, func() bool {
 		return members[1].Calls("Range") > sent+100
-	}, 10*time.Second, 10*time.Millisecond, "trusted again")
+	}, 10*time.Second, 10*time.Millisecond, "the member gets reads again")
 	cancel()
 	readers.Wait()
 	t.Logf("%d a second before, %d meanwhile", before, during)
@@ -182,8 +197,8 @@ func TestMemberThatAnswersNothing(t *testing.T) {
 	assert.Greater(t, during, before/2)
 }
 
-// TestMemberAtWorkIsNotStuck: lists that take long all fall on one of three healthy
-// members, while its peers answer quickly. Each is begun once.
+// TestMemberAtWorkIsNotStuck: one of three healthy members serves long reads of lists, while its
+// peers answer quickly. No list is sent a second time.
 func TestMemberAtWorkIsNotStuck(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	var begun atomic.Int64
@@ -191,7 +206,7 @@ func TestMemberAtWorkIsNotStuck(t *testing.T) {
 	for _, m := range members {
 		eps = append(eps, m.Addr())
 		m.Unary("Range", func(ctx context.Context, req proto.Message) (proto.Message, error) {
-			takes := 20 * time.Millisecond // long enough for the peers' latency to be known
+			takes := 20 * time.Millisecond // the typical latency of the peers
 			if len(req.(*pb.RangeRequest).RangeEnd) > 0 {
 				begun.Add(1)
 				takes = 3 * time.Second
@@ -203,15 +218,15 @@ func TestMemberAtWorkIsNotStuck(t *testing.T) {
 			return m.Apply(ctx, "Range", req)
 		})
 	}
-	c := newTestClient(t, Config{Endpoints: eps[:1]})
+	c := testclient.New(t, clientv3.Config{Endpoints: eps[:1]})
 	var lists, readers sync.WaitGroup
 	for range 18 {
 		lists.Go(func() {
-			_, err := c.Get(t.Context(), "a", WithPrefix())
+			_, err := c.Get(t.Context(), "a", clientv3.WithPrefix())
 			assert.NoError(t, err)
 		})
 	}
-	eventually(t, func() bool { return begun.Load() == 18 }, "all are begun")
+	testclient.Eventually(t, func() bool { return begun.Load() == 18 }, "all lists are begun")
 	c.SetEndpoints(eps...)
 	ctx, cancel := context.WithCancel(t.Context())
 	for range 4 {

@@ -1,4 +1,4 @@
-package clientv3
+package faults_test
 
 import (
 	"context"
@@ -19,22 +19,24 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestStreamsLeaveARemovedEndpoint: a member that is alive and no endpoint any more
-// loses its watch and keepalive streams within a second, which miss nothing. The
-// request under way there is finished.
+// TestStreamsLeaveARemovedEndpoint: when a member that serves is removed from the endpoints, its
+// watch and keepalive streams move within a second and miss nothing. A request in flight there is
+// finished.
 func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
-	for name, even := range map[string]bool{"judged": false, "evenly": true} {
+	for name, even := range map[string]bool{"with health": false, "evenly": true} {
 		t.Run(name, func(t *testing.T) {
 			members := etcdfake.StartCluster(t, 2)
-			c := newTestClient(t, Config{Endpoints: []string{members[0].Addr()},
+			c := testclient.New(t, clientv3.Config{Endpoints: []string{members[0].Addr()},
 				SpreadEvenly: even})
-			events := c.Watch(t.Context(), "w", WithPrefix(), WithCreatedNotify())
+			events := c.Watch(t.Context(), "w", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
 			require.True(t, (<-events).Created)
-			lease, err := c.Grant(t.Context(), 60)
+			lease, err := c.Grant(t.Context(), 6)
 			require.NoError(t, err)
 			kept, err := c.KeepAlive(t.Context(), lease.ID)
 			require.NoError(t, err)
@@ -46,9 +48,9 @@ func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
 				_, err := c.Get(t.Context(), "k")
 				assert.NoError(t, err)
 			})
-			eventually(t, func() bool {
+			testclient.Eventually(t, func() bool {
 				return members[0].Calls("Range") == 1
-			}, "the read is under way")
+			}, "the read is in flight")
 			c.SetEndpoints(members[1].Addr())
 			start := time.Now()
 			for i := range 50 {
@@ -60,7 +62,7 @@ func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
 				return n
 			}
 			for _, method := range []string{"Watch", "LeaseKeepAlive"} {
-				eventually(t, func() bool {
+				testclient.Eventually(t, func() bool {
 					return open(members[0], method) == 0 && open(members[1], method) == 1
 				}, method+" has moved")
 			}
@@ -71,18 +73,22 @@ func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
 					next++
 				}
 			}
-			require.NotNil(t, <-kept, "renewed by the new member")
+			for renewed := uint64(0); renewed != members[1].MemberID(); {
+				answer := <-kept
+				require.NotNil(t, answer, "the lease is kept")
+				renewed = answer.MemberId
+			}
 			reader.Wait()
 			assert.Zero(t, members[1].Calls("Range"), "the read was not sent again")
-			eventually(t, func() bool {
+			testclient.Eventually(t, func() bool {
 				return members[0].Conns() == 0
 			}, "the connection is closed")
 		})
 	}
 }
 
-// TestProbesPassNoInterceptor: an interceptor of the user's that refuses health checks
-// has not answered for the member: one that is dead is found out all the same.
+// TestProbesPassNoInterceptor: the client's probes of a member do not pass the program's
+// interceptors. An interceptor that refuses health checks does not make a dead member look alive.
 func TestProbesPassNoInterceptor(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	proxy := faultnet.New(t, members[0].Addr())
@@ -93,11 +99,11 @@ func TestProbesPassNoInterceptor(t *testing.T) {
 		}
 		return next(ctx, method, req, reply, cc, opts...)
 	}
-	c := newTestClient(t, Config{
+	c := testclient.New(t, clientv3.Config{
 		Endpoints:   []string{proxy.Addr(), members[1].Addr()},
 		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(refuse)},
 	})
-	eventually(t, func() bool {
+	testclient.Eventually(t, func() bool {
 		_, err := c.Get(t.Context(), "k")
 		return err == nil && members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0
 	}, "both are in use")
@@ -110,33 +116,33 @@ func TestProbesPassNoInterceptor(t *testing.T) {
 	}
 }
 
-// TestRefusedHandshakesAreSpaced: a server that refuses the client's certificate logs
-// each attempt, so they become rare sooner than attempts at a member that is down.
+// TestRefusedHandshakesAreSpaced: a server that refuses the client's certificate logs each attempt,
+// so the waits between attempts grow faster than those for a member that is down.
 func TestRefusedHandshakesAreSpaced(t *testing.T) {
-	var handshakes atomic.Int64
-	server := httptest.NewUnstartedServer(nil)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.TLS = &tls.Config{
-		ClientAuth: tls.RequireAnyClientCert,
-		NextProtos: []string{"h2"},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			handshakes.Add(1)
-			return nil, nil
-		},
-	}
-	server.StartTLS()
-	defer server.Close()
 	for name, cfg := range map[string]*tls.Config{
 		"by the server": {InsecureSkipVerify: true},
-		"by the client": {}, // which does not know the authority
+		"by the client": {}, // does not know the server's authority
 	} {
 		t.Run(name, func(t *testing.T) {
-			before := handshakes.Load()
-			newTestClient(t, Config{Endpoints: []string{server.URL}, TLS: cfg})
-			time.Sleep(5 * time.Second)
-			made := handshakes.Load() - before
+			t.Parallel()
+			var handshakes atomic.Int64
+			server := httptest.NewUnstartedServer(nil)
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.TLS = &tls.Config{
+				ClientAuth: tls.RequireAnyClientCert,
+				NextProtos: []string{"h2"},
+				GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+					handshakes.Add(1)
+					return nil, nil
+				},
+			}
+			server.StartTLS()
+			defer server.Close()
+			testclient.New(t, clientv3.Config{Endpoints: []string{server.URL}, TLS: cfg})
+			time.Sleep(5 * time.Second) // the time for which handshakes are counted
+			made := handshakes.Load()
 			assert.LessOrEqual(t, made, int64(3))
-			assert.GreaterOrEqual(t, made, int64(2), "it goes on")
+			assert.GreaterOrEqual(t, made, int64(2), "attempts go on")
 		})
 	}
 }

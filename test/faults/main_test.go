@@ -1,0 +1,11 @@
+// Package faults_test shows what a client goes on to do, and how fast, while members or the network
+// fail. It measures rates, so nothing else runs beside it: `make test` runs it by itself.
+package faults_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
