@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 // found is what the store had for a key.
@@ -151,23 +152,11 @@ func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]found, error
 	return byKey, nil
 }
 
-// errMalformed is for servers that do not answer what they were asked.
-var errMalformed = errors.New("concurrency: the server's answer to a transaction lacks parts")
+// errMalformed is wrapped by the error for an answer that does not fit its request.
+var errMalformed = txnanswer.ErrMalformed
 
 // rangeAnswer is the i-th answer in a transaction's response, which was to a get.
 // None of the key-value pairs is nil.
 func rangeAnswer(resp *clientv3.TxnResponse, i int) ([]*mvccpb.KeyValue, error) {
-	if i >= len(resp.Responses) {
-		return nil, errMalformed
-	}
-	answer := resp.Responses[i].GetResponseRange()
-	if answer == nil {
-		return nil, errMalformed
-	}
-	for _, kv := range answer.Kvs {
-		if kv == nil {
-			return nil, errMalformed
-		}
-	}
-	return answer.Kvs, nil
+	return txnanswer.Pairs(resp.Responses, i)
 }

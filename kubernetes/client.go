@@ -2,12 +2,12 @@ package kubernetes
 
 import (
 	"context"
-	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 // Client is a [clientv3.Client] with an [Interface] on it.
@@ -41,7 +41,7 @@ func (k Client) Get(
 	if err != nil {
 		return resp, err
 	}
-	kv, err := onlyPair((*pb.RangeResponse)(got))
+	kv, err := txnanswer.OnlyPair((*pb.RangeResponse)(got))
 	if err != nil {
 		return resp, err
 	}
@@ -70,7 +70,7 @@ func (k Client) List(
 	if err != nil {
 		return resp, err
 	}
-	if err := allThere(got.Kvs); err != nil {
+	if err := txnanswer.CheckPairs(got.Kvs); err != nil {
 		return resp, err
 	}
 	rev, err := revision(got.Header)
@@ -125,7 +125,7 @@ func (k Client) guarded(
 	}
 	var kv *mvccpb.KeyValue
 	if resp.Succeeded || getOnFailure {
-		if kv, err = onlyAnswer(resp); err != nil {
+		if kv, err = onlyAnswer(resp, write); err != nil {
 			return false, nil, 0, err
 		}
 	}
@@ -136,53 +136,31 @@ func (k Client) guarded(
 	return resp.Succeeded, kv, after, nil
 }
 
-// onlyAnswer checks that a transaction has answered its one op, and returns what a get
-// has found.
-func onlyAnswer(resp *clientv3.TxnResponse) (*mvccpb.KeyValue, error) {
-	if len(resp.Responses) != 1 {
-		return nil, malformed("%d answers to a transaction of one request", len(resp.Responses))
+// onlyAnswer checks that a transaction has answered its one request: write if it succeeded, and
+// otherwise a get. It returns the key-value pair that the get has found.
+func onlyAnswer(resp *clientv3.TxnResponse, write clientv3.Op) (*mvccpb.KeyValue, error) {
+	err := txnanswer.CheckCount(resp.Responses, 1)
+	if err != nil {
+		return nil, err
 	}
-	answer := resp.Responses[0]
-	if resp.Succeeded {
-		if answer.GetResponsePut() == nil && answer.GetResponseDeleteRange() == nil {
-			return nil, malformed("%T as the answer to a write", answer.GetResponse())
+	switch {
+	case !resp.Succeeded:
+		got, err := txnanswer.Range(resp.Responses, 0)
+		if err != nil {
+			return nil, err
 		}
-		return nil, nil
-	}
-	if answer.GetResponseRange() == nil {
-		return nil, malformed("%T as the answer to a get", answer.GetResponse())
-	}
-	return onlyPair(answer.GetResponseRange())
-}
-
-// onlyPair returns the key-value pair of a range of one key, nil where there is none.
-func onlyPair(resp *pb.RangeResponse) (*mvccpb.KeyValue, error) {
-	switch kvs := resp.GetKvs(); {
-	case len(kvs) == 0:
-		return nil, nil
-	case len(kvs) > 1:
-		return nil, malformed("%d pairs for one key", len(kvs))
+		return txnanswer.OnlyPair(got)
+	case write.IsPut():
+		_, err = txnanswer.Put(resp.Responses, 0)
 	default:
-		return kvs[0], allThere(kvs)
+		_, err = txnanswer.Delete(resp.Responses, 0)
 	}
-}
-
-func allThere(kvs []*mvccpb.KeyValue) error {
-	for i, kv := range kvs {
-		if kv == nil {
-			return malformed("pair %d of %d is missing", i, len(kvs))
-		}
-	}
-	return nil
+	return nil, err
 }
 
 func revision(header *pb.ResponseHeader) (int64, error) {
 	if header == nil {
-		return 0, malformed("no header")
+		return 0, txnanswer.Errorf("no header")
 	}
 	return header.Revision, nil
-}
-
-func malformed(format string, args ...any) error {
-	return fmt.Errorf("etcdclient: malformed response: "+format, args...)
 }

@@ -20,7 +20,7 @@ func newKept(resp *pb.RangeResponse, rev int64) *kept {
 	if resp == nil {
 		return nil
 	}
-	return &kept{kv: first(resp), rev: rev}
+	return &kept{kv: first(resp.Kvs), rev: rev}
 }
 
 // isKeepable reports whether it stays true as long as nobody writes the key. The

@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 // leaveLost makes those tenancies leave whose lease keys are not among the claims
@@ -15,7 +16,7 @@ import (
 func (l *leasing) leaveLost(own []*tenancy, w writes, resp *clientv3.TxnResponse) {
 	for _, t := range own {
 		i, _ := slices.BinarySearch(w.keys, t.key)
-		if first(rangeIn(resp, i)).GetCreateRevision() != t.created {
+		if firstIn(resp, i).GetCreateRevision() != t.created {
 			l.table.leave(t)
 		}
 	}
@@ -60,7 +61,8 @@ func (l *leasing) owners(
 	seen := map[string]bool{}
 	others = make([][]*mvccpb.KeyValue, len(w.keys)+len(w.ranges))
 	for i := range others {
-		for _, leaseKey := range rangeIn(resp, i).GetKvs() {
+		leaseKeys, _ := txnanswer.Pairs(resp.Responses, i) // none if the answer lacks them
+		for _, leaseKey := range leaseKeys {
 			key := string(leaseKey.GetKey())
 			switch {
 			case seen[key]:
@@ -129,7 +131,7 @@ func (l *leasing) askOwners(
 		return err
 	}
 	for i, kv := range leaseKeys {
-		if part(resp, i).GetResponseTxn().GetSucceeded() {
+		if txn, _ := txnanswer.Txn(resp.Responses, i); txn.GetSucceeded() {
 			left[string(kv.GetKey())] = true
 		}
 	}

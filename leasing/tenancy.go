@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 // requestTimeout bounds each attempt of a request that no caller's context bounds,
@@ -79,14 +80,15 @@ func (l *leasing) enter(t *tenancy) {
 	}
 	l.table.latest.saw(resp.Header)
 	rev := resp.Header.GetRevision()
-	read := newKept(rangeIn(resp, 0), rev)
+	found, _ := txnanswer.Range(resp.Responses, 0) // nil if the answer lacks it
+	read := newKept(found, rev)
 	switch {
 	case resp.Succeeded && read.isKeepable():
 		l.table.acquired(t, rev, read)
 	case resp.Succeeded: // the server's answer does not make sense
 		l.table.refused(t, rev, false, read)
 	default:
-		l.table.refused(t, t.term.owned(first(rangeIn(resp, 1))), false, read)
+		l.table.refused(t, t.term.owned(firstIn(resp, 1)), false, read)
 	}
 }
 
@@ -178,5 +180,5 @@ func (l *leasing) readKey(ctx context.Context, key string) (*mvccpb.KeyValue, in
 	if err != nil {
 		return nil, 0, err
 	}
-	return first((*rangeResponse)(resp)), resp.Header.GetRevision(), nil
+	return first(resp.Kvs), resp.Header.GetRevision(), nil
 }

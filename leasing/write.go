@@ -6,6 +6,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 const (
@@ -29,9 +30,9 @@ func (l *leasing) put(ctx context.Context, op clientv3.Op) (*clientv3.PutRespons
 	if err != nil {
 		return nil, err
 	}
-	put := part(resp, 0).GetResponsePut()
-	if put == nil {
-		return nil, errShort
+	put, err := txnanswer.Put(resp.Responses, 0)
+	if err != nil {
+		return nil, err
 	}
 	put.Header = resp.Header
 	return (*clientv3.PutResponse)(put), nil
@@ -45,9 +46,9 @@ func (l *leasing) delete(ctx context.Context, op clientv3.Op) (*clientv3.DeleteR
 	if err != nil {
 		return nil, err
 	}
-	del := part(resp, 0).GetResponseDeleteRange()
-	if del == nil {
-		return nil, errShort
+	del, err := txnanswer.Delete(resp.Responses, 0)
+	if err != nil {
+		return nil, err
 	}
 	del.Header = resp.Header
 	return (*clientv3.DeleteResponse)(del), nil
@@ -70,9 +71,9 @@ func (l *leasing) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnRespons
 	if err != nil {
 		return nil, err
 	}
-	txn := part(resp, 0).GetResponseTxn()
-	if txn == nil {
-		return nil, errShort
+	txn, err := txnanswer.Txn(resp.Responses, 0)
+	if err != nil {
+		return nil, err
 	}
 	txn.Header = resp.Header
 	return (*clientv3.TxnResponse)(txn), nil
@@ -182,7 +183,8 @@ func (l *leasing) outcome(own []*tenancy, resp *clientv3.TxnResponse, err error)
 	l.table.latest.saw(resp.Header)
 	now := make([]*kept, len(own))
 	for i := range own {
-		if k := newKept(rangeIn(resp, i+1), resp.Header.GetRevision()); k.isKeepable() {
+		read, _ := txnanswer.Range(resp.Responses, i+1) // nil if the answer lacks it
+		if k := newKept(read, resp.Header.GetRevision()); k.isKeepable() {
 			now[i] = k
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 // endedTimeout bounds a request in the name of a session that has ended.
@@ -49,8 +50,9 @@ func create(
 		return RemoteKV{}, nil, err
 	case !resp.Succeeded:
 		return RemoteKV{}, nil, ErrKeyExists
-	case len(resp.Responses) == 0:
-		return RemoteKV{}, nil, errMalformed
+	}
+	if _, err := txnanswer.Put(resp.Responses, 0); err != nil {
+		return RemoteKV{}, nil, err
 	}
 	found, err := rangesOf(resp.Responses[1:], len(gets))
 	kv := RemoteKV{kv: client, ctx: client.Ctx(), lease: lease, key: key, val: val,

@@ -7,6 +7,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 // PriorityQueue returns each element once: those with the lowest number first, and
@@ -39,7 +40,7 @@ func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 			name := string(last.Kvs[0].GetKey())
 			text, ok := strings.CutPrefix(name, dir+"/")
 			if !ok {
-				return errMalformed
+				return txnanswer.Errorf("key %q among those with the prefix %q", name, dir+"/")
 			}
 			n, err := strconv.Atoi(text)
 			if err != nil {

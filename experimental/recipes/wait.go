@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 // raceBackoff spaces the attempts of a request that other clients were faster than.
@@ -27,13 +28,10 @@ func waitUntil(
 ) error {
 	return await.Loop(ctx, nil, look, func(err error) bool {
 		return errors.Is(err, concurrency.ErrSessionExpired) ||
-			errors.Is(err, ErrTooManyClients) || errors.Is(err, errMalformed) ||
+			errors.Is(err, ErrTooManyClients) || errors.Is(err, txnanswer.ErrMalformed) ||
 			classify.IsHalt(ctx, err)
 	})
 }
-
-// errMalformed is for an answer of a server that does not fit the request.
-var errMalformed = errors.New("recipe: the server's answer is not one to the request")
 
 // read makes gets in one transaction and returns what each found.
 func read(
@@ -49,15 +47,15 @@ func read(
 
 // rangesOf takes the answers to n gets out of a response.
 func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err error) {
-	if len(parts) != n {
-		return nil, errMalformed
+	if err := txnanswer.CheckCount(parts, n); err != nil {
+		return nil, err
 	}
-	for _, part := range parts {
-		answer := part.GetResponseRange()
-		if answer == nil || slices.Contains(answer.Kvs, nil) {
-			return nil, errMalformed
+	for i := range parts {
+		kvs, err := txnanswer.Pairs(parts, i)
+		if err != nil {
+			return nil, err
 		}
-		found = append(found, answer.Kvs)
+		found = append(found, kvs)
 	}
 	return found, nil
 }
