@@ -12,9 +12,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// A user who may read and write the keys that begin with "app/".
+// This program adds a user who may read and write the keys that begin with "app/".
 func ExampleAuth() {
-	// a server of its own, as authentication concerns all its clients
+	// its own server, because authentication concerns all clients of a server
 	cluster, err := etcdtest.New()
 	if err != nil {
 		log.Fatal(err)

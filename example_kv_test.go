@@ -30,7 +30,7 @@ func ExampleKV_put() {
 	// Output: was green
 }
 
-// The errors of servers are those of package rpctypes.
+// Errors of servers compare with the variables of package rpctypes.
 func ExampleKV_putError() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -69,7 +69,7 @@ func ExampleKV_get() {
 	// Output: get/name = gopher
 }
 
-// Every key that starts with a prefix, the highest first.
+// WithPrefix reads all keys with a prefix; WithSort orders them, here with the highest key first.
 func ExampleKV_getSortedPrefix() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -97,7 +97,7 @@ func ExampleKV_getSortedPrefix() {
 	// sorted/0 = value
 }
 
-// A past revision, for as long as it has not been compacted.
+// WithRev reads a past revision, unless it was compacted.
 func ExampleKV_getWithRev() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -121,7 +121,8 @@ func ExampleKV_getWithRev() {
 	// Output: old
 }
 
-// A range of any size, a piece at a time. Who stops early cancels the context.
+// GetStream reads a range of any size in pieces. A caller that stops reading early must cancel the
+// context.
 func ExampleKV_getStream() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -172,7 +173,7 @@ func ExampleKV_delete() {
 	// Output: deleted 2
 }
 
-// Compare and swap: the value changes only if it is still the one that was read.
+// This transaction is a compare-and-swap: the value changes only if it still is the expected one.
 func ExampleKV_txn() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -204,7 +205,7 @@ func ExampleKV_txn() {
 	// it is 42 already
 }
 
-// Ops are values: they can be made in one place and run in another.
+// Ops are values: one function can make them and another run them.
 func ExampleKV_do() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -236,7 +237,7 @@ func ExampleKV_do() {
 	// txn, deleted: 1
 }
 
-// What was superseded before a revision is gone afterwards.
+// After a compaction, values that were overwritten before its revision cannot be read.
 func ExampleKV_compact() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Keys attached to a lease go when it does.
+// When a lease ends, the server deletes the keys attached to it.
 func ExampleLease_grant() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -38,8 +38,8 @@ func ExampleLease_grant() {
 	// Output: granted for 60 seconds; keys after Revoke: 0
 }
 
-// The channel brings an answer for each renewal, and is closed when the lease is
-// no longer kept; WithKeepAliveEnd tells why.
+// The channel has a response for each renewal, and is closed when the client stops renewing the
+// lease. WithKeepAliveEnd makes the reason available.
 func ExampleLease_keepAlive() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -96,7 +96,7 @@ func ExampleLease_keepAliveOnce() {
 	// gone: true
 }
 
-// That a lease does not exist is no error: its TTL is -1.
+// The TTL of a lease that does not exist is -1; this is not an error.
 func ExampleLease_timeToLive() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -9,7 +9,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// One client for the whole program, and a deadline for each call.
+// exampleEndpoints returns the endpoints of the server that all examples share.
+func exampleEndpoints() []string { return clientv3.ExampleCluster.Endpoints() }
+
+// A program makes one client and sets a deadline for each call.
 func Example() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -32,10 +35,10 @@ func Example() {
 	// Output: greeting = hello
 }
 
-// New does not wait for a connection. A call that could not have one in its time returns its
-// context's error, and the client tells why there was none.
+// New does not wait for a connection. A call that gets no connection in time returns the error of
+// its context; ConnectionError returns the cause.
 func ExampleNew() {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix:/nobody/listens/here"}})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix:/no/server/here"}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -47,14 +50,15 @@ func ExampleNew() {
 	fmt.Println("in time:", err != context.DeadlineExceeded)
 	fmt.Println("cause known:", cli.ConnectionError() != nil)
 
-	_, err = clientv3.New(clientv3.Config{Endpoints: []string{"gopher://127.0.0.1:70"}})
+	_, err = clientv3.New(clientv3.Config{Endpoints: []string{"ftp://host"}})
 	fmt.Println(err)
 	// Output:
-	// in time: false cause known: true etcdclient: endpoint "gopher://127.0.0.1:70": unknown scheme
-	// "gopher", want http, https, unix or unixs
+	// in time: false
+	// cause known: true
+	// etcdclient: endpoint "ftp://host": unknown scheme "ftp", want http, https, unix or unixs
 }
 
-// What all calls may return is told apart with package errors.
+// Calls of a closed client fail with an error that IsConnCanceled recognizes.
 func ExampleIsConnCanceled() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -12,8 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// A watch that follows a get: from the revision after the one that was read, so that nothing is
-// missed between the two.
+// This watch begins at the revision after that of a Get, so that it misses no change.
 func ExampleWatcher_watch() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -50,8 +49,8 @@ func ExampleWatcher_watch() {
 	// DELETE watch/light ""
 }
 
-// All keys with a prefix, with the values from before. The changes of one transaction come in one
-// response.
+// WithPrefix watches all keys with a prefix; WithPrevKV adds the value before each change. The
+// changes of one transaction come in one response.
 func ExampleWatcher_prefix() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -83,8 +82,8 @@ func ExampleWatcher_prefix() {
 	// prefix/b: 3, before ""
 }
 
-// Progress tells how far a watch without events is: a cache that follows the watch is complete up
-// to that revision.
+// A progress notice names a revision up to which the watch has delivered all events. A cache that
+// is fed by the watch is complete up to this revision.
 func ExampleWatcher_progress() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -113,8 +112,8 @@ func ExampleWatcher_progress() {
 	// up to the put: true
 }
 
-// A watch from a revision that was compacted ends with ErrCompacted. What it has missed is gone:
-// list the keys anew, and watch from the revision of that.
+// A watch from a compacted revision ends with ErrCompacted. The events that it missed are lost:
+// read the keys again, and watch from the revision after that of the read.
 func ExampleWatcher_compacted() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

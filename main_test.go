@@ -17,7 +17,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// ExampleCluster is the one server of all examples.
+// ExampleCluster is the server that all examples share.
 var ExampleCluster etcdtest.Shared
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(ExampleCluster.Around(m)) }

@@ -21,19 +21,19 @@ import (
 // options returns its arguments.
 func options(opts ...clientv3.OpOption) []clientv3.OpOption { return opts }
 
-// all are options for all keys.
+// all returns opts and the option for all keys.
 func all(opts ...clientv3.OpOption) []clientv3.OpOption {
 	return append(opts, clientv3.WithPrefix())
 }
 
-// sorted are options for all keys in an order.
+// sorted returns opts and the options for all keys in an order.
 func sorted(
 	by clientv3.SortTarget, order clientv3.SortOrder, opts ...clientv3.OpOption,
 ) []clientv3.OpOption {
 	return all(append(opts, clientv3.WithSort(by, order))...)
 }
 
-// TestGetOptionsAgainstAServer puts five keys and asks in every way for some of them.
+// TestGetOptionsAgainstAServer puts five keys, and reads some of them with each option.
 func TestGetOptionsAgainstAServer(t *testing.T) {
 	client := testclient.Open(t, etcdtest.Start(t))
 	a := mustPut(t, client, "a", "5")
@@ -98,7 +98,7 @@ func TestGetOptionsAgainstAServer(t *testing.T) {
 	requireKeysOnly(t, client, 5)
 }
 
-// requireKeysOnly asks for n keys without their values.
+// requireKeysOnly reads all keys with WithKeysOnly. It expects n keys without values.
 func requireKeysOnly(t *testing.T, client *clientv3.Client, n int) {
 	keysOnly, err := client.Get(t.Context(), "", clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	require.NoError(t, err)
@@ -161,7 +161,8 @@ func TestPutOptionsAgainstAServer(t *testing.T) {
 	assert.Equal(t, "two", string(get().Value))
 }
 
-// TestRequestOverTheSendLimit is refused before anything is sent, with both sizes.
+// TestRequestOverTheSendLimit shows that a request over the limit fails before it is sent, with an
+// error that names the limit.
 func TestRequestOverTheSendLimit(t *testing.T) {
 	client := testclient.Open(t, etcdtest.Start(t))
 	_, err := client.Put(t.Context(), "k", strings.Repeat("v", 3<<20))

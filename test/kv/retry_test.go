@@ -149,11 +149,20 @@ func TestWritesOverConnectionsWithoutAddressAreAppliedOnce(t *testing.T) {
 // TestWritesWaitForAConnection stops the server before a write. The write is sent when the server
 // is back.
 func TestWritesWaitForAConnection(t *testing.T) {
-	s, c := testclient.StartFake(t, clientv3.Config{})
+	began := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(began) })
+	s, c := testclient.StartFake(t, clientv3.Config{DialOptions: []grpc.DialOption{
+		grpc.WithUnaryInterceptor(func(ctx context.Context, m string, req, reply any,
+			cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			begin()
+			return next(ctx, m, req, reply, cc, opts...)
+		}),
+	}})
 	s.Stop()
 	errs := make(chan error, 1)
 	// ends once the server is back, awaited below
 	go func() { _, err := c.Put(t.Context(), "k", "v"); errs <- err }()
+	<-began
 	s.Restart()
 	require.NoError(t, <-errs)
 	assert.Equal(t, 1, s.Calls("Put"))
@@ -192,7 +201,8 @@ func TestReadsAreRetried(t *testing.T) {
 			}
 			c := testclient.New(t, clientv3.Config{Endpoints: eps,
 				BackoffWaitBetween: time.Millisecond})
-			testclient.Eventually(t, func() bool { // all are in use, so that attempts go round
+			// Only when all are connected do attempts reach each of them.
+			testclient.Eventually(t, func() bool {
 				_, err := c.Put(t.Context(), "k", "v")
 				require.NoError(t, err)
 				return members[0].Calls("Put") > 0 && members[len(members)-1].Calls("Put") > 0

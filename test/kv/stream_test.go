@@ -21,8 +21,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// unstreamed are interceptors that have a server appear not to stream ranges. before
-// runs ahead of each Range but the first.
+// unstreamed has interceptors that make a server appear unable to stream ranges. It counts the
+// Ranges, and calls before ahead of each except the first.
 type unstreamed struct {
 	before func()
 	ranges int
@@ -46,7 +46,7 @@ func (u *unstreamed) options() []grpc.DialOption {
 	}
 }
 
-// client returns a client of the cluster that has the interceptors.
+// client returns a client of the cluster with the interceptors.
 func (u *unstreamed) client(t *testing.T, cluster *etcdtest.Cluster) *clientv3.Client {
 	t.Helper()
 	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(),
@@ -56,7 +56,7 @@ func (u *unstreamed) client(t *testing.T, cluster *etcdtest.Cluster) *clientv3.C
 	return client
 }
 
-// fill puts n keys under prefix, many in one request.
+// fill puts n keys with the prefix, up to 100 in one request.
 func fill(t *testing.T, kv clientv3.KV, prefix string, n int) {
 	t.Helper()
 	for i := 0; i < n; {
@@ -70,7 +70,7 @@ func fill(t *testing.T, kv clientv3.KV, prefix string, n int) {
 	}
 }
 
-// wholeStream reads a stream and counts its pieces.
+// wholeStream reads a range by GetStream. It returns the whole answer and the number of its pieces.
 func wholeStream(
 	t *testing.T, kv clientv3.KV, key string, opts ...clientv3.OpOption,
 ) (*clientv3.GetResponse, int) {
@@ -88,7 +88,8 @@ func wholeStream(
 	return resp, pieces
 }
 
-// TestGetStreamEqualsGetAgainstAServer compares both ways of streaming with Get.
+// TestGetStreamEqualsGetAgainstAServer compares the answers of Get and of GetStream, from a server
+// that streams and from one that does not.
 func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client := testclient.Open(t, cluster)
@@ -105,7 +106,7 @@ func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 	}
 	tests := map[string]struct {
 		opts   []clientv3.OpOption
-		pieces int // at least
+		pieces int // the fewest to expect
 	}{
 		"all":          {with(), 3},
 		"past":         {with(clientv3.WithRev(rev)), 3},
@@ -138,7 +139,8 @@ func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 	}
 }
 
-// TestPagesOfOneRevisionAgainstAServer writes between the pages.
+// TestPagesOfOneRevisionAgainstAServer writes between the pages of a range. No page shows the
+// writes.
 func TestPagesOfOneRevisionAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client := testclient.Open(t, cluster)
@@ -155,10 +157,10 @@ func TestPagesOfOneRevisionAgainstAServer(t *testing.T) {
 	got, pieces := wholeStream(t, pages.client(t, cluster), "k", clientv3.WithPrefix())
 	assert.Greater(t, pieces, 2)
 	assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)),
-		"a write after the first page shows")
+		"no write after the first page is in the answer")
 }
 
-// TestGetStreamOnEtcd35 has a server that does not know the method.
+// TestGetStreamOnEtcd35 reads a range from a server that does not know RangeStream.
 func TestGetStreamOnEtcd35(t *testing.T) {
 	server := etcdfake.Start(t, etcdfake.WithEtcd35())
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{server.Addr()}})
@@ -173,9 +175,8 @@ func TestGetStreamOnEtcd35(t *testing.T) {
 	assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)))
 }
 
-// TestAbandonedGetStreamsAgainstAServer leaves streams unread that are far larger
-// than what may wait: the server keeps the rest, until the context or the client
-// ends.
+// TestAbandonedGetStreamsAgainstAServer opens large streams and does not read them. The server
+// keeps them open until the context or the client ends.
 func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client := testclient.Open(t, cluster)
@@ -208,11 +209,9 @@ func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 			require.Eventually(t, func() bool {
 				return open() == streams
 			}, 5*time.Second, 10*time.Millisecond)
-			// Not require.Never: its last call of open may still run when the server is stopped.
-			for start := time.Now(); time.Since(start) < 200*time.Millisecond; {
-				require.GreaterOrEqual(t, open(), streams,
-					"the server has sent all of a stream without a reader")
-			}
+			testclient.Throughout(t, 200*time.Millisecond, func() bool {
+				return open() >= streams
+			}, "a stream without a reader has ended at the server")
 			end(cancel, client)
 			require.Eventually(t, func() bool {
 				return open() == 0
@@ -225,9 +224,9 @@ func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 	}
 }
 
-// TestGetStreamWithinTheLimitOnResponses reads values of all sizes with a limit on
-// responses that each of them is within, and a few of them are not. A server that
-// streams does not know the limit, either.
+// TestGetStreamWithinTheLimitOnResponses reads values of all sizes under a limit on responses. Each
+// value is within the limit; a few values together are not. A server does not know the limit,
+// whether it streams or not.
 func TestGetStreamWithinTheLimitOnResponses(t *testing.T) {
 	for name, opts := range map[string][]etcdfake.Option{"streams": nil,
 		"does not": {etcdfake.WithEtcd35()}} {
@@ -247,7 +246,7 @@ func TestGetStreamWithinTheLimitOnResponses(t *testing.T) {
 			require.NoError(t, err)
 			got, pieces := wholeStream(t, client, "k/", clientv3.WithPrefix())
 			assert.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)))
-			assert.Less(t, server.Calls("Range"), 2*pieces, "few pages are asked for in vain")
+			assert.Less(t, server.Calls("Range"), 2*pieces, "few pages are over the limit")
 
 			mustPut(t, writer, "k/4", strings.Repeat("v", 300<<10))
 			stream, err := client.GetStream(t.Context(), "k/", clientv3.WithPrefix())

@@ -16,8 +16,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestCompareAgainstAServer evaluates conditions on a key of version 2, and on keys
-// that do not exist.
+// TestCompareAgainstAServer evaluates conditions on a key of version 2, and on keys that do not
+// exist.
 func TestCompareAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client, ctx := testclient.Open(t, cluster), t.Context()
@@ -28,7 +28,7 @@ func TestCompareAgainstAServer(t *testing.T) {
 	require.NoError(t, err)
 	modified := put.Header.Revision
 
-	// For each field, what is less than it, equal to it and greater than it.
+	// Each field with a value less than it, one equal to it and one greater than it.
 	fields := map[string]struct {
 		begin                func(key string) clientv3.Cmp
 		less, equal, greater any
@@ -45,7 +45,7 @@ func TestCompareAgainstAServer(t *testing.T) {
 		return resp.Succeeded
 	}
 	for name, f := range fields {
-		// Whether the condition holds where v is less, equal, greater.
+		// Whether the condition holds if v is less, equal, greater.
 		for result, want := range map[string][3]bool{
 			"=": {false, true, false}, "!=": {true, false, true}, ">": {true, false, false},
 			"<": {false, false, true},
@@ -79,7 +79,7 @@ func TestTxnAgainstAServer(t *testing.T) {
 		Then(
 			clientv3.OpGet("k"),
 			clientv3.OpPut("k", "2", clientv3.WithPrevKV()),
-			clientv3.OpTxn( // nested; its conditions do not see the put above
+			clientv3.OpTxn( // its conditions do not see the put before it
 				[]clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "1")},
 				[]clientv3.Op{clientv3.OpPut("inner", "then")},
 				[]clientv3.Op{clientv3.OpPut("inner", "else")},
@@ -107,7 +107,7 @@ func TestTxnAgainstAServer(t *testing.T) {
 		got.Txn().Responses[1].GetResponseRange().Kvs[0]
 	assert.Equal(t, "then 2", string(inner.Value)+" "+string(k.Value))
 	assert.Equal(t, resp.Header.Revision, inner.ModRevision,
-		"all writes of a transaction have one revision")
+		"the writes of a transaction share one revision")
 	assert.Equal(t, resp.Header.Revision, k.ModRevision)
 }
 
@@ -176,7 +176,7 @@ func TestTxnStepsInEveryOrder(t *testing.T) {
 			}
 		})
 		assert.Equal(t, want, text, sequence)
-		_, err := txn.Commit() // also after a recovered panic: no lock is left held
+		_, err := txn.Commit() // also after a recovered panic, which leaves no lock held
 		assert.NoError(t, err, sequence)
 	}
 }
@@ -188,7 +188,8 @@ func TestTxnSendsItsParts(t *testing.T) {
 		clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpDelete("d")}, nil))
 	txn := clientv3.NewKVFromKVClient(remote,
 		nil).Txn(t.Context()).If(cmps...).Then(ops...).Else(clientv3.OpGet("k"))
-	cmps[0], ops[0], ops[1] = clientv3.Cmp{}, clientv3.Op{}, clientv3.Op{} // the caller's again
+	// If and Then have copied their arguments.
+	cmps[0], ops[0], ops[1] = clientv3.Cmp{}, clientv3.Op{}, clientv3.Op{}
 	for range 2 {
 		_, err := txn.Commit()
 		require.NoError(t, err)
@@ -223,7 +224,8 @@ func TestTxnRefusesOpsBeforeSending(t *testing.T) {
 	assert.Empty(t, remote.Requests())
 }
 
-// TestTxnConcurrentUse is for the race detector; whatever the order, no step is lost.
+// TestTxnConcurrentUse commits a transaction while another goroutine calls Then, for the race
+// detector. Then is not lost.
 func TestTxnConcurrentUse(t *testing.T) {
 	remote := &kvstub.Stub{}
 	txn := clientv3.NewKVFromKVClient(remote, nil).Txn(t.Context())
