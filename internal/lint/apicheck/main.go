@@ -1,12 +1,13 @@
-// Command apicheck holds the module's exported API against the listings in api/.
+// Command apicheck compares the module's exported API with the listings in api/.
 //
-//	go run ./internal/lint/apicheck          compare; status 1 where they differ
+//	go run ./internal/lint/apicheck          compare; status 1 if they differ
 //	go run ./internal/lint/apicheck -list    print the listing of the code
-//	go run ./internal/lint/apicheck -prune   drop from api/pending.txt what the code has by now, then compare
 //
-// It runs in the module's root. Every file in api/ is a promise, but for two: pending.txt names
-// promised lines, or whole packages, that are not there yet and can only shrink; additions.txt
-// names what goes beyond the promise, each with its reason.
+// It runs in the module's root. Every file in api/ is a promise, except additions.txt, which names
+// what goes beyond the promise, each with its reason.
+//
+// A line is "PACKAGE: DECLARATION", where types of other packages carry their full import path and
+// types of the package itself carry none.
 package main
 
 import (
@@ -17,113 +18,118 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"go.etcd.io/etcd/client/v3/internal/lint/apilist"
 )
 
-const (
-	pendingFile   = "pending.txt"
-	additionsFile = "additions.txt"
-)
+const additionsFile = "additions.txt"
 
 func main() {
 	list := flag.Bool("list", false, "print the listing of the code and compare nothing")
-	prune := flag.Bool("prune", false, "first drop from api/"+pendingFile+" what the code has by now")
 	flag.Parse()
-	ok, err := run(os.Stdout, ".", *list, *prune)
+	ok, err := run(os.Stdout, ".", *list)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "apicheck:", err)
-		os.Exit(2)
 	}
-	if !ok {
+	if err != nil || !ok {
 		os.Exit(1)
 	}
 }
 
-// run reports whether the module at root keeps its record.
-func run(out io.Writer, root string, list, prune bool) (bool, error) {
-	got, err := listing(root)
+// run reports whether the module at root has the API that its listings promise, and no other.
+func run(out io.Writer, root string, list bool) (bool, error) {
+	pkgs, err := load(root)
 	if err != nil {
 		return false, err
 	}
+	var got []string
+	for _, pkg := range pkgs {
+		got = append(got, listing(pkg)...)
+	}
+	slices.Sort(got)
 	if list {
 		_, err := fmt.Fprintln(out, strings.Join(got, "\n"))
 		return true, err
 	}
-	record, err := readRecord(filepath.Join(root, "api"))
+	promised, additions, err := readRecord(filepath.Join(root, "api"))
 	if err != nil {
 		return false, err
 	}
-	if prune {
-		record.Pending = record.StillPending(got)
-		if err := writePending(filepath.Join(root, "api", pendingFile),
-			record.Pending); err != nil {
-			return false, err
-		}
-	}
-	problems := record.Compare(got)
+	problems := compare(promised, additions, got)
 	for _, p := range problems {
 		fmt.Fprintln(out, p)
 	}
-	fmt.Fprintf(out, "api: %d lines promised, %d pending entries, %d additions, %d differences\n",
-		len(record.Promised), len(record.Pending), len(record.Additions), len(problems))
+	fmt.Fprintf(out, "api: %d lines promised, %d additions, %d differences\n",
+		len(promised), len(additions), len(problems))
 	return len(problems) == 0, nil
 }
 
-func listing(root string) ([]string, error) {
-	pkgs, err := apilist.Load(root, "./...")
-	if err != nil {
-		return nil, err
+// compare returns one sentence for each difference.
+func compare(promised, additions, got []string) []string {
+	var problems []string
+	for _, line := range promised {
+		if !slices.Contains(got, line) {
+			problems = append(problems, "promised, but missing or changed: "+line)
+		}
+		if slices.Contains(additions, line) {
+			problems = append(problems, "an addition, but promised: "+line)
+		}
 	}
-	var lines []string
-	for _, pkg := range pkgs {
-		lines = append(lines, apilist.Lines(pkg)...)
+	for _, line := range additions {
+		if !slices.Contains(got, line) {
+			problems = append(problems, "an addition, but missing or changed: "+line)
+		}
 	}
-	slices.Sort(lines)
-	return lines, nil
+	for _, line := range got {
+		if !slices.Contains(promised, line) && !slices.Contains(additions, line) {
+			problems = append(problems, "neither promised nor an addition: "+line)
+		}
+	}
+	return problems
 }
 
-func readRecord(dir string) (apilist.Record, error) {
-	var r apilist.Record
+func readRecord(dir string) (promised, additions []string, err error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil {
-		return r, err
+		return nil, nil, err
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return r, err
+			return nil, nil, err
 		}
-		switch filepath.Base(file) {
-		case pendingFile:
-			r.Pending = apilist.ParseListing(string(text))
-		case additionsFile:
-			if r.Additions, err = apilist.ParseReasoned(string(text)); err != nil {
-				return r, fmt.Errorf("%s: %w", additionsFile, err)
-			}
-		default:
-			r.Promised = append(r.Promised, apilist.ParseListing(string(text))...)
+		lines, unexplained := parse(string(text))
+		if filepath.Base(file) != additionsFile {
+			promised = append(promised, lines...)
+			continue
 		}
+		if len(unexplained) > 0 {
+			return nil, nil, fmt.Errorf("%s: no reason stands above %q", additionsFile, unexplained)
+		}
+		additions = lines
 	}
-	if len(r.Promised) == 0 {
-		return r, fmt.Errorf("%s holds no promised listing", dir)
+	if len(promised) == 0 {
+		return nil, nil, fmt.Errorf("%s holds no promised listing", dir)
 	}
-	slices.Sort(r.Promised)
-	r.Promised = slices.Compact(r.Promised)
-	return r, nil
+	slices.Sort(promised)
+	return slices.Compact(promised), additions, nil
 }
 
-const pendingHead = `# Promised, but not there yet: single lines, or "package PATH" for a whole package. Entries only ever leave;
-# go run ./internal/lint/apicheck -prune drops those that the code has by now.
-`
-
-// writePending leaves no file where nothing is pending.
-func writePending(file string, pending []string) error {
-	if len(pending) == 0 {
-		if err := os.Remove(file); err != nil && !os.IsNotExist(err) {
-			return err
+// parse returns the lines of a listing, and those without a reason: a "#" line above, which also
+// covers the lines that follow up to the next blank one.
+func parse(text string) (lines, unexplained []string) {
+	reasoned := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "":
+			reasoned = false
+		case strings.HasPrefix(line, "#"):
+			reasoned = strings.Trim(line, "# ") != ""
+		default:
+			lines = append(lines, line)
+			if !reasoned {
+				unexplained = append(unexplained, line)
+			}
 		}
-		return nil
 	}
-	return os.WriteFile(file, []byte(pendingHead+strings.Join(pending, "\n")+"\n"), 0o644)
+	return lines, unexplained
 }

@@ -50,18 +50,19 @@ func TestRunComparesCodeAndRecord(t *testing.T) {
 			"missing or changed: " + there},
 		{"two promises", map[string]string{"a.txt": here, "b.txt": here + there}, false,
 			"2 lines promised"},
-		{"pending", map[string]string{"promise.txt": here + there, pendingFile: there}, true,
-			"1 pending"},
-		{"arrived", map[string]string{"promise.txt": here, pendingFile: here}, false,
-			"pending, but present: " + here},
 		{"surplus", map[string]string{"promise.txt": there}, false,
 			"neither promised nor an addition: " + here},
-		{"addition", map[string]string{"promise.txt": there, pendingFile: there,
-			additionsFile: "# why\n" + here}, true, "1 additions"},
+		{"changed parameter name", map[string]string{
+			"promise.txt": "example.com/tiny: func Here(m int)\n"}, false, "neither promised nor an addition: " + here},
+		{"addition", map[string]string{"promise.txt": here + there,
+			additionsFile: "# why\n" + there}, false, "an addition, but promised: " + there},
+		{"addition that is gone", map[string]string{"promise.txt": here,
+			additionsFile: "# why\n" + there}, false,
+			"an addition, but missing or changed: " + there},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder
-			ok, err := run(&out, module(t, tt.api), false, false)
+			ok, err := run(&out, module(t, tt.api), false)
 			require.NoError(t, err)
 			require.Equal(t, tt.ok, ok, out.String())
 			require.Contains(t, out.String(), tt.says)
@@ -70,30 +71,22 @@ func TestRunComparesCodeAndRecord(t *testing.T) {
 }
 
 func TestRunWithoutAPromiseIsAnError(t *testing.T) {
-	_, err := run(&strings.Builder{}, module(t, nil), false, false)
+	_, err := run(&strings.Builder{}, module(t, nil), false)
 	require.ErrorContains(t, err, "no promised listing")
 }
 
 func TestRunListPrintsTheCodesListing(t *testing.T) {
 	var out strings.Builder
-	ok, err := run(&out, module(t, nil), true, false)
+	ok, err := run(&out, module(t, nil), true)
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, here, out.String())
 }
 
-func TestRunPruneDropsWhatArrived(t *testing.T) {
-	root := module(t, map[string]string{"promise.txt": here + there, pendingFile: here + there})
-	ok, err := run(&strings.Builder{}, root, false, true)
-	require.NoError(t, err)
-	require.True(t, ok)
-	left, err := os.ReadFile(filepath.Join(root, "api", pendingFile))
-	require.NoError(t, err)
-	require.Equal(t, pendingHead+there, string(left))
-
-	root = module(t, map[string]string{"promise.txt": here, pendingFile: here})
-	ok, err = run(&strings.Builder{}, root, false, true)
-	require.NoError(t, err)
-	require.True(t, ok)
-	require.NoFileExists(t, filepath.Join(root, "api", pendingFile))
+func TestAdditionsNeedAReason(t *testing.T) {
+	for _, text := range []string{here, "#\n" + here, "# why\n" + here + "\n" + there} {
+		_, err := run(&strings.Builder{}, module(t,
+			map[string]string{"promise.txt": here, additionsFile: text}), false)
+		require.ErrorContains(t, err, "no reason stands above")
+	}
 }

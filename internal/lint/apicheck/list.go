@@ -1,10 +1,4 @@
-// Package apilist prints the exported API of Go packages, one line for each thing that a caller can
-// name.
-//
-// A line is "PACKAGE: DECLARATION", where types of other packages carry their full import path and
-// types of the package itself carry none. Lines are sorted, so that two listings can be compared
-// with any tool that compares sorted files.
-package apilist
+package main
 
 import (
 	"fmt"
@@ -14,9 +8,9 @@ import (
 	"strings"
 )
 
-// Lines returns the listing of pkg, sorted. Besides exported names it has the unexported methods of
+// listing returns the lines of pkg, sorted. Besides exported names it has the unexported methods of
 // exported interfaces, because they decide who can implement those.
-func Lines(pkg *types.Package) []string {
+func listing(pkg *types.Package) []string {
 	l := &lister{pkg: pkg}
 	scope := pkg.Scope()
 	for _, name := range scope.Names() {

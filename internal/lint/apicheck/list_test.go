@@ -1,0 +1,20 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The golden file is in the format of the promised listings: exact text, since a changed parameter
+// name is a changed line.
+func TestListShowsEachKindOfDeclaration(t *testing.T) {
+	var out strings.Builder
+	_, err := run(&out, "testdata/fixture", true)
+	require.NoError(t, err)
+	want, err := os.ReadFile("testdata/fixture.txt")
+	require.NoError(t, err)
+	require.Equal(t, string(want), out.String())
+}
