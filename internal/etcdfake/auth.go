@@ -3,6 +3,7 @@ package etcdfake
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -101,9 +102,7 @@ func (s *Server) ExpireTokens(err error) {
 	}
 }
 
-func (st *state) authenticateLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthenticateRequest,
-) (*pb.AuthenticateResponse, error) {
+func (st *state) authenticateLocked(req *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
 	if !st.auth.enabled {
 		return nil, rpctypes.ErrGRPCAuthNotEnabled
 	}
@@ -114,30 +113,24 @@ func (st *state) authenticateLocked(
 	st.auth.issued++
 	token := fmt.Sprintf("fake-token.%d", st.auth.issued)
 	st.auth.tokens[token] = nil
-	return &pb.AuthenticateResponse{Header: hdr, Token: token}, nil
+	return &pb.AuthenticateResponse{Token: token}, nil
 }
 
-func (st *state) authEnableLocked(
-	hdr *pb.ResponseHeader, _ *pb.AuthEnableRequest,
-) (*pb.AuthEnableResponse, error) {
+func (st *state) authEnableLocked(*pb.AuthEnableRequest) error {
 	if st.auth.users["root"] == nil {
-		return nil, rpctypes.ErrGRPCRootUserNotExist
+		return rpctypes.ErrGRPCRootUserNotExist
 	}
 	st.auth.enabled = true
-	return &pb.AuthEnableResponse{Header: hdr}, nil
+	return nil
 }
 
-func (st *state) authDisableLocked(
-	hdr *pb.ResponseHeader, _ *pb.AuthDisableRequest,
-) (*pb.AuthDisableResponse, error) {
+func (st *state) authDisableLocked(*pb.AuthDisableRequest) error {
 	st.auth.enabled = false
-	return &pb.AuthDisableResponse{Header: hdr}, nil
+	return nil
 }
 
-func (st *state) authStatusLocked(
-	hdr *pb.ResponseHeader, _ *pb.AuthStatusRequest,
-) (*pb.AuthStatusResponse, error) {
-	return &pb.AuthStatusResponse{Header: hdr, Enabled: st.auth.enabled,
+func (st *state) authStatusLocked(*pb.AuthStatusRequest) (*pb.AuthStatusResponse, error) {
+	return &pb.AuthStatusResponse{Enabled: st.auth.enabled,
 		AuthRevision: st.auth.revision}, nil
 }
 
@@ -156,11 +149,4 @@ func (a *authTable) role(name string) (*authpb.Role, error) {
 }
 
 // names are the keys of a table in order.
-func names[V any](table map[string]V) []string {
-	var keys []string
-	for key := range table {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}
+func names[V any](table map[string]V) []string { return slices.Sorted(maps.Keys(table)) }

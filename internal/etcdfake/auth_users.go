@@ -9,165 +9,128 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-func (st *state) userAddLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthUserAddRequest,
-) (*pb.AuthUserAddResponse, error) {
+func (st *state) userAddLocked(req *pb.AuthUserAddRequest) error {
 	switch {
 	case req.Name == "":
-		return nil, rpctypes.ErrGRPCUserEmpty
+		return rpctypes.ErrGRPCUserEmpty
 	case st.auth.users[req.Name] != nil:
-		return nil, rpctypes.ErrGRPCUserAlreadyExist
+		return rpctypes.ErrGRPCUserAlreadyExist
 	}
 	st.auth.users[req.Name] = &authUser{password: req.Password}
-	st.auth.revision++
-	return &pb.AuthUserAddResponse{Header: hdr}, nil
+	return nil
 }
 
-func (st *state) userGetLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthUserGetRequest,
-) (*pb.AuthUserGetResponse, error) {
+func (st *state) userGetLocked(req *pb.AuthUserGetRequest) (*pb.AuthUserGetResponse, error) {
 	u, err := st.auth.user(req.Name)
 	if err != nil {
 		return nil, err
 	}
-	return &pb.AuthUserGetResponse{Header: hdr, Roles: slices.Clone(u.roles)}, nil
+	return &pb.AuthUserGetResponse{Roles: slices.Clone(u.roles)}, nil
 }
 
-func (st *state) userListLocked(
-	hdr *pb.ResponseHeader, _ *pb.AuthUserListRequest,
-) (*pb.AuthUserListResponse, error) {
-	return &pb.AuthUserListResponse{Header: hdr, Users: names(st.auth.users)}, nil
+func (st *state) userListLocked(*pb.AuthUserListRequest) (*pb.AuthUserListResponse, error) {
+	return &pb.AuthUserListResponse{Users: names(st.auth.users)}, nil
 }
 
-func (st *state) userDeleteLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthUserDeleteRequest,
-) (*pb.AuthUserDeleteResponse, error) {
-	if _, err := st.auth.user(req.Name); err != nil {
-		return nil, err
-	}
+func (st *state) userDeleteLocked(req *pb.AuthUserDeleteRequest) error {
+	_, err := st.auth.user(req.Name)
 	delete(st.auth.users, req.Name)
-	st.auth.revision++
-	return &pb.AuthUserDeleteResponse{Header: hdr}, nil
+	return err
 }
 
-func (st *state) userPasswordLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthUserChangePasswordRequest,
-) (*pb.AuthUserChangePasswordResponse, error) {
+func (st *state) userPasswordLocked(req *pb.AuthUserChangePasswordRequest) error {
 	u, err := st.auth.user(req.Name)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		u.password = req.Password
 	}
-	u.password = req.Password
-	st.auth.revision++
-	return &pb.AuthUserChangePasswordResponse{Header: hdr}, nil
+	return err
 }
 
-func (st *state) userGrantLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthUserGrantRoleRequest,
-) (*pb.AuthUserGrantRoleResponse, error) {
+func (st *state) userGrantLocked(req *pb.AuthUserGrantRoleRequest) error {
 	u, err := st.auth.user(req.User)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := st.auth.role(req.Role); err != nil {
-		return nil, err
+		return err
 	}
 	if !slices.Contains(u.roles, req.Role) {
 		u.roles = append(u.roles, req.Role)
 	}
-	st.auth.revision++
-	return &pb.AuthUserGrantRoleResponse{Header: hdr}, nil
+	return nil
 }
 
-func (st *state) userRevokeLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthUserRevokeRoleRequest,
-) (*pb.AuthUserRevokeRoleResponse, error) {
+func (st *state) userRevokeLocked(req *pb.AuthUserRevokeRoleRequest) error {
 	u, err := st.auth.user(req.Name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	i := slices.Index(u.roles, req.Role)
-	if i < 0 {
-		return nil, rpctypes.ErrGRPCRoleNotGranted
+	if !slices.Contains(u.roles, req.Role) {
+		return rpctypes.ErrGRPCRoleNotGranted
 	}
-	u.roles = slices.Delete(u.roles, i, i+1)
-	st.auth.revision++
-	return &pb.AuthUserRevokeRoleResponse{Header: hdr}, nil
+	u.roles = without(u.roles, req.Role)
+	return nil
 }
 
-func (st *state) roleAddLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthRoleAddRequest,
-) (*pb.AuthRoleAddResponse, error) {
+func (st *state) roleAddLocked(req *pb.AuthRoleAddRequest) error {
 	switch {
 	case req.Name == "":
-		return nil, rpctypes.ErrGRPCRoleEmpty
+		return rpctypes.ErrGRPCRoleEmpty
 	case st.auth.roles[req.Name] != nil:
-		return nil, rpctypes.ErrGRPCRoleAlreadyExist
+		return rpctypes.ErrGRPCRoleAlreadyExist
 	}
 	st.auth.roles[req.Name] = &authpb.Role{Name: []byte(req.Name)}
-	st.auth.revision++
-	return &pb.AuthRoleAddResponse{Header: hdr}, nil
+	return nil
 }
 
-func (st *state) roleGetLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthRoleGetRequest,
-) (*pb.AuthRoleGetResponse, error) {
+func (st *state) roleGetLocked(req *pb.AuthRoleGetRequest) (*pb.AuthRoleGetResponse, error) {
 	r, err := st.auth.role(req.Role)
 	if err != nil {
 		return nil, err
 	}
-	return &pb.AuthRoleGetResponse{Header: hdr, Perm: slices.Clone(r.KeyPermission)}, nil
+	return &pb.AuthRoleGetResponse{Perm: slices.Clone(r.KeyPermission)}, nil
 }
 
-func (st *state) roleListLocked(
-	hdr *pb.ResponseHeader, _ *pb.AuthRoleListRequest,
-) (*pb.AuthRoleListResponse, error) {
-	return &pb.AuthRoleListResponse{Header: hdr, Roles: names(st.auth.roles)}, nil
+func (st *state) roleListLocked(*pb.AuthRoleListRequest) (*pb.AuthRoleListResponse, error) {
+	return &pb.AuthRoleListResponse{Roles: names(st.auth.roles)}, nil
 }
 
-func (st *state) roleDeleteLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthRoleDeleteRequest,
-) (*pb.AuthRoleDeleteResponse, error) {
-	if _, err := st.auth.role(req.Role); err != nil {
-		return nil, err
-	}
+func (st *state) roleDeleteLocked(req *pb.AuthRoleDeleteRequest) error {
+	_, err := st.auth.role(req.Role)
 	delete(st.auth.roles, req.Role)
 	for _, u := range st.auth.users {
-		u.roles = slices.DeleteFunc(u.roles, func(role string) bool { return role == req.Role })
+		u.roles = without(u.roles, req.Role)
 	}
-	st.auth.revision++
-	return &pb.AuthRoleDeleteResponse{Header: hdr}, nil
+	return err
 }
 
-func (st *state) roleGrantLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthRoleGrantPermissionRequest,
-) (*pb.AuthRoleGrantPermissionResponse, error) {
+func (st *state) roleGrantLocked(req *pb.AuthRoleGrantPermissionRequest) error {
 	r, err := st.auth.role(req.Name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if req.Perm == nil {
-		return nil, rpctypes.ErrGRPCPermissionNotGiven
+		return rpctypes.ErrGRPCPermissionNotGiven
 	}
 	r.KeyPermission = append(r.KeyPermission, req.Perm)
-	st.auth.revision++
-	return &pb.AuthRoleGrantPermissionResponse{Header: hdr}, nil
+	return nil
 }
 
-func (st *state) roleRevokeLocked(
-	hdr *pb.ResponseHeader, req *pb.AuthRoleRevokePermissionRequest,
-) (*pb.AuthRoleRevokePermissionResponse, error) {
+func (st *state) roleRevokeLocked(req *pb.AuthRoleRevokePermissionRequest) error {
 	r, err := st.auth.role(req.Role)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	kept := slices.DeleteFunc(slices.Clone(r.KeyPermission), func(p *authpb.Permission) bool {
+	rest := slices.DeleteFunc(slices.Clone(r.KeyPermission), func(p *authpb.Permission) bool {
 		return bytes.Equal(p.Key, req.Key) && bytes.Equal(p.RangeEnd, req.RangeEnd)
 	})
-	if len(kept) == len(r.KeyPermission) {
-		return nil, rpctypes.ErrGRPCPermissionNotGranted
+	if len(rest) == len(r.KeyPermission) {
+		return rpctypes.ErrGRPCPermissionNotGranted
 	}
-	r.KeyPermission = kept
-	st.auth.revision++
-	return &pb.AuthRoleRevokePermissionResponse{Header: hdr}, nil
+	r.KeyPermission = rest
+	return nil
+}
+
+func without(roles []string, role string) []string {
+	return slices.DeleteFunc(roles, func(r string) bool { return r == role })
 }

@@ -48,50 +48,40 @@ func (st *state) memberLocked(id uint64) (*pb.Member, error) {
 	return st.members[i], nil
 }
 
-func (st *state) memberListLocked(
-	hdr *pb.ResponseHeader, _ *pb.MemberListRequest,
-) (*pb.MemberListResponse, error) {
-	return &pb.MemberListResponse{Header: hdr, Members: st.membersLocked()}, nil
+func (st *state) memberListLocked(_ *pb.MemberListRequest) (*pb.MemberListResponse, error) {
+	return &pb.MemberListResponse{Members: st.membersLocked()}, nil
 }
 
-func (st *state) memberAddLocked(
-	hdr *pb.ResponseHeader, req *pb.MemberAddRequest,
-) (*pb.MemberAddResponse, error) {
+func (st *state) memberAddLocked(req *pb.MemberAddRequest) (*pb.MemberAddResponse, error) {
 	if len(req.PeerURLs) == 0 {
 		return nil, rpctypes.ErrGRPCMemberBadURLs
 	}
 	m := &pb.Member{PeerURLs: slices.Clone(req.PeerURLs), IsLearner: req.IsLearner}
 	st.joinLocked(m)
-	return &pb.MemberAddResponse{Header: hdr, Member: proto.Clone(m).(*pb.Member),
+	return &pb.MemberAddResponse{Member: proto.Clone(m).(*pb.Member),
 		Members: st.membersLocked()}, nil
 }
 
-func (st *state) memberRemoveLocked(
-	hdr *pb.ResponseHeader, req *pb.MemberRemoveRequest,
-) (*pb.MemberRemoveResponse, error) {
+func (st *state) memberRemoveLocked(req *pb.MemberRemoveRequest) (*pb.MemberRemoveResponse, error) {
 	if _, err := st.memberLocked(req.ID); err != nil {
 		return nil, err
 	}
 	st.members = slices.DeleteFunc(slices.Clone(st.members), func(m *pb.Member) bool {
 		return m.ID == req.ID
 	})
-	return &pb.MemberRemoveResponse{Header: hdr, Members: st.membersLocked()}, nil
+	return &pb.MemberRemoveResponse{Members: st.membersLocked()}, nil
 }
 
-func (st *state) memberUpdateLocked(
-	hdr *pb.ResponseHeader, req *pb.MemberUpdateRequest,
-) (*pb.MemberUpdateResponse, error) {
+func (st *state) memberUpdateLocked(req *pb.MemberUpdateRequest) (*pb.MemberUpdateResponse, error) {
 	m, err := st.memberLocked(req.ID)
 	if err != nil {
 		return nil, err
 	}
 	m.PeerURLs = slices.Clone(req.PeerURLs)
-	return &pb.MemberUpdateResponse{Header: hdr, Members: st.membersLocked()}, nil
+	return &pb.MemberUpdateResponse{Members: st.membersLocked()}, nil
 }
 
-func (st *state) memberPromoteLocked(
-	hdr *pb.ResponseHeader, req *pb.MemberPromoteRequest,
-) (*pb.MemberPromoteResponse, error) {
+func (st *state) promoteLocked(req *pb.MemberPromoteRequest) (*pb.MemberPromoteResponse, error) {
 	m, err := st.memberLocked(req.ID)
 	if err != nil {
 		return nil, err
@@ -100,5 +90,5 @@ func (st *state) memberPromoteLocked(
 		return nil, rpctypes.ErrGRPCMemberNotLearner
 	}
 	m.IsLearner = false
-	return &pb.MemberPromoteResponse{Header: hdr, Members: st.membersLocked()}, nil
+	return &pb.MemberPromoteResponse{Members: st.membersLocked()}, nil
 }

@@ -56,8 +56,7 @@ func (c *connSet) remove(conn *countedConn) {
 
 // listener returns l with its connections counted in c.
 func (c *connSet) listener(l net.Listener) net.Listener {
-	return &countedListener{Listener: l,
-		set: c}
+	return &countedListener{Listener: l, set: c}
 }
 
 type countedListener struct {

@@ -2,10 +2,10 @@ package etcdfake
 
 import (
 	"context"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
@@ -37,9 +37,10 @@ func (c *WatchPipes) Watch(
 	return s, nil
 }
 
-// LeasePipes is an in-process pb.LeaseClient. Its unary methods work on an own lease table.
+// LeasePipes is an in-process pb.LeaseClient. Its unary methods work on a lease table of its own.
 type LeasePipes struct {
 	*Pipes[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
+	pb.LeaseClient // of the unary methods
 }
 
 // LeaseClient returns a client whose keepalive streams h serves; with nil, the client's own lease
@@ -49,13 +50,12 @@ func LeaseClient(h KeepAliveHandler) *LeasePipes {
 	if h == nil {
 		h = s.serveKeepAlive
 	}
-	return &LeasePipes{newPipes(s, h)}
+	return &LeasePipes{newPipes(s, h), pb.NewLeaseClient(localConn{s})}
 }
 
 // newLocal makes a server that is never started, for its state and its answers.
 func newLocal() *Server {
-	o := defaultOptions()
-	return &Server{opts: o, state: newState(time.Now), memberID: firstMemberID}
+	return &Server{opts: defaultOptions(), state: newState(), memberID: firstMemberID}
 }
 
 // LeaseKeepAlive opens a stream.
@@ -69,44 +69,24 @@ func (c *LeasePipes) LeaseKeepAlive(
 	return s, nil
 }
 
-// LeaseGrant grants a lease of the client's own table.
-func (c *LeasePipes) LeaseGrant(
-	ctx context.Context, req *pb.LeaseGrantRequest, _ ...grpc.CallOption,
-) (*pb.LeaseGrantResponse, error) {
-	return call[*pb.LeaseGrantResponse](ctx, req, answer(c.local, (*state).grantLocked))
-}
+// localConn calls the default unary methods of a server that is not started.
+type localConn struct{ *Server }
 
-// LeaseRevoke revokes a lease of the client's own table.
-func (c *LeasePipes) LeaseRevoke(
-	ctx context.Context, req *pb.LeaseRevokeRequest, _ ...grpc.CallOption,
-) (*pb.LeaseRevokeResponse, error) {
-	return call[*pb.LeaseRevokeResponse](ctx, req, answer(c.local, (*state).revokeLocked))
-}
-
-// LeaseTimeToLive tells about a lease of the client's own table.
-func (c *LeasePipes) LeaseTimeToLive(
-	ctx context.Context, req *pb.LeaseTimeToLiveRequest, _ ...grpc.CallOption,
-) (*pb.LeaseTimeToLiveResponse, error) {
-	return call[*pb.LeaseTimeToLiveResponse](ctx, req, answer(c.local, (*state).timeToLiveLocked))
-}
-
-// LeaseLeases lists the client's own table.
-func (c *LeasePipes) LeaseLeases(
-	ctx context.Context, req *pb.LeaseLeasesRequest, _ ...grpc.CallOption,
-) (*pb.LeaseLeasesResponse, error) {
-	return call[*pb.LeaseLeasesResponse](ctx, req, answer(c.local, (*state).leasesLocked))
-}
-
-// call answers a request in process.
-func call[Resp proto.Message](
-	ctx context.Context, req proto.Message, h UnaryHandler,
-) (resp Resp, err error) {
+func (c localConn) Invoke(
+	ctx context.Context, method string, req, reply any, _ ...grpc.CallOption,
+) error {
 	if ctx.Err() != nil {
-		return resp, status.FromContextError(ctx.Err()).Err()
+		return status.FromContextError(ctx.Err()).Err()
 	}
-	msg, err := h(ctx, req)
-	if err != nil {
-		return resp, err
+	resp, err := c.apply(c.handlers()[method], req.(proto.Message), reply.(proto.Message))
+	if err == nil && resp != reply {
+		proto.Merge(reply.(proto.Message), resp)
 	}
-	return msg.(Resp), nil
+	return err
+}
+
+func (localConn) NewStream(
+	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return nil, status.Error(codes.Unimplemented, "etcdfake: streams are pipes")
 }

@@ -10,9 +10,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-func (st *state) rangeLocked(
-	hdr *pb.ResponseHeader, req *pb.RangeRequest,
-) (*pb.RangeResponse, error) {
+func (st *state) rangeLocked(req *pb.RangeRequest) (*pb.RangeResponse, error) {
 	if len(req.Key) == 0 {
 		return nil, rpctypes.ErrGRPCEmptyKey
 	}
@@ -20,7 +18,7 @@ func (st *state) rangeLocked(
 		return nil, err
 	}
 	kvs := st.kv.find(req.Key, req.RangeEnd, req.Revision)
-	resp := &pb.RangeResponse{Header: hdr, Count: int64(len(kvs))}
+	resp := &pb.RangeResponse{Count: int64(len(kvs))}
 	if req.CountOnly {
 		return resp, nil
 	}
@@ -73,19 +71,17 @@ func sortKVs(kvs []*keyValue, target pb.RangeRequest_SortTarget, order pb.RangeR
 	})
 }
 
-func (st *state) putLocked(hdr *pb.ResponseHeader, req *pb.PutRequest) (*pb.PutResponse, error) {
+func (st *state) putLocked(req *pb.PutRequest) (*pb.PutResponse, error) {
 	if err := checkPutForm(req); err != nil {
 		return nil, err
 	}
 	tx := st.kv.begin()
-	resp, err := st.putIn(tx, hdr, req)
+	resp, err := st.putIn(tx, req)
 	st.commitLocked(tx)
 	return resp, err
 }
 
-func (st *state) putIn(
-	tx *writeTx, hdr *pb.ResponseHeader, req *pb.PutRequest,
-) (*pb.PutResponse, error) {
+func (st *state) putIn(tx *writeTx, req *pb.PutRequest) (*pb.PutResponse, error) {
 	if err := st.checkPut(req); err != nil {
 		return nil, err
 	}
@@ -102,7 +98,7 @@ func (st *state) putIn(
 		st.leases.detach(prev)
 	}
 	st.leases.attach(req.Key, leaseID)
-	resp := &pb.PutResponse{Header: hdr}
+	resp := &pb.PutResponse{}
 	if req.PrevKv {
 		resp.PrevKv = prev
 	}
@@ -120,17 +116,15 @@ func (st *state) checkPut(req *pb.PutRequest) error {
 	return nil
 }
 
-func (st *state) deleteLocked(
-	hdr *pb.ResponseHeader, req *pb.DeleteRangeRequest,
-) (*pb.DeleteRangeResponse, error) {
+func (st *state) deleteLocked(req *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error) {
 	tx := st.kv.begin()
-	resp, err := st.deleteIn(tx, hdr, req)
+	resp, err := st.deleteIn(tx, req)
 	st.commitLocked(tx)
 	return resp, err
 }
 
 func (st *state) deleteIn(
-	tx *writeTx, hdr *pb.ResponseHeader, req *pb.DeleteRangeRequest,
+	tx *writeTx, req *pb.DeleteRangeRequest,
 ) (*pb.DeleteRangeResponse, error) {
 	if len(req.Key) == 0 {
 		return nil, rpctypes.ErrGRPCEmptyKey
@@ -139,20 +133,15 @@ func (st *state) deleteIn(
 	for _, kv := range deleted {
 		st.leases.detach(kv)
 	}
-	resp := &pb.DeleteRangeResponse{Header: hdr, Deleted: int64(len(deleted))}
+	resp := &pb.DeleteRangeResponse{Deleted: int64(len(deleted))}
 	if req.PrevKv {
 		resp.PrevKvs = deleted
 	}
 	return resp, nil
 }
 
-func (st *state) compactLocked(
-	hdr *pb.ResponseHeader, req *pb.CompactionRequest,
-) (*pb.CompactionResponse, error) {
-	if err := st.kv.compact(req.Revision); err != nil {
-		return nil, err
-	}
-	return &pb.CompactionResponse{Header: hdr}, nil
+func (st *state) compactLocked(req *pb.CompactionRequest) error {
+	return st.kv.compact(req.Revision)
 }
 
 // serveRangeStream sends a range in chunks; header, more and count come with the last one.
@@ -161,7 +150,7 @@ func (s *Server) serveRangeStream(ss grpc.ServerStream) error {
 	if err := ss.RecvMsg(req); err != nil {
 		return err
 	}
-	msg, err := answer(s, (*state).rangeLocked)(ss.Context(), req)
+	msg, err := s.apply(answer((*state).rangeLocked), req, nil)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func TestRange(t *testing.T) {
 	assert.True(t, limited.More)
 	assert.Equal(t, int64(3), limited.Count)
 	assert.Equal(t, int64(5), limited.Header.Revision)
-	assert.Equal(t, s.MemberID(), limited.Header.MemberId)
+	assert.Equal(t, s.memberID, limited.Header.MemberId)
 	assert.Empty(t, all(func(r *pb.RangeRequest) { r.CountOnly = true }).Kvs)
 	keysOnly := all(func(r *pb.RangeRequest) { r.KeysOnly = true })
 	assert.Empty(t, keysOnly.Kvs[0].Value)

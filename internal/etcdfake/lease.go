@@ -106,9 +106,7 @@ func (st *state) dropLocked(l *lease) {
 	st.commitLocked(tx)
 }
 
-func (st *state) grantLocked(
-	hdr *pb.ResponseHeader, req *pb.LeaseGrantRequest,
-) (*pb.LeaseGrantResponse, error) {
+func (st *state) grantLocked(req *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
 	id := req.ID
 	for id == 0 || req.ID == 0 && st.leases.byID[id] != nil {
 		st.leases.nextID++
@@ -123,28 +121,24 @@ func (st *state) grantLocked(
 	l := &lease{id: id, ttl: max(req.TTL, 1), keys: make(map[string]struct{})}
 	st.leases.byID[id] = l
 	st.renewLocked(l)
-	return &pb.LeaseGrantResponse{Header: hdr, ID: id, TTL: l.ttl}, nil
+	return &pb.LeaseGrantResponse{ID: id, TTL: l.ttl}, nil
 }
 
-func (st *state) revokeLocked(
-	hdr *pb.ResponseHeader, req *pb.LeaseRevokeRequest,
-) (*pb.LeaseRevokeResponse, error) {
+func (st *state) revokeLocked(req *pb.LeaseRevokeRequest) error {
 	l := st.leases.byID[req.ID]
 	if l == nil {
-		return nil, rpctypes.ErrGRPCLeaseNotFound
+		return rpctypes.ErrGRPCLeaseNotFound
 	}
 	st.dropLocked(l)
-	return &pb.LeaseRevokeResponse{Header: hdr}, nil
+	return nil
 }
 
-func (st *state) timeToLiveLocked(
-	hdr *pb.ResponseHeader, req *pb.LeaseTimeToLiveRequest,
-) (*pb.LeaseTimeToLiveResponse, error) {
+func (st *state) ttlLocked(req *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
 	l := st.leases.byID[req.ID]
 	if l == nil {
-		return &pb.LeaseTimeToLiveResponse{Header: hdr, ID: req.ID, TTL: -1}, nil
+		return &pb.LeaseTimeToLiveResponse{ID: req.ID, TTL: -1}, nil
 	}
-	resp := &pb.LeaseTimeToLiveResponse{Header: hdr, ID: l.id, GrantedTTL: l.ttl}
+	resp := &pb.LeaseTimeToLiveResponse{ID: l.id, GrantedTTL: l.ttl}
 	resp.TTL = int64(l.expiry.Sub(st.now()) / time.Second)
 	if req.Keys {
 		resp.Keys = l.sortedKeys()
@@ -152,20 +146,16 @@ func (st *state) timeToLiveLocked(
 	return resp, nil
 }
 
-func (st *state) leasesLocked(
-	hdr *pb.ResponseHeader, _ *pb.LeaseLeasesRequest,
-) (*pb.LeaseLeasesResponse, error) {
-	resp := &pb.LeaseLeasesResponse{Header: hdr}
+func (st *state) leasesLocked(_ *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
+	resp := &pb.LeaseLeasesResponse{}
 	for _, l := range st.leases.sorted() {
 		resp.Leases = append(resp.Leases, &pb.LeaseStatus{ID: l.id})
 	}
 	return resp, nil
 }
 
-func (st *state) keepAliveLocked(
-	hdr *pb.ResponseHeader, req *pb.LeaseKeepAliveRequest,
-) (*pb.LeaseKeepAliveResponse, error) {
-	resp := &pb.LeaseKeepAliveResponse{Header: hdr, ID: req.ID}
+func (st *state) renewalLocked(req *pb.LeaseKeepAliveRequest) (*pb.LeaseKeepAliveResponse, error) {
+	resp := &pb.LeaseKeepAliveResponse{ID: req.ID}
 	if l := st.leases.byID[req.ID]; l != nil {
 		st.renewLocked(l)
 		resp.TTL = l.ttl
@@ -175,7 +165,7 @@ func (st *state) keepAliveLocked(
 
 // serveKeepAlive answers each request with the lease's TTL, or 0 when there is no such lease.
 func (s *Server) serveKeepAlive(
-	ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
+	_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
 	send func(*pb.LeaseKeepAliveResponse) error,
 ) error {
 	for {
@@ -186,7 +176,7 @@ func (s *Server) serveKeepAlive(
 		if err != nil {
 			return err
 		}
-		resp, err := answer(s, (*state).keepAliveLocked)(ctx, req)
+		resp, err := s.apply(answer((*state).renewalLocked), req, nil)
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,16 @@ type clock struct{ seconds atomic.Int64 }
 
 func (c *clock) now() time.Time { return time.Unix(1_000_000+c.seconds.Load(), 0) }
 
+// start starts a server whose leases expire by the clock.
+func (c *clock) start(t *testing.T) *Server {
+	t.Helper()
+	s := Start(t)
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.state.now = c.now
+	return s
+}
+
 func grantLease(t *testing.T, lc pb.LeaseClient, id, ttl int64) int64 {
 	t.Helper()
 	resp, err := lc.LeaseGrant(testContext(t), &pb.LeaseGrantRequest{ID: id, TTL: ttl})
@@ -28,7 +38,7 @@ func grantLease(t *testing.T, lc pb.LeaseClient, id, ttl int64) int64 {
 
 func TestLeaseLife(t *testing.T) {
 	var c clock
-	s := Start(t, WithNow(c.now))
+	s := c.start(t)
 	conn := dial(t, s)
 	lc, kv := pb.NewLeaseClient(conn), pb.NewKVClient(conn)
 	a, b := grantLease(t, lc, 0, 10), grantLease(t, lc, 77, 20)
@@ -66,7 +76,7 @@ func TestLeaseLife(t *testing.T) {
 
 func TestKeepAliveRenews(t *testing.T) {
 	var c clock
-	s := Start(t, WithNow(c.now))
+	s := c.start(t)
 	lc := pb.NewLeaseClient(dial(t, s))
 	kept, left := grantLease(t, lc, 0, 10), grantLease(t, lc, 0, 10)
 	ka, err := lc.LeaseKeepAlive(testContext(t))
@@ -92,7 +102,7 @@ func TestKeepAliveRenews(t *testing.T) {
 
 func TestManyLeasesExpireInOrder(t *testing.T) {
 	var c clock
-	s := Start(t, WithNow(c.now))
+	s := c.start(t)
 	lc := pb.NewLeaseClient(dial(t, s))
 	for i := range int64(50) {
 		grantLease(t, lc, 0, 100-i)

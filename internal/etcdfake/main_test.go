@@ -17,10 +17,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const waitFor, tick = 10 * time.Second, 5 * time.Millisecond
 
 // dial connects to the server over TCP until the test ends.
-func dial(t testing.TB, s *Server, opts ...grpc.DialOption) *grpc.ClientConn {
+func dial(t testing.TB, s *Server) *grpc.ClientConn {
 	t.Helper()
-	opts = append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	conn, err := grpc.NewClient("passthrough:///"+s.Addr(), opts...)
+	conn, err := grpc.NewClient("passthrough:///"+s.Addr(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn

@@ -11,20 +11,19 @@ import (
 )
 
 const (
-	snapshotBlock = 512
+	snapshotSize  = 128 << 10 // without its checksum
 	snapshotChunk = 32 << 10
+	snapshotBlock = 512
 )
 
 // status tells that this member leads: every fake member believes that of itself unless a script
 // says otherwise.
-func (s *Server) status(hdr *pb.ResponseHeader, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
-	size := int64(s.opts.snapshotSize)
+func (s *Server) statusLocked(*state, *pb.StatusRequest) (*pb.StatusResponse, error) {
 	return &pb.StatusResponse{
-		Header:           hdr,
 		Version:          s.opts.version,
 		StorageVersion:   s.opts.version,
-		DbSize:           size,
-		DbSizeInUse:      size,
+		DbSize:           snapshotSize,
+		DbSizeInUse:      snapshotSize,
 		Leader:           s.memberID,
 		RaftIndex:        uint64(s.state.kv.rev),
 		RaftAppliedIndex: uint64(s.state.kv.rev),
@@ -32,14 +31,12 @@ func (s *Server) status(hdr *pb.ResponseHeader, _ *pb.StatusRequest) (*pb.Status
 	}, nil
 }
 
-func (st *state) alarmLocked(
-	hdr *pb.ResponseHeader, req *pb.AlarmRequest,
-) (*pb.AlarmResponse, error) {
+func (st *state) alarmLocked(req *pb.AlarmRequest) (*pb.AlarmResponse, error) {
 	matches := func(a *pb.AlarmMember) bool {
 		return (req.MemberID == 0 || a.MemberID == req.MemberID) &&
 			(req.Alarm == pb.AlarmType_NONE || a.Alarm == req.Alarm)
 	}
-	resp := &pb.AlarmResponse{Header: hdr}
+	resp := &pb.AlarmResponse{}
 	switch req.Action {
 	case pb.AlarmRequest_ACTIVATE:
 		alarm := &pb.AlarmMember{MemberID: req.MemberID, Alarm: req.Alarm}
@@ -66,19 +63,13 @@ func (st *state) alarmLocked(
 	return resp, nil
 }
 
-func (st *state) defragmentLocked(
-	hdr *pb.ResponseHeader, _ *pb.DefragmentRequest,
-) (*pb.DefragmentResponse, error) {
-	return &pb.DefragmentResponse{Header: hdr}, nil
+func (st *state) defragmentLocked(*pb.DefragmentRequest) error { return nil }
+
+func (st *state) hashLocked(*pb.HashRequest) (*pb.HashResponse, error) {
+	return &pb.HashResponse{Hash: st.sumLocked(0)}, nil
 }
 
-func (st *state) hashLocked(hdr *pb.ResponseHeader, _ *pb.HashRequest) (*pb.HashResponse, error) {
-	return &pb.HashResponse{Header: hdr, Hash: st.sumLocked(0)}, nil
-}
-
-func (st *state) hashKVLocked(
-	hdr *pb.ResponseHeader, req *pb.HashKVRequest,
-) (*pb.HashKVResponse, error) {
+func (st *state) hashKVLocked(req *pb.HashKVRequest) (*pb.HashKVResponse, error) {
 	if err := st.kv.check(req.Revision); err != nil {
 		return nil, err
 	}
@@ -86,7 +77,7 @@ func (st *state) hashKVLocked(
 	if rev <= 0 {
 		rev = st.kv.rev
 	}
-	return &pb.HashKVResponse{Header: hdr, Hash: st.sumLocked(rev), HashRevision: rev,
+	return &pb.HashKVResponse{Hash: st.sumLocked(rev), HashRevision: rev,
 		CompactRevision: st.kv.compacted}, nil
 }
 
@@ -100,27 +91,22 @@ func (st *state) sumLocked(rev int64) uint32 {
 	return h.Sum32()
 }
 
-func (st *state) moveLeaderLocked(
-	hdr *pb.ResponseHeader, req *pb.MoveLeaderRequest,
-) (*pb.MoveLeaderResponse, error) {
+func (st *state) moveLeaderLocked(req *pb.MoveLeaderRequest) error {
 	if _, err := st.memberLocked(req.TargetID); err != nil {
-		return nil, rpctypes.ErrGRPCBadLeaderTransferee
+		return rpctypes.ErrGRPCBadLeaderTransferee
 	}
-	return &pb.MoveLeaderResponse{Header: hdr}, nil
+	return nil
 }
 
-func (s *Server) downgrade(
-	hdr *pb.ResponseHeader, _ *pb.DowngradeRequest,
-) (*pb.DowngradeResponse, error) {
-	return &pb.DowngradeResponse{Header: hdr, Version: s.opts.version}, nil
+func (s *Server) downgradeLocked(*state, *pb.DowngradeRequest) (*pb.DowngradeResponse, error) {
+	return &pb.DowngradeResponse{Version: s.opts.version}, nil
 }
 
-// Snapshot is what the default Snapshot method sends: whole blocks of 512 bytes and their SHA-256.
+// Snapshot is what the default Snapshot method sends: 128 KiB and their SHA-256.
 func (s *Server) Snapshot() []byte {
-	blocks := (s.opts.snapshotSize + snapshotBlock - 1) / snapshotBlock
-	data := make([]byte, blocks*snapshotBlock, blocks*snapshotBlock+sha256.Size)
+	data := make([]byte, snapshotSize, snapshotSize+sha256.Size)
 	for i := range data {
-		data[i] = byte(i>>9) ^ byte(i)
+		data[i] = byte(i/snapshotBlock) ^ byte(i)
 	}
 	sum := sha256.Sum256(data)
 	return append(data, sum[:]...)
@@ -132,20 +118,19 @@ func (s *Server) serveSnapshot(ss grpc.ServerStream) error {
 		return err
 	}
 	data := s.Snapshot()
-	body, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
-	left := len(data)
-	for chunk := range slices.Chunk(body, snapshotChunk) {
-		left -= len(chunk)
-		if err := ss.SendMsg(s.snapshotPart(chunk, left)); err != nil {
-			return err
-		}
-	}
-	return ss.SendMsg(s.snapshotPart(sum, 0))
-}
-
-func (s *Server) snapshotPart(blob []byte, left int) *pb.SnapshotResponse {
 	hdr := s.header()
 	hdr.Revision = s.Revision()
-	return &pb.SnapshotResponse{Header: hdr, RemainingBytes: uint64(left), Blob: blob,
-		Version: s.opts.version}
+	for len(data) > 0 {
+		n := sha256.Size
+		if len(data) > n {
+			n = min(snapshotChunk, len(data)-n)
+		}
+		part := &pb.SnapshotResponse{Header: hdr, Blob: data[:n], Version: s.opts.version,
+			RemainingBytes: uint64(len(data) - n)}
+		if err := ss.SendMsg(part); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
 }

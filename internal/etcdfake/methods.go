@@ -56,22 +56,22 @@ func (s *Server) newMethods() map[string]*method {
 	if !s.opts.noHealth {
 		files = append(files, healthpb.File_grpc_health_v1_health_proto)
 	}
-	unary, streams := s.defaultUnary(), s.defaultStreams()
+	unary, streams := s.handlers(), s.defaultStreams()
 	methods := make(map[string]*method)
 	for _, file := range files {
 		for i := range file.Services().Len() {
 			svc := file.Services().Get(i)
 			for j := range svc.Methods().Len() {
 				m := newMethod(svc.Methods().Get(j))
-				m.defaultUnary, m.defaultStream = unary[m.name], streams[m.name]
+				if m.defaultStream = streams[m.name]; m.defaultStream == nil {
+					m.defaultUnary = s.defaultUnary(m.desc, unary[m.name])
+				}
 				m.canned = s.opts.canned[m.name]
 				methods[m.name] = m
 			}
 		}
 	}
-	for _, name := range s.opts.without {
-		delete(methods, fullName(methods, name))
-	}
+	delete(methods, s.opts.without)
 	return methods
 }
 
@@ -87,32 +87,23 @@ func newMethod(desc protoreflect.MethodDescriptor) *method {
 }
 
 func (m *method) streaming() bool {
-	return m.desc.IsStreamingClient() ||
-		m.desc.IsStreamingServer()
+	return m.desc.IsStreamingClient() || m.desc.IsStreamingServer()
 }
 
-// fullName expands "Put" to "/etcdserverpb.KV/Put"; short names are those of the etcd services.
-func fullName(methods map[string]*method, name string) string {
-	if strings.HasPrefix(name, "/") {
-		return name
+// method finds a method by its full name, or if it is one of an etcd service by its short one:
+// "/etcdserverpb.KV/Put" or "Put". It fails the test if the server has no such method.
+func (s *Server) method(name string) *method {
+	if m := s.methods[name]; m != nil {
+		return m
 	}
-	for full := range methods {
+	for full, m := range s.methods {
 		if strings.HasPrefix(full, etcdPrefix) && strings.HasSuffix(full, "/"+name) {
-			return full
+			return m
 		}
 	}
-	return name
-}
-
-// method finds a method by its short or full name and fails the test if the server has none of that
-// name.
-func (s *Server) method(name string) *method {
-	m := s.methods[fullName(s.methods, name)]
-	if m == nil {
-		s.tb.Helper()
-		s.tb.Fatalf("etcdfake: no method %q", name)
-	}
-	return m
+	s.tb.Helper()
+	s.tb.Fatalf("etcdfake: no method %q", name)
+	return nil
 }
 
 // register offers all methods on a gRPC server.
@@ -151,7 +142,7 @@ func (s *Server) streamHandler(m *method) grpc.StreamHandler {
 // counted.
 func (s *Server) unaryHandler(m *method) grpc.MethodHandler {
 	return func(_ any, ctx context.Context, decode func(any) error,
-		icept grpc.UnaryServerInterceptor) (any, error) {
+		_ grpc.UnaryServerInterceptor) (any, error) {
 		req := m.request.New().Interface()
 		if err := decode(req); err != nil {
 			return nil, err
@@ -160,13 +151,7 @@ func (s *Server) unaryHandler(m *method) grpc.MethodHandler {
 		if m.canned != nil && !m.touched.Load() {
 			return m.canned, nil
 		}
-		if icept == nil {
-			return s.serveUnary(ctx, m, req)
-		}
-		info := &grpc.UnaryServerInfo{FullMethod: m.name}
-		return icept(ctx, req, info, func(ctx context.Context, req any) (any, error) {
-			return s.serveUnary(ctx, m, req.(proto.Message))
-		})
+		return s.serveUnary(ctx, m, req)
 	}
 }
 

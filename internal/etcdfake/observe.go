@@ -15,7 +15,6 @@ type Request struct {
 	Time   time.Time     // when it arrived
 	Stream int           // which stream of the method it came on, from 1; 0 for unary requests
 	Msg    proto.Message // the request, not to be modified; nil for the opening of a stream
-	MD     metadata.MD   // the incoming metadata, not to be modified
 }
 
 type requestLog struct {
@@ -38,7 +37,7 @@ func (s *Server) observe(ctx context.Context, m *method, req proto.Message, stre
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	s.log.reqs = append(s.log.reqs, Request{Method: m.name, Time: time.Now(), Stream: stream,
-		Msg: req, MD: md})
+		Msg: req})
 }
 
 // Calls is how many requests of a method arrived: calls of a unary method, messages of a stream.

@@ -50,7 +50,7 @@ func (p *Pipes[Req, Resp]) Close() {
 	}
 	p.mu.Unlock()
 	p.running.Wait()
-	p.local.handlers.Wait()
+	p.local.running.Wait()
 }
 
 // newStream starts the handler on a new stream. What ctx carries as outgoing metadata the handler

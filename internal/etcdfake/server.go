@@ -1,9 +1,7 @@
 package etcdfake
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"testing"
@@ -13,7 +11,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/test/bufconn"
 )
 
 const (
@@ -24,7 +21,6 @@ const (
 	stopWait = 10 * time.Second
 	// relistenWait bounds how long Restart tries to get its old port back.
 	relistenWait = 5 * time.Second
-	bufconnSize  = 256 << 10
 )
 
 // Server is one fake member. All methods are safe for concurrent use.
@@ -39,38 +35,38 @@ type Server struct {
 	log      requestLog
 	conns    connSet
 
-	handlers sync.WaitGroup // handlers of streams, which may outlive their stream for a moment
+	running sync.WaitGroup // handlers of streams, which may outlive their stream for a moment
 
 	lifecycle sync.Mutex // held by Stop and Restart, taken before mu
 
 	// guarded by mu
 	mu      sync.Mutex
 	addr    string
-	grpc    *grpc.Server // nil while stopped
-	buf     *bufconn.Listener
-	serving sync.WaitGroup // the goroutines in Serve of the current grpc
+	grpc    *grpc.Server   // nil while stopped
+	serving sync.WaitGroup // the goroutine in Serve of the current grpc
 }
 
 // Start starts a fake member on a free loopback port and stops it when the test ends. It fails the
 // test if it cannot listen.
 func Start(tb testing.TB, opts ...Option) *Server {
 	tb.Helper()
+	return start(tb, newState(), opts)
+}
+
+func start(tb testing.TB, st *state, opts []Option) *Server {
+	tb.Helper()
 	o := defaultOptions()
 	for _, opt := range opts {
 		opt(&o)
 	}
-	s := &Server{tb: tb, opts: o, health: health.NewServer()}
+	s := &Server{tb: tb, opts: o, state: st, health: health.NewServer()}
 	s.log.off = o.canned != nil
-	s.state = o.state
-	if s.state == nil {
-		s.state = newState(o.now)
-	}
 	s.methods = s.newMethods()
 	if err := s.listen("127.0.0.1:0"); err != nil {
 		tb.Fatalf("etcdfake: %v", err)
 	}
 	s.memberID = s.state.join(&pb.Member{
-		Name:       o.name,
+		Name:       "fake",
 		PeerURLs:   []string{"http://" + s.addr + "/peer"},
 		ClientURLs: []string{"http://" + s.addr},
 	})
@@ -82,9 +78,9 @@ func Start(tb testing.TB, opts ...Option) *Server {
 // watched and renewed through all.
 func StartCluster(tb testing.TB, n int, opts ...Option) []*Server {
 	tb.Helper()
-	members := []*Server{Start(tb, opts...)}
-	for len(members) < n {
-		members = append(members, Start(tb, append([]Option{WithStateOf(members[0])}, opts...)...))
+	st, members := newState(), make([]*Server, n)
+	for i := range members {
+		members[i] = start(tb, st, opts)
 	}
 	return members
 }
@@ -96,24 +92,7 @@ func (s *Server) Addr() string {
 	return s.addr
 }
 
-// MemberID is the id the server puts in its headers and in the member list.
-func (s *Server) MemberID() uint64 { return s.memberID }
-
-// Dialer returns a function for grpc.WithContextDialer that connects in memory whatever the address
-// is. It fails while the server is stopped and reaches the restarted server afterwards.
-func (s *Server) Dialer() func(context.Context, string) (net.Conn, error) {
-	return func(ctx context.Context, _ string) (net.Conn, error) {
-		s.mu.Lock()
-		buf := s.buf
-		s.mu.Unlock()
-		if buf == nil {
-			return nil, fmt.Errorf("etcdfake: server %s is stopped", s.Addr())
-		}
-		return buf.DialContext(ctx)
-	}
-}
-
-// Conns is the number of open connections, in memory ones included.
+// Conns is the number of open connections.
 func (s *Server) Conns() int { return s.conns.len() }
 
 // Accepted is the number of connections accepted since Start.
@@ -132,7 +111,7 @@ func (s *Server) SetServing(ok bool) {
 	s.health.SetServingStatus("", st)
 }
 
-// Stop closes the listeners and all connections, and waits until every handler has returned. Its
+// Stop closes the listener and all connections, and waits until every handler has returned. Its
 // state, scripts and counters stay for a Restart. A handler that ignores the end of its context
 // fails the test after ten seconds. Stop twice is fine.
 func (s *Server) Stop() {
@@ -144,7 +123,7 @@ func (s *Server) Stop() {
 func (s *Server) stopLocked() {
 	s.mu.Lock()
 	srv := s.grpc
-	s.grpc, s.buf = nil, nil
+	s.grpc = nil
 	s.mu.Unlock()
 	if srv == nil {
 		return
@@ -156,7 +135,7 @@ func (s *Server) stopLocked() {
 		defer close(done)
 		srv.Stop()
 		s.serving.Wait()
-		s.handlers.Wait()
+		s.running.Wait()
 	}()
 	timer := time.NewTimer(stopWait)
 	defer timer.Stop()
@@ -180,28 +159,25 @@ func (s *Server) Restart() {
 	}
 }
 
-// listen starts serving on addr and in memory.
+// listen starts serving on addr.
 func (s *Server) listen(addr string) error {
 	lis, err := relisten(addr)
 	if err != nil {
 		return err
 	}
-	srv := grpc.NewServer(append(serverOptions(), s.opts.server...)...)
+	srv := grpc.NewServer(serverOptions()...)
 	s.register(srv)
-	buf := bufconn.Listen(bufconnSize)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.addr, s.grpc, s.buf = lis.Addr().String(), srv, buf
-	for _, l := range []net.Listener{lis, buf} {
-		// Ends when Stop stops srv, which closes l; Stop waits for it.
-		s.serving.Go(func() {
-			if err := srv.Serve(s.conns.listener(l)); err != nil &&
-				!errors.Is(err, grpc.ErrServerStopped) {
-				s.tb.Errorf("etcdfake: serve %v: %v", l.Addr(), err)
-			}
-		})
-	}
+	s.addr, s.grpc = lis.Addr().String(), srv
+	// Ends when Stop stops srv, which closes lis; Stop waits for it.
+	s.serving.Go(func() {
+		if err := srv.Serve(s.conns.listener(lis)); err != nil &&
+			!errors.Is(err, grpc.ErrServerStopped) {
+			s.tb.Errorf("etcdfake: serve %v: %v", lis.Addr(), err)
+		}
+	})
 	return nil
 }
 

@@ -41,24 +41,24 @@ func TestClusterSharesState(t *testing.T) {
 	put(t, pb.NewKVClient(dial(t, members[0])), "a", "1")
 	resp := recvWatch(t, w)
 	assert.Len(t, resp.Events, 1)
-	assert.Equal(t, members[2].MemberID(), resp.Header.MemberId)
+	assert.Equal(t, members[2].memberID, resp.Header.MemberId)
 	list, err := pb.NewClusterClient(conn).MemberList(testContext(t), &pb.MemberListRequest{})
 	require.NoError(t, err)
 	require.Len(t, list.Members, 3)
 	for i, m := range list.Members {
 		assert.Equal(t, []string{"http://" + members[i].Addr()}, m.ClientURLs)
-		assert.Equal(t, members[i].MemberID(), m.ID)
+		assert.Equal(t, members[i].memberID, m.ID)
 	}
 }
 
 func TestMembers(t *testing.T) {
-	s := Start(t, WithName("m0"))
+	s := Start(t)
 	cc := pb.NewClusterClient(dial(t, s))
 	add, err := cc.MemberAdd(testContext(t), &pb.MemberAddRequest{PeerURLs: []string{"http://peer"},
 		IsLearner: true})
 	require.NoError(t, err)
 	assert.Len(t, add.Members, 2)
-	assert.Equal(t, "m0", add.Members[0].Name)
+	assert.Equal(t, "fake", add.Members[0].Name)
 	_, err = cc.MemberPromote(testContext(t), &pb.MemberPromoteRequest{ID: add.Member.ID})
 	require.NoError(t, err)
 	_, err = cc.MemberPromote(testContext(t), &pb.MemberPromoteRequest{ID: add.Member.ID})
@@ -79,14 +79,14 @@ func TestMembers(t *testing.T) {
 }
 
 func TestMaintenance(t *testing.T) {
-	s := Start(t, WithSnapshotSize(100_000))
+	s := Start(t)
 	conn := dial(t, s)
 	mc := pb.NewMaintenanceClient(conn)
 	put(t, pb.NewKVClient(conn), "a", "1")
 	st, err := mc.Status(testContext(t), &pb.StatusRequest{})
 	require.NoError(t, err)
 	assert.Equal(t, version.Version, st.Version)
-	assert.Equal(t, s.MemberID(), st.Leader)
+	assert.Equal(t, s.memberID, st.Leader)
 
 	_, err = mc.Alarm(testContext(t), &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE,
 		MemberID: 5, Alarm: pb.AlarmType_NOSPACE})
@@ -121,7 +121,7 @@ func TestMaintenance(t *testing.T) {
 }
 
 func TestSnapshot(t *testing.T) {
-	s := Start(t, WithSnapshotSize(100_000))
+	s := Start(t)
 	ss, err := pb.NewMaintenanceClient(dial(t, s)).Snapshot(testContext(t), &pb.SnapshotRequest{})
 	require.NoError(t, err)
 	var got bytes.Buffer
@@ -140,7 +140,6 @@ func TestSnapshot(t *testing.T) {
 	assert.Equal(t, sha256.Size, len(data)%512)
 	sum := sha256.Sum256(data[:len(data)-sha256.Size])
 	assert.Equal(t, sum[:], data[len(data)-sha256.Size:])
-	assert.GreaterOrEqual(t, len(data), 100_000)
 }
 
 func TestTokens(t *testing.T) {

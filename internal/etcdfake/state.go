@@ -1,17 +1,17 @@
 package etcdfake
 
 import (
-	"context"
 	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // state is what the members of a fake cluster agree on: keys, leases, members, users and alarms.
 type state struct {
-	now func() time.Time // read-only after newState
+	now func() time.Time // read-only after newState; leases expire by it
 
 	// guarded by mu
 	mu      sync.Mutex
@@ -24,9 +24,9 @@ type state struct {
 	changed chan struct{} // closed and replaced when the revision moves
 }
 
-func newState(now func() time.Time) *state {
+func newState() *state {
 	return &state{
-		now:     now,
+		now:     time.Now,
 		kv:      store{rev: 1, compacted: -1, hist: make(map[string][]*keyValue)},
 		leases:  leaseTable{byID: make(map[int64]*lease), nextID: firstLeaseID},
 		nextID:  firstMemberID,
@@ -51,35 +51,58 @@ func (st *state) commitLocked(tx *writeTx) {
 	st.changed = make(chan struct{})
 }
 
-// answer makes a unary handler of a function over the locked state. It completes the header that
-// the function put into its response.
-func answer[Req, Resp proto.Message](
-	s *Server, f func(*state, *pb.ResponseHeader, Req) (Resp, error),
-) UnaryHandler {
-	return answerWith(s, func(hdr *pb.ResponseHeader, req Req) (Resp, error) {
-		return f(s.state, hdr, req)
+// handler answers a request from the locked state, without the header. A nil answer stands for one
+// that is nothing but a header.
+type handler func(*state, proto.Message) (proto.Message, error)
+
+func answer[Req, Resp proto.Message](f func(*state, Req) (Resp, error)) handler {
+	return func(st *state, req proto.Message) (proto.Message, error) { return f(st, req.(Req)) }
+}
+
+// done makes a handler of a function without an answer.
+func done[Req proto.Message](f func(*state, Req) error) handler {
+	return func(st *state, req proto.Message) (proto.Message, error) {
+		return nil, f(st, req.(Req))
+	}
+}
+
+// doneAuth is done for changes of users and roles, each of which has a revision.
+func doneAuth[Req proto.Message](f func(*state, Req) error) handler {
+	return done(func(st *state, req Req) error {
+		err := f(st, req)
+		if err == nil {
+			st.auth.revision++
+		}
+		return err
 	})
 }
 
-func answerWith[Req, Resp proto.Message](
-	s *Server, f func(*pb.ResponseHeader, Req) (Resp, error),
-) UnaryHandler {
-	return func(_ context.Context, msg proto.Message) (proto.Message, error) {
-		hdr := s.header()
-		s.state.lock()
-		defer s.state.mu.Unlock()
-		resp, err := f(hdr, msg.(Req))
-		if err != nil {
-			return nil, err
-		}
-		hdr.Revision = s.state.kv.rev
-		return resp, nil
+// apply answers a request; empty is the answer if h gives none.
+func (s *Server) apply(h handler, req, empty proto.Message) (proto.Message, error) {
+	s.state.lock()
+	defer s.state.mu.Unlock()
+	resp, err := h(s.state, req)
+	if err != nil {
+		return nil, err
 	}
+	if resp == nil {
+		resp = empty
+	}
+	m := resp.ProtoReflect()
+	m.Set(m.Descriptor().Fields().ByName("header"),
+		protoreflect.ValueOfMessage(s.headerLocked().ProtoReflect()))
+	return resp, nil
 }
 
 // header is a response header of this member, without the revision.
 func (s *Server) header() *pb.ResponseHeader {
 	return &pb.ResponseHeader{ClusterId: clusterID, MemberId: s.memberID, RaftTerm: raftTerm}
+}
+
+func (s *Server) headerLocked() *pb.ResponseHeader {
+	hdr := s.header()
+	hdr.Revision = s.state.kv.rev
+	return hdr
 }
 
 // Revision is the revision of the newest write; it is 1 before the first.

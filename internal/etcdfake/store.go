@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
@@ -36,6 +37,9 @@ func (tx *writeTx) seen() int64 {
 	}
 	return tx.rev
 }
+
+// header is that of the answer to one operation of the transaction.
+func (tx *writeTx) header() *pb.ResponseHeader { return &pb.ResponseHeader{Revision: tx.seen()} }
 
 func (s *store) commit(tx *writeTx) {
 	s.rev = tx.rev

@@ -49,7 +49,7 @@ func (s *Server) serveStream(m *method, ss grpc.ServerStream) error {
 	handler := m.streamHandler()
 	done := make(chan error, 1)
 	// Ends when the handler returns, which the end of st.ctx asks it to; Stop waits for it.
-	s.handlers.Go(func() { done <- handler(st) })
+	s.running.Go(func() { done <- handler(st) })
 	select {
 	case err := <-done:
 		if st.hasEnded() {

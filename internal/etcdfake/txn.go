@@ -15,7 +15,7 @@ type txnPlan struct {
 	nested    []*txnPlan      // of the transactions in ops, in order
 }
 
-func (st *state) txnLocked(hdr *pb.ResponseHeader, req *pb.TxnRequest) (*pb.TxnResponse, error) {
+func (st *state) txnLocked(req *pb.TxnRequest) (*pb.TxnResponse, error) {
 	if err := checkTxn(req); err != nil {
 		return nil, err
 	}
@@ -26,11 +26,7 @@ func (st *state) txnLocked(hdr *pb.ResponseHeader, req *pb.TxnRequest) (*pb.TxnR
 	tx := st.kv.begin()
 	resp, err := st.runPlan(tx, plan)
 	st.commitLocked(tx)
-	if err != nil {
-		return nil, err
-	}
-	resp.Header = hdr
-	return resp, nil
+	return resp, err
 }
 
 func (st *state) planTxn(req *pb.TxnRequest) *txnPlan {
@@ -71,31 +67,37 @@ func (st *state) runPlan(tx *writeTx, plan *txnPlan) (*pb.TxnResponse, error) {
 	resp := &pb.TxnResponse{Header: &pb.ResponseHeader{}, Succeeded: plan.succeeded}
 	nested := plan.nested
 	for _, op := range plan.ops {
-		hdr := new(pb.ResponseHeader)
-		out, err := new(pb.ResponseOp), error(nil)
+		out := new(pb.ResponseOp)
 		switch r := op.Request.(type) {
 		case *pb.RequestOp_RequestRange:
-			var answer *pb.RangeResponse
-			answer, err = st.rangeLocked(hdr, r.RequestRange)
+			answer, err := st.rangeLocked(r.RequestRange)
+			if err != nil {
+				return nil, err
+			}
+			answer.Header = tx.header()
 			out.Response = &pb.ResponseOp_ResponseRange{ResponseRange: answer}
 		case *pb.RequestOp_RequestPut:
-			var answer *pb.PutResponse
-			answer, err = st.putIn(tx, hdr, r.RequestPut)
+			answer, err := st.putIn(tx, r.RequestPut)
+			if err != nil {
+				return nil, err
+			}
+			answer.Header = tx.header()
 			out.Response = &pb.ResponseOp_ResponsePut{ResponsePut: answer}
 		case *pb.RequestOp_RequestDeleteRange:
-			var answer *pb.DeleteRangeResponse
-			answer, err = st.deleteIn(tx, hdr, r.RequestDeleteRange)
+			answer, err := st.deleteIn(tx, r.RequestDeleteRange)
+			if err != nil {
+				return nil, err
+			}
+			answer.Header = tx.header()
 			out.Response = &pb.ResponseOp_ResponseDeleteRange{ResponseDeleteRange: answer}
 		case *pb.RequestOp_RequestTxn:
-			var answer *pb.TxnResponse
-			answer, err = st.runPlan(tx, nested[0])
+			answer, err := st.runPlan(tx, nested[0])
+			if err != nil {
+				return nil, err
+			}
 			nested = nested[1:]
 			out.Response = &pb.ResponseOp_ResponseTxn{ResponseTxn: answer}
 		}
-		if err != nil {
-			return nil, err
-		}
-		hdr.Revision = tx.seen()
 		resp.Responses = append(resp.Responses, out)
 	}
 	return resp, nil

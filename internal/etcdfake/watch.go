@@ -17,6 +17,9 @@ import (
 // whole stream.
 const noWatchID = -1
 
+// fragmentEvents is how many events a fragment holds, so that tests with few events have several.
+const fragmentEvents = 2
+
 // watchSession is one watch stream. Its receiver changes the table of watchers and queues the
 // answers; its sender looks for events of each watcher whenever it is woken. Its fields share the
 // mutex of the state, so that both see one revision.
@@ -54,7 +57,7 @@ func (s *Server) serveWatch(
 	received := make(chan error, 1)
 	// Ends when recv fails, which it does once the stream is over. Server.Stop waits for it; the
 	// sender does not, because the stream ends only after it has returned.
-	s.handlers.Go(func() {
+	s.running.Go(func() {
 		if err := w.receive(recv); err != nil {
 			received <- err
 		}
@@ -148,20 +151,12 @@ func (w *watchSession) removeLocked(id int64) {
 	w.order = slices.DeleteFunc(w.order, func(other int64) bool { return other == id })
 }
 
-func (w *watchSession) headerLocked() *pb.ResponseHeader {
-	hdr := w.server.header()
-	hdr.Revision = w.server.state.kv.rev
-	return hdr
-}
+func (w *watchSession) headerLocked() *pb.ResponseHeader { return w.server.headerLocked() }
 
 // send sends what there is, and waits for more until the stream ends.
 func (w *watchSession) send(send func(*pb.WatchResponse) error, received <-chan error) error {
-	var tick <-chan time.Time
-	if d := w.server.opts.progressInterval; d > 0 {
-		ticker := time.NewTicker(d)
-		defer ticker.Stop()
-		tick = ticker.C
-	}
+	tick := time.NewTicker(w.server.opts.progressInterval)
+	defer tick.Stop()
 	ticked := false
 	expiry := time.NewTimer(0)
 	defer expiry.Stop()
@@ -178,7 +173,7 @@ func (w *watchSession) send(send func(*pb.WatchResponse) error, received <-chan 
 		case <-w.wake:
 		case <-changed:
 		case <-expiry.C:
-		case <-tick:
+		case <-tick.C:
 			ticked = true
 		case err := <-received:
 			return err
@@ -249,7 +244,7 @@ func (w *watchSession) split(wt *watcher, events []*mvccpb.Event) []*pb.WatchRes
 	var responses []*pb.WatchResponse
 	size := len(events)
 	if wt.req.Fragment {
-		size = w.server.opts.fragmentEvents
+		size = fragmentEvents
 	}
 	for chunk := range slices.Chunk(events, size) {
 		responses = append(responses, &pb.WatchResponse{Header: w.headerLocked(), WatchId: wt.id,

@@ -93,7 +93,8 @@ func TestWatchCompacted(t *testing.T) {
 }
 
 func TestWatchProgressFragmentsAndFilters(t *testing.T) {
-	s := Start(t, WithProgressInterval(20*time.Millisecond), WithFragmentEvents(2))
+	s := Start(t)
+	s.opts.progressInterval = 20 * time.Millisecond
 	conn := dial(t, s)
 	w := openWatch(t, conn)
 	create(t, w, &pb.WatchCreateRequest{Key: []byte{}, RangeEnd: []byte{0}, Fragment: true,
