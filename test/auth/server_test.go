@@ -21,7 +21,7 @@ import (
 // may read and write the keys that begin with "key".
 func startAuth(t *testing.T, opts ...etcdtest.Option) *etcdtest.Cluster {
 	t.Helper()
-	cluster := etcdtest.Start(t, append(opts, etcdtest.WithExtensiveMetrics())...)
+	cluster := etcdtest.Start(t, append(opts, etcdtest.WithArgs("--metrics=extensive"))...)
 	require.NoError(t, cluster.AddRole("app", ofKeys))
 	require.NoError(t, cluster.AddUser("alice", "pw", "app"))
 	require.NoError(t, cluster.EnableAuth("rootpw"))
@@ -97,7 +97,7 @@ func TestJWTExpiresUnderLoad(t *testing.T) {
 // Every change of users and roles makes earlier tokens invalid. No put fails because of it.
 func TestAuthRevisionMovesUnderLoad(t *testing.T) {
 	for name, opt := range map[string]etcdtest.Option{
-		"simple": etcdtest.WithAuthToken("simple"),
+		"simple": etcdtest.WithArgs("--auth-token=simple"),
 		"jwt":    etcdtest.WithJWT(time.Minute),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -139,7 +139,7 @@ func drain(t *testing.T, m *etcdtest.Member) {
 // while a client puts. The client learns the new endpoints before the old member is removed. No put
 // fails.
 func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
-	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithExtensiveMetrics())
+	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithArgs("--metrics=extensive"))
 	admin, client := testclient.Open(t, cluster), testclient.Open(t, cluster)
 	ctx := t.Context()
 	old := follower(cluster)

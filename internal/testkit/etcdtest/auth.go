@@ -124,24 +124,15 @@ func (c *Cluster) AddUser(name, password string, roles ...string) error {
 	return nil
 }
 
-// RootContext returns ctx with a fresh token of root for requests on a raw connection, such as
-// [Cluster.Pb]. While auth is off, or was not turned on by EnableAuth, it returns ctx as it is.
-//
-// The first running member issues the token. Another one that lags behind may refuse a simple token
-// as invalid for a moment: a token names the entry before its own as the one to wait for.
-func (c *Cluster) RootContext(ctx context.Context) (context.Context, error) {
-	conn, err := c.dialOne()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close() }() // it is ours alone
-	return c.asRoot(ctx, conn)
-}
-
 // admin calls fn with a connection to a running member on which every request is root's, if there
 // is a root.
 func (c *Cluster) admin(fn func(context.Context, *grpc.ClientConn) error) error {
-	conn, err := c.dialOne(grpc.WithUnaryInterceptor(c.callAsRoot))
+	running := c.running()
+	if len(running) == 0 {
+		return errors.New("etcdtest: no member is running")
+	}
+	// the first one alone: the member that issues a token knows it
+	conn, err := c.dial(running[:1], grpc.WithUnaryInterceptor(c.callAsRoot))
 	if err != nil {
 		return err
 	}
@@ -149,15 +140,6 @@ func (c *Cluster) admin(fn func(context.Context, *grpc.ClientConn) error) error 
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
 	return fn(ctx, conn)
-}
-
-// dialOne connects to the first running member: one that issues a token surely knows it.
-func (c *Cluster) dialOne(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
-	running := c.running()
-	if len(running) == 0 {
-		return nil, errors.New("etcdtest: no member is running")
-	}
-	return c.dial(running[:1], opts...)
 }
 
 // callAsRoot is an interceptor that gets a token for each request, and another one when that

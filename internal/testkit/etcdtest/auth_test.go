@@ -52,7 +52,7 @@ func TestAuth(t *testing.T) {
 	require.NoError(t, readErr(alice, conn))
 	bob, _ := login(t, conn, "bob", "b")
 	require.ErrorIs(t, readErr(bob, conn), rpctypes.ErrPermissionDenied)
-	root, err := c.RootContext(testContext(t))
+	root, err := c.asRoot(testContext(t), conn)
 	require.NoError(t, err)
 	_, err = pb.NewKVClient(conn).Put(root, &pb.PutRequest{Key: []byte("k"), Value: []byte("v")})
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func TestAddMemberUnderAuth(t *testing.T) {
 
 func TestSimpleTokenExpires(t *testing.T) {
 	t.Parallel()
-	c := Start(t, WithAuthToken("simple"), WithAuthTTL(time.Second))
+	c := Start(t, WithArgs("--auth-token=simple"), WithAuthTTL(time.Second))
 	requireTokenExpires(t, c, func(token string) bool { return strings.Count(token, ".") == 1 })
 }
 

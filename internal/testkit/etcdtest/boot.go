@@ -131,7 +131,7 @@ func (c *Cluster) memberArgs(m *Member) []string {
 		"--name=" + m.name,
 		"--data-dir=" + m.dataDir(),
 		"--listen-client-urls=" + listenURL,
-		"--advertise-client-urls=" + m.advertised,
+		"--advertise-client-urls=" + m.endpoint,
 		"--listen-peer-urls=" + m.peerURL,
 		"--initial-advertise-peer-urls=" + m.peerURL,
 		"--initial-cluster-token=etcdtest",
@@ -160,9 +160,6 @@ func (c *Cluster) memberArgs(m *Member) []string {
 	}
 	if c.cfg.authTTL > 0 {
 		args = append(args, fmt.Sprintf("--auth-token-ttl=%d", int(c.cfg.authTTL.Seconds())))
-	}
-	if c.cfg.extensive {
-		args = append(args, "--metrics=extensive")
 	}
 	return slices.Concat(args, c.cfg.args)
 }

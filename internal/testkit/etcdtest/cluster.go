@@ -82,7 +82,6 @@ func (c *Cluster) setUp() (err error) {
 			return err
 		}
 	}
-	c.auth = c.cfg.authToken
 	if c.cfg.jwtTTL > 0 {
 		if c.auth, err = jwtSpec(c.dir, c.cfg.jwtTTL); err != nil {
 			return err
@@ -122,16 +121,6 @@ func (c *Cluster) Endpoints() []string {
 	var eps []string
 	for _, m := range c.Members() {
 		eps = append(eps, m.Endpoint())
-	}
-	return eps
-}
-
-// Advertised are the client URLs that the members tell each other; they differ from Endpoints under
-// [WithAdvertise].
-func (c *Cluster) Advertised() []string {
-	var eps []string
-	for _, m := range c.Members() {
-		eps = append(eps, m.Advertised())
 	}
 	return eps
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,13 +17,12 @@ func TestOneMember(t *testing.T) {
 	c := Start(t)
 	m := c.Members()[0]
 	require.Equal(t, []string{m.Endpoint()}, c.Endpoints())
-	require.Equal(t, c.Endpoints(), c.Advertised())
 	require.Equal(t, "http://"+m.Address(), m.Endpoint())
 	require.True(t, strings.HasPrefix(m.Endpoint(), "http://127.0.0.1:"), m.Endpoint())
 	require.Same(t, m, c.Leader())
 	require.Nil(t, c.TLSConfig())
 	require.Nil(t, c.ClientTLS("client"))
-	require.Empty(t, c.CAFile()+c.CertFile("client")+c.KeyFile("client")+m.ServerName())
+	require.Empty(t, c.CAFile()+c.CertFile("client")+c.KeyFile("client"))
 	putGet(t, c, "v")
 }
 
@@ -56,12 +54,6 @@ func TestUnixSocketWithTLS(t *testing.T) {
 	putGet(t, c, "v")
 }
 
-func TestHosts(t *testing.T) {
-	c := Start(t, WithHosts("::1"))
-	require.True(t, strings.HasPrefix(c.Endpoints()[0], "http://[::1]:"), c.Endpoints()[0])
-	putGet(t, c, "v")
-}
-
 func TestArgsWinOverTheDefaults(t *testing.T) {
 	c := Start(t, WithArgs("--snapshot-count=7", "--max-txn-ops=1"))
 	ops := []*pb.RequestOp{putOp("a"), putOp("b")}
@@ -74,42 +66,20 @@ func putOp(key string) *pb.RequestOp {
 		RequestPut: &pb.PutRequest{Key: []byte(key)}}}
 }
 
-func TestAdvertise(t *testing.T) {
-	c := Start(t, WithAdvertise(func(member int, real string) string {
-		return fmt.Sprintf("http://member%d.example:%s", member, portOf(real))
-	}))
-	want := "http://member0.example:" + portOf(c.Endpoints()[0])
-	require.Equal(t, []string{want}, c.Advertised())
-	resp, err := pb.NewClusterClient(c.Pb(t)).MemberList(testContext(t), &pb.MemberListRequest{})
-	require.NoError(t, err)
-	require.Equal(t, []string{want}, resp.Members[0].ClientURLs)
-	putGet(t, c, "v")
-}
-
-func portOf(endpoint string) string {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return err.Error()
-	}
-	return u.Port()
-}
-
 // A port that is taken between the claim and the start is the one failure that starting again on
-// other ports mends.
-func TestStartsAgainWhenAPortWasTaken(t *testing.T) {
-	t.Parallel()
-	var taken []net.Listener
-	c := Start(t, WithMembers(3), WithAdvertise(func(member int, real string) string {
-		if member == 1 && len(taken) == 0 {
-			l, err := net.Listen("tcp", strings.TrimPrefix(real, "http://"))
-			require.NoError(t, err)
-			t.Cleanup(func() { require.NoError(t, l.Close()) })
-			taken = append(taken, l)
-		}
-		return real
-	}))
-	require.Len(t, taken, 1)
-	require.NotEqual(t, "http://"+taken[0].Addr().String(), c.Endpoints()[1])
+// other ports mends: boot leaves nothing behind of the members that it cannot start.
+func TestTakenPortIsToldFromOtherFailures(t *testing.T) {
+	c := &Cluster{cfg: config{members: 1}, dir: t.TempDir(), bin: Binary(t)}
+	m, err := newMember(c, 0)
+	require.NoError(t, err)
+	taken, err := net.Listen("tcp", m.Address())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, taken.Close()) })
+	members := []*Member{m}
+	require.ErrorIs(t, c.explain(members, c.startAll(members)), errPortTaken)
+	require.NoDirExists(t, m.dataDir())
+	require.NoError(t, c.boot())
+	t.Cleanup(c.stopMembers)
 	putGet(t, c, "v")
 }
 
@@ -129,11 +99,8 @@ func TestOptionErrorsNameTheValue(t *testing.T) {
 		"gave no name for member 0": {WithTLS(), WithCertNames(func(int) []string {
 			return nil
 		})},
-		`WithHosts(["127.0.0.1"])`:           {WithUnixSocket(), WithHosts("127.0.0.1")},
-		"WithJWT(-1ns)":                      {WithJWT(-1)},
-		`WithAuthToken("simple")`:            {WithJWT(time.Second), WithAuthToken("simple")},
-		"WithAuthTTL(1.5s)":                  {WithAuthTTL(1500 * time.Millisecond)},
-		"no free ports on 203.0.113.1 after": {WithHosts("203.0.113.1")},
+		"WithJWT(-1ns)":     {WithJWT(-1)},
+		"WithAuthTTL(1.5s)": {WithAuthTTL(1500 * time.Millisecond)},
 	} {
 		_, err := New(opts...)
 		require.ErrorContains(t, err, want)
@@ -179,11 +146,11 @@ func TestCloseTwice(t *testing.T) {
 func TestPortBlocksAreDisjoint(t *testing.T) {
 	ports := make(map[int]bool)
 	for range 50 {
-		b, err := newPortBlock("127.0.0.1")
+		b, err := newPortBlock()
 		require.NoError(t, err)
 		t.Cleanup(b.release)
 		ports[b.client], ports[b.peer] = true, true
-		_, err = claimBlock("127.0.0.1", b.client-1)
+		_, err = claimBlock(b.client - 1)
 		require.Error(t, err, "a held block was claimed twice")
 	}
 	require.Len(t, ports, 100)

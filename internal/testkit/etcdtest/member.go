@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -40,9 +39,8 @@ type Member struct {
 	network    string // of the client listener: tcp or unix
 	address    string // of the client listener: host:port or path
 	endpoint   string
-	advertised string
 	peerURL    string
-	serverName string
+	serverName string // in the certificate, "" without TLS
 	http       *http.Client
 
 	mu sync.Mutex
@@ -57,21 +55,16 @@ type Member struct {
 
 // newMember claims ports and makes the certificate for a member that is not started yet.
 func newMember(c *Cluster, index int) (*Member, error) {
-	host := c.cfg.host(index)
-	ports, err := newPortBlock(host)
+	ports, err := newPortBlock()
 	if err != nil {
 		return nil, err
 	}
 	m := &Member{cluster: c, index: index, name: fmt.Sprintf("m%d", index), ports: ports}
-	m.network, m.address = "tcp", net.JoinHostPort(host, strconv.Itoa(ports.client))
+	m.network, m.address = "tcp", fmt.Sprintf("127.0.0.1:%d", ports.client)
 	m.endpoint = c.cfg.scheme() + "://" + m.address
 	if c.cfg.unix {
 		m.network, m.address = "unix", filepath.Join(c.dir, m.name+".sock")
 		m.endpoint = c.cfg.scheme() + ":" + m.address
-	}
-	m.advertised = m.endpoint
-	if c.cfg.advertise != nil {
-		m.advertised = c.cfg.advertise(index, m.endpoint)
 	}
 	m.peerURL = fmt.Sprintf("http://127.0.0.1:%d", ports.peer)
 	if c.certs != nil {
@@ -97,15 +90,8 @@ func (m *Member) Endpoint() string { return m.endpoint }
 // Address is what the member listens on for clients: "127.0.0.1:PORT", or the path of its socket.
 func (m *Member) Address() string { return m.address }
 
-// Advertised is the client URL that the member tells its cluster: its Endpoint, unless
-// [WithAdvertise] changed it.
-func (m *Member) Advertised() string { return m.advertised }
-
 // Name is the member's --name: "m0", "m1" and so on.
 func (m *Member) Name() string { return m.name }
-
-// ServerName is a name that the member's certificate holds, "" without TLS.
-func (m *Member) ServerName() string { return m.serverName }
 
 // ID is the member's id in its cluster.
 func (m *Member) ID() uint64 {
@@ -197,8 +183,7 @@ func (m *Member) Resume() error {
 
 // Restart starts the member again on the same data and ports, after a kill if it still runs, and
 // waits until it serves. Without a majority of running members it cannot serve, so then Restart
-// does not wait; [Cluster.WaitServing] does once there is one. Restarts of the same member must not
-// overlap.
+// does not wait; [Cluster.Restart] does once there is one. Restarts of one member must not overlap.
 func (m *Member) Restart() error {
 	m.Kill()
 	if err := m.start(); err != nil {

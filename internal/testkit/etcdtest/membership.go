@@ -98,12 +98,6 @@ func (c *Cluster) Restart() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
-	return c.WaitServing(ctx)
-}
-
-// WaitServing waits until every member that runs and is not paused serves linearizable reads, or
-// ctx ends.
-func (c *Cluster) WaitServing(ctx context.Context) error {
 	for _, m := range c.running() {
 		if err := m.waitServing(ctx); err != nil {
 			return err

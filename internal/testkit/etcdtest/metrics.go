@@ -32,7 +32,8 @@ func (m *Member) Metric(parts ...string) (float64, error) {
 	}
 	sum, found := 0.0, false
 	for name, value := range all {
-		if containsAll(name, parts) {
+		missing := func(part string) bool { return !strings.Contains(name, part) }
+		if !slices.ContainsFunc(parts, missing) {
 			sum, found = sum+value, true
 		}
 	}
@@ -66,15 +67,6 @@ func (m *Member) OpenStreams(method string) (int, error) {
 		return 0, fmt.Errorf("etcdtest: %s has no gRPC method %q", m.name, method)
 	}
 	return int(open), nil
-}
-
-func containsAll(s string, parts []string) bool {
-	for _, part := range parts {
-		if !strings.Contains(s, part) {
-			return false
-		}
-	}
-	return true
 }
 
 // parseMetrics reads the text exposition format without timestamps, which is what etcd prints.

@@ -36,14 +36,6 @@ d -0.25
 	}
 }
 
-func TestExtensiveMetrics(t *testing.T) {
-	c := Start(t, WithExtensiveMetrics())
-	putGet(t, c, "v")
-	n, err := c.Members()[0].Metric("grpc_server_handling_seconds_count", `grpc_method="Range"`)
-	require.NoError(t, err)
-	require.Positive(t, n)
-}
-
 func TestMetricsCountCallsAndStreams(t *testing.T) {
 	c := Start(t)
 	m := c.Members()[0]

@@ -15,14 +15,10 @@ type config struct {
 	mutualTLS bool
 	clientCNs []string
 	certNames func(member int) []string
-	hosts     []string
 	unix      bool
-	authToken string
 	jwtTTL    time.Duration
 	authTTL   time.Duration
-	extensive bool
 	args      []string
-	advertise func(member int, real string) string
 }
 
 // maxMembers bounds WithMembers: more processes than that only slow a test down.
@@ -53,25 +49,15 @@ func WithClientCNs(cns ...string) Option {
 }
 
 // WithCertNames sets the DNS names and IP addresses in each member's server certificate, and
-// nothing else is in it. The default is "localhost", 127.0.0.1, ::1 and the member's host. The
-// first name is the member's [Member.ServerName]. It needs [WithTLS] or [WithMutualTLS].
+// nothing else is in it. The default is "localhost", 127.0.0.1 and ::1. It needs [WithTLS] or
+// [WithMutualTLS].
 func WithCertNames(names func(member int) []string) Option {
 	return func(c *config) { c.certNames = names }
-}
-
-// WithHosts sets the loopback IP address that each member listens on for clients, by its index;
-// members beyond the list use
-// 127.0.0.1. Linux answers on all of 127.0.0.0/8, other systems on 127.0.0.1 and ::1 only.
-func WithHosts(hosts ...string) Option {
-	return func(c *config) { c.hosts = append(c.hosts, hosts...) }
 }
 
 // WithUnixSocket makes the members serve clients on unix sockets ("unix:/…", under TLS "unixs:/…")
 // instead of TCP ports.
 func WithUnixSocket() Option { return func(c *config) { c.unix = true } }
-
-// WithAuthToken sets etcd's --auth-token as it stands, for example "simple". [WithJWT] excludes it.
-func WithAuthToken(spec string) Option { return func(c *config) { c.authToken = spec } }
 
 // WithJWT makes the members issue JSON web tokens that live for ttl, signed with RS256 by a key
 // made for this process. A token's end is written in whole seconds, so it may come up to a second
@@ -82,22 +68,11 @@ func WithJWT(ttl time.Duration) Option { return func(c *config) { c.jwtTTL = ttl
 // etcd's 300. Members look for expired tokens once a second, so one may live a second longer.
 func WithAuthTTL(ttl time.Duration) Option { return func(c *config) { c.authTTL = ttl } }
 
-// WithExtensiveMetrics makes the members keep histograms of how long gRPC calls took, by method.
-// They count calls by method and status code without it.
-func WithExtensiveMetrics() Option { return func(c *config) { c.extensive = true } }
-
 // WithArgs appends flags to each member's command line. Of a flag that is given twice etcd uses the
-// last one, so these win over the package's own.
+// last one, so these win over the package's own. Examples are "--auth-token=simple" and
+// "--metrics=extensive".
 func WithArgs(args ...string) Option {
 	return func(c *config) { c.args = append(c.args, args...) }
-}
-
-// WithAdvertise sets the client URL that each member advertises to its cluster, so that a proxy can
-// stand before it: fn gets the member's index and its real endpoint before the member starts, and
-// returns the URL to advertise. It is called once for each member, and again with another real
-// endpoint in the rare case that the first one's port was taken.
-func WithAdvertise(fn func(member int, real string) string) Option {
-	return func(c *config) { c.advertise = fn }
 }
 
 func (c *config) validate() error {
@@ -109,24 +84,12 @@ func (c *config) validate() error {
 			c.clientCNs)
 	case !c.tls && c.certNames != nil:
 		return fmt.Errorf("etcdtest: WithCertNames without WithTLS or WithMutualTLS")
-	case c.unix && len(c.hosts) > 0:
-		return fmt.Errorf("etcdtest: WithHosts(%q) together with WithUnixSocket", c.hosts)
 	case c.jwtTTL < 0:
 		return fmt.Errorf("etcdtest: WithJWT(%v): negative", c.jwtTTL)
-	case c.jwtTTL > 0 && c.authToken != "":
-		return fmt.Errorf("etcdtest: WithJWT together with WithAuthToken(%q)", c.authToken)
 	case c.authTTL%time.Second != 0 || c.authTTL < 0:
 		return fmt.Errorf("etcdtest: WithAuthTTL(%v): want whole seconds", c.authTTL)
 	}
 	return nil
-}
-
-// host is the address that a member listens on for clients.
-func (c *config) host(member int) string {
-	if member < len(c.hosts) {
-		return c.hosts[member]
-	}
-	return "127.0.0.1"
 }
 
 // namesFor are the names that go into a member's certificate; the first is the one that clients
@@ -135,7 +98,7 @@ func (c *config) namesFor(member int) []string {
 	if c.certNames != nil {
 		return c.certNames(member)
 	}
-	return []string{"localhost", "127.0.0.1", "::1", c.host(member)}
+	return []string{"localhost", "127.0.0.1", "::1"}
 }
 
 func (c *config) scheme() string {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"strconv"
 )
 
 // Ports come in blocks, below the range from which systems give ports to outgoing connections: a
@@ -25,31 +24,28 @@ type portBlock struct {
 }
 
 // newPortBlock claims a block whose ports nobody listens on.
-func newPortBlock(host string) (*portBlock, error) {
+func newPortBlock() (*portBlock, error) {
 	const tries = 200
 	var last error
 	for range tries {
 		base := firstPort + blockSize*rand.IntN((lastPort-firstPort)/blockSize)
-		b, err := claimBlock(host, base)
+		b, err := claimBlock(base)
 		if err == nil {
 			return b, nil
 		}
 		last = err
 	}
-	return nil, fmt.Errorf("etcdtest: no free ports on %s after %d tries: %w", host, tries, last)
+	return nil, fmt.Errorf("etcdtest: no free ports after %d tries: %w", tries, last)
 }
 
-func claimBlock(host string, base int) (*portBlock, error) {
-	guard, err := listen("127.0.0.1", base)
+func claimBlock(base int) (*portBlock, error) {
+	guard, err := listen(base)
 	if err != nil {
 		return nil, err
 	}
 	b := &portBlock{guard: guard, client: base + 1, peer: base + 2}
-	for _, probe := range []struct {
-		host string
-		port int
-	}{{host, b.client}, {"127.0.0.1", b.peer}} {
-		l, err := listen(probe.host, probe.port)
+	for _, port := range []int{b.client, b.peer} {
+		l, err := listen(port)
 		if err != nil {
 			b.release()
 			return nil, err
@@ -63,6 +59,6 @@ func (b *portBlock) release() {
 	_ = b.guard.Close() // it only ever held the port
 }
 
-func listen(host string, port int) (net.Listener, error) {
-	return net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+func listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 }

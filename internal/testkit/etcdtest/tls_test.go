@@ -100,7 +100,7 @@ func TestDisjointCertificateNames(t *testing.T) {
 	}))
 	putGet(t, c, "v")
 	for i, m := range c.Members() {
-		require.Equal(t, names[i], m.ServerName())
+		require.Equal(t, names[i], m.serverName)
 		for _, name := range append(names, "127.0.0.1") {
 			cfg := c.TLSConfig()
 			cfg.ServerName = name

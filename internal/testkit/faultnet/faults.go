@@ -8,7 +8,7 @@ type rules struct {
 	refuse    bool
 	blackhole [ways]bool
 	drop      [ways]bool
-	delay     [ways]time.Duration
+	delay     time.Duration
 	rate      int // bytes per second; 0 is no limit
 	cut       [ways]cut
 }
@@ -51,18 +51,11 @@ func (p *Proxy) Drop(dir Direction) {
 
 // Delay makes everything arrive d later in both directions, so that a round trip takes 2d longer;
 // throughput stays. 0 ends it.
-func (p *Proxy) Delay(d time.Duration) { p.DelayTo(Both, d) }
-
-// DelayTo is Delay for one direction.
-func (p *Proxy) DelayTo(dir Direction, d time.Duration) {
-	p.change(func(r *rules) { each(dir, func(w way) { r.delay[w] = d }) })
-}
+func (p *Proxy) Delay(d time.Duration) { p.change(func(r *rules) { r.delay = d }) }
 
 // Throttle limits each direction of each connection to so many bytes a second; 0 ends it.
 func (p *Proxy) Throttle(bytesPerSec int) {
-	p.change(func(r *rules) {
-		r.rate = max(bytesPerSec, 0)
-	})
+	p.change(func(r *rules) { r.rate = max(bytesPerSec, 0) })
 }
 
 // Pause stops reading and forwarding in both directions, as a stopped process does: connections are
@@ -89,14 +82,6 @@ func (p *Proxy) Reset() int {
 		l.reset()
 	}
 	return len(links)
-}
-
-// HalfClose tells the receivers of a direction on all open connections that nothing more comes, and
-// discards what does. The other direction goes on.
-func (p *Proxy) HalfClose(dir Direction) {
-	for _, l := range p.open() {
-		each(dir, l.halfClose)
-	}
 }
 
 // Heal ends all faults. What was held back is delivered.

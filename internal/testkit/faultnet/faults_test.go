@@ -102,7 +102,7 @@ func TestDelayIsLatencyNotThroughput(t *testing.T) {
 	p, s := start(t)
 	client, server := pair(t, p, s)
 	const d = 100 * time.Millisecond
-	p.DelayTo(ToServer, d)
+	p.Delay(d)
 	start := time.Now()
 	for range 20 {
 		write(t, client, "x")
@@ -159,18 +159,6 @@ func TestResetOfOneSideIsForwarded(t *testing.T) {
 	require.NoError(t, server.Close())
 	_, err := client.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
-}
-
-func TestHalfClose(t *testing.T) {
-	p, s := start(t)
-	client, server := pair(t, p, s)
-	p.HalfClose(ToClient)
-	_, err := client.Read(make([]byte, 1))
-	require.ErrorIs(t, err, io.EOF)
-	send(t, client, server, "the other direction goes on")
-	write(t, server, "discarded")
-	send(t, client, server, "still")
-	assert.Zero(t, p.Bytes(ToClient))
 }
 
 func TestRefuse(t *testing.T) {

@@ -17,10 +17,9 @@ type link struct {
 	done  chan struct{} // closed by close
 
 	// own synchronisation
-	once   sync.Once
-	lost   atomic.Bool       // bytes were dropped
-	halved [ways]atomic.Bool // nothing is written in this direction any more
-	ends   atomic.Int32      // directions that ended by themselves
+	once sync.Once
+	lost atomic.Bool  // bytes were dropped
+	ends atomic.Int32 // directions that ended by themselves
 
 	// guarded by mu
 	mu sync.Mutex
@@ -44,8 +43,8 @@ func (l *link) run() {
 	var pumps sync.WaitGroup
 	for w := range ways {
 		q := newQueue()
-		// These end when the link is closed, at the latest by Proxy.Close; run waits for them, and
-		// Proxy.Close for run.
+		// These end when the link is closed, at the latest by Proxy.close; run waits for them, and
+		// Proxy.close for run.
 		pumps.Go(func() { l.read(w, q) })
 		pumps.Go(func() { l.write(w, q) })
 	}
@@ -69,9 +68,6 @@ func (l *link) connect() bool {
 	}
 	l.conns[up] = server
 	l.mu.Unlock()
-	if l.halved[up].Load() { // while there was nothing to close yet
-		l.halfClose(up)
-	}
 	return true
 }
 
@@ -106,7 +102,7 @@ func (l *link) read(w way, q *queue) {
 func (l *link) write(w way, q *queue) {
 	for {
 		c, ok := q.pop(l.done)
-		if !ok || !l.due(w, c.at) || !l.pass(w) {
+		if !ok || !l.due(c.at) || !l.pass(w) {
 			return
 		}
 		switch c.end {
@@ -160,12 +156,9 @@ func (l *link) deliver(w way, data []byte) bool {
 // put writes to the receiver. When that is gone the sender learns of it by a reset, which goes the
 // other way.
 func (l *link) put(w way, data []byte) bool {
-	if l.halved[w].Load() {
-		return true
-	}
 	n, err := l.conn(w).Write(data)
 	l.proxy.bytes[w].Add(int64(n))
-	if err == nil || l.halved[w].Load() {
+	if err == nil {
 		return true
 	}
 	if l.pass(w.other()) {
@@ -191,11 +184,11 @@ func (l *link) pass(w way) bool {
 
 // due waits until a chunk that arrived at a time has been delayed enough; false means that the link
 // is closed.
-func (l *link) due(w way, at time.Time) bool {
+func (l *link) due(at time.Time) bool {
 	for {
 		r, changed := l.proxy.current()
-		wait := r.delay[w] - time.Since(at)
-		if r.delay[w] == 0 || wait <= 0 {
+		wait := r.delay - time.Since(at)
+		if wait <= 0 {
 			return true
 		}
 		if !l.sleep(wait, changed) {
@@ -225,7 +218,6 @@ func (p *Proxy) current() (rules, <-chan struct{}) {
 }
 
 func (l *link) halfClose(w way) {
-	l.halved[w].Store(true)
 	if half, ok := l.conn(w).(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}

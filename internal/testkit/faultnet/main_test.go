@@ -26,10 +26,10 @@ type target struct {
 	conns chan net.Conn
 }
 
-// newTarget starts a server on loopback TCP, or on a unix socket.
-func newTarget(t *testing.T, network, addr string) *target {
+// newTarget starts a server on loopback TCP.
+func newTarget(t *testing.T, addr string) *target {
 	t.Helper()
-	lis, err := net.Listen(network, addr)
+	lis, err := net.Listen("tcp", addr)
 	require.NoError(t, err)
 	s := &target{addr: lis.Addr().String(), conns: make(chan net.Conn, 1000)}
 	var wg sync.WaitGroup
@@ -79,7 +79,7 @@ func dial(t *testing.T, p *Proxy) net.Conn {
 
 func start(t *testing.T) (*Proxy, *target) {
 	t.Helper()
-	s := newTarget(t, "tcp", "127.0.0.1:0")
+	s := newTarget(t, "127.0.0.1:0")
 	return New(t, s.addr), s
 }
 

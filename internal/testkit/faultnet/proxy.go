@@ -3,7 +3,6 @@ package faultnet
 import (
 	"context"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,9 +43,10 @@ func (d Direction) has(w way) bool { return d&(1<<w) != 0 }
 // Proxy forwards connections to a target and injects faults. All methods are safe for concurrent
 // use.
 type Proxy struct {
-	// read-only after NewProxy
+	// read-only after New
+	target string
 	lis    net.Listener
-	ctx    context.Context // ends with Close
+	ctx    context.Context // ends with close
 	cancel context.CancelFunc
 
 	// own synchronisation
@@ -55,7 +55,6 @@ type Proxy struct {
 
 	// guarded by mu
 	mu       sync.Mutex
-	target   string
 	rules    rules
 	changed  chan struct{} // closed and replaced when the rules change
 	links    map[*link]struct{}
@@ -63,46 +62,28 @@ type Proxy struct {
 	closed   bool
 }
 
-// New starts a proxy before target and closes it when the test ends. It fails the test if it cannot
-// listen.
+// New starts a proxy on a free loopback port and closes it when the test ends. The target is
+// "host:port"; it is dialled anew for every connection and need not exist yet.
 func New(tb testing.TB, target string) *Proxy {
 	tb.Helper()
-	p, err := NewProxy(target)
-	if err != nil {
-		tb.Fatalf("faultnet: %v", err)
-	}
-	tb.Cleanup(p.Close)
-	return p
-}
-
-// NewProxy starts a proxy on a free loopback port. The target is "host:port" or "unix:path"; it is
-// dialled anew for every connection and need not exist yet.
-func NewProxy(target string) (*Proxy, error) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		tb.Fatalf("faultnet: %v", err)
 	}
 	p := &Proxy{lis: lis, target: target, changed: make(chan struct{}),
 		links: make(map[*link]struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	// Ends when Close closes the listener; Close waits for it.
+	// Ends when close closes the listener; close waits for it.
 	p.running.Go(p.accept)
-	return p, nil
+	tb.Cleanup(p.close)
+	return p
 }
 
 // Addr is the address to connect to, "127.0.0.1:port".
 func (p *Proxy) Addr() string { return p.lis.Addr().String() }
 
-// SetTarget changes where new connections go; open ones stay.
-func (p *Proxy) SetTarget(target string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.target = target
-}
-
-// Close closes the listener and all connections and waits until nothing of the proxy runs any more.
-// Close twice is fine.
-func (p *Proxy) Close() {
+// close closes the listener and all connections, and waits for all goroutines of the proxy.
+func (p *Proxy) close() {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
@@ -165,7 +146,7 @@ func (p *Proxy) accept() {
 			continue
 		}
 		if l := p.add(conn); l != nil {
-			// Ends when the link is closed, at the latest by Close, which waits for it.
+			// Ends when the link is closed, at the latest by close, which waits for it.
 			p.running.Go(l.run)
 		}
 	}
@@ -191,16 +172,9 @@ func (p *Proxy) remove(l *link) {
 	delete(p.links, l)
 }
 
-// dial connects to the current target.
 func (p *Proxy) dial() (net.Conn, error) {
-	p.mu.Lock()
-	network, addr := "tcp", p.target
-	p.mu.Unlock()
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		network, addr = "unix", strings.TrimPrefix(path, "//")
-	}
 	d := net.Dialer{Timeout: dialTimeout}
-	return d.DialContext(p.ctx, network, addr)
+	return d.DialContext(p.ctx, "tcp", p.target)
 }
 
 // abort closes a connection with a reset where it can.

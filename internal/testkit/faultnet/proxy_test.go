@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -84,46 +83,34 @@ func TestHundredsOfConnections(t *testing.T) {
 	assert.Zero(t, p.Conns())
 }
 
-func TestSetTarget(t *testing.T) {
-	p, first := start(t)
-	c1, s1 := pair(t, p, first)
-	second := newTarget(t, "unix", filepath.Join(t.TempDir(), "s"))
-	p.SetTarget("unix:" + second.addr)
-	c2, s2 := pair(t, p, second)
-	send(t, c1, s1, "old")
-	send(t, c2, s2, "new")
-	send(t, s2, c2, "back")
-}
-
 func TestTargetThatIsDown(t *testing.T) {
-	s := newTarget(t, "tcp", "127.0.0.1:0")
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	addr := lis.Addr().String()
 	require.NoError(t, lis.Close())
-	p := New(t, lis.Addr().String())
+	p := New(t, addr)
 	expectRefused(t, p)
-	p.SetTarget(s.addr)
+	s := newTarget(t, addr)
 	client, server := pair(t, p, s)
 	send(t, client, server, "up")
 }
 
 func TestCloseEndsEverything(t *testing.T) {
-	s := newTarget(t, "tcp", "127.0.0.1:0")
-	p, err := NewProxy(s.addr)
-	require.NoError(t, err)
+	s := newTarget(t, "127.0.0.1:0")
+	p := New(t, s.addr)
 	client, server := pair(t, p, s)
 	send(t, client, server, "x")
 	p.Pause()
 	waiting := dial(t, p)
 	require.Eventually(t, func() bool { return p.Conns() == 2 }, waitFor, tick)
-	p.Close()
-	p.Close()
+	p.close()
+	p.close()
 	for _, conn := range []net.Conn{client, server, waiting} {
 		require.NoError(t, conn.SetDeadline(time.Now().Add(waitFor)))
 		_, err := conn.Read(make([]byte, 1))
 		require.Error(t, err)
 		assert.NotErrorIs(t, err, syscall.ETIMEDOUT)
 	}
-	_, err = net.DialTimeout("tcp", p.Addr(), waitFor)
+	_, err := net.DialTimeout("tcp", p.Addr(), waitFor)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
