@@ -53,7 +53,8 @@ func TestRunComparesCodeAndRecord(t *testing.T) {
 		{"surplus", map[string]string{"promise.txt": there}, false,
 			"neither promised nor an addition: " + here},
 		{"changed parameter name", map[string]string{
-			"promise.txt": "example.com/tiny: func Here(m int)\n"}, false, "neither promised nor an addition: " + here},
+			"promise.txt": "example.com/tiny: func Here(m int)\n"}, false,
+			"neither promised nor an addition: " + here},
 		{"addition", map[string]string{"promise.txt": here + there,
 			additionsFile: "# why\n" + there}, false, "an addition, but promised: " + there},
 		{"addition that is gone", map[string]string{"promise.txt": here,
