@@ -92,6 +92,9 @@ func (s *Server) Addr() string {
 	return s.addr
 }
 
+// MemberID is the id that the server puts in its headers and in the member list.
+func (s *Server) MemberID() uint64 { return s.memberID }
+
 // Conns is the number of open connections.
 func (s *Server) Conns() int { return s.conns.len() }
 
