@@ -63,9 +63,8 @@ func (s *Server) newMethods() map[string]*method {
 			svc := file.Services().Get(i)
 			for j := range svc.Methods().Len() {
 				m := newMethod(svc.Methods().Get(j))
-				if m.defaultStream = streams[m.name]; m.defaultStream == nil {
-					m.defaultUnary = s.defaultUnary(m.desc, unary[m.name])
-				}
+				m.defaultStream = streams[m.name]
+				m.defaultUnary = s.defaultUnary(m.desc, unary[m.name])
 				m.canned = s.opts.canned[m.name]
 				methods[m.name] = m
 			}
