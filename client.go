@@ -22,6 +22,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 	"go.etcd.io/etcd/client/v3/internal/resolver"
 	"go.etcd.io/etcd/client/v3/internal/retry"
+	"go.etcd.io/etcd/client/v3/internal/watch"
 )
 
 // Client is a connection to an etcd cluster and all that can be asked of it,
@@ -64,7 +65,7 @@ type clientState struct {
 	table    *balancer.Tracker
 	rpc      grpc.ClientConnInterface // conn with retries, or unconnected; never nil
 
-	progress *progressServers // made with conn
+	progress *watch.ProgressServers // made with conn
 
 	// own synchronisation
 	lg         atomic.Pointer[zap.Logger]
@@ -176,7 +177,7 @@ func (c *Client) authenticate(ctx context.Context) (string, error) {
 
 func (c *Client) connect() (err error) {
 	c.creds = endpoint.NewCredentials(c.cfg.TLS, balancer.Track)
-	c.progress = newProgressServers()
+	c.progress = watch.NewProgressServers()
 	if c.user, err = c.inspectOptions(); err != nil {
 		return err
 	}

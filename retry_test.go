@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/keepalive"
 	"go.etcd.io/etcd/client/v3/internal/retry"
+	"go.etcd.io/etcd/client/v3/internal/watch"
 )
 
 func TestWaitBetweenAndJitter(t *testing.T) {
@@ -31,7 +32,7 @@ func TestWaitBetweenAndJitter(t *testing.T) {
 // TestWaitsGrowAndAreJittered draws from the waits between attempts to open a stream or to renew a
 // lease. They grow, differ, and allow fewer than twenty attempts in the first second.
 func TestWaitsGrowAndAreJittered(t *testing.T) {
-	for name, p := range map[string]backoff.Policy{"watches": watchBackoff,
+	for name, p := range map[string]backoff.Policy{"watches": watch.StreamBackoff,
 		"keepalives": keepalive.StreamBackoff, "KeepAliveOnce": keepalive.OnceBackoff} {
 		mean := func(attempt int) (mean time.Duration, differ bool) {
 			const draws = 1000

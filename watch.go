@@ -2,14 +2,13 @@ package clientv3
 
 import (
 	"context"
-	"errors"
-	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/watch"
 )
 
 // Event is one change of one key: a put or a delete (message mvccpb.Event). Events
@@ -35,7 +34,7 @@ const (
 
 // ErrNoWatchStream is returned by Watcher.RequestProgress where watches are open,
 // but none whose context has the same outgoing metadata.
-var ErrNoWatchStream = errors.New("etcdclient: no watch stream with this context's metadata")
+var ErrNoWatchStream = watch.ErrNoStream
 
 // WatchChan delivers the responses of one watch, and is closed after the last.
 type WatchChan <-chan WatchResponse
@@ -137,7 +136,7 @@ func (wr *WatchResponse) Err() error {
 	case wr.CancelReason == "":
 		return rpctypes.ErrFutureRev
 	}
-	return reasonError(wr.CancelReason)
+	return classify.CancelReason(wr.CancelReason)
 }
 
 // IsProgressNotify reports whether the response says nothing but how far the
@@ -145,33 +144,4 @@ func (wr *WatchResponse) Err() error {
 func (wr *WatchResponse) IsProgressNotify() bool {
 	return len(wr.Events) == 0 && !wr.Canceled && !wr.Created && wr.CompactRevision == 0 &&
 		wr.Header != nil && wr.Header.Revision != 0
-}
-
-// reasonError makes an error of a cancel_reason: the one of package rpctypes that
-// has this description, the status that the reason is the text of, or a status of
-// codes.FailedPrecondition with the text.
-func reasonError(reason string) error {
-	if st, ok := parseStatus(reason); ok {
-		return rpctypes.Error(st.Err())
-	}
-	return rpctypes.Error(status.Error(codes.FailedPrecondition, reason))
-}
-
-// parseStatus reads the text of a gRPC status error, which servers and proxies write
-// into a cancel_reason instead of the description alone.
-func parseStatus(text string) (*status.Status, bool) {
-	rest, ok := strings.CutPrefix(text, "rpc error: code = ")
-	if !ok {
-		return nil, false
-	}
-	name, desc, ok := strings.Cut(rest, " desc = ")
-	if !ok {
-		return nil, false
-	}
-	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
-		if code.String() == name {
-			return status.New(code, desc), true
-		}
-	}
-	return nil, false
 }

@@ -3,85 +3,75 @@ package clientv3
 import (
 	"context"
 	"math"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"go.etcd.io/etcd/client/v3/internal/authtoken"
+	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/outbox"
+	"go.etcd.io/etcd/client/v3/internal/watch"
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
-// watcher is the Watcher of a client: one watchStream for each set of outgoing
-// metadata that has watches.
+// watcher is the Watcher of a client. It joins the streams, which deliver events, with the channels
+// of the watches.
 type watcher struct {
 	// read-only after NewWatchFromWatchClient
-	remote   pb.WatchClient
-	ctx      context.Context // ends with the watcher, and with its client
-	cancel   context.CancelFunc
-	client   *Client           // nil where there is none
-	tokens   *authtoken.Source // nil where a refused watch cannot get a better token
-	maxBytes int               // largest create request; 0: any
-	// maxReceived is the largest message that can be received; unlimited where that is
-	// any, which the watcher cannot know of a caller's own stub.
-	maxReceived int
-	unlimited   bool
-	logger      func() *zap.Logger
-
+	streams    *watch.Streams
+	maxBytes   int  // largest create request; 0: any
+	unlimited  bool // the client receives messages of any size
+	logger     func() *zap.Logger
 	closePumps func() // once
 
 	// own synchronisation
 	pumps     *outbox.Pumps
-	links     sync.WaitGroup // added to only with mu held and closed unset, as are the next two
-	callbacks sync.WaitGroup // of consumers' contexts
-	ticks     sync.WaitGroup // of watchProbes
-	servers   watchmux.Servers
-	breakLog  everySecond
+	callbacks sync.WaitGroup // of consumers' contexts; added to only with mu held and closed unset
+	brokenLog everySecond
 	lagLog    everySecond
 
 	// guarded by mu
-	mu      sync.Mutex
-	streams map[string]*watchStream
-	closed  bool
+	mu     sync.Mutex
+	closed bool
 }
 
-// NewWatcher returns a Watcher of its own on the connection of c, with streams
-// that it shares with no other. It ends with c or its own Close.
+// NewWatcher returns another Watcher on the connection of c than the one that c embeds. It shares
+// its streams with no other Watcher, and ends with c or its own Close.
 func NewWatcher(c *Client) Watcher { return NewWatchFromWatchClient(pb.NewWatchClient(c.rpc), c) }
 
-// NewWatchFromWatchClient returns a Watcher that opens its streams with wc, which
-// may be one without a network (as etcd's own proxy uses). From c come the
-// context, the logger, the user and the limit for requests; c may be nil.
+// NewWatchFromWatchClient returns a Watcher that opens its streams with wc, which may be one
+// without a network (etcd's own proxy uses such a one). From c come the context, the logger, the
+// user and the limits of message sizes; c may be nil.
 func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
-	w := &watcher{
-		remote:  wc,
-		logger:  zap.NewNop,
-		pumps:   outbox.NewPumps(),
-		streams: make(map[string]*watchStream),
-
-		maxReceived: math.MaxInt32,
+	w := &watcher{logger: zap.NewNop, pumps: outbox.NewPumps()}
+	w.closePumps = sync.OnceFunc(w.pumps.Close)
+	cfg := watch.Config{
+		Open:        func(ctx context.Context) (watch.Stream, error) { return wc.Watch(ctx) },
+		NewTarget:   func() watch.Target { return new(balancer.StreamTarget) },
+		MaxReceived: math.MaxInt32,
+		Broken:      w.logBroken,
+		Lagging:     w.logLagging,
 	}
 	parent := context.Background() //nolint:forbidigo // of a Watcher without a client
 	if c.made() {
-		w.client = c
 		parent, w.logger, w.maxBytes = c.ctx, c.GetLogger, c.cfg.MaxCallSendMsgSize
 		if n := c.cfg.MaxCallRecvMsgSize; n > 0 {
-			w.maxReceived = n
+			cfg.MaxReceived = n
 		}
-		w.unlimited = w.maxReceived >= math.MaxInt32
-		if c.Token == "" {
-			w.tokens = c.tokens
+		w.unlimited = cfg.MaxReceived >= math.MaxInt32
+		if c.Token == "" && c.tokens != nil {
+			cfg.Tokens = c.tokens
+		}
+		if c.conn != nil && !c.cfg.DisableProbes {
+			cfg.Progress, cfg.ProbeMembers = c.progress, c.table.ProbeAll
 		}
 	}
-	w.closePumps = sync.OnceFunc(w.pumps.Close)
-	w.ctx, w.cancel = context.WithCancel(parent)
+	w.streams = watch.New(parent, cfg)
 	return w
 }
 
@@ -90,11 +80,11 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 	return w.WatchRewritten(ctx, nil, key, opts...)
 }
 
-// WatchRewritten is Watch with a function that returns the events to deliver in the
-// place of those that came. It runs before they are delivered, must not block, and must
-// not change the events, which may be shared; where it returns none, the response is
-// left out. The decorators of this module find it by a type assertion; with it they need
-// no goroutine that copies one channel into another.
+// WatchRewritten is Watch with a function that returns the events to deliver instead of those that
+// came. It runs before they are delivered, must not block, and must not change the events, which
+// may be shared. If it returns no event, the response is left out. The decorators of this module
+// find WatchRewritten by a type assertion; with it they need no goroutine that copies one channel
+// into another.
 func (w *watcher) WatchRewritten(
 	ctx context.Context, rewrite func([]*Event) []*Event, key string, opts ...OpOption,
 ) WatchChan {
@@ -112,7 +102,7 @@ func (w *watcher) WatchRewritten(
 				"etcdclient: the range of a watch has %d bytes, too many for requests of %d",
 				len(op.key)+len(op.end), w.maxBytes)})
 		return s.ch
-	case !w.add(ctx, op.watchCreateRequest(), s):
+	case !w.streams.Add(ctx, &s.watch, op.watchCreateRequest(), s):
 		s.out.Abort()
 		return s.ch
 	}
@@ -125,115 +115,197 @@ func (w *watcher) WatchRewritten(
 	return s.ch
 }
 
-// requestOverhead is more than a create request has beside its keys.
+// requestOverhead is more than the size of a create request without its keys.
 const requestOverhead = 64
-
-// add puts a sink on the stream of ctx, which it opens if there is none. It
-// reports false once the watcher is closed.
-func (w *watcher) add(ctx context.Context, req *pb.WatchCreateRequest, s *watchSink) bool {
-	key := streamKey(ctx)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed || w.ctx.Err() != nil {
-		return false
-	}
-	if st := w.streams[key]; st != nil {
-		s.stream = st
-		if st.mux.Add(&s.watch, req, s) {
-			return true
-		}
-	}
-	st := newWatchStream(ctx, w, key) // none, or one that is ending
-	w.streams[key] = st
-	w.links.Add(1)
-	s.stream = st
-	st.mux.Add(&s.watch, req, s)
-	st.startProbe()
-	st.link.Start(st)
-	return true
-}
-
-// forget takes a stream off the books whose link has ended.
-func (w *watcher) forget(st *watchStream) {
-	w.mu.Lock()
-	if w.streams[st.key] == st {
-		delete(w.streams, st.key)
-	}
-	w.mu.Unlock()
-	w.links.Done()
-}
 
 // RequestProgress implements Watcher.
 func (w *watcher) RequestProgress(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	key := streamKey(ctx)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err := w.ctx.Err(); err != nil {
-		return err
-	}
-	if st := w.streams[key]; st != nil && st.mux.RequestProgress() {
-		return nil
-	}
-	for _, st := range w.streams {
-		if st.mux.Live() {
-			return ErrNoWatchStream
-		}
-	}
-	return nil // there is nobody to tell
+	return w.streams.RequestProgress(ctx)
 }
 
-// over is the error of the watcher's context, or of the client's, whose end may have
-// closed the connection before it has reached the other.
-func (w *watcher) over() error {
-	if err := w.ctx.Err(); err != nil || w.client == nil {
-		return err
-	}
-	return w.client.ctx.Err()
-}
-
-// Close implements Watcher. The links end with the context, and nothing is
-// delivered once they have; so the pumps can go, and then the callbacks, which
-// have nothing to wait for.
+// Close implements Watcher. Nothing is delivered once the streams have ended, so the pumps can end
+// then. The callbacks end last: those of watches that a pump was delivering to end with the pump.
 func (w *watcher) Close() error {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
-	w.cancel()
-	w.links.Wait()
-	w.ticks.Wait()
+	w.streams.Close()
 	w.closePumps()
 	w.callbacks.Wait()
 	return nil
 }
 
-// streamKey writes the outgoing metadata of ctx in one way, whatever the order in
-// which they were set: names sorted, each part preceded by its length.
-func streamKey(ctx context.Context) string {
-	md, _ := metadata.FromOutgoingContext(ctx)
-	if len(md) == 0 {
-		return ""
+func (w *watcher) logBroken(err error) {
+	if ok, denied := w.brokenLog.allow(time.Now()); ok {
+		w.logger().Debug("watch stream broken, opening it again", zap.Error(err),
+			zap.Int64("not-logged", denied))
 	}
-	names := make([]string, 0, len(md))
-	for name := range md {
-		names = append(names, name)
+}
+
+func (w *watcher) logLagging(responses, bytes int) {
+	if ok, denied := w.lagLog.allow(time.Now()); ok {
+		w.logger().Warn("a watch's consumer lags behind", zap.Int("responses", responses),
+			zap.Int("bytes", bytes), zap.Int64("not-logged", denied))
 	}
-	slices.Sort(names)
-	var b strings.Builder
-	part := func(s string) {
-		b.WriteString(strconv.Itoa(len(s)))
-		b.WriteByte(':')
-		b.WriteString(s)
+}
+
+// watchChanSize is the capacity of a watch's channel: how many responses a consumer may lag behind
+// before a goroutine waits for it.
+const watchChanSize = 2
+
+// mergeBuffers is up to how many times the limit of a watch's buffer fragments are merged into the
+// response that the server made. That is done for consumers who asked for fragments, and for those
+// of a client that receives messages of any size, who would get the response whole without
+// fragments. They rely on the first response of a watch from a past revision.
+const mergeBuffers = 2
+
+// watchSink is the consumer's side of one watch: it turns callbacks of the mux into responses. The
+// mux calls Created, Deliver and Done; the outbox calls Size, Drained and Closed; the end of the
+// consumer's context calls leave.
+type watchSink struct {
+	// read-only once added to a stream
+	watcher       *watcher
+	ch            chan WatchResponse // the outbox sends on it and closes it
+	out           *outbox.Outbox[WatchResponse]
+	maxBytes      int
+	maxResponses  int
+	createdNotify bool
+	logsBacklog   bool
+	rewrite       func([]*Event) []*Event // nil: events are delivered as they come
+
+	// own synchronisation
+	watch watch.Watch
+
+	// used by Created and Done only, which the mux calls one at a time
+	ready chan struct{} // closed when the Watch call may return; nil from then on
+
+	// guarded by mu
+	mu      sync.Mutex
+	release func() bool // stops waiting for the end of the consumer's context
+	closed  bool
+}
+
+func newWatchSink(w *watcher, op *Op) *watchSink {
+	s := &watchSink{
+		watcher:       w,
+		ch:            make(chan WatchResponse, watchChanSize),
+		createdNotify: op.createdNotify,
+		logsBacklog:   op.watchBufLog,
+		ready:         make(chan struct{}),
 	}
-	for _, name := range names {
-		part(name)
-		b.WriteString(strconv.Itoa(len(md[name])))
-		b.WriteByte('=')
-		for _, value := range md[name] {
-			part(value)
+	s.maxBytes, s.maxResponses = op.watchBuffer()
+	if op.fragment || w.unlimited {
+		s.watch.MergeBytes = mergeBuffers * min(s.maxBytes, math.MaxInt/mergeBuffers)
+	}
+	s.out = outbox.New(s.ch, s, w.pumps)
+	return s
+}
+
+// Created implements watchmux.Sink.
+func (s *watchSink) Created(header *pb.ResponseHeader) {
+	if s.createdNotify {
+		s.out.Post(WatchResponse{Header: header, Created: true})
+	}
+	close(s.ready)
+	s.ready = nil
+}
+
+// Deliver implements watchmux.Sink.
+func (s *watchSink) Deliver(header *pb.ResponseHeader, events []*mvccpb.Event) (full bool) {
+	if s.rewrite != nil && len(events) > 0 {
+		if events = s.rewrite(events); len(events) == 0 {
+			return false
 		}
 	}
-	return b.String()
+	s.out.Post(WatchResponse{Header: header, Events: events})
+	responses, bytes := s.out.Backlog()
+	if s.logsBacklog && responses > 0 {
+		s.watch.Lags(responses, bytes)
+	}
+	return responses >= s.maxResponses || bytes >= s.maxBytes
+}
+
+// Done implements watchmux.Sink.
+func (s *watchSink) Done(f watchmux.Final) {
+	s.out.Close(finalResponse(f))
+	if s.ready != nil {
+		close(s.ready)
+		s.ready = nil
+	}
+}
+
+// finalResponse returns the last response of a watch that ended as f says.
+func finalResponse(f watchmux.Final) WatchResponse {
+	if f.Err != nil {
+		return WatchResponse{Header: &pb.ResponseHeader{}, Canceled: true,
+			closeErr: rpctypes.Error(f.Err)}
+	}
+	return WatchResponse{Header: f.Header, Canceled: true, CompactRevision: f.CompactRevision,
+		CancelReason: f.Reason}
+}
+
+// Size implements outbox.Hooks.
+func (s *watchSink) Size(wr WatchResponse) int {
+	const responseSize, eventSize = 200, 300 // about what the structures take
+	n := responseSize
+	for _, e := range wr.Events {
+		n += eventSize + len(e.GetKv().GetKey()) + len(e.GetKv().GetValue()) +
+			len(e.GetPrevKv().GetKey()) + len(e.GetPrevKv().GetValue())
+	}
+	return n
+}
+
+// Drained implements outbox.Hooks.
+func (s *watchSink) Drained() { s.watch.Drained() }
+
+// Closed implements outbox.Hooks.
+func (s *watchSink) Closed() {
+	s.mu.Lock()
+	s.closed = true
+	release := s.release
+	s.release = nil
+	s.mu.Unlock()
+	if release != nil && release() {
+		s.watcher.callbacks.Done()
+	}
+}
+
+// follow ends the watch when ctx ends, until the channel is closed.
+func (s *watchSink) follow(ctx context.Context) {
+	if ctx.Done() == nil || !s.watcher.expectCallback() {
+		return
+	}
+	release := context.AfterFunc(ctx, func() {
+		defer s.watcher.callbacks.Done()
+		s.leave()
+	})
+	s.mu.Lock()
+	closed := s.closed
+	if !closed {
+		s.release = release
+	}
+	s.mu.Unlock()
+	if closed && release() {
+		s.watcher.callbacks.Done()
+	}
+}
+
+// leave ends the watch because its consumer's context has ended.
+func (s *watchSink) leave() {
+	s.watch.Cancel()
+	s.out.Abort()
+}
+
+// expectCallback counts a callback that Close has to wait for. It reports false once the watcher is
+// closed: the watch has ended then, or is about to.
+func (w *watcher) expectCallback() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		w.callbacks.Add(1)
+	}
+	return !w.closed
 }

@@ -30,7 +30,7 @@ func TestRenewsEveryThirdOfTheGrantedTTL(t *testing.T) {
 				assert.InDelta(t, third, at[i+1]-at[i], 0.05*third+float64(s.latency+slack))
 			}
 			assert.InDelta(t, 31, len(at), 2)
-			assert.Equal(t, len(at), s.drops)
+			assert.InDelta(t, len(at), s.drops, 1, "the last answer may be on its way")
 			assert.Empty(t, p.closed)
 		})
 	}

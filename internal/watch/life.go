@@ -1,0 +1,156 @@
+package watch
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/peer"
+)
+
+// errSilent is why a stream is given up whose server answers requests for progress and has left one
+// unanswered.
+var errSilent = errors.New("etcdclient: the watch stream is silent")
+
+// life is what the ticks of one stream see of it. The ticks run one at a time, on the timer's
+// goroutine. Times are counted from origin.
+type life struct {
+	// read-only after startTicks
+	timer  *time.Timer // nil: the stream is not checked
+	origin time.Time
+
+	// own synchronisation
+	renewed      atomic.Bool            // the stream was opened since the last tick
+	current      atomic.Pointer[Stream] // the latest stream
+	lastReceived atomic.Int64           // when something was received last
+	// when the stream was checked; 0: something was received since
+	checked atomic.Int64
+	took    atomic.Int64 // how long the answer to the last check took
+
+	// used by ticks only
+	proof proof
+}
+
+// startTicks begins the ticks, unless the streams are not to be checked.
+func (st *stream) startTicks() {
+	if st.owner.cfg.Progress == nil {
+		return
+	}
+	l := &st.life
+	l.origin = time.Now()
+	l.renewed.Store(true)
+	// Ticks read the timer, and the first one comes after it is written.
+	l.timer = time.AfterFunc(firstPeriod, st.tick)
+}
+
+// stopTicks lets no further tick begin.
+func (st *stream) stopTicks() {
+	if st.life.timer != nil {
+		st.life.timer.Stop()
+	}
+}
+
+func (l *life) since() time.Duration { return time.Since(l.origin) }
+
+// opened notes that a stream was opened.
+func (l *life) opened() {
+	l.lastReceived.Store(int64(l.since()))
+	l.checked.Store(0)
+	l.renewed.Store(true)
+}
+
+// received notes a sign of life.
+func (l *life) received() {
+	if l.timer == nil {
+		return
+	}
+	now := int64(l.since())
+	l.lastReceived.Store(now)
+	if checked := l.checked.Swap(0); checked != 0 {
+		l.took.Store(now - checked)
+	}
+}
+
+// lifeBroken forgets a request for progress that the end of the stream has left unanswered.
+func (st *stream) lifeBroken() {
+	if st.life.timer != nil {
+		st.owner.cfg.Progress.broken(st.address(), time.Now())
+	}
+}
+
+// address returns the address of the stream's server, or "" if it is unknown.
+func (st *stream) address() string {
+	if a := st.target.Address(); a != "" {
+		return a
+	}
+	if s := st.life.current.Load(); s != nil {
+		if p, ok := peer.FromContext((*s).Context()); ok && p.Addr != nil {
+			return p.Addr.String()
+		}
+	}
+	return ""
+}
+
+// tick is one tick. No tick follows it once the stream's context has ended.
+func (st *stream) tick() {
+	if !st.owner.enterTick() {
+		return
+	}
+	defer st.owner.ticks.Done()
+	l := &st.life
+	s := st.look()
+	if l.renewed.Swap(false) {
+		l.proof = newProof(s.now)
+	}
+	a := l.proof.decide(s)
+	st.act(a)
+	if st.ctx.Err() == nil {
+		l.timer.Reset(a.next)
+	}
+}
+
+// look gathers what a tick finds.
+func (st *stream) look() sight {
+	l, progress := &st.life, st.owner.cfg.Progress
+	s := sight{
+		Liveness: st.mux.Liveness(),
+		now:      l.since(),
+		received: time.Duration(l.lastReceived.Load()),
+		pending:  l.checked.Load() != 0,
+		took:     time.Duration(l.took.Load()),
+	}
+	if !s.Active {
+		return s
+	}
+	address := st.address()
+	if s.Notices > 0 {
+		progress.answered(address)
+	}
+	s.answers, s.mayAsk = progress.look(address)
+	s.mayAsk = s.mayAsk && (s.answers || !st.target.WithoutHealth())
+	return s
+}
+
+// act does what a tick has decided. The check is noted before its requests are sent, because their
+// answers may come at once.
+func (st *stream) act(a action) {
+	l := &st.life
+	if a.check {
+		if a.ask {
+			st.owner.cfg.Progress.asked(st.address(), time.Now())
+		}
+		l.checked.Store(max(1, int64(l.since())))
+		if !st.mux.Probe(a.ask, a.quiet) {
+			l.checked.Store(0)
+		}
+	}
+	if a.probeMembers {
+		if !a.waitOn {
+			l.checked.Store(0)
+		}
+		st.owner.cfg.ProbeMembers()
+	}
+	if a.reconnect {
+		st.link.Reconnect(errSilent)
+	}
+}

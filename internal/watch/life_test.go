@@ -1,0 +1,183 @@
+package watch
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
+)
+
+// known makes the server one that is known to answer, and ends what was needed for that.
+func (w *world) known() {
+	w.t.Helper()
+	s := w.watch(metadata.AppendToOutgoingContext(w.t.Context(), "first", "stream"), 0)
+	after(8 * time.Second)
+	s.Cancel()
+	after(linger)
+	answers, _ := w.cfg.Progress.look("member")
+	require.True(w.t, answers)
+	w.forget()
+}
+
+// TestASilentStreamIsLeft within the period and the patience of its last sign of life.
+func TestASilentStreamIsLeft(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.known()
+		s := w.watch(t.Context(), 0)
+		after(8 * time.Second)
+		assert.Len(t, w.seen().opened, 1, "it answers")
+		w.event(11)
+		synctest.Wait()
+		silent := time.Since(w.start)
+		w.locked(func() { w.silent = true })
+		after(checkPeriod + minPatience - ms)
+		assert.Empty(t, w.seen().broken)
+		after(ms)
+		assert.Equal(t, []error{errSilent}, w.seen().broken)
+		assert.Equal(t, 1, w.seen().probes, "requests may be waiting for that member too")
+		w.locked(func() { w.silent = false })
+		after(time.Second)
+		assert.Len(t, w.seen().opened, 2)
+		assert.Less(t, w.seen().opened[1]-silent, 4*time.Second)
+		w.event(12)
+		assert.Equal(t, []int64{11, 12}, s.received())
+	})
+}
+
+// TestAnythingReceivedIsASignOfLife: a server that sends events need not answer.
+func TestAnythingReceivedIsASignOfLife(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.known()
+		w.watch(t.Context(), 0)
+		w.locked(func() { w.progress = false })
+		asked := w.seen().questions()
+		for rev := int64(11); rev < 200; rev++ {
+			w.event(rev)
+			after(300 * time.Millisecond)
+		}
+		assert.Len(t, w.seen().opened, 1)
+		assert.LessOrEqual(t, w.seen().questions()-asked, 1)
+	})
+}
+
+// TestAServerThatNeverAnsweredIsAskedOnceAndNotLeft: an etcd proxy does not answer, and is alive.
+func TestAServerThatNeverAnsweredIsAskedOnceAndNotLeft(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.locked(func() { w.progress = false })
+		s := w.watch(t.Context(), 0)
+		after(time.Minute)
+		assert.Equal(t, 1, w.seen().questions())
+		assert.Equal(t, 1, w.seen().probes, "its health is asked for instead")
+		assert.Len(t, w.seen().opened, 1)
+
+		w.watch(metadata.AppendToOutgoingContext(t.Context(), "a", "b"), 0)
+		after(time.Minute)
+		assert.Equal(t, 1, w.seen().questions())
+		w.event(11)
+		synctest.Wait()
+		assert.Empty(t, s.ended())
+	})
+}
+
+// TestAStreamThatEndsEarlyLeavesTheQuestionOpen: the server could not answer.
+func TestAStreamThatEndsEarlyLeavesTheQuestionOpen(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.locked(func() { w.progress = false })
+		w.watch(t.Context(), 0)
+		after(firstPeriod + time.Second)
+		assert.Equal(t, 1, w.seen().questions())
+		w.end(errSilent)
+		w.locked(func() { w.progress = true })
+		after(5 * time.Second)
+		assert.Greater(t, w.seen().questions(), 1)
+		answers, _ := w.cfg.Progress.look("member")
+		assert.True(t, answers)
+	})
+}
+
+// TestAWatchThatCatchesUpHasPatience: etcd leaves requests for progress unanswered until the watch
+// has caught up. The members are probed meanwhile, and the stream is left after ten seconds of
+// silence.
+func TestAWatchThatCatchesUpHasPatience(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.known()
+		w.locked(func() { w.progress = false })
+		s := w.watch(t.Context(), 1) // the server is at revision 10
+		confirmed := time.Since(w.start)
+		after(maxPatience - ms)
+		assert.Len(t, w.seen().opened, 1)
+		assert.Equal(t, 1, w.seen().questions())
+		assert.GreaterOrEqual(t, w.seen().probes, 8)
+		after(2 * time.Second)
+		assert.Equal(t, []error{errSilent}, w.seen().broken)
+		assert.Less(t, w.seen().opened[1]-confirmed, maxPatience+firstPeriod+200*ms)
+		assert.Empty(t, s.ended())
+	})
+}
+
+// TestAWatchThatHasCaughtUpHasNone: the answer says that the server owes the watch nothing.
+func TestAWatchThatHasCaughtUpHasNone(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.known()
+		w.locked(func() { w.progress = false })
+		w.watch(t.Context(), 1)
+		after(5 * time.Second)
+		assert.Len(t, w.seen().opened, 1)
+		w.locked(func() { w.progress = true })
+		w.event(11)
+		after(30 * time.Second) // the first answers after that are quick
+		assert.Greater(t, w.seen().questions(), 1)
+		w.locked(func() { w.silent = true })
+		after(checkPeriod + minPatience)
+		assert.Equal(t, []error{errSilent}, w.seen().broken)
+	})
+}
+
+// TestASlowServerIsGivenTime: patience is four times what the last answer took.
+func TestASlowServerIsGivenTime(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.known()
+		w.watch(t.Context(), 0)
+		after(8 * time.Second)
+		w.locked(func() { w.progress = false })
+		n := w.seen().questions()
+		for w.seen().questions() == n {
+			after(100 * ms)
+		}
+		after(400 * ms)
+		w.locked(func() { w.progress = true })
+		w.notice()
+		synctest.Wait()
+		w.locked(func() { w.silent = true })
+		after(checkPeriod + 4*400*ms - ms)
+		assert.Empty(t, w.seen().broken)
+		after(4 * 200 * ms)
+		assert.Equal(t, []error{errSilent}, w.seen().broken)
+	})
+}
+
+// TestMembersAreProbedWhileCreatesAreUnanswered, because a stream without a confirmed watch cannot
+// be checked.
+func TestMembersAreProbedWhileCreatesAreUnanswered(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.locked(func() { w.silent = true })
+		w.watch(t.Context(), 0)
+		after(5 * time.Second)
+		assert.Equal(t, 2, w.seen().probes)
+		assert.Zero(t, w.seen().questions())
+		assert.Len(t, w.seen().opened, 1)
+	})
+}
+
+func TestStreamsThatAreNotChecked(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.watch(t.Context(), 0)
+		w.locked(func() { w.silent = true })
+		after(time.Hour)
+		assert.Len(t, w.seen().requests, 1)
+		assert.Len(t, w.seen().opened, 1)
+	}, func(cfg *Config) { cfg.Progress, cfg.ProbeMembers = nil, nil })
+}

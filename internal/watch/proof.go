@@ -1,0 +1,118 @@
+package watch
+
+import (
+	"time"
+
+	"go.etcd.io/etcd/client/v3/internal/watchmux"
+)
+
+const (
+	// checkPeriod is for how long a stream is idle before it is checked. With minPatience it keeps
+	// a stall below four seconds, with time to spare for the new stream.
+	checkPeriod = 3 * time.Second
+	// firstPeriod is that time until the first check, and until the order of the server's notices
+	// is known. It is also the time between ticks that wait for something else than an answer.
+	firstPeriod = time.Second
+	// minPatience is how long an answer may take, and maxPatience how long it may take on a stream
+	// whose last answer was slow.
+	minPatience = 600 * time.Millisecond
+	maxPatience = 10 * time.Second
+	// busyPeriod is the time between checks of a stream with events. They move the revisions from
+	// which its watches without events would resume.
+	busyPeriod = 10 * time.Second
+	// probePeriod is the time between probes of the members while creates are unanswered.
+	probePeriod = 3 * time.Second
+	// lateTick is how late a tick may be. A later one is that of a process that did not run: an
+	// answer may have come and not been read.
+	lateTick = 300 * time.Millisecond
+)
+
+// sight is what a tick finds. Its times are counted from one origin.
+type sight struct {
+	watchmux.Liveness
+	now      time.Duration
+	received time.Duration // when something was received last, or the stream was opened
+	pending  bool          // nothing was received since the last check
+	took     time.Duration // how long the answer to the last check took
+	answers  bool          // the server is known to answer requests for progress
+	mayAsk   bool          // the server may be asked for progress
+}
+
+// action is what a tick does.
+type action struct {
+	check        bool          // check the stream
+	ask          bool          // with a request for progress
+	quiet        bool          // nothing was received for a second
+	probeMembers bool          // because the stream is silent
+	waitOn       bool          // go on waiting for the answer to the last check
+	reconnect    bool          // give the stream up
+	next         time.Duration // until the next tick
+}
+
+// proof decides what the ticks of one stream do, as the table in the package comment says. Only the
+// ticks use it, one at a time.
+type proof struct {
+	due     time.Duration // of the next tick
+	checked time.Duration // when the stream was checked last
+	probed  time.Duration // when the members were probed last because creates are unanswered
+	isFirst bool          // the stream was not checked yet
+}
+
+// newProof returns the proof of a stream that is opened at now.
+func newProof(now time.Duration) proof { return proof{due: now, isFirst: true} }
+
+// decide returns what a tick does that finds s.
+func (p *proof) decide(s sight) (a action) {
+	late := s.now-p.due > lateTick
+	switch {
+	case s.pending && late:
+		a.next = patience(s)
+	case s.pending && s.CatchesUp && s.now-s.received < maxPatience:
+		a = action{probeMembers: true, waitOn: true, next: firstPeriod}
+	case s.pending:
+		a = action{probeMembers: true, reconnect: s.answers, next: firstPeriod}
+	case !s.Active:
+		a = p.opening(s)
+	default:
+		a = p.established(s)
+	}
+	p.due = s.now + a.next
+	return a
+}
+
+// patience is how long to wait for an answer.
+func patience(s sight) time.Duration { return min(max(minPatience, 4*s.took), maxPatience) }
+
+// opening decides for a stream without a confirmed watch.
+func (p *proof) opening(s sight) (a action) {
+	a.next = firstPeriod
+	if s.CreateStalled && s.now-s.received >= firstPeriod &&
+		(p.probed <= s.received || s.now-p.probed >= probePeriod) {
+		a.probeMembers, p.probed = true, s.now
+	}
+	return a
+}
+
+// established decides for a stream with confirmed watches and without an unanswered check.
+func (p *proof) established(s sight) (a action) {
+	idle, period := s.now-s.received, checkPeriod
+	if p.isFirst || s.Untested {
+		period = firstPeriod
+	}
+	busy := s.FallsBehind && s.now-p.checked >= busyPeriod
+	switch {
+	case !s.mayAsk && !s.WaitsForFuture:
+		a.next = checkPeriod
+		return a
+	case idle < period && !busy:
+		a.next = period - idle
+		return a
+	}
+	p.checked, p.isFirst = s.now, false
+	return action{
+		check: true,
+		ask:   s.answers || s.mayAsk && !s.WaitsForFuture,
+		quiet: idle >= firstPeriod,
+		next:  patience(s),
+	}
+}

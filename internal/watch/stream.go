@@ -1,0 +1,193 @@
+package watch
+
+import (
+	"cmp"
+	"context"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/bidi"
+	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/watchmux"
+)
+
+const (
+	// window is how many watches are created at a time on a server that takes the client's ids, and
+	// minBatch how many must wait for that to be tried: fewer are created as fast one by one.
+	window   = 128
+	minBatch = 16
+	// createOverdue is how long a server may take for the first create with a client's id before
+	// the watch is asked for without an id as well.
+	createOverdue = 250 * time.Millisecond
+	// holdPeriod is for how long watches are held back because a message was over the limit.
+	holdPeriod = time.Second
+	// minFragment is the size of the fragments of a server with default settings: its limit of
+	// 1.5 MiB for requests, and 512 KiB. If the client receives less, fragments do not help it.
+	minFragment = 2 << 20
+	// linger is how long a server gets to end a stream without watches.
+	linger = 50 * time.Millisecond
+	// refusalPeriod is the shortest time between two new streams because of refusals that do not
+	// name the token as their reason.
+	refusalPeriod = time.Second
+)
+
+// StreamBackoff is the wait before a stream is opened again: under 20 times a second, also if each
+// stream works for a moment.
+var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: 1500 * time.Millisecond,
+	Jitter: 0.3}
+
+// stream is a mux with its link. It implements bidi.Handler: see the package comment.
+type stream struct {
+	// read-only after newStream
+	owner  *Streams
+	key    string
+	ctx    context.Context // ends with the Streams; has the values of the first watch's context
+	target Target
+	link   *bidi.Link[pb.WatchRequest, pb.WatchResponse]
+	mux    *watchmux.Mux
+
+	// own synchronisation
+	overdue timerSlot
+	hold    timerSlot
+	life    life
+
+	// used by the link's receive goroutine only
+	generation uint64    // of the token that the current stream was opened with
+	refused    bool      // that token was refused: the next stream needs another
+	refusedAt  time.Time // when it was last refused
+	lagging    backlog
+}
+
+// backlog is what a consumer has not taken.
+type backlog struct{ responses, bytes int }
+
+// newStream makes the stream of watches that share the metadata of ctx. It keeps the values of ctx
+// and ignores its end, which is that of the first watch only.
+func newStream(ctx context.Context, s *Streams, key string) *stream {
+	st := &stream{owner: s, key: key, target: s.cfg.NewTarget()}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	release := context.AfterFunc(s.ctx, cancel)
+	st.ctx = ctx
+	st.link = bidi.New(ctx, st.dial, bidi.Options{
+		Backoff: StreamBackoff,
+		Linger:  linger,
+		Done: func() {
+			release()
+			cancel()
+			st.stopTicks()
+			st.overdue.stop()
+			st.hold.stop()
+			s.forget(st)
+		},
+	})
+	st.mux = watchmux.New(st.link, watchmux.Config{
+		Window: window, MinBatch: minBatch, Refused: st.createRefused,
+		Fragments: s.cfg.MaxReceived >= minFragment, Servers: &s.servers,
+		Probing: func(id int64) {
+			st.overdue.start(createOverdue, func() { st.mux.Overdue(id) })
+		},
+		Holding: func() { st.hold.start(holdPeriod, st.mux.Release) },
+	})
+	return st
+}
+
+// dial opens a stream, with a new token if the last one was refused. It fails if a new token is
+// not available yet. If none can be obtained at all, it opens the stream with the old one, for the
+// server to say what is wrong.
+func (st *stream) dial(
+	ctx context.Context,
+) (bidi.Stream[pb.WatchRequest, pb.WatchResponse], error) {
+	if tokens := st.owner.cfg.Tokens; tokens != nil {
+		if st.refused {
+			err := tokens.Renew(ctx, st.generation)
+			if err != nil && !classify.IsHalt(ctx, err) {
+				return nil, err
+			}
+			st.refused = false
+		}
+		st.generation = tokens.Generation()
+	}
+	stream, err := st.owner.cfg.Open(st.target.With(ctx))
+	if err != nil {
+		return nil, err
+	}
+	st.life.current.Store(&stream)
+	return stream, nil
+}
+
+// Opened implements bidi.Handler.
+func (st *stream) Opened(fill func(...*pb.WatchRequest)) {
+	st.life.opened()
+	st.mux.Opened(fill)
+}
+
+// Received implements bidi.Handler.
+func (st *stream) Received(resp *pb.WatchResponse) {
+	st.life.received()
+	st.mux.Received(resp)
+	if b := st.lagging; b.responses > 0 {
+		st.lagging = backlog{}
+		st.owner.cfg.Lagging(b.responses, b.bytes)
+	}
+}
+
+// Broken implements bidi.Handler.
+func (st *stream) Broken(err error) (redial bool, wait time.Duration) {
+	if end := st.owner.err(); end != nil || st.ctx.Err() != nil {
+		st.mux.Halt(cmp.Or(end, context.Canceled))
+		return false, 0
+	}
+	if classify.IsAuthRefresh(err) && st.owner.cfg.Tokens != nil {
+		st.refused = true
+	}
+	st.lifeBroken()
+	redial, wait = st.mux.Broken(err)
+	if redial {
+		st.target.AvoidLast()
+		st.owner.cfg.Broken(err)
+	}
+	return redial, wait
+}
+
+// createRefused decides whether a refused create is tried again on another stream, with another
+// token. The mux calls it once for each watch.
+func (st *stream) createRefused(reason string) (reconnect bool) {
+	tokens := st.owner.cfg.Tokens
+	if tokens == nil || st.refused {
+		return st.refused
+	}
+	now := time.Now()
+	if tokens.Generation() == st.generation &&
+		!classify.IsAuthRefresh(classify.CancelReason(reason)) &&
+		now.Sub(st.refusedAt) < refusalPeriod {
+		return false
+	}
+	st.refused, st.refusedAt = true, now
+	return true
+}
+
+// lags keeps the deepest backlog. Received reports it once the mux has released its lock.
+func (st *stream) lags(responses, bytes int) {
+	if responses > st.lagging.responses {
+		st.lagging = backlog{responses, bytes}
+	}
+}
+
+// timerSlot holds at most one timer that is to fire.
+type timerSlot struct{ timer atomic.Pointer[time.Timer] }
+
+// start calls f after d, and stops the timer that was started before.
+func (s *timerSlot) start(d time.Duration, f func()) {
+	if last := s.timer.Swap(time.AfterFunc(d, f)); last != nil {
+		last.Stop()
+	}
+}
+
+func (s *timerSlot) stop() {
+	if t := s.timer.Load(); t != nil {
+		t.Stop()
+	}
+}

@@ -1,0 +1,222 @@
+package watch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/metadata"
+
+	"go.etcd.io/etcd/client/v3/internal/bidi"
+	"go.etcd.io/etcd/client/v3/internal/watchmux"
+)
+
+// ErrNoStream is returned by RequestProgress if watches are open, but none with this metadata.
+var ErrNoStream = errors.New("etcdclient: no watch stream with this context's metadata")
+
+// Stream is one Watch stream. Context is called only after Recv has returned.
+type Stream interface {
+	bidi.Stream[pb.WatchRequest, pb.WatchResponse]
+	Context() context.Context
+}
+
+// Tokens is an authentication token and its replacement.
+type Tokens interface {
+	// Generation identifies the current token.
+	Generation() uint64
+	// Renew replaces the token of generation seen.
+	Renew(ctx context.Context, seen uint64) error
+}
+
+// Target is the member on which a stream is opened, again and again.
+type Target interface {
+	// With returns a context for the next stream.
+	With(ctx context.Context) context.Context
+	// AvoidLast has the next streams opened on other members than the latest one.
+	AvoidLast()
+	// Address returns the address of the latest stream's member, or "" if it is unknown.
+	Address() string
+	// WithoutHealth reports whether that member is known to have no health service.
+	WithoutHealth() bool
+}
+
+// Config is what the streams need of their client. It is read-only after New. Its functions may be
+// called on any goroutine, also at the same time.
+type Config struct {
+	// Open opens a Watch stream that lives until ctx ends.
+	Open func(ctx context.Context) (Stream, error)
+	// NewTarget returns the target of one stream.
+	NewTarget func() Target
+	// Tokens is nil if a refused watch cannot get a better token.
+	Tokens Tokens
+	// MaxReceived is the largest message that can be received.
+	MaxReceived int
+	// Progress is shared by all streams of a client. If it is nil, the streams are not checked.
+	Progress *ProgressServers
+	// ProbeMembers starts a health check of each member. It does not block. It is not nil if
+	// Progress is not.
+	ProbeMembers func()
+	// Broken is called for each stream that has ended and is opened again.
+	Broken func(err error)
+	// Lagging is called with what a consumer has not taken; see [Watch.Lags].
+	Lagging func(responses, bytes int)
+}
+
+// Streams are the streams of one Watcher. All methods are safe for concurrent use.
+type Streams struct {
+	// read-only after New
+	cfg    Config
+	parent context.Context
+	ctx    context.Context // ends with parent and with Close
+	cancel context.CancelFunc
+
+	// own synchronisation
+	links   sync.WaitGroup // added to only with mu held and closed unset, as is ticks
+	ticks   sync.WaitGroup
+	servers watchmux.Servers
+
+	// guarded by mu
+	mu     sync.Mutex
+	byKey  map[string]*stream
+	closed bool
+}
+
+// New returns Streams that end with parent. It opens none.
+func New(parent context.Context, cfg Config) *Streams {
+	s := &Streams{cfg: cfg, parent: parent, byKey: make(map[string]*stream)}
+	s.ctx, s.cancel = context.WithCancel(parent)
+	return s
+}
+
+// Watch is one watch on one of the streams. The zero value is ready for [Streams.Add]; it can be
+// part of its sink.
+type Watch struct {
+	watchmux.Watcher
+	stream *stream // read-only after Add
+}
+
+// Add puts w on the stream of ctx, which is opened if there is none. It reports false, and does
+// nothing, once the Streams have ended. req must not be changed afterwards.
+func (s *Streams) Add(
+	ctx context.Context, w *Watch, req *pb.WatchCreateRequest, sink watchmux.Sink,
+) bool {
+	key := streamKey(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.ctx.Err() != nil {
+		return false
+	}
+	if st := s.byKey[key]; st != nil {
+		w.stream = st
+		if st.mux.Add(&w.Watcher, req, sink) {
+			return true
+		}
+	}
+	st := newStream(ctx, s, key) // there is none, or it is ending
+	s.byKey[key] = st
+	s.links.Add(1)
+	w.stream = st
+	st.mux.Add(&w.Watcher, req, sink)
+	st.startTicks()
+	st.link.Start(st)
+	return true
+}
+
+// Cancel ends the watch because its consumer wants no more.
+func (w *Watch) Cancel() { w.stream.mux.Cancel(&w.Watcher) }
+
+// Drained says that the consumer has caught up: a paused watch resumes.
+func (w *Watch) Drained() { w.stream.mux.Drained(&w.Watcher) }
+
+// Lags notes what the consumer has not taken, for [Config.Lagging]. It is called by the sink's
+// Deliver only.
+func (w *Watch) Lags(responses, bytes int) { w.stream.lags(responses, bytes) }
+
+// RequestProgress asks the server of ctx's stream for a progress notice to all watches of the
+// stream. It does not wait for the answer. It returns [ErrNoStream] if only other streams have
+// watches, and nil if none has.
+func (s *Streams) RequestProgress(ctx context.Context) error {
+	key := streamKey(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	if st := s.byKey[key]; st != nil && st.mux.RequestProgress() {
+		return nil
+	}
+	for _, st := range s.byKey {
+		if st.mux.Live() {
+			return ErrNoStream
+		}
+	}
+	return nil
+}
+
+// Close ends all streams and returns when nothing of them is left running.
+func (s *Streams) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	s.links.Wait()
+	s.ticks.Wait()
+}
+
+// err returns why the streams have ended, or nil. The parent is asked too: its end may have closed
+// the connection before it has reached s.ctx.
+func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
+
+// forget removes a stream whose link has ended.
+func (s *Streams) forget(st *stream) {
+	s.mu.Lock()
+	if s.byKey[st.key] == st {
+		delete(s.byKey, st.key)
+	}
+	s.mu.Unlock()
+	s.links.Done()
+}
+
+// enterTick counts a tick, for Close to wait for. It reports false once the Streams are closed.
+func (s *Streams) enterTick() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.ticks.Add(1)
+	}
+	return !s.closed
+}
+
+// streamKey returns the outgoing metadata of ctx in one text, which does not depend on the order in
+// which they were set. Names are sorted, and each part is preceded by its length.
+func streamKey(ctx context.Context) string {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	if len(md) == 0 {
+		return ""
+	}
+	names := make([]string, 0, len(md))
+	for name := range md {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	part := func(s string) {
+		b.WriteString(strconv.Itoa(len(s)))
+		b.WriteByte(':')
+		b.WriteString(s)
+	}
+	for _, name := range names {
+		part(name)
+		b.WriteString(strconv.Itoa(len(md[name])))
+		b.WriteByte('=')
+		for _, value := range md[name] {
+			part(value)
+		}
+	}
+	return b.String()
+}

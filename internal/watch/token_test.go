@@ -1,0 +1,98 @@
+package watch
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+const (
+	namesTheToken = "etcdserver: invalid auth token"
+	denied        = "etcdserver: permission denied"
+)
+
+// TestARefusedCreateIsTriedOnceMoreWithAnotherToken, on another stream. If that is refused too, the
+// watch ends.
+func TestARefusedCreateIsTriedOnceMoreWithAnotherToken(t *testing.T) {
+	for _, reason := range []string{namesTheToken, denied} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.locked(func() { w.refuse = reason })
+			s := w.watch(t.Context(), 0)
+			after(time.Second)
+			assert.Len(t, w.seen().opened, 2)
+			assert.Equal(t, []uint64{0}, w.seen().renewed)
+			require.Len(t, s.ended(), 1)
+			assert.Equal(t, reason, s.ended()[0].Reason)
+		})
+	}
+}
+
+// TestRefusalsThatDoNotNameTheTokenReconnectOnceASecond: a consumer who asks again and again for
+// what it may not have must not keep the other watches of its stream resuming.
+func TestRefusalsThatDoNotNameTheTokenReconnectOnceASecond(t *testing.T) {
+	for reason, most := range map[string]int{denied: 12, namesTheToken: 200} {
+		inWorld(t, func(t *testing.T, w *world) {
+			s := w.watch(t.Context(), 0)
+			w.locked(func() { w.refuse, w.refusesOnly = reason, 5 })
+			for range 100 {
+				w.watch(t.Context(), 5)
+				after(100 * time.Millisecond)
+			}
+			assert.LessOrEqual(t, len(w.seen().opened), most)
+			assert.Greater(t, len(w.seen().opened), most/3)
+			assert.Empty(t, s.ended())
+		})
+	}
+}
+
+// TestAStreamThatEndsForItsTokenIsFollowedByOneWithAnother token. It waits while none can be
+// obtained, and goes on with the old one if none can be obtained at all.
+func TestAStreamThatEndsForItsTokenIsFollowedByOneWithAnother(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   error
+		waits bool
+	}{
+		"obtained":       {},
+		"not available":  {rpctypes.ErrGRPCStopped, true},
+		"not obtainable": {rpctypes.ErrGRPCAuthFailed, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				s := w.watch(t.Context(), 0)
+				w.locked(func() { w.renewErr = c.err })
+				w.end(rpctypes.ErrGRPCInvalidAuthToken)
+				after(10 * time.Second)
+				if !c.waits {
+					assert.Len(t, w.seen().opened, 2)
+					assert.Equal(t, []uint64{0}, w.seen().renewed)
+					return
+				}
+				assert.Len(t, w.seen().opened, 1)
+				assert.Greater(t, len(w.seen().renewed), 3)
+				w.locked(func() { w.renewErr = nil })
+				after(2 * time.Second)
+				assert.Len(t, w.seen().opened, 2)
+				assert.Empty(t, s.ended())
+			})
+		})
+	}
+}
+
+func TestWithoutTokensARefusedWatchEndsAtOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.locked(func() { w.refuse = namesTheToken })
+		s := w.watch(t.Context(), 0)
+		assert.Len(t, w.seen().opened, 1)
+		assert.Len(t, s.ended(), 1)
+
+		w.locked(func() { w.refuse = "" })
+		w.watch(t.Context(), 0)
+		w.end(errors.New("cut"))
+		after(time.Second)
+		assert.Len(t, w.seen().opened, 3)
+	}, func(cfg *Config) { cfg.Tokens = nil })
+}
