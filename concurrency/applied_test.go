@@ -48,9 +48,9 @@ func TestPutAppliedDespiteAnErrorLeavesNoKey(t *testing.T) {
 	}
 }
 
-// TestSweeperOutlastsServersThatAreBusy: a key that Unlock has left to clean-up is deleted, also if
+// TestCleanUpOutlastsServersThatAreBusy: a key that Unlock has left to clean-up is deleted, also if
 // a server or proxy answers once that it is busy. Clean-up gives up on refusals only.
-func TestSweeperOutlastsServersThatAreBusy(t *testing.T) {
+func TestCleanUpOutlastsServersThatAreBusy(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "key")
 	require.NoError(t, m.Lock(t.Context()))
@@ -68,5 +68,28 @@ func TestSweeperOutlastsServersThatAreBusy(t *testing.T) {
 		return fake.Calls("Txn") == 8
 	}, "clean-up has given up")
 	require.NoError(t, m.Unlock(t.Context()), "it can be repeated")
+	assert.Empty(t, keysUnder(t, client, "key"))
+}
+
+// TestLockAfterADeniedUnlock has a key stay that neither Unlock nor clean-up could delete. A request
+// of theirs may still be applied, so Lock does not rely on that key.
+func TestLockAfterADeniedUnlock(t *testing.T) {
+	fake, client := newFake(t)
+	s := newSession(t, client)
+	m := NewMutex(s, "key")
+	require.NoError(t, m.Lock(t.Context()))
+	denied := m.Rev()
+	fake.Fail("Txn", 2, rpctypes.ErrGRPCPermissionDenied)
+	require.Error(t, m.Unlock(t.Context()))
+	require.Eventually(t, func() bool {
+		return fake.Calls("Txn") == 3
+	}, 5*time.Second, time.Millisecond)
+	require.NoError(t, m.Lock(t.Context()))
+	assert.Greater(t, m.Rev(), denied)
+	held := m.Ctx()
+	testclient.Throughout(t, 100*time.Millisecond, func() bool {
+		return held.Err() == nil && len(keysUnder(t, client, "key")) == 1
+	}, "the lock is held")
+	require.NoError(t, m.Unlock(t.Context()))
 	assert.Empty(t, keysUnder(t, client, "key"))
 }

@@ -149,13 +149,13 @@ func (m *Mutex) acquire(
 	return nil
 }
 
-// acquired takes note of an acquisition. If there is one already, and it is not older, that one
-// stays: an acquisition is one user of its key, however many goroutines have locked the mutex.
+// acquired takes note of an acquisition. An acquisition is one user of its key, however many
+// goroutines have locked the mutex; so one with the same key stays, as does one with a newer key.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.hdr = p.hdr
-	if m.held != nil && m.held.key.Create >= p.rev() {
+	if m.held != nil && (m.held.key == p.incarnation || m.held.key.Create > p.rev()) {
 		m.s.update(m.key, func(k *keystate.State) { k.Release(p.incarnation) })
 		return
 	}

@@ -30,6 +30,7 @@ type status uint8
 const (
 	known status = iota
 	toDelete
+	denied // clean-up could not delete it, and no longer tries; an attempt may still be applied
 	gone
 )
 
@@ -220,16 +221,20 @@ func (k *State) Orphan() {
 		return
 	}
 	k.forget()
-	if in := k.current; in != nil && in.status == toDelete && in.Mod == 0 {
-		in.status = known // another session may use it, and nothing would show that
+	if in := k.ToDelete(); in != nil && in.Mod == 0 {
+		// Another session may use it, and nothing would show that. What has used it here has a
+		// record of its own, which no longer counts.
+		kept := *in
+		kept.status = known
+		k.current = &kept
 	}
 }
 
 // GiveUp forgets what clean-up has to do.
 func (k *State) GiveUp() {
 	k.forget()
-	if k.ToDelete() != nil {
-		k.current.status = known
+	if in := k.ToDelete(); in != nil {
+		in.status = denied
 	}
 }
 
@@ -262,5 +267,6 @@ func (k *State) Users() int {
 
 // Idle reports whether there is nothing to remember.
 func (k *State) Idle() bool {
-	return k.puts == 0 && !k.Dirty() && k.Users() == 0
+	return k.puts == 0 && !k.Dirty() && k.Users() == 0 &&
+		(k.current == nil || k.current.status != denied)
 }

@@ -123,13 +123,33 @@ func TestDiscard(t *testing.T) {
 	assert.True(t, k.Idle())
 }
 
-// TestGiveUp has clean-up end: the key can be used again.
+// TestUsersBeforeOrphan has a call use a key again that was to be deleted. Users from before no
+// longer count.
+func TestUsersBeforeOrphan(t *testing.T) {
+	k := &State{}
+	k.Begin()
+	before := k.Made(Version{Create: 5})
+	k.Begin()
+	k.Delete(before)
+	k.Orphan()
+	again := k.Found(Version{Create: 5}, "value", false)
+	require.NotNil(t, again)
+	k.Release(before)
+	assert.Nil(t, k.ToDelete())
+	k.Release(again)
+	assert.NotNil(t, k.ToDelete())
+}
+
+// TestGiveUp has clean-up end. An attempt of it may still be applied, so nothing uses the key until
+// it is deleted.
 func TestGiveUp(t *testing.T) {
 	k := &State{}
 	k.Begin()
 	k.Lose("value")
 	k.Release(made(t, k))
 	k.GiveUp()
+	assert.False(t, k.Dirty())
+	assert.Nil(t, found(k, Version{Create: 5, Mod: 5}, "a/made", true))
+	k.Deleted(Version{Create: 5, Mod: 5})
 	assert.True(t, k.Idle())
-	assert.NotNil(t, found(k, Version{Create: 5, Mod: 5}, "a/made", true))
 }
