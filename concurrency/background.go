@@ -23,7 +23,8 @@ func (s *session) goLocked(f func()) bool {
 }
 
 // cleanUpLocked returns the context of clean-up. It ends when the session is closed, when the
-// client is, and a TTL after any other end of the session: by then the lease has expired.
+// client is, and a TTL after any other end of the session: by then the lease has expired, unless
+// another session keeps it.
 func (s *session) cleanUpLocked() context.Context {
 	if s.cleanUpCtx != nil {
 		return s.cleanUpCtx

@@ -20,8 +20,8 @@ func fakeClient(t *testing.T) (*etcdfake.Server, *clientv3.Client) {
 	return fake, client
 }
 
-// TestCopyOfASessionIsThatSession copies sessions by value, as programs do that keep one in a
-// struct of their own.
+// TestCopyOfASessionIsThatSession copies sessions by value, as programs do that keep a Session in a
+// struct.
 func TestCopyOfASessionIsThatSession(t *testing.T) {
 	fake, client := fakeClient(t)
 	copies := map[string]func(*concurrency.Session) *concurrency.Session{
@@ -57,7 +57,7 @@ func TestCopyOfASessionIsThatSession(t *testing.T) {
 	}
 }
 
-// TestMutexKeepsItsSession has the variable overwritten from which a mutex took its session.
+// TestMutexKeepsItsSession overwrites the Session from which a mutex was made.
 func TestMutexKeepsItsSession(t *testing.T) {
 	_, client := fakeClient(t)
 	s, err := concurrency.NewSession(client)
@@ -74,7 +74,7 @@ func TestMutexKeepsItsSession(t *testing.T) {
 	assert.NoError(t, kept.Close())
 }
 
-// TestZeroValuesDoNotPanic calls all methods of values that no constructor has made.
+// TestZeroValuesDoNotPanic calls all methods of values that were not made by a constructor.
 func TestZeroValuesDoNotPanic(t *testing.T) {
 	s := &concurrency.Session{}
 	assert.Nil(t, s.Done())

@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestUncontendedLockIsTwoRequests counts everything that goes to the server but renewals.
+// TestUncontendedLockIsTwoRequests counts all requests except renewals.
 func TestUncontendedLockIsTwoRequests(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")
@@ -31,8 +31,8 @@ func TestUncontendedLockIsTwoRequests(t *testing.T) {
 	assert.Empty(t, fake.Requests("Range", "Put", "DeleteRange", "Watch"))
 }
 
-// TestHandOverIsOneEventAndOneRequest lets a queue of 64 pass the lock on: each of them is told by
-// one event, and asks once.
+// TestHandOverIsOneEventAndOneRequest has a lock go through a queue of 64. Each session gets one
+// event and sends one request.
 func TestHandOverIsOneEventAndOneRequest(t *testing.T) {
 	const n = 64
 	fake, client := newFake(t)
@@ -47,7 +47,7 @@ func TestHandOverIsOneEventAndOneRequest(t *testing.T) {
 		})
 		awaitKeys(t, client, m.pfx, i+2)
 	}
-	// Each follows its own key and that before it.
+	// Each session watches its own key and the one before it.
 	require.Eventually(t, func() bool {
 		return creates(fake.Requests("Watch")) == 2*n
 	}, 10*time.Second, 5*time.Millisecond)
@@ -59,7 +59,7 @@ func TestHandOverIsOneEventAndOneRequest(t *testing.T) {
 	assert.Zero(t, creates(fake.Requests("Watch")))
 }
 
-// creates counts the watches that were asked for.
+// creates counts the create requests of watches.
 func creates(reqs []etcdfake.Request) (n int) {
 	for _, r := range reqs {
 		if req, ok := r.Msg.(*pb.WatchRequest); ok && req.GetCreateRequest() != nil {
@@ -69,7 +69,7 @@ func creates(reqs []etcdfake.Request) (n int) {
 	return n
 }
 
-// countingClient counts the requests of a client, streams and renewals excepted.
+// countingClient counts the requests of a client, except streams and renewals.
 func countingClient(tb testing.TB) (*clientv3.Client, *atomic.Int64) {
 	tb.Helper()
 	n := &atomic.Int64{}
@@ -101,8 +101,8 @@ func BenchmarkUncontendedLockAndUnlock(b *testing.B) {
 	b.ReportMetric(float64(requests.Load())/float64(b.N), "requests/op")
 }
 
-// BenchmarkQueueOf64 is one hand-over in a queue of 64 sessions, each of which asks for the lock
-// again as soon as it has released it: an acquisition, with its watches, and a release.
+// BenchmarkQueueOf64 measures one hand-over in a queue of 64 sessions. Each session asks for the
+// lock again as soon as it has released it: an acquisition, with its watches, and a release.
 func BenchmarkQueueOf64(b *testing.B) {
 	client, requests := countingClient(b)
 	const n = 64

@@ -12,17 +12,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/keystate"
 )
 
-// Election chooses one leader among the sessions that campaign for it, in the order
-// in which they came. Each candidate has a value, which the leader may change and
-// anyone may observe.
+// Election chooses one leader among the sessions that campaign, in the order in which
+// they came. Each candidate has a value, which it may change and every client may observe.
 //
-// It is an election between sessions: all elections of one session with the same
-// prefix are the same candidate, with one key. As with locks, a leader can lose
-// office while it is suspended or cut off, and another one follows: what it writes
-// belongs in a transaction with the condition that the create revision of Key is
-// Rev, and Rev is a fencing token.
+// It is an election between sessions: all elections of one session with one prefix are one
+// candidate, with one key. As with locks, a leader can lose leadership while it is suspended or cut
+// off, and another candidate leads then. So what a leader writes belongs in a transaction with the
+// condition that the create revision of Key is Rev. Rev is a fencing token.
 //
-// The methods are safe for concurrent use. A copy of an Election is the same one.
+// The methods are safe for concurrent use. A copy of an Election is that Election.
 type Election struct {
 	contender      // read-only after NewElection
 	*electionState // nil in the zero Election, which has no candidates
@@ -61,15 +59,14 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 	return e
 }
 
-// Campaign puts the session forward with the value val, and waits until it leads, or
-// ctx, the session or the client ends. When it returns nil the session's key was
-// there, and was the first. A session that is a candidate already keeps its place,
-// and changes its value.
+// Campaign makes the session a candidate with the value val, and waits until it leads, or
+// ctx, the session or the client ends. If it returns nil, the session's key existed and
+// was the first. A session that is a candidate already keeps its key, and changes its value.
 //
-// Errors: the context's; [ErrSessionExpired], also where the key was deleted by
-// Resign or by someone else meanwhile; those of [clientv3.KV] for what does not pass, and for
-// the first request. After an error the candidacy is given up, as [Mutex.Lock]
-// does it, unless there was one before the call.
+// Errors: the context's; [ErrSessionExpired], also if Resign or another client has deleted the
+// key; those of [clientv3.KV] for what does not pass, and for the first request. After an error
+// the candidacy is given up, unless there was one before the call: its key is deleted, also in
+// the background, as after a failed [Mutex.Lock].
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if err := cmp.Or(ctx.Err(), e.s.over()); err != nil {
 		return err
@@ -135,8 +132,8 @@ func (e *Election) forget(rev int64) {
 }
 
 // Proclaim changes the value of the leader, or candidate, without a new election.
-// Errors: [ErrElectionNotLeader] where the session does not stand, or its key is gone;
-// those of [clientv3.KV], after which the value may have changed, and office is kept.
+// Errors: [ErrElectionNotLeader] if the session is no candidate, or its key is gone;
+// those of [clientv3.KV], after which the value may have changed and the candidacy goes on.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
 	held := e.current()
 	if held.key == "" {
@@ -179,8 +176,8 @@ func (e *Election) ended(held candidacy) {
 }
 
 // Resign gives up leadership, or the candidacy, so that the next candidate leads. It
-// deletes the key of this candidacy, and no other; where there is none, or it is
-// gone, it returns nil. After an error, also that of a context that has ended, the key
+// deletes the key of this candidacy, and no other. It returns nil if there is no candidacy, or its
+// key is gone. After an error, also that of a context that has ended, the key
 // is deleted in the background, until that has succeeded or the session's TTL has
 // passed; Key and Rev stay, and Resign may be called again to wait for it. Errors are
 // those of [clientv3.KV].
@@ -231,14 +228,14 @@ func (e *Election) current() candidacy {
 	return e.candidacy
 }
 
-// Key returns the key of the session's candidacy, "" where there is none.
+// Key returns the key of the session's candidacy, or "" if it is no candidate.
 func (e *Election) Key() string { return e.current().key }
 
 // Rev returns the create revision of the key of the session's last candidacy, and
 // 0 before the first. It is a fencing token: that of each later leader is greater.
 func (e *Election) Rev() int64 { return e.current().rev }
 
-// Header is that of the response to the last successful Campaign, Proclaim or
+// Header returns the header of the response to the last successful Campaign, Proclaim or
 // Resign, or nil. It must not be changed.
 func (e *Election) Header() *pb.ResponseHeader {
 	if e.electionState == nil {

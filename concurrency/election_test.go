@@ -25,7 +25,7 @@ func leaderValue(tb testing.TB, e *Election) string {
 	return string(resp.Kvs[0].Value)
 }
 
-func TestElectionInOfficeAndNot(t *testing.T) {
+func TestElectionWithAndWithoutACandidacy(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client)
 	e := NewElection(s, p+"e")
@@ -77,7 +77,7 @@ func TestResumeElection(t *testing.T) {
 		1).Proclaim(t.Context(), "no"))
 }
 
-// standsFor starts a Campaign that has to wait for a leader, who is returned.
+// standsFor starts a Campaign that waits for a leader. It returns that leader.
 func standsFor(
 	t *testing.T, admin *clientv3.Client, e *Election, ctx context.Context,
 ) (leader *Election, done <-chan error) {
@@ -90,8 +90,8 @@ func standsFor(
 	return leader, done
 }
 
-// TestCampaignEnds ends a waiting Campaign in all the ways it can fail, and in one it can be
-// withdrawn.
+// TestCampaignEnds ends a waiting Campaign in each way in which it fails, and by Resign. No
+// candidate is left behind.
 func TestCampaignEnds(t *testing.T) {
 	admin, p := sharedClient(t)
 	for name, c := range map[string]struct {
@@ -123,7 +123,8 @@ func TestCampaignEnds(t *testing.T) {
 	}
 }
 
-// TestCampaignVerifiesItsKey deletes the leader's key and the candidate's at once.
+// TestCampaignVerifiesItsKey deletes the keys of the leader and of the candidate in one request.
+// The candidate must not lead without a key.
 func TestCampaignVerifiesItsKey(t *testing.T) {
 	client, p := sharedClient(t)
 	for range 20 {
@@ -135,8 +136,8 @@ func TestCampaignVerifiesItsKey(t *testing.T) {
 	}
 }
 
-// TestCampaignWithUnknownOutcomeLeavesNoCandidate has campaigns that the server performs, at once
-// or later, and that fail.
+// TestCampaignWithUnknownOutcomeLeavesNoCandidate has campaigns fail that the server applies, at
+// once or later. Clean-up deletes the candidates.
 func TestCampaignWithUnknownOutcomeLeavesNoCandidate(t *testing.T) {
 	fake, client := newFake(t)
 	e := NewElection(newSession(t, client), "election")
@@ -165,7 +166,8 @@ func TestCampaignWithUnknownOutcomeLeavesNoCandidate(t *testing.T) {
 	assert.Len(t, keysUnder(t, client, e.pfx), 1)
 }
 
-// TestResignKeepsItsStateWhenItFails loses the request, and then the answer.
+// TestResignKeepsItsStateWhenItFails loses the request of a Resign, and then the answer. Resign can
+// be called again.
 func TestResignKeepsItsStateWhenItFails(t *testing.T) {
 	admin, p := sharedClient(t)
 	for _, direction := range []faultnet.Direction{faultnet.ToServer, faultnet.ToClient} {
@@ -185,7 +187,8 @@ func TestResignKeepsItsStateWhenItFails(t *testing.T) {
 	}
 }
 
-// TestResignDeletesItsOwnKeyOnly repeats a Resign when the same session leads again.
+// TestResignDeletesItsOwnKeyOnly repeats a Resign after the session has campaigned again. The new
+// candidacy stays.
 func TestResignDeletesItsOwnKeyOnly(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client)
@@ -211,4 +214,37 @@ func TestCampaignRequiresALeader(t *testing.T) {
 		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
 	require.NoError(t, leader.Resign(t.Context()))
 	assert.NoError(t, result(t, done, 5*time.Second))
+}
+
+// TestResignGoesOnInTheBackground calls Resign with a context that has ended, as a program does at
+// its shutdown. Leadership is given up in the background.
+func TestResignGoesOnInTheBackground(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, resumed := range map[string]bool{"campaigned": false, "resumed": true} {
+		_, client := newFake(t)
+		s := newSession(t, client)
+		e := NewElection(s, "election")
+		require.NoError(t, e.Campaign(t.Context(), "value"), name)
+		if resumed {
+			s = newSession(t, client, WithLease(s.Lease()))
+			e = ResumeElection(s, "election", e.Key(), e.Rev())
+		}
+		next := NewElection(newSession(t, client), "election")
+		leads := async(func() error { return next.Campaign(t.Context(), "next") })
+		awaitKeys(t, client, "election", 2)
+		assert.Equal(t, context.Canceled, e.Resign(ended), name)
+		assert.NotEmpty(t, e.Key(), "%s: Resign may be repeated", name)
+		require.NoError(t, <-leads, name)
+		assert.Equal(t, "next", leaderValue(t, next), name)
+		assert.Equal(t, ErrElectionNotLeader, e.Proclaim(t.Context(), "value"), name)
+		assert.NoError(t, e.Resign(t.Context()), name)
+		assert.Empty(t, e.Key(), name)
+		require.NoError(t, next.Resign(t.Context()))
+
+		require.NoError(t, e.Campaign(t.Context(), "again"), name)
+		assert.Equal(t, context.Canceled, e.Resign(ended), name)
+		require.NoError(t, e.Campaign(t.Context(), "and again"), "%s: a candidacy of its own", name)
+		assert.Equal(t, "and again", leaderValue(t, e), name)
+	}
 }

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// nonsense are answers to transactions that no server should give, by what is wrong with them.
+// nonsense returns answers to transactions that no server should give, by what is wrong with them.
 func nonsense() map[string]*pb.TxnResponse {
 	header := &pb.ResponseHeader{Revision: 5}
 	put := &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{}}

@@ -94,8 +94,8 @@ func (s *session) cleanLocked(name string, k *key) {
 	}
 }
 
-// changedLocked follows each change: it tells those who wait for clean-up, and forgets a key of
-// which there is nothing to remember.
+// changedLocked follows each change: it lets calls go on that wait for clean-up, and forgets a key
+// of which there is nothing to remember.
 func (s *session) changedLocked(name string, k *key) {
 	switch {
 	case k.Urgent() && k.cleanedUp == nil:

@@ -12,9 +12,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// TestCallsOnALostLease have the error that programs compare with to make another session, as long
-// as they ask with the old one. The session ends at the server's first word, long before a renewal
-// could tell.
+// TestCallsOnALostLease return the error that programs compare with to make another session, as
+// long as they use the old one. The session ends at the first answer of the server that says so,
+// long before a renewal could show it.
 func TestCallsOnALostLease(t *testing.T) {
 	for name, acquire := range acquisitions {
 		for _, orphan := range []bool{false, true} {
@@ -42,8 +42,8 @@ func TestCallsOnALostLease(t *testing.T) {
 	}
 }
 
-// TestCallsOnAnExpiredSession is TestCallsOnALostLease for a session that has ended because no
-// renewal was answered.
+// TestCallsOnAnExpiredSession has a session end because no renewal was answered. Its calls return
+// the error of a lost lease.
 func TestCallsOnAnExpiredSession(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client, WithTTL(1))

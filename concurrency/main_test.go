@@ -39,9 +39,9 @@ func sharedClient(tb testing.TB) (*clientv3.Client, string) {
 }
 
 // newFake starts a fake member and makes a client of it.
-func newFake(tb testing.TB, opts ...etcdfake.Option) (*etcdfake.Server, *clientv3.Client) {
+func newFake(tb testing.TB) (*etcdfake.Server, *clientv3.Client) {
 	tb.Helper()
-	s := etcdfake.Start(tb, opts...)
+	s := etcdfake.Start(tb)
 	return s, newClient(tb, s.Addr())
 }
 
@@ -51,7 +51,7 @@ func put(tb testing.TB, client *clientv3.Client, key, val string) {
 	require.NoError(tb, err)
 }
 
-// values reads the values of keys, "" for those that do not exist.
+// values reads the values of keys: "" for a key that does not exist.
 func values(tb testing.TB, client *clientv3.Client, keys ...string) []string {
 	tb.Helper()
 	vals := make([]string, len(keys))
@@ -72,7 +72,7 @@ func proxied(tb testing.TB) (*faultnet.Proxy, *clientv3.Client) {
 	return proxy, newClient(tb, proxy.Addr())
 }
 
-// keysUnder lists keys in the order of their creation.
+// keysUnder lists keys with a prefix in the order of their creation.
 func keysUnder(tb testing.TB, client *clientv3.Client, pfx string) []string {
 	tb.Helper()
 	resp, err := client.Get(tb.Context(), pfx, clientv3.WithPrefix(),
@@ -85,7 +85,7 @@ func keysUnder(tb testing.TB, client *clientv3.Client, pfx string) []string {
 	return keys
 }
 
-// awaitKeys waits until there are n keys.
+// awaitKeys waits until there are n keys with a prefix.
 func awaitKeys(tb testing.TB, client *clientv3.Client, pfx string, n int) {
 	tb.Helper()
 	require.Eventually(tb, func() bool {
@@ -100,14 +100,14 @@ func inTime(tb testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// async runs f and returns where its result will be.
+// async runs f on a goroutine and returns a channel for its result.
 func async(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	return done
 }
 
-// result waits for what async runs.
+// result waits for the result of async.
 func result(tb testing.TB, done <-chan error, within time.Duration) error {
 	tb.Helper()
 	select {

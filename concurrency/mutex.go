@@ -15,24 +15,23 @@ import (
 // Mutex is a lock that at most one session holds at a time. Sessions get it in the
 // order in which they asked for it.
 //
-// It is a lock between sessions: all mutexes of one session with the same prefix are
-// the same one. They share one key, a second Lock by any of them succeeds at once,
-// and the first Unlock releases it for all. Goroutines that are to exclude each
-// other need sessions of their own, or a sync.Mutex around this one.
+// It is a lock between sessions: all mutexes of one session with one prefix share one key. A second
+// Lock by any of them succeeds at once, and the first Unlock releases the lock for all. Goroutines
+// that are to exclude each other need sessions of their own, or a sync.Mutex around this one.
 //
 // # What a holder can rely on
 //
 // A lease can expire while its holder is suspended or cut off, and then another
 // session gets the lock. So, from the safest:
 //
-//   - Writes to the same cluster belong in a transaction with the condition
+//   - Writes to this cluster belong in a transaction with the condition
 //     [Mutex.IsOwner]: it is not applied once the lock was lost.
 //   - Writes elsewhere carry the fencing token [Mutex.Rev], which grows from holder
 //     to holder; the other side refuses tokens lower than the highest it has seen.
-//   - Everything else stops when [Mutex.Ctx] ends, which is as soon as the client
+//   - All other work stops when [Mutex.Ctx] ends, which is as soon as the client
 //     knows that the lock may be lost.
 //
-// The methods are safe for concurrent use. A copy of a Mutex is the same mutex.
+// The methods are safe for concurrent use. A copy of a Mutex is that Mutex.
 type Mutex struct {
 	contender   // read-only after NewMutex
 	*mutexState // nil in the zero Mutex, which cannot be locked
@@ -70,20 +69,20 @@ func NewMutex(s *Session, pfx string) *Mutex {
 
 // Lock waits until the session has the lock, or ctx, the session or the client ends.
 // It returns within a round trip of the server's notice that the session has
-// expired, or that its key was deleted by someone else.
+// expired, or that another client has deleted its key.
 //
 // Errors: the context's; [ErrSessionExpired]; those of [clientv3.KV] for what does not
-// pass, such as rpctypes.ErrPermissionDenied, and for the first request. Members that
-// are unavailable while Lock waits for its turn are no reason to fail. After an
-// error the session's place in the queue is given up. Where the cluster
+// pass, such as rpctypes.ErrPermissionDenied, and for the first request. While Lock waits for
+// its turn, it goes on through members that are unavailable. After an
+// error the session's key is deleted. If the cluster
 // cannot be reached that goes on in the background until it is done or the
 // session's TTL has passed, and includes a request that a member applies only
-// later. The value of the key proves that the session has made it; what another
-// session on the same lease has made, or uses, stays.
+// later. The value of the key proves that the session has made it. A key that another
+// session on the lease has made, or uses, stays.
 //
-// Where the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session
+// If the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session
 // ends. A goroutine that waits for the lock when another one of its session releases
-// it takes a new place in the queue.
+// it puts a new key at the end of the queue.
 //
 // An uncontended Lock is one request. One that has to wait takes one event and one
 // request from the moment the lock is free.
@@ -115,8 +114,8 @@ func (m *Mutex) wasReleased(p position) (released bool) {
 }
 
 // TryLock takes the lock if no session has it or waits for it. It does not wait: it
-// is one request, and leaves nothing behind where that is in vain. Errors:
-// [ErrLocked], and those of Lock.
+// is one request, and puts no key if the lock is taken. Errors: [ErrLocked], and those of
+// Lock.
 func (m *Mutex) TryLock(ctx context.Context) error {
 	return m.acquire(ctx, func(ctx context.Context) (position, error) {
 		p, err := m.tryEnter(ctx, m.mark+isMade)
@@ -169,7 +168,7 @@ func (m *Mutex) acquired(p position) {
 //
 // After an error the lock counts as released for the holder. The key is deleted in
 // the background, until that has succeeded or the session's TTL has passed; Unlock
-// may be called again to wait for it. Errors: [ErrLockReleased] where the mutex is
+// may be called again to wait for it. Errors: [ErrLockReleased] if the mutex is
 // not locked or was released before; those of [clientv3.KV].
 func (m *Mutex) Unlock(ctx context.Context) error {
 	if m.mutexState == nil {
@@ -204,11 +203,11 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 }
 
 // IsOwner returns a condition for transactions that holds as long as the lock is
-// held by this acquisition. Before the first one, and after a release, it holds never.
+// held by this acquisition. Before the first one, and after a release, it never holds.
 func (m *Mutex) IsOwner() clientv3.Cmp {
 	rev := m.Rev()
 	if rev == 0 {
-		rev = -1 // that of no key
+		rev = -1 // no key has it
 	}
 	return clientv3.Compare(clientv3.CreateRevision(m.key), "=", rev)
 }
@@ -235,7 +234,7 @@ func (m *Mutex) Rev() int64 {
 	return m.held.key.Create
 }
 
-// Header is that of the response with which the lock was last acquired, or nil. It
+// Header returns the header of the response by which the lock was last acquired, or nil. It
 // must not be changed.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	if m.mutexState == nil {

@@ -9,9 +9,9 @@ import (
 )
 
 // Ctx returns a context that ends as soon as the lock may be lost: with Unlock, with
-// the session, and when the key was deleted by someone else. It is a child of the
-// session's, and has ended already where the lock is not held. context.Cause
-// tells why.
+// the session, and when another client has deleted the key. It is a child of the
+// session's context, and has ended already if the lock is not held. context.Cause
+// returns the reason.
 //
 // The first call for an acquisition begins to watch the key, which costs a request.
 func (m *Mutex) Ctx() context.Context {

@@ -8,18 +8,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// waitsFor starts a Lock that has to wait for a holder, who is returned.
+// waitsFor starts a Lock that waits for a holder. It returns that holder.
 func waitsFor(
 	t *testing.T, admin *clientv3.Client, m *Mutex, ctx context.Context,
 ) (holder *Mutex, done <-chan error) {
@@ -34,12 +30,12 @@ func waitsFor(
 	return holder, done
 }
 
-// hasPlace tells whether a contender knows of its key.
+// hasPlace reports whether a call of the session waits with a contender's key, or holds it.
 func hasPlace(c contender) bool {
 	return usersOf(c) > 0
 }
 
-// TestLockCleansUp ends a waiting Lock in all the ways it can fail.
+// TestLockCleansUp ends a waiting Lock in each way in which it fails. Its key is deleted.
 func TestLockCleansUp(t *testing.T) {
 	admin, p := sharedClient(t)
 	mine := errors.New("why")
@@ -84,7 +80,8 @@ func deleteOwn(t *testing.T, admin *clientv3.Client, pfx string, s *Session) {
 	assert.NoError(t, err)
 }
 
-// TestLockSurvivesCompactionWhileWaiting cuts a waiter off until what it waits for is compacted.
+// TestLockSurvivesCompactionWhileWaiting disconnects a waiter until the revision that it watches
+// from is compacted.
 func TestLockSurvivesCompactionWhileWaiting(t *testing.T) {
 	admin, p := sharedClient(t)
 	for _, released := range []bool{true, false} {
@@ -114,7 +111,8 @@ func TestLockSurvivesCompactionWhileWaiting(t *testing.T) {
 	}
 }
 
-// TestLockEndsWhenItsLeaseIsRevoked has long TTLs: only the server can tell in time.
+// TestLockEndsWhenItsLeaseIsRevoked has a long TTL: only the deletion of its key can end the Lock
+// in time.
 func TestLockEndsWhenItsLeaseIsRevoked(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client, WithTTL(600))
@@ -125,8 +123,8 @@ func TestLockEndsWhenItsLeaseIsRevoked(t *testing.T) {
 	assert.True(t, owns(t, holder))
 }
 
-// TestLockChecksItsOwnKeyBeforeItReturns deletes the holder's and the waiter's key at once: it is
-// the waiter's turn, and it must not take it.
+// TestLockChecksItsOwnKeyBeforeItReturns deletes the keys of the holder and of the waiter in one
+// request. The waiter is first then, and must not lock without a key.
 func TestLockChecksItsOwnKeyBeforeItReturns(t *testing.T) {
 	client, p := sharedClient(t)
 	for range 20 {
@@ -138,7 +136,7 @@ func TestLockChecksItsOwnKeyBeforeItReturns(t *testing.T) {
 	}
 }
 
-// TestLockWithAnUnknownLease locks on a lease that is gone before the session knows.
+// TestLockWithAnUnknownLease locks on a lease that is gone, before the session learns it.
 func TestLockWithAnUnknownLease(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client, WithTTL(600))
@@ -150,7 +148,7 @@ func TestLockWithAnUnknownLease(t *testing.T) {
 	}
 }
 
-// TestOrphanedSessionLocks is how etcd's own lock service uses a session.
+// TestOrphanedSessionLocks uses an orphaned session, as etcd's own lock service does.
 func TestOrphanedSessionLocks(t *testing.T) {
 	client, p := sharedClient(t)
 	lease, err := client.Grant(t.Context(), 60)
@@ -170,8 +168,8 @@ func TestOrphanedSessionLocks(t *testing.T) {
 	assert.Equal(t, ErrSessionExpired, result(t, done, time.Second))
 }
 
-// TestUnlockDeletesItsOwnKeyOnly loses the answer to an Unlock, and repeats it when another mutex
-// of the session has the lock.
+// TestUnlockDeletesItsOwnKeyOnly loses the answer to an Unlock, and repeats that Unlock while
+// another mutex of the session has the lock.
 func TestUnlockDeletesItsOwnKeyOnly(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)
@@ -184,7 +182,7 @@ func TestUnlockDeletesItsOwnKeyOnly(t *testing.T) {
 	assert.Empty(t, keysUnder(t, admin, p), "the server has deleted it")
 	proxy.Heal()
 
-	// The first try may still be made on a connection that is about to be reset.
+	// The first attempt may be made on a connection that is about to be reset.
 	require.Eventually(t, func() bool {
 		return second.Lock(t.Context()) == nil
 	}, 5*time.Second, time.Millisecond)
@@ -194,7 +192,7 @@ func TestUnlockDeletesItsOwnKeyOnly(t *testing.T) {
 	assert.Equal(t, ErrLockReleased, first.Unlock(t.Context()))
 }
 
-// TestUnlockGoesOnInTheBackground has an Unlock fail before the server has it.
+// TestUnlockGoesOnInTheBackground has an Unlock fail before the server gets it.
 func TestUnlockGoesOnInTheBackground(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)
@@ -208,98 +206,8 @@ func TestUnlockGoesOnInTheBackground(t *testing.T) {
 	awaitKeys(t, admin, p, 0)
 }
 
-// TestLostAnswersLeaveNoKey has acquisitions that the server performs, and that fail.
-func TestLostAnswersLeaveNoKey(t *testing.T) {
-	admin, p := sharedClient(t)
-	for name, acquire := range map[string]func(*Mutex, context.Context) error{"Lock": (*Mutex).Lock,
-		"TryLock": (*Mutex).TryLock} {
-		proxy, client := proxied(t)
-		m := NewMutex(newSession(t, client), p+name)
-		proxy.Drop(faultnet.ToClient)
-		done := async(func() error { return acquire(m, inTime(t, 500*time.Millisecond)) })
-		awaitKeys(t, admin, m.pfx, 1)
-		assert.ErrorIs(t, result(t, done, time.Second), context.DeadlineExceeded, name)
-		assert.Empty(t, m.Key())
-		proxy.Heal()
-		awaitKeys(t, admin, m.pfx, 0)
-		require.Eventually(t, func() bool {
-			return acquire(m, t.Context()) == nil
-		}, 5*time.Second, time.Millisecond, "and again")
-		assert.True(t, owns(t, m))
-	}
-}
-
-// TestPutAppliedLateLeavesNoKey has a member that gets to a request long after its client has given
-// up, as one that was stopped does.
-func TestPutAppliedLateLeavesNoKey(t *testing.T) {
-	for name, acquire := range map[string]func(*Mutex, context.Context) error{"Lock": (*Mutex).Lock,
-		"TryLock": (*Mutex).TryLock} {
-		fake, client := newFake(t)
-		m := NewMutex(newSession(t, client), name)
-		var late proto.Message
-		fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
-			if late == nil {
-				late = req
-				return nil, status.Error(codes.Unavailable, "stopped")
-			}
-			return fake.Apply(ctx, "Txn", req)
-		})
-		assert.Error(t, acquire(m, t.Context()))
-
-		apply := func() {
-			resp, err := fake.Apply(t.Context(), "Txn", late)
-			require.NoError(t, err)
-			require.True(t, resp.(*pb.TxnResponse).Succeeded)
-		}
-		require.Eventually(t, func() bool {
-			open, _ := fake.Streams("Watch")
-			return open > 0
-		}, 5*time.Second, time.Millisecond)
-		apply()
-		awaitKeys(t, client, m.pfx, 0)
-
-		// The mutex is good as ever, and the sweeper knows whose key is whose.
-		for range 3 {
-			require.NoError(t, acquire(m, t.Context()), name)
-			assert.True(t, owns(t, m), name)
-			require.NoError(t, m.Unlock(t.Context()), name)
-		}
-		require.Eventually(t, func() bool {
-			open, _ := fake.Streams("Watch")
-			return open == 0
-		}, 5*time.Second, time.Millisecond, "there is nothing to look out for")
-	}
-}
-
-// TestPutAppliedLateAfterAnotherLeavesNoKey: a member applies a lost request after the same session
-// has locked and unlocked again. Clean-up deletes that key too. A key that it has deleted counts as
-// absent: otherwise clean-up would delete the earlier key again and again, and read no further
-// events.
-func TestPutAppliedLateAfterAnotherLeavesNoKey(t *testing.T) {
-	fake, client := newFake(t)
-	m := NewMutex(newSession(t, client), "lock")
-	var late proto.Message
-	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
-		if late == nil {
-			late = req
-			return nil, status.Error(codes.Unavailable, "stopped")
-		}
-		return fake.Apply(ctx, "Txn", req)
-	})
-	require.Error(t, m.Lock(t.Context()))
-	require.NoError(t, m.Lock(t.Context()))
-	held := m.Ctx()
-	testclient.Throughout(t, 100*time.Millisecond, func() bool {
-		return held.Err() == nil
-	}, "the lock that is held is left alone")
-	assert.True(t, owns(t, m))
-	require.NoError(t, m.Unlock(t.Context()))
-	_, err := fake.Apply(t.Context(), "Txn", late)
-	require.NoError(t, err)
-	awaitKeys(t, client, m.pfx, 0)
-}
-
-// TestWaitingRequiresALeader looks at the metadata of the watches.
+// TestWaitingRequiresALeader checks the metadata of the watches, and that waiting goes on after a
+// member has lost its leader.
 func TestWaitingRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")

@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// owns tells whether a mutex's condition holds at the server.
+// owns reports whether a mutex's condition holds at the server.
 func owns(tb testing.TB, m *Mutex) bool {
 	tb.Helper()
 	resp, err := m.s.client.Txn(tb.Context()).If(m.IsOwner()).Commit()
@@ -55,7 +55,8 @@ func TestMutexWhileHeldAndNot(t *testing.T) {
 	assert.Greater(t, m.Rev(), token, "the fencing token grows")
 }
 
-// TestMutexesTakeTurns has sessions ask one after the other, each from a client of its own.
+// TestMutexesTakeTurns has sessions of several clients ask for a lock, one after the other. They
+// get it in that order, and the fencing token grows.
 func TestMutexesTakeTurns(t *testing.T) {
 	admin, p := sharedClient(t)
 	const n = 5
@@ -81,7 +82,8 @@ func TestMutexesTakeTurns(t *testing.T) {
 	}
 }
 
-// TestMutexSurvivesAGap removes waiters from the middle of the queue.
+// TestMutexSurvivesAGap has a waiter leave the middle of the queue. The waiter behind it waits on
+// for the holder.
 func TestMutexSurvivesAGap(t *testing.T) {
 	client, p := sharedClient(t)
 	first := NewMutex(newSession(t, client), p)
@@ -115,11 +117,11 @@ func TestUnlockTwice(t *testing.T) {
 	require.NoError(t, m.Lock(t.Context()))
 	_, err := client.Delete(t.Context(), m.Key())
 	require.NoError(t, err)
-	assert.NoError(t, m.Unlock(t.Context()), "somebody else has deleted the key")
+	assert.NoError(t, m.Unlock(t.Context()), "another client has deleted the key")
 	assert.Equal(t, ErrLockReleased, m.Unlock(t.Context()))
 }
 
-// TestMutexesOfOneSessionAreOne shows what the documentation says of them.
+// TestMutexesOfOneSessionAreOne shows that mutexes of one session with one prefix share one key.
 func TestMutexesOfOneSessionAreOne(t *testing.T) {
 	client, p := sharedClient(t)
 	s, other := newSession(t, client), newSession(t, client)
@@ -185,7 +187,8 @@ func TestMutexCtxEndsWhenTheLockMayBeLost(t *testing.T) {
 	ends(t, ctx, time.Second) // long before a renewal would tell
 }
 
-// TestMutexCtxAcrossACompaction cuts the watch of the key off until its revision is compacted.
+// TestMutexCtxAcrossACompaction breaks the watch of the key until its revision is compacted. The
+// context does not end before the key is deleted.
 func TestMutexCtxAcrossACompaction(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)
@@ -204,7 +207,7 @@ func TestMutexCtxAcrossACompaction(t *testing.T) {
 	ends(t, kept, 10*time.Second)
 }
 
-// compactAll makes a few revisions and compacts what came before.
+// compactAll writes a few revisions and compacts all before them.
 func compactAll(tb testing.TB, admin *clientv3.Client) {
 	tb.Helper()
 	put(tb, admin, "compacted", "")

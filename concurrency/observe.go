@@ -13,15 +13,14 @@ import (
 
 // Observe reports the leader: the current one, each new one, and each value that
 // the leader proclaims, as the first of a response's Kvs. The leader is the
-// candidate whose key was created first. Nothing is reported twice; what a leader
-// proclaims is reported in order. A leader that comes and goes while another is
-// being looked for may be left out, and so may values from times without a
-// connection, but never the latest.
+// candidate whose key was created first. No value is reported twice; what a leader
+// proclaims is reported in order. Observe may leave out a leader that comes and goes while it looks
+// for one, and values from times without a connection, but never the latest.
 //
-// The channel is not buffered. A slow reader is waited for: it finds what was proclaimed meanwhile,
-// in order, as far as a watch keeps it. The channel is closed when ctx or the client ends, and
-// where the server refuses to answer. A reader that leaves before cancels ctx. The session's end
-// does not matter: to observe takes no lease.
+// The channel is not buffered. Observe waits for a slow reader, which then gets what was proclaimed
+// in between, in order, as far as a watch keeps it. The channel is closed when ctx or the client
+// ends, and when the server refuses to answer. A reader that leaves before cancels ctx. Observe
+// needs no lease, so it goes on when the session ends.
 func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 	ch := make(chan *clientv3.GetResponse)
 	if e.s == nil {
@@ -40,7 +39,7 @@ type observer struct {
 	pfx    string
 	ch     chan<- *clientv3.GetResponse
 
-	// the last one reported
+	// of the key that was reported last
 	createRev int64
 	modRev    int64
 }

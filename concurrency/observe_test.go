@@ -14,7 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// says receives the next report, and checks that it is of the given value.
+// says receives the next report, and checks its value.
 func says(tb testing.TB, ch <-chan *clientv3.GetResponse, want string) (createRev int64) {
 	tb.Helper()
 	select {
@@ -25,7 +25,7 @@ func says(tb testing.TB, ch <-chan *clientv3.GetResponse, want string) (createRe
 		require.GreaterOrEqual(tb, resp.Header.Revision, resp.Kvs[0].ModRevision)
 		return resp.Kvs[0].CreateRevision
 	case <-time.After(10 * time.Second):
-		require.Fail(tb, "nobody is reported", "want %q", want)
+		require.Fail(tb, "no leader is reported", "want %q", want)
 		return 0
 	}
 }
@@ -91,7 +91,8 @@ func TestObserveReportsEachLeaderOnce(t *testing.T) {
 	closes(t, late)
 }
 
-// TestObserveAcrossAGap cuts an observer off while leaders come and go.
+// TestObserveAcrossAGap disconnects an observer while leaders come and go. It reports the leader
+// that is left.
 func TestObserveAcrossAGap(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)
@@ -137,7 +138,7 @@ func TestObserveAcrossAGap(t *testing.T) {
 	says(t, ch, "third, again")
 }
 
-// TestObserveRequiresALeader of its member, and finds another one where that has none.
+// TestObserveRequiresALeader checks that a watch leaves a member without a leader.
 func TestObserveRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	e := campaign(t, client, "election", "first")
@@ -154,7 +155,7 @@ func TestObserveRequiresALeader(t *testing.T) {
 	says(t, ch, "second")
 }
 
-// TestObserveNeedsNoSession is how etcd's own election service observes.
+// TestObserveNeedsNoSession observes without a session, as etcd's own election service does.
 func TestObserveNeedsNoSession(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client, WithLease(-1))

@@ -63,19 +63,19 @@ type safetyRun struct {
 	sessions, counted, unsure, refused atomic.Int64
 
 	mu     sync.Mutex
-	locked []tenure
-	led    []tenure
+	locked []firstKey
+	led    []firstKey
 }
 
-// tenure is an acquisition: the key, and a revision in which it was the first.
-type tenure struct {
+// firstKey is an acquisition: its key, and a revision in which that was the first.
+type firstKey struct {
 	key       string
 	createRev int64
 	at        int64
 }
 
-// worker does something again and again until ctx ends and the faults with it. Then nothing may
-// keep it from doing so once more, and from leaving no key.
+// worker calls once again and again until ctx ends and the faults with it. Then it calls it one
+// more time, which must succeed, and checks that no key is left.
 func (r *safetyRun) worker(
 	ctx context.Context, client *clientv3.Client, rng *rand.Rand,
 	once func(*safetyRun, context.Context, *Session),
@@ -106,7 +106,7 @@ func (r *safetyRun) worker(
 	assert.NoError(r.t, ignoreNotFound(s.Close()))
 }
 
-// session returns s, or another one if that has ended, or nil.
+// session returns s if it lives, or else a new session, or nil.
 func (r *safetyRun) session(ctx context.Context, client *clientv3.Client, s *Session) *Session {
 	if s != nil && s.Ctx().Err() == nil {
 		return s
@@ -122,7 +122,7 @@ func (r *safetyRun) session(ctx context.Context, client *clientv3.Client, s *Ses
 	return s
 }
 
-// revoke ends a session now and then that does not expect it.
+// revoke revokes the lease of a random session every half second.
 func (r *safetyRun) revoke(ctx context.Context) {
 	for backoff.Wait(ctx, 500*time.Millisecond) == nil {
 		leases, err := r.admin.Leases(ctx)
@@ -151,7 +151,7 @@ func (r *safetyRun) count(ctx context.Context, s *Session) {
 	if m.Lock(ctx) != nil {
 		return
 	}
-	r.note(&r.locked, tenure{key: m.Key(), createRev: m.Rev(), at: m.Header().Revision})
+	r.note(&r.locked, firstKey{key: m.Key(), createRev: m.Rev(), at: m.Header().Revision})
 	defer func() { _ = m.Unlock(ctx) }()
 	resp, err := s.Client().Get(ctx, "counter")
 	if err != nil {
@@ -160,7 +160,7 @@ func (r *safetyRun) count(ctx context.Context, s *Session) {
 	n, err := strconv.Atoi(string(resp.Kvs[0].Value))
 	assert.NoError(r.t, err)
 	if rand.IntN(50) == 0 {
-		// as if the program were suspended: its lease is not renewed any more, and may expire
+		// The program is suspended: its lease is not renewed any more, and may expire.
 		s.Orphan()
 		_ = backoff.Wait(ctx, rand.N(3*time.Second))
 	}
@@ -176,29 +176,29 @@ func (r *safetyRun) count(ctx context.Context, s *Session) {
 	}
 }
 
-// lead is in office for a moment.
+// lead campaigns, and resigns as soon as it leads.
 func (r *safetyRun) lead(ctx context.Context, s *Session) {
 	e := NewElection(s, "election")
 	if e.Campaign(ctx, "value") != nil {
 		return
 	}
-	r.note(&r.led, tenure{key: e.Key(), createRev: e.Rev(), at: e.Header().Revision})
+	r.note(&r.led, firstKey{key: e.Key(), createRev: e.Rev(), at: e.Header().Revision})
 	for e.Resign(ctx) != nil && ctx.Err() == nil {
 		continue
 	}
 }
 
-func (r *safetyRun) note(list *[]tenure, one tenure) {
+func (r *safetyRun) note(list *[]firstKey, one firstKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	*list = append(*list, one)
 }
 
-// wereFirst asks the store's history: whoever was told to have the lock, or to lead, had the key
-// that was created first, so no two had it whose keys both existed.
-func (r *safetyRun) wereFirst(pfx string, tenures []tenure) {
-	assert.NotEmpty(r.t, tenures)
-	for _, one := range tenures {
+// wereFirst reads the store's history: the key of each acquisition was the one that was created
+// first at the revision of its answer. So no two sessions had the lock, or led, at one revision.
+func (r *safetyRun) wereFirst(pfx string, acquisitions []firstKey) {
+	assert.NotEmpty(r.t, acquisitions)
+	for _, one := range acquisitions {
 		resp, err := r.admin.Get(r.t.Context(), pfx,
 			append(clientv3.WithFirstCreate(), clientv3.WithRev(one.at))...)
 		require.NoError(r.t, err)

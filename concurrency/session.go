@@ -23,7 +23,7 @@ const (
 	defaultTTL = 60 // seconds
 
 	// requestTimeout bounds one attempt of a request that is made without a
-	// caller's context, so that a silent member does not hold it up for long.
+	// caller's context, so that it leaves a silent member.
 	requestTimeout = 5 * time.Second
 )
 
@@ -34,21 +34,21 @@ var (
 	// errClosed is the cause of the end of a closed session's context.
 	errClosed = fmt.Errorf("%w: closed", ErrSessionExpired)
 
-	// errNotKept stands for the reason that a Lease does not give.
+	// errNotKept is the reason if the Lease of a caller's own gives none.
 	errNotKept = errors.New("concurrency: the lease is no longer kept alive")
 )
 
 // Session is a lease that is kept alive for as long as the session lives. The keys
-// of locks, elections and other recipes are attached to it, and vanish with it
+// of locks, elections and other recipes are attached to the lease, and are deleted with it
 // when the program that holds them dies. All methods are safe for concurrent use.
 //
 // A session ends when it is closed or orphaned, when its context or its client
 // ends, and when it has expired: because the lease was revoked or unknown to the
 // server, or because no renewal was answered for a whole TTL. Calls that wait in
-// its name end with it, those of an orphaned one excepted.
+// its name end with it, unless it is orphaned.
 //
-// The caller closes a session, or leaves its lease to expire by Orphan. A copy of a
-// Session is the same session. The zero Session is none: its calls do nothing, Done
+// The caller closes a session, or calls Orphan to leave its lease to expire. A copy of a
+// Session is that Session. The methods of the zero Session do nothing, its Done
 // returns nil, and locks and elections on it fail with [ErrSessionExpired].
 type Session struct{ *session }
 
@@ -60,7 +60,7 @@ type session struct {
 	ttl     time.Duration
 	granted bool            // this session granted the lease; otherwise WithLease gave it
 	nonce   string          // marks the keys that this session makes
-	base    context.Context // has the values of the session's context, and no end
+	base    context.Context // has the values of the session's context, and does not end
 	ctx     context.Context
 	end     context.CancelCauseFunc // of ctx
 
@@ -100,12 +100,12 @@ func WithTTL(ttl int) SessionOption {
 	}
 }
 
-// WithLease has the session keep an existing lease alive instead of one of its own,
-// for instance that of a session orphaned by a process that was replaced. The lease
-// is not looked at: a session on one that does not exist expires soon.
+// WithLease has the session keep an existing lease alive instead of granting one,
+// for instance the lease of a session orphaned by a process that was replaced. NewSession does not
+// check the lease: a session on a lease that does not exist expires soon.
 //
-// Sessions on one lease use the same keys. They are one and the same contender for
-// locks and elections. Where the session's TTL bounds something, as in Close, it is that
+// Sessions on one lease share their keys. They are one contender for
+// locks and elections. Where the session's TTL bounds a wait, as in Close, it is that
 // of [WithTTL].
 func WithLease(leaseID clientv3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.lease = leaseID }
@@ -121,7 +121,7 @@ func WithContext(ctx context.Context) SessionOption {
 
 // NewSession grants a lease and keeps it alive. It blocks until the lease is
 // granted or the context of [WithContext] ends. Errors are those of Grant and
-// KeepAlive of [clientv3.Lease]. A lease that was granted is revoked then; where that
+// KeepAlive of [clientv3.Lease]. After an error of KeepAlive the lease is revoked; if that
 // cannot be done before the context ends, it expires by itself.
 func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error) {
 	o := sessionOptions{ttl: defaultTTL, ctx: client.Ctx()}
@@ -163,21 +163,21 @@ func seconds(ttl int64) time.Duration {
 	return time.Duration(min(max(ttl, 1), clientv3.MaxLeaseTTL)) * time.Second
 }
 
-// keepAlive keeps the lease until the session's context ends, and ends that with
-// the lease. expiry is when a lease that was just granted expires if it is never
-// renewed, and zero for any other.
+// keepAlive keeps the lease until the session's context ends, and ends the context when
+// the lease ends. expiry is when a lease that was just granted expires if it is never
+// renewed, and zero for any other lease.
 func (s *session) keepAlive(expiry time.Time) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.ctx)
 	answers, err := s.client.KeepAlive(ctx, s.lease)
 	if err != nil {
 		return err
 	}
-	s.goBackground(func() { s.end(s.follow(answers, end, expiry)) })
+	s.goBackground(func() { s.end(s.awaitExpiry(answers, end, expiry)) })
 	return nil
 }
 
-// follow returns why the session has to end, or nil when it has ended.
-func (s *session) follow(
+// awaitExpiry returns why the session has to end, or nil when it has ended.
+func (s *session) awaitExpiry(
 	answers <-chan *clientv3.LeaseKeepAliveResponse, end *clientv3.KeepAliveEnd, expiry time.Time,
 ) error {
 	var expired <-chan time.Time
@@ -192,7 +192,7 @@ func (s *session) follow(
 			if !open {
 				return fmt.Errorf("%w: %w", ErrSessionExpired, cmp.Or(end.Err(), errNotKept))
 			}
-			expired = nil // by now KeepAlive knows the TTL, and watches over it
+			expired = nil // from now on KeepAlive knows the TTL, and reports the expiry
 		case <-expired:
 			return fmt.Errorf("%w: %w", ErrSessionExpired, clientv3.ErrKeepAliveExpired)
 		case <-s.ctx.Done():
@@ -217,9 +217,9 @@ func (s *Session) Lease() clientv3.LeaseID {
 	return s.lease
 }
 
-// Ctx returns a context that ends with the session. context.Cause tells why: for a
+// Ctx returns a context that ends with the session. context.Cause returns the reason: for a
 // session that has expired, errors.Is finds [ErrSessionExpired] and the reason that
-// [clientv3.KeepAliveEnd] gives.
+// [clientv3.KeepAliveEnd] has.
 //
 // The server lets a lease expire no sooner than a TTL after it has received a
 // renewal, and the session ends no later than a TTL after it received an answer. A
@@ -239,11 +239,11 @@ func (s *Session) Done() <-chan struct{} {
 	return s.ctx.Done()
 }
 
-// Orphan ends the session without revoking the lease, which expires by itself
-// unless something else keeps it alive, and does not wait for anything. Locks and
-// elections of the session go on, with no notice of its end but what the server
-// does to their keys. A put of theirs whose outcome is unknown is left to the lease
-// from then on: a session that takes the lease over may rely on what it made.
+// Orphan ends the session without revoking the lease, and does not block. The lease expires by
+// itself unless another client keeps it alive. Locks and elections of the session go on, and learn
+// of the lease's end only when the server deletes their keys. From then on a key that was put by a
+// request with an unknown outcome is left to the lease, because a session that takes the lease over
+// may use that key.
 func (s *Session) Orphan() {
 	if s.session != nil {
 		s.orphan()
@@ -255,11 +255,11 @@ func (s *session) orphan() {
 	s.forgetUncertain()
 }
 
-// Close ends the session and revokes its lease, upon which the server deletes the
+// Close ends the session and revokes its lease, so that the server deletes the
 // keys attached to it. It repeats the request while members are unavailable, and
 // returns after the lease's TTL at the latest: by then the lease has expired.
 //
-// The error is rpctypes.ErrLeaseNotFound where the session had expired before, the
+// The error is rpctypes.ErrLeaseNotFound if the session had expired before, the
 // context's after the TTL, or any other of Revoke of [clientv3.Lease]. After an
 // error Close may be called again; after success it does nothing.
 func (s *Session) Close() error {
@@ -311,8 +311,8 @@ func (s *session) revokeOnce(ctx context.Context) error {
 	return err
 }
 
-// within returns ctx for a call in the session's name: it also ends with the
-// session, with ErrSessionExpired as cause, unless that ends as an orphan.
+// within returns a child of ctx for a call in the session's name. It also ends with the
+// session, with ErrSessionExpired as cause, unless the session is orphaned.
 func (s *session) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.ctx, func() {
@@ -328,16 +328,16 @@ func (s *session) hasEnded() bool {
 	return s.ctx.Err() != nil && !errors.Is(context.Cause(s.ctx), errOrphaned)
 }
 
-// failure is the error of a call in the session's name, made with ctx, that
-// failed with err while it used a context from within.
+// failure maps err, which a call in the session's name got with inner, to the error to return:
+// ctx's own, ErrSessionExpired, or err. inner is ctx's child from within.
 func (s *session) failure(ctx, inner context.Context, err error) error {
 	switch {
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // it may say more
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // err may say more
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		// the server's word, before any renewal could tell
+		// The server's answer comes before a renewal could show it.
 		s.end(fmt.Errorf("%w: %w", ErrSessionExpired, err))
 	case errors.Is(context.Cause(inner), ErrSessionExpired):
 		return ErrSessionExpired
@@ -345,8 +345,8 @@ func (s *session) failure(ctx, inner context.Context, err error) error {
 	return err
 }
 
-// over returns why no call in the session's name may begin, or nil. Where the lease is
-// gone it is the server's answer, which programs compare with to make a new session.
+// over returns why no call in the session's name may begin, or nil. If the lease is
+// gone it is the server's answer: programs compare with it to make a new session.
 func (s *session) over() error {
 	switch {
 	case s == nil:

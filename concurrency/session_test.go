@@ -20,7 +20,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// newSession makes a session that is closed with the test, whatever has become of it.
+// newSession makes a session that is closed at the end of the test.
 func newSession(tb testing.TB, client *clientv3.Client, opts ...SessionOption) *Session {
 	tb.Helper()
 	s, err := NewSession(client, opts...)
@@ -29,7 +29,7 @@ func newSession(tb testing.TB, client *clientv3.Client, opts ...SessionOption) *
 	return s
 }
 
-// timeToLive returns what is left of a lease, -1 for one that does not exist.
+// timeToLive returns the TTL that a lease has left, or -1 if it does not exist.
 func timeToLive(tb testing.TB, client *clientv3.Client, lease clientv3.LeaseID) int64 {
 	tb.Helper()
 	resp, err := client.TimeToLive(tb.Context(), lease)
@@ -92,7 +92,7 @@ func TestSessionOptions(t *testing.T) {
 	assert.Equal(t, "value", s.Ctx().Value(key{}))
 }
 
-// TestCtxEndsWithTheSession has one session for each way to end.
+// TestCtxEndsWithTheSession ends a session in each way, and checks the cause of the context's end.
 func TestCtxEndsWithTheSession(t *testing.T) {
 	admin, _ := sharedClient(t)
 	t.Run("orphaned", func(t *testing.T) {
@@ -142,7 +142,8 @@ func TestCtxEndsWithTheSession(t *testing.T) {
 	})
 }
 
-// TestSessionCloseIsBoundedOnASilentMember has no answer to anything for a while.
+// TestSessionCloseIsBoundedOnASilentMember closes a session, and has others expire, while the
+// member answers nothing.
 func TestSessionCloseIsBoundedOnASilentMember(t *testing.T) {
 	const ttl = time.Second
 	cluster := etcdtest.Start(t)
@@ -172,7 +173,8 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// TestNewSessionRevokes has a Lease that keeps none alive, as it was closed.
+// TestNewSessionRevokes has a Lease that was closed, so that it keeps no lease alive. NewSession
+// revokes the lease that it has granted, and no other.
 func TestNewSessionRevokes(t *testing.T) {
 	fake, client := newFake(t)
 	first := newSession(t, client)
@@ -213,7 +215,7 @@ func TestFailedNewSessionEndsWithItsContext(t *testing.T) {
 	fake.Delay("LeaseRevoke", 0)
 }
 
-// TestSessionCloseIsRepeated has the first answer to a revocation lost.
+// TestSessionCloseIsRepeated loses the first answer to a revocation.
 func TestSessionCloseIsRepeated(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client)

@@ -18,7 +18,7 @@ import (
 
 var errLost = status.Error(codes.Unavailable, "lost")
 
-// acquisitions are the calls that put a key, for sessions that are given.
+// acquisitions are the calls that put a key.
 var acquisitions = map[string]func(*Session, context.Context) error{
 	"Lock": func(s *Session, ctx context.Context) error { return NewMutex(s, "key").Lock(ctx) },
 	"TryLock": func(s *Session, ctx context.Context) error {
@@ -53,7 +53,7 @@ func loseTxn(t *testing.T, fake *etcdfake.Server, late bool) (apply func()) {
 }
 
 // staysTaken fails if a key under "key/" is deleted within a time in which clean-up would have done
-// so, or if another session could get past it.
+// so, or if another session gets the lock.
 func staysTaken(t *testing.T, client *clientv3.Client) {
 	t.Helper()
 	require.Len(t, keysUnder(t, client, "key/"), 1)
@@ -63,10 +63,10 @@ func staysTaken(t *testing.T, client *clientv3.Client) {
 	assert.Equal(t, ErrLocked, NewMutex(newSession(t, client), "key").TryLock(t.Context()))
 }
 
-// TestCleanUpSparesTheHeirOfAnOrphan has a session lose the outcome of an acquisition, or of a
-// release, and hand its lease on. The session that gets the lease acquires what the first one could
-// no longer tell of.
-func TestCleanUpSparesTheHeirOfAnOrphan(t *testing.T) {
+// TestCleanUpSparesTheSuccessorOfAnOrphan loses the outcome of an acquisition, and hands the lease
+// of the orphaned session on. The session that gets the lease acquires with the key that the first
+// one may have made. Clean-up of the first one leaves the key alone.
+func TestCleanUpSparesTheSuccessorOfAnOrphan(t *testing.T) {
 	for name, acquire := range acquisitions {
 		for when, late := range map[string]bool{"applied": false, "applied late": true} {
 			t.Run(name+" "+when, func(t *testing.T) {
@@ -117,8 +117,8 @@ func TestCleanUpSparesTheHeirOfAnOrphan(t *testing.T) {
 	}
 }
 
-// TestFailedCallsSpareWhatTheyFound has two sessions on one lease wait with the same key, or hold
-// it, and one of them fail.
+// TestFailedCallsSpareWhatTheyFound has two sessions on one lease wait with one key, or hold it.
+// Calls of one of them fail, and leave the key alone.
 func TestFailedCallsSpareWhatTheyFound(t *testing.T) {
 	for name, acquire := range acquisitions {
 		t.Run(name, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestFailedCallsSpareWhatTheyFound(t *testing.T) {
 }
 
 // TestMakerSparesWhatAnotherTookOver has the session that made the key of a mutex fail while
-// another session on its lease waits with it. The mark that the other one has put on the key
+// another session on its lease waits with it. The mark that the other session has put on the key
 // keeps the first one from deleting it. The value of a candidate is the user's and has no mark.
 func TestMakerSparesWhatAnotherTookOver(t *testing.T) {
 	_, client := newFake(t)
@@ -181,8 +181,8 @@ func TestMakerSparesWhatAnotherTookOver(t *testing.T) {
 	staysTaken(t, client)
 }
 
-// TestGivenLeaseIsCleanedUp loses the answer to an acquisition by the only user of a lease that it
-// was given.
+// TestGivenLeaseIsCleanedUp loses the answer to an acquisition of a session on a lease that it was
+// given, and that no other session uses.
 func TestGivenLeaseIsCleanedUp(t *testing.T) {
 	for _, name := range []string{"Lock", "TryLock"} {
 		for when, late := range map[string]bool{"applied": false, "applied late": true} {

@@ -7,7 +7,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Isolation is how much a transaction run by [NewSTM] notices of others.
+// Isolation is which changes by other clients make a transaction of [NewSTM] start over.
 type Isolation int
 
 // The levels, from the strictest to the least. The zero value is the strictest.
@@ -19,27 +19,27 @@ const (
 	SerializableSnapshot = Isolation(0)
 
 	// Serializable is SerializableSnapshot without the check of keys that are
-	// written and were not read: they are overwritten whatever their state.
+	// written and were not read: they are overwritten in any case.
 	Serializable = Isolation(1)
 
-	// RepeatableReads reads each key once, from the state of that moment, and
+	// RepeatableReads reads each key once, as it is then, and
 	// applies the transaction only if no key that it read has changed since.
-	// While the function runs it may see keys as they were at different
-	// moments; a transaction that was applied has not.
+	// While the function runs it may see keys of different revisions. If the transaction
+	// is applied, all that it has seen was true in one revision.
 	RepeatableReads = Isolation(2)
 
-	// ReadCommitted reads each key once and checks nothing: what others write in
-	// the meantime is overwritten.
+	// ReadCommitted reads each key once and checks nothing: what other clients write in
+	// between is overwritten.
 	ReadCommitted = Isolation(3)
 )
 
-// STM is the store as the function given to [NewSTM] sees it. It is for that call
+// STM is the store as the function given to [NewSTM] sees it. It is valid during that call
 // of the function only, and not safe for concurrent use.
 //
 // Get and Rev read from the cluster, within the context of [WithAbortContext].
-// Where that fails they do not return: they unwind the function by a panic,
-// which NewSTM turns into the error that it returns. A function that recovers
-// from panics gets no further by it.
+// If a read fails they do not return: they end the function by a panic,
+// which NewSTM turns into the error that it returns. If the function recovers
+// from the panic, NewSTM still returns that error.
 type STM interface {
 	// Get returns the value of a key: that of the last Put in this transaction, ""
 	// after a Del, and otherwise what the store has, or "" if the key does not
@@ -59,7 +59,7 @@ type STM interface {
 	// Del deletes a key when the transaction is applied.
 	Del(key string)
 
-	// commit applies the transaction. The result is nil where it was not, because
+	// commit applies the transaction. The result is nil if it was not applied, because
 	// of a conflict or an error.
 	commit() *clientv3.TxnResponse
 
@@ -106,9 +106,9 @@ func WithPrefetch(keys ...string) STMOption {
 // The result is the response to the transaction that was applied. Its Responses
 // are those to the writes, in the order in which their keys were first written.
 //
-// Errors are what apply returned, with nothing applied, and those of the requests,
-// as [clientv3.KV] has them. After an error of the last request, which applies the
-// transaction, it may have been applied all the same. A transaction of more than
+// Errors are what apply returned, with nothing applied, and those of [clientv3.KV] for the
+// requests. After an error of the last request, which applies the
+// transaction, it may or may not have been applied. A transaction of more than
 // 128 keys (see the server's --max-txn-ops) is refused with
 // rpctypes.ErrTooManyOps.
 func NewSTM(

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// explode is looked for in stack traces.
+// explode panics. A test looks for its name in a stack trace.
 func explode(STM) error { panic("the function's own") }
 
 func TestPanicInATransactionReachesTheCaller(t *testing.T) {
@@ -46,7 +46,7 @@ func TestPanicInATransactionReachesTheCaller(t *testing.T) {
 	})
 }
 
-// TestConflictingTransactionsBackOff never lets a transaction through.
+// TestConflictingTransactionsBackOff has each attempt of a transaction meet a conflict.
 func TestConflictingTransactionsBackOff(t *testing.T) {
 	s, client := newFake(t)
 	var commits atomic.Int32
@@ -97,7 +97,7 @@ func TestTransactionOnALaggingMember(t *testing.T) {
 	assert.Equal(t, 1, runs)
 }
 
-// TestSTMSnapshotCompacted compacts the revision of the first read away.
+// TestSTMSnapshotCompacted compacts the revision of the first read.
 func TestSTMSnapshotCompacted(t *testing.T) {
 	_, client := newFake(t)
 	put(t, client, "a", "old")
@@ -119,7 +119,7 @@ func TestSTMSnapshotCompacted(t *testing.T) {
 	assert.Equal(t, []string{"new"}, values(t, client, "seen"))
 }
 
-// TestSTMRequests counts requests: what is known already costs none.
+// TestSTMRequests counts requests: keys that were read already cost none.
 func TestSTMRequests(t *testing.T) {
 	s, client := newFake(t)
 	requests := func(apply func(STM) error, opts ...STMOption) int {
@@ -157,7 +157,7 @@ func TestSTMRequests(t *testing.T) {
 	assert.Equal(t, 2, runs)
 }
 
-// TestTransactionsSurviveMalformedAnswers has a server leave out what it was asked for.
+// TestTransactionsSurviveMalformedAnswers has a server leave out parts of its answer.
 func TestTransactionsSurviveMalformedAnswers(t *testing.T) {
 	s, client := newFake(t)
 	header := &pb.ResponseHeader{Revision: 5}
@@ -187,8 +187,8 @@ func TestTransactionsSurviveMalformedAnswers(t *testing.T) {
 	}
 }
 
-// TestSTMGetOfSeveralKeys: of keys that are not written it has the value of the first, also where
-// that does not exist.
+// TestSTMGetOfSeveralKeys: of keys that the transaction has not written, Get returns the value of
+// the first one, also if that does not exist.
 func TestSTMGetOfSeveralKeys(t *testing.T) {
 	_, client := newFake(t)
 	put(t, client, "b", "is b")

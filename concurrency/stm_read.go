@@ -16,7 +16,7 @@ type found struct {
 	kv *mvccpb.KeyValue // nil: no such key
 }
 
-// rev is the revision of the last modification, 0 for no key.
+// rev returns the revision of the last modification, or 0 for no key.
 func (f found) rev() int64 { return f.kv.GetModRevision() }
 
 // readSet is what an attempt has read, in order.
@@ -54,7 +54,7 @@ func (w *writeSet) add(key, val string, op clientv3.Op) {
 	w.keys, w.ops, w.values = append(w.keys, key), append(w.ops, op), append(w.values, val)
 }
 
-// value returns what a key is going to be.
+// value returns what is going to be written to a key, if anything.
 func (w *writeSet) value(key string) (string, bool) {
 	i, ok := w.index[key]
 	if !ok {
@@ -63,8 +63,7 @@ func (w *writeSet) value(key string) (string, bool) {
 	return w.values[i], true
 }
 
-// read makes keys part of the read set; those that nothing is known of cost one
-// request together.
+// read makes keys part of the read set. Keys that are not known yet cost one request together.
 func (t *transaction) read(keys []string) {
 	if t.err != nil { // apply has recovered from the panic below
 		t.fail(t.err)
@@ -107,8 +106,8 @@ func (t *transaction) fetch(keys []string) (map[string]found, error) {
 		}
 		return foundIn(keys, resp)
 	}
-	// Any member that has come as far as the snapshot knows the answer. One that
-	// has not is made to catch up by a linearizable read.
+	// Any member that has the snapshot's revision can answer. A member that does not have it yet
+	// catches up because of a linearizable read.
 	resp, err := t.get(keys, clientv3.WithRev(t.snapshot), clientv3.WithSerializable())
 	if errors.Is(err, rpctypes.ErrFutureRev) {
 		resp, err = t.get(keys, clientv3.WithRev(t.snapshot))
@@ -135,7 +134,7 @@ func getOps(keys []string, opts ...clientv3.OpOption) []clientv3.Op {
 	return ops
 }
 
-// foundIn takes the answers to getOps(keys) out of a response.
+// foundIn returns the answers to getOps(keys) in a response.
 func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]found, error) {
 	byKey := make(map[string]found, len(keys))
 	for i, key := range keys {
@@ -155,8 +154,8 @@ func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]found, error
 // errMalformed is wrapped by the error for an answer that does not fit its request.
 var errMalformed = txnanswer.ErrMalformed
 
-// rangeAnswer is the i-th answer in a transaction's response, which was to a get.
-// None of the key-value pairs is nil.
+// rangeAnswer returns the i-th answer of a transaction's response, which is that to a get. None of
+// its key-value pairs is nil.
 func rangeAnswer(resp *clientv3.TxnResponse, i int) ([]*mvccpb.KeyValue, error) {
 	return txnanswer.Pairs(resp.Responses, i)
 }

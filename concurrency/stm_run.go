@@ -9,9 +9,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// conflictBackoff spaces the attempts of a transaction that others get in the
-// way of. An attempt takes two round trips or more, during which the keys must
-// not change.
+// conflictBackoff spaces the attempts of a transaction after conflicts. An attempt takes two round
+// trips or more, during which the keys must not change.
 var conflictBackoff = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond,
 	Jitter: 1}
 
@@ -29,9 +28,9 @@ type transaction struct {
 	reads    readSet
 	writes   writeSet
 	snapshot int64 // revision that a snapshot level reads at; 0: not known yet
-	err      error // why the attempt has been broken off
+	err      error // why the attempt has ended early
 
-	// what the last attempt learned from its conflict
+	// what the response to the last commit, which had a conflict, says of the keys that were read
 	hints    map[string]found
 	hintsRev int64
 }
@@ -40,13 +39,13 @@ func newTransaction(ctx context.Context, store clientv3.KV, level Isolation) *tr
 	return &transaction{ctx: ctx, store: store, level: level}
 }
 
-// oneSnapshot tells whether all reads have to be of one revision.
+// oneSnapshot reports whether all reads have to be of one revision.
 func (t *transaction) oneSnapshot() bool { return t.level <= Serializable }
 
-// checksReads tells whether keys that were read must not have changed.
+// checksReads reports whether keys that were read must not have changed.
 func (t *transaction) checksReads() bool { return t.level <= RepeatableReads }
 
-// checksWrites tells whether keys that are written must not have changed.
+// checksWrites reports whether keys that are written must not have changed.
 func (t *transaction) checksWrites() bool { return t.level == SerializableSnapshot }
 
 // run attempts the transaction until it is applied or fails.
@@ -69,9 +68,8 @@ func (t *transaction) run(apply func(STM) error) (*clientv3.TxnResponse, error) 
 	}
 }
 
-// attempt calls apply. Only the panic by which a read of this transaction has
-// broken it off ends here; any other goes on to the caller as if there were no
-// deferred function, its stack trace included.
+// attempt calls apply. It recovers only from the panic of a failed read of this transaction. Any
+// other panic goes on to the caller, with its stack trace, as if there were no deferred function.
 func (t *transaction) attempt(apply func(STM) error) (err error) {
 	defer func() {
 		if t.err == nil {
@@ -85,7 +83,7 @@ func (t *transaction) attempt(apply func(STM) error) (err error) {
 	return apply(t)
 }
 
-// fail breaks the attempt off and does not return.
+// fail ends the attempt and does not return.
 func (t *transaction) fail(err error) {
 	t.err = err
 	panic(t) //nolint:forbidigo // ends the caller's function; run recovers
@@ -127,8 +125,8 @@ func (t *transaction) Put(key, val string, opts ...clientv3.OpOption) {
 // Del implements STM.
 func (t *transaction) Del(key string) { t.writes.add(key, "", clientv3.OpDelete(key)) }
 
-// commit implements STM. On a conflict it learns what has become of the keys
-// that were read, which is what the next attempt is most likely to ask for.
+// commit implements STM. After a conflict it keeps what the keys that were read are now: the next
+// attempt most likely reads these.
 func (t *transaction) commit() *clientv3.TxnResponse {
 	t.hints = nil
 	txn := t.store.Txn(t.ctx).If(t.conditions()...).Then(t.writes.ops...)
@@ -148,7 +146,7 @@ func (t *transaction) commit() *clientv3.TxnResponse {
 	return nil
 }
 
-// conditions are what must hold for the transaction to be applied.
+// conditions returns the conditions under which the transaction is applied.
 func (t *transaction) conditions() []clientv3.Cmp {
 	var cmps []clientv3.Cmp
 	if t.checksReads() {

@@ -81,14 +81,14 @@ func TestSTMUnknownIsolation(t *testing.T) {
 	assert.ErrorContains(t, err, "7")
 }
 
-// TestSTMIsolation changes keys under a running function, and counts how often it runs.
+// TestSTMIsolation changes keys while a function runs, and counts how often the function runs.
 func TestSTMIsolation(t *testing.T) {
 	client, p := sharedClient(t)
 	read, late, written := p+"read", p+"late", p+"written"
 	cases := []struct {
 		level   Isolation
 		oldLate bool // a later read shows the state at the first one
-		// how often the function runs where that key changes
+		// how often the function runs if that key changes
 		readChanged, lateChanged, writeRaced int
 	}{
 		{SerializableSnapshot, true, 2, 2, 2},
@@ -126,8 +126,8 @@ func TestSTMIsolation(t *testing.T) {
 	}
 }
 
-// TestTransactionCatchesWriteSkew runs two transactions that read both keys before either of them
-// writes its own.
+// TestTransactionCatchesWriteSkew runs two transactions. Both read both keys before either writes
+// its own key.
 func TestTransactionCatchesWriteSkew(t *testing.T) {
 	client, p := sharedClient(t)
 	x, y := p+"x", p+"y"
@@ -166,6 +166,25 @@ func TestTransactionCatchesWriteSkew(t *testing.T) {
 func TestTransactionErrorsAreNotSwallowed(t *testing.T) {
 	client, p := sharedClient(t)
 	put(t, client, p, "untouched")
+	for _, level := range allLevels {
+		for name, c := range failingSTMs(t, p) {
+			resp, err := NewSTM(client, c.apply, WithIsolation(level), WithAbortContext(c.ctx))
+			assert.ErrorIs(t, err, c.want, name)
+			assert.Nil(t, resp, name)
+		}
+	}
+	assert.Equal(t, []string{"untouched"}, values(t, client, p))
+}
+
+// failingSTM is a transaction that fails.
+type failingSTM struct {
+	apply func(STM) error
+	ctx   context.Context
+	want  error
+}
+
+// failingSTMs returns transactions that put p and fail, by where their error comes from.
+func failingSTMs(t *testing.T, p string) map[string]failingSTM {
 	mine := errors.New("mine")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -173,61 +192,50 @@ func TestTransactionErrorsAreNotSwallowed(t *testing.T) {
 	for i := range many {
 		many[i] = p + strconv.Itoa(i)
 	}
-	for _, level := range allLevels {
-		for name, c := range map[string]struct {
-			apply func(STM) error
-			ctx   context.Context
-			want  error
-		}{
-			"of the function": {func(s STM) error {
-				s.Put(p, "x")
-				return mine
-			}, t.Context(), mine},
-			"of a read": {func(s STM) error {
-				s.Put(p, "x")
-				s.Get("")
-				return nil
-			}, t.Context(), rpctypes.ErrEmptyKey},
-			"of too many reads": {func(s STM) error {
-				s.Put(p, "x")
-				s.Get(many...)
-				return nil
-			}, t.Context(), rpctypes.ErrTooManyOps},
-			"of the last request": {func(s STM) error {
-				s.Put(p, "x")
-				s.Put("", "x")
-				return nil
-			}, t.Context(), rpctypes.ErrEmptyKey},
-			"of a lease": {func(s STM) error {
-				s.Put(p, "x", clientv3.WithLease(12345))
-				return nil
-			}, t.Context(), rpctypes.ErrLeaseNotFound},
-			"of the context": {func(s STM) error {
-				s.Put(p, "x")
-				s.Get(p)
-				return nil
-			}, ended, context.Canceled},
-			"of a context, blind": {func(s STM) error {
-				s.Put(p, "x")
-				return nil
-			}, ended, context.Canceled},
-			"of a read, recovered": {func(s STM) error {
-				s.Put(p, "x")
-				recovered(func() { s.Get("") })
-				return nil
-			}, t.Context(), rpctypes.ErrEmptyKey},
-			"of a read, twice": {func(s STM) error {
-				recovered(func() { s.Get("") })
-				recovered(func() { s.Get(p) })
-				return mine
-			}, t.Context(), rpctypes.ErrEmptyKey},
-		} {
-			resp, err := NewSTM(client, c.apply, WithIsolation(level), WithAbortContext(c.ctx))
-			assert.ErrorIs(t, err, c.want, name)
-			assert.Nil(t, resp, name)
-		}
+	return map[string]failingSTM{
+		"of the function": {func(s STM) error {
+			s.Put(p, "x")
+			return mine
+		}, t.Context(), mine},
+		"of a read": {func(s STM) error {
+			s.Put(p, "x")
+			s.Get("")
+			return nil
+		}, t.Context(), rpctypes.ErrEmptyKey},
+		"of too many reads": {func(s STM) error {
+			s.Put(p, "x")
+			s.Get(many...)
+			return nil
+		}, t.Context(), rpctypes.ErrTooManyOps},
+		"of the last request": {func(s STM) error {
+			s.Put(p, "x")
+			s.Put("", "x")
+			return nil
+		}, t.Context(), rpctypes.ErrEmptyKey},
+		"of a lease": {func(s STM) error {
+			s.Put(p, "x", clientv3.WithLease(12345))
+			return nil
+		}, t.Context(), rpctypes.ErrLeaseNotFound},
+		"of the context": {func(s STM) error {
+			s.Put(p, "x")
+			s.Get(p)
+			return nil
+		}, ended, context.Canceled},
+		"of a context, blind": {func(s STM) error {
+			s.Put(p, "x")
+			return nil
+		}, ended, context.Canceled},
+		"of a read, recovered": {func(s STM) error {
+			s.Put(p, "x")
+			recovered(func() { s.Get("") })
+			return nil
+		}, t.Context(), rpctypes.ErrEmptyKey},
+		"of a read, twice": {func(s STM) error {
+			recovered(func() { s.Get("") })
+			recovered(func() { s.Get(p) })
+			return mine
+		}, t.Context(), rpctypes.ErrEmptyKey},
 	}
-	assert.Equal(t, []string{"untouched"}, values(t, client, p))
 }
 
 func recovered(f func()) {
@@ -252,7 +260,7 @@ func TestSTMOfNamedLevels(t *testing.T) {
 	}
 }
 
-// TestBankTransfersKeepTheSum moves money between 10 accounts from 8 clients, on three members.
+// TestBankTransfersKeepTheSum moves money between 10 accounts from 8 clients of a cluster of three.
 func TestBankTransfersKeepTheSum(t *testing.T) {
 	const accounts, clients, transfers, each = 10, 8, 25, 100
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))

@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
-// TestCallsEndWithTheirContext makes every blocking call on a network that has gone silent, and
-// most of them also where they were waiting when it did.
+// TestCallsEndWithTheirContext makes each blocking call on a network that is silent. Calls that
+// wait for another session are also made before the network becomes silent.
 func TestCallsEndWithTheirContext(t *testing.T) {
 	admin, p := sharedClient(t)
 	holder := NewMutex(newSession(t, admin), p+"held")
@@ -45,33 +45,19 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 		},
 		"Observe": observing(led, &observed),
 	}
-	check := func(name string, call func(context.Context) error, waits func() bool) {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		defer cancel()
-		done := async(func() error { return call(ctx) })
-		if waits != nil {
-			require.Eventually(t, waits, 5*time.Second, time.Millisecond, name)
-			proxy.Blackhole(faultnet.Both)
-		}
-		<-ctx.Done()
-		ended, starved := time.Now(), starvation()
-		err := result(t, done, 5*time.Second)
-		assert.Less(t, time.Since(ended)-starved(), 100*time.Millisecond, name)
-		assert.ErrorIs(t, err, context.DeadlineExceeded, name)
-	}
 	for name, waits := range map[string]func() bool{
 		"Lock, held":          func() bool { return hasPlace(waiting.contender) },
 		"Campaign, not first": func() bool { return hasPlace(campaigning.contender) },
 		"Observe":             func() bool { return observed.Load() > 0 },
 	} {
-		check(name, calls[name], waits)
+		endsInTime(t, proxy, name, calls[name], waits)
 		proxy.Heal()
 	}
 	awaitKeys(t, admin, p+"held", 1)
 	awaitKeys(t, admin, p+"led", 1)
 	proxy.Blackhole(faultnet.Both)
 	for name, call := range calls {
-		check(name, call, nil)
+		endsInTime(t, proxy, name, call, nil)
 	}
 	proxy.Heal()
 	awaitKeys(t, admin, p+"held", 1)
@@ -81,6 +67,26 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	assert.NotEmpty(t, led.Key(), "a Resign that failed may be repeated")
 	resigned := func() bool { return led.Resign(t.Context()) == nil }
 	require.Eventually(t, resigned, 5*time.Second, time.Millisecond)
+}
+
+// endsInTime makes a call whose context ends. If waits is given, the network becomes silent once
+// that reports that the call waits.
+func endsInTime(
+	t *testing.T, proxy *faultnet.Proxy, name string, call func(context.Context) error,
+	waits func() bool,
+) {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	done := async(func() error { return call(ctx) })
+	if waits != nil {
+		require.Eventually(t, waits, 5*time.Second, time.Millisecond, name)
+		proxy.Blackhole(faultnet.Both)
+	}
+	<-ctx.Done()
+	ended, starved := time.Now(), starvation()
+	err := result(t, done, 5*time.Second)
+	assert.Less(t, time.Since(ended)-starved(), 100*time.Millisecond, name)
+	assert.ErrorIs(t, err, context.DeadlineExceeded, name)
 }
 
 // starvation measures for how long this process waits for a processor, by how late its timers are,
@@ -103,7 +109,7 @@ func starvation() (stop func() time.Duration) {
 	return func() time.Duration { close(stopped); return <-late }
 }
 
-// observing returns a call that counts what an observer hears.
+// observing returns a call that counts the reports of an observer.
 func observing(e *Election, heard *atomic.Int32) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for range e.Observe(ctx) {
@@ -116,7 +122,7 @@ func observing(e *Election, heard *atomic.Int32) func(context.Context) error {
 // errOf returns the error of a call.
 func errOf[T any](_ T, err error) error { return err }
 
-// campaignWith fixes the value.
+// campaignWith returns Campaign with a given value.
 func (e *Election) campaignWith(val string) func(context.Context) error {
 	return func(ctx context.Context) error { return e.Campaign(ctx, val) }
 }

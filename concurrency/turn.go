@@ -11,7 +11,7 @@ import (
 )
 
 // waitForTurn waits until the contender is the first. What it returns was seen in one transaction:
-// no key was before the contender's own, and that was there. Events only tell when to look.
+// the contender's own key existed, and no key was before it. Events only say when to look.
 func (c contender) waitForTurn(ctx context.Context, p position) (position, error) {
 	if p.ahead == "" {
 		return p, nil

@@ -48,13 +48,14 @@
 // # Invariants
 //
 //   - An incarnation that has users is not deleted by this session, except by Unlock and Resign.
-//   - An incarnation to delete, ended, denied or gone gets no users. A put that finds it deletes it and
-//     puts again, also if the answer comes late.
+//   - An incarnation to delete, ended, denied or gone gets no users. A put that finds it deletes it
+//     and puts again, also if its answer comes late.
 //   - What was found and not made is deleted by Unlock and Resign only.
 //   - A [Version] names what is to be deleted. That of a mutex's key changes when another session
 //     puts its mark on it; so a deletion that is applied late deletes nothing that came after it.
 //   - There are never fewer uncertain puts than requests that may still be applied, until the
 //     session gives up on them: one is taken away only for an incarnation that it has made.
-//   - After Orphan the session no longer looks for what uncertain puts make. It deletes only versions
-//     that it knows. A candidate's key is deleted only by the failure of a call that has made it.
+//   - After Orphan the session no longer looks for what uncertain puts make. It deletes only
+//     versions that it knows. A candidate's key is deleted only by the failure of a call that has
+//     made it.
 package keystate

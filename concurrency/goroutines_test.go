@@ -13,7 +13,7 @@ import (
 )
 
 // TestUnlockKeepsTheOthersWaiting has goroutines of one session wait with one key. The first one
-// that gets the lock releases it before the others have looked whether it is their turn.
+// that gets the lock releases it before the others have looked. They wait on, with another key.
 func TestUnlockKeepsTheOthersWaiting(t *testing.T) {
 	const n = 4
 	fake, client := newFake(t)
@@ -57,7 +57,7 @@ func TestUnlockKeepsTheOthersWaiting(t *testing.T) {
 	awaitKeys(t, client, "key/", 0)
 }
 
-// TestGoroutinesOfOneSessionBesideAnother has them contend with another session for a while.
+// TestGoroutinesOfOneSessionBesideAnother has goroutines of two sessions contend for a lock.
 func TestGoroutinesOfOneSessionBesideAnother(t *testing.T) {
 	_, client := newFake(t)
 	var all sync.WaitGroup
