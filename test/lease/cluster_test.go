@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// fleet is many leases kept by one client, and who can tell whether they live.
+// fleet has many leases that one client keeps. The client judge asks a server whether they live.
 type fleet struct {
 	client, judge *clientv3.Client
 	ids           []clientv3.LeaseID
@@ -40,8 +40,8 @@ func newFleet(t *testing.T, client, judge *clientv3.Client, n int, ttl int64) *f
 	return f
 }
 
-// requireKept waits for two more answers for every lease, of which the second was asked for after
-// the call, and asks a server that none is missing.
+// requireKept waits for two more answers for each lease: the second is to a request that was sent
+// after the call. Then it checks with a server that no lease is missing.
 func (f *fleet) requireKept(t *testing.T) {
 	t.Helper()
 	for i, ch := range f.channels {
@@ -62,7 +62,7 @@ func (f *fleet) requireKept(t *testing.T) {
 	require.Len(t, resp.Leases, len(f.ids))
 }
 
-// servesKeepAlives is the member that has answered last.
+// servesKeepAlives returns the member that answers renewals.
 func (f *fleet) servesKeepAlives(t *testing.T, cluster *etcdtest.Cluster) *etcdtest.Member {
 	t.Helper()
 	isOpen(f.channels[0])
@@ -92,7 +92,7 @@ func pause(t *testing.T, m *etcdtest.Member) {
 	require.NoError(t, m.Resume())
 }
 
-// Every fault in turn hits the same 200 leases of 5 seconds; after each all of them must be kept.
+// TestLeasesOutliveFaults: 200 leases of 5 s outlive one fault after another.
 func TestLeasesOutliveFaults(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
@@ -158,7 +158,8 @@ func TestRevokeOnARealServer(t *testing.T) {
 	assert.Equal(t, clientv3.ErrLeaseRevoked, end.Err())
 }
 
-// The leader goes while leases are granted; what is kept is kept on, and KeepAlive goes on serving.
+// TestFailedGrantsDoNotResetKeepAlives: the leader is killed while leases are granted. Leases that
+// are kept live on, and KeepAlive of a new lease works.
 func TestFailedGrantsDoNotResetKeepAlives(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
@@ -232,7 +233,7 @@ func TestKeepAliveOnceIsNoFailureForTheServer(t *testing.T) {
 	assert.NotContains(t, strings.ToLower(string(log)), "lease keepalive")
 }
 
-// A keepalive outlives its token, over and over; those that need no new token ask for none.
+// TestKeepAlivesOutliveTheirTokens: leases are kept while the client's token expires several times.
 func TestKeepAlivesOutliveTheirTokens(t *testing.T) {
 	t.Parallel()
 	for name, opt := range map[string]etcdtest.Option{"simple": etcdtest.WithAuthTTL(time.Second),
@@ -244,8 +245,11 @@ func TestKeepAlivesOutliveTheirTokens(t *testing.T) {
 			client := testclient.Open(t, cluster, testclient.AsUser("root", "pw"))
 			quick, slow := grant(t, client, 3), grant(t, client, 12)
 			first, second := keep(t, client, t.Context(), quick), keep(t, client, t.Context(), slow)
-			time.Sleep(9 * time.Second)
+			for range 2 { // answers 4 s apart, which no token lives for
+				next(t, second)
+			}
 			assert.True(t, isOpen(first))
+			next(t, first)
 			assert.True(t, isOpen(second))
 			_, err := client.KeepAliveOnce(t.Context(), quick)
 			require.NoError(t, err)

@@ -19,7 +19,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestKeepAliveAsksAgainBeforeALeaseIsGone: a member may not have applied the grant yet.
+// TestKeepAliveAsksAgainBeforeALeaseIsGone: a member that has not applied the grant yet denies the
+// lease. The client asks for its TTL before it ends the keepalive.
 func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)
@@ -44,8 +45,8 @@ func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 	assert.EqualValues(t, 60, resp.TTL)
 }
 
-// TestQuestionAboutALeaseGoesToAnotherMember: the member that has the stream has applied
-// neither the grant nor anything after it, and says so for as long as it is asked.
+// TestQuestionAboutALeaseGoesToAnotherMember: the member that has the stream lags and denies the
+// lease whenever it is asked. The client asks another member for the TTL.
 func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	var lagging atomic.Pointer[etcdfake.Server]
@@ -74,16 +75,16 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	client := testclient.OpenFake(t, members[0], func(cfg *clientv3.Config) {
 		cfg.Endpoints = []string{members[0].Addr(), members[1].Addr()}
 	})
-	for _, m := range members { // both are connected
+	for _, m := range members {
 		require.Eventually(t, func() bool {
 			_, err := client.Get(t.Context(), "key")
 			return err == nil && m.Calls("Range") > 0
-		}, 10*time.Second, time.Millisecond)
+		}, soon, time.Millisecond, "both members are connected")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var others sync.WaitGroup
 	others.Go(func() {
-		// requests that take turns, so that the next one is not always the other member's
+		// Reads shift the turns of the members, so that any member may get the next request.
 		for ctx.Err() == nil {
 			_, _ = client.Get(ctx, "key")
 		}
@@ -99,13 +100,14 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	for range 3 {
 		lagging.Store(nil)
 		lease := clientv3.NewLease(client)
-		keep(t, lease, t.Context(), grant(t, client, 60)) // renewed, on a stream that has moved
+		keep(t, lease, t.Context(), grant(t, client, 60)) // renewed on a stream to the other member
 		require.NoError(t, lease.Close())
 	}
-	assert.Zero(t, asked.Load(), "questions to the member that is behind")
+	assert.Zero(t, asked.Load(), "questions to the member that lags")
 }
 
-// TestManyDeniedLeasesAreConfirmedTogether: 160 leases, each confirmed in 100 ms, take 1 s.
+// TestManyDeniedLeasesAreConfirmedTogether: the server denies 160 leases. The client asks for their
+// TTLs with 16 requests at a time.
 func TestManyDeniedLeasesAreConfirmedTogether(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
@@ -118,7 +120,7 @@ func TestManyDeniedLeasesAreConfirmedTogether(t *testing.T) {
 		asking++
 		most = max(most, asking)
 		mu.Unlock()
-		time.Sleep(100 * time.Millisecond) // a slow server
+		time.Sleep(100 * time.Millisecond) // a slow answer
 		mu.Lock()
 		asking--
 		mu.Unlock()
@@ -137,7 +139,8 @@ func TestManyDeniedLeasesAreConfirmedTogether(t *testing.T) {
 	assert.Equal(t, 16, most)
 }
 
-// TestWithoutLeasesNoKeepAliveStreamIsOpened: the next KeepAlive opens one.
+// TestWithoutLeasesNoKeepAliveStreamIsOpened: a stream that ends while no lease is kept is opened
+// again by the next KeepAlive only.
 func TestWithoutLeasesNoKeepAliveStreamIsOpened(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)
@@ -152,7 +155,7 @@ func TestWithoutLeasesNoKeepAliveStreamIsOpened(t *testing.T) {
 	require.Equal(t, 1, fake.Break("LeaseKeepAlive", refusal))
 	_, before := fake.Streams("LeaseKeepAlive")
 	calls := fake.Calls("LeaseKeepAlive")
-	time.Sleep(time.Second) // in which nothing may happen
+	time.Sleep(time.Second) // the time during which no stream may be opened
 	_, after := fake.Streams("LeaseKeepAlive")
 	assert.Equal(t, before, after)
 	assert.Equal(t, calls, fake.Calls("LeaseKeepAlive"))

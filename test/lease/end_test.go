@@ -88,8 +88,8 @@ func TestWhyAChannelWasClosed(t *testing.T) {
 	}
 }
 
-// deny refuses the first request of a stream, as servers do whose users may not write a key of the
-// lease.
+// deny refuses the first request of a stream, as a server does if the user may not write a key of
+// the lease.
 func deny(
 	_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
 	_ func(*pb.LeaseKeepAliveResponse) error,
@@ -135,7 +135,8 @@ func TestTheFirstEndCounts(t *testing.T) {
 	assert.Equal(t, clientv3.ErrLeaseRevoked, innerEnd.Err())
 }
 
-// TestDeadlineCountsFromSending: not from when an answer comes, which may be late.
+// TestDeadlineCountsFromSending: the TTL in an answer counts from when its request was sent, because
+// the answer may arrive late.
 func TestDeadlineCountsFromSending(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)

@@ -22,7 +22,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// keep starts a keepalive and waits for its first answer.
+// keep starts a keepalive of a lease and waits for the first answer.
 func keep(
 	t *testing.T, l clientv3.Lease, ctx context.Context, id clientv3.LeaseID,
 ) <-chan *clientv3.LeaseKeepAliveResponse {
@@ -34,7 +34,7 @@ func keep(
 	return ch
 }
 
-// renewals are the requests for a lease that a fake has seen.
+// renewals returns when fake received requests to renew a lease.
 func renewals(fake *etcdfake.Server, id clientv3.LeaseID) (at []time.Time) {
 	for _, r := range fake.Requests("LeaseKeepAlive") {
 		if req, ok := r.Msg.(*pb.LeaseKeepAliveRequest); ok && req.ID == int64(id) {
@@ -42,21 +42,6 @@ func renewals(fake *etcdfake.Server, id clientv3.LeaseID) (at []time.Time) {
 		}
 	}
 	return at
-}
-
-func TestRenewalsGoOutAThirdOfTheTTLApart(t *testing.T) {
-	t.Parallel()
-	fake := etcdfake.Start(t)
-	client := testclient.OpenFake(t, fake)
-	id := grant(t, client, 2)
-	_, err := client.KeepAlive(t.Context(), id) // nobody drains it
-	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		return len(renewals(fake, id)) > 6
-	}, soon, 10*time.Millisecond)
-	at := renewals(fake, id)
-	assert.InDelta(t, 2*time.Second/3, at[6].Sub(at[0])/6, float64(70*time.Millisecond))
-	assert.Len(t, fake.Leases(), 1)
 }
 
 func TestAfterCloseKeepAliveHasHalted(t *testing.T) {
@@ -75,7 +60,8 @@ func TestAfterCloseKeepAliveHasHalted(t *testing.T) {
 	keep(t, client, t.Context(), grant(t, client, 60)) // the client's own goes on
 }
 
-// TestKeepAlivesOutliveRefusedStreams: the log says why they were opened again.
+// TestKeepAlivesOutliveRefusedStreams: keepalives outlive streams that the server refuses. The log
+// says why each was opened again.
 func TestKeepAlivesOutliveRefusedStreams(t *testing.T) {
 	fake := etcdfake.Start(t)
 	core, logs := observer.New(zap.DebugLevel)
@@ -126,7 +112,7 @@ func TestNoGoroutinesPerLease(t *testing.T) {
 	assert.LessOrEqual(t, runtime.NumGoroutine(), before+4)
 }
 
-// keepMore subscribes to a lease that is kept already.
+// keepMore starts another keepalive of a lease that is kept already.
 func keepMore(
 	t *testing.T, l clientv3.Lease, ctx context.Context, id clientv3.LeaseID,
 ) <-chan *clientv3.LeaseKeepAliveResponse {
@@ -156,30 +142,7 @@ func TestLostLeaderAndLeavingSubscribers(t *testing.T) {
 	waitClosed(t, plain)
 	assert.Eventually(t, func() bool {
 		return len(fake.Leases()) == 0
-	}, soon, 10*time.Millisecond, "nobody keeps it any more")
-}
-
-func TestMuteServerIsNotFlooded(t *testing.T) {
-	t.Parallel()
-	fake := etcdfake.Start(t)
-	client := testclient.OpenFake(t, fake)
-	var ids []clientv3.LeaseID
-	for range 10 {
-		id := grant(t, client, 6)
-		keep(t, client, t.Context(), id)
-		ids = append(ids, id)
-	}
-	fake.Delay("LeaseKeepAlive", time.Hour)
-	fake.ForgetRequests()
-	time.Sleep(5 * time.Second) // silence
-	for _, id := range ids {
-		at := renewals(fake, id)
-		assert.LessOrEqual(t, len(at), 3)
-		for i := range at[min(1, len(at)):] {
-			assert.Greater(t, at[i+1].Sub(at[i]), 1500*time.Millisecond,
-				"a third of the TTL, less jitter")
-		}
-	}
+	}, soon, 10*time.Millisecond, "the lease is kept no more")
 }
 
 func TestWithoutAnswersTheChannelClosesAfterTheTTL(t *testing.T) {
@@ -283,7 +246,7 @@ func TestHostileKeepAliveStreams(t *testing.T) {
 	ctx, end := clientv3.WithKeepAliveEnd(t.Context())
 	ch, err := client.KeepAlive(ctx, 7)
 	require.NoError(t, err)
-	for resp := range ch { // none to two: what nobody has read goes with the lease
+	for resp := range ch { // up to two: answers that are unread when the lease ends are discarded
 		assert.Nil(t, resp.ResponseHeader)
 		assert.Equal(t, int64(math.MaxInt64), resp.TTL)
 	}
@@ -307,7 +270,8 @@ func TestKeepAliveOverAnInProcessStream(t *testing.T) {
 	}, soon, time.Millisecond)
 }
 
-// A stream that a server ends, with or without an error, is opened again.
+// TestKeepAliveSurvivesItsStreams: a stream that a server ends, with or without an error, is opened
+// again.
 func TestKeepAliveSurvivesItsStreams(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)

@@ -19,10 +19,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// soon is how long a test waits for what should come at once.
+// soon bounds every wait of these tests; nothing measures it.
 const soon = 10 * time.Second
 
-// grant makes a lease.
+// grant grants a lease.
 func grant(t *testing.T, l clientv3.Lease, ttl int64) clientv3.LeaseID {
 	t.Helper()
 	resp, err := l.Grant(t.Context(), ttl)
@@ -30,7 +30,7 @@ func grant(t *testing.T, l clientv3.Lease, ttl int64) clientv3.LeaseID {
 	return resp.ID
 }
 
-// waitClosed reads a channel to its end.
+// waitClosed reads ch until it is closed.
 func waitClosed(t *testing.T, ch <-chan *clientv3.LeaseKeepAliveResponse) {
 	t.Helper()
 	timeout := time.After(soon)
@@ -61,7 +61,7 @@ func next(
 	}
 }
 
-// isOpen tells whether a channel is, after reading what is in it.
+// isOpen reports whether ch is open, after it has read what is in it.
 func isOpen(ch <-chan *clientv3.LeaseKeepAliveResponse) bool {
 	for {
 		select {
@@ -75,8 +75,8 @@ func isOpen(ch <-chan *clientv3.LeaseKeepAliveResponse) bool {
 	}
 }
 
-// Every method of Lease that is one request, with what it answers and the errors its documentation
-// names.
+// TestLeaseMethods calls each method of Lease that makes one request, and checks its answer and the
+// errors that its documentation names.
 func TestLeaseMethods(t *testing.T) {
 	client, ctx := testclient.Open(t, etcdtest.Start(t)), t.Context()
 
@@ -131,7 +131,7 @@ func TestTimeToLiveOfAMissingLease(t *testing.T) {
 	assert.EqualValues(t, 42, resp.ID)
 }
 
-// TestGrantWhoseAnswerIsLost makes one lease and returns it.
+// TestGrantWhoseAnswerIsLost: a grant whose answer is lost makes one lease and returns it.
 func TestGrantWhoseAnswerIsLost(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)
@@ -147,7 +147,8 @@ func TestGrantWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-// TestGrantOfALeaseThatHasExpiredMeanwhile grants it again.
+// TestGrantOfALeaseThatHasExpiredMeanwhile: a lease may expire before the client finds out that it
+// was granted. The client grants it again.
 func TestGrantOfALeaseThatHasExpiredMeanwhile(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)
@@ -163,8 +164,8 @@ func TestGrantOfALeaseThatHasExpiredMeanwhile(t *testing.T) {
 	assert.Equal(t, []int64{int64(resp.ID)}, fake.Leases())
 }
 
-// TestGrantChoosesAnotherIDWhereItsFirstIsTaken: the request was sent once, so the lease is
-// another's.
+// TestGrantChoosesAnotherIDWhereItsFirstIsTaken: the id that Grant chose is refused in answer to
+// the first request, so another client has the lease. Grant tries another id.
 func TestGrantChoosesAnotherIDWhereItsFirstIsTaken(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)
@@ -183,7 +184,8 @@ func TestGrantChoosesAnotherIDWhereItsFirstIsTaken(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrLeaseExist, err)
 }
 
-// TestGrantWithACallersIDIsSentOnce: the id of a raw stub's request may be in use by others.
+// TestGrantWithACallersIDIsSentOnce: a request of a stub has an id that the program chose. Another
+// program may have a lease with that id, so the client does not repeat the request.
 func TestGrantWithACallersIDIsSentOnce(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)
@@ -208,7 +210,7 @@ func TestGrantIsNotRepeatedAfterOtherFailures(t *testing.T) {
 		assert.Equal(t, code, status.Code(err), "%v", err)
 		assert.Equal(t, before+1, fake.Calls("LeaseGrant"))
 	}
-	assert.Len(t, fake.Leases(), 4, "one for each call")
+	assert.Len(t, fake.Leases(), 4, "one lease for each call")
 }
 
 func TestLeaseCallsEndWithTheirContext(t *testing.T) {

@@ -112,7 +112,7 @@ func TestKeepAliveOnceReturnsTheStatus(t *testing.T) {
 	}
 	fake.KeepAlive(func(context.Context, func() (*pb.LeaseKeepAliveRequest, error),
 		func(*pb.LeaseKeepAliveResponse) error) error {
-		return nil // which clients see as io.EOF
+		return nil // clients see io.EOF
 	})
 	_, err := client.KeepAliveOnce(t.Context(), 1)
 	assert.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
@@ -165,9 +165,9 @@ func TestKeepAliveOnceLeavesASilentMember(t *testing.T) {
 	id := grant(t, client, 60)
 	require.Eventually(t, func() bool {
 		_, err := client.Get(t.Context(), "k")
-		return err == nil && members[0].Calls("Range")*members[1].Calls("Range")*members[2].Calls(
-			"Range") > 0
-	}, soon, time.Millisecond, "all are connected")
+		return err == nil && members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0 &&
+			members[2].Calls("Range") > 0
+	}, soon, time.Millisecond, "all members are connected")
 	proxy.Blackhole(faultnet.Both)
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 	defer cancel()

@@ -1,4 +1,4 @@
-package lease_test
+package faults_test
 
 import (
 	"testing"
