@@ -2,79 +2,70 @@ package clientv3
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.uber.org/zap"
-	"google.golang.org/grpc/metadata"
-
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
-// TestCopyOfAClientIsThatClient: programs copy the struct; go vet must not find a
-// lock in it, and the copy works and closes as the original does.
-func TestCopyOfAClientIsThatClient(t *testing.T) {
-	s := etcdfake.Start(t)
-	c, err := New(Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
-	require.NoError(t, err)
-	_, err = c.Put(t.Context(), "k", "v")
-	require.NoError(t, err)
+// errConnClosed is what gRPC says of calls made through a closed connection.
+var errConnClosed = status.Error(codes.Canceled, "grpc: the client connection is closing")
 
-	clone := *c
-	_, err = clone.Get(t.Context(), "k")
-	require.NoError(t, err)
-	w := clone.Watch(t.Context(), "k")
-	clone.SetEndpoints("127.0.0.1:1")
-	assert.Equal(t, []string{"127.0.0.1:1"}, c.Endpoints())
-
-	require.NoError(t, clone.Close())
-	for range w { // until it is closed
-	}
-	require.ErrorIs(t, c.Ctx().Err(), context.Canceled)
-	_, err = c.Get(t.Context(), "k")
-	assert.True(t, IsConnCanceled(err), "%v", err)
-	require.NoError(t, c.Close())
+// lateContext has ended, but those derived from it have not heard of it yet.
+type lateContext struct {
+	context.Context
+	over atomic.Bool
 }
 
-// TestZeroClient: programs embed one in fakes of their own.
-func TestZeroClient(t *testing.T) {
-	for name, c := range map[string]*Client{"zero": {}, "copy of zero": func() *Client {
-		var z Client
-		c := z
-		return &c
-	}()} {
-		t.Run(name, func(t *testing.T) {
-			assert.NoError(t, c.Ctx().Err())
-			assert.Empty(t, c.Endpoints())
-			assert.Nil(t, c.ActiveConnection())
-			assert.NotNil(t, c.GetLogger())
-			c.SetEndpoints("127.0.0.1:1")
-			assert.Equal(t, ErrNoAvailableEndpoints, c.Sync(t.Context()))
-			_, err := c.Dial("127.0.0.1:1")
-			assert.Equal(t, ErrNoAvailableEndpoints, err)
-			lg, _ := observed(zap.WarnLevel)
-			assert.Same(t, lg, c.WithLogger(lg).GetLogger())
-			require.NoError(t, c.Close())
-			require.NoError(t, c.Close())
-		})
+func (c *lateContext) Err() error {
+	if c.over.Load() {
+		return context.Canceled
 	}
+	return c.Context.Err()
 }
 
-func TestWithRequireLeaderKeepsMetadata(t *testing.T) {
-	ctx := metadata.AppendToOutgoingContext(t.Context(), "custom", "1", "custom", "2")
-	before, _ := metadata.FromOutgoingContext(ctx)
-	led := WithRequireLeader(WithRequireLeader(ctx))
-	md, _ := metadata.FromOutgoingContext(led)
-	assert.Equal(t, []string{"1", "2"}, md.Get("custom"))
-	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, md.Get(rpctypes.MetadataRequireLeaderKey))
-	after, _ := metadata.FromOutgoingContext(ctx)
-	assert.Equal(t, before, after, "the caller's context stays as it was")
+type closingLease struct{ pb.LeaseClient }
 
-	s, c := newFakeClient(t, Config{})
-	_, err := c.Put(led, "k", "v")
-	require.NoError(t, err)
-	assert.Equal(t, []string{"1", "2"}, s.LastMetadata("Put").Get("custom"))
-	assert.Equal(t, []string{"true"}, s.LastMetadata("Put").Get("hasleader"))
+func (closingLease) LeaseKeepAlive(
+	context.Context, ...grpc.CallOption,
+) (pb.Lease_LeaseKeepAliveClient, error) {
+	return nil, errConnClosed
+}
+
+type closingWatch struct{ pb.WatchClient }
+
+func (closingWatch) Watch(context.Context, ...grpc.CallOption) (pb.Watch_WatchClient, error) {
+	return nil, errConnClosed
+}
+
+// TestEndsAreThoseOfTheClient: watches and keepalives of a closed client end with context.Canceled.
+// The connection closes as soon as the client's context ends, which may be before the end reaches
+// the contexts of the streams, and its error must not be reported.
+func TestEndsAreThoseOfTheClient(t *testing.T) {
+	ctx := &lateContext{Context: t.Context()}
+	c := &Client{clientState: &clientState{ctx: ctx}}
+	ctx.over.Store(true)
+
+	lease := NewLeaseFromLeaseClient(closingLease{}, c, 0)
+	kept, end := WithKeepAliveEnd(context.Background())
+	ch, err := lease.KeepAlive(kept, 1)
+	if err == nil {
+		for range ch { // until it is closed
+		}
+		err = end.Err()
+	}
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.NoError(t, lease.Close())
+
+	watcher := NewWatchFromWatchClient(closingWatch{}, c)
+	var last WatchResponse
+	for resp := range watcher.Watch(context.Background(), "k") {
+		last = resp
+	}
+	assert.Equal(t, context.Canceled, last.Err())
+	assert.NoError(t, watcher.Close())
 }

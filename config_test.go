@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // TestBadConfig shows that New refuses a Config with an error that names the
@@ -92,4 +94,32 @@ func TestConfigIsCopied(t *testing.T) {
 	assert.Equal(t, []string{"127.0.0.1:1"}, c.Endpoints())
 	c.Endpoints()[0] = "changed"
 	assert.Equal(t, []string{"127.0.0.1:1"}, c.Endpoints())
+}
+
+// TestEndlessDurations: the longest possible durations do not overflow.
+func TestEndlessDurations(t *testing.T) {
+	const endless = time.Duration(math.MaxInt64)
+	s := etcdfake.Start(t)
+	for name, cfg := range map[string]Config{
+		"dial timeout":    {DialTimeout: endless},
+		"keepalive":       {DialKeepAliveTime: endless, DialKeepAliveTimeout: endless},
+		"timeout of ping": {DialKeepAliveTime: time.Minute, DialKeepAliveTimeout: endless},
+		"no pings":        {DialKeepAliveTime: -1},
+		"auto-sync":       {AutoSyncInterval: endless},
+		"waits":           {BackoffWaitBetween: endless, BackoffJitterFraction: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg.Endpoints = []string{s.Addr()}
+			c := newTestClient(t, cfg)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			_, err := c.Put(ctx, "k", "v")
+			require.NoError(t, err)
+			assert.Positive(t, c.retryConfig().Backoff.Base)
+			assert.Positive(t, c.retryConfig().Backoff.Max)
+			assert.Greater(t, addDurations(c.cfg.dialTimeout(), time.Second), time.Second)
+		})
+	}
+	assert.Equal(t, endless, addDurations(endless, time.Second))
+	assert.Equal(t, 3*time.Second, addDurations(time.Second, 2*time.Second))
 }

@@ -135,8 +135,8 @@ func TestTheFirstEndCounts(t *testing.T) {
 	assert.Equal(t, clientv3.ErrLeaseRevoked, innerEnd.Err())
 }
 
-// TestDeadlineCountsFromSending: the TTL in an answer counts from when its request was sent, because
-// the answer may arrive late.
+// TestDeadlineCountsFromSending: the TTL in an answer counts from when its request was sent,
+// because the answer may arrive late.
 func TestDeadlineCountsFromSending(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)

@@ -15,8 +15,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// heapInUse returns the least of a few measurements: memory that other goroutines allocate while the
-// collector runs counts as in use.
+// heapInUse returns the least of a few measurements: memory that other goroutines allocate while
+// the collector runs counts as in use.
 func heapInUse() int64 {
 	least := int64(math.MaxInt64)
 	for range 5 {

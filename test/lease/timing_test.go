@@ -73,7 +73,8 @@ func TestRenewalsGoOutAThirdOfTheTTLApart(t *testing.T) {
 	})
 }
 
-// TestMuteServerIsNotFlooded: a lease whose renewals are not answered is renewed as often as others.
+// TestMuteServerIsNotFlooded: a lease whose renewals are not answered is renewed as often as
+// others.
 func TestMuteServerIsNotFlooded(t *testing.T) {
 	var answered sync.Map
 	firstOnly := func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),

@@ -1,4 +1,4 @@
-package clientv3
+package client_test
 
 import (
 	"bufio"
@@ -11,16 +11,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // inChild names the variable that tells a process that it is the child of
@@ -45,8 +45,9 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	t.Setenv("NO_PROXY", "")
 	t.Setenv("HTTPS_PROXY", "http://user:s3cr3tpw@"+p.addr)
 
-	c := newTestClient(t, Config{Endpoints: []string{"a.example:2379", "http://b.example:2379"}})
-	eventually(t, func() bool {
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{"a.example:2379",
+		"http://b.example:2379"}})
+	testclient.Eventually(t, func() bool {
 		_, err := c.Get(t.Context(), "k")
 		require.NoError(t, err)
 		return a.Calls("Range") > 0 && b.Calls("Range") > 0
@@ -61,16 +62,20 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	}
 
 	through := p.tunnels.Load()
-	direct := newTestClient(t, Config{Endpoints: []string{a.Addr()}})
+	direct := testclient.New(t, clientv3.Config{Endpoints: []string{a.Addr()}})
 	_, err := direct.Get(t.Context(), "k")
 	require.NoError(t, err, "loopback addresses are not proxied")
-	without := newTestClient(t, Config{Endpoints: []string{"a.invalid:1"},
+	without := testclient.New(t, clientv3.Config{Endpoints: []string{"a.invalid:1"},
 		DialOptions: []grpc.DialOption{grpc.WithNoProxy()}})
-	eventually(t, func() bool { return without.ConnectionError() != nil }, "it cannot be resolved")
+	testclient.Eventually(t, func() bool {
+		return without.ConnectionError() != nil
+	}, "it cannot be resolved")
 	assert.Equal(t, through, p.tunnels.Load())
 
-	refused := newTestClient(t, Config{Endpoints: []string{"unknown.example:1"}})
-	eventually(t, func() bool { return refused.ConnectionError() != nil }, "the proxy refuses")
+	refused := testclient.New(t, clientv3.Config{Endpoints: []string{"unknown.example:1"}})
+	testclient.Eventually(t, func() bool {
+		return refused.ConnectionError() != nil
+	}, "the proxy refuses")
 	assert.ErrorContains(t, refused.ConnectionError(), "403 Forbidden")
 	assert.NotContains(t, refused.ConnectionError().Error(), "s3cr3tpw")
 }
@@ -135,88 +140,4 @@ func (p *connectProxy) serve(conn net.Conn) {
 		_, _ = io.Copy(conn, target)
 	})
 	_, _ = io.Copy(target, r)
-}
-
-// pipeListener accepts what its dial makes.
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-	dials  atomic.Int64
-}
-
-func (l *pipeListener) dial(ctx context.Context, _ string) (net.Conn, error) {
-	l.dials.Add(1)
-	mine, theirs := net.Pipe()
-	select {
-	case l.conns <- theirs:
-		return mine, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-// mutelyWatched creates watches and says nothing more.
-type mutelyWatched struct{ pb.UnimplementedWatchServer }
-
-func (mutelyWatched) Watch(stream pb.Watch_WatchServer) error {
-	for {
-		req, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		if req.GetCreateRequest() != nil {
-			if err := stream.Send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1},
-				WatchId: req.GetCreateRequest().WatchId, Created: true}); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// TestIdleWatchIsNotThrownOut: a server with gRPC's default policy on pings, one in
-// five minutes, keeps the connection of a client with a zero Config, or one that
-// turns pings off. One that asks for pings gets them.
-func TestIdleWatchIsNotThrownOut(t *testing.T) {
-	for name, tc := range map[string]struct {
-		cfg  Config
-		kept bool
-	}{
-		"zero":   {Config{}, true},
-		"off":    {Config{DialKeepAliveTime: -1}, true},
-		"often":  {Config{DialKeepAliveTime: 10 * time.Second}, false},
-		"rarely": {Config{DialKeepAliveTime: 6 * time.Minute}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-				srv := grpc.NewServer()
-				pb.RegisterWatchServer(srv, mutelyWatched{})
-				var serving sync.WaitGroup
-				serving.Go(func() { _ = srv.Serve(l) })
-				tc.cfg.Endpoints, tc.cfg.Logger = []string{"a:1"}, testLogger(t, Config{})
-				tc.cfg.DialOptions = []grpc.DialOption{grpc.WithContextDialer(l.dial)}
-				c, err := New(tc.cfg)
-				require.NoError(t, err)
-				require.True(t, (<-c.Watch(t.Context(), "k", WithCreatedNotify())).Created)
-				time.Sleep(10 * time.Minute) // of virtual time
-				assert.Equal(t, tc.kept, l.dials.Load() == 1, "%d connections", l.dials.Load())
-				require.NoError(t, c.Close())
-				srv.Stop()
-				serving.Wait()
-			})
-		})
-	}
 }

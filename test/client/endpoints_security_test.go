@@ -1,10 +1,9 @@
-package clientv3
+package client_test
 
 import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -14,13 +13,32 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestSyncNeverLowersSecurity: what a member advertises decides nothing about
-// encryption where the program has asked for it.
+// advertising returns an option that replaces the URLs in answers to MemberList. If ask is false,
+// no member is asked.
+func advertising(urls *[]string, ask bool) grpc.DialOption {
+	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any,
+		cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		list, ok := reply.(*pb.MemberListResponse)
+		if !ok || ask {
+			if err := next(ctx, method, req, reply, cc, opts...); err != nil || !ok {
+				return err
+			}
+		}
+		list.Members = []*pb.Member{{ID: 1, Name: "a", ClientURLs: *urls}}
+		return nil
+	})
+}
+
+// TestSyncNeverLowersSecurity: if the program has asked for encryption, a URL that a member
+// advertises does not end it.
 func TestSyncNeverLowersSecurity(t *testing.T) {
 	tlsCfg := &tls.Config{}
 	for _, tc := range []struct {
@@ -42,26 +60,29 @@ func TestSyncNeverLowersSecurity(t *testing.T) {
 			[]string{"http://a:1", "http://b:1", "http://c:1"},
 			[]string{"https://a:1", "http://b:1", "https://c:1"}},
 	} {
-		c := newTestClient(t, Config{Endpoints: tc.named, TLS: tc.tls})
-		assert.Equal(t, tc.want, c.secured(tc.advertised), "%v", tc.named)
-		c.setEndpoints(c.secured(tc.advertised), false)
-		assert.Equal(t, tc.want, c.secured(tc.advertised), "the second time")
+		c := testclient.New(t, clientv3.Config{Endpoints: tc.named, TLS: tc.tls,
+			DialOptions: []grpc.DialOption{advertising(&tc.advertised, false)}})
+		require.NoError(t, c.Sync(t.Context()))
+		assert.Equal(t, tc.want, c.Endpoints(), "%v", tc.named)
+		require.NoError(t, c.Sync(t.Context()))
+		assert.Equal(t, tc.want, c.Endpoints(), "the second time")
 		c.SetEndpoints("http://z:1")
-		assert.Equal(t, tc.advertised, c.secured(tc.advertised), "the program may name http")
+		require.NoError(t, c.Sync(t.Context()))
+		assert.Equal(t, tc.advertised, c.Endpoints(), "the program may name http")
 	}
 }
 
-// TestSyncKeepsAMemberThatListensOnTLS: it advertises http.
+// TestSyncKeepsAMemberThatListensOnTLS: a member that listens on TLS may advertise http URLs. After
+// Sync it is reached all the same.
 func TestSyncKeepsAMemberThatListensOnTLS(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithTLS())
-	c := newTestClient(t, Config{Endpoints: cluster.Endpoints(), TLS: cluster.TLSConfig()})
+	advertised := strings.Replace(cluster.Members()[0].Endpoint(), "https://", "http://", 1)
+	c := testclient.New(t, clientv3.Config{Endpoints: cluster.Endpoints(), TLS: cluster.TLSConfig(),
+		DialOptions: []grpc.DialOption{advertising(&[]string{advertised}, true)}})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	members, err := c.MemberList(ctx)
-	require.NoError(t, err)
-	advertised := strings.Replace(members.Members[0].ClientURLs[0], "https://", "http://", 1)
-	c.setEndpoints(c.secured([]string{advertised}), false)
-	_, err = c.Put(ctx, "k", "v")
+	require.NoError(t, c.Sync(ctx))
+	_, err := c.Put(ctx, "k", "v")
 	require.NoError(t, err)
 	_, err = c.Status(ctx, advertised)
 	require.NoError(t, err, "a connection to what a member advertises is encrypted as well")
@@ -69,9 +90,9 @@ func TestSyncKeepsAMemberThatListensOnTLS(t *testing.T) {
 
 // TestSyncKeepsTheConnection: the address is the same, with a scheme or without.
 func TestSyncKeepsTheConnection(t *testing.T) {
-	s, c := newFakeClient(t, Config{})
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"http://" + s.Addr() + "/"}})
-	w := c.Watch(t.Context(), "k", WithCreatedNotify())
+	w := c.Watch(t.Context(), "k", clientv3.WithCreatedNotify())
 	require.True(t, (<-w).Created)
 	require.NoError(t, c.Sync(t.Context()))
 	assert.Equal(t, []string{"http://" + s.Addr() + "/"}, c.Endpoints())
@@ -88,8 +109,8 @@ func TestBadEndpointsAreLeftOut(t *testing.T) {
 	s := etcdfake.Start(t)
 	for _, bad := range []string{"", " ", " 127.0.0.1:1", "ftp://a:1", "a:99999", "a:etcd",
 		"http://", "unix:", "http://root:password@h:badport", "root:password@h:1"} {
-		lg, logs := observed(zapcore.WarnLevel)
-		c := newTestClient(t, Config{Endpoints: []string{bad, s.Addr(), bad}, Logger: lg})
+		lg, logs := testclient.Observed(zapcore.WarnLevel)
+		c := testclient.New(t, clientv3.Config{Endpoints: []string{bad, s.Addr(), bad}, Logger: lg})
 		assert.Equal(t, []string{s.Addr()}, c.Endpoints(), "%q", bad)
 		_, err := c.Put(t.Context(), "k", "v")
 		require.NoError(t, err)
@@ -99,7 +120,7 @@ func TestBadEndpointsAreLeftOut(t *testing.T) {
 
 		c.SetEndpoints(bad, s.Addr())
 		assert.Equal(t, 2, logs.Len())
-		_, err = New(Config{Endpoints: []string{bad}, Logger: zap.NewNop()})
+		_, err = clientv3.New(clientv3.Config{Endpoints: []string{bad}, Logger: zap.NewNop()})
 		require.Error(t, err)
 	}
 }
@@ -108,7 +129,7 @@ func TestBadEndpointsAreLeftOut(t *testing.T) {
 // them. newTestClient looks for them in the logs of all tests.
 func TestNoSecretInErrorsAndLogs(t *testing.T) {
 	const secret = "s3cr3tpw"
-	lg, logs := observed(zapcore.DebugLevel)
+	lg, logs := testclient.Observed(zapcore.DebugLevel)
 	bad := []string{
 		"http://root:" + secret + "@h:badport", "ftp://root:" + secret + "@h:1",
 		"root:" + secret + "@h:1",
@@ -120,19 +141,23 @@ func TestNoSecretInErrorsAndLogs(t *testing.T) {
 		texts = append(texts, err.Error(), fmt.Sprintf("%+v", err))
 	}
 	for _, ep := range bad {
-		_, err := New(Config{Endpoints: []string{ep}, Logger: lg})
+		_, err := clientv3.New(clientv3.Config{Endpoints: []string{ep}, Logger: lg})
 		note(err)
 	}
-	_, err := New(Config{Endpoints: bad, Logger: lg, Username: "root", Password: secret})
+	_, err := clientv3.New(clientv3.Config{Endpoints: bad, Logger: lg, Username: "root",
+		Password: secret})
 	note(err)
-	_, err = New(Config{Endpoints: []string{"http://root:" + secret + "@127.0.0.1:1"},
+	_, err = clientv3.New(clientv3.Config{Endpoints: []string{"http://root:" + secret +
+		"@127.0.0.1:1"},
 		RejectOldCluster: true, DialTimeout: 50 * time.Millisecond, Logger: lg})
 	note(err)
-	_, err = New(Config{Endpoints: []string{"127.0.0.1:1"}, Username: "root", Password: secret,
+	_, err = clientv3.New(clientv3.Config{Endpoints: []string{"127.0.0.1:1"}, Username: "root",
+		Password:    secret,
 		DialTimeout: 50 * time.Millisecond, Logger: lg})
 	note(err)
 
-	c := newTestClient(t, Config{Endpoints: []string{"http://root:" + secret + "@127.0.0.1:1"},
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{"http://root:" + secret +
+		"@127.0.0.1:1"},
 		Token: secret, Logger: lg})
 	assert.Equal(t, []string{"http://root:" + secret + "@127.0.0.1:1"}, c.Endpoints(), "as given")
 	c.SetEndpoints(bad...)
@@ -147,7 +172,9 @@ func TestNoSecretInErrorsAndLogs(t *testing.T) {
 	defer cancel()
 	_, err = c.Put(ctx, "k", "v")
 	note(err)
-	eventually(t, func() bool { return c.ConnectionError() != nil }, "the member cannot be reached")
+	testclient.Eventually(t, func() bool {
+		return c.ConnectionError() != nil
+	}, "the member cannot be reached")
 	note(c.ConnectionError())
 
 	require.NotZero(t, logs.Len())
@@ -155,34 +182,6 @@ func TestNoSecretInErrorsAndLogs(t *testing.T) {
 		texts = append(texts, fmt.Sprint(e.Message, e.ContextMap()))
 	}
 	for _, text := range texts {
-		requireNoSecret(t, []string{secret}, text)
+		testclient.RequireNoSecret(t, []string{secret}, text)
 	}
-}
-
-// TestEndlessDurations: the longest ones are no overflow.
-func TestEndlessDurations(t *testing.T) {
-	const endless = time.Duration(math.MaxInt64)
-	s := etcdfake.Start(t)
-	for name, cfg := range map[string]Config{
-		"dial timeout":    {DialTimeout: endless},
-		"keepalive":       {DialKeepAliveTime: endless, DialKeepAliveTimeout: endless},
-		"timeout of ping": {DialKeepAliveTime: time.Minute, DialKeepAliveTimeout: endless},
-		"no pings":        {DialKeepAliveTime: -1},
-		"auto-sync":       {AutoSyncInterval: endless},
-		"waits":           {BackoffWaitBetween: endless, BackoffJitterFraction: 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg.Endpoints = []string{s.Addr()}
-			c := newTestClient(t, cfg)
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			_, err := c.Put(ctx, "k", "v")
-			require.NoError(t, err)
-			assert.Positive(t, c.retryConfig().Backoff.Base)
-			assert.Positive(t, c.retryConfig().Backoff.Max)
-			assert.Greater(t, addDurations(c.cfg.dialTimeout(), time.Second), time.Second)
-		})
-	}
-	assert.Equal(t, endless, addDurations(endless, time.Second))
-	assert.Equal(t, 3*time.Second, addDurations(time.Second, 2*time.Second))
 }

@@ -1,4 +1,4 @@
-package clientv3
+package client_test
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,8 +17,10 @@ import (
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestSetEndpointsDuringCalls: the endpoints change from several goroutines while calls and dials
@@ -26,7 +29,7 @@ import (
 func TestSetEndpointsDuringCalls(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	all := []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}
-	c := newTestClient(t, Config{Endpoints: all})
+	c := testclient.New(t, clientv3.Config{Endpoints: all})
 	var work sync.WaitGroup
 	for i := range 3 {
 		work.Go(func() {
@@ -60,8 +63,8 @@ func TestSetEndpointsDuringCalls(t *testing.T) {
 }
 
 func TestSetEndpointsCopiesAndRejects(t *testing.T) {
-	lg, logs := observed(zapcore.WarnLevel)
-	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, Logger: lg})
+	lg, logs := testclient.Observed(zapcore.WarnLevel)
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{"127.0.0.1:1"}, Logger: lg})
 	eps := []string{"127.0.0.1:2", "127.0.0.1:3"}
 	c.SetEndpoints(eps...)
 	eps[0] = "changed"
@@ -81,11 +84,13 @@ func TestSetEndpointsCopiesAndRejects(t *testing.T) {
 
 func TestSetEndpointsMovesRequests(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr()}})
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{members[0].Addr()}})
 	_, err := c.Put(t.Context(), "k", "v")
 	require.NoError(t, err)
 	c.SetEndpoints(members[1].Addr())
-	eventually(t, func() bool { return members[0].Conns() == 0 }, "the old connection is closed")
+	testclient.Eventually(t, func() bool {
+		return members[0].Conns() == 0
+	}, "the old connection is closed")
 	_, err = c.Put(t.Context(), "k", "v")
 	require.NoError(t, err)
 	assert.Equal(t, 1, members[0].Calls("Put"))
@@ -94,9 +99,9 @@ func TestSetEndpointsMovesRequests(t *testing.T) {
 
 func TestRequestsGoRoundAllEndpoints(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
 		members[2].Addr()}})
-	eventually(t, func() bool {
+	testclient.Eventually(t, func() bool {
 		_, err := c.Get(t.Context(), "k")
 		require.NoError(t, err)
 		return members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0 &&
@@ -127,24 +132,27 @@ func TestEndpoints(t *testing.T) {
 
 	for _, tc := range []struct {
 		endpoint  string
-		cfg       Config
+		cfg       clientv3.Config
 		authority string
 	}{
-		{"127.0.0.1:" + port, Config{}, "127.0.0.1:" + port},
-		{"http://127.0.0.1:" + port, Config{}, "127.0.0.1:" + port},
-		{"http://localhost:" + port, Config{TLS: secure.TLSConfig()}, "localhost:" + port},
-		{secure.Endpoints()[0], Config{TLS: secure.TLSConfig()}, ""},
-		{strings.TrimPrefix(secure.Endpoints()[0], "https://"), Config{TLS: secure.TLSConfig()},
+		{"127.0.0.1:" + port, clientv3.Config{}, "127.0.0.1:" + port},
+		{"http://127.0.0.1:" + port, clientv3.Config{}, "127.0.0.1:" + port},
+		{"http://localhost:" + port, clientv3.Config{TLS: secure.TLSConfig()}, "localhost:" + port},
+		{secure.Endpoints()[0], clientv3.Config{TLS: secure.TLSConfig()}, ""},
+		{strings.TrimPrefix(secure.Endpoints()[0], "https://"),
+			clientv3.Config{TLS: secure.TLSConfig()},
 			""},
-		{"unix:" + unixPath, Config{}, path.Base(unixPath)},
-		{"unix://" + unixPath, Config{}, path.Base(unixPath)},
-		{"unixs:" + securePath, Config{TLS: secureTLS}, path.Base(securePath)},
-		{"unixs://" + securePath, Config{TLS: secureTLS}, path.Base(securePath)},
-		{"unix:" + securePath, Config{TLS: secureTLS}, path.Base(securePath)},
+		{"unix:" + unixPath, clientv3.Config{}, path.Base(unixPath)},
+		{"unix://" + unixPath, clientv3.Config{}, path.Base(unixPath)},
+		{"unixs:" + securePath, clientv3.Config{TLS: secureTLS}, path.Base(securePath)},
+		{"unixs://" + securePath, clientv3.Config{TLS: secureTLS}, path.Base(securePath)},
+		{"unix:" + securePath, clientv3.Config{TLS: secureTLS}, path.Base(securePath)},
 	} {
 		t.Run(tc.endpoint, func(t *testing.T) {
+			seen := &authorities{}
 			tc.cfg.Endpoints = []string{tc.endpoint}
-			c := newTestClient(t, tc.cfg)
+			tc.cfg.DialOptions = []grpc.DialOption{grpc.WithPerRPCCredentials(seen)}
+			c := testclient.New(t, tc.cfg)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			_, err := c.Put(ctx, "k", "v")
@@ -153,11 +161,24 @@ func TestEndpoints(t *testing.T) {
 				assert.Equal(t, []string{tc.authority}, fake.LastMetadata("Put").Get(":authority"))
 			}
 			if tc.authority != "" && tc.cfg.TLS != secureTLS {
-				assert.Equal(t, tc.authority, c.resolver.OverrideAuthority(grpcTarget(c)))
+				assert.Equal(t, "https://"+tc.authority+"/etcdserverpb.KV", seen.last.Load())
 			}
 		})
 	}
 }
+
+// authorities are per-RPC credentials that record for which URI they were last asked. gRPC makes it
+// of the authority and the service.
+type authorities struct{ last atomic.Value }
+
+func (a *authorities) GetRequestMetadata(
+	_ context.Context, uri ...string,
+) (map[string]string, error) {
+	a.last.Store(uri[0])
+	return nil, nil
+}
+
+func (*authorities) RequireTransportSecurity() bool { return false }
 
 // TestIPv6Literal: an IPv6 literal may be the only endpoint, also with a zone. gRPC parses its
 // target as a URL, in which a zone is not valid, so the address must not become the target.
@@ -175,7 +196,7 @@ func TestIPv6Literal(t *testing.T) {
 	lo, err := net.InterfaceByIndex(1)
 	require.NoError(t, err, "the first interface is the loopback one")
 	for _, host := range []string{"[::1]", "[::1%25" + lo.Name + "]"} {
-		c := newTestClient(t, Config{Endpoints: []string{"http://" + host + ":" + port}})
+		c := testclient.New(t, clientv3.Config{Endpoints: []string{"http://" + host + ":" + port}})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		_, err = c.Put(ctx, "k", "v")
 		cancel()
@@ -200,7 +221,7 @@ func TestEachEndpointHasItsOwnName(t *testing.T) {
 		addresses[named] = real
 		eps = append(eps, "https://"+named)
 	}
-	c := newTestClient(t, Config{Endpoints: eps, TLS: cluster.TLSConfig(),
+	c := testclient.New(t, clientv3.Config{Endpoints: eps, TLS: cluster.TLSConfig(),
 		DialOptions: []grpc.DialOption{
 			grpc.WithContextDialer(func(ctx context.Context, name string) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, "tcp", addresses[name])
@@ -218,7 +239,7 @@ func TestEachEndpointHasItsOwnName(t *testing.T) {
 }
 
 func TestSync(t *testing.T) {
-	s, c := newFakeClient(t, Config{})
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	own := c.Endpoints()
 	voter := &pb.Member{ID: 1, Name: "a", ClientURLs: []string{"http://" + s.Addr(),
 		"https://127.0.0.1:2"}}
@@ -228,7 +249,7 @@ func TestSync(t *testing.T) {
 		ClientURLs: []string{"http://127.0.0.1:4"}}
 
 	s.SetMembers(learner, unstarted)
-	assert.Equal(t, ErrNoAvailableEndpoints, c.Sync(t.Context()))
+	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, c.Sync(t.Context()))
 	assert.Equal(t, own, c.Endpoints())
 
 	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"gopher://a:1"}})
@@ -244,15 +265,15 @@ func TestAutoSync(t *testing.T) {
 	s := etcdfake.Start(t)
 	want := []string{"http://" + s.Addr()}
 	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: want})
-	c := newTestClient(t, Config{Endpoints: []string{s.Addr()},
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{s.Addr()},
 		AutoSyncInterval: 10 * time.Millisecond})
-	eventually(t, func() bool {
+	testclient.Eventually(t, func() bool {
 		return assert.ObjectsAreEqual(want, c.Endpoints())
 	}, "endpoints are replaced")
-	lg, logs := observed(zap.WarnLevel)
+	lg, logs := testclient.Observed(zap.WarnLevel)
 	c.WithLogger(lg)
 	s.Fail("MemberList", etcdfake.Forever, errAlways)
-	eventually(t, func() bool { return logs.Len() > 0 }, "a failure is logged")
+	testclient.Eventually(t, func() bool { return logs.Len() > 0 }, "a failure is logged")
 	require.NoError(t, c.Close())
 	calls := s.Calls("MemberList")
 	time.Sleep(50 * time.Millisecond)
@@ -276,10 +297,11 @@ func TestRejectOldCluster(t *testing.T) {
 		for _, v := range tc.versions {
 			eps = append(eps, etcdfake.Start(t, etcdfake.WithVersion(v)).Addr())
 		}
-		c, err := New(Config{Endpoints: eps, RejectOldCluster: true, Logger: zap.NewNop()})
+		c, err := clientv3.New(clientv3.Config{Endpoints: eps, RejectOldCluster: true,
+			Logger: zap.NewNop()})
 		if tc.want != "" {
 			require.ErrorContains(t, err, tc.want, "%v", tc.versions)
-			assert.Equal(t, tc.want == "old cluster version", err == ErrOldCluster)
+			assert.Equal(t, tc.want == "old cluster version", err == clientv3.ErrOldCluster)
 			continue
 		}
 		require.NoError(t, err, "%v", tc.versions)
@@ -289,13 +311,13 @@ func TestRejectOldCluster(t *testing.T) {
 
 func TestRejectOldClusterIsBounded(t *testing.T) {
 	dead := "127.0.0.1:1"
-	cfg := Config{Endpoints: []string{dead}, RejectOldCluster: true, Logger: zap.NewNop(),
+	cfg := clientv3.Config{Endpoints: []string{dead}, RejectOldCluster: true, Logger: zap.NewNop(),
 		DialTimeout: 100 * time.Millisecond}
-	_, err := New(cfg)
+	_, err := clientv3.New(cfg)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.ErrorContains(t, err, dead)
 	cfg.Endpoints = append(cfg.Endpoints, etcdfake.Start(t).Addr())
-	c, err := New(cfg)
+	c, err := clientv3.New(cfg)
 	require.NoError(t, err, "one member that answers is enough")
 	require.NoError(t, c.Close())
 }

@@ -1,4 +1,4 @@
-package clientv3
+package client_test
 
 import (
 	"context"
@@ -13,6 +13,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestSchemeIsThatOfTheConnection: requests name the scheme https on encrypted
@@ -45,7 +48,8 @@ func TestSchemeIsThatOfTheConnection(t *testing.T) {
 	})
 	for _, eps := range [][]string{{"http://" + plain, "https://" + secure},
 		{"https://" + secure, "http://" + plain}} {
-		c := newTestClient(t, Config{Endpoints: eps, TLS: &tls.Config{InsecureSkipVerify: true},
+		c := testclient.New(t, clientv3.Config{Endpoints: eps,
+			TLS:          &tls.Config{InsecureSkipVerify: true},
 			SpreadEvenly: true})
 		seen := map[string]string{}
 		for len(seen) < 2 {

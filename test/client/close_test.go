@@ -1,4 +1,4 @@
-package clientv3
+package client_test
 
 import (
 	"context"
@@ -14,7 +14,9 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // quickest runs f a few times and returns its shortest duration, so that a
@@ -34,7 +36,7 @@ func TestCloseEndsCallsUnderWay(t *testing.T) {
 	s.Delay("Range", time.Hour)
 	s.Delay("Put", time.Hour)
 	best := quickest(func() {
-		c, err := New(Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
+		c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
 		require.NoError(t, err)
 		s.ForgetRequests()
 		errs := make(chan error, 20)
@@ -43,7 +45,7 @@ func TestCloseEndsCallsUnderWay(t *testing.T) {
 			calls.Go(func() { _, err := c.Get(context.Background(), "k"); errs <- err })
 			calls.Go(func() { _, err := c.Put(context.Background(), "k", "v"); errs <- err })
 		}
-		eventually(t, func() bool {
+		testclient.Eventually(t, func() bool {
 			return len(s.Requests("Range", "Put")) == 20
 		}, "all calls are under way")
 		start := time.Now()
@@ -52,7 +54,7 @@ func TestCloseEndsCallsUnderWay(t *testing.T) {
 		assert.Less(t, time.Since(start), 5*time.Second)
 		close(errs)
 		for err := range errs {
-			assert.True(t, IsConnCanceled(err), "%v", err)
+			assert.True(t, clientv3.IsConnCanceled(err), "%v", err)
 		}
 	})
 	t.Logf("connect, 20 calls, close: %v at best", best)
@@ -61,17 +63,17 @@ func TestCloseEndsCallsUnderWay(t *testing.T) {
 func TestCallsAfterCloseFailAtOnce(t *testing.T) {
 	s := etcdfake.Start(t)
 	for _, endpoint := range []string{s.Addr(), "127.0.0.1:1"} {
-		c, err := New(Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
+		c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 		require.NoError(t, err)
 		assert.Less(t, quickest(func() {
 			require.NoError(t, c.Close(), "more than once, too")
 		}), 50*time.Millisecond)
 		assert.Less(t, quickest(func() {
 			_, err := c.Get(context.Background(), "k")
-			assert.True(t, IsConnCanceled(err), "%v", err)
+			assert.True(t, clientv3.IsConnCanceled(err), "%v", err)
 			_, err = c.Put(context.Background(), "k", "v")
-			assert.True(t, IsConnCanceled(err), "%v", err)
-			assert.True(t, IsConnCanceled(c.Sync(context.Background())))
+			assert.True(t, clientv3.IsConnCanceled(err), "%v", err)
+			assert.True(t, clientv3.IsConnCanceled(c.Sync(context.Background())))
 		}), 50*time.Millisecond)
 		assert.ErrorIs(t, c.Ctx().Err(), context.Canceled)
 	}
@@ -80,12 +82,12 @@ func TestCallsAfterCloseFailAtOnce(t *testing.T) {
 func TestParentContextEndsTheClient(t *testing.T) {
 	s := etcdfake.Start(t)
 	parent, cancel := context.WithCancel(t.Context())
-	c := newTestClient(t, Config{Endpoints: []string{s.Addr()}, Context: parent})
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{s.Addr()}, Context: parent})
 	_, err := c.Put(t.Context(), "k", "v")
 	require.NoError(t, err)
 	cancel()
 	_, err = c.Put(t.Context(), "k", "v")
-	assert.True(t, IsConnCanceled(err), "%v", err)
+	assert.True(t, clientv3.IsConnCanceled(err), "%v", err)
 }
 
 // TestParentContextEndsCallsUnderWay: the end of Config.Context ends calls whose own contexts never
@@ -94,17 +96,20 @@ func TestParentContextEndsCallsUnderWay(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.Delay("Range", time.Hour)
 	parent, cancel := context.WithCancel(t.Context())
-	waiting := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, Context: parent})
-	asking := newTestClient(t, Config{Endpoints: []string{s.Addr()}, Context: parent})
+	waiting := testclient.New(t, clientv3.Config{Endpoints: []string{"127.0.0.1:1"},
+		Context: parent})
+	asking := testclient.New(t, clientv3.Config{Endpoints: []string{s.Addr()}, Context: parent})
 	errs := make(chan error, 2)
-	for _, c := range []*Client{waiting, asking} {
+	for _, c := range []*clientv3.Client{waiting, asking} {
 		// ends with its client, awaited below
 		go func() { _, err := c.Get(context.Background(), "k"); errs <- err }()
 	}
-	eventually(t, func() bool { return len(s.Requests("Range")) == 1 }, "a call is under way")
+	testclient.Eventually(t, func() bool {
+		return len(s.Requests("Range")) == 1
+	}, "a call is under way")
 	cancel()
 	for range 2 {
-		assert.True(t, IsConnCanceled(within(t, 10*time.Second, errs)))
+		assert.True(t, clientv3.IsConnCanceled(within(t, 10*time.Second, errs)))
 	}
 }
 
@@ -113,18 +118,20 @@ func TestParentContextEndsCallsUnderWay(t *testing.T) {
 func TestCloseEndsCallsToOneMember(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.Delay("HashKV", time.Hour)
-	c, err := New(Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
 	require.NoError(t, err)
 	errs := make(chan error, 2)
 	// ends with c, awaited below
 	go func() { _, err := c.Status(context.Background(), "127.0.0.1:1"); errs <- err }()
 	go func() { _, err := c.HashKV(context.Background(), s.Addr(), 0); errs <- err }() // likewise
-	eventually(t, func() bool { return len(s.Requests("HashKV")) == 1 }, "a call is under way")
+	testclient.Eventually(t, func() bool {
+		return len(s.Requests("HashKV")) == 1
+	}, "a call is under way")
 	require.NoError(t, c.Close())
 	for range 2 {
-		assert.True(t, IsConnCanceled(within(t, 10*time.Second, errs)))
+		assert.True(t, clientv3.IsConnCanceled(within(t, 10*time.Second, errs)))
 	}
-	eventually(t, func() bool { return s.Conns() == 0 }, "the connections are closed")
+	testclient.Eventually(t, func() bool { return s.Conns() == 0 }, "the connections are closed")
 }
 
 // within receives from ch, or fails.
@@ -150,7 +157,8 @@ func TestNewDoesNotWait(t *testing.T) {
 	for _, endpoint := range []string{"127.0.0.1:1", "192.0.2.1:2379", "nowhere.invalid:2379",
 		"unix:nowhere"} {
 		best := quickest(func() {
-			c, err := New(Config{Endpoints: []string{endpoint}, Logger: zap.NewNop(),
+			c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint},
+				Logger:      zap.NewNop(),
 				DialOptions: []grpc.DialOption{noDial}})
 			require.NoError(t, err)
 			require.NoError(t, c.Close())
@@ -163,21 +171,22 @@ func TestFailedNewFreesEverything(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.EnableAuth("root", "secret")
 	leaks := goleak.IgnoreCurrent()
-	_, err := New(Config{Endpoints: []string{s.Addr()}, Username: "root", Password: "wrong",
-		Logger: zap.NewNop()})
+	_, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Username: "root",
+		Password: "wrong",
+		Logger:   zap.NewNop()})
 	require.Error(t, err)
-	_, err = New(Config{
+	_, err = clientv3.New(clientv3.Config{
 		Endpoints: []string{"127.0.0.1:1"}, Username: "root", Password: "secret",
 		Logger:      zap.NewNop(),
 		DialTimeout: 50 * time.Millisecond,
 	})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	_, err = New(Config{
+	_, err = clientv3.New(clientv3.Config{
 		Endpoints: []string{s.Addr()}, Username: "root", Password: "secret", Logger: zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithDefaultServiceConfig("not JSON")},
 	})
 	require.ErrorContains(t, err, "service config is invalid")
-	eventually(t, func() bool { return s.Conns() == 0 }, "connections are closed")
+	testclient.Eventually(t, func() bool { return s.Conns() == 0 }, "connections are closed")
 	goleak.VerifyNone(t, leaks)
 }
 
@@ -186,7 +195,7 @@ func TestFailedNewFreesEverything(t *testing.T) {
 func TestClientWithoutConnection(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	lg := zap.NewExample()
-	c := NewCtxClient(ctx, WithZapLogger(lg))
+	c := clientv3.NewCtxClient(ctx, clientv3.WithZapLogger(lg))
 	assert.Same(t, lg, c.GetLogger())
 	assert.Same(t, c, c.WithLogger(nil))
 	assert.NotNil(t, c.GetLogger())
@@ -195,22 +204,22 @@ func TestClientWithoutConnection(t *testing.T) {
 	c.SetEndpoints("a:1", "b:1")
 	assert.Equal(t, []string{"a:1", "b:1"}, c.Endpoints())
 	_, err := c.Dial("a:1")
-	assert.Equal(t, ErrNoAvailableEndpoints, err)
-	assert.Equal(t, ErrNoAvailableEndpoints, c.Sync(t.Context()))
+	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, err)
+	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, c.Sync(t.Context()))
 	_, err = c.Get(t.Context(), "k")
-	assert.Equal(t, ErrNoAvailableEndpoints, err)
-	_, err = RetryMaintenanceClient(c, c.ActiveConnection()).Status(t.Context(),
+	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, err)
+	_, err = clientv3.RetryMaintenanceClient(c, c.ActiveConnection()).Status(t.Context(),
 		&pb.StatusRequest{})
-	assert.Equal(t, ErrNoAvailableEndpoints, err)
+	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, err)
 	_, err = c.GetStream(t.Context(), "k")
-	assert.Equal(t, ErrNoAvailableEndpoints, err)
+	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, err)
 	last := within(t, 10*time.Second, c.Watch(t.Context(), "k"))
-	assert.ErrorIs(t, last.Err(), ErrNoAvailableEndpoints)
+	assert.ErrorIs(t, last.Err(), clientv3.ErrNoAvailableEndpoints)
 	kept, err := c.KeepAlive(t.Context(), 1)
 	require.NoError(t, err)
 	assert.Nil(t, within(t, 10*time.Second, kept), "closed")
 	_, err = c.KeepAliveOnce(t.Context(), 1)
-	assert.Equal(t, ErrNoAvailableEndpoints, err)
+	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, err)
 	cancel()
 	assert.ErrorIs(t, c.Ctx().Err(), context.Canceled)
 	require.NoError(t, c.Close())

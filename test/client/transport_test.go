@@ -1,4 +1,4 @@
-package clientv3
+package client_test
 
 import (
 	"context"
@@ -19,17 +19,16 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 var errAlways = status.Error(codes.Internal, "always")
-
-func grpcTarget(*Client) resolver.Target { return resolver.Target{} }
 
 // echoKV answers puts.
 type echoKV struct{ pb.UnimplementedKVServer }
@@ -42,11 +41,11 @@ func (echoKV) Put(context.Context, *pb.PutRequest) (*pb.PutResponse, error) {
 // gets no requests, and gets some again once it serves.
 func TestNotServingMembersAreSpared(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
-	c := newTestClient(t, Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
 		members[2].Addr()}})
 	sick := members[1]
 	askUntil := func(enough func() bool) {
-		eventually(t, func() bool {
+		testclient.Eventually(t, func() bool {
 			_, err := c.Get(t.Context(), "k")
 			require.NoError(t, err)
 			return enough()
@@ -63,7 +62,7 @@ func TestNotServingMembersAreSpared(t *testing.T) {
 		}
 		return sick.Calls("Range") == before
 	}
-	eventually(t, spared, "the member gets no more requests")
+	testclient.Eventually(t, spared, "the member gets no more requests")
 	assert.True(t, spared(), "and none later")
 
 	sick.SetServing(true)
@@ -82,7 +81,7 @@ func TestUnhealthyMemberIsAskedWhenThereIsNoOther(t *testing.T) {
 					return rpctypes.ErrGRPCNotSupportedForLearner
 				})
 			}
-			c := newTestClient(t, Config{SpreadEvenly: even,
+			c := testclient.New(t, clientv3.Config{SpreadEvenly: even,
 				Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
 			for range 12 {
 				_, err := c.Get(t.Context(), "k")
@@ -92,14 +91,14 @@ func TestUnhealthyMemberIsAskedWhenThereIsNoOther(t *testing.T) {
 				members[1].Calls("Range"), members[2].Calls("Range")})
 
 			members[2].Stop()
-			eventually(t, func() bool {
+			testclient.Eventually(t, func() bool {
 				_, err := c.Get(t.Context(), "k")
 				require.NoError(t, err)
 				return members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0
 			}, "both are asked")
 
 			members[2].Restart()
-			eventually(t, func() bool {
+			testclient.Eventually(t, func() bool {
 				before := members[2].Calls("Range")
 				for range 12 {
 					_, err := c.Get(t.Context(), "k")
@@ -117,31 +116,31 @@ func TestLearnerIsAskedWhenThereIsNoOther(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	learner, err := cluster.AddMember(true)
 	require.NoError(t, err)
-	c := newTestClient(t, Config{Endpoints: []string{learner.Endpoint()}})
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{learner.Endpoint()}})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	_, err = c.Get(ctx, "k", WithSerializable())
+	_, err = c.Get(ctx, "k", clientv3.WithSerializable())
 	require.NoError(t, err)
 	_, err = c.Put(ctx, "k", "v")
 	require.ErrorIs(t, err, rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner))
 }
 
 func TestServersWithoutHealthService(t *testing.T) {
-	s, c := newFakeClient(t, Config{}, etcdfake.WithoutHealth())
+	s, c := testclient.StartFake(t, clientv3.Config{}, etcdfake.WithoutHealth())
 	_, err := c.Put(t.Context(), "k", "v")
 	require.NoError(t, err)
 	assert.Equal(t, 1, s.Calls("Put"))
 }
 
 func TestDialReachesAMemberThatDoesNotServe(t *testing.T) {
-	s, c := newFakeClient(t, Config{})
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	s.SetServing(false)
 	conn, err := c.Dial(s.Addr())
 	require.NoError(t, err)
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	_, err = RetryMaintenanceClient(c, conn).Status(ctx, &pb.StatusRequest{})
+	_, err = clientv3.RetryMaintenanceClient(c, conn).Status(ctx, &pb.StatusRequest{})
 	require.NoError(t, err)
 }
 
@@ -152,14 +151,15 @@ func TestDeadConnectionOfTheOnlyMember(t *testing.T) {
 	s := etcdfake.Start(t)
 	dying := faultnet.New(t, s.Addr())
 	var dials atomic.Int64
-	c := newTestClient(t, Config{Endpoints: []string{s.Addr()}, DialOptions: []grpc.DialOption{
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			if dials.Add(1) == 1 {
-				address = dying.Addr()
-			}
-			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		}),
-	}})
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{s.Addr()},
+		DialOptions: []grpc.DialOption{
+			grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+				if dials.Add(1) == 1 {
+					address = dying.Addr()
+				}
+				return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+			}),
+		}})
 	_, err := c.Put(t.Context(), "k", "v")
 	require.NoError(t, err)
 	dying.Blackhole(faultnet.Both)
@@ -173,7 +173,7 @@ func TestDeadConnectionOfTheOnlyMember(t *testing.T) {
 // the user has interceptors, and they see both attempts.
 func TestInterceptorsOfTheUserAndTheClientRun(t *testing.T) {
 	var unary, chained, streams atomic.Int64
-	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
+	s, c := testclient.StartFake(t, clientv3.Config{DialOptions: []grpc.DialOption{
 		grpc.WithUnaryInterceptor(func(ctx context.Context, m string, req, reply any,
 			cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			unary.Add(1)
@@ -202,7 +202,7 @@ func TestInterceptorsOfTheUserAndTheClientRun(t *testing.T) {
 	s.Fail("RangeStream", 1, rpctypes.ErrGRPCNoLeader)
 	stream, err := c.GetStream(t.Context(), "k")
 	require.NoError(t, err)
-	_, err = GetStreamToGetResponse(stream)
+	_, err = clientv3.GetStreamToGetResponse(stream)
 	require.NoError(t, err)
 	assert.Equal(t, int64(2), streams.Load())
 }
@@ -210,7 +210,7 @@ func TestInterceptorsOfTheUserAndTheClientRun(t *testing.T) {
 // TestServersLearnTheAPIVersion: servers count requests by API version. They read it from the
 // metadata client-api-version, as no message has it.
 func TestServersLearnTheAPIVersion(t *testing.T) {
-	s, c := newFakeClient(t, Config{})
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	_, err := c.Put(metadata.AppendToOutgoingContext(t.Context(), "custom", "1"), "k", "v")
 	require.NoError(t, err)
 	assert.Equal(t, []string{version.APIVersion}, s.LastMetadata("Put").Get("client-api-version"))
@@ -218,7 +218,7 @@ func TestServersLearnTheAPIVersion(t *testing.T) {
 	_, err = c.Get(t.Context(), "k")
 	require.NoError(t, err)
 	assert.Equal(t, []string{version.APIVersion}, s.LastMetadata("Range").Get("client-api-version"))
-	ctx, cancel := context.WithCancel(WithRequireLeader(t.Context()))
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(t.Context()))
 	defer cancel()
 	c.Watch(ctx, "k")
 	assert.Equal(t, []string{version.APIVersion}, s.LastMetadata("Watch").Get("client-api-version"))
@@ -226,13 +226,13 @@ func TestServersLearnTheAPIVersion(t *testing.T) {
 }
 
 func TestOversizedRequestFailsBeforeItIsSent(t *testing.T) {
-	s, c := newFakeClient(t, Config{MaxCallSendMsgSize: 1000})
+	s, c := testclient.StartFake(t, clientv3.Config{MaxCallSendMsgSize: 1000})
 	_, err := c.Put(t.Context(), "k", strings.Repeat("v", 2000))
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
 	require.ErrorContains(t, err, "1000")
 	assert.Zero(t, s.Calls("Put"), "nothing was sent")
 
-	_, err = RetryKVClient(c).Put(t.Context(),
+	_, err = clientv3.RetryKVClient(c).Put(t.Context(),
 		&pb.PutRequest{Key: []byte("k"), Value: make([]byte, 2000)})
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
 	_, err = pb.NewKVClient(c.ActiveConnection()).Put(t.Context(),
@@ -242,27 +242,28 @@ func TestOversizedRequestFailsBeforeItIsSent(t *testing.T) {
 
 func TestLargeResponsesAreAccepted(t *testing.T) {
 	const size = 6 << 20 // more than gRPC's own default allows
-	s, c := newFakeClient(t, Config{})
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	value := make([]byte, 1<<20)
 	for _, k := range []string{"a", "b", "c", "d", "e", "f"} {
 		_, err := c.Put(t.Context(), k, string(value))
 		require.NoError(t, err)
 	}
-	resp, err := c.Get(t.Context(), "a", WithFromKey())
+	resp, err := c.Get(t.Context(), "a", clientv3.WithFromKey())
 	require.NoError(t, err)
 	assert.Len(t, resp.Kvs, size/len(value))
 
-	small := newTestClient(t, Config{Endpoints: []string{s.Addr()}, MaxCallSendMsgSize: 1 << 20,
+	small := testclient.New(t, clientv3.Config{Endpoints: []string{s.Addr()},
+		MaxCallSendMsgSize: 1 << 20,
 		MaxCallRecvMsgSize: 1 << 20})
-	_, err = small.Get(t.Context(), "a", WithFromKey())
+	_, err = small.Get(t.Context(), "a", clientv3.WithFromKey())
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
 }
 
 // TestRequestsThatSucceedLogNothing counts log lines: none for calls that succeed at once, and
 // few, at debug, for retries.
 func TestRequestsThatSucceedLogNothing(t *testing.T) {
-	lg, logs := observed(zapcore.DebugLevel)
-	s, c := newFakeClient(t, Config{Logger: lg})
+	lg, logs := testclient.Observed(zapcore.DebugLevel)
+	s, c := testclient.StartFake(t, clientv3.Config{Logger: lg})
 	const calls = 10_000
 	var workers sync.WaitGroup
 	for range 20 {

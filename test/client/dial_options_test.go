@@ -1,8 +1,7 @@
-package clientv3
+package client_test
 
 import (
 	"context"
-	"crypto/tls"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -30,7 +28,9 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // optionCase is an option of gRPC's and what shows its effect, if anything but that
@@ -38,7 +38,7 @@ import (
 type optionCase struct {
 	opts    []grpc.DialOption
 	refused string // New's error
-	shows   func(t *testing.T, s *etcdfake.Server, c *Client)
+	shows   func(t *testing.T, s *etcdfake.Server, c *clientv3.Client)
 }
 
 type countingStats struct{ rpcs atomic.Int64 }
@@ -121,8 +121,8 @@ func servedOptions() map[string]optionCase {
 }
 
 // sendsHeader shows that a Put has the header name with the value want.
-func sendsHeader(name, want string) func(*testing.T, *etcdfake.Server, *Client) {
-	return func(t *testing.T, s *etcdfake.Server, _ *Client) {
+func sendsHeader(name, want string) func(*testing.T, *etcdfake.Server, *clientv3.Client) {
+	return func(t *testing.T, s *etcdfake.Server, _ *clientv3.Client) {
 		assert.Contains(t, strings.Join(s.LastMetadata("Put").Get(name), " "), want)
 	}
 }
@@ -131,7 +131,9 @@ func sendsHeader(name, want string) func(*testing.T, *etcdfake.Server, *Client) 
 func optionCases() map[string]optionCase {
 	var counting countingStats
 	var called atomic.Int64
-	ran := func(t *testing.T, _ *etcdfake.Server, _ *Client) { assert.NotZero(t, called.Swap(0)) }
+	ran := func(t *testing.T, _ *etcdfake.Server, _ *clientv3.Client) {
+		assert.NotZero(t, called.Swap(0))
+	}
 	dialer := func(ctx context.Context, a string) (net.Conn, error) {
 		called.Add(1)
 		return (&net.Dialer{}).DialContext(ctx, "tcp", a)
@@ -141,31 +143,24 @@ func optionCases() map[string]optionCase {
 	maps.Copy(cases, map[string]optionCase{
 		"WithDefaultCallOptions": {opts: []grpc.DialOption{
 			grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(1))},
-			shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
+			shows: func(t *testing.T, _ *etcdfake.Server, c *clientv3.Client) {
 				_, err := pb.NewKVClient(c.ActiveConnection()).Put(t.Context(),
 					&pb.PutRequest{Key: []byte("k")})
 				assert.Equal(t, codes.ResourceExhausted, status.Code(err))
 			}},
-		"WithNoProxy": {opts: []grpc.DialOption{grpc.WithNoProxy()},
-			shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
-				assert.True(t, c.dialer.noProxy)
-			}},
+		// TestProxyOfTheEnvironment shows its effect, which needs a process of its own.
+		"WithNoProxy": {opts: []grpc.DialOption{grpc.WithNoProxy()}},
 		"WithTransportCredentials": {opts: []grpc.DialOption{
-			grpc.WithTransportCredentials(insecure.NewCredentials())},
-			shows: func(t *testing.T, _ *etcdfake.Server, c *Client) {
-				assert.True(t, c.user.credentials)
-			}},
+			grpc.WithTransportCredentials(countingCreds{insecure.NewCredentials(), &called})},
+			shows: ran},
 		"WithPerRPCCredentials": {opts: []grpc.DialOption{
 			grpc.WithPerRPCCredentials(headerCreds{})}, shows: sendsHeader("from-creds", "yes")},
 		"WithCredentialsBundle": {opts: []grpc.DialOption{
 			grpc.WithCredentialsBundle(plainBundle{})}, refused: "credentials"},
 		"WithContextDialer": {opts: []grpc.DialOption{grpc.WithContextDialer(dialer)},
-			shows: func(t *testing.T, s *etcdfake.Server, c *Client) {
-				ran(t, s, c)
-				assert.True(t, c.user.dialer)
-			}},
+			shows: ran},
 		"WithStatsHandler": {opts: []grpc.DialOption{grpc.WithStatsHandler(&counting)},
-			shows: func(t *testing.T, _ *etcdfake.Server, _ *Client) {
+			shows: func(t *testing.T, _ *etcdfake.Server, _ *clientv3.Client) {
 				assert.NotZero(t, counting.rpcs.Load())
 			}},
 		"WithUserAgent": {opts: []grpc.DialOption{grpc.WithUserAgent("mine")},
@@ -173,12 +168,12 @@ func optionCases() map[string]optionCase {
 		"WithAuthority": {opts: []grpc.DialOption{grpc.WithAuthority("x.example")},
 			shows: sendsHeader(":authority", "x.example")},
 		"WithDisableServiceConfig": {opts: []grpc.DialOption{grpc.WithDisableServiceConfig()},
-			shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {
-				eventually(t, func() bool { return healthChecks(s) > 0 },
+			shows: func(t *testing.T, s *etcdfake.Server, _ *clientv3.Client) {
+				testclient.Eventually(t, func() bool { return healthChecks(s) > 0 },
 					"the client's balancer follows the member's health")
 			}},
 		"WithDisableHealthCheck": {opts: []grpc.DialOption{grpc.WithDisableHealthCheck()},
-			shows: func(t *testing.T, s *etcdfake.Server, _ *Client) {
+			shows: func(t *testing.T, s *etcdfake.Server, _ *clientv3.Client) {
 				assert.Zero(t, healthChecks(s))
 			}},
 	})
@@ -187,7 +182,7 @@ func optionCases() map[string]optionCase {
 
 // interceptorCases have the options that install interceptors.
 func interceptorCases(
-	called *atomic.Int64, ran func(*testing.T, *etcdfake.Server, *Client),
+	called *atomic.Int64, ran func(*testing.T, *etcdfake.Server, *clientv3.Client),
 ) map[string]optionCase {
 	unary := func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn,
 		next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -224,8 +219,9 @@ func TestEveryDialOptionKeepsItsMeaning(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := etcdfake.Start(t)
-			c, err := New(Config{Endpoints: []string{s.Addr()}, DialOptions: tc.opts,
-				Logger: testLogger(t, Config{})})
+			c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()},
+				DialOptions: tc.opts,
+				Logger:      testclient.Logger(t, clientv3.Config{})})
 			if tc.refused != "" {
 				require.ErrorContains(t, err, tc.refused)
 				return
@@ -238,7 +234,7 @@ func TestEveryDialOptionKeepsItsMeaning(t *testing.T) {
 			require.NoError(t, err)
 			stream, err := c.GetStream(ctx, "k")
 			require.NoError(t, err)
-			_, err = GetStreamToGetResponse(stream)
+			_, err = clientv3.GetStreamToGetResponse(stream)
 			require.NoError(t, err)
 			if tc.shows != nil {
 				tc.shows(t, s, c)
@@ -271,130 +267,4 @@ func dialOptionsOfGRPC(t *testing.T) (names []string) {
 		}
 	}
 	return names
-}
-
-// TestDisabledServiceConfig: the limits on messages do not depend on it, and a default
-// of the user's takes effect then, as gRPC documents.
-func TestDisabledServiceConfig(t *testing.T) {
-	s, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
-		grpc.WithDisableServiceConfig()}})
-	for _, k := range []string{"a", "b", "c", "d", "e"} {
-		_, err := c.Put(t.Context(), k, strings.Repeat("v", 1<<20))
-		require.NoError(t, err)
-	}
-	_, err := c.Get(t.Context(), "a", WithFromKey())
-	require.NoError(t, err, "over gRPC's own 4 MiB")
-	_, err = pb.NewKVClient(c.ActiveConnection()).Range(t.Context(),
-		&pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte{0}})
-	assert.Equal(t, codes.ResourceExhausted, status.Code(err),
-		"a stub of the user's has gRPC's own limits")
-
-	own := newTestClient(t, Config{Endpoints: []string{s.Addr()}, DialOptions: []grpc.DialOption{
-		grpc.WithDisableServiceConfig(), grpc.WithDefaultServiceConfig(noTime),
-	}})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	_, err = own.Put(ctx, "k", "v")
-	assert.Equal(t, codes.DeadlineExceeded, status.Code(err))
-}
-
-// TestUsersDialerGetsWhatCannotBeParsed: as it is.
-func TestUsersDialerGetsWhatCannotBeParsed(t *testing.T) {
-	s := etcdfake.Start(t)
-	for ep, want := range map[string]string{
-		"inmem://x": "inmem://x", "passthrough:///x": "passthrough:///x", "a/b": "a/b",
-		"n:1:2":     "n:1:2",
-		"unix:/p/s": "unix:///p/s", "unix:///p/s": "unix:///p/s", "unix:s": "unix:s",
-		"http://h:1": "h:1",
-	} {
-		got := make(chan string, 1)
-		c := newTestClient(t, Config{Endpoints: []string{ep}, DialOptions: []grpc.DialOption{
-			grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-				select {
-				case got <- address:
-				default:
-				}
-				return (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr())
-			}),
-		}})
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		_, err := c.Put(ctx, "k", "v")
-		cancel()
-		require.NoError(t, err, ep)
-		assert.Equal(t, want, <-got)
-	}
-}
-
-// TestSecureCredentialsGoByConnection: per-RPC credentials that require encryption are
-// sent on encrypted connections only, whether by scheme or by Config.TLS.
-func TestSecureCredentialsGoByConnection(t *testing.T) {
-	opts := []grpc.DialOption{grpc.WithPerRPCCredentials(headerCreds{secure: true})}
-	_, err := New(Config{Endpoints: []string{"http://127.0.0.1:1"}, TLS: &tls.Config{},
-		DialOptions: opts, Logger: testLogger(t, Config{})})
-	require.ErrorContains(t, err, "credentials", "no endpoint is encrypted")
-	newTestClient(t, Config{Endpoints: []string{"https://127.0.0.1:1"}, DialOptions: opts})
-
-	plain := etcdfake.Start(t)
-	c := newTestClient(t, Config{Endpoints: []string{"http://" + plain.Addr(),
-		"https://127.0.0.1:1"}, DialOptions: opts})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	_, err = c.Put(ctx, "k", "v")
-	require.Error(t, err)
-	assert.Zero(t, plain.Calls("Put"))
-}
-
-// countingBundle is a bundle of credentials that counts its handshakes.
-type countingBundle struct {
-	credentials.Bundle
-	handshakes *atomic.Int64
-}
-
-func (b countingBundle) TransportCredentials() credentials.TransportCredentials {
-	return countingCreds{insecure.NewCredentials(), b.handshakes}
-}
-
-func (countingBundle) PerRPCCredentials() credentials.PerRPCCredentials { return nil }
-
-type countingCreds struct {
-	credentials.TransportCredentials
-	handshakes *atomic.Int64
-}
-
-func (c countingCreds) Clone() credentials.TransportCredentials { return c }
-
-func (c countingCreds) ClientHandshake(
-	ctx context.Context, authority string, conn net.Conn,
-) (net.Conn, credentials.AuthInfo, error) {
-	c.handshakes.Add(1)
-	return c.TransportCredentials.ClientHandshake(ctx, authority, conn)
-}
-
-// TestUsersBundleSecuresConnections shows that a bundle of credentials in DialOptions is used
-// for connections once the client's own credentials are taken away, as gRPC requires.
-func TestUsersBundleSecuresConnections(t *testing.T) {
-	var handshakes atomic.Int64
-	_, c := newFakeClient(t, Config{DialOptions: []grpc.DialOption{
-		grpc.WithTransportCredentials(nil), grpc.WithCredentialsBundle(
-			countingBundle{handshakes: &handshakes}),
-	}})
-	_, err := c.Put(t.Context(), "k", "v")
-	require.NoError(t, err)
-	assert.NotZero(t, handshakes.Load())
-}
-
-// TestUnknownOptionsKeepTheUsersCredentials shows what a release of gRPC with other private
-// fields leads to: the client's own credentials never displace those that a program may have set.
-func TestUnknownOptionsKeepTheUsersCredentials(t *testing.T) {
-	own := insecure.NewCredentials()
-	for name, options := range map[string]any{
-		"no fields":         struct{}{},
-		"other types":       struct{ copts, useProxy, disableHealthCheck int }{},
-		"fields elsewhere":  struct{ copts struct{ Creds any } }{},
-		"a pointer instead": &struct{}{},
-	} {
-		u := replacedIn(reflect.ValueOf(options), nil, own)
-		assert.Equal(t, userOptions{credentials: true}, u, name)
-	}
-	assert.Equal(t, userOptions{credentials: true}, replacedIn(reflect.Value{}, nil, own))
 }

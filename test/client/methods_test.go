@@ -1,0 +1,171 @@
+package client_test
+
+import (
+	"context"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
+)
+
+// TestEveryMethodAfterCloseFails calls each method of each interface that the client
+// embeds, with a context that never ends: none of them waits, and each says that
+// the client is closed.
+func TestEveryMethodAfterCloseFails(t *testing.T) {
+	s := etcdfake.Start(t)
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
+	require.NoError(t, err)
+	_, err = c.Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	methods := 0
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[clientv3.KV](), reflect.TypeFor[clientv3.Lease](),
+		reflect.TypeFor[clientv3.Watcher](),
+		reflect.TypeFor[clientv3.Auth](), reflect.TypeFor[clientv3.Cluster](),
+		reflect.TypeFor[clientv3.Maintenance](),
+	} {
+		for i := range typ.NumMethod() {
+			name := typ.Method(i).Name
+			if name == "Close" {
+				continue
+			}
+			method := reflect.ValueOf(c).MethodByName(name)
+			args := argumentsOf(t, method.Type(), s.Addr())
+			assert.Less(t, quickest(func() {
+				requireClosedCall(t, name, method.Call(args))
+			}), 50*time.Millisecond, name)
+			methods++
+		}
+	}
+	assert.Greater(t, methods, 40)
+}
+
+// argumentsOf returns arguments for a method, without those of variadic parameters.
+func argumentsOf(t *testing.T, method reflect.Type, endpoint string) (args []reflect.Value) {
+	t.Helper()
+	for i := range method.NumIn() {
+		switch in := method.In(i); {
+		case method.IsVariadic() && i == method.NumIn()-1:
+		case in == reflect.TypeFor[context.Context]():
+			args = append(args, reflect.ValueOf(context.Background()))
+		case in == reflect.TypeFor[string]():
+			args = append(args, reflect.ValueOf(endpoint))
+		case in == reflect.TypeFor[[]string]():
+			args = append(args, reflect.ValueOf([]string{"http://" + endpoint}))
+		case in == reflect.TypeFor[clientv3.Op]():
+			args = append(args, reflect.ValueOf(clientv3.OpPut("k", "v")))
+		case in == reflect.TypeFor[*clientv3.AlarmMember]():
+			args = append(args, reflect.ValueOf(&clientv3.AlarmMember{}))
+		default:
+			args = append(args, reflect.Zero(in))
+		}
+	}
+	return args
+}
+
+// requireClosedCall looks at the results of a method: a channel that is closed, or an
+// error that tells why.
+func requireClosedCall(t *testing.T, name string, results []reflect.Value) {
+	t.Helper()
+	switch last := results[len(results)-1].Interface().(type) {
+	case error:
+		assert.True(t, clientv3.IsConnCanceled(last), "%s: %v", name, last)
+	case clientv3.Txn:
+		_, err := last.Commit()
+		assert.True(t, clientv3.IsConnCanceled(err), "%s: %v", name, err)
+	case clientv3.WatchChan:
+		_, open := <-last
+		assert.False(t, open, name)
+	default:
+		assert.Fail(t, "no error", "%s returned %v", name, last)
+	}
+}
+
+// TestEveryMethodWithoutAMember calls each method of each interface that the client
+// embeds while no member can be reached: each returns its context's error itself.
+func TestEveryMethodWithoutAMember(t *testing.T) {
+	const nowhere = "127.0.0.1:1"
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{nowhere}})
+	methods := 0
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[clientv3.KV](), reflect.TypeFor[clientv3.Lease](),
+		reflect.TypeFor[clientv3.Watcher](),
+		reflect.TypeFor[clientv3.Auth](), reflect.TypeFor[clientv3.Cluster](),
+		reflect.TypeFor[clientv3.Maintenance](),
+	} {
+		for i := range typ.NumMethod() {
+			name := typ.Method(i).Name
+			if name == "Close" || name == "RequestProgress" { // which returns ErrNoWatchStream
+				continue
+			}
+			method := reflect.ValueOf(c).MethodByName(name)
+			deadline, end := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			requireInterrupted(t, context.DeadlineExceeded, name,
+				method.Call(withContext(t, method, deadline, nowhere)))
+			end()
+			cancelled, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(20*time.Millisecond, cancel)
+			requireInterrupted(t, context.Canceled, name,
+				method.Call(withContext(t, method, cancelled, nowhere)))
+			methods++
+		}
+	}
+	assert.Greater(t, methods, 40)
+}
+
+// withContext returns arguments for a method, with ctx as its context.
+func withContext(
+	t *testing.T, method reflect.Value, ctx context.Context, endpoint string,
+) []reflect.Value {
+	t.Helper()
+	args := argumentsOf(t, method.Type(), endpoint)
+	for i := range args {
+		if method.Type().In(i) == reflect.TypeFor[context.Context]() {
+			args[i] = reflect.ValueOf(ctx)
+		}
+	}
+	return args
+}
+
+// requireInterrupted looks at the results of a method whose context has ended.
+func requireInterrupted(t *testing.T, want error, name string, results []reflect.Value) {
+	t.Helper()
+	err, _ := results[len(results)-1].Interface().(error)
+	switch first := results[0].Interface().(type) {
+	case clientv3.Txn:
+		_, err = first.Commit()
+	case clientv3.GetStreamChan:
+		if err == nil {
+			_, err = clientv3.GetStreamToGetResponse(first)
+		}
+	case clientv3.WatchChan:
+		for range first { // closed by the context
+		}
+		return
+	case <-chan *clientv3.LeaseKeepAliveResponse:
+		for range first { // likewise
+		}
+		return
+	}
+	assert.True(t, err == want, "%s: %v, not %v", name, err, want)
+}
+
+// TestRawStubsWithoutAMember shows the same for errors of a user's own stubs, by
+// ContextError.
+func TestRawStubsWithoutAMember(t *testing.T) {
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{"127.0.0.1:1"}})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	err := c.ActiveConnection().Invoke(ctx, "/etcdserverpb.KV/Put", nil, nil,
+		grpc.WaitForReady(true))
+	assert.Equal(t, context.DeadlineExceeded, clientv3.ContextError(ctx, err))
+}
