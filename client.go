@@ -25,13 +25,13 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watch"
 )
 
-// Client is a connection to an etcd cluster and all that can be asked of it,
-// through the interfaces that it embeds. It is safe for concurrent use, meant to
-// be shared and long-lived; the exported fields are not to be changed while
-// it is in use. Whoever makes one closes it.
+// Client is a connection to an etcd cluster. It embeds KV, Lease, Watcher, Auth, Cluster and
+// Maintenance, which send the requests. A Client is safe for concurrent use and is meant to be
+// shared and to live long. Its exported fields must not be changed while it is in use. The program
+// that makes a Client closes it.
 //
-// A copy of a Client is the same client: closing either closes both. A zero Client
-// is closed without effect, and has no endpoints; its embedded interfaces are nil.
+// A copy of a Client is the same client: to close one is to close the other. Close on a zero Client
+// does nothing; a zero Client has no endpoints, and its embedded interfaces are nil.
 type Client struct {
 	KV
 	Lease
@@ -48,8 +48,7 @@ type Client struct {
 	*clientState // nil in a zero Client
 }
 
-// clientState is what a Client and its copies have in common: programs copy the
-// struct.
+// clientState is the state that a Client shares with its copies, because programs copy the struct.
 type clientState struct {
 	// read-only after New
 	cfg      Config // with its defaults
@@ -71,7 +70,7 @@ type clientState struct {
 	lg         atomic.Pointer[zap.Logger]
 	background sync.WaitGroup // goroutines that end with ctx; Close waits for them
 	retryLog   everySecond
-	judgeLog   everySecond
+	healthLog  everySecond
 
 	// guarded by mu
 	mu        sync.Mutex
@@ -79,27 +78,26 @@ type clientState struct {
 	named     []string // the endpoints that the program has given, as opposed to Sync
 }
 
-// newState is that of a client without a connection.
+// newState returns the state of a client without a connection.
 func newState(parent context.Context) *clientState {
 	s := &clientState{rpc: unconnected{}}
 	s.ctx, s.cancel = context.WithCancel(parent)
 	return s
 }
 
-// made reports whether New or NewCtxClient made c: it is neither nil nor zero.
+// made reports whether c was made by New or NewCtxClient: it is neither nil nor zero.
 func (c *Client) made() bool { return c != nil && c.clientState != nil }
 
-// Option changes a client made by NewCtxClient.
+// Option changes a client that NewCtxClient makes.
 type Option func(*Client)
 
-// New makes a client from cfg. It does not wait for a connection: calls do, as
-// long as their contexts allow. Only a Config with Username and Password has it
-// wait for the login, and one with RejectOldCluster for the versions, both
-// bounded by DialTimeout.
+// New makes a client from cfg. It does not wait for a connection; calls do, as long as their
+// contexts allow. New waits only for the login, if cfg has a Username and Password, and for the
+// versions of the endpoints, if RejectOldCluster is set. DialTimeout bounds both.
 //
 // The error is ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, ErrOldCluster,
-// rpctypes.ErrAuthFailed, a context's where a bound ran out, or names the bad
-// value in cfg; nothing is left behind then.
+// rpctypes.ErrAuthFailed or context.DeadlineExceeded, or names the bad value in cfg. After an error
+// nothing is left running.
 func New(cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -125,19 +123,17 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// NewFromURL makes a client with one endpoint and otherwise default settings. Its
-// errors are those of New.
+// NewFromURL makes a client with one endpoint and default settings. Its errors are those of New.
 func NewFromURL(url string) (*Client, error) { return NewFromURLs([]string{url}) }
 
-// NewFromURLs makes a client with the given endpoints and otherwise default
-// settings. Its errors are those of New.
+// NewFromURLs makes a client with several endpoints and default settings. Its errors are those of
+// New.
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
-// NewCtxClient makes a client without a connection, which lives until ctx ends
-// or Close is called. It is for embedding: its embedded interfaces are to be
-// replaced by ones that need no connection. As they are, their calls return
-// ErrNoAvailableEndpoints, as do Sync and Dial; watches end with it, keepalive
-// channels are closed because of it. SetEndpoints only stores.
+// NewCtxClient makes a client without a connection, which lives until ctx ends or Close is called.
+// The program replaces its embedded interfaces by ones that need no connection. Until then their
+// calls, Sync and Dial return ErrNoAvailableEndpoints, watches end with that error, and keepalive
+// channels are closed because of it. SetEndpoints only stores the endpoints.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{clientState: newState(ctx)}
 	_ = c.attachEngines()
@@ -175,6 +171,7 @@ func (c *Client) authenticate(ctx context.Context) (string, error) {
 	return resp.GetToken(), nil
 }
 
+// connect chooses the endpoints and starts the connection, which is closed when c.ctx ends.
 func (c *Client) connect() (err error) {
 	c.creds = endpoint.NewCredentials(c.cfg.TLS, balancer.Track)
 	c.progress = watch.NewProgressServers()
@@ -186,7 +183,7 @@ func (c *Client) connect() (err error) {
 		return err
 	}
 	c.table = balancer.New(c.ctx, balancer.Options{Even: c.cfg.SpreadEvenly,
-		NoProbes: c.cfg.DisableProbes, Report: c.logStanding})
+		NoProbes: c.cfg.DisableProbes, Report: c.logHealth})
 	c.failures = balancer.NewFailures(c.logUnreachable)
 	c.conn, c.resolver, err = c.dial(c.table, c.failures, !c.cfg.DisableProbes, c.cfg.Endpoints...)
 	if err != nil {
@@ -201,7 +198,7 @@ func (c *Client) connect() (err error) {
 	return nil
 }
 
-// chooseEndpoints leaves malformed endpoints out.
+// chooseEndpoints takes the well-formed endpoints of the Config, and warns of the others.
 func (c *Client) chooseEndpoints() error {
 	good, err := c.usable(c.cfg.Endpoints)
 	if len(good) == 0 {
@@ -215,7 +212,7 @@ func (c *Client) chooseEndpoints() error {
 	return nil
 }
 
-// retryConfig is how requests of this client are retried, on any connection.
+// retryConfig returns how requests of this client are retried, on any connection.
 func (c *Client) retryConfig() retry.Config {
 	jitter := c.cfg.BackoffJitterFraction
 	cfg := retry.Config{
@@ -247,7 +244,8 @@ func scale(d time.Duration, by float64) time.Duration {
 	return math.MaxInt64
 }
 
-// addDurations is the sum of two durations that are not negative, or the longest one.
+// addDurations returns the sum of two durations that are not negative, or the longest duration if
+// the sum overflows.
 func addDurations(a, b time.Duration) time.Duration {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64
@@ -255,7 +253,7 @@ func addDurations(a, b time.Duration) time.Duration {
 	return a + b
 }
 
-// attachEngines puts our implementations behind the embedded interfaces.
+// attachEngines makes the embedded interfaces.
 func (c *Client) attachEngines() error {
 	c.KV = NewKV(c)
 	c.Lease = NewLease(c)
@@ -266,8 +264,8 @@ func (c *Client) attachEngines() error {
 	return nil
 }
 
-// login gets the first token. A cluster that runs without authentication needs
-// none; any other refusal ends New.
+// login obtains the first token. A cluster that runs without authentication needs none; after any
+// other refusal New fails.
 func (c *Client) login() error {
 	if c.tokens == nil {
 		return nil
@@ -287,11 +285,10 @@ func (c *Client) startAutoSync() error {
 	return nil
 }
 
-// WithRequireLeader returns a context whose requests fail with
-// rpctypes.ErrNoLeader on a member that has no leader, instead of waiting for
-// one. Watches and keepalives started with it end with that error when the
-// member they are served by loses its leader. Other outgoing metadata of ctx
-// is kept. (Metadata key "hasleader".)
+// WithRequireLeader returns a context whose requests fail with rpctypes.ErrNoLeader on a member
+// that has no leader, instead of waiting for one. A watch or keepalive started with it ends with
+// that error when its member loses the leader. Other outgoing metadata of ctx is kept. (Metadata
+// key "hasleader".)
 func WithRequireLeader(ctx context.Context) context.Context {
 	md, _ := metadata.FromOutgoingContext(ctx) // a copy
 	if md == nil {
@@ -301,15 +298,13 @@ func WithRequireLeader(ctx context.Context) context.Context {
 	return metadata.NewOutgoingContext(ctx, md)
 }
 
-// IsInternalRequest reports whether ctx, as an interceptor among
-// Config.DialOptions sees it, is that of a request that the client makes by itself:
-// a login, a question about a member or a lease, the automatic Sync. The
-// documentation of [Config] lists them. Metrics and access rules can so leave out
-// what the program did not ask for.
+// IsInternalRequest reports whether ctx belongs to a request that the client makes by itself: a
+// login, a question about a member or a lease, or the automatic Sync. The documentation of [Config]
+// lists them. It is for interceptors among Config.DialOptions: metrics and access rules can leave
+// out what the program did not ask for.
 func IsInternalRequest(ctx context.Context) bool { return origin.IsClient(ctx) }
 
-// untilClosed returns a context that ends with ctx and with the client, which
-// may be nil.
+// untilClosed returns a context that ends with ctx and with the client, which may be nil.
 func (c *Client) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	if !c.made() {
@@ -319,8 +314,8 @@ func (c *Client) untilClosed(ctx context.Context) (context.Context, context.Canc
 	return ctx, func() { detach(); cancel() }
 }
 
-// inBackground runs f, which must end with c.ctx, on a goroutine of its own. It
-// reports false, and does nothing, where the client is closed.
+// inBackground runs f on a goroutine of its own. f must end with c.ctx. If the client is closed,
+// inBackground does nothing and reports false.
 func (c *Client) inBackground(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -332,8 +327,8 @@ func (c *Client) inBackground(f func()) bool {
 	return true
 }
 
-// Ctx returns a context that ends when the client is closed. It is for work that
-// outlives single requests but not the client, such as clean-up.
+// Ctx returns a context that ends when the client is closed. It is for work that outlives single
+// requests but not the client, such as clean-up.
 func (c *Client) Ctx() context.Context {
 	if !c.made() {
 		return context.Background() //nolint:forbidigo // a zero Client has no context
@@ -341,9 +336,9 @@ func (c *Client) Ctx() context.Context {
 	return c.ctx
 }
 
-// ActiveConnection returns the client's gRPC connection, nil for a client
-// without one. Requests made directly on it carry the client's token and
-// message limits but are not retried. It is closed with the client.
+// ActiveConnection returns the client's gRPC connection, or nil for a client without one. Requests
+// made directly on it carry the client's token, are not retried, and have gRPC's own message
+// limits. The client closes it.
 func (c *Client) ActiveConnection() *grpc.ClientConn {
 	if !c.made() {
 		return nil
@@ -351,10 +346,9 @@ func (c *Client) ActiveConnection() *grpc.ClientConn {
 	return c.conn
 }
 
-// Close ends the client: watches and keepalives end, their channels are closed,
-// calls under way and later ones return at once, with an error for which
-// IsConnCanceled is true. It returns when all goroutines of the client have
-// ended. Close may be called more than once, and from any goroutine.
+// Close ends the client. Watches and keepalives end, and their channels are closed. Calls under way
+// and later ones return at once, with an error for which IsConnCanceled is true. Close returns when
+// all goroutines of the client have ended. It may be called more than once, and from any goroutine.
 func (c *Client) Close() error {
 	if !c.made() {
 		return nil

@@ -11,8 +11,7 @@ type CompactOp struct {
 // CompactOption changes a [CompactOp] while it is made.
 type CompactOption func(*CompactOp)
 
-// OpCompact returns the compaction of everything that was superseded at or
-// before revision rev.
+// OpCompact returns the compaction of everything that was superseded at or before revision rev.
 func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 	op := CompactOp{revision: rev}
 	for _, opt := range opts {
@@ -21,9 +20,9 @@ func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 	return op
 }
 
-// WithCompactPhysical makes [KV.Compact] return only after the member that
-// serves it has removed the compacted revisions from its backend database. By
-// default it returns when the compaction is agreed on and reads see its effect.
+// WithCompactPhysical makes [KV.Compact] return only after the member that serves it has removed
+// the compacted revisions from its backend database. By default it returns when the compaction is
+// agreed on and reads see its effect.
 func WithCompactPhysical() CompactOption {
 	return func(op *CompactOp) { op.physical = true }
 }

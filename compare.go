@@ -25,12 +25,12 @@ const (
 //
 //	Compare(Value("name"), "=", "bob")
 //
-// A key that does not exist has version, revisions and lease 0. A condition on its
-// value never holds, not even with "!=".
+// A key that does not exist has version, revisions and lease 0. A condition on its value never
+// holds, not even with "!=".
 //
-// A Cmp is a value: what is done to a copy does not show in the original. Its
-// byte slices are shared between copies, [Cmp.Clone] copies them too. The zero
-// Cmp has no key, and servers refuse it.
+// A Cmp is a value: what is done to a copy does not show in the original. Its byte slices are
+// shared between copies, [Cmp.Clone] copies them too. The zero Cmp has no key, and servers refuse
+// it.
 type Cmp struct {
 	msg *pb.Compare // replaced, never written to
 }
@@ -43,11 +43,10 @@ var results = map[string]pb.Compare_CompareResult{
 	"<":  pb.Compare_LESS,
 }
 
-// Compare completes the condition that [Value], [Version], [CreateRevision],
-// [ModRevision] or [LeaseValue] began: the field must be equal to ("="), unlike
-// ("!="), greater (">") or less ("<") than v. For Value, v is a string; for
-// LeaseValue it is a [LeaseID], an int64 or an int; for the others an int64 or
-// an int. It panics where result or the type of v is any other.
+// Compare completes the condition that [Value], [Version], [CreateRevision], [ModRevision] or
+// [LeaseValue] began: the field must be equal to ("="), unlike ("!="), greater (">") or less ("<")
+// than v. For Value, v is a string; for LeaseValue it is a [LeaseID], an int64 or an int; for the
+// others an int64 or an int. It panics where result or the type of v is any other.
 func Compare(cmp Cmp, result string, v any) Cmp {
 	res, ok := results[result]
 	if !ok {
@@ -114,12 +113,12 @@ func ModRevision(key string) Cmp { return newCmp(key, pb.Compare_MOD) }
 // LeaseValue begins a condition on the lease that key is attached to; 0 is none.
 func LeaseValue(key string) Cmp { return newCmp(key, pb.Compare_LEASE) }
 
-// FromCompare returns the condition that c describes. It keeps c, which must not
-// be modified afterwards.
+// FromCompare returns the condition that c describes. It keeps c, which must not be modified
+// afterwards.
 func FromCompare(c *pb.Compare) Cmp { return Cmp{c} }
 
-// GetCompare returns the message that is sent for the condition. It is the Cmp's
-// own and must not be modified.
+// GetCompare returns the message that is sent for the condition. It is the Cmp's own and must not
+// be modified.
 func (c *Cmp) GetCompare() *pb.Compare {
 	if c.msg == nil {
 		return &pb.Compare{}
@@ -135,42 +134,39 @@ func (c *Cmp) Clone() Cmp {
 	return Cmp{proto.CloneOf(c.msg)}
 }
 
-// KeyBytes returns the key, or the first key of the range. The slice is the
-// Cmp's own.
+// KeyBytes returns the key, or the first key of the range. The slice is the Cmp's own.
 func (c *Cmp) KeyBytes() []byte { return c.msg.GetKey() }
 
-// WithKeyBytes replaces the key, or the first key of the range. It leaves the
-// range's end alone and keeps the slice.
+// WithKeyBytes replaces the key, or the first key of the range. It leaves the range's end alone and
+// keeps the slice.
 func (c *Cmp) WithKeyBytes(key []byte) {
 	msg := c.copied()
 	msg.Key = key
 	c.msg = msg
 }
 
-// ValueBytes returns what a value is compared with, and nil where the condition
-// is on another field. The slice is the Cmp's own.
+// ValueBytes returns what a value is compared with, and nil where the condition is on another
+// field. The slice is the Cmp's own.
 func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
 
-// WithValueBytes replaces what the key's value is compared with. It keeps the
-// slice.
+// WithValueBytes replaces what the key's value is compared with. It keeps the slice.
 func (c *Cmp) WithValueBytes(v []byte) {
 	msg := c.copied()
 	msg.TargetUnion = &pb.Compare_Value{Value: v}
 	c.msg = msg
 }
 
-// WithRange returns the condition for all keys from the Cmp's key up to but not
-// including end: it holds where it holds for each of them. Where there are none
-// it is decided as for one key that does not exist. An end of "\x00" is the end
-// of the key space.
+// WithRange returns the condition for all keys from the Cmp's key up to but not including end: it
+// holds where it holds for each of them. Where there are none it is decided as for one key that
+// does not exist. An end of "\x00" is the end of the key space.
 func (c Cmp) WithRange(end string) Cmp {
 	msg := c.copied()
 	msg.RangeEnd = []byte(end)
 	return Cmp{msg}
 }
 
-// WithPrefix is [Cmp.WithRange] for all keys that start with the Cmp's key. With
-// an empty key these are all keys there are.
+// WithPrefix is [Cmp.WithRange] for all keys that start with the Cmp's key. With an empty key these
+// are all keys there are.
 func (c Cmp) WithPrefix() Cmp {
 	msg := c.copied()
 	msg.RangeEnd = prefixEnd(msg.Key)

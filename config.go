@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Config says how a [Client] connects and behaves. The zero value of every
-// field but Endpoints is a default that serves. [New] copies what it needs:
-// changing a Config, or the slices in it, has no effect on clients made from it.
+// Config says how a [Client] connects and behaves. Only Endpoints is required; the zero value of
+// every other field means its default. [New] copies the Config and its slices, so later changes to
+// them have no effect on the client.
 //
 // # What the client sends by itself
 //
@@ -32,138 +32,130 @@ import (
 //	Lease.LeaseTimeToLive              a member says that a kept lease    keep no leases
 //	                                   is gone which should be alive
 //
-// Servers, proxies and interceptors that do not know or allow one of them may
-// refuse it: no other request fails for that. Interceptors among DialOptions see
-// them with a context for which [IsInternalRequest] is true, but for health
-// requests, that Range and pings, which they do not see, and progress requests, which are
-// messages on the program's own watch streams.
+// A server, proxy or interceptor may refuse any of these requests; no other request fails because
+// of that. Interceptors among DialOptions see them with a context for which [IsInternalRequest] is
+// true. They do not see health requests, that Range and pings. Progress requests are messages on
+// the program's own watch streams.
 type Config struct {
-	// Endpoints are the members to connect to: host:port, http://host:port,
-	// https://host:port, unix:path or unixs:path, IPv6 literals in brackets. Schemes
-	// http and unix are not encrypted, https and unixs are; without a scheme, TLS
-	// decides (and so it does for unix). Malformed ones are left out, with a warning;
-	// with a dialer among DialOptions they go to it as they are. Without any that is
-	// left, New returns ErrNoAvailableEndpoints or what is wrong with them. Connections
-	// are made through the proxy that the environment (HTTPS_PROXY, NO_PROXY) names.
+	// Endpoints are the members to connect to: host:port, http://host:port, https://host:port,
+	// unix:path or unixs:path, with IPv6 literals in brackets. The schemes https and unixs mean
+	// TLS, http means none. For unix, and without a scheme, TLS is used if the field TLS is set.
+	// Malformed endpoints are left out, with a warning; if DialOptions have a dialer, they are
+	// passed to it as they are. If no endpoint is left, New returns ErrNoAvailableEndpoints or what
+	// is wrong with them. Connections go through the proxy that the environment names (HTTPS_PROXY,
+	// NO_PROXY).
 	Endpoints []string `json:"endpoints"`
 
-	// AutoSyncInterval is how often the endpoints are replaced by those of the
-	// cluster's current members, as by Client.Sync, until the client is closed. One
-	// that fails, or takes longer than 5 seconds, is logged as a warning and leaves
-	// the endpoints as they are. 0 means never.
+	// AutoSyncInterval is how often Client.Sync runs by itself, until the client is closed. A run
+	// that fails, or takes longer than 5 seconds, is logged as a warning and leaves the endpoints
+	// as they are. 0 means never.
 	AutoSyncInterval time.Duration `json:"auto-sync-interval"`
 
-	// DialTimeout bounds each attempt to connect, each login, and the version check
-	// of RejectOldCluster. It bounds no calls: these wait for a connection as long as
-	// their contexts allow, but for Lease.KeepAlive, which waits for its first answer
-	// for a second more than this. 0 means 20 seconds.
+	// DialTimeout bounds each attempt to connect, each login, and the version check of
+	// RejectOldCluster. It does not bound calls: they wait for a connection as long as their
+	// contexts allow. Only Lease.KeepAlive waits for its first answer no longer than one second
+	// more than DialTimeout. 0 means 20 seconds.
 	DialTimeout time.Duration `json:"dial-timeout"`
 
-	// DialKeepAliveTime is after how long without traffic a connection in use is
-	// probed by an HTTP/2 ping; gRPC raises anything shorter to 10 seconds. 0 or less
-	// means no pings: servers and proxies that allow one in 5 minutes, gRPC's default,
-	// close connections that send more. Without them a member that falls silent is
-	// noticed by the requests that it owes, unless SpreadEvenly or DisableProbes is set,
-	// and a host or network that is gone by TCP, within 25 seconds, unless the
-	// connection was made by a dialer among DialOptions.
+	// DialKeepAliveTime is after how long without traffic an HTTP/2 ping is sent on a connection in
+	// use; gRPC raises a shorter time to 10 seconds. 0 or less means no pings, because servers and
+	// proxies with gRPC's default policy close connections that send more than one in 5 minutes.
+	// Without pings, a silent member is noticed by the requests that it does not answer, unless
+	// SpreadEvenly or DisableProbes is set. TCP notices a host or network that is gone within 25
+	// seconds, unless a dialer among DialOptions made the connection.
 	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
 
-	// DialKeepAliveTimeout is how long the answer to a ping may take before the
-	// connection is given up. 0 means 5 seconds. It has no effect without pings.
+	// DialKeepAliveTimeout is how long the answer to a ping may take before the connection is
+	// closed. 0 means 5 seconds. It has no effect without pings.
 	DialKeepAliveTimeout time.Duration `json:"dial-keep-alive-timeout"`
 
-	// MaxCallSendMsgSize bounds requests, in bytes; a larger one fails with
-	// codes.ResourceExhausted before it is sent. 0 means 2 MiB. Servers have a
-	// bound of their own (--max-request-bytes).
+	// MaxCallSendMsgSize is the largest request, in bytes. A larger one fails with
+	// codes.ResourceExhausted before it is sent. 0 means 2 MiB. Servers have a limit of their own
+	// (--max-request-bytes).
 	MaxCallSendMsgSize int
 
-	// MaxCallRecvMsgSize bounds responses, in bytes. 0 means math.MaxInt32. Where
-	// both are set, it must not be below MaxCallSendMsgSize.
+	// MaxCallRecvMsgSize is the largest response, in bytes. 0 means math.MaxInt32. If both limits
+	// are set, this one must not be below MaxCallSendMsgSize.
 	MaxCallRecvMsgSize int
 
-	// TLS holds the client's TLS settings. Without ServerName each endpoint's
-	// certificate is checked against that endpoint's host. Nil means the zero
-	// tls.Config for endpoints that ask for TLS by their scheme, and none for others.
-	// The client does not change it, and neither may others while the client lives.
+	// TLS holds the client's TLS settings. Without a ServerName, each endpoint's certificate is
+	// checked against that endpoint's host. Nil means the zero tls.Config for endpoints whose
+	// scheme means TLS, and no TLS for others. The client does not change it; the program must not
+	// change it while the client lives.
 	TLS *tls.Config
 
-	// Username and Password log the client in, where both are set: New does so
-	// once, and the token is renewed when a server refuses it. A cluster that runs
-	// without authentication needs no login, and that is no error. One without the
-	// other is not used.
+	// Username and Password log the client in, if both are set. New logs in once; the token is
+	// renewed when a server refuses it. A cluster that runs without authentication needs no login,
+	// which is no error. If only one of the two is set, it is not used.
 	Username string `json:"username"`
 	Password string `json:"password"`
 
-	// Token is an authentication token to send with every request, for clusters
-	// whose tokens are issued elsewhere. It is never renewed, and excludes
-	// Username and Password (ErrMutuallyExclusiveCfg).
+	// Token is an authentication token that is sent with every request, for clusters whose tokens
+	// are issued elsewhere. It is never renewed. It excludes Username and Password
+	// (ErrMutuallyExclusiveCfg).
 	Token string `json:"token"`
 
-	// RejectOldCluster makes New ask the endpoints for their version, and fail
-	// with ErrOldCluster where one of them is older than 3.6, or with their errors
-	// where none of them answers within DialTimeout.
+	// RejectOldCluster makes New ask the endpoints for their versions. New fails with ErrOldCluster
+	// if one of them is older than 3.6, and with their errors if none answers within DialTimeout.
 	RejectOldCluster bool `json:"reject-old-cluster"`
 
-	// DialOptions are further options for the gRPC connection, such as
-	// interceptors and stats handlers, which see each attempt of a request; they hold
-	// for Client.Dial as well. They come after the client's own and keep their meaning,
-	// but for these:
+	// DialOptions are further options for the gRPC connection, such as interceptors and stats
+	// handlers, which see each attempt of a request. They also apply to Client.Dial. They come
+	// after the client's own options and keep their meaning, with these exceptions:
 	//
-	//   - Transport credentials take the place of TLS and of the endpoints' schemes, and
-	//     keep the client from closing the connection of a silent member. A credentials
-	//     bundle is refused by New.
-	//   - A dialer takes the place of the proxy of the environment and of the limits on
-	//     silent TCP connections.
-	//   - Limits on messages in default call options give way to MaxCallSendMsgSize and
-	//     MaxCallRecvMsgSize, but on ActiveConnection and what Dial returns.
-	//   - A default service config is used with WithDisableServiceConfig only, and then
-	//     replaces the client's balancer.
-	//   - WithBlock, WithTimeout, WithReturnConnectionError and FailOnNonTempDialError
-	//     have no effect: New does not wait for a connection.
+	//   - Transport credentials replace TLS and the schemes of endpoints. The client then does not
+	//     close the connection of a silent member. New refuses a credentials bundle unless
+	//     WithTransportCredentials(nil) stands before it.
+	//   - A dialer replaces the proxy of the environment and the limits on silent TCP connections.
+	//   - Message limits in default call options do not apply to the client's own calls, which have
+	//     MaxCallSendMsgSize and MaxCallRecvMsgSize. They apply to ActiveConnection and to
+	//     connections of Dial.
+	//   - A default service config is used only with WithDisableServiceConfig. It then replaces the
+	//     client's balancer.
+	//   - WithBlock, WithTimeout, WithReturnConnectionError and FailOnNonTempDialError have no
+	//     effect, because New does not wait for a connection.
 	DialOptions []grpc.DialOption
 
-	// Context is the parent of the client's context: when it ends, so do the
-	// client's streams, its connection is closed, and all its calls fail as after
-	// Client.Close, which is to be called all the same. Nil means one that never ends.
+	// Context is the parent of the client's context. When it ends, the client's streams end, its
+	// connection is closed, and its calls fail as after Client.Close. Close must still be called.
+	// Nil means a context that never ends.
 	Context context.Context
 
-	// Logger receives the client's log entries. Nil means one made from LogConfig,
-	// and where that is nil too, the default: see GetLogger.
+	// Logger receives the client's log entries. Nil means a logger made from LogConfig, or the
+	// default one if LogConfig is nil too; see GetLogger.
 	Logger *zap.Logger
 
-	// LogConfig makes the logger where Logger is nil. New returns its error.
+	// LogConfig makes the logger if Logger is nil. New returns its error.
 	LogConfig *zap.Config
 
-	// PermitWithoutStream has connections that carry no request at the time
-	// probed too. Servers must allow it, or they close such connections.
+	// PermitWithoutStream sends HTTP/2 pings also on connections without a request. A server that
+	// does not allow that closes such connections.
 	PermitWithoutStream bool `json:"permit-without-stream"`
 
-	// SpreadEvenly has requests go round all connected members in turn, whatever
-	// they do. By default a member that owes answers and is silent while its
-	// peers answer is passed over within half a second, and its connection is
-	// closed, so that requests without effects go elsewhere, within about a
-	// second; so it is where a member is alive and answers no request at all. One
-	// that takes much longer than its peers gets no more than it answers.
+	// SpreadEvenly disables health-aware balancing: requests go round-robin over all connected
+	// members. By default, a member that does not answer while its peers do gets no new requests
+	// within half a second, and its connection is closed, so that reads move to another member
+	// within about a second. A member that is alive and answers no request is treated as silent. A
+	// member that is much slower than its peers gets no more requests than it answers.
 	SpreadEvenly bool `json:"spread-evenly"`
 
-	// DisableProbes has the client send neither progress requests of its own nor
-	// health checks, for servers or proxies that cannot take them. A member or a
-	// watch stream that falls silent is then found by HTTP/2 pings alone, and a
-	// watch without events resumes where its last event left it.
+	// DisableProbes turns off health checks and the client's own progress requests, for servers and
+	// proxies that cannot take them. Only HTTP/2 pings then find a silent member or watch stream,
+	// and a watch without events resumes from its last event.
 	DisableProbes bool `json:"disable-probes"`
 
-	// MaxUnaryRetries bounds how often one request is sent, the first time included;
-	// "Retries" in the package documentation says which are sent again. Watches and
-	// keepalives are reopened without a bound. 0 means 100.
+	// MaxUnaryRetries is how often one request is sent at most, the first attempt included.
+	// "Retries" in the package documentation says which requests are sent again. Streams of watches
+	// and keepalives are opened again without a limit. 0 means 100.
 	MaxUnaryRetries uint `json:"max-unary-retries"`
 
-	// BackoffWaitBetween is the first wait between two attempts of a request. Waits
-	// double up to 1.5 seconds, or up to this one if it is longer. The first
-	// attempts, as many as there are endpoints, do not wait. 0 means 25 ms.
+	// BackoffWaitBetween is the first wait between two attempts of a request. Waits double up to
+	// 1.5 seconds, or up to BackoffWaitBetween if that is longer. The first attempts, as many as
+	// there are endpoints, do not wait. 0 means 25 ms.
 	BackoffWaitBetween time.Duration `json:"backoff-wait-between"`
 
-	// BackoffJitterFraction is how far a wait may be off by chance, as a share of
-	// it: with 0.1, by up to a tenth either way. 0 means 0.1; the largest is 1.
+	// BackoffJitterFraction is the share by which a wait is made longer or shorter at random: 0.1
+	// means by up to a tenth. 0 means 0.1; the largest is 1.
 	BackoffJitterFraction float64 `json:"backoff-jitter-fraction"`
 }
 
@@ -178,7 +170,7 @@ const (
 	maxBackoffWait          = 1500 * time.Millisecond
 )
 
-// withDefaults returns a copy of c in which zero values stand for nothing else.
+// withDefaults returns a copy of c with its defaults filled in.
 func (c Config) withDefaults() Config {
 	c.Endpoints = slices.Clone(c.Endpoints)
 	c.DialOptions = slices.Clone(c.DialOptions)
@@ -237,8 +229,8 @@ func (c Config) validateNumbers() (errs []error) {
 			errs = append(errs, fmt.Errorf("etcdclient: %s %d is negative", n.name, n.value))
 		}
 	}
-	// The default for requests is no wish of the user's, so a smaller limit on
-	// responses may stand beside it.
+	// A limit on responses below the default limit on requests is accepted: the program has not set
+	// the latter.
 	if c.MaxCallRecvMsgSize < c.MaxCallSendMsgSize && c.MaxCallSendMsgSize != defaultMaxSendBytes {
 		errs = append(errs, fmt.Errorf("etcdclient: MaxCallRecvMsgSize %d is below MaxCallSendMsgSize %d",
 			c.MaxCallRecvMsgSize, c.MaxCallSendMsgSize))

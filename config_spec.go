@@ -10,13 +10,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// ConfigSpec is what command lines and files say about a client: plain values,
-// from which NewClientConfig makes a Config.
+// ConfigSpec holds what command lines and files say about a client, as plain values.
+// NewClientConfig makes a Config from it.
 type ConfigSpec struct {
 	// Endpoints are as in Config.
 	Endpoints []string `json:"endpoints"`
-	// RequestTimeout is for the program to apply to its requests; a Config has no
-	// such setting.
+	// RequestTimeout is for the program to apply to its requests. A Config has no such setting.
 	RequestTimeout time.Duration `json:"request-timeout"`
 	// DialTimeout is as in Config.
 	DialTimeout time.Duration `json:"dial-timeout"`
@@ -36,7 +35,7 @@ type ConfigSpec struct {
 	Auth *AuthConfig `json:"auth"`
 }
 
-// Clone returns a copy that shares nothing with cfg; nil for nil.
+// Clone returns a deep copy of cfg, or nil if cfg is nil.
 func (cfg *ConfigSpec) Clone() *ConfigSpec {
 	if cfg == nil {
 		return nil
@@ -68,29 +67,27 @@ func (cfg AuthConfig) Empty() bool { return cfg == AuthConfig{} }
 
 // SecureConfig holds TLS settings.
 type SecureConfig struct {
-	// Cert and Key name the client certificate's PEM files: both or neither. They
-	// are read again for every connection.
+	// Cert and Key name the PEM files of the client's certificate: both or neither. They are read
+	// again for every connection.
 	Cert string `json:"cert"`
 	Key  string `json:"key"`
-	// Cacert names the PEM file of the authorities that servers are checked
-	// against; empty means the system's.
+	// Cacert names the PEM file of the authorities that sign servers' certificates. Empty means
+	// those of the system.
 	Cacert string `json:"cacert"`
-	// ServerName is the name that certificates are checked against, for all
-	// endpoints; empty means each endpoint's host.
+	// ServerName is the name that the certificates of all endpoints are checked against. Empty
+	// means the host of each endpoint.
 	ServerName string `json:"server-name"`
 
-	// InsecureTransport asks for no TLS. It gives way to any of the other fields.
+	// InsecureTransport means no TLS. It has no effect if any other field is set.
 	InsecureTransport bool `json:"insecure-transport"`
-	// InsecureSkipVerify accepts any certificate, so that a connection is
-	// encrypted but may be with anyone.
+	// InsecureSkipVerify accepts any certificate. The connection is encrypted, and its other end
+	// may be anyone.
 	InsecureSkipVerify bool `json:"insecure-skip-tls-verify"`
 }
 
-// NewClientConfig makes a Config from confSpec, reading the files that it names.
-// It warns through lg, which may be nil, where certificates are not to be
-// verified; the Config's own Logger stays unset. The error names the file or
-// the missing half of a certificate and key; a bad value in the rest is
-// reported by New.
+// NewClientConfig makes a Config from confSpec and reads the files that it names. It warns through
+// lg, which may be nil, if certificates are not verified. It does not set the Config's Logger. The
+// error names the file, or the missing half of a certificate and key. New reports other bad values.
 func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, fmt.Errorf("etcdclient: no ConfigSpec")
@@ -118,7 +115,7 @@ func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	return cfg, nil
 }
 
-// tlsConfig is nil where no TLS is asked for.
+// tlsConfig returns nil if no TLS is asked for.
 func (s *SecureConfig) tlsConfig(lg *zap.Logger) (*tls.Config, error) {
 	if s == nil || *s == (SecureConfig{InsecureTransport: true}) {
 		return nil, nil

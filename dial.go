@@ -1,11 +1,16 @@
 package clientv3
 
 import (
+	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net"
+	"net/http"
+	"net/url"
 	"reflect"
 	"time"
 
@@ -21,12 +26,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
-// reconnect spaces the attempts to connect to a member that is down: soon
-// enough to serve again within two seconds of its return.
+// reconnect is the wait between attempts to connect to a member that is down: short enough to serve
+// again within two seconds of its return.
 var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2,
 	MaxDelay: maxBackoffWait}
 
-// dialTimeout bounds one attempt to connect or to log in.
+// dialTimeout returns the bound of one attempt to connect or to log in.
 func (c Config) dialTimeout() time.Duration {
 	if c.DialTimeout > 0 {
 		return c.DialTimeout
@@ -34,7 +39,7 @@ func (c Config) dialTimeout() time.Duration {
 	return defaultDialTimeout
 }
 
-// keepAliveParams are gRPC's pings; without a time there are none. The timeout
+// keepAliveParams returns gRPC's settings for pings, and whether there are pings. The timeout also
 // becomes an option of the socket, which counts milliseconds in 32 bits.
 func (c Config) keepAliveParams() (keepalive.ClientParameters, bool) {
 	return keepalive.ClientParameters{
@@ -44,7 +49,7 @@ func (c Config) keepAliveParams() (keepalive.ClientParameters, bool) {
 	}, c.DialKeepAliveTime > 0
 }
 
-// serviceConfig names the balancer in gRPC's JSON.
+// serviceConfig returns the JSON in which gRPC reads the name of the balancer.
 func serviceConfig(healthCheck bool) (string, error) {
 	type object = map[string]any
 	out, err := json.Marshal(object{
@@ -53,8 +58,8 @@ func serviceConfig(healthCheck bool) (string, error) {
 	return string(out), err
 }
 
-// messageLimits are options of each of the client's own calls, so that a stub on
-// ActiveConnection has gRPC's own limits.
+// messageLimits returns the limits as options of single calls. The client's own calls have them; a
+// stub on ActiveConnection has gRPC's limits.
 func (c Config) messageLimits() []grpc.CallOption {
 	return []grpc.CallOption{
 		grpc.MaxCallSendMsgSize(c.MaxCallSendMsgSize),
@@ -62,8 +67,8 @@ func (c Config) messageLimits() []grpc.CallOption {
 	}
 }
 
-// dialOptions are the options of every connection of the client; the user's come
-// after the client's own, but for the interceptor that must be next to gRPC.
+// dialOptions returns the options of every connection of the client. The program's options come
+// last, so they win.
 func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
@@ -81,16 +86,15 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	return append(opts, c.cfg.DialOptions...)
 }
 
-// userOptions tells which of the client's own dial options Config.DialOptions
-// replace.
+// userOptions says which of the client's own dial options Config.DialOptions replace.
 type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }
 
-// inspectOptions finds out what Config.DialOptions replace. gRPC has no accessor for its
-// options, and applying them is the only way to know their effect: an option is a function on
-// a private type, and the last one wins. So this makes a connection, which never connects, and
-// reads its private fields; see replacedIn for releases of gRPC with other fields.
+// inspectOptions finds out what Config.DialOptions replace. gRPC has no accessor for its options.
+// An option is a function on a private type, and the last one wins, so the only way to know its
+// effect is to apply it. inspectOptions makes a connection, which never connects, and reads its
+// private fields. replacedIn says what happens if a release of gRPC has other fields.
 func (c *Client) inspectOptions() (u userOptions, err error) {
 	if len(c.cfg.DialOptions) == 0 {
 		return u, nil
@@ -104,12 +108,13 @@ func (c *Client) inspectOptions() (u userOptions, err error) {
 	return replacedIn(field(reflect.ValueOf(conn).Elem(), "dopts"), c.dialer.dial, creds), nil
 }
 
-// replacedIn compares gRPC's options with the client's own dialer and credentials. Where
-// another release of gRPC renames a private field or changes its type, nothing panics, and
+// replacedIn compares gRPC's options with the client's own dialer and credentials. If another
+// release of gRPC renames a private field or changes its type, nothing panics, and
 // TestEveryDialOptionKeepsItsMeaning fails. A program built with that release has:
-//   - its credentials: unless they are surely the client's own, they count as replaced, and no
-//     endpoint's scheme overrides them. Without that a program's TLS could be lost;
-//   - its dialer, which is not asked for endpoints that the client cannot parse;
+//
+//   - its own credentials. Unless they are surely the client's, they count as replaced, and no
+//     endpoint's scheme overrides them, because a program's TLS could be lost otherwise;
+//   - its own dialer, which is not asked for endpoints that the client cannot parse;
 //   - proxies of the environment despite WithNoProxy, and health checks despite
 //     WithDisableHealthCheck.
 func replacedIn(
@@ -131,7 +136,7 @@ func replacedIn(
 	}
 }
 
-// same reports whether v, a function or an interface with a pointer, is own.
+// same reports whether v, a function or an interface that holds a pointer, is own.
 func same(v reflect.Value, own any) bool {
 	if v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -154,8 +159,8 @@ func field(v reflect.Value, name string) reflect.Value {
 	return v.FieldByName(name)
 }
 
-// dial makes a connection that spreads requests over eps by the table, and starts it.
-// Why it cannot connect is noted in f. Both may be nil.
+// dial makes a connection that spreads requests over eps, and starts it. t compares the members, f
+// keeps why they cannot be reached; both may be nil.
 func (c *Client) dial(
 	t *balancer.Tracker, f *balancer.Failures, healthCheck bool, eps ...string,
 ) (*grpc.ClientConn, *resolver.Resolver, error) {
@@ -184,8 +189,8 @@ func (c *Client) dial(
 	return conn, r, nil
 }
 
-// parse takes an endpoint apart. What it does not understand is for a dialer of the
-// user's, if there is one.
+// parse takes an endpoint apart. If the program has a dialer, an endpoint that cannot be parsed is
+// passed to it as it is.
 func (c *Client) parse(ep string) (endpoint.Endpoint, error) {
 	e, err := endpoint.Parse(ep)
 	switch {
@@ -197,8 +202,8 @@ func (c *Client) parse(ep string) (endpoint.Endpoint, error) {
 	return e, fmt.Errorf("etcdclient: %w", err)
 }
 
-// resolve turns endpoints into gRPC's addresses, known to the table, and reports
-// whether any of them is encrypted.
+// resolve turns endpoints into gRPC's addresses, known to t. It reports whether any of them is
+// encrypted.
 func (c *Client) resolve(
 	t *balancer.Tracker, eps []string,
 ) (addresses []grpcresolver.Address, encrypted bool, err error) {
@@ -217,12 +222,12 @@ func (c *Client) resolve(
 	return addresses, encrypted, nil
 }
 
-// Dial connects to one endpoint, given as in Config.Endpoints, with the
-// client's own settings and credentials, and without waiting for the
-// connection. Where the client's endpoints are encrypted, so is a connection to an
-// http URL that is not one of them. Requests on it carry the client's token but are
-// not retried, and have gRPC's own message limits. The caller closes the connection;
-// the client's Close does not. Its error names a malformed endpoint.
+// Dial connects to one endpoint, written as in Config.Endpoints, with the client's settings and
+// credentials. It does not wait for the connection. If the client's endpoints are encrypted, a
+// connection to an http URL that is not one of them is encrypted as well. Requests on the
+// connection carry the client's token, are not retried, and have gRPC's own message limits. The
+// caller closes the connection; the client's Close does not. The error names a malformed endpoint,
+// or is ErrNoAvailableEndpoints for a client without a connection.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
@@ -231,7 +236,7 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	return conn, err
 }
 
-// unconnected is what a client without a connection has in its place.
+// unconnected takes the place of the connection in a client without one.
 type unconnected struct{}
 
 func (unconnected) Invoke(context.Context, string, any, any, ...grpc.CallOption) error {
@@ -243,3 +248,105 @@ func (unconnected) NewStream(
 ) (grpc.ClientStream, error) {
 	return nil, ErrNoAvailableEndpoints
 }
+
+// TCP keepalives and the limit on unacknowledged data notice that a host or network is gone. The
+// server's gRPC does not see them, so it does not count them as pings.
+const (
+	tcpIdle     = 10 * time.Second
+	tcpInterval = 5 * time.Second
+	tcpProbes   = 3
+)
+
+// dialer connects to the address of an endpoint.Endpoint. It goes through the HTTP proxy that the
+// environment names, as gRPC does.
+type dialer struct {
+	noProxy bool // read-only once there is a connection
+}
+
+func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
+	network, target := endpoint.Network(address)
+	if network != "tcp" || d.noProxy {
+		return dialDirect(ctx, network, target)
+	}
+	proxy, err := proxyOf(target)
+	if err != nil {
+		return nil, err
+	}
+	if proxy == nil {
+		return dialDirect(ctx, network, target)
+	}
+	conn, err := dialDirect(ctx, network, withPort(proxy))
+	if err != nil {
+		return nil, fmt.Errorf("etcdclient: proxy: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	through, err := requestTunnel(conn, proxy.User, target)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("etcdclient: proxy %s: %w", proxy.Host, err)
+	}
+	return through, nil
+}
+
+// proxyOf returns the proxy to a target, or nil. Its error does not quote a malformed proxy, which
+// may hold a password.
+func proxyOf(target string) (*url.URL, error) {
+	proxy, err := http.ProxyFromEnvironment(&http.Request{
+		URL: &url.URL{Scheme: "https", Host: target}})
+	if err != nil {
+		return nil, errors.New("etcdclient: malformed proxy in HTTPS_PROXY")
+	}
+	return proxy, nil
+}
+
+func withPort(proxy *url.URL) string {
+	if proxy.Port() != "" {
+		return proxy.Host
+	}
+	return net.JoinHostPort(proxy.Hostname(), "443") // gRPC's default
+}
+
+func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {
+	d := net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: tcpIdle, Interval: tcpInterval,
+			Count: tcpProbes},
+		Control: limitUnacknowledged,
+	}
+	return d.DialContext(ctx, network, target)
+}
+
+// requestTunnel asks a proxy to connect conn to a target.
+func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, error) {
+	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target},
+		Header: http.Header{"User-Agent": {"etcd-client"}}}
+	if user != nil {
+		password, _ := user.Password()
+		text := base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
+		req.Header.Set("Proxy-Authorization", "Basic "+text)
+	}
+	if err := req.Write(conn); err != nil {
+		return nil, err
+	}
+	r := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(r, req)
+	if err != nil {
+		return nil, err
+	}
+	_ = resp.Body.Close() // what follows the header belongs to the target
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("CONNECT %s: %s", target, resp.Status)
+	}
+	return &tunnel{Conn: conn, r: r}, nil
+}
+
+// tunnel is a connection through a proxy. r may hold bytes that were read together with the proxy's
+// answer.
+type tunnel struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (t *tunnel) Read(p []byte) (int, error) { return t.r.Read(p) }

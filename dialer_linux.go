@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// tcpUserTimeout is TCP_USER_TIMEOUT, which package syscall lacks on some
-// architectures.
+// tcpUserTimeout is TCP_USER_TIMEOUT. Package syscall lacks it on some architectures.
 const tcpUserTimeout = 0x12
 
-// limitUnacknowledged has the kernel drop a TCP connection whose peer acknowledges
-// nothing of what was sent: TCP keepalives only watch idle ones. An old kernel
-// without it is no error.
+// limitUnacknowledged makes the kernel drop a TCP connection whose peer acknowledges nothing of
+// what was sent; TCP keepalives watch idle connections only. A kernel without the option is no
+// error.
 func limitUnacknowledged(network, _ string, c syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil

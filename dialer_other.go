@@ -4,6 +4,6 @@ package clientv3
 
 import "syscall"
 
-// limitUnacknowledged leaves it to the system when a TCP connection whose peer
-// acknowledges nothing is dropped.
+// limitUnacknowledged does nothing: the system decides when to drop a TCP connection whose peer
+// acknowledges nothing.
 func limitUnacknowledged(string, string, syscall.RawConn) error { return nil }

@@ -12,32 +12,30 @@
 //
 // # Client
 //
-// A [Client] owns one gRPC connection that spreads requests over the endpoints
-// in turn. It is meant to be shared and long-lived: it may be used from any
-// number of goroutines, and so may everything that it embeds. New begins to
-// connect but does not wait for a connection: calls do, as long as their
-// contexts allow. Give every call a context with a deadline; without
-// one, a call to a cluster that is down waits until it is back.
+// A [Client] owns one gRPC connection that spreads requests over the endpoints. It is meant to be
+// shared and to live long. A Client and everything that it embeds may be used from any number of
+// goroutines. New begins to connect and does not wait for a connection; calls do, as long as their
+// contexts allow. Give every call a context with a deadline: without one, a call to a cluster that
+// is down waits until the cluster is back.
 //
 // # Closing
 //
-// Whoever makes a client closes it. [Client.Close] ends calls under way, streams
-// and channels, and returns once all of the client's goroutines have ended. Calls
-// after that fail at once, with an error for which [IsConnCanceled] is true.
+// The program that makes a client closes it. [Client.Close] ends calls under way, streams and
+// channels, and returns when all of the client's goroutines have ended. Later calls fail at once,
+// with an error for which [IsConnCanceled] is true.
 //
 // # Errors
 //
 // A call returns one of:
 //
-//   - the error of its context, where that has ended: context.Canceled or
-//     context.DeadlineExceeded, never wrapped;
-//   - an rpctypes.EtcdError, for what etcd's servers refuse. These compare with
-//     == and errors.Is to the variables of package
-//     go.etcd.io/etcd/api/v3/v3rpc/rpctypes, such as rpctypes.ErrCompacted;
+//   - the error of its context, if that has ended: context.Canceled or context.DeadlineExceeded,
+//     never wrapped;
+//   - an rpctypes.EtcdError, if an etcd server refuses the request. It compares with == and
+//     errors.Is to a variable of package go.etcd.io/etcd/api/v3/v3rpc/rpctypes, such as
+//     rpctypes.ErrCompacted;
 //   - an error variable or type that the call's documentation names;
-//   - a gRPC status, for everything else: codes.Unavailable where the
-//     connection was lost, codes.ResourceExhausted for a message beyond the
-//     limits of the Config.
+//   - a gRPC status otherwise: codes.Unavailable if the connection was lost,
+//     codes.ResourceExhausted for a message over the limits of the Config.
 //
 // So a program can switch on the error:
 //
@@ -51,36 +49,36 @@
 //	default: // a gRPC status, or the client is closed
 //	}
 //
-// A call that waits for a connection ends with its context's error, too. Why no
-// member can be reached (refused, a bad certificate, no such host) is what
-// [Client.ConnectionError] returns, and while none can be reached the log has it
-// as a warning once a minute.
+// A call that waits for a connection also ends with its context's error. [Client.ConnectionError]
+// then returns why no member can be reached (connection refused, a bad certificate, no such host).
+// While none can be reached, a warning with the reason is logged once a minute.
 //
 // # Retries
 //
-// Requests are repeated by what they do, not by how they fail alone:
+// Whether a failed request is sent again depends on what it does and on how it failed:
 //
-//	request                         repeated when
+//	request                         is sent again if
 //	reads: Get, GetStream until     the member is unavailable (no connection, no
-//	its first result, transactions  or another leader, a timeout in the cluster),
-//	that only get, lists, status    has too many requests, or is a learner and
-//	                                there are other endpoints
+//	its first result, transactions  leader or another one, a timeout in the
+//	that only get, lists, status    cluster), has too many requests, or is a
+//	                                learner and there are other endpoints
 //	writes: Put, Delete, Txn,       it surely was not applied: no connection took
-//	Compact, Grant, Revoke, and     it, a learner refused it, or a member that has
-//	all that changes the cluster    too many requests: then once for each other one
-//	any with a token                the token was refused and a new one can be had
-//	watches, keepalives             their streams are reopened; see Watcher, Lease
+//	Compact, Grant, Revoke, and     it, or a learner or a member with too many
+//	all that changes the cluster    requests refused it; after the latter, once
+//	                                for each other member
+//	any with a token                the token was refused and there is a new one
+//	watches, keepalives             their streams are opened again; see Watcher
+//	                                and Lease
 //
-// A write whose connection broke under way returns an error with
-// codes.Unavailable: it may or may not have been applied. To repeat it safely,
-// guard it by a transaction on the key's revision.
+// A write whose connection broke returns an error with codes.Unavailable: it may have been applied
+// or not. To repeat it safely, put it into a transaction that compares the key's revision.
 //
-// Attempts follow at once on as many members as there are endpoints, and then
-// after waits that double and are jittered (Config.BackoffWaitBetween), at most
-// Config.MaxUnaryRetries in all, and never beyond the context.
+// The first attempts, as many as there are endpoints, do not wait. Later ones come after waits that
+// double and are jittered (Config.BackoffWaitBetween). There are at most Config.MaxUnaryRetries
+// attempts, and none after the context has ended.
 //
 // # Logging
 //
-// The client logs to Config.Logger. A request that succeeds at once logs nothing;
-// repeated requests are reported at debug level, once a second at most.
+// The client logs to Config.Logger. A request that succeeds at once logs nothing. Requests that are
+// sent again are logged at debug level, once a second at most.
 package clientv3

@@ -19,8 +19,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// Endpoints returns the endpoints that the client spreads its requests over.
-// The slice is the caller's.
+// Endpoints returns the endpoints of the client. The slice is a copy.
 func (c *Client) Endpoints() []string {
 	if !c.made() {
 		return nil
@@ -30,12 +29,11 @@ func (c *Client) Endpoints() []string {
 	return slices.Clone(c.endpoints)
 }
 
-// SetEndpoints replaces the endpoints. Connections to endpoints that stay are
-// kept, however they are spelled; those to others end with the requests on them. It
-// does not wait for new ones. eps is copied. Malformed endpoints are left out, and
-// where nothing remains the endpoints stay as they are: a warning names them, without
-// user information. It may be called at any time, from any goroutine; the last call
-// wins.
+// SetEndpoints replaces the endpoints. eps is copied. An endpoint that stays, in whatever spelling,
+// keeps its connection. Connections to other endpoints end with the requests on them. SetEndpoints
+// does not wait for new connections. It leaves malformed endpoints out; if none remains, the
+// endpoints stay as they are. A warning names the malformed ones, without user information. It may
+// be called at any time, from any goroutine; the last call wins.
 func (c *Client) SetEndpoints(eps ...string) {
 	if !c.made() {
 		return
@@ -52,7 +50,7 @@ func (c *Client) SetEndpoints(eps ...string) {
 	c.setEndpoints(good, true)
 }
 
-// usable returns the well-formed ones of eps, and what is wrong with the others.
+// usable returns the well-formed endpoints among eps, and what is wrong with the others.
 func (c *Client) usable(eps []string) ([]string, error) {
 	good := make([]string, 0, len(eps))
 	var errs []error
@@ -66,12 +64,12 @@ func (c *Client) usable(eps []string) ([]string, error) {
 	return good, errors.Join(errs...)
 }
 
-// blank reports whether an endpoint is what a trailing comma leaves.
+// blank reports whether an endpoint is empty, as after a trailing comma in a list.
 func blank(ep string) bool { return strings.TrimSpace(ep) == "" }
 
-// setEndpoints takes over well-formed endpoints; byCaller tells whether the program
-// has named them. The lock spans the hand-over to the resolver, so that Endpoints and
-// the resolver agree on the last call.
+// setEndpoints stores well-formed endpoints and passes them to the resolver. byCaller says whether
+// the program has named them. The lock covers both steps, so that Endpoints and the resolver agree
+// on the last call.
 func (c *Client) setEndpoints(eps []string, byCaller bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,9 +83,9 @@ func (c *Client) setEndpoints(eps []string, byCaller bool) {
 	}
 }
 
-// secured returns eps with https in the place of http where the program has named
-// encrypted endpoints, and has not named that address as an http one: what members
-// advertise must not lower the security of the connection.
+// secured returns eps with https instead of http, if the program has named encrypted endpoints. An
+// address that the program has named as an http endpoint stays as it is. What members advertise
+// must not lower the security of the connection.
 func (c *Client) secured(eps []string) []string {
 	c.mu.Lock()
 	named := c.named
@@ -113,21 +111,20 @@ func (c *Client) secured(eps []string) []string {
 	return out
 }
 
-// countEndpoints is what the retrying connection goes by.
+// countEndpoints returns the number of endpoints, for retries.
 func (c *Client) countEndpoints() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.endpoints)
 }
 
-// Sync replaces the endpoints by the client URLs of the cluster's members, as
-// the members themselves advertise them, scheme included; but where the endpoints
-// that the program has named are encrypted, http becomes https. Learners, and members
-// that have not started yet, are left out, as are malformed URLs, with a warning. It
-// asks for a linearizable member list and waits for it as long as ctx allows. Where
-// no URL is left, or ctx or the client ends, the endpoints stay as they are and the
-// error is ErrNoAvailableEndpoints, names the malformed URLs, or is ctx's or the
-// server's.
+// Sync replaces the endpoints by the client URLs that the cluster's members advertise, with their
+// schemes. If the program has named encrypted endpoints, http becomes https. Learners and members
+// that have not started are left out. Malformed URLs are left out, with a warning. Sync asks for a
+// linearizable member list and waits for it as long as ctx allows.
+//
+// After an error the endpoints stay as they are. The error is ErrNoAvailableEndpoints if the list
+// has no URL, names the malformed URLs if there are no others, or is that of ctx or of the request.
 func (c *Client) Sync(ctx context.Context) error {
 	if !c.made() {
 		return ErrNoAvailableEndpoints
@@ -156,7 +153,7 @@ func (c *Client) Sync(ctx context.Context) error {
 	return nil
 }
 
-// autoSync runs Sync every Config.AutoSyncInterval until the client is closed.
+// autoSync calls Sync once in each Config.AutoSyncInterval until the client is closed.
 func (c *Client) autoSync() {
 	for backoff.Wait(c.ctx, c.cfg.AutoSyncInterval) == nil {
 		ctx, cancel := context.WithTimeout(origin.Client(c.ctx), autoSyncTimeout)
@@ -174,8 +171,8 @@ const autoSyncTimeout = 5 * time.Second
 // oldestVersion is the oldest release that Config.RejectOldCluster accepts.
 var oldestVersion = version.V3_6
 
-// rejectOldCluster asks every endpoint for its version, all at once. It fails
-// if one is too old, or if none answers within the dial timeout.
+// rejectOldCluster asks all endpoints for their versions at once. It fails if one is too old, or if
+// none answers within the dial timeout.
 func (c *Client) rejectOldCluster() error {
 	if !c.cfg.RejectOldCluster {
 		return nil
@@ -203,7 +200,7 @@ func (c *Client) rejectOldCluster() error {
 	return err
 }
 
-// checkVersion asks one endpoint.
+// checkVersion asks one endpoint for its version.
 func (c *Client) checkVersion(ctx context.Context, ep string) error {
 	conn, err := c.Dial(ep)
 	if err != nil {

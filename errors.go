@@ -22,17 +22,16 @@ import (
 )
 
 var (
-	// ErrNoAvailableEndpoints is returned where there is no endpoint to connect
-	// to: by New for a Config without any, by Sync for a cluster that lists none,
-	// and by the calls of a client without a connection (see NewCtxClient).
+	// ErrNoAvailableEndpoints is returned if there is no endpoint to connect to: by New for a
+	// Config without endpoints, by Sync for a cluster that lists none, and by the calls of a client
+	// without a connection (see NewCtxClient).
 	ErrNoAvailableEndpoints error = noEndpoint{}
 
-	// ErrOldCluster is returned by New with Config.RejectOldCluster where the
-	// cluster is older than this client serves.
+	// ErrOldCluster is returned by New with Config.RejectOldCluster if a member is older than 3.6.
 	ErrOldCluster = errors.New("etcdclient: old cluster version")
 
-	// ErrMutuallyExclusiveCfg is returned by New for a Config that has both a
-	// Token and a Username or Password.
+	// ErrMutuallyExclusiveCfg is returned by New for a Config that has both a Token and a Username
+	// or Password.
 	ErrMutuallyExclusiveCfg = errors.New("Username/Password and Token configurations are mutually exclusive")
 )
 
@@ -41,30 +40,30 @@ type noEndpoint struct{}
 
 func (noEndpoint) Error() string { return classify.NoEndpoints }
 
-// GRPCStatus makes a status of it that ends a stream for good: there is no use in
-// opening it again.
+// GRPCStatus returns a status that ends a stream for good, because a stream that is opened again
+// would fail again.
 func (e noEndpoint) GRPCStatus() *status.Status {
 	return status.New(codes.FailedPrecondition, e.Error())
 }
 
-// errClosing is what calls return after the client was closed: a gRPC status
-// with codes.Canceled, for which IsConnCanceled is true.
+// errClosing is the error of calls after Close: a gRPC status with codes.Canceled, for which
+// IsConnCanceled is true.
 //
 //lint:ignore SA1019 the only name under which gRPC exports its closing error
 var errClosing = grpc.ErrClientConnClosing
 
-// ContextError turns an error of a gRPC call made with ctx into the one that
-// this package documents:
+// ContextError turns an error of a gRPC call made with ctx into the one that this package
+// documents:
 //
-//   - the well-known errors of etcd's servers become the rpctypes.EtcdError
-//     that compares equal to the variables of package rpctypes;
-//   - where ctx is done and the error is due to that, the result is ctx's error,
-//     context.Canceled or context.DeadlineExceeded itself, which compares with ==
-//     (Client.ConnectionError says why there was no connection, if there was none);
-//   - anything else, nil included, is returned as it is.
+//   - an error of etcd's servers becomes the rpctypes.EtcdError that compares equal to the variable
+//     of package rpctypes;
+//   - if ctx has ended and the error is due to that, the result is ctx's error, context.Canceled or
+//     context.DeadlineExceeded, which compares with == (Client.ConnectionError says why there was
+//     no connection);
+//   - any other error, and nil, is returned as it is.
 func ContextError(ctx context.Context, err error) error { return toErr(ctx, err) }
 
-// toErr is the one conversion of errors on their way to users; see ContextError.
+// toErr converts every error that a user gets; see ContextError.
 func toErr(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -73,7 +72,7 @@ func toErr(ctx context.Context, err error) error {
 		return known
 	}
 	if errors.Is(err, rpctypes.ErrTimeoutWaitAppliedIndex) {
-		// which package rpctypes does not know by its text
+		// rpctypes.Error does not know its text
 		return rpctypes.ErrTimeoutWaitAppliedIndex
 	}
 	switch classify.Code(err) {
@@ -83,8 +82,8 @@ func toErr(ctx context.Context, err error) error {
 	return err
 }
 
-// unary makes one call of a stub and converts its error. The result has the protocol's
-// type; a method converts it to the type of this package, which also converts nil.
+// unary makes one call of a stub and converts its error. The result has the protocol's type.
+// Methods convert it to the type of this package; that works for nil too.
 func unary[Req, Resp any](
 	ctx context.Context,
 	call func(context.Context, *Req, ...grpc.CallOption) (*Resp, error),
@@ -97,8 +96,8 @@ func unary[Req, Resp any](
 	return resp, nil
 }
 
-// ctxErr is the error of ctx, if there is one. A deadline counts from when it
-// has passed: the server, which is told of it, may be the first to notice.
+// ctxErr returns the error of ctx, or nil. A deadline that has passed counts although ctx has not
+// ended: the server knows the deadline and may notice it first.
 func ctxErr(ctx context.Context) error {
 	if ctx == nil {
 		return nil
@@ -109,8 +108,8 @@ func ctxErr(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// IsConnCanceled reports whether a call failed because its connection, or the
-// whole client, was being closed, or because its context was cancelled.
+// IsConnCanceled reports whether a call failed because its connection or the client was closed, or
+// because its context was cancelled.
 func IsConnCanceled(err error) bool {
 	if err == nil {
 		return false
@@ -118,15 +117,14 @@ func IsConnCanceled(err error) bool {
 	return errors.Is(err, context.Canceled) || classify.Code(err) == codes.Canceled
 }
 
-// ConnectionError returns why no member can be reached: for each endpoint how the
-// last attempt to connect to it has failed (refused, a bad certificate, no such
-// host, and so on). It is nil while any endpoint is connected, and before the first
-// attempt has failed. After Close it is what it was; for a client without a
-// connection (see NewCtxClient) it is ErrNoAvailableEndpoints.
+// ConnectionError returns why no member can be reached: how the last attempt to connect to each
+// endpoint has failed (connection refused, a bad certificate, no such host, and so on). It is nil
+// while any endpoint is connected, and before the first attempt has failed. After Close it does not
+// change. For a client without a connection (see NewCtxClient) it is ErrNoAvailableEndpoints.
 //
-// It is meant to explain a call that ended with context.DeadlineExceeded. It sends
-// nothing, does not block, and may be called from any goroutine. The error wraps
-// those of the endpoints, for errors.As; its text has no passwords.
+// It explains a call that ended with context.DeadlineExceeded. It sends nothing, does not block,
+// and may be called from any goroutine. The error wraps those of the endpoints, for errors.As. Its
+// text has no passwords.
 func (c *Client) ConnectionError() error {
 	if !c.made() || c.failures == nil {
 		return ErrNoAvailableEndpoints
@@ -143,7 +141,7 @@ func (c *Client) ConnectionError() error {
 	return u
 }
 
-// unreachable holds the failure of each endpoint.
+// unreachable holds the last failure of each endpoint.
 type unreachable struct{ failures []error }
 
 func (u *unreachable) Error() string {
@@ -161,8 +159,8 @@ func (u *unreachable) Unwrap() []error { return u.failures }
 // userInfo matches the user and password of a URL, which a dialer's error may print.
 var userInfo = regexp.MustCompile(`://[^/@\s"]*@`)
 
-// logUnreachable warns that no member can be reached. It is called once a minute at
-// most, by gRPC: it takes no lock that is held while gRPC is called.
+// logUnreachable warns that no member can be reached. gRPC calls it, once a minute at most, so it
+// takes no lock that is held while gRPC is called.
 func (c *Client) logUnreachable() {
 	if err := c.ConnectionError(); err != nil {
 		c.GetLogger().Warn("no member can be reached", zap.Error(err))

@@ -7,101 +7,91 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// The responses of a [KV] are the protocol's own messages under another name, so
-// that a pointer to one converts to a pointer to the other and nothing is copied.
+// The responses of a [KV] are the protocol's own messages under another name, so that a pointer to
+// one converts to a pointer to the other and nothing is copied.
 type (
 	// CompactResponse is the answer to a compaction.
 	CompactResponse pb.CompactionResponse
 
-	// PutResponse is the answer to a put. PrevKv is nil unless [WithPrevKV] was
-	// given and the key existed.
+	// PutResponse is the answer to a put. PrevKv is nil unless [WithPrevKV] was given and the key
+	// existed.
 	PutResponse pb.PutResponse
 
-	// GetResponse is the answer to a get. Count is the number of keys in the
-	// range, whatever [WithLimit] and the revision bounds left of them in Kvs.
-	// More is set where the limit cut keys off.
+	// GetResponse is the answer to a get. Count is the number of keys in the range, whether or not
+	// [WithLimit] and the revision bounds let them into Kvs. More is set if the limit left keys
+	// out.
 	GetResponse pb.RangeResponse
 
-	// DeleteResponse is the answer to a delete. Deleted is the number of keys
-	// that are gone. PrevKvs is empty unless [WithPrevKV] was given.
+	// DeleteResponse is the answer to a delete. Deleted is the number of keys that are gone.
+	// PrevKvs is empty unless [WithPrevKV] was given.
 	DeleteResponse pb.DeleteRangeResponse
 
-	// TxnResponse is the answer to a transaction. Responses holds an entry for
-	// each of the ops that ran: the then-ops where Succeeded is set, the else-ops
-	// where it is not.
+	// TxnResponse is the answer to a transaction. Responses holds an entry for each op that ran:
+	// the then-ops if Succeeded is set, otherwise the else-ops.
 	TxnResponse pb.TxnResponse
 )
 
-// KV reads and writes the key-value store. All methods are safe for concurrent
-// use.
+// KV reads and writes the key-value store. All methods are safe for concurrent use.
 //
-// Each call sends one request and blocks until it is answered or its context
-// ends, except where it says otherwise. Options run once a call; [OpGet],
-// [OpPut] and [OpDelete] say which combinations panic. A client that is closed
-// ends all of its calls.
+// Unless its documentation says otherwise, a method sends one request and blocks until it is
+// answered or its context ends. Options run once a call; [OpGet], [OpPut] and [OpDelete] say which
+// combinations panic. All calls end when the client is closed.
 //
-// An error is the context's own where that is done, or one of package rpctypes
-// that can be compared with errors.Is, or a gRPC status. Reads are sent again
-// where another member may answer. Writes are sent again only where it is certain
-// that no member has seen them: after any other error a write may have been
-// applied or may still be.
+// An error is that of the context if the context has ended, or one of package rpctypes that can be
+// compared with errors.Is, or a gRPC status. Reads are sent again if another member may answer.
+// Writes are sent again only if it is certain that they were not applied; after any other error a
+// write may have been applied, or may be applied yet.
 type KV interface {
-	// Put sets a key to a value. The key must not be empty, or it fails with
-	// rpctypes.ErrEmptyKey. [WithLease], [WithPrevKV], [WithIgnoreValue] and
-	// [WithIgnoreLease] change what it does.
+	// Put sets a key to a value. An empty key is refused with rpctypes.ErrEmptyKey. [WithLease],
+	// [WithPrevKV], [WithIgnoreValue] and [WithIgnoreLease] change what it does.
 	Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error)
 
-	// Get returns the value of a key, or with [WithRange], [WithPrefix] or
-	// [WithFromKey] those of a range of keys, in the order of the keys unless
-	// [WithSort] is given. It is not an error that there are none: Kvs is empty.
+	// Get returns the value of a key, or with [WithRange], [WithPrefix] or [WithFromKey] the values
+	// of a range of keys. They are in the order of the keys unless [WithSort] is given. If there is
+	// no such key, Kvs is empty and there is no error.
 	//
-	// The answer is linearizable: it reflects every write that had succeeded
-	// before the call, unless [WithSerializable] is given. [WithRev] reads the
-	// past, as far as it has not been compacted (rpctypes.ErrCompacted). A sort
-	// that the protocol does not know gives rpctypes.ErrInvalidSortOption.
+	// The answer is linearizable: it reflects every write that had succeeded before the call,
+	// unless [WithSerializable] is given. [WithRev] reads the past, as far as it has not been
+	// compacted (rpctypes.ErrCompacted). A sort that the protocol does not know returns
+	// rpctypes.ErrInvalidSortOption.
 	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
 
-	// GetStream is Get for ranges of any size: it delivers the answer in pieces.
-	// It returns when the request is on its way, and the channel is closed after
-	// the last piece. Each piece holds the next keys, in order and all at one
-	// revision; Header, More and Count are set in the last one only. The channel
-	// ends with a response whose Err is not nil where the answer could not be
-	// completed. [GetStreamToGetResponse] puts the pieces together.
+	// GetStream is Get for ranges of any size: it delivers the answer in pieces. It returns when
+	// the request has been sent. The channel is closed after the last piece. Each piece holds the
+	// next keys, in order, and all pieces have one revision. Header, More and Count are set in the
+	// last piece only. If the answer cannot be completed, the last response has an Err that is not
+	// nil. [GetStreamToGetResponse] puts the pieces together.
 	//
-	// A caller who stops reading before the channel is closed must cancel ctx:
-	// that, or closing the client, frees what the call holds. Until then it holds
-	// no more than a few pieces, as nothing is read from the server ahead of the
-	// caller.
+	// A caller who stops reading before the channel is closed must cancel ctx. That, or closing the
+	// client, frees what the call holds, which is a few pieces at most: nothing is read from the
+	// server ahead of the caller.
 	//
-	// A server that cannot stream is read page by page at one revision, with the
-	// same result; that revision may be compacted meanwhile
-	// (rpctypes.ErrCompacted). So is any server where Config.MaxCallRecvMsgSize is
-	// set, which servers do not know: pages over it are asked for again in halves,
-	// and only a single key over it fails, with codes.ResourceExhausted. A range
-	// that is sorted or bounded by revisions comes in one piece, since servers
-	// compute it as a whole.
+	// If the server cannot stream, GetStream reads pages at one revision, with the same result;
+	// that revision may be compacted meanwhile (rpctypes.ErrCompacted). It also reads pages if
+	// Config.MaxCallRecvMsgSize is set, because servers do not know that limit. A page over the
+	// limit is asked for again in halves, and only a single key over it fails, with
+	// codes.ResourceExhausted. A range that is sorted or bounded by revisions comes in one piece,
+	// because servers compute it as a whole.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 
-	// Delete removes a key, or with [WithRange], [WithPrefix] or [WithFromKey] a
-	// range of keys. It is not an error that there are none.
+	// Delete removes a key, or with [WithRange], [WithPrefix] or [WithFromKey] a range of keys. If
+	// there is no such key, there is no error.
 	Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error)
 
-	// Compact discards what was superseded at or before revision rev: from then on
-	// reads and watches of earlier revisions fail with rpctypes.ErrCompacted, and
-	// so does a second compaction at rev. A revision that does not exist yet gives
-	// rpctypes.ErrFutureRev.
+	// Compact discards what was superseded at or before revision rev. From then on reads and
+	// watches of earlier revisions fail with rpctypes.ErrCompacted, and so does another compaction
+	// at rev. A revision that does not exist yet returns rpctypes.ErrFutureRev.
 	Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error)
 
-	// Do runs a get, a put, a delete or a transaction. Any other op is an error.
+	// Do runs a get, a put, a delete or a transaction. For any other op it returns an error and
+	// sends nothing.
 	Do(ctx context.Context, op Op) (OpResponse, error)
 
-	// Txn begins a transaction. Nothing is sent before [Txn.Commit], which uses
-	// ctx.
+	// Txn begins a transaction. Nothing is sent before [Txn.Commit], which uses ctx.
 	Txn(ctx context.Context) Txn
 }
 
-// OpResponse is the answer to [KV.Do]: the response of the op's kind, and nil for
-// each of the others.
+// OpResponse is the answer to [KV.Do]. The response of the op's kind is set, the others are nil.
 type OpResponse struct {
 	put *PutResponse
 	get *GetResponse
@@ -133,39 +123,43 @@ func (resp *DeleteResponse) OpResponse() OpResponse { return OpResponse{del: res
 // OpResponse returns resp as the answer to a [KV.Do].
 func (resp *TxnResponse) OpResponse() OpResponse { return OpResponse{txn: resp} }
 
-// kv is the KV that converts and calls; connections and retries are the stub's.
+// kv is the KV of a client. It converts between ops and messages; its stub has the connections and
+// the retries.
 type kv struct {
 	remote pb.KVClient
-	client *Client // may be nil; ends streams when it is closed
-	paging bool    // what is not streamed is read by Range: remote is the client's own stub
+	client *Client // may be nil; streams end when it is closed
+	paging bool    // ranges may be read by Range instead of RangeStream
 }
 
 // NewKV returns a [KV] that sends its requests through c.
 func NewKV(c *Client) KV { return &kv{remote: pb.NewKVClient(c.rpc), client: c, paging: true} }
 
-// NewKVFromKVClient returns a [KV] that calls remote. Closing c ends its streams;
-// c may be nil. Each method calls the one of remote that has its name: GetStream
-// calls RangeStream alone, and where that answers codes.Unimplemented, so does
-// GetStream.
+// NewKVFromKVClient returns a [KV] that calls remote. Each method calls the method of remote with
+// the same name. GetStream calls RangeStream only; if that returns codes.Unimplemented, GetStream
+// returns it. Streams end when c is closed; c may be nil.
 func NewKVFromKVClient(remote pb.KVClient, c *Client) KV {
 	return &kv{remote: remote, client: c}
 }
 
+// Put implements KV.
 func (kv *kv) Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error) {
 	op := OpPut(key, val, opts...)
 	return kv.put(ctx, &op)
 }
 
+// Get implements KV.
 func (kv *kv) Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error) {
 	op := OpGet(key, opts...)
 	return kv.get(ctx, &op)
 }
 
+// Delete implements KV.
 func (kv *kv) Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error) {
 	op := OpDelete(key, opts...)
 	return kv.del(ctx, &op)
 }
 
+// Compact implements KV.
 func (kv *kv) Compact(
 	ctx context.Context, rev int64, opts ...CompactOption,
 ) (*CompactResponse, error) {
@@ -174,8 +168,10 @@ func (kv *kv) Compact(
 	return (*CompactResponse)(resp), err
 }
 
+// Txn implements KV.
 func (kv *kv) Txn(ctx context.Context) Txn { return &txn{kv: kv, ctx: ctx} }
 
+// Do implements KV.
 func (kv *kv) Do(ctx context.Context, op Op) (resp OpResponse, err error) {
 	switch op.kind {
 	case kindGet:

@@ -16,23 +16,23 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// RangeStreamResponse is one piece of the answer to [KV.GetStream]. Its fields are
-// zero where Err is not nil.
+// RangeStreamResponse is one piece of the answer to [KV.GetStream]. If Err is not nil, its fields
+// are zero.
 type RangeStreamResponse struct {
 	*pb.RangeResponse
 	err error
 }
 
-// Err returns why the answer ends here without being complete, or nil.
+// Err returns why the answer ends here and is incomplete, or nil.
 func (r *RangeStreamResponse) Err() error { return r.err }
 
-// GetStreamChan delivers the pieces of the answer to [KV.GetStream] and is closed
-// after the last one.
+// GetStreamChan delivers the pieces of the answer to [KV.GetStream]. It is closed after the last
+// one.
 type GetStreamChan <-chan RangeStreamResponse
 
-// GetStreamToGetResponse reads stream to its end and returns what [KV.Get] would
-// have returned, or the error that the stream ended with. It blocks until then;
-// the context of the GetStream call bounds that.
+// GetStreamToGetResponse reads stream to its end. It returns what [KV.Get] would have returned, or
+// the error that the stream ended with. It blocks until then, so it ends with the context of the
+// GetStream call at the latest.
 func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 	whole := &GetResponse{}
 	for piece := range stream {
@@ -49,13 +49,14 @@ func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 	return whole, nil
 }
 
+// GetStream implements KV.
 func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error) {
 	return kv.GetStreamRewritten(ctx, nil, key, opts...)
 }
 
-// GetStreamRewritten is GetStream with a function that may look at each piece, and
-// change it, before it is delivered. The decorators of this module find it by a type
-// assertion; with it they need no goroutine that copies one channel into another.
+// GetStreamRewritten is GetStream with a function that may read and change each piece before it is
+// delivered. The decorators of this module find GetStreamRewritten by a type assertion; with it
+// they need no goroutine that copies one channel into another.
 func (kv *kv) GetStreamRewritten(
 	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...OpOption,
 ) (GetStreamChan, error) {
@@ -85,7 +86,7 @@ func (kv *kv) GetStreamRewritten(
 	return s.pieces, nil
 }
 
-// start sends the request and leaves the answer to a goroutine.
+// start sends the request and starts the goroutine that delivers the answer.
 func (kv *kv) start(s *getStream) error {
 	if err := s.open(); err != nil {
 		return err
@@ -96,8 +97,8 @@ func (kv *kv) start(s *getStream) error {
 		}
 		return nil
 	}
-	// Ends with the context of the call, or after the last piece. Without a client,
-	// nobody waits for it but the reader of the pieces.
+	// Ends with the context of the call, or after the last piece. Without a client only the reader
+	// of the pieces waits for it.
 	go s.run()
 	return nil
 }
@@ -108,7 +109,7 @@ type getStream struct {
 	op      Op
 	remote  pb.KVClient
 	paging  bool                    // as in kv
-	limited bool                    // responses have a limit, which servers do not know
+	limited bool                    // responses have a limit that servers do not know
 	maxPage int                     // bytes of a page that is neither small nor large
 	members *balancer.Tracker       // may be nil
 	rewrite func(*pb.RangeResponse) // nil: pieces are delivered as they come
@@ -116,13 +117,13 @@ type getStream struct {
 	ctx     context.Context         // the caller's, which also ends with the client
 	stop    context.CancelFunc      // ends ctx
 
-	// run alone sends and closes. The buffer of one lets it leave its error behind
-	// when nobody reads.
+	// Only run sends and closes. It has room for one, so that run can leave an error without a
+	// reader.
 	pieces chan RangeStreamResponse
 }
 
-// open starts the stream, unless the range is one that servers do not stream, or
-// would stream in pieces of any size.
+// open starts the stream. It starts none for a range that servers do not stream, or if a server
+// could send a piece over the limit of the client.
 func (s *getStream) open() error {
 	if s.paging && (s.limited || !s.divisible()) {
 		return nil
@@ -135,9 +136,8 @@ func (s *getStream) open() error {
 	return err
 }
 
-// divisible reports whether the range can be read piece by piece. Servers compute
-// what is sorted or bounded by revisions as a whole, each time they are asked for
-// a part of it.
+// divisible reports whether the range can be read by pages. Servers compute a range that is sorted
+// or bounded by revisions as a whole, each time they are asked for a part of it.
 func (s *getStream) divisible() bool {
 	return s.op.sort == SortOption{} &&
 		s.op.minModRev == 0 && s.op.maxModRev == 0 &&
@@ -152,8 +152,8 @@ func (s *getStream) run() {
 	}
 }
 
-// copyRange picks the way to read the range. It is with its first answer that a
-// server says that it does not stream.
+// copyRange chooses how to read the range. Only the first answer of a server shows that it does not
+// stream.
 func (s *getStream) copyRange() error {
 	if s.stream != nil {
 		first, err := s.receive()
@@ -171,17 +171,17 @@ func (s *getStream) copyRange() error {
 	return s.send(whole)
 }
 
-// streamPatience is how long a piece may take before the members are put to the test.
+// streamPatience is how long a piece may take before the members are probed.
 const streamPatience = 500 * time.Millisecond
 
-// receive waits for the next piece. Streams do not count as requests that a member
-// owes answers to, so nothing else may notice that it has fallen silent.
+// receive waits for the next piece. The members are probed if it takes long, because the balancer
+// does not notice that a stream has no answer.
 func (s *getStream) receive() (*pb.RangeStreamResponse, error) {
 	defer time.AfterFunc(streamPatience, s.members.ProbeAll).Stop()
 	return s.stream.Recv()
 }
 
-// copyStream copies the stream, of which the first Recv has returned msg and err.
+// copyStream delivers the stream. msg and err are the result of its first Recv.
 func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	for err == nil {
 		if err = s.send(msg.GetRangeResponse()); err != nil {
@@ -195,7 +195,7 @@ func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	return err
 }
 
-// copyPages reads the range by limited requests, all at the revision of the first.
+// copyPages reads the range by requests with a limit, all at the revision of the first.
 func (s *getStream) copyPages() error {
 	op, left := s.op, s.op.limit
 	if left <= 0 {
@@ -227,10 +227,9 @@ func (s *getStream) copyPages() error {
 	}
 }
 
-// readPage reads a page of at most size keys, and of left. One that is over the
-// limit on messages is asked for again with half as many keys. At a pinned revision,
-// a serializable read may reach a member that is not there yet; then the rest of the
-// range is read linearizably.
+// readPage reads a page of at most size keys, and at most left. It asks for half as many keys again
+// if the page is over the limit on messages. At a pinned revision, a serializable read may reach a
+// member that has not got to the revision yet; then the rest of the range is read linearizably.
 func (s *getStream) readPage(
 	op *Op, size *int64, left int64, pinned bool,
 ) (*pb.RangeResponse, error) {
@@ -250,8 +249,8 @@ func (s *getStream) readPage(
 	}
 }
 
-// A page is held in memory as a whole and values may be of any size: pages start
-// small and grow as long as they weigh little.
+// A page is in memory as a whole, and values may be of any size. So pages start small and grow as
+// long as they are small in bytes.
 const (
 	firstPageKeys = 16
 	maxPageKeys   = 1024
@@ -269,8 +268,7 @@ func nextPageSize(keys int64, bytes, most int) int64 {
 	}
 }
 
-// send hands a piece to the reader, or returns the error of the context that ended
-// while it waited.
+// send delivers a piece to the reader. It returns the error of the context if that ends first.
 func (s *getStream) send(piece *pb.RangeResponse) error {
 	if piece == nil {
 		piece = &pb.RangeResponse{}
@@ -286,9 +284,9 @@ func (s *getStream) send(piece *pb.RangeResponse) error {
 	}
 }
 
-// fail makes err the last response. Once the context has ended there may be no
-// reader left, or one that comes late and must not take the closed channel for a
-// complete answer: err then replaces a piece that nobody has taken.
+// fail makes err the last response. Once the context has ended the reader may be gone. It may also
+// read later, and must not take the closed channel for a complete answer. So err replaces a piece
+// that has not been read.
 func (s *getStream) fail(err error) {
 	last := RangeStreamResponse{RangeResponse: &pb.RangeResponse{}, err: err}
 	select {
@@ -302,6 +300,6 @@ func (s *getStream) fail(err error) {
 	}
 	select {
 	case s.pieces <- last:
-	default: // out of reach: run is the only sender, so there is room by now
+	default: // cannot happen: run is the only sender, so there is room now
 	}
 }

@@ -19,10 +19,9 @@ const envLogLevel = "ETCD_CLIENT_DEBUG"
 // loggerName is the name under which the client logs.
 const loggerName = "etcd-client"
 
-// ClientLogLevel returns the level that environment variable ETCD_CLIENT_DEBUG
-// asks for: "debug", "info", "warn", "error", "dpanic", "panic" or "fatal". It
-// is info where the variable is empty, "true", or none of these; the last case
-// is reported through package log.
+// ClientLogLevel returns the level that the environment variable ETCD_CLIENT_DEBUG asks for:
+// "debug", "info", "warn", "error", "dpanic", "panic" or "fatal". If the variable is empty or
+// "true", the level is info. Any other value means info too, and is reported through package log.
 func ClientLogLevel() zapcore.Level {
 	text := os.Getenv(envLogLevel)
 	if text == "" || text == "true" {
@@ -37,12 +36,12 @@ func ClientLogLevel() zapcore.Level {
 	return level
 }
 
-// SetLogger sets the logger of gRPC itself, for the whole process. It must be
-// called before any gRPC connection is made: gRPC does not guard its logger.
+// SetLogger sets the logger of gRPC itself, for the whole process. Call it before any gRPC
+// connection is made, because gRPC does not guard its logger.
 func SetLogger(l grpclog.LoggerV2) { grpclog.SetLoggerV2(l) }
 
-// CreateDefaultZapLoggerConfig returns what the default logger is made from:
-// JSON lines on standard error, from ClientLogLevel up, sampled.
+// CreateDefaultZapLoggerConfig returns the configuration of the default logger: JSON lines on
+// standard error, from ClientLogLevel up, sampled.
 //
 // Deprecated: make a zap.Config and put it into Config.LogConfig.
 func CreateDefaultZapLoggerConfig() zap.Config {
@@ -52,8 +51,8 @@ func CreateDefaultZapLoggerConfig() zap.Config {
 	return cfg
 }
 
-// CreateDefaultZapLogger returns a logger like the one of a client whose Config
-// has neither Logger nor LogConfig.
+// CreateDefaultZapLogger returns a logger like that of a client whose Config has neither Logger nor
+// LogConfig.
 //
 // Deprecated: make a zap.Logger and put it into Config.Logger.
 func CreateDefaultZapLogger() (*zap.Logger, error) {
@@ -76,9 +75,9 @@ func (c Config) newLogger() (*zap.Logger, error) {
 	}
 }
 
-// GetLogger returns the client's logger, which is never nil: that of the
-// Config, one made from its LogConfig, or a default of JSON lines on standard
-// error from ClientLogLevel up. It may be called from any goroutine.
+// GetLogger returns the client's logger, which is never nil: that of the Config, one made from its
+// LogConfig, or the default, which writes JSON lines from ClientLogLevel up to standard error. It
+// may be called from any goroutine.
 func (c *Client) GetLogger() *zap.Logger {
 	if c.made() {
 		if lg := c.lg.Load(); lg != nil {
@@ -88,8 +87,8 @@ func (c *Client) GetLogger() *zap.Logger {
 	return zap.NewNop()
 }
 
-// WithLogger replaces the client's logger, from any goroutine, and returns the
-// client. A nil lg silences it.
+// WithLogger replaces the client's logger and returns the client. A nil lg turns logging off. It
+// may be called from any goroutine.
 //
 // Deprecated: use Config.Logger, or WithZapLogger with NewCtxClient.
 func (c *Client) WithLogger(lg *zap.Logger) *Client {
@@ -100,15 +99,15 @@ func (c *Client) WithLogger(lg *zap.Logger) *Client {
 	return c
 }
 
-// WithZapLogger sets the logger of a client made by NewCtxClient.
+// WithZapLogger sets the logger of a client that NewCtxClient makes.
 func WithZapLogger(lg *zap.Logger) Option {
 	return func(c *Client) { c.lg.Store(lg) }
 }
 
 var processStart = time.Now()
 
-// everySecond says yes once a second at most, and counts what it denied. The
-// zero value is ready; it is safe for concurrent use.
+// everySecond allows something once a second at most, and counts what it denied. The zero value is
+// ready for use. It is safe for concurrent use.
 type everySecond struct {
 	next   atomic.Int64 // nanoseconds since processStart, by the monotonic clock
 	denied atomic.Int64
@@ -138,15 +137,15 @@ func (c *Client) logRetry(method string, attempt uint, err error) {
 	}
 }
 
-// logStanding reports that requests to a member are held back, or no longer.
-func (c *Client) logStanding(address, standing string) {
+// logHealth reports that the health of a member has changed.
+func (c *Client) logHealth(address, health string) {
 	lg := c.GetLogger()
 	if !lg.Core().Enabled(zapcore.DebugLevel) {
 		return
 	}
-	if ok, denied := c.judgeLog.allow(time.Now()); ok {
-		lg.Debug("member's standing changed", zap.String("address", endpoint.Redact(address)),
-			zap.String("standing", standing),
+	if ok, denied := c.healthLog.allow(time.Now()); ok {
+		lg.Debug("member's health changed", zap.String("address", endpoint.Redact(address)),
+			zap.String("health", health),
 			zap.Int64("not-logged", denied))
 	}
 }

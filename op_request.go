@@ -6,8 +6,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// The conversions below make the protobuf request of an op. The messages share
-// the op's byte slices.
+// The conversions below make the protobuf request of an op. The messages share the op's byte
+// slices.
 
 func (op *Op) rangeRequest() *pb.RangeRequest {
 	return &pb.RangeRequest{
@@ -64,8 +64,8 @@ func (op *Op) watchCreateRequest() *pb.WatchCreateRequest {
 	return req
 }
 
-// txnRequest fails where one of the ops, at any depth, cannot stand in a
-// transaction or has a sort that no server knows.
+// txnRequest fails where one of the ops, at any depth, cannot stand in a transaction or has a sort
+// that no server knows.
 func (t *txnParts) txnRequest() (*pb.TxnRequest, error) {
 	req := &pb.TxnRequest{Compare: make([]*pb.Compare, len(t.cmps))}
 	for i := range t.cmps {

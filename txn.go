@@ -13,37 +13,33 @@ import (
 //		Else(OpGet(key)).
 //		Commit()
 //
-// The server evaluates the conditions and runs the ops as one step: nothing comes
-// between them, and all of them have the same revision. A transaction writes no
-// key twice (rpctypes.ErrDuplicateKey). [OpTxn] nests one inside another; the
-// conditions of all of them are decided before the first op runs.
+// The server evaluates the conditions and runs the ops in one step: no other write comes between
+// them, and all of them have one revision. A transaction that writes a key twice is refused
+// (rpctypes.ErrDuplicateKey). [OpTxn] nests one transaction in another; the conditions of both are
+// decided before the first op runs.
 //
-// If, Then and Else may each be called once and in this order; each may be left
-// out. They panic where they are called twice or out of order. The methods are
-// safe for concurrent use, but it is the order of the calls that counts.
+// If, Then and Else may each be left out, and may be called once, in this order; otherwise they
+// panic. The methods are safe for concurrent use.
 type Txn interface {
-	// If sets the conditions. The then-ops run where all of them hold, the else-ops
-	// otherwise. Without conditions the then-ops run.
+	// If sets the conditions. The then-ops run if all of them hold, otherwise the else-ops. Without
+	// conditions the then-ops run.
 	If(cs ...Cmp) Txn
 
-	// Then sets the ops to run where the conditions hold: gets, puts, deletes and
-	// transactions, in this order.
+	// Then sets the ops that run, in this order, if the conditions hold: gets, puts, deletes and
+	// transactions.
 	Then(ops ...Op) Txn
 
-	// Else sets the ops to run where the conditions do not hold.
+	// Else sets the ops that run, in this order, if the conditions do not hold.
 	Else(ops ...Op) Txn
 
-	// Commit sends the transaction and blocks until it is answered or the context
-	// that [KV.Txn] was given ends. TxnResponse.Succeeded says whether the
-	// conditions held.
+	// Commit sends the transaction and blocks until it is answered or the context of [KV.Txn] ends.
+	// TxnResponse.Succeeded says whether the conditions held.
 	//
-	// Its errors are those of [KV]. It is sent again by itself only where it holds
-	// nothing but gets, or where it is certain that no member has seen it. An op
-	// that cannot stand in a transaction, and a sort the protocol does not know
-	// (rpctypes.ErrInvalidSortOption), is refused before anything is sent. Each
-	// call of Commit sends the transaction once more: after an error that leaves
-	// open whether it was applied, only conditions keep a second one from being
-	// applied twice.
+	// Its errors are those of [KV]. It is sent again by itself only if it holds nothing but gets,
+	// or if it is certain that it was not applied. An op that a transaction cannot hold, and a sort
+	// that the protocol does not know (rpctypes.ErrInvalidSortOption), is refused before anything
+	// is sent. Each call of Commit sends the transaction once more. After an error that does not
+	// say whether it was applied, only conditions keep it from being applied twice.
 	Commit() (*TxnResponse, error)
 }
 
@@ -70,6 +66,7 @@ type txn struct {
 	parts txnParts
 }
 
+// If implements Txn.
 func (t *txn) If(cs ...Cmp) Txn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,6 +75,7 @@ func (t *txn) If(cs ...Cmp) Txn {
 	return t
 }
 
+// Then implements Txn.
 func (t *txn) Then(ops ...Op) Txn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,6 +84,7 @@ func (t *txn) Then(ops ...Op) Txn {
 	return t
 }
 
+// Else implements Txn.
 func (t *txn) Else(ops ...Op) Txn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,7 +93,7 @@ func (t *txn) Else(ops ...Op) Txn {
 	return t
 }
 
-// stepLocked panics unless step is due.
+// stepLocked panics if step was called before, or a later one was.
 func (t *txn) stepLocked(step txnStep) {
 	switch {
 	case t.last == step:
@@ -106,6 +105,7 @@ func (t *txn) stepLocked(step txnStep) {
 	t.last = step
 }
 
+// Commit implements Txn.
 func (t *txn) Commit() (*TxnResponse, error) {
 	t.mu.Lock()
 	parts := t.parts

@@ -152,7 +152,7 @@ func TestSoakHealthyMembersShareEvenly(t *testing.T) {
 		total += got[i]
 	}
 	t.Logf("%d calls in %v, of which the members answered %.0f", l.calls.Load(), soakLength(), got)
-	for _, entry := range logs.FilterMessage("member's standing changed").All() {
+	for _, entry := range logs.FilterMessage("member's health changed").All() {
 		t.Errorf("%s %v", entry.Time.Format(time.StampMilli), entry.ContextMap())
 	}
 	assert.Zero(t, l.failed.Load(), "failed calls")
