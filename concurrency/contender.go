@@ -2,6 +2,7 @@ package concurrency
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/keystate"
 	"go.etcd.io/etcd/client/v3/internal/retry"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 // contender is a session's place in the queue for a prefix. Each session has one
@@ -170,52 +172,66 @@ func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (position, erro
 	}
 	resp := answer.Txn()
 	if resp == nil {
-		return position{}, errMalformed
+		return position{}, txnanswer.ErrMalformed
 	}
 	if !resp.Succeeded {
 		return c.readOwnAndFirst(resp)
 	}
-	kvs, err := rangeAnswer(resp, 1)
-	if err != nil || len(kvs) == 0 || string(kvs[0].Key) != c.key || len(kvs) > 1 &&
-		!c.inQueue(kvs[1]) {
-		return position{}, errMalformed
+	kvs, err := txnanswer.Pairs(resp.Responses, 1)
+	if err != nil || len(kvs) == 0 || string(kvs[0].Key) != c.key {
+		return position{}, cmp.Or(err, txnanswer.ErrMalformed)
 	}
 	p := position{hdr: resp.Header, version: c.s.versionOf(kvs[0])}
-	if len(kvs) > 1 {
-		p.ahead = string(kvs[1].Key)
-	}
-	return p, nil
+	p.ahead, err = c.nameInQueue(kvs[1:])
+	return p, err
 }
 
 // readOwnAndFirst reads the answers to getOwnAndFirst.
 func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error) {
-	own, err := rangeAnswer(resp, 0)
-	if err != nil {
-		return position{}, err
-	}
-	first, err := rangeAnswer(resp, 1)
-	if err != nil {
-		return position{}, err
-	}
+	own, first, err := c.readOwnAndOther(resp)
 	switch {
-	case len(first) == 0 || !c.inQueue(first[0]):
-		return position{}, errMalformed
-	case len(own) == 0:
+	case err != nil:
+		return position{}, err
+	case first == "":
+		return position{}, txnanswer.ErrMalformed
+	case own == nil:
 		return position{}, errOccupied
-	case string(own[0].Key) != c.key:
-		return position{}, errMalformed
+	case string(own.Key) != c.key:
+		return position{}, txnanswer.ErrMalformed
+	case first == c.key:
+		first = ""
 	}
-	p := position{hdr: resp.Header, version: c.s.versionOf(own[0]), found: own[0]}
-	if string(first[0].Key) != c.key {
-		p.ahead = string(first[0].Key)
-	}
-	return p, nil
+	return position{hdr: resp.Header, version: c.s.versionOf(own), ahead: first, found: own}, nil
 }
 
-// inQueue reports whether a key is one of the queue's. A server that names another key has not
-// answered the request, and its answer must not make a lock seem free.
-func (c contender) inQueue(kv *mvccpb.KeyValue) bool {
-	return bytes.HasPrefix(kv.Key, []byte(c.pfx))
+// readOwnAndOther reads the answers to gets of the contender's key and of another one of the queue,
+// of which it returns the name. They are nil and "" if there are none.
+func (c contender) readOwnAndOther(
+	resp *clientv3.TxnResponse,
+) (own *mvccpb.KeyValue, other string, err error) {
+	kvs, err := txnanswer.Pairs(resp.Responses, 0)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(kvs) > 0 {
+		own = kvs[0]
+	}
+	if kvs, err = txnanswer.Pairs(resp.Responses, 1); err == nil {
+		other, err = c.nameInQueue(kvs)
+	}
+	return own, other, err
+}
+
+// nameInQueue returns the name of the first key, or "" if there is none. A server that names a key
+// that is not in the queue has not answered the request, and must not make a lock seem free.
+func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
+	switch {
+	case len(kvs) == 0:
+		return "", nil
+	case !bytes.HasPrefix(kvs[0].Key, []byte(c.pfx)):
+		return "", txnanswer.Errorf("key %q among those with the prefix %q", kvs[0].Key, c.pfx)
+	}
+	return string(kvs[0].Key), nil
 }
 
 // look returns the contender's position anew, or ErrSessionExpired if its key is gone.
@@ -226,24 +242,14 @@ func (c contender) look(ctx context.Context, p position) (position, error) {
 	if err != nil {
 		return position{}, err
 	}
-	own, err := rangeAnswer(resp, 0)
-	if err != nil {
+	own, ahead, err := c.readOwnAndOther(resp)
+	switch {
+	case err != nil:
 		return position{}, err
-	}
-	ahead, err := rangeAnswer(resp, 1)
-	if err != nil {
-		return position{}, err
-	}
-	if len(own) == 0 || own[0].CreateRevision != p.rev() {
+	case own.GetCreateRevision() != p.rev():
 		return position{}, ErrSessionExpired
 	}
-	p.hdr, p.ahead, p.found = resp.Header, "", nil
-	if len(ahead) > 0 {
-		if !c.inQueue(ahead[0]) {
-			return position{}, errMalformed
-		}
-		p.ahead = string(ahead[0].Key)
-	}
+	p.hdr, p.ahead, p.found = resp.Header, ahead, nil
 	return p, nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
-// Ten transfers at once move money between two accounts; none of it is lost.
+// Ten transfers at once move money between two accounts; no money is lost.
 func ExampleNewSTM() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

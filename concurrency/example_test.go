@@ -48,8 +48,8 @@ func ExampleNewSession() {
 	// mutex: session is expired: closed
 }
 
-// Only the holder of the lock writes, even one that does not know yet that it has
-// lost the lock: IsOwner is a condition of its transaction.
+// Only the holder of the lock writes. IsOwner is a condition of its transaction, so that a holder
+// that has lost the lock and does not know it yet writes nothing.
 func ExampleMutex_Lock() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -91,7 +91,7 @@ func ExampleMutex_TryLock() {
 	}
 	defer cli.Close()
 
-	// Mutexes of one session are the same one, so each worker has a session.
+	// Mutexes of one session share one key, so each worker has a session of its own.
 	var workers [2]*concurrency.Mutex
 	for i := range workers {
 		s, err := concurrency.NewSession(cli)
@@ -116,7 +116,7 @@ func ExampleMutex_TryLock() {
 	// second: <nil>
 }
 
-// What cannot be guarded by a condition stops when the lock may be lost.
+// Work that no condition guards stops when the lock may be lost.
 func ExampleMutex_Ctx() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
+
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 // explode panics. A test looks for its name in a stack trace.
@@ -182,7 +184,7 @@ func TestTransactionsSurviveMalformedAnswers(t *testing.T) {
 				s.Get("a")
 				return nil
 			}, WithIsolation(level))
-			assert.ErrorIs(t, err, errMalformed, name)
+			assert.ErrorIs(t, err, txnanswer.ErrMalformed, name)
 		}
 	}
 }

@@ -138,7 +138,7 @@ func getOps(keys []string, opts ...clientv3.OpOption) []clientv3.Op {
 func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]found, error) {
 	byKey := make(map[string]found, len(keys))
 	for i, key := range keys {
-		kvs, err := rangeAnswer(resp, i)
+		kvs, err := txnanswer.Pairs(resp.Responses, i)
 		if err != nil {
 			return nil, fmt.Errorf("reading %q: %w", key, err)
 		}
@@ -149,13 +149,4 @@ func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]found, error
 		byKey[key] = f
 	}
 	return byKey, nil
-}
-
-// errMalformed is wrapped by the error for an answer that does not fit its request.
-var errMalformed = txnanswer.ErrMalformed
-
-// rangeAnswer returns the i-th answer of a transaction's response, which is that to a get. None of
-// its key-value pairs is nil.
-func rangeAnswer(resp *clientv3.TxnResponse, i int) ([]*mvccpb.KeyValue, error) {
-	return txnanswer.Pairs(resp.Responses, i)
 }

@@ -56,7 +56,8 @@ func TestBarrierHeldAgainLetsEarlierWaitersPass(t *testing.T) {
 	require.NoError(t, result(t, late))
 }
 
-// TestWaitingRequiresALeader looks at the metadata of the watch, and takes the leader away.
+// TestWaitingRequiresALeader checks the metadata of the watch, and that waiting goes on after a
+// member has lost its leader.
 func TestWaitingRequiresALeader(t *testing.T) {
 	fake := etcdfake.Start(t)
 	b := NewBarrier(newClient(t, fake.Addr()), "barrier")
@@ -85,7 +86,7 @@ func TestBarrierEndsWithItsClient(t *testing.T) {
 	require.NoError(t, NewBarrier(client, key).Release())
 }
 
-// TestDoubleBarrierWithTooManyClients has three more than it is for, all at once.
+// TestDoubleBarrierWithTooManyClients has three clients more than the barrier is for enter at once.
 func TestDoubleBarrierWithTooManyClients(t *testing.T) {
 	client, key := sharedClient(t)
 	const n = 4
@@ -138,7 +139,7 @@ func TestDoubleBarrierBeginsAndEndsTogether(t *testing.T) {
 	}
 }
 
-// TestDoubleBarrierWithoutASession has one client die while it waits, and one inside.
+// TestDoubleBarrierWithoutASession ends the session of a client that waits, and of one inside.
 func TestDoubleBarrierWithoutASession(t *testing.T) {
 	client, key := sharedClient(t)
 	dying, other, third := NewDoubleBarrier(newSession(t, client), key, 2),

@@ -14,8 +14,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// nonsense are answers that no server should give: to transactions, and the key-value pairs of
-// those to gets.
+// nonsense returns answers to transactions that no server should give, and the key-value pairs of
+// answers to gets.
 func nonsense() map[string]*pb.TxnResponse {
 	header := &pb.ResponseHeader{Revision: 5}
 	ranged := func(kvs ...*mvccpb.KeyValue) *pb.ResponseOp {
@@ -47,9 +47,9 @@ func nonsense() map[string]*pb.TxnResponse {
 	}
 }
 
-// TestMalformedAnswersAreErrors: no method panics over what a server answers, and none outlives its
-// client or session. Enqueue checks the names of the keys in an answer: one that it did not ask for
-// is an error.
+// TestMalformedAnswersAreErrors: no method panics over an answer of the server, and each ends with
+// its client or session. Enqueue checks the names of the keys in an answer: one that it did not ask
+// for is an error.
 func TestMalformedAnswersAreErrors(t *testing.T) {
 	for name, answer := range nonsense() {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestMalformedAnswersAreErrors(t *testing.T) {
 			} {
 				calls = append(calls, async(f))
 			}
-			time.Sleep(100 * time.Millisecond) // for those that go on; nothing depends on it
+			time.Sleep(100 * time.Millisecond) // waiting methods get more answers
 			require.NoError(t, client.Close())
 			for i, done := range calls {
 				_ = result(t, done)

@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// putsKey tells whether a request would put a key.
+// putsKey reports whether a request would put a key.
 func putsKey(req proto.Message, key string) bool {
 	switch req := req.(type) {
 	case *pb.PutRequest:
@@ -33,10 +33,9 @@ func putsKey(req proto.Message, key string) bool {
 	return false
 }
 
-// TestDoubleBarrierIsNotOpenedByAnEarlierRound: a member applies late the request by which an
-// earlier round was told that all clients had come, when these have left and others wait. The
-// request has the condition that its sender is still inside, so it does not let a client of the
-// next round in alone.
+// TestDoubleBarrierIsNotOpenedByAnEarlierRound has a member apply the put of the ready key late,
+// when the clients of that round have left and others wait. The request has the condition that its
+// sender is still inside, so it does not let a client of the next round in alone.
 func TestDoubleBarrierIsNotOpenedByAnEarlierRound(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())
@@ -74,8 +73,8 @@ func TestDoubleBarrierIsNotOpenedByAnEarlierRound(t *testing.T) {
 	require.NoError(t, result(t, first))
 }
 
-// TestRWMutexAppliedThoughAnErrorWasReturned: a server says so of the request that takes the last
-// of its space.
+// TestRWMutexAppliedThoughAnErrorWasReturned has a server answer "no space" to the request that
+// takes the last of its space. Clean-up deletes the key.
 func TestRWMutexAppliedThoughAnErrorWasReturned(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())
@@ -84,8 +83,8 @@ func TestRWMutexAppliedThoughAnErrorWasReturned(t *testing.T) {
 	awaitKeys(t, client, "rw", 0)
 }
 
-// TestRecipesEndWithTheirSessions: a member answers no transaction any more. DoubleBarrier.Leave
-// and RWMutex.Unlock end when their session does.
+// TestRecipesEndWithTheirSessions has a member that no longer answers transactions.
+// DoubleBarrier.Leave and RWMutex.Unlock end when their session does.
 func TestRecipesEndWithTheirSessions(t *testing.T) {
 	for name, begin := range map[string]func(*testing.T, *concurrency.Session) (end func() error){
 		"Leave": func(t *testing.T, s *concurrency.Session) func() error {

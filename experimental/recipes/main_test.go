@@ -57,7 +57,7 @@ func awaitKeys(tb testing.TB, client *clientv3.Client, pfx string, n int) {
 	}, 10*time.Second, 5*time.Millisecond, "%d keys under %s", n, pfx)
 }
 
-// async runs f and returns where its result will be.
+// async runs f on a goroutine and returns a channel for its result.
 func async(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()

@@ -55,7 +55,7 @@ func TestPriorityQueueInOrder(t *testing.T) {
 	takes(t, q, append(want, "last")...)
 }
 
-// TestQueuesHandOutEachElementOnce has several clients put in and take out at once.
+// TestQueuesHandOutEachElementOnce has several clients put elements in and take them out at once.
 func TestQueuesHandOutEachElementOnce(t *testing.T) {
 	const clients, each = 4, 25
 	client, key := sharedClient(t)

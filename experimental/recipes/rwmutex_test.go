@@ -42,7 +42,8 @@ func TestRWMutexWakesWaiters(t *testing.T) {
 	assert.Zero(t, countKeys(t, client, key))
 }
 
-// TestRWMutexChecksItsOwnKey deletes it while it waits, together with that before it.
+// TestRWMutexChecksItsOwnKey deletes the key of a waiter and the one before it in one request. The
+// waiter must not lock without a key.
 func TestRWMutexChecksItsOwnKey(t *testing.T) {
 	client, key := sharedClient(t)
 	s := newSession(t, client)
@@ -71,8 +72,8 @@ func TestRWMutexEndsWithItsSession(t *testing.T) {
 	awaitKeys(t, client, key, 1)
 }
 
-// TestRWMutexLeavesNothingBehind loses answers, and has a request applied long after it was given
-// up.
+// TestRWMutexLeavesNothingBehind loses answers, and has a member apply a request long after the
+// call has failed.
 func TestRWMutexLeavesNothingBehind(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())

@@ -45,7 +45,7 @@ func runSafety(t *testing.T, lasting time.Duration) {
 		return nil
 	})), "stuck after the faults have ended")
 	awaitKeys(t, admin, "rw/", 0)
-	// Taken out, all of them: consumers get into each other's way, so that takes its time.
+	// Consumers compete for the first element, so it takes a while to empty the queue.
 	require.Eventually(t, func() bool {
 		return countKeys(t, admin, "queue/") == 0
 	}, time.Minute, 20*time.Millisecond)
@@ -81,15 +81,16 @@ type safetyRun struct {
 	held []holding
 }
 
-// holding is one acquisition: where there must be no key before its own, and a revision in which
-// that was so.
+// holding is an acquisition: the prefix of the keys that must not be before its own, and a revision
+// at which there were none.
 type holding struct {
 	rivals    string
 	createRev int64
 	at        int64
 }
 
-// share holds the lock again and again, as a reader or a writer, until ctx ends and then once more.
+// share holds the lock again and again, as a reader or a writer, until ctx ends, and then once
+// more.
 func (r *safetyRun) share(ctx context.Context, client *clientv3.Client, writes bool) {
 	for last := false; !last; {
 		last = ctx.Err() != nil
@@ -117,7 +118,7 @@ func (r *safetyRun) share(ctx context.Context, client *clientv3.Client, writes b
 	}
 }
 
-// produce puts unique elements in, as long as the consumers keep up: a server has to read the whole
+// produce puts unique elements in, as fast as the consumers take them out: a server reads the whole
 // queue to find its first element.
 func (r *safetyRun) produce(ctx context.Context, q *Queue, producer int) {
 	for n := 0; ctx.Err() == nil; n++ {
