@@ -158,11 +158,15 @@ func (c contender) putMark(ctx context.Context, p position) (position, error) {
 // it. So is what a candidate's put makes on a lease that was given: its value would not prove that
 // this session has made it.
 func (c contender) failed(err error, val string, unsent bool) func(*keystate.State) {
-	unproven := errors.Is(context.Cause(c.s.ctx), errOrphaned) || c.mark == "" && !c.s.granted
-	if unsent || unproven || errors.Is(err, errOccupied) || classify.IsRefusal(err) {
-		return (*keystate.State).Fail
+	noEffect := unsent || errors.Is(err, errOccupied) || classify.IsRefusal(err)
+	return func(k *keystate.State) {
+		unproven := c.mark == "" && !c.s.granted || errors.Is(context.Cause(c.s.ctx), errOrphaned)
+		if noEffect || unproven {
+			k.Fail()
+		} else {
+			k.Lose(val)
+		}
 	}
-	return func(k *keystate.State) { k.Lose(val) }
 }
 
 func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (position, error) {

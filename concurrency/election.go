@@ -88,17 +88,23 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	return nil
 }
 
-// stand takes note of a candidacy, which Resign can end from then on. It reports whether this
-// Election had it before. A candidacy is one user of its key, however many calls campaign with it.
+// stand takes note of a candidacy, which Resign can end from then on, unless there is a newer one.
+// It reports whether this Election had a candidacy that is not older. A candidacy is one user of
+// its key, however many calls campaign with it.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old := e.candidacy
-	before = old.key == e.key && old.rev == p.rev()
-	if old.incarnation != nil {
-		e.s.update(e.key, func(k *keystate.State) { k.Release(old.incarnation) })
+	before = old.key == e.key && old.rev >= p.rev()
+	superfluous := old.incarnation
+	if before && old.rev > p.rev() {
+		superfluous = p.incarnation
+	} else {
+		e.candidacy = candidacy{key: e.key, rev: p.rev(), incarnation: p.incarnation}
 	}
-	e.candidacy = candidacy{key: e.key, rev: p.rev(), incarnation: p.incarnation}
+	if superfluous != nil {
+		e.s.update(e.key, func(k *keystate.State) { k.Release(superfluous) })
+	}
 	return before
 }
 

@@ -22,8 +22,8 @@
 //	in use     a user leaves, and others remain                   in use
 //	in use     the last user fails; the session has made it       to delete
 //	in use     the last user fails; the session has found it      known, and left alone
-//	in use     Unlock or Resign begins                            ended: further puts do not use it
-//	ended      that is answered                                   gone
+//	in use     Unlock begins                                      ended: further puts do not use it
+//	any        Unlock or Resign is answered                       gone
 //	any        Unlock or Resign has failed; Discard               to delete
 //	none       clean-up sees what an uncertain put has made       to delete
 //	to delete  it was deleted, or is not what it was              gone

@@ -21,7 +21,7 @@ type Incarnation struct {
 	made   bool   // by a put of this session that is known
 	own    bool   // made by this session, as its value proves
 	users  int
-	ended  bool // Unlock or Resign has begun
+	ended  bool // Unlock has begun
 	status status
 }
 
@@ -37,10 +37,10 @@ const (
 // New returns the record of an incarnation of which the session knows nothing else.
 func New(v Version) *Incarnation { return &Incarnation{Version: v} }
 
-// End is the beginning of a call that deletes the incarnation for all of its users.
+// End is the beginning of an Unlock, which deletes the incarnation for all of its users.
 func (in *Incarnation) End() { in.ended = true }
 
-// Ended reports whether a call of this session deletes, or has deleted, the incarnation.
+// Ended reports whether an Unlock of this session deletes, or has deleted, the incarnation.
 func (in *Incarnation) Ended() bool { return in.ended }
 
 // refuses reports whether a put that has found v must not use it.
