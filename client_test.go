@@ -12,10 +12,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// errConnClosed is what gRPC says of calls made through a closed connection.
+// errConnClosed is the error of gRPC for calls on a closed connection.
 var errConnClosed = status.Error(codes.Canceled, "grpc: the client connection is closing")
 
-// lateContext has ended, but those derived from it have not heard of it yet.
+// lateContext has ended, but contexts that derive from it have not ended yet.
 type lateContext struct {
 	context.Context
 	over atomic.Bool

@@ -13,8 +13,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestBadConfig shows that New refuses a Config with an error that names the
-// bad value.
+// TestBadConfig: the error of New names the bad value in a Config.
 func TestBadConfig(t *testing.T) {
 	eps := []string{"127.0.0.1:1"}
 	for _, tc := range []struct {
@@ -57,7 +56,7 @@ func TestBadConfig(t *testing.T) {
 	assert.Equal(t, ErrMutuallyExclusiveCfg, err)
 }
 
-// TestConfigDefaults are those that the documentation of the fields promises.
+// TestConfigDefaults: the defaults are those that the documentation of the fields promises.
 func TestConfigDefaults(t *testing.T) {
 	cfg := Config{Endpoints: []string{"a:1"}}.withDefaults()
 	assert.Equal(t, 20*time.Second, cfg.dialTimeout())

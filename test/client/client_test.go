@@ -15,8 +15,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestCopyOfAClientIsThatClient: programs copy the struct; go vet must not find a
-// lock in it, and the copy works and closes as the original does.
+// TestCopyOfAClientIsThatClient: programs copy the Client struct, so go vet must find no lock in
+// it. A copy works on the same connection, and its Close closes the original.
 func TestCopyOfAClientIsThatClient(t *testing.T) {
 	s := etcdfake.Start(t)
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
@@ -40,7 +40,8 @@ func TestCopyOfAClientIsThatClient(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-// TestZeroClient: programs embed one in fakes of their own.
+// TestZeroClient: programs embed a zero Client in their fakes. Its methods return errors and do not
+// panic.
 func TestZeroClient(t *testing.T) {
 	for name, c := range map[string]*clientv3.Client{"zero": {},
 		"copy of zero": func() *clientv3.Client {

@@ -19,8 +19,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// quickest runs f a few times and returns its shortest duration, so that a
-// machine's hiccup is not taken for f's own slowness.
+// quickest runs f five times and returns the shortest duration, which a pause of the machine
+// changes least.
 func quickest(f func()) time.Duration {
 	best := time.Hour
 	for range 5 {
@@ -47,7 +47,7 @@ func TestCloseEndsCallsUnderWay(t *testing.T) {
 		}
 		testclient.Eventually(t, func() bool {
 			return len(s.Requests("Range", "Put")) == 20
-		}, "all calls are under way")
+		}, "all calls are in flight")
 		start := time.Now()
 		require.NoError(t, c.Close())
 		calls.Wait()
@@ -66,7 +66,7 @@ func TestCallsAfterCloseFailAtOnce(t *testing.T) {
 		c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 		require.NoError(t, err)
 		assert.Less(t, quickest(func() {
-			require.NoError(t, c.Close(), "more than once, too")
+			require.NoError(t, c.Close(), "Close may be called again")
 		}), 50*time.Millisecond)
 		assert.Less(t, quickest(func() {
 			_, err := c.Get(context.Background(), "k")
@@ -101,12 +101,12 @@ func TestParentContextEndsCallsUnderWay(t *testing.T) {
 	asking := testclient.New(t, clientv3.Config{Endpoints: []string{s.Addr()}, Context: parent})
 	errs := make(chan error, 2)
 	for _, c := range []*clientv3.Client{waiting, asking} {
-		// ends with its client, awaited below
+		// ends with its client; the loop below waits for it
 		go func() { _, err := c.Get(context.Background(), "k"); errs <- err }()
 	}
 	testclient.Eventually(t, func() bool {
 		return len(s.Requests("Range")) == 1
-	}, "a call is under way")
+	}, "a call is in flight")
 	cancel()
 	for range 2 {
 		assert.True(t, clientv3.IsConnCanceled(within(t, 10*time.Second, errs)))
@@ -121,12 +121,12 @@ func TestCloseEndsCallsToOneMember(t *testing.T) {
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
 	require.NoError(t, err)
 	errs := make(chan error, 2)
-	// ends with c, awaited below
+	// both end with c; the loop below waits for them
 	go func() { _, err := c.Status(context.Background(), "127.0.0.1:1"); errs <- err }()
-	go func() { _, err := c.HashKV(context.Background(), s.Addr(), 0); errs <- err }() // likewise
+	go func() { _, err := c.HashKV(context.Background(), s.Addr(), 0); errs <- err }()
 	testclient.Eventually(t, func() bool {
 		return len(s.Requests("HashKV")) == 1
-	}, "a call is under way")
+	}, "a call is in flight")
 	require.NoError(t, c.Close())
 	for range 2 {
 		assert.True(t, clientv3.IsConnCanceled(within(t, 10*time.Second, errs)))
@@ -134,7 +134,7 @@ func TestCloseEndsCallsToOneMember(t *testing.T) {
 	testclient.Eventually(t, func() bool { return s.Conns() == 0 }, "the connections are closed")
 }
 
-// within receives from ch, or fails.
+// within receives from ch, or fails the test after d.
 func within[T any](t *testing.T, d time.Duration, ch <-chan T) (v T) {
 	t.Helper()
 	select {
@@ -145,14 +145,13 @@ func within[T any](t *testing.T, d time.Duration, ch <-chan T) (v T) {
 	return v
 }
 
-// noDial has connections hang instead of leaving the machine.
+// noDial never connects, so that no connection leaves the machine.
 var noDial = grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 })
 
-// TestNewDoesNotWait: New is quick whatever the endpoints do, and leaves
-// nothing behind where it fails.
+// TestNewDoesNotWait: New returns at once, even if no endpoint can be reached or resolved.
 func TestNewDoesNotWait(t *testing.T) {
 	for _, endpoint := range []string{"127.0.0.1:1", "192.0.2.1:2379", "nowhere.invalid:2379",
 		"unix:nowhere"} {

@@ -23,8 +23,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestDisabledServiceConfig: the limits on messages do not depend on it, and a default
-// of the user's takes effect then, as gRPC documents.
+// TestDisabledServiceConfig: the client's limits on messages hold without a service config. If
+// service configs are disabled, the program's default one takes effect, as gRPC documents.
 func TestDisabledServiceConfig(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{DialOptions: []grpc.DialOption{
 		grpc.WithDisableServiceConfig()}})
@@ -37,7 +37,7 @@ func TestDisabledServiceConfig(t *testing.T) {
 	_, err = pb.NewKVClient(c.ActiveConnection()).Range(t.Context(),
 		&pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte{0}})
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err),
-		"a stub of the user's has gRPC's own limits")
+		"a stub of the program has gRPC's own limits")
 
 	own := testclient.New(t, clientv3.Config{Endpoints: []string{s.Addr()},
 		DialOptions: []grpc.DialOption{
@@ -49,7 +49,8 @@ func TestDisabledServiceConfig(t *testing.T) {
 	assert.Equal(t, codes.DeadlineExceeded, status.Code(err))
 }
 
-// TestUsersDialerGetsWhatCannotBeParsed: as it is.
+// TestUsersDialerGetsWhatCannotBeParsed: a program's dialer gets an endpoint that the client cannot
+// parse as the program has written it.
 func TestUsersDialerGetsWhatCannotBeParsed(t *testing.T) {
 	s := etcdfake.Start(t)
 	for ep, want := range map[string]string{
@@ -77,8 +78,8 @@ func TestUsersDialerGetsWhatCannotBeParsed(t *testing.T) {
 	}
 }
 
-// TestSecureCredentialsGoByConnection: per-RPC credentials that require encryption are
-// sent on encrypted connections only, whether by scheme or by Config.TLS.
+// TestSecureCredentialsGoByConnection: per-RPC credentials that require encryption are sent on
+// encrypted connections only. A connection is encrypted because of its scheme or of Config.TLS.
 func TestSecureCredentialsGoByConnection(t *testing.T) {
 	opts := []grpc.DialOption{grpc.WithPerRPCCredentials(headerCreds{secure: true})}
 	_, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://127.0.0.1:1"},

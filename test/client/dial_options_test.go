@@ -33,11 +33,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// optionCase is an option of gRPC's and what shows its effect, if anything but that
-// requests are served does.
+// optionCase is a dial option of gRPC and a function that shows its effect. Without such a function
+// it is enough that requests are served.
 type optionCase struct {
 	opts    []grpc.DialOption
-	refused string // New's error
+	refused string // part of the error of New
 	shows   func(t *testing.T, s *etcdfake.Server, c *clientv3.Client)
 }
 
@@ -77,8 +77,8 @@ func (plainBundle) TransportCredentials() credentials.TransportCredentials {
 
 const noTime = `{"methodConfig":[{"name":[{}],"timeout":"0.000001s"}]}`
 
-// servedOptions are those that show in nothing but that requests are served, and
-// deprecated ones, which have no effect on New.
+// servedOptions returns the options whose effect does not show, except that requests are served,
+// and deprecated options, which have no effect on New.
 func servedOptions() map[string]optionCase {
 	one := func(o ...grpc.DialOption) optionCase { return optionCase{opts: o} }
 	return map[string]optionCase{
@@ -127,7 +127,7 @@ func sendsHeader(name, want string) func(*testing.T, *etcdfake.Server, *clientv3
 	}
 }
 
-// optionCases has each exported function of gRPC that returns a DialOption.
+// optionCases returns a case for each exported function of gRPC that returns a DialOption.
 func optionCases() map[string]optionCase {
 	var counting countingStats
 	var called atomic.Int64
@@ -180,7 +180,7 @@ func optionCases() map[string]optionCase {
 	return cases
 }
 
-// interceptorCases have the options that install interceptors.
+// interceptorCases returns the cases of options that install interceptors.
 func interceptorCases(
 	called *atomic.Int64, ran func(*testing.T, *etcdfake.Server, *clientv3.Client),
 ) map[string]optionCase {
@@ -205,13 +205,14 @@ func interceptorCases(
 	}
 }
 
-// healthChecks returns how often a member's health was asked for.
+// healthChecks returns how many health checks the member has received.
 func healthChecks(s *etcdfake.Server) int {
 	_, total := s.Streams(healthpb.Health_Watch_FullMethodName)
 	return total
 }
 
-// TestEveryDialOptionKeepsItsMeaning: or Config.DialOptions says what becomes of it.
+// TestEveryDialOptionKeepsItsMeaning: each dial option has the effect that gRPC documents, or the
+// documentation of Config.DialOptions says what happens to it.
 func TestEveryDialOptionKeepsItsMeaning(t *testing.T) {
 	cases := optionCases()
 	assert.ElementsMatch(t, dialOptionsOfGRPC(t), slices.Collect(maps.Keys(cases)),
@@ -243,7 +244,7 @@ func TestEveryDialOptionKeepsItsMeaning(t *testing.T) {
 	}
 }
 
-// dialOptionsOfGRPC reads gRPC's sources.
+// dialOptionsOfGRPC returns the names of all functions in gRPC's sources that return a DialOption.
 func dialOptionsOfGRPC(t *testing.T) (names []string) {
 	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "google.golang.org/grpc").Output()
 	require.NoError(t, err)

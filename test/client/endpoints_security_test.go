@@ -88,7 +88,8 @@ func TestSyncKeepsAMemberThatListensOnTLS(t *testing.T) {
 	require.NoError(t, err, "a connection to what a member advertises is encrypted as well")
 }
 
-// TestSyncKeepsTheConnection: the address is the same, with a scheme or without.
+// TestSyncKeepsTheConnection: Sync replaces an endpoint without a scheme by a URL of the same
+// address. The connection is kept.
 func TestSyncKeepsTheConnection(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{})
 	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"http://" + s.Addr() + "/"}})
@@ -103,8 +104,8 @@ func TestSyncKeepsTheConnection(t *testing.T) {
 	assert.Equal(t, 1, s.Conns())
 }
 
-// TestBadEndpointsAreLeftOut: by New and SetEndpoints, with one warning that names
-// them; an error comes only where none is left.
+// TestBadEndpointsAreLeftOut: New and SetEndpoints leave out endpoints that are not valid, and log
+// one warning that names them. New fails if no endpoint is left.
 func TestBadEndpointsAreLeftOut(t *testing.T) {
 	s := etcdfake.Start(t)
 	for _, bad := range []string{"", " ", " 127.0.0.1:1", "ftp://a:1", "a:99999", "a:etcd",
@@ -125,8 +126,8 @@ func TestBadEndpointsAreLeftOut(t *testing.T) {
 	}
 }
 
-// TestNoSecretInErrorsAndLogs: neither passwords nor tokens, wherever a program put
-// them. newTestClient looks for them in the logs of all tests.
+// TestNoSecretInErrorsAndLogs: errors and log entries contain no password and no token, in whatever
+// field of the Config the program put it. testclient.New searches the logs of all tests.
 func TestNoSecretInErrorsAndLogs(t *testing.T) {
 	const secret = "s3cr3tpw"
 	lg, logs := testclient.Observed(zapcore.DebugLevel)

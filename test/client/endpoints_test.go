@@ -115,8 +115,7 @@ func TestRequestsGoRoundAllEndpoints(t *testing.T) {
 	assert.Equal(t, 10, members[0].Calls("Range")-before)
 }
 
-// TestEndpoints connects over every kind of endpoint and looks at the
-// authority that the server was told.
+// TestEndpoints connects to every kind of endpoint and checks the authority of its requests.
 func TestEndpoints(t *testing.T) {
 	fake := etcdfake.Start(t)
 	_, port, err := net.SplitHostPort(fake.Addr())
@@ -204,9 +203,8 @@ func TestIPv6Literal(t *testing.T) {
 	}
 }
 
-// TestEachEndpointHasItsOwnName: three members whose certificates have no
-// name in common; the client goes on when the first, whose name requests carry,
-// is gone.
+// TestEachEndpointHasItsOwnName: three members have certificates with no name in common. The client
+// works on when the first member, whose name is the authority of requests, is gone.
 func TestEachEndpointHasItsOwnName(t *testing.T) {
 	names := []string{"a.example", "b.example", "c.example"}
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithTLS(),
@@ -276,8 +274,8 @@ func TestAutoSync(t *testing.T) {
 	testclient.Eventually(t, func() bool { return logs.Len() > 0 }, "a failure is logged")
 	require.NoError(t, c.Close())
 	calls := s.Calls("MemberList")
-	time.Sleep(50 * time.Millisecond)
-	assert.Equal(t, calls, s.Calls("MemberList"), "closing ends it")
+	time.Sleep(50 * time.Millisecond) // five intervals
+	assert.Equal(t, calls, s.Calls("MemberList"), "Close ends it")
 }
 
 func TestRejectOldCluster(t *testing.T) {

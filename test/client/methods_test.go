@@ -16,9 +16,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestEveryMethodAfterCloseFails calls each method of each interface that the client
-// embeds, with a context that never ends: none of them waits, and each says that
-// the client is closed.
+// TestEveryMethodAfterCloseFails: after Close, each method of each interface that the client embeds
+// returns at once, even if its context never ends. Its error says that the client is closed.
 func TestEveryMethodAfterCloseFails(t *testing.T) {
 	s := etcdfake.Start(t)
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
@@ -49,7 +48,7 @@ func TestEveryMethodAfterCloseFails(t *testing.T) {
 	assert.Greater(t, methods, 40)
 }
 
-// argumentsOf returns arguments for a method, without those of variadic parameters.
+// argumentsOf returns arguments for a method. It leaves out variadic ones.
 func argumentsOf(t *testing.T, method reflect.Type, endpoint string) (args []reflect.Value) {
 	t.Helper()
 	for i := range method.NumIn() {
@@ -72,8 +71,8 @@ func argumentsOf(t *testing.T, method reflect.Type, endpoint string) (args []ref
 	return args
 }
 
-// requireClosedCall looks at the results of a method: a channel that is closed, or an
-// error that tells why.
+// requireClosedCall checks the results of a method of a closed client: an error that says so, or a
+// closed channel.
 func requireClosedCall(t *testing.T, name string, results []reflect.Value) {
 	t.Helper()
 	switch last := results[len(results)-1].Interface().(type) {
@@ -90,8 +89,8 @@ func requireClosedCall(t *testing.T, name string, results []reflect.Value) {
 	}
 }
 
-// TestEveryMethodWithoutAMember calls each method of each interface that the client
-// embeds while no member can be reached: each returns its context's error itself.
+// TestEveryMethodWithoutAMember: while no member can be reached, each method of each interface that
+// the client embeds returns the error of its context, unwrapped.
 func TestEveryMethodWithoutAMember(t *testing.T) {
 	const nowhere = "127.0.0.1:1"
 	c := testclient.New(t, clientv3.Config{Endpoints: []string{nowhere}})
@@ -136,7 +135,7 @@ func withContext(
 	return args
 }
 
-// requireInterrupted looks at the results of a method whose context has ended.
+// requireInterrupted checks the results of a method whose context has ended with the error want.
 func requireInterrupted(t *testing.T, want error, name string, results []reflect.Value) {
 	t.Helper()
 	err, _ := results[len(results)-1].Interface().(error)
@@ -152,15 +151,15 @@ func requireInterrupted(t *testing.T, want error, name string, results []reflect
 		}
 		return
 	case <-chan *clientv3.LeaseKeepAliveResponse:
-		for range first { // likewise
+		for range first { // closed by the context
 		}
 		return
 	}
 	assert.True(t, err == want, "%s: %v, not %v", name, err, want)
 }
 
-// TestRawStubsWithoutAMember shows the same for errors of a user's own stubs, by
-// ContextError.
+// TestRawStubsWithoutAMember: ContextError returns the error of the context for a call of a
+// program's own stub.
 func TestRawStubsWithoutAMember(t *testing.T) {
 	c := testclient.New(t, clientv3.Config{Endpoints: []string{"127.0.0.1:1"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

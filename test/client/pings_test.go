@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// pipeListener accepts what its dial makes.
+// pipeListener accepts the connections that its method dial makes.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -49,7 +49,7 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-// mutelyWatched creates watches and says nothing more.
+// mutelyWatched is a watch service that creates watches and sends nothing more.
 type mutelyWatched struct{ pb.UnimplementedWatchServer }
 
 func (mutelyWatched) Watch(stream pb.Watch_WatchServer) error {
@@ -67,9 +67,9 @@ func (mutelyWatched) Watch(stream pb.Watch_WatchServer) error {
 	}
 }
 
-// TestIdleWatchIsNotThrownOut: a server with gRPC's default policy on pings, one in
-// five minutes, keeps the connection of a client with a zero Config, or one that
-// turns pings off. One that asks for pings gets them.
+// TestIdleWatchIsNotThrownOut: gRPC's default policy allows a client one ping in five minutes. A
+// server with that policy keeps the connection of a client with a zero Config, or with pings off. A
+// client whose Config asks for more pings sends them.
 func TestIdleWatchIsNotThrownOut(t *testing.T) {
 	for name, tc := range map[string]struct {
 		cfg  clientv3.Config

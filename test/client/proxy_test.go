@@ -23,12 +23,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// inChild names the variable that tells a process that it is the child of
-// TestProxyOfTheEnvironment: net/http reads the environment once a process.
+// inChild is the environment variable of the child process of TestProxyOfTheEnvironment. The test
+// needs a process of its own, because net/http reads the environment once.
 const inChild = "ETCDCLIENT_TEST_IN_CHILD"
 
-// TestProxyOfTheEnvironment: connections go through the CONNECT proxy that HTTPS_PROXY
-// names, and one that falls silent there is given up like any other.
+// TestProxyOfTheEnvironment: connections go through the CONNECT proxy that HTTPS_PROXY names. The
+// client closes a silent connection through the proxy as it does others.
 func TestProxyOfTheEnvironment(t *testing.T) {
 	if os.Getenv(inChild) == "" {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyOfTheEnvironment$",
@@ -80,7 +80,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	assert.NotContains(t, refused.ConnectionError().Error(), "s3cr3tpw")
 }
 
-// connectProxy is an HTTP proxy that resolves hosts by a table.
+// connectProxy is an HTTP proxy that finds the addresses of hosts in a table.
 type connectProxy struct {
 	addr          string
 	hosts         map[string]string

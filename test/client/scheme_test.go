@@ -18,8 +18,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestSchemeIsThatOfTheConnection: requests name the scheme https on encrypted
-// connections, and http on others, also where one client has both.
+// TestSchemeIsThatOfTheConnection: the scheme of requests is https on encrypted connections and
+// http on others. One client may have both.
 func TestSchemeIsThatOfTheConnection(t *testing.T) {
 	certs := httptest.NewTLSServer(nil)
 	defer certs.Close()
@@ -68,8 +68,8 @@ func TestSchemeIsThatOfTheConnection(t *testing.T) {
 	}
 }
 
-// readScheme serves HTTP/2 as far as the headers of a request, in which :scheme comes
-// second, by its index in HPACK's static table.
+// readScheme reads HTTP/2 up to the headers of a request. The second header is :scheme, as an index
+// into HPACK's static table.
 func readScheme(conn net.Conn, schemes chan<- string) {
 	defer conn.Close()
 	preface := make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))

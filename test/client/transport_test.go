@@ -30,15 +30,15 @@ import (
 
 var errAlways = status.Error(codes.Internal, "always")
 
-// echoKV answers puts.
+// echoKV is a KV service that answers puts.
 type echoKV struct{ pb.UnimplementedKVServer }
 
 func (echoKV) Put(context.Context, *pb.PutRequest) (*pb.PutResponse, error) {
 	return &pb.PutResponse{Header: &pb.ResponseHeader{}}, nil
 }
 
-// TestNotServingMembersAreSpared: a member that reports itself not serving
-// gets no requests, and gets some again once it serves.
+// TestNotServingMembersAreSpared: a member whose health check says NOT_SERVING gets no requests
+// until it says SERVING.
 func TestNotServingMembersAreSpared(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	c := testclient.New(t, clientv3.Config{Endpoints: []string{members[0].Addr(), members[1].Addr(),
@@ -73,7 +73,7 @@ func TestNotServingMembersAreSpared(t *testing.T) {
 // TestUnhealthyMemberIsAskedWhenThereIsNoOther: members that refuse the health check, as learners
 // do, get no requests while there is another member, and all of them once there is none.
 func TestUnhealthyMemberIsAskedWhenThereIsNoOther(t *testing.T) {
-	for name, even := range map[string]bool{"judged": false, "evenly": true} {
+	for name, even := range map[string]bool{"with health": false, "evenly": true} {
 		t.Run(name, func(t *testing.T) {
 			members := etcdfake.StartCluster(t, 3)
 			for _, learner := range members[:2] {
@@ -144,8 +144,8 @@ func TestDialReachesAMemberThatDoesNotServe(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestDeadConnectionOfTheOnlyMember: where there is no other member to compare
-// with, its own silence while it owes an answer is what counts.
+// TestDeadConnectionOfTheOnlyMember: without another member to compare with, the client closes a
+// connection that is silent while answers are pending.
 func TestDeadConnectionOfTheOnlyMember(t *testing.T) {
 	t.Parallel()
 	s := etcdfake.Start(t)
@@ -169,8 +169,8 @@ func TestDeadConnectionOfTheOnlyMember(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestInterceptorsOfTheUserAndTheClientRun: a read that fails once is retried although
-// the user has interceptors, and they see both attempts.
+// TestInterceptorsOfTheUserAndTheClientRun: a read that fails once is retried if the program has
+// interceptors, and they see both attempts.
 func TestInterceptorsOfTheUserAndTheClientRun(t *testing.T) {
 	var unary, chained, streams atomic.Int64
 	s, c := testclient.StartFake(t, clientv3.Config{DialOptions: []grpc.DialOption{
@@ -259,8 +259,8 @@ func TestLargeResponsesAreAccepted(t *testing.T) {
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err))
 }
 
-// TestRequestsThatSucceedLogNothing counts log lines: none for calls that succeed at once, and
-// few, at debug, for retries.
+// TestRequestsThatSucceedLogNothing: a call that succeeds at once logs nothing. Retries log a few
+// entries, at debug level.
 func TestRequestsThatSucceedLogNothing(t *testing.T) {
 	lg, logs := testclient.Observed(zapcore.DebugLevel)
 	s, c := testclient.StartFake(t, clientv3.Config{Logger: lg})

@@ -46,7 +46,7 @@ func waitClosed(t *testing.T, ch <-chan *clientv3.LeaseKeepAliveResponse) {
 	}
 }
 
-// next returns the next answer.
+// next returns the next answer, and fails the test if there is none.
 func next(
 	t *testing.T, ch <-chan *clientv3.LeaseKeepAliveResponse,
 ) *clientv3.LeaseKeepAliveResponse {

@@ -62,8 +62,8 @@ func (s deafStream) Recv() (*pb.LeaseKeepAliveResponse, error) {
 	return nil, s.ctx.Err()
 }
 
-// TestBytesPerLease: a lease costs less than 500 bytes and its channel, and a cancellable context
-// adds nothing to that.
+// TestBytesPerLease: a kept lease needs less than 500 bytes in addition to its channel, whether or
+// not its context can end.
 func TestBytesPerLease(t *testing.T) {
 	const leases = 20_000
 	cancellable, cancel := context.WithCancel(t.Context())
