@@ -37,5 +37,5 @@ func BenchmarkGetFromMemoryParallel(b *testing.B) {
 			}
 		}
 	})
-	require.NotEmpty(b, kv.table.tenancies)
+	require.NotEmpty(b, kv.cache.ownerships)
 }

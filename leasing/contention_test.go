@@ -53,7 +53,7 @@ func TestRangesAreWrittenBesideConstantReaders(t *testing.T) {
 			_, err := writer.Delete(testContext(t), "r/", clientv3.WithPrefix())
 			require.NoError(t, err)
 			require.Less(t, time.Since(start), eventually)
-			require.Empty(t, writer.table.bars)
+			require.Empty(t, writer.cache.blocked)
 		})
 	}
 }
@@ -64,7 +64,7 @@ func TestRangesAreWrittenBesideConstantReaders(t *testing.T) {
 func TestKeysChangeHandsPromptly(t *testing.T) {
 	const changes = 40
 	plain := plainClient(t)
-	kvs := []*leasing{newKV(t, newClient(t, shared.Endpoints()...)),
+	kvs := []*leasingKV{newKV(t, newClient(t, shared.Endpoints()...)),
 		newKV(t, newClient(t, shared.Endpoints()...))}
 	var took time.Duration
 	for i := range changes + 1 {
@@ -122,7 +122,7 @@ func TestStopDuringCalls(t *testing.T) {
 	}, eventually, tick)
 	for i := range 7 {
 		require.Eventually(t, func() bool {
-			return kv.(*leasing).isKept(key(i)) || leaseKeyOf(t, plain, key(i)) != nil
+			return kv.(*leasingKV).isCached(key(i)) || leaseKeyOf(t, plain, key(i)) != nil
 		}, eventually, tick)
 	}
 	stop()

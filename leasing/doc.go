@@ -1,5 +1,5 @@
-// Package leasing serves linearizable reads from memory, for keys that are read
-// often and written seldom.
+// Package leasing serves linearizable reads from a cache, for keys that are read often and written
+// rarely.
 //
 //	kv, stop, err := leasing.NewKV(client, "leases/")
 //	...
@@ -7,33 +7,110 @@
 //	resp, err := kv.Get(ctx, "config") // asks the server, and takes ownership of "config"
 //	resp, err = kv.Get(ctx, "config")  // costs no request
 //
-// For each key that a client has read it owns another one, the lease key: the
-// prefix followed by the key, attached to the lease of the client's session. Whoever
-// wants to write a key that somebody else owns asks the owner to give it up, and waits
-// until the owner has, or until the owner's lease has expired.
+// A client that has read a key owns it: it has put the key's lease key, which is the prefix
+// followed by the key, and which is attached to the lease of the client's session. A client that
+// wants to write a key asks the owner to release it, and waits until the owner has, or until the
+// owner's lease has expired.
 //
-// # What it asks of the programs
+// # Rules for programs
 //
-// Every write of a key that a leasing client may have read must go through a KV of
-// this package with the same prefix, that of upstream included. A plain write is
-// not noticed by owners. A program without such a KV may write in a transaction with
-// the condition that the lease key does not exist:
+// Every write of a key that a leasing client may have read must go through a KV of this package
+// with the same prefix; upstream's leasing KV will do too. Owners do not notice a plain write. A
+// program without such a KV may write in a transaction with the condition that the lease key does
+// not exist:
 //
 //	client.Txn(ctx).
 //		If(clientv3util.KeyMissing("leases/" + key)).
 //		Then(clientv3.OpPut(key, value)).
 //		Commit()
 //
-// Reads by any client, of any kind, always see what is written. Keys that are
-// attached to a lease are read from the server, since the server deletes them. The
-// keys below the prefix belong to this package.
+// Any client may read the keys in any way, and sees all writes. Keys that are attached to a lease
+// are not cached, because the server deletes them without asking an owner. Programs must not use
+// the keys that begin with the prefix, and must not revoke the session's lease.
 //
-// # When memory is trusted
+// # When the cache answers
 //
-// A key is read from memory while the session's lease is certain to live, by the
-// monotonic clock of the process (see clientv3.KeepAliveEnd): a process that was
-// paused for longer than the TTL asks the server again. That clock stands still
-// while a whole machine is suspended, so do not use this package where machines are
-// suspended and resumed in less time than clocks take to notice. Nor must
-// somebody else revoke the lease.
+// The cache answers while the session's lease is certain to live, by the monotonic clock of the
+// process (see clientv3.KeepAliveEnd): a process that was paused for longer than the TTL asks the
+// server again. That clock stands still while a machine is suspended. So do not use this package on
+// machines that are suspended and resumed while a lease could expire.
+//
+// # Lease keys
+//
+// The clients of a cluster coordinate by lease keys only, so the meaning of a lease key must not
+// change: it exists while a client owns the key; it is empty; a client that wants the key to be
+// released writes REVOKE into it, and keeps its lease; the owner deletes it.
+//
+// # States
+//
+// An epoch is the time of one session; there is none while a session is made. An ownership is that
+// of one key in one epoch, and has a goroutine. The cache is the state machine of all ownerships:
+//
+//	state      event                                         next       action
+//	none       a get; no cooldown; not in a blocked range    acquiring  in one transaction: put the
+//	                                                                    lease key, if it does not
+//	                                                                    exist and the key is not
+//	                                                                    attached to a lease; read
+//	                                                                    the key in any case
+//	acquiring  the lease key was put                         owned      cache the key; watch the
+//	                                                                    lease key from the next
+//	                                                                    revision on
+//	acquiring  another client owns the key, or the request   releasing
+//	           failed
+//	owned      the lease key is asked for or gone, or the    releasing
+//	           server refuses its watch
+//	owned      an own write has an unknown outcome, wrote    releasing
+//	           what cannot be cached, or is of a range that
+//	           the key is in
+//	none       an orphaned lease key was found               releasing
+//	releasing  the lease key is certain not to be ours       none       start a cooldown of a second
+//	                                                                    at most
+//	any        the epoch ends                                none       none: the server deletes the
+//	                                                                    lease key with the lease
+//
+// While an ownership is releasing, its goroutine deletes the lease key, if that is ours, and
+// repeats the delete until it was answered. A get waits while its key is acquiring; in all states
+// but owned the server answers it.
+//
+// An orphaned lease key is attached to the epoch's lease and has no ownership: its request failed
+// and was applied all the same, or the lease is older than the epoch. Its key could not be written
+// while the lease lives. If there may be one, each renewal of the lease compares the lease keys
+// that are attached to the lease with the ownerships. A write of the same KV that finds one does
+// not wait for the renewal.
+//
+// When the session is lost the epoch ends first; then another session is made. The closing function
+// also ends the epoch first. Then it revokes the lease.
+//
+// # Who may write when
+//
+// A write is a transaction. Its conditions are on the lease keys of all keys that the operation may
+// write, in both branches of a transaction: each either does not exist or is that of the ownership
+// which the writer has seen. If they hold, the operation runs, nested whole, so that conditions of
+// its own fail separately; then the own keys are read back. Otherwise the transaction reads the
+// lease keys. The writer watches the lease keys of other clients, asks the owners, waits until the
+// lease keys are gone, and tries again.
+//
+// While a range is written, no key in it can be acquired by the same KV (a blocked range), and its
+// ownerships are released before.
+//
+// # Why an answer from the cache is never stale
+//
+//   - While an epoch is certain, the lease key of an owned key exists, with its create revision.
+//     Only its owner deletes it, and only after the state is releasing. So no other client has
+//     written the key since it was cached.
+//   - An epoch is certain until its lease could expire: for the TTL after the last answered renewal
+//     was sent, by the monotonic clock.
+//   - A get first takes the cached key, then the highest revision seen, and then reads the clock.
+//     If the epoch is certain then, the server had the key as cached at that revision. This holds
+//     also if the process was stopped in between: no message is as fast as the clock, so the get
+//     does not rely on a goroutine that notices the loss of a lease. A transaction takes all of its
+//     cached keys under one read lock, and then reads the clock once.
+//   - While own writes of a key are under way, the server answers its gets. What a write reads back
+//     replaces the cached key if its revision is higher, because answers can overtake each other.
+//   - Each put or delete that depends on a lease key has its create revision as a condition. So a
+//     request that is applied late, after its ownership, does not affect a later ownership.
+//   - Keys that are attached to a lease are not cached.
+//
+// The mutex of the cache is the only one, apart from that of a transaction's builder. Nothing waits
+// while it is held.
 package leasing

@@ -23,10 +23,10 @@ import (
 // write which the answer does not show. A watch from the next revision would miss that write. So
 // the revision is read before the clock is.
 func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
-	tb := newTerm(t)
+	c := newEpoch(t)
 	var rev atomic.Int64
 	rev.Store(1)
-	current := hold(t, tb, "k", "1", 1)
+	current := ownIn(t, c, "k", "1", 1)
 	done := make(chan struct{})
 	var readers sync.WaitGroup
 	var wrong atomic.Int64
@@ -38,7 +38,7 @@ func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 					return
 				default:
 				}
-				resp, _ := tb.look("k", nil)
+				resp, _ := c.get("k", nil)
 				if resp != nil && string(resp.Kvs[0].Value) != strconv.FormatInt(
 					resp.Header.Revision, 10) {
 					wrong.Add(1)
@@ -49,15 +49,15 @@ func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 	for range 60000 {
 		// Another client's write: the key is given up, and the revision becomes known by
 		// some answer. Then it is owned again.
-		tb.leave(current)
-		tb.finish(current)
-		tb.tenants.Done()
+		c.startRelease(current)
+		c.end(current)
+		c.running.Done()
 		now := rev.Add(1)
-		tb.latest.saw(&pb.ResponseHeader{Revision: now})
-		tb.mu.Lock()
-		clear(tb.rests)
-		tb.mu.Unlock()
-		current = hold(t, tb, "k", strconv.FormatInt(now, 10), now)
+		c.latest.saw(&pb.ResponseHeader{Revision: now})
+		c.mu.Lock()
+		clear(c.cooldowns.ends)
+		c.mu.Unlock()
+		current = ownIn(t, c, "k", strconv.FormatInt(now, 10), now)
 	}
 	close(done)
 	readers.Wait()
@@ -74,7 +74,7 @@ func TestHeaderOfAnAcquisitionIsItsOwn(t *testing.T) {
 	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
 		resp, err := fake.Apply(ctx, "Txn", req)
 		acquired = resp.(*pb.TxnResponse).Header.Revision
-		kv.table.latest.saw(&pb.ResponseHeader{Revision: acquired + 5})
+		kv.cache.latest.saw(&pb.ResponseHeader{Revision: acquired + 5})
 		return resp, err
 	})
 	resp, err := kv.Do(testContext(t), clientv3.OpGet("k"))

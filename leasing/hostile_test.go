@@ -89,7 +89,7 @@ func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 		_, total := fake.Streams("Watch")
 		return total > 0 && fake.Calls("Range") > 2
 	}, eventually, tick)
-	require.True(t, kv.isKept("k"))
+	require.True(t, kv.isCached("k"))
 	require.Less(t, fake.Calls("Range"), 50)
 }
 
@@ -114,14 +114,14 @@ func TestLeaseKeysWithNonsenseAreIgnored(t *testing.T) {
 		return &pb.LeaseTimeToLiveResponse{Keys: [][]byte{nil, []byte("x"), []byte(pfx),
 			[]byte(pfx + "stray")}}, nil
 	})
-	kv.table.mu.Lock()
-	kv.table.strays = true
-	kv.table.mu.Unlock()
-	kv.evictStrays(kv.table.term)
-	require.True(t, kv.isKept("k"))
+	kv.cache.mu.Lock()
+	kv.cache.mayHaveOrphans = true
+	kv.cache.mu.Unlock()
+	kv.owner.releaseOrphans(kv.cache.epoch)
+	require.True(t, kv.isCached("k"))
 	require.Eventually(t, func() bool {
-		kv.table.mu.RLock()
-		defer kv.table.mu.RUnlock()
-		return len(kv.table.tenancies) == 1
+		kv.cache.mu.RLock()
+		defer kv.cache.mu.RUnlock()
+		return len(kv.cache.ownerships) == 1
 	}, eventually, tick)
 }

@@ -33,7 +33,7 @@ func TestLostAnswerToAnAcquisition(t *testing.T) {
 	put(t, cli, "k", "v")
 	fake.FailAfterApply("Txn", 1, errLostAnswer)
 	require.Equal(t, "v", value(t, kv, "k"))
-	require.False(t, kv.isKept("k"))
+	require.False(t, kv.isCached("k"))
 	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 	owns(t, kv, "k")
 }
@@ -48,16 +48,17 @@ func TestAcquisitionAppliedLate(t *testing.T) {
 	_, err := kv.Get(testContext(t), "k")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		kv.table.mu.RLock()
-		defer kv.table.mu.RUnlock()
-		return kv.table.tenancies["k"] == nil
+		kv.cache.mu.RLock()
+		defer kv.cache.mu.RUnlock()
+		return kv.cache.ownerships["k"] == nil
 	}, eventually, tick)
 
-	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.table.term.lease)) // as the server would do late
+	// as the server would do late
+	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.cache.epoch.lease))
 	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 
 	// Whoever comes across it does the same at once.
-	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.table.term.lease))
+	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.cache.epoch.lease))
 	put(t, kv, "k", "v")
 	require.Nil(t, leaseKeyOf(t, cli, "k"))
 }
@@ -85,7 +86,7 @@ func TestLostAnswerToAWrite(t *testing.T) {
 			})
 			_, err := kv.Put(testContext(t), "k", "new")
 			require.Equal(t, codes.Unavailable, status.Code(err))
-			require.False(t, kv.isKept("k"))
+			require.False(t, kv.isCached("k"))
 			want := "old"
 			if applied {
 				want = "new"
@@ -113,7 +114,7 @@ func TestRefusedWriteChangesNothing(t *testing.T) {
 	fake.Fail("Txn", 1, errRefused)
 	_, err := kv.Put(testContext(t), "k", "new")
 	require.Equal(t, codes.FailedPrecondition, status.Code(err))
-	require.True(t, kv.isKept("k"))
+	require.True(t, kv.isCached("k"))
 	require.Equal(t, "old", value(t, kv, "k"))
 }
 
@@ -138,7 +139,7 @@ func TestReleaseGoesOnUntilItIsCertain(t *testing.T) {
 	kv := newKV(t, cli)
 	owns(t, kv, "k")
 	fake.Fail("Txn", 3, errLostAnswer)
-	put(t, cli, pfx+"k", rescindValue, clientv3.WithIgnoreLease())
+	put(t, cli, pfx+"k", revokeValue, clientv3.WithIgnoreLease())
 	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 }
 
@@ -151,7 +152,7 @@ func TestCompactedWatchOfALeaseKey(t *testing.T) {
 	owns(t, kv, "unchanged")
 	proxy.Refuse()
 	proxy.Reset()
-	put(t, near, pfx+"missed", rescindValue, clientv3.WithIgnoreLease())
+	put(t, near, pfx+"missed", revokeValue, clientv3.WithIgnoreLease())
 	last := put(t, near, "something", "else")
 	_, err := near.Compact(ctx, last.Header.Revision)
 	require.NoError(t, err)
@@ -159,8 +160,8 @@ func TestCompactedWatchOfALeaseKey(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return leaseKeyOf(t, near, "missed") == nil
 	}, eventually, tick)
-	require.True(t, kv.isKept("unchanged"))
-	put(t, near, pfx+"unchanged", rescindValue, clientv3.WithIgnoreLease())
+	require.True(t, kv.isCached("unchanged"))
+	put(t, near, pfx+"unchanged", revokeValue, clientv3.WithIgnoreLease())
 	require.Eventually(t, func() bool {
 		return leaseKeyOf(t, near, "unchanged") == nil
 	}, eventually, tick)
@@ -195,6 +196,6 @@ func TestRefusedWatchOfALeaseKey(t *testing.T) {
 	_, err := kv.Get(testContext(t), "k")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		return !kv.isKept("k") && leaseKeyOf(t, cli, "k") == nil
+		return !kv.isCached("k") && leaseKeyOf(t, cli, "k") == nil
 	}, eventually, tick)
 }

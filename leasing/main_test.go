@@ -53,12 +53,12 @@ func plainClient(tb testing.TB) *clientv3.Client {
 }
 
 // newKV makes a leasing KV that is stopped with the test.
-func newKV(tb testing.TB, cli *clientv3.Client, opts ...concurrency.SessionOption) *leasing {
+func newKV(tb testing.TB, cli *clientv3.Client, opts ...concurrency.SessionOption) *leasingKV {
 	tb.Helper()
 	kv, stop, err := NewKV(cli, pfx, opts...)
 	require.NoError(tb, err)
 	tb.Cleanup(stop)
-	return kv.(*leasing)
+	return kv.(*leasingKV)
 }
 
 // counted is a client that counts its requests, those of leases excepted.
@@ -126,18 +126,18 @@ func leaseKeyOf(tb testing.TB, cli *clientv3.Client, key string) *mvccpb.KeyValu
 }
 
 // owns waits until a KV owns a key, which may have to rest before.
-func owns(tb testing.TB, l *leasing, key string) {
+func owns(tb testing.TB, l *leasingKV, key string) {
 	tb.Helper()
 	require.Eventually(tb, func() bool {
 		_, err := l.Get(testContext(tb), key)
 		require.NoError(tb, err)
-		resp, _ := l.table.look(key, nil)
+		resp, _ := l.cache.get(key, nil)
 		return resp != nil
 	}, eventually, tick, "%q is not kept", key)
 }
 
-// isKept reports whether a key is read from memory.
-func (l *leasing) isKept(key string) bool {
-	resp, _ := l.table.look(key, nil)
+// isCached reports whether a key is read from memory.
+func (l *leasingKV) isCached(key string) bool {
+	resp, _ := l.cache.get(key, nil)
 	return resp != nil
 }

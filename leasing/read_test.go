@@ -103,7 +103,7 @@ func TestEveryLinearizableGetOfAKeyTakesItsOwnership(t *testing.T) {
 	} {
 		_, err := kv.Get(ctx, key, want.opt)
 		require.NoError(t, err)
-		require.Equal(t, want.kept, kv.isKept(key), key)
+		require.Equal(t, want.kept, kv.isCached(key), key)
 	}
 }
 
@@ -152,12 +152,12 @@ func TestKeysOnLeasesAreNotKept(t *testing.T) {
 	resp, err := kv.Get(ctx, "leased")
 	require.NoError(t, err)
 	require.EqualValues(t, lease.ID, resp.Kvs[0].Lease)
-	require.False(t, kv.isKept("leased"))
+	require.False(t, kv.isCached("leased"))
 	require.Nil(t, leaseKeyOf(t, plain, "leased"))
 
 	owns(t, kv, "later") // and attached to the lease by its owner
 	put(t, kv, "later", "v", clientv3.WithLease(lease.ID))
-	require.False(t, kv.isKept("later"))
+	require.False(t, kv.isCached("later"))
 	require.Eventually(t, func() bool {
 		return leaseKeyOf(t, plain, "later") == nil
 	}, eventually, tick)
@@ -239,7 +239,7 @@ func TestHeaderIsTheLatestSeen(t *testing.T) {
 	require.NoError(t, err)
 	resp, err := kv.Get(ctx, "k")
 	require.NoError(t, err)
-	require.True(t, kv.isKept("k"))
+	require.True(t, kv.isCached("k"))
 	require.GreaterOrEqual(t, resp.Header.Revision, other.Header.Revision)
 	require.Equal(t, other.Header.ClusterId, resp.Header.ClusterId)
 }

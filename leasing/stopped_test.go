@@ -75,7 +75,7 @@ func TestContextErrorsAreBare(t *testing.T) {
 		err = call(ctx)
 		require.True(t, err == context.Canceled, "%s: %v", name, err)
 	}
-	require.Eventually(t, func() bool { return !kv.isKept("owned") }, eventually, tick)
+	require.Eventually(t, func() bool { return !kv.isCached("owned") }, eventually, tick)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err := kv.Get(ctx, "owned")

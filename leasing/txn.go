@@ -10,7 +10,7 @@ import (
 // txn builds a transaction. The one it wraps checks the order of the calls.
 type txn struct {
 	// read-only after Txn
-	l    *leasing
+	l    *leasingKV
 	ctx  context.Context
 	base clientv3.Txn
 
@@ -21,7 +21,7 @@ type txn struct {
 }
 
 // Txn implements clientv3.KV.
-func (l *leasing) Txn(ctx context.Context) clientv3.Txn {
+func (l *leasingKV) Txn(ctx context.Context) clientv3.Txn {
 	return &txn{l: l, ctx: ctx, base: l.kv.Txn(ctx)}
 }
 

@@ -42,7 +42,7 @@ var goroutineFiles = []string{
 	"internal/keepalive/confirm.go",
 	"internal/balancer/tick.go", // probes of members, each bounded; Close waits for them
 	// the sessions, one after another, which the closing function ends and waits for
-	"leasing/leasing.go",
-	// one kept key, until its term ends; the closing function waits
-	"leasing/tenancy.go",
+	"leasing/kv.go",
+	// one ownership, until its epoch ends; the closing function waits
+	"leasing/owner.go", "leasing/release.go",
 }

@@ -34,13 +34,13 @@ func TestLostSessionLosesNoWrite(t *testing.T) {
 	far, near, proxy := cutOff(t)
 	kv, other := newKV(t, far, concurrency.WithTTL(2)), newKV(t, near)
 	owns(t, kv, "k")
-	lost := kv.table.term.lease
+	lost := kv.cache.epoch.lease
 
 	proxy.Blackhole(faultnet.Both)
 	cut := time.Now()
-	require.True(t, kv.isKept("k"), "as long as its lease is certain to live")
+	require.True(t, kv.isCached("k"), "as long as its lease is certain to live")
 	put(t, other, "k", "by another client") // waits for the lease
-	require.False(t, kv.isKept("k"))
+	require.False(t, kv.isCached("k"))
 	require.Greater(t, time.Since(cut), time.Second)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -50,7 +50,7 @@ func TestLostSessionLosesNoWrite(t *testing.T) {
 	proxy.Heal()
 	require.Equal(t, "by another client", value(t, kv, "k"))
 	owns(t, kv, "k")
-	require.NotEqual(t, lost, kv.table.term.lease)
+	require.NotEqual(t, lost, kv.cache.epoch.lease)
 	require.Equal(t, "by another client", value(t, kv, "k"))
 }
 
@@ -59,29 +59,31 @@ func TestCertaintyEndsWithTheClock(t *testing.T) {
 	plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
 	owns(t, kv, "k")
-	now := kv.table.term
+	now := kv.cache.epoch
 	for name, tc := range map[string]struct {
 		until   time.Time
 		renewed bool
-		kept    bool
+		cached  bool
 	}{
-		"never renewed":            {until: time.Now(), kept: false},
-		"made a moment ago":        {until: time.Now().Add(time.Minute), kept: true},
-		"made long ago, renewed":   {renewed: true, kept: true},
-		"renewed and not made yet": {until: time.Now().Add(time.Minute), renewed: true, kept: true},
+		"never renewed":          {until: time.Now(), cached: false},
+		"made a moment ago":      {until: time.Now().Add(time.Minute), cached: true},
+		"made long ago, renewed": {renewed: true, cached: true},
+		"renewed and not made yet": {until: time.Now().Add(time.Minute), renewed: true,
+			cached: true},
 	} {
 		end := &clientv3.KeepAliveEnd{}
 		if tc.renewed {
 			require.Eventually(t, func() bool {
-				return !now.end.Deadline().IsZero()
+				return !now.keepAliveEnd.Deadline().IsZero()
 			}, eventually, tick)
-			end = now.end
+			end = now.keepAliveEnd
 		}
-		kv.table.mu.Lock()
-		kv.table.tenancies["k"].term = &term{lease: now.lease, until: tc.until, end: end,
-			ctx: now.ctx}
-		kv.table.mu.Unlock()
-		require.Equal(t, tc.kept, kv.isKept("k"), name)
+		kv.cache.mu.Lock()
+		kv.cache.ownerships["k"].epoch = &epoch{lease: now.lease, certainUntil: tc.until,
+			keepAliveEnd: end,
+			ctx:          now.ctx}
+		kv.cache.mu.Unlock()
+		require.Equal(t, tc.cached, kv.isCached("k"), name)
 	}
 }
 
@@ -90,10 +92,10 @@ func TestStopGivesUpAllKeys(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	made, stop, err := NewKV(cli.Client, pfx)
 	require.NoError(t, err)
-	kv := made.(*leasing)
+	kv := made.(*leasingKV)
 	owns(t, kv, "a")
 	owns(t, kv, "b")
-	lease := kv.table.term.lease
+	lease := kv.cache.epoch.lease
 	stop()
 	left, err := plain.Get(ctx, pfx, clientv3.WithPrefix())
 	require.NoError(t, err)
@@ -115,7 +117,7 @@ func TestStopDoesNotDependOnServers(t *testing.T) {
 	far, _, proxy := cutOff(t)
 	kv, stop, err := NewKV(far, pfx, concurrency.WithTTL(2))
 	require.NoError(t, err)
-	owns(t, kv.(*leasing), "k")
+	owns(t, kv.(*leasingKV), "k")
 	proxy.Blackhole(faultnet.Both)
 	start := time.Now()
 	stop()
@@ -157,10 +159,10 @@ func TestContextOfOptionsEndsTheMemory(t *testing.T) {
 	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithContext(background))
 	owns(t, kv, "k")
 	cancel()
-	require.Eventually(t, func() bool { return !kv.isKept("k") }, eventually, tick)
+	require.Eventually(t, func() bool { return !kv.isCached("k") }, eventually, tick)
 	_, err := kv.Get(testContext(t), "k")
 	require.NoError(t, err)
-	kv.running.Wait()
+	kv.sessions.running.Wait()
 	require.Equal(t, 1, fake.Calls("LeaseGrant"))
 	require.Empty(t, fake.Leases())
 }
@@ -194,7 +196,7 @@ func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 		return nil, errRefused
 	})
 	before := fake.Calls("LeaseGrant")
-	_, err := kv.sessions.Revoke(testContext(t), kv.table.term.lease)
+	_, err := kv.sessions.client.Revoke(testContext(t), kv.cache.epoch.lease)
 	require.NoError(t, err)
 	time.Sleep(time.Second) // to count in, not to wait for
 	asked := fake.Calls("LeaseGrant") - before
@@ -223,7 +225,7 @@ func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
 			kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(1))
 			fail(fake)
 			before := fake.Calls("LeaseGrant")
-			_, err := kv.sessions.Revoke(testContext(t), kv.table.term.lease)
+			_, err := kv.sessions.client.Revoke(testContext(t), kv.cache.epoch.lease)
 			require.NoError(t, err)
 			require.Eventually(t, func() bool {
 				return fake.Calls("LeaseGrant") > before+1
@@ -243,7 +245,7 @@ func TestGivenLeaseWithLeaseKeys(t *testing.T) {
 	lease, err := plain.Grant(ctx, 3)
 	require.NoError(t, err)
 	put(t, plain, pfx+"k", "", clientv3.WithLease(lease.ID))
-	put(t, plain, pfx+"asked for", rescindValue, clientv3.WithLease(lease.ID))
+	put(t, plain, pfx+"asked for", revokeValue, clientv3.WithLease(lease.ID))
 	put(t, plain, "something else", "", clientv3.WithLease(lease.ID))
 	kv := newKV(t, newClient(t, shared.Endpoints()...), concurrency.WithLease(lease.ID))
 	other := newKV(t, newClient(t, shared.Endpoints()...))

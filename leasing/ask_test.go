@@ -20,7 +20,7 @@ func TestLeaseKeysAreAsOtherClientsExpect(t *testing.T) {
 	owns(t, kv, "k")
 	leaseKey := leaseKeyOf(t, plain, "k")
 	require.Empty(t, leaseKey.Value)
-	require.EqualValues(t, kv.table.term.lease, leaseKey.Lease)
+	require.EqualValues(t, kv.cache.epoch.lease, leaseKey.Lease)
 	put(t, kv, "k", "v")
 	require.Equal(t, leaseKey, leaseKeyOf(t, plain, "k"), "an owner's writes leave it alone")
 }
@@ -32,10 +32,10 @@ func TestOwnersGiveKeysUpWhenAsked(t *testing.T) {
 	owns(t, kv, "k")
 	owns(t, kv, "other")
 
-	put(t, plain, pfx+"k", rescindValue, clientv3.WithIgnoreLease())
+	put(t, plain, pfx+"k", revokeValue, clientv3.WithIgnoreLease())
 	require.Eventually(t, func() bool { return leaseKeyOf(t, plain, "k") == nil }, eventually, tick)
-	require.False(t, kv.isKept("k"))
-	require.True(t, kv.isKept("other"))
+	require.False(t, kv.isCached("k"))
+	require.True(t, kv.isCached("other"))
 	_, err := kv.Get(ctx, "k")
 	require.NoError(t, err)
 	require.Nil(t, leaseKeyOf(t, plain, "k"), "the key rests")
@@ -53,22 +53,22 @@ func TestOwnersNoticeWhatHappensToTheirLeaseKey(t *testing.T) {
 	owns(t, kv, "k")
 	_, err := plain.Delete(ctx, pfx+"k")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return !kv.isKept("k") }, eventually, tick)
+	require.Eventually(t, func() bool { return !kv.isCached("k") }, eventually, tick)
 
 	owns(t, kv, "k")
 	_, err = plain.Delete(ctx, pfx+"k")
 	require.NoError(t, err)
 	put(t, plain, pfx+"k", "")
-	require.Eventually(t, func() bool { return !kv.isKept("k") }, eventually, tick)
+	require.Eventually(t, func() bool { return !kv.isCached("k") }, eventually, tick)
 	require.NotNil(t, leaseKeyOf(t, plain, "k"), "that of somebody else is left alone")
 }
 
 // TestWritersAskAndWait: a lease key of somebody else gets the value that asks for
 // it, keeps its lease, and is waited for.
 func TestWritersAskAndWait(t *testing.T) {
-	for name, write := range map[string]func(*leasing) error{
-		"put": func(l *leasing) error { _, err := l.Put(testContext(t), "k", "v"); return err },
-		"range": func(l *leasing) error {
+	for name, write := range map[string]func(*leasingKV) error{
+		"put": func(l *leasingKV) error { _, err := l.Put(testContext(t), "k", "v"); return err },
+		"range": func(l *leasingKV) error {
 			_, err := l.Delete(testContext(t), "k", clientv3.WithPrefix())
 			return err
 		},
@@ -89,7 +89,7 @@ func TestWritersAskAndWait(t *testing.T) {
 			var asked *mvccpb.KeyValue
 			require.Eventually(t, func() bool {
 				asked = leaseKeyOf(t, plain, "k")
-				return string(asked.Value) == rescindValue
+				return string(asked.Value) == revokeValue
 			}, eventually, tick)
 			require.EqualValues(t, lease.ID, asked.Lease)
 			require.Equal(t, before.CreateRevision, asked.CreateRevision)
@@ -114,7 +114,7 @@ func TestWritersWaitForTheNextOwnerToo(t *testing.T) {
 	go func() { _, err := kv.Put(ctx, "k", "v"); done <- err }()
 	for range 6 {
 		require.Eventually(t, func() bool {
-			return string(leaseKeyOf(t, plain, "k").GetValue()) == rescindValue
+			return string(leaseKeyOf(t, plain, "k").GetValue()) == revokeValue
 		}, eventually, tick)
 		_, err := plain.Txn(ctx).Then(clientv3.OpTxn(nil,
 			[]clientv3.Op{clientv3.OpDelete(pfx + "k")}, nil)).Commit()

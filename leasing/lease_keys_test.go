@@ -46,7 +46,7 @@ func TestWritesOf(t *testing.T) {
 		w := writesOf("L/", tc.op)
 		require.Equal(t, tc.keys, w.keys, name)
 		require.Equal(t, tc.ranges, w.ranges, name)
-		require.Equal(t, len(tc.keys)+len(tc.ranges) == 0, w.none(), name)
+		require.Equal(t, len(tc.keys)+len(tc.ranges) == 0, w.isEmpty(), name)
 	}
 }
 
@@ -60,9 +60,9 @@ func FuzzRanges(f *testing.F) {
 			return
 		}
 		r := keyRange{start, end}
-		require.Equal(t, r.contains(key), leaseKeys(prefix, r).contains(prefix+key),
+		require.Equal(t, r.contains(key), leasePrefix(prefix).ofRange(r).contains(prefix+key),
 			"the lease key of %q", key)
-		all := keyRange{prefix, clientv3.GetPrefixRangeEnd(prefix)}
+		all := leasePrefix(prefix).all()
 		both := overlap(r, all)
 		require.Equal(t, r.contains(other) && all.contains(other), both.contains(other), "%q",
 			other)

@@ -128,8 +128,8 @@ func TestTransactionsBeyondMemory(t *testing.T) {
 		require.NotZero(t, cli.count(func() { _, _ = kv.Do(testContext(t), op) }), name)
 		owns(t, kv, "k")
 	}
-	put(t, plain, pfx+"k", rescindValue)
-	require.Eventually(t, func() bool { return !kv.isKept("k") }, eventually, tick)
+	put(t, plain, pfx+"k", revokeValue)
+	require.Eventually(t, func() bool { return !kv.isCached("k") }, eventually, tick)
 	require.NotZero(t, cli.count(func() {
 		_, _ = kv.Do(testContext(t), clientv3.OpTxn([]clientv3.Cmp{is}, nil, nil))
 	}), "given up")
@@ -163,7 +163,7 @@ func TestUnsoundTransactionsAreRefused(t *testing.T) {
 			require.Equal(t, want, err, name)
 		}
 	}
-	require.True(t, kv.isKept("k"))
+	require.True(t, kv.isCached("k"))
 }
 
 // TestRecallOfACertainTermOnly: not of one that may be over, nor during own writes, nor between
@@ -171,29 +171,29 @@ func TestUnsoundTransactionsAreRefused(t *testing.T) {
 func TestRecallOfACertainTermOnly(t *testing.T) {
 	op := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "v")},
 		[]clientv3.Op{clientv3.OpGet("k")}, nil)
-	tb := newTerm(t)
-	hold(t, tb, "k", "v", 5)
-	require.Nil(t, tb.recall(op), "no revision is known")
-	tb.latest.saw(&pb.ResponseHeader{Revision: 7, MemberId: 3})
-	resp := tb.recall(op)
+	c := newEpoch(t)
+	ownIn(t, c, "k", "v", 5)
+	require.Nil(t, c.txn(op), "no revision is known")
+	c.latest.saw(&pb.ResponseHeader{Revision: 7, MemberId: 3})
+	resp := c.txn(op)
 	require.True(t, resp.Succeeded)
 	require.True(t, proto.Equal(&pb.ResponseHeader{Revision: 7, MemberId: 3}, resp.Header), "%v",
 		resp.Header)
 
-	own, _ := tb.beginWrite(writes{keys: []string{"k"}})
-	require.Nil(t, tb.recall(op))
-	tb.endWrite(own, []*kept{keptValue("k", "w", 9)})
-	resp = tb.recall(op)
+	own, _ := c.beginWrite(writes{keys: []string{"k"}})
+	require.Nil(t, c.txn(op))
+	c.endWrite(own, []*cachedKey{cachedValue("k", "w", 9)})
+	resp = c.txn(op)
 	require.False(t, resp.Succeeded)
 	require.EqualValues(t, 9, resp.Header.Revision)
 
-	tb.endTerm()
-	require.Nil(t, tb.recall(op))
+	c.endEpoch()
+	require.Nil(t, c.txn(op))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	tb.startTerm(&term{until: time.Now(), end: &clientv3.KeepAliveEnd{}, ctx: ctx})
-	hold(t, tb, "k", "v", 10)
-	require.Nil(t, tb.recall(op), "the lease may have expired")
+	c.startEpoch(&epoch{certainUntil: time.Now(), keepAliveEnd: &clientv3.KeepAliveEnd{}, ctx: ctx})
+	ownIn(t, c, "k", "v", 10)
+	require.Nil(t, c.txn(op), "the lease may have expired")
 }
 
 // TestRecallWithoutAServer: memory is enough.

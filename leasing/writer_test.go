@@ -73,7 +73,7 @@ func TestWritersAreGivenTheKey(t *testing.T) {
 			if len(want.Kvs) > 0 {
 				require.Equal(t, "new", string(want.Kvs[0].Value))
 			}
-			require.False(t, owner.isKept("k/1"))
+			require.False(t, owner.isCached("k/1"))
 			require.Nil(t, leaseKeyOf(t, plain, "k/1"))
 			got, err := owner.Get(ctx, "k/1")
 			require.NoError(t, err)
@@ -207,7 +207,7 @@ func TestOwnWritesStayInMemory(t *testing.T) {
 		})
 	}
 	writers.Wait()
-	require.True(t, kv.isKept("k"))
+	require.True(t, kv.isCached("k"))
 	want, err := plain.Get(ctx, "k")
 	require.NoError(t, err)
 	got, err := kv.Get(ctx, "k")
@@ -221,7 +221,7 @@ func TestManyKeysInOneTransaction(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
 	var ops []clientv3.Op
-	for i := range maxRefresh + 10 {
+	for i := range maxReadBack + 10 {
 		key := fmt.Sprintf("many/%03d", i)
 		owns(t, kv, key)
 		ops = append(ops, clientv3.OpPut(key, "v"))
@@ -230,12 +230,12 @@ func TestManyKeysInOneTransaction(t *testing.T) {
 	require.NoError(t, err)
 	kept := 0
 	for _, op := range ops {
-		if key := string(op.KeyBytes()); kv.isKept(key) {
+		if key := string(op.KeyBytes()); kv.isCached(key) {
 			kept++
 		}
 		require.Equal(t, "v", value(t, kv, string(op.KeyBytes())))
 	}
-	require.Equal(t, maxRefresh, kept)
+	require.Equal(t, maxReadBack, kept)
 
 	// Another client's range is larger than what it asks for at a time.
 	other := newKV(t, newClient(t, shared.Endpoints()...))
@@ -284,7 +284,7 @@ func TestWritersWaitNoLongerThanTheirContext(t *testing.T) {
 	}
 	kvs, err := plain.Get(testContext(t), pfx+"k")
 	require.NoError(t, err)
-	require.Equal(t, rescindValue, string(kvs.Kvs[0].Value))
+	require.Equal(t, revokeValue, string(kvs.Kvs[0].Value))
 	requests := cli.count(func() {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

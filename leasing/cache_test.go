@@ -1,0 +1,139 @@
+package leasing
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// newTerm makes a table with a term that is certain.
+func newEpoch(t *testing.T) *cache {
+	c := newCache(pfx)
+	c.startEpoch(&epoch{lease: 1, certainUntil: time.Now().Add(time.Hour),
+		keepAliveEnd: &clientv3.KeepAliveEnd{},
+		ctx:          t.Context()})
+	return c
+}
+
+// ownIn adds an ownership that is owned.
+func ownIn(t *testing.T, c *cache, key, value string, rev int64) *ownership {
+	t.Helper()
+	tn := c.begin(key)
+	require.NotNil(t, tn)
+	c.acquired(tn, rev, cachedValue(key, value, rev))
+	return tn
+}
+
+func cachedValue(key, value string, rev int64) *cachedKey {
+	return &cachedKey{kv: &mvccpb.KeyValue{Key: []byte(key), Value: []byte(value),
+		ModRevision: rev},
+		rev: rev}
+}
+
+// seen returns what a read from memory gives, "" for none.
+func seen(c *cache, key string) string {
+	resp, _ := c.get(key, nil)
+	if resp == nil {
+		return ""
+	}
+	return string(resp.Kvs[0].Value)
+}
+
+func TestTableAnswersOnlyWhileNothingIsUnderWay(t *testing.T) {
+	c := newEpoch(t)
+	w := writes{keys: []string{"k"}}
+	tn := c.begin("k")
+	require.Nil(t, c.begin("k"), "a key has one tenancy")
+	_, pending := c.get("k", nil)
+	require.Same(t, tn, pending)
+	_, change := c.beginWrite(w)
+	require.Len(t, change, 1, "writes wait until it is settled")
+	c.acquired(tn, 5, cachedValue("k", "v5", 5))
+	<-change[0]
+	require.Equal(t, "v5", seen(c, "k"))
+
+	first, change := c.beginWrite(w)
+	require.Nil(t, change)
+	require.Equal(t, []*ownership{tn}, first)
+	second, _ := c.beginWrite(w)
+	require.Empty(t, seen(c, "k"))
+	c.endWrite(second, []*cachedKey{cachedValue("k", "v7", 7)})
+	require.Empty(t, seen(c, "k"), "the other one may have been applied too")
+	c.endWrite(first, []*cachedKey{cachedValue("k", "v6", 6)})
+	require.Equal(t, "v7", seen(c, "k"), "whichever answer comes first")
+
+	refused, _ := c.beginWrite(w)
+	c.endWrite(refused, nil)
+	require.Equal(t, "v7", seen(c, "k"))
+	lost, _ := c.beginWrite(w)
+	c.endWrite(lost, []*cachedKey{nil})
+	require.Empty(t, seen(c, "k"))
+	require.Error(t, tn.ctx.Err(), "it is to leave")
+	_, change = c.beginWrite(w)
+	require.Len(t, change, 1)
+	c.end(tn)
+	<-change[0]
+	c.running.Done()
+	require.Nil(t, c.begin("k"), "the key rests")
+}
+
+func TestTableForgetsWithTheTerm(t *testing.T) {
+	c := newEpoch(t)
+	held, settling := ownIn(t, c, "held", "v", 5), c.begin("settling")
+	c.endEpoch()
+	require.Empty(t, seen(c, "held"))
+	<-held.ended
+	<-settling.ended
+	require.Nil(t, c.begin("new"))
+	c.acquired(settling, 6, cachedValue("settling", "v", 6)) // too late
+	require.Empty(t, seen(c, "settling"))
+	c.end(held)
+	c.end(settling)
+	require.Empty(t, c.ownerships)
+
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	c.startEpoch(&epoch{certainUntil: time.Now(), keepAliveEnd: &clientv3.KeepAliveEnd{},
+		ctx: over})
+	ownIn(t, c, "uncertain", "v", 7)
+	require.Empty(t, seen(c, "uncertain"))
+}
+
+func TestTableLeavesRanges(t *testing.T) {
+	c := newEpoch(t)
+	in, out := ownIn(t, c, "b", "v", 5), ownIn(t, c, "d", "v", 6)
+	w := writes{ranges: []keyRange{{pfx + "a", pfx + "c"}}}
+	_, change := c.beginWrite(w)
+	require.Len(t, change, 1)
+	require.Empty(t, seen(c, "b"))
+	require.Equal(t, "v", seen(c, "d"))
+	c.end(in)
+	<-change[0]
+	own, change := c.beginWrite(w)
+	require.Nil(t, change)
+	require.Empty(t, own)
+	require.NoError(t, out.ctx.Err())
+
+	lift := c.block(w.ranges)
+	require.Nil(t, c.begin("bb"), "in a range that is being written")
+	require.NotNil(t, c.begin("e"))
+	lift()
+	require.NotNil(t, c.begin("bb"))
+}
+
+// TestTableForgetsRests: keys that rested do not pile up.
+func TestTableForgetsRests(t *testing.T) {
+	c := newEpoch(t)
+	for i := range 3 * minCleanUp {
+		key := fmt.Sprint(i)
+		c.end(ownIn(t, c, key, "v", 5))
+		c.cooldowns.ends[key] = time.Now().Add(-time.Second)
+	}
+	require.LessOrEqual(t, len(c.cooldowns.ends), minCleanUp)
+}

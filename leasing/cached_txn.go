@@ -1,0 +1,158 @@
+package leasing
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// txn answers a transaction from the cache: one whose conditions are on cached keys, and choose a
+// branch with nothing but gets of cached keys. The other branch may have any operations that
+// servers accept. txn returns nil for all other transactions.
+//
+// All that it looks at is what the server has at one moment, when the clock is read, and so at any
+// revision that was seen before.
+func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
+	cmps, branch, other := op.Txn()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	latest := c.latest.get()
+	if c.epoch == nil || latest == nil {
+		return nil
+	}
+	succeeded, cmpRev, ok := c.compareLocked(cmps)
+	if !ok {
+		return nil
+	}
+	if !succeeded {
+		branch, other = other, branch
+	}
+	if !isAcceptable(other, map[string]bool{}) {
+		return nil
+	}
+	read, readRev, ok := c.readLocked(branch)
+	if !ok || !c.epoch.isCertain() {
+		return nil
+	}
+	return newTxnResponse(latest, max(cmpRev, readRev, latest.GetRevision()), succeeded, branch,
+		read)
+}
+
+// compareLocked evaluates conditions on cached keys. rev is a revision at which all of the keys
+// were as cached. It returns false if it cannot evaluate one.
+func (c *cache) compareLocked(cmps []clientv3.Cmp) (succeeded bool, rev int64, ok bool) {
+	succeeded = true
+	for i := range cmps {
+		condition := cmps[i].GetCompare()
+		key := c.ownerships[string(condition.Key)].usable()
+		if key == nil || len(condition.RangeEnd) > 0 || !isKnown(condition) {
+			return false, 0, false
+		}
+		rev, succeeded = max(rev, key.rev), succeeded && key.satisfies(condition)
+	}
+	return succeeded, rev, true
+}
+
+// readLocked returns the cached key for each get of a branch, and a revision at which all of them
+// were so. It returns false if one cannot be answered from the cache.
+func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, ok bool) {
+	read = make([]*cachedKey, len(branch))
+	for i := range branch {
+		get := &branch[i]
+		if !get.IsGet() || !c.leaseKeys.isCacheable(get) {
+			return nil, 0, false
+		}
+		if read[i] = c.ownerships[string(get.KeyBytes())].usable(); read[i] == nil {
+			return nil, 0, false
+		}
+		rev = max(rev, read[i].rev)
+	}
+	return read, rev, true
+}
+
+// isAcceptable reports whether servers are certain to accept operations that they do not run: the
+// keys are not empty, and none is written twice. written collects the keys that are written.
+func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
+	for i := range ops {
+		op, key := &ops[i], string(ops[i].KeyBytes())
+		switch {
+		case op.IsTxn():
+			cmps, thenOps, elseOps := op.Txn()
+			hasNoKey := func(c clientv3.Cmp) bool { return len(c.KeyBytes()) == 0 }
+			if slices.ContainsFunc(cmps, hasNoKey) || !isAcceptable(thenOps, written) ||
+				!isAcceptable(elseOps, written) {
+				return false
+			}
+		case key == "" || !op.IsSortOptionValid():
+			return false
+		case op.IsPut() || op.IsDelete() && len(op.RangeBytes()) == 0:
+			if written[key] {
+				return false
+			}
+			written[key] = true
+		case !op.IsGet():
+			return false
+		}
+	}
+	return true
+}
+
+// newTxnResponse returns the response to a transaction: read has the cached key for each get of the
+// branch. The headers of its parts have a revision only, as those of servers.
+func newTxnResponse(
+	latest *pb.ResponseHeader, rev int64, succeeded bool, branch []clientv3.Op, read []*cachedKey,
+) *clientv3.TxnResponse {
+	resp := &clientv3.TxnResponse{Header: headerAt(latest, rev), Succeeded: succeeded}
+	for i, key := range read {
+		get := (*pb.RangeResponse)(key.response(nil, rev, &branch[i]))
+		resp.Responses = append(resp.Responses,
+			&pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: get}})
+	}
+	return resp
+}
+
+// isKnown reports whether this client knows the meaning of a condition.
+func isKnown(c *pb.Compare) bool {
+	switch c.Target {
+	case pb.Compare_VALUE, pb.Compare_CREATE, pb.Compare_MOD, pb.Compare_VERSION, pb.Compare_LEASE:
+	default:
+		return false
+	}
+	return c.Result >= pb.Compare_EQUAL && c.Result <= pb.Compare_NOT_EQUAL
+}
+
+// satisfies reports whether a known condition is true of the key. A key that does not exist
+// satisfies no condition on its value; its revisions, version and lease are 0.
+func (k *cachedKey) satisfies(c *pb.Compare) bool {
+	if k.kv == nil && c.Target == pb.Compare_VALUE {
+		return false
+	}
+	var order int
+	switch kv := cmp.Or(k.kv, &mvccpb.KeyValue{}); c.Target {
+	case pb.Compare_VALUE:
+		order = bytes.Compare(kv.Value, c.GetValue())
+	case pb.Compare_CREATE:
+		order = cmp.Compare(kv.CreateRevision, c.GetCreateRevision())
+	case pb.Compare_MOD:
+		order = cmp.Compare(kv.ModRevision, c.GetModRevision())
+	case pb.Compare_VERSION:
+		order = cmp.Compare(kv.Version, c.GetVersion())
+	case pb.Compare_LEASE:
+		order = cmp.Compare(kv.Lease, c.GetLease())
+	}
+	switch c.Result {
+	case pb.Compare_EQUAL:
+		return order == 0
+	case pb.Compare_NOT_EQUAL:
+		return order != 0
+	case pb.Compare_GREATER:
+		return order > 0
+	default:
+		return order < 0
+	}
+}

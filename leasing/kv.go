@@ -1,0 +1,264 @@
+package leasing
+
+import (
+	"context"
+	"errors"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
+)
+
+// leasingKV is a KV that answers gets from a cache.
+type leasingKV struct {
+	// read-only after NewKV
+	kv        clientv3.KV // what the client had when NewKV was called
+	leaseKeys leasePrefix
+	cache     *cache
+	owner     *owner
+	writer    *writer
+	sessions  *sessions
+}
+
+// NewKV returns a KV that answers linearizable gets of single keys from a cache, once it has read
+// them, and while no other client writes them. All clients that write these keys must use the same
+// prefix pfx, which must not be empty; see the package documentation. The KV uses cl's KV, Watcher
+// and Lease, as they are when NewKV is called.
+//
+// NewKV makes a session with opts, and blocks until its lease is granted and renewed once, or the
+// context of concurrency.WithContext ends. It returns the errors of concurrency.NewSession, those
+// of clientv3.Lease's KeepAliveOnce, and concurrency.ErrSessionExpired if the lease is lost
+// meanwhile. After an error it revokes the lease that it was granted, which takes 5 seconds if no
+// member answers; if that context has ended, it leaves the lease to expire. A session that expires
+// is replaced; until then the server answers all gets. Writers of other clients wait for the TTL if
+// this client vanishes, so choose a TTL of a few seconds to a minute. A lease of
+// concurrency.WithLease must serve no other KV with this prefix.
+//
+// Call the returned function when the KV is no longer used. It releases all keys by revoking the
+// session's lease, and returns when nothing is left running. If no member answers, that takes 5
+// seconds, or the TTL if that is less, and the lease is left to expire. The KV still works after
+// that, and after the end of the context in opts, without a cache.
+//
+// Reads. The cache answers a Get of a single key's latest value, including WithKeysOnly,
+// WithCountOnly, WithSerializable and bounds on the key's revisions. A Get that is WithSerializable
+// does not take ownership. The response is a copy. Its Header.Revision is the highest that this KV
+// had seen when the key was as the response says, so that a watch from the next revision on misses
+// no write. The cache also answers a transaction whose conditions are on cached keys, and choose a
+// branch with nothing but such gets of cached keys; no transaction takes ownership. The server
+// answers gets of ranges and of the past, GetStream, and other transactions. It also answers all
+// reads of a key for about a second after another client has asked for it, or was found to own it.
+//
+// Writes. Put, Delete, and transactions that write, are transactions with the additional condition
+// that no other client owns what they may write. If one does, it is asked to release that, and the
+// call blocks until it has, until its lease has expired, or until ctx ends. After an error the
+// outcome is unknown if it would be for a plain write. A write of a key that begins with pfx is
+// refused before it is sent; a Get of one goes to the server. The server's --max-txn-ops limits the
+// keys and ranges that a transaction may write, in both of its branches, and the longest of its
+// three parts together: with the default of 128, 64 puts.
+//
+// Each key that is cached costs its size, a watch, and a goroutine.
+func NewKV(
+	cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption,
+) (clientv3.KV, func(), error) {
+	if pfx == "" {
+		return nil, nil, errors.New("leasing: the prefix of the lease keys is empty")
+	}
+	l := newLeasingKV(cl, leasePrefix(pfx), opts)
+	first, err := l.sessions.open()
+	if err != nil {
+		l.sessions.discard(first)
+		l.stop()
+		return nil, nil, err
+	}
+	l.cache.startEpoch(first.epoch)
+	// Ends with the sessions' context, after the last session; stop waits for it.
+	l.sessions.running.Go(func() { l.sessions.serve(first, l.owner) })
+	return l, l.stop, nil
+}
+
+func newLeasingKV(
+	cl *clientv3.Client, leaseKeys leasePrefix, opts []concurrency.SessionOption,
+) *leasingKV {
+	l := &leasingKV{kv: cl.KV, leaseKeys: leaseKeys, cache: newCache(leaseKeys),
+		sessions: newSessions(cl, opts)}
+	l.owner = &owner{kv: cl.KV, watcher: cl.Watcher, leases: cl.Lease, leaseKeys: leaseKeys,
+		cache: l.cache}
+	l.writer = &writer{kv: cl.KV, leaseKeys: leaseKeys, cache: l.cache, owner: l.owner,
+		asker: &asker{kv: cl.KV, watcher: cl.Watcher}}
+	return l
+}
+
+// stop ends all that runs in the background. It ends the epoch first, because the server deletes
+// the lease keys with the lease.
+func (l *leasingKV) stop() {
+	l.cache.endEpoch()
+	l.sessions.stop(&l.cache.running)
+}
+
+// Get implements clientv3.KV.
+func (l *leasingKV) Get(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
+	if len(opts) == 0 && ctx.Err() == nil { // without an Op, which costs allocations
+		if resp, _ := l.cache.get(key, nil); resp != nil {
+			return resp, nil
+		}
+	}
+	return l.get(ctx, clientv3.OpGet(key, opts...))
+}
+
+// GetStream implements clientv3.KV.
+func (l *leasingKV) GetStream(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (clientv3.GetStreamChan, error) {
+	return l.kv.GetStream(ctx, key, opts...)
+}
+
+// Put implements clientv3.KV.
+func (l *leasingKV) Put(
+	ctx context.Context, key, val string, opts ...clientv3.OpOption,
+) (*clientv3.PutResponse, error) {
+	return l.put(ctx, clientv3.OpPut(key, val, opts...))
+}
+
+// Delete implements clientv3.KV.
+func (l *leasingKV) Delete(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.DeleteResponse, error) {
+	return l.delete(ctx, clientv3.OpDelete(key, opts...))
+}
+
+// Compact implements clientv3.KV.
+func (l *leasingKV) Compact(
+	ctx context.Context, rev int64, opts ...clientv3.CompactOption,
+) (*clientv3.CompactResponse, error) {
+	resp, err := l.kv.Compact(ctx, rev, opts...)
+	return resp, bareContextError(err)
+}
+
+// Do implements clientv3.KV.
+func (l *leasingKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
+	switch {
+	case op.IsGet():
+		return opResponse(l.get(ctx, op))
+	case op.IsPut():
+		return opResponse(l.put(ctx, op))
+	case op.IsDelete():
+		return opResponse(l.delete(ctx, op))
+	case op.IsTxn():
+		return opResponse(l.txn(ctx, op))
+	default:
+		return l.kv.Do(ctx, op) // refuses it
+	}
+}
+
+// opResponse returns the result of Do, made of the result of the method for the operation's kind.
+func opResponse(
+	resp interface{ OpResponse() clientv3.OpResponse }, err error,
+) (clientv3.OpResponse, error) {
+	if err != nil {
+		return clientv3.OpResponse{}, err
+	}
+	return resp.OpResponse(), nil
+}
+
+// get answers a get from the cache, or from the request that acquires its key, or else from the
+// server.
+func (l *leasingKV) get(ctx context.Context, op clientv3.Op) (*clientv3.GetResponse, error) {
+	if !l.leaseKeys.isCacheable(&op) || ctx.Err() != nil {
+		return l.getFromServer(ctx, op)
+	}
+	key := string(op.KeyBytes())
+	resp, pending := l.cache.get(key, &op)
+	switch {
+	case resp != nil:
+		return resp, nil
+	case pending != nil:
+		// The request may have been made before this call, so what it reads may be too old for it.
+		if err := wait(ctx, pending.settled); err != nil {
+			return nil, err
+		}
+		if resp, _ = l.cache.get(key, &op); resp != nil {
+			return resp, nil
+		}
+	case !op.IsSerializable():
+		o, err := l.owner.acquire(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if o != nil && o.read != nil {
+			return o.read.response(l.cache.latest.get(), o.read.rev, &op), nil
+		}
+	}
+	return l.getFromServer(ctx, op)
+}
+
+func (l *leasingKV) getFromServer(
+	ctx context.Context, op clientv3.Op,
+) (*clientv3.GetResponse, error) {
+	resp, err := l.kv.Do(ctx, op)
+	if err != nil {
+		return nil, bareContextError(err)
+	}
+	l.cache.latest.saw(resp.Get().Header)
+	return resp.Get(), nil
+}
+
+func (l *leasingKV) put(ctx context.Context, op clientv3.Op) (*clientv3.PutResponse, error) {
+	resp, err := l.write(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	put, err := txnanswer.Put(resp.Responses, 0)
+	if err != nil {
+		return nil, err
+	}
+	put.Header = resp.Header
+	return (*clientv3.PutResponse)(put), nil
+}
+
+func (l *leasingKV) delete(ctx context.Context, op clientv3.Op) (*clientv3.DeleteResponse, error) {
+	resp, err := l.write(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	del, err := txnanswer.Delete(resp.Responses, 0)
+	if err != nil {
+		return nil, err
+	}
+	del.Header = resp.Header
+	return (*clientv3.DeleteResponse)(del), nil
+}
+
+func (l *leasingKV) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnResponse, error) {
+	if err := l.leaseKeys.refusal(op); err != nil {
+		return nil, err
+	}
+	if ctx.Err() == nil {
+		if resp := l.cache.txn(op); resp != nil {
+			return resp, nil
+		}
+	}
+	w := writesOf(l.leaseKeys, op)
+	if w.isEmpty() {
+		resp, err := l.kv.Do(ctx, op)
+		return resp.Txn(), bareContextError(err)
+	}
+	resp, err := l.writer.write(ctx, op, w)
+	if err != nil {
+		return nil, err
+	}
+	txn, err := txnanswer.Txn(resp.Responses, 0)
+	if err != nil {
+		return nil, err
+	}
+	txn.Header = resp.Header
+	return (*clientv3.TxnResponse)(txn), nil
+}
+
+func (l *leasingKV) write(ctx context.Context, op clientv3.Op) (*clientv3.TxnResponse, error) {
+	if err := l.leaseKeys.refusal(op); err != nil {
+		return nil, err
+	}
+	return l.writer.write(ctx, op, writesOf(l.leaseKeys, op))
+}

@@ -1,0 +1,182 @@
+package leasing
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+)
+
+// closeTimeout is how long the closing function tries to revoke the session's lease.
+const closeTimeout = 5 * time.Second
+
+// session is the session of one epoch.
+type session struct {
+	*concurrency.Session
+	epoch    *epoch
+	renewals <-chan *clientv3.LeaseKeepAliveResponse // closed when the epoch's context ends
+	cancel   context.CancelFunc                      // ends the epoch's context
+}
+
+// isRenewed blocks until the lease is renewed once more, or is lost.
+func (s *session) isRenewed() bool {
+	_, ok := <-s.renewals
+	return ok
+}
+
+// close ends a session and revokes its lease. It returns within the TTL.
+func (s *session) close() {
+	s.cancel()
+	_ = s.Close() // if the lease is not revoked, it expires
+}
+
+// grants is the Lease that sessions are made with. Its Grant also ends with the KV, because the
+// context in the options of a session is the user's. Sessions are made one at a time.
+type grants struct {
+	clientv3.Lease
+	ctx  context.Context
+	last clientv3.LeaseID // that was granted; 0 if the options name a lease
+}
+
+func (g *grants) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(g.ctx, cancel)()
+	resp, err := g.Lease.Grant(ctx, ttl)
+	if err == nil {
+		g.last = resp.ID
+	}
+	return resp, err
+}
+
+// Close does nothing: the Lease belongs to the user's client.
+func (g *grants) Close() error { return nil }
+
+// sessions makes the sessions of a KV, one after the other.
+type sessions struct {
+	// read-only
+	client  *clientv3.Client // makes them
+	grants  *grants          // the client's Lease
+	options []concurrency.SessionOption
+	ctx     context.Context // ends with stop and with the user's client
+	cancel  context.CancelFunc
+
+	// own synchronisation
+	running sync.WaitGroup // serve
+}
+
+func newSessions(cl *clientv3.Client, options []concurrency.SessionOption) *sessions {
+	ss := &sessions{options: options}
+	ss.ctx, ss.cancel = context.WithCancel(cl.Ctx())
+	ss.grants = &grants{Lease: cl.Lease, ctx: ss.ctx}
+	ss.client = clientv3.NewCtxClient(cl.Ctx(), clientv3.WithZapLogger(cl.GetLogger()),
+		func(c *clientv3.Client) { c.Lease = ss.grants })
+	return ss
+}
+
+// open makes a session whose lease is certain to live for a known time. A session that it returns
+// with an error must be closed.
+func (ss *sessions) open() (*session, error) {
+	cs, err := concurrency.NewSession(ss.client, ss.options...)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(cs.Ctx())
+	detach := context.AfterFunc(ss.ctx, cancel)
+	s := &session{Session: cs, cancel: func() { detach(); cancel() }}
+	s.epoch = &epoch{lease: cs.Lease(), ctx: ctx, isGiven: cs.Lease() != ss.grants.last}
+	if err := ss.keepAlive(s); err != nil {
+		// The cause says more than that the session's context has ended.
+		return s, cmp.Or(context.Cause(cs.Ctx()), err)
+	}
+	return s, nil
+}
+
+// keepAlive subscribes to the renewals of a session's lease. The first renewal may have been
+// answered before, so it renews the lease once more.
+func (ss *sessions) keepAlive(s *session) error {
+	ctx, end := clientv3.WithKeepAliveEnd(s.epoch.ctx)
+	renewals, err := ss.client.KeepAlive(ctx, s.epoch.lease)
+	if err != nil {
+		return err
+	}
+	sent := time.Now()
+	resp, err := ss.client.KeepAliveOnce(s.epoch.ctx, s.epoch.lease)
+	if err != nil {
+		return err
+	}
+	s.renewals, s.epoch.keepAliveEnd = renewals, end
+	ttl := time.Duration(min(resp.TTL, clientv3.MaxLeaseTTL)) * time.Second
+	s.epoch.certainUntil = sent.Add(ttl)
+	return nil
+}
+
+// serve runs the epoch of a session, and of those that replace it when it is lost, until stop is
+// called or no more sessions can be made. The epoch of s has started.
+func (ss *sessions) serve(s *session, ow *owner) {
+	for {
+		for ow.releaseOrphans(s.epoch); s.isRenewed(); {
+			ow.releaseOrphans(s.epoch)
+		}
+		ow.cache.endEpoch()
+		s.close()
+		if s = ss.next(); s == nil {
+			return
+		}
+		ow.cache.startEpoch(s.epoch)
+	}
+}
+
+// next makes a session, and repeats that until it succeeds. It returns nil once stop was called,
+// and when the client or the context of the session's options has ended.
+func (ss *sessions) next() *session {
+	for attempt := 0; ; attempt++ {
+		s, err := ss.open()
+		if err == nil {
+			return s
+		}
+		if s != nil {
+			s.close()
+		}
+		switch {
+		case errors.Is(err, concurrency.ErrSessionExpired): // while it was made
+		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+			return nil
+		}
+		if backoff.Wait(ss.ctx, repeatBackoff.Delay(attempt)) != nil {
+			return nil
+		}
+	}
+}
+
+// discard ends a session that open has returned with an error, if any. It returns at once if the
+// context of the session's options has ended: the lease then expires.
+func (ss *sessions) discard(s *session) {
+	switch {
+	case s == nil:
+	case s.epoch.isGiven: // the lease still is the user's
+		s.cancel()
+		s.Orphan()
+	default:
+		defer time.AfterFunc(closeTimeout, func() { _ = ss.client.Close() }).Stop()
+		if s.Ctx().Err() != nil {
+			_ = ss.client.Close()
+		}
+		s.close()
+	}
+}
+
+// stop ends serve and the session, and returns when both have ended and the goroutines in others
+// have too.
+func (ss *sessions) stop(others *sync.WaitGroup) {
+	defer time.AfterFunc(closeTimeout, func() { _ = ss.client.Close() }).Stop()
+	ss.cancel()
+	ss.running.Wait()
+	others.Wait()
+	_ = ss.client.Close()
+}
