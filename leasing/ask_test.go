@@ -10,10 +10,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// These tests take the part of another client by hand, and so hold what is said
-// between clients: what is written to lease keys, and when they are deleted.
+// These tests are the other client: they check what clients write to lease keys, and when they
+// delete them.
 
-// TestLeaseKeysAreAsOtherClientsExpect: empty, and attached to the session's lease.
+// TestLeaseKeysAreAsOtherClientsExpect: a lease key is empty, and attached to the session's lease.
 func TestLeaseKeysAreAsOtherClientsExpect(t *testing.T) {
 	plain := plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -25,7 +25,8 @@ func TestLeaseKeysAreAsOtherClientsExpect(t *testing.T) {
 	require.Equal(t, leaseKey, leaseKeyOf(t, plain, "k"), "an owner's writes leave it alone")
 }
 
-// TestOwnersGiveKeysUpWhenAsked: within moments, and do not take them back at once.
+// TestOwnersGiveKeysUpWhenAsked: an owner that is asked releases its key at once, and does not
+// acquire it again at once.
 func TestOwnersGiveKeysUpWhenAsked(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -38,15 +39,15 @@ func TestOwnersGiveKeysUpWhenAsked(t *testing.T) {
 	require.True(t, kv.isCached("other"))
 	_, err := kv.Get(ctx, "k")
 	require.NoError(t, err)
-	require.Nil(t, leaseKeyOf(t, plain, "k"), "the key rests")
+	require.Nil(t, leaseKeyOf(t, plain, "k"), "the key has a cooldown")
 	put(t, plain, "k", "written meanwhile")
 	require.Equal(t, "written meanwhile", value(t, kv, "k"))
 	owns(t, kv, "k")
 	require.Equal(t, "written meanwhile", value(t, kv, "k"))
 }
 
-// TestOwnersNoticeWhatHappensToTheirLeaseKey: deleted, or deleted and made again by
-// somebody else, it is no longer theirs.
+// TestOwnersNoticeWhatHappensToTheirLeaseKey: an owner stops to answer a key from the cache if its
+// lease key was deleted, also if another client has put it since.
 func TestOwnersNoticeWhatHappensToTheirLeaseKey(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -60,11 +61,11 @@ func TestOwnersNoticeWhatHappensToTheirLeaseKey(t *testing.T) {
 	require.NoError(t, err)
 	put(t, plain, pfx+"k", "")
 	require.Eventually(t, func() bool { return !kv.isCached("k") }, eventually, tick)
-	require.NotNil(t, leaseKeyOf(t, plain, "k"), "that of somebody else is left alone")
+	require.NotNil(t, leaseKeyOf(t, plain, "k"), "another client's lease key is left alone")
 }
 
-// TestWritersAskAndWait: a lease key of somebody else gets the value that asks for
-// it, keeps its lease, and is waited for.
+// TestWritersAskAndWait: a writer puts the value that asks for a release into another client's
+// lease key, which keeps its lease, and waits until the lease key is gone.
 func TestWritersAskAndWait(t *testing.T) {
 	for name, write := range map[string]func(*leasingKV) error{
 		"put": func(l *leasingKV) error { _, err := l.Put(testContext(t), "k", "v"); return err },
@@ -105,7 +106,8 @@ func TestWritersAskAndWait(t *testing.T) {
 	}
 }
 
-// TestWritersWaitForTheNextOwnerToo: somebody else may be quicker.
+// TestWritersWaitForTheNextOwnerToo: another client may acquire the key before the writer tries
+// again. The writer then asks that client.
 func TestWritersWaitForTheNextOwnerToo(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkGetFromMemory reads a key that is kept.
+// BenchmarkGetFromMemory reads a cached key.
 func BenchmarkGetFromMemory(b *testing.B) {
 	for _, size := range []int{16, 1024, 65536} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
@@ -25,7 +25,7 @@ func BenchmarkGetFromMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkGetFromMemoryParallel does so on all processors.
+// BenchmarkGetFromMemoryParallel reads a cached key on all processors.
 func BenchmarkGetFromMemoryParallel(b *testing.B) {
 	kv := newKV(b, plainClient(b))
 	put(b, kv, "k", "v")

@@ -12,7 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// newTerm makes a table with a term that is certain.
+// newEpoch makes a cache with an epoch that is certain.
 func newEpoch(t *testing.T) *cache {
 	c := newCache(pfx)
 	c.startEpoch(&epoch{lease: 1, certainUntil: time.Now().Add(time.Hour),
@@ -36,7 +36,7 @@ func cachedValue(key, value string, rev int64) *cachedKey {
 		rev: rev}
 }
 
-// seen returns what a read from memory gives, "" for none.
+// seen returns the value that the cache answers, "" if it does not.
 func seen(c *cache, key string) string {
 	resp, _ := c.get(key, nil)
 	if resp == nil {
@@ -45,11 +45,11 @@ func seen(c *cache, key string) string {
 	return string(resp.Kvs[0].Value)
 }
 
-func TestTableAnswersOnlyWhileNothingIsUnderWay(t *testing.T) {
+func TestCacheAnswersOnlyWhileNothingIsUnderWay(t *testing.T) {
 	c := newEpoch(t)
 	w := writes{keys: []string{"k"}}
 	tn := c.begin("k")
-	require.Nil(t, c.begin("k"), "a key has one tenancy")
+	require.Nil(t, c.begin("k"), "a key has one ownership")
 	_, pending := c.get("k", nil)
 	require.Same(t, tn, pending)
 	_, change := c.beginWrite(w)
@@ -80,20 +80,20 @@ func TestTableAnswersOnlyWhileNothingIsUnderWay(t *testing.T) {
 	c.end(tn)
 	<-change[0]
 	c.running.Done()
-	require.Nil(t, c.begin("k"), "the key rests")
+	require.Nil(t, c.begin("k"), "the key has a cooldown")
 }
 
-func TestTableForgetsWithTheTerm(t *testing.T) {
+func TestCacheForgetsWithTheEpoch(t *testing.T) {
 	c := newEpoch(t)
-	held, settling := ownIn(t, c, "held", "v", 5), c.begin("settling")
+	ownership, settling := ownIn(t, c, "owned", "v", 5), c.begin("settling")
 	c.endEpoch()
-	require.Empty(t, seen(c, "held"))
-	<-held.ended
+	require.Empty(t, seen(c, "owned"))
+	<-ownership.ended
 	<-settling.ended
 	require.Nil(t, c.begin("new"))
 	c.acquired(settling, 6, cachedValue("settling", "v", 6)) // too late
 	require.Empty(t, seen(c, "settling"))
-	c.end(held)
+	c.end(ownership)
 	c.end(settling)
 	require.Empty(t, c.ownerships)
 
@@ -105,7 +105,7 @@ func TestTableForgetsWithTheTerm(t *testing.T) {
 	require.Empty(t, seen(c, "uncertain"))
 }
 
-func TestTableLeavesRanges(t *testing.T) {
+func TestCacheReleasesRanges(t *testing.T) {
 	c := newEpoch(t)
 	in, out := ownIn(t, c, "b", "v", 5), ownIn(t, c, "d", "v", 6)
 	w := writes{ranges: []keyRange{{pfx + "a", pfx + "c"}}}
@@ -127,8 +127,8 @@ func TestTableLeavesRanges(t *testing.T) {
 	require.NotNil(t, c.begin("bb"))
 }
 
-// TestTableForgetsRests: keys that rested do not pile up.
-func TestTableForgetsRests(t *testing.T) {
+// TestCacheForgetsCooldowns: cooldowns that are over do not pile up.
+func TestCacheForgetsCooldowns(t *testing.T) {
 	c := newEpoch(t)
 	for i := range 3 * minCleanUp {
 		key := fmt.Sprint(i)

@@ -54,10 +54,10 @@ func (d dice) times(n int, f func()) {
 	}
 }
 
-// TestTransactionsOnKeptKeysAreRecalled: random transactions whose conditions and chosen branch are
-// about cached keys only, and read them, are answered from the cache as the server would answer,
-// also if the other branch writes.
-func TestTransactionsOnKeptKeysAreRecalled(t *testing.T) {
+// TestTransactionsOnCachedKeysCostNoRequest: random transactions whose conditions and chosen branch
+// are about cached keys only, and read them, are answered from the cache as the server would
+// answer, also if the other branch writes.
+func TestTransactionsOnCachedKeysCostNoRequest(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)
 	for i := range 4 {
@@ -96,9 +96,9 @@ func TestTransactionsOnKeptKeysAreRecalled(t *testing.T) {
 	require.Equal(t, "a", value(t, kv, "k0"))
 }
 
-// TestTransactionsBeyondMemory are the server's: those about other keys and ranges, those that
-// write, and those whose meaning is not known here.
-func TestTransactionsBeyondMemory(t *testing.T) {
+// TestTransactionsThatTheServerAnswers: the server answers transactions on keys that are not cached
+// and on ranges, those that write, and those with conditions that this client does not know.
+func TestTransactionsThatTheServerAnswers(t *testing.T) {
 	plain, cli := plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)
 	put(t, kv, "k", "v")
@@ -132,10 +132,11 @@ func TestTransactionsBeyondMemory(t *testing.T) {
 	require.Eventually(t, func() bool { return !kv.isCached("k") }, eventually, tick)
 	require.NotZero(t, cli.count(func() {
 		_, _ = kv.Do(testContext(t), clientv3.OpTxn([]clientv3.Cmp{is}, nil, nil))
-	}), "given up")
+	}), "released")
 }
 
-// TestUnsoundTransactionsAreRefused: whatever memory knows, and also for what would not be done.
+// TestUnsoundTransactionsAreRefused: a transaction that a server refuses is refused also if the
+// cache could answer it, and also for the branch that would not run.
 func TestUnsoundTransactionsAreRefused(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -166,9 +167,9 @@ func TestUnsoundTransactionsAreRefused(t *testing.T) {
 	require.True(t, kv.isCached("k"))
 }
 
-// TestRecallOfACertainTermOnly: not of one that may be over, nor during own writes, nor between
-// terms.
-func TestRecallOfACertainTermOnly(t *testing.T) {
+// TestCacheAnswersTransactionsOfACertainEpochOnly: the cache answers no transaction if the epoch
+// may be over, during own writes, and between epochs.
+func TestCacheAnswersTransactionsOfACertainEpochOnly(t *testing.T) {
 	op := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "v")},
 		[]clientv3.Op{clientv3.OpGet("k")}, nil)
 	c := newEpoch(t)
@@ -196,8 +197,8 @@ func TestRecallOfACertainTermOnly(t *testing.T) {
 	require.Nil(t, c.txn(op), "the lease may have expired")
 }
 
-// TestRecallWithoutAServer: memory is enough.
-func TestRecallWithoutAServer(t *testing.T) {
+// TestCachedTransactionWithoutAServer: the cache answers a transaction while the server is stopped.
+func TestCachedTransactionWithoutAServer(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := newKV(t, newClient(t, fake.Addr()))
 	owns(t, kv, "k")

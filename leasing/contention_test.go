@@ -81,12 +81,12 @@ func TestKeysChangeHandsPromptly(t *testing.T) {
 	require.Less(t, took/changes, 50*time.Millisecond, "half of what a server's round takes")
 }
 
-// TestStopDuringCalls: calls of every kind return while the KV is stopped and its client
-// closed, at first with success; what they leave behind TestMain looks for.
+// TestStopDuringCalls: calls of every kind return while the KV is stopped and its client is closed,
+// and succeed until the client is closed. TestMain finds goroutines that they leave.
 func TestStopDuringCalls(t *testing.T) {
 	plain := plainClient(t)
 	other := newKV(t, newClient(t, shared.Endpoints()...))
-	put(t, plain, pfx+"never given up", "")
+	put(t, plain, pfx+"never released", "")
 	cli, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints(), Logger: zap.NewNop()})
 	require.NoError(t, err)
 	kv, stop, err := NewKV(cli, pfx)
@@ -114,11 +114,11 @@ func TestStopDuringCalls(t *testing.T) {
 		})
 	}
 	calls.Go(func() {
-		_, err := kv.Put(t.Context(), "never given up", "v")
+		_, err := kv.Put(t.Context(), "never released", "v")
 		require.True(t, clientv3.IsConnCanceled(err), "%v", err)
 	})
 	require.Eventually(t, func() bool {
-		return leaseKeyOf(t, plain, "never given up").Version > 1
+		return leaseKeyOf(t, plain, "never released").Version > 1
 	}, eventually, tick)
 	for i := range 7 {
 		require.Eventually(t, func() bool {

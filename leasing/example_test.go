@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/etcd/client/v3/leasing"
 )
 
-// Two clients share a prefix: what one of them has read from the server, it reads
-// from memory until the other one writes it.
+// Two clients share a prefix. A key that one of them has read is answered from its cache, until
+// the other one writes the key.
 func ExampleNewKV() {
 	var readers, writers *clientv3.Client
 	for _, cli := range []**clientv3.Client{&readers, &writers} {

@@ -16,8 +16,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// A header's revision is one at which the key was so: whoever watches from the next
-// one on, as programs do that read first, must not miss a write.
+// These tests are about the revision in the header of an answer. At that revision the key was as
+// the answer says, so a program that reads a key and watches it from the next revision on misses no
+// write.
 
 // TestHeaderOfMemoryIsNotAheadOfIt: the revision of an answer from the cache is not that of a later
 // write which the answer does not show. A watch from the next revision would miss that write. So

@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestShortAnswersAreErrors: a transaction whose answer lacks parts is an error or costs
-// what was kept, whatever lacks.
+// TestShortAnswersAreErrors: a transaction whose answer lacks parts fails. A read whose answer
+// lacks parts is made again, and its key is not cached.
 func TestShortAnswersAreErrors(t *testing.T) {
 	wrong := &pb.ResponseOp{Response: &pb.ResponseOp_ResponseDeleteRange{}}
 	for name, answer := range map[string]*pb.TxnResponse{
@@ -58,8 +58,8 @@ func TestShortAnswersAreErrors(t *testing.T) {
 	}
 }
 
-// TestWatchOfNonsenseIsSurvived: events without keys, of unknown types and of other watches
-// neither panic nor give up what is owned.
+// TestWatchOfNonsenseIsSurvived: after events without keys, of unknown types and of other watches
+// the key is still owned.
 func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error),
@@ -93,7 +93,8 @@ func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 	require.Less(t, fake.Calls("Range"), 50)
 }
 
-// TestLeaseKeysWithNonsenseAreIgnored: TTLs that overflow, and keys that are nobody's.
+// TestLeaseKeysWithNonsenseAreIgnored: a TTL that overflows does not end the epoch, and attached
+// keys that are not lease keys are ignored.
 func TestLeaseKeysWithNonsenseAreIgnored(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.KeepAlive(func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
@@ -112,7 +113,7 @@ func TestLeaseKeysWithNonsenseAreIgnored(t *testing.T) {
 	owns(t, kv, "k")
 	fake.Unary("LeaseTimeToLive", func(context.Context, proto.Message) (proto.Message, error) {
 		return &pb.LeaseTimeToLiveResponse{Keys: [][]byte{nil, []byte("x"), []byte(pfx),
-			[]byte(pfx + "stray")}}, nil
+			[]byte(pfx + "orphan")}}, nil
 	})
 	kv.cache.mu.Lock()
 	kv.cache.mayHaveOrphans = true

@@ -16,16 +16,16 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// These tests are about requests whose outcome is not known, and which may have been
-// applied, or are applied when nobody waits for them any more.
+// These tests are about requests whose outcome is unknown: they may have been applied, or are
+// applied after the client has given them up.
 
 var (
 	errLostAnswer = status.Error(codes.Unavailable, "the answer is lost")
 	errRefused    = status.Error(codes.FailedPrecondition, "refused")
 )
 
-// TestLostAnswerToAnAcquisition: the read goes on without it, and the lease key is
-// given up, since nobody knows of it.
+// TestLostAnswerToAnAcquisition: the server answers the read instead, and the lease key is
+// released, because the client does not know whether it owns the key.
 func TestLostAnswerToAnAcquisition(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -38,8 +38,8 @@ func TestLostAnswerToAnAcquisition(t *testing.T) {
 	owns(t, kv, "k")
 }
 
-// TestAcquisitionAppliedLate: a lease key of ours that nobody knows of would keep
-// others from writing for as long as the session lives, so it is looked for.
+// TestAcquisitionAppliedLate: an orphaned lease key would block the writes of other clients while
+// the session lives. So the client looks for it and deletes it.
 func TestAcquisitionAppliedLate(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -53,18 +53,18 @@ func TestAcquisitionAppliedLate(t *testing.T) {
 		return kv.cache.ownerships["k"] == nil
 	}, eventually, tick)
 
-	// as the server would do late
+	// as a server does that applies the request late
 	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.cache.epoch.lease))
 	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 
-	// Whoever comes across it does the same at once.
+	// A write of the same KV that finds it does not wait for the next renewal.
 	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.cache.epoch.lease))
 	put(t, kv, "k", "v")
 	require.Nil(t, leaseKeyOf(t, cli, "k"))
 }
 
-// TestLostAnswerToAWrite: what was kept is not to be trusted, nor may the write be
-// applied after something else was kept.
+// TestLostAnswerToAWrite: the cached key may be stale, so it is released. The write is not applied
+// after the key was acquired again.
 func TestLostAnswerToAWrite(t *testing.T) {
 	for name, applied := range map[string]bool{"applied": true, "not applied": false} {
 		t.Run(name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestLostAnswerToAWrite(t *testing.T) {
 	}
 }
 
-// TestRefusedWriteChangesNothing, so that what is kept stays.
+// TestRefusedWriteChangesNothing: the key stays cached, since the write was not applied.
 func TestRefusedWriteChangesNothing(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -118,8 +118,8 @@ func TestRefusedWriteChangesNothing(t *testing.T) {
 	require.Equal(t, "old", value(t, kv, "k"))
 }
 
-// TestReadsDoNotDependOnAcquisitions: where lease keys cannot be written, as without
-// permission or without space, all is read from the server.
+// TestReadsDoNotDependOnAcquisitions: if lease keys cannot be written, for lack of permission or of
+// space, the server answers all reads.
 func TestReadsDoNotDependOnAcquisitions(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -132,7 +132,7 @@ func TestReadsDoNotDependOnAcquisitions(t *testing.T) {
 	require.Equal(t, 1, fake.Calls("Txn"), "it is not tried again at once")
 }
 
-// TestReleaseGoesOnUntilItIsCertain: a member that does not answer is asked again.
+// TestReleaseGoesOnUntilItIsCertain: a delete of a lease key whose answer is lost is repeated.
 func TestReleaseGoesOnUntilItIsCertain(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -143,7 +143,8 @@ func TestReleaseGoesOnUntilItIsCertain(t *testing.T) {
 	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 }
 
-// TestCompactedWatchOfALeaseKey: what was missed is looked up.
+// TestCompactedWatchOfALeaseKey: an owner that has missed events of a lease key by a compaction
+// reads the lease key, and notices that it was asked to release the key.
 func TestCompactedWatchOfALeaseKey(t *testing.T) {
 	ctx := testContext(t)
 	far, near, proxy := cutOff(t)

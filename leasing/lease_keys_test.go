@@ -50,7 +50,7 @@ func TestWritesOf(t *testing.T) {
 	}
 }
 
-// FuzzRanges holds what is computed of ranges to what they mean.
+// FuzzRanges compares what is computed of ranges with the keys that they contain.
 func FuzzRanges(f *testing.F) {
 	f.Add("L/", "a", "c", "b", "L/b")
 	f.Add("\xff", "", "\x00", "\xff\xff", "\xff")
@@ -74,8 +74,9 @@ func FuzzRanges(f *testing.F) {
 	})
 }
 
-// Keys below the prefix are read from the server, and are not written.
-func TestLeaseKeysAreNeitherKeptNorWritten(t *testing.T) {
+// TestLeaseKeysAreNeitherCachedNorWritten: the server answers gets of keys with the prefix, and
+// writes of them are refused.
+func TestLeaseKeysAreNeitherCachedNorWritten(t *testing.T) {
 	plain := plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
 	ctx := testContext(t)

@@ -20,7 +20,7 @@ var shared etcdtest.Shared
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Around(m)) }
 
-// How long a condition that has to come true may take, and how often it is looked at.
+// How long a test waits for a condition at most, and how often it checks the condition.
 const (
 	eventually = 10 * time.Second
 	tick       = time.Millisecond
@@ -43,7 +43,7 @@ func newClientOf(tb testing.TB, cfg clientv3.Config) *clientv3.Client {
 	return cli
 }
 
-// plainClient makes a client of the shared cluster, which it empties.
+// plainClient makes a client of the shared cluster, and deletes all keys.
 func plainClient(tb testing.TB) *clientv3.Client {
 	tb.Helper()
 	cli := newClient(tb, shared.Endpoints()...)
@@ -61,7 +61,7 @@ func newKV(tb testing.TB, cli *clientv3.Client, opts ...concurrency.SessionOptio
 	return kv.(*leasingKV)
 }
 
-// counted is a client that counts its requests, those of leases excepted.
+// counted is a client that counts its unary requests.
 type counted struct {
 	*clientv3.Client
 	requests chan string
@@ -125,7 +125,7 @@ func leaseKeyOf(tb testing.TB, cli *clientv3.Client, key string) *mvccpb.KeyValu
 	return resp.Kvs[0]
 }
 
-// owns waits until a KV owns a key, which may have to rest before.
+// owns waits until a KV owns a key, which may have a cooldown.
 func owns(tb testing.TB, l *leasingKV, key string) {
 	tb.Helper()
 	require.Eventually(tb, func() bool {
@@ -133,10 +133,10 @@ func owns(tb testing.TB, l *leasingKV, key string) {
 		require.NoError(tb, err)
 		resp, _ := l.cache.get(key, nil)
 		return resp != nil
-	}, eventually, tick, "%q is not kept", key)
+	}, eventually, tick, "%q is not cached", key)
 }
 
-// isCached reports whether a key is read from memory.
+// isCached reports whether a key is answered from the cache.
 func (l *leasingKV) isCached(key string) bool {
 	resp, _ := l.cache.get(key, nil)
 	return resp != nil

@@ -87,14 +87,14 @@ func TestReadsCostNoRequest(t *testing.T) {
 	same("k", clientv3.WithMaxModRev(-1), clientv3.WithLimit(1))
 }
 
-// TestEveryLinearizableGetOfAKeyTakesItsOwnership: also one that wants but a part,
-// such as those of a client that asks again and again whether there is a key.
+// TestEveryLinearizableGetOfAKeyTakesItsOwnership: also a get that asks for a part of the key only,
+// such as the gets of a program that polls whether a key exists.
 func TestEveryLinearizableGetOfAKeyTakesItsOwnership(t *testing.T) {
 	ctx := testContext(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
 	for key, want := range map[string]struct {
-		opt  clientv3.OpOption
-		kept bool
+		opt      clientv3.OpOption
+		isCached bool
 	}{
 		"part/keys":   {clientv3.WithKeysOnly(), true},
 		"part/count":  {clientv3.WithCountOnly(), true},
@@ -103,11 +103,12 @@ func TestEveryLinearizableGetOfAKeyTakesItsOwnership(t *testing.T) {
 	} {
 		_, err := kv.Get(ctx, key, want.opt)
 		require.NoError(t, err)
-		require.Equal(t, want.kept, kv.isCached(key), key)
+		require.Equal(t, want.isCached, kv.isCached(key), key)
 	}
 }
 
-// TestReadsThatTheServerAnswers are those that memory knows nothing of.
+// TestReadsThatTheServerAnswers: the server answers gets of ranges and of the past, and refuses
+// gets that are not valid.
 func TestReadsThatTheServerAnswers(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)
@@ -141,8 +142,9 @@ func TestReadsThatTheServerAnswers(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// TestKeysOnLeasesAreNotKept: the server deletes them by itself.
-func TestKeysOnLeasesAreNotKept(t *testing.T) {
+// TestKeysOnLeasesAreNotCached: the server deletes keys that are attached to a lease without asking
+// their owner.
+func TestKeysOnLeasesAreNotCached(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
 	lease, err := plain.Grant(ctx, 60)
@@ -199,7 +201,7 @@ func TestResponsesArePrivate(t *testing.T) {
 	}
 }
 
-// TestReadsShareOneAcquisition: however many begin at once.
+// TestReadsShareOneAcquisition: many gets of a key at the same time make one request.
 func TestReadsShareOneAcquisition(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -229,7 +231,8 @@ func TestReadsShareOneAcquisition(t *testing.T) {
 	require.Equal(t, 1, fake.Calls("Txn"))
 }
 
-// TestHeaderIsTheLatestSeen: an answer from memory does not fall behind others.
+// TestHeaderIsTheLatestSeen: the revision of an answer from the cache is not lower than one that
+// was seen before.
 func TestHeaderIsTheLatestSeen(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -244,7 +247,7 @@ func TestHeaderIsTheLatestSeen(t *testing.T) {
 	require.Equal(t, other.Header.ClusterId, resp.Header.ClusterId)
 }
 
-// TestGetStreamSeesOwnWrites: a range comes in pieces, and includes what was just written.
+// TestGetStreamSeesOwnWrites: a range that is read in pieces includes what was just written.
 func TestGetStreamSeesOwnWrites(t *testing.T) {
 	ctx := testContext(t)
 	plainClient(t)
@@ -262,5 +265,5 @@ func TestGetStreamSeesOwnWrites(t *testing.T) {
 	abandoned, cancel := context.WithCancel(ctx)
 	_, err = kv.GetStream(abandoned, "s/", clientv3.WithPrefix())
 	require.NoError(t, err)
-	cancel() // and TestMain looks for what is left
+	cancel() // TestMain finds goroutines that are left
 }

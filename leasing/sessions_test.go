@@ -19,8 +19,7 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// cutOff is a client of a cluster of its own whose network can fail, and one whose
-// cannot.
+// cutOff starts a cluster, and makes a client whose network can fail and one whose cannot.
 func cutOff(t *testing.T) (far, near *clientv3.Client, proxy *faultnet.Proxy) {
 	t.Helper()
 	cluster := etcdtest.Start(t)
@@ -28,8 +27,9 @@ func cutOff(t *testing.T) (far, near *clientv3.Client, proxy *faultnet.Proxy) {
 	return newClient(t, proxy.Addr()), newClient(t, cluster.Endpoints()...), proxy
 }
 
-// TestLostSessionLosesNoWrite: a client that is cut off answers nothing from memory beyond its
-// lease, others may write after that, and it starts over with a new session.
+// TestLostSessionLosesNoWrite: a client that is cut off answers nothing from its cache once its
+// lease may have expired. Other clients can write then. When it is connected again it makes a new
+// session.
 func TestLostSessionLosesNoWrite(t *testing.T) {
 	far, near, proxy := cutOff(t)
 	kv, other := newKV(t, far, concurrency.WithTTL(2)), newKV(t, near)
@@ -54,7 +54,8 @@ func TestLostSessionLosesNoWrite(t *testing.T) {
 	require.Equal(t, "by another client", value(t, kv, "k"))
 }
 
-// TestCertaintyEndsWithTheClock, also where nothing has been noticed yet.
+// TestCertaintyEndsWithTheClock: once the lease may have expired by the clock, the cache does not
+// answer, also if no goroutine has noticed that.
 func TestCertaintyEndsWithTheClock(t *testing.T) {
 	plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -87,7 +88,8 @@ func TestCertaintyEndsWithTheClock(t *testing.T) {
 	}
 }
 
-// TestStopGivesUpAllKeys at once, and the KV goes on without memory.
+// TestStopGivesUpAllKeys: the closing function releases all keys at once, and the KV then works
+// without a cache.
 func TestStopGivesUpAllKeys(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	made, stop, err := NewKV(cli.Client, pfx)
@@ -111,8 +113,8 @@ func TestStopGivesUpAllKeys(t *testing.T) {
 	stop()
 }
 
-// TestStopDoesNotDependOnServers: it waits no longer than the TTL where they do not
-// answer, and not at all once the client is closed.
+// TestStopDoesNotDependOnServers: the closing function waits no longer than the TTL if no server
+// answers, and not at all once the client is closed.
 func TestStopDoesNotDependOnServers(t *testing.T) {
 	far, _, proxy := cutOff(t)
 	kv, stop, err := NewKV(far, pfx, concurrency.WithTTL(2))
@@ -133,7 +135,8 @@ func TestStopDoesNotDependOnServers(t *testing.T) {
 	require.Less(t, time.Since(start), eventually, "of a TTL of 60 s")
 }
 
-// TestStopWhileThereIsNoSession: not even a server that does not grant one matters.
+// TestStopWhileThereIsNoSession: the closing function also returns while a server does not answer
+// the request for a lease.
 func TestStopWhileThereIsNoSession(t *testing.T) {
 	fake := etcdfake.Start(t)
 	background, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -152,7 +155,8 @@ func TestStopWhileThereIsNoSession(t *testing.T) {
 	require.Less(t, time.Since(start), eventually)
 }
 
-// TestContextOfOptionsEndsTheMemory, and nothing asks for sessions after that.
+// TestContextOfOptionsEndsTheMemory: when the context in the options ends, nothing is cached any
+// more and no session is made.
 func TestContextOfOptionsEndsTheMemory(t *testing.T) {
 	fake := etcdfake.Start(t)
 	background, cancel := context.WithCancel(t.Context())
@@ -187,8 +191,8 @@ func TestNewKVReturnsErrors(t *testing.T) {
 	require.True(t, clientv3.IsConnCanceled(err), "%v", err)
 }
 
-// TestSessionsAreReplacedWithRestraint: a server that grants nothing is asked a few
-// times a second.
+// TestSessionsAreReplacedWithRestraint: a server that grants no lease is asked a few times a
+// second.
 func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(60))
@@ -198,7 +202,7 @@ func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 	before := fake.Calls("LeaseGrant")
 	_, err := kv.sessions.client.Revoke(testContext(t), kv.cache.epoch.lease)
 	require.NoError(t, err)
-	time.Sleep(time.Second) // to count in, not to wait for
+	time.Sleep(time.Second) // the time in which requests are counted
 	asked := fake.Calls("LeaseGrant") - before
 	require.Greater(t, asked, 1)
 	require.Less(t, asked, 20)
@@ -257,8 +261,8 @@ func TestGivenLeaseWithLeaseKeys(t *testing.T) {
 	require.Len(t, left.Kvs, 1)
 }
 
-// TestInANamespace: a client whose interfaces are those of a namespace gives its keys up
-// to others in it, strays included.
+// TestInANamespace: a client whose interfaces are those of a namespace releases its keys when other
+// clients of the namespace ask for them, also an orphaned lease key.
 func TestInANamespace(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	inside := func() *clientv3.Client {
@@ -270,13 +274,13 @@ func TestInANamespace(t *testing.T) {
 	first, second := inside(), inside()
 	lease, err := first.Grant(ctx, 60)
 	require.NoError(t, err)
-	put(t, first, pfx+"stray", "", clientv3.WithLease(lease.ID))
+	put(t, first, pfx+"orphan", "", clientv3.WithLease(lease.ID))
 	owner, writer := newKV(t, first, concurrency.WithLease(lease.ID)), newKV(t, second)
 	owns(t, owner, "k")
 	require.NotNil(t, leaseKeyOf(t, first, "k"))
 	require.Nil(t, leaseKeyOf(t, plain, "k"))
 	put(t, writer, "k", "v")
-	put(t, writer, "stray", "v")
+	put(t, writer, "orphan", "v")
 	require.Equal(t, "v", value(t, owner, "k"))
 	require.Equal(t, "v", value(t, plain, "n/k"))
 	_, err = writer.Delete(ctx, "", clientv3.WithPrefix())

@@ -15,8 +15,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestContextErrorsAreBare: without a server, calls end with their context and return
-// its very error, that callers may compare it.
+// TestContextErrorsAreBare: without a server, calls end with their context and return its error
+// itself, because callers compare it with ==.
 func TestContextErrorsAreBare(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(2))

@@ -16,8 +16,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// TestWritersAreGivenTheKey: each kind of write by one client has another client
-// give up what it owns, and shows in its next read.
+// TestWritersAreGivenTheKey: before each kind of write by one client, another client releases what
+// it owns, and its next read shows the write.
 func TestWritersAreGivenTheKey(t *testing.T) {
 	type kv = clientv3.KV
 	for name, write := range map[string]func(ctx context.Context, kv kv, key string) error{
@@ -65,7 +65,7 @@ func TestWritersAreGivenTheKey(t *testing.T) {
 			put(t, plain, "k/1", "old")
 			owns(t, owner, "k/1")
 			require.NotNil(t, leaseKeyOf(t, plain, "k/1"))
-			owns(t, writer, "k/2") // its own key is no obstacle
+			owns(t, writer, "k/2") // the writer's own key does not block its write
 
 			require.NoError(t, write(ctx, writer, "k/1"))
 			want, err := plain.Get(ctx, "k/1")
@@ -148,9 +148,9 @@ func TestWritesAnswerAsPlainOnesDo(t *testing.T) {
 			require.Equal(t, outline(want), outline(got), name)
 			value, err := plain.Get(ctx, key)
 			require.NoError(t, err)
-			kept, err := kv.Get(ctx, key)
+			cached, err := kv.Get(ctx, key)
 			require.NoError(t, err)
-			require.Equal(t, value.Kvs, kept.Kvs, name)
+			require.Equal(t, value.Kvs, cached.Kvs, name)
 		}
 	}
 }
@@ -180,7 +180,7 @@ func outline(resp clientv3.OpResponse) string {
 	return ""
 }
 
-// TestTransactionsPanicAsPlainOnesDo: where they are called out of order.
+// TestTransactionsPanicAsPlainOnesDo: calls of a transaction in the wrong order panic.
 func TestTransactionsPanicAsPlainOnesDo(t *testing.T) {
 	ctx := testContext(t)
 	plainClient(t)
@@ -190,7 +190,7 @@ func TestTransactionsPanicAsPlainOnesDo(t *testing.T) {
 	require.Panics(t, func() { kv.Txn(ctx).If().If() })
 }
 
-// TestOwnWritesStayInMemory: of many at a time the last one.
+// TestOwnWritesStayInMemory: after many concurrent writes the last one is cached.
 func TestOwnWritesStayInMemory(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -216,7 +216,7 @@ func TestOwnWritesStayInMemory(t *testing.T) {
 	require.EqualValues(t, 160, got.Kvs[0].Version)
 }
 
-// TestManyKeysInOneTransaction: those that cannot be read back in it are given up.
+// TestManyKeysInOneTransaction: keys that cannot be read back in the transaction are released.
 func TestManyKeysInOneTransaction(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -228,14 +228,14 @@ func TestManyKeysInOneTransaction(t *testing.T) {
 	}
 	_, err := kv.Txn(ctx).Then(ops...).Commit()
 	require.NoError(t, err)
-	kept := 0
+	cached := 0
 	for _, op := range ops {
 		if key := string(op.KeyBytes()); kv.isCached(key) {
-			kept++
+			cached++
 		}
 		require.Equal(t, "v", value(t, kv, string(op.KeyBytes())))
 	}
-	require.Equal(t, maxReadBack, kept)
+	require.Equal(t, maxReadBack, cached)
 
 	// Another client's range is larger than what it asks for at a time.
 	other := newKV(t, newClient(t, shared.Endpoints()...))
@@ -247,7 +247,7 @@ func TestManyKeysInOneTransaction(t *testing.T) {
 	require.Zero(t, left.Count)
 }
 
-// TestLargestTransaction: the conditions on owners count against the server's limit.
+// TestLargestTransaction: the conditions on lease keys count against the server's limit.
 func TestLargestTransaction(t *testing.T) {
 	plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -261,7 +261,7 @@ func TestLargestTransaction(t *testing.T) {
 	require.ErrorIs(t, err, rpctypes.ErrTooManyOps)
 }
 
-// TestWritersWaitNoLongerThanTheirContext, and ask no more than once while they wait.
+// TestWritersWaitNoLongerThanTheirContext: a writer ends with its context, and asks an owner once.
 func TestWritersWaitNoLongerThanTheirContext(t *testing.T) {
 	plain, cli := plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)

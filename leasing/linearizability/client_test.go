@@ -28,7 +28,7 @@ const (
 	opTimeout = 500 * time.Millisecond
 )
 
-// job is what a client process is told, in a variable of its environment.
+// job is the configuration of a client process, which an environment variable holds.
 type job struct {
 	Client    int
 	Endpoints []string
@@ -36,11 +36,11 @@ type job struct {
 	Seed      uint64
 }
 
-// order is what a client process is told later, by its standard input, with which it
-// ends.
+// order is what a client process reads from its standard input. The process ends at the end of the
+// input.
 type order struct {
-	Keys  []string // to work on from then on
-	Eager bool     // to read without a break
+	Keys  []string // to work on from now on
+	Eager bool     // whether to read without a break
 }
 
 // client is a client process.
@@ -112,10 +112,10 @@ func (c *client) countRequest(
 	return invoke(ctx, method, req, reply, cc, opts...)
 }
 
-// work does one operation after the other.
+// work runs one operation after the other.
 func (c *client) work(worker int) {
 	rnd := rand.New(rand.NewPCG(c.Seed, uint64(worker)))
-	last := map[string]string{} // seen, by key
+	last := map[string]string{} // the last value seen, by key
 	for n := 0; c.ctx.Err() == nil; n++ {
 		dice := rnd.IntN(1000)
 		e := event{Worker: worker, Key: c.pick(rnd, dice), Value: fmt.Sprintf("%d.%d", worker, n)}
@@ -132,7 +132,7 @@ func (c *client) work(worker int) {
 	}
 }
 
-// measure runs an operation, and notes when it was, and whether it failed.
+// measure runs an operation, and records when it ran and whether it failed.
 func (c *client) measure(e *event, op func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(c.ctx, opTimeout)
 	defer cancel()
@@ -142,17 +142,16 @@ func (c *client) measure(e *event, op func(context.Context) error) {
 	e.Unknown = err != nil
 }
 
-// readEagerly reads keys from memory without a break for a while, so that the process
-// does so when it is stopped, and first of all when it goes on. It writes a read now
-// and then.
+// readEagerly reads cached keys without a break for a while. So the process is stopped during such
+// a read, and reads first of all when it is continued. It records some of the reads.
 func (c *client) readEagerly(worker int, rnd *rand.Rand) {
 	key, wrote := c.pick(rnd, 0), int64(0)
-	for spent := int64(0); spent < int64(50*time.Millisecond); { // however long it is stopped
+	for spent := int64(0); spent < int64(50*time.Millisecond); { // without the time in which the process is stopped
 		e := event{Worker: worker, Key: key}
 		c.measure(&e, func(ctx context.Context) error { return c.do(ctx, 0, &e) })
 		took := min(e.End-e.Start, int64(time.Millisecond))
 		spent += took
-		if took > int64(200*time.Microsecond) { // not from memory
+		if took > int64(200*time.Microsecond) { // the server has answered it
 			key = c.pick(rnd, 0)
 		}
 		if e.Start-wrote > int64(2*time.Millisecond) {
@@ -165,11 +164,11 @@ func (c *client) readEagerly(worker int, rnd *rand.Rand) {
 func (c *client) write(e event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = c.out.Encode(e) // fails only when nobody reads any more
+	_ = c.out.Encode(e) // fails only if the test has ended
 }
 
-// pick picks a key: most often one of those that the client likes, so that it has
-// something to lose, and otherwise any.
+// pick picks a key: most often one of those that the client prefers, so that it owns some, and
+// otherwise any.
 func (c *client) pick(rnd *rand.Rand, dice int) string {
 	ks := c.order.Load().Keys
 	i := rnd.IntN(len(ks))
@@ -180,7 +179,7 @@ func (c *client) pick(rnd *rand.Rand, dice int) string {
 	return ks[i]
 }
 
-// do runs the operation that a number from 0 to 999 stands for.
+// do runs the operation for a number from 0 to 999.
 func (c *client) do(ctx context.Context, dice int, e *event) error {
 	switch {
 	case dice < 850 || c.Leasing && dice < 988:
@@ -214,8 +213,8 @@ func (c *client) do(ctx context.Context, dice int, e *event) error {
 	}
 }
 
-// guarded writes as a program without a leasing KV may: if nobody owns the key. If
-// somebody does, it was a read.
+// guarded writes as a program without a leasing KV may: if no client owns the key. Otherwise it
+// only reads the key.
 func (c *client) guarded(ctx context.Context, e *event) error {
 	e.Op = "put"
 	err := c.ifElse(ctx, e, clientv3util.KeyMissing(prefix+e.Key))
@@ -225,7 +224,7 @@ func (c *client) guarded(ctx context.Context, e *event) error {
 	return err
 }
 
-// ifElse puts the value if a condition holds, and reads the key otherwise.
+// ifElse puts the value if a condition is true, and reads the key otherwise.
 func (c *client) ifElse(ctx context.Context, e *event, cond clientv3.Cmp) error {
 	resp, err := c.kv.Txn(ctx).If(cond).Then(clientv3.OpPut(e.Key, e.Value)).Else(
 		clientv3.OpGet(e.Key)).Commit()

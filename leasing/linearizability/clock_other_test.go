@@ -4,5 +4,5 @@ package linearizability
 
 import "time"
 
-// now reads the wall clock, for want of another one that processes share.
+// now reads the wall clock, because this system has no other clock that processes share.
 func now() int64 { return time.Now().UnixNano() }

@@ -1,7 +1,7 @@
-// Package linearizability checks package leasing as a whole: processes with and without
-// a leasing KV work on the same keys while members are killed, clients are cut off, and
-// whole processes are stopped for longer than their leases live. What they have seen is
-// then searched for an order in which a single register would have answered the same.
+// Package linearizability tests package leasing as a whole. Processes with and without a leasing KV
+// work on shared keys while members are killed, clients are cut off from all members, and processes
+// are stopped for longer than their leases live. A checker then searches for an order of the
+// operations in which a single register per key would have given their results.
 //
-// It is a module of its own for the checker's sake, which nothing else needs.
+// It is a module of its own, so that programs that use the client do not depend on the checker.
 package linearizability

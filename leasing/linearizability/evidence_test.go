@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// settling is how long a fault may take to show in what a client sees.
+// settling is how long it may take until a fault shows in the results of a client.
 const settling = int64(100 * time.Millisecond)
 
-// incident is something that has happened to a client process.
+// incident is a fault that a client process had.
 type incident struct {
 	kind     string // cutOff or stopped
 	client   int
@@ -23,7 +23,7 @@ const (
 	stopped = "stopped"
 )
 
-// happened notes what happens to clients while f runs.
+// happened records that clients have a fault while f runs.
 func (tr *trial) happened(kind string, f func(), who ...int) {
 	from := now()
 	f()
@@ -32,13 +32,13 @@ func (tr *trial) happened(kind string, f func(), who ...int) {
 	}
 }
 
-// killed notes that a member was killed.
+// killed records that a member was killed.
 func (tr *trial) killed(running bool) {
 	require.False(tr.t, running, "a member that was killed")
 	tr.kills++
 }
 
-// checkIncidents requires that each incident shows in what the client itself saw: the
+// checkIncidents requires that each incident shows in the events of the client itself, so the
 // faults were real. byClient are the events of each client.
 func (tr *trial) checkIncidents(byClient [clients][]event) {
 	count := map[string]int{}
@@ -64,8 +64,8 @@ func (tr *trial) checkIncidents(byClient [clients][]event) {
 		"what stopped clients had read was written by others")
 }
 
-// during counts what the client began during an incident and what failed then, and how
-// often others then wrote keys that it had read before.
+// during counts the operations that the client began during an incident, those that failed then,
+// and the writes of other clients then to keys that it had read before.
 func (tr *trial) during(in incident, byClient [clients][]event) (failed, begun, lost int) {
 	read := map[string]bool{}
 	for _, e := range byClient[in.client] {

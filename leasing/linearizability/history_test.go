@@ -20,23 +20,23 @@ type event struct {
 	Key    string `json:"k"`
 	Value  string `json:"v,omitempty"` // put, swap: the new value
 	Old    string `json:"o,omitempty"` // swap: the value to replace
-	// get, put with its previous value, swap that failed: there was a value
+	// get, put with its previous value, swap that was not done: the key existed
 	Found   bool   `json:"f,omitempty"`
 	Out     string `json:"r,omitempty"` // that value
-	Prev    bool   `json:"p,omitempty"` // put: Found and Out are told
-	Done    bool   `json:"d,omitempty"` // delete, swap: there was something to do
-	Unknown bool   `json:"u,omitempty"` // it failed, and may have been applied
-	Start   int64  `json:"s"`           // nanoseconds of a clock that all processes share
+	Prev    bool   `json:"p,omitempty"` // put: Found and Out are set
+	Done    bool   `json:"d,omitempty"` // delete, swap: it was done
+	Unknown bool   `json:"u,omitempty"` // it failed, but may have been applied
+	Start   int64  `json:"s"`           // nanoseconds, by a clock that all processes share
 	End     int64  `json:"e"`
 }
 
-// register is what a key is.
+// register is the state of a key.
 type register struct {
 	exists bool
 	value  string
 }
 
-// step applies an event to a register, and reports whether it may have happened so.
+// step applies an event to a register, and reports whether its result is possible.
 func step(state, input, _ any) (bool, any) {
 	r, e := state.(register), input.(event)
 	saw := register{e.Found, e.Out}
@@ -65,8 +65,8 @@ var model = porcupine.Model{
 	},
 }
 
-// check requires that the events of each key are linearizable. An operation with an
-// unknown outcome may have been applied at any time after it began, or not at all.
+// check requires that the events of each key are linearizable. An operation with an unknown outcome
+// may have been applied at any time after it began, or never.
 func check(t *testing.T, events []event) {
 	t.Helper()
 	byKey := map[string][]porcupine.Operation{}
@@ -91,7 +91,7 @@ func check(t *testing.T, events []event) {
 	}
 }
 
-// explain prints the operations around the first that fits no order.
+// explain logs the operations around the first one that fits no order.
 func explain(t *testing.T, ops []porcupine.Operation, info porcupine.LinearizationInfo) {
 	t.Helper()
 	longest := 0
@@ -107,7 +107,8 @@ func explain(t *testing.T, ops []porcupine.Operation, info porcupine.Linearizati
 	}
 }
 
-// TestCheckerRefuses: the checker is no better than its model.
+// TestCheckerRefuses: the checker finds what is not linearizable, so a history that it accepts
+// says something.
 func TestCheckerRefuses(t *testing.T) {
 	put := event{Op: "put", Value: "a", Start: 1, End: 2}
 	for name, tc := range map[string]struct {
@@ -117,7 +118,7 @@ func TestCheckerRefuses(t *testing.T) {
 		"stale read": {event{Op: "get", Start: 3, End: 4}, porcupine.Illegal},
 		"read": {event{Op: "get", Found: true, Out: "a", Start: 3, End: 4},
 			porcupine.Ok},
-		"read beside the write": {event{Op: "get", Start: 1, End: 4}, porcupine.Ok},
+		"read during the write": {event{Op: "get", Start: 1, End: 4}, porcupine.Ok},
 		"wrong previous value": {event{Op: "put", Prev: true, Start: 3, End: 4},
 			porcupine.Illegal},
 		"right previous value": {event{Op: "put", Prev: true, Found: true, Out: "a", Start: 3,

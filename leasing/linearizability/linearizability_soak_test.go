@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// soakTime is how long the long test goes on.
+// soakTime is how long the long test runs.
 const soakTime = 10 * time.Minute
 
-// TestSoakLinearizable runs faults for a long time, on a new cluster now and then.
+// TestSoakLinearizable runs all faults again and again, each three times on a cluster.
 func TestSoakLinearizable(t *testing.T) {
 	if os.Getenv("ETCD_SOAK") == "" {
 		t.Skip("set ETCD_SOAK=1 to run it")

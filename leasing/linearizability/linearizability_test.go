@@ -20,11 +20,11 @@ const (
 	plainClients   = 2
 	clients        = leasingClients + plainClients
 
-	// overTTL is enough for a lease to expire, and for its keys to be written.
+	// overTTL is long enough for a lease to expire, and then for its keys to be written.
 	overTTL = (leaseTTL + 2) * time.Second
 )
 
-// trial is a cluster with client processes, each of which has a network of its own.
+// trial is a cluster with client processes. Each client process has proxies of its own.
 type trial struct {
 	t       *testing.T
 	rnd     *rand.Rand
@@ -56,10 +56,10 @@ func newTrial(t *testing.T, seed uint64) *trial {
 	return tr
 }
 
-// aLeasing picks a client with a leasing KV.
+// aLeasing picks a client that has a leasing KV.
 func (tr *trial) aLeasing() int { return tr.rnd.IntN(leasingClients) }
 
-// faults are what happens while the clients work.
+// faults are what a trial does while the clients work.
 var faults = []struct {
 	name string
 	run  func(tr *trial)
@@ -96,7 +96,7 @@ var faults = []struct {
 	}},
 }
 
-// cutOff lets nothing through between one client and all members for a while.
+// cutOff blocks all traffic between one client and all members for a while.
 func (tr *trial) cutOff(client int, d time.Duration) {
 	dir := []faultnet.Direction{faultnet.Both, faultnet.ToServer, faultnet.ToClient}[tr.rnd.IntN(3)]
 	for _, p := range tr.proxies[client] {
@@ -108,8 +108,7 @@ func (tr *trial) cutOff(client int, d time.Duration) {
 	}
 }
 
-// stop stops leasing clients, in the middle of reading, for longer than their leases
-// live.
+// stop stops leasing clients while they read, for longer than their leases live.
 func (tr *trial) stop(who ...int) {
 	for _, client := range who {
 		tr.procs[client].readEagerly(true)
@@ -125,7 +124,7 @@ func (tr *trial) stop(who ...int) {
 	}
 }
 
-// round has all clients work on new keys while one fault happens to them.
+// round lets all clients work on new keys during one fault.
 func (tr *trial) round(n int) {
 	fault := faults[n%len(faults)]
 	tr.t.Logf("round %d: %s", n, fault.name)
@@ -134,14 +133,14 @@ func (tr *trial) round(n int) {
 		ks = append(ks, fmt.Sprintf("%d/%d", n, i))
 	}
 	for _, p := range tr.procs {
-		p.tell(order{Keys: ks})
+		p.send(order{Keys: ks})
 	}
 	time.Sleep(800 * time.Millisecond)
 	fault.run(tr)
 	time.Sleep(800 * time.Millisecond)
 }
 
-// run does some rounds, and checks what the clients saw.
+// run runs some rounds, and checks the events of the clients.
 func (tr *trial) run(rounds int) {
 	for n := range rounds {
 		tr.round(n)
@@ -152,7 +151,7 @@ func (tr *trial) run(rounds int) {
 		events, sum := p.finish()
 		tr.t.Logf("client %d: %d operations, %d requests", i, len(events), sum.Requests)
 		if i < leasingClients {
-			require.Less(tr.t, sum.Requests, int64(len(events)), "a client that reads from memory")
+			require.Less(tr.t, sum.Requests, int64(len(events)), "a client that reads from its cache")
 		}
 		all = append(all, events...)
 		byClient[i] = events
@@ -162,7 +161,8 @@ func (tr *trial) run(rounds int) {
 	check(tr.t, all)
 }
 
-// TestHistoriesAreLinearizable runs each kind of fault once.
+// TestHistoriesAreLinearizable runs each fault once: what all clients have read and written fits
+// one order for each key.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

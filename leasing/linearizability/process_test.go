@@ -16,10 +16,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// ready is what the first line of a client process says instead of an operation.
+// ready is the Op of the first line that a client process writes, which is no operation.
 const ready = "ready"
 
-// jobVariable tells the test binary to be a client process.
+// jobVariable is the environment variable that makes the test binary a client process.
 const jobVariable = "LEASING_CLIENT"
 
 func TestMain(m *testing.M) {
@@ -40,8 +40,8 @@ type process struct {
 	stdin *json.Encoder
 	close func() error  // of its standard input
 	order order         // the last one
-	ready chan struct{} // closed when it has a KV
-	done  chan struct{} // closed when all it wrote was read
+	ready chan struct{} // closed when the process has a KV
+	done  chan struct{} // closed when all its output was read
 
 	// written before done is closed
 	events  []event
@@ -49,7 +49,7 @@ type process struct {
 	err     error
 }
 
-// start starts a client process. It is killed with the test if it has not ended.
+// start starts a client process. It is killed at the end of the test if it has not ended.
 func start(tb testing.TB, j job) *process {
 	tb.Helper()
 	spec, err := json.Marshal(j)
@@ -73,14 +73,14 @@ func start(tb testing.TB, j job) *process {
 		}
 	}()
 	tb.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // fails where it has ended
+		_ = p.cmd.Process.Kill() // fails if it has ended
 		<-p.done
 		_ = p.cmd.Wait()
 	})
 	return p
 }
 
-// take takes one line of the process's output.
+// take handles one line of the process's output.
 func (p *process) take(line []byte) error {
 	var e event
 	if err := json.Unmarshal(line, &e); err != nil {
@@ -97,7 +97,7 @@ func (p *process) take(line []byte) error {
 	return nil
 }
 
-// waitReady waits until the process has a KV: only then may it be stopped.
+// waitReady waits until the process has a KV. It must not be stopped before.
 func (p *process) waitReady() {
 	select {
 	case <-p.ready:
@@ -108,13 +108,13 @@ func (p *process) waitReady() {
 	}
 }
 
-// tell has the process do something else from now on.
-func (p *process) tell(o order) {
+// send sends the process an order.
+func (p *process) send(o order) {
 	p.order = o
 	require.NoError(p.tb, p.stdin.Encode(o))
 }
 
-// finish lets the process end, and returns what it did.
+// finish ends the process, and returns its events.
 func (p *process) finish() ([]event, summary) {
 	require.NoError(p.tb, p.close())
 	select {
@@ -126,7 +126,7 @@ func (p *process) finish() ([]event, summary) {
 	return p.events, p.summary
 }
 
-// readEagerly has the process read without a break from now on, or no longer.
-func (p *process) readEagerly(eager bool) { p.tell(order{Keys: p.order.Keys, Eager: eager}) }
+// readEagerly makes the process read without a break from now on, or ends that.
+func (p *process) readEagerly(eager bool) { p.send(order{Keys: p.order.Keys, Eager: eager}) }
 
 func (p *process) signal(sig syscall.Signal) { require.NoError(p.tb, p.cmd.Process.Signal(sig)) }
