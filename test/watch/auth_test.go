@@ -11,24 +11,29 @@ import (
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.uber.org/zap"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-func newUserClient(tb testing.TB, endpoints ...string) *clientv3.Client {
-	tb.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Username: "alice", Password: "pw",
-		Logger: zap.NewNop()})
-	require.NoError(tb, err)
-	tb.Cleanup(func() { assert.NoError(tb, c.Close()) })
-	return c
+// asAlice is the user of these tests.
+var asAlice = testclient.AsUser("alice", "pw")
+
+// startWithAlice starts a cluster with authentication, in which alice may read and write all keys.
+func startWithAlice(t *testing.T, opts ...etcdtest.Option) *etcdtest.Cluster {
+	t.Helper()
+	cluster := etcdtest.Start(t, opts...)
+	require.NoError(t, cluster.AddRole("all",
+		&authpb.Permission{Key: []byte("a"), RangeEnd: []byte("z"), PermType: authpb.READWRITE}))
+	require.NoError(t, cluster.AddUser("alice", "pw", "all"))
+	require.NoError(t, cluster.EnableAuth("root"))
+	return cluster
 }
 
-// TestWatchOutlivesItsToken: with tokens that live for two seconds, after a longer idle time a new
-// watch and the old one both work.
+// TestWatchOutlivesItsToken: tokens expire after two seconds. After a longer time without requests
+// a new watch works, and so does the watch that was there before.
 func TestWatchOutlivesItsToken(t *testing.T) {
 	for name, opts := range map[string][]etcdtest.Option{
 		"simple": {etcdtest.WithAuthTTL(2 * time.Second)},
@@ -36,19 +41,13 @@ func TestWatchOutlivesItsToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cluster := etcdtest.Start(t, opts...)
-			require.NoError(t, cluster.AddRole("all",
-				&authpb.Permission{Key: []byte("a"), RangeEnd: []byte("z"),
-					PermType: authpb.READWRITE}))
-			require.NoError(t, cluster.AddUser("alice", "pw", "all"))
-			require.NoError(t, cluster.EnableAuth("root"))
-			c := newUserClient(t, cluster.Endpoints()...)
+			c := testclient.Open(t, startWithAlice(t, opts...), asAlice)
 			old := c.Watch(t.Context(), "k")
-			time.Sleep(4 * time.Second) // twice the token's life
-			young := c.Watch(t.Context(), "k")
+			time.Sleep(4 * time.Second) // twice the time to live of the token
+			fresh := c.Watch(t.Context(), "k")
 			for range 2 {
 				rev := put(t, c, "k", "v")
-				for _, ch := range []clientv3.WatchChan{old, young} {
+				for _, ch := range []clientv3.WatchChan{old, fresh} {
 					assert.Equal(t, fmt.Sprintf("PUT k=v@%d", rev), nextEvent(t, ch))
 				}
 			}
@@ -56,14 +55,11 @@ func TestWatchOutlivesItsToken(t *testing.T) {
 	}
 }
 
-// TestWatchOutlivesAnAuthRevisionChange: a change of any user makes all simple tokens old.
+// TestWatchOutlivesAnAuthRevisionChange: after a change of any user the server refuses requests
+// with older tokens. Old and new watches work all the same.
 func TestWatchOutlivesAnAuthRevisionChange(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	require.NoError(t, cluster.AddRole("all",
-		&authpb.Permission{Key: []byte("a"), RangeEnd: []byte("z"), PermType: authpb.READWRITE}))
-	require.NoError(t, cluster.AddUser("alice", "pw", "all"))
-	require.NoError(t, cluster.EnableAuth("root"))
-	c := newUserClient(t, cluster.Endpoints()...)
+	cluster := startWithAlice(t)
+	c := testclient.Open(t, cluster, asAlice)
 	chans := []clientv3.WatchChan{c.Watch(t.Context(), "k")}
 	for i := range 3 {
 		require.NoError(t, cluster.AddUser(fmt.Sprintf("user%d", i), "pw"))
@@ -75,9 +71,9 @@ func TestWatchOutlivesAnAuthRevisionChange(t *testing.T) {
 	}
 }
 
-// TestRefusedWatchRefreshesTheTokenOnceWhateverTheText: the token of a refused watch is refreshed
-// once, however many watches are refused with it, and each is tried once more; the text of the
-// refusal decides nothing.
+// TestRefusedWatchRefreshesTheTokenOnceWhateverTheText: the server refuses fifty watches with the
+// same token. The client gets one new token and creates each watch once more, whatever the text of
+// the refusal.
 func TestRefusedWatchRefreshesTheTokenOnceWhateverTheText(t *testing.T) {
 	for _, text := range []string{rpctypes.ErrGRPCInvalidAuthToken.Error(),
 		"etcdserver: permission denied", "no", ""} {
@@ -85,7 +81,7 @@ func TestRefusedWatchRefreshesTheTokenOnceWhateverTheText(t *testing.T) {
 			s := etcdfake.Start(t)
 			s.EnableAuth("alice", "pw")
 			s.Watch(refuseOldTokens(s, text))
-			c := newUserClient(t, s.Addr())
+			c := testclient.OpenFake(t, s, asAlice)
 			old := c.Watch(t.Context(), "k")
 			logins := s.Calls("Authenticate")
 			s.ExpireTokens(rpctypes.ErrGRPCInvalidAuthToken)
@@ -107,8 +103,7 @@ func TestRefusedWatchRefreshesTheTokenOnceWhateverTheText(t *testing.T) {
 	}
 }
 
-// refuseOldTokens serves watches as the fake does, and gives another text as the reason of what it
-// refuses.
+// refuseOldTokens serves watches as the fake does, with another text as the reason of refusals.
 func refuseOldTokens(s *etcdfake.Server, text string) etcdfake.WatchHandler {
 	return func(ctx context.Context, recv func() (*pb.WatchRequest, error),
 		send func(*pb.WatchResponse) error) error {
@@ -121,8 +116,8 @@ func refuseOldTokens(s *etcdfake.Server, text string) etcdfake.WatchHandler {
 	}
 }
 
-// TestDeniedWatchEnds: two refusals end a watch; one who asks again and again for what it may not
-// have does not keep the others resuming.
+// TestDeniedWatchEnds: two refusals end a watch. A program that creates refused watches in a loop
+// does not make the other watches resume again and again.
 func TestDeniedWatchEnds(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.EnableAuth("alice", "pw")
@@ -136,7 +131,7 @@ func TestDeniedWatchEnds(t *testing.T) {
 			return req, err
 		}, send)
 	})
-	c := newUserClient(t, s.Addr())
+	c := testclient.OpenFake(t, s, asAlice)
 	ch := c.Watch(t.Context(), "k")
 	begin := time.Now()
 	for range 100 {
@@ -148,8 +143,8 @@ func TestDeniedWatchEnds(t *testing.T) {
 	require.NoError(t, nextWithEvents(t, ch))
 }
 
-// TestWatchWithoutUserIsRefused: without a user a refused watch is tried once more on the same
-// stream.
+// TestWatchWithoutUserIsRefused: a client without a user creates a refused watch once more, on the
+// same stream.
 func TestWatchWithoutUserIsRefused(t *testing.T) {
 	s, w := newWatchScript(t)
 	open := watchAsync(t.Context(), w, "k")

@@ -10,29 +10,25 @@ import (
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.uber.org/zap"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestRefusedCreateSparesIDZero: a refused create never cancels watch id 0, whatever id it carries.
+// TestRefusedCreateSparesIDZero: a refused create does not end the watch with id 0, whatever id the
+// refusal carries. If the server cancels that watch later, the watch gets the reason of that
+// cancel.
 func TestRefusedCreateSparesIDZero(t *testing.T) {
 	for name, id := range map[string]int64{"the wire's default": 0,
 		"invalid": clientv3.InvalidWatchID} {
 		t.Run(name, func(t *testing.T) {
 			s, w := newWatchScript(t)
-			open := watchAsync(t.Context(), w, "a")
-			ss := s.session()
-			ss.create()
-			ss.created(0, 1)
-			a := open()
+			ss, a := s.watch(t.Context(), w, "a", 0)
 
-			open = watchAsync(t.Context(), w, "b")
-			for range 2 { // it is tried once more
+			open := watchAsync(t.Context(), w, "b")
+			for range 2 { // the client tries once more
 				ss.createFrom("b", 0)
 				ss.refused(id, "no")
 			}
@@ -41,7 +37,7 @@ func TestRefusedCreateSparesIDZero(t *testing.T) {
 
 			ss.events(0, 2)
 			requireRevisions(t, a, 2)
-			ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 3}, Canceled: true,
+			ss.respond(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 3}, Canceled: true,
 				CancelReason: "other"})
 			wr = requireLast(t, a)
 			assert.Equal(t, "other", wr.CancelReason)
@@ -50,18 +46,15 @@ func TestRefusedCreateSparesIDZero(t *testing.T) {
 	}
 }
 
-// TestRealServerRefusedWatchSparesItsSiblings: the same with a user who may read one key and not
-// the other.
+// TestRealServerRefusedWatchSparesItsSiblings: a user who may read one of two keys watches both.
+// The watch of the other key ends with ErrPermissionDenied, and the first one goes on.
 func TestRealServerRefusedWatchSparesItsSiblings(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.AddRole("reader",
 		&authpb.Permission{Key: []byte("a"), PermType: authpb.READWRITE}))
 	require.NoError(t, cluster.AddUser("alice", "pw", "reader"))
 	require.NoError(t, cluster.EnableAuth("root"))
-	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "alice",
-		Password: "pw", Logger: zap.NewNop()})
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, c.Close()) })
+	c := testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
 
 	a := c.Watch(t.Context(), "a")
 	for range 2 {
@@ -71,29 +64,25 @@ func TestRealServerRefusedWatchSparesItsSiblings(t *testing.T) {
 	}
 	put(t, c, "a", "1")
 	require.NoError(t, nextWithEvents(t, a))
-	_, err = c.Put(t.Context(), "b", "1")
-	assert.Equal(t, rpctypes.ErrPermissionDenied, err, "the user is as it should be")
+	_, err := c.Put(t.Context(), "b", "1")
+	assert.Equal(t, rpctypes.ErrPermissionDenied, err, "the user may not write the other key")
 }
 
+// nextWithEvents receives a response with events, and returns its error.
 func nextWithEvents(tb testing.TB, ch clientv3.WatchChan) error {
 	wr := nextResponse(tb, ch)
 	require.NotEmpty(tb, wr.Events)
 	return wr.Err()
 }
 
-// TestCancelGoesOutAtOnce: without any event, and before the channel of another watch moves.
+// TestCancelGoesOutAtOnce: if a watch's context ends, its channel closes and the server gets a
+// cancel request at once, without an event on any watch of the stream. Later responses for the
+// cancelled watch are ignored.
 func TestCancelGoesOutAtOnce(t *testing.T) {
 	s, w := newWatchScript(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	openA := watchAsync(ctx, w, "a")
-	ss := s.session()
-	ss.create()
-	ss.created(7, 1)
-	a := openA()
-	openB := watchAsync(t.Context(), w, "b")
-	ss.create()
-	ss.created(8, 1)
-	b := openB()
+	ss, a := s.watch(ctx, w, "a", 7)
+	b := ss.watch(t.Context(), w, "b", 8)
 
 	begin := time.Now()
 	cancel()
@@ -101,10 +90,9 @@ func TestCancelGoesOutAtOnce(t *testing.T) {
 	assert.Less(t, time.Since(begin), testclient.Slowdown*100*time.Millisecond)
 	assert.EqualValues(t, 7, ss.cancelled())
 
-	// What the server still says about it is ignored.
 	ss.events(7, 2)
 	for range 2 {
-		ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 2}, WatchId: 7,
+		ss.respond(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 2}, WatchId: 7,
 			Canceled: true, CancelReason: "gone"})
 	}
 	ss.events(8, 2)
@@ -116,11 +104,7 @@ func TestCancelGoesOutAtOnce(t *testing.T) {
 func TestLastWatchSendsACancelRequest(t *testing.T) {
 	s, w := newWatchScript(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	open := watchAsync(ctx, w, "a")
-	ss := s.session()
-	ss.create()
-	ss.created(7, 1)
-	ch := open()
+	ss, ch := s.watch(ctx, w, "a", 7)
 	cancel()
 	requireClosed(t, ch)
 	assert.EqualValues(t, 7, ss.cancelled())
@@ -131,17 +115,16 @@ func TestLastWatchSendsACancelRequest(t *testing.T) {
 	}
 }
 
-// TestCancelWhileDisconnectedClosesTheChannel: the channel closes within 100 ms also where nothing
-// can be reached.
+// TestCancelWhileDisconnectedClosesTheChannel: the channel of a watch whose context ends closes
+// within 100 ms, also while no member can be reached.
 func TestCancelWhileDisconnectedClosesTheChannel(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	proxy := faultnet.New(t, cluster.Members()[0].Address())
+	proxy := faultnet.New(t, shared.Cluster().Members()[0].Address())
 	for name, cut := range map[string]func(){
 		"reset":      func() { proxy.Refuse(); proxy.Reset() },
 		"blackholed": func() { proxy.Blackhole(faultnet.Both) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newWatchClient(t, proxy.Addr())
+			c := newClient(t, proxy.Addr())
 			ctx, cancel := context.WithCancel(t.Context())
 			ch := c.Watch(ctx, "k")
 			cut()
@@ -154,8 +137,9 @@ func TestCancelWhileDisconnectedClosesTheChannel(t *testing.T) {
 	}
 }
 
-// TestWatchContextEndsBeforeCreation: the call returns a closed channel, and a confirmation that
-// comes later is answered with a cancel.
+// TestWatchContextEndsBeforeCreation: if the context of a Watch call ends before the server has
+// confirmed the watch, the call returns a closed channel. When the confirmation comes, the client
+// cancels the watch. A call whose context is over sends nothing.
 func TestWatchContextEndsBeforeCreation(t *testing.T) {
 	s, w := newWatchScript(t)
 	openB := watchAsync(t.Context(), w, "b")
@@ -177,13 +161,13 @@ func TestWatchContextEndsBeforeCreation(t *testing.T) {
 	done, end := context.WithCancel(t.Context())
 	end()
 	requireClosed(t, w.Watch(done, "c"))
-	assert.Empty(t, ss.reqs, "a context that is over asks nothing")
+	assert.Empty(t, ss.reqs, "a request for a context that is over")
 }
 
-// TestLastWatchClosesTheStream, however it ends.
+// TestLastWatchClosesTheStream: the end of the last watch closes the stream, whether the context
+// ended or the server refused the watch.
 func TestLastWatchClosesTheStream(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	streams := func() int { open, _ := s.Streams("Watch"); return open }
 	for range 3 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -201,24 +185,31 @@ func TestLastWatchClosesTheStream(t *testing.T) {
 	require.Eventually(t, func() bool { return streams() == 0 }, patience, time.Millisecond)
 }
 
-// TestRealServerLastWatchClosesTheStream counts the streams in the server's own metrics.
+// TestRealServerLastWatchClosesTheStream: the last watch closes the stream, as the server's own
+// metrics show.
 func TestRealServerLastWatchClosesTheStream(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	c := newWatchClient(t, cluster.Endpoints()...)
-	ctx, cancel := context.WithCancel(t.Context())
-	ch := c.Watch(ctx, "a")
+	cluster := shared.Cluster()
 	streams := func() float64 {
 		n, err := cluster.Members()[0].Metric("etcd_debugging_mvcc_watch_stream_total")
 		require.NoError(t, err)
 		return n
 	}
+	awaitNone := func() {
+		t.Helper()
+		require.Eventually(t, func() bool { return streams() == 0 }, patience, 10*time.Millisecond)
+	}
+	awaitNone() // those of earlier tests
+	c := testclient.Open(t, cluster)
+	ctx, cancel := context.WithCancel(t.Context())
+	ch := c.Watch(ctx, "a")
 	assert.EqualValues(t, 1, streams())
 	cancel()
 	requireClosed(t, ch)
-	require.Eventually(t, func() bool { return streams() == 0 }, patience, 10*time.Millisecond)
+	awaitNone()
 }
 
-// TestServerCancelsAnEstablishedWatch: a last response with the reason, after all that came before.
+// TestServerCancelsAnEstablishedWatch: if the server cancels a watch, the watch delivers the events
+// that came before, and then a last response with the server's reason.
 func TestServerCancelsAnEstablishedWatch(t *testing.T) {
 	for name, tc := range map[string]struct {
 		resp *pb.WatchResponse
@@ -233,15 +224,11 @@ func TestServerCancelsAnEstablishedWatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, w := newWatchScript(t)
-			open := watchAsync(t.Context(), w, "a")
-			ss := s.session()
-			ss.create()
-			ss.created(3, 1)
-			ch := open()
+			ss, ch := s.watch(t.Context(), w, "a", 3)
 			ss.events(3, 2)
 			resp := tc.resp
 			resp.Header, resp.WatchId, resp.Canceled = &pb.ResponseHeader{Revision: 5}, 3, true
-			ss.say(resp)
+			ss.respond(resp)
 			requireRevisions(t, ch, 2)
 			wr := requireLast(t, ch)
 			assert.Equal(t, tc.want, wr.Err())
@@ -253,21 +240,20 @@ func TestServerCancelsAnEstablishedWatch(t *testing.T) {
 	}
 }
 
-// TestWatchEmptyRange: what etcd refuses by itself.
+// TestRealServerRefusesAnEmptyRange: etcd refuses a range that contains no key and a negative
+// revision. The watch ends with the reason.
 func TestRealServerRefusesAnEmptyRange(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	c := newWatchClient(t, cluster.Endpoints()...)
+	c := testclient.Open(t, shared.Cluster())
 	wr := requireLast(t, c.Watch(t.Context(), "b", clientv3.WithRange("a")))
 	assert.ErrorContains(t, wr.Err(), wr.CancelReason)
 	wr = requireLast(t, c.Watch(t.Context(), "b", clientv3.WithRev(-1)))
 	assert.Equal(t, rpctypes.ErrCompacted, wr.Err())
 }
 
-// TestWatchRequestTooLarge: a range that does not fit into a request ends its own watch, before it
-// is sent.
+// TestWatchRequestTooLarge: a key that does not fit into a request ends its own watch before
+// anything is sent, and no other watch.
 func TestWatchRequestTooLarge(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	ch := c.Watch(t.Context(), "k")
 	wr := requireLast(t, c.Watch(t.Context(), string(make([]byte, 3<<20))))
 	assert.ErrorContains(t, wr.Err(), "3145728 bytes")

@@ -10,7 +10,6 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
-	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
@@ -63,9 +62,7 @@ func compactWhileIdle(
 // TestWatchResumedBelowTheCompactionEnds: a watch has missed events when its connection is back,
 // and these are compacted. It ends with one response that has the revision of the compaction.
 func TestWatchResumedBelowTheCompactionEnds(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	proxy := faultnet.New(t, cluster.Members()[0].Address())
-	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)
+	c, other, proxy := newProxied(t)
 	ch := c.Watch(t.Context(), "k")
 	proxy.Refuse()
 	proxy.Reset()
@@ -85,8 +82,7 @@ func TestWatchResumedBelowTheCompactionEnds(t *testing.T) {
 // limit. If the events that it has not received are compacted meanwhile, it delivers what it has,
 // and then ends with the revision of the compaction.
 func TestWatchCompactedWhilePaused(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	c := newWatchClient(t, cluster.Endpoints()...)
+	c := testclient.Open(t, shared.Cluster())
 	ch := c.Watch(t.Context(), "k", clientv3.WithWatchBuffer(0, 2))
 	var rev int64
 	for i := range 50 {

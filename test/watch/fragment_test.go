@@ -9,35 +9,31 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // newLimitedClient returns a client that receives messages up to a limit.
-func newLimitedClient(t *testing.T, cluster *etcdtest.Cluster, limit int) *clientv3.Client {
-	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(),
-		MaxCallRecvMsgSize: limit, Logger: zap.NewNop()})
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, c.Close()) })
-	return c
+func newLimitedClient(t *testing.T, limit int) *clientv3.Client {
+	return testclient.Open(t, shared.Cluster(), func(cfg *clientv3.Config) {
+		cfg.MaxCallRecvMsgSize = limit
+	})
 }
 
 // TestWatchCatchesUpUnderAReceiveLimit: a watch that has missed more than the client can receive in
-// one message gets all of it, each revision once, and its sibling lives.
+// one message gets all of it, each revision once, and another watch of its stream goes on.
 func TestWatchCatchesUpUnderAReceiveLimit(t *testing.T) {
 	const events = 60
-	cluster := etcdtest.Start(t)
-	writer := newWatchClient(t, cluster.Endpoints()...)
+	writer := testclient.Open(t, shared.Cluster())
 	value := string(bytes.Repeat([]byte("x"), 100<<10))
 	first := put(t, writer, "big/00", value)
 	for i := 1; i < events; i++ {
 		put(t, writer, fmt.Sprintf("big/%02d", i), value)
 	}
-	c := newLimitedClient(t, cluster, 4<<20)
+	c := newLimitedClient(t, 4<<20)
 	sibling := c.Watch(t.Context(), "sibling")
 	ch := c.Watch(t.Context(), "big/", clientv3.WithPrefix(), clientv3.WithRev(first))
 	for next := first; next < first+events; {
@@ -53,22 +49,23 @@ func TestWatchCatchesUpUnderAReceiveLimit(t *testing.T) {
 }
 
 // TestMessageOverTheLimitEndsNoSibling: a change that is larger than the client can receive ends
-// the watches that it is for, and no others of the stream.
+// the watches of its key, and no other watch of the stream.
 func TestMessageOverTheLimitEndsNoSibling(t *testing.T) {
 	for name, limit := range map[string]int{"fragments are of no use": 1 << 20,
 		"with the previous value": 3_000_000} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cluster := etcdtest.Start(t)
-			writer := newWatchClient(t, cluster.Endpoints()...)
-			c := newLimitedClient(t, cluster, limit)
+			writer := testclient.Open(t, shared.Cluster())
+			c := newLimitedClient(t, limit)
+			big := fmt.Sprint("big", limit)
+			siblingKey := func(i int) string { return fmt.Sprint("sibling", limit, "/", i) }
 			var siblings []clientv3.WatchChan
 			for i := range 2 {
-				siblings = append(siblings, c.Watch(t.Context(), fmt.Sprint("sibling", i)))
+				siblings = append(siblings, c.Watch(t.Context(), siblingKey(i)))
 			}
-			ch := c.Watch(t.Context(), "big", clientv3.WithPrevKV())
+			ch := c.Watch(t.Context(), big, clientv3.WithPrevKV())
 			for i := range 2 {
-				siblings = append(siblings, c.Watch(t.Context(), fmt.Sprint("sibling", i+2)))
+				siblings = append(siblings, c.Watch(t.Context(), siblingKey(i+2)))
 			}
 			value := string(bytes.Repeat([]byte("x"), 1_570_000))
 			if limit < 2<<20 {
@@ -76,7 +73,7 @@ func TestMessageOverTheLimitEndsNoSibling(t *testing.T) {
 			}
 			for range 3 { // with the previous value, the second is over three million bytes
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				_, err := writer.Put(ctx, "big", value)
+				_, err := writer.Put(ctx, big, value)
 				cancel()
 				require.NoError(t, err)
 			}
@@ -87,32 +84,29 @@ func TestMessageOverTheLimitEndsNoSibling(t *testing.T) {
 			assert.Equal(t, codes.ResourceExhausted, status.Code(last.Err()), "%v", last.Err())
 			requireClosed(t, ch)
 			for i, sibling := range siblings {
-				put(t, writer, fmt.Sprint("sibling", i), "1")
+				put(t, writer, siblingKey(i), "1")
 				require.NoError(t, nextWithEvents(t, sibling))
 			}
 		})
 	}
 }
 
-// TestPausedWatchesCatchUpInBoundedMemory: four watches whose consumers do not read, and then read
-// a little of a long history, hold about as much as their buffers may.
+// TestPausedWatchesCatchUpInBoundedMemory: the consumers of four watches read nothing while a long
+// history grows, and then a little of it. The watches hold about as much as their buffers may.
 func TestPausedWatchesCatchUpInBoundedMemory(t *testing.T) {
 	const watches, events = 4, 900
-	cluster := etcdtest.Start(t)
-	c := newWatchClient(t, cluster.Endpoints()...)
-	writer := newWatchClient(t, cluster.Endpoints()...)
+	c, writer := testclient.Open(t, shared.Cluster()), testclient.Open(t, shared.Cluster())
 	var chans []clientv3.WatchChan
 	for range watches {
 		chans = append(chans, c.Watch(t.Context(), "k/", clientv3.WithPrefix()))
 	}
 	heap := heapMiB()
 	value := string(bytes.Repeat([]byte("x"), 128<<10))
-	var first int64
-	for i := range events {
-		if rev := put(t, writer, fmt.Sprintf("k/%02d", i%10), value); i == 0 {
-			first = rev
-		}
-	}
+	first := put(t, writer, "before", "") + 1
+	concurrently(16, events, func(i int) {
+		_, err := writer.Put(t.Context(), fmt.Sprintf("k/%02d", i%10), value)
+		assert.NoError(t, err)
+	})
 	read := make([]int64, watches)
 	take := func(i int) {
 		wr := nextResponse(t, chans[i])
@@ -123,11 +117,11 @@ func TestPausedWatchesCatchUpInBoundedMemory(t *testing.T) {
 		}
 	}
 	for i := range chans {
-		for read[i] < 66 { // all that waits is in the channel then, so the watch resumes
+		for read[i] < 66 { // the rest of the backlog fits into the channel then: it resumes
 			take(i)
 		}
 	}
-	time.Sleep(time.Second) // what the server sends meanwhile counts
+	time.Sleep(time.Second) // for what the resumed watches get, which counts
 	grown := heapMiB() - heap
 	t.Logf("heap growth: %d MiB", grown)
 	assert.Less(t, grown, int64(80))

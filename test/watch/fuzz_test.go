@@ -19,9 +19,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// FuzzWatchServer puts a server that says whatever the bytes say in front of a handful of watches,
-// some with consumers that read, some whose contexts end, some that are abandoned: nothing panics
-// or hangs, each channel is closed exactly once, and what is delivered is in order.
+// FuzzWatchServer: a server sends whatever its bytes encode to eight watches. Some of their
+// consumers read all, some end their contexts, some leave. Nothing panics or hangs, each channel is
+// closed once, and each watch gets its events in order.
 func FuzzWatchServer(f *testing.F) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -38,8 +38,8 @@ func FuzzWatchServer(f *testing.F) {
 	})
 }
 
-// fuzzWatches runs in a bubble of its own time, where waits for a redial take none and a deadlock
-// is a failure.
+// fuzzWatches runs in a bubble of virtual time, in which a wait for a redial takes no time and a
+// deadlock is a failure.
 func fuzzWatches(t *testing.T, server *fuzzServer, byContext bool) {
 	pipes := etcdfake.WatchClient(server.serve)
 	w := clientv3.NewWatchFromWatchClient(pipes, nil)
@@ -49,14 +49,14 @@ func fuzzWatches(t *testing.T, server *fuzzServer, byContext bool) {
 		consumers.Go(func() { fuzzConsumer(t, ctx, w, i) })
 	}
 	for left := -1; left != server.left(); {
-		// until the server has said all, or nobody listens any more
+		// until the server has sent all, or has no watch left to send to
 		left = server.left()
 		time.Sleep(time.Minute)
 		_ = w.RequestProgress(ctx)
 	}
 	if byContext {
 		cancel()
-		consumers.Wait() // contexts alone end everything
+		consumers.Wait() // the end of the contexts alone ends all watches
 	}
 	require.NoError(t, w.Close())
 	consumers.Wait()
@@ -93,7 +93,7 @@ func fuzzConsumer(t *testing.T, ctx context.Context, w clientv3.Watcher, kind in
 	}
 }
 
-// fuzzServer says what its bytes say, over as many streams as they last for.
+// fuzzServer sends what its bytes encode, on as many streams as it takes.
 type fuzzServer struct {
 	mu   sync.Mutex
 	data []byte
@@ -130,7 +130,7 @@ func (s *fuzzServer) serve(
 			reqs <- req
 		}
 	}()
-	var creates []int64 // ids asked for and not answered
+	var creates []int64 // ids of the creates that are not answered
 	for {
 		b, ok := s.next()
 		if !ok {
@@ -160,8 +160,7 @@ func (s *fuzzServer) serve(
 	}
 }
 
-// awaitCreate waits for a request, for a while, and returns the id that it asks for if it is a
-// create.
+// awaitCreate waits for a request for a second. If the request is a create, it returns its id.
 func awaitCreate(ctx context.Context, reqs <-chan *pb.WatchRequest) []int64 {
 	select {
 	case req := <-reqs:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,20 +13,24 @@ import (
 	"go.uber.org/goleak"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
+
+// shared is the cluster of all tests that need no options and stop no member.
+var shared etcdtest.Shared
 
 func TestMain(m *testing.M) {
 	// Parallel tests wait most of their time, so more may run at once than there are processors.
 	_ = flag.Set("test.parallel", "8")
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(shared.Around(m))
 }
 
-// patience bounds every wait of these tests; nothing measures it.
-const patience = 20 * time.Second
+// patience bounds every wait of these tests. No result depends on its length.
+const patience = time.Minute
 
-// newWatchClient returns a client of the given endpoints, closed with the test.
-func newWatchClient(tb testing.TB, endpoints ...string) *clientv3.Client {
+// newClient returns a client of the given endpoints, closed with the test.
+func newClient(tb testing.TB, endpoints ...string) *clientv3.Client {
 	tb.Helper()
 	return testclient.New(tb, clientv3.Config{Endpoints: endpoints})
 }
@@ -56,7 +61,7 @@ func eventString(e *clientv3.Event) string {
 	return fmt.Sprintf("%s %s=%s@%d", e.Type, e.Kv.Key, e.Kv.Value, e.Kv.ModRevision)
 }
 
-// requireClosed waits for the channel to be closed, and wants nothing else from it.
+// requireClosed waits until the channel is closed, and fails on another response.
 func requireClosed(tb testing.TB, ch clientv3.WatchChan) {
 	tb.Helper()
 	select {
@@ -67,6 +72,20 @@ func requireClosed(tb testing.TB, ch clientv3.WatchChan) {
 	}
 }
 
+// concurrently calls do with each number below n, in so many goroutines, and waits for all calls.
+func concurrently(goroutines, n int, do func(i int)) {
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		wg.Go(func() {
+			for i := g; i < n; i += goroutines {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// put returns the revision of the change.
 func put(tb testing.TB, c *clientv3.Client, key, value string) int64 {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -20,10 +20,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
-// TestWatchModel makes 50,000 changes in a cluster of three members that are killed, stopped and
-// cut off, one at a time, and compares what watches of every kind have seen with the history of the
-// store: nothing lost, nothing twice, in order, and progress never told before its time. WATCH_SEED
-// repeats a run, as far as the faults go.
+// TestWatchModel makes 50,000 changes in a cluster of three members, one of which is killed,
+// stopped or cut off at a time. Then it compares what watches of every kind have received with the
+// history of the store: every event, once, in order, and no progress notice ahead of its events.
+// WATCH_SEED repeats the faults of a run.
 func TestWatchModel(t *testing.T) { runWatchModel(t, 50_000) }
 
 func runWatchModel(t *testing.T, changes int) {
@@ -40,7 +40,7 @@ func runWatchModel(t *testing.T, changes int) {
 
 	faults := make(chan struct{})
 	var chaos sync.WaitGroup
-	chaos.Go(func() { m.breakThings(faults) })
+	chaos.Go(func() { m.injectFaults(faults) })
 	m.write(changes)
 	close(faults)
 	chaos.Wait()
@@ -49,19 +49,19 @@ func runWatchModel(t *testing.T, changes int) {
 	ctx, cancel := context.WithTimeout(m.ctx, 2*patience+time.Duration(changes)*time.Millisecond)
 	defer cancel()
 	history := m.history(ctx)
-	for _, o := range m.witnesses {
+	for _, o := range m.observers {
 		o.waitFor(ctx, history)
 	}
 	m.stop()
 	t.Logf("%d changes in %v with %d faults; %d revisions; all seen after %v", changes, wrote,
 		m.faults, history[len(history)-1].rev, time.Since(begin))
-	for _, o := range m.witnesses {
+	for _, o := range m.observers {
 		o.check(history)
 	}
 	m.checkAcknowledged(history)
 }
 
-// watchModel is a cluster behind proxies, with writers and witnesses.
+// watchModel is a cluster behind proxies, with writers and observers.
 type watchModel struct {
 	t         *testing.T
 	rng       *rand.Rand // of the faults
@@ -69,14 +69,14 @@ type watchModel struct {
 	proxies   []*faultnet.Proxy
 	ctx       context.Context
 	cancel    context.CancelFunc
-	clients   []*clientv3.Client // of the witnesses
-	witnesses []*witness
+	clients   []*clientv3.Client // of the observers
+	observers []*observer
 	running   sync.WaitGroup
 	faults    int
 	start     int64 // the first revision of the changes
 
 	mu           sync.Mutex
-	acknowledged map[int]int64 // number of a change → revision, where the writer was told
+	acknowledged map[int]int64 // number of a change → its revision, if the writer got it
 }
 
 func newWatchModel(t *testing.T, seed uint64) *watchModel {
@@ -97,7 +97,7 @@ func newWatchModel(t *testing.T, seed uint64) *watchModel {
 	return m
 }
 
-// client returns a client that sees the cluster through the proxies.
+// client returns a client of the cluster through the proxies.
 func (m *watchModel) client() *clientv3.Client {
 	var endpoints []string
 	for _, p := range m.proxies {
@@ -115,8 +115,8 @@ const modelKeys = 50
 
 func modelKey(i int) string { return fmt.Sprintf("m/%02d", i) }
 
-// write makes n changes in transactions of ten, by several writers. A writer that does not learn
-// what became of a transaction makes it again; the history says how often it was applied.
+// write makes n changes in transactions of ten, by several writers. A writer repeats a transaction
+// whose outcome it does not learn. The history shows how often it was applied.
 func (m *watchModel) write(n int) {
 	const perTxn, writers = 10, 8
 	var next atomic.Int64
@@ -137,7 +137,7 @@ func (m *watchModel) write(n int) {
 	wg.Wait()
 }
 
-// modelOps are puts of numbered values to different keys, and now and then a delete.
+// modelOps returns puts of numbered values to different keys, and half of the time a delete.
 func modelOps(rng *rand.Rand, number, n int) []clientv3.Op {
 	var ops []clientv3.Op
 	for i, k := range rng.Perm(modelKeys)[:n+1] {
@@ -151,6 +151,7 @@ func modelOps(rng *rand.Rand, number, n int) []clientv3.Op {
 	return ops
 }
 
+// change makes one transaction until it succeeds, and records its revision.
 func (m *watchModel) change(c *clientv3.Client, ops []clientv3.Op, number int) {
 	for m.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(m.ctx, 2*time.Second)
@@ -165,8 +166,9 @@ func (m *watchModel) change(c *clientv3.Client, ops []clientv3.Op, number int) {
 	}
 }
 
-// breakThings does one fault after the other until stop is closed, and leaves the cluster whole.
-func (m *watchModel) breakThings(stop <-chan struct{}) {
+// injectFaults injects one fault after the other until stop is closed, and leaves the cluster
+// whole.
+func (m *watchModel) injectFaults(stop <-chan struct{}) {
 	for {
 		i := m.rng.IntN(3)
 		fault := modelFaults[m.rng.IntN(len(modelFaults))]
@@ -182,7 +184,7 @@ func (m *watchModel) breakThings(stop <-chan struct{}) {
 	}
 }
 
-// modelFaults each make one member unusable for a while, and return when it is as before.
+// modelFaults make one member unusable for a while, and return when it serves again.
 var modelFaults = []func(m *watchModel, member *etcdtest.Member, proxy *faultnet.Proxy,
 	lasting time.Duration){
 	func(m *watchModel, member *etcdtest.Member, _ *faultnet.Proxy, lasting time.Duration) {
@@ -225,7 +227,7 @@ var modelFaults = []func(m *watchModel, member *etcdtest.Member, proxy *faultnet
 	},
 }
 
-// stop ends all witnesses.
+// stop ends all observers.
 func (m *watchModel) stop() {
 	m.cancel()
 	m.running.Wait()

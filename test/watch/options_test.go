@@ -14,10 +14,11 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestOptionsThatAWatchRefuses: options that are only valid elsewhere panic, before anything is
-// opened; those of a watch reach the server.
+// TestOptionsThatAWatchRefuses: Watch panics on options that only other requests have, before it
+// opens a stream. Other options that a watch has no use for are ignored.
 func TestOptionsThatAWatchRefuses(t *testing.T) {
 	pipes := etcdfake.WatchClient(nil)
 	w := clientv3.NewWatchFromWatchClient(pipes, nil)
@@ -49,6 +50,7 @@ func TestOptionsThatAWatchRefuses(t *testing.T) {
 	}
 }
 
+// TestWatchRequestHasTheOptions: each option of a watch reaches the server.
 func TestWatchRequestHasTheOptions(t *testing.T) {
 	s, w := newWatchScript(t)
 	watchAsync(t.Context(), w, "k", clientv3.WithRange("l"), clientv3.WithRev(5),
@@ -63,6 +65,7 @@ func TestWatchRequestHasTheOptions(t *testing.T) {
 		pb.WatchCreateRequest_NODELETE}, req.Filters)
 }
 
+// TestWatchResponseErr: the error of a response follows from its cancel reason and its compaction.
 func TestWatchResponseErr(t *testing.T) {
 	for _, tc := range []struct {
 		wr   clientv3.WatchResponse
@@ -89,8 +92,8 @@ func TestWatchResponseErr(t *testing.T) {
 	require.ErrorContains(t, wr.Err(), "mvcc: watcher range is empty")
 }
 
-// TestReasonsThatAreStatuses: a reason in the form of a gRPC status is that status, with its code
-// and its description.
+// TestReasonsThatAreStatuses: a cancel reason that is the text of a gRPC status becomes that
+// status, with its code and its description.
 func TestReasonsThatAreStatuses(t *testing.T) {
 	for reason, want := range map[string]error{
 		"rpc error: code = Canceled desc = grpc: the client connection is closing": status.Error(
@@ -120,6 +123,8 @@ func TestReasonsThatAreStatuses(t *testing.T) {
 	}
 }
 
+// TestWatchResponseIsProgressNotify: a response is a progress notice if it has a revision and
+// nothing else.
 func TestWatchResponseIsProgressNotify(t *testing.T) {
 	at := &pb.ResponseHeader{Revision: 3}
 	for _, tc := range []struct {
@@ -138,9 +143,9 @@ func TestWatchResponseIsProgressNotify(t *testing.T) {
 	}
 }
 
+// TestWatchOneKey: a watch of one key gets the changes of that key.
 func TestWatchOneKey(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
+	_, c := testclient.StartFake(t, clientv3.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	ch := c.Watch(ctx, "a")
 	put(t, c, "b", "0")
@@ -153,9 +158,10 @@ func TestWatchOneKey(t *testing.T) {
 	requireClosed(t, ch)
 }
 
+// TestWatchPrefixFromRevision: a watch from an old revision gets all changes since, in one
+// response.
 func TestWatchPrefixFromRevision(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
+	_, c := testclient.StartFake(t, clientv3.Config{})
 	first := put(t, c, "p/1", "x")
 	put(t, c, "p/2", "y")
 	ch := c.Watch(t.Context(), "p/", clientv3.WithPrefix(), clientv3.WithRev(first))

@@ -24,8 +24,7 @@ import (
 // TestProgressGoesToAllWatches: a requested progress notice goes to all watches of its stream, also
 // to the one with id 0, and to no watch of another stream.
 func TestProgressGoesToAllWatches(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	c := newWatchClient(t, cluster.Endpoints()...)
+	c := testclient.Open(t, shared.Cluster())
 	elsewhere := c.Watch(metadata.AppendToOutgoingContext(t.Context(), "other", "stream"), "a")
 	rev := put(t, c, "a", "1")
 	require.NoError(t, nextWithEvents(t, elsewhere))
@@ -49,7 +48,7 @@ func TestProgressGoesToAllWatches(t *testing.T) {
 // by itself, and a watch without it gets none.
 func TestWatchProgressNotify(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithArgs("--watch-progress-notify-interval=100ms"))
-	c := newWatchClient(t, cluster.Endpoints()...)
+	c := testclient.Open(t, cluster)
 	plain := c.Watch(t.Context(), "a")
 	notified := c.Watch(t.Context(), "a", clientv3.WithProgressNotify())
 	for range 3 {
@@ -86,7 +85,7 @@ func TestRequestProgressOpensNothing(t *testing.T) {
 // that watch among those of the stream, as one that lags behind, until the client cancels it, and
 // answers no request for progress meanwhile. The other watches still get progress.
 func TestProgressBesideACompactedWatch(t *testing.T) {
-	client := testclient.Open(t, etcdtest.Start(t))
+	client := testclient.Open(t, shared.Cluster())
 	var rev int64
 	for range 3 {
 		rev = put(t, client, "k", "v")
@@ -175,7 +174,7 @@ func withoutProgress(s *etcdfake.Server) etcdfake.WatchHandler {
 // client sends it none. An idle watch on the server behind it, opened later, is
 // asked twice in the time.
 func TestProxyIsNotAskedForProgress(t *testing.T) {
-	cluster := etcdtest.Start(t)
+	cluster := etcdtest.Start(t) // of its own: the test counts its messages
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := l.Addr().String()
@@ -185,9 +184,9 @@ func TestProxyIsNotAskedForProgress(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, logs, 1)
 
-	c := newWatchClient(t, addr)
+	c := newClient(t, addr)
 	events := c.Watch(t.Context(), "k")
-	direct := newWatchClient(t, cluster.Endpoints()...)
+	direct := testclient.Open(t, cluster)
 	direct.Watch(t.Context(), "other")
 	awaitProgress(t, cluster.Members()[0], 4)
 	put(t, c, "k", "v")

@@ -14,10 +14,11 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// startProxy runs etcd's grpc-proxy before a member at addr, and returns how to kill it; the test's
-// end does so too.
+// startProxy runs etcd's grpc-proxy of a member at addr, and returns how to kill it. The end of the
+// test kills it too.
 func startProxy(t *testing.T, member *etcdtest.Member, addr string) (kill func()) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "proxy.log"))
@@ -37,18 +38,18 @@ func startProxy(t *testing.T, member *etcdtest.Member, addr string) (kill func()
 	return kill
 }
 
-// TestResumeThroughAProxy: etcd's grpc-proxy assigns ids of its own and confirms watches in any
-// order. Many watches through it each get their own events, also after it was lost and is back.
+// TestResumeThroughAProxy: etcd's grpc-proxy chooses watch ids itself and confirms watches in any
+// order. Each of many watches through it gets its own events, also after the proxy was away.
 func TestResumeThroughAProxy(t *testing.T) {
 	const watches = 100
-	cluster := etcdtest.Start(t)
+	cluster := shared.Cluster()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := l.Addr().String()
 	require.NoError(t, l.Close())
 
 	kill := startProxy(t, cluster.Members()[0], addr)
-	c, direct := newWatchClient(t, addr), newWatchClient(t, cluster.Endpoints()...)
+	c, direct := newClient(t, addr), testclient.Open(t, cluster)
 	chans := openWatches(t.Context(), c, watches)
 	requireOwnEvents(t, direct, chans, "first")
 	kill()
@@ -63,7 +64,7 @@ func TestResumeThroughAProxy(t *testing.T) {
 			fmt.Sprintf("%s=%s", wr.Events[0].Kv.Key, wr.Events[0].Kv.Value))
 	}
 	requireOwnEvents(t, direct, chans, "last")
-	// which the proxy does not know; nothing breaks
+	// a request that the proxy does not know breaks nothing
 	require.NoError(t, c.RequestProgress(t.Context()))
 	requireOwnEvents(t, direct, chans, "after all")
 	select {
@@ -73,6 +74,7 @@ func TestResumeThroughAProxy(t *testing.T) {
 	}
 }
 
+// requireOwnEvents puts each of the keys, and requires that each channel gets the event of its key.
 func requireOwnEvents(t *testing.T, c *clientv3.Client, chans []clientv3.WatchChan, value string) {
 	t.Helper()
 	for i, ch := range chans {

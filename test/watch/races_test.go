@@ -17,7 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// raced is one watch, beside a sibling that must notice nothing, and what can happen to it.
+// raced is one watch, to which things happen, and a sibling on its stream, to which they must not.
 type raced struct {
 	t       *testing.T
 	server  *watchScript
@@ -28,13 +28,13 @@ type raced struct {
 	ch      clientv3.WatchChan // nil until the Watch call has returned
 	sibling clientv3.WatchChan
 	lasts   int   // last responses received
-	watchID int64 // that it has or would be given
+	watchID int64 // the id that the server gives it
 }
 
-// raceStates brings the watch into each state of the mux.
+// raceStates bring the watch into each of its states.
 var raceStates = map[string]func(*raced){
 	"queued": func(r *raced) {
-		r.session.end(errCut) // nothing is answered from here on
+		r.session.end(errCut) // nothing is answered from then on
 		r.session = nil
 		synctest.Wait()
 		r.watch()
@@ -73,7 +73,7 @@ func (r *raced) activate(id int64) {
 	r.ch, r.watchID = r.open(), id
 }
 
-// raceEvents happen to the watch, in every order of two of them and at the same time.
+// raceEvents are what can happen to the watch.
 var raceEvents = map[string]func(*raced){
 	"context": func(r *raced) { r.cancel() },
 	"close":   func(r *raced) { assert.NoError(r.t, r.watcher.Close()) },
@@ -85,7 +85,7 @@ var raceEvents = map[string]func(*raced){
 	"refused":  func(r *raced) { r.toServer(func(s *watchSession) { s.refused(-1, "no") }) },
 	"server": func(r *raced) {
 		r.toServer(func(s *watchSession) {
-			s.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 9}, WatchId: r.watchID,
+			s.respond(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 9}, WatchId: r.watchID,
 				Canceled: true, CancelReason: "x"})
 		})
 	},
@@ -107,22 +107,24 @@ var raceEvents = map[string]func(*raced){
 	},
 }
 
+// received counts a last response.
 func (r *raced) received(wr clientv3.WatchResponse) {
 	if wr.Err() != nil {
 		r.lasts++
 	}
 }
 
+// toServer does something on the current stream, if there is one.
 func (r *raced) toServer(do func(*watchSession)) {
 	if r.session != nil && r.session.ctx.Err() == nil {
 		do(r.session)
 	}
 }
 
-// TestWatchRaces: in every state, any two things that end or move a watch, in both orders and at
-// the same time, leave its channel closed once after Close, never block, and never reach the
-// sibling. A double close or a send on a closed channel would panic; a goroutine left behind, or
-// one that waits for ever, fails the bubble.
+// TestWatchRaces: in every state of a watch, two things happen to it, in both orders and at the
+// same time. Nothing blocks, the sibling on the stream goes on, and after Close the channel is
+// closed once. A second close, or a send on a closed channel, would panic. A goroutine that stays
+// behind would fail the bubble.
 func TestWatchRaces(t *testing.T) {
 	names := make([]string, 0, len(raceEvents))
 	for name := range raceEvents {
@@ -155,7 +157,7 @@ func runRace(t *testing.T, state, first, second string, together bool) {
 	r.sibling = openSibling()
 	raceStates[state](r)
 
-	if together && first != "drain" && second != "drain" { // draining waits for the bubble
+	if together && first != "drain" && second != "drain" { // "drain" waits for the bubble
 		var both sync.WaitGroup
 		both.Go(func() { raceEvents[first](r) })
 		both.Go(func() { raceEvents[second](r) })
@@ -180,17 +182,17 @@ func runRace(t *testing.T, state, first, second string, together bool) {
 	assert.LessOrEqual(t, r.lasts, 1)
 	if state == "active" && happened("server") && first != "close" && first != "context" &&
 		first != "halt" && first != "break" && !together {
-		assert.Equal(t, 1, r.lasts, "what the server says in the end arrives")
+		assert.Equal(t, 1, r.lasts, "the last response of the server arrives")
 	}
 	r.cancel()
 	for range r.sibling {
 	}
 }
 
-// requireSiblingLives lets the sibling's stream be reopened, if it has to be, and sends it an
-// event.
+// requireSiblingLives waits until the sibling has a stream again, if the stream was broken, and
+// sends it an event.
 func (r *raced) requireSiblingLives() {
-	time.Sleep(time.Second) // of the bubble: a redial is done by then
+	time.Sleep(time.Second) // of the bubble: the client has redialled by then
 	synctest.Wait()
 	select {
 	case s := <-r.server.sessions:
@@ -204,7 +206,6 @@ func (r *raced) requireSiblingLives() {
 	for len(r.session.reqs) > 0 {
 		if req := (<-r.session.reqs).GetCreateRequest(); req != nil &&
 			string(req.Key) == "sibling" {
-			// the client's, and the server's for its repetition a while later
 			r.session.created(req.WatchId, 40)
 			id = max(id, req.WatchId)
 		}

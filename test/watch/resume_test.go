@@ -12,18 +12,19 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
+// errCut ends a stream as a server does that stops.
 var errCut = rpctypes.ErrGRPCStopped
 
-// TestWatchResumesFromItsCreation: what is put while a watch from "now" that has seen nothing is
-// cut off arrives.
+// TestWatchResumesFromItsCreation: a watch from "now" has had no event when its stream breaks. It
+// resumes from the revision of its creation, so a change before the next stream arrives.
 func TestWatchResumesFromItsCreation(t *testing.T) {
-	s := etcdfake.Start(t)
-	c, other := newWatchClient(t, s.Addr()), newWatchClient(t, s.Addr())
+	s, c := testclient.StartFake(t, clientv3.Config{})
+	other := testclient.OpenFake(t, s)
 	put(t, other, "k", "before")
 	ch := c.Watch(t.Context(), "k")
 	proceed := make(chan struct{})
@@ -38,11 +39,10 @@ func TestWatchResumesFromItsCreation(t *testing.T) {
 	assert.Equal(t, fmt.Sprintf("PUT k=meanwhile@%d", rev), nextEvent(t, ch))
 }
 
-// TestRealServerWatchResumesFromItsCreation is the same with a member whose connections are cut.
+// TestRealServerWatchResumesFromItsCreation: a watch from "now" has had no event when its
+// connection to a real member is cut. A change before the next connection arrives.
 func TestRealServerWatchResumesFromItsCreation(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	proxy := faultnet.New(t, cluster.Members()[0].Address())
-	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)
+	c, other, proxy := newProxied(t)
 	put(t, other, "k", "before")
 	ch := c.Watch(t.Context(), "k")
 	proxy.Refuse()
@@ -51,6 +51,13 @@ func TestRealServerWatchResumesFromItsCreation(t *testing.T) {
 	put(t, other, "l", "of no interest")
 	proxy.Heal()
 	assert.Equal(t, fmt.Sprintf("PUT k=meanwhile@%d", rev), nextEvent(t, ch))
+}
+
+// newProxied returns a client of the shared cluster through a proxy, and one past the proxy.
+func newProxied(t *testing.T) (through, past *clientv3.Client, proxy *faultnet.Proxy) {
+	t.Helper()
+	proxy = faultnet.New(t, shared.Cluster().Members()[0].Address())
+	return newClient(t, proxy.Addr()), testclient.Open(t, shared.Cluster()), proxy
 }
 
 // TestNoDuplicateAfterProgress: after an event or a progress notice at R a watch resumes at R+1.
@@ -76,14 +83,14 @@ func TestNoDuplicateAfterProgress(t *testing.T) {
 	ss = s.session()
 	ss.createFrom("k", 21)
 	ss.created(1, 22)
-	ss.events(1, 20, 21, 22) // a server that sends too much changes nothing
+	ss.events(1, 20, 21, 22) // the server sends an old revision again
 	requireRevisions(t, ch, 21, 22)
 }
 
-// TestCreatedNotifyComesOnce: WithCreatedNotify yields one Created, not another after a resume.
+// TestCreatedNotifyComesOnce: a watch with WithCreatedNotify gets one Created response, and none
+// after a resume.
 func TestCreatedNotifyComesOnce(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	ch := c.Watch(t.Context(), "k", clientv3.WithCreatedNotify())
 	wr := nextResponse(t, ch)
 	assert.True(t, wr.Created)
@@ -100,24 +107,22 @@ func TestCreatedNotifyComesOnce(t *testing.T) {
 	}
 }
 
-// TestFragmentsCutInTheMiddleComeOnceWhole: the partial response is dropped, the revision comes
-// once and whole; interleaved ids both arrive.
+// TestFragmentsCutInTheMiddleComeOnceWhole: a stream breaks between two fragments of a response.
+// The first fragment is dropped, and the whole response arrives once, from the next stream.
+// Fragments of two watches may alternate.
 func TestFragmentsCutInTheMiddleComeOnceWhole(t *testing.T) {
 	s, w := newWatchScript(t)
 	fragment := func(ss *watchSession, id int64, more bool, revs ...int64) {
 		resp := eventsResponse(id, revs...)
 		resp.Fragment = more
-		ss.say(resp)
+		ss.respond(resp)
 	}
 	openA := watchAsync(t.Context(), w, "a", clientv3.WithFragment())
 	ss := s.session()
 	assert.True(t, ss.create().Fragment)
 	ss.created(0, 1)
 	a := openA()
-	openB := watchAsync(t.Context(), w, "b", clientv3.WithFragment())
-	ss.createFrom("b", 0)
-	ss.created(1, 1)
-	b := openB()
+	b := ss.watch(t.Context(), w, "b", 1, clientv3.WithFragment())
 
 	fragment(ss, 0, true, 2, 2)
 	fragment(ss, 1, true, 2)
@@ -139,27 +144,20 @@ func TestFragmentsCutInTheMiddleComeOnceWhole(t *testing.T) {
 	requireRevisions(t, a, 3, 3, 3, 3)
 }
 
-// TestEndlessFragments of a response that is never complete: the end of the context, or of the
-// watcher, is that of the watch all the same, and a sibling gets its events in between.
+// TestEndlessFragments: a server sends fragments of one response without end. The watch still ends
+// with its context or its watcher, and another watch of the stream gets its events meanwhile.
 func TestEndlessFragments(t *testing.T) {
 	for name, byContext := range map[string]bool{"context": true, "close": false} {
 		t.Run(name, func(t *testing.T) {
 			s, w := newWatchScript(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			openA := watchAsync(ctx, w, "a", clientv3.WithFragment())
-			ss := s.session()
-			ss.create()
-			ss.created(0, 1)
-			a := openA()
-			openB := watchAsync(t.Context(), w, "b")
-			ss.create()
-			ss.created(1, 1)
-			b := openB()
+			ss, a := s.watch(ctx, w, "a", 0, clientv3.WithFragment())
+			b := ss.watch(t.Context(), w, "b", 1)
 			for rev := range int64(1000) {
 				resp := eventsResponse(0, rev+2)
 				resp.Fragment = true
-				ss.say(resp)
+				ss.respond(resp)
 				ss.events(1, rev+2)
 				requireRevisions(t, b, rev+2)
 			}
@@ -176,11 +174,11 @@ func TestEndlessFragments(t *testing.T) {
 	}
 }
 
-// TestFragmentsOfARealServer: a transaction over the server's request limit arrives whole, in one
-// response.
+// TestFragmentsOfARealServer: the events of one transaction are larger than the server's messages.
+// They arrive in one response.
 func TestFragmentsOfARealServer(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithArgs("--max-request-bytes=65536"))
-	c := newWatchClient(t, cluster.Endpoints()...)
+	c := testclient.Open(t, cluster)
 	ch := c.Watch(t.Context(), "big/", clientv3.WithPrefix(), clientv3.WithFragment(),
 		clientv3.WithPrevKV())
 	value := make([]byte, 500)
@@ -192,7 +190,8 @@ func TestFragmentsOfARealServer(t *testing.T) {
 		resp, err := c.Txn(t.Context()).Then(ops...).Commit()
 		require.NoError(t, err)
 		wr := nextResponse(t, ch)
-		require.Len(t, wr.Events, 100, "the second, with the previous values, takes 100 KiB: more than one message")
+		// the second response, with the previous values, takes 100 KiB: more than one message
+		require.Len(t, wr.Events, 100)
 		for i, e := range wr.Events {
 			require.Equal(t, fmt.Sprintf("big/%03d", i), string(e.Kv.Key))
 			require.Equal(t, resp.Header.Revision, e.Kv.ModRevision)
@@ -200,12 +199,10 @@ func TestFragmentsOfARealServer(t *testing.T) {
 	}
 }
 
-// TestWatchFromAFutureRevisionGetsNothingOlder: a watch from a future revision gets nothing older,
-// and keeps its revision across reconnects.
+// TestWatchFromAFutureRevisionGetsNothingOlder: a watch from a future revision gets no older event,
+// also if it is created again on another connection before the store has reached that revision.
 func TestWatchFromAFutureRevisionGetsNothingOlder(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	proxy := faultnet.New(t, cluster.Members()[0].Address())
-	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)
+	c, other, proxy := newProxied(t)
 	rev := put(t, other, "k", "0")
 	ch := c.Watch(t.Context(), "k", clientv3.WithRev(rev+5), clientv3.WithCreatedNotify())
 	assert.True(t, nextResponse(t, ch).Created)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 	"runtime/pprof"
 	"strings"
 	"sync"
@@ -28,48 +27,41 @@ const manyWatches = 10_000
 // in this order.
 func openWatches(ctx context.Context, w clientv3.Watcher, n int) []clientv3.WatchChan {
 	chans := make([]clientv3.WatchChan, n)
-	var wg sync.WaitGroup
-	for worker := range 100 {
-		wg.Go(func() {
-			for i := worker; i < n; i += 100 {
-				chans[i] = w.Watch(ctx, fmt.Sprintf("w/%d", i))
-			}
-		})
-	}
-	wg.Wait()
+	concurrently(100, n, func(i int) { chans[i] = w.Watch(ctx, fmt.Sprintf("w/%d", i)) })
 	return chans
 }
 
-// ourGoroutines counts goroutines that run code of the client, but none of its tests and their
-// servers.
-func ourGoroutines(tb testing.TB) int {
+// clientGoroutines counts the goroutines that run code of the client, without those of tests and
+// fake servers.
+func clientGoroutines(tb testing.TB) int {
 	tb.Helper()
 	var dump strings.Builder
 	require.NoError(tb, pprof.Lookup("goroutine").WriteTo(&dump, 2))
 	n := 0
 	for stack := range strings.SplitSeq(dump.String(), "\n\n") {
-		ours := false
+		client := false
 		for _, of := range []string{"client/v3.(*", "internal/bidi.", "internal/outbox.",
 			"internal/watchmux."} {
-			ours = ours || strings.Contains(stack, of)
+			client = client || strings.Contains(stack, of)
 		}
-		if ours && !strings.Contains(stack, "_test.") && !strings.Contains(stack, "etcdfake.") {
+		if client && !strings.Contains(stack, "_test.") && !strings.Contains(stack, "etcdfake.") {
 			n++
 		}
 	}
 	return n
 }
 
-// TestTenThousandWatches on one client of a real server: they take four goroutines of ours at most
-// and little memory, all are there again after a cut, and are closed in under a second.
+// TestTenThousandWatches: ten thousand watches of one client on a real server take four of the
+// client's goroutines at most, and little memory. All of them resume after a cut of the connection,
+// and Close ends them in less than a second.
 func TestTenThousandWatches(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
-	c, other := newWatchClient(t, proxy.Addr()), newWatchClient(t, cluster.Endpoints()...)
+	c, other := newClient(t, proxy.Addr()), testclient.Open(t, cluster)
 	warm := c.Watch(t.Context(), "warm")
 	put(t, other, "warm", "")
 	require.NoError(t, nextWithEvents(t, warm))
-	before := ourGoroutines(t)
+	before := clientGoroutines(t)
 	heap := heapBytes()
 
 	begin := time.Now()
@@ -78,8 +70,8 @@ func TestTenThousandWatches(t *testing.T) {
 	chans := openWatches(ctx, c, manyWatches)
 	opened := time.Since(begin)
 	perWatch := (heapBytes() - heap) / manyWatches
-	goroutines := ourGoroutines(t)
-	t.Logf("opened in %v; %d bytes each; %d goroutines of ours, %d with one watch", opened,
+	goroutines := clientGoroutines(t)
+	t.Logf("opened in %v; %d bytes each; %d goroutines of the client, %d with one watch", opened,
 		perWatch, goroutines, before)
 	assert.LessOrEqual(t, goroutines, 4)
 	assert.LessOrEqual(t, perWatch, int64(1536))
@@ -111,19 +103,10 @@ func TestTenThousandWatches(t *testing.T) {
 	}
 }
 
-func heapBytes() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
-// TestCloseWhileThousandsResume: it returns, and each channel is closed once; half of the contexts
-// end meanwhile.
+// TestCloseWhileThousandsResume: the client is closed while thousands of watches resume, and the
+// contexts of half of them end. Close returns, and each channel is closed once.
 func TestCloseWhileThousandsResume(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	half, cancel := context.WithCancel(t.Context())
 	a := openWatches(half, c, manyWatches/2)
 	b := openWatches(t.Context(), c, manyWatches/2)
@@ -142,15 +125,16 @@ func TestCloseWhileThousandsResume(t *testing.T) {
 	}
 }
 
-// TestResumeWithAWindow: where the server takes over ids of the client's, many watches resume with
-// many creates in flight; where it does not, they go one by one, and resume too. Over a network
-// with a round trip of a millisecond the window takes at most a quarter of the time.
+// TestResumeWithAWindow: if the server accepts watch ids that the client chooses, a thousand
+// watches resume with many creates in flight. If it chooses the ids itself, they resume one by one.
+// Over a network with a round trip of a millisecond the first takes at most a quarter of the time
+// of the second.
 func TestResumeWithAWindow(t *testing.T) {
 	const watches = 1000
 	resume := func(t *testing.T, opts ...etcdfake.Option) (took time.Duration, most int) {
 		s := etcdfake.Start(t, opts...)
 		proxy := faultnet.New(t, s.Addr())
-		c := newWatchClient(t, proxy.Addr())
+		c := newClient(t, proxy.Addr())
 		chans := openWatches(t.Context(), c, watches)
 		_, streams := s.Streams("Watch")
 		require.Equal(t, 1, streams)
@@ -180,7 +164,7 @@ func TestResumeWithAWindow(t *testing.T) {
 	assert.Less(t, window, single/4)
 }
 
-// inflightCounter counts creates that were received and not answered yet.
+// inflightCounter counts creates that the server has received and not answered yet.
 type inflightCounter struct {
 	mu              sync.Mutex
 	now, max, total int

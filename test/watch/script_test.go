@@ -15,8 +15,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// watchScript is the server of a Watcher in the same process: the test plays it, one session for
-// each stream.
+// watchScript is the server of a Watcher in the same process. The test decides what it sends, on
+// one session for each stream.
 type watchScript struct {
 	t        *testing.T
 	pipes    *etcdfake.WatchPipes
@@ -100,6 +100,7 @@ func (ss *watchSession) request() *pb.WatchRequest {
 	}
 }
 
+// create waits for a create request.
 func (ss *watchSession) create() *pb.WatchCreateRequest {
 	ss.t.Helper()
 	req := ss.request()
@@ -115,6 +116,7 @@ func (ss *watchSession) createFrom(key string, rev int64) {
 		fmt.Sprintf("%s from %d", req.Key, req.StartRevision))
 }
 
+// cancelled waits for a cancel request, and returns its watch id.
 func (ss *watchSession) cancelled() int64 {
 	ss.t.Helper()
 	req := ss.request()
@@ -122,24 +124,28 @@ func (ss *watchSession) cancelled() int64 {
 	return req.GetCancelRequest().WatchId
 }
 
-// say sends a response; on a stream that is over it does nothing.
-func (ss *watchSession) say(resp *pb.WatchResponse) { _ = ss.send(resp) }
+// respond sends a response. On a stream that is over it does nothing.
+func (ss *watchSession) respond(resp *pb.WatchResponse) { _ = ss.send(resp) }
 
+// created confirms a watch at a revision.
 func (ss *watchSession) created(id, rev int64) {
-	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: id, Created: true})
+	ss.respond(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: id,
+		Created: true})
 }
 
+// refused refuses a create.
 func (ss *watchSession) refused(id int64, reason string) {
-	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: id, Created: true,
-		Canceled: true, CancelReason: reason})
+	ss.respond(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: id,
+		Created: true, Canceled: true, CancelReason: reason})
 }
 
+// progress sends a progress notice.
 func (ss *watchSession) progress(id, rev int64) {
-	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: id})
+	ss.respond(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, WatchId: id})
 }
 
 // events sends one response with a put at each of the revisions.
-func (ss *watchSession) events(id int64, revs ...int64) { ss.say(eventsResponse(id, revs...)) }
+func (ss *watchSession) events(id int64, revs ...int64) { ss.respond(eventsResponse(id, revs...)) }
 
 func eventsResponse(id int64, revs ...int64) *pb.WatchResponse {
 	resp := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: revs[len(revs)-1]}, WatchId: id}
@@ -154,7 +160,7 @@ func eventsResponse(id int64, revs ...int64) *pb.WatchResponse {
 // end ends the stream with err.
 func (ss *watchSession) end(err error) { ss.over <- err }
 
-// watchAsync calls Watch where it would block, and returns how to wait for its channel.
+// watchAsync calls Watch on another goroutine, and returns a function that waits for its channel.
 func watchAsync(
 	ctx context.Context, w clientv3.Watcher, key string, opts ...clientv3.OpOption,
 ) func() clientv3.WatchChan {
@@ -163,7 +169,31 @@ func watchAsync(
 	return func() clientv3.WatchChan { return <-got }
 }
 
-// requireRevisions receives one response and wants events at these revisions in it.
+// watch watches the key on a new stream, on which it confirms the watch at revision 1 with the id.
+func (s *watchScript) watch(
+	ctx context.Context, w clientv3.Watcher, key string, id int64, opts ...clientv3.OpOption,
+) (*watchSession, clientv3.WatchChan) {
+	s.t.Helper()
+	open := watchAsync(ctx, w, key, opts...)
+	ss := s.session()
+	ss.createFrom(key, 0)
+	ss.created(id, 1)
+	return ss, open()
+}
+
+// watch watches the key on the session's stream, and confirms the watch as [watchScript.watch]
+// does.
+func (ss *watchSession) watch(
+	ctx context.Context, w clientv3.Watcher, key string, id int64, opts ...clientv3.OpOption,
+) clientv3.WatchChan {
+	ss.t.Helper()
+	open := watchAsync(ctx, w, key, opts...)
+	ss.createFrom(key, 0)
+	ss.created(id, 1)
+	return open()
+}
+
+// requireRevisions receives one response and requires that its events have these revisions.
 func requireRevisions(tb testing.TB, ch clientv3.WatchChan, want ...int64) {
 	tb.Helper()
 	wr := nextResponse(tb, ch)
@@ -178,7 +208,7 @@ func revisions(wr clientv3.WatchResponse) (revs []int64) {
 	return revs
 }
 
-// requireLast receives the last response, and then the end of the channel.
+// requireLast receives the last response, which it returns, and then the end of the channel.
 func requireLast(tb testing.TB, ch clientv3.WatchChan) clientv3.WatchResponse {
 	tb.Helper()
 	wr := nextResponse(tb, ch)

@@ -20,14 +20,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// plainServer speaks etcd's protocol, and takes no options from clients, as stores other than etcd
-// do. It confirms creates without options with ids of its own and an empty header, each followed by
-// an event of the watch's key.
+// plainServer is a store other than etcd that speaks its protocol. It confirms creates that have
+// neither an id nor options, chooses the ids, sends an empty header, and then an event of the
+// watch's key.
 type plainServer struct {
-	// ends the stream at a create with options; nil: such a create is left unanswered
+	// refuse returns the status that ends the stream at a create with an id or options. If it is
+	// nil, such a create stays unanswered.
 	refuse func() error
 
-	options atomic.Int64 // creates with options
+	options atomic.Int64 // creates with an id or options
 	cut     cutter
 }
 
@@ -37,7 +38,7 @@ type cutter struct {
 	ch chan struct{}
 }
 
-// next is closed with the next cut.
+// next returns a channel that is closed with the next cut.
 func (c *cutter) next() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,6 +48,7 @@ func (c *cutter) next() <-chan struct{} {
 	return c.ch
 }
 
+// now ends the current streams.
 func (c *cutter) now() {
 	c.next()
 	c.mu.Lock()
@@ -104,9 +106,9 @@ func (s *plainServer) answer(
 	}
 }
 
-// TestServersWithoutWatchOptions: a server that refuses what this client would add to creates, or
-// leaves such creates unanswered, is asked once. No watch ends, none is stalled for half a second,
-// and reconnects cost nothing.
+// TestServersWithoutWatchOptions: a server refuses creates with an id or options, or leaves them
+// unanswered. The client sends it one such create only. No watch ends or stalls for half a second,
+// also after a reconnect.
 func TestServersWithoutWatchOptions(t *testing.T) {
 	for name, refuse := range map[string]func() error{
 		"unanswered": nil,
@@ -146,6 +148,7 @@ func TestServersWithoutWatchOptions(t *testing.T) {
 	}
 }
 
+// openAll begins n watches of keys "0", "1" and so on. Each of the functions waits for its channel.
 func openAll(
 	t *testing.T, w clientv3.Watcher, n int, opts ...clientv3.OpOption,
 ) (opens []func() clientv3.WatchChan) {
@@ -155,6 +158,7 @@ func openAll(
 	return opens
 }
 
+// requireKey receives one response and requires an event of the key.
 func requireKey(t *testing.T, ch clientv3.WatchChan, key string) {
 	t.Helper()
 	wr := nextResponse(t, ch)
@@ -162,11 +166,11 @@ func requireKey(t *testing.T, ch clientv3.WatchChan, key string) {
 	require.Equal(t, key, string(wr.Events[0].Kv.Key))
 }
 
-// distantServer is an etcd at a distance: it answers each create after a round trip, many at a
-// time, and takes ids.
+// distantServer is an etcd that answers each create after a round trip, many at a time, and accepts
+// the client's ids.
 type distantServer struct {
-	slow  atomic.Int64 // this create of a stream takes four seconds, once; counted from 1
-	order bool         // no answer overtakes that one
+	slow  atomic.Int64 // the number, from 1, of a create that takes four seconds, once
+	order bool         // no answer overtakes the slow one
 	cut   cutter
 }
 
@@ -221,8 +225,9 @@ func (s *distantServer) serve(
 	}
 }
 
-// TestOneSlowCreateLeavesTheWindowOpen: a thousand watches at a round trip of 20 ms resume in the
-// time of the slowest create, and not one by one, which would take 20 seconds.
+// TestOneSlowCreateLeavesTheWindowOpen: a thousand watches resume over a network with a round trip
+// of 20 ms, and one create takes four seconds. All resume in about that time. One by one they would
+// take 20 seconds.
 func TestOneSlowCreateLeavesTheWindowOpen(t *testing.T) {
 	for _, slow := range []int64{1, 2, 500} {
 		for _, order := range []bool{true, false} {
@@ -254,16 +259,16 @@ func TestOneSlowCreateLeavesTheWindowOpen(t *testing.T) {
 	}
 }
 
-// oddServer confirms creates in order, and sends each watch one event, of the watch's own key at
-// the revision asked for.
+// oddServer confirms creates in order, and sends each watch one event of its key at its start
+// revision.
 type oddServer struct {
-	ownIDs  bool          // ids of the client's are not taken over
-	deaf    bool          // creates with ids of the client's are left unanswered
-	slow    time.Duration // what the first create with an id of the client's takes to be answered
-	refuses bool          // that create is refused once
+	ownIDs  bool          // it replaces the client's ids by others
+	ignores bool          // it leaves creates with an id unanswered
+	slow    time.Duration // how long it takes to answer the first create with an id
+	refuses bool          // it refuses the first create with an id
 
-	streams atomic.Int64 // opened
-	seen    atomic.Bool  // that create
+	streams atomic.Int64 // how many were opened
+	seen    atomic.Bool  // it has received a create with an id
 }
 
 func (o *oddServer) serve(
@@ -276,7 +281,7 @@ func (o *oddServer) serve(
 			return err
 		}
 		create := req.GetCreateRequest()
-		if create == nil || o.deaf && create.WatchId != 0 {
+		if create == nil || o.ignores && create.WatchId != 0 {
 			continue
 		}
 		first := create.WatchId != 0 && o.seen.CompareAndSwap(false, true)
@@ -321,7 +326,7 @@ func TestLateCreateAnswersShiftNoWatch(t *testing.T) {
 		"own ids":                {ownIDs: true},
 		"own ids, slow":          {ownIDs: true, slow: time.Minute},
 		"own ids, slow, refuses": {ownIDs: true, slow: time.Minute, refuses: true},
-		"deaf":                   {deaf: true},
+		"ignores ids":            {ignores: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -5,72 +5,67 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// heapMiB is the heap in use after a collection.
-func heapMiB() int64 {
+// heapMiB returns the heap in use after a collection.
+func heapMiB() int64 { return heapBytes() >> 20 }
+
+// heapBytes returns the heap in use after a collection.
+func heapBytes() int64 {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc >> 20)
+	return int64(m.HeapAlloc)
 }
 
-// putMany makes n changes of a hundred keys with values of the given size, a transaction for each
-// hundred, many at a time. It returns the revision before the first; the following ones have a
-// hundred changes each.
-func putMany(t *testing.T, cluster *etcdtest.Cluster, prefix string, n, size int) (before int64) {
+// perTxn is how many changes putMany makes in a transaction. A server sends events of a thousand
+// revisions at a time to a watch that catches up. So many are fewer than it splits into fragments,
+// which takes etcd a time that grows with the square of their number.
+const perTxn = 8
+
+// putMany makes n changes with values of the given size, in many transactions at a time. Each
+// changes the keys prefix+"0", prefix+"1" and so on. It returns the revision before the first.
+func putMany(t *testing.T, prefix string, n, size int) (before int64) {
 	t.Helper()
-	c := newWatchClient(t, cluster.Endpoints()...)
+	c := testclient.Open(t, shared.Cluster())
 	before = put(t, c, "before", "")
-	const perTxn = 100
-	var wg sync.WaitGroup
-	limit := make(chan struct{}, 16)
-	for i := 0; i < n; i += perTxn {
-		limit <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-limit }()
-			ops := make([]clientv3.Op, 0, perTxn)
-			for j := range perTxn {
-				ops = append(ops, clientv3.OpPut(fmt.Sprintf("%s%03d", prefix, j),
-					string(bytes.Repeat([]byte{'x'}, size))))
-			}
-			_, err := c.Txn(context.Background()).Then(ops...).Commit()
-			assert.NoError(t, err)
-		})
-	}
-	wg.Wait()
+	value := string(bytes.Repeat([]byte{'x'}, size))
+	concurrently(64, n/perTxn, func(int) {
+		ops := make([]clientv3.Op, 0, perTxn)
+		for i := range perTxn {
+			ops = append(ops, clientv3.OpPut(fmt.Sprint(prefix, i), value))
+		}
+		_, err := c.Txn(t.Context()).Then(ops...).Commit()
+		assert.NoError(t, err)
+	})
 	return before
 }
 
-// TestTwoHundredThousandUnreadEventsCostBoundedMemory: a consumer that reads nothing costs bounded
-// memory, its sibling waits for nothing, and in the end it reads all, in order, once.
+// TestTwoHundredThousandUnreadEventsCostBoundedMemory: a watch whose consumer reads nothing costs
+// bounded memory and delays no other watch. When the consumer reads at last, it gets all events, in
+// order, once.
 func TestTwoHundredThousandUnreadEventsCostBoundedMemory(t *testing.T) {
 	const events, size = 200_000, 200
-	cluster := etcdtest.Start(t)
-	c := newWatchClient(t, cluster.Endpoints()...)
+	c := testclient.Open(t, shared.Cluster())
 	slow := c.Watch(t.Context(), "slow/", clientv3.WithPrefix())
 	sibling := c.Watch(t.Context(), "sibling")
 	heap := heapMiB()
-	before := putMany(t, cluster, "slow/", events, size)
+	before := putMany(t, "slow/", events, size)
 	best := patience
 	for range 5 {
-		// the writers have only just stopped, and the server may be busy with what they left
+		// the server may still be busy with what the writers wrote last
 		begin := time.Now()
 		put(t, c, "sibling", "1")
 		require.NoError(t, nextWithEvents(t, sibling))
@@ -81,16 +76,16 @@ func TestTwoHundredThousandUnreadEventsCostBoundedMemory(t *testing.T) {
 	t.Logf("heap growth with %d events unread: %d MiB", events, grown)
 	assert.Less(t, grown, int64(32))
 
-	var keys [100]string
+	var keys [perTxn]string
 	for i := range keys {
-		keys[i] = fmt.Sprintf("slow/%03d", i)
+		keys[i] = fmt.Sprint("slow/", i)
 	}
 	for got := 0; got < events; {
 		wr := nextResponse(t, slow)
 		require.NoError(t, wr.Err())
 		require.NotEmpty(t, wr.Events)
 		for _, e := range wr.Events {
-			rev, key := before+1+int64(got/100), keys[got%100]
+			rev, key := before+1+int64(got/perTxn), keys[got%perTxn]
 			if e.Kv.ModRevision != rev || string(e.Kv.Key) != key {
 				require.Fail(t, "out of order", "event %d is %s at %d, want %s at %d", got,
 					e.Kv.Key, e.Kv.ModRevision, key, rev)
@@ -100,8 +95,8 @@ func TestTwoHundredThousandUnreadEventsCostBoundedMemory(t *testing.T) {
 	}
 }
 
-// TestWatchPausesAtItsBufferLimit: over its limit a watch is cancelled on the server, and created
-// again where its consumer stopped.
+// TestWatchPausesAtItsBufferLimit: the client cancels a watch on the server when its buffer is over
+// its limit, and creates it again from the revision that the consumer has reached.
 func TestWatchPausesAtItsBufferLimit(t *testing.T) {
 	for name, opt := range map[string]clientv3.OpOption{
 		"responses": clientv3.WithWatchBuffer(0, 10),
@@ -110,16 +105,12 @@ func TestWatchPausesAtItsBufferLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, w := newWatchScript(t)
-			open := watchAsync(t.Context(), w, "k", opt)
-			ss := s.session()
-			ss.create()
-			ss.created(0, 1)
-			ch := open()
+			ss, ch := s.watch(t.Context(), w, "k", 0, opt)
 			for rev := range int64(50) {
 				ss.events(0, rev+2)
 			}
 			assert.EqualValues(t, 0, ss.cancelled())
-			assert.Empty(t, ss.reqs, "nothing is asked for while the consumer does not read")
+			assert.Empty(t, ss.reqs, "no request while the consumer does not read")
 			resumed := make(chan int64, 1)
 			go func() { // ends with the request, or the stream
 				if req := <-ss.reqs; req != nil {
@@ -129,7 +120,7 @@ func TestWatchPausesAtItsBufferLimit(t *testing.T) {
 			for last := int64(1); ; last++ {
 				select {
 				case next := <-resumed:
-					assert.Less(t, next, int64(20), "and more than the channel holds was kept")
+					assert.Less(t, next, int64(20), "from within the buffered revisions")
 					assert.Greater(t, next, int64(10))
 					ss.created(1, 51)
 					for ; last+1 < next; last++ {
@@ -146,42 +137,38 @@ func TestWatchPausesAtItsBufferLimit(t *testing.T) {
 	}
 }
 
-// TestFinalErrorArrivesHoweverSlowTheConsumer: what is buffered, then the error, then the end. The
-// pause is short where the tests are; nothing depends on its length.
+// TestFinalErrorArrivesHoweverSlowTheConsumer: the server ends a watch whose consumer reads nothing
+// for an hour. Then the consumer gets the buffered events, the error, and the end of the channel.
 func TestFinalErrorArrivesHoweverSlowTheConsumer(t *testing.T) {
+	synctest.Test(t, finalErrorOfASlowConsumer)
+}
+
+func finalErrorOfASlowConsumer(t *testing.T) {
 	s, w := newWatchScript(t)
-	open := watchAsync(t.Context(), w, "k")
-	ss := s.session()
-	ss.create()
-	ss.created(0, 1)
-	ch := open()
+	ss, ch := s.watch(t.Context(), w, "k", 0)
 	for rev := range int64(100) {
 		ss.events(0, rev+2)
 	}
-	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 101}, Canceled: true,
+	ss.respond(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 101}, Canceled: true,
 		CancelReason: "over"})
-	<-ss.ctx.Done() // the last watch has ended, the stream is closed
-	time.Sleep(500 * time.Millisecond)
+	<-ss.ctx.Done()       // the last watch has ended, the stream is closed
+	time.Sleep(time.Hour) // of the bubble
 	for rev := range int64(100) {
 		requireRevisions(t, ch, rev+2)
 	}
 	assert.Equal(t, "over", requireLast(t, ch).CancelReason)
 }
 
-// TestWatchEndedAndAbandoned: a consumer that leaves with responses and the last error unread holds
-// nothing once its context has ended. (goleak looks for the goroutine.)
+// TestWatchEndedAndAbandoned: a consumer leaves events and the last error unread. Once its context
+// has ended, the watch keeps no goroutine: goleak would find it.
 func TestWatchEndedAndAbandoned(t *testing.T) {
 	s, w := newWatchScript(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	open := watchAsync(ctx, w, "k")
-	ss := s.session()
-	ss.create()
-	ss.created(0, 1)
-	ch := open()
+	ss, ch := s.watch(ctx, w, "k", 0)
 	for rev := range int64(10) {
 		ss.events(0, rev+2)
 	}
-	ss.say(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 101}, Canceled: true,
+	ss.respond(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 101}, Canceled: true,
 		CancelReason: "over"})
 	<-ss.ctx.Done()
 	cancel()
@@ -199,24 +186,23 @@ func TestWatchEndedAndAbandoned(t *testing.T) {
 	}, patience, time.Millisecond)
 }
 
-// TestCloseEndsWatches: every channel is closed at once, also of consumers that do not read, and
-// later calls return at once.
+// TestCloseEndsWatches: Close closes the channels of all watches at once, also of watches that are
+// not read and of one that the server has not confirmed. Later calls of Watch return a closed
+// channel.
 func TestCloseEndsWatches(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
+	_, c := testclient.StartFake(t, clientv3.Config{})
 	reading := c.Watch(t.Context(), "a")
 	lagging := c.Watch(t.Context(), "b")
 	for range 20 {
 		put(t, c, "b", "x")
 	}
-	blocked := etcdfake.Start(t)
+	blocked, waiting := testclient.StartFake(t, clientv3.Config{})
 	blocked.Watch(func(ctx context.Context, _ func() (*pb.WatchRequest, error),
 		_ func(*pb.WatchResponse) error) error {
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	mute := newWatchClient(t, blocked.Addr())
-	open := watchAsync(t.Context(), mute, "never answered")
+	open := watchAsync(t.Context(), waiting, "never confirmed")
 	require.Eventually(t, func() bool {
 		n, _ := blocked.Streams("Watch")
 		return n == 1
@@ -224,7 +210,7 @@ func TestCloseEndsWatches(t *testing.T) {
 
 	begin := time.Now()
 	require.NoError(t, c.Close())
-	require.NoError(t, mute.Close())
+	require.NoError(t, waiting.Close())
 	assert.Less(t, time.Since(begin), testclient.Slowdown*time.Second)
 	wr := requireLast(t, reading)
 	assert.ErrorIs(t, wr.Err(), context.Canceled)
@@ -239,14 +225,11 @@ func TestCloseEndsWatches(t *testing.T) {
 	require.NoError(t, c.Watcher.Close())
 }
 
-// TestWatchBufLog: the depth of the backlog is logged, about once a second, and only for those who
-// asked.
+// TestWatchBufLog: for a watch with WithWatchBufLog the client logs how much is buffered, once a
+// second at most. For other watches it logs nothing.
 func TestWatchBufLog(t *testing.T) {
-	core, logs := observer.New(zapcore.DebugLevel)
-	s := etcdfake.Start(t)
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.New(core)})
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, c.Close()) })
+	logger, logs := testclient.Observed(zapcore.DebugLevel)
+	_, c := testclient.StartFake(t, clientv3.Config{Logger: logger})
 	silent := c.Watch(t.Context(), "a")
 	ch := c.Watch(t.Context(), "b", clientv3.WithWatchBufLog())
 	for range 100 {
@@ -268,13 +251,11 @@ func TestWatchBufLog(t *testing.T) {
 	assert.Positive(t, entries[0].ContextMap()["bytes"])
 }
 
-// TestCancelledWatchesLogNothing: nothing is logged, at any level, for watches that begin and end.
+// TestCancelledWatchesLogNothing: the client logs nothing, at any level, for watches that begin and
+// end.
 func TestCancelledWatchesLogNothing(t *testing.T) {
-	core, logs := observer.New(zapcore.DebugLevel)
-	s := etcdfake.Start(t)
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.New(core)})
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, c.Close()) })
+	logger, logs := testclient.Observed(zapcore.DebugLevel)
+	_, c := testclient.StartFake(t, clientv3.Config{Logger: logger})
 	for range 200 {
 		ctx, cancel := context.WithCancel(t.Context())
 		ch := c.Watch(ctx, "a")

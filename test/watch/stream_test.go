@@ -3,7 +3,6 @@ package watch_test
 import (
 	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,19 +18,17 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestWatchStreamsAreSharedByMetadata: equal outgoing metadata in any order share one stream,
-// values of contexts do not matter.
+// TestWatchStreamsAreSharedByMetadata: watches whose outgoing metadata are equal, in any order,
+// share a stream. Values of their contexts make no difference.
 func TestWatchStreamsAreSharedByMetadata(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	type key struct{ i int }
-	var wg sync.WaitGroup
-	for i := range 1000 {
-		wg.Go(func() { c.Watch(context.WithValue(t.Context(), key{i}, i), "a") })
-	}
-	wg.Wait()
+	concurrently(1000, 1000, func(i int) {
+		c.Watch(context.WithValue(t.Context(), key{i}, i), "a")
+	})
 	open, total := s.Streams("Watch")
 	assert.Equal(t, 1, open)
 	assert.Equal(t, 1, total)
@@ -53,17 +50,12 @@ func TestWatchStreamsAreSharedByMetadata(t *testing.T) {
 	}
 }
 
-// TestRequireLeaderMergesMetadata: the caller's own headers survive, also where many goroutines
-// share the context.
+// TestRequireLeaderMergesMetadata: WithRequireLeader keeps the caller's own metadata, and leaves
+// the caller's context as it is, which many goroutines may share.
 func TestRequireLeaderMergesMetadata(t *testing.T) {
-	s := etcdfake.Start(t)
-	c := newWatchClient(t, s.Addr())
+	s, c := testclient.StartFake(t, clientv3.Config{})
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "custom", "header")
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() { c.Watch(clientv3.WithRequireLeader(ctx), "a") })
-	}
-	wg.Wait()
+	concurrently(50, 50, func(int) { c.Watch(clientv3.WithRequireLeader(ctx), "a") })
 	md := s.LastMetadata("Watch")
 	assert.Equal(t, []string{"header"}, md.Get("custom"))
 	assert.Equal(t, []string{rpctypes.MetadataHasLeader}, md.Get(rpctypes.MetadataRequireLeaderKey))
@@ -73,7 +65,8 @@ func TestRequireLeaderMergesMetadata(t *testing.T) {
 	assert.Empty(t, own.Get(rpctypes.MetadataRequireLeaderKey), "the caller's context is as it was")
 }
 
-// TestWatchRequireLeader: who asks for a leader is told when there is none, others wait for it.
+// TestWatchRequireLeader: if its member loses the leader, a watch that requires one ends with
+// ErrNoLeader. Other watches go on once there is a leader again.
 func TestWatchRequireLeader(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	leader, err := cluster.WaitLeader(t.Context())
@@ -84,7 +77,7 @@ func TestWatchRequireLeader(t *testing.T) {
 			lonely = m
 		}
 	}
-	c := newWatchClient(t, lonely.Endpoint())
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{lonely.Endpoint()}})
 	with := c.Watch(clientv3.WithRequireLeader(t.Context()), "a")
 	without := c.Watch(t.Context(), "a")
 	for _, m := range cluster.Members() {
@@ -95,7 +88,7 @@ func TestWatchRequireLeader(t *testing.T) {
 	wr := requireLast(t, with)
 	assert.Equal(t, rpctypes.ErrNoLeader, wr.Err())
 	wr = requireLast(t, c.Watch(clientv3.WithRequireLeader(t.Context()), "a"))
-	assert.Equal(t, rpctypes.ErrNoLeader, wr.Err(), "a new one is refused the same way")
+	assert.Equal(t, rpctypes.ErrNoLeader, wr.Err(), "a new watch")
 	for _, m := range cluster.Members() {
 		if m != lonely {
 			require.NoError(t, m.Restart())
@@ -105,15 +98,16 @@ func TestWatchRequireLeader(t *testing.T) {
 	require.NoError(t, nextWithEvents(t, without))
 }
 
-// TestBrokenStreamsAreReopenedWithBackoff: under 20 opens in a second, whatever the error, also
-// where each stream works for a moment.
+// TestBrokenStreamsAreReopenedWithBackoff: a server breaks each stream, with any status, at once or
+// after it has confirmed a watch. The client opens fewer than 20 streams a second, and the watch
+// goes on when the server serves again.
 func TestBrokenStreamsAreReopenedWithBackoff(t *testing.T) {
 	for _, code := range []codes.Code{codes.Internal, codes.Unavailable, codes.Unknown,
 		codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OK} {
 		for name, works := range map[string]bool{"at once": false, "after the creation": true} {
 			t.Run(code.String()+" "+name, func(t *testing.T) {
 				t.Parallel()
-				s := etcdfake.Start(t)
+				s, c := testclient.StartFake(t, clientv3.Config{})
 				end := make(chan struct{})
 				s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
 					send func(*pb.WatchResponse) error) error {
@@ -131,14 +125,13 @@ func TestBrokenStreamsAreReopenedWithBackoff(t *testing.T) {
 					}
 					return status.Error(code, "broken")
 				})
-				c := newWatchClient(t, s.Addr())
 				open := watchAsync(t.Context(), c, "k", clientv3.WithRev(1))
 				opened := func() int { _, total := s.Streams("Watch"); return total }
 				require.Eventually(t, func() bool {
 					return opened() > 0
 				}, patience, time.Millisecond)
 				begin := time.Now()
-				time.Sleep(time.Second) // the time that is counted over
+				time.Sleep(time.Second) // which the rate is measured over
 				assert.Less(t, float64(opened()), 20*time.Since(begin).Seconds())
 				require.Eventually(t, func() bool {
 					return opened() > 1
@@ -146,19 +139,19 @@ func TestBrokenStreamsAreReopenedWithBackoff(t *testing.T) {
 				close(end)
 				rev := put(t, c, "k", "v")
 				assert.Equal(t, fmt.Sprintf("PUT k=v@%d", rev), nextEvent(t, open()),
-					"it goes on in the end")
+					"the watch goes on")
 			})
 		}
 	}
 }
 
-// TestWatchesOutliveEveryStatusOfTheirStream: load balancers answer a stream with any status for a
-// while. No watch ends for that, whether the server had confirmed it or not, and no event is lost.
+// TestWatchesOutliveEveryStatusOfTheirStream: a load balancer may end streams with any status for a
+// while. No watch ends for that, confirmed or not, and no event is lost.
 func TestWatchesOutliveEveryStatusOfTheirStream(t *testing.T) {
 	errs := []error{
 		rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCCorrupt,
 		rpctypes.ErrGRPCNotCapable,
-		//lint:ignore SA1019 the text is what a proxy says whose own connection is closed
+		//lint:ignore SA1019 a proxy whose own connection is closed sends this text
 		grpc.ErrClientConnClosing,
 	}
 	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
@@ -168,11 +161,7 @@ func TestWatchesOutliveEveryStatusOfTheirStream(t *testing.T) {
 		t.Run(fmt.Sprint(err), func(t *testing.T) {
 			t.Parallel()
 			s, w := newWatchScript(t)
-			open := watchAsync(t.Context(), w, "a")
-			ss := s.session()
-			ss.create()
-			ss.created(0, 1)
-			a := open()
+			ss, a := s.watch(t.Context(), w, "a", 0)
 			openB := watchAsync(t.Context(), w, "b")
 			ss.create() // not answered
 			ss.events(0, 2)
@@ -195,7 +184,8 @@ func TestWatchesOutliveEveryStatusOfTheirStream(t *testing.T) {
 	}
 }
 
-// TestWatchWithoutConnection: a client that has none says so.
+// TestWatchWithoutConnection: a watch of a client without a connection ends with
+// ErrNoAvailableEndpoints.
 func TestWatchWithoutConnection(t *testing.T) {
 	c := clientv3.NewCtxClient(t.Context())
 	wr := requireLast(t, c.Watch(t.Context(), "a"))
@@ -203,9 +193,9 @@ func TestWatchWithoutConnection(t *testing.T) {
 	assert.NoError(t, c.Close())
 }
 
-// TestCancelStormKeepsReceiving: over a transport whose Send blocks until the other side receives,
-// thousands of cancels do not keep events from being delivered, although the server receives none
-// of them before it has sent all.
+// TestCancelStormKeepsReceiving: two thousand watches are cancelled at once, on a transport whose
+// Send blocks until the other side receives. The server receives no cancel before it has sent a
+// thousand events. The client receives them all the same.
 func TestCancelStormKeepsReceiving(t *testing.T) {
 	const watches = 2000
 	proceed := make(chan struct{})
@@ -245,11 +235,7 @@ func TestCancelStormKeepsReceiving(t *testing.T) {
 
 	kept := w.Watch(t.Context(), "kept") // alone, so it gets the id that the server chooses: 0
 	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	for i := range watches - 1 {
-		wg.Go(func() { w.Watch(ctx, fmt.Sprint(i)) })
-	}
-	wg.Wait()
+	concurrently(watches-1, watches-1, func(i int) { w.Watch(ctx, fmt.Sprint(i)) })
 	cancel()
 	close(proceed)
 	for rev := range int64(1000) {
@@ -261,25 +247,19 @@ func TestCancelStormKeepsReceiving(t *testing.T) {
 // while one of its watches waits for a revision that the store has not reached. Each watch that
 // follows a list is such a watch, so the client must not give the stream up for it.
 func TestWatchFromAFutureRevisionKeepsItsStream(t *testing.T) {
-	cluster := etcdtest.Start(t)
-	c := newWatchClient(t, cluster.Endpoints()...)
-	c.Watch(t.Context(), "a")
-	rev := put(t, c, "b", "1")
+	c, member := testclient.Open(t, shared.Cluster()), shared.Cluster().Members()[0]
 	opened := func() float64 {
-		n, err := cluster.Members()[0].Metric("grpc_server_started_total",
-			`grpc_service="etcdserverpb.Watch"`)
+		n, err := member.Metric("grpc_server_started_total", `"etcdserverpb.Watch"`)
 		require.NoError(t, err)
 		return n
 	}
-	answered := func() bool {
-		n, err := cluster.Members()[0].Metric("grpc_server_msg_sent_total",
-			`grpc_service="etcdserverpb.Watch"`)
-		return err == nil && n >= 2 // the confirmation, and progress
-	}
-	require.Eventually(t, answered, patience, 10*time.Millisecond)
+	before := opened()
+	c.Watch(t.Context(), "a")
+	rev := put(t, c, "b", "1")
+	awaitProgress(t, member, 1)
 	ch := c.Watch(t.Context(), "a", clientv3.WithRev(rev+1))
-	time.Sleep(4 * time.Second) // longer than an idle stream that answers no more is left alone
-	assert.EqualValues(t, 1, opened())
+	time.Sleep(4 * time.Second) // an idle stream that answers no more is given up earlier
+	assert.EqualValues(t, before+1, opened())
 	put(t, c, "a", "1")
 	require.NoError(t, nextWithEvents(t, ch))
 }

@@ -6,31 +6,34 @@ import (
 	"testing"
 )
 
-// Shared is one cluster for all tests and examples of a package. The first of them to ask for its
-// endpoints starts it, and TestMain stops it:
+// Shared is one cluster for all tests and examples of a package. The first of them to ask for it
+// starts it, and TestMain stops it:
 //
 //	var shared etcdtest.Shared
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Around(m)) }
 type Shared struct {
-	// Options are those of the cluster; read-only after the first Endpoints.
+	// Options are those of the cluster; read-only after the first Cluster or Endpoints.
 	Options []Option
 
 	start   sync.Once
 	cluster *Cluster
 }
 
-// Endpoints returns the cluster's endpoints. Since an example has no way to fail, the program ends
-// where the cluster does not start.
-func (s *Shared) Endpoints() []string {
+// Cluster returns the cluster. Since an example has no way to fail, the program ends if the cluster
+// does not start.
+func (s *Shared) Cluster() *Cluster {
 	s.start.Do(func() {
 		var err error
 		if s.cluster, err = New(s.Options...); err != nil {
 			log.Fatal(err)
 		}
 	})
-	return s.cluster.Endpoints()
+	return s.cluster
 }
+
+// Endpoints returns the endpoints of Cluster.
+func (s *Shared) Endpoints() []string { return s.Cluster().Endpoints() }
 
 // Around returns m with the cluster stopped at the end of its Run.
 func (s *Shared) Around(m *testing.M) interface{ Run() int } { return around{m, s} }

@@ -24,7 +24,7 @@ type change struct {
 	kind  string
 	key   string
 	value string
-	prev  string // only where previous values were asked for
+	prev  string // empty if the watch is without previous values
 }
 
 func changeOf(e *clientv3.Event) change {
@@ -36,9 +36,9 @@ func changeOf(e *clientv3.Event) change {
 	return c
 }
 
-// witness is a consumer of one watch, or of several in a row, each of which goes on where the last
-// one ended.
-type witness struct {
+// observer is a consumer of one watch, or of several in a row, each of which starts at the revision
+// after the last event of the one before.
+type observer struct {
 	model *watchModel
 
 	name     string
@@ -49,9 +49,9 @@ type witness struct {
 	after    time.Duration
 	wants    func(change) bool
 	prevKV   bool
-	leader   bool          // requires one, and watches again when there is none
-	churn    bool          // ends its watch now and then, and begins another one
-	lag      time.Duration // most that it takes over a response
+	leader   bool          // requires a leader, and watches again when there is none
+	churn    bool          // ends its watch now and then, and begins another
+	lag      time.Duration // how long it works on a response at most
 	progress bool
 
 	mu       sync.Mutex
@@ -61,7 +61,7 @@ type witness struct {
 	problems []string
 }
 
-// notice is a progress notice: after so many changes, the watch was told to have all up to rev.
+// notice is a progress notice for revision rev, received after so many changes.
 type notice struct {
 	after int
 	rev   int64
@@ -72,7 +72,7 @@ func (m *watchModel) watchAll() {
 	all := func(change) bool { return true }
 	one := func(c change) bool { return c.key == modelKey(7) }
 	prefix := clientv3.WithPrefix()
-	for _, o := range []*witness{
+	for _, o := range []*observer{
 		{name: "one key", key: modelKey(7), wants: one},
 		{name: "one key from the start", key: modelKey(7), wants: one, from: m.start},
 		{name: "prefix", key: "m/", opts: []clientv3.OpOption{prefix}, wants: all},
@@ -117,26 +117,26 @@ func (m *watchModel) watchAll() {
 	m.running.Go(m.askForProgress)
 }
 
-func (m *watchModel) observe(o *witness) {
+func (m *watchModel) observe(o *observer) {
 	o.model = m
-	o.client = m.clients[len(m.witnesses)%len(m.clients)]
+	o.client = m.clients[len(m.observers)%len(m.clients)]
 	o.opts = append(o.opts, clientv3.WithCreatedNotify())
-	m.witnesses = append(m.witnesses, o)
+	m.observers = append(m.observers, o)
 	m.running.Go(o.run)
 }
 
-// askForProgress asks on every client, so that notices meet watches in all states.
+// askForProgress requests progress on every client, so that notices meet watches in all states.
 func (m *watchModel) askForProgress() {
 	for m.ctx.Err() == nil {
 		for _, c := range m.clients {
-			_ = c.RequestProgress(m.ctx) // nobody may be watching at the time
+			_ = c.RequestProgress(m.ctx) // fails while the client has no watch
 		}
 		time.Sleep(30 * time.Millisecond)
 	}
 }
 
 // run watches until the model stops.
-func (o *witness) run() {
+func (o *observer) run() {
 	rng := rand.New(rand.NewPCG(uint64(len(o.name)), 2))
 	time.Sleep(o.after)
 	for o.model.ctx.Err() == nil {
@@ -158,8 +158,8 @@ func (o *witness) run() {
 	}
 }
 
-// resumeAt is where the next watch begins.
-func (o *witness) resumeAt() int64 {
+// resumeAt returns the revision from which the next watch starts.
+func (o *observer) resumeAt() int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -171,8 +171,8 @@ func (o *witness) resumeAt() int64 {
 	return o.from
 }
 
-// consume reads responses until the channel ends or so many have been read.
-func (o *witness) consume(rng *rand.Rand, ch clientv3.WatchChan, responses int) {
+// consume reads responses until the channel is closed, or it has read so many.
+func (o *observer) consume(rng *rand.Rand, ch clientv3.WatchChan, responses int) {
 	for wr := range ch {
 		o.take(wr)
 		if o.lag > 0 {
@@ -184,8 +184,8 @@ func (o *witness) consume(rng *rand.Rand, ch clientv3.WatchChan, responses int) 
 	}
 }
 
-// take notes one response.
-func (o *witness) take(wr clientv3.WatchResponse) {
+// take records one response.
+func (o *observer) take(wr clientv3.WatchResponse) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch err := wr.Err(); {
@@ -212,10 +212,10 @@ func (o *witness) take(wr clientv3.WatchResponse) {
 	}
 }
 
-// expected is the part of the history that the witness has to see. A watch from now begins between
-// its call and its confirmation: at the first change that it saw, and no later than after its
-// confirmation.
-func (o *witness) expected(history []change) []change {
+// expected returns the part of the history that the observer must get. A watch from "now" starts
+// between its call and its confirmation: at its first change, and no later than at the revision
+// after the confirmation.
+func (o *observer) expected(history []change) []change {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	from := o.from
@@ -237,22 +237,22 @@ func (o *witness) expected(history []change) []change {
 	return want
 }
 
-// waitFor returns when the witness has seen as many changes as it has to, or ctx has ended.
-func (o *witness) waitFor(ctx context.Context, history []change) {
+// waitFor waits until the observer has got as many changes as it must, or ctx has ended.
+func (o *observer) waitFor(ctx context.Context, history []change) {
 	for ctx.Err() == nil && !o.hasSeen(len(o.expected(history))) {
 		time.Sleep(10 * time.Millisecond)
 	}
-	assert.NoError(o.model.t, ctx.Err(), "%s has seen too little", o.name)
+	assert.NoError(o.model.t, ctx.Err(), "%s has got too few changes", o.name)
 }
 
-func (o *witness) hasSeen(changes int) bool {
+func (o *observer) hasSeen(changes int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.created > 0 && len(o.got) >= changes
 }
 
-// check compares what was seen with the history.
-func (o *witness) check(history []change) {
+// check compares what the observer has got with the history.
+func (o *observer) check(history []change) {
 	t := o.model.t
 	want := o.expected(history)
 	assert.Empty(t, o.problems, o.name)
@@ -270,7 +270,7 @@ func (o *witness) check(history []change) {
 	}
 	for _, n := range o.notices {
 		if n.after < len(want) && want[n.after].rev <= n.rev {
-			assert.Fail(t, "progress told too early",
+			assert.Fail(t, "progress ahead of events",
 				"%s: after %d changes up to %d; the next is %+v", o.name, n.after, n.rev,
 				want[n.after])
 			return
@@ -278,10 +278,10 @@ func (o *witness) check(history []change) {
 	}
 }
 
-// history reads all changes from one member, past the client under test.
+// history reads all changes from one member, without the client under test.
 func (m *watchModel) history(ctx context.Context) []change {
 	conn := m.cluster.Members()[0].Conn(m.t)
-	// linearizable: the member has all
+	// a linearizable read: the member has all changes
 	last, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("x")})
 	require.NoError(m.t, err)
 	stream, err := pb.NewWatchClient(conn).Watch(ctx)
@@ -302,8 +302,8 @@ func (m *watchModel) history(ctx context.Context) []change {
 	return history
 }
 
-// checkAcknowledged wants every change of which a writer was told in the history, where it was told
-// to be.
+// checkAcknowledged requires that every change that a writer got the revision of is in the history
+// at that revision.
 func (m *watchModel) checkAcknowledged(history []change) {
 	at := make(map[string]map[int64]bool)
 	for _, c := range history {
