@@ -71,11 +71,11 @@ func (k *State) Fail() {
 
 // Lose is the end of a put of value that became uncertain.
 func (k *State) Lose(value string) {
-	k.suspect(value)
+	k.addUncertain(value)
 	k.Fail()
 }
 
-func (k *State) suspect(value string) {
+func (k *State) addUncertain(value string) {
 	if k.uncertain == nil {
 		k.uncertain = make(map[string]int)
 	}
@@ -184,7 +184,7 @@ func (k *State) newest(in *Incarnation) *Incarnation {
 func (k *State) Discard(create int64) {
 	k.unique = true
 	if create == 0 {
-		k.suspect("")
+		k.addUncertain("")
 	} else {
 		k.Delete(New(Version{Create: create}))
 	}
