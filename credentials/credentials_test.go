@@ -24,9 +24,10 @@ func metadata(t *testing.T, c grpccredentials.PerRPCCredentials) map[string]stri
 }
 
 func TestTokenIsReplacedInPlace(t *testing.T) {
+	bundle := credentials.NewBundle(credentials.Config{})
 	for name, b := range map[string]credentials.PerRPCCredentialsBundle{
 		"per RPC bundle": credentials.NewPerRPCCredentialBundle(),
-		"bundle":         credentials.NewBundle(credentials.Config{}).(credentials.PerRPCCredentialsBundle),
+		"bundle":         bundle.(credentials.PerRPCCredentialsBundle),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := b.PerRPCCredentials()

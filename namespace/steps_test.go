@@ -164,7 +164,8 @@ func (c *choices) operation(depth int) operation {
 		}}
 	case kind <= 4:
 		key, value, o := c.key(), c.value(), c.putOptions()
-		return operation{fmt.Sprintf("put %q %q%s", key, value, o.text), func(off int64) clientv3.Op {
+		text := fmt.Sprintf("put %q %q%s", key, value, o.text)
+		return operation{text, func(off int64) clientv3.Op {
 			return clientv3.OpPut(key, value, o.at(off)...)
 		}}
 	default:

@@ -64,7 +64,8 @@ func (c *Credentials) bundle(s Security) *bundle {
 func (c *Credentials) ClientHandshake(
 	ctx context.Context, authority string, conn net.Conn,
 ) (net.Conn, credentials.AuthInfo, error) {
-	if b, ok := credentials.ClientHandshakeInfoFromContext(ctx).Attributes.Value(bundleKey{}).(*bundle); ok {
+	info := credentials.ClientHandshakeInfoFromContext(ctx)
+	if b, ok := info.Attributes.Value(bundleKey{}).(*bundle); ok {
 		return b.creds.ClientHandshake(ctx, authority, conn)
 	}
 	return c.byConfig.creds.ClientHandshake(ctx, authority, conn)
