@@ -49,7 +49,7 @@ func (e noEndpoint) GRPCStatus() *status.Status {
 // errClosing is the error of calls after Close: a gRPC status with codes.Canceled, for which
 // IsConnCanceled is true.
 //
-//lint:ignore SA1019 the only name under which gRPC exports its closing error
+//nolint:staticcheck // the only name under which gRPC exports its closing error
 var errClosing = grpc.ErrClientConnClosing
 
 // ContextError turns an error of a gRPC call made with ctx into the one that this package

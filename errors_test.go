@@ -129,7 +129,7 @@ func TestContextErrorOnlyOfADoneContext(t *testing.T) {
 }
 
 func TestIsConnCanceled(t *testing.T) {
-	//lint:ignore SA1019 calls return it after Close
+	//nolint:staticcheck // calls return it after Close
 	closing := grpc.ErrClientConnClosing
 	for err, want := range map[error]bool{
 		nil:                                  false,

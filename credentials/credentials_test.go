@@ -65,7 +65,7 @@ func TestTransportCredential(t *testing.T) {
 	c := credentials.NewTransportCredential(cfg)
 	cfg.ServerName = "changed"
 	assert.Equal(t, "tls", c.Info().SecurityProtocol)
-	//lint:ignore SA1019 the field shows which config was taken
+	//nolint:staticcheck // the field shows which config was taken
 	assert.Equal(t, "member-1", c.Clone().Info().ServerName)
 	assert.Equal(t, "tls", credentials.NewTransportCredential(nil).Info().SecurityProtocol)
 }

@@ -80,7 +80,7 @@ func logger(cfg *clientv3.Config) *zap.Logger {
 			return lg
 		}
 	}
-	//lint:ignore SA1019 a Config without a logger gets this one from New
+	//nolint:staticcheck // a Config without a logger gets this one from New
 	lg, err := clientv3.CreateDefaultZapLogger()
 	if err != nil {
 		return zap.NewNop()

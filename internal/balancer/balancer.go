@@ -112,10 +112,10 @@ func (c *pickerConn) NewSubConn(
 	addresses []resolver.Address, opts balancer.NewSubConnOptions,
 ) (balancer.SubConn, error) {
 	if b := endpoint.BundleOf(addresses[0].Attributes); b != nil {
-		//lint:ignore SA1019 gRPC asks an address's credentials for no :scheme
+		//nolint:staticcheck // gRPC asks an address's credentials for no :scheme
 		opts.CredsBundle = b
 	}
-	//lint:ignore SA1019 it is what policies call
+	//nolint:staticcheck // it is what policies call
 	return c.ClientConn.NewSubConn(addresses, opts)
 }
 

@@ -48,7 +48,7 @@ func (c *childConn) NewSubConn(
 		listener(state)
 	}
 	var err error
-	//lint:ignore SA1019 a child has one address; the method itself has no successor
+	//nolint:staticcheck // a child has one address; the method itself has no successor
 	s.SubConn, err = c.ClientConn.NewSubConn(addresses, opts)
 	return s, err
 }

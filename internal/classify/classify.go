@@ -75,7 +75,7 @@ func IsAuthNotEnabled(err error) bool { return is(err, rpctypes.ErrGRPCAuthNotEn
 // IsConnClosing reports whether the call ended because the client's own
 // connection was being closed.
 func IsConnClosing(err error) bool {
-	//lint:ignore SA1019 the only name under which gRPC exports its closing error
+	//nolint:staticcheck // the only name under which gRPC exports its closing error
 	return is(err, grpc.ErrClientConnClosing)
 }
 

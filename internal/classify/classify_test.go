@@ -72,7 +72,7 @@ func TestVerdicts(t *testing.T) {
 		{rpctypes.ErrGRPCCorrupt, "h"},
 		{rpctypes.ErrGRPCCanceled, ""},
 		{rpctypes.ErrGRPCDeadlineExceeded, ""},
-		//lint:ignore SA1019 see IsConnClosing
+		//nolint:staticcheck // see IsConnClosing
 		{grpc.ErrClientConnClosing, "ch"},
 		{status.Error(codes.Internal, "boom"), ""},
 		{status.Error(codes.Unknown, "boom"), ""},
@@ -101,7 +101,7 @@ func TestHaltByContext(t *testing.T) {
 	cancel()
 	assert.True(t, IsHalt(ctx, status.Error(codes.Unavailable, "x")))
 	assert.True(t, IsHalt(ctx, nil))
-	//lint:ignore SA1012 a nil context is never done
+	//nolint:staticcheck // a nil context is never done
 	assert.False(t, IsHalt(nil, status.Error(codes.Unavailable, "x")))
 }
 

@@ -34,7 +34,7 @@ func TestNoStatusOfAServerIsFinal(t *testing.T) {
 }
 
 func TestFinalStreams(t *testing.T) {
-	//lint:ignore SA1019 see IsConnClosing
+	//nolint:staticcheck // see IsConnClosing
 	closing := grpc.ErrClientConnClosing
 	assert.True(t, IsFinal(context.Background(), closing, false))
 	assert.False(t, IsFinal(context.Background(), closing, true),

@@ -159,7 +159,7 @@ func state(eps endpoints.Key2EndpointMap) gresolver.State {
 		Endpoints: make([]gresolver.Endpoint, 0, len(eps)),
 	}
 	for _, key := range slices.Sorted(maps.Keys(eps)) {
-		//lint:ignore SA1019 where policies have looked for it since before there were attributes
+		//nolint:staticcheck // where policies have looked for it since before there were attributes
 		addr := gresolver.Address{Addr: eps[key].Addr, Metadata: eps[key].Metadata}
 		s.Addresses = append(s.Addresses, addr)
 		s.Endpoints = append(s.Endpoints, gresolver.Endpoint{Addresses: []gresolver.Address{addr}})

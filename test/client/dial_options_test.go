@@ -82,7 +82,7 @@ const noTime = `{"methodConfig":[{"name":[{}],"timeout":"0.000001s"}]}`
 func servedOptions() map[string]optionCase {
 	one := func(o ...grpc.DialOption) optionCase { return optionCase{opts: o} }
 	return map[string]optionCase{
-		//lint:ignore SA1019 programs use it
+		//nolint:staticcheck // programs use it
 		"WithSharedWriteBuffer":      one(grpc.WithSharedWriteBuffer(false)),
 		"WithWriteBufferSize":        one(grpc.WithWriteBufferSize(1)),
 		"WithReadBufferSize":         one(grpc.WithReadBufferSize(1)),
@@ -90,11 +90,11 @@ func servedOptions() map[string]optionCase {
 		"WithInitialConnWindowSize":  one(grpc.WithInitialConnWindowSize(1 << 20)),
 		"WithStaticStreamWindowSize": one(grpc.WithStaticStreamWindowSize(1 << 20)),
 		"WithStaticConnWindowSize":   one(grpc.WithStaticConnWindowSize(1 << 20)),
-		//lint:ignore SA1019 programs use it
+		//nolint:staticcheck // programs use it
 		"WithMaxMsgSize": one(grpc.WithMaxMsgSize(1)),
 		"WithConnectParams": one(grpc.WithConnectParams(
 			grpc.ConnectParams{Backoff: backoff.DefaultConfig})),
-		//lint:ignore SA1019 programs use it
+		//nolint:staticcheck // programs use it
 		"WithBlock":              one(grpc.WithBlock()),
 		"WithInsecure":           one(),
 		"WithLocalDNSResolution": one(grpc.WithLocalDNSResolution()),

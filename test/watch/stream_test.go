@@ -151,7 +151,7 @@ func TestWatchesOutliveEveryStatusOfTheirStream(t *testing.T) {
 	errs := []error{
 		rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCCorrupt,
 		rpctypes.ErrGRPCNotCapable,
-		//lint:ignore SA1019 a proxy whose own connection is closed sends this text
+		//nolint:staticcheck // a proxy whose own connection is closed sends this text
 		grpc.ErrClientConnClosing,
 	}
 	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
