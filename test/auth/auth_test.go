@@ -241,7 +241,7 @@ func allowedToAdmins(c *clientv3.Client, ep string) map[string]func(context.Cont
 
 		"Defragment": func(ctx context.Context) error { return errOf(c.Defragment(ctx, ep)) },
 		"HashKV":     func(ctx context.Context) error { return errOf(c.HashKV(ctx, ep, 0)) },
-		"Snapshot": func(ctx context.Context) error { return errOf(c.Snapshot(ctx)) },
+		"Snapshot":   func(ctx context.Context) error { return errOf(c.Snapshot(ctx)) },
 		"SnapshotWithVersion": func(ctx context.Context) error {
 			return errOf(c.SnapshotWithVersion(ctx))
 		},
