@@ -2,60 +2,29 @@ package leasing
 
 import (
 	"context"
-	"sync"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/txnbuilder"
 )
 
-// txn builds a transaction. The one it wraps checks the order of the calls.
+// txn is a transaction of a leasingKV.
 type txn struct {
-	// read-only after Txn
-	l    *leasingKV
-	ctx  context.Context
-	base clientv3.Txn
+	txnbuilder.Builder[clientv3.Cmp, clientv3.Op, clientv3.Txn]
 
-	// guarded by mu
-	mu               sync.Mutex
-	cmps             []clientv3.Cmp
-	thenOps, elseOps []clientv3.Op
+	// read-only after Txn
+	kv  *leasingKV
+	ctx context.Context
 }
 
 // Txn implements clientv3.KV.
 func (l *leasingKV) Txn(ctx context.Context) clientv3.Txn {
-	return &txn{l: l, ctx: ctx, base: l.kv.Txn(ctx)}
-}
-
-// If implements clientv3.Txn.
-func (t *txn) If(cs ...clientv3.Cmp) clientv3.Txn {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.base.If(cs...)
-	t.cmps = append(t.cmps, cs...)
-	return t
-}
-
-// Then implements clientv3.Txn.
-func (t *txn) Then(ops ...clientv3.Op) clientv3.Txn {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.base.Then(ops...)
-	t.thenOps = append(t.thenOps, ops...)
-	return t
-}
-
-// Else implements clientv3.Txn.
-func (t *txn) Else(ops ...clientv3.Op) clientv3.Txn {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.base.Else(ops...)
-	t.elseOps = append(t.elseOps, ops...)
+	t := &txn{kv: l, ctx: ctx}
+	t.Start(l.kv.Txn(ctx), t, txnbuilder.Rewrite[clientv3.Cmp, clientv3.Op]{})
 	return t
 }
 
 // Commit implements clientv3.Txn.
 func (t *txn) Commit() (*clientv3.TxnResponse, error) {
-	t.mu.Lock()
-	op := clientv3.OpTxn(t.cmps, t.thenOps, t.elseOps)
-	t.mu.Unlock()
-	return t.l.txn(t.ctx, op)
+	parts := t.Parts()
+	return t.kv.txn(t.ctx, clientv3.OpTxn(parts.Cmps, parts.Then, parts.Else))
 }
