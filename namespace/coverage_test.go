@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asked are the names that a step's text may have in it, by what it begins with.
+// asked are the names that the text of a step can contain, by the beginning of the text.
 var asked = map[string][]string{
 	"get":    getNames,
 	"stream": getNames,
@@ -25,8 +25,8 @@ var getNames = []string{
 	"bound 0", "bound 1", "bound 2", "bound 3",
 }
 
-// TestHistoriesAskForEverything: the random histories have every option, and every two
-// options of one operation together, in the namespaces of every prefix.
+// TestHistoriesAskForEverything: for every prefix, the random histories have every option, and
+// every two options of one operation together.
 func TestHistoriesAskForEverything(t *testing.T) {
 	ranges := []string{"prefix", "from key", "to \""} // of which an operation has one
 	seen := map[string]map[string]int{}
@@ -62,7 +62,7 @@ func TestHistoriesAskForEverything(t *testing.T) {
 	}
 }
 
-// pairs returns each two of the names, and each with itself.
+// pairs returns all pairs of the names, including those of a name with itself.
 func pairs(names []string) (all [][2]string) {
 	for i, a := range names {
 		for _, b := range names[i:] {
@@ -72,7 +72,7 @@ func pairs(names []string) (all [][2]string) {
 	return all
 }
 
-// parts are of transactions, and what is no operation.
+// parts are the parts of transactions, and the steps that are no operation.
 var parts = []string{
 	"(txn", "span 1", "span 2", "span 3", "target 0", "target 1", "target 2", "target 3",
 	"target 4", "else", "compact",
@@ -86,8 +86,7 @@ func noteParts(whole map[string]int, text string) {
 	}
 }
 
-// note counts each two of the names in the text of a step that is no transaction, and
-// each with itself.
+// note counts the pairs of names in the text of a step that is no transaction.
 func note(seen map[string]map[string]int, text string) {
 	kind, _, _ := strings.Cut(text, " ")
 	if seen[kind] == nil {

@@ -1,27 +1,26 @@
-// Package namespace decorates a KV, a Watcher and a Lease so that they see only the keys
-// that begin with a prefix, and see them without it.
+// Package namespace decorates a KV, a Watcher and a Lease. They then see only the keys that begin
+// with a prefix, and see them without the prefix.
 //
-// A decorated client works on its own part of the key space and need not know of it:
+// A program uses a decorated client as it would use any other:
 //
 //	client.KV = namespace.NewKV(client.KV, "app/")
 //	client.Watcher = namespace.NewWatcher(client.Watcher, "app/")
 //	client.Lease = namespace.NewLease(client.Lease, "app/")
 //
-// Every request has the result that it would have on a cluster without any other keys:
-// ranges, prefixes, comparisons and deletions end where the prefix does, and an empty
-// key is refused with rpctypes.ErrEmptyKey. Revisions, leases and compactions are those
-// of the whole cluster. A key outside the prefix in an answer, which no etcd server
-// gives, is left out.
+// Every request has the result that it would have on a cluster without other keys: ranges,
+// prefixes, comparisons and deletions end at the end of the prefix, and an empty key is refused
+// with rpctypes.ErrEmptyKey. Revisions, leases and compactions are those of the whole cluster. No
+// etcd server answers with a key outside the prefix; such a key is left out.
 //
-// It is a convenience and no protection: whoever holds the client can reach all keys.
-// Namespaces nest. The prefix may be of any bytes; an empty one changes nothing.
+// A namespace is no protection: a program that has the inner client can reach all keys. Namespaces
+// nest. The prefix may have any bytes; an empty one changes nothing.
 package namespace
 
 // For those who change the package:
 //
-// A request is rewritten before it is sent, and its response after it has come. The code assumes
-// nothing about how the two match: it goes through a response by the types in it, so a response
-// that is short, long or of the wrong kind cannot be indexed out of bounds.
+// A request is rewritten before it is sent, and its response after it was received. The code does
+// not assume that the two match: it goes through a response by the types in it, so a response that
+// is short, long or of the wrong kind is never indexed out of bounds.
 //
 // Options run once: a method makes the Op, rewrites it, and passes it on by Do, or as one option
 // that replaces the whole Op.

@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// A client that is confined to a namespace does not see its prefix.
+// A client whose KV is a namespace does not see the prefix.
 func Example() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints()})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// sharedClient is a client of the real server, which has the lease of all worlds.
+// sharedClient is a client of the real server, with the lease that all worlds share.
 func sharedClient(tb testing.TB) *clientv3.Client {
 	tb.Helper()
 	client := newClient(tb, cluster.Endpoints()...)
@@ -23,7 +23,7 @@ func sharedClient(tb testing.TB) *clientv3.Client {
 	return client
 }
 
-// check interprets data as a namespace and what is done in it.
+// check interprets data as a namespace and the steps in it.
 func check(t *testing.T, real *clientv3.Client, data []byte) {
 	c := choices(data)
 	w := newWorld(t, real, prefixes[c.n(len(prefixes))])
@@ -37,7 +37,7 @@ func check(t *testing.T, real *clientv3.Client, data []byte) {
 	w.watchBoth(t, &c, 6, w.now(t))()
 }
 
-// histories is how many random ones are tried.
+// histories is how many random histories the test runs.
 const histories = 60
 
 // TestRandomHistoriesEqualAModel runs random requests in a namespace of a real server and in an
@@ -60,7 +60,8 @@ func randomHistory(seed uint64) []byte {
 	return data
 }
 
-// FuzzNamespace is TestRandomHistoriesEqualAModel for histories of the fuzzer's choice.
+// FuzzNamespace compares histories that the fuzzer makes with the model of
+// TestRandomHistoriesEqualAModel.
 func FuzzNamespace(f *testing.F) {
 	f.Add([]byte("0123456789abcdefghijklmnopqrstuvwxyz"))
 	f.Add([]byte{3, 5, 9, 2, 1})

@@ -16,8 +16,8 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// hostileKV is a server in the same process that answers with keys of others, and with
-// less than messages on a wire can lack.
+// hostileKV is a server in the test's process. It answers with keys outside the namespace, and with
+// nil where a message from the network would have a value.
 type hostileKV struct{ pb.KVClient }
 
 func foreignPairs() []*mvccpb.KeyValue {
@@ -42,7 +42,7 @@ func (hostileKV) RangeStream(
 	return &hostilePieces{}, nil
 }
 
-// hostilePieces is a stream of one piece.
+// hostilePieces is a stream of one piece, with keys outside the namespace.
 type hostilePieces struct {
 	grpc.ClientStream
 	sent bool
@@ -85,7 +85,7 @@ func requireOwn(t *testing.T, kvs []*mvccpb.KeyValue) {
 	require.Equal(t, "k", string(kvs[0].Key))
 }
 
-// TestKeysOfOthersAreLeftOut gives answers that no request of a namespace can have.
+// TestKeysOfOthersAreLeftOut: keys outside the namespace are left out of answers.
 func TestKeysOfOthersAreLeftOut(t *testing.T) {
 	kv, ctx := namespace.NewKV(clientv3.NewKVFromKVClient(hostileKV{}, nil), "p/"), t.Context()
 	get, err := kv.Get(ctx, "k")
@@ -109,7 +109,8 @@ func TestKeysOfOthersAreLeftOut(t *testing.T) {
 	requireOwn(t, whole.Kvs)
 }
 
-// TestEventsOfOthersAreLeftOut sends events without keys and with those of others.
+// TestEventsOfOthersAreLeftOut: events without keys and with keys outside the namespace are left
+// out.
 func TestEventsOfOthersAreLeftOut(t *testing.T) {
 	hostile := []*mvccpb.Event{nil, {}, {Kv: &mvccpb.KeyValue{}},
 		{Kv: &mvccpb.KeyValue{Key: []byte("q/x"), ModRevision: 5}}}

@@ -14,12 +14,11 @@ type prefixKV struct {
 	space
 }
 
-// NewKV returns a KV for the keys of kv that begin with prefix. Its errors are those of
-// kv. The responses that kv returns are modified in place: they must be the caller's
-// own, as those of a client are.
+// NewKV returns a KV for the keys of kv that begin with prefix. Its errors are those of kv. It
+// changes the responses of kv in place, so kv must not keep or share them; a client does not.
 //
-// GetStream delivers piece by piece where kv is a client's KV, or a namespace in one. From
-// other implementations it collects all pieces before it returns, and delivers one.
+// GetStream delivers piece by piece if kv is a client's KV, or a namespace in one. With another KV
+// it collects all pieces before it returns, and delivers them as one.
 func NewKV(kv clientv3.KV, prefix string) clientv3.KV {
 	return &prefixKV{KV: kv, space: newSpace(prefix)}
 }
@@ -64,16 +63,15 @@ func (kv *prefixKV) GetStream(
 	return kv.GetStreamRewritten(ctx, nil, key, opts...)
 }
 
-// streamRewriter is what the client's own KV has beside KV: a GetStream whose pieces go
-// through a function before they are delivered.
+// streamRewriter is a KV that runs a function on each piece of a GetStream before the piece is
+// delivered. The KV of a client is one.
 type streamRewriter interface {
 	GetStreamRewritten(
 		ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
 	) (clientv3.GetStreamChan, error)
 }
 
-// GetStreamRewritten makes prefixKV a streamRewriter itself, so that namespaces nest without
-// a goroutine each.
+// GetStreamRewritten implements streamRewriter, so that namespaces nest without a goroutine each.
 func (kv *prefixKV) GetStreamRewritten(
 	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
 ) (clientv3.GetStreamChan, error) {
@@ -114,7 +112,8 @@ func onePiece(piece *pb.RangeResponse, rewrite func(*pb.RangeResponse)) clientv3
 	return stream
 }
 
-// exactly is an option that makes any op the given one, whose own options have run.
+// exactly returns an option that replaces an Op by op. It is for an inner method that takes
+// options, because the options of op have run already.
 func exactly(op clientv3.Op) clientv3.OpOption {
 	return func(o *clientv3.Op) { *o = op }
 }

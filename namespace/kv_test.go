@@ -15,10 +15,10 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// foreignKV is an implementation of which only the interface is known.
+// foreignKV is a KV with the methods of the interface only.
 type foreignKV struct{ clientv3.KV }
 
-// TestAnEmptyKeyIsRefused has nothing reach the server, whose key would be the prefix.
+// TestAnEmptyKeyIsRefused: an empty key is not sent. On the server it would be the prefix.
 func TestAnEmptyKeyIsRefused(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := namespace.NewKV(newClient(t, fake.Addr()).KV, "p/")
@@ -56,7 +56,7 @@ func TestAnEmptyKeyIsRefused(t *testing.T) {
 	}
 }
 
-// TestTheArgumentsStayAsTheyAre runs the same ops twice: a second prefix would show.
+// TestTheArgumentsStayAsTheyAre: ops that run twice do not get a second prefix.
 func TestTheArgumentsStayAsTheyAre(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	kv := namespace.NewKV(client.KV, "twice/")
@@ -76,7 +76,7 @@ func TestTheArgumentsStayAsTheyAre(t *testing.T) {
 	require.Panics(t, func() { kv.Txn(t.Context()).Then().If() }, "as in any transaction")
 }
 
-// TestOpsThatDoNotRun are refused as by the client itself.
+// TestOpsThatDoNotRun: ops that the client refuses are refused with its errors.
 func TestOpsThatDoNotRun(t *testing.T) {
 	kv := namespace.NewKV(newClient(t, cluster.Endpoints()...).KV, "p/")
 	for _, op := range []clientv3.Op{clientv3.OpWatch("k"), *clientv3.NewOp()} {
@@ -87,7 +87,7 @@ func TestOpsThatDoNotRun(t *testing.T) {
 	}
 }
 
-// fill puts keys into a fake member: some in the namespace.
+// fill puts keys into a fake member, some of them in the namespace.
 func fill(t *testing.T, fake *etcdfake.Server) {
 	t.Helper()
 	for _, prefix := range []string{"o/", "p/", "q/"} {
@@ -99,8 +99,8 @@ func fill(t *testing.T, fake *etcdfake.Server) {
 	}
 }
 
-// TestStreamsOfANamespace reads a stream as a whole, from servers old and new, and
-// through implementations known and not.
+// TestStreamsOfANamespace: a stream has all keys of the namespace, from old and new servers, and
+// also if the inner KV is not a client's.
 func TestStreamsOfANamespace(t *testing.T) {
 	for server, opts := range map[string][]etcdfake.Option{"streams": {etcdfake.WithRangeChunk(7)},
 		"pages": {etcdfake.WithEtcd35()}} {
@@ -136,8 +136,7 @@ func readAll(stream clientv3.GetStreamChan, err error) (*clientv3.GetResponse, e
 	return clientv3.GetStreamToGetResponse(stream)
 }
 
-// TestAbandonedStreamsLeakNothing leaves streams unread; closing the client is all that ends
-// them.
+// TestAbandonedStreamsLeakNothing: closing the client ends streams that the program has not read.
 func TestAbandonedStreamsLeakNothing(t *testing.T) {
 	fake := etcdfake.Start(t, etcdfake.WithRangeChunk(1))
 	fill(t, fake)

@@ -12,9 +12,9 @@ type prefixLease struct {
 	space
 }
 
-// NewLease returns a Lease that differs from l only in what it tells of the keys
-// attached to a lease: those that begin with prefix, without it. Leases belong to no
-// namespace. Closing either closes l.
+// NewLease returns a Lease whose TimeToLive returns only those attached keys that begin with
+// prefix, without the prefix. All else is as with l, because leases belong to no namespace. Closing
+// the returned Lease closes l.
 func NewLease(l clientv3.Lease, prefix string) clientv3.Lease {
 	return &prefixLease{Lease: l, space: newSpace(prefix)}
 }

@@ -33,7 +33,7 @@ func TestTimeToLiveTellsOfOwnKeys(t *testing.T) {
 	require.Empty(t, got.Kvs)
 }
 
-// TestWhyAKeepaliveEnded goes through the namespace with the context.
+// TestWhyAKeepaliveEnded: the context carries the reason through the namespace.
 func TestWhyAKeepaliveEnded(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	l := namespace.NewLease(client.Lease, "lease/")

@@ -13,12 +13,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// cluster is the one server of all tests and examples, which run one after another.
+// cluster is the server of all tests and examples, which run one after another.
 var cluster etcdtest.Shared
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(cluster.Around(m)) }
 
-// How long and how often tests look whether something has happened.
+// How long a test waits for a condition at most, and how often it checks the condition.
 const (
 	waitFor = 5 * time.Second
 	tick    = time.Millisecond

@@ -7,11 +7,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// relays copy the channels of a Watcher that cannot rewrite its events itself, and end
-// with it.
+// relays copy the channels of a Watcher that is no watchRewriter. They end with the Watcher.
 type relays struct {
 	// own synchronisation
-	stop    chan struct{}  // closed by close
+	stop    chan struct{}  // closed by close, to end the goroutines
 	running sync.WaitGroup // added to only with mu held and closed unset
 
 	// guarded by mu
@@ -23,7 +22,7 @@ type relays struct {
 func (r *relays) start(
 	ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event,
 ) clientv3.WatchChan {
-	out := make(chan clientv3.WatchResponse) // the goroutine alone sends and closes
+	out := make(chan clientv3.WatchResponse) // only the goroutine sends and closes
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {

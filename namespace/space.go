@@ -13,19 +13,19 @@ import (
 // space is the part of the key space that begins with a prefix. It is immutable.
 type space struct {
 	prefix []byte
-	end    []byte // the lowest key above it; endOfKeys where there is none
+	end    []byte // the lowest key above the prefix; endOfKeys if there is none
 }
 
-// endOfKeys as a range's end stands for the end of the key space, and is the lowest key
-// there can be (RangeRequest.range_end).
+// endOfKeys is the end of a range without an upper bound (RangeRequest.range_end). As a key it is
+// the lowest one.
 var endOfKeys = []byte{0}
 
 func newSpace(prefix string) space {
 	return space{prefix: []byte(prefix), end: []byte(clientv3.GetPrefixRangeEnd(prefix))}
 }
 
-// enter turns a key of the namespace, and the end of the range that begins there, into
-// those of the cluster. An empty end means that key is all.
+// enter returns the key of the cluster for a key of the namespace, and the end of the cluster's
+// range for that of a range which begins at the key. An empty end stands for the key alone.
 func (s space) enter(key, end []byte) (outerKey, outerEnd []byte) {
 	switch {
 	case len(end) == 0:
@@ -41,8 +41,8 @@ func (s space) outer(key []byte) []byte {
 	return append(append(make([]byte, 0, len(s.prefix)+len(key)), s.prefix...), key...)
 }
 
-// op turns an op of the namespace into one of the cluster. What KV.Do does not run is
-// returned as it is.
+// op returns the operation of the cluster for one of the namespace. It does not change operations
+// that KV.Do refuses.
 func (s space) op(op clientv3.Op) (clientv3.Op, error) {
 	switch {
 	case op.IsTxn():
@@ -94,8 +94,8 @@ func (s space) cmps(cmps []clientv3.Cmp) ([]clientv3.Cmp, error) {
 	return outer, nil
 }
 
-// The methods below turn answers of the cluster into those of the namespace, in place:
-// an answer belongs to the caller whom it is returned to.
+// The methods below change responses of the cluster into those of the namespace. They do so in
+// place, because a response belongs to its caller.
 
 func (s space) response(resp clientv3.OpResponse) {
 	s.put((*pb.PutResponse)(resp.Put()))
@@ -142,7 +142,7 @@ func (s space) pairs(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
 	return own
 }
 
-// leave takes the prefix off the key, and reports false where it has none.
+// leave removes the prefix from the key of kv, and reports whether the key has it.
 func (s space) leave(kv *mvccpb.KeyValue) bool {
 	key, ok := s.inner(kv.GetKey())
 	if ok && kv != nil {
@@ -151,5 +151,6 @@ func (s space) leave(kv *mvccpb.KeyValue) bool {
 	return ok && kv != nil
 }
 
-// inner returns what a key of the cluster is called in the namespace.
+// inner returns the key of the namespace for a key of the cluster, and whether it is in the
+// namespace.
 func (s space) inner(key []byte) ([]byte, bool) { return bytes.CutPrefix(key, s.prefix) }

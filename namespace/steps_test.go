@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// choices makes decisions out of bytes; when they are used up, each is the first.
+// choices makes decisions from bytes. Once all bytes are used, each decision is the first option.
 type choices []byte
 
 func (c *choices) n(options int) int {
@@ -28,13 +28,13 @@ var keys = []string{"a", "b", "a\x00", "ab", "\x00", "\xff", "\xff\xff", "a\xff"
 
 func (c *choices) key() string { return keys[c.n(len(keys))] }
 
-// value has few of them, so that comparisons and sorts meet equal ones.
+// value returns one of few values, so that comparisons and sorts find equal ones.
 func (c *choices) value() string { return []string{"1", "2", "3", ""}[c.n(4)] }
 
-// revision is one of the model's first 24, or 0 for none.
+// revision returns one of the model's first 24 revisions, or 0 for none.
 func (c *choices) revision() int64 { return int64(c.n(25)) }
 
-// at is a revision of the model, on the side with the offset.
+// at returns a revision of the model, as the side with the offset counts it.
 func at(rev, offset int64) int64 {
 	if rev == 0 {
 		return 0
@@ -42,7 +42,7 @@ func at(rev, offset int64) int64 {
 	return rev + offset
 }
 
-// options are those of one op. Their names are for messages.
+// options are the options of one op, with names for messages.
 type options struct {
 	text string
 	make []func(offset int64) clientv3.OpOption
@@ -65,7 +65,7 @@ func (o *options) at(offset int64) []clientv3.OpOption {
 	return opts
 }
 
-// ranges adds one of the ways to mean more than a key.
+// ranges adds one of the options for more than one key.
 func (c *choices) ranges(o *options) {
 	switch c.n(4) {
 	case 1:
@@ -147,7 +147,7 @@ func (c *choices) deleteOptions() *options {
 	return o
 }
 
-// operation makes an op on either side.
+// operation makes an op for either side.
 type operation struct {
 	text string
 	at   func(offset int64) clientv3.Op
@@ -170,8 +170,8 @@ func (c *choices) operation(depth int) operation {
 		}}
 	default:
 		key, o := c.key(), c.deleteOptions()
-		// Servers do not see that a write overlaps with the deletion of a range without an
-		// end, which in a namespace has one.
+		// Servers do not notice that a put overlaps with a delete of a range without an end. In a
+		// namespace the range has an end.
 		if string(clientv3.OpDelete(key, o.at(0)...).RangeBytes()) == "\x00" {
 			o = &options{}
 		}
@@ -181,7 +181,7 @@ func (c *choices) operation(depth int) operation {
 	}
 }
 
-// do makes a step of an operation.
+// do makes a step from an operation.
 func (o operation) do() step {
 	return step{"do " + o.text, func(ctx context.Context, kv clientv3.KV,
 		offset int64) (proto.Message, error) {

@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// condition makes a comparison on either side.
+// condition makes a comparison for either side.
 type condition struct {
 	text string
 	at   func(offset int64) clientv3.Cmp
@@ -54,7 +54,7 @@ func (c *choices) condition() condition {
 	}
 }
 
-// transaction has its three parts.
+// transaction has the three parts of a transaction.
 type transaction struct {
 	cmps             []condition
 	thenOps, elseOps []operation
@@ -106,7 +106,7 @@ func (t transaction) operation() operation {
 	}}
 }
 
-// commit makes a step that builds the transaction.
+// commit makes a step that builds and commits the transaction.
 func (t transaction) commit() step {
 	return step{"commit " + t.text(), func(ctx context.Context, kv clientv3.KV,
 		offset int64) (proto.Message, error) {
@@ -116,7 +116,7 @@ func (t transaction) commit() step {
 	}}
 }
 
-// step is any request there is.
+// step makes any kind of request.
 func (c *choices) step() step {
 	switch kind := c.n(10); kind {
 	case 0, 1:
@@ -160,7 +160,7 @@ func (c *choices) step() step {
 	}
 }
 
-// compaction is rare, so that there is a past to read.
+// compaction is rare, so that there are past revisions to read.
 func (c *choices) compaction() step {
 	rev := 1 + c.revision()
 	if !c.oneIn(4) {

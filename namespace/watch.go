@@ -15,13 +15,12 @@ type prefixWatcher struct {
 	relays relays
 }
 
-// NewWatcher returns a Watcher for the keys of w that begin with prefix. Events are
-// copied before their keys are changed, since watchers may share them; all other parts of
-// a response, and the last one with its error, are passed on as they are. Closing
-// the Watcher closes w.
+// NewWatcher returns a Watcher for the keys of w that begin with prefix. It copies events before it
+// changes their keys, because watchers may share events. It does not change the other parts of a
+// response, nor the last response with its error. Closing the Watcher closes w.
 //
-// A watch costs nothing beyond its events where w is a client's Watcher, and a goroutine
-// where it is another implementation.
+// A watch costs copies of its events, and a goroutine if w is neither a client's Watcher nor a
+// namespace in one.
 func NewWatcher(w clientv3.Watcher, prefix string) clientv3.Watcher {
 	return &prefixWatcher{Watcher: w, space: newSpace(prefix),
 		relays: relays{stop: make(chan struct{})}}
@@ -33,15 +32,14 @@ func (w *prefixWatcher) Watch(
 	return w.WatchRewritten(ctx, nil, key, opts...)
 }
 
-// watchRewriter is what a client's own Watcher has beside Watcher: a Watch whose events
-// go through a function before they are delivered.
+// watchRewriter is a Watcher that runs a function on the events of a Watch before they are
+// delivered. The Watcher of a client is one.
 type watchRewriter interface {
 	WatchRewritten(ctx context.Context, rewrite func([]*clientv3.Event) []*clientv3.Event,
 		key string, opts ...clientv3.OpOption) clientv3.WatchChan
 }
 
-// WatchRewritten makes prefixWatcher a watchRewriter itself, so that namespaces nest without a
-// goroutine each.
+// WatchRewritten implements watchRewriter, so that namespaces nest without a goroutine each.
 func (w *prefixWatcher) WatchRewritten(
 	ctx context.Context, rewrite func([]*clientv3.Event) []*clientv3.Event, key string,
 	opts ...clientv3.OpOption,
@@ -61,8 +59,8 @@ func (w *prefixWatcher) WatchRewritten(
 	return w.relays.start(ctx, inner.Watch(ctx, string(op.KeyBytes()), exactly(op)), own)
 }
 
-// watchOp returns the op of the cluster for a watch in the namespace. Servers take an
-// empty key for the lowest one.
+// watchOp returns the operation of the cluster for a watch in the namespace. For a watch, servers
+// treat an empty key as the lowest one.
 func (s space) watchOp(key string, opts []clientv3.OpOption) clientv3.Op {
 	op := clientv3.OpWatch(key, opts...)
 	if len(op.KeyBytes()) == 0 {
@@ -74,7 +72,7 @@ func (s space) watchOp(key string, opts []clientv3.OpOption) clientv3.Op {
 	return op
 }
 
-// Close closes the inner Watcher, and waits for what copies its responses.
+// Close closes the inner Watcher, and waits for the goroutines that copy its responses.
 func (w *prefixWatcher) Close() error {
 	err := w.Watcher.Close()
 	w.relays.close()
@@ -97,7 +95,7 @@ func (s space) events(events []*clientv3.Event) []*clientv3.Event {
 
 // copied returns a copy of event for the key of the namespace. It shares the values.
 func (s space) copied(event *clientv3.Event, key []byte) *clientv3.Event {
-	c := &struct { // one allocation for all
+	c := &struct { // a single allocation
 		event    clientv3.Event
 		kv, prev mvccpb.KeyValue
 	}{}

@@ -12,7 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// watched is what one watch has brought: events, or an end.
+// watched is what one watch has delivered: events, or an end.
 type watched struct {
 	events  []*mvccpb.Event
 	groups  []int // how many events there were in each response, -1 for one that confirms
@@ -20,9 +20,9 @@ type watched struct {
 	err     error
 }
 
-// watchOptions begin no later than now, a revision of the model, or with the present
-// where that is 0: what a watch of the future has brought cannot be told from what it is
-// going to bring.
+// watchOptions makes options for a watch from a revision of the model that is not later than now,
+// or from the present if that is 0. A watch from a later revision could not be compared: it may
+// still deliver events.
 func (c *choices) watchOptions(now int64) *options {
 	o := &options{}
 	c.ranges(o)
@@ -47,9 +47,8 @@ func (c *choices) watchOptions(now int64) *options {
 	return o
 }
 
-// watchBoth opens n watches on both sides, for ranges of c's choice, from revisions of
-// the model up to now; 0 is the present. The function that it returns compares what
-// they have brought by then.
+// watchBoth opens n watches on both sides, for ranges that c chooses, from revisions of the model
+// up to now; 0 is the present. The returned function compares what they have delivered.
 func (w *world) watchBoth(t *testing.T, c *choices, n int, now int64) (compare func()) {
 	t.Helper()
 	ctx := t.Context()
@@ -74,7 +73,7 @@ func (w *world) watchBoth(t *testing.T, c *choices, n int, now int64) (compare f
 	}
 }
 
-// now is the model's revision.
+// now returns the model's revision.
 func (w *world) now(t *testing.T) int64 {
 	t.Helper()
 	resp, err := w.model.Get(t.Context(), "a")
@@ -118,7 +117,7 @@ func history(
 	}
 }
 
-// next returns the next response, and asks for progress as long as there is none.
+// next returns the next response, and requests progress until there is one.
 func next(
 	ctx context.Context, t *testing.T, watcher clientv3.Watcher, responses clientv3.WatchChan,
 ) (resp clientv3.WatchResponse, ok bool) {

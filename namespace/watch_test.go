@@ -19,10 +19,10 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// foreignWatcher is an implementation of which only the interface is known.
+// foreignWatcher is a Watcher with the methods of the interface only.
 type foreignWatcher struct{ clientv3.Watcher }
 
-// watchers are the ways in which a namespace can have its inner Watcher.
+// watchers are the kinds of inner Watcher that a namespace can have.
 func watchers(client *clientv3.Client) map[string]clientv3.Watcher {
 	return map[string]clientv3.Watcher{
 		"watcher": namespace.NewWatcher(client.Watcher, "p/"),
@@ -64,7 +64,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestTheFinalErrorArrives ends watches by compaction.
+// TestTheFinalErrorArrives: a watch that ends by a compaction returns that error.
 func TestTheFinalErrorArrives(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	var rev int64
@@ -87,8 +87,8 @@ func TestTheFinalErrorArrives(t *testing.T) {
 	}
 }
 
-// TestEventsAreCopies gives two watchers the very same events, as a server in the
-// same process may.
+// TestEventsAreCopies: two watchers that share their events, as with a server in the test's
+// process, do not change each other's events.
 func TestEventsAreCopies(t *testing.T) {
 	shared := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 5}, Events: []*mvccpb.Event{{
 		Type: mvccpb.Event_DELETE,
@@ -125,14 +125,15 @@ func TestEventsAreCopies(t *testing.T) {
 	require.True(t, proto.Equal(want, inside.Events[0]))
 }
 
-// ownGoroutines counts those of this package's code.
+// ownGoroutines counts the goroutines that run code of this package.
 func ownGoroutines() int {
 	stacks := make([]byte, 4<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	return strings.Count(string(stacks), "namespace.(*relays).copy(")
 }
 
-// TestAWatchCostsNoGoroutine opens many, on the client's own Watcher and on another.
+// TestAWatchCostsNoGoroutine: on a client's Watcher no watch costs a goroutine; on another Watcher
+// each costs one.
 func TestAWatchCostsNoGoroutine(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	ws := watchers(client)
@@ -150,8 +151,8 @@ func TestAWatchCostsNoGoroutine(t *testing.T) {
 	}, waitFor, tick, "one each where there is no other way")
 }
 
-// TestCloseEndsWhatNobodyReads closes a namespace whose responses wait for a reader.
-func TestCloseEndsWhatNobodyReads(t *testing.T) {
+// TestCloseEndsUnreadResponses: Close ends goroutines whose responses the program does not read.
+func TestCloseEndsUnreadResponses(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	w := namespace.NewWatcher(foreignWatcher{clientv3.NewWatcher(client)}, "p/")
 	background := context.WithoutCancel(t.Context())

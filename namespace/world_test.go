@@ -18,8 +18,8 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// world is a namespace on a real server beside an in-memory model, which has nothing
-// but the namespace's keys. Both see the same requests.
+// world is a namespace on a real server, and an in-memory model that has the namespace's keys only.
+// Both get each request.
 type world struct {
 	prefix  string
 	real    *clientv3.Client // the whole server
@@ -32,10 +32,11 @@ type world struct {
 
 const leaseID = 77 // a lease that both have
 
-// prefixes of the namespaces: such as end in the highest byte have no simple successor.
+// prefixes are those of the namespaces. A prefix that ends in the highest byte has no simple
+// successor.
 var prefixes = []string{"p/", "p\xff", "p\xff\xff", "\xff", "\xff\xff", "\x00", "a"}
 
-// newWorld empties the server and puts keys all around the namespace.
+// newWorld deletes all keys of the server, and puts keys just outside the namespace.
 func newWorld(t *testing.T, real *clientv3.Client, prefix string) *world {
 	fake := etcdfake.Start(t)
 	w := &world{
@@ -76,8 +77,8 @@ func neighbours(prefix string) []string {
 	return outside
 }
 
-// outside returns the server's keys that are not in the namespace. The bare prefix is
-// one of them, since no key of the namespace is empty.
+// outside returns the server's keys that are not in the namespace. The prefix itself is one of
+// them, because no key of the namespace is empty.
 func (w *world) outside(t *testing.T) (kvs []*mvccpb.KeyValue, rev int64) {
 	t.Helper()
 	all, err := w.real.Get(t.Context(), "", clientv3.WithPrefix())
@@ -90,14 +91,14 @@ func (w *world) outside(t *testing.T) (kvs []*mvccpb.KeyValue, rev int64) {
 	return kvs, all.Header.Revision
 }
 
-// step is one request, to be made in the namespace and in the model. Its ops are made
-// for an offset, which is added to the revisions that they name.
+// step is one request, which is made in the namespace and in the model. Its ops are made for an
+// offset, which is added to their revisions.
 type step struct {
 	text string
 	run  func(ctx context.Context, kv clientv3.KV, offset int64) (proto.Message, error)
 }
 
-// both runs a step on both sides and compares.
+// both runs a step on both sides, and compares the results.
 func (w *world) both(t *testing.T, s step) {
 	t.Helper()
 	want, wantErr := s.run(t.Context(), w.model, 0)
@@ -115,7 +116,7 @@ func (w *world) both(t *testing.T, s step) {
 		s.text, want, got)
 }
 
-// normalize takes off the offset of all revisions, and what tells servers apart.
+// normalize subtracts the offset from all revisions, and removes what differs between servers.
 func normalize(m protoreflect.Message, offset int64) {
 	switch msg := m.Interface().(type) {
 	case *pb.ResponseHeader:
@@ -141,7 +142,7 @@ func normalize(m protoreflect.Message, offset int64) {
 	})
 }
 
-// unharmed checks that the keys around the namespace are what they were.
+// unharmed checks that the keys outside the namespace have not changed.
 func (w *world) unharmed(t *testing.T) {
 	t.Helper()
 	now, _ := w.outside(t)

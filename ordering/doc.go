@@ -1,10 +1,10 @@
 // Package ordering decorates a KV so that its reads never go back in time.
 //
-// A linearizable read never does. A serializable one, which any member answers from its
-// own data, may: the next read may reach a member that is behind. The KV of this
-// package remembers the greatest revision of its responses, and does not return the
-// response to a read whose revision is lower: an [OrderViolationFunc] is asked what to
-// do, and the read is repeated unless that returns an error.
+// Linearizable reads never do. Serializable ones can: any member answers them from its own data,
+// and the next read may reach a member that has not caught up. The KV of this package remembers the
+// greatest revision of its responses. If the response to a read has a lower revision, the KV does
+// not return it: it calls an [OrderViolationFunc], and repeats the read unless that returns an
+// error.
 //
 //	kv := ordering.NewKV(client.KV, ordering.NewOrderViolationSwitchEndpointClosure(client))
 //	resp, err := kv.Get(ctx, key, clientv3.WithSerializable())
@@ -12,8 +12,8 @@ package ordering
 
 // For those who change the package:
 //
-// The greatest revision that was returned is one atomic number. Each request remembers what it was
-// when the request was sent, so requests that overlap do not wait for each other.
+// The greatest revision that was returned is one atomic number. Each request is compared with the
+// number at the time when it was sent, so requests that overlap do not wait for each other.
 //
 // Violations are counted for each request. The signature of OrderViolationFunc has no room for a
 // count, so it travels in the value of the Op, which reads do not use. A count kept by the function

@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/client/v3/ordering"
 )
 
-// Serializable reads are cheap, and here none returns older data than one before it.
+// Serializable reads cost the cluster little. Here none returns older data than an earlier one.
 func ExampleNewKV() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: ordering.ExampleCluster.Endpoints()})
 	if err != nil {
@@ -30,7 +30,7 @@ func ExampleNewKV() {
 	// Output: written
 }
 
-// A program may want to know of old answers, and give up after the first.
+// A program can fail a read at its first old answer.
 func ExampleOrderViolationFunc() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: ordering.ExampleCluster.Endpoints()})
 	if err != nil {

@@ -11,15 +11,14 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// OrderViolationFunc is told of a response that is older than one before it: op is the
-// get or the transaction, resp its response, and prevRev the revision that resp
-// does not reach. The request ends with its error, and is repeated where that is nil.
+// OrderViolationFunc is called with a response that is older than an earlier one: op is the get or
+// the transaction, resp its response, and prevRev the earlier revision. The request is repeated if
+// it returns nil, and fails with its error otherwise.
 //
-// It runs on the goroutine of the caller, who waits for it, and must be safe for
-// concurrent use.
+// It runs on the goroutine of the request's caller, and must be safe for concurrent use.
 type OrderViolationFunc func(op clientv3.Op, resp clientv3.OpResponse, prevRev int64) error
 
-// orderedKV is the KV of this package.
+// orderedKV is a KV whose reads never go back in time.
 type orderedKV struct {
 	clientv3.KV // read-only after NewKV
 
@@ -28,19 +27,18 @@ type orderedKV struct {
 	seen atomic.Int64 // the greatest revision of a response
 }
 
-// NewKV returns a KV that passes requests on to kv, and whose responses to gets and
-// transactions have revisions no lower than that of any response it had returned
-// before the request. Puts and deletes raise the revision too. An older response
-// is given to orderViolationFunc; the request is then repeated, with growing waits,
-// until its response is new enough, orderViolationFunc returns an error, or the
-// context ends.
+// NewKV returns a KV that passes requests on to kv. The revision of its response to a get or a
+// transaction is not lower than that of any response that it had returned before the request,
+// including those to puts and deletes. It calls orderViolationFunc with an older response, and
+// repeats the request, with growing waits, until the response is new enough, orderViolationFunc
+// returns an error, or the context ends.
 //
-// A transaction that can write is never repeated, since it has been applied: where
-// orderViolationFunc returns nil, it ends with [ErrNoGreaterRev] all the same.
+// A transaction that can write is never repeated, because it was applied: if orderViolationFunc
+// returns nil, the transaction fails with [ErrNoGreaterRev].
 //
-// GetStream reads the revision of the store first, as Get would, and streams the range
-// as of that revision. A serializable stream that then reaches a member further behind
-// ends with rpctypes.ErrFutureRev.
+// GetStream first reads the revision of the store as Get does, and then streams the range at that
+// revision. A serializable stream that reaches a member without that revision ends with
+// rpctypes.ErrFutureRev.
 func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {
 	return &orderedKV{KV: kv, onViolation: orderViolationFunc}
 }
@@ -84,9 +82,9 @@ func (kv *orderedKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpRespons
 	return resp, err
 }
 
-// streamWatcher is what the client's own KV has beside KV: a GetStream whose pieces are
-// shown to a function before they are delivered.
-type streamWatcher interface {
+// streamRewriter is a KV that runs a function on each piece of a GetStream before the piece is
+// delivered. The KV of a client is one.
+type streamRewriter interface {
 	GetStreamRewritten(
 		ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
 	) (clientv3.GetStreamChan, error)
@@ -96,31 +94,31 @@ func (kv *orderedKV) GetStream(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (clientv3.GetStreamChan, error) {
 	op := clientv3.OpGet(key, opts...)
-	probe := []clientv3.OpOption{clientv3.WithCountOnly()}
+	countOnly := []clientv3.OpOption{clientv3.WithCountOnly()}
 	if op.IsSerializable() {
-		probe = append(probe, clientv3.WithSerializable())
+		countOnly = append(countOnly, clientv3.WithSerializable())
 	}
-	now, err := kv.Get(ctx, string(op.KeyBytes()), probe...)
+	now, err := kv.Get(ctx, string(op.KeyBytes()), countOnly...)
 	if err != nil {
 		return nil, err
 	}
 	if op.Rev() <= 0 {
 		clientv3.WithRev((*pb.RangeResponse)(now).GetHeader().GetRevision())(&op)
 	}
-	same := func(o *clientv3.Op) { *o = op } // the caller's options have run
-	if inner, ok := kv.KV.(streamWatcher); ok {
+	exactly := func(o *clientv3.Op) { *o = op } // the caller's options have run already
+	if inner, ok := kv.KV.(streamRewriter); ok {
 		return inner.GetStreamRewritten(ctx, func(piece *pb.RangeResponse) {
 			kv.saw(piece.GetHeader())
-		}, key, same)
+		}, key, exactly)
 	}
-	return kv.KV.GetStream(ctx, key, same)
+	return kv.KV.GetStream(ctx, key, exactly)
 }
 
-// wait spaces the repetitions of a request.
-var wait = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter: 0.5}
+// repeatBackoff spaces the repetitions of a request.
+var repeatBackoff = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// inOrder calls do, which runs op, until its response is no older than those that were
-// there before.
+// inOrder calls do, which runs op, until its response is not older than those that were returned
+// before the call.
 func (kv *orderedKV) inOrder(
 	ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error),
 ) (clientv3.OpResponse, error) {
@@ -140,13 +138,13 @@ func (kv *orderedKV) inOrder(
 		if !readOnly(op) {
 			return clientv3.OpResponse{}, ErrNoGreaterRev
 		}
-		if err := backoff.Wait(ctx, wait.Delay(violations-1)); err != nil {
+		if err := backoff.Wait(ctx, repeatBackoff.Delay(violations-1)); err != nil {
 			return clientv3.OpResponse{}, err
 		}
 	}
 }
 
-// saw notes the revision of a response that is returned.
+// saw records the revision of a response that is returned.
 func (kv *orderedKV) saw(header *pb.ResponseHeader) {
 	rev := header.GetRevision()
 	for {
@@ -157,7 +155,7 @@ func (kv *orderedKV) saw(header *pb.ResponseHeader) {
 	}
 }
 
-// header returns the header of the one response in resp, or nil.
+// header returns the header of a response, which may be nil.
 func header(resp clientv3.OpResponse) *pb.ResponseHeader {
 	switch {
 	case resp.Get() != nil:
@@ -172,7 +170,7 @@ func header(resp clientv3.OpResponse) *pb.ResponseHeader {
 	return nil
 }
 
-// readOnly reports whether op, with all that is nested in it, writes nothing.
+// readOnly reports whether op is a get, or a transaction of such operations only.
 func readOnly(op clientv3.Op) bool {
 	if !op.IsTxn() {
 		return op.IsGet()

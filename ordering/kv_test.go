@@ -13,8 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// scriptedKV answers each request with the next of its revisions, and then with the
-// last one for ever.
+// scriptedKV answers each request with the next of its revisions, and repeats the last one.
 type scriptedKV struct {
 	clientv3.KV // nil: what is not scripted panics
 	revisions   []int64
@@ -67,7 +66,7 @@ func (t scriptedTxn) Commit() (*clientv3.TxnResponse, error) {
 	return &clientv3.TxnResponse{Header: t.kv.header()}, nil
 }
 
-// requests are all ways to send one; each returns the revision of its response.
+// requests are all ways to send a request; each returns the revision of its response.
 var requests = map[string]func(context.Context, clientv3.KV) (int64, error){
 	"get": func(ctx context.Context, kv clientv3.KV) (int64, error) {
 		resp, err := kv.Get(ctx, "k")
@@ -100,8 +99,8 @@ func doing(op clientv3.Op) func(context.Context, clientv3.KV) (int64, error) {
 	}
 }
 
-// TestReadsRepeatUntilTheyAreNewEnough has every kind of request set the revision, and
-// every kind of read meet older ones, without a header at the worst.
+// TestReadsRepeatUntilTheyAreNewEnough: after every kind of request, every kind of read is repeated
+// if its response is older or has no header.
 func TestReadsRepeatUntilTheyAreNewEnough(t *testing.T) {
 	for raise, first := range requests {
 		for _, read := range []string{"get", "do get", "txn", "do txn"} {
@@ -144,8 +143,8 @@ func TestTheFunctionsErrorEndsTheRequest(t *testing.T) {
 	}
 }
 
-// TestWritesAreNotRepeated lets transactions that can write, in any branch and at any
-// depth, meet an older revision: they were applied, and once is enough.
+// TestWritesAreNotRepeated: a transaction that can write, in any branch and at any depth, is not
+// repeated if its response is older, because it was applied.
 func TestWritesAreNotRepeated(t *testing.T) {
 	put := clientv3.OpPut("k", "v")
 	ops := map[string]clientv3.Op{
@@ -157,9 +156,9 @@ func TestWritesAreNotRepeated(t *testing.T) {
 	for name, op := range ops {
 		t.Run(name, func(t *testing.T) {
 			inner := &scriptedKV{revisions: []int64{5, 3}}
-			told := 0
+			violations := 0
 			kv := NewKV(inner, func(clientv3.Op, clientv3.OpResponse, int64) error {
-				told++
+				violations++
 				return nil
 			})
 			_, err := kv.Get(t.Context(), "k")
@@ -170,7 +169,7 @@ func TestWritesAreNotRepeated(t *testing.T) {
 			_, err = kv.Txn(t.Context()).If(cmps...).Then(thenOps...).Else(elseOps...).Commit()
 			require.ErrorIs(t, err, ErrNoGreaterRev)
 			require.Equal(t, 3, inner.calls)
-			require.Equal(t, 2, told)
+			require.Equal(t, 2, violations)
 
 			_, err = kv.Put(t.Context(), "k", "v")
 			require.NoError(t, err, "a put reads nothing that could be old")
@@ -178,7 +177,8 @@ func TestWritesAreNotRepeated(t *testing.T) {
 	}
 }
 
-// TestWaitsAfterViolationsGrow counts the repetitions of a read that nothing helps.
+// TestWaitsAfterViolationsGrow: a read whose responses stay old is repeated with growing waits, and
+// so once or twice a second in the end.
 func TestWaitsAfterViolationsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := &scriptedKV{revisions: []int64{5, 3}}
@@ -196,8 +196,8 @@ func TestWaitsAfterViolationsGrow(t *testing.T) {
 	})
 }
 
-// TestConcurrentReadsMayReturnInAnyOrder overtakes a read by a newer one that was sent
-// at the same time: neither came before the other.
+// TestConcurrentReadsMayReturnInAnyOrder: a read that was sent before another one has returned may
+// return an older revision.
 func TestConcurrentReadsMayReturnInAnyOrder(t *testing.T) {
 	inner := &scriptedKV{revisions: []int64{3}}
 	kv := NewKV(inner, func(clientv3.Op, clientv3.OpResponse, int64) error {

@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// TestServersApart reads from two real servers, of which one is behind as a member
-// without its peers would be: it never takes part in what the other is told.
+// TestServersApart: of two real servers, which share nothing, one is behind like a member that is
+// cut off from its peers. Reads return nothing from it.
 func TestServersApart(t *testing.T) {
 	ahead, behind := etcdtest.Start(t), etcdtest.Start(t)
 	eps := append(ahead.Endpoints(), behind.Endpoints()...)

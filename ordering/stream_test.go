@@ -16,7 +16,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// onlyKV hides what an inner KV has beside the interface.
+// onlyKV is a KV with the methods of the interface only.
 type onlyKV struct{ clientv3.KV }
 
 func readStream(
@@ -30,8 +30,8 @@ func readStream(
 	return clientv3.GetStreamToGetResponse(stream)
 }
 
-// TestStreamsAreInOrder streams with a member that is behind: never from that one, and
-// as of the revision that was the newest when the stream began.
+// TestStreamsAreInOrder: a stream is not from a member that is behind, and has the newest revision
+// at its start.
 func TestStreamsAreInOrder(t *testing.T) {
 	for name, wrap := range map[string]func(clientv3.KV) clientv3.KV{
 		"the client's KV": func(kv clientv3.KV) clientv3.KV { return kv },
@@ -66,7 +66,7 @@ func TestStreamsAreInOrder(t *testing.T) {
 	}
 }
 
-// TestStreamsOnServersThatHaveNone reads page by page.
+// TestStreamsOnServersThatHaveNone: with a server that has no streams, a range is read in pages.
 func TestStreamsOnServersThatHaveNone(t *testing.T) {
 	fake := etcdfake.Start(t, etcdfake.WithEtcd35())
 	client := newClient(t, fake.Addr())
@@ -82,8 +82,8 @@ func TestStreamsOnServersThatHaveNone(t *testing.T) {
 	require.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)))
 }
 
-// TestAStreamRaisesTheRevision has a write between the beginning and the end of a
-// stream, whose header tells of it.
+// TestAStreamRaisesTheRevision: if a key is written during a stream, the header of a piece has that
+// revision, and later reads are not older.
 func TestAStreamRaisesTheRevision(t *testing.T) {
 	servers, eps := fakes(t, 9)
 	kv := NewKV(newClient(t, eps...).KV, nil)
@@ -102,8 +102,7 @@ func TestAStreamRaisesTheRevision(t *testing.T) {
 	require.EqualValues(t, 10, kv.(*orderedKV).seen.Load())
 }
 
-// TestAbandonedStreamsLeakNothing leaves streams unread; closing the client is all that ends
-// them.
+// TestAbandonedStreamsLeakNothing: closing the client ends streams that the program has not read.
 func TestAbandonedStreamsLeakNothing(t *testing.T) {
 	fake := etcdfake.Start(t, etcdfake.WithRangeChunk(1))
 	client := newClient(t, fake.Addr())
@@ -123,8 +122,8 @@ func TestAbandonedStreamsLeakNothing(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 }
 
-// TestMalformedAnswersAreErrors reads from a member whose answers have no header, or one from
-// the past, for ever.
+// TestMalformedAnswersAreErrors: reads fail if all answers of a member have no header, or an old
+// revision.
 func TestMalformedAnswersAreErrors(t *testing.T) {
 	for name, answer := range map[string]*pb.RangeResponse{
 		"no header":         {},

@@ -13,59 +13,58 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// ErrNoGreaterRev is returned where no member can be found whose data are as new as
-// what was read before.
+// ErrNoGreaterRev is returned if no member was found whose data are as new as what was read before.
 var ErrNoGreaterRev = errors.New("etcdclient: no cluster members have a revision higher than the previously received revision")
 
 const (
-	maxViolations = 5           // of one request, before it is given up
-	askTimeout    = time.Second // for all endpoints to tell their revisions
+	maxViolations = 5           // of one request; the next one ends it
+	askTimeout    = time.Second // bounds the requests for the revisions of all endpoints
 	switchedFor   = 10 * time.Second
 )
 
-// NewOrderViolationSwitchEndpointClosure returns a function that asks all endpoints of
-// c for their revisions and has c use only those that are not behind, for the next ten
-// seconds. Endpoints that are set in the meantime stay.
+// NewOrderViolationSwitchEndpointClosure returns a function that asks all endpoints of c for their
+// revisions, and for ten seconds limits c to those that have reached prevRev. Endpoints that are
+// set meanwhile stay.
 //
-// The sixth violation of one request gives [ErrNoGreaterRev]. Each call waits up to a
-// second for the answers of the endpoints.
+// The function returns [ErrNoGreaterRev] at the sixth violation of one request. Each call waits up
+// to a second for the answers of the endpoints.
 func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFunc {
 	s := &switcher{client: c, lasts: switchedFor}
 	return s.violated
 }
 
-// switcher keeps a client off the endpoints that are behind.
+// switcher limits a client to endpoints that have caught up.
 type switcher struct {
 	// read-only
 	client *clientv3.Client
-	lasts  time.Duration // how long a switch does
+	lasts  time.Duration // how long a switch lasts
 
 	// guarded by mu
-	mu      sync.Mutex
-	full    []string    // the client's endpoints before the switch
-	ahead   []string    // what they were switched to; nil while they are not
-	restore *time.Timer // ends the switch; nil before the first
-	unnamed int         // violations that came without their number
+	mu        sync.Mutex
+	full      []string    // the client's endpoints before the switch
+	ahead     []string    // the client's endpoints during the switch; nil if there is none
+	restore   *time.Timer // ends the switch; nil before the first switch
+	uncounted int         // violations of calls without a number
 }
 
 func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {
 	if s.number(op) > maxViolations {
 		return ErrNoGreaterRev
 	}
-	s.switchTo(s.notBehind(s.candidates(), prevRev))
+	s.switchTo(s.caughtUp(s.candidates(), prevRev))
 	return nil
 }
 
-// number returns which violation of its request this is. It counts those that do not
-// come from a KV of this package, since it cannot tell the requests apart.
+// number returns how many violations the request of op has had. For a call that does not come from
+// a KV of this package it counts such calls instead, because it cannot tell their requests apart.
 func (s *switcher) number(op clientv3.Op) int {
 	if n := numberOf(op); n > 0 {
 		return n
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unnamed = s.unnamed%(maxViolations+1) + 1
-	return s.unnamed
+	s.uncounted = s.uncounted%(maxViolations+1) + 1
+	return s.uncounted
 }
 
 // candidates returns all endpoints that may have newer data.
@@ -81,12 +80,12 @@ func (s *switcher) ownLocked() []string {
 	if s.ahead != nil && slices.Equal(now, s.ahead) {
 		return slices.Clone(s.full)
 	}
-	s.ahead = nil // somebody else has set new ones
+	s.ahead = nil // the program has set new ones
 	return now
 }
 
-// notBehind returns those of eps that have reached the revision rev.
-func (s *switcher) notBehind(eps []string, rev int64) []string {
+// caughtUp returns those of eps that have reached the revision rev.
+func (s *switcher) caughtUp(eps []string, rev int64) []string {
 	ctx, cancel := context.WithTimeout(s.client.Ctx(), askTimeout)
 	defer cancel()
 	revs := make([]int64, len(eps))
@@ -105,7 +104,7 @@ func (s *switcher) notBehind(eps []string, rev int64) []string {
 	return ahead
 }
 
-// revision asks one endpoint for its revision; it is 0 where there is no answer.
+// revision asks one endpoint for its revision. It returns 0 without an answer.
 func (s *switcher) revision(ctx context.Context, ep string) int64 {
 	conn, err := s.client.Dial(ep)
 	if err != nil {
@@ -119,7 +118,7 @@ func (s *switcher) revision(ctx context.Context, ep string) int64 {
 	return resp.GetHeader().GetRevision()
 }
 
-// switchTo makes the client use the endpoints in ahead, and its own if there are none.
+// switchTo limits the client to the endpoints in ahead, or ends the limit if there are none.
 func (s *switcher) switchTo(ahead []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,16 +148,15 @@ func (s *switcher) switchBack() {
 	}
 }
 
-// numbered returns op as an OrderViolationFunc gets it, with the number of violations
-// that the request has had: in the value, which neither a get nor a transaction has
-// another use for. So the count is that of a request, not of the client's whole life,
-// however many requests there are at once, and whatever wraps the function.
+// numbered returns op for an OrderViolationFunc, with the number of violations of its request in
+// its value, which gets and transactions do not use. So the function can count for each request,
+// also if there are many at a time, and if another function wraps it.
 func numbered(op clientv3.Op, violations int) clientv3.Op {
 	op.WithValueBytes(binary.AppendUvarint(nil, uint64(violations)))
 	return op
 }
 
-// numberOf is the inverse of numbered; 0 where there is no number.
+// numberOf is the inverse of numbered. It returns 0 for an Op without a number.
 func numberOf(op clientv3.Op) int {
 	n, _ := binary.Uvarint(op.ValueBytes())
 	return int(n)

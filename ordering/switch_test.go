@@ -16,7 +16,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// fakes starts members that share nothing, each at the revision given.
+// fakes starts members that share nothing, each at the given revision.
 func fakes(t *testing.T, revisions ...int64) (servers []*etcdfake.Server, endpoints []string) {
 	t.Helper()
 	for _, rev := range revisions {
@@ -40,8 +40,8 @@ func get(t *testing.T, kv clientv3.KV) (int64, error) {
 	return resp.Header.Revision, nil
 }
 
-// TestSwitchAwayFromMembersBehind sets, before each read, endpoints that are behind
-// beside one that is not: far more often than a count that never resets could bear.
+// TestSwitchAwayFromMembersBehind: before each read, the endpoints are set to members that are
+// behind and one that is not. All reads succeed, so violations are not counted across requests.
 func TestSwitchAwayFromMembersBehind(t *testing.T) {
 	_, eps := fakes(t, 9, 4, 6)
 	client := newClient(t, eps...)
@@ -58,17 +58,17 @@ func TestSwitchAwayFromMembersBehind(t *testing.T) {
 	}
 }
 
-// TestTheCountIsOfOneRequest has a single member fall behind for one answer between
-// any two good ones.
+// TestTheCountIsOfOneRequest: every second answer of a single member is old. All reads succeed,
+// because violations are counted for each request.
 func TestTheCountIsOfOneRequest(t *testing.T) {
 	servers, eps := fakes(t, 1)
 	var mu sync.Mutex
-	turn := 0
+	answers := 0
 	servers[0].Unary("Range", func(context.Context, proto.Message) (proto.Message, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		turn++
-		return &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: int64(20 + turn%2)}}, nil
+		answers++
+		return &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: int64(20 + answers%2)}}, nil
 	})
 	client := newClient(t, eps...)
 	kv := NewKV(client.KV, NewOrderViolationSwitchEndpointClosure(client))
@@ -77,7 +77,7 @@ func TestTheCountIsOfOneRequest(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 21, rev)
 	}
-	require.Equal(t, 2*4*maxViolations-1, turn)
+	require.Equal(t, 2*4*maxViolations-1, answers)
 }
 
 func TestNoMemberIsAhead(t *testing.T) {
@@ -103,8 +103,8 @@ func TestNoMemberIsAhead(t *testing.T) {
 	require.EqualValues(t, 9, rev)
 }
 
-// TestTheSwitchEnds waits until the client has its endpoints back, but for those that
-// somebody else has set.
+// TestTheSwitchEnds: after a while the client has its endpoints again, unless the program has set
+// others.
 func TestTheSwitchEnds(t *testing.T) {
 	_, eps := fakes(t, 9, 4)
 	client := newClient(t, eps...)
@@ -126,7 +126,8 @@ func TestTheSwitchEnds(t *testing.T) {
 	require.Equal(t, eps[1:], client.Endpoints())
 }
 
-// TestCallsWithoutANumberAreCounted calls the function past any KV of this package.
+// TestCallsWithoutANumberAreCounted: calls that do not come from a KV of this package are counted
+// together.
 func TestCallsWithoutANumberAreCounted(t *testing.T) {
 	_, eps := fakes(t, 4)
 	f := NewOrderViolationSwitchEndpointClosure(newClient(t, eps...))
@@ -138,7 +139,8 @@ func TestCallsWithoutANumberAreCounted(t *testing.T) {
 	}
 }
 
-// TestASilentMemberDelaysASwitchByLittle has one member mute and one behind.
+// TestASilentMemberDelaysASwitchByLittle: a member that does not answer delays the switch by a
+// second at most.
 func TestASilentMemberDelaysASwitchByLittle(t *testing.T) {
 	servers, eps := fakes(t, 9, 4, 9)
 	client := newClient(t, eps...)
@@ -156,8 +158,8 @@ func TestASilentMemberDelaysASwitchByLittle(t *testing.T) {
 	require.Less(t, time.Since(start), 10*askTimeout)
 }
 
-// TestManyReadersSwitchTogether reads from many goroutines while endpoints that are
-// behind are set again and again.
+// TestManyReadersSwitchTogether: many goroutines read while endpoints that are behind are set again
+// and again.
 func TestManyReadersSwitchTogether(t *testing.T) {
 	_, eps := fakes(t, 9, 4)
 	client := newClient(t, eps...)
