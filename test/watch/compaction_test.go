@@ -21,7 +21,7 @@ func TestIdleWatchOutlivesACompaction(t *testing.T) {
 	c := testclient.Open(t, cluster)
 	idle := c.Watch(t.Context(), "idle")
 	put(t, c, "idle", "1")
-	require.NoError(t, nextWithEvents(t, idle))
+	requireEvents(t, idle)
 	compactWhileIdle(t, cluster, c, idle)
 }
 

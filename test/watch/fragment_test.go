@@ -45,7 +45,7 @@ func TestWatchCatchesUpUnderAReceiveLimit(t *testing.T) {
 		}
 	}
 	put(t, writer, "sibling", "1")
-	require.NoError(t, nextWithEvents(t, sibling))
+	requireEvents(t, sibling)
 }
 
 // TestMessageOverTheLimitEndsNoSibling: a change that is larger than the client can receive ends
@@ -85,7 +85,7 @@ func TestMessageOverTheLimitEndsNoSibling(t *testing.T) {
 			requireClosed(t, ch)
 			for i, sibling := range siblings {
 				put(t, writer, siblingKey(i), "1")
-				require.NoError(t, nextWithEvents(t, sibling))
+				requireEvents(t, sibling)
 			}
 		})
 	}

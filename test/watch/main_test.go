@@ -48,6 +48,14 @@ func nextResponse(tb testing.TB, ch clientv3.WatchChan) clientv3.WatchResponse {
 	}
 }
 
+// requireEvents receives a response with events.
+func requireEvents(tb testing.TB, ch clientv3.WatchChan, msg ...any) {
+	tb.Helper()
+	wr := nextResponse(tb, ch)
+	require.NoError(tb, wr.Err(), msg...)
+	require.NotEmpty(tb, wr.Events, msg...)
+}
+
 // nextEvent receives a response with one event and returns it as "type key=value@revision".
 func nextEvent(tb testing.TB, ch clientv3.WatchChan) string {
 	tb.Helper()

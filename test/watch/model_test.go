@@ -13,11 +13,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestWatchModel makes 50,000 changes in a cluster of three members, one of which is killed,
@@ -103,11 +103,7 @@ func (m *watchModel) client() *clientv3.Client {
 	for _, p := range m.proxies {
 		endpoints = append(endpoints, p.Addr())
 	}
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: time.Second,
-		Logger: zap.NewNop()})
-	require.NoError(m.t, err)
-	m.t.Cleanup(func() { assert.NoError(m.t, c.Close()) })
-	return c
+	return testclient.New(m.t, clientv3.Config{Endpoints: endpoints, DialTimeout: time.Second})
 }
 
 // modelKeys are the keys that change.

@@ -27,7 +27,7 @@ func TestProgressGoesToAllWatches(t *testing.T) {
 	c := testclient.Open(t, shared.Cluster())
 	elsewhere := c.Watch(metadata.AppendToOutgoingContext(t.Context(), "other", "stream"), "a")
 	rev := put(t, c, "a", "1")
-	require.NoError(t, nextWithEvents(t, elsewhere))
+	requireEvents(t, elsewhere)
 
 	first := c.Watch(t.Context(), "a")
 	// the server refuses this one, which leaves the first as it is
@@ -40,8 +40,8 @@ func TestProgressGoesToAllWatches(t *testing.T) {
 		assert.Equal(t, rev, wr.Header.Revision)
 	}
 	put(t, c, "a", "2")
-	require.NoError(t, nextWithEvents(t, first))
-	require.NoError(t, nextWithEvents(t, elsewhere), "no notice before the event")
+	requireEvents(t, first)
+	requireEvents(t, elsewhere, "no notice before the event")
 }
 
 // TestWatchProgressNotify: a watch with WithProgressNotify gets the notices that the server sends
@@ -56,7 +56,7 @@ func TestWatchProgressNotify(t *testing.T) {
 		assert.True(t, wr.IsProgressNotify())
 	}
 	put(t, c, "a", "1")
-	require.NoError(t, nextWithEvents(t, plain))
+	requireEvents(t, plain)
 }
 
 // TestRequestProgressOpensNothing: a request for progress whose metadata match no watch is an error
@@ -116,7 +116,7 @@ func TestProgressProbesAreNotShown(t *testing.T) {
 	events := c.Watch(t.Context(), "k")
 	awaitRequests(t, s, 2)
 	put(t, c, "k", "v")
-	require.NoError(t, nextWithEvents(t, events))
+	requireEvents(t, events)
 }
 
 // awaitRequests waits until a member has got n requests for progress.
@@ -148,8 +148,8 @@ func TestServerThatDoesNotAnswerIsAskedOnce(t *testing.T) {
 			other := c.Watch(metadata.AppendToOutgoingContext(t.Context(), "a", "b"), "k")
 			time.Sleep(twoPeriods)
 			put(t, c, "k", "v")
-			require.NoError(t, nextWithEvents(t, events))
-			require.NoError(t, nextWithEvents(t, other))
+			requireEvents(t, events)
+			requireEvents(t, other)
 			assert.Equal(t, 1, progressRequests(s))
 		})
 	}
@@ -190,7 +190,7 @@ func TestProxyIsNotAskedForProgress(t *testing.T) {
 	direct.Watch(t.Context(), "other")
 	awaitProgress(t, cluster.Members()[0], 4)
 	put(t, c, "k", "v")
-	require.NoError(t, nextWithEvents(t, events))
+	requireEvents(t, events)
 	text, err := os.ReadFile(logs[0])
 	require.NoError(t, err)
 	assert.Zero(t, strings.Count(string(text), "not supported request type"))

@@ -60,7 +60,7 @@ func TestTenThousandWatches(t *testing.T) {
 	c, other := newClient(t, proxy.Addr()), testclient.Open(t, cluster)
 	warm := c.Watch(t.Context(), "warm")
 	put(t, other, "warm", "")
-	require.NoError(t, nextWithEvents(t, warm))
+	requireEvents(t, warm)
 	before := clientGoroutines(t)
 	heap := heapBytes()
 
@@ -83,8 +83,8 @@ func TestTenThousandWatches(t *testing.T) {
 		put(t, other, fmt.Sprintf("w/%d", i+manyWatches/10-1), "x")
 	}
 	for i := 0; i < manyWatches; i += manyWatches / 10 {
-		require.NoError(t, nextWithEvents(t, chans[i]))
-		require.NoError(t, nextWithEvents(t, chans[i+manyWatches/10-1]))
+		requireEvents(t, chans[i])
+		requireEvents(t, chans[i+manyWatches/10-1])
 	}
 	t.Logf("after a cut, events reached the first and the last within %v", time.Since(begin))
 	require.Eventually(t, func() bool {
@@ -151,8 +151,8 @@ func TestResumeWithAWindow(t *testing.T) {
 		proxy.Heal()
 		put(t, c, "w/0", "x")
 		put(t, c, fmt.Sprintf("w/%d", watches-1), "x")
-		require.NoError(t, nextWithEvents(t, chans[0]))
-		require.NoError(t, nextWithEvents(t, chans[watches-1]))
+		requireEvents(t, chans[0])
+		requireEvents(t, chans[watches-1])
 		return took, inflight.most()
 	}
 	window, many := resume(t)
