@@ -20,9 +20,9 @@ func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 	return op
 }
 
-// WithCompactPhysical makes [KV.Compact] return only after the member that serves it has removed
-// the compacted revisions from its backend database. By default it returns when the compaction is
-// agreed on and reads see its effect.
+// WithCompactPhysical makes [KV.Compact] return only when the member that serves it has removed the
+// compacted revisions from its database. By default Compact returns when the compaction is decided
+// and reads see its effect.
 func WithCompactPhysical() CompactOption {
 	return func(op *CompactOp) { op.physical = true }
 }

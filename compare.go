@@ -28,14 +28,13 @@ const (
 // A key that does not exist has version, revisions and lease 0. A condition on its value never
 // holds, not even with "!=".
 //
-// A Cmp is a value: what is done to a copy does not show in the original. Its byte slices are
-// shared between copies, [Cmp.Clone] copies them too. The zero Cmp has no key, and servers refuse
-// it.
+// A Cmp is a value: changes of a copy do not change the original. Copies share their byte slices;
+// [Cmp.Clone] copies them too. The zero Cmp has no key, and servers refuse it.
 type Cmp struct {
 	msg *pb.Compare // replaced, never written to
 }
 
-// results maps the second argument of Compare.
+// results are the relations that Compare knows.
 var results = map[string]pb.Compare_CompareResult{
 	"=":  pb.Compare_EQUAL,
 	"!=": pb.Compare_NOT_EQUAL,
@@ -44,9 +43,9 @@ var results = map[string]pb.Compare_CompareResult{
 }
 
 // Compare completes the condition that [Value], [Version], [CreateRevision], [ModRevision] or
-// [LeaseValue] began: the field must be equal to ("="), unlike ("!="), greater (">") or less ("<")
-// than v. For Value, v is a string; for LeaseValue it is a [LeaseID], an int64 or an int; for the
-// others an int64 or an int. It panics where result or the type of v is any other.
+// [LeaseValue] began: the field must be equal to ("="), not equal to ("!="), greater (">") or less
+// ("<") than v. v is a string for Value; a [LeaseID], an int64 or an int for LeaseValue; an int64
+// or an int for the others. It panics if result is not one of these, or the type of v does not fit.
 func Compare(cmp Cmp, result string, v any) Cmp {
 	res, ok := results[result]
 	if !ok {
@@ -137,16 +136,16 @@ func (c *Cmp) Clone() Cmp {
 // KeyBytes returns the key, or the first key of the range. The slice is the Cmp's own.
 func (c *Cmp) KeyBytes() []byte { return c.msg.GetKey() }
 
-// WithKeyBytes replaces the key, or the first key of the range. It leaves the range's end alone and
-// keeps the slice.
+// WithKeyBytes replaces the key, or the first key of the range. It does not change the range's end,
+// and keeps the slice.
 func (c *Cmp) WithKeyBytes(key []byte) {
 	msg := c.copied()
 	msg.Key = key
 	c.msg = msg
 }
 
-// ValueBytes returns what a value is compared with, and nil where the condition is on another
-// field. The slice is the Cmp's own.
+// ValueBytes returns what a value is compared with, or nil if the condition is on another field.
+// The slice is the Cmp's own.
 func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
 
 // WithValueBytes replaces what the key's value is compared with. It keeps the slice.
@@ -156,17 +155,17 @@ func (c *Cmp) WithValueBytes(v []byte) {
 	c.msg = msg
 }
 
-// WithRange returns the condition for all keys from the Cmp's key up to but not including end: it
-// holds where it holds for each of them. Where there are none it is decided as for one key that
-// does not exist. An end of "\x00" is the end of the key space.
+// WithRange returns the condition for all keys from the Cmp's key up to but not including end. It
+// holds if it holds for each of them. If there are none, it is decided as for one key that does not
+// exist. An end of "\x00" is the end of the key space.
 func (c Cmp) WithRange(end string) Cmp {
 	msg := c.copied()
 	msg.RangeEnd = []byte(end)
 	return Cmp{msg}
 }
 
-// WithPrefix is [Cmp.WithRange] for all keys that start with the Cmp's key. With an empty key these
-// are all keys there are.
+// WithPrefix is [Cmp.WithRange] for all keys that start with the Cmp's key; an empty key means all
+// keys.
 func (c Cmp) WithPrefix() Cmp {
 	msg := c.copied()
 	msg.RangeEnd = prefixEnd(msg.Key)
@@ -176,7 +175,7 @@ func (c Cmp) WithPrefix() Cmp {
 	return Cmp{msg}
 }
 
-// copied returns a new message that shares the slices and the operand of c's.
+// copied returns a new message that shares the slices and the operand with that of c.
 func (c *Cmp) copied() *pb.Compare {
 	return &pb.Compare{
 		Result:      c.msg.GetResult(),

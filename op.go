@@ -9,12 +9,12 @@ import (
 // watch. [KV.Do] runs it, [Txn] and [OpTxn] collect it.
 //
 // An Op is a value and can be run any number of times. Its copies share their byte slices and, for
-// a transaction, its parts; none of the client's methods writes to them, and neither may a caller
-// while an Op is in use.
+// a transaction, its parts. The client's methods do not write to them; a caller must not write to
+// them while an Op is in use.
 type Op struct {
 	kind opKind
 
-	// key and, where a range is meant, the key after its last one: "\x00" is the end of the key
+	// the key, and the end of a range: the key after its last one. "\x00" is the end of the key
 	// space.
 	key []byte
 	end []byte
@@ -65,7 +65,7 @@ type txnParts struct {
 	elseOps []Op
 }
 
-// opKind says which request an Op stands for.
+// opKind says which request an Op describes.
 type opKind uint8
 
 const (
@@ -87,15 +87,15 @@ func (k opKind) String() string {
 	return fmt.Sprintf("op of unknown kind %d", uint8(k))
 }
 
-// NewOp returns an empty Op: it has neither a kind nor a key, so that no method runs it. Code that
-// wraps a [KV] or a [Watcher] applies options to it to read what they ask for.
+// NewOp returns an empty Op without a kind and a key, which no method runs. Code that wraps a [KV]
+// or a [Watcher] applies options to it to read what they ask for.
 func NewOp() *Op { return &Op{} }
 
 // OpGet returns the Op of [KV.Get]: the key itself, or with [WithRange], [WithPrefix] or
 // [WithFromKey] the keys of a range.
 //
-// It panics where WithPrefix stands beside WithFromKey, and where [WithWatchBuffer] is given. Other
-// options that mean nothing to a get are ignored.
+// It panics if both WithPrefix and WithFromKey are given, or [WithWatchBuffer]. Other options that
+// mean nothing to a get are ignored.
 func OpGet(key string, opts ...OpOption) Op {
 	op := Op{kind: kindGet, key: []byte(key)}
 	if len(opts) == 0 {
@@ -106,7 +106,7 @@ func OpGet(key string, opts ...OpOption) Op {
 
 // OpPut returns the Op of [KV.Put].
 //
-// It panics where an option is given that asks for a range, a read or a watch: [WithRange],
+// It panics if an option is given that asks for a range, a read or a watch: [WithRange],
 // [WithPrefix], [WithFromKey], [WithLimit], [WithRev], [WithSort], [WithSerializable],
 // [WithCountOnly], the four revision bounds, [WithFilterPut], [WithFilterDelete],
 // [WithCreatedNotify] and [WithWatchBuffer]. Other options that mean nothing to a put are ignored.
@@ -121,8 +121,8 @@ func OpPut(key, val string, opts ...OpOption) Op {
 // OpDelete returns the Op of [KV.Delete]: the key itself, or with [WithRange], [WithPrefix] or
 // [WithFromKey] the keys of a range.
 //
-// It panics where WithPrefix stands beside WithFromKey, and where an option is given that asks for
-// a lease, a read or a watch: [WithLease], [WithLimit], [WithRev], [WithSort], [WithSerializable],
+// It panics if both WithPrefix and WithFromKey are given, or an option that asks for a lease, a
+// read or a watch: [WithLease], [WithLimit], [WithRev], [WithSort], [WithSerializable],
 // [WithCountOnly], the four revision bounds, [WithFilterPut], [WithFilterDelete],
 // [WithCreatedNotify] and [WithWatchBuffer]. Other options that mean nothing to a delete are
 // ignored.
@@ -134,12 +134,12 @@ func OpDelete(key string, opts ...OpOption) Op {
 	return op.apply(opts)
 }
 
-// OpWatch returns the Op that [Watcher.Watch] makes of its arguments. It lets code that wraps a
-// Watcher read them; [KV.Do] and [Txn] refuse it.
+// OpWatch returns the Op that [Watcher.Watch] makes of its arguments, for code that wraps a Watcher
+// and reads them. [KV.Do] and [Txn] refuse it.
 //
-// It panics where [WithPrefix] stands beside [WithFromKey], and where an option is given that asks
-// for a lease or a read: [WithLease], [WithLimit], [WithSort], [WithSerializable], [WithCountOnly]
-// and the four revision bounds. Other options that mean nothing to a watch are ignored.
+// It panics if both [WithPrefix] and [WithFromKey] are given, or an option that asks for a lease or
+// a read: [WithLease], [WithLimit], [WithSort], [WithSerializable], [WithCountOnly] and the four
+// revision bounds. Other options that mean nothing to a watch are ignored.
 func OpWatch(key string, opts ...OpOption) Op {
 	op := Op{kind: kindWatch, key: []byte(key)}
 	if len(opts) == 0 {
@@ -148,14 +148,14 @@ func OpWatch(key string, opts ...OpOption) Op {
 	return op.apply(opts)
 }
 
-// OpTxn returns a transaction as an Op, for [KV.Do] and for nesting inside another transaction:
-// thenOps run where all of cmps hold, elseOps where one of them does not. No cmps at all hold. The
-// Op keeps the three slices.
+// OpTxn returns a transaction as an Op, for [KV.Do] and for nesting in another transaction. thenOps
+// run if all of cmps hold, elseOps if one of them does not; without cmps, thenOps run. The Op keeps
+// the three slices.
 func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 	return Op{kind: kindTxn, txn: &txnParts{cmps: cmps, thenOps: thenOps, elseOps: elseOps}}
 }
 
-// apply calls every option once, in order, and checks what they add up to.
+// apply calls every option once, in order, and checks the result.
 func (op Op) apply(opts []OpOption) Op {
 	for _, opt := range opts {
 		opt(&op)
@@ -164,7 +164,7 @@ func (op Op) apply(opts []OpOption) Op {
 	return op
 }
 
-// mustBeValid panics where an option was given that op's kind refuses.
+// mustBeValid panics if an option was given that op's kind refuses.
 func (op *Op) mustBeValid() {
 	if op.prefix && op.fromKey {
 		panic(fmt.Sprintf("etcdclient: WithPrefix() and WithFromKey() given to one %s: a range has one end", op.kind))
@@ -181,7 +181,7 @@ func (op *Op) mustBeValid() {
 	}
 }
 
-// kindSet is a set of op kinds, a bit each.
+// kindSet is a set of op kinds, one bit each.
 type kindSet uint8
 
 const (
@@ -193,15 +193,15 @@ const (
 )
 
 // optionRule says which kinds of op refuse an option. args returns its arguments in parentheses, or
-// "" where the option was not given or left its field at the zero value.
+// "" if the option was not given or left its field at the zero value.
 type optionRule struct {
 	option    string
 	refusedBy kindSet
 	args      func(op *Op) string
 }
 
-// optionRules is the one table of which option is an error where. An option that is neither refused
-// nor meant for a kind is ignored by it.
+// optionRules lists which option is an error for which kinds. A kind ignores an option that it
+// neither refuses nor uses.
 var optionRules = [...]optionRule{
 	{"WithPrefix", byPut, func(op *Op) string { return flagArgs(op.prefix) }},
 	{"WithFromKey", byPut, func(op *Op) string { return flagArgs(op.fromKey) }},
@@ -275,7 +275,7 @@ func (op Op) IsDelete() bool { return op.kind == kindDelete }
 // IsTxn reports whether op comes from [OpTxn].
 func (op Op) IsTxn() bool { return op.kind == kindTxn }
 
-// Txn returns the comparisons, then-ops and else-ops of a transaction, and nil three times for any
+// Txn returns the comparisons, then-ops and else-ops of a transaction, or three times nil for any
 // other op. The slices are op's own.
 func (op Op) Txn() ([]Cmp, []Op, []Op) {
 	if op.txn == nil {
@@ -287,12 +287,12 @@ func (op Op) Txn() ([]Cmp, []Op, []Op) {
 // KeyBytes returns the key, or the first key of a range. The slice is op's own.
 func (op Op) KeyBytes() []byte { return op.key }
 
-// WithKeyBytes replaces the key, or the first key of a range. It leaves the range's end alone and
-// keeps the slice.
+// WithKeyBytes replaces the key, or the first key of a range. It does not change the range's end,
+// and keeps the slice.
 func (op *Op) WithKeyBytes(key []byte) { op.key = key }
 
-// RangeBytes returns the key that follows the range's last one. It is empty where op means a single
-// key, and "\x00" where the range has no upper bound. The slice is op's own.
+// RangeBytes returns the key that follows the range's last one. It is empty if op means a single
+// key, and "\x00" if the range has no upper bound. The slice is op's own.
 func (op Op) RangeBytes() []byte { return op.end }
 
 // WithRangeBytes replaces the key that follows the range's last one. It keeps the slice.
@@ -325,8 +325,8 @@ func (op Op) MaxCreateRev() int64 { return op.maxCreateRev }
 // IsSortSet reports whether [WithSort] was given.
 func (op Op) IsSortSet() bool { return op.sorted }
 
-// IsSortOptionValid reports whether the protocol knows the target and the order of [WithSort]; they
-// are where it was not given.
+// IsSortOptionValid reports whether the protocol knows the target and the order of [WithSort], or
+// WithSort was not given.
 func (op Op) IsSortOptionValid() bool { return op.sort.valid() }
 
 // IsSerializable reports whether [WithSerializable] was given.

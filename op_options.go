@@ -7,13 +7,13 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// OpOption changes an [Op] while it is made. The options of one call run once, in the order they
-// are given in; where two set the same thing, the last wins. [OpGet], [OpPut], [OpDelete] and
-// [OpWatch] say which options they refuse.
+// OpOption changes an [Op] while it is made. The options of one call run once, in the order in
+// which they are given; if two set the same thing, the last one wins. [OpGet], [OpPut], [OpDelete]
+// and [OpWatch] say which options they refuse.
 type OpOption func(*Op)
 
-// endOfKeys is the range end that stands for the end of the key space, and as a key the lowest one
-// there can be (rpc.proto, RangeRequest.range_end).
+// endOfKeys as a range end means the end of the key space, and as a key the lowest one (rpc.proto,
+// RangeRequest.range_end).
 const endOfKeys = "\x00"
 
 // WithRange makes a get, a delete or a watch mean the keys from the given key up to but not
@@ -22,8 +22,8 @@ func WithRange(endKey string) OpOption {
 	return func(op *Op) { op.end = []byte(endKey) }
 }
 
-// WithPrefix makes a get, a delete or a watch mean every key that starts with the given key. With
-// an empty key that is every key there is. It cannot stand beside [WithFromKey].
+// WithPrefix makes a get, a delete or a watch mean every key that starts with the given key; an
+// empty key means all keys. It excludes [WithFromKey].
 func WithPrefix() OpOption {
 	return func(op *Op) {
 		op.prefix = true
@@ -32,8 +32,8 @@ func WithPrefix() OpOption {
 	}
 }
 
-// WithFromKey makes a get, a delete or a watch mean the given key and every key after it. With an
-// empty key that is every key there is. It cannot stand beside [WithPrefix].
+// WithFromKey makes a get, a delete or a watch mean the given key and every key after it; an empty
+// key means all keys. It excludes [WithPrefix].
 func WithFromKey() OpOption {
 	return func(op *Op) {
 		op.fromKey = true
@@ -49,14 +49,14 @@ func (op *Op) orLowestKey() {
 	}
 }
 
-// GetPrefixRangeEnd returns the end of the range that holds the keys starting with prefix: the
-// lowest key above all of them. It is "\x00", the end of the key space, where there is none: for an
-// empty prefix and one of 0xff bytes only.
+// GetPrefixRangeEnd returns the end of the range of keys that start with prefix: the lowest key
+// above all of them. If there is none, because prefix is empty or has 0xff bytes only, it is
+// "\x00", the end of the key space.
 func GetPrefixRangeEnd(prefix string) string {
 	return string(prefixEnd([]byte(prefix)))
 }
 
-// prefixEnd is GetPrefixRangeEnd in a new slice.
+// prefixEnd is GetPrefixRangeEnd for bytes. It returns a new slice.
 func prefixEnd(prefix []byte) []byte {
 	last := len(prefix) - 1
 	for last >= 0 && prefix[last] == math.MaxUint8 {
@@ -70,12 +70,10 @@ func prefixEnd(prefix []byte) []byte {
 	return end
 }
 
-// IsOptsWithPrefix reports whether [WithPrefix] is among opts. It calls each of them on an Op of
-// its own.
+// IsOptsWithPrefix reports whether [WithPrefix] is among opts. It applies them to an empty Op.
 func IsOptsWithPrefix(opts []OpOption) bool { return appliedToEmpty(opts).prefix }
 
-// IsOptsWithFromKey reports whether [WithFromKey] is among opts. It calls each of them on an Op of
-// its own.
+// IsOptsWithFromKey reports whether [WithFromKey] is among opts. It applies them to an empty Op.
 func IsOptsWithFromKey(opts []OpOption) bool { return appliedToEmpty(opts).fromKey }
 
 func appliedToEmpty(opts []OpOption) *Op {
@@ -86,16 +84,16 @@ func appliedToEmpty(opts []OpOption) *Op {
 	return op
 }
 
-// WithLimit bounds the number of keys that a get returns; GetResponse.More says whether there are
-// others. 0 is no bound.
+// WithLimit is the largest number of keys that a get returns; GetResponse.More says whether there
+// are others. 0 means no limit.
 func WithLimit(n int64) OpOption {
 	return func(op *Op) { op.limit = n }
 }
 
 // WithRev makes a get read the store as it was at revision rev, and a watch start with the events
-// of rev. 0, the default, is the newest revision for a get and the next one for a watch. A revision
-// that has been compacted gives rpctypes.ErrCompacted, and one that does not exist yet gives a get
-// rpctypes.ErrFutureRev.
+// of rev. 0, the default, is the newest revision for a get and the next one for a watch. A
+// compacted revision is refused with rpctypes.ErrCompacted, and for a get one that does not exist
+// yet with rpctypes.ErrFutureRev.
 func WithRev(rev int64) OpOption {
 	return func(op *Op) { op.rev = rev }
 }
@@ -122,8 +120,8 @@ const (
 	SortByValue          SortTarget = SortTarget(pb.RangeRequest_VALUE)
 )
 
-// SortOption is what [WithSort] asks for: the values of Target in Order. The zero value is the
-// order of the keys.
+// SortOption is the argument of [WithSort]: keys are sorted by Target in Order. The zero value
+// means the order of the keys.
 type SortOption struct {
 	Target SortTarget // what is compared
 	Order  SortOrder  // which end comes first
@@ -135,7 +133,7 @@ func (s SortOption) valid() bool {
 		s.Order >= SortNone && s.Order <= SortDescend
 }
 
-// check returns rpctypes.ErrInvalidSortOption for a sort no server knows.
+// check returns rpctypes.ErrInvalidSortOption for a sort that no server knows.
 func (s SortOption) check() error {
 	if !s.valid() {
 		return rpctypes.ErrInvalidSortOption
@@ -143,11 +141,11 @@ func (s SortOption) check() error {
 	return nil
 }
 
-// WithSort makes a get return its keys sorted by target. SortByKey ascending is the order they come
-// in anyway. A target or an order that the protocol does not know gives
+// WithSort makes a get return its keys sorted by target. SortByKey ascending is the default order.
+// A target or an order that the protocol does not know is refused with
 // rpctypes.ErrInvalidSortOption.
 //
-// With [WithLimit], the server sorts first and cuts off afterwards, unless order is SortNone.
+// With [WithLimit], the server sorts first and then applies the limit, unless order is SortNone.
 func WithSort(target SortTarget, order SortOrder) OpOption {
 	return func(op *Op) {
 		op.sorted = true
@@ -169,31 +167,31 @@ func WithKeysOnly() OpOption {
 	return func(op *Op) { op.keysOnly = true }
 }
 
-// WithCountOnly makes a get return the number of keys, as GetResponse.Count, and none of them.
+// WithCountOnly makes a get return the number of keys, in GetResponse.Count, without the keys.
 func WithCountOnly() OpOption {
 	return func(op *Op) { op.countOnly = true }
 }
 
-// WithMinModRev makes a get leave out keys last modified before revision rev. 0, the default, is no
-// bound. GetResponse.Count counts them all the same.
+// WithMinModRev makes a get leave out keys last modified before revision rev. GetResponse.Count
+// includes them. 0, the default, means no bound.
 func WithMinModRev(rev int64) OpOption {
 	return func(op *Op) { op.minModRev = rev }
 }
 
-// WithMaxModRev makes a get leave out keys last modified after revision rev. 0, the default, is no
-// bound. GetResponse.Count counts them all the same.
+// WithMaxModRev makes a get leave out keys last modified after revision rev. GetResponse.Count
+// includes them. 0, the default, means no bound.
 func WithMaxModRev(rev int64) OpOption {
 	return func(op *Op) { op.maxModRev = rev }
 }
 
-// WithMinCreateRev makes a get leave out keys created before revision rev. 0, the default, is no
-// bound. GetResponse.Count counts them all the same.
+// WithMinCreateRev makes a get leave out keys created before revision rev. GetResponse.Count
+// includes them. 0, the default, means no bound.
 func WithMinCreateRev(rev int64) OpOption {
 	return func(op *Op) { op.minCreateRev = rev }
 }
 
-// WithMaxCreateRev makes a get leave out keys created after revision rev. 0, the default, is no
-// bound. GetResponse.Count counts them all the same.
+// WithMaxCreateRev makes a get leave out keys created after revision rev. GetResponse.Count
+// includes them. 0, the default, means no bound.
 func WithMaxCreateRev(rev int64) OpOption {
 	return func(op *Op) { op.maxCreateRev = rev }
 }
@@ -219,80 +217,78 @@ func WithFirstRev() []OpOption { return withTop(SortByModRevision, SortAscend) }
 // WithLastRev makes a get return, of the keys that start with the given one, the one modified last.
 func WithLastRev() []OpOption { return withTop(SortByModRevision, SortDescend) }
 
-// withTop returns a slice of the caller's own, which may be appended to.
+// withTop returns a new slice, because callers append to it.
 func withTop(target SortTarget, order SortOrder) []OpOption {
 	return []OpOption{WithPrefix(), WithSort(target, order), WithLimit(1)}
 }
 
 // WithLease attaches the key of a put to a lease: the key is deleted when the lease ends.
-// [NoLease], the default, detaches it from the one it had.
+// [NoLease], the default, detaches the key from its lease.
 func WithLease(leaseID LeaseID) OpOption {
 	return func(op *Op) { op.lease = leaseID }
 }
 
-// WithIgnoreValue makes a put keep the value the key has, and fail with rpctypes.ErrKeyNotFound
-// where there is no such key. A put that has a value all the same fails with
-// rpctypes.ErrValueProvided.
+// WithIgnoreValue makes a put keep the key's value. It fails with rpctypes.ErrKeyNotFound if there
+// is no such key, and with rpctypes.ErrValueProvided if the put has a value.
 func WithIgnoreValue() OpOption {
 	return func(op *Op) { op.ignoreValue = true }
 }
 
-// WithIgnoreLease makes a put keep the lease the key has, and fail with rpctypes.ErrKeyNotFound
-// where there is no such key. Beside [WithLease] it fails with rpctypes.ErrLeaseProvided.
+// WithIgnoreLease makes a put keep the key's lease. It fails with rpctypes.ErrKeyNotFound if there
+// is no such key, and with rpctypes.ErrLeaseProvided if [WithLease] is given too.
 func WithIgnoreLease() OpOption {
 	return func(op *Op) { op.ignoreLease = true }
 }
 
-// WithPrevKV makes a put and a delete return what they replace, and a watch send with every event
-// the key-value pair from before it, unless that has been compacted.
+// WithPrevKV makes a put and a delete return what they replace. It makes a watch send, with every
+// event, the key-value pair from before the event, unless that has been compacted.
 func WithPrevKV() OpOption {
 	return func(op *Op) { op.prevKV = true }
 }
 
-// WithProgressNotify makes the server tell a watch that has had no events for some time, by default
-// ten minutes, which revision it has reached. WatchResponse.IsProgressNotify tells these responses
-// apart.
+// WithProgressNotify makes the server send a watch without events, by default every ten minutes,
+// the revision that it has reached. WatchResponse.IsProgressNotify reports whether a response is
+// such a notice.
 func WithProgressNotify() OpOption {
 	return func(op *Op) { op.progressNotify = true }
 }
 
-// WithCreatedNotify makes a watch send, before anything else, one response with Created set, as
-// soon as the server has the watch. It does not come again when the watch resumes after a broken
-// connection.
+// WithCreatedNotify makes a watch send one response with Created set, before any other, when the
+// server has confirmed the watch. It sends no other when the watch resumes.
 func WithCreatedNotify() OpOption {
 	return func(op *Op) { op.createdNotify = true }
 }
 
-// WithFilterPut makes the server keep put events from a watch. A revision of nothing else is not
+// WithFilterPut makes the server leave out put events. A revision that has no other events is not
 // reported.
 func WithFilterPut() OpOption {
 	return func(op *Op) { op.filterPut = true }
 }
 
-// WithFilterDelete makes the server keep delete events from a watch. A revision of nothing else is
+// WithFilterDelete makes the server leave out delete events. A revision that has no other events is
 // not reported.
 func WithFilterDelete() OpOption {
 	return func(op *Op) { op.filterDelete = true }
 }
 
 // WithFragment lets the server split the events of one revision into messages below its request
-// limit, 1.5 MiB by default, so that a watch survives a transaction of any size. The client puts
-// them together again: a watch delivers a revision whole, in one response.
+// limit, 1.5 MiB by default, so that a watch survives a transaction of any size. The client merges
+// them: a watch delivers a revision whole, in one response.
 func WithFragment() OpOption {
 	return func(op *Op) { op.fragment = true }
 }
 
-// WithWatchBufLog makes the client log a warning while responses pile up because the consumer of a
-// watch does not read them.
+// WithWatchBufLog makes the client log a warning while the consumer of a watch does not read its
+// responses.
 func WithWatchBufLog() OpOption {
 	return func(op *Op) { op.watchBufLog = true }
 }
 
 // WithWatchBuffer sets how much the client keeps for a watch whose consumer does not read: bytes of
-// events and a number of responses, whichever is reached first. Past that the watch pauses on the
-// server, and it resumes where the consumer stopped once that has read what waits: memory stays
-// bounded and nothing is lost, unless the revision is compacted meanwhile. 0 or less keeps the
-// default of 8 MiB and of 4,096 responses.
+// events and a number of responses, whichever is reached first. Over the limit the watch pauses on
+// the server. It resumes when the consumer has read what was kept, so memory stays bounded and
+// nothing is lost, unless the revision is compacted meanwhile. 0 or less means the default: 8 MiB
+// and 4,096 responses.
 func WithWatchBuffer(bytes, responses int) OpOption {
 	return func(op *Op) {
 		op.watchBufferBytes = max(bytes, 0)

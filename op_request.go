@@ -6,8 +6,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// The conversions below make the protobuf request of an op. The messages share the op's byte
-// slices.
+// These methods make the protobuf request of an op. The messages share the byte slices of the op.
 
 func (op *Op) rangeRequest() *pb.RangeRequest {
 	return &pb.RangeRequest{
@@ -45,7 +44,7 @@ func (op *Op) deleteRequest() *pb.DeleteRangeRequest {
 	return &pb.DeleteRangeRequest{Key: op.key, RangeEnd: op.end, PrevKv: op.prevKV}
 }
 
-// watchCreateRequest leaves the watch ID to the caller.
+// watchCreateRequest returns the request without a watch ID.
 func (op *Op) watchCreateRequest() *pb.WatchCreateRequest {
 	req := &pb.WatchCreateRequest{
 		Key:            op.key,
@@ -64,8 +63,8 @@ func (op *Op) watchCreateRequest() *pb.WatchCreateRequest {
 	return req
 }
 
-// txnRequest fails where one of the ops, at any depth, cannot stand in a transaction or has a sort
-// that no server knows.
+// txnRequest fails if one of the ops, at any depth, cannot run in a transaction or has a sort that
+// no server knows.
 func (t *txnParts) txnRequest() (*pb.TxnRequest, error) {
 	req := &pb.TxnRequest{Compare: make([]*pb.Compare, len(t.cmps))}
 	for i := range t.cmps {
