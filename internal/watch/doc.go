@@ -7,9 +7,9 @@
 // # States of a stream
 //
 //	state   event                                   next    action
-//	none    first watch with its metadata           open    start the link, which dials until the stream ends
+//	none    first watch with its metadata           open    start the link, which dials
 //	open    a watch with the same metadata          open    the watch joins the mux
-//	open    the stream breaks                       open    avoid the member, wait, dial again; watches resume
+//	open    the stream breaks                       open    avoid the member, dial again; resume
 //	open    it is silent, or its endpoint is gone   open    as if it had broken
 //	open    the last watch leaves                   ending  half-close, cancel 50 ms later
 //	open    Close, or the client ends               ending  watches end with the client's error
@@ -20,14 +20,16 @@
 //
 // A stream keeps the token that it was opened with. So another token needs another stream.
 //
-//	token    event                                                  next     action
-//	valid    a create is refused, and the reason names the token    refused  reconnect
-//	valid    a create is refused, and the client has a newer token  refused  reconnect
-//	valid    a create is refused for another reason                 refused  reconnect, at most once a second
-//	valid    the stream ends with an error about its token          refused
-//	refused  dial, and a new token was obtained                     valid    open a stream with it
-//	refused  dial, and a new token is not available yet             refused  wait, dial again
-//	refused  dial, and a new token is denied                        valid    open a stream; the server says what is wrong
+//	token    event                                       next     action
+//	valid    a create is refused, the reason names the   refused  reconnect
+//	         token, or the client has a newer one
+//	valid    a create is refused for another reason      refused  reconnect, at most once a second
+//	valid    the stream ends with an error about its     refused
+//	         token
+//	refused  dial, and a new token was obtained          valid    open a stream with it
+//	refused  dial, and a new token is not available yet  refused  wait, dial again
+//	refused  dial, and a new token is denied             valid    open a stream; the server says
+//	                                                              what is wrong
 //
 // The limit of once a second is for consumers who ask again and again for what they may not have:
 // the other watches of their stream would do nothing but resume.
@@ -38,22 +40,24 @@
 // is checked: its server is asked for progress, or to create a shadow for a watch that waits for a
 // future revision (see internal/watchmux). Anything received is a sign of life. Ticks of a timer
 // decide when a stream is checked and given up. The table lists, in order, what a tick finds and
-// does. patience is four times what the last answer took, between 0.6 s and 10 s.
+// does, and when the next tick comes. patience is four times what the last answer took, between 0.6
+// s and 10 s.
 //
-//	finds                                                      does                              next tick
-//	a check is unanswered, and the tick is late                nothing: this process was paused  patience
-//	a check is unanswered, a watch catches up, and less than   probe the members, wait on        1 s
-//	10 s have passed since something was received
-//	a check is unanswered, the server answers progress         probe the members, reconnect      1 s
-//	a check is unanswered, it is not known to answer progress  probe the members                 1 s
-//	no watch is confirmed, creates are unanswered, nothing     probe the members,                1 s
-//	was received for 1 s                                       once in 3 s
-//	no watch is confirmed                                      nothing                           1 s
-//	the server may not be asked, and no watch waits for a      nothing                           3 s
+//	finds                                                   does                         next
+//	a check is unanswered, and the tick is late             nothing: process was paused  patience
+//	a check is unanswered, a watch catches up, and          probe the members, wait      1 s
+//	something was received less than 10 s ago
+//	a check is unanswered, the server answers progress      probe the members,           1 s
+//	                                                        reconnect
+//	a check is unanswered, it may not answer progress       probe the members            1 s
+//	no watch is confirmed, creates are unanswered, nothing  probe the members,           1 s
+//	was received for 1 s                                    once in 3 s
+//	no watch is confirmed                                   nothing                      1 s
+//	the server may not be asked, and no watch waits for a   nothing                      3 s
 //	future revision
-//	idle for less than the period                              nothing                           end of the period
-//	idle for the period                                        check the stream                  patience
-//	not idle, a watch would resume from long ago, and the      check the stream                  patience
+//	idle for less than the period                           nothing                      its end
+//	idle for the period                                     check the stream             patience
+//	not idle, a watch would resume from long ago, and the   check the stream             patience
 //	last check was 10 s ago
 //
 // The period is 3 s, and 1 s until the stream's first check and until the order of its server's
