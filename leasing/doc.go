@@ -47,7 +47,7 @@
 // of one key in one epoch, and has a goroutine. The cache is the state machine of all ownerships:
 //
 //	state      event                                         next       action
-//	none       a get; no cooldown; not in a blocked range    acquiring  in one transaction: put the
+//	none       a get; no cooldown; not in a blocked range    acquiring  in one transaction put the
 //	                                                                    lease key, if it does not
 //	                                                                    exist and the key is not
 //	                                                                    attached to a lease; read
@@ -63,9 +63,9 @@
 //	           what cannot be cached, or is of a range that
 //	           the key is in
 //	none       an orphaned lease key was found               releasing
-//	releasing  the lease key is certain not to be ours       none       start a cooldown of a second
-//	                                                                    at most
-//	any        the epoch ends                                none       none: the server deletes the
+//	releasing  the lease key is certain not to be ours       none       start a cooldown, 1 s at
+//	                                                                    most
+//	any        the epoch ends                                none       the server deletes the
 //	                                                                    lease key with the lease
 //
 // While an ownership is releasing, its goroutine deletes the lease key, if that is ours, and

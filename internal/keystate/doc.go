@@ -22,7 +22,7 @@
 //	in use     a user leaves, and others remain                   in use
 //	in use     the last user fails; the session has made it       to delete
 //	in use     the last user fails; the session has found it      known, and left alone
-//	in use     Unlock begins                                      ended: further puts do not use it
+//	in use     Unlock begins                                      ended: later puts do not use it
 //	any        Unlock or Resign is answered                       gone
 //	any        Unlock or Resign has failed; Discard               to delete
 //	none       clean-up sees what an uncertain put has made       to delete
