@@ -1,4 +1,5 @@
-// Package kv_test shows what reads, writes and transactions do on servers.
+// Package kv_test shows what reads, writes and transactions send and answer, and when they are sent
+// again.
 package kv_test
 
 import (
