@@ -13,13 +13,13 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestReadsCostNoRequest: a key that was read, and what was written to it through the same KV
-// since, is answered from the cache with all its metadata. So are gets with bounds on revisions and
-// gets of keys only.
-func TestReadsCostNoRequest(t *testing.T) {
-	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
-	kv := newKV(t, cli.Client)
-	same := func(key string, opts ...clientv3.OpOption) {
+// sameFromCache returns a function that gets a key without a request, and compares the response
+// with that of a plain client.
+func sameFromCache(
+	t *testing.T, kv *leasingKV, cli *counted, plain *clientv3.Client,
+) func(key string, opts ...clientv3.OpOption) {
+	ctx := testContext(t)
+	return func(key string, opts ...clientv3.OpOption) {
 		t.Helper()
 		var got *clientv3.GetResponse
 		require.Zero(t, cli.count(func() {
@@ -34,6 +34,15 @@ func TestReadsCostNoRequest(t *testing.T) {
 		require.Equal(t, want.More, got.More)
 		require.LessOrEqual(t, got.Header.Revision, want.Header.Revision)
 	}
+}
+
+// TestReadsCostNoRequest: a key that was read, and what was written to it through the same KV
+// since, is answered from the cache with all its metadata. So are gets with bounds on revisions and
+// gets of keys only.
+func TestReadsCostNoRequest(t *testing.T) {
+	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
+	kv := newKV(t, cli.Client)
+	same := sameFromCache(t, kv, cli, plain)
 
 	require.Equal(t, 1, cli.count(func() {
 		resp, err := kv.Get(ctx, "k")

@@ -15,19 +15,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestContextErrorsAreBare: without a server, calls end with their context and return its error
-// itself, because callers compare it with ==.
-func TestContextErrorsAreBare(t *testing.T) {
-	fake := etcdfake.Start(t)
-	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(2))
-	owns(t, kv, "owned")
-	fake.Stop()
-	lost, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	// by the end of which the client knows that the connection is gone
-	_, _ = kv.Put(lost, "k", "v")
-	cancel()
+// callsOf returns calls of each kind on a KV that owns the key "owned".
+func callsOf(kv *leasingKV) map[string]func(ctx context.Context) error {
 	put := clientv3.OpPut("owned", "v")
-	for name, call := range map[string]func(ctx context.Context) error{
+	return map[string]func(ctx context.Context) error{
 		"get": func(ctx context.Context) error {
 			_, err := kv.Get(ctx, "k")
 			return err
@@ -64,7 +55,21 @@ func TestContextErrorsAreBare(t *testing.T) {
 			_, err := kv.Compact(ctx, 1)
 			return err
 		},
-	} {
+	}
+}
+
+// TestContextErrorsAreBare: without a server, calls end with their context and return its error
+// itself, because callers compare it with ==.
+func TestContextErrorsAreBare(t *testing.T) {
+	fake := etcdfake.Start(t)
+	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(2))
+	owns(t, kv, "owned")
+	fake.Stop()
+	lost, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	// by the end of which the client knows that the connection is gone
+	_, _ = kv.Put(lost, "k", "v")
+	cancel()
+	for name, call := range callsOf(kv) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		err := call(ctx)
 		require.True(t, err == context.DeadlineExceeded, "%s: %v", name, err)

@@ -16,48 +16,50 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
+// kindsOfWrite are all ways to write a key.
+var kindsOfWrite = map[string]func(ctx context.Context, kv clientv3.KV, key string) error{
+	"put": func(ctx context.Context, kv clientv3.KV, key string) error {
+		_, err := kv.Put(ctx, key, "new")
+		return err
+	},
+	"delete": func(ctx context.Context, kv clientv3.KV, key string) error {
+		_, err := kv.Delete(ctx, key)
+		return err
+	},
+	"delete of a range": func(ctx context.Context, kv clientv3.KV, key string) error {
+		_, err := kv.Delete(ctx, key, clientv3.WithPrefix())
+		return err
+	},
+	"delete of everything": func(ctx context.Context, kv clientv3.KV, _ string) error {
+		_, err := kv.Delete(ctx, "", clientv3.WithPrefix())
+		return err
+	},
+	"do": func(ctx context.Context, kv clientv3.KV, key string) error {
+		_, err := kv.Do(ctx, clientv3.OpPut(key, "new"))
+		return err
+	},
+	"transaction": func(ctx context.Context, kv clientv3.KV, key string) error {
+		_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value(key), "=", "old")).Then(
+			clientv3.OpPut(key, "new")).Commit()
+		return err
+	},
+	"transaction, else": func(ctx context.Context, kv clientv3.KV, key string) error {
+		_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value(key), "!=", "old")).Else(
+			clientv3.OpDelete(key)).Commit()
+		return err
+	},
+	"transaction, nested range": func(ctx context.Context, kv clientv3.KV, key string) error {
+		inner := clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut("elsewhere", "new"),
+			clientv3.OpDelete(key, clientv3.WithPrefix())}, nil)
+		_, err := kv.Do(ctx, clientv3.OpTxn(nil, []clientv3.Op{inner}, nil))
+		return err
+	},
+}
+
 // TestWritersAreGivenTheKey: before each kind of write by one client, another client releases what
 // it owns, and its next read shows the write.
 func TestWritersAreGivenTheKey(t *testing.T) {
-	type kv = clientv3.KV
-	for name, write := range map[string]func(ctx context.Context, kv kv, key string) error{
-		"put": func(ctx context.Context, kv kv, key string) error {
-			_, err := kv.Put(ctx, key, "new")
-			return err
-		},
-		"delete": func(ctx context.Context, kv kv, key string) error {
-			_, err := kv.Delete(ctx, key)
-			return err
-		},
-		"delete of a range": func(ctx context.Context, kv kv, key string) error {
-			_, err := kv.Delete(ctx, key, clientv3.WithPrefix())
-			return err
-		},
-		"delete of everything": func(ctx context.Context, kv kv, _ string) error {
-			_, err := kv.Delete(ctx, "", clientv3.WithPrefix())
-			return err
-		},
-		"do": func(ctx context.Context, kv kv, key string) error {
-			_, err := kv.Do(ctx, clientv3.OpPut(key, "new"))
-			return err
-		},
-		"transaction": func(ctx context.Context, kv kv, key string) error {
-			_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value(key), "=", "old")).Then(
-				clientv3.OpPut(key, "new")).Commit()
-			return err
-		},
-		"transaction, else": func(ctx context.Context, kv kv, key string) error {
-			_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Value(key), "!=", "old")).Else(
-				clientv3.OpDelete(key)).Commit()
-			return err
-		},
-		"transaction, nested range": func(ctx context.Context, kv kv, key string) error {
-			inner := clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut("elsewhere", "new"),
-				clientv3.OpDelete(key, clientv3.WithPrefix())}, nil)
-			_, err := kv.Do(ctx, clientv3.OpTxn(nil, []clientv3.Op{inner}, nil))
-			return err
-		},
-	} {
+	for name, write := range kindsOfWrite {
 		t.Run(name, func(t *testing.T) {
 			ctx, plain := testContext(t), plainClient(t)
 			owner, writer := newKV(t, newClient(t, shared.Endpoints()...)),
@@ -85,53 +87,56 @@ func TestWritersAreGivenTheKey(t *testing.T) {
 	}
 }
 
+// kindsOfOp are all kinds of operations on a key, valid and not.
+var kindsOfOp = map[string]func(key string) clientv3.Op{
+	"put": func(k string) clientv3.Op {
+		return clientv3.OpPut(k, "v", clientv3.WithPrevKV())
+	},
+	"put nothing": func(k string) clientv3.Op {
+		return clientv3.OpPut(k, "", clientv3.WithIgnoreValue())
+	},
+	"put no key": func(string) clientv3.Op { return clientv3.OpPut("", "v") },
+	"put no lease": func(k string) clientv3.Op {
+		return clientv3.OpPut(k, "v", clientv3.WithLease(12345))
+	},
+	"delete": func(k string) clientv3.Op {
+		return clientv3.OpDelete(k, clientv3.WithPrevKV())
+	},
+	"delete nothing": func(string) clientv3.Op { return clientv3.OpDelete("nothing") },
+	"delete range": func(k string) clientv3.Op {
+		return clientv3.OpDelete(k, clientv3.WithRange(k+"~"), clientv3.WithPrevKV())
+	},
+	"delete no range": func(k string) clientv3.Op {
+		return clientv3.OpDelete(k, clientv3.WithRange("a"))
+	},
+	"txn": func(k string) clientv3.Op {
+		return clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut(k, "x"), clientv3.OpGet(k),
+			clientv3.OpDelete("nothing")}, nil)
+	},
+	"txn not done": func(k string) clientv3.Op {
+		return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version(k), ">", 99)},
+			[]clientv3.Op{clientv3.OpPut(k, "x")}, nil)
+	},
+	"txn twice": func(k string) clientv3.Op {
+		return clientv3.OpTxn(nil,
+			[]clientv3.Op{clientv3.OpPut(k, "x"), clientv3.OpPut(k, "y")}, nil)
+	},
+	"txn reads": func(k string) clientv3.Op {
+		return clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet(k)}, nil)
+	},
+	"txn of nothing": func(string) clientv3.Op { return clientv3.OpTxn(nil, nil, nil) },
+	"watch":          func(k string) clientv3.Op { return clientv3.OpWatch(k) },
+	"txn of a watch": func(k string) clientv3.Op {
+		return clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut(k, "x"), clientv3.OpWatch(k)}, nil)
+	},
+}
+
 // TestWritesAnswerAsPlainOnesDo compares responses and errors with those of a plain
 // client, for a key that is owned and one that is not.
 func TestWritesAnswerAsPlainOnesDo(t *testing.T) {
-	type ops = []clientv3.Op
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
-	for name, op := range map[string]func(key string) clientv3.Op{
-		"put": func(k string) clientv3.Op {
-			return clientv3.OpPut(k, "v", clientv3.WithPrevKV())
-		},
-		"put nothing": func(k string) clientv3.Op {
-			return clientv3.OpPut(k, "", clientv3.WithIgnoreValue())
-		},
-		"put no key": func(string) clientv3.Op { return clientv3.OpPut("", "v") },
-		"put no lease": func(k string) clientv3.Op {
-			return clientv3.OpPut(k, "v", clientv3.WithLease(12345))
-		},
-		"delete": func(k string) clientv3.Op {
-			return clientv3.OpDelete(k, clientv3.WithPrevKV())
-		},
-		"delete nothing": func(string) clientv3.Op { return clientv3.OpDelete("nothing") },
-		"delete range": func(k string) clientv3.Op {
-			return clientv3.OpDelete(k, clientv3.WithRange(k+"~"), clientv3.WithPrevKV())
-		},
-		"delete no range": func(k string) clientv3.Op {
-			return clientv3.OpDelete(k, clientv3.WithRange("a"))
-		},
-		"txn": func(k string) clientv3.Op {
-			return clientv3.OpTxn(nil, ops{clientv3.OpPut(k, "x"), clientv3.OpGet(k),
-				clientv3.OpDelete("nothing")}, nil)
-		},
-		"txn not done": func(k string) clientv3.Op {
-			return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version(k), ">", 99)},
-				ops{clientv3.OpPut(k, "x")}, nil)
-		},
-		"txn twice": func(k string) clientv3.Op {
-			return clientv3.OpTxn(nil, ops{clientv3.OpPut(k, "x"), clientv3.OpPut(k, "y")}, nil)
-		},
-		"txn reads": func(k string) clientv3.Op {
-			return clientv3.OpTxn(nil, ops{clientv3.OpGet(k)}, nil)
-		},
-		"txn of nothing": func(string) clientv3.Op { return clientv3.OpTxn(nil, nil, nil) },
-		"watch":          func(k string) clientv3.Op { return clientv3.OpWatch(k) },
-		"txn of a watch": func(k string) clientv3.Op {
-			return clientv3.OpTxn(nil, ops{clientv3.OpPut(k, "x"), clientv3.OpWatch(k)}, nil)
-		},
-	} {
+	for name, op := range kindsOfOp {
 		for _, owned := range []bool{false, true} {
 			key := fmt.Sprintf("k/%s/%t", name, owned)
 			put(t, plain, key, "before")

@@ -146,7 +146,8 @@ func (c *client) measure(e *event, op func(context.Context) error) {
 // a read, and reads first of all when it is continued. It records some of the reads.
 func (c *client) readEagerly(worker int, rnd *rand.Rand) {
 	key, wrote := c.pick(rnd, 0), int64(0)
-	for spent := int64(0); spent < int64(50*time.Millisecond); { // without the time in which the process is stopped
+	// spent leaves out the time in which the process is stopped.
+	for spent := int64(0); spent < int64(50*time.Millisecond); {
 		e := event{Worker: worker, Key: key}
 		c.measure(&e, func(ctx context.Context) error { return c.do(ctx, 0, &e) })
 		took := min(e.End-e.Start, int64(time.Millisecond))

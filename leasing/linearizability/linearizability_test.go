@@ -151,7 +151,7 @@ func (tr *trial) run(rounds int) {
 		events, sum := p.finish()
 		tr.t.Logf("client %d: %d operations, %d requests", i, len(events), sum.Requests)
 		if i < leasingClients {
-			require.Less(tr.t, sum.Requests, int64(len(events)), "a client that reads from its cache")
+			require.Less(tr.t, sum.Requests, int64(len(events)), "reads from its cache")
 		}
 		all = append(all, events...)
 		byClient[i] = events
