@@ -79,8 +79,8 @@ type KV interface {
 	Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error)
 
 	// Compact discards what was superseded at or before revision rev. From then on reads and
-	// watches of earlier revisions fail with rpctypes.ErrCompacted, and so does another compaction
-	// at rev. A revision that does not exist yet returns rpctypes.ErrFutureRev.
+	// watches of earlier revisions fail with rpctypes.ErrCompacted. Another compaction at rev fails
+	// with it, too. A revision that does not exist yet returns rpctypes.ErrFutureRev.
 	Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error)
 
 	// Do runs a get, a put, a delete or a transaction. For any other op it returns an error and

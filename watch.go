@@ -66,9 +66,9 @@ type Watcher interface {
 	// A status with which a server, a proxy or a load balancer ends the stream of a watch never
 	// ends the watch, unless it is one of these; the stream is opened again, with growing waits.
 	//
-	// A consumer that does not read holds up nobody else. For it up to 8 MiB of events or 4,096
-	// responses are kept (WithWatchBuffer); then the watch pauses on the server, and resumes once
-	// all of these have been read.
+	// A consumer that does not read does not hold up the others. For it up to 8 MiB of events or
+	// 4,096 responses are kept (WithWatchBuffer); then the watch pauses on the server, and resumes
+	// once all of these have been read.
 	//
 	// Watches whose contexts carry the same outgoing metadata share one gRPC stream, which is
 	// opened with the values of the first of these contexts and closed after the last watch. Watch
@@ -82,8 +82,8 @@ type Watcher interface {
 	//
 	// It does not wait for the answer, nor for a connection; without one, the server is asked when
 	// the watches have resumed. It opens no stream: where the Watcher has watches, but none with
-	// such metadata, it returns ErrNoWatchStream, and where it has none at all there is nobody to
-	// tell, which is no error. It returns the error of ctx if that has ended.
+	// such metadata, it returns ErrNoWatchStream, and where it has none at all there is no stream
+	// to ask, which is no error. It returns the error of ctx if that has ended.
 	RequestProgress(ctx context.Context) error
 
 	// Close ends all watches, closes their channels, and returns when nothing of them is left

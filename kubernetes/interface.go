@@ -15,7 +15,7 @@ import (
 // guarded write may have been applied all the same. An answer that lacks a part of
 // what was asked for is an error.
 type Interface interface {
-	// Get returns the key-value pair of a key, nil where there is none. That is not an
+	// Get returns the key-value pair of a key, nil if there is no such key. That is not an
 	// error.
 	Get(ctx context.Context, key string, opts GetOptions) (GetResponse, error)
 

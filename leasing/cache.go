@@ -183,7 +183,7 @@ func (c *cache) endEpoch() {
 	}
 }
 
-// mustLookForOrphans reports whether there may be lease keys of ours without an ownership.
+// mustLookForOrphans reports whether there may be lease keys of this KV without an ownership.
 func (c *cache) mustLookForOrphans() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

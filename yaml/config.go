@@ -47,7 +47,7 @@ import (
 // Settings without effect are no error: keys that are not known, ca-file, one of cert-file and
 // key-file without the other, all but the last of a key that stands there several times. One
 // warning names them, except the last kind. It goes to a logger made from the file's LogConfig, or
-// to the default logger of clients where there is none. [NewStrictConfig] refuses them.
+// to the default logger of clients if there is none. [NewStrictConfig] refuses them.
 //
 // Unless the file has insecure-transport: true, the Config has a TLS config, also where no key is
 // about TLS. Connections to endpoints without a scheme are then encrypted, and the system's

@@ -114,13 +114,13 @@ func (r *result) keep(test, output string) {
 		return
 	}
 	kept := append(r.outputs[test], output...)
-	if over := len(kept) - keptOutput; over > keptOutput { // move seldom
+	if over := len(kept) - keptOutput; over > keptOutput { // one move for many lines
 		kept = append(kept[:0], kept[over:]...)
 	}
 	r.outputs[test] = kept
 }
 
-// story tells of one failed or skipped test, with the end of what it wrote.
+// story describes one failed or skipped test, with the end of what it wrote.
 func (r *result) story(test string) string {
 	out := r.outputs[test]
 	if over := len(out) - keptOutput; over > 0 {

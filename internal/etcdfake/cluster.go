@@ -24,7 +24,8 @@ func (st *state) joinLocked(m *pb.Member) uint64 {
 	return m.ID
 }
 
-// SetMembers replaces the member list, for lists with learners, members not started, or nobody.
+// SetMembers replaces the member list, for lists with learners, with members not started, or
+// without members.
 func (s *Server) SetMembers(members ...*pb.Member) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()

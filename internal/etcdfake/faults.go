@@ -31,8 +31,8 @@ func (s *Server) FailAfterApply(method string, times int, err error) {
 	m.touch(func() { m.after = addFailure(m.after, times, err) })
 }
 
-// Delay holds every later request of a method back for d before it takes effect or fails, each
-// message of a stream likewise; 0 ends that. A request whose context ends in the meantime has no
+// Delay holds every later request of a method, and each message of a stream, back for d before it
+// takes effect or fails; 0 ends that. A request whose context ends in the meantime has no
 // effect, so a very long delay makes a mute server.
 func (s *Server) Delay(method string, d time.Duration) {
 	m := s.method(method)

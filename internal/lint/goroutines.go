@@ -56,7 +56,7 @@ func startsGoroutine(stmt ast.Stmt) bool {
 	return false
 }
 
-// commentAbove is the text of the comment that ends on the line above pos, "" where there is none.
+// commentAbove is the text of the comment that ends on the line above pos, or "".
 func (f *File) commentAbove(pos token.Pos) string {
 	line := f.line(pos)
 	for _, group := range f.AST.Comments {

@@ -12,7 +12,7 @@ import (
 
 var goBlock = regexp.MustCompile("(?s)```go\n(package main\n.*?)```")
 
-// Whoever copies a program from the README must be able to build it.
+// A program that is copied from the README builds.
 func TestReadmeProgramsCompile(t *testing.T) {
 	root, err := Root(".")
 	require.NoError(t, err)

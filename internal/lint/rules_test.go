@@ -97,10 +97,10 @@ func TestGoroutinesAndChannelsAreFound(t *testing.T) {
 			src: "func f() {\n" + comment + "\tgo f()\n\twg.Go(f)\n}\n"},
 		{name: "two apart", check: allowed, src: "func f() {\n" + comment +
 			"\tgo f()\n\n\tgo f()\n}\n", want: []string{"x/x.go:6: the comment above"}},
-		{name: "nobody waits", check: allowed,
+		{name: "no waiter named", check: allowed,
 			src:  "func f() {\n\t// Close stops it.\n\tgo f()\n}\n",
 			want: []string{"the comment above"}},
-		{name: "nobody stops it", check: allowed,
+		{name: "no end named", check: allowed,
 			src:  "func f() {\n\t// Someone waits for it.\n\tgo f()\n}\n",
 			want: []string{"the comment above"}},
 

@@ -53,7 +53,9 @@ func isText(p string) bool {
 }
 
 // houseWords are words that this project used where engineers have another one.
-var houseWords = regexp.MustCompile(`(?i)\b(seat|restless|leftover|vetted|that which|what it owes)\b`)
+var houseWords = regexp.MustCompile(`(?i)\b(standing|severed|seat|restless|leftover|lapsed|owing|` +
+	`vetted|agenda|doomed|sweeper|sweep|chores|whereabouts|tenancy|tenant|rescind|haste|` +
+	`last resort|seldom|lest|that which|where there is none|what it owes)\b`)
 
 var wordStart = regexp.MustCompile(`[A-Z]?[a-z0-9]+|[A-Z]+`)
 

@@ -198,9 +198,9 @@ func TestSilentMemberKeepsItsWrites(t *testing.T) {
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 }
 
-// TestUntrackedMemberIsNotSevered: where the connection is not known there is
+// TestUntrackedMemberIsNotEjected: where the connection is not known there is
 // nothing to close, so the member is spared until it is heard again.
-func TestUntrackedMemberIsNotSevered(t *testing.T) {
+func TestUntrackedMemberIsNotEjected(t *testing.T) {
 	p := newPlay(t, brisk, dead, brisk)
 	p.members[1].closable.Store(false)
 	p.run(3 * time.Second)

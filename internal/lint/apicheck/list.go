@@ -86,8 +86,8 @@ func (l *lister) fields(head string, s *types.Struct) {
 	}
 }
 
-// generated reports whether a field's tag comes with a protobuf message: nobody reads those off a
-// type defined by one.
+// generated reports whether a field's tag comes with a protobuf message. Programs do not read such
+// tags off a type that is defined by the message.
 func generated(tag string) bool {
 	_, ok := reflect.StructTag(tag).Lookup("protobuf")
 	return ok

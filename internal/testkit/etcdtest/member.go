@@ -142,7 +142,7 @@ func (m *Member) process() *process {
 }
 
 // Pause stops the member with SIGSTOP and waits until it has stopped: its connections stay open and
-// nobody answers on them. Systems without that signal return [errors.ErrUnsupported].
+// it does not answer on them. Systems without that signal return [errors.ErrUnsupported].
 func (m *Member) Pause() error {
 	m.mu.Lock()
 	if !m.runningLocked() {

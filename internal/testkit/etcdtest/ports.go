@@ -23,7 +23,7 @@ type portBlock struct {
 	peer   int
 }
 
-// newPortBlock claims a block whose ports nobody listens on.
+// newPortBlock claims a block whose ports are free.
 func newPortBlock() (*portBlock, error) {
 	const tries = 200
 	var last error
