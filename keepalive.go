@@ -20,18 +20,18 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// LeaseResponseChSize is the room, in answers, of the channels that [Lease.KeepAlive] returns. It
-// is read by each call and not guarded: set it before the first.
+// LeaseResponseChSize is the capacity, in answers, of the channels that [Lease.KeepAlive] returns.
+// Each call reads it without a lock: set it before the first call.
 var LeaseResponseChSize = 16
 
 var (
-	// ErrKeepAliveExpired is why a keepalive channel was closed whose lease has had no answer for
-	// its whole TTL. The lease has to be taken for expired, although a server that could not be
-	// reached may know better.
+	// ErrKeepAliveExpired is why a keepalive channel was closed if no answer has come for the
+	// lease's whole TTL. The lease must be taken for expired, although a server that could not be
+	// reached may still have it.
 	ErrKeepAliveExpired = errors.New("etcdclient: no keepalive answer within the lease's TTL")
 
-	// ErrLeaseRevoked is why a keepalive channel was closed whose lease was revoked by the same
-	// Lease. For one revoked elsewhere it is rpctypes.ErrLeaseNotFound.
+	// ErrLeaseRevoked is why a keepalive channel was closed if the same Lease has revoked the
+	// lease. If the lease was revoked elsewhere, the reason is rpctypes.ErrLeaseNotFound.
 	ErrLeaseRevoked = errors.New("etcdclient: lease was revoked")
 )
 
@@ -39,10 +39,10 @@ var (
 var errNoAnswer = status.Error(codes.Unavailable,
 	"etcdclient: the keepalive stream ended without an answer")
 
-// ErrKeepAliveHalted is returned by [Lease.KeepAlive] when no lease is kept any more.
+// ErrKeepAliveHalted is returned by [Lease.KeepAlive] if leases are no longer kept.
 type ErrKeepAliveHalted struct {
-	// Reason is context.Canceled after Close, the error of the client's context if that ended, or
-	// why the client can open no stream, such as ErrNoAvailableEndpoints.
+	// Reason is context.Canceled after Close, the error of the client's context if that has ended,
+	// or why the client can open no stream, such as ErrNoAvailableEndpoints.
 	Reason error
 }
 
@@ -58,25 +58,25 @@ func (e ErrKeepAliveHalted) Error() string {
 // Unwrap returns the Reason, for errors.Is and errors.As.
 func (e ErrKeepAliveHalted) Unwrap() error { return e.Reason }
 
-// KeepAliveEnd tells until when the lease of one [Lease.KeepAlive] call is certain to live, and why
-// the call's channel was closed. [WithKeepAliveEnd] makes one. It is safe for concurrent use and
-// need not be released.
+// KeepAliveEnd holds, for one [Lease.KeepAlive] call, until when the lease is certain to live and
+// why the call's channel was closed. [WithKeepAliveEnd] makes one. It is safe for concurrent use
+// and need not be released.
 type KeepAliveEnd struct {
 	reason   atomic.Pointer[error]
 	deadline atomic.Pointer[time.Time]
 }
 
-// Err returns nil while the channel is open, and as soon as a reader can see it closed one of:
+// Err returns nil while the channel is open. Once the channel is closed it returns one of:
 //
-//   - the error of the context given to KeepAlive, which ended;
-//   - [ErrLeaseRevoked], where the same Lease revoked it;
-//   - rpctypes.ErrLeaseNotFound, where the server says that there is no such
-//     lease: it has expired or was revoked elsewhere;
-//   - [ErrKeepAliveExpired], where no answer has come in time;
+//   - the error of the context given to KeepAlive, if that has ended;
+//   - [ErrLeaseRevoked], if the same Lease has revoked the lease;
+//   - rpctypes.ErrLeaseNotFound, if the server says that there is no such lease: it has expired or
+//     was revoked elsewhere;
+//   - [ErrKeepAliveExpired], if no answer has come in time;
 //   - rpctypes.ErrNoLeader, for a context made by [WithRequireLeader];
-//   - rpctypes.ErrPermissionDenied, where the server refuses to renew the lease;
-//   - an [ErrKeepAliveHalted], where no lease is kept any more, because of Close
-//     or because the client has no connection.
+//   - rpctypes.ErrPermissionDenied, if the server refuses to renew the lease;
+//   - an [ErrKeepAliveHalted], if leases are no longer kept, because of Close or because the client
+//     has no connection.
 func (e *KeepAliveEnd) Err() error {
 	if reason := e.reason.Load(); reason != nil {
 		return *reason
@@ -85,13 +85,13 @@ func (e *KeepAliveEnd) Err() error {
 }
 
 // Deadline returns until when the lease is certain to live, by the monotonic clock of this process:
-// its TTL after the last renewal that was answered had been sent. Servers count from when they
-// receive a renewal, so they let the lease expire later than that. It is zero before the first
+// one TTL after the client sent the latest renewal that was answered. Servers count from when they
+// receive a renewal, so the lease expires later on the server. Deadline is zero before the first
 // answer, and moves with each.
 //
 // A program that acts on what the lease protects, without asking a server, must check that this
-// time has not come: a channel that is closed tells it too late to a process that was paused. A
-// lease that is revoked ends sooner.
+// time has not passed: after a pause of the process, the closed channel is seen too late. A lease
+// that is revoked ends sooner.
 func (e *KeepAliveEnd) Deadline() time.Time {
 	if deadline := e.deadline.Load(); deadline != nil {
 		return *deadline
@@ -109,9 +109,9 @@ func (e *KeepAliveEnd) renewed(sent time.Time, ttl int64) {
 
 type keepAliveEndKey struct{}
 
-// WithKeepAliveEnd returns a context for one call of [Lease.KeepAlive], and what will tell why the
-// channel returned by that call was closed. Wrappers of a Lease, such as that of package namespace,
-// need not know of it. If the context is used for more calls, the first channel to close decides.
+// WithKeepAliveEnd returns a context for one call of [Lease.KeepAlive], and the KeepAliveEnd of
+// that call. It works through wrappers of a Lease, such as that of package namespace. If the
+// context is used for more calls, the first channel to close decides.
 //
 //	ctx, end := clientv3.WithKeepAliveEnd(ctx)
 //	ch, err := client.KeepAlive(ctx, id)
@@ -124,8 +124,7 @@ func WithKeepAliveEnd(ctx context.Context) (context.Context, *KeepAliveEnd) {
 	return context.WithValue(ctx, keepAliveEndKey{}, end), end
 }
 
-// makeKeeper makes the keeper of l and what it uses. parent is the context that l.ctx descends
-// from.
+// makeKeeper makes the keeper of l and what it uses. l.ctx descends from parent.
 func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) {
 	l.confirmer = keepalive.NewConfirmer(l.ctx, l.servers, &l.target,
 		func(id int64, gone bool, left time.Duration) { l.keeper.Confirmed(id, gone, left) })
@@ -198,8 +197,8 @@ func (l *lessor) lost(id LeaseID, err error) {
 	}
 }
 
-// logEnded tells why a stream has ended. What any member or network does now and then is for
-// debugging; a refusal concerns the operator of the cluster or proxy.
+// logEnded logs why a stream has ended: at debug level, or as a warning if it was refused, because
+// the operator of the cluster or proxy can change that.
 func (l *lessor) logEnded(err error, reopen bool) {
 	limit, level := &l.routineLog, zap.DebugLevel
 	if !reopen || classify.IsHalt(l.ctx, err) {
@@ -223,7 +222,7 @@ func (l *lessor) logDropped(n int) {
 		zap.Int("answers", n))
 }
 
-// requiresLeader tells whether ctx was made by WithRequireLeader.
+// requiresLeader reports whether ctx was made by WithRequireLeader.
 func requiresLeader(ctx context.Context) bool {
 	md, ok := metadata.FromOutgoingContext(ctx)
 	if !ok {
@@ -240,6 +239,7 @@ type keepAliveSink struct {
 	end *KeepAliveEnd // nil unless asked for
 }
 
+// Deliver implements keepalive.Sink.
 func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool {
 	if s.end != nil && !sent.IsZero() {
 		s.end.renewed(sent, resp.GetTTL())
@@ -252,8 +252,8 @@ func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time)
 	}
 }
 
-// Close drops the unread answers for a lease that is gone: an answer read now would say that it
-// lives.
+// Close implements keepalive.Sink. It drops the unread answers for a lease that is gone, because an
+// answer that is read now would say that the lease lives.
 func (s *keepAliveSink) Close(reason error) {
 	if s.end != nil {
 		s.end.reason.CompareAndSwap(nil, &reason)
@@ -268,7 +268,7 @@ func (s *keepAliveSink) Close(reason error) {
 	close(s.ch)
 }
 
-// leaseGone tells whether a lease that was closed for this reason lives no more.
+// leaseGone reports whether a lease is gone whose channel was closed for this reason.
 func leaseGone(reason error) bool {
 	return errors.Is(reason, ErrLeaseRevoked) || errors.Is(reason, rpctypes.ErrLeaseNotFound) ||
 		errors.Is(reason, ErrKeepAliveExpired)

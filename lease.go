@@ -68,10 +68,10 @@ type LeaseTimeToLiveResponse struct {
 	// TTL is what is left of the lease's time, in whole seconds; -1 if there is no such lease.
 	TTL int64 `json:"ttl"`
 
-	// GrantedTTL is what the lease has, in seconds, after each renewal.
+	// GrantedTTL is the TTL of the lease after each renewal, in seconds.
 	GrantedTTL int64 `json:"granted-ttl"`
 
-	// Keys are those attached to the lease, where [WithAttachedKeys] was given.
+	// Keys are the keys attached to the lease, if [WithAttachedKeys] was given.
 	Keys [][]byte `json:"keys"`
 }
 
@@ -89,20 +89,20 @@ type LeaseLeasesResponse struct {
 	Leases []LeaseStatus `json:"leases"`
 }
 
-// Lease grants leases, keeps them alive and lets go of them. When a lease expires or is revoked,
-// the server deletes the keys attached to it by [WithLease]. All methods are safe for concurrent
-// use.
+// Lease grants leases, keeps them alive and revokes them. When a lease expires or is revoked, the
+// server deletes the keys attached to it by [WithLease]. All methods are safe for concurrent use.
 //
-// Unless it says otherwise, a method sends one request and blocks until it is answered or its
-// context ends. An error is the context's own where that is done, or one of package rpctypes that
-// can be compared with errors.Is, or a gRPC status. A client that is closed ends all calls.
+// Unless its documentation says otherwise, a method sends one request and blocks until it is
+// answered or its context ends. An error is that of the context if the context has ended, or one of
+// package rpctypes that can be compared with errors.Is, or a gRPC status. All calls end when the
+// client is closed.
 type Lease interface {
-	// Grant makes a lease that lives for ttl seconds unless it is kept alive. The server raises a
-	// ttl that is too short for it: see the response.
+	// Grant makes a lease that expires after ttl seconds unless it is kept alive. The server raises
+	// a ttl that is too short; the response has the granted one.
 	//
-	// One call makes one lease. The Lease of a client chooses the id, so that it can repeat the
-	// request on other members, as reads are repeated, when one is unavailable or an answer is
-	// lost. After an error a lease may exist, until its TTL ends it. A Lease made by
+	// One call makes one lease. The Lease of a client chooses the id, so it can repeat the request
+	// on other members, as reads are repeated, if a member is unavailable or an answer is lost.
+	// After an error a lease may exist until its TTL has passed. A Lease made by
 	// [NewLeaseFromLeaseClient] leaves the id to the server and sends one request. Errors:
 	// rpctypes.ErrLeaseTTLTooLarge for more than [MaxLeaseTTL].
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
@@ -112,48 +112,46 @@ type Lease interface {
 	// member has seen it. Errors: rpctypes.ErrLeaseNotFound.
 	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
 
-	// TimeToLive tells how long a lease has left. That there is no such lease is not an error, but
-	// a TTL of -1. It is repeated on other members where one is unavailable.
+	// TimeToLive returns how long a lease has left. If there is no such lease, the TTL is -1 and
+	// there is no error. The request is repeated on other members if one is unavailable.
 	TimeToLive(
 		ctx context.Context, id LeaseID, opts ...LeaseOption,
 	) (*LeaseTimeToLiveResponse, error)
 
-	// Leases lists all leases of the cluster. It is repeated as TimeToLive is.
+	// Leases lists all leases of the cluster. It is repeated like TimeToLive.
 	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
 
-	// KeepAlive keeps a lease alive for as long as ctx lives, and does not block: it returns a
-	// channel with the answer to each renewal. The first renewal goes out at once, later ones after
-	// a third of the granted TTL. Outages, and members that fall silent, are bridged by going on
-	// with another member.
+	// KeepAlive keeps a lease alive until ctx ends. It does not block: it returns a channel with
+	// the answer to each renewal. The first renewal is sent at once, later ones after a third of
+	// the granted TTL. If members are down or silent, renewals go to another member.
 	//
-	// The channel is closed when the lease is no longer kept, and then only: when
+	// The channel is closed when the lease is no longer kept, and only then:
 	//
-	//   - ctx ends;
+	//   - ctx has ended;
 	//   - the lease has expired or was revoked;
-	//   - no answer has come for the whole TTL of the lease, or, before the first,
-	//     for a second more than Config.DialTimeout;
-	//   - ctx was made by [WithRequireLeader] and the member that serves the
-	//     renewals has no leader;
-	//   - the server denies the renewal of this lease;
-	//   - the Lease or its client is closed, or the client has no connection.
-	//     KeepAlive then returns a closed channel and [ErrKeepAliveHalted] from that
-	//     time on.
+	//   - no answer has come for the whole TTL of the lease, or, before the first answer, for a
+	//     second more than Config.DialTimeout;
+	//   - ctx was made by [WithRequireLeader], and the member that serves the renewals has no
+	//     leader;
+	//   - the server refuses to renew this lease;
+	//   - the Lease or its client is closed, or the client has no connection. KeepAlive returns a
+	//     closed channel and [ErrKeepAliveHalted] from then on.
 	//
-	// No status with which a server or proxy ends the stream closes a channel for another reason:
-	// the stream is opened again after growing waits, and why it ended is logged, once a second at
-	// most. That a lease is gone is believed of the answer to its first renewal only if another
-	// question, for its TTL, confirms it.
+	// [WithKeepAliveEnd] returns which of these it was. A closed channel does not mean that the
+	// lease is gone, unless the server said so.
 	//
-	// [WithKeepAliveEnd] tells which. A closed channel does not mean that the lease
-	// is gone already, except where the server said so.
+	// No other status with which a server or proxy ends the stream closes a channel. The stream is
+	// opened again after growing waits, and why it ended is logged, once a second at most. If the
+	// answer to the first renewal says that the lease is gone, another member is asked for its TTL,
+	// and the channel is closed only if that confirms it.
 	//
-	// The channel has room for [LeaseResponseChSize] answers; those that find it full are dropped.
-	// The lease is renewed even if they are not read. When the lease has expired or was revoked,
-	// answers that are still unread are dropped as well, so that none says that it lives.
+	// The channel has room for [LeaseResponseChSize] answers; an answer that finds it full is
+	// dropped. The lease is renewed even if they are not read. When the lease has expired or was
+	// revoked, unread answers are dropped as well, so that none says that the lease lives.
 	//
-	// Calls for the same lease share its renewals, and each ends by its own context; when all have,
-	// the lease is no longer renewed. A context that is never done costs nothing. Of ctx's outgoing
-	// metadata only the requirement of a leader matters: all renewals share one stream.
+	// Calls for one lease share its renewals. Each ends by its own context; when all have ended,
+	// the lease is no longer renewed. A context that never ends costs nothing. Of ctx's outgoing
+	// metadata only the requirement of a leader matters, because all renewals share one stream.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once, on a stream of its own that carries ctx's metadata, and
@@ -176,7 +174,7 @@ type LeaseOp struct {
 // LeaseOption changes a request about a lease.
 type LeaseOption func(*LeaseOp)
 
-// WithAttachedKeys has [Lease.TimeToLive] return the keys attached to the lease.
+// WithAttachedKeys makes [Lease.TimeToLive] return the keys attached to the lease.
 func WithAttachedKeys() LeaseOption {
 	return func(op *LeaseOp) { op.attachedKeys = true }
 }
@@ -210,9 +208,9 @@ func NewLease(c *Client) Lease {
 	return l
 }
 
-// NewLeaseFromLeaseClient returns a Lease on a protobuf stub, such as one that leads to a server in
-// the same process. keepAliveTimeout is how long [Lease.KeepAlive] waits for the first answer; a
-// second or less means 5 seconds. The Lease ends with c, which may be nil.
+// NewLeaseFromLeaseClient returns a Lease on a protobuf stub, such as one of a server in the same
+// process. keepAliveTimeout is how long [Lease.KeepAlive] waits for the first answer; a second or
+// less means 5 seconds. The Lease ends with c, which may be nil.
 func NewLeaseFromLeaseClient(
 	remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration,
 ) Lease {
@@ -241,7 +239,7 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 	return l
 }
 
-// maxTakenIDs is how many ids one Grant may find in use by other leases.
+// maxTakenIDs is how many ids that one Grant chooses may turn out to be in use.
 const maxTakenIDs = 3
 
 // Grant implements Lease.
@@ -262,14 +260,14 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 	}, nil
 }
 
-// grantOnce leaves the id to the server, so the request must not be repeated.
+// grantOnce leaves the id to the server, so the request must not be sent again.
 func (l *lessor) grantOnce(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
 	return l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
 }
 
-// grantRepeatedly chooses the id. A server grants an id once, so the request may be repeated like a
-// read; if an earlier one was applied and its answer lost, the server refuses the id, and says what
-// it has granted when asked for the TTL.
+// grantRepeatedly chooses the id. A server grants an id once, so the request may be sent again like
+// a read. If an earlier request was applied and its answer lost, the server refuses the id; the TTL
+// that it returns when asked is what it has granted.
 func (l *lessor) grantRepeatedly(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
 	req, mark := &pb.LeaseGrantRequest{ID: newLeaseID(), TTL: ttl}, new(retry.Idempotent)
 	taken := 0
@@ -297,8 +295,8 @@ func (l *lessor) grantRepeatedly(ctx context.Context, ttl int64) (*pb.LeaseGrant
 	}
 }
 
-// granted is the answer to the grant of a lease that exists. It is nil if the lease has expired, or
-// is about to.
+// granted returns the answer to the grant of a lease that exists, or nil if the lease has expired
+// or is about to.
 func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse, error) {
 	left, err := l.askTTL(ctx, id)
 	if err != nil || left.GetTTL() <= 0 {

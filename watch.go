@@ -24,14 +24,14 @@ const (
 // Watch ids of the wire protocol (WatchCreateRequest.watch_id, WatchResponse.watch_id). This client
 // assigns them by itself; they are for those who speak the protocol directly.
 const (
-	// AutoWatchID in a create request leaves the choice to the server.
+	// AutoWatchID in a create request lets the server choose the id.
 	AutoWatchID = 0
-	// InvalidWatchID is that of a refused watch, and of a progress notice that speaks for all
+	// InvalidWatchID is the id in the response to a refused watch, and in a progress notice for all
 	// watches of a stream.
 	InvalidWatchID = -1
 )
 
-// ErrNoWatchStream is returned by Watcher.RequestProgress where watches are open, but none whose
+// ErrNoWatchStream is returned by Watcher.RequestProgress if watches are open, but none whose
 // context has the same outgoing metadata.
 var ErrNoWatchStream = watch.ErrNoStream
 
@@ -42,52 +42,53 @@ type WatchChan <-chan WatchResponse
 type Watcher interface {
 	// Watch reports the changes of key, or with WithRange, WithPrefix or WithFromKey those of a
 	// range: from now on, or with WithRev from that revision. The history is complete and in order.
-	// Each revision comes once, and whole: the changes of one transaction are in one response. A
-	// watch survives lost connections and changes of members: it resumes where it was.
+	// Each revision comes once and whole: the changes of one transaction are in one response. A
+	// watch survives lost connections and changes of members: it resumes after the last change that
+	// it delivered.
 	//
-	// Watch blocks until a server has confirmed the watch, ctx ends, or the watcher is closed; what
-	// happens after it has returned is not missed. When ctx ends, the watch is cancelled on the
-	// server and the channel closed at once. A watch whose context never ends lives until the
-	// watcher is closed.
+	// Watch blocks until a server has confirmed the watch, ctx ends, or the watcher is closed. It
+	// misses no change that happens after it has returned. When ctx ends, the watch is cancelled on
+	// the server and the channel is closed at once. A watch whose context never ends lives until
+	// the watcher is closed.
 	//
-	// Any other end is told by one last response, for which Err is not nil, after all responses
-	// that came before it, however slowly these are read. Then the channel is closed:
+	// A watch that ends for another reason sends a last response, whose Err is not nil, after all
+	// responses before it, however slowly they are read. Then the channel is closed. Err is:
 	//
-	//   - rpctypes.ErrCompacted: the changes that would come next were compacted.
-	//     CompactRevision is the first revision that can still be watched.
-	//   - rpctypes.ErrPermissionDenied and other errors for what the server gives as
-	//     CancelReason, such as an invalid range. A refused watch is tried once more
-	//     with a new token before that, where the client has a user.
+	//   - rpctypes.ErrCompacted: the next changes were compacted. CompactRevision is the first
+	//     revision that can still be watched.
+	//   - rpctypes.ErrPermissionDenied, and other errors for what the server gives as CancelReason,
+	//     such as an invalid range. If the client has a user, a refused watch is first tried once
+	//     more with a new token.
 	//   - rpctypes.ErrNoLeader: with WithRequireLeader, the member lost its leader.
-	//   - ErrNoAvailableEndpoints from a client without a connection.
-	//   - context.Canceled, or the error of Config.Context, where the client was
-	//     closed. Close does not wait for slow consumers: this one may be left out.
+	//   - ErrNoAvailableEndpoints: the client has no connection.
+	//   - context.Canceled, or the error of Config.Context: the client was closed. Close does not
+	//     wait for slow consumers, so this response may be left out.
 	//
-	// A status with which a server, a proxy or a load balancer ends the stream of a watch never
-	// ends the watch, unless it is one of these; the stream is opened again, with growing waits.
+	// A status with which a server, a proxy or a load balancer ends the stream of a watch does not
+	// end the watch, unless it is one of these. The stream is opened again, with growing waits.
 	//
-	// A consumer that does not read does not hold up the others. For it up to 8 MiB of events or
-	// 4,096 responses are kept (WithWatchBuffer); then the watch pauses on the server, and resumes
-	// once all of these have been read.
+	// A consumer that does not read delays no other watch. Up to 8 MiB of events or 4,096 responses
+	// are kept for it (WithWatchBuffer). Then the watch pauses on the server, and it resumes when
+	// all of them have been read.
 	//
-	// Watches whose contexts carry the same outgoing metadata share one gRPC stream, which is
-	// opened with the values of the first of these contexts and closed after the last watch. Watch
-	// panics where OpWatch does.
+	// Watches whose contexts carry the same outgoing metadata share one gRPC stream. It is opened
+	// with the values of the first of these contexts, and closed after the last watch. Watch panics
+	// if OpWatch does.
 	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
 
-	// RequestProgress asks the server to tell all watches that share the stream of ctx, by their
-	// outgoing metadata, how far they are: each then receives a response for which IsProgressNotify
-	// is true. The server does not answer while one of them lags behind, so ask again after a
-	// while.
+	// RequestProgress asks the server to send a progress notice to all watches on the stream of
+	// ctx, which is that of its outgoing metadata. Each then receives a response whose
+	// IsProgressNotify is true. The server does not answer while one of these watches is catching
+	// up, so ask again after a while.
 	//
-	// It does not wait for the answer, nor for a connection; without one, the server is asked when
-	// the watches have resumed. It opens no stream: where the Watcher has watches, but none with
-	// such metadata, it returns ErrNoWatchStream, and where it has none at all there is no stream
-	// to ask, which is no error. It returns the error of ctx if that has ended.
+	// It does not wait for the answer, nor for a connection; without a connection, the server is
+	// asked when the watches have resumed. It opens no stream. If the Watcher has watches, but none
+	// with this metadata, it returns ErrNoWatchStream; if it has no watches, it returns nil. It
+	// returns the error of ctx if ctx has ended.
 	RequestProgress(ctx context.Context) error
 
 	// Close ends all watches, closes their channels, and returns when nothing of them is left
-	// running. The result is always nil. A watcher that belongs to a Client is closed by that.
+	// running. The result is always nil. A Client closes the Watcher that it embeds.
 	Close() error
 }
 
@@ -100,24 +101,24 @@ type WatchResponse struct {
 	// Events are the changes, ordered by revision.
 	Events []*Event
 
-	// CompactRevision is the first revision that can still be watched, where the watch has ended
-	// because of a compaction, and otherwise 0.
+	// CompactRevision is the first revision that can still be watched, if the watch has ended
+	// because of a compaction; otherwise it is 0.
 	CompactRevision int64
 
-	// Canceled is set in the last response, which tells why the watch has ended.
+	// Canceled is set in the last response, which says why the watch has ended.
 	Canceled bool
 
 	// Created is set in the first response of a watch with WithCreatedNotify.
 	Created bool
 
-	// CancelReason is what the server gave as reason for ending the watch.
+	// CancelReason is the server's reason for ending the watch.
 	CancelReason string
 
 	closeErr error
 }
 
-// Err returns why the watch has ended, for its last response, and nil for any other. See
-// Watcher.Watch for the errors. A watch that the server has ended without giving a reason ends with
+// Err returns why the watch has ended if this is its last response, and otherwise nil.
+// Watcher.Watch lists the errors. A watch that the server has ended without a reason ends with
 // rpctypes.ErrFutureRev.
 func (wr *WatchResponse) Err() error {
 	switch {
@@ -133,8 +134,8 @@ func (wr *WatchResponse) Err() error {
 	return classify.CancelReason(wr.CancelReason)
 }
 
-// IsProgressNotify reports whether the response says nothing but how far the watch is: all changes
-// up to Header.Revision have been delivered.
+// IsProgressNotify reports whether the response is a progress notice: all changes up to
+// Header.Revision have been delivered, and it holds nothing else.
 func (wr *WatchResponse) IsProgressNotify() bool {
 	return len(wr.Events) == 0 && !wr.Canceled && !wr.Created && wr.CompactRevision == 0 &&
 		wr.Header != nil && wr.Header.Revision != 0
