@@ -46,7 +46,8 @@ func (tr *trial) checkIncidents(byClient [clients][]event) {
 		count[in.kind]++
 		failed, begun, lost := tr.during(in, byClient)
 		tr.t.Logf("client %d was %s for %v: began %d operations, %d failed; others wrote %d times "+
-			"what it had read", in.client, in.kind, time.Duration(in.to-in.from), begun, failed, lost)
+			"what it had read", in.client, in.kind, time.Duration(in.to-in.from), begun, failed,
+			lost)
 		switch in.kind {
 		case cutOff:
 			require.Positive(tr.t, failed)

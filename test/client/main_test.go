@@ -1,5 +1,5 @@
-// Package client_test shows how clients connect, choose members and follow changes of endpoints, and
-// how they manage and maintain a cluster.
+// Package client_test shows how clients connect, choose members and follow changes of endpoints,
+// and how they manage and maintain a cluster.
 package client_test
 
 import (
