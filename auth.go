@@ -48,8 +48,8 @@ type (
 )
 
 type (
-	// UserAddOptions says what kind of user UserAddWithOptions adds: with NoPassword set, one that
-	// is known by the common name of its certificate only and cannot authenticate with a password.
+	// UserAddOptions says what kind of user UserAddWithOptions adds. With NoPassword set, the user
+	// is known only by the common name of its certificate and cannot log in with a password.
 	UserAddOptions authpb.UserAddOptions
 
 	// Permission is what a role may do with the keys in [Key, RangeEnd), or with Key alone if
@@ -77,13 +77,13 @@ func StrToPermissionType(s string) (PermissionType, error) {
 	return -1, fmt.Errorf("invalid permission type: %q", s)
 }
 
-// Auth manages users, roles and whether the cluster asks for them.
+// Auth manages users and roles, and turns authentication on and off.
 //
 // Each method sends one request, blocks until it is answered or ctx ends, and is safe for
-// concurrent use. While authentication is enabled all but Authenticate and AuthStatus need a user
-// with the role "root", except that every user may get itself and its own roles; others get
-// [rpctypes.ErrPermissionDenied]. A change is repeated by itself only if it was surely not sent;
-// the other methods are repeated while no member can serve them.
+// concurrent use. While authentication is enabled, all methods but Authenticate and AuthStatus need
+// a user with the role "root"; other users get [rpctypes.ErrPermissionDenied], except that every
+// user may get itself and its own roles. A change is sent again by itself only if it was surely not
+// sent; the other requests are sent again while no member can serve them.
 type Auth interface {
 	// Authenticate exchanges name and password for a token. Clients with a user in their Config do
 	// so by themselves. It returns [rpctypes.ErrAuthFailed] for a wrong name or password and
@@ -95,11 +95,11 @@ type Auth interface {
 	// "root" with the role "root".
 	AuthEnable(ctx context.Context) (*AuthEnableResponse, error)
 
-	// AuthDisable opens the cluster to everybody.
+	// AuthDisable turns authentication off: every client may then read and write everything.
 	AuthDisable(ctx context.Context) (*AuthDisableResponse, error)
 
-	// AuthStatus tells whether authentication is enabled, and the revision of its store, which each
-	// change of users, roles and permissions raises.
+	// AuthStatus returns whether authentication is enabled, and the revision of its store, which
+	// each change of users, roles and permissions raises.
 	AuthStatus(ctx context.Context) (*AuthStatusResponse, error)
 
 	// UserAdd adds a user with a password. It returns [rpctypes.ErrUserAlreadyExist], and
@@ -122,7 +122,7 @@ type Auth interface {
 		ctx context.Context, name string, password string,
 	) (*AuthUserChangePasswordResponse, error)
 
-	// UserGrantRole gives a user a role; to have it already is no error. It returns
+	// UserGrantRole gives a user a role. If the user has it already, there is no error. It returns
 	// [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotFound].
 	UserGrantRole(ctx context.Context, user string, role string) (*AuthUserGrantRoleResponse, error)
 

@@ -27,14 +27,14 @@ type (
 // Cluster manages the members of the cluster.
 //
 // Each method sends one request, blocks until it is answered or ctx ends, and is safe for
-// concurrent use. A change is repeated only if it was surely not sent; an error that leaves its
-// outcome open is resolved by MemberList. The answer to a change holds the members after it. With
-// authentication enabled a user without the role "root" gets [rpctypes.ErrPermissionDenied] for all
-// but MemberList.
+// concurrent use. A change is sent again only if it was surely not sent; after an error that does
+// not say whether it was applied, MemberList shows it. The answer to a change lists the members
+// after it. While authentication is enabled, a user without the role "root" gets
+// [rpctypes.ErrPermissionDenied] for all methods but MemberList.
 type Cluster interface {
-	// MemberList lists the members. The list is linearizable, or with [WithSerializable] that of
+	// MemberList lists the members. The list is linearizable; with [WithSerializable] it is that of
 	// the member asked, which may be old but needs no quorum. Other options have no effect. A
-	// member that has not started yet has no name and no client URLs.
+	// member that has not started has no name and no client URLs.
 	MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error)
 
 	// MemberAdd adds a voting member that will be reached by the others at peerAddrs, which are

@@ -31,7 +31,7 @@ type (
 	StatusResponse pb.StatusResponse
 )
 
-// DowngradeAction is what Downgrade does.
+// DowngradeAction says what Downgrade does.
 type DowngradeAction pb.DowngradeRequest_DowngradeAction
 
 // The actions of Downgrade.
@@ -71,11 +71,11 @@ type Maintenance interface {
 	// disarmed.
 	AlarmDisarm(ctx context.Context, m *AlarmMember) (*AlarmResponse, error)
 
-	// Defragment rewrites the database of the member at endpoint, which serves nothing meanwhile:
-	// it can take a while, and one member at a time is best.
+	// Defragment rewrites the database of the member at endpoint. The member serves nothing
+	// meanwhile, which can take a while: defragment one member at a time.
 	Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error)
 
-	// Status tells the state of the member at endpoint. It works without a quorum.
+	// Status returns the state of the member at endpoint. It works without a quorum.
 	Status(ctx context.Context, endpoint string) (*StatusResponse, error)
 
 	// HashKV returns the hash over the history of the keys of the member at endpoint up to revision

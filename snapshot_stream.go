@@ -41,7 +41,7 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 		nil
 }
 
-// snapshotReader reads the parts of a snapshot off their stream, on the goroutine of the reader.
+// snapshotReader reads the parts of a snapshot from their stream, on the goroutine that calls Read.
 type snapshotReader struct {
 	// Read-only once made.
 	stream pb.Maintenance_SnapshotClient
