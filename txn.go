@@ -38,8 +38,8 @@ type Txn interface {
 	// Its errors are those of [KV]. It is sent again by itself only if it holds nothing but gets,
 	// or if it is certain that it was not applied. An op that a transaction cannot hold, and a sort
 	// that the protocol does not know (rpctypes.ErrInvalidSortOption), is refused before anything
-	// is sent. Each call of Commit sends the transaction once more. After an error that does not
-	// say whether it was applied, only conditions keep it from being applied twice.
+	// is sent. A second call of Commit sends the transaction again. If the first one failed
+	// without saying whether it was applied, only its conditions prevent that it is applied twice.
 	Commit() (*TxnResponse, error)
 }
 

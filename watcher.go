@@ -299,8 +299,9 @@ func (s *watchSink) leave() {
 	s.out.Abort()
 }
 
-// expectCallback counts a callback that Close has to wait for. It reports false once the watcher is
-// closed: the watch has ended then, or is about to.
+// expectCallback makes Close wait for one more callback of a consumer's context. Once the watcher
+// is closed it counts nothing and returns false: no callback is needed, because Close ends the
+// watch.
 func (w *watcher) expectCallback() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -87,9 +87,9 @@ func (c contender) getOwnAndFirst() []clientv3.Op {
 		clientv3.OpGet(c.pfx, clientv3.WithFirstCreate()...)}
 }
 
-// put runs a transaction that puts the contender's key, or finds it, until the contender may use
-// what was put or found. The transaction puts val and then gets the contender's key, or else does
-// what getOwnAndFirst says.
+// put puts the contender's key with val, or finds it. If the key must not be used, because it is
+// due for deletion, put deletes it and tries again. txn puts val and then gets the contender's key,
+// or else gets what getOwnAndFirst returns.
 func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		c.s.update(c.key, (*keystate.State).Begin)

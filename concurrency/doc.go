@@ -66,8 +66,8 @@ package concurrency
 //	any    Close                                           closed    the lease is revoked;
 //	                                                                 background work is waited for
 //
-// Each of these ends the session's context. The cause tells an orphan, whose lease may live on,
-// from all others.
+// Each of these events ends the session's context. context.Cause says whether it was Orphan: only
+// then may the lease live on.
 //
 // # States of a contender
 //

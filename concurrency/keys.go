@@ -145,8 +145,9 @@ func (s *session) deleteVersion(ctx context.Context, name string, v keystate.Ver
 	return nil
 }
 
-// versionOf returns the version of a key. Puts make a difference to the keys of mutexes only, which
-// have a nonce as their value: another session may have put its own.
+// versionOf returns the version that a delete of the key is conditional on. For a key with this
+// session's nonce it includes the mod revision, so that the delete does nothing once another
+// session on the lease has put its own nonce there. Other keys need the create revision only.
 func (s *session) versionOf(kv *mvccpb.KeyValue) keystate.Version {
 	v := keystate.Version{Create: kv.GetCreateRevision()}
 	if strings.HasPrefix(string(kv.GetValue()), s.nonce) {

@@ -259,9 +259,10 @@ func (s *session) orphan() {
 // keys attached to it. It repeats the request while members are unavailable, and
 // returns after the lease's TTL at the latest: by then the lease has expired.
 //
-// The error is rpctypes.ErrLeaseNotFound if the session had expired before, the
-// context's after the TTL, or any other of Revoke of [clientv3.Lease]. After an
-// error Close may be called again; after success it does nothing.
+// Close returns rpctypes.ErrLeaseNotFound if the session had expired before,
+// context.DeadlineExceeded if the TTL passes first, the context's error if the context of the
+// session or the client ends, and otherwise the error of Revoke of [clientv3.Lease]. After an error
+// Close may be called again; after success it does nothing.
 func (s *Session) Close() error {
 	if s.session == nil {
 		return nil

@@ -30,9 +30,8 @@ func createPart(path string) (*partFile, error) {
 	return &partFile{File: f, path: path}, nil
 }
 
-// partPattern is how part files for a base name are called. Names in a directory are limited to 255
-// bytes, or as many characters, and the random part has up to 10: of a long base name only the
-// beginning is used.
+// partPattern returns the pattern of os.CreateTemp for part files of base. A long base is cut to
+// 200 bytes: file systems allow names of 255 bytes or characters, and CreateTemp adds up to 10.
 func partPattern(base string) string {
 	const longest = 200
 	if len(base) > longest {

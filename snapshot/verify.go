@@ -11,8 +11,8 @@ import (
 // A snapshot is a database file, which consists of whole sectors, and the SHA-256 of it.
 const sectorSize = 512
 
-// verifier passes a snapshot on to a writer and checks it on the way, keeping nothing but the last
-// bytes seen.
+// verifier passes a snapshot on to a writer and checks it on the way. It keeps the last 32 bytes
+// back from the hash, because they may be the SHA-256 at the end.
 type verifier struct {
 	to   io.Writer
 	hash hash.Hash

@@ -37,8 +37,8 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 	return cfg, ignored, nil
 }
 
-// authorities reads the authorities that servers' certificates are checked with. A file without any
-// PEM block is described, and leaves a pool with which no certificate can be checked.
+// authorities reads the authorities that servers' certificates are checked with. A file without a
+// PEM block is no error: missing describes it, and with the empty pool no certificate is accepted.
 func authorities(name string) (pool *x509.CertPool, missing []string, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {

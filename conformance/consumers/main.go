@@ -1,14 +1,14 @@
 // Command consumers builds programs that the etcd project publishes and that use its client,
 // etcdctl and etcd's grpc-proxy, once with the client of this repository and once with the
-// published one. It has both go through the same session on real servers, directly and through the
+// published one. It runs both through the same commands on real servers, directly and through the
 // proxy, and compares what they print, command by command; identifiers, addresses and times apart.
 //
 //	go run ./consumers              as make consumers does
 //	go run ./consumers -v           print the output as well
 //
 // It runs in the directory of the conformance module and needs bin/etcd of the repository. It
-// prints one line a command and ends with a non-zero status where two outputs differ, or are not
-// what the command is there for.
+// prints one line a command. It ends with a non-zero status if the two outputs of a command differ,
+// or lack what its step requires.
 package main
 
 import (

@@ -11,11 +11,11 @@ import (
 // of leaving that they do not share holds them up within some hundred.
 const barrierRounds = "300"
 
-// mixedWant is what they write where all goes well.
+// mixedWant is what both write if no round hangs.
 var mixedWant = strings.Repeat("all rounds are over\nends well\n", 2)
 
-// mixed has a program with this client and one with the published client go through double barriers
-// together. It returns what both have written.
+// mixed runs two programs, one built with each client, that enter and leave the same double
+// barriers. It returns both outputs.
 func mixed(ctx context.Context, own, published programs) (string, error) {
 	server, err := etcdtest.New()
 	if err != nil {

@@ -99,8 +99,8 @@ func eventually(ctx context.Context, condition func() bool, what func() string) 
 	return nil
 }
 
-// What differs from run to run: log lines, files, addresses, times, sizes, and ids in hex and
-// decimal.
+// variable lists the texts that differ between runs: log lines, files, addresses, times, sizes, and
+// ids in hex and decimal. Each is replaced by its name before outputs are compared.
 var variable = []struct {
 	pattern *regexp.Regexp
 	name    string

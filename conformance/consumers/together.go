@@ -117,9 +117,9 @@ func elect(u *user) (string, error) {
 	return out + second.interrupt() + observer.interrupt(), nil
 }
 
-// status leaves out the raft term and indexes, which depend on the election and on its time. A
-// server learns a few seconds after its start which version its storage may have; it tells so here
-// and in snapshots.
+// status returns the output of etcdctl endpoint status without the raft term and indexes, which
+// vary. It waits until the server reports its storage version, which it learns a few seconds after
+// its start, because the status and snapshots show that version.
 func status(u *user) (string, error) {
 	var out string
 	var err error

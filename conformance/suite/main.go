@@ -4,17 +4,17 @@
 //	go run ./suite                      etcd's suite of its client, as make conformance does
 //	go run ./suite -mode proxy          the same suite behind etcd's gRPC proxy
 //	go run ./suite -mode integration    etcd's integration tests of the server
-//	go run ./suite -mode common         the tests that etcd runs in several ways, in the integration way
+//	go run ./suite -mode common         the tests that etcd runs in several ways, as integration tests
 //	go run ./suite -race -packages watch,lease,concurrency
 //	go run ./suite -packages lease -run 'TestLeaseRevoke$'
 //	go run ./suite -published           the same with the published client, for comparison
 //
 // It runs in the directory of the conformance module. It prints a table, then each failure by name
-// with the end of its output, and ends with a non-zero status where there is a failure, or where a
-// whole run has fewer tests than there are. Tests that this client is right to fail are listed in
-// modes.go with the reason, and in the output. A test that did not start because it saw a goroutine
-// of the one before it is started once more, by itself, or counts as failed where the goroutine is
-// the client's.
+// with the end of its output. It ends with a non-zero status if a test fails, or if a complete run,
+// without -packages and -run, has other counts than the published client. Tests that this client is
+// right to fail are listed in modes.go with the reason, and in the output. A test that did not
+// start because it saw a goroutine of the one before it is started once more, by itself, or counts
+// as failed if the goroutine is the client's.
 package main
 
 import (

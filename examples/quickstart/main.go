@@ -35,8 +35,8 @@ func main() {
 	}
 }
 
-// run holds the session on the servers that endpoints lists, or on one of its own where it is
-// empty.
+// run does the steps of the example on the servers in endpoints, or on a server that it starts if
+// endpoints is empty.
 func run(ctx context.Context, out io.Writer, endpoints string) (err error) {
 	if endpoints != "" {
 		eps := strings.Split(endpoints, ",")
