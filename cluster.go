@@ -40,7 +40,7 @@ type Cluster interface {
 	// MemberAdd adds a voting member that will be reached by the others at peerAddrs, which are
 	// URLs. The server process is started afterwards. It returns [rpctypes.ErrPeerURLExist],
 	// [rpctypes.ErrMemberExist], and [rpctypes.ErrUnhealthy] when the change would endanger the
-	// quorum; a URL that is none is refused without a request.
+	// quorum. An invalid URL is refused without a request.
 	MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
 	// MemberAddAsLearner is MemberAdd for a member that follows without a vote until MemberPromote.

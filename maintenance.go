@@ -19,27 +19,27 @@ type (
 	AlarmMember pb.AlarmMember
 	// AlarmResponse is the answer to AlarmList and AlarmDisarm.
 	AlarmResponse pb.AlarmResponse
+	// StatusResponse is the answer to Status.
+	StatusResponse pb.StatusResponse
 	// DefragmentResponse is the answer to Defragment.
 	DefragmentResponse pb.DefragmentResponse
-	// DowngradeResponse is the answer to Downgrade.
-	DowngradeResponse pb.DowngradeResponse
 	// HashKVResponse is the answer to HashKV.
 	HashKVResponse pb.HashKVResponse
 	// MoveLeaderResponse is the answer to MoveLeader.
 	MoveLeaderResponse pb.MoveLeaderResponse
-	// StatusResponse is the answer to Status.
-	StatusResponse pb.StatusResponse
-)
 
-// DowngradeAction says what Downgrade does.
-type DowngradeAction pb.DowngradeRequest_DowngradeAction
+	// DowngradeAction says what Downgrade does.
+	DowngradeAction pb.DowngradeRequest_DowngradeAction
+	// DowngradeResponse is the answer to Downgrade.
+	DowngradeResponse pb.DowngradeResponse
+)
 
 // The actions of Downgrade.
 const (
+	DowngradeEnable = DowngradeAction(pb.DowngradeRequest_ENABLE) // start a downgrade
+	DowngradeCancel = DowngradeAction(pb.DowngradeRequest_CANCEL) // stop it
 	// check whether the cluster can be downgraded
 	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE)
-	DowngradeEnable   = DowngradeAction(pb.DowngradeRequest_ENABLE) // start a downgrade
-	DowngradeCancel   = DowngradeAction(pb.DowngradeRequest_CANCEL) // stop it
 )
 
 // SnapshotResponse is the start of a snapshot; the rest is read from Snapshot.

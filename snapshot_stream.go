@@ -47,7 +47,7 @@ type snapshotReader struct {
 	stream pb.Maintenance_SnapshotClient
 	caller context.Context
 	ctx    context.Context    // of the stream; ends with Close, and soon after the caller's
-	cancel context.CancelFunc // safe beside a Read
+	cancel context.CancelFunc // may be called during a Read
 
 	// Of the reading goroutine.
 	rest []byte // of the part received last

@@ -166,8 +166,8 @@ func TestCleanUpOutlastsServersThatAreBusy(t *testing.T) {
 	assert.Empty(t, keysUnder(t, client, "key"))
 }
 
-// TestLockAfterADeniedUnlock has a key stay that neither Unlock nor clean-up could delete. A
-// request of theirs may still be applied, so Lock does not rely on that key.
+// TestLockAfterADeniedUnlock: Unlock and clean-up were denied to delete a key, but one of their
+// requests may still be applied. So Lock does not rely on that key.
 func TestLockAfterADeniedUnlock(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client)

@@ -85,8 +85,8 @@ package concurrency
 //	         goroutine of the session                    again
 //	waiting  the context or session ends, or a request   outside: abandoned
 //	         is refused
-//	look     its own key exists, and none is ahead       first                 1 request
-//	look     its own key exists, and another is ahead    waiting               1 request
+//	look     its own key exists, and no key is ahead     first                 1 request
+//	look     its own key exists, and a key is ahead      waiting               1 request
 //	look     its own key is gone                         outside: expired      1 request
 //
 // Invariants:

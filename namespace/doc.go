@@ -25,7 +25,7 @@ package namespace
 // Options run once: a method makes the Op, rewrites it, and passes it on by Do, or as one option
 // that replaces the whole Op.
 //
-// A key gets the prefix, and so does the end of a range, with one exception: the end "\x00", which
+// A key and the end of a range get the prefix, with one exception: the end "\x00", which
 // is the end of the key space, becomes the end of the prefix. For a prefix of 0xff bytes that is
 // the end of the key space itself. An empty key is refused here, because it would become the key
 // that equals the prefix. FuzzNamespace compares all of this with a model in memory that has no

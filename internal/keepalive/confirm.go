@@ -66,7 +66,7 @@ func (c *Confirmer) Ask(ids []int64) {
 // Wait returns when no question is under way. No call of Ask may follow.
 func (c *Confirmer) Wait() { c.workers.Wait() }
 
-// work asks questions until none is left.
+// work asks questions until the queue is empty or the context ends.
 func (c *Confirmer) work() {
 	for {
 		q, ok := c.next()

@@ -7,7 +7,7 @@ import (
 )
 
 // Fields finds exported struct fields and interface methods without documentation: above them,
-// beside them, or by name in the comment above the lines that they stand in.
+// on their line, or by name in the comment above the lines that they stand in.
 func Fields(f *File) []Finding {
 	var found []Finding
 	for _, decl := range f.AST.Decls {

@@ -1,5 +1,5 @@
 // Package faults_test shows what a client goes on to do, and how fast, while members or the network
-// fail. It measures rates, so nothing else runs beside it: `make test` runs it by itself.
+// fail. It measures rates, so nothing else may run at the same time: `make test` runs it by itself.
 package faults_test
 
 import (

@@ -33,7 +33,7 @@ func startWithAlice(t *testing.T, opts ...etcdtest.Option) *etcdtest.Cluster {
 }
 
 // TestWatchOutlivesItsToken: tokens expire after two seconds. After a longer time without requests
-// a new watch works, and so does the watch that was there before.
+// a new watch and the watch that was there before both work.
 func TestWatchOutlivesItsToken(t *testing.T) {
 	for name, opts := range map[string][]etcdtest.Option{
 		"simple": {etcdtest.WithAuthTTL(2 * time.Second)},

@@ -26,7 +26,7 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, handshake(c.Endpoints()[0], c.TLSConfig()),
 		"the address itself is in the certificate")
 	require.Error(t, handshake(c.Endpoints()[0], &tls.Config{}),
-		"the CA is nobody's but the cluster's")
+		"no other cluster has this CA")
 }
 
 // handshake connects by the endpoint's host, the way a client without further knowledge does.
