@@ -11,11 +11,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// maxAsked is how many owners are asked by one request.
+// maxAsked is how many owners one request asks.
 const maxAsked = 32
 
-// owners sorts the lease keys that a failed write has read: into the keys of orphaned lease keys
-// that are ours, and the lease keys of other clients, by the index of w.leaseKeys.
+// owners sorts the lease keys that a failed write has read. ours are the keys of orphaned lease
+// keys, which are attached to this client's lease. others are the lease keys of other clients, by
+// the index of w.leaseKeys.
 func (wr *writer) owners(
 	resp *clientv3.TxnResponse, w writes,
 ) (ours []string, others [][]*mvccpb.KeyValue) {
@@ -45,11 +46,11 @@ type asker struct {
 	watcher clientv3.Watcher
 }
 
-// release asks the owners of some lease keys in a range to release them, and blocks until they
-// have. It returns false if its watch ends first, as it does with ctx.
+// release asks the owners of some lease keys in the range r to release them, and returns true when
+// all of these lease keys are gone. It returns false if its watch ends first, as it does with ctx.
 //
 // It asks once the watch exists, so that the watch starts in the present: a server brings a watch
-// that starts in the past up to date ten times a second only.
+// that starts in the past up to date only ten times a second.
 func (a *asker) release(
 	ctx context.Context, r keyRange, leaseKeys []*mvccpb.KeyValue,
 ) (areGone bool, err error) {
@@ -80,8 +81,8 @@ func (a *asker) release(
 	return true, nil
 }
 
-// ask writes revokeValue to lease keys, unless they have it already. It adds the lease keys that
-// still exist to left.
+// ask writes revokeValue to lease keys, unless they have that value already. It adds the lease keys
+// that still exist to left.
 func (a *asker) ask(
 	ctx context.Context, leaseKeys []*mvccpb.KeyValue, left map[string]bool,
 ) error {

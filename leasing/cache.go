@@ -9,8 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// cache holds the ownerships and answers gets from them. It is a state machine: it starts no
-// goroutine, makes no request, and nothing waits under its mutex. The package documentation has
+// cache holds the ownerships, and answers gets from them. It is a state machine: it starts no
+// goroutine and makes no request, and nothing waits under its mutex. The package documentation has
 // the states and the invariants.
 type cache struct {
 	// read-only after newCache
@@ -18,7 +18,8 @@ type cache struct {
 
 	// own synchronisation
 	latest latestHeader
-	// running counts the goroutines of ownerships; they are added with mu held, in an epoch only.
+	// running counts the goroutines of ownerships. It is added to during an epoch only, with mu
+	// held.
 	running sync.WaitGroup
 
 	// guarded by mu
@@ -27,8 +28,7 @@ type cache struct {
 	ownerships map[string]*ownership
 	cooldowns  cooldowns
 	blocked    map[*[]keyRange]bool // ranges of lease keys that must not be acquired
-	// mayHaveOrphans says that there may be lease keys of the epoch without an ownership, now or
-	// later in the epoch.
+	// mayHaveOrphans says that the epoch's lease has, or may get, lease keys without an ownership.
 	mayHaveOrphans bool
 }
 
@@ -37,8 +37,9 @@ func newCache(leaseKeys leasePrefix) *cache {
 		cooldowns: newCooldowns(), blocked: map[*[]keyRange]bool{}}
 }
 
-// get answers a get from the cache, or returns a nil response. If the key is being acquired it
-// also returns that ownership, which is worth waiting for.
+// get returns the answer to a get, or nil if the cache has none. If the key is being acquired, get
+// also returns the ownership, so that the caller can wait until it is settled. op is nil for a get
+// without options.
 func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *ownership) {
 	c.mu.RLock()
 	o := c.ownerships[key]
@@ -61,9 +62,9 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 	return nil, nil
 }
 
-// begin adds an ownership that is acquiring its key; the caller starts its goroutine. It returns
-// nil if the key must not be acquired: between epochs, if the key has an ownership, during its
-// cooldown, and while a range that it is in is being written.
+// begin adds an ownership that is acquiring its key, and returns it; the caller starts its
+// goroutine. It returns nil if the key must not be acquired: between epochs, if the key has an
+// ownership, during its cooldown, and while its range is blocked.
 func (c *cache) begin(key string) *ownership {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,9 +79,9 @@ func (c *cache) begin(key string) *ownership {
 	return c.addLocked(key, acquiring)
 }
 
-// beginRelease adds an ownership that is releasing an orphaned lease key; the caller starts its
-// goroutine. If the key has an ownership, which then knows the lease key, it returns that one and
-// isNew is false. Between epochs it returns nil.
+// beginRelease adds an ownership that is releasing an orphaned lease key, and returns it; the
+// caller starts its goroutine. If the key has an ownership already, that ownership knows the lease
+// key: beginRelease returns it, and isNew is false. Between epochs it returns nil.
 func (c *cache) beginRelease(key string) (o *ownership, isNew bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,6 +96,8 @@ func (c *cache) beginRelease(key string) (o *ownership, isNew bool) {
 	return o, true
 }
 
+// addLocked adds an ownership of a key and returns it. It returns nil between epochs, and if the
+// key has an ownership.
 func (c *cache) addLocked(key string, s state) *ownership {
 	if c.epoch == nil || c.ownerships[key] != nil {
 		return nil
@@ -107,8 +110,8 @@ func (c *cache) addLocked(key string, s state) *ownership {
 	return o
 }
 
-// acquired settles an ownership as owned. created is the create revision of the lease key, read the
-// key.
+// acquired settles an ownership as owned. created is the create revision of the lease key; read is
+// the key as the request has read it.
 func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,8 +122,9 @@ func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	}
 }
 
-// notAcquired settles an ownership as releasing. created is not 0 if the lease key is ours all the
-// same. If it is uncertain whether it is ours, it may also become ours late.
+// notAcquired settles an ownership as releasing. created is 0, or the create revision of the lease
+// key if it is this client's all the same. isUncertain says that the lease key may be this
+// client's, or may become so later.
 func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,15 +136,15 @@ func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read 
 	o.stop()
 }
 
-// startRelease starts the release of an ownership, unless it has started.
+// startRelease starts the release of an ownership, if it has not started yet.
 func (c *cache) startRelease(o *ownership) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o.startRelease()
 }
 
-// end removes an ownership whose lease key is certain not to be ours, and starts the cooldown of
-// its key.
+// end removes an ownership whose lease key is certainly not this client's, and starts the cooldown
+// of the key.
 func (c *cache) end(o *ownership) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,6 +152,7 @@ func (c *cache) end(o *ownership) {
 	c.cooldowns.start(o.key)
 }
 
+// removeLocked removes an ownership and ends its context, unless it was removed before.
 func (c *cache) removeLocked(o *ownership) {
 	if c.ownerships[o.key] != o {
 		return
@@ -166,7 +171,7 @@ func (c *cache) change(o *ownership) <-chan struct{} {
 	return o.change()
 }
 
-// startEpoch lets keys be acquired.
+// startEpoch begins an epoch, in which keys can be acquired.
 func (c *cache) startEpoch(e *epoch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,7 +188,7 @@ func (c *cache) endEpoch() {
 	}
 }
 
-// mustLookForOrphans reports whether there may be lease keys of this KV without an ownership.
+// mustLookForOrphans reports whether the epoch's lease may have lease keys without an ownership.
 func (c *cache) mustLookForOrphans() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -195,4 +200,81 @@ func (c *cache) isOurs(leaseKey *mvccpb.KeyValue) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.epoch != nil && c.epoch.createRevisionOf(leaseKey) != 0
+}
+
+// block makes begin refuse keys whose lease keys are in the ranges, until unblock is called.
+// Otherwise readers could acquire keys in a range all the time, and a write of the range might
+// never find it without owners.
+func (c *cache) block(ranges []keyRange) (unblock func()) {
+	if len(ranges) == 0 {
+		return func() {}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.blocked[&ranges] = true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.blocked, &ranges)
+	}
+}
+
+// beginWrite returns the ownerships of the keys that are about to be written. The cache does not
+// answer from them until endWrite. If the write has to wait, beginWrite returns only channels to
+// wait for: one for each written key whose ownership is acquiring or releasing, and one for each
+// ownership in the ranges, whose release it starts.
+func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	changes = c.releaseRangesLocked(w.ranges)
+	for _, key := range w.keys {
+		o := c.ownerships[key]
+		switch {
+		case o == nil:
+		case o.state != owned:
+			changes = append(changes, o.change())
+		default:
+			own = append(own, o)
+		}
+	}
+	if len(changes) > 0 {
+		return nil, changes
+	}
+	for _, o := range own {
+		o.writes++
+	}
+	return own, nil
+}
+
+// releaseRangesLocked starts the release of all ownerships whose lease keys are in the ranges, and
+// returns a channel for each, which is closed with its next change.
+func (c *cache) releaseRangesLocked(ranges []keyRange) (changes []<-chan struct{}) {
+	if len(ranges) == 0 {
+		return nil
+	}
+	for key, o := range c.ownerships {
+		if contain(ranges, c.leaseKeys.of(key)) {
+			o.startRelease()
+			changes = append(changes, o.change())
+		}
+	}
+	return changes
+}
+
+// endWrite ends a write that beginWrite has begun. now has, for each of own, the key after the
+// write; where it is nil the key is unknown, and the release of the ownership starts. A nil now
+// says that nothing was written.
+func (c *cache) endWrite(own []*ownership, now []*cachedKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, o := range own {
+		o.writes--
+		switch {
+		case now == nil || o.state != owned:
+		case now[i] == nil:
+			o.startRelease()
+		case now[i].rev > o.cached.rev: // answers can overtake each other
+			o.cached = now[i]
+		}
+	}
 }

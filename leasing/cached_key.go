@@ -1,6 +1,8 @@
 package leasing
 
 import (
+	"sync/atomic"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
@@ -13,7 +15,8 @@ type cachedKey struct {
 	rev int64
 }
 
-// newCachedKey returns what a get of one key has read at a revision, nil if resp is nil.
+// newCachedKey returns the key that a get of a single key has read at a revision. It returns nil if
+// resp is nil.
 func newCachedKey(resp *pb.RangeResponse, rev int64) *cachedKey {
 	if resp == nil {
 		return nil
@@ -21,11 +24,11 @@ func newCachedKey(resp *pb.RangeResponse, rev int64) *cachedKey {
 	return &cachedKey{kv: first(resp.Kvs), rev: rev}
 }
 
-// isLasting reports whether the key changes only if a client writes it. The server deletes keys
-// that are attached to a lease by itself.
+// isLasting reports whether the key can change only by a client's write. A key that is attached to
+// a lease can also be deleted by the server.
 func (k *cachedKey) isLasting() bool { return k != nil && k.kv.GetLease() == 0 }
 
-// answer is a response with all of its parts. They need a single allocation.
+// answer is a response together with its parts, so that it needs a single allocation.
 type answer struct {
 	resp   clientv3.GetResponse
 	header pb.ResponseHeader
@@ -33,8 +36,9 @@ type answer struct {
 	kvs    [1]*mvccpb.KeyValue
 }
 
-// response answers a get with a copy that belongs to the caller. Its header is latest with another
-// revision: rev, at which the key was what is cached. op is nil for a get without options.
+// response returns the response to a get, as a copy that belongs to the caller. Its header is
+// latest with the revision rev, at which the key was as cached. op is nil for a get without
+// options.
 func (k *cachedKey) response(
 	latest *pb.ResponseHeader, rev int64, op *clientv3.Op,
 ) *clientv3.GetResponse {
@@ -67,12 +71,40 @@ func (k *cachedKey) response(
 	return &a.resp
 }
 
-// isWithin reports whether the key's revisions are within the bounds of a get. A bound of 0 is
-// none.
+// isWithin reports whether the key's revisions are within the bounds of a get. A bound of 0 does
+// not count.
 func (k *cachedKey) isWithin(op *clientv3.Op) bool {
 	within := func(rev, least, most int64) bool {
 		return (least == 0 || rev >= least) && (most == 0 || rev <= most)
 	}
 	return within(k.kv.ModRevision, op.MinModRev(), op.MaxModRev()) &&
 		within(k.kv.CreateRevision, op.MinCreateRev(), op.MaxCreateRev())
+}
+
+// latestHeader is the header with the highest revision that a response had. The server has a cached
+// key unchanged at that revision, which may be far above the key's own revision.
+type latestHeader struct {
+	p atomic.Pointer[pb.ResponseHeader]
+}
+
+func (l *latestHeader) get() *pb.ResponseHeader { return l.p.Load() }
+
+// saw records the header of a response, if its revision is the highest.
+func (l *latestHeader) saw(h *pb.ResponseHeader) {
+	for {
+		old := l.p.Load()
+		if old.GetRevision() >= h.GetRevision() {
+			return
+		}
+		own := headerAt(h, h.Revision)
+		if l.p.CompareAndSwap(old, own) {
+			return
+		}
+	}
+}
+
+// headerAt returns a copy of a header with another revision.
+func headerAt(h *pb.ResponseHeader, rev int64) *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: h.GetClusterId(), MemberId: h.GetMemberId(), Revision: rev,
+		RaftTerm: h.GetRaftTerm()}
 }

@@ -11,12 +11,12 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// txn answers a transaction from the cache: one whose conditions are on cached keys, and choose a
-// branch with nothing but gets of cached keys. The other branch may have any operations that
-// servers accept. txn returns nil for all other transactions.
+// txn answers a transaction whose conditions are on cached keys, and choose a branch with nothing
+// but gets of cached keys. The other branch may have any operations that servers accept. For all
+// other transactions txn returns nil.
 //
-// All that it looks at is what the server has at one moment, when the clock is read, and so at any
-// revision that was seen before.
+// The answer is true at the moment when the clock is read, which comes last, and so at any revision
+// that was seen before.
 func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 	cmps, branch, other := op.Txn()
 	c.mu.RLock()
@@ -43,8 +43,8 @@ func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 		read)
 }
 
-// compareLocked evaluates conditions on cached keys. rev is a revision at which all of the keys
-// were as cached. It returns false if it cannot evaluate one.
+// compareLocked evaluates conditions on cached keys, and reports whether all of them hold. rev is a
+// revision at which all of the keys were as cached. If it cannot evaluate a condition, ok is false.
 func (c *cache) compareLocked(cmps []clientv3.Cmp) (succeeded bool, rev int64, ok bool) {
 	succeeded = true
 	for i := range cmps {
@@ -58,8 +58,8 @@ func (c *cache) compareLocked(cmps []clientv3.Cmp) (succeeded bool, rev int64, o
 	return succeeded, rev, true
 }
 
-// readLocked returns the cached key for each get of a branch, and a revision at which all of them
-// were so. It returns false if one cannot be answered from the cache.
+// readLocked returns the cached key for each get of a branch, and a revision at which all of the
+// keys were as cached. If the cache cannot answer one of the operations, ok is false.
 func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, ok bool) {
 	read = make([]*cachedKey, len(branch))
 	for i := range branch {
@@ -75,8 +75,8 @@ func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, 
 	return read, rev, true
 }
 
-// isAcceptable reports whether servers are certain to accept operations that they do not run: the
-// keys are not empty, and none is written twice. written collects the keys that are written.
+// isAcceptable reports whether servers are certain to accept operations that they do not run: no
+// key is empty, and none is written twice. isAcceptable adds the keys that are written to written.
 func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 	for i := range ops {
 		op, key := &ops[i], string(ops[i].KeyBytes())
@@ -102,8 +102,8 @@ func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 	return true
 }
 
-// newTxnResponse returns the response to a transaction: read has the cached key for each get of the
-// branch. The headers of its parts have a revision only, as those of servers.
+// newTxnResponse returns the response to a transaction; read has the cached key for each get of the
+// branch. Like servers, it puts nothing but the revision into the headers of the parts.
 func newTxnResponse(
 	latest *pb.ResponseHeader, rev int64, succeeded bool, branch []clientv3.Op, read []*cachedKey,
 ) *clientv3.TxnResponse {

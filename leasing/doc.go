@@ -7,17 +7,17 @@
 //	resp, err := kv.Get(ctx, "config") // asks the server, and takes ownership of "config"
 //	resp, err = kv.Get(ctx, "config")  // costs no request
 //
-// A client that has read a key owns it: it has put the key's lease key, which is the prefix
-// followed by the key, and which is attached to the lease of the client's session. A client that
-// wants to write a key asks the owner to release it, and waits until the owner has, or until the
-// owner's lease has expired.
+// A client that has read a key owns it: it has put the key's lease key. The name of the lease key is
+// the prefix followed by the key, and it is attached to the lease of the client's session. A client
+// that wants to write a key asks the owner to release it, and waits until the owner has released it,
+// or until the owner's lease has expired.
 //
 // # Rules for programs
 //
 // Every write of a key that a leasing client may have read must go through a KV of this package
-// with the same prefix; upstream's leasing KV will do too. Owners do not notice a plain write. A
-// program without such a KV may write in a transaction with the condition that the lease key does
-// not exist:
+// with the same prefix, or through the leasing KV of etcd's own client. Owners do not notice a plain
+// write. A program without such a KV may write in a transaction with the condition that the lease
+// key does not exist:
 //
 //	client.Txn(ctx).
 //		If(clientv3util.KeyMissing("leases/" + key)).
@@ -43,8 +43,9 @@
 //
 // # States
 //
-// An epoch is the time of one session; there is none while a session is made. An ownership is that
-// of one key in one epoch, and has a goroutine. The cache is the state machine of all ownerships:
+// An epoch lasts as long as one session; there is none while the next session is made. An ownership
+// belongs to one key in one epoch, and has a goroutine. The cache holds the states of all
+// ownerships:
 //
 //	state      event                                         next       action
 //	none       a get; no cooldown; not in a blocked range    acquiring  in one transaction put the
@@ -58,40 +59,38 @@
 //	acquiring  another client owns the key, or the request   releasing
 //	           failed
 //	owned      the lease key is asked for or gone, or the    releasing
-//	           server refuses its watch
+//	           server refuses to show it
 //	owned      an own write has an unknown outcome, wrote    releasing
 //	           what cannot be cached, or is of a range that
 //	           the key is in
 //	none       an orphaned lease key was found               releasing
-//	releasing  the lease key is certain not to be ours       none       start a cooldown, 1 s at
+//	releasing  the lease key is certainly not this client's  none       start a cooldown, 1 s at
 //	                                                                    most
 //	any        the epoch ends                                none       the server deletes the
 //	                                                                    lease key with the lease
 //
-// While an ownership is releasing, its goroutine deletes the lease key, if that is ours, and
-// repeats the delete until it was answered. A get waits while its key is acquiring; in all states
-// but owned the server answers it.
+// While an ownership is releasing, its goroutine deletes the lease key if the lease key is this
+// client's, and repeats the delete until it is answered. A get waits while its key is acquiring. In
+// all states but owned the server answers it.
 //
-// An orphaned lease key is attached to the epoch's lease and has no ownership: its request failed
-// and was applied all the same, or the lease is older than the epoch. Its key could not be written
-// while the lease lives. If there may be one, each renewal of the lease compares the lease keys
-// that are attached to the lease with the ownerships. A write of the same KV that finds one does
-// not wait for the renewal.
+// An orphaned lease key is attached to the epoch's lease and has no ownership: the request for it
+// failed and was applied all the same, or the lease is older than the epoch. No other client could
+// write its key while the lease lives. If there may be orphaned lease keys, each renewal of the
+// lease is followed by a look for them. A write of the same KV that finds one releases it at once.
 //
-// When the session is lost the epoch ends first; then another session is made. The closing function
-// also ends the epoch first. Then it revokes the lease.
+// The epoch ends before another session is made, and before the closing function revokes the lease.
 //
 // # Who may write when
 //
 // A write is a transaction. Its conditions are on the lease keys of all keys that the operation may
-// write, in both branches of a transaction: each either does not exist or is that of the ownership
-// which the writer has seen. If they hold, the operation runs, nested whole, so that conditions of
-// its own fail separately; then the own keys are read back. Otherwise the transaction reads the
-// lease keys. The writer watches the lease keys of other clients, asks the owners, waits until the
-// lease keys are gone, and tries again.
+// write, in both branches if it is a transaction itself: each lease key either does not exist or is
+// that of this client's ownership. If the conditions hold, the operation runs as a nested
+// transaction, so that its own conditions fail separately; then the keys that this client owns are
+// read back. Otherwise the transaction reads the lease keys. The writer then watches the lease keys
+// of other clients, asks the owners to release them, waits until they are gone, and tries again.
 //
-// While a range is written, no key in it can be acquired by the same KV (a blocked range), and its
-// ownerships are released before.
+// Before a range is written, the ownerships of its keys are released. Until the write has ended the
+// KV acquires no key in the range: the range is blocked.
 //
 // # Why an answer from the cache is never stale
 //
@@ -100,17 +99,17 @@
 //     written the key since it was cached.
 //   - An epoch is certain until its lease could expire: for the TTL after the last answered renewal
 //     was sent, by the monotonic clock.
-//   - A get first takes the cached key, then the highest revision seen, and then reads the clock.
-//     If the epoch is certain then, the server had the key as cached at that revision. This holds
-//     also if the process was stopped in between: no message is as fast as the clock, so the get
-//     does not rely on a goroutine that notices the loss of a lease. A transaction takes all of its
-//     cached keys under one read lock, and then reads the clock once.
-//   - While own writes of a key are under way, the server answers its gets. What a write reads back
-//     replaces the cached key if its revision is higher, because answers can overtake each other.
+//   - A get takes the cached key, then the highest revision seen, and reads the clock last. If the
+//     epoch is certain at that moment, the server had the key as cached at that revision. This also
+//     holds if the process was stopped in between, because no goroutine has to notice the loss of
+//     the lease. A transaction takes all of its cached keys under one read lock, and then reads the
+//     clock once.
+//   - While this client writes a key, the server answers gets of it. What a write reads back
+//     replaces the cached key only if its revision is higher, because answers can overtake each
+//     other.
 //   - Each put or delete that depends on a lease key has its create revision as a condition. So a
 //     request that is applied late, after its ownership, does not affect a later ownership.
 //   - Keys that are attached to a lease are not cached.
 //
-// The mutex of the cache is the only one, apart from that of a transaction's builder. Nothing waits
-// while it is held.
+// The package has one mutex, that of the cache. Nothing waits while it is held.
 package leasing

@@ -7,9 +7,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
+	"go.etcd.io/etcd/client/v3/internal/txnbuilder"
 )
 
-// leasingKV is a KV that answers gets from a cache.
+// leasingKV is the KV that NewKV returns.
 type leasingKV struct {
 	// read-only after NewKV
 	kv        clientv3.KV // what the client had when NewKV was called
@@ -21,42 +22,45 @@ type leasingKV struct {
 }
 
 // NewKV returns a KV that answers linearizable gets of single keys from a cache, once it has read
-// them, and while no other client writes them. All clients that write these keys must use the same
-// prefix pfx, which must not be empty; see the package documentation. The KV uses cl's KV, Watcher
-// and Lease, as they are when NewKV is called.
+// the keys, and while no other client writes them. All clients that write these keys must use the
+// same prefix pfx for their lease keys. It must not be empty; see the package documentation. The KV
+// uses cl's KV, Watcher and Lease as they are when NewKV is called.
 //
-// NewKV makes a session with opts, and blocks until its lease is granted and renewed once, or the
-// context of concurrency.WithContext ends. It returns the errors of concurrency.NewSession, those
-// of clientv3.Lease's KeepAliveOnce, and concurrency.ErrSessionExpired if the lease is lost
-// meanwhile. After an error it revokes the lease that it was granted, which takes 5 seconds if no
-// member answers; if that context has ended, it leaves the lease to expire. A session that expires
-// is replaced; until then the server answers all gets. Writers of other clients wait for the TTL if
-// this client vanishes, so choose a TTL of a few seconds to a minute. A lease of
-// concurrency.WithLease must serve no other KV with this prefix.
+// NewKV makes a session with opts, and blocks until the session's lease is granted and renewed
+// once, or the context of concurrency.WithContext ends. It returns the errors of
+// concurrency.NewSession, those of clientv3.Lease's KeepAliveOnce, and
+// concurrency.ErrSessionExpired if the lease is lost meanwhile. After an error it revokes the lease
+// that it was granted, which takes 5 seconds if no member answers; if that context has ended, it
+// leaves the lease to expire. A session that expires is replaced; until then the server answers all
+// gets. If this client vanishes, writers of other clients wait for the TTL, so choose a TTL of a
+// few seconds to a minute. A lease of concurrency.WithLease must serve no other KV with this
+// prefix.
 //
 // Call the returned function when the KV is no longer used. It releases all keys by revoking the
 // session's lease, and returns when nothing is left running. If no member answers, that takes 5
-// seconds, or the TTL if that is less, and the lease is left to expire. The KV still works after
-// that, and after the end of the context in opts, without a cache.
+// seconds, or the TTL if that is less, and the lease is left to expire. After that, and after the
+// end of the context in opts, the KV still works, without a cache.
 //
 // Reads. The cache answers a Get of a single key's latest value, including WithKeysOnly,
 // WithCountOnly, WithSerializable and bounds on the key's revisions. A Get that is WithSerializable
 // does not take ownership. The response is a copy. Its Header.Revision is the highest that this KV
 // had seen when the key was as the response says, so that a watch from the next revision on misses
-// no write. The cache also answers a transaction whose conditions are on cached keys, and choose a
-// branch with nothing but such gets of cached keys; no transaction takes ownership. The server
-// answers gets of ranges and of the past, GetStream, and other transactions. It also answers all
-// reads of a key for about a second after another client has asked for it, or was found to own it.
+// no write. The cache also answers a transaction if its conditions are on cached keys, and the
+// branch that they choose has nothing but such gets of cached keys; no transaction takes ownership.
+// The server answers gets of ranges and of the past, GetStream, and other transactions. It also
+// answers all reads of a key for about a second after another client has asked for the key, or was
+// found to own it.
 //
-// Writes. Put, Delete, and transactions that write, are transactions with the additional condition
-// that no other client owns what they may write. If one does, it is asked to release that, and the
-// call blocks until it has, until its lease has expired, or until ctx ends. After an error the
-// outcome is unknown if it would be for a plain write. A write of a key that begins with pfx is
-// refused before it is sent; a Get of one goes to the server. The server's --max-txn-ops limits the
-// keys and ranges that a transaction may write, in both of its branches, and the longest of its
-// three parts together: with the default of 128, 64 puts.
+// Writes. Put, Delete, and transactions that write are sent as transactions with an additional
+// condition: no other client owns a key that they may write. If another client does, it is asked to
+// release the key, and the call blocks until the key is released, until the owner's lease has
+// expired, or until ctx ends. After an error the outcome is unknown if it would be for a plain
+// write. A write of a key that begins with pfx is refused before it is sent; a Get of such a key
+// goes to the server. The server's --max-txn-ops limits the number of keys and ranges that a
+// transaction may write in its two branches together, and the number of operations in the longest
+// of its three parts: with the default of 128, 64 puts.
 //
-// Each key that is cached costs its size, a watch, and a goroutine.
+// Each cached key costs its size, a watch, and a goroutine.
 func NewKV(
 	cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption,
 ) (clientv3.KV, func(), error) {
@@ -88,14 +92,13 @@ func newLeasingKV(
 	return l
 }
 
-// stop ends all that runs in the background. It ends the epoch first, because the server deletes
-// the lease keys with the lease.
+// stop ends all that runs in the background, and returns when it has ended. It ends the epoch
+// before it revokes the lease, because the server deletes the lease keys with the lease.
 func (l *leasingKV) stop() {
 	l.cache.endEpoch()
 	l.sessions.stop(&l.cache.running)
 }
 
-// Get implements clientv3.KV.
 func (l *leasingKV) Get(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.GetResponse, error) {
@@ -107,28 +110,26 @@ func (l *leasingKV) Get(
 	return l.get(ctx, clientv3.OpGet(key, opts...))
 }
 
-// GetStream implements clientv3.KV.
 func (l *leasingKV) GetStream(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (clientv3.GetStreamChan, error) {
 	return l.kv.GetStream(ctx, key, opts...)
 }
 
-// Put implements clientv3.KV.
 func (l *leasingKV) Put(
 	ctx context.Context, key, val string, opts ...clientv3.OpOption,
 ) (*clientv3.PutResponse, error) {
-	return l.put(ctx, clientv3.OpPut(key, val, opts...))
+	resp, err := l.write(ctx, clientv3.OpPut(key, val, opts...))
+	return resp.Put(), err
 }
 
-// Delete implements clientv3.KV.
 func (l *leasingKV) Delete(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.DeleteResponse, error) {
-	return l.delete(ctx, clientv3.OpDelete(key, opts...))
+	resp, err := l.write(ctx, clientv3.OpDelete(key, opts...))
+	return resp.Del(), err
 }
 
-// Compact implements clientv3.KV.
 func (l *leasingKV) Compact(
 	ctx context.Context, rev int64, opts ...clientv3.CompactOption,
 ) (*clientv3.CompactResponse, error) {
@@ -136,34 +137,23 @@ func (l *leasingKV) Compact(
 	return resp, bareContextError(err)
 }
 
-// Do implements clientv3.KV.
 func (l *leasingKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
 	switch {
 	case op.IsGet():
-		return opResponse(l.get(ctx, op))
-	case op.IsPut():
-		return opResponse(l.put(ctx, op))
-	case op.IsDelete():
-		return opResponse(l.delete(ctx, op))
+		resp, err := l.get(ctx, op)
+		return resp.OpResponse(), err
+	case op.IsPut(), op.IsDelete():
+		return l.write(ctx, op)
 	case op.IsTxn():
-		return opResponse(l.txn(ctx, op))
+		resp, err := l.txn(ctx, op)
+		return resp.OpResponse(), err
 	default:
 		return l.kv.Do(ctx, op) // refuses it
 	}
 }
 
-// opResponse returns the result of Do, made of the result of the method for the operation's kind.
-func opResponse(
-	resp interface{ OpResponse() clientv3.OpResponse }, err error,
-) (clientv3.OpResponse, error) {
-	if err != nil {
-		return clientv3.OpResponse{}, err
-	}
-	return resp.OpResponse(), nil
-}
-
-// get answers a get from the cache, or from the request that acquires its key, or else from the
-// server.
+// get answers a get from the cache, or else from the request that acquires the key, or else from
+// the server.
 func (l *leasingKV) get(ctx context.Context, op clientv3.Op) (*clientv3.GetResponse, error) {
 	if !l.leaseKeys.isCacheable(&op) || ctx.Err() != nil {
 		return l.getFromServer(ctx, op)
@@ -174,7 +164,7 @@ func (l *leasingKV) get(ctx context.Context, op clientv3.Op) (*clientv3.GetRespo
 	case resp != nil:
 		return resp, nil
 	case pending != nil:
-		// The request may have been made before this call, so what it reads may be too old for it.
+		// The request may be older than this call, and what it reads too old for this call.
 		if err := wait(ctx, pending.settled); err != nil {
 			return nil, err
 		}
@@ -204,32 +194,32 @@ func (l *leasingKV) getFromServer(
 	return resp.Get(), nil
 }
 
-func (l *leasingKV) put(ctx context.Context, op clientv3.Op) (*clientv3.PutResponse, error) {
-	resp, err := l.write(ctx, op)
-	if err != nil {
-		return nil, err
+// write runs an operation that writes, and returns the response to it.
+func (l *leasingKV) write(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
+	if err := l.leaseKeys.refusal(op); err != nil {
+		return clientv3.OpResponse{}, err
 	}
-	put, err := txnanswer.Put(resp.Responses, 0)
+	resp, err := l.writer.write(ctx, op, writesOf(l.leaseKeys, op))
 	if err != nil {
-		return nil, err
+		return clientv3.OpResponse{}, err
 	}
-	put.Header = resp.Header
-	return (*clientv3.PutResponse)(put), nil
-}
-
-func (l *leasingKV) delete(ctx context.Context, op clientv3.Op) (*clientv3.DeleteResponse, error) {
-	resp, err := l.write(ctx, op)
-	if err != nil {
-		return nil, err
+	if op.IsPut() {
+		put, err := txnanswer.Put(resp.Responses, 0)
+		if err != nil {
+			return clientv3.OpResponse{}, err
+		}
+		put.Header = resp.Header
+		return (*clientv3.PutResponse)(put).OpResponse(), nil
 	}
 	del, err := txnanswer.Delete(resp.Responses, 0)
 	if err != nil {
-		return nil, err
+		return clientv3.OpResponse{}, err
 	}
 	del.Header = resp.Header
-	return (*clientv3.DeleteResponse)(del), nil
+	return (*clientv3.DeleteResponse)(del).OpResponse(), nil
 }
 
+// txn runs a transaction, or answers it from the cache.
 func (l *leasingKV) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnResponse, error) {
 	if err := l.leaseKeys.refusal(op); err != nil {
 		return nil, err
@@ -256,9 +246,22 @@ func (l *leasingKV) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnRespo
 	return (*clientv3.TxnResponse)(txn), nil
 }
 
-func (l *leasingKV) write(ctx context.Context, op clientv3.Op) (*clientv3.TxnResponse, error) {
-	if err := l.leaseKeys.refusal(op); err != nil {
-		return nil, err
-	}
-	return l.writer.write(ctx, op, writesOf(l.leaseKeys, op))
+// txn is a transaction of a leasingKV.
+type txn struct {
+	txnbuilder.Builder[clientv3.Cmp, clientv3.Op, clientv3.Txn]
+
+	// read-only after Txn
+	kv  *leasingKV
+	ctx context.Context
+}
+
+func (l *leasingKV) Txn(ctx context.Context) clientv3.Txn {
+	t := &txn{kv: l, ctx: ctx}
+	t.Start(l.kv.Txn(ctx), t, txnbuilder.Rewrite[clientv3.Cmp, clientv3.Op]{})
+	return t
+}
+
+func (t *txn) Commit() (*clientv3.TxnResponse, error) {
+	parts := t.Parts()
+	return t.kv.txn(t.ctx, clientv3.OpTxn(parts.Cmps, parts.Then, parts.Else))
 }

@@ -16,19 +16,20 @@ const (
 	endOfKeys = "\x00"
 )
 
-// keyRange is a range of keys, up to but not including end. The end is empty for a single key.
+// keyRange holds the keys from start up to, but not including, end. An empty end makes it the single
+// key start.
 type keyRange struct{ start, end string }
 
 func (r keyRange) contains(key string) bool {
 	return key >= r.start && (r.end == endOfKeys || key < r.end)
 }
 
-// contain reports whether a key is in one of the ranges.
+// contain reports whether one of the ranges contains a key.
 func contain(ranges []keyRange, key string) bool {
 	return slices.ContainsFunc(ranges, func(r keyRange) bool { return r.contains(key) })
 }
 
-// overlap returns what two ranges have in common; it may be empty.
+// overlap returns the keys that are in a and in b, as a range that may be empty.
 func overlap(a, b keyRange) keyRange {
 	r := keyRange{max(a.start, b.start), a.end}
 	if a.end == endOfKeys || b.end != endOfKeys && b.end < a.end {
@@ -37,7 +38,7 @@ func overlap(a, b keyRange) keyRange {
 	return r
 }
 
-// leasePrefix is the prefix of all lease keys. It is not empty.
+// leasePrefix is the prefix that a key gets to become its lease key. It is not empty.
 type leasePrefix string
 
 // of returns the lease key of a key.
@@ -48,7 +49,7 @@ func (p leasePrefix) all() keyRange {
 	return keyRange{string(p), clientv3.GetPrefixRangeEnd(string(p))}
 }
 
-// ofRange returns the range of the lease keys of a range of keys.
+// ofRange returns the range of the lease keys of the keys in r.
 func (p leasePrefix) ofRange(r keyRange) keyRange {
 	if r.end == endOfKeys {
 		return keyRange{p.of(r.start), p.all().end}
@@ -56,9 +57,10 @@ func (p leasePrefix) ofRange(r keyRange) keyRange {
 	return keyRange{p.of(r.start), p.of(r.end)}
 }
 
-// refusal returns the error for an operation that puts or deletes lease keys only: a lease key must
-// have the owner that its lease says. It returns nil for other operations. A range that reaches
-// beyond the prefix may be deleted, once all keys in it are released.
+// refusal returns an error for an operation that puts or deletes nothing but lease keys, because a
+// lease key must belong to the client whose lease it is attached to. It returns nil for other
+// operations: also for the delete of a range that reaches beyond the prefix, which the writer runs
+// once all keys in it are released.
 func (p leasePrefix) refusal(op clientv3.Op) error {
 	if op.IsTxn() {
 		_, thenOps, elseOps := op.Txn()
@@ -78,9 +80,67 @@ func (p leasePrefix) refusal(op clientv3.Op) error {
 		"leasing: write of %q: the keys with the prefix %q are the lease keys of this KV", key, p)
 }
 
-// isCacheable reports whether a get can be answered from the cache, if its key is cached: it asks
-// for the latest revision of a single key that is no lease key.
+// isCacheable reports whether the cache can answer a get if the key is cached: whether the get asks
+// for the latest revision of a single key that is not a lease key.
 func (p leasePrefix) isCacheable(op *clientv3.Op) bool {
 	return !strings.HasPrefix(string(op.KeyBytes()), string(p)) && len(op.KeyBytes()) > 0 &&
 		len(op.RangeBytes()) == 0 && op.Rev() == 0 && op.IsSortOptionValid()
+}
+
+// writes are the keys and ranges that an operation may write.
+type writes struct {
+	keys   []string   // sorted, without duplicates
+	ranges []keyRange // of lease keys: none of them may exist
+}
+
+// writesOf returns the keys and ranges that an operation may write; for a transaction, in its two
+// branches.
+func writesOf(p leasePrefix, op clientv3.Op) writes {
+	var w writes
+	w.collect(p, op)
+	slices.Sort(w.keys)
+	w.keys = slices.Compact(w.keys)
+	return w
+}
+
+func (w *writes) isEmpty() bool { return len(w.keys) == 0 && len(w.ranges) == 0 }
+
+// leaseKeys returns the lease keys that no other client may own during the write: one for each of
+// w.keys, followed by w.ranges. Answers and owners have the same index.
+func (w *writes) leaseKeys(p leasePrefix) []keyRange {
+	ranges := make([]keyRange, 0, len(w.keys)+len(w.ranges))
+	for _, key := range w.keys {
+		ranges = append(ranges, keyRange{start: p.of(key)})
+	}
+	return append(ranges, w.ranges...)
+}
+
+// collect adds the writes of an operation to w.
+func (w *writes) collect(p leasePrefix, op clientv3.Op) {
+	switch {
+	case op.IsTxn():
+		_, thenOps, elseOps := op.Txn()
+		for _, op := range slices.Concat(thenOps, elseOps) {
+			w.collect(p, op)
+		}
+	case op.IsPut():
+		w.keys = append(w.keys, string(op.KeyBytes()))
+	case op.IsDelete():
+		r := keyRange{string(op.KeyBytes()), string(op.RangeBytes())}
+		if r.end == "" {
+			w.keys = append(w.keys, r.start)
+			r.end = r.start + "\x00"
+		} else {
+			w.addRange(p.ofRange(r))
+		}
+		// Lease keys in the range must not be deleted while they have owners.
+		w.addRange(overlap(r, p.all()))
+	}
+}
+
+// addRange adds a range of lease keys, unless it is empty.
+func (w *writes) addRange(r keyRange) {
+	if r.end == endOfKeys || r.start < r.end {
+		w.ranges = append(w.ranges, r)
+	}
 }

@@ -3,18 +3,19 @@ package leasing
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 // owner acquires lease keys, keeps them until another client asks for them, and releases them. It
-// records in the cache what it owns.
+// records each step in the cache.
 type owner struct {
 	// read-only
 	kv        clientv3.KV
@@ -24,8 +25,8 @@ type owner struct {
 	cache     *cache
 }
 
-// acquire starts an ownership of a key and blocks until it is settled. It returns nil if the key
-// must not be acquired.
+// acquire starts an ownership of a key, blocks until it is settled, and returns it. It returns nil
+// if the key must not be acquired, and the error of ctx if that ends first.
 func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	o := ow.cache.begin(key)
 	if o == nil {
@@ -41,8 +42,9 @@ func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	return o, wait(ctx, o.settled)
 }
 
-// request asks the server for the lease key of a new ownership. It is not granted if another client
-// owns the key, or if the key is attached to a lease, because the server may then delete the key.
+// request sends the request for the lease key of an ownership, and settles the ownership. The lease
+// key is not put if another client owns the key, or if the key is attached to a lease, because the
+// server may then delete the key.
 func (ow *owner) request(o *ownership) {
 	leaseKey := ow.leaseKeys.of(o.key)
 	ctx, cancel := context.WithTimeout(o.epoch.ctx, requestTimeout)
@@ -71,38 +73,35 @@ func (ow *owner) request(o *ownership) {
 	}
 }
 
-// keep blocks while a key is owned: until the lease key is asked for or gone, the release starts,
-// the epoch ends, or the server refuses the watch of the lease key.
+// keep blocks while a key is owned: until its lease key is asked for or gone, the release starts,
+// the epoch ends, or the server refuses to show the lease key. Then it starts the release.
 func (ow *owner) keep(o *ownership) {
 	defer ow.cache.startRelease(o)
-	leaseKey := ow.leaseKeys.of(o.key)
-	next := o.created + 1
-	for attempt := 0; o.ctx.Err() == nil; attempt++ {
-		isAskedFor, err := ow.watch(o.ctx, leaseKey, next)
-		isCompacted := errors.Is(err, rpctypes.ErrCompacted)
-		if isAskedFor || !isCompacted && classify.IsRefusal(err) ||
-			backoff.Wait(o.ctx, repeatBackoff.Delay(attempt)) != nil {
-			return
-		}
-		if !isCompacted {
-			continue // no event was missed, so the watch goes on from the same revision
-		}
-		now, rev, err := ow.read(o.ctx, leaseKey)
-		switch {
-		case classify.IsRefusal(err):
-			return
-		case err != nil:
-		case now.GetCreateRevision() != o.created || string(now.GetValue()) == revokeValue:
-			return
-		default:
-			next = rev + 1
-		}
+	leaseKey, next, isOver := ow.leaseKeys.of(o.key), o.created+1, false
+	changed := func(ctx context.Context) bool {
+		isAskedFor, err := ow.watch(ctx, leaseKey, next)
+		isOver = isAskedFor || classify.IsRefusal(err) && !errors.Is(err, rpctypes.ErrCompacted)
+		return isOver
 	}
+	_ = await.Loop(o.ctx, changed, func(ctx context.Context) (await.Change, error) {
+		if isOver {
+			return nil, nil
+		}
+		now, rev, err := ow.read(ctx, leaseKey)
+		if err != nil {
+			return nil, err
+		}
+		if now.GetCreateRevision() != o.created || string(now.GetValue()) == revokeValue {
+			return nil, nil
+		}
+		next = rev + 1
+		return changed, nil
+	}, classify.IsRefusal)
 }
 
 // watch blocks until a lease key is asked for or gone, and then returns true. If the watch ends
-// before, it returns why. The watch requires a leader: a member without one does not learn of
-// writes.
+// before, it returns false and why. The watch requires a leader, because a member without one does
+// not learn of writes.
 func (ow *owner) watch(
 	ctx context.Context, leaseKey string, rev int64,
 ) (isAskedFor bool, err error) {
@@ -119,11 +118,76 @@ func (ow *owner) watch(
 	return false, err
 }
 
-// read returns a lease key, nil if it does not exist, and the revision at which that was so.
+// read returns a lease key, or nil if it does not exist, and the revision of the store.
 func (ow *owner) read(ctx context.Context, leaseKey string) (*mvccpb.KeyValue, int64, error) {
 	resp, err := ow.kv.Get(ctx, leaseKey)
 	if err != nil {
 		return nil, 0, err
 	}
 	return first(resp.Kvs), resp.Header.GetRevision(), nil
+}
+
+// release deletes the lease key of an ownership and ends the ownership. It repeats the delete until
+// the lease key is certainly not this client's, or the epoch ends.
+func (ow *owner) release(o *ownership) {
+	defer ow.cache.end(o)
+	_ = await.Loop(o.epoch.ctx, nil, func(ctx context.Context) (await.Change, error) {
+		return nil, ow.tryRelease(ctx, o)
+	}, nil)
+}
+
+// tryRelease deletes the lease key of an ownership, and returns nil if the lease key is certainly
+// not this client's after that. The delete has the create revision of the lease key as a condition:
+// if it is applied late, it does not delete the lease key of a later ownership.
+func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
+	leaseKey, created := ow.leaseKeys.of(o.key), o.created
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if o.isUncertain {
+		kv, _, err := ow.read(ctx, leaseKey)
+		if err != nil {
+			return err
+		}
+		created = o.epoch.createRevisionOf(kv)
+	}
+	if created == 0 {
+		return nil
+	}
+	_, err := ow.kv.Txn(ctx).If(createdAt(leaseKey, created)).Then(clientv3.OpDelete(leaseKey)).
+		Commit()
+	return err
+}
+
+// releaseOrphan starts the release of a lease key that is attached to the epoch's lease and has no
+// ownership. It returns the ownership that it adds for the release, or the one that the key has
+// after all, or nil if the epoch has ended.
+func (ow *owner) releaseOrphan(key string) *ownership {
+	o, isNew := ow.cache.beginRelease(key)
+	if isNew {
+		// Ends when the lease key is gone, or with its epoch, which stop ends; stop waits.
+		go func() {
+			defer ow.cache.running.Done()
+			ow.release(o)
+		}()
+	}
+	return o
+}
+
+// releaseOrphans looks for orphaned lease keys, if there may be any, and starts their release,
+// because other clients may be waiting for them.
+func (ow *owner) releaseOrphans(e *epoch) {
+	if !ow.cache.mustLookForOrphans() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, requestTimeout)
+	defer cancel()
+	resp, err := ow.leases.TimeToLive(ctx, e.lease, clientv3.WithAttachedKeys())
+	if err != nil {
+		return // the next renewal calls it again
+	}
+	for _, leaseKey := range resp.Keys {
+		if key, ok := strings.CutPrefix(string(leaseKey), string(ow.leaseKeys)); ok {
+			ow.releaseOrphan(key) // unless it has an ownership
+		}
+	}
 }

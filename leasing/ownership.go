@@ -1,18 +1,26 @@
 package leasing
 
-import "context"
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
 
 // state is the state of an ownership; the package documentation has the transitions.
 type state uint8
 
 const (
 	acquiring state = iota // the request for the lease key is under way
-	owned                  // the lease key is ours while the epoch lasts
-	releasing              // the lease key is being deleted, if it is ours
+	owned                  // the lease key is this client's while the epoch lasts
+	releasing              // the lease key is being deleted, if it is this client's
 )
 
-// ownership is this client's ownership of one key: from the request for its lease key until the
-// lease key is certain not to be ours. A key has at most one.
+// ownership is this client's ownership of one key. It begins with the request for the lease key,
+// and ends when the lease key is certainly not this client's. A key has at most one.
 type ownership struct {
 	// read-only after it was made
 	key     string
@@ -23,18 +31,18 @@ type ownership struct {
 	ended   chan struct{} // closed when the ownership is no longer in the cache
 
 	// written before settled is closed, read-only afterwards
-	read        *cachedKey // the key as the request has read it, nil if it has not
-	created     int64      // the create revision of the lease key; 0 if it is not ours
-	isUncertain bool       // it is unknown whether the lease key is ours
+	read        *cachedKey // the key as the request has read it; nil if it has not
+	created     int64      // the create revision of the lease key; 0 if it is another client's
+	isUncertain bool       // the lease key may be this client's
 
 	// guarded by cache.mu
 	state  state
 	cached *cachedKey // owned: the key
-	writes int        // owned: own writes under way; the cached key may be stale
+	writes int        // owned: this client's writes under way; the cached key may be stale
 }
 
-// usable returns the cached key if it is what the server has, as long as the epoch is certain, and
-// nil otherwise. The caller holds cache.mu.
+// usable returns the cached key, which the server has unchanged if the epoch is certain. It returns
+// nil if there is no such key. o may be nil. The caller holds cache.mu.
 func (o *ownership) usable() *cachedKey {
 	if o == nil || o.state != owned || o.writes > 0 {
 		return nil
@@ -42,8 +50,9 @@ func (o *ownership) usable() *cachedKey {
 	return o.cached
 }
 
-// startRelease ends the watch of the lease key, after which its goroutine deletes the lease key. An
-// ownership that is acquiring is released once it has settled. The caller holds cache.mu.
+// startRelease ends the watch of the lease key, after which the ownership's goroutine deletes the
+// lease key. An ownership that is acquiring is released once it is settled. The caller holds
+// cache.mu.
 func (o *ownership) startRelease() {
 	if o.state == owned {
 		o.state = releasing
@@ -58,4 +67,77 @@ func (o *ownership) change() <-chan struct{} {
 		return o.ended
 	}
 	return o.settled
+}
+
+// epoch is the time during which one session's lease can have lease keys. It is read-only.
+type epoch struct {
+	lease clientv3.LeaseID
+	ctx   context.Context // ends with the epoch
+	// The lease certainly lives until certainUntil, or until keepAliveEnd's deadline if that is
+	// later.
+	certainUntil time.Time
+	keepAliveEnd *clientv3.KeepAliveEnd
+	// isGiven says that the lease is older than the epoch, so that it may have lease keys already.
+	isGiven bool
+}
+
+// isCertain reports whether the lease certainly lives at this moment.
+func (e *epoch) isCertain() bool {
+	until := e.keepAliveEnd.Deadline()
+	if until.Before(e.certainUntil) {
+		until = e.certainUntil
+	}
+	return e.keepAliveEnd.Err() == nil && time.Now().Before(until)
+}
+
+// createRevisionOf returns the create revision of a lease key that is attached to the epoch's
+// lease, and 0 for any other lease key.
+func (e *epoch) createRevisionOf(leaseKey *mvccpb.KeyValue) int64 {
+	if leaseKey.GetLease() != int64(e.lease) {
+		return 0
+	}
+	return leaseKey.GetCreateRevision()
+}
+
+const (
+	// maxCooldown is the longest cooldown. The shortest is half of that.
+	maxCooldown = time.Second
+	// minCleanUp is the number of cooldowns up to which none is removed.
+	minCleanUp = 1024
+)
+
+// cooldowns are the keys that must not be acquired again for a while, because another client has
+// asked for them or owns them.
+type cooldowns struct {
+	ends map[string]time.Time // by key
+	// the number of cooldowns at which those that are over are removed
+	cleanUpAt int
+}
+
+func newCooldowns() cooldowns {
+	return cooldowns{ends: map[string]time.Time{}, cleanUpAt: minCleanUp}
+}
+
+// start starts the cooldown of a key.
+func (c *cooldowns) start(key string) {
+	now := time.Now()
+	if len(c.ends) >= c.cleanUpAt {
+		for k, end := range c.ends {
+			if end.Before(now) {
+				delete(c.ends, k)
+			}
+		}
+		c.cleanUpAt = max(minCleanUp, 2*len(c.ends))
+	}
+	c.ends[key] = now.Add(maxCooldown/2 + rand.N(maxCooldown/2))
+}
+
+// isActive reports whether a key must not be acquired now.
+func (c *cooldowns) isActive(key string) bool {
+	end, ok := c.ends[key]
+	if ok && !time.Now().Before(end) {
+		delete(c.ends, key)
+		return false
+	}
+	return ok
 }

@@ -8,31 +8,27 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// requestTimeout bounds each attempt of a request that no caller's context bounds, so that a silent
+// requestTimeout bounds each attempt of a request without a caller's context, so that a silent
 // member does not delay it for long.
 const requestTimeout = 2 * time.Second
 
-// repeatBackoff spaces requests and watches that are repeated until they succeed.
-var repeatBackoff = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second, Jitter: 0.5}
-
-// createdAt is the condition that a key was created at a revision; 0 is that the key does not
+// createdAt returns the condition that a key was created at a revision, or with 0 that it does not
 // exist.
 func createdAt(key string, rev int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(key), "=", rev)
 }
 
-// firstIn returns the first key that the i-th operation of a transaction has read, nil if it has
-// read none or the answer lacks it.
+// firstIn returns the first key-value pair that the i-th operation of a transaction has read. It
+// returns nil if the operation has read none, or if its answer is missing.
 func firstIn(resp *clientv3.TxnResponse, i int) *mvccpb.KeyValue {
 	kvs, _ := txnanswer.Pairs(resp.Responses, i)
 	return first(kvs)
 }
 
-// first returns the first of some keys, nil if there is none.
+// first returns the first of kvs, or nil if kvs is empty.
 func first(kvs []*mvccpb.KeyValue) *mvccpb.KeyValue {
 	if len(kvs) > 0 {
 		return kvs[0]
@@ -40,7 +36,7 @@ func first(kvs []*mvccpb.KeyValue) *mvccpb.KeyValue {
 	return nil
 }
 
-// wait blocks until ch is closed, or returns the error of ctx if that ends first.
+// wait blocks until ch is closed and returns nil, or the error of ctx if that ends first.
 func wait(ctx context.Context, ch <-chan struct{}) error {
 	select {
 	case <-ch:
@@ -50,8 +46,8 @@ func wait(ctx context.Context, ch <-chan struct{}) error {
 	}
 }
 
-// bareContextError returns the error of a context in place of one that wraps it: callers compare
-// it with the error of their context.
+// bareContextError returns err, or the context error that err wraps: callers compare with that by
+// ==.
 func bareContextError(err error) error {
 	for _, end := range []error{context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, end) {

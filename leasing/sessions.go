@@ -9,7 +9,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
-	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
 // closeTimeout is how long the closing function tries to revoke the session's lease.
@@ -23,7 +23,7 @@ type session struct {
 	cancel   context.CancelFunc                      // ends the epoch's context
 }
 
-// isRenewed blocks until the lease is renewed once more, or is lost.
+// isRenewed blocks until the lease is renewed once more, and returns true, or until it is lost.
 func (s *session) isRenewed() bool {
 	_, ok := <-s.renewals
 	return ok
@@ -35,12 +35,13 @@ func (s *session) close() {
 	_ = s.Close() // if the lease is not revoked, it expires
 }
 
-// grants is the Lease that sessions are made with. Its Grant also ends with the KV, because the
-// context in the options of a session is the user's. Sessions are made one at a time.
+// grants is the Lease that sessions are made with. It ends a Grant when the KV is closed, because
+// the context in the options of a session is the user's and may go on. Sessions are made one at a
+// time.
 type grants struct {
 	clientv3.Lease
 	ctx  context.Context
-	last clientv3.LeaseID // that was granted; 0 if the options name a lease
+	last clientv3.LeaseID // the last lease that was granted; 0 if the options name a lease
 }
 
 func (g *grants) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error) {
@@ -79,8 +80,8 @@ func newSessions(cl *clientv3.Client, options []concurrency.SessionOption) *sess
 	return ss
 }
 
-// open makes a session whose lease is certain to live for a known time. A session that it returns
-// with an error must be closed.
+// open makes a session whose lease certainly lives for a known time. A session that it returns with
+// an error must be closed.
 func (ss *sessions) open() (*session, error) {
 	cs, err := concurrency.NewSession(ss.client, ss.options...)
 	if err != nil {
@@ -97,8 +98,8 @@ func (ss *sessions) open() (*session, error) {
 	return s, nil
 }
 
-// keepAlive subscribes to the renewals of a session's lease. The first renewal may have been
-// answered before, so it renews the lease once more.
+// keepAlive subscribes to the renewals of a session's lease, and renews it once more: the answer to
+// the first renewal may have come before the subscription.
 func (ss *sessions) keepAlive(s *session) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.epoch.ctx)
 	renewals, err := ss.client.KeepAlive(ctx, s.epoch.lease)
@@ -116,8 +117,8 @@ func (ss *sessions) keepAlive(s *session) error {
 	return nil
 }
 
-// serve runs the epoch of a session, and of those that replace it when it is lost, until stop is
-// called or no more sessions can be made. The epoch of s has started.
+// serve runs the epoch of s, which has started, and then those of the sessions that replace it when
+// it is lost. It returns when stop is called, or when no more sessions can be made.
 func (ss *sessions) serve(s *session, ow *owner) {
 	for {
 		for ow.releaseOrphans(s.epoch); s.isRenewed(); {
@@ -134,28 +135,22 @@ func (ss *sessions) serve(s *session, ow *owner) {
 
 // next makes a session, and repeats that until it succeeds. It returns nil once stop was called,
 // and when the client or the context of the session's options has ended.
-func (ss *sessions) next() *session {
-	for attempt := 0; ; attempt++ {
-		s, err := ss.open()
-		if err == nil {
-			return s
-		}
-		if s != nil {
+func (ss *sessions) next() (s *session) {
+	_ = await.Loop(ss.ctx, nil, func(context.Context) (_ await.Change, err error) {
+		if s, err = ss.open(); err != nil && s != nil {
 			s.close()
+			s = nil
 		}
-		switch {
-		case errors.Is(err, concurrency.ErrSessionExpired): // while it was made
-		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-			return nil
-		}
-		if backoff.Wait(ss.ctx, repeatBackoff.Delay(attempt)) != nil {
-			return nil
-		}
-	}
+		return nil, err
+	}, func(err error) bool {
+		return !errors.Is(err, concurrency.ErrSessionExpired) && // while the session was made
+			(errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+	})
+	return s
 }
 
-// discard ends a session that open has returned with an error, if any. It returns at once if the
-// context of the session's options has ended: the lease then expires.
+// discard ends a session that open has returned with an error; s may be nil. If the context of the
+// session's options has ended, discard returns at once and the lease expires.
 func (ss *sessions) discard(s *session) {
 	switch {
 	case s == nil:
@@ -171,8 +166,7 @@ func (ss *sessions) discard(s *session) {
 	}
 }
 
-// stop ends serve and the session, and returns when both have ended and the goroutines in others
-// have too.
+// stop ends serve and its session. It returns when serve and the goroutines in others have ended.
 func (ss *sessions) stop(others *sync.WaitGroup) {
 	defer time.AfterFunc(closeTimeout, func() { _ = ss.client.Close() }).Stop()
 	ss.cancel()

@@ -5,23 +5,24 @@ import (
 	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
 const (
-	// maxReadBack is how many own keys are read back in the transaction that writes them. Others
-	// are released instead.
+	// maxReadBack is how many of the keys that this client owns a write reads back. The others are
+	// released.
 	maxReadBack = 32
-	// maxLeaseKeys is how many lease keys of a range a write reads at a time.
+	// maxLeaseKeys is how many lease keys of a range one request reads.
 	maxLeaseKeys = 1000
-	// maxImmediateRetries is how many times a write is tried again without a wait after all owners
-	// have released their keys.
+	// maxImmediateRetries is how many times a write is tried again without a wait, each time after
+	// all owners have released their keys.
 	maxImmediateRetries = 16
 )
 
-// writer runs operations that write, once no other client owns what they may write.
+// writer runs operations that write, once no other client owns a key that they may write.
 type writer struct {
 	// read-only
 	kv        clientv3.KV
@@ -31,8 +32,8 @@ type writer struct {
 	asker     *asker
 }
 
-// write runs an operation that writes w, as the first one of a transaction, whose response it
-// returns.
+// write runs an operation that writes w. It returns the response to the transaction whose first
+// operation is op.
 func (wr *writer) write(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {
@@ -47,7 +48,7 @@ func (wr *writer) write(
 		}
 		areReleased, err := wr.waitForOwners(ctx, resp, w)
 		if err == nil && (!areReleased || attempt >= maxImmediateRetries) {
-			err = backoff.Wait(ctx, repeatBackoff.Delay(waits))
+			err = backoff.Wait(ctx, await.Retry.Delay(waits))
 			waits++
 		}
 		if err != nil {
@@ -56,9 +57,9 @@ func (wr *writer) write(
 	}
 }
 
-// tryWrite runs an operation on the condition that no other client owns what it may write. If one
-// does, nothing is written, Succeeded is false, and the responses are the lease keys that exist,
-// for each of w.leaseKeys.
+// tryWrite runs an operation on the condition that no other client owns a key that it may write. If
+// one does, nothing is written, Succeeded is false, and the responses are the lease keys that
+// exist, for each of w.leaseKeys.
 func (wr *writer) tryWrite(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {
@@ -86,9 +87,9 @@ func (wr *writer) tryWrite(
 	return resp, err
 }
 
-// conditions are that no other client owns what is written. An own key must still have its lease
-// key: otherwise what is cached of it may be stale, and a request that is applied late, after the
-// ownership, must not write it.
+// conditions returns the conditions that no other client owns a written key. The lease key of a key
+// that this client owns must still have its create revision: otherwise the cached key may be stale,
+// and a request that is applied after the ownership has ended must not write.
 func (wr *writer) conditions(w writes, own []*ownership) []clientv3.Cmp {
 	created := make(map[string]int64, len(own))
 	for _, o := range own {
@@ -104,7 +105,7 @@ func (wr *writer) conditions(w writes, own []*ownership) []clientv3.Cmp {
 	return cmps
 }
 
-// readLeaseKeys are the gets of the lease keys of what is written.
+// readLeaseKeys returns the gets of the lease keys of what is written.
 func (wr *writer) readLeaseKeys(w writes) []clientv3.Op {
 	var gets []clientv3.Op
 	for _, r := range w.leaseKeys(wr.leaseKeys) {
@@ -114,7 +115,7 @@ func (wr *writer) readLeaseKeys(w writes) []clientv3.Op {
 	return gets
 }
 
-// readBack are the gets of own keys after they were written. They read the values too, because
+// readBack returns gets of the keys that this client owns. They read the values too, because
 // servers leave out the lease of a key that is read without its value.
 func readBack(own []*ownership) []clientv3.Op {
 	var gets []clientv3.Op
@@ -124,7 +125,7 @@ func readBack(own []*ownership) []clientv3.Op {
 	return gets
 }
 
-// outcome returns what own keys are after a write, for endWrite.
+// outcome returns the keys that this client owns as they are after a write, for endWrite.
 func (wr *writer) outcome(
 	own []*ownership, resp *clientv3.TxnResponse, err error,
 ) []*cachedKey {
@@ -145,7 +146,7 @@ func (wr *writer) outcome(
 	return now
 }
 
-// releaseLost starts the release of own keys whose lease keys are not among those that a failed
+// releaseLost starts the release of each ownership whose lease key is not among those that a failed
 // write has read.
 func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResponse) {
 	for _, o := range own {
@@ -156,8 +157,8 @@ func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResp
 	}
 }
 
-// waitForOwners asks the owners of what a failed write may write to release it, and blocks until
-// they have. It returns false if it could not wait for all of them, or found none.
+// waitForOwners asks the owners of the keys that a failed write may write to release them, and
+// blocks until they have. It returns false if it could not wait for all of them, or found none.
 func (wr *writer) waitForOwners(
 	ctx context.Context, resp *clientv3.TxnResponse, w writes,
 ) (areReleased bool, err error) {

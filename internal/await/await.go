@@ -9,21 +9,21 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// Retry spaces looks that follow no change, and other requests that are repeated until they
-// succeed.
+// Retry is the wait before a look that no change has caused, and before any other request that is
+// repeated until it succeeds.
 var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// Change waits until what was seen may have changed, and reports true then. It reports false as
-// soon as it can no longer tell, as when its watch ends. It returns when ctx ends.
+// Change blocks until what a look has seen may have changed, and returns true then. It returns false
+// when it can no longer notice a change, as when its watch or ctx has ended.
 type Change func(ctx context.Context) bool
 
-// Loop calls look until it returns no Change to wait for, or an error that is final. A look
-// decides; a Change only tells when to look again. Where a look fails or a Change cannot tell, Loop
-// looks again after a wait, which grows with each of these in a row. So Loop goes on through
-// anything that may pass, such as a compaction or a member without a leader.
+// Loop calls look until look returns neither a Change nor an error, and then returns nil. It returns
+// an error of look that is final, which none is if final is nil, and the error of ctx when that
+// ends in a wait. A look decides; a Change only says when to look again. If a look fails or a Change
+// returns false, Loop looks again after a wait of Retry, which grows until a Change returns true. So
+// Loop goes on through all that may pass, such as a compaction or a member without a leader.
 //
-// A first Change is waited for before the first look; it may be nil. The errors of Loop are those
-// that are final, and ctx's error.
+// If first is not nil, Loop waits for it before the first look.
 func Loop(
 	ctx context.Context, first Change, look func(context.Context) (Change, error),
 	final func(error) bool,
@@ -39,7 +39,7 @@ func Loop(
 		case err == nil && next(ctx):
 			failures = 0
 			continue
-		case err != nil && final(err):
+		case err != nil && final != nil && final(err):
 			return err
 		}
 		if err := backoff.Wait(ctx, Retry.Delay(failures)); err != nil {

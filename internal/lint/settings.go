@@ -44,5 +44,5 @@ var goroutineFiles = []string{
 	// the sessions, one after another, which the closing function ends and waits for
 	"leasing/kv.go",
 	// one ownership, until its epoch ends; the closing function waits
-	"leasing/owner.go", "leasing/release.go",
+	"leasing/owner.go",
 }
