@@ -7,17 +7,17 @@
 //	resp, err := kv.Get(ctx, "config") // asks the server, and takes ownership of "config"
 //	resp, err = kv.Get(ctx, "config")  // costs no request
 //
-// A client that has read a key owns it: it has put the key's lease key. The name of the lease key is
-// the prefix followed by the key, and it is attached to the lease of the client's session. A client
-// that wants to write a key asks the owner to release it, and waits until the owner has released it,
-// or until the owner's lease has expired.
+// A client that has read a key owns it: it has put the key's lease key. The name of the lease key
+// is the prefix followed by the key, and it is attached to the lease of the client's session. A
+// client that wants to write a key asks the owner to release it, and waits until the owner has
+// released it, or until the owner's lease has expired.
 //
 // # Rules for programs
 //
 // Every write of a key that a leasing client may have read must go through a KV of this package
-// with the same prefix, or through the leasing KV of etcd's own client. Owners do not notice a plain
-// write. A program without such a KV may write in a transaction with the condition that the lease
-// key does not exist:
+// with the same prefix, or through the leasing KV of etcd's own client. Owners do not notice a
+// plain write. A program without such a KV may write in a transaction with the condition that the
+// lease key does not exist:
 //
 //	client.Txn(ctx).
 //		If(clientv3util.KeyMissing("leases/" + key)).

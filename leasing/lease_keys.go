@@ -16,8 +16,8 @@ const (
 	endOfKeys = "\x00"
 )
 
-// keyRange holds the keys from start up to, but not including, end. An empty end makes it the single
-// key start.
+// keyRange holds the keys from start up to, but not including, end. An empty end makes it the
+// single key start.
 type keyRange struct{ start, end string }
 
 func (r keyRange) contains(key string) bool {

@@ -13,15 +13,16 @@ import (
 // repeated until it succeeds.
 var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// Change blocks until what a look has seen may have changed, and returns true then. It returns false
-// when it can no longer notice a change, as when its watch or ctx has ended.
+// Change blocks until what a look has seen may have changed, and returns true then. It returns
+// false when it can no longer notice a change, as when its watch or ctx has ended.
 type Change func(ctx context.Context) bool
 
-// Loop calls look until look returns neither a Change nor an error, and then returns nil. It returns
-// an error of look that is final, which none is if final is nil, and the error of ctx when that
-// ends in a wait. A look decides; a Change only says when to look again. If a look fails or a Change
-// returns false, Loop looks again after a wait of Retry, which grows until a Change returns true. So
-// Loop goes on through all that may pass, such as a compaction or a member without a leader.
+// Loop calls look until look returns neither a Change nor an error, and then returns nil. It
+// returns an error of look that is final, which none is if final is nil, and the error of ctx when
+// that ends in a wait. A look decides; a Change only says when to look again. If a look fails or a
+// Change returns false, Loop looks again after a wait of Retry, which grows until a Change returns
+// true. So Loop goes on through all that may pass, such as a compaction or a member without a
+// leader.
 //
 // If first is not nil, Loop waits for it before the first look.
 func Loop(
