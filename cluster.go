@@ -56,7 +56,7 @@ type Cluster interface {
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 
 	// MemberUpdate changes the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] or
-	// [rpctypes.ErrPeerURLExist]; a URL that is none is refused without a request.
+	// [rpctypes.ErrPeerURLExist]; an invalid URL is refused without a request.
 	MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error)
 
 	// MemberPromote gives a learner its vote. It returns [rpctypes.ErrMemberLearnerNotReady] while

@@ -76,7 +76,8 @@ func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, 
 }
 
 // isAcceptable reports whether servers are certain to accept operations that they do not run: no
-// key is empty, and none is written twice. isAcceptable adds the keys that are written to written.
+// key is empty, and no key is written twice. isAcceptable adds the keys that are written to
+// written.
 func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 	for i := range ops {
 		op, key := &ops[i], string(ops[i].KeyBytes())

@@ -102,7 +102,7 @@ func (e *epoch) createRevisionOf(leaseKey *mvccpb.KeyValue) int64 {
 const (
 	// maxCooldown is the longest cooldown. The shortest is half of that.
 	maxCooldown = time.Second
-	// minCleanUp is the number of cooldowns up to which none is removed.
+	// minCleanUp is how many cooldowns there may be before expired ones are removed.
 	minCleanUp = 1024
 )
 

@@ -10,7 +10,7 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-func TestTimeToLiveTellsOfOwnKeys(t *testing.T) {
+func TestTimeToLiveReturnsOwnKeys(t *testing.T) {
 	client, ctx := newClient(t, cluster.Endpoints()...), t.Context()
 	kv, l := namespace.NewKV(client.KV, "lease/"), namespace.NewLease(client.Lease, "lease/")
 	grant, err := l.Grant(ctx, 600)

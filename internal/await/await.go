@@ -18,11 +18,11 @@ var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter
 type Change func(ctx context.Context) bool
 
 // Loop calls look until look returns neither a Change nor an error, and then returns nil. It
-// returns an error of look that is final, which none is if final is nil, and the error of ctx when
-// that ends in a wait. A look decides; a Change only says when to look again. If a look fails or a
-// Change returns false, Loop looks again after a wait of Retry, which grows until a Change returns
-// true. So Loop goes on through all that may pass, such as a compaction or a member without a
-// leader.
+// returns an error of look if final reports true for it, and the error of ctx when ctx ends in a
+// wait. If final is nil, no error of look ends the Loop. A look decides; a Change only says when to
+// look again. If a look fails or a Change returns false, Loop looks again after a wait of Retry,
+// which grows until a Change returns true. So Loop goes on through all that may pass, such as a
+// compaction or a member without a leader.
 //
 // If first is not nil, Loop waits for it before the first look.
 func Loop(

@@ -29,7 +29,7 @@ type Failures struct {
 }
 
 // NewFailures returns a Failures that calls warn, which must not block, when every
-// endpoint has failed and none is connected, at most once a minute.
+// endpoint has failed and no endpoint is connected, at most once a minute.
 func NewFailures(warn func()) *Failures {
 	return &Failures{warn: warn, connected: map[balancer.SubConn]bool{}, last: map[string]error{}}
 }

@@ -18,7 +18,7 @@ type numberedConn struct {
 }
 
 // TestFailuresWarnOnceAMinute shows when a warning is given: as soon as all endpoints
-// have failed and none is connected, and at most once a minute.
+// have failed and no endpoint is connected, and at most once a minute.
 func TestFailuresWarnOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		warnings := 0

@@ -132,7 +132,7 @@ func (p childPicker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return result, err
 }
 
-// fallback returns the children to ask if none is ready. There are none as long as a child
+// fallback returns the children to ask if no child is ready. It returns nil as long as a child
 // may still connect or be found healthy.
 func fallback(children []endpointsharding.ChildState) []endpointsharding.ChildState {
 	var unhealthy []endpointsharding.ChildState

@@ -8,9 +8,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// TestAnAnswerIsLateForNobodyTwice: only the answer to its request shows that a lease is gone;
-// no other is on its way.
-func TestAnAnswerIsLateForNobodyTwice(t *testing.T) {
+// TestOneAnswerShowsThatALeaseIsGone: only the answer to its request shows that a lease is gone;
+// no other answer is on its way.
+func TestOneAnswerShowsThatALeaseIsGone(t *testing.T) {
 	s := newSim(t)
 	s.connect()
 	for id := range int64(3) {

@@ -55,7 +55,8 @@ func isText(p string) bool {
 // houseWords are words that this project used where engineers have another one.
 var houseWords = regexp.MustCompile(`(?i)\b(standing|severed|seat|restless|leftover|lapsed|owing|` +
 	`vetted|agenda|doomed|sweeper|sweep|chores|whereabouts|tenancy|tenant|rescind|haste|` +
-	`last resort|seldom|lest|that which|where there is none|what it owes)\b`)
+	`last resort|seldom|lest|that which|where there is none|what it owes|` +
+	`nobody|somebody|whoever|likewise|so does|of ours|of theirs|none is|tells of)\b`)
 
 var wordStart = regexp.MustCompile(`[A-Z]?[a-z0-9]+|[A-Z]+`)
 
@@ -63,7 +64,7 @@ var wordStart = regexp.MustCompile(`[A-Z]?[a-z0-9]+|[A-Z]+`)
 func HouseWords(f *File) []Finding {
 	var found []Finding
 	look := func(pos token.Pos, text string) {
-		if m := houseWords.FindString(text); m != "" {
+		if m := houseWords.FindString(strings.Join(strings.Fields(text), " ")); m != "" {
 			found = append(found, f.finding(pos, "%q: the field has a word for it", m))
 		}
 	}

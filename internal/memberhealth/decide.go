@@ -27,7 +27,7 @@ type Decisions struct {
 }
 
 // Decide compares all connected members, after each has observed the present. If probes is
-// false, members are not probed and none is ejected.
+// false, members are neither probed nor ejected.
 func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	typical := typicalLatency(members)
 	for _, m := range members {

@@ -307,7 +307,7 @@ func TestSlowClusterEjectsNoMember(t *testing.T) {
 	assert.Empty(t, p.log)
 }
 
-func TestHealthyNoiseMovesNobody(t *testing.T) {
+func TestHealthyNoiseChangesNoHealth(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 6000 { // ten minutes
@@ -319,16 +319,16 @@ func TestHealthyNoiseMovesNobody(t *testing.T) {
 	assert.Empty(t, p.log)
 }
 
-func TestPausedJudgeBlamesNobody(t *testing.T) {
+func TestPauseOfTheProcessBlamesNoMember(t *testing.T) {
 	r := &record{silentSince: time.Unix(10, 0), probedAt: time.Unix(11, 0)}
 	r.pause(5 * time.Second)
 	assert.Equal(t, time.Unix(15, 0), r.silentSince)
 	assert.Equal(t, time.Unix(16, 0), r.probedAt)
 }
 
-// TestAnyHistoryLeavesSomebody: whatever members do, one at least may be asked,
+// TestAnyHistoryLeavesOneMember: whatever members do, at least one may be asked,
 // and a member is only Ejected while a peer is heard.
-func TestAnyHistoryLeavesSomebody(t *testing.T) {
+func TestAnyHistoryLeavesOneMember(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		all := []act{brisk, dead, busy, laggy, idle, absent}

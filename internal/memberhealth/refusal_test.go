@@ -27,7 +27,7 @@ func TestRefusalsAreNoQuickness(t *testing.T) {
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 }
 
-// TestAllRefuseAlike: without a leader all members refuse, and none is avoided.
+// TestAllRefuseAlike: without a leader all members refuse, and the client avoids no member.
 func TestAllRefuseAlike(t *testing.T) {
 	p := newPlay(t, brisk, brisk, brisk)
 	p.run(2 * time.Second)

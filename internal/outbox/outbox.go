@@ -164,8 +164,8 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	}
 }
 
-// next returns the first value that waits, after it has dropped the one that was sent. Where none
-// is left it gives the channel back, or closes it, and returns false.
+// next drops the value that was sent, and returns the first one that waits. If no value waits, next
+// gives the channel back, or closes it, and returns false.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	if sent && !o.aborted {

@@ -7,8 +7,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// firstID lies far above the ids that servers count up from 0, so that an id chosen here meets none
-// of theirs, and the answer to it cannot be taken for one of theirs.
+// firstID lies far above the ids that servers count up from 0, so that no server
+// chooses an id that was chosen here, and an answer can be matched by its id.
 const firstID = 1 << 32
 
 // ids is how ids are assigned on a stream.

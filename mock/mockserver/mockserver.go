@@ -48,8 +48,8 @@ func StartMockServers(count int) (ms *MockServers, err error) {
 }
 
 // StartMockServersOnNetwork starts count servers on a network: "tcp" for loopback
-// ports, "unix" for sockets in the directory for temporary files. Where one of them
-// cannot listen, none is left running.
+// ports, "unix" for sockets in the directory for temporary files. If one of them
+// cannot listen, the others are stopped.
 func StartMockServersOnNetwork(count int, network string) (ms *MockServers, err error) {
 	ms = &MockServers{}
 	for idx := range count {

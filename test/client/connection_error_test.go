@@ -69,7 +69,7 @@ func TestConnectionErrorSaysWhy(t *testing.T) {
 }
 
 // TestConnectionErrorWhileOneIsConnected shows that ConnectionError is nil while any endpoint is
-// connected, and names all endpoints if none is.
+// connected, and names all endpoints if no endpoint is.
 func TestConnectionErrorWhileOneIsConnected(t *testing.T) {
 	lg, logs := testclient.Observed(zapcore.WarnLevel)
 	s := etcdfake.Start(t)

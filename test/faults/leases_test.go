@@ -24,8 +24,8 @@ type scale struct {
 	requests func() int // the number of renewals that the server has received
 }
 
-// run keeps the leases for the duration. It checks that none is lost, that each is renewed every
-// third of its TTL, and that leases have no goroutines of their own.
+// run keeps the leases for the duration. It checks that no lease is lost, that each is renewed
+// every third of its TTL, and that leases have no goroutines of their own.
 func (s scale) run(t *testing.T, client *clientv3.Client) {
 	// The first lease opens the stream, which has two goroutines of the client.
 	first := s.keep(t, client)
