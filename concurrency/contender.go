@@ -6,28 +6,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/keystate"
 	"go.etcd.io/etcd/client/v3/internal/retry"
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// contender is a session's place in the queue for a prefix. Each session has one
-// key there, named by its lease. Keys are ordered by their create revisions: the
-// first one has the lock or leads, and each other one waits for the deletion of the
-// one right before it. All clients of a cluster must agree on this.
+// contender is a session's place in the queue for a prefix. Each session has one key in the queue,
+// which is named by its lease. The queue is ordered by the create revisions of the keys: the first
+// key has the lock or leads, and each other key waits for the deletion of the one right before it.
+// All clients of a cluster must agree on this.
 type contender struct {
 	s   *session
 	pfx string // with the slash that ends it
 	key string
 
-	// What the values of the session's key begin with: the session's nonce for a mutex, "" for a
-	// candidate, whose value is the user's.
+	// The values of the session's key begin with mark: the session's nonce for a mutex. For a
+	// candidate, whose value is the user's, mark is empty.
 	mark string
 }
 
@@ -36,17 +38,17 @@ func newContender(s *Session, pfx string) contender {
 	return contender{s: s.session, pfx: pfx, key: fmt.Sprintf("%s%x", pfx, s.Lease())}
 }
 
-// The value of a mutex's key is a session's mark and one of these.
+// The value of a mutex's key is a session's mark, followed by isMade or isFound.
 const (
-	isMade  = "/made"  // by that session
-	isFound = "/found" // by that session, and made by another one on the same lease
+	isMade  = "/made"  // the session has made the key
+	isFound = "/found" // another session on the same lease has made it
 )
 
-// position is where a contender is in its queue, as one transaction saw it.
+// position is where a contender is in its queue, as one transaction has seen it.
 type position struct {
 	hdr     *pb.ResponseHeader
 	version keystate.Version // of the contender's key
-	ahead   string           // the key right before it, or one further ahead; "" for the first
+	ahead   string           // the key right before it, or the first one; "" if it is first
 	found   *mvccpb.KeyValue // the contender's key, if the transaction did not make it
 
 	incarnation *keystate.Incarnation // the record of the contender's key, of which it is a user
@@ -58,7 +60,8 @@ func (p position) rev() int64 { return p.version.Create }
 // errOccupied is returned by tryEnter if another contender is first.
 var errOccupied = errors.New("concurrency: there are other contenders")
 
-// enter puts the contender's key or finds it, and becomes a user of it.
+// enter puts the contender's key, or finds it, and becomes a user of it. It returns the contender's
+// position.
 func (c contender) enter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.key), "=", 0)},
@@ -68,8 +71,8 @@ func (c contender) enter(ctx context.Context, val string) (position, error) {
 		c.getOwnAndFirst()))
 }
 
-// tryEnter is enter for the first position only. If another contender has that, it puts nothing and
-// returns errOccupied, unless the contender's key was there before.
+// tryEnter puts the contender's key if the queue is empty, or finds it, and becomes a user of it.
+// If the queue has other keys only, it puts nothing and returns errOccupied.
 func (c contender) tryEnter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.pfx), "=", 0).WithPrefix()},
@@ -81,15 +84,15 @@ func (c contender) putOp(val string) clientv3.Op {
 	return clientv3.OpPut(c.key, val, clientv3.WithLease(c.s.lease))
 }
 
-// getOwnAndFirst gets the contender's key and the first one.
+// getOwnAndFirst returns gets of the contender's key and of the first key in the queue.
 func (c contender) getOwnAndFirst() []clientv3.Op {
 	return []clientv3.Op{clientv3.OpGet(c.key),
 		clientv3.OpGet(c.pfx, clientv3.WithFirstCreate()...)}
 }
 
-// put puts the contender's key with val, or finds it. If the key must not be used, because it is
-// due for deletion, put deletes it and tries again. txn puts val and then gets the contender's key,
-// or else gets what getOwnAndFirst returns.
+// put runs txn, which puts the contender's key with val or finds it, and returns the contender's
+// position. If the key must not be used because it is due for deletion, put deletes it and runs txn
+// again. If txn puts the key, it then gets the key; otherwise it gets what getOwnAndFirst returns.
 func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		c.s.update(c.key, (*keystate.State).Begin)
@@ -115,8 +118,8 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 	}
 }
 
-// putMarked runs the transaction until the key has the contender's mark. If it fails, it has told
-// the state of the key.
+// putMarked runs txn until the key has the contender's mark, and returns the contender's position.
+// If it fails, it has recorded the end of the put in the state of the key.
 func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		sending, proof := retry.WithProof(ctx)
@@ -139,9 +142,9 @@ func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (
 	}
 }
 
-// putMark puts the contender's mark on a key that another session on the same lease has made, and
-// that the other session may be about to delete: that deletes nothing then. It returns p as it was
-// if the key is gone.
+// putMark puts the contender's mark on a key that another session on the same lease has made. It
+// returns the position with the new version, or p if the key is gone. The other session may be
+// about to delete the key as it was; the mark makes that delete fail.
 func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	resp, err := c.s.client.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(c.key), "=", p.rev())).
@@ -153,10 +156,10 @@ func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	return p, err
 }
 
-// failed returns what a put of val that failed with err means for its key. What was refused or not
-// sent has no effect. What an orphan's put makes is left to its lease, as another session may use
-// it. So is what a candidate's put makes on a lease that was given: its value would not prove that
-// this session has made it.
+// failed returns the change of the key's state after a put of val that has failed with err. A put
+// that was refused or not sent has no effect. A key that an orphaned session's put makes is left to
+// the lease, because another session may use it. So is a key that a candidate's put makes on a
+// lease that the session was given: the value would not prove that this session has made the key.
 func (c contender) failed(err error, val string, unsent bool) func(*keystate.State) {
 	noEffect := unsent || errors.Is(err, errOccupied) || classify.IsRefusal(err)
 	return func(k *keystate.State) {
@@ -169,6 +172,7 @@ func (c contender) failed(err error, val string, unsent bool) func(*keystate.Sta
 	}
 }
 
+// putOnce runs txn once, and returns the contender's position.
 func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (position, error) {
 	answer, err := c.s.client.Do(ctx, txn)
 	if err != nil {
@@ -190,7 +194,7 @@ func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (position, erro
 	return p, err
 }
 
-// readOwnAndFirst reads the answers to getOwnAndFirst.
+// readOwnAndFirst returns the contender's position from the answers to getOwnAndFirst.
 func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error) {
 	own, first, err := c.readOwnAndOther(resp)
 	switch {
@@ -208,8 +212,8 @@ func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error)
 	return position{hdr: resp.Header, version: c.s.versionOf(own), ahead: first, found: own}, nil
 }
 
-// readOwnAndOther reads the answers to gets of the contender's key and of another one of the queue,
-// of which it returns the name. They are nil and "" if there are none.
+// readOwnAndOther returns the contender's key and the name of another key in the queue, from the
+// answers to gets of these two. They are nil and "" if the keys do not exist.
 func (c contender) readOwnAndOther(
 	resp *clientv3.TxnResponse,
 ) (own *mvccpb.KeyValue, other string, err error) {
@@ -226,8 +230,8 @@ func (c contender) readOwnAndOther(
 	return own, other, err
 }
 
-// nameInQueue returns the name of the first key, or "" if there is none. A server that names a key
-// that is not in the queue has not answered the request, and must not make a lock seem free.
+// nameInQueue returns the name of the first of kvs, or "" if kvs is empty. A key that is not in the
+// queue is an error: such an answer must not make a lock seem free.
 func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
 	switch {
 	case len(kvs) == 0:
@@ -257,9 +261,107 @@ func (c contender) look(ctx context.Context, p position) (position, error) {
 	return p, nil
 }
 
-// abandon gives a position up. If the cluster is in good health the key is deleted when abandon
-// returns; otherwise clean-up goes on in the background.
+// abandon gives a position up. It waits for the deletion of the key, but not for long: if the
+// cluster does not answer in time, clean-up goes on in the background.
 func (c contender) abandon(p position) {
 	c.s.update(c.key, func(k *keystate.State) { k.Release(p.incarnation) })
 	c.s.waitCleanedUp(c.key)
+}
+
+// waitForTurn waits until the contender is first, and returns its position, which one transaction
+// has seen: the contender's key existed, and no key was before it. Events only say when to look.
+func (c contender) waitForTurn(ctx context.Context, p position) (position, error) {
+	if p.ahead == "" {
+		return p, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := &waiter{c: c, ctx: clientv3.WithRequireLeader(ctx), at: p}
+	first := w.changed
+	if p.found != nil {
+		first = nil // p.ahead is the first key, and there may be others before the contender's
+	}
+	err := await.Loop(ctx, first, w.look, func(err error) bool {
+		return errors.Is(err, ErrSessionExpired) || classify.IsHalt(ctx, err)
+	})
+	return w.at, err
+}
+
+// waiter watches two keys for a contender: the key right before the contender's, for whose deletion
+// it waits, and the contender's own. The deletion of the own key shows that the session's lease has
+// ended, as soon as the server knows and before a renewal could show it.
+type waiter struct {
+	c       contender
+	ctx     context.Context // of the watch of the contender's own key
+	own     clientv3.WatchChan
+	ownGone bool
+	at      position
+}
+
+// look updates the contender's position. It returns the Change to wait for, or nil if the contender
+// is first, or ErrSessionExpired if its key is gone.
+func (w *waiter) look(ctx context.Context) (await.Change, error) {
+	if w.ownGone {
+		return nil, ErrSessionExpired
+	}
+	p, err := w.c.look(ctx, w.at)
+	if err != nil {
+		return nil, err
+	}
+	if w.at = p; p.ahead == "" {
+		return nil, nil
+	}
+	return w.changed, nil
+}
+
+// changed waits for the deletion of one of the two keys, and returns true then. It returns false if
+// a watch ends before.
+func (w *waiter) changed(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	since := []clientv3.OpOption{clientv3.WithRev(w.at.hdr.GetRevision() + 1),
+		clientv3.WithFilterPut()}
+	if w.own == nil {
+		w.own = w.c.s.client.Watch(w.ctx, w.c.key, since...)
+	}
+	ahead := w.c.s.client.Watch(ctx, w.at.ahead, since...)
+	for {
+		select {
+		case resp, open := <-w.own:
+			if hasDelete(resp) {
+				w.ownGone = true
+				return true
+			}
+			if !open || resp.Err() != nil {
+				w.own = nil
+				return false
+			}
+		case resp, open := <-ahead:
+			if hasDelete(resp) {
+				return true
+			}
+			if !open || resp.Err() != nil {
+				return false
+			}
+		}
+	}
+}
+
+// deleted waits for the deletion of a key after a revision, and returns true then. It returns false
+// if the watch ends before.
+func (s *session) deleted(ctx context.Context, key string, rev int64) bool {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	for resp := range s.client.Watch(ctx, key, clientv3.WithRev(rev+1), clientv3.WithFilterPut()) {
+		if hasDelete(resp) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasDelete(resp clientv3.WatchResponse) bool {
+	return slices.ContainsFunc(resp.Events, func(ev *clientv3.Event) bool {
+		return ev.Type == clientv3.EventTypeDelete
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -12,12 +13,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/keystate"
 )
 
-// Election chooses one leader among the sessions that campaign, in the order in which
-// they came. Each candidate has a value, which it may change and every client may observe.
+// Election chooses one leader among the sessions that campaign, in the order in which they came.
+// Each candidate has a value, which it may change and every client may observe.
 //
 // It is an election between sessions: all elections of one session with one prefix are one
 // candidate, with one key. As with locks, a leader can lose leadership while it is suspended or cut
-// off, and another candidate leads then. So what a leader writes belongs in a transaction with the
+// off, and another candidate leads then. So a leader's writes belong in a transaction with the
 // condition that the create revision of Key is Rev. Rev is a fencing token.
 //
 // The methods are safe for concurrent use. A copy of an Election is that Election.
@@ -26,47 +27,46 @@ type Election struct {
 	*electionState // nil in the zero Election, which has no candidates
 }
 
-// electionState is what an Election and its copies share.
+// electionState is the state that an Election shares with its copies.
 type electionState struct {
+	hdr atomic.Pointer[pb.ResponseHeader]
+
 	// guarded by mu
 	mu        sync.Mutex
 	candidacy candidacy
-	hdr       *pb.ResponseHeader
 }
 
-// candidacy is a key of an election, which leads or waits for its turn.
+// candidacy is a key in the queue of an election, which leads or waits.
 type candidacy struct {
 	key string // "" for none
 	rev int64  // create revision of key
 
-	incarnation *keystate.Incarnation // of which it is a user; nil if it was resumed
+	incarnation *keystate.Incarnation // the key that it uses; nil if it was resumed
 }
 
-// NewElection returns an election among the keys that begin with pfx and a slash. It
-// sends nothing. The session's candidate has the key pfx, a slash, and the lease in
-// hexadecimal.
+// NewElection returns an election among the keys that begin with pfx and a slash. It sends nothing.
+// The key of the session's candidate is pfx, a slash, and the lease in hexadecimal.
 func NewElection(s *Session, pfx string) *Election {
 	return &Election{contender: newContender(s, pfx), electionState: &electionState{}}
 }
 
-// ResumeElection returns an election of which the session is the leader already, such
-// as one from before a restart: leaderKey and leaderRev are what Key and Rev of the
-// earlier Election returned, and the session is one [WithLease] of the earlier
-// session's lease.
+// ResumeElection returns an election of which the session is the leader already, for instance after
+// a restart: leaderKey and leaderRev are what Key and Rev of the earlier Election returned, and s
+// is a session [WithLease] of the earlier session's lease.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	e := NewElection(s, pfx)
 	e.candidacy = candidacy{key: leaderKey, rev: leaderRev}
 	return e
 }
 
-// Campaign makes the session a candidate with the value val, and waits until it leads, or
-// ctx, the session or the client ends. If it returns nil, the session's key existed and
-// was the first. A session that is a candidate already keeps its key, and changes its value.
+// Campaign makes the session a candidate with the value val, and waits until it leads, or ctx, the
+// session or the client ends. If it returns nil, the session's key existed and was the first. A
+// session that is a candidate already keeps its key, and changes its value.
 //
-// Errors: the context's; [ErrSessionExpired], also if Resign or another client has deleted the
-// key; those of [clientv3.KV] for what does not pass, and for the first request. After an error
-// the candidacy is given up, unless there was one before the call: its key is deleted, also in
-// the background, as after a failed [Mutex.Lock].
+// Errors: the context's; [ErrSessionExpired], also if Resign or another client has deleted the key;
+// those of [clientv3.KV] that do not pass, and any error of the first request. After an error the
+// candidacy is given up, unless there was one before the call: its key is deleted, also in the
+// background, as after a failed [Mutex.Lock].
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if err := cmp.Or(ctx.Err(), e.s.over()); err != nil {
 		return err
@@ -88,8 +88,8 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	return nil
 }
 
-// stand takes note of a candidacy, which Resign can end from then on, unless there is a newer one.
-// It reports whether this Election had a candidacy that is not older. A candidacy is one user of
+// stand records a candidacy, which Resign can end from then on, unless there is one with a newer
+// key. It reports whether there was one before whose key is not older. A candidacy is one user of
 // its key, however many calls campaign with it.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
@@ -108,7 +108,7 @@ func (e *Election) stand(p position) (before bool) {
 	return before
 }
 
-// win waits for the candidate's turn, with val as its value.
+// win waits until the candidate leads, with val as its value.
 func (e *Election) win(ctx context.Context, p position, val string) error {
 	if p.found != nil && string(p.found.Value) != val {
 		if err := e.proclaim(ctx, candidacy{key: e.key, rev: p.rev()}, val); err != nil {
@@ -119,16 +119,13 @@ func (e *Election) win(ctx context.Context, p position, val string) error {
 		}
 	}
 	p, err := e.waitForTurn(ctx, p)
-	if err != nil {
-		return err
+	if err == nil {
+		e.hdr.Store(p.hdr)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.hdr = p.hdr
-	return nil
+	return err
 }
 
-// forget is for a candidacy that has ended. Rev stays.
+// forget removes a candidacy that has ended. Rev keeps returning its revision.
 func (e *Election) forget(rev int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -137,9 +134,9 @@ func (e *Election) forget(rev int64) {
 	}
 }
 
-// Proclaim changes the value of the leader, or candidate, without a new election.
-// Errors: [ErrElectionNotLeader] if the session is no candidate, or its key is gone;
-// those of [clientv3.KV], after which the value may have changed and the candidacy goes on.
+// Proclaim changes the value of the leader, or candidate, without a new election. Errors:
+// [ErrElectionNotLeader] if the session is no candidate, or its key is gone; those of
+// [clientv3.KV], after which the value may have changed and the candidacy goes on.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
 	held := e.current()
 	if held.key == "" {
@@ -165,13 +162,11 @@ func (e *Election) proclaim(ctx context.Context, held candidacy, val string) err
 		e.ended(held)
 		return ErrElectionNotLeader
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.hdr = resp.Header
+	e.hdr.Store(resp.Header)
 	return nil
 }
 
-// ended is for a candidacy whose key does not exist any more.
+// ended records that the key of a candidacy does not exist any more.
 func (e *Election) ended(held candidacy) {
 	if held.key == e.key {
 		e.s.update(e.key, func(k *keystate.State) {
@@ -181,12 +176,11 @@ func (e *Election) ended(held candidacy) {
 	e.forget(held.rev)
 }
 
-// Resign gives up leadership, or the candidacy, so that the next candidate leads. It
-// deletes the key of this candidacy, and no other. It returns nil if there is no candidacy, or its
-// key is gone. After an error, also that of a context that has ended, the key
-// is deleted in the background, until that has succeeded or the session's TTL has
-// passed; Key and Rev stay, and Resign may be called again to wait for it. Errors are
-// those of [clientv3.KV].
+// Resign gives up leadership, or the candidacy, so that the next candidate leads. It deletes the
+// key of this candidacy, and no other. It returns nil if there is no candidacy, or its key is gone.
+// After an error, also that of a context that has ended, the key is deleted in the background,
+// until that has succeeded or the session's TTL has passed; Key and Rev stay, and Resign may be
+// called again to wait for it. Errors are those of [clientv3.KV].
 func (e *Election) Resign(ctx context.Context) (err error) {
 	held := e.current()
 	if held.key == "" {
@@ -203,14 +197,12 @@ func (e *Election) Resign(ctx context.Context) (err error) {
 		return e.s.failure(ctx, ctx, err)
 	}
 	e.ended(held)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.hdr = resp.Header
+	e.hdr.Store(resp.Header)
 	return nil
 }
 
-// Leader returns the key and value of the current leader, as the first of Kvs. It
-// is a linearizable read. Errors: [ErrElectionNoLeader], and those of [clientv3.KV].
+// Leader returns the key and value of the current leader, as the first of Kvs. It is a linearizable
+// read. Errors: [ErrElectionNoLeader], and those of [clientv3.KV].
 func (e *Election) Leader(ctx context.Context) (*clientv3.GetResponse, error) {
 	if e.s == nil {
 		return nil, ErrElectionNoLeader
@@ -237,8 +229,8 @@ func (e *Election) current() candidacy {
 // Key returns the key of the session's candidacy, or "" if it is no candidate.
 func (e *Election) Key() string { return e.current().key }
 
-// Rev returns the create revision of the key of the session's last candidacy, and
-// 0 before the first. It is a fencing token: that of each later leader is greater.
+// Rev returns the create revision of the key of the session's last candidacy, and 0 before the
+// first. It is a fencing token: that of each later leader is greater.
 func (e *Election) Rev() int64 { return e.current().rev }
 
 // Header returns the header of the response to the last successful Campaign, Proclaim or
@@ -247,7 +239,5 @@ func (e *Election) Header() *pb.ResponseHeader {
 	if e.electionState == nil {
 		return nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.hdr
+	return e.hdr.Load()
 }

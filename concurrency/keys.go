@@ -11,53 +11,56 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/keystate"
 )
 
-// grace is how long a call that has failed waits for its key to be deleted, so that
-// with a cluster in good health nothing is left behind when it returns.
+// grace is how long a call that has failed waits for its key to be deleted, so that the key is gone
+// when the call returns if the cluster answers quickly.
 const grace = 30 * time.Millisecond
 
-// key is what a session has to do with one key. The session's mutex guards it.
+// key is the state of one key of a session, and its clean-up. The session's mutex guards it.
 type key struct {
 	keystate.State
-	cleanedUp chan struct{} // closed when nothing is urgent any more; nil while nothing is
+	cleanedUp chan struct{} // closed when the state is urgent no more; nil if it is not
 	cleaner   *cleaner      // at work while the state is dirty; nil otherwise
 }
 
-// Discard deletes a key that was put with the session's lease, in the background. It
-// is for recipes whose own deletion, or whose put, had no certain outcome: with a rev
-// of 0 it deletes the key also if the put is applied only later, by a member that
-// was cut off or stopped. With the key's create revision as rev it deletes no other
-// incarnation of it.
+// Discard deletes a key that was put with the session's lease, in the background. Recipes call it
+// if the outcome of the key's put, or of a delete, is unknown. With a rev of 0 it also deletes a
+// key whose put is applied only later, by a member that was cut off or stopped. Otherwise rev is
+// the key's create revision, and a key of that name with another create revision is left alone.
 //
-// The key must not be put again with this lease. Discard does not block, and goes on
-// until it has succeeded, the key is denied to the client, or the session has ended
-// and its TTL has passed. Close ends it, and makes it superfluous.
+// The key must not be put again with this lease. Discard does not block. It goes on until it has
+// succeeded, until the server denies the key to the client, or until a TTL after the end of the
+// session. Close ends it, because the server deletes the key with the lease.
 func (s *Session) Discard(key string, rev int64) {
 	if s.session != nil {
 		s.update(key, func(k *keystate.State) { k.Discard(rev) })
 	}
 }
 
-// update makes a change of what is known of a key, and has clean-up begin or go on if that leaves
-// it something to do.
+// update makes a change to the state of a key, and starts or wakes its clean-up if that has
+// something to do.
 func (s *session) update(name string, change func(*keystate.State)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k := s.keyLocked(name)
-	change(&k.State)
-	s.cleanLocked(name, k)
-	s.changedLocked(name, k)
+	s.note(name, func(k *key) {
+		change(&k.State)
+		s.cleanLocked(name, k)
+	})
 }
 
-// note is update for the cleaner of a key, which sees by itself what there is to do.
+// note makes a change to the state of a key in the name of its cleaner, which it does not have to
+// wake.
 func (s *session) note(name string, change func(*key)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := s.keyLocked(name)
+	k := s.keys[name]
+	if k == nil {
+		k = &key{}
+		s.keys[name] = k
+	}
 	change(k)
 	s.changedLocked(name, k)
 }
 
-// forgetUncertain is for the end of the session as an orphan: see [keystate.State.Orphan].
+// forgetUncertain records the end of the session as an orphan in the state of each key: see
+// [keystate.State.Orphan].
 func (s *session) forgetUncertain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,16 +71,7 @@ func (s *session) forgetUncertain() {
 	}
 }
 
-func (s *session) keyLocked(name string) *key {
-	k := s.keys[name]
-	if k == nil {
-		k = &key{}
-		s.keys[name] = k
-	}
-	return k
-}
-
-// cleanLocked starts a cleaner for a key that needs one, or wakes the one that is at work. Once the
+// cleanLocked starts a cleaner for a key that needs one, or wakes the one that it has. Once the
 // session is closed there is nothing to clean up.
 func (s *session) cleanLocked(name string, k *key) {
 	switch {
@@ -94,8 +88,8 @@ func (s *session) cleanLocked(name string, k *key) {
 	}
 }
 
-// changedLocked follows each change: it lets calls go on that wait for clean-up, and forgets a key
-// of which there is nothing to remember.
+// changedLocked follows each change of a key's state. It wakes the calls that wait for clean-up,
+// and removes the key from s.keys if there is nothing to remember.
 func (s *session) changedLocked(name string, k *key) {
 	switch {
 	case k.Urgent() && k.cleanedUp == nil:
@@ -109,8 +103,8 @@ func (s *session) changedLocked(name string, k *key) {
 	}
 }
 
-// waitCleanedUp waits until nothing of a key is to be deleted, as far as is known, but no longer
-// than a caller may be kept waiting.
+// waitCleanedUp waits until clean-up has deleted what it knows of under a name, for at most the
+// time of grace.
 func (s *session) waitCleanedUp(name string) {
 	s.mu.Lock()
 	var cleanedUp chan struct{}
@@ -129,7 +123,7 @@ func (s *session) waitCleanedUp(name string) {
 	}
 }
 
-// deleteVersion deletes a version of a key, and nothing that came after it. It may be repeated.
+// deleteVersion deletes a version of a key, and no later one. It may be repeated.
 func (s *session) deleteVersion(ctx context.Context, name string, v keystate.Version) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -145,9 +139,10 @@ func (s *session) deleteVersion(ctx context.Context, name string, v keystate.Ver
 	return nil
 }
 
-// versionOf returns the version that a delete of the key is conditional on. For a key with this
-// session's nonce it includes the mod revision, so that the delete does nothing once another
-// session on the lease has put its own nonce there. Other keys need the create revision only.
+// versionOf returns the version of a key that a delete has as its condition. For a key with this
+// session's nonce the version includes the mod revision, so that the delete does nothing once
+// another session on the lease has put its own nonce on the key. Other keys need the create
+// revision only.
 func (s *session) versionOf(kv *mvccpb.KeyValue) keystate.Version {
 	v := keystate.Version{Create: kv.GetCreateRevision()}
 	if strings.HasPrefix(string(kv.GetValue()), s.nonce) {

@@ -4,16 +4,20 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/await"
+	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/keystate"
 )
 
-// Mutex is a lock that at most one session holds at a time. Sessions get it in the
-// order in which they asked for it.
+// Mutex is a lock that at most one session holds at a time. Sessions get it in the order in which
+// they asked for it.
 //
 // It is a lock between sessions: all mutexes of one session with one prefix share one key. A second
 // Lock by any of them succeeds at once, and the first Unlock releases the lock for all. Goroutines
@@ -21,15 +25,15 @@ import (
 //
 // # What a holder can rely on
 //
-// A lease can expire while its holder is suspended or cut off, and then another
-// session gets the lock. So, from the safest:
+// A lease can expire while its holder is suspended or cut off, and then another session gets the
+// lock. Three things protect against that, from the safest to the least safe:
 //
-//   - Writes to this cluster belong in a transaction with the condition
-//     [Mutex.IsOwner]: it is not applied once the lock was lost.
-//   - Writes elsewhere carry the fencing token [Mutex.Rev], which grows from holder
-//     to holder; the other side refuses tokens lower than the highest it has seen.
-//   - All other work stops when [Mutex.Ctx] ends, which is as soon as the client
-//     knows that the lock may be lost.
+//   - Writes to this cluster belong in a transaction with the condition [Mutex.IsOwner]: it is not
+//     applied once the lock was lost.
+//   - Writes elsewhere carry the fencing token [Mutex.Rev], which grows from holder to holder; the
+//     other side refuses tokens lower than the highest it has seen.
+//   - All other work stops when [Mutex.Ctx] ends, which is as soon as the client knows that the
+//     lock may be lost.
 //
 // The methods are safe for concurrent use. A copy of a Mutex is that Mutex.
 type Mutex struct {
@@ -37,28 +41,28 @@ type Mutex struct {
 	*mutexState // nil in the zero Mutex, which cannot be locked
 }
 
-// mutexState is what a Mutex and its copies share.
+// mutexState is the state that a Mutex shares with its copies.
 type mutexState struct {
+	hdr atomic.Pointer[pb.ResponseHeader]
+
 	// guarded by mu
 	mu   sync.Mutex
-	hdr  *pb.ResponseHeader
 	held *acquisition // nil while the lock is not held
 }
 
 // acquisition is one acquisition of a mutex.
 type acquisition struct {
-	key      *keystate.Incarnation // of which it is a user
-	since    int64                 // a revision in which the lock was held
+	key      *keystate.Incarnation // the key that it uses
+	since    int64                 // a revision at which the lock was held
 	released bool                  // an Unlock has begun
 
-	// nil until asked for
+	// nil until Mutex.Ctx is called
 	ctx context.Context
 	end context.CancelCauseFunc
 }
 
-// NewMutex returns a mutex for the keys that begin with pfx and a slash. It sends
-// nothing. The mutex has its session's key there: pfx, a slash, and the lease in
-// hexadecimal.
+// NewMutex returns a mutex for the keys that begin with pfx and a slash. It sends nothing. The
+// session's key is named pfx, a slash, and the lease in hexadecimal.
 func NewMutex(s *Session, pfx string) *Mutex {
 	c := newContender(s, pfx)
 	if c.s != nil {
@@ -67,25 +71,23 @@ func NewMutex(s *Session, pfx string) *Mutex {
 	return &Mutex{contender: c, mutexState: &mutexState{}}
 }
 
-// Lock waits until the session has the lock, or ctx, the session or the client ends.
-// It returns within a round trip of the server's notice that the session has
-// expired, or that another client has deleted its key.
+// Lock waits until the session has the lock, or ctx, the session or the client ends. It returns
+// within a round trip of the server's notice that the session has expired, or that another client
+// has deleted its key.
 //
-// Errors: the context's; [ErrSessionExpired]; those of [clientv3.KV] for what does not
-// pass, such as rpctypes.ErrPermissionDenied, and for the first request. While Lock waits for
-// its turn, it goes on through members that are unavailable. After an
-// error the session's key is deleted. If the cluster
-// cannot be reached that goes on in the background until it is done or the
-// session's TTL has passed, and includes a request that a member applies only
-// later. The value of the key proves that the session has made it. A key that another
-// session on the lease has made, or uses, stays.
+// Errors: the context's; [ErrSessionExpired]; those of [clientv3.KV] that do not pass, such as
+// rpctypes.ErrPermissionDenied, and any error of the first request. While Lock waits for its turn,
+// it goes on through members that are unavailable. After an error the session's key is deleted. If
+// the cluster cannot be reached, that goes on in the background until it is done or the session's
+// TTL has passed, and includes a key that a member puts only later. The value of the key proves
+// that the session has made it. A key that another session on the lease has made, or uses, stays.
 //
-// If the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session
-// ends. A goroutine that waits for the lock when another one of its session releases
-// it puts a new key at the end of the queue.
+// If the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session ends. If a
+// goroutine waits for the lock and another one of its session releases the lock, the first puts a
+// new key at the end of the queue.
 //
-// An uncontended Lock is one request. One that has to wait takes one event and one
-// request from the moment the lock is free.
+// An uncontended Lock is one request. A Lock that has to wait takes one event and one request from
+// the moment the lock is free.
 func (m *Mutex) Lock(ctx context.Context) error {
 	return m.acquire(ctx, func(ctx context.Context) (position, error) {
 		for {
@@ -106,16 +108,15 @@ func (m *Mutex) Lock(ctx context.Context) error {
 	})
 }
 
-// wasReleased reports whether another goroutine's Unlock has deleted the key that a call was
-// waiting with. The session lives, so the call is to wait with another key.
+// wasReleased reports whether a call has to wait with another key, because another goroutine's
+// Unlock has deleted the key that it was waiting with, and the session lives.
 func (m *Mutex) wasReleased(p position) (released bool) {
 	m.s.update(m.key, func(*keystate.State) { released = p.incarnation.Ended() })
 	return released && m.s.over() == nil
 }
 
-// TryLock takes the lock if no session has it or waits for it. It does not wait: it
-// is one request, and puts no key if the lock is taken. Errors: [ErrLocked], and those of
-// Lock.
+// TryLock takes the lock if no session has it or waits for it. It does not wait: it is one request,
+// and puts no key if the lock is taken. Errors: [ErrLocked], and those of Lock.
 func (m *Mutex) TryLock(ctx context.Context) error {
 	return m.acquire(ctx, func(ctx context.Context) (position, error) {
 		p, err := m.tryEnter(ctx, m.mark+isMade)
@@ -131,7 +132,8 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 	})
 }
 
-// acquire is the part of Lock and TryLock that they have in common; enter does the rest.
+// acquire is the common part of Lock and TryLock. enter returns the position with which the session
+// has the lock, or an error.
 func (m *Mutex) acquire(
 	ctx context.Context, enter func(context.Context) (position, error),
 ) error {
@@ -148,13 +150,16 @@ func (m *Mutex) acquire(
 	return nil
 }
 
-// acquired takes note of an acquisition. An acquisition is one user of its key, however many
-// goroutines have locked the mutex; so one with the same key stays, as does one with a newer key.
+// acquired records an acquisition. An acquisition is one user of its key, however many goroutines
+// have locked the mutex: it replaces one with an older key, and otherwise is superfluous.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.hdr = p.hdr
-	if m.held != nil && (m.held.key == p.incarnation || m.held.key.Create > p.rev()) {
+	isOlder := m.held != nil && m.held.key.Create > p.rev()
+	if !isOlder {
+		m.hdr.Store(p.hdr)
+	}
+	if isOlder || m.held != nil && m.held.key == p.incarnation {
 		m.s.update(m.key, func(k *keystate.State) { k.Release(p.incarnation) })
 		return
 	}
@@ -162,14 +167,14 @@ func (m *Mutex) acquired(p position) {
 	m.held = &acquisition{key: p.incarnation, since: p.hdr.GetRevision()}
 }
 
-// Unlock releases the lock: it deletes the key of this acquisition, and no other. It
-// blocks until that is done or ctx ends. An expired session, or a deleted key,
-// is no error: the lock is released then.
+// Unlock releases the lock: it deletes the key of this acquisition, and no other. It blocks until
+// that is done or ctx ends. An expired session, or a deleted key, is no error: the lock is released
+// then.
 //
-// After an error the lock counts as released for the holder. The key is deleted in
-// the background, until that has succeeded or the session's TTL has passed; Unlock
-// may be called again to wait for it. Errors: [ErrLockReleased] if the mutex is
-// not locked or was released before; those of [clientv3.KV].
+// After an error the lock counts as released for the holder. The key is deleted in the background,
+// until that has succeeded or the session's TTL has passed; Unlock may be called again to wait for
+// it. Errors: [ErrLockReleased] if the mutex is not locked or was released before; those of
+// [clientv3.KV].
 func (m *Mutex) Unlock(ctx context.Context) error {
 	if m.mutexState == nil {
 		return ErrLockReleased
@@ -202,8 +207,8 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	return nil
 }
 
-// IsOwner returns a condition for transactions that holds as long as the lock is
-// held by this acquisition. Before the first one, and after a release, it never holds.
+// IsOwner returns a condition for transactions that holds as long as the lock is held by this
+// acquisition. Before the first acquisition, and after a release, it never holds.
 func (m *Mutex) IsOwner() clientv3.Cmp {
 	rev := m.Rev()
 	if rev == 0 {
@@ -220,8 +225,8 @@ func (m *Mutex) Key() string {
 	return m.key
 }
 
-// Rev returns the revision in which the key of the lock was created, while it is
-// held, and otherwise 0. It is a fencing token: each later holder's is greater.
+// Rev returns the revision in which the key of the lock was created, while it is held, and
+// otherwise 0. It is a fencing token: that of each later holder is greater.
 func (m *Mutex) Rev() int64 {
 	if m.mutexState == nil {
 		return 0
@@ -234,13 +239,89 @@ func (m *Mutex) Rev() int64 {
 	return m.held.key.Create
 }
 
-// Header returns the header of the response by which the lock was last acquired, or nil. It
-// must not be changed.
+// Header returns the header of the response by which the lock was last acquired, or nil. It must
+// not be changed.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	if m.mutexState == nil {
 		return nil
 	}
+	return m.hdr.Load()
+}
+
+// Ctx returns a context that ends as soon as the lock may be lost: with Unlock, with the session,
+// and when another client has deleted the key. It is a child of the session's context, and has
+// ended already if the lock is not held. context.Cause returns the reason.
+//
+// The first call for an acquisition begins to watch the key, which costs a request.
+func (m *Mutex) Ctx() context.Context {
+	if m.mutexState == nil || m.s == nil {
+		return never
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.hdr
+	held := m.held
+	if held == nil {
+		held = &acquisition{released: true}
+	}
+	if held.ctx == nil {
+		held.ctx, held.end = context.WithCancelCause(m.s.ctx)
+		if held.released || !m.s.goBackground(func() { m.guard(held) }) {
+			held.lost(ErrLockReleased)
+		}
+	}
+	return held.ctx
+}
+
+// lost ends the context of an acquisition, if it has one. a may be nil.
+func (a *acquisition) lost(cause error) {
+	if a != nil && a.end != nil {
+		a.end(cause)
+	}
+}
+
+// guard waits until the key of an acquisition is gone, and ends the context of the acquisition. It
+// returns when the context has ended.
+func (m *Mutex) guard(a *acquisition) {
+	since, deleted := a.since, false
+	changed := func(ctx context.Context) bool {
+		deleted = m.s.deleted(ctx, m.key, since)
+		return deleted
+	}
+	err := await.Loop(a.ctx, changed, func(ctx context.Context) (await.Change, error) {
+		if deleted {
+			return nil, nil
+		}
+		resp, err := m.s.client.Get(ctx, m.key)
+		if err != nil {
+			return nil, err
+		}
+		if len(resp.Kvs) == 0 || resp.Kvs[0].GetCreateRevision() != a.key.Create {
+			return nil, nil
+		}
+		since = resp.Header.GetRevision()
+		return changed, nil
+	}, func(err error) bool { return classify.IsHalt(a.ctx, err) })
+	if err == nil {
+		err = fmt.Errorf("%w: the key %s was deleted", ErrLockReleased, m.key)
+	}
+	a.end(err)
+}
+
+// NewLocker returns a [Mutex] as a sync.Locker. Lock waits until the session or the client ends,
+// and Unlock until the client does. If the Mutex's method returns an error, they panic with it: a
+// Locker has no other way to say that the lock was not acquired, or not released.
+func NewLocker(s *Session, pfx string) sync.Locker { return locker{NewMutex(s, pfx)} }
+
+type locker struct{ *Mutex }
+
+func (l locker) Lock() {
+	if err := l.Mutex.Lock(l.s.client.Ctx()); err != nil {
+		panic(err) //nolint:forbidigo // a sync.Locker cannot return errors
+	}
+}
+
+func (l locker) Unlock() {
+	if err := l.Mutex.Unlock(l.s.client.Ctx()); err != nil {
+		panic(err) //nolint:forbidigo // a sync.Locker cannot return errors
+	}
 }

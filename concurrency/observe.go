@@ -11,15 +11,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// Observe reports the leader: the current one, each new one, and each value that
-// the leader proclaims, as the first of a response's Kvs. The leader is the
-// candidate whose key was created first. No value is reported twice; what a leader
-// proclaims is reported in order. Observe may leave out a leader that comes and goes while it looks
-// for one, and values from times without a connection, but never the latest.
+// Observe reports the leader: the current one, each new one, and each value that the leader
+// proclaims, as the first of a response's Kvs. The leader is the candidate whose key was created
+// first. No value is reported twice, and values are reported in the order in which they were
+// proclaimed. Observe may leave out a leader that comes and goes while it looks for one, and values
+// from times without a connection, but never the latest.
 //
 // The channel is not buffered. Observe waits for a slow reader, which then gets what was proclaimed
 // in between, in order, as far as a watch keeps it. The channel is closed when ctx or the client
-// ends, and when the server refuses to answer. A reader that leaves before cancels ctx. Observe
+// ends, and when the server refuses to answer. A reader that leaves before must cancel ctx. Observe
 // needs no lease, so it goes on when the session ends.
 func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 	ch := make(chan *clientv3.GetResponse)
@@ -28,7 +28,7 @@ func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 		return ch
 	}
 	o := &observer{client: e.s.client, pfx: e.pfx, ch: ch}
-	// Ends with ctx or the client. The reader waits for it: it closes the channel.
+	// Ends with ctx or the client. The reader waits for it until the channel is closed.
 	go o.run(ctx)
 	return ch
 }
@@ -39,13 +39,13 @@ type observer struct {
 	pfx    string
 	ch     chan<- *clientv3.GetResponse
 
-	// of the key that was reported last
+	// the revisions of the key that was reported last
 	createRev int64
 	modRev    int64
 }
 
-// run looks who leads, and reports it, until ctx or the client ends, or the server refuses to
-// answer. In between it watches the leader's key, or the whole prefix while there are no
+// run reads who leads and reports it, again and again, until ctx or the client ends, or the server
+// refuses to answer. In between it watches the leader's key, or the whole prefix while there are no
 // candidates.
 func (o *observer) run(ctx context.Context) {
 	defer close(o.ch)
@@ -69,9 +69,9 @@ func (o *observer) run(ctx context.Context) {
 	}, func(err error) bool { return classify.IsHalt(ctx, err) })
 }
 
-// watch reports what the leader proclaims from a revision on, until its key is
-// deleted; without a leader it waits until there is a candidate. It returns false
-// if the watch ends before.
+// watch reports the values that the leader proclaims from a revision on, and returns true when the
+// leader's key is deleted. Without a leader it returns true when there is a candidate. It returns
+// false if the watch ends before.
 func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
@@ -90,7 +90,7 @@ func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int6
 	return false
 }
 
-// report sends what is new, unless ctx ends first.
+// report sends the leader's key to the reader if it is new, unless ctx ends first.
 func (o *observer) report(ctx context.Context, hdr *pb.ResponseHeader, kv *mvccpb.KeyValue) {
 	createRev, modRev := kv.GetCreateRevision(), kv.GetModRevision()
 	if createRev == o.createRev && modRev <= o.modRev {

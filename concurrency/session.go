@@ -22,8 +22,8 @@ import (
 const (
 	defaultTTL = 60 // seconds
 
-	// requestTimeout bounds one attempt of a request that is made without a
-	// caller's context, so that it leaves a silent member.
+	// requestTimeout bounds one attempt of a request without a caller's context, so that a member
+	// that does not answer delays it only for this long.
 	requestTimeout = 5 * time.Second
 )
 
@@ -34,33 +34,32 @@ var (
 	// errClosed is the cause of the end of a closed session's context.
 	errClosed = fmt.Errorf("%w: closed", ErrSessionExpired)
 
-	// errNotKept is the reason if the Lease of a caller's own gives none.
+	// errNotKept is the reason if the client's Lease is not this package's and gives none.
 	errNotKept = errors.New("concurrency: the lease is no longer kept alive")
 )
 
-// Session is a lease that is kept alive for as long as the session lives. The keys
-// of locks, elections and other recipes are attached to the lease, and are deleted with it
-// when the program that holds them dies. All methods are safe for concurrent use.
+// Session is a lease that is kept alive for as long as the session lives. The keys of locks,
+// elections and other recipes are attached to the lease, and are deleted with it when the program
+// that holds them dies. All methods are safe for concurrent use.
 //
-// A session ends when it is closed or orphaned, when its context or its client
-// ends, and when it has expired: because the lease was revoked or unknown to the
-// server, or because no renewal was answered for a whole TTL. Calls that wait in
-// its name end with it, unless it is orphaned.
+// A session ends when it is closed or orphaned, when its context or its client ends, and when it
+// has expired: because the lease was revoked or is unknown to the server, or because no renewal was
+// answered for a whole TTL. Calls that wait in its name end with it, unless it is orphaned.
 //
-// The caller closes a session, or calls Orphan to leave its lease to expire. A copy of a
-// Session is that Session. The methods of the zero Session do nothing, its Done
-// returns nil, and locks and elections on it fail with [ErrSessionExpired].
+// The caller closes a session, or calls Orphan to leave its lease to expire. A copy of a Session is
+// that Session. The methods of the zero Session do nothing, its Done returns nil, and locks and
+// elections on it fail with [ErrSessionExpired].
 type Session struct{ *session }
 
-// session is the state of a Session and its copies.
+// session is the state that a Session shares with its copies.
 type session struct {
 	// read-only after NewSession
 	client  *clientv3.Client
 	lease   clientv3.LeaseID
 	ttl     time.Duration
 	granted bool            // this session granted the lease; otherwise WithLease gave it
-	nonce   string          // marks the keys that this session makes
-	base    context.Context // has the values of the session's context, and does not end
+	nonce   string          // the values of its mutexes' keys begin with it
+	base    context.Context // the session's context without its end
 	ctx     context.Context
 	end     context.CancelCauseFunc // of ctx
 
@@ -72,7 +71,7 @@ type session struct {
 	// guarded by mu
 	mu          sync.Mutex
 	closed      bool
-	cleanUpCtx  context.Context // nil until there is something to clean up
+	cleanUpCtx  context.Context // nil until a key has to be cleaned up
 	stopCleanUp context.CancelFunc
 	keys        map[string]*key // by name
 }
@@ -83,12 +82,12 @@ type sessionOptions struct {
 	ctx   context.Context
 }
 
-// SessionOption changes a session made by [NewSession].
+// SessionOption changes a session that [NewSession] makes.
 type SessionOption func(*sessionOptions, *zap.Logger)
 
-// WithTTL sets the TTL of the session's lease in seconds. The default is 60. A ttl
-// that is not positive is ignored, with a warning in the client's log. Servers raise
-// one that is too short for them.
+// WithTTL sets the TTL of the session's lease in seconds. The default is 60. A ttl that is not
+// positive is ignored, with a warning in the client's log. Servers raise a TTL that is too short
+// for them.
 func WithTTL(ttl int) SessionOption {
 	return func(o *sessionOptions, lg *zap.Logger) {
 		if ttl <= 0 {
@@ -100,29 +99,27 @@ func WithTTL(ttl int) SessionOption {
 	}
 }
 
-// WithLease has the session keep an existing lease alive instead of granting one,
-// for instance the lease of a session orphaned by a process that was replaced. NewSession does not
-// check the lease: a session on a lease that does not exist expires soon.
+// WithLease makes the session keep an existing lease alive instead of granting one, for instance
+// the lease of a session orphaned by a process that was replaced. NewSession does not check the
+// lease: a session on a lease that does not exist expires soon.
 //
-// Sessions on one lease share their keys. They are one contender for
-// locks and elections. Where the session's TTL bounds a wait, as in Close, it is that
-// of [WithTTL].
+// Sessions on one lease share their keys. They are one contender for locks and elections. If the
+// session's TTL bounds a wait, as in Close, it is that of [WithTTL].
 func WithLease(leaseID clientv3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.lease = leaseID }
 }
 
-// WithContext sets the context in which the lease is granted and kept alive: the
-// session ends with it, and Ctx returns a child of it. The default is the client's,
-// so that the session ends with the client. The end of ctx does not revoke the
-// lease; Close does.
+// WithContext sets the context in which the lease is granted and kept alive: the session ends with
+// it, and Ctx returns a child of it. The default is the client's, so that the session ends with the
+// client. The end of ctx does not revoke the lease; Close does.
 func WithContext(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.ctx = ctx }
 }
 
-// NewSession grants a lease and keeps it alive. It blocks until the lease is
-// granted or the context of [WithContext] ends. Errors are those of Grant and
-// KeepAlive of [clientv3.Lease]. After an error of KeepAlive the lease is revoked; if that
-// cannot be done before the context ends, it expires by itself.
+// NewSession grants a lease and keeps it alive. It blocks until the lease is granted or the context
+// of [WithContext] ends. Errors are those of Grant and KeepAlive of [clientv3.Lease]. After an
+// error of KeepAlive the lease is revoked; if that cannot be done before the context ends, it
+// expires by itself.
 func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error) {
 	o := sessionOptions{ttl: defaultTTL, ctx: client.Ctx()}
 	for _, opt := range opts {
@@ -158,14 +155,14 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 	return &Session{s}, nil
 }
 
-// seconds turns a TTL into a duration, within what a lease can have.
+// seconds returns a TTL as a duration, within the bounds that servers have for TTLs.
 func seconds(ttl int64) time.Duration {
 	return time.Duration(min(max(ttl, 1), clientv3.MaxLeaseTTL)) * time.Second
 }
 
-// keepAlive keeps the lease until the session's context ends, and ends the context when
-// the lease ends. expiry is when a lease that was just granted expires if it is never
-// renewed, and zero for any other lease.
+// keepAlive keeps the lease alive until the session's context ends, and ends the context when the
+// lease ends. expiry is the time at which a lease that was just granted expires if it is never
+// renewed; it is zero for a lease that was given.
 func (s *session) keepAlive(expiry time.Time) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.ctx)
 	answers, err := s.client.KeepAlive(ctx, s.lease)
@@ -176,7 +173,8 @@ func (s *session) keepAlive(expiry time.Time) error {
 	return nil
 }
 
-// awaitExpiry returns why the session has to end, or nil when it has ended.
+// awaitExpiry blocks until the lease or the session ends. It returns why the lease has ended, or
+// nil if the session has ended otherwise.
 func (s *session) awaitExpiry(
 	answers <-chan *clientv3.LeaseKeepAliveResponse, end *clientv3.KeepAliveEnd, expiry time.Time,
 ) error {
@@ -202,42 +200,27 @@ func (s *session) awaitExpiry(
 }
 
 // Client returns the client that the session was made with.
-func (s *Session) Client() *clientv3.Client {
-	if s.session == nil {
-		return nil
-	}
-	return s.client
-}
+func (s *Session) Client() *clientv3.Client { return s.state().client }
 
 // Lease returns the session's lease.
-func (s *Session) Lease() clientv3.LeaseID {
-	if s.session == nil {
-		return clientv3.NoLease
-	}
-	return s.lease
-}
+func (s *Session) Lease() clientv3.LeaseID { return s.state().lease }
 
-// Ctx returns a context that ends with the session. context.Cause returns the reason: for a
-// session that has expired, errors.Is finds [ErrSessionExpired] and the reason that
-// [clientv3.KeepAliveEnd] has.
+// Ctx returns a context that ends with the session. context.Cause returns the reason: for a session
+// that has expired, errors.Is finds [ErrSessionExpired] and the reason that [clientv3.KeepAliveEnd]
+// has.
 //
-// The server lets a lease expire no sooner than a TTL after it has received a
-// renewal, and the session ends no later than a TTL after it received an answer. A
-// holder that must not act a moment too late checks [Mutex.IsOwner] with its writes.
-func (s *Session) Ctx() context.Context {
-	if s.session == nil {
-		return context.Background() //nolint:forbidigo // a zero Session has no client
-	}
-	return s.ctx
-}
+// The server lets a lease expire no sooner than a TTL after it has received a renewal, and the
+// session ends no later than a TTL after it received an answer. A holder that must not act a moment
+// too late makes [Mutex.IsOwner] a condition of its writes.
+func (s *Session) Ctx() context.Context { return s.state().ctx }
 
-// Done returns a channel that is closed when the session ends, as Ctx does.
-func (s *Session) Done() <-chan struct{} {
-	if s.session == nil {
-		return nil
-	}
-	return s.ctx.Done()
-}
+// Done returns a channel that is closed when the session ends. It is the Done channel of Ctx.
+func (s *Session) Done() <-chan struct{} { return s.state().ctx.Done() }
+
+// zero is what the methods of the zero Session return.
+var zero = &session{ctx: context.Background()} //nolint:forbidigo // it never ends
+
+func (s *Session) state() *session { return cmp.Or(s.session, zero) }
 
 // Orphan ends the session without revoking the lease, and does not block. The lease expires by
 // itself unless another client keeps it alive. Locks and elections of the session go on, and learn
@@ -246,18 +229,14 @@ func (s *Session) Done() <-chan struct{} {
 // may use that key.
 func (s *Session) Orphan() {
 	if s.session != nil {
-		s.orphan()
+		s.end(errOrphaned)
+		s.forgetUncertain()
 	}
 }
 
-func (s *session) orphan() {
-	s.end(errOrphaned)
-	s.forgetUncertain()
-}
-
-// Close ends the session and revokes its lease, so that the server deletes the
-// keys attached to it. It repeats the request while members are unavailable, and
-// returns after the lease's TTL at the latest: by then the lease has expired.
+// Close ends the session and revokes its lease, so that the server deletes the keys attached to it.
+// It repeats the request while members are unavailable, and returns after the lease's TTL at the
+// latest: by then the lease has expired.
 //
 // Close returns rpctypes.ErrLeaseNotFound if the session had expired before,
 // context.DeadlineExceeded if the TTL passes first, the context's error if the context of the
@@ -270,7 +249,7 @@ func (s *Session) Close() error {
 	return s.close(s.base)
 }
 
-// close is Close, and also ends with ctx.
+// close does what Close does, and also ends with ctx.
 func (s *session) close(ctx context.Context) error {
 	s.end(errClosed)
 	ctx, cancel := context.WithTimeout(ctx, s.ttl)
@@ -292,7 +271,8 @@ func (s *session) close(ctx context.Context) error {
 	return err
 }
 
-// revoke revokes the lease.
+// revoke revokes the lease. It repeats the request until that is answered, is refused, or ctx ends.
+// If a repeated request finds no lease, an earlier one has revoked it, and revoke returns nil.
 func (s *session) revoke(ctx context.Context) error {
 	for n := 0; ; n++ {
 		err := s.revokeOnce(ctx)
@@ -312,7 +292,7 @@ func (s *session) revokeOnce(ctx context.Context) error {
 	return err
 }
 
-// within returns a child of ctx for a call in the session's name. It also ends with the
+// within returns a child of ctx for a call in the session's name. The child also ends with the
 // session, with ErrSessionExpired as cause, unless the session is orphaned.
 func (s *session) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -324,13 +304,14 @@ func (s *session) within(ctx context.Context) (context.Context, context.CancelFu
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// hasEnded reports whether the session has ended, other than as an orphan.
+// hasEnded reports whether the session has ended and is not orphaned.
 func (s *session) hasEnded() bool {
 	return s.ctx.Err() != nil && !errors.Is(context.Cause(s.ctx), errOrphaned)
 }
 
-// failure maps err, which a call in the session's name got with inner, to the error to return:
-// ctx's own, ErrSessionExpired, or err. inner is ctx's child from within.
+// failure returns the error that a call in the session's name returns if err is the error of a
+// request that it made with inner: ctx's own, ErrSessionExpired, or err. inner is the child of ctx
+// from within.
 func (s *session) failure(ctx, inner context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // err may say more
@@ -346,8 +327,8 @@ func (s *session) failure(ctx, inner context.Context, err error) error {
 	return err
 }
 
-// over returns why no call in the session's name may begin, or nil. If the lease is
-// gone it is the server's answer: programs compare with it to make a new session.
+// over returns an error if no call in the session's name may begin, and nil otherwise. If the lease
+// is gone, the error is rpctypes.ErrLeaseNotFound: programs compare with it to make a new session.
 func (s *session) over() error {
 	switch {
 	case s == nil:
@@ -360,13 +341,13 @@ func (s *session) over() error {
 	return ErrSessionExpired
 }
 
-// isLost reports whether the session has ended with its lease.
+// isLost reports whether the session has ended because its lease has.
 func (s *session) isLost() bool {
 	cause := context.Cause(s.ctx)
 	return errors.Is(cause, ErrSessionExpired) && !errors.Is(cause, errClosed)
 }
 
-// never is the context of a lock that a mutex without a session cannot hold.
+// never is the context of a lock on a mutex without a session, which cannot be held.
 var never = func() context.Context {
 	//nolint:forbidigo // it has ended from the start
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -3,52 +3,53 @@ package concurrency
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// conflictBackoff spaces the attempts of a transaction after conflicts. An attempt takes two round
-// trips or more, during which the keys must not change.
+// conflictBackoff is the wait between the attempts of a transaction after a conflict. During an
+// attempt, which takes two round trips or more, no other client may change the keys.
 var conflictBackoff = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond,
 	Jitter: 1}
 
 // errStale ends an attempt whose snapshot has been compacted.
 var errStale = errors.New("concurrency: the transaction's snapshot was compacted")
 
-// transaction is the STM of one NewSTM call, over all of its attempts.
+// transaction is the STM of one NewSTM call, with all of its attempts.
 type transaction struct {
-	// read-only after newTransaction
+	// read-only after NewSTM
 	ctx   context.Context
 	store clientv3.KV
 	level Isolation
 
-	// of the attempt
-	reads    readSet
-	writes   writeSet
-	snapshot int64 // revision that a snapshot level reads at; 0: not known yet
+	// state of the current attempt
+	reads    keyed[*mvccpb.KeyValue] // nil: there is no such key
+	writes   keyed[write]
+	snapshot int64 // the revision that a snapshot level reads at; 0 before the first read
 	err      error // why the attempt has ended early
 
-	// what the response to the last commit, which had a conflict, says of the keys that were read
-	hints    map[string]found
+	// If the last commit had a conflict: the keys that were read, as they were then, and when.
+	hints    map[string]*mvccpb.KeyValue
 	hintsRev int64
 }
 
-func newTransaction(ctx context.Context, store clientv3.KV, level Isolation) *transaction {
-	return &transaction{ctx: ctx, store: store, level: level}
-}
-
-// oneSnapshot reports whether all reads have to be of one revision.
+// oneSnapshot reports whether all reads of an attempt are of one revision.
 func (t *transaction) oneSnapshot() bool { return t.level <= Serializable }
 
-// checksReads reports whether keys that were read must not have changed.
+// checksReads reports whether a changed key that was read is a conflict.
 func (t *transaction) checksReads() bool { return t.level <= RepeatableReads }
 
-// checksWrites reports whether keys that are written must not have changed.
+// checksWrites reports whether a changed key that is written is a conflict.
 func (t *transaction) checksWrites() bool { return t.level == SerializableSnapshot }
 
-// run attempts the transaction until it is applied or fails.
+// run attempts the transaction until it is applied, and returns the response, or until it fails.
 func (t *transaction) run(apply func(STM) error) (*clientv3.TxnResponse, error) {
 	for n := 0; ; n++ {
 		t.reset()
@@ -68,8 +69,9 @@ func (t *transaction) run(apply func(STM) error) (*clientv3.TxnResponse, error) 
 	}
 }
 
-// attempt calls apply. It recovers only from the panic of a failed read of this transaction. Any
-// other panic goes on to the caller, with its stack trace, as if there were no deferred function.
+// attempt calls apply, and returns its error or that of a failed read. It recovers only from the
+// panic of a failed read of this transaction. Any other panic goes on to the caller, with its stack
+// trace, as if there were no deferred function.
 func (t *transaction) attempt(apply func(STM) error) (err error) {
 	defer func() {
 		if t.err == nil {
@@ -83,53 +85,53 @@ func (t *transaction) attempt(apply func(STM) error) (err error) {
 	return apply(t)
 }
 
-// fail ends the attempt and does not return.
+// fail ends the attempt with err by a panic.
 func (t *transaction) fail(err error) {
 	t.err = err
 	panic(t) //nolint:forbidigo // ends the caller's function; run recovers
 }
 
-// reset implements STM.
 func (t *transaction) reset() {
-	t.reads, t.writes, t.err, t.snapshot = readSet{}, writeSet{}, nil, 0
+	t.reads, t.writes = keyed[*mvccpb.KeyValue]{}, keyed[write]{}
+	t.err, t.snapshot = nil, 0
 	if len(t.hints) > 0 && t.oneSnapshot() {
 		t.snapshot = t.hintsRev
 	}
 }
 
-// Get implements STM.
 func (t *transaction) Get(keys ...string) string {
 	for _, key := range keys {
-		if val, ok := t.writes.value(key); ok {
-			return val
+		if w, ok := t.writes.byKey[key]; ok {
+			return w.val
 		}
 	}
 	if len(keys) == 0 {
 		return ""
 	}
 	t.read(keys)
-	return string(t.reads.byKey[keys[0]].kv.GetValue())
+	return string(t.reads.byKey[keys[0]].GetValue())
 }
 
-// Rev implements STM.
 func (t *transaction) Rev(key string) int64 {
 	t.read([]string{key})
-	return t.reads.byKey[key].rev()
+	return t.reads.byKey[key].GetModRevision()
 }
 
-// Put implements STM.
 func (t *transaction) Put(key, val string, opts ...clientv3.OpOption) {
-	t.writes.add(key, val, clientv3.OpPut(key, val, opts...))
+	t.writes.set(key, write{clientv3.OpPut(key, val, opts...), val})
 }
 
-// Del implements STM.
-func (t *transaction) Del(key string) { t.writes.add(key, "", clientv3.OpDelete(key)) }
+func (t *transaction) Del(key string) { t.writes.set(key, write{op: clientv3.OpDelete(key)}) }
 
-// commit implements STM. After a conflict it keeps what the keys that were read are now: the next
-// attempt most likely reads these.
+// commit implements STM. After a conflict it stores the keys that were read as they are after it,
+// because the next attempt probably reads the same keys.
 func (t *transaction) commit() *clientv3.TxnResponse {
 	t.hints = nil
-	txn := t.store.Txn(t.ctx).If(t.conditions()...).Then(t.writes.ops...)
+	var writes []clientv3.Op
+	for _, key := range t.writes.keys {
+		writes = append(writes, t.writes.byKey[key].op)
+	}
+	txn := t.store.Txn(t.ctx).If(t.conditions()...).Then(writes...)
 	if t.checksReads() {
 		txn = txn.Else(getOps(t.reads.keys)...)
 	}
@@ -152,7 +154,7 @@ func (t *transaction) conditions() []clientv3.Cmp {
 	if t.checksReads() {
 		for _, key := range t.reads.keys {
 			cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key), "=",
-				t.reads.byKey[key].rev()))
+				t.reads.byKey[key].GetModRevision()))
 		}
 	}
 	if t.checksWrites() && t.snapshot != 0 {
@@ -163,4 +165,113 @@ func (t *transaction) conditions() []clientv3.Cmp {
 		}
 	}
 	return cmps
+}
+
+// write is what becomes of a key when the transaction is applied.
+type write struct {
+	op  clientv3.Op
+	val string // "" for a delete
+}
+
+// keyed maps keys to values, and has the order in which the keys were added.
+type keyed[V any] struct {
+	keys  []string
+	byKey map[string]V
+}
+
+func (m *keyed[V]) set(key string, v V) {
+	if m.byKey == nil {
+		m.byKey = map[string]V{}
+	}
+	if _, ok := m.byKey[key]; !ok {
+		m.keys = append(m.keys, key)
+	}
+	m.byKey[key] = v
+}
+
+// read adds keys to the read set. It reads those that are not known yet in one request. If that
+// fails, read ends the attempt.
+func (t *transaction) read(keys []string) {
+	if t.err != nil { // apply has recovered from the panic below
+		t.fail(t.err)
+	}
+	var unknown []string
+	asked := map[string]bool{}
+	for _, key := range keys {
+		if _, ok := t.reads.byKey[key]; ok || asked[key] {
+			continue
+		}
+		if f, ok := t.hints[key]; ok {
+			t.reads.set(key, f)
+			continue
+		}
+		asked[key] = true
+		unknown = append(unknown, key)
+	}
+	if len(unknown) == 0 {
+		return
+	}
+	byKey, err := t.fetch(unknown)
+	if err != nil {
+		t.fail(err)
+	}
+	for _, key := range unknown {
+		t.reads.set(key, byKey[key])
+	}
+}
+
+// fetch returns keys from the store, at the newest revision or at that of the attempt's first read.
+func (t *transaction) fetch(keys []string) (map[string]*mvccpb.KeyValue, error) {
+	if t.snapshot == 0 {
+		resp, err := t.get(keys)
+		if err != nil {
+			return nil, err
+		}
+		if t.oneSnapshot() {
+			t.snapshot = resp.Header.GetRevision()
+		}
+		return foundIn(keys, resp)
+	}
+	// Any member that has the snapshot's revision can answer. A linearizable read makes a member
+	// catch up that does not have it yet.
+	resp, err := t.get(keys, clientv3.WithRev(t.snapshot), clientv3.WithSerializable())
+	if errors.Is(err, rpctypes.ErrFutureRev) {
+		resp, err = t.get(keys, clientv3.WithRev(t.snapshot))
+	}
+	switch {
+	case errors.Is(err, rpctypes.ErrCompacted):
+		t.hints = nil
+		return nil, errStale
+	case err != nil:
+		return nil, err
+	}
+	return foundIn(keys, resp)
+}
+
+func (t *transaction) get(keys []string, opts ...clientv3.OpOption) (*clientv3.TxnResponse, error) {
+	return t.store.Txn(t.ctx).Then(getOps(keys, opts...)...).Commit()
+}
+
+func getOps(keys []string, opts ...clientv3.OpOption) []clientv3.Op {
+	ops := make([]clientv3.Op, len(keys))
+	for i, key := range keys {
+		ops[i] = clientv3.OpGet(key, opts...)
+	}
+	return ops
+}
+
+// foundIn returns the keys that getOps(keys) has read, from the response.
+func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]*mvccpb.KeyValue, error) {
+	byKey := make(map[string]*mvccpb.KeyValue, len(keys))
+	for i, key := range keys {
+		kvs, err := txnanswer.Pairs(resp.Responses, i)
+		if err != nil {
+			return nil, fmt.Errorf("reading %q: %w", key, err)
+		}
+		byKey[key] = nil
+		if len(kvs) > 0 {
+			byKey[key] = kvs[0]
+		}
+	}
+	return byKey, nil
 }

@@ -34,7 +34,7 @@ var goroutineFiles = []string{
 	"naming/resolver/resolver.go",   // one for each connection
 	"mock/mockserver/mockserver.go", // serves
 	// what a session does until it ends, and its clean-up; Close waits
-	"concurrency/background.go",
+	"concurrency/cleaner.go",
 	"concurrency/observe.go", // one observer, which ends with its context
 	// follows the health of each connection; ends with the policy, which waits for it
 	"internal/balancer/health_check.go",
