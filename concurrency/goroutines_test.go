@@ -90,3 +90,44 @@ func usersOf(c contender) int {
 	}
 	return 0
 }
+
+// TestOlderPositionReplacesNoNewerOne: two goroutines of a session enter a queue, the second after
+// the key of the first was deleted, and the first records its position last. The mutex and the
+// election keep the newer key: with the older one they would release nothing, and the session would
+// block the queue until it ends.
+func TestOlderPositionReplacesNoNewerOne(t *testing.T) {
+	_, client := newFake(t)
+	s := newSession(t, client)
+	enterTwice := func(c contender) (older, newer position) {
+		older, err := c.enter(t.Context(), c.mark+isMade)
+		require.NoError(t, err)
+		_, err = client.Delete(t.Context(), c.key)
+		require.NoError(t, err)
+		newer, err = c.enter(t.Context(), c.mark+isMade)
+		require.NoError(t, err)
+		require.Greater(t, newer.rev(), older.rev())
+		return older, newer
+	}
+
+	m := NewMutex(s, "lock")
+	older, newer := enterTwice(m.contender)
+	m.acquired(newer)
+	held := m.Ctx()
+	m.acquired(older)
+	assert.Equal(t, newer.rev(), m.Rev())
+	assert.Same(t, newer.hdr, m.Header())
+	assert.NoError(t, held.Err())
+	assert.True(t, owns(t, m))
+	require.NoError(t, m.Unlock(t.Context()))
+
+	e := NewElection(s, "election")
+	older, newer = enterTwice(e.contender)
+	assert.False(t, e.stand(newer), "the session was no candidate")
+	assert.True(t, e.stand(older), "it is one already")
+	assert.Equal(t, newer.rev(), e.Rev())
+	require.NoError(t, e.Proclaim(t.Context(), "value"))
+	require.NoError(t, e.Resign(t.Context()))
+
+	assert.Empty(t, keysUnder(t, client, ""))
+	keepsNothing(t, s)
+}

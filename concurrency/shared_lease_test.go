@@ -200,3 +200,53 @@ func TestGivenLeaseIsCleanedUp(t *testing.T) {
 		}
 	}
 }
+
+// TestCleanUpSparesACandidateOnASharedLease: two sessions share a lease that the program has
+// granted, and campaign with one value. The put of the first has no answer, and the second makes
+// the key. The value does not say which of them has made it, so the first session leaves the key
+// alone: its clean-up must not end the leadership of the second.
+func TestCleanUpSparesACandidateOnASharedLease(t *testing.T) {
+	fake, client := newFake(t)
+	lease, err := client.Grant(t.Context(), 60)
+	require.NoError(t, err)
+	first := newSession(t, client, WithLease(lease.ID))
+	second := newSession(t, client, WithLease(lease.ID))
+	apply := loseTxn(t, fake, true)
+	require.Error(t, acquisitions["Campaign"](first, t.Context()))
+	e := NewElection(second, "key")
+	require.NoError(t, e.Campaign(t.Context(), "value"))
+	staysTaken(t, client)
+	apply()
+	staysTaken(t, client)
+	assert.NoError(t, e.Proclaim(t.Context(), "still the leader"))
+}
+
+// TestOrphanWhileAPutHasNoAnswer orphans a session while it waits for the answer to its put, and
+// hands the lease on. The put then fails with an unknown outcome. The orphan must not look for the
+// key that its put may have made, because the session that got the lease has that key.
+func TestOrphanWhileAPutHasNoAnswer(t *testing.T) {
+	for name, acquire := range acquisitions {
+		t.Run(name, func(t *testing.T) {
+			fake, client := newFake(t)
+			orphan := newSession(t, client)
+			puts, lose := make(chan proto.Message), make(chan struct{})
+			fake.Unary("Txn", func(_ context.Context, req proto.Message) (proto.Message, error) {
+				puts <- req
+				<-lose
+				return nil, errLost
+			})
+			failing := async(func() error { return acquire(orphan, t.Context()) })
+			put := <-puts
+			fake.Unary("Txn", nil)
+			orphan.Orphan()
+			heir := newSession(t, client, WithLease(orphan.Lease()))
+			require.NoError(t, acquire(heir, t.Context()))
+			close(lose)
+			require.Error(t, result(t, failing, 5*time.Second))
+			staysTaken(t, client)
+			_, err := fake.Apply(t.Context(), "Txn", put)
+			require.NoError(t, err)
+			staysTaken(t, client)
+		})
+	}
+}
