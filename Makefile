@@ -10,8 +10,8 @@ TEST_FLAGS ?=
 # The race detector needs cgo, which go turns off by itself where no C compiler is found. RACE= leaves it out, RACE=-race insists.
 RACE ?= $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
-BENCH ?= .
-BENCH_FLAGS ?= -benchmem
+# What bench is told, for example BENCH='-run put,get -rounds 3'.
+BENCH ?=
 
 # What conformance and consumers are told, for example CONFORMANCE='-race -packages watch,lease,concurrency'.
 CONFORMANCE ?=
@@ -77,8 +77,8 @@ conformance-all: ## conformance, and etcd's suites behind its gRPC proxy and of 
 consumers: etcd ## compare programs built with this client and with the published one (CONSUMERS adds flags)
 	@cd conformance && $(GO) run ./consumers $(CONSUMERS)
 
-bench: etcd ## run the benchmarks (BENCH=pattern, BENCH_FLAGS='-benchmem -count 10')
-	@$(GO) test -run '^$$' -bench '$(BENCH)' $(BENCH_FLAGS) ./...
+bench: ## measure this client next to the published one and the bare stubs (BENCH='-run put,get -rounds 3')
+	@cd bench && $(GO) run ./run $(BENCH)
 
 ## Parts of check
 

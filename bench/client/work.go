@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/bench/internal/figures"
+)
+
+// workload is something that programs do with etcd.
+type workload struct {
+	run        func(ctx context.Context, c connection, s settings) (figures.Sample, error)
+	n          int // callers, keys, watchers or leases
+	size       int // bytes of a value in a range
+	clientOnly bool
+}
+
+var workloads = map[string]workload{
+	"put":         {run: unary(put), n: 64},
+	"get":         {run: unary(get), n: 64},
+	"txn":         {run: unary(txn), n: 64},
+	"range-100":   {run: ranges(8), n: 100, size: 256},
+	"range-1000":  {run: ranges(4), n: 1000, size: 256},
+	"range-10000": {run: ranges(1), n: 10_000, size: 1024},
+}
+
+func workNames() []string { return slices.Sorted(maps.Keys(workloads)) }
+
+// call is one operation of a caller.
+type call func(ctx context.Context, c connection, key string) error
+
+// value is what is put.
+var value = strings.Repeat("v", 256)
+
+func put(ctx context.Context, c connection, key string) error { return c.put(ctx, key, value) }
+
+func get(ctx context.Context, c connection, key string) error { return c.get(ctx, key) }
+
+func txn(ctx context.Context, c connection, key string) error { return c.txn(ctx, key, value) }
+
+// unary returns a workload of n callers with a key each.
+func unary(op call) func(context.Context, connection, settings) (figures.Sample, error) {
+	return func(ctx context.Context, c connection, s settings) (figures.Sample, error) {
+		return closedLoop(ctx, s, s.n, func(ctx context.Context, caller int) error {
+			return op(ctx, c, callerKey(caller))
+		})
+	}
+}
+
+// callerKeys are made before anything is measured.
+var callerKeys = func() []string {
+	keys := make([]string, 10_000)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("bench/of-a-usual-length/%05d", i)
+	}
+	return keys
+}()
+
+func callerKey(caller int) string { return callerKeys[caller%len(callerKeys)] }
+
+// ranges returns a workload of callers that read n keys each.
+func ranges(callers int) func(context.Context, connection, settings) (figures.Sample, error) {
+	return func(ctx context.Context, c connection, s settings) (figures.Sample, error) {
+		prefix := fmt.Sprintf("range/%d/%d/", s.n, s.size)
+		return closedLoop(ctx, s, callers, func(ctx context.Context, _ int) error {
+			n, err := c.list(ctx, prefix)
+			if err == nil && n != s.n {
+				err = fmt.Errorf("%d keys instead of %d with the prefix %q", n, s.n, prefix)
+			}
+			return err
+		})
+	}
+}
+
+// closedLoop has each caller call again as soon as it is answered.
+func closedLoop(
+	ctx context.Context, s settings, callers int, op func(ctx context.Context, caller int) error,
+) (figures.Sample, error) {
+	if _, err := loops(ctx, s.warm, callers, op); err != nil {
+		return figures.Sample{}, err
+	}
+	m := newMeter()
+	latencies, err := loops(ctx, s.length, callers, op)
+	if err != nil {
+		return figures.Sample{}, err
+	}
+	sample := m.sample(len(latencies))
+	addLatencies(&sample, latencies)
+	addMemory(&sample)
+	return sample, nil
+}
+
+// loops runs the callers for a time, at least one call each, and returns the latencies of all.
+func loops(
+	ctx context.Context, length time.Duration, callers int,
+	op func(ctx context.Context, caller int) error,
+) ([]time.Duration, error) {
+	var (
+		group     sync.WaitGroup
+		latencies = make([][]time.Duration, callers)
+		errs      = make([]error, callers)
+		end       = time.Now().Add(length)
+	)
+	for caller := range callers {
+		// Ends with the time that was given; loops waits.
+		group.Go(func() {
+			latencies[caller], errs[caller] = loop(ctx, end, func() error {
+				return op(ctx, caller)
+			})
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.Concat(latencies...), nil
+}
+
+func loop(ctx context.Context, end time.Time, op func() error) ([]time.Duration, error) {
+	latencies := make([]time.Duration, 0, 4096)
+	for before := time.Now(); ; {
+		if err := op(); err != nil {
+			return nil, err
+		}
+		after := time.Now()
+		latencies = append(latencies, after.Sub(before))
+		if after.After(end) || ctx.Err() != nil {
+			return latencies, ctx.Err()
+		}
+		before = after
+	}
+}

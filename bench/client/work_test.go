@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"go.etcd.io/etcd/client/v3/bench/internal/canned"
+)
+
+// startCanned serves canned answers in the test's process and returns the address.
+func startCanned(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server, done := canned.NewServer(), make(chan error, 1)
+	// Stop ends it; the clean-up waits.
+	go func() { done <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		require.NoError(t, <-done)
+	})
+	return listener.Addr().String()
+}
+
+// small are the workloads with so little to do that each takes moments.
+var small = map[string]settings{}
+
+func TestEveryWorkloadRuns(t *testing.T) {
+	endpoint := startCanned(t)
+	for _, name := range workNames() {
+		for _, via := range []string{"client", "stub"} {
+			if via == "stub" && workloads[name].clientOnly {
+				continue
+			}
+			t.Run(name+" via "+via, func(t *testing.T) {
+				s := small[name]
+				s.endpoint, s.work, s.via, s.ttl = endpoint, name, via, 3
+				s.length = max(s.length, time.Millisecond)
+				sample, err := measure(context.Background(), s)
+				require.NoError(t, err)
+				require.Positive(t, sample.Ops)
+				require.Positive(t, sample.Allocs)
+				require.Equal(t, name, sample.Work)
+				require.Equal(t, via, sample.Via)
+			})
+		}
+	}
+}
+
+func TestBadFlagsAreRefused(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-work", "put"}, "-endpoint is missing"},
+		{[]string{"-endpoint", "a:1", "-work", "dig"}, `-work "dig" is none of`},
+		{[]string{"-endpoint", "a:1", "-work", "put", "-via", "x"}, "neither client nor stub"},
+		{[]string{"-endpoint", "a:1", "-work", "put", "-for", "0s"}, "must be above 0"},
+		{[]string{"-endpoint", "a:1", "-work", "put", "-n", "-1"}, "at least 0"},
+		{[]string{"-endpoint", "a:1", "-work", "put", "get"}, `["get"] is no flag`},
+	} {
+		_, err := parse(test.args, io.Discard)
+		require.ErrorContains(t, err, test.want)
+	}
+	_, err := parse([]string{"-endpoint", "a:1", "-work", "put"}, io.Discard)
+	require.NoError(t, err)
+}

@@ -1,0 +1,43 @@
+// Package figures has what the benchmark's programs hand each other, and the statistics over it.
+package figures
+
+import "time"
+
+// The contenders that are compared.
+const (
+	This      = "this"
+	Published = "published"
+	Stub      = "stub"
+)
+
+// Contenders are the contenders in the order of the tables.
+var Contenders = []string{This, Published, Stub}
+
+// Sample is what one run of the client program measured. It is written as one line of JSON.
+type Sample struct {
+	Work string
+	Via  string // client or stub
+	N    int    // callers, keys, watchers or leases
+	Ops  int
+	Took time.Duration
+
+	// Contender is whose program ran, one of [Contenders]. The program that runs others sets it.
+	Contender string
+
+	// CPU, Allocs and Bytes are those of the client's process, per operation.
+	CPU    time.Duration
+	Allocs float64
+	Bytes  float64
+
+	// P50 and P99 are latencies, zero if the workload measures none.
+	P50, P99 time.Duration
+
+	// Heap, Stack and Goroutines are those at the end of the run, after a garbage collection.
+	// PeakRSS is the largest resident set of the process.
+	Heap, Stack, PeakRSS uint64
+	Goroutines           int
+
+	// Versions has the version of each module that matters to the figures. A directory has none
+	// and is "(devel)".
+	Versions map[string]string
+}

@@ -1,0 +1,36 @@
+package figures
+
+import "slices"
+
+// Median returns the middle of the values, the mean of the two in the middle if their number is
+// even, and zero for none.
+func Median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	if n == 0 {
+		return 0
+	}
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// Quantile returns the value below which the share q of the sorted values lies, and zero for none.
+func Quantile[T any](sorted []T, q float64) T {
+	var zero T
+	if len(sorted) == 0 {
+		return zero
+	}
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+// Quotients divides values that were measured side by side. What else the machine does changes
+// from round to round, so the median of quotients says more than the quotient of medians. Values
+// without one that they can be divided by have no quotient.
+func Quotients(above, below []float64) []float64 {
+	var quotients []float64
+	for i := range min(len(above), len(below)) {
+		if below[i] > 0 {
+			quotients = append(quotients, above[i]/below[i])
+		}
+	}
+	return quotients
+}

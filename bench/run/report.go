@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.etcd.io/etcd/client/v3/bench/internal/figures"
+)
+
+const heading = "# Figures\n\nWritten by `make bench`; docs/performance.md says what is measured.\n\n"
+
+// metric is a figure of an operation.
+type metric struct {
+	title string
+	value func(figures.Sample) float64
+	text  func(float64) string
+}
+
+var (
+	cpu = metric{"CPU an operation", func(s figures.Sample) float64 { return float64(s.CPU) }, span}
+
+	allocations = metric{"Allocations an operation",
+		func(s figures.Sample) float64 { return s.Allocs }, number}
+
+	p99 = metric{"p99 of the latency",
+		func(s figures.Sample) float64 { return float64(s.P99) }, span}
+
+	metrics = []metric{
+		cpu, allocations,
+		{"Bytes allocated an operation", func(s figures.Sample) float64 { return s.Bytes }, number},
+		{"p50 of the latency", func(s figures.Sample) float64 { return float64(s.P50) }, span},
+		p99,
+	}
+)
+
+// report returns the tables of all comparisons, and what they were measured with.
+func (r *results) report(ctx context.Context) (string, error) {
+	comparisons := r.comparisons()
+	if len(comparisons) == 0 {
+		return "", errors.New("no workload has samples of all contenders")
+	}
+	versions, err := r.versions()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, %d CPUs, %s; this client at %s, published %s, gRPC %s, protobuf %s; "+
+		"medians of %d rounds.\n\n", cpuModel(), runtime.NumCPU(), versions["go"], commit(ctx),
+		versions[clientModule], versions["google.golang.org/grpc"],
+		versions["google.golang.org/protobuf"], fewestRounds(comparisons))
+	b.WriteString("## Targets\n\n" + targetTable(comparisons))
+	for _, m := range metrics {
+		if rows := metricRows(m, comparisons); len(rows) > 1 {
+			fmt.Fprintf(&b, "\n## %s\n\n%s", m.title, table(rows))
+		}
+	}
+	return b.String(), nil
+}
+
+func fewestRounds(comparisons []comparison) int {
+	n := comparisons[0].rounds()
+	for _, c := range comparisons {
+		n = min(n, c.rounds())
+	}
+	return n
+}
+
+// targetTable says of each target what was measured.
+func targetTable(comparisons []comparison) string {
+	rows := [][]string{{"work", "target", "measured", "met"}}
+	for _, c := range comparisons {
+		targets := c.work.targets
+		if c.median(p99, figures.Published) > 0 {
+			targets = append(targets[:len(targets):len(targets)], p99NotWorse)
+		}
+		for _, t := range targets {
+			met := "yes"
+			if !t.met(c) {
+				met = "**no**"
+			}
+			rows = append(rows, []string{c.work.title, t.text, number(t.measure(c)), met})
+		}
+	}
+	return table(rows)
+}
+
+// metricRows has a row for each workload that has the metric, below the header.
+func metricRows(m metric, comparisons []comparison) [][]string {
+	rows := [][]string{{"work", "this", "published", "stub", "this ÷ stub", "published ÷ stub",
+		"this ÷ published"}}
+	for _, c := range comparisons {
+		if c.median(m, figures.This) == 0 {
+			continue
+		}
+		row := []string{c.work.title}
+		for _, contender := range figures.Contenders {
+			row = append(row, orDash(c.median(m, contender), m.text))
+		}
+		for _, pair := range [][2]string{{figures.This, figures.Stub},
+			{figures.Published, figures.Stub}, {figures.This, figures.Published}} {
+			row = append(row, orDash(c.ratio(m, pair[0], pair[1]), quotient))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// table returns the rows as a table, the first as its header.
+func table(rows [][]string) string {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	for i, row := range rows {
+		for j, cell := range row {
+			pad := widths[j] - utf8.RuneCountInString(cell) + 1
+			b.WriteString("| " + cell + strings.Repeat(" ", pad))
+		}
+		b.WriteString("|\n")
+		if i == 0 {
+			for _, width := range widths {
+				b.WriteString("|" + strings.Repeat("-", width+2))
+			}
+			b.WriteString("|\n")
+		}
+	}
+	return b.String()
+}
+
+func orDash(v float64, text func(float64) string) string {
+	if v == 0 {
+		return "–"
+	}
+	return text(v)
+}
+
+func span(v float64) string {
+	d := time.Duration(v)
+	switch {
+	case d >= time.Millisecond:
+		return fmt.Sprintf("%.2f ms", v/1e6)
+	case d >= time.Microsecond:
+		return fmt.Sprintf("%.1f µs", v/1e3)
+	}
+	return fmt.Sprintf("%.0f ns", v)
+}
+
+// number returns v with about three digits, and the thousands apart.
+func number(v float64) string {
+	switch {
+	case v < 10:
+		return fmt.Sprintf("%.2f", v)
+	case v < 1000:
+		return fmt.Sprintf("%.1f", v)
+	}
+	digits := fmt.Sprintf("%.0f", v)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+func quotient(v float64) string { return fmt.Sprintf("%.2f", v) }
+
+// versions returns those that the published contender was built with. The others must have been
+// built with the same ones, except for the client.
+func (r *results) versions() (map[string]string, error) {
+	want := map[string]string{}
+	for _, s := range r.samples {
+		if s.Contender == figures.Published {
+			want = s.Versions
+		}
+	}
+	for _, s := range r.samples {
+		for module, version := range s.Versions {
+			isClient := module == clientModule && s.Contender != figures.Published
+			if isClient && version == want[module] {
+				return nil, fmt.Errorf("%s was built with the published client", s.Contender)
+			}
+			if !isClient && version != want[module] {
+				return nil, fmt.Errorf("%s was built with %s %s, published with %s",
+					s.Contender, module, version, want[module])
+			}
+		}
+	}
+	return want, nil
+}
+
+// commit is the commit of this client, with a plus if files have been changed since.
+func commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty=+").Output()
+	if err != nil {
+		return "an unknown commit"
+	}
+	return string(bytes.TrimSpace(out))
+}
+
+func cpuModel() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}

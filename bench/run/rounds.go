@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/bench/internal/figures"
+)
+
+// rounds runs every workload once a round with each contender. The contenders run one after the
+// other and take turns in being first, so that what else the machine does meets all of them.
+func (p programs) rounds(
+	ctx context.Context, s settings, endpoint string, results *results, progress io.Writer,
+) error {
+	start := time.Now()
+	for round := range s.rounds {
+		if err := p.round(ctx, s, round, endpoint, results); err != nil {
+			return err
+		}
+		fmt.Fprintf(progress, "round %d of %d, after %s\n", round+1, s.rounds,
+			time.Since(start).Round(time.Second))
+	}
+	return nil
+}
+
+// round runs every workload once with each contender.
+func (p programs) round(
+	ctx context.Context, s settings, round int, endpoint string, results *results,
+) error {
+	for _, w := range s.works {
+		for _, contender := range turn(w.contenders(), round) {
+			args := w.args(s, endpoint)
+			if round == s.rounds-1 {
+				args = append(args, profile(s, w, contender)...)
+			}
+			sample, err := p.client(ctx, contender, w.limit(s), args...)
+			if err != nil {
+				return err
+			}
+			results.add(sample)
+		}
+	}
+	return nil
+}
+
+// profile returns the flag that writes a profile, if one is wanted.
+func profile(s settings, w work, contender string) []string {
+	if s.profiles == "" {
+		return nil
+	}
+	return []string{"-cpuprofile",
+		filepath.Join(s.profiles, w.name+"-"+contender+".pb.gz")}
+}
+
+// turn returns the contenders in the order of a round.
+func turn(contenders []string, round int) []string {
+	first := round % len(contenders)
+	return slices.Concat(contenders[first:], contenders[:first])
+}
+
+// contenders returns who runs the workload.
+func (w work) contenders() []string {
+	if w.clientOnly {
+		return []string{figures.This, figures.Published}
+	}
+	return slices.Clone(figures.Contenders)
+}
+
+// args are the flags of the client program.
+func (w work) args(s settings, endpoint string) []string {
+	args := []string{"-endpoint", endpoint, "-work", w.name,
+		"-for", max(s.length, w.atLeast).String()}
+	if w.warm > 0 {
+		args = append(args, "-warm", w.warm.String())
+	}
+	return args
+}
+
+// limit is how long a run of the workload measures.
+func (w work) limit(s settings) time.Duration { return max(s.length, w.atLeast) + w.warm }
