@@ -1,7 +1,7 @@
-// Package backoff computes growing, jittered waits and waits them out.
+// Package backoff computes waits that grow and are jittered, and waits.
 //
-// A [Policy] is a value without state: callers count their own attempts, so
-// one policy serves any number of loops at once.
+// A [Policy] is a value without state: callers count their own attempts, so one policy serves any
+// number of loops at once.
 package backoff
 
 import (
@@ -12,17 +12,17 @@ import (
 
 // Policy describes waits that double from Base until they reach Max.
 //
-// Jitter is the share of a wait that is left to chance, from 0 to 1: a wait d
-// is drawn evenly from [d−Jitter·d, d]. With 1, a wait may be anything between
-// zero and d ("full jitter"). Values outside 0..1 count as the nearer end.
+// Jitter is the share of a wait that is random, from 0 to 1: a wait d is drawn evenly from
+// [d−Jitter·d, d]. With 1, a wait may be anything between zero and d ("full jitter"). A value
+// outside 0..1 counts as the nearer end.
 type Policy struct {
 	Base   time.Duration
 	Max    time.Duration
 	Jitter float64
 }
 
-// Delay returns how long to wait after the attempt with the given number,
-// counted from 0. It never exceeds Max, and is 0 where Base is not positive.
+// Delay returns how long to wait after the attempt with the given number, counted from 0. It never
+// exceeds the larger of Base and Max, and is 0 if Base is not positive.
 func (p Policy) Delay(attempt int) time.Duration {
 	d := p.ceiling(attempt)
 	if d <= 0 {
@@ -35,7 +35,7 @@ func (p Policy) Delay(attempt int) time.Duration {
 	return d - rand.N(spread+1)
 }
 
-// ceiling is the wait before jitter.
+// ceiling returns the wait before jitter.
 func (p Policy) ceiling(attempt int) time.Duration {
 	d := p.Base
 	for ; attempt > 0 && d < p.Max; attempt-- {
@@ -44,9 +44,8 @@ func (p Policy) ceiling(attempt int) time.Duration {
 	return min(d, max(p.Max, p.Base))
 }
 
-// Wait returns nil once d has passed, or ctx's error as soon as ctx ends. It
-// does not look at the clock where d is not positive, but still reports a
-// context that is done.
+// Wait returns nil once d has passed, or the error of ctx as soon as ctx ends. If d is not
+// positive, Wait does not block; it still returns the error of a ctx that has ended.
 func Wait(ctx context.Context, d time.Duration) error {
 	if err := ctx.Err(); err != nil || d <= 0 {
 		return err

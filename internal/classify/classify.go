@@ -10,9 +10,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// describe returns the status code and the server's description of err: those
-// of the EtcdError or gRPC status in its chain, unchanged by what wraps it, or
-// the code that stands for a context's error. Other errors are codes.Unknown.
+// describe returns the status code and the server's description of err: those of the EtcdError or
+// gRPC status in its chain, whatever wraps it. For the error of a context it returns the code that
+// stands for it, and for any other error codes.Unknown.
 func describe(err error) (codes.Code, string) {
 	if err == nil {
 		return codes.OK, ""
@@ -35,45 +35,41 @@ func Code(err error) codes.Code {
 	return code
 }
 
-// is reports whether err is the given well-known error of the server: the same
-// code and the same description.
+// is reports whether err has the code and the whole description of known, an error of the server.
 func is(err, known error) bool {
 	code, message := describe(err)
 	wantCode, wantMessage := describe(known)
 	return code == wantCode && message == wantMessage
 }
 
-// IsUnavailable reports whether the member could not serve the request at that
-// time: no connection, a lost connection, no leader, a stopping server, or a
-// request that timed out inside the cluster.
+// IsUnavailable reports whether the member could not serve the request at that time: no connection,
+// a lost connection, no leader, a stopping server, or a request that timed out inside the cluster.
 func IsUnavailable(err error) bool { return Code(err) == codes.Unavailable }
 
-// IsNoLeader reports whether the member refused because it knows no leader.
+// IsNoLeader reports whether the member refused the request because it knows no leader.
 func IsNoLeader(err error) bool { return is(err, rpctypes.ErrGRPCNoLeader) }
 
-// IsLearnerRefusal reports whether a learner declined a request that only
-// voting members serve. The request was refused before it was looked at.
+// IsLearnerRefusal reports whether a learner refused a request that only voting members serve.
+// Learners do that before they look at the request, so it has no effect.
 func IsLearnerRefusal(err error) bool { return is(err, rpctypes.ErrGRPCNotSupportedForLearner) }
 
-// IsAuthRefresh reports whether a new token may turn the refusal into success:
-// the token is invalid or expired, was made at an older revision of the auth
-// store, or was missing. The server refuses such requests before applying them.
+// IsAuthRefresh reports whether the request may succeed with a new token: the token is invalid or
+// expired, was made at an older revision of the auth store, or was missing. Servers refuse such a
+// request before they apply it.
 func IsAuthRefresh(err error) bool {
 	return is(err, rpctypes.ErrGRPCInvalidAuthToken) ||
 		IsAuthOldRevision(err) ||
 		is(err, rpctypes.ErrGRPCUserEmpty)
 }
 
-// IsAuthOldRevision reports whether the auth store changed between the checks
-// of a request's token and of its permissions.
+// IsAuthOldRevision reports whether the auth store changed between the server's check of a token
+// and its check of the permissions.
 func IsAuthOldRevision(err error) bool { return is(err, rpctypes.ErrGRPCAuthOldRevision) }
 
-// IsAuthNotEnabled reports whether a token was asked for while the cluster
-// runs without authentication.
+// IsAuthNotEnabled reports whether a login failed because the cluster runs without authentication.
 func IsAuthNotEnabled(err error) bool { return is(err, rpctypes.ErrGRPCAuthNotEnabled) }
 
-// IsConnClosing reports whether the call ended because the client's own
-// connection was being closed.
+// IsConnClosing reports whether err is gRPC's error for a client connection that is being closed.
 func IsConnClosing(err error) bool {
 	//nolint:staticcheck // the only name under which gRPC exports its closing error
 	return is(err, grpc.ErrClientConnClosing)
@@ -82,40 +78,39 @@ func IsConnClosing(err error) bool {
 // IsUnimplemented reports whether the server does not know the method.
 func IsUnimplemented(err error) bool { return Code(err) == codes.Unimplemented }
 
-// IsTooManyRequests reports whether the member refused because it has much to apply
-// yet. Servers decide that before they propose a request, so it has no effect. The
-// code may be Unknown, as the error that servers send is no gRPC status.
+// IsTooManyRequests reports whether the member refused the request because it has too many others
+// to apply. Servers decide that before they propose a request, so it has no effect. The code may be
+// Unknown, because the error that servers send is not a gRPC status.
 func IsTooManyRequests(err error) bool {
 	code, message := describe(err)
 	return (code == codes.ResourceExhausted || code == codes.Unknown) &&
 		message == rpctypes.ErrTooManyRequests.Error()
 }
 
-// IsMessageTooLarge reports whether a message was over a limit of the client or of
-// what is between it and the server: ResourceExhausted in words that are not etcd's.
+// IsMessageTooLarge reports whether a message was over a limit of the client or of a proxy: the
+// code is ResourceExhausted, and the description is not one of etcd's.
 func IsMessageTooLarge(err error) bool {
 	code, message := describe(err)
 	_, known := rpctypes.Error(errors.New(message)).(rpctypes.EtcdError)
 	return !known && code == codes.ResourceExhausted
 }
 
-// CanRepeatRead reports whether a request without effects may succeed on
-// another attempt: the member was unavailable, or it is a learner.
+// CanRepeatRead reports whether a request without effects may succeed on another attempt: the
+// member was unavailable, or it is a learner.
 func CanRepeatRead(err error) bool { return IsUnavailable(err) || IsLearnerRefusal(err) }
 
-// CanRepeatWrite reports whether a request with effects may be sent again: its
-// failure must prove that no server applied it. That is so for a learner's
-// refusal, and where the member was unavailable before the request reached any
-// connection (sent is false).
+// CanRepeatWrite reports whether a request with effects may be sent again, because its failure
+// proves that no server applied it: a learner refused it, or the member was unavailable and no
+// connection took the request (sent is false).
 func CanRepeatWrite(err error, sent bool) bool {
 	return IsLearnerRefusal(err) || (!sent && IsUnavailable(err))
 }
 
-// IsRefusal reports whether an error proves that a request with effects has none:
-// the server has looked at it and declined. Anything else may have been applied, or
-// may be applied later. ResourceExhausted is no proof: the request that takes the
-// last of a server's space is applied and answered so, and it is also what a client
-// makes of an answer over its limit. "Too many requests" is.
+// IsRefusal reports whether err proves that a request with effects had none, because the server has
+// looked at it and declined. After any other error the request may have been applied, or may be
+// applied later. ResourceExhausted is no proof: a server answers with it although it applies the
+// request that takes its last space, and a client returns it for an answer over its limit. "Too
+// many requests" is a proof.
 func IsRefusal(err error) bool {
 	if IsTooManyRequests(err) {
 		return true
@@ -129,10 +124,9 @@ func IsRefusal(err error) bool {
 	return false
 }
 
-// IsHalt reports whether a stream that ended with err should stay closed. That
-// is so where ctx is done, the connection is being closed, or the status says
-// that asking again gives the same answer. Streams that ended for want of a
-// valid token are not halted: see [IsAuthRefresh].
+// IsHalt reports whether a stream that ended with err should stay closed: ctx is done, the
+// connection is being closed, or the status says that another attempt gets the same answer. It is
+// false for a stream that ended for want of a valid token; see [IsAuthRefresh].
 func IsHalt(ctx context.Context, err error) bool {
 	if ctx != nil && ctx.Err() != nil {
 		return true

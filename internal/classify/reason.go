@@ -9,8 +9,8 @@ import (
 )
 
 // CancelReason returns the error of a watch that its server has cancelled with reason: the error of
-// package rpctypes that has this description, the status that the reason is the text of, or a
-// status of codes.FailedPrecondition with the reason as description.
+// package rpctypes that has this description, the status whose text the reason is, or a status of
+// codes.FailedPrecondition with the reason as its description.
 func CancelReason(reason string) error {
 	if st, ok := parseStatus(reason); ok {
 		return rpctypes.Error(st.Err())
@@ -18,8 +18,8 @@ func CancelReason(reason string) error {
 	return rpctypes.Error(status.Error(codes.FailedPrecondition, reason))
 }
 
-// parseStatus reads the text of a gRPC status error. Servers and proxies write it into a
-// cancel_reason instead of the description alone.
+// parseStatus parses the text of a gRPC status error and reports whether text is one. Servers and
+// proxies write such a text into a cancel_reason, instead of the description alone.
 func parseStatus(text string) (*status.Status, bool) {
 	rest, ok := strings.CutPrefix(text, "rpc error: code = ")
 	if !ok {

@@ -16,24 +16,22 @@ const NoEndpoints = "etcdclient: no available endpoints"
 
 var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)
 
-// IsFinal reports whether a stream that ended with err must not be opened again.
-// opened is whether the stream had been opened: err is the end of a stream, and not
-// the failure to open one.
+// IsFinal reports whether a stream that ended with err must not be opened again. opened says
+// whether err is the end of an open stream; otherwise err is the failure to open one.
 //
-// Load balancers and proxies answer a stream with any status while something is
-// wrong with them, and it passes. So a status is final only if it is in this list:
+// Load balancers and proxies answer a stream with any status while something is wrong with them,
+// and that passes. So an error is final only if it is in this list:
 //
 //   - any error once ctx is done: the owner of the stream has ended it.
 //   - [NoEndpoints]: the client was made without a connection and never has one.
-//   - gRPC's "the client connection is closing", from opening a stream: the
-//     connection was closed by this process and opens no other stream. The same
-//     status of an opened stream may be that of a proxy's connection.
+//   - gRPC's "the client connection is closing" from opening a stream: this process has closed the
+//     connection, which opens no other stream. An open stream may end with the same status because
+//     a proxy closed its own connection.
 //
-// No status of an etcd server is in the list. Those with which etcd ends a watch or
-// keepalive stream (not capable, not supported for learner, no leader, watch
-// canceled, and those of a renewal that could not be made) are true of one member at
-// one time, or of one lease. etcd says of a watch that it has ended by a response on
-// the stream, and of a lease by an answer without a TTL.
+// No status of an etcd server is in the list. The statuses with which etcd ends a watch or
+// keepalive stream (not capable, not supported for learner, no leader, watch canceled, a failed
+// renewal) hold for one member at one time, or for one lease. That a watch has ended, etcd says by
+// a response on the stream; that a lease is gone, by an answer without a TTL.
 func IsFinal(ctx context.Context, err error, opened bool) bool {
 	switch {
 	case ctx != nil && ctx.Err() != nil:
@@ -44,9 +42,9 @@ func IsFinal(ctx context.Context, err error, opened bool) bool {
 	return !opened && IsConnClosing(err)
 }
 
-// IsOptionRefusal reports whether a stream that ended with err may have been ended
-// because its server does not know an option in the last request: the status is
-// FailedPrecondition or InvalidArgument, and none of etcd's own.
+// IsOptionRefusal reports whether a stream may have ended with err because its server does not know
+// an option of the last request: the code is FailedPrecondition or InvalidArgument, and the error
+// is not one of etcd's own.
 func IsOptionRefusal(err error) bool {
 	switch Code(err) {
 	case codes.FailedPrecondition, codes.InvalidArgument:
@@ -56,8 +54,8 @@ func IsOptionRefusal(err error) bool {
 	return false
 }
 
-// IsOverLimit reports whether gRPC refused a message that this client received,
-// because it is larger than the client's limit. The whole description is compared.
+// IsOverLimit reports whether gRPC refused a message that this client received, because it is
+// larger than the client's limit. It compares the whole description.
 func IsOverLimit(err error) bool {
 	code, message := describe(err)
 	if code != codes.ResourceExhausted {
@@ -74,9 +72,9 @@ func IsOverLimit(err error) bool {
 	return message == fmt.Sprintf(decompressed, limit)
 }
 
-// IsServersEnd reports whether a server ended a stream with err for a reason that may
-// lie in a request: without a status, or with one that says neither that the server
-// is unavailable nor that the client's side has ended the stream.
+// IsServersEnd reports whether a server ended a stream with err for a reason that may lie in a
+// request: without a status, or with one that says neither that the server is unavailable nor that
+// the client's side has ended the stream.
 func IsServersEnd(err error) bool {
 	if errors.Is(err, io.EOF) {
 		return true

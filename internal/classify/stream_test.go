@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestNoStatusOfAServerIsFinal: whatever code a server, proxy or load balancer ends a
-// stream with, and whichever of etcd's errors, the stream may be opened again.
+// TestNoStatusOfAServerIsFinal: whatever code a server, proxy or load balancer ends a stream with,
+// and whichever of etcd's errors, the stream may be opened again.
 func TestNoStatusOfAServerIsFinal(t *testing.T) {
 	for code := codes.OK; code <= codes.Unauthenticated; code++ {
 		assert.False(t, IsFinal(context.Background(), status.Error(code, "x"), true), code)

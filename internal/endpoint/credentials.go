@@ -10,8 +10,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// Credentials encrypts each connection or not, as the endpoint's scheme and the
-// presence of a TLS configuration say. It is immutable.
+// Credentials secures each connection as the scheme of its endpoint demands. It is immutable.
 type Credentials struct {
 	credentials.TransportCredentials // their Info is that of a whole client, see As
 
@@ -19,10 +18,10 @@ type Credentials struct {
 	byConfig         *bundle // one of them
 }
 
-// NewCredentials returns credentials for connections to endpoints. A nil cfg
-// leaves endpoints without a scheme unencrypted, and checks https ones against
-// the system's certificate authorities. opened, if not nil, is told of each new
-// connection with its address's attributes, and returns the one to go on with.
+// NewCredentials returns credentials for connections to endpoints. With a nil cfg, endpoints
+// without a scheme are not encrypted, and https endpoints are checked against the system's
+// certificate authorities. opened, if not nil, is called with each new connection and the
+// attributes of its address, and returns the connection to use instead.
 func NewCredentials(
 	cfg *tls.Config, opened func(*attributes.Attributes, net.Conn) net.Conn,
 ) *Credentials {
@@ -39,14 +38,14 @@ func NewCredentials(
 	return c
 }
 
-// As returns c with the Info of connections of security s.
+// As returns a copy of c whose Info is that of a connection with security s.
 func (c *Credentials) As(s Security) *Credentials {
 	out := *c
 	out.TransportCredentials = c.bundle(s).creds
 	return &out
 }
 
-// Encrypts reports whether a connection with the demand s is encrypted.
+// Encrypts reports whether a connection with security s is encrypted.
 func (c *Credentials) Encrypts(s Security) bool { return c.bundle(s) == c.encrypted }
 
 func (c *Credentials) bundle(s Security) *bundle {
@@ -71,15 +70,16 @@ func (c *Credentials) ClientHandshake(
 	return c.byConfig.creds.ClientHandshake(ctx, authority, conn)
 }
 
-// Clone returns c, which nothing changes.
+// Clone returns c itself, because nothing changes it.
 func (c *Credentials) Clone() credentials.TransportCredentials { return c }
 
-// bundle is the security of one connection: its Info is what the connection is.
+// bundle holds the credentials of one kind of connection, encrypted or not. An address carries one
+// among its attributes.
 type bundle struct{ creds trackedCredentials }
 
 type bundleKey struct{}
 
-// BundleOf returns the security that an address demands by its attributes, or nil.
+// BundleOf returns the credentials that an address carries among its attributes, or nil.
 func BundleOf(a *attributes.Attributes) credentials.Bundle {
 	if b, ok := a.Value(bundleKey{}).(*bundle); ok {
 		return b
@@ -93,7 +93,7 @@ func (b *bundle) PerRPCCredentials() credentials.PerRPCCredentials { return nil 
 
 func (b *bundle) NewWithMode(string) (credentials.Bundle, error) { return b, nil }
 
-// trackedCredentials are those of one kind of connection.
+// trackedCredentials are credentials that pass each new connection to opened before the handshake.
 type trackedCredentials struct {
 	credentials.TransportCredentials
 	serverName string // to check all certificates against; "" means each endpoint's host

@@ -14,40 +14,41 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// Security says what an endpoint's scheme demands of its connection.
+// Security says whether the connection to an endpoint is encrypted, as the endpoint's scheme
+// demands.
 type Security uint8
 
 const (
-	// ByConfig encrypts where the client has a TLS configuration: bare host:port and unix.
+	// ByConfig is for endpoints without a scheme and for unix: encrypted if the client has a TLS
+	// configuration.
 	ByConfig Security = iota
-	// Plain never encrypts: http.
+	// Plain is for http: never encrypted.
 	Plain
-	// Encrypted always encrypts: https and unixs.
+	// Encrypted is for https and unixs: always encrypted.
 	Encrypted
 )
 
-// Endpoint is an endpoint taken apart. Different spellings of one endpoint give
-// the same Address and Authority.
+// Endpoint is an endpoint taken apart. All spellings of one endpoint have the same Address and
+// Authority.
 type Endpoint struct {
-	// Address is what to dial: "host:port", "unix:path" or "unix:///path".
+	// Address is what is dialled: "host:port", "unix:path" or "unix:///path".
 	Address string
-	// Authority is what requests name and certificates are checked against, there
-	// without its port: the host with its port, or the name of a unix socket.
+	// Authority is the host with its port, or the name of a unix socket. Requests name it, and the
+	// certificate is checked against it without the port.
 	Authority string
-	// Security is the scheme's demand.
+	// Security is what the scheme demands.
 	Security Security
 }
 
 const unixPrefix = "unix:"
 
-// Parse understands
+// Parse takes an endpoint apart. It understands
 //
 //	host:port  http://host:port  https://host:port
 //	unix:path  unix:///path  unixs:path  unixs:///path
 //
-// with IPv6 literals in brackets. User information and a path behind host:port are
-// ignored. Its error names the endpoint, without user information, and what is
-// wrong with it.
+// with IPv6 literals in brackets. It ignores user information, and a path behind host:port. Its
+// error names the endpoint, without user information, and what is wrong with it.
 func Parse(ep string) (Endpoint, error) {
 	e, err := parse(ep)
 	if err != nil {
@@ -56,8 +57,8 @@ func Parse(ep string) (Endpoint, error) {
 	return e, nil
 }
 
-// Raw is an endpoint that only a dialer of the user's understands: it is dialled as
-// it is.
+// Raw returns the Endpoint for a text that only a dialer of the user's understands. The text is
+// dialled as it is.
 func Raw(ep string) Endpoint {
 	name := ep
 	if _, rest, found := strings.Cut(ep, "://"); found {
@@ -93,8 +94,8 @@ func parse(ep string) (Endpoint, error) {
 	return Endpoint{}, fmt.Errorf("unknown scheme %q, want http, https, unix or unixs", scheme)
 }
 
-// urlError says what is wrong with a URL. What url.Parse says of ep itself may quote
-// user information.
+// urlError returns what is wrong with a URL that url.Parse refuses. The error of url.Parse for ep
+// itself might quote user information.
 func urlError(ep string) error {
 	_, err := url.Parse(Redact(ep))
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
@@ -139,7 +140,7 @@ func parseHost(host string, security Security) (Endpoint, error) {
 	return Endpoint{Address: host, Authority: host, Security: security}, nil
 }
 
-// canonical returns the one spelling of a host by which it is known.
+// canonical returns the one spelling that stands for all spellings of a host.
 func canonical(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.String()
@@ -147,7 +148,7 @@ func canonical(host string) string {
 	return strings.ToLower(host)
 }
 
-// headerSafe returns a name as it may stand in a request's header.
+// headerSafe returns name in a form that may stand in a request's header.
 func headerSafe(name string) string {
 	if strings.IndexFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) < 0 {
 		return name
@@ -155,7 +156,7 @@ func headerSafe(name string) string {
 	return url.PathEscape(name)
 }
 
-// Network splits an Address for net.Dial.
+// Network returns the network and the address for net.Dial of an Endpoint's Address.
 func Network(address string) (network, target string) {
 	if socket, ok := strings.CutPrefix(address, unixPrefix); ok {
 		return "unix", strings.TrimPrefix(socket, "//")
@@ -163,8 +164,8 @@ func Network(address string) (network, target string) {
 	return "tcp", address
 }
 
-// Redact replaces the user information of an endpoint, also of a malformed one, for
-// errors and logs.
+// Redact returns an endpoint without its user information, for errors and logs. The endpoint may be
+// malformed.
 func Redact(ep string) string {
 	at := strings.LastIndexByte(ep, '@')
 	if at < 0 {
@@ -177,7 +178,7 @@ func Redact(ep string) string {
 	return scheme + "://xxxxx" + ep[at:]
 }
 
-// RedactAll does that for each of eps.
+// RedactAll returns the result of Redact for each of eps.
 func RedactAll(eps []string) []string {
 	out := make([]string, len(eps))
 	for i, ep := range eps {
@@ -186,8 +187,8 @@ func RedactAll(eps []string) []string {
 	return out
 }
 
-// Resolved is the endpoint as gRPC's resolvers name it. The server's name goes with
-// the address, and the bundle of creds, if not nil, that secures its connection.
+// Resolved returns the address for gRPC. It carries the name of the server, and of creds, if not
+// nil, the credentials that secure its connection.
 func (e Endpoint) Resolved(creds *Credentials) resolver.Address {
 	a := resolver.Address{Addr: e.Address, ServerName: e.Authority}
 	if creds != nil {

@@ -109,8 +109,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestHandshakeFollowsTheScheme looks at what the other end of a connection
-// receives first: a TLS handshake record, or HTTP/2's preface.
+// TestHandshakeFollowsTheScheme looks at what the other end of a connection receives first: a TLS
+// handshake record, or HTTP/2's preface.
 func TestHandshakeFollowsTheScheme(t *testing.T) {
 	for _, tc := range []struct {
 		endpoint string
@@ -184,8 +184,8 @@ func TestErrorsAndLogsHaveNoUserInformation(t *testing.T) {
 	assert.Equal(t, []string{"h:1", "https://h:1"}, RedactAll([]string{"h:1", "https://h:1"}))
 }
 
-// TestConnectionsReportWhatTheyAre: by its bundle a connection is told apart from
-// others of the same client.
+// TestConnectionsReportWhatTheyAre: by its bundle a connection is told apart from others of the
+// same client.
 func TestConnectionsReportWhatTheyAre(t *testing.T) {
 	for _, tc := range []struct {
 		endpoint string

@@ -2,24 +2,25 @@ package keystate
 
 import "cmp"
 
-// Version is what an incarnation was after one of its puts.
+// Version identifies an incarnation as one of its puts left it.
 type Version struct {
 	Create int64 // create revision
 	Mod    int64 // revision of the last put; 0 if puts make no difference
 }
 
-// compare returns -1 if v is older than w, 0 if they are the same, and 1 if v is newer.
+// compare returns a negative number if v is older than w, 0 if they are equal, and a positive one
+// if v is newer.
 func (v Version) compare(w Version) int {
 	return cmp.Or(cmp.Compare(v.Create, w.Create), cmp.Compare(v.Mod, w.Mod))
 }
 
-// Incarnation is the record of an incarnation, and what its users hold. The session's mutex guards
-// it, except for Create, which does not change.
+// Incarnation is the record of one incarnation; the calls that use it hold it. The session's mutex
+// guards it, except for Create, which does not change.
 type Incarnation struct {
 	Version
-	value  string // when it was found or seen first
-	made   bool   // by a put of this session that is known
-	own    bool   // made by this session, as its value proves
+	value  string // its value when it was found or seen first
+	made   bool   // a put of this session is known to have made it
+	own    bool   // its value proves that this session has made it
 	users  int
 	ended  bool // Unlock has begun
 	status status
@@ -30,14 +31,14 @@ type status uint8
 const (
 	known status = iota
 	toDelete
-	denied // clean-up could not delete it, and no longer tries; an attempt may still be applied
+	denied // clean-up does not try to delete it again; an earlier attempt may still be applied
 	gone
 )
 
-// New returns the record of an incarnation of which the session knows nothing else.
+// New returns a record for v. It says nothing of who made the incarnation or uses it.
 func New(v Version) *Incarnation { return &Incarnation{Version: v} }
 
-// End is the beginning of an Unlock, which deletes the incarnation for all of its users.
+// End records that Unlock has begun to delete the incarnation, for all of its users.
 func (in *Incarnation) End() { in.ended = true }
 
 // Ended reports whether an Unlock of this session deletes, or has deleted, the incarnation.
@@ -49,27 +50,28 @@ func (in *Incarnation) refuses(v Version) bool {
 		v.Create == in.Create && (in.ended || in.status != known && v.Mod <= in.Mod)
 }
 
-// State is what a session knows of one key. The zero State is that of a key of which it knows
-// nothing.
+// State holds what a session knows of one key. The zero State is for a key of which the session
+// knows nothing.
 type State struct {
 	puts      int            // under way
 	current   *Incarnation   // the newest one that is known; nil for none
 	uncertain map[string]int // uncertain puts by their value
-	unlooked  bool           // nothing was seen since a put became uncertain
-	unique    bool           // one put at most has the name of this key: its value does not matter
-	seen      *Incarnation   // what clean-up saw last; nil for no key
+	unlooked  bool           // clean-up has not looked since a put became uncertain
+	unique    bool           // at most one put has used this key: its value does not matter
+	seen      *Incarnation   // the key as clean-up saw it last; nil for no key
 }
 
-// Begin is the start of a put.
+// Begin records that a put begins.
 func (k *State) Begin() { k.puts++ }
 
-// Fail is the end of a put that has no effect, or that found what it does not use.
+// Fail records that a put has ended which has no effect, or which has found a version that it does
+// not use.
 func (k *State) Fail() {
 	k.puts--
 	k.settle()
 }
 
-// Lose is the end of a put of value that became uncertain.
+// Lose records that a put of value has ended and is uncertain.
 func (k *State) Lose(value string) {
 	k.addUncertain(value)
 	k.Fail()
@@ -83,17 +85,18 @@ func (k *State) addUncertain(value string) {
 	k.unlooked = true
 }
 
-// Made is the end of a put that has created v. It returns nil if v must not be used: the caller
-// deletes v, and puts again.
+// Made records that a put has ended which has created v, and returns the incarnation that the put
+// uses. It returns nil if v must not be used: the caller deletes v, and puts again.
 func (k *State) Made(v Version) *Incarnation { return k.use(&Incarnation{Version: v, made: true}) }
 
-// Found is the end of a put that has found v with a value. own says that the value proves that this
-// session has made v. Found returns nil as [State.Made] does.
+// Found records that a put has ended which has found v with a value. own says that the value proves
+// that this session has made v. Found returns the incarnation, or nil, as [State.Made] does.
 func (k *State) Found(v Version, value string, own bool) *Incarnation {
 	return k.use(&Incarnation{Version: v, value: value, own: own})
 }
 
-// use adds a user to the incarnation that a put has made or found.
+// use adds a user to the incarnation at, which a put has made or found. It returns the incarnation,
+// or nil if it must not be used.
 func (k *State) use(at *Incarnation) *Incarnation {
 	defer k.Fail()
 	in := k.current
@@ -113,8 +116,8 @@ func (k *State) use(at *Incarnation) *Incarnation {
 	return in
 }
 
-// take reports whether an uncertain put of value can have made an incarnation. That put is certain
-// from then on.
+// take reports whether an uncertain put of value can have made an incarnation. If so, take removes
+// that put from the uncertain ones.
 func (k *State) take(value string) bool {
 	if !k.mayBeUncertain(value) {
 		return false
@@ -132,7 +135,8 @@ func (k *State) mayBeUncertain(value string) bool {
 	return k.uncertain[value] > 0 || k.unique && len(k.uncertain) > 0
 }
 
-// Release is for a user of an incarnation that has failed, or is no longer needed.
+// Release removes a user of an incarnation: a call that has failed, or that no longer needs the
+// key.
 func (k *State) Release(in *Incarnation) {
 	if in.users == 0 {
 		return // it was deleted, or has to be, although it had users
@@ -141,7 +145,8 @@ func (k *State) Release(in *Incarnation) {
 	k.deleteUnused()
 }
 
-// deleteUnused has what this session made deleted once it has no users.
+// deleteUnused marks the newest incarnation for deletion if this session made it and it has no
+// users.
 func (k *State) deleteUnused() {
 	in := k.current
 	if in != nil && (in.made || in.own) && in.users == 0 && in.status == known {
@@ -149,14 +154,14 @@ func (k *State) deleteUnused() {
 	}
 }
 
-// Delete has an incarnation deleted by clean-up, whether or not it has users.
+// Delete marks an incarnation for deletion by clean-up, whether or not it has users.
 func (k *State) Delete(in *Incarnation) {
 	if in = k.newest(in); in != nil && in.status != gone {
 		in.status, in.users = toDelete, 0
 	}
 }
 
-// Deleted is for a version that does not exist any more.
+// Deleted records that version v no longer exists.
 func (k *State) Deleted(v Version) {
 	if in := k.newest(New(v)); in != nil {
 		in.status, in.users = gone, 0
@@ -166,8 +171,8 @@ func (k *State) Deleted(v Version) {
 	}
 }
 
-// newest returns the record of an incarnation, which is in if there is no other, or nil if a newer
-// incarnation or version is known.
+// newest returns the record of the incarnation of in, which is in itself if there is no other
+// record. It returns nil if a newer incarnation or version is known.
 func (k *State) newest(in *Incarnation) *Incarnation {
 	cur := k.current
 	switch {
@@ -179,8 +184,9 @@ func (k *State) newest(in *Incarnation) *Incarnation {
 	return k.current
 }
 
-// Discard has a key deleted whose name at most one put has used: the incarnation with the given
-// create revision, or with 0 the one that a put may have made, or may make yet.
+// Discard marks for deletion a key whose name at most one put has used. create is the create
+// revision of the incarnation to delete. With 0, clean-up deletes what the put may have made, or
+// may make yet.
 func (k *State) Discard(create int64) {
 	k.unique = true
 	if create == 0 {
@@ -190,17 +196,17 @@ func (k *State) Discard(create int64) {
 	}
 }
 
-// Saw is for a key that clean-up has seen in the store.
+// Saw records that clean-up has seen the key in the store, as v with a value.
 func (k *State) Saw(v Version, value string) {
 	k.seen, k.unlooked = &Incarnation{Version: v, value: value}, false
 	k.settle()
 }
 
-// SawNone is for clean-up that has seen no key of the session's lease.
+// SawNone records that clean-up has seen no key of the session's lease.
 func (k *State) SawNone() { k.seen, k.unlooked = nil, false }
 
-// settle finds out whether an uncertain put has made the newest incarnation. While a put is under
-// way, that one may have made it.
+// settle finds out whether an uncertain put has made the newest incarnation. It does nothing while
+// a put is under way, because that put may have made the incarnation.
 func (k *State) settle() {
 	if k.puts > 0 {
 		return
@@ -215,7 +221,7 @@ func (k *State) settle() {
 	}
 }
 
-// Orphan is for the end of a session whose lease another one may take over.
+// Orphan records that the session has ended and that another session may take over its lease.
 func (k *State) Orphan() {
 	if k.unique {
 		return
@@ -230,7 +236,7 @@ func (k *State) Orphan() {
 	}
 }
 
-// GiveUp forgets what clean-up has to do.
+// GiveUp makes clean-up forget what it has to delete or to look out for.
 func (k *State) GiveUp() {
 	k.forget()
 	if in := k.ToDelete(); in != nil {
@@ -243,7 +249,7 @@ func (k *State) forget() {
 	k.unlooked = false
 }
 
-// ToDelete returns what clean-up has to delete, or nil.
+// ToDelete returns the incarnation that clean-up has to delete, or nil.
 func (k *State) ToDelete() *Incarnation {
 	if k.current == nil || k.current.status != toDelete {
 		return nil
@@ -254,7 +260,7 @@ func (k *State) ToDelete() *Incarnation {
 // Dirty reports whether clean-up has anything to delete or to look out for.
 func (k *State) Dirty() bool { return k.ToDelete() != nil || len(k.uncertain) > 0 }
 
-// Urgent reports whether the store may have what clean-up has to delete.
+// Urgent reports whether the store may have something that clean-up has to delete.
 func (k *State) Urgent() bool { return k.ToDelete() != nil || k.unlooked }
 
 // Users returns how many users the newest incarnation has.
@@ -265,7 +271,7 @@ func (k *State) Users() int {
 	return k.current.users
 }
 
-// Idle reports whether there is nothing to remember.
+// Idle reports whether the State may be forgotten.
 func (k *State) Idle() bool {
 	return k.puts == 0 && !k.Dirty() && k.Users() == 0 &&
 		(k.current == nil || k.current.status != denied)

@@ -1,5 +1,5 @@
-// Package origin marks the contexts of requests that the client makes by itself,
-// so that a user's interceptors can tell them from the program's.
+// Package origin marks the contexts of requests that the client makes by itself, so that a user's
+// interceptors can tell these requests from those of the program.
 package origin
 
 import "context"
@@ -9,5 +9,5 @@ type key struct{}
 // Client returns a context for requests that the client makes by itself.
 func Client(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, true) }
 
-// IsClient reports whether ctx is one that Client returned, or descends from one.
+// IsClient reports whether Client returned ctx or one of its parents.
 func IsClient(ctx context.Context) bool { return ctx.Value(key{}) != nil }

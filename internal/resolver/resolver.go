@@ -9,19 +9,19 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// Scheme is the scheme of the targets that a [Resolver] serves.
+// Scheme is the scheme of the targets that a [Resolver] resolves.
 const Scheme = "etcd-endpoints"
 
-// Resolver hands the addresses given to it to the one connection that it was
-// made for. It is safe for concurrent use.
+// Resolver passes the addresses that it is given to the one gRPC connection that it was made for.
+// It is safe for concurrent use.
 type Resolver struct {
 	// read-only after New
 	serviceConfig string
 	authority     string
 	attributes    *attributes.Attributes
 
-	// push serialises hand-overs, so that the last Set wins; it is held while
-	// gRPC takes an update, which does not call back.
+	// push serialises hand-overs, so that the last Set wins; it is held while gRPC takes an update,
+	// which does not call back.
 	push sync.Mutex
 
 	// guarded by push
@@ -29,9 +29,9 @@ type Resolver struct {
 	conn      resolver.ClientConn
 }
 
-// New returns a Resolver that resolves to the given addresses, and has the
-// connection work by a gRPC service configuration in JSON, with attributes for
-// its balancer. The connection's authority is the first address's server name.
+// New returns a Resolver for a connection to addresses. serviceConfig is the connection's gRPC
+// service config in JSON, and a are the attributes for its balancer. The connection's authority is
+// the server name of the first address.
 func New(serviceConfig string, a *attributes.Attributes, addresses []resolver.Address) *Resolver {
 	r := &Resolver{serviceConfig: serviceConfig, attributes: a, addresses: addresses}
 	if len(addresses) > 0 {
@@ -40,14 +40,14 @@ func New(serviceConfig string, a *attributes.Attributes, addresses []resolver.Ad
 	return r
 }
 
-// Target is what to pass to grpc.NewClient along with grpc.WithResolvers(r). gRPC
-// parses it as a URL, in which the zone of an IPv6 address has to be escaped.
+// Target returns the target to pass to grpc.NewClient along with grpc.WithResolvers(r). gRPC parses
+// it as a URL, in which the zone of an IPv6 address must be escaped.
 func (r *Resolver) Target() string { return Scheme + ":///" + url.PathEscape(r.authority) }
 
 // Scheme implements resolver.Builder.
 func (r *Resolver) Scheme() string { return Scheme }
 
-// OverrideAuthority makes requests carry the authority of an endpoint.
+// OverrideAuthority returns the authority that requests carry: that of an endpoint.
 func (r *Resolver) OverrideAuthority(resolver.Target) string { return r.authority }
 
 // Build implements resolver.Builder.
@@ -73,8 +73,8 @@ func (r *Resolver) pushLocked() {
 	if r.conn == nil {
 		return
 	}
-	// An error says that the connection is closing, or that the balancer asks for
-	// another resolution, for which there is no other answer.
+	// An error says that the connection is closing, or that the balancer asks for another
+	// resolution, for which there is no other answer.
 	_ = r.conn.UpdateState(resolver.State{
 		Addresses:     r.addresses,
 		ServiceConfig: r.conn.ParseServiceConfig(r.serviceConfig),
@@ -82,7 +82,7 @@ func (r *Resolver) pushLocked() {
 	})
 }
 
-// ResolveNow implements resolver.Resolver; addresses change by Set alone.
+// ResolveNow implements resolver.Resolver. It does nothing, because only Set changes the addresses.
 func (r *Resolver) ResolveNow(resolver.ResolveNowOptions) {}
 
 // Close implements resolver.Resolver.

@@ -13,15 +13,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// Tokens is the holder of the client's authentication token.
+// Tokens holds the client's authentication token. Package authtoken has an implementation.
 type Tokens interface {
-	// Generation names the token that requests carry now.
+	// Generation returns the number of the token that requests carry.
 	Generation() uint64
-	// Fresh reports whether the token of generation seen is in use and so new
-	// that members may not know it yet.
+	// Fresh reports whether the token of generation seen is in use, and so new that members may not
+	// know it yet.
 	Fresh(seen uint64) bool
-	// Refresh replaces the token of generation seen, if it is still in use. It
-	// returns an error if there is no other token.
+	// Refresh replaces the token of generation seen, if it is still in use. It returns an error if
+	// there is no other token.
 	Refresh(ctx context.Context, seen uint64) error
 }
 
@@ -29,7 +29,7 @@ type Tokens interface {
 type Config struct {
 	// MaxAttempts bounds how often one request is sent.
 	MaxAttempts uint
-	// Backoff spaces the attempts.
+	// Backoff has the waits between attempts.
 	Backoff backoff.Policy
 	// Endpoints returns the number of endpoints that the connection spreads requests over.
 	Endpoints func() int
@@ -37,21 +37,21 @@ type Config struct {
 	Tokens Tokens
 	// Life ends when the client is closed.
 	Life context.Context
-	// Closed is the error of calls that the client's closing ended.
+	// Closed is the error of calls that end because the client is closed.
 	Closed error
-	// Metadata is added to the caller's metadata of every request.
+	// Metadata is a key and a value that are added to the metadata of every request.
 	Metadata [2]string
-	// Options, at most two, are the options of every call. Those of the caller override them.
+	// Options, at most two, are the options of every call. The caller's options override them.
 	Options []grpc.CallOption
-	// IdempotentKey, if not nil, is the context key of a bool: whether the request is sent
-	// again even if a server may have served it.
+	// IdempotentKey, if not nil, is the context key under which each attempt holds a bool: whether
+	// the request may be sent again even if a server has served it.
 	IdempotentKey any
 	// Retrying, if not nil, is called before each wait for another attempt. It must not block.
 	Retrying func(method string, attempt uint, err error)
 }
 
-// Conn is a grpc.ClientConnInterface that retries. It is safe for concurrent
-// use and holds nothing that must be released.
+// Conn is a grpc.ClientConnInterface that retries. It is safe for concurrent use and holds nothing
+// that must be released.
 type Conn struct {
 	cc     grpc.ClientConnInterface
 	cfg    Config
@@ -66,12 +66,12 @@ func New(cc grpc.ClientConnInterface, cfg Config) *Conn {
 	return &Conn{cc: cc, cfg: cfg, header: header}
 }
 
-// waitForReady makes attempts wait for a connection as long as their context
-// allows, instead of failing while every endpoint is being dialled.
+// waitForReady makes an attempt wait for a connection as long as its context allows. Without it, an
+// attempt would fail while no endpoint is connected.
 var waitForReady = grpc.WaitForReady(true)
 
-// attempt is the context and the options of one attempt. gRPC tells it whether a connection took
-// the request.
+// attempt is the context and the options of one attempt, and records whether a connection took the
+// request.
 type attempt struct {
 	context.Context // the call's
 	conn            *Conn
@@ -82,17 +82,19 @@ type attempt struct {
 	room [6]grpc.CallOption
 	opts []grpc.CallOption
 
-	// Set by ObserveSends. Interceptors may call it on goroutines that they do not wait for.
+	// Set by ObserveSends, which interceptors may call on goroutines that they do not wait for.
 	underWay       atomic.Int32 // calls that gRPC has not returned from
 	sawPeerOption  atomic.Bool  // gRPC was given the option that fills peer
 	lostPeerOption atomic.Bool  // at least once gRPC was not given that option
 }
 
-// attemptKey is the context key under which an attempt is found.
+// attemptKey is the context key of the attempt.
 type attemptKey struct{}
 
-// Value returns the attempt itself, whether it is idempotent, or the client's own metadata if the
-// call has none. The attempt is its own context because a derived one would cost an allocation.
+// Value returns the attempt for attemptKey, whether the request is idempotent for
+// Config.IdempotentKey, and otherwise the value of the call's context. Config.Metadata stands in
+// for outgoing metadata that the call does not have. The attempt is its own context because a
+// derived context would cost an allocation.
 func (a *attempt) Value(key any) any {
 	switch {
 	case key == (attemptKey{}):
@@ -106,7 +108,7 @@ func (a *attempt) Value(key any) any {
 	return a.conn.header.Value(key)
 }
 
-// newAttempt returns an attempt with the caller's options last, where they override the others.
+// newAttempt returns an attempt. The caller's options are last, so they override the others.
 func (c *Conn) newAttempt(
 	ctx context.Context, method string, req any, callers []grpc.CallOption,
 ) *attempt {
@@ -120,25 +122,22 @@ func (c *Conn) newAttempt(
 	return a
 }
 
-// noPeer is the address of a peer that gRPC has not named. nil would not do: the connections of a
-// user's own dialer may have no address.
+// noPeer is the address of the peer until gRPC sets another one. It is not nil because a connection
+// of a user's own dialer may have a nil address.
 var noPeer net.Addr = &net.UnixAddr{Net: "none"}
 
-// connected reports whether a connection took the request or still may. When a call ends, gRPC
-// names its peer if a connection took it, and if the peer option was given.
-func (a *attempt) connected() bool { return a.underWay.Load() > 0 || a.peer.Addr != noPeer }
-
-// sent reports whether the request may have left the client or still may. Without the peer option
-// gRPC cannot prove that it has not.
+// sent reports whether the request may have left the client or still may. When a call ends, gRPC
+// sets the address of its peer if a connection took it and the peer option was given. Without the
+// option nothing proves that the request was not sent.
 func (a *attempt) sent() bool {
-	return a.connected() || !a.sawPeerOption.Load() ||
+	return a.underWay.Load() > 0 || a.peer.Addr != noPeer || !a.sawPeerOption.Load() ||
 		a.lostPeerOption.Load()
 }
 
-// ObserveSends is the interceptor of a connection that a [Conn] is made on. It has to be the last
-// one, next to gRPC. It checks that gRPC gets the attempt's peer option. If it is missing, or if
-// another interceptor withholds the attempt's context or options or does not wait for gRPC, a write
-// that found no connection is not sent again.
+// ObserveSends is the last interceptor, next to gRPC, of a connection that a [Conn] is made on. It
+// counts calls and records whether gRPC is given the attempt's peer option. A write that found no
+// connection is not sent again if the connection lacks ObserveSends, or if another interceptor
+// withholds the attempt's context or options, or returns before gRPC does.
 func ObserveSends(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
 	opts ...grpc.CallOption,
@@ -149,7 +148,7 @@ func ObserveSends(
 		}
 		a.underWay.Add(1)
 		defer a.underWay.Add(-1)
-		if slices.ContainsFunc(opts, a.isItsPeer) {
+		if slices.ContainsFunc(opts, a.isPeerOption) {
 			a.sawPeerOption.Store(true)
 		} else {
 			a.lostPeerOption.Store(true)
@@ -158,13 +157,13 @@ func ObserveSends(
 	return next(ctx, method, req, reply, cc, opts...)
 }
 
-func (a *attempt) isItsPeer(o grpc.CallOption) bool {
+func (a *attempt) isPeerOption(o grpc.CallOption) bool {
 	p, ok := o.(grpc.PeerCallOption)
 	return ok && p.PeerAddr == &a.peer
 }
 
-// Invoke performs a unary call; see the package's invariants. It returns the error of the last
-// attempt, the context's error, or Config.Closed.
+// Invoke performs a unary call and sends it again as the package comment says. It returns the error
+// of the last attempt, the context's error, or Config.Closed.
 func (c *Conn) Invoke(
 	ctx context.Context, method string, args, reply any, opts ...grpc.CallOption,
 ) error {

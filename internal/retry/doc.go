@@ -23,8 +23,8 @@
 //	waiting   the wait is over                      trying    next attempt
 //	waiting   context or client ends                done      return its error
 //
-// The policy of a method stands in one table, policies. Txn and Alarm are reads if the request
-// only reads; LeaseGrant is one if its sender chose the id, see [Idempotent].
+// The policy of a method stands in one table, policies. Txn and Alarm are reads if the request only
+// reads; LeaseGrant is one if its sender chose the id, see [Idempotent].
 //
 // There is no wait until as many attempts were made as there are endpoints, nor after the first
 // refusal of a token. After that, and at once after "too many requests", waits grow and are
@@ -46,8 +46,8 @@
 //
 // # Streams
 //
-// A read whose answer the server streams starts over like a unary read until its first message,
-// and never after it. Other streams are opened once; their owners open them again.
+// A read whose answer the server streams starts over like a unary read until its first message, and
+// never after it. Other streams are opened once; their owners open them again.
 //
 // # Invariants
 //

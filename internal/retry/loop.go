@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -11,23 +12,24 @@ import (
 )
 
 // maxTokenTries bounds how often one request is refused for its token. If a token is refused right
-// after it was issued, a third one rarely helps.
+// after it was issued, yet another one rarely helps.
 const maxTokenTries = 4
 
-// loop repeats one request from its first failure on. Requests that succeed at once have none.
+// loop sends one request again after its first failure. A request that succeeds at once has no
+// loop.
 type loop struct {
 	conn   *Conn
 	method string
 	policy policy
 	caller context.Context // the request's own
-	ctx    context.Context // caller's, ended by the client's closing too
+	ctx    context.Context // descends from caller; ends with the client too
 	end    func()          // releases ctx
 
-	attempts   uint  // made so far
-	tokenTries int   // of these, refused for their token
-	crowded    int   // of these, refused with "too many requests"
-	sent       bool  // one of these may have left the client
-	result     error // what the caller gets once shouldRetry has returned false
+	attempts   uint  // that have failed
+	tokenTries int   // attempts refused for their token
+	crowded    int   // attempts refused with "too many requests"
+	sent       bool  // an attempt may have left the client
+	result     error // returned to the caller once shouldRetry is false
 }
 
 func (c *Conn) newLoop(ctx context.Context, method string, req any) *loop {
@@ -40,8 +42,9 @@ func (c *Conn) newLoop(ctx context.Context, method string, req any) *loop {
 	}
 }
 
-// shouldRetry decides whether another attempt follows one that failed with err, and waits until it
-// is due. If it returns false, result is set. seen is the token's generation before the attempt.
+// shouldRetry reports whether another attempt must follow one that failed with err, and blocks
+// until that attempt is due. If it returns false, it has set result. seen is the token's generation
+// before the attempt.
 func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	s.attempts++
 	s.sent = s.sent || a.sent()
@@ -54,7 +57,7 @@ func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	if tooMany {
 		s.crowded++
 	}
-	if !forToken && !s.canRepeat(err, a.sent()) || s.attempts >= s.conn.cfg.MaxAttempts {
+	if !forToken && !s.canRepeat(err, a.sent(), tooMany) || s.attempts >= s.conn.cfg.MaxAttempts {
 		return false
 	}
 	if s.conn.cfg.Retrying != nil {
@@ -70,30 +73,23 @@ func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	return true
 }
 
-// ended reports whether the request's context or the client is done, and sets result accordingly.
-// The context's own error is returned because programs compare it with ==; Client.ConnectionError
-// explains why there was no connection.
+// ended reports whether the request's context or the client has ended, and sets result to the error
+// of the one that has. The context's own error is returned because programs compare it with ==;
+// Client.ConnectionError explains why there was no connection.
 func (s *loop) ended() bool {
-	switch over := s.caller.Err(); {
-	case over != nil:
-		s.result = over
-		return true
-	case s.conn.cfg.Life.Err() != nil:
-		s.result = s.conn.cfg.Closed
-		return true
-	}
-	return false
+	over := s.conn.over(s.caller)
+	s.result = cmp.Or(over, s.result)
+	return over != nil
 }
 
-// canRepeat decides whether the policy allows another attempt after err, which is not about the
+// canRepeat reports whether the policy allows another attempt after err, which is not about the
 // token. A write that was refused with "too many requests" was not proposed. It is sent at most
-// once to each other member, because that one may have caught up.
-func (s *loop) canRepeat(err error, sent bool) bool {
+// once to each other member, because another member may have applied its backlog.
+func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
 	endpoints := s.conn.cfg.Endpoints()
 	if classify.IsLearnerRefusal(err) && endpoints < 2 {
 		return false
 	}
-	tooMany := classify.IsTooManyRequests(err)
 	switch s.policy {
 	case read, login:
 		return tooMany || classify.CanRepeatRead(err)
@@ -104,9 +100,10 @@ func (s *loop) canRepeat(err error, sent bool) bool {
 	}
 }
 
-// wait returns zero while there are endpoints that were not asked yet, and after the first refusal
-// of a token. Then it grows. After "too many requests" it grows from the first refusal on, so that
-// the member has time to catch up.
+// wait returns how long to wait before the next attempt. The first attempts, as many as there are
+// endpoints, do not wait, nor does the one after the first refusal of a token. Later waits grow.
+// After "too many requests" they grow from the first refusal on, so that the member has time to
+// catch up.
 func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	if tooMany {
 		return s.conn.cfg.Backoff.Delay(s.crowded - 1)
@@ -122,9 +119,9 @@ func (s *loop) wait(forToken, tooMany bool) time.Duration {
 }
 
 // renewToken replaces the token that was refused, and reports whether another attempt makes sense.
-// A request authenticated by its certificate has no token. It may be tried again, because the
-// server's own view of the user was out of date. A new token may have been sent to a member that
-// does not know it yet; another login would only prolong that.
+// A member may not know a new token yet; the request is then tried again with it, because another
+// login would only prolong that state. A request authenticated by a certificate has no token; it is
+// tried again if the auth store changed while the server checked it.
 func (s *loop) renewToken(err error, seen uint64) bool {
 	tokens := s.conn.cfg.Tokens
 	if tokens != nil && tokens.Fresh(seen) && !classify.IsAuthOldRevision(err) {

@@ -10,14 +10,16 @@ import (
 type policy uint8
 
 const (
-	// once: never by this package. Two-way streams are reopened by their owners. Methods that
-	// etcd does not define are repeated by their callers.
+	// once is for requests that this package never sends again: two-way streams, which their owners
+	// open again, and methods that etcd does not define.
 	once policy = iota
-	// write: only if the failure proves that no server applied it.
+	// write is for requests that are sent again only if the failure proves that no server applied
+	// them.
 	write
-	// read: also if a server may have served it.
+	// read is for requests that are sent again also if a server may have served them.
 	read
-	// login: like read, but it never waits for a new token, because it fetches that token.
+	// login is read for Authenticate. It never waits for a new token, because it fetches that
+	// token.
 	login
 )
 
@@ -72,8 +74,8 @@ var policies = map[string]policy{
 	pb.Auth_RoleRevokePermission_FullMethodName: write,
 }
 
-// policyOf returns the policy of a request. Three methods are reads or writes depending on the
-// request or its context.
+// policyOf returns the policy of a request. LeaseGrant, Txn and Alarm are reads or writes depending
+// on the request or its context.
 func policyOf(ctx context.Context, method string, req any) policy {
 	p := policies[method]
 	switch r := req.(type) {

@@ -17,8 +17,8 @@ var harmless = []string{
 	"AuthStatus", "UserGet", "UserList", "RoleGet", "RoleList",
 }
 
-// TestWhatMayChangeSomethingIsAWrite, whichever method it is: only what is known to
-// be harmless is repeated as a read.
+// TestWhatMayChangeSomethingIsAWrite, whichever method it is: only what is known to be harmless is
+// repeated as a read.
 func TestWhatMayChangeSomethingIsAWrite(t *testing.T) {
 	for _, svc := range []grpc.ServiceDesc{
 		pb.KV_ServiceDesc, pb.Lease_ServiceDesc, pb.Cluster_ServiceDesc, pb.Maintenance_ServiceDesc,
@@ -38,8 +38,7 @@ func TestWhatMayChangeSomethingIsAWrite(t *testing.T) {
 	}
 }
 
-// TestTransactionsThatOnlyRead are reads, and all others writes, however deep the
-// write is.
+// TestTransactionsThatOnlyRead are reads, and all others writes, however deep the write is.
 func TestTransactionsThatOnlyRead(t *testing.T) {
 	get := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{}}
 	put := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{}}

@@ -32,8 +32,7 @@ type outcome struct {
 	sent bool
 }
 
-// fakeConn answers the n-th attempt with the n-th outcome, the last one again
-// and again.
+// fakeConn answers the n-th attempt with the n-th outcome, the last one again and again.
 type fakeConn struct {
 	grpc.ClientConnInterface
 	script []outcome
@@ -160,8 +159,8 @@ var attemptCases = []struct {
 		outcome{rpctypes.ErrGRPCInvalidAuthToken, true}, 3, 1},
 }
 
-// TestAttemptsPerCode counts how often a request is sent when every attempt
-// fails alike: at most six times, by the configuration above.
+// TestAttemptsPerCode counts how often a request is sent when every attempt fails alike: at most
+// six times, by the configuration above.
 func TestAttemptsPerCode(t *testing.T) {
 	for _, tc := range attemptCases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -175,8 +174,8 @@ func TestAttemptsPerCode(t *testing.T) {
 	}
 }
 
-// mangledConn has no connection, and an interceptor that asks gRPC as often as
-// passes has entries, each time with or without the options it was given.
+// mangledConn has no connection, and an interceptor that asks gRPC as often as passes has entries,
+// each time with or without the options it was given.
 type mangledConn struct {
 	grpc.ClientConnInterface
 	passes []bool
@@ -196,8 +195,8 @@ func (m *mangledConn) Invoke(
 	return status.Error(codes.Unavailable, "no connection")
 }
 
-// TestNothingIsProvedByWhatIsKeptBack: where gRPC was not asked for the peer, or
-// was not asked at all, a write may have been sent.
+// TestNothingIsProvedByWhatIsKeptBack: where gRPC was not asked for the peer, or was not asked at
+// all, a write may have been sent.
 func TestNothingIsProvedByWhatIsKeptBack(t *testing.T) {
 	for _, tc := range []struct {
 		passes []bool
@@ -234,8 +233,8 @@ func TestEveryMethodHasAPolicy(t *testing.T) {
 	}
 }
 
-// TestWaitsBetweenAttemptsGrow shows when the attempts of one request are made: at once as
-// long as there are endpoints left to ask, then further and further apart.
+// TestWaitsBetweenAttemptsGrow shows when the attempts of one request are made: at once as long as
+// there are endpoints left to ask, then further and further apart.
 func TestWaitsBetweenAttemptsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, f, _ := newConn(t, 3, outcome{status.Error(codes.Unavailable, "x"), true})
@@ -249,8 +248,8 @@ func TestWaitsBetweenAttemptsGrow(t *testing.T) {
 	})
 }
 
-// TestWaitsForAMemberThatHasTooManyRequests shows that attempts are spaced from the
-// first refusal on, also while there are endpoints left to ask.
+// TestWaitsForAMemberThatHasTooManyRequests shows that attempts are spaced from the first refusal
+// on, also while there are endpoints left to ask.
 func TestWaitsForAMemberThatHasTooManyRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, f, _ := newConn(t, 3, outcome{rpctypes.ErrGRPCRequestTooManyRequests, true})
@@ -302,8 +301,8 @@ func TestClosingEndsTheWait(t *testing.T) {
 	})
 }
 
-// TestContextErrorIsReturnedItself shows that a request whose deadline has passed
-// returns context.DeadlineExceeded, whatever gRPC says of that.
+// TestContextErrorIsReturnedItself shows that a request whose deadline has passed returns
+// context.DeadlineExceeded, whatever gRPC says of that.
 func TestContextErrorIsReturnedItself(t *testing.T) {
 	const text = "latest balancer error: connection refused"
 	for _, last := range []outcome{

@@ -1,15 +1,16 @@
 package retry
 
 import (
+	"cmp"
 	"context"
 	"io"
 
 	"google.golang.org/grpc"
 )
 
-// NewStream opens a stream. If the server streams the answer to a single read, the read is repeated
-// like a unary one until its first message has arrived; after that only its reader knows how to go
-// on. All other streams are opened once, and wait for a connection.
+// NewStream opens a stream, which waits for a connection. A read whose answer the server streams is
+// repeated like a unary read until its first message has arrived; after that only its reader knows
+// how to go on. All other streams are opened once.
 func (c *Conn) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -19,7 +20,7 @@ func (c *Conn) NewStream(
 	seen, a := c.generation(), c.newAttempt(ctx, method, nil, opts)
 	stream, err := c.cc.NewStream(a, desc, method, a.opts...)
 	if err != nil {
-		return nil, c.streamError(ctx, err)
+		return nil, cmp.Or(c.over(ctx), err)
 	}
 	if desc.ClientStreams || policies[method] != read {
 		return stream, nil
@@ -30,15 +31,8 @@ func (c *Conn) NewStream(
 	}, nil
 }
 
-// streamError is the error of a stream that could not be opened.
-func (c *Conn) streamError(ctx context.Context, err error) error {
-	s := loop{conn: c, caller: ctx, result: err}
-	s.ended()
-	return s.result
-}
-
-// replay is a server-streaming read that starts over as long as nothing was received. As with any
-// gRPC stream, one goroutine at a time may send and one may receive. The only request is sent
+// replay is a read with a streamed answer. It starts over as long as nothing was received. As with
+// any gRPC stream, one goroutine at a time may send and one may receive. Its only request is sent
 // before the first message is received.
 type replay struct {
 	grpc.ClientStream // the current try
@@ -80,7 +74,7 @@ func (r *replay) RecvMsg(m any) error {
 	return s.result
 }
 
-// reopen makes another try, up to and including its first message.
+// reopen opens the stream again, sends the request, and receives the first message into m.
 func (r *replay) reopen(m any) error {
 	r.seen, r.tried = r.conn.generation(), r.conn.newAttempt(r.ctx, r.method, nil, r.callers)
 	stream, err := r.conn.cc.NewStream(r.tried, r.desc, r.method, r.tried.opts...)

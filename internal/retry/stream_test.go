@@ -47,8 +47,8 @@ func (c *streamConn) NewStream(
 	return nil, status.Error(codes.Unavailable, "no connection")
 }
 
-// readAll sends a request on a new stream and returns how many messages came
-// and the error after them.
+// readAll sends a request on a new stream and returns how many messages came and the error after
+// them.
 func readAll(t *testing.T, c *Conn) (messages int, err error) {
 	s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true},
 		pb.KV_RangeStream_FullMethodName)

@@ -1,9 +1,9 @@
-// Package txnanswer reads the parts of the answer to a transaction: one for each operation of the
-// branch that was run, in the order of the operations.
+// Package txnanswer reads the parts of the answer to a transaction. There is one part for each
+// operation of the branch that was run, in the order of the operations.
 //
-// A part can be missing or be of another kind than its operation, since answers come from the
-// network. The functions return an error then, which wraps [ErrMalformed]; they never panic.
-// What they return without an error is never nil, and holds no key-value pair that is nil.
+// Answers come from the network, so a part can be missing or be of another kind than its operation.
+// The functions then return an error that wraps [ErrMalformed]; they never panic. A result without
+// an error is never nil, and holds no key-value pair that is nil.
 package txnanswer
 
 import (
@@ -22,7 +22,7 @@ func Errorf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
 
-// CheckCount returns an error if there are not exactly want parts.
+// CheckCount returns an error unless there are exactly want parts.
 func CheckCount(parts []*pb.ResponseOp, want int) error {
 	if len(parts) != want {
 		return Errorf("a transaction's answer has %d parts instead of %d", len(parts), want)
@@ -63,8 +63,8 @@ func Txn(parts []*pb.ResponseOp, i int) (*pb.TxnResponse, error) {
 	return part(parts, i, "transaction", (*pb.ResponseOp).GetResponseTxn)
 }
 
-// OnlyPair returns the key-value pair that a get of a single key has found, nil if the key does
-// not exist.
+// OnlyPair returns the key-value pair in the answer to a get of a single key, or nil if the key
+// does not exist.
 func OnlyPair(resp *pb.RangeResponse) (*mvccpb.KeyValue, error) {
 	switch kvs := resp.GetKvs(); {
 	case len(kvs) == 0:
@@ -86,7 +86,7 @@ func CheckPairs(kvs []*mvccpb.KeyValue) error {
 	return nil
 }
 
-// part returns what get finds in part i; request names its operation.
+// part returns what get finds in part i. request names the operation in errors.
 func part[R any](
 	parts []*pb.ResponseOp, i int, request string, get func(*pb.ResponseOp) *R,
 ) (*R, error) {

@@ -1,10 +1,14 @@
-// Package txnbuilder has the transaction builder of decorators of a KV. The types of conditions,
-// operations and transactions are parameters, because internal packages do not import the root.
+// Package txnbuilder has the transaction builder for packages that decorate a KV. The types of
+// conditions, operations and transactions are parameters, because internal packages do not import
+// the root.
 package txnbuilder
 
-import "sync"
+import (
+	"cmp"
+	"sync"
+)
 
-// Txn is what a Builder needs of clientv3.Txn.
+// Txn has the methods of clientv3.Txn that a Builder calls.
 type Txn[C, O, T any] interface {
 	If(...C) T
 	Then(...O) T
@@ -20,8 +24,8 @@ type Parts[C, O, T any] struct {
 	Err   error // the first error of a Rewrite
 }
 
-// Builder collects the parts of a transaction, and builds the transaction of the decorated KV with
-// them, which checks the order of the calls. A decorator embeds it and adds Commit.
+// Builder collects the parts of a transaction. It also adds them to the transaction of the
+// decorated KV, which checks the order of the calls. A decorator embeds a Builder and adds Commit.
 type Builder[C, O any, T Txn[C, O, T]] struct {
 	// read-only after Start
 	outer   T
@@ -32,45 +36,48 @@ type Builder[C, O any, T Txn[C, O, T]] struct {
 	parts Parts[C, O, T]
 }
 
-// Rewrite changes conditions and operations before the decorated KV gets them.
+// Rewrite changes conditions and operations before the decorated KV gets them. A nil function
+// changes nothing.
 type Rewrite[C, O any] struct {
 	Cmps func([]C) ([]C, error)
 	Ops  func([]O) ([]O, error)
 }
 
-// Start starts a transaction: inner is that of the decorated KV, outer is the decorator's own,
-// which If, Then and Else return. It is called once, before the other methods.
+// Start starts a transaction. inner is the transaction of the decorated KV; outer is the
+// decorator's own, which If, Then and Else return. Start is called once, before the other methods.
 func (b *Builder[C, O, T]) Start(inner, outer T, rewrite Rewrite[C, O]) {
 	b.parts.Inner, b.outer, b.rewrite = inner, outer, rewrite
 }
 
 // If implements clientv3.Txn.
 func (b *Builder[C, O, T]) If(cs ...C) T {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	cs = rewritten(&b.parts, b.rewrite.Cmps, cs)
-	b.parts.Inner = b.parts.Inner.If(cs...)
-	b.parts.Cmps = append(b.parts.Cmps, cs...)
-	return b.outer
+	return add(b, T.If, &b.parts.Cmps, b.rewrite.Cmps, cs)
 }
 
 // Then implements clientv3.Txn.
 func (b *Builder[C, O, T]) Then(ops ...O) T {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	ops = rewritten(&b.parts, b.rewrite.Ops, ops)
-	b.parts.Inner = b.parts.Inner.Then(ops...)
-	b.parts.Then = append(b.parts.Then, ops...)
-	return b.outer
+	return add(b, T.Then, &b.parts.Then, b.rewrite.Ops, ops)
 }
 
 // Else implements clientv3.Txn.
 func (b *Builder[C, O, T]) Else(ops ...O) T {
+	return add(b, T.Else, &b.parts.Else, b.rewrite.Ops, ops)
+}
+
+// add rewrites some parts, appends them to list and passes them to step, a method of the decorated
+// KV's transaction. It returns the decorator's transaction.
+func add[P, C, O any, T Txn[C, O, T]](
+	b *Builder[C, O, T], step func(T, ...P) T, list *[]P, rewrite func([]P) ([]P, error), some []P,
+) T {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ops = rewritten(&b.parts, b.rewrite.Ops, ops)
-	b.parts.Inner = b.parts.Inner.Else(ops...)
-	b.parts.Else = append(b.parts.Else, ops...)
+	if rewrite != nil {
+		var err error
+		some, err = rewrite(some)
+		b.parts.Err = cmp.Or(b.parts.Err, err)
+	}
+	b.parts.Inner = step(b.parts.Inner, some...)
+	*list = append(*list, some...)
 	return b.outer
 }
 
@@ -79,16 +86,4 @@ func (b *Builder[C, O, T]) Parts() Parts[C, O, T] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.parts
-}
-
-// rewritten returns what f makes of some parts, and records its error. A nil f changes nothing.
-func rewritten[P, C, O, T any](parts *Parts[C, O, T], f func([]P) ([]P, error), of []P) []P {
-	if f == nil {
-		return of
-	}
-	of, err := f(of)
-	if parts.Err == nil {
-		parts.Err = err
-	}
-	return of
 }
