@@ -15,7 +15,7 @@ import (
 // workload is something that programs do with etcd.
 type workload struct {
 	run        func(ctx context.Context, c connection, s settings) (figures.Sample, error)
-	n          int // callers, keys, watchers or leases
+	n          int // callers, keys, events a response, watchers or leases
 	size       int // bytes of a value in a range
 	clientOnly bool
 }
@@ -27,6 +27,10 @@ var workloads = map[string]workload{
 	"range-100":   {run: ranges(8), n: 100, size: 256},
 	"range-1000":  {run: ranges(4), n: 1000, size: 256},
 	"range-10000": {run: ranges(1), n: 10_000, size: 1024},
+	"watch-1":     {run: flood, n: 1},
+	"watch-100":   {run: flood, n: 100},
+	"watch-paced": {run: paced, n: 1},
+	"keepalive":   {run: keepAlive, n: 5000, clientOnly: true},
 }
 
 func workNames() []string { return slices.Sorted(maps.Keys(workloads)) }

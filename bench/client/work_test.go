@@ -28,7 +28,9 @@ func startCanned(t *testing.T) string {
 }
 
 // small are the workloads with so little to do that each takes moments.
-var small = map[string]settings{}
+var small = map[string]settings{
+	"keepalive": {n: 3, length: 1200 * time.Millisecond},
+}
 
 func TestEveryWorkloadRuns(t *testing.T) {
 	endpoint := startCanned(t)

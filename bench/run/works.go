@@ -6,7 +6,6 @@ import "time"
 type work struct {
 	name  string
 	title string
-	unit  string // what an operation is
 
 	clientOnly bool
 	atLeast    time.Duration // the shortest time in which the workload can be measured
@@ -17,18 +16,26 @@ type work struct {
 
 // works are the workloads in the order of the tables.
 var works = []work{
-	{name: "put", title: "Put of 256 B, 64 callers", unit: "Put",
+	{name: "put", title: "Put of 256 B, 64 callers",
 		targets: []target{cpuOfStub(1.05)}},
-	{name: "get", title: "Get of one key, 64 callers", unit: "Get",
+	{name: "get", title: "Get of one key, 64 callers",
 		targets: []target{cpuOfStub(1.05)}},
-	{name: "txn", title: "Txn: 1 compare, 2 + 1 operations, 64 callers", unit: "Txn",
+	{name: "txn", title: "Txn: 1 compare, 2 + 1 operations, 64 callers",
 		targets: []target{cpuOfStub(1.05), allocsOverStub(6)}},
-	{name: "range-100", title: "Range of 100 × 256 B, 8 callers", unit: "range",
+	{name: "range-100", title: "Range of 100 × 256 B, 8 callers",
 		targets: []target{cpuOfStub(0.85), allocs(130)}},
-	{name: "range-1000", title: "Range of 1,000 × 256 B, 4 callers", unit: "range",
+	{name: "range-1000", title: "Range of 1,000 × 256 B, 4 callers",
 		targets: []target{cpuOfStub(0.70), allocs(200)}},
-	{name: "range-10000", title: "Range of 10,000 × 1 KiB, 1 caller", unit: "range",
+	{name: "range-10000", title: "Range of 10,000 × 1 KiB, 1 caller",
 		targets: []target{cpuOfStub(0.75), allocs(900)}},
+	{name: "watch-1", title: "Watch, 1 event a response",
+		targets: []target{cpuOfStub(1.15)}},
+	{name: "watch-100", title: "Watch, 100 events a response",
+		targets: []target{cpuOfStub(0.65), allocs(0.4)}},
+	{name: "watch-paced", title: "Watch, 1,000 events a second"},
+	{name: "keepalive", title: "Keepalive answered, 5,000 leases of 3 s",
+		clientOnly: true, atLeast: 3 * time.Second, warm: 2 * time.Second,
+		targets: []target{cpuOfPublished(0.8)}},
 }
 
 func workNames() []string {

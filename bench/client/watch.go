@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/bench/internal/figures"
+)
+
+const (
+	// floodEvents is how many events a watch of a flood gets.
+	floodEvents = 20_000
+
+	// pacedRate is how many responses a second a paced watch gets.
+	pacedRate = 1000
+)
+
+// flood watches with n events a response, which the server sends as quickly as they are read. An
+// operation is an event.
+func flood(ctx context.Context, c connection, s settings) (figures.Sample, error) {
+	if _, err := floods(ctx, c, s.n, s.warm); err != nil {
+		return figures.Sample{}, err
+	}
+	m := newMeter()
+	events, err := floods(ctx, c, s.n, s.length)
+	if err != nil {
+		return figures.Sample{}, err
+	}
+	sample := m.sample(events)
+	addMemory(&sample)
+	return sample, nil
+}
+
+// floods opens one watch after the other for a time, at least one, and returns how many events
+// have arrived.
+func floods(ctx context.Context, c connection, n int, length time.Duration) (int, error) {
+	count := max(floodEvents/n, 1)
+	prefix := fmt.Sprintf("watch/%d/%d/0/", n, count)
+	total := 0
+	for end := time.Now().Add(length); total == 0 || time.Now().Before(end); {
+		events, err := watchFor(ctx, c, prefix, count*n, func([]byte) {})
+		if err != nil {
+			return 0, err
+		}
+		total += events
+	}
+	return total, nil
+}
+
+// watchFor watches until so many events have arrived, and passes on the first value of each
+// response.
+func watchFor(
+	ctx context.Context, c connection, prefix string, want int, arrived func(value []byte),
+) (int, error) {
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	got := 0
+	err := c.watch(watching, prefix, func(events int, value []byte) {
+		got += events
+		arrived(value)
+		if got >= want {
+			cancel()
+		}
+	})
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil && got != want {
+		err = fmt.Errorf("%d events instead of %d with the prefix %q", got, want, prefix)
+	}
+	return got, err
+}
+
+// paced watches with n events a response, which the server sends at a constant rate. An operation
+// is an event; its latency is the time from the server to the reader.
+func paced(ctx context.Context, c connection, s settings) (figures.Sample, error) {
+	if _, err := floods(ctx, c, s.n, s.warm); err != nil {
+		return figures.Sample{}, err
+	}
+	count := max(int(s.length.Seconds()*pacedRate), 1)
+	latencies := make([]time.Duration, 0, count)
+	m := newMeter()
+	events, err := watchFor(ctx, c, fmt.Sprintf("watch/%d/%d/%d/", s.n, count, pacedRate),
+		count*s.n, func(value []byte) {
+			sent := time.Unix(0, int64(binary.BigEndian.Uint64(value)))
+			latencies = append(latencies, time.Since(sent))
+		})
+	if err != nil {
+		return figures.Sample{}, err
+	}
+	sample := m.sample(events)
+	addLatencies(&sample, latencies)
+	addMemory(&sample)
+	return sample, nil
+}
