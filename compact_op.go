@@ -23,9 +23,7 @@ func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 // WithCompactPhysical makes [KV.Compact] return only when the member that serves it has removed the
 // compacted revisions from its database. By default Compact returns when the compaction is decided
 // and reads see its effect.
-func WithCompactPhysical() CompactOption {
-	return func(op *CompactOp) { op.physical = true }
-}
+func WithCompactPhysical() CompactOption { return func(op *CompactOp) { op.physical = true } }
 
 func (op *CompactOp) request() *pb.CompactionRequest {
 	return &pb.CompactionRequest{Revision: op.revision, Physical: op.physical}

@@ -7,13 +7,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// CompareTarget is the field of a key-value pair that a [Cmp] looks at.
+// CompareTarget is the field of a key-value pair that a [Cmp] compares.
 type CompareTarget int
 
 // CompareResult is the relation that a [Cmp] asks for.
 type CompareResult int
 
-// The fields a [Cmp] can look at; the lease has no constant here.
+// The fields that a [Cmp] can compare. The lease has no constant.
 const (
 	CompareVersion  CompareTarget = CompareTarget(pb.Compare_VERSION)
 	CompareCreated  CompareTarget = CompareTarget(pb.Compare_CREATE)
@@ -34,7 +34,7 @@ type Cmp struct {
 	msg *pb.Compare // replaced, never written to
 }
 
-// results are the relations that Compare knows.
+// results are the relations that Compare accepts.
 var results = map[string]pb.Compare_CompareResult{
 	"=":  pb.Compare_EQUAL,
 	"!=": pb.Compare_NOT_EQUAL,
@@ -43,9 +43,9 @@ var results = map[string]pb.Compare_CompareResult{
 }
 
 // Compare completes the condition that [Value], [Version], [CreateRevision], [ModRevision] or
-// [LeaseValue] began: the field must be equal to ("="), not equal to ("!="), greater (">") or less
-// ("<") than v. v is a string for Value; a [LeaseID], an int64 or an int for LeaseValue; an int64
-// or an int for the others. It panics if result is not one of these, or the type of v does not fit.
+// [LeaseValue] began: the field must be equal to ("="), not equal to ("!="), greater than (">") or
+// less than ("<") v. v is a string for Value; a [LeaseID], an int64 or an int for LeaseValue; an
+// int64 or an int for the others. Compare panics for any other result or type of v.
 func Compare(cmp Cmp, result string, v any) Cmp {
 	res, ok := results[result]
 	if !ok {
@@ -100,7 +100,7 @@ func newCmp(key string, target pb.Compare_CompareTarget) Cmp {
 // Value begins a condition on the value of key, compared byte by byte.
 func Value(key string) Cmp { return newCmp(key, pb.Compare_VALUE) }
 
-// Version begins a condition on how often key was put since it was created.
+// Version begins a condition on the version of key: how often it was put since it was created.
 func Version(key string) Cmp { return newCmp(key, pb.Compare_VERSION) }
 
 // CreateRevision begins a condition on the revision that created key.
@@ -109,15 +109,15 @@ func CreateRevision(key string) Cmp { return newCmp(key, pb.Compare_CREATE) }
 // ModRevision begins a condition on the revision that last modified key.
 func ModRevision(key string) Cmp { return newCmp(key, pb.Compare_MOD) }
 
-// LeaseValue begins a condition on the lease that key is attached to; 0 is none.
+// LeaseValue begins a condition on the lease that key is attached to; 0 means no lease.
 func LeaseValue(key string) Cmp { return newCmp(key, pb.Compare_LEASE) }
 
 // FromCompare returns the condition that c describes. It keeps c, which must not be modified
 // afterwards.
 func FromCompare(c *pb.Compare) Cmp { return Cmp{c} }
 
-// GetCompare returns the message that is sent for the condition. It is the Cmp's own and must not
-// be modified.
+// GetCompare returns the message that is sent for the condition. The message is the Cmp's own and
+// must not be modified.
 func (c *Cmp) GetCompare() *pb.Compare {
 	if c.msg == nil {
 		return &pb.Compare{}
@@ -136,8 +136,8 @@ func (c *Cmp) Clone() Cmp {
 // KeyBytes returns the key, or the first key of the range. The slice is the Cmp's own.
 func (c *Cmp) KeyBytes() []byte { return c.msg.GetKey() }
 
-// WithKeyBytes replaces the key, or the first key of the range. It does not change the range's end,
-// and keeps the slice.
+// WithKeyBytes replaces the key, or the first key of the range, by key, which is not copied. The
+// range's end does not change.
 func (c *Cmp) WithKeyBytes(key []byte) {
 	msg := c.copied()
 	msg.Key = key
@@ -148,24 +148,24 @@ func (c *Cmp) WithKeyBytes(key []byte) {
 // The slice is the Cmp's own.
 func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
 
-// WithValueBytes replaces what the key's value is compared with. It keeps the slice.
+// WithValueBytes replaces what the key's value is compared with by v, which is not copied.
 func (c *Cmp) WithValueBytes(v []byte) {
 	msg := c.copied()
 	msg.TargetUnion = &pb.Compare_Value{Value: v}
 	c.msg = msg
 }
 
-// WithRange returns the condition for all keys from the Cmp's key up to but not including end. It
-// holds if it holds for each of them. If there are none, it is decided as for one key that does not
-// exist. An end of "\x00" is the end of the key space.
+// WithRange returns the condition for all keys from the Cmp's key up to but not including end. The
+// condition holds if it holds for each existing key in that range. If no key exists there, it is
+// decided as for one key that does not exist. An end of "\x00" is the end of the key space.
 func (c Cmp) WithRange(end string) Cmp {
 	msg := c.copied()
 	msg.RangeEnd = []byte(end)
 	return Cmp{msg}
 }
 
-// WithPrefix is [Cmp.WithRange] for all keys that start with the Cmp's key; an empty key means all
-// keys.
+// WithPrefix returns the condition for all keys that start with the Cmp's key, as [Cmp.WithRange]
+// does for a range. An empty key means all keys.
 func (c Cmp) WithPrefix() Cmp {
 	msg := c.copied()
 	msg.RangeEnd = prefixEnd(msg.Key)
@@ -175,7 +175,7 @@ func (c Cmp) WithPrefix() Cmp {
 	return Cmp{msg}
 }
 
-// copied returns a new message that shares the slices and the operand with that of c.
+// copied returns a new message that shares the slices and the operand of c's message.
 func (c *Cmp) copied() *pb.Compare {
 	return &pb.Compare{
 		Result:      c.msg.GetResult(),

@@ -8,18 +8,18 @@ import (
 // Op describes one request to the key-value store: a get, a put, a delete, a transaction or a
 // watch. [KV.Do] runs it, [Txn] and [OpTxn] collect it.
 //
-// An Op is a value and can be run any number of times. Its copies share their byte slices and, for
-// a transaction, its parts. The client's methods do not write to them; a caller must not write to
-// them while an Op is in use.
+// An Op is a value and can be run any number of times. Copies of an Op share its byte slices and,
+// for a transaction, its parts. The client's methods do not write to these; a caller must not write
+// to them while a copy is in use.
 type Op struct {
 	kind opKind
 
-	// the key, and the end of a range: the key after its last one. "\x00" is the end of the key
-	// space.
+	// the key, or the first key of a range and the key after its last one; an end of "\x00" is the
+	// end of the key space
 	key []byte
 	end []byte
 
-	// get; rev is a watch's too
+	// get; a watch uses rev, too
 	limit        int64
 	rev          int64
 	minModRev    int64
@@ -51,14 +51,14 @@ type Op struct {
 	watchBufferBytes     int // 0: the default
 	watchBufferResponses int // 0: the default
 
-	// how the end was given
+	// the option that set end
 	prefix  bool
 	fromKey bool
 
-	txn *txnParts // of a txn, and only there
+	txn *txnParts // nil unless kind is kindTxn
 }
 
-// txnParts are the three lists of a transaction, as [OpTxn] was given them.
+// txnParts holds the arguments of [OpTxn].
 type txnParts struct {
 	cmps    []Cmp
 	thenOps []Op
@@ -87,75 +87,68 @@ func (k opKind) String() string {
 	return fmt.Sprintf("op of unknown kind %d", uint8(k))
 }
 
-// NewOp returns an empty Op without a kind and a key, which no method runs. Code that wraps a [KV]
-// or a [Watcher] applies options to it to read what they ask for.
+// NewOp returns an Op without a kind or a key, which no method runs. Code that wraps a [KV] or a
+// [Watcher] applies options to it, to read what the options ask for.
 func NewOp() *Op { return &Op{} }
 
-// OpGet returns the Op of [KV.Get]: the key itself, or with [WithRange], [WithPrefix] or
-// [WithFromKey] the keys of a range.
+// OpGet returns the Op of [KV.Get]: a get of key or, with [WithRange], [WithPrefix] or
+// [WithFromKey], of a range of keys.
 //
-// It panics if both WithPrefix and WithFromKey are given, or [WithWatchBuffer]. Other options that
-// mean nothing to a get are ignored.
+// It panics if WithPrefix and WithFromKey are both given, and for [WithWatchBuffer]. It ignores
+// other options that mean nothing to a get.
 func OpGet(key string, opts ...OpOption) Op {
-	op := Op{kind: kindGet, key: []byte(key)}
-	if len(opts) == 0 {
-		return op
-	}
-	return op.apply(opts)
+	return Op{kind: kindGet, key: []byte(key)}.with(opts)
 }
 
 // OpPut returns the Op of [KV.Put].
 //
-// It panics if an option is given that asks for a range, a read or a watch: [WithRange],
-// [WithPrefix], [WithFromKey], [WithLimit], [WithRev], [WithSort], [WithSerializable],
-// [WithCountOnly], the four revision bounds, [WithFilterPut], [WithFilterDelete],
-// [WithCreatedNotify] and [WithWatchBuffer]. Other options that mean nothing to a put are ignored.
+// It panics for an option that asks for a range, a read or a watch: [WithRange], [WithPrefix],
+// [WithFromKey], [WithLimit], [WithRev], [WithSort], [WithSerializable], [WithCountOnly], the four
+// revision bounds, [WithFilterPut], [WithFilterDelete], [WithCreatedNotify] and [WithWatchBuffer].
+// It ignores other options that mean nothing to a put.
 func OpPut(key, val string, opts ...OpOption) Op {
-	op := Op{kind: kindPut, key: []byte(key), value: []byte(val)}
-	if len(opts) == 0 {
-		return op
-	}
-	return op.apply(opts)
+	return Op{kind: kindPut, key: []byte(key), value: []byte(val)}.with(opts)
 }
 
-// OpDelete returns the Op of [KV.Delete]: the key itself, or with [WithRange], [WithPrefix] or
-// [WithFromKey] the keys of a range.
+// OpDelete returns the Op of [KV.Delete]: the deletion of key or, with [WithRange], [WithPrefix] or
+// [WithFromKey], of a range of keys.
 //
-// It panics if both WithPrefix and WithFromKey are given, or an option that asks for a lease, a
-// read or a watch: [WithLease], [WithLimit], [WithRev], [WithSort], [WithSerializable],
+// It panics if WithPrefix and WithFromKey are both given, and for an option that asks for a lease,
+// a read or a watch: [WithLease], [WithLimit], [WithRev], [WithSort], [WithSerializable],
 // [WithCountOnly], the four revision bounds, [WithFilterPut], [WithFilterDelete],
-// [WithCreatedNotify] and [WithWatchBuffer]. Other options that mean nothing to a delete are
-// ignored.
+// [WithCreatedNotify] and [WithWatchBuffer]. It ignores other options that mean nothing to a
+// delete.
 func OpDelete(key string, opts ...OpOption) Op {
-	op := Op{kind: kindDelete, key: []byte(key)}
-	if len(opts) == 0 {
-		return op
-	}
-	return op.apply(opts)
+	return Op{kind: kindDelete, key: []byte(key)}.with(opts)
 }
 
-// OpWatch returns the Op that [Watcher.Watch] makes of its arguments, for code that wraps a Watcher
-// and reads them. [KV.Do] and [Txn] refuse it.
+// OpWatch returns the Op that [Watcher.Watch] makes of its arguments. Code that wraps a Watcher
+// uses it to read those arguments. [KV.Do] and [Txn] refuse it.
 //
-// It panics if both [WithPrefix] and [WithFromKey] are given, or an option that asks for a lease or
-// a read: [WithLease], [WithLimit], [WithSort], [WithSerializable], [WithCountOnly] and the four
-// revision bounds. Other options that mean nothing to a watch are ignored.
+// It panics if [WithPrefix] and [WithFromKey] are both given, and for an option that asks for a
+// lease or a read: [WithLease], [WithLimit], [WithSort], [WithSerializable], [WithCountOnly] and
+// the four revision bounds. It ignores other options that mean nothing to a watch.
 func OpWatch(key string, opts ...OpOption) Op {
-	op := Op{kind: kindWatch, key: []byte(key)}
-	if len(opts) == 0 {
-		return op
-	}
-	return op.apply(opts)
+	return Op{kind: kindWatch, key: []byte(key)}.with(opts)
 }
 
-// OpTxn returns a transaction as an Op, for [KV.Do] and for nesting in another transaction. thenOps
-// run if all of cmps hold, elseOps if one of them does not; without cmps, thenOps run. The Op keeps
-// the three slices.
+// OpTxn returns a transaction as an Op, for [KV.Do] and for nesting in another transaction. If all
+// cmps hold, thenOps run; if one does not, elseOps run. Without cmps, thenOps run. The Op keeps the
+// three slices.
 func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 	return Op{kind: kindTxn, txn: &txnParts{cmps: cmps, thenOps: thenOps, elseOps: elseOps}}
 }
 
-// apply calls every option once, in order, and checks the result.
+// with returns op as opts change it. Without options it does not call apply, which costs an
+// allocation.
+func (op Op) with(opts []OpOption) Op {
+	if len(opts) == 0 {
+		return op
+	}
+	return op.apply(opts)
+}
+
+// apply calls every option once, in order. It panics if op's kind refuses one of them.
 func (op Op) apply(opts []OpOption) Op {
 	for _, opt := range opts {
 		opt(&op)
@@ -164,7 +157,7 @@ func (op Op) apply(opts []OpOption) Op {
 	return op
 }
 
-// mustBeValid panics if an option was given that op's kind refuses.
+// mustBeValid panics if op has an option that its kind refuses.
 func (op *Op) mustBeValid() {
 	if op.prefix && op.fromKey {
 		panic(fmt.Sprintf("etcdclient: WithPrefix() and WithFromKey() given to one %s: a range has one end", op.kind))
@@ -181,7 +174,7 @@ func (op *Op) mustBeValid() {
 	}
 }
 
-// kindSet is a set of op kinds, one bit each.
+// kindSet is a set of op kinds, with one bit for each.
 type kindSet uint8
 
 const (
@@ -192,50 +185,44 @@ const (
 	byWrites         = byPut | byDelete
 )
 
-// optionRule says which kinds of op refuse an option. args returns its arguments in parentheses, or
-// "" if the option was not given or left its field at the zero value.
+// optionRule says which kinds of op refuse an option. args returns the option's arguments in
+// parentheses, or "" if the option was not given or has left its field at the zero value.
 type optionRule struct {
 	option    string
 	refusedBy kindSet
 	args      func(op *Op) string
 }
 
-// optionRules lists which option is an error for which kinds. A kind ignores an option that it
+// optionRules lists the options that some kinds of op refuse. A kind ignores an option that it
 // neither refuses nor uses.
 var optionRules = [...]optionRule{
-	{"WithPrefix", byPut, func(op *Op) string { return flagArgs(op.prefix) }},
-	{"WithFromKey", byPut, func(op *Op) string { return flagArgs(op.fromKey) }},
+	{"WithPrefix", byPut, func(o *Op) string { return flag(o.prefix) }},
+	{"WithFromKey", byPut, func(o *Op) string { return flag(o.fromKey) }},
 	{"WithRange", byPut, rangeArgs},
-	{"WithLease", byDelete | byWatch, func(op *Op) string { return numberArgs(int64(op.lease)) }},
-	{"WithLimit", byWrites | byWatch, func(op *Op) string { return numberArgs(op.limit) }},
-	{"WithRev", byWrites, func(op *Op) string { return numberArgs(op.rev) }},
+	{"WithLease", byDelete | byWatch, func(o *Op) string { return number(int64(o.lease)) }},
+	{"WithLimit", byWrites | byWatch, func(o *Op) string { return number(o.limit) }},
+	{"WithRev", byWrites, func(o *Op) string { return number(o.rev) }},
 	{"WithSort", byWrites | byWatch, sortArgs},
-	{"WithSerializable", byWrites | byWatch, func(op *Op) string {
-		return flagArgs(op.serializable)
-	}},
-	{"WithCountOnly", byWrites | byWatch, func(op *Op) string { return flagArgs(op.countOnly) }},
-	{"WithMinModRev", byWrites | byWatch, func(op *Op) string { return numberArgs(op.minModRev) }},
-	{"WithMaxModRev", byWrites | byWatch, func(op *Op) string { return numberArgs(op.maxModRev) }},
-	{"WithMinCreateRev", byWrites | byWatch, func(op *Op) string {
-		return numberArgs(op.minCreateRev)
-	}},
-	{"WithMaxCreateRev", byWrites | byWatch, func(op *Op) string {
-		return numberArgs(op.maxCreateRev)
-	}},
-	{"WithFilterPut", byWrites, func(op *Op) string { return flagArgs(op.filterPut) }},
-	{"WithFilterDelete", byWrites, func(op *Op) string { return flagArgs(op.filterDelete) }},
-	{"WithCreatedNotify", byWrites, func(op *Op) string { return flagArgs(op.createdNotify) }},
+	{"WithSerializable", byWrites | byWatch, func(o *Op) string { return flag(o.serializable) }},
+	{"WithCountOnly", byWrites | byWatch, func(o *Op) string { return flag(o.countOnly) }},
+	{"WithMinModRev", byWrites | byWatch, func(o *Op) string { return number(o.minModRev) }},
+	{"WithMaxModRev", byWrites | byWatch, func(o *Op) string { return number(o.maxModRev) }},
+	{"WithMinCreateRev", byWrites | byWatch, func(o *Op) string { return number(o.minCreateRev) }},
+	{"WithMaxCreateRev", byWrites | byWatch, func(o *Op) string { return number(o.maxCreateRev) }},
+	{"WithFilterPut", byWrites, func(o *Op) string { return flag(o.filterPut) }},
+	{"WithFilterDelete", byWrites, func(o *Op) string { return flag(o.filterDelete) }},
+	{"WithCreatedNotify", byWrites, func(o *Op) string { return flag(o.createdNotify) }},
 	{"WithWatchBuffer", byGet | byWrites, watchBufferArgs},
 }
 
-func flagArgs(given bool) string {
+func flag(given bool) string {
 	if !given {
 		return ""
 	}
 	return "()"
 }
 
-func numberArgs(n int64) string {
+func number(n int64) string {
 	if n == 0 {
 		return ""
 	}
@@ -275,8 +262,8 @@ func (op Op) IsDelete() bool { return op.kind == kindDelete }
 // IsTxn reports whether op comes from [OpTxn].
 func (op Op) IsTxn() bool { return op.kind == kindTxn }
 
-// Txn returns the comparisons, then-ops and else-ops of a transaction, or three times nil for any
-// other op. The slices are op's own.
+// Txn returns the comparisons, then-ops and else-ops of a transaction. For any other op all three
+// are nil. The slices are op's own.
 func (op Op) Txn() ([]Cmp, []Op, []Op) {
 	if op.txn == nil {
 		return nil, nil, nil
@@ -287,21 +274,21 @@ func (op Op) Txn() ([]Cmp, []Op, []Op) {
 // KeyBytes returns the key, or the first key of a range. The slice is op's own.
 func (op Op) KeyBytes() []byte { return op.key }
 
-// WithKeyBytes replaces the key, or the first key of a range. It does not change the range's end,
-// and keeps the slice.
+// WithKeyBytes replaces the key, or the first key of a range, by key, which is not copied. The
+// range's end does not change.
 func (op *Op) WithKeyBytes(key []byte) { op.key = key }
 
-// RangeBytes returns the key that follows the range's last one. It is empty if op means a single
+// RangeBytes returns the key after the last key of the range. It is empty if op is for a single
 // key, and "\x00" if the range has no upper bound. The slice is op's own.
 func (op Op) RangeBytes() []byte { return op.end }
 
-// WithRangeBytes replaces the key that follows the range's last one. It keeps the slice.
+// WithRangeBytes replaces the key after the last key of the range by end, which is not copied.
 func (op *Op) WithRangeBytes(end []byte) { op.end = end }
 
 // ValueBytes returns the value of a put. The slice is op's own.
 func (op Op) ValueBytes() []byte { return op.value }
 
-// WithValueBytes replaces the value of a put. It keeps the slice.
+// WithValueBytes replaces the value of a put by v, which is not copied.
 func (op *Op) WithValueBytes(v []byte) { op.value = v }
 
 // Rev returns the revision of [WithRev].

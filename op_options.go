@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"cmp"
 	"math"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -12,17 +13,15 @@ import (
 // and [OpWatch] say which options they refuse.
 type OpOption func(*Op)
 
-// endOfKeys as a range end means the end of the key space, and as a key the lowest one (rpc.proto,
-// RangeRequest.range_end).
+// endOfKeys stands for the end of the key space if it is the end of a range, and for the lowest key
+// if it is a key (rpc.proto, RangeRequest.range_end).
 const endOfKeys = "\x00"
 
-// WithRange makes a get, a delete or a watch mean the keys from the given key up to but not
+// WithRange makes a get, a delete or a watch cover the keys from the given key up to but not
 // including endKey. An endKey of "\x00" is the end of the key space.
-func WithRange(endKey string) OpOption {
-	return func(op *Op) { op.end = []byte(endKey) }
-}
+func WithRange(endKey string) OpOption { return func(op *Op) { op.end = []byte(endKey) } }
 
-// WithPrefix makes a get, a delete or a watch mean every key that starts with the given key; an
+// WithPrefix makes a get, a delete or a watch cover every key that starts with the given key. An
 // empty key means all keys. It excludes [WithFromKey].
 func WithPrefix() OpOption {
 	return func(op *Op) {
@@ -32,7 +31,7 @@ func WithPrefix() OpOption {
 	}
 }
 
-// WithFromKey makes a get, a delete or a watch mean the given key and every key after it; an empty
+// WithFromKey makes a get, a delete or a watch cover the given key and every key after it. An empty
 // key means all keys. It excludes [WithPrefix].
 func WithFromKey() OpOption {
 	return func(op *Op) {
@@ -42,19 +41,17 @@ func WithFromKey() OpOption {
 	}
 }
 
-// orLowestKey replaces an empty key, which servers refuse.
+// orLowestKey replaces an empty key, which servers refuse, by the lowest key.
 func (op *Op) orLowestKey() {
 	if len(op.key) == 0 {
 		op.key = []byte(endOfKeys)
 	}
 }
 
-// GetPrefixRangeEnd returns the end of the range of keys that start with prefix: the lowest key
-// above all of them. If there is none, because prefix is empty or has 0xff bytes only, it is
-// "\x00", the end of the key space.
-func GetPrefixRangeEnd(prefix string) string {
-	return string(prefixEnd([]byte(prefix)))
-}
+// GetPrefixRangeEnd returns the end of the range of all keys that start with prefix: the lowest key
+// that comes after them. If there is no such key, because prefix is empty or consists of 0xff
+// bytes, it returns "\x00", the end of the key space.
+func GetPrefixRangeEnd(prefix string) string { return string(prefixEnd([]byte(prefix))) }
 
 // prefixEnd is GetPrefixRangeEnd for bytes. It returns a new slice.
 func prefixEnd(prefix []byte) []byte {
@@ -70,10 +67,10 @@ func prefixEnd(prefix []byte) []byte {
 	return end
 }
 
-// IsOptsWithPrefix reports whether [WithPrefix] is among opts. It applies them to an empty Op.
+// IsOptsWithPrefix reports whether [WithPrefix] is among opts. It applies opts to an empty Op.
 func IsOptsWithPrefix(opts []OpOption) bool { return appliedToEmpty(opts).prefix }
 
-// IsOptsWithFromKey reports whether [WithFromKey] is among opts. It applies them to an empty Op.
+// IsOptsWithFromKey reports whether [WithFromKey] is among opts. It applies opts to an empty Op.
 func IsOptsWithFromKey(opts []OpOption) bool { return appliedToEmpty(opts).fromKey }
 
 func appliedToEmpty(opts []OpOption) *Op {
@@ -84,24 +81,20 @@ func appliedToEmpty(opts []OpOption) *Op {
 	return op
 }
 
-// WithLimit is the largest number of keys that a get returns; GetResponse.More says whether there
-// are others. 0 means no limit.
-func WithLimit(n int64) OpOption {
-	return func(op *Op) { op.limit = n }
-}
+// WithLimit makes a get return at most n keys. GetResponse.More says whether there are others. 0
+// means no limit.
+func WithLimit(n int64) OpOption { return func(op *Op) { op.limit = n } }
 
-// WithRev makes a get read the store as it was at revision rev, and a watch start with the events
-// of rev. 0, the default, is the newest revision for a get and the next one for a watch. A
-// compacted revision is refused with rpctypes.ErrCompacted, and for a get one that does not exist
-// yet with rpctypes.ErrFutureRev.
-func WithRev(rev int64) OpOption {
-	return func(op *Op) { op.rev = rev }
-}
+// WithRev makes a get read the store as it was at revision rev, and makes a watch start with the
+// events of rev. 0, the default, means the newest revision for a get and the next one for a watch.
+// A compacted revision is refused with rpctypes.ErrCompacted. A get at a revision that does not
+// exist yet is refused with rpctypes.ErrFutureRev.
+func WithRev(rev int64) OpOption { return func(op *Op) { op.rev = rev } }
 
 // SortTarget is the field of a key-value pair that a range is sorted by.
 type SortTarget int
 
-// SortOrder is the direction a range is sorted in.
+// SortOrder is the direction in which a range is sorted.
 type SortOrder int
 
 // The orders of [WithSort]. With SortNone the server answers in key order.
@@ -133,7 +126,7 @@ func (s SortOption) valid() bool {
 		s.Order >= SortNone && s.Order <= SortDescend
 }
 
-// check returns rpctypes.ErrInvalidSortOption for a sort that no server knows.
+// check returns rpctypes.ErrInvalidSortOption if the protocol does not know the sort.
 func (s SortOption) check() error {
 	if !s.valid() {
 		return rpctypes.ErrInvalidSortOption
@@ -158,43 +151,29 @@ func WithSort(target SortTarget, order SortOrder) OpOption {
 
 // WithSerializable lets one member answer a get from its own data. That needs no quorum and costs
 // less, but the answer may be stale. By default gets are linearizable.
-func WithSerializable() OpOption {
-	return func(op *Op) { op.serializable = true }
-}
+func WithSerializable() OpOption { return func(op *Op) { op.serializable = true } }
 
 // WithKeysOnly makes a get leave out the values, which servers then do not send.
-func WithKeysOnly() OpOption {
-	return func(op *Op) { op.keysOnly = true }
-}
+func WithKeysOnly() OpOption { return func(op *Op) { op.keysOnly = true } }
 
 // WithCountOnly makes a get return the number of keys, in GetResponse.Count, without the keys.
-func WithCountOnly() OpOption {
-	return func(op *Op) { op.countOnly = true }
-}
+func WithCountOnly() OpOption { return func(op *Op) { op.countOnly = true } }
 
 // WithMinModRev makes a get leave out keys last modified before revision rev. GetResponse.Count
 // includes them. 0, the default, means no bound.
-func WithMinModRev(rev int64) OpOption {
-	return func(op *Op) { op.minModRev = rev }
-}
+func WithMinModRev(rev int64) OpOption { return func(op *Op) { op.minModRev = rev } }
 
 // WithMaxModRev makes a get leave out keys last modified after revision rev. GetResponse.Count
 // includes them. 0, the default, means no bound.
-func WithMaxModRev(rev int64) OpOption {
-	return func(op *Op) { op.maxModRev = rev }
-}
+func WithMaxModRev(rev int64) OpOption { return func(op *Op) { op.maxModRev = rev } }
 
 // WithMinCreateRev makes a get leave out keys created before revision rev. GetResponse.Count
 // includes them. 0, the default, means no bound.
-func WithMinCreateRev(rev int64) OpOption {
-	return func(op *Op) { op.minCreateRev = rev }
-}
+func WithMinCreateRev(rev int64) OpOption { return func(op *Op) { op.minCreateRev = rev } }
 
 // WithMaxCreateRev makes a get leave out keys created after revision rev. GetResponse.Count
 // includes them. 0, the default, means no bound.
-func WithMaxCreateRev(rev int64) OpOption {
-	return func(op *Op) { op.maxCreateRev = rev }
-}
+func WithMaxCreateRev(rev int64) OpOption { return func(op *Op) { op.maxCreateRev = rev } }
 
 // WithFirstKey makes a get return the lowest of the keys that start with the given one.
 func WithFirstKey() []OpOption { return withTop(SortByKey, SortAscend) }
@@ -217,78 +196,60 @@ func WithFirstRev() []OpOption { return withTop(SortByModRevision, SortAscend) }
 // WithLastRev makes a get return, of the keys that start with the given one, the one modified last.
 func WithLastRev() []OpOption { return withTop(SortByModRevision, SortDescend) }
 
-// withTop returns a new slice, because callers append to it.
+// withTop returns the options for the first key, sorted by target in order, of those that start
+// with the given key. The slice is new, because callers append to it.
 func withTop(target SortTarget, order SortOrder) []OpOption {
 	return []OpOption{WithPrefix(), WithSort(target, order), WithLimit(1)}
 }
 
 // WithLease attaches the key of a put to a lease: the key is deleted when the lease ends.
 // [NoLease], the default, detaches the key from its lease.
-func WithLease(leaseID LeaseID) OpOption {
-	return func(op *Op) { op.lease = leaseID }
-}
+func WithLease(leaseID LeaseID) OpOption { return func(op *Op) { op.lease = leaseID } }
 
 // WithIgnoreValue makes a put keep the key's value. It fails with rpctypes.ErrKeyNotFound if there
 // is no such key, and with rpctypes.ErrValueProvided if the put has a value.
-func WithIgnoreValue() OpOption {
-	return func(op *Op) { op.ignoreValue = true }
-}
+func WithIgnoreValue() OpOption { return func(op *Op) { op.ignoreValue = true } }
 
 // WithIgnoreLease makes a put keep the key's lease. It fails with rpctypes.ErrKeyNotFound if there
 // is no such key, and with rpctypes.ErrLeaseProvided if [WithLease] is given too.
-func WithIgnoreLease() OpOption {
-	return func(op *Op) { op.ignoreLease = true }
-}
+func WithIgnoreLease() OpOption { return func(op *Op) { op.ignoreLease = true } }
 
-// WithPrevKV makes a put and a delete return what they replace. It makes a watch send, with every
-// event, the key-value pair from before the event, unless that has been compacted.
-func WithPrevKV() OpOption {
-	return func(op *Op) { op.prevKV = true }
-}
+// WithPrevKV makes a put return the key-value pair that it replaces, and a delete those that it
+// deletes. It makes a watch send, with every event, the key-value pair as it was before the event,
+// unless that has been compacted.
+func WithPrevKV() OpOption { return func(op *Op) { op.prevKV = true } }
 
-// WithProgressNotify makes the server send a watch without events, by default every ten minutes,
-// the revision that it has reached. WatchResponse.IsProgressNotify reports whether a response is
-// such a notice.
-func WithProgressNotify() OpOption {
-	return func(op *Op) { op.progressNotify = true }
-}
+// WithProgressNotify makes the server send progress notices to a watch that has no events, by
+// default every ten minutes. A notice has the revision that the watch has reached;
+// WatchResponse.IsProgressNotify reports whether a response is a notice.
+func WithProgressNotify() OpOption { return func(op *Op) { op.progressNotify = true } }
 
 // WithCreatedNotify makes a watch send one response with Created set, before any other, when the
-// server has confirmed the watch. It sends no other when the watch resumes.
-func WithCreatedNotify() OpOption {
-	return func(op *Op) { op.createdNotify = true }
-}
+// server has confirmed the watch. No second one follows when the watch resumes.
+func WithCreatedNotify() OpOption { return func(op *Op) { op.createdNotify = true } }
 
-// WithFilterPut makes the server leave out put events. A revision that has no other events is not
+// WithFilterPut makes the server leave out put events. A revision with put events only is not
 // reported.
-func WithFilterPut() OpOption {
-	return func(op *Op) { op.filterPut = true }
-}
+func WithFilterPut() OpOption { return func(op *Op) { op.filterPut = true } }
 
-// WithFilterDelete makes the server leave out delete events. A revision that has no other events is
+// WithFilterDelete makes the server leave out delete events. A revision with delete events only is
 // not reported.
-func WithFilterDelete() OpOption {
-	return func(op *Op) { op.filterDelete = true }
-}
+func WithFilterDelete() OpOption { return func(op *Op) { op.filterDelete = true } }
 
 // WithFragment lets the server split the events of one revision into messages below its request
 // limit, 1.5 MiB by default, so that a watch survives a transaction of any size. The client merges
 // them: a watch delivers a revision whole, in one response.
-func WithFragment() OpOption {
-	return func(op *Op) { op.fragment = true }
-}
+func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 
 // WithWatchBufLog makes the client log a warning while the consumer of a watch does not read its
 // responses.
-func WithWatchBufLog() OpOption {
-	return func(op *Op) { op.watchBufLog = true }
-}
+func WithWatchBufLog() OpOption { return func(op *Op) { op.watchBufLog = true } }
 
-// WithWatchBuffer sets how much the client keeps for a watch whose consumer does not read: bytes of
-// events and a number of responses, whichever is reached first. Over the limit the watch pauses on
-// the server. It resumes when the consumer has read what was kept, so memory stays bounded and
-// nothing is lost, unless the revision is compacted meanwhile. 0 or less means the default: 8 MiB
-// and 4,096 responses.
+// WithWatchBuffer limits how much the client keeps for a watch whose consumer does not read: bytes
+// of events, and a number of responses. When either limit is reached, the watch pauses on the
+// server. It resumes when the consumer has read what was kept. So memory stays bounded, and no
+// event is lost unless its revision is compacted meanwhile. 0 or less means the default: 8 MiB and
+// 4,096 responses.
 func WithWatchBuffer(bytes, responses int) OpOption {
 	return func(op *Op) {
 		op.watchBufferBytes = max(bytes, 0)
@@ -301,14 +262,8 @@ const (
 	defaultWatchBufferResponses = 4096
 )
 
-// watchBuffer returns the limits of WithWatchBuffer or their defaults.
+// watchBuffer returns the limits of WithWatchBuffer, or their defaults.
 func (op *Op) watchBuffer() (bytes, responses int) {
-	bytes, responses = op.watchBufferBytes, op.watchBufferResponses
-	if bytes == 0 {
-		bytes = defaultWatchBufferBytes
-	}
-	if responses == 0 {
-		responses = defaultWatchBufferResponses
-	}
-	return bytes, responses
+	return cmp.Or(op.watchBufferBytes, defaultWatchBufferBytes),
+		cmp.Or(op.watchBufferResponses, defaultWatchBufferResponses)
 }

@@ -6,7 +6,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// These methods make the protobuf request of an op. The messages share the byte slices of the op.
+// The methods below return an op's request to the server. Requests share the op's byte slices.
 
 func (op *Op) rangeRequest() *pb.RangeRequest {
 	return &pb.RangeRequest{
@@ -44,7 +44,7 @@ func (op *Op) deleteRequest() *pb.DeleteRangeRequest {
 	return &pb.DeleteRangeRequest{Key: op.key, RangeEnd: op.end, PrevKv: op.prevKV}
 }
 
-// watchCreateRequest returns the request without a watch ID.
+// watchCreateRequest returns the request that creates the watch, without a watch id.
 func (op *Op) watchCreateRequest() *pb.WatchCreateRequest {
 	req := &pb.WatchCreateRequest{
 		Key:            op.key,
@@ -63,8 +63,8 @@ func (op *Op) watchCreateRequest() *pb.WatchCreateRequest {
 	return req
 }
 
-// txnRequest fails if one of the ops, at any depth, cannot run in a transaction or has a sort that
-// no server knows.
+// txnRequest returns the request of the transaction. It returns an error if an op, at any depth,
+// cannot run in a transaction or has a sort that the protocol does not know.
 func (t *txnParts) txnRequest() (*pb.TxnRequest, error) {
 	req := &pb.TxnRequest{Compare: make([]*pb.Compare, len(t.cmps))}
 	for i := range t.cmps {

@@ -66,35 +66,15 @@ type txn struct {
 	parts txnParts
 }
 
-// If implements Txn.
-func (t *txn) If(cs ...Cmp) Txn {
+func (t *txn) If(cs ...Cmp) Txn   { return add(t, stepIf, &t.parts.cmps, cs) }
+func (t *txn) Then(ops ...Op) Txn { return add(t, stepThen, &t.parts.thenOps, ops) }
+func (t *txn) Else(ops ...Op) Txn { return add(t, stepElse, &t.parts.elseOps, ops) }
+
+// add appends args to the list of a step, and returns t. It panics if the step or a later one was
+// taken before.
+func add[P any](t *txn, step txnStep, list *[]P, args []P) Txn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stepLocked(stepIf)
-	t.parts.cmps = append(t.parts.cmps, cs...)
-	return t
-}
-
-// Then implements Txn.
-func (t *txn) Then(ops ...Op) Txn {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.stepLocked(stepThen)
-	t.parts.thenOps = append(t.parts.thenOps, ops...)
-	return t
-}
-
-// Else implements Txn.
-func (t *txn) Else(ops ...Op) Txn {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.stepLocked(stepElse)
-	t.parts.elseOps = append(t.parts.elseOps, ops...)
-	return t
-}
-
-// stepLocked panics if step was called before, or a later one was.
-func (t *txn) stepLocked(step txnStep) {
 	switch {
 	case t.last == step:
 		panic("etcdclient: " + stepNames[step] + " is called twice on one transaction")
@@ -103,9 +83,10 @@ func (t *txn) stepLocked(step txnStep) {
 			" on one transaction")
 	}
 	t.last = step
+	*list = append(*list, args...)
+	return t
 }
 
-// Commit implements Txn.
 func (t *txn) Commit() (*TxnResponse, error) {
 	t.mu.Lock()
 	parts := t.parts
