@@ -1,4 +1,3 @@
-// Package naming is the parent of two packages for service discovery on etcd:
-// endpoints keeps the addresses of services under keys, and resolver gives them
-// to gRPC clients. It holds nothing itself.
+// Package naming is the parent of two packages for service discovery: endpoints keeps the addresses
+// of services in etcd, and resolver gives them to gRPC clients.
 package naming

@@ -14,22 +14,22 @@ import (
 // errNotEntered is returned by a Leave without an Enter before it.
 var errNotEntered = errors.New("recipe: the double barrier was not entered")
 
-// DoubleBarrier lets a number of clients begin together and end together: Enter
-// returns when all of them have come, Leave when all of them want to go. Each
-// client has a DoubleBarrier of its own, for one goroutine at a time; after Leave it
-// may enter again. A client whose session ends no longer counts.
+// DoubleBarrier lets a number of clients begin together and end together: Enter returns when all of
+// them have called Enter, and Leave when all of them have called Leave. Each client has a
+// DoubleBarrier of its own, for one goroutine at a time; after Leave it may enter again. A client
+// whose session ends no longer counts.
 type DoubleBarrier struct {
 	s     *concurrency.Session
 	pfx   string
 	count int
 
 	own   *EphemeralKV // nil while outside
-	ready int64        // revision in which all had come
-	left  bool         // own was deleted by Leave
+	ready int64        // the revision in which all clients had entered
+	left  bool         // Leave has deleted own, or tried to
 }
 
-// NewDoubleBarrier returns the double barrier with the given key for count clients.
-// It sends nothing. Its keys begin with key and a slash.
+// NewDoubleBarrier returns the double barrier with the given key for count clients. It sends
+// nothing. Its keys begin with key and a slash.
 func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarrier {
 	return &DoubleBarrier{s: s, pfx: key + "/", count: count}
 }
@@ -37,8 +37,8 @@ func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarr
 func (b *DoubleBarrier) waiters() string  { return b.pfx + "waiters/" }
 func (b *DoubleBarrier) readyKey() string { return b.pfx + "ready" }
 
-// Enter waits until the barrier's count of clients have come. Errors:
-// [ErrTooManyClients] if there are that many without this one, waiting or inside;
+// Enter waits until as many clients as the barrier's count have called it. Errors:
+// [ErrTooManyClients] if there are that many other clients, waiting or inside;
 // [concurrency.ErrSessionExpired]. After an error the client is outside.
 func (b *DoubleBarrier) Enter() error {
 	ctx, client := b.s.Ctx(), b.s.Client()
@@ -71,8 +71,8 @@ func (b *DoubleBarrier) Enter() error {
 	return nil
 }
 
-// full reports whether, when a client's key was put, there were enough clients without it: waiting,
-// or inside since the ready key was put.
+// full reports whether the barrier was full without a client when the client's key was put: enough
+// others were waiting, or have been inside since the ready key was put.
 func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 	if len(ready) > 0 {
 		for _, kv := range waiters {
@@ -84,8 +84,8 @@ func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 	return len(waiters) > b.count
 }
 
-// tryEnter returns the revision in which all clients had come, or what to wait for. The client that
-// completes the count puts the ready key, for which the others wait.
+// tryEnter returns the revision in which all clients had entered, or the Change to wait for. The
+// client that completes the count puts the ready key, for which the others wait.
 func (b *DoubleBarrier) tryEnter(
 	ctx context.Context, own *EphemeralKV,
 ) (ready int64, next await.Change, err error) {
@@ -108,9 +108,9 @@ func (b *DoubleBarrier) tryEnter(
 		return ready, nil, nil
 	}
 	if len(found[2]) < b.count {
-		return 0, putOf(client, b.readyKey(), rev), nil
+		return 0, changeOf(client, b.readyKey(), rev, clientv3.WithFilterDelete()), nil
 	}
-	// A request that is applied late must not let clients in that come after this one has left.
+	// The condition keeps a request that is applied late from letting later clients in.
 	resp, err := client.Txn(ctx).If(own.exists()).Then(clientv3.OpPut(b.readyKey(), "")).Commit()
 	switch {
 	case err != nil:
@@ -121,9 +121,9 @@ func (b *DoubleBarrier) tryEnter(
 	return resp.Header.GetRevision(), nil, nil
 }
 
-// Leave waits until all clients that have entered with this one want to leave, or
-// have lost their sessions. Errors: [concurrency.ErrSessionExpired]; one of its own if the
-// client has not entered. After another error Leave may be called again.
+// Leave waits until all clients that have entered with this one have called it, or have lost their
+// sessions. Errors: [concurrency.ErrSessionExpired]; one of its own if the client has not entered.
+// After another error Leave may be called again.
 func (b *DoubleBarrier) Leave() error {
 	if b.own == nil {
 		return errNotEntered
@@ -135,9 +135,10 @@ func (b *DoubleBarrier) Leave() error {
 	return err
 }
 
-// tryLeave returns what to wait for, or nil if this client may go. The client whose key was put
-// first waits for all others, one by one from the last one. The others delete their keys and wait
-// for the first one. All clients must agree on this order, the published one's included.
+// tryLeave returns the Change to wait for, or nil if this client may go. The client whose key was
+// put first waits for all others, one by one from the last one. The others delete their keys and
+// wait for the first one. All clients must agree on this order, including those of etcd's own
+// client.
 func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 	found, rev, err := read(ctx, b.s.Client(),
 		clientv3.OpGet(b.waiters(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),
@@ -161,7 +162,7 @@ func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 	}
 	first, last := string(inside[0].Key), string(inside[len(inside)-1].Key)
 	if first == b.own.Key() {
-		return deletionOf(b.s.Client(), last, rev), nil
+		return changeOf(b.s.Client(), last, rev, clientv3.WithFilterPut()), nil
 	}
 	if here {
 		b.left = true // the answer may be lost
@@ -169,10 +170,10 @@ func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 			return nil, err
 		}
 	}
-	return deletionOf(b.s.Client(), first, rev), nil
+	return changeOf(b.s.Client(), first, rev, clientv3.WithFilterPut()), nil
 }
 
-// last clears the barrier for the next round.
+// last deletes the last client's key and the ready key, so that the next round can begin.
 func (b *DoubleBarrier) last(ctx context.Context) error {
 	b.left = true
 	_, err := b.s.Client().Txn(ctx).

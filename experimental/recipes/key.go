@@ -20,21 +20,20 @@ const endedTimeout = 5 * time.Second
 
 var errGone = errors.New("recipe: the key is gone")
 
-// RemoteKV is a key that was created by this program. It is not safe for concurrent
-// use.
+// RemoteKV is a key that this program has created. It is not safe for concurrent use.
 type RemoteKV struct {
 	kv    clientv3.KV
-	ctx   context.Context // of its requests
+	ctx   context.Context // the context of its requests
 	lease clientv3.LeaseID
 	key   string
 	val   string
-	rev   int64 // create revision
+	rev   int64 // the create revision
 }
 
-// EphemeralKV is a key that vanishes with its session.
+// EphemeralKV is a key that the server deletes when its session ends.
 type EphemeralKV struct{ RemoteKV }
 
-// create puts a key, or returns ErrKeyExists. It also returns what gets find in that
+// create puts a key, or returns ErrKeyExists. It also returns what gets have read in the same
 // transaction.
 func create(
 	ctx context.Context, client *clientv3.Client, key, val string, lease clientv3.LeaseID,
@@ -60,9 +59,9 @@ func create(
 	return kv, found, err
 }
 
-// createEphemeral is create for a key of a new name that begins with prefix, on a
-// session's lease. If that fails no key is left behind, however late a member applies
-// the request.
+// createEphemeral puts a key with a new name that begins with prefix, on a session's lease, and
+// returns what gets have read in the same transaction. If it fails no key is left behind, however
+// late a member applies the request.
 func createEphemeral(
 	s *concurrency.Session, prefix string, gets ...clientv3.Op,
 ) (*EphemeralKV, [][]*mvccpb.KeyValue, error) {
@@ -80,7 +79,7 @@ func createEphemeral(
 	return nil, nil, sessionError(s, err)
 }
 
-// sessionError maps err to the error to return from a call in a session's name.
+// sessionError returns the error for a call in a session's name whose request has failed with err.
 func sessionError(s *concurrency.Session, err error) error {
 	switch {
 	case err == nil:
@@ -93,8 +92,9 @@ func sessionError(s *concurrency.Session, err error) error {
 	return err
 }
 
-// giveUp deletes a session's key, or leaves that to the session if it fails. It ends with the
-// session. If the session has ended before, its lease may live on, so there is one short attempt.
+// giveUp deletes a session's key, until the session ends. If that fails, the session deletes the
+// key in the background. If the session has ended before, its lease may still live, so there is one
+// short attempt.
 func (kv *EphemeralKV) giveUp(s *concurrency.Session) error {
 	ctx := s.Ctx()
 	if ctx.Err() != nil {
@@ -115,11 +115,10 @@ func (rk *RemoteKV) Key() string { return rk.key }
 // Revision returns the revision in which the key was created.
 func (rk *RemoteKV) Revision() int64 { return rk.rev }
 
-// Value returns what was put last with this RemoteKV.
+// Value returns the value that this RemoteKV has put last.
 func (rk *RemoteKV) Value() string { return rk.val }
 
-// Delete deletes the key, if it is still the one that was created. Errors are those
-// of clientv3.KV.
+// Delete deletes the key, if it is still the one that was created. Errors are those of clientv3.KV.
 func (rk *RemoteKV) Delete() error { return rk.delete(rk.ctx) }
 
 func (rk *RemoteKV) delete(ctx context.Context) error {
@@ -130,8 +129,8 @@ func (rk *RemoteKV) delete(ctx context.Context) error {
 	return err
 }
 
-// Put changes the value of the key, if it is still the one that was created. Errors
-// are those of clientv3.KV, and one of its own if the key is gone.
+// Put changes the value of the key, if it is still the one that was created. Errors are those of
+// clientv3.KV, and one of its own if the key is gone.
 func (rk *RemoteKV) Put(val string) error {
 	if rk.kv == nil {
 		return errGone
@@ -151,3 +150,18 @@ func (rk *RemoteKV) Put(val string) error {
 func (rk *RemoteKV) exists() clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(rk.key), "=", rk.rev)
 }
+
+var (
+	// ErrKeyExists is returned if a key that is to be created exists already.
+	ErrKeyExists = errors.New("key already exists")
+
+	// ErrNoWatcher is returned by WaitEvents and WaitPrefixEvents if the client is closed.
+	ErrNoWatcher = errors.New("no watcher channel")
+
+	// ErrTooManyClients is returned by Enter of a double barrier that has its full count.
+	ErrTooManyClients = errors.New("too many clients")
+
+	// ErrWaitMismatch is returned by WaitEvents and WaitPrefixEvents if they are given no event to
+	// wait for.
+	ErrWaitMismatch = errors.New("unexpected wait result")
+)

@@ -2,40 +2,43 @@ package recipe
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// Queue returns each element once, in the order in which they came. Any number of
+// Queue returns each element once, in the order in which the elements were put in. Any number of
 // clients may put in and take out. The methods are safe for concurrent use.
 type Queue struct {
 	client *clientv3.Client
 	pfx    string
 }
 
-// NewQueue returns the queue whose keys begin with keyPrefix and a slash. It sends
-// nothing.
+// NewQueue returns the queue whose keys begin with keyPrefix and a slash. It sends nothing.
 func NewQueue(client *clientv3.Client, keyPrefix string) *Queue {
 	return &Queue{client, keyPrefix + "/"}
 }
 
-// Enqueue puts an element in. After an error it may be in the queue, or get there.
+// Enqueue puts an element in. After an error the element may be in the queue, or get there later.
 func (q *Queue) Enqueue(val string) error {
 	_, _, err := create(q.client.Ctx(), q.client, q.pfx+uniqueName(), val, clientv3.NoLease)
 	return err
 }
 
-// Dequeue takes the first element out. It waits while the queue is empty. After an error
-// one element may be lost: taken out, and not returned.
+// Dequeue takes the first element out and returns it. It waits while the queue is empty. After an
+// error one element may be lost: taken out, and not returned.
 func (q *Queue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstRev())
 }
 
-// dequeue takes out the first element by the given order.
+// dequeue takes out and returns the element that a get with the options first reads.
 func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {
@@ -48,7 +51,8 @@ func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (st
 				element = found[0][0]
 				return nil, nil
 			}
-			return putOf(client, pfx, rev, clientv3.WithPrefix()), nil
+			return changeOf(client, pfx, rev, clientv3.WithPrefix(),
+				clientv3.WithFilterDelete()), nil
 		})
 		if err != nil {
 			return "", err
@@ -66,7 +70,7 @@ func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (st
 	}
 }
 
-// take deletes an element. It reports false if another client was faster.
+// take deletes an element, and returns true. It returns false if another client was faster.
 func take(client *clientv3.Client, element *mvccpb.KeyValue) (bool, error) {
 	key := string(element.Key)
 	resp, err := client.Txn(client.Ctx()).
@@ -77,4 +81,63 @@ func take(client *clientv3.Client, element *mvccpb.KeyValue) (bool, error) {
 		return false, err
 	}
 	return resp.Succeeded, nil
+}
+
+// PriorityQueue returns each element once: those with the lowest number first, and those with one
+// number in the order in which they were put in. Any number of clients may put in and take out. The
+// methods are safe for concurrent use.
+type PriorityQueue struct {
+	client *clientv3.Client
+	pfx    string
+}
+
+// NewPriorityQueue returns the queue whose keys begin with key and a slash. It also has keys that
+// begin with two underscores, key and a slash. It sends nothing.
+func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
+	return &PriorityQueue{client, key + "/"}
+}
+
+// Enqueue puts an element in; pr is its number, of which the lowest comes first. After an error the
+// element may be in the queue, or get there later.
+func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
+	ctx := q.client.Ctx()
+	dir := fmt.Sprintf("%s%05d", q.pfx, pr)
+	guard := "__" + dir // modified with each element of this number
+	for races := 0; ; races++ {
+		last, err := q.client.Get(ctx, dir+"/", clientv3.WithLastKey()...)
+		if err != nil {
+			return err
+		}
+		number := 0
+		if len(last.Kvs) > 0 {
+			name := string(last.Kvs[0].GetKey())
+			text, ok := strings.CutPrefix(name, dir+"/")
+			if !ok {
+				return txnanswer.Errorf("key %q among those with the prefix %q", name, dir+"/")
+			}
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return fmt.Errorf("recipe: the key %q is no element of a priority queue: %w", name,
+					err)
+			}
+			number = n + 1
+		}
+		resp, err := q.client.Txn(ctx).
+			If(clientv3.Compare(clientv3.ModRevision(guard), "<", last.Header.GetRevision()+1)).
+			Then(clientv3.OpPut(guard, ""), clientv3.OpPut(fmt.Sprintf("%s/%016d", dir, number),
+				val)).
+			Commit()
+		if err != nil || resp.Succeeded {
+			return err
+		}
+		if err := backoff.Wait(ctx, raceBackoff.Delay(races)); err != nil {
+			return err
+		}
+	}
+}
+
+// Dequeue takes the first element out and returns it. It waits while the queue is empty. After an
+// error one element may be lost: taken out, and not returned.
+func (q *PriorityQueue) Dequeue() (string, error) {
+	return dequeue(q.client, q.pfx, clientv3.WithFirstKey())
 }

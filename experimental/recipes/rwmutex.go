@@ -10,45 +10,44 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// errInUse is returned by RLock and Lock of an RWMutex that is locked already, or
-// waits for it.
+// errInUse is returned by RLock and Lock of an RWMutex that is locked already, or waits for the
+// lock.
 var errInUse = errors.New("recipe: the RWMutex is in use; each holder needs one of its own")
 
-// RWMutex is a lock that any number of readers hold at a time, or one writer. A
-// writer waits for all readers and writers that came before it, a reader for the writers.
+// RWMutex is a lock that any number of readers hold at a time, or one writer. A writer waits for
+// all readers and writers that came before it, and a reader for all writers that came before it.
 //
-// Each RWMutex is one contender, and for one holder at a time, also if several have
-// one session. As with every lock of this kind, a holder whose session
-// ends may not know it at once: see [concurrency.Mutex]. The methods are safe for
-// concurrent use.
+// Each RWMutex is one contender for the lock, and has one holder at a time. Several of them may use
+// one session. As with every lock of this kind, a holder whose session ends may not know it at
+// once: see [concurrency.Mutex]. The methods are safe for concurrent use.
 type RWMutex struct {
 	s   *concurrency.Session
 	pfx string
 
 	// guarded by mu
 	mu    sync.Mutex
-	busy  bool         // locking
+	busy  bool         // RLock or Lock is under way
 	own   *EphemeralKV // nil while it is not locked
-	since int64        // a revision in which it was
+	since int64        // a revision at which it was locked
 }
 
-// NewRWMutex returns a contender for the lock whose keys begin with prefix and a
-// slash. It sends nothing.
+// NewRWMutex returns a contender for the lock whose keys begin with prefix and a slash. It sends
+// nothing.
 func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 	return &RWMutex{s: s, pfx: prefix + "/"}
 }
 
 // RLock waits until no writer that came before has the lock or waits for it. Errors:
-// [concurrency.ErrSessionExpired], also if another client has deleted the contender's
-// key; one of its own if this RWMutex is locked already, or waits for the lock.
-// After an error no key is left behind.
+// [concurrency.ErrSessionExpired], also if another client has deleted the contender's key; one of
+// its own if this RWMutex is locked already, or waits for the lock. After an error no key is left
+// behind.
 func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 
 // Lock waits until no reader or writer that came before has the lock or waits for it. Its
 // errors are those of RLock.
 func (rw *RWMutex) Lock() error { return rw.lock("write/", "") }
 
-// lock puts a key and waits until no key before it begins with rivals.
+// lock puts a key that begins with dir, and waits until no key that is older begins with rivals.
 func (rw *RWMutex) lock(dir, rivals string) error {
 	if !rw.begin() {
 		return errInUse
@@ -88,7 +87,7 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 			since = rev
 			return nil, nil
 		}
-		return deletionOf(client, string(found[1][0].Key), rev), nil
+		return changeOf(client, string(found[1][0].Key), rev, clientv3.WithFilterPut()), nil
 	})
 	if err != nil {
 		rw.s.Discard(own.Key(), own.Revision())
@@ -97,10 +96,9 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 	return own, since, nil
 }
 
-// RUnlock releases a lock that RLock acquired. Errors: [concurrency.ErrLockReleased]
-// if it is not locked; [concurrency.ErrSessionExpired] if the session ends
-// meanwhile. After any but the first the key is deleted in the background, and RUnlock
-// may be called again to wait for it.
+// RUnlock releases a lock that RLock acquired. Errors: [concurrency.ErrLockReleased] if it is not
+// locked; [concurrency.ErrSessionExpired] if the session ends meanwhile. After any error but the
+// first the key is deleted in the background, and RUnlock may be called again to wait for it.
 func (rw *RWMutex) RUnlock() error { return rw.unlock() }
 
 // Unlock releases a lock that Lock acquired. Its errors are those of RUnlock.

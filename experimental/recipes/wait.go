@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -19,10 +18,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// raceBackoff spaces the attempts of a request that other clients were faster than.
+// raceBackoff is the wait before a request is repeated that failed because another client was
+// faster.
 var raceBackoff = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond, Jitter: 1}
 
-// waitUntil calls look until it returns no change to wait for, or an error that does not pass.
+// waitUntil calls look until it returns no Change to wait for, or an error that does not pass.
 func waitUntil(
 	ctx context.Context, look func(context.Context) (await.Change, error),
 ) error {
@@ -33,7 +33,8 @@ func waitUntil(
 	})
 }
 
-// read makes gets in one transaction and returns what each found.
+// read makes gets in one transaction. It returns the keys that each get has found, and the revision
+// of the store.
 func read(
 	ctx context.Context, client *clientv3.Client, gets ...clientv3.Op,
 ) (found [][]*mvccpb.KeyValue, rev int64, err error) {
@@ -45,7 +46,7 @@ func read(
 	return found, resp.Header.GetRevision(), err
 }
 
-// rangesOf takes the answers to n gets out of a response.
+// rangesOf returns the keys in the answers to n gets.
 func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err error) {
 	if err := txnanswer.CheckCount(parts, n); err != nil {
 		return nil, err
@@ -60,27 +61,16 @@ func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err er
 	return found, nil
 }
 
-// deletionOf waits for the deletion of a key after a revision.
-func deletionOf(client *clientv3.Client, key string, rev int64) await.Change {
-	return changeOf(client, key, mvccpb.Event_DELETE, clientv3.WithRev(rev+1),
-		clientv3.WithFilterPut())
-}
-
-// putOf waits for a put of a key after a revision, or with WithPrefix of one of many keys.
-func putOf(client *clientv3.Client, key string, rev int64, opts ...clientv3.OpOption) await.Change {
-	return changeOf(client, key, mvccpb.Event_PUT,
-		append(opts, clientv3.WithRev(rev+1), clientv3.WithFilterDelete())...)
-}
-
+// changeOf returns a Change that waits for an event of a key after a revision. The options may widen
+// the watch to many keys, and filter events.
 func changeOf(
-	client *clientv3.Client, key string, typ mvccpb.Event_EventType, opts ...clientv3.OpOption,
+	client *clientv3.Client, key string, rev int64, opts ...clientv3.OpOption,
 ) await.Change {
-	wanted := func(ev *clientv3.Event) bool { return ev.Type == typ }
 	return func(ctx context.Context) bool {
 		ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 		defer cancel()
-		for resp := range client.Watch(ctx, key, opts...) {
-			if slices.ContainsFunc(resp.Events, wanted) {
+		for resp := range client.Watch(ctx, key, append(opts, clientv3.WithRev(rev+1))...) {
+			if len(resp.Events) > 0 {
 				return true
 			}
 		}
@@ -88,10 +78,10 @@ func changeOf(
 	}
 }
 
-// WaitEvents waits for events of a key, from revision rev on and in the order of evs,
-// whatever else happens in between, and returns the last of them. Errors:
-// [ErrWaitMismatch] if evs is empty; [ErrNoWatcher] if the client is closed; the error
-// of the watch if it ends otherwise, such as rpctypes.ErrCompacted.
+// WaitEvents waits for events of a key, from revision rev on and in the order of evs, and returns
+// the last of them. Other events may come in between. Errors: [ErrWaitMismatch] if evs is empty;
+// [ErrNoWatcher] if the client is closed; the error of the watch if it ends otherwise, such as
+// rpctypes.ErrCompacted.
 func WaitEvents(
 	c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType,
 ) (*clientv3.Event, error) {

@@ -12,14 +12,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// manager is the Manager of one target. All of it is read-only after NewManager.
+// manager is the Manager of one target. It is read-only after NewManager.
 type manager struct {
 	client *clientv3.Client
-	prefix string // what every key of the target starts with
+	prefix string // of every key of the target
 }
 
-// NewManager returns a Manager of the endpoints below target. It sends nothing, and
-// lives as long as client. A nil client and an empty target are errors.
+// NewManager returns a Manager of the endpoints below target. It sends nothing, and lives as long
+// as client. It returns an error if the client is nil or the target is empty.
 func NewManager(client *clientv3.Client, target string) (Manager, error) {
 	if client == nil {
 		return nil, errors.New("endpoints: no client given")
@@ -55,7 +55,7 @@ func (m *manager) Update(ctx context.Context, updates []*UpdateWithOpts) error {
 	return err
 }
 
-// op returns what makes one update.
+// op returns the put or delete that makes one update.
 func (m *manager) op(up *UpdateWithOpts) (clientv3.Op, error) {
 	if up == nil {
 		return clientv3.Op{}, status.Error(codes.InvalidArgument, "endpoints: an update is nil")
@@ -94,8 +94,7 @@ func (m *manager) List(ctx context.Context) (Key2EndpointMap, error) {
 	return eps, nil
 }
 
-// record is an endpoint as it is stored. Op is always Add: programs of earlier
-// days read it.
+// record is an endpoint as it is stored. Op is always Add, because other programs read it.
 type record struct {
 	Op       Operation
 	Addr     string

@@ -7,28 +7,28 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// view is what a consumer has been told: it turns what the server says into what
-// there is to tell next. It is used by one goroutine at a time.
+// view is the consumer's view of a target's endpoints. It turns lists and events from the server
+// into the updates to deliver next. It is used by one goroutine at a time.
 type view struct {
-	prefix string           // keys that do not start with it are ignored
-	told   map[string]int64 // modification revision of the last value told, by key
+	prefix string           // keys that do not begin with it are ignored
+	revs   map[string]int64 // mod revision of the last value that was delivered, by key
 }
 
 func newView(prefix string) *view {
-	return &view{prefix: prefix, told: map[string]int64{}}
+	return &view{prefix: prefix, revs: map[string]int64{}}
 }
 
-// list returns the difference between a list of all keys and what was told.
+// list returns the updates that lead from the view to kvs, the list of all keys.
 func (v *view) list(kvs []*mvccpb.KeyValue) []*Update {
 	var updates []*Update
-	gone := make(map[string]bool, len(v.told))
-	for key := range v.told {
+	gone := make(map[string]bool, len(v.revs))
+	for key := range v.revs {
 		gone[key] = true
 	}
 	for _, kv := range kvs {
 		key := string(kv.GetKey())
 		delete(gone, key)
-		if rev, ok := v.told[key]; ok && rev == kv.GetModRevision() {
+		if rev, ok := v.revs[key]; ok && rev == kv.GetModRevision() {
 			continue
 		}
 		updates = v.put(updates, kv)
@@ -40,7 +40,7 @@ func (v *view) list(kvs []*mvccpb.KeyValue) []*Update {
 	return updates
 }
 
-// apply returns what the events of one revision change.
+// apply returns the updates that the events of one revision make.
 func (v *view) apply(events []*mvccpb.Event) []*Update {
 	var updates []*Update
 	for _, ev := range events {
@@ -63,7 +63,7 @@ func (v *view) put(updates []*Update, kv *mvccpb.KeyValue) []*Update {
 	if err != nil {
 		return updates
 	}
-	v.told[key] = kv.GetModRevision()
+	v.revs[key] = kv.GetModRevision()
 	return append(updates, &Update{Op: Add, Key: key, Endpoint: ep})
 }
 
@@ -71,6 +71,6 @@ func (v *view) delete(updates []*Update, key string) []*Update {
 	if !strings.HasPrefix(key, v.prefix) {
 		return updates
 	}
-	delete(v.told, key)
+	delete(v.revs, key)
 	return append(updates, &Update{Op: Delete, Key: key})
 }

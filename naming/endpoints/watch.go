@@ -2,16 +2,12 @@ package endpoints
 
 import (
 	"context"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// relistBackoff spaces the lists that lost watches and failed lists cause.
-var relistBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
-
-// follower serves one watch channel: it lists, watches from there on until the
+// follower serves one watch channel: it lists the endpoints, watches them from there on until the
 // watch is lost, and starts over.
 type follower struct {
 	// read-only after NewWatchChannel
@@ -20,7 +16,7 @@ type follower struct {
 
 	// used by run alone
 	view *view
-	rev  int64 // everything up to this revision has been told or is about to be
+	rev  int64 // the revision of the last list
 }
 
 func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
@@ -33,8 +29,7 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		cancel()
 		return nil, err
 	}
-	// Ends with ctx or the client, whatever servers and consumer do. The channel is
-	// closed when it has ended: its reader waits for it.
+	// Ends with ctx or the client. It then closes the channel, for which the reader waits.
 	go func() {
 		defer close(f.ch)
 		defer cancel()
@@ -45,28 +40,19 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 }
 
 // run delivers updates until ctx ends.
-func (f *follower) run(ctx context.Context, updates []*Update) {
-	for failures := 0; ; failures++ {
-		if !f.send(ctx, updates) {
-			return
+func (f *follower) run(ctx context.Context, first []*Update) {
+	f.send(ctx, first)
+	_ = await.Loop(ctx, f.watch, func(ctx context.Context) (await.Change, error) {
+		updates, err := f.list(ctx)
+		if err != nil {
+			return nil, err
 		}
-		if f.watch(ctx) {
-			failures = 0
-		}
-		var err error
-		for {
-			if backoff.Wait(ctx, relistBackoff.Delay(failures)) != nil {
-				return
-			}
-			if updates, err = f.list(ctx); err == nil {
-				break
-			}
-			failures++
-		}
-	}
+		f.send(ctx, updates)
+		return f.watch, nil
+	}, nil)
 }
 
-// list reads all endpoints, and returns what the consumer does not know of.
+// list reads all endpoints, and returns the updates that the consumer has not seen.
 func (f *follower) list(ctx context.Context) ([]*Update, error) {
 	resp, err := f.m.client.Get(ctx, f.m.prefix, clientv3.WithPrefix())
 	if err != nil {
@@ -76,25 +62,21 @@ func (f *follower) list(ctx context.Context) ([]*Update, error) {
 	return f.view.list(resp.Kvs), nil
 }
 
-// watch delivers what changes after f.rev until the watch is lost or ctx has
-// ended. It reports whether the watch has worked at all.
-//
-// A member without a leader knows of no changes, so the watch requires one.
-func (f *follower) watch(ctx context.Context) (worked bool) {
+// watch delivers the changes after f.rev. It returns false when the watch is lost or ctx has ended.
+// The watch requires a leader, because a member without one does not learn of changes.
+func (f *follower) watch(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	for resp := range f.m.client.Watch(ctx, f.m.prefix, clientv3.WithPrefix(),
 		clientv3.WithRev(f.rev+1)) {
 		if resp.Err() != nil || !f.send(ctx, f.view.apply(resp.Events)) {
-			return worked
+			break
 		}
-		worked = true
 	}
-	return worked
+	return false
 }
 
-// send delivers updates unless there are none. It reports false where ctx has
-// ended first.
+// send delivers updates, and returns true, or false if ctx ends first. It delivers no empty slice.
 func (f *follower) send(ctx context.Context, updates []*Update) bool {
 	if len(updates) == 0 {
 		return ctx.Err() == nil

@@ -1,12 +1,12 @@
-// Package resolver gives gRPC the endpoints of a service that are kept in etcd by
-// package naming/endpoints:
+// Package resolver gives gRPC the endpoints of a service that package naming/endpoints keeps in
+// etcd:
 //
 //	etcd, err := resolver.NewBuilder(client)
 //	...
 //	conn, err := grpc.NewClient("etcd:///svc", grpc.WithResolvers(etcd), ...)
 //
-// The connection then uses the endpoints of the target "svc", and follows their
-// changes while it is in use.
+// The connection uses the endpoints of the target "svc", and follows their changes as long as it is
+// in use.
 package resolver
 
 import (
@@ -14,40 +14,35 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	gresolver "google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
-// listBackoff spaces attempts to list the endpoints at all.
-var listBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
-
-// NewBuilder returns a resolver builder for gRPC targets of the scheme "etcd",
-// such as "etcd:///svc" for the endpoints of the target "svc". It is for
-// grpc.WithResolvers, and may serve any number of connections.
+// NewBuilder returns a resolver builder for gRPC targets of the scheme "etcd", such as
+// "etcd:///svc" for the endpoints of the target "svc". It is for grpc.WithResolvers, and may serve
+// any number of connections.
 //
-// A connection's RPCs wait until there is an endpoint, also while etcd is out of
-// reach. Where etcd refuses to list the endpoints, RPCs that do not wait for ready
-// fail with the reason, while listing goes on with growing waits. Later the
-// connection keeps the endpoints that it knows of for as long as etcd cannot be
-// asked, and has those of the moment soon after. When the last endpoint is
-// deleted, RPCs that do not wait for ready fail.
+// A connection's RPCs wait until there is an endpoint, also while etcd cannot be reached. If etcd
+// refuses to list the endpoints, RPCs that do not wait for ready fail with the reason, while
+// listing is repeated with growing waits. After the first list, the connection keeps the endpoints
+// that it knows for as long as etcd cannot be reached, and gets the current ones soon after. When
+// the last endpoint is deleted, RPCs that do not wait for ready fail.
 //
-// gRPC is given each endpoint both in State.Endpoints and in State.Addresses, in
-// the order of their keys. Address.Metadata is the endpoint's Metadata: a string, a
-// number, a boolean or nil. A JSON object or array is there by a pointer, *map[string]any
-// or *[]any, since policies compare addresses by == and Go cannot compare the value
-// itself. The pointer is another one once the metadata have changed.
+// gRPC gets each endpoint both in State.Endpoints and in State.Addresses, in the order of their
+// keys. Address.Metadata is the endpoint's Metadata: a string, a number, a boolean or nil. If it is
+// a JSON object or array, Address.Metadata is a pointer to it, *map[string]any or *[]any, because
+// policies compare addresses by == and Go cannot compare the value itself. The pointer changes when
+// the metadata change.
 //
-// The client must outlive the connections. Once it is closed, they keep the
-// endpoints that they know of. The error is always nil: where the client is nil, or a
-// target has no name, all RPCs of the connection fail and say so.
+// The client must outlive the connections. Once it is closed, they keep the endpoints that they
+// know. The error is always nil: if the client is nil, or a target has no name, all RPCs of the
+// connection fail with an error that says so.
 func NewBuilder(client *clientv3.Client) (gresolver.Builder, error) {
 	return builder{client}, nil
 }
@@ -57,9 +52,8 @@ type builder struct{ client *clientv3.Client }
 // Scheme returns "etcd".
 func (b builder) Scheme() string { return "etcd" }
 
-// Build starts to follow a target's endpoints, and does not wait for any. The
-// error is codes.InvalidArgument, for a target without a name or a builder
-// without a client.
+// Build starts to follow a target's endpoints, and does not wait for them. It returns an error with
+// codes.InvalidArgument for a target without a name and for a builder without a client.
 func (b builder) Build(
 	target gresolver.Target, cc gresolver.ClientConn, _ gresolver.BuildOptions,
 ) (gresolver.Resolver, error) {
@@ -68,8 +62,7 @@ func (b builder) Build(
 		return nil, status.Errorf(codes.InvalidArgument, "resolver: target %q: %v",
 			target.URL.String(), err)
 	}
-	// A connection outlives whatever request made it: what ends the resolver is its
-	// Close, and the client's.
+	// Close ends the resolver, and so does that of the client.
 	ctx, cancel := context.WithCancel(b.client.Ctx())
 	r := &resolver{m: m, cc: cc, cancel: cancel, done: make(chan struct{}),
 		known: endpoints.Key2EndpointMap{}}
@@ -93,7 +86,7 @@ type resolver struct {
 	known endpoints.Key2EndpointMap
 }
 
-// ResolveNow does nothing: changes are told without asking.
+// ResolveNow does nothing, because the resolver learns of each change by itself.
 func (r *resolver) ResolveNow(gresolver.ResolveNowOptions) {}
 
 // Close ends the resolver and returns when nothing of it is left running.
@@ -104,17 +97,15 @@ func (r *resolver) Close() {
 
 // run passes the target's endpoints to the connection until ctx ends.
 func (r *resolver) run(ctx context.Context) {
-	for attempt := 0; ; attempt++ {
+	_ = await.Loop(ctx, nil, func(ctx context.Context) (await.Change, error) {
 		updates, err := r.m.NewWatchChannel(ctx)
-		if err == nil {
-			r.applyUpdates(updates)
-			return
+		if err != nil {
+			r.cc.ReportError(err)
+			return nil, err
 		}
-		r.cc.ReportError(err)
-		if backoff.Wait(ctx, listBackoff.Delay(attempt)) != nil {
-			return
-		}
-	}
+		r.applyUpdates(updates)
+		return nil, nil
+	}, nil)
 }
 
 // applyUpdates passes updates to the connection until there are no more.
@@ -128,14 +119,14 @@ func (r *resolver) applyUpdates(updates endpoints.WatchChannel) {
 				r.known[up.Key] = up.Endpoint
 			}
 		}
-		// Its error asks to resolve once more, which no address at all causes. There
-		// is nothing to ask: the next one is told when it is there.
+		// An error, as for a state without addresses, asks to resolve again. The next change
+		// comes by itself.
 		_ = r.cc.UpdateState(state(r.known))
 	}
 }
 
-// byPointer returns metadata as a value that can be compared by ==: a pointer to a JSON
-// object or array, which is that in before where both are to equal values.
+// byPointer returns metadata as a value that can be compared by ==: for a JSON object or array, a
+// pointer to it. That is before if before points to an equal value.
 func byPointer(metadata, before any) any {
 	switch now := metadata.(type) {
 	case map[string]any:
@@ -152,7 +143,7 @@ func byPointer(metadata, before any) any {
 	return metadata
 }
 
-// state is what gRPC makes of endpoints.
+// state returns endpoints in the form that gRPC wants.
 func state(eps endpoints.Key2EndpointMap) gresolver.State {
 	s := gresolver.State{
 		Addresses: make([]gresolver.Address, 0, len(eps)),
