@@ -1,3 +1,9 @@
+// Package credentials has gRPC credentials for programs that open their own connections to an etcd
+// server: transport security over TLS, and a token that can be replaced while requests are under
+// way.
+//
+// A clientv3.Client makes and refreshes its own credentials; a program does not need this package
+// to use one.
 package credentials
 
 import (
@@ -9,29 +15,28 @@ import (
 	grpccredentials "google.golang.org/grpc/credentials"
 )
 
-// PerRPCCredentialsBundle is an etcd token and the credentials that attach it to requests. Both
+// PerRPCCredentialsBundle is an etcd token and the credentials that attach it to requests. The
 // methods are safe for concurrent use and never block.
 type PerRPCCredentialsBundle interface {
-	// UpdateAuthToken makes token the one that is attached to requests from now on, in one step.
-	// With "" nothing is attached.
+	// UpdateAuthToken replaces the token that is attached to requests, in one step. With "" nothing
+	// is attached.
 	UpdateAuthToken(token string)
-	// PerRPCCredentials returns the credentials for grpc.WithPerRPCCredentials. What it returned
-	// before follows UpdateAuthToken too. They attach the token also to connections without
-	// transport security.
+	// PerRPCCredentials returns the credentials for grpc.WithPerRPCCredentials. They attach the
+	// token of the last UpdateAuthToken, also on connections without transport security.
 	PerRPCCredentials() grpccredentials.PerRPCCredentials
 }
 
-// NewPerRPCCredentialBundle returns a bundle that holds no token yet.
+// NewPerRPCCredentialBundle returns a bundle without a token.
 func NewPerRPCCredentialBundle() PerRPCCredentialsBundle { return &tokenBundle{} }
 
 // NewTransportCredential returns TLS credentials for grpc.WithTransportCredentials. The config is
-// copied; nil stands for the zero tls.Config. A ServerName left empty is that of the endpoint of
+// copied; nil stands for the zero tls.Config. If ServerName is empty, it is that of the endpoint of
 // each connection.
 func NewTransportCredential(cfg *tls.Config) grpccredentials.TransportCredentials {
 	return grpccredentials.NewTLS(cfg)
 }
 
-// tokenBundle is both the bundle and its credentials.
+// tokenBundle is a PerRPCCredentialsBundle, and also the credentials that it returns.
 type tokenBundle struct {
 	metadata atomic.Pointer[map[string]string] // nil, or a map that is never changed
 }
@@ -55,3 +60,38 @@ func (b *tokenBundle) GetRequestMetadata(context.Context, ...string) (map[string
 }
 
 func (b *tokenBundle) RequireTransportSecurity() bool { return false }
+
+// Config is the argument of NewBundle.
+//
+// Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
+type Config struct {
+	// TLSConfig is copied by NewBundle; nil stands for the zero tls.Config.
+	TLSConfig *tls.Config
+}
+
+// Bundle is transport security and a replaceable token, for grpc.WithCredentialsBundle.
+//
+// Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
+type Bundle interface {
+	grpccredentials.Bundle
+	// UpdateAuthToken replaces the token that is attached to requests, in one step. With "" nothing
+	// is attached. It is safe for concurrent use.
+	UpdateAuthToken(token string)
+}
+
+// NewBundle returns a Bundle without a token. Its NewWithMode returns nil and no error, because
+// there are no modes.
+//
+// Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
+func NewBundle(cfg Config) Bundle {
+	return &bundle{transport: NewTransportCredential(cfg.TLSConfig)}
+}
+
+type bundle struct {
+	tokenBundle
+	transport grpccredentials.TransportCredentials
+}
+
+func (b *bundle) TransportCredentials() grpccredentials.TransportCredentials { return b.transport }
+
+func (b *bundle) NewWithMode(string) (grpccredentials.Bundle, error) { return nil, nil }

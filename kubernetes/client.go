@@ -14,15 +14,14 @@ import (
 type Client struct {
 	*clientv3.Client
 
-	// Kubernetes is what calls are to be made on, so that it can be replaced, by a
-	// decorator for example. New sets it to the Client itself.
+	// Kubernetes is the Interface to call. New sets it to the Client itself; a program can replace
+	// it, for example by a decorator.
 	Kubernetes Interface
 }
 
 var _ Interface = (*Client)(nil)
 
-// New makes a client as [clientv3.New] does, with the same errors. The caller
-// closes it.
+// New makes a client as [clientv3.New] does, with the same errors. The caller closes it.
 func New(cfg clientv3.Config) (*Client, error) {
 	cli, err := clientv3.New(cfg)
 	if err != nil {
@@ -110,8 +109,9 @@ func (k Client) OptimisticDelete(
 	return resp, err
 }
 
-// guarded runs write if key was last modified at the revision rev, and otherwise gets
-// the key where getOnFailure is set.
+// guarded runs write if key was last modified at the revision rev, and otherwise gets the key if
+// getOnFailure is set. It returns whether write was run, the key as the get has found it, and the
+// revision of the store.
 func (k Client) guarded(
 	ctx context.Context, key string, rev int64, write clientv3.Op, getOnFailure bool,
 ) (bool, *mvccpb.KeyValue, int64, error) {

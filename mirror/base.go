@@ -3,12 +3,12 @@ package mirror
 import (
 	"bytes"
 	"context"
-	"fmt"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// pageKeys is how many keys are read by one request.
+// pageKeys is how many keys one request reads.
 const pageKeys = 1000
 
 func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error) {
@@ -32,17 +32,17 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 		return b.pages, b.errs
 	}
 	s.rev.CompareAndSwap(0, b.rev)
-	// Ends with the last page, with ctx, or when the client is closed; it is the reader
-	// of the channels who waits.
+	// Ends with the last page, with ctx, or when the client is closed. The reader of the channels
+	// waits for it.
 	go func() { b.end(b.deliver(first)) }()
 	return b.pages, b.errs
 }
 
-// base is one SyncBase.
+// base is one call of SyncBase.
 type base struct {
 	// read-only
 	syncer *syncer
-	ctx    context.Context // the caller's, which also ends with the client
+	ctx    context.Context // the caller's; it also ends with the client
 	detach func() bool     // from the client
 	cancel context.CancelFunc
 
@@ -55,7 +55,7 @@ type base struct {
 	errs  chan error
 }
 
-// read returns the next page.
+// read returns the next page, and moves b.start behind it.
 func (b *base) read() (*clientv3.GetResponse, error) {
 	page, err := b.syncer.client.Get(b.ctx, string(b.start),
 		clientv3.WithRange(clientv3.GetPrefixRangeEnd(b.syncer.prefix)),
@@ -66,7 +66,7 @@ func (b *base) read() (*clientv3.GetResponse, error) {
 	}
 	if b.rev == 0 {
 		if page.Header == nil || page.Header.Revision <= 0 {
-			return nil, fmt.Errorf("etcdclient: malformed response: keys from %q without a revision", b.start)
+			return nil, txnanswer.Errorf("keys from %q without a revision", b.start)
 		}
 		b.rev = page.Header.Revision
 	}
@@ -74,18 +74,18 @@ func (b *base) read() (*clientv3.GetResponse, error) {
 		return page, nil
 	}
 	if len(page.Kvs) == 0 {
-		return nil, fmt.Errorf("etcdclient: malformed response: more keys from %q, but none of them", b.start)
+		return nil, txnanswer.Errorf("more keys from %q, but none of them", b.start)
 	}
 	last := page.Kvs[len(page.Kvs)-1].GetKey()
 	if bytes.Compare(last, b.start) < 0 {
-		return nil, fmt.Errorf("etcdclient: malformed response: key %q for a range from %q", last,
-			b.start)
+		return nil, txnanswer.Errorf("key %q for a range from %q", last, b.start)
 	}
 	b.start = append(bytes.Clone(last), 0) // the next key there can be
 	return page, nil
 }
 
-// deliver hands over page and all that follow.
+// deliver sends page and all later pages to the reader. It returns the error that ends it, or nil
+// after the last page.
 func (b *base) deliver(page *clientv3.GetResponse) error {
 	for {
 		more := page.More // the page is the reader's once it is sent

@@ -1,5 +1,5 @@
-// Package mirror reads all keys that begin with a prefix as they were at one revision,
-// and then every change that comes after it: what a copy in another cluster needs.
+// Package mirror reads all keys that begin with a prefix as they are at one revision, and then
+// every later change. A copy in another cluster can be made of that.
 //
 //	s := mirror.NewSyncer(client, "app/", 0)
 //	pages, errs := s.SyncBase(ctx)
@@ -16,7 +16,7 @@ package mirror
 
 // For those who change the package:
 //
-// SyncBase reads the first page before it returns. The revision of that page is the one of all
-// other pages, and updates begin after it. So there is no other request that could be refused, or
-// answered at another revision. A page that does not advance is an error: a server that repeats
-// itself would be followed for ever.
+// SyncBase reads the first page before it returns. All other pages are read at the revision of that
+// page, and updates begin after it. So no request is needed just to find a revision. A page that
+// does not advance is an error: otherwise a server that repeats a page would keep SyncBase reading
+// for ever.

@@ -13,14 +13,13 @@
 // etcd server answers with a key outside the prefix; such a key is left out.
 //
 // A namespace is no protection: a program that has the inner client can reach all keys. Namespaces
-// nest. The prefix may have any bytes; an empty one changes nothing.
+// nest. The prefix may have any bytes; an empty prefix changes nothing.
 package namespace
 
 // For those who change the package:
 //
 // A request is rewritten before it is sent, and its response after it was received. The code does
-// not assume that the two match: it goes through a response by the types in it, so a response that
-// is short, long or of the wrong kind is never indexed out of bounds.
+// not assume that the response fits the request: it goes by the types in the response.
 //
 // Options run once: a method makes the Op, rewrites it, and passes it on by Do, or as one option
 // that replaces the whole Op.
@@ -34,7 +33,7 @@ package namespace
 // Responses to requests belong to their caller and are changed in place. Events may be shared by
 // watchers and are copied, with one allocation each.
 //
-// The KV and the Watcher of a client run a function on what they deliver (GetStreamRewritten,
-// WatchRewritten; found by a type assertion), so no goroutine copies a channel. Namespaces
-// implement both methods too, and so nest. With another Watcher each watch costs a goroutine, which
-// Close waits for; the stream of another KV is collected before it is delivered.
+// The KV and the Watcher of a client have methods that run a function on what they deliver, so that
+// no goroutine copies a channel: GetStreamRewritten and WatchRewritten, found by a type assertion.
+// Namespaces have both methods too, and so nest. With another Watcher each watch costs a goroutine,
+// for which Close waits; the stream of another KV is collected before it is delivered.

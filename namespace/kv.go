@@ -103,7 +103,7 @@ func (kv *prefixKV) GetStreamRewritten(
 	return onePiece((*pb.RangeResponse)(whole), own), nil
 }
 
-// onePiece returns a stream of one piece.
+// onePiece returns a stream that delivers one piece, after rewrite has changed it.
 func onePiece(piece *pb.RangeResponse, rewrite func(*pb.RangeResponse)) clientv3.GetStreamChan {
 	rewrite(piece)
 	stream := make(chan clientv3.RangeStreamResponse, 1)
@@ -113,7 +113,7 @@ func onePiece(piece *pb.RangeResponse, rewrite func(*pb.RangeResponse)) clientv3
 }
 
 // exactly returns an option that replaces an Op by op. It is for an inner method that takes
-// options, because the options of op have run already.
+// options: those of op have run already and must not run twice.
 func exactly(op clientv3.Op) clientv3.OpOption {
 	return func(o *clientv3.Op) { *o = op }
 }

@@ -7,7 +7,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// relays copy the channels of a Watcher that is no watchRewriter. They end with the Watcher.
+// relays copy the channels of a Watcher that is not a watchRewriter. They end with the Watcher.
 type relays struct {
 	// own synchronisation
 	stop    chan struct{}  // closed by close, to end the goroutines
@@ -18,7 +18,7 @@ type relays struct {
 	closed bool
 }
 
-// start returns a channel with the responses of in, their events rewritten.
+// start returns a channel with the responses of in, in which rewrite has changed the events.
 func (r *relays) start(
 	ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event,
 ) clientv3.WatchChan {

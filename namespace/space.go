@@ -16,16 +16,16 @@ type space struct {
 	end    []byte // the lowest key above the prefix; endOfKeys if there is none
 }
 
-// endOfKeys is the end of a range without an upper bound (RangeRequest.range_end). As a key it is
-// the lowest one.
+// endOfKeys as the end of a range means that the range has no upper bound (RangeRequest.range_end).
+// As a key it is the lowest one.
 var endOfKeys = []byte{0}
 
 func newSpace(prefix string) space {
 	return space{prefix: []byte(prefix), end: []byte(clientv3.GetPrefixRangeEnd(prefix))}
 }
 
-// enter returns the key of the cluster for a key of the namespace, and the end of the cluster's
-// range for that of a range which begins at the key. An empty end stands for the key alone.
+// enter returns the cluster's key for a key of the namespace, and the end of the cluster's range
+// for the range from that key to end. An empty end stands for the single key.
 func (s space) enter(key, end []byte) (outerKey, outerEnd []byte) {
 	switch {
 	case len(end) == 0:
@@ -41,8 +41,8 @@ func (s space) outer(key []byte) []byte {
 	return append(append(make([]byte, 0, len(s.prefix)+len(key)), s.prefix...), key...)
 }
 
-// op returns the operation of the cluster for one of the namespace. It does not change operations
-// that KV.Do refuses.
+// op returns the cluster's operation for an operation of the namespace. It does not change an
+// operation that KV.Do refuses.
 func (s space) op(op clientv3.Op) (clientv3.Op, error) {
 	switch {
 	case op.IsTxn():
@@ -131,7 +131,8 @@ func (s space) txn(resp *pb.TxnResponse) {
 	}
 }
 
-// pairs returns those of kvs that are in the namespace.
+// pairs returns the key-value pairs that are in the namespace, without the prefix. It overwrites
+// kvs.
 func (s space) pairs(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
 	own := kvs[:0]
 	for _, kv := range kvs {
@@ -151,6 +152,6 @@ func (s space) leave(kv *mvccpb.KeyValue) bool {
 	return ok && kv != nil
 }
 
-// inner returns the key of the namespace for a key of the cluster, and whether it is in the
+// inner returns the namespace's key for a key of the cluster, and whether that key is in the
 // namespace.
 func (s space) inner(key []byte) ([]byte, bool) { return bytes.CutPrefix(key, s.prefix) }

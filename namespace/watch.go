@@ -59,8 +59,8 @@ func (w *prefixWatcher) WatchRewritten(
 	return w.relays.start(ctx, inner.Watch(ctx, string(op.KeyBytes()), exactly(op)), own)
 }
 
-// watchOp returns the operation of the cluster for a watch in the namespace. For a watch, servers
-// treat an empty key as the lowest one.
+// watchOp returns the cluster's operation for a watch in the namespace. For a watch, servers treat
+// an empty key as the lowest one.
 func (s space) watchOp(key string, opts []clientv3.OpOption) clientv3.Op {
 	op := clientv3.OpWatch(key, opts...)
 	if len(op.KeyBytes()) == 0 {
@@ -79,7 +79,7 @@ func (w *prefixWatcher) Close() error {
 	return err
 }
 
-// events returns copies of those events that are in the namespace.
+// events returns copies of the events that are in the namespace.
 func (s space) events(events []*clientv3.Event) []*clientv3.Event {
 	if len(events) == 0 {
 		return events
@@ -93,7 +93,7 @@ func (s space) events(events []*clientv3.Event) []*clientv3.Event {
 	return own
 }
 
-// copied returns a copy of event for the key of the namespace. It shares the values.
+// copied returns a copy of event with the namespace's key. The copy shares the values.
 func (s space) copied(event *clientv3.Event, key []byte) *clientv3.Event {
 	c := &struct { // a single allocation
 		event    clientv3.Event

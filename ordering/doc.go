@@ -12,11 +12,12 @@ package ordering
 
 // For those who change the package:
 //
-// The greatest revision that was returned is one atomic number. Each request is compared with the
-// number at the time when it was sent, so requests that overlap do not wait for each other.
+// The greatest revision that was returned is one atomic number. The revision of a response must not
+// be lower than that number was when the request was sent. So requests that overlap do not wait for
+// each other.
 //
-// Violations are counted for each request. The signature of OrderViolationFunc has no room for a
-// count, so it travels in the value of the Op, which reads do not use. A count kept by the function
-// could not tell requests apart and would not see that one succeeded.
+// Violations are counted for each request. OrderViolationFunc has no parameter for the count, so
+// the count travels in the value of the Op, which reads do not use. A function that counted by
+// itself could not tell requests apart, and would not see that a request succeeded.
 //
-// A stream begins with a read of one key, which finds the revision to stream at by these rules.
+// GetStream begins with a read of one key, whose revision becomes that of the stream.

@@ -13,7 +13,7 @@ import (
 
 // OrderViolationFunc is called with a response that is older than an earlier one: op is the get or
 // the transaction, resp its response, and prevRev the earlier revision. The request is repeated if
-// it returns nil, and fails with its error otherwise.
+// the function returns nil, and fails with the function's error otherwise.
 //
 // It runs on the goroutine of the request's caller, and must be safe for concurrent use.
 type OrderViolationFunc func(op clientv3.Op, resp clientv3.OpResponse, prevRev int64) error
@@ -27,9 +27,9 @@ type orderedKV struct {
 	seen atomic.Int64 // the greatest revision of a response
 }
 
-// NewKV returns a KV that passes requests on to kv. The revision of its response to a get or a
-// transaction is not lower than that of any response that it had returned before the request,
-// including those to puts and deletes. It calls orderViolationFunc with an older response, and
+// NewKV returns a KV that passes requests on to kv. The revision of a response to a get or a
+// transaction is not lower than that of any response that the KV had returned before the request,
+// including those to puts and deletes. The KV calls orderViolationFunc with an older response, and
 // repeats the request, with growing waits, until the response is new enough, orderViolationFunc
 // returns an error, or the context ends.
 //
@@ -117,8 +117,8 @@ func (kv *orderedKV) GetStream(
 // repeatBackoff spaces the repetitions of a request.
 var repeatBackoff = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// inOrder calls do, which runs op, until its response is not older than those that were returned
-// before the call.
+// inOrder calls do, which runs op, until the response is not older than those that were returned
+// before inOrder was called, and returns it.
 func (kv *orderedKV) inOrder(
 	ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error),
 ) (clientv3.OpResponse, error) {
@@ -155,7 +155,7 @@ func (kv *orderedKV) saw(header *pb.ResponseHeader) {
 	}
 }
 
-// header returns the header of a response, which may be nil.
+// header returns the header of a response, or nil if the response has none.
 func header(resp clientv3.OpResponse) *pb.ResponseHeader {
 	switch {
 	case resp.Get() != nil:
@@ -170,7 +170,7 @@ func header(resp clientv3.OpResponse) *pb.ResponseHeader {
 	return nil
 }
 
-// readOnly reports whether op is a get, or a transaction of such operations only.
+// readOnly reports whether op is a get, or a transaction whose operations are all read-only.
 func readOnly(op clientv3.Op) bool {
 	if !op.IsTxn() {
 		return op.IsGet()

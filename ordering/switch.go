@@ -13,7 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// ErrNoGreaterRev is returned if no member was found whose data are as new as what was read before.
+// ErrNoGreaterRev is returned if no member was found whose data are as new as an earlier response.
 var ErrNoGreaterRev = errors.New("etcdclient: no cluster members have a revision higher than the previously received revision")
 
 const (
@@ -23,8 +23,8 @@ const (
 )
 
 // NewOrderViolationSwitchEndpointClosure returns a function that asks all endpoints of c for their
-// revisions, and for ten seconds limits c to those that have reached prevRev. Endpoints that are
-// set meanwhile stay.
+// revisions, and for ten seconds limits c to the endpoints that have reached prevRev. Endpoints
+// that the program sets meanwhile stay.
 //
 // The function returns [ErrNoGreaterRev] at the sixth violation of one request. Each call waits up
 // to a second for the answers of the endpoints.
@@ -55,8 +55,9 @@ func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64
 	return nil
 }
 
-// number returns how many violations the request of op has had. For a call that does not come from
-// a KV of this package it counts such calls instead, because it cannot tell their requests apart.
+// number returns how many violations the request of op has had. A call that does not come from a KV
+// of this package has no number, and its request cannot be told from others: number counts such
+// calls instead.
 func (s *switcher) number(op clientv3.Op) int {
 	if n := numberOf(op); n > 0 {
 		return n
@@ -74,7 +75,7 @@ func (s *switcher) candidates() []string {
 	return s.ownLocked()
 }
 
-// ownLocked returns the endpoints that the client has, or had before the switch.
+// ownLocked returns the client's endpoints, or during a switch those from before the switch.
 func (s *switcher) ownLocked() []string {
 	now := s.client.Endpoints()
 	if s.ahead != nil && slices.Equal(now, s.ahead) {
@@ -104,7 +105,7 @@ func (s *switcher) caughtUp(eps []string, rev int64) []string {
 	return ahead
 }
 
-// revision asks one endpoint for its revision. It returns 0 without an answer.
+// revision asks one endpoint for its revision, and returns it, or 0 if there is no answer.
 func (s *switcher) revision(ctx context.Context, ep string) int64 {
 	conn, err := s.client.Dial(ep)
 	if err != nil {
@@ -148,15 +149,15 @@ func (s *switcher) switchBack() {
 	}
 }
 
-// numbered returns op for an OrderViolationFunc, with the number of violations of its request in
-// its value, which gets and transactions do not use. So the function can count for each request,
-// also if there are many at a time, and if another function wraps it.
+// numbered returns op with the number of violations of its request in the value, which gets and
+// transactions do not use. So an OrderViolationFunc can count for each request, also if there are
+// many at a time, and if another function wraps it.
 func numbered(op clientv3.Op, violations int) clientv3.Op {
 	op.WithValueBytes(binary.AppendUvarint(nil, uint64(violations)))
 	return op
 }
 
-// numberOf is the inverse of numbered. It returns 0 for an Op without a number.
+// numberOf returns the number that numbered has put into op, or 0.
 func numberOf(op clientv3.Op) int {
 	n, _ := binary.Uvarint(op.ValueBytes())
 	return int(n)

@@ -10,15 +10,15 @@ import (
 	"syscall"
 )
 
-// partFile is a file under construction next to the path it is meant for. It is readable by its
-// owner only, and reaches that path whole or not at all.
+// partFile is a file that is written next to its final path, and renamed to that path when it is
+// complete. Only its owner can read it.
 type partFile struct {
 	*os.File
 	path string
 }
 
-// createPart makes the part file for path. Its name is unique, so two saves to one path do not
-// write into each other's.
+// createPart makes the part file for path. Its name is unique, so that two saves to one path do not
+// write into one file.
 func createPart(path string) (*partFile, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
@@ -40,8 +40,8 @@ func partPattern(base string) string {
 	return base + ".*.part"
 }
 
-// commit writes the file through to the disk and gives it its name, replacing what had it. The part
-// file is gone afterwards also when commit fails.
+// commit writes the file through to the disk and renames it to its final path, where it replaces a
+// file of that name. If commit fails, it removes the part file.
 func (p *partFile) commit() error {
 	err := p.Sync()
 	if closeErr := p.Close(); err == nil {
@@ -62,8 +62,8 @@ func (p *partFile) discard() error {
 }
 
 // syncDir makes the names in dir survive a crash. Windows has no such call and keeps its names in a
-// journal; some file systems refuse the call, and a directory may be one to write to but not to
-// open. The file has its name there all the same.
+// journal. Some file systems refuse the call, and a directory that can be written to cannot always
+// be opened: syncDir returns nil then, because the file has its name all the same.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

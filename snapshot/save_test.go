@@ -191,7 +191,7 @@ func TestProgressIsLoggedEveryFewSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.InfoLevel)
 		now := time.Now()
-		p := &progress{lg: zap.New(core), started: now, told: now}
+		p := &progress{lg: zap.New(core), started: now, logged: now}
 		for range 100 {
 			time.Sleep(progressStep / 20)
 			n, err := p.Write(make([]byte, 1000))

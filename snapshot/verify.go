@@ -8,11 +8,11 @@ import (
 	"io"
 )
 
-// A snapshot is a database file, which consists of whole sectors, and the SHA-256 of it.
+// sectorSize is the unit of a database file. A snapshot is such a file, followed by its SHA-256.
 const sectorSize = 512
 
-// verifier passes a snapshot on to a writer and checks it on the way. It keeps the last 32 bytes
-// back from the hash, because they may be the SHA-256 at the end.
+// verifier passes a snapshot on to a writer and checks it. It does not hash the last 32 bytes that
+// it has received, because they may be the SHA-256 at the end.
 type verifier struct {
 	to   io.Writer
 	hash hash.Hash
@@ -30,7 +30,7 @@ func (v *verifier) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// add moves all but the last sha256.Size bytes of tail and p into the hash; those become the tail.
+// add hashes all bytes of tail and p but the last sha256.Size, which become the tail.
 func (v *verifier) add(p []byte) {
 	v.size += int64(len(p))
 	excess := len(v.tail) + len(p) - sha256.Size
@@ -45,7 +45,7 @@ func (v *verifier) add(p []byte) {
 	v.tail = append(v.tail, p[excess-fromTail:]...)
 }
 
-// check says whether what was written is a whole, unaltered snapshot.
+// check returns an error if the bytes written are not a complete, unaltered snapshot.
 func (v *verifier) check() error {
 	if v.size%sectorSize != sha256.Size {
 		return fmt.Errorf("snapshot of %d bytes is truncated: a whole one is a multiple of %d plus a checksum of %d",

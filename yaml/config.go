@@ -3,7 +3,7 @@
 // The keys, all optional:
 //
 //	endpoints                  list of endpoints
-//	username, password, token  who the client is
+//	username, password, token  the client's credentials
 //	cert-file, key-file        PEM files of the client's certificate; one without the other is ignored
 //	trusted-ca-file            PEM file of the authorities that servers' certificates are checked with
 //	ca-file                    ignored; trusted-ca-file has replaced it
@@ -19,8 +19,8 @@
 //	                           bytes
 //	LogConfig                  a zap.Config
 //
-// What they mean stands at the fields of clientv3.Config that have their names. JSON is read too,
-// being YAML.
+// The fields of clientv3.Config with these names say what the keys mean. The file may also be JSON,
+// which is YAML.
 package yaml
 
 import (
@@ -40,20 +40,20 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// NewConfig reads the configuration file at fpath. A value that does not fit and a certificate that
-// cannot be loaded are errors that name the file and what is wrong with it; whether the settings go
-// together is left to clientv3.New.
+// NewConfig reads the configuration file at fpath. If a value does not fit or a certificate cannot
+// be loaded, it returns an error that names the file and the cause. It does not check whether the
+// settings go together; clientv3.New does.
 //
-// Settings without effect are no error: keys that are not known, ca-file, one of cert-file and
-// key-file without the other, all but the last of a key that stands there several times. One
-// warning names them, except the last kind. It goes to a logger made from the file's LogConfig, or
-// to the default logger of clients if there is none. [NewStrictConfig] refuses them.
+// Settings without effect are no error: unknown keys, ca-file, one of cert-file and key-file
+// without the other, all but the last occurrence of a key. One warning names all of these but the
+// last kind. It goes to a logger made from the file's LogConfig, or to the default logger of
+// clients if there is none. [NewStrictConfig] refuses such settings.
 //
-// Unless the file has insecure-transport: true, the Config has a TLS config, also where no key is
-// about TLS. Connections to endpoints without a scheme are then encrypted, and the system's
-// authorities trusted if no trusted-ca-file is given. The files of the client's certificate are
-// read again for each handshake, so that a renewed one needs no restart. While they cannot be read
-// or do not fit together, the one that was read last is used.
+// Unless the file has insecure-transport: true, the Config has a TLS config, even if the file has
+// no key about TLS. Connections to endpoints without a scheme are then encrypted, and the system's
+// authorities are trusted if no trusted-ca-file is given. The files of the client's certificate are
+// read again for each handshake, so that a renewed certificate needs no restart. While they cannot
+// be read or do not fit together, the last certificate that was read is used.
 func NewConfig(fpath string) (*clientv3.Config, error) {
 	cfg, ignored, err := read(fpath, yaml.Unmarshal)
 	if err == nil && len(ignored) > 0 {
@@ -73,7 +73,8 @@ func NewStrictConfig(fpath string) (*clientv3.Config, error) {
 	return cfg, err
 }
 
-// logger is where a warning about the file goes: the client's own logger does not exist yet.
+// logger returns the logger for warnings about the file. The client, which has its own logger, does
+// not exist yet.
 func logger(cfg *clientv3.Config) *zap.Logger {
 	if cfg.LogConfig != nil {
 		if lg, err := cfg.LogConfig.Build(); err == nil {
@@ -88,7 +89,7 @@ func logger(cfg *clientv3.Config) *zap.Logger {
 	return lg
 }
 
-// read makes a Config from a file, and describes the settings that have no effect.
+// read makes a Config from a file, and returns a description of each setting that has no effect.
 func read(
 	fpath string, unmarshal func([]byte, any, ...yaml.JSONOpt) error,
 ) (_ *clientv3.Config, ignored []string, err error) {
@@ -168,7 +169,8 @@ func (f *file) config() *clientv3.Config {
 	}
 }
 
-// unknownKeys describes the keys in text that f has no field for. Case does not matter, as in JSON.
+// unknownKeys returns a description of each key in text that f has no field for. As in JSON, case
+// does not matter.
 func (f *file) unknownKeys(text []byte) (ignored []string) {
 	var all map[string]json.RawMessage
 	if yaml.Unmarshal(text, &all) != nil {
@@ -189,7 +191,7 @@ func (f *file) unknownKeys(text []byte) (ignored []string) {
 	return ignored
 }
 
-// unknownLogKey describes a key of LogConfig that has no effect.
+// unknownLogKey returns a description of a key in LogConfig that has no effect.
 func (f *file) unknownLogKey() []string {
 	d := json.NewDecoder(bytes.NewReader(f.LogConfig))
 	d.DisallowUnknownFields()
@@ -199,7 +201,7 @@ func (f *file) unknownLogKey() []string {
 	return nil
 }
 
-// duration is read from nanoseconds or from text such as 1m30s.
+// duration is read from a number of nanoseconds or from text such as 1m30s.
 type duration time.Duration
 
 func (d *duration) UnmarshalJSON(b []byte) error {

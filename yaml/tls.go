@@ -10,7 +10,8 @@ import (
 	"sync/atomic"
 )
 
-// tls loads the files that the keys about TLS name, and describes the keys that have no effect.
+// tls loads the files that the keys about TLS name. It returns the TLS config, and a description of
+// each key that has no effect.
 func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.InsecureSkipTLSVerify}
 	switch {
@@ -23,7 +24,7 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("cert-file %q, key-file %q: %w", f.CertFile, f.KeyFile, err)
 		}
-		// where programs look for it; handshakes ask the function
+		// Programs look for the certificate here; handshakes call the function below.
 		cfg.Certificates = []tls.Certificate{cert}
 		cfg.GetClientCertificate = renewed(f.CertFile, f.KeyFile, &cert)
 	}
@@ -37,8 +38,9 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 	return cfg, ignored, nil
 }
 
-// authorities reads the authorities that servers' certificates are checked with. A file without a
-// PEM block is no error: missing describes it, and with the empty pool no certificate is accepted.
+// authorities reads the authorities that servers' certificates are checked with. If the file has no
+// PEM block, that is no error: missing describes it, and with the empty pool no certificate is
+// accepted.
 func authorities(name string) (pool *x509.CertPool, missing []string, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -55,10 +57,10 @@ func authorities(name string) (pool *x509.CertPool, missing []string, err error)
 	return pool, []string{none}, nil
 }
 
-// renewed returns a function for tls.Config.GetClientCertificate that reads the files each time. It
-// returns the certificate that was read last where they are gone, or where a renewal has replaced
-// only one of them so far; and none where the server says that it would not accept it, as a
-// tls.Config without such a function has it.
+// renewed returns a function for tls.Config.GetClientCertificate that reads the files each time. If
+// they cannot be read, or do not fit together because only one has been replaced yet, it returns
+// the last certificate that was read. If the server says that it would not accept the certificate,
+// it returns none, as a tls.Config without such a function does.
 func renewed(
 	certFile, keyFile string, first *tls.Certificate,
 ) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

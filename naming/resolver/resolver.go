@@ -62,7 +62,7 @@ func (b builder) Build(
 		return nil, status.Errorf(codes.InvalidArgument, "resolver: target %q: %v",
 			target.URL.String(), err)
 	}
-	// Close ends the resolver, and so does that of the client.
+	// Ends with Close of the resolver or of the client.
 	ctx, cancel := context.WithCancel(b.client.Ctx())
 	r := &resolver{m: m, cc: cc, cancel: cancel, done: make(chan struct{}),
 		known: endpoints.Key2EndpointMap{}}
