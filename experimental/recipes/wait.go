@@ -61,8 +61,8 @@ func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err er
 	return found, nil
 }
 
-// changeOf returns a Change that waits for an event of a key after a revision. The options may widen
-// the watch to many keys, and filter events.
+// changeOf returns a Change that waits for an event of a key after a revision. The options may
+// widen the watch to many keys, and filter events.
 func changeOf(
 	client *clientv3.Client, key string, rev int64, opts ...clientv3.OpOption,
 ) await.Change {
