@@ -222,13 +222,13 @@ func (c *Client) retryConfig() retry.Config {
 			Max:    scale(maxBackoffWait, 1+jitter),
 			Jitter: 2 * jitter / (1 + jitter),
 		},
-		Endpoints:     c.countEndpoints,
-		Life:          c.ctx,
-		Closed:        errClosing,
-		Metadata:      [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
-		IdempotentKey: balancer.Idempotent{},
-		Retrying:      c.logRetry,
-		Options:       c.cfg.messageLimits(),
+		Endpoints:  c.countEndpoints,
+		Life:       c.ctx,
+		Closed:     errClosing,
+		Metadata:   [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
+		AttemptKey: balancer.AttemptKey{},
+		Retrying:   c.logRetry,
+		Options:    c.cfg.messageLimits(),
 	}
 	if c.tokens != nil {
 		cfg.Tokens = c.tokens

@@ -4,9 +4,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
@@ -43,9 +41,19 @@ func newMember(address string) *Member {
 	return m
 }
 
-// Idempotent is the context key of a bool: whether the request is sent again even if a
-// server may have served it. A request without it is not.
-type Idempotent struct{}
+// Attempt is one attempt at a request. It is found under AttemptKey in the request's context. A
+// request without it is not idempotent.
+type Attempt interface {
+	// Idempotent reports whether the request is sent again even if a server may have served it.
+	Idempotent() bool
+	// SetMember notes the *Member that was picked.
+	SetMember(any)
+	// Avoid returns the *Member that was picked for the previous attempt, or nil.
+	Avoid() any
+}
+
+// AttemptKey is the context key of an Attempt.
+type AttemptKey struct{}
 
 // outcome classifies how a request ended.
 func outcome(info balancer.DoneInfo) memberhealth.Outcome {
@@ -57,7 +65,6 @@ func outcome(info balancer.DoneInfo) memberhealth.Outcome {
 	}
 	return memberhealth.Outcome{
 		Answered: true, Refused: true,
-		CatchingUp: rpctypes.Error(info.Err) == rpctypes.ErrTooManyRequests,
 		Leaderless: isLeaderless(info.Err),
 	}
 }
@@ -75,22 +82,6 @@ func isRefusal(err error) bool {
 
 func isLeaderless(err error) bool {
 	return err != nil && rpctypes.Error(err) == rpctypes.ErrNoLeader
-}
-
-// doneCatchingUp returns what ends a request to a member that is catching up: the answer to
-// a range shows that it has nearly caught up.
-func (m *Member) doneCatchingUp(
-	method string, done func(balancer.DoneInfo),
-) func(balancer.DoneInfo) {
-	if method != pb.KV_Range_FullMethodName {
-		return done
-	}
-	return func(info balancer.DoneInfo) {
-		if info.Err == nil {
-			m.health.AnswerRange(time.Now())
-		}
-		done(info)
-	}
 }
 
 // track takes over the member's new connection, and returns one that counts the bytes that

@@ -1,7 +1,6 @@
 package balancer
 
 import (
-	"context"
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -28,10 +27,14 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	if isStream(info.FullMethodName) {
 		return p.pickStream(info)
 	}
-	movable := isMovable(info.Ctx)
-	c := p.choose(movable)
-	if info.FullMethodName == pb.Lease_LeaseTimeToLive_FullMethodName {
-		c = p.elsewhere(info.Ctx, c)
+	attempt, _ := info.Ctx.Value(AttemptKey{}).(Attempt)
+	movable := attempt != nil && attempt.Idempotent()
+	c := p.choose()
+	if m := avoided(info, attempt); m != nil && m == c.member {
+		c = p.chooseStream(m)
+	}
+	if attempt != nil {
+		attempt.SetMember(c.member)
 	}
 	result, err := c.child.Pick(info)
 	if err != nil || p.tracker.even {
@@ -42,9 +45,6 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	if movable {
 		done = c.member.doneMovable
 	}
-	if c.member.health.MayCatchUp() {
-		done = c.member.doneCatchingUp(info.FullMethodName, done)
-	}
 	p.tracker.wake()
 	if other := result.Done; other != nil {
 		result.Done = func(d balancer.DoneInfo) { done(d); other(d) }
@@ -54,9 +54,18 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return result, nil
 }
 
-func isMovable(ctx context.Context) bool {
-	movable, _ := ctx.Value(Idempotent{}).(bool)
-	return movable
+// avoided returns the member that the request goes to only if there is no other, or nil.
+func avoided(info balancer.PickInfo, attempt Attempt) *Member {
+	if attempt != nil {
+		if m, ok := attempt.Avoid().(*Member); ok {
+			return m
+		}
+	}
+	if info.FullMethodName == pb.Lease_LeaseTimeToLive_FullMethodName {
+		m, _ := info.Ctx.Value(elsewhereKey{}).(*Member)
+		return m
+	}
+	return nil
 }
 
 // isStream reports whether the method is a long-lived call, whose end is no answer. Methods
@@ -73,40 +82,31 @@ func isStream(method string) bool {
 	return false
 }
 
-// choose goes round-robin over the members. It passes over those that take no more requests,
-// those much busier than the least busy one and, for a request that cannot be moved, those
-// that are catching up.
-func (p *picker) choose(movable bool) candidate {
+// choose goes round-robin over the members. It passes over those that take no more requests and
+// those much busier than the least busy one.
+func (p *picker) choose() candidate {
 	n := uint32(len(p.candidates))
 	next := p.tracker.next.Add(1)
-	least := p.leastOutstanding(movable)
+	least := p.leastOutstanding()
 	for i := range n {
-		c := p.candidates[(next+i)%n]
-		if c.suits(movable) && c.member.health.Takes(least) {
+		if c := p.candidates[(next+i)%n]; c.member.health.Takes(least) {
 			return c
 		}
 	}
-	for _, orAny := range [...]bool{movable, true} {
-		for i := range n {
-			c := p.candidates[(next+i)%n]
-			if c.suits(orAny) && c.member.health.Usable() {
-				return c
-			}
+	for i := range n {
+		if c := p.candidates[(next+i)%n]; c.member.health.Usable() {
+			return c
 		}
 	}
 	return p.candidates[next%n]
 }
 
-// suits reports whether the member may get a request: one that cannot be moved does not go
-// to a member that is catching up.
-func (c candidate) suits(movable bool) bool { return movable || c.member.health.CaughtUp() }
-
 // leastOutstanding returns the number of outstanding requests of the least busy member.
-func (p *picker) leastOutstanding(movable bool) int64 {
+func (p *picker) leastOutstanding() int64 {
 	least, leastOfAll := int64(memberhealth.Unlimited), int64(memberhealth.Unlimited)
 	for _, c := range p.candidates {
 		health := c.member.health
-		if health.Limit() != memberhealth.Unlimited || !c.suits(movable) {
+		if health.Limit() != memberhealth.Unlimited {
 			continue
 		}
 		outstanding := health.Outstanding()

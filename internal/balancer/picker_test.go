@@ -206,12 +206,12 @@ func TestBusyAndLimitedMembersArePassedOver(t *testing.T) {
 	setOutstanding(p.candidates[0].member, 5)
 	p.candidates[1].member.health.Force(memberhealth.Ejected, false)
 	for range 4 {
-		assert.Equal(t, "m2", p.choose(true).member.address)
+		assert.Equal(t, "m2", p.choose().member.address)
 	}
 	p.candidates[2].member.health.Force(memberhealth.Ejected, false)
-	assert.Equal(t, "m0", p.choose(true).member.address, "the last that takes any")
+	assert.Equal(t, "m0", p.choose().member.address, "the last that takes any")
 	p.candidates[0].member.health.Force(memberhealth.Ejected, false)
-	assert.NotNil(t, p.choose(true).member, "some member")
+	assert.NotNil(t, p.choose().member, "some member")
 }
 
 func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
@@ -220,7 +220,7 @@ func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
 	slowOne.health.Force(memberhealth.Slow, false)
 	asked := 0
 	for range 100 {
-		if p.choose(true).member == slowOne {
+		if p.choose().member == slowOne {
 			asked++
 		}
 	}
@@ -262,9 +262,9 @@ type noClientConn struct{ balancer.ClientConn }
 
 func (noClientConn) UpdateState(balancer.State) {}
 
-// TestNewConnectionStartsAfresh: a member with a new connection starts as healthy, also one that
-// was ejected while all others were lost. The list of connected members has to be renewed when it
-// becomes empty, too.
+// TestNewConnectionStartsAfresh: a member with a new connection is not ejected any more, also one
+// that was ejected while all others were lost. The list of connected members has to be renewed when
+// it becomes empty, too.
 func TestNewConnectionStartsAfresh(t *testing.T) {
 	tracker, p := newTestPicker(t, 2, noProbe)
 	for _, s := range p.candidates {
@@ -275,8 +275,8 @@ func TestNewConnectionStartsAfresh(t *testing.T) {
 	assert.Empty(t, tracker.ready)
 	for _, s := range p.candidates {
 		tracker.pickerOf([]endpointsharding.ChildState{connected(s.member.address)})
-		assert.EqualValues(t, int64(memberhealth.Unlimited), s.member.health.Limit())
-		assert.Equal(t, memberhealth.Healthy, s.member.health.Health())
+		assert.Equal(t, memberhealth.Slow, s.member.health.Health())
+		assert.True(t, s.member.health.Usable())
 	}
 }
 
@@ -323,4 +323,28 @@ func TestProbeAllAfterARest(t *testing.T) {
 		_, err := far.Write([]byte("x"))
 		assert.ErrorIs(t, err, io.ErrClosedPipe, "its connection was closed")
 	})
+}
+
+// attempt is the second attempt at a write that a member has refused.
+type attempt struct{ avoid, member any }
+
+func (a *attempt) Idempotent() bool { return false }
+func (a *attempt) SetMember(m any)  { a.member = m }
+func (a *attempt) Avoid() any       { return a.avoid }
+
+// TestNextAttemptGoesToAnotherMember: an attempt goes to another member than the one before it,
+// wherever the round-robin stands, also if that member has answered other requests since.
+func TestNextAttemptGoesToAnotherMember(t *testing.T) {
+	for n, want := range map[int]bool{1: false, 2: true, 3: true} {
+		tracker, p := newTestPicker(t, n, noProbe)
+		for i := range 20 {
+			a := &attempt{avoid: p.candidates[0].member}
+			tracker.next.Add(uint32(i)) // requests meanwhile
+			r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.KV_Put_FullMethodName,
+				Ctx: context.WithValue(t.Context(), AttemptKey{}, a)})
+			require.NoError(t, err)
+			r.Done(balancer.DoneInfo{BytesReceived: true})
+			assert.Equal(t, want, a.member != a.avoid, "%d members", n)
+		}
+	}
 }

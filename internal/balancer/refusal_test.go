@@ -22,7 +22,7 @@ func TestRefusingMemberIsNoMeasure(t *testing.T) {
 	asked := func() map[string]int {
 		n := map[string]int{}
 		for range 30 {
-			n[p.choose(true).member.address]++
+			n[p.choose().member.address]++
 		}
 		return n
 	}

@@ -52,14 +52,6 @@ func (p *StreamTarget) Elsewhere(ctx context.Context) context.Context {
 	return context.WithValue(ctx, elsewhereKey{}, p.current.Load())
 }
 
-// elsewhere replaces the candidate c if the request is to avoid its member.
-func (p *picker) elsewhere(ctx context.Context, c candidate) candidate {
-	if avoid, ok := ctx.Value(elsewhereKey{}).(*Member); ok && avoid == c.member {
-		return p.chooseStream(avoid)
-	}
-	return c
-}
-
 // Address returns the address of the member of the latest stream, or "" if that is unknown.
 func (p *StreamTarget) Address() string {
 	if m := p.current.Load(); m != nil {
@@ -150,7 +142,7 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 // avoid. Round-robin alone could return that member again and again, as other requests
 // advance the position as well.
 func (p *picker) chooseStream(avoid *Member) candidate {
-	first := p.choose(true)
+	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {
 		return first
 	}

@@ -15,7 +15,7 @@
 //	any      10 s silent with an answer or a stream pending     suspect  probe it, even alone
 //	any      15 s silent, and the probe is not answered         ejected  close its connection
 //	any      stuck (below)                                      ejected  close its connection
-//	ejected  has a new connection                               healthy  slow if it was stuck
+//	ejected  has a new connection                               slow
 //	healthy  for ten ticks its latency exceeds 5 times that of  slow     one request at a time, 8
 //	         the quickest peer plus 50 ms                                latencies or 2 s apart
 //	slow     its latency is under half of that bound            healthy
@@ -31,13 +31,15 @@
 // A member is stuck if it is alive and answers no request, for example while it defragments
 // its store or waits for other members. It has four or more requests, answers none for a
 // second and receives less than 16 KiB, while a peer answers as many reads quickly; and it
-// leaves a read of one key unanswered for half a second. After that it is slow on its new
-// connection, and one unanswered request is enough to eject it again.
+// leaves a read of one key unanswered for half a second. After that, one unanswered request on
+// its new connection is enough to eject it again.
 //
 // A refusal is the answer of a member that does not serve. It comes at once and is not
 // counted as an answer here: a member that only refuses becomes slow.
 //
-// A member that was ejected may be catching up when it is back, see [Member.CatchUp].
+// An ejected member may be far behind its peers when it is back. Until it has caught up it
+// answers late, and refuses proposals. So it is slow on its new connection until it has answered
+// quickly.
 //
 // # Invariants
 //

@@ -26,7 +26,6 @@ type Member struct {
 	limit               atomic.Int64  // how many requests may be outstanding
 	spacing             atomic.Int64  // nanoseconds between two requests while the limit is 1
 	nextSlow            atomic.Int64  // when the next of these is due, by clock
-	catchingUp          atomic.Int64  // until when it catches up, by clock; 0: it does not
 	leaderless          atomic.Int64  // until when it has no leader, by clock
 	closable            atomic.Bool   // its owner knows its connection, and can close it
 
@@ -45,7 +44,6 @@ func New(name string) *Member {
 type Outcome struct {
 	Answered   bool // the server answered
 	Refused    bool // the answer says that the member does not serve
-	CatchingUp bool // the answer says that the member has to catch up
 	Leaderless bool // the answer says that the member has no leader
 }
 
@@ -81,9 +79,6 @@ func (m *Member) End(movable bool, o Outcome) {
 func (m *Member) refuse(o Outcome) {
 	m.refused.Add(1)
 	m.consecutiveRefusals.Add(1)
-	if o.CatchingUp {
-		m.CatchUp(time.Now())
-	}
 	if o.Leaderless {
 		m.LoseLeader(time.Now())
 	}

@@ -92,13 +92,10 @@ func (m *Member) Health() Health { return m.rec.health }
 // Name returns the member's name.
 func (m *Member) Name() string { return m.name }
 
-// Reset starts a new connection. Of earlier ones only that the member was ejected or stuck
-// is remembered.
+// Reset starts a new connection. Of earlier ones only that the member was ejected or stuck is
+// remembered: then it starts as slow.
 func (m *Member) Reset(now time.Time) {
-	stuck := m.rec.stuck
-	if stuck || m.rec.health == Ejected {
-		m.CatchUp(now)
-	}
+	stuck, ejected := m.rec.stuck, m.rec.health == Ejected
 	s := m.sample()
 	m.rec = record{
 		received: s.received, answered: s.answered, movableAnswered: s.movableAnswered,
@@ -106,8 +103,8 @@ func (m *Member) Reset(now time.Time) {
 	}
 	m.limit.Store(Unlimited)
 	m.consecutiveRefusals.Store(0)
-	if stuck {
-		m.startSlow(now)
+	if stuck || ejected {
+		m.startSlow(now, stuck)
 	}
 }
 

@@ -75,9 +75,10 @@ func (r *record) updateSlow(limit time.Duration) {
 	}
 }
 
-// startSlow makes a member that was stuck begin its new connection as slow.
-func (m *Member) startSlow(now time.Time) {
-	m.rec.health, m.rec.stuck = Slow, true
+// startSlow makes a member that was ejected begin its new connection as slow. It may be far behind
+// its peers, and until it has caught up it answers late, and refuses proposals.
+func (m *Member) startSlow(now time.Time, stuck bool) {
+	m.rec.health, m.rec.stuck = Slow, stuck
 	m.rec.load, m.rec.rate = 1, 1/maxSpacing.Seconds()
 	m.limit.Store(1)
 	m.spacing.Store(int64(maxSpacing))

@@ -32,3 +32,29 @@ func TestSlowMemberStaysSlow(t *testing.T) {
 		})
 	}
 }
+
+// TestEjectedMemberStartsSlow: a member that was ejected and is back gets one request at a time
+// until it has answered some quickly, because it may be far behind its peers.
+func TestEjectedMemberStartsSlow(t *testing.T) {
+	p := newPlay(t, brisk, brisk, brisk)
+	p.run(2 * time.Second)
+	p.acts[1] = dead
+	p.run(2 * time.Second)
+	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
+	p.members[1].Reset(time.Now())
+	p.acts[1] = idle
+	p.run(5 * time.Second)
+	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
+	p.acts[1] = act{waiting: 1} // catches up, and answers late
+	p.run(400 * time.Millisecond)
+	p.acts[1] = act{answers: 1, heard: true}
+	p.run(TickPeriod)
+	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
+	for range 5 {
+		p.acts[1] = act{answers: 1, heard: true}
+		p.run(TickPeriod)
+		p.acts[1] = idle
+		p.run(time.Second)
+	}
+	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "it answers quickly")
+}

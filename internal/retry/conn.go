@@ -43,9 +43,8 @@ type Config struct {
 	Metadata [2]string
 	// Options, at most two, are the options of every call. The caller's options override them.
 	Options []grpc.CallOption
-	// IdempotentKey, if not nil, is the context key under which each attempt holds a bool: whether
-	// the request may be sent again even if a server has served it.
-	IdempotentKey any
+	// AttemptKey, if not nil, is the context key under which the balancer finds the attempt.
+	AttemptKey any
 	// Retrying, if not nil, is called before each wait for another attempt. It must not block.
 	Retrying func(method string, attempt uint, err error)
 }
@@ -76,31 +75,31 @@ type attempt struct {
 	context.Context // the call's
 	conn            *Conn
 	method          string
-	req             any
+	avoid           any // the member that was picked for the previous attempt; may be nil
 
 	peer peer.Peer
 	room [6]grpc.CallOption
 	opts []grpc.CallOption
 
+	member atomic.Value // that was picked; empty if there is none
+
 	// Set by ObserveSends, which interceptors may call on goroutines that they do not wait for.
 	underWay       atomic.Int32 // calls that gRPC has not returned from
 	sawPeerOption  atomic.Bool  // gRPC was given the option that fills peer
 	lostPeerOption atomic.Bool  // at least once gRPC was not given that option
+
+	policy policy // at the end, where it costs no memory
 }
 
 // attemptKey is the context key of the attempt.
 type attemptKey struct{}
 
-// Value returns the attempt for attemptKey, whether the request is idempotent for
-// Config.IdempotentKey, and otherwise the value of the call's context. Config.Metadata stands in
-// for outgoing metadata that the call does not have. The attempt is its own context because a
-// derived context would cost an allocation.
+// Value returns the attempt for attemptKey and Config.AttemptKey, and otherwise the value of the
+// call's context. Config.Metadata stands in for outgoing metadata that the call does not have. The
+// attempt is its own context because a derived context would cost an allocation.
 func (a *attempt) Value(key any) any {
-	switch {
-	case key == (attemptKey{}):
+	if key == (attemptKey{}) || key == a.conn.cfg.AttemptKey {
 		return a
-	case key == a.conn.cfg.IdempotentKey:
-		return policyOf(a.Context, a.method, a.req) >= read
 	}
 	if v := a.Context.Value(key); v != nil {
 		return v
@@ -108,14 +107,32 @@ func (a *attempt) Value(key any) any {
 	return a.conn.header.Value(key)
 }
 
+// Idempotent reports whether the request is sent again even if a server may have served it.
+func (a *attempt) Idempotent() bool { return a.policy >= read }
+
+// SetMember notes the member that was picked.
+func (a *attempt) SetMember(m any) { a.member.Store(m) }
+
+// Avoid returns the member that was picked for the previous attempt, or nil.
+func (a *attempt) Avoid() any { return a.avoid }
+
+// again returns another attempt, which avoids the member of this one.
+func (a *attempt) again(ctx context.Context, callers []grpc.CallOption) *attempt {
+	next := a.conn.newAttempt(ctx, a.method, a.policy, callers)
+	next.avoid = a.member.Load()
+	return next
+}
+
 // newAttempt returns an attempt. The caller's options are last, so they override the others.
 func (c *Conn) newAttempt(
-	ctx context.Context, method string, req any, callers []grpc.CallOption,
+	ctx context.Context, method string, p policy, callers []grpc.CallOption,
 ) *attempt {
 	if _, ok := metadata.FromOutgoingContext(ctx); ok {
 		ctx = metadata.AppendToOutgoingContext(ctx, c.cfg.Metadata[:]...)
 	}
-	a := &attempt{Context: ctx, conn: c, method: method, req: req, peer: peer.Peer{Addr: noPeer}}
+	a := &attempt{
+		Context: ctx, conn: c, method: method, policy: p, peer: peer.Peer{Addr: noPeer},
+	}
 	a.opts = append(a.room[:0], waitForReady, grpc.Peer(&a.peer))
 	a.opts = append(a.opts, c.cfg.Options...)
 	a.opts = append(a.opts, callers...)
@@ -174,16 +191,16 @@ func (c *Conn) Invoke(
 		return err
 	}
 	seen := c.generation()
-	a := c.newAttempt(ctx, method, args, opts)
+	a := c.newAttempt(ctx, method, policyOf(ctx, method, args), opts)
 	err := c.cc.Invoke(a, method, args, reply, a.opts...)
 	if err == nil {
 		return nil
 	}
-	s := c.newLoop(ctx, method, args)
+	s := c.newLoop(ctx, a)
 	defer s.end()
 	for s.shouldRetry(err, a, seen) {
 		seen = c.generation()
-		a = c.newAttempt(s.ctx, method, args, opts)
+		a = a.again(s.ctx, opts)
 		if err = c.cc.Invoke(a, method, args, reply, a.opts...); err == nil {
 			return nil
 		}

@@ -32,11 +32,12 @@ type loop struct {
 	result     error // returned to the caller once shouldRetry is false
 }
 
-func (c *Conn) newLoop(ctx context.Context, method string, req any) *loop {
+// newLoop returns the loop of a request whose first attempt was a, and whose context is ctx.
+func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
 	merged, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(c.cfg.Life, cancel)
 	return &loop{
-		conn: c, method: method, policy: policyOf(ctx, method, req),
+		conn: c, method: a.method, policy: a.policy,
 		caller: ctx, ctx: merged,
 		end: func() { stop(); cancel() },
 	}

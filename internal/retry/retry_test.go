@@ -337,26 +337,26 @@ func (c *switchingContext) Err() error {
 
 func TestMetadataGoesBesideTheCallers(t *testing.T) {
 	c := New(nil, Config{Metadata: [2]string{"ours", "1"}})
-	md, ok := metadata.FromOutgoingContext(c.newAttempt(t.Context(), "", nil, nil))
+	md, ok := metadata.FromOutgoingContext(c.newAttempt(t.Context(), "", once, nil))
 	assert.True(t, ok)
 	assert.Equal(t, metadata.Pairs("ours", "1"), md)
 
 	callers := metadata.AppendToOutgoingContext(t.Context(), "theirs", "2")
-	md, _ = metadata.FromOutgoingContext(c.newAttempt(callers, "", nil, nil))
+	md, _ = metadata.FromOutgoingContext(c.newAttempt(callers, "", once, nil))
 	assert.Equal(t, metadata.Pairs("ours", "1", "theirs", "2"), md)
 
 	type key struct{}
-	assert.Equal(t, 7, c.newAttempt(context.WithValue(t.Context(), key{}, 7), "", nil,
+	assert.Equal(t, 7, c.newAttempt(context.WithValue(t.Context(), key{}, 7), "", once,
 		nil).Value(key{}))
-	ctx, cancel := context.WithCancel(c.newAttempt(t.Context(), "", nil, nil))
+	ctx, cancel := context.WithCancel(c.newAttempt(t.Context(), "", once, nil))
 	cancel()
 	assert.ErrorIs(t, ctx.Err(), context.Canceled)
 }
 
-// TestRequestsTellWhetherTheyRepeat: the context of a request has the answer.
-func TestRequestsTellWhetherTheyRepeat(t *testing.T) {
+// TestAttemptsTellWhetherTheirRequestIsRepeated: the context of a request has its attempt.
+func TestAttemptsTellWhetherTheirRequestIsRepeated(t *testing.T) {
 	type key struct{}
-	c := New(nil, Config{IdempotentKey: key{}})
+	c := New(nil, Config{AttemptKey: key{}})
 	change := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{}}}
 	look := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{}}}
 	for _, tc := range []struct {
@@ -371,16 +371,27 @@ func TestRequestsTellWhetherTheyRepeat(t *testing.T) {
 		{pb.Auth_Authenticate_FullMethodName, &pb.AuthenticateRequest{}, true},
 		{"/of.Another/Service", nil, false},
 	} {
-		assert.Equal(t, tc.want, c.newAttempt(t.Context(), tc.method, tc.req, nil).Value(key{}),
-			"%s %v", tc.method, tc.req)
+		a := c.newAttempt(t.Context(), tc.method, policyOf(t.Context(), tc.method, tc.req), nil)
+		assert.Equal(t, tc.want, a.Value(key{}).(*attempt).Idempotent(), "%s %v", tc.method, tc.req)
 	}
-	assert.Nil(t, New(nil, Config{}).newAttempt(t.Context(), pb.KV_Range_FullMethodName, nil,
-		nil).Value(key{}))
+	assert.Nil(t, New(nil, Config{}).newAttempt(t.Context(), "", read, nil).Value(key{}))
+}
+
+// TestAttemptsAvoidThePreviousMember: each attempt names the member of the one before it.
+func TestAttemptsAvoidThePreviousMember(t *testing.T) {
+	c := New(nil, Config{})
+	a := c.newAttempt(t.Context(), "", read, nil)
+	assert.Nil(t, a.Avoid())
+	a.SetMember("m0")
+	a = a.again(t.Context(), nil)
+	assert.Equal(t, "m0", a.Avoid())
+	a.SetMember("m1")
+	assert.Equal(t, "m1", a.again(t.Context(), nil).Avoid())
 }
 
 func TestCallersOptionsComeLast(t *testing.T) {
 	c, _, _ := newConn(t, 1)
-	a := c.newAttempt(t.Context(), "", nil, []grpc.CallOption{grpc.WaitForReady(false),
+	a := c.newAttempt(t.Context(), "", once, []grpc.CallOption{grpc.WaitForReady(false),
 		grpc.StaticMethod(), grpc.UseCompressor("x")})
 	require.Len(t, a.opts, 5)
 	assert.Equal(t, grpc.FailFastCallOption{FailFast: false}, a.opts[0])

@@ -17,12 +17,12 @@ func (c *Conn) NewStream(
 	if err := c.over(ctx); err != nil {
 		return nil, err
 	}
-	seen, a := c.generation(), c.newAttempt(ctx, method, nil, opts)
+	seen, a := c.generation(), c.newAttempt(ctx, method, policies[method], opts)
 	stream, err := c.cc.NewStream(a, desc, method, a.opts...)
 	if err != nil {
 		return nil, cmp.Or(c.over(ctx), err)
 	}
-	if desc.ClientStreams || policies[method] != read {
+	if desc.ClientStreams || a.policy != read {
 		return stream, nil
 	}
 	return &replay{
@@ -63,7 +63,7 @@ func (r *replay) RecvMsg(m any) error {
 		r.received = true
 		return err
 	}
-	s := r.conn.newLoop(r.ctx, r.method, r.request)
+	s := r.conn.newLoop(r.ctx, r.tried)
 	defer s.end()
 	for s.shouldRetry(err, r.tried, r.seen) {
 		if err = r.reopen(m); err == nil || err == io.EOF {
@@ -76,7 +76,7 @@ func (r *replay) RecvMsg(m any) error {
 
 // reopen opens the stream again, sends the request, and receives the first message into m.
 func (r *replay) reopen(m any) error {
-	r.seen, r.tried = r.conn.generation(), r.conn.newAttempt(r.ctx, r.method, nil, r.callers)
+	r.seen, r.tried = r.conn.generation(), r.tried.again(r.ctx, r.callers)
 	stream, err := r.conn.cc.NewStream(r.tried, r.desc, r.method, r.tried.opts...)
 	if err != nil {
 		return err

@@ -309,6 +309,36 @@ func TestWriteRefusedWithTooManyRequestsGoesToAnotherMember(t *testing.T) {
 	}
 }
 
+// TestMemberThatCatchesUpFailsNoWrite shows that no write fails while one of three members refuses
+// all of them with "too many requests" and answers serializable reads, as a member does that is
+// behind its peers.
+func TestMemberThatCatchesUpFailsNoWrite(t *testing.T) {
+	members := etcdfake.StartCluster(t, 3)
+	c := testclient.New(t, clientv3.Config{BackoffWaitBetween: time.Millisecond,
+		Endpoints: []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}})
+	members[0].Fail("Put", etcdfake.Forever, tooManyOnTheWire)
+	ctx, stop := context.WithCancel(t.Context())
+	var readers, writers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = c.Get(ctx, "k", clientv3.WithSerializable())
+			}
+		})
+		writers.Go(func() {
+			for range 200 {
+				_, err := c.Put(t.Context(), "k", "v")
+				assert.NoError(t, err)
+			}
+		})
+	}
+	writers.Wait()
+	stop()
+	readers.Wait()
+	assert.NotZero(t, members[0].Calls("Put"), "writes that were refused")
+	assert.Equal(t, 8*200, members[1].Applied("Put")+members[2].Applied("Put"))
+}
+
 // TestReadRefusedWithTooManyRequestsIsRepeated shows that a read is sent again until the member has
 // caught up, and that a write is not sent again if there is no other member.
 func TestReadRefusedWithTooManyRequestsIsRepeated(t *testing.T) {
