@@ -21,8 +21,8 @@ func TestReturnedMemberCatchesUp(t *testing.T) {
 	const missed = 6000 // servers refuse from 5,000
 	b := newBench3(t, clientv3.Config{Logger: zap.NewNop()})
 	ctx, cancel := context.WithCancel(t.Context())
-	wait := b.load(ctx)
-	b.rate(time.Second)
+	wait := b.start(ctx)
+	rates(time.Second)
 	stopped, leader := b.cluster.Members()[(b.leader+1)%3], b.cluster.Members()[b.leader]
 	proxy := b.proxies[(b.leader+1)%3]
 	accepted := proxy.Accepted()
@@ -60,7 +60,7 @@ func TestReturnedMemberCatchesUp(t *testing.T) {
 	}
 	require.NoError(t, stopped.Resume())
 	requireCaughtUp(t, stopped, leader)
-	b.rate(time.Second)
+	rates(time.Second)
 	cancel()
 	wait()
 	work.Wait()

@@ -17,9 +17,9 @@ import (
 
 // restartTable has faults that end by themselves.
 var restartTable = []faultRow{
-	{"killed member", 6 * time.Second, 2 * time.Second, 0.6, faultWriters, 3500 * time.Millisecond,
-		func(b *bench3, on bool) {
-			m := b.cluster.Members()[(b.leader+1)%3]
+	{"killed member", 6 * time.Second, 2 * time.Second, aFollower, 0.6, faultWriters,
+		3500 * time.Millisecond, func(b *bench3, member int, on bool) {
+			m := b.cluster.Members()[member]
 			if on {
 				m.Kill()
 			} else {
@@ -27,25 +27,25 @@ var restartTable = []faultRow{
 			}
 		}},
 	// The writes in flight fail, and those that members drop during the election.
-	{"killed leader", 6 * time.Second, 3 * time.Second, 0.3, 3 * faultWriters,
-		3500 * time.Millisecond, func(b *bench3, on bool) {
-			m := b.cluster.Members()[b.leader]
+	{"killed leader", 6 * time.Second, 3 * time.Second, theLeader, 0.6, 3 * faultWriters,
+		3500 * time.Millisecond, func(b *bench3, member int, on bool) {
+			m := b.cluster.Members()[member]
 			if on {
 				m.Kill()
 			} else {
 				require.NoError(b.t, m.Restart())
 			}
 		}},
-	{"all connections reset", 3 * time.Second, time.Second, 0.6, 2 * faultWriters,
-		3500 * time.Millisecond, func(b *bench3, on bool) {
+	{"all connections reset", 3 * time.Second, time.Second, aFollower, 0.6, 2 * faultWriters,
+		3500 * time.Millisecond, func(b *bench3, _ int, on bool) {
 			for _, p := range b.proxies {
 				if on {
 					p.Reset()
 				}
 			}
 		}},
-	{"rolling restart", 6 * time.Second, 2 * time.Second, 0.3, 3 * faultWriters,
-		3500 * time.Millisecond, func(b *bench3, on bool) {
+	{"rolling restart", 6 * time.Second, 2 * time.Second, allMembers, 0.3, 3 * faultWriters,
+		3500 * time.Millisecond, func(b *bench3, _ int, on bool) {
 			for _, m := range b.cluster.Members() {
 				if on {
 					require.NoError(b.t, m.Terminate())

@@ -1,0 +1,42 @@
+package testclient
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// Stopwatch starts to measure time. The function that it returns stops it, and returns how much time
+// has passed without the time in which this process waited for a processor. So a bound on the result
+// holds on a busy machine, too, if what is measured is timers and not work.
+//
+// How long the process waits shows in how late a timer of a millisecond fires. Up to a millisecond
+// is the precision of the timer and is not subtracted.
+func Stopwatch(tb testing.TB) (elapsed func() time.Duration) {
+	const tick = time.Millisecond
+	ctx, stop := context.WithCancel(context.Background())
+	tb.Cleanup(stop)
+	start, waited := time.Now(), make(chan time.Duration, 1)
+	// Stopped by elapsed, which waits for it, or by the end of the test.
+	go func() {
+		for sum := time.Duration(0); ; {
+			begin := time.Now()
+			select {
+			case <-ctx.Done():
+			case <-time.After(tick):
+			}
+			if late := time.Since(begin) - tick; late > tick {
+				sum += late
+			}
+			if ctx.Err() != nil {
+				waited <- sum
+				return
+			}
+		}
+	}()
+	return func() time.Duration {
+		took := time.Since(start)
+		stop()
+		return took - <-waited
+	}
+}
