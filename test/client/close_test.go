@@ -21,12 +21,12 @@ import (
 
 // quickest runs f five times and returns the shortest duration, which a pause of the machine
 // changes least.
-func quickest(f func()) time.Duration {
+func quickest(t *testing.T, f func()) time.Duration {
 	best := time.Hour
 	for range 5 {
-		start := time.Now()
+		took := testclient.Stopwatch(t)
 		f()
-		best = min(best, time.Since(start))
+		best = min(best, took())
 	}
 	return best
 }
@@ -35,7 +35,7 @@ func TestCloseEndsCallsUnderWay(t *testing.T) {
 	s := etcdfake.Start(t)
 	s.Delay("Range", time.Hour)
 	s.Delay("Put", time.Hour)
-	best := quickest(func() {
+	best := quickest(t, func() {
 		c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
 		require.NoError(t, err)
 		s.ForgetRequests()
@@ -48,10 +48,10 @@ func TestCloseEndsCallsUnderWay(t *testing.T) {
 		testclient.Eventually(t, func() bool {
 			return len(s.Requests("Range", "Put")) == 20
 		}, "all calls are in flight")
-		start := time.Now()
+		closing := testclient.Stopwatch(t)
 		require.NoError(t, c.Close())
 		calls.Wait()
-		assert.Less(t, time.Since(start), 5*time.Second)
+		assert.Less(t, closing(), 5*time.Second)
 		close(errs)
 		for err := range errs {
 			assert.True(t, clientv3.IsConnCanceled(err), "%v", err)
@@ -65,10 +65,10 @@ func TestCallsAfterCloseFailAtOnce(t *testing.T) {
 	for _, endpoint := range []string{s.Addr(), "127.0.0.1:1"} {
 		c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 		require.NoError(t, err)
-		assert.Less(t, quickest(func() {
+		assert.Less(t, quickest(t, func() {
 			require.NoError(t, c.Close(), "Close may be called again")
 		}), 50*time.Millisecond)
-		assert.Less(t, quickest(func() {
+		assert.Less(t, quickest(t, func() {
 			_, err := c.Get(context.Background(), "k")
 			assert.True(t, clientv3.IsConnCanceled(err), "%v", err)
 			_, err = c.Put(context.Background(), "k", "v")
@@ -109,7 +109,7 @@ func TestParentContextEndsCallsUnderWay(t *testing.T) {
 	}, "a call is in flight")
 	cancel()
 	for range 2 {
-		assert.True(t, clientv3.IsConnCanceled(within(t, 10*time.Second, errs)))
+		assert.True(t, clientv3.IsConnCanceled(within(t, time.Minute, errs)))
 	}
 }
 
@@ -129,7 +129,7 @@ func TestCloseEndsCallsToOneMember(t *testing.T) {
 	}, "a call is in flight")
 	require.NoError(t, c.Close())
 	for range 2 {
-		assert.True(t, clientv3.IsConnCanceled(within(t, 10*time.Second, errs)))
+		assert.True(t, clientv3.IsConnCanceled(within(t, time.Minute, errs)))
 	}
 	testclient.Eventually(t, func() bool { return s.Conns() == 0 }, "the connections are closed")
 }
@@ -155,7 +155,7 @@ var noDial = grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Con
 func TestNewDoesNotWait(t *testing.T) {
 	for _, endpoint := range []string{"127.0.0.1:1", "192.0.2.1:2379", "nowhere.invalid:2379",
 		"unix:nowhere"} {
-		best := quickest(func() {
+		best := quickest(t, func() {
 			c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint},
 				Logger:      zap.NewNop(),
 				DialOptions: []grpc.DialOption{noDial}})
@@ -212,11 +212,11 @@ func TestClientWithoutConnection(t *testing.T) {
 	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, err)
 	_, err = c.GetStream(t.Context(), "k")
 	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, err)
-	last := within(t, 10*time.Second, c.Watch(t.Context(), "k"))
+	last := within(t, time.Minute, c.Watch(t.Context(), "k"))
 	assert.ErrorIs(t, last.Err(), clientv3.ErrNoAvailableEndpoints)
 	kept, err := c.KeepAlive(t.Context(), 1)
 	require.NoError(t, err)
-	assert.Nil(t, within(t, 10*time.Second, kept), "closed")
+	assert.Nil(t, within(t, time.Minute, kept), "closed")
 	_, err = c.KeepAliveOnce(t.Context(), 1)
 	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, err)
 	cancel()

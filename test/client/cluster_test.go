@@ -132,7 +132,7 @@ func drain(t *testing.T, m *etcdtest.Member) {
 			idle = 0
 		}
 		return idle == 3
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 }
 
 // TestMemberIsReplacedWhileAClientPuts adds a learner, promotes it and removes another member,
@@ -159,7 +159,7 @@ func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
 				require.NoError(t, err)
 			}
 			return err == nil
-		}, 10*time.Second, 20*time.Millisecond)
+		}, time.Minute, 20*time.Millisecond)
 		require.NoError(t, client.Sync(ctx))
 		assert.ElementsMatch(t, cluster.Endpoints(), client.Endpoints())
 
@@ -180,7 +180,7 @@ func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
 	t.Logf("%d puts", puts)
 	require.Eventually(t, func() bool {
 		return !old.Running()
-	}, 10*time.Second, 20*time.Millisecond, "a removed member stops")
+	}, time.Minute, 20*time.Millisecond, "a removed member stops")
 	got, err := client.Get(ctx, "after")
 	require.NoError(t, err)
 	assert.Len(t, got.Kvs, 1)

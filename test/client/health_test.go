@@ -24,10 +24,10 @@ func TestMemberThatAnswersNoHealthCheckServes(t *testing.T) {
 		return ss.Context().Err()
 	})
 	c := testclient.OpenFake(t, fake)
-	start := time.Now()
+	took := testclient.Stopwatch(t)
 	_, err := c.Get(t.Context(), "k")
 	require.NoError(t, err)
-	require.Less(t, time.Since(start), 5*time.Second)
+	require.Less(t, took(), 5*time.Second)
 }
 
 // TestStreamsAvoidAMemberWithoutALeader: a member that has lost its leader refuses requests. It

@@ -33,7 +33,7 @@ func TestMaintenanceOfOneMember(t *testing.T) {
 		require.Eventually(t, func() bool {
 			hash, err = client.HashKV(ctx, m.Endpoint(), rev)
 			return err != rpctypes.ErrFutureRev
-		}, 5*time.Second, 10*time.Millisecond)
+		}, time.Minute, 10*time.Millisecond)
 		require.NoError(t, err)
 		assert.Equal(t, rev, hash.HashRevision)
 		hashes[hash.Hash] = true
@@ -86,7 +86,7 @@ func TestMoveLeader(t *testing.T) {
 	assert.NotNil(t, moved)
 	require.Eventually(t, func() bool {
 		return cluster.Leader().ID() == follower.ID()
-	}, 5*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 }
 
 func TestAlarms(t *testing.T) {

@@ -39,7 +39,7 @@ func TestEveryMethodAfterCloseFails(t *testing.T) {
 			}
 			method := reflect.ValueOf(c).MethodByName(name)
 			args := argumentsOf(t, method.Type(), s.Addr())
-			assert.Less(t, quickest(func() {
+			assert.Less(t, quickest(t, func() {
 				requireClosedCall(t, name, method.Call(args))
 			}), 50*time.Millisecond, name)
 			methods++

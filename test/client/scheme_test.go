@@ -59,7 +59,7 @@ func TestSchemeIsThatOfTheConnection(t *testing.T) {
 			select {
 			case seen["plain"] = <-plainSchemes:
 			case seen["secure"] = <-secureSchemes:
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("no request")
 			}
 		}

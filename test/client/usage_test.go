@@ -140,9 +140,9 @@ func TestProgramsAsTaught(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			begin := func(eps []string) *clientv3.Client {
 				s.cfg.Endpoints, s.cfg.DialTimeout = eps, 5*time.Second
-				start := time.Now()
+				took := testclient.Stopwatch(t)
 				cli := testclient.New(t, s.cfg)
-				assert.Less(t, time.Since(start), time.Second, "New does not wait")
+				assert.Less(t, took(), time.Second, "New does not wait")
 				return cli
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -156,12 +156,12 @@ func TestProgramsAsTaught(t *testing.T) {
 
 			ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
-			cli, start := begin([]string{"127.0.0.1:1"}), time.Now()
+			cli, took := begin([]string{"127.0.0.1:1"}), testclient.Stopwatch(t)
 			assert.Equal(t, s.without, branchOf(s.run(ctx, cli)))
-			assert.Less(t, time.Since(start), 2*time.Second)
+			assert.Less(t, took(), 2*time.Second)
 			require.Eventually(t, func() bool {
 				return cli.ConnectionError() != nil
-			}, 10*time.Second, time.Millisecond)
+			}, time.Minute, time.Millisecond)
 			assert.ErrorContains(t, cli.ConnectionError(), "connection refused")
 		})
 	}

@@ -208,14 +208,14 @@ func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 			}
 			require.Eventually(t, func() bool {
 				return open() == streams
-			}, 5*time.Second, 10*time.Millisecond)
+			}, time.Minute, 10*time.Millisecond)
 			testclient.Throughout(t, 200*time.Millisecond, func() bool {
 				return open() >= streams
 			}, "a stream without a reader has ended at the server")
 			end(cancel, client)
 			require.Eventually(t, func() bool {
 				return open() == 0
-			}, 5*time.Second, 10*time.Millisecond)
+			}, time.Minute, 10*time.Millisecond)
 			for _, stream := range abandoned {
 				_, err := clientv3.GetStreamToGetResponse(stream)
 				assert.ErrorIs(t, err, context.Canceled)

@@ -131,10 +131,10 @@ func TestCancelWhileDisconnectedClosesTheChannel(t *testing.T) {
 			cut()
 			best := patience // a pause of the machine lengthens one of the five at most
 			for i, ch := range chans {
-				begin := time.Now()
+				took := testclient.Stopwatch(t)
 				cancels[i]()
 				requireClosed(t, ch)
-				best = min(best, time.Since(begin))
+				best = min(best, took())
 			}
 			assert.Less(t, best, testclient.Slowdown*100*time.Millisecond)
 			proxy.Heal()

@@ -26,7 +26,7 @@ func TestBreakLeavesAWholeCluster(t *testing.T) {
 		require.Eventually(t, func() bool {
 			_, err := kv.Put(t.Context(), &pb.PutRequest{Key: []byte("key")})
 			return err == nil
-		}, 10*time.Second, 10*time.Millisecond, m.Name())
+		}, time.Minute, 10*time.Millisecond, m.Name())
 	}
 	for _, p := range c.proxies {
 		assert.Zero(t, p.Conns())

@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	waitFor, tick = 10 * time.Second, 5 * time.Millisecond
+	waitFor, tick = time.Minute, 5 * time.Millisecond
 	// quiet is how long nothing must happen to believe that nothing will.
 	quiet = 50 * time.Millisecond
 )

@@ -10,10 +10,10 @@ import (
 // has passed without the time in which this process waited for a processor. So a bound on the result
 // holds on a busy machine, too, if what is measured is timers and not work.
 //
-// How long the process waits shows in how late a timer of a millisecond fires. Up to a millisecond
-// is the precision of the timer and is not subtracted.
+// How long the process waits shows in how late timers fire. Up to a millisecond is the precision of
+// a timer and is not subtracted.
 func Stopwatch(tb testing.TB) (elapsed func() time.Duration) {
-	const tick = time.Millisecond
+	const tick, precision = 10 * time.Millisecond, time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
 	tb.Cleanup(stop)
 	start, waited := time.Now(), make(chan time.Duration, 1)
@@ -25,7 +25,7 @@ func Stopwatch(tb testing.TB) (elapsed func() time.Duration) {
 			case <-ctx.Done():
 			case <-time.After(tick):
 			}
-			if late := time.Since(begin) - tick; late > tick {
+			if late := time.Since(begin) - tick; late > precision {
 				sum += late
 			}
 			if ctx.Err() != nil {

@@ -3,6 +3,8 @@ package testclient_test
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -70,4 +72,12 @@ func TestClientsAreClosedWithTheTest(t *testing.T) {
 		require.NoError(t, err)
 	})
 	assert.Error(t, client.Ctx().Err())
+}
+
+func TestStopwatchOnAnIdleMachineMeasuresTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		elapsed := testclient.Stopwatch(t)
+		time.Sleep(3*time.Second + time.Microsecond)
+		assert.Equal(t, 3*time.Second+time.Microsecond, elapsed())
+	})
 }
