@@ -12,7 +12,7 @@ import (
 )
 
 // httpTimeout bounds one answer of a member; a paused one gives none.
-const httpTimeout = 3 * time.Second
+const httpTimeout = 20 * time.Second
 
 // maxBody bounds what is read of an answer; a member's metrics are some 200 KiB.
 const maxBody = 16 << 20

@@ -27,7 +27,7 @@ func (c *Cluster) WaitLeader(ctx context.Context) (*Member, error) {
 	return leader, nil
 }
 
-// Leader is [Cluster.WaitLeader] with a limit of 30 s, after which it returns nil.
+// Leader is [Cluster.WaitLeader] with a limit of two minutes, after which it returns nil.
 func (c *Cluster) Leader() *Member {
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()

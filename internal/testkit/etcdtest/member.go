@@ -17,7 +17,7 @@ import (
 const (
 	// serveTimeout is how long a member may take to serve; it is generous because CI machines
 	// stall.
-	serveTimeout = 30 * time.Second
+	serveTimeout = 2 * time.Minute
 	// pollEvery is how often a member is asked whether it is as it should be.
 	pollEvery = 5 * time.Millisecond
 	// stopWithin is how long the kernel may take to stop a process.

@@ -4,19 +4,12 @@ import "time"
 
 // rules are the faults in force.
 type rules struct {
-	paused    bool
-	refuse    bool
-	blackhole [ways]bool
-	drop      [ways]bool
-	delay     time.Duration
-	rate      int // bytes per second; 0 is no limit
-	cut       [ways]cut
-}
-
-// cut ends the connection that carries the last of left bytes.
-type cut struct {
-	armed bool
-	left  int64
+	paused, refuse  bool
+	blackhole, drop Direction
+	delay           time.Duration
+	rate            int         // bytes per second; 0 is no limit
+	cut             Direction   // whose connection is closed after left bytes
+	left            [Both]int64 // by direction
 }
 
 // change applies f to the rules and wakes everything that waits on them.
@@ -28,35 +21,21 @@ func (p *Proxy) change(f func(*rules)) {
 	p.changed = make(chan struct{})
 }
 
-func each(dir Direction, f func(way)) {
-	for w := range ways {
-		if dir.has(w) {
-			f(w)
-		}
-	}
-}
-
 // Blackhole lets nothing through in a direction, not even the end of a connection, as if every
 // packet were lost. New connections are taken but, with ToServer, not forwarded. Heal delivers what
 // was held back.
-func (p *Proxy) Blackhole(dir Direction) {
-	p.change(func(r *rules) { each(dir, func(w way) { r.blackhole[w] = true }) })
-}
+func (p *Proxy) Blackhole(dir Direction) { p.change(func(r *rules) { r.blackhole |= dir }) }
 
 // Drop discards all bytes in a direction while the connections stay open. Heal resets the
-// connections that lost some, since what would follow makes no sense.
-func (p *Proxy) Drop(dir Direction) {
-	p.change(func(r *rules) { each(dir, func(w way) { r.drop[w] = true }) })
-}
+// connections that lost some, because the bytes that would follow make no sense.
+func (p *Proxy) Drop(dir Direction) { p.change(func(r *rules) { r.drop |= dir }) }
 
-// Delay makes everything arrive d later in both directions, so that a round trip takes 2d longer;
-// throughput stays. 0 ends it.
+// Delay makes everything arrive d later in both directions, so that a round trip takes 2d longer.
+// The throughput stays. 0 ends it.
 func (p *Proxy) Delay(d time.Duration) { p.change(func(r *rules) { r.delay = d }) }
 
 // Throttle limits each direction of each connection to so many bytes a second; 0 ends it.
-func (p *Proxy) Throttle(bytesPerSec int) {
-	p.change(func(r *rules) { r.rate = max(bytesPerSec, 0) })
-}
+func (p *Proxy) Throttle(bytesPerSec int) { p.change(func(r *rules) { r.rate = bytesPerSec }) }
 
 // Pause stops reading and forwarding in both directions, as a stopped process does: connections are
 // still made, nothing is answered, and senders block once the buffers on the way are full.
@@ -69,10 +48,9 @@ func (p *Proxy) Resume() { p.change(func(r *rules) { r.paused = false }) }
 func (p *Proxy) Refuse() { p.change(func(r *rules) { r.refuse = true }) }
 
 // CutAfter closes the connection that carries the n-th byte from now on in a direction, right after
-// that byte, and is then used up: later connections are not cut. The bytes of all connections count
-// together.
+// that byte. The bytes of all connections count together. Later connections are not cut.
 func (p *Proxy) CutAfter(dir Direction, n int64) {
-	p.change(func(r *rules) { each(dir, func(w way) { r.cut[w] = cut{armed: true, left: n} }) })
+	p.change(func(r *rules) { r.cut, r.left[ToServer], r.left[ToClient] = r.cut|dir, n, n })
 }
 
 // Reset ends all open connections with a TCP reset to both sides and returns how many there were.
@@ -94,15 +72,15 @@ func (p *Proxy) Heal() {
 	}
 }
 
-// take tells how many of n bytes a connection may still carry, and whether it is cut after them.
-func (p *Proxy) take(w way, n int) (int, bool) {
+// take returns how many of n bytes a connection may still carry, and whether it is cut after them.
+func (p *Proxy) take(dir Direction, n int) (int, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := &p.rules.cut[w]
-	if !c.armed || int64(n) < c.left {
-		c.left -= int64(n)
+	left := &p.rules.left[dir]
+	if p.rules.cut&dir == 0 || int64(n) < *left {
+		*left -= int64(n)
 		return n, false
 	}
-	c.armed = false
-	return int(c.left), true
+	p.rules.cut &^= dir
+	return int(*left), true
 }

@@ -2,6 +2,7 @@ package faultnet
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -14,7 +15,8 @@ import (
 type link struct {
 	// read-only after newLink
 	proxy *Proxy
-	done  chan struct{} // closed by close
+	ctx   context.Context // ends with the link
+	stop  context.CancelFunc
 
 	// own synchronisation
 	once sync.Once
@@ -24,12 +26,20 @@ type link struct {
 	// guarded by mu
 	mu sync.Mutex
 	// where each direction is written to; the server's is nil until it is dialled
-	conns [ways]net.Conn
+	conns [Both]net.Conn
+}
+
+// chunk is what a reader got at once.
+type chunk struct {
+	data []byte
+	err  error // ends the direction after data
+	at   time.Time
 }
 
 func newLink(p *Proxy, client net.Conn) *link {
-	l := &link{proxy: p, done: make(chan struct{})}
-	l.conns[down] = client
+	l := &link{proxy: p}
+	l.ctx, l.stop = context.WithCancel(p.ctx)
+	l.conns[ToClient] = client
 	return l
 }
 
@@ -41,95 +51,95 @@ func (l *link) run() {
 		return
 	}
 	var pumps sync.WaitGroup
-	for w := range ways {
-		q := newQueue()
+	for _, dir := range []Direction{ToServer, ToClient} {
+		queue := make(chan chunk, queued)
 		// These end when the link is closed, at the latest by Proxy.close; run waits for them, and
 		// Proxy.close for run.
-		pumps.Go(func() { l.read(w, q) })
-		pumps.Go(func() { l.write(w, q) })
+		pumps.Go(func() { l.read(dir, queue) })
+		pumps.Go(func() { l.write(dir, queue) })
 	}
 	pumps.Wait()
 }
 
 // connect dials the target once packets may reach it.
 func (l *link) connect() bool {
-	if !l.pass(up) {
+	if !l.pass(ToServer) {
 		return false
 	}
-	server, err := l.proxy.dial()
+	dialer := net.Dialer{Timeout: dialTimeout}
+	server, err := dialer.DialContext(l.ctx, "tcp", l.proxy.target)
 	if err != nil {
 		return false
 	}
 	l.mu.Lock()
-	if l.isClosed() {
-		l.mu.Unlock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
 		abort(server)
 		return false
 	}
-	l.conns[up] = server
-	l.mu.Unlock()
+	l.conns[ToServer] = server
 	return true
 }
 
-// conn is where a direction is written to.
-func (l *link) conn(w way) net.Conn {
+// conn returns the connection that a direction is written to.
+func (l *link) conn(dir Direction) net.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.conns[w]
+	return l.conns[dir]
 }
 
 // read moves what arrives into the queue. It stops reading while the direction is blocked.
-func (l *link) read(w way, q *queue) {
-	src := l.conn(w.other())
+func (l *link) read(dir Direction, queue chan<- chunk) {
+	from := l.conn(dir.other())
 	buf := make([]byte, readSize)
-	for l.pass(w) {
-		n, err := src.Read(buf)
-		if n > 0 && !q.push(chunk{data: bytes.Clone(buf[:n]), at: time.Now()}, l.done) {
+	for l.pass(dir) {
+		n, err := from.Read(buf)
+		select {
+		case queue <- chunk{bytes.Clone(buf[:n]), err, time.Now()}:
+		case <-l.ctx.Done():
 			return
 		}
 		if err != nil {
-			end := endReset
-			if errors.Is(err, io.EOF) {
-				end = endEOF
-			}
-			q.push(chunk{end: end, at: time.Now()}, l.done)
 			return
 		}
 	}
 }
 
-// write delivers the queue's chunks when their time has come and the direction is not blocked.
-func (l *link) write(w way, q *queue) {
+// write delivers chunks when their time has come and the direction is not blocked.
+func (l *link) write(dir Direction, queue <-chan chunk) {
 	for {
-		c, ok := q.pop(l.done)
-		if !ok || !l.due(c.at) || !l.pass(w) {
+		var c chunk
+		select {
+		case c = <-queue:
+		case <-l.ctx.Done():
 			return
 		}
-		switch c.end {
-		case endReset:
+		if !l.due(c.at) || !l.pass(dir) || !l.deliver(dir, c.data) {
+			return
+		}
+		switch {
+		case c.err == nil:
+			continue
+		case !errors.Is(c.err, io.EOF):
 			l.reset()
-			return
-		case endEOF:
-			l.halfClose(w)
-			if l.ends.Add(1) == int32(ways) {
-				l.close()
-			}
-			return
+		case l.ends.Add(1) == 2:
+			l.close()
+		default:
+			_ = l.conn(dir).(*net.TCPConn).CloseWrite()
 		}
-		if !l.deliver(w, c.data) {
-			return
-		}
+		return
 	}
 }
 
-// deliver writes data, at the throttle's speed and up to a cut; false ends the direction.
-func (l *link) deliver(w way, data []byte) bool {
+// deliver writes data, at the speed of the throttle and up to a cut. It returns false if that ends
+// the direction.
+func (l *link) deliver(dir Direction, data []byte) bool {
 	for len(data) > 0 {
-		if !l.pass(w) {
+		if !l.pass(dir) {
 			return false
 		}
 		r, changed := l.proxy.current()
-		if r.drop[w] {
+		if r.drop&dir != 0 {
 			l.lost.Store(true)
 			return true
 		}
@@ -137,8 +147,8 @@ func (l *link) deliver(w way, data []byte) bool {
 		if r.rate > 0 {
 			n = min(n, max(1, int(int64(r.rate)*int64(throttleStep)/int64(time.Second))))
 		}
-		n, cut := l.proxy.take(w, n)
-		if !l.put(w, data[:n]) {
+		n, cut := l.proxy.take(dir, n)
+		if !l.put(dir, data[:n]) {
 			return false
 		}
 		if cut {
@@ -153,37 +163,34 @@ func (l *link) deliver(w way, data []byte) bool {
 	return true
 }
 
-// put writes to the receiver. When that is gone the sender learns of it by a reset, which goes the
-// other way.
-func (l *link) put(w way, data []byte) bool {
-	n, err := l.conn(w).Write(data)
-	l.proxy.bytes[w].Add(int64(n))
-	if err == nil {
-		return true
-	}
-	if l.pass(w.other()) {
+// put writes to the receiver. If that is gone the sender gets a reset, unless the other direction is
+// blocked.
+func (l *link) put(dir Direction, data []byte) bool {
+	n, err := l.conn(dir).Write(data)
+	l.proxy.bytes[dir].Add(int64(n))
+	if err != nil && l.pass(dir.other()) {
 		l.reset()
 	}
-	return false
+	return err == nil
 }
 
-// pass waits until the direction is not blocked; false means that the link is closed.
-func (l *link) pass(w way) bool {
+// pass waits until the direction is not blocked. It returns false if the link is closed.
+func (l *link) pass(dir Direction) bool {
 	for {
 		r, changed := l.proxy.current()
-		if !r.paused && !r.blackhole[w] {
-			return !l.isClosed()
+		if !r.paused && r.blackhole&dir == 0 {
+			return l.ctx.Err() == nil
 		}
 		select {
 		case <-changed:
-		case <-l.done:
+		case <-l.ctx.Done():
 			return false
 		}
 	}
 }
 
-// due waits until a chunk that arrived at a time has been delayed enough; false means that the link
-// is closed.
+// due waits until a chunk that arrived at a time has been delayed enough. It returns false if the
+// link is closed.
 func (l *link) due(at time.Time) bool {
 	for {
 		r, changed := l.proxy.current()
@@ -197,42 +204,20 @@ func (l *link) due(at time.Time) bool {
 	}
 }
 
-// sleep waits for d, or until the rules change; false means that the link is closed.
+// sleep waits for d, or until the rules change. It returns false if the link is closed.
 func (l *link) sleep(d time.Duration, changed <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-changed:
-	case <-l.done:
+	case <-l.ctx.Done():
 		return false
 	}
 	return true
 }
 
-// current is the rules in force and a channel that is closed when they change.
-func (p *Proxy) current() (rules, <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.rules, p.changed
-}
-
-func (l *link) halfClose(w way) {
-	if half, ok := l.conn(w).(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
-}
-
-func (l *link) isClosed() bool {
-	select {
-	case <-l.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// close ends the link; what was written before still reaches its receiver.
+// close ends the link. Bytes that were written before still reach their receiver.
 func (l *link) close() { l.end(func(conn net.Conn) { _ = conn.Close() }) }
 
 // reset ends the link with a TCP reset to both sides.
@@ -241,7 +226,7 @@ func (l *link) reset() { l.end(abort) }
 func (l *link) end(closeConn func(net.Conn)) {
 	l.once.Do(func() {
 		l.mu.Lock()
-		close(l.done)
+		l.stop()
 		conns := l.conns
 		l.mu.Unlock()
 		for _, conn := range conns {
@@ -251,4 +236,10 @@ func (l *link) end(closeConn func(net.Conn)) {
 		}
 		l.proxy.remove(l)
 	})
+}
+
+// abort closes a connection with a reset.
+func abort(conn net.Conn) {
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	_ = conn.Close()
 }

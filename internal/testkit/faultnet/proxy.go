@@ -1,19 +1,34 @@
+// Package faultnet is a TCP proxy in front of one server that makes the network between it and its
+// clients fail on demand.
+//
+// Faults are rules that are looked up for every chunk of bytes, so they act on all connections, open
+// and new, until Heal. Blackhole, Pause, Delay and Throttle hold bytes back and lose none, as TCP
+// does when lost packets are sent again: after Heal the connection goes on. They hold the end of a
+// connection back too, so a client behind a Blackhole does not learn that its server has closed.
+// Only Drop, CutAfter and Reset lose bytes.
+//
+// The proxy differs from a network that loses packets in one thing: the kernel under the proxy
+// still acknowledges what the client sends, so TCP's own timers see a peer that is alive.
 package faultnet
 
 import (
 	"context"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
 const (
 	dialTimeout  = 10 * time.Second
 	acceptRetry  = 10 * time.Millisecond
 	readSize     = 32 << 10
-	maxQueued    = 1 << 20 // bytes a connection holds in one direction
+	queued       = 1024 // chunks of a connection in one direction
 	throttleStep = 50 * time.Millisecond
 )
 
@@ -22,23 +37,12 @@ type Direction int
 
 // The directions; Both is their union.
 const (
-	ToServer Direction = 1 << iota
-	ToClient
-	Both = ToServer | ToClient
+	ToServer Direction = 1
+	ToClient Direction = 2
+	Both               = ToServer | ToClient
 )
 
-// way is a direction as an index.
-type way int
-
-const (
-	up   way = iota // to the server
-	down            // to the client
-	ways
-)
-
-func (w way) other() way { return 1 - w }
-
-func (d Direction) has(w way) bool { return d&(1<<w) != 0 }
+func (d Direction) other() Direction { return Both - d }
 
 // Proxy forwards connections to a target and injects faults. All methods are safe for concurrent
 // use.
@@ -50,8 +54,8 @@ type Proxy struct {
 	cancel context.CancelFunc
 
 	// own synchronisation
-	running sync.WaitGroup // all goroutines
-	bytes   [ways]atomic.Int64
+	running sync.WaitGroup     // all goroutines
+	bytes   [Both]atomic.Int64 // by direction
 
 	// guarded by mu
 	mu       sync.Mutex
@@ -59,7 +63,6 @@ type Proxy struct {
 	changed  chan struct{} // closed and replaced when the rules change
 	links    map[*link]struct{}
 	accepted int
-	closed   bool
 }
 
 // New starts a proxy on a free loopback port and closes it when the test ends. The target is
@@ -79,14 +82,11 @@ func New(tb testing.TB, target string) *Proxy {
 	return p
 }
 
-// Addr is the address to connect to, "127.0.0.1:port".
+// Addr returns the address to connect to, "127.0.0.1:port".
 func (p *Proxy) Addr() string { return p.lis.Addr().String() }
 
 // close closes the listener and all connections, and waits for all goroutines of the proxy.
 func (p *Proxy) close() {
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
 	p.cancel()
 	_ = p.lis.Close()
 	for _, l := range p.open() {
@@ -95,22 +95,21 @@ func (p *Proxy) close() {
 	p.running.Wait()
 }
 
-// Conns is the number of open connections.
+// Conns returns the number of open connections.
 func (p *Proxy) Conns() int { return len(p.open()) }
 
-// Accepted is the number of connections that clients made since the start, refused ones included.
+// Accepted returns the number of connections that clients have made, including refused ones.
 func (p *Proxy) Accepted() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.accepted
 }
 
-// Bytes is how many bytes were delivered in a direction since the start.
-func (p *Proxy) Bytes(dir Direction) int64 {
-	var n int64
-	for w := range ways {
-		if dir.has(w) {
-			n += p.bytes[w].Load()
+// Bytes returns how many bytes were delivered in a direction.
+func (p *Proxy) Bytes(dir Direction) (n int64) {
+	for d := range p.bytes {
+		if Direction(d)&dir != 0 {
+			n += p.bytes[d].Load()
 		}
 	}
 	return n
@@ -119,30 +118,15 @@ func (p *Proxy) Bytes(dir Direction) int64 {
 func (p *Proxy) open() []*link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	links := make([]*link, 0, len(p.links))
-	for l := range p.links {
-		links = append(links, l)
-	}
-	return links
+	return slices.Collect(maps.Keys(p.links))
 }
 
 // accept takes connections until the listener is closed.
 func (p *Proxy) accept() {
-	for {
+	for p.ctx.Err() == nil {
 		conn, err := p.lis.Accept()
-		if p.ctx.Err() != nil {
-			if err == nil {
-				_ = conn.Close()
-			}
-			return
-		}
 		if err != nil { // out of file descriptors, perhaps
-			timer := time.NewTimer(acceptRetry)
-			select {
-			case <-timer.C:
-			case <-p.ctx.Done():
-				timer.Stop()
-			}
+			_ = backoff.Wait(p.ctx, acceptRetry)
 			continue
 		}
 		if l := p.add(conn); l != nil {
@@ -152,12 +136,13 @@ func (p *Proxy) accept() {
 	}
 }
 
-// add makes a link of an accepted connection, unless the proxy is closed or refuses it.
+// add makes a link of an accepted connection. If the proxy is closed or refuses connections, it
+// resets the connection and returns nil.
 func (p *Proxy) add(conn net.Conn) *link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.accepted++
-	if p.closed || p.rules.refuse {
+	if p.ctx.Err() != nil || p.rules.refuse {
 		abort(conn)
 		return nil
 	}
@@ -172,15 +157,9 @@ func (p *Proxy) remove(l *link) {
 	delete(p.links, l)
 }
 
-func (p *Proxy) dial() (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout}
-	return d.DialContext(p.ctx, "tcp", p.target)
-}
-
-// abort closes a connection with a reset where it can.
-func abort(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = conn.Close()
+// current returns the rules in force and a channel that is closed when they change.
+func (p *Proxy) current() (rules, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rules, p.changed
 }
