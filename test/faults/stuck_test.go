@@ -173,9 +173,9 @@ func (r *reader) run(t *testing.T, ctx context.Context) {
 }
 
 // TestMemberThatAnswersNothing: one member of three is alive and answers no requests, for example
-// while it defragments its store. No read fails, and most of the throughput is kept: a client of all
-// members reads more than half as often as before, or as a client of the other two meanwhile. Its
-// reads take at most two seconds longer than those of the other client.
+// while it defragments its store. No read fails, and most of the throughput is kept: a client of
+// all members reads more than half as often as before, or as a client of the other two meanwhile.
+// Its reads take at most two seconds longer than those of the other client.
 func TestMemberThatAnswersNothing(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	healthy := []string{members[0].Addr(), members[2].Addr()}

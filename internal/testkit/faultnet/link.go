@@ -163,8 +163,8 @@ func (l *link) deliver(dir Direction, data []byte) bool {
 	return true
 }
 
-// put writes to the receiver. If that is gone the sender gets a reset, unless the other direction is
-// blocked.
+// put writes to the receiver. If that is gone the sender gets a reset, unless the other direction
+// is blocked.
 func (l *link) put(dir Direction, data []byte) bool {
 	n, err := l.conn(dir).Write(data)
 	l.proxy.bytes[dir].Add(int64(n))

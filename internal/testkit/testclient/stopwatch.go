@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Stopwatch starts to measure time. The function that it returns stops it, and returns how much time
-// has passed without the time in which this process waited for a processor. So a bound on the result
-// holds on a busy machine, too, if what is measured is timers and not work.
+// Stopwatch starts to measure time. The function that it returns stops it, and returns how much
+// time has passed without the time in which this process waited for a processor. So a bound on the
+// result holds on a busy machine, too, if what is measured is timers and not work.
 //
 // How long the process waits shows in how late timers fire. Up to a millisecond is the precision of
 // a timer and is not subtracted.
