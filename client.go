@@ -201,11 +201,8 @@ func (c *Client) connect() (err error) {
 // chooseEndpoints takes the well-formed endpoints of the Config, and warns of the others.
 func (c *Client) chooseEndpoints() error {
 	good, err := c.usable(c.cfg.Endpoints)
-	if len(good) == 0 {
-		return err
-	}
 	if err != nil {
-		c.GetLogger().Warn("endpoints left out", zap.Error(err))
+		return err
 	}
 	c.cfg.Endpoints = good
 	c.setEndpoints(good, true)
@@ -270,11 +267,7 @@ func (c *Client) login() error {
 	if c.tokens == nil {
 		return nil
 	}
-	err := c.tokens.Ensure(c.ctx)
-	if errors.Is(err, rpctypes.ErrAuthNotEnabled) {
-		return nil
-	}
-	return toErr(c.ctx, err)
+	return toErr(c.ctx, c.tokens.Ensure(c.ctx))
 }
 
 func (c *Client) startAutoSync() error {
@@ -304,13 +297,10 @@ func WithRequireLeader(ctx context.Context) context.Context {
 // out what the program did not ask for.
 func IsInternalRequest(ctx context.Context) bool { return origin.IsClient(ctx) }
 
-// untilClosed returns a context that ends with ctx and with the client, which may be nil.
-func (c *Client) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
+// join returns a copy of ctx that also ends with other.
+func join(ctx, other context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	if !c.made() {
-		return ctx, cancel
-	}
-	detach := context.AfterFunc(c.ctx, cancel)
+	detach := context.AfterFunc(other, cancel)
 	return ctx, func() { detach(); cancel() }
 }
 

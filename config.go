@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -177,20 +178,13 @@ func (c Config) withDefaults() Config {
 	if c.Context == nil {
 		c.Context = context.Background() //nolint:forbidigo // the documented default
 	}
-	setDefault(&c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
-	setDefault(&c.MaxCallSendMsgSize, defaultMaxSendBytes)
-	setDefault(&c.MaxCallRecvMsgSize, defaultMaxRecvBytes)
-	setDefault(&c.MaxUnaryRetries, defaultMaxAttempts)
-	setDefault(&c.BackoffWaitBetween, defaultBackoffWait)
-	setDefault(&c.BackoffJitterFraction, defaultBackoffJitter)
+	c.DialKeepAliveTimeout = cmp.Or(c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
+	c.MaxCallSendMsgSize = cmp.Or(c.MaxCallSendMsgSize, defaultMaxSendBytes)
+	c.MaxCallRecvMsgSize = cmp.Or(c.MaxCallRecvMsgSize, defaultMaxRecvBytes)
+	c.MaxUnaryRetries = cmp.Or(c.MaxUnaryRetries, defaultMaxAttempts)
+	c.BackoffWaitBetween = cmp.Or(c.BackoffWaitBetween, defaultBackoffWait)
+	c.BackoffJitterFraction = cmp.Or(c.BackoffJitterFraction, defaultBackoffJitter)
 	return c
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // validate reports the first thing wrong with a Config that has its defaults.
@@ -204,30 +198,14 @@ func (c Config) validate() error {
 	return errors.Join(c.validateNumbers()...)
 }
 
-func (c Config) validateNumbers() (errs []error) {
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{
-		{"AutoSyncInterval", c.AutoSyncInterval},
-		{"DialTimeout", c.DialTimeout},
-		{"DialKeepAliveTimeout", c.DialKeepAliveTimeout},
-		{"BackoffWaitBetween", c.BackoffWaitBetween},
-	} {
-		if d.value < 0 {
-			errs = append(errs, fmt.Errorf("etcdclient: %s %v is negative", d.name, d.value))
-		}
-	}
-	for _, n := range []struct {
-		name  string
-		value int
-	}{
-		{"MaxCallSendMsgSize", c.MaxCallSendMsgSize},
-		{"MaxCallRecvMsgSize", c.MaxCallRecvMsgSize},
-	} {
-		if n.value < 0 {
-			errs = append(errs, fmt.Errorf("etcdclient: %s %d is negative", n.name, n.value))
-		}
+func (c Config) validateNumbers() []error {
+	errs := []error{
+		notNegative("AutoSyncInterval", c.AutoSyncInterval),
+		notNegative("DialTimeout", c.DialTimeout),
+		notNegative("DialKeepAliveTimeout", c.DialKeepAliveTimeout),
+		notNegative("BackoffWaitBetween", c.BackoffWaitBetween),
+		notNegative("MaxCallSendMsgSize", c.MaxCallSendMsgSize),
+		notNegative("MaxCallRecvMsgSize", c.MaxCallRecvMsgSize),
 	}
 	// A limit on responses below the default limit on requests is accepted: the program has not set
 	// the latter.
@@ -240,4 +218,11 @@ func (c Config) validateNumbers() (errs []error) {
 			j))
 	}
 	return errs
+}
+
+func notNegative[N int | time.Duration](name string, value N) error {
+	if value < 0 {
+		return fmt.Errorf("etcdclient: %s %v is negative", name, value)
+	}
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -39,24 +38,8 @@ func (c Config) dialTimeout() time.Duration {
 	return defaultDialTimeout
 }
 
-// keepAliveParams returns gRPC's settings for pings, and whether there are pings. The timeout also
-// becomes an option of the socket, which counts milliseconds in 32 bits.
-func (c Config) keepAliveParams() (keepalive.ClientParameters, bool) {
-	return keepalive.ClientParameters{
-		Time:                c.DialKeepAliveTime,
-		Timeout:             min(c.DialKeepAliveTimeout, math.MaxInt32*time.Millisecond),
-		PermitWithoutStream: c.PermitWithoutStream,
-	}, c.DialKeepAliveTime > 0
-}
-
-// serviceConfig returns the JSON in which gRPC reads the name of the balancer.
-func serviceConfig(healthCheck bool) (string, error) {
-	type object = map[string]any
-	out, err := json.Marshal(object{
-		"loadBalancingConfig": []object{{balancer.Name: object{"healthCheck": healthCheck}}},
-	})
-	return string(out), err
-}
+// serviceConfig is the gRPC service config, in JSON. It names the balancer.
+const serviceConfig = `{"loadBalancingConfig": [{%q: {"healthCheck": %t}}]}`
 
 // messageLimits returns the limits as options of single calls. The client's own calls have them; a
 // stub on ActiveConnection has gRPC's limits.
@@ -77,8 +60,13 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect,
 			MinConnectTimeout: c.cfg.dialTimeout()}),
 	}
-	if params, ok := c.cfg.keepAliveParams(); ok {
-		opts = append(opts, grpc.WithKeepaliveParams(params))
+	if c.cfg.DialKeepAliveTime > 0 {
+		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time: c.cfg.DialKeepAliveTime,
+			// gRPC also makes it an option of the socket, which counts milliseconds in 32 bits
+			Timeout:             min(c.cfg.DialKeepAliveTimeout, math.MaxInt32*time.Millisecond),
+			PermitWithoutStream: c.cfg.PermitWithoutStream,
+		}))
 	}
 	if c.tokens != nil {
 		opts = append(opts, grpc.WithPerRPCCredentials(c.tokens.PerRPC()))
@@ -172,10 +160,7 @@ func (c *Client) dial(
 	if encrypted {
 		creds = c.creds.As(endpoint.Encrypted)
 	}
-	sc, err := serviceConfig(healthCheck && !c.user.noHealthCheck)
-	if err != nil {
-		return nil, nil, fmt.Errorf("etcdclient: service config: %w", err)
-	}
+	sc := fmt.Sprintf(serviceConfig, balancer.Name, healthCheck && !c.user.noHealthCheck)
 	r := resolver.New(sc, f.With(t.Attributes()), addresses)
 	// The resolver's config is ignored after WithDisableServiceConfig, the default is not.
 	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(sc)}, c.dialOptions(creds)...)

@@ -39,18 +39,15 @@ func (c *Client) SetEndpoints(eps ...string) {
 		return
 	}
 	good, err := c.usable(eps)
-	switch {
-	case len(good) == 0:
-		c.GetLogger().Warn("endpoints not replaced",
-			zap.Error(errors.Join(ErrNoAvailableEndpoints, err)))
+	if err != nil {
+		c.GetLogger().Warn("endpoints not replaced", zap.Error(err))
 		return
-	case err != nil:
-		c.GetLogger().Warn("endpoints left out", zap.Error(err))
 	}
 	c.setEndpoints(good, true)
 }
 
-// usable returns the well-formed endpoints among eps, and what is wrong with the others.
+// usable returns the well-formed endpoints among eps, and warns of the others. If none is left, it
+// returns what is wrong with them, or ErrNoAvailableEndpoints if eps is empty.
 func (c *Client) usable(eps []string) ([]string, error) {
 	good := make([]string, 0, len(eps))
 	var errs []error
@@ -61,7 +58,16 @@ func (c *Client) usable(eps []string) ([]string, error) {
 		}
 		good = append(good, ep)
 	}
-	return good, errors.Join(errs...)
+	err := errors.Join(errs...)
+	switch {
+	case len(eps) == 0:
+		return nil, ErrNoAvailableEndpoints
+	case len(good) == 0:
+		return nil, err
+	case err != nil:
+		c.GetLogger().Warn("endpoints left out", zap.Error(err))
+	}
+	return good, nil
 }
 
 // blank reports whether an endpoint is empty, as after a trailing comma in a list.
@@ -141,13 +147,8 @@ func (c *Client) Sync(ctx context.Context) error {
 		}
 	}
 	good, err := c.usable(eps)
-	switch {
-	case len(eps) == 0:
-		return ErrNoAvailableEndpoints
-	case len(good) == 0:
+	if err != nil {
 		return err
-	case err != nil:
-		c.GetLogger().Warn("endpoints left out", zap.Error(err))
 	}
 	c.setEndpoints(c.secured(good), false)
 	return nil

@@ -158,7 +158,6 @@ func (l *lessor) askTTL(ctx context.Context, id int64) (*pb.LeaseTimeToLiveRespo
 	return l.remote.LeaseTimeToLive(origin.Client(ctx), &pb.LeaseTimeToLiveRequest{ID: id})
 }
 
-// KeepAlive implements Lease.
 func (l *lessor) KeepAlive(
 	ctx context.Context, id LeaseID,
 ) (<-chan *LeaseKeepAliveResponse, error) {
@@ -175,9 +174,8 @@ func (l *lessor) KeepAlive(
 	return s.ch, nil
 }
 
-// KeepAliveOnce implements Lease.
 func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error) {
-	both, stop := l.join(ctx)
+	both, stop := join(ctx, l.ctx)
 	defer stop()
 	resp, err := l.servers.RenewOnce(both, new(balancer.StreamTarget), int64(id))
 	if err != nil {
@@ -204,17 +202,11 @@ func (l *lessor) logEnded(err error, reopen bool) {
 	if !reopen || classify.IsHalt(l.ctx, err) {
 		limit, level = &l.refusalLog, zap.WarnLevel
 	}
-	lg := l.logger()
-	if !lg.Core().Enabled(level) {
-		return
+	text := "lease keepalive stream ended, opening it again"
+	if !reopen {
+		text = "lease keepalives have halted"
 	}
-	if ok, denied := limit.allow(time.Now()); ok {
-		text := "lease keepalive stream ended, opening it again"
-		if !reopen {
-			text = "lease keepalives have halted"
-		}
-		lg.Log(level, text, zap.Error(err), zap.Int64("not-logged", denied))
-	}
+	limit.log(l.logger(), level, text, zap.Error(err))
 }
 
 func (l *lessor) logDropped(n int) {
@@ -239,7 +231,6 @@ type keepAliveSink struct {
 	end *KeepAliveEnd // nil unless asked for
 }
 
-// Deliver implements keepalive.Sink.
 func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool {
 	if s.end != nil && !sent.IsZero() {
 		s.end.renewed(sent, resp.GetTTL())

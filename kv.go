@@ -141,25 +141,21 @@ func NewKVFromKVClient(remote pb.KVClient, c *Client) KV {
 	return &kv{remote: remote, client: c}
 }
 
-// Put implements KV.
 func (kv *kv) Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error) {
 	op := OpPut(key, val, opts...)
 	return kv.put(ctx, &op)
 }
 
-// Get implements KV.
 func (kv *kv) Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error) {
 	op := OpGet(key, opts...)
 	return kv.get(ctx, &op)
 }
 
-// Delete implements KV.
 func (kv *kv) Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error) {
 	op := OpDelete(key, opts...)
 	return kv.del(ctx, &op)
 }
 
-// Compact implements KV.
 func (kv *kv) Compact(
 	ctx context.Context, rev int64, opts ...CompactOption,
 ) (*CompactResponse, error) {
@@ -168,10 +164,8 @@ func (kv *kv) Compact(
 	return (*CompactResponse)(resp), err
 }
 
-// Txn implements KV.
 func (kv *kv) Txn(ctx context.Context) Txn { return &txn{kv: kv, ctx: ctx} }
 
-// Do implements KV.
 func (kv *kv) Do(ctx context.Context, op Op) (resp OpResponse, err error) {
 	switch op.kind {
 	case kindGet:

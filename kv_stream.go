@@ -49,7 +49,6 @@ func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 	return whole, nil
 }
 
-// GetStream implements KV.
 func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error) {
 	return kv.GetStreamRewritten(ctx, nil, key, opts...)
 }
@@ -71,13 +70,13 @@ func (kv *kv) GetStreamRewritten(
 	if err := s.op.sort.check(); err != nil {
 		return nil, err
 	}
-	if kv.client != nil {
+	if kv.client.made() {
 		s.members = kv.client.table
 		if limit := kv.client.cfg.MaxCallRecvMsgSize; limit > 0 && limit < defaultMaxRecvBytes {
 			s.limited, s.maxPage = true, min(limit/2, maxPageBytes)
 		}
 	}
-	s.ctx, s.stop = kv.client.untilClosed(ctx)
+	s.ctx, s.stop = join(ctx, kv.client.Ctx())
 	if err := kv.start(s); err != nil {
 		err = toErr(s.ctx, err)
 		s.stop()

@@ -242,7 +242,6 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 // maxTakenIDs is how many ids that one Grant chooses may turn out to be in use.
 const maxTakenIDs = 3
 
-// Grant implements Lease.
 func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
 	grant := l.grantOnce
 	if l.choosesIDs {
@@ -307,7 +306,7 @@ func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse,
 
 // wait waits between two attempts of one call. It ends early with ctx and with the lessor.
 func (l *lessor) wait(ctx context.Context, attempt int) error {
-	both, stop := l.join(ctx)
+	both, stop := join(ctx, l.ctx)
 	defer stop()
 	if err := backoff.Wait(both, keepalive.OnceBackoff.Delay(attempt)); err != nil {
 		return l.endErr(ctx, err)
@@ -326,7 +325,6 @@ func newLeaseID() int64 {
 	}
 }
 
-// Revoke implements Lease.
 func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error) {
 	resp, err := unary(ctx, l.remote.LeaseRevoke, &pb.LeaseRevokeRequest{ID: int64(id)})
 	if err != nil {
@@ -337,7 +335,6 @@ func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, 
 	return (*LeaseRevokeResponse)(resp), nil
 }
 
-// TimeToLive implements Lease.
 func (l *lessor) TimeToLive(
 	ctx context.Context, id LeaseID, opts ...LeaseOption,
 ) (*LeaseTimeToLiveResponse, error) {
@@ -359,7 +356,6 @@ func (l *lessor) TimeToLive(
 	}, nil
 }
 
-// Leases implements Lease.
 func (l *lessor) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
 	resp, err := unary(ctx, l.remote.LeaseLeases, &pb.LeaseLeasesRequest{})
 	if err != nil {
@@ -378,13 +374,6 @@ func (l *lessor) Close() error {
 	l.keeper.Close(context.Canceled)
 	l.confirmer.Wait()
 	return nil
-}
-
-// join returns a context that ends with ctx and with the lessor.
-func (l *lessor) join(ctx context.Context) (context.Context, context.CancelFunc) {
-	both, cancel := context.WithCancel(ctx)
-	detach := context.AfterFunc(l.ctx, cancel)
-	return both, func() { detach(); cancel() }
 }
 
 // endErr is the error of a call that may have ended with the lessor.

@@ -124,28 +124,25 @@ func (e *everySecond) allow(now time.Time) (bool, int64) {
 	return true, e.denied.Swap(0)
 }
 
-// logRetry reports that a failed attempt is followed by another one.
-func (c *Client) logRetry(method string, attempt uint, err error) {
-	lg := c.GetLogger()
-	if !lg.Core().Enabled(zapcore.DebugLevel) {
+// log logs an entry that allow lets through, with the number of entries that it did not.
+func (e *everySecond) log(lg *zap.Logger, level zapcore.Level, text string, fields ...zap.Field) {
+	if !lg.Core().Enabled(level) {
 		return
 	}
-	if ok, denied := c.retryLog.allow(time.Now()); ok {
-		lg.Debug("request failed, trying again", zap.String("method", method),
-			zap.Uint("attempt", attempt),
-			zap.Int64("not-logged", denied), zap.Error(err))
+	if ok, denied := e.allow(time.Now()); ok {
+		lg.WithOptions(zap.AddCallerSkip(1)).Log(level, text,
+			append(fields, zap.Int64("not-logged", denied))...)
 	}
+}
+
+// logRetry reports that a failed attempt is followed by another one.
+func (c *Client) logRetry(method string, attempt uint, err error) {
+	c.retryLog.log(c.GetLogger(), zap.DebugLevel, "request failed, trying again",
+		zap.String("method", method), zap.Uint("attempt", attempt), zap.Error(err))
 }
 
 // logHealth reports that the health of a member has changed.
 func (c *Client) logHealth(address, health string) {
-	lg := c.GetLogger()
-	if !lg.Core().Enabled(zapcore.DebugLevel) {
-		return
-	}
-	if ok, denied := c.healthLog.allow(time.Now()); ok {
-		lg.Debug("member's health changed", zap.String("address", endpoint.Redact(address)),
-			zap.String("health", health),
-			zap.Int64("not-logged", denied))
-	}
+	c.healthLog.log(c.GetLogger(), zap.DebugLevel, "member's health changed",
+		zap.String("address", endpoint.Redact(address)), zap.String("health", health))
 }

@@ -197,7 +197,7 @@ func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint stri
 		return nil, err
 	}
 	defer done()
-	ctx, cancel := m.client.untilClosed(ctx)
+	ctx, cancel := join(ctx, m.client.Ctx())
 	defer cancel()
 	return unary(ctx, func(ctx context.Context, req *Req, opts ...grpc.CallOption) (*Resp, error) {
 		return method(remote, ctx, req, opts...)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"sync"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -75,7 +74,6 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 	return w
 }
 
-// Watch implements Watcher.
 func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchChan {
 	return w.WatchRewritten(ctx, nil, key, opts...)
 }
@@ -118,7 +116,6 @@ func (w *watcher) WatchRewritten(
 // requestOverhead is more than the size of a create request without its keys.
 const requestOverhead = 64
 
-// RequestProgress implements Watcher.
 func (w *watcher) RequestProgress(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -139,17 +136,13 @@ func (w *watcher) Close() error {
 }
 
 func (w *watcher) logBroken(err error) {
-	if ok, denied := w.brokenLog.allow(time.Now()); ok {
-		w.logger().Debug("watch stream broken, opening it again", zap.Error(err),
-			zap.Int64("not-logged", denied))
-	}
+	w.brokenLog.log(w.logger(), zap.DebugLevel, "watch stream broken, opening it again",
+		zap.Error(err))
 }
 
 func (w *watcher) logLagging(responses, bytes int) {
-	if ok, denied := w.lagLog.allow(time.Now()); ok {
-		w.logger().Warn("a watch's consumer lags behind", zap.Int("responses", responses),
-			zap.Int("bytes", bytes), zap.Int64("not-logged", denied))
-	}
+	w.lagLog.log(w.logger(), zap.WarnLevel, "a watch's consumer lags behind",
+		zap.Int("responses", responses), zap.Int("bytes", bytes))
 }
 
 // watchChanSize is the capacity of a watch's channel: how many responses a consumer may lag behind
@@ -204,7 +197,6 @@ func newWatchSink(w *watcher, op *Op) *watchSink {
 	return s
 }
 
-// Created implements watchmux.Sink.
 func (s *watchSink) Created(header *pb.ResponseHeader) {
 	if s.createdNotify {
 		s.out.Post(WatchResponse{Header: header, Created: true})
@@ -213,7 +205,6 @@ func (s *watchSink) Created(header *pb.ResponseHeader) {
 	s.ready = nil
 }
 
-// Deliver implements watchmux.Sink.
 func (s *watchSink) Deliver(header *pb.ResponseHeader, events []*mvccpb.Event) (full bool) {
 	if s.rewrite != nil && len(events) > 0 {
 		if events = s.rewrite(events); len(events) == 0 {
@@ -228,7 +219,6 @@ func (s *watchSink) Deliver(header *pb.ResponseHeader, events []*mvccpb.Event) (
 	return responses >= s.maxResponses || bytes >= s.maxBytes
 }
 
-// Done implements watchmux.Sink.
 func (s *watchSink) Done(f watchmux.Final) {
 	s.out.Close(finalResponse(f))
 	if s.ready != nil {
@@ -247,7 +237,6 @@ func finalResponse(f watchmux.Final) WatchResponse {
 		CancelReason: f.Reason}
 }
 
-// Size implements outbox.Hooks.
 func (s *watchSink) Size(wr WatchResponse) int {
 	const responseSize, eventSize = 200, 300 // about what the structures take
 	n := responseSize
@@ -258,10 +247,8 @@ func (s *watchSink) Size(wr WatchResponse) int {
 	return n
 }
 
-// Drained implements outbox.Hooks.
 func (s *watchSink) Drained() { s.watch.Drained() }
 
-// Closed implements outbox.Hooks.
 func (s *watchSink) Closed() {
 	s.mu.Lock()
 	s.closed = true
