@@ -26,12 +26,12 @@ import (
 )
 
 // Client is a connection to an etcd cluster. It embeds KV, Lease, Watcher, Auth, Cluster and
-// Maintenance, which send the requests. A Client is safe for concurrent use and is meant to be
+// Maintenance, which send the requests. A Client is safe for concurrent use, and is meant to be
 // shared and to live long. Its exported fields must not be changed while it is in use. The program
 // that makes a Client closes it.
 //
-// A copy of a Client is the same client: to close one is to close the other. Close on a zero Client
-// does nothing; a zero Client has no endpoints, and its embedded interfaces are nil.
+// A copy of a Client is the same client: closing one closes the other. A zero Client has no
+// endpoints, its embedded interfaces are nil, and its Close does nothing.
 type Client struct {
 	KV
 	Lease
@@ -48,23 +48,24 @@ type Client struct {
 	*clientState // nil in a zero Client
 }
 
-// clientState is the state that a Client shares with its copies, because programs copy the struct.
+// clientState is the state that the copies of a Client share, because programs copy the struct.
 type clientState struct {
 	// read-only after New
-	cfg      Config // with its defaults
-	ctx      context.Context
-	cancel   context.CancelFunc
-	dialer   dialer
-	user     userOptions
-	creds    *endpoint.Credentials // nil without a connection, as are the next six
-	tokens   *authtoken.Source     // nil also where there is no token or user
+	cfg    Config // with its defaults
+	ctx    context.Context
+	cancel context.CancelFunc
+	dialer dialer
+	user   userOptions
+	rpc    grpc.ClientConnInterface // conn with retries, or unconnected; never nil
+
+	// read-only after New; nil without a connection
+	creds    *endpoint.Credentials
+	tokens   *authtoken.Source // also nil without a token or user
 	conn     *grpc.ClientConn
 	resolver *resolver.Resolver
 	failures *balancer.Failures
 	table    *balancer.Tracker
-	rpc      grpc.ClientConnInterface // conn with retries, or unconnected; never nil
-
-	progress *watch.ProgressServers // made with conn
+	progress *watch.ProgressServers
 
 	// own synchronisation
 	lg         atomic.Pointer[zap.Logger]
@@ -75,7 +76,7 @@ type clientState struct {
 	// guarded by mu
 	mu        sync.Mutex
 	endpoints []string
-	named     []string // the endpoints that the program has given, as opposed to Sync
+	named     []string // the endpoints that the program has named; Sync does not change them
 }
 
 // newState returns the state of a client without a connection.
@@ -85,15 +86,15 @@ func newState(parent context.Context) *clientState {
 	return s
 }
 
-// made reports whether c was made by New or NewCtxClient: it is neither nil nor zero.
+// made reports whether New or NewCtxClient made c. They did not if c is nil or zero.
 func (c *Client) made() bool { return c != nil && c.clientState != nil }
 
 // Option changes a client that NewCtxClient makes.
 type Option func(*Client)
 
-// New makes a client from cfg. It does not wait for a connection; calls do, as long as their
+// New returns a client made from cfg. It does not wait for a connection; calls do, as long as their
 // contexts allow. New waits only for the login, if cfg has a Username and Password, and for the
-// versions of the endpoints, if RejectOldCluster is set. DialTimeout bounds both.
+// versions of the endpoints, if RejectOldCluster is set. DialTimeout bounds both waits.
 //
 // The error is ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, ErrOldCluster,
 // rpctypes.ErrAuthFailed or context.DeadlineExceeded, or names the bad value in cfg. After an error
@@ -123,17 +124,18 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// NewFromURL makes a client with one endpoint and default settings. Its errors are those of New.
+// NewFromURL returns a client with one endpoint and default settings. Its errors are those of New.
 func NewFromURL(url string) (*Client, error) { return NewFromURLs([]string{url}) }
 
-// NewFromURLs makes a client with several endpoints and default settings. Its errors are those of
+// NewFromURLs returns a client with several endpoints and default settings. Its errors are those of
 // New.
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
-// NewCtxClient makes a client without a connection, which lives until ctx ends or Close is called.
-// The program replaces its embedded interfaces by ones that need no connection. Until then their
-// calls, Sync and Dial return ErrNoAvailableEndpoints, watches end with that error, and keepalive
-// channels are closed because of it. SetEndpoints only stores the endpoints.
+// NewCtxClient returns a client without a connection, which lives until ctx ends or Close is
+// called. The program replaces the embedded interfaces by ones that need no connection. The
+// interfaces that it does not replace return ErrNoAvailableEndpoints, as do Sync and Dial; watches
+// end with that error, and keepalive channels are closed because of it. SetEndpoints only stores
+// the endpoints.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{clientState: newState(ctx)}
 	_ = c.attachEngines()
@@ -159,7 +161,7 @@ func (c *Client) makeTokens() error {
 	return nil
 }
 
-// authenticate performs one login for the token source.
+// authenticate performs one login for the token source, and returns the token.
 func (c *Client) authenticate(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(origin.Client(ctx), c.cfg.dialTimeout())
 	defer cancel()
@@ -190,7 +192,7 @@ func (c *Client) connect() (err error) {
 		return err
 	}
 	c.rpc = retry.New(c.conn, c.retryConfig())
-	c.background.Add(1) // for Close to wait for what follows
+	c.background.Add(1) // Close waits for the function below
 	context.AfterFunc(c.ctx, func() {
 		defer c.background.Done()
 		_ = c.conn.Close() // its error says that the connection is closed already
@@ -198,7 +200,8 @@ func (c *Client) connect() (err error) {
 	return nil
 }
 
-// chooseEndpoints takes the well-formed endpoints of the Config, and warns of the others.
+// chooseEndpoints stores the well-formed endpoints of the Config. It returns an error if there is
+// no such endpoint.
 func (c *Client) chooseEndpoints() error {
 	good, err := c.usable(c.cfg.Endpoints)
 	if err != nil {
@@ -233,7 +236,7 @@ func (c *Client) retryConfig() retry.Config {
 	return cfg
 }
 
-// scale multiplies a duration by a small factor.
+// scale returns d times by, or the longest duration if the product overflows.
 func scale(d time.Duration, by float64) time.Duration {
 	if product := float64(d) * by; product < math.MaxInt64 {
 		return time.Duration(product)
@@ -261,8 +264,8 @@ func (c *Client) attachEngines() error {
 	return nil
 }
 
-// login obtains the first token. A cluster that runs without authentication needs none; after any
-// other refusal New fails.
+// login obtains the first token, if the client has a user. It returns the error of a refused login,
+// except that a cluster without authentication needs no token.
 func (c *Client) login() error {
 	if c.tokens == nil {
 		return nil
@@ -279,9 +282,9 @@ func (c *Client) startAutoSync() error {
 }
 
 // WithRequireLeader returns a context whose requests fail with rpctypes.ErrNoLeader on a member
-// that has no leader, instead of waiting for one. A watch or keepalive started with it ends with
-// that error when its member loses the leader. Other outgoing metadata of ctx is kept. (Metadata
-// key "hasleader".)
+// that has no leader, instead of waiting for one. A watch or keepalive started with the context
+// ends with that error when its member loses the leader. Other outgoing metadata of ctx is kept.
+// (Metadata key "hasleader".)
 func WithRequireLeader(ctx context.Context) context.Context {
 	md, _ := metadata.FromOutgoingContext(ctx) // a copy
 	if md == nil {
@@ -293,8 +296,8 @@ func WithRequireLeader(ctx context.Context) context.Context {
 
 // IsInternalRequest reports whether ctx belongs to a request that the client makes by itself: a
 // login, a question about a member or a lease, or the automatic Sync. The documentation of [Config]
-// lists them. It is for interceptors among Config.DialOptions: metrics and access rules can leave
-// out what the program did not ask for.
+// lists them. Interceptors among Config.DialOptions can use it to leave such requests out of
+// metrics and access rules.
 func IsInternalRequest(ctx context.Context) bool { return origin.IsClient(ctx) }
 
 // join returns a copy of ctx that also ends with other.
@@ -304,15 +307,15 @@ func join(ctx, other context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { detach(); cancel() }
 }
 
-// inBackground runs f on a goroutine of its own. f must end with c.ctx. If the client is closed,
-// inBackground does nothing and reports false.
+// inBackground runs f on a goroutine of its own and returns true. f must end with c.ctx. If the
+// client is closed, inBackground does not run f and returns false.
 func (c *Client) inBackground(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {
 		return false
 	}
-	// Ends with c.ctx, whose end comes under mu: Close waits for all there are.
+	// Ends with c.ctx; Close waits for it. Close ends c.ctx under mu, so it misses no goroutine.
 	c.background.Go(f)
 	return true
 }
@@ -328,7 +331,7 @@ func (c *Client) Ctx() context.Context {
 
 // ActiveConnection returns the client's gRPC connection, or nil for a client without one. Requests
 // made directly on it carry the client's token, are not retried, and have gRPC's own message
-// limits. The client closes it.
+// limits. The client closes the connection.
 func (c *Client) ActiveConnection() *grpc.ClientConn {
 	if !c.made() {
 		return nil
@@ -343,7 +346,7 @@ func (c *Client) Close() error {
 	if !c.made() {
 		return nil
 	}
-	c.mu.Lock() // so that inBackground adds nothing once Close waits
+	c.mu.Lock() // so that inBackground starts nothing once Close waits
 	c.cancel()
 	c.mu.Unlock()
 	var errs []error

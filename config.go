@@ -187,7 +187,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate reports the first thing wrong with a Config that has its defaults.
+// validate returns what is wrong with a Config that has its defaults, or nil.
 func (c Config) validate() error {
 	if len(c.Endpoints) == 0 {
 		return ErrNoAvailableEndpoints

@@ -10,8 +10,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// ConfigSpec holds what command lines and files say about a client, as plain values.
-// NewClientConfig makes a Config from it.
+// ConfigSpec holds what a command line or a file says about a client, as plain values.
+// NewClientConfig makes a Config of it.
 type ConfigSpec struct {
 	// Endpoints are as in Config.
 	Endpoints []string `json:"endpoints"`
@@ -80,14 +80,15 @@ type SecureConfig struct {
 
 	// InsecureTransport means no TLS. It has no effect if any other field is set.
 	InsecureTransport bool `json:"insecure-transport"`
-	// InsecureSkipVerify accepts any certificate. The connection is encrypted, and its other end
+	// InsecureSkipVerify accepts any certificate. The connection is encrypted, but its other end
 	// may be anyone.
 	InsecureSkipVerify bool `json:"insecure-skip-tls-verify"`
 }
 
-// NewClientConfig makes a Config from confSpec and reads the files that it names. It warns through
-// lg, which may be nil, if certificates are not verified. It does not set the Config's Logger. The
-// error names the file, or the missing half of a certificate and key. New reports other bad values.
+// NewClientConfig returns a Config made from confSpec, and reads the files that confSpec names. It
+// warns through lg, which may be nil, if certificates are not verified. It does not set the
+// Config's Logger. The error names the file, or the missing half of a certificate and key. New
+// reports other bad values.
 func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, fmt.Errorf("etcdclient: no ConfigSpec")
@@ -115,7 +116,7 @@ func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	return cfg, nil
 }
 
-// tlsConfig returns nil if no TLS is asked for.
+// tlsConfig returns the TLS settings, or nil if s asks for no TLS.
 func (s *SecureConfig) tlsConfig(lg *zap.Logger) (*tls.Config, error) {
 	if s == nil || *s == (SecureConfig{InsecureTransport: true}) {
 		return nil, nil

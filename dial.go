@@ -25,8 +25,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
-// reconnect is the wait between attempts to connect to a member that is down: short enough to serve
-// again within two seconds of its return.
+// reconnect has the waits between attempts to connect to a member that is down. They are so short
+// that the member is used again within two seconds of its return.
 var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2,
 	MaxDelay: maxBackoffWait}
 
@@ -41,8 +41,8 @@ func (c Config) dialTimeout() time.Duration {
 // serviceConfig is the gRPC service config, in JSON. It names the balancer.
 const serviceConfig = `{"loadBalancingConfig": [{%q: {"healthCheck": %t}}]}`
 
-// messageLimits returns the limits as options of single calls. The client's own calls have them; a
-// stub on ActiveConnection has gRPC's limits.
+// messageLimits returns the limits on messages as options of single calls. Only the client's own
+// calls have these options; a stub on ActiveConnection has gRPC's limits.
 func (c Config) messageLimits() []grpc.CallOption {
 	return []grpc.CallOption{
 		grpc.MaxCallSendMsgSize(c.MaxCallSendMsgSize),
@@ -79,10 +79,10 @@ type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }
 
-// inspectOptions finds out what Config.DialOptions replace. gRPC has no accessor for its options.
-// An option is a function on a private type, and the last one wins, so the only way to know its
-// effect is to apply it. inspectOptions makes a connection, which never connects, and reads its
-// private fields. replacedIn says what happens if a release of gRPC has other fields.
+// inspectOptions returns what Config.DialOptions replace. gRPC has no accessor for its options: an
+// option is a function on a private type, and the last one wins, so its effect shows only when it
+// is applied. inspectOptions makes a connection, which never connects, and reads the private fields
+// of the connection. replacedIn says what happens if a release of gRPC has other fields.
 func (c *Client) inspectOptions() (u userOptions, err error) {
 	if len(c.cfg.DialOptions) == 0 {
 		return u, nil
@@ -139,7 +139,8 @@ func same(v reflect.Value, own any) bool {
 	return false
 }
 
-// field returns a field of a struct, or the zero Value.
+// field returns the field of v with a name, or the zero Value if v is not a struct or has no such
+// field.
 func field(v reflect.Value, name string) reflect.Value {
 	if v.Kind() != reflect.Struct {
 		return reflect.Value{}
@@ -147,8 +148,8 @@ func field(v reflect.Value, name string) reflect.Value {
 	return v.FieldByName(name)
 }
 
-// dial makes a connection that spreads requests over eps, and starts it. t compares the members, f
-// keeps why they cannot be reached; both may be nil.
+// dial makes a connection that spreads requests over eps, and starts to connect. t compares the
+// members and f keeps the reasons why they cannot be reached; both may be nil.
 func (c *Client) dial(
 	t *balancer.Tracker, f *balancer.Failures, healthCheck bool, eps ...string,
 ) (*grpc.ClientConn, *resolver.Resolver, error) {
@@ -175,7 +176,7 @@ func (c *Client) dial(
 }
 
 // parse takes an endpoint apart. If the program has a dialer, an endpoint that cannot be parsed is
-// passed to it as it is.
+// passed to that dialer as it is.
 func (c *Client) parse(ep string) (endpoint.Endpoint, error) {
 	e, err := endpoint.Parse(ep)
 	switch {
@@ -187,8 +188,8 @@ func (c *Client) parse(ep string) (endpoint.Endpoint, error) {
 	return e, fmt.Errorf("etcdclient: %w", err)
 }
 
-// resolve turns endpoints into gRPC's addresses, known to t. It reports whether any of them is
-// encrypted.
+// resolve returns gRPC's addresses for endpoints. They carry t, which tracks their members.
+// encrypted reports whether any of them is encrypted.
 func (c *Client) resolve(
 	t *balancer.Tracker, eps []string,
 ) (addresses []grpcresolver.Address, encrypted bool, err error) {
@@ -207,12 +208,12 @@ func (c *Client) resolve(
 	return addresses, encrypted, nil
 }
 
-// Dial connects to one endpoint, written as in Config.Endpoints, with the client's settings and
-// credentials. It does not wait for the connection. If the client's endpoints are encrypted, a
-// connection to an http URL that is not one of them is encrypted as well. Requests on the
-// connection carry the client's token, are not retried, and have gRPC's own message limits. The
-// caller closes the connection; the client's Close does not. The error names a malformed endpoint,
-// or is ErrNoAvailableEndpoints for a client without a connection.
+// Dial returns a new connection to one endpoint, written as in Config.Endpoints, with the client's
+// settings and credentials. It does not wait until the connection is made. If the client's
+// endpoints are encrypted, the connection to an http URL that is not one of them is encrypted as
+// well. Requests on the connection carry the client's token, are not retried, and have gRPC's own
+// message limits. The caller closes the connection; the client's Close does not. The error names a
+// malformed endpoint, or is ErrNoAvailableEndpoints for a client without a connection.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
@@ -221,7 +222,8 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	return conn, err
 }
 
-// unconnected takes the place of the connection in a client without one.
+// unconnected takes the place of the connection in a client without one. All of its calls return
+// ErrNoAvailableEndpoints.
 type unconnected struct{}
 
 func (unconnected) Invoke(context.Context, string, any, any, ...grpc.CallOption) error {
@@ -242,7 +244,7 @@ const (
 	tcpProbes   = 3
 )
 
-// dialer connects to the address of an endpoint.Endpoint. It goes through the HTTP proxy that the
+// dialer connects to the address of an endpoint.Endpoint, through the HTTP proxy that the
 // environment names, as gRPC does.
 type dialer struct {
 	noProxy bool // read-only once there is a connection
@@ -276,8 +278,8 @@ func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 	return through, nil
 }
 
-// proxyOf returns the proxy to a target, or nil. Its error does not quote a malformed proxy, which
-// may hold a password.
+// proxyOf returns the proxy for a target, or nil if there is none. Its error does not quote a
+// malformed proxy, which may hold a password.
 func proxyOf(target string) (*url.URL, error) {
 	proxy, err := http.ProxyFromEnvironment(&http.Request{
 		URL: &url.URL{Scheme: "https", Host: target}})
@@ -303,7 +305,8 @@ func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {
 	return d.DialContext(ctx, network, target)
 }
 
-// requestTunnel asks a proxy to connect conn to a target.
+// requestTunnel asks the proxy at the other end of conn to connect it to target. It returns the
+// connection to target.
 func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target},
 		Header: http.Header{"User-Agent": {"etcd-client"}}}
@@ -327,8 +330,8 @@ func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, 
 	return &tunnel{Conn: conn, r: r}, nil
 }
 
-// tunnel is a connection through a proxy. r may hold bytes that were read together with the proxy's
-// answer.
+// tunnel is a connection through a proxy. r may hold bytes of the target that were read together
+// with the proxy's answer.
 type tunnel struct {
 	net.Conn
 	r *bufio.Reader

@@ -10,8 +10,8 @@ import (
 const tcpUserTimeout = 0x12
 
 // limitUnacknowledged makes the kernel drop a TCP connection whose peer acknowledges nothing of
-// what was sent; TCP keepalives watch idle connections only. A kernel without the option is no
-// error.
+// what was sent, because TCP keepalives are sent on idle connections only. A kernel without the
+// option is no error.
 func limitUnacknowledged(network, _ string, c syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil

@@ -19,7 +19,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// Endpoints returns the endpoints of the client. The slice is a copy.
+// Endpoints returns a copy of the client's endpoints.
 func (c *Client) Endpoints() []string {
 	if !c.made() {
 		return nil
@@ -29,11 +29,11 @@ func (c *Client) Endpoints() []string {
 	return slices.Clone(c.endpoints)
 }
 
-// SetEndpoints replaces the endpoints. eps is copied. An endpoint that stays, in whatever spelling,
+// SetEndpoints replaces the endpoints. It copies eps. An endpoint that stays, in whatever spelling,
 // keeps its connection. Connections to other endpoints end with the requests on them. SetEndpoints
-// does not wait for new connections. It leaves malformed endpoints out; if none remains, the
-// endpoints stay as they are. A warning names the malformed ones, without user information. It may
-// be called at any time, from any goroutine; the last call wins.
+// does not wait for new connections. It leaves malformed endpoints out; if no endpoint remains, it
+// replaces nothing. A warning names the malformed endpoints, without user information. SetEndpoints
+// may be called at any time, from any goroutine; the last call wins.
 func (c *Client) SetEndpoints(eps ...string) {
 	if !c.made() {
 		return
@@ -46,8 +46,9 @@ func (c *Client) SetEndpoints(eps ...string) {
 	c.setEndpoints(good, true)
 }
 
-// usable returns the well-formed endpoints among eps, and warns of the others. If none is left, it
-// returns what is wrong with them, or ErrNoAvailableEndpoints if eps is empty.
+// usable returns the well-formed endpoints among eps, and logs a warning about the others. If no
+// endpoint is well-formed, it returns what is wrong with them, or ErrNoAvailableEndpoints if eps is
+// empty.
 func (c *Client) usable(eps []string) ([]string, error) {
 	good := make([]string, 0, len(eps))
 	var errs []error
@@ -89,9 +90,9 @@ func (c *Client) setEndpoints(eps []string, byCaller bool) {
 	}
 }
 
-// secured returns eps with https instead of http, if the program has named encrypted endpoints. An
-// address that the program has named as an http endpoint stays as it is. What members advertise
-// must not lower the security of the connection.
+// secured returns eps with https instead of http if the program has named an encrypted endpoint,
+// because what members advertise must not lower the security of the connection. An address that the
+// program has named as an http endpoint stays as it is.
 func (c *Client) secured(eps []string) []string {
 	c.mu.Lock()
 	named := c.named
@@ -117,17 +118,16 @@ func (c *Client) secured(eps []string) []string {
 	return out
 }
 
-// countEndpoints returns the number of endpoints, for retries.
 func (c *Client) countEndpoints() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.endpoints)
 }
 
-// Sync replaces the endpoints by the client URLs that the cluster's members advertise, with their
-// schemes. If the program has named encrypted endpoints, http becomes https. Learners and members
-// that have not started are left out. Malformed URLs are left out, with a warning. Sync asks for a
-// linearizable member list and waits for it as long as ctx allows.
+// Sync replaces the endpoints by the client URLs that the cluster's members advertise, with the
+// schemes of these URLs. If the program has named an encrypted endpoint, http becomes https. Sync
+// leaves out learners, members that have not started, and, with a warning, malformed URLs. It asks
+// for a linearizable member list, and waits for it as long as ctx allows.
 //
 // After an error the endpoints stay as they are. The error is ErrNoAvailableEndpoints if the list
 // has no URL, names the malformed URLs if there are no others, or is that of ctx or of the request.
@@ -172,8 +172,8 @@ const autoSyncTimeout = 5 * time.Second
 // oldestVersion is the oldest release that Config.RejectOldCluster accepts.
 var oldestVersion = version.V3_6
 
-// rejectOldCluster asks all endpoints for their versions at once. It fails if one is too old, or if
-// none answers within the dial timeout.
+// rejectOldCluster asks all endpoints for their versions at once. It returns an error if one is too
+// old, or if no endpoint answers within the dial timeout.
 func (c *Client) rejectOldCluster() error {
 	if !c.cfg.RejectOldCluster {
 		return nil
@@ -201,7 +201,8 @@ func (c *Client) rejectOldCluster() error {
 	return err
 }
 
-// checkVersion asks one endpoint for its version.
+// checkVersion asks one endpoint for its version. It returns ErrOldCluster if the version is too
+// old.
 func (c *Client) checkVersion(ctx context.Context, ep string) error {
 	conn, err := c.Dial(ep)
 	if err != nil {

@@ -23,8 +23,8 @@ import (
 
 var (
 	// ErrNoAvailableEndpoints is returned if there is no endpoint to connect to: by New for a
-	// Config without endpoints, by Sync for a cluster that lists none, and by the calls of a client
-	// without a connection (see NewCtxClient).
+	// Config without endpoints, by Sync for a cluster that lists no URL, and by the calls of a
+	// client without a connection (see NewCtxClient).
 	ErrNoAvailableEndpoints error = noEndpoint{}
 
 	// ErrOldCluster is returned by New with Config.RejectOldCluster if a member is older than 3.6.
@@ -52,18 +52,18 @@ func (e noEndpoint) GRPCStatus() *status.Status {
 //nolint:staticcheck // the only name under which gRPC exports its closing error
 var errClosing = grpc.ErrClientConnClosing
 
-// ContextError turns an error of a gRPC call made with ctx into the one that this package
-// documents:
+// ContextError returns the error that this package documents for err, an error of a gRPC call made
+// with ctx:
 //
 //   - an error of etcd's servers becomes the rpctypes.EtcdError that compares equal to the variable
 //     of package rpctypes;
-//   - if ctx has ended and the error is due to that, the result is ctx's error, context.Canceled or
+//   - if ctx has ended and caused err, the result is ctx's error, context.Canceled or
 //     context.DeadlineExceeded, which compares with == (Client.ConnectionError says why there was
 //     no connection);
 //   - any other error, and nil, is returned as it is.
 func ContextError(ctx context.Context, err error) error { return toErr(ctx, err) }
 
-// toErr converts every error that a user gets; see ContextError.
+// toErr is ContextError. Every error that a user gets passes through it.
 func toErr(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -82,8 +82,9 @@ func toErr(ctx context.Context, err error) error {
 	return err
 }
 
-// unary makes one call of a stub and converts its error. The result has the protocol's type.
-// Methods convert it to the type of this package; that works for nil too.
+// unary makes one call of a stub and returns the response, or the error converted by toErr. The
+// response has the protocol's type, and callers convert it to the type of this package; that works
+// for nil too.
 func unary[Req, Resp any](
 	ctx context.Context,
 	call func(context.Context, *Req, ...grpc.CallOption) (*Resp, error),
@@ -96,8 +97,9 @@ func unary[Req, Resp any](
 	return resp, nil
 }
 
-// ctxErr returns the error of ctx, or nil. A deadline that has passed counts although ctx has not
-// ended: the server knows the deadline and may notice it first.
+// ctxErr returns the error of ctx, or nil. Once the deadline of ctx has passed, it returns
+// context.DeadlineExceeded even if ctx has not ended yet: the server knows the deadline and may
+// notice it first.
 func ctxErr(ctx context.Context) error {
 	if ctx == nil {
 		return nil
@@ -108,8 +110,8 @@ func ctxErr(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// IsConnCanceled reports whether a call failed because its connection or the client was closed, or
-// because its context was cancelled.
+// IsConnCanceled reports whether a call failed with err because its connection or the client was
+// closed, or because its context was cancelled.
 func IsConnCanceled(err error) bool {
 	if err == nil {
 		return false
@@ -118,13 +120,14 @@ func IsConnCanceled(err error) bool {
 }
 
 // ConnectionError returns why no member can be reached: how the last attempt to connect to each
-// endpoint has failed (connection refused, a bad certificate, no such host, and so on). It is nil
-// while any endpoint is connected, and before the first attempt has failed. After Close it does not
-// change. For a client without a connection (see NewCtxClient) it is ErrNoAvailableEndpoints.
+// endpoint has failed (connection refused, a bad certificate, no such host, and so on). It returns
+// nil while any endpoint is connected, and before the first attempt has failed. After Close the
+// result does not change. A client without a connection (see NewCtxClient) returns
+// ErrNoAvailableEndpoints.
 //
-// It explains a call that ended with context.DeadlineExceeded. It sends nothing, does not block,
-// and may be called from any goroutine. The error wraps those of the endpoints, for errors.As. Its
-// text has no passwords.
+// The error explains a call that ended with context.DeadlineExceeded. It wraps the errors of the
+// endpoints, for errors.As, and its text has no passwords. ConnectionError sends nothing, does not
+// block, and may be called from any goroutine.
 func (c *Client) ConnectionError() error {
 	if !c.made() || c.failures == nil {
 		return ErrNoAvailableEndpoints
@@ -141,7 +144,7 @@ func (c *Client) ConnectionError() error {
 	return u
 }
 
-// unreachable holds the last failure of each endpoint.
+// unreachable is the error that holds the last failure of each endpoint.
 type unreachable struct{ failures []error }
 
 func (u *unreachable) Error() string {
@@ -153,14 +156,14 @@ func (u *unreachable) Error() string {
 		userInfo.ReplaceAllString(strings.Join(texts, "; "), "://***@")
 }
 
-// Unwrap returns the failures.
 func (u *unreachable) Unwrap() []error { return u.failures }
 
-// userInfo matches the user and password of a URL, which a dialer's error may print.
+// userInfo matches the user and password in a URL, because the text of a dialer's error may hold
+// them.
 var userInfo = regexp.MustCompile(`://[^/@\s"]*@`)
 
-// logUnreachable warns that no member can be reached. gRPC calls it, once a minute at most, so it
-// takes no lock that is held while gRPC is called.
+// logUnreachable warns that no member can be reached. gRPC calls it at most once a minute. It takes
+// no lock that the client holds while it calls gRPC.
 func (c *Client) logUnreachable() {
 	if err := c.ConnectionError(); err != nil {
 		c.GetLogger().Warn("no member can be reached", zap.Error(err))

@@ -51,8 +51,8 @@ func CreateDefaultZapLoggerConfig() zap.Config {
 	return cfg
 }
 
-// CreateDefaultZapLogger returns a logger like that of a client whose Config has neither Logger nor
-// LogConfig.
+// CreateDefaultZapLogger returns a logger like that of a client whose Config has neither a Logger
+// nor a LogConfig.
 //
 // Deprecated: make a zap.Logger and put it into Config.Logger.
 func CreateDefaultZapLogger() (*zap.Logger, error) {
@@ -63,7 +63,6 @@ func CreateDefaultZapLogger() (*zap.Logger, error) {
 	return l.Named(loggerName), nil
 }
 
-// newLogger returns the logger that the Config asks for.
 func (c Config) newLogger() (*zap.Logger, error) {
 	switch {
 	case c.Logger != nil:
@@ -75,9 +74,9 @@ func (c Config) newLogger() (*zap.Logger, error) {
 	}
 }
 
-// GetLogger returns the client's logger, which is never nil: that of the Config, one made from its
-// LogConfig, or the default, which writes JSON lines from ClientLogLevel up to standard error. It
-// may be called from any goroutine.
+// GetLogger returns the client's logger, which is never nil. It is Config.Logger, a logger made
+// from Config.LogConfig, or the default, which writes JSON lines from ClientLogLevel up to standard
+// error. GetLogger may be called from any goroutine.
 func (c *Client) GetLogger() *zap.Logger {
 	if c.made() {
 		if lg := c.lg.Load(); lg != nil {
@@ -87,8 +86,8 @@ func (c *Client) GetLogger() *zap.Logger {
 	return zap.NewNop()
 }
 
-// WithLogger replaces the client's logger and returns the client. A nil lg turns logging off. It
-// may be called from any goroutine.
+// WithLogger replaces the client's logger and returns the client. A nil lg turns logging off.
+// WithLogger may be called from any goroutine.
 //
 // Deprecated: use Config.Logger, or WithZapLogger with NewCtxClient.
 func (c *Client) WithLogger(lg *zap.Logger) *Client {
@@ -106,14 +105,14 @@ func WithZapLogger(lg *zap.Logger) Option {
 
 var processStart = time.Now()
 
-// everySecond allows something once a second at most, and counts what it denied. The zero value is
-// ready for use. It is safe for concurrent use.
+// everySecond lets one log entry through a second, and counts those that it denies. The zero value
+// is ready for use. It is safe for concurrent use.
 type everySecond struct {
 	next   atomic.Int64 // nanoseconds since processStart, by the monotonic clock
 	denied atomic.Int64
 }
 
-// allow reports whether to go ahead at now, and how many were denied before.
+// allow reports whether an entry may be logged at now, and how many were denied since the last one.
 func (e *everySecond) allow(now time.Time) (bool, int64) {
 	next := e.next.Load()
 	at := now.Sub(processStart)
@@ -124,7 +123,7 @@ func (e *everySecond) allow(now time.Time) (bool, int64) {
 	return true, e.denied.Swap(0)
 }
 
-// log logs an entry that allow lets through, with the number of entries that it did not.
+// log logs an entry, at most once a second, with the number of entries that it has left out.
 func (e *everySecond) log(lg *zap.Logger, level zapcore.Level, text string, fields ...zap.Field) {
 	if !lg.Core().Enabled(level) {
 		return
@@ -135,13 +134,13 @@ func (e *everySecond) log(lg *zap.Logger, level zapcore.Level, text string, fiel
 	}
 }
 
-// logRetry reports that a failed attempt is followed by another one.
+// logRetry logs that another attempt follows a failed one.
 func (c *Client) logRetry(method string, attempt uint, err error) {
 	c.retryLog.log(c.GetLogger(), zap.DebugLevel, "request failed, trying again",
 		zap.String("method", method), zap.Uint("attempt", attempt), zap.Error(err))
 }
 
-// logHealth reports that the health of a member has changed.
+// logHealth logs that the health of a member has changed.
 func (c *Client) logHealth(address, health string) {
 	c.healthLog.log(c.GetLogger(), zap.DebugLevel, "member's health changed",
 		zap.String("address", endpoint.Redact(address)), zap.String("health", health))
