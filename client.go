@@ -23,6 +23,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/resolver"
 	"go.etcd.io/etcd/client/v3/internal/retry"
 	"go.etcd.io/etcd/client/v3/internal/watch"
+	"go.etcd.io/etcd/client/v3/internal/wire"
 )
 
 // Client is a connection to an etcd cluster. It embeds KV, Lease, Watcher, Auth, Cluster and
@@ -228,7 +229,7 @@ func (c *Client) retryConfig() retry.Config {
 		Metadata:   [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
 		AttemptKey: balancer.AttemptKey{},
 		Retrying:   c.logRetry,
-		Options:    c.cfg.messageLimits(),
+		Options:    append(c.cfg.messageLimits(), wire.Options()...),
 	}
 	if c.tokens != nil {
 		cfg.Tokens = c.tokens

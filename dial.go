@@ -23,6 +23,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
 	"go.etcd.io/etcd/client/v3/internal/resolver"
 	"go.etcd.io/etcd/client/v3/internal/retry"
+	"go.etcd.io/etcd/client/v3/internal/wire"
 )
 
 // reconnect has the waits between attempts to connect to a member that is down. They are so short
@@ -165,7 +166,8 @@ func (c *Client) dial(
 	r := resolver.New(sc, f.With(t.Attributes()), addresses)
 	// The resolver's config is ignored after WithDisableServiceConfig, the default is not.
 	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(sc)}, c.dialOptions(creds)...)
-	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(retry.ObserveSends))
+	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(lastUnary),
+		grpc.WithChainStreamInterceptor(lastStream))
 	conn, err := grpc.NewClient(r.Target(), opts...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("etcdclient: connection to %q: %w", endpoint.RedactAll(eps),
@@ -173,6 +175,23 @@ func (c *Client) dial(
 	}
 	conn.Connect()
 	return conn, r, nil
+}
+
+// lastUnary is the interceptor next to gRPC. It sees the options that gRPC gets: those of the
+// connection, of the call, and of other interceptors.
+func lastUnary(
+	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
+	opts ...grpc.CallOption,
+) error {
+	return retry.ObserveSends(ctx, method, req, reply, cc, next, wire.Settle(opts)...)
+}
+
+// lastStream is lastUnary for streams.
+func lastStream(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
+	next grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return next(ctx, desc, cc, method, wire.Settle(opts)...)
 }
 
 // parse takes an endpoint apart. If the program has a dialer, an endpoint that cannot be parsed is

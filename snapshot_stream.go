@@ -7,7 +7,6 @@ import (
 	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
 
 	"go.etcd.io/etcd/client/v3/internal/wire"
 )
@@ -24,9 +23,8 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 	r := &snapshotReader{caller: ctx}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	var err error
-	// each part is used up before the next is received
-	codec := grpc.ForceCodecV2(&wire.SnapshotCodec{})
-	if r.stream, err = m.remote.Snapshot(r.ctx, &pb.SnapshotRequest{}, codec); err != nil {
+	opts := wire.SnapshotOptions() // each part is used up before the next is received
+	if r.stream, err = m.remote.Snapshot(r.ctx, &pb.SnapshotRequest{}, opts...); err != nil {
 		return nil, r.end(err)
 	}
 	first, err := r.stream.Recv()

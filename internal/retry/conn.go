@@ -41,7 +41,7 @@ type Config struct {
 	Closed error
 	// Metadata is a key and a value that are added to the metadata of every request.
 	Metadata [2]string
-	// Options, at most two, are the options of every call. The caller's options override them.
+	// Options, at most three, are the options of every call. The caller's options override them.
 	Options []grpc.CallOption
 	// AttemptKey, if not nil, is the context key under which the balancer finds the attempt.
 	AttemptKey any

@@ -32,7 +32,7 @@ func encode(t testing.TB, m proto.Message) []byte {
 }
 
 func TestSnapshotCodecDecodesParts(t *testing.T) {
-	var c SnapshotCodec
+	c := snapshotCodec{CodecV2: usual}
 	for _, want := range []*pb.SnapshotResponse{
 		{Header: &pb.ResponseHeader{Revision: 7}, RemainingBytes: 100,
 			Blob: bytes.Repeat([]byte("x"), 40_000), Version: "3.7.0"},
@@ -49,7 +49,7 @@ func TestSnapshotCodecDecodesParts(t *testing.T) {
 }
 
 func TestSnapshotCodecReusesItsBuffer(t *testing.T) {
-	var c SnapshotCodec
+	c := snapshotCodec{CodecV2: usual}
 	data := inPieces(encode(t, &pb.SnapshotResponse{Blob: make([]byte, 32<<10)}), 16<<10)
 	got := &pb.SnapshotResponse{}
 	require.NoError(t, c.Unmarshal(data, got))
@@ -62,7 +62,7 @@ func TestSnapshotCodecReusesItsBuffer(t *testing.T) {
 }
 
 func TestSnapshotCodecLeavesOtherMessagesToTheUsualOne(t *testing.T) {
-	var c SnapshotCodec
+	c := snapshotCodec{CodecV2: usual}
 	want := &pb.RangeResponse{Count: 3}
 	data, err := c.Marshal(want)
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func FuzzSnapshotCodec(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var want, got pb.SnapshotResponse
 		wantErr := proto.Unmarshal(data, &want)
-		gotErr := (&SnapshotCodec{}).Unmarshal(inPieces(data, 5), &got)
+		gotErr := (&snapshotCodec{CodecV2: usual}).Unmarshal(inPieces(data, 5), &got)
 		require.Equal(t, wantErr == nil, gotErr == nil, "%v, %v", wantErr, gotErr)
 		if wantErr == nil {
 			require.True(t, proto.Equal(&want, &got), "%v, %v", &want, &got)

@@ -1,0 +1,75 @@
+package wire
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+)
+
+// otherCodec is a codec of a program.
+type otherCodec struct{ encoding.CodecV2 }
+
+// oldCodec is a codec of a program, of gRPC's first interface.
+type oldCodec struct{ encoding.Codec }
+
+func (oldCodec) String() string { return "old" }
+
+// TestAnotherCodecWins shows that the client's codec gives way to one that the program has chosen,
+// wherever in the options it stands, and to a content subtype.
+func TestAnotherCodecWins(t *testing.T) {
+	plain := grpc.WaitForReady(true)
+	for name, other := range map[string]grpc.CallOption{
+		"codec":     grpc.ForceCodecV2(otherCodec{usual}),
+		"old codec": grpc.ForceCodec(oldCodec{}),
+		//nolint:staticcheck // programs may use it
+		"older codec": grpc.CallCustomCodec(oldCodec{}),
+		"subtype":     grpc.CallContentSubtype("json"),
+	} {
+		for _, own := range [][]grpc.CallOption{Options(), SnapshotOptions()} {
+			require.Len(t, own, 1)
+			want := []grpc.CallOption{plain, other}
+			assert.Equal(t, want, Settle([]grpc.CallOption{own[0], plain, other}), name)
+			assert.Equal(t, want, Settle([]grpc.CallOption{plain, other, own[0]}), name)
+		}
+	}
+	alone := []grpc.CallOption{Options()[0], plain, SnapshotOptions()[0]}
+	assert.Equal(t, alone, Settle(alone))
+	assert.Zero(t, testing.AllocsPerRun(10, func() { Settle(alone) }))
+}
+
+// TestOnlyGRPCsCodecIsReplaced shows how a program is recognized that has registered its own codec
+// for protobuf, of either interface.
+func TestOnlyGRPCsCodecIsReplaced(t *testing.T) {
+	assert.True(t, isGRPCs(usual))
+	assert.False(t, isGRPCs(otherCodec{usual}))
+	assert.False(t, isGRPCs(&otherCodec{usual}))
+	assert.False(t, isGRPCs(nil)) // what gRPC has for a codec of its first interface
+}
+
+// TestCodecLeavesOtherMessagesToTheLibrary also shows that it encodes as gRPC's codec does.
+func TestCodecLeavesOtherMessagesToTheLibrary(t *testing.T) {
+	c := codec{usual}
+	assert.Empty(t, c.Name())
+	want := &pb.StatusResponse{Version: "3.7.0", DbSize: 5}
+	data, err := c.Marshal(want)
+	require.NoError(t, err)
+	got := &pb.StatusResponse{}
+	require.NoError(t, c.Unmarshal(data, got))
+	assert.True(t, proto.Equal(want, got))
+	assert.Error(t, c.Unmarshal(mem.BufferSlice{mem.SliceBuffer("x")}, "no message"))
+}
+
+// TestUnmarshalResetsTheMessage: what was in it before must not show through.
+func TestUnmarshalResetsTheMessage(t *testing.T) {
+	want := testRange(2, 3)
+	got := testRange(5, 9)
+	got.More = true
+	require.NoError(t, codec{usual}.Unmarshal(inPieces(encode(t, want), frame), got))
+	assert.True(t, proto.Equal(want, got))
+}

@@ -1,0 +1,74 @@
+package wire
+
+import (
+	"fmt"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+)
+
+// frame is the size of the pieces in which messages arrive.
+const frame = 16 << 10
+
+func testHeader() *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: 14841639068965178418, MemberId: 10276657743932975437,
+		Revision: 123456, RaftTerm: 7}
+}
+
+func testPairs(n, size int) []*mvccpb.KeyValue {
+	kvs := make([]*mvccpb.KeyValue, n)
+	for i := range kvs {
+		kvs[i] = &mvccpb.KeyValue{Key: fmt.Appendf(nil, "/registry/key/%06d", i),
+			Value: make([]byte, size), CreateRevision: 100000 + int64(i),
+			ModRevision: 120000 + int64(i), Version: 3}
+		for j := range kvs[i].Value {
+			kvs[i].Value[j] = byte(i + j)
+		}
+	}
+	return kvs
+}
+
+func testRange(n, size int) *pb.RangeResponse {
+	return &pb.RangeResponse{Header: testHeader(), Kvs: testPairs(n, size), Count: int64(n)}
+}
+
+// BenchmarkDecode compares the fast path with gRPC's codec, on messages in pieces as they arrive.
+func BenchmarkDecode(b *testing.B) {
+	for _, w := range []struct {
+		name string
+		m    proto.Message
+	}{
+		{"get", testRange(1, 256)},
+		{"range of 100", testRange(100, 256)},
+		{"range of 1000", testRange(1000, 256)},
+		{"range of 10000", testRange(10000, 1024)},
+	} {
+		data := pooled(encode(b, w.m))
+		for name, c := range map[string]encoding.CodecV2{"fast": codec{usual}, "library": usual} {
+			b.Run(w.name+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					m := w.m.ProtoReflect().New().Interface()
+					if err := c.Unmarshal(data, m); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// pooled is data as it arrives, in buffers that are counted.
+func pooled(data []byte) mem.BufferSlice {
+	var pieces mem.BufferSlice
+	for len(data) > 0 {
+		n := min(frame, len(data))
+		pieces = append(pieces, mem.Copy(data[:n], mem.DefaultBufferPool()))
+		data = data[n:]
+	}
+	return pieces
+}
