@@ -80,6 +80,13 @@ consumers: etcd ## compare programs built with this client and with the publishe
 bench: ## measure this client next to the published one and the bare stubs (BENCH='-run put,get -rounds 3')
 	@cd bench && $(GO) run ./run $(BENCH)
 
+bench-real: etcd ## the same with one real member, and with 10,000 watches and 5,000 leases
+	@cd bench && $(GO) run ./run -table real $(BENCH)
+
+bench-growth: ## how costs grow with keys, watches, leases and callers, and what a client holds
+	@cd bench && $(GO) run ./run -table growth $(BENCH)
+	@cd bench && $(GO) run ./run -table memory
+
 ## Parts of check
 
 fmt: ## gofmt: list files that differ
@@ -140,4 +147,4 @@ bin/published.export: tools/go.mod bin/apidiff
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers bench fmt vet golangci api lint cross tidy clean
+.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers bench bench-real bench-growth fmt vet golangci api lint cross tidy clean

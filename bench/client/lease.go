@@ -2,54 +2,43 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
 
-// granters is how many leases are granted at once.
+// granters is how many leases are granted, or watches opened, at once.
 const granters = 16
 
 // keepAlive keeps n leases alive, each with a reader of its answers. An operation is an answer.
 func keepAlive(ctx context.Context, c connection, s settings) (figures.Sample, error) {
-	client := c.(viaClient).Client
-	ids, err := grant(ctx, client, s.n, s.ttl)
+	client := c.(*viaClient)
+	ids, err := grant(ctx, client.Client, s.n, s.ttl)
 	if err != nil {
 		return figures.Sample{}, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	var (
-		answers atomic.Int64
-		readers sync.WaitGroup
-	)
-	defer readers.Wait()
-	defer cancel()
+	var answers atomic.Int64
 	for _, id := range ids {
 		ch, err := client.KeepAlive(ctx, id)
 		if err != nil {
 			return figures.Sample{}, err
 		}
-		// Ends with the channel, which cancel closes; keepAlive waits.
-		readers.Go(func() {
+		// Ends with the channel; the client's close ends that and waits.
+		client.readers.Go(func() {
 			for range ch {
 				answers.Add(1)
 			}
 		})
 	}
-	if err := pause(ctx, s.warm); err != nil {
+	sample, err := window(ctx, s, &answers)
+	if err != nil {
 		return figures.Sample{}, err
 	}
-	m, before := newMeter(), answers.Load()
-	if err := pause(ctx, s.length); err != nil {
-		return figures.Sample{}, err
-	}
-	sample := m.sample(int(answers.Load() - before))
-	addMemory(&sample)
 	// A lease is due every third of its TTL.
 	if due := int(s.length.Seconds() * float64(s.n) * 3 / float64(s.ttl)); sample.Ops < due/2 {
 		return sample, fmt.Errorf("%d answers in %s, of about %d", sample.Ops, s.length, due)
@@ -61,44 +50,31 @@ func keepAlive(ctx context.Context, c connection, s settings) (figures.Sample, e
 func grant(ctx context.Context, client *clientv3.Client, n int, ttl int64) (
 	[]clientv3.LeaseID, error,
 ) {
+	ids := make([]clientv3.LeaseID, n)
+	return ids, shared(n, func(i int) error {
+		resp, err := client.Grant(ctx, ttl)
+		if err != nil {
+			return err
+		}
+		ids[i] = resp.ID
+		return nil
+	})
+}
+
+// shared calls do for every number below n, some at once.
+func shared(n int, do func(i int) error) error {
 	var (
 		group sync.WaitGroup
-		ids   = make([]clientv3.LeaseID, n)
 		errs  = make([]error, granters)
 	)
 	for g := range granters {
-		// Ends when its share is granted or ctx ends; grant waits.
+		// Ends when its share is done or fails; shared waits.
 		group.Go(func() {
 			for i := g; i < n && errs[g] == nil; i += granters {
-				ids[i], errs[g] = grantOne(ctx, client, ttl)
+				errs[g] = do(i)
 			}
 		})
 	}
 	group.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return ids, nil
-}
-
-func grantOne(ctx context.Context, client *clientv3.Client, ttl int64) (clientv3.LeaseID, error) {
-	resp, err := client.Grant(ctx, ttl)
-	if err != nil {
-		return 0, err
-	}
-	return resp.ID, nil
-}
-
-// pause waits.
-func pause(ctx context.Context, length time.Duration) error {
-	timer := time.NewTimer(length)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return errors.Join(errs...)
 }

@@ -33,6 +33,7 @@ type settings struct {
 	n            int
 	size         int
 	ttl          int64
+	pace         time.Duration
 }
 
 func main() {
@@ -61,6 +62,7 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	flags.IntVar(&s.n, "n", 0, "callers, keys, watchers or leases; 0 as the workload says")
 	flags.IntVar(&s.size, "size", 0, "bytes of a value in a range; 0 as the workload says")
 	flags.Int64Var(&s.ttl, "ttl", 3, "TTL of leases, in seconds")
+	flags.DurationVar(&s.pace, "pace", 0, "how long a caller of feed waits between two puts")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -118,11 +120,13 @@ func measure(ctx context.Context, s settings) (figures.Sample, error) {
 	if err != nil {
 		return figures.Sample{}, err
 	}
+	before := heapHeld()
 	sample, err := w.run(ctx, conn, s)
 	if err != nil {
 		return figures.Sample{}, fmt.Errorf("%s via %s: %w", s.work, s.via, err)
 	}
 	sample.Work, sample.Via, sample.N, sample.Versions = s.work, s.via, s.n, versions()
+	sample.HeapBefore = before
 	return sample, conn.close()
 }
 

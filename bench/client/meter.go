@@ -39,13 +39,21 @@ func (m meter) sample(ops int) figures.Sample {
 	return s
 }
 
-// addMemory adds what the process holds.
-func addMemory(s *figures.Sample) {
+// heapHeld is the heap in use after a garbage collection.
+func heapHeld() uint64 {
 	runtime.GC()
 	runtime.GC() // frees what the first one found with a finalizer
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	s.Heap, s.Stack = mem.HeapAlloc, mem.StackInuse
+	return mem.HeapAlloc
+}
+
+// addMemory adds what the process holds.
+func addMemory(s *figures.Sample) {
+	s.Heap = heapHeld()
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	s.Stack = mem.StackInuse
 	s.Goroutines = runtime.NumGoroutine()
 	s.PeakRSS = peakRSS()
 }

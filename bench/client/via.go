@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -24,8 +26,8 @@ type connection interface {
 	// txn compares a revision, puts two keys and gets one.
 	txn(ctx context.Context, key, value string) error
 
-	// list returns how many keys have the prefix.
-	list(ctx context.Context, prefix string) (int, error)
+	// list returns the keys with the prefix.
+	list(ctx context.Context, prefix string) ([]*mvccpb.KeyValue, error)
 
 	// watch calls arrived for each response with events, with the value of the first, until ctx
 	// ends.
@@ -42,40 +44,49 @@ func connect(s settings) (connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return viaClient{client}, nil
+	return &viaClient{Client: client}, nil
 }
 
 // viaClient calls the client that the program was built with.
-type viaClient struct{ *clientv3.Client }
+type viaClient struct {
+	*clientv3.Client
 
-func (c viaClient) close() error { return c.Close() }
+	// readers are goroutines that read channels of the client until it closes them. close waits.
+	readers sync.WaitGroup
+}
 
-func (c viaClient) put(ctx context.Context, key, value string) error {
+func (c *viaClient) close() error {
+	err := c.Close()
+	c.readers.Wait()
+	return err
+}
+
+func (c *viaClient) put(ctx context.Context, key, value string) error {
 	_, err := c.Put(ctx, key, value)
 	return err
 }
 
-func (c viaClient) get(ctx context.Context, key string) error {
+func (c *viaClient) get(ctx context.Context, key string) error {
 	_, err := c.Get(ctx, key)
 	return err
 }
 
-func (c viaClient) txn(ctx context.Context, key, value string) error {
+func (c *viaClient) txn(ctx context.Context, key, value string) error {
 	_, err := c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", 7)).
 		Then(clientv3.OpPut(key, value), clientv3.OpGet(key)).
 		Else(clientv3.OpGet(key)).Commit()
 	return err
 }
 
-func (c viaClient) list(ctx context.Context, prefix string) (int, error) {
+func (c *viaClient) list(ctx context.Context, prefix string) ([]*mvccpb.KeyValue, error) {
 	resp, err := c.Get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return len(resp.Kvs), nil
+	return resp.Kvs, nil
 }
 
-func (c viaClient) watch(
+func (c *viaClient) watch(
 	ctx context.Context, prefix string, arrived func(events int, value []byte),
 ) error {
 	for resp := range c.Watch(ctx, prefix, clientv3.WithPrefix()) {
@@ -140,13 +151,13 @@ func (s viaStub) txn(ctx context.Context, key, value string) error {
 	return err
 }
 
-func (s viaStub) list(ctx context.Context, prefix string) (int, error) {
+func (s viaStub) list(ctx context.Context, prefix string) ([]*mvccpb.KeyValue, error) {
 	resp, err := s.kv.Range(ctx, &pb.RangeRequest{Key: []byte(prefix),
 		RangeEnd: []byte(clientv3.GetPrefixRangeEnd(prefix))})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return len(resp.Kvs), nil
+	return resp.Kvs, nil
 }
 
 func (s viaStub) watch(

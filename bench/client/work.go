@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
@@ -24,6 +28,7 @@ var workloads = map[string]workload{
 	"put":         {run: unary(put), n: 64},
 	"get":         {run: unary(get), n: 64},
 	"txn":         {run: unary(txn), n: 64},
+	"range":       {run: ranges(1), n: 1, size: 256},
 	"range-100":   {run: ranges(8), n: 100, size: 256},
 	"range-1000":  {run: ranges(4), n: 1000, size: 256},
 	"range-10000": {run: ranges(1), n: 10_000, size: 1024},
@@ -31,6 +36,15 @@ var workloads = map[string]workload{
 	"watch-100":   {run: flood, n: 100},
 	"watch-paced": {run: paced, n: 1},
 	"keepalive":   {run: keepAlive, n: 5000, clientOnly: true},
+
+	"live":          {run: live, n: 1},
+	"feed":          {run: feed, n: 1},
+	"watchers-open": {run: openWatchers, n: 10_000, clientOnly: true},
+	"watchers":      {run: manyWatchers, n: 10_000, clientOnly: true},
+	"feed-watchers": {run: feedWatchers, n: 10_000},
+	"fill":          {run: fill, n: 1000, size: 256},
+	"idle":          {run: idle, clientOnly: true},
+	"hold":          {run: hold, n: 102_400, size: 1024},
 }
 
 func workNames() []string { return slices.Sorted(maps.Keys(workloads)) }
@@ -72,16 +86,23 @@ func ranges(callers int) func(context.Context, connection, settings) (figures.Sa
 	return func(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 		prefix := fmt.Sprintf("range/%d/%d/", s.n, s.size)
 		return closedLoop(ctx, s, callers, func(ctx context.Context, _ int) error {
-			n, err := c.list(ctx, prefix)
-			if err == nil && n != s.n {
-				err = fmt.Errorf("%d keys instead of %d with the prefix %q", n, s.n, prefix)
-			}
+			_, err := listAll(ctx, c, prefix, s.n)
 			return err
 		})
 	}
 }
 
-// closedLoop has each caller call again as soon as it is answered.
+// listAll returns the keys with the prefix, of which there must be n.
+func listAll(ctx context.Context, c connection, prefix string, n int) ([]*mvccpb.KeyValue, error) {
+	kvs, err := c.list(ctx, prefix)
+	if err == nil && len(kvs) != n {
+		err = fmt.Errorf("%d keys instead of %d with the prefix %q", len(kvs), n, prefix)
+	}
+	return kvs, err
+}
+
+// closedLoop has each caller call again as soon as it is answered. The goroutines of the sample are
+// those in the middle of the run.
 func closedLoop(
 	ctx context.Context, s settings, callers int, op func(ctx context.Context, caller int) error,
 ) (figures.Sample, error) {
@@ -89,13 +110,19 @@ func closedLoop(
 		return figures.Sample{}, err
 	}
 	m := newMeter()
+	var goroutines atomic.Int64
+	halfway := time.AfterFunc(s.length/2, func() {
+		goroutines.Store(int64(runtime.NumGoroutine()))
+	})
 	latencies, err := loops(ctx, s.length, callers, op)
+	halfway.Stop()
 	if err != nil {
 		return figures.Sample{}, err
 	}
 	sample := m.sample(len(latencies))
 	addLatencies(&sample, latencies)
 	addMemory(&sample)
+	sample.Goroutines = int(goroutines.Load())
 	return sample, nil
 }
 

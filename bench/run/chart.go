@@ -11,7 +11,7 @@ import (
 )
 
 // chart draws the CPU of both clients as a share of the stub's.
-func (r *results) chart(path string) error {
+func (r *results) chart(path string, works []work) error {
 	p := plot.New()
 	p.Title.Text = "CPU an operation, stub = 1"
 	p.Y.Min = 0
@@ -19,9 +19,9 @@ func (r *results) chart(path string) error {
 	p.Add(plotter.NewGrid())
 	var names []string
 	var this, published plotter.Values
-	for _, c := range r.comparisons() {
+	for _, c := range r.comparisons(works) {
 		base := figures.Stub
-		if c.work.clientOnly {
+		if c.work.noStub {
 			continue
 		}
 		names = append(names, c.work.name)

@@ -4,6 +4,7 @@
 //	go run ./run                         every workload; writes RESULTS.md and results.svg
 //	go run ./run -run put,get -rounds 3  some workloads, printed only
 //	go run ./run -run put -profile .     also writes CPU profiles of the last round
+//	go run ./run -table real             the same on a real member; also growth and memory
 //
 // It runs in the directory of the bench module. docs/performance.md says what is measured.
 package main
@@ -16,13 +17,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"time"
+
+	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
 
 // settings is what the flags say.
 type settings struct {
+	table    table
 	works    []work
 	rounds   int
 	length   time.Duration
@@ -50,9 +52,10 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	flags.SetOutput(usage)
-	names := flags.String("run", "", "workloads, separated by commas: "+
-		strings.Join(workNames(), ",")+"; all if empty")
-	flags.IntVar(&s.rounds, "rounds", 7, "rounds of all contenders; 0 reports what -samples has")
+	name := flags.String("table", "cost", "what to measure: "+tableNames())
+	names := flags.String("run", "", "workloads of the table, separated by commas; all if empty")
+	flags.IntVar(&s.rounds, "rounds", -1,
+		"rounds of all contenders; 0 reports what -samples has, -1 as many as the table has")
 	flags.DurationVar(&s.length, "for", time.Second, "how long each run measures")
 	flags.StringVar(&s.samples, "samples", "",
 		"file to add the samples to; the report is about all that it holds")
@@ -63,11 +66,22 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("%q is no flag; workloads are named with -run", flags.Arg(0))
 	}
+	return s.complete(*name, *names)
+}
+
+// complete looks up what was named, and refuses what cannot be measured.
+func (s settings) complete(name, names string) (settings, error) {
 	var err error
-	s.works, err = choose(*names)
-	switch {
-	case err != nil:
+	if s.table, err = findTable(name); err != nil {
 		return s, err
+	}
+	if s.works, err = s.table.choose(names); err != nil {
+		return s, err
+	}
+	if s.rounds == -1 {
+		s.rounds = s.table.rounds
+	}
+	switch {
 	case s.rounds < 0 || s.rounds > 1000:
 		return s, fmt.Errorf("-rounds %d is not between 0 and 1000", s.rounds)
 	case s.rounds == 0 && s.samples == "":
@@ -76,22 +90,6 @@ func parse(args []string, usage io.Writer) (settings, error) {
 		return s, fmt.Errorf("-for %s is not between 1ms and 1m", s.length)
 	}
 	return s, nil
-}
-
-// choose returns the workloads with these names, all for none.
-func choose(names string) ([]work, error) {
-	if names == "" {
-		return works, nil
-	}
-	var chosen []work
-	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(works, func(w work) bool { return w.name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("-run %q is none of %s", name, strings.Join(workNames(), ", "))
-		}
-		chosen = append(chosen, works[i])
-	}
-	return chosen, nil
 }
 
 // bench builds, measures and reports.
@@ -112,18 +110,21 @@ func bench(ctx context.Context, s settings, out, progress io.Writer) error {
 			return err
 		}
 	}
-	report, err := results.report(ctx)
+	report, err := results.report(ctx, s.table)
 	if err != nil {
 		return err
 	}
 	fmt.Fprint(out, report)
-	if !results.complete() {
+	if !results.complete(s.table) {
 		return nil
 	}
-	if err := os.WriteFile("RESULTS.md", []byte(heading+report), 0o644); err != nil {
+	if err := os.WriteFile(s.table.file, []byte(report), 0o644); err != nil {
 		return err
 	}
-	return results.chart("results.svg")
+	if s.table.chart == "" {
+		return nil
+	}
+	return results.chart(s.table.chart, s.table.works)
 }
 
 // measure adds samples to the results.
@@ -137,10 +138,32 @@ func measure(ctx context.Context, s settings, results *results, progress io.Writ
 	if err != nil {
 		return err
 	}
+	if s.table.real {
+		return p.onMember(ctx, s, results, progress)
+	}
 	server, err := p.startServer(ctx)
 	if err != nil {
 		return err
 	}
 	defer server.stop()
 	return p.rounds(ctx, s, server.address, results, progress)
+}
+
+// onMember measures on a real member with the keys that ranges read.
+func (p programs) onMember(
+	ctx context.Context, s settings, results *results, progress io.Writer,
+) (err error) {
+	cluster, err := startMember()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cluster.Close()) }()
+	endpoint := cluster.Members()[0].Address()
+	for _, args := range realFills {
+		if _, err := p.client(ctx, figures.Stub, 0,
+			append(args, "-endpoint", endpoint)...); err != nil {
+			return err
+		}
+	}
+	return p.rounds(ctx, s, endpoint, results, progress)
 }

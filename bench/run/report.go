@@ -15,8 +15,6 @@ import (
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
 
-const heading = "# Figures\n\nWritten by `make bench`; docs/performance.md says what is measured.\n\n"
-
 // metric is a figure of an operation.
 type metric struct {
 	title string
@@ -33,17 +31,18 @@ var (
 	p99 = metric{"p99 of the latency",
 		func(s figures.Sample) float64 { return float64(s.P99) }, span}
 
-	metrics = []metric{
-		cpu, allocations,
-		{"Bytes allocated an operation", func(s figures.Sample) float64 { return s.Bytes }, number},
-		{"p50 of the latency", func(s figures.Sample) float64 { return float64(s.P50) }, span},
-		p99,
-	}
+	allocated = metric{"Bytes allocated an operation",
+		func(s figures.Sample) float64 { return s.Bytes }, number}
+
+	p50 = metric{"p50 of the latency",
+		func(s figures.Sample) float64 { return float64(s.P50) }, span}
+
+	metrics = []metric{cpu, allocations, allocated, p50, p99}
 )
 
-// report returns the tables of all comparisons, and what they were measured with.
-func (r *results) report(ctx context.Context) (string, error) {
-	comparisons := r.comparisons()
+// report returns what was measured, with what.
+func (r *results) report(ctx context.Context, t table) (string, error) {
+	comparisons := r.comparisons(t.works)
 	if len(comparisons) == 0 {
 		return "", errors.New("no workload has samples of all contenders")
 	}
@@ -51,18 +50,24 @@ func (r *results) report(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return fmt.Sprintf("# Figures: %s\n\n%s `docs/performance.md` says how it is measured.\n\n"+
+		"%s, %d CPUs, %s; this client at %s, published %s, gRPC %s, protobuf %s; "+
+		"medians of %d rounds.\n\n%s", t.name, t.about, cpuModel(), runtime.NumCPU(),
+		versions["go"], commit(ctx), versions[clientModule], versions["google.golang.org/grpc"],
+		versions["google.golang.org/protobuf"], fewestRounds(comparisons),
+		t.report(comparisons)), nil
+}
+
+// costReport has a table of targets, then one for each metric.
+func costReport(comparisons []comparison) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d CPUs, %s; this client at %s, published %s, gRPC %s, protobuf %s; "+
-		"medians of %d rounds.\n\n", cpuModel(), runtime.NumCPU(), versions["go"], commit(ctx),
-		versions[clientModule], versions["google.golang.org/grpc"],
-		versions["google.golang.org/protobuf"], fewestRounds(comparisons))
 	b.WriteString("## Targets\n\n" + targetTable(comparisons))
 	for _, m := range metrics {
 		if rows := metricRows(m, comparisons); len(rows) > 1 {
-			fmt.Fprintf(&b, "\n## %s\n\n%s", m.title, table(rows))
+			fmt.Fprintf(&b, "\n## %s\n\n%s", m.title, markdown(rows))
 		}
 	}
-	return b.String(), nil
+	return b.String()
 }
 
 func fewestRounds(comparisons []comparison) int {
@@ -89,7 +94,7 @@ func targetTable(comparisons []comparison) string {
 			rows = append(rows, []string{c.work.title, t.text, number(t.measure(c)), met})
 		}
 	}
-	return table(rows)
+	return markdown(rows)
 }
 
 // metricRows has a row for each workload that has the metric, below the header.
@@ -113,8 +118,8 @@ func metricRows(m metric, comparisons []comparison) [][]string {
 	return rows
 }
 
-// table returns the rows as a table, the first as its header.
-func table(rows [][]string) string {
+// markdown returns the rows as a table, the first as its header.
+func markdown(rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {

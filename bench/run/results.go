@@ -52,8 +52,8 @@ func (r *results) save(path string) error {
 	return os.WriteFile(path, text, 0o644)
 }
 
-// comparisons returns one for each workload with samples of all its contenders.
-func (r *results) comparisons() []comparison {
+// comparisons returns one for each of the workloads that has samples of all its contenders.
+func (r *results) comparisons(works []work) []comparison {
 	var found []comparison
 	for _, w := range works {
 		c := comparison{work: w, samples: map[string][]figures.Sample{}}
@@ -69,8 +69,12 @@ func (r *results) comparisons() []comparison {
 	return found
 }
 
-// complete reports whether every workload has been measured.
-func (r *results) complete() bool { return len(r.comparisons()) == len(works) }
+// complete reports whether every workload of a table has been measured in as many rounds as the
+// table has.
+func (r *results) complete(t table) bool {
+	comparisons := r.comparisons(t.works)
+	return len(comparisons) == len(t.works) && fewestRounds(comparisons) >= t.rounds
+}
 
 // comparison has the samples of one workload, by contender and in the order of the rounds.
 type comparison struct {

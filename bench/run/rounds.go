@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
@@ -37,14 +39,37 @@ func (p programs) round(
 			if round == s.rounds-1 {
 				args = append(args, profile(s, w, contender)...)
 			}
-			sample, err := p.client(ctx, contender, w.limit(s), args...)
+			sample, err := p.fed(ctx, w, endpoint, func() (figures.Sample, error) {
+				return p.client(ctx, contender, w.limit(s), args...)
+			})
 			if err != nil {
 				return err
 			}
+			sample.Work = w.name
 			results.add(sample)
 		}
 	}
 	return nil
+}
+
+// fed runs a contender while the workload's feeder writes, if it has one.
+func (p programs) fed(
+	ctx context.Context, w work, endpoint string, run func() (figures.Sample, error),
+) (figures.Sample, error) {
+	if w.feeder == nil {
+		return run()
+	}
+	feeder := exec.CommandContext(ctx, p.path(figures.This), append([]string{"-via", "stub",
+		"-endpoint", endpoint, "-for", "1h"}, w.feeder...)...)
+	feeder.Stderr = os.Stderr
+	if err := feeder.Start(); err != nil {
+		return figures.Sample{}, err
+	}
+	defer func() {
+		_ = feeder.Process.Kill()
+		_ = feeder.Wait()
+	}()
+	return run()
 }
 
 // profile returns the flag that writes a profile, if one is wanted.
@@ -61,24 +86,3 @@ func turn(contenders []string, round int) []string {
 	first := round % len(contenders)
 	return slices.Concat(contenders[first:], contenders[:first])
 }
-
-// contenders returns who runs the workload.
-func (w work) contenders() []string {
-	if w.clientOnly {
-		return []string{figures.This, figures.Published}
-	}
-	return slices.Clone(figures.Contenders)
-}
-
-// args are the flags of the client program.
-func (w work) args(s settings, endpoint string) []string {
-	args := []string{"-endpoint", endpoint, "-work", w.name,
-		"-for", max(s.length, w.atLeast).String()}
-	if w.warm > 0 {
-		args = append(args, "-warm", w.warm.String())
-	}
-	return args
-}
-
-// limit is how long a run of the workload measures.
-func (w work) limit(s settings) time.Duration { return max(s.length, w.atLeast) + w.warm }

@@ -20,7 +20,8 @@ func TestBadFlagsAreRefused(t *testing.T) {
 	}{
 		{[]string{"put"}, `"put" is no flag`},
 		{[]string{"-run", "put,dig"}, `-run "dig" is none of put, get`},
-		{[]string{"-rounds", "-1"}, "-rounds -1 is not between 0 and 1000"},
+		{[]string{"-table", "dig"}, `-table "dig" is none of cost, real, growth, memory`},
+		{[]string{"-rounds", "-2"}, "-rounds -2 is not between 0 and 1000"},
 		{[]string{"-rounds", "0"}, "no -samples"},
 		{[]string{"-for", "0s"}, "-for 0s is not between"},
 	} {
@@ -38,7 +39,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 func twoRounds(cpu map[string][2]time.Duration) *results {
 	r := &results{}
 	for round := range 2 {
-		for _, w := range works {
+		for _, w := range costWorks {
 			for _, contender := range w.contenders() {
 				r.add(figures.Sample{Work: w.name, Contender: contender, Ops: 9,
 					CPU: cpu[contender][round], Allocs: 1234, P99: time.Millisecond,
@@ -63,7 +64,7 @@ var someCPU = map[string][2]time.Duration{
 }
 
 func TestComparisonDividesWithinRounds(t *testing.T) {
-	c := twoRounds(someCPU).comparisons()[0]
+	c := twoRounds(someCPU).comparisons(costWorks)[0]
 	require.Equal(t, 2, c.rounds())
 	require.Equal(t, 2000.0, c.median(cpu, figures.This))
 	require.Equal(t, 2.0, c.ratio(cpu, figures.This, figures.Stub))
@@ -76,7 +77,7 @@ func TestComparisonDividesWithinRounds(t *testing.T) {
 }
 
 func TestReportHasATableForEachMetric(t *testing.T) {
-	report, err := twoRounds(someCPU).report(context.Background())
+	report, err := twoRounds(someCPU).report(context.Background(), costTable)
 	require.NoError(t, err)
 	for _, want := range []string{
 		"published v3.7.3", "medians of 2 rounds",
@@ -92,15 +93,15 @@ func TestReportHasATableForEachMetric(t *testing.T) {
 func TestReportRefusesBuildsThatDiffer(t *testing.T) {
 	r := twoRounds(someCPU)
 	r.samples[0].Versions["go"] = "go2"
-	_, err := r.report(context.Background())
+	_, err := r.report(context.Background(), costTable)
 	require.ErrorContains(t, err, "this was built with go go2, published with go1")
 
 	r = twoRounds(someCPU)
 	r.samples[0].Versions[clientModule] = "v3.7.3"
-	_, err = r.report(context.Background())
+	_, err = r.report(context.Background(), costTable)
 	require.ErrorContains(t, err, "this was built with the published client")
 
-	_, err = new(results).report(context.Background())
+	_, err = new(results).report(context.Background(), costTable)
 	require.ErrorContains(t, err, "no workload has samples of all contenders")
 }
 
@@ -112,7 +113,10 @@ func TestSamplesAreKeptInAFile(t *testing.T) {
 	require.NoError(t, r.save(file))
 	require.NoError(t, again.load(file))
 	require.Equal(t, r.samples, again.samples)
-	require.True(t, again.complete())
+	few := costTable
+	few.rounds = 2
+	require.True(t, again.complete(few))
+	require.False(t, again.complete(costTable))
 
 	require.NoError(t, os.WriteFile(file, []byte("no JSON\n"), 0o600))
 	require.ErrorContains(t, again.load(file), `holds "no JSON"`)
@@ -120,7 +124,7 @@ func TestSamplesAreKeptInAFile(t *testing.T) {
 
 func TestChartIsDrawn(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results.svg")
-	require.NoError(t, twoRounds(someCPU).chart(file))
+	require.NoError(t, twoRounds(someCPU).chart(file, costWorks))
 	svg, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Contains(t, string(svg), "published client")

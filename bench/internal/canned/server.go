@@ -5,9 +5,10 @@
 //
 //	range/N/SIZE/        a range of N keys with values of SIZE bytes
 //	watch/N/COUNT/RATE/  a watch that gets COUNT responses of N events, RATE responses a second;
-//	                     0 as quickly as the client reads them. The events go in turn to
-//	                     all watches of the stream. The first 8 bytes of each value are the time
-//	                     at which the server sent it, in nanoseconds since 1970, big-endian.
+//	                     0 as quickly as the client reads them. The first 8 bytes of each
+//	                     value are the time at which the server sent it, in nanoseconds since
+//	                     1970, big-endian.
+//	spread/N/COUNT/RATE/ such a watch whose responses go in turn to all watches of its stream
 //	anything else        one key with a value of 256 bytes; a watch without events
 //
 // Keepalives are answered with the TTL that the lease was granted with, at least [DefaultTTL].

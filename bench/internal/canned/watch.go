@@ -77,14 +77,19 @@ func (w *watchers) create(req *pb.WatchCreateRequest) error {
 		return err
 	}
 	var events, count, rate int
+	to := []int64{id}
 	if n, _ := fmt.Sscanf(string(req.Key), "watch/%d/%d/%d/", &events, &count, &rate); n < 3 {
-		return nil
+		to = w.ids
+		n, _ = fmt.Sscanf(string(req.Key), "spread/%d/%d/%d/", &events, &count, &rate)
+		if n < 3 {
+			return nil
+		}
 	}
 	if events < 1 || events > maxEvents || rate < 0 || rate > 1000 {
 		return status.Errorf(codes.InvalidArgument,
 			"%q asks for %d events a response, %d times a second", req.Key, events, rate)
 	}
-	return w.feed(events, count, rate)
+	return w.feed(to, events, count, rate)
 }
 
 func (w *watchers) cancel(id int64) error {
@@ -98,7 +103,7 @@ func (w *watchers) cancel(id int64) error {
 }
 
 // feed sends count responses, to one watch after the other.
-func (w *watchers) feed(events, count, rate int) error {
+func (w *watchers) feed(to []int64, events, count, rate int) error {
 	var tick *time.Ticker
 	if rate > 0 {
 		tick = time.NewTicker(time.Second / time.Duration(rate))
@@ -111,7 +116,7 @@ func (w *watchers) feed(events, count, rate int) error {
 				return err
 			}
 		}
-		message := t.fill(w.ids[i%len(w.ids)], w.revision+1, time.Now())
+		message := t.fill(to[i%len(to)], w.revision+1, time.Now())
 		w.revision += int64(events)
 		if err := w.stream.SendMsg(&message); err != nil {
 			return err

@@ -2,20 +2,15 @@ package main
 
 import "time"
 
-// work is a workload of the client program, and what is to be reached with it.
-type work struct {
-	name  string
-	title string
-
-	clientOnly bool
-	atLeast    time.Duration // the shortest time in which the workload can be measured
-	warm       time.Duration // zero if the client program's default will do
-
-	targets []target
+// costTable compares what operations cost, with canned answers.
+var costTable = table{
+	name: "cost", rounds: 7, file: "RESULTS.md", chart: "results.svg", works: costWorks,
+	about:  "What an operation costs the client, with canned answers.",
+	report: costReport,
 }
 
-// works are the workloads in the order of the tables.
-var works = []work{
+// costWorks are the workloads in the order of the tables.
+var costWorks = []work{
 	{name: "put", title: "Put of 256 B, 64 callers",
 		targets: []target{cpuOfStub(1.05)}},
 	{name: "get", title: "Get of one key, 64 callers",
@@ -34,14 +29,6 @@ var works = []work{
 		targets: []target{cpuOfStub(0.65), allocs(0.4)}},
 	{name: "watch-paced", title: "Watch, 1,000 events a second"},
 	{name: "keepalive", title: "Keepalive answered, 5,000 leases of 3 s",
-		clientOnly: true, atLeast: 3 * time.Second, warm: 2 * time.Second,
+		noStub: true, atLeast: 3 * time.Second, warm: 2 * time.Second,
 		targets: []target{cpuOfPublished(0.8)}},
-}
-
-func workNames() []string {
-	names := make([]string, len(works))
-	for i, w := range works {
-		names[i] = w.name
-	}
-	return names
 }

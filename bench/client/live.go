@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"go.etcd.io/etcd/client/v3/bench/internal/figures"
+)
+
+// window measures what happens by itself, for a time. The counter has the operations.
+func window(ctx context.Context, s settings, counter *atomic.Int64) (figures.Sample, error) {
+	if err := pause(ctx, s.warm); err != nil {
+		return figures.Sample{}, err
+	}
+	m, before := newMeter(), counter.Load()
+	if err := pause(ctx, s.length); err != nil {
+		return figures.Sample{}, err
+	}
+	sample := m.sample(int(counter.Load() - before))
+	addMemory(&sample)
+	if sample.Ops == 0 {
+		return sample, fmt.Errorf("nothing happened in %s", s.length)
+	}
+	return sample, nil
+}
+
+// pause waits.
+func pause(ctx context.Context, length time.Duration) error {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// livePrefix is that of the keys that feed writes, n at once.
+func livePrefix(n int) string { return fmt.Sprintf("live/%d/", n) }
+
+// live watches what feed writes. An operation is an event.
+func live(ctx context.Context, c connection, s settings) (figures.Sample, error) {
+	watching, cancel := context.WithCancel(ctx)
+	var events atomic.Int64
+	done := make(chan error, 1)
+	// Ends with its context, which cancel ends; live waits for done.
+	go func() {
+		done <- c.watch(watching, livePrefix(s.n), func(n int, _ []byte) { events.Add(int64(n)) })
+	}()
+	sample, err := window(ctx, s, &events)
+	cancel()
+	if watchErr := <-done; err == nil {
+		err = watchErr
+	}
+	return sample, err
+}
+
+// many has the keys of watchers.
+func manyKey(i int) string { return fmt.Sprintf("many/%06d", i) }
+
+// openWatchers opens n watches that get no events, and leaves them open while memory is measured.
+// An operation is a watch.
+func openWatchers(ctx context.Context, c connection, s settings) (figures.Sample, error) {
+	client := c.(*viaClient).Client
+	channels := make([]clientv3.WatchChan, s.n)
+	m := newMeter()
+	err := shared(s.n, func(i int) (err error) {
+		channels[i], err = openWatch(ctx, client, manyKey(i))
+		return err
+	})
+	if err != nil {
+		return figures.Sample{}, err
+	}
+	sample := m.sample(s.n)
+	addMemory(&sample)
+	return sample, nil
+}
+
+// openWatch returns when the server has confirmed the watch.
+func openWatch(
+	ctx context.Context, client *clientv3.Client, key string,
+) (clientv3.WatchChan, error) {
+	ch := client.Watch(ctx, key, clientv3.WithCreatedNotify())
+	if resp := <-ch; !resp.Created {
+		return nil, fmt.Errorf("the watch of %q was not created: %w", key, resp.Err())
+	}
+	return ch, nil
+}
+
+// manyWatchers opens n watches with a reader each, among which the events go round. An operation
+// is an event.
+func manyWatchers(ctx context.Context, c connection, s settings) (figures.Sample, error) {
+	client := c.(*viaClient)
+	var events atomic.Int64
+	err := shared(s.n, func(i int) error {
+		ch, err := openWatch(ctx, client.Client, manyKey(i))
+		if err != nil {
+			return err
+		}
+		// Ends with the channel; the client's close ends that and waits.
+		client.readers.Go(func() { count(ch, &events) })
+		return nil
+	})
+	if err != nil {
+		return figures.Sample{}, err
+	}
+	// Tells the server with canned answers to begin. A real member has no such key.
+	ch := client.Watch(ctx, "spread/1/1000000000/0/")
+	// Ends with the channel; the client's close ends that and waits.
+	client.readers.Go(func() { count(ch, &events) })
+	return window(ctx, s, &events)
+}
+
+func count(ch clientv3.WatchChan, events *atomic.Int64) {
+	for resp := range ch {
+		events.Add(int64(len(resp.Events)))
+	}
+}

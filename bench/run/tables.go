@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/bench/internal/figures"
+)
+
+// table is a set of workloads that are measured and reported together.
+type table struct {
+	name  string
+	about string
+	works []work
+
+	real   bool // on a real member, instead of canned answers
+	rounds int
+	file   string // where the report of all workloads is written
+	chart  string // where the chart is, "" for none
+
+	report func([]comparison) string
+}
+
+var tables = []table{costTable, realTable, growthTable, memoryTable}
+
+func tableNames() string {
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.name
+	}
+	return strings.Join(names, ", ")
+}
+
+func findTable(name string) (table, error) {
+	i := slices.IndexFunc(tables, func(t table) bool { return t.name == name })
+	if i < 0 {
+		return table{}, fmt.Errorf("-table %q is none of %s", name, tableNames())
+	}
+	return tables[i], nil
+}
+
+func (t table) workNames() string {
+	names := make([]string, len(t.works))
+	for i, w := range t.works {
+		names[i] = w.name
+	}
+	return strings.Join(names, ", ")
+}
+
+// choose returns the workloads with these names, separated by commas, all for none. A name that
+// ends in a dash names all that begin with it.
+func (t table) choose(names string) ([]work, error) {
+	if names == "" {
+		return t.works, nil
+	}
+	var chosen []work
+	for name := range strings.SplitSeq(names, ",") {
+		before := len(chosen)
+		for _, w := range t.works {
+			if w.name == name || strings.HasSuffix(name, "-") && strings.HasPrefix(w.name, name) {
+				chosen = append(chosen, w)
+			}
+		}
+		if len(chosen) == before {
+			return nil, fmt.Errorf("-run %q is none of %s", name, t.workNames())
+		}
+	}
+	return chosen, nil
+}
+
+// work is a workload of the client program with its flags, and what is to be reached with it.
+type work struct {
+	name  string
+	title string
+
+	program string   // the client program's workload, the name if empty
+	flags   []string // of the client program
+	feeder  []string // flags of a client program that writes meanwhile, if any
+
+	noStub  bool
+	atLeast time.Duration // the shortest time in which the workload can be measured
+	warm    time.Duration // zero if the client program's default will do
+
+	targets []target
+}
+
+// contenders returns who runs the workload.
+func (w work) contenders() []string {
+	if w.noStub {
+		return []string{figures.This, figures.Published}
+	}
+	return slices.Clone(figures.Contenders)
+}
+
+// args are the flags of the client program.
+func (w work) args(s settings, endpoint string) []string {
+	program := w.program
+	if program == "" {
+		program = w.name
+	}
+	args := []string{"-endpoint", endpoint, "-work", program,
+		"-for", max(s.length, w.atLeast).String()}
+	if w.warm > 0 {
+		args = append(args, "-warm", w.warm.String())
+	}
+	return append(args, w.flags...)
+}
+
+// limit is how long a run of the workload measures.
+func (w work) limit(s settings) time.Duration { return max(s.length, w.atLeast) + w.warm }
