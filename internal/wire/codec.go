@@ -33,9 +33,26 @@ func decode(data mem.BufferSlice, v any) bool {
 	case *pb.RangeResponse:
 		m.Reset()
 		return decodeRange(c, m)
-	default:
-		return false
+	case *pb.RangeStreamResponse:
+		m.Reset()
+		return decodeRangeStream(c, m)
+	case *pb.PutResponse:
+		m.Reset()
+		return decodePut(c, m, nil)
+	case *pb.DeleteRangeResponse:
+		m.Reset()
+		return decodeDelete(c, m)
+	case *pb.TxnResponse:
+		m.Reset()
+		return decodeTxn(c, m, 0)
+	case *pb.WatchResponse:
+		m.Reset()
+		return decodeWatch(c, m)
+	case *pb.LeaseKeepAliveResponse:
+		m.Reset()
+		return decodeKeepAlive(c, m)
 	}
+	return false
 }
 
 // Options returns the call option that selects the codec. It returns none if the program has

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -72,4 +73,19 @@ func TestUnmarshalResetsTheMessage(t *testing.T) {
 	got.More = true
 	require.NoError(t, codec{usual}.Unmarshal(inPieces(encode(t, want), frame), got))
 	assert.True(t, proto.Equal(want, got))
+}
+
+// TestDeepNestingIsTheLibrarys shows that the fast path gives up transactions that are nested more
+// deeply than any server nests them, and that the library decodes or refuses them.
+func TestDeepNestingIsTheLibrarys(t *testing.T) {
+	for _, depth := range []int{1, maxDepth - 1, maxDepth + 2, 200, 6000} {
+		var data []byte
+		for range depth {
+			op := protowire.AppendBytes([]byte{opTxn}, data)
+			data = protowire.AppendBytes([]byte{txnResponses}, op)
+		}
+		compare(t, &pb.TxnResponse{}, data, 1000)
+		fast := decode(inPieces(data, 1000), &pb.TxnResponse{})
+		assert.Equal(t, depth < maxDepth, fast, "%d deep", depth)
+	}
 }

@@ -76,6 +76,18 @@ func (c *cursor) splitVarint() (uint64, bool) {
 	return 0, false
 }
 
+// number reads a field that is an int64.
+func (c *cursor) number() (int64, bool) {
+	v, ok := c.varint()
+	return int64(v), ok
+}
+
+// flag reads a field that is a bool.
+func (c *cursor) flag() (value, ok bool) {
+	v, ok := c.varint()
+	return v != 0, ok
+}
+
 // length reads the length of a field. It returns false if not so many bytes are left.
 func (c *cursor) length() (int, bool) {
 	n, ok := c.varint()

@@ -36,6 +36,26 @@ func testRange(n, size int) *pb.RangeResponse {
 	return &pb.RangeResponse{Header: testHeader(), Kvs: testPairs(n, size), Count: int64(n)}
 }
 
+func testWatch(n, size int, prev bool) *pb.WatchResponse {
+	m := &pb.WatchResponse{Header: testHeader(), WatchId: 3}
+	for _, kv := range testPairs(n, size) {
+		m.Events = append(m.Events, &mvccpb.Event{Kv: kv})
+		if prev {
+			m.Events[len(m.Events)-1].PrevKv = kv
+		}
+	}
+	return m
+}
+
+func testTxn() *pb.TxnResponse {
+	put := &pb.PutResponse{Header: &pb.ResponseHeader{Revision: 123456}}
+	return &pb.TxnResponse{Header: testHeader(), Succeeded: true, Responses: []*pb.ResponseOp{
+		{Response: &pb.ResponseOp_ResponsePut{ResponsePut: put}},
+		{Response: &pb.ResponseOp_ResponsePut{ResponsePut: put}},
+		{Response: &pb.ResponseOp_ResponseRange{ResponseRange: testRange(1, 256)}},
+	}}
+}
+
 // BenchmarkDecode compares the fast path with gRPC's codec, on messages in pieces as they arrive.
 func BenchmarkDecode(b *testing.B) {
 	for _, w := range []struct {
@@ -46,6 +66,11 @@ func BenchmarkDecode(b *testing.B) {
 		{"range of 100", testRange(100, 256)},
 		{"range of 1000", testRange(1000, 256)},
 		{"range of 10000", testRange(10000, 1024)},
+		{"put", &pb.PutResponse{Header: testHeader()}},
+		{"txn", testTxn()},
+		{"watch 1", testWatch(1, 256, false)},
+		{"watch 100", testWatch(100, 256, false)},
+		{"keepalive", &pb.LeaseKeepAliveResponse{Header: testHeader(), ID: 1 << 50, TTL: 60}},
 	} {
 		data := pooled(encode(b, w.m))
 		for name, c := range map[string]encoding.CodecV2{"fast": codec{usual}, "library": usual} {

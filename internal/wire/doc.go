@@ -11,12 +11,14 @@
 //
 // # Fast path and library
 //
-// The fast path decodes RangeResponse. It knows the fields that the message has in api/v3, each
-// with its usual wire type and a tag of one byte, and each message field at most once. If it meets
-// anything else (an unknown field, a group, a message field that is split, a length past the end,
-// invalid UTF-8, deep nesting), it gives the message up, and the protobuf library decodes it from
-// the start. So unknown fields are kept, and input that is malformed is refused as the library
-// refuses it. What the fast path accepts has the library's result, down to which slices are nil.
+// The fast path decodes RangeResponse, RangeStreamResponse, PutResponse, DeleteRangeResponse,
+// TxnResponse, WatchResponse and LeaseKeepAliveResponse. It knows the fields that these messages
+// have in api/v3, each with its usual wire type and a tag of one byte, and each message field that
+// is not repeated at most once. If it meets anything else (an unknown field, a group, a message
+// field that is split, a length past the end, invalid UTF-8, deep nesting), it gives the message
+// up, and the protobuf library decodes it from the start. So unknown fields are kept, and input
+// that is malformed is refused as the library refuses it. What the fast path accepts has the
+// library's result, down to which slices are nil.
 //
 // All other messages are decoded by the library, and all are encoded by it.
 //

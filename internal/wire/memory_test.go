@@ -34,6 +34,32 @@ func TestOnePairKeepsLittle(t *testing.T) {
 	}
 }
 
+// TestOneEventKeepsLittle is TestOnePairKeepsLittle for watches.
+func TestOneEventKeepsLittle(t *testing.T) {
+	for _, tc := range []struct {
+		events, size int
+		prev         bool
+	}{
+		{3, 0, true}, {2000, 0, true}, {2000, 0, false}, {1000, 50, true}, {1000, 256, false},
+		{300, 3000, true}, {100, 20_000, false}, {20, 100_000, true},
+	} {
+		t.Run(fmt.Sprintf("%+v", tc), func(t *testing.T) {
+			m := testWatch(tc.events, tc.size, tc.prev)
+			own := 400 + tc.size*5/4
+			if tc.prev {
+				own += tc.size * 5 / 4
+			}
+			data := encode(t, m)
+			keepOne(t, data, own, func(m *pb.WatchResponse, i int) any {
+				return m.Events[i%len(m.Events)]
+			})
+			keepOne(t, data, own, func(m *pb.WatchResponse, i int) any {
+				return m.Events[i%len(m.Events)].Kv
+			})
+		})
+	}
+}
+
 // keepOne decodes data some times, keeps what keep returns, and checks how much that keeps.
 func keepOne[M any, P interface {
 	*M
@@ -91,17 +117,29 @@ func TestPairsDoNotTouch(t *testing.T) {
 	assert.True(t, proto.Equal(want, &second))
 }
 
-// TestAllocationsDoNotGrowWithTheKeys shows how many allocations an answer takes.
+// TestAllocationsDoNotGrowWithTheKeys shows how many allocations an answer takes, without the
+// message itself.
 func TestAllocationsDoNotGrowWithTheKeys(t *testing.T) {
 	for _, tc := range []struct {
-		keys, size int
-		most       float64
+		name string
+		m    proto.Message
+		most float64
 	}{
-		{0, 0, 1}, {1, 256, 2}, {100, 256, 4}, {1000, 256, 20}, {10_000, 1024, 460},
+		{"empty range", testRange(0, 0), 1},
+		{"get", testRange(1, 256), 2},
+		{"range of 100", testRange(100, 256), 4},
+		{"range of 1,000", testRange(1000, 256), 20},
+		{"range of 10,000", testRange(10_000, 1024), 460},
+		{"put", &pb.PutResponse{Header: testHeader()}, 1},
+		{"keepalive", &pb.LeaseKeepAliveResponse{Header: testHeader()}, 1},
+		{"an event", testWatch(1, 256, false), 2},
+		{"100 events", testWatch(100, 256, false), 6},
+		{"100 events with previous values", testWatch(100, 256, true), 12},
+		{"transaction of 3", testTxn(), 7},
 	} {
-		data := inPieces(encode(t, testRange(tc.keys, tc.size)), frame)
-		var m pb.RangeResponse
-		allocs := testing.AllocsPerRun(10, func() { decode(data, &m) })
-		assert.LessOrEqual(t, allocs, tc.most, "%d keys", tc.keys)
+		data := inPieces(encode(t, tc.m), frame)
+		m := newLike(tc.m)
+		allocs := testing.AllocsPerRun(10, func() { require.True(t, decode(data, m)) })
+		assert.LessOrEqual(t, allocs, tc.most, tc.name)
 	}
 }

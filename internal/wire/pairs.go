@@ -44,14 +44,6 @@ func newPairs(c cursor, tag byte) (pairs, bool) {
 	return pairs{tag: tag, kvs: make([]*mvccpb.KeyValue, 0, n)}, true
 }
 
-// decodeHeader decodes the header of the answer.
-func (p *pairs) decodeHeader(c *cursor) (*pb.ResponseHeader, bool) {
-	if p.header == nil {
-		p.header = &pb.ResponseHeader{}
-	}
-	return p.header, decodeHeader(c, p.header)
-}
-
 // decodeGroup decodes the group of pairs that begins at start, and moves c behind it.
 func (p *pairs) decodeGroup(start cursor, c *cursor) bool {
 	g, ok := start.group(p.tag, maxGroupPairs, maxGroupBytes)

@@ -1,0 +1,105 @@
+package wire
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The tags of TxnResponse and of its parts.
+const (
+	txnSucceeded = 2<<3 | byte(protowire.VarintType)
+	txnResponses = 3<<3 | byte(protowire.BytesType)
+
+	opRange  = 1<<3 | byte(protowire.BytesType)
+	opPut    = 2<<3 | byte(protowire.BytesType)
+	opDelete = 3<<3 | byte(protowire.BytesType)
+	opTxn    = 4<<3 | byte(protowire.BytesType)
+)
+
+// maxDepth is how deeply transactions may be nested for the fast path.
+const maxDepth = 16
+
+// The answer to one operation and what wraps it, so that they are one allocation.
+type (
+	rangePart struct {
+		op     pb.ResponseOp
+		choice pb.ResponseOp_ResponseRange
+		answer pb.RangeResponse
+	}
+	putPart struct {
+		op     pb.ResponseOp
+		choice pb.ResponseOp_ResponsePut
+		answer pb.PutResponse
+		header pb.ResponseHeader
+	}
+	deletePart struct {
+		op     pb.ResponseOp
+		choice pb.ResponseOp_ResponseDeleteRange
+		answer pb.DeleteRangeResponse
+	}
+	txnPart struct {
+		op     pb.ResponseOp
+		choice pb.ResponseOp_ResponseTxn
+		answer pb.TxnResponse
+	}
+)
+
+func decodeTxn(c cursor, m *pb.TxnResponse, depth int) bool {
+	n, ok := c.count(txnResponses)
+	if !ok || depth > maxDepth {
+		return false
+	}
+	if n > 0 {
+		m.Responses = make([]*pb.ResponseOp, 0, n)
+	}
+	for ok && c.more() {
+		switch c.tag() {
+		case responseHeader:
+			m.Header, ok = decodeOnly(&c, m.Header, nil)
+		case txnSucceeded:
+			m.Succeeded, ok = c.flag()
+		case txnResponses:
+			var sub cursor
+			if sub, ok = c.message(); !ok {
+				return false
+			}
+			var op *pb.ResponseOp
+			op, ok = decodeOp(sub, depth)
+			m.Responses = append(m.Responses, op)
+		default:
+			return false
+		}
+	}
+	return ok
+}
+
+// decodeOp decodes the answer to one operation of a transaction.
+func decodeOp(c cursor, depth int) (*pb.ResponseOp, bool) {
+	if !c.more() {
+		return &pb.ResponseOp{}, true
+	}
+	tag := c.tag()
+	sub, ok := c.message()
+	if !ok || c.more() { // the library merges, or lets the last one win
+		return nil, false
+	}
+	switch tag {
+	case opRange:
+		p := &rangePart{}
+		p.choice.ResponseRange, p.op.Response = &p.answer, &p.choice
+		return &p.op, decodeRange(sub, &p.answer)
+	case opPut:
+		p := &putPart{}
+		p.choice.ResponsePut, p.op.Response = &p.answer, &p.choice
+		return &p.op, decodePut(sub, &p.answer, &p.header)
+	case opDelete:
+		p := &deletePart{}
+		p.choice.ResponseDeleteRange, p.op.Response = &p.answer, &p.choice
+		return &p.op, decodeDelete(sub, &p.answer)
+	case opTxn:
+		p := &txnPart{}
+		p.choice.ResponseTxn, p.op.Response = &p.answer, &p.choice
+		return &p.op, decodeTxn(sub, &p.answer, depth+1)
+	}
+	return nil, false
+}

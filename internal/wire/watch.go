@@ -1,0 +1,187 @@
+package wire
+
+import (
+	"unicode/utf8"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The tags of WatchResponse and of its events.
+const (
+	watchID              = 2<<3 | byte(protowire.VarintType)
+	watchCreated         = 3<<3 | byte(protowire.VarintType)
+	watchCanceled        = 4<<3 | byte(protowire.VarintType)
+	watchCompactRevision = 5<<3 | byte(protowire.VarintType)
+	watchCancelReason    = 6<<3 | byte(protowire.BytesType)
+	watchFragment        = 7<<3 | byte(protowire.VarintType)
+	watchEvents          = 11<<3 | byte(protowire.BytesType)
+
+	eventType   = 1<<3 | byte(protowire.VarintType)
+	eventKv     = 2<<3 | byte(protowire.BytesType)
+	eventPrevKv = 3<<3 | byte(protowire.BytesType)
+)
+
+// The limits of a group of events. Slabs of that many slots and previous pairs take 16 KiB and
+// 11 KiB, a slab of that many bytes 32 KiB.
+const (
+	maxGroupEvents     = 88
+	maxGroupEventBytes = 32 << 10
+)
+
+// eventSlot is an event and its pair.
+type eventSlot struct {
+	event mvccpb.Event
+	kv    mvccpb.KeyValue
+}
+
+// oneEvent holds the parts of a response with one event, so that they are one allocation.
+type oneEvent struct {
+	header pb.ResponseHeader
+	events [1]*mvccpb.Event
+	slab   [1]eventSlot
+}
+
+// events is the list of events of one response while it is decoded.
+type events struct {
+	header *pb.ResponseHeader
+	list   []*mvccpb.Event
+	slab   []eventSlot       // for the only event; nil if there are more
+	prevs  []mvccpb.KeyValue // unused ones of the current group
+}
+
+// newEvents counts the events in c and allocates their list. It returns false if the fast path
+// cannot decode the message.
+func newEvents(c cursor) (events, bool) {
+	n, ok := c.count(watchEvents)
+	switch {
+	case !ok:
+		return events{}, false
+	case n == 1:
+		one := &oneEvent{}
+		return events{header: &one.header, list: one.events[:0], slab: one.slab[:]}, true
+	case n > 1:
+		return events{list: make([]*mvccpb.Event, 0, n)}, true
+	}
+	return events{}, true
+}
+
+func decodeWatch(c cursor, m *pb.WatchResponse) bool {
+	list, ok := newEvents(c)
+	for ok && c.more() {
+		start := c
+		switch tag := c.tag(); tag {
+		case responseHeader:
+			m.Header, ok = decodeOnly(&c, m.Header, list.header)
+		case watchEvents:
+			ok = list.decodeGroup(start, &c)
+		case watchCancelReason:
+			m.CancelReason, ok = c.text()
+		default:
+			ok = decodeWatchScalar(&c, tag, m)
+		}
+	}
+	m.Events = list.list
+	return ok
+}
+
+func decodeWatchScalar(c *cursor, tag byte, m *pb.WatchResponse) bool {
+	v, ok := c.varint()
+	switch tag {
+	case watchID:
+		m.WatchId = int64(v)
+	case watchCreated:
+		m.Created = v != 0
+	case watchCanceled:
+		m.Canceled = v != 0
+	case watchCompactRevision:
+		m.CompactRevision = int64(v)
+	case watchFragment:
+		m.Fragment = v != 0
+	default:
+		return false
+	}
+	return ok
+}
+
+// text reads a field that is a string. It returns false if it is not valid UTF-8.
+func (c *cursor) text() (string, bool) {
+	n, ok := c.length()
+	if !ok || n == 0 {
+		return "", ok
+	}
+	text := c.copied(n)
+	c.skip(n)
+	return string(text), utf8.Valid(text)
+}
+
+// decodeGroup decodes the group of events that begins at start, and moves c behind it.
+func (l *events) decodeGroup(start cursor, c *cursor) bool {
+	g, ok := start.group(watchEvents, maxGroupEvents, maxGroupEventBytes)
+	if !ok {
+		return false
+	}
+	slab := l.slab
+	if slab == nil {
+		slab = make([]eventSlot, g.fields)
+	}
+	data := start.copied(g.bytes)
+	*c, l.prevs = g.end, nil
+	for i := range slab {
+		field, rest, ok := nextField(data)
+		if !ok || !l.decodeEvent(field, slab[i:]) {
+			return false
+		}
+		data = rest
+		l.list = append(l.list, &slab[i].event)
+	}
+	return true
+}
+
+// decodeEvent decodes data into the first of the slots that the group has left.
+func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
+	e := &left[0].event
+	for len(data) > 0 {
+		tag := data[0]
+		v, n := varint(data[1:])
+		if n < 0 {
+			return false
+		}
+		data = data[1+n:]
+		if tag == eventType {
+			e.Type = mvccpb.Event_EventType(v)
+			continue
+		}
+		if v > uint64(len(data)) {
+			return false
+		}
+		switch {
+		case tag == eventKv && e.Kv == nil:
+			e.Kv = &left[0].kv
+			if !decodePair(data[:v], e.Kv) {
+				return false
+			}
+		case tag == eventPrevKv && e.PrevKv == nil:
+			e.PrevKv = l.newPrev(len(left))
+			if !decodePair(data[:v], e.PrevKv) {
+				return false
+			}
+		default:
+			return false
+		}
+		data = data[v:]
+	}
+	return true
+}
+
+// newPrev returns a pair for the previous value of an event. left is the number of events that may
+// need one yet.
+func (l *events) newPrev(left int) *mvccpb.KeyValue {
+	if len(l.prevs) == 0 {
+		l.prevs = make([]mvccpb.KeyValue, left)
+	}
+	kv := &l.prevs[0]
+	l.prevs = l.prevs[1:]
+	return kv
+}
