@@ -9,7 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// The answers of the Auth methods: the messages of the protocol under the names of this package.
+// The answers of the Auth methods are the messages of the protocol under names of this package.
 type (
 	// AuthEnableResponse is the answer to AuthEnable.
 	AuthEnableResponse pb.AuthEnableResponse
@@ -56,8 +56,8 @@ type (
 	// RangeEnd is empty.
 	Permission authpb.Permission
 
-	// PermissionType is a kind of access; its values are PermRead, PermWrite and PermReadWrite,
-	// which need a conversion.
+	// PermissionType is a kind of access. Its values are PermRead, PermWrite and PermReadWrite,
+	// which need a conversion to PermissionType.
 	PermissionType authpb.Permission_Type
 )
 
@@ -68,8 +68,8 @@ const (
 	PermReadWrite = authpb.READWRITE // all of them
 )
 
-// StrToPermissionType returns the permission type named s, "read", "write" or "readwrite" in upper
-// or lower case, or -1 and an error that names s.
+// StrToPermissionType returns the permission type named s: "read", "write" or "readwrite", in upper
+// or lower case. For any other s it returns -1 and an error that names s.
 func StrToPermissionType(s string) (PermissionType, error) {
 	if t, ok := authpb.Permission_Type_value[strings.ToUpper(s)]; ok {
 		return PermissionType(t), nil
@@ -82,15 +82,16 @@ func StrToPermissionType(s string) (PermissionType, error) {
 // Each method sends one request, blocks until it is answered or ctx ends, and is safe for
 // concurrent use. While authentication is enabled, all methods but Authenticate and AuthStatus need
 // a user with the role "root"; other users get [rpctypes.ErrPermissionDenied], except that every
-// user may get itself and its own roles. A change is sent again by itself only if it was surely not
-// sent; the other requests are sent again while no member can serve them.
+// user may get itself and its own roles. A request that changes something is sent again by itself
+// only if it is certain that it was not sent; the other requests are sent again while no member can
+// serve them.
 type Auth interface {
-	// Authenticate exchanges name and password for a token. Clients with a user in their Config do
-	// so by themselves. It returns [rpctypes.ErrAuthFailed] for a wrong name or password and
-	// [rpctypes.ErrAuthNotEnabled].
+	// Authenticate exchanges name and password for a token. Clients with a user in their Config
+	// call it by themselves. It returns [rpctypes.ErrAuthFailed] for a wrong name or password, and
+	// [rpctypes.ErrAuthNotEnabled] if authentication is not enabled.
 	Authenticate(ctx context.Context, name string, password string) (*AuthenticateResponse, error)
 
-	// AuthEnable makes the cluster ask for users from now on. It returns
+	// AuthEnable turns authentication on: the cluster then serves users only. It returns
 	// [rpctypes.ErrRootUserNotExist] or [rpctypes.ErrRootRoleNotExist] unless there is a user
 	// "root" with the role "root".
 	AuthEnable(ctx context.Context) (*AuthEnableResponse, error)
@@ -98,16 +99,17 @@ type Auth interface {
 	// AuthDisable turns authentication off: every client may then read and write everything.
 	AuthDisable(ctx context.Context) (*AuthDisableResponse, error)
 
-	// AuthStatus returns whether authentication is enabled, and the revision of its store, which
-	// each change of users, roles and permissions raises.
+	// AuthStatus returns whether authentication is enabled, and the revision of the auth store.
+	// Each change of users, roles and permissions increases that revision.
 	AuthStatus(ctx context.Context) (*AuthStatusResponse, error)
 
 	// UserAdd adds a user with a password. It returns [rpctypes.ErrUserAlreadyExist], and
 	// [rpctypes.ErrUserEmpty] for an empty name.
 	UserAdd(ctx context.Context, name string, password string) (*AuthUserAddResponse, error)
 
-	// UserAddWithOptions is UserAdd for the kind of user that opt describes; with nil it adds one
-	// with a password. A password is ignored where opt asks for none.
+	// UserAddWithOptions adds a user of the kind that opt describes, and otherwise does what
+	// UserAdd does. A nil opt means a user with a password. If opt asks for a user without a
+	// password, password is ignored.
 	UserAddWithOptions(
 		ctx context.Context, name string, password string, opt *UserAddOptions,
 	) (*AuthUserAddResponse, error)
@@ -116,20 +118,20 @@ type Auth interface {
 	// [rpctypes.ErrInvalidAuthMgmt] for the user "root" while authentication is enabled.
 	UserDelete(ctx context.Context, name string) (*AuthUserDeleteResponse, error)
 
-	// UserChangePassword gives a user another password and ends its tokens. It returns
+	// UserChangePassword changes the password of a user and ends the user's tokens. It returns
 	// [rpctypes.ErrUserNotFound].
 	UserChangePassword(
 		ctx context.Context, name string, password string,
 	) (*AuthUserChangePasswordResponse, error)
 
-	// UserGrantRole gives a user a role. If the user has it already, there is no error. It returns
-	// [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotFound].
+	// UserGrantRole grants a role to a user. It is no error if the user has the role already. It
+	// returns [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotFound].
 	UserGrantRole(ctx context.Context, user string, role string) (*AuthUserGrantRoleResponse, error)
 
-	// UserGet lists the roles of a user in order. It returns [rpctypes.ErrUserNotFound].
+	// UserGet returns the names of a user's roles in order. It returns [rpctypes.ErrUserNotFound].
 	UserGet(ctx context.Context, name string) (*AuthUserGetResponse, error)
 
-	// UserList lists the names of all users.
+	// UserList returns the names of all users.
 	UserList(ctx context.Context) (*AuthUserListResponse, error)
 
 	// UserRevokeRole takes a role from a user. It returns [rpctypes.ErrUserNotFound] or
@@ -144,21 +146,21 @@ type Auth interface {
 	RoleAdd(ctx context.Context, name string) (*AuthRoleAddResponse, error)
 
 	// RoleGrantPermission lets a role use the keys in [key, rangeEnd), or key alone if rangeEnd is
-	// "". "\x00" as rangeEnd stands for all keys from key on, [GetPrefixRangeEnd] gives that of a
-	// prefix. It replaces what the role had been granted for the same range and returns
-	// [rpctypes.ErrRoleNotFound].
+	// "". A rangeEnd of "\x00" means all keys from key on; [GetPrefixRangeEnd] returns the rangeEnd
+	// for all keys with a prefix. An earlier permission of the role for the same range is replaced.
+	// RoleGrantPermission returns [rpctypes.ErrRoleNotFound].
 	RoleGrantPermission(
 		ctx context.Context, name string, key, rangeEnd string, permType PermissionType,
 	) (*AuthRoleGrantPermissionResponse, error)
 
-	// RoleGet lists the permissions of a role. It returns [rpctypes.ErrRoleNotFound].
+	// RoleGet returns the permissions of a role. It returns [rpctypes.ErrRoleNotFound].
 	RoleGet(ctx context.Context, role string) (*AuthRoleGetResponse, error)
 
-	// RoleList lists the names of all roles.
+	// RoleList returns the names of all roles.
 	RoleList(ctx context.Context) (*AuthRoleListResponse, error)
 
-	// RoleRevokePermission takes back what was granted for exactly this key and rangeEnd. It
-	// returns [rpctypes.ErrRoleNotFound] or [rpctypes.ErrPermissionNotGranted].
+	// RoleRevokePermission revokes the permission that was granted for exactly this key and
+	// rangeEnd. It returns [rpctypes.ErrRoleNotFound] or [rpctypes.ErrPermissionNotGranted].
 	RoleRevokePermission(
 		ctx context.Context, role string, key, rangeEnd string,
 	) (*AuthRoleRevokePermissionResponse, error)
@@ -170,11 +172,11 @@ type Auth interface {
 
 type auth struct{ remote pb.AuthClient }
 
-// NewAuth returns the Auth of c; c itself embeds one.
+// NewAuth returns an Auth that sends its requests through c. c itself embeds one.
 func NewAuth(c *Client) Auth { return NewAuthFromAuthClient(RetryAuthClient(c), c) }
 
 // NewAuthFromAuthClient returns an Auth that sends its requests through remote, which may lead to a
-// server in the same process. The client may be nil.
+// server in the same process. It does not use c, which may be nil.
 func NewAuthFromAuthClient(remote pb.AuthClient, c *Client) Auth { return &auth{remote: remote} }
 
 func (a *auth) Authenticate(

@@ -7,7 +7,7 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/types"
 )
 
-// Member and the answers of the Cluster methods: the messages of the protocol under the names of
+// Member and the answers of the Cluster methods are the messages of the protocol under names of
 // this package.
 type (
 	// Member is one member of the cluster.
@@ -27,51 +27,51 @@ type (
 // Cluster manages the members of the cluster.
 //
 // Each method sends one request, blocks until it is answered or ctx ends, and is safe for
-// concurrent use. A change is sent again only if it was surely not sent; after an error that does
-// not say whether it was applied, MemberList shows it. The answer to a change lists the members
-// after it. While authentication is enabled, a user without the role "root" gets
-// [rpctypes.ErrPermissionDenied] for all methods but MemberList.
+// concurrent use. A request that changes something is sent again by itself only if it is certain
+// that it was not sent; if an error leaves open whether the change was applied, MemberList shows
+// it. The answer to a change lists the members after the change. While authentication is enabled, a
+// user without the role "root" gets [rpctypes.ErrPermissionDenied] for all methods but MemberList.
 type Cluster interface {
-	// MemberList lists the members. The list is linearizable; with [WithSerializable] it is that of
-	// the member asked, which may be old but needs no quorum. Other options have no effect. A
-	// member that has not started has no name and no client URLs.
+	// MemberList returns the members. The list is linearizable. With [WithSerializable] it comes
+	// from the member that is asked, which needs no quorum but may have an old list. Other options
+	// have no effect. A member that has not started has no name and no client URLs.
 	MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error)
 
-	// MemberAdd adds a voting member that will be reached by the others at peerAddrs, which are
-	// URLs. The server process is started afterwards. It returns [rpctypes.ErrPeerURLExist],
-	// [rpctypes.ErrMemberExist], and [rpctypes.ErrUnhealthy] when the change would endanger the
-	// quorum. An invalid URL is refused without a request.
+	// MemberAdd adds a voting member, whose peers will reach it at the URLs peerAddrs. Start its
+	// server process afterwards. MemberAdd returns [rpctypes.ErrPeerURLExist],
+	// [rpctypes.ErrMemberExist], and [rpctypes.ErrUnhealthy] if the change would endanger the
+	// quorum. It refuses an invalid URL without a request.
 	MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberAddAsLearner is MemberAdd for a member that follows without a vote until MemberPromote.
-	// It also returns [rpctypes.ErrTooManyLearners].
+	// MemberAddAsLearner is MemberAdd for a learner, which has no vote until MemberPromote. It also
+	// returns [rpctypes.ErrTooManyLearners].
 	MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberRemove removes a member, which stops serving a second later. Writes that are under way
-	// on it, or were forwarded to it as the leader, may fail with their outcome open: before, move
-	// the leadership away, take the member out of the endpoints of clients that write
-	// (Client.SetEndpoints), and let them finish what they have sent it. It returns
-	// [rpctypes.ErrMemberNotFound], and [rpctypes.ErrUnhealthy] when the change would endanger the
-	// quorum.
+	// MemberRemove removes a member, which stops serving a second later. Writes that the member is
+	// serving, or that were forwarded to it because it is the leader, may then fail with an unknown
+	// outcome. To avoid that, first move the leadership away, take the member out of the endpoints
+	// of clients that write (Client.SetEndpoints), and let their requests to it finish.
+	// MemberRemove returns [rpctypes.ErrMemberNotFound], and [rpctypes.ErrUnhealthy] if the change
+	// would endanger the quorum.
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 
-	// MemberUpdate changes the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] or
-	// [rpctypes.ErrPeerURLExist]; an invalid URL is refused without a request.
+	// MemberUpdate replaces the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] or
+	// [rpctypes.ErrPeerURLExist]. It refuses an invalid URL without a request.
 	MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error)
 
-	// MemberPromote gives a learner its vote. It returns [rpctypes.ErrMemberLearnerNotReady] while
-	// the learner is too far behind the leader, [rpctypes.ErrMemberNotLearner] and
+	// MemberPromote makes a learner a voting member. It returns [rpctypes.ErrMemberLearnerNotReady]
+	// while the learner is too far behind the leader, [rpctypes.ErrMemberNotLearner] and
 	// [rpctypes.ErrMemberNotFound].
 	MemberPromote(ctx context.Context, id uint64) (*MemberPromoteResponse, error)
 }
 
 type cluster struct{ remote pb.ClusterClient }
 
-// NewCluster returns the Cluster of c; c itself embeds one.
+// NewCluster returns a Cluster that sends its requests through c. c itself embeds one.
 func NewCluster(c *Client) Cluster { return NewClusterFromClusterClient(RetryClusterClient(c), c) }
 
 // NewClusterFromClusterClient returns a Cluster that sends its requests through remote, which may
-// lead to a server in the same process. The client may be nil.
+// lead to a server in the same process. It does not use c, which may be nil.
 func NewClusterFromClusterClient(remote pb.ClusterClient, c *Client) Cluster {
 	return &cluster{remote: remote}
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // Config says how a [Client] connects and behaves. Only Endpoints is required; the zero value of
-// every other field means its default. [New] copies the Config and its slices, so later changes to
-// them have no effect on the client.
+// every other field means its default. [New] copies the Config and its slices, so later changes
+// have no effect on the client.
 //
 // # What the client sends by itself
 //
@@ -40,54 +40,54 @@ import (
 type Config struct {
 	// Endpoints are the members to connect to: host:port, http://host:port, https://host:port,
 	// unix:path or unixs:path, with IPv6 literals in brackets. The schemes https and unixs mean
-	// TLS, http means none. For unix, and without a scheme, TLS is used if the field TLS is set.
-	// Malformed endpoints are left out, with a warning; if DialOptions have a dialer, they are
-	// passed to it as they are. If no endpoint is left, New returns ErrNoAvailableEndpoints or what
-	// is wrong with them. Connections go through the proxy that the environment names (HTTPS_PROXY,
+	// TLS, http means no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS
+	// is set. A malformed endpoint is left out, with a warning, or passed to the dialer if
+	// DialOptions have one. If no endpoint is left, New returns ErrNoAvailableEndpoints or what is
+	// wrong with them. Connections go through the proxy that the environment names (HTTPS_PROXY,
 	// NO_PROXY).
 	Endpoints []string `json:"endpoints"`
 
-	// AutoSyncInterval is how often Client.Sync runs by itself, until the client is closed. A run
-	// that fails, or takes longer than 5 seconds, is logged as a warning and leaves the endpoints
-	// as they are. 0 means never.
+	// AutoSyncInterval is the time between automatic calls of Client.Sync, until the client is
+	// closed. A Sync that fails, or takes longer than 5 seconds, is logged as a warning and leaves
+	// the endpoints as they are. 0 means never.
 	AutoSyncInterval time.Duration `json:"auto-sync-interval"`
 
 	// DialTimeout bounds each attempt to connect, each login, and the version check of
-	// RejectOldCluster. It does not bound calls: they wait for a connection as long as their
-	// contexts allow. Only Lease.KeepAlive waits for its first answer no longer than one second
-	// more than DialTimeout. 0 means 20 seconds.
+	// RejectOldCluster. It does not bound calls, which wait for a connection as long as their
+	// contexts allow. There is one exception: Lease.KeepAlive waits for its first answer at most
+	// one second more than DialTimeout. 0 means 20 seconds.
 	DialTimeout time.Duration `json:"dial-timeout"`
 
-	// DialKeepAliveTime is after how long without traffic an HTTP/2 ping is sent on a connection in
-	// use; gRPC raises a shorter time to 10 seconds. 0 or less means no pings, because servers and
-	// proxies with gRPC's default policy close connections that send more than one in 5 minutes.
-	// Without pings, a silent member is noticed by the requests that it does not answer, unless
-	// SpreadEvenly or DisableProbes is set. TCP notices a host or network that is gone within 25
-	// seconds, unless a dialer among DialOptions made the connection.
+	// DialKeepAliveTime is how long a connection in use may be without traffic before an HTTP/2
+	// ping is sent on it. gRPC raises it to at least 10 seconds. 0 or less means no pings, because
+	// servers and proxies with gRPC's default policy close connections that send more than one ping
+	// in 5 minutes. Without pings, a silent member is noticed by the requests that it does not
+	// answer, unless SpreadEvenly or DisableProbes is set. TCP notices within 25 seconds that a
+	// host or network is gone, unless a dialer among DialOptions made the connection.
 	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
 
 	// DialKeepAliveTimeout is how long the answer to a ping may take before the connection is
 	// closed. 0 means 5 seconds. It has no effect without pings.
 	DialKeepAliveTimeout time.Duration `json:"dial-keep-alive-timeout"`
 
-	// MaxCallSendMsgSize is the largest request, in bytes. A larger one fails with
+	// MaxCallSendMsgSize is the size of the largest request, in bytes. A larger one fails with
 	// codes.ResourceExhausted before it is sent. 0 means 2 MiB. Servers have a limit of their own
 	// (--max-request-bytes).
 	MaxCallSendMsgSize int
 
-	// MaxCallRecvMsgSize is the largest response, in bytes. 0 means math.MaxInt32. If both limits
-	// are set, this one must not be below MaxCallSendMsgSize.
+	// MaxCallRecvMsgSize is the size of the largest response, in bytes. 0 means math.MaxInt32. If
+	// both limits are set, MaxCallRecvMsgSize must not be below MaxCallSendMsgSize.
 	MaxCallRecvMsgSize int
 
 	// TLS holds the client's TLS settings. Without a ServerName, each endpoint's certificate is
 	// checked against that endpoint's host. Nil means the zero tls.Config for endpoints whose
-	// scheme means TLS, and no TLS for others. The client does not change it; the program must not
-	// change it while the client lives.
+	// scheme means TLS, and no TLS for others. Neither the client nor the program may change it
+	// while the client lives.
 	TLS *tls.Config
 
 	// Username and Password log the client in, if both are set. New logs in once; the token is
-	// renewed when a server refuses it. A cluster that runs without authentication needs no login,
-	// which is no error. If only one of the two is set, it is not used.
+	// renewed when a server refuses it. If the cluster runs without authentication, no login is
+	// needed, and New returns no error. If only one of the two is set, it is not used.
 	Username string `json:"username"`
 	Password string `json:"password"`
 
@@ -96,8 +96,9 @@ type Config struct {
 	// (ErrMutuallyExclusiveCfg).
 	Token string `json:"token"`
 
-	// RejectOldCluster makes New ask the endpoints for their versions. New fails with ErrOldCluster
-	// if one of them is older than 3.6, and with their errors if none answers within DialTimeout.
+	// RejectOldCluster makes New ask the endpoints for their versions. New returns ErrOldCluster if
+	// a version is older than 3.6, and the errors of the endpoints if no endpoint answers within
+	// DialTimeout.
 	RejectOldCluster bool `json:"reject-old-cluster"`
 
 	// DialOptions are further options for the gRPC connection, such as interceptors and stats
@@ -123,14 +124,15 @@ type Config struct {
 	Context context.Context
 
 	// Logger receives the client's log entries. Nil means a logger made from LogConfig, or the
-	// default one if LogConfig is nil too; see GetLogger.
+	// default logger if LogConfig is nil, too; see GetLogger.
 	Logger *zap.Logger
 
-	// LogConfig makes the logger if Logger is nil. New returns its error.
+	// LogConfig is the configuration of the logger if Logger is nil. If no logger can be made from
+	// it, New returns the error.
 	LogConfig *zap.Config
 
-	// PermitWithoutStream sends HTTP/2 pings also on connections without a request. A server that
-	// does not allow that closes such connections.
+	// PermitWithoutStream makes the client send HTTP/2 pings also on connections without a request.
+	// A server that does not allow that closes such connections.
 	PermitWithoutStream bool `json:"permit-without-stream"`
 
 	// SpreadEvenly disables health-aware balancing: requests go round-robin over all connected
@@ -141,11 +143,11 @@ type Config struct {
 	SpreadEvenly bool `json:"spread-evenly"`
 
 	// DisableProbes turns off health checks and the client's own progress requests, for servers and
-	// proxies that cannot take them. Only HTTP/2 pings then find a silent member or watch stream,
-	// and a watch without events resumes from its last event.
+	// proxies that cannot handle them. A silent member or watch stream is then found by HTTP/2
+	// pings only, and a watch without events resumes from its last event.
 	DisableProbes bool `json:"disable-probes"`
 
-	// MaxUnaryRetries is how often one request is sent at most, the first attempt included.
+	// MaxUnaryRetries is how often one request is sent at most, including the first attempt.
 	// "Retries" in the package documentation says which requests are sent again. Streams of watches
 	// and keepalives are opened again without a limit. 0 means 100.
 	MaxUnaryRetries uint `json:"max-unary-retries"`

@@ -51,21 +51,21 @@
 //
 // A call that waits for a connection also ends with its context's error. [Client.ConnectionError]
 // then returns why no member can be reached (connection refused, a bad certificate, no such host).
-// While none can be reached, a warning with the reason is logged once a minute.
+// While no member can be reached, a warning with the reason is logged once a minute.
 //
 // # Retries
 //
-// Whether a failed request is sent again depends on what it does and on how it failed:
+// Whether a failed request is sent again depends on what the request does and on how it failed:
 //
 //	request                         is sent again if
 //	reads: Get, GetStream until     the member is unavailable (no connection, no
-//	its first result, transactions  leader or another one, a timeout in the
-//	that only get, lists, status    cluster), has too many requests, or is a
-//	                                learner and there are other endpoints
-//	writes: Put, Delete, Txn,       it surely was not applied: no connection took
-//	Compact, Grant, Revoke, and     it, or a learner or a member with too many
-//	all that changes the cluster    requests refused it; after the latter, once
-//	                                for each other member
+//	its first result, transactions  leader or a new one, a timeout in the cluster),
+//	that only get, lists, status;   has too many requests, or is a learner and
+//	Grant, whose id is unique       there are other endpoints
+//	writes: Put, Delete, Txn,       it was certainly not applied: no connection
+//	Compact, Revoke, and all else   took it, or a learner or a member with too
+//	that changes the cluster        many requests refused it; after such a member's
+//	                                refusal, once for each other member
 //	any with a token                the token was refused and there is a new one
 //	watches, keepalives             their streams are opened again; see Watcher
 //	                                and Lease

@@ -21,13 +21,13 @@ import (
 )
 
 // LeaseResponseChSize is the capacity, in answers, of the channels that [Lease.KeepAlive] returns.
-// Each call reads it without a lock: set it before the first call.
+// KeepAlive reads it without a lock, so set it before the first call.
 var LeaseResponseChSize = 16
 
 var (
 	// ErrKeepAliveExpired is why a keepalive channel was closed if no answer has come for the
-	// lease's whole TTL. The lease must be taken for expired, although a server that could not be
-	// reached may still have it.
+	// lease's whole TTL. Treat the lease as expired, although a server that could not be reached
+	// may still have it.
 	ErrKeepAliveExpired = errors.New("etcdclient: no keepalive answer within the lease's TTL")
 
 	// ErrLeaseRevoked is why a keepalive channel was closed if the same Lease has revoked the
@@ -35,18 +35,19 @@ var (
 	ErrLeaseRevoked = errors.New("etcdclient: lease was revoked")
 )
 
-// errNoAnswer is the error of a keepalive stream that a server ended well, but too early.
+// errNoAnswer is the error of a keepalive stream that a server ended without an error and without
+// an answer.
 var errNoAnswer = status.Error(codes.Unavailable,
 	"etcdclient: the keepalive stream ended without an answer")
 
-// ErrKeepAliveHalted is returned by [Lease.KeepAlive] if leases are no longer kept.
+// ErrKeepAliveHalted is returned by [Lease.KeepAlive] once the Lease keeps no more leases alive.
 type ErrKeepAliveHalted struct {
 	// Reason is context.Canceled after Close, the error of the client's context if that has ended,
 	// or why the client can open no stream, such as ErrNoAvailableEndpoints.
 	Reason error
 }
 
-// Error includes the Reason.
+// Error returns a text that includes the Reason.
 func (e ErrKeepAliveHalted) Error() string {
 	const text = "etcdclient: lease keepalives have halted"
 	if e.Reason == nil {
@@ -84,14 +85,14 @@ func (e *KeepAliveEnd) Err() error {
 	return nil
 }
 
-// Deadline returns until when the lease is certain to live, by the monotonic clock of this process:
-// one TTL after the client sent the latest renewal that was answered. Servers count from when they
-// receive a renewal, so the lease expires later on the server. Deadline is zero before the first
-// answer, and moves with each.
+// Deadline returns until when the lease is certain to live, by the monotonic clock of this process.
+// That is one TTL after the client sent the latest renewal that was answered. The server counts
+// from when it receives a renewal, so the lease expires there later. Deadline is zero before the
+// first answer, and moves with each answer.
 //
 // A program that acts on what the lease protects, without asking a server, must check that this
-// time has not passed: after a pause of the process, the closed channel is seen too late. A lease
-// that is revoked ends sooner.
+// time has not passed, because after a pause of the process it sees the closed channel too late. A
+// lease that is revoked ends sooner.
 func (e *KeepAliveEnd) Deadline() time.Time {
 	if deadline := e.deadline.Load(); deadline != nil {
 		return *deadline
@@ -99,7 +100,8 @@ func (e *KeepAliveEnd) Deadline() time.Time {
 	return time.Time{}
 }
 
-// renewed moves the deadline. Sinks of one KeepAliveEnd are called one at a time.
+// renewed moves the deadline to ttl seconds after sent, unless the deadline is later. It must not
+// be called concurrently for one KeepAliveEnd.
 func (e *KeepAliveEnd) renewed(sent time.Time, ttl int64) {
 	deadline := sent.Add(time.Duration(min(ttl, MaxLeaseTTL)) * time.Second)
 	if deadline.After(e.Deadline()) {
@@ -111,7 +113,7 @@ type keepAliveEndKey struct{}
 
 // WithKeepAliveEnd returns a context for one call of [Lease.KeepAlive], and the KeepAliveEnd of
 // that call. It works through wrappers of a Lease, such as that of package namespace. If the
-// context is used for more calls, the first channel to close decides.
+// context is used for more calls, Err returns why the first channel was closed.
 //
 //	ctx, end := clientv3.WithKeepAliveEnd(ctx)
 //	ch, err := client.KeepAlive(ctx, id)
@@ -124,7 +126,8 @@ func WithKeepAliveEnd(ctx context.Context) (context.Context, *KeepAliveEnd) {
 	return context.WithValue(ctx, keepAliveEndKey{}, end), end
 }
 
-// makeKeeper makes the keeper of l and what it uses. l.ctx descends from parent.
+// makeKeeper makes the keeper of l, and the confirmer that the keeper asks. l.ctx descends from
+// parent. firstTimeout is how long KeepAlive waits for the first answer.
 func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) {
 	l.confirmer = keepalive.NewConfirmer(l.ctx, l.servers, &l.target,
 		func(id int64, gone bool, left time.Duration) { l.keeper.Confirmed(id, gone, left) })
@@ -153,7 +156,8 @@ func (l *lessor) openStream(ctx context.Context) (keepalive.Stream, error) {
 	return l.remote.LeaseKeepAlive(ctx)
 }
 
-// askTTL asks for the TTL of a lease on the client's own account.
+// askTTL returns the TTL of a lease. Interceptors see the request as one that the client makes by
+// itself.
 func (l *lessor) askTTL(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error) {
 	return l.remote.LeaseTimeToLive(origin.Client(ctx), &pb.LeaseTimeToLiveRequest{ID: id})
 }
@@ -188,15 +192,15 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 	return keepAliveResponse(resp), nil
 }
 
-// lost closes the channels of a lease that the server does not know.
+// lost closes the channels of a lease if err says that the server does not know it.
 func (l *lessor) lost(id LeaseID, err error) {
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		l.keeper.Remove(int64(id), err)
 	}
 }
 
-// logEnded logs why a stream has ended: at debug level, or as a warning if it was refused, because
-// the operator of the cluster or proxy can change that.
+// logEnded logs why a stream has ended. The level is debug, or warning if the stream was refused,
+// because the operator of the cluster or proxy can change that.
 func (l *lessor) logEnded(err error, reopen bool) {
 	limit, level := &l.routineLog, zap.DebugLevel
 	if !reopen || classify.IsHalt(l.ctx, err) {
@@ -224,8 +228,8 @@ func requiresLeader(ctx context.Context) bool {
 	return len(values) > 0 && values[0] == rpctypes.MetadataHasLeader
 }
 
-// keepAliveSink is the channel of one KeepAlive call. Its methods are the channel's only sender and
-// only closer; the keeper calls them one at a time.
+// keepAliveSink passes answers to the channel of one KeepAlive call. Its methods are the channel's
+// only sender and only closer; the keeper calls them one at a time.
 type keepAliveSink struct {
 	ch  chan *LeaseKeepAliveResponse
 	end *KeepAliveEnd // nil unless asked for
@@ -243,8 +247,8 @@ func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time)
 	}
 }
 
-// Close implements keepalive.Sink. It drops the unread answers for a lease that is gone, because an
-// answer that is read now would say that the lease lives.
+// Close closes the channel. If the lease is gone, Close first drops the unread answers, because a
+// late reader would take them for a sign that the lease lives.
 func (s *keepAliveSink) Close(reason error) {
 	if s.end != nil {
 		s.end.reason.CompareAndSwap(nil, &reason)
@@ -259,7 +263,7 @@ func (s *keepAliveSink) Close(reason error) {
 	close(s.ch)
 }
 
-// leaseGone reports whether a lease is gone whose channel was closed for this reason.
+// leaseGone reports whether the reason for which a channel was closed means that the lease is gone.
 func leaseGone(reason error) bool {
 	return errors.Is(reason, ErrLeaseRevoked) || errors.Is(reason, rpctypes.ErrLeaseNotFound) ||
 		errors.Is(reason, ErrKeepAliveExpired)

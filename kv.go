@@ -17,12 +17,12 @@ type (
 	// existed.
 	PutResponse pb.PutResponse
 
-	// GetResponse is the answer to a get. Count is the number of keys in the range, whether or not
-	// [WithLimit] and the revision bounds let them into Kvs. More is set if the limit left keys
-	// out.
+	// GetResponse is the answer to a get. Count is the number of keys in the range, including those
+	// that [WithLimit] and the revision bounds leave out of Kvs. More is set if the limit leaves
+	// keys out.
 	GetResponse pb.RangeResponse
 
-	// DeleteResponse is the answer to a delete. Deleted is the number of keys that are gone.
+	// DeleteResponse is the answer to a delete. Deleted is the number of keys that were deleted.
 	// PrevKvs is empty unless [WithPrevKV] was given.
 	DeleteResponse pb.DeleteRangeResponse
 
@@ -34,21 +34,21 @@ type (
 // KV reads and writes the key-value store. All methods are safe for concurrent use.
 //
 // Unless its documentation says otherwise, a method sends one request and blocks until it is
-// answered or its context ends. Options run once a call; [OpGet], [OpPut] and [OpDelete] say which
-// combinations panic. All calls end when the client is closed.
+// answered or its context ends. Each option runs once a call; [OpGet], [OpPut] and [OpDelete] say
+// which options panic. All calls end when the client is closed.
 //
-// An error is that of the context if the context has ended, or one of package rpctypes that can be
+// An error is that of the context if the context has ended, one of package rpctypes, which can be
 // compared with errors.Is, or a gRPC status. Reads are sent again if another member may answer.
 // Writes are sent again only if it is certain that they were not applied; after any other error a
-// write may have been applied, or may be applied yet.
+// write may have been applied, or may be applied later.
 type KV interface {
 	// Put sets a key to a value. An empty key is refused with rpctypes.ErrEmptyKey. [WithLease],
-	// [WithPrevKV], [WithIgnoreValue] and [WithIgnoreLease] change what it does.
+	// [WithPrevKV], [WithIgnoreValue] and [WithIgnoreLease] change what Put does.
 	Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error)
 
-	// Get returns the value of a key, or with [WithRange], [WithPrefix] or [WithFromKey] the values
-	// of a range of keys. They are in the order of the keys unless [WithSort] is given. If there is
-	// no such key, Kvs is empty and there is no error.
+	// Get returns the value of a key or, with [WithRange], [WithPrefix] or [WithFromKey], the
+	// values of a range of keys. They are in the order of the keys unless [WithSort] is given. If
+	// there is no such key, Kvs is empty and there is no error.
 	//
 	// The answer is linearizable: it reflects every write that had succeeded before the call,
 	// unless [WithSerializable] is given. [WithRev] reads the past, as far as it has not been
@@ -57,30 +57,30 @@ type KV interface {
 	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
 
 	// GetStream is Get for ranges of any size: it delivers the answer in pieces. It returns when
-	// the request has been sent. The channel is closed after the last piece. Each piece holds the
-	// next keys, in order, and all pieces have one revision. Header, More and Count are set in the
-	// last piece only. If the answer cannot be completed, the last response has an Err that is not
-	// nil. [GetStreamToGetResponse] puts the pieces together.
+	// the request has been sent. Each piece holds the next keys, in order, and all pieces have one
+	// revision. Header, More and Count are set in the last piece only. The channel is closed after
+	// the last piece. If the answer cannot be completed, the last piece has an Err that is not nil.
+	// [GetStreamToGetResponse] puts the pieces together.
 	//
-	// A caller who stops reading before the channel is closed must cancel ctx. That, or closing the
-	// client, frees what the call holds, which is a few pieces at most: nothing is read from the
-	// server ahead of the caller.
+	// A caller who stops reading before the channel is closed must cancel ctx. The end of ctx, or
+	// closing the client, frees what the call holds. That is a few pieces at most, because nothing
+	// is read from the server ahead of the caller.
 	//
 	// If the server cannot stream, GetStream reads pages at one revision, with the same result;
 	// that revision may be compacted meanwhile (rpctypes.ErrCompacted). It also reads pages if
-	// Config.MaxCallRecvMsgSize is set, because servers do not know that limit. A page over the
-	// limit is asked for again in halves, and only a single key over it fails, with
+	// Config.MaxCallRecvMsgSize is set, because servers do not know that limit. If a page is over
+	// the limit, GetStream asks for half as many keys; only a single key over the limit fails, with
 	// codes.ResourceExhausted. A range that is sorted or bounded by revisions comes in one piece,
 	// because servers compute it as a whole.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 
-	// Delete removes a key, or with [WithRange], [WithPrefix] or [WithFromKey] a range of keys. If
+	// Delete removes a key or, with [WithRange], [WithPrefix] or [WithFromKey], a range of keys. If
 	// there is no such key, there is no error.
 	Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error)
 
-	// Compact discards what was superseded at or before revision rev. From then on reads and
-	// watches of earlier revisions fail with rpctypes.ErrCompacted. Another compaction at rev fails
-	// with it, too. A revision that does not exist yet returns rpctypes.ErrFutureRev.
+	// Compact discards all that was superseded at or before revision rev. From then on, reads and
+	// watches of earlier revisions fail with rpctypes.ErrCompacted. Another compaction at rev
+	// fails with it, too. A revision that does not exist yet returns rpctypes.ErrFutureRev.
 	Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error)
 
 	// Do runs a get, a put, a delete or a transaction. For any other op it returns an error and
@@ -123,7 +123,7 @@ func (resp *DeleteResponse) OpResponse() OpResponse { return OpResponse{del: res
 // OpResponse returns resp as the answer to a [KV.Do].
 func (resp *TxnResponse) OpResponse() OpResponse { return OpResponse{txn: resp} }
 
-// kv is the KV of a client. It converts between ops and messages; its stub has the connections and
+// kv is the KV of a client. It converts between ops and messages; remote has the connections and
 // the retries.
 type kv struct {
 	remote pb.KVClient
@@ -134,9 +134,9 @@ type kv struct {
 // NewKV returns a [KV] that sends its requests through c.
 func NewKV(c *Client) KV { return &kv{remote: pb.NewKVClient(c.rpc), client: c, paging: true} }
 
-// NewKVFromKVClient returns a [KV] that calls remote. Each method calls the method of remote with
-// the same name. GetStream calls RangeStream only; if that returns codes.Unimplemented, GetStream
-// returns it. Streams end when c is closed; c may be nil.
+// NewKVFromKVClient returns a [KV] whose methods call the methods of remote with the same name.
+// GetStream calls RangeStream only, and returns codes.Unimplemented if RangeStream does. Streams
+// end when c is closed; c may be nil.
 func NewKVFromKVClient(remote pb.KVClient, c *Client) KV {
 	return &kv{remote: remote, client: c}
 }

@@ -16,23 +16,23 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// RangeStreamResponse is one piece of the answer to [KV.GetStream]. If Err is not nil, its fields
-// are zero.
+// RangeStreamResponse is one piece of the answer to [KV.GetStream]. If Err returns an error, all
+// fields are zero.
 type RangeStreamResponse struct {
 	*pb.RangeResponse
 	err error
 }
 
-// Err returns why the answer ends here and is incomplete, or nil.
+// Err returns why the answer is incomplete and ends with this piece, or nil.
 func (r *RangeStreamResponse) Err() error { return r.err }
 
 // GetStreamChan delivers the pieces of the answer to [KV.GetStream]. It is closed after the last
-// one.
+// piece.
 type GetStreamChan <-chan RangeStreamResponse
 
 // GetStreamToGetResponse reads stream to its end. It returns what [KV.Get] would have returned, or
-// the error that the stream ended with. It blocks until then, so it ends with the context of the
-// GetStream call at the latest.
+// the error that the stream ended with. It blocks until the stream ends, which is when the context
+// of the GetStream call ends at the latest.
 func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 	whole := &GetResponse{}
 	for piece := range stream {
@@ -54,8 +54,8 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 }
 
 // GetStreamRewritten is GetStream with a function that may read and change each piece before it is
-// delivered. The decorators of this module find GetStreamRewritten by a type assertion; with it
-// they need no goroutine that copies one channel into another.
+// delivered. Decorators in this module find the method by a type assertion. With it they need no
+// goroutine that copies one channel into another.
 func (kv *kv) GetStreamRewritten(
 	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...OpOption,
 ) (GetStreamChan, error) {
@@ -85,7 +85,8 @@ func (kv *kv) GetStreamRewritten(
 	return s.pieces, nil
 }
 
-// start sends the request and starts the goroutine that delivers the answer.
+// start sends the request and starts the goroutine that delivers the answer. It returns an error if
+// either fails.
 func (kv *kv) start(s *getStream) error {
 	if err := s.open(); err != nil {
 		return err
@@ -102,27 +103,27 @@ func (kv *kv) start(s *getStream) error {
 	return nil
 }
 
-// getStream copies one range from the server to its reader, a piece at a time.
+// getStream reads one range from the server and passes it to its reader, a piece at a time.
 type getStream struct {
 	// read-only after open
 	op      Op
 	remote  pb.KVClient
-	paging  bool                    // as in kv
+	paging  bool                    // the range may be read by Range instead of RangeStream
 	limited bool                    // responses have a limit that servers do not know
-	maxPage int                     // bytes of a page that is neither small nor large
+	maxPage int                     // pages grow or shrink to about this size in bytes
 	members *balancer.Tracker       // may be nil
 	rewrite func(*pb.RangeResponse) // nil: pieces are delivered as they come
 	stream  pb.KV_RangeStreamClient // nil: the range is read by unary requests
-	ctx     context.Context         // the caller's, which also ends with the client
+	ctx     context.Context         // descends from the caller's; also ends with the client
 	stop    context.CancelFunc      // ends ctx
 
-	// Only run sends and closes. It has room for one, so that run can leave an error without a
-	// reader.
+	// pieces has room for one response, so that run can leave an error that nothing reads yet. Only
+	// run sends on it and closes it.
 	pieces chan RangeStreamResponse
 }
 
-// open starts the stream. It starts none for a range that servers do not stream, or if a server
-// could send a piece over the limit of the client.
+// open starts the stream. It leaves stream nil for a range that servers do not stream, and if a
+// server could send a piece over the client's limit.
 func (s *getStream) open() error {
 	if s.paging && (s.limited || !s.divisible()) {
 		return nil
@@ -151,8 +152,8 @@ func (s *getStream) run() {
 	}
 }
 
-// copyRange chooses how to read the range. Only the first answer of a server shows that it does not
-// stream.
+// copyRange delivers the range: from the stream, by pages, or by one request. That a server cannot
+// stream shows only in its first answer.
 func (s *getStream) copyRange() error {
 	if s.stream != nil {
 		first, err := s.receive()
@@ -173,14 +174,14 @@ func (s *getStream) copyRange() error {
 // streamPatience is how long a piece may take before the members are probed.
 const streamPatience = 500 * time.Millisecond
 
-// receive waits for the next piece. The members are probed if it takes long, because the balancer
-// does not notice that a stream has no answer.
+// receive returns the next piece of the stream. It probes the members if the piece takes long,
+// because the balancer does not notice that a stream has no answer.
 func (s *getStream) receive() (*pb.RangeStreamResponse, error) {
 	defer time.AfterFunc(streamPatience, s.members.ProbeAll).Stop()
 	return s.stream.Recv()
 }
 
-// copyStream delivers the stream. msg and err are the result of its first Recv.
+// copyStream delivers the stream. msg and err are the result of the first Recv.
 func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	for err == nil {
 		if err = s.send(msg.GetRangeResponse()); err != nil {
@@ -194,13 +195,13 @@ func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	return err
 }
 
-// copyPages reads the range by requests with a limit, all at the revision of the first.
+// copyPages delivers the range by requests with a limit, all at the revision of the first.
 func (s *getStream) copyPages() error {
 	op, left := s.op, s.op.limit
 	if left <= 0 {
 		left = math.MaxInt64
 	}
-	var final *pb.RangeResponse // the last piece, with what only the first page knows
+	var final *pb.RangeResponse // the last piece, with the Header and Count of the first page
 	for size := int64(firstPageKeys); ; {
 		page, err := s.readPage(&op, &size, left, final != nil)
 		if err != nil {
@@ -218,17 +219,18 @@ func (s *getStream) copyPages() error {
 			final.Kvs, final.More = kvs, page.GetMore()
 			return s.send(final)
 		}
-		op.key = append(slices.Clip(kvs[len(kvs)-1].GetKey()), 0) // the next key there can be
+		op.key = append(slices.Clip(kvs[len(kvs)-1].GetKey()), 0) // the lowest key after the page
 		size = nextPageSize(size, proto.Size(page), s.maxPage)
-		if err := s.send(&pb.RangeResponse{Kvs: kvs}); err != nil { // which gives kvs away
+		if err := s.send(&pb.RangeResponse{Kvs: kvs}); err != nil { // the reader owns kvs now
 			return err
 		}
 	}
 }
 
-// readPage reads a page of at most size keys, and at most left. It asks for half as many keys again
-// if the page is over the limit on messages. At a pinned revision, a serializable read may reach a
-// member that has not got to the revision yet; then the rest of the range is read linearizably.
+// readPage returns a page of at most size keys, and at most left. If the page is over the limit on
+// messages, readPage halves size and asks again. If the revision is pinned and the read
+// serializable, the member may not have reached that revision yet; the rest of the range is then
+// read linearizably.
 func (s *getStream) readPage(
 	op *Op, size *int64, left int64, pinned bool,
 ) (*pb.RangeResponse, error) {
@@ -248,8 +250,8 @@ func (s *getStream) readPage(
 	}
 }
 
-// A page is in memory as a whole, and values may be of any size. So pages start small and grow as
-// long as they are small in bytes.
+// Sizes of pages. A page is in memory as a whole, and values may be of any size. So pages start
+// small, and grow as long as they are small in bytes.
 const (
 	firstPageKeys = 16
 	maxPageKeys   = 1024
@@ -267,7 +269,8 @@ func nextPageSize(keys int64, bytes, most int) int64 {
 	}
 }
 
-// send delivers a piece to the reader. It returns the error of the context if that ends first.
+// send delivers a piece to the reader. It returns the error of the context if the context ends
+// first.
 func (s *getStream) send(piece *pb.RangeResponse) error {
 	if piece == nil {
 		piece = &pb.RangeResponse{}
@@ -283,9 +286,9 @@ func (s *getStream) send(piece *pb.RangeResponse) error {
 	}
 }
 
-// fail makes err the last response. Once the context has ended the reader may be gone. It may also
-// read later, and must not take the closed channel for a complete answer. So err replaces a piece
-// that has not been read.
+// fail makes err the last response. Once the context has ended, nothing may read the channel, so
+// fail does not wait. A reader that comes later must not take the closed channel for a complete
+// answer, so err replaces a piece that has not been read.
 func (s *getStream) fail(err error) {
 	last := RangeStreamResponse{RangeResponse: &pb.RangeResponse{}, err: err}
 	select {

@@ -19,11 +19,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
-// LeaseID identifies a lease of the cluster. The zero value is [NoLease].
+// LeaseID identifies a lease. The zero value is [NoLease].
 type LeaseID int64
 
 const (
-	// NoLease is the ID of no lease: a key put with it lives until it is deleted.
+	// NoLease is the LeaseID of keys without a lease, which live until they are deleted.
 	NoLease LeaseID = 0
 
 	// MaxLeaseTTL is the longest TTL that servers grant, in seconds.
@@ -40,14 +40,14 @@ type LeaseGrantResponse struct {
 	// TTL, in seconds, is what the server granted, which may be more than was asked for.
 	TTL int64
 
-	// Error is the field of the same name in the answer; servers leave it empty.
+	// Error is the field of the same name in the protocol's message. Servers leave it empty.
 	Error string
 }
 
 // LeaseRevokeResponse is the answer to [Lease.Revoke].
 type LeaseRevokeResponse pb.LeaseRevokeResponse
 
-// LeaseKeepAliveResponse is the answer to one renewal.
+// LeaseKeepAliveResponse is the answer to one renewal of a lease.
 type LeaseKeepAliveResponse struct {
 	*pb.ResponseHeader
 
@@ -98,27 +98,28 @@ type LeaseLeasesResponse struct {
 // client is closed.
 type Lease interface {
 	// Grant makes a lease that expires after ttl seconds unless it is kept alive. The server raises
-	// a ttl that is too short; the response has the granted one.
+	// a ttl that is too short; the response has the granted TTL.
 	//
-	// One call makes one lease. The Lease of a client chooses the id, so it can repeat the request
-	// on other members, as reads are repeated, if a member is unavailable or an answer is lost.
-	// After an error a lease may exist until its TTL has passed. A Lease made by
+	// One call makes one lease. The Lease of a client chooses the id, so it can send the request
+	// again to other members, as it does with reads, if a member is unavailable or an answer is
+	// lost. After an error, a lease may exist until its TTL has passed. A Lease made by
 	// [NewLeaseFromLeaseClient] leaves the id to the server and sends one request. Errors:
 	// rpctypes.ErrLeaseTTLTooLarge for more than [MaxLeaseTTL].
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
 
 	// Revoke ends a lease, deletes its keys, and closes the channels that this Lease's KeepAlive
-	// returned for it (see [ErrLeaseRevoked]). It is sent again only if it is certain that no
-	// member has seen it. Errors: rpctypes.ErrLeaseNotFound.
+	// returned for the lease (see [ErrLeaseRevoked]). The request is sent again only if it is
+	// certain that no member has seen it. Errors: rpctypes.ErrLeaseNotFound.
 	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
 
-	// TimeToLive returns how long a lease has left. If there is no such lease, the TTL is -1 and
-	// there is no error. The request is repeated on other members if one is unavailable.
+	// TimeToLive returns how much time a lease has left. If there is no such lease, the TTL is -1
+	// and there is no error. The request is sent again to other members if a member is unavailable.
 	TimeToLive(
 		ctx context.Context, id LeaseID, opts ...LeaseOption,
 	) (*LeaseTimeToLiveResponse, error)
 
-	// Leases lists all leases of the cluster. It is repeated like TimeToLive.
+	// Leases returns all leases of the cluster. The request is sent again to other members if a
+	// member is unavailable.
 	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
 
 	// KeepAlive keeps a lease alive until ctx ends. It does not block: it returns a channel with
@@ -137,32 +138,33 @@ type Lease interface {
 	//   - the Lease or its client is closed, or the client has no connection. KeepAlive returns a
 	//     closed channel and [ErrKeepAliveHalted] from then on.
 	//
-	// [WithKeepAliveEnd] returns which of these it was. A closed channel does not mean that the
-	// lease is gone, unless the server said so.
+	// [KeepAliveEnd.Err] returns the reason. A closed channel does not mean that the lease is gone,
+	// unless the server said so.
 	//
 	// No other status with which a server or proxy ends the stream closes a channel. The stream is
-	// opened again after growing waits, and why it ended is logged, once a second at most. If the
-	// answer to the first renewal says that the lease is gone, another member is asked for its TTL,
-	// and the channel is closed only if that confirms it.
+	// opened again after growing waits, and the status is logged, at most once a second. If the
+	// answer to the first renewal says that the lease is gone, another member is asked for the TTL,
+	// and the channel is closed only if that member confirms it.
 	//
-	// The channel has room for [LeaseResponseChSize] answers; an answer that finds it full is
-	// dropped. The lease is renewed even if they are not read. When the lease has expired or was
-	// revoked, unread answers are dropped as well, so that none says that the lease lives.
+	// The channel has room for [LeaseResponseChSize] answers. An answer is dropped if the channel
+	// is full; the lease is renewed even if no answer is read. When the lease has expired or was
+	// revoked, unread answers are dropped as well, so that no answer says that the lease lives.
 	//
-	// Calls for one lease share its renewals. Each ends by its own context; when all have ended,
-	// the lease is no longer renewed. A context that never ends costs nothing. Of ctx's outgoing
-	// metadata only the requirement of a leader matters, because all renewals share one stream.
+	// Calls for one lease share its renewals. Each call ends with its own context; when all have
+	// ended, the lease is no longer renewed. A context that never ends costs nothing. Of ctx's
+	// outgoing metadata only the requirement of a leader matters, because all renewals share one
+	// stream.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
-	// KeepAliveOnce renews a lease once, on a stream of its own that carries ctx's metadata, and
-	// blocks until that is answered or ctx ends. It is repeated with growing waits while members
-	// are unavailable, up to Config.MaxUnaryRetries times; the error is then the last status.
-	// Errors: rpctypes.ErrLeaseNotFound.
+	// KeepAliveOnce renews a lease once, and blocks until the renewal is answered or ctx ends. It
+	// uses a stream of its own, which carries ctx's metadata. While members are unavailable, it
+	// sends the request again with growing waits, up to Config.MaxUnaryRetries times, and then
+	// returns the last status. Errors: rpctypes.ErrLeaseNotFound.
 	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
 
-	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels and returns when
-	// nothing is left running. It revokes nothing: leases expire by themselves. The client's Close
-	// calls it. It may be called more than once.
+	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels, and returns when
+	// nothing is left running. It does not revoke leases; they expire. The client's Close calls it.
+	// It may be called more than once.
 	Close() error
 }
 
@@ -184,7 +186,7 @@ type lessor struct {
 	// read-only after newLessor
 	remote     pb.LeaseClient
 	logger     func() *zap.Logger
-	choosesIDs bool            // of the leases that it grants
+	choosesIDs bool            // Grant chooses the lease's id, not the server
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
 	servers    *keepalive.Remote
@@ -196,21 +198,21 @@ type lessor struct {
 	target                 balancer.StreamTarget // of the keeper's streams
 }
 
-// defaultFirstTimeout is how long the first answer to KeepAlive may take if the caller of
-// NewLeaseFromLeaseClient gives no time that is long enough.
+// defaultFirstTimeout is how long KeepAlive waits for the first answer if the caller of
+// NewLeaseFromLeaseClient names a time that is too short.
 const defaultFirstTimeout = 5 * time.Second
 
-// NewLease returns another Lease on c's connection than the one that c embeds. Its owner closes it;
-// it ends with c in any case.
+// NewLease returns a Lease on c's connection, other than the one that c embeds. Its owner closes
+// it. It ends with c at the latest.
 func NewLease(c *Client) Lease {
 	l := newLessor(RetryLeaseClient(c), c, addDurations(c.cfg.dialTimeout(), time.Second))
 	l.choosesIDs = true
 	return l
 }
 
-// NewLeaseFromLeaseClient returns a Lease on a protobuf stub, such as one of a server in the same
-// process. keepAliveTimeout is how long [Lease.KeepAlive] waits for the first answer; a second or
-// less means 5 seconds. The Lease ends with c, which may be nil.
+// NewLeaseFromLeaseClient returns a Lease that sends its requests through remote, such as a stub of
+// a server in the same process. keepAliveTimeout is how long [Lease.KeepAlive] waits for the first
+// answer; a second or less means 5 seconds. The Lease ends with c, which may be nil.
 func NewLeaseFromLeaseClient(
 	remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration,
 ) Lease {
@@ -239,7 +241,7 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 	return l
 }
 
-// maxTakenIDs is how many ids that one Grant chooses may turn out to be in use.
+// maxTakenIDs is how many of the ids that one Grant chooses may be in use by other leases.
 const maxTakenIDs = 3
 
 func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
@@ -259,14 +261,15 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 	}, nil
 }
 
-// grantOnce leaves the id to the server, so the request must not be sent again.
+// grantOnce grants a lease whose id the server chooses. The request must not be sent again, because
+// a second one would grant a second lease.
 func (l *lessor) grantOnce(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
 	return l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
 }
 
-// grantRepeatedly chooses the id. A server grants an id once, so the request may be sent again like
-// a read. If an earlier request was applied and its answer lost, the server refuses the id; the TTL
-// that it returns when asked is what it has granted.
+// grantRepeatedly grants a lease whose id it chooses. A server grants an id once, so the request
+// may be sent again like a read. If an earlier attempt was applied and its answer was lost, the
+// server refuses the id, and grantRepeatedly asks for the TTL that was granted.
 func (l *lessor) grantRepeatedly(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
 	req, mark := &pb.LeaseGrantRequest{ID: newLeaseID(), TTL: ttl}, new(retry.Idempotent)
 	taken := 0
@@ -275,7 +278,7 @@ func (l *lessor) grantRepeatedly(ctx context.Context, ttl int64) (*pb.LeaseGrant
 		if !errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseExist) {
 			return resp, err
 		}
-		if mark.SentOnce() { // the id is another lease's
+		if mark.SentOnce() { // another lease has the id
 			if taken++; taken >= maxTakenIDs {
 				return nil, err
 			}
@@ -294,8 +297,8 @@ func (l *lessor) grantRepeatedly(ctx context.Context, ttl int64) (*pb.LeaseGrant
 	}
 }
 
-// granted returns the answer to the grant of a lease that exists, or nil if the lease has expired
-// or is about to.
+// granted asks for a lease that exists and returns the answer that its grant had. It returns nil if
+// the lease has expired or is about to expire.
 func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse, error) {
 	left, err := l.askTTL(ctx, id)
 	if err != nil || left.GetTTL() <= 0 {
@@ -304,7 +307,7 @@ func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse,
 	return &pb.LeaseGrantResponse{Header: left.GetHeader(), ID: id, TTL: left.GetGrantedTTL()}, nil
 }
 
-// wait waits between two attempts of one call. It ends early with ctx and with the lessor.
+// wait waits between two attempts of one call. It returns an error if ctx or the lessor ends first.
 func (l *lessor) wait(ctx context.Context, attempt int) error {
 	both, stop := join(ctx, l.ctx)
 	defer stop()
@@ -314,7 +317,8 @@ func (l *lessor) wait(ctx context.Context, attempt int) error {
 	return nil
 }
 
-// newLeaseID returns a random id between 1 and the largest int64, as servers choose.
+// newLeaseID returns a random id between 1 and the largest int64. Servers choose ids in this range,
+// too.
 func newLeaseID() int64 {
 	var b [8]byte
 	for {
@@ -368,7 +372,7 @@ func (l *lessor) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
 	return &LeaseLeasesResponse{ResponseHeader: resp.GetHeader(), Leases: leases}, nil
 }
 
-// Close implements Lease. The keeper ends before the confirmer, which it calls.
+// Close closes the keeper before the confirmer, which the keeper calls.
 func (l *lessor) Close() error {
 	l.cancel()
 	l.keeper.Close(context.Canceled)
@@ -376,7 +380,7 @@ func (l *lessor) Close() error {
 	return nil
 }
 
-// endErr is the error of a call that may have ended with the lessor.
+// endErr returns the error of a call that failed with err and may have ended with the lessor.
 func (l *lessor) endErr(ctx context.Context, err error) error {
 	if ctx.Err() == nil && l.ctx.Err() != nil {
 		return errClosing

@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
-// AlarmMember and the answers of the Maintenance methods: the messages of the protocol under the
+// AlarmMember and the answers of the Maintenance methods are the messages of the protocol under
 // names of this package.
 type (
 	// AlarmMember is one alarm of one member.
@@ -36,59 +36,60 @@ type (
 
 // The actions of Downgrade.
 const (
-	DowngradeEnable = DowngradeAction(pb.DowngradeRequest_ENABLE) // start a downgrade
-	DowngradeCancel = DowngradeAction(pb.DowngradeRequest_CANCEL) // stop it
-	// check whether the cluster can be downgraded
-	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE)
+	DowngradeEnable   = DowngradeAction(pb.DowngradeRequest_ENABLE)   // start a downgrade
+	DowngradeCancel   = DowngradeAction(pb.DowngradeRequest_CANCEL)   // cancel a downgrade
+	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check if one is possible
 )
 
-// SnapshotResponse is the start of a snapshot; the rest is read from Snapshot.
+// SnapshotResponse is the beginning of a snapshot. The database is read from Snapshot.
 type SnapshotResponse struct {
-	// Header is that of the first part of the snapshot. Servers may send none.
+	// Header is the header of the first part of the snapshot. Servers may send none.
 	Header *pb.ResponseHeader
 	// Snapshot yields the database file followed by its SHA-256. The caller closes it.
 	Snapshot io.ReadCloser
-	// Version is the etcd version whose storage format the snapshot has, "" from servers before 3.6
-	// and from those that have just begun to serve.
+	// Version is the etcd version whose storage format the snapshot has. Servers before 3.6, and
+	// those that have just begun to serve, send "".
 	Version string
 }
 
-// Maintenance looks after the members of the cluster.
+// Maintenance has the requests for keeping up the members of the cluster.
 //
-// Its methods are safe for concurrent use and block until they are answered or ctx ends. Those that
-// take an endpoint ask that member over a connection of their own, which leaves the client's
-// endpoints and token as they are. AlarmList, Status, HashKV and the start of a snapshot are
-// repeated by themselves while they cannot be served, the others only where they were surely not
-// sent. Errors are ctx's own where that has ended, those of package rpctypes, or a gRPC status.
-// With authentication enabled a user without the role "root" gets [rpctypes.ErrPermissionDenied]
-// for all but AlarmList and Status.
+// Its methods are safe for concurrent use, and block until they are answered or ctx ends. A method
+// with an endpoint asks the member at that endpoint, over a connection of its own; the client's
+// endpoints and token stay as they are. AlarmList, Status, HashKV and the start of a snapshot are
+// sent again by themselves while no member can serve them. The other requests are sent again only
+// if it is certain that they were not sent. An error is that of ctx if ctx has ended, one of
+// package rpctypes, or a gRPC status. While authentication is enabled, a user without the role
+// "root" gets [rpctypes.ErrPermissionDenied] for all methods but AlarmList and Status.
 type Maintenance interface {
-	// AlarmList lists the alarms that are raised in the cluster.
+	// AlarmList returns the alarms that are raised in the cluster.
 	AlarmList(ctx context.Context) (*AlarmResponse, error)
 
-	// AlarmDisarm ends an alarm. The zero AlarmMember stands for all that AlarmList lists; the
-	// answer has those that were disarmed. An error part of the way leaves the alarms before it
+	// AlarmDisarm disarms an alarm. The zero AlarmMember means all alarms that AlarmList returns.
+	// The answer has the alarms that were disarmed. After an error, some of several alarms may be
 	// disarmed.
 	AlarmDisarm(ctx context.Context, m *AlarmMember) (*AlarmResponse, error)
 
-	// Defragment rewrites the database of the member at endpoint. The member serves nothing
-	// meanwhile, which can take a while: defragment one member at a time.
+	// Defragment rewrites the database of the member at endpoint. The member serves nothing until
+	// that is done, which can take a while, so defragment one member at a time.
 	Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error)
 
 	// Status returns the state of the member at endpoint. It works without a quorum.
 	Status(ctx context.Context, endpoint string) (*StatusResponse, error)
 
-	// HashKV returns the hash over the history of the keys of the member at endpoint up to revision
-	// rev, 0 for the latest. Members with the same CompactRevision have the same hash at the same
-	// revision. It returns [rpctypes.ErrCompacted] or [rpctypes.ErrFutureRev].
+	// HashKV returns the hash of the key history of the member at endpoint, up to revision rev; 0
+	// means the latest revision. Members with the same CompactRevision have the same hash at the
+	// same revision. HashKV returns [rpctypes.ErrCompacted] or [rpctypes.ErrFutureRev].
 	HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error)
 
-	// SnapshotWithVersion starts a snapshot of the database of a member, one of the endpoints. It
-	// blocks until the first part arrives. Each Read of Snapshot blocks until there is more, ends
-	// with the error of ctx when that ends, and returns io.EOF when the server has sent everything;
-	// a failure of the stream is returned by all Reads after it. Closing the reader ends the
-	// request, also while a Read waits. It is for one reading goroutine and must be closed or have
-	// its ctx end. Nothing is verified: package snapshot does that.
+	// SnapshotWithVersion starts a snapshot of the database of one of the endpoints. It blocks
+	// until the first part arrives.
+	//
+	// Each Read of Snapshot blocks until there is more. Once ctx ends, Read returns the error of
+	// ctx. It returns io.EOF when the server has sent everything. If the stream fails, every later
+	// Read returns that failure. Close ends the request, even while a Read blocks. Only one
+	// goroutine may read, and the caller must close the reader or end ctx. Nothing is verified;
+	// package snapshot does that.
 	SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error)
 
 	// Snapshot is SnapshotWithVersion without the version.
@@ -96,16 +97,16 @@ type Maintenance interface {
 	// Deprecated: use SnapshotWithVersion, whose version says which etcd can restore the snapshot.
 	Snapshot(ctx context.Context) (io.ReadCloser, error)
 
-	// MoveLeader hands the leadership to the member transfereeID. The client's endpoints must be
-	// the leader's only, another member answers [rpctypes.ErrNotLeader]. It also returns
-	// [rpctypes.ErrBadLeaderTransferee].
+	// MoveLeader makes the member transfereeID the leader. The client's only endpoint must be that
+	// of the current leader, because another member answers [rpctypes.ErrNotLeader]. MoveLeader
+	// also returns [rpctypes.ErrBadLeaderTransferee].
 	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
 
-	// Downgrade checks, starts or cancels the downgrade of the cluster to version, "3.6.0" for
-	// example; the answer has the cluster's version. It returns
+	// Downgrade validates, starts or cancels the downgrade of the cluster to version, such as
+	// "3.6.0". The answer has the cluster's version. Downgrade returns
 	// [rpctypes.ErrInvalidDowngradeTargetVersion], [rpctypes.ErrDowngradeInProcess] or
-	// [rpctypes.ErrWrongDowngradeVersionFormat]; an unknown action is refused without a request. To
-	// cancel where no downgrade is under way is no error.
+	// [rpctypes.ErrWrongDowngradeVersionFormat]. It refuses an unknown action without a request. It
+	// is no error to cancel a downgrade if there is none.
 	Downgrade(
 		ctx context.Context, action DowngradeAction, version string,
 	) (*DowngradeResponse, error)
@@ -113,17 +114,18 @@ type Maintenance interface {
 
 type maintenance struct {
 	remote pb.MaintenanceClient
-	client *Client // may be nil; ends calls when it is closed
-	// member returns the stub for the member at endpoint and what ends its use.
+	client *Client // may be nil; calls for an endpoint end when it is closed
+	// member returns a stub for the member at endpoint, and a function that ends its use.
 	member func(endpoint string) (pb.MaintenanceClient, func() error, error)
 }
 
-// NewMaintenance returns the Maintenance of c; c itself embeds one.
+// NewMaintenance returns a Maintenance that sends its requests through c. c itself embeds one.
 func NewMaintenance(c *Client) Maintenance {
 	return &maintenance{remote: pb.NewMaintenanceClient(c.rpc), client: c, member: c.maintainOne}
 }
 
-// maintainOne connects to one member. There is no other to turn to when it refuses.
+// maintainOne returns a stub for the member at endpoint, and a function that closes its connection.
+// It retries as with one endpoint, because no other member can answer.
 func (c *Client) maintainOne(endpoint string) (pb.MaintenanceClient, func() error, error) {
 	conn, err := c.Dial(endpoint)
 	if err != nil {
@@ -134,9 +136,9 @@ func (c *Client) maintainOne(endpoint string) (pb.MaintenanceClient, func() erro
 	return pb.NewMaintenanceClient(retry.New(conn, cfg)), conn.Close, nil
 }
 
-// NewMaintenanceFromMaintenanceClient returns a Maintenance that sends its requests through remote,
-// which may lead to a server in the same process; the endpoints that its methods are given do not
-// matter. The client may be nil.
+// NewMaintenanceFromMaintenanceClient returns a Maintenance that sends all requests through remote,
+// which may lead to a server in the same process. Its methods ignore the endpoint that they are
+// given. Calls for an endpoint end when c is closed; c may be nil.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	return &maintenance{
 		remote: remote,
@@ -186,8 +188,8 @@ func (m *maintenance) alarm(ctx context.Context, req *pb.AlarmRequest) (*AlarmRe
 	return (*AlarmResponse)(resp), err
 }
 
-// askMember performs one request to the member at endpoint. Its connection is not the client's, so
-// the client's closing has to end the request by its context.
+// askMember makes one request to the member at endpoint, and returns its answer. The request also
+// ends when the client is closed, although its connection is not the client's.
 func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint string,
 	method func(pb.MaintenanceClient, context.Context, *Req, ...grpc.CallOption) (*Resp, error),
 	req *Req,

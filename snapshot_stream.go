@@ -23,13 +23,13 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 	r := &snapshotReader{caller: ctx}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	var err error
-	opts := wire.SnapshotOptions() // each part is used up before the next is received
+	opts := wire.SnapshotOptions() // reuse a buffer: a part is used up before the next is received
 	if r.stream, err = m.remote.Snapshot(r.ctx, &pb.SnapshotRequest{}, opts...); err != nil {
 		return nil, r.end(err)
 	}
 	first, err := r.stream.Recv()
 	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // not even a checksum
+		err = io.ErrUnexpectedEOF // a snapshot has at least a checksum
 	}
 	if err != nil {
 		return nil, r.end(err)
@@ -39,20 +39,21 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 		nil
 }
 
-// snapshotReader reads the parts of a snapshot from their stream, on the goroutine that calls Read.
+// snapshotReader reads a snapshot part by part from its stream, on the goroutine that calls Read.
 type snapshotReader struct {
-	// Read-only once made.
+	// read-only once made
 	stream pb.Maintenance_SnapshotClient
 	caller context.Context
-	ctx    context.Context    // of the stream; ends with Close, and soon after the caller's
-	cancel context.CancelFunc // may be called during a Read
+	ctx    context.Context    // the stream's; ends with Close, and soon after caller
+	cancel context.CancelFunc // ends ctx; may be called during a Read
 
-	// Of the reading goroutine.
-	rest []byte // of the part received last
-	err  error  // that ended the stream; returned from then on
+	// used by the reading goroutine
+	rest []byte // what is left of the part received last
+	err  error  // ended the stream; every later Read returns it
 }
 
-// Read returns what is left of the current part, or receives the next.
+// Read copies from the part that was received last. If that part is used up, Read receives the next
+// one.
 func (r *snapshotReader) Read(p []byte) (int, error) {
 	for r.err == nil && len(r.rest) == 0 && len(p) > 0 {
 		part, err := r.stream.Recv()
@@ -63,7 +64,7 @@ func (r *snapshotReader) Read(p []byte) (int, error) {
 		r.rest = part.GetBlob()
 	}
 	if err := cmp.Or(r.caller.Err(), r.ctx.Err()); err != nil && r.err == nil {
-		r.end(err) // also where parts that arrived before are left
+		r.end(err) // even if rest is not empty
 	}
 	if r.err != nil {
 		return 0, r.err
@@ -73,7 +74,8 @@ func (r *snapshotReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// end notes the first error, converted, and frees the stream.
+// end makes err, converted, the result of every later Read, and frees the stream. It returns the
+// converted error.
 func (r *snapshotReader) end(err error) error {
 	if !errors.Is(err, io.EOF) {
 		err = toErr(r.ctx, err)
@@ -83,8 +85,8 @@ func (r *snapshotReader) end(err error) error {
 	return err
 }
 
-// Close ends the stream. A Read that waits, or comes later without having seen the end, returns
-// context.Canceled.
+// Close ends the stream. A Read that blocks, or that is called before the end was seen, then
+// returns context.Canceled.
 func (r *snapshotReader) Close() error {
 	r.cancel()
 	return nil

@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watch"
 )
 
-// Event is one change of one key: a put or a delete (message mvccpb.Event). Events are shared:
-// receivers must not change them.
+// Event is one change of one key: a put or a delete (message mvccpb.Event). Receivers share Events
+// and must not change them.
 type Event = mvccpb.Event
 
 // The values of Event.Type.
@@ -21,8 +21,8 @@ const (
 	EventTypeDelete = mvccpb.Event_DELETE
 )
 
-// Watch ids of the wire protocol (WatchCreateRequest.watch_id, WatchResponse.watch_id). This client
-// assigns them by itself; they are for those who speak the protocol directly.
+// Watch ids of the protocol (WatchCreateRequest.watch_id, WatchResponse.watch_id). They are for
+// programs that send the protocol's messages themselves; this client chooses its own ids.
 const (
 	// AutoWatchID in a create request lets the server choose the id.
 	AutoWatchID = 0
@@ -31,81 +31,82 @@ const (
 	InvalidWatchID = -1
 )
 
-// ErrNoWatchStream is returned by Watcher.RequestProgress if watches are open, but none whose
+// ErrNoWatchStream is returned by Watcher.RequestProgress if watches are open, but no watch whose
 // context has the same outgoing metadata.
 var ErrNoWatchStream = watch.ErrNoStream
 
-// WatchChan delivers the responses of one watch, and is closed after the last.
+// WatchChan delivers the responses of one watch. It is closed after the last response.
 type WatchChan <-chan WatchResponse
 
 // Watcher watches keys for changes. All methods are safe for concurrent use.
 type Watcher interface {
-	// Watch reports the changes of key, or with WithRange, WithPrefix or WithFromKey those of a
-	// range: from now on, or with WithRev from that revision. The history is complete and in order.
-	// Each revision comes once and whole: the changes of one transaction are in one response. A
-	// watch survives lost connections and changes of members: it resumes after the last change that
-	// it delivered.
+	// Watch reports the changes of key or, with WithRange, WithPrefix or WithFromKey, those of a
+	// range of keys. It begins with the changes after the call or, with WithRev, with those of that
+	// revision. The history is complete and in order. Each revision comes once and whole: the
+	// changes of one transaction are in one response. A watch survives lost connections and changes
+	// of members: it resumes after the last change that it delivered.
 	//
-	// Watch blocks until a server has confirmed the watch, ctx ends, or the watcher is closed. It
-	// misses no change that happens after it has returned. When ctx ends, the watch is cancelled on
-	// the server and the channel is closed at once. A watch whose context never ends lives until
-	// the watcher is closed.
+	// Watch blocks until a server has confirmed the watch, ctx ends, or the watcher is closed. The
+	// watch misses no change that happens after Watch has returned. When ctx ends, the watch is
+	// cancelled on the server and the channel is closed at once. A watch whose context never ends
+	// lives until the watcher is closed.
 	//
-	// A watch that ends for another reason sends a last response, whose Err is not nil, after all
-	// responses before it, however slowly they are read. Then the channel is closed. Err is:
+	// A watch that ends for another reason sends a last response, whose Err is not nil. It comes
+	// after all earlier responses, however slowly they are read. Then the channel is closed. Err
+	// is:
 	//
 	//   - rpctypes.ErrCompacted: the next changes were compacted. CompactRevision is the first
 	//     revision that can still be watched.
-	//   - rpctypes.ErrPermissionDenied, and other errors for what the server gives as CancelReason,
-	//     such as an invalid range. If the client has a user, a refused watch is first tried once
-	//     more with a new token.
+	//   - rpctypes.ErrPermissionDenied, or another error made from the server's CancelReason,
+	//     such as that for an invalid range. If the client has a user, a refused watch is first
+	//     tried once more with a new token.
 	//   - rpctypes.ErrNoLeader: with WithRequireLeader, the member lost its leader.
 	//   - ErrNoAvailableEndpoints: the client has no connection.
 	//   - context.Canceled, or the error of Config.Context: the client was closed. Close does not
 	//     wait for slow consumers, so this response may be left out.
 	//
-	// A status with which a server, a proxy or a load balancer ends the stream of a watch does not
-	// end the watch, unless it is one of these. The stream is opened again, with growing waits.
+	// If a server, a proxy or a load balancer ends the stream of a watch with another status, the
+	// watch does not end. The stream is opened again, with growing waits.
 	//
 	// A consumer that does not read delays no other watch. Up to 8 MiB of events or 4,096 responses
-	// are kept for it (WithWatchBuffer). Then the watch pauses on the server, and it resumes when
-	// all of them have been read.
+	// are kept for it (WithWatchBuffer). Then the watch pauses on the server, and resumes when the
+	// consumer has read them all.
 	//
-	// Watches whose contexts carry the same outgoing metadata share one gRPC stream. It is opened
-	// with the values of the first of these contexts, and closed after the last watch. Watch panics
-	// if OpWatch does.
+	// Watches whose contexts carry the same outgoing metadata share one gRPC stream. The stream is
+	// opened with the values of the first of these contexts, and closed after the last watch. Watch
+	// panics if OpWatch does.
 	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
 
-	// RequestProgress asks the server to send a progress notice to all watches on the stream of
-	// ctx, which is that of its outgoing metadata. Each then receives a response whose
-	// IsProgressNotify is true. The server does not answer while one of these watches is catching
-	// up, so ask again after a while.
+	// RequestProgress asks the server to send a progress notice to all watches on one stream: that
+	// of the watches whose contexts carry the same outgoing metadata as ctx. Each of them then
+	// receives a response whose IsProgressNotify is true. The server does not answer while one of
+	// these watches is catching up, so ask again after a while.
 	//
-	// It does not wait for the answer, nor for a connection; without a connection, the server is
-	// asked when the watches have resumed. It opens no stream. If the Watcher has watches, but none
-	// with this metadata, it returns ErrNoWatchStream; if it has no watches, it returns nil. It
-	// returns the error of ctx if ctx has ended.
+	// RequestProgress does not wait for the answer, nor for a connection; without a connection, the
+	// server is asked when the watches have resumed. It opens no stream. If the Watcher has
+	// watches, but no watch with this metadata, it returns ErrNoWatchStream; if it has no watches,
+	// it returns nil. It returns the error of ctx if ctx has ended.
 	RequestProgress(ctx context.Context) error
 
 	// Close ends all watches, closes their channels, and returns when nothing of them is left
-	// running. The result is always nil. A Client closes the Watcher that it embeds.
+	// running. It always returns nil. A Client closes the Watcher that it embeds.
 	Close() error
 }
 
 // WatchResponse is one message of a watch.
 type WatchResponse struct {
-	// Header is never nil. Its Revision is that of the store when the server sent the response,
-	// which may be later than that of the events.
+	// Header is never nil. Its Revision is the store's revision when the server sent the response,
+	// which may be later than the revision of the events.
 	Header *pb.ResponseHeader
 
 	// Events are the changes, ordered by revision.
 	Events []*Event
 
-	// CompactRevision is the first revision that can still be watched, if the watch has ended
-	// because of a compaction; otherwise it is 0.
+	// CompactRevision is the first revision that can still be watched, if a compaction has ended
+	// the watch; otherwise it is 0.
 	CompactRevision int64
 
-	// Canceled is set in the last response, which says why the watch has ended.
+	// Canceled is set in the last response of a watch. Err then says why the watch has ended.
 	Canceled bool
 
 	// Created is set in the first response of a watch with WithCreatedNotify.
@@ -118,7 +119,7 @@ type WatchResponse struct {
 }
 
 // Err returns why the watch has ended if this is its last response, and otherwise nil.
-// Watcher.Watch lists the errors. A watch that the server has ended without a reason ends with
+// Watcher.Watch lists the errors. If the server has ended the watch without a reason, the error is
 // rpctypes.ErrFutureRev.
 func (wr *WatchResponse) Err() error {
 	switch {
@@ -134,8 +135,8 @@ func (wr *WatchResponse) Err() error {
 	return classify.CancelReason(wr.CancelReason)
 }
 
-// IsProgressNotify reports whether the response is a progress notice: all changes up to
-// Header.Revision have been delivered, and it holds nothing else.
+// IsProgressNotify reports whether the response is a progress notice: it holds nothing but the
+// Header, and all changes up to Header.Revision have been delivered.
 func (wr *WatchResponse) IsProgressNotify() bool {
 	return len(wr.Events) == 0 && !wr.Canceled && !wr.Created && wr.CompactRevision == 0 &&
 		wr.Header != nil && wr.Header.Revision != 0

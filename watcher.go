@@ -18,19 +18,19 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
-// watcher is the Watcher of a client. It joins the streams, which deliver events, with the channels
-// of the watches.
+// watcher is the Watcher of a client. It connects the streams, which receive events, with the
+// channels of the watches.
 type watcher struct {
 	// read-only after NewWatchFromWatchClient
 	streams    *watch.Streams
-	maxBytes   int  // largest create request; 0: any
+	maxBytes   int  // of a create request; 0: no limit
 	unlimited  bool // the client receives messages of any size
 	logger     func() *zap.Logger
-	closePumps func() // once
+	closePumps func() // closes pumps; may be called more than once
 
 	// own synchronisation
 	pumps     *outbox.Pumps
-	callbacks sync.WaitGroup // of consumers' contexts; added to only with mu held and closed unset
+	callbacks sync.WaitGroup // for ends of consumers' contexts; see expectCallback
 	brokenLog everySecond
 	lagLog    everySecond
 
@@ -39,13 +39,13 @@ type watcher struct {
 	closed bool
 }
 
-// NewWatcher returns another Watcher on the connection of c than the one that c embeds. It shares
-// its streams with no other Watcher, and ends with c or its own Close.
+// NewWatcher returns a Watcher on the connection of c, other than the one that c embeds. It shares
+// its streams with no other Watcher. It ends with c or when it is closed.
 func NewWatcher(c *Client) Watcher { return NewWatchFromWatchClient(pb.NewWatchClient(c.rpc), c) }
 
-// NewWatchFromWatchClient returns a Watcher that opens its streams with wc, which may be one
-// without a network (etcd's own proxy uses such a one). From c come the context, the logger, the
-// user and the limits of message sizes; c may be nil.
+// NewWatchFromWatchClient returns a Watcher that opens its streams with wc, which may lead to a
+// server in the same process, as in etcd's own proxy. It takes the context, the logger, the user
+// and the limits of message sizes from c, which may be nil.
 func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 	w := &watcher{logger: zap.NewNop, pumps: outbox.NewPumps()}
 	w.closePumps = sync.OnceFunc(w.pumps.Close)
@@ -79,10 +79,10 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 }
 
 // WatchRewritten is Watch with a function that returns the events to deliver instead of those that
-// came. It runs before they are delivered, must not block, and must not change the events, which
-// may be shared. If it returns no event, the response is left out. The decorators of this module
-// find WatchRewritten by a type assertion; with it they need no goroutine that copies one channel
-// into another.
+// came. The function runs before they are delivered, must not block, and must not change the
+// events, which may be shared. If it returns no event, the response is left out. Decorators in this
+// module find the method by a type assertion. With it they need no goroutine that copies one
+// channel into another.
 func (w *watcher) WatchRewritten(
 	ctx context.Context, rewrite func([]*Event) []*Event, key string, opts ...OpOption,
 ) WatchChan {
@@ -113,7 +113,7 @@ func (w *watcher) WatchRewritten(
 	return s.ch
 }
 
-// requestOverhead is more than the size of a create request without its keys.
+// requestOverhead is more than the size of a create request without its key and range end.
 const requestOverhead = 64
 
 func (w *watcher) RequestProgress(ctx context.Context) error {
@@ -123,8 +123,8 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 	return w.streams.RequestProgress(ctx)
 }
 
-// Close implements Watcher. Nothing is delivered once the streams have ended, so the pumps can end
-// then. The callbacks end last: those of watches that a pump was delivering to end with the pump.
+// Close ends the streams first: after that nothing is delivered, so the pumps can end. The
+// callbacks end last, because the pump of a watch releases the watch's callback when it ends.
 func (w *watcher) Close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -146,18 +146,19 @@ func (w *watcher) logLagging(responses, bytes int) {
 }
 
 // watchChanSize is the capacity of a watch's channel: how many responses a consumer may lag behind
-// before a goroutine waits for it.
+// before a goroutine delivers them.
 const watchChanSize = 2
 
-// mergeBuffers is up to how many times the limit of a watch's buffer fragments are merged into the
-// response that the server made. That is done for consumers who asked for fragments, and for those
-// of a client that receives messages of any size, who would get the response whole without
-// fragments. They rely on the first response of a watch from a past revision.
+// mergeBuffers bounds how much is merged from fragments into the response that the server made: so
+// many times the limit of the watch's buffer. Fragments are merged for consumers who asked for
+// fragments, and for clients that receive messages of any size, who would get the response whole
+// without fragments. Such consumers rely on the first response of a watch from a past revision
+// being whole.
 const mergeBuffers = 2
 
 // watchSink is the consumer's side of one watch: it turns callbacks of the mux into responses. The
-// mux calls Created, Deliver and Done; the outbox calls Size, Drained and Closed; the end of the
-// consumer's context calls leave.
+// mux calls Created, Deliver and Done. The outbox calls Size, Drained and Closed. When the
+// consumer's context ends, leave is called.
 type watchSink struct {
 	// read-only once added to a stream
 	watcher       *watcher
@@ -172,12 +173,12 @@ type watchSink struct {
 	// own synchronisation
 	watch watch.Watch
 
-	// used by Created and Done only, which the mux calls one at a time
-	ready chan struct{} // closed when the Watch call may return; nil from then on
+	// used by Created and Done, which the mux calls one at a time
+	ready chan struct{} // closed when Watch may return; nil from then on
 
 	// guarded by mu
 	mu      sync.Mutex
-	release func() bool // stops waiting for the end of the consumer's context
+	release func() bool // cancels the callback for the end of the consumer's context
 	closed  bool
 }
 
@@ -238,7 +239,7 @@ func finalResponse(f watchmux.Final) WatchResponse {
 }
 
 func (s *watchSink) Size(wr WatchResponse) int {
-	const responseSize, eventSize = 200, 300 // about what the structures take
+	const responseSize, eventSize = 200, 300 // roughly what the structures take in memory
 	n := responseSize
 	for _, e := range wr.Events {
 		n += eventSize + len(e.GetKv().GetKey()) + len(e.GetKv().GetValue()) +
@@ -260,7 +261,7 @@ func (s *watchSink) Closed() {
 	}
 }
 
-// follow ends the watch when ctx ends, until the channel is closed.
+// follow makes the watch end when ctx ends. It stops waiting for that once the channel is closed.
 func (s *watchSink) follow(ctx context.Context) {
 	if ctx.Done() == nil || !s.watcher.expectCallback() {
 		return
@@ -286,9 +287,8 @@ func (s *watchSink) leave() {
 	s.out.Abort()
 }
 
-// expectCallback makes Close wait for one more callback of a consumer's context. Once the watcher
-// is closed it counts nothing and returns false: no callback is needed, because Close ends the
-// watch.
+// expectCallback makes Close wait for one more callback of a consumer's context, and returns true.
+// If the watcher is closed it returns false: no callback is needed, because Close ends the watch.
 func (w *watcher) expectCallback() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
