@@ -19,25 +19,23 @@ const rootName = "root"
 // once every running member asks for users. Calls of this package authenticate as root from then
 // on.
 func (c *Cluster) EnableAuth(rootPassword string) error {
-	err := c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+	err := c.admin("enable auth", func(ctx context.Context, conn *grpc.ClientConn) error {
 		auth := pb.NewAuthClient(conn)
 		_, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: rootName, Password: rootPassword})
 		if errors.Is(rpctypes.Error(err), rpctypes.ErrUserAlreadyExist) {
 			_, err = auth.UserChangePassword(ctx,
 				&pb.AuthUserChangePasswordRequest{Name: rootName, Password: rootPassword})
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			err = grantRoles(ctx, auth, rootName, rootName)
 		}
-		if _, err := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: rootName,
-			Role: rootName}); err != nil {
-			return err
+		if err == nil {
+			_, err = auth.AuthEnable(ctx, &pb.AuthEnableRequest{})
 		}
-		_, err = auth.AuthEnable(ctx, &pb.AuthEnableRequest{})
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("etcdtest: enable auth: %w", err)
+		return err
 	}
 	c.setRootPassword(rootPassword)
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
@@ -56,7 +54,7 @@ func (c *Cluster) waitAuth(ctx context.Context, m *Member) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // it is ours alone
+	defer func() { _ = conn.Close() }() // no other function has it
 	return poll(ctx, func(ctx context.Context) error {
 		_, err := c.asRoot(ctx, conn)
 		return err
@@ -65,81 +63,74 @@ func (c *Cluster) waitAuth(ctx context.Context, m *Member) error {
 
 // DisableAuth turns authentication off again; users and roles stay.
 func (c *Cluster) DisableAuth() error {
-	err := c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+	err := c.admin("disable auth", func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := pb.NewAuthClient(conn).AuthDisable(ctx, &pb.AuthDisableRequest{})
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("etcdtest: disable auth: %w", err)
+	if err == nil {
+		c.setRootPassword("")
 	}
-	c.setRootPassword("")
-	return nil
+	return err
 }
 
 // AddRole makes a role with the given permissions, for example
 // &authpb.Permission{PermType: authpb.READWRITE, Key: []byte("a"), RangeEnd: []byte("b")}.
 func (c *Cluster) AddRole(name string, perms ...*authpb.Permission) error {
-	err := c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
-		auth := pb.NewAuthClient(conn)
-		if _, err := auth.RoleAdd(ctx, &pb.AuthRoleAddRequest{Name: name}); err != nil {
-			return err
-		}
-		for _, p := range perms {
-			if _, err := auth.RoleGrantPermission(ctx,
-				&pb.AuthRoleGrantPermissionRequest{Name: name, Perm: p}); err != nil {
-				return err
+	return c.admin(fmt.Sprintf("add role %q", name),
+		func(ctx context.Context, conn *grpc.ClientConn) error {
+			auth := pb.NewAuthClient(conn)
+			_, err := auth.RoleAdd(ctx, &pb.AuthRoleAddRequest{Name: name})
+			for i := 0; i < len(perms) && err == nil; i++ {
+				_, err = auth.RoleGrantPermission(ctx,
+					&pb.AuthRoleGrantPermissionRequest{Name: name, Perm: perms[i]})
 			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("etcdtest: add role %q: %w", name, err)
-	}
-	return nil
+			return err
+		})
 }
 
 // AddUser makes a user who has the given roles. With the password "" the user has none and is known
 // by a client certificate only.
 func (c *Cluster) AddUser(name, password string, roles ...string) error {
-	err := c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
-		auth := pb.NewAuthClient(conn)
-		req := &pb.AuthUserAddRequest{Name: name, Password: password}
-		if password == "" {
-			req.Options = &authpb.UserAddOptions{NoPassword: true}
-		}
-		if _, err := auth.UserAdd(ctx, req); err != nil {
-			return err
-		}
-		for _, role := range roles {
-			if _, err := auth.UserGrantRole(ctx,
-				&pb.AuthUserGrantRoleRequest{User: name, Role: role}); err != nil {
+	return c.admin(fmt.Sprintf("add user %q", name),
+		func(ctx context.Context, conn *grpc.ClientConn) error {
+			auth := pb.NewAuthClient(conn)
+			if _, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: name, Password: password,
+				Options: &authpb.UserAddOptions{NoPassword: password == ""}}); err != nil {
 				return err
 			}
+			return grantRoles(ctx, auth, name, roles...)
+		})
+}
+
+func grantRoles(ctx context.Context, auth pb.AuthClient, user string, roles ...string) error {
+	for _, role := range roles {
+		if _, err := auth.UserGrantRole(ctx,
+			&pb.AuthUserGrantRoleRequest{User: user, Role: role}); err != nil {
+			return err
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("etcdtest: add user %q: %w", name, err)
 	}
 	return nil
 }
 
 // admin calls fn with a connection to a running member on which every request is root's, if there
-// is a root.
-func (c *Cluster) admin(fn func(context.Context, *grpc.ClientConn) error) error {
+// is a root. Its error says what failed.
+func (c *Cluster) admin(what string, fn func(context.Context, *grpc.ClientConn) error) error {
 	running := c.running()
 	if len(running) == 0 {
-		return errors.New("etcdtest: no member is running")
+		return fmt.Errorf("etcdtest: %s: no member is running", what)
 	}
 	// the first one alone: the member that issues a token knows it
 	conn, err := c.dial(running[:1], grpc.WithUnaryInterceptor(c.callAsRoot))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // it is ours alone
+	defer func() { _ = conn.Close() }() // no other function has it
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
-	return fn(ctx, conn)
+	if err := fn(ctx, conn); err != nil {
+		return fmt.Errorf("etcdtest: %s: %w", what, err)
+	}
+	return nil
 }
 
 // callAsRoot is an interceptor that gets a token for each request, and another one when that

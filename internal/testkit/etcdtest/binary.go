@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -40,7 +39,7 @@ func findBinary(dir string) (string, error) {
 	for d := dir; ; d = filepath.Dir(d) {
 		mod, err := os.ReadFile(filepath.Join(d, "go.mod"))
 		if err == nil && rootModule.Match(mod) {
-			return checkBinary(filepath.Join(d, "bin", exeName("etcd")))
+			return checkBinary(filepath.Join(d, "bin", "etcd"))
 		}
 		if d == filepath.Dir(d) {
 			return "", fmt.Errorf("%w: %s is not inside the module; set %s, or run `make etcd` at its root", ErrNoBinary, dir, binaryEnv)
@@ -57,14 +56,7 @@ func checkBinary(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-func exeName(name string) string {
-	if runtime.GOOS == "windows" {
-		return name + ".exe"
-	}
-	return name
-}
-
-// serverEnv is the environment for an etcd process: ours without the variables that etcd would read
+// serverEnv is the environment for an etcd process: that of this process without the variables that etcd would read
 // as flags.
 func serverEnv() []string {
 	var env []string

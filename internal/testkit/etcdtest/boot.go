@@ -153,7 +153,7 @@ func (c *Cluster) memberArgs(m *Member) []string {
 			"--key-file="+c.certs.file(m.name, ".key"))
 	}
 	if c.cfg.mutualTLS {
-		args = append(args, "--client-cert-auth", "--trusted-ca-file="+c.certs.caFile())
+		args = append(args, "--client-cert-auth", "--trusted-ca-file="+c.CAFile())
 	}
 	if c.auth != "" {
 		args = append(args, "--auth-token="+c.auth)

@@ -4,10 +4,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -18,42 +18,28 @@ import (
 // certLife is how long the certificates are valid: longer than any test.
 const certLife = 24 * time.Hour
 
-// authority is the CA of one cluster and the certificates that it signed. It is read-only once
-// made.
+// authority is the CA of one cluster. It is read-only once made.
 type authority struct {
-	dir     string
-	pool    *x509.CertPool
-	cert    *x509.Certificate
-	key     *ecdsa.PrivateKey
-	clients map[string]tls.Certificate // by common name
+	dir  string // of all files
+	pool *x509.CertPool
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
 }
 
 // newAuthority makes a CA and a certificate for each client, with their files in dir.
 func newAuthority(dir string, clientCNs []string) (*authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	a := &authority{dir: dir, key: key, pool: x509.NewCertPool(),
-		clients: make(map[string]tls.Certificate)}
+	a := &authority{dir: dir, pool: x509.NewCertPool()}
 	template := certTemplate("etcdtest CA")
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true,
 		x509.KeyUsageCertSign
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return nil, err
-	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
+	if err := a.issue("ca", template); err != nil {
 		return nil, err
 	}
 	a.pool.AddCert(a.cert)
-	if err := writePEM(a.caFile(), "CERTIFICATE", der); err != nil {
-		return nil, err
-	}
 	for _, cn := range clientCNs {
 		template := certTemplate(cn)
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		if a.clients[cn], err = a.issue("client-"+cn, template); err != nil {
+		if err := a.issue("client-"+cn, template); err != nil {
 			return nil, err
 		}
 	}
@@ -72,44 +58,38 @@ func (a *authority) issueServer(name string, hosts []string) error {
 			template.DNSNames = append(template.DNSNames, h)
 		}
 	}
-	_, err := a.issue(name, template)
-	return err
+	return a.issue(name, template)
 }
 
-func (a *authority) issue(file string, template *x509.Certificate) (tls.Certificate, error) {
+// issue makes a key and a certificate, with their files. The first one is the CA's own.
+func (a *authority) issue(name string, template *x509.Certificate) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, err
+		return err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		parent, signer = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("etcdtest: certificate %q: %w", file, err)
+		return fmt.Errorf("etcdtest: certificate %q: %w", name, err)
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return tls.Certificate{}, err
+		return err
 	}
-	if err := writePEM(a.file(file, ".crt"), "CERTIFICATE", der); err != nil {
-		return tls.Certificate{}, err
+	if a.cert == nil {
+		a.key = key
+		if a.cert, err = x509.ParseCertificate(der); err != nil {
+			return err
+		}
 	}
-	if err := writePEM(a.file(file, ".key"), "PRIVATE KEY", keyDER); err != nil {
-		return tls.Certificate{}, err
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	return errors.Join(writePEM(a.file(name, ".crt"), "CERTIFICATE", der),
+		writePEM(a.file(name, ".key"), "PRIVATE KEY", keyDER))
 }
-
-func (a *authority) caFile() string { return a.file("ca", ".crt") }
 
 func (a *authority) file(name, suffix string) string { return filepath.Join(a.dir, name+suffix) }
-
-// clientTLS trusts the CA and shows the certificate of cn; with cn "" it shows none.
-func (a *authority) clientTLS(cn string) *tls.Config {
-	cfg := &tls.Config{RootCAs: a.pool, MinVersion: tls.VersionTLS12}
-	if cn != "" {
-		cfg.Certificates = []tls.Certificate{a.clients[cn]}
-	}
-	return cfg
-}
 
 // certTemplate has no serial number: x509 draws one.
 func certTemplate(cn string) *x509.Certificate {
@@ -124,4 +104,11 @@ func certTemplate(cn string) *x509.Certificate {
 
 func writePEM(path, kind string, der []byte) error {
 	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
+}
+
+// jwtSpec writes a key to dir and returns the --auth-token flag that uses it.
+func jwtSpec(dir string, ttl time.Duration) (string, error) {
+	file := filepath.Join(dir, "jwt.key")
+	err := os.WriteFile(file, []byte(rand.Text()), 0o600)
+	return fmt.Sprintf("jwt,priv-key=%s,sign-method=HS256,ttl=%v", file, ttl), err
 }

@@ -77,8 +77,8 @@ func New(opts ...Option) (*Cluster, error) {
 // setUp makes the certificates and keys, then starts the members.
 func (c *Cluster) setUp() (err error) {
 	if c.cfg.tls {
-		cns := append([]string{defaultCN, "root"}, c.cfg.clientCNs...)
-		if c.certs, err = newAuthority(c.dir, cns); err != nil {
+		c.cfg.clientCNs = append(c.cfg.clientCNs, defaultCN, "root")
+		if c.certs, err = newAuthority(c.dir, c.cfg.clientCNs); err != nil {
 			return err
 		}
 	}
@@ -128,57 +128,52 @@ func (c *Cluster) Endpoints() []string {
 // defaultCN is the common name that clients show under mutual TLS unless they ask for another.
 const defaultCN = "client"
 
-// TLSConfig is a new configuration for a client: it trusts the cluster's CA and, under
+// TLSConfig returns a new configuration for a client: it trusts the cluster's CA and, under
 // [WithMutualTLS], shows the certificate of the common name "client". It is nil without TLS.
 func (c *Cluster) TLSConfig() *tls.Config {
-	switch {
-	case c.certs == nil:
-		return nil
-	case c.cfg.mutualTLS:
-		return c.certs.clientTLS(defaultCN)
+	if c.cfg.mutualTLS {
+		return c.ClientTLS(defaultCN)
 	}
-	return c.certs.clientTLS("")
+	return c.ClientTLS("")
 }
 
-// ClientTLS is a new configuration for a client that trusts the cluster's CA and shows the
+// ClientTLS returns a new configuration for a client that trusts the cluster's CA and shows the
 // certificate of the common name cn, or none if cn is "". It is nil without TLS and for a name that
 // [WithClientCNs] was not given.
 func (c *Cluster) ClientTLS(cn string) *tls.Config {
-	if c.certs == nil || cn != "" && !c.hasCN(cn) {
+	if c.certs == nil {
 		return nil
 	}
-	return c.certs.clientTLS(cn)
+	cfg := &tls.Config{RootCAs: c.certs.pool, MinVersion: tls.VersionTLS12}
+	if cn == "" {
+		return cfg
+	}
+	pair, err := tls.LoadX509KeyPair(c.CertFile(cn), c.KeyFile(cn))
+	if err != nil {
+		return nil
+	}
+	cfg.Certificates = []tls.Certificate{pair}
+	return cfg
 }
 
-// CAFile is the PEM file with the cluster's CA, "" without TLS.
+// CAFile returns the PEM file with the cluster's CA, "" without TLS.
 func (c *Cluster) CAFile() string {
 	if c.certs == nil {
 		return ""
 	}
-	return c.certs.caFile()
+	return c.certs.file("ca", ".crt")
 }
 
-// CertFile is the PEM file with the client certificate of the common name cn, "" without TLS and
-// for a name that [WithClientCNs] was not given.
-func (c *Cluster) CertFile(cn string) string {
-	if !c.hasCN(cn) {
+// CertFile returns the PEM file with the client certificate of the common name cn, "" without TLS
+// and for a name that [WithClientCNs] was not given.
+func (c *Cluster) CertFile(cn string) string { return c.clientFile(cn, ".crt") }
+
+// KeyFile returns the PEM file with the key that belongs to CertFile, "" in the same cases.
+func (c *Cluster) KeyFile(cn string) string { return c.clientFile(cn, ".key") }
+
+func (c *Cluster) clientFile(cn, suffix string) string {
+	if c.certs == nil || !slices.Contains(c.cfg.clientCNs, cn) {
 		return ""
 	}
-	return c.certs.file("client-"+cn, ".crt")
-}
-
-// KeyFile is the PEM file with the key that belongs to CertFile, "" in the same cases.
-func (c *Cluster) KeyFile(cn string) string {
-	if !c.hasCN(cn) {
-		return ""
-	}
-	return c.certs.file("client-"+cn, ".key")
-}
-
-func (c *Cluster) hasCN(cn string) bool {
-	if c.certs == nil {
-		return false
-	}
-	_, ok := c.certs.clients[cn]
-	return ok
+	return c.certs.file("client-"+cn, suffix)
 }

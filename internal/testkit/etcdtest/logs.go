@@ -2,6 +2,7 @@ package etcdtest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,24 +17,18 @@ const failedTestLines = 100
 func (c *Cluster) closeKeepingLogs(tb testing.TB) {
 	tb.Helper()
 	c.stopMembers()
-	kept := make(map[string]bool)
 	for _, m := range c.Members() {
-		kept[m.LogFile()] = true
-		tb.Logf("ends of the log of %s, kept whole in %s:\n%s", m.Name(), m.LogFile(),
+		tb.Logf("ends of the log of %s, kept whole in %s:\n%s", m.name, m.LogFile(),
 			m.logEnds(failedTestLines))
 	}
-	entries, err := os.ReadDir(c.dir)
+	files, err := filepath.Glob(filepath.Join(c.dir, "*"))
+	for _, file := range files {
+		if filepath.Ext(file) != ".log" {
+			err = errors.Join(err, os.RemoveAll(file))
+		}
+	}
 	if err != nil {
 		tb.Error(err)
-	}
-	for _, e := range entries {
-		path := filepath.Join(c.dir, e.Name())
-		if kept[path] {
-			continue
-		}
-		if err := os.RemoveAll(path); err != nil {
-			tb.Error(err)
-		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -105,7 +106,7 @@ func (m *Member) LogFile() string { return filepath.Join(m.cluster.dir, m.name+"
 
 func (m *Member) dataDir() string { return filepath.Join(m.cluster.dir, m.name+".etcd") }
 
-// Running tells whether the member's process runs and is not paused.
+// Running reports whether the member's process runs and is not paused.
 func (m *Member) Running() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -260,23 +261,21 @@ func (m *Member) waitServing(ctx context.Context) error {
 
 // learnID asks the member for its id, which it keeps for good.
 func (m *Member) learnID(ctx context.Context) error {
-	text, err := m.get(ctx, "/metrics")
-	if err != nil {
-		return fmt.Errorf("etcdtest: id of %s: %w", m.name, err)
-	}
-	all, err := parseMetrics(text)
+	all, err := m.metrics(ctx)
 	if err != nil {
 		return err
 	}
-	hex, _ := labelValue(all, "etcd_server_id", "server_id")
-	id, err := strconv.ParseUint(hex, 16, 64)
-	if err != nil {
-		return fmt.Errorf("etcdtest: id of %s: %w", m.name, err)
+	for name := range all {
+		hex, found := strings.CutPrefix(name, `etcd_server_id{server_id="`)
+		if !found {
+			continue
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.id, err = strconv.ParseUint(strings.TrimSuffix(hex, `"}`), 16, 64)
+		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.id = id
-	return nil
+	return fmt.Errorf("etcdtest: the metrics of %s do not name its id", m.name)
 }
 
 // poll calls check until it returns nil. When ctx ends first, it returns why together with check's

@@ -2,6 +2,7 @@ package etcdtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -24,7 +25,7 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	// From the moment that it is to be the second voter, the first has no majority without it, and
 	// cannot tell it about the cluster for seconds. So it comes as a learner and is promoted.
 	promote := !learner && len(existing) == 1
-	err = c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+	err = c.admin("add member", func(ctx context.Context, conn *grpc.ClientConn) error {
 		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner || promote}
 		_, err := pb.NewClusterClient(conn).MemberAdd(ctx, req)
 		return err
@@ -37,8 +38,7 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 		err = c.join(m, promote)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("etcdtest: add member: %w\n%s logged:\n%s", err, m.name,
-			m.logEnds(20))
+		return nil, fmt.Errorf("%w\n%s logged:\n%s", err, m.name, m.logEnds(20))
 	}
 	return m, nil
 }
@@ -53,7 +53,7 @@ func (c *Cluster) join(m *Member, promote bool) error {
 	if err := m.waitServing(ctx); err != nil || !promote {
 		return err
 	}
-	return c.admin(func(ctx context.Context, conn *grpc.ClientConn) error {
+	return c.admin("promote "+m.name, func(ctx context.Context, conn *grpc.ClientConn) error {
 		return poll(ctx, func(ctx context.Context) error {
 			// the leader refuses until the learner has caught up
 			_, err := pb.NewClusterClient(conn).MemberPromote(ctx,
@@ -116,8 +116,46 @@ func (c *Cluster) running() []*Member {
 	return running
 }
 
-// hasQuorum tells whether a majority of the members runs. A learner counts as a voter, which errs
+// hasQuorum reports whether a majority of the members runs. A learner counts as a voter, which errs
 // towards "no".
 func (c *Cluster) hasQuorum() bool {
 	return len(c.running()) > len(c.Members())/2
+}
+
+var errNoLeader = errors.New("no running member says that it leads")
+
+// WaitLeader waits until a member that runs and is not paused says that it leads, and returns it.
+// Its error wraps the cause of ctx's end.
+func (c *Cluster) WaitLeader(ctx context.Context) (*Member, error) {
+	var leader *Member
+	err := poll(ctx, func(ctx context.Context) error {
+		for _, m := range c.Members() {
+			if m.Running() && m.leads(ctx) {
+				leader = m
+				return nil
+			}
+		}
+		return errNoLeader
+	})
+	if err != nil {
+		return nil, fmt.Errorf("etcdtest: wait for a leader: %w", err)
+	}
+	return leader, nil
+}
+
+// Leader is [Cluster.WaitLeader] with a limit of two minutes, after which it returns nil.
+func (c *Cluster) Leader() *Member {
+	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
+	defer cancel()
+	leader, err := c.WaitLeader(ctx)
+	if err != nil {
+		return nil
+	}
+	return leader
+}
+
+// leads asks the metrics, which unlike a Status request need no user.
+func (m *Member) leads(ctx context.Context) bool {
+	all, err := m.metrics(ctx)
+	return err == nil && all["etcd_server_is_leader"] == 1
 }

@@ -5,17 +5,18 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 )
 
 // Metrics returns the member's metrics by name and labels as the member prints them, for example
-// `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`. It waits at most 20 s
-// for a member that does not answer.
-func (m *Member) Metrics() (map[string]float64, error) {
-	text, err := m.get(context.Background(), "/metrics")
+// `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`. It waits at most 20 s for a member
+// that does not answer.
+func (m *Member) Metrics() (map[string]float64, error) { return m.metrics(context.Background()) }
+
+func (m *Member) metrics(ctx context.Context) (map[string]float64, error) {
+	text, err := m.get(ctx, "/metrics")
 	if err != nil {
 		return nil, fmt.Errorf("etcdtest: metrics of %s: %w", m.name, err)
 	}
@@ -46,27 +47,13 @@ func (m *Member) Metric(parts ...string) (float64, error) {
 // OpenStreams returns how many streams or calls of a method of etcd's API are open at the member,
 // for example OpenStreams("Watch"). The Watch of gRPC's health service does not count.
 func (m *Member) OpenStreams(method string) (int, error) {
-	label := fmt.Sprintf("grpc_method=%q", method)
-	all, err := m.Metrics()
+	labels := []string{fmt.Sprintf("grpc_method=%q", method), `grpc_service="etcdserverpb.`}
+	started, err := m.Metric(append(labels, "grpc_server_started_total{")...)
 	if err != nil {
 		return 0, err
 	}
-	open, found := 0.0, false
-	for name, value := range all {
-		if !strings.Contains(name, label) || strings.Contains(name, `"grpc.health.`) {
-			continue
-		}
-		switch {
-		case strings.HasPrefix(name, "grpc_server_started_total{"):
-			open, found = open+value, true
-		case strings.HasPrefix(name, "grpc_server_handled_total{"):
-			open -= value
-		}
-	}
-	if !found {
-		return 0, fmt.Errorf("etcdtest: %s has no gRPC method %q", m.name, method)
-	}
-	return int(open), nil
+	handled, err := m.Metric(append(labels, "grpc_server_handled_total{")...)
+	return int(started - handled), err
 }
 
 // parseMetrics reads the text exposition format without timestamps, which is what etcd prints.
@@ -90,18 +77,4 @@ func parseMetrics(text []byte) (map[string]float64, error) {
 		out[strings.TrimSpace(line[:cut])] = value
 	}
 	return out, lines.Err()
-}
-
-// labelValue returns the value of a label of the one metric called name.
-func labelValue(all map[string]float64, name, label string) (string, bool) {
-	for _, key := range slices.Sorted(maps.Keys(all)) {
-		if !strings.HasPrefix(key, name+"{") {
-			continue
-		}
-		if _, rest, ok := strings.Cut(key, label+`="`); ok {
-			value, _, ok := strings.Cut(rest, `"`)
-			return value, ok
-		}
-	}
-	return "", false
 }

@@ -24,11 +24,6 @@ d -0.25
 	require.Equal(t, map[string]float64{
 		"a": 3, `b{x="1",y="two words"}`: 1500, `c{le="+Inf"}`: math.Inf(1), "d": -0.25,
 	}, got)
-	value, ok := labelValue(got, "b", "y")
-	require.True(t, ok)
-	require.Equal(t, "two words", value)
-	_, ok = labelValue(got, "b", "z")
-	require.False(t, ok)
 
 	for _, bad := range []string{"alone", "a three"} {
 		_, err := parseMetrics([]byte(bad))

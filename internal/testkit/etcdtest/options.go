@@ -59,9 +59,8 @@ func WithCertNames(names func(member int) []string) Option {
 // instead of TCP ports.
 func WithUnixSocket() Option { return func(c *config) { c.unix = true } }
 
-// WithJWT makes the members issue JSON web tokens that live for ttl, signed with RS256 by a key
-// made for this process. A token's end is written in whole seconds, so it may come up to a second
-// early.
+// WithJWT makes the members issue JSON web tokens that live for ttl. A token's end is written in
+// whole seconds, so it may come up to a second early.
 func WithJWT(ttl time.Duration) Option { return func(c *config) { c.jwtTTL = ttl } }
 
 // WithAuthTTL sets how long a simple token lives without being used, in whole seconds; 0 keeps
