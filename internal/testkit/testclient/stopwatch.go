@@ -10,8 +10,8 @@ import (
 // time has passed without the time in which this process waited for a processor. So a bound on the
 // result holds on a busy machine, too, if what is measured is timers and not work.
 //
-// How long the process waits shows in how late timers fire. Up to a millisecond is the precision of
-// a timer and is not subtracted.
+// It is no measure for the least time that something takes. How long the process waits shows in how
+// late timers fire. Up to a millisecond is the precision of a timer and is not subtracted.
 func Stopwatch(tb testing.TB) (elapsed func() time.Duration) {
 	const tick, precision = 10 * time.Millisecond, time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
