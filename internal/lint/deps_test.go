@@ -47,7 +47,7 @@ func TestUsersLinkOnlyWhatTheyAskedFor(t *testing.T) {
 	require.True(t, dirs["."], "the root package was not looked at")
 	for dir := range dirs {
 		t.Run(dir, func(t *testing.T) {
-			require.Empty(t, foreign(goListDeps(t, m.root, "./"+dir),
+			require.Empty(t, foreign(goListDeps(t, root, "./"+dir),
 				append(extra[dir], linked...)))
 		})
 	}

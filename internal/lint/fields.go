@@ -8,8 +8,8 @@ import (
 
 // Fields finds exported struct fields and interface methods without documentation: above them,
 // on their line, or by name in the comment above the lines that they stand in.
-func Fields(f *File) []Finding {
-	var found []Finding
+func Fields(f *File) []string {
+	var found []string
 	for _, decl := range f.AST.Decls {
 		gen, ok := decl.(*ast.GenDecl)
 		if !ok || gen.Tok != token.TYPE {
@@ -24,7 +24,7 @@ func Fields(f *File) []Finding {
 	return found
 }
 
-func (f *File) members(spec *ast.TypeSpec) []Finding {
+func (f *File) members(spec *ast.TypeSpec) []string {
 	var list *ast.FieldList
 	switch t := spec.Type.(type) {
 	case *ast.StructType:
@@ -34,7 +34,7 @@ func (f *File) members(spec *ast.TypeSpec) []Finding {
 	default:
 		return nil
 	}
-	var found []Finding
+	var found []string
 	var above *ast.CommentGroup // of the lines up to the next blank one
 	end := 0
 	for _, field := range list.List {

@@ -14,8 +14,8 @@ var (
 // Goroutines finds goroutines that start in a file that is not allowed to, and those whose comment
 // does not say who stops them and who waits for them. The Go method of sync.WaitGroup and its like
 // starts one too.
-func Goroutines(f *File, allowed []string) []Finding {
-	var found []Finding
+func Goroutines(f *File, allowed []string) []string {
+	var found []string
 	// the comment of the goroutine that starts on a line; those on the lines below share it
 	above := map[int]string{}
 	ast.Inspect(f.AST, func(n ast.Node) bool {
@@ -68,8 +68,8 @@ func (f *File) commentAbove(pos token.Pos) string {
 }
 
 // Channels finds channel types, sends and receives: state machines have none.
-func Channels(f *File) []Finding {
-	var found []Finding
+func Channels(f *File) []string {
+	var found []string
 	ast.Inspect(f.AST, func(n ast.Node) bool {
 		what := ""
 		switch n := n.(type) {

@@ -1,45 +1,30 @@
 // Package lint holds the project's rules on structure as functions over parsed files; its tests run
 // them over the whole module.
 //
-// A rule takes one file, or one package's files, and returns its findings. What a rule allows, and
-// where it applies, stands in settings.go; to permit something new is to change that file, where a
-// reviewer sees it.
+// A rule takes one file, or the files of one package, and returns its findings: a line of text for
+// each place that breaks the rule. What a rule allows, and where it applies, stands in settings.go.
 package lint
 
 import (
-	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
+	"slices"
 	"strings"
 )
 
 const modulePath = "go.etcd.io/etcd/client/v3"
 
-// A Finding is one place that breaks a rule.
-type Finding struct {
-	Path string // relative to the module's root, with slashes
-	Line int    // 0 where the finding is about the whole file
-	Text string
-}
-
-func (f Finding) String() string {
-	if f.Line == 0 {
-		return f.Path + ": " + f.Text
-	}
-	return fmt.Sprintf("%s:%d: %s", f.Path, f.Line, f.Text)
-}
+// root is the module's root, as the tests of this package see it.
+const root = "../.."
 
 // A File is a parsed Go file.
 type File struct {
-	Path  string // relative to the module's root, with slashes
-	AST   *ast.File
-	Lines []string
+	Path string // relative to the module's root, with slashes
+	AST  *ast.File
 
 	fset *token.FileSet
 }
@@ -48,11 +33,7 @@ type File struct {
 func Parse(path, src string) (*File, error) {
 	fset := token.NewFileSet()
 	tree, err := parser.ParseFile(fset, path, src, parser.ParseComments|parser.SkipObjectResolution)
-	if err != nil {
-		return nil, err
-	}
-	return &File{Path: path, AST: tree, Lines: strings.Split(strings.TrimSuffix(src, "\n"), "\n"),
-		fset: fset}, nil
+	return &File{Path: path, AST: tree, fset: fset}, err
 }
 
 // Test reports whether the file is compiled only into tests.
@@ -63,84 +44,41 @@ func (f *File) Dir() string { return path.Dir(f.Path) }
 
 func (f *File) line(pos token.Pos) int { return f.fset.Position(pos).Line }
 
-func (f *File) finding(pos token.Pos, format string, args ...any) Finding {
-	return Finding{Path: f.Path, Line: f.line(pos), Text: fmt.Sprintf(format, args...)}
+// finding returns the text of a finding, which begins with the place.
+func (f *File) finding(pos token.Pos, format string, args ...any) string {
+	return fmt.Sprintf("%s:%d: ", f.Path, f.line(pos)) + fmt.Sprintf(format, args...)
 }
 
-// Root finds the module's root: the nearest directory from dir upwards whose go.mod names this
-// module.
-func Root(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
-	for {
-		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && strings.HasPrefix(string(text), "module "+modulePath+"\n") {
-			return dir, nil
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", fmt.Errorf("no go.mod of %s in any directory above", modulePath)
-		}
-		dir = up
-	}
-}
-
-// Paths lists the project's files below root, nested modules too, without what is built, generated
-// or hidden.
-func Paths(root string) ([]string, error) {
-	var paths []string
-	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
+// Load lists the project's files, nested modules too, without what is built, generated or hidden.
+// It parses the Go files among them.
+func Load(project fs.FS) (paths []string, files []*File, err error) {
+	err = fs.WalkDir(project, ".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
 			return err
-		}
-		rel, err := filepath.Rel(root, p)
-		if err != nil {
-			return err
-		}
-		rel = filepath.ToSlash(rel)
-		if d.IsDir() {
-			if skippedDirs[d.Name()] && rel != "." {
-				return filepath.SkipDir
-			}
+		case d.IsDir() && skippedDirs[d.Name()]:
+			return fs.SkipDir
+		case d.IsDir():
 			return nil
 		}
-		paths = append(paths, rel)
-		return nil
-	})
-	return paths, err
-}
-
-// Load parses the Go files among paths.
-func Load(root string, paths []string) ([]*File, error) {
-	var files []*File
-	for _, p := range paths {
+		paths = append(paths, p)
 		if !strings.HasSuffix(p, ".go") {
-			continue
+			return nil
 		}
-		src, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(p)))
+		src, err := fs.ReadFile(project, p)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		f, err := Parse(p, string(src))
-		if err != nil {
-			return nil, err
-		}
 		files = append(files, f)
-	}
-	return files, nil
+		return err
+	})
+	return paths, files, err
 }
 
-// under reports whether p is dir or lies below it.
+// under reports whether p is one of dirs or lies below one.
 func under(p string, dirs ...string) bool {
-	for _, dir := range dirs {
-		if p == dir || strings.HasPrefix(p, dir+"/") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(dirs, func(dir string) bool {
+		return p == dir || strings.HasPrefix(p, dir+"/")
+	})
 }

@@ -29,7 +29,7 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 		if !strings.HasPrefix(page, "docs/") {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(m.root, filepath.FromSlash(page)))
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(page)))
 		require.NoError(t, err)
 		named := namedTest.FindAllStringSubmatch(string(text), -1)
 		if page == "docs/guarantees.md" {

@@ -16,7 +16,7 @@ import (
 // Every directory with a package has a row in a table of the architecture page.
 func TestArchitectureListsEveryPackage(t *testing.T) {
 	m := loadModule(t)
-	text, err := os.ReadFile(filepath.Join(m.root, "docs", "architecture.md"))
+	text, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
 	require.NoError(t, err)
 	var dirs []string
 	for _, f := range m.files {
@@ -50,11 +50,11 @@ func TestDocumentsNamePathsThatExist(t *testing.T) {
 		if path.Ext(page) != ".md" {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(m.root, filepath.FromSlash(page)))
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(page)))
 		require.NoError(t, err)
-		for _, named := range pathsNamed(t, m.root, page, string(text)) {
+		for _, named := range pathsNamed(t, root, page, string(text)) {
 			found++
-			_, err := os.Stat(filepath.Join(m.root, filepath.FromSlash(named)))
+			_, err := os.Stat(filepath.Join(root, filepath.FromSlash(named)))
 			require.NoError(t, err, "%s names %s", page, named)
 		}
 	}
@@ -91,8 +91,6 @@ func namesPath(root, name string) bool {
 }
 
 func TestNamesPath(t *testing.T) {
-	root, err := Root(".")
-	require.NoError(t, err)
 	for _, name := range []string{"kv.go", "README.md", "internal/lint", "docs/none"} {
 		require.True(t, namesPath(root, name), name)
 	}

@@ -14,8 +14,6 @@ var goBlock = regexp.MustCompile("(?s)```go\n(package main\n.*?)```")
 
 // A program that is copied from the README builds.
 func TestReadmeProgramsCompile(t *testing.T) {
-	root, err := Root(".")
-	require.NoError(t, err)
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
 	require.NoError(t, err)
 	blocks := goBlock.FindAllSubmatch(text, -1)
@@ -31,8 +29,6 @@ func TestReadmeProgramsCompile(t *testing.T) {
 }
 
 func TestReadmeOpensWithDemoAndTest(t *testing.T) {
-	root, err := Root(".")
-	require.NoError(t, err)
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
 	require.NoError(t, err)
 	require.Regexp(t, `\A    make demo .*\n    make test .*\n`, string(text))

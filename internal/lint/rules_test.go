@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,7 +9,7 @@ import (
 // snippet is a small file that a rule must, or must not, find something in.
 type snippet struct {
 	name  string
-	check func(*File) []Finding
+	check func(*File) []string
 	path  string // "x/x.go" where empty
 	src   string // after the package clause
 	want  []string
@@ -23,60 +22,16 @@ func (s snippet) run(t *testing.T) {
 	}
 	f, err := Parse(p, "package x\n"+s.src)
 	require.NoError(t, err)
-	var got []string
-	for _, finding := range s.check(f) {
-		got = append(got, finding.String())
-	}
+	got := s.check(f)
 	require.Len(t, got, len(s.want), "%q", got)
 	for i, want := range s.want {
 		require.Contains(t, got[i], want)
 	}
 }
 
-func TestIndentFindsStatementsThatStandTooDeep(t *testing.T) {
-	for _, s := range []snippet{
-		{name: "indent at the limit", check: Indent,
-			src: "func f() {\n\tif a {\n\t\tfor {\n\t\t\tif b {\n\t\t\t\tf()\n\t\t\t}\n\t\t}\n\t}\n}\n"},
-		{
-			name: "indent over it", check: Indent,
-			src:  "func f() {\n\tif a {\n\t\tfor {\n\t\t\tif b {\n\t\t\t\tif c {\n\t\t\t\t\tf()\n\t\t\t\t}\n\t\t\t}\n\t\t}\n\t}\n}\n",
-			want: []string{"x/x.go:7: indented 5 deep"},
-		},
-		{name: "literal in a test", check: Indent, path: "x/x_test.go", src: nested},
-		{name: "literal in code", check: Indent, src: nested,
-			want: []string{"x/x.go:7: indented 5 deep", "x/x.go:8: indented 6 deep"}},
-		{
-			name: "too deep in a test's literal", check: Indent, path: "x/x_test.go",
-			src: strings.ReplaceAll(nested, "\t\t\t\t\t\tf()",
-				"\t\t\t\t\t\tif d {\n\t\t\t\t\t\t\tf()\n\t\t\t\t\t\t}"),
-			want: []string{"x/x_test.go:9: indented 5 deep"},
-		},
-		{name: "deep table of values", check: Indent,
-			src: "func f() {\n\tg(a{\n\t\tb{\n\t\t\tc{\n\t\t\t\td{\n\t\t\t\t\t1,\n\t\t\t\t},\n\t\t\t},\n\t\t},\n\t})\n}\n"},
-	} {
-		t.Run(s.name, s.run)
-	}
-}
-
-// nested has a statement 4 deep in a literal that stands 2 deep.
-const nested = `func TestA(t *testing.T) {
-	for range 2 {
-		run("", func() {
-			for a {
-				for b {
-					if c {
-						f()
-					}
-				}
-			}
-		})
-	}
-}
-`
-
 func TestGoroutinesAndChannelsAreFound(t *testing.T) {
-	allowed := func(f *File) []Finding { return Goroutines(f, []string{"x"}) }
-	refused := func(f *File) []Finding { return Goroutines(f, []string{"x/y.go"}) }
+	allowed := func(f *File) []string { return Goroutines(f, []string{"x"}) }
+	refused := func(f *File) []string { return Goroutines(f, []string{"x/y.go"}) }
 	const comment = "\t// Close stops it by closing c and waits for done.\n"
 	for _, s := range []snippet{
 		{name: "goroutine", check: allowed, src: "func f() {\n" + comment + "\tgo f()\n}\n"},
@@ -159,7 +114,7 @@ func TestLeakCheckedFindsPackagesWithoutACheck(t *testing.T) {
 			src: "func TestA(t *testing.T) {}\n", want: []string{"x: no TestMain"}},
 		{name: "no tests", src: "func f() {}\n"},
 	} {
-		s.check = func(f *File) []Finding { return LeakChecked(f.Dir(), []*File{f}) }
+		s.check = func(f *File) []string { return LeakChecked(f.Dir(), []*File{f}) }
 		t.Run(s.name, s.run)
 	}
 }

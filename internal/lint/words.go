@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"fmt"
 	"go/ast"
 	"go/token"
 	"path"
@@ -27,15 +28,15 @@ var banned = []struct {
 }
 
 // Words finds text that the project does not contain.
-func Words(p, text string) []Finding {
-	var found []Finding
+func Words(p, text string) []string {
+	var found []string
 	line := 0
 	for l := range strings.Lines(text) {
 		line++
 		for _, b := range banned {
 			if m := b.pattern.FindString(l); m != "" {
-				found = append(found, Finding{Path: p, Line: line,
-					Text: "mentions " + b.why + ": " + strings.TrimSpace(m)})
+				found = append(found, fmt.Sprintf("%s:%d: mentions %s: %s", p, line, b.why,
+					strings.TrimSpace(m)))
 			}
 		}
 	}
@@ -61,8 +62,8 @@ var houseWords = regexp.MustCompile(`(?i)\b(standing|severed|seat|restless|lefto
 var wordStart = regexp.MustCompile(`[A-Z]?[a-z0-9]+|[A-Z]+`)
 
 // HouseWords finds identifiers and comments with one of the houseWords.
-func HouseWords(f *File) []Finding {
-	var found []Finding
+func HouseWords(f *File) []string {
+	var found []string
 	look := func(pos token.Pos, text string) {
 		if m := houseWords.FindString(strings.Join(strings.Fields(text), " ")); m != "" {
 			found = append(found, f.finding(pos, "%q: the field has a word for it", m))

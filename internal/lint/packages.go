@@ -2,10 +2,28 @@ package lint
 
 import (
 	"fmt"
+	"go/ast"
 	"regexp"
 	"slices"
 	"strings"
 )
+
+// LeakChecked finds a package whose tests do not look for leaked goroutines in TestMain.
+func LeakChecked(dir string, files []*File) []string {
+	tests, checked := false, false
+	for _, f := range files {
+		tests = tests || f.Test()
+		ast.Inspect(f.AST, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			checked = checked || ok && sel.Sel.Name == "VerifyTestMain"
+			return !checked
+		})
+	}
+	if !tests || checked {
+		return nil
+	}
+	return []string{dir + ": no TestMain calls goleak.VerifyTestMain"}
+}
 
 var (
 	firstCell = regexp.MustCompile(`(?m)^\| (` + "`[^|]+`" + `) \|`)
