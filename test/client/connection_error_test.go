@@ -46,6 +46,9 @@ func TestConnectionErrorSaysWhy(t *testing.T) {
 				c := testclient.New(t, clientv3.Config{Endpoints: []string{tc.endpoint},
 					TLS:          tc.tls,
 					SpreadEvenly: even, Logger: lg})
+				testclient.Eventually(t, func() bool {
+					return c.ConnectionError() != nil
+				}, "an attempt to connect has failed")
 				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 				defer cancel()
 				_, err := c.Get(ctx, "k")
