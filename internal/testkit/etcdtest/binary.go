@@ -56,8 +56,8 @@ func checkBinary(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// serverEnv is the environment for an etcd process: that of this process without the variables that etcd would read
-// as flags.
+// serverEnv is the environment for an etcd process: that of this process without the variables that
+// etcd would read as flags.
 func serverEnv() []string {
 	var env []string
 	for _, kv := range os.Environ() {

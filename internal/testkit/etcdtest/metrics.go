@@ -11,8 +11,8 @@ import (
 )
 
 // Metrics returns the member's metrics by name and labels as the member prints them, for example
-// `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`. It waits at most 20 s for a member
-// that does not answer.
+// `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`. It waits at most 20 s for a
+// member that does not answer.
 func (m *Member) Metrics() (map[string]float64, error) { return m.metrics(context.Background()) }
 
 func (m *Member) metrics(ctx context.Context) (map[string]float64, error) {
