@@ -171,7 +171,8 @@ func (l *lessor) KeepAlive(
 		s.Close(err)
 		return s.ch, nil
 	}
-	if err := l.keeper.KeepAlive(ctx, int64(id), s, requiresLeader(ctx)); err != nil {
+	err := l.keeper.KeepAlive(ctx, int64(id), &s.subscriber, s, requiresLeader(ctx))
+	if err != nil {
 		s.Close(err)
 		return s.ch, err
 	}
@@ -231,8 +232,9 @@ func requiresLeader(ctx context.Context) bool {
 // keepAliveSink passes answers to the channel of one KeepAlive call. Its methods are the channel's
 // only sender and only closer; the keeper calls them one at a time.
 type keepAliveSink struct {
-	ch  chan *LeaseKeepAliveResponse
-	end *KeepAliveEnd // nil unless asked for
+	subscriber keepalive.Subscriber
+	ch         chan *LeaseKeepAliveResponse
+	end        *KeepAliveEnd // nil unless asked for
 }
 
 func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool {

@@ -164,7 +164,7 @@ func (c *cluster) config() Config {
 func keep(t *testing.T, k *Keeper, ctx context.Context, id int64, requireLeader bool) *chanSink {
 	t.Helper()
 	s := newSink()
-	require.NoError(t, k.KeepAlive(ctx, id, s, requireLeader))
+	require.NoError(t, k.KeepAlive(ctx, id, new(Subscriber), s, requireLeader))
 	return s
 }
 

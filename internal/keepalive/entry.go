@@ -1,7 +1,6 @@
 package keepalive
 
 import (
-	"container/heap"
 	"math"
 	"time"
 
@@ -41,8 +40,9 @@ type Sink interface {
 	Close(reason error)
 }
 
-// subscriber is one caller who wants a lease kept.
-type subscriber struct {
+// Subscriber is one caller who wants a lease kept. The zero value is ready for [Keeper.KeepAlive].
+// It can be part of its sink, so that the two cost one allocation. It must not be copied.
+type Subscriber struct {
 	sink          Sink
 	entry         *entry      // nil once closed
 	stop          func() bool // of the context.AfterFunc that ends it; nil without one
@@ -58,18 +58,22 @@ type subscriber struct {
 //	orphan   waiting, but every subscriber has left: kept only so that a new
 //	         subscriber joins the request in flight instead of adding another
 type entry struct {
-	id        int64
-	ttl       time.Duration // latest granted; assumed before the first answer
-	expiry    instant       // unless answered by then, the subscribers close
-	due       instant       // resting: when to renew
-	sentAt    instant       // waiting: when the request was handed to the link
-	seq       uint64        // waiting: number of that request; 0 while resting
-	at        instant       // heap key: when to look at this entry again
-	known     bool          // a renewal has been answered with a TTL
-	doubts    int           // how often the lease has been doubtful
-	stream    uint64        // doubtful: number of the stream that did not know it
-	heapIndex int           // index in the heap
-	subs      []*subscriber
+	id     int64
+	ttl    time.Duration // latest granted; assumed before the first answer
+	expiry instant       // unless answered by then, the subscribers close
+	due    instant       // resting: when to renew
+	sentAt instant       // waiting: when the request was handed to the link
+	seq    uint64        // waiting: number of that request; 0 while resting
+	known  bool          // a renewal has been answered with a TTL
+	subs   []*Subscriber
+	first  [1]*Subscriber // the array of subs as long as there is one
+
+	// Set by the schedule.
+	bucket *bucket
+	index  int // in the bucket
+
+	doubts int    // how often the lease has been doubtful
+	stream uint64 // doubtful: number of the stream that did not know it
 }
 
 func (e *entry) waiting() bool { return e.seq != 0 }
@@ -77,7 +81,7 @@ func (e *entry) waiting() bool { return e.seq != 0 }
 func (e *entry) doubtful() bool { return e.due == never && !e.waiting() }
 
 // remove takes s off the entry; the order of the others is kept.
-func (e *entry) remove(s *subscriber) {
+func (e *entry) remove(s *Subscriber) {
 	for i, other := range e.subs {
 		if other == s {
 			e.subs = append(e.subs[:i], e.subs[i+1:]...)
@@ -85,31 +89,3 @@ func (e *entry) remove(s *subscriber) {
 		}
 	}
 }
-
-// schedule is the heap of entries, the one to look at next on top.
-type schedule []*entry
-
-func (a schedule) Len() int           { return len(a) }
-func (a schedule) Less(i, j int) bool { return a[i].at < a[j].at }
-func (a schedule) Swap(i, j int) {
-	a[i], a[j] = a[j], a[i]
-	a[i].heapIndex, a[j].heapIndex = i, j
-}
-
-// Push implements heap.Interface.
-func (a *schedule) Push(x any) {
-	e := x.(*entry)
-	e.heapIndex = len(*a)
-	*a = append(*a, e)
-}
-
-// Pop implements heap.Interface.
-func (a *schedule) Pop() any {
-	old := *a
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*a = old[:len(old)-1]
-	return e
-}
-
-var _ heap.Interface = (*schedule)(nil)

@@ -107,11 +107,13 @@ func New(ctx context.Context, cfg Config) *Keeper {
 
 func (k *Keeper) now() instant { return time.Since(k.start) }
 
-// KeepAlive delivers the answers for a lease to sink until the lease ends, ctx
-// ends, or the keeper does; sink is then closed with the reason. It returns an
-// error, and leaves sink alone, where the keeper has stopped.
-func (k *Keeper) KeepAlive(ctx context.Context, id int64, sink Sink, requireLeader bool) error {
-	s := &subscriber{sink: sink, requireLeader: requireLeader}
+// KeepAlive delivers the answers for a lease to sink until the lease, ctx or the keeper ends, and
+// then closes sink with the reason. It takes s over. It returns an error, and does not call sink,
+// if the keeper has stopped.
+func (k *Keeper) KeepAlive(
+	ctx context.Context, id int64, s *Subscriber, sink Sink, requireLeader bool,
+) error {
+	s.sink, s.requireLeader = sink, requireLeader
 	k.mu.Lock()
 	if k.halted == nil && k.ctx.Err() != nil {
 		k.haltLocked(k.ctx.Err())
@@ -138,7 +140,7 @@ func (k *Keeper) KeepAlive(ctx context.Context, id int64, sink Sink, requireLead
 }
 
 // watch makes s leave when ctx ends.
-func (k *Keeper) watch(ctx context.Context, s *subscriber) {
+func (k *Keeper) watch(ctx context.Context, s *Subscriber) {
 	stop := context.AfterFunc(ctx, func() {
 		reason := ctx.Err()
 		k.mu.Lock()
@@ -355,9 +357,11 @@ func (k *Keeper) droppedLocked() int {
 }
 
 func requests(ids []int64) []*pb.LeaseKeepAliveRequest {
+	all := make([]pb.LeaseKeepAliveRequest, len(ids))
 	reqs := make([]*pb.LeaseKeepAliveRequest, len(ids))
 	for i, id := range ids {
-		reqs[i] = &pb.LeaseKeepAliveRequest{ID: id}
+		all[i].ID = id
+		reqs[i] = &all[i]
 	}
 	return reqs
 }

@@ -42,7 +42,7 @@ func TestAfterCloseThereIsOnlyTheHalt(t *testing.T) {
 		k.Close(context.Canceled)
 		require.ErrorIs(t, s.end(), errHalted)
 		require.ErrorIs(t, s.reason, context.Canceled)
-		err := k.KeepAlive(bg, 1, newSink(), false)
+		err := k.KeepAlive(bg, 1, new(Subscriber), newSink(), false)
 		require.ErrorIs(t, err, errHalted)
 		require.ErrorIs(t, err, context.Canceled)
 	})
@@ -54,7 +54,7 @@ func TestAClientWithoutConnectionHalts(t *testing.T) {
 		c.refuse = status.Error(codes.FailedPrecondition, classify.NoEndpoints)
 		a := keep(t, k, bg, 1, false)
 		require.ErrorIs(t, a.end(), errHalted)
-		require.ErrorIs(t, k.KeepAlive(bg, 3, newSink(), false), errHalted)
+		require.ErrorIs(t, k.KeepAlive(bg, 3, new(Subscriber), newSink(), false), errHalted)
 		dials, _ := c.count()
 		assert.Equal(t, 1, dials)
 	})
@@ -199,11 +199,11 @@ func TestHaltByTheKeepersContext(t *testing.T) {
 		s := keep(t, k, bg, 1, false)
 		cancel()
 		require.ErrorIs(t, s.end(), context.Canceled)
-		require.ErrorIs(t, k.KeepAlive(bg, 1, newSink(), false), errHalted)
+		require.ErrorIs(t, k.KeepAlive(bg, 1, new(Subscriber), newSink(), false), errHalted)
 		k.Close(io.EOF)
 
 		k = New(ctx, c.config())
-		err := k.KeepAlive(bg, 1, newSink(), false)
+		err := k.KeepAlive(bg, 1, new(Subscriber), newSink(), false)
 		require.ErrorIs(t, err, context.Canceled)
 		k.Close(io.EOF)
 	})
@@ -266,7 +266,7 @@ func comeAndGo(k *Keeper, requireLeader bool) {
 	for i := range 100 {
 		ctx, cancel := context.WithCancel(bg)
 		s, id := newSink(), int64(i%5)
-		if k.KeepAlive(ctx, id, s, requireLeader) != nil {
+		if k.KeepAlive(ctx, id, new(Subscriber), s, requireLeader) != nil {
 			panic("the keeper has halted")
 		}
 		if i%3 == 0 {

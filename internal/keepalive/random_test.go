@@ -13,7 +13,7 @@ import (
 type history struct {
 	*sim
 	rng    *rand.Rand
-	subs   []*subscriber
+	subs   []*Subscriber
 	probes []*probe
 }
 

@@ -103,13 +103,12 @@ func TestSilenceMovesTheStreamAndSavesTheLeases(t *testing.T) {
 
 func TestPatienceIsAtLeastHalfASecond(t *testing.T) {
 	s := newSim(t)
-	s.random = func() float64 { return 0.5 } // no jitter
 	s.connect()
 	s.grant(1)
 	s.keep(1, false)
 	s.wait(s.latency)
 	s.mute()
-	s.wait(time.Second/3 + minStallTimeout - 2*s.latency)
+	s.wait(s.next() + minStallTimeout - 2*s.latency)
 	assert.Empty(t, s.moves)
 	s.wait(2 * s.latency)
 	assert.Len(t, s.moves, 1)

@@ -80,9 +80,9 @@ func (s *sim) grant(ttl int64) {
 }
 
 // keep subscribes, as the keeper does.
-func (s *sim) keep(id int64, requireLeader bool) (*subscriber, *probe) {
+func (s *sim) keep(id int64, requireLeader bool) (*Subscriber, *probe) {
 	p := &probe{}
-	sub := &subscriber{sink: p, requireLeader: requireLeader}
+	sub := &Subscriber{sink: p, requireLeader: requireLeader}
 	s.add(s.now, id, sub)
 	s.act()
 	return sub, p
@@ -152,24 +152,31 @@ func (s *sim) sends(id int64) (at []instant) {
 	return at
 }
 
-// check holds the invariants of the table.
+// check holds the invariants of the table and of its schedule.
 func (s *sim) check() {
 	s.tb.Helper()
-	require.Len(s.tb, s.heap, len(s.byID))
-	for i, e := range s.heap {
+	planned := 0
+	for i, b := range s.schedule.order {
+		require.Same(s.tb, b, s.schedule.byInstant[b.at])
+		require.Equal(s.tb, i, b.index)
+		require.GreaterOrEqual(s.tb, b.at, s.schedule.order[max(0, (i-1)/2)].at)
+		require.NotEmpty(s.tb, b.entries)
+		planned += len(b.entries)
+	}
+	require.Len(s.tb, s.schedule.byInstant, len(s.schedule.order))
+	require.Len(s.tb, s.byID, planned)
+	for id, e := range s.byID {
 		var wrong string
 		switch {
-		case s.byID[e.id] != e:
-			wrong = "is not the one in the table"
-		case e.heapIndex != i:
-			wrong = "does not know its slot"
-		case i > 0 && s.heap[(i-1)/2].at > e.at:
-			wrong = "is out of order"
+		case e.id != id:
+			wrong = "is under the id of another one"
+		case e.bucket.entries[e.index] != e:
+			wrong = "is not where it is said to be in the schedule"
 		case len(e.subs) == 0 && !e.waiting():
 			wrong = "is kept without a subscriber"
 		case !s.open && e.waiting():
 			wrong = "waits on no stream"
-		case e.at > e.expiry:
+		case e.bucket.at > e.expiry:
 			wrong = "is looked at too late"
 		}
 		require.Empty(s.tb, wrong, "lease %d", e.id)

@@ -73,7 +73,7 @@ func TestLeaseWithoutSubscribersIsNotRenewed(t *testing.T) {
 	assert.Empty(t, other.closed)
 	s.leaderLost(errLeader)
 	s.leave(otherSub, errLeft)
-	for _, sub := range []*subscriber{strictSub, plainSub, otherSub} {
+	for _, sub := range []*Subscriber{strictSub, plainSub, otherSub} {
 		s.leave(sub, errLeft) // once more does nothing
 	}
 	assert.Equal(t, []error{errLeader}, strict.closed)

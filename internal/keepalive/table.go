@@ -2,7 +2,6 @@ package keepalive
 
 import (
 	"cmp"
-	"container/heap"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -10,26 +9,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-const (
-	// renewals is how often a lease is renewed in each TTL.
-	renewals = 3
-	// jitter is the share by which an interval is made longer or shorter, so
-	// that leases created together drift apart.
-	jitter = 0.05
-	// slack lets renewals that are almost due leave with those that are, so
-	// that many leases do not cost a timer each.
-	slack = 2 * time.Millisecond
-	// minStallTimeout is the shortest silence that can be called a stall.
-	minStallTimeout = 500 * time.Millisecond
-	// assumedTTL is what a lease is taken to have before the first answer
-	// tells, at most: how soon a stream is left must not depend on how long the
-	// user is willing to wait.
-	assumedTTL = 5 * time.Second
-)
-
 // table holds every kept lease. It has no lock and no clock: its user has.
 //
-// Invariants: an entry is in byID if and only if it is in the heap; it has a
+// Invariants: an entry is in byID if and only if it is in the schedule; it has a
 // subscriber or a request in flight; it has at most one request in flight; it
 // has none while the link is closed.
 type table struct {
@@ -42,7 +24,7 @@ type table struct {
 
 	byID           map[int64]*entry
 	late           map[int64]int // by lease: answers on their way for entries that were dropped
-	heap           schedule
+	schedule       schedule
 	open           bool          // a stream takes requests
 	lastReceived   instant       // when the stream last answered anything
 	resumed        instant       // when the process last went on after a pause
@@ -64,19 +46,20 @@ func newTable(firstTimeout time.Duration, expired, gone error) *table {
 		gone:         gone,
 		random:       rand.Float64,
 		byID:         make(map[int64]*entry),
+		schedule:     newSchedule(),
 		late:         make(map[int64]int),
 	}
 }
 
 // add subscribes s to the lease id. A new lease is due at once; one that is
 // kept already is shared.
-func (t *table) add(now instant, id int64, s *subscriber) {
+func (t *table) add(now instant, id int64, s *Subscriber) {
 	e := t.byID[id]
 	if e == nil {
 		e = &entry{id: id, ttl: min(t.firstTimeout, assumedTTL), expiry: after(now, t.firstTimeout),
 			due: now}
+		e.subs = e.first[:0]
 		t.byID[id] = e
-		heap.Push(&t.heap, e)
 	} else if len(e.subs) == 0 {
 		e.expiry = after(now, t.firstTimeout)
 	}
@@ -86,7 +69,7 @@ func (t *table) add(now instant, id int64, s *subscriber) {
 }
 
 // leave closes one subscriber. A lease without subscribers is no longer renewed.
-func (t *table) leave(s *subscriber, reason error) {
+func (t *table) leave(s *Subscriber, reason error) {
 	e := s.entry
 	if e == nil {
 		return
@@ -98,10 +81,10 @@ func (t *table) leave(s *subscriber, reason error) {
 
 // next is when run has something to do.
 func (t *table) next() instant {
-	if len(t.heap) == 0 {
-		return never
+	if b := t.schedule.first(); b != nil {
+		return b.at
 	}
-	return t.heap[0].at
+	return never
 }
 
 // run does what has come due: it closes leases that went unanswered and
@@ -110,21 +93,19 @@ func (t *table) next() instant {
 // lease can afford; nothing is in flight then.
 func (t *table) run(now instant) (renew []int64, move bool) {
 	var due []*entry
-	for len(t.heap) > 0 {
-		e := t.heap[0]
+	for b := t.schedule.first(); b != nil && b.at <= now; b = t.schedule.first() {
+		e := b.entries[len(b.entries)-1]
 		switch {
 		case e.expiry <= now:
 			t.drop(e, t.expired)
-		case t.open && !e.waiting() && e.due <= after(now, slack):
+		case t.open && !e.waiting() && e.due <= now:
 			t.send(now, e)
 			due = append(due, e)
-		case e.at > now:
-			return t.number(due), false
 		case e.waiting() && t.silence(now, e) >= t.stallTimeout(e):
 			t.interrupt(now)
 			return nil, true
-		default:
-			t.plan(e)
+		default: // too early
+			t.schedule.put(e, t.attention(e))
 		}
 	}
 	return t.number(due), false
@@ -137,7 +118,7 @@ func (t *table) opened(now instant) []int64 {
 	t.stream++
 	t.lastReceived = now
 	var due []*entry
-	for _, e := range t.heap {
+	for _, e := range t.byID {
 		if e.due <= now {
 			due = append(due, e)
 		}
@@ -154,7 +135,7 @@ func (t *table) opened(now instant) []int64 {
 func (t *table) interrupt(now instant) {
 	t.open = false
 	clear(t.late)
-	for _, e := range slices.Clone(t.heap) {
+	for _, e := range t.byID {
 		if !e.waiting() {
 			continue
 		}
@@ -190,7 +171,7 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	if answered {
 		sent = t.start.Add(e.sentAt)
 		t.learn(now, e)
-		e.due = max(now, after(e.sentAt, t.interval(e.ttl)))
+		e.due = t.renewAt(now, e)
 	}
 	if e.doubtful() { // answered by a request of which the server has made two answers
 		e.due = now
@@ -231,7 +212,7 @@ func (t *table) removeOldest(reason error) {
 		return
 	}
 	var oldest *entry
-	for _, e := range t.heap {
+	for _, e := range t.byID {
 		if e.waiting() && (oldest == nil || e.seq < oldest.seq) {
 			oldest = e
 		}
@@ -243,7 +224,7 @@ func (t *table) removeOldest(reason error) {
 
 // leaderLost closes the subscribers who require a leader, and only them.
 func (t *table) leaderLost(reason error) {
-	for _, e := range slices.Clone(t.heap) {
+	for _, e := range t.byID {
 		for _, s := range slices.Clone(e.subs) {
 			if s.requireLeader {
 				t.leave(s, reason)
@@ -255,13 +236,12 @@ func (t *table) leaderLost(reason error) {
 // clear closes everything.
 func (t *table) clear(reason error) {
 	t.open = false
-	for _, e := range t.heap {
+	for _, e := range t.byID {
 		for _, s := range e.subs {
 			t.close(s, reason)
 		}
 	}
-	t.heap = nil
-	t.byID = make(map[int64]*entry)
+	t.byID, t.schedule = make(map[int64]*entry), newSchedule()
 }
 
 // send marks e as in flight; number gives it its place among those sent at
@@ -298,82 +278,18 @@ func (t *table) drop(e *entry, reason error) {
 		t.late[e.id]++
 	}
 	delete(t.byID, e.id)
-	heap.Remove(&t.heap, e.heapIndex)
+	t.schedule.remove(e)
 	for _, s := range e.subs {
 		t.close(s, reason)
 	}
 	e.subs = nil
 }
 
-func (t *table) close(s *subscriber, reason error) {
+func (t *table) close(s *Subscriber, reason error) {
 	s.entry = nil
 	s.sink.Close(reason)
 	if s.stop != nil {
 		t.stops = append(t.stops, s.stop)
 		s.stop = nil
 	}
-}
-
-// plan puts e where the heap should have it.
-func (t *table) plan(e *entry) {
-	e.at = t.attention(e)
-	heap.Fix(&t.heap, e.heapIndex)
-}
-
-// replan does the same for all.
-func (t *table) replan() {
-	for _, e := range t.heap {
-		e.at = t.attention(e)
-	}
-	heap.Init(&t.heap)
-}
-
-// attention is when e has to be looked at next.
-func (t *table) attention(e *entry) instant {
-	switch {
-	case !t.open || e.waiting() && len(e.subs) == 0:
-		return e.expiry
-	case e.waiting():
-		return min(e.expiry, after(t.waitsSince(e), t.stallTimeout(e)))
-	default:
-		return min(e.expiry, e.due)
-	}
-}
-
-// silence is how long e has waited while nothing came on the stream.
-func (t *table) silence(now instant, e *entry) time.Duration {
-	if len(e.subs) == 0 {
-		return 0
-	}
-	return now - t.waitsSince(e)
-}
-
-// waitsSince is from when on the silence of the stream counts for e. What came while the
-// process was paused may not have been read yet.
-func (t *table) waitsSince(e *entry) instant { return max(e.sentAt, t.lastReceived, t.resumed) }
-
-// stallTimeout is the silence that e can afford. Where answers usually take long,
-// giving up early would only lose them: a move must promise something.
-func (t *table) stallTimeout(e *entry) time.Duration {
-	return max(e.ttl/renewals, minStallTimeout, 2*t.typicalLatency)
-}
-
-// learn follows the time that answers take. A pause of the process is none of it: a
-// longer one is known, and a shorter one counts for no more than the stall timeout of e.
-func (t *table) learn(now instant, e *entry) {
-	if e.sentAt < t.resumed {
-		return
-	}
-	took := min(now-e.sentAt, t.stallTimeout(e))
-	if t.typicalLatency == 0 {
-		t.typicalLatency = took
-		return
-	}
-	t.typicalLatency += (took - t.typicalLatency) / 4
-}
-
-// interval is the jittered time between renewals.
-func (t *table) interval(ttl time.Duration) time.Duration {
-	d := ttl / renewals
-	return d + time.Duration(jitter*(2*t.random()-1)*float64(d))
 }

@@ -1,0 +1,122 @@
+package keepalive
+
+import (
+	"container/heap"
+	"time"
+)
+
+const (
+	// stepsPerTTL is into how many steps a TTL is divided, at least. Renewals are due at the ends
+	// of steps only, because leases that are renewed at one instant share a timer, and most of the
+	// reads from and writes to the connection.
+	stepsPerTTL = 72
+	// minStep is the shortest step.
+	minStep = 10 * time.Millisecond
+	// maxShare is the share of all leases that may be due at one instant, so that a server gets no
+	// burst of renewals. minShare leases may be due in any case.
+	maxShare = 0.05
+	minShare = 16
+)
+
+// step returns the step of a lease with this TTL: minStep, doubled as often as stepsPerTTL allows.
+// A long step ends where a short one does, so leases with different TTLs can be due together.
+func step(ttl time.Duration) time.Duration {
+	d := minStep
+	for d <= ttl/stepsPerTTL/2 {
+		d *= 2
+	}
+	return d
+}
+
+// schedule holds entries by the instant at which each has to be looked at next. To put and to
+// remove an entry costs the same however many there are.
+type schedule struct {
+	byInstant map[instant]*bucket
+	order     buckets // a heap, the earliest bucket on top
+}
+
+// bucket holds the entries of one instant, at least one, in any order.
+type bucket struct {
+	at      instant
+	entries []*entry
+	index   int // in the heap
+}
+
+func newSchedule() schedule { return schedule{byInstant: make(map[instant]*bucket)} }
+
+// first returns the earliest bucket, or nil if there is no entry.
+func (s *schedule) first() *bucket {
+	if len(s.order) == 0 {
+		return nil
+	}
+	return s.order[0]
+}
+
+// planned returns the number of entries that have to be looked at at this instant.
+func (s *schedule) planned(at instant) int {
+	b := s.byInstant[at]
+	if b == nil {
+		return 0
+	}
+	return len(b.entries)
+}
+
+// put moves e to another instant; e need not be in the schedule yet.
+func (s *schedule) put(e *entry, at instant) {
+	if e.bucket != nil && e.bucket.at == at {
+		return
+	}
+	s.remove(e)
+	b := s.byInstant[at]
+	if b == nil {
+		b = &bucket{at: at}
+		s.byInstant[at] = b
+		heap.Push(&s.order, b)
+	}
+	e.bucket, e.index = b, len(b.entries)
+	b.entries = append(b.entries, e)
+}
+
+// remove takes e out of the schedule.
+func (s *schedule) remove(e *entry) {
+	b := e.bucket
+	if b == nil {
+		return
+	}
+	last := len(b.entries) - 1
+	b.entries[e.index] = b.entries[last]
+	b.entries[e.index].index = e.index
+	b.entries[last] = nil // for the garbage collector
+	b.entries = b.entries[:last]
+	e.bucket = nil
+	if last == 0 {
+		delete(s.byInstant, b.at)
+		heap.Remove(&s.order, b.index)
+	}
+}
+
+// buckets implements heap.Interface.
+type buckets []*bucket
+
+func (h buckets) Len() int           { return len(h) }
+func (h buckets) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h buckets) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (h *buckets) Push(x any) {
+	b := x.(*bucket)
+	b.index = len(*h)
+	*h = append(*h, b)
+}
+
+// Pop implements heap.Interface.
+func (h *buckets) Pop() any {
+	old := *h
+	b := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return b
+}

@@ -1,0 +1,89 @@
+package keepalive
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestStepsFitTheTTLAndOneAnother(t *testing.T) {
+	for ttl, want := range map[time.Duration]time.Duration{
+		0:                  minStep,
+		time.Second:        minStep,
+		2 * time.Second:    2 * minStep,
+		3 * time.Second:    4 * minStep,
+		60 * time.Second:   64 * minStep,
+		year * time.Second: 1 << 25 * minStep,
+		seconds(maxTTL):    1 << 33 * minStep,
+	} {
+		assert.Equal(t, want, step(ttl), "%v", ttl)
+	}
+}
+
+// busiest returns, for the requests that are sent in the next d, at how many instants they are sent
+// and how many at the busiest one.
+func (s *sim) busiest(d time.Duration) (instants, most int) {
+	s.sent = nil
+	s.wait(d)
+	count := map[instant]int{}
+	for _, r := range s.sent {
+		count[r.at]++
+		most = max(most, count[r.at])
+	}
+	return len(count), most
+}
+
+// TestLeasesGrantedTogetherShareFewInstants: 5,000 leases of 3 s are renewed at some 25 instants a
+// second, which saves timers and writes, and at none more than 5 % of them, which would be a burst
+// for the server. An outage makes all of them due at once; they are spread again by the renewal
+// that follows.
+func TestLeasesGrantedTogetherShareFewInstants(t *testing.T) {
+	const leases, ttl = 5000, 3
+	s := newSim(t)
+	s.grant(ttl)
+	s.connect()
+	for id := range int64(leases) {
+		s.keep(id, false)
+	}
+	spread := func() {
+		for range 20 {
+			instants, most := s.busiest(time.Second)
+			require.LessOrEqual(t, instants, 26)
+			require.LessOrEqual(t, most, leases*5/100)
+			require.InEpsilon(t, leases, len(s.sent), 0.1)
+		}
+	}
+	s.wait(20 * time.Millisecond)
+	spread()
+
+	s.cut()
+	s.wait(1500 * time.Millisecond)
+	s.sent = nil
+	s.connect()
+	require.Len(t, s.sent, leases, "all are due")
+	s.wait(20 * time.Millisecond)
+	spread()
+	assert.Empty(t, s.moves)
+	s.check()
+}
+
+// TestRenewalsAreDueAtTheEndOfAStep: leases with different TTLs can be due together, because a long
+// step ends where a short one does.
+func TestRenewalsAreDueAtTheEndOfAStep(t *testing.T) {
+	for _, ttl := range []int64{1, 2, 3, 5, 60} {
+		t.Run(fmt.Sprint(ttl), func(t *testing.T) {
+			s := newSim(t)
+			s.grant(ttl)
+			s.now = 123456789
+			s.connect()
+			s.keep(1, false)
+			s.wait(3 * seconds(ttl))
+			for _, at := range s.sends(1)[1:] {
+				assert.Zero(t, at%step(seconds(ttl)))
+			}
+		})
+	}
+}
