@@ -1,7 +1,7 @@
 // Package conformance is the module in which other people's code is built against this client: the
-// integration tests that the etcd project holds its own client to (suite), and programs that use it
-// (consumers). The module requires them from the module proxy and replaces the client by this
-// repository. Nothing of either is part of the repository.
+// integration tests of the etcd project (suite), and programs that use a client (consumers). The
+// module gets them from the module proxy and replaces the client by this repository. They are not
+// part of the repository.
 //
 //	target                what                                fails if
 //	make conformance      the etcd project's integration      a test fails, or fewer tests are run
@@ -10,13 +10,13 @@
 //	                      the tests of the server             suite/modes.go with its reason
 //	make consumers        etcdctl and etcd's gRPC proxy,      a command has other output or status
 //	                      built with either client: the       than with the published client, or
-//	                      same session on real servers        lacks the output it is there for
+//	                      same session on real servers        lacks the text that its step requires
 //
 // One file of the tests cannot be built, because it tests a module that the module proxy does not
 // have. Go cannot leave out a file of another module, so those tests are built from a copy without
 // it.
 //
-// The etcd project's tests skip themselves if they see a goroutine of an earlier test before they
+// The etcd project's tests skip themselves if they see a goroutine of an earlier test when they
 // begin. Such a test is started again by itself. It fails if the goroutine is the client's.
 //
 // To add a consumer: require its module (go get -tool MODULE@VERSION in conformance/), build it in

@@ -1,17 +1,18 @@
-// Command consumers builds programs that the etcd project publishes and that use its client,
-// etcdctl and etcd's grpc-proxy, once with the client of this repository and once with the
-// published one. It runs both through the same commands on real servers, directly and through the
-// proxy, and compares what they print, command by command; identifiers, addresses and times apart.
+// Command consumers builds programs of the etcd project that use its client, etcdctl and the
+// grpc-proxy, once with the client of this repository and once with the published one. With each of
+// them it runs the same commands on real servers, directly and through the proxy. It compares the
+// outputs of each command, apart from identifiers, addresses and times.
 //
 //	go run ./consumers              as make consumers does
 //	go run ./consumers -v           print the output as well
 //
 // It runs in the directory of the conformance module and needs bin/etcd of the repository. It
 // prints one line a command. It ends with a non-zero status if the two outputs of a command differ,
-// or lack what its step requires.
+// or lack the text that its step requires.
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -38,7 +39,7 @@ func main() {
 	}
 }
 
-// programs is the directory of the consumers built with one of the clients.
+// programs is the directory of the programs built with one of the clients.
 type programs string
 
 func (p programs) etcdctl() string { return filepath.Join(string(p), "etcdctl") }
@@ -46,7 +47,7 @@ func (p programs) proxy() string   { return filepath.Join(string(p), "etcd") }
 
 func (p programs) doubleBarrier() string { return filepath.Join(string(p), "doublebarrier") }
 
-// consumers returns how many commands differ.
+// consumers builds and runs the programs, prints the result, and returns how many commands differ.
 func consumers(ctx context.Context, out io.Writer, verbose bool) (int, error) {
 	scratch, err := os.MkdirTemp("", "consumers-")
 	if err != nil {
@@ -95,7 +96,7 @@ func consumers(ctx context.Context, out io.Writer, verbose bool) (int, error) {
 	return different, nil
 }
 
-// builds makes the programs with this client and with the published one.
+// builds builds the programs with this client and with the published one.
 func builds(ctx context.Context, scratch string) (own, published programs, err error) {
 	own, published = programs(filepath.Join(scratch, "own")),
 		programs(filepath.Join(scratch, "published"))
@@ -114,14 +115,9 @@ func builds(ctx context.Context, scratch string) (own, published programs, err e
 }
 
 func (p programs) build(ctx context.Context, m build.Module) error {
-	if err := m.Build(ctx, "go.etcd.io/etcd/etcdctl/v3", p.etcdctl()); err != nil {
-		return err
-	}
-	if err := m.Build(ctx, "go.etcd.io/etcd/client/v3/conformance/consumers/doublebarrier",
-		p.doubleBarrier()); err != nil {
-		return err
-	}
-	return m.Build(ctx, "go.etcd.io/etcd/server/v3", p.proxy())
+	return cmp.Or(m.Build(ctx, "go.etcd.io/etcd/etcdctl/v3", p.etcdctl()),
+		m.Build(ctx, build.Client+"/conformance/consumers/doublebarrier", p.doubleBarrier()),
+		m.Build(ctx, "go.etcd.io/etcd/server/v3", p.proxy()))
 }
 
 const equal = "equal"
@@ -137,9 +133,6 @@ func compare(s step, ours, theirs string) string {
 }
 
 func indent(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		b.WriteString("        " + strings.TrimSuffix(line, "\n") + "\n")
-	}
-	return b.String()
+	const margin = "        "
+	return margin + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n"+margin) + "\n"
 }

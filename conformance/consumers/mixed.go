@@ -7,15 +7,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// barrierRounds is how many double barriers programs of both clients go through together: an order
-// of leaving that they do not share holds them up within some hundred.
+// barrierRounds is how many double barriers programs of both clients go through together. Clients
+// that do not leave in the same order hang within some hundred rounds.
 const barrierRounds = "300"
 
-// mixedWant is what both write if no round hangs.
+// mixedWant is the output of the two programs if no round hangs.
 var mixedWant = strings.Repeat("all rounds are over\nends well\n", 2)
 
 // mixed runs two programs, one built with each client, that enter and leave the same double
-// barriers. It returns both outputs.
+// barriers. It returns the outputs of both.
 func mixed(ctx context.Context, own, published programs) (string, error) {
 	server, err := etcdtest.New()
 	if err != nil {
@@ -24,7 +24,7 @@ func mixed(ctx context.Context, own, published programs) (string, error) {
 	defer server.Close()
 	var both []*process
 	for _, p := range []programs{own, published} {
-		started, err := start(ctx, 3*patience, "", p.doubleBarrier(), "-endpoint",
+		started, err := start(ctx, 3*timeout, "", p.doubleBarrier(), "-endpoint",
 			server.Endpoints()[0], "-clients", "2", "-of", "4", "-rounds", barrierRounds)
 		if err != nil {
 			return "", err

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// patience is how long a command, or what is waited for, may take.
-const patience = time.Minute
+// timeout bounds each command and each wait.
+const timeout = time.Minute
 
 // process is a command under way.
 type process struct {
@@ -22,7 +22,7 @@ type process struct {
 	out    *output
 }
 
-// output gathers what a command writes to both of its ends.
+// output is what a command has written to its standard output and standard error.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -40,7 +40,7 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// start runs a command, which is killed when ctx ends or its time is over.
+// start starts a command, which is killed when ctx or the limit ends.
 func start(
 	ctx context.Context, limit time.Duration, stdin, program string, args ...string,
 ) (*process, error) {
@@ -61,7 +61,7 @@ func start(
 	return p, nil
 }
 
-// wait returns what the command has written, and how it ended.
+// wait waits for the end of the command, and returns its output and how it ended.
 func (p *process) wait() string {
 	defer p.cancel()
 	end := "ends well\n"
@@ -71,21 +71,15 @@ func (p *process) wait() string {
 	return plain(p.out.String()) + end
 }
 
-// interrupt ends the command as a user at the keyboard would.
+// interrupt ends the command as a user does with ctrl-C, and returns what wait returns.
 func (p *process) interrupt() string {
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	return p.wait()
 }
 
-// until waits for a text in the output.
-func (p *process) until(ctx context.Context, text string) error {
-	return eventually(ctx, func() bool { return strings.Contains(p.out.String(), text) },
-		func() string { return fmt.Sprintf("%q of %s, which says\n%s", text, p.cmd, p.out) })
-}
-
-// eventually waits for a condition.
+// eventually waits until condition returns true. what describes the condition for the error.
 func eventually(ctx context.Context, condition func() bool, what func() string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

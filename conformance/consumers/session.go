@@ -21,9 +21,10 @@ type user struct {
 	other    string // of a second server, which data are mirrored to
 	dir      string // for files
 	lease    string // the id of the last lease granted
+	err      error  // the first error; commands after it do nothing
 }
 
-// session goes through the steps on servers of its own, and returns the output of each.
+// session runs the steps on servers of its own, and returns the output of each.
 func session(ctx context.Context, p programs, proxied bool) ([]string, error) {
 	dir, err := os.MkdirTemp("", "consumers-session-")
 	if err != nil {
@@ -52,14 +53,14 @@ func session(ctx context.Context, p programs, proxied bool) ([]string, error) {
 	}
 	outputs := make([]string, len(steps))
 	for i, s := range steps {
-		if outputs[i], err = s.do(u); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
+		if outputs[i] = s.do(u); u.err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, u.err)
 		}
 	}
 	return outputs, nil
 }
 
-// startProxy puts a grpc-proxy before the server.
+// startProxy starts a grpc-proxy of the server, and makes it the user's endpoint.
 func (u *user) startProxy() (stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -91,27 +92,52 @@ func (u *user) startProxy() (stop func(), err error) {
 	return stop, err
 }
 
-// etcdctl runs one command to its end.
-func (u *user) etcdctl(args ...string) (string, error) { return u.input("", args...) }
+// etcdctl runs one command to its end, and returns its output and how it ended.
+func (u *user) etcdctl(args ...string) string { return u.input("", args...) }
 
 // input runs one command with the given standard input.
-func (u *user) input(stdin string, args ...string) (string, error) {
-	p, err := u.start(stdin, args...)
-	if err != nil {
-		return "", err
+func (u *user) input(stdin string, args ...string) string { return u.start(stdin, args...).wait() }
+
+// start starts a command that goes on until it is interrupted.
+func (u *user) start(stdin string, args ...string) *command {
+	c := &command{user: u}
+	if u.err == nil {
+		c.process, u.err = start(u.ctx, timeout, stdin, u.programs.etcdctl(),
+			append([]string{"--endpoints=" + u.endpoint}, args...)...)
 	}
-	return p.wait(), nil
+	return c
 }
 
-// start begins a command that may go on until it is told to end.
-func (u *user) start(stdin string, args ...string) (*process, error) {
-	return start(u.ctx, patience, stdin, u.programs.etcdctl(),
-		append([]string{"--endpoints=" + u.endpoint}, args...)...)
+// until waits until condition returns true. what describes the condition for the error.
+func (u *user) until(condition func() bool, what func() string) {
+	if u.err == nil {
+		u.err = eventually(u.ctx, condition, what)
+	}
 }
 
-// at is the same user at another server.
-func (u *user) at(endpoint string) *user {
-	v := *u
-	v.endpoint = endpoint
-	return &v
+// command is a command of a user. Its methods do nothing if it was not started, or if the user's
+// session has failed.
+type command struct {
+	*process
+	user *user
+}
+
+func (c *command) wait() string {
+	if c.process == nil {
+		return ""
+	}
+	return c.process.wait()
+}
+
+func (c *command) interrupt() string {
+	if c.process == nil {
+		return ""
+	}
+	return c.process.interrupt()
+}
+
+// until waits for a text in the output.
+func (c *command) until(text string) {
+	c.user.until(func() bool { return strings.Contains(c.out.String(), text) },
+		func() string { return fmt.Sprintf("%q of %s, which says\n%s", text, c.cmd, c.out) })
 }

@@ -2,21 +2,21 @@ package main
 
 import "strings"
 
-// step is one command of a session, or a few that belong together.
+// step is one command of a session, or a few commands that belong together.
 type step struct {
 	name string
-	do   func(*user) (string, error)
-	want string // has to be in the output
+	do   func(*user) string
+	want string // a part of the output
 }
 
-// ctl is a step of one command that ends by itself.
+// ctl returns a step that is one command, which ends by itself. Its output must contain want.
 func ctl(want string, args ...string) step {
-	return step{name: strings.Join(args, " "), want: want, do: func(u *user) (string, error) {
+	return step{name: strings.Join(args, " "), want: want, do: func(u *user) string {
 		return u.etcdctl(args...)
 	}}
 }
 
-// steps are a session.
+// steps are the steps of a session.
 var steps = []step{
 	ctl("OK", "put", "a", "1"),
 	ctl("OK", "put", "a", "2", "--prev-kv"),
@@ -28,19 +28,19 @@ var steps = []step{
 	ctl("future", "get", "a", "--rev=1000"),
 	ctl("ends well", "get", "missing"),
 	ctl("1", "del", "b", "--prev-kv"),
-	{name: "txn, succeeds", want: "SUCCESS", do: func(u *user) (string, error) {
+	{name: "txn, succeeds", want: "SUCCESS", do: func(u *user) string {
 		return u.input("value(\"a\") = \"2\"\n\nput t yes\nget a\n\nput t no\n\n", "txn")
 	}},
-	{name: "txn, fails", want: "FAILURE", do: func(u *user) (string, error) {
+	{name: "txn, fails", want: "FAILURE", do: func(u *user) string {
 		return u.input("mod(\"a\") = \"1\"\n\nput t yes\n\nget t\n\n", "txn")
 	}},
 	{name: "watch", want: "w/3", do: watch},
 	{name: "lease grant", want: "granted", do: grant},
-	{name: "lease timetolive", want: "remaining", do: func(u *user) (string, error) {
+	{name: "lease timetolive", want: "remaining", do: func(u *user) string {
 		return u.etcdctl("lease", "timetolive", u.lease, "--keys")
 	}},
 	{name: "lease keep-alive, revoke", want: "expired or revoked", do: keepAlive},
-	{name: "lease timetolive, gone", want: "expired", do: func(u *user) (string, error) {
+	{name: "lease timetolive, gone", want: "expired", do: func(u *user) string {
 		return u.etcdctl("lease", "timetolive", u.lease)
 	}},
 	{name: "lock, two of them", want: "has it", do: lock},

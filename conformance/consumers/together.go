@@ -7,177 +7,107 @@ import (
 	"strings"
 )
 
-// The steps in which commands wait for each other: they look at outputs and at the server for what
-// to wait for.
+// The steps below have commands that wait for each other. They look at outputs and at the server to
+// find out when to go on.
 
-func watch(u *user) (string, error) {
-	w, err := u.start("", "watch", "w/", "--prefix", "--rev=2", "--prev-kv")
-	if err != nil {
-		return "", err
-	}
+func watch(u *user) string {
+	w := u.start("", "watch", "w/", "--prefix", "--rev=2", "--prev-kv")
 	for i := 1; i <= 3; i++ {
-		if _, err := u.etcdctl("put", fmt.Sprintf("w/%d", i), "x"); err != nil {
-			return "", err
-		}
+		u.etcdctl("put", fmt.Sprintf("w/%d", i), "x")
 	}
-	if err := w.until(u.ctx, "w/3\nx\n"); err != nil {
-		return "", err
-	}
-	return w.interrupt(), nil
+	w.until("w/3\nx\n")
+	return w.interrupt()
 }
 
-// grant notes the lease's id: "lease ID granted with TTL(100s)".
-func grant(u *user) (string, error) {
-	p, err := u.start("", "lease", "grant", "100")
-	if err != nil {
-		return "", err
-	}
+// grant reads the lease's id from the output "lease ID granted with TTL(100s)".
+func grant(u *user) string {
+	p := u.start("", "lease", "grant", "100")
 	out := p.wait()
+	if u.err != nil {
+		return ""
+	}
 	words := strings.Fields(p.out.String())
 	if len(words) < 2 {
-		return "", fmt.Errorf("no lease: %s", p.out)
+		u.err = fmt.Errorf("no lease: %s", p.out)
+		return ""
 	}
 	u.lease = words[1]
-	put, err := u.etcdctl("put", "leased", "x", "--lease="+u.lease)
-	return out + put, err
+	return out + u.etcdctl("put", "leased", "x", "--lease="+u.lease)
 }
 
-func keepAlive(u *user) (string, error) {
-	once, err := u.etcdctl("lease", "keep-alive", "--once", u.lease)
-	if err != nil {
-		return "", err
-	}
-	k, err := u.start("", "lease", "keep-alive", u.lease)
-	if err != nil {
-		return "", err
-	}
-	if err := k.until(u.ctx, "keepalived"); err != nil {
-		return "", err
-	}
-	revoked, err := u.etcdctl("lease", "revoke", u.lease)
-	if err != nil {
-		return "", err
-	}
-	// The first one would learn of it by its next renewal, half a minute later.
-	again, err := u.etcdctl("lease", "keep-alive", u.lease)
-	if err != nil {
-		return "", err
-	}
-	return once + revoked + again + k.interrupt(), nil
+func keepAlive(u *user) string {
+	once := u.etcdctl("lease", "keep-alive", "--once", u.lease)
+	k := u.start("", "lease", "keep-alive", u.lease)
+	k.until("keepalived")
+	revoked := u.etcdctl("lease", "revoke", u.lease)
+	// The first keep-alive notices the end of the lease by its next renewal, half a minute later.
+	return once + revoked + u.etcdctl("lease", "keep-alive", u.lease) + k.interrupt()
 }
 
-func lock(u *user) (string, error) {
-	first, err := u.start("", "lock", "mutex")
-	if err != nil {
-		return "", err
-	}
-	if err := first.until(u.ctx, "mutex/"); err != nil {
-		return "", err
-	}
-	second, err := u.start("", "lock", "mutex", "echo", "has it")
-	if err != nil {
-		return "", err
-	}
-	waits := func() bool {
-		out, err := u.etcdctl("get", "mutex/", "--prefix", "--keys-only")
-		return err == nil && strings.Count(out, "mutex/") == 2
-	}
-	if err := eventually(u.ctx, waits, func() string { return "a second waiter" }); err != nil {
-		return "", err
-	}
-	return first.interrupt() + second.wait(), nil
+func lock(u *user) string {
+	first := u.start("", "lock", "mutex")
+	first.until("mutex/")
+	second := u.start("", "lock", "mutex", "echo", "has it")
+	u.until(func() bool {
+		return strings.Count(u.etcdctl("get", "mutex/", "--prefix", "--keys-only"), "mutex/") == 2
+	}, func() string { return "a second waiter" })
+	return first.interrupt() + second.wait()
 }
 
-func elect(u *user) (string, error) {
-	first, err := u.start("", "elect", "office", "first")
-	if err != nil {
-		return "", err
-	}
-	if err := first.until(u.ctx, "first"); err != nil {
-		return "", err
-	}
-	observer, err := u.start("", "elect", "--listen", "office")
-	if err != nil {
-		return "", err
-	}
-	if err := observer.until(u.ctx, "first"); err != nil {
-		return "", err
-	}
-	second, err := u.start("", "elect", "office", "second")
-	if err != nil {
-		return "", err
-	}
+func elect(u *user) string {
+	first := u.start("", "elect", "office", "first")
+	first.until("first")
+	observer := u.start("", "elect", "--listen", "office")
+	observer.until("first")
+	second := u.start("", "elect", "office", "second")
 	out := first.interrupt()
-	if err := second.until(u.ctx, "second"); err != nil {
-		return "", err
-	}
-	if err := observer.until(u.ctx, "second"); err != nil {
-		return "", err
-	}
-	return out + second.interrupt() + observer.interrupt(), nil
+	second.until("second")
+	observer.until("second")
+	return out + second.interrupt() + observer.interrupt()
 }
 
 // status returns the output of etcdctl endpoint status without the raft term and indexes, which
 // vary. It waits until the server reports its storage version, which it learns a few seconds after
 // its start, because the status and snapshots show that version.
-func status(u *user) (string, error) {
+func status(u *user) string {
 	var out string
-	var err error
-	settled := func() bool {
-		out, err = u.etcdctl("endpoint", "status")
-		return err != nil || strings.Contains(out, "3.7.3, 3.7.0")
-	}
-	if err := eventually(u.ctx, settled, func() string {
-		return "the storage version in\n" + out
-	}); err != nil {
-		return "", err
-	}
+	u.until(func() bool {
+		out = u.etcdctl("endpoint", "status")
+		return strings.Contains(out, "3.7.3, 3.7.0")
+	}, func() string { return "the storage version in\n" + out })
 	fields := strings.Split(out, ", ")
 	for i := 10; i < min(13, len(fields)); i++ {
 		fields[i] = "NUMBER"
 	}
-	return strings.Join(fields, ", "), err
+	return strings.Join(fields, ", ")
 }
 
-func save(u *user) (string, error) {
+func save(u *user) string {
 	file := filepath.Join(u.dir, "backup.db")
-	out, err := u.etcdctl("snapshot", "save", file)
-	if err != nil {
-		return "", err
-	}
+	out := u.etcdctl("snapshot", "save", file)
 	info, err := os.Stat(file)
 	if err != nil {
-		return out + err.Error(), nil
+		return out + err.Error()
 	}
-	// Sectors, then a SHA-256 of them.
+	// A snapshot has whole sectors, followed by their SHA-256.
 	return fmt.Sprintf("%s%d bytes beyond whole sectors, mode %v\n", out, info.Size()%512,
-		info.Mode()), nil
+		info.Mode())
 }
 
-func mirror(u *user) (string, error) {
-	if _, err := u.etcdctl("put", "mirror/1", "before"); err != nil {
-		return "", err
-	}
-	m, err := u.start("", "make-mirror", "--prefix=mirror/", u.other)
-	if err != nil {
-		return "", err
-	}
-	copied := func(text string) error {
-		var out string
-		return eventually(u.ctx, func() bool {
-			out, err = u.at(u.other).etcdctl("get", "", "--prefix")
-			return err == nil && strings.Contains(out, text)
+func mirror(u *user) string {
+	u.etcdctl("put", "mirror/1", "before")
+	m := u.start("", "make-mirror", "--prefix=mirror/", u.other)
+	target := *u
+	target.endpoint = u.other
+	var out string
+	awaitCopy := func(text string) {
+		u.until(func() bool {
+			out = target.etcdctl("get", "", "--prefix")
+			return strings.Contains(out, text)
 		}, func() string { return fmt.Sprintf("%q in\n%s\n%s", text, out, m.out) })
 	}
-	if err := copied("before"); err != nil {
-		return "", err
-	}
-	if _, err := u.etcdctl("put", "mirror/2", "after"); err != nil {
-		return "", err
-	}
-	if err := copied("after"); err != nil {
-		return "", err
-	}
-	out, err := u.at(u.other).etcdctl("get", "", "--prefix")
-	return out + m.interrupt(), err
+	awaitCopy("before")
+	u.etcdctl("put", "mirror/2", "after")
+	awaitCopy("after")
+	return target.etcdctl("get", "", "--prefix") + m.interrupt()
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// event is one line of go test -json, as far as it matters here.
+// event is one line of go test -json.
 type event struct {
 	Action  string
 	Package string
@@ -19,36 +19,31 @@ type event struct {
 	Elapsed float64 // seconds
 }
 
-// keptOutput bounds what is kept of each test's output: its end, in bytes.
-// Servers that log into it write a hundred megabytes in a run.
-const keptOutput = 16 << 10
+// maxOutput is how many bytes of a test's output are stored, from its end. Servers that log into
+// the output write a hundred megabytes in a run.
+const maxOutput = 16 << 10
 
-// result is what one package's tests did.
+// result has the results of one package's tests.
 type result struct {
 	pkg     string
 	passed  []string
 	failed  []string
 	skipped []string
-	known   []string // failed as they should, each with the reason
+	known   []string // failed for a good reason, which is added
 	seconds float64
 
-	// action that ended the package: pass, fail, skip; "" if it never ended
-	ended   string
+	ended   string            // how the package ended: pass, fail or skip; "" if it never ended
 	outputs map[string][]byte // of tests that run, failed or were skipped; "" is the package's own
 	running map[string]bool
 }
 
-// collect reads the events of one package's tests until r ends, and copies each
-// line to raw.
-func collect(pkg string, r io.Reader, raw io.Writer) (*result, error) {
+// collect reads the events of one package's tests until r ends, and returns the result.
+func collect(pkg string, r io.Reader) (*result, error) {
 	res := &result{pkg: pkg, outputs: map[string][]byte{}, running: map[string]bool{}}
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if len(line) > 0 {
-			if _, werr := raw.Write(line); werr != nil {
-				return nil, werr
-			}
 			res.take(line)
 		}
 		if err == io.EOF {
@@ -61,7 +56,7 @@ func collect(pkg string, r io.Reader, raw io.Writer) (*result, error) {
 	}
 }
 
-// take counts one line. What is not an event is output of go itself.
+// take records one line. A line that is not an event is output of the go command.
 func (r *result) take(line []byte) {
 	var e event
 	if json.Unmarshal(line, &e) != nil {
@@ -95,8 +90,8 @@ func (r *result) end(test, action string) {
 	}
 }
 
-// finish counts as failed what never ended: the tests during which the process
-// died, or the package, where it failed without a test of it failing.
+// finish records as failed the tests that never ended, because the process died, and the package if
+// it failed without a failed test.
 func (r *result) finish() {
 	r.failed = append(r.failed, slices.Sorted(maps.Keys(r.running))...)
 	if len(r.failed) == 0 && r.ended != "pass" && r.ended != "skip" {
@@ -105,25 +100,25 @@ func (r *result) finish() {
 	}
 }
 
-// serverLog is in the lines that the servers in the tests' process log, which
-// would hide why a test failed.
+// serverLog is in each line that a server in the tests' process logs. Such lines would hide why a
+// test failed.
 const serverLog = " logger.go:"
 
 func (r *result) keep(test, output string) {
 	if strings.Contains(output, serverLog) {
 		return
 	}
-	kept := append(r.outputs[test], output...)
-	if over := len(kept) - keptOutput; over > keptOutput { // one move for many lines
-		kept = append(kept[:0], kept[over:]...)
+	stored := append(r.outputs[test], output...)
+	if over := len(stored) - maxOutput; over > maxOutput { // one move for many lines
+		stored = append(stored[:0], stored[over:]...)
 	}
-	r.outputs[test] = kept
+	r.outputs[test] = stored
 }
 
-// story describes one failed or skipped test, with the end of what it wrote.
+// story returns the name of a failed or skipped test, and the end of its output.
 func (r *result) story(test string) string {
 	out := r.outputs[test]
-	if over := len(out) - keptOutput; over > 0 {
+	if over := len(out) - maxOutput; over > 0 {
 		out = out[over:]
 	}
 	text := strings.TrimRight(string(out), "\n")

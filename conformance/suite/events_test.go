@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"strings"
 	"testing"
 
@@ -11,7 +10,7 @@ import (
 
 func collected(t *testing.T, lines ...string) *result {
 	t.Helper()
-	r, err := collect("p", strings.NewReader(strings.Join(lines, "\n")), io.Discard)
+	r, err := collect("p", strings.NewReader(strings.Join(lines, "\n")))
 	require.NoError(t, err)
 	return r
 }
@@ -53,11 +52,11 @@ func TestCollect(t *testing.T) {
 
 func TestFailureShowsTheEndWithoutServerLogs(t *testing.T) {
 	r := collected(t, `{"Action":"run","Test":"A"}`,
-		`{"Action":"output","Test":"A","Output":"`+strings.Repeat("x", 3*keptOutput)+`\n"}`,
+		`{"Action":"output","Test":"A","Output":"`+strings.Repeat("x", 3*maxOutput)+`\n"}`,
 		`{"Action":"output","Test":"A","Output":"    logger.go:146: noise\n"}`,
 		`{"Action":"output","Test":"A","Output":"the reason\n"}`, `{"Action":"fail","Test":"A"}`)
 	text := r.story("A")
-	assert.Less(t, len(text), keptOutput+100)
+	assert.Less(t, len(text), maxOutput+100)
 	assert.Contains(t, text, "the reason")
 	assert.NotContains(t, text, "noise")
 }

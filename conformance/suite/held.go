@@ -12,16 +12,16 @@ import (
 	"go.etcd.io/etcd/client/v3/conformance/internal/build"
 )
 
-// heldUpBy is what a test of the etcd project says that skips itself because a
-// goroutine from before it is still there. Spelling is theirs.
+// heldUpBy is in the output of a test of the etcd project that skips itself because a goroutine of
+// an earlier test is still there. The misspelling is in that output.
 const heldUpBy = "Found leaked goroutined BEFORE test"
 
-// clientFrames are in the stacks of goroutines that the client under test owns: its
-// own functions, and gRPC's for connections that are dialled.
+// clientFrames matches the stacks of goroutines that the client under test owns: its own functions,
+// and those of gRPC for connections that are dialled.
 var clientFrames = regexp.MustCompile(`go\.etcd\.io/etcd/client/v3[./]|grpc\.\(\*(ClientConn|addrConn|clientStream)\)|transport\.(NewHTTP2Client|\(\*http2Client\))`)
 
-// heldUp are the tests that have not run for such a goroutine. Where it is the
-// client's, the client has leaked it, and the test counts as failed.
+// heldUp returns the tests that have skipped themselves because of a goroutine. If the goroutine is
+// the client's, the client has leaked it, and heldUp records the test as failed instead.
 func (r *result) heldUp() (again []string) {
 	for _, test := range slices.Clone(r.skipped) {
 		switch out := r.outputs[test]; {
@@ -36,12 +36,12 @@ func (r *result) heldUp() (again []string) {
 	return again
 }
 
-// completed starts the tests that were held up once more, each in a process of its
-// own, where nothing comes before it.
+// completed runs each test that was held up again in a process of its own, and puts the result into
+// res.
 func completed(ctx context.Context, mod build.Module, res *result, o options) error {
 	for _, name := range res.heldUp() {
 		fmt.Fprintln(os.Stderr, "did not start, and is started by itself:", res.story(name))
-		o.run, o.logs = exactly(name), ""
+		o.run = exactly(name)
 		alone, err := test(ctx, mod, res.pkg, o)
 		if err != nil {
 			return err
@@ -51,17 +51,16 @@ func completed(ctx context.Context, mod build.Module, res *result, o options) er
 	return nil
 }
 
-// replace puts what a test did by itself in the place of its having been skipped.
+// replace removes a test from the skipped ones, and adds the result of its run in alone.
 func (r *result) replace(name string, alone *result) {
-	r.skipped = remove(r.skipped, name)
+	r.skipped = append(remove(r.skipped, name), alone.skipped...)
 	r.passed = append(r.passed, alone.passed...)
 	r.failed = append(r.failed, alone.failed...)
-	r.skipped = append(r.skipped, alone.skipped...)
 	maps.Copy(r.outputs, alone.outputs)
 	r.seconds += alone.seconds
 }
 
-// exactly is the pattern for go test -run that means one test or subtest.
+// exactly returns the pattern for go test -run that matches one test or subtest.
 func exactly(name string) string {
 	parts := strings.Split(name, "/")
 	for i, part := range parts {

@@ -1,5 +1,5 @@
-// Command suite runs the integration tests that the etcd project holds its own client to,
-// unmodified and from the module that the project publishes, against the client of this repository.
+// Command suite runs the integration tests of the etcd project against the client of this
+// repository. It takes the tests, unmodified, from the module that the project publishes.
 //
 //	go run ./suite                      etcd's suite of its client, as make conformance does
 //	go run ./suite -mode proxy          the same suite behind etcd's gRPC proxy
@@ -9,12 +9,12 @@
 //	go run ./suite -packages lease -run 'TestLeaseRevoke$'
 //	go run ./suite -published           the same with the published client, for comparison
 //
-// It runs in the directory of the conformance module. It prints a table, then each failure by name
-// with the end of its output. It ends with a non-zero status if a test fails, or if a complete run,
-// without -packages and -run, has other counts than the published client. Tests that this client is
-// right to fail are listed in modes.go with the reason, and in the output. A test that did not
-// start because it saw a goroutine of the one before it is started once more, by itself, or counts
-// as failed if the goroutine is the client's.
+// It runs in the directory of the conformance module. It prints a table, then each failed test with
+// the end of its output. It ends with a non-zero status if a test fails, or if a complete run,
+// without -packages and -run, has other counts than the published client. Tests that this client
+// fails for a good reason are listed in modes.go, with the reason, and in the output. A test that
+// did not start because it saw a goroutine of an earlier test is started again in a process of its
+// own; if the goroutine is the client's, the test counts as failed.
 package main
 
 import (
@@ -38,7 +38,6 @@ type options struct {
 	run       string
 	race      bool
 	published bool
-	logs      string
 	timeout   time.Duration
 }
 
@@ -50,7 +49,6 @@ func main() {
 	flag.StringVar(&o.run, "run", "", "only tests that match, as for go test")
 	flag.BoolVar(&o.race, "race", false, "with the race detector")
 	flag.BoolVar(&o.published, "published", false, "test the published client instead")
-	flag.StringVar(&o.logs, "logs", "", "directory for the raw events, one file a package: hundreds of megabytes")
 	flag.DurationVar(&o.timeout, "timeout", 15*time.Minute, "limit for each package")
 	flag.Parse()
 	chosen := slices.IndexFunc(modes, func(m mode) bool { return m.name == *name })
@@ -70,7 +68,7 @@ func main() {
 	}
 }
 
-// suite reports whether everything passed.
+// suite runs the tests, prints a report, and returns whether everything passed.
 func suite(ctx context.Context, out io.Writer, o options) (bool, error) {
 	scratch, err := os.MkdirTemp("", "conformance-")
 	if err != nil {
@@ -102,7 +100,7 @@ func suite(ctx context.Context, out io.Writer, o options) (bool, error) {
 	return report(out, o.mode, results, o.packages == "" && o.run == ""), ctx.Err()
 }
 
-// module is what the tests are built in.
+// module returns the module that the tests are built in.
 func module(ctx context.Context, o options, scratch string) (build.Module, error) {
 	var mod build.Module
 	var err error
@@ -111,13 +109,13 @@ func module(ctx context.Context, o options, scratch string) (build.Module, error
 	} else {
 		mod, err = build.Own(ctx, ".")
 	}
-	if err != nil {
-		return build.Module{}, err
+	if err == nil && o.mode.without != "" {
+		mod, err = mod.Without(ctx, scratch, testsModule, o.mode.without)
 	}
-	return o.mode.module(ctx, mod, scratch)
+	return mod, err
 }
 
-// selected are the packages to run, all of which exist.
+// selected returns the packages to run. It returns an error if one does not exist.
 func selected(ctx context.Context, mod build.Module, o options) ([]string, error) {
 	all, err := mod.Packages(ctx, o.mode.importPath("..."))
 	if err != nil {
@@ -141,7 +139,7 @@ func selected(ctx context.Context, mod build.Module, o options) ([]string, error
 	return pkgs, nil
 }
 
-// test runs the tests of one package. That tests fail is no error.
+// test runs the tests of one package, and returns their result. A test that fails is no error.
 func test(ctx context.Context, mod build.Module, pkg string, o options) (*result, error) {
 	args := []string{"-json", "-count=1", "-timeout=" + o.timeout.String()}
 	if o.mode.tags != "" {
@@ -159,15 +157,10 @@ func test(ctx context.Context, mod build.Module, pkg string, o options) (*result
 		return nil, err
 	}
 	cmd.Stderr = os.Stderr
-	raw, err := rawLog(o, pkg)
-	if err != nil {
-		return nil, err
-	}
-	defer raw.Close()
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	res, err := collect(pkg, events, raw)
+	res, err := collect(pkg, events)
 	if err != nil {
 		return nil, err
 	}
@@ -176,17 +169,3 @@ func test(ctx context.Context, mod build.Module, pkg string, o options) (*result
 	}
 	return res, nil
 }
-
-func rawLog(o options, pkg string) (io.WriteCloser, error) {
-	if o.logs == "" {
-		return nopCloser{io.Discard}, nil
-	}
-	if err := os.MkdirAll(o.logs, 0o755); err != nil {
-		return nil, err
-	}
-	return os.Create(filepath.Join(o.logs, strings.ReplaceAll(o.mode.short(pkg), "/", "-")+".json"))
-}
-
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
 	"path"
 	"slices"
 	"strings"
-
-	"go.etcd.io/etcd/client/v3/conformance/internal/build"
 )
 
 const testsModule = "go.etcd.io/etcd/tests/v3"
@@ -19,14 +16,13 @@ type mode struct {
 	tags     string
 	without  string // a file of the tests' module that cannot be built
 
-	// the published client's result without known, which a whole run has to reach; 0 if it is not
-	// known
+	// the published client's counts without known, which a complete run has to reach
 	passed, skipped int
 
-	known map[string]string // tests that this client fails, with the reason why that is right
+	known map[string]string // tests that this client fails, with the reason why it should
 }
 
-// modes are what -mode names.
+// modes are the values of -mode.
 var modes = []mode{
 	{name: "client", root: "integration/clientv3", passed: 314, skipped: 5},
 	{name: "proxy", root: "integration/clientv3", tags: "cluster_proxy", passed: 286, skipped: 9},
@@ -47,7 +43,6 @@ var modes = []mode{
 	{name: "common", root: "common", tags: "integration", passed: 530, skipped: 91},
 }
 
-// modeNames are for messages.
 func modeNames() string {
 	var names []string
 	for _, m := range modes {
@@ -56,24 +51,15 @@ func modeNames() string {
 	return strings.Join(names, ", ")
 }
 
-// module is mod as the mode's tests are built with it.
-func (m mode) module(ctx context.Context, mod build.Module, scratch string) (build.Module, error) {
-	if m.without == "" {
-		return mod, nil
-	}
-	return mod.Without(ctx, scratch, testsModule, m.without)
-}
-
-// importPath is that of a directory below the mode's root.
+// importPath returns the import path of a directory below the mode's root.
 func (m mode) importPath(dir string) string { return path.Join(testsModule, m.root, dir) }
 
-// short is how a package is called in tables.
+// short returns the name of a package in tables.
 func (m mode) short(pkg string) string {
 	return path.Join(m.name, strings.TrimPrefix(strings.TrimPrefix(pkg, m.importPath(".")), "/"))
 }
 
-// setAside moves what the mode's tests are known to fail from a result's failures to its known
-// ones.
+// setAside moves the failed tests that are listed in m.known from r.failed to r.known.
 func (m mode) setAside(r *result) {
 	for _, test := range slices.Clone(r.failed) {
 		if reason, ok := m.known[test]; ok {

@@ -1,5 +1,5 @@
-// Command doublebarrier has clients go through double barriers, one barrier a round, together with
-// those of other processes.
+// Command doublebarrier makes clients enter and leave double barriers, one barrier a round,
+// together with the clients of other processes.
 //
 //	doublebarrier -endpoint http://127.0.0.1:2379 -clients 2 -of 4 -rounds 300
 package main
@@ -29,7 +29,7 @@ func main() {
 	fmt.Println("all rounds are over")
 }
 
-// run returns when all clients have left the last barrier.
+// run makes the clients, and returns when all of them have left the last barrier.
 func run(endpoint string, clients, of, rounds int) error {
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}})
 	if err != nil {
@@ -45,7 +45,7 @@ func run(endpoint string, clients, of, rounds int) error {
 	return errors.Join(errs...)
 }
 
-// through has one client enter and leave the barriers of all rounds.
+// through makes one client enter and leave the barriers of all rounds.
 func through(client *clientv3.Client, of, rounds int) error {
 	session, err := concurrency.NewSession(client)
 	if err != nil {

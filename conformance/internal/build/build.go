@@ -1,6 +1,5 @@
-// Package build lets the go command work in this module with either client: the one of this
-// repository, which go.mod puts in the place of the published one, or the published one itself, for
-// comparison.
+// Package build runs the go command in this module with one of two clients: that of this
+// repository, by which go.mod replaces the published one, or the published one, for comparison.
 package build
 
 import (
@@ -13,7 +12,7 @@ import (
 	"strings"
 )
 
-// Client is the module whose implementations are told apart.
+// Client is the path of the client's module.
 const Client = "go.etcd.io/etcd/client/v3"
 
 // A Module is this module with one of the clients.
@@ -22,8 +21,8 @@ type Module struct {
 	modfile string // "" for the module's own go.mod
 }
 
-// Own returns the module in dir with the client of this repository. It is an
-// error if go.mod does not replace the published one by a directory.
+// Own returns the module in dir with the client of this repository. It returns an error if go.mod
+// does not replace the published client by a directory.
 func Own(ctx context.Context, dir string) (Module, error) {
 	m := Module{dir: dir}
 	used, err := m.ClientUsed(ctx)
@@ -36,32 +35,14 @@ func Own(ctx context.Context, dir string) (Module, error) {
 	return m, nil
 }
 
-// Published returns the module in dir with the published client, all other
-// requirements being the same. It writes a go.mod of its own to scratch. The
-// checksums of the published client are those in the go.sum at sums.
+// Published returns the module in dir with the published client; all other requirements are those
+// of go.mod. The checksums of the published client are in the go.sum at sums. Published writes a
+// go.mod to scratch.
 func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
-	m := Module{dir: dir, modfile: filepath.Join(scratch, "published.mod")}
-	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	m := Module{dir: dir}
+	m, err := m.edited(ctx, filepath.Join(scratch, "published.mod"), "-dropreplace="+Client, sums)
 	if err != nil {
 		return Module{}, err
-	}
-	if err := os.WriteFile(m.modfile, mod, 0o644); err != nil {
-		return Module{}, err
-	}
-	var sum []byte
-	for _, file := range []string{filepath.Join(dir, "go.sum"), sums} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return Module{}, err
-		}
-		sum = append(sum, text...)
-	}
-	if err := os.WriteFile(filepath.Join(scratch, "published.sum"), sum, 0o644); err != nil {
-		return Module{}, err
-	}
-	if out, err := m.run(exec.CommandContext(ctx, "go", "mod", "edit", "-dropreplace="+Client,
-		m.modfile)); err != nil {
-		return Module{}, fmt.Errorf("%w\n%s", err, out)
 	}
 	used, err := m.ClientUsed(ctx)
 	if err == nil && filepath.IsAbs(used) {
@@ -70,8 +51,9 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	return m, err
 }
 
-// Without returns the module with a copy of another one that lacks a file, which go cannot be told
-// otherwise. The copy and a go.mod of its own are written to scratch.
+// Without returns the module with a copy of another module that lacks a file, because the go
+// command cannot leave out a file of another module. Without writes the copy and a go.mod to
+// scratch.
 func (m Module) Without(ctx context.Context, scratch, module, file string) (Module, error) {
 	out, err := m.run(m.Go(ctx, "list", "-m", "-f", "{{.Dir}}", module))
 	if err != nil {
@@ -84,31 +66,47 @@ func (m Module) Without(ctx context.Context, scratch, module, file string) (Modu
 	if err := os.Remove(filepath.Join(dir, file)); err != nil {
 		return Module{}, err
 	}
+	return m.edited(ctx, filepath.Join(scratch, "without.mod"), "-replace="+module+"="+dir)
+}
+
+// edited returns the module with a copy of its go.mod at modfile, which it changes by an option of
+// go mod edit. It adds the go.sum files at sums to the copy of its go.sum.
+func (m Module) edited(
+	ctx context.Context, modfile, option string, sums ...string,
+) (Module, error) {
 	own := m.modfile
 	if own == "" {
 		own = filepath.Join(m.dir, "go.mod")
 	}
-	copied := Module{dir: m.dir, modfile: filepath.Join(scratch, "without.mod")}
-	for _, ext := range []string{".mod", ".sum"} {
-		text, err := os.ReadFile(strings.TrimSuffix(own, ".mod") + ext)
-		if err != nil {
-			return Module{}, err
-		}
-		if err := os.WriteFile(strings.TrimSuffix(copied.modfile, ".mod")+ext, text,
-			0o644); err != nil {
-			return Module{}, err
-		}
+	sumOf := func(mod string) string { return strings.TrimSuffix(mod, ".mod") + ".sum" }
+	if err := concat(modfile, own); err != nil {
+		return Module{}, err
 	}
-	edit := exec.CommandContext(ctx, "go", "mod", "edit", "-replace="+module+"="+dir,
-		copied.modfile)
-	edit.Dir = m.dir
-	if out, err := m.run(edit); err != nil {
+	if err := concat(sumOf(modfile), append(sums, sumOf(own))...); err != nil {
+		return Module{}, err
+	}
+	cmd := exec.CommandContext(ctx, "go", "mod", "edit", option, modfile)
+	cmd.Dir = m.dir
+	if out, err := m.run(cmd); err != nil {
 		return Module{}, fmt.Errorf("%w\n%s", err, out)
 	}
-	return copied, nil
+	return Module{dir: m.dir, modfile: modfile}, nil
 }
 
-// ClientUsed is the directory or the version of the client that is built.
+// concat writes the contents of files to the file to.
+func concat(to string, files ...string) error {
+	var all []byte
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		all = append(all, text...)
+	}
+	return os.WriteFile(to, all, 0o644)
+}
+
+// ClientUsed returns the directory or the version of the client.
 func (m Module) ClientUsed(ctx context.Context) (string, error) {
 	out, err := m.run(m.Go(ctx, "list", "-f",
 		"{{with .Module}}{{with .Replace}}{{.Dir}}{{else}}{{.Version}}{{end}}{{end}}", Client))
@@ -118,7 +116,7 @@ func (m Module) ClientUsed(ctx context.Context) (string, error) {
 	return strings.TrimSpace(out), nil
 }
 
-// Go is a go command in the module. The first argument is the subcommand.
+// Go returns a go command in the module.
 func (m Module) Go(ctx context.Context, subcommand string, args ...string) *exec.Cmd {
 	all := []string{subcommand}
 	if m.modfile != "" {
@@ -146,7 +144,7 @@ func (m Module) Packages(ctx context.Context, pattern string) ([]string, error) 
 	return strings.Fields(out), nil
 }
 
-// run returns the standard output, or both where the command fails.
+// run runs a command and returns its standard output, or if it fails also its standard error.
 func (m Module) run(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
