@@ -1,3 +1,7 @@
+// Package mockserver starts gRPC servers that answer the requests of an etcd client about keys and
+// leases with empty messages. They end keepalive streams at once, and have no other services. They
+// are for tests of connections, balancing and endpoints: nothing is stored, and headers are
+// missing.
 package mockserver
 
 import (
@@ -7,7 +11,6 @@ import (
 	"os"
 	"sync"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/resolver"
 )
@@ -16,8 +19,8 @@ import (
 type MockServer struct {
 	// Network is "tcp" or "unix".
 	Network string
-	// Address is what the server listens on, "host:port" or the path of a socket.
-	// It stays the same when the server is stopped and started again.
+	// Address is the address on which the server listens, "host:port" or the path of a socket. It
+	// stays the same when the server is stopped and started again.
 	Address string
 	// GRPCServer is the running server, nil while it is stopped.
 	GRPCServer *grpc.Server
@@ -31,11 +34,11 @@ func (ms *MockServer) ResolverAddress() resolver.Address {
 	return resolver.Address{Addr: ms.Address}
 }
 
-// MockServers is a set of servers that are started and stopped one by one. Its
-// methods are safe for concurrent use; the fields are to be read while none of them
-// runs. The caller of a Start function calls Stop.
+// MockServers is a set of servers that are started and stopped one by one. Its methods are safe for
+// concurrent use; read the fields only while no method runs. The caller of a Start function calls
+// Stop.
 type MockServers struct {
-	// Servers are all servers, the stopped ones included.
+	// Servers has all servers, including the stopped ones.
 	Servers []*MockServer
 
 	mu      sync.Mutex     // guards GRPCServer of each server
@@ -47,9 +50,9 @@ func StartMockServers(count int) (ms *MockServers, err error) {
 	return StartMockServersOnNetwork(count, "tcp")
 }
 
-// StartMockServersOnNetwork starts count servers on a network: "tcp" for loopback
-// ports, "unix" for sockets in the directory for temporary files. If one of them
-// cannot listen, the others are stopped.
+// StartMockServersOnNetwork starts count servers on a network: "tcp" for loopback ports, "unix" for
+// sockets in the directory for temporary files. If a server cannot listen, it stops the others and
+// returns an error.
 func StartMockServersOnNetwork(count int, network string) (ms *MockServers, err error) {
 	ms = &MockServers{}
 	for idx := range count {
@@ -66,7 +69,7 @@ func StartMockServersOnNetwork(count int, network string) (ms *MockServers, err 
 	return ms, nil
 }
 
-// newAddress returns what a new server can listen on.
+// newAddress returns an address on which a new server can listen.
 func newAddress(network string) (string, error) {
 	switch network {
 	case "tcp":
@@ -82,8 +85,8 @@ func newAddress(network string) (string, error) {
 	}
 }
 
-// StartAt starts a server again that was stopped, on the address it had. idx counts
-// from 0. It is an error to start one that runs.
+// StartAt starts a stopped server again, on the same address. idx counts from 0. It is an error if
+// the server runs.
 func (ms *MockServers) StartAt(idx int) (err error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -99,17 +102,15 @@ func (ms *MockServers) StartAt(idx int) (err error) {
 		return fmt.Errorf("mockserver: server %d: %w", idx, err)
 	}
 	server.Address = listener.Addr().String()
-	grpcServer := grpc.NewServer()
-	pb.RegisterKVServer(grpcServer, emptyKV{})
-	pb.RegisterLeaseServer(grpcServer, emptyLease{})
+	grpcServer := grpc.NewServer(grpc.UnknownServiceHandler(serve))
 	server.GRPCServer = grpcServer
 	// Ends with GRPCServer.Stop, which StopAt calls; Stop waits.
 	ms.serving.Go(func() { _ = grpcServer.Serve(listener) })
 	return nil
 }
 
-// StopAt stops a server: its connections are closed and its requests end with
-// errors. It does nothing where the server is not running or does not exist.
+// StopAt stops a server: its connections are closed and its requests end with errors. It does
+// nothing if the server is stopped or does not exist.
 func (ms *MockServers) StopAt(idx int) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -120,8 +121,8 @@ func (ms *MockServers) StopAt(idx int) {
 	ms.Servers[idx].GRPCServer = nil
 }
 
-// Stop stops all servers and returns when nothing of them runs. They can be started
-// again. Stop may be called more than once.
+// Stop stops all servers and returns when nothing of them runs. They can be started again. Stop may
+// be called more than once.
 func (ms *MockServers) Stop() {
 	for idx := range ms.Servers {
 		ms.StopAt(idx)

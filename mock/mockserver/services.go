@@ -1,62 +1,35 @@
 package mockserver
 
 import (
-	"context"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// emptyKV answers unary requests. It does not stream ranges, as servers before etcd
-// 3.7 do not.
-type emptyKV struct{ pb.UnimplementedKVServer }
-
-func (emptyKV) Range(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
-	return &pb.RangeResponse{}, nil
+// answered are the methods that a server answers with an empty message. RangeStream is not among
+// them, as it is unknown to servers before etcd 3.7.
+var answered = []string{
+	pb.KV_Range_FullMethodName, pb.KV_Put_FullMethodName, pb.KV_DeleteRange_FullMethodName,
+	pb.KV_Txn_FullMethodName, pb.KV_Compact_FullMethodName,
+	pb.Lease_LeaseGrant_FullMethodName, pb.Lease_LeaseRevoke_FullMethodName,
+	pb.Lease_LeaseTimeToLive_FullMethodName, pb.Lease_LeaseLeases_FullMethodName,
 }
 
-func (emptyKV) Put(context.Context, *pb.PutRequest) (*pb.PutResponse, error) {
-	return &pb.PutResponse{}, nil
+// serve serves a call of any method.
+func serve(_ any, call grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(call)
+	switch {
+	case method == pb.Lease_LeaseKeepAlive_FullMethodName:
+		return nil
+	case !slices.Contains(answered, method):
+		return status.Errorf(codes.Unimplemented, "mockserver: unknown method %s", method)
+	}
+	if err := call.RecvMsg(&emptypb.Empty{}); err != nil {
+		return err
+	}
+	return call.SendMsg(&emptypb.Empty{})
 }
-
-func (emptyKV) DeleteRange(
-	context.Context, *pb.DeleteRangeRequest,
-) (*pb.DeleteRangeResponse, error) {
-	return &pb.DeleteRangeResponse{}, nil
-}
-
-func (emptyKV) Txn(context.Context, *pb.TxnRequest) (*pb.TxnResponse, error) {
-	return &pb.TxnResponse{}, nil
-}
-
-func (emptyKV) Compact(context.Context, *pb.CompactionRequest) (*pb.CompactionResponse, error) {
-	return &pb.CompactionResponse{}, nil
-}
-
-// emptyLease answers unary requests, and ends keepalive streams at once.
-type emptyLease struct{ pb.UnimplementedLeaseServer }
-
-func (emptyLease) LeaseGrant(
-	context.Context, *pb.LeaseGrantRequest,
-) (*pb.LeaseGrantResponse, error) {
-	return &pb.LeaseGrantResponse{}, nil
-}
-
-func (emptyLease) LeaseRevoke(
-	context.Context, *pb.LeaseRevokeRequest,
-) (*pb.LeaseRevokeResponse, error) {
-	return &pb.LeaseRevokeResponse{}, nil
-}
-
-func (emptyLease) LeaseTimeToLive(
-	context.Context, *pb.LeaseTimeToLiveRequest,
-) (*pb.LeaseTimeToLiveResponse, error) {
-	return &pb.LeaseTimeToLiveResponse{}, nil
-}
-
-func (emptyLease) LeaseLeases(
-	context.Context, *pb.LeaseLeasesRequest,
-) (*pb.LeaseLeasesResponse, error) {
-	return &pb.LeaseLeasesResponse{}, nil
-}
-
-func (emptyLease) LeaseKeepAlive(pb.Lease_LeaseKeepAliveServer) error { return nil }
