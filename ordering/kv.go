@@ -53,21 +53,15 @@ func (kv *orderedKV) Get(
 func (kv *orderedKV) Put(
 	ctx context.Context, key, val string, opts ...clientv3.OpOption,
 ) (*clientv3.PutResponse, error) {
-	resp, err := kv.KV.Put(ctx, key, val, opts...)
-	if err == nil {
-		kv.saw(resp.Header)
-	}
-	return resp, err
+	resp, err := kv.Do(ctx, clientv3.OpPut(key, val, opts...))
+	return resp.Put(), err
 }
 
 func (kv *orderedKV) Delete(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.DeleteResponse, error) {
-	resp, err := kv.KV.Delete(ctx, key, opts...)
-	if err == nil {
-		kv.saw(resp.Header)
-	}
-	return resp, err
+	resp, err := kv.Do(ctx, clientv3.OpDelete(key, opts...))
+	return resp.Del(), err
 }
 
 func (kv *orderedKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {

@@ -147,26 +147,16 @@ type file struct {
 	TrustedCAFile         string `json:"trusted-ca-file"`
 }
 
+// config returns a Config with the settings of f, in the fields that have the same names.
 func (f *file) config() *clientv3.Config {
-	return &clientv3.Config{
-		Endpoints:             f.Endpoints,
-		AutoSyncInterval:      time.Duration(f.AutoSyncInterval),
-		DialTimeout:           time.Duration(f.DialTimeout),
-		DialKeepAliveTime:     time.Duration(f.DialKeepAliveTime),
-		DialKeepAliveTimeout:  time.Duration(f.DialKeepAliveTimeout),
-		MaxCallSendMsgSize:    f.MaxCallSendMsgSize,
-		MaxCallRecvMsgSize:    f.MaxCallRecvMsgSize,
-		Username:              f.Username,
-		Password:              f.Password,
-		Token:                 f.Token,
-		RejectOldCluster:      f.RejectOldCluster,
-		PermitWithoutStream:   f.PermitWithoutStream,
-		SpreadEvenly:          f.SpreadEvenly,
-		DisableProbes:         f.DisableProbes,
-		MaxUnaryRetries:       f.MaxUnaryRetries,
-		BackoffWaitBetween:    time.Duration(f.BackoffWaitBetween),
-		BackoffJitterFraction: f.BackoffJitterFraction,
+	cfg := &clientv3.Config{}
+	to := reflect.ValueOf(cfg).Elem()
+	for field, value := range reflect.ValueOf(*f).Fields() {
+		if to := to.FieldByName(field.Name); to.IsValid() && value.CanConvert(to.Type()) {
+			to.Set(value.Convert(to.Type()))
+		}
 	}
+	return cfg
 }
 
 // unknownKeys returns a description of each key in text that f has no field for. As in JSON, case
