@@ -54,7 +54,6 @@ type position struct {
 	incarnation *keystate.Incarnation // the record of the contender's key, of which it is a user
 }
 
-// rev is the create revision of the contender's key.
 func (p position) rev() int64 { return p.version.Create }
 
 // errOccupied is returned by tryEnter if another contender is first.
@@ -84,7 +83,6 @@ func (c contender) putOp(val string) clientv3.Op {
 	return clientv3.OpPut(c.key, val, clientv3.WithLease(c.s.lease))
 }
 
-// getOwnAndFirst returns gets of the contender's key and of the first key in the queue.
 func (c contender) getOwnAndFirst() []clientv3.Op {
 	return []clientv3.Op{clientv3.OpGet(c.key),
 		clientv3.OpGet(c.pfx, clientv3.WithFirstCreate()...)}
@@ -172,7 +170,6 @@ func (c contender) failed(err error, val string, unsent bool) func(*keystate.Sta
 	}
 }
 
-// putOnce runs txn once, and returns the contender's position.
 func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (position, error) {
 	answer, err := c.s.client.Do(ctx, txn)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -206,12 +205,7 @@ func TestCampaignRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	e := NewElection(newSession(t, client), "election")
 	leader, done := standsFor(t, client, e, t.Context())
-	require.Eventually(t, func() bool {
-		open, _ := fake.Streams("Watch")
-		return open > 0
-	}, 5*time.Second, time.Millisecond)
-	assert.Equal(t, []string{rpctypes.MetadataHasLeader},
-		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+	watchRequiresALeader(t, fake)
 	require.NoError(t, leader.Resign(t.Context()))
 	assert.NoError(t, result(t, done, 5*time.Second))
 }

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
@@ -206,18 +207,23 @@ func TestUnlockGoesOnInTheBackground(t *testing.T) {
 	awaitKeys(t, admin, p, 0)
 }
 
+// watchRequiresALeader waits for a watch, and fails if it goes on on a member without a leader.
+func watchRequiresALeader(t *testing.T, fake *etcdfake.Server) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		return len(fake.LastMetadata("Watch")) > 0
+	}, 5*time.Second, time.Millisecond)
+	assert.Equal(t, []string{rpctypes.MetadataHasLeader},
+		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+}
+
 // TestWaitingRequiresALeader checks the metadata of the watches, and that waiting goes on after a
 // member has lost its leader.
 func TestWaitingRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")
 	holder, done := waitsFor(t, client, m, t.Context())
-	require.Eventually(t, func() bool {
-		open, _ := fake.Streams("Watch")
-		return open > 0
-	}, 5*time.Second, time.Millisecond)
-	assert.Equal(t, []string{rpctypes.MetadataHasLeader},
-		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+	watchRequiresALeader(t, fake)
 
 	// A member that loses its leader ends the watches; the wait goes on elsewhere.
 	fake.Break("Watch", rpctypes.ErrGRPCNoLeader)

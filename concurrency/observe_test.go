@@ -144,12 +144,7 @@ func TestObserveRequiresALeader(t *testing.T) {
 	e := campaign(t, client, "election", "first")
 	ch := e.Observe(t.Context())
 	says(t, ch, "first")
-	require.Eventually(t, func() bool {
-		open, _ := fake.Streams("Watch")
-		return open > 0
-	}, 5*time.Second, time.Millisecond)
-	assert.Equal(t, []string{rpctypes.MetadataHasLeader},
-		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
+	watchRequiresALeader(t, fake)
 	fake.Break("Watch", rpctypes.ErrGRPCNoLeader)
 	require.NoError(t, e.Proclaim(t.Context(), "second"))
 	says(t, ch, "second")

@@ -40,15 +40,6 @@ type transaction struct {
 	hintsRev int64
 }
 
-// oneSnapshot reports whether all reads of an attempt are of one revision.
-func (t *transaction) oneSnapshot() bool { return t.level <= Serializable }
-
-// checksReads reports whether a changed key that was read is a conflict.
-func (t *transaction) checksReads() bool { return t.level <= RepeatableReads }
-
-// checksWrites reports whether a changed key that is written is a conflict.
-func (t *transaction) checksWrites() bool { return t.level == SerializableSnapshot }
-
 // run attempts the transaction until it is applied, and returns the response, or until it fails.
 func (t *transaction) run(apply func(STM) error) (*clientv3.TxnResponse, error) {
 	for n := 0; ; n++ {
@@ -85,7 +76,6 @@ func (t *transaction) attempt(apply func(STM) error) (err error) {
 	return apply(t)
 }
 
-// fail ends the attempt with err by a panic.
 func (t *transaction) fail(err error) {
 	t.err = err
 	panic(t) //nolint:forbidigo // ends the caller's function; run recovers
@@ -94,7 +84,7 @@ func (t *transaction) fail(err error) {
 func (t *transaction) reset() {
 	t.reads, t.writes = keyed[*mvccpb.KeyValue]{}, keyed[write]{}
 	t.err, t.snapshot = nil, 0
-	if len(t.hints) > 0 && t.oneSnapshot() {
+	if len(t.hints) > 0 && t.level <= Serializable {
 		t.snapshot = t.hintsRev
 	}
 }
@@ -132,7 +122,7 @@ func (t *transaction) commit() *clientv3.TxnResponse {
 		writes = append(writes, t.writes.byKey[key].op)
 	}
 	txn := t.store.Txn(t.ctx).If(t.conditions()...).Then(writes...)
-	if t.checksReads() {
+	if t.level <= RepeatableReads {
 		txn = txn.Else(getOps(t.reads.keys)...)
 	}
 	resp, err := txn.Commit()
@@ -148,16 +138,15 @@ func (t *transaction) commit() *clientv3.TxnResponse {
 	return nil
 }
 
-// conditions returns the conditions under which the transaction is applied.
 func (t *transaction) conditions() []clientv3.Cmp {
 	var cmps []clientv3.Cmp
-	if t.checksReads() {
+	if t.level <= RepeatableReads {
 		for _, key := range t.reads.keys {
 			cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key), "=",
 				t.reads.byKey[key].GetModRevision()))
 		}
 	}
-	if t.checksWrites() && t.snapshot != 0 {
+	if t.level == SerializableSnapshot && t.snapshot != 0 {
 		for _, key := range t.writes.keys {
 			if _, read := t.reads.byKey[key]; !read {
 				cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key), "<", t.snapshot+1))
@@ -227,7 +216,7 @@ func (t *transaction) fetch(keys []string) (map[string]*mvccpb.KeyValue, error) 
 		if err != nil {
 			return nil, err
 		}
-		if t.oneSnapshot() {
+		if t.level <= Serializable {
 			t.snapshot = resp.Header.GetRevision()
 		}
 		return foundIn(keys, resp)

@@ -136,7 +136,6 @@ func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read 
 	o.stop()
 }
 
-// startRelease starts the release of an ownership, if it has not started yet.
 func (c *cache) startRelease(o *ownership) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -103,7 +103,6 @@ func (l *latestHeader) saw(h *pb.ResponseHeader) {
 	}
 }
 
-// headerAt returns a copy of a header with another revision.
 func headerAt(h *pb.ResponseHeader, rev int64) *pb.ResponseHeader {
 	return &pb.ResponseHeader{ClusterId: h.GetClusterId(), MemberId: h.GetMemberId(), Revision: rev,
 		RaftTerm: h.GetRaftTerm()}

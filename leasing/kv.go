@@ -133,8 +133,7 @@ func (l *leasingKV) Delete(
 func (l *leasingKV) Compact(
 	ctx context.Context, rev int64, opts ...clientv3.CompactOption,
 ) (*clientv3.CompactResponse, error) {
-	resp, err := l.kv.Compact(ctx, rev, opts...)
-	return resp, bareContextError(err)
+	return l.kv.Compact(ctx, rev, opts...)
 }
 
 func (l *leasingKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
@@ -188,13 +187,12 @@ func (l *leasingKV) getFromServer(
 ) (*clientv3.GetResponse, error) {
 	resp, err := l.kv.Do(ctx, op)
 	if err != nil {
-		return nil, bareContextError(err)
+		return nil, err
 	}
 	l.cache.latest.saw(resp.Get().Header)
 	return resp.Get(), nil
 }
 
-// write runs an operation that writes, and returns the response to it.
 func (l *leasingKV) write(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
 	if err := l.leaseKeys.refusal(op); err != nil {
 		return clientv3.OpResponse{}, err
@@ -219,7 +217,6 @@ func (l *leasingKV) write(ctx context.Context, op clientv3.Op) (clientv3.OpRespo
 	return (*clientv3.DeleteResponse)(del).OpResponse(), nil
 }
 
-// txn runs a transaction, or answers it from the cache.
 func (l *leasingKV) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnResponse, error) {
 	if err := l.leaseKeys.refusal(op); err != nil {
 		return nil, err
@@ -232,7 +229,7 @@ func (l *leasingKV) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnRespo
 	w := writesOf(l.leaseKeys, op)
 	if w.isEmpty() {
 		resp, err := l.kv.Do(ctx, op)
-		return resp.Txn(), bareContextError(err)
+		return resp.Txn(), err
 	}
 	resp, err := l.writer.write(ctx, op, w)
 	if err != nil {

@@ -24,7 +24,6 @@ func (r keyRange) contains(key string) bool {
 	return key >= r.start && (r.end == endOfKeys || key < r.end)
 }
 
-// contain reports whether one of the ranges contains a key.
 func contain(ranges []keyRange, key string) bool {
 	return slices.ContainsFunc(ranges, func(r keyRange) bool { return r.contains(key) })
 }
@@ -41,10 +40,8 @@ func overlap(a, b keyRange) keyRange {
 // leasePrefix is the prefix that a key gets to become its lease key. It is not empty.
 type leasePrefix string
 
-// of returns the lease key of a key.
 func (p leasePrefix) of(key string) string { return string(p) + key }
 
-// all returns the range of all lease keys.
 func (p leasePrefix) all() keyRange {
 	return keyRange{string(p), clientv3.GetPrefixRangeEnd(string(p))}
 }
@@ -115,7 +112,6 @@ func (w *writes) leaseKeys(p leasePrefix) []keyRange {
 	return append(ranges, w.ranges...)
 }
 
-// collect adds the writes of an operation to w.
 func (w *writes) collect(p leasePrefix, op clientv3.Op) {
 	switch {
 	case op.IsTxn():

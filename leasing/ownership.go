@@ -118,7 +118,6 @@ func newCooldowns() cooldowns {
 	return cooldowns{ends: map[string]time.Time{}, cleanUpAt: minCleanUp}
 }
 
-// start starts the cooldown of a key.
 func (c *cooldowns) start(key string) {
 	now := time.Now()
 	if len(c.ends) >= c.cleanUpAt {
@@ -132,7 +131,6 @@ func (c *cooldowns) start(key string) {
 	c.ends[key] = now.Add(maxCooldown/2 + rand.N(maxCooldown/2))
 }
 
-// isActive reports whether a key must not be acquired now.
 func (c *cooldowns) isActive(key string) bool {
 	end, ok := c.ends[key]
 	if ok && !time.Now().Before(end) {

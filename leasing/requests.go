@@ -2,7 +2,6 @@ package leasing
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -28,7 +27,6 @@ func firstIn(resp *clientv3.TxnResponse, i int) *mvccpb.KeyValue {
 	return first(kvs)
 }
 
-// first returns the first of kvs, or nil if kvs is empty.
 func first(kvs []*mvccpb.KeyValue) *mvccpb.KeyValue {
 	if len(kvs) > 0 {
 		return kvs[0]
@@ -44,15 +42,4 @@ func wait(ctx context.Context, ch <-chan struct{}) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// bareContextError returns err, or the context error that err wraps: callers compare with that by
-// ==.
-func bareContextError(err error) error {
-	for _, end := range []error{context.DeadlineExceeded, context.Canceled} {
-		if errors.Is(err, end) {
-			return end
-		}
-	}
-	return err
 }

@@ -42,7 +42,7 @@ func (wr *writer) write(
 		resp, err := wr.tryWrite(ctx, op, w)
 		switch {
 		case err != nil:
-			return nil, bareContextError(err)
+			return nil, err
 		case resp.Succeeded:
 			return resp, nil
 		}
@@ -52,7 +52,7 @@ func (wr *writer) write(
 			waits++
 		}
 		if err != nil {
-			return nil, bareContextError(err)
+			return nil, err
 		}
 	}
 }
@@ -105,7 +105,6 @@ func (wr *writer) conditions(w writes, own []*ownership) []clientv3.Cmp {
 	return cmps
 }
 
-// readLeaseKeys returns the gets of the lease keys of what is written.
 func (wr *writer) readLeaseKeys(w writes) []clientv3.Op {
 	var gets []clientv3.Op
 	for _, r := range w.leaseKeys(wr.leaseKeys) {

@@ -62,11 +62,7 @@ func (r *result) replace(name string, alone *result) {
 
 // exactly returns the pattern for go test -run that matches one test or subtest.
 func exactly(name string) string {
-	parts := strings.Split(name, "/")
-	for i, part := range parts {
-		parts[i] = "^" + regexp.QuoteMeta(part) + "$"
-	}
-	return strings.Join(parts, "/")
+	return "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
 }
 
 func remove(names []string, name string) []string {

@@ -57,7 +57,7 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 func (m Module) Without(ctx context.Context, scratch, module, file string) (Module, error) {
 	out, err := m.run(m.Go(ctx, "list", "-m", "-f", "{{.Dir}}", module))
 	if err != nil {
-		return Module{}, fmt.Errorf("%w\n%s", err, out)
+		return Module{}, err
 	}
 	dir := filepath.Join(scratch, "without")
 	if err := os.CopyFS(dir, os.DirFS(strings.TrimSpace(out))); err != nil {
@@ -87,10 +87,8 @@ func (m Module) edited(
 	}
 	cmd := exec.CommandContext(ctx, "go", "mod", "edit", option, modfile)
 	cmd.Dir = m.dir
-	if out, err := m.run(cmd); err != nil {
-		return Module{}, fmt.Errorf("%w\n%s", err, out)
-	}
-	return Module{dir: m.dir, modfile: modfile}, nil
+	_, err := m.run(cmd)
+	return Module{dir: m.dir, modfile: modfile}, err
 }
 
 // concat writes the contents of files to the file to.
@@ -110,10 +108,7 @@ func concat(to string, files ...string) error {
 func (m Module) ClientUsed(ctx context.Context) (string, error) {
 	out, err := m.run(m.Go(ctx, "list", "-f",
 		"{{with .Module}}{{with .Replace}}{{.Dir}}{{else}}{{.Version}}{{end}}{{end}}", Client))
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return strings.TrimSpace(out), nil
+	return strings.TrimSpace(out), err
 }
 
 // Go returns a go command in the module.
@@ -129,28 +124,23 @@ func (m Module) Go(ctx context.Context, subcommand string, args ...string) *exec
 
 // Build builds a program.
 func (m Module) Build(ctx context.Context, pkg, file string) error {
-	if out, err := m.run(m.Go(ctx, "build", "-o", file, pkg)); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
-	}
-	return nil
+	_, err := m.run(m.Go(ctx, "build", "-o", file, pkg))
+	return err
 }
 
 // Packages lists the packages that match a pattern.
 func (m Module) Packages(ctx context.Context, pattern string) ([]string, error) {
 	out, err := m.run(m.Go(ctx, "list", pattern))
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w\n%s", pattern, err, out)
-	}
-	return strings.Fields(out), nil
+	return strings.Fields(out), err
 }
 
-// run runs a command and returns its standard output, or if it fails also its standard error.
+// run runs a command and returns its standard output. The error of a command that fails has all of
+// its output.
 func (m Module) run(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.String() + stderr.String(),
-			fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
+		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, &stdout, &stderr)
 	}
 	return stdout.String(), nil
 }
