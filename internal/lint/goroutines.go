@@ -12,8 +12,8 @@ var (
 )
 
 // Goroutines finds goroutines that start in a file that is not allowed to, and those whose comment
-// does not say who stops them and who waits for them. The Go method of sync.WaitGroup and its like
-// starts one too.
+// does not say who stops them and who waits for them. The method Go of sync.WaitGroup and of
+// similar types starts one, too.
 func Goroutines(f *File, allowed []string) []string {
 	var found []string
 	// the comment of the goroutine that starts on a line; those on the lines below share it

@@ -97,7 +97,7 @@ func TestTextHoldsTheRules(t *testing.T) {
 	}
 }
 
-// An entry of the settings that names nothing would allow something unseen later.
+// An entry that names nothing would allow something that is added later.
 func TestSettingsNameWhatExists(t *testing.T) {
 	for _, p := range append(goroutineFiles, stateMachines...) {
 		if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(p))); err != nil {

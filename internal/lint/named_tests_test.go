@@ -13,8 +13,8 @@ import (
 
 var namedTest = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
 
-// A page names a test as evidence. A test that was renamed or removed is none, nor is the test of a
-// guarantee that skips itself.
+// A page names a test as evidence, so the test must exist. The test of a guarantee must not skip
+// itself.
 func TestDocumentsNameTestsThatExist(t *testing.T) {
 	m := loadModule(t)
 	tests := map[string][]*ast.FuncDecl{}
@@ -46,7 +46,7 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 	}
 }
 
-// skips tells whether a function calls Skip, Skipf or SkipNow itself.
+// skips reports whether a function calls Skip, Skipf or SkipNow itself.
 func skips(fn *ast.FuncDecl) bool {
 	found := false
 	ast.Inspect(fn, func(n ast.Node) bool {

@@ -80,7 +80,7 @@ func pathsNamed(t *testing.T, root, page, text string) []string {
 	return named
 }
 
-// namesPath tells whether the text of a code span is meant to be a path below root.
+// namesPath reports whether the text of a code span is meant to be a path below root.
 func namesPath(root, name string) bool {
 	top, _, deep := strings.Cut(name, "/")
 	if !deep {

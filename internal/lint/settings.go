@@ -13,7 +13,7 @@ var stateMachines = []string{"internal/watchmux", "internal/keepalive", "interna
 var goroutineFiles = []string{
 	"internal/etcdfake",                    // serves
 	"internal/testkit/faultnet",            // accepts and forwards
-	"internal/testkit/testclient",          // puts until it is told to stop, and measures time
+	"internal/testkit/testclient",          // puts until it is stopped, and measures time
 	"internal/testkit/etcdtest/process.go", // reaps one server process
 	"internal/bidi/bidi.go",                // the receive and the send loop of a link
 	"internal/outbox/outbox.go",            // the pump, while there is a backlog

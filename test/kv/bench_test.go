@@ -104,12 +104,12 @@ func TestAllocationsOverTheStub(t *testing.T) {
 	}
 }
 
-// requestCase is one kind of request. bare makes it with the stub on the client's connection, and
-// ours with the client.
+// requestCase is one kind of request. stub makes it with the stub on the client's connection, and
+// client with the client.
 type requestCase struct {
-	name string
-	bare func() error
-	ours func() error
+	name   string
+	stub   func() error
+	client func() error
 }
 
 // requestCases has requests to a server with canned answers. The messages of the stub are made
@@ -155,8 +155,8 @@ func requestCases(tb testing.TB) []requestCase {
 // BenchmarkRequest measures each request with the client and with the bare stub.
 func BenchmarkRequest(b *testing.B) {
 	for _, tc := range requestCases(b) {
-		b.Run(tc.name+"/stub", repeat(tc.bare))
-		b.Run(tc.name+"/client", repeat(tc.ours))
+		b.Run(tc.name+"/stub", repeat(tc.stub))
+		b.Run(tc.name+"/client", repeat(tc.client))
 	}
 }
 

@@ -142,7 +142,7 @@ func TestAbandonedGetStreamEndsWithItsContext(t *testing.T) {
 }
 
 // TestLateReaderLearnsThatTheStreamIsCutOff reads a stream after its context has ended. The error
-// tells the reader that the pieces are not the whole answer.
+// shows the reader that the pieces are not the whole answer.
 func TestLateReaderLearnsThatTheStreamIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remote := &endless{}

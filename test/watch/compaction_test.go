@@ -25,10 +25,10 @@ func TestIdleWatchOutlivesACompaction(t *testing.T) {
 	compactWhileIdle(t, cluster, c, idle)
 }
 
-// TestIdleWatchBesideAFarFutureOneOutlivesACompaction: etcd answers no request for progress while a
+// TestIdleWatchNextToAFarFutureOneOutlivesACompaction: etcd answers no request for progress while a
 // watch of the stream waits for a revision far ahead. The other watches of the stream move with the
 // store all the same.
-func TestIdleWatchBesideAFarFutureOneOutlivesACompaction(t *testing.T) {
+func TestIdleWatchNextToAFarFutureOneOutlivesACompaction(t *testing.T) {
 	for name, even := range map[string]bool{"with health": false, "evenly": true} {
 		t.Run(name, func(t *testing.T) {
 			cluster := etcdtest.Start(t)

@@ -81,10 +81,10 @@ func TestRequestProgressOpensNothing(t *testing.T) {
 	assert.ErrorIs(t, c.RequestProgress(t.Context()), context.Canceled)
 }
 
-// TestProgressBesideACompactedWatch: one watch of a stream ends by compaction. The server keeps
+// TestProgressNextToACompactedWatch: one watch of a stream ends by compaction. The server keeps
 // that watch among those of the stream, as one that lags behind, until the client cancels it, and
 // answers no request for progress meanwhile. The other watches still get progress.
-func TestProgressBesideACompactedWatch(t *testing.T) {
+func TestProgressNextToACompactedWatch(t *testing.T) {
 	client := testclient.Open(t, shared.Cluster())
 	var rev int64
 	for range 3 {

@@ -89,7 +89,7 @@ func TestIdleWatchOnASilentMemberStallsFourSecondsAtMost(t *testing.T) {
 		"one way": faultnet.ToClient} {
 		for name, even := range map[string]bool{"health-aware": false, "evenly": true} {
 			for kind, future := range map[string]bool{"alone": false,
-				"beside a future watch": true} {
+				"with a future watch": true} {
 				t.Run(strings.Join([]string{fault, name, kind}, " "), func(t *testing.T) {
 					t.Parallel()
 					stallOnASilentMember(t, dir, even, future)

@@ -1,7 +1,6 @@
 // Package chaos runs a cluster of three real members, each behind a proxy, and breaks it in random
-// ways for as long as a test wants: members are killed, stopped, cut off in either direction, and
-// disconnected. Where a fault is, for how long, and of what kind follows from a seed that is
-// printed, and that CHAOS_SEED sets.
+// ways: members are killed, stopped, cut off in either direction, and disconnected. The kind, the
+// place and the length of each fault follow from a seed, which is printed. CHAOS_SEED sets it.
 package chaos
 
 import (
@@ -22,8 +21,7 @@ import (
 
 const members = 3
 
-// Cluster is three members and their proxies. Its Endpoints are the members' own, which faults of
-// the network do not touch.
+// Cluster is three members and their proxies. Its Endpoints are the members' own, past the proxies.
 type Cluster struct {
 	*etcdtest.Cluster
 
@@ -53,7 +51,7 @@ func Start(tb testing.TB) *Cluster {
 	return c
 }
 
-// ProxyEndpoints are where clients that are to suffer connect to.
+// ProxyEndpoints returns the endpoints of the proxies, for clients that faults of the network hit.
 func (c *Cluster) ProxyEndpoints() []string {
 	var endpoints []string
 	for _, p := range c.proxies {
@@ -62,9 +60,9 @@ func (c *Cluster) ProxyEndpoints() []string {
 	return endpoints
 }
 
-// Break makes one fault after the other until ctx ends, each for up to longest, and with pauses of
-// up to half of that between them. It returns how many, with the cluster whole again. There is a
-// majority all the time, but every tenth fault cuts all clients off from everything.
+// Break makes one fault after the other until ctx ends. Each lasts up to longest, with pauses of up
+// to half of that in between. It ends the last fault and returns their number. A majority runs all
+// the time, but one fault in ten cuts all clients off from all members.
 func (c *Cluster) Break(ctx context.Context, longest time.Duration) (faults int) {
 	for ctx.Err() == nil {
 		lasting := time.Duration(c.rng.Int64N(int64(longest)))
@@ -88,7 +86,7 @@ func (c *Cluster) Break(ctx context.Context, longest time.Duration) (faults int)
 	return faults
 }
 
-// kinds of faults each make one member unusable until last returns.
+// kinds are the faults of one member. Each makes it unusable until last returns.
 var kinds = []func(c *Cluster, m *etcdtest.Member, p *faultnet.Proxy, last func()){
 	func(c *Cluster, m *etcdtest.Member, _ *faultnet.Proxy, last func()) {
 		m.Kill()

@@ -13,8 +13,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestBreakLeavesAWholeCluster asks each member for an answer that needs all of the cluster's
-// agreement.
+// TestBreakLeavesAWholeCluster asks each member for an answer that needs the agreement
+// of the cluster.
 func TestBreakLeavesAWholeCluster(t *testing.T) {
 	c := Start(t)
 	assert.Len(t, c.ProxyEndpoints(), members)

@@ -57,7 +57,7 @@ func TestAuth(t *testing.T) {
 	_, err = pb.NewKVClient(conn).Put(root, &pb.PutRequest{Key: []byte("k"), Value: []byte("v")})
 	require.NoError(t, err)
 
-	// A member that is restarted serves without anybody's token.
+	// A member that is restarted serves before a client has sent it a token.
 	c.Members()[0].Kill()
 	require.NoError(t, c.Members()[0].Restart())
 	require.NoError(t, c.DisableAuth())
@@ -65,7 +65,7 @@ func TestAuth(t *testing.T) {
 	require.NoError(t, c.EnableAuth("other"), "root exists already and gets the new password")
 }
 
-// A JSON web token of one second lives for less than that, some for hardly any time.
+// A JSON web token with a TTL of one second lives for up to a second less.
 func TestAdministrationWithShortTokens(t *testing.T) {
 	t.Parallel()
 	c := Start(t, WithJWT(time.Second))
@@ -102,7 +102,7 @@ func requireTokenExpires(t *testing.T, c *Cluster, looksRight func(string) bool)
 	conn := c.Members()[0].Conn(t)
 	var ctx context.Context
 	require.Eventually(t, func() bool {
-		// on a machine that stalls a token may be too old for its first use
+		// on a busy machine a token may be too old at its first use
 		var token string
 		ctx, token = login(t, conn, "root", "secret")
 		require.True(t, looksRight(token), token)

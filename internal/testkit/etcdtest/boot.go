@@ -26,8 +26,8 @@ func (c *Cluster) boot() error {
 	return fmt.Errorf("%w (tried %d times)", err, bootTries)
 }
 
-// bootOnce leaves nothing behind when it fails because of a port; other failures leave the members
-// to Close and to their logs.
+// bootOnce starts the first members once. If a port was taken, it removes them and returns
+// errPortTaken. After another failure Close removes them.
 func (c *Cluster) bootOnce() error {
 	var members []*Member
 	var bootErr error
@@ -51,9 +51,9 @@ func (c *Cluster) bootOnce() error {
 	return nil
 }
 
-// startAll starts all members before it waits for one to serve, since none does without a majority.
-// Each answers its peers before the next one starts: a new member asks the others who is there, and
-// waits a second for one that listens but does not answer yet.
+// startAll starts all members and then waits until they serve, for which a majority must run. It
+// starts a member when the one before answers its peers: a new member asks the others for the
+// members of the cluster, and waits a second for one that listens and does not answer.
 func (c *Cluster) startAll(members []*Member) error {
 	join := []string{"--initial-cluster=" + initialCluster(members), "--initial-cluster-state=new"}
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
@@ -81,8 +81,8 @@ func (c *Cluster) startAll(members []*Member) error {
 	return nil
 }
 
-// explain turns a failed boot into errPortTaken with nothing left behind, or adds what the members
-// logged to the error.
+// explain returns bootErr with the ends of the members' logs. If they show that a port was taken,
+// it removes the members and returns errPortTaken.
 func (c *Cluster) explain(members []*Member, bootErr error) error {
 	var logs strings.Builder
 	for _, m := range members {
@@ -101,7 +101,7 @@ func (c *Cluster) explain(members []*Member, bootErr error) error {
 	return fmt.Errorf("%w%s", bootErr, logs.String())
 }
 
-// addressTaken looks for the systems' texts for a port in use.
+// addressTaken reports whether a log has the text of an operating system for a port in use.
 func addressTaken(log []byte) bool {
 	return bytes.Contains(log, []byte("address already in use")) ||
 		bytes.Contains(log, []byte("Only one usage of each socket"))
@@ -121,7 +121,7 @@ func initialCluster(members []*Member) string {
 	return strings.Join(parts, ",")
 }
 
-// memberArgs is the member's command line, but for how it joins the cluster.
+// memberArgs returns the member's flags, except those by which it joins the cluster.
 func (c *Cluster) memberArgs(m *Member) []string {
 	listenURL := m.endpoint
 	if c.cfg.unix {

@@ -27,9 +27,8 @@ type Cluster struct {
 }
 
 // Start starts a cluster for a test and waits until every member serves. When the test ends, the
-// processes are killed and their files removed, except that a failed test prints the end of each
-// log and keeps the whole. A cluster that does not come up, for want of a binary too, ends the
-// test.
+// processes are killed and their files removed. A failed test prints the ends of each log and keeps
+// the logs. If the cluster does not start, for example without a binary, the test ends.
 func Start(tb testing.TB, opts ...Option) *Cluster {
 	tb.Helper()
 	c, err := New(opts...)
@@ -48,8 +47,8 @@ func Start(tb testing.TB, opts ...Option) *Cluster {
 	return c
 }
 
-// New is [Start] for programs that are no tests: the caller closes the cluster. Its errors are
-// [ErrNoBinary], a wrong use of an option, or what a member that did not serve last said.
+// New is [Start] for programs that are no tests: the caller closes the cluster. Its error is
+// [ErrNoBinary], names the option that is wrong, or has the logs of members that do not serve.
 func New(opts ...Option) (*Cluster, error) {
 	c := &Cluster{cfg: config{members: 1}}
 	for _, opt := range opts {
@@ -109,14 +108,15 @@ func (c *Cluster) stopMembers() {
 	}
 }
 
-// Members are the cluster's members in the order of their names, with those that AddMember started.
+// Members returns the cluster's members in the order of their names, with those that AddMember
+// started.
 func (c *Cluster) Members() []*Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.members)
 }
 
-// Endpoints are the members' own client URLs.
+// Endpoints returns the members' own client URLs.
 func (c *Cluster) Endpoints() []string {
 	var eps []string
 	for _, m := range c.Members() {

@@ -66,9 +66,9 @@ func putOp(key string) *pb.RequestOp {
 		RequestPut: &pb.PutRequest{Key: []byte(key)}}}
 }
 
-// A port that is taken between the claim and the start is the one failure that starting again on
-// other ports mends: boot leaves nothing behind of the members that it cannot start.
-func TestTakenPortIsToldFromOtherFailures(t *testing.T) {
+// If another program takes a port between the claim and the start, boot leaves nothing behind of
+// the members that it cannot start, and starts them on other ports.
+func TestMembersWhosePortIsTakenStartOnOthers(t *testing.T) {
 	c := &Cluster{cfg: config{members: 1}, dir: t.TempDir(), bin: Binary(t)}
 	m, err := newMember(c, 0)
 	require.NoError(t, err)
@@ -121,7 +121,7 @@ func TestMissingBinaryNamesMakeEtcd(t *testing.T) {
 	require.ErrorContains(t, err, "make etcd")
 }
 
-// Flags in the environment would change the servers of everybody who has etcd's variables set.
+// If the environment has variables of etcd, they change no server of a test.
 func TestEnvironmentIsNotTheServers(t *testing.T) {
 	t.Setenv("ETCD_MAX_TXN_OPS", "1")
 	c := Start(t)

@@ -10,9 +10,8 @@
 //		…
 //	}
 //
-// [Start] needs no clean-up by the caller; [New] and [Cluster.Close] serve where there is no test.
-// The options choose the number of members, TLS with or without client certificates, unix sockets,
-// token kinds and lifetimes, and the rest of etcd's flags.
+// [Start] needs no clean-up by the caller. Programs that are no tests call [New] and
+// [Cluster.Close].
 //
 // # The binary
 //
@@ -35,26 +34,19 @@
 // # Processes, ports and files
 //
 // On Linux the kernel kills the servers of a test process that dies for any reason; elsewhere such
-// servers stay. The kernel does that when the thread ends that started the server, so one goroutine
-// for each server starts it, reaps it, and keeps its thread meanwhile.
+// servers stay.
 //
-// Ports are taken from 12000 to 32000, below the range of outgoing connections. They come in blocks
-// of three, and the test process listens on the first port of a block as long as it holds the
-// block: no two test processes on a machine get the same ports, and a member finds its own again
-// after a restart. If another program takes a port before the first start, the start is tried again
-// on other ports; no other failure is tried again.
+// Ports are taken from 12000 to 32000, below the range of outgoing connections, so a member finds
+// its ports free after a restart. They come in blocks of three. The test process listens on the
+// first port of a block as long as it holds the block, so no two test processes get the same ports.
+// If another program takes a port before the first start, the cluster starts on other ports.
 //
-// A failed test prints both ends of each log and keeps the logs whole; [Member.LogFile] returns
-// where. Nothing else outlives the test.
+// A failed test prints both ends of each log and keeps the logs; [Member.LogFile] returns where.
 //
 // # When a member serves
 //
-// A member serves once it answers over HTTP that it does and the cluster has decided its version;
-// before that it refuses every request. HTTP needs no user while authentication is on. The members
-// of a new cluster start one after the other, each when the one before answers its peers: a member
-// that finds a peer listening but without an answer waits a second for it. The second voter of a
-// cluster joins as a learner and is promoted, because once it counts, the first member has no
-// majority without it.
+// A member serves once it says so over HTTP, which needs no user while authentication is on, and
+// the cluster has decided its version. Before that it refuses every request.
 //
 // # Without the client
 //

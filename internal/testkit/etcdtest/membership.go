@@ -22,8 +22,8 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	if err := c.adopt(m); err != nil {
 		return nil, err
 	}
-	// From the moment that it is to be the second voter, the first has no majority without it, and
-	// cannot tell it about the cluster for seconds. So it comes as a learner and is promoted.
+	// Once a second voter is added, the first one has no majority without it, and sends it nothing
+	// for seconds. So the second voter is added as a learner and promoted.
 	promote := !learner && len(existing) == 1
 	err = c.admin("add member", func(ctx context.Context, conn *grpc.ClientConn) error {
 		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner || promote}
@@ -43,7 +43,7 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	return m, nil
 }
 
-// join starts an added member, waits until it serves, and promotes it if so told.
+// join starts an added member, waits until it serves, and promotes it if promote is set.
 func (c *Cluster) join(m *Member, promote bool) error {
 	if err := m.start(); err != nil {
 		return err

@@ -49,9 +49,8 @@ func startProcess(bin string, args []string, dir, logPath string) (*process, err
 	return p, nil
 }
 
-// run starts the process and reaps it. It keeps the thread to itself all the while: where the
-// system can kill a process with its parent, it does so when the thread that started it ends, and
-// the Go runtime may end any thread that it has back.
+// run starts the process and reaps it. It keeps its thread until then, because Linux kills the
+// process when the thread ends that started it.
 func (p *process) run(log *os.File, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

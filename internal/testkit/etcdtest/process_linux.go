@@ -13,7 +13,7 @@ func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// isStopped tells whether the kernel has stopped the process, which happens a moment after the
+// isStopped reports whether the kernel has stopped the process, which happens a moment after the
 // signal.
 func isStopped(pid int) (bool, error) {
 	state, err := processState(pid)

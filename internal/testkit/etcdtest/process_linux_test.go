@@ -52,7 +52,7 @@ func TestServerDiesWithAKilledTest(t *testing.T) {
 	}, time.Minute, 10*time.Millisecond)
 }
 
-// alive tells whether the process exists and is no zombie.
+// alive reports whether the process exists and is no zombie.
 func alive(t *testing.T, pid int) bool {
 	t.Helper()
 	state, err := processState(pid)
@@ -63,8 +63,8 @@ func alive(t *testing.T, pid int) bool {
 	return state != 'Z' && state != 'X'
 }
 
-// The kernel kills a child with the thread that started it, so the server must not be started on a
-// caller's thread.
+// The kernel kills a child when the thread ends that started it, so a server must not be started on
+// the thread of its caller.
 func TestServersOutliveTheThreadsOfTheirStarters(t *testing.T) {
 	// Two starters, each on a thread of its own, since the main thread stays and one of them may
 	// have it.
