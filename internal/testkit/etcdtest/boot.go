@@ -55,13 +55,12 @@ func (c *Cluster) bootOnce() error {
 // starts a member when the one before answers its peers: a new member asks the others for the
 // members of the cluster, and waits a second for one that listens and does not answer.
 func (c *Cluster) startAll(members []*Member) error {
-	join := []string{"--initial-cluster=" + initialCluster(members), "--initial-cluster-state=new"}
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	for _, m := range members {
-		m.configure(c.memberArgs(m), join)
+		m.configure("--initial-cluster="+initialCluster(members), "--initial-cluster-state=new")
 		if err := m.start(); err != nil {
 			return err
 		}
@@ -107,10 +106,11 @@ func addressTaken(log []byte) bool {
 		bytes.Contains(log, []byte("Only one usage of each socket"))
 }
 
-func (m *Member) configure(args, join []string) {
+// configure sets the flags of the member; join are those by which it joins the cluster.
+func (m *Member) configure(join ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.args, m.join = args, join
+	m.args = slices.Concat(m.cluster.memberArgs(m), join)
 }
 
 func initialCluster(members []*Member) string {

@@ -20,7 +20,7 @@ import (
 // test ends. Options in opts win over its own.
 func (m *Member) Conn(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
-	return closedWith(tb)(m.cluster.dial([]*Member{m}, opts...))
+	return m.cluster.testConn(tb, []*Member{m}, opts)
 }
 
 // Pb returns a plain gRPC connection to all members, which take turns. It is otherwise like that of
@@ -28,18 +28,19 @@ func (m *Member) Conn(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 // pb.NewKVClient(c.Pb(t)).
 func (c *Cluster) Pb(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
-	return closedWith(tb)(c.dial(c.Members(), opts...))
+	return c.testConn(tb, c.Members(), opts)
 }
 
-func closedWith(tb testing.TB) func(*grpc.ClientConn, error) *grpc.ClientConn {
-	return func(conn *grpc.ClientConn, err error) *grpc.ClientConn {
-		tb.Helper()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		tb.Cleanup(func() { _ = conn.Close() }) // fails only if the test closed it
-		return conn
+func (c *Cluster) testConn(
+	tb testing.TB, members []*Member, opts []grpc.DialOption,
+) *grpc.ClientConn {
+	tb.Helper()
+	conn, err := c.dial(members, opts...)
+	if err != nil {
+		tb.Fatal(err)
 	}
+	tb.Cleanup(func() { _ = conn.Close() }) // fails only if the test closed it
+	return conn
 }
 
 // dial makes a connection to the given members without waiting for it.

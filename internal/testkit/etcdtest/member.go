@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,7 +33,6 @@ var (
 type Member struct {
 	// read-only after newMember
 	cluster    *Cluster
-	index      int
 	name       string
 	ports      *portBlock
 	network    string // of the client listener: tcp or unix
@@ -46,8 +44,7 @@ type Member struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	args   []string // of the process, but for how it joins the cluster
-	join   []string
+	args   []string
 	proc   *process // nil before the first start
 	paused bool
 	closed bool
@@ -60,7 +57,7 @@ func newMember(c *Cluster, index int) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Member{cluster: c, index: index, name: fmt.Sprintf("m%d", index), ports: ports}
+	m := &Member{cluster: c, name: fmt.Sprintf("m%d", index), ports: ports}
 	m.network, m.address = "tcp", fmt.Sprintf("127.0.0.1:%d", ports.client)
 	m.endpoint = c.cfg.scheme() + "://" + m.address
 	if c.cfg.unix {
@@ -201,35 +198,18 @@ func (m *Member) Restart() error {
 // start runs a process for the member, which must have none.
 func (m *Member) start() error {
 	m.mu.Lock()
-	args, closed := slices.Concat(m.args, m.join), m.closed
-	m.mu.Unlock()
-	if closed {
-		return fmt.Errorf("%w: start %s", errClosed, m.name)
-	}
-	p, err := startProcess(m.cluster.bin, args, m.cluster.dir, m.LogFile())
-	if err != nil {
-		return err
-	}
-	if err := m.own(p); err != nil {
-		p.kill()
-		return err
-	}
-	return nil
-}
-
-// own makes p the member's process, unless the cluster was closed or another start came first
-// meanwhile.
-func (m *Member) own(p *process) error {
-	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case m.closed:
 		return fmt.Errorf("%w: start %s", errClosed, m.name)
 	case m.runningLocked():
-		return fmt.Errorf("etcdtest: start %s: it was started meanwhile", m.name)
+		return fmt.Errorf("etcdtest: start %s: it runs", m.name)
 	}
-	m.proc, m.paused = p, false
-	return nil
+	p, err := startProcess(m.cluster.bin, m.args, m.cluster.dir, m.LogFile())
+	if err == nil {
+		m.proc, m.paused = p, false
+	}
+	return err
 }
 
 // stop ends the member for good.

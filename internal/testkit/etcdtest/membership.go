@@ -31,10 +31,8 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 		return err
 	})
 	if err == nil {
-		m.configure(c.memberArgs(m), []string{
-			"--initial-cluster=" + initialCluster(append(existing, m)),
-			"--initial-cluster-state=existing",
-		})
+		m.configure("--initial-cluster="+initialCluster(append(existing, m)),
+			"--initial-cluster-state=existing")
 		err = c.join(m, promote)
 	}
 	if err != nil {
