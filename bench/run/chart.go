@@ -2,6 +2,7 @@ package main
 
 import (
 	"image/color"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -13,20 +14,19 @@ import (
 // chart draws the CPU of both clients as a share of the stub's.
 func (r *results) chart(path string, works []work) error {
 	p := plot.New()
-	p.Title.Text = "CPU an operation, stub = 1"
+	p.Title.Text = "CPU of the client for an operation; bare gRPC stub = 1, less is better"
 	p.Y.Min = 0
 	p.Legend.Top = true
 	p.Add(plotter.NewGrid())
 	var names []string
 	var this, published plotter.Values
 	for _, c := range r.comparisons(works) {
-		base := figures.Stub
 		if c.work.noStub {
 			continue
 		}
 		names = append(names, c.work.name)
-		this = append(this, c.ratio(cpu, figures.This, base))
-		published = append(published, c.ratio(cpu, figures.Published, base))
+		this = append(this, c.ratio(cpu, figures.This, figures.Stub))
+		published = append(published, c.ratio(cpu, figures.Published, figures.Stub))
 	}
 	for i, bars := range []struct {
 		name   string
@@ -46,5 +46,22 @@ func (r *results) chart(path string, works []work) error {
 		p.Legend.Add(bars.name, chart)
 	}
 	p.NominalX(names...)
+	p.X.Min, p.X.Max = -0.6, float64(len(names))-0.4
+	p.Y.Max = slices.Max(slices.Concat(this, published, plotter.Values{1})) + 0.3
+	if err := drawStub(p); err != nil {
+		return err
+	}
 	return p.Save(vg.Points(float64(120+70*len(names))), vg.Points(260), path)
+}
+
+// drawStub draws the line that the bars are measured by.
+func drawStub(p *plot.Plot) error {
+	line, err := plotter.NewLine(plotter.XYs{{X: p.X.Min, Y: 1}, {X: p.X.Max, Y: 1}})
+	if err != nil {
+		return err
+	}
+	line.Color = color.RGBA{R: 0xd6, G: 0x27, B: 0x28, A: 0xff}
+	p.Add(line)
+	p.Legend.Add("bare stub", line)
+	return nil
 }

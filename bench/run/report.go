@@ -91,7 +91,7 @@ func targetTable(comparisons []comparison) string {
 			if !t.met(c) {
 				met = "**no**"
 			}
-			rows = append(rows, []string{c.work.title, t.text, number(t.measure(c)), met})
+			rows = append(rows, []string{c.work.title, t.text, t.measured(c), met})
 		}
 	}
 	return markdown(rows)

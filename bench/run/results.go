@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
@@ -103,13 +102,11 @@ func (c comparison) median(m metric, contender string) float64 {
 	return figures.Median(c.values(m, contender))
 }
 
-func (c comparison) ratio(m metric, above, below string) float64 {
-	return figures.Median(figures.Quotients(c.values(m, above), c.values(m, below)))
+// quotients has one for each round.
+func (c comparison) quotients(m metric, above, below string) []float64 {
+	return figures.Quotients(c.values(m, above), c.values(m, below))
 }
 
-// quartile returns the quotient below which those of a quarter of the rounds lie.
-func (c comparison) quartile(m metric, above, below string) float64 {
-	quotients := figures.Quotients(c.values(m, above), c.values(m, below))
-	slices.Sort(quotients)
-	return figures.Quantile(quotients, 0.25)
+func (c comparison) ratio(m metric, above, below string) float64 {
+	return figures.Median(c.quotients(m, above, below))
 }

@@ -13,6 +13,12 @@ func Median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
+// Quartiles returns the values below which a quarter, half and three quarters of the values lie.
+func Quartiles(values []float64) (low, middle, high float64) {
+	sorted := slices.Sorted(slices.Values(values))
+	return Quantile(sorted, 0.25), Median(sorted), Quantile(sorted, 0.75)
+}
+
 // Quantile returns the value below which the share q of the sorted values lies, and zero for none.
 func Quantile[T any](sorted []T, q float64) T {
 	var zero T
