@@ -135,16 +135,20 @@ func loops(
 		group     sync.WaitGroup
 		latencies = make([][]time.Duration, callers)
 		errs      = make([]error, callers)
-		end       = time.Now().Add(length)
+		begin     = make(chan struct{})
+		end       time.Time // written before begin is closed
 	)
 	for caller := range callers {
 		// Ends with the time that was given; loops waits.
 		group.Go(func() {
+			<-begin
 			latencies[caller], errs[caller] = loop(ctx, end, func() error {
 				return op(ctx, caller)
 			})
 		})
 	}
+	end = time.Now().Add(length)
+	close(begin)
 	group.Wait()
 	for _, err := range errs {
 		if err != nil {

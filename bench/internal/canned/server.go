@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -48,6 +49,7 @@ type server struct {
 	put, txn, status frame
 	ranges           ranges
 	leases           leases
+	watchEnds        sync.Map
 }
 
 // handle answers a call of any method.
@@ -61,7 +63,7 @@ func (s *server) handle(_ any, stream grpc.ServerStream) error {
 	case pb.KV_Range_FullMethodName:
 		return s.ranges.answer(stream)
 	case pb.Watch_Watch_FullMethodName:
-		return endOfStream(watch(stream))
+		return endOfStream(watch(stream, &s.watchEnds))
 	case pb.Lease_LeaseGrant_FullMethodName:
 		return s.leases.grant(stream)
 	case pb.Lease_LeaseRevoke_FullMethodName:

@@ -1,187 +1,190 @@
 package canned
 
 import (
-	"bytes"
-	"context"
-	"encoding/binary"
-	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
-const (
-	// revision is that of every answer, and the one before a stream's first event. As varints,
-	// all revisions up to 8 times as much have one length, so that they can be overwritten.
-	revision = int64(1)<<34 + 0x2a5a5a5
-
-	// maxEvents bounds the events of a response.
-	maxEvents = 10_000
-)
-
-// watchers are the watches of one stream.
+// watchers are the watches of one stream. One goroutine receives and another sends, so that a
+// client that sends much before it receives again is not waited for.
 type watchers struct {
-	stream   grpc.ServerStream
+	stream grpc.ServerStream
+	ends   *sync.Map // of the key of a watch to the revision of its last event
+
+	// wake has room for one value, which tells the sender to look again.
+	wake chan struct{}
+
+	mu       sync.Mutex
+	replies  []frame
+	feeds    []*feed
 	ids      []int64
 	revision int64
+	stopped  bool
 }
 
 // watch confirms watches, and sends the events that a watch asks for, until the client ends the
 // stream.
-func watch(stream grpc.ServerStream) error {
-	w := &watchers{stream: stream, revision: revision}
+func watch(stream grpc.ServerStream, ends *sync.Map) error {
+	w := &watchers{stream: stream, ends: ends, revision: revision, wake: make(chan struct{}, 1)}
+	sent := make(chan error, 1)
+	// Ends when stop is called or the stream ends; watch waits.
+	go func() { sent <- w.sendAll() }()
+	err := w.receiveAll()
+	w.stop()
+	if sendErr := <-sent; endOfStream(err) == nil && sendErr != nil {
+		return sendErr
+	}
+	return err
+}
+
+func (w *watchers) receiveAll() error {
 	for {
 		var req pb.WatchRequest
-		if err := receive(stream, &req); err != nil {
+		if err := receive(w.stream, &req); err != nil {
 			return err
 		}
-		var err error
-		switch {
-		case req.GetCreateRequest() != nil:
-			err = w.create(req.GetCreateRequest())
-		case req.GetCancelRequest() != nil:
-			err = w.cancel(req.GetCancelRequest().WatchId)
-		case req.GetProgressRequest() != nil:
-			err = w.send(&pb.WatchResponse{Header: w.header(), WatchId: -1})
-		}
-		if err != nil {
+		if err := w.handle(&req); err != nil {
 			return err
 		}
 	}
 }
 
-func (w *watchers) header() *pb.ResponseHeader {
-	h := header()
-	h.Revision = w.revision
-	return h
-}
-
-func (w *watchers) send(answer *pb.WatchResponse) error {
-	message := marshal(answer)
-	return w.stream.SendMsg(&message)
-}
-
-func (w *watchers) create(req *pb.WatchCreateRequest) error {
-	id := req.WatchId
-	if id == 0 && len(w.ids) > 0 {
-		id = w.ids[len(w.ids)-1] + 1
-	}
-	w.ids = append(w.ids, id)
-	created := &pb.WatchResponse{Header: w.header(), WatchId: id, Created: true}
-	if err := w.send(created); err != nil {
-		return err
-	}
-	var events, count, rate int
-	to := []int64{id}
-	if n, _ := fmt.Sscanf(string(req.Key), "watch/%d/%d/%d/", &events, &count, &rate); n < 3 {
-		to = w.ids
-		n, _ = fmt.Sscanf(string(req.Key), "spread/%d/%d/%d/", &events, &count, &rate)
-		if n < 3 {
-			return nil
-		}
-	}
-	if events < 1 || events > maxEvents || rate < 0 || rate > 1000 {
-		return status.Errorf(codes.InvalidArgument,
-			"%q asks for %d events a response, %d times a second", req.Key, events, rate)
-	}
-	return w.feed(to, events, count, rate)
-}
-
-func (w *watchers) cancel(id int64) error {
-	for i, known := range w.ids {
-		if known == id {
-			w.ids = append(w.ids[:i], w.ids[i+1:]...)
-			break
-		}
-	}
-	return w.send(&pb.WatchResponse{Header: w.header(), WatchId: id, Canceled: true})
-}
-
-// feed sends count responses, to one watch after the other.
-func (w *watchers) feed(to []int64, events, count, rate int) error {
-	var tick *time.Ticker
-	if rate > 0 {
-		tick = time.NewTicker(time.Second / time.Duration(rate))
-		defer tick.Stop()
-	}
-	t := newTemplate(events)
-	for i := range count {
-		if tick != nil {
-			if err := wait(w.stream.Context(), tick); err != nil {
-				return err
-			}
-		}
-		message := t.fill(to[i%len(to)], w.revision+1, time.Now())
-		w.revision += int64(events)
-		if err := w.stream.SendMsg(&message); err != nil {
-			return err
-		}
+func (w *watchers) handle(req *pb.WatchRequest) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.wakeSender()
+	switch {
+	case req.GetCreateRequest() != nil:
+		return w.createLocked(req.GetCreateRequest())
+	case req.GetCancelRequest() != nil:
+		w.cancelLocked(req.GetCancelRequest().WatchId)
+	case req.GetProgressRequest() != nil:
+		w.replyLocked(&pb.WatchResponse{WatchId: -1})
 	}
 	return nil
 }
 
-func wait(ctx context.Context, tick *time.Ticker) error {
+func (w *watchers) wakeSender() {
 	select {
-	case <-tick.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	case w.wake <- struct{}{}:
+	default:
 	}
 }
 
-// template is a marshalled response whose revisions and times are overwritten for each copy.
-type template struct {
-	message   []byte
-	revisions []int // where the header's and the events' revisions stand
-	stamps    []int // where the values begin
+func (w *watchers) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	w.wakeSender()
 }
 
-var stampMark = []byte("8 bytes.")
+func (w *watchers) replyLocked(answer *pb.WatchResponse) {
+	answer.Header = header()
+	answer.Header.Revision = w.revision
+	w.replies = append(w.replies, marshal(answer))
+}
 
-func newTemplate(events int) *template {
-	answer := &pb.WatchResponse{Header: header()}
-	for i := range events {
-		answer.Events = append(answer.Events, &mvccpb.Event{Kv: &mvccpb.KeyValue{
-			Key: fmt.Appendf(nil, "watched/%016d", i), CreateRevision: 7, ModRevision: revision,
-			Version: 3, Value: append(bytes.Clone(stampMark), make([]byte, valueSize-8)...),
-		}})
+func (w *watchers) createLocked(req *pb.WatchCreateRequest) error {
+	id := req.WatchId
+	if id == 0 && len(w.ids) > 0 {
+		id = slices.Max(w.ids) + 1
 	}
-	t := &template{message: marshal(answer)}
-	t.revisions = indexes(t.message, protowire.AppendVarint(nil, uint64(revision)))
-	t.stamps = indexes(t.message, stampMark)
-	return t
+	w.ids = append(w.ids, id)
+	w.replyLocked(&pb.WatchResponse{WatchId: id, Created: true})
+	f, err := newFeed(string(req.Key), id)
+	if f == nil || err != nil {
+		return err
+	}
+	w.startLocked(f, req.StartRevision)
+	return nil
 }
 
-// indexes returns where mark stands in text.
-func indexes(text, mark []byte) []int {
-	var found []int
-	for at := 0; ; {
-		i := bytes.Index(text[at:], mark)
-		if i < 0 {
-			return found
+// startLocked starts a feed, or goes on with one whose watch the client had cancelled.
+func (w *watchers) startLocked(f *feed, from int64) {
+	spreads := func(other *feed) bool { return other.spread }
+	if f.spread && slices.ContainsFunc(w.feeds, spreads) {
+		return
+	}
+	end, known := w.ends.Load(f.key)
+	if from > 0 && known {
+		f.left = int(end.(int64)-from+1) / f.events
+		w.revision = from - 1
+	} else {
+		w.ends.Store(f.key, w.revision+int64(f.left*f.events))
+	}
+	w.feeds = append(w.feeds, f)
+}
+
+func (w *watchers) cancelLocked(id int64) {
+	w.ids = slices.DeleteFunc(w.ids, func(other int64) bool { return other == id })
+	w.feeds = slices.DeleteFunc(w.feeds, func(f *feed) bool { return !f.spread && f.id == id })
+	w.replyLocked(&pb.WatchResponse{WatchId: id, Canceled: true})
+}
+
+// sendAll sends what next returns until stop is called or the stream ends.
+func (w *watchers) sendAll() error {
+	for {
+		message, due, stopped := w.next(time.Now())
+		if stopped {
+			return nil
 		}
-		found = append(found, at+i)
-		at += i + len(mark)
+		if message == nil {
+			if err := w.wait(due); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := w.stream.SendMsg(&message); err != nil {
+			return err
+		}
 	}
 }
 
-// fill returns a response to the watch id, whose events have the revisions from first on.
-func (t *template) fill(id, first int64, now time.Time) frame {
-	message := make(frame, len(t.message), len(t.message)+1+binary.MaxVarintLen64)
-	copy(message, t.message)
-	last := first + int64(len(t.revisions)-2)
-	binary.PutUvarint(message[t.revisions[0]:], uint64(last))
-	for i, at := range t.revisions[1:] {
-		binary.PutUvarint(message[at:], uint64(first+int64(i)))
+// next returns the next message, or when to look again if there is none: zero for when woken.
+func (w *watchers) next(now time.Time) (message frame, due time.Time, stopped bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.replies) > 0 {
+		message, w.replies = w.replies[0], w.replies[1:]
+		return message, due, w.stopped
 	}
-	for _, at := range t.stamps {
-		binary.BigEndian.PutUint64(message[at:], uint64(now.UnixNano()))
+	for i, f := range w.feeds {
+		if f.left == 0 {
+			w.feeds = slices.Delete(w.feeds, i, i+1)
+			return nil, now, w.stopped
+		}
+		to, ok := f.target(w.ids)
+		if !ok {
+			continue
+		}
+		if due = f.due; due.After(now) {
+			continue
+		}
+		message = f.fill(to, w.revision+1, now)
+		w.revision += int64(f.events)
+		return message, due, w.stopped
 	}
-	message = protowire.AppendTag(message, 2, protowire.VarintType)
-	return protowire.AppendVarint(message, uint64(id))
+	return nil, due, w.stopped
+}
+
+// wait waits until due, if it is set, or until it is woken or the stream ends.
+func (w *watchers) wait(due time.Time) error {
+	var timer <-chan time.Time
+	if !due.IsZero() {
+		t := time.NewTimer(time.Until(due))
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-w.wake:
+		return nil
+	case <-timer:
+		return nil
+	case <-w.stream.Context().Done():
+		return w.stream.Context().Err()
+	}
 }
