@@ -64,8 +64,7 @@ type clientState struct {
 	tokens   *authtoken.Source // also nil without a token or user
 	conn     *grpc.ClientConn
 	resolver *resolver.Resolver
-	failures *balancer.Failures
-	table    *balancer.Tracker
+	tracker  *balancer.Tracker
 	progress *watch.ProgressServers
 
 	// own synchronisation
@@ -185,10 +184,9 @@ func (c *Client) connect() (err error) {
 	if err := c.chooseEndpoints(); err != nil {
 		return err
 	}
-	c.table = balancer.New(c.ctx, balancer.Options{Even: c.cfg.SpreadEvenly,
-		NoProbes: c.cfg.DisableProbes, Report: c.logHealth})
-	c.failures = balancer.NewFailures(c.logUnreachable)
-	c.conn, c.resolver, err = c.dial(c.table, c.failures, !c.cfg.DisableProbes, c.cfg.Endpoints...)
+	c.tracker = balancer.New(c.ctx, balancer.Options{Even: c.cfg.SpreadEvenly,
+		NoProbes: c.cfg.DisableProbes, Report: c.logHealth, Unreachable: c.logUnreachable})
+	c.conn, c.resolver, err = c.dial(c.tracker, !c.cfg.DisableProbes, c.cfg.Endpoints...)
 	if err != nil {
 		return err
 	}
@@ -357,7 +355,7 @@ func (c *Client) Close() error {
 	if c.Lease != nil {
 		errs = append(errs, c.Lease.Close())
 	}
-	c.table.Close()
+	c.tracker.Close()
 	if c.tokens != nil {
 		c.tokens.Close()
 	}

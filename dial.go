@@ -150,9 +150,9 @@ func field(v reflect.Value, name string) reflect.Value {
 }
 
 // dial makes a connection that spreads requests over eps, and starts to connect. t compares the
-// members and f keeps the reasons why they cannot be reached; both may be nil.
+// members; it may be nil.
 func (c *Client) dial(
-	t *balancer.Tracker, f *balancer.Failures, healthCheck bool, eps ...string,
+	t *balancer.Tracker, healthCheck bool, eps ...string,
 ) (*grpc.ClientConn, *resolver.Resolver, error) {
 	addresses, encrypted, err := c.resolve(t, eps)
 	if err != nil {
@@ -163,7 +163,7 @@ func (c *Client) dial(
 		creds = c.creds.As(endpoint.Encrypted)
 	}
 	sc := fmt.Sprintf(serviceConfig, balancer.Name, healthCheck && !c.user.noHealthCheck)
-	r := resolver.New(sc, f.With(t.Attributes()), addresses)
+	r := resolver.New(sc, t.Attributes(), addresses)
 	// The resolver's config is ignored after WithDisableServiceConfig, the default is not.
 	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(sc)}, c.dialOptions(creds)...)
 	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(lastUnary),
@@ -237,7 +237,7 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
 	}
-	conn, _, err := c.dial(nil, nil, false, c.secured([]string{ep})...)
+	conn, _, err := c.dial(nil, false, c.secured([]string{ep})...)
 	return conn, err
 }
 

@@ -85,7 +85,7 @@ func (c *Client) setEndpoints(eps []string, byCaller bool) {
 	}
 	c.endpoints = eps
 	if c.resolver != nil {
-		addresses, _, _ := c.resolve(c.table, eps)
+		addresses, _, _ := c.resolve(c.tracker, eps)
 		c.resolver.Set(addresses)
 	}
 }

@@ -129,10 +129,10 @@ func IsConnCanceled(err error) bool {
 // endpoints, for errors.As, and its text has no passwords. ConnectionError sends nothing, does not
 // block, and may be called from any goroutine.
 func (c *Client) ConnectionError() error {
-	if !c.made() || c.failures == nil {
+	if !c.made() || c.tracker == nil {
 		return ErrNoAvailableEndpoints
 	}
-	last := c.failures.Last()
+	last := c.tracker.Failures()
 	if len(last) == 0 {
 		return nil
 	}

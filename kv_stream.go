@@ -71,7 +71,7 @@ func (kv *kv) GetStreamRewritten(
 		return nil, err
 	}
 	if kv.client.made() {
-		s.members = kv.client.table
+		s.members = kv.client.tracker
 		if limit := kv.client.cfg.MaxCallRecvMsgSize; limit > 0 && limit < defaultMaxRecvBytes {
 			s.limited, s.maxPage = true, min(limit/2, maxPageBytes)
 		}

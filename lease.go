@@ -228,7 +228,7 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 		Tokens: new(authtoken.Source), ProbeMembers: func() {}, MaxAttempts: defaultMaxAttempts}
 	parent := context.Background() //nolint:forbidigo // of a Lease without a client
 	if c.made() {
-		parent, l.logger, l.servers.ProbeMembers = c.ctx, c.GetLogger, c.table.ProbeAll
+		parent, l.logger, l.servers.ProbeMembers = c.ctx, c.GetLogger, c.tracker.ProbeAll
 		if c.tokens != nil {
 			l.servers.Tokens = c.tokens
 		}

@@ -67,7 +67,7 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 			cfg.Tokens = c.tokens
 		}
 		if c.conn != nil && !c.cfg.DisableProbes {
-			cfg.Progress, cfg.ProbeMembers = c.progress, c.table.ProbeAll
+			cfg.Progress, cfg.ProbeMembers = c.progress, c.tracker.ProbeAll
 		}
 	}
 	w.streams = watch.New(parent, cfg)

@@ -1,27 +1,44 @@
 // Package balancer is gRPC's side of balancing: it decides which member gets the next request.
 //
-// Requests go round-robin over the healthy members. Which members are healthy is decided by
-// package memberhealth; this package counts requests and received bytes for it, sends the
-// probes, and closes the connections of ejected members, so that gRPC connects again and the
-// requests that waited there can be repeated elsewhere.
+// Requests go round-robin over the healthy members. Package memberhealth decides which members are
+// healthy. This package counts requests and received bytes for it, sends the probes, and closes the
+// connections of ejected members, so that gRPC connects again and the requests that wait there can
+// be sent to other members.
 //
-// The connections are gRPC's: each endpoint has a pick_first child, which connects and
-// reconnects. This package follows the servers' health services and picks among the children
-// that are connected.
+// gRPC dials, and sends requests over the connection that a picker names. The policy makes one
+// connection for each address and has it made again at once when it is lost. It follows the health
+// service of each server, as gRPC could, but without an error in the log for each server that has
+// none.
 //
-//   - balancer.go is the policy;
-//   - picker.go is on the path of each request; stream_target.go picks for streams;
-//   - member.go classifies answers and tracks the connection of one member;
-//   - tracker.go knows the members; tick.go compares them by a timer while there are requests;
-//   - probe.go sends a probe to one member;
-//   - health_check.go follows each server's health service;
-//   - fallback.go keeps members that fail their health check for when no other is connected;
+//   - policy.go knows which connections requests may use, and makes a picker of them;
+//   - conn.go is the connection to one address, and the health of its server;
+//   - health_check.go follows a health service;
 //   - handshake.go delays connecting after a refused TLS handshake;
-//   - failures.go remembers why members cannot be reached.
+//   - picker.go is on the path of each request; stream_target.go picks for streams;
+//   - member.go counts the answers and bytes of one member, over all its connections;
+//   - tracker.go knows the members, and why they cannot be reached;
+//   - tick.go compares the members by a timer while there are requests;
+//   - probe.go sends a probe to one member.
 //
-// Lock order: the tracker's mutex is taken last. A tick closes connections and reports
-// changes after it has released it. The result of a health check is reported on a goroutine
-// of this package, with a childSubConn's mutex held; the order is that mutex, pick_first's,
-// endpointsharding's, then the tracker's or those of gRPC's connection. gRPC holds none of
-// its later locks when it calls this package.
+// # States of a connection
+//
+//	state       event                                    next        requests
+//	connecting  connected, with a health check           unchecked   none
+//	connecting  connected, without one                   healthy     yes
+//	connecting  cannot connect                           failed      none
+//	failed      connected                                as above    gRPC tries again and again
+//	unchecked   the server serves, has no health         healthy     none
+//	            service, or does not answer for 1 s
+//	unchecked   the server does not serve, or refuses    unhealthy   none
+//	            the check
+//	healthy     the server no longer serves              unhealthy   yes
+//	unhealthy   the server serves                        healthy     if no other is healthy, con-
+//	                                                                 necting or unchecked
+//	any         the connection is lost                   connecting
+//
+// # Locks
+//
+// The policy's mutex is taken first. It is held while gRPC is given a picker, which takes locks of
+// gRPC; gRPC holds none of them when it calls this package. The tracker's mutex is taken last. A
+// tick releases it before it closes connections and reports changes.
 package balancer

@@ -9,12 +9,47 @@ import (
 	"github.com/stretchr/testify/assert"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
 )
 
-// numberedConn is a connection that differs from others by its number.
-type numberedConn struct {
-	balancer.SubConn
-	number int
+// noSubConn connects to nothing.
+type noSubConn struct{ balancer.SubConn }
+
+func (noSubConn) Connect()  {}
+func (noSubConn) Shutdown() {}
+
+// NewSubConn implements balancer.ClientConn.
+func (noClientConn) NewSubConn(
+	[]resolver.Address, balancer.NewSubConnOptions,
+) (balancer.SubConn, error) {
+	return noSubConn{}, nil
+}
+
+// endpoints returns the state of a resolver that has these addresses.
+func endpoints(t *Tracker, addresses ...string) (s balancer.ClientConnState) {
+	s.ResolverState.Attributes = t.Attributes()
+	for _, a := range addresses {
+		s.ResolverState.Endpoints = append(s.ResolverState.Endpoints, resolver.Endpoint{
+			Addresses: []resolver.Address{{Addr: a}}})
+	}
+	return s
+}
+
+// newTestPolicy is a policy that connects to nothing.
+func newTestPolicy(t *testing.T, tracker *Tracker, addresses ...string) *policy {
+	p := builder{}.Build(noClientConn{}, balancer.BuildOptions{}).(*policy)
+	t.Cleanup(p.Close)
+	assert.NoError(t, p.UpdateClientConnState(endpoints(tracker, addresses...)))
+	return p
+}
+
+func (c *conn) become(s connectivity.State) {
+	c.changed(balancer.SubConnState{ConnectivityState: s})
+}
+
+func (c *conn) fail(err error) {
+	c.changed(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure,
+		ConnectionError: err})
 }
 
 // TestFailuresWarnOnceAMinute shows when a warning is given: as soon as all endpoints
@@ -22,58 +57,56 @@ type numberedConn struct {
 func TestFailuresWarnOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		warnings := 0
-		f := NewFailures(func() { warnings++ })
-		f.retain([]string{"a", "b"})
-		a, b := &numberedConn{number: 1}, &numberedConn{number: 2}
+		tracker := New(t.Context(), Options{Unreachable: func() { warnings++ }})
+		p := newTestPolicy(t, tracker, "a", "b")
+		a, b := p.conns[0], p.conns[1]
 		refused, lost := errors.New("refused"), errors.New("lost")
-		fail := func(c *numberedConn, address string, err error) {
-			f.note(c, address, balancer.SubConnState{
-				ConnectivityState: connectivity.TransientFailure, ConnectionError: err})
-		}
-		become := func(c *numberedConn, address string, state connectivity.State) {
-			f.note(c, address, balancer.SubConnState{ConnectivityState: state})
-		}
 
-		fail(a, "a", refused)
+		a.fail(refused)
 		assert.Equal(t, 0, warnings, "b is still connecting")
-		assert.Equal(t, map[string]error{"a": refused}, f.Last())
-		become(b, "b", connectivity.Ready)
-		fail(a, "a", refused)
+		assert.Equal(t, map[string]error{"a": refused}, tracker.Failures())
+		b.become(connectivity.Ready)
+		a.fail(refused)
 		assert.Equal(t, 0, warnings)
-		assert.Empty(t, f.Last(), "one is connected")
+		assert.Empty(t, tracker.Failures(), "one is connected")
 
-		become(b, "b", connectivity.Idle)
-		assert.Equal(t, map[string]error{"a": refused}, f.Last(),
+		b.become(connectivity.Idle)
+		assert.Equal(t, map[string]error{"a": refused}, tracker.Failures(),
 			"b has not failed since it was connected")
-		fail(b, "b", lost)
+		b.fail(lost)
 		assert.Equal(t, 1, warnings)
-		assert.Equal(t, map[string]error{"a": refused, "b": lost}, f.Last())
+		assert.Equal(t, map[string]error{"a": refused, "b": lost}, tracker.Failures())
 		for range 60 {
 			time.Sleep(time.Second)
 			assert.Equal(t, 1, warnings)
-			become(a, "a", connectivity.Connecting)
-			fail(a, "a", refused)
+			a.become(connectivity.Connecting)
+			a.fail(refused)
 		}
 		assert.Equal(t, 2, warnings)
 	})
 }
 
-// TestFailuresOfReplacedConnections shows that the end of a former connection to an
-// address says nothing about the present one, and that what happens to endpoints
-// that were taken away, or after the end, is ignored.
+// TestFailuresOfReplacedConnections shows that what happens to endpoints that were taken away, or
+// after the end, is ignored, and that a policy that gRPC makes again after a rest goes on.
 func TestFailuresOfReplacedConnections(t *testing.T) {
-	f := NewFailures(func() { t.Error("warned") })
-	f.retain([]string{"a"})
-	former, present := &numberedConn{number: 1}, &numberedConn{number: 2}
-	f.note(former, "a", balancer.SubConnState{ConnectivityState: connectivity.Ready})
-	f.note(present, "a", balancer.SubConnState{ConnectivityState: connectivity.Ready})
-	f.note(former, "a", balancer.SubConnState{ConnectivityState: connectivity.Shutdown})
-	assert.Len(t, f.connected, 1)
-	f.note(former, "gone", balancer.SubConnState{ConnectivityState: connectivity.TransientFailure,
-		ConnectionError: errors.New("x")})
-	assert.NotContains(t, f.last, "gone")
-	f.close()
-	f.note(present, "a", balancer.SubConnState{ConnectivityState: connectivity.TransientFailure,
-		ConnectionError: errors.New("x")})
-	assert.Empty(t, f.Last())
+	warnings := 0
+	tracker := New(t.Context(), Options{Unreachable: func() { warnings++ }})
+	p := newTestPolicy(t, tracker, "gone", "a")
+	gone, a := p.conns[0], p.conns[1]
+	a.become(connectivity.Ready)
+	assert.NoError(t, p.UpdateClientConnState(endpoints(tracker, "a")))
+	assert.Equal(t, []*conn{a}, p.conns, "it is kept")
+	gone.fail(errors.New("x"))
+	gone.become(connectivity.Shutdown)
+	a.become(connectivity.Idle)
+	assert.Empty(t, tracker.Failures())
+	p.Close()
+	a.fail(errors.New("x"))
+	assert.Empty(t, tracker.Failures())
+	assert.Zero(t, warnings)
+
+	p = newTestPolicy(t, tracker, "a")
+	p.conns[0].fail(errors.New("x"))
+	assert.Len(t, tracker.Failures(), 1)
+	assert.Equal(t, 1, warnings)
 }

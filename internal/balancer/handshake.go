@@ -16,8 +16,8 @@ import (
 )
 
 // handshakeBackoff is the wait before connecting again after a refused handshake. Attempts are
-// refused until a certificate is replaced, and servers log each one: five in the first 15
-// seconds, then at most two in 15 seconds.
+// refused until a certificate is replaced, and servers log each one: this makes five in the first
+// 15 seconds, then at most two in 15 seconds.
 var handshakeBackoff = backoff.Policy{Base: 2500 * time.Millisecond, Max: 10 * time.Second,
 	Jitter: 0.2}
 
@@ -31,7 +31,7 @@ func isHandshakeRefusal(err error) bool {
 		errors.As(err, &certificate) || errors.As(err, &plaintext)
 }
 
-// isUnreachable reports whether there was no connection for the handshake.
+// isUnreachable reports whether there was no TCP connection for the handshake.
 func isUnreachable(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
@@ -44,14 +44,15 @@ type handshakes struct {
 	// guarded by mu
 	mu       sync.Mutex
 	refusals int  // consecutive
-	ended    bool // the last attempt ended after it had reached the member, and said no reason
+	ended    bool // the last attempt ended without a reason, after it had reached the member
 	timer    *time.Timer
 	stopped  bool
 }
 
-// note counts refusals by the outcome of an attempt to connect. A server that closes at once
-// may prevent its alert from being read: on an encrypted connection a second attempt in a row
-// that ends without a reason counts as refused. The first may be a member that was stopped.
+// note counts refusals by the outcome of an attempt to connect. A server that closes the connection
+// at once may prevent its alert from being read. So on an encrypted connection a second attempt in
+// a row that ends without a reason counts as refused. The first may be due to a member that was
+// stopped.
 func (h *handshakes) note(state balancer.SubConnState) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

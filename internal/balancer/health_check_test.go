@@ -9,9 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/connectivity"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
@@ -70,14 +68,12 @@ func (h *healthScript) NewStream(
 }
 
 // reported follows a script for an hour, then stops.
-func (h *healthScript) reported(t *testing.T) (states []connectivity.State) {
+func (h *healthScript) reported(t *testing.T) (states []bool) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
 		defer stop()
-		followHealth(ctx, h, func(s balancer.SubConnState) {
-			assert.Equal(t, s.ConnectivityState == connectivity.TransientFailure,
-				s.ConnectionError != nil, "%v", s)
-			states = append(states, s.ConnectivityState)
+		followHealth(ctx, h, func(_ context.Context, serving bool) {
+			states = append(states, serving)
 		})
 	})
 	return states
@@ -87,49 +83,49 @@ func (h *healthScript) reported(t *testing.T) (states []connectivity.State) {
 // balancer may end the stream of the health check at any time, so a stream that ends after it has
 // reported is opened again before that is judged.
 func TestHealthIsFollowed(t *testing.T) {
-	const good, bad = connectivity.Ready, connectivity.TransientFailure
+	const good, bad = true, false
 	refused := func(c codes.Code) healthStream {
 		return healthStream{ends: status.Error(c, "refused")}
 	}
 	steady := healthStream{says: []healthpb.HealthCheckResponse_ServingStatus{serving}}
 	for name, c := range map[string]struct {
 		streams []healthStream
-		want    []connectivity.State
+		want    []bool
 	}{
 		"serves": {[]healthStream{steady},
-			[]connectivity.State{good}},
+			[]bool{good}},
 		"without the service": {[]healthStream{refused(codes.Unimplemented)},
-			[]connectivity.State{good}},
+			[]bool{good}},
 		"comes, goes, returns": {
 			[]healthStream{{says: []healthpb.HealthCheckResponse_ServingStatus{notServing, serving,
-				notServing, serving}}}, []connectivity.State{bad, good, bad, good}},
+				notServing, serving}}}, []bool{bad, good, bad, good}},
 		"unknown": {
 			[]healthStream{{says: []healthpb.HealthCheckResponse_ServingStatus{
-				healthpb.HealthCheckResponse_SERVICE_UNKNOWN}}}, []connectivity.State{bad}},
+				healthpb.HealthCheckResponse_SERVICE_UNKNOWN}}}, []bool{bad}},
 		"refused as by learners, then promoted": {
 			[]healthStream{refused(codes.Unavailable), refused(codes.Unavailable), steady},
-			[]connectivity.State{bad, bad, good}},
+			[]bool{bad, bad, good}},
 		"forbidden": {
 			[]healthStream{refused(codes.PermissionDenied), steady},
-			[]connectivity.State{bad, good}},
+			[]bool{bad, good}},
 		"does not begin": {
 			[]healthStream{{never: true, ends: status.Error(codes.Unavailable, "not ready")},
-				steady}, []connectivity.State{bad, good}},
+				steady}, []bool{bad, good}},
 		"the service ends": {
 			[]healthStream{{says: steady.says, ends: io.EOF}, steady},
-			[]connectivity.State{good, good}},
+			[]bool{good, good}},
 		"ends, and is refused then": {
 			[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unavailable), steady},
-			[]connectivity.State{good, bad, good}},
+			[]bool{good, bad, good}},
 		"the service is removed": {
 			[]healthStream{{says: steady.says, ends: io.EOF}, refused(codes.Unimplemented)},
-			[]connectivity.State{good, good}},
-		"never answers": {[]healthStream{{}}, []connectivity.State{good}},
+			[]bool{good, good}},
+		"never answers": {[]healthStream{{}}, []bool{good}},
 		"refused, then never answers": {[]healthStream{refused(codes.Unavailable), {}},
-			[]connectivity.State{bad, good}},
+			[]bool{bad, good}},
 		"without it, begins late": {
 			[]healthStream{{never: true, ends: status.Error(codes.Unimplemented, "none")}},
-			[]connectivity.State{good}},
+			[]bool{good}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, c.want, (&healthScript{streams: c.streams}).reported(t))

@@ -21,14 +21,14 @@ type Member struct {
 	doneMovable func(balancer.DoneInfo)
 
 	// own synchronisation
-	health        *memberhealth.Member         // its record is guarded by the tracker's mu
-	subConn       atomic.Pointer[childSubConn] // its ready connection; nil if there is none
+	health        *memberhealth.Member // its record is guarded by the tracker's mu
+	conn          atomic.Pointer[conn] // its ready connection; nil if there is none
 	streams       streams
 	withoutHealth atomic.Bool // its server has no health service, so it is a proxy
 
-	// guarded by connMu
-	connMu sync.Mutex
-	conn   net.Conn // the current connection, under TLS
+	// guarded by socketMu
+	socketMu sync.Mutex
+	socket   net.Conn // under the current connection and its TLS
 
 	// guarded by the tracker's mu
 	connection int // counts the connections
@@ -55,7 +55,7 @@ type Attempt interface {
 // AttemptKey is the context key of an Attempt.
 type AttemptKey struct{}
 
-// outcome classifies how a request ended.
+// outcome returns how a request ended, as package memberhealth counts it.
 func outcome(info balancer.DoneInfo) memberhealth.Outcome {
 	if !info.BytesReceived {
 		return memberhealth.Outcome{}
@@ -69,8 +69,8 @@ func outcome(info balancer.DoneInfo) memberhealth.Outcome {
 	}
 }
 
-// isRefusal reports whether err is the answer of a member that does not serve, for example
-// because it has no leader. Such answers come at once, and must not be taken for low latency.
+// isRefusal reports whether err is the answer of a member that does not serve, for example because
+// it has no leader. Such answers come at once, and do not show low latency.
 func isRefusal(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.Unknown, codes.Internal, codes.ResourceExhausted,
@@ -84,25 +84,26 @@ func isLeaderless(err error) bool {
 	return err != nil && rpctypes.Error(err) == rpctypes.ErrNoLeader
 }
 
-// track takes over the member's new connection, and returns one that counts the bytes that
-// it receives.
+// track notes the member's new connection, and returns a connection that counts the bytes received
+// on it.
 func (m *Member) track(conn net.Conn) net.Conn {
 	tracked := &trackedConn{Conn: conn, health: m.health}
-	m.connMu.Lock()
-	defer m.connMu.Unlock()
-	m.conn = conn
+	m.socketMu.Lock()
+	defer m.socketMu.Unlock()
+	m.socket = conn
 	m.health.SetClosable()
 	return tracked
 }
 
-// closeConn closes the connection under gRPC. All calls on it fail, and gRPC connects again.
-// The connection is not known if the user's own transport credentials made it.
+// closeConn closes the socket under the connection. All calls on it fail, and gRPC connects again.
+// It does nothing if the user's own transport credentials made the connection, because the socket
+// is unknown then.
 func (m *Member) closeConn() {
-	m.connMu.Lock()
-	conn := m.conn
-	m.connMu.Unlock()
-	if conn != nil {
-		_ = conn.Close()
+	m.socketMu.Lock()
+	socket := m.socket
+	m.socketMu.Unlock()
+	if socket != nil {
+		_ = socket.Close()
 	}
 }
 

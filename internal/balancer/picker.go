@@ -9,17 +9,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
-// candidate is a connected member, with gRPC's picker of its connection.
-type candidate struct {
-	member *Member
-	child  balancer.Picker
-}
-
 // picker spreads requests over the connected members. It holds no lock and allocates
 // nothing.
 type picker struct {
 	tracker    *Tracker
-	candidates []candidate
+	candidates []*conn
 }
 
 // Pick implements balancer.Picker.
@@ -36,21 +30,16 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	if attempt != nil {
 		attempt.SetMember(c.member)
 	}
-	result, err := c.child.Pick(info)
-	if err != nil || p.tracker.even {
-		return result, err
+	result := balancer.PickResult{SubConn: c.sub}
+	if p.tracker.even {
+		return result, nil
 	}
 	c.member.health.Begin(movable)
-	done := c.member.done
+	result.Done = c.member.done
 	if movable {
-		done = c.member.doneMovable
+		result.Done = c.member.doneMovable
 	}
 	p.tracker.wake()
-	if other := result.Done; other != nil {
-		result.Done = func(d balancer.DoneInfo) { done(d); other(d) }
-	} else {
-		result.Done = done
-	}
 	return result, nil
 }
 
@@ -68,8 +57,8 @@ func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 	return nil
 }
 
-// isStream reports whether the method is a long-lived call, whose end is no answer. Methods
-// of etcd's election and lock services wait for other clients.
+// isStream reports whether the method is a long-lived call, whose end is no answer. Methods of
+// etcd's election and lock services count, because they wait for other clients.
 func isStream(method string) bool {
 	if !strings.HasPrefix(method, "/etcdserverpb.") {
 		return true
@@ -84,7 +73,7 @@ func isStream(method string) bool {
 
 // choose goes round-robin over the members. It passes over those that take no more requests and
 // those much busier than the least busy one.
-func (p *picker) choose() candidate {
+func (p *picker) choose() *conn {
 	n := uint32(len(p.candidates))
 	next := p.tracker.next.Add(1)
 	least := p.leastOutstanding()

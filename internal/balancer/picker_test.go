@@ -14,25 +14,13 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/balancer"
-	"google.golang.org/grpc/balancer/endpointsharding"
-	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/resolver"
 
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
-// onePicker is a child with one connection.
-type onePicker struct{}
-
-func (onePicker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
-	return balancer.PickResult{}, nil
-}
-
-// connected is the child of an endpoint with a connection.
-func connected(address string) (c endpointsharding.ChildState) {
-	c.Endpoint.Addresses = []resolver.Address{{Addr: address}}
-	c.State = balancer.State{ConnectivityState: connectivity.Ready, Picker: onePicker{}}
-	return c
+// connected returns a ready connection to an address.
+func connected(tracker *Tracker, address string) *conn {
+	return &conn{member: tracker.Member(address)}
 }
 
 // newTestPicker is a tracker with n connected members, m0 and so on.
@@ -42,11 +30,11 @@ func newTestPicker(
 	tracker := New(context.Background(), Options{})
 	tracker.probe = probe
 	t.Cleanup(tracker.Close)
-	children := make([]endpointsharding.ChildState, n)
-	for i := range children {
-		children[i] = connected(fmt.Sprint("m", i))
+	conns := make([]*conn, n)
+	for i := range conns {
+		conns[i] = connected(tracker, fmt.Sprint("m", i))
 	}
-	return tracker, tracker.pickerOf(children).(*picker)
+	return tracker, tracker.pickerOf(conns)
 }
 
 func noProbe(context.Context, *Member) error { return nil }
@@ -270,11 +258,11 @@ func TestNewConnectionStartsAfresh(t *testing.T) {
 	for _, s := range p.candidates {
 		s.member.health.Force(memberhealth.Ejected, false)
 	}
-	conn := &pickerConn{ClientConn: noClientConn{}, tracker: tracker}
-	conn.UpdateState(balancer.State{ConnectivityState: connectivity.Connecting})
+	lost := &policy{cc: noClientConn{}, tracker: tracker}
+	lost.updateLocked()
 	assert.Empty(t, tracker.ready)
 	for _, s := range p.candidates {
-		tracker.pickerOf([]endpointsharding.ChildState{connected(s.member.address)})
+		tracker.pickerOf([]*conn{s})
 		assert.Equal(t, memberhealth.Slow, s.member.health.Health())
 		assert.True(t, s.member.health.Usable())
 	}

@@ -10,34 +10,34 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// checkHealth asks a member for a sign of life: any answer is one.
+// checkHealth sends a health check to a member. Any answer shows that the member is alive.
 func checkHealth(ctx context.Context, m *Member) error {
-	return m.ask(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+	return m.send(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		_, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
 		return err
 	})
 }
 
-// readOneKey reads a key that does not exist. A member at work answers that, or refuses it to
-// a user who may not read the key. A member that defragments its store, or waits for other
-// members, does neither.
+// readOneKey reads a key that does not exist. A member that works answers this, or refuses it to a
+// user who may not read the key. A member that defragments its store, or waits for other members,
+// does neither.
 func readOneKey(ctx context.Context, m *Member) error {
-	return m.ask(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+	return m.send(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte{0}, KeysOnly: true})
 		return err
 	})
 }
 
-// ask sends a request on the member's connection itself, so that no interceptor can answer
-// in the member's place.
-func (m *Member) ask(
+// send sends a request on the member's connection itself, so that no interceptor can answer in the
+// member's place.
+func (m *Member) send(
 	ctx context.Context, request func(context.Context, grpc.ClientConnInterface) error,
 ) error {
-	s := m.subConn.Load()
-	if s == nil {
+	c := m.conn.Load()
+	if c == nil {
 		return errNotConnected
 	}
-	producer, release := s.SubConn.GetOrBuildProducer(rpcs{})
+	rpc, release := c.rpc()
 	defer release()
-	return request(origin.Client(ctx), producer.(grpc.ClientConnInterface))
+	return request(origin.Client(ctx), rpc)
 }

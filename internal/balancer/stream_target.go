@@ -27,9 +27,8 @@ type targetedStream struct {
 
 type streamTargetKey struct{}
 
-// With returns a context for the next stream, which descends from ctx. It ends when the
-// stream's member is no endpoint any more: gRPC would keep the connection for as long as it
-// has a stream.
+// With returns a context for the next stream, which descends from ctx. It ends when the stream's
+// member is removed from the endpoints: gRPC keeps a connection for as long as it has a stream.
 func (p *StreamTarget) With(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &targetedStream{target: p, end: cancel}
@@ -39,15 +38,15 @@ func (p *StreamTarget) With(ctx context.Context) context.Context {
 	return context.WithValue(ctx, streamTargetKey{}, s)
 }
 
-// AvoidLast opens the next streams on other members than the latest one, if there are any,
-// until AvoidLast is called again.
+// AvoidLast makes the next streams open on other members than the latest one, if there are any,
+// until it is called again.
 func (p *StreamTarget) AvoidLast() { p.avoid.Store(p.current.Load()) }
 
 // elsewhereKey is the context key of a *Member that is to be avoided.
 type elsewhereKey struct{}
 
-// Elsewhere returns a context for a request that asks about an answer of the latest stream's
-// member. The request goes to another member, if there is one that serves.
+// Elsewhere returns a context for a request that checks an answer of the latest stream's member.
+// The request goes to another member, if there is one that serves.
 func (p *StreamTarget) Elsewhere(ctx context.Context) context.Context {
 	return context.WithValue(ctx, elsewhereKey{}, p.current.Load())
 }
@@ -60,8 +59,8 @@ func (p *StreamTarget) Address() string {
 	return ""
 }
 
-// WithoutHealth reports whether that member is known to have no health service. Members of
-// etcd have one, etcd's gRPC proxy has none.
+// WithoutHealth reports whether the member of the latest stream is known to have no health service.
+// etcd's members have one, etcd's gRPC proxy has none.
 func (p *StreamTarget) WithoutHealth() bool {
 	m := p.current.Load()
 	return m != nil && m.withoutHealth.Load()
@@ -71,11 +70,11 @@ func (p *StreamTarget) WithoutHealth() bool {
 type streams struct {
 	// guarded by mu
 	mu      sync.Mutex
-	removed bool // the member is no endpoint any more
+	removed bool // from the endpoints
 	open    map[*targetedStream]struct{}
 }
 
-// add returns false if the member takes no more streams.
+// add adds a stream. It returns false if the member was removed.
 func (s *streams) add(p *targetedStream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +94,7 @@ func (s *streams) remove(p *targetedStream) {
 	delete(s.open, p)
 }
 
-// endAll ends all streams, and takes no more. The caller holds no lock that the end of a
+// endAll ends all streams, and lets no other be added. The caller holds no lock that the end of a
 // stream takes.
 func (s *streams) endAll() {
 	s.mu.Lock()
@@ -107,41 +106,31 @@ func (s *streams) endAll() {
 	}
 }
 
-// pickStream picks for a stream. If the picker is older than the list of endpoints, gRPC
-// tries again with the next one.
+// pickStream picks for a stream. If its member was removed after this picker was made, gRPC tries
+// again with the next picker.
 func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error) {
 	stream, ok := info.Ctx.Value(streamTargetKey{}).(*targetedStream)
 	if !ok {
-		return p.chooseStream(nil).child.Pick(info)
+		return balancer.PickResult{SubConn: p.chooseStream(nil).sub}, nil
 	}
 	c := p.chooseStream(stream.target.avoid.Load())
 	if !c.member.streams.add(stream) {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
-	result, err := c.child.Pick(info)
-	if err != nil {
-		c.member.streams.remove(stream)
-		return result, err
-	}
 	stream.target.current.Store(c.member)
-	other := result.Done
-	result.Done = func(d balancer.DoneInfo) {
+	return balancer.PickResult{SubConn: c.sub, Done: func(d balancer.DoneInfo) {
 		c.member.streams.remove(stream)
 		if isLeaderless(d.Err) {
 			c.member.health.LoseLeader(time.Now())
 		}
-		if other != nil {
-			other(d)
-		}
-	}
-	return result, nil
+	}}, nil
 }
 
-// chooseStream chooses for a stream. A member that refuses requests comes last: one without
-// a leader may accept the stream, and never send anything. Before it comes the member to
-// avoid. Round-robin alone could return that member again and again, as other requests
-// advance the position as well.
-func (p *picker) chooseStream(avoid *Member) candidate {
+// chooseStream chooses for a stream, or for a request that avoids a member. Members that refuse
+// requests come last: one without a leader may accept the stream and never send anything. The
+// member to avoid comes before them. Round-robin alone could return that member again and again,
+// because other requests advance the position as well.
+func (p *picker) chooseStream(avoid *Member) *conn {
 	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {
 		return first

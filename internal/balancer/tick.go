@@ -11,10 +11,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
-// probeTimeout bounds a probe. The member's health is decided long before that.
+// probeTimeout bounds a probe. The member is judged long before that.
 const probeTimeout = 5 * time.Second
 
-// wake starts the ticks, which go on as long as there are requests.
+// wake starts the ticks. They go on as long as there are requests.
 func (t *Tracker) wake() {
 	if t.ticking.Load() || !t.ticking.CompareAndSwap(false, true) {
 		return
@@ -90,8 +90,7 @@ func (t *Tracker) ownerLocked(h *memberhealth.Member) *Member {
 	return t.ready[slices.Index(t.health, h)]
 }
 
-// observeLocked takes a sample of each member, and reports whether there is anything to go
-// on watching.
+// observeLocked takes a sample of each member, and reports whether any has to be observed further.
 func (t *Tracker) observeLocked(now time.Time) (busy bool) {
 	elapsed := now.Sub(t.lastTick)
 	t.lastTick = now
@@ -104,8 +103,8 @@ func (t *Tracker) observeLocked(now time.Time) (busy bool) {
 	return busy
 }
 
-// hasOutstanding reports whether any member has outstanding requests: one may have come
-// while the last tick found none.
+// hasOutstanding reports whether any member has outstanding requests. One may have come while the
+// last tick found none.
 func (t *Tracker) hasOutstanding() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -114,7 +113,7 @@ func (t *Tracker) hasOutstanding() bool {
 	})
 }
 
-// startProbeLocked asks a member for a sign of life.
+// startProbeLocked sends a member a health check.
 func (t *Tracker) startProbeLocked(m *Member) {
 	if t.closed {
 		return

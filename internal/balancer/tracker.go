@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/attributes"
-	"google.golang.org/grpc/balancer"
-	"google.golang.org/grpc/balancer/endpointsharding"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
@@ -29,12 +27,18 @@ type Options struct {
 	// Even disables health-aware balancing: requests go round-robin over all connected
 	// members.
 	Even bool
-	// NoProbes disables probes. A silent member gets no more requests as long as others
-	// answer, and its connection stays.
+	// NoProbes disables probes. A silent member gets no more requests while others answer, and
+	// its connection is not closed.
 	NoProbes bool
 	// Report, if set, is called with each change of a member's health. It must not block.
 	Report func(address, health string)
+	// Unreachable, if set, is called when the last attempt to connect to every member has failed,
+	// at most once a minute. It must not block.
+	Unreachable func()
 }
+
+// warnPeriod is the shortest time between two calls of Options.Unreachable.
+const warnPeriod = time.Minute
 
 // Tracker follows the health of the members of one connection. A nil Tracker follows none.
 type Tracker struct {
@@ -44,6 +48,7 @@ type Tracker struct {
 	probe  func(context.Context, *Member) error
 	read   func(context.Context, *Member) error
 	report func(address, health string)
+	warn   func()          // that no member can be reached
 	ctx    context.Context // of the probes
 	cancel context.CancelFunc
 
@@ -56,9 +61,11 @@ type Tracker struct {
 	// guarded by mu
 	mu       sync.Mutex
 	closed   bool
-	members  map[string]*Member // by address
-	ready    []*Member          // the connected ones
-	health   []*memberhealth.Member
+	members  map[string]*Member     // by address
+	ready    []*Member              // the connected ones
+	health   []*memberhealth.Member // of ready
+	failures map[string]error       // of the last attempts to connect; nil while one is connected
+	warned   time.Time              // when warn was called last
 	lastTick time.Time
 	timer    *time.Timer // runs tick; nil before the first request
 }
@@ -66,11 +73,14 @@ type Tracker struct {
 // New returns a Tracker whose probes end with ctx.
 func New(ctx context.Context, o Options) *Tracker {
 	t := &Tracker{
-		even: o.Even, quiet: o.NoProbes, report: o.Report,
+		even: o.Even, quiet: o.NoProbes, report: o.Report, warn: o.Unreachable,
 		probe: checkHealth, read: readOneKey, members: map[string]*Member{},
 	}
 	if t.report == nil {
 		t.report = func(string, string) {}
+	}
+	if t.warn == nil {
+		t.warn = func() {}
 	}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	return t
@@ -90,8 +100,8 @@ func (t *Tracker) Member(address string) *Member {
 
 type memberKey struct{}
 
-// With adds its member to an address, so that its connection is tracked and its requests
-// are counted.
+// With returns the address with its member added, so that its connection is tracked and its
+// requests are counted.
 func (t *Tracker) With(a resolver.Address) resolver.Address {
 	if t != nil {
 		a.Attributes = a.Attributes.WithValue(memberKey{}, t.Member(a.Addr))
@@ -99,8 +109,8 @@ func (t *Tracker) With(a resolver.Address) resolver.Address {
 	return a
 }
 
-// Track hands a new connection to the member whose address has the attributes a. It returns
-// the connection to use.
+// Track notes a new connection for the member in the attributes a of its address. It returns the
+// connection to use.
 func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 	if m, ok := a.Value(memberKey{}).(*Member); ok {
 		return m.track(conn)
@@ -108,7 +118,7 @@ func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 	return conn
 }
 
-// of returns the member of an address.
+// of returns the member in the attributes of an address, or the one at that address.
 func (t *Tracker) of(a resolver.Address) *Member {
 	if m, ok := a.Attributes.Value(memberKey{}).(*Member); ok {
 		return m
@@ -129,34 +139,57 @@ func (t *Tracker) Retain(addresses []string) (removed []*Member) {
 	return removed
 }
 
-// pickerOf returns a picker of the children that are connected. The health of a member
+// pickerOf returns a picker of connections that are ready. The health of a member
 // whose connection is new starts afresh.
-func (t *Tracker) pickerOf(children []endpointsharding.ChildState) balancer.Picker {
-	p := &picker{tracker: t}
-	for _, c := range children {
-		if c.State.ConnectivityState == connectivity.Ready && len(c.Endpoint.Addresses) > 0 {
-			m := t.of(c.Endpoint.Addresses[0])
-			p.candidates = append(p.candidates, candidate{member: m, child: c.State.Picker})
-		}
-	}
+func (t *Tracker) pickerOf(conns []*conn) *picker {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ready, health := make([]*Member, len(p.candidates)),
-		make([]*memberhealth.Member, len(p.candidates))
-	for i, c := range p.candidates {
+	ready, health := make([]*Member, len(conns)), make([]*memberhealth.Member, len(conns))
+	for i, c := range conns {
 		ready[i], health[i] = c.member, c.member.health
 		if !slices.Contains(t.ready, c.member) {
 			c.member.startConnection()
 		}
 	}
 	t.ready, t.health = ready, health
-	return p
+	return &picker{tracker: t, candidates: conns}
 }
 
-// startConnection forgets what was found out on earlier connections.
+// startConnection starts a member's health afresh.
 func (m *Member) startConnection() {
 	m.health.Reset(time.Now())
 	m.connection++
+}
+
+// noteFailures notes how the last attempts to connect have failed, and reports whether to warn that
+// no member can be reached.
+func (t *Tracker) noteFailures(conns []*conn) (warn bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failures = nil
+	failures := map[string]error{}
+	for _, c := range conns {
+		if c.state == connectivity.Ready {
+			return false
+		}
+		if c.err != nil {
+			failures[c.address.Addr] = c.err
+		}
+	}
+	t.failures = failures
+	if len(failures) < len(conns) || !t.warned.IsZero() && time.Since(t.warned) < warnPeriod {
+		return false
+	}
+	t.warned = time.Now()
+	return true
+}
+
+// Failures returns, by address, how the last attempt to connect to each member has failed. It is
+// empty while any member is connected. The caller does not change it.
+func (t *Tracker) Failures() map[string]error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failures
 }
 
 // ProbeAll probes every member, because a stream went silent. Members that do not answer

@@ -37,7 +37,7 @@ var goroutineFiles = []string{
 	"concurrency/cleaner.go",
 	"concurrency/observe.go", // one observer, which ends with its context
 	// follows the health of each connection; ends with the policy, which waits for it
-	"internal/balancer/health_check.go",
+	"internal/balancer/conn.go",
 	// asks for the TTLs of leases, while there are some in doubt; Wait waits
 	"internal/keepalive/confirm.go",
 	"internal/balancer/tick.go", // probes of members, each bounded; Close waits for them

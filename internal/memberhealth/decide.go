@@ -11,23 +11,23 @@ const TickPeriod = 100 * time.Millisecond
 const (
 	minProbeTimeout = 700 * time.Millisecond
 
-	// A connection that has received nothing for longSilence while an answer was pending is
-	// probed. After deadSilence it is closed, whatever the other members do. HTTP/2 pings
-	// would show the same, but servers close connections for them.
+	// A connection that has received nothing for longSilence while an answer was pending is probed.
+	// After deadSilence it is closed, whatever the other members do. HTTP/2 pings would show
+	// whether it is alive, but servers close connections that send many.
 	longSilence = 10 * time.Second
 	deadSilence = 15 * time.Second
 )
 
-// Decisions is what the owner has to do.
+// Decisions are the actions that the owner has to take.
 type Decisions struct {
-	Probe   []*Member // ask for a sign of life, then call AnswerProbe
+	Probe   []*Member // send a health check, then call AnswerProbe
 	Read    []*Member // send a read of one key, then call AnswerRead
 	Eject   []*Member // close the connection
 	Changed []*Member // report the member's health, which has changed
 }
 
-// Decide compares all connected members, after each has observed the present. If probes is
-// false, members are neither probed nor ejected.
+// Decide compares all connected members, and returns what to do. The owner has called Observe for
+// each member before. If probes is false, no member is probed or ejected.
 func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	typical := typicalLatency(members)
 	for _, m := range members {
@@ -42,7 +42,7 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 		if !r.probing {
 			d.Probe = append(d.Probe, m.StartProbe(now))
 		}
-		if !peerHeard(members, m, r.silentSince) {
+		if !peerAlive(members, m, r.silentSince) {
 			d.Probe = append(d.Probe, probePeers(members, m, now)...)
 		}
 	}
@@ -90,8 +90,8 @@ func (m *Member) StartProbe(now time.Time) *Member {
 	return m
 }
 
-// probePeers probes the peers of a silent member, none of which was heard: without a sign
-// of life from one of them there is nothing to compare the member with.
+// probePeers returns the peers of a silent member that are to be probed. The member can only be
+// judged once one of them has received something.
 func probePeers(members []*Member, silent *Member, now time.Time) (probes []*Member) {
 	for _, p := range members {
 		if p != silent && !p.rec.probing {
@@ -101,15 +101,17 @@ func probePeers(members []*Member, silent *Member, now time.Time) (probes []*Mem
 	return probes
 }
 
-// ExpectStream notes that a stream of the member went silent and waits for a probe. It
-// reports whether to probe the member; a lone one has no peer to be compared with.
+// ExpectStream notes that a stream, perhaps of this member, went silent and waits for a probe. It
+// reports whether to probe the member. One that is alone is not probed, because it cannot be
+// compared with a peer.
 func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	r := &m.rec
 	r.streamWaiting = true
 	if r.probing || alone {
 		return false
 	}
-	// There are no ticks without requests. What was received by now is no answer to the probe.
+	// There are no ticks without requests, so the bytes received since the last tick are counted
+	// here: they are no answer to the probe.
 	if received := m.received.Load(); received != r.received {
 		r.received, r.lastReceived, r.silentSince = received, now, time.Time{}
 	}
@@ -117,29 +119,28 @@ func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	return true
 }
 
-// peerHeard reports whether any other member received anything after since.
-func peerHeard(members []*Member, m *Member, since time.Time) bool {
+// peerAlive reports whether any other member received anything after since.
+func peerAlive(members []*Member, m *Member, since time.Time) bool {
 	return slices.ContainsFunc(members, func(p *Member) bool {
 		return p != m && p.rec.lastReceived.After(since)
 	})
 }
 
-// ejectSilent ejects a member that has received nothing since it was probed, if a peer has.
-// If all members are silent the probe goes on. If only writes are pending the member is
-// kept: closing the connection would fail them and could not move them.
+// ejectSilent ejects a member that has received nothing since it was probed, if a peer has. It does
+// not if only writes are pending: closing the connection would fail them and could not move them.
 func ejectSilent(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)
 	if !overdue || r.health == Ejected || r.onlyWrites && !r.streamWaiting || !m.closable.Load() ||
-		r.lastReceived.After(r.probedAt) || !peerHeard(members, m, r.probedAt) {
+		r.lastReceived.After(r.probedAt) || !peerAlive(members, m, r.probedAt) {
 		return false
 	}
 	r.health = Ejected
 	return true
 }
 
-// ejectDead ejects a member that has answered neither requests nor its probe for
-// deadSilence, even if there is no other member to compare it with.
+// ejectDead ejects a member that has received nothing for deadSilence and has not answered its
+// probe, even if no peer is alive.
 func ejectDead(m *Member, now time.Time) bool {
 	r := &m.rec
 	if r.health == Ejected || !r.probing || r.silentFor(now) < deadSilence || !m.closable.Load() {
@@ -149,8 +150,8 @@ func ejectDead(m *Member, now time.Time) bool {
 	return true
 }
 
-// AnswerProbe notes that a probe ended, and whether the member answered it. A member that
-// is alive gets its share again. Its stall timeout grows until it answers a request.
+// AnswerProbe notes that a probe ended, and whether the member answered it. An answer ends the
+// suspicion, and doubles the stall timeout until the member answers a request.
 func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	r := &m.rec
 	r.probing = false
@@ -164,8 +165,8 @@ func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	}
 }
 
-// SetLimits sets how many requests each member may have outstanding. A suspect gets none
-// once a peer was heard. If no member could take requests, all of them may.
+// SetLimits sets how many requests each member may have outstanding. A suspect may have none once a
+// peer is alive. If no member could take requests, all of them may.
 func SetLimits(members []*Member) {
 	usable := false
 	for _, m := range members {
@@ -173,7 +174,7 @@ func SetLimits(members []*Member) {
 		switch r := &m.rec; {
 		case r.health == Slow:
 			limit = 1
-		case r.health == Ejected, r.health == Suspect && peerHeard(members, m, r.silentSince):
+		case r.health == Ejected, r.health == Suspect && peerAlive(members, m, r.silentSince):
 			limit = 0
 		}
 		m.spacing.Store(int64(min(slowSpacing*m.rec.latency(), maxSpacing)))

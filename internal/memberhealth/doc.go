@@ -1,53 +1,53 @@
 // Package memberhealth decides which members of a cluster are healthy.
 //
-// It is a state machine: its owner counts requests and received bytes, takes samples by a
-// timer, and carries out what [Decide] asks for. The package starts no goroutine and knows
-// neither connections nor gRPC.
+// It is a state machine. Its owner counts requests and received bytes, takes samples by a timer,
+// and carries out what [Decide] returns. The package starts no goroutine and knows neither
+// connections nor gRPC.
 //
 // # States
 //
 //	state    event                                              next     action
-//	healthy  has unanswered requests, and received nothing for  suspect  probe it; if no peer was
-//	         the stall timeout                                           heard, probe the peers
+//	healthy  has unanswered requests, and has received nothing  suspect  probe it, and its peers if
+//	         for the stall timeout                                       they are silent too
 //	suspect  receives anything, or answers the probe            as before
-//	suspect  received nothing for 700 ms after the probe, but   ejected  close its connection
-//	         a peer has; and not only writes wait there
-//	any      10 s silent with an answer or a stream pending     suspect  probe it, even alone
+//	suspect  has received nothing for 700 ms after the probe,   ejected  close its connection
+//	         but a peer has, and not only writes are pending
+//	any      10 s silent while an answer or a stream is         suspect  probe it, even if it has
+//	         pending                                                     no peer
 //	any      15 s silent, and the probe is not answered         ejected  close its connection
-//	any      stuck (below)                                      ejected  close its connection
+//	any      stuck                                              ejected  close its connection
 //	ejected  has a new connection                               slow
-//	healthy  for ten ticks its latency exceeds 5 times that of  slow     one request at a time, 8
-//	         the quickest peer plus 50 ms                                latencies or 2 s apart
+//	healthy  for ten ticks its latency exceeds 5 times that of  slow     one request at a time, at
+//	         the quickest peer plus 50 ms                                intervals of 8 latencies,
+//	                                                                     2 s at most
 //	slow     its latency is under half of that bound            healthy
 //
-// A suspect gets no new requests once a peer was heard since it went silent.
+// A suspect gets no new requests once a peer has received something since the suspect fell silent.
 //
-// The stall timeout is four times the typical latency, at least 200 ms. It doubles, up to
-// 2 s, each time the member answers a probe, and is reset when it answers a request. The
-// latency of a member is the number of its outstanding requests over its answers a second
-// (Little's law), so that no clock is read for a request. The typical latency is the median
-// over the members.
+// The stall timeout is four times the typical latency, at least 200 ms. It doubles, up to 2 s, each
+// time the member answers a probe, and is reset when the member answers a request. The latency of a
+// member is the number of its outstanding requests over its answers a second (Little's law), so no
+// clock is read for a request. The typical latency is the median over the members.
 //
-// A member is stuck if it is alive and answers no request, for example while it defragments
-// its store or waits for other members. It has four or more requests, answers none for a
-// second and receives less than 16 KiB, while a peer answers as many reads quickly; and it
-// leaves a read of one key unanswered for half a second. After that, one unanswered request on
-// its new connection is enough to eject it again.
+// A member is stuck if it is alive and answers no request, for example while it defragments its
+// store or waits for other members. It has four or more requests, answers none for a second and
+// receives less than 16 KiB, while a peer answers as many reads quickly; and it leaves a read of
+// one key unanswered for half a second. After that, one unanswered request on its new connection is
+// enough to eject it again.
 //
-// A refusal is the answer of a member that does not serve. It comes at once and is not
-// counted as an answer here: a member that only refuses becomes slow.
+// An ejected member may be far behind its peers when it is back. Until it has caught up it answers
+// late, and refuses proposals. So it is slow on its new connection until it has answered quickly.
 //
-// An ejected member may be far behind its peers when it is back. Until it has caught up it
-// answers late, and refuses proposals. So it is slow on its new connection until it has answered
-// quickly.
+// A refusal is the answer of a member that does not serve. It comes at once, so it does not count
+// as an answer here: a member that only refuses becomes slow.
 //
 // # Invariants
 //
-//   - A member is only compared with its peers over the same time. If all are silent or slow
-//     alike no state changes, except that a connection that is dead for 15 s is made anew.
-//   - At least one member may always be asked.
+//   - A member is only compared with its peers over the same time. If all are silent or slow alike,
+//     no state changes, except that a connection that is silent for 15 s is made anew.
+//   - At least one member may always get requests.
 //   - Time in which the process did not run is not held against a member.
 //   - A connection is not closed while it brings answers.
-//   - If only writes wait on a connection, and no stream, it is kept as long as a peer is
-//     heard or the member is alive: a write may still be answered, and cannot be moved.
+//   - A connection on which only writes are pending, and for which no stream waits, is closed only
+//     after 15 s of silence: a write may still be answered, and cannot be moved.
 package memberhealth

@@ -2,8 +2,8 @@ package memberhealth
 
 import "time"
 
-// Force sets the state of a member, and the limit that goes with it. It is for tests of the
-// owner; [Decide] changes states in programs.
+// Force sets a member's state and the limit of that state. It is for tests of the owner; in
+// programs only [Decide] changes states.
 func (m *Member) Force(health Health, stuck bool) {
 	m.rec.health, m.rec.stuck = health, stuck
 	switch health {
@@ -18,5 +18,5 @@ func (m *Member) Force(health Health, stuck bool) {
 	}
 }
 
-// Answered returns how many requests were answered.
+// Answered returns the number of requests that were answered. It is for tests of the owner.
 func (m *Member) Answered() uint64 { return m.answered.Load() }

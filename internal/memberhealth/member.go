@@ -6,17 +6,25 @@ import (
 	"time"
 )
 
+// processStart is where the package's clock begins.
+var processStart = time.Now()
+
+// clock converts a time of this process to a number that an atomic can hold. It is monotonic:
+// setting the wall clock back must not keep a member from requests.
+func clock(t time.Time) int64 { return int64(t.Sub(processStart)) }
+
 // Unlimited is the limit of a member that takes any number of requests.
 const Unlimited = math.MaxInt64
 
-// Member is the health of one endpoint, over all connections made to it. The methods that
-// the pick uses are safe for concurrent use. Those of its record need the owner's lock.
+// Member is the health of one endpoint, over all connections made to it. Health, Observe, Pause,
+// Reset, StartProbe, ExpectStream, AnswerProbe and AnswerRead are called with the owner's lock
+// held. The other methods are safe for concurrent use.
 type Member struct {
 	name string
 
 	// own synchronisation
 	outstanding atomic.Int64
-	// outstanding requests that are sent to a peer if the connection is lost
+	// outstanding requests that can be sent to a peer if the connection is lost
 	movable             atomic.Int64
 	answered            atomic.Uint64
 	refused             atomic.Uint64 // answers that were refusals
@@ -27,7 +35,7 @@ type Member struct {
 	spacing             atomic.Int64  // nanoseconds between two requests while the limit is 1
 	nextSlow            atomic.Int64  // when the next of these is due, by clock
 	leaderless          atomic.Int64  // until when it has no leader, by clock
-	closable            atomic.Bool   // its owner knows its connection, and can close it
+	closable            atomic.Bool   // the owner can close its connection
 
 	// guarded by the owner's lock
 	rec record
@@ -47,7 +55,7 @@ type Outcome struct {
 	Leaderless bool // the answer says that the member has no leader
 }
 
-// Begin counts a request. A movable one is sent to a peer if the connection is lost.
+// Begin counts a request. It is movable if it can be sent to a peer when the connection is lost.
 func (m *Member) Begin(movable bool) {
 	m.outstanding.Add(1)
 	if movable {
@@ -55,7 +63,7 @@ func (m *Member) Begin(movable bool) {
 	}
 }
 
-// End counts the end of a request.
+// End counts the end of a request that Begin has counted.
 func (m *Member) End(movable bool, o Outcome) {
 	if movable {
 		m.movable.Add(-1)
@@ -99,13 +107,13 @@ func (m *Member) Limit() int64 { return m.limit.Load() }
 // Usable reports whether the member may get requests.
 func (m *Member) Usable() bool { return m.limit.Load() > 0 }
 
-// leaderlessFor is how long a member is taken to have no leader after it said so.
+// leaderlessFor is how long a member counts as leaderless after it has answered so.
 const leaderlessFor = 10 * time.Second
 
-// LoseLeader notes that the member said that it has no leader.
+// LoseLeader notes that the member has answered that it has no leader.
 func (m *Member) LoseLeader(now time.Time) { m.leaderless.Store(clock(now.Add(leaderlessFor))) }
 
-// Refuses reports whether the member's latest answer was a refusal, or it said in the last
+// Refuses reports whether the member's latest answer was a refusal, or it has answered in the last
 // ten seconds that it has no leader.
 func (m *Member) Refuses() bool {
 	if m.consecutiveRefusals.Load() > 0 {
@@ -119,21 +127,22 @@ func (m *Member) Refuses() bool {
 // baseline.
 const refusalsToIgnore = 4
 
-// IsBaseline reports whether the number of the member's outstanding requests shows how busy
-// members are. That of a member that refuses everything does not.
+// IsBaseline reports whether other members may be compared with the number of this member's
+// outstanding requests. A member that refuses everything has few.
 func (m *Member) IsBaseline() bool { return m.consecutiveRefusals.Load() < refusalsToIgnore }
 
-// A member is passed over if it has more outstanding requests than busyFactor times those of
-// the least busy one, and slack. That must be rare among healthy members, or the quickest
-// would get more than its share: with every CPU busy, one member can be three times as quick
-// as another for a moment.
+// A member is passed over if it has more outstanding requests than slack plus busyFactor times
+// those of the least busy one. That must be rare among healthy members, or the quickest would get
+// more than its share: with every CPU busy, one member can be three times as quick as another for a
+// moment.
 const (
 	busyFactor = 4
 	slack      = 4
 )
 
-// Takes reports whether the member should get the next request. The number least is that of
-// the least busy healthy peer's outstanding requests.
+// Takes reports whether the member should get the next request. least is the number of outstanding
+// requests of the least busy healthy member. After a slow member has taken a request, it takes no
+// other one for a time.
 func (m *Member) Takes(least int64) bool {
 	limit, outstanding := m.limit.Load(), m.outstanding.Load()
 	switch {

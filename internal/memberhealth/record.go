@@ -25,12 +25,12 @@ const (
 	minLoad            = 0.01
 )
 
-// record is what is known of a member besides the counters of its requests. A zero time
+// record is what the package knows of a member besides the counters of its requests. A zero time
 // means that the condition does not hold.
 type record struct {
 	health        Health
-	healthBefore  Health    // what it was before it was suspect
-	reported      Health    // what the owner was told last
+	healthBefore  Health    // before it was suspect
+	reported      Health    // the last one in Decisions.Changed
 	received      uint64    // the member's count at the last tick
 	answered      uint64    // the member's count at the last tick
 	refused       uint64    // the member's count at the last tick
@@ -39,14 +39,14 @@ type record struct {
 	stallTimeout  time.Duration
 	probing       bool
 	probedAt      time.Time
-	streamWaiting bool // a stream of it went silent, and waits for the probe's result
-	onlyWrites    bool // only writes are outstanding: closing the connection would fail them
+	streamWaiting bool // a stream went silent, and waits for the result of the probe
+	onlyWrites    bool // only writes are outstanding
 
 	load           float64       // smoothed number of outstanding requests
 	rate           float64       // smoothed served answers a second
 	typicalLatency time.Duration // its latency when it last answered; 0: unknown
 	slowTicks      int           // consecutive ticks in which it was slow
-	// outstanding requests from before it was slow, whose answers show nothing
+	// outstanding requests from before it was slow, whose answers do not count
 	sentBeforeSlow uint64
 	active         bool // requests were outstanding or answered since the last tick
 
@@ -62,7 +62,7 @@ type record struct {
 	stuck           bool      // it was ejected as stuck, and has not answered quickly since
 }
 
-// sample is what a tick sees of a member's counters.
+// sample holds a member's counters at one time.
 type sample struct {
 	outstanding, movable                         int64
 	answered, movableAnswered, refused, received uint64
@@ -76,8 +76,8 @@ func (m *Member) sample() sample {
 	}
 }
 
-// Observe takes a sample of the member, the given time after the last one. It reports
-// whether there is anything to go on watching.
+// Observe takes a sample of the member. elapsed is the time since the last sample. It reports
+// whether the member has to be observed further.
 func (m *Member) Observe(now time.Time, elapsed time.Duration) (busy bool) {
 	r, s := &m.rec, m.sample()
 	busy = s.outstanding > 0 || s.answered != r.answered || r.health == Suspect || r.probing ||
@@ -92,8 +92,8 @@ func (m *Member) Health() Health { return m.rec.health }
 // Name returns the member's name.
 func (m *Member) Name() string { return m.name }
 
-// Reset starts a new connection. Of earlier ones only that the member was ejected or stuck is
-// remembered: then it starts as slow.
+// Reset starts a new connection. It forgets everything of earlier ones, except that a member that
+// was ejected starts as slow.
 func (m *Member) Reset(now time.Time) {
 	stuck, ejected := m.rec.stuck, m.rec.health == Ejected
 	s := m.sample()
@@ -108,7 +108,7 @@ func (m *Member) Reset(now time.Time) {
 	}
 }
 
-// observe takes in one sample.
+// observe updates the record by one sample.
 func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 	r.observeUnanswered(s, now)
 	r.active = s.outstanding > 0 || s.answered != r.answered
@@ -128,7 +128,7 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 		r.endSuspicion()
 	case s.outstanding == 0 && !r.probing && !r.streamWaiting:
 		r.silentSince = time.Time{}
-		r.endSuspicion() // no answer is pending any more, and nothing was proved
+		r.endSuspicion() // no answer is pending, so nothing can be proved
 	case r.silentSince.IsZero():
 		r.silentSince = now
 	}
@@ -157,23 +157,23 @@ func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	return served
 }
 
-// startSuspicion makes the member a suspect.
+// startSuspicion makes the member a suspect, unless it is one.
 func (r *record) startSuspicion() {
 	if r.health != Suspect {
 		r.health, r.healthBefore = Suspect, r.health
 	}
 }
 
-// endSuspicion makes a suspect what it was before. A slow member stays slow: its answers
-// take longer than the stall timeout.
+// endSuspicion gives a suspect the health that it had before. A slow member is slow again: its
+// answers take longer than the stall timeout.
 func (r *record) endSuspicion() {
 	if r.health == Suspect {
 		r.health = r.healthBefore
 	}
 }
 
-// Pause excludes time during which this process was not scheduled: what arrived meanwhile
-// may still be waiting to be read.
+// Pause excludes a time in which this process was not scheduled: answers that arrived in that time
+// may not have been read yet.
 func (m *Member) Pause(d time.Duration) { m.rec.pause(d) }
 
 func (r *record) pause(d time.Duration) {

@@ -14,9 +14,9 @@ const (
 	maxSpacing     = 2 * time.Second
 )
 
-// latency estimates how long the member takes to answer, by Little's law: its outstanding
-// requests over its answers a second. It is 0 if nothing is known. A member that is so quick
-// that ticks find no outstanding request has a known latency.
+// latency estimates how long the member takes to answer, by Little's law: its outstanding requests
+// over its answers a second. It returns 0 if that is unknown. A member that is so quick that ticks
+// find no outstanding request has the load minLoad.
 func (r *record) latency() time.Duration {
 	if r.load < minLoad && r.rate == 0 {
 		return 0
@@ -24,9 +24,8 @@ func (r *record) latency() time.Duration {
 	return time.Duration(min(max(r.load, minLoad)/max(r.rate, 0.05), 60) * float64(time.Second))
 }
 
-// typicalLatency returns the median over the members that have answered, each as of its last
-// answer. Silence must not count as latency: if most members are silent, none of them would
-// be ejected.
+// typicalLatency returns the median latency of the members that have answered, each at its last
+// answer. Silence must not raise it: if most members were silent, none of them would be ejected.
 func typicalLatency(members []*Member) time.Duration {
 	var known []time.Duration
 	for _, m := range members {
@@ -41,8 +40,8 @@ func typicalLatency(members []*Member) time.Duration {
 	return known[(len(known)-1)/2]
 }
 
-// updateSlow makes healthy members slow, and slow ones healthy. The two bounds differ, so
-// that no member alternates between the states.
+// updateSlow makes healthy members slow, and slow ones healthy. The two bounds differ, so that a
+// member does not alternate between the states.
 func updateSlow(members []*Member) {
 	quickest := time.Duration(math.MaxInt64)
 	for _, m := range members {
@@ -67,7 +66,7 @@ func (r *record) updateSlow(limit time.Duration) {
 	switch {
 	case r.health == Healthy && r.slowTicks >= slowAfterTicks:
 		r.health = Slow
-		// of one request at a time, so that one quick answer shows
+		// The latency is that of one request at a time, so that one quick answer changes it.
 		r.load, r.rate = 1, r.rate/r.load
 		r.sentBeforeSlow = uint64(r.outstanding)
 	case r.health == Slow && r.latency() < limit/2:

@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// A member at work on large answers or on long requests must not be taken for a stuck one.
-// A stuck member has at least stuckLoad unanswered requests and has received next to
-// nothing, while a peer answered as many requests of the kind quickly; and it does not
-// answer a read of one key either. During an election no peer answers: only the time since
-// the peer itself last answered nothing for quickPeer counts.
+// A stuck member has at least stuckLoad unanswered requests and has received next to nothing, while
+// a peer has answered as many requests quickly; and it does not answer a read of one key. A member
+// that works on large answers or long requests answers that read. During an election no member
+// answers: the time before the peer last left its requests unanswered for quickPeer does not count.
 const (
 	stuckAfter  = time.Second // without an answer …
 	stuckFactor = 8           // or so many times the typical latency
@@ -19,7 +18,7 @@ const (
 	stuckRead   = stuckAfter / 2 // what the read of one key may take, at least
 )
 
-// observeUnanswered follows since when the member has had requests and answered none.
+// observeUnanswered updates since when the member has had requests and has answered none.
 func (r *record) observeUnanswered(s sample, now time.Time) {
 	switch r.outstanding = s.outstanding; {
 	case s.outstanding == 0 || s.answered != r.answered:
@@ -46,8 +45,7 @@ func ejectStuck(members []*Member, m *Member, now time.Time, typical time.Durati
 	return true
 }
 
-// startRead reports whether to send the member a read of one key, which shows whether it is
-// stuck.
+// startRead reports whether to send the member a read of one key, to find out whether it is stuck.
 func startRead(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	if r.reading || !r.readAt.IsZero() || !seemsStuck(members, m, now, typical,
@@ -58,9 +56,9 @@ func startRead(members []*Member, m *Member, now time.Time, typical time.Duratio
 	return true
 }
 
-// seemsStuck reports whether the member has answered nothing for a time, while a peer has
-// answered. A member on which only writes wait is kept: closing the connection would fail
-// them and could not move them.
+// seemsStuck reports whether the member has answered nothing for the given time, while a peer has
+// answered. It is false if only writes are pending: closing the connection would fail them and
+// could not move them.
 func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time.Duration) bool {
 	r, least := &m.rec, int64(stuckLoad)
 	if r.stuck {
@@ -82,9 +80,9 @@ func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time
 	})
 }
 
-// AnswerRead notes how the read of one key ended. An answer shows that the member is at
-// work. A refusal shows nothing, and no other read is sent. A read that was given up shows
-// nothing, and another one may be sent.
+// AnswerRead notes how the read of one key ended. An answer shows that the member is not stuck. A
+// refusal shows nothing, and another read would be refused too. After a read that was neither
+// answered nor refused another one may be sent.
 func (m *Member) AnswerRead(answered, refused bool, now time.Time) {
 	r := &m.rec
 	r.reading = false

@@ -1,0 +1,137 @@
+package balancer
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+
+	"go.etcd.io/etcd/client/v3/internal/endpoint"
+)
+
+// health is what a server's health service reports of it.
+type health uint8
+
+const (
+	unchecked health = iota
+	healthy
+	unhealthy // it does not serve, or refuses the health check
+)
+
+// conn is the connection to one address, across reconnects.
+type conn struct {
+	// read-only after newConn
+	policy  *policy
+	address resolver.Address
+	member  *Member
+	sub     balancer.SubConn
+
+	// own synchronisation
+	handshakes handshakes
+
+	// guarded by the policy's mu
+	state     connectivity.State // as requests see it: TransientFailure lasts until it is ready
+	err       error              // of the last attempt to connect
+	health    health             // while it is ready
+	stopCheck context.CancelFunc // ends the health check
+}
+
+// newConn starts to connect to an address.
+func (p *policy) newConn(a resolver.Address) (*conn, error) {
+	c := &conn{policy: p, address: a, member: p.tracker.of(a), stopCheck: func() {}}
+	c.handshakes.encrypted = isEncrypted(a)
+	opts := balancer.NewSubConnOptions{StateListener: c.changed}
+	if b := endpoint.BundleOf(a.Attributes); b != nil {
+		// gRPC derives :scheme from it, which may differ between the connections of one client.
+		//nolint:staticcheck // gRPC asks an address's credentials for no :scheme
+		opts.CredsBundle = b
+	}
+	var err error
+	//nolint:staticcheck // it is what policies call
+	if c.sub, err = p.cc.NewSubConn([]resolver.Address{a}, opts); err != nil {
+		return nil, err
+	}
+	c.sub.Connect()
+	return c, nil
+}
+
+// changed takes in the connection's new state. After a refused handshake it waits before it
+// connects again.
+func (c *conn) changed(s balancer.SubConnState) {
+	c.handshakes.note(s)
+	if s.ConnectivityState != connectivity.Ready {
+		c.member.conn.CompareAndSwap(c, nil)
+	}
+	if s.ConnectivityState == connectivity.Idle {
+		c.handshakes.connect(c.sub.Connect)
+	}
+	if s.ConnectivityState != connectivity.Shutdown {
+		c.policy.change(func() { c.changeLocked(s) })
+	}
+}
+
+func (c *conn) changeLocked(s balancer.SubConnState) {
+	c.stopCheck()
+	switch s.ConnectivityState {
+	case connectivity.Ready:
+		c.member.conn.Store(c)
+		c.state, c.err, c.health = s.ConnectivityState, nil, healthy
+		if c.policy.checkHealth {
+			c.health = unchecked
+			c.startCheckLocked()
+		}
+	case connectivity.TransientFailure:
+		c.state, c.err = s.ConnectivityState, s.ConnectionError
+	case connectivity.Idle, connectivity.Connecting:
+		if c.state != connectivity.TransientFailure {
+			c.state = connectivity.Connecting
+		}
+	}
+}
+
+// startCheckLocked follows the server's health as long as the connection is ready.
+func (c *conn) startCheckLocked() {
+	ctx, cancel := context.WithCancel(c.policy.ctx)
+	c.stopCheck = cancel
+	rpc, release := c.rpc()
+	// Ends with ctx, which Close and the loss of the connection end; Close waits for it.
+	c.policy.checks.Go(func() {
+		defer release()
+		c.member.withoutHealth.Store(false)
+		c.member.withoutHealth.Store(followHealth(ctx, rpc, c.report))
+	})
+}
+
+// report takes in the server's health, unless ctx has ended.
+func (c *conn) report(ctx context.Context, serving bool) {
+	c.policy.change(func() {
+		switch {
+		case ctx.Err() != nil:
+		case serving:
+			c.health = healthy
+		default:
+			c.health = unhealthy
+		}
+	})
+}
+
+// shutdownLocked ends the connection when the calls on it have ended.
+func (c *conn) shutdownLocked() {
+	c.stopCheck()
+	c.handshakes.stop()
+	c.sub.Shutdown()
+}
+
+// rpc returns the connection itself, for requests that must reach this member. The caller calls
+// release when they have ended.
+func (c *conn) rpc() (rpc grpc.ClientConnInterface, release func()) {
+	producer, release := c.sub.GetOrBuildProducer(rpcs{})
+	return producer.(grpc.ClientConnInterface), release
+}
+
+// rpcs builds a producer that sends RPCs on one connection.
+type rpcs struct{}
+
+func (rpcs) Build(conn any) (balancer.Producer, func()) { return conn, func() {} }

@@ -1,0 +1,216 @@
+package balancer
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc/attributes"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/base"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/serviceconfig"
+)
+
+// Name is the policy's name in service configs.
+const Name = "etcd_member_health"
+
+func init() { balancer.Register(builder{}) }
+
+type trackerKey struct{}
+
+// Attributes returns the attributes of a resolver's state by which the policy finds t. Without a
+// tracker requests go round-robin.
+func (t *Tracker) Attributes() *attributes.Attributes {
+	if t == nil {
+		return nil
+	}
+	return attributes.New(trackerKey{}, t)
+}
+
+type builder struct{}
+
+func (builder) Name() string { return Name }
+
+// config is the policy's part of a service config.
+type config struct {
+	serviceconfig.LoadBalancingConfig `json:"-"`
+
+	// HealthCheck excludes members that report themselves not serving, while others serve.
+	HealthCheck bool `json:"healthCheck"`
+}
+
+func (builder) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
+	c := &config{}
+	return c, json.Unmarshal(text, c)
+}
+
+func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.Balancer {
+	p := &policy{cc: cc}
+	//nolint:forbidigo // gRPC builds a policy without a context; Close cancels this one
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// policy connects to every address, and gives gRPC a picker of the connections that requests may
+// use. gRPC calls its methods and the listeners of its connections one at a time.
+type policy struct {
+	// read-only after Build
+	cc     balancer.ClientConn
+	ctx    context.Context // of the health checks
+	cancel context.CancelFunc
+
+	// own synchronisation
+	checks sync.WaitGroup // the running health checks
+
+	// set by the first update, before any connection exists
+	tracker     *Tracker
+	checkHealth bool
+
+	// guarded by mu, which is held while gRPC is given a picker: an older picker must not replace
+	// a newer one
+	mu    sync.Mutex
+	conns []*conn
+}
+
+// UpdateClientConnState connects to the addresses that are new, and ends the connections to those
+// that are gone.
+func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
+	if p.tracker == nil {
+		p.configure(s)
+	}
+	var addresses []resolver.Address
+	var names []string
+	for _, e := range s.ResolverState.Endpoints {
+		for _, a := range e.Addresses {
+			if !slices.Contains(names, a.Addr) {
+				addresses, names = append(addresses, a), append(names, a.Addr)
+			}
+		}
+	}
+	if len(addresses) == 0 {
+		return balancer.ErrBadResolverState
+	}
+	removed := p.tracker.Retain(names)
+	var err error
+	p.change(func() { err = p.connectLocked(addresses) })
+	for _, m := range removed {
+		m.streams.endAll()
+	}
+	return err
+}
+
+// configure reads what all updates have in common.
+func (p *policy) configure(s balancer.ClientConnState) {
+	p.tracker, _ = s.ResolverState.Attributes.Value(trackerKey{}).(*Tracker)
+	if p.tracker == nil {
+		p.tracker = New(p.ctx, Options{Even: true})
+	}
+	c, ok := s.BalancerConfig.(*config)
+	p.checkHealth = ok && c.HealthCheck
+}
+
+// change runs f, which changes connections, and gives gRPC the picker that follows.
+func (p *policy) change(f func()) {
+	p.mu.Lock()
+	f()
+	warn := false
+	if len(p.conns) > 0 { // else it is closed
+		p.updateLocked()
+		warn = p.tracker.noteFailures(p.conns)
+	}
+	p.mu.Unlock()
+	if warn {
+		p.tracker.warn()
+	}
+}
+
+// connectLocked keeps the connections to addresses that have not changed.
+func (p *policy) connectLocked(addresses []resolver.Address) error {
+	conns := make([]*conn, 0, len(addresses))
+	for _, a := range addresses {
+		i := slices.IndexFunc(p.conns, func(c *conn) bool { return c.address.Equal(a) })
+		if i >= 0 {
+			conns = append(conns, p.conns[i])
+			continue
+		}
+		c, err := p.newConn(a)
+		if err != nil {
+			return err // gRPC is closing
+		}
+		conns = append(conns, c)
+	}
+	for _, c := range p.conns {
+		if !slices.Contains(conns, c) {
+			c.shutdownLocked()
+		}
+	}
+	p.conns = conns
+	return nil
+}
+
+// updateLocked gives gRPC a picker of the connections that requests may use.
+func (p *policy) updateLocked() {
+	usable, state, err := p.usableLocked()
+	// The tracker learns that there are none, too, so that the next connection counts as new.
+	var picker balancer.Picker = p.tracker.pickerOf(usable)
+	if state != connectivity.Ready {
+		picker = base.NewErrPicker(err)
+	}
+	p.cc.UpdateState(balancer.State{ConnectivityState: state, Picker: picker})
+}
+
+// usableLocked returns the connections that requests may use. These are the ones whose server is
+// healthy. If there are none, and none can still become ready or be found healthy, they are the
+// ones whose health check fails: the server reports that it does not serve, or it refuses the
+// check, as learners refuse all streams. Otherwise gRPC would let requests wait for ever. If there
+// are none at all, err is the error of picks.
+func (p *policy) usableLocked() (usable []*conn, state connectivity.State, err error) {
+	var fallback []*conn
+	pending := false
+	err = errNotConnected
+	for _, c := range p.conns {
+		switch {
+		case c.state == connectivity.TransientFailure:
+			err = c.err
+		case c.state != connectivity.Ready || c.health == unchecked:
+			pending = true
+		case c.health == healthy:
+			usable = append(usable, c)
+		default:
+			fallback = append(fallback, c)
+		}
+	}
+	switch {
+	case len(usable) > 0:
+		return usable, connectivity.Ready, nil
+	case pending:
+		return nil, connectivity.Connecting, balancer.ErrNoSubConnAvailable
+	case len(fallback) > 0:
+		return fallback, connectivity.Ready, nil
+	}
+	return nil, connectivity.TransientFailure, err
+}
+
+// ResolverError does nothing: the client's resolver has no errors.
+func (p *policy) ResolverError(error) {}
+
+// UpdateSubConnState is not called: connections have listeners.
+func (p *policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}
+
+// ExitIdle does nothing: connections that are idle are made again at once.
+func (p *policy) ExitIdle() {}
+
+// Close ends the connections, and waits for the health checks.
+func (p *policy) Close() {
+	p.cancel()
+	p.mu.Lock()
+	for _, c := range p.conns {
+		c.shutdownLocked()
+	}
+	p.conns = nil
+	p.mu.Unlock()
+	p.checks.Wait()
+}
