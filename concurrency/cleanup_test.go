@@ -35,7 +35,7 @@ func TestLostAnswersLeaveNoKey(t *testing.T) {
 		awaitKeys(t, admin, m.pfx, 0)
 		require.Eventually(t, func() bool {
 			return acquire(m, t.Context()) == nil
-		}, 5*time.Second, time.Millisecond, "and again")
+		}, time.Minute, time.Millisecond, "and again")
 		assert.True(t, owns(t, m))
 	}
 }
@@ -65,7 +65,7 @@ func TestPutAppliedLateLeavesNoKey(t *testing.T) {
 		require.Eventually(t, func() bool {
 			open, _ := fake.Streams("Watch")
 			return open > 0
-		}, 5*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		apply()
 		awaitKeys(t, client, m.pfx, 0)
 
@@ -78,7 +78,7 @@ func TestPutAppliedLateLeavesNoKey(t *testing.T) {
 		require.Eventually(t, func() bool {
 			open, _ := fake.Streams("Watch")
 			return open == 0
-		}, 5*time.Second, time.Millisecond, "there is nothing to look out for")
+		}, time.Minute, time.Millisecond, "there is nothing to look out for")
 	}
 }
 
@@ -158,7 +158,7 @@ func TestCleanUpOutlastsServersThatAreBusy(t *testing.T) {
 	require.Error(t, m.Unlock(t.Context()))
 	require.Eventually(t, func() bool {
 		return fake.Calls("Txn") == 8
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	testclient.Throughout(t, 200*time.Millisecond, func() bool {
 		return fake.Calls("Txn") == 8
 	}, "clean-up has given up")
@@ -178,7 +178,7 @@ func TestLockAfterADeniedUnlock(t *testing.T) {
 	require.Error(t, m.Unlock(t.Context()))
 	require.Eventually(t, func() bool {
 		return fake.Calls("Txn") == 3
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	require.NoError(t, m.Lock(t.Context()))
 	assert.Greater(t, m.Rev(), denied)
 	held := m.Ctx()

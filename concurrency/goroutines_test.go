@@ -35,10 +35,10 @@ func TestUnlockKeepsTheOthersWaiting(t *testing.T) {
 	}
 	require.Eventually(t, func() bool {
 		return usersOf(newContender(s, "key")) == n
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	require.Eventually(t, func() bool {
 		return creates(fake.Requests("Watch")) == 2*n
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	looks := make(chan struct{}, n)
 	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
 		if len(req.(*pb.TxnRequest).Compare) == 0 {

@@ -78,7 +78,7 @@ func TestLocksAndElectionsSurviveMalformedAnswers(t *testing.T) {
 				},
 			} {
 				done := async(func() error { return f(inTime(t, 100*time.Millisecond)) })
-				err := result(t, done, 5*time.Second)
+				err := result(t, done, time.Minute)
 				if call == "Lock" || call == "TryLock" || call == "Campaign" {
 					assert.Error(t, err, "%s has no key", call)
 				}

@@ -27,7 +27,7 @@ func waitsFor(
 	awaitKeys(t, admin, m.pfx, 2)
 	require.Eventually(t, func() bool {
 		return hasPlace(m.contender)
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	return holder, done
 }
 
@@ -98,7 +98,7 @@ func TestLockSurvivesCompactionWhileWaiting(t *testing.T) {
 		compactAll(t, admin)
 		proxy.Heal()
 		if released {
-			assert.NoError(t, result(t, done, 10*time.Second))
+			assert.NoError(t, result(t, done, time.Minute))
 			require.NoError(t, m.Unlock(t.Context()))
 		} else {
 			testclient.Throughout(t, 300*time.Millisecond, func() bool {
@@ -159,7 +159,7 @@ func TestOrphanedSessionLocks(t *testing.T) {
 	m := NewMutex(s, p)
 	holder, done := waitsFor(t, client, m, t.Context())
 	require.NoError(t, holder.Unlock(t.Context()))
-	require.NoError(t, result(t, done, 5*time.Second))
+	require.NoError(t, result(t, done, time.Minute))
 	assert.True(t, owns(t, m))
 	require.NoError(t, m.Unlock(t.Context()))
 
@@ -186,7 +186,7 @@ func TestUnlockDeletesItsOwnKeyOnly(t *testing.T) {
 	// The first attempt may be made on a connection that is about to be reset.
 	require.Eventually(t, func() bool {
 		return second.Lock(t.Context()) == nil
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	require.NoError(t, first.Unlock(t.Context()), "the lock of that acquisition is released")
 	assert.True(t, owns(t, second))
 	assert.Equal(t, []string{second.Key()}, keysUnder(t, admin, p))
@@ -212,7 +212,7 @@ func watchRequiresALeader(t *testing.T, fake *etcdfake.Server) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		return len(fake.LastMetadata("Watch")) > 0
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	assert.Equal(t, []string{rpctypes.MetadataHasLeader},
 		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
 }
@@ -231,5 +231,5 @@ func TestWaitingRequiresALeader(t *testing.T) {
 		return len(done) == 0
 	}, "it still waits")
 	require.NoError(t, holder.Unlock(t.Context()))
-	assert.NoError(t, result(t, done, 5*time.Second))
+	assert.NoError(t, result(t, done, time.Minute))
 }

@@ -70,13 +70,13 @@ func TestObserveReportsEachLeaderOnce(t *testing.T) {
 	done := async(func() error { return second.Campaign(t.Context(), "second") })
 	require.Eventually(t, func() bool {
 		return second.Key() != ""
-	}, 5*time.Second, time.Millisecond, "it has learnt that it stands")
+	}, time.Minute, time.Millisecond, "it has learnt that it stands")
 	require.NoError(t, second.Proclaim(t.Context(), "second, waiting"))
 	silent(t, ch)
 	late := NewElection(newSession(t, client), p).Observe(ctx)
 	says(t, late, "first, again")
 	require.NoError(t, first.Resign(t.Context()))
-	require.NoError(t, result(t, done, 5*time.Second))
+	require.NoError(t, result(t, done, time.Minute))
 	says(t, ch, "second, waiting")
 	says(t, late, "second, waiting")
 
@@ -113,7 +113,7 @@ func TestObserveAcrossAGap(t *testing.T) {
 				return e.Campaign(t.Context(), []string{"second", "third"}[i])
 			})
 			awaitKeys(t, admin, p, i+2)
-			t.Cleanup(func() { _ = result(t, done, 5*time.Second) })
+			t.Cleanup(func() { _ = result(t, done, time.Minute) })
 		}
 		require.NoError(t, first.Resign(t.Context()))
 		awaitKeys(t, admin, p, 2)

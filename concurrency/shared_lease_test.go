@@ -136,15 +136,15 @@ func TestFailedCallsSpareWhatTheyFound(t *testing.T) {
 			if name != "TryLock" {
 				require.Eventually(t, func() bool {
 					return hasPlace(newContender(second, "key"))
-				}, 5*time.Second, time.Millisecond)
+				}, time.Minute, time.Millisecond)
 				cancel()
 			}
-			require.Error(t, result(t, failing, 5*time.Second))
+			require.Error(t, result(t, failing, time.Minute))
 			testclient.Throughout(t, 100*time.Millisecond, func() bool {
 				return len(keysUnder(t, client, "key/")) == 2
 			}, "both keys are there")
 			require.NoError(t, other.Unlock(t.Context()))
-			require.NoError(t, result(t, waiting, 5*time.Second))
+			require.NoError(t, result(t, waiting, time.Minute))
 
 			for _, late := range []bool{false, true} { // the first session holds the key
 				apply := loseTxn(t, fake, late)
@@ -173,11 +173,11 @@ func TestMakerSparesWhatAnotherTookOver(t *testing.T) {
 	awaitKeys(t, client, "key/", 2)
 	waiting := async(func() error { return acquisitions["Lock"](second, t.Context()) })
 	waits := func() bool { return hasPlace(newContender(second, "key")) }
-	require.Eventually(t, waits, 5*time.Second, time.Millisecond)
+	require.Eventually(t, waits, time.Minute, time.Millisecond)
 	cancel()
-	require.ErrorIs(t, result(t, failing, 5*time.Second), context.Canceled)
+	require.ErrorIs(t, result(t, failing, time.Minute), context.Canceled)
 	require.NoError(t, other.Unlock(t.Context()))
-	require.NoError(t, result(t, waiting, 5*time.Second))
+	require.NoError(t, result(t, waiting, time.Minute))
 	staysTaken(t, client)
 }
 
@@ -242,7 +242,7 @@ func TestOrphanWhileAPutHasNoAnswer(t *testing.T) {
 			heir := newSession(t, client, WithLease(orphan.Lease()))
 			require.NoError(t, acquire(heir, t.Context()))
 			close(lose)
-			require.Error(t, result(t, failing, 5*time.Second))
+			require.Error(t, result(t, failing, time.Minute))
 			staysTaken(t, client)
 			_, err := fake.Apply(t.Context(), "Txn", put)
 			require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestRangesAreWrittenBesideConstantReaders: a range is deleted within a short time, however many
@@ -49,10 +50,10 @@ func TestRangesAreWrittenBesideConstantReaders(t *testing.T) {
 				return owned.Count == keys
 			}, eventually, tick)
 
-			start := time.Now()
+			took := testclient.Stopwatch(t)
 			_, err := writer.Delete(testContext(t), "r/", clientv3.WithPrefix())
 			require.NoError(t, err)
-			require.Less(t, time.Since(start), eventually)
+			require.Less(t, took(), eventually)
 			require.Empty(t, writer.cache.blocked)
 		})
 	}
@@ -74,9 +75,9 @@ func TestKeysChangeHandsPromptly(t *testing.T) {
 	for i := range changes {
 		key := fmt.Sprint("k", i)
 		put(t, plain, "another key", "is written all the time")
-		start := time.Now()
+		changing := testclient.Stopwatch(t)
 		put(t, kvs[1], key, "v")
-		took += time.Since(start)
+		took += changing()
 	}
 	require.Less(t, took/changes, 50*time.Millisecond, "half of what a server's round takes")
 }

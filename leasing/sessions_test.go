@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
@@ -121,18 +122,18 @@ func TestStopDoesNotDependOnServers(t *testing.T) {
 	require.NoError(t, err)
 	owns(t, kv.(*leasingKV), "k")
 	proxy.Blackhole(faultnet.Both)
-	start := time.Now()
+	took := testclient.Stopwatch(t)
 	stop()
-	require.Less(t, time.Since(start), eventually)
+	require.Less(t, took(), eventually)
 
 	proxy.Heal()
 	_, stop, err = NewKV(far, pfx)
 	require.NoError(t, err)
 	proxy.Blackhole(faultnet.Both)
 	require.NoError(t, far.Close())
-	start = time.Now()
+	took = testclient.Stopwatch(t)
 	stop()
-	require.Less(t, time.Since(start), eventually, "of a TTL of 60 s")
+	require.Less(t, took(), eventually, "of a TTL of 60 s")
 }
 
 // TestStopWhileThereIsNoSession: the closing function also returns while a server does not answer
@@ -150,9 +151,9 @@ func TestStopWhileThereIsNoSession(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return fake.Calls("LeaseGrant") > grants
 	}, eventually, tick)
-	start := time.Now()
+	took := testclient.Stopwatch(t)
 	stop()
-	require.Less(t, time.Since(start), eventually)
+	require.Less(t, took(), eventually)
 }
 
 // TestContextOfOptionsEndsTheMemory: when the context in the options ends, nothing is cached any

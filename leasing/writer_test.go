@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // kindsOfWrite are all ways to write a key.
@@ -279,12 +280,12 @@ func TestWritersWaitNoLongerThanTheirContext(t *testing.T) {
 		},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		start := time.Now()
+		took := testclient.Stopwatch(t)
 		requests := cli.count(func() {
 			require.ErrorIs(t, write(ctx), context.DeadlineExceeded, name)
 		})
 		cancel()
-		require.Less(t, time.Since(start), eventually)
+		require.Less(t, took(), eventually)
 		require.LessOrEqual(t, requests, 2, name)
 	}
 	kvs, err := plain.Get(testContext(t), pfx+"k")

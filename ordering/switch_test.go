@@ -14,6 +14,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // fakes starts members that share nothing, each at the given revision.
@@ -117,7 +118,7 @@ func TestTheSwitchEnds(t *testing.T) {
 		violate()
 		violate()
 		require.Equal(t, eps[:1], client.Endpoints())
-		require.Eventually(t, back, 5*time.Second, time.Millisecond)
+		require.Eventually(t, back, time.Minute, time.Millisecond)
 		require.Equal(t, eps, client.Endpoints())
 	}
 	violate()
@@ -150,12 +151,12 @@ func TestASilentMemberDelaysASwitchByLittle(t *testing.T) {
 	_, err := get(t, kv)
 	require.NoError(t, err)
 	client.SetEndpoints(eps...)
-	start := time.Now()
+	took := testclient.Stopwatch(t)
 	for range 3 {
 		_, err = get(t, kv)
 		require.NoError(t, err)
 	}
-	require.Less(t, time.Since(start), 10*askTimeout)
+	require.Less(t, took(), 10*askTimeout)
 }
 
 // TestManyReadersSwitchTogether: many goroutines read while endpoints that are behind are set again

@@ -126,7 +126,7 @@ func TestSaveLargeStoreAndRestore(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, resp.Snapshot.Close())
 		return resp.Version == "3.7.0"
-	}, 30*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 }
 
 // hashKV is the hash over the history of a store.

@@ -66,7 +66,7 @@ func TestWaitingRequiresALeader(t *testing.T) {
 	require.Eventually(t, func() bool {
 		open, _ := fake.Streams("Watch")
 		return open > 0
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	assert.Equal(t, []string{rpctypes.MetadataHasLeader},
 		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
 	fake.Break("Watch", rpctypes.ErrGRPCNoLeader)
@@ -110,7 +110,7 @@ func TestDoubleBarrierWithTooManyClients(t *testing.T) {
 		}
 		assert.Eventually(t, func() bool {
 			return inside.Load() == n && refused.Load() == 3
-		}, 10*time.Second, 5*time.Millisecond)
+		}, time.Minute, 5*time.Millisecond)
 		assert.Equal(t, ErrTooManyClients, NewDoubleBarrier(newSession(t, client), key, n).Enter())
 		close(leave)
 		all.Wait()

@@ -54,7 +54,7 @@ func awaitKeys(tb testing.TB, client *clientv3.Client, pfx string, n int) {
 	tb.Helper()
 	require.Eventually(tb, func() bool {
 		return countKeys(tb, client, pfx) == n
-	}, 10*time.Second, 5*time.Millisecond, "%d keys under %s", n, pfx)
+	}, time.Minute, 5*time.Millisecond, "%d keys under %s", n, pfx)
 }
 
 // async runs f on a goroutine and returns a channel for its result.

@@ -104,7 +104,7 @@ func (c *channel) until(t *testing.T, want connectivity.State) {
 }
 
 func eventually(t *testing.T, condition func() bool, what string) {
-	require.Eventually(t, condition, 10*time.Second, 5*time.Millisecond, what)
+	require.Eventually(t, condition, time.Minute, 5*time.Millisecond, what)
 }
 
 func openChecks(s *etcdfake.Server) int {
