@@ -1,0 +1,120 @@
+package etcdfake
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+)
+
+// Method is a method of etcd's services: its full name, as the generated code has it
+// (pb.KV_Put_FullMethodName, "/etcdserverpb.KV/Put"), or the last part of it ("Put"). Those of the
+// health service go by their full names only.
+type Method string
+
+// Call is one request that a member has received, before it has any effect. On a stream each
+// message of the client is a call.
+type Call struct {
+	Method   Method        // its full name
+	Member   int           // the index of the member
+	Number   int           // 1 for the first call of this method since New
+	Stream   int           // 1 for the first stream since New; 0 if the method is unary
+	Request  proto.Message // *pb.PutRequest, *pb.WatchRequest, …; not to be modified
+	Metadata metadata.MD   // as the client has sent it
+	ctx      context.Context
+}
+
+// Context ends with the call, with its stream, and with the member. A function that blocks in On
+// must return when it is done.
+func (c *Call) Context() context.Context { return c.ctx }
+
+// Action is what becomes of a call. The zero Action is Pass.
+type Action struct {
+	kind   actionKind
+	delay  time.Duration
+	err    error
+	answer proto.Message
+}
+
+type actionKind int
+
+const (
+	pass actionKind = iota
+	refuse
+	lose
+	answer
+)
+
+// Pass lets the call go on.
+func Pass() Action { return Action{} }
+
+// Delay lets the call go on after d. It has no effect if its context ends first. On a stream the
+// messages behind it wait, too.
+func Delay(d time.Duration) Action { return Action{delay: d} }
+
+// Refuse answers with an error. The call has no effect. An error that is no status of gRPC becomes
+// Unknown; those of rpctypes reach a client as etcd's do. On a stream it ends the stream.
+func Refuse(err error) Action { return Action{kind: refuse, err: err} }
+
+// LoseAnswer lets the call take effect, and returns an error in place of its answer. On a stream it
+// ends the stream.
+func LoseAnswer(err error) Action { return Action{kind: lose, err: err} }
+
+// Answer answers with a message that the method may return. The call has no effect.
+func Answer(msg proto.Message) Action { return Action{kind: answer, answer: msg} }
+
+// After returns an Action that comes d later.
+func (a Action) After(d time.Duration) Action {
+	a.delay += d
+	return a
+}
+
+// On has f decide on every later call of a method; a nil f ends that. It replaces what was set for
+// the method before. f runs on the call's own goroutine, so that calls run it concurrently, and it
+// may block: the call waits as long. On fails the test if there is no such method.
+func (c *Cluster) On(m Method, f func(*Call) Action) {
+	c.tb.Helper()
+	name, ok := fullName(m)
+	if !ok {
+		c.tb.Fatalf("etcdfake: On of the method %q, which etcd does not have", m)
+	}
+	c.hooks.set(name, f)
+}
+
+// hookTable holds what On has set.
+type hookTable struct {
+	c *Cluster
+
+	// guarded by mu
+	mu    sync.Mutex
+	hooks map[Method]func(*Call) Action
+}
+
+func (t *hookTable) set(m Method, f func(*Call) Action) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.hooks == nil {
+		t.hooks = make(map[Method]func(*Call) Action)
+	}
+	t.hooks[m] = f
+}
+
+// decide asks the function that was set for the call's method, and waits for its delay.
+func (t *hookTable) decide(call *Call) (Action, error) {
+	t.mu.Lock()
+	f := t.hooks[call.Method]
+	t.mu.Unlock()
+	if f == nil {
+		return Action{}, nil
+	}
+	a := f(call)
+	if err := wait(call.ctx, a.delay); err != nil {
+		return Action{}, err
+	}
+	if a.kind == refuse {
+		return Action{}, a.err
+	}
+	return a, nil
+}

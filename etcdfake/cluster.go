@@ -1,0 +1,212 @@
+package etcdfake
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
+)
+
+const (
+	clusterID     = 0xfa4e
+	firstMemberID = 0xfa4e01
+	// minLeaseTTL is what etcd grants at least with its default timing, in seconds.
+	minLeaseTTL = 2
+)
+
+// Cluster is a fake etcd cluster. Its methods are safe for concurrent use. Those that can fail the
+// test at once, by naming what does not exist, belong on the test's own goroutine.
+type Cluster struct {
+	// read-only after New
+	tb      testing.TB
+	opts    options
+	store   *store.Store
+	members []*Member
+
+	log   requestLog
+	hooks hookTable
+
+	// guarded by mu
+	mu         sync.Mutex
+	expiry     *time.Timer // revokes the leases that expire next
+	closed     bool
+	leaderBack chan struct{} // closed while there is a leader
+	noLeader   *time.Timer   // ends the streams that require a leader
+}
+
+// New starts a cluster that lives as long as the test. Inside of testing/synctest everything in it
+// goes by virtual time: a lease of an hour expires when all goroutines wait for it.
+func New(tb testing.TB, opts ...Option) *Cluster {
+	tb.Helper()
+	o := defaultOptions()
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.members < 1 || o.learner && o.members < 2 {
+		tb.Fatalf("etcdfake: a cluster of %d members, learner %v: it needs one that votes",
+			o.members, o.learner)
+	}
+	c := &Cluster{tb: tb, opts: o, leaderBack: make(chan struct{})}
+	close(c.leaderBack)
+	c.hooks.c = c
+	c.store = store.New(store.Config{
+		Now:       time.Now,
+		ClusterID: clusterID,
+		Members:   memberList(o),
+		Version:   o.version,
+		Quota:     o.quota,
+		TokenTTL:  o.tokenTTL,
+		MinTTL:    minLeaseTTL,
+	})
+	c.store.OnExpiry(c.arm)
+	for i := range o.members {
+		c.members = append(c.members, newMember(c, i))
+	}
+	c.addUsers()
+	tb.Cleanup(c.close)
+	return c
+}
+
+func memberList(o options) []*pb.Member {
+	var members []*pb.Member
+	for i := range o.members {
+		members = append(members, &pb.Member{
+			ID:         memberID(i),
+			Name:       memberName(i),
+			PeerURLs:   []string{fmt.Sprintf("http://%s:2380", memberName(i))},
+			ClientURLs: []string{"http://" + memoryAddr(i)},
+			IsLearner:  o.learner && i == o.members-1,
+		})
+	}
+	return members
+}
+
+func memberID(i int) uint64   { return firstMemberID + uint64(i) }
+func memberName(i int) string { return fmt.Sprintf("etcdfake-%d", i) }
+func memoryAddr(i int) string { return memberName(i) + ":2379" }
+
+// close ends with the test. It reports what the test has left before it stops the members.
+func (c *Cluster) close() {
+	c.tb.Helper()
+	c.report()
+	for _, m := range c.members {
+		m.shutDown()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, t := range []*time.Timer{c.expiry, c.noLeader} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+}
+
+// arm sets the timer of the next expiry.
+func (c *Cluster) arm() {
+	next, any := c.store.NextExpiry()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expiry != nil {
+		c.expiry.Stop()
+		c.expiry = nil
+	}
+	if any && !c.closed {
+		c.expiry = time.AfterFunc(time.Until(next), c.store.Tick)
+	}
+}
+
+// Endpoints returns the members' addresses in memory, which Dialer connects to.
+func (c *Cluster) Endpoints() []string {
+	var endpoints []string
+	for _, m := range c.members {
+		endpoints = append(endpoints, m.Endpoint())
+	}
+	return endpoints
+}
+
+// Client returns a client of all members, in memory, that is closed with the test. Each mod may
+// change its configuration. It fails the test if the client cannot be made.
+func (c *Cluster) Client(mod ...func(*clientv3.Config)) *clientv3.Client {
+	c.tb.Helper()
+	cfg := clientv3.Config{Endpoints: c.Endpoints(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())}}
+	for _, f := range mod {
+		f(&cfg)
+	}
+	client, err := clientv3.New(cfg)
+	if err != nil {
+		c.tb.Fatalf("etcdfake: a client with endpoints %v: %v", cfg.Endpoints, err)
+	}
+	c.tb.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// Dialer returns a function for grpc.WithContextDialer that connects to the members by the
+// addresses of Endpoints. To a member that is stopped, and to an address of none, it returns an
+// error.
+func (c *Cluster) Dialer() func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, addr string) (net.Conn, error) {
+		_, host, found := strings.Cut(addr, "://")
+		if !found {
+			host = addr
+		}
+		for _, m := range c.members {
+			if memoryAddr(m.index) == host {
+				return m.dial(ctx)
+			}
+		}
+		return nil, fmt.Errorf("etcdfake: no member has the address %q; they have %v", addr,
+			c.Endpoints())
+	}
+}
+
+// Listen returns a TCP address of the first member, "127.0.0.1:port", for other processes and for
+// clients in other languages. See Member.Listen.
+func (c *Cluster) Listen() string {
+	c.tb.Helper()
+	return c.members[0].Listen()
+}
+
+// Member returns the member with an index, from 0. It fails the test if there is none.
+func (c *Cluster) Member(i int) *Member {
+	c.tb.Helper()
+	if i < 0 || i >= len(c.members) {
+		c.tb.Fatalf("etcdfake: there is no member %d; the cluster has %d, from 0", i,
+			len(c.members))
+	}
+	return c.members[i]
+}
+
+// Revision is the revision of the newest write; it is 1 before the first.
+func (c *Cluster) Revision() int64 { return c.store.Revision() }
+
+// Dump returns the keys with a prefix and their values.
+func (c *Cluster) Dump(prefix string) map[string]string { return c.store.Dump(prefix) }
+
+// Lease is a lease that has not expired.
+type Lease struct {
+	ID     clientv3.LeaseID
+	TTL    time.Duration // as granted
+	Expiry time.Time     // unless it is renewed
+	Keys   []string
+}
+
+// Leases returns the leases that have not expired, the next to expire first.
+func (c *Cluster) Leases() []Lease {
+	var leases []Lease
+	for _, l := range c.store.Leases() {
+		leases = append(leases, Lease{ID: clientv3.LeaseID(l.ID),
+			TTL: time.Duration(l.TTL) * time.Second, Expiry: l.Expiry, Keys: l.Keys})
+	}
+	return leases
+}

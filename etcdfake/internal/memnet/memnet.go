@@ -1,0 +1,193 @@
+// Package memnet is a network inside the process: connections without a port or a file.
+//
+// A goroutine that waits for a connection waits on channels that were made where the connection
+// was, so testing/synctest sees that it waits, and lets virtual time pass. A write never waits:
+// what the reader has not taken is kept, which the flow control of HTTP/2 bounds.
+package memnet
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Addr is the name of a listener.
+type Addr string
+
+// Network returns "memory".
+func (Addr) Network() string { return "memory" }
+
+func (a Addr) String() string { return string(a) }
+
+// Listener accepts the connections that Dial makes.
+type Listener struct {
+	addr   Addr
+	accept chan net.Conn // never closed
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Listen makes a listener.
+func Listen(addr Addr) *Listener {
+	return &Listener{addr: addr, accept: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// Accept waits for the next connection. It returns net.ErrClosed after Close.
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.accept:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Dial connects to the listener. It waits until the connection has been accepted, and returns an
+// error if the listener is closed or ctx ends.
+func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
+	client, server := Pipe(l.addr)
+	select {
+	case l.accept <- server:
+		return client, nil
+	case <-l.closed:
+		return nil, &net.OpError{Op: "dial", Net: l.addr.Network(), Addr: l.addr,
+			Err: net.ErrClosed}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Close ends Accept and Dial. Connections stay.
+func (l *Listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+// Addr returns the listener's name.
+func (l *Listener) Addr() net.Addr { return l.addr }
+
+// Pipe returns the two ends of a connection. The first is the client's.
+func Pipe(addr Addr) (client, server net.Conn) {
+	up, down := newStream(), newStream()
+	return &conn{addr: addr, in: down, out: up}, &conn{addr: addr, in: up, out: down}
+}
+
+// conn is one end of a connection.
+type conn struct {
+	addr    Addr
+	in, out *stream
+}
+
+func (c *conn) Read(p []byte) (int, error)  { return c.in.read(p) }
+func (c *conn) Write(p []byte) (int, error) { return c.out.write(p) }
+
+// Close ends the two directions. The other end still reads what was written before.
+func (c *conn) Close() error {
+	c.in.shut(io.ErrClosedPipe)
+	c.out.shut(io.EOF)
+	return nil
+}
+
+func (c *conn) LocalAddr() net.Addr  { return c.addr }
+func (c *conn) RemoteAddr() net.Addr { return c.addr }
+
+func (c *conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.in.setDeadline(t)
+	return nil
+}
+
+// SetWriteDeadline does nothing, because a write does not wait.
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
+
+// stream carries bytes one way, to one reader.
+type stream struct {
+	ready chan struct{} // holds one token: look again
+
+	// guarded by mu
+	mu       sync.Mutex
+	buf      []byte
+	ended    error       // why nothing more comes; nil while the stream is open
+	deadline time.Time   // of reads; zero: none
+	timer    *time.Timer // wakes the reader at the deadline
+}
+
+func newStream() *stream { return &stream{ready: make(chan struct{}, 1)} }
+
+func (s *stream) wake() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (s *stream) read(p []byte) (int, error) {
+	for {
+		n, err, done := s.take(p)
+		if done {
+			return n, err
+		}
+		<-s.ready
+	}
+}
+
+// take reads what there is. It reports false if there is nothing yet.
+func (s *stream) take(p []byte) (n int, err error, done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.ended == io.ErrClosedPipe: // by the reader itself
+		return 0, s.ended, true
+	case !s.deadline.IsZero() && !time.Now().Before(s.deadline):
+		return 0, os.ErrDeadlineExceeded, true
+	case len(s.buf) > 0:
+		n = copy(p, s.buf)
+		s.buf = s.buf[n:]
+		return n, nil, true
+	case s.ended != nil:
+		return 0, s.ended, true
+	}
+	return 0, nil, len(p) == 0
+}
+
+func (s *stream) write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return 0, io.ErrClosedPipe
+	}
+	s.buf = append(s.buf, p...)
+	s.wake()
+	return len(p), nil
+}
+
+// shut ends the stream. The reader's own end takes precedence over the writer's.
+func (s *stream) shut(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil || err == io.ErrClosedPipe {
+		s.ended = err
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.wake()
+}
+
+func (s *stream) setDeadline(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+	s.deadline = t
+	if !t.IsZero() && s.ended == nil {
+		s.timer = time.AfterFunc(time.Until(t), s.wake)
+	}
+	s.wake()
+}

@@ -1,0 +1,217 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/authpb"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	root = "root" // the name of the user and of the role that may do everything
+	// maxPassword is the longest password that bcrypt takes, with which etcd keeps passwords.
+	maxPassword = 72
+)
+
+// authTable holds users, roles and tokens.
+type authTable struct {
+	enabled  bool
+	revision uint64
+	users    map[string]*user
+	roles    map[string]*authpb.Role
+	tokens   map[string]*token
+	issued   int
+}
+
+type user struct {
+	password   string
+	canLogin   bool // false: no password, or a hash that nothing matches
+	noPassword bool // the user was added without one
+	roles      []string
+}
+
+type token struct {
+	user   string
+	expiry time.Time
+}
+
+// identity is who a request comes from. A nil identity comes from no user.
+type identity struct {
+	name     string
+	revision uint64 // of the users and roles, when the token was looked at
+}
+
+func newAuthTable() authTable {
+	return authTable{revision: 1, users: make(map[string]*user),
+		roles: make(map[string]*authpb.Role), tokens: make(map[string]*token)}
+}
+
+// identify returns the user of the caller's token. It returns nil while authentication is off, or
+// if the request has no token.
+func (s *Store) identify(c Caller) (*identity, error) {
+	if !s.auth.enabled || len(c.Tokens) == 0 {
+		return nil, nil
+	}
+	name := strings.TrimPrefix(c.Tokens[0], "Bearer ")
+	now := s.cfg.Now()
+	t := s.auth.tokens[name]
+	if t == nil || now.After(t.expiry) {
+		delete(s.auth.tokens, name)
+		return nil, rpctypes.ErrGRPCInvalidAuthToken
+	}
+	t.expiry = now.Add(s.cfg.TokenTTL)
+	return &identity{name: t.user, revision: s.auth.revision}, nil
+}
+
+// requireIdentity refuses requests without a user once authentication is on.
+func (s *Store) requireIdentity(c Caller) error {
+	if !s.auth.enabled {
+		return nil
+	}
+	who, err := s.identify(c)
+	if err == nil && who == nil {
+		err = rpctypes.ErrGRPCUserEmpty
+	}
+	return err
+}
+
+// admin refuses requests of all but root once authentication is on.
+func (s *Store) admin(c Caller) error {
+	who, err := s.identify(c)
+	if err != nil {
+		return err
+	}
+	return s.auth.isAdmin(who)
+}
+
+func (a *authTable) isAdmin(who *identity) error {
+	if !a.enabled {
+		return nil
+	}
+	if who == nil || who.name == "" {
+		return rpctypes.ErrGRPCUserEmpty
+	}
+	switch u := a.users[who.name]; {
+	case u == nil:
+		return rpctypes.ErrGRPCUserNotFound
+	case !slices.Contains(u.roles, root):
+		return rpctypes.ErrGRPCPermissionDenied
+	}
+	return nil
+}
+
+// proposeAdmin proposes a change of users or roles, which only root may make.
+func (s *Store) proposeAdmin(c Caller) error {
+	who, err := s.propose(c, &pb.InternalRaftRequest{})
+	if err != nil {
+		return err
+	}
+	return s.auth.isAdmin(who)
+}
+
+// ExpireTokens makes all tokens invalid.
+func (s *Store) ExpireTokens() {
+	s.enter()
+	defer s.leave()
+	clear(s.auth.tokens)
+}
+
+func (a *authTable) dropTokensOf(name string) {
+	maps.DeleteFunc(a.tokens, func(_ string, t *token) bool { return t.user == name })
+}
+
+func (s *Store) callAuthenticate(
+	c Caller, req *pb.AuthenticateRequest,
+) (*pb.AuthenticateResponse, error) {
+	if !s.auth.enabled {
+		return nil, rpctypes.ErrGRPCAuthNotEnabled
+	}
+	u := s.auth.users[req.Name]
+	switch {
+	case u == nil:
+		return nil, rpctypes.ErrGRPCAuthFailed
+	case u.noPassword:
+		return nil, status.Error(codes.Unknown,
+			"auth: authentication failed, password was given for no password user")
+	case !u.canLogin || u.password != req.Password:
+		return nil, rpctypes.ErrGRPCAuthFailed
+	}
+	s.auth.issued++
+	s.index++
+	name := "fake" + strconv.Itoa(s.auth.issued) + "." + strconv.FormatUint(s.index, 10)
+	s.auth.tokens[name] = &token{user: req.Name, expiry: s.cfg.Now().Add(s.cfg.TokenTTL)}
+	return &pb.AuthenticateResponse{Header: s.header(c), Token: name}, nil
+}
+
+func (s *Store) callAuthEnable(
+	c Caller, _ *pb.AuthEnableRequest,
+) (*pb.AuthEnableResponse, error) {
+	if err := s.proposeAdmin(c); err != nil {
+		return nil, err
+	}
+	if !s.auth.enabled {
+		switch u := s.auth.users[root]; {
+		case u == nil:
+			return nil, rpctypes.ErrGRPCRootUserNotExist
+		case !slices.Contains(u.roles, root):
+			return nil, rpctypes.ErrGRPCRootRoleNotExist
+		}
+		s.auth.enabled = true
+	}
+	return &pb.AuthEnableResponse{Header: s.header(c)}, nil
+}
+
+func (s *Store) callAuthDisable(
+	c Caller, _ *pb.AuthDisableRequest,
+) (*pb.AuthDisableResponse, error) {
+	if err := s.proposeAdmin(c); err != nil {
+		return nil, err
+	}
+	if s.auth.enabled {
+		s.auth.enabled = false
+		s.auth.revision++
+		clear(s.auth.tokens)
+	}
+	return &pb.AuthDisableResponse{Header: s.header(c)}, nil
+}
+
+func (s *Store) callAuthStatus(
+	c Caller, _ *pb.AuthStatusRequest,
+) (*pb.AuthStatusResponse, error) {
+	if _, err := s.propose(c, &pb.InternalRaftRequest{}); err != nil {
+		return nil, err
+	}
+	return &pb.AuthStatusResponse{Header: s.header(c), Enabled: s.auth.enabled,
+		AuthRevision: s.auth.revision}, nil
+}
+
+func (a *authTable) user(name string) (*user, error) {
+	if u := a.users[name]; u != nil {
+		return u, nil
+	}
+	return nil, rpctypes.ErrGRPCUserNotFound
+}
+
+func (a *authTable) role(name string) (*authpb.Role, error) {
+	if r := a.roles[name]; r != nil {
+		return r, nil
+	}
+	return nil, rpctypes.ErrGRPCRoleNotFound
+}
+
+// checkPassword refuses a password that bcrypt does not take.
+func checkPassword(password string) error {
+	if len(password) > maxPassword {
+		return status.Error(codes.Unknown,
+			fmt.Sprintf("bcrypt: password length exceeds %d bytes", maxPassword))
+	}
+	return nil
+}

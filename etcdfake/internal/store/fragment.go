@@ -1,0 +1,32 @@
+package store
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// fragmentBytes is the size from which etcd splits a response: a request's limit and what a
+// message may have beside it.
+const fragmentBytes = maxRequestBytes + 512*1024
+
+// fragments splits a response whose watcher takes fragments. A fragment has one event at least.
+func fragments(resp *pb.WatchResponse) []*pb.WatchResponse {
+	if proto.Size(resp) < fragmentBytes || len(resp.Events) < 2 {
+		return []*pb.WatchResponse{resp}
+	}
+	var out []*pb.WatchResponse
+	for rest := resp.Events; len(rest) > 0; {
+		part := &pb.WatchResponse{Header: resp.Header, WatchId: resp.WatchId, Fragment: true}
+		for _, ev := range rest {
+			part.Events = append(part.Events, ev)
+			if len(part.Events) > 1 && proto.Size(part) >= fragmentBytes {
+				part.Events = part.Events[:len(part.Events)-1]
+				break
+			}
+		}
+		rest = rest[len(part.Events):]
+		out = append(out, part)
+	}
+	out[len(out)-1].Fragment = false
+	return out
+}

@@ -1,0 +1,121 @@
+package store
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+)
+
+// keyHash is the hash of all revisions up to one.
+type keyHash struct {
+	hash          uint32
+	compacted, at int64
+}
+
+// storedHashes is how many hashes of compactions etcd remembers.
+const storedHashes = 10
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// bucketKey is the key under which etcd stores a revision.
+func (e *entry) bucketKey() []byte {
+	key := make([]byte, 0, 18)
+	key = binary.BigEndian.AppendUint64(key, uint64(e.main))
+	key = append(key, '_')
+	key = binary.BigEndian.AppendUint64(key, uint64(e.sub))
+	if e.deleted {
+		key = append(key, 't')
+	}
+	return key
+}
+
+// stored is the value that etcd stores for a revision. It cannot fail to be encoded.
+func (e *entry) stored() []byte {
+	kv := e.kv
+	if e.deleted {
+		kv = &mvccpb.KeyValue{Key: kv.Key}
+	}
+	value, _ := proto.MarshalOptions{Deterministic: true}.Marshal(kv)
+	return value
+}
+
+// hash hashes the revisions up to rev, without those that compaction at a revision above compacted
+// removes. A deletion at compacted does not count, since older servers remove it.
+func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
+	sum := crc32.Update(0, castagnoli, []byte("key"))
+	for _, e := range k.log {
+		if e.main > rev || e.main <= compacted && len(kept) > 0 && !kept[e] ||
+			e.main == compacted && e.deleted {
+			continue
+		}
+		sum = crc32.Update(sum, castagnoli, e.bucketKey())
+		sum = crc32.Update(sum, castagnoli, e.stored())
+	}
+	return keyHash{hash: sum, compacted: compacted, at: rev}
+}
+
+// hashCompaction hashes what a compaction at rev looks at.
+func (k *keyspace) hashCompaction(rev int64) keyHash {
+	return k.hash(k.compacted, rev, k.kept(rev, true))
+}
+
+// kept returns the newest entry of each key that a compaction at rev would keep, of those up to
+// rev.
+func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
+	kept := make(map[*entry]bool)
+	for _, h := range k.keys {
+		i := h.firstKept(rev)
+		if i < len(h.entries) && h.entries[i].main <= rev && (deletions || !h.entries[i].deleted) {
+			kept[h.entries[i]] = true
+		}
+	}
+	return kept
+}
+
+func (s *Store) storeHash(h keyHash) {
+	s.hashes = append(s.hashes, h)
+	if len(s.hashes) > storedHashes {
+		s.hashes = s.hashes[1:]
+	}
+}
+
+func (s *Store) callHashKV(c Caller, req *pb.HashKVRequest) (*pb.HashKVResponse, error) {
+	if err := s.admin(c); err != nil {
+		return nil, err
+	}
+	h, err := s.hashAt(req.Revision)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.HashKVResponse{Header: s.header(c), Hash: h.hash, CompactRevision: h.compacted,
+		HashRevision: h.at}, nil
+}
+
+func (s *Store) hashAt(rev int64) (keyHash, error) {
+	if i := slices.IndexFunc(s.hashes, func(h keyHash) bool { return h.at == rev }); i >= 0 {
+		return s.hashes[i], nil
+	}
+	switch {
+	case rev > 0 && rev < s.kv.compacted:
+		return keyHash{}, rpctypes.ErrGRPCCompacted
+	case rev > 0 && rev > s.kv.rev:
+		return keyHash{}, rpctypes.ErrGRPCFutureRev
+	case rev == 0:
+		rev = s.kv.rev
+	}
+	return s.kv.hash(s.kv.compacted, rev, s.kv.kept(rev, false)), nil
+}
+
+// callHash hashes the keys alone. etcd hashes its whole file, which no other server shares.
+func (s *Store) callHash(c Caller, _ *pb.HashRequest) (*pb.HashResponse, error) {
+	if err := s.admin(c); err != nil {
+		return nil, err
+	}
+	h := s.kv.hash(-1, s.kv.rev, nil)
+	return &pb.HashResponse{Header: s.header(c), Hash: h.hash}, nil
+}

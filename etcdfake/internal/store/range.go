@@ -1,0 +1,283 @@
+package store
+
+import (
+	"bytes"
+	"math"
+	"sort"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// maxRequestBytes is the limit of a proposed request, and the size that the chunks of a RangeStream
+// grow to.
+const maxRequestBytes = 3 * 512 * 1024
+
+func checkRangeRequest(req *pb.RangeRequest) error {
+	switch {
+	case len(req.GetKey()) == 0:
+		return rpctypes.ErrGRPCEmptyKey
+	case pb.RangeRequest_SortOrder_name[int32(req.SortOrder)] == "",
+		pb.RangeRequest_SortTarget_name[int32(req.SortTarget)] == "":
+		return rpctypes.ErrGRPCInvalidSortOption
+	}
+	return nil
+}
+
+func (s *Store) callRange(c Caller, req *pb.RangeRequest) (*pb.RangeResponse, error) {
+	if err := checkRangeRequest(req); err != nil {
+		return nil, err
+	}
+	rev, err := s.admitRange(c, req)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := s.kv.answerRange(req, rev, true)
+	if err != nil {
+		return nil, err
+	}
+	resp.Header = s.headerAt(c, rev)
+	return resp, nil
+}
+
+// admitRange checks that the caller may read, and returns the newest revision that the asked member
+// shows it.
+func (s *Store) admitRange(c Caller, req *pb.RangeRequest) (int64, error) {
+	who, err := s.identify(c)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.auth.mayRead(who, req.Key, req.RangeEnd); err != nil {
+		return 0, err
+	}
+	if req.Serializable {
+		return s.viewOf(c), nil
+	}
+	return s.kv.rev, nil
+}
+
+// viewOf returns the revision that the asked member has reached.
+func (s *Store) viewOf(c Caller) int64 {
+	if c.Lag <= 0 {
+		return s.kv.rev
+	}
+	return s.kv.revisionAt(s.cfg.Now().Add(-c.Lag))
+}
+
+// readable refuses a revision that cannot be read where rev is the newest.
+func (k *keyspace) readable(asked, rev int64) (int64, error) {
+	if asked > rev {
+		return 0, rpctypes.ErrGRPCFutureRev
+	}
+	if asked <= 0 {
+		asked = rev
+	}
+	if asked < k.compacted {
+		return 0, rpctypes.ErrGRPCCompacted
+	}
+	return asked, nil
+}
+
+// answerRange reads where rev is the newest revision. Without withTotal it counts no further than
+// the limit, as etcd does for the chunks of a stream.
+func (k *keyspace) answerRange(
+	req *pb.RangeRequest, rev int64, withTotal bool,
+) (*pb.RangeResponse, error) {
+	at, err := k.readable(req.Revision, rev)
+	if err != nil {
+		return nil, err
+	}
+	resp := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: rev}}
+	kvs := k.find(req.Key, req.RangeEnd, at)
+	resp.Count = int64(len(kvs))
+	if req.CountOnly {
+		return resp, nil
+	}
+	if limit := fetchLimit(req); limit > 0 && int64(len(kvs)) > limit {
+		kvs = kvs[:limit]
+		if !withTotal {
+			resp.Count = limit
+		}
+	}
+	kvs = filterKVs(kvs, req)
+	sortKVs(kvs, req)
+	if req.Limit > 0 && int64(len(kvs)) > req.Limit {
+		kvs, resp.More = kvs[:req.Limit], true
+	}
+	if req.KeysOnly {
+		kvs = keysOnly(kvs, req.SortTarget != pb.RangeRequest_VALUE)
+	}
+	resp.Kvs = kvs
+	return resp, nil
+}
+
+// fetchLimit is how many keys etcd takes before it filters and sorts: one more than the limit, or
+// all if the limit applies to what is sorted or filtered. A sort without an order is no reason, so
+// it sorts what the limit has left.
+func fetchLimit(req *pb.RangeRequest) int64 {
+	if !defaultOrder(req.SortTarget, req.SortOrder) || filtersRevisions(req) {
+		return 0
+	}
+	if req.Limit > 0 && req.Limit < math.MaxInt64 {
+		return req.Limit + 1
+	}
+	return req.Limit
+}
+
+func defaultOrder(target pb.RangeRequest_SortTarget, order pb.RangeRequest_SortOrder) bool {
+	return order == pb.RangeRequest_NONE ||
+		target == pb.RangeRequest_KEY && order == pb.RangeRequest_ASCEND
+}
+
+func filtersRevisions(req *pb.RangeRequest) bool {
+	return req.MinModRevision != 0 || req.MaxModRevision != 0 || req.MinCreateRevision != 0 ||
+		req.MaxCreateRevision != 0
+}
+
+func filterKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
+	if !filtersRevisions(req) {
+		return kvs
+	}
+	var kept []*mvccpb.KeyValue
+	for _, kv := range kvs {
+		if (req.MaxModRevision == 0 || kv.ModRevision <= req.MaxModRevision) &&
+			(req.MinModRevision == 0 || kv.ModRevision >= req.MinModRevision) &&
+			(req.MaxCreateRevision == 0 || kv.CreateRevision <= req.MaxCreateRevision) &&
+			(req.MinCreateRevision == 0 || kv.CreateRevision >= req.MinCreateRevision) {
+			kept = append(kept, kv)
+		}
+	}
+	return kept
+}
+
+// sortable sorts as etcd does, which decides the order of keys that compare equal.
+type sortable struct {
+	kvs  []*mvccpb.KeyValue
+	less func(a, b *mvccpb.KeyValue) bool
+}
+
+func (s sortable) Len() int           { return len(s.kvs) }
+func (s sortable) Swap(i, j int)      { s.kvs[i], s.kvs[j] = s.kvs[j], s.kvs[i] }
+func (s sortable) Less(i, j int) bool { return s.less(s.kvs[i], s.kvs[j]) }
+
+var orders = map[pb.RangeRequest_SortTarget]func(a, b *mvccpb.KeyValue) bool{
+	pb.RangeRequest_KEY:     func(a, b *mvccpb.KeyValue) bool { return bytes.Compare(a.Key, b.Key) < 0 },
+	pb.RangeRequest_VERSION: func(a, b *mvccpb.KeyValue) bool { return a.Version < b.Version },
+	pb.RangeRequest_CREATE: func(a, b *mvccpb.KeyValue) bool {
+		return a.CreateRevision < b.CreateRevision
+	},
+	pb.RangeRequest_MOD: func(a, b *mvccpb.KeyValue) bool { return a.ModRevision < b.ModRevision },
+	pb.RangeRequest_VALUE: func(a, b *mvccpb.KeyValue) bool {
+		return bytes.Compare(a.Value, b.Value) < 0
+	},
+}
+
+func sortKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
+	order := req.SortOrder
+	if req.SortTarget != pb.RangeRequest_KEY && order == pb.RangeRequest_NONE {
+		order = pb.RangeRequest_ASCEND
+	}
+	if defaultOrder(req.SortTarget, order) {
+		return
+	}
+	var sorter sort.Interface = sortable{kvs: kvs, less: orders[req.SortTarget]}
+	if order == pb.RangeRequest_DESCEND {
+		sorter = sort.Reverse(sorter)
+	}
+	sort.Sort(sorter)
+}
+
+// keysOnly returns copies without values. Read from the index alone, they have no lease either.
+func keysOnly(kvs []*mvccpb.KeyValue, indexOnly bool) []*mvccpb.KeyValue {
+	keys := make([]*mvccpb.KeyValue, len(kvs))
+	for i, kv := range kvs {
+		keys[i] = &mvccpb.KeyValue{Key: kv.Key, CreateRevision: kv.CreateRevision,
+			ModRevision: kv.ModRevision, Version: kv.Version, Lease: kv.Lease}
+		if indexOnly {
+			keys[i].Lease = 0
+		}
+	}
+	return keys
+}
+
+// RangeStream answers a range in chunks of one revision.
+func (s *Store) RangeStream(c Caller, req *pb.RangeRequest) ([]*pb.RangeStreamResponse, error) {
+	if err := checkRangeRequest(req); err != nil {
+		return nil, err
+	}
+	if !defaultOrder(req.SortTarget, req.SortOrder) {
+		return nil, status.Error(codes.Unimplemented,
+			"RangeStream does not support custom sort orders")
+	}
+	if filtersRevisions(req) {
+		return nil, status.Error(codes.Unimplemented,
+			"RangeStream does not support revision filters")
+	}
+	s.enter()
+	defer s.leave()
+	rev, err := s.admitRange(c, req)
+	if err != nil {
+		return nil, err
+	}
+	if req.CountOnly {
+		resp, err := s.kv.answerRange(req, rev, false)
+		if err != nil {
+			return nil, err
+		}
+		resp.Header = s.headerAt(c, rev)
+		return []*pb.RangeStreamResponse{{RangeResponse: resp}}, nil
+	}
+	return s.chunks(c, req, rev)
+}
+
+// chunks splits a range as etcd does: ten keys first, then twice as many, as long as a chunk is
+// smaller than half of a request's limit. The last chunk has the header and the count.
+func (s *Store) chunks(
+	c Caller, req *pb.RangeRequest, rev int64,
+) ([]*pb.RangeStreamResponse, error) {
+	req = proto.Clone(req).(*pb.RangeRequest)
+	total, key := req.Limit, req.Key
+	if total == 0 {
+		total = math.MaxInt64
+	}
+	req.Limit = min(10, total)
+	var out []*pb.RangeStreamResponse
+	for count := int64(0); ; {
+		req.Key = key
+		resp, err := s.kv.answerRange(req, rev, false)
+		if err != nil {
+			return nil, err
+		}
+		if req.Revision == 0 {
+			req.Revision = rev
+		}
+		count += int64(len(resp.Kvs))
+		chunk := &pb.RangeResponse{Kvs: resp.Kvs}
+		out = append(out, &pb.RangeStreamResponse{RangeResponse: chunk})
+		if resp.More {
+			key = append(bytes.Clone(resp.Kvs[len(resp.Kvs)-1].Key), 0)
+		}
+		if !resp.More || count == total {
+			chunk.Header, chunk.More, chunk.Count = s.headerAt(c, rev), resp.More, count
+			if resp.More {
+				chunk.Count += int64(len(s.kv.find(key, req.RangeEnd, req.Revision)))
+			}
+			return out, nil
+		}
+		req.Limit = min(nextChunk(req.Limit, proto.Size(resp)), total-count)
+	}
+}
+
+func nextChunk(limit int64, size int) int64 {
+	switch {
+	case size < maxRequestBytes/2:
+		limit *= 2
+	case size > maxRequestBytes*2:
+		limit /= 2
+	}
+	return max(limit, 1)
+}

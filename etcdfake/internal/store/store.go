@@ -1,0 +1,152 @@
+package store
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// Config is what a Store starts with.
+type Config struct {
+	Now       func() time.Time
+	ClusterID uint64
+	Members   []*pb.Member  // the first one leads
+	Version   string        // what Status reports
+	Quota     int64         // bytes; 0 stands for etcd's default, less than 0 for none
+	TokenTTL  time.Duration // how long a token lives after its last use
+	MinTTL    int64         // seconds; a lease is granted for at least as long
+}
+
+// Caller says who asks, and which member is asked.
+type Caller struct {
+	Member uint64
+	Tokens []string      // of the request's metadata, as it was sent
+	Lag    time.Duration // how far the member is behind
+}
+
+// Store is the state that the members of a cluster share. Its methods are safe for concurrent use.
+type Store struct {
+	// read-only after New
+	cfg Config
+
+	// guarded by mu
+	mu      sync.Mutex
+	kv      keyspace
+	leases  leaseTable
+	members []*pb.Member
+	nextID  uint64 // of members
+
+	leader  uint64 // 0: none
+	term    uint64
+	index   uint64 // of the replicated log, if there were one
+	auth    authTable
+	alarms  []*pb.AlarmMember
+	hashes  []keyHash
+	target  string // of the downgrade under way; "" if there is none
+	streams []*WatchStream
+	wake    []func() // to call when mu has been released
+	changed []func() // told of every release of mu that follows a change
+}
+
+// New makes an empty store.
+func New(cfg Config) *Store {
+	s := &Store{
+		cfg:    cfg,
+		kv:     newKeyspace(),
+		leases: newLeaseTable(),
+		auth:   newAuthTable(),
+		term:   2,
+		index:  4,
+	}
+	for _, m := range cfg.Members {
+		s.members = append(s.members, proto.Clone(m).(*pb.Member))
+		s.nextID = max(s.nextID, m.ID)
+	}
+	if len(s.members) > 0 {
+		s.leader = s.members[0].ID
+	}
+	return s
+}
+
+// enter locks the store and revokes the leases whose time has passed.
+func (s *Store) enter() {
+	s.mu.Lock()
+	s.expireLeases()
+}
+
+// leave unlocks the store, then wakes those who wait for what has changed. What it calls must not
+// block.
+func (s *Store) leave() {
+	wake := s.wake
+	s.wake = nil
+	s.mu.Unlock()
+	for _, f := range wake {
+		f()
+	}
+}
+
+// OnExpiry sets a function that is called, without the mutex, when the time of the next expiry may
+// have moved.
+func (s *Store) OnExpiry(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed = append(s.changed, f)
+}
+
+func (s *Store) expiryMoved() { s.wake = append(s.wake, s.changed...) }
+
+// Tick revokes the leases whose time has passed.
+func (s *Store) Tick() {
+	s.enter()
+	s.leave()
+}
+
+// header is what an answer of the asked member carries, with the store's revision.
+func (s *Store) header(c Caller) *pb.ResponseHeader { return s.headerAt(c, s.kv.rev) }
+
+func (s *Store) headerAt(c Caller, rev int64) *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: s.cfg.ClusterID, MemberId: c.Member, Revision: rev,
+		RaftTerm: s.term}
+}
+
+// Call answers a request of a unary method, which goes by its full name. It reports false if there
+// is no such method.
+func (s *Store) Call(
+	c Caller, method string, req proto.Message,
+) (resp proto.Message, known bool, err error) {
+	h := unary[method]
+	if h == nil {
+		return nil, false, nil
+	}
+	s.enter()
+	defer s.leave()
+	resp, err = h(s, c, req)
+	return resp, true, err
+}
+
+// Revision is the revision of the newest write; it is 1 before the first.
+func (s *Store) Revision() int64 {
+	s.enter()
+	defer s.leave()
+	return s.kv.rev
+}
+
+// Dump returns the keys with a prefix and their values.
+func (s *Store) Dump(prefix string) map[string]string {
+	s.enter()
+	defer s.leave()
+	found := make(map[string]string)
+	start := []byte(prefix)
+	if prefix == "" {
+		start = []byte{0}
+	}
+	for _, kv := range s.kv.find(start, []byte{0}, s.kv.rev) {
+		if strings.HasPrefix(string(kv.Key), prefix) {
+			found[string(kv.Key)] = string(kv.Value)
+		}
+	}
+	return found
+}

@@ -1,0 +1,338 @@
+package store
+
+import (
+	"bytes"
+	"slices"
+	"sort"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+const (
+	// noWatch is the id in responses that belong to no watcher: failed creates, and progress that
+	// was asked for.
+	noWatch = -1
+	// maxBatch is how many revisions etcd sends at once to a watcher that starts in the past.
+	maxBatch = 1000
+)
+
+// WatchStream is one watch stream: its watchers, and the responses that they have not been sent.
+type WatchStream struct {
+	// read-only after OpenWatch
+	store  *Store
+	caller Caller
+	wake   func() // must not block
+
+	// guarded by store.mu
+	watchers map[int64]*watcher
+	nextID   int64
+	queue    []queued
+}
+
+// queued is a response, and the time of the change that it is due to.
+type queued struct {
+	resp *pb.WatchResponse
+	at   time.Time
+}
+
+type watcher struct {
+	id         int64
+	req        *pb.WatchCreateRequest
+	key        []byte
+	next       int64 // the revision of the next event that it may get
+	compacted  bool  // it was cancelled, because it started below the compaction
+	noProgress bool  // it got an event since the last periodic progress
+}
+
+// OpenWatch opens a watch stream. It calls wake, without the store's mutex, when there is something
+// to take.
+func (s *Store) OpenWatch(c Caller, wake func()) *WatchStream {
+	s.enter()
+	defer s.leave()
+	ws := &WatchStream{store: s, caller: c, wake: wake, watchers: make(map[int64]*watcher)}
+	s.streams = append(s.streams, ws)
+	return ws
+}
+
+// Close forgets the stream.
+func (ws *WatchStream) Close() {
+	s := ws.store
+	s.enter()
+	defer s.leave()
+	s.streams = slices.DeleteFunc(s.streams, func(o *WatchStream) bool { return o == ws })
+}
+
+// Watchers returns the requests of the stream's watchers, by id.
+func (ws *WatchStream) Watchers() []*pb.WatchCreateRequest {
+	s := ws.store
+	s.enter()
+	defer s.leave()
+	var reqs []*pb.WatchCreateRequest
+	for _, w := range ws.sorted() {
+		reqs = append(reqs, w.req)
+	}
+	return reqs
+}
+
+// Take returns the responses to changes that were made by a time, and when the next one is due.
+func (ws *WatchStream) Take(by time.Time) (due []*pb.WatchResponse, next time.Time, more bool) {
+	s := ws.store
+	s.enter()
+	defer s.leave()
+	n := 0
+	for n < len(ws.queue) && !ws.queue[n].at.After(by) {
+		due = append(due, ws.queue[n].resp)
+		n++
+	}
+	ws.queue = ws.queue[n:]
+	if len(ws.queue) == 0 {
+		ws.queue = nil
+		return due, time.Time{}, false
+	}
+	return due, ws.queue[0].at, true
+}
+
+func (ws *WatchStream) push(resp *pb.WatchResponse, at time.Time) {
+	ws.queue = append(ws.queue, queued{resp, at})
+	ws.store.wake = append(ws.store.wake, ws.wake)
+}
+
+func (ws *WatchStream) response(rev, id int64) *pb.WatchResponse {
+	return &pb.WatchResponse{Header: ws.store.headerAt(ws.caller, rev), WatchId: id}
+}
+
+// Request takes a request of the client. lag is how far the asked member is behind at this time.
+func (ws *WatchStream) Request(req *pb.WatchRequest, lag time.Duration) {
+	s := ws.store
+	s.enter()
+	defer s.leave()
+	ws.caller.Lag = lag
+	switch r := req.RequestUnion.(type) {
+	case *pb.WatchRequest_CreateRequest:
+		if r.CreateRequest != nil {
+			ws.create(r.CreateRequest)
+		}
+	case *pb.WatchRequest_CancelRequest:
+		if r.CancelRequest != nil {
+			ws.cancel(r.CancelRequest.WatchId)
+		}
+	case *pb.WatchRequest_ProgressRequest:
+		ws.progress(noWatch, ws.sorted()...)
+	}
+}
+
+func (ws *WatchStream) past() time.Time { return ws.store.cfg.Now().Add(-ws.caller.Lag) }
+
+func (ws *WatchStream) create(req *pb.WatchCreateRequest) {
+	s := ws.store
+	view := s.viewOf(ws.caller)
+	resp := ws.response(view, noWatch)
+	resp.Created = true
+	w := &watcher{req: req, key: req.Key, noProgress: !req.ProgressNotify}
+	if len(w.key) == 0 {
+		w.key = []byte{0}
+	}
+	if reason := ws.refuse(w); reason != "" {
+		resp.Canceled, resp.CancelReason = true, reason
+		ws.push(resp, ws.past())
+		return
+	}
+	w.id = ws.newID(req.WatchId)
+	resp.WatchId = w.id
+	ws.watchers[w.id] = w
+	ws.push(resp, ws.past())
+	w.next = req.StartRevision
+	if w.next == 0 {
+		w.next = view + 1
+	}
+	ws.catchUp(w, view)
+}
+
+// refuse returns the reason why a watch is not created, or "".
+func (ws *WatchStream) refuse(w *watcher) string {
+	s := ws.store
+	if w.req.StartRevision < 0 {
+		return rpctypes.ErrCompacted.Error()
+	}
+	who, err := s.identify(ws.caller)
+	if err == nil {
+		err = s.auth.mayRead(who, w.key, w.req.RangeEnd)
+	}
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(w.req.RangeEnd) > 0 && !openEnd(w.req.RangeEnd) &&
+		bytes.Compare(w.key, w.req.RangeEnd) >= 0:
+		return "mvcc: watcher range is empty"
+	case w.req.WatchId != 0 && ws.watchers[w.req.WatchId] != nil:
+		return "mvcc: duplicate watch ID provided on the WatchStream"
+	}
+	return ""
+}
+
+func (ws *WatchStream) newID(asked int64) int64 {
+	if asked != 0 {
+		return asked
+	}
+	for ws.watchers[ws.nextID] != nil {
+		ws.nextID++
+	}
+	ws.nextID++
+	return ws.nextID - 1
+}
+
+// catchUp queues what a watcher has missed: what its member had at the view, in batches, then each
+// revision by itself.
+func (ws *WatchStream) catchUp(w *watcher, view int64) {
+	kv := &ws.store.kv
+	if w.next <= view && w.next < kv.compacted {
+		w.compacted = true
+		resp := ws.response(0, w.id) // etcd gives it no revision either
+		resp.Canceled, resp.CompactRevision = true, kv.compacted
+		ws.push(resp, ws.past())
+		return
+	}
+	var batch []*mvccpb.Event
+	revisions, last := 0, int64(0)
+	flush := func(rev int64, at time.Time) {
+		ws.send(w, rev, batch, at)
+		batch, revisions = nil, 0
+	}
+	changes := kv.since(w.next)
+	behind := sort.Search(len(changes), func(i int) bool { return changes[i].main > view })
+	for _, e := range changes[:behind] {
+		if !within(e.kv.Key, w.key, w.req.RangeEnd) {
+			continue
+		}
+		if e.main != last {
+			if revisions == maxBatch {
+				flush(view, ws.past())
+			}
+			last = e.main
+			revisions++
+		}
+		batch = append(batch, w.event(kv, e))
+	}
+	flush(view, ws.past())
+	w.next = max(w.next, view+1)
+	for rest := changes[behind:]; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].main == rest[0].main {
+			n++
+		}
+		ws.deliver(w, rest[0].main, rest[:n])
+		rest = rest[n:]
+	}
+}
+
+// notify queues the events of a committed revision.
+func (ws *WatchStream) notify(rev int64, changes []*entry) {
+	for _, w := range ws.sorted() {
+		ws.deliver(w, rev, changes)
+	}
+}
+
+func (ws *WatchStream) deliver(w *watcher, rev int64, changes []*entry) {
+	if w.compacted || rev < w.next {
+		return
+	}
+	var events []*mvccpb.Event
+	for _, e := range changes {
+		if within(e.kv.Key, w.key, w.req.RangeEnd) {
+			events = append(events, w.event(&ws.store.kv, e))
+		}
+	}
+	ws.send(w, rev, events, changes[0].at)
+	w.next = rev + 1
+}
+
+// event is a change as a watcher sees it. What the key was before is gone once that revision is
+// compacted.
+func (w *watcher) event(kv *keyspace, e *entry) *mvccpb.Event {
+	ev := &mvccpb.Event{Kv: e.kv}
+	if e.deleted {
+		ev.Type = mvccpb.Event_DELETE
+	}
+	if w.req.PrevKv && (e.deleted || e.kv.CreateRevision != e.main) && e.main-1 >= kv.compacted {
+		ev.PrevKv = kv.get(e.kv.Key, e.main-1)
+	}
+	return ev
+}
+
+// send queues the events that the watcher's filters let through, in fragments if it takes those.
+func (ws *WatchStream) send(w *watcher, rev int64, events []*mvccpb.Event, at time.Time) {
+	events = slices.DeleteFunc(events, func(ev *mvccpb.Event) bool {
+		filter := pb.WatchCreateRequest_NOPUT
+		if ev.Type == mvccpb.Event_DELETE {
+			filter = pb.WatchCreateRequest_NODELETE
+		}
+		return slices.Contains(w.req.Filters, filter)
+	})
+	if len(events) == 0 {
+		return
+	}
+	w.noProgress = true
+	resp := ws.response(rev, w.id)
+	resp.Events = events
+	if !w.req.Fragment {
+		ws.push(resp, at)
+		return
+	}
+	for _, fragment := range fragments(resp) {
+		ws.push(fragment, at)
+	}
+}
+
+// cancel ends a watcher. What is unknown is ignored.
+func (ws *WatchStream) cancel(id int64) {
+	if ws.watchers[id] == nil {
+		return
+	}
+	delete(ws.watchers, id)
+	resp := ws.response(ws.store.viewOf(ws.caller), id)
+	resp.Canceled = true
+	ws.push(resp, ws.store.cfg.Now())
+}
+
+// progress queues a progress notice, unless one of the watchers waits for a revision to come, or
+// was cancelled by a compaction. Without watchers there is none.
+func (ws *WatchStream) progress(id int64, watchers ...*watcher) {
+	rev := ws.store.kv.rev
+	for _, w := range watchers {
+		if w.compacted || rev < w.req.StartRevision {
+			return
+		}
+	}
+	if len(watchers) > 0 {
+		ws.push(ws.response(rev, id), ws.store.cfg.Now())
+	}
+}
+
+// Tick queues the periodic progress of the watchers that asked for it and got nothing since the
+// last one.
+func (ws *WatchStream) Tick() {
+	s := ws.store
+	s.enter()
+	defer s.leave()
+	for _, w := range ws.sorted() {
+		if !w.req.ProgressNotify {
+			continue
+		}
+		if !w.noProgress {
+			ws.progress(w.id, w)
+		}
+		w.noProgress = false
+	}
+}
+
+func (ws *WatchStream) sorted() []*watcher {
+	watchers := make([]*watcher, 0, len(ws.watchers))
+	for _, w := range ws.watchers {
+		watchers = append(watchers, w)
+	}
+	slices.SortFunc(watchers, func(a, b *watcher) int { return int(a.id - b.id) })
+	return watchers
+}

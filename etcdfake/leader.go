@@ -1,0 +1,90 @@
+package etcdfake
+
+import (
+	"context"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/status"
+)
+
+// leaderlessStreams is how long a stream that requires a leader goes on without one: three
+// elections.
+const leaderlessStreams = 3 * time.Second
+
+// LoseLeader leaves the cluster without a leader until restore is called, with the first member
+// that votes as the leader of a new term. In the meantime leases do not expire. Writes and
+// linearizable reads wait and fail after 7 seconds; calls that require a leader fail at once, and
+// streams that do after 3 seconds. Then restore gives every lease its full time, as a new leader
+// does.
+func (c *Cluster) LoseLeader() (restore func()) {
+	c.store.LoseLeader()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	back := make(chan struct{})
+	c.leaderBack = back
+	if c.noLeader != nil {
+		c.noLeader.Stop()
+	}
+	if !c.closed {
+		c.noLeader = time.AfterFunc(leaderlessStreams, c.endLeaderless)
+	}
+	return func() { c.restoreLeader(back) }
+}
+
+func (c *Cluster) restoreLeader(back chan struct{}) {
+	c.mu.Lock()
+	current := c.leaderBack == back
+	select {
+	case <-back:
+		current = false
+	default:
+	}
+	if !current {
+		c.mu.Unlock()
+		return
+	}
+	if c.noLeader != nil {
+		c.noLeader.Stop()
+		c.noLeader = nil
+	}
+	c.mu.Unlock()
+	c.store.Elect(c.members[0].id)
+	close(back)
+}
+
+// awaitLeader waits until there is a leader. It returns late if there is none in time.
+func (c *Cluster) awaitLeader(ctx context.Context, late error) error {
+	c.mu.Lock()
+	back := c.leaderBack
+	c.mu.Unlock()
+	select {
+	case <-back:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(requestTimeout)
+	defer timer.Stop()
+	select {
+	case <-back:
+		return nil
+	case <-timer.C:
+		return late
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// endLeaderless ends the streams that require a leader.
+func (c *Cluster) endLeaderless() {
+	for _, m := range c.members {
+		m.mu.Lock()
+		streams := m.openStreams()
+		m.mu.Unlock()
+		for _, s := range streams {
+			if requiresLeader(s.Context()) {
+				s.end(rpctypes.ErrGRPCNoLeader)
+			}
+		}
+	}
+}

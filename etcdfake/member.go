@@ -1,0 +1,247 @@
+package etcdfake
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+
+	"go.etcd.io/etcd/client/v3/etcdfake/internal/memnet"
+	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
+)
+
+// stopWait is how long a member waits for handlers that ignore their context.
+const stopWait = 10 * time.Second
+
+// Member is one member of a cluster. Its methods are safe for concurrent use.
+type Member struct {
+	// read-only after New
+	c      *Cluster
+	index  int
+	id     uint64
+	conns  *connSet
+	health *health.Server
+
+	handlers sync.WaitGroup // what goes on for a moment after a stream's end
+
+	// guarded by mu
+	mu      sync.Mutex
+	grpc    *grpc.Server // nil while stopped
+	memory  *memnet.Listener
+	serving *sync.WaitGroup // the goroutines in Serve of the current grpc
+	tcp     string          // the address on TCP; "" before Listen
+	lag     time.Duration
+	busy    time.Time // until when a defragmentation holds requests back
+	streams map[*serverStream]struct{}
+}
+
+func newMember(c *Cluster, index int) *Member {
+	m := &Member{c: c, index: index, id: memberID(index), conns: newConnSet(),
+		health: health.NewServer(), streams: make(map[*serverStream]struct{})}
+	m.serve()
+	return m
+}
+
+// ID is the member's id in the member list and in the headers of its answers.
+func (m *Member) ID() uint64 { return m.id }
+
+// Endpoint is the member's address in memory: "http://etcdfake-0:2379".
+func (m *Member) Endpoint() string { return "http://" + memoryAddr(m.index) }
+
+// serve starts to serve in memory, and on TCP if the member had an address there.
+func (m *Member) serve() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.grpc = m.newServer()
+	m.memory = memnet.Listen(memnet.Addr(memoryAddr(m.index)))
+	m.serving = new(sync.WaitGroup)
+	m.serveOn(m.memory)
+	if m.tcp != "" {
+		if _, err := m.listenTCP(m.tcp); err != nil {
+			m.c.tb.Errorf("etcdfake: member %d cannot listen again: %v", m.index, err)
+		}
+	}
+}
+
+func (m *Member) newServer() *grpc.Server {
+	srv := grpc.NewServer(
+		grpc.WaitForHandlers(true),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxConcurrentStreams(math.MaxUint32),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
+		grpc.UnaryInterceptor(m.interceptUnary),
+		grpc.StreamInterceptor(m.interceptStream),
+	)
+	m.register(srv)
+	healthpb.RegisterHealthServer(srv, m.health)
+	return srv
+}
+
+// serveOn serves the connections of a listener. The member's mutex is held.
+func (m *Member) serveOn(l net.Listener) {
+	srv := m.grpc
+	// Ends when shutDown stops srv, which closes the listener, and waits for it.
+	m.serving.Go(func() {
+		err := srv.Serve(m.conns.listener(l))
+		if err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, net.ErrClosed) {
+			m.c.tb.Errorf("etcdfake: member %d: serve on %v: %v", m.index, l.Addr(), err)
+		}
+	})
+}
+
+// Listen makes the member serve on a free TCP port of this machine as well, and returns the
+// address, "127.0.0.1:port". It stays until the end of the test, also over Stop and Start, and
+// stands in the member list. Waiting for TCP is real time, so it does not fit inside of
+// testing/synctest. It fails the test if there is no port.
+func (m *Member) Listen() string {
+	m.c.tb.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tcp != "" {
+		return m.tcp
+	}
+	if m.grpc == nil {
+		m.c.tb.Fatalf("etcdfake: Listen on member %d, which is stopped", m.index)
+	}
+	addr, err := m.listenTCP("127.0.0.1:0")
+	if err != nil {
+		m.c.tb.Fatalf("etcdfake: member %d: %v", m.index, err)
+	}
+	m.tcp = addr
+	m.c.store.SetClientURLs(m.id, "http://"+addr)
+	return addr
+}
+
+func (m *Member) listenTCP(addr string) (string, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	m.serveOn(l)
+	return l.Addr().String(), nil
+}
+
+func (m *Member) dial(ctx context.Context) (net.Conn, error) {
+	m.mu.Lock()
+	l := m.memory
+	m.mu.Unlock()
+	return l.Dial(ctx)
+}
+
+// Stop stops the member: it closes its listeners and connections, and what waits on them fails. It
+// fails the test if the member is stopped already.
+func (m *Member) Stop() {
+	m.c.tb.Helper()
+	if !m.shutDown() {
+		m.c.tb.Errorf("etcdfake: Stop of member %d, which is stopped already", m.index)
+	}
+}
+
+// Start starts a stopped member again, at the same addresses. It fails the test if the member runs.
+func (m *Member) Start() {
+	m.c.tb.Helper()
+	m.mu.Lock()
+	running := m.grpc != nil
+	m.mu.Unlock()
+	if running {
+		m.c.tb.Errorf("etcdfake: Start of member %d, which runs already", m.index)
+		return
+	}
+	m.serve()
+}
+
+// shutDown stops the member and waits for its handlers. It reports false if it was stopped.
+func (m *Member) shutDown() bool {
+	m.mu.Lock()
+	srv, memory, serving := m.grpc, m.memory, m.serving
+	m.grpc = nil
+	m.mu.Unlock()
+	if srv == nil {
+		return false
+	}
+	_ = memory.Close()
+	m.conns.closeAll()
+	done := make(chan struct{})
+	// Ends when the handlers do; this function waits for it, and says so if it gives up.
+	go func() {
+		defer close(done)
+		srv.Stop()
+		serving.Wait()
+		m.handlers.Wait()
+	}()
+	timer := time.NewTimer(stopWait)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		m.c.tb.Errorf("etcdfake: member %d: handlers still run %v after its end; a function given"+
+			" to On ignores the context of its call", m.index, stopWait)
+	}
+	return true
+}
+
+// Cut closes all open connections of the member, as a broken network does, and returns how many
+// there were. New ones are accepted.
+func (m *Member) Cut() int { return m.conns.closeAll() }
+
+// Mute makes the member silent: it accepts connections and bytes, and neither reads requests nor
+// answers, like a process that is stopped by a signal. Unmute ends that, and what has arrived in
+// the meantime takes effect then.
+func (m *Member) Mute() { m.conns.gate.set(false) }
+
+// Unmute ends Mute.
+func (m *Member) Unmute() { m.conns.gate.set(true) }
+
+// Lag makes the member learn of all changes d after they were made; 0 ends that. Its serializable
+// reads and its watches are in the past, and its other answers come d later.
+func (m *Member) Lag(d time.Duration) {
+	m.mu.Lock()
+	m.lag = d
+	streams := m.openStreams()
+	m.mu.Unlock()
+	for _, s := range streams {
+		s.poke()
+	}
+}
+
+// Defragment holds all requests to the member back for d, as a defragmentation does. The watches
+// and keepalives that are open stay silent for that long, too.
+func (m *Member) Defragment(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.busy = time.Now().Add(d)
+}
+
+func (m *Member) lagging() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lag
+}
+
+func (m *Member) openStreams() []*serverStream {
+	streams := make([]*serverStream, 0, len(m.streams))
+	for s := range m.streams {
+		streams = append(streams, s)
+	}
+	return streams
+}
+
+func (m *Member) caller(tokens []string) store.Caller {
+	return store.Caller{Member: m.id, Tokens: tokens, Lag: m.lagging()}
+}
+
+// awaitDefragmentation waits until the member is not busy.
+func (m *Member) awaitDefragmentation(ctx context.Context) error {
+	m.mu.Lock()
+	busy := time.Until(m.busy)
+	m.mu.Unlock()
+	return wait(ctx, busy)
+}

@@ -1,0 +1,98 @@
+package etcdfake
+
+import (
+	"context"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+)
+
+const etcdPrefix = "/etcdserverpb."
+
+// method is one method of etcd's services, from its descriptor.
+type method struct {
+	name    Method
+	desc    protoreflect.MethodDescriptor
+	request protoreflect.MessageType
+}
+
+// methods are those of etcd's services. The generated packages have registered their messages, so
+// every type is found.
+var methods = readMethods(pb.File_rpc_proto)
+
+// healthMethods are those of the health service, which gRPC implements.
+var healthMethods = readMethods(healthpb.File_grpc_health_v1_health_proto)
+
+func readMethods(file protoreflect.FileDescriptor) map[Method]*method {
+	found := make(map[Method]*method)
+	for i := range file.Services().Len() {
+		service := file.Services().Get(i)
+		for j := range service.Methods().Len() {
+			desc := service.Methods().Get(j)
+			m := &method{name: Method("/" + string(service.FullName()) + "/" + string(desc.Name())),
+				desc: desc}
+			m.request, _ = protoregistry.GlobalTypes.FindMessageByName(desc.Input().FullName())
+			found[m.name] = m
+		}
+	}
+	return found
+}
+
+// fullName finds a method by its full name or by the last part of it.
+func fullName(m Method) (Method, bool) {
+	if methods[m] != nil || healthMethods[m] != nil {
+		return m, true
+	}
+	for full := range methods {
+		if strings.HasSuffix(string(full), "/"+string(m)) {
+			return full, true
+		}
+	}
+	return "", false
+}
+
+// register offers etcd's methods on a gRPC server, without those that the version does not have.
+func (m *Member) register(srv *grpc.Server) {
+	services := make(map[string]*grpc.ServiceDesc)
+	for _, meth := range methods {
+		if meth.name == pb.KV_RangeStream_FullMethodName && olderThan(m.c.opts.version, 3, 7) {
+			continue
+		}
+		name := string(meth.desc.Parent().FullName())
+		if services[name] == nil {
+			services[name] = &grpc.ServiceDesc{ServiceName: name}
+		}
+		sd, short := services[name], string(meth.desc.Name())
+		if meth.desc.IsStreamingClient() || meth.desc.IsStreamingServer() {
+			sd.Streams = append(sd.Streams, grpc.StreamDesc{
+				StreamName:    short,
+				ServerStreams: meth.desc.IsStreamingServer(),
+				ClientStreams: meth.desc.IsStreamingClient(),
+				Handler: func(_ any, ss grpc.ServerStream) error {
+					return m.serveStream(meth, ss)
+				},
+			})
+			continue
+		}
+		sd.Methods = append(sd.Methods, grpc.MethodDesc{MethodName: short,
+			Handler: m.unaryHandler(meth)})
+	}
+	for _, sd := range services {
+		srv.RegisterService(sd, nil)
+	}
+}
+
+func (m *Member) unaryHandler(meth *method) grpc.MethodHandler {
+	return func(_ any, ctx context.Context, decode func(any) error,
+		_ grpc.UnaryServerInterceptor) (any, error) {
+		req := meth.request.New().Interface()
+		if err := decode(req); err != nil {
+			return nil, err
+		}
+		return m.serveUnary(ctx, meth, req)
+	}
+}

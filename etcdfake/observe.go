@@ -1,0 +1,95 @@
+package etcdfake
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+)
+
+// keptRequests is how many requests are remembered.
+const keptRequests = 100_000
+
+// Request is a request that a member has received.
+type Request struct {
+	Method   Method // its full name
+	Member   int    // the index of the member
+	Stream   int    // the number of the stream that it came on; 0 if the method is unary
+	Time     time.Time
+	Message  proto.Message // not to be modified
+	Metadata metadata.MD
+	Done     bool  // it was answered; of a stream's message: it took effect
+	Err      error // what it was answered with
+}
+
+type requestLog struct {
+	// guarded by mu
+	mu       sync.Mutex
+	requests []*Request // the newest keptRequests
+	calls    map[Method]int
+	streams  int
+}
+
+// begin enters a request and returns it, and the call that it is.
+func (l *requestLog) begin(
+	ctx context.Context, m *Member, name Method, stream int, msg proto.Message,
+) (*Request, *Call) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	r := &Request{Method: name, Member: m.index, Stream: stream, Time: time.Now(), Message: msg,
+		Metadata: md}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls == nil {
+		l.calls = make(map[Method]int)
+	}
+	l.calls[name]++
+	l.requests = append(l.requests, r)
+	if len(l.requests) > 2*keptRequests {
+		l.requests = append([]*Request(nil), l.requests[keptRequests:]...)
+	}
+	return r, &Call{Method: name, Member: m.index, Number: l.calls[name], Stream: stream,
+		Request: msg, Metadata: md, ctx: ctx}
+}
+
+func (l *requestLog) end(r *Request, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.Done, r.Err = true, err
+}
+
+// nextStream numbers a stream.
+func (l *requestLog) nextStream() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.streams++
+	return l.streams
+}
+
+func (l *requestLog) copy() []Request {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	requests := make([]Request, 0, len(l.requests))
+	for _, r := range l.requests[max(0, len(l.requests)-keptRequests):] {
+		requests = append(requests, *r)
+	}
+	return requests
+}
+
+// Calls returns how many requests of a method the members have received, those of streams message
+// by message. It fails the test if there is no such method.
+func (c *Cluster) Calls(m Method) int {
+	c.tb.Helper()
+	name, ok := fullName(m)
+	if !ok {
+		c.tb.Fatalf("etcdfake: Calls of the method %q, which etcd does not have", m)
+	}
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	return c.log.calls[name]
+}
+
+// Requests returns what the members have received, in the order of its arrival: the newest 100,000
+// requests.
+func (c *Cluster) Requests() []Request { return c.log.copy() }

@@ -1,0 +1,201 @@
+package etcdfake
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
+)
+
+const (
+	// maxMessage is the largest message that a server takes: a request's limit and 512 KiB.
+	maxMessage = 2 << 20
+	// requestTimeout is how long a request waits for a leader.
+	requestTimeout = 7 * time.Second
+)
+
+// wait waits for d or returns the status of the context's end.
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// serveUnary takes a request through all that can become of it.
+func (m *Member) serveUnary(
+	ctx context.Context, meth *method, req proto.Message,
+) (resp proto.Message, err error) {
+	record, call := m.c.log.begin(ctx, m, meth.name, 0, req)
+	defer func() { m.c.log.end(record, err) }()
+	act, err := m.c.hooks.decide(call)
+	if err != nil {
+		return nil, err
+	}
+	if act.kind == answer {
+		return m.checkAnswer(meth, act.answer)
+	}
+	if err := m.admit(ctx, req); err != nil {
+		return nil, err
+	}
+	resp, _, err = m.c.store.Call(m.caller(tokens(ctx)), string(meth.name), req)
+	if err != nil {
+		return nil, err
+	}
+	if needsLeader(req) {
+		if err := wait(ctx, m.lagging()); err != nil {
+			return nil, err
+		}
+	}
+	if act.kind == lose {
+		return nil, act.err
+	}
+	return resp, nil
+}
+
+// checkAnswer fails the test if a function given to On answers with another method's message.
+func (m *Member) checkAnswer(meth *method, msg proto.Message) (proto.Message, error) {
+	want := meth.desc.Output().FullName()
+	if msg == nil || msg.ProtoReflect().Descriptor().FullName() != want {
+		text := fmt.Sprintf("etcdfake: On of %s has answered with %T; the method returns %s",
+			meth.name, msg, want)
+		m.c.tb.Error(text)
+		return nil, status.Error(codes.Internal, text)
+	}
+	return msg, nil
+}
+
+// admit does what a member does before it looks at a request: it refuses what a learner or a member
+// without a leader cannot do, or waits.
+func (m *Member) admit(ctx context.Context, req proto.Message) error {
+	if err := m.awaitDefragmentation(ctx); err != nil {
+		return err
+	}
+	if m.c.store.IsLearner(m.id) && !learnersAnswer(req) {
+		return rpctypes.ErrGRPCNotSupportedForLearner
+	}
+	if err := m.checkMetadata(ctx); err != nil {
+		return err
+	}
+	if !needsLeader(req) {
+		return nil
+	}
+	return m.c.awaitLeader(ctx, rpctypes.ErrGRPCTimeout)
+}
+
+// checkMetadata refuses what a server refuses whatever is asked.
+func (m *Member) checkMetadata(ctx context.Context) error {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if v := md.Get(rpctypes.MetadataClientAPIVersionKey); len(v) > 0 && !utf8.ValidString(v[0]) {
+		return rpctypes.ErrGRPCInvalidClientAPIVersion
+	}
+	if requiresLeader(ctx) && m.c.store.Leader() == 0 {
+		return rpctypes.ErrGRPCNoLeader
+	}
+	return nil
+}
+
+func requiresLeader(ctx context.Context) bool {
+	md, _ := metadata.FromIncomingContext(ctx)
+	v := md.Get(rpctypes.MetadataRequireLeaderKey)
+	return len(v) > 0 && v[0] == rpctypes.MetadataHasLeader
+}
+
+// learnersAnswer reports whether a learner answers a request.
+func learnersAnswer(req proto.Message) bool {
+	switch r := req.(type) {
+	case *pb.StatusRequest:
+		return true
+	case *pb.RangeRequest:
+		return r.Serializable
+	}
+	return false
+}
+
+// needsLeader reports whether a request has to be agreed on, or read from the leader.
+func needsLeader(req proto.Message) bool {
+	switch r := req.(type) {
+	case *pb.RangeRequest:
+		return !r.Serializable
+	case *pb.TxnRequest:
+		return len(r.Success)+len(r.Failure) == 0 || !store.Serializable(r)
+	case *pb.MemberListRequest:
+		return r.Linearizable
+	case *pb.LeaseLeasesRequest, *pb.StatusRequest, *pb.DefragmentRequest, *pb.HashRequest,
+		*pb.HashKVRequest, *pb.MoveLeaderRequest:
+		return false
+	}
+	return true
+}
+
+// tokens returns what the request's metadata say of the user.
+func tokens(ctx context.Context) []string {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if t := md.Get(rpctypes.TokenFieldNameGRPC); len(t) > 0 {
+		return t
+	}
+	return md.Get(rpctypes.TokenFieldNameSwagger)
+}
+
+// interceptUnary shows calls of the health service to the log and to On. Those of etcd's services
+// do not come here.
+func (m *Member) interceptUnary(
+	ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
+) (resp any, err error) {
+	name := Method(info.FullMethod)
+	if healthMethods[name] == nil {
+		return handler(ctx, req)
+	}
+	record, call := m.c.log.begin(ctx, m, name, 0, req.(proto.Message))
+	defer func() { m.c.log.end(record, err) }()
+	act, err := m.c.hooks.decide(call)
+	if err != nil {
+		return nil, err
+	}
+	if act.kind == answer {
+		return m.checkAnswer(healthMethods[name], act.answer)
+	}
+	resp, err = handler(ctx, req)
+	if act.kind == lose && err == nil {
+		return nil, act.err
+	}
+	return resp, err
+}
+
+// interceptStream shows the streams of the health service.
+func (m *Member) interceptStream(
+	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
+) error {
+	if meth := healthMethods[Method(info.FullMethod)]; meth != nil {
+		return handler(srv, m.newStream(meth, ss))
+	}
+	return handler(srv, ss)
+}
+
+// olderThan compares a version such as "3.5.9" with a minor version. A text that is no version is
+// not older.
+func olderThan(version string, major, minor int) bool {
+	var a, b int
+	if _, err := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &a, &b); err != nil {
+		return false
+	}
+	return a < major || a == major && b < minor
+}

@@ -1,0 +1,297 @@
+package etcdfake
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
+)
+
+// serverStream is one stream of a member. It can be ended from outside.
+type serverStream struct {
+	grpc.ServerStream
+
+	// read-only after newStream
+	m      *Member
+	meth   *method
+	number int
+	ctx    context.Context
+	cancel context.CancelFunc
+	wake   chan struct{} // holds one token: look again
+
+	sending sync.Mutex // held while a message is sent
+
+	once  sync.Once
+	ended chan struct{} // closed by end
+	err   error         // set before ended is closed
+	watch *store.WatchStream
+}
+
+func (m *Member) newStream(meth *method, ss grpc.ServerStream) *serverStream {
+	s := &serverStream{ServerStream: ss, m: m, meth: meth, number: m.c.log.nextStream(),
+		wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(ss.Context())
+	return s
+}
+
+// end ends the stream with a status.
+func (s *serverStream) end(err error) {
+	s.once.Do(func() {
+		s.err = err
+		close(s.ended)
+		s.cancel()
+	})
+}
+
+// poke makes the stream look for what it has to send.
+func (s *serverStream) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Context ends with the stream, however it ended.
+func (s *serverStream) Context() context.Context { return s.ctx }
+
+// SendMsg sends a message after those that are being sent.
+func (s *serverStream) SendMsg(msg any) error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	return s.ServerStream.SendMsg(msg)
+}
+
+// RecvMsg receives a message of the health service, records it, and lets On see it.
+func (s *serverStream) RecvMsg(msg any) error {
+	if err := s.ServerStream.RecvMsg(msg); err != nil {
+		return err
+	}
+	record, call := s.m.c.log.begin(s.ctx, s.m, s.meth.name, s.number, msg.(proto.Message))
+	_, err := s.m.c.hooks.decide(call)
+	s.m.c.log.end(record, err)
+	return err
+}
+
+// serveStream serves a stream until its handler returns, it is ended, or its client goes away.
+func (m *Member) serveStream(meth *method, ss grpc.ServerStream) error {
+	s := m.newStream(meth, ss)
+	defer s.cancel()
+	if m.c.store.IsLearner(m.id) && meth.name != pb.Maintenance_Snapshot_FullMethodName {
+		return rpctypes.ErrGRPCNotSupportedForLearner
+	}
+	if err := m.checkMetadata(s.ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.streams[s] = struct{}{}
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.streams, s)
+	}()
+	done := make(chan error, 1)
+	// Ends when the handler returns, which the end of s.ctx asks it to; shutDown waits for it.
+	m.handlers.Go(func() { done <- s.serve() })
+	select {
+	case err := <-done:
+		select {
+		case <-s.ended:
+			return s.err
+		default:
+			return err
+		}
+	case <-s.ended:
+		return s.err
+	case <-ss.Context().Done():
+		return status.FromContextError(ss.Context().Err()).Err()
+	}
+}
+
+func (s *serverStream) serve() error {
+	switch s.meth.name {
+	case pb.Watch_Watch_FullMethodName:
+		return s.serveWatch()
+	case pb.Lease_LeaseKeepAlive_FullMethodName:
+		return s.serveMessages(new(pb.LeaseKeepAliveRequest), s.renew)
+	case pb.KV_RangeStream_FullMethodName:
+		return s.serveMessages(new(pb.RangeRequest), s.rangeStream)
+	}
+	return s.serveMessages(s.meth.request.New().Interface(), func(proto.Message) error {
+		return status.Errorf(codes.Unimplemented,
+			"etcdfake: %s is not part of the fake; see the table in its package comment",
+			s.meth.name)
+	})
+}
+
+// serveMessages hands each message of the client over, until one is refused or the client has sent
+// its last.
+func (s *serverStream) serveMessages(first proto.Message, f func(proto.Message) error) error {
+	for {
+		msg := first.ProtoReflect().New().Interface()
+		if err := s.ServerStream.RecvMsg(msg); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if err := s.take(msg, f); err != nil {
+			return err
+		}
+		if !s.meth.desc.IsStreamingClient() {
+			return nil
+		}
+	}
+}
+
+// take takes one message of the client through all that can become of it.
+func (s *serverStream) take(msg proto.Message, f func(proto.Message) error) (err error) {
+	record, call := s.m.c.log.begin(s.ctx, s.m, s.meth.name, s.number, msg)
+	defer func() { s.m.c.log.end(record, err) }()
+	act, err := s.m.c.hooks.decide(call)
+	if err != nil {
+		return err
+	}
+	switch act.kind {
+	case answer:
+		reply, err := s.m.checkAnswer(s.meth, act.answer)
+		if err != nil {
+			return err
+		}
+		return s.SendMsg(reply)
+	case lose:
+		s.end(s.loseAnswer(msg, f, act.err))
+		return act.err
+	}
+	if err := s.m.awaitDefragmentation(s.ctx); err != nil {
+		return err
+	}
+	return f(msg)
+}
+
+// loseAnswer lets a message take effect while what is sent goes nowhere.
+func (s *serverStream) loseAnswer(
+	msg proto.Message, f func(proto.Message) error, lost error,
+) error {
+	s.sending.Lock()
+	sender := s.ServerStream
+	s.ServerStream = silent{sender}
+	s.sending.Unlock()
+	if err := f(msg); err != nil {
+		return err
+	}
+	return lost
+}
+
+// silent is a stream that sends nothing more.
+type silent struct{ grpc.ServerStream }
+
+func (silent) SendMsg(any) error { return nil }
+
+func (s *serverStream) renew(msg proto.Message) error {
+	if err := s.m.c.awaitLeader(s.ctx, rpctypes.ErrGRPCNoLeader); err != nil {
+		return err
+	}
+	resp, err := s.m.c.store.KeepAlive(s.m.caller(tokens(s.ctx)), msg.(*pb.LeaseKeepAliveRequest))
+	if err != nil {
+		return err
+	}
+	if err := wait(s.ctx, s.m.lagging()); err != nil {
+		return err
+	}
+	return s.SendMsg(resp)
+}
+
+func (s *serverStream) rangeStream(msg proto.Message) error {
+	req := msg.(*pb.RangeRequest)
+	if !req.Serializable {
+		if err := s.m.c.awaitLeader(s.ctx, rpctypes.ErrGRPCTimeout); err != nil {
+			return err
+		}
+		if err := wait(s.ctx, s.m.lagging()); err != nil {
+			return err
+		}
+	}
+	chunks, err := s.m.c.store.RangeStream(s.m.caller(tokens(s.ctx)), req)
+	if err != nil {
+		return err
+	}
+	for _, chunk := range chunks {
+		if err := s.SendMsg(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serveWatch sends what the watchers have to be told, while another goroutine takes requests. A
+// client that has sent its last request goes on receiving.
+func (s *serverStream) serveWatch() error {
+	ws := s.m.c.store.OpenWatch(s.m.caller(tokens(s.ctx)), s.poke)
+	defer ws.Close()
+	s.setWatch(ws)
+	received := make(chan error, 1)
+	// Ends when a message cannot be received, at the stream's end at the latest; shutDown waits for
+	// it.
+	s.m.handlers.Go(func() {
+		err := s.serveMessages(new(pb.WatchRequest), func(msg proto.Message) error {
+			ws.Request(msg.(*pb.WatchRequest), s.m.lagging())
+			return nil
+		})
+		if err != nil {
+			received <- err
+		}
+	})
+	tick := time.NewTicker(s.m.c.opts.progress)
+	defer tick.Stop()
+	for {
+		next, err := s.sendDue(ws)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-s.wake:
+		case <-next:
+		case <-tick.C:
+			ws.Tick()
+		case err := <-received:
+			return err
+		case <-s.ctx.Done():
+			return status.FromContextError(s.ctx.Err()).Err()
+		}
+	}
+}
+
+// sendDue sends what is due and returns a channel that is ready when there may be more.
+func (s *serverStream) sendDue(ws *store.WatchStream) (<-chan time.Time, error) {
+	if err := s.m.awaitDefragmentation(s.ctx); err != nil {
+		return nil, err
+	}
+	lag := s.m.lagging()
+	due, next, more := ws.Take(time.Now().Add(-lag))
+	for _, resp := range due {
+		if err := s.SendMsg(resp); err != nil {
+			return nil, err
+		}
+	}
+	if !more {
+		return nil, nil
+	}
+	return time.NewTimer(time.Until(next.Add(lag))).C, nil
+}
+
+func (s *serverStream) setWatch(ws *store.WatchStream) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.watch = ws
+}
