@@ -1,9 +1,12 @@
 package store
 
 import (
+	"crypto/sha1"
+	"encoding/binary"
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -138,17 +141,29 @@ func (s *Store) callMemberAdd(c Caller, req *pb.MemberAddRequest) (*pb.MemberAdd
 		return nil, rpctypes.ErrMemberNotEnoughStarted
 	}
 	s.index++
-	if s.hasPeerURL(urls, 0) {
+	id := s.memberID(urls)
+	switch {
+	case s.removed[id]:
+		return nil, rpctypes.ErrGRPCMemberNotFound
+	case s.member(id) != nil:
+		return nil, rpctypes.ErrGRPCMemberExist
+	case s.hasPeerURL(urls, 0):
 		return nil, rpctypes.ErrGRPCPeerURLExist
-	}
-	if req.IsLearner && s.learners() >= maxLearners {
+	case req.IsLearner && s.learners() >= maxLearners:
 		return nil, rpctypes.ErrGRPCTooManyLearners
 	}
-	s.nextID++
-	m := &pb.Member{ID: s.nextID, PeerURLs: urls, IsLearner: req.IsLearner}
+	m := &pb.Member{ID: id, PeerURLs: urls, IsLearner: req.IsLearner}
 	s.members = append(s.members, m)
 	return &pb.MemberAddResponse{Header: s.clusterHeader(c),
 		Member: proto.Clone(m).(*pb.Member), Members: s.membersByID()}, nil
+}
+
+// memberID is the id of a new member. As in etcd it depends on its URLs and the second, so the same
+// member added twice within a second exists already.
+func (s *Store) memberID(urls []string) uint64 {
+	text := strings.Join(urls, "") + strconv.FormatInt(s.cfg.Now().Unix(), 10)
+	sum := sha1.Sum([]byte(text))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // started counts the members that vote, and those of them that have started: they have a name.
@@ -201,6 +216,7 @@ func (s *Store) callMemberRemove(
 	s.members = slices.DeleteFunc(slices.Clone(s.members), func(m *pb.Member) bool {
 		return m.ID == req.ID
 	})
+	s.removed[req.ID] = true
 	if s.leader == req.ID {
 		s.elect(s.members[0].ID)
 	}

@@ -263,8 +263,8 @@ func (s *Store) chunks(
 		}
 		if !resp.More || count == total {
 			chunk.Header, chunk.More, chunk.Count = s.headerAt(c, rev), resp.More, count
-			if resp.More {
-				chunk.Count += int64(len(s.kv.find(key, req.RangeEnd, req.Revision)))
+			if at, err := s.kv.readable(req.Revision, rev); err == nil && resp.More {
+				chunk.Count += int64(len(s.kv.find(key, req.RangeEnd, at)))
 			}
 			return out, nil
 		}

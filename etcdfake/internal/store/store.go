@@ -39,7 +39,8 @@ type Store struct {
 	members []*pb.Member
 	nextID  uint64 // of members
 
-	leader  uint64 // 0: none
+	removed map[uint64]bool // the ids of members that were
+	leader  uint64          // 0: none
 	term    uint64
 	index   uint64 // of the replicated log, if there were one
 	auth    authTable
@@ -54,16 +55,16 @@ type Store struct {
 // New makes an empty store.
 func New(cfg Config) *Store {
 	s := &Store{
-		cfg:    cfg,
-		kv:     newKeyspace(),
-		leases: newLeaseTable(),
-		auth:   newAuthTable(),
-		term:   2,
-		index:  4,
+		cfg:     cfg,
+		kv:      newKeyspace(),
+		leases:  newLeaseTable(),
+		removed: make(map[uint64]bool),
+		auth:    newAuthTable(),
+		term:    2,
+		index:   4,
 	}
 	for _, m := range cfg.Members {
 		s.members = append(s.members, proto.Clone(m).(*pb.Member))
-		s.nextID = max(s.nextID, m.ID)
 	}
 	if len(s.members) > 0 {
 		s.leader = s.members[0].ID

@@ -1,0 +1,191 @@
+package fake_test
+
+import (
+	"slices"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// What two servers cannot share, and what of it is compared. Nothing else is changed in an answer.
+//
+//	ids of the cluster, of members, of leases   translated by the dictionary; that of the cluster
+//	that the server has chosen                  is dropped
+//	names and URLs of the first member          translated by the dictionary
+//	the term and the index of the log           dropped
+//	tokens                                      whether there is one
+//	the time that a lease has left              whether it has some
+//	the order of a lease's keys, of leases, of  sorted, because etcd takes it from a map or by time
+//	alarms, and of members
+//	the size of the file; the hash of the file  dropped
+//	the storage version                         dropped: etcd raises it seconds after its start
+//	spaces in the text of an alarm              one; protobuf varies them by the binary
+func normalise(m protoreflect.Message) {
+	switch msg := m.Interface().(type) {
+	case *pb.ResponseHeader:
+		msg.ClusterId, msg.RaftTerm = 0, 0
+	case *pb.LeaseTimeToLiveResponse:
+		msg.TTL = min(msg.TTL, 1)
+		slices.SortFunc(msg.Keys, slices.Compare)
+	case *pb.LeaseLeasesResponse:
+		slices.SortFunc(msg.Leases, func(a, b *pb.LeaseStatus) int { return compare(a.ID, b.ID) })
+	case *pb.AuthenticateResponse:
+		msg.Token = strings.Repeat("t", min(1, len(msg.Token)))
+	case *pb.AlarmResponse:
+		slices.SortFunc(msg.Alarms, func(a, b *pb.AlarmMember) int {
+			return compare(a.MemberID*8+uint64(a.Alarm), b.MemberID*8+uint64(b.Alarm))
+		})
+	case *pb.HashResponse:
+		msg.Hash = 0
+	case *pb.StatusResponse:
+		normaliseStatus(msg)
+	}
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.Message() == nil || fd.IsMap():
+		case fd.IsList():
+			for i := range v.List().Len() {
+				normalise(v.List().Get(i).Message())
+			}
+			if fd.Message().Name() == "Member" {
+				sortMembers(v.List())
+			}
+		default:
+			normalise(v.Message())
+		}
+		return true
+	})
+}
+
+func normaliseStatus(msg *pb.StatusResponse) {
+	msg.DbSize, msg.DbSizeInUse, msg.RaftIndex, msg.RaftAppliedIndex, msg.RaftTerm = 0, 0, 0, 0, 0
+	msg.StorageVersion = ""
+	for i, text := range msg.Errors {
+		msg.Errors[i] = strings.Join(strings.Fields(text), " ")
+	}
+	slices.Sort(msg.Errors)
+}
+
+func compare[N int64 | uint64](a, b N) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func sortMembers(list protoreflect.List) {
+	members := make([]*pb.Member, list.Len())
+	for i := range members {
+		members[i] = list.Get(i).Message().Interface().(*pb.Member)
+	}
+	slices.SortFunc(members, func(a, b *pb.Member) int { return compare(a.ID, b.ID) })
+	for i, m := range members {
+		list.Set(i, protoreflect.ValueOfMessage(m.ProtoReflect()))
+	}
+}
+
+// dictionary translates the numbers and texts that the two servers have chosen. The numbers are
+// large, so that no other value is taken for one of them.
+type dictionary struct {
+	numbers map[uint64]uint64 // of the real server to those of the fake
+	back    map[uint64]uint64
+	texts   map[string]string
+}
+
+func newDictionary() *dictionary {
+	return &dictionary{numbers: make(map[uint64]uint64), back: make(map[uint64]uint64),
+		texts: make(map[string]string)}
+}
+
+func (d *dictionary) number(real, fake uint64) {
+	if real != fake {
+		d.numbers[real], d.back[fake] = fake, real
+	}
+}
+
+// learn enters what differs between two messages of the same shape.
+func (d *dictionary) learn(real, fake protoreflect.Message) {
+	real.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		other := fake.Get(fd)
+		if !fd.IsList() {
+			d.learnValue(fd, v, other)
+			return true
+		}
+		for i := range v.List().Len() {
+			d.learnValue(fd, v.List().Get(i), other.List().Get(i))
+		}
+		return true
+	})
+}
+
+func (d *dictionary) learnValue(fd protoreflect.FieldDescriptor, real, fake protoreflect.Value) {
+	switch fd.Kind() {
+	case protoreflect.MessageKind:
+		d.learn(real.Message(), fake.Message())
+	case protoreflect.Uint64Kind:
+		d.number(real.Uint(), fake.Uint())
+	case protoreflect.StringKind:
+		d.texts[real.String()] = fake.String()
+	default:
+	}
+}
+
+func (d *dictionary) toReal(m proto.Message) proto.Message {
+	m = proto.Clone(m)
+	translate(m.ProtoReflect(), d.back, nil)
+	return m
+}
+
+func (d *dictionary) toFake(m proto.Message) proto.Message {
+	m = proto.Clone(m)
+	translate(m.ProtoReflect(), d.numbers, d.texts)
+	return m
+}
+
+func translate(
+	m protoreflect.Message, numbers map[uint64]uint64, texts map[string]string,
+) {
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if !fd.IsList() {
+			if v, changed := translated(fd, v, numbers, texts); changed {
+				m.Set(fd, v)
+			}
+			return true
+		}
+		for i := range v.List().Len() {
+			if e, changed := translated(fd, v.List().Get(i), numbers, texts); changed {
+				v.List().Set(i, e)
+			}
+		}
+		return true
+	})
+}
+
+func translated(
+	fd protoreflect.FieldDescriptor, v protoreflect.Value, numbers map[uint64]uint64,
+	texts map[string]string,
+) (protoreflect.Value, bool) {
+	switch fd.Kind() {
+	case protoreflect.MessageKind:
+		translate(v.Message(), numbers, texts)
+	case protoreflect.Uint64Kind:
+		if n, ok := numbers[v.Uint()]; ok {
+			return protoreflect.ValueOfUint64(n), true
+		}
+	case protoreflect.Int64Kind:
+		if n, ok := numbers[uint64(v.Int())]; ok {
+			return protoreflect.ValueOfInt64(int64(n)), true
+		}
+	case protoreflect.StringKind:
+		if s, ok := texts[v.String()]; ok {
+			return protoreflect.ValueOfString(s), true
+		}
+	default:
+	}
+	return v, false
+}
