@@ -126,12 +126,10 @@ func (s *serverStream) serve() error {
 		return s.serveMessages(new(pb.LeaseKeepAliveRequest), s.renew)
 	case pb.KV_RangeStream_FullMethodName:
 		return s.serveMessages(new(pb.RangeRequest), s.rangeStream)
+	case pb.Maintenance_Snapshot_FullMethodName:
+		return s.serveMessages(new(pb.SnapshotRequest), s.snapshot)
 	}
-	return s.serveMessages(s.meth.request.New().Interface(), func(proto.Message) error {
-		return status.Errorf(codes.Unimplemented,
-			"etcdfake: %s is not part of the fake; see the table in its package comment",
-			s.meth.name)
-	})
+	return status.Errorf(codes.Unimplemented, "etcdfake: %s is not part of the fake", s.meth.name)
 }
 
 // serveMessages hands each message of the client over, until one is refused or the client has sent
@@ -223,11 +221,20 @@ func (s *serverStream) rangeStream(msg proto.Message) error {
 		}
 	}
 	chunks, err := s.m.c.store.RangeStream(s.m.caller(tokens(s.ctx)), req)
+	return sendAll(s, chunks, err)
+}
+
+func (s *serverStream) snapshot(proto.Message) error {
+	chunks, err := s.m.c.store.Snapshot(s.m.caller(tokens(s.ctx)))
+	return sendAll(s, chunks, err)
+}
+
+func sendAll[M proto.Message](s *serverStream, messages []M, err error) error {
 	if err != nil {
 		return err
 	}
-	for _, chunk := range chunks {
-		if err := s.SendMsg(chunk); err != nil {
+	for _, msg := range messages {
+		if err := s.SendMsg(msg); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,141 @@
+// Package boltfile writes files in the format of bbolt, the database in which etcd keeps its data
+// and in which snapshots come.
+//
+// A file is a sequence of pages of 4 KiB. Pages 0 and 1 name the root, page 2 lists free pages, and
+// holds none here. Every bucket has a tree of its own: a leaf that spans as many pages as it needs,
+// or a branch over several such leaves. The root is a leaf whose values are the buckets' roots.
+package boltfile
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+	"strings"
+)
+
+const (
+	pageSize    = 4096
+	headerSize  = 16
+	elementSize = 16
+
+	branchFlag, leafFlag, metaFlag, freeFlag = 0x01, 0x02, 0x04, 0x10
+
+	magic, version = 0xED0CDAED, 2
+	// leafItems is how many items a leaf holds at most. The format counts them in 16 bits.
+	leafItems = 10_000
+)
+
+// Item is a key and its value.
+type Item struct{ Key, Value []byte }
+
+// Bucket is a named set of items, whose keys ascend.
+type Bucket struct {
+	Name  string
+	Items []Item
+}
+
+// file is what has been written of a file.
+type file struct{ pages []byte }
+
+// Write returns a file with the buckets.
+func Write(buckets ...Bucket) []byte {
+	f := &file{pages: make([]byte, 3*pageSize)}
+	slices.SortFunc(buckets, func(a, b Bucket) int { return strings.Compare(a.Name, b.Name) })
+	var roots []Item
+	for _, b := range buckets {
+		value := binary.LittleEndian.AppendUint64(nil, f.tree(b.Items))
+		roots = append(roots, Item{Key: []byte(b.Name), Value: append(value, make([]byte, 8)...)})
+	}
+	root := f.leaf(roots, 1)
+	high := uint64(len(f.pages) / pageSize)
+	for id := range uint64(2) {
+		header(f.pages[id*pageSize:], id, metaFlag, 0, 0)
+		meta(f.pages[id*pageSize+headerSize:], root, high, id)
+	}
+	header(f.pages[2*pageSize:], 2, freeFlag, 0, 0)
+	return f.pages
+}
+
+// header writes what every page starts with.
+func header(page []byte, id uint64, flags, count uint16, overflow uint32) {
+	binary.LittleEndian.PutUint64(page, id)
+	binary.LittleEndian.PutUint16(page[8:], flags)
+	binary.LittleEndian.PutUint16(page[10:], count)
+	binary.LittleEndian.PutUint32(page[12:], overflow)
+}
+
+// meta writes where the root is, how many pages there are, and a checksum.
+func meta(page []byte, root, high, tx uint64) {
+	b := binary.LittleEndian.AppendUint32(page[:0], magic)
+	b = binary.LittleEndian.AppendUint32(b, version)
+	b = binary.LittleEndian.AppendUint32(b, pageSize)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	for _, n := range []uint64{root, 0, 2, high, tx} {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	sum := fnv.New64a()
+	_, _ = sum.Write(b) // never fails
+	binary.LittleEndian.AppendUint64(b, sum.Sum64())
+}
+
+// tree writes the items of a bucket and returns its root page.
+func (f *file) tree(items []Item) uint64 {
+	if len(items) <= leafItems {
+		return f.leaf(items, 0)
+	}
+	var leaves []Item // the first key of each leaf, and its page
+	for chunk := range slices.Chunk(items, leafItems) {
+		page := binary.LittleEndian.AppendUint64(nil, f.leaf(chunk, 0))
+		leaves = append(leaves, Item{Key: chunk[0].Key, Value: page})
+	}
+	return f.branch(leaves)
+}
+
+// leaf writes items to new pages and returns the first one.
+func (f *file) leaf(items []Item, flags uint32) uint64 {
+	size := headerSize + len(items)*elementSize
+	for _, it := range items {
+		size += len(it.Key) + len(it.Value)
+	}
+	id, page := f.grow(size, leafFlag, len(items))
+	pos := headerSize + len(items)*elementSize
+	for i, it := range items {
+		at := headerSize + i*elementSize
+		e := page[at:]
+		binary.LittleEndian.PutUint32(e, flags)
+		binary.LittleEndian.PutUint32(e[4:], uint32(pos-at))
+		binary.LittleEndian.PutUint32(e[8:], uint32(len(it.Key)))
+		binary.LittleEndian.PutUint32(e[12:], uint32(len(it.Value)))
+		pos += copy(page[pos:], it.Key)
+		pos += copy(page[pos:], it.Value)
+	}
+	return id
+}
+
+func (f *file) branch(children []Item) uint64 {
+	size := headerSize + len(children)*elementSize
+	for _, c := range children {
+		size += len(c.Key)
+	}
+	id, page := f.grow(size, branchFlag, len(children))
+	pos := headerSize + len(children)*elementSize
+	for i, c := range children {
+		at := headerSize + i*elementSize
+		e := page[at:]
+		binary.LittleEndian.PutUint32(e, uint32(pos-at))
+		binary.LittleEndian.PutUint32(e[4:], uint32(len(c.Key)))
+		copy(e[8:16], c.Value)
+		pos += copy(page[pos:], c.Key)
+	}
+	return id
+}
+
+// grow appends the pages that size bytes need, and returns the first one and its bytes.
+func (f *file) grow(size int, flags uint16, count int) (id uint64, page []byte) {
+	start := len(f.pages)
+	pages := (size + pageSize - 1) / pageSize
+	f.pages = append(f.pages, make([]byte, pages*pageSize)...)
+	id = uint64(start / pageSize)
+	header(f.pages[start:], id, flags, uint16(count), uint32(pages-1))
+	return id, f.pages[start:]
+}
