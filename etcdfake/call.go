@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -112,6 +113,9 @@ func (t *hookTable) decide(call *Call) (Action, error) {
 	a := f(call)
 	if err := wait(call.ctx, a.delay); err != nil {
 		return Action{}, err
+	}
+	if err := call.ctx.Err(); err != nil { // it has no effect, so it must not go on
+		return Action{}, status.FromContextError(err).Err()
 	}
 	if a.kind == refuse {
 		return Action{}, a.err

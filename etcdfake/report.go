@@ -74,7 +74,10 @@ func (r *Request) describe() string {
 	if r.Stream > 0 {
 		where += fmt.Sprintf(", stream %d", r.Stream)
 	}
-	name := string(r.Method[strings.LastIndexByte(string(r.Method), '/')+1:])
+	name := strings.TrimPrefix(string(r.Method), "/grpc.")
+	if strings.HasPrefix(string(r.Method), etcdPrefix) {
+		name = name[strings.LastIndexByte(name, '/')+1:]
+	}
 	what := shorten(text(r.Message))
 	if strings.HasPrefix(string(r.Method), etcdPrefix+"Auth/") {
 		what = "" // it may hold a password

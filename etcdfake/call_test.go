@@ -1,0 +1,126 @@
+package etcdfake_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+func TestActionsOnAPut(t *testing.T) {
+	for name, tc := range map[string]struct {
+		act     etcdfake.Action
+		err     error
+		applied bool
+		after   time.Duration
+	}{
+		"pass":            {act: etcdfake.Pass(), applied: true},
+		"zero":            {applied: true},
+		"delay":           {act: etcdfake.Delay(time.Hour), applied: true, after: time.Hour},
+		"refuse":          {act: etcdfake.Refuse(rpctypes.ErrGRPCNoSpace), err: rpctypes.ErrNoSpace},
+		"lose the answer": {act: etcdfake.LoseAnswer(rpctypes.ErrGRPCTimeout), err: rpctypes.ErrTimeout, applied: true},
+		"answer":          {act: etcdfake.Answer(&pb.PutResponse{Header: &pb.ResponseHeader{Revision: 77}})},
+		"refuse late": {act: etcdfake.Refuse(rpctypes.ErrGRPCNoSpace).After(time.Minute),
+			err: rpctypes.ErrNoSpace, after: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+				c.On("Put", func(*etcdfake.Call) etcdfake.Action { return tc.act })
+				start := time.Now()
+				_, err := client.Put(t.Context(), "k", "v")
+				assert.Equal(t, tc.err, err)
+				assert.Equal(t, tc.after, time.Since(start))
+				assert.Equal(t, tc.applied, c.Dump("")["k"] == "v")
+				assert.Equal(t, 1, c.Calls(pb.KV_Put_FullMethodName))
+			})
+		})
+	}
+}
+
+// A call shows what was asked; a nil function ends On.
+func TestOnSeesCalls(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		var calls []*etcdfake.Call
+		c.On("Put", func(call *etcdfake.Call) etcdfake.Action {
+			calls = append(calls, call)
+			return etcdfake.Pass()
+		})
+		mustPut(t, client, "a", "1")
+		mustPut(t, client, "b", "2")
+		c.On("Put", nil)
+		mustPut(t, client, "c", "3")
+		require.Len(t, calls, 2)
+		assert.Equal(t, etcdfake.Method(pb.KV_Put_FullMethodName), calls[1].Method)
+		assert.Equal(t, 2, calls[1].Number)
+		assert.Equal(t, "b", string(calls[1].Request.(*pb.PutRequest).Key))
+		assert.Equal(t, 3, c.Calls("Put"))
+		assert.Equal(t, map[string]string{"a": "1", "b": "2", "c": "3"}, c.Dump(""))
+	})
+}
+
+// A call whose context ends while On holds it back has no effect.
+func TestFrozenCallHasNoEffect(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		c.On("Put", func(call *etcdfake.Call) etcdfake.Action {
+			<-call.Context().Done()
+			return etcdfake.Pass()
+		})
+		_, err := client.Put(within(t, time.Second), "k", "v")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		assert.Empty(t, c.Dump(""))
+	})
+}
+
+// On a stream each message is a call.
+func TestActionsOnAStream(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		lease, err := client.Grant(t.Context(), 60)
+		require.NoError(t, err)
+		c.On("LeaseKeepAlive", func(call *etcdfake.Call) etcdfake.Action {
+			switch call.Number {
+			case 1:
+				return etcdfake.LoseAnswer(rpctypes.ErrGRPCTimeout)
+			case 2:
+				return etcdfake.Answer(&pb.LeaseKeepAliveResponse{ID: int64(lease.ID), TTL: 5})
+			}
+			return etcdfake.Pass()
+		})
+		time.Sleep(30 * time.Second)
+		resp, err := client.KeepAliveOnce(t.Context(), lease.ID)
+		require.NoError(t, err)
+		assert.Equal(t, int64(5), resp.TTL)
+		assert.Equal(t, time.Minute, time.Until(c.Leases()[0].Expiry).Round(time.Second),
+			"the first renewal took effect although its answer was lost")
+		assert.Equal(t, 2, c.Calls("LeaseKeepAlive"))
+	})
+}
+
+func TestRequestsAreRemembered(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		mustPut(t, client, "k", "v")
+		_, err := client.Get(t.Context(), "k", clientv3.WithRev(99))
+		require.Equal(t, rpctypes.ErrFutureRev, err)
+		var got []string
+		for _, r := range c.Requests() {
+			switch msg := r.Message.(type) {
+			case *pb.PutRequest:
+				got = append(got, "put "+string(msg.Key))
+				assert.NoError(t, r.Err)
+			case *pb.RangeRequest:
+				got = append(got, "get "+string(msg.Key))
+				assert.Equal(t, rpctypes.ErrGRPCFutureRev, r.Err)
+			}
+			assert.True(t, r.Done)
+		}
+		assert.Equal(t, []string{"put k", "get k"}, got)
+	})
+}

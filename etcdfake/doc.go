@@ -1,0 +1,82 @@
+// Package etcdfake is an etcd cluster for tests, in the test's own process and time.
+//
+// It answers as a real etcd does: revisions, transactions, compaction, watches, leases that expire,
+// users and permissions, alarms, members, snapshots, and etcd's errors with their codes and texts.
+// Tests in this module send random histories of requests to it and to a real server, and compare
+// every answer, event and error.
+//
+//	func TestFailover(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) {
+//			cluster := etcdfake.New(t)
+//			client := cluster.Client()
+//			…
+//			time.Sleep(time.Minute) // virtual: a lease of a minute expires here, in microseconds
+//		})
+//	}
+//
+// # Time
+//
+// There is no clock to set. Outside of testing/synctest everything goes by real time. Inside of it,
+// everything goes by the bubble's virtual time, and synctest.Wait returns when all answers and
+// events have arrived, because connections in memory wait as synctest asks for. Make the cluster
+// and its clients inside of the bubble. Connections over TCP do not fit into it.
+//
+// # What to use
+//
+//	a client of this package's module                 [Cluster.Client]
+//	any other gRPC client in this process             [Cluster.Dialer] and [Cluster.Endpoints]
+//	another process, another language                 [Cluster.Listen]
+//	a lost request, a lost answer, a slow or a        [Cluster.On] with [Refuse], [LoseAnswer],
+//	frozen call, an unusual answer                    [Delay], [Answer], or a function that blocks
+//	a crash, a broken or a silent network             [Member.Stop], [Member.Cut], [Member.Mute]
+//	a member that is behind, or busy                  [Member.Lag], [Member.Defragment]
+//	no leader                                         [Cluster.LoseLeader]
+//	a compaction, a revoked lease, expired tokens     [Cluster.Compact], [Cluster.Revoke],
+//	                                                  [Cluster.ExpireTokens]
+//	users, a quota, an old server, a learner          [WithUsers], [WithQuota], [WithVersion],
+//	                                                  [WithLearner]
+//	what is stored, and what was asked                [Cluster.Dump], [Cluster.Leases],
+//	                                                  [Cluster.Calls], [Cluster.Requests]
+//
+// # Model
+//
+// The cluster has one state, under one mutex. Its members are views of it: they share what is
+// written the moment it is written, and differ in what they show and in how they fail. Faults do
+// not change the state. They act on connections ([Member.Stop], [Member.Cut], [Member.Mute]), on
+// calls before and after their effect ([Cluster.On]), and on what a member shows ([Member.Lag]).
+//
+// A call goes through these steps:
+//
+//	it is entered into the log → On decides, and delays → a member that defragments, learns, or has
+//	no leader makes it wait or refuses it → it takes effect → a member that lags makes its answer
+//	wait → the answer, or the error of LoseAnswer
+//
+// What always holds: a call that was refused, or whose context ended before its effect, has none.
+// A write whose answer is lost has happened once. A watch gets every event after its start once, in
+// the order of revisions, or is cancelled with the reason that etcd has. A lease that is renewed in
+// time does not expire, and one that expires takes its keys with it in one revision.
+//
+// # At the end of the test
+//
+// The cluster logs which calls still wait, which watches are open and which leases were not
+// revoked, and after a failure the last 20 requests. The log of a test is shown if it fails.
+//
+// # What it is not
+//
+//	consensus                the state is always agreed on; a majority of members that are stopped
+//	                         does not stop the others, and LoseLeader stands for an election
+//	a disk                   nothing survives the process; the size of the file is estimated;
+//	                         Hash is not the hash of etcd's file (HashKV is exact)
+//	the expiry of leases     exact to the moment; etcd takes up to half a second more
+//	a member that lags       has the compactions at once
+//	a second server          a member that MemberAdd adds never starts
+//	users by certificate     users log in with passwords; tokens are simple ones, not JWT
+//	hashed passwords         neither taken nor kept in a snapshot, whose users cannot log in
+//	a downgrade              is validated and shown by Status, and does not happen
+//	permissions on empty     etcd's answer depends on the shape of a tree; here the start of the
+//	intervals                interval decides
+//	crashes                  etcd crashes at a MemberUpdate with a URL that is none, and at a
+//	                         transaction that deletes a key and then keeps its value; this does not
+//	the gRPC proxy, the      not here
+//	gateway, metrics
+package etcdfake

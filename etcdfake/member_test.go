@@ -1,0 +1,179 @@
+package etcdfake_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+// A member that is stopped refuses connections. It has what was written in the meantime when it
+// starts again, and a watch goes on where it was.
+func TestStopAndStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := etcdfake.New(t, etcdfake.WithMembers(3))
+		first, second := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
+		w := first.Watch(t.Context(), "k")
+		synctest.Wait()
+		c.Member(0).Stop()
+		mustPut(t, second, "k", "1")
+		_, err := first.Get(within(t, time.Second), "k")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		c.Member(0).Start()
+		assert.Equal(t, "1", string(nextEvents(t, w).Events[0].Kv.Value))
+		_, err = first.Get(t.Context(), "k")
+		require.NoError(t, err)
+	})
+}
+
+// What waits on a connection that is cut fails, and a new connection is accepted.
+func TestCut(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		w := client.Watch(t.Context(), "k")
+		synctest.Wait()
+		assert.Equal(t, 1, c.Member(0).Cut())
+		synctest.Wait() // the client has noticed
+		mustPut(t, client, "k", "1")
+		assert.Equal(t, int64(2), nextEvents(t, w).Events[0].Kv.ModRevision)
+	})
+}
+
+// A mute member takes no request. What has arrived by the end of that takes effect then.
+func TestMute(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		mustPut(t, client, "k", "0")
+		c.Member(0).Mute()
+		done := make(chan error, 1)
+		go func() {
+			_, err := client.Put(within(t, time.Minute), "k", "1")
+			done <- err
+		}()
+		time.Sleep(time.Second)
+		assert.Equal(t, "0", c.Dump("")["k"])
+		c.Member(0).Unmute()
+		require.NoError(t, <-done)
+		assert.Equal(t, "1", c.Dump("")["k"])
+	})
+}
+
+// A member that lags shows the past to serializable reads and to watches, and answers late.
+func TestLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := etcdfake.New(t, etcdfake.WithMembers(2))
+		leader, follower := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
+		mustPut(t, leader, "k", "1")
+		c.Member(1).Lag(10 * time.Second)
+		time.Sleep(time.Minute)
+		mustPut(t, leader, "k", "2")
+		start := time.Now()
+		w := follower.Watch(t.Context(), "k")
+		get, err := follower.Get(t.Context(), "k", clientv3.WithSerializable())
+		require.NoError(t, err)
+		assert.Equal(t, "1", string(get.Kvs[0].Value))
+		assert.Equal(t, int64(2), get.Header.Revision)
+		assert.Zero(t, time.Since(start))
+		get, err = follower.Get(t.Context(), "k")
+		require.NoError(t, err)
+		assert.Equal(t, "2", string(get.Kvs[0].Value))
+		assert.Equal(t, 10*time.Second, time.Since(start))
+		assert.Equal(t, "2", string(nextEvents(t, w).Events[0].Kv.Value))
+		assert.Equal(t, 10*time.Second, time.Since(start))
+		c.Member(1).Lag(0)
+		get, err = follower.Get(t.Context(), "k", clientv3.WithSerializable())
+		require.NoError(t, err)
+		assert.Equal(t, "2", string(get.Kvs[0].Value))
+	})
+}
+
+func TestDefragment(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		mustPut(t, client, "k", "1")
+		c.Member(0).Defragment(5 * time.Second)
+		start := time.Now()
+		mustPut(t, client, "k", "2")
+		assert.Equal(t, 5*time.Second, time.Since(start))
+	})
+}
+
+// Without a leader serializable reads go on, other requests wait for one, and leases do not expire.
+func TestLoseLeader(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		lease, err := client.Grant(t.Context(), 5)
+		require.NoError(t, err)
+		mustPut(t, client, "k", "1", clientv3.WithLease(lease.ID))
+		restore := c.LoseLeader()
+		_, err = client.Get(t.Context(), "k", clientv3.WithSerializable())
+		require.NoError(t, err)
+		_, err = client.Put(clientv3.WithRequireLeader(t.Context()), "k", "2")
+		require.Equal(t, rpctypes.ErrNoLeader, err)
+		start := time.Now()
+		_, err = client.Put(t.Context(), "k", "2")
+		require.Equal(t, rpctypes.ErrTimeout, err)
+		assert.Equal(t, 7*time.Second, time.Since(start))
+		time.Sleep(time.Minute)
+		assert.Len(t, c.Leases(), 1)
+		time.AfterFunc(2*time.Second, restore)
+		start = time.Now()
+		mustPut(t, client, "other", "2")
+		assert.Equal(t, 2*time.Second, time.Since(start))
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, map[string]string{"other": "2"}, c.Dump(""))
+		restore() // again: no effect
+	})
+}
+
+// A stream that requires a leader ends three seconds after it is lost.
+func TestStreamsWithoutLeader(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		w := client.Watch(clientv3.WithRequireLeader(t.Context()), "k")
+		plain := client.Watch(t.Context(), "k")
+		synctest.Wait()
+		restore := c.LoseLeader()
+		start := time.Now()
+		resp := nextEvents(t, w)
+		assert.Equal(t, rpctypes.ErrNoLeader, resp.Err())
+		assert.Equal(t, 3*time.Second, time.Since(start))
+		restore()
+		mustPut(t, client, "k", "1")
+		assert.Len(t, nextEvents(t, plain).Events, 1)
+	})
+}
+
+func TestLearnerIsPromoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := etcdfake.New(t, etcdfake.WithMembers(2), etcdfake.WithLearner())
+		voter, learner := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
+		_, err := learner.Get(t.Context(), "k", clientv3.WithSerializable())
+		require.NoError(t, err)
+		_, err = learner.Get(within(t, time.Second), "k")
+		require.Error(t, err)
+		_, err = voter.MemberPromote(t.Context(), c.Member(1).ID())
+		require.NoError(t, err)
+		mustPut(t, learner, "k", "1")
+	})
+}
+
+// Another process finds the member on TCP, also after a restart.
+func TestListen(t *testing.T) {
+	c := etcdfake.New(t)
+	addr := c.Listen()
+	assert.Equal(t, addr, c.Listen())
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{addr}})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	mustPut(t, client, "k", "1")
+	require.NoError(t, client.Sync(t.Context()))
+	assert.Equal(t, []string{"http://" + addr}, client.Endpoints())
+	c.Member(0).Stop()
+	c.Member(0).Start()
+	_, err = client.Get(within(t, 10*time.Second), "k")
+	require.NoError(t, err)
+}

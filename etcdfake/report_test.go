@@ -1,0 +1,144 @@
+package etcdfake_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+// watchedTB is a test that is watched by another one.
+type watchedTB struct {
+	testing.TB
+	failed   bool
+	mu       sync.Mutex
+	lines    []string
+	cleanups []func()
+}
+
+func (w *watchedTB) Helper()                   {}
+func (w *watchedTB) Cleanup(f func())          { w.cleanups = append(w.cleanups, f) }
+func (w *watchedTB) Failed() bool              { return w.failed }
+func (w *watchedTB) Log(args ...any)           { w.line(fmt.Sprint(args...)) }
+func (w *watchedTB) Error(args ...any)         { w.line("failed: " + fmt.Sprint(args...)) }
+func (w *watchedTB) Errorf(f string, a ...any) { w.line("failed: " + fmt.Sprintf(f, a...)) }
+
+// Fatalf ends the goroutine, as that of a test does.
+func (w *watchedTB) Fatalf(format string, args ...any) {
+	w.line("failed: " + fmt.Sprintf(format, args...))
+	runtime.Goexit()
+}
+
+func (w *watchedTB) line(s string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, s)
+}
+
+func (w *watchedTB) end() string {
+	for i := len(w.cleanups) - 1; i >= 0; i-- {
+		w.cleanups[i]()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.lines, "\n")
+}
+
+// At its end a test is told what it has left, and after a failure what the cluster was asked.
+func TestReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tb := &watchedTB{TB: t, failed: true}
+		c := etcdfake.New(tb, etcdfake.WithUsers(etcdfake.User{Name: "root", Password: "secret"}))
+		conn := dial(t, c)
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "token", token(t, conn))
+		_, err := pb.NewLeaseClient(conn).LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: 7, TTL: 60})
+		require.NoError(t, err)
+		kv := pb.NewKVClient(conn)
+		_, err = kv.Put(ctx, &pb.PutRequest{Key: []byte("k"), Lease: 7})
+		require.NoError(t, err)
+		w, err := pb.NewWatchClient(conn).Watch(ctx)
+		require.NoError(t, err)
+		require.NoError(t, w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
+			CreateRequest: &pb.WatchCreateRequest{Key: []byte("watched")}}}))
+		c.On("DeleteRange", func(call *etcdfake.Call) etcdfake.Action {
+			<-call.Context().Done()
+			return etcdfake.Pass()
+		})
+		go func() { _, _ = kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: []byte("frozen")}) }()
+		synctest.Wait()
+		report := tb.end()
+		for _, want := range []string{
+			`at the end of the test a call still waits:`, `DeleteRange key:"frozen" → waits`,
+			`at the end of the test a watch is open: member 0, stream 1, key:"watched"`,
+			`at the end of the test a lease is not revoked: 7, of 1m0s, with the keys ["k"]`,
+			`member 0: Put key:"k" lease:7 → OK`, `member 0: Authenticate  → OK`,
+		} {
+			assert.Contains(t, report, want)
+		}
+		assert.NotContains(t, report, "secret")
+	})
+}
+
+func dial(t *testing.T, c *etcdfake.Cluster) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(c.Endpoints()[0], "http://"),
+		grpc.WithContextDialer(c.Dialer()),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func token(t *testing.T, conn *grpc.ClientConn) string {
+	t.Helper()
+	resp, err := pb.NewAuthClient(conn).Authenticate(t.Context(),
+		&pb.AuthenticateRequest{Name: "root", Password: "secret"})
+	require.NoError(t, err)
+	return resp.Token
+}
+
+// Each mistake fails the test with a sentence.
+func TestBadUse(t *testing.T) {
+	for want, use := range map[string]func(*etcdfake.Cluster){
+		`On of the method "Pit", which etcd does not have`: func(c *etcdfake.Cluster) {
+			c.On("Pit", nil)
+		},
+		`Calls of the method "Pit", which etcd does not have`: func(c *etcdfake.Cluster) {
+			c.Calls("Pit")
+		},
+		"there is no member 1; the cluster has 1, from 0": func(c *etcdfake.Cluster) { c.Member(1) },
+		"Stop of member 0, which is stopped already": func(c *etcdfake.Cluster) {
+			c.Member(0).Stop()
+			c.Member(0).Stop()
+		},
+		"Start of member 0, which runs already": func(c *etcdfake.Cluster) { c.Member(0).Start() },
+		"Listen on member 0, which is stopped": func(c *etcdfake.Cluster) {
+			c.Member(0).Stop()
+			c.Listen()
+		},
+		"Compact(9) at revision 1: rpc error": func(c *etcdfake.Cluster) { c.Compact(9) },
+		"Revoke(7): there is no such lease":   func(c *etcdfake.Cluster) { c.Revoke(7) },
+	} {
+		t.Run(want, func(t *testing.T) {
+			tb := &watchedTB{TB: t}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				use(etcdfake.New(tb))
+			}()
+			<-done
+			assert.Contains(t, tb.end(), "failed: etcdfake: "+want)
+		})
+	}
+}
