@@ -77,6 +77,19 @@ conformance-all: ## conformance, and etcd's suites behind its gRPC proxy and of 
 consumers: etcd ## compare programs built with this client and with the published one (CONSUMERS adds flags)
 	@cd conformance && $(GO) run ./consumers $(CONSUMERS)
 
+# A copy of the package under another module path gets the published client, and none of this module's internal packages. What is
+# left out has watches open while virtual time passes, which those of the published client do not let it.
+portable: ## build and test a copy of etcdfake on the published client
+	@rm -rf bin/portable; mkdir -p bin/portable; cp -r etcdfake bin/portable/; rm bin/portable/etcdfake/example_test.go bin/portable/etcdfake/watch_test.go
+	@versions=$$($(GO) list -m -f '{{.Path}}@{{.Version}}' github.com/stretchr/testify go.uber.org/goleak google.golang.org/grpc); \
+	client=$$(cd tools && $(GO) list -m -f '{{.Path}}@{{.Version}}' $(PUBLISHED)); \
+	cd bin/portable; \
+	for f in $$(find etcdfake -name '*.go'); do sed 's|$(PUBLISHED)/etcdfake|portable.test/etcdfake|' $$f > copy && mv copy $$f; done; \
+	$(GO) mod init portable.test 2>/dev/null; \
+	for v in $$client $$versions; do $(GO) mod edit -require=$$v; done; \
+	$(GO) mod tidy 2>tidy.log || { cat tidy.log; exit 1; }; \
+	echo "== go test of etcdfake with $$client"; $(GO) test -count=1 -timeout 2m $(TEST_FLAGS) ./...
+
 bench: ## measure this client next to the published one and the bare stubs (BENCH='-run put,get -rounds 3')
 	@cd bench && $(GO) run ./run $(BENCH)
 
@@ -147,4 +160,4 @@ bin/published.export: tools/go.mod bin/apidiff
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers bench bench-real bench-growth fmt vet golangci api lint cross tidy clean
+.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers portable bench bench-real bench-growth fmt vet golangci api lint cross tidy clean

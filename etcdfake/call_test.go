@@ -22,12 +22,13 @@ func TestActionsOnAPut(t *testing.T) {
 		applied bool
 		after   time.Duration
 	}{
-		"pass":            {act: etcdfake.Pass(), applied: true},
-		"zero":            {applied: true},
-		"delay":           {act: etcdfake.Delay(time.Hour), applied: true, after: time.Hour},
-		"refuse":          {act: etcdfake.Refuse(rpctypes.ErrGRPCNoSpace), err: rpctypes.ErrNoSpace},
-		"lose the answer": {act: etcdfake.LoseAnswer(rpctypes.ErrGRPCTimeout), err: rpctypes.ErrTimeout, applied: true},
-		"answer":          {act: etcdfake.Answer(&pb.PutResponse{Header: &pb.ResponseHeader{Revision: 77}})},
+		"pass":   {act: etcdfake.Pass(), applied: true},
+		"zero":   {applied: true},
+		"delay":  {act: etcdfake.Delay(time.Hour), applied: true, after: time.Hour},
+		"refuse": {act: etcdfake.Refuse(rpctypes.ErrGRPCNoSpace), err: rpctypes.ErrNoSpace},
+		"lose the answer": {act: etcdfake.LoseAnswer(rpctypes.ErrGRPCTimeout),
+			err: rpctypes.ErrTimeout, applied: true},
+		"answer": {act: etcdfake.Answer(&pb.PutResponse{Header: &pb.ResponseHeader{Revision: 7}})},
 		"refuse late": {act: etcdfake.Refuse(rpctypes.ErrGRPCNoSpace).After(time.Minute),
 			err: rpctypes.ErrNoSpace, after: time.Minute},
 	} {
@@ -82,25 +83,32 @@ func TestFrozenCallHasNoEffect(t *testing.T) {
 
 // On a stream each message is a call.
 func TestActionsOnAStream(t *testing.T) {
-	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
-		lease, err := client.Grant(t.Context(), 60)
+	synctest.Test(t, func(t *testing.T) {
+		c := etcdfake.New(t)
+		leases := pb.NewLeaseClient(dial(t, c))
+		_, err := leases.LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: 7, TTL: 60})
 		require.NoError(t, err)
 		c.On("LeaseKeepAlive", func(call *etcdfake.Call) etcdfake.Action {
 			switch call.Number {
 			case 1:
-				return etcdfake.LoseAnswer(rpctypes.ErrGRPCTimeout)
+				return etcdfake.Answer(&pb.LeaseKeepAliveResponse{ID: 7, TTL: 5})
 			case 2:
-				return etcdfake.Answer(&pb.LeaseKeepAliveResponse{ID: int64(lease.ID), TTL: 5})
+				return etcdfake.LoseAnswer(rpctypes.ErrGRPCTimeout)
 			}
 			return etcdfake.Pass()
 		})
 		time.Sleep(30 * time.Second)
-		resp, err := client.KeepAliveOnce(t.Context(), lease.ID)
+		stream, err := leases.LeaseKeepAlive(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, stream.Send(&pb.LeaseKeepAliveRequest{ID: 7}))
+		resp, err := stream.Recv()
 		require.NoError(t, err)
 		assert.Equal(t, int64(5), resp.TTL)
-		assert.Equal(t, time.Minute, time.Until(c.Leases()[0].Expiry).Round(time.Second),
-			"the first renewal took effect although its answer was lost")
-		assert.Equal(t, 2, c.Calls("LeaseKeepAlive"))
+		assert.Equal(t, 30*time.Second, time.Until(c.Leases()[0].Expiry))
+		require.NoError(t, stream.Send(&pb.LeaseKeepAliveRequest{ID: 7}))
+		_, err = stream.Recv()
+		assert.Equal(t, rpctypes.ErrTimeout, rpctypes.Error(err))
+		assert.Equal(t, 60*time.Second, time.Until(c.Leases()[0].Expiry))
 	})
 }
 

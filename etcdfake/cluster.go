@@ -195,10 +195,10 @@ func (c *Cluster) Dump(prefix string) map[string]string { return c.store.Dump(pr
 
 // Lease is a lease that has not expired.
 type Lease struct {
-	ID     clientv3.LeaseID
-	TTL    time.Duration // as granted
-	Expiry time.Time     // unless it is renewed
-	Keys   []string
+	ID     clientv3.LeaseID // what Grant returned
+	TTL    time.Duration    // as granted
+	Expiry time.Time        // unless it is renewed
+	Keys   []string         // those that are attached to it, in order
 }
 
 // Leases returns the leases that have not expired, the next to expire first.

@@ -19,7 +19,9 @@
 // There is no clock to set. Outside of testing/synctest everything goes by real time. Inside of it,
 // everything goes by the bubble's virtual time, and synctest.Wait returns when all answers and
 // events have arrived, because connections in memory wait as synctest asks for. Make the cluster
-// and its clients inside of the bubble. Connections over TCP do not fit into it.
+// and its clients inside of the bubble. Connections over TCP do not fit into it. Nor do watches of
+// the published client, go.etcd.io/etcd/client/v3 3.7.3: while one is open, virtual time stands
+// still.
 //
 // # What to use
 //

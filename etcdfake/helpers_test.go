@@ -45,11 +45,3 @@ func within(t *testing.T, d time.Duration) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
-
-// nextEvents waits for the next response of a watch.
-func nextEvents(t *testing.T, w clientv3.WatchChan) clientv3.WatchResponse {
-	t.Helper()
-	resp, ok := <-w
-	require.True(t, ok, "the watch has ended")
-	return resp
-}

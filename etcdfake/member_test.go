@@ -1,7 +1,6 @@
 package etcdfake_test
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,37 +12,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
-
-// A member that is stopped refuses connections. It has what was written in the meantime when it
-// starts again, and a watch goes on where it was.
-func TestStopAndStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := etcdfake.New(t, etcdfake.WithMembers(3))
-		first, second := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
-		w := first.Watch(t.Context(), "k")
-		synctest.Wait()
-		c.Member(0).Stop()
-		mustPut(t, second, "k", "1")
-		_, err := first.Get(within(t, time.Second), "k")
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		c.Member(0).Start()
-		assert.Equal(t, "1", string(nextEvents(t, w).Events[0].Kv.Value))
-		_, err = first.Get(t.Context(), "k")
-		require.NoError(t, err)
-	})
-}
-
-// What waits on a connection that is cut fails, and a new connection is accepted.
-func TestCut(t *testing.T) {
-	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
-		w := client.Watch(t.Context(), "k")
-		synctest.Wait()
-		assert.Equal(t, 1, c.Member(0).Cut())
-		synctest.Wait() // the client has noticed
-		mustPut(t, client, "k", "1")
-		assert.Equal(t, int64(2), nextEvents(t, w).Events[0].Kv.ModRevision)
-	})
-}
 
 // A mute member takes no request. What has arrived by the end of that takes effect then.
 func TestMute(t *testing.T) {
@@ -60,35 +28,6 @@ func TestMute(t *testing.T) {
 		c.Member(0).Unmute()
 		require.NoError(t, <-done)
 		assert.Equal(t, "1", c.Dump("")["k"])
-	})
-}
-
-// A member that lags shows the past to serializable reads and to watches, and answers late.
-func TestLag(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := etcdfake.New(t, etcdfake.WithMembers(2))
-		leader, follower := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
-		mustPut(t, leader, "k", "1")
-		c.Member(1).Lag(10 * time.Second)
-		time.Sleep(time.Minute)
-		mustPut(t, leader, "k", "2")
-		start := time.Now()
-		w := follower.Watch(t.Context(), "k")
-		get, err := follower.Get(t.Context(), "k", clientv3.WithSerializable())
-		require.NoError(t, err)
-		assert.Equal(t, "1", string(get.Kvs[0].Value))
-		assert.Equal(t, int64(2), get.Header.Revision)
-		assert.Zero(t, time.Since(start))
-		get, err = follower.Get(t.Context(), "k")
-		require.NoError(t, err)
-		assert.Equal(t, "2", string(get.Kvs[0].Value))
-		assert.Equal(t, 10*time.Second, time.Since(start))
-		assert.Equal(t, "2", string(nextEvents(t, w).Events[0].Kv.Value))
-		assert.Equal(t, 10*time.Second, time.Since(start))
-		c.Member(1).Lag(0)
-		get, err = follower.Get(t.Context(), "k", clientv3.WithSerializable())
-		require.NoError(t, err)
-		assert.Equal(t, "2", string(get.Kvs[0].Value))
 	})
 }
 
@@ -127,23 +66,6 @@ func TestLoseLeader(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, map[string]string{"other": "2"}, c.Dump(""))
 		restore() // again: no effect
-	})
-}
-
-// A stream that requires a leader ends three seconds after it is lost.
-func TestStreamsWithoutLeader(t *testing.T) {
-	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
-		w := client.Watch(clientv3.WithRequireLeader(t.Context()), "k")
-		plain := client.Watch(t.Context(), "k")
-		synctest.Wait()
-		restore := c.LoseLeader()
-		start := time.Now()
-		resp := nextEvents(t, w)
-		assert.Equal(t, rpctypes.ErrNoLeader, resp.Err())
-		assert.Equal(t, 3*time.Second, time.Since(start))
-		restore()
-		mustPut(t, client, "k", "1")
-		assert.Len(t, nextEvents(t, plain).Events, 1)
 	})
 }
 

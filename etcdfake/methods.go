@@ -66,24 +66,28 @@ func (m *Member) register(srv *grpc.Server) {
 		if services[name] == nil {
 			services[name] = &grpc.ServiceDesc{ServiceName: name}
 		}
-		sd, short := services[name], string(meth.desc.Name())
-		if meth.desc.IsStreamingClient() || meth.desc.IsStreamingServer() {
-			sd.Streams = append(sd.Streams, grpc.StreamDesc{
-				StreamName:    short,
-				ServerStreams: meth.desc.IsStreamingServer(),
-				ClientStreams: meth.desc.IsStreamingClient(),
-				Handler: func(_ any, ss grpc.ServerStream) error {
-					return m.serveStream(meth, ss)
-				},
-			})
-			continue
-		}
-		sd.Methods = append(sd.Methods, grpc.MethodDesc{MethodName: short,
-			Handler: m.unaryHandler(meth)})
+		m.offer(services[name], meth)
 	}
 	for _, sd := range services {
 		srv.RegisterService(sd, nil)
 	}
+}
+
+// offer adds a method to its service.
+func (m *Member) offer(sd *grpc.ServiceDesc, meth *method) {
+	name, client, server := string(meth.desc.Name()), meth.desc.IsStreamingClient(),
+		meth.desc.IsStreamingServer()
+	if !client && !server {
+		sd.Methods = append(sd.Methods, grpc.MethodDesc{MethodName: name,
+			Handler: m.unaryHandler(meth)})
+		return
+	}
+	sd.Streams = append(sd.Streams, grpc.StreamDesc{
+		StreamName:    name,
+		ServerStreams: server,
+		ClientStreams: client,
+		Handler:       func(_ any, ss grpc.ServerStream) error { return m.serveStream(meth, ss) },
+	})
 }
 
 func (m *Member) unaryHandler(meth *method) grpc.MethodHandler {

@@ -14,14 +14,14 @@ const keptRequests = 100_000
 
 // Request is a request that a member has received.
 type Request struct {
-	Method   Method // its full name
-	Member   int    // the index of the member
-	Stream   int    // the number of the stream that it came on; 0 if the method is unary
-	Time     time.Time
+	Method   Method        // its full name
+	Member   int           // the index of the member
+	Stream   int           // the number of the stream that it came on; 0 if the method is unary
+	Time     time.Time     // when it arrived
 	Message  proto.Message // not to be modified
-	Metadata metadata.MD
-	Done     bool  // it was answered; of a stream's message: it took effect
-	Err      error // what it was answered with
+	Metadata metadata.MD   // as the client has sent it
+	Done     bool          // it was answered; of a stream's message: it took effect
+	Err      error         // what it was answered with
 }
 
 type requestLog struct {

@@ -51,8 +51,8 @@ func WithProgressInterval(d time.Duration) Option { return func(o *options) { o.
 
 // User is a user and what it may do. The user named "root" may do everything.
 type User struct {
-	Name        string
-	Password    string
+	Name        string               // not empty
+	Password    string               // 72 bytes at most
 	Permissions []*authpb.Permission // of a role of the user's own, which has its name
 }
 

@@ -6,12 +6,14 @@ var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "
 
 // stateMachines are packages of pure data, without goroutines and channels.
 var stateMachines = []string{"internal/watchmux", "internal/keepalive", "internal/keystate",
-	"internal/memberhealth"}
+	"internal/memberhealth", "etcdfake/internal/store", "etcdfake/internal/boltfile"}
 
 // goroutineFiles may start goroutines: the machinery, and the parts of the API whose background
 // work has no smaller home.
 var goroutineFiles = []string{
 	"internal/etcdfake",                    // serves
+	"etcdfake/member.go",                   // serves, until the member stops
+	"etcdfake/stream.go",                   // the handler of a stream, which its member waits for
 	"internal/testkit/faultnet",            // accepts and forwards
 	"internal/testkit/testclient",          // puts until it is stopped, and measures time
 	"internal/testkit/etcdtest/process.go", // reaps one server process

@@ -1,7 +1,7 @@
 // Package mockserver starts gRPC servers that answer the requests of an etcd client about keys and
 // leases with empty messages. They end keepalive streams at once, and have no other services. They
 // are for tests of connections, balancing and endpoints: nothing is stored, and headers are
-// missing.
+// missing. Package etcdfake is a server that answers as etcd does.
 package mockserver
 
 import (

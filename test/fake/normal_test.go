@@ -151,6 +151,9 @@ func translate(
 	m protoreflect.Message, numbers map[uint64]uint64, texts map[string]string,
 ) {
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if fd.IsMap() {
+			return true
+		}
 		if !fd.IsList() {
 			if v, changed := translated(fd, v, numbers, texts); changed {
 				m.Set(fd, v)

@@ -91,14 +91,14 @@ func (p *pair) call(user, method string, req, resp proto.Message) (proto.Message
 	wantErr := p.real.Invoke(forReal, method, p.dict.toReal(req), want)
 	gotErr := p.fake.Invoke(forFake, method, req, got)
 	if wantErr == nil && gotErr == nil {
-		p.learn(user, req, want, got)
+		p.learn(req, want, got)
 	}
 	p.compare(fmt.Sprintf("%s %s as %q %v", p.about, method, user, req), want, got, wantErr, gotErr)
 	return got, gotErr
 }
 
 // learn enters what only one server knows: ids and tokens.
-func (p *pair) learn(user string, req, want, got proto.Message) {
+func (p *pair) learn(req, want, got proto.Message) {
 	switch w := want.(type) {
 	case *pb.AuthenticateResponse:
 		g := got.(*pb.AuthenticateResponse)

@@ -26,12 +26,14 @@ const (
 )
 
 // Item is a key and its value.
-type Item struct{ Key, Value []byte }
+type Item struct {
+	Key, Value []byte // the key is not empty
+}
 
 // Bucket is a named set of items, whose keys ascend.
 type Bucket struct {
-	Name  string
-	Items []Item
+	Name  string // not empty
+	Items []Item // by key
 }
 
 // file is what has been written of a file.

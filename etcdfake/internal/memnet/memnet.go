@@ -86,8 +86,8 @@ func (c *conn) Write(p []byte) (int, error) { return c.out.write(p) }
 
 // Close ends the two directions. The other end still reads what was written before.
 func (c *conn) Close() error {
-	c.in.shut(io.ErrClosedPipe)
-	c.out.shut(io.EOF)
+	c.in.shut(true)
+	c.out.shut(false)
 	return nil
 }
 
@@ -112,6 +112,7 @@ type stream struct {
 	mu       sync.Mutex
 	buf      []byte
 	ended    error       // why nothing more comes; nil while the stream is open
+	left     bool        // the reader has closed its end
 	deadline time.Time   // of reads; zero: none
 	timer    *time.Timer // wakes the reader at the deadline
 }
@@ -140,8 +141,8 @@ func (s *stream) take(p []byte) (n int, err error, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.ended == io.ErrClosedPipe: // by the reader itself
-		return 0, s.ended, true
+	case s.left:
+		return 0, io.ErrClosedPipe, true
 	case !s.deadline.IsZero() && !time.Now().Before(s.deadline):
 		return 0, os.ErrDeadlineExceeded, true
 	case len(s.buf) > 0:
@@ -165,13 +166,12 @@ func (s *stream) write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// shut ends the stream. The reader's own end takes precedence over the writer's.
-func (s *stream) shut(err error) {
+// shut ends the stream, from the end of the reader or of the writer.
+func (s *stream) shut(reader bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended == nil || err == io.ErrClosedPipe {
-		s.ended = err
-	}
+	s.ended = io.EOF
+	s.left = s.left || reader
 	if s.timer != nil {
 		s.timer.Stop()
 	}

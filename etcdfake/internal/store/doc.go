@@ -9,7 +9,7 @@
 //   - Every committed write has one revision, one more than the write before it. The operations of
 //     a transaction share a revision and are numbered within it.
 //   - An entry of the log is never modified, so responses share it.
-//   - A key's history is a subsequence of the log. Compaction removes an entry from the two at once.
+//   - A key's history is a subsequence of the log. Compaction removes an entry from both at once.
 //   - A key is attached to the lease that its newest entry names, and to no other.
 //   - A watcher that was created is caught up: its stream has queued every event up to the
 //     store's revision before the mutex is released.

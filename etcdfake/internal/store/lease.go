@@ -233,10 +233,10 @@ func (s *Store) Revoke(id int64) bool {
 
 // Lease is a lease that has not expired.
 type Lease struct {
-	ID     int64
-	TTL    int64 // seconds, as granted
-	Expiry time.Time
-	Keys   []string
+	ID     int64     // not 0
+	TTL    int64     // seconds, as granted
+	Expiry time.Time // unless it is renewed
+	Keys   []string  // in order
 }
 
 // Leases returns the leases that have not expired, the next to expire first.

@@ -165,7 +165,9 @@ func (s sortable) Swap(i, j int)      { s.kvs[i], s.kvs[j] = s.kvs[j], s.kvs[i] 
 func (s sortable) Less(i, j int) bool { return s.less(s.kvs[i], s.kvs[j]) }
 
 var orders = map[pb.RangeRequest_SortTarget]func(a, b *mvccpb.KeyValue) bool{
-	pb.RangeRequest_KEY:     func(a, b *mvccpb.KeyValue) bool { return bytes.Compare(a.Key, b.Key) < 0 },
+	pb.RangeRequest_KEY: func(a, b *mvccpb.KeyValue) bool {
+		return bytes.Compare(a.Key, b.Key) < 0
+	},
 	pb.RangeRequest_VERSION: func(a, b *mvccpb.KeyValue) bool { return a.Version < b.Version },
 	pb.RangeRequest_CREATE: func(a, b *mvccpb.KeyValue) bool {
 		return a.CreateRevision < b.CreateRevision

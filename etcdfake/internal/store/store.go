@@ -11,18 +11,18 @@ import (
 
 // Config is what a Store starts with.
 type Config struct {
-	Now       func() time.Time
-	ClusterID uint64
-	Members   []*pb.Member  // the first one leads
-	Version   string        // what Status reports
-	Quota     int64         // bytes; 0 stands for etcd's default, less than 0 for none
-	TokenTTL  time.Duration // how long a token lives after its last use
-	MinTTL    int64         // seconds; a lease is granted for at least as long
+	Now       func() time.Time // the clock
+	ClusterID uint64           // in the headers of answers
+	Members   []*pb.Member     // the first one leads
+	Version   string           // what Status reports
+	Quota     int64            // bytes; 0 stands for etcd's default, less than 0 for none
+	TokenTTL  time.Duration    // how long a token lives after its last use
+	MinTTL    int64            // seconds; a lease is granted for at least as long
 }
 
 // Caller says who asks, and which member is asked.
 type Caller struct {
-	Member uint64
+	Member uint64        // the id of the member that is asked
 	Tokens []string      // of the request's metadata, as it was sent
 	Lag    time.Duration // how far the member is behind
 }
@@ -37,7 +37,6 @@ type Store struct {
 	kv      keyspace
 	leases  leaseTable
 	members []*pb.Member
-	nextID  uint64 // of members
 
 	removed map[uint64]bool // the ids of members that were
 	leader  uint64          // 0: none

@@ -48,7 +48,9 @@ func readOnly(req *pb.TxnRequest) bool {
 
 // Serializable reports whether a transaction has nothing but serializable ranges.
 func Serializable(req *pb.TxnRequest) bool {
-	return allOps(req, func(op *pb.RequestOp) bool { return op.GetRequestRange().GetSerializable() })
+	return allOps(req, func(op *pb.RequestOp) bool {
+		return op.GetRequestRange().GetSerializable()
+	})
 }
 
 func allOps(req *pb.TxnRequest, ok func(*pb.RequestOp) bool) bool {

@@ -30,7 +30,8 @@ func (tx *writeTx) rev() int64 {
 }
 
 func (tx *writeTx) add(kv *mvccpb.KeyValue, deleted bool) {
-	e := &entry{main: tx.begin + 1, sub: int64(len(tx.changes)), at: tx.at, deleted: deleted, kv: kv}
+	e := &entry{main: tx.begin + 1, sub: int64(len(tx.changes)), at: tx.at, deleted: deleted,
+		kv: kv}
 	tx.changes = append(tx.changes, e)
 	tx.s.kv.add(e)
 }

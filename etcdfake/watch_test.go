@@ -1,0 +1,114 @@
+package etcdfake_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+// What is here has a watch open while virtual time passes, which the watches of the published
+// client prevent: each waits for a channel that was made outside of the bubble.
+
+// A member that is stopped refuses connections. It has what was written in the meantime when it
+// starts again, and a watch goes on where it was.
+func TestStopAndStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := etcdfake.New(t, etcdfake.WithMembers(3))
+		first, second := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
+		w := first.Watch(t.Context(), "k")
+		synctest.Wait()
+		c.Member(0).Stop()
+		mustPut(t, second, "k", "1")
+		_, err := first.Get(within(t, time.Second), "k")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		c.Member(0).Start()
+		assert.Equal(t, "1", string(nextEvents(t, w).Events[0].Kv.Value))
+		_, err = first.Get(t.Context(), "k")
+		require.NoError(t, err)
+	})
+}
+
+// What waits on a connection that is cut fails, and a new connection is accepted.
+func TestCut(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		w := client.Watch(t.Context(), "k")
+		synctest.Wait()
+		assert.Equal(t, 1, c.Member(0).Cut())
+		synctest.Wait() // the client has noticed
+		mustPut(t, client, "k", "1")
+		assert.Equal(t, int64(2), nextEvents(t, w).Events[0].Kv.ModRevision)
+	})
+}
+
+// A member that lags shows the past to serializable reads and to watches, and answers late.
+func TestLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := etcdfake.New(t, etcdfake.WithMembers(2))
+		leader, follower := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
+		mustPut(t, leader, "k", "1")
+		c.Member(1).Lag(10 * time.Second)
+		time.Sleep(time.Minute)
+		mustPut(t, leader, "k", "2")
+		start := time.Now()
+		w := follower.Watch(t.Context(), "k")
+		get, err := follower.Get(t.Context(), "k", clientv3.WithSerializable())
+		require.NoError(t, err)
+		assert.Equal(t, "1", string(get.Kvs[0].Value))
+		assert.Equal(t, int64(2), get.Header.Revision)
+		assert.Zero(t, time.Since(start))
+		get, err = follower.Get(t.Context(), "k")
+		require.NoError(t, err)
+		assert.Equal(t, "2", string(get.Kvs[0].Value))
+		assert.Equal(t, 10*time.Second, time.Since(start))
+		assert.Equal(t, "2", string(nextEvents(t, w).Events[0].Kv.Value))
+		assert.Equal(t, 10*time.Second, time.Since(start))
+		c.Member(1).Lag(0)
+		get, err = follower.Get(t.Context(), "k", clientv3.WithSerializable())
+		require.NoError(t, err)
+		assert.Equal(t, "2", string(get.Kvs[0].Value))
+	})
+}
+
+// A stream that requires a leader ends three seconds after it is lost.
+func TestStreamsWithoutLeader(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		w := client.Watch(clientv3.WithRequireLeader(t.Context()), "k")
+		plain := client.Watch(t.Context(), "k")
+		synctest.Wait()
+		restore := c.LoseLeader()
+		start := time.Now()
+		resp := nextEvents(t, w)
+		assert.Equal(t, rpctypes.ErrNoLeader, resp.Err())
+		assert.Equal(t, 3*time.Second, time.Since(start))
+		restore()
+		mustPut(t, client, "k", "1")
+		assert.Len(t, nextEvents(t, plain).Events, 1)
+	})
+}
+
+func TestProgressIsPeriodic(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ *etcdfake.Cluster, client *clientv3.Client) {
+		w := client.Watch(t.Context(), "k", clientv3.WithProgressNotify())
+		synctest.Wait()
+		start := time.Now()
+		resp := nextEvents(t, w)
+		assert.True(t, resp.IsProgressNotify())
+		assert.Equal(t, time.Minute, time.Since(start))
+	}, etcdfake.WithProgressInterval(time.Minute))
+}
+
+// nextEvents waits for the next response of a watch.
+func nextEvents(t *testing.T, w clientv3.WatchChan) clientv3.WatchResponse {
+	t.Helper()
+	resp, ok := <-w
+	require.True(t, ok, "the watch has ended")
+	return resp
+}
