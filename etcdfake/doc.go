@@ -71,7 +71,8 @@
 //	                         Hash is not the hash of etcd's file (HashKV is exact)
 //	the expiry of leases     exact to the moment; etcd takes up to half a second more
 //	a member that lags       has the compactions at once
-//	a second server          a member that MemberAdd adds never starts
+//	members that come or go  one that MemberAdd adds never starts; one that MemberRemove removes
+//	                         goes on serving
 //	users by certificate     users log in with passwords; tokens are simple ones, not JWT
 //	hashed passwords         neither taken nor kept in a snapshot, whose users cannot log in
 //	a downgrade              is validated and shown by Status, and does not happen

@@ -218,7 +218,8 @@ func (s *Store) callMemberRemove(
 	})
 	s.removed[req.ID] = true
 	if s.leader == req.ID {
-		s.elect(s.members[0].ID)
+		voter := slices.IndexFunc(s.members, func(m *pb.Member) bool { return !m.IsLearner })
+		s.elect(s.members[voter].ID) // one is left, or the removal would have been refused
 	}
 	return &pb.MemberRemoveResponse{Header: s.clusterHeader(c), Members: s.membersByID()}, nil
 }
