@@ -275,7 +275,9 @@ func (s *session) close(ctx context.Context) error {
 // If a repeated request finds no lease, an earlier one has revoked it, and revoke returns nil.
 func (s *session) revoke(ctx context.Context) error {
 	for n := 0; ; n++ {
-		err := s.revokeOnce(ctx)
+		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
+		_, err := s.client.Revoke(attempt, s.lease)
+		cancel()
 		if err == nil || n > 0 && errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return nil
 		}
@@ -283,13 +285,6 @@ func (s *session) revoke(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-func (s *session) revokeOnce(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	_, err := s.client.Revoke(ctx, s.lease)
-	return err
 }
 
 // within returns a child of ctx for a call in the session's name. The child also ends with the

@@ -44,34 +44,20 @@
 // # States
 //
 // An epoch lasts as long as one session; there is none while the next session is made. An ownership
-// belongs to one key in one epoch, and has a goroutine. The cache holds the states of all
-// ownerships:
+// belongs to one key in one epoch, and has a goroutine. It has three states, in this order:
 //
-//	state      event                                         next       action
-//	none       a get; no cooldown; not in a blocked range    acquiring  in one transaction put the
-//	                                                                    lease key, if it does not
-//	                                                                    exist and the key is not
-//	                                                                    attached to a lease; read
-//	                                                                    the key in any case
-//	acquiring  the lease key was put                         owned      cache the key; watch the
-//	                                                                    lease key from the next
-//	                                                                    revision on
-//	acquiring  another client owns the key, or the request   releasing
-//	           failed
-//	owned      the lease key is asked for or gone, or the    releasing
-//	           server refuses to show it
-//	owned      an own write has an unknown outcome, wrote    releasing
-//	           what cannot be cached, or is of a range that
-//	           the key is in
-//	none       an orphaned lease key was found               releasing
-//	releasing  the lease key is certainly not this client's  none       start a cooldown, 1 s at
-//	                                                                    most
-//	any        the epoch ends                                none       the server deletes the
-//	                                                                    lease key with the lease
+//   - acquiring, from a get that finds no ownership, no cooldown and no blocked range: one
+//     transaction reads the key, and puts the lease key if the lease key does not exist and the
+//     key is not attached to a lease. Gets of the key wait until it is answered.
+//   - owned, if the lease key was put: the cache answers gets, and the lease key is watched from
+//     the next revision on. This ends if the lease key is asked for or gone, or the server
+//     refuses to show it; if a write of this client has an unknown outcome or wrote a key that
+//     cannot be cached; and if a range with the key is about to be written.
+//   - releasing: the lease key is deleted if it is this client's, again and again until the
+//     delete is answered. Then the ownership ends, and a cooldown of at most 1 s starts, in which
+//     the key is not acquired.
 //
-// While an ownership is releasing, its goroutine deletes the lease key if the lease key is this
-// client's, and repeats the delete until it is answered. A get waits while its key is acquiring. In
-// all states but owned the server answers it.
+// All ownerships end with their epoch, because the server deletes the lease keys with the lease.
 //
 // An orphaned lease key is attached to the epoch's lease and has no ownership: the request for it
 // failed and was applied all the same, or the lease is older than the epoch. No other client could
@@ -97,13 +83,13 @@
 //   - While an epoch is certain, the lease key of an owned key exists, with its create revision.
 //     Only its owner deletes it, and only after the state is releasing. So no other client has
 //     written the key since it was cached.
-//   - An epoch is certain until its lease could expire: for the TTL after the last answered renewal
-//     was sent, by the monotonic clock.
-//   - A get takes the cached key, then the highest revision seen, and reads the clock last. If the
-//     epoch is certain at that moment, the server had the key as cached at that revision. This also
-//     holds if the process was stopped in between, because no goroutine has to notice the loss of
-//     the lease. A transaction takes all of its cached keys under one read lock, and then reads the
-//     clock once.
+//   - An epoch is certain until its lease could expire: for the TTL after the last answered
+//     renewal was sent, by the monotonic clock.
+//   - A get takes the cached key, then the highest revision seen, and reads the clock last. If
+//     the epoch is certain at that moment, the server had the key as cached at that revision.
+//     This also holds if the process was stopped in between, because no goroutine has to notice
+//     the loss of the lease. A transaction takes all of its cached keys under one read lock, and
+//     then reads the clock once.
 //   - While this client writes a key, the server answers gets of it. What a write reads back
 //     replaces the cached key only if its revision is higher, because answers can overtake each
 //     other.

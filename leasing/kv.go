@@ -87,8 +87,8 @@ func newLeasingKV(
 		sessions: newSessions(cl, opts)}
 	l.owner = &owner{kv: cl.KV, watcher: cl.Watcher, leases: cl.Lease, leaseKeys: leaseKeys,
 		cache: l.cache}
-	l.writer = &writer{kv: cl.KV, leaseKeys: leaseKeys, cache: l.cache, owner: l.owner,
-		asker: &asker{kv: cl.KV, watcher: cl.Watcher}}
+	l.writer = &writer{kv: cl.KV, watcher: cl.Watcher, leaseKeys: leaseKeys, cache: l.cache,
+		owner: l.owner}
 	return l
 }
 

@@ -19,21 +19,15 @@ package namespace
 // For those who change the package:
 //
 // A request is rewritten before it is sent, and its response after it was received. The code does
-// not assume that the response fits the request: it goes by the types in the response.
+// not assume that the response fits the request: it goes by the types in the response. Responses
+// belong to their caller and are changed in place. Events may be shared by watchers and are copied,
+// with one allocation each.
 //
-// Options run once: a method makes the Op, rewrites it, and passes it on by Do, or as one option
-// that replaces the whole Op.
-//
-// A key and the end of a range get the prefix, with one exception: the end "\x00", which
-// is the end of the key space, becomes the end of the prefix. For a prefix of 0xff bytes that is
-// the end of the key space itself. An empty key is refused here, because it would become the key
-// that equals the prefix. FuzzNamespace compares all of this with a model in memory that has no
-// other keys.
-//
-// Responses to requests belong to their caller and are changed in place. Events may be shared by
-// watchers and are copied, with one allocation each.
+// The options of a caller run once: a method makes the Op, rewrites it, and passes it on by Do, or
+// as one option that replaces the whole Op.
 //
 // The KV and the Watcher of a client have methods that run a function on what they deliver, so that
 // no goroutine copies a channel: GetStreamRewritten and WatchRewritten, found by a type assertion.
-// Namespaces have both methods too, and so nest. With another Watcher each watch costs a goroutine,
-// for which Close waits; the stream of another KV is collected before it is delivered.
+// Namespaces have both methods too, and so nest.
+//
+// FuzzNamespace compares all of this with a model in memory that has no other keys.

@@ -6,6 +6,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/txnbuilder"
 )
 
 // prefixKV is the KV of a namespace.
@@ -116,4 +117,30 @@ func onePiece(piece *pb.RangeResponse, rewrite func(*pb.RangeResponse)) clientv3
 // options: those of op have run already and must not run twice.
 func exactly(op clientv3.Op) clientv3.OpOption {
 	return func(o *clientv3.Op) { *o = op }
+}
+
+// prefixTxn is a transaction of a namespace.
+type prefixTxn struct {
+	txnbuilder.Builder[clientv3.Cmp, clientv3.Op, clientv3.Txn]
+	space // read-only after Txn
+}
+
+func (kv *prefixKV) Txn(ctx context.Context) clientv3.Txn {
+	t := &prefixTxn{space: kv.space}
+	t.Start(kv.KV.Txn(ctx), t,
+		txnbuilder.Rewrite[clientv3.Cmp, clientv3.Op]{Cmps: t.cmps, Ops: t.ops})
+	return t
+}
+
+func (t *prefixTxn) Commit() (*clientv3.TxnResponse, error) {
+	parts := t.Parts()
+	if parts.Err != nil {
+		return nil, parts.Err
+	}
+	resp, err := parts.Inner.Commit()
+	if err != nil {
+		return nil, err
+	}
+	t.txn((*pb.TxnResponse)(resp))
+	return resp, nil
 }

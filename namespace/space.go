@@ -25,7 +25,9 @@ func newSpace(prefix string) space {
 }
 
 // enter returns the cluster's key for a key of the namespace, and the end of the cluster's range
-// for the range from that key to end. An empty end stands for the single key.
+// for the range from that key to end. An empty end stands for the single key. The end of the key
+// space becomes the end of the prefix, which for a prefix of 0xff bytes is the end of the key
+// space.
 func (s space) enter(key, end []byte) (outerKey, outerEnd []byte) {
 	switch {
 	case len(end) == 0:

@@ -12,12 +12,9 @@ package ordering
 
 // For those who change the package:
 //
-// The greatest revision that was returned is one atomic number. The revision of a response must not
-// be lower than that number was when the request was sent. So requests that overlap do not wait for
-// each other.
+// The revision of a response must not be lower than the greatest one that had been returned when
+// the request was sent. So requests that overlap do not wait for each other.
 //
-// Violations are counted for each request. OrderViolationFunc has no parameter for the count, so
-// the count travels in the value of the Op, which reads do not use. A function that counted by
-// itself could not tell requests apart, and would not see that a request succeeded.
-//
-// GetStream begins with a read of one key, whose revision becomes that of the stream.
+// Violations are counted for each request, so that requests do not count for each other and a
+// success ends the count. OrderViolationFunc has no parameter for the count: it travels in the
+// value of the Op, which reads do not use.

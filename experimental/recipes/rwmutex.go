@@ -49,24 +49,18 @@ func (rw *RWMutex) Lock() error { return rw.lock("write/", "") }
 
 // lock puts a key that begins with dir, and waits until no key that is older begins with rivals.
 func (rw *RWMutex) lock(dir, rivals string) error {
-	if !rw.begin() {
+	rw.mu.Lock()
+	if rw.busy || rw.own != nil {
+		rw.mu.Unlock()
 		return errInUse
 	}
+	rw.busy = true
+	rw.mu.Unlock()
 	own, since, err := rw.acquire(dir, rivals)
 	rw.mu.Lock()
 	defer rw.mu.Unlock()
 	rw.busy, rw.own, rw.since = false, own, since
 	return err
-}
-
-func (rw *RWMutex) begin() bool {
-	rw.mu.Lock()
-	defer rw.mu.Unlock()
-	if rw.busy || rw.own != nil {
-		return false
-	}
-	rw.busy = true
-	return true
 }
 
 func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, err error) {
