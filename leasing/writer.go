@@ -216,8 +216,9 @@ func (wr *writer) owners(
 	return ours, others
 }
 
-// askToRelease asks the owners of some lease keys in the range r to release them, and returns true when
-// all of these lease keys are gone. It returns false if its watch ends first, as it does with ctx.
+// askToRelease asks the owners of some lease keys in the range r to release them, and returns true
+// when all of these lease keys are gone. It returns false if its watch ends first, as it does with
+// ctx.
 //
 // It asks once the watch exists, so that the watch starts in the present: a server brings a watch
 // that starts in the past up to date only ten times a second.
