@@ -75,8 +75,8 @@ type clientState struct {
 
 	// guarded by mu
 	mu        sync.Mutex
-	endpoints []string
-	named     []string // the endpoints that the program has named; Sync does not change them
+	endpoints []namedEndpoint
+	named     []namedEndpoint // the endpoints that the program has named; Sync does not change them
 }
 
 // newState returns the state of a client without a connection.
@@ -181,12 +181,14 @@ func (c *Client) connect() (err error) {
 		return err
 	}
 	c.dialer.noProxy = c.user.noProxy
-	if err := c.chooseEndpoints(); err != nil {
+	eps, err := c.usable(c.cfg.Endpoints)
+	if err != nil {
 		return err
 	}
+	c.setEndpoints(eps, true)
 	c.tracker = balancer.New(c.ctx, balancer.Options{Even: c.cfg.SpreadEvenly,
 		NoProbes: c.cfg.DisableProbes, Report: c.logHealth, Unreachable: c.logUnreachable})
-	c.conn, c.resolver, err = c.dial(c.tracker, !c.cfg.DisableProbes, c.cfg.Endpoints...)
+	c.conn, c.resolver, err = c.dial(c.tracker, !c.cfg.DisableProbes, eps)
 	if err != nil {
 		return err
 	}
@@ -196,18 +198,6 @@ func (c *Client) connect() (err error) {
 		defer c.background.Done()
 		_ = c.conn.Close() // its error says that the connection is closed already
 	})
-	return nil
-}
-
-// chooseEndpoints stores the well-formed endpoints of the Config. It returns an error if there is
-// no such endpoint.
-func (c *Client) chooseEndpoints() error {
-	good, err := c.usable(c.cfg.Endpoints)
-	if err != nil {
-		return err
-	}
-	c.cfg.Endpoints = good
-	c.setEndpoints(good, true)
 	return nil
 }
 

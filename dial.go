@@ -152,12 +152,9 @@ func field(v reflect.Value, name string) reflect.Value {
 // dial makes a connection that spreads requests over eps, and starts to connect. t compares the
 // members; it may be nil.
 func (c *Client) dial(
-	t *balancer.Tracker, healthCheck bool, eps ...string,
+	t *balancer.Tracker, healthCheck bool, eps []namedEndpoint,
 ) (*grpc.ClientConn, *resolver.Resolver, error) {
-	addresses, encrypted, err := c.resolve(t, eps)
-	if err != nil {
-		return nil, nil, err
-	}
+	addresses, encrypted := c.resolve(t, eps)
 	creds := c.creds.As(endpoint.Plain)
 	if encrypted {
 		creds = c.creds.As(endpoint.Encrypted)
@@ -170,8 +167,8 @@ func (c *Client) dial(
 		grpc.WithChainStreamInterceptor(lastStream))
 	conn, err := grpc.NewClient(r.Target(), opts...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("etcdclient: connection to %q: %w", endpoint.RedactAll(eps),
-			err)
+		return nil, nil, fmt.Errorf("etcdclient: connection to %q: %w",
+			endpoint.RedactAll(texts(eps)), err)
 	}
 	conn.Connect()
 	return conn, r, nil
@@ -194,37 +191,20 @@ func lastStream(
 	return next(ctx, desc, cc, method, wire.Settle(opts)...)
 }
 
-// parse takes an endpoint apart. If the program has a dialer, an endpoint that cannot be parsed is
-// passed to that dialer as it is.
-func (c *Client) parse(ep string) (endpoint.Endpoint, error) {
-	e, err := endpoint.Parse(ep)
-	switch {
-	case err == nil:
-		return e, nil
-	case c.user.dialer && !blank(ep):
-		return endpoint.Raw(ep), nil
-	}
-	return e, fmt.Errorf("etcdclient: %w", err)
-}
-
-// resolve returns gRPC's addresses for endpoints. They carry t, which tracks their members.
-// encrypted reports whether any of them is encrypted.
+// resolve returns gRPC's addresses for endpoints, and whether any of them is encrypted. The
+// addresses carry t, which tracks their members.
 func (c *Client) resolve(
-	t *balancer.Tracker, eps []string,
-) (addresses []grpcresolver.Address, encrypted bool, err error) {
+	t *balancer.Tracker, eps []namedEndpoint,
+) (addresses []grpcresolver.Address, encrypted bool) {
 	creds := c.creds
 	if c.user.credentials {
 		creds = nil
 	}
 	for _, ep := range eps {
-		e, err := c.parse(ep)
-		if err != nil {
-			return nil, false, err
-		}
-		encrypted = encrypted || c.creds.Encrypts(e.Security)
-		addresses = append(addresses, t.With(e.Resolved(creds)))
+		encrypted = encrypted || c.creds.Encrypts(ep.Security)
+		addresses = append(addresses, t.With(ep.Resolved(creds)))
 	}
-	return addresses, encrypted, nil
+	return addresses, encrypted
 }
 
 // Dial returns a new connection to one endpoint, written as in Config.Endpoints, with the client's
@@ -237,7 +217,13 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
 	}
-	conn, _, err := c.dial(nil, false, c.secured([]string{ep})...)
+	parsed, err := c.parse(ep)
+	if err != nil {
+		return nil, err
+	}
+	eps := []namedEndpoint{parsed}
+	c.secure(eps)
+	conn, _, err := c.dial(nil, false, eps)
 	return conn, err
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"net/url"
 	"strings"
 	"time"
 
@@ -19,6 +19,20 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
+// namedEndpoint is a well-formed endpoint and the text that named it.
+type namedEndpoint struct {
+	endpoint.Endpoint
+	text string
+}
+
+func texts(eps []namedEndpoint) []string {
+	var out []string
+	for _, ep := range eps {
+		out = append(out, ep.text)
+	}
+	return out
+}
+
 // Endpoints returns a copy of the client's endpoints.
 func (c *Client) Endpoints() []string {
 	if !c.made() {
@@ -26,7 +40,7 @@ func (c *Client) Endpoints() []string {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.endpoints)
+	return texts(c.endpoints)
 }
 
 // SetEndpoints replaces the endpoints. It copies eps. An endpoint that stays, in whatever spelling,
@@ -49,15 +63,14 @@ func (c *Client) SetEndpoints(eps ...string) {
 // usable returns the well-formed endpoints among eps, and logs a warning about the others. If no
 // endpoint is well-formed, it returns what is wrong with them, or ErrNoAvailableEndpoints if eps is
 // empty.
-func (c *Client) usable(eps []string) ([]string, error) {
-	good := make([]string, 0, len(eps))
+func (c *Client) usable(eps []string) (good []namedEndpoint, _ error) {
 	var errs []error
-	for _, ep := range eps {
-		if _, err := c.parse(ep); err != nil {
+	for _, text := range eps {
+		if ep, err := c.parse(text); err != nil {
 			errs = append(errs, err)
-			continue
+		} else {
+			good = append(good, ep)
 		}
-		good = append(good, ep)
 	}
 	err := errors.Join(errs...)
 	switch {
@@ -71,13 +84,23 @@ func (c *Client) usable(eps []string) ([]string, error) {
 	return good, nil
 }
 
-// blank reports whether an endpoint is empty, as after a trailing comma in a list.
-func blank(ep string) bool { return strings.TrimSpace(ep) == "" }
+// parse takes an endpoint apart. If the program has a dialer, an endpoint that cannot be parsed is
+// passed to that dialer as it is, unless it is blank, as after a trailing comma in a list.
+func (c *Client) parse(text string) (namedEndpoint, error) {
+	ep, err := endpoint.Parse(text)
+	if err != nil {
+		if !c.user.dialer || strings.TrimSpace(text) == "" {
+			return namedEndpoint{}, fmt.Errorf("etcdclient: %w", err)
+		}
+		ep = endpoint.Raw(text)
+	}
+	return namedEndpoint{ep, text}, nil
+}
 
-// setEndpoints stores well-formed endpoints and passes them to the resolver. byCaller says whether
-// the program has named them. The lock covers both steps, so that Endpoints and the resolver agree
-// on the last call.
-func (c *Client) setEndpoints(eps []string, byCaller bool) {
+// setEndpoints stores eps and passes them to the resolver. byCaller says whether the program has
+// named them. The lock covers both steps, so that Endpoints and the resolver agree on the last
+// call.
+func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if byCaller {
@@ -85,37 +108,29 @@ func (c *Client) setEndpoints(eps []string, byCaller bool) {
 	}
 	c.endpoints = eps
 	if c.resolver != nil {
-		addresses, _, _ := c.resolve(c.tracker, eps)
+		addresses, _ := c.resolve(c.tracker, eps)
 		c.resolver.Set(addresses)
 	}
 }
 
-// secured returns eps with https instead of http if the program has named an encrypted endpoint,
-// because what members advertise must not lower the security of the connection. An address that the
-// program has named as an http endpoint stays as it is.
-func (c *Client) secured(eps []string) []string {
+// secure changes http to https in eps if the program has named an encrypted endpoint, because what
+// members advertise must not lower the security of the connection. An address that the program has
+// named as an http endpoint stays as it is.
+func (c *Client) secure(eps []namedEndpoint) {
 	c.mu.Lock()
 	named := c.named
 	c.mu.Unlock()
 	encrypted, plain := false, map[string]bool{}
 	for _, ep := range named {
-		e, err := c.parse(ep)
-		if err != nil {
-			continue
-		}
-		encrypted = encrypted || c.creds.Encrypts(e.Security)
-		plain[e.Address] = plain[e.Address] || !c.creds.Encrypts(e.Security)
+		encrypted = encrypted || c.creds.Encrypts(ep.Security)
+		plain[ep.Address] = plain[ep.Address] || !c.creds.Encrypts(ep.Security)
 	}
-	if !encrypted {
-		return eps
-	}
-	out := slices.Clone(eps)
-	for i, ep := range eps {
-		if e, err := c.parse(ep); err == nil && e.Security == endpoint.Plain && !plain[e.Address] {
-			out[i] = "https://" + e.Address
+	for i := range eps {
+		if ep := &eps[i]; encrypted && ep.Security == endpoint.Plain && !plain[ep.Address] {
+			ep.Security = endpoint.Encrypted
+			ep.text = (&url.URL{Scheme: "https", Host: ep.Address}).String() // escapes a zone
 		}
 	}
-	return out
 }
 
 func (c *Client) countEndpoints() int {
@@ -150,7 +165,8 @@ func (c *Client) Sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.setEndpoints(c.secured(good), false)
+	c.secure(good)
+	c.setEndpoints(good, false)
 	return nil
 }
 
@@ -180,13 +196,14 @@ func (c *Client) rejectOldCluster() error {
 	}
 	ctx, cancel := context.WithTimeout(origin.Client(c.ctx), c.cfg.dialTimeout())
 	defer cancel()
-	answers := make(chan error, len(c.cfg.Endpoints)) // sent on once by each goroutine below
-	for _, ep := range c.cfg.Endpoints {
+	eps := c.Endpoints()
+	answers := make(chan error, len(eps)) // sent on once by each goroutine below
+	for _, ep := range eps {
 		// Ends with ctx at the latest; the loop below waits for its answer.
 		go func() { answers <- c.checkVersion(ctx, ep) }()
 	}
 	var failed []error
-	for range c.cfg.Endpoints {
+	for range eps {
 		if err := <-answers; err != nil {
 			failed = append(failed, err)
 		}
@@ -195,7 +212,7 @@ func (c *Client) rejectOldCluster() error {
 	switch {
 	case errors.Is(err, ErrOldCluster):
 		return ErrOldCluster
-	case len(failed) < len(c.cfg.Endpoints):
+	case len(failed) < len(eps):
 		return nil
 	}
 	return err

@@ -61,6 +61,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		require.NoError(t, err, "the connection is tracked: reads move to the other member")
 	}
 
+	require.NoError(t, c.Close(), "the client makes no more connections through the proxy")
 	through := p.tunnels.Load()
 	direct := testclient.New(t, clientv3.Config{Endpoints: []string{a.Addr()}})
 	_, err := direct.Get(t.Context(), "k")
