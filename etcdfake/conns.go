@@ -24,26 +24,19 @@ func (g *gate) passage() <-chan struct{} {
 	return g.open
 }
 
-func (g *gate) isOpen() bool {
-	select {
-	case <-g.passage():
-		return true
-	default:
-		return false
-	}
-}
-
 // set opens or shuts the gate.
 func (g *gate) set(open bool) {
-	if g.isOpen() == open {
-		return
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if open {
-		close(g.open)
-	} else {
-		g.open = make(chan struct{})
+	select {
+	case <-g.open:
+		if !open {
+			g.open = make(chan struct{})
+		}
+	default:
+		if open {
+			close(g.open)
+		}
 	}
 }
 

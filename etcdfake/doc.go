@@ -70,7 +70,7 @@
 //	a disk                   nothing survives the process; the size of the file is estimated;
 //	                         Hash is not the hash of etcd's file (HashKV is exact)
 //	the expiry of leases     exact to the moment; etcd takes up to half a second more
-//	a member that lags       has the compactions at once
+//	a member that lags       has the compactions at once, and no transaction in the past
 //	members that come or go  one that MemberAdd adds never starts; one that MemberRemove removes
 //	                         goes on serving
 //	users by certificate     users log in with passwords; tokens are simple ones, not JWT

@@ -92,35 +92,32 @@ func TestFragmentsAreEtcds(t *testing.T) {
 // A lease has a shortest time, and its keys go with it in one revision.
 func TestLeasesExpireAsEtcds(t *testing.T) {
 	p := newPair(t, "--heartbeat-interval=100", "--election-timeout=1000")
+	grant := func(id, ttl int64) {
+		p.call("", pb.Lease_LeaseGrant_FullMethodName, &pb.LeaseGrantRequest{ID: id, TTL: ttl},
+			new(pb.LeaseGrantResponse))
+	}
 	for i, ttl := range []int64{-1, 0, 1, 2, 3} {
-		p.call("", pb.Lease_LeaseGrant_FullMethodName,
-			&pb.LeaseGrantRequest{ID: int64(i + 1), TTL: ttl}, new(pb.LeaseGrantResponse))
+		grant(int64(i+10), ttl)
 	}
-	for i := range 5 {
-		id := int64(i + 1)
-		if i != 3 {
-			p.call("", pb.Lease_LeaseRevoke_FullMethodName, &pb.LeaseRevokeRequest{ID: id},
-				new(pb.LeaseRevokeResponse))
-			continue
-		}
-		for _, key := range strings.Fields("c a b") {
-			p.call("", pb.KV_Put_FullMethodName, &pb.PutRequest{Key: []byte(key), Lease: id},
-				new(pb.PutResponse))
-		}
-		p.watches.create(&pb.WatchCreateRequest{Key: []byte("a"), RangeEnd: []byte("z"),
-			PrevKv: true, WatchId: 7})
-		p.watches.same()
+	p.watches.create(&pb.WatchCreateRequest{Key: []byte("a"), RangeEnd: []byte("z"), PrevKv: true,
+		WatchId: 7})
+	p.watches.same()
+	grant(4, 5)
+	for _, key := range strings.Fields("c a b") {
+		p.call("", pb.KV_Put_FullMethodName, &pb.PutRequest{Key: []byte(key), Lease: 4},
+			new(pb.PutResponse))
 	}
+	// the answer to the create, three puts and three deletions
+	const received = 7
 	p.watches.settleUntil(func() bool {
-		return len(p.watches.real.copy()[7]) == 4 && len(p.watches.fake.copy()[7]) == 4
+		return len(p.watches.real.copy()[7]) == received &&
+			len(p.watches.fake.copy()[7]) == received
 	})
 	p.watches.same()
-	for range 2 {
-		p.call("", pb.Lease_LeaseTimeToLive_FullMethodName,
-			&pb.LeaseTimeToLiveRequest{ID: 4, Keys: true}, new(pb.LeaseTimeToLiveResponse))
-		p.stream("", pb.Lease_LeaseKeepAlive_FullMethodName, &pb.LeaseKeepAliveRequest{ID: 4},
-			new(pb.LeaseKeepAliveResponse), true)
-	}
+	p.call("", pb.Lease_LeaseTimeToLive_FullMethodName,
+		&pb.LeaseTimeToLiveRequest{ID: 4, Keys: true}, new(pb.LeaseTimeToLiveResponse))
+	p.stream("", pb.Lease_LeaseKeepAlive_FullMethodName, &pb.LeaseKeepAliveRequest{ID: 4},
+		new(pb.LeaseKeepAliveResponse), true)
 }
 
 // A password has a longest size, and authentication needs a root.

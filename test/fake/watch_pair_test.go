@@ -170,7 +170,8 @@ func (w *watchPair) progress() {
 	if w.fake.answers() == fakeBefore {
 		return
 	}
-	for w.real.answers() == realBefore {
+	for deadline := time.Now().Add(patience); w.real.answers() == realBefore; {
+		require.True(w.p.t, time.Now().Before(deadline), "%s: no progress notice", w.p.about)
 		require.NoError(w.p.t, w.real.stream.Send(req))
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -197,7 +198,7 @@ func (w *watchPair) settleUntil(done func() bool) {
 // same waits until both streams have received the same.
 func (w *watchPair) same() {
 	w.p.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		want, got := w.real.copy(), w.fake.copy()
 		if w.real.received() && w.fake.received() && equal(want, got) {
