@@ -3,10 +3,7 @@ package etcdfake_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,32 +153,4 @@ func program(ctx context.Context, address string) error {
 	}
 	_, err = client.Put(ctx, "config/mode", "fast")
 	return errors.Join(err, client.Close())
-}
-
-// run runs a test in virtual time. A test of your own is a function Test… that calls
-// synctest.Test; an example has no *testing.T, so this makes one.
-func run(test func(*testing.T)) {
-	runInRealTime(func(t *testing.T) { synctest.Test(t, test) })
-}
-
-// runInRealTime runs a test as the command go test does. ETCDFAKE_RUNS repeats it in silence.
-func runInRealTime(test func(*testing.T)) {
-	for name, value := range map[string]string{"test.v": "false", "test.count": "1"} {
-		f := flag.Lookup(name)
-		defer func(before string) { _ = f.Value.Set(before) }(f.Value.String())
-		_ = f.Value.Set(value)
-	}
-	tests := []testing.InternalTest{{Name: "example", F: test}}
-	all := func(string, string) (bool, error) { return true, nil }
-	testing.RunTests(all, tests)
-	repeats, _ := strconv.Atoi(os.Getenv("ETCDFAKE_RUNS"))
-	stdout := os.Stdout
-	os.Stdout, _ = os.Open(os.DevNull)
-	defer func() { os.Stdout = stdout }()
-	for range repeats {
-		if !testing.RunTests(all, tests) {
-			fmt.Fprintln(stdout, "one of the runs has failed")
-			return
-		}
-	}
 }

@@ -2,6 +2,10 @@ package etcdfake_test
 
 import (
 	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,4 +48,37 @@ func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// run runs a test in virtual time. A test of your own is a function Test… that calls
+// synctest.Test; an example has no *testing.T, so this makes one.
+func run(test func(*testing.T)) {
+	runInRealTime(func(t *testing.T) { synctest.Test(t, test) })
+}
+
+// runInRealTime runs a test as the command go test does. ETCDFAKE_RUNS repeats it in silence.
+func runInRealTime(test func(*testing.T)) {
+	for name, value := range map[string]string{"test.v": "false", "test.count": "1"} {
+		f := flag.Lookup(name)
+		defer func(before string) { _ = f.Value.Set(before) }(f.Value.String())
+		_ = f.Value.Set(value)
+	}
+	tests := []testing.InternalTest{{Name: "example", F: test}}
+	all := func(string, string) (bool, error) { return true, nil }
+	testing.RunTests(all, tests)
+	repeats, _ := strconv.Atoi(os.Getenv("ETCDFAKE_RUNS"))
+	for range repeats {
+		if !silently(func() bool { return testing.RunTests(all, tests) }) {
+			fmt.Println("one of the runs has failed")
+			return
+		}
+	}
+}
+
+// silently calls f with standard output closed.
+func silently(f func() bool) bool {
+	stdout := os.Stdout
+	defer func() { os.Stdout = stdout }()
+	os.Stdout = nil
+	return f()
 }
