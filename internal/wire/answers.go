@@ -30,15 +30,22 @@ const (
 	keepAliveTTL = 3<<3 | byte(protowire.VarintType)
 )
 
+// fewGroups is how many groups a message can have without an allocation for their list.
+const fewGroups = 8
+
 func decodeRange(c cursor, m *pb.RangeResponse) bool {
-	list, ok := newPairs(c, rangeKvs)
+	var room [fewGroups]group
+	groups, n, ok := c.groups(rangeKvs, pairLimits, room[:0])
+	list := newPairs(n)
 	for ok && c.more() {
-		start := c
+		if c.cur[0] == rangeKvs {
+			ok = list.decodeGroup(&c, groups[0])
+			groups = groups[1:]
+			continue
+		}
 		switch c.tag() {
 		case responseHeader:
 			m.Header, ok = decodeOnly(&c, m.Header, list.header)
-		case rangeKvs:
-			ok = list.decodeGroup(start, &c)
 		case rangeMore:
 			m.More, ok = c.flag()
 		case rangeCount:
@@ -66,14 +73,18 @@ func decodeRangeStream(c cursor, m *pb.RangeStreamResponse) bool {
 }
 
 func decodeDelete(c cursor, m *pb.DeleteRangeResponse) bool {
-	list, ok := newPairs(c, deletePrevKvs)
+	var room [fewGroups]group
+	groups, n, ok := c.groups(deletePrevKvs, pairLimits, room[:0])
+	list := newPairs(n)
 	for ok && c.more() {
-		start := c
+		if c.cur[0] == deletePrevKvs {
+			ok = list.decodeGroup(&c, groups[0])
+			groups = groups[1:]
+			continue
+		}
 		switch c.tag() {
 		case responseHeader:
 			m.Header, ok = decodeOnly(&c, m.Header, list.header)
-		case deletePrevKvs:
-			ok = list.decodeGroup(start, &c)
 		case deleteDeleted:
 			m.Deleted, ok = c.number()
 		default:

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
@@ -87,5 +88,35 @@ func TestDeepNestingIsTheLibrarys(t *testing.T) {
 		compare(t, &pb.TxnResponse{}, data, 1000)
 		fast := decode(inPieces(data, 1000), &pb.TxnResponse{})
 		assert.Equal(t, depth < maxDepth, fast, "%d deep", depth)
+	}
+}
+
+// TestSplitMessageFieldsAreMerged shows that a message field that comes in two parts is the
+// library's, which merges the parts.
+func TestSplitMessageFieldsAreMerged(t *testing.T) {
+	key, value := &mvccpb.KeyValue{Key: []byte("k")}, &mvccpb.KeyValue{Value: []byte("v")}
+	id, revision := &pb.ResponseHeader{MemberId: 1}, &pb.ResponseHeader{Revision: 7}
+	event := func(halves ...*mvccpb.Event) []byte {
+		var data []byte
+		for _, h := range halves {
+			data = append(data, encode(t, h)...)
+		}
+		return protowire.AppendBytes([]byte{watchEvents}, data)
+	}
+	for _, tc := range []struct {
+		m    proto.Message
+		data []byte
+	}{
+		{&pb.PutResponse{}, append(encode(t, &pb.PutResponse{PrevKv: key}),
+			encode(t, &pb.PutResponse{PrevKv: value})...)},
+		{&pb.PutResponse{}, append(encode(t, &pb.PutResponse{Header: id}),
+			encode(t, &pb.PutResponse{Header: revision})...)},
+		{&pb.WatchResponse{}, append(encode(t, &pb.WatchResponse{Header: id}),
+			encode(t, &pb.WatchResponse{Header: revision})...)},
+		{&pb.WatchResponse{}, event(&mvccpb.Event{Kv: key}, &mvccpb.Event{Kv: value})},
+		{&pb.WatchResponse{}, event(&mvccpb.Event{PrevKv: key}, &mvccpb.Event{PrevKv: value})},
+	} {
+		compare(t, tc.m, tc.data, 1000)
+		assert.False(t, decode(inPieces(tc.data, 1000), newLike(tc.m)), "%T %x", tc.m, tc.data)
 	}
 }

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"math"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -139,28 +138,37 @@ func (c cursor) copied(n int) []byte {
 	return bytes.Join(parts, nil)
 }
 
-// count returns how many fields have the tag, which is that of a message field. It returns false
-// unless all fields are varints or have a length, with tags of one byte.
-func (c cursor) count(tag byte) (n int, ok bool) {
+// group is a number of message fields with one tag that follow one another.
+type group struct{ fields, bytes int }
+
+// limits are those of a group. A single field may have more bytes.
+type limits struct{ fields, bytes int }
+
+// groups appends to found the groups of the fields that have the tag, which is that of a message
+// field. The groups are as large as the limits allow. It also returns the number of these fields.
+// It returns false unless all fields of the message are varints or have a length.
+func (c cursor) groups(tag byte, lim limits, found []group) (_ []group, fields int, ok bool) {
 	for c.more() {
-		g, ok := c.group(tag, math.MaxInt, math.MaxInt)
-		if !ok {
-			return 0, false
-		}
-		n, c = n+g.fields, g.end
-		if g.fields == 0 && !c.skipField() {
-			return 0, false
+		g, ok := c.skipGroup(tag, lim)
+		switch {
+		case !ok:
+			return nil, 0, false
+		case g.fields > 0:
+			found, fields = append(found, g), fields+g.fields
+		case !c.skipField():
+			return nil, 0, false
 		}
 	}
-	return n, true
+	return found, fields, true
 }
 
-// skipField skips one field.
+// skipField skips one field. It takes a tag of several bytes for one byte and a number, which does
+// no harm: no message that is decoded here has such a tag.
 func (c *cursor) skipField() bool {
 	tag := c.tag()
 	v, ok := c.varint()
 	switch {
-	case tag >= 0x80 || !ok:
+	case !ok:
 		return false
 	case tag&7 == byte(protowire.VarintType):
 		return true
@@ -184,31 +192,39 @@ func (c *cursor) skipMessage() int {
 	return start - c.left()
 }
 
-// group is a number of message fields with one tag that follow one another.
-type group struct {
-	fields int
-	bytes  int
-	end    cursor // behind them
-}
-
-// group finds the largest group that begins at c and respects the limits. A single field may be
-// larger than maxBytes.
-func (c cursor) group(tag byte, maxFields, maxBytes int) (group, bool) {
-	g := group{}
-	for g.fields < maxFields && c.more() && c.cur[0] == tag {
-		after, size := c, shortField(c.cur)
-		if size > 0 {
-			after.cur = c.cur[size:]
-		} else if size = after.skipMessage(); size < 0 {
+// skipGroup skips the largest group that begins at c, which may be empty.
+func (c *cursor) skipGroup(tag byte, lim limits) (g group, ok bool) {
+	for g.fields < lim.fields && c.more() && c.cur[0] == tag {
+		if c.skipShort(tag, lim, &g) {
+			continue
+		}
+		after := *c
+		size := after.skipMessage()
+		if size < 0 {
 			return g, false
 		}
-		if g.fields > 0 && size > maxBytes-g.bytes {
+		if g.fields > 0 && size > lim.bytes-g.bytes {
 			break
 		}
-		c, g.fields, g.bytes = after, g.fields+1, g.bytes+size
+		*c, g.fields, g.bytes = after, g.fields+1, g.bytes+size
 	}
-	g.end = c
 	return g, true
+}
+
+// skipShort adds to g the fields that are short and whole in the current buffer, and skips them. It
+// reports whether there are any.
+func (c *cursor) skipShort(tag byte, lim limits, g *group) bool {
+	data, fields, size := c.cur, g.fields, g.bytes
+	for fields < lim.fields && len(data) > 0 && data[0] == tag {
+		n := shortField(data)
+		if n == 0 || n > lim.bytes-size {
+			break
+		}
+		data, fields, size = data[n:], fields+1, size+n
+	}
+	some := fields > g.fields
+	c.cur, g.fields, g.bytes = data, fields, size
+	return some
 }
 
 // shortField returns the size of the message field at the start of data if it is less than 16 KiB

@@ -233,14 +233,48 @@ func (g generator) unknown() []byte {
 	return protowire.AppendTag(group, number, protowire.EndGroupType)
 }
 
-// mutated returns a damaged copy of data.
+// mutated returns a damaged copy of data. If data is a list of fields, the damage may be inside one
+// of them, or inside a copy of one of them, which then follows all fields.
 func (g generator) mutated(data []byte) []byte {
-	data = bytes.Clone(data)
+	fields := split(data)
+	if len(fields) == 0 || g.IntN(3) == 0 {
+		return g.damaged(bytes.Clone(data))
+	}
+	i := g.IntN(len(fields))
+	number, kind, n := protowire.ConsumeTag(fields[i])
+	if kind != protowire.BytesType {
+		return g.damaged(bytes.Clone(data))
+	}
+	content, _ := protowire.ConsumeBytes(fields[i][n:])
+	content = g.mutated(content)
+	changed := protowire.AppendBytes(protowire.AppendTag(nil, number, kind), content)
+	if g.IntN(2) == 0 {
+		return append(bytes.Clone(data), changed...)
+	}
+	fields[i] = changed
+	return bytes.Join(fields, nil)
+}
+
+// split returns the fields of data, or nil if it is not a list of fields.
+func split(data []byte) (fields [][]byte) {
+	for len(data) > 0 {
+		_, _, n := protowire.ConsumeField(data)
+		if n < 0 {
+			return nil
+		}
+		fields, data = append(fields, data[:n]), data[n:]
+	}
+	return fields
+}
+
+// damaged changes data.
+func (g generator) damaged(data []byte) []byte {
 	at := 0
 	if len(data) > 0 {
 		at = g.IntN(len(data))
 	}
-	switch g.IntN(8) {
+	number := protowire.Number(1 + g.IntN(12))
+	switch g.IntN(9) {
 	case 0:
 		return data[:at]
 	case 1: // merges message fields, repeats scalars and lists
@@ -248,15 +282,18 @@ func (g generator) mutated(data []byte) []byte {
 	case 2:
 		return append(data, g.unknown()...)
 	case 3: // a length past the end
-		tag := protowire.AppendTag(nil, protowire.Number(1+g.IntN(12)), protowire.BytesType)
-		return append(data, protowire.AppendVarint(tag, g.Uint64()>>g.IntN(64))...)
-	case 4: // a scalar, or a list of scalars, with any number
-		tag := protowire.AppendTag(nil, protowire.Number(1+g.IntN(12)), protowire.VarintType)
-		return append(data, protowire.AppendVarint(tag, g.Uint64()>>g.IntN(64))...)
-	case 5:
+		tag := protowire.AppendTag(data, number, protowire.BytesType)
+		return protowire.AppendVarint(tag, g.Uint64()>>g.IntN(64))
+	case 4: // a scalar
+		tag := protowire.AppendTag(data, number, protowire.VarintType)
+		return protowire.AppendVarint(tag, g.Uint64()>>g.IntN(64))
+	case 5: // an empty message or string, or a list of scalars
+		tag := protowire.AppendTag(data, number, protowire.BytesType)
+		return protowire.AppendBytes(tag, [][]byte{nil, {7, 8}}[g.IntN(2)])
+	case 6:
 		return append(data[:at:at], append(g.bytes(), data[at:]...)...)
-	case 6: // a tag or a length that takes more bytes than it needs
-		return append(data, 0x80|byte(1+g.IntN(12))<<3, 0, 0x80, 0)
+	case 7: // a tag and a number that take more bytes than they need
+		return append(data, 0x80|byte(number)<<3, 0, 0x80, 0)
 	}
 	if len(data) > 0 {
 		data[at] ^= 1 << g.IntN(8)

@@ -6,12 +6,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The limits of a group of key-value pairs. A slab of that many structs takes 16 KiB and a slab of
-// that many bytes 48 KiB; the runtime rounds neither of them up.
-const (
-	maxGroupPairs = 136
-	maxGroupBytes = 48 << 10
-)
+// pairLimits are the limits of a group of key-value pairs. A slab of that many structs takes 16 KiB
+// and a slab of that many bytes 48 KiB; the runtime rounds neither of them up.
+var pairLimits = limits{fields: 136, bytes: 48 << 10}
 
 // onePair holds the parts of an answer with one key-value pair, so that they are one allocation.
 type onePair struct {
@@ -22,40 +19,31 @@ type onePair struct {
 
 // pairs is the list of key-value pairs of one answer while it is decoded.
 type pairs struct {
-	tag    byte // of the field that holds them
 	header *pb.ResponseHeader
 	kvs    []*mvccpb.KeyValue
 	slab   []mvccpb.KeyValue // for the only pair; nil if there are more
 }
 
-// newPairs counts the pairs in c and allocates their list. It returns false if the fast path cannot
-// decode the message.
-func newPairs(c cursor, tag byte) (pairs, bool) {
-	n, ok := c.count(tag)
+// newPairs allocates the list of n pairs.
+func newPairs(n int) (p pairs) {
 	switch {
-	case !ok:
-		return pairs{}, false
-	case n == 0:
-		return pairs{tag: tag}, true
 	case n == 1:
 		one := &onePair{}
-		return pairs{tag: tag, header: &one.header, kvs: one.kvs[:0], slab: one.slab[:]}, true
+		p.header, p.kvs, p.slab = &one.header, one.kvs[:0], one.slab[:]
+	case n > 1:
+		p.kvs = make([]*mvccpb.KeyValue, 0, n)
 	}
-	return pairs{tag: tag, kvs: make([]*mvccpb.KeyValue, 0, n)}, true
+	return p
 }
 
-// decodeGroup decodes the group of pairs that begins at start, and moves c behind it.
-func (p *pairs) decodeGroup(start cursor, c *cursor) bool {
-	g, ok := start.group(p.tag, maxGroupPairs, maxGroupBytes)
-	if !ok {
-		return false
-	}
+// decodeGroup decodes the group of pairs at which c stands.
+func (p *pairs) decodeGroup(c *cursor, g group) bool {
 	slab := p.slab
 	if slab == nil {
 		slab = make([]mvccpb.KeyValue, g.fields)
 	}
-	data := start.copied(g.bytes)
-	*c = g.end
+	data := c.copied(g.bytes)
+	c.skip(g.bytes)
 	for i := range slab {
 		field, rest, ok := nextField(data)
 		if !ok || !decodePair(field, &slab[i]) {
@@ -95,12 +83,14 @@ const (
 // decodePair decodes data into kv, whose key and value become slices of data.
 func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 	for i := 0; i < len(data); {
-		tag := data[i]
-		v, n := varint(data[i+1:])
-		if n < 0 {
+		tag, v, n := data[i], uint64(0), 1
+		i++
+		if i < len(data) && data[i] < 0x80 { // as varint does, without a call
+			v = uint64(data[i])
+		} else if v, n = protowire.ConsumeVarint(data[i:]); n < 0 {
 			return false
 		}
-		i += 1 + n
+		i += n
 		switch tag {
 		case kvKey, kvValue:
 			if v > uint64(len(data)-i) {

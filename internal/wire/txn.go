@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"math"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -45,7 +47,8 @@ type (
 )
 
 func decodeTxn(c cursor, m *pb.TxnResponse, depth int) bool {
-	n, ok := c.count(txnResponses)
+	var room [1]group
+	_, n, ok := c.groups(txnResponses, limits{math.MaxInt, math.MaxInt}, room[:0])
 	if !ok || depth > maxDepth {
 		return false
 	}

@@ -23,12 +23,9 @@ const (
 	eventPrevKv = 3<<3 | byte(protowire.BytesType)
 )
 
-// The limits of a group of events. Slabs of that many slots and previous pairs take 16 KiB and
-// 11 KiB, a slab of that many bytes 32 KiB.
-const (
-	maxGroupEvents     = 88
-	maxGroupEventBytes = 32 << 10
-)
+// eventLimits are the limits of a group of events. Slabs of that many slots and previous pairs take
+// 16 KiB and 11 KiB, a slab of that many bytes 32 KiB.
+var eventLimits = limits{fields: 88, bytes: 32 << 10}
 
 // eventSlot is an event and its pair.
 type eventSlot struct {
@@ -51,31 +48,32 @@ type events struct {
 	prevs  []mvccpb.KeyValue // unused ones of the current group
 }
 
-// newEvents counts the events in c and allocates their list. It returns false if the fast path
-// cannot decode the message.
-func newEvents(c cursor) (events, bool) {
-	n, ok := c.count(watchEvents)
+// newEvents allocates the list of n events.
+func newEvents(n int) (l events) {
 	switch {
-	case !ok:
-		return events{}, false
 	case n == 1:
 		one := &oneEvent{}
-		return events{header: &one.header, list: one.events[:0], slab: one.slab[:]}, true
+		l.header, l.list, l.slab = &one.header, one.events[:0], one.slab[:]
 	case n > 1:
-		return events{list: make([]*mvccpb.Event, 0, n)}, true
+		l.list = make([]*mvccpb.Event, 0, n)
 	}
-	return events{}, true
+	return l
 }
 
 func decodeWatch(c cursor, m *pb.WatchResponse) bool {
-	list, ok := newEvents(c)
+	var room [fewGroups]group
+	groups, n, ok := c.groups(watchEvents, eventLimits, room[:0])
+	list := newEvents(n)
 	for ok && c.more() {
-		start := c
-		switch tag := c.tag(); tag {
+		tag := c.cur[0]
+		if tag == watchEvents {
+			ok = list.decodeGroup(&c, groups[0])
+			groups = groups[1:]
+			continue
+		}
+		switch c.tag() {
 		case responseHeader:
 			m.Header, ok = decodeOnly(&c, m.Header, list.header)
-		case watchEvents:
-			ok = list.decodeGroup(start, &c)
 		case watchCancelReason:
 			m.CancelReason, ok = c.text()
 		default:
@@ -116,18 +114,15 @@ func (c *cursor) text() (string, bool) {
 	return string(text), utf8.Valid(text)
 }
 
-// decodeGroup decodes the group of events that begins at start, and moves c behind it.
-func (l *events) decodeGroup(start cursor, c *cursor) bool {
-	g, ok := start.group(watchEvents, maxGroupEvents, maxGroupEventBytes)
-	if !ok {
-		return false
-	}
+// decodeGroup decodes the group of events at which c stands.
+func (l *events) decodeGroup(c *cursor, g group) bool {
+	l.prevs = nil
 	slab := l.slab
 	if slab == nil {
 		slab = make([]eventSlot, g.fields)
 	}
-	data := start.copied(g.bytes)
-	*c, l.prevs = g.end, nil
+	data := c.copied(g.bytes)
+	c.skip(g.bytes)
 	for i := range slab {
 		field, rest, ok := nextField(data)
 		if !ok || !l.decodeEvent(field, slab[i:]) {
