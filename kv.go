@@ -19,7 +19,8 @@ type (
 
 	// GetResponse is the answer to a get. Count is the number of keys in the range, including those
 	// that [WithLimit] and the revision bounds leave out of Kvs. More is set if the limit leaves
-	// keys out.
+	// keys out. A program that keeps one pair keeps up to 64 KiB of its neighbours in memory; copy
+	// a pair that is to be kept for long.
 	GetResponse pb.RangeResponse
 
 	// DeleteResponse is the answer to a delete. Deleted is the number of keys that were deleted.
