@@ -12,8 +12,8 @@ import (
 func (l *Link[Req, Resp]) receiveLoop() {
 	defer l.end()
 	for attempt := 0; ; attempt++ {
-		heard, err := l.serve()
-		if heard {
+		received, err := l.serve()
+		if received {
 			attempt = 0
 		}
 		if l.isStopping() {
@@ -32,7 +32,7 @@ func (l *Link[Req, Resp]) receiveLoop() {
 	}
 }
 
-// end waits for the sender and declares the link ended.
+// end waits for the sender and marks the link as ended.
 func (l *Link[Req, Resp]) end() {
 	l.cancel()
 	<-l.senderDone
@@ -50,7 +50,7 @@ func (l *Link[Req, Resp]) end() {
 
 // serve runs one stream from its dial to its end. It reports whether anything was received, and why
 // the stream ended.
-func (l *Link[Req, Resp]) serve() (heard bool, err error) {
+func (l *Link[Req, Resp]) serve() (received bool, err error) {
 	ctx, cancel := context.WithCancelCause(l.ctx)
 	defer cancel(nil)
 	if err := l.awaitWork(); err != nil {
@@ -71,15 +71,15 @@ func (l *Link[Req, Resp]) serve() (heard bool, err error) {
 	for {
 		resp, err := st.Recv()
 		if ctx.Err() != nil {
-			return heard, context.Cause(ctx)
+			return received, context.Cause(ctx)
 		}
 		if err != nil {
-			return heard, err
+			return received, err
 		}
 		if l.isStopping() {
 			continue // lingering: only the end of the stream matters
 		}
-		heard = true
+		received = true
 		l.handler.Received(resp)
 	}
 }
@@ -96,8 +96,8 @@ func (l *Link[Req, Resp]) awaitWork() error {
 	return nil
 }
 
-// attach makes st the current stream with reqs as its queue; it does nothing for the stream that is
-// current already.
+// attach makes st the current stream, with reqs as its queue. If st is the current stream already,
+// attach does nothing.
 func (l *Link[Req, Resp]) attach(st *attached[Req, Resp], reqs []*Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -142,8 +142,8 @@ func (l *Link[Req, Resp]) sendLoop() {
 	}
 }
 
-// next returns the stream to act on with the request to send, or without one where the stream is to
-// be half-closed, which it asks for once. It returns nil where there is nothing to do.
+// next returns the stream and the next request to send on it. It returns the stream without a
+// request, once, if the stream is to be half-closed, and no stream if there is nothing to do.
 func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,9 +164,9 @@ func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	return l.current, nil
 }
 
-// sendFailed gives the stream up for sending. What the peer ended is reported by Recv; any other
-// failure, such as a request over the size limit, ends the stream here with its own error, as Recv
-// might not say.
+// sendFailed ends sending on a stream. If the peer has ended the stream, Recv returns why. After
+// any other failure, such as a request over the size limit, the stream is ended here with that
+// error, because Recv might not return it.
 func (l *Link[Req, Resp]) sendFailed(st *attached[Req, Resp], err error) {
 	l.mu.Lock()
 	st.mute = true

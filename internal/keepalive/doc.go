@@ -1,8 +1,8 @@
-// Package keepalive keeps leases alive: it decides when each lease is renewed, notices when
-// renewals go unanswered, and tells the subscribers of a lease what the server answered and
-// why the lease ended.
+// Package keepalive keeps leases alive. It decides when each lease is renewed, notices when
+// renewals go unanswered, and passes the server's answers, and why a lease ended, to the
+// subscribers of the lease.
 //
-// The table is the state machine: it is handed the time and returns what to do. The [Keeper]
+// The table is the state machine: it is given the time and returns what to do. The [Keeper]
 // puts it under one mutex, drives it with one timer and speaks the LeaseKeepAlive protocol
 // over one internal/bidi link. 50,000 leases cost the link's two goroutines, and one more
 // while the timer fires.

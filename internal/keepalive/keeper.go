@@ -16,8 +16,7 @@ import (
 // Stream is one LeaseKeepAlive stream.
 type Stream = bidi.Stream[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 
-// Config is what a keeper needs to know. Its functions other than Dial must
-// not block.
+// Config is what a keeper needs. Its functions, except Dial, must not block.
 type Config struct {
 	// Dial opens a stream that lives until ctx ends. last is what ended the
 	// stream before it, nil for the first.
@@ -36,17 +35,16 @@ type Config struct {
 	// Confirm, if set, asks for the TTL of a lease that the server did not know at its
 	// first renewal. Its answer goes to Confirmed.
 	Confirm func(ids []int64)
-	// Ended, if set, is told why a stream has ended or could not be opened, and whether
-	// another one follows, but not of the end by the keeper's context. It is called
+	// Ended, if set, is called when a stream has ended or could not be opened, with the reason and
+	// whether another one follows. It is not called if the keeper's context has ended. It is called
 	// without any lock, and never after Close has returned.
 	Ended func(err error, reopen bool)
-	// Dropped, if set, is told how many answers found no room in their sinks,
-	// at most once in each dropInterval, and never after Close has returned.
+	// Dropped, if set, is called with the number of answers that found no room in their sinks, at
+	// most once in each dropInterval, and never after Close has returned.
 	Dropped func(n int)
 }
 
-// ErrStalled ends a stream that has not answered for too long: it is what the
-// next Dial is told.
+// ErrStalled ends a stream that has not answered for too long. The next Dial gets it as last.
 var ErrStalled = errors.New("lease keepalive stream: no answer in time")
 
 // ErrUnknownThere ends a stream of a member that does not know a lease which, another

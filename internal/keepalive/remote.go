@@ -21,7 +21,8 @@ type Remote struct {
 	TimeToLive func(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error)
 	// Tokens holds the token that streams are opened with.
 	Tokens Tokens
-	// ProbeMembers starts a health check of each member that owes an answer. It does not block.
+	// ProbeMembers starts a health check of each member that has requests to answer. It does not
+	// block.
 	ProbeMembers func()
 	// NoAnswer is the error of a stream that a server has ended well before it answered. It is one
 	// after which the renewal is tried again.
@@ -50,8 +51,8 @@ type Target interface {
 }
 
 const (
-	// answerPatience is how long RenewOnce waits for an answer before the members are probed.
-	answerPatience = 500 * time.Millisecond
+	// probeDelay is how long RenewOnce waits for an answer before the members are probed.
+	probeDelay = 500 * time.Millisecond
 	// onceLinger is how long a server gets to end a stream that was half-closed.
 	onceLinger = 500 * time.Millisecond
 	// maxRefusedTokens is how many tokens one RenewOnce may have refused.
@@ -134,7 +135,7 @@ func (r *Remote) renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveRespons
 		!errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	late := time.AfterFunc(answerPatience, r.ProbeMembers)
+	late := time.AfterFunc(probeDelay, r.ProbeMembers)
 	resp, err := stream.Recv()
 	late.Stop()
 	switch {

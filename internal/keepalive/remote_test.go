@@ -159,7 +159,7 @@ func TestRenewOnceOnAStreamWithoutAnAnswer(t *testing.T) {
 
 func TestRenewOnceProbesMembersIfTheAnswerIsLate(t *testing.T) {
 	for after, probes := range map[time.Duration]int32{
-		answerPatience / 2: 0, 2 * answerPatience: 1,
+		probeDelay / 2: 0, 2 * probeDelay: 1,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFakeRemote(streamAnswer{after: after, ttl: 9})

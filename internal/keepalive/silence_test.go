@@ -101,7 +101,7 @@ func TestSilenceMovesTheStreamAndSavesTheLeases(t *testing.T) {
 	assert.Len(t, s.moves, 1)
 }
 
-func TestPatienceIsAtLeastHalfASecond(t *testing.T) {
+func TestStallTimeoutIsAtLeastHalfASecond(t *testing.T) {
 	s := newSim(t)
 	s.connect()
 	s.grant(1)

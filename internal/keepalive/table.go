@@ -111,7 +111,7 @@ func (t *table) run(now instant) (renew []int64, move bool) {
 	return t.number(due), false
 }
 
-// opened returns what a new stream is asked first: every lease that is due.
+// opened returns the leases to renew first on a new stream: all that are due.
 func (t *table) opened(now instant) []int64 {
 	t.interrupt(now)
 	t.open = true
@@ -203,10 +203,10 @@ func (t *table) remove(id int64, reason error) {
 	}
 }
 
-// removeOldest closes the lease whose request has waited longest: servers
-// answer a stream in order, so a refusal that ends the stream is about it. With
-// requests on their way for leases that were dropped it may be about one of those:
-// then all stay, and are asked for anew.
+// removeOldest closes the lease whose request has waited longest. Servers answer a stream in order,
+// so a refusal that ends the stream is about that lease. If there are unanswered requests for
+// leases that were dropped, the refusal may be about one of them: then no lease is closed, and all
+// are renewed on the next stream.
 func (t *table) removeOldest(reason error) {
 	if len(t.late) > 0 {
 		return

@@ -49,7 +49,7 @@ type Outbox[T any] struct {
 	pumping bool          // a pump runs and owns the channel
 	stop    chan struct{} // made with each pump; closed by Abort only
 	closed  bool          // Close or Abort was called: Post drops
-	aborted bool          // the pump was told to drop what waits
+	aborted bool          // Abort was called while a pump ran: the pump drops what waits
 	gone    bool          // the channel is closed
 }
 
@@ -100,8 +100,7 @@ func (o *Outbox[T]) Abort() {
 	o.unlockClosing(!o.pumping)
 }
 
-// unlockClosing releases the mutex. Where end is set, and the channel is still open, it closes that
-// before.
+// unlockClosing closes the channel if end is set and it is still open, and releases the mutex.
 func (o *Outbox[T]) unlockClosing(end bool) {
 	closing := end && !o.gone
 	if closing {
@@ -122,7 +121,8 @@ func (o *Outbox[T]) Backlog() (values, bytes int) {
 	return len(o.waiting), o.bytes
 }
 
-// putLocked sends v if the channel is ours and has room, and otherwise leaves it to the pump.
+// putLocked sends v if there is no pump and the channel has room, and otherwise leaves it to the
+// pump.
 func (o *Outbox[T]) putLocked(v T) {
 	if !o.pumping {
 		select {
@@ -187,7 +187,7 @@ func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	return v, false
 }
 
-// quit ends the outbox with what waits undelivered.
+// quit ends the outbox, drops what waits, and returns false.
 func (o *Outbox[T]) quit() (goOn bool) {
 	o.mu.Lock()
 	o.closed, o.pumping, o.stop = true, false, nil

@@ -40,11 +40,11 @@
 // is checked: its server is asked for progress, or to create a shadow for a watch that waits for a
 // future revision (see internal/watchmux). Anything received is a sign of life. Ticks of a timer
 // decide when a stream is checked and given up. The table lists, in order, what a tick finds and
-// does, and when the next tick comes. patience is four times what the last answer took, between 0.6
+// does, and when the next tick comes. timeout is four times what the last answer took, between 0.6
 // s and 10 s.
 //
 //	finds                                                   does                         next
-//	a check is unanswered, and the tick is late             nothing: process was paused  patience
+//	a check is unanswered, and the tick is late             nothing: process was paused  timeout
 //	a check is unanswered, a watch catches up, and          probe the members, wait      1 s
 //	something was received less than 10 s ago
 //	a check is unanswered, the server answers progress      probe the members,           1 s
@@ -56,21 +56,21 @@
 //	the server may not be asked, and no watch waits for a   nothing                      3 s
 //	future revision
 //	idle for less than the period                           nothing                      its end
-//	idle for the period                                     check the stream             patience
-//	not idle, a watch would resume from long ago, and the   check the stream             patience
+//	idle for the period                                     check the stream             timeout
+//	not idle, a watch would resume from long ago, and the   check the stream             timeout
 //	last check was 10 s ago
 //
 // The period is 3 s, and 1 s until the stream's first check and until the order of its server's
-// notices is known. With the shortest patience a silent member is left within 3.6 s. A watch that
+// notices is known. With the shortest timeout a silent member is left within 3.6 s. A watch that
 // catches up has more time: etcd answers no request for progress then.
 //
 // What a server has shown is kept by its address, for all streams of a client:
 //
 //	server           event                                        next             may be asked
-//	unknown          asked for progress                           asked            once
-//	asked            a notice came                                answers          yes
-//	asked            no notice                                    asked            no
-//	asked            the stream ends within 3 s of the question   unknown          yes
+//	unknown          asked for progress                           pending          once
+//	pending          a notice came                                answers          yes
+//	pending          no notice                                    pending          no
+//	pending          the stream ends within 3 s of the question   unknown          yes
 //	answers                                                       answers          yes
 //
 // etcd's gRPC proxy logs an error for each request for progress, and panics in its releases before

@@ -12,7 +12,7 @@ import (
 // unanswered.
 var errSilent = errors.New("etcdclient: the watch stream is silent")
 
-// life is what the ticks of one stream see of it. The ticks run one at a time, on the timer's
+// life holds what the ticks of one stream look at. The ticks run one at a time, on the timer's
 // goroutine. Times are counted from origin.
 type life struct {
 	// read-only after startTicks
@@ -137,10 +137,10 @@ func (st *stream) act(a action) {
 	l := &st.life
 	if a.check {
 		if a.ask {
-			st.owner.cfg.Progress.asked(st.address(), time.Now())
+			st.owner.cfg.Progress.requested(st.address(), time.Now())
 		}
 		l.checked.Store(max(1, int64(l.since())))
-		if !st.mux.Probe(a.ask, a.quiet) {
+		if !st.mux.CheckLiveness(a.ask, a.quiet) {
 			l.checked.Store(0)
 		}
 	}

@@ -22,7 +22,7 @@ func (w *world) known() {
 	w.forget()
 }
 
-// TestASilentStreamIsLeft within the period and the patience of its last sign of life.
+// TestASilentStreamIsLeft within the period and the answer timeout of its last sign of life.
 func TestASilentStreamIsLeft(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.known()
@@ -33,7 +33,7 @@ func TestASilentStreamIsLeft(t *testing.T) {
 		synctest.Wait()
 		silent := time.Since(w.start)
 		w.locked(func() { w.silent = true })
-		after(checkPeriod + minPatience - ms)
+		after(checkPeriod + minAnswerTimeout - ms)
 		assert.Empty(t, w.seen().broken)
 		after(ms)
 		assert.Equal(t, []error{errSilent}, w.seen().broken)
@@ -98,22 +98,22 @@ func TestAStreamThatEndsEarlyLeavesTheQuestionOpen(t *testing.T) {
 	})
 }
 
-// TestAWatchThatCatchesUpHasPatience: etcd leaves requests for progress unanswered until the watch
+// TestAWatchThatCatchesUpHasMoreTime: etcd leaves requests for progress unanswered until the watch
 // has caught up. The members are probed meanwhile, and the stream is left after ten seconds of
 // silence.
-func TestAWatchThatCatchesUpHasPatience(t *testing.T) {
+func TestAWatchThatCatchesUpHasMoreTime(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.known()
 		w.locked(func() { w.progress = false })
 		s := w.watch(t.Context(), 1) // the server is at revision 10
 		confirmed := time.Since(w.start)
-		after(maxPatience - ms)
+		after(maxAnswerTimeout - ms)
 		assert.Len(t, w.seen().opened, 1)
 		assert.Equal(t, 1, w.seen().questions())
 		assert.GreaterOrEqual(t, w.seen().probes, 8)
 		after(2 * time.Second)
 		assert.Equal(t, []error{errSilent}, w.seen().broken)
-		assert.Less(t, w.seen().opened[1]-confirmed, maxPatience+firstPeriod+200*ms)
+		assert.Less(t, w.seen().opened[1]-confirmed, maxAnswerTimeout+firstPeriod+200*ms)
 		assert.Empty(t, s.ended())
 	})
 }
@@ -131,12 +131,12 @@ func TestAWatchThatHasCaughtUpHasNone(t *testing.T) {
 		after(30 * time.Second) // the first answers after that are quick
 		assert.Greater(t, w.seen().questions(), 1)
 		w.locked(func() { w.silent = true })
-		after(checkPeriod + minPatience)
+		after(checkPeriod + minAnswerTimeout)
 		assert.Equal(t, []error{errSilent}, w.seen().broken)
 	})
 }
 
-// TestASlowServerIsGivenTime: patience is four times what the last answer took.
+// TestASlowServerIsGivenTime: the answer timeout is four times what the last answer took.
 func TestASlowServerIsGivenTime(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.known()

@@ -17,8 +17,8 @@ type ProgressServers struct {
 }
 
 type progressServer struct {
-	answers bool
-	asked   time.Time // for the first time
+	answers   bool
+	requested time.Time // for the first time
 }
 
 // NewProgressServers returns a ProgressServers that knows no server.
@@ -34,12 +34,12 @@ func (s *ProgressServers) look(address string) (answers, mayAsk bool) {
 	return p.answers, p.answers || !known
 }
 
-// asked notes that a server is asked.
-func (s *ProgressServers) asked(address string, now time.Time) {
+// requested notes that a server is asked.
+func (s *ProgressServers) requested(address string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.byAddress[address]; !known {
-		s.byAddress[address] = progressServer{asked: now}
+		s.byAddress[address] = progressServer{requested: now}
 	}
 }
 
@@ -56,7 +56,7 @@ func (s *ProgressServers) broken(address string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, known := s.byAddress[address]
-	if known && !p.answers && now.Sub(p.asked) < neverAnswers {
+	if known && !p.answers && now.Sub(p.requested) < neverAnswers {
 		delete(s.byAddress, address)
 	}
 }

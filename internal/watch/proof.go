@@ -7,23 +7,23 @@ import (
 )
 
 const (
-	// checkPeriod is for how long a stream is idle before it is checked. With minPatience it keeps
-	// a stall below four seconds, with time to spare for the new stream.
+	// checkPeriod is for how long a stream is idle before it is checked. With minAnswerTimeout it
+	// keeps a stall below four seconds, with time to spare for the new stream.
 	checkPeriod = 3 * time.Second
 	// firstPeriod is that time until the first check, and until the order of the server's notices
-	// is known. It is also the time between ticks that wait for something else than an answer.
+	// is known. It is also the time between ticks that wait for something other than an answer.
 	firstPeriod = time.Second
-	// minPatience is how long an answer may take, and maxPatience how long it may take on a stream
-	// whose last answer was slow.
-	minPatience = 600 * time.Millisecond
-	maxPatience = 10 * time.Second
+	// minAnswerTimeout is how long an answer may take, and maxAnswerTimeout how long it may take on
+	// a stream whose last answer was slow.
+	minAnswerTimeout = 600 * time.Millisecond
+	maxAnswerTimeout = 10 * time.Second
 	// busyPeriod is the time between checks of a stream with events. They move the revisions from
 	// which its watches without events would resume.
 	busyPeriod = 10 * time.Second
 	// probePeriod is the time between probes of the members while creates are unanswered.
 	probePeriod = 3 * time.Second
-	// lateTick is how late a tick may be. A later one is that of a process that did not run: an
-	// answer may have come and not been read.
+	// lateTick is how late a tick may be. If it is later, the process did not run: an answer may
+	// have come and not been read.
 	lateTick = 300 * time.Millisecond
 )
 
@@ -66,8 +66,8 @@ func (p *proof) decide(s sight) (a action) {
 	late := s.now-p.due > lateTick
 	switch {
 	case s.pending && late:
-		a.next = patience(s)
-	case s.pending && s.CatchesUp && s.now-s.received < maxPatience:
+		a.next = answerTimeout(s)
+	case s.pending && s.CatchesUp && s.now-s.received < maxAnswerTimeout:
 		a = action{probeMembers: true, waitOn: true, next: firstPeriod}
 	case s.pending:
 		a = action{probeMembers: true, reconnect: s.answers, next: firstPeriod}
@@ -80,8 +80,10 @@ func (p *proof) decide(s sight) (a action) {
 	return a
 }
 
-// patience is how long to wait for an answer.
-func patience(s sight) time.Duration { return min(max(minPatience, 4*s.took), maxPatience) }
+// answerTimeout is how long to wait for an answer.
+func answerTimeout(s sight) time.Duration {
+	return min(max(minAnswerTimeout, 4*s.took), maxAnswerTimeout)
+}
 
 // opening decides for a stream without a confirmed watch.
 func (p *proof) opening(s sight) (a action) {
@@ -113,6 +115,6 @@ func (p *proof) established(s sight) (a action) {
 		check: true,
 		ask:   s.answers || s.mayAsk && !s.WaitsForFuture,
 		quiet: idle >= firstPeriod,
-		next:  patience(s),
+		next:  answerTimeout(s),
 	}
 }

@@ -34,8 +34,10 @@ func wait(d time.Duration) action { return action{next: d} }
 // Each line of the table in the package comment has a row in one of these, as have its limits.
 var (
 	whileUnanswered = []tick{
-		{name: "a check is unanswered, and the process was paused", proof: proof{due: -lateTick - 1},
-			sight: sight{Liveness: active, pending: true, answers: true}, want: wait(minPatience)},
+		{name: "a check is unanswered, and the process was paused",
+			proof: proof{due: -lateTick - 1},
+			sight: sight{Liveness: active, pending: true, answers: true},
+			want:  wait(minAnswerTimeout)},
 		{name: "a check is unanswered, just in time", proof: proof{due: -lateTick},
 			sight: sight{Liveness: active, pending: true, answers: true},
 			want:  action{probeMembers: true, reconnect: true, next: firstPeriod}},
@@ -47,11 +49,12 @@ var (
 			want:  action{probeMembers: true, next: firstPeriod}},
 		{name: "a check is unanswered while a watch catches up",
 			sight: sight{Liveness: catchesUp, pending: true, answers: true,
-				received: maxPatience - 1},
+				received: maxAnswerTimeout - 1},
 			want: action{probeMembers: true, waitOn: true, next: firstPeriod}},
 		{name: "a check is unanswered for long while a watch catches up",
-			sight: sight{Liveness: catchesUp, pending: true, answers: true, received: maxPatience},
-			want:  action{probeMembers: true, reconnect: true, next: firstPeriod}},
+			sight: sight{Liveness: catchesUp, pending: true, answers: true,
+				received: maxAnswerTimeout},
+			want: action{probeMembers: true, reconnect: true, next: firstPeriod}},
 	}
 	whileOpening = []tick{
 		{name: "creates are unanswered", sight: sight{Liveness: opening, received: firstPeriod},
@@ -63,19 +66,19 @@ var (
 	whileEstablished = []tick{
 		{name: "the first check", proof: proof{isFirst: true},
 			sight: sight{Liveness: active, mayAsk: true, received: firstPeriod},
-			want:  action{check: true, ask: true, quiet: true, next: minPatience}},
+			want:  action{check: true, ask: true, quiet: true, next: minAnswerTimeout}},
 		{name: "before the first check", proof: proof{isFirst: true},
 			sight: sight{Liveness: active, mayAsk: true, received: 400 * ms}, want: wait(600 * ms)},
 		{name: "idle", proof: checked,
 			sight: sight{Liveness: active, mayAsk: true, answers: true, received: checkPeriod},
-			want:  action{check: true, ask: true, quiet: true, next: minPatience}},
+			want:  action{check: true, ask: true, quiet: true, next: minAnswerTimeout}},
 		{name: "idle for less than the period", proof: checked,
 			sight: sight{Liveness: active, mayAsk: true, answers: true, received: firstPeriod},
 			want:  wait(checkPeriod - firstPeriod)},
 		{name: "idle, the order of notices is unknown", proof: checked,
 			sight: sight{Liveness: watchmux.Liveness{Active: true, Untested: true}, mayAsk: true,
 				answers: true, received: firstPeriod},
-			want: action{check: true, ask: true, quiet: true, next: minPatience}},
+			want: action{check: true, ask: true, quiet: true, next: minAnswerTimeout}},
 		{name: "idle, and the last answer was slow", proof: checked,
 			sight: sight{Liveness: active, mayAsk: true, answers: true, received: checkPeriod,
 				took: time.Second},
@@ -83,22 +86,22 @@ var (
 		{name: "idle, and the last answer was very slow", proof: checked,
 			sight: sight{Liveness: active, mayAsk: true, answers: true, received: checkPeriod,
 				took: time.Minute},
-			want: action{check: true, ask: true, quiet: true, next: maxPatience}},
+			want: action{check: true, ask: true, quiet: true, next: maxAnswerTimeout}},
 		{name: "a server that may not be asked", proof: checked,
 			sight: sight{Liveness: active, received: time.Hour}, want: wait(checkPeriod)},
 		{name: "a watch waits for the future, the server may not be asked", proof: checked,
 			sight: sight{Liveness: future, received: checkPeriod},
-			want:  action{check: true, quiet: true, next: minPatience}},
+			want:  action{check: true, quiet: true, next: minAnswerTimeout}},
 		{name: "a watch waits for the future, the server is unknown", proof: checked,
 			sight: sight{Liveness: future, mayAsk: true, received: checkPeriod},
-			want:  action{check: true, quiet: true, next: minPatience}},
+			want:  action{check: true, quiet: true, next: minAnswerTimeout}},
 		{name: "a watch waits for the future, the server answers", proof: checked,
 			sight: sight{Liveness: future, mayAsk: true, answers: true, received: checkPeriod},
-			want:  action{check: true, ask: true, quiet: true, next: minPatience}},
+			want:  action{check: true, ask: true, quiet: true, next: minAnswerTimeout}},
 		{name: "busy, a watch falls behind", proof: checked,
 			sight: sight{Liveness: watchmux.Liveness{Active: true, FallsBehind: true}, mayAsk: true,
 				answers: true, received: ms},
-			want: action{check: true, ask: true, next: minPatience}},
+			want: action{check: true, ask: true, next: minAnswerTimeout}},
 		{name: "busy, no watch falls behind", proof: checked,
 			sight: sight{Liveness: active, mayAsk: true, answers: true, received: ms},
 			want:  wait(checkPeriod - ms)},
@@ -162,20 +165,20 @@ func TestServersThatAreAskedForProgress(t *testing.T) {
 		assert.Equal(t, []bool{answers, mayAsk}, []bool{gotAnswers, gotMayAsk}, address)
 	}
 	expect("a", false, true)
-	s.asked("a", start)
+	s.requested("a", start)
 	expect("a", false, false)
 	expect("b", false, true)
 	s.broken("a", start.Add(neverAnswers-1))
 	expect("a", false, true)
 
-	s.asked("a", start)
-	s.asked("a", start.Add(neverAnswers)) // by another stream; the first one counts
+	s.requested("a", start)
+	s.requested("a", start.Add(neverAnswers)) // by another stream; the first one counts
 	s.broken("a", start.Add(neverAnswers))
 	expect("a", false, false)
 
 	s.answered("a")
 	expect("a", true, true)
-	s.asked("a", start)
+	s.requested("a", start)
 	s.broken("a", start)
 	expect("a", true, true)
 }

@@ -86,7 +86,7 @@ func newStream(ctx context.Context, s *Streams, key string) *stream {
 	st.mux = watchmux.New(st.link, watchmux.Config{
 		Window: window, MinBatch: minBatch, Refused: st.createRefused,
 		Fragments: s.cfg.MaxReceived >= minFragment, Servers: &s.servers,
-		Probing: func(id int64) {
+		TryingOptions: func(id int64) {
 			st.overdue.start(createOverdue, func() { st.mux.Overdue(id) })
 		},
 		Holding: func() { st.hold.start(holdPeriod, st.mux.Release) },

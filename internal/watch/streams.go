@@ -127,10 +127,10 @@ func (s *Streams) Add(
 	return true
 }
 
-// Cancel ends the watch because its consumer wants no more.
+// Cancel ends the watch because its consumer wants no more events.
 func (w *Watch) Cancel() { w.stream.mux.Cancel(&w.Watcher) }
 
-// Drained says that the consumer has caught up: a paused watch resumes.
+// Drained is called when the consumer has caught up. A paused watch resumes.
 func (w *Watch) Drained() { w.stream.mux.Drained(&w.Watcher) }
 
 // Lags notes what the consumer has not taken, for [Config.Lagging]. It is called by the sink's
@@ -158,7 +158,7 @@ func (s *Streams) RequestProgress(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all streams and returns when nothing of them is left running.
+// Close ends all streams and waits for their goroutines and ticks.
 func (s *Streams) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -168,8 +168,8 @@ func (s *Streams) Close() {
 	s.ticks.Wait()
 }
 
-// err returns why the streams have ended, or nil. The parent is asked too: its end may have closed
-// the connection before it has reached s.ctx.
+// err returns why the streams have ended, or nil. It looks at the parent too, whose end may have
+// closed the connection before it has reached s.ctx.
 func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
 
 // forget removes a stream whose link has ended.

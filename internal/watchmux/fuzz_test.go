@@ -92,7 +92,7 @@ func (z *fuzzed) step() {
 	case 5:
 		z.mux.RequestProgress()
 	case 6:
-		z.mux.Probe(true, true)
+		z.mux.CheckLiveness(true, true)
 		z.mux.Liveness()
 	case 7:
 		z.mux.Overdue(firstID + int64(z.next()%32))

@@ -52,8 +52,8 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 	m.ids.last++
 	if m.ids.first == 0 {
 		m.ids.first = m.ids.last
-		if m.cfg.Probing != nil {
-			m.cfg.Probing(m.ids.last)
+		if m.cfg.TryingOptions != nil {
+			m.cfg.TryingOptions(m.ids.last)
 		}
 	}
 	return m.ids.last

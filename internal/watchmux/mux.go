@@ -25,7 +25,7 @@ var ErrProtocol = errors.New("watchmux: the server's answers do not match the re
 // ErrRefused is the reason of a reconnect that Config.Refused asked for.
 var ErrRefused = errors.New("watchmux: a watch was refused, trying again with a new stream")
 
-// ErrOverdue is the reason of a reconnect where a create with options was not answered, and one
+// ErrOverdue is the reason of a reconnect after a create with options was not answered, and one
 // without was.
 var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
 
@@ -40,14 +40,14 @@ type Config struct {
 	Fragments bool
 	// Servers is shared by the muxes of a client; New makes one where it is nil.
 	Servers *Servers
-	// Probing, if set, is told that the first create with a client's id has been sent on a stream.
-	// The owner calls Overdue with the same id some time later.
-	Probing func(id int64)
-	// Holding, if set, is told that watchers are held back. The owner calls Release some time
+	// TryingOptions, if set, is called when the first create with a client's id is sent on a
+	// stream. The owner calls Overdue with the id some time later.
+	TryingOptions func(id int64)
+	// Holding, if set, is called when watchers are held back. The owner calls Release some time
 	// later.
 	Holding func()
-	// Refused, if set, is told of each create that was refused for the first time. It reports
-	// whether the second try needs a new stream, because the credentials of this one may be the
+	// Refused, if set, is called for each create that was refused for the first time. It reports
+	// whether the second try needs a new stream, because the credentials of this stream may be the
 	// reason.
 	Refused func(reason string) (reconnect bool)
 }
@@ -83,8 +83,7 @@ type Mux struct {
 	progress progress
 }
 
-// noContext makes classify look at nothing but the error: the link's context is its owner's
-// business.
+// noContext makes classify look at the error only: the owner of the link looks at its context.
 var noContext context.Context
 
 type final struct {
@@ -93,8 +92,7 @@ type final struct {
 }
 
 // New returns a mux without watchers on a link that is not started yet. The first watcher must be
-// added before the link can end for want of one; the mux stops the link when its last watcher has
-// gone.
+// added before the link is started: the mux stops the link when its last watcher has left.
 func New(link Link, cfg Config) *Mux {
 	if cfg.Servers == nil {
 		cfg.Servers = new(Servers)
@@ -108,8 +106,8 @@ func New(link Link, cfg Config) *Mux {
 	}
 }
 
-// Add queues w to watch what template describes, which must not be changed afterwards. It reports
-// false if the mux has ended; the caller then needs another one, and w is as it was.
+// Add queues w to watch what template describes. template must not be changed afterwards. If the
+// mux has ended, Add returns false and leaves w as it was; the caller needs another mux.
 func (m *Mux) Add(w *Watcher, template *pb.WatchCreateRequest, sink Sink) bool {
 	m.mu.Lock()
 	defer m.unlock()
@@ -124,8 +122,8 @@ func (m *Mux) Add(w *Watcher, template *pb.WatchCreateRequest, sink Sink) bool {
 	return true
 }
 
-// Cancel ends w because its consumer wants no more. It reports whether w was still live; if it was,
-// Done is not called.
+// Cancel ends w because its consumer wants no more events. It reports whether w was live until
+// then; if it was, Done is not called.
 func (m *Mux) Cancel(w *Watcher) bool {
 	m.mu.Lock()
 	defer m.unlock()
@@ -150,12 +148,12 @@ func (m *Mux) Cancel(w *Watcher) bool {
 	return true
 }
 
-// Drained is called when the consumer of w has caught up. A paused w resumes where it stopped; for
-// others nothing happens.
+// Drained is called when the consumer of w has caught up. If w is paused, it resumes where it
+// stopped.
 func (m *Mux) Drained(w *Watcher) {
 	m.mu.Lock()
 	defer m.unlock()
-	if w.state != paused || w.held {
+	if w.state != paused || w.heldBack {
 		return
 	}
 	delete(m.paused, w)
@@ -184,9 +182,9 @@ func (m *Mux) Opened(fill func(...*pb.WatchRequest)) {
 	m.out = nil
 }
 
-// Broken implements bidi.Handler: all that were on the stream go back into the queue, or end if the
-// stream must not be opened again (see classify.IsFinal). A stream whose server has lost its leader
-// is among the latter: only watchers that require a leader hear of it, and they asked to.
+// Broken implements bidi.Handler. The watchers of the stream go back into the queue, or end if the
+// stream must not be opened again (see classify.IsFinal). They also end if the server has lost its
+// leader: servers end a stream for that reason only if its watchers require a leader.
 func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -198,11 +196,11 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 		return false, 0
 	}
 	m.breakOptionsLocked(err)
-	suspects := m.suspectsLocked(err)
+	causes := m.possibleCausesLocked(err)
 	m.requeueLocked()
-	m.suspectLocked(suspects, err)
+	m.narrowLocked(causes, err)
 	if !errors.Is(err, ErrRefused) {
-		// the credentials of the second try may be out of date by the time of the next stream
+		// the next stream has other credentials, so a refusal on it is a first one
 		for w := m.queue.first; w != nil; w = w.after {
 			w.retried = false
 		}
@@ -210,8 +208,8 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	return !m.closed, 0
 }
 
-// advanceLocked sends what can be sent: creates as far as the window allows, then progress that was
-// asked for meanwhile.
+// advanceLocked sends the creates that the window allows, and a progress request that a consumer
+// waits for once no watcher is queued.
 func (m *Mux) advanceLocked() {
 	if !m.open || m.closed {
 		return
@@ -226,7 +224,7 @@ func (m *Mux) advanceLocked() {
 		m.sendLocked(w.request(id, m.asksFragmentsLocked(w, id)))
 	}
 	if m.queue.len == 0 && m.progress.wanted {
-		m.askLocked(true)
+		m.requestProgressLocked(true)
 	}
 }
 
@@ -247,7 +245,7 @@ func (m *Mux) sendLocked(r *pb.WatchRequest) {
 	m.out = append(m.out, r)
 }
 
-// endLocked ends a watcher that is in no table any more.
+// endLocked ends a watcher that has been removed from its place.
 func (m *Mux) endLocked(w *Watcher, f Final) {
 	w.state = done
 	w.partial = nil

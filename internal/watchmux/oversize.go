@@ -7,27 +7,31 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// oversize is what is known of messages over the client's limit. gRPC ends the stream at such a
-// message, and does not say whose it was. At the first one all creates ask for fragments from then
-// on. If that is no help, the watchers of the stream are suspects, and half of them are held back
-// while the others resume: if the stream breaks again, one of those that had resumed is to blame,
-// and half of these are held back; otherwise they are cleared, and those held back resume. The last
-// suspect ends with the error, and no other watcher does.
+// oversize is the search for the watcher whose messages are over the client's limit. gRPC ends the
+// stream at such a message and does not say which watcher it was for. After the first one, all
+// creates ask for fragments. If the stream breaks at another one, every watcher of the stream is a
+// possible cause. Half of them are held back while the others resume. If the stream breaks again,
+// the cause is among those that had resumed, and half of them are held back; otherwise it is among
+// those that were held back, which resume. The last possible cause ends with the error, and no
+// other watcher does.
 type oversize struct {
-	fragments bool // creates ask for fragments in any case
-	futile    bool // the server refuses that
-	quiet     int  // calls of Release since the last break on which all watchers were confirmed
+	fragments bool // all creates ask for fragments
+	futile    bool // the server refuses creates that ask for fragments
+	quiet     int  // calls of Release since the last break at which all watchers were confirmed
 }
 
 const (
-	maxStrikes = 2 // etcd may send the first response of a watch unfragmented, by chance
-	// so that a server has had the whole time between two calls to send what is over the limit
+	// maxStrikes is 2 because etcd may send the first response of a watch without fragments, if it
+	// comes before the create has been recorded.
+	maxStrikes = 2
+	// minQuiet is 2 because a server then has had the whole time between two calls of Release to
+	// send a message over the limit.
 	minQuiet = 2
 )
 
-// suspectsLocked returns, before the watchers of a broken stream are queued, those among which one
-// has caused its end.
-func (m *Mux) suspectsLocked(err error) (suspects []*Watcher) {
+// possibleCausesLocked returns the watchers of which one may have caused the end of a stream with
+// err. It is called before the watchers are queued again.
+func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	m.over.quiet = 0
 	if !classify.IsOverLimit(err) {
 		return nil
@@ -38,45 +42,46 @@ func (m *Mux) suspectsLocked(err error) (suspects []*Watcher) {
 	}
 	for _, w := range m.inflight {
 		if w.state == creating && w.original == nil {
-			suspects = append(suspects, w)
+			causes = append(causes, w)
 		}
 	}
 	for _, w := range m.active {
-		suspects = append(suspects, w)
+		causes = append(causes, w)
 	}
-	known := func(w *Watcher) bool { return w.suspect }
-	if slices.ContainsFunc(suspects, known) {
-		suspects = slices.DeleteFunc(suspects, func(w *Watcher) bool { return !w.suspect })
+	known := func(w *Watcher) bool { return w.possibleCause }
+	if slices.ContainsFunc(causes, known) {
+		causes = slices.DeleteFunc(causes, func(w *Watcher) bool { return !w.possibleCause })
 	}
-	slices.SortFunc(suspects, func(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) })
-	return suspects
+	slices.SortFunc(causes, func(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) })
+	return causes
 }
 
-// suspectLocked holds half of the suspects back, which are in the queue, or ends the only one.
-func (m *Mux) suspectLocked(suspects []*Watcher, err error) {
-	if len(suspects) == 1 {
-		w := suspects[0]
+// narrowLocked holds half of the possible causes back, or ends the only one. All of them are in the
+// queue.
+func (m *Mux) narrowLocked(causes []*Watcher, err error) {
+	if len(causes) == 1 {
+		w := causes[0]
 		if w.strikes++; w.strikes >= maxStrikes || !m.over.fragments {
 			m.queue.remove(w)
 			m.endLocked(w, Final{Err: err})
 		}
 		return
 	}
-	for i, w := range suspects {
-		w.suspect = true
-		if i >= (len(suspects)+1)/2 {
+	for i, w := range causes {
+		w.possibleCause = true
+		if i >= (len(causes)+1)/2 {
 			m.queue.remove(w)
-			w.state, w.held = paused, true
+			w.state, w.heldBack = paused, true
 			m.paused[w] = struct{}{}
 		}
 	}
-	if len(suspects) > 0 && m.cfg.Holding != nil {
+	if len(causes) > 0 && m.cfg.Holding != nil {
 		m.cfg.Holding()
 	}
 }
 
-// Release is called some time after Config.Holding was called. Once the stream has been
-// open for as long, the suspects on it are cleared, and watchers that were held back resume.
+// Release is called some time after Config.Holding was called. If the stream has been open since,
+// the watchers on it are no possible causes, and those that were held back resume.
 func (m *Mux) Release() {
 	m.mu.Lock()
 	defer m.unlock()
@@ -89,7 +94,7 @@ func (m *Mux) Release() {
 	if m.over.quiet >= minQuiet {
 		m.over.quiet = 0
 		for _, w := range m.active {
-			w.suspect, w.strikes = false, 0
+			w.possibleCause, w.strikes = false, 0
 		}
 		if !m.releaseLocked() {
 			return
@@ -98,18 +103,18 @@ func (m *Mux) Release() {
 	m.cfg.Holding()
 }
 
-// releaseLocked queues the watchers that are held back, and reports whether there are any.
+// releaseLocked queues the watchers that were held back. It reports whether there were any.
 func (m *Mux) releaseLocked() (any bool) {
 	var held []*Watcher
 	for w := range m.paused {
-		if w.held {
+		if w.heldBack {
 			held = append(held, w)
 		}
 	}
 	slices.SortFunc(held, func(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) })
 	for _, w := range held {
 		delete(m.paused, w)
-		w.held = false
+		w.heldBack = false
 		m.queue.pushBack(w)
 	}
 	m.advanceLocked()

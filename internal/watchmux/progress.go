@@ -42,13 +42,13 @@ func (p *progress) reset() {
 func (p *progress) sent(user bool) {
 	p.unanswered++
 	if user {
-		p.asked()
+		p.countUser()
 	}
 }
 
-// asked counts a request as a consumer's. Another notice is shown with its own, as the answer to a
-// probe may come first.
-func (p *progress) asked() { p.user = min(p.user+2, p.unanswered) }
+// countUser counts a request as a consumer's. Another notice is shown with its own, as the answer
+// to a probe may come first.
+func (p *progress) countUser() { p.user = min(p.user+2, p.unanswered) }
 
 // answered counts a notice, and reports whether it may answer a consumer's request.
 func (p *progress) answered() (user bool) {
@@ -99,17 +99,17 @@ type Liveness struct {
 	Active        bool // a stream has active watchers, and its server sends revisions
 	Notices       int  // how many requested notices have come
 	CreateStalled bool // creates are unanswered
-	// a watcher waits for a revision that the store has not reached: etcd answers no request for
-	// progress
+	// a watcher waits for a revision that the store has not reached; etcd answers no progress
+	// request on such a stream
 	WaitsForFuture bool
 	// a watcher would resume from a revision before the latest that the stream has shown
 	FallsBehind bool
-	// a watcher from the past may still catch up: etcd answers no request for progress
+	// a watcher from the past may still catch up; etcd answers no progress request meanwhile
 	CatchesUp bool
 	Untested  bool // the server has answered, and the order of its notices is not known
 }
 
-// Liveness describes the stream for those who watch over it.
+// Liveness returns what the stream has shown of itself.
 func (m *Mux) Liveness() (l Liveness) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -129,11 +129,11 @@ func (m *Mux) Liveness() (l Liveness) {
 	return l
 }
 
-// Probe sends a request that a server in good health answers, on the mux's own behalf, and reports
-// whether it did: one for progress if ask is set, and creates of shadows where there is reason for
-// them. Consumers do not see the answers, but these move the revisions to resume from. quiet says
-// that nothing has been received for a second.
-func (m *Mux) Probe(ask, quiet bool) (sent bool) {
+// CheckLiveness sends a request that a server in good health answers, on the mux's own behalf, and
+// reports whether it did: one for progress if ask is set, and creates of shadows where there is
+// reason for them. Consumers do not see the answers, but these move the revisions to resume from.
+// quiet says that nothing has been received for a second.
+func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	m.mu.Lock()
 	defer m.unlock()
 	p := &m.progress
@@ -152,20 +152,20 @@ func (m *Mux) Probe(ask, quiet bool) (sent bool) {
 		}
 	}
 	if ask {
-		m.askLocked(false)
+		m.requestProgressLocked(false)
 	}
 	return sent || ask
 }
 
-// askLocked sends a progress request, unless the last request is one that the link has not sent
-// yet: it will do for both.
-func (m *Mux) askLocked(user bool) {
+// requestProgressLocked sends a progress request, unless the last request is one that the link has
+// not sent yet: it will do for both.
+func (m *Mux) requestProgressLocked(user bool) {
 	if user {
 		m.progress.wanted = false
 	}
 	if m.progress.newest && m.link.Queued() > 0 {
 		if user {
-			m.progress.asked()
+			m.progress.countUser()
 		}
 		return
 	}
@@ -197,7 +197,7 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 			w.staleNotices = 0
 		default:
 			w.staleNotices--
-			if 0 < w.asked && w.asked <= rev {
+			if 0 < w.requested && w.requested <= rev {
 				continue
 			}
 		}

@@ -77,11 +77,11 @@ type script struct {
 func newScript(t *testing.T) *script {
 	s := &script{t: t, sinks: make(map[string]*scriptSink)}
 	s.mux = New(s, Config{
-		Window:   3,
-		MinBatch: 3,
-		Probing:  func(id int64) { s.note("probing %s", idString(id)) },
-		Holding:  func() { s.note("holding") },
-		Refused:  func(reason string) bool { return s.reconnect },
+		Window:        3,
+		MinBatch:      3,
+		TryingOptions: func(id int64) { s.note("trying %s", idString(id)) },
+		Holding:       func() { s.note("holding") },
+		Refused:       func(reason string) bool { return s.reconnect },
 	})
 	return s
 }
@@ -217,8 +217,8 @@ func (s *script) run(line string) {
 		s.mux.cfg.Fragments = true
 	case "release":
 		s.mux.Release()
-	case "probe": // probe ask quiet
-		s.note("sent %v", s.mux.Probe(slices.Contains(args, "ask"), slices.Contains(args, "quiet")))
+	case "check": // check ask quiet
+		s.note("sent %v", s.mux.CheckLiveness(slices.Contains(args, "ask"), slices.Contains(args, "quiet")))
 	case "look":
 		s.note("%s", livenessString(s.mux.Liveness()))
 	case "overdue":

@@ -2,9 +2,9 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOrderTests is how often a stream is tested for the order of its notices. A test of a server
-// that keeps the order fails only if the server looks after the watches that catch up, as it does
-// each 100 ms, within the microseconds between two requests.
+// maxOrderTests is how often a stream is tested for the order of its notices. The test of a server
+// that keeps the order fails only if the server looks after the watches that catch up between two
+// requests of the test. It does so every 100 ms, and the requests are microseconds apart.
 const maxOrderTests = 3
 
 // orderTest is the test of one stream: see the package comment.
@@ -52,16 +52,17 @@ func (m *Mux) queueShadowLocked(w *Watcher) *Watcher {
 // waitsForFutureLocked reports whether w was asked for from a revision that the store has not
 // reached as far as is known.
 func (m *Mux) waitsForFutureLocked(w *Watcher) bool {
-	return m.progress.latest > 0 && w.asked > m.progress.latest
+	return m.progress.latest > 0 && w.requested > m.progress.latest
 }
 
 // shadowCreatedLocked handles the confirmation of a shadow.
 func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	w, old := s.original, resp.WatchId
-	if w.state == active && w.asked > s.asked && w.asked > resp.Header.Revision {
+	if w.state == active && w.requested > s.requested && w.requested > resp.Header.Revision {
 		old = w.id
 		delete(m.active, old)
-		w.id, w.asked, w.floor, w.created = resp.WatchId, s.asked, w.next, resp.Header.Revision
+		w.id, w.requested, w.floor, w.created = resp.WatchId, s.requested, w.next,
+			resp.Header.Revision
 		w.staleNotices, w.partial, w.early, w.catchingUp = s.staleNotices, nil, true, true
 		m.active[w.id] = w
 	}
@@ -81,7 +82,7 @@ func (m *Mux) cancelledLocked(id int64) {
 	if !p.order.answered {
 		p.ordered = true
 		p.unanswered = max(p.unanswered-1, 0) // the one of the test never will be
-		m.askLocked(false)
+		m.requestProgressLocked(false)
 	}
 }
 

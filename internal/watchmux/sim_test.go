@@ -72,9 +72,9 @@ func newSim(t *testing.T, seed uint64) *sim {
 	s.server.put("a")
 	s.mux = New(s, Config{
 		Window: 4, MinBatch: 3, Fragments: r.IntN(2) == 0,
-		Probing: func(id int64) { s.probing = id },
-		Holding: func() { s.holding = true },
-		Refused: func(string) bool { return r.IntN(3) == 0 },
+		TryingOptions: func(id int64) { s.probing = id },
+		Holding:       func() { s.holding = true },
+		Refused:       func(string) bool { return r.IntN(3) == 0 },
 	})
 	return s
 }
@@ -138,7 +138,7 @@ func (s *sim) faults() []func() {
 			s.pick(func(k *simSink) { k.ended = s.mux.Cancel(&k.watcher) || k.ended })
 		},
 		func() { s.mux.RequestProgress() },
-		func() { s.mux.Probe(s.rand.IntN(3) > 0, s.server.quiet()) },
+		func() { s.mux.CheckLiveness(s.rand.IntN(3) > 0, s.server.quiet()) },
 		func() { s.Reconnect(faults[s.rand.IntN(len(faults))]) },
 		func() { s.mux.Overdue(s.probing) },
 		func() { s.server.compacted = max(s.server.compacted, s.rand.Int64N(s.server.rev()+1)) },

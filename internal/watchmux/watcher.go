@@ -21,8 +21,8 @@ type Sink interface {
 	Done(Final)
 }
 
-// Final says why a watch ended: either Err is set, or the server cancelled the watch and the other
-// fields are its response.
+// Final is why a watch ended. Either Err is set, or the server cancelled the watch and the other
+// fields are from its response.
 type Final struct {
 	Err             error
 	Header          *pb.ResponseHeader
@@ -44,9 +44,9 @@ const (
 // Watcher is one watch on a mux. The zero value is ready for [Mux.Add], which takes it over; it can
 // be part of its sink, so that the two cost one allocation. It must not be copied.
 type Watcher struct {
-	// MergeBytes is up to which size fragments are put together again: 0 has each revision
-	// delivered as soon as it is complete. It is set before Add, and ends with the first stream
-	// where the template does not ask for fragments.
+	// MergeBytes is the size up to which fragments are put together again. With 0, each revision
+	// is delivered as soon as it is complete. It is set before Add. If the template does not ask
+	// for fragments, it counts for the first stream only.
 	MergeBytes int
 
 	// Read-only after Add.
@@ -63,27 +63,27 @@ type Watcher struct {
 	staleNotices uint8
 	id           int64 // creating: the id asked for, or 0; active: the id
 	next         int64 // the revision to resume from; 0: now
-	asked        int64 // the revision asked for on this stream; 0: now
+	requested    int64 // the revision asked for on this stream; 0: now
 	floor        int64 // events below were delivered, or were not asked for
 	created      int64 // the revision of the confirmation on this stream
 	// received in fragments and not delivered: an incomplete revision, or what is merged
 	partial []*mvccpb.Event
 	// the size of what was received into partial; counted where MergeBytes is set
-	merged     int
-	doubted    bool     // its create was refused with options, and is tried without
-	suspect    bool     // may be the one whose messages are over the limit
-	held       bool     // paused as a suspect, until Release
-	strikes    int      // messages over the limit while it was the only suspect
-	catchingUp bool     // created from the past, and no notice has come for it since
-	early      bool     // asked is the revision that a shadow was asked for, not the one needed
-	before     *Watcher // in the queue
-	after      *Watcher // in the queue
+	merged        int
+	doubted       bool     // its create was refused with options, and is tried without
+	possibleCause bool     // may be the one whose messages are over the limit
+	heldBack      bool     // paused as a suspect, until Release
+	strikes       int      // messages over the limit while it was the only suspect
+	catchingUp    bool     // created from the past, and no notice has come for it since
+	early         bool     // asked is the revision that a shadow was asked for, not the one needed
+	before        *Watcher // in the queue
+	after         *Watcher // in the queue
 }
 
 // request makes the create request that resumes w, and notes what it asks for.
 func (w *Watcher) request(id int64, fragment bool) *pb.WatchRequest {
 	w.id = id
-	w.asked, w.floor, w.early = w.next, w.next, false
+	w.requested, w.floor, w.early = w.next, w.next, false
 	return w.create(id, fragment)
 }
 
@@ -104,9 +104,9 @@ func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
 }
 
-// fresh returns those of the events that w has not seen and has asked for, without touching the
-// slice it is given. An event without a key-value says nothing; one without a revision cannot be
-// called old.
+// fresh returns the events that were not delivered before and do not lie before the start of the
+// watch. It does not change the slice. It leaves out events without a key-value, and keeps events
+// without a revision.
 func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	stale := func(e *mvccpb.Event) bool {
 		rev := e.GetKv().GetModRevision()
@@ -115,17 +115,11 @@ func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	if !slices.ContainsFunc(events, stale) {
 		return events
 	}
-	var kept []*mvccpb.Event
-	for _, e := range events {
-		if !stale(e) {
-			kept = append(kept, e)
-		}
-	}
-	return kept
+	return slices.DeleteFunc(slices.Clone(events), stale)
 }
 
-// seen moves the revisions past events that were delivered. The last revision may go on in the
-// stream's next response.
+// seen moves the revisions past events that were delivered. floor stays at the last revision,
+// because the next response may have more events of it.
 func (w *Watcher) seen(events []*mvccpb.Event) {
 	var last int64
 	for _, e := range events {
@@ -141,9 +135,9 @@ func (w *Watcher) seen(events []*mvccpb.Event) {
 func (w *Watcher) progressed(rev int64) { w.next = max(w.next, rev+1) }
 
 // createdInStep reports whether the server had nothing to catch up with for w when it created w.
-func (w *Watcher) createdInStep() bool { return w.asked == 0 || w.asked > w.created }
+func (w *Watcher) createdInStep() bool { return w.requested == 0 || w.requested > w.created }
 
-// queue is a list of watchers that gives any of them up in constant time.
+// queue is a linked list of watchers. Any of them is removed in constant time.
 type queue struct {
 	first, last *Watcher
 	len         int
