@@ -78,8 +78,10 @@
 //	a downgrade              is validated and shown by Status, and does not happen
 //	permissions on empty     etcd's answer depends on the shape of a tree; here the start of the
 //	intervals                interval decides
-//	crashes                  etcd crashes at a MemberUpdate with a URL that is none, and at a
-//	                         transaction that deletes a key and then keeps its value; this does not
+//	crashes                  etcd crashes at a MemberUpdate with a URL that is none, at a
+//	                         transaction that deletes a key and then keeps its value, and at a
+//	                         range of a key that was deleted and put again at the revision of a
+//	                         compaction; this does not
 //	the gRPC proxy, the      not here
 //	gateway, metrics
 package etcdfake

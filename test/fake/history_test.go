@@ -41,6 +41,7 @@ func TestSameHistoriesAsEtcd(t *testing.T) {
 func runHistory(t *testing.T, seed uint64, steps int) {
 	p := newPair(t)
 	g := &generator{p: p, rnd: rand.New(rand.NewPCG(seed, seed)), rev: 1, users: []string{""},
+		fatal:  make(map[int64]bool),
 		ownIDs: seed%3 == 0}
 	if seed%2 == 0 {
 		g.withUsers()
@@ -63,6 +64,9 @@ type generator struct {
 	leases         []int64  // the fake's ids of such leases
 	learners       []uint64
 	ports          int // how many peer URLs were made
+	// revisions of transactions that may have deleted a key and put it again: etcd crashes when it
+	// reads such a key after a compaction at that revision
+	fatal map[int64]bool
 }
 
 func (g *generator) chance(percent int) bool { return g.rnd.IntN(100) < percent }
@@ -100,7 +104,7 @@ func (g *generator) step() {
 	case n < 560:
 		g.call(pb.KV_DeleteRange_FullMethodName, g.del(), new(pb.DeleteRangeResponse))
 	case n < 750:
-		g.call(pb.KV_Txn_FullMethodName, g.txn(3), new(pb.TxnResponse))
+		g.txnStep()
 	case n < 760:
 		g.compact()
 	case n < 850:
@@ -124,6 +128,9 @@ func (g *generator) compact() {
 		g.p.watches.open(g.user())
 	}
 	req := &pb.CompactionRequest{Revision: g.rev - int64(g.rnd.IntN(60)) + 5, Physical: true}
+	if g.fatal[req.Revision] {
+		return
+	}
 	_, err := g.call(pb.KV_Compact_FullMethodName, req, new(pb.CompactionResponse))
 	if err == nil {
 		g.compacted = max(g.compacted, req.Revision)

@@ -64,17 +64,33 @@ func (k *keyspace) hashCompaction(rev int64) keyHash {
 	return k.hash(k.compacted, rev, k.kept(rev, true))
 }
 
-// kept returns the newest entry of each key that a compaction at rev would keep, of those up to
-// rev.
+// kept returns the entry of each key, up to rev, that etcd counts as kept by a compaction at rev.
 func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	kept := make(map[*entry]bool)
 	for _, h := range k.keys {
-		i := h.firstKept(rev)
-		if i < len(h.entries) && h.entries[i].main <= rev && (deletions || !h.entries[i].deleted) {
-			kept[h.entries[i]] = true
+		if e := h.kept(rev); e != nil && (deletions || !e.deleted) {
+			kept[e] = true
 		}
 	}
 	return kept
+}
+
+// kept returns the newest entry up to rev of the life of the key that goes on to rev. If the key is
+// deleted at rev, that is its deletion, even if the same transaction has put the key again.
+func (h *history) kept(rev int64) *entry {
+	var newest *entry
+	for _, e := range h.entries {
+		if e.main <= rev {
+			newest = e
+		}
+		switch {
+		case e.deleted && e.main >= rev:
+			return newest
+		case e.deleted:
+			newest = nil
+		}
+	}
+	return newest
 }
 
 func (s *Store) storeHash(h keyHash) {
