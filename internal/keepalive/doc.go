@@ -47,7 +47,7 @@
 // Time is divided into steps, of which a TTL has 72 to 144 (a step is at least 10 ms). Renewals are
 // due at the ends of steps. The leases that are due at one instant cost one timer, and their
 // requests and answers share packets: 5,000 leases of 3 s are renewed at 25 instants a second. At
-// most 5 % of the leases, or 16, are due at one instant. Where that is reached, a lease is due at
+// most 5 % of the leases, or 16, are due at one instant. At that limit, a further lease is due at
 // an earlier instant, so leases that were all renewed at once, because they were granted together
 // or the stream was away, are spread over a third of the TTL by their next renewal.
 //

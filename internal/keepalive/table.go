@@ -89,7 +89,7 @@ func (t *table) next() instant {
 
 // run does what has come due: it closes leases that went unanswered and
 // returns those to renew, the nearest to expiry first. It asks to move to
-// another stream where this one has been silent for longer than a waiting
+// another stream if this one has been silent for longer than a waiting
 // lease can afford; nothing is in flight then.
 func (t *table) run(now instant) (renew []int64, move bool) {
 	var due []*entry

@@ -68,18 +68,18 @@ func (t *table) silence(now instant, e *entry) time.Duration {
 	return now - t.waitsSince(e)
 }
 
-// waitsSince is from when on the silence of the stream counts for e. What came while the
-// process was paused may not have been read yet.
+// waitsSince is the instant from which the silence of the stream counts for e. A pause of the
+// process starts it anew, because answers that came meanwhile may not have been read yet.
 func (t *table) waitsSince(e *entry) instant { return max(e.sentAt, t.lastReceived, t.resumed) }
 
-// stallTimeout is the silence that e can afford. Where answers usually take long,
-// giving up early would only lose them: a move must promise something.
+// stallTimeout is the silence after which the stream of e is left. If answers usually take long, it
+// is longer: on another stream they would take as long.
 func (t *table) stallTimeout(e *entry) time.Duration {
 	return max(e.ttl/renewals, minStallTimeout, 2*t.typicalLatency)
 }
 
-// learn follows the time that answers take. A pause of the process is none of it: a
-// longer one is known, and a shorter one counts for no more than the stall timeout of e.
+// learn updates typicalLatency. A pause of the process does not count as latency: a long one is
+// noticed, and after a short one the answer counts for no more than the stall timeout of e.
 func (t *table) learn(now instant, e *entry) {
 	if e.sentAt < t.resumed {
 		return

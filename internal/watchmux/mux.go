@@ -38,7 +38,7 @@ type Config struct {
 	MinBatch int
 	// Fragments has watches that begin in the past ask for fragments.
 	Fragments bool
-	// Servers is shared by the muxes of a client; New makes one where it is nil.
+	// Servers is shared by the muxes of a client; New makes one if it is nil.
 	Servers *Servers
 	// TryingOptions, if set, is called when the first create with a client's id is sent on a
 	// stream. The owner calls Overdue with the id some time later.

@@ -73,7 +73,7 @@ func (p *progress) confirmed(rev int64) (mark int64) {
 // outstanding returns how many notices may overtake the confirmation of a watch created now.
 func (p *progress) outstanding() uint8 { return uint8(min(p.unanswered, maxOutstanding)) }
 
-// RequestProgress asks the server for a progress notice to all watchers. Where that is not possible
+// RequestProgress asks the server for a progress notice to all watchers. If that is not possible
 // at once, because there is no stream or watchers are still queued, it is done as soon as it is. It
 // reports whether the mux has any watcher.
 func (m *Mux) RequestProgress() bool {
@@ -130,7 +130,7 @@ func (m *Mux) Liveness() (l Liveness) {
 }
 
 // CheckLiveness sends a request that a server in good health answers, on the mux's own behalf, and
-// reports whether it did: one for progress if ask is set, and creates of shadows where there is
+// reports whether it did: one for progress if ask is set, and creates of shadows if there is
 // reason for them. Consumers do not see the answers, but these move the revisions to resume from.
 // quiet says that nothing has been received for a second.
 func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {

@@ -14,7 +14,7 @@ import (
 type Sink interface {
 	// Created is called when the server has confirmed the watch for the first time.
 	Created(*pb.ResponseHeader)
-	// Deliver hands over events, or a progress notice where there are none. It reports whether the
+	// Deliver hands over events, or a progress notice if there are none. It reports whether the
 	// consumer's backlog is over its limit; the mux then pauses the watcher until [Mux.Drained].
 	Deliver(*pb.ResponseHeader, []*mvccpb.Event) (full bool)
 	// Done is called when the watch has ended by other means than Cancel.
