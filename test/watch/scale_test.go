@@ -53,7 +53,7 @@ func clientGoroutines(tb testing.TB) int {
 
 // TestTenThousandWatches: ten thousand watches of one client on a real server take four of the
 // client's goroutines at most, and little memory. All of them resume after a cut of the connection,
-// and Close ends them in less than a second.
+// and Close ends them in less time than it took to open them.
 func TestTenThousandWatches(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
@@ -94,7 +94,7 @@ func TestTenThousandWatches(t *testing.T) {
 
 	closing := testclient.Stopwatch(t)
 	require.NoError(t, c.Close())
-	assert.Less(t, closing(), testclient.Slowdown*time.Second)
+	assert.Less(t, closing(), opened)
 	for _, ch := range chans {
 		for range ch {
 		}
