@@ -29,26 +29,28 @@ func (c *Cluster) boot() error {
 // bootOnce starts the first members once. If a port was taken, it removes them and returns
 // errPortTaken. After another failure Close removes them.
 func (c *Cluster) bootOnce() error {
-	var members []*Member
-	var bootErr error
-	for i := range c.cfg.members {
-		m, err := newMember(c, i)
-		if err != nil {
-			bootErr = err
-			break
-		}
-		members = append(members, m)
-	}
+	members, err := c.newMembers()
 	c.mu.Lock()
 	c.members = members
 	c.mu.Unlock()
-	if bootErr == nil {
-		bootErr = c.startAll(members)
+	if err == nil {
+		err = c.startAll(members)
 	}
-	if bootErr != nil {
-		return c.explain(members, bootErr)
+	if err != nil {
+		return c.explain(members, err)
 	}
 	return nil
+}
+
+func (c *Cluster) newMembers() (members []*Member, err error) {
+	for i := range c.cfg.members {
+		m, err := newMember(c, i)
+		if err != nil {
+			return members, err
+		}
+		members = append(members, m)
+	}
+	return members, nil
 }
 
 // startAll starts all members and then waits until they serve, for which a majority must run. It

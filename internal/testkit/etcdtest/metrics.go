@@ -1,8 +1,6 @@
 package etcdtest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -59,22 +57,18 @@ func (m *Member) OpenStreams(method string) (int, error) {
 // parseMetrics reads the text exposition format without timestamps, which is what etcd prints.
 func parseMetrics(text []byte) (map[string]float64, error) {
 	out := make(map[string]float64)
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		// A label's value may hold spaces, the number does not.
-		cut := strings.LastIndexByte(line, ' ')
-		if cut < 0 {
+		cut := strings.LastIndexByte(line, ' ') + 1
+		value, err := strconv.ParseFloat(line[cut:], 64)
+		if err != nil || cut == 0 {
 			return nil, fmt.Errorf("etcdtest: metrics line %q has no value", line)
-		}
-		value, err := strconv.ParseFloat(line[cut+1:], 64)
-		if err != nil {
-			return nil, fmt.Errorf("etcdtest: metrics line %q: %w", line, err)
 		}
 		out[strings.TrimSpace(line[:cut])] = value
 	}
-	return out, lines.Err()
+	return out, nil
 }
