@@ -11,13 +11,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
 )
 
-// health is what a server's health service reports of it.
-type health uint8
+// state is what is known of a connection, see the package's documentation.
+type state uint8
 
 const (
-	unchecked health = iota
+	connecting state = iota
+	failed           // gRPC tries again, but no attempt has succeeded
+	unchecked        // connected; whether the server is healthy is not known
 	healthy
-	unhealthy // it does not serve, or refuses the health check
+	unhealthy // connected; the server does not serve, or refuses the health check
 )
 
 // conn is the connection to one address, across reconnects.
@@ -28,14 +30,11 @@ type conn struct {
 	member  *Member
 	sub     balancer.SubConn
 
-	// own synchronisation
-	handshakes handshakes
-
 	// guarded by the policy's mu
-	state     connectivity.State // as requests see it: TransientFailure lasts until it is ready
-	err       error              // of the last attempt to connect
-	health    health             // while it is ready
-	stopCheck context.CancelFunc // ends the health check
+	state      state
+	err        error // of the last attempt to connect; nil if that has succeeded
+	handshakes handshakes
+	stopCheck  context.CancelFunc // ends the health check
 }
 
 // newConn starts to connect to an address.
@@ -57,36 +56,37 @@ func (p *policy) newConn(a resolver.Address) (*conn, error) {
 	return c, nil
 }
 
-// changed takes in the connection's new state. After a refused handshake it waits before it
-// connects again.
+// changed takes in the state that gRPC reports of the connection.
 func (c *conn) changed(s balancer.SubConnState) {
-	c.handshakes.note(s)
 	if s.ConnectivityState != connectivity.Ready {
 		c.member.conn.CompareAndSwap(c, nil)
-	}
-	if s.ConnectivityState == connectivity.Idle {
-		c.handshakes.connect(c.sub.Connect)
 	}
 	if s.ConnectivityState != connectivity.Shutdown {
 		c.policy.change(func() { c.changeLocked(s) })
 	}
 }
 
+// changeLocked updates the connection's state, and connects again after a loss. After a refused
+// handshake it waits first.
 func (c *conn) changeLocked(s balancer.SubConnState) {
 	c.stopCheck()
+	c.handshakes.note(s)
 	switch s.ConnectivityState {
 	case connectivity.Ready:
 		c.member.conn.Store(c)
-		c.state, c.err, c.health = s.ConnectivityState, nil, healthy
+		c.state, c.err = healthy, nil
 		if c.policy.checkHealth {
-			c.health = unchecked
+			c.state = unchecked
 			c.startCheckLocked()
 		}
 	case connectivity.TransientFailure:
-		c.state, c.err = s.ConnectivityState, s.ConnectionError
-	case connectivity.Idle, connectivity.Connecting:
-		if c.state != connectivity.TransientFailure {
-			c.state = connectivity.Connecting
+		c.state, c.err = failed, s.ConnectionError
+	case connectivity.Idle:
+		c.handshakes.connect(c.sub.Connect)
+		fallthrough
+	default:
+		if c.state != failed {
+			c.state = connecting
 		}
 	}
 }
@@ -110,9 +110,9 @@ func (c *conn) report(ctx context.Context, serving bool) {
 		switch {
 		case ctx.Err() != nil:
 		case serving:
-			c.health = healthy
+			c.state = healthy
 		default:
-			c.health = unhealthy
+			c.state = unhealthy
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc/balancer"
@@ -37,16 +36,13 @@ func isUnreachable(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// handshakes delays the attempts at one connection.
+// handshakes delays the attempts at one connection. Its methods are not safe for concurrent use.
 type handshakes struct {
-	encrypted bool // read-only
-
-	// guarded by mu
-	mu       sync.Mutex
-	refusals int  // consecutive
-	ended    bool // the last attempt ended without a reason, after it had reached the member
-	timer    *time.Timer
-	stopped  bool
+	encrypted bool
+	refusals  int         // consecutive
+	ended     bool        // the last attempt reached the member and ended without a reason
+	timer     *time.Timer // of a delayed attempt; may be nil
+	stopped   bool
 }
 
 // note counts refusals by the outcome of an attempt to connect. A server that closes the connection
@@ -54,8 +50,6 @@ type handshakes struct {
 // a row that ends without a reason counts as refused. The first may be due to a member that was
 // stopped.
 func (h *handshakes) note(state balancer.SubConnState) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	switch {
 	case state.ConnectivityState == connectivity.Ready:
 		h.refusals, h.ended = 0, false
@@ -71,8 +65,6 @@ func (h *handshakes) note(state balancer.SubConnState) {
 
 // connect runs f when the next attempt is due.
 func (h *handshakes) connect(f func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	switch {
 	case h.stopped:
 	case h.refusals == 0:
@@ -84,8 +76,6 @@ func (h *handshakes) connect(f func()) {
 
 // stop prevents delayed attempts.
 func (h *handshakes) stop() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.stopped = true
 	if h.timer != nil {
 		h.timer.Stop()

@@ -5,11 +5,11 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
@@ -65,7 +65,7 @@ func outcome(info balancer.DoneInfo) memberhealth.Outcome {
 	}
 	return memberhealth.Outcome{
 		Answered: true, Refused: true,
-		Leaderless: isLeaderless(info.Err),
+		Leaderless: classify.IsNoLeader(info.Err),
 	}
 }
 
@@ -78,10 +78,6 @@ func isRefusal(err error) bool {
 		return true
 	}
 	return false
-}
-
-func isLeaderless(err error) bool {
-	return err != nil && rpctypes.Error(err) == rpctypes.ErrNoLeader
 }
 
 // track notes the member's new connection, and returns a connection that counts the bytes received

@@ -153,13 +153,13 @@ func (p *policy) connectLocked(addresses []resolver.Address) error {
 
 // updateLocked gives gRPC a picker of the connections that requests may use.
 func (p *policy) updateLocked() {
-	usable, state, err := p.usableLocked()
+	usable, whole, err := p.usableLocked()
 	// The tracker learns that there are none, too, so that the next connection counts as new.
 	var picker balancer.Picker = p.tracker.pickerOf(usable)
-	if state != connectivity.Ready {
+	if whole != connectivity.Ready {
 		picker = base.NewErrPicker(err)
 	}
-	p.cc.UpdateState(balancer.State{ConnectivityState: state, Picker: picker})
+	p.cc.UpdateState(balancer.State{ConnectivityState: whole, Picker: picker})
 }
 
 // usableLocked returns the connections that requests may use. These are the ones whose server is
@@ -167,19 +167,19 @@ func (p *policy) updateLocked() {
 // ones whose health check fails: the server reports that it does not serve, or it refuses the
 // check, as learners refuse all streams. Otherwise gRPC would let requests wait for ever. If there
 // are none at all, err is the error of picks.
-func (p *policy) usableLocked() (usable []*conn, state connectivity.State, err error) {
+func (p *policy) usableLocked() (usable []*conn, whole connectivity.State, err error) {
 	var fallback []*conn
 	pending := false
 	err = errNotConnected
 	for _, c := range p.conns {
-		switch {
-		case c.state == connectivity.TransientFailure:
-			err = c.err
-		case c.state != connectivity.Ready || c.health == unchecked:
+		switch c.state {
+		case connecting, unchecked:
 			pending = true
-		case c.health == healthy:
+		case failed:
+			err = c.err
+		case healthy:
 			usable = append(usable, c)
-		default:
+		case unhealthy:
 			fallback = append(fallback, c)
 		}
 	}

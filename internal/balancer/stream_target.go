@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/balancer"
 
+	"go.etcd.io/etcd/client/v3/internal/classify"
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
@@ -120,7 +121,7 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 	stream.target.current.Store(c.member)
 	return balancer.PickResult{SubConn: c.sub, Done: func(d balancer.DoneInfo) {
 		c.member.streams.remove(stream)
-		if isLeaderless(d.Err) {
+		if classify.IsNoLeader(d.Err) {
 			c.member.health.LoseLeader(time.Now())
 		}
 	}}, nil

@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
@@ -169,7 +168,7 @@ func (t *Tracker) noteFailures(conns []*conn) (warn bool) {
 	t.failures = nil
 	failures := map[string]error{}
 	for _, c := range conns {
-		if c.state == connectivity.Ready {
+		if c.state > failed { // connected
 			return false
 		}
 		if c.err != nil {

@@ -40,7 +40,7 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 			continue
 		}
 		if !r.probing {
-			d.Probe = append(d.Probe, m.StartProbe(now))
+			d.Probe = append(d.Probe, m.startProbe(now))
 		}
 		if !peerAlive(members, m, r.silentSince) {
 			d.Probe = append(d.Probe, probePeers(members, m, now)...)
@@ -84,8 +84,8 @@ func (r *record) isSilent(now time.Time, typical time.Duration, members int) boo
 	return !r.silentSince.IsZero() && r.silentFor(now) >= timeout
 }
 
-// StartProbe notes that the member is being probed, and returns it.
-func (m *Member) StartProbe(now time.Time) *Member {
+// startProbe notes that the member is being probed, and returns it.
+func (m *Member) startProbe(now time.Time) *Member {
 	m.rec.probing, m.rec.probedAt = true, now
 	return m
 }
@@ -95,7 +95,7 @@ func (m *Member) StartProbe(now time.Time) *Member {
 func probePeers(members []*Member, silent *Member, now time.Time) (probes []*Member) {
 	for _, p := range members {
 		if p != silent && !p.rec.probing {
-			probes = append(probes, p.StartProbe(now))
+			probes = append(probes, p.startProbe(now))
 		}
 	}
 	return probes
@@ -115,7 +115,7 @@ func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	if received := m.received.Load(); received != r.received {
 		r.received, r.lastReceived, r.silentSince = received, now, time.Time{}
 	}
-	m.StartProbe(now)
+	m.startProbe(now)
 	return true
 }
 

@@ -17,7 +17,7 @@ func clock(t time.Time) int64 { return int64(t.Sub(processStart)) }
 const Unlimited = math.MaxInt64
 
 // Member is the health of one endpoint, over all connections made to it. Health, Observe, Pause,
-// Reset, StartProbe, ExpectStream, AnswerProbe and AnswerRead are called with the owner's lock
+// Reset, ExpectStream, AnswerProbe and AnswerRead are called with the owner's lock
 // held. The other methods are safe for concurrent use.
 type Member struct {
 	name string
