@@ -52,7 +52,7 @@ type mutexState struct {
 
 // acquisition is one acquisition of a mutex.
 type acquisition struct {
-	key      *keystate.Incarnation // the key that it uses
+	key      *keystate.Incarnation // of the mutex's key that holds the lock
 	since    int64                 // a revision at which the lock was held
 	released bool                  // an Unlock has begun
 

@@ -245,8 +245,8 @@ func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{
 	return own, nil
 }
 
-// releaseRangesLocked starts the release of all ownerships whose lease keys are in the ranges, and
-// returns a channel for each, which is closed with its next change.
+// releaseRangesLocked starts the release of all ownerships whose lease keys are in the ranges. It
+// returns a channel for each of them, which is closed when the ownership changes.
 func (c *cache) releaseRangesLocked(ranges []keyRange) (changes []<-chan struct{}) {
 	if len(ranges) == 0 {
 		return nil

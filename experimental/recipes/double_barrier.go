@@ -122,8 +122,8 @@ func (b *DoubleBarrier) tryEnter(
 }
 
 // Leave waits until all clients that have entered with this one have called it, or have lost their
-// sessions. Errors: [concurrency.ErrSessionExpired]; one of its own if the client has not entered.
-// After another error Leave may be called again.
+// sessions. Errors: [concurrency.ErrSessionExpired], and an unnamed error if the client has not
+// entered. After another error Leave may be called again.
 func (b *DoubleBarrier) Leave() error {
 	if b.own == nil {
 		return errNotEntered

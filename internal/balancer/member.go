@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
-// Member is one endpoint, over all connections made to it.
+// Member is one endpoint. It outlives the connections that are made to it.
 type Member struct {
 	// read-only after newMember
 	address     string

@@ -31,9 +31,9 @@ type record struct {
 	health        Health
 	healthBefore  Health    // before it was suspect
 	reported      Health    // the last one in Decisions.Changed
-	received      uint64    // the member's count at the last tick
-	answered      uint64    // the member's count at the last tick
-	refused       uint64    // the member's count at the last tick
+	received      uint64    // bytes received from the member until the last tick
+	answered      uint64    // requests that the member had answered at the last tick
+	refused       uint64    // requests that the member had refused at the last tick
 	lastReceived  time.Time // when it last received anything
 	silentSince   time.Time // since when it has had unanswered requests and received nothing
 	stallTimeout  time.Duration
@@ -55,7 +55,7 @@ type record struct {
 	receivedBefore  uint64    // the count of received bytes at unansweredSince
 	lastUnanswered  time.Time // when it last had answered nothing for quickPeer
 	movable         int64     // outstanding movable requests
-	movableAnswered uint64    // the member's count at the last tick
+	movableAnswered uint64    // movable requests that the member had answered at the last tick
 	movableRate     float64   // smoothed answers a second to movable requests
 	reading         bool      // it was sent a read of one key, which has not ended
 	readAt          time.Time // when that was sent; zero if the read shows nothing

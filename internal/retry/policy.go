@@ -18,8 +18,8 @@ const (
 	write
 	// read is for requests that are sent again also if a server may have served them.
 	read
-	// login is read for Authenticate. It never waits for a new token, because it fetches that
-	// token.
+	// login is for Authenticate, which is sent again like a read. It never waits for a new token,
+	// because it fetches that token.
 	login
 )
 
@@ -29,13 +29,13 @@ var policies = map[string]policy{
 	pb.KV_RangeStream_FullMethodName: read,
 	pb.KV_Put_FullMethodName:         write,
 	pb.KV_DeleteRange_FullMethodName: write,
-	pb.KV_Txn_FullMethodName:         write, // read if it only ranges
+	pb.KV_Txn_FullMethodName:         write, // read if it only gets
 	pb.KV_Compact_FullMethodName:     write,
 
 	pb.Watch_Watch_FullMethodName:          once,
 	pb.Lease_LeaseKeepAlive_FullMethodName: once,
 
-	pb.Lease_LeaseGrant_FullMethodName:      write, // read if its context says so
+	pb.Lease_LeaseGrant_FullMethodName:      write, // read if its context has the mark Idempotent
 	pb.Lease_LeaseRevoke_FullMethodName:     write,
 	pb.Lease_LeaseTimeToLive_FullMethodName: read,
 	pb.Lease_LeaseLeases_FullMethodName:     read,

@@ -38,12 +38,12 @@ type sight struct {
 	mayAsk   bool          // the server may be asked for progress
 }
 
-// action is what a tick does.
+// action says what a tick must do.
 type action struct {
-	check        bool          // check the stream
-	ask          bool          // with a request for progress
+	check        bool          // ask the server to show that the stream is alive
+	ask          bool          // check by a request for progress
 	quiet        bool          // nothing was received for a second
-	probeMembers bool          // because the stream is silent
+	probeMembers bool          // probe the members, because the stream is silent
 	waitOn       bool          // go on waiting for the answer to the last check
 	reconnect    bool          // give the stream up
 	next         time.Duration // until the next tick

@@ -42,7 +42,7 @@ func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 		w.partial = events
 		return nil
 	}
-	w.partial, w.merged = slices.Clone(events[cut:]), 0 // a copy, for the garbage collector
+	w.partial, w.merged = slices.Clone(events[cut:]), 0 // a copy: delivered events can be freed
 	return events[:cut:cut]
 }
 
