@@ -88,9 +88,9 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	return nil
 }
 
-// stand records a candidacy, which Resign can end from then on, unless there is one with a newer
-// key. It reports whether there was one before whose key is not older. A candidacy is one user of
-// its key, however many calls campaign with it.
+// stand records a candidacy, which Resign can end from then on, unless one with a newer key is
+// recorded. It reports whether one with the same or a newer key was recorded. However many calls
+// campaign with a key, they are one user of it: stand ends each further use.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

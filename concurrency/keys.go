@@ -103,8 +103,7 @@ func (s *session) changedLocked(name string, k *key) {
 	}
 }
 
-// waitCleanedUp waits until clean-up has deleted what it knows of under a name, for at most the
-// time of grace.
+// waitCleanedUp waits until clean-up has deleted a key, if it has to, but no longer than grace.
 func (s *session) waitCleanedUp(name string) {
 	s.mu.Lock()
 	var cleanedUp chan struct{}

@@ -150,8 +150,9 @@ func (m *Mutex) acquire(
 	return nil
 }
 
-// acquired records an acquisition. An acquisition is one user of its key, however many goroutines
-// have locked the mutex: it replaces one with an older key, and otherwise is superfluous.
+// acquired records an acquisition, unless one with the same or a newer key is recorded. However
+// many goroutines have locked the mutex, they are one user of the key: acquired ends each further
+// use.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -113,8 +113,8 @@ func (t *transaction) Put(key, val string, opts ...clientv3.OpOption) {
 
 func (t *transaction) Del(key string) { t.writes.set(key, write{op: clientv3.OpDelete(key)}) }
 
-// commit implements STM. After a conflict it stores the keys that were read as they are after it,
-// because the next attempt probably reads the same keys.
+// commit implements STM. After a conflict it stores the keys that were read as the response has
+// them, because the next attempt probably reads the same keys.
 func (t *transaction) commit() *clientv3.TxnResponse {
 	t.hints = nil
 	var writes []clientv3.Op

@@ -89,7 +89,7 @@ type GetResponse struct {
 	// KV is nil if the key does not exist.
 	KV *mvccpb.KeyValue
 
-	// Revision is that of the store when it answered, not the one that was read.
+	// Revision is the store's revision when it answered, not the revision that was read.
 	Revision int64
 }
 
@@ -102,7 +102,7 @@ type ListResponse struct {
 	// of Kvs if Limit cut some off.
 	Count int64
 
-	// Revision is that of the store when it answered, not the one that was read.
+	// Revision is the store's revision when it answered, not the revision that was read.
 	Revision int64
 }
 
@@ -115,7 +115,7 @@ type PutResponse struct {
 	// Succeeded reports whether the value was written.
 	Succeeded bool
 
-	// Revision is that of the store: of the write itself, if it succeeded.
+	// Revision is the store's revision: that of the write, if it succeeded.
 	Revision int64
 }
 
@@ -128,7 +128,7 @@ type DeleteResponse struct {
 	// Succeeded reports whether the key was as expected, and so is gone.
 	Succeeded bool
 
-	// Revision is that of the store: of the delete itself, if a key was deleted.
+	// Revision is the store's revision: that of the delete, if a key was deleted.
 	Revision int64
 }
 

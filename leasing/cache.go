@@ -3,6 +3,7 @@ package leasing
 import (
 	"context"
 	"sync"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
@@ -34,7 +35,8 @@ type cache struct {
 
 func newCache(leaseKeys leasePrefix) *cache {
 	return &cache{leaseKeys: leaseKeys, ownerships: map[string]*ownership{},
-		cooldowns: newCooldowns(), blocked: map[*[]keyRange]bool{}}
+		cooldowns: cooldowns{ends: map[string]time.Time{}},
+		blocked:   map[*[]keyRange]bool{}}
 }
 
 // get returns the answer to a get, or nil if the cache has none. If the key is being acquired, get

@@ -130,10 +130,10 @@ func TestCacheReleasesRanges(t *testing.T) {
 // TestCacheForgetsCooldowns: cooldowns that are over do not pile up.
 func TestCacheForgetsCooldowns(t *testing.T) {
 	c := newEpoch(t)
-	for i := range 3 * minCleanUp {
+	for i := range 3 * cleanUpEvery {
 		key := fmt.Sprint(i)
 		c.end(ownIn(t, c, key, "v", 5))
 		c.cooldowns.ends[key] = time.Now().Add(-time.Second)
 	}
-	require.LessOrEqual(t, len(c.cooldowns.ends), minCleanUp)
+	require.LessOrEqual(t, len(c.cooldowns.ends), cleanUpEvery)
 }

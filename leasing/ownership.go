@@ -2,6 +2,7 @@ package leasing
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -102,40 +103,23 @@ func (e *epoch) createRevisionOf(leaseKey *mvccpb.KeyValue) int64 {
 const (
 	// maxCooldown is the longest cooldown. The shortest is half of that.
 	maxCooldown = time.Second
-	// minCleanUp is how many cooldowns there may be before expired ones are removed.
-	minCleanUp = 1024
+	// cleanUpEvery is the number of cooldowns started after which expired ones are removed.
+	cleanUpEvery = 1024
 )
 
 // cooldowns are the keys that must not be acquired again for a while, because another client has
 // asked for them or owns them.
 type cooldowns struct {
-	ends map[string]time.Time // by key
-	// the number of cooldowns at which those that are over are removed
-	cleanUpAt int
-}
-
-func newCooldowns() cooldowns {
-	return cooldowns{ends: map[string]time.Time{}, cleanUpAt: minCleanUp}
+	ends    map[string]time.Time // by key
+	started int
 }
 
 func (c *cooldowns) start(key string) {
 	now := time.Now()
-	if len(c.ends) >= c.cleanUpAt {
-		for k, end := range c.ends {
-			if end.Before(now) {
-				delete(c.ends, k)
-			}
-		}
-		c.cleanUpAt = max(minCleanUp, 2*len(c.ends))
+	if c.started++; c.started%cleanUpEvery == 0 {
+		maps.DeleteFunc(c.ends, func(_ string, end time.Time) bool { return end.Before(now) })
 	}
 	c.ends[key] = now.Add(maxCooldown/2 + rand.N(maxCooldown/2))
 }
 
-func (c *cooldowns) isActive(key string) bool {
-	end, ok := c.ends[key]
-	if ok && !time.Now().Before(end) {
-		delete(c.ends, key)
-		return false
-	}
-	return ok
-}
+func (c *cooldowns) isActive(key string) bool { return time.Now().Before(c.ends[key]) }

@@ -18,7 +18,8 @@ type relays struct {
 	closed bool
 }
 
-// start returns a channel with the responses of in, in which rewrite has changed the events.
+// start returns a channel that delivers the responses of in, after rewrite has changed their
+// events.
 func (r *relays) start(
 	ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event,
 ) clientv3.WatchChan {

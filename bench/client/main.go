@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -41,7 +40,7 @@ func main() {
 	defer stop()
 	s, err := parse(os.Args[1:], os.Stderr)
 	if err == nil {
-		err = profiled(ctx, s, os.Stdout)
+		err = run(ctx, s, os.Stdout)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "client:", err)
@@ -87,22 +86,22 @@ func (s settings) validate(rest []string) error {
 	return nil
 }
 
-// profiled runs the workload and writes its sample.
-func profiled(ctx context.Context, s settings, out io.Writer) error {
+// run runs the workload and writes its sample.
+func run(ctx context.Context, s settings, out io.Writer) error {
 	if s.profile != "" {
 		file, err := os.Create(s.profile)
 		if err != nil {
 			return err
 		}
 		defer file.Close()
-		if err := pprof.StartCPUProfile(file); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+		profile.file = file
 	}
 	sample, err := measure(ctx, s)
 	if err != nil {
 		return err
+	}
+	if profile.err != nil {
+		return profile.err
 	}
 	return json.NewEncoder(out).Encode(sample)
 }

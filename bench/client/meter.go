@@ -1,7 +1,9 @@
 package main
 
 import (
+	"io"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"syscall"
 	"time"
@@ -17,9 +19,18 @@ type meter struct {
 	bytes  uint64
 }
 
+// profile is where the CPU profile of what a meter measures goes, if file is set.
+var profile struct {
+	file io.Writer
+	err  error
+}
+
 // newMeter collects garbage first, so that all runs start alike.
 func newMeter() meter {
 	runtime.GC()
+	if profile.file != nil {
+		profile.err = pprof.StartCPUProfile(profile.file)
+	}
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	return meter{at: time.Now(), cpu: cpuUsed(), allocs: mem.Mallocs, bytes: mem.TotalAlloc}
@@ -28,6 +39,7 @@ func newMeter() meter {
 // sample returns what has been used since the meter was made, per operation.
 func (m meter) sample(ops int) figures.Sample {
 	took, cpu := time.Since(m.at), cpuUsed()-m.cpu
+	pprof.StopCPUProfile()
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	s := figures.Sample{Ops: ops, Took: took}
