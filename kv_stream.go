@@ -171,13 +171,13 @@ func (s *getStream) copyRange() error {
 	return s.send(whole)
 }
 
-// streamPatience is how long a piece may take before the members are probed.
-const streamPatience = 500 * time.Millisecond
+// pieceTimeout is how long a piece may take before the members are probed.
+const pieceTimeout = 500 * time.Millisecond
 
 // receive returns the next piece of the stream. It probes the members if the piece takes long,
 // because the balancer does not notice that a stream has no answer.
 func (s *getStream) receive() (*pb.RangeStreamResponse, error) {
-	defer time.AfterFunc(streamPatience, s.members.ProbeAll).Stop()
+	defer time.AfterFunc(pieceTimeout, s.members.ProbeAll).Stop()
 	return s.stream.Recv()
 }
 

@@ -44,12 +44,12 @@ type snapshotReader struct {
 	// read-only once made
 	stream pb.Maintenance_SnapshotClient
 	caller context.Context
-	ctx    context.Context    // the stream's; ends with Close, and soon after caller
+	ctx    context.Context    // of the stream; Close ends it, and the end of caller does
 	cancel context.CancelFunc // ends ctx; may be called during a Read
 
 	// used by the reading goroutine
 	rest []byte // what is left of the part received last
-	err  error  // ended the stream; every later Read returns it
+	err  error  // the error that ended the stream; every later Read returns it
 }
 
 // Read copies from the part that was received last. If that part is used up, Read receives the next

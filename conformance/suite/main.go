@@ -141,8 +141,8 @@ func selected(ctx context.Context, mod build.Module, o options) ([]string, error
 
 // test runs the tests of one package, and returns their result. A test that fails is no error.
 func test(ctx context.Context, mod build.Module, pkg string, o options) (*result, error) {
-	cmd := mod.Go(ctx, "test", "-json", "-count=1", "-timeout="+o.timeout.String(), "-tags="+o.mode.tags,
-		fmt.Sprintf("-race=%t", o.race), "-run="+o.run, pkg)
+	cmd := mod.Go(ctx, "test", "-json", "-count=1", "-timeout="+o.timeout.String(),
+		"-tags="+o.mode.tags, fmt.Sprintf("-race=%t", o.race), "-run="+o.run, pkg)
 	events, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func after(t instant, d time.Duration) instant {
 // maxTTL is the largest TTL, in seconds, that a time.Duration can hold.
 const maxTTL = int64(math.MaxInt64 / time.Second)
 
-// seconds converts a TTL of the wire.
+// seconds returns a TTL, which the protocol counts in seconds, as a duration.
 func seconds(ttl int64) time.Duration {
 	return time.Duration(min(ttl, maxTTL)) * time.Second
 }

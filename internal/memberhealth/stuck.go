@@ -81,8 +81,8 @@ func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time
 }
 
 // AnswerRead notes how the read of one key ended. An answer shows that the member is not stuck. A
-// refusal shows nothing, and another read would be refused too. After a read that was neither
-// answered nor refused another one may be sent.
+// refusal does not show whether it is, and startRead asks for no other read, which would be refused
+// too. A read that was given up does not show it either; startRead may ask for another one.
 func (m *Member) AnswerRead(answered, refused bool, now time.Time) {
 	r := &m.rec
 	r.reading = false

@@ -182,7 +182,8 @@ func (s *Streams) forget(st *stream) {
 	s.links.Done()
 }
 
-// enterTick counts a tick, for Close to wait for. It reports false once the Streams are closed.
+// enterTick counts a tick that begins, so that Close waits for it, and returns true. It returns
+// false if the Streams are closed: the tick must not begin.
 func (s *Streams) enterTick() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
