@@ -191,6 +191,8 @@ func (s *distantServer) serve(
 	}
 	failed, cut := make(chan error, 1), s.cut.next()
 	go func() { // ends with the stream
+		before := make(chan struct{}) // closed once the create before is answered
+		close(before)
 		for id := int64(0); ; id++ {
 			req, err := recv()
 			if err != nil {
@@ -212,7 +214,14 @@ func (s *distantServer) serve(
 					trip = 4 * time.Second
 				}
 			}
-			time.AfterFunc(trip, func() { answer(create) })
+			if !s.order {
+				time.AfterFunc(trip, func() { answer(create) })
+				continue
+			}
+			// timers of one instant run in any order
+			previous, done := before, make(chan struct{})
+			before = done
+			time.AfterFunc(trip, func() { <-previous; answer(create); close(done) })
 		}
 	}()
 	select {
