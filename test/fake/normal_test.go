@@ -3,6 +3,7 @@ package fake_test
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
@@ -90,8 +91,10 @@ func sortMembers(list protoreflect.List) {
 }
 
 // dictionary translates the numbers and texts that the two servers have chosen. The numbers are
-// large, so that no other value is taken for one of them.
+// large, so that no other value is taken for one of them. The goroutines that receive from watches
+// read it while calls add to it.
 type dictionary struct {
+	mu      sync.RWMutex      // guards the maps
 	numbers map[uint64]uint64 // of the real server to those of the fake
 	back    map[uint64]uint64
 	texts   map[string]string
@@ -103,6 +106,8 @@ func newDictionary() *dictionary {
 }
 
 func (d *dictionary) number(real, fake uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if real != fake {
 		d.numbers[real], d.back[fake] = fake, real
 	}
@@ -130,19 +135,25 @@ func (d *dictionary) learnValue(fd protoreflect.FieldDescriptor, real, fake prot
 	case protoreflect.Uint64Kind:
 		d.number(real.Uint(), fake.Uint())
 	case protoreflect.StringKind:
+		d.mu.Lock()
 		d.texts[real.String()] = fake.String()
+		d.mu.Unlock()
 	default:
 	}
 }
 
 func (d *dictionary) toReal(m proto.Message) proto.Message {
 	m = proto.Clone(m)
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	translate(m.ProtoReflect(), d.back, nil)
 	return m
 }
 
 func (d *dictionary) toFake(m proto.Message) proto.Message {
 	m = proto.Clone(m)
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	translate(m.ProtoReflect(), d.numbers, d.texts)
 	return m
 }
