@@ -119,6 +119,9 @@ func measure(ctx context.Context, s settings) (figures.Sample, error) {
 	if err != nil {
 		return figures.Sample{}, err
 	}
+	if err := reach(ctx, conn); err != nil {
+		return figures.Sample{}, fmt.Errorf("%s: %w", s.endpoint, err)
+	}
 	before := heapHeld()
 	sample, err := w.run(ctx, conn, s)
 	if err != nil {
@@ -127,6 +130,16 @@ func measure(ctx context.Context, s settings) (figures.Sample, error) {
 	sample.Work, sample.Via, sample.N, sample.Versions = s.work, s.via, s.n, versions()
 	sample.HeapBefore = before
 	return sample, conn.close()
+}
+
+// reachTimeout is how long the server may take to answer the first request.
+const reachTimeout = 30 * time.Second
+
+// reach returns an error if the server does not answer.
+func reach(ctx context.Context, c connection) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	return c.get(ctx, "a key")
 }
 
 // versions returns those of the modules that the figures depend on.

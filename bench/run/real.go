@@ -8,7 +8,7 @@ import (
 
 // realTable compares what operations cost with a real member, which takes part of the CPUs.
 var realTable = table{
-	name: "real", rounds: 5, real: true, file: "REAL.md", works: realWorks,
+	name: "real", rounds: 3, real: true, file: "REAL.md", works: realWorks,
 	about:  "What an operation costs the client, with one real member.",
 	report: costReport,
 }

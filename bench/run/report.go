@@ -202,13 +202,25 @@ func (r *results) versions() (map[string]string, error) {
 	return want, nil
 }
 
-// commit is the commit of this client, with a plus if files have been changed since.
+// clientFiles are the files that the client is made of, for git.
+var clientFiles = []string{"--", "../*.go", ":!../bench", ":!../conformance", ":!../*_test.go"}
+
+// commit is the last commit that changed the client, with a plus if files have been changed since.
 func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty=+").Output()
+	last, err := git(ctx, append([]string{"log", "-1", "--format=%h"}, clientFiles...))
 	if err != nil {
 		return "an unknown commit"
 	}
-	return string(bytes.TrimSpace(out))
+	changed, err := git(ctx, append([]string{"status", "--porcelain"}, clientFiles...))
+	if err != nil || changed != "" {
+		return last + "+"
+	}
+	return last
+}
+
+func git(ctx context.Context, args []string) (string, error) {
+	out, err := exec.CommandContext(ctx, "git", args...).Output()
+	return string(bytes.TrimSpace(out)), err
 }
 
 func cpuModel() string {
