@@ -56,7 +56,7 @@ var lines = []line{
 	{
 		name: "leases", title: "A keepalive answered, leases of 9 s with a reader each",
 		work: work{program: "keepalive", flags: []string{"-ttl", "9"},
-			atLeast: 6 * time.Second, warm: 3 * time.Second},
+			atLeast: 4 * time.Second, warm: 3 * time.Second},
 		sizes: []int{1, 10, 100, 1000, 10_000, 50_000},
 		columns: []metric{
 			{"CPU an answer", cpu.value, span},
