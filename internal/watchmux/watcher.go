@@ -72,8 +72,8 @@ type Watcher struct {
 	merged        int
 	doubted       bool     // its create was refused with options, and is tried without
 	possibleCause bool     // may be the one whose messages are over the limit
-	heldBack      bool     // paused as a suspect, until Release
-	strikes       int      // messages over the limit while it was the only suspect
+	heldBack      bool     // paused as a possible cause, until Release
+	strikes       int      // messages over the limit while it was the only possible cause
 	catchingUp    bool     // created from the past, and no notice has come for it since
 	early         bool     // asked is the revision that a shadow was asked for, not the one needed
 	before        *Watcher // in the queue

@@ -1,6 +1,7 @@
 package fake_test
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -31,12 +32,14 @@ func normalise(m protoreflect.Message) {
 		msg.TTL = min(msg.TTL, 1)
 		slices.SortFunc(msg.Keys, slices.Compare)
 	case *pb.LeaseLeasesResponse:
-		slices.SortFunc(msg.Leases, func(a, b *pb.LeaseStatus) int { return compare(a.ID, b.ID) })
+		slices.SortFunc(msg.Leases, func(a, b *pb.LeaseStatus) int {
+			return cmp.Compare(a.ID, b.ID)
+		})
 	case *pb.AuthenticateResponse:
 		msg.Token = strings.Repeat("t", min(1, len(msg.Token)))
 	case *pb.AlarmResponse:
 		slices.SortFunc(msg.Alarms, func(a, b *pb.AlarmMember) int {
-			return compare(a.MemberID*8+uint64(a.Alarm), b.MemberID*8+uint64(b.Alarm))
+			return cmp.Compare(a.MemberID*8+uint64(a.Alarm), b.MemberID*8+uint64(b.Alarm))
 		})
 	case *pb.HashResponse:
 		msg.Hash = 0
@@ -69,22 +72,12 @@ func normaliseStatus(msg *pb.StatusResponse) {
 	slices.Sort(msg.Errors)
 }
 
-func compare[N int64 | uint64](a, b N) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 func sortMembers(list protoreflect.List) {
 	members := make([]*pb.Member, list.Len())
 	for i := range members {
 		members[i] = list.Get(i).Message().Interface().(*pb.Member)
 	}
-	slices.SortFunc(members, func(a, b *pb.Member) int { return compare(a.ID, b.ID) })
+	slices.SortFunc(members, func(a, b *pb.Member) int { return cmp.Compare(a.ID, b.ID) })
 	for i, m := range members {
 		list.Set(i, protoreflect.ValueOfMessage(m.ProtoReflect()))
 	}

@@ -5,8 +5,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// fragmentBytes is the size from which etcd splits a response: a request's limit and what a
-// message may have beside it.
+// fragmentBytes is the size from which etcd splits a response: the limit of a request, and 512 KiB
+// for the other parts of a message.
 const fragmentBytes = maxRequestBytes + 512*1024
 
 // fragments splits a response whose watcher takes fragments. A fragment has one event at least.

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// What etcd counts for a write before it makes it, beside the bytes of key and value.
+	// The bytes that etcd counts for a lease, and for a put in addition to its key and value, when
+	// it checks the quota before a write.
 	leaseCost, keyCost = 64, 256
 	defaultQuota       = 2 << 30
 	emptySize          = 20 << 10 // of a new file

@@ -8,7 +8,8 @@ import (
 // handler answers a request while the store is locked.
 type handler func(*Store, Caller, proto.Message) (proto.Message, error)
 
-// answer makes a handler of a method. It returns no typed nil beside an error.
+// answer returns a handler that calls a method. If the method fails, the handler's message is nil,
+// and not a typed nil.
 func answer[Req, Resp proto.Message](f func(*Store, Caller, Req) (Resp, error)) handler {
 	return func(s *Store, c Caller, req proto.Message) (proto.Message, error) {
 		resp, err := f(s, c, req.(Req))
