@@ -1,82 +1,114 @@
 // Command metrics counts and times every request of a client with Prometheus, through interceptors
-// in Config.DialOptions.
+// in Config.DialOptions, and serves what it has counted at /metrics. It works with
+// go-grpc-prometheus and with its successor in go-grpc-middleware.
 //
-// It puts and gets a key on the servers that ETCD_ENDPOINTS names, separated by commas, or on
-// 127.0.0.1:2379, and prints what a scrape would read.
+// With -demo it makes two requests with each of them, scrapes itself, and prints what it has read.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-prometheus"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/common/expfmt"
-	"google.golang.org/grpc"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/examples/internal/demo"
 )
 
-func main() {
-	endpoints := strings.Split(os.Getenv("ETCD_ENDPOINTS"), ",")
-	if endpoints[0] == "" {
-		endpoints = []string{"127.0.0.1:2379"}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Stdout, endpoints); err != nil {
-		fmt.Fprintln(os.Stderr, "metrics:", err)
-		os.Exit(1)
-	}
-}
+var (
+	listen    = flag.String("listen", "127.0.0.1:9200", "where to serve /metrics")
+	successor = flag.Bool("successor", true, "use go-grpc-middleware, not go-grpc-prometheus")
+)
 
-// run makes two requests with a measured client and prints the metrics in the text format of
-// Prometheus.
-func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
+func main() { demo.Main(serve, scrapeBoth) }
+
+// serve makes a request a second and serves the metrics, until ctx ends.
+func serve(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	registry := prometheus.NewRegistry()
-	client, err := measured(clientv3.Config{Endpoints: endpoints}, registry)
+	newClient := measured
+	if *successor {
+		newClient = measuredBySuccessor
+	}
+	client, err := newClient(clientv3.Config{Endpoints: endpoints}, registry)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	if _, err := client.Put(ctx, "metrics/key", "value"); err != nil {
-		return err
-	}
-	if _, err := client.Get(ctx, "metrics/key"); err != nil {
-		return err
-	}
-	return print(out, registry)
-}
-
-// measured makes a client whose attempts, the repeated ones too, are counted and timed in registry.
-// The interceptors run in addition to those that cfg already has.
-func measured(cfg clientv3.Config, registry prometheus.Registerer) (*clientv3.Client, error) {
-	metrics := grpcprom.NewClientMetrics()
-	metrics.EnableClientHandlingTimeHistogram()
-	if err := registry.Register(metrics); err != nil {
-		return nil, err
-	}
-	cfg.DialOptions = append(cfg.DialOptions,
-		grpc.WithChainUnaryInterceptor(metrics.UnaryClientInterceptor()),
-		grpc.WithChainStreamInterceptor(metrics.StreamClientInterceptor()),
-	)
-	return clientv3.New(cfg)
-}
-
-func print(out io.Writer, registry prometheus.Gatherer) error {
-	families, err := registry.Gather()
+	url, stop, err := serveMetrics(*listen, registry)
 	if err != nil {
 		return err
 	}
-	for _, family := range families {
-		if _, err := expfmt.MetricFamilyToText(out, family); err != nil {
+	defer func() { err = errors.Join(err, stop()) }()
+	fmt.Fprintln(out, "serving", url)
+	for {
+		if err := putAndGet(ctx, client); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(out, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// scrapeBoth measures two requests with each library and prints how many calls have ended.
+func scrapeBoth(ctx context.Context, out io.Writer, endpoints []string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for _, library := range []struct {
+		name     string
+		measured measurer
+	}{
+		{"go-grpc-prometheus", measured},
+		{"go-grpc-middleware/providers/prometheus", measuredBySuccessor},
+	} {
+		var page strings.Builder
+		if err := scrape(ctx, &page, endpoints, library.measured); err != nil {
 			return err
+		}
+		fmt.Fprintf(out, "%s:\n", library.name)
+		for line := range strings.Lines(page.String()) {
+			if strings.HasPrefix(line, "grpc_client_handled_total{") {
+				fmt.Fprint(out, "  ", line)
+			}
 		}
 	}
 	return nil
+}
+
+// scrape makes two requests with a measured client, and writes the page that Prometheus would get.
+func scrape(
+	ctx context.Context, out io.Writer, endpoints []string, newClient measurer,
+) (err error) {
+	registry := prometheus.NewRegistry()
+	client, err := newClient(clientv3.Config{Endpoints: endpoints}, registry)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	if err := putAndGet(ctx, client); err != nil {
+		return err
+	}
+	url, stop, err := serveMetrics("127.0.0.1:0", registry)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	return fetch(ctx, out, url)
+}
+
+func putAndGet(ctx context.Context, client *clientv3.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := client.Put(ctx, "examples/metrics", "value"); err != nil {
+		return err
+	}
+	_, err := client.Get(ctx, "examples/metrics")
+	return err
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-prometheus"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -22,16 +24,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestRunPrintsWhatAScrapeWouldRead(t *testing.T) {
+func TestAScrapeReadsTheCallsOfEitherLibrary(t *testing.T) {
 	cluster := etcdtest.Start(t)
-	var out strings.Builder
-	require.NoError(t, run(t.Context(), &out, cluster.Endpoints()))
-	for _, method := range []string{"Put", "Range"} {
-		labels := `{grpc_code="OK",grpc_method="` + method +
-			`",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`
-		assert.Contains(t, out.String(), "grpc_client_handled_total"+labels)
+	for name, measured := range map[string]measurer{
+		"go-grpc-prometheus": measured, "go-grpc-middleware": measuredBySuccessor,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			require.NoError(t, scrape(t.Context(), &out, cluster.Endpoints(), measured))
+			for _, method := range []string{"Put", "Range"} {
+				labels := `{grpc_code="OK",grpc_method="` + method +
+					`",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`
+				assert.Contains(t, out.String(), "grpc_client_handled_total"+labels)
+			}
+			assert.Contains(t, out.String(), "grpc_client_handling_seconds_bucket")
+		})
 	}
-	assert.Contains(t, out.String(), "grpc_client_handling_seconds_bucket")
 }
 
 // A read that is repeated is one request of the program and two attempts: the metrics show the
@@ -83,4 +91,18 @@ func TestGlobalInterceptorsWithAndWithoutAMember(t *testing.T) {
 		require.NoError(t, print(&out, registry))
 		assert.Contains(t, out.String(), `grpc_client_handled_total{grpc_code="`+tt.code+`",grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`)
 	}
+}
+
+// print writes metrics in the text format of Prometheus.
+func print(out io.Writer, registry prometheus.Gatherer) error {
+	families, err := registry.Gather()
+	if err != nil {
+		return err
+	}
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(out, family); err != nil {
+			return err
+		}
+	}
+	return nil
 }

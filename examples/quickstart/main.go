@@ -10,42 +10,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/examples/internal/demo"
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout, os.Getenv("ETCD_ENDPOINTS"))
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "quickstart:", err)
-		os.Exit(1)
-	}
-}
+func main() { demo.Main(run, run) }
 
-// run shows the client on the servers in endpoints, or on one that it starts if endpoints is empty.
-func run(ctx context.Context, out io.Writer, endpoints string) (err error) {
-	if endpoints == "" {
-		cluster, err := etcdtest.New()
-		if err != nil {
-			return err
-		}
-		defer cluster.Close()
-		endpoints = strings.Join(cluster.Endpoints(), ",")
-	}
-	client, err := clientv3.New(clientv3.Config{Endpoints: strings.Split(endpoints, ",")})
+// run shows the client on the servers at endpoints.
+func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
+	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	fmt.Fprintln(out, "etcd at", endpoints)
+	fmt.Fprintln(out, "etcd at", strings.Join(endpoints, ","))
 
 	// The namespace puts the prefix before every key that the client sends, and takes it off again.
 	prefix := fmt.Sprintf("quickstart/%d/", time.Now().UnixNano())
