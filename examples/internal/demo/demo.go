@@ -21,9 +21,14 @@ import (
 // returns when it has done its work or ctx has ended.
 type Func func(ctx context.Context, out io.Writer, endpoints []string) error
 
-// Main parses the command line and does the work of a program: run, or with the flag -demo show,
-// which ends by itself. An interrupt ends the context of either.
-func Main(run, show Func) {
+// Main does the work of a program: run, or with the flag -demo show, which ends by itself. The
+// servers are those that ETCD_ENDPOINTS names, separated by commas. If it is not set, Main starts a
+// server (bin/etcd, which `make etcd` builds) on a free port of the loopback interface, and stops
+// it in the end.
+func Main(run, show Func) { Start(withServers(run), withServers(show)) }
+
+// Start is Main for a program that looks after its servers itself.
+func Start(run, show func(ctx context.Context, out io.Writer) error) {
 	isDemo := flag.Bool("demo", false, "show what the program does, and end")
 	flag.Parse()
 	if *isDemo {
@@ -31,7 +36,7 @@ func Main(run, show Func) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
-	err := withServers(ctx, os.Stdout, run)
+	err := run(ctx, os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
@@ -39,17 +44,25 @@ func Main(run, show Func) {
 	}
 }
 
-// withServers calls run with the endpoints in ETCD_ENDPOINTS, which are separated by commas. If
-// there are none, it starts a server (bin/etcd, which `make etcd` builds) on a free port of the
-// loopback interface, and stops it when run has returned.
-func withServers(ctx context.Context, out io.Writer, run Func) (err error) {
-	if named := os.Getenv("ETCD_ENDPOINTS"); named != "" {
-		return run(ctx, out, strings.Split(named, ","))
+// Endpoints are those that ETCD_ENDPOINTS names, if any.
+func Endpoints() []string {
+	named := os.Getenv("ETCD_ENDPOINTS")
+	if named == "" {
+		return nil
 	}
-	server, err := etcdtest.New()
-	if err != nil {
-		return err
+	return strings.Split(named, ",")
+}
+
+func withServers(run Func) func(context.Context, io.Writer) error {
+	return func(ctx context.Context, out io.Writer) (err error) {
+		if named := Endpoints(); named != nil {
+			return run(ctx, out, named)
+		}
+		server, err := etcdtest.New()
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, server.Close()) }()
+		return run(ctx, out, server.Endpoints())
 	}
-	defer func() { err = errors.Join(err, server.Close()) }()
-	return run(ctx, out, server.Endpoints())
 }

@@ -1,0 +1,63 @@
+// Command scheduler does a job at regular times, on one of the instances that run. Start it several
+// times, with ETCD_ENDPOINTS set to the same servers, and end one of them.
+//
+// Its test lets three instances run for an hour, and the leader dies. That takes a moment, because
+// etcdfake and testing/synctest let time pass when nothing is left to do:
+//
+//	go test -v ./examples/scheduler
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/examples/internal/demo"
+)
+
+var every = flag.Duration("every", 10*time.Second, "how often the job is done, in whole seconds")
+
+func main() { demo.Main(run, threeTimes) }
+
+// run is one instance, until ctx ends.
+func run(ctx context.Context, out io.Writer, endpoints []string) error {
+	return schedule(ctx, out, endpoints, *every, func(_ context.Context, due time.Time) {
+		fmt.Fprintln(out, "the job of", due.Format(time.TimeOnly))
+	})
+}
+
+// threeTimes is an instance that ends after its third job.
+func threeTimes(ctx context.Context, out io.Writer, endpoints []string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	done := 0
+	err := schedule(ctx, out, endpoints, time.Second, func(_ context.Context, due time.Time) {
+		fmt.Fprintln(out, "the job of", due.Format(time.TimeOnly))
+		if done++; done == 3 {
+			cancel()
+		}
+	})
+	if done < 3 {
+		return errors.Join(err, ctx.Err())
+	}
+	return err
+}
+
+func schedule(
+	ctx context.Context, out io.Writer, endpoints []string, every time.Duration,
+	job func(context.Context, time.Time),
+) (err error) {
+	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	scheduler := Scheduler{Client: client, Prefix: "examples/scheduler", Every: every, Job: job,
+		Log: out}
+	scheduler.Run(ctx)
+	return nil
+}
