@@ -212,8 +212,7 @@ func (s *watchSink) Deliver(header *pb.ResponseHeader, events []*mvccpb.Event) (
 			return false
 		}
 	}
-	s.out.Post(WatchResponse{Header: header, Events: events})
-	responses, bytes := s.out.Backlog()
+	responses, bytes := s.out.Post(WatchResponse{Header: header, Events: events})
 	if s.logsBacklog && responses > 0 {
 		s.watch.Lags(responses, bytes)
 	}

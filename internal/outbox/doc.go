@@ -23,6 +23,6 @@
 //   - Values keep the order of the calls of Post.
 //   - Hooks but Size are called without the mutex.
 //
-// The outbox sets no limit. A producer looks at [Outbox.Backlog] after a Post and stops producing
+// The outbox sets no limit. A producer looks at the backlog that Post returns, and stops producing
 // for a consumer that is too slow; [Hooks.Drained] says when to go on.
 package outbox

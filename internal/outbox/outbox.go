@@ -20,6 +20,7 @@ type Hooks[T any] interface {
 type Pumps struct {
 	stop    chan struct{} // closed by Close
 	running sync.WaitGroup
+	chunks  sync.Pool // of the queues' chunks; the values of one owner have one type
 }
 
 // NewPumps returns a group for the outboxes of one owner.
@@ -44,7 +45,7 @@ type Outbox[T any] struct {
 	// Guarded by mu.
 	mu sync.Mutex
 	// values the channel had no room for, oldest first; the pump is sending the first
-	waiting []item[T]
+	waiting queue[T]
 	bytes   int           // their sizes
 	pumping bool          // a pump runs and owns the channel
 	stop    chan struct{} // made with each pump; closed by Abort only
@@ -53,24 +54,20 @@ type Outbox[T any] struct {
 	gone    bool          // the channel is closed
 }
 
-type item[T any] struct {
-	value T
-	size  int
-}
-
 // New returns an Outbox that sends on ch and closes it, with its pump in pumps. hooks may be nil.
 func New[T any](ch chan T, hooks Hooks[T], pumps *Pumps) *Outbox[T] {
 	return &Outbox[T]{ch: ch, hooks: hooks, pumps: pumps}
 }
 
 // Post hands v over to the consumer after all values posted before. It drops v if the outbox is
-// closed.
-func (o *Outbox[T]) Post(v T) {
+// closed. It returns what Backlog does.
+func (o *Outbox[T]) Post(v T) (values, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
 		o.putLocked(v)
 	}
+	return o.waiting.len, o.bytes
 }
 
 // Close closes the channel after all that waits and then last have been received or found room in
@@ -94,7 +91,7 @@ func (o *Outbox[T]) Abort() {
 	o.closed = true
 	if o.pumping && !o.aborted {
 		o.aborted = true
-		o.waiting, o.bytes = nil, 0
+		o.waiting, o.bytes = queue[T]{}, 0
 		close(o.stop)
 	}
 	o.unlockClosing(!o.pumping)
@@ -118,7 +115,7 @@ func (o *Outbox[T]) unlockClosing(end bool) {
 func (o *Outbox[T]) Backlog() (values, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.waiting), o.bytes
+	return o.waiting.len, o.bytes
 }
 
 // putLocked sends v if there is no pump and the channel has room, and otherwise leaves it to the
@@ -131,12 +128,12 @@ func (o *Outbox[T]) putLocked(v T) {
 		default:
 		}
 	}
-	it := item[T]{value: v}
+	size := 0
 	if o.hooks != nil {
-		it.size = o.hooks.Size(v)
+		size = o.hooks.Size(v)
 	}
-	o.waiting = append(o.waiting, it)
-	o.bytes += it.size
+	o.waiting.push(v, size, &o.pumps.chunks)
+	o.bytes += size
 	if o.pumping {
 		return
 	}
@@ -153,6 +150,12 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	defer o.pumps.running.Done()
 	v, ok := o.next(false)
 	for ok {
+		select { // a send alone costs less than a choice between three channels
+		case o.ch <- v:
+			v, ok = o.next(true)
+			continue
+		default:
+		}
 		select {
 		case o.ch <- v:
 			v, ok = o.next(true)
@@ -169,16 +172,15 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	if sent && !o.aborted {
-		o.bytes -= o.waiting[0].size
-		o.waiting[0] = item[T]{} // for the garbage collector
-		o.waiting = o.waiting[1:]
+		o.bytes -= o.waiting.front().size
+		o.waiting.drop(&o.pumps.chunks)
 	}
-	if len(o.waiting) > 0 {
-		v = o.waiting[0].value
+	if o.waiting.len > 0 {
+		v = o.waiting.front().value
 		o.mu.Unlock()
 		return v, true
 	}
-	o.pumping, o.stop, o.waiting = false, nil, nil
+	o.pumping, o.stop, o.waiting = false, nil, queue[T]{}
 	drained := !o.closed
 	o.unlockClosing(o.closed)
 	if drained && o.hooks != nil {
@@ -191,7 +193,7 @@ func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 func (o *Outbox[T]) quit() (goOn bool) {
 	o.mu.Lock()
 	o.closed, o.pumping, o.stop = true, false, nil
-	o.waiting, o.bytes = nil, 0
+	o.waiting, o.bytes = queue[T]{}, 0
 	o.unlockClosing(true)
 	return false
 }

@@ -82,8 +82,10 @@ func TestPumpKeepsOrderAndExitsWhenDrained(t *testing.T) {
 func TestBacklogShrinksAsTheConsumerTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, ch, _, pumps := newTest(0)
-		for _, v := range []int{5, 10, 20} {
-			o.Post(v)
+		for i, v := range []int{5, 10, 20} {
+			values, bytes := o.Post(v)
+			assert.Equal(t, i+1, values)
+			assert.Equal(t, []int{5, 15, 35}[i], bytes)
 		}
 		for _, want := range []struct{ values, bytes int }{{3, 35}, {2, 30}, {1, 20}, {0, 0}} {
 			synctest.Wait()

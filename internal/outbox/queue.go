@@ -1,0 +1,70 @@
+package outbox
+
+import "sync"
+
+// queue holds values with their sizes, first in, first out. The zero value is empty. Its memory are
+// chunks from a pool that all outboxes of one owner share, so a backlog that comes and goes makes
+// no garbage.
+type queue[T any] struct {
+	first, last *chunk[T]
+	head        int // the slot of the first value, in the first chunk
+	tail        int // the slot behind the last value, in the last chunk
+	len         int
+}
+
+const chunkLen = 32
+
+// chunk is a part of a queue. Slots without a value are zero.
+type chunk[T any] struct {
+	slots [chunkLen]sized[T]
+	next  *chunk[T]
+}
+
+type sized[T any] struct {
+	value T
+	size  int
+}
+
+// push adds a value at the end.
+func (q *queue[T]) push(v T, size int, pool *sync.Pool) {
+	if q.last == nil || q.tail == chunkLen {
+		q.extend(pool)
+	}
+	slot := &q.last.slots[q.tail]
+	slot.value, slot.size = v, size
+	q.tail++
+	q.len++
+}
+
+// extend adds an empty chunk.
+func (q *queue[T]) extend(pool *sync.Pool) {
+	c, ok := pool.Get().(*chunk[T])
+	if !ok {
+		c = new(chunk[T])
+	}
+	if q.last == nil {
+		q.first = c
+	} else {
+		q.last.next = c
+	}
+	q.last, q.tail = c, 0
+}
+
+// front returns the first value. The queue must not be empty.
+func (q *queue[T]) front() *sized[T] { return &q.first.slots[q.head] }
+
+// drop removes the first value, and forgets what it points to.
+func (q *queue[T]) drop(pool *sync.Pool) {
+	*q.front() = sized[T]{}
+	q.head++
+	q.len--
+	if q.len > 0 && q.head < chunkLen {
+		return
+	}
+	c := q.first
+	q.first, q.head, c.next = c.next, 0, nil
+	if q.first == nil {
+		q.last = nil
+	}
+	pool.Put(c)
+}
