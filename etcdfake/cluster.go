@@ -32,8 +32,11 @@ type Cluster struct {
 	store   *store.Store
 	members []*Member
 
-	log   requestLog
-	hooks hookTable
+	log     requestLog
+	hooks   hookTable
+	callers *callerTable
+
+	openReported sync.Once
 
 	// guarded by mu
 	mu         sync.Mutex
@@ -55,7 +58,8 @@ func New(tb testing.TB, opts ...Option) *Cluster {
 		tb.Fatalf("etcdfake: a cluster of %d members, learner %v: it needs one that votes",
 			o.members, o.learner)
 	}
-	c := &Cluster{tb: tb, opts: o, leaderBack: make(chan struct{})}
+	c := &Cluster{tb: tb, opts: o, leaderBack: make(chan struct{}),
+		callers: newCallerTable()}
 	close(c.leaderBack)
 	c.hooks.c = c
 	c.store = store.New(store.Config{
@@ -97,6 +101,7 @@ func memoryAddr(i int) string { return memberName(i) + ":2379" }
 // close ends with the test. It reports what the test has left before it stops the members.
 func (c *Cluster) close() {
 	c.tb.Helper()
+	c.openReported.Do(c.reportOpen)
 	c.report()
 	for _, m := range c.members {
 		m.shutDown()
@@ -139,7 +144,8 @@ func (c *Cluster) Endpoints() []string {
 func (c *Cluster) Client(mod ...func(*clientv3.Config)) *clientv3.Client {
 	c.tb.Helper()
 	cfg := clientv3.Config{Endpoints: c.Endpoints(),
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())}}
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer()),
+			grpc.WithChainUnaryInterceptor(c.callers.intercept)}}
 	for _, f := range mod {
 		f(&cfg)
 	}
@@ -147,7 +153,11 @@ func (c *Cluster) Client(mod ...func(*clientv3.Config)) *clientv3.Client {
 	if err != nil {
 		c.tb.Fatalf("etcdfake: a client with endpoints %v: %v", cfg.Endpoints, err)
 	}
-	c.tb.Cleanup(func() { _ = client.Close() })
+	client.Watcher = watcher{client.Watcher, c.callers}
+	c.tb.Cleanup(func() {
+		c.openReported.Do(c.reportOpen)
+		_ = client.Close()
+	})
 	return client
 }
 

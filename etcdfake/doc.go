@@ -61,7 +61,9 @@
 // # At the end of the test
 //
 // The cluster logs which calls still wait, which watches are open and which leases were not
-// revoked, and after a failure the last 20 requests. The log of a test is shown if it fails.
+// revoked, and after a failure the last 20 requests. With calls, watches and leases of the clients
+// that [Cluster.Client] returned stand the lines of the test that made them. The log of a test is
+// shown if it fails.
 //
 // # What it is not
 //

@@ -1,6 +1,7 @@
 package etcdfake_test
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
@@ -82,12 +84,55 @@ func TestReport(t *testing.T) {
 			`at the end of the test a call still waits:`, `DeleteRange key:"frozen" → waits`,
 			`at the end of the test a watch is open: member 0, stream 1, key:"watched"`,
 			`at the end of the test a lease is not revoked: 7, of 1m0s, with the keys ["k"]`,
-			`member 0: Put key:"k" lease:7 → OK`, `member 0: Authenticate  → OK`,
+			`member 0: Put key:"k" lease:7 → OK`, `member 0: Authenticate → OK`,
 		} {
 			assert.Contains(t, report, want)
 		}
 		assert.NotContains(t, report, "secret")
 	})
+}
+
+// What a client of the cluster's leaves open is named by the line of the test that made it, and not
+// what the end of a context has ended.
+func TestReportNamesLinesOfTheTest(t *testing.T) {
+	tb := &watchedTB{TB: t}
+	c := etcdfake.New(tb)
+	client := c.Client()
+	frozen := make(chan struct{})
+	c.On("DeleteRange", func(call *etcdfake.Call) etcdfake.Action {
+		frozen <- struct{}{}
+		<-call.Context().Done()
+		return etcdfake.Pass()
+	})
+	leaveOpen(t, t.Context(), client, "left", frozen)
+	ctx, cancel := context.WithCancel(t.Context())
+	leaveOpen(t, ctx, client, "ended", frozen)
+	cancel()
+	report := tb.end()
+	_, file, _, _ := runtime.Caller(0)
+	for want, times := range map[string]int{
+		`DeleteRange key:"left" → waits, from ` + file: 1,
+		`a watch is open: member 0, stream `:           1,
+		`key:"left" range_end:"lefu", from ` + file:    1,
+		`a lease is not revoked: `:                     2,
+		`, with the keys [], from ` + file:             2,
+		`(etcdfake_test.leaveOpen)`:                    3,
+		"google.golang.org":                            0,
+	} {
+		assert.Equal(t, times, strings.Count(report, want), "%s\nin\n%s", want, report)
+	}
+}
+
+func leaveOpen(
+	t *testing.T, ctx context.Context, client *clientv3.Client, key string,
+	frozen <-chan struct{},
+) {
+	t.Helper()
+	_, err := client.Grant(ctx, 60)
+	require.NoError(t, err)
+	<-client.Watch(ctx, key, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	go func() { _, _ = client.Delete(ctx, key) }()
+	<-frozen
 }
 
 func dial(t *testing.T, c *etcdfake.Cluster) *grpc.ClientConn {
