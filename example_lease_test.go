@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
@@ -130,4 +131,63 @@ func ExampleLease_timeToLive() {
 	// Output:
 	// granted for 60 seconds, most of them left: true, keys: [ttl/job]
 	// after Revoke: -1
+}
+
+func ExampleLease_leases() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	lease, err := cli.Grant(ctx, 60)
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp, err := cli.Leases(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, l := range resp.Leases {
+		if l.ID == lease.ID {
+			fmt.Println("it is listed")
+		}
+	}
+	// Output: it is listed
+}
+
+// A program that acts on what a lease protects, and asks no server, looks at the time: after a
+// pause of the process it would see the closed channel too late.
+func ExampleKeepAliveEnd() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	lease, err := cli.Grant(ctx, 60)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, end := clientv3.WithKeepAliveEnd(ctx)
+	renewals, err := cli.KeepAlive(ctx, lease.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	<-renewals
+	fmt.Println("certain to live:", time.Now().Before(end.Deadline()))
+
+	if _, err := cli.Revoke(ctx, lease.ID); err != nil {
+
+		log.Fatal(err)
+
+	}
+	for range renewals {
+	}
+	fmt.Println("ended because it was revoked:", errors.Is(end.Err(), clientv3.ErrLeaseRevoked))
+	// Output:
+	// certain to live: true
+	// ended because it was revoked: true
 }

@@ -12,6 +12,9 @@ import (
 // exampleEndpoints returns the endpoints of the server that all examples share.
 func exampleEndpoints() []string { return clientv3.ExampleCluster.Endpoints() }
 
+// exampleServer starts a server for one example alone.
+func exampleServer() (endpoints []string, stop func()) { return clientv3.StartExampleServer() }
+
 // A program makes one client and sets a deadline for each call.
 func Example() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})

@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"log"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +13,15 @@ import (
 
 // ExampleCluster is the server that all examples share.
 var ExampleCluster etcdtest.Shared
+
+// StartExampleServer starts a server for one example alone.
+func StartExampleServer() (endpoints []string, stop func()) {
+	cluster, err := etcdtest.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	return cluster.Endpoints(), func() { _ = cluster.Close() }
+}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(ExampleCluster.Around(m)) }
 

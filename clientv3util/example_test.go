@@ -9,8 +9,11 @@ import (
 	"go.etcd.io/etcd/client/v3/clientv3util"
 )
 
+// exampleEndpoints returns the endpoints of the server that all examples share.
+func exampleEndpoints() []string { return endpoints() }
+
 func ExampleKeyMissing() {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints()})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -33,7 +36,7 @@ func ExampleKeyMissing() {
 }
 
 func ExampleKeyExists() {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints()})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
 		log.Fatal(err)
 	}

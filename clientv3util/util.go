@@ -1,4 +1,9 @@
 // Package clientv3util holds small conditions for transactions.
+//
+//	resp, err := client.Txn(ctx).
+//		If(clientv3util.KeyMissing("owner")).
+//		Then(clientv3.OpPut("owner", name)).
+//		Commit() // resp.Succeeded says whether the key was missing
 package clientv3util
 
 import clientv3 "go.etcd.io/etcd/client/v3"

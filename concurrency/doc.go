@@ -2,6 +2,10 @@
 // and watches. Programs in any language that use the same keys in the same way take part on equal
 // terms.
 //
+//	session, err := concurrency.NewSession(client) // for each contender; Close it
+//	mutex := concurrency.NewMutex(session, "locks/report")
+//	err = mutex.Lock(ctx) // and mutex.Unlock; writes belong in a Txn with mutex.IsOwner()
+//
 // # Sessions
 //
 // A [Session] is a lease kept alive. The keys of its locks and elections are attached to the lease.

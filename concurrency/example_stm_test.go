@@ -83,3 +83,67 @@ func ExampleSTM_abort() {
 	// sold out at revision 0
 	// keys: 0
 }
+
+// Two doctors are on call, and one may leave if the other one stays. At the weaker levels
+// both of them could leave if they asked at the same time; the strictest one is the default.
+func ExampleWithIsolation() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	leave := func(level concurrency.Isolation, name, other string) error {
+		_, err := concurrency.NewSTM(cli, func(s concurrency.STM) error {
+			if s.Get("oncall/"+other) == "" {
+				return fmt.Errorf("%s has to stay", name)
+			}
+			s.Del("oncall/" + name)
+			return nil
+		}, concurrency.WithIsolation(level), concurrency.WithPrefetch("oncall/alice", "oncall/bob"),
+			concurrency.WithAbortContext(context.TODO()))
+		return err
+	}
+	for _, name := range []string{"alice", "bob"} {
+		if _, err := cli.Put(context.TODO(), "oncall/"+name, "yes"); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(leave(concurrency.SerializableSnapshot, "alice", "bob"))
+	fmt.Println(leave(concurrency.SerializableSnapshot, "bob", "alice"))
+	// Output:
+	// <nil>
+	// bob has to stay
+}
+
+// The other levels have functions of their own.
+func ExampleNewSTMRepeatable() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	count := func(s concurrency.STM) error {
+		s.Put("visits", s.Get("visits")+"|")
+		return nil
+	}
+	for _, stm := range []func(
+		context.Context, *clientv3.Client, func(concurrency.STM) error,
+	) (*clientv3.TxnResponse, error){
+		concurrency.NewSTMSerializable,
+		concurrency.NewSTMRepeatable,
+		concurrency.NewSTMReadCommitted,
+	} {
+		if _, err := stm(ctx, cli, count); err != nil {
+			log.Fatal(err)
+		}
+	}
+	resp, err := cli.Get(ctx, "visits")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", resp.Kvs[0].Value)
+	// Output: |||
+}

@@ -2,6 +2,10 @@
 // server: transport security over TLS, and a token that can be replaced while requests are under
 // way.
 //
+//	token := credentials.NewPerRPCCredentialBundle()
+//	conn, err := grpc.NewClient(target, grpc.WithPerRPCCredentials(token.PerRPCCredentials()), …)
+//	token.UpdateAuthToken(login.Token) // from the answer to Authenticate
+//
 // A clientv3.Client makes and refreshes its own credentials; a program does not need this package
 // to use one.
 package credentials

@@ -26,3 +26,12 @@ func Example() {
 	fmt.Println(conn.Target())
 	// Output: 127.0.0.1:2379
 }
+
+// Programs that already use a bundle get the token and the transport security in one.
+func ExampleNewBundle() {
+	bundle := credentials.NewBundle(credentials.Config{
+		TLSConfig: &tls.Config{ServerName: "etcd.example"}})
+	bundle.UpdateAuthToken("a token that Authenticate returned")
+	fmt.Println(bundle.TransportCredentials().Info().SecurityProtocol)
+	// Output: tls
+}

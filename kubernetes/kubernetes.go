@@ -1,5 +1,10 @@
 // Package kubernetes has the part of a client that Kubernetes needs: reads of single keys and of
 // prefixes, and writes that are guarded by the revision of the key.
+//
+//	client, err := kubernetes.New(clientv3.Config{Endpoints: endpoints})
+//	pod, err := client.Kubernetes.Get(ctx, "pods/a", kubernetes.GetOptions{})
+//	put, err := client.Kubernetes.OptimisticPut(ctx, "pods/a", value, pod.KV.ModRevision,
+//		kubernetes.PutOptions{}) // put.Succeeded is false if the pod has changed
 package kubernetes
 
 import (

@@ -10,6 +10,9 @@ import (
 	"go.etcd.io/etcd/client/v3/leasing"
 )
 
+// exampleEndpoints returns the endpoints of the server that all examples share.
+func exampleEndpoints() []string { return leasing.SharedEndpoints() }
+
 // Two clients share a prefix. A key that one of them has read is answered from its cache, until
 // the other one writes the key.
 func ExampleNewKV() {
@@ -17,7 +20,7 @@ func ExampleNewKV() {
 	for _, cli := range []**clientv3.Client{&readers, &writers} {
 		var err error
 		if *cli, err = clientv3.New(clientv3.Config{
-			Endpoints: leasing.SharedEndpoints()}); err != nil {
+			Endpoints: exampleEndpoints()}); err != nil {
 			log.Fatal(err)
 		}
 		defer (*cli).Close()

@@ -9,9 +9,12 @@ import (
 	"go.etcd.io/etcd/client/v3/mirror"
 )
 
+// exampleEndpoints returns the endpoints of the server that all examples share.
+func exampleEndpoints() []string { return cluster.Endpoints() }
+
 // What is there comes first, and then what changes.
 func ExampleSyncer() {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints()})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,9 +9,12 @@ import (
 	"go.etcd.io/etcd/client/v3/ordering"
 )
 
+// exampleEndpoints returns the endpoints of the server that all examples share.
+func exampleEndpoints() []string { return ordering.ExampleCluster.Endpoints() }
+
 // Serializable reads cost the cluster little. Here none returns older data than an earlier one.
 func ExampleNewKV() {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: ordering.ExampleCluster.Endpoints()})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -32,7 +35,7 @@ func ExampleNewKV() {
 
 // A program can fail a read at its first old answer.
 func ExampleOrderViolationFunc() {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: ordering.ExampleCluster.Endpoints()})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -11,16 +11,13 @@ import (
 	"go.uber.org/zap"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/snapshot"
 )
 
+// exampleEndpoints returns the endpoint of the server that all examples share.
+func exampleEndpoints() []string { return snapshot.SharedEndpoints() }
+
 func ExampleSaveWithVersion() {
-	cluster, err := etcdtest.New()
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer cluster.Close()
 	dir, err := os.MkdirTemp("", "backup")
 	if err != nil {
 		log.Fatal(err)
@@ -30,7 +27,7 @@ func ExampleSaveWithVersion() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	path := filepath.Join(dir, "backup.db")
-	member := clientv3.Config{Endpoints: cluster.Endpoints()[:1]}
+	member := clientv3.Config{Endpoints: exampleEndpoints()}
 	if _, err := snapshot.SaveWithVersion(ctx, zap.NewNop(), member, path); err != nil {
 		log.Fatal(err)
 	}

@@ -1,5 +1,10 @@
 // Package snapshot saves the database of an etcd member to a file that etcdutl can restore a
 // cluster from.
+//
+//	member := clientv3.Config{Endpoints: []string{"127.0.0.1:2379"}} // one member
+//	version, err := snapshot.SaveWithVersion(ctx, logger, member, "backup.db")
+//
+// On the new machine: etcdutl snapshot restore backup.db --data-dir DIR
 package snapshot
 
 import (

@@ -1,5 +1,8 @@
 // Package yaml reads the configuration of a client from a file.
 //
+//	cfg, err := yaml.NewStrictConfig("etcd.yaml")
+//	client, err := clientv3.New(*cfg)
+//
 // The keys, all optional:
 //
 //	endpoints                  list of endpoints

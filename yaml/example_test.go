@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"go.etcd.io/etcd/client/v3/yaml"
 )
@@ -35,4 +36,23 @@ insecure-transport: true
 	}
 	fmt.Println(cfg.Endpoints, cfg.DialTimeout, cfg.Username)
 	// Output: [10.0.0.1:2379 10.0.0.2:2379] 5s alice
+}
+
+// A misspelt key is an error that names it.
+func ExampleNewStrictConfig() {
+	dir, err := os.MkdirTemp("", "config")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "etcd.yaml")
+	if err := os.WriteFile(path, []byte("endpoint: [10.0.0.1:2379]\n"), 0o600); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = yaml.NewStrictConfig(path)
+	_, cause, _ := strings.Cut(err.Error(), "json: ")
+	fmt.Println(cause)
+	// Output: unknown field "endpoint"
 }

@@ -1,6 +1,10 @@
 // Package recipe has barriers, queues and a lock for readers and writers. They are made of keys
 // that programs of other clients and languages can use, too.
 //
+//	queue := recipe.NewQueue(client, "jobs")
+//	err := queue.Enqueue("wash")
+//	job, err := queue.Dequeue() // waits for one
+//
 // The methods take no context. They wait for their condition, or until the client is closed, or,
 // for recipes that are made with a session, until the session ends. Then they return the context's
 // error, or concurrency.ErrSessionExpired. Other errors are those of clientv3.KV that do not pass.

@@ -1,17 +1,23 @@
 package recipe_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"sync"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	recipe "go.etcd.io/etcd/client/v3/experimental/recipes"
 )
 
+// exampleEndpoints returns the endpoints of the server that all examples share.
+func exampleEndpoints() []string { return recipe.SharedEndpoints() }
+
 func connect() *clientv3.Client {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: recipe.SharedEndpoints()})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -128,4 +134,33 @@ func ExampleRWMutex() {
 	// <nil> <nil>
 	// <nil>
 	// <nil>
+}
+
+// WaitEvents waits for the next changes of a key, in the order that is asked for.
+func ExampleWaitEvents() {
+	cli := connect()
+	defer cli.Close()
+
+	ctx := context.TODO()
+	put, err := cli.Put(ctx, "example/door", "open")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := cli.Delete(ctx, "example/door"); err != nil {
+		log.Fatal(err)
+	}
+	order := []mvccpb.Event_EventType{clientv3.EventTypePut, clientv3.EventTypeDelete}
+	last, err := recipe.WaitEvents(cli, "example/door", put.Header.Revision, order)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s %s\n", last.Type, last.Kv.Key)
+	first, err := recipe.WaitPrefixEvents(cli, "example/do", put.Header.Revision, order[:1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s %s\n", first.Type, first.Kv.Key)
+	// Output:
+	// DELETE example/door
+	// PUT example/door
 }

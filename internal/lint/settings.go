@@ -48,3 +48,16 @@ var goroutineFiles = []string{
 	// one ownership, until its epoch ends; the closing function waits
 	"leasing/owner.go",
 }
+
+// withoutExample are exported functions that no example of their package uses.
+var withoutExample = []string{
+	// deprecated, or for the whole process
+	"ClientLogLevel", "CreateDefaultZapLogger", "CreateDefaultZapLoggerConfig", "SetLogger",
+	"snapshot/Save",
+	// conversions and tests of values, which code that wraps a client calls
+	"AuthConfig.Empty", "ErrKeepAliveHalted.Error", "ErrKeepAliveHalted.Unwrap", "OpCompact",
+	"DeleteResponse.OpResponse", "GetResponse.OpResponse", "PutResponse.OpResponse",
+	"TxnResponse.OpResponse", "OpResponse.Del",
+	"Cluster.MemberAdd",                   // as MemberAddAsLearner
+	"experimental/recipes/RemoteKV.Value", // of keys that no exported function makes
+}

@@ -28,3 +28,19 @@ func Example() {
 	fmt.Println("error:", err)
 	// Output: error: <nil>
 }
+
+// A server comes back on the address that it had.
+func ExampleMockServers_startAt() {
+	servers, err := mockserver.StartMockServersOnNetwork(1, "unix")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer servers.Stop()
+	servers.StopAt(0)
+	if err := servers.StartAt(0); err != nil {
+		log.Fatal(err)
+	}
+	server := servers.Servers[0]
+	fmt.Println("same address:", server.ResolverAddress().Addr != "", server.Network)
+	// Output: same address: true unix
+}

@@ -2,6 +2,10 @@
 // leases with empty messages. They end keepalive streams at once, and have no other services. They
 // are for tests of connections, balancing and endpoints: nothing is stored, and headers are
 // missing. Package etcdfake is a server that answers as etcd does.
+//
+//	servers, err := mockserver.StartMockServers(3)
+//	defer servers.Stop()
+//	client, err := clientv3.New(clientv3.Config{Endpoints: []string{servers.Servers[0].Address}})
 package mockserver
 
 import (
@@ -24,6 +28,8 @@ type MockServer struct {
 	Address string
 	// GRPCServer is the running server, nil while it is stopped.
 	GRPCServer *grpc.Server
+
+	served chan struct{} // closed when Serve has returned; nil if StartAt did not start the server
 }
 
 // ResolverAddress returns the server's address for a gRPC resolver.
@@ -41,8 +47,7 @@ type MockServers struct {
 	// Servers has all servers, including the stopped ones.
 	Servers []*MockServer
 
-	mu      sync.Mutex     // guards GRPCServer of each server
-	serving sync.WaitGroup // added to only with mu held
+	mu sync.Mutex // guards GRPCServer and served of each server
 }
 
 // StartMockServers starts count servers on loopback TCP ports.
@@ -104,8 +109,13 @@ func (ms *MockServers) StartAt(idx int) (err error) {
 	server.Address = listener.Addr().String()
 	grpcServer := grpc.NewServer(grpc.UnknownServiceHandler(serve))
 	server.GRPCServer = grpcServer
-	// Ends with GRPCServer.Stop, which StopAt calls; Stop waits.
-	ms.serving.Go(func() { _ = grpcServer.Serve(listener) })
+	served := make(chan struct{})
+	server.served = served
+	// Ends with GRPCServer.Stop, which StopAt calls; StopAt waits.
+	go func() {
+		defer close(served)
+		_ = grpcServer.Serve(listener)
+	}()
 	return nil
 }
 
@@ -117,8 +127,12 @@ func (ms *MockServers) StopAt(idx int) {
 	if idx < 0 || idx >= len(ms.Servers) || ms.Servers[idx].GRPCServer == nil {
 		return
 	}
-	ms.Servers[idx].GRPCServer.Stop()
-	ms.Servers[idx].GRPCServer = nil
+	server := ms.Servers[idx]
+	server.GRPCServer.Stop()
+	server.GRPCServer = nil
+	if server.served != nil {
+		<-server.served // Serve closes the listener, if Stop comes before it has begun
+	}
 }
 
 // Stop stops all servers and returns when nothing of them runs. They can be started again. Stop may
@@ -127,5 +141,4 @@ func (ms *MockServers) Stop() {
 	for idx := range ms.Servers {
 		ms.StopAt(idx)
 	}
-	ms.serving.Wait()
 }

@@ -32,6 +32,19 @@ func client(t *testing.T, endpoint string) *clientv3.Client {
 	return cli
 }
 
+// The address of a server that was stopped as soon as it was started is free again.
+func TestServersThatStopAtOnceStartAgain(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			servers := start(t, 1, network)
+			for range 50 {
+				servers.StopAt(0)
+				require.NoError(t, servers.StartAt(0))
+			}
+		})
+	}
+}
+
 func TestEveryRequestIsAnswered(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {

@@ -1,5 +1,9 @@
 // Package endpoints keeps the addresses of a service in etcd, and follows their changes.
 //
+//	manager, err := endpoints.NewManager(client, "svc")
+//	err = manager.AddEndpoint(ctx, "svc/1", endpoints.Endpoint{Addr: addr}, clientv3.WithLease(id))
+//	all, err := manager.List(ctx) // or NewWatchChannel, which goes on with the changes
+//
 // A service is named by a target. Each of its endpoints is one key below the target and a slash;
 // the value is a JSON object:
 //

@@ -9,9 +9,12 @@ import (
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
+// exampleEndpoints returns the endpoints of the server that all examples share.
+func exampleEndpoints() []string { return shared.Endpoints() }
+
 // A server registers itself for as long as its lease lives.
 func ExampleManager() {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints()})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -47,7 +50,7 @@ func ExampleManager() {
 }
 
 func ExampleManager_newWatchChannel() {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints()})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -78,4 +81,37 @@ func ExampleManager_newWatchChannel() {
 	// Output:
 	// known: web/a 10.0.0.1:80
 	// deleted: true web/a
+}
+
+// All updates are made at once: a client never sees neither or both of two servers that take each
+// other's place.
+func ExampleManager_update() {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cli.Close()
+
+	ctx := context.TODO()
+	files, err := endpoints.NewManager(cli, "files")
+	if err != nil {
+		log.Fatal(err)
+	}
+	old := endpoints.Endpoint{Addr: "10.0.0.1:80"}
+	if err := files.AddEndpoint(ctx, "files/old", old); err != nil {
+		log.Fatal(err)
+	}
+	err = files.Update(ctx, []*endpoints.UpdateWithOpts{
+		endpoints.NewDeleteUpdateOpts("files/old"),
+		endpoints.NewAddUpdateOpts("files/new", endpoints.Endpoint{Addr: "10.0.0.2:80"}),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	all, err := files.List(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(all), all["files/new"].Addr)
+	// Output: 1 10.0.0.2:80
 }

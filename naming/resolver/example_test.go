@@ -14,9 +14,12 @@ import (
 	"go.etcd.io/etcd/client/v3/naming/resolver"
 )
 
+// exampleEndpoints returns the endpoints of the server that all examples share.
+func exampleEndpoints() []string { return shared.Endpoints() }
+
 // A gRPC service is found by its name.
 func ExampleNewBuilder() {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints()})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
 		log.Fatal(err)
 	}

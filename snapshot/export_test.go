@@ -1,0 +1,4 @@
+package snapshot
+
+// SharedEndpoints are those of the cluster of the examples.
+func SharedEndpoints() []string { return shared.Endpoints() }
