@@ -10,16 +10,6 @@
 // service of each server, as gRPC could, but without an error in the log for each server that has
 // none.
 //
-//   - policy.go knows which connections requests may use, and makes a picker of them;
-//   - conn.go is the connection to one address, and the health of its server;
-//   - health_check.go follows a health service;
-//   - handshake.go delays connecting after a refused TLS handshake;
-//   - picker.go is on the path of each request; stream_target.go picks for streams;
-//   - member.go counts the answers and bytes of one member, over all its connections;
-//   - tracker.go knows the members, and why they cannot be reached;
-//   - tick.go compares the members by a timer while there are requests;
-//   - probe.go sends a probe to one member.
-//
 // # States of a connection
 //
 //	state       event                                    next        requests

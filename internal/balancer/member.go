@@ -35,7 +35,7 @@ type Member struct {
 }
 
 func newMember(address string) *Member {
-	m := &Member{address: address, health: memberhealth.New(address)}
+	m := &Member{address: address, health: memberhealth.New()}
 	m.done = func(info balancer.DoneInfo) { m.health.End(false, outcome(info)) }
 	m.doneMovable = func(info balancer.DoneInfo) { m.health.End(true, outcome(info)) }
 	return m

@@ -31,7 +31,7 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		attempt.SetMember(c.member)
 	}
 	result := balancer.PickResult{SubConn: c.sub}
-	if p.tracker.even {
+	if p.tracker.Even {
 		return result, nil
 	}
 	c.member.health.Begin(movable)

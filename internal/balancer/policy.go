@@ -123,7 +123,7 @@ func (p *policy) change(f func()) {
 	}
 	p.mu.Unlock()
 	if warn {
-		p.tracker.warn()
+		p.tracker.Unreachable()
 	}
 }
 

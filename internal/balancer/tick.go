@@ -58,7 +58,7 @@ func (t *Tracker) tick() {
 		m.closeConn()
 	}
 	for _, c := range changes {
-		t.report(c.address, c.health)
+		t.Report(c.address, c.health)
 	}
 	if !busy && t.hasOutstanding() {
 		t.wake()
@@ -69,7 +69,7 @@ func (t *Tracker) tick() {
 // lock.
 func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, changes []change) {
 	busy = t.observeLocked(now)
-	d := memberhealth.Decide(t.health, now, !t.quiet)
+	d := memberhealth.Decide(t.health, now, !t.NoProbes)
 	for _, h := range d.Probe {
 		t.startProbeLocked(t.ownerLocked(h))
 	}
@@ -80,7 +80,7 @@ func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, chang
 		eject = append(eject, t.ownerLocked(h))
 	}
 	for _, h := range d.Changed {
-		changes = append(changes, change{h.Name(), h.Health().String()})
+		changes = append(changes, change{t.ownerLocked(h).address, h.Health().String()})
 	}
 	return busy, eject, changes
 }
@@ -115,17 +115,8 @@ func (t *Tracker) hasOutstanding() bool {
 
 // startProbeLocked sends a member a health check.
 func (t *Tracker) startProbeLocked(m *Member) {
-	if t.closed {
-		return
-	}
-	// Ends with its bounded context, which Close ends; Close waits for it.
-	t.probes.Go(func() {
-		ctx, cancel := context.WithTimeout(t.ctx, probeTimeout)
-		defer cancel()
-		err := t.probe(ctx, m)
-		answered := err == nil || (ctx.Err() == nil && status.Code(err) != codes.Unavailable)
-		t.mu.Lock()
-		defer t.mu.Unlock()
+	t.sendLocked(m, t.probe, func(err error, inTime bool) {
+		answered := err == nil || inTime && status.Code(err) != codes.Unavailable
 		m.health.AnswerProbe(answered, time.Now())
 		memberhealth.SetLimits(t.health)
 	})
@@ -134,20 +125,32 @@ func (t *Tracker) startProbeLocked(m *Member) {
 // startReadLocked sends a member a read of one key. If the member has another connection by
 // then, the answer is ignored.
 func (t *Tracker) startReadLocked(m *Member) {
+	connection := m.connection
+	t.sendLocked(m, t.read, func(err error, inTime bool) {
+		refused := inTime && isRefusal(err)
+		if connection == m.connection {
+			m.health.AnswerRead(inTime && !refused, refused, time.Now())
+		}
+	})
+}
+
+// sendLocked sends a member a request, and calls noteLocked with its error, and with whether it
+// ended before probeTimeout and Close.
+func (t *Tracker) sendLocked(
+	m *Member, request func(context.Context, *Member) error,
+	noteLocked func(err error, inTime bool),
+) {
 	if t.closed {
 		return
 	}
-	connection := m.connection
 	// Ends with its bounded context, which Close ends; Close waits for it.
 	t.probes.Go(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, probeTimeout)
 		defer cancel()
-		err := t.read(ctx, m)
-		refused := err != nil && ctx.Err() == nil && isRefusal(err)
+		err := request(ctx, m)
+		inTime := ctx.Err() == nil
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if connection == m.connection {
-			m.health.AnswerRead(ctx.Err() == nil && !refused, refused, time.Now())
-		}
+		noteLocked(err, inTime)
 	})
 }

@@ -42,12 +42,9 @@ const warnPeriod = time.Minute
 // Tracker follows the health of the members of one connection. A nil Tracker follows none.
 type Tracker struct {
 	// read-only after New
-	even   bool
-	quiet  bool // sends no probes
+	Options
 	probe  func(context.Context, *Member) error
 	read   func(context.Context, *Member) error
-	report func(address, health string)
-	warn   func()          // that no member can be reached
 	ctx    context.Context // of the probes
 	cancel context.CancelFunc
 
@@ -64,7 +61,7 @@ type Tracker struct {
 	ready    []*Member              // the connected ones
 	health   []*memberhealth.Member // of ready
 	failures map[string]error       // of the last attempts to connect; nil while one is connected
-	warned   time.Time              // when warn was called last
+	warned   time.Time              // when Unreachable was called last
 	lastTick time.Time
 	timer    *time.Timer // runs tick; nil before the first request
 }
@@ -72,14 +69,13 @@ type Tracker struct {
 // New returns a Tracker whose probes end with ctx.
 func New(ctx context.Context, o Options) *Tracker {
 	t := &Tracker{
-		even: o.Even, quiet: o.NoProbes, report: o.Report, warn: o.Unreachable,
-		probe: checkHealth, read: readOneKey, members: map[string]*Member{},
+		Options: o, probe: checkHealth, read: readOneKey, members: map[string]*Member{},
 	}
-	if t.report == nil {
-		t.report = func(string, string) {}
+	if t.Report == nil {
+		t.Report = func(string, string) {}
 	}
-	if t.warn == nil {
-		t.warn = func() {}
+	if t.Unreachable == nil {
+		t.Unreachable = func() {}
 	}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	return t
@@ -138,8 +134,8 @@ func (t *Tracker) Retain(addresses []string) (removed []*Member) {
 	return removed
 }
 
-// pickerOf returns a picker of connections that are ready. The health of a member
-// whose connection is new starts afresh.
+// pickerOf returns a picker of connections that are ready. The health of a member whose connection
+// is new starts afresh.
 func (t *Tracker) pickerOf(conns []*conn) *picker {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -147,17 +143,12 @@ func (t *Tracker) pickerOf(conns []*conn) *picker {
 	for i, c := range conns {
 		ready[i], health[i] = c.member, c.member.health
 		if !slices.Contains(t.ready, c.member) {
-			c.member.startConnection()
+			c.member.health.Reset(time.Now())
+			c.member.connection++
 		}
 	}
 	t.ready, t.health = ready, health
 	return &picker{tracker: t, candidates: conns}
-}
-
-// startConnection starts a member's health afresh.
-func (m *Member) startConnection() {
-	m.health.Reset(time.Now())
-	m.connection++
 }
 
 // noteFailures notes how the last attempts to connect have failed, and reports whether to warn that
@@ -194,7 +185,7 @@ func (t *Tracker) Failures() map[string]error {
 // ProbeAll probes every member, because a stream went silent. Members that do not answer
 // while others do are ejected, which ends their streams.
 func (t *Tracker) ProbeAll() {
-	if t == nil || t.even || t.quiet {
+	if t == nil || t.Even || t.NoProbes {
 		return
 	}
 	t.mu.Lock()

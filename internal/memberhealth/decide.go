@@ -35,7 +35,9 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 		if r.health == Ejected || !r.isSilent(now, typical, len(members)) {
 			continue
 		}
-		r.startSuspicion()
+		if r.health != Suspect {
+			r.health, r.healthBefore = Suspect, r.health
+		}
 		if !probes {
 			continue
 		}
@@ -47,11 +49,17 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 		}
 	}
 	for _, m := range members {
-		if probes && startRead(members, m, now, typical) {
+		r := &m.rec
+		if !probes || r.health == Ejected || !m.closable.Load() {
+			continue
+		}
+		if startRead(members, m, now, typical) {
 			d.Read = append(d.Read, m)
 		}
-		if probes && (ejectSilent(members, m, now, typical) ||
-			ejectStuck(members, m, now, typical) || ejectDead(m, now)) {
+		silent := failsProbe(members, m, now, typical)
+		stuck := !silent && isStuck(members, m, now, typical)
+		if silent || stuck || r.isDead(now) {
+			r.health, r.stuck = Ejected, r.stuck || stuck
 			d.Eject = append(d.Eject, m)
 		}
 	}
@@ -81,7 +89,7 @@ func (r *record) isSilent(now time.Time, typical time.Duration, members int) boo
 	if members < 2 {
 		timeout = max(timeout, longSilence)
 	}
-	return !r.silentSince.IsZero() && r.silentFor(now) >= timeout
+	return r.silentFor(now) >= timeout
 }
 
 // startProbe notes that the member is being probed, and returns it.
@@ -112,8 +120,8 @@ func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	}
 	// There are no ticks without requests, so the bytes received since the last tick are counted
 	// here: they are no answer to the probe.
-	if received := m.received.Load(); received != r.received {
-		r.received, r.lastReceived, r.silentSince = received, now, time.Time{}
+	if received := m.received.Load(); received != r.last.received {
+		r.last.received, r.lastReceived, r.silentSince = received, now, time.Time{}
 	}
 	m.startProbe(now)
 	return true
@@ -126,28 +134,20 @@ func peerAlive(members []*Member, m *Member, since time.Time) bool {
 	})
 }
 
-// ejectSilent ejects a member that has received nothing since it was probed, if a peer has. It does
-// not if only writes are pending: closing the connection would fail them and could not move them.
-func ejectSilent(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
+// failsProbe reports whether a member has received nothing since it was probed, while a peer has. It
+// is false if only writes are pending: closing the connection would fail them and could not move
+// them.
+func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)
-	if !overdue || r.health == Ejected || r.onlyWrites && !r.streamWaiting || !m.closable.Load() ||
-		r.lastReceived.After(r.probedAt) || !peerAlive(members, m, r.probedAt) {
-		return false
-	}
-	r.health = Ejected
-	return true
+	return overdue && (!r.onlyWrites || r.streamWaiting) && !r.lastReceived.After(r.probedAt) &&
+		peerAlive(members, m, r.probedAt)
 }
 
-// ejectDead ejects a member that has received nothing for deadSilence and has not answered its
+// isDead reports whether a member has received nothing for deadSilence and has not answered its
 // probe, even if no peer is alive.
-func ejectDead(m *Member, now time.Time) bool {
-	r := &m.rec
-	if r.health == Ejected || !r.probing || r.silentFor(now) < deadSilence || !m.closable.Load() {
-		return false
-	}
-	r.health = Ejected
-	return true
+func (r *record) isDead(now time.Time) bool {
+	return r.probing && r.silentFor(now) >= deadSilence
 }
 
 // AnswerProbe notes that a probe ended, and whether the member answered it. An answer ends the

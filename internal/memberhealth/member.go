@@ -20,8 +20,6 @@ const Unlimited = math.MaxInt64
 // Reset, ExpectStream, AnswerProbe and AnswerRead are called with the owner's lock
 // held. The other methods are safe for concurrent use.
 type Member struct {
-	name string
-
 	// own synchronisation
 	outstanding atomic.Int64
 	// outstanding requests that can be sent to a peer if the connection is lost
@@ -42,8 +40,8 @@ type Member struct {
 }
 
 // New returns a healthy member.
-func New(name string) *Member {
-	m := &Member{name: name}
+func New() *Member {
+	m := &Member{}
 	m.limit.Store(Unlimited)
 	return m
 }
@@ -76,20 +74,16 @@ func (m *Member) End(movable bool, o Outcome) {
 		return
 	}
 	if o.Refused {
-		m.refuse(o)
+		m.refused.Add(1)
+		m.consecutiveRefusals.Add(1)
+		if o.Leaderless {
+			m.LoseLeader(time.Now())
+		}
 	} else if m.consecutiveRefusals.Load() > 0 {
 		m.consecutiveRefusals.Store(0)
 	}
 	m.answered.Add(1)
 	m.received.Add(1)
-}
-
-func (m *Member) refuse(o Outcome) {
-	m.refused.Add(1)
-	m.consecutiveRefusals.Add(1)
-	if o.Leaderless {
-		m.LoseLeader(time.Now())
-	}
 }
 
 // Receive counts bytes that the connection received: they show that the member is alive.

@@ -48,8 +48,8 @@ var (
 func newPlay(t *testing.T, acts ...act) *play {
 	p := &play{t: t, now: time.Unix(1000, 0), acts: acts}
 	p.start = p.now
-	for i := range acts {
-		m := New(fmt.Sprint("m", i))
+	for range acts {
+		m := New()
 		m.SetClosable()
 		p.members = append(p.members, m)
 	}
@@ -88,7 +88,8 @@ func (p *play) run(d time.Duration) {
 			}
 		}
 		for _, m := range d.Changed {
-			p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " ", m.name, " ", m.rec.health))
+			p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " m", p.index(m), " ",
+				m.rec.health))
 		}
 		for _, m := range d.Probe {
 			if i := p.index(m); !p.acts[i].noProbes {
@@ -111,7 +112,7 @@ func (p *play) index(m *Member) int {
 
 func (p *play) note(what string, members []*Member) {
 	for _, m := range members {
-		p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " ", what, " ", m.name))
+		p.log = append(p.log, fmt.Sprint(p.now.Sub(p.start), " ", what, " m", p.index(m)))
 	}
 }
 
@@ -320,10 +321,10 @@ func TestHealthyNoiseChangesNoHealth(t *testing.T) {
 }
 
 func TestPauseOfTheProcessBlamesNoMember(t *testing.T) {
-	r := &record{silentSince: time.Unix(10, 0), probedAt: time.Unix(11, 0)}
-	r.pause(5 * time.Second)
-	assert.Equal(t, time.Unix(15, 0), r.silentSince)
-	assert.Equal(t, time.Unix(16, 0), r.probedAt)
+	m := &Member{rec: record{silentSince: time.Unix(10, 0), probedAt: time.Unix(11, 0)}}
+	m.Pause(5 * time.Second)
+	assert.Equal(t, time.Unix(15, 0), m.rec.silentSince)
+	assert.Equal(t, time.Unix(16, 0), m.rec.probedAt)
 }
 
 // TestAnyHistoryLeavesOneMember: whatever members do, at least one may be asked,

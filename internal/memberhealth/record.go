@@ -31,9 +31,7 @@ type record struct {
 	health        Health
 	healthBefore  Health    // before it was suspect
 	reported      Health    // the last one in Decisions.Changed
-	received      uint64    // bytes received from the member until the last tick
-	answered      uint64    // requests that the member had answered at the last tick
-	refused       uint64    // requests that the member had refused at the last tick
+	last          sample    // at the last tick
 	lastReceived  time.Time // when it last received anything
 	silentSince   time.Time // since when it has had unanswered requests and received nothing
 	stallTimeout  time.Duration
@@ -50,12 +48,9 @@ type record struct {
 	sentBeforeSlow uint64
 	active         bool // requests were outstanding or answered since the last tick
 
-	outstanding     int64     // at the last tick
 	unansweredSince time.Time // since when it has had outstanding requests and answered none
 	receivedBefore  uint64    // the count of received bytes at unansweredSince
 	lastUnanswered  time.Time // when it last had answered nothing for quickPeer
-	movable         int64     // outstanding movable requests
-	movableAnswered uint64    // movable requests that the member had answered at the last tick
 	movableRate     float64   // smoothed answers a second to movable requests
 	reading         bool      // it was sent a read of one key, which has not ended
 	readAt          time.Time // when that was sent; zero if the read shows nothing
@@ -80,7 +75,7 @@ func (m *Member) sample() sample {
 // whether the member has to be observed further.
 func (m *Member) Observe(now time.Time, elapsed time.Duration) (busy bool) {
 	r, s := &m.rec, m.sample()
-	busy = s.outstanding > 0 || s.answered != r.answered || r.health == Suspect || r.probing ||
+	busy = s.outstanding > 0 || s.answered != r.last.answered || r.health == Suspect || r.probing ||
 		r.streamWaiting
 	r.observe(s, now, elapsed)
 	return busy
@@ -89,18 +84,11 @@ func (m *Member) Observe(now time.Time, elapsed time.Duration) (busy bool) {
 // Health returns the member's state.
 func (m *Member) Health() Health { return m.rec.health }
 
-// Name returns the member's name.
-func (m *Member) Name() string { return m.name }
-
 // Reset starts a new connection. It forgets everything of earlier ones, except that a member that
 // was ejected starts as slow.
 func (m *Member) Reset(now time.Time) {
 	stuck, ejected := m.rec.stuck, m.rec.health == Ejected
-	s := m.sample()
-	m.rec = record{
-		received: s.received, answered: s.answered, movableAnswered: s.movableAnswered,
-		refused: s.refused, reported: m.rec.reported,
-	}
+	m.rec = record{last: m.sample(), reported: m.rec.reported}
 	m.limit.Store(Unlimited)
 	m.consecutiveRefusals.Store(0)
 	if stuck || ejected {
@@ -111,7 +99,7 @@ func (m *Member) Reset(now time.Time) {
 // observe updates the record by one sample.
 func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 	r.observeUnanswered(s, now)
-	r.active = s.outstanding > 0 || s.answered != r.answered
+	r.active = s.outstanding > 0 || s.answered != r.last.answered
 	r.onlyWrites = s.outstanding > 0 && s.movable == 0
 	if served := r.observeRates(s, elapsed); served > 0 {
 		r.typicalLatency = r.latency()
@@ -120,9 +108,9 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 		}
 	}
 	switch {
-	case s.received != r.received:
+	case s.received != r.last.received:
 		r.lastReceived, r.silentSince, r.streamWaiting = now, time.Time{}, false
-		if s.answered != r.answered {
+		if s.answered != r.last.answered {
 			r.stallTimeout = 0
 		}
 		r.endSuspicion()
@@ -132,15 +120,14 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 	case r.silentSince.IsZero():
 		r.silentSince = now
 	}
-	r.received, r.answered, r.refused = s.received, s.answered, s.refused
-	r.movable, r.movableAnswered = s.movable, s.movableAnswered
+	r.last = s
 }
 
 // observeRates smooths the load and the rates, and returns how many answers were served.
 func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
-	answers := s.answered - r.answered
+	answers := s.answered - r.last.answered
 	late := min(r.sentBeforeSlow, answers)
-	refused := min(s.refused-r.refused, answers-late)
+	refused := min(s.refused-r.last.refused, answers-late)
 	served = answers - late - refused
 	r.sentBeforeSlow = min(r.sentBeforeSlow-late, uint64(s.outstanding))
 	if elapsed <= 0 || !r.active {
@@ -152,16 +139,9 @@ func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	}
 	r.load += smoothing * (float64(waiting) - r.load)
 	r.rate += smoothing * (float64(served)/elapsed.Seconds() - r.rate)
-	movable := float64(s.movableAnswered-r.movableAnswered) / elapsed.Seconds()
+	movable := float64(s.movableAnswered-r.last.movableAnswered) / elapsed.Seconds()
 	r.movableRate += smoothing * (movable - r.movableRate)
 	return served
-}
-
-// startSuspicion makes the member a suspect, unless it is one.
-func (r *record) startSuspicion() {
-	if r.health != Suspect {
-		r.health, r.healthBefore = Suspect, r.health
-	}
 }
 
 // endSuspicion gives a suspect the health that it had before. A slow member is slow again: its
@@ -174,9 +154,8 @@ func (r *record) endSuspicion() {
 
 // Pause excludes a time in which this process was not scheduled: answers that arrived in that time
 // may not have been read yet.
-func (m *Member) Pause(d time.Duration) { m.rec.pause(d) }
-
-func (r *record) pause(d time.Duration) {
+func (m *Member) Pause(d time.Duration) {
+	r := &m.rec
 	for _, since := range [...]*time.Time{&r.silentSince, &r.unansweredSince, &r.readAt} {
 		if !since.IsZero() {
 			*since = since.Add(d)

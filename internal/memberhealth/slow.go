@@ -68,7 +68,7 @@ func (r *record) updateSlow(limit time.Duration) {
 		r.health = Slow
 		// The latency is that of one request at a time, so that one quick answer changes it.
 		r.load, r.rate = 1, r.rate/r.load
-		r.sentBeforeSlow = uint64(r.outstanding)
+		r.sentBeforeSlow = uint64(r.last.outstanding)
 	case r.health == Slow && r.latency() < limit/2:
 		r.health, r.stuck = Healthy, false
 	}

@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// A stuck member has at least stuckLoad unanswered requests and has received next to nothing, while
-// a peer has answered as many requests quickly; and it does not answer a read of one key. A member
-// that works on large answers or long requests answers that read. During an election no member
-// answers: the time before the peer last left its requests unanswered for quickPeer does not count.
+// These say when a member is stuck; see the package's documentation. A member that works on large
+// answers or long requests answers the read of one key. During an election no member answers: the
+// time before the peer last left its requests unanswered for quickPeer does not count.
 const (
 	stuckAfter  = time.Second // without an answer …
 	stuckFactor = 8           // or so many times the typical latency
@@ -20,8 +19,8 @@ const (
 
 // observeUnanswered updates since when the member has had requests and has answered none.
 func (r *record) observeUnanswered(s sample, now time.Time) {
-	switch r.outstanding = s.outstanding; {
-	case s.outstanding == 0 || s.answered != r.answered:
+	switch {
+	case s.outstanding == 0 || s.answered != r.last.answered:
 		r.unansweredSince = time.Time{}
 		if !r.reading {
 			r.readAt = time.Time{}
@@ -33,16 +32,11 @@ func (r *record) observeUnanswered(s sample, now time.Time) {
 	}
 }
 
-// ejectStuck ejects a member that answers neither requests nor the read of one key.
-func ejectStuck(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
-	r := &m.rec
-	timeout := max(stuckRead, stallTimeoutFactor*typical)
-	if r.readAt.IsZero() || now.Sub(r.readAt) < timeout ||
-		!seemsStuck(members, m, now, typical, stuckAfter) {
-		return false
-	}
-	r.health, r.stuck = Ejected, true
-	return true
+// isStuck reports whether a member answers neither requests nor the read of one key.
+func isStuck(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
+	readAt, timeout := m.rec.readAt, max(stuckRead, stallTimeoutFactor*typical)
+	return !readAt.IsZero() && now.Sub(readAt) >= timeout &&
+		seemsStuck(members, m, now, typical, stuckAfter)
 }
 
 // startRead reports whether to send the member a read of one key, to find out whether it is stuck.
@@ -64,8 +58,8 @@ func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time
 	if r.stuck {
 		least = 1
 	}
-	if r.health == Ejected || r.onlyWrites || r.unansweredSince.IsZero() || r.outstanding < least ||
-		r.received-r.receivedBefore >= stuckBytes || !m.closable.Load() {
+	if r.onlyWrites || r.unansweredSince.IsZero() || r.last.outstanding < least ||
+		r.last.received-r.receivedBefore >= stuckBytes {
 		return false
 	}
 	return slices.ContainsFunc(members, func(p *Member) bool {
@@ -76,7 +70,7 @@ func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time
 		l, d := p.rec.latency(), now.Sub(since)
 		return p != m && p.rec.health == Healthy && 0 < l && l <= quickPeer &&
 			d >= max(after, stuckFactor*typical) &&
-			p.rec.movableRate*d.Seconds() >= float64(r.movable)
+			p.rec.movableRate*d.Seconds() >= float64(r.last.movable)
 	})
 }
 
@@ -87,7 +81,7 @@ func (m *Member) AnswerRead(answered, refused bool, now time.Time) {
 	r := &m.rec
 	r.reading = false
 	if answered && !r.unansweredSince.IsZero() {
-		r.unansweredSince, r.receivedBefore = now, r.received
+		r.unansweredSince, r.receivedBefore = now, r.last.received
 	}
 	if answered || !refused {
 		r.readAt = time.Time{}
