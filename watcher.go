@@ -220,21 +220,16 @@ func (s *watchSink) Deliver(header *pb.ResponseHeader, events []*mvccpb.Event) (
 }
 
 func (s *watchSink) Done(f watchmux.Final) {
-	s.out.Close(finalResponse(f))
+	last := WatchResponse{Header: f.Header, Canceled: true, CompactRevision: f.CompactRevision,
+		CancelReason: f.Reason}
+	if f.Err != nil {
+		last.Header, last.closeErr = &pb.ResponseHeader{}, rpctypes.Error(f.Err)
+	}
+	s.out.Close(last)
 	if s.ready != nil {
 		close(s.ready)
 		s.ready = nil
 	}
-}
-
-// finalResponse returns the last response of a watch that ended as f says.
-func finalResponse(f watchmux.Final) WatchResponse {
-	if f.Err != nil {
-		return WatchResponse{Header: &pb.ResponseHeader{}, Canceled: true,
-			closeErr: rpctypes.Error(f.Err)}
-	}
-	return WatchResponse{Header: f.Header, Canceled: true, CompactRevision: f.CompactRevision,
-		CancelReason: f.Reason}
 }
 
 func (s *watchSink) Size(wr WatchResponse) int {

@@ -4,8 +4,8 @@ import "sync"
 
 // Hooks connect an Outbox to its owner.
 type Hooks[T any] interface {
-	// Size returns the number of bytes that v counts for in Backlog. It is called under the
-	// outbox's mutex, once for each value that has to wait and never for one that goes straight
+	// Size returns the number of bytes that v counts for in the result of Post. It is called under
+	// the outbox's mutex, once for each value that has to wait and never for one that goes straight
 	// into the channel.
 	Size(v T) int
 	// Drained is called without the mutex, on the pump's goroutine just before that exits, each
@@ -60,7 +60,8 @@ func New[T any](ch chan T, hooks Hooks[T], pumps *Pumps) *Outbox[T] {
 }
 
 // Post hands v over to the consumer after all values posted before. It drops v if the outbox is
-// closed. It returns what Backlog does.
+// closed. It returns how many values the consumer has not taken and the channel has no room for,
+// and their size in bytes.
 func (o *Outbox[T]) Post(v T) (values, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -108,14 +109,6 @@ func (o *Outbox[T]) unlockClosing(end bool) {
 	if closing && o.hooks != nil {
 		o.hooks.Closed()
 	}
-}
-
-// Backlog returns how many values the consumer has not taken and the channel has no room for, and
-// their size in bytes.
-func (o *Outbox[T]) Backlog() (values, bytes int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.waiting.len, o.bytes
 }
 
 // putLocked sends v if there is no pump and the channel has room, and otherwise leaves it to the

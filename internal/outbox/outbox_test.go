@@ -13,6 +13,14 @@ import (
 	"go.uber.org/goleak"
 )
 
+// Backlog returns how many values the consumer has not taken and the channel has no room for, and
+// their size in bytes.
+func (o *Outbox[T]) Backlog() (values, bytes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.waiting.len, o.bytes
+}
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // countHooks counts the calls of an outbox to its owner; each value's size is its own number.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,18 +201,13 @@ func streamKey(ctx context.Context) string {
 	if len(md) == 0 {
 		return ""
 	}
-	names := make([]string, 0, len(md))
-	for name := range md {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	var b strings.Builder
 	part := func(s string) {
 		b.WriteString(strconv.Itoa(len(s)))
 		b.WriteByte(':')
 		b.WriteString(s)
 	}
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(md)) {
 		part(name)
 		b.WriteString(strconv.Itoa(len(md[name])))
 		b.WriteByte('=')

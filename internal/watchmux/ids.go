@@ -2,6 +2,7 @@ package watchmux
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -44,7 +45,7 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 	switch {
 	case m.ids.mode == taken:
 	case m.ids.mode == untried && !w.retried &&
-		(m.queue.len >= m.cfg.MinBatch || m.wantsFragmentsLocked(w)):
+		(m.queue.Len() >= m.cfg.MinBatch || m.wantsFragmentsLocked(w)):
 		m.ids.mode = trying
 	default:
 		return 0
@@ -59,6 +60,12 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 	return m.ids.last
 }
 
+// wantsFragmentsLocked reports whether a create of w is to try for fragments on the mux's own
+// account: the server may have more to send at once than the client can receive, or is to hold.
+func (m *Mux) wantsFragmentsLocked(w *Watcher) bool {
+	return m.cfg.Fragments && w.next != 0 && !w.template.Fragment
+}
+
 // answeredLocked takes the watcher whose create the confirmation of id answers out of the creates
 // in flight. It returns nil for an answer that belongs to none of them.
 func (m *Mux) answeredLocked(id int64) *Watcher {
@@ -68,7 +75,8 @@ func (m *Mux) answeredLocked(id int64) *Watcher {
 	i := slices.IndexFunc(m.inflight, func(w *Watcher) bool { return w.id == id && id != 0 })
 	switch {
 	case i >= 0:
-		m.echoedLocked()
+		m.ids.echoed, m.ids.mode, m.doubts = true, taken, 0
+		m.cfg.Servers.take()
 	case m.ids.repeated && !m.ids.echoed || m.ids.mode == taken:
 		return nil
 	case m.ids.mode == trying:
@@ -149,19 +157,25 @@ func (m *Mux) reconnectLocked(reason error) {
 	m.link.Reconnect(reason)
 }
 
+// onStreamLocked returns the watchers whose creates were sent on the stream and that are live.
+func (m *Mux) onStreamLocked() (ws []*Watcher) {
+	for _, w := range m.inflight {
+		if w.state == creating && w.original == nil {
+			ws = append(ws, w)
+		}
+	}
+	return slices.AppendSeq(ws, maps.Values(m.active))
+}
+
+// bySeq compares watchers by the order of Add.
+func bySeq(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) }
+
 // requeueLocked forgets the stream. All watchers that were on it are queued again, in the order of
 // Add.
 func (m *Mux) requeueLocked() {
 	all := slices.DeleteFunc(m.queue.all(), func(w *Watcher) bool { return w.original != nil })
-	for _, w := range m.inflight {
-		if w.state == creating && w.original == nil {
-			all = append(all, w)
-		}
-	}
-	for _, w := range m.active {
-		all = append(all, w)
-	}
-	slices.SortFunc(all, func(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) })
+	all = append(all, m.onStreamLocked()...)
+	slices.SortFunc(all, bySeq)
 	m.queue = queue{}
 	for _, w := range all {
 		w.forgetStream()
@@ -170,5 +184,5 @@ func (m *Mux) requeueLocked() {
 	m.open, m.out = false, nil
 	m.inflight, m.refusals = nil, nil
 	clear(m.active)
-	m.progress.reset()
+	m.progress = progress{wanted: m.progress.wanted || m.progress.user > 0}
 }

@@ -201,7 +201,7 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.narrowLocked(causes, err)
 	if !errors.Is(err, ErrRefused) {
 		// the next stream has other credentials, so a refusal on it is a first one
-		for w := m.queue.first; w != nil; w = w.after {
+		for _, w := range m.queue.all() {
 			w.retried = false
 		}
 	}
@@ -214,16 +214,17 @@ func (m *Mux) advanceLocked() {
 	if !m.open || m.closed {
 		return
 	}
-	for m.queue.len > 0 && len(m.inflight) < m.windowLocked() && len(m.refusals) == 0 {
-		w := m.queue.first
+	for m.queue.Len() > 0 && len(m.inflight) < m.windowLocked() && len(m.refusals) == 0 {
+		w := m.queue.first()
 		id := m.chooseLocked(w)
 		m.queue.remove(w)
 		w.state = creating
 		w.staleNotices = m.progress.outstanding()
 		m.inflight = append(m.inflight, w)
-		m.sendLocked(w.request(id, m.asksFragmentsLocked(w, id)))
+		fragment := id != 0 && m.wantsFragmentsLocked(w) || m.over.fragments
+		m.sendLocked(w.request(id, fragment))
 	}
-	if m.queue.len == 0 && m.progress.wanted {
+	if m.queue.Len() == 0 && m.progress.wanted {
 		m.requestProgressLocked(true)
 	}
 }

@@ -59,12 +59,6 @@ func (m *Mux) breakOptionsLocked(err error) {
 	}
 }
 
-// echoedLocked notes that the server has confirmed a watch under the client's id.
-func (m *Mux) echoedLocked() {
-	m.ids.echoed, m.ids.mode, m.doubts = true, taken, 0
-	m.cfg.Servers.take()
-}
-
 // plainAnsweredLocked notes that a create without options has been answered.
 func (m *Mux) plainAnsweredLocked() {
 	if !m.doubt {

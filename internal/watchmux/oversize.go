@@ -1,7 +1,6 @@
 package watchmux
 
 import (
-	"cmp"
 	"slices"
 
 	"go.etcd.io/etcd/client/v3/internal/classify"
@@ -40,19 +39,12 @@ func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 		m.over.fragments = true
 		return nil
 	}
-	for _, w := range m.inflight {
-		if w.state == creating && w.original == nil {
-			causes = append(causes, w)
-		}
-	}
-	for _, w := range m.active {
-		causes = append(causes, w)
-	}
+	causes = m.onStreamLocked()
 	known := func(w *Watcher) bool { return w.possibleCause }
 	if slices.ContainsFunc(causes, known) {
 		causes = slices.DeleteFunc(causes, func(w *Watcher) bool { return !w.possibleCause })
 	}
-	slices.SortFunc(causes, func(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) })
+	slices.SortFunc(causes, bySeq)
 	return causes
 }
 
@@ -88,7 +80,7 @@ func (m *Mux) Release() {
 	if m.closed {
 		return
 	}
-	if m.open && len(m.inflight) == 0 && m.queue.len == 0 {
+	if m.open && len(m.inflight) == 0 && m.queue.Len() == 0 {
 		m.over.quiet++
 	}
 	if m.over.quiet >= minQuiet {
@@ -111,7 +103,7 @@ func (m *Mux) releaseLocked() (any bool) {
 			held = append(held, w)
 		}
 	}
-	slices.SortFunc(held, func(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) })
+	slices.SortFunc(held, bySeq)
 	for _, w := range held {
 		delete(m.paused, w)
 		w.heldBack = false

@@ -34,22 +34,6 @@ type progress struct {
 	quiet bool // nothing has come for a second since the mark
 }
 
-func (p *progress) reset() {
-	*p = progress{wanted: p.wanted || p.user > 0}
-}
-
-// sent counts a request.
-func (p *progress) sent(user bool) {
-	p.unanswered++
-	if user {
-		p.countUser()
-	}
-}
-
-// countUser counts a request as a consumer's. Another notice is shown with its own, as the answer
-// to a probe may come first.
-func (p *progress) countUser() { p.user = min(p.user+2, p.unanswered) }
-
 // answered counts a notice, and reports whether it may answer a consumer's request.
 func (p *progress) answered() (user bool) {
 	user = p.user > 0
@@ -142,10 +126,10 @@ func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	}
 	test := ask && p.notices > 0 && !p.ordered && p.order.tries < maxOrderTests
 	p.quiet = p.mark > 0 && (p.quiet || quiet)
-	if m.queue.len == 0 && len(m.inflight) == 0 {
+	if m.queue.Len() == 0 && len(m.inflight) == 0 {
 		if s := m.shadowsLocked(test); s != nil {
 			if test {
-				p.order.begin(s)
+				p.order = orderTest{tries: p.order.tries + 1, shadow: s}
 			}
 			m.advanceLocked()
 			sent = true
@@ -160,19 +144,19 @@ func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 // requestProgressLocked sends a progress request, unless the last request is one that the link has
 // not sent yet: it will do for both.
 func (m *Mux) requestProgressLocked(user bool) {
+	p := &m.progress
+	if !p.newest || m.link.Queued() == 0 {
+		m.sendLocked(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
+			ProgressRequest: &pb.WatchProgressRequest{}}})
+		p.unanswered++
+		p.newest = true
+	}
 	if user {
-		m.progress.wanted = false
+		p.wanted = false
+		// Consumers are shown one notice more, because the answer to an earlier request may come
+		// first.
+		p.user = min(p.user+2, p.unanswered)
 	}
-	if m.progress.newest && m.link.Queued() > 0 {
-		if user {
-			m.progress.countUser()
-		}
-		return
-	}
-	m.sendLocked(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
-		ProgressRequest: &pb.WatchProgressRequest{}}})
-	m.progress.sent(user)
-	m.progress.newest = true
 }
 
 // noticeLocked handles a notice for all watchers of the stream.

@@ -16,10 +16,6 @@ type orderTest struct {
 	answered bool     // a notice has come since the test began
 }
 
-func (t *orderTest) begin(shadow *Watcher) {
-	*t = orderTest{tries: t.tries + 1, shadow: shadow}
-}
-
 // shadowsLocked queues shadows for the watchers that wait for the future, as many as may be in
 // flight at once, or for any one watcher if there are none and one is needed.
 func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {

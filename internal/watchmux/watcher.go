@@ -1,6 +1,7 @@
 package watchmux
 
 import (
+	"container/list"
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -70,14 +71,14 @@ type Watcher struct {
 	partial []*mvccpb.Event
 	// the size of what was received into partial; counted where MergeBytes is set
 	merged        int
-	doubted       bool     // its create was refused with options, and is tried without
-	possibleCause bool     // may be the one whose messages are over the limit
-	heldBack      bool     // paused as a possible cause, until Release
-	strikes       int      // messages over the limit while it was the only possible cause
-	catchingUp    bool     // created from the past, and no notice has come for it since
-	early         bool     // asked is the revision that a shadow was asked for, not the one needed
-	before        *Watcher // in the queue
-	after         *Watcher // in the queue
+	doubted       bool // its create was refused with options, and is tried without
+	possibleCause bool // may be the one whose messages are over the limit
+	heldBack      bool // paused as a possible cause, until Release
+	strikes       int  // messages over the limit while it was the only possible cause
+	catchingUp    bool // created from the past, and no notice has come for it since
+	// requested is what a shadow was created from, not the revision needed
+	early bool
+	place *list.Element // in the queue
 }
 
 // request makes the create request that resumes w, and notes what it asks for.
@@ -102,6 +103,53 @@ func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 		Fragment:       t.Fragment || fragment,
 	}
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
+}
+
+// assemble adds events to those that were received in fragments, and returns what is to be
+// delivered: all where no other fragment follows; otherwise the events before the last revision,
+// which may go on in the next fragment, or nothing as long as fragments are merged.
+func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
+	if w.MergeBytes > 0 {
+		w.merged += size(events)
+	}
+	events = append(w.partial, events...)
+	switch {
+	case !more:
+		w.partial, w.merged = nil, 0
+		return events
+	case w.merged < w.MergeBytes:
+		w.partial = events
+		return nil
+	}
+	cut := len(events)
+	for cut > 0 && events[cut-1].GetKv().GetModRevision() == events[len(
+		events)-1].GetKv().GetModRevision() {
+		cut--
+	}
+	if cut == 0 {
+		w.partial = events
+		return nil
+	}
+	w.partial, w.merged = slices.Clone(events[cut:]), 0 // a copy: delivered events can be freed
+	return events[:cut:cut]
+}
+
+// size is about how many bytes events have.
+func size(events []*mvccpb.Event) (n int) {
+	for _, e := range events {
+		for _, kv := range []*mvccpb.KeyValue{e.GetKv(), e.GetPrevKv()} {
+			n += len(kv.GetKey()) + len(kv.GetValue())
+		}
+	}
+	return n
+}
+
+// forgetStream drops what is known of the stream that w was on.
+func (w *Watcher) forgetStream() {
+	w.partial, w.merged, w.doubted = nil, 0, false
+	if !w.template.Fragment {
+		w.MergeBytes = 0
+	}
 }
 
 // fresh returns the events that were not delivered before and do not lie before the start of the
@@ -137,56 +185,26 @@ func (w *Watcher) progressed(rev int64) { w.next = max(w.next, rev+1) }
 // createdInStep reports whether the server had nothing to catch up with for w when it created w.
 func (w *Watcher) createdInStep() bool { return w.requested == 0 || w.requested > w.created }
 
-// queue is a linked list of watchers. Any of them is removed in constant time.
-type queue struct {
-	first, last *Watcher
-	len         int
-}
+// queue holds watchers in order. Any of them is removed in constant time.
+type queue struct{ list.List }
 
-func (q *queue) pushBack(w *Watcher) {
-	w.state, w.id = queued, 0
-	w.before, w.after = q.last, nil
-	if q.last != nil {
-		q.last.after = w
-	} else {
-		q.first = w
-	}
-	q.last = w
-	q.len++
-}
+func (q *queue) pushBack(w *Watcher) { w.state, w.id, w.place = queued, 0, q.PushBack(w) }
 
-func (q *queue) pushFront(w *Watcher) {
-	w.state, w.id = queued, 0
-	w.before, w.after = nil, q.first
-	if q.first != nil {
-		q.first.before = w
-	} else {
-		q.last = w
-	}
-	q.first = w
-	q.len++
-}
+func (q *queue) pushFront(w *Watcher) { w.state, w.id, w.place = queued, 0, q.PushFront(w) }
 
 func (q *queue) remove(w *Watcher) {
-	if w.before != nil {
-		w.before.after = w.after
-	} else {
-		q.first = w.after
-	}
-	if w.after != nil {
-		w.after.before = w.before
-	} else {
-		q.last = w.before
-	}
-	w.before, w.after = nil, nil
-	q.len--
+	q.Remove(w.place)
+	w.place = nil
 }
+
+// first returns the first watcher of a queue that is not empty.
+func (q *queue) first() *Watcher { return q.Front().Value.(*Watcher) }
 
 // all returns the watchers in order.
 func (q *queue) all() []*Watcher {
-	ws := make([]*Watcher, 0, q.len)
-	for w := q.first; w != nil; w = w.after {
-		ws = append(ws, w)
+	ws := make([]*Watcher, 0, q.Len())
+	for e := q.Front(); e != nil; e = e.Next() {
+		ws = append(ws, e.Value.(*Watcher))
 	}
 	return ws
 }
