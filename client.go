@@ -211,13 +211,16 @@ func (c *Client) retryConfig() retry.Config {
 			Max:    scale(maxBackoffWait, 1+jitter),
 			Jitter: 2 * jitter / (1 + jitter),
 		},
-		Endpoints:  c.countEndpoints,
+		Endpoints:  func() int { return len(c.Endpoints()) },
 		Life:       c.ctx,
 		Closed:     errClosing,
 		Metadata:   [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
 		AttemptKey: balancer.AttemptKey{},
 		Retrying:   c.logRetry,
-		Options:    append(c.cfg.messageLimits(), wire.Options()...),
+		Options: append([]grpc.CallOption{ // a stub on ActiveConnection has gRPC's limits
+			grpc.MaxCallSendMsgSize(c.cfg.MaxCallSendMsgSize),
+			grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize),
+		}, wire.Options()...),
 	}
 	if c.tokens != nil {
 		cfg.Tokens = c.tokens

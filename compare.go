@@ -56,7 +56,11 @@ func Compare(cmp Cmp, result string, v any) Cmp {
 	msg.Result = res
 	switch msg.Target {
 	case pb.Compare_VALUE:
-		msg.TargetUnion = &pb.Compare_Value{Value: []byte(operandString(v))}
+		s, ok := v.(string)
+		if !ok {
+			panic(fmt.Sprintf("etcdclient: Compare cannot compare VALUE with %v of type %T", v, v))
+		}
+		msg.TargetUnion = &pb.Compare_Value{Value: []byte(s)}
 	case pb.Compare_VERSION:
 		msg.TargetUnion = &pb.Compare_Version{Version: operandInt(msg.Target, v)}
 	case pb.Compare_CREATE:
@@ -72,14 +76,6 @@ func Compare(cmp Cmp, result string, v any) Cmp {
 		panic(fmt.Sprintf("etcdclient: Compare does not know the target %d", msg.Target))
 	}
 	return Cmp{msg}
-}
-
-func operandString(v any) string {
-	s, ok := v.(string)
-	if !ok {
-		panic(fmt.Sprintf("etcdclient: Compare cannot compare VALUE with %v of type %T", v, v))
-	}
-	return s
 }
 
 func operandInt(target pb.Compare_CompareTarget, v any) int64 {

@@ -2,6 +2,7 @@ package clientv3
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -42,15 +43,6 @@ func (c Config) dialTimeout() time.Duration {
 // serviceConfig is the gRPC service config, in JSON. It names the balancer.
 const serviceConfig = `{"loadBalancingConfig": [{%q: {"healthCheck": %t}}]}`
 
-// messageLimits returns the limits on messages as options of single calls. Only the client's own
-// calls have these options; a stub on ActiveConnection has gRPC's limits.
-func (c Config) messageLimits() []grpc.CallOption {
-	return []grpc.CallOption{
-		grpc.MaxCallSendMsgSize(c.MaxCallSendMsgSize),
-		grpc.MaxCallRecvMsgSize(c.MaxCallRecvMsgSize),
-	}
-}
-
 // dialOptions returns the options of every connection of the client. The program's options come
 // last, so they win.
 func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
@@ -70,7 +62,7 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 		}))
 	}
 	if c.tokens != nil {
-		opts = append(opts, grpc.WithPerRPCCredentials(c.tokens.PerRPC()))
+		opts = append(opts, grpc.WithPerRPCCredentials(c.tokens))
 	}
 	return append(opts, c.cfg.DialOptions...)
 }
@@ -267,7 +259,9 @@ func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 	if proxy == nil {
 		return dialDirect(ctx, network, target)
 	}
-	conn, err := dialDirect(ctx, network, withPort(proxy))
+	const port = "443" // gRPC's default
+	conn, err := dialDirect(ctx, network,
+		net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), port)))
 	if err != nil {
 		return nil, fmt.Errorf("etcdclient: proxy: %w", err)
 	}
@@ -292,13 +286,6 @@ func proxyOf(target string) (*url.URL, error) {
 		return nil, errors.New("etcdclient: malformed proxy in HTTPS_PROXY")
 	}
 	return proxy, nil
-}
-
-func withPort(proxy *url.URL) string {
-	if proxy.Port() != "" {
-		return proxy.Host
-	}
-	return net.JoinHostPort(proxy.Hostname(), "443") // gRPC's default
 }
 
 func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-semver/semver"
@@ -133,12 +135,6 @@ func (c *Client) secure(eps []namedEndpoint) {
 	}
 }
 
-func (c *Client) countEndpoints() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.endpoints)
-}
-
 // Sync replaces the endpoints by the client URLs that the cluster's members advertise, with the
 // schemes of these URLs. If the program has named an encrypted endpoint, http becomes https. Sync
 // leaves out learners, members that have not started, and, with a warning, malformed URLs. It asks
@@ -197,22 +193,18 @@ func (c *Client) rejectOldCluster() error {
 	ctx, cancel := context.WithTimeout(origin.Client(c.ctx), c.cfg.dialTimeout())
 	defer cancel()
 	eps := c.Endpoints()
-	answers := make(chan error, len(eps)) // sent on once by each goroutine below
-	for _, ep := range eps {
-		// Ends with ctx at the latest; the loop below waits for its answer.
-		go func() { answers <- c.checkVersion(ctx, ep) }()
+	errs := make([]error, len(eps))
+	var asking sync.WaitGroup
+	for i, ep := range eps {
+		// Ends with ctx at the latest; Wait below waits for it.
+		asking.Go(func() { errs[i] = c.checkVersion(ctx, ep) })
 	}
-	var failed []error
-	for range eps {
-		if err := <-answers; err != nil {
-			failed = append(failed, err)
-		}
-	}
-	err := errors.Join(failed...)
+	asking.Wait()
+	err := errors.Join(errs...)
 	switch {
 	case errors.Is(err, ErrOldCluster):
 		return ErrOldCluster
-	case len(failed) < len(eps):
+	case slices.Contains(errs, nil):
 		return nil
 	}
 	return err

@@ -136,27 +136,22 @@ func (c *Client) ConnectionError() error {
 	if len(last) == 0 {
 		return nil
 	}
-	u := &unreachable{}
+	var failures []error
 	for _, address := range slices.Sorted(maps.Keys(last)) {
-		u.failures = append(u.failures, fmt.Errorf("%s: %w", endpoint.Redact(address),
-			last[address]))
+		failures = append(failures, fmt.Errorf("%s: %w", endpoint.Redact(address), last[address]))
 	}
-	return u
+	return &unreachable{errors.Join(failures...)}
 }
 
 // unreachable is the error that holds the last failure of each endpoint.
-type unreachable struct{ failures []error }
+type unreachable struct{ failures error }
 
 func (u *unreachable) Error() string {
-	texts := make([]string, len(u.failures))
-	for i, err := range u.failures {
-		texts[i] = err.Error()
-	}
-	return "etcdclient: no member can be reached: " +
-		userInfo.ReplaceAllString(strings.Join(texts, "; "), "://***@")
+	text := strings.ReplaceAll(u.failures.Error(), "\n", "; ")
+	return "etcdclient: no member can be reached: " + userInfo.ReplaceAllString(text, "://***@")
 }
 
-func (u *unreachable) Unwrap() []error { return u.failures }
+func (u *unreachable) Unwrap() error { return u.failures }
 
 // userInfo matches the user and password in a URL, because the text of a dialer's error may hold
 // them.

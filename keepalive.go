@@ -152,10 +152,6 @@ func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) 
 	})
 }
 
-func (l *lessor) openStream(ctx context.Context) (keepalive.Stream, error) {
-	return l.remote.LeaseKeepAlive(ctx)
-}
-
 // askTTL returns the TTL of a lease. Interceptors see the request as one that the client makes by
 // itself.
 func (l *lessor) askTTL(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error) {
@@ -221,10 +217,7 @@ func (l *lessor) logDropped(n int) {
 
 // requiresLeader reports whether ctx was made by WithRequireLeader.
 func requiresLeader(ctx context.Context) bool {
-	md, ok := metadata.FromOutgoingContext(ctx)
-	if !ok {
-		return false
-	}
+	md, _ := metadata.FromOutgoingContext(ctx)
 	values := md.Get(rpctypes.MetadataRequireLeaderKey)
 	return len(values) > 0 && values[0] == rpctypes.MetadataHasLeader
 }
@@ -255,7 +248,9 @@ func (s *keepAliveSink) Close(reason error) {
 	if s.end != nil {
 		s.end.reason.CompareAndSwap(nil, &reason)
 	}
-	for gone := leaseGone(reason); gone; {
+	gone := errors.Is(reason, ErrLeaseRevoked) || errors.Is(reason, rpctypes.ErrLeaseNotFound) ||
+		errors.Is(reason, ErrKeepAliveExpired)
+	for gone {
 		select {
 		case <-s.ch:
 		default:
@@ -263,12 +258,6 @@ func (s *keepAliveSink) Close(reason error) {
 		}
 	}
 	close(s.ch)
-}
-
-// leaseGone reports whether the reason for which a channel was closed means that the lease is gone.
-func leaseGone(reason error) bool {
-	return errors.Is(reason, ErrLeaseRevoked) || errors.Is(reason, rpctypes.ErrLeaseNotFound) ||
-		errors.Is(reason, ErrKeepAliveExpired)
 }
 
 func keepAliveResponse(resp *pb.LeaseKeepAliveResponse) *LeaseKeepAliveResponse {

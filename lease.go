@@ -224,7 +224,10 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 		keepAliveTimeout = defaultFirstTimeout
 	}
 	l := &lessor{remote: remote, logger: zap.NewNop}
-	l.servers = &keepalive.Remote{Open: l.openStream, TimeToLive: l.askTTL, NoAnswer: errNoAnswer,
+	open := func(ctx context.Context) (keepalive.Stream, error) {
+		return remote.LeaseKeepAlive(ctx)
+	}
+	l.servers = &keepalive.Remote{Open: open, TimeToLive: l.askTTL, NoAnswer: errNoAnswer,
 		Tokens: new(authtoken.Source), ProbeMembers: func() {}, MaxAttempts: defaultMaxAttempts}
 	parent := context.Background() //nolint:forbidigo // of a Lease without a client
 	if c.made() {
@@ -245,11 +248,7 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 const maxTakenIDs = 3
 
 func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
-	grant := l.grantOnce
-	if l.choosesIDs {
-		grant = l.grantRepeatedly
-	}
-	resp, err := grant(ctx, ttl)
+	resp, err := l.grant(ctx, ttl)
 	if err != nil {
 		return nil, toErr(ctx, err)
 	}
@@ -261,16 +260,14 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 	}, nil
 }
 
-// grantOnce grants a lease whose id the server chooses. The request must not be sent again, because
-// a second one would grant a second lease.
-func (l *lessor) grantOnce(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
-	return l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
-}
-
-// grantRepeatedly grants a lease whose id it chooses. A server grants an id once, so the request
-// may be sent again like a read. If an earlier attempt was applied and its answer was lost, the
-// server refuses the id, and grantRepeatedly asks for the TTL that was granted.
-func (l *lessor) grantRepeatedly(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
+// grant grants one lease. If the server chooses the id, the request must not be sent again, because
+// a second one would grant a second lease. If the client chooses it, the request may be sent again
+// like a read, because a server grants an id once. If an earlier attempt was applied and its answer
+// was lost, the server refuses the id, and grant asks for the TTL that was granted.
+func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
+	if !l.choosesIDs {
+		return l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
+	}
 	req, mark := &pb.LeaseGrantRequest{ID: newLeaseID(), TTL: ttl}, new(retry.Idempotent)
 	taken := 0
 	for attempt := 0; ; attempt++ {

@@ -314,7 +314,7 @@ func (op Op) IsSortSet() bool { return op.sorted }
 
 // IsSortOptionValid reports whether the protocol knows the target and the order of [WithSort], or
 // WithSort was not given.
-func (op Op) IsSortOptionValid() bool { return op.sort.valid() }
+func (op Op) IsSortOptionValid() bool { return op.sort.check() == nil }
 
 // IsSerializable reports whether [WithSerializable] was given.
 func (op Op) IsSerializable() bool { return op.serializable }

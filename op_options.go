@@ -120,15 +120,11 @@ type SortOption struct {
 	Order  SortOrder  // which end comes first
 }
 
-// valid reports whether the protocol knows both the target and the order.
-func (s SortOption) valid() bool {
-	return s.Target >= SortByKey && s.Target <= SortByValue &&
-		s.Order >= SortNone && s.Order <= SortDescend
-}
-
-// check returns rpctypes.ErrInvalidSortOption if the protocol does not know the sort.
+// check returns rpctypes.ErrInvalidSortOption unless the protocol knows both the target and the
+// order.
 func (s SortOption) check() error {
-	if !s.valid() {
+	if s.Target < SortByKey || s.Target > SortByValue || s.Order < SortNone ||
+		s.Order > SortDescend {
 		return rpctypes.ErrInvalidSortOption
 	}
 	return nil

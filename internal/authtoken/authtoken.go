@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/credentials"
+
+	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
 var (
@@ -145,11 +146,6 @@ func (s *Source) Close() {
 	s.logins.Wait()
 }
 
-// PerRPC returns credentials that attach the current token to each request, or nothing while there
-// is no token. They do not require transport security, because etcd accepts tokens over plain
-// connections too. They never block.
-func (s *Source) PerRPC() credentials.PerRPCCredentials { return perRPC{s} }
-
 // storeLocked makes token the current one. "" means that requests carry no token.
 func (s *Source) storeLocked(token string) {
 	h := &held{generation: s.Generation() + 1, since: time.Now()}
@@ -159,14 +155,68 @@ func (s *Source) storeLocked(token string) {
 	s.current.Store(h)
 }
 
-type perRPC struct{ source *Source }
-
-// GetRequestMetadata returns a map that all requests of one generation share; gRPC only reads it.
-func (p perRPC) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	if h := p.source.current.Load(); h != nil {
+// GetRequestMetadata implements credentials.PerRPCCredentials: it attaches the current token to each
+// request, or nothing while there is no token. It never blocks. The map is shared by all requests of
+// one generation; gRPC only reads it.
+func (s *Source) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	if h := s.current.Load(); h != nil {
 		return h.metadata, nil
 	}
 	return nil, nil
 }
 
-func (perRPC) RequireTransportSecurity() bool { return false }
+// RequireTransportSecurity returns false, because etcd accepts tokens over plain connections too.
+func (s *Source) RequireTransportSecurity() bool { return false }
+
+// login is one login and its result.
+type login struct {
+	done chan struct{} // closed by run; nothing is sent on it
+	err  error         // written before done is closed, read afterwards
+}
+
+// join returns the login under way, or starts one. If there is nothing to wait for, it returns a
+// nil login and the result of Refresh: nil if the token of generation seen was replaced, or
+// context.Canceled if the source is closed.
+func (s *Source) join(seen uint64) (*login, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed || s.ctx.Err() != nil:
+		return nil, context.Canceled
+	case s.Generation() != seen:
+		return nil, nil
+	case s.pending != nil:
+		return s.pending, nil
+	}
+	f := &login{done: make(chan struct{})}
+	s.pending = f
+	s.logins.Add(1)
+	// Ends with s.ctx, and Close waits for it. No caller's goroutine runs the login, because the
+	// end of that caller's context would fail all others.
+	go s.run(f)
+	return f, nil
+}
+
+// run performs the login. It publishes the token and the result in one step.
+func (s *Source) run(f *login) {
+	defer s.logins.Done()
+	token, err := s.authenticate(s.ctx)
+	if err == nil && token == "" {
+		err = errEmpty
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err == nil:
+		s.storeLocked(token)
+	case classify.IsAuthNotEnabled(err):
+		s.storeLocked("")
+	case s.ctx.Err() != nil:
+		f.err = context.Canceled
+	default:
+		f.err = err
+	}
+	s.pending = nil
+	close(f.done)
+}

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func attached(t *testing.T, s *Source) string {
 	t.Helper()
-	md, err := s.PerRPC().GetRequestMetadata(t.Context())
+	md, err := s.GetRequestMetadata(t.Context())
 	require.NoError(t, err)
 	return md[rpctypes.TokenFieldNameGRPC]
 }
@@ -56,7 +56,7 @@ func TestZeroSourceIsForCertificates(t *testing.T) {
 	assert.NoError(t, s.Ensure(t.Context()))
 	assert.NoError(t, s.Refresh(t.Context(), 0), "a refused request can be tried again as it is")
 	assert.Zero(t, s.Generation())
-	assert.False(t, s.PerRPC().RequireTransportSecurity())
+	assert.False(t, s.RequireTransportSecurity())
 	s.Close()
 }
 

@@ -90,12 +90,6 @@ func (c *Confirmer) next() (q question, ok bool) {
 	return q, true
 }
 
-// isGone reports whether a lease is gone after the latest member of target has said so.
-func (r *Remote) isGone(ctx context.Context, target Target, id int64) bool {
-	gone, _ := r.timeLeft(target.Elsewhere(ctx), id)
-	return gone
-}
-
 // timeLeft reports whether a lease is gone after one member has said so, and otherwise how long it
 // lives at least: 0 if there is no answer. If the question is refused, that member is believed.
 func (r *Remote) timeLeft(ctx context.Context, id int64) (gone bool, left time.Duration) {

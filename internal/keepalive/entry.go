@@ -49,14 +49,9 @@ type Subscriber struct {
 	requireLeader bool
 }
 
-// entry is one kept lease. It is in exactly one of four states:
-//
-//	resting  nothing in flight; renewed at due while the link is open
-//	waiting  one request in flight, sent at sentAt
-//	doubtful the answer to the first renewal says that the lease is gone, and the
-//	         TTL of the lease has been asked for; due is never
-//	orphan   waiting, but every subscriber has left: kept only so that a new
-//	         subscriber joins the request in flight instead of adding another
+// entry is one kept lease. The package comment has its states. It is waiting if seq is not 0, and
+// an orphan if it has no subscribers then. Otherwise it is doubtful if due is never, or else
+// resting.
 type entry struct {
 	id     int64
 	ttl    time.Duration // latest granted; assumed before the first answer
@@ -79,13 +74,3 @@ type entry struct {
 func (e *entry) waiting() bool { return e.seq != 0 }
 
 func (e *entry) doubtful() bool { return e.due == never && !e.waiting() }
-
-// remove takes s off the entry; the order of the others is kept.
-func (e *entry) remove(s *Subscriber) {
-	for i, other := range e.subs {
-		if other == s {
-			e.subs = append(e.subs[:i], e.subs[i+1:]...)
-			return
-		}
-	}
-}

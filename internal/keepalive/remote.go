@@ -102,7 +102,10 @@ func (r *Remote) RenewOnce(
 		resp, err := r.renew(target.With(ctx), id)
 		switch {
 		case err == nil:
-			if resp.GetTTL() > 0 || doubts >= maxOnceDoubts || r.isGone(ctx, target, id) {
+			if resp.GetTTL() > 0 || doubts >= maxOnceDoubts {
+				return resp, nil
+			}
+			if gone, _ := r.timeLeft(target.Elsewhere(ctx), id); gone {
 				return resp, nil
 			}
 			doubts++

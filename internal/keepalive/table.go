@@ -9,11 +9,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// table holds every kept lease. It has no lock and no clock: its user has.
-//
-// Invariants: an entry is in byID if and only if it is in the schedule; it has a
-// subscriber or a request in flight; it has at most one request in flight; it
-// has none while the link is closed.
+// table holds every kept lease. It has no lock and no clock: its user has. The package comment has
+// its invariants.
 type table struct {
 	start        time.Time     // when instant 0 was
 	firstTimeout time.Duration // how long a lease may go without a first answer
@@ -74,7 +71,7 @@ func (t *table) leave(s *Subscriber, reason error) {
 	if e == nil {
 		return
 	}
-	e.remove(s)
+	e.subs = slices.DeleteFunc(e.subs, func(other *Subscriber) bool { return other == s })
 	t.close(s, reason)
 	t.settle(e)
 }

@@ -25,7 +25,7 @@ var goroutineFiles = []string{
 	// the copier of one GetStream, which ends with its context
 	"kv_stream.go",
 	// one Authenticate request, which outlives the caller that started it
-	"internal/authtoken/login.go",
+	"internal/authtoken/authtoken.go",
 	// copies the channel of a foreign Watcher; the Close of the namespace waits
 	"namespace/relay.go",
 	// reads pages, until its reader leaves or the client is closed
