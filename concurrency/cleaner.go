@@ -18,14 +18,6 @@ type cleaner struct {
 	wake chan struct{} // has a token if the state has changed
 }
 
-// wakeUp wakes the cleaner. It never blocks, because one token is enough.
-func (c *cleaner) wakeUp() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
-
 // run cleans up until nothing is left to do, until the server denies the key to the client, or
 // until ctx ends.
 func (c *cleaner) run(ctx context.Context) {

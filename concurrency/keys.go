@@ -76,7 +76,10 @@ func (s *session) forgetUncertain() {
 func (s *session) cleanLocked(name string, k *key) {
 	switch {
 	case k.cleaner != nil && (k.Urgent() || !k.Dirty()):
-		k.cleaner.wakeUp()
+		select {
+		case k.cleaner.wake <- struct{}{}:
+		default: // one token is enough
+		}
 	case k.cleaner == nil && k.Dirty():
 		c := &cleaner{s: s, key: name, wake: make(chan struct{}, 1)}
 		ctx := s.cleanUpLocked()

@@ -325,21 +325,16 @@ func (s *session) failure(ctx, inner context.Context, err error) error {
 // over returns an error if no call in the session's name may begin, and nil otherwise. If the lease
 // is gone, the error is rpctypes.ErrLeaseNotFound: programs compare with it to make a new session.
 func (s *session) over() error {
-	switch {
-	case s == nil:
+	if s == nil {
 		return ErrSessionExpired
+	}
+	switch cause := context.Cause(s.ctx); {
 	case !s.hasEnded():
 		return nil
-	case s.isLost():
+	case errors.Is(cause, ErrSessionExpired) && !errors.Is(cause, errClosed):
 		return rpctypes.ErrLeaseNotFound
 	}
 	return ErrSessionExpired
-}
-
-// isLost reports whether the session has ended because its lease has.
-func (s *session) isLost() bool {
-	cause := context.Cause(s.ctx)
-	return errors.Is(cause, ErrSessionExpired) && !errors.Is(cause, errClosed)
 }
 
 // never is the context of a lock on a mutex without a session, which cannot be held.

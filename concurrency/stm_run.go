@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -185,16 +186,14 @@ func (t *transaction) read(keys []string) {
 		t.fail(t.err)
 	}
 	var unknown []string
-	asked := map[string]bool{}
 	for _, key := range keys {
-		if _, ok := t.reads.byKey[key]; ok || asked[key] {
+		if _, ok := t.reads.byKey[key]; ok || slices.Contains(unknown, key) {
 			continue
 		}
 		if f, ok := t.hints[key]; ok {
 			t.reads.set(key, f)
 			continue
 		}
-		asked[key] = true
 		unknown = append(unknown, key)
 	}
 	if len(unknown) == 0 {

@@ -23,12 +23,6 @@ type session struct {
 	cancel   context.CancelFunc                      // ends the epoch's context
 }
 
-// isRenewed blocks until the lease is renewed once more, and returns true, or until it is lost.
-func (s *session) isRenewed() bool {
-	_, ok := <-s.renewals
-	return ok
-}
-
 // close ends a session and revokes its lease. It returns within the TTL.
 func (s *session) close() {
 	s.cancel()
@@ -121,7 +115,8 @@ func (ss *sessions) keepAlive(s *session) error {
 // it is lost. It returns when stop is called, or when no more sessions can be made.
 func (ss *sessions) serve(s *session, ow *owner) {
 	for {
-		for ow.releaseOrphans(s.epoch); s.isRenewed(); {
+		ow.releaseOrphans(s.epoch)
+		for range s.renewals {
 			ow.releaseOrphans(s.epoch)
 		}
 		ow.cache.endEpoch()

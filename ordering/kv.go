@@ -2,6 +2,7 @@ package ordering
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -171,14 +172,8 @@ func readOnly(op clientv3.Op) bool {
 		return op.IsGet()
 	}
 	_, thenOps, elseOps := op.Txn()
-	for _, ops := range [][]clientv3.Op{thenOps, elseOps} {
-		for _, op := range ops {
-			if !readOnly(op) {
-				return false
-			}
-		}
-	}
-	return true
+	writes := func(op clientv3.Op) bool { return !readOnly(op) }
+	return !slices.ContainsFunc(slices.Concat(thenOps, elseOps), writes)
 }
 
 // orderedTxn is a transaction of an orderedKV.

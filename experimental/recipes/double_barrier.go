@@ -3,6 +3,7 @@ package recipe
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
@@ -74,14 +75,10 @@ func (b *DoubleBarrier) Enter() error {
 // full reports whether the barrier was full without a client when the client's key was put: enough
 // others were waiting, or have been inside since the ready key was put.
 func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
-	if len(ready) > 0 {
-		for _, kv := range waiters {
-			if kv.CreateRevision < ready[0].ModRevision {
-				return true
-			}
-		}
-	}
-	return len(waiters) > b.count
+	return len(waiters) > b.count || len(ready) > 0 &&
+		slices.ContainsFunc(waiters, func(kv *mvccpb.KeyValue) bool {
+			return kv.CreateRevision < ready[0].ModRevision
+		})
 }
 
 // tryEnter returns the revision in which all clients had entered, or the Change to wait for. The
@@ -148,10 +145,9 @@ func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 		return nil, err
 	}
 	inside := found[0]
-	here := false
-	for _, kv := range inside {
-		here = here || string(kv.Key) == b.own.Key()
-	}
+	here := slices.ContainsFunc(inside, func(kv *mvccpb.KeyValue) bool {
+		return string(kv.Key) == b.own.Key()
+	})
 	switch {
 	case !here && !b.left:
 		return nil, concurrency.ErrSessionExpired

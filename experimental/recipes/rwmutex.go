@@ -93,12 +93,10 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 // RUnlock releases a lock that RLock acquired. Errors: [concurrency.ErrLockReleased] if it is not
 // locked; [concurrency.ErrSessionExpired] if the session ends meanwhile. After any error but the
 // first the key is deleted in the background, and RUnlock may be called again to wait for it.
-func (rw *RWMutex) RUnlock() error { return rw.unlock() }
+func (rw *RWMutex) RUnlock() error { return rw.Unlock() }
 
 // Unlock releases a lock that Lock acquired. Its errors are those of RUnlock.
-func (rw *RWMutex) Unlock() error { return rw.unlock() }
-
-func (rw *RWMutex) unlock() error {
+func (rw *RWMutex) Unlock() error {
 	rw.mu.Lock()
 	own := rw.own
 	rw.mu.Unlock()

@@ -108,7 +108,7 @@ func (r *safetyRun) share(ctx context.Context, client *clientv3.Client, writes b
 				r.mu.Lock()
 				r.held = append(r.held, holding{rivals, rw.own.Revision(), rw.since})
 				r.mu.Unlock()
-				_ = rw.unlock()
+				_ = rw.Unlock()
 			}
 			if ctx.Err() != nil {
 				break

@@ -176,12 +176,13 @@ func (m *manager) op(up *UpdateWithOpts) (clientv3.Op, error) {
 	}
 	switch up.Op {
 	case Add:
-		value, err := encode(up.Endpoint)
+		value, err := json.Marshal(record{Op: Add, Addr: up.Endpoint.Addr,
+			Metadata: up.Endpoint.Metadata})
 		if err != nil {
 			return clientv3.Op{}, status.Errorf(codes.InvalidArgument,
 				"endpoints: metadata of key %q: %v", up.Key, err)
 		}
-		return clientv3.OpPut(up.Key, value, up.Opts...), nil
+		return clientv3.OpPut(up.Key, string(value), up.Opts...), nil
 	case Delete:
 		return clientv3.OpDelete(up.Key, up.Opts...), nil
 	default:
@@ -209,11 +210,6 @@ type record struct {
 	Op       Operation
 	Addr     string
 	Metadata any
-}
-
-func encode(ep Endpoint) (string, error) {
-	value, err := json.Marshal(record{Op: Add, Addr: ep.Addr, Metadata: ep.Metadata})
-	return string(value), err
 }
 
 func decode(value []byte) (Endpoint, error) {

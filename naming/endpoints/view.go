@@ -1,6 +1,7 @@
 package endpoints
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,17 +15,10 @@ type view struct {
 	revs   map[string]int64 // mod revision of the last value that was delivered, by key
 }
 
-func newView(prefix string) *view {
-	return &view{prefix: prefix, revs: map[string]int64{}}
-}
-
 // list returns the updates that lead from the view to kvs, the list of all keys.
 func (v *view) list(kvs []*mvccpb.KeyValue) []*Update {
 	var updates []*Update
-	gone := make(map[string]bool, len(v.revs))
-	for key := range v.revs {
-		gone[key] = true
-	}
+	gone := maps.Clone(v.revs)
 	for _, kv := range kvs {
 		key := string(kv.GetKey())
 		delete(gone, key)

@@ -16,7 +16,8 @@ func TestViewFoldsToTheStore(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	v, store, told := newView("svc/"), map[string]*mvccpb.KeyValue{}, Key2EndpointMap{}
+	v := &view{prefix: "svc/", revs: map[string]int64{}}
+	store, told := map[string]*mvccpb.KeyValue{}, Key2EndpointMap{}
 	fold := func(ups []*Update) {
 		for _, up := range ups {
 			if up.Op == Delete {

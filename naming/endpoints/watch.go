@@ -20,7 +20,8 @@ type follower struct {
 }
 
 func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
-	f := &follower{m: m, ch: make(chan []*Update, 1), view: newView(m.prefix)}
+	f := &follower{m: m, ch: make(chan []*Update, 1),
+		view: &view{prefix: m.prefix, revs: map[string]int64{}}}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(m.client.Ctx(), cancel)
 	first, err := f.list(ctx)
