@@ -24,8 +24,11 @@ type Policy struct {
 // Delay returns how long to wait after the attempt with the given number, counted from 0. It never
 // exceeds the larger of Base and Max, and is 0 if Base is not positive.
 func (p Policy) Delay(attempt int) time.Duration {
-	d := p.ceiling(attempt)
-	if d <= 0 {
+	d := p.Base
+	for ; attempt > 0 && d < p.Max; attempt-- {
+		d *= 2
+	}
+	if d = min(d, max(p.Max, p.Base)); d <= 0 {
 		return 0
 	}
 	spread := time.Duration(min(max(p.Jitter, 0), 1) * float64(d))
@@ -33,15 +36,6 @@ func (p Policy) Delay(attempt int) time.Duration {
 		return d
 	}
 	return d - rand.N(spread+1)
-}
-
-// ceiling returns the wait before jitter.
-func (p Policy) ceiling(attempt int) time.Duration {
-	d := p.Base
-	for ; attempt > 0 && d < p.Max; attempt-- {
-		d *= 2
-	}
-	return min(d, max(p.Max, p.Base))
 }
 
 // Wait returns nil once d has passed, or the error of ctx as soon as ctx ends. If d is not

@@ -40,12 +40,12 @@ type conn struct {
 // newConn starts to connect to an address.
 func (p *policy) newConn(a resolver.Address) (*conn, error) {
 	c := &conn{policy: p, address: a, member: p.tracker.of(a), stopCheck: func() {}}
-	c.handshakes.encrypted = isEncrypted(a)
 	opts := balancer.NewSubConnOptions{StateListener: c.changed}
 	if b := endpoint.BundleOf(a.Attributes); b != nil {
 		// gRPC derives :scheme from it, which may differ between the connections of one client.
 		//nolint:staticcheck // gRPC asks an address's credentials for no :scheme
 		opts.CredsBundle = b
+		c.handshakes.encrypted = b.TransportCredentials().Info().SecurityProtocol == "tls"
 	}
 	var err error
 	//nolint:staticcheck // it is what policies call

@@ -8,10 +8,8 @@ import (
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/resolver"
 
 	"go.etcd.io/etcd/client/v3/internal/backoff"
-	"go.etcd.io/etcd/client/v3/internal/endpoint"
 )
 
 // handshakeBackoff is the wait before connecting again after a refused handshake. Attempts are
@@ -80,10 +78,4 @@ func (h *handshakes) stop() {
 	if h.timer != nil {
 		h.timer.Stop()
 	}
-}
-
-// isEncrypted reports whether connections to address use TLS.
-func isEncrypted(address resolver.Address) bool {
-	b := endpoint.BundleOf(address.Attributes)
-	return b != nil && b.TransportCredentials().Info().SecurityProtocol == "tls"
 }

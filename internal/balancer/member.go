@@ -1,8 +1,8 @@
 package balancer
 
 import (
+	"context"
 	"net"
-	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc/balancer"
@@ -17,18 +17,16 @@ import (
 type Member struct {
 	// read-only after newMember
 	address     string
+	removed     context.Context // ends when the member is removed from the endpoints
+	remove      context.CancelFunc
 	done        func(balancer.DoneInfo) // of each request that is not movable
 	doneMovable func(balancer.DoneInfo)
 
 	// own synchronisation
-	health        *memberhealth.Member // its record is guarded by the tracker's mu
-	conn          atomic.Pointer[conn] // its ready connection; nil if there is none
-	streams       streams
-	withoutHealth atomic.Bool // its server has no health service, so it is a proxy
-
-	// guarded by socketMu
-	socketMu sync.Mutex
-	socket   net.Conn // under the current connection and its TLS
+	health        *memberhealth.Member        // its record is guarded by the tracker's mu
+	conn          atomic.Pointer[conn]        // its ready connection; nil if there is none
+	withoutHealth atomic.Bool                 // its server has no health service, so it is a proxy
+	socket        atomic.Pointer[trackedConn] // under the current connection and its TLS
 
 	// guarded by the tracker's mu
 	connection int // counts the connections
@@ -36,6 +34,8 @@ type Member struct {
 
 func newMember(address string) *Member {
 	m := &Member{address: address, health: memberhealth.New()}
+	//nolint:forbidigo // a member outlives every call
+	m.removed, m.remove = context.WithCancel(context.Background())
 	m.done = func(info balancer.DoneInfo) { m.health.End(false, outcome(info)) }
 	m.doneMovable = func(info balancer.DoneInfo) { m.health.End(true, outcome(info)) }
 	return m
@@ -84,9 +84,7 @@ func isRefusal(err error) bool {
 // on it.
 func (m *Member) track(conn net.Conn) net.Conn {
 	tracked := &trackedConn{Conn: conn, health: m.health}
-	m.socketMu.Lock()
-	defer m.socketMu.Unlock()
-	m.socket = conn
+	m.socket.Store(tracked)
 	m.health.SetClosable()
 	return tracked
 }
@@ -95,10 +93,7 @@ func (m *Member) track(conn net.Conn) net.Conn {
 // It does nothing if the user's own transport credentials made the connection, because the socket
 // is unknown then.
 func (m *Member) closeConn() {
-	m.socketMu.Lock()
-	socket := m.socket
-	m.socketMu.Unlock()
-	if socket != nil {
+	if socket := m.socket.Load(); socket != nil {
 		_ = socket.Close()
 	}
 }

@@ -97,7 +97,7 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	var err error
 	p.change(func() { err = p.connectLocked(addresses) })
 	for _, m := range removed {
-		m.streams.endAll()
+		m.remove()
 	}
 	return err
 }

@@ -2,7 +2,6 @@ package balancer
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,46 +66,6 @@ func (p *StreamTarget) WithoutHealth() bool {
 	return m != nil && m.withoutHealth.Load()
 }
 
-// streams are the open streams of one member.
-type streams struct {
-	// guarded by mu
-	mu      sync.Mutex
-	removed bool // from the endpoints
-	open    map[*targetedStream]struct{}
-}
-
-// add adds a stream. It returns false if the member was removed.
-func (s *streams) add(p *targetedStream) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.removed {
-		return false
-	}
-	if s.open == nil {
-		s.open = map[*targetedStream]struct{}{}
-	}
-	s.open[p] = struct{}{}
-	return true
-}
-
-func (s *streams) remove(p *targetedStream) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, p)
-}
-
-// endAll ends all streams, and lets no other be added. The caller holds no lock that the end of a
-// stream takes.
-func (s *streams) endAll() {
-	s.mu.Lock()
-	open := s.open
-	s.removed, s.open = true, nil
-	s.mu.Unlock()
-	for p := range open {
-		p.end()
-	}
-}
-
 // pickStream picks for a stream. If its member was removed after this picker was made, gRPC tries
 // again with the next picker.
 func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error) {
@@ -115,12 +74,13 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 		return balancer.PickResult{SubConn: p.chooseStream(nil).sub}, nil
 	}
 	c := p.chooseStream(stream.target.avoid.Load())
-	if !c.member.streams.add(stream) {
+	if c.member.removed.Err() != nil {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
+	detach := context.AfterFunc(c.member.removed, stream.end)
 	stream.target.current.Store(c.member)
 	return balancer.PickResult{SubConn: c.sub, Done: func(d balancer.DoneInfo) {
-		c.member.streams.remove(stream)
+		detach()
 		if classify.IsNoLeader(d.Err) {
 			c.member.health.LoseLeader(time.Now())
 		}

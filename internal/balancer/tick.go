@@ -48,10 +48,14 @@ func (t *Tracker) tick() {
 		return
 	}
 	busy, eject, changes := t.decideLocked(time.Now())
+	late := false // a request has come since this tick looked at the members
 	if busy {
 		t.scheduleLocked()
 	} else {
 		t.ticking.Store(false)
+		late = slices.ContainsFunc(t.health, func(h *memberhealth.Member) bool {
+			return h.Outstanding() > 0
+		})
 	}
 	t.mu.Unlock()
 	for _, m := range eject {
@@ -60,7 +64,7 @@ func (t *Tracker) tick() {
 	for _, c := range changes {
 		t.Report(c.address, c.health)
 	}
-	if !busy && t.hasOutstanding() {
+	if late {
 		t.wake()
 	}
 }
@@ -101,16 +105,6 @@ func (t *Tracker) observeLocked(now time.Time) (busy bool) {
 		busy = h.Observe(now, elapsed) || busy
 	}
 	return busy
-}
-
-// hasOutstanding reports whether any member has outstanding requests. One may have come while the
-// last tick found none.
-func (t *Tracker) hasOutstanding() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.ContainsFunc(t.health, func(h *memberhealth.Member) bool {
-		return h.Outstanding() > 0
-	})
 }
 
 // startProbeLocked sends a member a health check.

@@ -134,8 +134,8 @@ func peerAlive(members []*Member, m *Member, since time.Time) bool {
 	})
 }
 
-// failsProbe reports whether a member has received nothing since it was probed, while a peer has. It
-// is false if only writes are pending: closing the connection would fail them and could not move
+// failsProbe reports whether a member has received nothing since it was probed, while a peer has.
+// It is false if only writes are pending: closing the connection would fail them and could not move
 // them.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec

@@ -74,8 +74,7 @@ func (r *record) updateSlow(limit time.Duration) {
 	}
 }
 
-// startSlow makes a member that was ejected begin its new connection as slow. It may be far behind
-// its peers, and until it has caught up it answers late, and refuses proposals.
+// startSlow makes a member that was ejected begin its new connection as slow.
 func (m *Member) startSlow(now time.Time, stuck bool) {
 	m.rec.health, m.rec.stuck = Slow, stuck
 	m.rec.load, m.rec.rate = 1, 1/maxSpacing.Seconds()
