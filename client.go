@@ -55,7 +55,6 @@ type clientState struct {
 	cfg    Config // with its defaults
 	ctx    context.Context
 	cancel context.CancelFunc
-	dialer dialer
 	user   userOptions
 	rpc    grpc.ClientConnInterface // conn with retries, or unconnected; never nil
 
@@ -107,19 +106,22 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{clientState: newState(cfg.Context), Username: cfg.Username, Password: cfg.Password,
 		Token: cfg.Token}
 	c.cfg = cfg
-	for _, step := range []func() error{
-		c.makeLogger,
-		c.makeTokens,
-		c.connect,
-		c.attachEngines,
-		c.login,
-		c.rejectOldCluster,
-		c.startAutoSync,
-	} {
+	switch {
+	case cfg.Token != "":
+		c.tokens = authtoken.Static(cfg.Token)
+	case cfg.Username != "" && cfg.Password != "":
+		c.tokens = authtoken.New(c.ctx, c.authenticate)
+	}
+	for _, step := range []func() error{c.makeLogger, c.connect, c.login, c.rejectOldCluster} {
 		if err := step(); err != nil {
 			_ = c.Close()
 			return nil, err
 		}
+	}
+	c.attachEngines()
+	if cfg.AutoSyncInterval > 0 {
+		// Ends with c.ctx; Close waits for it.
+		c.background.Go(c.autoSync)
 	}
 	return c, nil
 }
@@ -138,27 +140,11 @@ func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: 
 // the endpoints.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{clientState: newState(ctx)}
-	_ = c.attachEngines()
+	c.attachEngines()
 	for _, opt := range opts {
 		opt(c)
 	}
 	return c
-}
-
-func (c *Client) makeLogger() error {
-	lg, err := c.cfg.newLogger()
-	c.lg.Store(lg)
-	return err
-}
-
-func (c *Client) makeTokens() error {
-	switch {
-	case c.cfg.Token != "":
-		c.tokens = authtoken.Static(c.cfg.Token)
-	case c.cfg.Username != "" && c.cfg.Password != "":
-		c.tokens = authtoken.New(c.ctx, c.authenticate)
-	}
-	return nil
 }
 
 // authenticate performs one login for the token source, and returns the token.
@@ -180,7 +166,6 @@ func (c *Client) connect() (err error) {
 	if c.user, err = c.inspectOptions(); err != nil {
 		return err
 	}
-	c.dialer.noProxy = c.user.noProxy
 	eps, err := c.usable(c.cfg.Endpoints)
 	if err != nil {
 		return err
@@ -246,14 +231,13 @@ func addDurations(a, b time.Duration) time.Duration {
 }
 
 // attachEngines makes the embedded interfaces.
-func (c *Client) attachEngines() error {
+func (c *Client) attachEngines() {
 	c.KV = NewKV(c)
 	c.Lease = NewLease(c)
 	c.Watcher = NewWatcher(c)
 	c.Auth = NewAuth(c)
 	c.Cluster = NewCluster(c)
 	c.Maintenance = NewMaintenance(c)
-	return nil
 }
 
 // login obtains the first token, if the client has a user. It returns the error of a refused login,
@@ -263,14 +247,6 @@ func (c *Client) login() error {
 		return nil
 	}
 	return toErr(c.ctx, c.tokens.Ensure(c.ctx))
-}
-
-func (c *Client) startAutoSync() error {
-	if c.cfg.AutoSyncInterval > 0 {
-		// Ends with c.ctx; Close waits for it.
-		c.background.Go(c.autoSync)
-	}
-	return nil
 }
 
 // WithRequireLeader returns a context whose requests fail with rpctypes.ErrNoLeader on a member
@@ -291,13 +267,6 @@ func WithRequireLeader(ctx context.Context) context.Context {
 // lists them. Interceptors among Config.DialOptions can use it to leave such requests out of
 // metrics and access rules.
 func IsInternalRequest(ctx context.Context) bool { return origin.IsClient(ctx) }
-
-// join returns a copy of ctx that also ends with other.
-func join(ctx, other context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	detach := context.AfterFunc(other, cancel)
-	return ctx, func() { detach(); cancel() }
-}
 
 // inBackground runs f on a goroutine of its own and returns true. f must end with c.ctx. If the
 // client is closed, inBackground does not run f and returns false.

@@ -197,10 +197,6 @@ func (c Config) validate() error {
 	if c.Token != "" && (c.Username != "" || c.Password != "") {
 		return ErrMutuallyExclusiveCfg
 	}
-	return errors.Join(c.validateNumbers()...)
-}
-
-func (c Config) validateNumbers() []error {
 	errs := []error{
 		notNegative("AutoSyncInterval", c.AutoSyncInterval),
 		notNegative("DialTimeout", c.DialTimeout),
@@ -219,7 +215,7 @@ func (c Config) validateNumbers() []error {
 		errs = append(errs, fmt.Errorf("etcdclient: BackoffJitterFraction %v is not within 0 and 1",
 			j))
 	}
-	return errs
+	return errors.Join(errs...)
 }
 
 func notNegative[N int | time.Duration](name string, value N) error {

@@ -48,7 +48,7 @@ const serviceConfig = `{"loadBalancingConfig": [{%q: {"healthCheck": %t}}]}`
 func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
-		grpc.WithContextDialer(c.dialer.dial),
+		grpc.WithContextDialer(c.dialSocket),
 		grpc.WithIdleTimeout(0),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect,
 			MinConnectTimeout: c.cfg.dialTimeout()}),
@@ -86,7 +86,7 @@ func (c *Client) inspectOptions() (u userOptions, err error) {
 		return u, fmt.Errorf("etcdclient: DialOptions: %w", err)
 	}
 	defer conn.Close()
-	return replacedIn(field(reflect.ValueOf(conn).Elem(), "dopts"), c.dialer.dial, creds), nil
+	return replacedIn(field(reflect.ValueOf(conn).Elem(), "dopts"), c.dialSocket, creds), nil
 }
 
 // replacedIn compares gRPC's options with the client's own dialer and credentials. If another
@@ -241,15 +241,11 @@ const (
 	tcpProbes   = 3
 )
 
-// dialer connects to the address of an endpoint.Endpoint, through the HTTP proxy that the
+// dialSocket connects to the address of an endpoint.Endpoint, through the HTTP proxy that the
 // environment names, as gRPC does.
-type dialer struct {
-	noProxy bool // read-only once there is a connection
-}
-
-func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
+func (c *Client) dialSocket(ctx context.Context, address string) (net.Conn, error) {
 	network, target := endpoint.Network(address)
-	if network != "tcp" || d.noProxy {
+	if network != "tcp" || c.user.noProxy {
 		return dialDirect(ctx, network, target)
 	}
 	proxy, err := proxyOf(target)

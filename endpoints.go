@@ -181,9 +181,6 @@ func (c *Client) autoSync() {
 // autoSyncTimeout bounds one automatic Sync.
 const autoSyncTimeout = 5 * time.Second
 
-// oldestVersion is the oldest release that Config.RejectOldCluster accepts.
-var oldestVersion = version.V3_6
-
 // rejectOldCluster asks all endpoints for their versions at once. It returns an error if one is too
 // old, or if no endpoint answers within the dial timeout.
 func (c *Client) rejectOldCluster() error {
@@ -228,7 +225,7 @@ func (c *Client) checkVersion(ctx context.Context, ep string) error {
 		return fmt.Errorf("etcdclient: version %q of %s: %w", resp.GetVersion(),
 			endpoint.Redact(ep), err)
 	}
-	if v.LessThan(oldestVersion) {
+	if v.LessThan(version.V3_6) {
 		return ErrOldCluster
 	}
 	return nil

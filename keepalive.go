@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/bidi"
 	"go.etcd.io/etcd/client/v3/internal/classify"
@@ -176,7 +177,7 @@ func (l *lessor) KeepAlive(
 }
 
 func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error) {
-	both, stop := join(ctx, l.ctx)
+	both, stop := await.Join(ctx, l.ctx)
 	defer stop()
 	resp, err := l.servers.RenewOnce(both, new(balancer.StreamTarget), int64(id))
 	if err != nil {

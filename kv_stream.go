@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
 
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
@@ -76,7 +77,7 @@ func (kv *kv) GetStreamRewritten(
 			s.limited, s.maxPage = true, min(limit/2, maxPageBytes)
 		}
 	}
-	s.ctx, s.stop = join(ctx, kv.client.Ctx())
+	s.ctx, s.stop = await.Join(ctx, kv.client.Ctx())
 	if err := kv.start(s); err != nil {
 		err = toErr(s.ctx, err)
 		s.stop()

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"go.etcd.io/etcd/client/v3/internal/authtoken"
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/keepalive"
@@ -306,7 +307,7 @@ func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse,
 
 // wait waits between two attempts of one call. It returns an error if ctx or the lessor ends first.
 func (l *lessor) wait(ctx context.Context, attempt int) error {
-	both, stop := join(ctx, l.ctx)
+	both, stop := await.Join(ctx, l.ctx)
 	defer stop()
 	if err := backoff.Wait(both, keepalive.OnceBackoff.Delay(attempt)); err != nil {
 		return l.endErr(ctx, err)

@@ -63,15 +63,17 @@ func CreateDefaultZapLogger() (*zap.Logger, error) {
 	return l.Named(loggerName), nil
 }
 
-func (c Config) newLogger() (*zap.Logger, error) {
+func (c *Client) makeLogger() (err error) {
+	lg := c.cfg.Logger
 	switch {
-	case c.Logger != nil:
-		return c.Logger, nil
-	case c.LogConfig != nil:
-		return c.LogConfig.Build()
+	case lg != nil:
+	case c.cfg.LogConfig != nil:
+		lg, err = c.cfg.LogConfig.Build()
 	default:
-		return CreateDefaultZapLogger()
+		lg, err = CreateDefaultZapLogger()
 	}
+	c.lg.Store(lg)
+	return err
 }
 
 // GetLogger returns the client's logger, which is never nil. It is Config.Logger, a logger made

@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
@@ -199,7 +200,7 @@ func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint stri
 		return nil, err
 	}
 	defer done()
-	ctx, cancel := join(ctx, m.client.Ctx())
+	ctx, cancel := await.Join(ctx, m.client.Ctx())
 	defer cancel()
 	return unary(ctx, func(ctx context.Context, req *Req, opts ...grpc.CallOption) (*Resp, error) {
 		return method(remote, ctx, req, opts...)

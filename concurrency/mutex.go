@@ -211,11 +211,8 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 // IsOwner returns a condition for transactions that holds as long as the lock is held by this
 // acquisition. Before the first acquisition, and after a release, it never holds.
 func (m *Mutex) IsOwner() clientv3.Cmp {
-	rev := m.Rev()
-	if rev == 0 {
-		rev = -1 // no key has it
-	}
-	return clientv3.Compare(clientv3.CreateRevision(m.key), "=", rev)
+	const none = -1 // no key has it
+	return clientv3.Compare(clientv3.CreateRevision(m.key), "=", cmp.Or(m.Rev(), none))
 }
 
 // Key returns the key of the lock while it is held, and otherwise "".

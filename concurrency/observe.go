@@ -49,9 +49,8 @@ type observer struct {
 // candidates.
 func (o *observer) run(ctx context.Context) {
 	defer close(o.ch)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(o.client.Ctx(), cancel)()
+	ctx, release := await.Join(ctx, o.client.Ctx())
+	defer release()
 
 	_ = await.Loop(ctx, nil, func(ctx context.Context) (await.Change, error) {
 		resp, err := o.client.Get(ctx, o.pfx, clientv3.WithFirstCreate()...)

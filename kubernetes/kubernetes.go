@@ -8,6 +8,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -182,13 +183,8 @@ func (k Client) Get(
 func (k Client) List(
 	ctx context.Context, prefix string, opts ListOptions,
 ) (resp ListResponse, err error) {
-	start := opts.Continue
-	if start == "" {
-		start = prefix
-	}
-	if start == "" {
-		start = "\x00" // the lowest key there can be; servers refuse an empty one
-	}
+	const lowest = "\x00" // the lowest key there can be; servers refuse an empty one
+	start := cmp.Or(opts.Continue, prefix, lowest)
 	got, err := k.KV.Get(ctx, start,
 		clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)),
 		clientv3.WithLimit(opts.Limit),

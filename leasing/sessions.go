@@ -39,9 +39,8 @@ type grants struct {
 }
 
 func (g *grants) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(g.ctx, cancel)()
+	ctx, release := await.Join(ctx, g.ctx)
+	defer release()
 	resp, err := g.Lease.Grant(ctx, ttl)
 	if err == nil {
 		g.last = resp.ID
@@ -81,9 +80,8 @@ func (ss *sessions) open() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(cs.Ctx())
-	detach := context.AfterFunc(ss.ctx, cancel)
-	s := &session{Session: cs, cancel: func() { detach(); cancel() }}
+	ctx, cancel := await.Join(cs.Ctx(), ss.ctx)
+	s := &session{Session: cs, cancel: cancel}
 	s.epoch = &epoch{lease: cs.Lease(), ctx: ctx, isGiven: cs.Lease() != ss.grants.last}
 	if err := ss.keepAlive(s); err != nil {
 		// The cause says more than that the session's context has ended.

@@ -2,9 +2,11 @@ package mirror
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
@@ -12,20 +14,14 @@ import (
 const pageKeys = 1000
 
 func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error) {
-	ctx, cancel := context.WithCancel(ctx)
 	b := &base{
 		syncer: s,
-		ctx:    ctx,
-		detach: context.AfterFunc(s.client.Ctx(), cancel),
-		cancel: cancel,
 		rev:    s.rev.Load(),
-		start:  []byte(s.prefix),
+		start:  []byte(cmp.Or(s.prefix, "\x00")), // the lowest key there can be
 		pages:  make(chan *clientv3.GetResponse, 1),
 		errs:   make(chan error, 1),
 	}
-	if len(b.start) == 0 {
-		b.start = []byte{0} // the lowest key there can be
-	}
+	b.ctx, b.release = await.Join(ctx, s.client.Ctx())
 	first, err := b.read()
 	if err != nil {
 		b.end(err)
@@ -41,10 +37,9 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 // base is one call of SyncBase.
 type base struct {
 	// read-only
-	syncer *syncer
-	ctx    context.Context // the caller's; it also ends with the client
-	detach func() bool     // from the client
-	cancel context.CancelFunc
+	syncer  *syncer
+	ctx     context.Context // the caller's; it also ends with the client
+	release context.CancelFunc
 
 	// used by one goroutine at a time
 	rev   int64  // of all pages; 0 before the first
@@ -110,6 +105,5 @@ func (b *base) end(err error) {
 	}
 	close(b.pages)
 	close(b.errs)
-	b.detach()
-	b.cancel()
+	b.release()
 }

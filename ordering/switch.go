@@ -51,7 +51,10 @@ func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64
 	if s.number(op) > maxViolations {
 		return ErrNoGreaterRev
 	}
-	s.switchTo(s.caughtUp(s.candidates(), prevRev))
+	s.mu.Lock()
+	all := s.ownLocked()
+	s.mu.Unlock()
+	s.switchTo(s.caughtUp(all, prevRev))
 	return nil
 }
 
@@ -66,13 +69,6 @@ func (s *switcher) number(op clientv3.Op) int {
 	defer s.mu.Unlock()
 	s.uncounted = s.uncounted%(maxViolations+1) + 1
 	return s.uncounted
-}
-
-// candidates returns all endpoints that may have newer data.
-func (s *switcher) candidates() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ownLocked()
 }
 
 // ownLocked returns the client's endpoints, or during a switch those from before the switch.

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
 // window is how many bytes of a snapshot may wait to be written. gRPC would let its window grow to
@@ -94,9 +95,7 @@ func newClient(
 	if cfg.Context == nil {
 		cfg.Context = ctx
 	}
-	life, cancel := context.WithCancel(ctx)
-	unlink := context.AfterFunc(cfg.Context, cancel)
-	end := func() { unlink(); cancel() }
+	life, end := await.Join(ctx, cfg.Context)
 	cfg.Context = life
 	if cfg.Logger == nil && cfg.LogConfig == nil {
 		cfg.Logger = lg

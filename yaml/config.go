@@ -114,7 +114,11 @@ func read(
 		if err := json.Unmarshal(f.LogConfig, &cfg.LogConfig); err != nil {
 			return nil, nil, fmt.Errorf("%s: LogConfig: %w", fpath, err)
 		}
-		ignored = append(ignored, f.unknownLogKey()...)
+		d := json.NewDecoder(bytes.NewReader(f.LogConfig))
+		d.DisallowUnknownFields()
+		if err := d.Decode(new(zap.Config)); err != nil {
+			ignored = append(ignored, fmt.Sprintf("LogConfig: %v", err))
+		}
 	}
 	if f.InsecureTransport {
 		return cfg, ignored, nil
@@ -187,16 +191,6 @@ func (f *file) unknownKeys(text []byte) (ignored []string) {
 		}
 	}
 	return ignored
-}
-
-// unknownLogKey returns a description of a key in LogConfig that has no effect.
-func (f *file) unknownLogKey() []string {
-	d := json.NewDecoder(bytes.NewReader(f.LogConfig))
-	d.DisallowUnknownFields()
-	if err := d.Decode(new(zap.Config)); err != nil {
-		return []string{fmt.Sprintf("LogConfig: %v", err)}
-	}
-	return nil
 }
 
 // duration is read from a number of nanoseconds or from text such as 1m30s.

@@ -155,9 +155,9 @@ func (s *Source) storeLocked(token string) {
 	s.current.Store(h)
 }
 
-// GetRequestMetadata implements credentials.PerRPCCredentials: it attaches the current token to each
-// request, or nothing while there is no token. It never blocks. The map is shared by all requests of
-// one generation; gRPC only reads it.
+// GetRequestMetadata implements credentials.PerRPCCredentials: it attaches the current token to
+// each request, or nothing while there is no token. It never blocks. The map is shared by all
+// requests of one generation; gRPC only reads it.
 func (s *Source) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	if h := s.current.Load(); h != nil {
 		return h.metadata, nil
@@ -191,8 +191,7 @@ func (s *Source) join(seen uint64) (*login, error) {
 	f := &login{done: make(chan struct{})}
 	s.pending = f
 	s.logins.Add(1)
-	// Ends with s.ctx, and Close waits for it. No caller's goroutine runs the login, because the
-	// end of that caller's context would fail all others.
+	// Ends with s.ctx, and Close waits for it.
 	go s.run(f)
 	return f, nil
 }

@@ -1,5 +1,5 @@
 // Package await has the loop of calls that wait for a state of the store: look at it, wait for a
-// change of what was seen, and look again.
+// change of what was seen, and look again. It also joins the contexts that end such calls.
 package await
 
 import (
@@ -12,6 +12,14 @@ import (
 // Retry is the wait before a look that no change has caused, and before any other request that is
 // repeated until it succeeds.
 var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
+
+// Join returns a copy of ctx that also ends with other. The caller calls release once the copy is
+// not used any more.
+func Join(ctx, other context.Context) (joined context.Context, release context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	detach := context.AfterFunc(other, cancel)
+	return ctx, func() { detach(); cancel() }
+}
 
 // Change blocks until what a look has seen may have changed, and returns true then. It returns
 // false when it can no longer notice a change, as when its watch or ctx has ended.

@@ -33,8 +33,7 @@
 //
 // # Stop and join
 //
-// Stop never blocks and may be called from the handler. Close does not linger and waits until both
-// goroutines have ended; Wait only waits. After Stop the handler is not called again, except for a
-// call that is under way or about to be made; after Close it is not called at all. This relies on
-// streams that end with their context, as gRPC's do, and not on the peer.
+// After Stop the handler is not called again, except for a call that is under way or about to be
+// made; after Close it is not called at all. This relies on streams that end with their context, as
+// gRPC's do, and not on the peer.
 package bidi

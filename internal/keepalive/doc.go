@@ -62,9 +62,5 @@
 //     expiry, so after an outage the lease that is nearest to expiry comes first.
 //   - No stream is opened while no lease is kept.
 //
-// The stall timeout is the largest of a third of the TTL, 500 ms, and twice the typical
-// latency of answers: a server that is slow but alive would otherwise be left again and again
-// just before it answers.
-//
 // Lock order: keeper, then link. Sinks are called with the keeper's mutex held.
 package keepalive

@@ -6,9 +6,7 @@ import (
 )
 
 const (
-	// stepsPerTTL is into how many steps a TTL is divided, at least. Renewals are due at the ends
-	// of steps only, because leases that are renewed at one instant share a timer, and most of the
-	// reads from and writes to the connection.
+	// stepsPerTTL is into how many steps a TTL is divided, at least.
 	stepsPerTTL = 72
 	// minStep is the shortest step.
 	minStep = 10 * time.Millisecond

@@ -43,8 +43,7 @@ func (t *table) attention(e *entry) instant {
 
 // renewAt returns when to renew the lease of an answered request again: about a third of its TTL
 // after the request was sent, at the end of a step. If too many leases are due at that instant, it
-// returns an earlier one, but none before a sixth of that time. So leases that were renewed
-// together are spread out by their next renewal.
+// returns an earlier one, but none before a sixth of that time.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))
@@ -73,7 +72,8 @@ func (t *table) silence(now instant, e *entry) time.Duration {
 func (t *table) waitsSince(e *entry) instant { return max(e.sentAt, t.lastReceived, t.resumed) }
 
 // stallTimeout is the silence after which the stream of e is left. If answers usually take long, it
-// is longer: on another stream they would take as long.
+// is longer: a server that is slow but alive would otherwise be left again and again just before it
+// answers, for one that takes as long.
 func (t *table) stallTimeout(e *entry) time.Duration {
 	return max(e.ttl/renewals, minStallTimeout, 2*t.typicalLatency)
 }

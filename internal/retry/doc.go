@@ -26,10 +26,6 @@
 // The policy of a method stands in one table, policies. Txn and Alarm are reads if the request only
 // reads; LeaseGrant is one if its sender chose the id, see [Idempotent].
 //
-// There is no wait until as many attempts were made as there are endpoints, nor after the first
-// refusal of a token. After that, and at once after "too many requests", waits grow and are
-// jittered.
-//
 // # When a write is sent again
 //
 // Only on proof that no server has applied it, which is one of:

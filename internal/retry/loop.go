@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
@@ -34,13 +35,9 @@ type loop struct {
 
 // newLoop returns the loop of a request whose first attempt was a, and whose context is ctx.
 func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
-	merged, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(c.cfg.Life, cancel)
-	return &loop{
-		conn: c, method: a.method, policy: a.policy,
-		caller: ctx, ctx: merged,
-		end: func() { stop(); cancel() },
-	}
+	s := &loop{conn: c, method: a.method, policy: a.policy, caller: ctx}
+	s.ctx, s.end = await.Join(ctx, c.cfg.Life)
+	return s
 }
 
 // shouldRetry reports whether another attempt must follow one that failed with err, and blocks

@@ -26,8 +26,7 @@ func (c *Conn) NewStream(
 		return stream, nil
 	}
 	return &replay{
-		ClientStream: stream, conn: c, ctx: ctx, desc: desc, method: method, callers: opts,
-		tried: a, seen: seen,
+		ClientStream: stream, ctx: ctx, desc: desc, callers: opts, tried: a, seen: seen,
 	}, nil
 }
 
@@ -37,10 +36,8 @@ func (c *Conn) NewStream(
 type replay struct {
 	grpc.ClientStream // the current try
 
-	conn    *Conn
 	ctx     context.Context
 	desc    *grpc.StreamDesc
-	method  string
 	callers []grpc.CallOption
 
 	tried    *attempt
@@ -63,7 +60,7 @@ func (r *replay) RecvMsg(m any) error {
 		r.received = true
 		return err
 	}
-	s := r.conn.newLoop(r.ctx, r.tried)
+	s := r.tried.conn.newLoop(r.ctx, r.tried)
 	defer s.end()
 	for s.shouldRetry(err, r.tried, r.seen) {
 		if err = r.reopen(m); err == nil || err == io.EOF {
@@ -76,8 +73,9 @@ func (r *replay) RecvMsg(m any) error {
 
 // reopen opens the stream again, sends the request, and receives the first message into m.
 func (r *replay) reopen(m any) error {
-	r.seen, r.tried = r.conn.generation(), r.tried.again(r.ctx, r.callers)
-	stream, err := r.conn.cc.NewStream(r.tried, r.desc, r.method, r.tried.opts...)
+	conn, a := r.tried.conn, r.tried.again(r.ctx, r.callers)
+	r.seen, r.tried = conn.generation(), a
+	stream, err := conn.cc.NewStream(a, r.desc, a.method, a.opts...)
 	if err != nil {
 		return err
 	}

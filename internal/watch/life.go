@@ -43,13 +43,6 @@ func (st *stream) startTicks() {
 	l.timer = time.AfterFunc(firstPeriod, st.tick)
 }
 
-// stopTicks lets no further tick begin.
-func (st *stream) stopTicks() {
-	if st.life.timer != nil {
-		st.life.timer.Stop()
-	}
-}
-
 func (l *life) since() time.Duration { return time.Since(l.origin) }
 
 // opened notes that a stream was opened.
@@ -68,13 +61,6 @@ func (l *life) received() {
 	l.lastReceived.Store(now)
 	if checked := l.checked.Swap(0); checked != 0 {
 		l.took.Store(now - checked)
-	}
-}
-
-// lifeBroken forgets a request for progress that the end of the stream has left unanswered.
-func (st *stream) lifeBroken() {
-	if st.life.timer != nil {
-		st.owner.cfg.Progress.broken(st.address(), time.Now())
 	}
 }
 

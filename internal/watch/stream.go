@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/bidi"
 	"go.etcd.io/etcd/client/v3/internal/classify"
@@ -68,16 +69,16 @@ type backlog struct{ responses, bytes int }
 // and ignores its end, which is that of the first watch only.
 func newStream(ctx context.Context, s *Streams, key string) *stream {
 	st := &stream{owner: s, key: key, target: s.cfg.NewTarget()}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	release := context.AfterFunc(s.ctx, cancel)
-	st.ctx = ctx
-	st.link = bidi.New(ctx, st.dial, bidi.Options{
+	var release context.CancelFunc
+	st.ctx, release = await.Join(context.WithoutCancel(ctx), s.ctx)
+	st.link = bidi.New(st.ctx, st.dial, bidi.Options{
 		Backoff: StreamBackoff,
 		Linger:  linger,
 		Done: func() {
 			release()
-			cancel()
-			st.stopTicks()
+			if st.life.timer != nil {
+				st.life.timer.Stop()
+			}
 			st.overdue.stop()
 			st.hold.stop()
 			s.forget(st)
@@ -143,7 +144,9 @@ func (st *stream) Broken(err error) (redial bool, wait time.Duration) {
 	if classify.IsAuthRefresh(err) && st.owner.cfg.Tokens != nil {
 		st.refused = true
 	}
-	st.lifeBroken()
+	if st.life.timer != nil {
+		st.owner.cfg.Progress.broken(st.address(), time.Now())
+	}
 	redial, wait = st.mux.Broken(err)
 	if redial {
 		st.target.AvoidLast()

@@ -22,19 +22,16 @@ type follower struct {
 func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 	f := &follower{m: m, ch: make(chan []*Update, 1),
 		view: &view{prefix: m.prefix, revs: map[string]int64{}}}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(m.client.Ctx(), cancel)
+	ctx, release := await.Join(ctx, m.client.Ctx())
 	first, err := f.list(ctx)
 	if err != nil {
-		stop()
-		cancel()
+		release()
 		return nil, err
 	}
 	// Ends with ctx or the client. It then closes the channel, for which the reader waits.
 	go func() {
 		defer close(f.ch)
-		defer cancel()
-		defer stop()
+		defer release()
 		f.run(ctx, first)
 	}()
 	return f.ch, nil
