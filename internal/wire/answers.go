@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"slices"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -30,22 +32,18 @@ const (
 	keepAliveTTL = 3<<3 | byte(protowire.VarintType)
 )
 
-// fewGroups is how many groups a message can have without an allocation for their list.
-const fewGroups = 8
-
 func decodeRange(c cursor, m *pb.RangeResponse) bool {
-	var room [fewGroups]group
-	groups, n, ok := c.groups(rangeKvs, pairLimits, room[:0])
-	list := newPairs(n)
+	var head header
+	var list pairs
+	ok := true
 	for ok && c.more() {
 		if c.cur[0] == rangeKvs {
-			ok = list.decodeGroup(&c, groups[0])
-			groups = groups[1:]
+			ok = list.decodeGroup(&c, rangeKvs)
 			continue
 		}
 		switch c.tag() {
 		case responseHeader:
-			m.Header, ok = decodeOnly(&c, m.Header, list.header)
+			ok = head.find(&c)
 		case rangeMore:
 			m.More, ok = c.flag()
 		case rangeCount:
@@ -54,8 +52,8 @@ func decodeRange(c cursor, m *pb.RangeResponse) bool {
 			return false
 		}
 	}
-	m.Kvs = list.kvs
-	return ok
+	m.Kvs = slices.Clip(list.kvs)
+	return ok && head.decode(&m.Header, list.header)
 }
 
 func decodeRangeStream(c cursor, m *pb.RangeStreamResponse) bool {
@@ -73,35 +71,35 @@ func decodeRangeStream(c cursor, m *pb.RangeStreamResponse) bool {
 }
 
 func decodeDelete(c cursor, m *pb.DeleteRangeResponse) bool {
-	var room [fewGroups]group
-	groups, n, ok := c.groups(deletePrevKvs, pairLimits, room[:0])
-	list := newPairs(n)
+	var head header
+	var list pairs
+	ok := true
 	for ok && c.more() {
 		if c.cur[0] == deletePrevKvs {
-			ok = list.decodeGroup(&c, groups[0])
-			groups = groups[1:]
+			ok = list.decodeGroup(&c, deletePrevKvs)
 			continue
 		}
 		switch c.tag() {
 		case responseHeader:
-			m.Header, ok = decodeOnly(&c, m.Header, list.header)
+			ok = head.find(&c)
 		case deleteDeleted:
 			m.Deleted, ok = c.number()
 		default:
 			return false
 		}
 	}
-	m.PrevKvs = list.kvs
-	return ok
+	m.PrevKvs = slices.Clip(list.kvs)
+	return ok && head.decode(&m.Header, list.header)
 }
 
 // decodePut decodes an answer whose header, if there is one, becomes the given one.
-func decodePut(c cursor, m *pb.PutResponse, header *pb.ResponseHeader) bool {
+func decodePut(c cursor, m *pb.PutResponse, room *pb.ResponseHeader) bool {
+	var head header
 	ok := true
 	for ok && c.more() {
 		switch c.tag() {
 		case responseHeader:
-			m.Header, ok = decodeOnly(&c, m.Header, header)
+			ok = head.find(&c)
 		case putPrevKv:
 			var n int
 			if n, ok = c.length(); !ok || m.PrevKv != nil {
@@ -114,15 +112,16 @@ func decodePut(c cursor, m *pb.PutResponse, header *pb.ResponseHeader) bool {
 			return false
 		}
 	}
-	return ok
+	return ok && head.decode(&m.Header, room)
 }
 
 func decodeKeepAlive(c cursor, m *pb.LeaseKeepAliveResponse) bool {
+	var head header
 	ok := true
 	for ok && c.more() {
 		switch c.tag() {
 		case responseHeader:
-			m.Header, ok = decodeOnly(&c, m.Header, nil)
+			ok = head.find(&c)
 		case keepAliveID:
 			m.ID, ok = c.number()
 		case keepAliveTTL:
@@ -131,23 +130,43 @@ func decodeKeepAlive(c cursor, m *pb.LeaseKeepAliveResponse) bool {
 			return false
 		}
 	}
+	return ok && head.decode(&m.Header, nil)
+}
+
+// header is where the header of an answer was found. It is decoded after everything else: what has
+// one pair or event has room for the header, too.
+type header struct {
+	at    cursor
+	found bool
+}
+
+// find notes the header that c stands at, behind its tag, and skips it. It returns false if that is
+// not the first header of the answer: the library merges two.
+func (h *header) find(c *cursor) (ok bool) {
+	if h.found {
+		return false
+	}
+	h.found = true
+	h.at, ok = c.message()
 	return ok
 }
 
-// decodeOnly decodes the header that c stands at. It returns false if that is not the first header
-// of the answer: the library merges two. The result is room, or a new header if room is nil.
-func decodeOnly(c *cursor, first, room *pb.ResponseHeader) (*pb.ResponseHeader, bool) {
-	if first != nil {
-		return nil, false
+// decode sets field to the header, if there is one. It is decoded into room, or into a new header
+// if room is nil.
+func (h *header) decode(field **pb.ResponseHeader, room *pb.ResponseHeader) bool {
+	if !h.found {
+		return true
 	}
 	if room == nil {
 		room = &pb.ResponseHeader{}
 	}
-	sub, ok := c.message()
-	for ok && sub.more() {
-		tag := sub.tag()
-		var v uint64
-		v, ok = sub.varint()
+	*field = room
+	for h.at.more() {
+		tag := h.at.tag()
+		v, ok := h.at.varint()
+		if !ok {
+			return false
+		}
 		switch tag {
 		case headerClusterID:
 			room.ClusterId = v
@@ -158,8 +177,8 @@ func decodeOnly(c *cursor, first, room *pb.ResponseHeader) (*pb.ResponseHeader, 
 		case headerRaftTerm:
 			room.RaftTerm = v
 		default:
-			return nil, false
+			return false
 		}
 	}
-	return room, ok
+	return true
 }

@@ -38,6 +38,9 @@ func (c *cursor) more() bool {
 	return len(c.cur) > 0
 }
 
+// at reports whether c stands at a field with the tag.
+func (c *cursor) at(tag byte) bool { return c.more() && c.cur[0] == tag }
+
 // tag reads a tag of one byte. The caller has made sure by more that there is a byte.
 func (c *cursor) tag() byte {
 	tag := c.cur[0]
@@ -138,29 +141,40 @@ func (c cursor) copied(n int) []byte {
 	return bytes.Join(parts, nil)
 }
 
-// group is a number of message fields with one tag that follow one another.
-type group struct{ fields, bytes int }
-
-// limits are those of a group. A single field may have more bytes.
+// limits are those of a group: message fields with one tag that follow one another. A single field
+// may have more bytes.
 type limits struct{ fields, bytes int }
 
-// groups appends to found the groups of the fields that have the tag, which is that of a message
-// field. The groups are as large as the limits allow. It also returns the number of these fields.
-// It returns false unless all fields of the message are varints or have a length.
-func (c cursor) groups(tag byte, lim limits, found []group) (_ []group, fields int, ok bool) {
-	for c.more() {
-		g, ok := c.skipGroup(tag, lim)
-		switch {
-		case !ok:
-			return nil, 0, false
-		case g.fields > 0:
-			found, fields = append(found, g), fields+g.fields
-		case !c.skipField():
+// group returns a copy of the group at which c stands, and the number of its fields. The group is
+// about as large as the limits allow. The caller has made sure that c stands at a field with the
+// tag. It returns false if that field does not end in the message.
+//
+// The copy comes first and is then searched for the ends of fields: in the transport's buffers,
+// which another CPU has written, each look at a field would wait for memory. Its size is estimated
+// from that of the first field.
+func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) {
+	first := shortField(c.cur)
+	if first == 0 || first > lim.bytes/minEstimated {
+		fields, size, ok := c.measure(tag, lim)
+		if !ok {
 			return nil, 0, false
 		}
+		data = c.copied(size)
+		c.skip(size)
+		return data, fields, true
 	}
-	return found, fields, true
+	data = c.copied(min(lim.bytes, lim.fields*first, c.left()))
+	fields, size := shortFields(data, tag, lim.fields)
+	if len(data)-size > len(data)/minEstimated {
+		data = bytes.Clone(data[:size])
+	}
+	c.skip(size)
+	return data[:size:size], fields, true
 }
+
+// minEstimated is for how many fields of the size of the first a group must have room if its size
+// is to be estimated. At most one part in so many of the copy stays unused.
+const minEstimated = 8
 
 // skipField skips one field. It takes a tag of several bytes for one byte and a number, which does
 // no harm: no message that is decoded here has such a tag.
@@ -179,6 +193,20 @@ func (c *cursor) skipField() bool {
 	return false
 }
 
+// count returns the number of fields with the tag, which is that of a message field. It returns
+// false unless all fields are varints or have a length.
+func (c cursor) count(tag byte) (fields int, ok bool) {
+	for c.more() {
+		if c.cur[0] == tag {
+			fields++
+		}
+		if !c.skipField() {
+			return 0, false
+		}
+	}
+	return fields, true
+}
+
 // skipMessage skips one message field. It returns its size, which is negative if the field does not
 // end in the message.
 func (c *cursor) skipMessage() int {
@@ -192,39 +220,32 @@ func (c *cursor) skipMessage() int {
 	return start - c.left()
 }
 
-// skipGroup skips the largest group that begins at c, which may be empty.
-func (c *cursor) skipGroup(tag byte, lim limits) (g group, ok bool) {
-	for g.fields < lim.fields && c.more() && c.cur[0] == tag {
-		if c.skipShort(tag, lim, &g) {
-			continue
+// measure returns the number of fields and bytes of the largest group that begins at c.
+func (c cursor) measure(tag byte, lim limits) (fields, size int, ok bool) {
+	for fields < lim.fields && c.at(tag) {
+		n := c.skipMessage()
+		switch {
+		case n < 0:
+			return 0, 0, false
+		case fields > 0 && n > lim.bytes-size:
+			return fields, size, true
 		}
-		after := *c
-		size := after.skipMessage()
-		if size < 0 {
-			return g, false
-		}
-		if g.fields > 0 && size > lim.bytes-g.bytes {
-			break
-		}
-		*c, g.fields, g.bytes = after, g.fields+1, g.bytes+size
+		fields, size = fields+1, size+n
 	}
-	return g, true
+	return fields, size, true
 }
 
-// skipShort adds to g the fields that are short and whole in the current buffer, and skips them. It
-// reports whether there are any.
-func (c *cursor) skipShort(tag byte, lim limits, g *group) bool {
-	data, fields, size := c.cur, g.fields, g.bytes
-	for fields < lim.fields && len(data) > 0 && data[0] == tag {
-		n := shortField(data)
-		if n == 0 || n > lim.bytes-size {
+// shortFields returns the number of fields with the tag at the start of data, and their size. It
+// stops at a field that shortField does not know.
+func shortFields(data []byte, tag byte, most int) (fields, size int) {
+	for fields < most && size < len(data) && data[size] == tag {
+		n := shortField(data[size:])
+		if n == 0 {
 			break
 		}
-		data, fields, size = data[n:], fields+1, size+n
+		fields, size = fields+1, size+n
 	}
-	some := fields > g.fields
-	c.cur, g.fields, g.bytes = data, fields, size
-	return some
+	return fields, size
 }
 
 // shortField returns the size of the message field at the start of data if it is less than 16 KiB

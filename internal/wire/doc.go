@@ -34,7 +34,8 @@
 //
 // A slab of bytes holds the encoded key-value pairs (or events) of a group, which are those that
 // follow one another in the message, up to a limit. Its keys and values are slices of the slab with
-// their capacity cut, so that an append copies them. The structs of the group form a slab, too.
+// their capacity cut, so that an append copies them. The structs of the group form a slab, too. A
+// message is read once, group by group: its number of pairs is not known before its last group.
 //
 // Invariants:
 //
@@ -43,6 +44,7 @@
 //   - The slabs of a group take at most 64 KiB together, unless the group is a single pair or
 //     event. A KeyValue or Event points into its own group only. So keeping one alive keeps at most
 //     64 KiB more than its own bytes.
-//   - The number of pairs is counted before memory is allocated for them, and each of them takes at
-//     least two bytes of the message.
+//   - The pairs of a group are counted before memory is allocated for them, and each of them takes
+//     at least two bytes of the message. The list of pairs has room for at most 16 times as many as
+//     were counted.
 package wire

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -81,6 +82,31 @@ func keepOne[M any, P interface {
 	assert.Positive(t, each)
 	runtime.KeepAlive(kept)
 	runtime.KeepAlive(pieces)
+}
+
+// TestUnevenPairsTakeLittle decodes answers whose pairs are not of the size of the first of their
+// group, from which the size of a slab is estimated. They take little more memory than what the
+// library makes of them.
+func TestUnevenPairsTakeLittle(t *testing.T) {
+	for _, sizes := range [][]int{{5000, 0, 0, 0}, {0, 0, 0, 5000}, {700, 20, 20, 20}} {
+		var list []*mvccpb.KeyValue
+		for i := range 2000 {
+			list = append(list, testPairs(1, sizes[i%len(sizes)])...)
+		}
+		pieces := inPieces(encode(t, &pb.RangeResponse{Header: testHeader(), Kvs: list}), frame)
+		heapOf := func(c encoding.CodecV2) int64 {
+			before := liveHeap()
+			var m pb.RangeResponse
+			require.NoError(t, c.Unmarshal(pieces, &m))
+			after := liveHeap()
+			runtime.KeepAlive(&m)
+			return int64(after) - int64(before)
+		}
+		own, library := heapOf(codec{usual}), heapOf(usual)
+		runtime.KeepAlive(pieces)
+		t.Logf("%v: %d bytes, and %d with the library", sizes, own, library)
+		assert.LessOrEqual(t, own, library*5/4)
+	}
 }
 
 func liveHeap() uint64 {

@@ -19,31 +19,23 @@ type onePair struct {
 
 // pairs is the list of key-value pairs of one answer while it is decoded.
 type pairs struct {
-	header *pb.ResponseHeader
+	header *pb.ResponseHeader // room for the header of an answer with one pair
 	kvs    []*mvccpb.KeyValue
-	slab   []mvccpb.KeyValue // for the only pair; nil if there are more
 }
 
-// newPairs allocates the list of n pairs.
-func newPairs(n int) (p pairs) {
-	switch {
-	case n == 1:
+// decodeGroup decodes the group of pairs at which c stands. tag is that of the list.
+func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
+	data, n, ok := c.group(tag, pairLimits)
+	if !ok {
+		return false
+	}
+	var slab []mvccpb.KeyValue
+	if n == 1 && p.kvs == nil && !c.at(tag) {
 		one := &onePair{}
-		p.header, p.kvs, p.slab = &one.header, one.kvs[:0], one.slab[:]
-	case n > 1:
-		p.kvs = make([]*mvccpb.KeyValue, 0, n)
+		p.header, p.kvs, slab = &one.header, one.kvs[:0], one.slab[:]
+	} else {
+		slab, p.kvs = make([]mvccpb.KeyValue, n), roomFor(p.kvs, n, len(data), c.left())
 	}
-	return p
-}
-
-// decodeGroup decodes the group of pairs at which c stands.
-func (p *pairs) decodeGroup(c *cursor, g group) bool {
-	slab := p.slab
-	if slab == nil {
-		slab = make([]mvccpb.KeyValue, g.fields)
-	}
-	data := c.copied(g.bytes)
-	c.skip(g.bytes)
 	for i := range slab {
 		field, rest, ok := nextField(data)
 		if !ok || !decodePair(field, &slab[i]) {
@@ -53,6 +45,19 @@ func (p *pairs) decodeGroup(c *cursor, g group) bool {
 		p.kvs = append(p.kvs, &slab[i])
 	}
 	return true
+}
+
+// roomFor returns list with room for the n fields of a group. If it has to be moved for that, it
+// gets room for the rest of the message, as far as that may hold fields of the size of the group's.
+// Its capacity grows by a factor of growth at most, because the rest may be something else.
+func roomFor[E any](list []*E, n, size, left int) []*E {
+	need := len(list) + n
+	if need <= cap(list) {
+		return list
+	}
+	const growth = 16
+	expected := need + left/(size/n)
+	return append(make([]*E, 0, min(expected, need*growth)), list...)
 }
 
 // nextField splits data, which begins with a message field, behind that field.

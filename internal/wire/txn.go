@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"math"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -47,8 +45,8 @@ type (
 )
 
 func decodeTxn(c cursor, m *pb.TxnResponse, depth int) bool {
-	var room [1]group
-	_, n, ok := c.groups(txnResponses, limits{math.MaxInt, math.MaxInt}, room[:0])
+	var head header
+	n, ok := c.count(txnResponses)
 	if !ok || depth > maxDepth {
 		return false
 	}
@@ -58,7 +56,7 @@ func decodeTxn(c cursor, m *pb.TxnResponse, depth int) bool {
 	for ok && c.more() {
 		switch c.tag() {
 		case responseHeader:
-			m.Header, ok = decodeOnly(&c, m.Header, nil)
+			ok = head.find(&c)
 		case txnSucceeded:
 			m.Succeeded, ok = c.flag()
 		case txnResponses:
@@ -73,7 +71,7 @@ func decodeTxn(c cursor, m *pb.TxnResponse, depth int) bool {
 			return false
 		}
 	}
-	return ok
+	return ok && head.decode(&m.Header, nil)
 }
 
 // decodeOp decodes the answer to one operation of a transaction.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -42,46 +43,32 @@ type oneEvent struct {
 
 // events is the list of events of one response while it is decoded.
 type events struct {
-	header *pb.ResponseHeader
+	header *pb.ResponseHeader // room for the header of a response with one event
 	list   []*mvccpb.Event
-	slab   []eventSlot       // for the only event; nil if there are more
 	prevs  []mvccpb.KeyValue // unused ones of the current group
 }
 
-// newEvents allocates the list of n events.
-func newEvents(n int) (l events) {
-	switch {
-	case n == 1:
-		one := &oneEvent{}
-		l.header, l.list, l.slab = &one.header, one.events[:0], one.slab[:]
-	case n > 1:
-		l.list = make([]*mvccpb.Event, 0, n)
-	}
-	return l
-}
-
 func decodeWatch(c cursor, m *pb.WatchResponse) bool {
-	var room [fewGroups]group
-	groups, n, ok := c.groups(watchEvents, eventLimits, room[:0])
-	list := newEvents(n)
+	var head header
+	var list events
+	ok := true
 	for ok && c.more() {
 		tag := c.cur[0]
 		if tag == watchEvents {
-			ok = list.decodeGroup(&c, groups[0])
-			groups = groups[1:]
+			ok = list.decodeGroup(&c)
 			continue
 		}
 		switch c.tag() {
 		case responseHeader:
-			m.Header, ok = decodeOnly(&c, m.Header, list.header)
+			ok = head.find(&c)
 		case watchCancelReason:
 			m.CancelReason, ok = c.text()
 		default:
 			ok = decodeWatchScalar(&c, tag, m)
 		}
 	}
-	m.Events = list.list
-	return ok
+	m.Events = slices.Clip(list.list)
+	return ok && head.decode(&m.Header, list.header)
 }
 
 func decodeWatchScalar(c *cursor, tag byte, m *pb.WatchResponse) bool {
@@ -115,14 +102,19 @@ func (c *cursor) text() (string, bool) {
 }
 
 // decodeGroup decodes the group of events at which c stands.
-func (l *events) decodeGroup(c *cursor, g group) bool {
-	l.prevs = nil
-	slab := l.slab
-	if slab == nil {
-		slab = make([]eventSlot, g.fields)
+func (l *events) decodeGroup(c *cursor) bool {
+	data, n, ok := c.group(watchEvents, eventLimits)
+	if !ok {
+		return false
 	}
-	data := c.copied(g.bytes)
-	c.skip(g.bytes)
+	var slab []eventSlot
+	if n == 1 && l.list == nil && !c.at(watchEvents) {
+		one := &oneEvent{}
+		l.header, l.list, slab = &one.header, one.events[:0], one.slab[:]
+	} else {
+		slab, l.list = make([]eventSlot, n), roomFor(l.list, n, len(data), c.left())
+	}
+	l.prevs = nil
 	for i := range slab {
 		field, rest, ok := nextField(data)
 		if !ok || !l.decodeEvent(field, slab[i:]) {
