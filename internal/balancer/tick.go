@@ -100,7 +100,7 @@ func (t *Tracker) observeLocked(now time.Time) (busy bool) {
 	t.lastTick = now
 	for _, h := range t.health {
 		if elapsed > 3*tickPeriod {
-			h.Pause(elapsed - tickPeriod)
+			h.Pause(elapsed-tickPeriod, now)
 		}
 		busy = h.Observe(now, elapsed) || busy
 	}

@@ -322,7 +322,7 @@ func TestHealthyNoiseChangesNoHealth(t *testing.T) {
 
 func TestPauseOfTheProcessBlamesNoMember(t *testing.T) {
 	m := &Member{rec: record{silentSince: time.Unix(10, 0), probedAt: time.Unix(11, 0)}}
-	m.Pause(5 * time.Second)
+	m.Pause(5*time.Second, time.Unix(20, 0))
 	assert.Equal(t, time.Unix(15, 0), m.rec.silentSince)
 	assert.Equal(t, time.Unix(16, 0), m.rec.probedAt)
 }

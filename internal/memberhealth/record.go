@@ -152,9 +152,10 @@ func (r *record) endSuspicion() {
 	}
 }
 
-// Pause excludes a time in which this process was not scheduled: answers that arrived in that time
-// may not have been read yet.
-func (m *Member) Pause(d time.Duration) {
+// Pause excludes a time d before now in which this process was not scheduled: answers that arrived
+// in that time may not have been read yet. All times move alike, so that what was received after a
+// probe stays so.
+func (m *Member) Pause(d time.Duration, now time.Time) {
 	r := &m.rec
 	for _, since := range [...]*time.Time{&r.silentSince, &r.unansweredSince, &r.readAt} {
 		if !since.IsZero() {
@@ -163,4 +164,7 @@ func (m *Member) Pause(d time.Duration) {
 	}
 	r.lastUnanswered = r.lastUnanswered.Add(d)
 	r.probedAt = r.probedAt.Add(d)
+	if r.lastReceived = r.lastReceived.Add(d); r.lastReceived.After(now) {
+		r.lastReceived = now
+	}
 }

@@ -53,3 +53,44 @@ func TestDeadConnectionOfAStream(t *testing.T) {
 	p.run(20 * time.Second)
 	assert.Equal(t, Healthy, p.members[0].rec.health, "a new connection starts afresh")
 }
+
+// TestPauseWhileASilentMemberIsJudged: the process does not run for a moment after a silent member
+// and its idle peer were probed. The member is ejected all the same: that the peer has answered
+// after the probe is as true as before. Otherwise the member would only be judged again once its
+// probe has timed out, and on a busy machine a read would wait on it for ten seconds and more.
+func TestPauseWhileASilentMemberIsJudged(t *testing.T) {
+	p := newPlay(t, idle, dead)
+	p.run(300 * time.Millisecond)
+	assert.Contains(t, strings.Join(p.log, "\n"), "probe m0")
+	p.acts[0] = act{bytes: 100} // the answer to the probe
+	p.run(TickPeriod)
+	p.acts[0] = idle
+	p.run(3 * TickPeriod)
+	const pause = 250 * time.Millisecond
+	p.now = p.now.Add(pause)
+	for _, m := range p.members {
+		m.Pause(pause, p.now)
+	}
+	p.run(time.Second)
+	assert.Contains(t, strings.Join(p.log, "\n"), "eject m1")
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject m0")
+}
+
+// TestPauseAfterAnAnswer: a member has received something after it was probed, and then the process
+// does not run for a moment. The member is not silent, although its probe is still unanswered.
+func TestPauseAfterAnAnswer(t *testing.T) {
+	silent := act{waiting: 1, noProbes: true}
+	p := newPlay(t, brisk, silent)
+	p.run(400 * time.Millisecond)
+	assert.Contains(t, strings.Join(p.log, "\n"), "probe m1")
+	p.acts[1] = act{waiting: 1, heard: true, noProbes: true}
+	p.run(TickPeriod)
+	p.acts[1] = silent
+	const pause = 2 * time.Second
+	p.now = p.now.Add(pause)
+	for _, m := range p.members {
+		m.Pause(pause, p.now)
+	}
+	p.run(600 * time.Millisecond)
+	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
+}
