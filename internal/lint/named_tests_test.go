@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var namedTest = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
+var namedTest = regexp.MustCompile("`((?:Test|Example|Fuzz)[A-Za-z0-9_]+)`")
 
-// A page names a test as evidence, so the test must exist. The test of a guarantee must not skip
-// itself.
+// A page names a test or an example as evidence, so it must exist. The test of a guarantee must not
+// skip itself.
 func TestDocumentsNameTestsThatExist(t *testing.T) {
 	m := loadModule(t)
 	tests := map[string][]*ast.FuncDecl{}

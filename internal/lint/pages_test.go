@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 )
@@ -78,6 +79,70 @@ func pathsNamed(t *testing.T, root, page, text string) []string {
 		}
 	}
 	return named
+}
+
+var (
+	heading     = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	exampleLink = regexp.MustCompile(`\[([^\]]*Example[^\]]*)\]\(([^)\s]+)\)`)
+	exampleName = regexp.MustCompile(`Example\w*`)
+)
+
+// A link to a heading leads to it, and a link that names examples leads to their file.
+func TestLinksLeadToWhatTheyName(t *testing.T) {
+	m := loadModule(t)
+	headings, examples := 0, 0
+	for _, page := range m.paths {
+		if path.Ext(page) != ".md" {
+			continue
+		}
+		text := readPage(t, page)
+		for _, link := range linkInText.FindAllStringSubmatch(text, -1) {
+			file, fragment, found := strings.Cut(link[1], "#")
+			if !found || strings.Contains(file, "://") {
+				continue
+			}
+			headings++
+			target := text
+			if file != "" {
+				target = readPage(t, path.Join(path.Dir(page), file))
+			}
+			require.Contains(t, anchors(target), fragment, "%s links to %s", page, link[1])
+		}
+		for _, link := range exampleLink.FindAllStringSubmatch(text, -1) {
+			source := readPage(t, path.Join(path.Dir(page), link[2]))
+			for _, name := range exampleName.FindAllString(link[1], -1) {
+				examples++
+				require.Contains(t, source, "func "+name+"()", "%s links to %s", page, link[2])
+			}
+		}
+	}
+	require.NotZero(t, headings)
+	require.NotZero(t, examples)
+}
+
+func readPage(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// anchors are the names that the headings of a page have in links.
+func anchors(text string) []string {
+	var names []string
+	for _, match := range heading.FindAllStringSubmatch(text, -1) {
+		name := strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, match[1])
+		names = append(names, name)
+	}
+	return names
 }
 
 // namesPath reports whether the text of a code span is meant to be a path below root.
