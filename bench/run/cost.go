@@ -4,7 +4,7 @@ import "time"
 
 // costTable compares what operations cost, with canned answers.
 var costTable = table{
-	name: "cost", rounds: 7, file: "RESULTS.md", chart: "results.svg", works: costWorks,
+	name: "cost", rounds: 9, file: "RESULTS.md", chart: "results.svg", works: costWorks,
 	about:  "What an operation costs the client, with canned answers.",
 	report: costReport,
 }

@@ -10,7 +10,7 @@ import (
 
 // growthTable shows how costs grow with the number of keys, watches, leases and callers.
 var growthTable = table{
-	name: "growth", rounds: 1, file: "GROWTH.md", works: growthWorks(),
+	name: "growth", rounds: 3, file: "GROWTH.md", works: growthWorks(),
 	about:  "How costs grow. Canned answers; the first figure is this client's, the second the published one's.",
 	report: growthReport,
 }
