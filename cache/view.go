@@ -1,0 +1,34 @@
+package cache
+
+import (
+	"time"
+
+	"github.com/tidwall/btree"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// tree is the content of a range, by key. A tree that a view holds is never written to: its
+// successor is a copy, which shares what is not changed.
+type tree = btree.Map[string, *mvccpb.KeyValue]
+
+// view is what a cache shows at one moment. It is immutable.
+type view struct {
+	tree     *tree
+	revision int64     // the tree is the state of the range at this revision; 0 before the first list
+	provenAt time.Time // every write that was acknowledged before it is in the tree
+	origin   origin
+	era      int64         // how often the cluster was replaced or restored
+	lists    int64         // how often the whole range was read
+	bytes    int64         // of keys and values
+	last     *entry        // the newest entry of the log
+	err      error         // why the cache ended; nil as long as it lives
+	replaced chan struct{} // closed when another view is published
+}
+
+// origin identifies who answered last, for the headers of answers from memory.
+type origin struct {
+	clusterID, memberID, raftTerm uint64
+}
+
+// synced reports whether the view holds a state at all.
+func (v *view) synced() bool { return v.revision > 0 }
