@@ -3,13 +3,19 @@ package cache
 import (
 	"time"
 
-	"github.com/tidwall/btree"
-	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/client/v3/cache/internal/fill"
 )
 
 // tree is the content of a range, by key. A tree that a view holds is never written to: its
 // successor is a copy, which shares what is not changed.
-type tree = btree.Map[string, *mvccpb.KeyValue]
+type tree = fill.Tree
+
+// copyTree returns a tree that can be written to without a change of t. It does not write to t, as
+// the Copy of the library does, so views can be copied by any number of goroutines at once.
+func copyTree(t *tree) *tree {
+	private := *t
+	return private.IsoCopy()
+}
 
 // view is what a cache shows at one moment. It is immutable.
 type view struct {
@@ -20,7 +26,7 @@ type view struct {
 	era      int64         // how often the cluster was replaced or restored
 	lists    int64         // how often the whole range was read
 	bytes    int64         // of keys and values
-	last     *entry        // the newest entry of the log
+	last     *entry        // the newest entry of the log; never nil
 	err      error         // why the cache ended; nil as long as it lives
 	replaced chan struct{} // closed when another view is published
 }

@@ -1,0 +1,212 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/fill"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+)
+
+// again is the wait before a watch is opened or a page is read after a failure.
+var again = backoff.Policy{Base: 50 * time.Millisecond, Max: 3 * time.Second, Jitter: 0.5}
+
+// errListAgain ends a watch because the range has to be listed under a new one.
+var errListAgain = errors.New("the range has to be listed")
+
+// start starts the goroutines of the cache. They end with c.ctx, and Close waits for them.
+func (c *Cache) start() {
+	c.tasks.Go(c.follow)
+	c.tasks.Go(c.askForProgress)
+}
+
+// follow keeps the copy up to date as long as the cache lives: one watch after another.
+func (c *Cache) follow() {
+	defer c.end(ErrClosed)
+	f := &follower{c: c}
+	defer f.stopList()
+	for attempt := 0; c.ctx.Err() == nil; attempt++ {
+		before := f.passed()
+		err := f.watch()
+		switch {
+		case c.ctx.Err() != nil:
+			return
+		case isRefusal(err), errors.Is(err, ErrTooLarge):
+			c.end(fmt.Errorf("cache of %s: %w", &c.opts, err))
+			return
+		}
+		if f.passed() != before {
+			attempt = 0
+		}
+		c.wait("the watch to be opened again after: %v", err)
+		c.log.Info("cache opens its watch again", zap.Stringer("range", &c.opts), zap.Error(err))
+		if backoff.Wait(c.ctx, again.Delay(attempt)) != nil {
+			return
+		}
+	}
+}
+
+// isRefusal reports whether the server refuses what the cache asks for, and will go on doing so.
+func isRefusal(err error) bool {
+	return errors.Is(err, rpctypes.ErrPermissionDenied) ||
+		status.Code(err) == codes.PermissionDenied
+}
+
+// follower is the work of the goroutine that runs follow.
+type follower struct {
+	c *Cache
+
+	// of the watch
+	ctx    context.Context // ends with the watch
+	events clientv3.WatchChan
+
+	// of the list, which goes on when a watch is replaced by another; zero if the copy follows
+	fill     *fill.Fill
+	stopPage context.CancelFunc // ends the reader of pages; nil if there is none
+	pages    <-chan answer      // what it has read
+	origin   origin
+}
+
+// passed returns the revision up to which the watch has delivered all events.
+func (f *follower) passed() int64 {
+	if f.fill != nil {
+		return f.fill.Passed()
+	}
+	return f.c.now().revision
+}
+
+// watch opens a watch, lists the range if it has to be listed, and follows the watch to its end. It
+// returns why the watch ended.
+func (f *follower) watch() error {
+	c := f.c
+	ctx, stop := context.WithCancel(c.watchCtx)
+	defer stop()
+	c.mu.Lock()
+	c.interrupt = stop
+	list := c.list
+	c.mu.Unlock()
+	f.ctx = ctx
+	if list.wanted && !list.begun {
+		f.stopList()
+	}
+	if err := f.open(list); err != nil {
+		return err
+	}
+	if f.fill == nil {
+		c.wait("")
+	}
+	c.wake()
+	for {
+		select {
+		case <-ctx.Done():
+			return errListAgain
+		case resp, ok := <-f.events:
+			if !ok {
+				return errors.New("the watch ended without a reason")
+			}
+			if err := f.response(&resp); err != nil {
+				return err
+			}
+		case page := <-f.pages:
+			if err := f.page(page); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// open creates the watch and takes its confirmation. If a list is wanted that is not begun, it
+// begins one.
+func (f *follower) open(list listing) error {
+	c := f.c
+	begin := list.wanted && !list.begun
+	opts := []clientv3.OpOption{clientv3.WithRange(c.opts.end), clientv3.WithCreatedNotify(),
+		clientv3.WithFragment()}
+	if !begin {
+		opts = append(opts, clientv3.WithRev(f.passed()+1))
+	}
+	c.wait("a watch to be opened")
+	f.events = c.client.Watch(f.ctx, c.opts.from, opts...)
+	var resp clientv3.WatchResponse
+	select {
+	case <-f.ctx.Done():
+		return errListAgain
+	case resp = <-f.events:
+	}
+	switch err := f.ended(&resp); {
+	case err != nil:
+		return err
+	case resp.Header == nil || !resp.Created:
+		return errors.New("the watch was not confirmed")
+	case begin:
+		f.startList(list, resp.Header)
+		return nil
+	}
+	return f.sameCluster(resp.Header)
+}
+
+// ended returns why a response ends the watch, or nil if it does not. If history that the copy
+// needs is gone, the range has to be listed.
+func (f *follower) ended(resp *clientv3.WatchResponse) error {
+	if resp.CompactRevision != 0 {
+		f.c.startOver(fmt.Sprintf("the history up to revision %d was compacted while the watch "+
+			"was interrupted", resp.CompactRevision))
+	}
+	return resp.Err()
+}
+
+// sameCluster returns an error if a header comes from another cluster than what the copy has.
+func (f *follower) sameCluster(header *pb.ResponseHeader) error {
+	c := f.c
+	known := f.origin
+	if f.fill == nil {
+		known = c.now().origin
+	}
+	if !otherCluster(known, header) {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.startOverLocked("the cluster was replaced", true)
+	return errListAgain
+}
+
+// response takes one response of the watch.
+func (f *follower) response(resp *clientv3.WatchResponse) error {
+	if err := f.ended(resp); err != nil {
+		return err
+	}
+	if err := f.sameCluster(resp.Header); err != nil {
+		return err
+	}
+	notice := resp.IsProgressNotify() && f.c.trusts(resp)
+	if f.fill == nil {
+		return f.apply(resp, notice)
+	}
+	for _, ev := range resp.Events {
+		f.fill.Event(f.c.keepEvent(ev))
+		f.fill.Pass(ev.Kv.ModRevision)
+	}
+	if notice {
+		f.fill.Pass(resp.Header.Revision)
+		f.c.noticed()
+	}
+	return f.finish()
+}
+
+// trusts reports whether a notice of progress shows that all events up to its revision have been
+// delivered.
+func (c *Cache) trusts(*clientv3.WatchResponse) bool { return true }
+
+func originOf(header *pb.ResponseHeader) origin {
+	return origin{header.GetClusterId(), header.GetMemberId(), header.GetRaftTerm()}
+}

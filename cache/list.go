@@ -1,0 +1,206 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/fill"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+)
+
+// A request for a page is given up after pageTimeout, and after more each time that happens.
+var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
+
+// errWentBack says that a linearizable read was answered at a lower revision than the cache had
+// when the read was sent.
+var errWentBack = errors.New("the cluster was restored to a revision of the past")
+
+// answer is one page, or why no more can be read.
+type answer struct {
+	kvs    []*mvccpb.KeyValue
+	header *pb.ResponseHeader
+	more   bool
+	err    error
+}
+
+// startList begins a list under the watch that was confirmed with the header.
+func (f *follower) startList(list listing, header *pb.ResponseHeader) {
+	c, v := f.c, f.c.now()
+	replaced := list.replaced || otherCluster(v.origin, header)
+	c.mu.Lock()
+	c.list.begun = true
+	c.list.replaced = replaced
+	c.phase = "the keys to be listed"
+	c.mu.Unlock()
+	if list.why != "" {
+		c.log.Warn("cache lists its range anew",
+			zap.Stringer("range", &c.opts), zap.String("why", list.why))
+	}
+	floor := v.revision
+	if replaced {
+		floor = 0
+	}
+	f.origin = originOf(header)
+	f.fill = fill.New(c.opts.from, header.Revision, floor)
+	ctx, stop := context.WithCancel(c.ctx)
+	pages := make(chan answer)
+	r := &reader{c: c, ctx: ctx, pages: pages, size: c.opts.pageSize,
+		least: f.fill.Least(), floor: floor, linearizable: replaced}
+	f.stopPage, f.pages = stop, pages
+	// Ends with ctx, which stopList and the end of the cache end, or after the last page.
+	c.tasks.Go(r.run)
+}
+
+// stopList gives up the list that is under way, if there is one.
+func (f *follower) stopList() {
+	if f.stopPage != nil {
+		f.stopPage()
+	}
+	f.fill, f.pages, f.stopPage, f.origin = nil, nil, nil, origin{}
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	f.c.listTarget = 0
+}
+
+// page takes one page of the list.
+func (f *follower) page(a answer) error {
+	c := f.c
+	switch {
+	case errors.Is(a.err, errWentBack):
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.startOverLocked(a.err.Error(), true)
+		return errListAgain
+	case a.err != nil:
+		return a.err
+	}
+	if err := f.sameCluster(a.header); err != nil {
+		return err
+	}
+	old := c.now()
+	for i, kv := range a.kvs {
+		a.kvs[i] = keep(old, kv)
+	}
+	f.fill.Page(a.kvs, a.header.Revision, a.more)
+	c.learn(a.header.Revision)
+	keys, bytes := f.fill.Size()
+	if err := c.tooLarge(bytes); err != nil {
+		return err
+	}
+	c.wait("the keys to be listed: %d so far", keys)
+	if rev, ok := f.fill.Wants(); ok {
+		c.wait("the watch to pass revision %d of the list, it is at %d", rev, f.fill.Passed())
+		c.mu.Lock()
+		c.listTarget = rev
+		c.mu.Unlock()
+		c.wake()
+	}
+	return f.finish()
+}
+
+// keep returns the pair to keep for one that was read: that of the view, if it is unchanged.
+func keep(v *view, kv *mvccpb.KeyValue) *mvccpb.KeyValue {
+	if old, _ := v.tree.Get(fill.Key(kv.Key)); samePair(old, kv) {
+		return old
+	}
+	return kv
+}
+
+// samePair reports whether two pairs of a key are equal.
+func samePair(a, b *mvccpb.KeyValue) bool {
+	return a == b || a != nil && b != nil && a.ModRevision == b.ModRevision &&
+		a.CreateRevision == b.CreateRevision && a.Version == b.Version && a.Lease == b.Lease &&
+		bytes.Equal(a.Value, b.Value)
+}
+
+func (c *Cache) tooLarge(bytes int64) error {
+	if c.opts.maxBytes == noLimit || bytes <= c.opts.maxBytes {
+		return nil
+	}
+	return fmt.Errorf("%w: %d bytes of keys and values, WithMaxBytes(%d)",
+		ErrTooLarge, bytes, c.opts.maxBytes)
+}
+
+// reader reads the pages of one list.
+type reader struct {
+	c            *Cache
+	ctx          context.Context
+	pages        chan<- answer
+	size         int   // keys a page
+	least        int64 // a page below this revision is read again
+	floor        int64 // a linearizable page below this revision shows that the cluster was restored
+	linearizable bool  // no page may come from a member that is behind
+}
+
+// run reads one page after another and delivers them to the follower.
+func (r *reader) run() {
+	from := r.c.opts.from
+	for {
+		a := r.read(from)
+		select {
+		case r.pages <- a:
+		case <-r.ctx.Done():
+			return
+		}
+		if a.err != nil || !a.more {
+			return
+		}
+		from = string(a.kvs[len(a.kvs)-1].Key) + "\x00"
+	}
+}
+
+// read reads the page that begins with the key from, until it succeeds or is refused.
+func (r *reader) read(from string) answer {
+	linearizable := r.linearizable
+	for attempt, slow := 0, 0; ; attempt++ {
+		resp, err := r.request(from, linearizable, pageTimeout.Delay(slow))
+		switch {
+		case err == nil && resp.Header.Revision >= r.least:
+			return answer{kvs: resp.Kvs, header: resp.Header, more: resp.More && len(resp.Kvs) > 0}
+		case err == nil && !linearizable:
+			linearizable = true // the member is behind the watch
+			continue
+		case err == nil && resp.Header.Revision < r.floor:
+			return answer{err: errWentBack}
+		case err == nil:
+			err = fmt.Errorf("a page at revision %d, before the watch's, %d",
+				resp.Header.Revision, r.least)
+		case r.ctx.Err() != nil, isRefusal(err):
+			return answer{err: err}
+		case status.Code(err) == codes.ResourceExhausted && r.size > 1:
+			r.size /= 2 // more than the client may receive
+		case errors.Is(err, context.DeadlineExceeded):
+			slow++
+		}
+		r.c.wait("keys from %q on to be read again after: %v", from, err)
+		if err := backoff.Wait(r.ctx, again.Delay(attempt)); err != nil {
+			return answer{err: err}
+		}
+	}
+}
+
+func (r *reader) request(
+	from string, linearizable bool, timeout time.Duration,
+) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(r.ctx, timeout)
+	defer cancel()
+	opts := []clientv3.OpOption{clientv3.WithRange(r.c.opts.end),
+		clientv3.WithLimit(int64(r.size))}
+	if !linearizable {
+		opts = append(opts, clientv3.WithSerializable())
+	}
+	if r.c.opts.keysOnly {
+		opts = append(opts, clientv3.WithKeysOnly())
+	}
+	return r.c.client.Get(ctx, from, opts...)
+}

@@ -1,0 +1,146 @@
+package cache
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// now returns the newest view.
+func (c *Cache) now() *view { return c.newest.Load() }
+
+// await waits for a view for which ok returns true, and returns it. It returns an error if the
+// cache has ended, or if ctx ends first: then that of ctx, with what the cache is waiting for.
+func (c *Cache) await(ctx context.Context, ok func(*view) bool) (*view, error) {
+	for {
+		v := c.now()
+		switch {
+		case v.err != nil:
+			return v, v.err
+		case ok(v):
+			return v, nil
+		}
+		select {
+		case <-v.replaced:
+		case <-ctx.Done():
+			return v, fmt.Errorf("cache of %s at revision %d waits for %s: %w",
+				&c.opts, v.revision, c.waitsFor(), ctx.Err())
+		}
+	}
+}
+
+// waitsFor says what the follower waits for.
+func (c *Cache) waitsFor() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.phase, "a later revision, or a proof that there is none")
+}
+
+// wait records what the follower waits for.
+func (c *Cache) wait(format string, args ...any) {
+	phase := fmt.Sprintf(format, args...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase = phase
+}
+
+// publish makes a view from the newest one and the change that f makes to it. Only the follower
+// changes the tree and its revision, so that it can prepare them without the lock.
+func (c *Cache) publish(f func(next *view)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.publishLocked(f)
+}
+
+func (c *Cache) publishLocked(f func(next *view)) {
+	old := c.now()
+	if old.err != nil {
+		return
+	}
+	next := *old
+	f(&next)
+	if next.era != old.era {
+		c.proofs = nil
+	}
+	if next.synced() {
+		if until := c.proofs.reached(next.revision); until.After(next.provenAt) {
+			next.provenAt = until
+		}
+	}
+	next.replaced = make(chan struct{})
+	c.known = max(c.known, next.revision)
+	c.newest.Store(&next)
+	close(old.replaced)
+}
+
+// end ends the cache with an error, unless it has ended.
+func (c *Cache) end(err error) {
+	c.publish(func(next *view) { next.err = err })
+	c.cancel()
+}
+
+// proven takes the answer to a question: a linearizable read that was sent at sentAt, when before
+// was the newest view. The answer proves a view when it reaches the header's revision. proven
+// returns false if the answer shows that the cluster was replaced or restored, or if the cache is
+// finding that out: then the answer proves nothing, and the question must be asked again. All
+// proofs are forgotten when an era ends, so who waits for one must look at the era of the views.
+func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := c.now()
+	switch {
+	case before.era != v.era || c.list.replaced:
+		return false
+	case otherCluster(v.origin, header):
+		c.startOverLocked("the cluster was replaced", true)
+		return false
+	case header.GetRevision() < before.revision:
+		c.startOverLocked("the cluster was restored to a revision of the past", true)
+		return false
+	}
+	c.known = max(c.known, header.GetRevision())
+	p := proof{revision: header.GetRevision(), sentAt: sentAt}
+	switch {
+	case !v.synced() || p.revision > v.revision:
+		c.proofs.add(p)
+	case sentAt.After(v.provenAt):
+		c.publishLocked(func(next *view) { next.provenAt = sentAt })
+	}
+	return true
+}
+
+// otherCluster reports whether a header comes from another cluster than o. A server that sends no
+// cluster id cannot be told apart.
+func otherCluster(o origin, header *pb.ResponseHeader) bool {
+	return o.clusterID != 0 && header.GetClusterId() != 0 && o.clusterID != header.GetClusterId()
+}
+
+// listing is what the follower has to do about the list of the range.
+type listing struct {
+	wanted   bool   // the range must be listed
+	replaced bool   // the list begins a new era
+	begun    bool   // the list is under way
+	why      string // for the log
+}
+
+// startOver lists the range anew, also if a list is under way: the copy may be wrong, for the
+// reason given. The views of before stay until the list is there.
+func (c *Cache) startOver(why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.startOverLocked(why, false)
+}
+
+// startOverLocked is startOver. If the cluster was replaced or restored, the list begins a new era.
+func (c *Cache) startOverLocked(why string, replaced bool) {
+	if replaced && c.list.replaced && !c.list.begun {
+		return
+	}
+	c.list = listing{wanted: true, replaced: replaced || c.list.replaced, why: why}
+	if c.interrupt != nil {
+		c.interrupt()
+	}
+}

@@ -1,0 +1,74 @@
+package cache
+
+import (
+	"iter"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Snapshot is the exact state of the range at one revision. It never changes, costs nothing to
+// copy, and stays valid after the cache was closed. The pairs in it are shared with other readers
+// and must not be changed. All methods are safe for concurrent use. The zero Snapshot is empty.
+type Snapshot struct{ view *view }
+
+// Revision returns the revision that the snapshot is the state of; 0 if it is empty because the
+// range has not been read yet.
+func (s Snapshot) Revision() int64 {
+	if s.view == nil {
+		return 0
+	}
+	return s.view.revision
+}
+
+// ProvenAt returns the latest moment for which it was proven, when the snapshot was taken, that it
+// contains every write that was acknowledged before. It is zero if nothing was asked yet: see
+// Cache.Fresh.
+func (s Snapshot) ProvenAt() time.Time {
+	if s.view == nil {
+		return time.Time{}
+	}
+	return s.view.provenAt
+}
+
+// Len returns the number of keys.
+func (s Snapshot) Len() int {
+	if s.view == nil {
+		return 0
+	}
+	return s.view.tree.Len()
+}
+
+// Get returns the pair of a key, and false if there is none. It takes no lock and allocates
+// nothing.
+func (s Snapshot) Get(key string) (*mvccpb.KeyValue, bool) {
+	if s.view == nil {
+		return nil, false
+	}
+	return s.view.tree.Get(key)
+}
+
+// All returns the pairs in the order of their keys.
+func (s Snapshot) All() iter.Seq[*mvccpb.KeyValue] { return s.Range("", "\x00") }
+
+// Prefix returns the pairs whose keys begin with p, in the order of their keys.
+func (s Snapshot) Prefix(p string) iter.Seq[*mvccpb.KeyValue] {
+	if p == "" {
+		return s.All()
+	}
+	return s.Range(p, clientv3.GetPrefixRangeEnd(p))
+}
+
+// Range returns the pairs whose keys are from or greater, and less than to, in the order of their
+// keys. As in etcd, a to of "\x00" means that there is no upper end.
+func (s Snapshot) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
+	return func(yield func(*mvccpb.KeyValue) bool) {
+		if s.view == nil {
+			return
+		}
+		s.view.tree.Ascend(from, func(key string, kv *mvccpb.KeyValue) bool {
+			return (to == "\x00" || key < to) && yield(kv)
+		})
+	}
+}
