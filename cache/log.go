@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"sort"
+	"sync"
 	"sync/atomic"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -13,8 +15,15 @@ type Change struct {
 	New *mvccpb.KeyValue // what it is; nil if it was deleted
 }
 
+// change is a Change with the revision it was made at, which a deletion does not show otherwise.
+type change struct {
+	Change
+	revision int64
+}
+
 // entry is one link of the log of changes: what one response of the watch has brought, which is
-// one or more whole revisions, or the difference after a gap. Everything but next is immutable.
+// one or more whole revisions, or the difference after a gap. Everything but next and dropped is
+// immutable. A reader keeps the last entry that it has read, and goes on with next.
 type entry struct {
 	first, last int64    // the revisions of its changes, from the oldest to the newest
 	changes     []change // in the order of their revisions
@@ -24,8 +33,93 @@ type entry struct {
 	dropped     atomic.Bool // it left the history: next may be cut, and a reader there is behind
 }
 
-// change is a Change with the revision it was made at, which a deletion does not show otherwise.
-type change struct {
-	Change
-	revision int64
+// following returns the entry after e. It returns nil if e is the newest one, and behind if e has
+// left the history, so that what follows is lost to its reader.
+func (e *entry) following() (next *entry, behind bool) {
+	if next := e.next.Load(); next != nil {
+		return next, false
+	}
+	return nil, e.dropped.Load()
+}
+
+// history is the log of changes: the newest entries that fit into a number of bytes. The newest
+// entry stays, however large it is. All methods are safe for concurrent use.
+type history struct {
+	limit int64
+
+	mu      sync.Mutex
+	entries []*entry // from the oldest to the newest
+	bytes   int64    // the sizes of entries
+	start   int      // entries[start:] come after the last gap
+	oldest  int64    // every change of this revision or later is in entries[start:]
+}
+
+func newHistory(limit int64) *history {
+	return &history{limit: limit}
+}
+
+// append adds e, which continues the log unless it is a gap, and drops the oldest entries that the
+// limit leaves no room for.
+func (h *history) append(e *entry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case e.gap:
+		h.oldest = e.last + 1
+	case len(h.entries) == 0:
+		h.oldest = e.first
+	}
+	if n := len(h.entries); n > 0 {
+		h.entries[n-1].next.Store(e)
+	}
+	h.entries = append(h.entries, e)
+	h.bytes += e.size
+	if e.gap {
+		h.start = len(h.entries)
+	}
+	for h.bytes > h.limit && len(h.entries) > 1 {
+		h.dropOldest()
+	}
+}
+
+// dropOldest unlinks the oldest entry, so that a reader there holds no other entry. A reader that
+// finds no link looks at dropped, which is therefore set first.
+func (h *history) dropOldest() {
+	e := h.entries[0]
+	h.entries[0] = nil
+	h.entries = h.entries[1:]
+	h.bytes -= e.size
+	if h.start > 0 {
+		h.start--
+	} else {
+		h.oldest = e.last + 1
+	}
+	e.dropped.Store(true)
+	e.next.Store(nil)
+}
+
+// oldestRevision returns the revision from which on the log holds every change.
+func (h *history) oldestRevision() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.oldest
+}
+
+// before returns a position in the log after which every change of rev or later comes, together
+// with older ones perhaps. It returns nil if the log does not reach back to rev or is empty.
+func (h *history) before(rev int64) *entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if rev < h.oldest || len(h.entries) == 0 {
+		return nil
+	}
+	later := h.start + sort.Search(len(h.entries)-h.start, func(i int) bool {
+		return h.entries[h.start+i].last >= rev
+	})
+	if later > 0 {
+		return h.entries[later-1]
+	}
+	e := &entry{first: h.oldest - 1, last: h.oldest - 1}
+	e.next.Store(h.entries[0])
+	return e
 }
