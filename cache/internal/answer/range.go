@@ -1,0 +1,146 @@
+package answer
+
+import (
+	"bytes"
+	"math"
+	"sort"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// Range returns the answer to a range request whose revision is that of the keys. It has no header.
+// The request must be one that a server accepts.
+func Range(k Keys, req *pb.RangeRequest) *pb.RangeResponse {
+	key, end := string(req.Key), string(req.RangeEnd)
+	if req.CountOnly {
+		return &pb.RangeResponse{Count: k.count(key, end)}
+	}
+	limit := fetchLimit(req)
+	kvs := k.find(key, end, limit)
+	resp := &pb.RangeResponse{Count: int64(len(kvs))}
+	if limit > 0 && resp.Count == limit {
+		resp.Count = k.count(key, end)
+	}
+	kvs = filter(kvs, req)
+	order(kvs, req)
+	if req.Limit > 0 && int64(len(kvs)) > req.Limit {
+		kvs, resp.More = kvs[:req.Limit], true
+	}
+	resp.Kvs = copies(kvs, req)
+	return resp
+}
+
+// fetchLimit returns how many keys etcd takes before it filters and sorts: one more than the limit,
+// or all if the limit applies to what is sorted or filtered. A sort without an order is no reason
+// to take all, so etcd sorts what the limit has left.
+func fetchLimit(req *pb.RangeRequest) int64 {
+	if !defaultOrder(req.SortTarget, req.SortOrder) || bounded(req) {
+		return 0
+	}
+	if req.Limit > 0 && req.Limit < math.MaxInt64 {
+		return req.Limit + 1
+	}
+	return req.Limit
+}
+
+func defaultOrder(target pb.RangeRequest_SortTarget, order pb.RangeRequest_SortOrder) bool {
+	return order == pb.RangeRequest_NONE ||
+		target == pb.RangeRequest_KEY && order == pb.RangeRequest_ASCEND
+}
+
+// bounded reports whether a request has bounds on revisions.
+func bounded(req *pb.RangeRequest) bool {
+	return req.MinModRevision != 0 || req.MaxModRevision != 0 || req.MinCreateRevision != 0 ||
+		req.MaxCreateRevision != 0
+}
+
+// filter returns the pairs within the bounds on revisions.
+func filter(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
+	if !bounded(req) {
+		return kvs
+	}
+	var kept []*mvccpb.KeyValue
+	for _, kv := range kvs {
+		if (req.MaxModRevision == 0 || kv.ModRevision <= req.MaxModRevision) &&
+			(req.MinModRevision == 0 || kv.ModRevision >= req.MinModRevision) &&
+			(req.MaxCreateRevision == 0 || kv.CreateRevision <= req.MaxCreateRevision) &&
+			(req.MinCreateRevision == 0 || kv.CreateRevision >= req.MinCreateRevision) {
+			kept = append(kept, kv)
+		}
+	}
+	return kept
+}
+
+// sortable sorts by package sort, as etcd does. That decides the order of pairs that compare equal.
+type sortable struct {
+	kvs  []*mvccpb.KeyValue
+	less func(a, b *mvccpb.KeyValue) bool
+}
+
+func (s sortable) Len() int           { return len(s.kvs) }
+func (s sortable) Swap(i, j int)      { s.kvs[i], s.kvs[j] = s.kvs[j], s.kvs[i] }
+func (s sortable) Less(i, j int) bool { return s.less(s.kvs[i], s.kvs[j]) }
+
+func byKey(a, b *mvccpb.KeyValue) bool     { return bytes.Compare(a.Key, b.Key) < 0 }
+func byVersion(a, b *mvccpb.KeyValue) bool { return a.Version < b.Version }
+func byCreate(a, b *mvccpb.KeyValue) bool  { return a.CreateRevision < b.CreateRevision }
+func byMod(a, b *mvccpb.KeyValue) bool     { return a.ModRevision < b.ModRevision }
+func byValue(a, b *mvccpb.KeyValue) bool   { return bytes.Compare(a.Value, b.Value) < 0 }
+
+var orders = map[pb.RangeRequest_SortTarget]func(a, b *mvccpb.KeyValue) bool{
+	pb.RangeRequest_KEY:     byKey,
+	pb.RangeRequest_VERSION: byVersion,
+	pb.RangeRequest_CREATE:  byCreate,
+	pb.RangeRequest_MOD:     byMod,
+	pb.RangeRequest_VALUE:   byValue,
+}
+
+// order sorts pairs, which are in the order of their keys. A target other than the key is sorted
+// upwards if the request says no order.
+func order(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
+	direction := req.SortOrder
+	if req.SortTarget != pb.RangeRequest_KEY && direction == pb.RangeRequest_NONE {
+		direction = pb.RangeRequest_ASCEND
+	}
+	if defaultOrder(req.SortTarget, direction) {
+		return
+	}
+	var sorter sort.Interface = sortable{kvs: kvs, less: orders[req.SortTarget]}
+	if direction == pb.RangeRequest_DESCEND {
+		sorter = sort.Reverse(sorter)
+	}
+	sort.Sort(sorter)
+}
+
+// slabPairs is how many copies share a piece of memory. A program that keeps one of them keeps up to
+// 32 KiB.
+const slabPairs = 256
+
+// copies returns copies of the pairs. etcd answers a request for keys only from an index that has
+// no leases, unless the order needs the values.
+func copies(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
+	if len(kvs) == 0 {
+		return nil
+	}
+	leases := !req.KeysOnly || req.SortTarget == pb.RangeRequest_VALUE
+	var slab []mvccpb.KeyValue
+	out := make([]*mvccpb.KeyValue, len(kvs))
+	for i, kv := range kvs {
+		if len(slab) == 0 {
+			slab = make([]mvccpb.KeyValue, min(len(kvs)-i, slabPairs))
+		}
+		c := &slab[0]
+		slab = slab[1:]
+		c.Key, c.CreateRevision, c.ModRevision, c.Version = kv.Key, kv.CreateRevision,
+			kv.ModRevision, kv.Version
+		if leases {
+			c.Lease = kv.Lease
+		}
+		if !req.KeysOnly {
+			c.Value = kv.Value
+		}
+		out[i] = c
+	}
+	return out
+}
