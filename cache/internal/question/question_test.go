@@ -1,0 +1,103 @@
+package question_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/question"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type (
+	line  = question.Line[string, int]
+	asked = question.Question[string, int]
+)
+
+var start = time.Unix(1000, 0)
+
+func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+
+func numbers() func() int {
+	n := 0
+	return func() int { n++; return n }
+}
+
+func TestReadersShareTheNextQuestion(t *testing.T) {
+	var l line
+	answer := numbers()
+	first := l.Join("a", at(0), answer)
+	require.Same(t, first, l.Send(at(1)))
+	second := l.Join("a", at(2), answer)
+	require.NotSame(t, first, second)
+	require.Same(t, second, l.Join("b", at(3), answer))
+	require.Same(t, second, l.Join("a", at(4), answer))
+	require.Equal(t, []string{"a", "b"}, second.Parties)
+	require.Equal(t, 3, second.Readers)
+	require.Nil(t, l.Send(at(4)), "one is under way")
+	l.Over()
+	require.Same(t, second, l.Send(at(5)))
+	require.Equal(t, 2, second.Answer)
+	l.Over()
+	require.Nil(t, l.Send(at(6)), "there is no next one")
+}
+
+func TestReadersOfAnOlderStateShareTheQuestionUnderWay(t *testing.T) {
+	var l line
+	first := l.Join("a", at(0), numbers())
+	l.Send(at(1))
+	require.Same(t, first, l.Join("a", at(1), numbers()))
+	require.NotSame(t, first, l.Join("b", at(1), numbers()), "b was not asked what it knew")
+}
+
+// TestRandomReaders lets readers come, and questions be sent and answered, in any order.
+func TestRandomReaders(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	type reader struct {
+		q         *asked
+		notBefore time.Time
+		seen      int // answers since it joined
+	}
+	var (
+		l        line
+		underWay *asked
+		waiting  []*reader
+		answered = map[*asked]bool{}
+	)
+	for n := range 20_000 {
+		switch rnd.IntN(3) {
+		case 0:
+			r := &reader{notBefore: at(n - rnd.IntN(8))}
+			r.q = l.Join("a", r.notBefore, numbers())
+			waiting = append(waiting, r)
+		case 1:
+			q := l.Send(at(n))
+			require.True(t, q == nil || underWay == nil, "two are under way")
+			if q != nil {
+				underWay = q
+			}
+		case 2:
+			if underWay == nil {
+				continue
+			}
+			l.Over()
+			answered[underWay], underWay = true, nil
+			left := waiting[:0]
+			for _, r := range waiting {
+				r.seen++
+				if answered[r.q] {
+					require.False(t, r.q.SentAt.Before(r.notBefore))
+				} else {
+					require.LessOrEqual(t, r.seen, 1, "a reader waits for two questions at most")
+					left = append(left, r)
+				}
+			}
+			waiting = left
+		}
+	}
+	require.Greater(t, len(answered), 1000)
+}
