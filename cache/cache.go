@@ -27,6 +27,8 @@ type Cache struct {
 	newest atomic.Pointer[view] // replaced under mu
 	counts counts
 	tasks  sync.WaitGroup // the goroutines of the cache
+	asker  *asker         // asks the questions of all caches of the client
+	leave  func()         // leaves the asker; a second call does nothing
 
 	mu         sync.Mutex
 	phase      string             // what the follower waits for
@@ -73,6 +75,8 @@ func New(c *clientv3.Client, prefix string, opts ...Option) (*Cache, error) {
 		clientv3.WithRequireLeader(k.ctx), streamKey, id)
 	k.list = listing{wanted: true}
 	k.newest.Store(&view{tree: &tree{}, last: &entry{}, replaced: make(chan struct{})})
+	k.asker = joinAsker(c)
+	k.leave = sync.OnceFunc(func() { leaveAsker(c) })
 	k.start()
 	return k, nil
 }
@@ -111,6 +115,7 @@ func (c *Cache) AtLeast(ctx context.Context, rev int64) (Snapshot, error) {
 // ErrClosed; Snapshot goes on returning the last state. It always returns nil.
 func (c *Cache) Close() error {
 	c.end(ErrClosed)
+	c.leave()
 	c.tasks.Wait()
 	return nil
 }

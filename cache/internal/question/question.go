@@ -29,12 +29,13 @@ type Line[P comparable, A any] struct {
 	underWay, next *Question[P, A]
 }
 
-// Join returns the question for a reader that accepts one sent at notBefore or later. It shares the
-// one under way only if its party was in it when it was sent, because a party notes what it knows
-// before a question is sent. For a question without readers, Join calls answer.
-func (l *Line[P, A]) Join(party P, notBefore time.Time, answer func() A) *Question[P, A] {
+// Join returns the question for a reader that accepts one sent after a moment. Of two events at one
+// moment it is not known which came first, so one sent at that moment may be too early. It shares
+// the one under way only if its party was in it when it was sent, because a party notes what it
+// knows before a question is sent. For a question without readers, Join calls answer.
+func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P, A] {
 	q := l.underWay
-	if q == nil || q.SentAt.Before(notBefore) || !slices.Contains(q.Parties, party) {
+	if q == nil || !q.SentAt.After(after) || !slices.Contains(q.Parties, party) {
 		if l.next == nil {
 			l.next = &Question[P, A]{Answer: answer()}
 		}

@@ -50,8 +50,9 @@ func TestReadersOfAnOlderStateShareTheQuestionUnderWay(t *testing.T) {
 	var l line
 	first := l.Join("a", at(0), numbers())
 	l.Send(at(1))
-	require.Same(t, first, l.Join("a", at(1), numbers()))
-	require.NotSame(t, first, l.Join("b", at(1), numbers()), "b was not asked what it knew")
+	require.Same(t, first, l.Join("a", at(0), numbers()))
+	require.NotSame(t, first, l.Join("a", at(1), numbers()), "which came first is not known")
+	require.NotSame(t, first, l.Join("b", at(0), numbers()), "b was not asked what it knew")
 }
 
 // TestRandomReaders lets readers come, and questions be sent and answered, in any order.
@@ -59,7 +60,7 @@ func TestRandomReaders(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	type reader struct {
 		q         *asked
-		notBefore time.Time
+		after time.Time
 		seen      int // answers since it joined
 	}
 	var (
@@ -71,8 +72,8 @@ func TestRandomReaders(t *testing.T) {
 	for n := range 20_000 {
 		switch rnd.IntN(3) {
 		case 0:
-			r := &reader{notBefore: at(n - rnd.IntN(8))}
-			r.q = l.Join("a", r.notBefore, numbers())
+			r := &reader{after: at(n - rnd.IntN(8))}
+			r.q = l.Join("a", r.after, numbers())
 			waiting = append(waiting, r)
 		case 1:
 			q := l.Send(at(n))
@@ -90,7 +91,7 @@ func TestRandomReaders(t *testing.T) {
 			for _, r := range waiting {
 				r.seen++
 				if answered[r.q] {
-					require.False(t, r.q.SentAt.Before(r.notBefore))
+					require.True(t, !r.q.SentAt.Before(r.after))
 				} else {
 					require.LessOrEqual(t, r.seen, 1, "a reader waits for two questions at most")
 					left = append(left, r)

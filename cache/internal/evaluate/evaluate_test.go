@@ -1,4 +1,4 @@
-package answer_test
+package evaluate_test
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/cache/internal/answer"
+	"go.etcd.io/etcd/client/v3/cache/internal/evaluate"
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
@@ -69,8 +69,8 @@ func (s *store) note() {
 }
 
 // keysAt returns the newest tree, with what was different at a revision.
-func (s *store) keysAt(rev int64) answer.Keys {
-	k := answer.Keys{Tree: new(answer.Tree), Past: map[string]*mvccpb.KeyValue{}}
+func (s *store) keysAt(rev int64) evaluate.Keys {
+	k := evaluate.Keys{Tree: new(evaluate.Tree), Past: map[string]*mvccpb.KeyValue{}}
 	for key, kv := range s.states[s.last] {
 		k.Tree.Set(key, kv)
 		if s.states[rev][key] == nil {
@@ -136,7 +136,7 @@ func TestRangesAreAnsweredAsByAServer(t *testing.T) {
 		want, err := s.remote.Range(t.Context(), req)
 		require.NoError(t, err)
 		want.Header = nil
-		got := answer.Range(s.keysAt(at), req)
+		got := evaluate.Range(s.keysAt(at), req)
 		require.True(t, proto.Equal(want, got), "request %d, %v:\nwant %v\ngot %v", n, req, want,
 			got)
 	}
@@ -151,7 +151,7 @@ func (s *store) randomCompare(rnd *rand.Rand) *pb.Compare {
 	if rnd.IntN(2) == 0 {
 		c.RangeEnd = nil
 	}
-	some := answer.Range(s.keysAt(s.last), &pb.RangeRequest{Key: []byte("k"),
+	some := evaluate.Range(s.keysAt(s.last), &pb.RangeRequest{Key: []byte("k"),
 		RangeEnd: []byte{0}}).Kvs
 	kv := some[rnd.IntN(len(some))]
 	if rnd.IntN(4) == 0 {
@@ -180,7 +180,7 @@ func TestComparisonsAreDecidedAsByAServer(t *testing.T) {
 		c := s.randomCompare(rnd)
 		want, err := s.remote.Txn(t.Context(), &pb.TxnRequest{Compare: []*pb.Compare{c}})
 		require.NoError(t, err)
-		require.Equal(t, want.Succeeded, answer.Holds(s.keysAt(s.last), []*pb.Compare{c}),
+		require.Equal(t, want.Succeeded, evaluate.Holds(s.keysAt(s.last), []*pb.Compare{c}),
 			"comparison %d, %v", n, c)
 		outcomes[want.Succeeded]++
 	}
@@ -189,12 +189,12 @@ func TestComparisonsAreDecidedAsByAServer(t *testing.T) {
 }
 
 func TestAnswersAreCopiesOfThePairs(t *testing.T) {
-	k := answer.Keys{Tree: new(answer.Tree)}
+	k := evaluate.Keys{Tree: new(evaluate.Tree)}
 	for n := range 600 {
 		key := fmt.Sprintf("k%03d", n)
 		k.Tree.Set(key, &mvccpb.KeyValue{Key: []byte(key), ModRevision: 7})
 	}
-	resp := answer.Range(k, &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l")})
+	resp := evaluate.Range(k, &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l")})
 	require.Len(t, resp.Kvs, 600)
 	for _, kv := range resp.Kvs {
 		kv.Key, kv.ModRevision = kv.Key[1:], 0

@@ -1,0 +1,177 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/cache/internal/question"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+)
+
+// questionTimeout bounds a question, so that one which a silent member has taken does not keep
+// others from being asked.
+const questionTimeout = 5 * time.Second
+
+// askAgain is the wait after a question that failed.
+var askAgain = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second, Jitter: 0.5}
+
+// asker asks the questions of all caches of one client, as long as there are any. The goroutine
+// that does so lives while a question is wanted.
+type asker struct {
+	ctx    context.Context // ends when the last cache is closed, and with the client
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup // the goroutine
+	caches int            // guarded by askers.mu
+
+	// guarded by mu
+	mu   sync.Mutex
+	line question.Line[*Cache, *reply]
+	busy bool // the goroutine runs
+}
+
+// reply is what readers wait on. The other fields are set before done is closed.
+type reply struct {
+	done    chan struct{}
+	err     error // why the question failed; nil if it was answered
+	answers map[*Cache]answered
+}
+
+// answered is what an answer says to one cache.
+type answered struct {
+	era      int64 // of the cache's view when the question was sent
+	revision int64 // a view of the era that has it contains all that was acknowledged before
+	proves   bool  // otherwise the era ends
+}
+
+// takenBy reports whether a view shows what an answer says, or that it belongs to a past era.
+func (a answered) takenBy(v *view) bool {
+	return v.era != a.era || a.proves && v.revision >= a.revision
+}
+
+func newReply() *reply {
+	return &reply{done: make(chan struct{}), answers: map[*Cache]answered{}}
+}
+
+// askers has the asker of each client that has caches.
+var askers = struct {
+	mu       sync.Mutex
+	byClient map[*clientv3.Client]*asker
+}{byClient: map[*clientv3.Client]*asker{}}
+
+// joinAsker returns the asker of a client. leaveAsker must be called when it is no longer needed.
+func joinAsker(client *clientv3.Client) *asker {
+	askers.mu.Lock()
+	defer askers.mu.Unlock()
+	a := askers.byClient[client]
+	if a == nil {
+		a = &asker{}
+		a.ctx, a.cancel = context.WithCancel(client.Ctx())
+		askers.byClient[client] = a
+	}
+	a.caches++
+	return a
+}
+
+// leaveAsker ends the asker of a client and waits for it, if no other cache needs it.
+func leaveAsker(client *clientv3.Client) {
+	askers.mu.Lock()
+	a := askers.byClient[client]
+	a.caches--
+	last := a.caches == 0
+	if last {
+		delete(askers.byClient, client)
+	}
+	askers.mu.Unlock()
+	if last {
+		a.cancel()
+		a.tasks.Wait()
+	}
+}
+
+// join returns the reply of a question for a reader of c that accepts one sent after a moment,
+// and has it asked.
+func (a *asker) join(c *Cache, after time.Time) *reply {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.line.Join(c, after, newReply).Answer
+	if !a.busy && a.ctx.Err() == nil {
+		a.busy = true
+		a.tasks.Go(a.run) // ends with a.ctx, or when no question is wanted; leaveAsker waits
+	}
+	return r
+}
+
+// next takes the next question under way. It returns nil if none is wanted; the goroutine then
+// ends.
+func (a *asker) next() *question.Question[*Cache, *reply] {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.line.Send(time.Now())
+	a.busy = q != nil
+	return q
+}
+
+// run asks one question after another.
+func (a *asker) run() {
+	failed := 0
+	for q := a.next(); q != nil; q = a.next() {
+		q.Answer.err = a.ask(q)
+		a.mu.Lock()
+		a.line.Over()
+		a.mu.Unlock()
+		close(q.Answer.done)
+		if q.Answer.err == nil {
+			failed = 0
+			continue
+		}
+		// the end of ctx fails the next question, too
+		_ = backoff.Wait(a.ctx, askAgain.Delay(failed))
+		failed++
+	}
+}
+
+// ask asks a question for its parties, and has them take the answer. A party that the server
+// refuses ends, and another one's key is asked for.
+func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
+	before := make([]*view, len(q.Parties))
+	for i, c := range q.Parties {
+		before[i] = c.now()
+		c.counts.questions.Add(1)
+		c.advance()
+	}
+	var header *pb.ResponseHeader
+	err := error(nil)
+	for _, c := range q.Parties {
+		if header, err = c.count(a.ctx); !isRefusal(err) {
+			break
+		}
+		c.end(fmt.Errorf("cache of %s: %w", &c.opts, err))
+	}
+	if err != nil {
+		return err
+	}
+	for i, c := range q.Parties {
+		a := answered{era: before[i].era, revision: header.Revision}
+		if a.proves = c.proven(header, q.SentAt, before[i]); a.proves {
+			c.reach(header.Revision)
+		}
+		q.Answer.answers[c] = a
+	}
+	return nil
+}
+
+// count is the request of a question: a linearizable read of the cheapest kind.
+func (c *Cache) count(ctx context.Context) (*pb.ResponseHeader, error) {
+	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
+	defer cancel()
+	resp, err := c.client.Get(ctx, c.opts.from, clientv3.WithCountOnly())
+	if err != nil {
+		return nil, err
+	}
+	return resp.Header, nil
+}
