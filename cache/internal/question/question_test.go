@@ -59,9 +59,9 @@ func TestReadersOfAnOlderStateShareTheQuestionUnderWay(t *testing.T) {
 func TestRandomReaders(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	type reader struct {
-		q         *asked
+		q     *asked
 		after time.Time
-		seen      int // answers since it joined
+		seen  int // answers since it joined
 	}
 	var (
 		l        line
