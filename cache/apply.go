@@ -92,7 +92,7 @@ func (e *entry) add(key string, old *mvccpb.KeyValue, ev *mvccpb.Event) {
 
 // append makes an entry the newest of the log and of a view that is about to be published.
 func (c *Cache) append(next *view, e *entry) {
-	next.last.next.Store(e)
+	c.history.append(e)
 	next.last = e
 }
 
@@ -132,7 +132,7 @@ func (f *follower) finish() error {
 		next.tree, next.bytes, next.revision, next.origin = t, bytes, revision, o
 		next.lists++
 		if !old.synced() {
-			next.last = &entry{first: revision, last: revision}
+			c.append(next, &entry{first: revision, last: revision, gap: true})
 			return
 		}
 		if replaced {

@@ -24,11 +24,12 @@ type Cache struct {
 	ask      chan struct{}   // has room for one: the asker has something to do
 	answered chan struct{}   // has room for one: a notice of progress has arrived
 
-	newest atomic.Pointer[view] // replaced under mu
-	counts counts
-	tasks  sync.WaitGroup // the goroutines of the cache
-	asker  *asker         // asks the questions of all caches of the client
-	leave  func()         // leaves the asker; a second call does nothing
+	newest  atomic.Pointer[view] // replaced under mu
+	history *history             // the log; it gets an entry before a view that has it
+	counts  counts
+	tasks   sync.WaitGroup // the goroutines of the cache
+	asker   *asker         // asks the questions of all caches of the client
+	leave   func()         // leaves the asker; a second call does nothing
 
 	mu         sync.Mutex
 	phase      string             // what the follower waits for
@@ -68,7 +69,7 @@ func New(c *clientv3.Client, prefix string, opts ...Option) (*Cache, error) {
 		return nil, err
 	}
 	k := &Cache{client: c, opts: o, log: c.GetLogger(), ask: make(chan struct{}, 1),
-		answered: make(chan struct{}, 1)}
+		answered: make(chan struct{}, 1), history: newHistory(o.history)}
 	k.ctx, k.cancel = context.WithCancel(c.Ctx())
 	id := strconv.FormatInt(streams.Add(1), 10)
 	k.watchCtx = metadata.AppendToOutgoingContext(
