@@ -49,7 +49,7 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 		return err
 	}
 	c.publish(func(next *view) {
-		next.tree, next.bytes, next.revision = t, bytes, revision
+		next.tree, next.bytes, next.revision = t, bytes, max(next.revision, revision)
 		next.origin = originOf(resp.Header)
 		if len(e.changes) > 0 {
 			c.append(next, e)

@@ -27,6 +27,9 @@ var errListAgain = errors.New("the range has to be listed")
 func (c *Cache) start() {
 	c.tasks.Go(c.follow)
 	c.tasks.Go(c.askForProgress)
+	if c.opts.audit > 0 {
+		c.tasks.Go(c.auditNowAndThen)
+	}
 }
 
 // follow keeps the copy up to date as long as the cache lives: one watch after another.
@@ -174,9 +177,7 @@ func (f *follower) sameCluster(header *pb.ResponseHeader) error {
 	if !otherCluster(known, header) {
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.startOverLocked("the cluster was replaced", true)
+	c.replaced(c.now(), "the cluster was replaced")
 	return errListAgain
 }
 

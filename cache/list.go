@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,16 +20,21 @@ import (
 // A request for a page is given up after pageTimeout, and after more each time that happens.
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
+// proofWait is the wait before a proof: a server that says how far the watch is has said it by then.
+var proofWait = backoff.Policy{Base: 2 * time.Second, Max: 10 * time.Second}
+
 // errWentBack says that a linearizable read was answered at a lower revision than the cache had
 // when the read was sent.
 var errWentBack = errors.New("the cluster was restored to a revision of the past")
 
-// answer is one page, or why no more can be read.
+// answer is one page, a proof, or why no more can be read.
 type answer struct {
 	kvs    []*mvccpb.KeyValue
 	header *pb.ResponseHeader
 	more   bool
 	err    error
+	proof  bool  // kvs are the keys that have changed, and count is that of all keys
+	count  int64 // of all keys
 }
 
 // startList begins a list under the watch that was confirmed with the header.
@@ -77,15 +81,17 @@ func (f *follower) page(a answer) error {
 	c := f.c
 	switch {
 	case errors.Is(a.err, errWentBack):
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.startOverLocked(a.err.Error(), true)
+		c.replaced(c.now(), a.err.Error())
 		return errListAgain
 	case a.err != nil:
 		return a.err
 	}
 	if err := f.sameCluster(a.header); err != nil {
 		return err
+	}
+	if a.proof {
+		f.fill.Prove(a.kvs, a.count, a.header.Revision)
+		return f.finish()
 	}
 	old := c.now()
 	for i, kv := range a.kvs {
@@ -116,13 +122,6 @@ func keep(v *view, kv *mvccpb.KeyValue) *mvccpb.KeyValue {
 	return kv
 }
 
-// samePair reports whether two pairs of a key are equal.
-func samePair(a, b *mvccpb.KeyValue) bool {
-	return a == b || a != nil && b != nil && a.ModRevision == b.ModRevision &&
-		a.CreateRevision == b.CreateRevision && a.Version == b.Version && a.Lease == b.Lease &&
-		bytes.Equal(a.Value, b.Value)
-}
-
 func (c *Cache) tooLarge(bytes int64) error {
 	if c.opts.maxBytes == noLimit || bytes <= c.opts.maxBytes {
 		return nil
@@ -140,23 +139,55 @@ type reader struct {
 	least        int64 // a page below this revision is read again
 	floor        int64 // a linearizable page below this revision shows that the cluster was restored
 	linearizable bool  // no page may come from a member that is behind
+	certain      int64 // every page is at this revision at least; 0 before the first
 }
 
-// run reads one page after another and delivers them to the follower.
+// run reads one page after another and delivers them to the follower. Then it goes on with proofs,
+// for servers that do not say how far the watch is.
 func (r *reader) run() {
-	from := r.c.opts.from
-	for {
+	for from, more := r.c.opts.from, true; more; {
 		a := r.read(from)
-		select {
-		case r.pages <- a:
-		case <-r.ctx.Done():
+		if !r.deliver(a) {
 			return
 		}
-		if a.err != nil || !a.more {
-			return
+		if more = a.more; more {
+			from = string(a.kvs[len(a.kvs)-1].Key) + "\x00"
 		}
-		from = string(a.kvs[len(a.kvs)-1].Key) + "\x00"
+		if r.certain == 0 || a.header.Revision < r.certain {
+			r.certain = a.header.Revision
+		}
 	}
+	for attempt := 0; ; attempt++ {
+		if backoff.Wait(r.ctx, proofWait.Delay(attempt)) != nil || !r.prove() {
+			return
+		}
+	}
+}
+
+// deliver passes an answer to the follower, and reports whether to go on.
+func (r *reader) deliver(a answer) bool {
+	select {
+	case r.pages <- a:
+		return a.err == nil
+	case <-r.ctx.Done():
+		return false
+	}
+}
+
+// prove reads what has changed since the pages were read, and how many keys there are: see
+// fill.Prove. It reports whether to go on.
+func (r *reader) prove() bool {
+	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
+	defer cancel()
+	resp, err := r.c.client.Get(ctx, r.c.opts.from, clientv3.WithRange(r.c.opts.end),
+		clientv3.WithKeysOnly(), clientv3.WithMinModRev(r.certain+1))
+	switch {
+	case isRefusal(err):
+		return r.deliver(answer{err: err})
+	case err != nil:
+		return r.ctx.Err() == nil
+	}
+	return r.deliver(answer{proof: true, kvs: resp.Kvs, count: resp.Count, header: resp.Header})
 }
 
 // read reads the page that begins with the key from, until it succeeds or is refused.

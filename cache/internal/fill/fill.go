@@ -138,6 +138,37 @@ func (f *Fill) Wants() (revision int64, ok bool) {
 	return f.greatest, f.complete && f.passed < f.greatest
 }
 
+// Certain returns the revision up to which the state has all changes of all keys. It is for Prove.
+func (f *Fill) Certain() int64 {
+	least := f.greatest
+	for _, p := range f.pages {
+		least = min(least, p.watermark)
+	}
+	return max(least, f.passed)
+}
+
+// Prove takes the answer of one read of the whole range at the given revision, for servers that do
+// not say how far the watch is: the pairs with a mod revision above Certain, their values aside,
+// and the count of all keys. If the state has these pairs at these mod revisions and as many keys,
+// it is the state at that revision, because each key of the range is then in it as it should be,
+// and no other. Prove then has the watch count as having passed the revision.
+func (f *Fill) Prove(newer []*mvccpb.KeyValue, count, revision int64) {
+	if f.complete && revision >= f.greatest && Unchanged(f.tree, newer, count) {
+		f.Pass(revision)
+	}
+}
+
+// Unchanged reports whether a tree has all the given pairs, at their mod revisions, and as many
+// keys as count says.
+func Unchanged(t *Tree, newer []*mvccpb.KeyValue, count int64) bool {
+	for _, kv := range newer {
+		if own, ok := t.Get(Key(kv.Key)); !ok || own.ModRevision != kv.ModRevision {
+			return false
+		}
+	}
+	return int64(t.Len()) == count
+}
+
 // Whole returns the state and its revision, and false if pages are missing or the watch has not
 // passed all of their watermarks. The Fill must not be used after it has returned true.
 func (f *Fill) Whole() (tree *Tree, bytes, revision int64, ok bool) {

@@ -1,0 +1,102 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+const (
+	// auditTimeout bounds the count of a range.
+	auditTimeout = time.Minute
+	// auditTries is how often a count is asked for at a newer revision, because a compaction was
+	// faster.
+	auditTries = 5
+)
+
+// auditNowAndThen audits as long as the cache lives, about once in the interval of WithAudit. Its
+// length varies, so that many caches do not ask at once.
+func (c *Cache) auditNowAndThen() {
+	for {
+		interval := c.opts.audit - time.Duration(rand.Float64()*float64(c.opts.audit)/4)
+		timer := time.NewTimer(interval)
+		select {
+		case <-c.ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		if err := c.auditOnce(); err != nil {
+			c.log.Info("the audit of a cache failed",
+				zap.Stringer("range", &c.opts), zap.Error(err))
+		}
+	}
+}
+
+// auditOnce compares the number of keys in the copy with that on the server at the copy's
+// revision. It lists the range anew if they differ, or if the server does not know the revision.
+func (c *Cache) auditOnce() error {
+	for try := 0; ; try++ {
+		v := c.now()
+		if !v.synced() || c.listing() {
+			return nil
+		}
+		err := c.auditView(v)
+		switch {
+		case isRefusal(err):
+			c.end(fmt.Errorf("cache of %s: %w", &c.opts, err))
+			return nil
+		case errors.Is(err, rpctypes.ErrFutureRev):
+			c.replaced(v, errWentBack.Error())
+			return nil
+		case !errors.Is(err, rpctypes.ErrCompacted) || try == auditTries:
+			return err
+		}
+		// Everything up to the copy's revision was compacted. A later view is as good.
+		c.reach(v.revision + 1)
+		ctx, cancel := context.WithTimeout(c.ctx, time.Second)
+		_, _ = c.await(ctx, func(next *view) bool { return next.revision > v.revision })
+		cancel()
+	}
+}
+
+func (c *Cache) auditView(v *view) error {
+	ctx, cancel := context.WithTimeout(c.ctx, auditTimeout)
+	defer cancel()
+	sentAt := time.Now()
+	resp, err := c.client.Get(ctx, c.opts.from, clientv3.WithRange(c.opts.end),
+		clientv3.WithCountOnly(), clientv3.WithRev(v.revision))
+	if err != nil {
+		return err
+	}
+	c.counts.audits.Add(1)
+	if !c.proven(resp.Header, sentAt, v) || resp.Count == int64(v.tree.Len()) {
+		return nil
+	}
+	c.counts.differences.Add(1)
+	c.startOver(fmt.Sprintf("the copy has %d keys at revision %d, and the server %d",
+		v.tree.Len(), v.revision, resp.Count))
+	return nil
+}
+
+// listing reports whether the range is to be listed.
+func (c *Cache) listing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.list.wanted
+}
+
+// replaced begins a new era, unless that has been done since the view v.
+func (c *Cache) replaced(v *view, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now().era == v.era {
+		c.startOverLocked(why, true)
+	}
+}
