@@ -23,8 +23,8 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 		key := fill.Key(ev.Kv.Key)
 		old, _ := t.Get(key)
 		if ev.Kv.ModRevision <= v.revision {
-			// It was delivered before, or a notice of progress has overtaken it.
-			if overtaken(ev, old) {
+			// The list had it, it was delivered before, or a notice of progress has overtaken it.
+			if ev.Kv.ModRevision > f.listed && overtaken(ev, old) {
 				c.startOver("a notice of progress came before an event that it covers")
 				return errListAgain
 			}
@@ -120,6 +120,7 @@ func (f *follower) finish() error {
 	o := f.origin
 	changes := difference(old.tree, t, revision)
 	f.stopList()
+	f.listed = revision
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.list.wanted && !c.list.begun {

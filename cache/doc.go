@@ -35,7 +35,8 @@
 //	opening    a watch of the whole range is created, from now on
 //	           → filling, when the server has confirmed it at revision W
 //	filling    pages of the range are read, none pinned to a revision. A page has its own revision L,
-//	           which is that of its answer. A page with L < W is read again.
+//	           which is that of its answer. Pages are linearizable: one with L < W, or below a page
+//	           or a view of before, shows that the cluster was restored.
 //	           An event of revision r counts for a key of a page if r > L. For a key of a page that
 //	           is still to come, the newest event is kept aside.
 //	           → following, when all pages are read and the watch has passed the greatest L

@@ -68,6 +68,8 @@ func isRefusal(err error) bool {
 type follower struct {
 	c *Cache
 
+	listed int64 // the revision of the newest list
+
 	// of the watch
 	ctx    context.Context // ends with the watch
 	events clientv3.WatchChan

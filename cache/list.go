@@ -59,7 +59,7 @@ func (f *follower) startList(list listing, header *pb.ResponseHeader) {
 	ctx, stop := context.WithCancel(c.ctx)
 	pages := make(chan answer)
 	r := &reader{c: c, ctx: ctx, pages: pages, size: c.opts.pageSize,
-		least: f.fill.Least(), floor: floor, linearizable: replaced}
+		least: f.fill.Least()}
 	f.stopPage, f.pages = stop, pages
 	// Ends with ctx, which stopList and the end of the cache end, or after the last page.
 	c.tasks.Go(r.run)
@@ -132,14 +132,12 @@ func (c *Cache) tooLarge(bytes int64) error {
 
 // reader reads the pages of one list.
 type reader struct {
-	c            *Cache
-	ctx          context.Context
-	pages        chan<- answer
-	size         int   // keys a page
-	least        int64 // a page below this revision is read again
-	floor        int64 // a linearizable page below this revision shows that the cluster was restored
-	linearizable bool  // no page may come from a member that is behind
-	certain      int64 // every page is at this revision at least; 0 before the first
+	c       *Cache
+	ctx     context.Context
+	pages   chan<- answer
+	size    int   // keys a page
+	least   int64 // no page can be below this revision
+	certain int64 // every page is at this revision at least; 0 before the first
 }
 
 // run reads one page after another and delivers them to the follower. Then it goes on with proofs,
@@ -153,8 +151,8 @@ func (r *reader) run() {
 		if more = a.more; more {
 			from = string(a.kvs[len(a.kvs)-1].Key) + "\x00"
 		}
-		if r.certain == 0 || a.header.Revision < r.certain {
-			r.certain = a.header.Revision
+		if r.certain == 0 {
+			r.certain = a.header.Revision // the others are no lower
 		}
 	}
 	for attempt := 0; ; attempt++ {
@@ -190,22 +188,18 @@ func (r *reader) prove() bool {
 	return r.deliver(answer{proof: true, kvs: resp.Kvs, count: resp.Count, header: resp.Header})
 }
 
-// read reads the page that begins with the key from, until it succeeds or is refused.
+// read reads the page that begins with the key from, until it succeeds or is refused. The read is
+// linearizable, so its revision is no lower than any that was seen before it was sent. If it is, the
+// cluster has lost a part of its history.
 func (r *reader) read(from string) answer {
-	linearizable := r.linearizable
 	for attempt, slow := 0, 0; ; attempt++ {
-		resp, err := r.request(from, linearizable, pageTimeout.Delay(slow))
+		resp, err := r.request(from, pageTimeout.Delay(slow))
 		switch {
-		case err == nil && resp.Header.Revision >= r.least:
-			return answer{kvs: resp.Kvs, header: resp.Header, more: resp.More && len(resp.Kvs) > 0}
-		case err == nil && !linearizable:
-			linearizable = true // the member is behind the watch
-			continue
-		case err == nil && resp.Header.Revision < r.floor:
+		case err == nil && resp.Header.Revision < r.least:
 			return answer{err: errWentBack}
 		case err == nil:
-			err = fmt.Errorf("a page at revision %d, before the watch's, %d",
-				resp.Header.Revision, r.least)
+			r.least = resp.Header.Revision
+			return answer{kvs: resp.Kvs, header: resp.Header, more: resp.More && len(resp.Kvs) > 0}
 		case r.ctx.Err() != nil, isRefusal(err):
 			return answer{err: err}
 		case status.Code(err) == codes.ResourceExhausted && r.size > 1:
@@ -220,16 +214,11 @@ func (r *reader) read(from string) answer {
 	}
 }
 
-func (r *reader) request(
-	from string, linearizable bool, timeout time.Duration,
-) (*clientv3.GetResponse, error) {
+func (r *reader) request(from string, timeout time.Duration) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, timeout)
 	defer cancel()
 	opts := []clientv3.OpOption{clientv3.WithRange(r.c.opts.end),
 		clientv3.WithLimit(int64(r.size))}
-	if !linearizable {
-		opts = append(opts, clientv3.WithSerializable())
-	}
 	if r.c.opts.keysOnly {
 		opts = append(opts, clientv3.WithKeysOnly())
 	}
