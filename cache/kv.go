@@ -1,0 +1,252 @@
+package cache
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// KV returns a KV that answers from memory what the cache has, so that existing code reads from it.
+// Everything else goes to the server through the KV that the client embeds, with the caller's
+// context and options: writes, keys outside of the cache's range, values if the cache has keys
+// only, past revisions beyond its history, and transactions that write.
+//
+// Gets of all options, GetStream, and transactions that only read are answered as by a server, each
+// from one snapshot, with its revision in the header. Like a server's, the answers are linearizable
+// unless WithSerializable is given: the method waits as Fresh(ctx, 0) does, and all readers of the
+// client share the questions. A read with WithSerializable does not wait, except for writes that
+// were made by this KV before: a KV sees its own writes. A past revision is answered as long as the
+// history has it, also after the server has compacted it.
+//
+// Before the range was read, reads wait within their context. They return an error of the context,
+// or that which the cache has ended with. An answer is the caller's own, except for the bytes of
+// keys and values, which must not be changed.
+func (c *Cache) KV() clientv3.KV {
+	return &kv{c: c, memory: clientv3.NewKVFromKVClient(memory{c}, c.client), remote: c.client.KV}
+}
+
+// kv is the KV of a cache.
+type kv struct {
+	c      *Cache
+	memory clientv3.KV // answers from the cache, or marks a call as one that the server must answer
+	remote clientv3.KV
+
+	// guarded by mu
+	mu    sync.Mutex
+	floor floor
+}
+
+// floor is the newest write of a KV, which its later reads must show.
+type floor struct{ era, revision int64 }
+
+// call returns a context for memory, and the call that it carries.
+func (k *kv) call(ctx context.Context) (context.Context, *call) {
+	call := &call{floor: k.least()}
+	return context.WithValue(ctx, callKey{}, call), call
+}
+
+// least returns the floor.
+func (k *kv) least() floor {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.floor
+}
+
+// wrote raises the floor, if a write has succeeded.
+func (k *kv) wrote(rev int64) {
+	if rev == 0 {
+		return
+	}
+	k.c.learn(rev)
+	era := k.c.now().era
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if era > k.floor.era || era == k.floor.era && rev > k.floor.revision {
+		k.floor = floor{era, rev}
+	}
+}
+
+func (k *kv) Put(
+	ctx context.Context, key, val string, opts ...clientv3.OpOption,
+) (*clientv3.PutResponse, error) {
+	resp, err := k.remote.Put(ctx, key, val, opts...)
+	if err == nil {
+		k.wrote(resp.Header.GetRevision())
+	}
+	return resp, err
+}
+
+func (k *kv) Delete(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.DeleteResponse, error) {
+	resp, err := k.remote.Delete(ctx, key, opts...)
+	if err == nil {
+		k.wrote(resp.Header.GetRevision())
+	}
+	return resp, err
+}
+
+func (k *kv) Compact(
+	ctx context.Context, rev int64, opts ...clientv3.CompactOption,
+) (*clientv3.CompactResponse, error) {
+	return k.remote.Compact(ctx, rev, opts...)
+}
+
+func (k *kv) Get(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
+	resp, err := k.Do(ctx, clientv3.OpGet(key, opts...)) // runs each option once
+	return resp.Get(), err
+}
+
+func (k *kv) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
+	if op.IsGet() || op.IsTxn() && !writes(op) {
+		ctx, call := k.call(ctx)
+		if resp, err := k.memory.Do(ctx, op); !call.passed {
+			return resp, err
+		}
+	}
+	resp, err := k.remote.Do(ctx, op)
+	if err == nil {
+		k.wrote(writeRevision(resp))
+	}
+	return resp, err
+}
+
+// writes reports whether a transaction has other operations than gets.
+func writes(op clientv3.Op) bool {
+	_, thenOps, elseOps := op.Txn()
+	return !onlyGets(thenOps) || !onlyGets(elseOps)
+}
+
+func onlyGets(ops []clientv3.Op) bool {
+	for _, op := range ops {
+		if !op.IsGet() {
+			return false
+		}
+	}
+	return true
+}
+
+// writeRevision returns the revision of the answer to a write; 0 for a get.
+func writeRevision(resp clientv3.OpResponse) int64 {
+	switch {
+	case resp.Put() != nil:
+		return resp.Put().Header.GetRevision()
+	case resp.Del() != nil:
+		return resp.Del().Header.GetRevision()
+	case resp.Txn() != nil:
+		return resp.Txn().Header.GetRevision()
+	}
+	return 0
+}
+
+func (k *kv) GetStream(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (clientv3.GetStreamChan, error) {
+	op := clientv3.OpGet(key, opts...)
+	whole := func(o *clientv3.Op) { *o = op } // runs each option once
+	memoryCtx, call := k.call(ctx)
+	ok, err := k.c.prepare(memoryCtx, op, call)
+	switch {
+	case err != nil:
+		return nil, err
+	case ok:
+		return k.memory.GetStream(memoryCtx, key, whole)
+	}
+	return k.remote.GetStream(ctx, key, whole)
+}
+
+// prepare finds the state that answers a GetStream, and returns false if the cache has none.
+func (c *Cache) prepare(ctx context.Context, op clientv3.Op, call *call) (bool, error) {
+	values := !op.IsCountOnly() && (!op.IsKeysOnly() || op.IsSortSet())
+	if !op.IsSortOptionValid() || values && c.opts.keysOnly ||
+		!c.opts.covers(string(op.KeyBytes()), string(op.RangeBytes())) {
+		return false, nil
+	}
+	v, err := c.viewFor(ctx, op.IsSerializable())
+	if err != nil {
+		return false, contextError(ctx, err)
+	}
+	keys, ok := c.keysAt(v, op.Rev())
+	call.view, call.keys = v, keys
+	return ok, nil
+}
+
+// contextError returns the error of ctx itself if it has ended, as a KV does, and otherwise err.
+func contextError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// viewFor returns the view that answers a call: one that is proven from the call on, or if it may
+// be of the past, one that shows the KV's own writes.
+func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
+	if !serializable {
+		return c.provenSince(ctx, time.Now())
+	}
+	var least floor
+	if call, ok := ctx.Value(callKey{}).(*call); ok {
+		least = call.floor
+	}
+	shows := func(v *view) bool {
+		return v.synced() && (v.era > least.era || v.revision >= least.revision)
+	}
+	if v := c.now(); v.err == nil && shows(v) {
+		return v, nil
+	}
+	c.reach(least.revision)
+	return c.await(ctx, shows)
+}
+
+func (k *kv) Txn(ctx context.Context) clientv3.Txn {
+	ctxMemory, call := k.call(ctx)
+	return &txn{k: k, call: call, memory: k.memory.Txn(ctxMemory), remote: k.remote.Txn(ctx)}
+}
+
+// txn collects a transaction for both KVs. Its methods may be called one after another only.
+type txn struct {
+	k      *kv
+	call   *call
+	memory clientv3.Txn
+	remote clientv3.Txn
+	writes bool
+}
+
+func (t *txn) If(cs ...clientv3.Cmp) clientv3.Txn {
+	t.memory.If(cs...)
+	t.remote.If(cs...)
+	return t
+}
+
+func (t *txn) Then(ops ...clientv3.Op) clientv3.Txn {
+	t.writes = t.writes || !onlyGets(ops)
+	t.memory.Then(ops...)
+	t.remote.Then(ops...)
+	return t
+}
+
+func (t *txn) Else(ops ...clientv3.Op) clientv3.Txn {
+	t.writes = t.writes || !onlyGets(ops)
+	t.memory.Else(ops...)
+	t.remote.Else(ops...)
+	return t
+}
+
+func (t *txn) Commit() (*clientv3.TxnResponse, error) {
+	if !t.writes {
+		t.call.floor = t.k.least()
+		if resp, err := t.memory.Commit(); !t.call.passed {
+			return resp, err
+		}
+	}
+	resp, err := t.remote.Commit()
+	if err == nil && t.writes {
+		t.k.wrote(resp.Header.GetRevision())
+	}
+	return resp, err
+}

@@ -1,0 +1,249 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/evaluate"
+)
+
+// maxTxnOps is how many conditions, or operations, etcd accepts in a transaction by default.
+const maxTxnOps = 128
+
+// memory answers requests from a cache. It is a pb.KVClient, so that package clientv3 makes requests
+// of options, and errors of statuses, as it does for a server.
+type memory struct{ c *Cache }
+
+// call is one call of a method of the KV. A context carries it to memory.
+type call struct {
+	floor  floor // what a serializable answer must show
+	passed bool  // the server has to answer
+
+	// of a GetStream, whose answer is found before its request is made
+	view *view
+	keys evaluate.Keys
+}
+
+type callKey struct{}
+
+// errPassed is what memory returns for a call that the server has to answer. No caller sees it.
+var errPassed = errors.New("cache: the server has to answer")
+
+// pass says that the server has to answer the call.
+func pass(ctx context.Context) error {
+	if call, ok := ctx.Value(callKey{}).(*call); ok {
+		call.passed = true
+	}
+	return errPassed
+}
+
+// Range implements pb.KVClient.
+func (m memory) Range(
+	ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption,
+) (*pb.RangeResponse, error) {
+	if !m.c.answersRange(req) {
+		return nil, pass(ctx)
+	}
+	v, err := m.c.viewFor(ctx, req.Serializable)
+	if err != nil {
+		return nil, err
+	}
+	keys, ok := m.c.keysAt(v, req.Revision)
+	if !ok {
+		return nil, pass(ctx)
+	}
+	resp := evaluate.Range(keys, req)
+	resp.Header = v.header()
+	return resp, nil
+}
+
+// RangeStream implements pb.KVClient. The answer is one piece, which shares what it can with the
+// cache.
+func (m memory) RangeStream(
+	ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption,
+) (pb.KV_RangeStreamClient, error) {
+	call, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
+		return nil, errPassed
+	}
+	resp := evaluate.Range(call.keys, req)
+	resp.Header = call.view.header()
+	return &piece{ctx: ctx, resp: resp}, nil
+}
+
+// Txn implements pb.KVClient.
+func (m memory) Txn(
+	ctx context.Context, req *pb.TxnRequest, _ ...grpc.CallOption,
+) (*pb.TxnResponse, error) {
+	serializable, ok := m.c.answersTxn(req)
+	if !ok {
+		return nil, pass(ctx)
+	}
+	v, err := m.c.viewFor(ctx, serializable)
+	if err != nil {
+		return nil, err
+	}
+	resp := &pb.TxnResponse{Header: v.header()}
+	resp.Succeeded = evaluate.Holds(evaluate.Keys{Tree: v.tree}, req.Compare)
+	ops := req.Failure
+	if resp.Succeeded {
+		ops = req.Success
+	}
+	for _, op := range ops {
+		keys, ok := m.c.keysAt(v, op.GetRequestRange().Revision)
+		if !ok {
+			return nil, pass(ctx)
+		}
+		part := evaluate.Range(keys, op.GetRequestRange())
+		part.Header = &pb.ResponseHeader{Revision: v.revision}
+		resp.Responses = append(resp.Responses,
+			&pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: part}})
+	}
+	return resp, nil
+}
+
+// Put implements pb.KVClient.
+func (m memory) Put(
+	ctx context.Context, _ *pb.PutRequest, _ ...grpc.CallOption,
+) (*pb.PutResponse, error) {
+	return nil, pass(ctx)
+}
+
+// DeleteRange implements pb.KVClient.
+func (m memory) DeleteRange(
+	ctx context.Context, _ *pb.DeleteRangeRequest, _ ...grpc.CallOption,
+) (*pb.DeleteRangeResponse, error) {
+	return nil, pass(ctx)
+}
+
+// Compact implements pb.KVClient.
+func (m memory) Compact(
+	ctx context.Context, _ *pb.CompactionRequest, _ ...grpc.CallOption,
+) (*pb.CompactionResponse, error) {
+	return nil, pass(ctx)
+}
+
+// answersRange reports whether the cache has what a request asks for, if it has the revision.
+func (c *Cache) answersRange(req *pb.RangeRequest) bool {
+	if !c.opts.covers(string(req.Key), string(req.RangeEnd)) {
+		return false
+	}
+	values := !req.CountOnly && (!req.KeysOnly || req.SortTarget == pb.RangeRequest_VALUE)
+	return !values || !c.opts.keysOnly
+}
+
+// answersTxn reports whether the cache can answer a transaction if it has the revisions that are
+// asked for, and whether the answer may be of the past.
+func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {
+	readOnly, serializable := evaluate.ReadOnly(req)
+	if !readOnly || max(len(req.Compare), len(req.Success), len(req.Failure)) > maxTxnOps {
+		return false, false
+	}
+	for _, cmp := range req.Compare {
+		if !c.opts.covers(string(cmp.Key), string(cmp.RangeEnd)) || c.opts.keysOnly &&
+			(cmp.Target == pb.Compare_VALUE || cmp.Target == pb.Compare_LEASE) {
+			return false, false
+		}
+	}
+	for _, ops := range [][]*pb.RequestOp{req.Success, req.Failure} {
+		for _, op := range ops {
+			if !c.answersRange(op.GetRequestRange()) {
+				return false, false
+			}
+		}
+	}
+	return serializable && len(req.Success)+len(req.Failure) > 0, true
+}
+
+// covers reports whether a request's range lies in that of the cache. One that ends before it begins
+// has no keys.
+func (o *options) covers(key, end string) bool {
+	switch {
+	case !o.contains(key):
+		return false
+	case end == "":
+		return true
+	case end == "\x00":
+		return o.end == "\x00"
+	default:
+		return end <= key || o.end == "\x00" || end <= o.end
+	}
+}
+
+// keysAt returns the state at a revision; 0 is that of the view. It returns false if the history
+// does not reach back to it, or if the view has not reached it.
+func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
+	keys := evaluate.Keys{Tree: v.tree}
+	switch {
+	case rev == 0 || rev == v.revision:
+		return keys, true
+	case rev < 0 || rev > v.revision:
+		return keys, false
+	}
+	at := c.history.before(rev + 1)
+	if at == nil {
+		return keys, false
+	}
+	keys.Past = map[string]*mvccpb.KeyValue{}
+	for {
+		next, behind := at.following()
+		if behind {
+			return keys, false
+		}
+		if next == nil || next.first > v.revision {
+			return keys, true
+		}
+		for _, ch := range next.changes {
+			if _, known := keys.Past[ch.Key]; !known && ch.revision > rev {
+				keys.Past[ch.Key] = ch.Old
+			}
+		}
+		at = next
+	}
+}
+
+// header returns the header of an answer from a view.
+func (v *view) header() *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: v.origin.clusterID, MemberId: v.origin.memberID,
+		Revision: v.revision, RaftTerm: v.origin.raftTerm}
+}
+
+// piece is a stream with one message.
+type piece struct {
+	ctx  context.Context
+	resp *pb.RangeResponse // nil: it was received
+}
+
+// Recv implements grpc.ServerStreamingClient.
+func (p *piece) Recv() (*pb.RangeStreamResponse, error) {
+	if p.resp == nil {
+		return nil, io.EOF
+	}
+	msg := &pb.RangeStreamResponse{RangeResponse: p.resp}
+	p.resp = nil
+	return msg, nil
+}
+
+// Header implements grpc.ClientStream.
+func (p *piece) Header() (metadata.MD, error) { return nil, nil }
+
+// Trailer implements grpc.ClientStream.
+func (p *piece) Trailer() metadata.MD { return nil }
+
+// CloseSend implements grpc.ClientStream.
+func (p *piece) CloseSend() error { return nil }
+
+// Context implements grpc.ClientStream.
+func (p *piece) Context() context.Context { return p.ctx }
+
+// SendMsg implements grpc.ClientStream. There is nothing to be sent.
+func (p *piece) SendMsg(any) error { return io.EOF }
+
+// RecvMsg implements grpc.ClientStream. Messages come by Recv only.
+func (p *piece) RecvMsg(any) error { return io.EOF }
