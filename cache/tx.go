@@ -1,0 +1,282 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Tx is one attempt of an Update: what its function reads from one snapshot, and what it writes. It
+// is valid until the function returns, and its methods may be called one after another only.
+type Tx struct {
+	c      *Cache
+	view   *view
+	keys   map[string]int64  // the mod revisions of the keys that were read; 0: there was none
+	spans  map[interval]bool // the ranges that were read
+	writes map[string]*write
+	order  []string // the keys of writes, in the order of their first write
+	err    error    // the first error of a method
+}
+
+// interval is a range of keys that was read. Its end is never empty.
+type interval struct{ from, end string }
+
+// write is what becomes of a key: a put, or nil for a delete.
+type write struct{ put *pb.PutRequest }
+
+func newTx(c *Cache, v *view) *Tx {
+	return &Tx{c: c, view: v, keys: map[string]int64{}, spans: map[interval]bool{},
+		writes: map[string]*write{}}
+}
+
+// Get returns the pair of a key, and false if there is none. The commit depends on the key: if
+// another client changes, creates or deletes it before, the Update runs its function again. A key
+// that the Tx has written is returned as it will be, without revisions. A key outside of the
+// cache's range is an error of the Update.
+func (tx *Tx) Get(key string) (*mvccpb.KeyValue, bool) {
+	if w := tx.writes[key]; w != nil {
+		return tx.written(key, w)
+	}
+	kv := tx.read(key)
+	return kv, kv != nil
+}
+
+// read returns what the snapshot has of a key, and makes the commit depend on it.
+func (tx *Tx) read(key string) *mvccpb.KeyValue {
+	if !tx.c.opts.contains(key) {
+		tx.fail(fmt.Errorf("cache of %s: Get(%q) is outside of it", &tx.c.opts, key))
+		return nil
+	}
+	kv, _ := tx.view.tree.Get(key)
+	tx.keys[key] = kv.GetModRevision()
+	return kv
+}
+
+// written returns what a write makes of a key.
+func (tx *Tx) written(key string, w *write) (*mvccpb.KeyValue, bool) {
+	if w.put == nil {
+		return nil, false
+	}
+	kv := &mvccpb.KeyValue{Key: []byte(key), Value: w.put.Value, Lease: w.put.Lease}
+	if w.put.IgnoreValue || w.put.IgnoreLease {
+		old := tx.read(key)
+		if w.put.IgnoreValue {
+			kv.Value = old.GetValue()
+		}
+		if w.put.IgnoreLease {
+			kv.Lease = old.GetLease()
+		}
+	}
+	return kv, true
+}
+
+// Range returns the pairs whose keys are from or greater, and less than to, in the order of their
+// keys, with what the Tx has written when the iteration begins. A to of "\x00" means that there is
+// no upper end. The commit depends on the range as far as the iteration went: if another client
+// changes, creates or deletes a key there before, the Update runs its function again. Each key
+// counts as one read, and the range as another. A range that is not within the cache's is an error
+// of the Update.
+func (tx *Tx) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
+	return func(yield func(*mvccpb.KeyValue) bool) {
+		from := max(from, "\x00")
+		if to != "\x00" && to <= from {
+			return
+		}
+		if !tx.c.opts.covers(from, to) {
+			tx.fail(fmt.Errorf("cache of %s: Range(%q, %q) is not within it", &tx.c.opts, from, to))
+			return
+		}
+		end := to
+		for key, kv := range tx.merged(from, to) {
+			if kv != nil && !yield(kv) {
+				end = key + "\x00"
+				break
+			}
+		}
+		tx.spans[interval{from, end}] = true
+	}
+}
+
+// merged returns the keys of the snapshot and those that the Tx has written, in order. A key that
+// it has deleted has no pair. Each key of the snapshot is read.
+func (tx *Tx) merged(from, to string) iter.Seq2[string, *mvccpb.KeyValue] {
+	own := tx.writtenIn(from, to)
+	return func(yield func(string, *mvccpb.KeyValue) bool) {
+		going := true
+		yieldOwn := func() {
+			kv, _ := tx.written(own[0], tx.writes[own[0]])
+			going = yield(own[0], kv)
+			own = own[1:]
+		}
+		tx.view.tree.Ascend(from, func(key string, kv *mvccpb.KeyValue) bool {
+			if to != "\x00" && key >= to {
+				return false
+			}
+			for going && len(own) > 0 && own[0] < key {
+				yieldOwn()
+			}
+			switch {
+			case !going:
+				return false
+			case len(own) > 0 && own[0] == key:
+				tx.keys[key] = kv.ModRevision
+				yieldOwn()
+			default:
+				tx.keys[key] = kv.ModRevision
+				going = yield(key, kv)
+			}
+			return going
+		})
+		for going && len(own) > 0 {
+			yieldOwn()
+		}
+	}
+}
+
+// writtenIn returns the keys of a range that the Tx has written, in order.
+func (tx *Tx) writtenIn(from, to string) []string {
+	var keys []string
+	for key := range tx.writes {
+		if key >= from && (to == "\x00" || key < to) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Put sets a key to a value when the Update commits. The key may be any, also one outside of the
+// cache's range. The last write of a key is the one that is made. Put takes the options of a put,
+// and panics for those that OpPut panics for.
+func (tx *Tx) Put(key, value string, opts ...clientv3.OpOption) {
+	put := &pb.PutRequest{Key: []byte(key), Value: []byte(value)}
+	if len(opts) > 0 {
+		put = putRequest(clientv3.OpPut(key, value, opts...))
+	}
+	if before := tx.writes[key]; before != nil && (put.IgnoreValue || put.IgnoreLease) {
+		if before.put == nil {
+			tx.fail(fmt.Errorf("cache: Put(%q) keeps the value or lease of a key that was deleted: %w",
+				key, rpctypes.ErrKeyNotFound))
+			return
+		}
+		if put.IgnoreValue {
+			put.Value, put.IgnoreValue = before.put.Value, before.put.IgnoreValue
+		}
+		if put.IgnoreLease {
+			put.Lease, put.IgnoreLease = before.put.Lease, before.put.IgnoreLease
+		}
+	}
+	tx.write(key, &write{put: put})
+}
+
+// Delete deletes a key when the Update commits, if it exists.
+func (tx *Tx) Delete(key string) { tx.write(key, &write{}) }
+
+func (tx *Tx) write(key string, w *write) {
+	if tx.writes[key] == nil {
+		tx.order = append(tx.order, key)
+	}
+	tx.writes[key] = w
+}
+
+// fail keeps the first error.
+func (tx *Tx) fail(err error) {
+	if tx.err == nil {
+		tx.err = err
+	}
+}
+
+// conditions returns the conditions that hold as long as everything that was read is unchanged.
+func (tx *Tx) conditions() ([]clientv3.Cmp, error) {
+	if n := len(tx.spans) + len(tx.keys); n > maxTxnOps {
+		return nil, fmt.Errorf("%w: %d keys and %d ranges were read, %d conditions are allowed",
+			ErrTooManyReads, len(tx.keys), len(tx.spans), maxTxnOps)
+	}
+	var cmps []clientv3.Cmp
+	for s := range tx.spans {
+		cmps = append(cmps, clientv3.Compare(
+			clientv3.ModRevision(s.from).WithRange(s.end), "<", tx.view.revision+1))
+	}
+	for key, rev := range tx.keys {
+		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key), "=", rev))
+	}
+	return cmps, nil
+}
+
+// broken reports whether the conditions do not hold in a tree.
+func (tx *Tx) broken(t *tree) bool {
+	for key, rev := range tx.keys {
+		if kv, _ := t.Get(key); kv.GetModRevision() != rev {
+			return true
+		}
+	}
+	newer := false
+	for s := range tx.spans {
+		t.Ascend(s.from, func(key string, kv *mvccpb.KeyValue) bool {
+			if s.end != "\x00" && key >= s.end {
+				return false
+			}
+			newer = kv.ModRevision > tx.view.revision
+			return !newer
+		})
+		if newer {
+			return true
+		}
+	}
+	return false
+}
+
+// ops returns the writes in the order in which their keys were first written, and whether one of
+// them is a put in the range of the cache.
+func (tx *Tx) ops() (ops []clientv3.Op, shows bool) {
+	for _, key := range tx.order {
+		put := tx.writes[key].put
+		if put == nil {
+			ops = append(ops, clientv3.OpDelete(key))
+			continue
+		}
+		shows = shows || tx.c.opts.contains(key)
+		var opts []clientv3.OpOption
+		if put.Lease != 0 {
+			opts = append(opts, clientv3.WithLease(clientv3.LeaseID(put.Lease)))
+		}
+		if put.IgnoreValue {
+			opts = append(opts, clientv3.WithIgnoreValue())
+		}
+		if put.IgnoreLease {
+			opts = append(opts, clientv3.WithIgnoreLease())
+		}
+		ops = append(ops, clientv3.OpPut(key, string(put.Value), opts...))
+	}
+	return ops, shows
+}
+
+// putRequest returns the request of a put. An Op does not show all of its options, so package
+// clientv3 makes the request for a KVClient that keeps it.
+func putRequest(op clientv3.Op) *pb.PutRequest {
+	var k putKeeper
+	_, _ = clientv3.NewKVFromKVClient(&k, nil).Do(context.Background(), op)
+	return k.put
+}
+
+// putKeeper is a pb.KVClient that keeps the request of a put. No other method of it is called.
+type putKeeper struct {
+	pb.KVClient
+	put *pb.PutRequest
+}
+
+// Put implements pb.KVClient.
+func (k *putKeeper) Put(
+	_ context.Context, req *pb.PutRequest, _ ...grpc.CallOption,
+) (*pb.PutResponse, error) {
+	k.put = req
+	return &pb.PutResponse{}, nil
+}
