@@ -24,12 +24,13 @@ type Cache struct {
 	ask      chan struct{}   // has room for one: the asker has something to do
 	answered chan struct{}   // has room for one: a notice of progress has arrived
 
-	newest  atomic.Pointer[view] // replaced under mu
-	history *history             // the log; it gets an entry before a view that has it
-	counts  counts
-	tasks   sync.WaitGroup // the goroutines of the cache
-	asker   *asker         // asks the questions of all caches of the client
-	leave   func()         // leaves the asker; a second call does nothing
+	newest   atomic.Pointer[view] // replaced under mu
+	history  *history             // the log; it gets an entry before a view that has it
+	counts   counts
+	watchers watcherSet
+	tasks    sync.WaitGroup // the goroutines of the cache
+	asker    *asker         // asks the questions of all caches of the client
+	leave    func()         // leaves the asker; a second call does nothing
 
 	mu         sync.Mutex
 	phase      string             // what the follower waits for
@@ -115,6 +116,7 @@ func (c *Cache) AtLeast(ctx context.Context, rev int64) (Snapshot, error) {
 // Close ends the cache and waits until nothing of it is left running. Calls that wait return
 // ErrClosed; Snapshot goes on returning the last state. It always returns nil.
 func (c *Cache) Close() error {
+	c.watchers.close()
 	c.end(ErrClosed)
 	c.leave()
 	c.tasks.Wait()

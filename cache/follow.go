@@ -47,6 +47,9 @@ func (c *Cache) follow() {
 			c.end(fmt.Errorf("cache of %s: %w", &c.opts, err))
 			return
 		}
+		if errors.Is(err, rpctypes.ErrNoLeader) {
+			c.publish(func(next *view) { next.leaderLosses++ })
+		}
 		if f.passed() != before {
 			attempt = 0
 		}

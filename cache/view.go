@@ -19,16 +19,17 @@ func copyTree(t *tree) *tree {
 
 // view is what a cache shows at one moment. It is immutable.
 type view struct {
-	tree     *tree
-	revision int64     // the tree is the state of the range at this revision; 0 before the first list
-	provenAt time.Time // every write that was acknowledged before it is in the tree
-	origin   origin
-	era      int64         // how often the cluster was replaced or restored
-	lists    int64         // how often the whole range was read
-	bytes    int64         // of keys and values
-	last     *entry        // the newest entry of the log; never nil
-	err      error         // why the cache ended; nil as long as it lives
-	replaced chan struct{} // closed when another view is published
+	tree         *tree
+	revision     int64     // the tree is the state of the range at this revision; 0 before the first list
+	provenAt     time.Time // every write that was acknowledged before it is in the tree
+	origin       origin
+	era          int64         // how often the cluster was replaced or restored
+	lists        int64         // how often the whole range was read
+	bytes        int64         // of keys and values
+	last         *entry        // the newest entry of the log; never nil
+	leaderLosses int64         // how often the watch ended because its member had no leader
+	err          error         // why the cache ended; nil as long as it lives
+	replaced     chan struct{} // closed when another view is published
 }
 
 // origin identifies who answered last, for the headers of answers from memory.

@@ -6,7 +6,8 @@ var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "
 
 // stateMachines are packages of pure data, without goroutines and channels.
 var stateMachines = []string{"internal/watchmux", "internal/keepalive", "internal/keystate",
-	"internal/memberhealth", "etcdfake/internal/store", "etcdfake/internal/boltfile"}
+	"internal/memberhealth", "etcdfake/internal/store", "etcdfake/internal/boltfile",
+	"cache/internal/watchindex"}
 
 // goroutineFiles may start goroutines: the machinery, and the parts of the API whose background
 // work has no smaller home.
@@ -47,6 +48,8 @@ var goroutineFiles = []string{
 	"leasing/kv.go",
 	// one ownership, until its epoch ends; the closing function waits
 	"leasing/owner.go",
+	// watches on the server, for watches that the log of a cache does not reach
+	"cache/watch_source.go",
 }
 
 // withoutExample are exported functions that no example of their package uses.

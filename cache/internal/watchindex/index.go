@@ -14,7 +14,7 @@ type Index[T any] struct {
 
 // Item is one watched key or range, with what the caller attaches to it.
 type Item[T any] struct {
-	Value      T
+	Value      T      // of the caller
 	key, end   string // end is empty if one key is watched
 	prev, next *Item[T]
 }
@@ -28,16 +28,14 @@ func (it *Item[T]) End() string { return it.end }
 // Len returns how many items the index holds.
 func (x *Index[T]) Len() int { return x.size }
 
-// Add adds value for the keys from key up to, and without, end. An empty end stands for the one
-// key, and ToEnd for all keys from key on.
-func (x *Index[T]) Add(key, end string, value T) *Item[T] {
-	it := &Item[T]{Value: value, key: key, end: end}
-	x.Insert(it)
-	return it
+// NewItem returns an item for the keys from key up to, and without, end. An empty end stands for
+// the one key, and ToEnd for all keys from key on.
+func NewItem[T any](key, end string, value T) *Item[T] {
+	return &Item[T]{Value: value, key: key, end: end}
 }
 
-// Insert adds an item that is in no index.
-func (x *Index[T]) Insert(it *Item[T]) {
+// Add adds an item that is in no index.
+func (x *Index[T]) Add(it *Item[T]) {
 	x.size++
 	if it.end != "" {
 		var n *node[T]

@@ -57,7 +57,8 @@ func TestIndexFindsWhatASearchFinds(t *testing.T) {
 			}
 		} else {
 			s := randomSpan(r)
-			spans[i], items[i] = s, x.Add(s.key, s.end, i)
+			spans[i], items[i] = s, watchindex.NewItem(s.key, s.end, i)
+			x.Add(items[i])
 		}
 		if i%50 != 0 {
 			continue
@@ -82,8 +83,8 @@ func TestIndexFindsWhatASearchFinds(t *testing.T) {
 func BenchmarkOtherKeys(b *testing.B) {
 	var x watchindex.Index[int]
 	for i := range 100_000 {
-		x.Add(fmt.Sprintf("key/%06d", i), "", i)
-		x.Add(fmt.Sprintf("prefix/%06d/", i), fmt.Sprintf("prefix/%06d0", i), i)
+		x.Add(watchindex.NewItem(fmt.Sprintf("key/%06d", i), "", i))
+		x.Add(watchindex.NewItem(fmt.Sprintf("prefix/%06d/", i), fmt.Sprintf("prefix/%06d0", i), i))
 	}
 	for b.Loop() {
 		x.Each("prefix/050000-other", func(int) { b.Fatal("found") })
@@ -92,9 +93,9 @@ func BenchmarkOtherKeys(b *testing.B) {
 
 func ExampleIndex() {
 	var x watchindex.Index[string]
-	x.Add("a/", "a0", "the prefix a/")
-	x.Add("a/1", "", "the key a/1")
-	x.Add("b", watchindex.ToEnd, "all keys from b on")
+	x.Add(watchindex.NewItem("a/", "a0", "the prefix a/"))
+	x.Add(watchindex.NewItem("a/1", "", "the key a/1"))
+	x.Add(watchindex.NewItem("b", watchindex.ToEnd, "all keys from b on"))
 	x.Each("a/1", func(s string) { fmt.Println(s) })
 	// Output:
 	// the key a/1

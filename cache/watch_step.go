@@ -1,0 +1,108 @@
+package cache
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// step gives watches some of what they have not been given up to the view. It returns false if there
+// is nothing left to do before another view comes, or a request, or something from the server.
+func (t *watchTable) step() bool {
+	more := t.stepHead()
+	for range len(t.others) {
+		t.turn++
+		g := t.others[t.turn%len(t.others)]
+		if t.stepOther(g) {
+			more = true
+			break
+		}
+	}
+	if !more && t.asked {
+		t.answerProgress()
+	}
+	return more
+}
+
+// stepHead gives the head group the next entry of the log.
+func (t *watchTable) stepHead() bool {
+	g, v := t.head, t.view
+	if g.index.Len() == 0 {
+		return false
+	}
+	state := t.read(g, v.last, 1)
+	t.flush(t.header(g.revision))
+	switch {
+	case state == readLost, state == readAll && v.err != nil:
+		t.head = &watchGroup{at: v.last, revision: v.revision}
+		t.others = append(t.others, g)
+		t.orphan(g)
+		return true
+	case state == readAll:
+		g.revision = v.revision
+		return false
+	}
+	return true
+}
+
+// stepOther lets one of the others catch up, and reports whether that changed anything.
+func (t *watchTable) stepOther(g *watchGroup) bool {
+	if g.at == nil {
+		if t.view.err == nil && g.source != nil {
+			t.leaveServer(g)
+		}
+		return g.at != nil
+	}
+	before := g.at
+	state := t.read(g, t.head.at, batchChanges)
+	t.flush(t.header(t.view.revision))
+	switch {
+	case g.at == t.head.at && t.view.err == nil:
+		t.merge(g)
+	case state == readLost, state == readAll && t.view.err != nil:
+		t.orphan(g)
+	default:
+		return g.at != before
+	}
+	return true
+}
+
+// orphan takes one of the others out of the log, for the server to go on with it.
+func (t *watchTable) orphan(g *watchGroup) {
+	g.at = nil
+	t.orphans = append(t.orphans, g)
+}
+
+// answerProgress answers a request for progress, if all watches have been given everything up to
+// the revision of the view, and none starts later.
+func (t *watchTable) answerProgress() {
+	switch {
+	case len(t.others) > 0:
+		return
+	case len(t.watches) == 0:
+		t.asked = false
+		return
+	case t.future:
+		for _, w := range t.watches {
+			if w.next > t.head.revision+1 {
+				return
+			}
+		}
+		t.future = false
+	}
+	t.asked = false
+	t.send(&pb.WatchResponse{Header: t.header(t.head.revision), WatchId: clientv3.InvalidWatchID})
+}
+
+// tick sends a notice of progress to each watch that wants them and had no event since the last
+// tick.
+func (t *watchTable) tick() {
+	for _, w := range t.watches {
+		if !w.progress {
+			continue
+		}
+		if !w.busy && w.group == t.head && w.next <= t.head.revision+1 {
+			t.send(&pb.WatchResponse{Header: t.header(t.head.revision), WatchId: w.id})
+		}
+		w.busy = false
+	}
+}

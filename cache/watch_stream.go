@@ -1,0 +1,197 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// noticePeriod is the time between notices of progress for a watch that wants them, and up to a
+// tenth more. It is that of a server with default settings.
+const noticePeriod = 10 * time.Minute
+
+// memoryServer answers the Watch protocol from a cache, for a Watcher in the same process.
+type memoryServer struct {
+	cache *Cache
+	tasks sync.WaitGroup // the sources of all streams
+}
+
+// Watch implements pb.WatchClient. The stream ends with ctx.
+func (s *memoryServer) Watch(
+	ctx context.Context, _ ...grpc.CallOption,
+) (pb.Watch_WatchClient, error) {
+	id := strconv.FormatInt(streams.Add(1), 10)
+	m := &memoryStream{server: s, cache: s.cache, kick: make(chan struct{}, 1),
+		sourced: make(chan sourced), leader: s.cache.now().leaderLosses,
+		notices: time.NewTicker(noticePeriod + rand.N(noticePeriod/10))}
+	m.ctx, m.cancel = context.WithCancel(ctx)
+	m.sourceCtx = metadata.AppendToOutgoingContext(m.ctx, streamKey, id)
+	md, _ := metadata.FromOutgoingContext(ctx)
+	m.needsLeader = len(md.Get(rpctypes.MetadataRequireLeaderKey)) > 0
+	return m, nil
+}
+
+// memoryStream is the client's end of a Watch stream of a cache. It has no goroutine: Recv makes
+// the next response when it is called. Send and Recv may run at the same time, each on one
+// goroutine at a time.
+type memoryStream struct {
+	// read-only after Watch
+	server      *memoryServer
+	cache       *Cache
+	ctx         context.Context
+	cancel      context.CancelFunc
+	sourceCtx   context.Context // descends from ctx; keeps the sources on a stream of their own
+	needsLeader bool            // the stream ends when the cache's watch loses its leader
+	leader      int64           // how often that had been so when the stream began
+
+	kick    chan struct{} // has room for one: there are requests
+	sourced chan sourced  // from the sources
+
+	// used by Recv
+	table   *watchTable // nil before the cache is synced
+	notices *time.Ticker
+	proof   progressProof
+
+	// guarded by mu
+	mu       sync.Mutex
+	requests []*pb.WatchRequest
+	closed   bool // by CloseSend
+}
+
+// Send implements pb.Watch_WatchClient.
+func (m *memoryStream) Send(req *pb.WatchRequest) error {
+	if m.ctx.Err() != nil {
+		return io.EOF // Recv returns the error
+	}
+	m.mu.Lock()
+	m.requests = append(m.requests, req)
+	m.mu.Unlock()
+	signal(m.kick)
+	return nil
+}
+
+// CloseSend implements pb.Watch_WatchClient.
+func (m *memoryStream) CloseSend() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	signal(m.kick)
+	return nil
+}
+
+// Recv implements pb.Watch_WatchClient.
+func (m *memoryStream) Recv() (*pb.WatchResponse, error) {
+	resp, err := m.next()
+	if err != nil {
+		m.notices.Stop()
+		m.cancel()
+	}
+	return resp, err
+}
+
+// next waits for the next response.
+func (m *memoryStream) next() (*pb.WatchResponse, error) {
+	for {
+		if m.table != nil {
+			if resp := m.table.take(); resp != nil {
+				return resp, nil
+			}
+		}
+		v := m.cache.now()
+		if err := m.ended(v); err != nil {
+			return nil, err
+		}
+		switch {
+		case m.table == nil && !v.synced() && v.err == nil:
+		case m.work(v):
+			continue
+		}
+		m.wait(v)
+	}
+}
+
+// ended returns why the stream ends, or nil.
+func (m *memoryStream) ended(v *view) error {
+	if err := m.ctx.Err(); err != nil {
+		return status.FromContextError(err).Err()
+	}
+	if m.needsLeader && v.leaderLosses != m.leader {
+		return rpctypes.ErrGRPCNoLeader
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed && len(m.requests) == 0 {
+		return io.EOF
+	}
+	return nil
+}
+
+// work takes the requests, and gives the watches some of what the view has. It returns false if
+// there is nothing to do.
+func (m *memoryStream) work(v *view) bool {
+	if m.table == nil {
+		m.table = newWatchTable(m.cache.history, v)
+	}
+	m.mu.Lock()
+	requests := m.requests
+	m.requests = nil
+	m.mu.Unlock()
+	t := m.table
+	t.look(v)
+	for _, req := range requests {
+		if _, ok := req.RequestUnion.(*pb.WatchRequest_ProgressRequest); ok {
+			m.proof.want(time.Now())
+			continue
+		}
+		t.request(req)
+	}
+	if m.proof.have(m.cache, v) {
+		t.asked = true
+	}
+	more := t.step()
+	m.openSources()
+	return more || len(requests) > 0 || len(t.out) > 0
+}
+
+// wait waits until there may be something to do.
+func (m *memoryStream) wait(v *view) {
+	select {
+	case <-m.ctx.Done():
+	case <-m.kick:
+	case <-v.replaced:
+	case <-m.proof.answered():
+	case s := <-m.sourced:
+		m.takeSourced(s)
+	case <-m.notices.C:
+		if m.table != nil {
+			m.table.tick()
+		}
+	}
+}
+
+// Context implements pb.Watch_WatchClient.
+func (m *memoryStream) Context() context.Context { return m.ctx }
+
+// Header implements pb.Watch_WatchClient.
+func (m *memoryStream) Header() (metadata.MD, error) { return nil, nil }
+
+// Trailer implements pb.Watch_WatchClient.
+func (m *memoryStream) Trailer() metadata.MD { return nil }
+
+var errUntyped = errors.New("cache: the stream takes messages of its own types only")
+
+// SendMsg implements pb.Watch_WatchClient.
+func (m *memoryStream) SendMsg(any) error { return errUntyped }
+
+// RecvMsg implements pb.Watch_WatchClient.
+func (m *memoryStream) RecvMsg(any) error { return errUntyped }

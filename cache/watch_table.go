@@ -1,0 +1,273 @@
+package cache
+
+import (
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/watchindex"
+)
+
+// The reasons of etcd's server for refusing a watch.
+const (
+	emptyRange  = "mvcc: watcher range is empty"
+	duplicateID = "mvcc: duplicate watch ID provided on the WatchStream"
+)
+
+// watchTable is the server's side of one watch stream: it takes requests and changes, and makes the
+// responses that etcd's server makes. It is pure data, used by one goroutine.
+//
+// Watches that have been given all that the log has are in the head group. One index routes a
+// change to those that it is for, so that the others cost nothing. A watch that starts in the past,
+// and watches that have lost the log, are in a group of their own until they have caught up.
+//
+//	others, reading the log     at the head's entry: they join the head
+//	                            the entry was dropped, or a gap follows: the server
+//	others, from the server     their next revision is in the log: reading the log
+//	                            their next revision is after the head's: they join the head
+//	head                        the entry was dropped, or a gap follows: it becomes one of the
+//	                            others, from the server, and an empty head takes its place
+type watchTable struct {
+	history *history
+	view    *view // the newest one that is synced
+	watches map[int64]*memoryWatch
+	lastID  int64
+	head    *watchGroup
+	others  []*watchGroup
+	turn    int  // which of the others reads next
+	asked   bool // for a notice of progress, which was not sent yet
+	future  bool // a watch may start after the head's revision
+	touched []*memoryWatch
+	out     []*pb.WatchResponse
+	sent    int           // how many of out were taken
+	orphans []*watchGroup // others that have no source yet
+}
+
+func newWatchTable(h *history, v *view) *watchTable {
+	return &watchTable{history: h, view: v, watches: make(map[int64]*memoryWatch),
+		head: &watchGroup{at: v.last, revision: v.revision}}
+}
+
+// send adds a response to those that take returns.
+func (t *watchTable) send(resp *pb.WatchResponse) { t.out = append(t.out, resp) }
+
+// take returns the next response, or nil.
+func (t *watchTable) take() *pb.WatchResponse {
+	if t.sent == len(t.out) {
+		t.out, t.sent = t.out[:0], 0
+		return nil
+	}
+	resp := t.out[t.sent]
+	t.out[t.sent] = nil
+	t.sent++
+	return resp
+}
+
+// header returns the header of a response at a revision.
+func (t *watchTable) header(revision int64) *pb.ResponseHeader {
+	o := t.view.origin
+	return &pb.ResponseHeader{ClusterId: o.clusterID, MemberId: o.memberID, RaftTerm: o.raftTerm,
+		Revision: revision}
+}
+
+// look takes the newest view. An empty head has been given everything.
+func (t *watchTable) look(v *view) {
+	t.view = v
+	if t.head.index.Len() == 0 {
+		t.head.at, t.head.revision = v.last, v.revision
+	}
+}
+
+// request takes one request of the client to create or cancel a watch.
+func (t *watchTable) request(req *pb.WatchRequest) {
+	switch r := req.RequestUnion.(type) {
+	case *pb.WatchRequest_CreateRequest:
+		if r.CreateRequest != nil {
+			t.create(r.CreateRequest)
+		}
+	case *pb.WatchRequest_CancelRequest:
+		t.cancel(r.CancelRequest.GetWatchId())
+	}
+}
+
+// create adds a watch and confirms it, or refuses it.
+func (t *watchTable) create(req *pb.WatchCreateRequest) {
+	key, end := watchRange(req)
+	reason := ""
+	switch id := req.WatchId; {
+	case end != "" && end != watchindex.ToEnd && end <= key:
+		reason = emptyRange
+	case id != clientv3.AutoWatchID && t.watches[id] != nil:
+		reason = duplicateID
+	}
+	if reason != "" {
+		t.send(&pb.WatchResponse{Header: t.header(t.view.revision), Created: true, Canceled: true,
+			WatchId: clientv3.InvalidWatchID, CancelReason: reason})
+		return
+	}
+	w := &memoryWatch{id: t.newID(req.WatchId), next: req.StartRevision, prevKV: req.PrevKv,
+		progress: req.ProgressNotify,
+		noPut:    slices.Contains(req.Filters, pb.WatchCreateRequest_NOPUT),
+		noDelete: slices.Contains(req.Filters, pb.WatchCreateRequest_NODELETE),
+	}
+	if w.next == 0 {
+		w.next = t.view.revision + 1
+	}
+	w.item = watchindex.NewItem(key, end, w)
+	t.watches[w.id] = w
+	t.send(&pb.WatchResponse{Header: t.header(t.view.revision), WatchId: w.id, Created: true})
+	t.place(w)
+}
+
+// watchRange returns the range of a create request as the index has it.
+func watchRange(req *pb.WatchCreateRequest) (key, end string) {
+	key, end = string(req.Key), string(req.RangeEnd)
+	if key == "" {
+		key = "\x00"
+	}
+	return key, end
+}
+
+func (t *watchTable) newID(id int64) int64 {
+	for id == clientv3.AutoWatchID {
+		if t.watches[t.lastID] == nil {
+			id = t.lastID
+			t.lastID++
+			return id
+		}
+		t.lastID++
+	}
+	return id
+}
+
+// place puts a new watch into the head group, or into a group of its own if it starts in the past.
+func (t *watchTable) place(w *memoryWatch) {
+	if w.next > t.head.revision {
+		t.future = t.future || w.next > t.view.revision+1
+		t.head.add(w)
+		return
+	}
+	g := &watchGroup{revision: w.next - 1}
+	g.add(w)
+	t.others = append(t.others, g)
+	t.resume(g)
+}
+
+// resume has one of the others go on after its revision: in the head group, in the log, or from the
+// server. If the cache has ended, the log stands still, so that only the server has what follows.
+func (t *watchTable) resume(g *watchGroup) (found bool) {
+	if t.view.err == nil {
+		if g.revision >= t.head.revision {
+			t.merge(g)
+			return true
+		}
+		if g.at = t.history.before(g.revision + 1); g.at != nil {
+			g.skip(g.revision)
+			return true
+		}
+	}
+	if g.source == nil {
+		t.orphans = append(t.orphans, g)
+	}
+	return false
+}
+
+// merge moves the watches of one of the others to the head group.
+func (t *watchTable) merge(g *watchGroup) {
+	g.skip(g.revision)
+	for _, it := range g.index.All() {
+		t.future = t.future || it.Value.next > t.view.revision+1
+		g.index.Remove(it)
+		t.head.add(it.Value)
+	}
+	t.drop(g)
+}
+
+// drop forgets one of the others.
+func (t *watchTable) drop(g *watchGroup) {
+	if i := slices.Index(t.others, g); i >= 0 {
+		t.others = slices.Delete(t.others, i, i+1)
+	}
+	if i := slices.Index(t.orphans, g); i >= 0 {
+		t.orphans = slices.Delete(t.orphans, i, i+1)
+	}
+	g.source.stop()
+	g.source = nil
+}
+
+// cancel ends a watch and says so, if it exists.
+func (t *watchTable) cancel(id int64) {
+	w := t.watches[id]
+	if w == nil {
+		return
+	}
+	t.remove(w)
+	t.send(&pb.WatchResponse{Header: t.header(t.view.revision), WatchId: id, Canceled: true})
+}
+
+// remove forgets a watch.
+func (t *watchTable) remove(w *memoryWatch) {
+	delete(t.watches, w.id)
+	w.group.index.Remove(w.item)
+	if w.group != t.head && w.group.index.Len() == 0 {
+		t.drop(w.group)
+	}
+}
+
+// fromServer takes what the server has sent to a group. The group leaves the server once the log
+// has what follows.
+func (t *watchTable) fromServer(g *watchGroup, resp *clientv3.WatchResponse) {
+	switch err := resp.Err(); {
+	case err != nil:
+		t.refuse(g, resp, err)
+		return
+	case len(resp.Events) > 0:
+		changes := make([]change, len(resp.Events))
+		for i, ev := range resp.Events {
+			changes[i] = changeOf(ev)
+		}
+		t.route(g, changes)
+		t.flush(resp.Header)
+		g.revision = changes[len(changes)-1].revision
+	case resp.IsProgressNotify():
+		g.revision = max(g.revision, resp.Header.Revision)
+	}
+	t.leaveServer(g)
+}
+
+// leaveServer ends the source of a group if the log has what follows for it.
+func (t *watchTable) leaveServer(g *watchGroup) {
+	if t.resume(g) {
+		g.source.stop()
+		g.source = nil
+	}
+}
+
+// refuse ends the watches of a group for the reason that the server has given.
+func (t *watchTable) refuse(g *watchGroup, resp *clientv3.WatchResponse, err error) {
+	header := resp.Header
+	if header == nil {
+		header = t.header(t.view.revision)
+	}
+	reason := resp.CancelReason
+	if reason == "" && resp.CompactRevision == 0 {
+		reason = err.Error()
+	}
+	for _, it := range g.index.All() {
+		t.send(&pb.WatchResponse{Header: header, WatchId: it.Value.id, Canceled: true,
+			CompactRevision: resp.CompactRevision, CancelReason: reason})
+		t.remove(it.Value)
+	}
+}
+
+// changeOf returns the change that an event of the server shows.
+func changeOf(ev *mvccpb.Event) change {
+	ch := change{revision: ev.Kv.ModRevision}
+	ch.Key, ch.Old = string(ev.Kv.Key), ev.PrevKv
+	if ev.Type == clientv3.EventTypePut {
+		ch.New = ev.Kv
+	}
+	return ch
+}

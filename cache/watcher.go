@@ -1,0 +1,157 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Watcher returns a Watcher whose watches are answered from the cache: any number of them cost the
+// server nothing, and an event of a key costs nothing for watches of other keys. It keeps the
+// contract of clientv3.Watcher, with all options of a watch: every revision comes once, whole and
+// in order, and WatchResponse.Err is ErrCompacted only if the server has no more of the history.
+//
+//	from now on, without WithRev      Watch waits for a proof that the cache has everything written
+//	                                  before the call, as Fresh does with a maximum age of 0
+//	from a revision in the history    the changes come from memory
+//	from an older revision            they come from a watch on the server, until the history of the
+//	                                  cache has what follows
+//	after a gap                       so do those that the cache has missed, by one watch for all
+//	keys outside of the cache's       the watch is one on the server, through the client's Watcher.
+//	range; a cache with WithKeysOnly  So it is for all watches once the cache has ended by itself.
+//
+// A consumer that does not read keeps what the client's Watcher keeps for it, and one entry of the
+// history. RequestProgress is answered when the cache has proven to have everything written before
+// the call.
+//
+// Each call returns a Watcher of its own. Close it, or the cache, to end its watches.
+func (c *Cache) Watcher() clientv3.Watcher {
+	w := &cacheWatcher{cache: c, server: &memoryServer{cache: c}}
+	w.ctx, w.cancel = context.WithCancel(c.client.Ctx())
+	client := clientv3.NewCtxClient(w.ctx, clientv3.WithZapLogger(c.log))
+	w.memory = clientv3.NewWatchFromWatchClient(w.server, client)
+	if !c.watchers.add(w) {
+		_ = w.end()
+	}
+	return w
+}
+
+// cacheWatcher is the Watcher of a cache.
+type cacheWatcher struct {
+	// read-only after Watcher
+	cache  *Cache
+	ctx    context.Context // ends with Close and with the client
+	cancel context.CancelFunc
+	server *memoryServer
+	memory clientv3.Watcher // on server
+
+	direct atomic.Bool // watches were opened on the server
+}
+
+func (w *cacheWatcher) Watch(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) clientv3.WatchChan {
+	var op clientv3.Op
+	op.WithKeyBytes([]byte(key))
+	for _, opt := range opts {
+		opt(&op)
+	}
+	c := w.cache
+	if c.opts.keysOnly || !c.opts.covers(string(op.KeyBytes()), string(op.RangeBytes())) {
+		return w.watchServer(ctx, key, opts)
+	}
+	if op.Rev() != 0 {
+		if c.endedByItself(c.now().err) {
+			return w.watchServer(ctx, key, opts)
+		}
+		return w.memory.Watch(ctx, key, opts...)
+	}
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.ctx, cancel)()
+	if _, err := c.provenSince(wait, time.Now()); c.endedByItself(err) {
+		return w.watchServer(ctx, key, opts)
+	}
+	return w.memory.Watch(ctx, key, opts...)
+}
+
+// endedByItself reports whether err is why the cache ended, and not that it was closed.
+func (c *Cache) endedByItself(err error) bool {
+	return err != nil && c.now().err != nil && !errors.Is(err, ErrClosed)
+}
+
+// watchServer opens a watch on the server, which ends with the Watcher.
+func (w *cacheWatcher) watchServer(
+	ctx context.Context, key string, opts []clientv3.OpOption,
+) clientv3.WatchChan {
+	w.direct.Store(true)
+	ctx, cancel := context.WithCancel(ctx)
+	release := context.AfterFunc(w.ctx, cancel)
+	context.AfterFunc(ctx, func() { release() })
+	return w.cache.client.Watch(ctx, key, opts...)
+}
+
+func (w *cacheWatcher) RequestProgress(ctx context.Context) error {
+	err := w.memory.RequestProgress(ctx)
+	if w.direct.Load() {
+		if direct := w.cache.client.RequestProgress(ctx); direct == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// Close ends all watches, closes their channels, and returns when nothing of them is left running.
+func (w *cacheWatcher) Close() error {
+	w.cache.watchers.remove(w)
+	return w.end()
+}
+
+func (w *cacheWatcher) end() error {
+	w.cancel()
+	err := w.memory.Close()
+	w.server.tasks.Wait()
+	return err
+}
+
+// watcherSet holds the Watchers of a cache that are not closed.
+type watcherSet struct {
+	mu     sync.Mutex
+	closed bool
+	open   map[*cacheWatcher]struct{}
+}
+
+// add adds a Watcher. It returns false if the cache is closed.
+func (s *watcherSet) add(w *cacheWatcher) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = make(map[*cacheWatcher]struct{})
+	}
+	if !s.closed {
+		s.open[w] = struct{}{}
+	}
+	return !s.closed
+}
+
+func (s *watcherSet) remove(w *cacheWatcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, w)
+}
+
+// close ends all Watchers, and lets no other be opened.
+func (s *watcherSet) close() {
+	s.mu.Lock()
+	s.closed = true
+	open := s.open
+	s.open = nil
+	s.mu.Unlock()
+	for w := range open {
+		_ = w.end()
+	}
+}
