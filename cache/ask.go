@@ -101,13 +101,14 @@ func (a *asker) join(c *Cache, after time.Time) *reply {
 	r := a.line.Join(c, after, newReply).Answer
 	if !a.busy && a.ctx.Err() == nil {
 		a.busy = true
-		a.tasks.Go(a.run) // ends with a.ctx, or when no question is wanted; leaveAsker waits
+		// Ends with a.ctx, or when no question is wanted; leaveAsker waits.
+		a.tasks.Go(a.run)
 	}
 	return r
 }
 
-// next takes the next question under way. It returns nil if none is wanted; the goroutine then
-// ends.
+// next takes the next question under way. It returns nil if no question is wanted; the goroutine
+// then ends.
 func (a *asker) next() *question.Question[*Cache, *reply] {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -23,6 +23,9 @@ const (
 // auditNowAndThen audits as long as the cache lives, about once in the interval of WithAudit. Its
 // length varies, so that many caches do not ask at once.
 func (c *Cache) auditNowAndThen() {
+	if c.opts.audit == 0 {
+		return
+	}
 	for {
 		interval := c.opts.audit - time.Duration(rand.Float64()*float64(c.opts.audit)/4)
 		timer := time.NewTimer(interval)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -38,10 +39,12 @@ type Cache struct {
 	list       listing            // whether the follower has to list the range
 	interrupt  context.CancelFunc // ends the follower's watch; nil if it has none
 	target     int64              // the revision that views are to reach, by asking for progress
-	listTarget int64              // the revision that the watch must pass for the list to be whole; or 0
+	listTarget int64              // what the watch must pass for the list to be whole; or 0
 	waiters    int                // calls that wait for a revision that may not exist yet
 	once       bool               // progress is asked for once, whatever the revision
 	known      int64              // the greatest revision that is known to exist
+
+	behindSince time.Time // since when the newest view has been below known
 }
 
 // counts are for Status.

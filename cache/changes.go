@@ -8,15 +8,16 @@ import (
 // Batch is what has changed in the range since the batch before, or all of it. All batches of one
 // Changes, put together, are the state of the range at the Revision of the last one.
 type Batch struct {
+	// Revision is that of the state that the batch leads to.
 	Revision int64
 	// Changes has each key once at most, in the order of keys.
 	Changes []Change
 	// Full says that Changes is the whole state, as in the first batch.
 	Full bool
 	// Gap says that the cache had to read the range anew, because changes were compacted before it
-	// saw them, or because the cluster was replaced or restored. Changes has the difference, without
-	// the keys that did not change; the states between are unknown. After a restore, Revision may be
-	// lower than that of the batch before.
+	// saw them, or because the cluster was replaced or restored. Changes has the difference,
+	// without the keys that did not change; the states between are unknown. After a restore,
+	// Revision may be lower than that of the batch before.
 	Gap bool
 }
 

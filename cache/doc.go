@@ -26,8 +26,8 @@
 //
 // Everything that a reader can see at one moment is a view: a tree of keys, the revision of that
 // tree, the moment until which it is proven, and the newest entry of the log of changes. Views are
-// immutable. One pointer leads to the newest one; readers load it and take no lock. Whoever needs a
-// later view waits on the channel of the one it has, which is closed when the next one is
+// immutable. One pointer leads to the newest one; readers load it and take no lock. A reader that
+// needs a later view waits on the channel of the one it has, which is closed when the next one is
 // published.
 //
 // One goroutine, the follower, keeps the copy up to date. It goes through these states:

@@ -23,13 +23,12 @@ var again = backoff.Policy{Base: 50 * time.Millisecond, Max: 3 * time.Second, Ji
 // errListAgain ends a watch because the range has to be listed under a new one.
 var errListAgain = errors.New("the range has to be listed")
 
-// start starts the goroutines of the cache. They end with c.ctx, and Close waits for them.
+// start starts the goroutines of the cache.
 func (c *Cache) start() {
+	// They end with c.ctx; Close waits for them.
 	c.tasks.Go(c.follow)
 	c.tasks.Go(c.askForProgress)
-	if c.opts.audit > 0 {
-		c.tasks.Go(c.auditNowAndThen)
-	}
+	c.tasks.Go(c.auditNowAndThen)
 }
 
 // follow keeps the copy up to date as long as the cache lives: one watch after another.

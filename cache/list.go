@@ -20,7 +20,8 @@ import (
 // A request for a page is given up after pageTimeout, and after more each time that happens.
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
-// proofWait is the wait before a proof: a server that says how far the watch is has said it by then.
+// proofWait is the wait before a proof: a server that says how far the watch is has said it by
+// then.
 var proofWait = backoff.Policy{Base: 2 * time.Second, Max: 10 * time.Second}
 
 // errWentBack says that a linearizable read was answered at a lower revision than the cache had
@@ -61,7 +62,7 @@ func (f *follower) startList(list listing, header *pb.ResponseHeader) {
 	r := &reader{c: c, ctx: ctx, pages: pages, size: c.opts.pageSize,
 		least: f.fill.Least()}
 	f.stopPage, f.pages = stop, pages
-	// Ends with ctx, which stopList and the end of the cache end, or after the last page.
+	// Ends with ctx, which stopList and the end of the cache end; Close waits for it.
 	c.tasks.Go(r.run)
 }
 
@@ -189,8 +190,8 @@ func (r *reader) prove() bool {
 }
 
 // read reads the page that begins with the key from, until it succeeds or is refused. The read is
-// linearizable, so its revision is no lower than any that was seen before it was sent. If it is, the
-// cluster has lost a part of its history.
+// linearizable, so its revision is no lower than any that was seen before it was sent. If it is,
+// the cluster has lost a part of its history.
 func (r *reader) read(from string) answer {
 	for attempt, slow := 0, 0; ; attempt++ {
 		resp, err := r.request(from, pageTimeout.Delay(slow))

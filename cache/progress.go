@@ -52,7 +52,17 @@ func (c *Cache) waitFor(n int) {
 func (c *Cache) learn(rev int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known = max(c.known, rev)
+	c.learnLocked(rev)
+}
+
+func (c *Cache) learnLocked(rev int64) {
+	if rev <= c.known {
+		return
+	}
+	if c.now().revision >= c.known {
+		c.behindSince = time.Now()
+	}
+	c.known = rev
 }
 
 // noticed says that a notice of progress has arrived.

@@ -101,7 +101,7 @@ func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view
 		c.startOverLocked("the cluster was restored to a revision of the past", true)
 		return false
 	}
-	c.known = max(c.known, header.GetRevision())
+	c.learnLocked(header.GetRevision())
 	p := proof{revision: header.GetRevision(), sentAt: sentAt}
 	switch {
 	case !v.synced() || p.revision > v.revision:

@@ -4,34 +4,50 @@ import "time"
 
 // Status is what a cache knows of itself.
 type Status struct {
-	Revision int64     // of the newest snapshot; 0 before the range was read
-	ProvenAt time.Time // of the newest snapshot
-	Known    int64     // the greatest revision that any answer has shown to exist
-	Keys     int
-	Bytes    int64  // of keys and values
-	Waiting  string // what the copy waits for to be complete, or to follow again; else empty
-
-	OldestRevision int64 // the history has all changes from this revision on
-
-	Questions, Shared   int64 // asked to prove freshness; readers that were answered by such a question
-	Lists               int64 // how often the range was read
-	Audits, Differences int64 // audits made; those that found a difference
-
-	Err error // why the cache has ended; nil while it lives
+	// Revision and ProvenAt are those of the newest snapshot. Revision is 0 before the range has
+	// been read.
+	Revision int64
+	ProvenAt time.Time
+	// Known is the greatest revision that any answer has shown to exist. Lag is for how long the
+	// newest snapshot has been below it; 0 if it is not.
+	Known int64
+	Lag   time.Duration
+	// Keys is the number of keys, and Bytes what they and their values take.
+	Keys  int
+	Bytes int64
+	// Waiting says what the copy waits for to be complete, or to go on following. It is empty if
+	// the copy follows.
+	Waiting string
+	// OldestRevision is the revision from which on the history has every change.
+	OldestRevision int64
+	// Questions counts the linearizable reads that were sent to prove freshness, and Shared the
+	// readers that they have answered.
+	Questions, Shared int64
+	// Lists counts how often the range was read.
+	Lists int64
+	// Audits counts the comparisons with the number of keys on the server, and Differences those
+	// that failed, after each of which the range was read anew.
+	Audits, Differences int64
+	// Err is why the cache has ended; nil while it lives.
+	Err error
 }
 
 // Status returns the state of the cache. It sends no request.
 func (c *Cache) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	v := c.now()
 	s := Status{
-		Revision: v.revision, ProvenAt: v.provenAt, Keys: v.tree.Len(), Bytes: v.bytes,
-		Questions: c.counts.questions.Load(), Shared: c.counts.shared.Load(),
+		Revision: v.revision, ProvenAt: v.provenAt, Known: c.known,
+		Keys: v.tree.Len(), Bytes: v.bytes, Waiting: c.phase,
+		OldestRevision: c.history.oldestRevision(),
+		Questions:      c.counts.questions.Load(), Shared: c.counts.shared.Load(),
 		Lists:  c.counts.lists.Load(),
 		Audits: c.counts.audits.Load(), Differences: c.counts.differences.Load(),
 		Err: v.err,
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.Known, s.Waiting = c.known, c.phase
+	if v.revision < c.known {
+		s.Lag = time.Since(c.behindSince)
+	}
 	return s
 }

@@ -20,7 +20,7 @@ func copyTree(t *tree) *tree {
 // view is what a cache shows at one moment. It is immutable.
 type view struct {
 	tree         *tree
-	revision     int64     // the tree is the state of the range at this revision; 0 before the first list
+	revision     int64     // the tree is the state at this revision; 0 before the first list
 	provenAt     time.Time // every write that was acknowledged before it is in the tree
 	origin       origin
 	era          int64         // how often the cluster was replaced or restored

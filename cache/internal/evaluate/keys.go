@@ -12,6 +12,7 @@ type Tree = btree.Map[string, *mvccpb.KeyValue]
 
 // Keys is the state of a range at one revision: a tree, and what was different from it.
 type Keys struct {
+	// Tree is the state at some revision.
 	Tree *Tree
 	// Past has the keys that the tree has from a later revision, or has not; nil stands for a key
 	// that did not exist.

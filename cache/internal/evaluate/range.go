@@ -113,8 +113,8 @@ func order(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 	sort.Sort(sorter)
 }
 
-// slabPairs is how many copies share a piece of memory. A program that keeps one of them keeps up to
-// 32 KiB.
+// slabPairs is how many copies share a piece of memory. A program that keeps one of them keeps up
+// to 32 KiB.
 const slabPairs = 256
 
 // copies returns copies of the pairs. etcd answers a request for keys only from an index that has
