@@ -1,0 +1,118 @@
+package cache
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+// TestBadOptionsAreNamed shows that New refuses what no cache can be made of, and that the error
+// has the value.
+func TestBadOptionsAreNamed(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, _ *Cache) {
+		client := cluster.Client()
+		for _, tc := range []struct {
+			prefix string
+			opt    Option
+			want   string
+		}{
+			{"a/", WithRange("b", "c"), `prefix "a/" is given together with WithRange("b", "c")`},
+			{"", WithRange("c", "b"), `WithRange("c", "b") is not a range`},
+			{"", WithRange("", "b"), `WithRange("", "b") is not a range`},
+			{"", WithRange("a", ""), `WithRange("a", "") is not a range`},
+			{"a/", WithPageSize(0), "WithPageSize(0) is below 1"},
+			{"a/", WithHistory(-1), "WithHistory(-1) is negative"},
+			{"a/", WithMaxBytes(0), "WithMaxBytes(0) is below 1"},
+			{"a/", WithAudit(-time.Second), "WithAudit(-1s) is negative"},
+		} {
+			_, err := New(client, tc.prefix, tc.opt)
+			require.ErrorContains(t, err, tc.want)
+		}
+		_, err := New(nil, "a/")
+		require.ErrorContains(t, err, "client is nil")
+	})
+}
+
+// TestRanges shows which keys a cache has for a prefix, for all keys, and for a range.
+func TestRanges(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, _ *Cache) {
+		client := cluster.Client()
+		for _, key := range []string{"a", "a/1", "a/2", "b", "\xff\xff1"} {
+			mustPut(t, client, key, "x")
+		}
+		for _, tc := range []struct {
+			prefix string
+			opts   []Option
+			want   []string
+		}{
+			{"a/", nil, []string{"a/1", "a/2"}},
+			{"", nil, []string{"a", "a/1", "a/2", "b", "\xff\xff1"}},
+			{"\xff\xff", nil, []string{"\xff\xff1"}},
+			{"", []Option{WithRange("a/2", "b")}, []string{"a/2"}},
+			{"", []Option{WithRange("a/2", "\x00")}, []string{"a/2", "b", "\xff\xff1"}},
+		} {
+			var got []string
+			for kv := range synced(t, client, tc.prefix, tc.opts...).Snapshot().All() {
+				got = append(got, string(kv.Key))
+			}
+			require.Equal(t, tc.want, got, "%q", tc.prefix)
+		}
+	})
+}
+
+// TestKeysOnly shows that a cache of keys has no values, neither of the list nor of the watch.
+func TestKeysOnly(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, _ *Cache) {
+		client := cluster.Client()
+		mustPut(t, client, "a/1", "value")
+		c := synced(t, client, "a/", WithKeysOnly())
+		s, err := c.AtLeast(t.Context(), mustPut(t, client, "a/2", "value"))
+		require.NoError(t, err)
+		require.Equal(t, map[string]string{"a/1": "", "a/2": ""}, contents(s))
+		require.EqualValues(t, 6, c.Status().Bytes)
+	})
+}
+
+// TestErrorsOfWaits shows that calls which wait return the error of their context with what was
+// waited for, and that of the cache when it is closed.
+func TestErrorsOfWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdfake.New(t)
+		client := cluster.Client()
+		cluster.Member(0).Mute()
+		c, err := New(client, "a/")
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err = c.WaitSynced(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, `prefix "a/" at revision 0 waits for a watch to be opened`)
+		require.Contains(t, c.Status().Waiting, "a watch to be opened")
+		errs := make(chan error)
+		go func() { errs <- c.WaitSynced(t.Context()) }()
+		synctest.Wait()
+		require.NoError(t, c.Close())
+		require.ErrorIs(t, <-errs, ErrClosed)
+		for _, err := range c.Changes(t.Context()) {
+			require.ErrorIs(t, err, ErrClosed)
+		}
+		require.NoError(t, c.Close())
+		require.Zero(t, Snapshot{}.Len())
+	})
+}
+
+// TestClosedClientEndsTheCache shows that a cache whose client is closed ends by itself.
+func TestClosedClientEndsTheCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := etcdfake.New(t).Client()
+		c := synced(t, client, "a/")
+		require.NoError(t, client.Close())
+		_, err := c.AtLeast(t.Context(), 1000)
+		require.ErrorIs(t, err, ErrClosed)
+	})
+}
