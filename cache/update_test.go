@@ -407,12 +407,16 @@ func TestUpdateWaitsForTheWinner(t *testing.T) {
 		mustPut(t, c.client, "a/n", "1")
 		_, err := c.Fresh(t.Context(), 0)
 		require.NoError(t, err)
+		other := 0
 		for _, r := range cluster.Requests() {
 			if create, ok := r.Message.(*pb.WatchRequest); ok && create.GetCreateRequest() != nil {
 				cluster.Member(r.Member).Lag(3 * time.Second)
+				other = 1 - r.Member
 			}
 		}
-		mustPut(t, cluster.Client(), "a/n", "7")
+		mustPut(t, cluster.Client(func(cfg *clientv3.Config) {
+			cfg.Endpoints = []string{cluster.Member(other).Endpoint()}
+		}), "a/n", "7")
 		before := cluster.Calls("Txn")
 		_, err = c.Update(t.Context(), increment("a/n"))
 		require.NoError(t, err)
