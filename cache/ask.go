@@ -28,6 +28,8 @@ type asker struct {
 	tasks  sync.WaitGroup // the goroutine
 	caches int            // guarded by askers.mu
 
+	versions versions
+
 	// guarded by mu
 	mu   sync.Mutex
 	line question.Line[*Cache, *reply]
@@ -69,7 +71,7 @@ func joinAsker(client *clientv3.Client) *asker {
 	defer askers.mu.Unlock()
 	a := askers.byClient[client]
 	if a == nil {
-		a = &asker{}
+		a = &asker{versions: versions{orders: map[uint64]bool{}}}
 		a.ctx, a.cancel = context.WithCancel(client.Ctx())
 		askers.byClient[client] = a
 	}

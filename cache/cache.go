@@ -43,6 +43,7 @@ type Cache struct {
 	waiters    int                // calls that wait for a revision that may not exist yet
 	once       bool               // progress is asked for once, whatever the revision
 	known      int64              // the greatest revision that is known to exist
+	silence    silence            // of the server that is asked for progress
 
 	behindSince time.Time // since when the newest view has been below known
 }

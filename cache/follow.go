@@ -111,6 +111,9 @@ func (f *follower) watch() error {
 	if f.fill == nil {
 		c.wait("")
 	}
+	c.mu.Lock()
+	c.silence = silence{} // that of another stream
+	c.mu.Unlock()
 	c.wake()
 	for {
 		select {
@@ -207,10 +210,6 @@ func (f *follower) response(resp *clientv3.WatchResponse) error {
 	}
 	return f.finish()
 }
-
-// trusts reports whether a notice of progress shows that all events up to its revision have been
-// delivered.
-func (c *Cache) trusts(*clientv3.WatchResponse) bool { return true }
 
 func originOf(header *pb.ResponseHeader) origin {
 	return origin{header.GetClusterId(), header.GetMemberId(), header.GetRaftTerm()}

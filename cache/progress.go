@@ -66,7 +66,12 @@ func (c *Cache) learnLocked(rev int64) {
 }
 
 // noticed says that a notice of progress has arrived.
-func (c *Cache) noticed() { signal(c.answered) }
+func (c *Cache) noticed() {
+	c.mu.Lock()
+	c.silence = silence{}
+	c.mu.Unlock()
+	signal(c.answered)
+}
 
 // wake has the asker look at what there is to ask for.
 func (c *Cache) wake() { signal(c.ask) }
@@ -88,14 +93,34 @@ func (c *Cache) askForProgress() {
 		case <-c.ask:
 		}
 		for attempt := 0; c.toAsk(attempt); attempt++ {
-			if err := c.client.RequestProgress(c.watchCtx); err != nil && c.ctx.Err() != nil {
-				return
-			}
-			if !c.awaitAnswer(attempt) {
+			if !c.askOnce(attempt) {
 				return
 			}
 		}
 	}
+}
+
+// askOnce asks for progress and waits for the answer. If the server is silent, it asks less often,
+// and proves otherwise what a notice of progress would. It returns false if the cache has ended.
+func (c *Cache) askOnce(attempt int) bool {
+	now := time.Now()
+	c.mu.Lock()
+	silent, ask := c.silence.silent(now), c.silence.mayAsk(now)
+	if ask {
+		c.silence.asked(now)
+	}
+	prove := silent && !c.list.wanted && c.now().revision < c.target
+	c.mu.Unlock()
+	if ask {
+		_ = c.client.RequestProgress(c.watchCtx) // asked again
+	}
+	if prove {
+		if c.prove() == nil {
+			return true
+		}
+		return backoff.Wait(c.ctx, tooLow.Delay(attempt)) == nil
+	}
+	return c.awaitAnswer(attempt)
 }
 
 // toAsk reports whether to ask once more, after the given number of requests.

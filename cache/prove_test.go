@@ -1,0 +1,124 @@
+package cache
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+// mute has the members overlook all requests for progress, as etcd's gRPC proxy does. It returns a
+// function that counts them.
+func mute(cluster *etcdfake.Cluster) (requests func() int) {
+	n := make(chan int, 1)
+	n <- 0
+	cluster.On("Watch", func(call *etcdfake.Call) etcdfake.Action {
+		if call.Request.(*pb.WatchRequest).GetProgressRequest() == nil {
+			return etcdfake.Pass()
+		}
+		n <- <-n + 1
+		return etcdfake.Answer(&pb.WatchResponse{WatchId: 1 << 40}) // of no watch
+	})
+	return func() int {
+		now := <-n
+		n <- now
+		return now
+	}
+}
+
+// readFresh writes by another client, in the range and outside of it, and reads each time.
+func readFresh(t *testing.T, cluster *etcdfake.Cluster, c *Cache, rounds int) {
+	t.Helper()
+	rnd := rand.New(rand.NewPCG(11, 12))
+	other := cluster.Client()
+	for n := range rounds {
+		key := fmt.Sprintf("%c/%02d", "ab"[rnd.IntN(2)], rnd.IntN(10))
+		op := clientv3.OpPut(key, fmt.Sprint(n))
+		if rnd.IntN(3) == 0 {
+			op = clientv3.OpDelete(key)
+		}
+		resp, err := other.Do(t.Context(), op)
+		require.NoError(t, err)
+		s, err := c.Fresh(t.Context(), 0)
+		require.NoError(t, err)
+		require.Equal(t, cluster.Dump("a/"), contents(s))
+		require.GreaterOrEqual(t, s.Revision(), writeRevision(resp))
+	}
+}
+
+// TestFreshWithoutNoticesOfProgress reads through a server that never answers requests for
+// progress, and is not flooded with them.
+func TestFreshWithoutNoticesOfProgress(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		requests := mute(cluster)
+		start := time.Now()
+		readFresh(t, cluster, c, 300)
+		require.Less(t, time.Since(start), time.Second, "only the first read waits for an answer")
+		require.Less(t, requests(), 10)
+		time.Sleep(time.Hour)
+		readFresh(t, cluster, c, 1)
+		cluster.On("Watch", nil)
+		time.Sleep(time.Hour)
+		readFresh(t, cluster, c, 1)
+		synctest.Wait() // until the version of the server is known
+		before := cluster.Calls("Range")
+		readFresh(t, cluster, c, 100)
+		require.LessOrEqual(t, cluster.Calls("Range")-before, 101, "progress shows it again")
+	})
+}
+
+// TestNoticesOfOldServersAreNotTrusted reads through a server whose notices may overtake events.
+func TestNoticesOfOldServersAreNotTrusted(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		before := cluster.Calls("Range")
+		readFresh(t, cluster, c, 200)
+		require.Greater(t, cluster.Calls("Range")-before, 250, "questions and proofs")
+	}, etcdfake.WithVersion("3.5.7"))
+}
+
+func TestVersionsThatOrderProgress(t *testing.T) {
+	for version, orders := range map[string]bool{
+		"3.7.3": true, "3.6.0": true, "3.6.0-alpha.0": true, "3.5.8": true, "3.5.21": true,
+		"3.4.25": true, "4.0.0": true,
+		"3.5.7": false, "3.5.0": false, "3.4.24": false, "3.3.27": false, "2.3.8": false,
+		"": false, "v3": false, "x.y.z": false,
+	} {
+		require.Equal(t, orders, ordersProgress(version), "%q", version)
+	}
+}
+
+// TestProofsHoldUnderWrites reads without progress while the range is written to, and compares what
+// each read shows with the number that was acknowledged before.
+func TestProofsHoldUnderWrites(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		mute(cluster)
+		cluster.Member(0).Lag(3 * time.Millisecond)
+		other := cluster.Client()
+		acked := 0
+		for n := range 300 {
+			mustPut(t, other, "a/n", fmt.Sprint(n))
+			if n%7 == 0 {
+				mustPut(t, other, fmt.Sprintf("a/%d", n%5), "x")
+				_, err := other.Delete(t.Context(), fmt.Sprintf("a/%d", (n+2)%5))
+				require.NoError(t, err)
+			}
+			mustPut(t, other, "b", "outside")
+			acked = n
+			s, err := c.Fresh(t.Context(), 0)
+			require.NoError(t, err)
+			kv, _ := s.Get("a/n")
+			shown, err := strconv.Atoi(string(kv.GetValue()))
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, shown, acked)
+			require.Equal(t, cluster.Dump("a/"), contents(s))
+		}
+	})
+}

@@ -1,0 +1,38 @@
+package cache
+
+import (
+	"time"
+
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+)
+
+// askSilent is the wait before a server that does not answer requests for progress gets another.
+var askSilent = backoff.Policy{Base: time.Second, Max: time.Minute}
+
+// silence is how long the server has not answered requests for progress. It does not answer while
+// the watch is catching up or is to be opened again. A gRPC proxy never answers. An answer that
+// cannot be trusted counts as none.
+type silence struct {
+	since    time.Time // of the first request that was not answered; zero if all were
+	next     time.Time // no request is sent before it
+	requests int       // sent since the server is called silent
+}
+
+// silent reports whether the server has not answered for so long that it may never do.
+func (s *silence) silent(now time.Time) bool {
+	return !s.since.IsZero() && now.Sub(s.since) >= repeatAfter
+}
+
+// mayAsk reports whether a request may be sent.
+func (s *silence) mayAsk(now time.Time) bool { return !now.Before(s.next) }
+
+// asked says that a request was sent.
+func (s *silence) asked(now time.Time) {
+	if s.since.IsZero() {
+		s.since = now
+	}
+	if s.silent(now) {
+		s.next = now.Add(askSilent.Delay(s.requests))
+		s.requests++
+	}
+}
