@@ -20,8 +20,8 @@ import (
 // were made by this KV before: a KV sees its own writes. A past revision is answered as long as the
 // history has it, also after the server has compacted it.
 //
-// Before the range was read, reads wait within their context. They return an error of the context,
-// or that which the cache has ended with. An answer is the caller's own, except for the bytes of
+// Before the range was read, reads wait within their context. They return the error of the context,
+// or the one that the cache has ended with. An answer is the caller's own, except for the bytes of
 // keys and values, which must not be changed.
 func (c *Cache) KV() clientv3.KV {
 	return &kv{c: c, memory: clientv3.NewKVFromKVClient(memory{c}, c.client), remote: c.client.KV}

@@ -16,8 +16,8 @@ import (
 // maxTxnOps is how many conditions, or operations, etcd accepts in a transaction by default.
 const maxTxnOps = 128
 
-// memory answers requests from a cache. It is a pb.KVClient, so that package clientv3 makes requests
-// of options, and errors of statuses, as it does for a server.
+// memory answers requests from a cache. It is a pb.KVClient, so that package clientv3 makes
+// requests of options, and errors of statuses, as it does for a server.
 type memory struct{ c *Cache }
 
 // call is one call of a method of the KV. A context carries it to memory.
@@ -161,8 +161,8 @@ func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {
 	return serializable && len(req.Success)+len(req.Failure) > 0, true
 }
 
-// covers reports whether a request's range lies in that of the cache. One that ends before it begins
-// has no keys.
+// covers reports whether a request's range lies in that of the cache. One that ends before it
+// begins has no keys.
 func (o *options) covers(key, end string) bool {
 	switch {
 	case !o.contains(key):

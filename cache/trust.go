@@ -59,7 +59,8 @@ func (a *asker) ordersProgress(c *Cache, header *pb.ResponseHeader) bool {
 func (a *asker) askVersions(client *clientv3.Client) {
 	var all sync.WaitGroup
 	for _, endpoint := range client.Endpoints() {
-		all.Go(func() { // ends after statusTimeout, or with a.ctx
+		// Ends after statusTimeout, or with a.ctx; this function waits.
+		all.Go(func() {
 			ctx, cancel := context.WithTimeout(a.ctx, statusTimeout)
 			defer cancel()
 			resp, err := client.Status(ctx, endpoint)

@@ -159,7 +159,7 @@ func (tx *Tx) writtenIn(from, to string) []string {
 func (tx *Tx) Put(key, value string, opts ...clientv3.OpOption) {
 	put := &pb.PutRequest{Key: []byte(key), Value: []byte(value)}
 	if len(opts) > 0 {
-		put = putRequest(clientv3.OpPut(key, value, opts...))
+		put = putRequest(tx.c.ctx, clientv3.OpPut(key, value, opts...))
 	}
 	if before := tx.writes[key]; before != nil && (put.IgnoreValue || put.IgnoreLease) {
 		if before.put == nil {
@@ -261,9 +261,9 @@ func (tx *Tx) ops() (ops []clientv3.Op, shows bool) {
 
 // putRequest returns the request of a put. An Op does not show all of its options, so package
 // clientv3 makes the request for a KVClient that keeps it.
-func putRequest(op clientv3.Op) *pb.PutRequest {
+func putRequest(ctx context.Context, op clientv3.Op) *pb.PutRequest {
 	var k putKeeper
-	_, _ = clientv3.NewKVFromKVClient(&k, nil).Do(context.Background(), op)
+	_, _ = clientv3.NewKVFromKVClient(&k, nil).Do(ctx, op)
 	return k.put
 }
 

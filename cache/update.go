@@ -38,15 +38,15 @@ var afterConflict = backoff.Policy{
 // nothing is written.
 //
 // If f writes nothing, no request is sent. What f has read then is one consistent snapshot, which
-// may be of the past as Snapshot may be, and Update returns its revision. A commit proves more: what
-// f has read was the newest state.
+// may be of the past as Snapshot may be, and Update returns its revision. A commit proves more:
+// what f has read was the newest state.
 //
 // The errors of Update are those of f; ErrTooManyReads if f has read more than 128 keys and ranges,
 // before anything is sent, or if a server has a lower limit; the server's refusal, after which
 // nothing is written; ErrOutcomeUnknown joined with its cause if the transaction was sent and not
 // answered, after which it may have been or may still be applied, and is not sent again; the error
-// that the cache has ended with; and that of ctx with what was waited for. If the revision is not 0,
-// the transaction was committed, and the error says why the cache does not show it.
+// that the cache has ended with; and that of ctx with what was waited for. If the revision is not
+// 0, the transaction was committed, and the error says why the cache does not show it.
 func (c *Cache) Update(ctx context.Context, f func(tx *Tx) error) (rev int64, err error) {
 	for attempt := 0; ; attempt++ {
 		v, err := c.await(ctx, (*view).synced)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
@@ -25,15 +24,13 @@ import (
 )
 
 // increment adds one to the number at a key.
-func increment(key string) func(*Tx) error {
-	return func(tx *Tx) error {
-		n := 0
-		if kv, ok := tx.Get(key); ok {
-			n, _ = strconv.Atoi(string(kv.Value))
-		}
-		tx.Put(key, strconv.Itoa(n+1))
-		return nil
+func increment(tx *Tx) error {
+	n := 0
+	if kv, ok := tx.Get("a/n"); ok {
+		n, _ = strconv.Atoi(string(kv.Value))
 	}
+	tx.Put("a/n", strconv.Itoa(n+1))
+	return nil
 }
 
 // TestUpdatesOfOneKeyLoseNothing has writers of two caches increment one number.
@@ -58,7 +55,7 @@ func TestUpdatesOfOneKeyLoseNothing(t *testing.T) {
 						mu.Lock()
 						attempts++
 						mu.Unlock()
-						return increment("a/n")(tx)
+						return increment(tx)
 					})
 					require.NoError(t, err)
 					require.GreaterOrEqual(t, c.Snapshot().Revision(), rev)
@@ -205,101 +202,6 @@ func TestUpdateDependsOnWhatWasRead(t *testing.T) {
 	}
 }
 
-// TestTxShowsItsOwnWrites compares reads of a random Tx with a map, and the commit with it.
-func TestTxShowsItsOwnWrites(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(9, 10))
-	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
-		key := func() string { return fmt.Sprintf("a/%02d", rnd.IntN(20)) }
-		for range 200 {
-			model := cluster.Dump("a/")
-			_, err := c.Update(t.Context(), func(tx *Tx) error {
-				for range 15 {
-					k := key()
-					switch rnd.IntN(5) {
-					case 0:
-						tx.Delete(k)
-						delete(model, k)
-					case 1, 2:
-						model[k] = fmt.Sprint(rnd.Int())
-						tx.Put(k, model[k])
-					case 3:
-						kv, ok := tx.Get(k)
-						want, exists := model[k]
-						require.Equal(t, exists, ok)
-						require.Equal(t, want, string(kv.GetValue()))
-					case 4:
-						compareRange(t, tx, model, k, key(), rnd.IntN(25))
-					}
-				}
-				return nil
-			})
-			require.NoError(t, err)
-			require.Equal(t, model, cluster.Dump("a/"))
-			require.Equal(t, model, contents(c.Snapshot()))
-		}
-	})
-}
-
-// compareRange reads some pairs of a range.
-func compareRange(
-	t *testing.T, tx *Tx, model map[string]string, from, to string, most int,
-) {
-	t.Helper()
-	var want, got []string
-	for _, k := range slices.Sorted(maps.Keys(model)) {
-		if k >= from && k < to && len(want) < most {
-			want = append(want, k+"="+model[k])
-		}
-	}
-	for kv := range tx.Range(from, to) {
-		if len(got) == most {
-			break
-		}
-		got = append(got, string(kv.Key)+"="+string(kv.Value))
-	}
-	require.Equal(t, want, got)
-}
-
-// TestPutsOfATxTakeOptions keeps values and leases, also those of a put before.
-func TestPutsOfATxTakeOptions(t *testing.T) {
-	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
-		lease, err := c.client.Grant(t.Context(), 100)
-		require.NoError(t, err)
-		_, err = c.client.Put(t.Context(), "a/old", "kept", clientv3.WithLease(lease.ID))
-		require.NoError(t, err)
-		_, err = c.Fresh(t.Context(), 0)
-		require.NoError(t, err)
-		_, err = c.Update(t.Context(), func(tx *Tx) error {
-			tx.Put("a/old", "changed", clientv3.WithIgnoreLease())
-			kv, _ := tx.Get("a/old")
-			require.Equal(t, int64(lease.ID), kv.Lease)
-			tx.Put("a/new", "x", clientv3.WithLease(lease.ID))
-			tx.Put("a/new", "y", clientv3.WithIgnoreLease())
-			kv, _ = tx.Get("a/new")
-			require.Equal(t, "y", string(kv.Value))
-			require.Equal(t, int64(lease.ID), kv.Lease)
-			return nil
-		})
-		require.NoError(t, err)
-		require.Equal(t, []string{"a/new", "a/old"}, cluster.Leases()[0].Keys)
-		_, err = c.Update(t.Context(), func(tx *Tx) error {
-			tx.Put("a/old", "", clientv3.WithIgnoreValue())
-			kv, _ := tx.Get("a/old")
-			require.Equal(t, "changed", string(kv.Value))
-			return nil
-		})
-		require.NoError(t, err)
-		require.Equal(t, map[string]string{"a/new": "y", "a/old": "changed"}, cluster.Dump("a/"))
-		require.Equal(t, []string{"a/new"}, cluster.Leases()[0].Keys)
-		_, err = c.Update(t.Context(), func(tx *Tx) error {
-			tx.Delete("a/old")
-			tx.Put("a/old", "", clientv3.WithIgnoreValue())
-			return nil
-		})
-		require.ErrorIs(t, err, rpctypes.ErrKeyNotFound)
-	})
-}
-
 // TestUpdateWithoutWritesSendsNothing returns the revision of what was read.
 func TestUpdateWithoutWritesSendsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
@@ -387,7 +289,7 @@ func TestUnknownOutcomes(t *testing.T) {
 				cluster.On("Txn", func(*etcdfake.Call) etcdfake.Action { return row.action })
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				rev, err := c.Update(ctx, increment("a/n"))
+				rev, err := c.Update(ctx, increment)
 				require.Error(t, err)
 				require.Zero(t, rev)
 				require.Equal(t, row.unknown, errors.Is(err, ErrOutcomeUnknown), "%v", err)
@@ -400,8 +302,8 @@ func TestUnknownOutcomes(t *testing.T) {
 	}
 }
 
-// TestUpdateWaitsForTheWinner has the member of the cache's watch learn of a change late. No request
-// is sent meanwhile.
+// TestUpdateWaitsForTheWinner has the member of the cache's watch learn of a change late. No
+// request is sent meanwhile.
 func TestUpdateWaitsForTheWinner(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mustPut(t, c.client, "a/n", "1")
@@ -418,7 +320,7 @@ func TestUpdateWaitsForTheWinner(t *testing.T) {
 			cfg.Endpoints = []string{cluster.Member(other).Endpoint()}
 		}), "a/n", "7")
 		before := cluster.Calls("Txn")
-		_, err = c.Update(t.Context(), increment("a/n"))
+		_, err = c.Update(t.Context(), increment)
 		require.NoError(t, err)
 		require.Equal(t, "8", cluster.Dump("a/")["a/n"])
 		require.Equal(t, 2, cluster.Calls("Txn")-before)
@@ -433,12 +335,12 @@ func TestUpdateEndsWithItsContext(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := c.Update(ctx, increment("a/n"))
+		_, err := c.Update(ctx, increment)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NotErrorIs(t, err, ErrOutcomeUnknown)
 		done := make(chan error, 1)
 		go func() {
-			_, err := c.Update(t.Context(), increment("a/n"))
+			_, err := c.Update(t.Context(), increment)
 			done <- err
 		}()
 		synctest.Wait()
@@ -453,7 +355,7 @@ func TestPanicsOfTheFunctionReachTheCaller(t *testing.T) {
 		require.PanicsWithValue(t, "mine", func() {
 			_, _ = c.Update(t.Context(), func(tx *Tx) error { tx.Put("a/k", "v"); panic("mine") })
 		})
-		_, err := c.Update(t.Context(), increment("a/n"))
+		_, err := c.Update(t.Context(), increment)
 		require.NoError(t, err)
 		var kv *mvccpb.KeyValue
 		kv, _ = c.Snapshot().Get("a/n")

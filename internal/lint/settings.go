@@ -7,7 +7,8 @@ var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "
 // stateMachines are packages of pure data, without goroutines and channels.
 var stateMachines = []string{"internal/watchmux", "internal/keepalive", "internal/keystate",
 	"internal/memberhealth", "etcdfake/internal/store", "etcdfake/internal/boltfile",
-	"cache/internal/fill", "cache/internal/question", "cache/internal/watchindex"}
+	"cache/internal/evaluate", "cache/internal/fill", "cache/internal/question",
+	"cache/internal/watchindex"}
 
 // goroutineFiles may start goroutines: the machinery, and the parts of the API whose background
 // work has no smaller home.
@@ -52,6 +53,7 @@ var goroutineFiles = []string{
 	"cache/watch_source.go",
 	"cache/follow.go", // what keeps a copy up to date, until Close, which waits
 	"cache/list.go",   // the reader of a list's pages, until the list is over; Close waits
+	"cache/trust.go",  // asks the endpoints for their versions; the last Close of a cache waits
 	"cache/ask.go",    // the questions of all caches of a client, while readers wait for them
 }
 
