@@ -26,8 +26,8 @@ func put(cli *clientv3.Client, key, value string) (revision int64) {
 	return resp.Header.Revision
 }
 
-// A program reads its configuration often and changes it seldom. Reads cost no request, and a
-// program that needs to see what was written just now says how old the answer may be.
+// A program reads its configuration often, and it changes now and then. Reads cost no request, and
+// a program that needs to see what was written just now says how old the answer may be.
 func Example_configuration() {
 	cli := connect()
 	defer cli.Close()
@@ -112,7 +112,7 @@ func ExampleCache_AtLeast() {
 	defer jobs.Close()
 	ctx, cancel := context.WithTimeout(context.TODO(), 10*time.Second)
 	defer cancel()
-	revision := put(cli, "jobs/1", "sweep")
+	revision := put(cli, "jobs/1", "mop")
 	put(cli, "jobs/2", "dust")
 
 	snap, err := jobs.AtLeast(ctx, revision)
@@ -121,7 +121,7 @@ func ExampleCache_AtLeast() {
 	}
 	first, _ := snap.Get("jobs/1")
 	fmt.Printf("%s\n", first.Value)
-	// Output: sweep
+	// Output: mop
 }
 
 // A snapshot is a state that never changes.

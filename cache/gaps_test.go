@@ -151,9 +151,9 @@ func (s *relayedStream) RecvMsg(m any) error {
 	return err
 }
 
-// TestReplacedClusterIsAGap replaces the cluster by one that has more revisions and another content,
-// so that neither the watch nor a revision shows it. The cluster's id does, and a reader gets the
-// new content.
+// TestReplacedClusterIsAGap replaces the cluster by one that has more revisions and another
+// content, so that neither the watch nor a revision shows it. The cluster's id does, and a reader
+// gets the new content.
 func TestReplacedClusterIsAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &relay{clusters: [2]*etcdfake.Cluster{etcdfake.New(t), etcdfake.New(t)}}
