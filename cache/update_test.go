@@ -96,7 +96,8 @@ func TestWriteSkewIsCaught(t *testing.T) {
 			both.Wait()
 			require.Contains(t, slices.Collect(maps.Values(cluster.Dump("a/"))), "on", "round %d",
 				n)
-			require.Equal(t, refused, errors.Join(errs...).(interface{ Unwrap() []error }).Unwrap()[0])
+			joined := errors.Join(errs...).(interface{ Unwrap() []error })
+			require.Equal(t, refused, joined.Unwrap()[0])
 		}
 	})
 }

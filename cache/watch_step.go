@@ -5,8 +5,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// step gives watches some of what they have not been given up to the view. It returns false if there
-// is nothing left to do before another view comes, or a request, or something from the server.
+// step gives watches some of what they have not been given up to the view. It returns false if
+// there is nothing left to do before another view comes, or a request, or something from the
+// server.
 func (t *watchTable) step() bool {
 	more := t.stepHead()
 	for range len(t.others) {
