@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/mock/mockserver"
 )
 
 // TestBadConfig: the error of New names the bad value in a Config.
@@ -98,7 +98,9 @@ func TestConfigIsCopied(t *testing.T) {
 // TestEndlessDurations: the longest possible durations do not overflow.
 func TestEndlessDurations(t *testing.T) {
 	const endless = time.Duration(math.MaxInt64)
-	s := etcdfake.Start(t)
+	servers, err := mockserver.StartMockServers(1)
+	require.NoError(t, err)
+	defer servers.Stop()
 	for name, cfg := range map[string]Config{
 		"dial timeout":    {DialTimeout: endless},
 		"keepalive":       {DialKeepAliveTime: endless, DialKeepAliveTimeout: endless},
@@ -108,7 +110,7 @@ func TestEndlessDurations(t *testing.T) {
 		"waits":           {BackoffWaitBetween: endless, BackoffJitterFraction: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg.Endpoints = []string{s.Addr()}
+			cfg.Endpoints = []string{servers.Servers[0].Address}
 			c := newTestClient(t, cfg)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()

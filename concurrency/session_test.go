@@ -184,14 +184,14 @@ func TestNewSessionRevokes(t *testing.T) {
 
 	_, err := NewSession(client)
 	require.ErrorAs(t, err, &clientv3.ErrKeepAliveHalted{})
-	assert.Equal(t, []int64{int64(first.Lease())}, fake.Leases(),
+	assert.Equal(t, []clientv3.LeaseID{first.Lease()}, testclient.LeaseIDs(fake.Leases()),
 		"the second session's lease is revoked")
 
 	lease, err := client.Grant(t.Context(), 60)
 	require.NoError(t, err)
 	_, err = NewSession(client, WithLease(lease.ID))
 	require.Error(t, err)
-	assert.Contains(t, fake.Leases(), int64(lease.ID), "one that was given is not")
+	assert.Contains(t, testclient.LeaseIDs(fake.Leases()), lease.ID, "one that was given is not")
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -56,6 +56,12 @@ func newConnSet() *connSet {
 // listener returns l with its connections in the set, behind the gate.
 func (s *connSet) listener(l net.Listener) net.Listener { return memberListener{l, s} }
 
+func (s *connSet) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
 // closeAll closes the connections and returns how many there were.
 func (s *connSet) closeAll() int {
 	s.mu.Lock()

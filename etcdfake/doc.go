@@ -37,8 +37,10 @@
 //	                                                  [Cluster.ExpireTokens]
 //	users, a quota, an old server, a learner          [WithUsers], [WithQuota], [WithVersion],
 //	                                                  [WithLearner]
+//	TLS, interceptors                                 [WithServerOptions]
 //	what is stored, and what was asked                [Cluster.Dump], [Cluster.Leases],
 //	                                                  [Cluster.Calls], [Cluster.Requests]
+//	connections that are left open                    [Member.Conns]
 //
 // # Model
 //

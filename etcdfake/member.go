@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,15 +72,16 @@ func (m *Member) serve() {
 }
 
 func (m *Member) newServer() *grpc.Server {
-	srv := grpc.NewServer(
+	own := []grpc.ServerOption{
 		grpc.WaitForHandlers(true),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(math.MaxUint32),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
-		grpc.UnaryInterceptor(m.interceptUnary),
-		grpc.StreamInterceptor(m.interceptStream),
-	)
+		grpc.ChainUnaryInterceptor(m.interceptUnary),
+		grpc.ChainStreamInterceptor(m.interceptStream),
+	}
+	srv := grpc.NewServer(slices.Concat(own, m.c.opts.server)...)
 	m.register(srv)
 	healthpb.RegisterHealthServer(srv, m.health)
 	return srv
@@ -187,6 +189,9 @@ func (m *Member) shutDown() bool {
 	}
 	return true
 }
+
+// Conns returns how many connections to the member are open.
+func (m *Member) Conns() int { return m.conns.len() }
 
 // Cut closes all open connections of the member, as a broken network does, and returns how many
 // there were. New ones are accepted.

@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
@@ -91,12 +92,16 @@ func (m *Member) offer(sd *grpc.ServiceDesc, meth *method) {
 }
 
 func (m *Member) unaryHandler(meth *method) grpc.MethodHandler {
+	info := &grpc.UnaryServerInfo{FullMethod: string(meth.name)}
+	serve := func(ctx context.Context, req any) (any, error) {
+		return m.serveUnary(ctx, meth, req.(proto.Message))
+	}
 	return func(_ any, ctx context.Context, decode func(any) error,
-		_ grpc.UnaryServerInterceptor) (any, error) {
+		intercept grpc.UnaryServerInterceptor) (any, error) {
 		req := meth.request.New().Interface()
 		if err := decode(req); err != nil {
 			return nil, err
 		}
-		return m.serveUnary(ctx, meth, req)
+		return intercept(ctx, req, info, serve)
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/authpb"
 	"go.etcd.io/etcd/api/v3/version"
+	"google.golang.org/grpc"
 )
 
 // Option configures New.
@@ -18,6 +19,7 @@ type options struct {
 	tokenTTL time.Duration
 	progress time.Duration
 	users    []User
+	server   []grpc.ServerOption
 }
 
 func defaultOptions() options {
@@ -48,6 +50,14 @@ func WithTokenTTL(d time.Duration) Option { return func(o *options) { o.tokenTTL
 // WithProgressInterval sets how often a watch that asked for it gets a progress notice while it has
 // no events; the default is etcd's, 10 minutes.
 func WithProgressInterval(d time.Duration) Option { return func(o *options) { o.progress = d } }
+
+// WithServerOptions adds options to the gRPC servers of the members, after the fake's own: TLS with
+// grpc.Creds, which endpoints with the scheme "https" are for, a grpc.StatsHandler, or interceptors.
+// An interceptor sees a request before the log and On do. grpc.ChainUnaryInterceptor and
+// grpc.ChainStreamInterceptor may be given more than once, grpc.UnaryInterceptor may not.
+func WithServerOptions(opts ...grpc.ServerOption) Option {
+	return func(o *options) { o.server = append(o.server, opts...) }
+}
 
 // User is a user and what it may do. The user named "root" may do everything.
 type User struct {

@@ -130,8 +130,8 @@ func TestNewKVThatFailsRevokesWhatItWasGranted(t *testing.T) {
 	})
 	_, _, err = NewKV(cli, "pfx/", concurrency.WithLease(given.ID))
 	require.ErrorContains(t, err, "no renewal")
-	require.Equal(t, []int64{int64(given.ID)}, fake.Leases())
+	require.Equal(t, []clientv3.LeaseID{given.ID}, testclient.LeaseIDs(fake.Leases()))
 	_, _, err = NewKV(cli, "pfx/")
 	require.ErrorContains(t, err, "no renewal")
-	require.Equal(t, []int64{int64(given.ID)}, fake.Leases())
+	require.Equal(t, []clientv3.LeaseID{given.ID}, testclient.LeaseIDs(fake.Leases()))
 }

@@ -13,6 +13,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
@@ -118,7 +119,7 @@ func TestEventsOfOthersAreLeftOut(t *testing.T) {
 		Kv:     &mvccpb.KeyValue{Key: []byte("p/k"), ModRevision: 6},
 		PrevKv: &mvccpb.KeyValue{Key: []byte("q/x")},
 	}
-	pipes := etcdfake.WatchClient(func(_ context.Context, recv func() (*pb.WatchRequest, error),
+	pipes := pipes.NewWatch(func(_ context.Context, recv func() (*pb.WatchRequest, error),
 		send func(*pb.WatchResponse) error) error {
 		if _, err := recv(); err != nil {
 			return err

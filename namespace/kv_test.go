@@ -102,7 +102,7 @@ func fill(t *testing.T, fake *etcdfake.Server) {
 // TestStreamsOfANamespace: a stream has all keys of the namespace, from old and new servers, and
 // also if the inner KV is not a client's.
 func TestStreamsOfANamespace(t *testing.T) {
-	for server, opts := range map[string][]etcdfake.Option{"streams": {etcdfake.WithRangeChunk(7)},
+	for server, opts := range map[string][]etcdfake.Option{"streams": nil,
 		"pages": {etcdfake.WithEtcd35()}} {
 		fake := etcdfake.Start(t, opts...)
 		fill(t, fake)
@@ -138,7 +138,7 @@ func readAll(stream clientv3.GetStreamChan, err error) (*clientv3.GetResponse, e
 
 // TestAbandonedStreamsLeakNothing: closing the client ends streams that the program has not read.
 func TestAbandonedStreamsLeakNothing(t *testing.T) {
-	fake := etcdfake.Start(t, etcdfake.WithRangeChunk(1))
+	fake := etcdfake.Start(t)
 	fill(t, fake)
 	client := newClient(t, fake.Addr())
 	kv := namespace.NewKV(namespace.NewKV(client, "p"), "/")

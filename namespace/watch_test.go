@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
@@ -97,7 +97,7 @@ func TestEventsAreCopies(t *testing.T) {
 			ModRevision: 3, Version: 2, Lease: 7},
 	}}}
 	before := proto.CloneOf(shared)
-	pipes := etcdfake.WatchClient(func(_ context.Context, recv func() (*pb.WatchRequest, error),
+	pipes := pipes.NewWatch(func(_ context.Context, recv func() (*pb.WatchRequest, error),
 		send func(*pb.WatchResponse) error) error {
 		for id := int64(0); ; id++ {
 			req, err := recv()

@@ -104,9 +104,9 @@ func TestAStreamRaisesTheRevision(t *testing.T) {
 
 // TestAbandonedStreamsLeakNothing: closing the client ends streams that the program has not read.
 func TestAbandonedStreamsLeakNothing(t *testing.T) {
-	fake := etcdfake.Start(t, etcdfake.WithRangeChunk(1))
+	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())
-	for i := range 50 {
+	for i := range 100 {
 		_, err := client.Put(t.Context(), "k"+string(rune('a'+i)), "v")
 		require.NoError(t, err)
 	}

@@ -148,8 +148,7 @@ func TestCancellingEndsTheRequest(t *testing.T) {
 
 // A login that gets no answer ends with the context of the call.
 func TestCancellingEndsTheLogin(t *testing.T) {
-	fake := etcdfake.Start(t)
-	fake.EnableAuth("root", "pw")
+	fake := etcdfake.Start(t, etcdfake.WithUser("root", "pw"))
 	fake.Delay("Authenticate", time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

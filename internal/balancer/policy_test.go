@@ -16,12 +16,9 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/grpclog"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
-
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
 // grpcErrors are the lines that gRPC has logged as errors in this process.
@@ -61,7 +58,7 @@ type channel struct {
 	tracker  *Tracker
 }
 
-func dial(t *testing.T, servers ...*etcdfake.Server) *channel {
+func dial(t *testing.T, servers ...*server) *channel {
 	c := &channel{resolver: manual.NewBuilderWithScheme("manual")}
 	c.tracker = New(t.Context(), Options{})
 	c.resolver.InitialState(c.state(servers...))
@@ -79,11 +76,11 @@ func dial(t *testing.T, servers ...*etcdfake.Server) *channel {
 	return c
 }
 
-func (c *channel) state(servers ...*etcdfake.Server) resolver.State {
+func (c *channel) state(servers ...*server) resolver.State {
 	s := resolver.State{Attributes: c.tracker.Attributes()}
 	for _, server := range servers {
 		s.Endpoints = append(s.Endpoints, resolver.Endpoint{
-			Addresses: []resolver.Address{{Addr: server.Addr()}}})
+			Addresses: []resolver.Address{{Addr: server.addr}}})
 	}
 	return s
 }
@@ -107,17 +104,14 @@ func eventually(t *testing.T, condition func() bool, what string) {
 	require.Eventually(t, condition, time.Minute, 5*time.Millisecond, what)
 }
 
-func openChecks(s *etcdfake.Server) int {
-	open, _ := s.Streams(healthpb.Health_Watch_FullMethodName)
-	return open
-}
-
 // TestMemberWithoutHealthServiceCountsAsServing: a server without a health service, such as etcd's
 // proxy, serves, and nothing is logged about it. gRPC's own health check prints an error to stderr
 // for each connection to such a server, so the policy follows health by itself.
 func TestMemberWithoutHealthServiceCountsAsServing(t *testing.T) {
 	before := len(grpcErrors.all())
-	c := dial(t, etcdfake.Start(t, etcdfake.WithoutHealth()))
+	s := newServer(nil)
+	s.serve(t)
+	c := dial(t, s)
 	c.until(t, connectivity.Ready)
 	require.NoError(t, c.put(t))
 	require.NoError(t, c.Close())
@@ -129,18 +123,15 @@ func TestMemberWithoutHealthServiceCountsAsServing(t *testing.T) {
 func TestRefusedHealthChecks(t *testing.T) {
 	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unavailable} {
 		t.Run(code.String(), func(t *testing.T) {
-			refuses, other := etcdfake.Start(t), etcdfake.Start(t)
-			refuses.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error {
-				return status.Error(code, "refused")
-			})
+			refuses, other := startServer(t, status.Error(code, "refused")), startServer(t, nil)
 			c := dial(t, refuses, other)
 			for range 10 {
 				require.NoError(t, c.put(t))
 			}
-			assert.Equal(t, []int{0, 10}, []int{refuses.Calls("Put"), other.Calls("Put")})
-			other.Stop()
+			assert.Equal(t, []int32{0, 10}, []int32{refuses.puts.Load(), other.puts.Load()})
+			other.grpc.Stop()
 			eventually(t, func() bool {
-				return c.put(t) == nil && refuses.Calls("Put") > 0
+				return c.put(t) == nil && refuses.puts.Load() > 0
 			}, "it is the last resort")
 		})
 	}
@@ -148,38 +139,36 @@ func TestRefusedHealthChecks(t *testing.T) {
 
 // TestCheckEndsWithItsConnection: each connection has one check, which ends with it.
 func TestCheckEndsWithItsConnection(t *testing.T) {
-	s := etcdfake.Start(t)
+	s := startServer(t, nil)
 	c := dial(t, s)
 	for i := range 20 {
 		eventually(t, func() bool {
-			return c.put(t) == nil && s.Accepted() == i+1
+			return c.put(t) == nil && s.accepted.Load() == int32(i+1)
 		}, "served by a new connection")
-		eventually(t, func() bool { return openChecks(s) == 1 }, "one check")
-		s.CloseConns()
+		eventually(t, func() bool { return s.checks.Load() == 1 }, "one check")
+		s.cut()
 	}
 }
 
 // TestCloseWaitsForChecks: whatever a check is about to report when the connection is closed,
 // nothing is left of it.
 func TestCloseWaitsForChecks(t *testing.T) {
-	stays, goes, refuses := etcdfake.Start(t), etcdfake.Start(t), etcdfake.Start(t)
-	refuses.Stream(healthpb.Health_Watch_FullMethodName, func(grpc.ServerStream) error {
-		return status.Error(codes.Unavailable, "learner")
-	})
+	stays, goes := startServer(t, nil), startServer(t, nil)
+	refuses := startServer(t, status.Error(codes.Unavailable, "learner"))
 	for i := range 30 {
 		settled := goleak.IgnoreCurrent()
 		c := dial(t, stays, goes, refuses)
 		if i%3 > 0 {
 			require.NoError(t, c.put(t))
 		}
-		goes.SetServing(i%2 == 0)
+		goes.setServing(i%2 == 0)
 		if i%5 == 0 {
-			goes.CloseConns()
+			goes.cut()
 		}
 		c.tracker.Close()
 		require.NoError(t, c.Close())
 		eventually(t, func() bool {
-			return stays.Conns()+goes.Conns()+refuses.Conns() == 0
+			return stays.conns()+goes.conns()+refuses.conns() == 0
 		}, "the servers' side ends")
 		require.NoError(t, goleak.Find(settled))
 	}
@@ -188,12 +177,12 @@ func TestCloseWaitsForChecks(t *testing.T) {
 // TestHealthChangesWhileEndpointsDo: reports of health come at any time, also while the list of
 // endpoints changes.
 func TestHealthChangesWhileEndpointsDo(t *testing.T) {
-	stays, goes, comes := etcdfake.Start(t), etcdfake.Start(t), etcdfake.Start(t)
+	stays, goes, comes := startServer(t, nil), startServer(t, nil), startServer(t, nil)
 	c := dial(t, stays, goes, comes)
 	require.NoError(t, c.put(t))
 	for i := range 100 {
-		stays.SetServing(i%2 == 0)
-		goes.SetServing(i%2 == 1)
+		stays.setServing(i%2 == 0)
+		goes.setServing(i%2 == 1)
 		switch i % 4 {
 		case 0:
 			c.resolver.UpdateState(c.state(stays, goes))
@@ -203,10 +192,10 @@ func TestHealthChangesWhileEndpointsDo(t *testing.T) {
 		require.NoError(t, c.put(t))
 	}
 	eventually(t, func() bool {
-		return openChecks(stays) == 1 && openChecks(goes) == 1 && openChecks(comes) == 1
+		return stays.checks.Load() == 1 && goes.checks.Load() == 1 && comes.checks.Load() == 1
 	}, "one check each")
 	c.resolver.UpdateState(c.state(stays))
 	eventually(t, func() bool {
-		return openChecks(stays) == 1 && openChecks(goes)+openChecks(comes) == 0
+		return stays.checks.Load() == 1 && goes.checks.Load()+comes.checks.Load() == 0
 	}, "checks end with their member")
 }

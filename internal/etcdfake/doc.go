@@ -1,38 +1,30 @@
-// Package etcdfake is a fake etcd member for tests: a gRPC server in the test's own process that
-// offers all of etcd's services.
+// Package etcdfake adds to the public etcdfake what only this project's tests need: scripts for
+// the streams of one member, which may break the protocol, and answers of one member that are not
+// those of etcd.
 //
-// Without a script it behaves like a small etcd: a multi-version map with revisions and compaction,
-// working watches, leases that expire, a member list that names the server itself, users and
-// tokens. TestSameAnswersAsEtcd sends the same random requests to it and to a real server and
-// compares every answer. So a script only needs to say what is unusual.
+// What is written to the state, and all that is not scripted, is served by the public etcdfake. A
+// Server is one of its members on TCP. Interceptors of its gRPC server put the script before the
+// member, so a request goes through these steps:
 //
-// It is no model of consensus: there is no leader election and no history to check, and permissions
-// are not enforced. Tests of those need real servers.
+//	observe → delay → fail before → script, or the member → fail after
 //
-// # One request
-//
-// The methods come from the protobuf descriptors. Each request goes through the same steps:
-//
-//	observe → delay → fail before → check the token → script or default answer → fail after
+// Connections in memory, as those of [Server.Apply] and of Cluster.Client, have no script.
 //
 // # What to use
 //
-//	to see what was asked, when, with what       [Server.Requests], [RequestsOf], [Server.Calls],
-//	metadata                                     [Server.Applied], [Server.Streams]
-//	for a lost request, or a lost answer         [Server.Fail], [Server.FailAfterApply]
-//	for a method that is slow or never answers   [Server.Delay], with an hour
-//	for an unusual answer or stream              [Server.Unary], [Server.Watch],
-//	                                             [Server.KeepAlive], [Server.Stream];
-//	                                             [Server.Apply], [Server.ServeWatch] for the rest
-//	for a cut stream, cut connections, a crash   [Server.Break], [Server.CloseConns],
-//	                                             [Server.Stop] and [Server.Restart]
-//	for an old server, a proxy, a benchmark      [WithEtcd35], [WithOwnWatchIDs], [WithCanned]
-//	for several members of one state             [StartCluster]
-//	for a Send that waits for the peer's Recv    [WatchClient], [LeaseClient]
+//	to see what was asked of a member          [Server.Requests], [RequestsOf], [Server.Calls],
+//	                                           [Server.Applied], [Server.Streams]
+//	for a lost request, or a lost answer       [Server.Fail], [Server.FailAfterApply]
+//	for a method that is slow or frozen        [Server.Delay], with an hour
+//	for an unusual answer or stream            [Server.Unary], [Server.Watch],
+//	                                           [Server.KeepAlive], [Server.Stream];
+//	                                           [Server.Apply], [Server.ServeWatch] for the rest
+//	for a cut stream                           [Server.Break]
+//	for an old server, a proxy, a benchmark    [WithEtcd35], [WithOwnWatchIDs], [WithCanned]
+//	for several members of one state           [StartCluster]
 //
 // # Ends
 //
 // The handler of a stream runs on a goroutine of its own, so Break and Stop end the stream even
-// while the handler waits. Stop waits for all handlers and fails the test if one ignores its
-// context.
+// while the handler waits. The end of the test waits for all handlers.
 package etcdfake

@@ -2,15 +2,16 @@ package etcdfake
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -26,12 +27,9 @@ type StreamHandler = func(s grpc.ServerStream) error
 // method is what the server knows and remembers about one RPC method.
 type method struct {
 	// read-only after Start
-	name          string // "/etcdserverpb.KV/Put"
-	desc          protoreflect.MethodDescriptor
-	request       protoreflect.MessageType
-	defaultUnary  UnaryHandler
-	defaultStream StreamHandler
-	canned        proto.Message
+	name     string // "/etcdserverpb.KV/Put"
+	response protoreflect.MessageType
+	canned   proto.Message
 
 	// own synchronisation
 	calls   atomic.Int64
@@ -50,123 +48,73 @@ type method struct {
 	openTotal int
 }
 
-// newMethods builds the table of all methods that the server offers, from the protobuf descriptors.
-func (s *Server) newMethods() map[string]*method {
-	files := []protoreflect.FileDescriptor{pb.File_rpc_proto}
-	if !s.opts.noHealth {
-		files = append(files, healthpb.File_grpc_health_v1_health_proto)
-	}
-	unary, streams := s.handlers(), s.defaultStreams()
+// newMethods builds the table of all methods from the protobuf descriptors, by full name. Those of
+// etcd are in it by their short names, too.
+func newMethods() map[string]*method {
 	methods := make(map[string]*method)
-	for _, file := range files {
+	for _, file := range []protoreflect.FileDescriptor{pb.File_rpc_proto,
+		healthpb.File_grpc_health_v1_health_proto} {
 		for i := range file.Services().Len() {
-			svc := file.Services().Get(i)
-			for j := range svc.Methods().Len() {
-				m := newMethod(svc.Methods().Get(j))
-				m.defaultStream = streams[m.name]
-				m.defaultUnary = s.defaultUnary(m.desc, unary[m.name])
-				m.canned = s.opts.canned[m.name]
+			service := file.Services().Get(i)
+			for j := range service.Methods().Len() {
+				desc := service.Methods().Get(j)
+				m := &method{name: "/" + string(service.FullName()) + "/" + string(desc.Name()),
+					open: make(map[*serverStream]struct{})}
+				// The generated packages have registered their messages, so this cannot fail.
+				m.response, _ = protoregistry.GlobalTypes.FindMessageByName(
+					desc.Output().FullName())
 				methods[m.name] = m
+				if file == pb.File_rpc_proto {
+					methods[string(desc.Name())] = m
+				}
 			}
 		}
 	}
-	delete(methods, s.opts.without)
 	return methods
 }
 
-func newMethod(desc protoreflect.MethodDescriptor) *method {
-	m := &method{
-		name: "/" + string(desc.Parent().FullName()) + "/" + string(desc.Name()),
-		desc: desc,
-		open: make(map[*serverStream]struct{}),
-	}
-	// The generated packages have registered their messages, so this cannot fail.
-	m.request, _ = protoregistry.GlobalTypes.FindMessageByName(desc.Input().FullName())
-	return m
-}
-
-func (m *method) streaming() bool {
-	return m.desc.IsStreamingClient() || m.desc.IsStreamingServer()
-}
-
-// method finds a method by its full name, or if it is one of an etcd service by its short one:
-// "/etcdserverpb.KV/Put" or "Put". It fails the test if the server has no such method.
+// method finds a method by its name. It fails the test if there is no such method.
 func (s *Server) method(name string) *method {
+	s.tb.Helper()
 	if m := s.methods[name]; m != nil {
 		return m
 	}
-	for full, m := range s.methods {
-		if strings.HasPrefix(full, etcdPrefix) && strings.HasSuffix(full, "/"+name) {
-			return m
-		}
-	}
-	s.tb.Helper()
 	s.tb.Fatalf("etcdfake: no method %q", name)
 	return nil
 }
 
-// register offers all methods on a gRPC server.
-func (s *Server) register(srv *grpc.Server) {
-	services := make(map[string]*grpc.ServiceDesc)
-	for _, m := range s.methods {
-		name := string(m.desc.Parent().FullName())
-		sd := services[name]
-		if sd == nil {
-			sd = &grpc.ServiceDesc{ServiceName: name}
-			services[name] = sd
-		}
-		if m.streaming() {
-			sd.Streams = append(sd.Streams, grpc.StreamDesc{
-				StreamName:    string(m.desc.Name()),
-				ServerStreams: m.desc.IsStreamingServer(),
-				ClientStreams: m.desc.IsStreamingClient(),
-				Handler:       s.streamHandler(m),
-			})
-			continue
-		}
-		sd.Methods = append(sd.Methods, grpc.MethodDesc{MethodName: string(m.desc.Name()),
-			Handler: s.unaryHandler(m)})
+// missing refuses what an old server does not have.
+func (s *Server) missing(m *method) error {
+	if s.opts.noHealth && healthMethods[m.name] {
+		return status.Error(codes.Unimplemented, "unknown service grpc.health.v1.Health")
 	}
-	for _, sd := range services {
-		srv.RegisterService(sd, nil)
-	}
+	return nil
 }
 
-// streamHandler adapts a streaming method to gRPC.
-func (s *Server) streamHandler(m *method) grpc.StreamHandler {
-	return func(_ any, ss grpc.ServerStream) error { return s.serveStream(m, ss) }
-}
+// healthMethods are served by the server, because the script sets what they answer.
+var healthMethods = map[string]bool{healthpb.Health_Check_FullMethodName: true,
+	healthpb.Health_List_FullMethodName: true, healthpb.Health_Watch_FullMethodName: true}
 
-// unaryHandler adapts a method to gRPC. The canned answer needs nothing but the request decoded and
-// counted.
-func (s *Server) unaryHandler(m *method) grpc.MethodHandler {
-	return func(_ any, ctx context.Context, decode func(any) error,
-		_ grpc.UnaryServerInterceptor) (any, error) {
-		req := m.request.New().Interface()
-		if err := decode(req); err != nil {
-			return nil, err
-		}
-		m.calls.Add(1)
-		if m.canned != nil && !m.touched.Load() {
-			return m.canned, nil
-		}
-		return s.serveUnary(ctx, m, req)
+// serveUnary observes a request, lets it wait or fail, and answers it. The canned answer needs
+// nothing but the request counted.
+func (s *Server) serveUnary(
+	ctx context.Context, m *method, req proto.Message, next grpc.UnaryHandler,
+) (any, error) {
+	m.calls.Add(1)
+	if m.canned != nil && !m.touched.Load() {
+		return m.canned, nil
 	}
-}
-
-// serveUnary observes a request, lets it wait or fail, and answers it.
-func (s *Server) serveUnary(ctx context.Context, m *method, req proto.Message) (any, error) {
 	s.observe(ctx, m, req, 0)
+	if err := s.missing(m); err != nil {
+		return nil, err
+	}
 	if err := m.wait(ctx); err != nil {
 		return nil, err
 	}
 	if err := m.failBefore(); err != nil {
 		return nil, err
 	}
-	if err := s.state.checkToken(ctx, m.name); err != nil {
-		return nil, err
-	}
-	resp, err := m.unaryHandler()(ctx, req)
+	resp, err := s.answer(ctx, m, req, next)
 	if err != nil {
 		return nil, err
 	}
@@ -177,20 +125,38 @@ func (s *Server) serveUnary(ctx context.Context, m *method, req proto.Message) (
 	return resp, nil
 }
 
-func (m *method) unaryHandler() UnaryHandler {
+func (s *Server) answer(
+	ctx context.Context, m *method, req proto.Message, next grpc.UnaryHandler,
+) (any, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.unary != nil {
-		return m.unary
+	script := m.unary
+	m.mu.Unlock()
+	if script != nil {
+		return script(ctx, req)
 	}
-	return m.defaultUnary
+	if check, ok := req.(*healthpb.HealthCheckRequest); ok {
+		return s.health.Check(ctx, check)
+	}
+	return next(ctx, req)
 }
 
-func (m *method) streamHandler() StreamHandler {
+func (s *Server) streamHandler(m *method, next StreamHandler) StreamHandler {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.stream != nil {
+	switch {
+	case m.stream != nil:
 		return m.stream
+	case m.name == healthpb.Health_Watch_FullMethodName:
+		return s.watchHealth
 	}
-	return m.defaultStream
+	return next
+}
+
+func (s *Server) watchHealth(ss grpc.ServerStream) error {
+	req := new(healthpb.HealthCheckRequest)
+	if err := ss.RecvMsg(req); err != nil {
+		return err
+	}
+	return s.health.Watch(req, &grpc.GenericServerStream[healthpb.HealthCheckRequest,
+		healthpb.HealthCheckResponse]{ServerStream: ss})
 }

@@ -1,51 +1,38 @@
 package etcdfake
 
 import (
-	"math"
-	"time"
-
+	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/version"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/keepalive"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
+
+	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
 // Option configures Start.
 type Option func(*options)
 
 type options struct {
-	version          string
-	canned           map[string]proto.Message
-	without          string // a method that is left out
-	noHealth         bool
-	ownWatchIDs      bool
-	progressInterval time.Duration
-	rangeChunk       int
+	cluster     []etcdfake.Option
+	canned      map[string]proto.Message
+	noHealth    bool
+	ownWatchIDs bool
 }
 
-func defaultOptions() options {
-	return options{
-		version:          version.Version,
-		progressInterval: 10 * time.Minute, // as in etcd
-		rangeChunk:       100,
-	}
+// With sets options of the cluster.
+func With(opts ...etcdfake.Option) Option {
+	return func(o *options) { o.cluster = append(o.cluster, opts...) }
 }
 
-// serverOptions let clients send large requests and ping as often as they like.
-func serverOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.WaitForHandlers(true),
-		grpc.MaxRecvMsgSize(math.MaxInt32),
-		grpc.MaxConcurrentStreams(math.MaxUint32),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second,
-			PermitWithoutStream: true}),
-	}
-}
+// WithVersion sets the version that Status reports.
+func WithVersion(v string) Option { return With(etcdfake.WithVersion(v)) }
 
-// WithVersion sets the version that Status reports; the default is the version of the etcd api
-// module.
-func WithVersion(v string) Option { return func(o *options) { o.version = v } }
+// WithUser adds a user that may read and write all keys, and turns authentication on.
+func WithUser(name, password string) Option {
+	all := &authpb.Permission{PermType: authpb.READWRITE, Key: []byte{0}, RangeEnd: []byte{0}}
+	return With(etcdfake.WithUsers(etcdfake.User{Name: name, Password: password,
+		Permissions: []*authpb.Permission{all}}))
+}
 
 // WithCanned makes Put, Range and Txn answer with prebuilt messages and turns the request log off:
 // for benchmarks of a client, where the server should cost little. A script, failure or delay set
@@ -59,13 +46,26 @@ func WithoutHealth() Option { return func(o *options) { o.noHealth = true } }
 // version.
 func WithEtcd35() Option {
 	return func(o *options) {
-		o.without, o.noHealth, o.version = pb.KV_RangeStream_FullMethodName, true, "3.5.21"
+		WithoutHealth()(o)
+		WithVersion("3.5.21")(o)
 	}
 }
 
-// WithOwnWatchIDs makes the default Watch ignore the ids that clients choose, as a grpc-proxy does.
+// WithOwnWatchIDs makes Watch ignore the ids that clients choose, as a grpc-proxy does.
 func WithOwnWatchIDs() Option { return func(o *options) { o.ownWatchIDs = true } }
 
-// WithRangeChunk sets how many keys the default RangeStream puts into one chunk; the default is
-// 100.
-func WithRangeChunk(n int) Option { return func(o *options) { o.rangeChunk = n } }
+// cannedAnswers are the prebuilt answers of the hot methods, by full name.
+func cannedAnswers() map[string]proto.Message {
+	hdr := &pb.ResponseHeader{ClusterId: 1, MemberId: 1, Revision: 2, RaftTerm: 2}
+	kv := &mvccpb.KeyValue{Key: []byte("key"), Value: []byte("value"), CreateRevision: 2,
+		ModRevision: 2, Version: 1}
+	return map[string]proto.Message{
+		pb.KV_Put_FullMethodName: &pb.PutResponse{Header: hdr},
+		pb.KV_Range_FullMethodName: &pb.RangeResponse{Header: hdr, Kvs: []*mvccpb.KeyValue{kv},
+			Count: 1},
+		pb.KV_Txn_FullMethodName: &pb.TxnResponse{Header: hdr, Succeeded: true,
+			Responses: []*pb.ResponseOp{
+				{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{Header: hdr}}},
+			}},
+	}
+}

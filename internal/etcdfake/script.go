@@ -6,16 +6,15 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 )
 
-// WatchHandler serves one watch stream. recv returns io.EOF after the client has half-closed the
-// stream; recv and send fail when the stream is over. ctx carries the incoming metadata.
-type WatchHandler = func(ctx context.Context, recv func() (*pb.WatchRequest, error),
-	send func(*pb.WatchResponse) error) error
+// WatchHandler serves one watch stream.
+type WatchHandler = pipes.Handler[pb.WatchRequest, pb.WatchResponse]
 
-// KeepAliveHandler serves one lease keepalive stream, as WatchHandler does a watch stream.
-type KeepAliveHandler = func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
-	send func(*pb.LeaseKeepAliveResponse) error) error
+// KeepAliveHandler serves one lease keepalive stream.
+type KeepAliveHandler = pipes.Handler[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 
 // Unary replaces the answers of a unary method; nil restores the default ones.
 func (s *Server) Unary(method string, h UnaryHandler) {
@@ -49,34 +48,51 @@ func (s *Server) KeepAlive(h KeepAliveHandler) {
 	s.Stream(pb.Lease_LeaseKeepAlive_FullMethodName, bidi(h))
 }
 
-// Apply gives the default answer of a unary method, for scripts that only change some answers. The
-// key-values in it are the server's own and must not be changed.
-func (s *Server) Apply(
-	ctx context.Context, method string, req proto.Message,
-) (proto.Message, error) {
-	return s.method(method).defaultUnary(ctx, req)
-}
-
-// ServeWatch serves a watch stream as the server does without a script, for scripts that only look
-// at or change some messages.
+// ServeWatch serves a watch stream as the member does, for scripts that only look at or change some
+// messages. ctx is that of the script.
 func (s *Server) ServeWatch(
 	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
 ) error {
-	return s.serveWatch(ctx, recv, send)
+	return serveAsMember(ctx, recv, send)
 }
 
-// ServeKeepAlive serves a lease keepalive stream as the server does without a script.
+// ServeKeepAlive serves a lease keepalive stream as the member does.
 func (s *Server) ServeKeepAlive(
 	ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
 	send func(*pb.LeaseKeepAliveResponse) error,
 ) error {
-	return s.serveKeepAlive(ctx, recv, send)
+	return serveAsMember(ctx, recv, send)
 }
 
+func serveAsMember[Req, Resp proto.Message](
+	ctx context.Context, recv func() (Req, error), send func(Resp) error,
+) error {
+	return ctx.Value(memberKey{}).(StreamHandler)(&typedStream[Req, Resp]{ctx: ctx, recv: recv,
+		send: send})
+}
+
+// typedStream is a raw stream made of the functions of a typed script.
+type typedStream[Req, Resp proto.Message] struct {
+	grpc.ServerStream // has no other methods than these
+	ctx               context.Context
+	recv              func() (Req, error)
+	send              func(Resp) error
+}
+
+func (s *typedStream[Req, Resp]) Context() context.Context { return s.ctx }
+
+func (s *typedStream[Req, Resp]) RecvMsg(msg any) error {
+	req, err := s.recv()
+	if err == nil {
+		proto.Merge(msg.(proto.Message), req)
+	}
+	return err
+}
+
+func (s *typedStream[Req, Resp]) SendMsg(msg any) error { return s.send(msg.(Resp)) }
+
 // bidi adapts a typed script to a raw stream.
-func bidi[Req, Resp any](
-	h func(context.Context, func() (*Req, error), func(*Resp) error) error,
-) StreamHandler {
+func bidi[Req, Resp any](h pipes.Handler[Req, Resp]) StreamHandler {
 	return func(ss grpc.ServerStream) error {
 		recv := func() (*Req, error) {
 			req := new(Req)

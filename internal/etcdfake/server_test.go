@@ -124,19 +124,17 @@ func TestStopAndRestart(t *testing.T) {
 	addr := s.Addr()
 
 	s.Stop()
-	s.Stop()
 	assert.Zero(t, s.Conns())
 	_, err := net.DialTimeout("tcp", addr, time.Second)
 	require.Error(t, err)
 
-	s.Restart()
+	s.Start()
 	assert.Equal(t, addr, s.Addr())
 	require.Eventually(t, func() bool {
 		resp, err := kv.Range(testContext(t), &pb.RangeRequest{Key: []byte("a")},
 			grpc.WaitForReady(true))
 		return err == nil && len(resp.Kvs) == 1
 	}, waitFor, tick)
-	assert.GreaterOrEqual(t, s.Accepted(), 2)
 }
 
 func TestStopEndsStreamsAndDelayedRequests(t *testing.T) {
@@ -165,12 +163,11 @@ func TestCloseConns(t *testing.T) {
 	kv := pb.NewKVClient(dial(t, s))
 	put(t, kv, "a", "1")
 	assert.Equal(t, 1, s.Conns())
-	assert.Equal(t, 1, s.CloseConns())
+	assert.Equal(t, 1, s.Cut())
 	require.Eventually(t, func() bool {
 		_, err := kv.Range(testContext(t), &pb.RangeRequest{Key: []byte("a")})
 		return err == nil
 	}, waitFor, tick)
-	assert.Equal(t, 2, s.Accepted())
 }
 
 func TestHealth(t *testing.T) {
@@ -244,4 +241,36 @@ func TestStreamFailsWhenOpenedAndAfterApply(t *testing.T) {
 	assert.Equal(t, codes.Internal, status.Code(open()))
 	assert.Equal(t, 1, s.Applied("LeaseKeepAlive"))
 	require.NoError(t, open())
+}
+
+func TestBreakEndsOpenStreams(t *testing.T) {
+	s := Start(t)
+	w := openWatch(t, dial(t, s))
+	create(t, w, &pb.WatchCreateRequest{Key: []byte("a")})
+	assert.Equal(t, 1, s.Break("Watch", rpctypes.ErrGRPCNoLeader))
+	_, err := w.Recv()
+	assert.Equal(t, codes.Unavailable, status.Code(err))
+	assert.Zero(t, s.Break("Watch", nil))
+}
+
+// A script of one member changes requests and answers of what the member serves. Other members
+// serve as etcd does.
+func TestWatchScript(t *testing.T) {
+	members := StartCluster(t, 2, WithOwnWatchIDs())
+	s := members[0]
+	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+		send func(*pb.WatchResponse) error) error {
+		return s.ServeWatch(ctx, recv, func(resp *pb.WatchResponse) error {
+			resp.CancelReason = "scripted"
+			return send(resp)
+		})
+	})
+	for i, want := range []string{"scripted", ""} {
+		w := openWatch(t, dial(t, members[i]))
+		resp := create(t, w, &pb.WatchCreateRequest{Key: []byte("a"), WatchId: 77})
+		assert.Equal(t, want, resp.CancelReason)
+		assert.Zero(t, resp.WatchId)
+		put(t, pb.NewKVClient(dial(t, members[1])), "a", "1")
+		assert.Len(t, recvWatch(t, w).Events, 1)
+	}
 }

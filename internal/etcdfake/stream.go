@@ -4,16 +4,17 @@ import (
 	"context"
 	"sync"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
-var (
-	errStopped = status.Error(codes.Unavailable, "etcdfake: server stopped")
-	errEnded   = status.Error(codes.Canceled, "etcdfake: stream ended from outside")
-)
+var errEnded = status.Error(codes.Canceled, "etcdfake: stream ended from outside")
+
+// memberKey is the key of a stream's context under which the member's own handler is.
+type memberKey struct{}
 
 // serverStream is one stream as handlers see it: observed, delayed, and ended from outside by end.
 type serverStream struct {
@@ -33,9 +34,12 @@ type serverStream struct {
 
 // serveStream runs the method's handler until it returns, the stream is ended from outside, or the
 // client goes away.
-func (s *Server) serveStream(m *method, ss grpc.ServerStream) error {
+func (s *Server) serveStream(m *method, ss grpc.ServerStream, next StreamHandler) error {
+	if err := s.missing(m); err != nil {
+		return err
+	}
 	st := &serverStream{ServerStream: ss, server: s, m: m, ended: make(chan struct{})}
-	st.ctx, st.cancel = context.WithCancel(ss.Context())
+	st.ctx, st.cancel = context.WithCancel(context.WithValue(ss.Context(), memberKey{}, next))
 	defer st.cancel()
 	m.opened(st)
 	defer m.closed(st)
@@ -43,12 +47,10 @@ func (s *Server) serveStream(m *method, ss grpc.ServerStream) error {
 	if err := m.failBefore(); err != nil {
 		return err
 	}
-	if err := s.state.checkToken(ss.Context(), m.name); err != nil {
-		return err
-	}
-	handler := m.streamHandler()
+	handler := s.streamHandler(m, next)
 	done := make(chan error, 1)
-	// Ends when the handler returns, which the end of st.ctx asks it to; Stop waits for it.
+	// Ends when the handler returns, which the end of st.ctx asks it to; the end of the test waits
+	// for it.
 	s.running.Go(func() { done <- handler(st) })
 	select {
 	case err := <-done:
@@ -93,9 +95,12 @@ func (st *serverStream) RecvMsg(msg any) error {
 		return err
 	}
 	st.m.calls.Add(1)
-	if req, ok := msg.(proto.Message); ok {
-		st.server.observe(st.ServerStream.Context(), st.m, req, st.number)
+	if req, ok := msg.(*pb.WatchRequest); ok && st.server.opts.ownWatchIDs {
+		if create := req.GetCreateRequest(); create != nil {
+			create.WatchId = 0
+		}
 	}
+	st.server.observe(st.ServerStream.Context(), st.m, msg.(proto.Message), st.number)
 	return st.m.wait(st.ctx)
 }
 
@@ -130,17 +135,8 @@ func (m *method) closed(st *serverStream) {
 // Break ends all open streams of a method with err at once, as a member does that goes away; a nil
 // err ends them with OK, which a client sees as io.EOF. It returns how many there were. Streams
 // opened later are not touched.
-func (s *Server) Break(method string, err error) int {
-	return s.method(method).breakOpen(err)
-}
-
-func (s *Server) breakAll(err error) {
-	for _, m := range s.methods {
-		m.breakOpen(err)
-	}
-}
-
-func (m *method) breakOpen(err error) int {
+func (s *Server) Break(name string, err error) int {
+	m := s.method(name)
 	m.mu.Lock()
 	open := make([]*serverStream, 0, len(m.open))
 	for st := range m.open {

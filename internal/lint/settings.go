@@ -13,7 +13,8 @@ var stateMachines = []string{"internal/watchmux", "internal/keepalive", "interna
 // goroutineFiles may start goroutines: the machinery, and the parts of the API whose background
 // work has no smaller home.
 var goroutineFiles = []string{
-	"internal/etcdfake",                    // serves
+	"internal/etcdfake",                    // handlers of streams
+	"internal/testkit/pipes",               // handlers of streams
 	"etcdfake/member.go",                   // serves, until the member stops
 	"etcdfake/stream.go",                   // the handler of a stream, which its member waits for
 	"internal/testkit/faultnet",            // accepts and forwards

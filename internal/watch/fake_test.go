@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc/metadata"
 
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
@@ -20,7 +20,7 @@ import (
 type world struct {
 	*Streams
 	t     *testing.T
-	pipes *etcdfake.WatchPipes
+	pipes *pipes.Watch
 
 	mu          sync.Mutex
 	silent      bool        // the server receives, and sends nothing
@@ -69,7 +69,7 @@ type etcdStream struct {
 func inWorld(t *testing.T, test func(*testing.T, *world), changes ...func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, progress: true, revision: 10, start: time.Now()}
-		w.pipes = etcdfake.WatchClient(w.serve)
+		w.pipes = pipes.NewWatch(w.serve)
 		cfg := Config{
 			Open:         func(ctx context.Context) (Stream, error) { return w.pipes.Watch(ctx) },
 			NewTarget:    func() Target { return w },

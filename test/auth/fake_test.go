@@ -11,19 +11,64 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	public "go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
+// authFake is a fake with authentication enabled and a user alice.
+type authFake struct {
+	*etcdfake.Server
+	mu     sync.Mutex
+	tokens map[string]error // those issued, and what puts with them are refused with
+}
+
+func newAuthFake(t *testing.T) *authFake {
+	t.Helper()
+	fake := &authFake{Server: etcdfake.Start(t, etcdfake.WithUser("alice", "pw")),
+		tokens: make(map[string]error)}
+	fake.Unary("Authenticate", fake.authenticate)
+	fake.On("Put", fake.put)
+	return fake
+}
+
+func (f *authFake) authenticate(ctx context.Context, req proto.Message) (proto.Message, error) {
+	resp, err := f.Apply(ctx, "Authenticate", req)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tokens[resp.(*pb.AuthenticateResponse).GetToken()] = nil
+	return resp, err
+}
+
+func (f *authFake) put(call *public.Call) public.Action {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, token := range call.Metadata.Get(rpctypes.TokenFieldNameGRPC) {
+		if err := f.tokens[token]; err != nil {
+			return public.Refuse(err)
+		}
+	}
+	return public.Pass()
+}
+
+// refuseTokens has puts with the tokens issued so far refused.
+func (f *authFake) refuseTokens(refusal error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for token := range f.tokens {
+		f.tokens[token] = refusal
+	}
+}
+
 // startAuthFake starts a fake with authentication enabled and a client of its user, which has
 // logged in once.
-func startAuthFake(t *testing.T) (*etcdfake.Server, *clientv3.Client) {
+func startAuthFake(t *testing.T) (*authFake, *clientv3.Client) {
 	t.Helper()
-	fake := etcdfake.Start(t)
-	fake.EnableAuth("alice", "pw")
-	client := testclient.OpenFake(t, fake, testclient.AsUser("alice", "pw"))
+	fake := newAuthFake(t)
+	client := testclient.OpenFake(t, fake.Server, testclient.AsUser("alice", "pw"))
 	require.Equal(t, 1, fake.Calls("Authenticate"))
 	return fake, client
 }
@@ -41,7 +86,7 @@ func TestOneLoginPerExpiry(t *testing.T) {
 	} {
 		logins := fake.Calls("Authenticate")
 		puts := testclient.PutUntil(t, client, tc.callers, func() {
-			fake.ExpireTokens(tc.refusal)
+			fake.refuseTokens(tc.refusal)
 			require.Eventually(t, func() bool {
 				return fake.Calls("Authenticate") > logins
 			}, time.Minute, time.Millisecond)
@@ -80,7 +125,7 @@ func TestStreamsReuseTheToken(t *testing.T) {
 	}
 	work()
 	assert.Equal(t, 1, fake.Calls("Authenticate"))
-	fake.ExpireTokens(nil)
+	fake.ExpireTokens()
 	work()
 	assert.Equal(t, 2, fake.Calls("Authenticate"))
 }
@@ -89,7 +134,7 @@ func TestStreamsReuseTheToken(t *testing.T) {
 // others.
 func TestLoginOutlivesTheCallerThatBeganIt(t *testing.T) {
 	fake, client := startAuthFake(t)
-	fake.ExpireTokens(nil)
+	fake.ExpireTokens()
 	fake.Delay("Authenticate", 300*time.Millisecond)
 	hasty, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -121,14 +166,17 @@ func TestAuthDisabledAtRunTime(t *testing.T) {
 		return fake.LastMetadata("Put").Get(rpctypes.TokenFieldNameGRPC)
 	}
 	assert.Len(t, put(), 1)
-	fake.DisableAuth()
+	admin := fake.Client(testclient.AsUser("root", "root"))
+	_, err := admin.AuthDisable(ctx)
+	require.NoError(t, err)
 	// of a member that has not applied the change yet
 	fake.Fail("Put", 1, rpctypes.ErrGRPCAuthOldRevision)
 	assert.Empty(t, put(), "the token is dropped")
 	assert.Empty(t, put())
 	assert.Equal(t, 2, fake.Calls("Authenticate"))
 
-	fake.EnableAuth("alice", "pw")
+	_, err = admin.AuthEnable(ctx)
+	require.NoError(t, err)
 	assert.Len(t, put(), 1)
 	assert.Equal(t, 3, fake.Calls("Authenticate"))
 }
@@ -158,7 +206,7 @@ func TestDialLeavesTheTokenAlone(t *testing.T) {
 	assert.Equal(t, 1, fake.Calls("Authenticate"))
 
 	// Refused on a connection to one member, the token is renewed for all.
-	fake.ExpireTokens(nil)
+	fake.ExpireTokens()
 	_, err = client.Status(ctx, fake.Addr())
 	require.NoError(t, err)
 	_, err = client.Put(ctx, "k", "v")
@@ -167,13 +215,12 @@ func TestDialLeavesTheTokenAlone(t *testing.T) {
 }
 
 func TestStaticToken(t *testing.T) {
-	fake := etcdfake.Start(t)
-	fake.EnableAuth("alice", "pw")
+	fake := newAuthFake(t)
 	ctx := t.Context()
-	login, err := pb.NewAuthClient(testclient.OpenFake(t, fake).ActiveConnection()).Authenticate(
+	login, err := pb.NewAuthClient(testclient.OpenFake(t, fake.Server).ActiveConnection()).Authenticate(
 		ctx, &pb.AuthenticateRequest{Name: "alice", Password: "pw"})
 	require.NoError(t, err)
-	client := testclient.OpenFake(t, fake, func(cfg *clientv3.Config) { cfg.Token = login.Token })
+	client := testclient.OpenFake(t, fake.Server, func(cfg *clientv3.Config) { cfg.Token = login.Token })
 	_, err = client.Put(ctx, "k", "v")
 	require.NoError(t, err)
 	assert.Equal(t, login.Token, client.Token)
@@ -181,7 +228,7 @@ func TestStaticToken(t *testing.T) {
 	for _, refusal := range []error{rpctypes.ErrGRPCInvalidAuthToken,
 		rpctypes.ErrGRPCAuthOldRevision} {
 		before := fake.Calls("Put")
-		fake.ExpireTokens(refusal)
+		fake.refuseTokens(refusal)
 		_, err = client.Put(ctx, "k", "v")
 		assert.Equal(t, rpctypes.Error(refusal), err)
 		assert.Equal(t, before+1, fake.Calls("Put"), "another attempt would have the same token")
@@ -207,13 +254,16 @@ func TestRefusedLogin(t *testing.T) {
 		Password: "wrong"})
 	assert.Equal(t, rpctypes.ErrAuthFailed, err)
 
-	fake.EnableAuth("alice", "another password")
-	fake.ExpireTokens(nil)
+	admin := fake.Client(testclient.AsUser("root", "root"))
+	_, err = admin.UserChangePassword(t.Context(), "alice", "another password")
+	require.NoError(t, err)
+	fake.ExpireTokens()
 	logins := fake.Calls("Authenticate")
 	_, err = client.Put(t.Context(), "k", "v")
 	assert.Equal(t, rpctypes.ErrAuthFailed, err)
 	assert.Equal(t, logins+1, fake.Calls("Authenticate"))
-	fake.EnableAuth("alice", "pw")
+	_, err = admin.UserChangePassword(t.Context(), "alice", "pw")
+	require.NoError(t, err)
 	_, err = client.Put(t.Context(), "k", "v")
 	assert.NoError(t, err, "a failure is not kept")
 }

@@ -167,8 +167,7 @@ func TestNewDoesNotWait(t *testing.T) {
 }
 
 func TestFailedNewFreesEverything(t *testing.T) {
-	s := etcdfake.Start(t)
-	s.EnableAuth("root", "secret")
+	s := etcdfake.Start(t, etcdfake.WithUser("root", "secret"))
 	leaks := goleak.IgnoreCurrent()
 	_, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Username: "root",
 		Password: "wrong",

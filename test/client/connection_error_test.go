@@ -89,7 +89,7 @@ func TestConnectionErrorWhileOneIsConnected(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "127.0.0.1:1: ") &&
 			strings.Contains(err.Error(), s.Addr()+": ")
 	}, "both endpoints have failed")
-	s.Restart()
+	s.Start()
 	_, err = c.Get(t.Context(), "k")
 	require.NoError(t, err)
 	require.NoError(t, c.ConnectionError())

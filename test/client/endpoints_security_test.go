@@ -92,7 +92,8 @@ func TestSyncKeepsAMemberThatListensOnTLS(t *testing.T) {
 // address. The connection is kept.
 func TestSyncKeepsTheConnection(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{})
-	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"http://" + s.Addr() + "/"}})
+	s.Unary("MemberList", members(
+		&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"http://" + s.Addr() + "/"}}))
 	w := c.Watch(t.Context(), "k", clientv3.WithCreatedNotify())
 	require.True(t, (<-w).Created)
 	require.NoError(t, c.Sync(t.Context()))

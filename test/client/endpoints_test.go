@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
@@ -46,7 +47,7 @@ func TestSetEndpointsDuringCalls(t *testing.T) {
 		})
 		work.Go(func() {
 			for range 50 {
-				members[i].CloseConns()
+				members[i].Cut()
 				time.Sleep(time.Millisecond)
 			}
 		})
@@ -236,6 +237,13 @@ func TestEachEndpointHasItsOwnName(t *testing.T) {
 	}
 }
 
+// members answers with a member list.
+func members(list ...*pb.Member) etcdfake.UnaryHandler {
+	return func(context.Context, proto.Message) (proto.Message, error) {
+		return &pb.MemberListResponse{Members: list}, nil
+	}
+}
+
 func TestSync(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{})
 	own := c.Endpoints()
@@ -246,15 +254,15 @@ func TestSync(t *testing.T) {
 	unstarted := &pb.Member{ID: 3, PeerURLs: []string{"http://127.0.0.1:4"},
 		ClientURLs: []string{"http://127.0.0.1:4"}}
 
-	s.SetMembers(learner, unstarted)
+	s.Unary("MemberList", members(learner, unstarted))
 	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, c.Sync(t.Context()))
 	assert.Equal(t, own, c.Endpoints())
 
-	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"gopher://a:1"}})
+	s.Unary("MemberList", members(&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"gopher://a:1"}}))
 	require.ErrorContains(t, c.Sync(t.Context()), "gopher://a:1")
 	assert.Equal(t, own, c.Endpoints())
 
-	s.SetMembers(voter, learner, unstarted)
+	s.Unary("MemberList", members(voter, learner, unstarted))
 	require.NoError(t, c.Sync(t.Context()))
 	assert.Equal(t, voter.ClientURLs, c.Endpoints())
 }
@@ -262,7 +270,7 @@ func TestSync(t *testing.T) {
 func TestAutoSync(t *testing.T) {
 	s := etcdfake.Start(t)
 	want := []string{"http://" + s.Addr()}
-	s.SetMembers(&pb.Member{ID: 1, Name: "a", ClientURLs: want})
+	s.Unary("MemberList", members(&pb.Member{ID: 1, Name: "a", ClientURLs: want}))
 	c := testclient.New(t, clientv3.Config{Endpoints: []string{s.Addr()},
 		AutoSyncInterval: 10 * time.Millisecond})
 	testclient.Eventually(t, func() bool {

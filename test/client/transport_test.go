@@ -97,7 +97,7 @@ func TestUnhealthyMemberIsAskedWhenThereIsNoOther(t *testing.T) {
 				return members[0].Calls("Range") > 0 && members[1].Calls("Range") > 0
 			}, "both are asked")
 
-			members[2].Restart()
+			members[2].Start()
 			testclient.Eventually(t, func() bool {
 				before := members[2].Calls("Range")
 				for range 12 {

@@ -73,7 +73,7 @@ func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
 					next++
 				}
 			}
-			for renewed := uint64(0); renewed != members[1].MemberID(); {
+			for renewed := uint64(0); renewed != members[1].ID(); {
 				answer := <-kept
 				require.NotNil(t, answer, "the lease is kept")
 				renewed = answer.MemberId

@@ -64,7 +64,7 @@ func TestLostConnectionIsAmbiguous(t *testing.T) {
 	// ends with the connection, awaited below
 	go func() { _, err := c.Put(t.Context(), "k", "v"); errs <- err }()
 	testclient.Eventually(t, func() bool { return s.Calls("Put") == 1 }, "the write is under way")
-	s.CloseConns()
+	s.Cut()
 	assert.Equal(t, codes.Unavailable, status.Code(<-errs))
 	s.Delay("Put", 0)
 	_, err := c.Get(t.Context(), "k")
@@ -163,7 +163,7 @@ func TestWritesWaitForAConnection(t *testing.T) {
 	// ends once the server is back, awaited below
 	go func() { _, err := c.Put(t.Context(), "k", "v"); errs <- err }()
 	<-began
-	s.Restart()
+	s.Start()
 	require.NoError(t, <-errs)
 	assert.Equal(t, 1, s.Calls("Put"))
 }

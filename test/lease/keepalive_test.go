@@ -19,6 +19,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
@@ -255,10 +256,11 @@ func TestHostileKeepAliveStreams(t *testing.T) {
 }
 
 func TestKeepAliveOverAnInProcessStream(t *testing.T) {
-	pipes := etcdfake.LeaseClient(nil)
-	t.Cleanup(pipes.Close)
+	_, other := testclient.StartFake(t, clientv3.Config{})
+	streams := pipes.NewLease(pb.NewLeaseClient(other.ActiveConnection()), answerSixty)
+	t.Cleanup(streams.Close)
 	client := clientv3.NewCtxClient(t.Context())
-	client.Lease = clientv3.NewLeaseFromLeaseClient(pipes, client, time.Second)
+	client.Lease = clientv3.NewLeaseFromLeaseClient(streams, client, time.Second)
 	id := grant(t, client, 60)
 	ch := keep(t, client, t.Context(), id)
 	_, err := client.KeepAliveOnce(t.Context(), id)
@@ -266,9 +268,23 @@ func TestKeepAliveOverAnInProcessStream(t *testing.T) {
 	require.NoError(t, client.Close())
 	waitClosed(t, ch)
 	require.Eventually(t, func() bool {
-		open, _ := pipes.Streams()
+		open, _ := streams.Streams()
 		return open == 0
 	}, soon, time.Millisecond)
+}
+
+// answerSixty renews each lease for 60 seconds.
+func answerSixty(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
+	send func(*pb.LeaseKeepAliveResponse) error) error {
+	for {
+		req, err := recv()
+		if err != nil {
+			return err
+		}
+		if err := send(&pb.LeaseKeepAliveResponse{ID: req.ID, TTL: 60}); err != nil {
+			return err
+		}
+	}
 }
 
 // TestKeepAliveSurvivesItsStreams: a stream that a server ends, with or without an error, is opened
@@ -285,7 +301,7 @@ func TestKeepAliveSurvivesItsStreams(t *testing.T) {
 		next(t, ch)
 		next(t, ch)
 	}
-	fake.CloseConns()
+	fake.Cut()
 	next(t, ch)
 	assert.Len(t, fake.Leases(), 1)
 }

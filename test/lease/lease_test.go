@@ -143,7 +143,7 @@ func TestGrantWhoseAnswerIsLost(t *testing.T) {
 		assert.EqualValues(t, 60, resp.TTL)
 		assert.NotZero(t, resp.Revision)
 		require.Len(t, fake.Leases(), n+1)
-		assert.Contains(t, fake.Leases(), int64(resp.ID))
+		assert.Contains(t, testclient.LeaseIDs(fake.Leases()), resp.ID)
 	}
 }
 
@@ -161,7 +161,7 @@ func TestGrantOfALeaseThatHasExpiredMeanwhile(t *testing.T) {
 	})
 	resp, err := client.Grant(t.Context(), 60)
 	require.NoError(t, err)
-	assert.Equal(t, []int64{int64(resp.ID)}, fake.Leases())
+	assert.Equal(t, []clientv3.LeaseID{resp.ID}, testclient.LeaseIDs(fake.Leases()))
 }
 
 // TestGrantChoosesAnotherIDWhereItsFirstIsTaken: the id that Grant chose is refused in answer to
@@ -172,7 +172,7 @@ func TestGrantChoosesAnotherIDWhereItsFirstIsTaken(t *testing.T) {
 	fake.Fail("LeaseGrant", 1, rpctypes.ErrGRPCLeaseExist)
 	resp, err := client.Grant(t.Context(), 60)
 	require.NoError(t, err)
-	assert.Equal(t, []int64{int64(resp.ID)}, fake.Leases())
+	assert.Equal(t, []clientv3.LeaseID{resp.ID}, testclient.LeaseIDs(fake.Leases()))
 	asked := map[int64]bool{}
 	for _, r := range fake.Requests("LeaseGrant") {
 		asked[r.Msg.(*pb.LeaseGrantRequest).ID] = true

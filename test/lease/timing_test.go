@@ -13,12 +13,13 @@ import (
 	"google.golang.org/grpc"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 )
 
 // timedLeases is a lease service in the process that records when each lease's renewals are sent.
 type timedLeases struct {
-	*etcdfake.LeasePipes
+	pb.LeaseClient
 	mu   sync.Mutex
 	sent map[int64][]time.Time
 }
@@ -26,7 +27,7 @@ type timedLeases struct {
 func (l *timedLeases) LeaseKeepAlive(
 	ctx context.Context, opts ...grpc.CallOption,
 ) (pb.Lease_LeaseKeepAliveClient, error) {
-	stream, err := l.LeasePipes.LeaseKeepAlive(ctx, opts...)
+	stream, err := l.LeaseClient.LeaseKeepAlive(ctx, opts...)
 	return timedStream{stream, l}, err
 }
 
@@ -42,15 +43,21 @@ func (s timedStream) Send(req *pb.LeaseKeepAliveRequest) error {
 	return s.Lease_LeaseKeepAliveClient.Send(req)
 }
 
-// inVirtualTime runs a test of a Lease whose server is in the process and has the handler h.
+// inVirtualTime runs a test of a Lease whose server is in the process. If h is not nil, it serves the
+// keepalive streams.
 func inVirtualTime(
-	t *testing.T, h etcdfake.KeepAliveHandler,
+	t *testing.T, h pipes.Handler[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse],
 	test func(*testing.T, clientv3.Lease, *timedLeases),
 ) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		server := &timedLeases{LeasePipes: etcdfake.LeaseClient(h), sent: map[int64][]time.Time{}}
-		defer server.Close()
+		leases := pb.NewLeaseClient(etcdfake.New(t).Client().ActiveConnection())
+		if h != nil {
+			streams := pipes.NewLease(leases, h)
+			defer streams.Close()
+			leases = streams
+		}
+		server := &timedLeases{LeaseClient: leases, sent: map[int64][]time.Time{}}
 		lease := clientv3.NewLeaseFromLeaseClient(server, nil, time.Second)
 		defer func() { assert.NoError(t, lease.Close()) }()
 		test(t, lease, server)

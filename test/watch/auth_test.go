@@ -78,13 +78,12 @@ func TestRefusedWatchRefreshesTheTokenOnceWhateverTheText(t *testing.T) {
 	for _, text := range []string{rpctypes.ErrGRPCInvalidAuthToken.Error(),
 		"etcdserver: permission denied", "no", ""} {
 		t.Run(text, func(t *testing.T) {
-			s := etcdfake.Start(t)
-			s.EnableAuth("alice", "pw")
+			s := etcdfake.Start(t, etcdfake.WithUser("alice", "pw"))
 			s.Watch(refuseOldTokens(s, text))
 			c := testclient.OpenFake(t, s, asAlice)
 			old := c.Watch(t.Context(), "k")
 			logins := s.Calls("Authenticate")
-			s.ExpireTokens(rpctypes.ErrGRPCInvalidAuthToken)
+			s.ExpireTokens()
 
 			var opens []func() clientv3.WatchChan
 			for range 50 {
@@ -119,8 +118,7 @@ func refuseOldTokens(s *etcdfake.Server, text string) etcdfake.WatchHandler {
 // TestDeniedWatchEnds: two refusals end a watch. A program that creates refused watches in a loop
 // does not make the other watches resume again and again.
 func TestDeniedWatchEnds(t *testing.T) {
-	s := etcdfake.Start(t)
-	s.EnableAuth("alice", "pw")
+	s := etcdfake.Start(t, etcdfake.WithUser("alice", "pw"))
 	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
 		send func(*pb.WatchResponse) error) error {
 		return s.ServeWatch(ctx, func() (*pb.WatchRequest, error) {

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 )
 
 // FuzzWatchServer: a server sends whatever its bytes encode to eight watches. Some of their
@@ -41,7 +41,7 @@ func FuzzWatchServer(f *testing.F) {
 // fuzzWatches runs in a bubble of virtual time, in which a wait for a redial takes no time and a
 // deadlock is a failure.
 func fuzzWatches(t *testing.T, server *fuzzServer, byContext bool) {
-	pipes := etcdfake.WatchClient(server.serve)
+	pipes := pipes.NewWatch(server.serve)
 	w := clientv3.NewWatchFromWatchClient(pipes, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	var consumers sync.WaitGroup

@@ -13,16 +13,16 @@ import (
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestOptionsThatAWatchRefuses: Watch panics on options that only other requests have, before it
 // opens a stream. Other options that a watch has no use for are ignored.
 func TestOptionsThatAWatchRefuses(t *testing.T) {
-	pipes := etcdfake.WatchClient(nil)
-	w := clientv3.NewWatchFromWatchClient(pipes, nil)
-	t.Cleanup(func() { assert.NoError(t, w.Close()); pipes.Close() })
+	streams := pipes.NewWatch(confirmAll)
+	w := clientv3.NewWatchFromWatchClient(streams, nil)
+	t.Cleanup(func() { assert.NoError(t, w.Close()); streams.Close() })
 	for name, opt := range map[string]clientv3.OpOption{
 		"lease":                 clientv3.WithLease(1),
 		"limit":                 clientv3.WithLimit(1),
@@ -39,7 +39,7 @@ func TestOptionsThatAWatchRefuses(t *testing.T) {
 	assert.Panics(t, func() {
 		w.Watch(t.Context(), "k", clientv3.WithPrefix(), clientv3.WithFromKey())
 	})
-	_, total := pipes.Streams()
+	_, total := streams.Streams()
 	assert.Zero(t, total)
 	for name, opt := range map[string]clientv3.OpOption{
 		"keys only":    clientv3.WithKeysOnly(),

@@ -18,6 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
@@ -202,7 +203,7 @@ func (i *inflightCounter) most() int     { i.mu.Lock(); defer i.mu.Unlock(); ret
 func BenchmarkWatchTenThousand(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		pipes := etcdfake.WatchClient(confirmAll)
+		pipes := pipes.NewWatch(confirmAll)
 		w := clientv3.NewWatchFromWatchClient(pipes, nil)
 		openWatches(context.Background(), w, manyWatches)
 		_ = w.Close()
@@ -239,7 +240,7 @@ func confirmAll(
 // the process.
 func BenchmarkWatchEvent(b *testing.B) {
 	events := make(chan struct{})
-	pipes := etcdfake.WatchClient(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+	pipes := pipes.NewWatch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
 		send func(*pb.WatchResponse) error) error {
 		if _, err := recv(); err != nil {
 			return err

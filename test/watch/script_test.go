@@ -12,21 +12,21 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 )
 
 // watchScript is the server of a Watcher in the same process. The test decides what it sends, on
 // one session for each stream.
 type watchScript struct {
 	t        *testing.T
-	pipes    *etcdfake.WatchPipes
+	pipes    *pipes.Watch
 	sessions chan *watchSession
 }
 
 // newWatchScript returns a scripted server and a Watcher on it, closed with the test.
 func newWatchScript(t *testing.T) (*watchScript, clientv3.Watcher) {
 	s := &watchScript{t: t, sessions: make(chan *watchSession, 1000)}
-	s.pipes = etcdfake.WatchClient(s.serve)
+	s.pipes = pipes.NewWatch(s.serve)
 	w := clientv3.NewWatchFromWatchClient(s.pipes, nil)
 	t.Cleanup(func() {
 		assert.NoError(t, w.Close())

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 )
 
 // plainServer is a store other than etcd that speaks its protocol. It confirms creates that have
@@ -121,7 +121,7 @@ func TestServersWithoutWatchOptions(t *testing.T) {
 			t.Run(fmt.Sprint(name, len(opts)), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					server := &plainServer{refuse: refuse}
-					pipes := etcdfake.WatchClient(server.serve)
+					pipes := pipes.NewWatch(server.serve)
 					w := clientv3.NewWatchFromWatchClient(pipes, nil)
 					const watches = 24
 					begin := time.Now()
@@ -243,7 +243,7 @@ func TestOneSlowCreateLeavesTheWindowOpen(t *testing.T) {
 			t.Run(fmt.Sprintf("%d in order %v", slow, order), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					server := &distantServer{order: order}
-					pipes := etcdfake.WatchClient(server.serve)
+					pipes := pipes.NewWatch(server.serve)
 					w := clientv3.NewWatchFromWatchClient(pipes, nil)
 					var chans []clientv3.WatchChan
 					for i, open := range openAll(t, w, 1000) {
@@ -339,7 +339,7 @@ func TestLateCreateAnswersShiftNoWatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				pipes := etcdfake.WatchClient(server.serve)
+				pipes := pipes.NewWatch(server.serve)
 				w := clientv3.NewWatchFromWatchClient(pipes, nil)
 				const watches = 50
 				var chans []func() clientv3.WatchChan

@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
+	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
@@ -199,7 +199,7 @@ func TestWatchWithoutConnection(t *testing.T) {
 func TestCancelStormKeepsReceiving(t *testing.T) {
 	const watches = 2000
 	proceed := make(chan struct{})
-	pipes := etcdfake.WatchClient(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
+	pipes := pipes.NewWatch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),
 		send func(*pb.WatchResponse) error) error {
 		for i := range int64(watches) {
 			req, err := recv()

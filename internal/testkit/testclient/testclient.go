@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	public "go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
@@ -57,6 +58,14 @@ func StartFake(
 	fake := etcdfake.Start(tb, opts...)
 	cfg.Endpoints = []string{fake.Addr()}
 	return fake, New(tb, cfg)
+}
+
+// LeaseIDs returns the ids of leases.
+func LeaseIDs(leases []public.Lease) (ids []clientv3.LeaseID) {
+	for _, l := range leases {
+		ids = append(ids, l.ID)
+	}
+	return ids
 }
 
 func changed(cfg clientv3.Config, changes []Change) clientv3.Config {

@@ -1,4 +1,4 @@
-package etcdfake
+package pipes
 
 import (
 	"context"
@@ -11,13 +11,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Pipes opens streams to a handler in the same process, without a network and without buffers: Send
-// blocks until the other side receives. A stream ends when its handler returns, when its context
-// ends, or with Close.
+// Pipes opens streams to a handler. A stream ends when its handler returns, when its context ends,
+// or with Close.
 type Pipes[Req, Resp any] struct {
 	// read-only after newPipes
-	handler func(ctx context.Context, recv func() (*Req, error), send func(*Resp) error) error
-	local   *Server // holds the state of default handlers; it is never started
+	handler Handler[Req, Resp]
 
 	running sync.WaitGroup // the handlers
 
@@ -28,10 +26,8 @@ type Pipes[Req, Resp any] struct {
 	closed bool
 }
 
-func newPipes[Req, Resp any](
-	local *Server, h func(context.Context, func() (*Req, error), func(*Resp) error) error,
-) *Pipes[Req, Resp] {
-	return &Pipes[Req, Resp]{handler: h, local: local, open: make(map[*pipe[Req, Resp]]struct{})}
+func newPipes[Req, Resp any](h Handler[Req, Resp]) *Pipes[Req, Resp] {
+	return &Pipes[Req, Resp]{handler: h, open: make(map[*pipe[Req, Resp]]struct{})}
 }
 
 // Streams is how many streams are open, and how many were opened.
@@ -50,7 +46,6 @@ func (p *Pipes[Req, Resp]) Close() {
 	}
 	p.mu.Unlock()
 	p.running.Wait()
-	p.local.running.Wait()
 }
 
 // newStream starts the handler on a new stream. What ctx carries as outgoing metadata the handler
@@ -59,7 +54,7 @@ func (p *Pipes[Req, Resp]) newStream(ctx context.Context) (*pipe[Req, Resp], err
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return nil, status.Error(codes.Unavailable, "etcdfake: pipes are closed")
+		return nil, status.Error(codes.Unavailable, "pipes: pipes are closed")
 	}
 	s := &pipe[Req, Resp]{
 		reqs:  make(chan *Req),
@@ -124,7 +119,7 @@ func (s *pipe[Req, Resp]) serverSend(resp *Resp) error {
 func (s *pipe[Req, Resp]) Send(req *Req) error {
 	select {
 	case <-s.half:
-		return status.Error(codes.Internal, "etcdfake: Send after CloseSend")
+		return status.Error(codes.Internal, "pipes: Send after CloseSend")
 	default:
 	}
 	select {
@@ -177,7 +172,7 @@ func (s *pipe[Req, Resp]) Trailer() metadata.MD         { return nil }
 func (s *pipe[Req, Resp]) SendMsg(m any) error {
 	req, ok := m.(*Req)
 	if !ok {
-		return status.Errorf(codes.Internal, "etcdfake: cannot send %T", m)
+		return status.Errorf(codes.Internal, "pipes: cannot send %T", m)
 	}
 	return s.Send(req)
 }
@@ -186,7 +181,7 @@ func (s *pipe[Req, Resp]) SendMsg(m any) error {
 func (s *pipe[Req, Resp]) RecvMsg(m any) error {
 	dst, ok := m.(proto.Message)
 	if !ok {
-		return status.Errorf(codes.Internal, "etcdfake: cannot receive into %T", m)
+		return status.Errorf(codes.Internal, "pipes: cannot receive into %T", m)
 	}
 	resp, err := s.Recv()
 	if err != nil {
