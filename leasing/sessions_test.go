@@ -13,6 +13,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+	public "go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
@@ -215,28 +216,36 @@ func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 // revoked while it is made, and whatever a server answers. The end of a session's context must not
 // be taken for the end of the user's.
 func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
-	for name, fail := range map[string]func(fake *etcdfake.Server){
-		"expired while it was made": func(fake *etcdfake.Server) {
-			fake.Delay("LeaseKeepAlive", time.Hour)
-		},
-		"cancelled by the server": func(fake *etcdfake.Server) {
-			fake.Unary("LeaseGrant", func(context.Context, proto.Message) (proto.Message, error) {
-				return nil, status.Error(codes.Canceled, "by the server")
+	for name, fail := range map[string]func(fake *etcdfake.Server) (end func()){
+		"expired while it was made": func(fake *etcdfake.Server) func() {
+			thawed := make(chan struct{})
+			fake.On("LeaseKeepAlive", func(call *public.Call) public.Action {
+				select {
+				case <-thawed:
+				case <-call.Context().Done():
+				}
+				return public.Pass()
 			})
+			return func() { close(thawed) }
+		},
+		"cancelled by the server": func(fake *etcdfake.Server) func() {
+			fake.On("LeaseGrant", func(*public.Call) public.Action {
+				return public.Refuse(status.Error(codes.Canceled, "by the server"))
+			})
+			return func() { fake.On("LeaseGrant", nil) }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := etcdfake.Start(t)
 			kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(1))
-			fail(fake)
+			end := fail(fake)
 			before := fake.Calls("LeaseGrant")
 			_, err := kv.sessions.client.Revoke(testContext(t), kv.cache.epoch.lease)
 			require.NoError(t, err)
 			require.Eventually(t, func() bool {
 				return fake.Calls("LeaseGrant") > before+1
 			}, eventually, tick)
-			fake.Unary("LeaseGrant", nil)
-			fake.Delay("LeaseKeepAlive", 0)
+			end()
 			owns(t, kv, "k")
 		})
 	}
