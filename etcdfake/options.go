@@ -52,9 +52,9 @@ func WithTokenTTL(d time.Duration) Option { return func(o *options) { o.tokenTTL
 func WithProgressInterval(d time.Duration) Option { return func(o *options) { o.progress = d } }
 
 // WithServerOptions adds options to the gRPC servers of the members, after the fake's own: TLS with
-// grpc.Creds, which endpoints with the scheme "https" are for, a grpc.StatsHandler, or interceptors.
-// An interceptor sees a request before the log and On do. grpc.ChainUnaryInterceptor and
-// grpc.ChainStreamInterceptor may be given more than once, grpc.UnaryInterceptor may not.
+// grpc.Creds, which endpoints with the scheme "https" are for, a grpc.StatsHandler, interceptors.
+// An interceptor sees a request before the log and On do. Give interceptors with
+// grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor, which may be repeated.
 func WithServerOptions(opts ...grpc.ServerOption) Option {
 	return func(o *options) { o.server = append(o.server, opts...) }
 }

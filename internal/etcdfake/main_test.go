@@ -34,9 +34,9 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-func put(t testing.TB, kv pb.KVClient, key, value string) int64 {
+func put(t testing.TB, kv pb.KVClient, value string) int64 {
 	t.Helper()
-	resp, err := kv.Put(testContext(t), &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
+	resp, err := kv.Put(testContext(t), &pb.PutRequest{Key: []byte("a"), Value: []byte(value)})
 	require.NoError(t, err)
 	return resp.Header.Revision
 }

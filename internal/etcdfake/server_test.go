@@ -63,7 +63,7 @@ func TestFailBeforeAndAfterApply(t *testing.T) {
 	_, err := kv.Put(testContext(t), req)
 	assert.Equal(t, codes.Unavailable, status.Code(err))
 	assert.Equal(t, int64(2), s.Revision(), "a failure after applying has its effect")
-	assert.Equal(t, int64(3), put(t, kv, "a", "2"))
+	assert.Equal(t, int64(3), put(t, kv, "2"))
 	assert.Equal(t, 5, s.Calls("Put"))
 	assert.Equal(t, 2, s.Applied("Put"))
 
@@ -73,7 +73,7 @@ func TestFailBeforeAndAfterApply(t *testing.T) {
 		assert.Equal(t, codes.ResourceExhausted, status.Code(err))
 	}
 	s.Fail("Put", 0, nil)
-	assert.Equal(t, int64(4), put(t, kv, "a", "3"))
+	assert.Equal(t, int64(4), put(t, kv, "3"))
 }
 
 func TestDelayHoldsRequestsBack(t *testing.T) {
@@ -81,7 +81,7 @@ func TestDelayHoldsRequestsBack(t *testing.T) {
 	kv := pb.NewKVClient(dial(t, s))
 	s.Delay("Put", 50*time.Millisecond)
 	start := time.Now()
-	put(t, kv, "a", "1")
+	put(t, kv, "1")
 	assert.GreaterOrEqual(t, time.Since(start), 50*time.Millisecond)
 
 	s.Delay("Put", time.Hour)
@@ -119,7 +119,7 @@ func TestUnaryScript(t *testing.T) {
 func TestStopAndRestart(t *testing.T) {
 	s := Start(t)
 	kv := pb.NewKVClient(dial(t, s))
-	put(t, kv, "a", "1")
+	put(t, kv, "1")
 	assert.Equal(t, 1, s.Conns())
 	addr := s.Addr()
 
@@ -161,7 +161,7 @@ func TestStopEndsStreamsAndDelayedRequests(t *testing.T) {
 func TestCloseConns(t *testing.T) {
 	s := Start(t)
 	kv := pb.NewKVClient(dial(t, s))
-	put(t, kv, "a", "1")
+	put(t, kv, "1")
 	assert.Equal(t, 1, s.Conns())
 	assert.Equal(t, 1, s.Cut())
 	require.Eventually(t, func() bool {
@@ -203,7 +203,7 @@ func TestCannedAnswers(t *testing.T) {
 	s := Start(t, WithCanned())
 	kv := pb.NewKVClient(dial(t, s))
 	for range 2 {
-		assert.Equal(t, int64(2), put(t, kv, "a", "1"))
+		assert.Equal(t, int64(2), put(t, kv, "1"))
 	}
 	resp, err := kv.Range(testContext(t), &pb.RangeRequest{Key: []byte("a")})
 	require.NoError(t, err)
@@ -270,7 +270,7 @@ func TestWatchScript(t *testing.T) {
 		resp := create(t, w, &pb.WatchCreateRequest{Key: []byte("a"), WatchId: 77})
 		assert.Equal(t, want, resp.CancelReason)
 		assert.Zero(t, resp.WatchId)
-		put(t, pb.NewKVClient(dial(t, members[1])), "a", "1")
+		put(t, pb.NewKVClient(dial(t, members[1])), "1")
 		assert.Len(t, recvWatch(t, w).Events, 1)
 	}
 }

@@ -217,10 +217,12 @@ func TestDialLeavesTheTokenAlone(t *testing.T) {
 func TestStaticToken(t *testing.T) {
 	fake := newAuthFake(t)
 	ctx := t.Context()
-	login, err := pb.NewAuthClient(testclient.OpenFake(t, fake.Server).ActiveConnection()).Authenticate(
-		ctx, &pb.AuthenticateRequest{Name: "alice", Password: "pw"})
+	conn := testclient.OpenFake(t, fake.Server).ActiveConnection()
+	login, err := pb.NewAuthClient(conn).Authenticate(ctx,
+		&pb.AuthenticateRequest{Name: "alice", Password: "pw"})
 	require.NoError(t, err)
-	client := testclient.OpenFake(t, fake.Server, func(cfg *clientv3.Config) { cfg.Token = login.Token })
+	client := testclient.OpenFake(t, fake.Server,
+		func(cfg *clientv3.Config) { cfg.Token = login.Token })
 	_, err = client.Put(ctx, "k", "v")
 	require.NoError(t, err)
 	assert.Equal(t, login.Token, client.Token)

@@ -258,7 +258,8 @@ func TestSync(t *testing.T) {
 	assert.Equal(t, clientv3.ErrNoAvailableEndpoints, c.Sync(t.Context()))
 	assert.Equal(t, own, c.Endpoints())
 
-	s.Unary("MemberList", members(&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"gopher://a:1"}}))
+	s.Unary("MemberList", members(
+		&pb.Member{ID: 1, Name: "a", ClientURLs: []string{"gopher://a:1"}}))
 	require.ErrorContains(t, c.Sync(t.Context()), "gopher://a:1")
 	assert.Equal(t, own, c.Endpoints())
 

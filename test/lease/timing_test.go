@@ -43,8 +43,8 @@ func (s timedStream) Send(req *pb.LeaseKeepAliveRequest) error {
 	return s.Lease_LeaseKeepAliveClient.Send(req)
 }
 
-// inVirtualTime runs a test of a Lease whose server is in the process. If h is not nil, it serves the
-// keepalive streams.
+// inVirtualTime runs a test of a Lease whose server is in the process. If h is not nil, it serves
+// the keepalive streams.
 func inVirtualTime(
 	t *testing.T, h pipes.Handler[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse],
 	test func(*testing.T, clientv3.Lease, *timedLeases),
