@@ -146,6 +146,29 @@ func TestHostileAnswersAreHarmless(t *testing.T) {
 	s.check()
 }
 
+// TestPausesDoNotUseUpTheTTL: on a busy machine the process is paused again and again. A stream
+// that is silent is left all the same, before its leases expire.
+func TestPausesDoNotUseUpTheTTL(t *testing.T) {
+	s := newSim(t)
+	s.connect()
+	s.grant(5)
+	_, p := s.keep(1, false)
+	s.wait(s.latency)
+	s.mute()
+	s.sent = nil
+	for len(s.sent) == 0 {
+		s.wait(time.Millisecond)
+	}
+	s.wait(5*time.Second/3 - 100*time.Millisecond)
+	s.now += 600 * time.Millisecond // a pause
+	s.resumed = s.now
+	s.wait(minStallTimeout - time.Millisecond)
+	assert.Empty(t, s.moves, "there is time to read an answer")
+	s.wait(time.Millisecond)
+	assert.Len(t, s.moves, 1)
+	assert.Empty(t, p.closed)
+}
+
 // TestPausedProcessReadsBeforeItJudges: answers that came while the process was not scheduled
 // count, although the timer fires first. A tick that is late leaves 100 ms in which they can be
 // read.

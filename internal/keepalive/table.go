@@ -98,7 +98,7 @@ func (t *table) run(now instant) (renew []int64, move bool) {
 		case t.open && !e.waiting() && e.due <= now:
 			t.send(now, e)
 			due = append(due, e)
-		case e.waiting() && t.silence(now, e) >= t.stallTimeout(e):
+		case e.waiting() && len(e.subs) > 0 && t.stallsAt(e) <= now:
 			t.interrupt(now)
 			return nil, true
 		default: // too early

@@ -35,7 +35,7 @@ func (t *table) attention(e *entry) instant {
 	case !t.open || e.waiting() && len(e.subs) == 0:
 		return e.expiry
 	case e.waiting():
-		return min(e.expiry, after(t.waitsSince(e), t.stallTimeout(e)))
+		return min(e.expiry, t.stallsAt(e))
 	default:
 		return min(e.expiry, e.due)
 	}
@@ -59,17 +59,13 @@ func (t *table) renewAt(now instant, e *entry) instant {
 	return max(now, picked)
 }
 
-// silence is how long e has waited while nothing came on the stream.
-func (t *table) silence(now instant, e *entry) time.Duration {
-	if len(e.subs) == 0 {
-		return 0
-	}
-	return now - t.waitsSince(e)
+// stallsAt returns when the stream is left for the sake of e if nothing comes on it before. After a
+// pause of the process there is time to read the answers that came meanwhile. It is short, because
+// pauses may follow each other and must not use up the TTL.
+func (t *table) stallsAt(e *entry) instant {
+	return max(after(max(e.sentAt, t.lastReceived), t.stallTimeout(e)),
+		after(t.resumed, minStallTimeout))
 }
-
-// waitsSince is the instant from which the silence of the stream counts for e. A pause of the
-// process starts it anew, because answers that came meanwhile may not have been read yet.
-func (t *table) waitsSince(e *entry) instant { return max(e.sentAt, t.lastReceived, t.resumed) }
 
 // stallTimeout is the silence after which the stream of e is left. If answers usually take long, it
 // is longer: a server that is slow but alive would otherwise be left again and again just before it
