@@ -65,9 +65,6 @@ func ContextError(ctx context.Context, err error) error { return toErr(ctx, err)
 
 // toErr is ContextError. Every error that a user gets passes through it.
 func toErr(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
 	if known, ok := rpctypes.Error(err).(rpctypes.EtcdError); ok {
 		return known
 	}
@@ -113,9 +110,6 @@ func ctxErr(ctx context.Context) error {
 // IsConnCanceled reports whether a call failed with err because its connection or the client was
 // closed, or because its context was cancelled.
 func IsConnCanceled(err error) bool {
-	if err == nil {
-		return false
-	}
 	return errors.Is(err, context.Canceled) || classify.Code(err) == codes.Canceled
 }
 

@@ -2,10 +2,9 @@ package clientv3
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -318,13 +317,7 @@ func (l *lessor) wait(ctx context.Context, attempt int) error {
 // newLeaseID returns a random id between 1 and the largest int64. Servers choose ids in this range,
 // too.
 func newLeaseID() int64 {
-	var b [8]byte
-	for {
-		_, _ = rand.Read(b[:]) // never fails
-		if id := int64(binary.BigEndian.Uint64(b[:]) & math.MaxInt64); id != 0 {
-			return id
-		}
-	}
+	return 1 + rand.Int64N(math.MaxInt64)
 }
 
 func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error) {

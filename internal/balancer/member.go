@@ -57,16 +57,9 @@ type AttemptKey struct{}
 
 // outcome returns how a request ended, as package memberhealth counts it.
 func outcome(info balancer.DoneInfo) memberhealth.Outcome {
-	if !info.BytesReceived {
-		return memberhealth.Outcome{}
-	}
-	if !isRefusal(info.Err) {
-		return memberhealth.Outcome{Answered: true}
-	}
-	return memberhealth.Outcome{
-		Answered: true, Refused: true,
-		Leaderless: classify.IsNoLeader(info.Err),
-	}
+	refused := info.BytesReceived && isRefusal(info.Err)
+	return memberhealth.Outcome{Answered: info.BytesReceived, Refused: refused,
+		Leaderless: refused && classify.IsNoLeader(info.Err)}
 }
 
 // isRefusal reports whether err is the answer of a member that does not serve, for example because

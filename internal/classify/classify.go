@@ -17,8 +17,7 @@ func describe(err error) (codes.Code, string) {
 	if err == nil {
 		return codes.OK, ""
 	}
-	var etcd rpctypes.EtcdError
-	if errors.As(err, &etcd) {
+	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
 		return etcd.Code(), etcd.Error()
 	}
 	var grpcErr interface{ GRPCStatus() *status.Status }

@@ -50,15 +50,6 @@ func (s *schedule) first() *bucket {
 	return s.order[0]
 }
 
-// planned returns the number of entries that have to be looked at at this instant.
-func (s *schedule) planned(at instant) int {
-	b := s.byInstant[at]
-	if b == nil {
-		return 0
-	}
-	return len(b.entries)
-}
-
 // put moves e to another instant; e need not be in the schedule yet.
 func (s *schedule) put(e *entry, at instant) {
 	if e.bucket != nil && e.bucket.at == at {

@@ -52,7 +52,7 @@ func (t *table) renewAt(now instant, e *entry) instant {
 	picked := (first + time.Duration(t.random()*float64(last-first+1))) * step
 	limit := max(minShare, int(maxShare*float64(len(t.byID))))
 	for at := picked; at > max(now, e.sentAt+third/6); at -= step {
-		if t.schedule.planned(at) < limit {
+		if b := t.schedule.byInstant[at]; b == nil || len(b.entries) < limit {
 			return at
 		}
 	}

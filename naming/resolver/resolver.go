@@ -128,17 +128,14 @@ func (r *resolver) applyUpdates(updates endpoints.WatchChannel) {
 // byPointer returns metadata as a value that can be compared by ==: for a JSON object or array, a
 // pointer to it. That is before if before points to an equal value.
 func byPointer(metadata, before any) any {
-	switch now := metadata.(type) {
-	case map[string]any:
-		if p, ok := before.(*map[string]any); ok && reflect.DeepEqual(*p, now) {
-			return p
+	switch metadata.(type) {
+	case map[string]any, []any:
+		now := reflect.New(reflect.TypeOf(metadata))
+		now.Elem().Set(reflect.ValueOf(metadata))
+		if reflect.DeepEqual(before, now.Interface()) {
+			return before
 		}
-		return &now
-	case []any:
-		if p, ok := before.(*[]any); ok && reflect.DeepEqual(*p, now) {
-			return p
-		}
-		return &now
+		return now.Interface()
 	}
 	return metadata
 }

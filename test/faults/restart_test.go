@@ -114,10 +114,11 @@ func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 }
 
 // TestHealthyMembersShareEvenly: under mixed load no healthy member is passed over, and none gets
-// over 5 % more than another, although one answers quicker than another. A member is passed over for
-// being busy only at several times the requests of the least busy one: among 64 callers a difference
-// of four is common, and passing over at that gave the quickest member 11 % more. Time is virtual, so
-// that the members' quickness is what the test says, and not what the machine has to spare for each.
+// over 5 % more than another, although one answers quicker than another. A member is passed over
+// for being busy only at several times the requests of the least busy one: among 64 callers a
+// difference of four is common, and passing over at that gave the quickest member 11 % more. Time
+// is virtual, so that the members' quickness is what the test says, and not what the machine has to
+// spare for each.
 func TestHealthyMembersShareEvenly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t, etcdfake.WithMembers(3))
