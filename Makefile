@@ -20,7 +20,11 @@ CONSUMERS ?=
 # The module whose published release has the API that is kept.
 PUBLISHED := go.etcd.io/etcd/client/v3
 
-# Modules below the root: tools/ and tools/lint/ pin programs and have no packages.
+# The database of known vulnerabilities; file:///DIR is a copy. VULN=required makes it an error that it cannot be reached.
+VULNDB ?= https://vuln.go.dev
+VULN ?=
+
+# Modules below the root: those in tools/ pin programs and have no packages.
 NESTED := $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod -not -path '*/testdata/*' -not -path './bin/*')))
 VETTED := . $(filter-out tools tools/%,$(NESTED))
 TESTED := $(VETTED)
@@ -62,7 +66,7 @@ soak: etcd ## run the tests of every module that take minutes (TEST_FLAGS='-run 
 faults-quick: etcd ## the table of faults on three real members, with the figures (ETCD_FAULTS=long for longer ones)
 	@$(GO) test -v -count=1 -timeout 10m -run 'TestFaultTable|TestRestartTable|TestReadsLeaveMostMembersSilent|TestIdleWatchLeaves|TestLeasesOutliveABlackhole|TestRestraintWhile|TestHealthyMembers' $(TEST_FLAGS) ./test/faults
 
-check: fmt vet golangci api lint cross ## run every check that needs no server
+check: fmt vet golangci api lint cross vuln ## run every check that needs no server
 
 conformance: ## run the etcd project's own integration tests of its client against this one (CONFORMANCE adds flags)
 	@cd conformance && $(GO) run ./suite $(CONFORMANCE)
@@ -129,7 +133,23 @@ cross: ## build and vet for windows, darwin and a 32-bit platform
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./...; \
 	done
 
+# A machine that cannot reach the database says so, and goes on.
+vuln: bin/govulncheck ## known vulnerabilities in what each module calls (VULN=required fails if there is no database)
+	@for m in $(VETTED); do \
+		status=0; (cd $$m && $(CURDIR)/bin/govulncheck -db $(VULNDB) ./...) >bin/govulncheck.log 2>&1 || status=$$?; \
+		if [ $$status != 0 ] && [ -z "$(VULN)" ] && grep -q 'fetching vulnerabilities' bin/govulncheck.log; then \
+			echo "NOT CHECKED for vulnerabilities, the database cannot be reached: $$(cat bin/govulncheck.log)" >&2; exit 0; \
+		fi; \
+		[ $$status = 0 ] || { cat bin/govulncheck.log; exit 1; }; \
+		echo "== govulncheck in $$m: nothing known"; \
+	done
+
 ## Upkeep
+
+outdated: ## newer versions of what each module requires itself (CONTRIBUTING.md says when to take them)
+	@set -e; for m in $(NESTED) .; do echo "== $$m"; \
+		(cd $$m && $(GO) list -m -u -f '{{if and .Update (not .Indirect)}}  {{.Path}} {{.Version}} -> {{.Update.Version}}{{end}}' all | sed '/^$$/d'); \
+	done
 
 tidy: ## bring the nested modules' requirements in line with the root's
 	@set -e; for m in $(NESTED); do echo "== go mod tidy in $$m"; (cd $$m && $(GO) mod tidy); done
@@ -149,6 +169,11 @@ bin/golangci-lint: tools/lint/go.mod tools/lint/go.sum
 	cd tools/lint && $(GO) build -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
+# In a module of its own, too.
+bin/govulncheck: tools/vuln/go.mod tools/vuln/go.sum
+	cd tools/vuln && $(GO) build -o ../../bin/govulncheck golang.org/x/vuln/cmd/govulncheck
+	@touch $@
+
 bin/apidiff: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../bin/apidiff golang.org/x/exp/cmd/apidiff
 	@touch $@
@@ -160,4 +185,4 @@ bin/published.export: tools/go.mod bin/apidiff
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers portable bench bench-real bench-growth fmt vet golangci api lint cross tidy clean
+.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers portable bench bench-real bench-growth fmt vet golangci api lint cross vuln outdated tidy clean

@@ -1,6 +1,9 @@
 package lint
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"testing"
 	"testing/fstest"
 
@@ -26,6 +29,36 @@ func TestWords(t *testing.T) {
 		"// HTTP2, S2A", `name := "W12"`,
 	} {
 		require.Empty(t, Words("a.md", good), good)
+	}
+}
+
+// One licence covers all files (CONTRIBUTING.md). Code that was copied in would have a line of its
+// own.
+func TestFilesHaveNoLicenceOfTheirOwn(t *testing.T) {
+	header := regexp.MustCompile(`(?im)^\W*(copyright|licensed under|spdx-license)`)
+	m := loadModule(t)
+	require.Contains(t, m.paths, "LICENSE")
+	for _, p := range m.paths {
+		if p == "LICENSE" || !isText(p) {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(p)))
+		require.NoError(t, err)
+		require.NotRegexp(t, header, string(text), p)
+	}
+	require.Regexp(t, header, "// "+"Copyright 2020 somebody\n")
+}
+
+// Each section of the changelog is that of a version and its date, below the one
+// that is not released.
+func TestChangelogHasASectionForEachRelease(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "CHANGELOG.md"))
+	require.NoError(t, err)
+	sections := regexp.MustCompile(`(?m)^## (.+)$`).FindAllStringSubmatch(string(text), -1)
+	require.NotEmpty(t, sections)
+	require.Equal(t, "Unreleased", sections[0][1])
+	for _, section := range sections[1:] {
+		require.Regexp(t, `^v3\.[1-9]\d{2,}\.\d+, \d{4}-\d{2}-\d{2}$`, section[1])
 	}
 }
 
