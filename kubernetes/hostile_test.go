@@ -1,15 +1,13 @@
 package kubernetes_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"google.golang.org/protobuf/proto"
 
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/kubernetes"
 )
 
@@ -42,11 +40,11 @@ func TestShortTransactionsAreErrors(t *testing.T) {
 	}
 	for name, answer := range tests {
 		t.Run(name, func(t *testing.T) {
-			fake := etcdfake.Start(t)
-			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) {
-				return answer, nil
+			fake := etcdfake.New(t)
+			fake.On("Txn", func(*etcdfake.Call) etcdfake.Action {
+				return etcdfake.Answer(answer)
 			})
-			k := newClient(t, fake.Addr()).Kubernetes
+			k := newClient(t, fake.Listen()).Kubernetes
 			put, err := k.OptimisticPut(t.Context(), "k", nil, 1,
 				kubernetes.PutOptions{GetOnFailure: true})
 			require.ErrorContains(t, err, "etcdclient: malformed response: ")
@@ -69,11 +67,11 @@ func TestShortRangesAreErrors(t *testing.T) {
 	}
 	for name, answer := range tests {
 		t.Run(name, func(t *testing.T) {
-			fake := etcdfake.Start(t)
-			fake.Unary("Range", func(context.Context, proto.Message) (proto.Message, error) {
-				return answer, nil
+			fake := etcdfake.New(t)
+			fake.On("Range", func(*etcdfake.Call) etcdfake.Action {
+				return etcdfake.Answer(answer)
 			})
-			k := newClient(t, fake.Addr()).Kubernetes
+			k := newClient(t, fake.Listen()).Kubernetes
 			got, err := k.Get(t.Context(), "k", kubernetes.GetOptions{})
 			require.ErrorContains(t, err, "etcdclient: malformed response: ")
 			require.Zero(t, got)

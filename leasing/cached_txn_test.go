@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
 // dice draws conditions and gets about keys k0 to k3.
@@ -199,10 +199,10 @@ func TestCacheAnswersTransactionsOfACertainEpochOnly(t *testing.T) {
 
 // TestCachedTransactionWithoutAServer: the cache answers a transaction while the server is stopped.
 func TestCachedTransactionWithoutAServer(t *testing.T) {
-	fake := etcdfake.Start(t)
-	kv := newKV(t, newClient(t, fake.Addr()))
+	fake := etcdfake.New(t)
+	kv := newKV(t, newClient(t, fake.Listen()))
 	owns(t, kv, "k")
-	fake.Stop()
+	fake.Member(0).Stop()
 	resp, err := kv.Txn(testContext(t)).If(clientv3.Compare(clientv3.Version("k"), "=", 0)).Then(
 		clientv3.OpGet("k")).Else(clientv3.OpPut("k", "v")).Commit()
 	require.NoError(t, err)

@@ -7,10 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
 // sameFromCache returns a function that gets a key without a request, and compares the response
@@ -212,16 +211,16 @@ func TestResponsesArePrivate(t *testing.T) {
 
 // TestReadsShareOneAcquisition: many gets of a key at the same time make one request.
 func TestReadsShareOneAcquisition(t *testing.T) {
-	fake := etcdfake.Start(t)
-	cli := newClient(t, fake.Addr())
+	fake := etcdfake.New(t)
+	cli := newClient(t, fake.Listen())
 	kv := newKV(t, cli)
 	release := make(chan struct{})
-	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+	fake.On("Txn", func(call *etcdfake.Call) etcdfake.Action {
 		select {
 		case <-release:
-		case <-ctx.Done():
+		case <-call.Context().Done():
 		}
-		return fake.Apply(ctx, "Txn", req)
+		return etcdfake.Pass()
 	})
 	var reads sync.WaitGroup
 	for range 20 {

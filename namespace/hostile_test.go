@@ -9,10 +9,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 	"go.etcd.io/etcd/client/v3/namespace"
 )
@@ -155,12 +154,12 @@ func TestEventsOfOthersAreLeftOut(t *testing.T) {
 }
 
 func TestLeaseKeysOfOthers(t *testing.T) {
-	fake := etcdfake.Start(t)
-	fake.Unary("LeaseTimeToLive", func(context.Context, proto.Message) (proto.Message, error) {
-		return &pb.LeaseTimeToLiveResponse{ID: 1, TTL: 1 << 62, GrantedTTL: -1,
-			Keys: [][]byte{nil, []byte("p"), []byte("p/k"), []byte("q/")}}, nil
+	fake := etcdfake.New(t)
+	fake.On("LeaseTimeToLive", func(*etcdfake.Call) etcdfake.Action {
+		return etcdfake.Answer(&pb.LeaseTimeToLiveResponse{ID: 1, TTL: 1 << 62, GrantedTTL: -1,
+			Keys: [][]byte{nil, []byte("p"), []byte("p/k"), []byte("q/")}})
 	})
-	l := namespace.NewLease(newClient(t, fake.Addr()).Lease, "p/")
+	l := namespace.NewLease(newClient(t, fake.Listen()).Lease, "p/")
 	resp, err := l.TimeToLive(t.Context(), 1, clientv3.WithAttachedKeys())
 	require.NoError(t, err)
 	require.Equal(t, [][]byte{[]byte("k")}, resp.Keys)

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
@@ -20,8 +20,8 @@ type foreignKV struct{ clientv3.KV }
 
 // TestAnEmptyKeyIsRefused: an empty key is not sent. On the server it would be the prefix.
 func TestAnEmptyKeyIsRefused(t *testing.T) {
-	fake := etcdfake.Start(t)
-	kv := namespace.NewKV(newClient(t, fake.Addr()).KV, "p/")
+	fake := etcdfake.New(t)
+	kv := namespace.NewKV(newClient(t, fake.Listen()).KV, "p/")
 	ctx := t.Context()
 	good, empty := clientv3.OpPut("k", "v"), clientv3.OpDelete("")
 	for name, call := range map[string]func() error{
@@ -51,7 +51,7 @@ func TestAnEmptyKeyIsRefused(t *testing.T) {
 	} {
 		require.Equal(t, rpctypes.ErrEmptyKey, call(), name)
 	}
-	for _, method := range []string{"Put", "Range", "DeleteRange", "Txn", "RangeStream"} {
+	for _, method := range []etcdfake.Method{"Put", "Range", "DeleteRange", "Txn", "RangeStream"} {
 		require.Zero(t, fake.Calls(method), method)
 	}
 }
@@ -88,12 +88,12 @@ func TestOpsThatDoNotRun(t *testing.T) {
 }
 
 // fill puts keys into a fake member, some of them in the namespace.
-func fill(t *testing.T, fake *etcdfake.Server) {
+func fill(t *testing.T, fake *etcdfake.Cluster) {
 	t.Helper()
+	client := newClient(t, fake.Listen())
 	for _, prefix := range []string{"o/", "p/", "q/"} {
 		for i := range 100 {
-			_, err := fake.Apply(t.Context(), "Put",
-				&pb.PutRequest{Key: []byte(prefix + string(rune('a'+i)))})
+			_, err := client.Put(t.Context(), prefix+string(rune('a'+i)), "")
 			require.NoError(t, err)
 		}
 	}
@@ -103,10 +103,10 @@ func fill(t *testing.T, fake *etcdfake.Server) {
 // also if the inner KV is not a client's.
 func TestStreamsOfANamespace(t *testing.T) {
 	for server, opts := range map[string][]etcdfake.Option{"streams": nil,
-		"pages": {etcdfake.WithEtcd35()}} {
-		fake := etcdfake.Start(t, opts...)
+		"pages": {etcdfake.WithVersion("3.5.21")}} {
+		fake := etcdfake.New(t, opts...)
 		fill(t, fake)
-		client := newClient(t, fake.Addr())
+		client := newClient(t, fake.Listen())
 		for name, kv := range map[string]clientv3.KV{
 			"client":  namespace.NewKV(client, "p/"),
 			"kv":      namespace.NewKV(client.KV, "p/"),
@@ -138,9 +138,9 @@ func readAll(stream clientv3.GetStreamChan, err error) (*clientv3.GetResponse, e
 
 // TestAbandonedStreamsLeakNothing: closing the client ends streams that the program has not read.
 func TestAbandonedStreamsLeakNothing(t *testing.T) {
-	fake := etcdfake.Start(t)
+	fake := etcdfake.New(t)
 	fill(t, fake)
-	client := newClient(t, fake.Addr())
+	client := newClient(t, fake.Listen())
 	kv := namespace.NewKV(namespace.NewKV(client, "p"), "/")
 	before := runtime.NumGoroutine()
 	for range 20 {

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
@@ -38,16 +38,17 @@ var prefixes = []string{"p/", "p\xff", "p\xff\xff", "\xff", "\xff\xff", "\x00", 
 
 // newWorld deletes all keys of the server, and puts keys just outside the namespace.
 func newWorld(t *testing.T, real *clientv3.Client, prefix string) *world {
-	fake := etcdfake.Start(t)
+	fake := etcdfake.New(t)
 	w := &world{
 		prefix:  prefix,
 		real:    real,
 		inside:  namespace.NewKV(real.KV, prefix),
 		watcher: namespace.NewWatcher(real.Watcher, prefix),
-		model:   newClient(t, fake.Addr()),
+		model:   newClient(t, fake.Listen()),
 	}
 	ctx := t.Context()
-	_, err := fake.Apply(ctx, "LeaseGrant", &pb.LeaseGrantRequest{ID: leaseID, TTL: 9999})
+	_, err := pb.NewLeaseClient(w.model.ActiveConnection()).LeaseGrant(ctx,
+		&pb.LeaseGrantRequest{ID: leaseID, TTL: 9999})
 	require.NoError(t, err)
 	_, err = real.Delete(ctx, "", clientv3.WithPrefix())
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
@@ -45,10 +45,15 @@ func TestAScrapeReadsTheCallsOfEitherLibrary(t *testing.T) {
 // A read that is repeated is one request of the program and two attempts: the metrics show the
 // attempts.
 func TestEveryAttemptIsCounted(t *testing.T) {
-	server := etcdfake.Start(t)
-	server.Fail("Range", 1, status.Error(codes.Unavailable, "try again"))
+	server := etcdfake.New(t)
+	server.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+		if call.Number == 1 {
+			return etcdfake.Refuse(status.Error(codes.Unavailable, "try again"))
+		}
+		return etcdfake.Pass()
+	})
 	registry := prometheus.NewRegistry()
-	client, err := measured(clientv3.Config{Endpoints: []string{server.Addr()}}, registry)
+	client, err := measured(clientv3.Config{Endpoints: []string{server.Listen()}}, registry)
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, client.Close()) }()
 	_, err = client.Get(t.Context(), "key")
@@ -65,13 +70,13 @@ func TestEveryAttemptIsCounted(t *testing.T) {
 // The package's own interceptors, as the client's documentation shows them, count what succeeds,
 // and what ends because no member can be reached.
 func TestGlobalInterceptorsWithAndWithoutAMember(t *testing.T) {
-	server := etcdfake.Start(t)
+	server := etcdfake.New(t)
 	for endpoint, tt := range map[string]struct {
 		err  error
 		code string
 	}{
-		server.Addr(): {nil, "OK"},
-		"127.0.0.1:1": {context.DeadlineExceeded, "DeadlineExceeded"},
+		server.Listen(): {nil, "OK"},
+		"127.0.0.1:1":   {context.DeadlineExceeded, "DeadlineExceeded"},
 	} {
 		registry := prometheus.NewRegistry()
 		require.NoError(t, registry.Register(grpcprom.DefaultClientMetrics))

@@ -1,7 +1,6 @@
 package recipe
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
 // nonsense returns answers to transactions that no server should give, and the key-value pairs of
@@ -54,21 +53,21 @@ func TestMalformedAnswersAreErrors(t *testing.T) {
 	for name, answer := range nonsense() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fake := etcdfake.Start(t)
-			client := newClient(t, fake.Addr())
+			fake := etcdfake.New(t)
+			client := newClient(t, fake.Listen())
 			s := newSession(t, client)
 			rw, inside := NewRWMutex(s, "held"), NewDoubleBarrier(s, "inside", 1)
 			require.NoError(t, rw.Lock())
 			require.NoError(t, inside.Enter())
-			fake.Unary("Txn", func(context.Context, proto.Message) (proto.Message, error) {
-				return proto.Clone(answer), nil
+			fake.On("Txn", func(*etcdfake.Call) etcdfake.Action {
+				return etcdfake.Answer(proto.Clone(answer))
 			})
-			fake.Unary("Range", func(context.Context, proto.Message) (proto.Message, error) {
+			fake.On("Range", func(*etcdfake.Call) etcdfake.Action {
 				got := &pb.RangeResponse{Count: -1}
 				for _, part := range answer.Responses {
 					got.Kvs = append(got.Kvs, part.GetResponseRange().GetKvs()...)
 				}
-				return got, nil
+				return etcdfake.Answer(got)
 			})
 			var calls []<-chan error
 			for _, f := range []func() error{

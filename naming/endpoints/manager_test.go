@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
@@ -94,8 +94,8 @@ func TestTargetEndsAtItsSlash(t *testing.T) {
 }
 
 func TestUpdateRefusesBeforeSending(t *testing.T) {
-	ctx, fake := testContext(t), etcdfake.Start(t)
-	m := newManager(t, newClient(t, fake.Addr()), "svc")
+	ctx, fake := testContext(t), etcdfake.New(t)
+	m := newManager(t, newClient(t, fake.Listen()), "svc")
 	good := endpoints.NewAddUpdateOpts("svc/a", ep{Addr: "a"})
 
 	for name, bad := range map[string]*endpoints.UpdateWithOpts{

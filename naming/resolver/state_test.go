@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
@@ -55,10 +55,10 @@ func (c *fakeConn) errors() int {
 	return len(c.errs)
 }
 
-func newFake(t *testing.T) (*etcdfake.Server, *clientv3.Client) {
+func newFake(t *testing.T) (*etcdfake.Cluster, *clientv3.Client) {
 	t.Helper()
-	fake := etcdfake.Start(t)
-	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}})
+	fake := etcdfake.New(t)
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Listen()}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cli.Close()) })
 	return fake, cli
@@ -133,7 +133,7 @@ func TestBuildRefusesWhatCannotBe(t *testing.T) {
 // TestBuildWaitsForNothing: neither Build nor Close waits for a mute server.
 func TestBuildWaitsForNothing(t *testing.T) {
 	fake, cli := newFake(t)
-	fake.Delay("Range", time.Hour)
+	fake.On("Range", func(*etcdfake.Call) etcdfake.Action { return etcdfake.Delay(time.Hour) })
 	took := testclient.Stopwatch(t)
 	r, err := builder{cli}.Build(target(t, "etcd:///svc"), &fakeConn{}, gresolver.BuildOptions{})
 	require.NoError(t, err)
@@ -147,7 +147,12 @@ func TestBuildWaitsForNothing(t *testing.T) {
 // TestFailingListsAreSpaced: and the first that succeeds is told.
 func TestFailingListsAreSpaced(t *testing.T) {
 	fake, cli := newFake(t)
-	fake.Fail("Range", 3, status.Error(codes.PermissionDenied, "no"))
+	fake.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+		if call.Number <= 3 {
+			return etcdfake.Refuse(status.Error(codes.PermissionDenied, "no"))
+		}
+		return etcdfake.Pass()
+	})
 	_, err := cli.Put(context.WithoutCancel(t.Context()), "svc/a", `{"Addr":"a"}`)
 	require.NoError(t, err)
 	cc := &fakeConn{}

@@ -11,14 +11,14 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 func TestMemberURLsAreCheckedBeforeTheRequest(t *testing.T) {
-	fake := etcdfake.Start(t)
-	client := testclient.OpenFake(t, fake)
+	fake := etcdfake.New(t)
+	client := testclient.New(t, clientv3.Config{Endpoints: []string{fake.Listen()}})
 	ctx := t.Context()
 	for _, urls := range [][]string{nil, {"nourl"}, {"http://127.0.0.1"},
 		{"http://127.0.0.1:1", "ftp://127.0.0.1:1"}} {
@@ -35,8 +35,8 @@ func TestMemberURLsAreCheckedBeforeTheRequest(t *testing.T) {
 }
 
 func TestMemberListIsLinearizableUnlessSerializable(t *testing.T) {
-	fake := etcdfake.Start(t)
-	client := testclient.OpenFake(t, fake)
+	fake := etcdfake.New(t)
+	client := testclient.New(t, clientv3.Config{Endpoints: []string{fake.Listen()}})
 	for _, tc := range []struct {
 		opts []clientv3.OpOption
 		want bool
@@ -47,8 +47,9 @@ func TestMemberListIsLinearizableUnlessSerializable(t *testing.T) {
 		list, err := client.MemberList(t.Context(), tc.opts...)
 		require.NoError(t, err)
 		assert.Len(t, list.Members, 1)
-		requests := fake.Requests("MemberList")
-		assert.Equal(t, tc.want, requests[len(requests)-1].Msg.(*pb.MemberListRequest).Linearizable)
+		requests := fake.Requests()
+		last := requests[len(requests)-1].Message
+		assert.Equal(t, tc.want, last.(*pb.MemberListRequest).Linearizable)
 	}
 }
 

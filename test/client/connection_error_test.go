@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
@@ -75,25 +75,25 @@ func TestConnectionErrorSaysWhy(t *testing.T) {
 // connected, and names all endpoints if no endpoint is.
 func TestConnectionErrorWhileOneIsConnected(t *testing.T) {
 	lg, logs := testclient.Observed(zapcore.WarnLevel)
-	s := etcdfake.Start(t)
-	c := testclient.New(t, clientv3.Config{Endpoints: []string{"127.0.0.1:1", s.Addr()},
+	s := etcdfake.New(t)
+	c := testclient.New(t, clientv3.Config{Endpoints: []string{"127.0.0.1:1", s.Listen()},
 		Logger: lg})
 	_, err := c.Get(t.Context(), "k")
 	require.NoError(t, err)
 	require.NoError(t, c.ConnectionError())
 	assert.Zero(t, logs.Len())
 
-	s.Stop()
+	s.Member(0).Stop()
 	testclient.Eventually(t, func() bool {
 		err := c.ConnectionError()
 		return err != nil && strings.Contains(err.Error(), "127.0.0.1:1: ") &&
-			strings.Contains(err.Error(), s.Addr()+": ")
+			strings.Contains(err.Error(), s.Listen()+": ")
 	}, "both endpoints have failed")
-	s.Start()
+	s.Member(0).Start()
 	_, err = c.Get(t.Context(), "k")
 	require.NoError(t, err)
 	require.NoError(t, c.ConnectionError())
-	c.SetEndpoints(s.Addr())
+	c.SetEndpoints(s.Listen())
 	require.NoError(t, c.Close())
 	assert.NoError(t, c.ConnectionError(), "after Close")
 }

@@ -12,15 +12,15 @@ import (
 	"google.golang.org/grpc"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
 // TestEveryMethodAfterCloseFails: after Close, each method of each interface that the client embeds
 // returns at once, even if its context never ends. Its error says that the client is closed.
 func TestEveryMethodAfterCloseFails(t *testing.T) {
-	s := etcdfake.Start(t)
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
+	s := etcdfake.New(t)
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Listen()}, Logger: zap.NewNop()})
 	require.NoError(t, err)
 	_, err = c.Put(t.Context(), "k", "v")
 	require.NoError(t, err)
@@ -38,7 +38,7 @@ func TestEveryMethodAfterCloseFails(t *testing.T) {
 				continue
 			}
 			method := reflect.ValueOf(c).MethodByName(name)
-			args := argumentsOf(t, method.Type(), s.Addr())
+			args := argumentsOf(t, method.Type(), s.Listen())
 			assert.Less(t, quickest(t, func() {
 				requireClosedCall(t, name, method.Call(args))
 			}), 50*time.Millisecond, name)

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
@@ -38,9 +38,9 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		require.NoError(t, err, "%s", out)
 		return
 	}
-	a, b := etcdfake.Start(t), etcdfake.Start(t)
-	silent := faultnet.New(t, b.Addr())
-	p := startConnectProxy(t, map[string]string{"a.example:2379": a.Addr(),
+	a, b := etcdfake.New(t), etcdfake.New(t)
+	silent := faultnet.New(t, b.Listen())
+	p := startConnectProxy(t, map[string]string{"a.example:2379": a.Listen(),
 		"b.example:2379": silent.Addr()})
 	t.Setenv("NO_PROXY", "")
 	t.Setenv("HTTPS_PROXY", "http://user:s3cr3tpw@"+p.addr)
@@ -61,7 +61,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		require.NoError(t, err, "the connection is tracked: reads move to the other member")
 	}
 
-	direct := testclient.New(t, clientv3.Config{Endpoints: []string{a.Addr()}})
+	direct := testclient.New(t, clientv3.Config{Endpoints: []string{a.Listen()}})
 	_, err := direct.Get(t.Context(), "k")
 	require.NoError(t, err, "loopback addresses are not proxied")
 	without := testclient.New(t, clientv3.Config{Endpoints: []string{"a.invalid:1"},
@@ -69,7 +69,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	testclient.Eventually(t, func() bool {
 		return without.ConnectionError() != nil
 	}, "it cannot be resolved")
-	for _, host := range []string{a.Addr(), "a.invalid:1"} {
+	for _, host := range []string{a.Listen(), "a.invalid:1"} {
 		_, asked := p.requested.Load(host)
 		assert.False(t, asked, "%s is reached without the proxy", host)
 	}
