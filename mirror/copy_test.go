@@ -27,6 +27,7 @@ const (
 // TestTwoClustersAreEqual mirrors 20,000 changes from one real cluster to another
 // through a network that fails, and a restart of the source.
 func TestTwoClustersAreEqual(t *testing.T) {
+	etcdtest.NeedsEtcd(t, "disk to restart from")
 	source, target := etcdtest.Start(t), etcdtest.Start(t)
 	endpoint, err := url.Parse(source.Endpoints()[0])
 	require.NoError(t, err)

@@ -20,6 +20,7 @@ var goroutineFiles = []string{
 	"internal/testkit/faultnet",            // accepts and forwards
 	"internal/testkit/testclient",          // puts until it is stopped, and measures time
 	"internal/testkit/etcdtest/process.go", // reaps one server process
+	"internal/testkit/fakeserver",          // serves until it is killed
 	"internal/bidi/bidi.go",                // the receive and the send loop of a link
 	"internal/outbox/outbox.go",            // the pump, while there is a backlog
 	"client.go",                            // auto-sync

@@ -50,6 +50,7 @@ func logins(t *testing.T, cluster *etcdtest.Cluster) int {
 
 // A thousand callers of an idle client, whose token has expired, cause one login.
 func TestExpiryOfSimpleTokens(t *testing.T) {
+	etcdtest.NeedsEtcd(t, "metrics")
 	for _, members := range []int{1, 3} {
 		t.Run(fmt.Sprint(members), func(t *testing.T) {
 			t.Parallel()

@@ -178,6 +178,7 @@ func TestGetStreamOnEtcd35(t *testing.T) {
 // TestAbandonedGetStreamsAgainstAServer opens large streams and does not read them. The server
 // keeps them open until the context or the client ends.
 func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
+	etcdtest.NeedsEtcd(t, "metrics")
 	cluster := etcdtest.Start(t)
 	client := testclient.Open(t, cluster)
 	val := strings.Repeat("v", 1<<20)

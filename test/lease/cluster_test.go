@@ -213,6 +213,7 @@ func TestLostLeaderOnRealServers(t *testing.T) {
 }
 
 func TestKeepAliveOnceIsNoFailureForTheServer(t *testing.T) {
+	etcdtest.NeedsEtcd(t, "metrics")
 	cluster := etcdtest.Start(t)
 	client := testclient.Open(t, cluster)
 	id := grant(t, client, 60)
@@ -258,6 +259,7 @@ func TestKeepAlivesOutliveTheirTokens(t *testing.T) {
 }
 
 func TestKeepAliveOnceUsesTheTokenThereIs(t *testing.T) {
+	etcdtest.NeedsEtcd(t, "metrics")
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.EnableAuth("pw"))
 	client := testclient.Open(t, cluster, testclient.AsUser("root", "pw"))

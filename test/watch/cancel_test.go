@@ -193,6 +193,7 @@ func TestLastWatchClosesTheStream(t *testing.T) {
 // TestRealServerLastWatchClosesTheStream: the last watch closes the stream, as the server's own
 // metrics show.
 func TestRealServerLastWatchClosesTheStream(t *testing.T) {
+	etcdtest.NeedsEtcd(t, "metrics")
 	cluster := shared.Cluster()
 	streams := func() float64 {
 		n, err := cluster.Members()[0].Metric("etcd_debugging_mvcc_watch_stream_total")

@@ -201,6 +201,7 @@ func TestProxyIsNotAskedForProgress(t *testing.T) {
 // server's order, which brings two messages more.
 func awaitProgress(t *testing.T, m *etcdtest.Member, messages float64) {
 	t.Helper()
+	etcdtest.NeedsEtcd(t, "metrics")
 	sent := func() float64 {
 		n, err := m.Metric("grpc_server_msg_sent_total", `"Watch"`)
 		require.NoError(t, err)

@@ -56,6 +56,7 @@ func clientGoroutines(tb testing.TB) int {
 // client's goroutines at most, and little memory. All of them resume after a cut of the connection,
 // and Close ends them in less time than it took to open them.
 func TestTenThousandWatches(t *testing.T) {
+	etcdtest.NeedsEtcd(t, "metrics")
 	cluster := etcdtest.Start(t)
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
 	c, other := newClient(t, proxy.Addr()), testclient.Open(t, cluster)

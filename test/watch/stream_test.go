@@ -247,6 +247,7 @@ func TestCancelStormKeepsReceiving(t *testing.T) {
 // while one of its watches waits for a revision that the store has not reached. Each watch that
 // follows a list is such a watch, so the client must not give the stream up for it.
 func TestWatchFromAFutureRevisionKeepsItsStream(t *testing.T) {
+	etcdtest.NeedsEtcd(t, "metrics")
 	c, member := testclient.Open(t, shared.Cluster()), shared.Cluster().Members()[0]
 	opened := func() float64 {
 		n, err := member.Metric("grpc_server_started_total", `"etcdserverpb.Watch"`)

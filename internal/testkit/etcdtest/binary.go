@@ -23,6 +23,7 @@ var rootModule = regexp.MustCompile(`(?m)^module\s+go\.etcd\.io/etcd/client/v3\s
 // Binary returns the path of the etcd binary that [Start] runs.
 func Binary(tb testing.TB) string {
 	tb.Helper()
+	NeedsEtcd(tb, "other programs in its binary")
 	dir, err := os.Getwd()
 	require.NoError(tb, err)
 	path, err := findBinary(dir)
@@ -31,14 +32,17 @@ func Binary(tb testing.TB) string {
 }
 
 // findBinary returns the etcd binary to run: $ETCD_BIN, or bin/etcd of the module's root, which is
-// looked for from dir upwards.
+// looked for from dir upwards. While the servers are fakes it is bin/fakeserver there.
 func findBinary(dir string) (string, error) {
-	if path := os.Getenv(binaryEnv); path != "" {
+	if path := os.Getenv(binaryEnv); path != "" && !OnFake() {
 		return checkBinary(path)
 	}
 	for d := dir; ; d = filepath.Dir(d) {
 		mod, err := os.ReadFile(filepath.Join(d, "go.mod"))
 		if err == nil && rootModule.Match(mod) {
+			if OnFake() {
+				return checkBinary(filepath.Join(d, "bin", "fakeserver"))
+			}
 			return checkBinary(filepath.Join(d, "bin", "etcd"))
 		}
 		if d == filepath.Dir(d) {

@@ -18,6 +18,7 @@ type Cluster struct {
 	dir   string     // logs, data, certificates and sockets
 	certs *authority // nil without TLS
 	auth  string     // --auth-token, "" for the server's default
+	tb    testing.TB // of Start; nil after New
 
 	mu sync.Mutex
 	// guarded by mu
@@ -32,8 +33,15 @@ type Cluster struct {
 func Start(tb testing.TB, opts ...Option) *Cluster {
 	tb.Helper()
 	c, err := New(opts...)
+	if errors.Is(err, ErrOnFake) {
+		tb.Skip(err)
+	}
 	if err != nil {
 		tb.Fatal(err)
+	}
+	c.tb = tb
+	if OnFake() {
+		tb.Log("etcdtest: on etcdfake")
 	}
 	tb.Cleanup(func() {
 		if tb.Failed() {

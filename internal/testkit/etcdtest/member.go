@@ -183,6 +183,9 @@ func (m *Member) Resume() error {
 // waits until it serves. Without a majority of running members it cannot serve, so then Restart
 // does not wait; [Cluster.Restart] does once there is one. Restarts of one member must not overlap.
 func (m *Member) Restart() error {
+	if err := m.cluster.needsEtcd("disk to restart from"); err != nil {
+		return err
+	}
 	m.Kill()
 	if err := m.start(); err != nil {
 		return err

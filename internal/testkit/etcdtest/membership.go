@@ -14,6 +14,9 @@ import (
 // cluster calmer timings than a single member has with WithArgs("--heartbeat-interval=50",
 // "--election-timeout=500"). Calls of AddMember must not overlap.
 func (c *Cluster) AddMember(learner bool) (*Member, error) {
+	if err := c.needsEtcd("members that are added"); err != nil {
+		return nil, err
+	}
 	existing := c.Members()
 	m, err := newMember(c, len(existing))
 	if err != nil {
@@ -83,6 +86,9 @@ func (c *Cluster) Kill() {
 // Restart starts every member that is not running again, on the same data and ports, lets paused
 // ones go on, and waits until all serve.
 func (c *Cluster) Restart() error {
+	if err := c.needsEtcd("disk to restart from"); err != nil {
+		return err
+	}
 	for _, m := range c.Members() {
 		if err := m.Resume(); err != nil {
 			return err

@@ -88,7 +88,7 @@ func (c *config) validate() error {
 	case c.authTTL%time.Second != 0 || c.authTTL < 0:
 		return fmt.Errorf("etcdtest: WithAuthTTL(%v): want whole seconds", c.authTTL)
 	}
-	return nil
+	return c.validateOnFake()
 }
 
 // namesFor are the names that go into a member's certificate; the first is the one that clients

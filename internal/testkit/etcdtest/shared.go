@@ -23,6 +23,9 @@ type Shared struct {
 // Cluster returns the cluster. Since an example has no way to fail, the program ends if the cluster
 // does not start.
 func (s *Shared) Cluster() *Cluster {
+	if OnFake() {
+		log.Print("etcdtest: on etcdfake")
+	}
 	s.start.Do(func() {
 		var err error
 		if s.cluster, err = New(s.Options...); err != nil {

@@ -1,0 +1,117 @@
+// Command onfake runs the tests that use servers on etcdfake, and prints how many pass, by package.
+// It fails if fewer than 95 % pass.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+)
+
+// event is a line of go test -json.
+type event struct{ Action, Package, Test, Output string }
+
+// tally is what became of the tests of a package that use a server.
+type tally struct{ passed, failed, needEtcd int }
+
+func main() {
+	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1"}, os.Args[1:]...)...)
+	cmd.Env = append(os.Environ(), "ETCD_TEST_ON=etcdfake")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output() // the status says less than the report
+	r := report{tests: make(map[[2]string]*test), packages: make(map[string]*tally)}
+	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+		var e event
+		if json.Unmarshal(lines.Bytes(), &e) == nil {
+			r.add(e)
+		}
+	}
+	if all := r.print(); all.share() < least {
+		log.Fatalf("%v: fewer than %v %% pass", err, least)
+	}
+}
+
+const least = 95 // percent
+
+// test is what a test has printed until now.
+type test struct {
+	output           strings.Builder
+	usesOne, skipped bool
+}
+
+type report struct {
+	tests    map[[2]string]*test
+	packages map[string]*tally
+}
+
+// add counts a test when it ends. Subtests count with their test.
+func (r *report) add(e event) {
+	name, _, isPart := strings.Cut(e.Test, "/")
+	key := [2]string{e.Package, name}
+	if r.tests[key] == nil {
+		r.tests[key] = new(test)
+	}
+	t := r.tests[key]
+	switch {
+	case e.Action == "output":
+		t.output.WriteString(e.Output)
+		t.usesOne = t.usesOne || strings.Contains(e.Output, "etcdtest: on etcdfake")
+		t.skipped = t.skipped || strings.Contains(e.Output, "on etcdfake, which has no")
+	case isPart || e.Action != "pass" && e.Action != "fail" && e.Action != "skip":
+	default:
+		r.end(e, t)
+	}
+}
+
+func (r *report) end(e event, t *test) {
+	if e.Action == "fail" {
+		fmt.Print(t.output.String())
+	}
+	if e.Test == "" || !t.usesOne {
+		return
+	}
+	p := r.packages[e.Package]
+	if p == nil {
+		p = new(tally)
+		r.packages[e.Package] = p
+	}
+	switch {
+	case e.Action == "fail":
+		p.failed++
+	case t.skipped:
+		p.needEtcd++
+	default:
+		p.passed++
+	}
+}
+
+func (r *report) print() tally {
+	var sum tally
+	for _, name := range slices.Sorted(maps.Keys(r.packages)) {
+		p := r.packages[name]
+		fmt.Printf("%-30s %v\n", strings.TrimPrefix(name, path.Dir(path.Dir(name))+"/"), *p)
+		sum.passed += p.passed
+		sum.failed += p.failed
+		sum.needEtcd += p.needEtcd
+	}
+	fmt.Printf("%-30s %v\n", "all", sum)
+	return sum
+}
+
+// share is how many percent pass of the tests that the fake can run.
+func (t tally) share() float64 {
+	return 100 * float64(t.passed) / float64(max(t.passed+t.failed, 1))
+}
+
+func (t tally) String() string {
+	return fmt.Sprintf("%3d of %3d pass (%3.0f %%), %2d need etcd", t.passed, t.passed+t.failed,
+		t.share(), t.needEtcd)
+}
