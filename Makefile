@@ -111,6 +111,9 @@ bench-growth: ## how costs grow with keys, watches, leases and callers, and what
 	@cd bench && $(GO) run ./run -table growth $(BENCH)
 	@cd bench && $(GO) run ./run -table memory
 
+bench-cache: etcd ## reads from a local copy next to reads from one real member, and to a list and a watch
+	@cd bench && $(GO) run ./cache $(BENCH)
+
 ## Parts of check
 
 fmt: ## gofmt: list files that differ
@@ -192,4 +195,4 @@ bin/published.export: tools/go.mod bin/apidiff
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers portable on-fake bench bench-real bench-growth fmt vet golangci api lint cross vuln outdated tidy clean
+.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers portable on-fake bench bench-real bench-growth bench-cache fmt vet golangci api lint cross vuln outdated tidy clean

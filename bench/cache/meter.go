@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/stats"
+
+	"go.etcd.io/etcd/client/v3/bench/internal/figures"
+)
+
+// cost is what one operation took.
+type cost struct {
+	ops            int
+	cpu            time.Duration // of all operations
+	allocs         float64
+	mean, p50, p99 time.Duration
+}
+
+func (c cost) cpuEach() time.Duration { return c.cpu / time.Duration(c.ops) }
+
+// measure calls op again and again for a time, and at least once. batch is how many operations a
+// call is; the quantiles are those of calls, divided by it.
+func measure(ctx context.Context, length time.Duration, batch int, op func() error) (cost, error) {
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var latencies []time.Duration
+	start, cpu := time.Now(), cpuUsed()
+	c := cost{}
+	for last := start; ; {
+		if err := op(); err != nil {
+			return c, err
+		}
+		c.ops += batch
+		now := time.Now()
+		latencies = append(latencies, now.Sub(last)/time.Duration(batch))
+		if last = now; now.Sub(start) >= length || ctx.Err() != nil {
+			break
+		}
+	}
+	took := time.Since(start)
+	c.cpu, c.mean = cpuUsed()-cpu, took/time.Duration(c.ops)
+	runtime.ReadMemStats(&after)
+	c.allocs = float64(after.Mallocs-before.Mallocs) / float64(c.ops)
+	slices.Sort(latencies)
+	c.p50, c.p99 = figures.Quantile(latencies, 0.5), figures.Quantile(latencies, 0.99)
+	return c, ctx.Err()
+}
+
+// cpuUsed is the CPU time of this process.
+func cpuUsed() time.Duration {
+	var usage syscall.Rusage
+	// Fails only for arguments that are none.
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// sends counts the messages that a client sends.
+type sends struct{ n atomic.Int64 }
+
+func (s *sends) options() []grpc.DialOption {
+	return []grpc.DialOption{grpc.WithStatsHandler(s)}
+}
+
+func (s *sends) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+func (s *sends) HandleRPC(_ context.Context, event stats.RPCStats) {
+	if _, ok := event.(*stats.OutPayload); ok {
+		s.n.Add(1)
+	}
+}
+
+func (s *sends) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+func (s *sends) HandleConn(context.Context, stats.ConnStats) {}
+
+// short writes a duration with three digits.
+func short(d time.Duration) string {
+	switch {
+	case d >= time.Millisecond:
+		return fmt.Sprintf("%.3g ms", float64(d)/1e6)
+	case d >= time.Microsecond:
+		return fmt.Sprintf("%.3g µs", float64(d)/1e3)
+	}
+	return fmt.Sprintf("%d ns", d)
+}
