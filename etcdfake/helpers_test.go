@@ -50,6 +50,22 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
+// openWatch opens a watch and waits until the member has it.
+func openWatch(t *testing.T, client *clientv3.Client, key string) clientv3.WatchChan {
+	t.Helper()
+	w := client.Watch(t.Context(), key, clientv3.WithCreatedNotify())
+	require.True(t, nextEvents(t, w).Created)
+	return w
+}
+
+// nextEvents waits for the next response of a watch.
+func nextEvents(t *testing.T, w clientv3.WatchChan) clientv3.WatchResponse {
+	t.Helper()
+	resp, ok := <-w
+	require.True(t, ok, "the watch has ended")
+	return resp
+}
+
 // run runs a test in virtual time. A test of your own is a function Test… that calls
 // synctest.Test; an example has no *testing.T, so this makes one.
 func run(test func(*testing.T)) {

@@ -1,6 +1,7 @@
 package etcdfake_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,32 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
+
+// A member that is stopped refuses connections. It has what was written in the meantime when it
+// starts again, and a watch goes on where it was.
+func TestStopAndStart(t *testing.T) {
+	c := etcdfake.New(t, etcdfake.WithMembers(3))
+	first, second := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
+	w := openWatch(t, first, "k")
+	c.Member(0).Stop()
+	mustPut(t, second, "k", "1")
+	_, err := first.Get(within(t, 100*time.Millisecond), "k")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	c.Member(0).Start()
+	assert.Equal(t, "1", string(nextEvents(t, w).Events[0].Kv.Value))
+	_, err = first.Get(t.Context(), "k")
+	require.NoError(t, err)
+}
+
+// What waits on a connection that is cut fails, and a new connection is accepted.
+func TestCut(t *testing.T) {
+	c := etcdfake.New(t, etcdfake.WithMembers(2))
+	cut, other := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
+	w := openWatch(t, cut, "k")
+	assert.Equal(t, 1, c.Member(0).Cut())
+	mustPut(t, other, "k", "1")
+	assert.Equal(t, int64(2), nextEvents(t, w).Events[0].Kv.ModRevision)
+}
 
 // A mute member takes no request. What has arrived by the end of that takes effect then.
 func TestMute(t *testing.T) {

@@ -1,7 +1,6 @@
 package etcdfake_test
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,39 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// What is here has a watch open while virtual time passes, which the watches of the published
-// client prevent: each waits for a channel that was made outside of the bubble.
-
-// A member that is stopped refuses connections. It has what was written in the meantime when it
-// starts again, and a watch goes on where it was.
-func TestStopAndStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := etcdfake.New(t, etcdfake.WithMembers(3))
-		first, second := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
-		w := first.Watch(t.Context(), "k")
-		synctest.Wait()
-		c.Member(0).Stop()
-		mustPut(t, second, "k", "1")
-		_, err := first.Get(within(t, time.Second), "k")
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		c.Member(0).Start()
-		assert.Equal(t, "1", string(nextEvents(t, w).Events[0].Kv.Value))
-		_, err = first.Get(t.Context(), "k")
-		require.NoError(t, err)
-	})
-}
-
-// What waits on a connection that is cut fails, and a new connection is accepted.
-func TestCut(t *testing.T) {
-	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
-		w := client.Watch(t.Context(), "k")
-		synctest.Wait()
-		assert.Equal(t, 1, c.Member(0).Cut())
-		synctest.Wait() // the client has noticed
-		mustPut(t, client, "k", "1")
-		assert.Equal(t, int64(2), nextEvents(t, w).Events[0].Kv.ModRevision)
-	})
-}
+// Here a watch is open while virtual time passes. A watch of the published client prevents that: it
+// waits for a channel that was made outside of the bubble.
 
 // A member that lags shows the past to serializable reads and to watches, and answers late.
 func TestLag(t *testing.T) {
@@ -103,12 +71,4 @@ func TestProgressIsPeriodic(t *testing.T) {
 		assert.True(t, resp.IsProgressNotify())
 		assert.Equal(t, time.Minute, time.Since(start))
 	}, etcdfake.WithProgressInterval(time.Minute))
-}
-
-// nextEvents waits for the next response of a watch.
-func nextEvents(t *testing.T, w clientv3.WatchChan) clientv3.WatchResponse {
-	t.Helper()
-	resp, ok := <-w
-	require.True(t, ok, "the watch has ended")
-	return resp
 }
