@@ -14,6 +14,9 @@ const repeatAfter = 500 * time.Millisecond
 // requests follow at once.
 var tooLow = backoff.Policy{Base: time.Millisecond, Max: 250 * time.Millisecond}
 
+// proveAgain is the wait after a proof that failed.
+var proveAgain = backoff.Policy{Base: 100 * time.Millisecond, Jitter: 0.5}
+
 // atOnce is how many requests for progress follow one another without a wait.
 const atOnce = 3
 
@@ -92,35 +95,21 @@ func (c *Cache) askForProgress() {
 			return
 		case <-c.ask:
 		}
-		for attempt := 0; c.toAsk(attempt); attempt++ {
-			if !c.askOnce(attempt) {
+		for attempt, low := 0, 0; c.toAsk(attempt); attempt++ {
+			answered, alive := c.askOnce()
+			switch {
+			case !alive:
 				return
+			case !answered || !c.behind():
+				low = 0
+			default:
+				low++
+				if !c.waitAfterLow(low) {
+					return
+				}
 			}
 		}
 	}
-}
-
-// askOnce asks for progress and waits for the answer. If the server is silent, it asks less often,
-// and proves otherwise what a notice of progress would. It returns false if the cache has ended.
-func (c *Cache) askOnce(attempt int) bool {
-	now := time.Now()
-	c.mu.Lock()
-	silent, ask := c.silence.silent(now), c.silence.mayAsk(now)
-	if ask {
-		c.silence.asked(now)
-	}
-	prove := silent && !c.list.wanted && c.now().revision < c.target
-	c.mu.Unlock()
-	if ask {
-		_ = c.client.RequestProgress(c.watchCtx) // asked again
-	}
-	if prove {
-		if c.prove() == nil {
-			return true
-		}
-		return backoff.Wait(c.ctx, tooLow.Delay(attempt)) == nil
-	}
-	return c.awaitAnswer(attempt)
 }
 
 // toAsk reports whether to ask once more, after the given number of requests.
@@ -139,22 +128,61 @@ func (c *Cache) toAsk(attempt int) bool {
 	return once
 }
 
-// awaitAnswer waits for the answer to a request for progress, and then for as long as the number
-// of requests demands. It returns false if the cache has ended.
-func (c *Cache) awaitAnswer(attempt int) bool {
+// behind reports whether the newest view is below the revision that is asked for.
+func (c *Cache) behind() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now().revision < max(c.target, c.listTarget)
+}
+
+// askOnce asks for progress and waits for an answer, or until there is more to ask for. If the
+// server is silent, it asks less often, and proves otherwise what a notice of progress would. It
+// reports whether an answer has come, and whether the cache lives.
+func (c *Cache) askOnce() (answered, alive bool) {
+	now := time.Now()
+	c.mu.Lock()
+	silent, ask := c.silence.silent(now), c.silence.mayAsk(now)
+	if ask {
+		c.silence.asked(now)
+	}
+	prove := silent && !c.list.wanted && c.now().revision < c.target
+	c.mu.Unlock()
+	if ask {
+		_ = c.client.RequestProgress(c.watchCtx) // asked again
+	}
+	if prove {
+		if err := c.prove(); err != nil {
+			return false, backoff.Wait(c.ctx, proveAgain.Delay(0)) == nil
+		}
+		return false, true
+	}
 	timer := time.NewTimer(repeatAfter)
 	defer timer.Stop()
 	select {
 	case <-c.ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	case <-c.ask:
-		return true
+		return false, false
 	case <-c.answered:
+		return true, true
+	case <-c.ask:
+	case <-timer.C:
 	}
-	if attempt < atOnce {
+	return false, true
+}
+
+// waitAfterLow waits after a number of answers that were too low, one after another, or until there
+// is more to ask for. The first are followed by another request at once. It returns false if the
+// cache has ended.
+func (c *Cache) waitAfterLow(low int) bool {
+	if low < atOnce {
 		return true
 	}
-	return backoff.Wait(c.ctx, tooLow.Delay(attempt-atOnce)) == nil
+	timer := time.NewTimer(tooLow.Delay(low - atOnce))
+	defer timer.Stop()
+	select {
+	case <-c.ctx.Done():
+		return false
+	case <-c.ask:
+	case <-timer.C:
+	}
+	return true
 }
