@@ -124,10 +124,13 @@ func (a *asker) run() {
 	failed := 0
 	for q := a.next(); q != nil; q = a.next() {
 		q.Answer.err = a.ask(q)
+		close(q.Answer.done)
+		if q.Answer.err == nil {
+			a.hold(q, time.Since(q.SentAt))
+		}
 		a.mu.Lock()
 		a.line.Over()
 		a.mu.Unlock()
-		close(q.Answer.done)
 		if q.Answer.err == nil {
 			failed = 0
 			continue
@@ -139,13 +142,16 @@ func (a *asker) run() {
 }
 
 // ask asks a question for its parties, and has them take the answer. A party that the server
-// refuses ends, and another one's key is asked for.
+// refuses ends, and another one's key is asked for. If the answer to the question before was not
+// known when it was sent, progress is asked for together with the question.
 func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {
 		before[i] = c.now()
 		c.counts.questions.Add(1)
-		c.advance()
+		if c.eager.Load() {
+			c.advance()
+		}
 	}
 	var header *pb.ResponseHeader
 	err := error(nil)
@@ -163,9 +169,24 @@ func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 		if a.proves = c.proven(header, q.SentAt, before[i]); a.proves {
 			c.reach(header.Revision)
 		}
+		c.eager.Store(header.Revision > before[i].revision)
 		q.Answer.answers[c] = a
 	}
 	return nil
+}
+
+// maxHold bounds for how long the next question is held back.
+const maxHold = 2 * time.Millisecond
+
+// hold waits until the caches of a question have taken its answer, so that its readers come back in
+// time to share the next question. It waits no longer than the question took, for the sake of the
+// readers of other caches.
+func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
+	ctx, cancel := context.WithTimeout(a.ctx, min(took, maxHold))
+	defer cancel()
+	for _, c := range q.Parties {
+		_, _ = c.await(ctx, q.Answer.answers[c].takenBy)
+	}
 }
 
 // count is the request of a question: a linearizable read of the cheapest kind.

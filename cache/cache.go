@@ -27,6 +27,7 @@ type Cache struct {
 
 	newest   atomic.Pointer[view] // replaced under mu
 	history  *history             // the log; it gets an entry before a view that has it
+	eager    atomic.Bool          // the next question goes out with a request for progress
 	counts   counts
 	watchers watcherSet
 	tasks    sync.WaitGroup // the goroutines of the cache
