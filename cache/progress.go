@@ -95,21 +95,26 @@ func (c *Cache) askForProgress() {
 			return
 		case <-c.ask:
 		}
-		for attempt, low := 0, 0; c.toAsk(attempt); attempt++ {
-			answered, alive := c.askOnce()
-			switch {
-			case !alive:
-				return
-			case !answered || !c.behind():
-				low = 0
-			default:
-				low++
-				if !c.waitAfterLow(low) {
-					return
-				}
-			}
+		if !c.askUntilReached() {
+			return
 		}
 	}
+}
+
+// askUntilReached asks for progress as often as it takes. It returns false if the cache has ended.
+func (c *Cache) askUntilReached() bool {
+	for attempt, low := 0, 0; c.toAsk(attempt); attempt++ {
+		answered, alive := c.askOnce()
+		if answered && c.behind() {
+			low++
+		} else {
+			low = 0
+		}
+		if !alive || low > 0 && !c.waitAfterLow(low) {
+			return false
+		}
+	}
+	return true
 }
 
 // toAsk reports whether to ask once more, after the given number of requests.
