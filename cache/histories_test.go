@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"sort"
 	"strconv"
 	"sync"
 	"testing"
@@ -29,6 +30,8 @@ type model struct {
 	writer  *clientv3.Client    // of the first member, which is cut off for moments only
 	states  []map[string]string // by revision
 	writes  [][]clientv3.Op
+	// revisions are those after each write.
+	revisions []int64
 }
 
 // world is a random history: clusters, each restored from a backup of the one before, and a cache
@@ -110,6 +113,7 @@ func (m *model) commit(w *world, ops []clientv3.Op) int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m.writes = append(m.writes, ops)
+	m.revisions = append(m.revisions, resp.Header.Revision)
 	if rev := resp.Header.Revision; rev == int64(len(m.states)) {
 		m.states = append(m.states, dump)
 	}
@@ -145,15 +149,20 @@ func (w *world) write() {
 	w.newest().commit(w, ops)
 }
 
-// restore replaces the cluster by one that has a part of its writes.
+// restore replaces the cluster by one that has its first writes, and not all that the cache has
+// seen. The new cluster has the id of the old one, so a question finds it, whose answer is in the
+// past. It is asked before the new history has passed the revision of the copy: later it could not
+// be told from the old one.
 func (w *world) restore() {
-	m := w.newest()
-	w.addCluster(m.writes[:len(m.writes)-w.intN(min(10, len(m.writes)))])
+	m, seen := w.newest(), w.cache.now().revision
+	kept := sort.Search(len(m.writes), func(i int) bool { return m.revisions[i] >= seen })
+	if kept == 0 {
+		return
+	}
+	w.addCluster(m.writes[:kept-w.intN(min(10, kept))])
 	for i := range 3 {
 		m.cluster.Member(i).Stop()
 	}
-	// What finds a restored cluster is a question whose answer is in the past. In time, as here, or
-	// the new history has passed the revision of the copy.
 	synctest.Wait()
 	before := w.cache.now()
 	resp, err := w.newest().writer.Get(w.ctx, "c", clientv3.WithCountOnly())
