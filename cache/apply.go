@@ -15,55 +15,127 @@ const changeOverhead = 160
 
 // apply makes the next view from a response of the watch.
 func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
-	c, v := f.c, f.c.now()
-	revision := v.revision
-	e := &entry{}
-	t, bytes := v.tree, v.bytes
-	for _, ev := range resp.Events {
-		key := fill.Key(ev.Kv.Key)
-		old, _ := t.Get(key)
-		if ev.Kv.ModRevision <= v.revision {
-			// The list had it, it was delivered before, or a notice of progress has overtaken it.
-			if ev.Kv.ModRevision > f.listed && overtaken(ev, old) {
-				c.startOver("a notice of progress came before an event that it covers")
-				return errListAgain
-			}
-			continue
-		}
-		if len(e.changes) == 0 {
-			t = copyTree(t)
-		}
-		ev = c.keepEvent(ev)
-		e.add(key, old, ev)
-		bytes += set(t, key, old, ev)
-		revision = ev.Kv.ModRevision
-	}
 	if notice {
-		revision = max(revision, resp.Header.Revision)
-		defer c.noticed()
+		defer f.c.noticed()
 	}
-	if revision == v.revision {
-		return nil
-	}
-	if err := c.tooLarge(bytes); err != nil {
-		return err
-	}
-	c.publish(func(next *view) {
-		next.tree, next.bytes, next.revision = t, bytes, max(next.revision, revision)
-		next.origin = originOf(resp.Header)
-		if len(e.changes) > 0 {
-			c.append(next, e)
+	for {
+		v := f.c.now()
+		n := successor{view: v, listed: f.listed, tree: v.tree, bytes: v.bytes,
+			revision: v.revision, entry: &entry{}, late: f.late}
+		for _, ev := range resp.Events {
+			n.add(f.c.keepEvent(ev))
 		}
-	})
-	return nil
+		if notice {
+			n.revision = max(n.revision, resp.Header.Revision)
+		}
+		if n.wrong || n.late != nil && len(n.entry.changes) > 0 {
+			f.c.startOver("the copy had passed the revision of an event before the event came")
+			return errListAgain
+		}
+		if err := f.c.tooLarge(n.bytes); err != nil {
+			return err
+		}
+		if f.publish(&n, originOf(resp.Header)) {
+			f.late = n.late
+			return nil
+		}
+	}
 }
 
-// overtaken reports whether an event of a revision that the copy has passed is missing in it.
-func overtaken(ev *mvccpb.Event, old *mvccpb.KeyValue) bool {
-	if old == nil {
-		return ev.Type == mvccpb.Event_PUT
+// publish makes a successor the newest view. It returns false if the view that it succeeds has been
+// moved on to a later revision by a proof, so that it has to be made again.
+func (f *follower) publish(n *successor, o origin) bool {
+	c := f.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now().revision != n.view.revision {
+		return c.now().err != nil
 	}
-	return old.ModRevision < ev.Kv.ModRevision
+	if n.revision == n.view.revision && n.complete == nil {
+		return true
+	}
+	c.publishLocked(func(next *view) {
+		next.tree, next.bytes, next.revision, next.origin = n.tree, n.bytes, n.revision, o
+		if n.complete != nil {
+			c.append(next, n.complete)
+		}
+		if len(n.entry.changes) > 0 {
+			c.append(next, n.entry)
+		}
+	})
+	return true
+}
+
+// successor is what the events of a response make of a view.
+type successor struct {
+	view     *view
+	listed   int64 // the revision of the newest list, which had all events up to it
+	tree     *tree
+	bytes    int64
+	revision int64
+	entry    *entry
+
+	// A proof moves a view on to the revision of an answer before the watch has delivered what
+	// comes up to it. It compares the states, so the events that are missing are of keys that came
+	// and went in the meantime. They are kept in late until all of these keys are gone again. Then
+	// they go to the log together, as complete, and the tree is as it was.
+	late, complete *entry
+	wrong          bool // an event is missing in the view, and no proof explains it
+}
+
+// add takes the next event.
+func (n *successor) add(ev *mvccpb.Event) {
+	key, revision := fill.Key(ev.Kv.Key), ev.Kv.ModRevision
+	old, existed := n.tree.Get(key)
+	switch {
+	case revision > n.view.revision:
+		if len(n.entry.changes) == 0 {
+			n.tree = copyTree(n.tree)
+		}
+		n.entry.add(key, old, ev)
+		n.bytes += set(n.tree, key, old, ev)
+		n.revision = revision
+	case revision <= n.listed || existed && old.ModRevision >= revision:
+		// The list had it, or it was delivered before.
+	case !existed && revision <= n.view.confirmed:
+		n.addLate(key, ev)
+	default:
+		n.wrong = n.wrong || existed || ev.Type == mvccpb.Event_PUT
+	}
+}
+
+// addLate takes an event of a key that a proof has shown not to exist after the event.
+func (n *successor) addLate(key string, ev *mvccpb.Event) {
+	kept := &entry{}
+	last := map[string]*pair{} // what became of each key
+	if n.late != nil {
+		kept.first, kept.last, kept.size = n.late.first, n.late.last, n.late.size
+		kept.changes = append(kept.changes, n.late.changes...)
+		for _, ch := range kept.changes {
+			last[ch.Key] = ch.New
+		}
+	}
+	if last[key] == nil && ev.Type == mvccpb.Event_DELETE {
+		return // it was delivered before
+	}
+	kept.add(key, last[key], ev)
+	last[key] = kept.changes[len(kept.changes)-1].New
+	n.late = kept
+	for _, kv := range last {
+		if kv != nil {
+			return
+		}
+	}
+	n.late, n.complete = nil, n.complete.join(kept)
+}
+
+// join returns an entry of the changes of two, one of which may be nil.
+func (e *entry) join(later *entry) *entry {
+	if e == nil {
+		return later
+	}
+	return &entry{first: e.first, last: later.last, size: e.size + later.size,
+		changes: append(e.changes, later.changes...)}
 }
 
 // set applies an event to a tree that had old, and returns by how many bytes it grew.
@@ -120,7 +192,7 @@ func (f *follower) finish() error {
 	o := f.origin
 	changes := difference(old.tree, t, revision)
 	f.stopList()
-	f.listed = revision
+	f.listed, f.late = revision, nil
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.list.wanted && !c.list.begun {

@@ -70,6 +70,9 @@ func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 	if c.now() != v {
 		return v.err != nil
 	}
-	c.publishLocked(func(next *view) { next.revision = header.Revision })
+	c.publishLocked(func(next *view) {
+		next.revision = header.Revision
+		next.confirmed = next.revision
+	})
 	return true
 }

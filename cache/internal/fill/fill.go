@@ -175,7 +175,16 @@ func (f *Fill) Whole() (tree *Tree, bytes, revision int64, ok bool) {
 	if !f.complete || f.passed < f.greatest {
 		return nil, 0, 0, false
 	}
-	return f.tree, f.bytes, f.passed, true
+	return pack(f.tree), f.bytes, f.passed, true
+}
+
+// pack returns a copy of a tree that takes half of the memory. While a tree grows, the half of a
+// node that was split off stays in the memory of the other half. A copy of a node takes what it
+// needs, and a scan that may change the copied tree copies each node.
+func pack(t *Tree) *Tree {
+	packed := t.Copy()
+	packed.ScanMut(func(string, *mvccpb.KeyValue) bool { return true })
+	return packed
 }
 
 // Bytes returns the bytes of a pair's key and value; of nil it is 0.
