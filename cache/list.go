@@ -1,9 +1,11 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -23,6 +25,15 @@ var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 // proofWait is the wait before a proof: a server that says how far the watch is has said it by
 // then.
 var proofWait = backoff.Policy{Base: 2 * time.Second, Max: 10 * time.Second}
+
+const (
+	// pagesOfARange is how many pages a large range is read by, unless they would be too large.
+	pagesOfARange = 50
+	// maxPageBytes is about how large a page grows.
+	maxPageBytes = 8 << 20
+	// pairOverhead is about what a pair takes in a page besides its key and value.
+	pairOverhead = 32
+)
 
 // errWentBack says that a linearizable read was answered at a lower revision than the cache had
 // when the read was sent.
@@ -59,8 +70,8 @@ func (f *follower) startList(list listing, header *pb.ResponseHeader) {
 	f.fill = fill.New(c.opts.from, header.Revision, floor)
 	ctx, stop := context.WithCancel(c.ctx)
 	pages := make(chan answer)
-	r := &reader{c: c, ctx: ctx, pages: pages, size: c.opts.pageSize,
-		least: f.fill.Least()}
+	r := &reader{c: c, ctx: ctx, pages: pages, least: f.fill.Least(),
+		size: cmp.Or(c.opts.pageSize, defaultPageSize), most: math.MaxInt}
 	f.stopPage, f.pages = stop, pages
 	// Ends with ctx, which stopList and the end of the cache end; Close waits for it.
 	c.tasks.Go(r.run)
@@ -94,10 +105,7 @@ func (f *follower) page(a answer) error {
 		f.fill.Prove(a.kvs, a.count, a.header.Revision)
 		return f.finish()
 	}
-	old := c.now()
-	for i, kv := range a.kvs {
-		a.kvs[i] = keep(old, kv)
-	}
+	keep(c.now(), a.kvs)
 	f.fill.Page(a.kvs, a.header.Revision, a.more)
 	c.learn(a.header.Revision)
 	keys, bytes := f.fill.Size()
@@ -115,12 +123,17 @@ func (f *follower) page(a answer) error {
 	return f.finish()
 }
 
-// keep returns the pair to keep for one that was read: that of the view, if it is unchanged.
-func keep(v *view, kv *mvccpb.KeyValue) *mvccpb.KeyValue {
-	if old, _ := v.tree.Get(fill.Key(kv.Key)); samePair(old, kv) {
-		return old
+// keep makes of pairs that were read those to keep: of an unchanged pair, that of the view.
+func keep(v *view, kvs []*mvccpb.KeyValue) {
+	var changed []*mvccpb.KeyValue
+	for i, kv := range kvs {
+		if old, _ := v.tree.Get(fill.Key(kv.Key)); samePair(old, kv) {
+			kvs[i] = old
+		} else {
+			changed = append(changed, kv)
+		}
 	}
-	return kv
+	compact(changed)
 }
 
 func (c *Cache) tooLarge(bytes int64) error {
@@ -137,6 +150,7 @@ type reader struct {
 	ctx     context.Context
 	pages   chan<- answer
 	size    int   // keys a page
+	most    int   // keys a page, at most
 	least   int64 // no page can be below this revision
 	certain int64 // every page is at this revision at least; 0 before the first
 }
@@ -200,11 +214,13 @@ func (r *reader) read(from string) answer {
 			return answer{err: errWentBack}
 		case err == nil:
 			r.least = resp.Header.Revision
+			r.grow(resp)
 			return answer{kvs: resp.Kvs, header: resp.Header, more: resp.More && len(resp.Kvs) > 0}
 		case r.ctx.Err() != nil, isRefusal(err):
 			return answer{err: err}
 		case status.Code(err) == codes.ResourceExhausted && r.size > 1:
 			r.size /= 2 // more than the client may receive
+			r.most = r.size
 		case errors.Is(err, context.DeadlineExceeded):
 			slow++
 		}
@@ -213,6 +229,20 @@ func (r *reader) read(from string) answer {
 			return answer{err: err}
 		}
 	}
+}
+
+// grow sets the size of the next pages of a large range. For each page a server counts the keys to
+// the end of the range, so there should not be too many of them.
+func (r *reader) grow(page *clientv3.GetResponse) {
+	if r.c.opts.pageSize != 0 || len(page.Kvs) == 0 {
+		return
+	}
+	bytes := 0
+	for _, kv := range page.Kvs {
+		bytes += len(kv.Key) + len(kv.Value) + pairOverhead
+	}
+	r.size = max(r.size, int(page.Count)/pagesOfARange)
+	r.size = max(1, min(r.size, r.most, maxPageBytes*len(page.Kvs)/bytes))
 }
 
 func (r *reader) request(from string, timeout time.Duration) (*clientv3.GetResponse, error) {

@@ -22,7 +22,8 @@ type options struct {
 	from     string // the first key of the range
 	end      string // the first key behind it; "\x00" is the end of all keys
 	ranged   bool   // WithRange was given
-	pageSize int
+	pageSize int    // 0: pages grow with the range
+	paged    bool   // WithPageSize was given
 	keysOnly bool
 	history  int64
 	maxBytes int64 // 0: no limit
@@ -35,9 +36,12 @@ func WithRange(from, end string) Option {
 	return func(o *options) { o.from, o.end, o.ranged = from, end, true }
 }
 
-// WithPageSize sets how many keys one request reads while the range is listed. The default is
-// 1,000. A page that the client may not receive because of its size in bytes is halved.
-func WithPageSize(keys int) Option { return func(o *options) { o.pageSize = keys } }
+// WithPageSize sets how many keys one request reads while the range is listed. By default it is
+// 1,000, and more for a large range: a fiftieth of it, as long as a page has no more than about 8
+// MiB. A page that the client may not receive because of its size in bytes is halved.
+func WithPageSize(keys int) Option {
+	return func(o *options) { o.pageSize, o.paged = keys, true }
+}
 
 // WithKeysOnly leaves the values out: those of all pairs in the cache are nil.
 func WithKeysOnly() Option { return func(o *options) { o.keysOnly = true } }
@@ -59,7 +63,7 @@ func WithAudit(interval time.Duration) Option { return func(o *options) { o.audi
 // newOptions returns the options for a prefix, or an error that names what is wrong with them.
 func newOptions(prefix string, opts []Option) (options, error) {
 	o := options{
-		prefix: prefix, pageSize: defaultPageSize, history: defaultHistory, audit: defaultAudit,
+		prefix: prefix, history: defaultHistory, audit: defaultAudit,
 		maxBytes: noLimit,
 	}
 	for _, opt := range opts {
@@ -89,7 +93,7 @@ func (o *options) check() error {
 	if o.ranged && (o.from == "" || o.end == "" || o.end != "\x00" && o.end <= o.from) {
 		bad("WithRange(%q, %q) is not a range", o.from, o.end)
 	}
-	if o.pageSize < 1 {
+	if o.paged && o.pageSize < 1 {
 		bad("WithPageSize(%d) is below 1", o.pageSize)
 	}
 	if o.history < 0 {

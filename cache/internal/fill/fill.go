@@ -175,7 +175,9 @@ func (f *Fill) Whole() (tree *Tree, bytes, revision int64, ok bool) {
 	if !f.complete || f.passed < f.greatest {
 		return nil, 0, 0, false
 	}
-	return pack(f.tree), f.bytes, f.passed, true
+	t := f.tree
+	f.tree = nil // so that its nodes are garbage as soon as they are copied
+	return pack(t), f.bytes, f.passed, true
 }
 
 // pack returns a copy of a tree that takes half of the memory. While a tree grows, the half of a

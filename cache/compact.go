@@ -1,0 +1,31 @@
+package cache
+
+import "go.etcd.io/etcd/client/v3/cache/internal/fill"
+
+// chunkBytes is how much memory keys and values of a page share. A pair that stays when the others
+// of its chunk are gone keeps the whole chunk.
+const chunkBytes = 32 << 10
+
+// compact moves the keys and values of pairs to memory that holds nothing else. As they come from
+// the server, they are parts of encoded messages, which take some 10 % more.
+func compact(kvs []*pair) {
+	left := 0
+	for _, kv := range kvs {
+		left += int(fill.Bytes(kv))
+	}
+	var chunk []byte
+	for _, kv := range kvs {
+		size := int(fill.Bytes(kv))
+		if len(chunk)+size > cap(chunk) {
+			chunk = make([]byte, 0, max(size, min(left, chunkBytes)))
+		}
+		left -= size
+		at := len(chunk)
+		chunk = append(append(chunk, kv.Key...), kv.Value...)
+		split := at + len(kv.Key)
+		kv.Key = chunk[at:split:split]
+		if len(kv.Value) > 0 {
+			kv.Value = chunk[split:len(chunk):len(chunk)]
+		}
+	}
+}
