@@ -46,7 +46,11 @@ func (k Keys) find(key, end string, limit int64) []*mvccpb.KeyValue {
 	if len(k.Past) > 0 {
 		return cut(k.findPast(key, end), limit)
 	}
-	var found []*mvccpb.KeyValue
+	size := k.count(key, end)
+	if limit > 0 {
+		size = min(size, limit)
+	}
+	found := make([]*mvccpb.KeyValue, 0, size)
 	k.Tree.Ascend(key, func(at string, kv *mvccpb.KeyValue) bool {
 		if !within(at, end) || limit > 0 && int64(len(found)) == limit {
 			return false

@@ -117,7 +117,7 @@ func order(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 // to 32 KiB.
 const slabPairs = 256
 
-// copies returns copies of the pairs. etcd answers a request for keys only from an index that has
+// copies replaces the pairs by copies and returns them. etcd answers a request for keys only from an index that has
 // no leases, unless the order needs the values.
 func copies(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
 	if len(kvs) == 0 {
@@ -125,7 +125,6 @@ func copies(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
 	}
 	leases := !req.KeysOnly || req.SortTarget == pb.RangeRequest_VALUE
 	var slab []mvccpb.KeyValue
-	out := make([]*mvccpb.KeyValue, len(kvs))
 	for i, kv := range kvs {
 		if len(slab) == 0 {
 			slab = make([]mvccpb.KeyValue, min(len(kvs)-i, slabPairs))
@@ -140,7 +139,7 @@ func copies(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
 		if !req.KeysOnly {
 			c.Value = kv.Value
 		}
-		out[i] = c
+		kvs[i] = c
 	}
-	return out
+	return kvs
 }
