@@ -245,7 +245,8 @@ func (t *watchTable) leaveServer(g *watchGroup) {
 	}
 }
 
-// refuse ends the watches of a group for the reason that the server has given.
+// refuse ends the watches of a group for the reason that the server has given. Watches whose start
+// lies behind a compaction go on.
 func (t *watchTable) refuse(g *watchGroup, resp *clientv3.WatchResponse, err error) {
 	header := resp.Header
 	if header == nil {
@@ -255,10 +256,22 @@ func (t *watchTable) refuse(g *watchGroup, resp *clientv3.WatchResponse, err err
 	if reason == "" && resp.CompactRevision == 0 {
 		reason = err.Error()
 	}
+	later := &watchGroup{revision: max(g.revision, resp.CompactRevision-1)}
 	for _, it := range g.index.All() {
-		t.send(&pb.WatchResponse{Header: header, WatchId: it.Value.id, Canceled: true,
+		w := it.Value
+		if resp.CompactRevision != 0 && w.next >= resp.CompactRevision {
+			g.index.Remove(it)
+			later.add(w)
+			continue
+		}
+		t.send(&pb.WatchResponse{Header: header, WatchId: w.id, Canceled: true,
 			CompactRevision: resp.CompactRevision, CancelReason: reason})
-		t.remove(it.Value)
+		t.remove(w)
+	}
+	t.drop(g)
+	if later.index.Len() > 0 {
+		t.others = append(t.others, later)
+		t.resume(later)
 	}
 }
 

@@ -22,6 +22,7 @@ type watchPair struct {
 	name           string
 	key            string
 	opts           []clientv3.OpOption
+	named          []string // what the options are
 	rev            int64
 	server, cached *watchLog
 }
@@ -67,7 +68,7 @@ func (l *watchLog) follow(ch clientv3.WatchChan) {
 
 // lines returns the events as text.
 func lines(events []*mvccpb.Event) []string {
-	var all []string
+	all := []string{}
 	for _, ev := range events {
 		all = append(all, fmt.Sprintf("%d %v %s | %s", ev.Kv.ModRevision, ev.Type, pairText(ev.Kv),
 			pairText(ev.PrevKv)))
@@ -87,9 +88,8 @@ func pairText(kv *mvccpb.KeyValue) string {
 // future, or from now on.
 func randomWatch(r *rand.Rand, newest int64) *watchPair {
 	p := &watchPair{}
-	var names []string
 	add := func(name string, opt clientv3.OpOption) {
-		names, p.opts = append(names, name), append(p.opts, opt)
+		p.named, p.opts = append(p.named, name), append(p.opts, opt)
 	}
 	p.key = fmt.Sprintf("a/%02d", r.IntN(12))
 	switch r.IntN(8) {
@@ -129,7 +129,7 @@ func randomWatch(r *rand.Rand, newest int64) *watchPair {
 	case 1:
 		add("no delete", clientv3.WithFilterDelete())
 	}
-	p.name = fmt.Sprintf("%q %s", p.key, strings.Join(names, ", "))
+	p.name = fmt.Sprintf("%q %s", p.key, strings.Join(p.named, ", "))
 	return p
 }
 

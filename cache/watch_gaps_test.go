@@ -1,0 +1,257 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/etcdfake"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
+)
+
+// gapWorld is a cluster whose first member works, with a watch of everything on it, and whose other
+// members, which the cache uses, fail.
+type gapWorld struct {
+	t         *testing.T
+	r         *rand.Rand
+	ctx       context.Context
+	cluster   *etcdfake.Cluster
+	writer    *clientv3.Client
+	all       watchLog
+	cache     *Cache
+	watcher   clientv3.Watcher
+	watches   []*gapWatch
+	compacted int64
+}
+
+// gapWatch is a watch of a cache that has gaps.
+type gapWatch struct {
+	*watchPair
+	opened   int64 // the revision of the cluster before it was opened
+	cancel   context.CancelFunc
+	finished bool // it was cancelled
+}
+
+func newGapWorld(t *testing.T, seed uint64) *gapWorld {
+	w := &gapWorld{t: t, r: rand.New(rand.NewPCG(seed, 3)), ctx: t.Context(),
+		cluster: etcdfake.New(t, etcdfake.WithMembers(3))}
+	w.writer = w.cluster.Client(func(cfg *clientv3.Config) {
+		cfg.Endpoints = w.cluster.Endpoints()[:1]
+	})
+	client := w.cluster.Client(func(cfg *clientv3.Config) {
+		cfg.Endpoints = w.cluster.Endpoints()[1:]
+	})
+	go w.all.follow(w.writer.Watch(w.ctx, "", clientv3.WithFromKey(), clientv3.WithPrevKV()))
+	synctest.Wait()
+	w.write(20)
+	c, err := New(client, "a/", WithHistory(w.r.Int64N(8000)))
+	require.NoError(t, err)
+	w.cache, w.watcher = c, c.Watcher()
+	require.NoError(t, c.WaitSynced(t.Context()))
+	return w
+}
+
+func (w *gapWorld) write(n int) {
+	for range n {
+		require.NoError(w.t, randomWrite(w.ctx, w.r, w.writer))
+	}
+}
+
+func (w *gapWorld) pause() { time.Sleep(time.Duration(w.r.IntN(3000)) * time.Millisecond) }
+
+// open opens a random watch in the cache's range, whose consumer may be slow.
+func (w *gapWorld) open() {
+	p := randomWatch(w.r, w.cluster.Revision())
+	if p.key < "a/" || p.key >= "a0" || p.isEmpty() {
+		return
+	}
+	if p.rev == 0 {
+		p.opts = append(p.opts, clientv3.WithCreatedNotify())
+	}
+	g := &gapWatch{watchPair: p, opened: w.cluster.Revision()}
+	slow := time.Duration(0)
+	if w.r.IntN(4) == 0 {
+		slow = time.Duration(w.r.IntN(5000)) * time.Millisecond
+		p.opts = append(p.opts, clientv3.WithWatchBuffer(1+w.r.IntN(2000), 1+w.r.IntN(4)))
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	p.cached, g.cancel = &watchLog{}, cancel
+	go func() {
+		for resp := range w.watcher.Watch(ctx, p.key, p.opts...) {
+			if ctx.Err() == nil {
+				p.cached.take(&resp)
+			}
+			_ = backoff.Wait(ctx, slow)
+		}
+		p.cached.ended = true
+	}()
+	w.watches = append(w.watches, g)
+}
+
+// isEmpty reports whether the server refuses the watch, because its range has no keys.
+func (p *watchPair) isEmpty() bool {
+	op := p.op()
+	end := string(op.RangeBytes())
+	return end != "" && end != "\x00" && end <= p.key
+}
+
+// op returns the key and the options as an Op.
+func (p *watchPair) op() (op clientv3.Op) {
+	op.WithKeyBytes([]byte(p.key))
+	for _, opt := range p.opts {
+		opt(&op)
+	}
+	return op
+}
+
+func (w *gapWorld) cancelOne() {
+	if len(w.watches) == 0 {
+		return
+	}
+	g := w.watches[w.r.IntN(len(w.watches))]
+	synctest.Wait()
+	g.cancel()
+	g.finished = true
+}
+
+func (w *gapWorld) compact(rev int64) {
+	if rev > w.compacted {
+		w.compacted = rev
+		w.cluster.Compact(rev)
+	}
+}
+
+// fault breaks what the cache stands on.
+func (w *gapWorld) fault() {
+	switch w.r.IntN(6) {
+	case 0:
+		w.cluster.Member(1 + w.r.IntN(2)).Cut()
+	case 1:
+		w.cache.startOver("the test says so")
+		w.write(w.r.IntN(5))
+	case 2: // an outage, without or with a compaction of some or all of what the cache misses
+		w.cluster.Member(1).Stop()
+		w.cluster.Member(2).Stop()
+		missed := w.cluster.Revision()
+		w.write(1 + w.r.IntN(10))
+		if w.r.IntN(2) == 0 {
+			w.compact(missed - 5 + w.r.Int64N(w.cluster.Revision()-missed+6))
+		}
+		w.pause()
+		w.cluster.Member(1).Start()
+		w.cluster.Member(2).Start()
+	case 3:
+		m := w.cluster.Member(1 + w.r.IntN(2))
+		m.Mute()
+		w.pause()
+		m.Unmute()
+	case 4:
+		w.compact(w.cluster.Revision() - w.r.Int64N(20))
+	case 5:
+		_ = w.watcher.RequestProgress(w.ctx)
+	}
+}
+
+// expected returns the events of a watch from a revision on.
+func (w *gapWorld) expected(p *watchPair, from int64) []*mvccpb.Event {
+	op := p.op()
+	create := &memoryWatch{next: from}
+	for _, opt := range p.named {
+		switch opt {
+		case "prevKV":
+			create.prevKV = true
+		case "no put":
+			create.noPut = true
+		case "no delete":
+			create.noDelete = true
+		}
+	}
+	in := options{from: string(op.KeyBytes()), end: string(op.RangeBytes())}
+	var events []*mvccpb.Event
+	for _, ev := range w.all.events {
+		ch := changeOf(ev)
+		inRange := in.end == "" && ch.Key == p.key || in.end != "" && in.contains(ch.Key)
+		if inRange && create.wants(&ch) {
+			events = append(events, newEvent(&ch, create.prevKV))
+		}
+	}
+	return events
+}
+
+// check requires that a watch has every event from its start on, or up to its end, which must be
+// its cancellation or a compaction of what comes next.
+func (w *gapWorld) check(g *gapWatch) {
+	l := g.cached
+	require.Empty(w.t, l.torn, g.name)
+	from := g.rev
+	if from == 0 {
+		from = l.created + 1
+		if !g.finished {
+			require.GreaterOrEqual(w.t, l.created, g.opened, "%s saw what was before", g.name)
+		}
+	}
+	want, got := lines(w.expected(g.watchPair, from)), lines(l.events)
+	require.LessOrEqual(w.t, len(got), len(want), g.name)
+	require.Equal(w.t, want[:len(got)], got, g.name)
+	for _, notice := range l.notices {
+		require.LessOrEqual(w.t, notice, w.cluster.Revision())
+	}
+	switch {
+	case g.finished:
+	case l.err == rpctypes.ErrCompacted:
+		require.LessOrEqual(w.t, l.compact, w.compacted, g.name)
+		if len(got) > 0 {
+			from = max(from, l.events[len(got)-1].Kv.ModRevision+1)
+		}
+		require.Less(w.t, from, l.compact, "%s was told of a compaction of what it has", g.name)
+	default:
+		require.NoError(w.t, l.err, g.name)
+		require.Len(w.t, got, len(want), "%s is stuck after %v", g.name, got)
+	}
+}
+
+// TestWatcherHasEveryRevisionOrSaysWhatIsGone opens and cancels random watches, some with slow
+// consumers, on a cache that loses its watch, is behind compactions, and lists anew.
+func TestWatcherHasEveryRevisionOrSaysWhatIsGone(t *testing.T) {
+	for seed := range uint64(15) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { watchThroughGaps(t, seed) })
+		})
+	}
+}
+
+func watchThroughGaps(t *testing.T, seed uint64) {
+	w := newGapWorld(t, seed)
+	defer w.cache.Close()
+	for range 60 {
+		switch w.r.IntN(6) {
+		case 0, 1:
+			w.write(w.r.IntN(10))
+		case 2, 3:
+			w.open()
+		case 4:
+			w.fault()
+		case 5:
+			w.cancelOne()
+		}
+		if w.r.IntN(2) == 0 {
+			w.pause()
+		}
+	}
+	time.Sleep(time.Minute)
+	w.write(5)
+	time.Sleep(10 * time.Minute)
+	synctest.Wait()
+	for _, g := range w.watches {
+		w.check(g)
+	}
+	require.NoError(t, w.watcher.Close())
+}
