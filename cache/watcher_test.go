@@ -180,7 +180,7 @@ func randomWrite(ctx context.Context, r *rand.Rand, kv clientv3.KV) error {
 // TestWatcherDeliversWhatAServerWatchDelivers opens random watches on the server and through a
 // cache while keys are written, and compares all events.
 func TestWatcherDeliversWhatAServerWatchDelivers(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { compareRandomWatches(t, seed) })
 		})

@@ -1,0 +1,125 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+// costCache returns a synced cache of the prefix a/, whose later changes come from change only.
+func costCache(tb testing.TB, history int64) *Cache {
+	client := etcdfake.New(tb).Client()
+	c, err := New(client, "a/", WithHistory(history), WithAudit(0))
+	require.NoError(tb, err)
+	tb.Cleanup(func() { c.Close() })
+	require.NoError(tb, c.WaitSynced(tb.Context()))
+	return c
+}
+
+// change publishes one change of a key, as the follower does for an event, and returns its revision.
+func (c *Cache) change(key string) int64 {
+	rev := c.now().revision + 1
+	ev := &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: rev, Version: 1}}
+	c.publish(func(next *view) {
+		e := &entry{}
+		e.add(key, nil, ev)
+		next.revision = rev
+		c.append(next, e)
+	})
+	return rev
+}
+
+// watchOthers opens watches of n other keys, half of them of prefixes.
+func watchOthers(
+	tb testing.TB, ctx context.Context, w clientv3.Watcher, n int,
+) []clientv3.WatchChan {
+	others := make([]clientv3.WatchChan, n)
+	for i := range others {
+		opts := []clientv3.OpOption{clientv3.WithRev(1 << 40)}
+		if i%2 == 0 {
+			opts = append(opts, clientv3.WithPrefix())
+		}
+		others[i] = w.Watch(ctx, fmt.Sprintf("a/other/%06d/", i), opts...)
+	}
+	require.NoError(tb, ctx.Err())
+	return others
+}
+
+// BenchmarkEventBesideOtherWatches is one event from its publication to its consumer.
+func BenchmarkEventBesideOtherWatches(b *testing.B) {
+	for _, n := range []int{0, 100_000} {
+		b.Run(fmt.Sprintf("others=%d", n), func(b *testing.B) {
+			c := costCache(b, 1<<20)
+			w := c.Watcher()
+			others := watchOthers(b, b.Context(), w, n)
+			ch := w.Watch(b.Context(), "a/key", clientv3.WithRev(c.now().revision+1))
+			b.ReportAllocs()
+			for b.Loop() {
+				rev := c.change("a/key")
+				if resp := <-ch; resp.Events[0].Kv.ModRevision != rev {
+					b.Fatal("another event")
+				}
+			}
+			runtime.KeepAlive(others)
+		})
+	}
+}
+
+// BenchmarkWatchFromThePast is how fast a watch gets what is in the history: one op is an event.
+func BenchmarkWatchFromThePast(b *testing.B) {
+	const events = 200_000
+	c := costCache(b, 1<<30)
+	first := c.now().revision + 1
+	for range events {
+		c.change("a/key")
+	}
+	w := c.Watcher()
+	b.ReportAllocs()
+	for b.Loop() {
+		readEvents(b, w, first, events)
+	}
+	b.ReportMetric(float64(b.N*events)/b.Elapsed().Seconds(), "events/s")
+}
+
+// readEvents reads a number of events from a revision on.
+func readEvents(b *testing.B, w clientv3.Watcher, first int64, events int) {
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	ch := w.Watch(ctx, "a/key", clientv3.WithRev(first))
+	for got := 0; got < events; {
+		resp := <-ch
+		require.NoError(b, resp.Err())
+		got += len(resp.Events)
+	}
+}
+
+// TestWatchesOfACacheAreSmall bounds what a watch takes. The client's Watcher has some 1,000 bytes
+// of it: the channel, the outbox, the create request and the callback of the context.
+func TestWatchesOfACacheAreSmall(t *testing.T) {
+	const n = 20_000
+	c := costCache(t, 1<<20)
+	w := c.Watcher()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	first := watchOthers(t, ctx, w, 1)
+	var before, after runtime.MemStats
+	goroutines := runtime.NumGoroutine()
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	others := watchOthers(t, ctx, w, n)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines+2, "goroutines")
+	bytes := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n
+	t.Log(bytes, "bytes a watch")
+	require.LessOrEqual(t, bytes, int64(1400), "bytes a watch")
+	runtime.KeepAlive(others)
+	runtime.KeepAlive(first)
+}
