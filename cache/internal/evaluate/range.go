@@ -117,8 +117,8 @@ func order(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 // to 32 KiB.
 const slabPairs = 256
 
-// copies replaces the pairs by copies and returns them. etcd answers a request for keys only from an index that has
-// no leases, unless the order needs the values.
+// copies replaces the pairs by copies and returns them. etcd answers a request for keys only from
+// an index that has no leases, unless the order needs the values.
 func copies(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
 	if len(kvs) == 0 {
 		return nil
