@@ -29,10 +29,10 @@ type watcher struct {
 	closePumps func() // closes pumps; may be called more than once
 
 	// own synchronisation
-	pumps     *outbox.Pumps
-	callbacks sync.WaitGroup // for ends of consumers' contexts; see expectCallback
-	brokenLog everySecond
-	lagLog    everySecond
+	pumps      *outbox.Pumps
+	callbacks  sync.WaitGroup // for ends of consumers' contexts; see expectCallback
+	brokenLog  everySecond
+	backlogLog everySecond
 
 	// guarded by mu
 	mu     sync.Mutex
@@ -54,7 +54,7 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 		NewTarget:   func() watch.Target { return new(balancer.StreamTarget) },
 		MaxReceived: math.MaxInt32,
 		Broken:      w.logBroken,
-		Lagging:     w.logLagging,
+		Backlog:     w.logBacklog,
 	}
 	parent := context.Background() //nolint:forbidigo // of a Watcher without a client
 	if c.made() {
@@ -140,8 +140,8 @@ func (w *watcher) logBroken(err error) {
 		zap.Error(err))
 }
 
-func (w *watcher) logLagging(responses, bytes int) {
-	w.lagLog.log(w.logger(), zap.WarnLevel, "a watch's consumer lags behind",
+func (w *watcher) logBacklog(responses, bytes int) {
+	w.backlogLog.log(w.logger(), zap.WarnLevel, "a watch's consumer lags behind",
 		zap.Int("responses", responses), zap.Int("bytes", bytes))
 }
 
@@ -214,7 +214,7 @@ func (s *watchSink) Deliver(header *pb.ResponseHeader, events []*mvccpb.Event) (
 	}
 	responses, bytes := s.out.Post(WatchResponse{Header: header, Events: events})
 	if s.logsBacklog && responses > 0 {
-		s.watch.Lags(responses, bytes)
+		s.watch.NoteBacklog(responses, bytes)
 	}
 	return responses >= s.maxResponses || bytes >= s.maxBytes
 }

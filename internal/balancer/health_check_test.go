@@ -49,14 +49,14 @@ func (s *healthStream) RecvMsg(m any) error {
 type healthScript struct {
 	grpc.ClientConnInterface
 	streams []healthStream
-	asked   []time.Time
+	checks  []time.Time
 }
 
 func (h *healthScript) NewStream(
 	ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	s := h.streams[min(len(h.asked), len(h.streams)-1)]
-	h.asked = append(h.asked, time.Now())
+	s := h.streams[min(len(h.checks), len(h.streams)-1)]
+	h.checks = append(h.checks, time.Now())
 	if method != healthpb.Health_Watch_FullMethodName {
 		return nil, status.Errorf(codes.Internal, "asked for %s", method)
 	}
@@ -133,24 +133,24 @@ func TestHealthIsFollowed(t *testing.T) {
 	}
 }
 
-// TestRefusedHealthChecksAreSpaced: a server that refuses is asked again soon at first, and once a
+// TestRefusedHealthChecksAreSpaced: a server that refuses is checked again soon at first, and once a
 // minute in the long run.
 func TestRefusedHealthChecksAreSpaced(t *testing.T) {
 	h := &healthScript{streams: []healthStream{{ends: status.Error(codes.PermissionDenied, "no")}}}
 	h.reported(t)
-	if assert.Greater(t, len(h.asked), 10) {
-		assert.LessOrEqual(t, h.asked[1].Sub(h.asked[0]), healthBackoff.Base)
-		assert.Less(t, len(h.asked), 110, "in an hour")
+	if assert.Greater(t, len(h.checks), 10) {
+		assert.LessOrEqual(t, h.checks[1].Sub(h.checks[0]), healthBackoff.Base)
+		assert.Less(t, len(h.checks), 110, "in an hour")
 	}
 }
 
-// TestHealthIsFollowedAnewSoon: one that has answered before is asked again at once, however often
+// TestHealthIsFollowedAnewSoon: one that has answered before is checked again at once, however often
 // that happens.
 func TestHealthIsFollowedAnewSoon(t *testing.T) {
 	h := &healthScript{streams: []healthStream{
 		{says: []healthpb.HealthCheckResponse_ServingStatus{serving}, ends: io.EOF}}}
 	h.reported(t)
 	for i := 1; i < 100; i++ {
-		assert.LessOrEqual(t, h.asked[i].Sub(h.asked[i-1]), 2*healthBackoff.Base)
+		assert.LessOrEqual(t, h.checks[i].Sub(h.checks[i-1]), 2*healthBackoff.Base)
 	}
 }

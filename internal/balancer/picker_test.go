@@ -206,36 +206,36 @@ func TestSlowMemberIsAskedNowAndThen(t *testing.T) {
 	_, p := newTestPicker(t, 2, noProbe)
 	slowOne := p.candidates[0].member
 	slowOne.health.Force(memberhealth.Slow, false)
-	asked := 0
+	taken := 0
 	for range 100 {
 		if p.choose().member == slowOne {
-			asked++
+			taken++
 		}
 	}
-	assert.Equal(t, 1, asked)
+	assert.Equal(t, 1, taken)
 }
 
 // TestTrackerLifecycle runs the timer and the probes against a member that
 // never answers.
 func TestTrackerLifecycle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var dead *Member
+		var silent *Member
 		tracker, p := newTestPicker(t, 2, func(ctx context.Context, m *Member) error {
-			if m == dead {
+			if m == silent {
 				<-ctx.Done()
 				return ctx.Err()
 			}
 			time.Sleep(time.Millisecond)
 			return nil
 		})
-		dead = p.candidates[0].member
-		dead.health.Begin(false)
+		silent = p.candidates[0].member
+		silent.health.Begin(false)
 		tracker.wake()
 		time.Sleep(2 * time.Second)
-		assert.Zero(t, dead.health.Limit(), "it gets no requests")
+		assert.Zero(t, silent.health.Limit(), "it gets no requests")
 		assert.EqualValues(t, int64(memberhealth.Unlimited), p.candidates[1].member.health.Limit())
 		assert.True(t, tracker.ticking.Load())
-		dead.health.End(false, memberhealth.Outcome{})
+		silent.health.End(false, memberhealth.Outcome{})
 		time.Sleep(10 * time.Second)
 		assert.False(t, tracker.ticking.Load(), "nothing to watch")
 		tracker.ProbeAll()
@@ -292,19 +292,19 @@ func BenchmarkPick(b *testing.B) {
 // TestProbeAllAfterARest: what a member sent before ProbeAll is no answer to the probe.
 func TestProbeAllAfterARest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var dead *Member
+		var silent *Member
 		tracker, p := newTestPicker(t, 2, func(ctx context.Context, m *Member) error {
-			if m != dead {
+			if m != silent {
 				return nil
 			}
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		dead = p.candidates[0].member
+		silent = p.candidates[0].member
 		near, far := net.Pipe()
 		defer far.Close()
-		dead.track(near)
-		dead.health.Receive(1)
+		silent.track(near)
+		silent.health.Receive(1)
 		time.Sleep(time.Minute)
 		tracker.ProbeAll()
 		time.Sleep(time.Second)

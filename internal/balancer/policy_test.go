@@ -118,7 +118,7 @@ func TestMemberWithoutHealthServiceCountsAsServing(t *testing.T) {
 	assert.Empty(t, grpcErrors.all()[before:])
 }
 
-// TestRefusedHealthChecks: a member that refuses the check is asked nothing while there is another,
+// TestRefusedHealthChecks: a member that refuses the check is sent nothing while there is another,
 // whatever its reason.
 func TestRefusedHealthChecks(t *testing.T) {
 	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unavailable} {

@@ -19,7 +19,7 @@ const refusalsToIgnore = 4
 // peers are not passed over as too busy in comparison.
 func TestRefusingMemberIsNoMeasure(t *testing.T) {
 	_, p := newTestPicker(t, 3, noProbe)
-	asked := func() map[string]int {
+	picks := func() map[string]int {
 		n := map[string]int{}
 		for range 30 {
 			n[p.choose().member.address]++
@@ -33,19 +33,19 @@ func TestRefusingMemberIsNoMeasure(t *testing.T) {
 	}
 	setOutstanding(p.candidates[0].member, 10)
 	setOutstanding(p.candidates[1].member, 10)
-	assert.Equal(t, map[string]int{"m2": 30}, asked(), "one that is idle gets more")
+	assert.Equal(t, map[string]int{"m2": 30}, picks(), "one that is idle gets more")
 	for range refusalsToIgnore {
 		end(2, status.Error(codes.Unknown, "raft proposal dropped"))
 	}
-	assert.Equal(t, map[string]int{"m0": 10, "m1": 10, "m2": 10}, asked())
+	assert.Equal(t, map[string]int{"m0": 10, "m1": 10, "m2": 10}, picks())
 	end(2, nil)
-	assert.Equal(t, map[string]int{"m2": 30}, asked(), "it serves again")
+	assert.Equal(t, map[string]int{"m2": 30}, picks(), "it serves again")
 	for i := range p.candidates {
 		for range refusalsToIgnore {
 			end(i, status.Error(codes.Unavailable, "no leader"))
 		}
 	}
-	assert.Equal(t, map[string]int{"m2": 30}, asked(), "no member is better than it")
+	assert.Equal(t, map[string]int{"m2": 30}, picks(), "no member is better than it")
 }
 
 func TestIsRefusal(t *testing.T) {

@@ -22,27 +22,25 @@ type play struct {
 	start   time.Time
 }
 
-// act is how a member behaves: how many requests wait on it, how many it answers
-// in a tick, whether its connection brings anything, and whether it answers
-// probes.
+// act is what a member does in each tick.
 type act struct {
-	waiting  int64
-	answers  uint64
-	heard    bool
-	noProbes bool
-	bytes    uint64 // that its connection brings in a tick
-	refuses  uint64 // of the answers
-	writes   bool   // all that waits is
-	reads    bool   // a read of one key is answered
+	waiting  int64  // requests that wait for its answer
+	answers  uint64 // requests that it answers
+	receives bool   // its connection receives something
+	noProbes bool   // it does not answer probes
+	bytes    uint64 // that its connection receives besides
+	refuses  uint64 // of the answers, how many are refusals
+	writes   bool   // the requests are writes
+	reads    bool   // it answers the read of one key
 }
 
 var (
-	brisk  = act{waiting: 5, answers: 100, heard: true} // 5 ms an answer
-	dead   = act{waiting: 5, noProbes: true}
-	busy   = act{waiting: 1}                          // with one long request, alive
-	laggy  = act{waiting: 5, answers: 1, heard: true} // 500 ms an answer
-	idle   = act{}
-	absent = act{noProbes: true} // idle and dead
+	quick      = act{waiting: 5, answers: 100, receives: true} // 5 ms an answer
+	silent     = act{waiting: 5, noProbes: true}
+	busy       = act{waiting: 1}                             // with one long request, alive
+	late       = act{waiting: 5, answers: 1, receives: true} // 500 ms an answer
+	idle       = act{}
+	idleSilent = act{noProbes: true} // idle and silent
 )
 
 func newPlay(t *testing.T, acts ...act) *play {
@@ -67,7 +65,7 @@ func (p *play) run(d time.Duration) {
 				m.movableAnswered.Add(a.answers - a.refuses)
 			}
 			m.refused.Add(a.refuses)
-			if a.heard {
+			if a.receives {
 				m.received.Add(1)
 			}
 			m.received.Add(a.bytes)
@@ -129,9 +127,9 @@ func (p *play) limits() (out []string) {
 }
 
 func TestSilentMemberIsSuspectThenEjected(t *testing.T) {
-	p := newPlay(t, brisk, brisk, brisk)
+	p := newPlay(t, quick, quick, quick)
 	p.run(time.Second)
-	p.acts[1] = dead
+	p.acts[1] = silent
 	p.run(400 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits(), "spared soon")
 	p.run(time.Second)
@@ -139,7 +137,7 @@ func TestSilentMemberIsSuspectThenEjected(t *testing.T) {
 		p.log)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
 	p.members[1].Reset(time.Now()) // a new connection
-	p.acts[1] = brisk
+	p.acts[1] = quick
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 	assert.Equal(t, "2.5s m1 healthy", p.log[4])
@@ -150,14 +148,14 @@ func TestSilentMemberIsSuspectThenEjected(t *testing.T) {
 // than time passes.
 func TestMostMembersSilentAreEjected(t *testing.T) {
 	for name, before := range map[string]act{
-		"brisk":  brisk,
-		"sparse": {waiting: 1, answers: 2, heard: true},
+		"quick":  quick,
+		"sparse": {waiting: 1, answers: 2, receives: true},
 		"idle":   idle,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlay(t, before, before, before)
 			p.run(2 * time.Second)
-			p.acts[1], p.acts[2] = dead, dead
+			p.acts[1], p.acts[2] = silent, silent
 			p.run(1500 * time.Millisecond)
 			assert.Equal(t, []string{"∞", "0", "0"}, p.limits())
 			log := strings.Join(p.log, "\n")
@@ -174,12 +172,12 @@ func TestMostMembersSilentAreEjected(t *testing.T) {
 func TestSilentMemberKeepsItsWrites(t *testing.T) {
 	writes := act{waiting: 3, writes: true, noProbes: true}
 	for name, then := range map[string]func(p *play){
-		"a read waits":       func(p *play) { p.acts[1] = dead },
+		"a read waits":       func(p *play) { p.acts[1] = silent },
 		"a stream waits":     func(p *play) { p.members[1].rec.streamWaiting = true },
-		"they have given up": func(p *play) { p.acts[1] = absent },
+		"they have given up": func(p *play) { p.acts[1] = idleSilent },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPlay(t, brisk, brisk, brisk)
+			p := newPlay(t, quick, quick, quick)
 			p.run(time.Second)
 			p.acts[1] = writes
 			p.run(4 * time.Second)
@@ -190,24 +188,24 @@ func TestSilentMemberKeepsItsWrites(t *testing.T) {
 			assert.Contains(t, strings.Join(p.log, "\n"), "eject m1")
 		})
 	}
-	p := newPlay(t, brisk, brisk, brisk)
+	p := newPlay(t, quick, quick, quick)
 	p.acts[1] = writes
 	p.run(4 * time.Second)
-	p.acts[1] = brisk
+	p.acts[1] = quick
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "it was stopped for a while")
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 }
 
 // TestUntrackedMemberIsNotEjected: where the connection is not known there is
-// nothing to close, so the member is spared until it is heard again.
+// nothing to close, so the member gets no requests until it sends something.
 func TestUntrackedMemberIsNotEjected(t *testing.T) {
-	p := newPlay(t, brisk, dead, brisk)
+	p := newPlay(t, quick, silent, quick)
 	p.members[1].closable.Store(false)
 	p.run(3 * time.Second)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
-	p.acts[1] = brisk
+	p.acts[1] = quick
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 }
@@ -216,11 +214,11 @@ func TestUntrackedMemberIsNotEjected(t *testing.T) {
 // machine, keeps its connection and is not called slow. Closing the connection would fail the
 // writes under way on it.
 func TestPauseOfAMember(t *testing.T) {
-	p := newPlay(t, brisk, brisk, brisk)
+	p := newPlay(t, quick, quick, quick)
 	p.run(time.Second)
 	p.acts[1] = act{waiting: 20, noProbes: true}
 	p.run(900 * time.Millisecond)
-	p.acts[1] = act{waiting: 5, answers: 100, heard: true}
+	p.acts[1] = act{waiting: 5, answers: 100, receives: true}
 	p.run(time.Second)
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 	assert.NotContains(t, strings.Join(p.log, "\n"), "slow")
@@ -228,7 +226,7 @@ func TestPauseOfAMember(t *testing.T) {
 }
 
 func TestLongRequestCostsOneProbe(t *testing.T) {
-	p := newPlay(t, brisk, brisk, busy)
+	p := newPlay(t, quick, quick, busy)
 	p.run(10 * time.Second)
 	for _, line := range p.log {
 		assert.NotContains(t, line, "eject")
@@ -239,7 +237,7 @@ func TestLongRequestCostsOneProbe(t *testing.T) {
 }
 
 func TestMembersAllSilentStayInUse(t *testing.T) {
-	p := newPlay(t, dead, dead, dead)
+	p := newPlay(t, silent, silent, silent)
 	p.run(deadSilence)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
@@ -253,7 +251,7 @@ func TestElectionEjectsNoMember(t *testing.T) {
 	for _, m := range p.members {
 		m.rec.silentSince = time.Time{}
 	}
-	p.acts = []act{brisk, brisk, brisk}
+	p.acts = []act{quick, quick, quick}
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 }
@@ -261,20 +259,20 @@ func TestElectionEjectsNoMember(t *testing.T) {
 // TestIdlePeersAreProbedForComparison: without other traffic, peers are probed to have
 // something to compare with.
 func TestIdlePeersAreProbedForComparison(t *testing.T) {
-	p := newPlay(t, idle, dead, idle)
+	p := newPlay(t, idle, silent, idle)
 	p.run(2 * time.Second)
 	log := strings.Join(p.log, "\n")
 	assert.Contains(t, log, "probe m0")
 	assert.Contains(t, log, "eject m1")
 	assert.NotContains(t, log, "eject m0")
 
-	p = newPlay(t, absent, dead, absent)
+	p = newPlay(t, idleSilent, silent, idleSilent)
 	p.run(5 * time.Second)
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject", "no member answers")
 }
 
 func TestLoneMemberIsNeverJudged(t *testing.T) {
-	p := newPlay(t, dead)
+	p := newPlay(t, silent)
 	p.run(10 * time.Second)
 	assert.Empty(t, p.log)
 	assert.Equal(t, []string{"∞"}, p.limits())
@@ -282,38 +280,38 @@ func TestLoneMemberIsNeverJudged(t *testing.T) {
 
 // TestSlowMemberGetsWhatItAnswers: a member is slow only after its latency was high for a second.
 // Many late answers that come at once do not make it quick, as they answer requests from before it
-// was slow. One quick answer does, if it is asked one request at a time.
+// was slow. One quick answer does, if it gets one request at a time.
 func TestSlowMemberGetsWhatItAnswers(t *testing.T) {
-	p := newPlay(t, brisk, laggy, brisk)
+	p := newPlay(t, quick, late, quick)
 	p.run(900 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(),
 		"no member is slow because of one delay")
 	p.run(TickPeriod)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	assert.Len(t, p.log, 1, "%v", p.log)
-	p.acts[1] = act{waiting: 0, answers: 5, heard: true} // to what it was asked before
+	p.acts[1] = act{waiting: 0, answers: 5, receives: true} // to earlier requests
 	p.run(TickPeriod)
 	p.acts[1] = idle
 	p.run(500 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits(),
 		"many answers at once may be late all the same")
-	p.acts[1] = act{waiting: 0, answers: 1, heard: true} // quick answers to what little it is asked
+	p.acts[1] = act{waiting: 0, answers: 1, receives: true} // quick answers to few requests
 	p.run(500 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits(), "quick again")
 }
 
 func TestSlowClusterEjectsNoMember(t *testing.T) {
-	p := newPlay(t, laggy, laggy, laggy)
+	p := newPlay(t, late, late, late)
 	p.run(10 * time.Second)
 	assert.Empty(t, p.log)
 }
 
 func TestHealthyNoiseChangesNoHealth(t *testing.T) {
-	p := newPlay(t, brisk, brisk, brisk)
+	p := newPlay(t, quick, quick, quick)
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 6000 { // ten minutes
 		for i := range p.acts {
-			p.acts[i] = act{waiting: r.Int64N(20), answers: 50 + r.Uint64N(100), heard: true}
+			p.acts[i] = act{waiting: r.Int64N(20), answers: 50 + r.Uint64N(100), receives: true}
 		}
 		p.run(TickPeriod)
 	}
@@ -328,11 +326,11 @@ func TestPauseOfTheProcessBlamesNoMember(t *testing.T) {
 }
 
 // TestAnyHistoryLeavesOneMember: whatever members do, at least one may be asked,
-// and a member is only Ejected while a peer is heard.
+// and a member is only ejected while a peer sends something.
 func TestAnyHistoryLeavesOneMember(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 7))
-		all := []act{brisk, dead, busy, laggy, idle, absent}
+		all := []act{quick, silent, busy, late, idle, idleSilent}
 		p := newPlay(t, make([]act, 1+r.IntN(5))...)
 		for range 100 {
 			p.acts[r.IntN(len(p.acts))] = all[r.IntN(len(all))]

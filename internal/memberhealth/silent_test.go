@@ -10,7 +10,7 @@ import (
 
 // TestDeadConnectionWithoutPeers: where no member answers, or there is only one, a
 // connection is given up after a long silence with an unanswered probe, and only
-// while an answer is owed.
+// while an answer is pending.
 func TestDeadConnectionWithoutPeers(t *testing.T) {
 	mute := act{waiting: 1, noProbes: true}
 	for name, tc := range map[string]struct {
@@ -19,8 +19,8 @@ func TestDeadConnectionWithoutPeers(t *testing.T) {
 	}{
 		"lone":            {[]act{mute}, []string{"10.1s probe m0", "15.1s eject m0"}},
 		"answers probes":  {[]act{{waiting: 1}}, []string{"10.1s probe m0", "20.2s probe m0"}},
-		"owes nothing":    {[]act{{noProbes: true}}, nil},
-		"receives pieces": {[]act{{waiting: 1, heard: true, noProbes: true}}, nil},
+		"nothing pending": {[]act{{noProbes: true}}, nil},
+		"receives pieces": {[]act{{waiting: 1, receives: true, noProbes: true}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlay(t, tc.acts...)
@@ -59,7 +59,7 @@ func TestDeadConnectionOfAStream(t *testing.T) {
 // after the probe is as true as before. Otherwise the member would only be judged again once its
 // probe has timed out, and on a busy machine a read would wait on it for ten seconds and more.
 func TestPauseWhileASilentMemberIsJudged(t *testing.T) {
-	p := newPlay(t, idle, dead)
+	p := newPlay(t, idle, silent)
 	p.run(300 * time.Millisecond)
 	assert.Contains(t, strings.Join(p.log, "\n"), "probe m0")
 	p.acts[0] = act{bytes: 100} // the answer to the probe
@@ -79,13 +79,13 @@ func TestPauseWhileASilentMemberIsJudged(t *testing.T) {
 // TestPauseAfterAnAnswer: a member has received something after it was probed, and then the process
 // does not run for a moment. The member is not silent, although its probe is still unanswered.
 func TestPauseAfterAnAnswer(t *testing.T) {
-	silent := act{waiting: 1, noProbes: true}
-	p := newPlay(t, brisk, silent)
+	oneSilent := act{waiting: 1, noProbes: true}
+	p := newPlay(t, quick, oneSilent)
 	p.run(400 * time.Millisecond)
 	assert.Contains(t, strings.Join(p.log, "\n"), "probe m1")
-	p.acts[1] = act{waiting: 1, heard: true, noProbes: true}
+	p.acts[1] = act{waiting: 1, receives: true, noProbes: true}
 	p.run(TickPeriod)
-	p.acts[1] = silent
+	p.acts[1] = oneSilent
 	const pause = 2 * time.Second
 	p.now = p.now.Add(pause)
 	for _, m := range p.members {

@@ -8,22 +8,22 @@ import (
 )
 
 // TestSlowMemberStaysSlow: each answer of a member takes longer than the stall timeout, so it
-// becomes suspect again and again. It is still slow each time it is heard, whether its peers have
-// many requests or so few that most are over before a tick can count them.
+// becomes suspect again and again. It is still slow each time it has answered, whether its peers
+// have many requests or so few that most are over before a tick can count them.
 func TestSlowMemberStaysSlow(t *testing.T) {
 	for name, peer := range map[string]act{
-		"brisk":  brisk,
-		"sparse": {answers: 2, heard: true}, // so quick that ticks see no request
+		"quick":  quick,
+		"sparse": {answers: 2, receives: true}, // so quick that ticks see no request
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPlay(t, peer, laggy, peer)
+			p := newPlay(t, peer, late, peer)
 			p.run(3 * time.Second)
 			assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 			for range 5 {
 				p.acts[1] = act{waiting: 1}
 				p.run(4 * TickPeriod)
 				assert.Equal(t, []string{"∞", "1", "∞"}, p.limits(), "a probe was answered")
-				p.acts[1] = act{answers: 1, heard: true}
+				p.acts[1] = act{answers: 1, receives: true}
 				p.run(TickPeriod)
 				p.acts[1] = idle
 				p.run(15 * TickPeriod)
@@ -36,9 +36,9 @@ func TestSlowMemberStaysSlow(t *testing.T) {
 // TestEjectedMemberStartsSlow: a member that was ejected and is back gets one request at a time
 // until it has answered some quickly, because it may be far behind its peers.
 func TestEjectedMemberStartsSlow(t *testing.T) {
-	p := newPlay(t, brisk, brisk, brisk)
+	p := newPlay(t, quick, quick, quick)
 	p.run(2 * time.Second)
-	p.acts[1] = dead
+	p.acts[1] = silent
 	p.run(2 * time.Second)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
 	p.members[1].Reset(time.Now())
@@ -47,11 +47,11 @@ func TestEjectedMemberStartsSlow(t *testing.T) {
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	p.acts[1] = act{waiting: 1} // catches up, and answers late
 	p.run(400 * time.Millisecond)
-	p.acts[1] = act{answers: 1, heard: true}
+	p.acts[1] = act{answers: 1, receives: true}
 	p.run(TickPeriod)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	for range 5 {
-		p.acts[1] = act{answers: 1, heard: true}
+		p.acts[1] = act{answers: 1, receives: true}
 		p.run(TickPeriod)
 		p.acts[1] = idle
 		p.run(time.Second)

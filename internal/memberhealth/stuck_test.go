@@ -8,32 +8,32 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// jammed is alive and answers no requests.
-var jammed = act{waiting: 12, heard: true}
+// stuck is alive and answers no requests.
+var stuck = act{waiting: 12, receives: true}
 
 // TestStuckMemberIsEjected: a member that is alive and answers no request, for example while it
 // defragments, is ejected after a second: its answers to health checks prove nothing. It is then
 // asked one request at a time, each of which moves too, until it answers.
 func TestStuckMemberIsEjected(t *testing.T) {
-	p := newPlay(t, brisk, brisk, brisk)
+	p := newPlay(t, quick, quick, quick)
 	p.run(2 * time.Second)
-	p.acts[1] = jammed
+	p.acts[1] = stuck
 	p.run(1300 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
 	assert.Contains(t, p.log, "3.1s eject m1")
 
 	p.members[1].Reset(time.Now()) // a new connection
-	p.acts[1] = act{waiting: 1, heard: true}
+	p.acts[1] = act{waiting: 1, receives: true}
 	p.run(500 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits(), "one request suffices now")
 
 	p.members[1].Reset(time.Now())
-	p.acts[1] = act{answers: 1, heard: true}
+	p.acts[1] = act{answers: 1, receives: true}
 	p.run(time.Second)
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
-	p.acts[1] = act{waiting: 3, heard: true}
+	p.acts[1] = act{waiting: 3, receives: true}
 	p.run(5 * time.Second)
 	assert.Equal(t, 2, strings.Count(strings.Join(p.log, "\n"), "eject "), "trusted again: %v",
 		p.log)
@@ -42,15 +42,15 @@ func TestStuckMemberIsEjected(t *testing.T) {
 // TestWhoIsNotStuck: members at work are left alone.
 func TestWhoIsNotStuck(t *testing.T) {
 	for name, acts := range map[string][]act{
-		"large answers":      {brisk, {waiting: 12, bytes: 100 << 10}, brisk},
-		"long requests":      {brisk, {waiting: stuckLoad - 1, heard: true}, brisk},
-		"many long requests": {brisk, {waiting: 18, reads: true}, brisk},
-		"peers that write":   {{waiting: 5, answers: 100, heard: true, writes: true}, jammed, idle},
-		"an election":        {jammed, jammed, jammed},
-		"no quick peer":      {laggy, jammed, laggy},
-		"peers idle":         {idle, jammed, idle},
-		"no peer":            {jammed},
-		"few requests":       {{waiting: 1, answers: 0, heard: true}, jammed, idle},
+		"large answers":      {quick, {waiting: 12, bytes: 100 << 10}, quick},
+		"long requests":      {quick, {waiting: stuckLoad - 1, receives: true}, quick},
+		"many long requests": {quick, {waiting: 18, reads: true}, quick},
+		"peers that write":   {{waiting: 5, answers: 100, receives: true, writes: true}, stuck, idle},
+		"an election":        {stuck, stuck, stuck},
+		"no quick peer":      {late, stuck, late},
+		"peers idle":         {idle, stuck, idle},
+		"no peer":            {stuck},
+		"few requests":       {{waiting: 1, answers: 0, receives: true}, stuck, idle},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlay(t, acts...)
@@ -58,7 +58,7 @@ func TestWhoIsNotStuck(t *testing.T) {
 			assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 		})
 	}
-	p := newPlay(t, brisk, jammed, brisk)
+	p := newPlay(t, quick, stuck, quick)
 	p.members[1].closable.Store(false) // that is not known
 	p.run(20 * time.Second)
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
@@ -68,19 +68,19 @@ func TestWhoIsNotStuck(t *testing.T) {
 // that: what peers answered before the election is no measure of how quickly answers can be had.
 func TestAnElectionUnderLoad(t *testing.T) {
 	for _, answers := range []uint64{2, 100, 500, 2000} { // in a tick
-		for _, heard := range []bool{false, true} {
-			quick := act{waiting: 5, answers: answers, heard: true}
-			stalled := act{waiting: 5, heard: heard}
-			p := newPlay(t, quick, quick, quick)
+		for _, alive := range []bool{false, true} {
+			normal := act{waiting: 5, answers: answers, receives: true}
+			stalled := act{waiting: 5, receives: alive}
+			p := newPlay(t, normal, normal, normal)
 			p.run(2 * time.Second)
 			p.acts = []act{stalled, stalled, stalled}
 			p.run(3 * time.Second)
-			p.acts[0] = quick // the first to hear of the new leader
+			p.acts[0] = normal // the first that learns of the new leader
 			p.run(500 * time.Millisecond)
-			p.acts = []act{quick, quick, quick}
+			p.acts = []act{normal, normal, normal}
 			p.run(2 * time.Second)
-			assert.NotContains(t, strings.Join(p.log, "\n"), "eject", "%d answers, heard: %v",
-				answers, heard)
+			assert.NotContains(t, strings.Join(p.log, "\n"), "eject", "%d answers, receives: %v",
+				answers, alive)
 		}
 	}
 }
@@ -88,11 +88,11 @@ func TestAnElectionUnderLoad(t *testing.T) {
 // TestStuckSinceAnElection: a member that was stuck before its peers recovered is
 // found out a second after they have.
 func TestStuckSinceAnElection(t *testing.T) {
-	p := newPlay(t, brisk, brisk, brisk)
+	p := newPlay(t, quick, quick, quick)
 	p.run(2 * time.Second)
-	p.acts = []act{jammed, jammed, jammed}
+	p.acts = []act{stuck, stuck, stuck}
 	p.run(2 * time.Second)
-	p.acts[0], p.acts[2] = brisk, brisk
+	p.acts[0], p.acts[2] = quick, quick
 	p.run(1500 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
 }
@@ -101,13 +101,13 @@ func TestStuckSinceAnElection(t *testing.T) {
 // cannot be sent to a peer. It gets no more of them, and is Ejected for the first read
 // that waits as well.
 func TestStuckMemberKeepsItsWrites(t *testing.T) {
-	p := newPlay(t, brisk, brisk, brisk)
+	p := newPlay(t, quick, quick, quick)
 	p.run(2 * time.Second)
-	p.acts[1] = act{waiting: 12, writes: true, heard: true}
+	p.acts[1] = act{waiting: 12, writes: true, receives: true}
 	p.run(5 * time.Second)
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
-	p.acts[1] = jammed
+	p.acts[1] = stuck
 	p.run(time.Second)
 	assert.Contains(t, strings.Join(p.log, "\n"), "eject m1")
 }
@@ -115,9 +115,9 @@ func TestStuckMemberKeepsItsWrites(t *testing.T) {
 // TestMostMembersAreStuck: two of three members are stuck. The one that answers shows that answers
 // can be had, so both are ejected.
 func TestMostMembersAreStuck(t *testing.T) {
-	p := newPlay(t, brisk, brisk, brisk)
+	p := newPlay(t, quick, quick, quick)
 	p.run(2 * time.Second)
-	p.acts[1], p.acts[2] = jammed, jammed
+	p.acts[1], p.acts[2] = stuck, stuck
 	p.run(1500 * time.Millisecond)
 	assert.Equal(t, []string{"∞", "0", "0"}, p.limits())
 }

@@ -44,7 +44,7 @@ type record struct {
 	probes   int      // of members
 	avoided  int      // how often the next stream was to go elsewhere
 	broken   []error  // why streams were opened again
-	lags     []int    // responses that consumers had not taken
+	backlogs []int    // responses that consumers had not taken
 }
 
 // questions returns how many of the requests are for progress.
@@ -80,8 +80,8 @@ func inWorld(t *testing.T, test func(*testing.T, *world), changes ...func(*Confi
 			Broken: func(err error) {
 				w.locked(func() { w.record.broken = append(w.record.broken, err) })
 			},
-			Lagging: func(n, _ int) {
-				w.locked(func() { w.record.lags = append(w.record.lags, n) })
+			Backlog: func(n, _ int) {
+				w.locked(func() { w.record.backlogs = append(w.record.backlogs, n) })
 			},
 		}
 		for _, change := range changes {

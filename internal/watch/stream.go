@@ -59,7 +59,7 @@ type stream struct {
 	generation uint64    // of the token that the current stream was opened with
 	refused    bool      // that token was refused: the next stream needs another
 	refusedAt  time.Time // when it was last refused
-	lagging    backlog
+	deepest    backlog
 }
 
 // backlog is what a consumer has not taken.
@@ -129,9 +129,9 @@ func (st *stream) Opened(fill func(...*pb.WatchRequest)) {
 func (st *stream) Received(resp *pb.WatchResponse) {
 	st.life.received()
 	st.mux.Received(resp)
-	if b := st.lagging; b.responses > 0 {
-		st.lagging = backlog{}
-		st.owner.cfg.Lagging(b.responses, b.bytes)
+	if b := st.deepest; b.responses > 0 {
+		st.deepest = backlog{}
+		st.owner.cfg.Backlog(b.responses, b.bytes)
 	}
 }
 
@@ -172,10 +172,10 @@ func (st *stream) createRefused(reason string) (reconnect bool) {
 	return true
 }
 
-// lags keeps the deepest backlog. Received reports it once the mux has released its lock.
-func (st *stream) lags(responses, bytes int) {
-	if responses > st.lagging.responses {
-		st.lagging = backlog{responses, bytes}
+// noteBacklog keeps the deepest backlog. Received reports it once the mux has released its lock.
+func (st *stream) noteBacklog(responses, bytes int) {
+	if responses > st.deepest.responses {
+		st.deepest = backlog{responses, bytes}
 	}
 }
 

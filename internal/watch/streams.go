@@ -64,8 +64,8 @@ type Config struct {
 	ProbeMembers func()
 	// Broken is called for each stream that has ended and is opened again.
 	Broken func(err error)
-	// Lagging is called with what a consumer has not taken; see [Watch.Lags].
-	Lagging func(responses, bytes int)
+	// Backlog is called with what a consumer has not taken; see [Watch.NoteBacklog].
+	Backlog func(responses, bytes int)
 }
 
 // Streams are the streams of one Watcher. All methods are safe for concurrent use.
@@ -134,9 +134,9 @@ func (w *Watch) Cancel() { w.stream.mux.Cancel(&w.Watcher) }
 // Drained is called when the consumer has caught up. A paused watch resumes.
 func (w *Watch) Drained() { w.stream.mux.Drained(&w.Watcher) }
 
-// Lags notes what the consumer has not taken, for [Config.Lagging]. It is called by the sink's
+// NoteBacklog notes what the consumer has not taken, for [Config.Backlog]. It is called by the sink's
 // Deliver only.
-func (w *Watch) Lags(responses, bytes int) { w.stream.lags(responses, bytes) }
+func (w *Watch) NoteBacklog(responses, bytes int) { w.stream.noteBacklog(responses, bytes) }
 
 // RequestProgress asks the server of ctx's stream for a progress notice to all watches of the
 // stream. It does not wait for the answer. It returns [ErrNoStream] if only other streams have

@@ -139,11 +139,11 @@ func TestBrokenStreamsAreOpenedAgainElsewhere(t *testing.T) {
 func TestLagsAreReportedOnce(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		s := w.watch(t.Context(), 0)
-		s.Lags(3, 300)
-		s.Lags(2, 200)
+		s.NoteBacklog(3, 300)
+		s.NoteBacklog(2, 200)
 		w.event(11)
 		w.event(12)
 		synctest.Wait()
-		assert.Equal(t, []int{3}, w.seen().lags)
+		assert.Equal(t, []int{3}, w.seen().backlogs)
 	})
 }

@@ -24,12 +24,12 @@ import (
 func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)
-	var lagging atomic.Int32
-	lagging.Store(2)
+	var denials atomic.Int32
+	denials.Store(2)
 	fake.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
 		send func(*pb.LeaseKeepAliveResponse) error) error {
 		return fake.ServeKeepAlive(ctx, recv, func(resp *pb.LeaseKeepAliveResponse) error {
-			if lagging.Add(-1) >= 0 {
+			if denials.Add(-1) >= 0 {
 				resp.TTL = 0
 			}
 			return send(resp)
@@ -39,7 +39,7 @@ func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 	keep(t, client, t.Context(), id)
 	assert.Equal(t, 2, fake.Calls("LeaseTimeToLive"))
 
-	lagging.Store(2)
+	denials.Store(2)
 	resp, err := client.KeepAliveOnce(t.Context(), id)
 	require.NoError(t, err)
 	assert.EqualValues(t, 60, resp.TTL)
@@ -49,14 +49,14 @@ func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 // lease whenever it is asked. The client asks another member for the TTL.
 func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
-	var lagging atomic.Pointer[etcdfake.Server]
+	var denier atomic.Pointer[etcdfake.Server]
 	var asked atomic.Int32
 	for _, m := range members {
 		m.KeepAlive(func(ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
 			send func(*pb.LeaseKeepAliveResponse) error) error {
-			lagging.CompareAndSwap(nil, m)
+			denier.CompareAndSwap(nil, m)
 			return m.ServeKeepAlive(ctx, recv, func(resp *pb.LeaseKeepAliveResponse) error {
-				if lagging.Load() == m {
+				if denier.Load() == m {
 					resp.TTL = 0
 				}
 				return send(resp)
@@ -64,7 +64,7 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 		})
 		m.Unary("LeaseTimeToLive", func(ctx context.Context, req proto.Message) (proto.Message,
 			error) {
-			if lagging.Load() == m {
+			if denier.Load() == m {
 				asked.Add(1)
 				return &pb.LeaseTimeToLiveResponse{ID: req.(*pb.LeaseTimeToLiveRequest).ID,
 					TTL: -1}, nil
@@ -92,13 +92,13 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	defer others.Wait()
 	defer cancel()
 	for range 20 {
-		lagging.Store(nil)
+		denier.Store(nil)
 		resp, err := client.KeepAliveOnce(t.Context(), grant(t, client, 60))
 		require.NoError(t, err)
 		assert.EqualValues(t, 60, resp.TTL)
 	}
 	for range 3 {
-		lagging.Store(nil)
+		denier.Store(nil)
 		lease := clientv3.NewLease(client)
 		keep(t, lease, t.Context(), grant(t, client, 60)) // renewed on a stream to the other member
 		require.NoError(t, lease.Close())
