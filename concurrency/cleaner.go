@@ -190,8 +190,8 @@ func (s *session) update(name string, change func(*keystate.State)) {
 	})
 }
 
-// note makes a change to the state of a key in the name of its cleaner, which it does not have to
-// wake.
+// note makes a change to the state of a key, and does not wake the key's cleaner. The cleaner calls
+// it for its own changes.
 func (s *session) note(name string, change func(*key)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -156,8 +156,9 @@ func (c contender) putMark(ctx context.Context, p position) (position, error) {
 
 // failed returns the change of the key's state after a put of val that has failed with err. A put
 // that was refused or not sent has no effect. A key that an orphaned session's put makes is left to
-// the lease, because another session may use it. So is a key that a candidate's put makes on a
-// lease that the session was given: the value would not prove that this session has made the key.
+// the lease, because another session may use it. A key that a candidate's put makes on a lease that
+// the session was given is left to the lease, too: its value would not prove that this session has
+// made the key.
 func (c contender) failed(err error, val string, unsent bool) func(*keystate.State) {
 	noEffect := unsent || errors.Is(err, errOccupied) || classify.IsRefusal(err)
 	return func(k *keystate.State) {

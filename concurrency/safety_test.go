@@ -67,7 +67,7 @@ type safetyRun struct {
 	led    []firstKey
 }
 
-// firstKey is an acquisition: its key, and a revision in which that was the first.
+// firstKey is an acquisition: its key, and a revision in which the key was the first of the queue.
 type firstKey struct {
 	key       string
 	createRev int64

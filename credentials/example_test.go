@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/client/v3/credentials"
 )
 
-// A connection of one's own that carries a token, replaced later without dialing again.
+// A program's own connection carries a token, which is replaced later without dialing again.
 func Example() {
 	bundle := credentials.NewPerRPCCredentialBundle()
 	conn, err := grpc.NewClient("127.0.0.1:2379",

@@ -262,9 +262,9 @@ func (c *cache) releaseRangesLocked(ranges []keyRange) (changes []<-chan struct{
 	return changes
 }
 
-// endWrite ends a write that beginWrite has begun. now has, for each of own, the key after the
-// write; where it is nil the key is unknown, and the release of the ownership starts. A nil now
-// says that nothing was written.
+// endWrite ends a write that beginWrite has begun. now[i] is the key of own[i] after the write. If
+// that is nil, the key is unknown, and the release of its ownership starts. If now itself is nil,
+// nothing was written.
 func (c *cache) endWrite(own []*ownership, now []*cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -133,8 +133,8 @@ func TestHealthIsFollowed(t *testing.T) {
 	}
 }
 
-// TestRefusedHealthChecksAreSpaced: a server that refuses is checked again soon at first, and once a
-// minute in the long run.
+// TestRefusedHealthChecksAreSpaced: a server that refuses is checked again soon at first, and once
+// a minute in the long run.
 func TestRefusedHealthChecksAreSpaced(t *testing.T) {
 	h := &healthScript{streams: []healthStream{{ends: status.Error(codes.PermissionDenied, "no")}}}
 	h.reported(t)
@@ -144,8 +144,8 @@ func TestRefusedHealthChecksAreSpaced(t *testing.T) {
 	}
 }
 
-// TestHealthIsFollowedAnewSoon: one that has answered before is checked again at once, however often
-// that happens.
+// TestHealthIsFollowedAnewSoon: one that has answered before is checked again at once, however
+// often that happens.
 func TestHealthIsFollowedAnewSoon(t *testing.T) {
 	h := &healthScript{streams: []healthStream{
 		{says: []healthpb.HealthCheckResponse_ServingStatus{serving}, ends: io.EOF}}}

@@ -12,7 +12,7 @@ import (
 
 // Credentials secures each connection as the scheme of its endpoint demands. It is immutable.
 type Credentials struct {
-	credentials.TransportCredentials // their Info is that of a whole client, see As
+	credentials.TransportCredentials // for Info, which describes all connections; see As
 
 	plain, encrypted *bundle
 	byConfig         *bundle // one of them

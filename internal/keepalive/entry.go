@@ -49,9 +49,9 @@ type Subscriber struct {
 	requireLeader bool
 }
 
-// entry is one kept lease. The package comment has its states. It is waiting if seq is not 0, and
-// an orphan if it has no subscribers then. Otherwise it is doubtful if due is never, or else
-// resting.
+// entry is one kept lease, in one of the states of the package comment: with a seq other than 0 it
+// is waiting, or an orphan if it has no subscribers; otherwise it is doubtful if due is never, and
+// resting if not.
 type entry struct {
 	id     int64
 	ttl    time.Duration // latest granted; assumed before the first answer

@@ -268,7 +268,7 @@ func (k *Keeper) broken(err error) (redial bool) {
 	return true
 }
 
-// tick is the timer's.
+// tick does what is due when the timer fires.
 func (k *Keeper) tick() {
 	defer k.ticks.Done()
 	k.mu.Lock()

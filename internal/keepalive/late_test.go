@@ -8,8 +8,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// TestOneAnswerShowsThatALeaseIsGone: only the answer to its request shows that a lease is gone;
-// no other answer is on its way.
+// TestOneAnswerShowsThatALeaseIsGone: a lease is closed by the one answer to its request. No second
+// answer to that request is waited for.
 func TestOneAnswerShowsThatALeaseIsGone(t *testing.T) {
 	s := newSim(t)
 	s.connect()

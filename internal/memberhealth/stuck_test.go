@@ -45,12 +45,13 @@ func TestWhoIsNotStuck(t *testing.T) {
 		"large answers":      {quick, {waiting: 12, bytes: 100 << 10}, quick},
 		"long requests":      {quick, {waiting: stuckLoad - 1, receives: true}, quick},
 		"many long requests": {quick, {waiting: 18, reads: true}, quick},
-		"peers that write":   {{waiting: 5, answers: 100, receives: true, writes: true}, stuck, idle},
-		"an election":        {stuck, stuck, stuck},
-		"no quick peer":      {late, stuck, late},
-		"peers idle":         {idle, stuck, idle},
-		"no peer":            {stuck},
-		"few requests":       {{waiting: 1, answers: 0, receives: true}, stuck, idle},
+		"peers that write": {{waiting: 5, answers: 100, receives: true, writes: true}, stuck,
+			idle},
+		"an election":   {stuck, stuck, stuck},
+		"no quick peer": {late, stuck, late},
+		"peers idle":    {idle, stuck, idle},
+		"no peer":       {stuck},
+		"few requests":  {{waiting: 1, answers: 0, receives: true}, stuck, idle},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlay(t, acts...)

@@ -174,8 +174,8 @@ func TestAttemptsPerCode(t *testing.T) {
 	}
 }
 
-// mangledConn has no connection, and an interceptor that asks gRPC as often as passes has entries,
-// each time with or without the options it was given.
+// mangledConn has no connection. Its interceptor calls gRPC once for each entry of passes, with the
+// options that it was given or without them.
 type mangledConn struct {
 	grpc.ClientConnInterface
 	passes []bool

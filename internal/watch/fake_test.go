@@ -122,7 +122,8 @@ func (w *world) Address() string { return "member" }
 
 func (w *world) WithoutHealth() bool { return false }
 
-// serve is the server: it takes over ids, and answers what it is to answer.
+// serve is the server's side of a stream. The server takes over the ids that the client chooses,
+// and answers as the fields of w say.
 func (w *world) serve(
 	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
 ) error {

@@ -134,8 +134,8 @@ func (w *Watch) Cancel() { w.stream.mux.Cancel(&w.Watcher) }
 // Drained is called when the consumer has caught up. A paused watch resumes.
 func (w *Watch) Drained() { w.stream.mux.Drained(&w.Watcher) }
 
-// NoteBacklog notes what the consumer has not taken, for [Config.Backlog]. It is called by the sink's
-// Deliver only.
+// NoteBacklog notes what the consumer has not taken, for [Config.Backlog]. It is called by the
+// sink's Deliver only.
 func (w *Watch) NoteBacklog(responses, bytes int) { w.stream.noteBacklog(responses, bytes) }
 
 // RequestProgress asks the server of ctx's stream for a progress notice to all watches of the

@@ -141,8 +141,8 @@ func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	return sent || ask
 }
 
-// requestProgressLocked sends a progress request, unless the last request is one that the link has
-// not sent yet: it will do for both.
+// requestProgressLocked sends a progress request. If the last request is one that the link has not
+// sent yet, it sends no other: that one serves both.
 func (m *Mux) requestProgressLocked(user bool) {
 	p := &m.progress
 	if !p.newest || m.link.Queued() == 0 {

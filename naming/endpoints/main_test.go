@@ -79,8 +79,7 @@ func collect(t *testing.T, ch endpoints.WatchChannel, n int) []*endpoints.Update
 	return ups
 }
 
-// requireClosed requires that a channel is closed without anyone having to read
-// more than what it holds.
+// requireClosed requires that a channel is closed once what it holds has been read.
 func requireClosed(t *testing.T, ch endpoints.WatchChannel) {
 	t.Helper()
 	deadline := time.After(5 * time.Second)

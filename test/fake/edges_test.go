@@ -21,7 +21,7 @@ func TestLimitsOfSizeAreEtcds(t *testing.T) {
 	}
 }
 
-// The limit of operations counts what the levels above have used.
+// The operations of a nested transaction count against the limit together with those around it.
 func TestLimitsOfOperationsAreEtcds(t *testing.T) {
 	p := newPair(t)
 	for _, counts := range [][2]int{{128, 0}, {129, 0}, {100, 28}, {100, 29}, {1, 127}, {1, 128}} {

@@ -97,7 +97,8 @@ func (p *pair) call(user, method string, req, resp proto.Message) (proto.Message
 	return got, gotErr
 }
 
-// learn enters what only one server knows: ids and tokens.
+// learn records the ids and tokens that each server has chosen by itself, so that later requests
+// can name them to each.
 func (p *pair) learn(req, want, got proto.Message) {
 	switch w := want.(type) {
 	case *pb.AuthenticateResponse:

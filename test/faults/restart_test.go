@@ -135,7 +135,7 @@ func TestHealthyMembersShareEvenly(t *testing.T) {
 		var work sync.WaitGroup
 		for i := range 64 {
 			work.Go(func() {
-				for n := range 600 {
+				for n := range 150 {
 					var err error
 					if (i+n)%4 == 0 {
 						_, err = c.Put(t.Context(), "k", "v")

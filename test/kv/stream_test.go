@@ -22,7 +22,7 @@ import (
 )
 
 // unstreamed has interceptors that make a server appear unable to stream ranges. It counts the
-// Ranges, and calls before ahead of each except the first.
+// Range requests, and runs the function before ahead of every one but the first.
 type unstreamed struct {
 	before func()
 	ranges int

@@ -28,7 +28,7 @@ func heapInUse() int64 {
 	return least
 }
 
-// channelSize returns the bytes of one channel of KeepAlive and its place in a slice.
+// channelSize returns how many bytes a channel of KeepAlive takes, with its place in a slice.
 func channelSize() float64 {
 	const n = 1000
 	before := heapInUse()

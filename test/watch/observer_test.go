@@ -171,7 +171,7 @@ func (o *observer) resumeAt() int64 {
 	return o.from
 }
 
-// consume reads responses until the channel is closed, or it has read so many.
+// consume reads at most a number of responses, or until the channel is closed.
 func (o *observer) consume(rng *rand.Rand, ch clientv3.WatchChan, responses int) {
 	for wr := range ch {
 		o.take(wr)

@@ -196,9 +196,9 @@ func TestProxyIsNotAskedForProgress(t *testing.T) {
 	assert.Zero(t, strings.Count(string(text), "not supported request type"))
 }
 
-// awaitProgress waits until a server with idle watches has sent so many messages on their streams.
-// They are answers to requests for progress. The first request comes with the client's test of the
-// server's order, which brings two messages more.
+// awaitProgress waits until a server with idle watches has sent a number of messages on their
+// streams. All of them answer requests for progress, except for two: with its first request the
+// client tests the order of the server's messages, and the test brings two more.
 func awaitProgress(t *testing.T, m *etcdtest.Member, messages float64) {
 	t.Helper()
 	etcdtest.NeedsEtcd(t, "metrics")

@@ -232,7 +232,7 @@ func clusterVersion(version string) string {
 	return strconv.Itoa(major) + "." + strconv.Itoa(minor) + ".0"
 }
 
-// parseVersion takes "3.7" and "3.7.1" apart, which may end in a pre-release: "3.7.0-rc.1".
+// parseVersion returns the first two numbers of a version: "3.7", "3.7.1" or "3.7.0-rc.1".
 func parseVersion(version string) (major, minor int, ok bool) {
 	version, _, _ = strings.Cut(version, "-")
 	parts := strings.Split(version, ".")

@@ -163,7 +163,8 @@ func (s *Store) mayReadLeases(c Caller, ids ...int64) error {
 	return nil
 }
 
-// mayTxn decides on the comparisons and on all operations of a transaction, whichever would run.
+// mayTxn checks the permissions for the comparisons of a transaction and for the operations of both
+// of its branches.
 func (s *Store) mayTxn(who *identity, req *pb.TxnRequest) error {
 	if !s.auth.enabled {
 		return nil

@@ -44,8 +44,8 @@ func (s *Store) callRange(c Caller, req *pb.RangeRequest) (*pb.RangeResponse, er
 	return resp, nil
 }
 
-// admitRange checks that the caller may read, and returns the newest revision that the asked member
-// shows it.
+// admitRange checks that the caller may read, and returns the newest revision that the member shows
+// to the caller.
 func (s *Store) admitRange(c Caller, req *pb.RangeRequest) (int64, error) {
 	who, err := s.identify(c)
 	if err != nil {
@@ -193,7 +193,8 @@ func sortKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 	sort.Sort(sorter)
 }
 
-// keysOnly returns copies without values. Read from the index alone, they have no lease either.
+// keysOnly returns copies without values. A server that reads the index alone leaves out the lease,
+// too.
 func keysOnly(kvs []*mvccpb.KeyValue, indexOnly bool) []*mvccpb.KeyValue {
 	keys := make([]*mvccpb.KeyValue, len(kvs))
 	for i, kv := range kvs {

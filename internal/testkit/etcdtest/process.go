@@ -40,8 +40,8 @@ func startProcess(bin string, args []string, dir, logPath string) (*process, err
 	p.exited, p.end = context.WithCancelCause(context.Background())
 
 	started := make(chan error, 1) // sent to once by run, never closed
-	// Stopped by the end of the etcd process, which kill, terminate and thus Cluster.Close bring
-	// about; those wait for it on exited.
+	// Stopped by the end of the etcd process. kill and terminate, which Cluster.Close calls, end
+	// that process and wait on exited.
 	go p.run(log, started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("etcdtest: start %s: %w", bin, err)
