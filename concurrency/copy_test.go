@@ -9,12 +9,12 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-func fakeClient(t *testing.T) (*etcdfake.Server, *clientv3.Client) {
-	fake := etcdfake.Start(t)
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Addr()}})
+func fakeClient(t *testing.T) (*etcdfake.Cluster, *clientv3.Client) {
+	fake := etcdfake.New(t)
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{fake.Listen()}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, client.Close()) })
 	return fake, client

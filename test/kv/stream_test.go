@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/internal/etcdfake"
+	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
@@ -162,8 +162,8 @@ func TestPagesOfOneRevisionAgainstAServer(t *testing.T) {
 
 // TestGetStreamOnEtcd35 reads a range from a server that does not know RangeStream.
 func TestGetStreamOnEtcd35(t *testing.T) {
-	server := etcdfake.Start(t, etcdfake.WithEtcd35())
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{server.Addr()}})
+	server := etcdfake.New(t, etcdfake.WithVersion("3.5.21"))
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{server.Listen()}})
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, client.Close()) }()
 	fill(t, client, "k", 300)
@@ -230,11 +230,11 @@ func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 // whether it streams or not.
 func TestGetStreamWithinTheLimitOnResponses(t *testing.T) {
 	for name, opts := range map[string][]etcdfake.Option{"streams": nil,
-		"does not": {etcdfake.WithEtcd35()}} {
+		"does not": {etcdfake.WithVersion("3.5.21")}} {
 		t.Run(name, func(t *testing.T) {
-			server := etcdfake.Start(t, opts...)
-			writer := testclient.New(t, clientv3.Config{Endpoints: []string{server.Addr()}})
-			client := testclient.New(t, clientv3.Config{Endpoints: []string{server.Addr()},
+			server := etcdfake.New(t, opts...)
+			writer := testclient.New(t, clientv3.Config{Endpoints: []string{server.Listen()}})
+			client := testclient.New(t, clientv3.Config{Endpoints: []string{server.Listen()},
 				MaxCallRecvMsgSize: 256 << 10})
 			fill(t, writer, "k/1/", 200)
 			for i := range 20 {
