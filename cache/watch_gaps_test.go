@@ -18,6 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
+	"go.etcd.io/etcd/client/v3/internal/testkit/randomwatch"
 )
 
 // gapWorld is a cluster whose first member works, with a watch of everything on it, and whose other
@@ -28,7 +29,7 @@ type gapWorld struct {
 	ctx       context.Context
 	cluster   *etcdfake.Cluster
 	writer    *clientv3.Client
-	all       watchLog
+	all       randomwatch.Log
 	cache     *Cache
 	watcher   clientv3.Watcher
 	watches   []*gapWatch
@@ -38,7 +39,7 @@ type gapWorld struct {
 
 // gapWatch is a watch of a cache that has gaps.
 type gapWatch struct {
-	*watchPair
+	*randomwatch.Pair
 	opened   int64 // the revision of the cluster before it was opened
 	cancel   context.CancelFunc
 	finished bool // it was cancelled
@@ -53,7 +54,7 @@ func newGapWorld(t *testing.T, seed uint64) *gapWorld {
 	client := w.cluster.Client(func(cfg *clientv3.Config) {
 		cfg.Endpoints = w.cluster.Endpoints()[1:]
 	})
-	go w.all.follow(w.writer.Watch(w.ctx, "", clientv3.WithFromKey(), clientv3.WithPrevKV()))
+	go w.all.Follow(w.writer.Watch(w.ctx, "", clientv3.WithFromKey(), clientv3.WithPrevKV()))
 	synctest.Wait()
 	w.cluster.On("Watch", func(c *etcdfake.Call) etcdfake.Action {
 		if w.refuses.Load() && c.Member > 0 {
@@ -71,7 +72,7 @@ func newGapWorld(t *testing.T, seed uint64) *gapWorld {
 
 func (w *gapWorld) write(n int) {
 	for range n {
-		require.NoError(w.t, randomWrite(w.ctx, w.r, w.writer))
+		require.NoError(w.t, randomwatch.Write(w.ctx, w.r, w.writer))
 	}
 }
 
@@ -79,44 +80,44 @@ func (w *gapWorld) pause() { time.Sleep(time.Duration(w.r.IntN(3000)) * time.Mil
 
 // open opens a random watch in the cache's range, whose consumer may be slow.
 func (w *gapWorld) open() {
-	p := randomWatch(w.r, w.cluster.Revision())
-	if p.key < "a/" || p.key >= "a0" || p.isEmpty() {
+	p := randomwatch.New(w.r, w.cluster.Revision())
+	if p.Key < "a/" || p.Key >= "a0" || isEmpty(p) {
 		return
 	}
-	if p.rev == 0 {
-		p.opts = append(p.opts, clientv3.WithCreatedNotify())
+	if p.Rev == 0 {
+		p.Opts = append(p.Opts, clientv3.WithCreatedNotify())
 	}
-	g := &gapWatch{watchPair: p, opened: w.cluster.Revision()}
+	g := &gapWatch{Pair: p, opened: w.cluster.Revision()}
 	slow := time.Duration(0)
 	if w.r.IntN(4) == 0 {
 		slow = time.Duration(w.r.IntN(5000)) * time.Millisecond
-		p.opts = append(p.opts, clientv3.WithWatchBuffer(1+w.r.IntN(2000), 1+w.r.IntN(4)))
+		p.Opts = append(p.Opts, clientv3.WithWatchBuffer(1+w.r.IntN(2000), 1+w.r.IntN(4)))
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
-	p.cached, g.cancel = &watchLog{}, cancel
+	p.Cached, g.cancel = &randomwatch.Log{}, cancel
 	go func() {
-		for resp := range w.watcher.Watch(ctx, p.key, p.opts...) {
+		for resp := range w.watcher.Watch(ctx, p.Key, p.Opts...) {
 			if ctx.Err() == nil {
-				p.cached.take(&resp)
+				p.Cached.Take(&resp)
 			}
 			_ = backoff.Wait(ctx, slow)
 		}
-		p.cached.ended = true
+		p.Cached.Ended = true
 	}()
 	w.watches = append(w.watches, g)
 }
 
 // isEmpty reports whether the server refuses the watch, because its range has no keys.
-func (p *watchPair) isEmpty() bool {
-	op := p.op()
+func isEmpty(p *randomwatch.Pair) bool {
+	op := opOf(p)
 	end := string(op.RangeBytes())
-	return end != "" && end != "\x00" && end <= p.key
+	return end != "" && end != "\x00" && end <= p.Key
 }
 
-// op returns the key and the options as an Op.
-func (p *watchPair) op() (op clientv3.Op) {
-	op.WithKeyBytes([]byte(p.key))
-	for _, opt := range p.opts {
+// opOf returns the key and the options as an Op.
+func opOf(p *randomwatch.Pair) (op clientv3.Op) {
+	op.WithKeyBytes([]byte(p.Key))
+	for _, opt := range p.Opts {
 		opt(&op)
 	}
 	return op
@@ -180,10 +181,10 @@ func (w *gapWorld) outage() {
 }
 
 // expected returns the events of a watch from a revision on.
-func (w *gapWorld) expected(p *watchPair, from int64) []*mvccpb.Event {
-	op := p.op()
+func (w *gapWorld) expected(p *randomwatch.Pair, from int64) []*mvccpb.Event {
+	op := opOf(p)
 	create := &memoryWatch{next: from}
-	for _, opt := range p.named {
+	for _, opt := range p.Named {
 		switch opt {
 		case "prevKV":
 			create.prevKV = true
@@ -196,10 +197,10 @@ func (w *gapWorld) expected(p *watchPair, from int64) []*mvccpb.Event {
 	in := options{from: string(op.KeyBytes()), end: string(op.RangeBytes())}
 	var events []*mvccpb.Event
 	state := map[string]*mvccpb.KeyValue{}
-	for _, ev := range w.all.events {
+	for _, ev := range w.all.Events {
 		ch := changeOf(ev)
 		ch.Old, state[ch.Key] = state[ch.Key], ch.New
-		inRange := in.end == "" && ch.Key == p.key || in.end != "" && in.contains(ch.Key)
+		inRange := in.end == "" && ch.Key == p.Key || in.end != "" && in.contains(ch.Key)
 		if inRange && create.wants(&ch) {
 			events = append(events, newEvent(&ch, create.prevKV))
 		}
@@ -210,38 +211,38 @@ func (w *gapWorld) expected(p *watchPair, from int64) []*mvccpb.Event {
 // check requires that a watch has every event from its start on, or up to its end, which must be
 // its cancellation or a compaction of what comes next.
 func (w *gapWorld) check(g *gapWatch) {
-	l := g.cached
-	require.Empty(w.t, l.torn, g.name)
-	from := g.rev
+	l := g.Cached
+	require.Empty(w.t, l.Torn, g.Name)
+	from := g.Rev
 	if from == 0 {
-		from = l.created + 1
+		from = l.Created + 1
 		if !g.finished {
-			require.GreaterOrEqual(w.t, l.created, g.opened, "%s saw what was before", g.name)
+			require.GreaterOrEqual(w.t, l.Created, g.opened, "%s saw what was before", g.Name)
 		}
 	}
-	expected := w.expected(g.watchPair, from)
-	require.LessOrEqual(w.t, len(l.events), len(expected), g.name)
-	for i, ev := range l.events {
+	expected := w.expected(g.Pair, from)
+	require.LessOrEqual(w.t, len(l.Events), len(expected), g.Name)
+	for i, ev := range l.Events {
 		if ev.PrevKv == nil && ev.Kv.ModRevision-1 < w.compacted {
 			expected[i].PrevKv = nil // the server does not have it
 		}
 	}
-	want, got := lines(expected), lines(l.events)
-	require.Equal(w.t, want[:len(got)], got, g.name)
-	for _, notice := range l.notices {
+	want, got := randomwatch.Lines(expected), randomwatch.Lines(l.Events)
+	require.Equal(w.t, want[:len(got)], got, g.Name)
+	for _, notice := range l.Notices {
 		require.LessOrEqual(w.t, notice, w.cluster.Revision())
 	}
 	switch {
 	case g.finished:
-	case l.err == rpctypes.ErrCompacted:
-		require.LessOrEqual(w.t, l.compact, w.compacted, g.name)
+	case l.Err == rpctypes.ErrCompacted:
+		require.LessOrEqual(w.t, l.Compact, w.compacted, g.Name)
 		if len(got) > 0 {
-			from = max(from, l.events[len(got)-1].Kv.ModRevision+1)
+			from = max(from, l.Events[len(got)-1].Kv.ModRevision+1)
 		}
-		require.Less(w.t, from, l.compact, "%s was told of a compaction of what it has", g.name)
+		require.Less(w.t, from, l.Compact, "%s was told of a compaction of what it has", g.Name)
 	default:
-		require.NoError(w.t, l.err, g.name)
-		require.Len(w.t, got, len(want), "%s is stuck after %v", g.name, got)
+		require.NoError(w.t, l.Err, g.Name)
+		require.Len(w.t, got, len(want), "%s is stuck after %v", g.Name, got)
 	}
 }
 
@@ -277,7 +278,7 @@ func watchThroughGaps(t *testing.T, seed uint64) {
 	w.write(5)
 	time.Sleep(10 * time.Minute)
 	synctest.Wait()
-	require.NoError(t, w.all.err)
+	require.NoError(t, w.all.Err)
 	for _, g := range w.watches {
 		w.check(g)
 	}
