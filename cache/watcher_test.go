@@ -58,7 +58,7 @@ func compareRandomWatches(t *testing.T, seed uint64) {
 	time.Sleep(time.Minute)
 	synctest.Wait()
 	for _, p := range pairs {
-		require.Empty(t, p.Difference(false))
+		require.Empty(t, p.Difference())
 	}
 	require.NoError(t, watcher.Close())
 	synctest.Wait()

@@ -18,6 +18,7 @@ var goroutineFiles = []string{
 	"etcdfake/member.go",                   // serves, until the member stops
 	"etcdfake/stream.go",                   // the handler of a stream, which its member waits for
 	"internal/testkit/faultnet",            // accepts and forwards
+	"internal/testkit/randomwatch",         // reads watches until their context ends
 	"internal/testkit/testclient",          // puts until it is stopped, and measures time
 	"internal/testkit/etcdtest/process.go", // reaps one server process
 	"internal/testkit/fakeserver",          // serves until it is killed

@@ -47,7 +47,7 @@ func TestRandomWatchesDeliverWhatTheServerDelivers(t *testing.T) {
 			}
 			write(10)
 			for _, p := range pairs {
-				equal := func() bool { return p.Difference(false) == "" }
+				equal := func() bool { return p.Difference() == "" }
 				testclient.Eventually(t, equal, "%v", difference{p})
 			}
 		})
@@ -57,4 +57,4 @@ func TestRandomWatchesDeliverWhatTheServerDelivers(t *testing.T) {
 // difference is text that is made when it is printed.
 type difference struct{ pair *randomwatch.Pair }
 
-func (d difference) String() string { return d.pair.Difference(false) }
+func (d difference) String() string { return d.pair.Difference() }

@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -143,22 +142,19 @@ func (p *Pair) Open(ctx context.Context, server, cached clientv3.Watcher) {
 	p.Server, p.Cached = &Log{}, &Log{}
 	fromServer := server.Watch(ctx, p.Key, p.Opts...)
 	fromCache := cached.Watch(ctx, p.Key, p.Opts...)
-	// end with ctx; the test waits for what they have read
+	// Ends with ctx. The test waits for what it has read.
 	go p.Server.Follow(fromServer)
+	// Ends with ctx. The test waits for what it has read.
 	go p.Cached.Follow(fromCache)
 }
 
-// Difference says how the watches differ in what they have delivered, or returns "". A watch
-// through a cache may have been given what the server has compacted, if the cache's history has it.
-func (p *Pair) Difference(inHistory bool) string {
+// Difference says how the watches differ in what they have delivered, or returns "".
+func (p *Pair) Difference() string {
 	s, c := p.Server, p.Cached
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.Torn == "" && s.Err == rpctypes.ErrCompacted && c.Err == nil && inHistory {
-		return ""
-	}
 	server, cached := s.text(p.Rev == 0), c.text(p.Rev == 0)
 	if c.Torn == "" && server == cached {
 		return ""

@@ -1,0 +1,14 @@
+package cache_test
+
+import (
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
+)
+
+// TestSoakTortureLeavesNoConsumerBehind is the torture with some 25 faults or more.
+func TestSoakTortureLeavesNoConsumerBehind(t *testing.T) {
+	testclient.Soak(t)
+	torture(t, 3*time.Minute, 8*time.Second)
+}
