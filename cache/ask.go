@@ -90,9 +90,19 @@ func leaveAsker(client *clientv3.Client) {
 	}
 	askers.mu.Unlock()
 	if last {
-		a.cancel()
-		a.tasks.Wait()
+		a.end()
 	}
+}
+
+// end ends the goroutines of a and waits for them. They are started under the locks and not once
+// the context has ended, so none is started while end waits.
+func (a *asker) end() {
+	a.mu.Lock()
+	a.versions.mu.Lock()
+	a.cancel()
+	a.versions.mu.Unlock()
+	a.mu.Unlock()
+	a.tasks.Wait()
 }
 
 // join returns the reply of a question for a reader of c that accepts one sent after a moment,

@@ -160,11 +160,11 @@ type reader struct {
 func (r *reader) run() {
 	for from, more := r.c.opts.from, true; more; {
 		a := r.read(from)
-		if !r.deliver(a) {
-			return
-		}
 		if more = a.more; more {
 			from = string(a.kvs[len(a.kvs)-1].Key) + "\x00"
+		}
+		if !r.deliver(a) { // from now on the pairs are the follower's
+			return
 		}
 		if r.certain == 0 {
 			r.certain = a.header.Revision // the others are no lower
