@@ -94,8 +94,8 @@ func leaveAsker(client *clientv3.Client) {
 	}
 }
 
-// end ends the goroutines of a and waits for them. They are started under the locks and not once
-// the context has ended, so none is started while end waits.
+// end ends the goroutines of a and waits for them. A goroutine is started under one of the locks,
+// and only while the context lives, so end does not wait while another one starts.
 func (a *asker) end() {
 	a.mu.Lock()
 	a.versions.mu.Lock()
