@@ -142,7 +142,7 @@ func (c *Cache) behind() bool {
 
 // askOnce asks for progress and waits for an answer, or until there is more to ask for. If the
 // server is silent, it asks less often, and proves otherwise what a notice of progress would. It
-// reports whether an answer has come, and whether the cache lives.
+// reports whether an answer has come, or a proof, and whether the cache lives.
 func (c *Cache) askOnce() (answered, alive bool) {
 	now := time.Now()
 	c.mu.Lock()
@@ -159,7 +159,7 @@ func (c *Cache) askOnce() (answered, alive bool) {
 		if err := c.prove(); err != nil {
 			return false, backoff.Wait(c.ctx, proveAgain.Delay(0)) == nil
 		}
-		return false, true
+		return true, true
 	}
 	timer := time.NewTimer(repeatAfter)
 	defer timer.Stop()

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -72,6 +73,23 @@ func TestFreshWithoutNoticesOfProgress(t *testing.T) {
 		before := cluster.Calls("Range")
 		readFresh(t, cluster, c, 100)
 		require.LessOrEqual(t, cluster.Calls("Range")-before, 101, "progress shows it again")
+	})
+}
+
+// TestRevisionsToComeAreNotProvenWithoutABreak waits for a revision that does not exist, at a server
+// that never answers requests for progress.
+func TestRevisionsToComeAreNotProvenWithoutABreak(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		mute(cluster)
+		cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {
+			return etcdfake.Delay(time.Millisecond)
+		})
+		before := cluster.Calls("Range")
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_, err := c.AtLeast(ctx, 1000)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Less(t, cluster.Calls("Range")-before, 150)
 	})
 }
 
