@@ -76,8 +76,8 @@ func TestFreshWithoutNoticesOfProgress(t *testing.T) {
 	})
 }
 
-// TestRevisionsToComeAreNotProvenWithoutABreak waits for a revision that does not exist, at a server
-// that never answers requests for progress.
+// TestRevisionsToComeAreNotProvenWithoutABreak waits for a revision that does not exist, at a
+// server that never answers requests for progress.
 func TestRevisionsToComeAreNotProvenWithoutABreak(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mute(cluster)
