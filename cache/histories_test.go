@@ -41,6 +41,8 @@ type world struct {
 	ctx    context.Context
 	client *clientv3.Client
 	cache  *Cache
+	// version is that of the servers. Notices of progress of some must not be trusted.
+	version string
 
 	mu     sync.Mutex // guards what follows: hooks run on the goroutines of calls
 	rng    *rand.Rand
@@ -71,7 +73,7 @@ func asRoot(cfg *clientv3.Config) { cfg.Username, cfg.Password = "root", "root" 
 // addCluster starts a cluster with the first writes of the one before.
 func (w *world) addCluster(writes [][]clientv3.Op) {
 	m := &model{states: []map[string]string{{}, {}}}
-	m.cluster = etcdfake.New(w.t, etcdfake.WithMembers(3),
+	m.cluster = etcdfake.New(w.t, etcdfake.WithMembers(3), etcdfake.WithVersion(w.version),
 		etcdfake.WithUsers(etcdfake.User{Name: "root", Password: "root"}))
 	m.writer = m.cluster.Client(asRoot, func(cfg *clientv3.Config) {
 		cfg.Endpoints = m.cluster.Endpoints()[:1]
@@ -246,11 +248,26 @@ func (w *world) compact() {
 	}
 }
 
+// readFresh reads what is fresh, if faults let it do so in time: it has the last write.
+func (w *world) readFresh() {
+	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+	defer cancel()
+	s, err := w.cache.Fresh(ctx, 0)
+	if err != nil {
+		require.ErrorIs(w.t, err, context.DeadlineExceeded)
+		return
+	}
+	last := w.newest().states
+	require.Equal(w.t, last[len(last)-1], contents(s), "fresh at revision %d", s.Revision())
+}
+
 // step does one thing, and looks at the snapshot.
 func (w *world) step() {
 	switch n := w.intN(100); {
-	case n < 60:
+	case n < 52:
 		w.write()
+	case n < 60:
+		w.readFresh()
 	case n < 75:
 		time.Sleep(time.Duration(w.intN(2000)) * time.Millisecond)
 	case n < 98:
@@ -326,6 +343,7 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 
 func runHistory(t *testing.T, seed uint64) {
 	w := &world{t: t, ctx: t.Context(), rng: rand.New(rand.NewPCG(seed, 2))}
+	w.version = []string{"3.7.3", "3.5.7", "3.6.1"}[seed%3]
 	w.recorded = sync.NewCond(&w.mu)
 	w.addCluster(nil)
 	for range w.intN(60) {
