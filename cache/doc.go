@@ -20,6 +20,9 @@
 //	a slow consumer of Changes           gets the newest state of each key; it holds one snapshot
 //	a slow reader of Watcher()           gets every revision; within the history from memory,
 //	                                     beyond it from the server
+//	a restored backup                    is found by the cluster's id; if it has the old one, by the
+//	                                     next question of Fresh, or the next audit (WithAudit)
+//	memory                               what keys and values take, and some 150 bytes a key
 //	a server that cannot prove progress  is asked for the state itself: slower, and as exact
 //
 // # Model
@@ -45,7 +48,8 @@
 //	             finds a difference, or when the cluster is another one or went back in time
 //	ended      by Close, a refusal, or ErrTooLarge
 //
-// While it opens and fills again, the view of before stays. The new state is compared with it, and
+// A watch that ends for another reason is opened again after the revision that it has passed, also
+// in the middle of filling. While the copy opens and fills again, the view of before stays. The new state is compared with it, and
 // the difference is one entry of the log, a gap.
 //
 // Invariants:
@@ -56,6 +60,9 @@
 //   - The watch has passed revision r when it delivered an event of revision r or later, which
 //     comes with all events of its revision, or a notice of progress at r or later from a server
 //     that is known to send them in order.
+//   - A proof moves a view on without the watch: a read at revision R has shown that the range is
+//     at R as in the view. Events up to R that come later are of keys that came and went. They go
+//     to the log, and change no tree.
 //   - A question is one linearizable read that is sent at t and answered at revision R. Every write
 //     acknowledged before t has a revision of R or lower. A view with a revision of R or higher is
 //     proven until t.
