@@ -49,8 +49,8 @@
 //	ended      by Close, a refusal, or ErrTooLarge
 //
 // A watch that ends for another reason is opened again after the revision that it has passed, also
-// in the middle of filling. While the copy opens and fills again, the view of before stays. The new state is compared with it, and
-// the difference is one entry of the log, a gap.
+// in the middle of filling. While the copy opens and fills again, the view of before stays. The new
+// state is compared with it, and the difference is one entry of the log, a gap.
 //
 // Invariants:
 //
