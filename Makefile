@@ -81,19 +81,22 @@ conformance-all: ## conformance, and etcd's suites behind its gRPC proxy and of 
 consumers: etcd ## compare programs built with this client and with the published one (CONSUMERS adds flags)
 	@cd conformance && $(GO) run ./consumers $(CONSUMERS)
 
-# A copy of the package under another module path gets the published client, and none of this module's internal packages. What is
-# left out has watches open while virtual time passes, which those of the published client do not let it: each waits for a channel
-# that was made outside of the bubble of testing/synctest.
-portable: ## build and test a copy of etcdfake on the published client
-	@rm -rf bin/portable; mkdir -p bin/portable; cp -r etcdfake bin/portable/; (cd bin/portable/etcdfake && rm watch_test.go example_watch_test.go)
-	@versions=$$($(GO) list -m -f '{{.Path}}@{{.Version}}' github.com/stretchr/testify go.uber.org/goleak google.golang.org/grpc); \
+# A copy of the packages under another module path gets the published client, and of this module's internal packages only copies of
+# those that need nothing of it. What is left out has watches open while virtual time passes, which those of the published client do
+# not let it (each waits for a channel that was made outside of the bubble of testing/synctest), or measures this module's watches.
+portable: ## build and test copies of etcdfake and cache on the published client
+	@rm -rf bin/portable; mkdir -p bin/portable/internal; cp -r etcdfake cache bin/portable/; rm -rf bin/portable/cache/linearizability
+	@cp -r internal/backoff bin/portable/internal/
+	@cd bin/portable/etcdfake && rm watch_test.go example_watch_test.go
+	@cd bin/portable/cache && rm $$(ls *_test.go | grep -vxE '(log|portable)_test.go')
+	@versions=$$($(GO) list -m -f '{{.Path}}@{{.Version}}' github.com/stretchr/testify go.uber.org/goleak google.golang.org/grpc github.com/tidwall/btree); \
 	client=$$(cd tools && $(GO) list -m -f '{{.Path}}@{{.Version}}' $(PUBLISHED)); \
 	cd bin/portable; \
-	for f in $$(find etcdfake -name '*.go'); do sed 's|$(PUBLISHED)/etcdfake|portable.test/etcdfake|' $$f > copy && mv copy $$f; done; \
+	for f in $$(find etcdfake cache internal -name '*.go'); do sed -E 's,$(PUBLISHED)/(etcdfake|cache|internal),portable.test/\1,' $$f > copy && mv copy $$f; done; \
 	$(GO) mod init portable.test 2>/dev/null; \
 	for v in $$client $$versions; do $(GO) mod edit -require=$$v; done; \
 	$(GO) mod tidy 2>tidy.log || { cat tidy.log; exit 1; }; \
-	echo "== go test of etcdfake with $$client"; $(GO) test -count=1 -timeout 2m $(TEST_FLAGS) ./...
+	echo "== go test of etcdfake and cache with $$client"; $(GO) test -count=1 -timeout 2m $(TEST_FLAGS) ./...
 
 # The packages whose tests use servers, except those that mostly kill them. A test that needs what only etcd has is skipped. They
 # wait more than they work, so that more of them run at once.

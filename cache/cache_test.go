@@ -12,15 +12,6 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// contents returns what a snapshot holds, by key.
-func contents(s Snapshot) map[string]string {
-	all := map[string]string{}
-	for kv := range s.All() {
-		all[string(kv.Key)] = string(kv.Value)
-	}
-	return all
-}
-
 // TestCacheFollows shows the way of a copy: empty, listed by pages, then following each write.
 func TestCacheFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
