@@ -21,7 +21,7 @@ var kinds = []struct {
 }{
 	// .ci/run executes check, test, conformance, consumers and portable. The others take minutes or
 	// need a quiet machine: make says what it would do.
-	{`^make [a-z-]+( [a-z-]+)*( [A-Z_]+=('[^']+'|\w+))?$`, madeBy},
+	{`^make [a-z-]+( [a-z-]+)*( [A-Z_]+=('[^']+'|\S+))?$`, madeBy},
 	{`^([A-Z_]+=\S+ )*go test `, namesTests},
 	{`^go (doc|list|run \./internal/lint/apicheck) `, run},
 	{`^go run \./examples/\w+ -demo$`, isExample},
