@@ -20,33 +20,39 @@ func (p *progressProof) want(now time.Time) {
 	}
 }
 
-// have reports whether a request may be answered now. If not, it has the question asked.
+// have reports whether a request may be answered now. If not, it has a question asked, which is
+// sent after the request.
 func (p *progressProof) have(c *Cache, v *view) bool {
 	if p.since.IsZero() || v.err != nil {
 		return false
 	}
-	if !v.provenAt.Before(p.since) {
-		p.since, p.later, p.reply = p.later, time.Time{}, nil
+	proven, failed := p.look(c, v)
+	if proven {
+		*p = progressProof{since: p.later}
 		return true
 	}
-	if p.reply != nil && p.over(c, v) {
-		p.reply = nil
-	}
-	if p.reply == nil {
+	if p.reply == nil || failed {
 		p.reply, p.seen = c.asker.join(c, p.since), false
 	}
 	return false
 }
 
-// over reports whether the question can no longer prove what is wanted.
-func (p *progressProof) over(c *Cache, v *view) bool {
+// look reports whether the view shows what the question has proven, and whether the question can no
+// longer prove anything.
+func (p *progressProof) look(c *Cache, v *view) (proven, failed bool) {
+	if p.reply == nil {
+		return false, false
+	}
 	select {
 	case <-p.reply.done:
-		p.seen = true
-		return p.reply.err != nil || p.reply.answers[c].takenBy(v)
 	default:
-		return false
+		return false, false
 	}
+	p.seen = true
+	a := p.reply.answers[c]
+	taken := p.reply.err == nil && a.takenBy(v)
+	proven = taken && a.proves && a.era == v.era
+	return proven, p.reply.err != nil || taken && !proven
 }
 
 // answered returns a channel that is closed when the question is answered, and nil once that was
