@@ -126,7 +126,7 @@ func NewMaintenance(c *Client) Maintenance {
 }
 
 // maintainOne returns a stub for the member at endpoint, and a function that closes its connection.
-// It retries as with one endpoint, because no other member can answer.
+// The stub retries as a client with a single endpoint does, because no other member can answer.
 func (c *Client) maintainOne(endpoint string) (pb.MaintenanceClient, func() error, error) {
 	conn, err := c.Dial(endpoint)
 	if err != nil {

@@ -10,12 +10,11 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/fill"
 )
 
-// prove does what a notice of progress does, for a server that does not answer or cannot be
-// trusted: it moves the view on to a later revision. A read, of revision R, of the keys that have
-// changed since a view, and of the number of keys, says what the range is at R: a later view whose
-// revision is not above R has that state if it has as many keys and each of those that have
-// changed, because the others are in both unchanged. prove waits until there is such a view, or one
-// of revision R or higher.
+// prove moves the view on to a later revision without a notice of progress, for a server that sends
+// none or whose notices cannot be trusted. It reads, at some revision R, how many keys there are
+// and which have changed since a base view. A later view of a revision up to R equals the range at
+// R if it has that number of keys and the same version of each changed key: all other keys are as
+// in the base view. prove waits for such a view, or for one of revision R or higher.
 func (c *Cache) prove() error {
 	ctx, cancel := context.WithTimeout(c.ctx, questionTimeout)
 	defer cancel()

@@ -101,8 +101,8 @@ func BenchmarkUncontendedLockAndUnlock(b *testing.B) {
 	b.ReportMetric(float64(requests.Load())/float64(b.N), "requests/op")
 }
 
-// BenchmarkQueueOf64 measures one hand-over in a queue of 64 sessions. Each session asks for the
-// lock again as soon as it has released it: an acquisition, with its watches, and a release.
+// BenchmarkQueueOf64 measures one hand-over in a queue of 64 sessions: one acquisition, with its
+// watches, and one release. Each session asks for the lock again as soon as it has released it.
 func BenchmarkQueueOf64(b *testing.B) {
 	client, requests := countingClient(b)
 	const n = 64

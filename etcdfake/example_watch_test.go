@@ -89,7 +89,8 @@ func ExampleCluster_Compact() {
 		synctest.Wait() // the watch is there
 		cluster.Member(0).Stop()
 
-		// While the client is away, another member takes changes that it will never see.
+		// While the client's member is stopped, another member takes changes that the client's
+		// watch will never deliver.
 		other := cluster.Client(func(cfg *clientv3.Config) {
 			cfg.Endpoints = []string{cluster.Member(1).Endpoint()}
 		})

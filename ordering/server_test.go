@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// TestServersApart: of two real servers, which share nothing, one is behind like a member that is
-// cut off from its peers. Reads return nothing from it.
+// TestServersApart: one of two independent servers is behind, like a member that is cut off from
+// its peers. No read returns the old value that it holds.
 func TestServersApart(t *testing.T) {
 	ahead, behind := etcdtest.Start(t), etcdtest.Start(t)
 	eps := append(ahead.Endpoints(), behind.Endpoints()...)

@@ -36,7 +36,7 @@ func feedWatchers(ctx context.Context, c connection, s settings) (figures.Sample
 	})
 }
 
-// fillBatch is how many keys fill writes at once; etcd allows 128.
+// fillBatch is the number of keys in each transaction of fill; etcd allows 128 by default.
 const fillBatch = 100
 
 // fill writes the n keys that a range reads.

@@ -69,7 +69,8 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	return s.complete(*name, *names)
 }
 
-// complete looks up what was named, and refuses what cannot be measured.
+// complete looks up the table called name and the workloads in names. It refuses settings with
+// which nothing can be measured.
 func (s settings) complete(name, names string) (settings, error) {
 	var err error
 	if s.table, err = findTable(name); err != nil {

@@ -81,7 +81,7 @@ type comparison struct {
 	samples map[string][]figures.Sample
 }
 
-// rounds is how many rounds every contender has.
+// rounds returns the number of rounds for which every contender has a sample.
 func (c comparison) rounds() int {
 	n := len(c.samples[figures.This])
 	for _, samples := range c.samples {

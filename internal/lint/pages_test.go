@@ -87,7 +87,8 @@ var (
 	exampleName = regexp.MustCompile(`Example\w*`)
 )
 
-// A link to a heading leads to it, and a link that names examples leads to their file.
+// Each link with a #fragment names a heading that exists, and each link whose text names examples
+// leads to the file that declares them.
 func TestLinksLeadToWhatTheyName(t *testing.T) {
 	m := loadModule(t)
 	headings, examples := 0, 0

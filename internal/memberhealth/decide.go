@@ -73,7 +73,8 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	return d
 }
 
-// silentFor returns how long the member has had unanswered requests and received nothing.
+// silentFor returns for how long the member has owed answers and the client has received nothing
+// from it.
 func (r *record) silentFor(now time.Time) time.Duration {
 	if r.silentSince.IsZero() {
 		return 0

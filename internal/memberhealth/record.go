@@ -33,7 +33,7 @@ type record struct {
 	reported      Health    // the last one in Decisions.Changed
 	last          sample    // at the last tick
 	lastReceived  time.Time // when it last received anything
-	silentSince   time.Time // since when it has had unanswered requests and received nothing
+	silentSince   time.Time // since when it has owed answers, and nothing has come from it
 	stallTimeout  time.Duration
 	probing       bool
 	probedAt      time.Time

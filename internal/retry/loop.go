@@ -12,8 +12,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// maxTokenTries bounds how often one request is refused for its token. If a token is refused right
-// after it was issued, yet another one rarely helps.
+// maxTokenTries bounds how often one request is refused for its token, not counting a token that is
+// too new for the member to know. If a token is refused right after it was issued, yet another one
+// rarely helps.
 const maxTokenTries = 4
 
 // loop sends one request again after its first failure. A request that succeeds at once has no

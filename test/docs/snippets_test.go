@@ -75,7 +75,8 @@ func complete(code string) string {
 	return file + ")\n\n" + code
 }
 
-// compile returns what the compiler has against a file, apart from variables that are not used.
+// compile returns the compiler's errors for code, except those about unused variables. It returns
+// "" if there are none.
 func compile(t *testing.T, code string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "snippet.go")

@@ -54,7 +54,8 @@ func runHistory(t *testing.T, seed uint64, steps int) {
 	assert.Greater(t, g.rev, int64(steps/20), "the requests must not all have failed")
 }
 
-// generator makes random requests on few keys, leases and users, so that they meet.
+// generator makes random requests. It uses few keys, leases and users, so that many requests
+// concern the same ones.
 type generator struct {
 	p              *pair
 	rnd            *rand.Rand

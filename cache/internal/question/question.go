@@ -59,5 +59,5 @@ func (l *Line[P, A]) Send(now time.Time) *Question[P, A] {
 	return l.underWay
 }
 
-// Over says that the question under way was answered, or has failed.
+// Over ends the question under way, after it was answered or has failed.
 func (l *Line[P, A]) Over() { l.underWay = nil }
