@@ -23,7 +23,10 @@ func (p *progressProof) want(now time.Time) {
 // have reports whether a request may be answered now. If not, it has a question asked, which is
 // sent after the request.
 func (p *progressProof) have(c *Cache, v *view) bool {
-	if p.since.IsZero() || v.err != nil {
+	if v.err != nil {
+		*p = progressProof{} // nothing can be proven any more
+	}
+	if p.since.IsZero() {
 		return false
 	}
 	proven, failed := p.look(c, v)
