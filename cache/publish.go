@@ -90,18 +90,10 @@ func (c *Cache) end(err error) {
 func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := c.now()
-	switch {
-	case before.era != v.era || c.list.replaced:
-		return false
-	case otherCluster(v.origin, header):
-		c.startOverLocked("the cluster was replaced", true)
-		return false
-	case header.GetRevision() < before.revision:
-		c.startOverLocked("the cluster was restored to a revision of the past", true)
+	if !c.sameEraLocked(header, before) {
 		return false
 	}
-	c.learnLocked(header.GetRevision())
+	v := c.now()
 	p := proof{revision: header.GetRevision(), sentAt: sentAt}
 	switch {
 	case !v.synced() || p.revision > v.revision:
@@ -110,6 +102,31 @@ func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view
 		c.publishLocked(func(next *view) { next.provenAt = sentAt })
 	}
 	return true
+}
+
+// sameEra takes the header of a linearizable answer to a request that was sent when
+// before was the newest view. It returns false if the answer shows that the cluster was replaced or
+// restored, or if the cache is finding that out or has found it out since before: then the era of
+// before ends, or has ended. Otherwise the revision of the answer is known to exist.
+func (c *Cache) sameEra(header *pb.ResponseHeader, before *view) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sameEraLocked(header, before)
+}
+
+func (c *Cache) sameEraLocked(header *pb.ResponseHeader, before *view) bool {
+	v := c.now()
+	switch {
+	case before.era != v.era || c.list.replaced:
+	case otherCluster(v.origin, header):
+		c.startOverLocked("the cluster was replaced", true)
+	case header.GetRevision() < before.revision:
+		c.startOverLocked(errWentBack.Error(), true)
+	default:
+		c.learnLocked(header.GetRevision())
+		return true
+	}
+	return false
 }
 
 // otherCluster reports whether a header comes from another cluster than o. A server that sends no

@@ -66,17 +66,15 @@ func (c *Cache) Update(ctx context.Context, f func(tx *Tx) error) (rev int64, er
 		if err != nil || !conflict {
 			return rev, err
 		}
-		if err := tx.awaitWinner(ctx, rev); err != nil {
-			return 0, err
-		}
 		if err := backoff.Wait(ctx, afterConflict.Delay(attempt)); err != nil {
 			return 0, fmt.Errorf("cache: a conflict to pass, after %d attempts: %w", attempt+1, err)
 		}
 	}
 }
 
-// commit sends the transaction. It returns the revision of the answer, and whether what was read
-// has changed. If nothing has changed, it waits until the cache shows the commit.
+// commit sends the transaction. If nothing of what was read has changed, it waits until the cache
+// shows the commit, and returns its revision. Otherwise it reports a conflict, when the cache shows
+// what has changed.
 func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) {
 	cmps, err := tx.conditions()
 	if err != nil {
@@ -96,9 +94,16 @@ func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) 
 		return 0, false, err
 	}
 	rev = resp.Header.GetRevision()
-	tx.c.learn(rev)
-	if !resp.Succeeded {
-		return rev, true, nil
+	same := tx.c.sameEra(resp.Header, tx.view)
+	switch {
+	case !resp.Succeeded && !same:
+		_, err = tx.c.await(ctx, func(v *view) bool { return v.era != tx.view.era })
+		return 0, true, err
+	case !resp.Succeeded:
+		return 0, true, tx.awaitWinner(ctx, rev)
+	case !same: // only a question tells when the copy has a commit of another era
+		_, err = tx.c.provenSince(ctx, time.Now())
+		return rev, false, err
 	}
 	if !shows {
 		tx.c.reach(rev) // no event may come that shows it
