@@ -21,14 +21,15 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	for {
 		v := f.c.now()
 		n := successor{view: v, listed: f.listed, tree: v.tree, bytes: v.bytes,
-			revision: v.revision, entry: &entry{}, late: f.late}
+			revision: v.revision, passed: f.passed(), entry: &entry{}, late: f.late}
 		for _, ev := range resp.Events {
 			n.add(f.c.keepEvent(ev))
 		}
 		if notice {
-			n.revision = max(n.revision, resp.Header.Revision)
+			n.passed = max(n.passed, resp.Header.Revision)
+			n.revision = max(n.revision, n.passed)
 		}
-		if n.wrong || n.late != nil && len(n.entry.changes) > 0 {
+		if n.wrong || n.late != nil && n.passed > v.revision {
 			f.c.startOver("the copy had passed the revision of an event before the event came")
 			return errListAgain
 		}
@@ -51,10 +52,12 @@ func (f *follower) publish(n *successor, o origin) bool {
 	if c.now().revision != n.view.revision {
 		return c.now().err != nil
 	}
-	if n.revision == n.view.revision && n.complete == nil {
+	logged := n.logged()
+	if n.revision == n.view.revision && logged == n.view.logged {
 		return true
 	}
 	c.publishLocked(func(next *view) {
+		next.logged = logged
 		next.tree, next.bytes, next.revision, next.origin = n.tree, n.bytes, n.revision, o
 		if n.complete != nil {
 			c.append(next, n.complete)
@@ -73,6 +76,7 @@ type successor struct {
 	tree     *tree
 	bytes    int64
 	revision int64
+	passed   int64 // the watch has delivered all events up to this revision
 	entry    *entry
 
 	// A proof moves a view on to the revision of an answer before the watch has delivered what
@@ -86,6 +90,7 @@ type successor struct {
 // add takes the next event.
 func (n *successor) add(ev *mvccpb.Event) {
 	key, revision := fill.Key(ev.Kv.Key), ev.Kv.ModRevision
+	n.passed = max(n.passed, revision)
 	old, existed := n.tree.Get(key)
 	switch {
 	case revision > n.view.revision:
@@ -102,6 +107,14 @@ func (n *successor) add(ev *mvccpb.Event) {
 	default:
 		n.wrong = n.wrong || existed || ev.Type == mvccpb.Event_PUT
 	}
+}
+
+// logged returns up to which revision the log has every change.
+func (n *successor) logged() int64 {
+	if n.late != nil {
+		return max(n.view.logged, n.late.first-1)
+	}
+	return n.passed
 }
 
 // addLate takes an event of a key that a proof has shown not to exist after the event.
@@ -203,6 +216,7 @@ func (f *follower) finish() error {
 	c.counts.lists.Add(1)
 	c.publishLocked(func(next *view) {
 		next.tree, next.bytes, next.revision, next.origin = t, bytes, revision, o
+		next.logged = revision
 		next.lists++
 		if !old.synced() {
 			c.append(next, &entry{first: revision, last: revision, gap: true})

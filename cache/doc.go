@@ -62,7 +62,8 @@
 //     that is known to send them in order.
 //   - A proof moves a view on without the watch: a read at revision R has shown that the range is
 //     at R as in the view. Events up to R that come later are of keys that came and went. They go
-//     to the log, and change no tree.
+//     to the log, and change no tree. Until they have come, the log ends before the view: reads of
+//     the revisions between go to the server, and notices of progress wait.
 //   - A question is one linearizable read that is sent at t and answered at revision R. Every write
 //     acknowledged before t has a revision of R or lower. A view with a revision of R or higher is
 //     proven until t.

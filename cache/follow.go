@@ -86,10 +86,13 @@ type follower struct {
 
 // passed returns the revision up to which the watch has delivered all events.
 func (f *follower) passed() int64 {
-	if f.fill != nil {
+	switch {
+	case f.fill != nil:
 		return f.fill.Passed()
+	case f.late != nil:
+		return f.late.last
 	}
-	return f.c.now().revision
+	return f.c.now().logged
 }
 
 // watch opens a watch, lists the range if it has to be listed, and follows the watch to its end. It

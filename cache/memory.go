@@ -177,13 +177,13 @@ func (o *options) covers(key, end string) bool {
 }
 
 // keysAt returns the state at a revision; 0 is that of the view. It returns false if the history
-// does not reach back to it, or if the view has not reached it.
+// does not reach back to it, or if the view or its log has not reached it.
 func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 	keys := evaluate.Keys{Tree: v.tree}
 	switch {
 	case rev == 0 || rev == v.revision:
 		return keys, true
-	case rev < 0 || rev > v.revision:
+	case rev < 0 || rev > v.logged:
 		return keys, false
 	}
 	at := c.history.before(rev + 1)

@@ -21,6 +21,7 @@ func copyTree(t *tree) *tree {
 type view struct {
 	tree         *tree
 	revision     int64     // the tree is the state at this revision; 0 before the first list
+	logged       int64     // the log has every change up to it; a proof may be ahead
 	confirmed    int64     // the greatest revision that a proof has moved a view to
 	provenAt     time.Time // every write that was acknowledged before it is in the tree
 	origin       origin

@@ -31,7 +31,7 @@ func (c *Cache) change(key string) int64 {
 	c.publish(func(next *view) {
 		e := &entry{}
 		e.add(key, nil, ev)
-		next.revision = rev
+		next.revision, next.logged = rev, rev
 		c.append(next, e)
 	})
 	return rev

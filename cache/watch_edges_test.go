@@ -156,7 +156,7 @@ func TestWatchOfARestoredClusterWaits(t *testing.T) {
 		require.Len(e, watch.Events, 5)
 		had := e.cache.now().revision
 		e.cache.publish(func(next *view) {
-			next.revision, next.era = had-3, next.era+1
+			next.revision, next.logged, next.era = had-3, had-3, next.era+1
 			e.cache.append(next, &entry{first: had - 3, last: had - 3, gap: true})
 		})
 		synctest.Wait()

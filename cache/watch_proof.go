@@ -20,24 +20,25 @@ func (p *progressProof) want(now time.Time) {
 	}
 }
 
-// have reports whether a request may be answered now. If not, it has a question asked, which is
-// sent after the request.
-func (p *progressProof) have(c *Cache, v *view) bool {
+// have returns at which revision, or a later one, a request may be answered now. It returns 0 if
+// none may be, and has a question asked then, which is sent after the request.
+func (p *progressProof) have(c *Cache, v *view) int64 {
 	if v.err != nil {
 		*p = progressProof{} // nothing can be proven any more
 	}
 	if p.since.IsZero() {
-		return false
+		return 0
 	}
 	proven, failed := p.look(c, v)
 	if proven {
+		revision := p.reply.answers[c].revision
 		*p = progressProof{since: p.later}
-		return true
+		return revision
 	}
 	if p.reply == nil || failed {
 		p.reply, p.seen = c.asker.join(c, p.since), false
 	}
-	return false
+	return 0
 }
 
 // look reports whether the view shows what the question has proven, and whether the question can no

@@ -15,9 +15,9 @@ func TestNothingIsAwaitedOfAnEndedCache(t *testing.T) {
 	p := progressProof{since: time.Now(), later: time.Now(), reply: question}
 	close(question.done)
 	require.NotNil(t, p.answered())
-	require.False(t, p.have(nil, &view{err: ErrTooLarge}))
+	require.Zero(t, p.have(nil, &view{err: ErrTooLarge}))
 	require.Nil(t, p.answered())
 	p.want(time.Now())
-	require.False(t, p.have(nil, &view{err: ErrTooLarge}))
+	require.Zero(t, p.have(nil, &view{err: ErrTooLarge}))
 	require.Nil(t, p.answered())
 }

@@ -18,7 +18,7 @@ func (t *watchTable) step() bool {
 			break
 		}
 	}
-	if !more && t.asked {
+	if !more && t.asked > 0 {
 		t.answerProgress()
 	}
 	return more
@@ -34,12 +34,12 @@ func (t *watchTable) stepHead() bool {
 	t.flush(t.header(g.revision))
 	switch {
 	case state == readLost, state == readAll && v.err != nil:
-		t.head = &watchGroup{at: v.last, revision: v.revision}
+		t.head = &watchGroup{at: v.last, revision: v.logged}
 		t.others = append(t.others, g)
 		t.orphan(g)
 		return true
 	case state == readAll:
-		g.revision = v.revision
+		g.revision = v.logged
 		return false
 	}
 	return true
@@ -74,13 +74,16 @@ func (t *watchTable) orphan(g *watchGroup) {
 }
 
 // answerProgress answers a request for progress, if all watches have been given everything up to
-// the revision of the view, and none starts later.
+// the revision that is asked for, and none starts later. A view of another era may never reach that
+// revision; then it is enough that they have everything up to the view's.
 func (t *watchTable) answerProgress() {
 	switch {
 	case len(t.others) > 0:
 		return
 	case len(t.watches) == 0:
-		t.asked = false
+		t.asked = 0
+		return
+	case t.head.revision < min(t.asked, t.view.revision):
 		return
 	case t.future:
 		for _, w := range t.watches {
@@ -90,7 +93,7 @@ func (t *watchTable) answerProgress() {
 		}
 		t.future = false
 	}
-	t.asked = false
+	t.asked = 0
 	t.send(&pb.WatchResponse{Header: t.header(t.head.revision), WatchId: clientv3.InvalidWatchID})
 }
 

@@ -155,9 +155,7 @@ func (m *memoryStream) work(v *view) bool {
 		}
 		t.request(req)
 	}
-	if m.proof.have(m.cache, v) {
-		t.asked = true
-	}
+	t.asked = max(t.asked, m.proof.have(m.cache, v))
 	more := t.step()
 	m.openSources()
 	return more || len(requests) > 0 || len(t.out) > 0

@@ -36,9 +36,9 @@ type watchTable struct {
 	lastID  int64
 	head    *watchGroup
 	others  []*watchGroup
-	turn    int  // which of the others reads next
-	asked   bool // for a notice of progress, which was not sent yet
-	future  bool // a watch may start after the head's revision
+	turn    int   // which of the others reads next
+	asked   int64 // a notice of progress at this revision or later is asked for; 0: none
+	future  bool  // a watch may start after the head's revision
 	touched []*memoryWatch
 	out     []*pb.WatchResponse
 	sent    int           // how many of out were taken
@@ -47,7 +47,7 @@ type watchTable struct {
 
 func newWatchTable(h *history, v *view) *watchTable {
 	return &watchTable{history: h, view: v, watches: make(map[int64]*memoryWatch),
-		head: &watchGroup{at: v.last, revision: v.revision}}
+		head: &watchGroup{at: v.last, revision: v.logged}}
 }
 
 // send adds a response to those that take returns.
@@ -76,7 +76,7 @@ func (t *watchTable) header(revision int64) *pb.ResponseHeader {
 func (t *watchTable) look(v *view) {
 	t.view = v
 	if t.head.index.Len() == 0 {
-		t.head.at, t.head.revision = v.last, v.revision
+		t.head.at, t.head.revision = v.last, v.logged
 	}
 }
 
@@ -145,7 +145,7 @@ func (t *watchTable) newID(id int64) int64 {
 // place puts a new watch into the head group, or into a group of its own if it starts in the past.
 func (t *watchTable) place(w *memoryWatch) {
 	if w.next > t.head.revision {
-		t.future = t.future || w.next > t.view.revision+1
+		t.future = t.future || w.next > t.head.revision+1
 		t.head.add(w)
 		return
 	}
@@ -178,7 +178,7 @@ func (t *watchTable) resume(g *watchGroup) (found bool) {
 func (t *watchTable) merge(g *watchGroup) {
 	g.skip(g.revision)
 	for _, it := range g.index.All() {
-		t.future = t.future || it.Value.next > t.view.revision+1
+		t.future = t.future || it.Value.next > t.head.revision+1
 		g.index.Remove(it)
 		t.head.add(it.Value)
 	}
