@@ -27,6 +27,8 @@ func (c *Cache) prove() error {
 		return err
 	case err != nil:
 		return err
+	case !c.sameEra(resp.Header, base):
+		return errListAgain
 	}
 	for {
 		v, err := c.await(ctx, func(v *view) bool {
