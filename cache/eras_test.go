@@ -1,11 +1,13 @@
 package cache
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
@@ -55,4 +57,83 @@ func TestUpdateEndsAfterARestore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRevisionsOfALostHistoryAreForgotten shows that after a restore nothing waits for a revision
+// of before, neither Status nor the requests for progress.
+func TestRevisionsOfALostHistoryAreForgotten(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		loseHistory(t, cluster, c, "a/k")
+		_, err := c.Fresh(t.Context(), 0)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		s := c.Status()
+		require.Equal(t, cluster.Revision(), s.Revision)
+		require.Equal(t, s.Revision, s.Known)
+		require.Zero(t, s.Lag)
+		c.reach(s.Revision + 50) // as for a question that was answered before the restore
+		time.Sleep(time.Minute)
+		require.False(t, c.behind(), "progress is not asked for any longer")
+	})
+}
+
+// TestGivingUpARevisionKeepsWhatIsKnown has the cache give up a revision that may not exist, while
+// another reader waits for one that does.
+func TestGivingUpARevisionKeepsWhatIsKnown(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		now := c.Snapshot().Revision()
+		c.learn(now + 1)
+		c.reach(now + 1000)
+		c.reach(now + 1)
+		require.True(t, c.toAsk(unknownAttempts))
+		c.waitFor(1)
+		defer c.waitFor(-1)
+		c.reach(now + 1000)
+		require.True(t, c.toAsk(unknownAttempts))
+	})
+}
+
+// TestProofsOfAnotherClusterProveNothing has the member of another cluster answer the read by which
+// a view is moved on without a notice of progress.
+func TestProofsOfAnotherClusterProveNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		mute(cluster)
+		mustPut(t, c.client, "a/k", "first")
+		_, err := c.Fresh(t.Context(), 0)
+		require.NoError(t, err)
+		second := etcdfake.New(t).Client()
+		mustPut(t, second, "a/k", "second")
+		for range 50 {
+			mustPut(t, second, "b", "outside of the range")
+		}
+		first := c.client.KV
+		defer func() { c.client.KV = first }()
+		c.client.KV = &strayKV{KV: first, second: second}
+		rev := mustPut(t, first, "b", "outside of the range")
+		s, err := c.Fresh(t.Context(), 0)
+		require.NoError(t, err)
+		require.Equal(t, rev, s.Revision())
+		require.EqualValues(t, 2, c.Status().Lists)
+	})
+}
+
+// strayKV has another cluster answer the first read of what has changed.
+type strayKV struct {
+	clientv3.KV
+	second clientv3.KV
+}
+
+func (s *strayKV) Get(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
+	second := s.second
+	if op := clientv3.OpGet(key, opts...); op.MinModRev() == 0 || second == nil {
+		return s.KV.Get(ctx, key, opts...)
+	}
+	s.second = nil
+	resp, err := second.Get(ctx, key, opts...)
+	if err == nil {
+		resp.Header.ClusterId++
+	}
+	return resp, err
 }

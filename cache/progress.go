@@ -124,9 +124,10 @@ func (c *Cache) toAsk(attempt int) bool {
 	once := c.once
 	c.once = false
 	v := c.now()
-	target := max(c.target, c.listTarget)
-	certain := target <= c.known || c.waiters > 0
-	if v.err == nil && v.revision < target && (certain || attempt < unknownAttempts) {
+	if attempt >= unknownAttempts && c.waiters == 0 {
+		c.target = min(c.target, c.known) // others may wait for what is known
+	}
+	if v.err == nil && v.revision < max(c.target, c.listTarget) {
 		return true
 	}
 	c.target = 0

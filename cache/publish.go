@@ -62,8 +62,8 @@ func (c *Cache) publishLocked(f func(next *view)) {
 	}
 	next := *old
 	f(&next)
-	if next.era != old.era {
-		c.proofs = nil
+	if next.era != old.era { // what is known is of the era before
+		c.proofs, c.known = nil, 0
 	}
 	if next.synced() {
 		if until := c.proofs.reached(next.revision); until.After(next.provenAt) {
