@@ -83,8 +83,10 @@ type successor struct {
 	// comes up to it. It compares the states, so the events that are missing are of keys that came
 	// and went in the meantime. They are kept in late until all of these keys are gone again. Then
 	// they go to the log together, as complete, and the tree is as it was.
-	late, complete *entry
-	wrong          bool // an event is missing in the view, and no proof explains it
+	late     *lateChanges // nil if there are none
+	ownsLate bool         // late was made for this successor
+	complete *entry
+	wrong    bool // an event is missing in the view, and no proof explains it
 }
 
 // add takes the next event.
@@ -119,27 +121,37 @@ func (n *successor) logged() int64 {
 
 // addLate takes an event of a key that a proof has shown not to exist after the event.
 func (n *successor) addLate(key string, ev *mvccpb.Event) {
-	kept := &entry{}
-	last := map[string]*pair{} // what became of each key
+	var old *pair
 	if n.late != nil {
-		kept.first, kept.last, kept.size = n.late.first, n.late.last, n.late.size
-		kept.changes = append(kept.changes, n.late.changes...)
-		for _, ch := range kept.changes {
-			last[ch.Key] = ch.New
-		}
+		old, _ = n.late.alive.Get(key)
 	}
-	if last[key] == nil && ev.Type == mvccpb.Event_DELETE {
+	if old == nil && ev.Type == mvccpb.Event_DELETE {
 		return // it was delivered before
 	}
-	kept.add(key, last[key], ev)
-	last[key] = kept.changes[len(kept.changes)-1].New
-	n.late = kept
-	for _, kv := range last {
-		if kv != nil {
-			return
-		}
+	if n.late == nil || !n.ownsLate {
+		n.late, n.ownsLate = n.late.next(), true
 	}
-	n.late, n.complete = nil, n.complete.join(kept)
+	n.late.add(key, old, ev)
+	set(n.late.alive, key, old, ev)
+	if n.late.alive.Len() == 0 {
+		n.late, n.complete = nil, n.complete.join(n.late.entry)
+	}
+}
+
+// lateChanges are changes that a proof was ahead of.
+type lateChanges struct {
+	*entry
+	alive *tree // the keys that the changes have left
+}
+
+// next returns late changes for one successor to add to. Those of before stay as they are, because
+// the successor may have to be made again.
+func (l *lateChanges) next() *lateChanges {
+	if l == nil {
+		return &lateChanges{entry: &entry{}, alive: &tree{}}
+	}
+	e := &entry{first: l.first, last: l.last, size: l.size, changes: l.changes}
+	return &lateChanges{entry: e, alive: copyTree(l.alive)}
 }
 
 // join returns an entry of the changes of two, one of which may be nil.

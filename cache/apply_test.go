@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,7 +27,7 @@ func confirmedView() *view {
 	return &view{tree: t, revision: 9, confirmed: 9}
 }
 
-func successorOf(v *view, listed int64, late *entry, events ...*mvccpb.Event) *successor {
+func successorOf(v *view, listed int64, late *lateChanges, events ...*mvccpb.Event) *successor {
 	n := &successor{view: v, listed: listed, tree: v.tree, revision: v.revision, entry: &entry{},
 		late: late}
 	for _, ev := range events {
@@ -50,6 +52,51 @@ func TestEventsBehindAProofReachTheLog(t *testing.T) {
 	require.Equal(t, "b", string(second.complete.changes[2].Old.Key))
 	require.Equal(t, []int64{10}, revisions(second.entry))
 	require.Equal(t, 2, second.tree.Len())
+}
+
+// TestLateEventsCostTheSameHoweverManyThereAre compares what late events allocate with what half as
+// many do, where each response brings ten.
+func TestLateEventsCostTheSameHoweverManyThereAre(t *testing.T) {
+	allocated := func(keys int) float64 {
+		v := confirmedView()
+		v.confirmed = 1 << 40
+		v.revision = v.confirmed
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var kept *lateChanges
+		var complete *entry
+		for i := 0; i < 2*keys; i += 10 {
+			events := make([]*mvccpb.Event, 10)
+			for j := range events {
+				revision := int64(10 + i + j)
+				if i < keys {
+					events[j] = putEvent(fmt.Sprintf("k%06d", i+j), revision)
+				} else {
+					events[j] = deleteEvent(fmt.Sprintf("k%06d", i+j-keys), revision)
+				}
+			}
+			n := successorOf(v, 2, kept, events...)
+			kept, complete = n.late, n.complete
+		}
+		runtime.ReadMemStats(&after)
+		require.Nil(t, kept)
+		require.Len(t, complete.changes, 2*keys)
+		return float64(after.TotalAlloc - before.TotalAlloc)
+	}
+	require.Less(t, allocated(4000)/allocated(2000), 3.0)
+}
+
+// TestLateEventsAreTakenAgain shows that a successor which is not published leaves the late changes
+// of before as they were.
+func TestLateEventsAreTakenAgain(t *testing.T) {
+	v := confirmedView()
+	kept := successorOf(v, 2, nil, putEvent("b", 4), putEvent("c", 5), deleteEvent("b", 6)).late
+	for range 2 {
+		require.NotNil(t, successorOf(v, 2, kept, deleteEvent("c", 7), putEvent("c", 8)).late)
+		again := successorOf(v, 2, kept, deleteEvent("c", 8))
+		require.Nil(t, again.late)
+		require.Equal(t, []int64{4, 5, 6, 8}, revisions(again.complete))
+	}
 }
 
 func revisions(e *entry) (all []int64) {

@@ -70,8 +70,8 @@ func isRefusal(err error) bool {
 type follower struct {
 	c *Cache
 
-	listed int64  // the revision of the newest list
-	late   *entry // events that a proof was ahead of; nil if there are none
+	listed int64        // the revision of the newest list
+	late   *lateChanges // events that a proof was ahead of; nil if there are none
 
 	// of the watch
 	ctx    context.Context // ends with the watch
