@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
@@ -13,15 +14,15 @@ import (
 
 // loseHistory leaves the cache as it is right after its cluster was restored with its id: 100
 // revisions ahead of the server, and with another value of a key. No watch shows that.
-func loseHistory(t *testing.T, cluster *etcdfake.Cluster, c *Cache, key string) {
+func loseHistory(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 	t.Helper()
-	mustPut(t, c.client, key, "restored")
+	mustPut(t, c.client, "a/k", "restored")
 	_, err := c.Fresh(t.Context(), 0)
 	require.NoError(t, err)
 	c.publish(func(next *view) {
 		next.tree = copyTree(next.tree)
-		old, _ := next.tree.Get(key)
-		next.tree.Set(key, &pair{Key: old.Key, Value: []byte("lost"), Version: 9,
+		old, _ := next.tree.Get("a/k")
+		next.tree.Set("a/k", &pair{Key: old.Key, Value: []byte("lost"), Version: 9,
 			CreateRevision: old.CreateRevision, ModRevision: old.ModRevision + 50})
 		next.revision += 100
 	})
@@ -39,7 +40,7 @@ func TestUpdateEndsAfterARestore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
-				loseHistory(t, cluster, c, "a/k")
+				loseHistory(t, cluster, c)
 				start, attempts := time.Now(), 0
 				rev, err := c.Update(t.Context(), func(tx *Tx) error {
 					attempts++
@@ -63,7 +64,7 @@ func TestUpdateEndsAfterARestore(t *testing.T) {
 // of before, neither Status nor the requests for progress.
 func TestRevisionsOfALostHistoryAreForgotten(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
-		loseHistory(t, cluster, c, "a/k")
+		loseHistory(t, cluster, c)
 		_, err := c.Fresh(t.Context(), 0)
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
@@ -136,4 +137,69 @@ func (s *strayKV) Get(
 		resp.Header.ClusterId++
 	}
 	return resp, err
+}
+
+// TestKVSeesItsOwnWritesAfterARestore writes while the copy is of a lost history, and reads what
+// may be of the past.
+func TestKVSeesItsOwnWritesAfterARestore(t *testing.T) {
+	for name, write := range map[string]func(context.Context, clientv3.KV) error{
+		"Put": func(ctx context.Context, kv clientv3.KV) error {
+			_, err := kv.Put(ctx, "a/k", "1")
+			return err
+		},
+		"Do": func(ctx context.Context, kv clientv3.KV) error {
+			_, err := kv.Do(ctx, clientv3.OpPut("a/k", "1"))
+			return err
+		},
+		"Txn": func(ctx context.Context, kv clientv3.KV) error {
+			_, err := kv.Txn(ctx).Then(clientv3.OpPut("a/k", "1")).Commit()
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+				loseHistory(t, cluster, c)
+				kv := c.KV()
+				require.NoError(t, write(t.Context(), kv))
+				resp, err := kv.Get(t.Context(), "a/k", clientv3.WithSerializable())
+				require.NoError(t, err)
+				require.Equal(t, "1", string(resp.Kvs[0].Value))
+				require.Equal(t, cluster.Revision(), resp.Header.Revision)
+			})
+		})
+	}
+}
+
+// TestWritesOfALostHistoryAreNotWaitedFor has the old cluster acknowledge a write right before
+// it is restored to a revision before the write.
+func TestWritesOfALostHistoryAreNotWaitedFor(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		loseHistory(t, cluster, c)
+		k, before := c.KV().(*kv), c.now()
+		_, err := c.Fresh(t.Context(), 0)
+		require.NoError(t, err)
+		k.wrote(before, &pb.ResponseHeader{Revision: before.revision + 1})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err = k.Get(ctx, "a/k", clientv3.WithSerializable())
+		require.NoError(t, err)
+	})
+}
+
+// TestReadsInThePastEndNoEra passes a transaction on that only reads, and that a member which is
+// behind answers in the past.
+func TestReadsInThePastEndNoEra(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		_, err := c.AtLeast(t.Context(), mustPut(t, c.client, "a/k", "1"))
+		require.NoError(t, err)
+		cluster.On("Txn", func(*etcdfake.Call) etcdfake.Action {
+			return etcdfake.Answer(&pb.TxnResponse{Header: &pb.ResponseHeader{Revision: 1}})
+		})
+		read := clientv3.OpGet("b", clientv3.WithSerializable())
+		resp, err := c.KV().Do(t.Context(), clientv3.OpTxn(nil, []clientv3.Op{read}, nil))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, resp.Txn().Header.Revision)
+		time.Sleep(time.Second)
+		require.Zero(t, c.now().era)
+	})
 }

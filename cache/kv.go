@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -54,26 +56,30 @@ func (k *kv) least() floor {
 	return k.floor
 }
 
-// wrote raises the floor, if a write has succeeded.
-func (k *kv) wrote(rev int64) {
-	if rev == 0 {
+// wrote raises the floor after a write that has succeeded. It takes the header of the answer, and
+// the newest view of the moment at which the write was sent.
+func (k *kv) wrote(before *view, header *pb.ResponseHeader) {
+	if header.GetRevision() == 0 {
 		return
 	}
-	k.c.learn(rev)
-	era := k.c.now().era
+	n := floor{before.era, header.GetRevision()}
+	if !k.c.sameEra(header, before) && before.leftBy(header) {
+		n.era++ // it has begun, or is about to
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if era > k.floor.era || era == k.floor.era && rev > k.floor.revision {
-		k.floor = floor{era, rev}
+	if n.era > k.floor.era || n.era == k.floor.era && n.revision > k.floor.revision {
+		k.floor = n
 	}
 }
 
 func (k *kv) Put(
 	ctx context.Context, key, val string, opts ...clientv3.OpOption,
 ) (*clientv3.PutResponse, error) {
+	before := k.c.now()
 	resp, err := k.remote.Put(ctx, key, val, opts...)
 	if err == nil {
-		k.wrote(resp.Header.GetRevision())
+		k.wrote(before, resp.Header)
 	}
 	return resp, err
 }
@@ -81,9 +87,10 @@ func (k *kv) Put(
 func (k *kv) Delete(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.DeleteResponse, error) {
+	before := k.c.now()
 	resp, err := k.remote.Delete(ctx, key, opts...)
 	if err == nil {
-		k.wrote(resp.Header.GetRevision())
+		k.wrote(before, resp.Header)
 	}
 	return resp, err
 }
@@ -102,15 +109,17 @@ func (k *kv) Get(
 }
 
 func (k *kv) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
-	if op.IsGet() || op.IsTxn() && !writes(op) {
+	reads := op.IsGet() || op.IsTxn() && !writes(op)
+	if reads {
 		ctx, call := k.call(ctx)
 		if resp, err := k.memory.Do(ctx, op); !call.passed {
 			return resp, err
 		}
 	}
+	before := k.c.now()
 	resp, err := k.remote.Do(ctx, op)
-	if err == nil {
-		k.wrote(writeRevision(resp))
+	if err == nil && !reads { // a read may be answered in the past
+		k.wrote(before, writeHeader(resp))
 	}
 	return resp, err
 }
@@ -130,17 +139,17 @@ func onlyGets(ops []clientv3.Op) bool {
 	return true
 }
 
-// writeRevision returns the revision of the answer to a write; 0 for a get.
-func writeRevision(resp clientv3.OpResponse) int64 {
+// writeHeader returns the header of the answer to a write; nil for a get.
+func writeHeader(resp clientv3.OpResponse) *pb.ResponseHeader {
 	switch {
 	case resp.Put() != nil:
-		return resp.Put().Header.GetRevision()
+		return resp.Put().Header
 	case resp.Del() != nil:
-		return resp.Del().Header.GetRevision()
+		return resp.Del().Header
 	case resp.Txn() != nil:
-		return resp.Txn().Header.GetRevision()
+		return resp.Txn().Header
 	}
-	return 0
+	return nil
 }
 
 func (k *kv) GetStream(
@@ -194,11 +203,18 @@ func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 		least = call.floor
 	}
 	shows := func(v *view) bool {
-		return v.synced() && (v.era > least.era || v.revision >= least.revision)
+		return v.synced() && (v.era > least.era ||
+			v.era == least.era && v.revision >= least.revision)
 	}
 	if v := c.now(); v.err == nil && shows(v) {
 		return v, nil
 	}
+	// an era that ends takes the requests for progress with it
+	if v, err := c.await(ctx, func(v *view) bool { return v.era >= least.era }); err != nil {
+		return v, err
+	}
+	c.waitFor(1)
+	defer c.waitFor(-1)
 	c.reach(least.revision)
 	return c.await(ctx, shows)
 }
@@ -244,9 +260,10 @@ func (t *txn) Commit() (*clientv3.TxnResponse, error) {
 			return resp, err
 		}
 	}
+	before := t.k.c.now()
 	resp, err := t.remote.Commit()
 	if err == nil && t.writes {
-		t.k.wrote(resp.Header.GetRevision())
+		t.k.wrote(before, resp.Header)
 	}
 	return resp, err
 }

@@ -30,6 +30,9 @@ func fillRandomly(t *testing.T, client *clientv3.Client, prefix string) *randomg
 	}, lease.ID)
 }
 
+// writeRevision returns the revision of the answer to a write; 0 for a get.
+func writeRevision(resp clientv3.OpResponse) int64 { return writeHeader(resp).GetRevision() }
+
 // TestGetsAreAnsweredAsByTheServer compares answers to reads of random options with the server's,
 // and counts the reads that memory has answered.
 func TestGetsAreAnsweredAsByTheServer(t *testing.T) {
