@@ -19,8 +19,8 @@ import (
 type Tx struct {
 	c      *Cache
 	view   *view
-	keys   map[string]int64  // the mod revisions of the keys that were read; 0: there was none
-	spans  map[interval]bool // the ranges that were read
+	keys   map[string]int64 // the mod revisions of the keys that were read; 0: there was none
+	spans  map[interval]int // the ranges that were read, and how often
 	writes map[string]*write
 	order  []string // the keys of writes, in the order of their first write
 	err    error    // the first error of a method
@@ -33,7 +33,7 @@ type interval struct{ from, end string }
 type write struct{ put *pb.PutRequest }
 
 func newTx(c *Cache, v *view) *Tx {
-	return &Tx{c: c, view: v, keys: map[string]int64{}, spans: map[interval]bool{},
+	return &Tx{c: c, view: v, keys: map[string]int64{}, spans: map[interval]int{},
 		writes: map[string]*write{}}
 }
 
@@ -94,15 +94,23 @@ func (tx *Tx) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 			tx.fail(fmt.Errorf("cache of %s: Range(%q, %q) is not within it", &tx.c.opts, from, to))
 			return
 		}
-		end := to
+		whole := interval{from, to}
+		tx.spans[whole]++ // at once, because the loop may end without a word, by a panic
 		for key, kv := range tx.merged(from, to) {
 			if kv != nil && !yield(kv) {
-				end = key + "\x00"
-				break
+				tx.shorten(whole, key)
+				return
 			}
 		}
-		tx.spans[interval{from, end}] = true
 	}
+}
+
+// shorten says that the last reading of a range has ended with a key.
+func (tx *Tx) shorten(s interval, key string) {
+	if tx.spans[s]--; tx.spans[s] == 0 {
+		delete(tx.spans, s)
+	}
+	tx.spans[interval{s.from, key + "\x00"}]++
 }
 
 // merged returns the keys of the snapshot and those that the Tx has written, in order. A key that

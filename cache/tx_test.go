@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -107,4 +108,45 @@ func TestPutsOfATxTakeOptions(t *testing.T) {
 		})
 		require.ErrorIs(t, err, rpctypes.ErrKeyNotFound)
 	})
+}
+
+// TestLoopsThatEndWithoutAWordCount leaves a loop over a range in ways that its iterator does not
+// see, and has another client create a key in the range.
+func TestLoopsThatEndWithoutAWordCount(t *testing.T) {
+	for name, read := range map[string]func(*Tx){
+		"a panic that is recovered": func(tx *Tx) {
+			defer func() { _ = recover() }()
+			for range tx.Range("a/b", "a/p") {
+				panic("in the loop")
+			}
+		},
+		"an iter.Pull that is not stopped": func(tx *Tx) {
+			next, stop := iter.Pull(tx.Range("a/b", "a/p"))
+			tx.c.tasks.Go(func() { <-tx.c.ctx.Done(); stop() })
+			next()
+		},
+		"a loop that is left in a whole one": func(tx *Tx) {
+			for range tx.Range("a/b", "a/p") {
+				for range tx.Range("a/b", "a/p") {
+					break
+				}
+			}
+		},
+		"a whole loop in one that is left": func(tx *Tx) {
+			for range tx.Range("a/b", "a/p") {
+				for range tx.Range("a/b", "a/p") {
+				}
+				break
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+				_, err := c.AtLeast(t.Context(), mustPut(t, c.client, "a/c", "1"))
+				require.NoError(t, err)
+				require.Equal(t, 2,
+					interfering(t, c, read, func() { mustPut(t, c.client, "a/d", "phantom") }))
+			})
+		})
+	}
 }
