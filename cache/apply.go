@@ -193,14 +193,14 @@ func (c *Cache) append(next *view, e *entry) {
 	next.last = e
 }
 
-// keepEvent returns the event to keep for one of the watch: without its value, if the cache has
-// keys only. Events are shared with other watches, so they are not changed.
+// keepEvent returns the event to keep for one of the watch: without its value and lease, if the
+// cache has keys only. Events are shared with other watches, so they are not changed.
 func (c *Cache) keepEvent(ev *mvccpb.Event) *mvccpb.Event {
-	if !c.opts.keysOnly || len(ev.Kv.Value) == 0 {
+	if !c.opts.keysOnly || len(ev.Kv.Value) == 0 && ev.Kv.Lease == 0 {
 		return ev
 	}
 	kv := proto.CloneOf(ev.Kv)
-	kv.Value = nil
+	kv.Value, kv.Lease = nil, 0
 	return &mvccpb.Event{Type: ev.Type, Kv: kv}
 }
 

@@ -105,6 +105,11 @@ func (f *follower) page(a answer) error {
 		f.fill.Prove(a.kvs, a.count, a.header.Revision)
 		return f.finish()
 	}
+	if c.opts.keysOnly {
+		for _, kv := range a.kvs {
+			kv.Lease = 0 // not every server leaves it out
+		}
+	}
 	keep(c.now(), a.kvs)
 	f.fill.Page(a.kvs, a.header.Revision, a.more)
 	c.learn(a.header.Revision)

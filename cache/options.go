@@ -43,7 +43,8 @@ func WithPageSize(keys int) Option {
 	return func(o *options) { o.pageSize, o.paged = keys, true }
 }
 
-// WithKeysOnly leaves the values out: those of all pairs in the cache are nil.
+// WithKeysOnly leaves values and leases out: all pairs in the cache have a nil Value and a Lease of
+// 0. A server reads neither when it lists keys only.
 func WithKeysOnly() Option { return func(o *options) { o.keysOnly = true } }
 
 // WithHistory sets how many bytes of changes the cache keeps, for watches that start in the past,

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
@@ -76,6 +78,56 @@ func TestKeysOnly(t *testing.T) {
 		require.Equal(t, map[string]string{"a/1": "", "a/2": ""}, contents(s))
 		require.EqualValues(t, 6, c.Status().Bytes)
 	})
+}
+
+// TestKeysOnlyHaveNoLease lists leased keys and gets events of them. A new list then is no change,
+// whether or not the server leaves leases out of it.
+func TestKeysOnlyHaveNoLease(t *testing.T) {
+	for name, lists := range map[string]int64{"servers that leave them out": 0, "others": 1} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, _ *Cache) {
+				client := cluster.Client()
+				lease, err := client.Grant(t.Context(), 36000)
+				require.NoError(t, err)
+				first := clientv3.OpPut("a/1", "value", clientv3.WithLease(lease.ID))
+				_, err = client.Do(t.Context(), first)
+				require.NoError(t, err)
+				reader := cluster.Client()
+				reader.KV = leasedKV{reader.KV, lists * int64(lease.ID)}
+				c := synced(t, reader, "a/", WithKeysOnly())
+				_, err = client.Put(t.Context(), "a/2", "value", clientv3.WithLease(lease.ID))
+				require.NoError(t, err)
+				_, err = c.Fresh(t.Context(), 0)
+				require.NoError(t, err)
+				for kv := range c.Snapshot().All() {
+					require.Zero(t, kv.Lease, "%s", kv.Key)
+				}
+				before := c.now().last
+				c.startOver("of the test")
+				time.Sleep(time.Second)
+				require.EqualValues(t, 2, c.Status().Lists)
+				changes, ok := replay(before, c.now().last)
+				require.True(t, ok)
+				require.Empty(t, changes)
+			})
+		})
+	}
+}
+
+// leasedKV has a lease in all pairs that it reads, if it is not 0.
+type leasedKV struct {
+	clientv3.KV
+	lease int64
+}
+
+func (l leasedKV) Get(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
+	resp, err := l.KV.Get(ctx, key, opts...)
+	for _, kv := range (*pb.RangeResponse)(resp).GetKvs() {
+		kv.Lease += l.lease
+	}
+	return resp, err
 }
 
 // TestErrorsOfWaits shows that calls which wait return the error of their context with what was
