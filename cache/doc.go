@@ -21,7 +21,8 @@
 //	a slow reader of Watcher()           gets every revision; within the history from memory,
 //	                                     beyond it from the server
 //	a restored backup                    is found by the cluster's id; if it has the old one, by the
-//	                                     next question of Fresh, or the next audit (WithAudit)
+//	                                     next question of Fresh, Update, write by KV(), or audit
+//	                                     (WithAudit) that is answered below the copy's revision
 //	memory                               what keys and values take, and some 150 bytes a key
 //	a server that cannot prove progress  is asked for the state itself: slower, and as exact
 //
