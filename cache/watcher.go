@@ -89,11 +89,34 @@ func (w *cacheWatcher) watchServer(
 	ctx context.Context, key string, opts []clientv3.OpOption,
 ) clientv3.WatchChan {
 	w.direct.Store(true)
+	if ctx.Done() == nil {
+		// A context that is derived and cancelled would outlive a watch that the server ends.
+		return w.cache.client.Watch(boundContext{Context: ctx, end: w.ctx}, key, opts...)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	release := context.AfterFunc(w.ctx, cancel)
 	context.AfterFunc(ctx, func() { release() })
 	return w.cache.client.Watch(ctx, key, opts...)
 }
+
+// boundContext has the values of a context that never ends, and ends with another one.
+type boundContext struct {
+	context.Context
+	end context.Context
+}
+
+// Deadline implements context.Context.
+func (c boundContext) Deadline() (time.Time, bool) { return c.end.Deadline() }
+
+// Done implements context.Context.
+func (c boundContext) Done() <-chan struct{} { return c.end.Done() }
+
+// Err implements context.Context.
+func (c boundContext) Err() error { return c.end.Err() }
+
+// AfterFunc calls f in its own goroutine when the context has ended. Package context uses it for
+// contexts that are derived from this one, instead of a goroutine for each.
+func (c boundContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.end, f) }
 
 func (w *cacheWatcher) RequestProgress(ctx context.Context) error {
 	err := w.memory.RequestProgress(ctx)
