@@ -184,8 +184,11 @@ func (e *entry) add(key string, old *mvccpb.KeyValue, ev *mvccpb.Event) {
 	}
 	e.last = ch.revision
 	e.changes = append(e.changes, ch)
-	e.size += changeOverhead + fill.Bytes(ch.Old) + fill.Bytes(ch.New)
+	e.size += ch.size()
 }
+
+// size returns the bytes of a change that count against WithHistory.
+func (ch *change) size() int64 { return changeOverhead + fill.Bytes(ch.Old) + fill.Bytes(ch.New) }
 
 // append makes an entry the newest of the log and of a view that is about to be published.
 func (c *Cache) append(next *view, e *entry) {
@@ -239,8 +242,8 @@ func (f *follower) finish() error {
 			next.provenAt = time.Time{}
 		}
 		e := &entry{first: old.revision + 1, last: revision, gap: true, changes: changes}
-		for _, ch := range changes {
-			e.size += changeOverhead + fill.Bytes(ch.Old) + fill.Bytes(ch.New)
+		for i := range changes {
+			e.size += changes[i].size()
 		}
 		c.append(next, e)
 	})

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -169,7 +168,7 @@ func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 		if header, err = c.count(a.ctx); !isRefusal(err) {
 			break
 		}
-		c.end(fmt.Errorf("cache of %s: %w", &c.opts, err))
+		c.fail(err)
 	}
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func (c *Cache) auditOnce() error {
 		err := c.auditView(v)
 		switch {
 		case isRefusal(err):
-			c.end(fmt.Errorf("cache of %s: %w", &c.opts, err))
+			c.fail(err)
 			return nil
 		case errors.Is(err, rpctypes.ErrFutureRev):
 			c.replaced(v, errWentBack.Error())

@@ -43,7 +43,7 @@ func (c *Cache) follow() {
 		case c.ctx.Err() != nil:
 			return
 		case isRefusal(err), errors.Is(err, ErrTooLarge):
-			c.end(fmt.Errorf("cache of %s: %w", &c.opts, err))
+			c.fail(err)
 			return
 		}
 		if errors.Is(err, rpctypes.ErrNoLeader) {
@@ -213,8 +213,4 @@ func (f *follower) response(resp *clientv3.WatchResponse) error {
 		f.c.noticed()
 	}
 	return f.finish()
-}
-
-func originOf(header *pb.ResponseHeader) origin {
-	return origin{header.GetClusterId(), header.GetMemberId(), header.GetRaftTerm()}
 }

@@ -197,8 +197,7 @@ func (r *reader) deliver(a answer) bool {
 func (r *reader) prove() bool {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()
-	resp, err := r.c.client.Get(ctx, r.c.opts.from, clientv3.WithRange(r.c.opts.end),
-		clientv3.WithKeysOnly(), clientv3.WithMinModRev(r.certain+1))
+	resp, err := r.c.changedSince(ctx, r.certain)
 	switch {
 	case isRefusal(err):
 		return r.deliver(answer{err: err})

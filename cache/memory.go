@@ -209,10 +209,7 @@ func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 }
 
 // header returns the header of an answer from a view.
-func (v *view) header() *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: v.origin.clusterID, MemberId: v.origin.memberID,
-		Revision: v.revision, RaftTerm: v.origin.raftTerm}
-}
+func (v *view) header() *pb.ResponseHeader { return v.origin.header(v.revision) }
 
 // piece is a stream with one message.
 type piece struct {

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -19,11 +18,10 @@ func (c *Cache) prove() error {
 	ctx, cancel := context.WithTimeout(c.ctx, questionTimeout)
 	defer cancel()
 	base := c.now()
-	resp, err := c.client.Get(ctx, c.opts.from, clientv3.WithRange(c.opts.end),
-		clientv3.WithKeysOnly(), clientv3.WithMinModRev(base.revision+1))
+	resp, err := c.changedSince(ctx, base.revision)
 	switch {
 	case isRefusal(err):
-		c.end(fmt.Errorf("cache of %s: %w", &c.opts, err))
+		c.fail(err)
 		return err
 	case err != nil:
 		return err
@@ -32,7 +30,8 @@ func (c *Cache) prove() error {
 	}
 	for {
 		v, err := c.await(ctx, func(v *view) bool {
-			return v.era != base.era || v.revision >= resp.Header.Revision || matches(v, base, resp)
+			return v.era != base.era || v.revision >= resp.Header.Revision ||
+				fill.Unchanged(v.tree, resp.Kvs, resp.Count)
 		})
 		if err != nil || v.era != base.era || v.revision >= resp.Header.Revision {
 			return err
@@ -43,21 +42,11 @@ func (c *Cache) prove() error {
 	}
 }
 
-// matches reports whether a view shows the state that an answer of prove describes.
-func matches(v, base *view, resp *clientv3.GetResponse) bool {
-	if int64(v.tree.Len()) != resp.Count {
-		return false
-	}
-	for _, changed := range resp.Kvs {
-		if changed.ModRevision <= base.revision {
-			continue // the server does not know the bound
-		}
-		kv, _ := v.tree.Get(fill.Key(changed.Key))
-		if kv.GetModRevision() != changed.ModRevision {
-			return false
-		}
-	}
-	return true
+// changedSince reads the keys that have changed after a revision, without their values, and the
+// number of all keys of the range.
+func (c *Cache) changedSince(ctx context.Context, rev int64) (*clientv3.GetResponse, error) {
+	return c.client.Get(ctx, c.opts.from, clientv3.WithRange(c.opts.end),
+		clientv3.WithKeysOnly(), clientv3.WithMinModRev(rev+1))
 }
 
 // confirm moves the view v on to the revision of a header, if it is still the newest one. It

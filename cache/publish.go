@@ -82,6 +82,9 @@ func (c *Cache) end(err error) {
 	c.cancel()
 }
 
+// fail ends the cache with an error that tells its range.
+func (c *Cache) fail(err error) { c.end(fmt.Errorf("cache of %s: %w", &c.opts, err)) }
+
 // proven takes the answer to a question: a linearizable read that was sent at sentAt, when before
 // was the newest view. The answer proves a view when it reaches the header's revision. proven
 // returns false if the answer shows that the cluster was replaced or restored, or if the cache is

@@ -3,6 +3,8 @@ package cache
 import (
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"go.etcd.io/etcd/client/v3/cache/internal/fill"
 )
 
@@ -37,6 +39,17 @@ type view struct {
 // origin identifies who answered last, for the headers of answers from memory.
 type origin struct {
 	clusterID, memberID, raftTerm uint64
+}
+
+// originOf returns who sent a header.
+func originOf(header *pb.ResponseHeader) origin {
+	return origin{header.GetClusterId(), header.GetMemberId(), header.GetRaftTerm()}
+}
+
+// header returns the header of an answer from memory at a revision.
+func (o origin) header(revision int64) *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: o.clusterID, MemberId: o.memberID, Revision: revision,
+		RaftTerm: o.raftTerm}
 }
 
 // synced reports whether the view holds a state at all.

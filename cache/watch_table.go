@@ -67,9 +67,7 @@ func (t *watchTable) take() *pb.WatchResponse {
 
 // header returns the header of a response at a revision.
 func (t *watchTable) header(revision int64) *pb.ResponseHeader {
-	o := t.view.origin
-	return &pb.ResponseHeader{ClusterId: o.clusterID, MemberId: o.memberID, RaftTerm: o.raftTerm,
-		Revision: revision}
+	return t.view.origin.header(revision)
 }
 
 // look takes the newest view. An empty head has been given everything.

@@ -20,7 +20,8 @@ import (
 //	from a revision in the history    the changes come from memory
 //	from an older revision            they come from a watch on the server, until the history of the
 //	                                  cache has what follows
-//	after a gap                       so do those that the cache has missed, by one watch for all
+//	after a gap                       the changes that the cache has missed come from one watch on the
+//	                                  server, which all watches share
 //	keys outside of the cache's       the watch is one on the server, through the client's Watcher.
 //	range; a cache with WithKeysOnly  So it is for all watches once the cache has ended by itself.
 //
