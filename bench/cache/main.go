@@ -28,7 +28,7 @@ import (
 type settings struct {
 	keys   []int // of the copies from which single keys are read
 	list   int   // keys of the copy that is listed
-	rates  []int // writes a second beside the linearizable reads
+	rates  []int // writes a second during the linearizable reads
 	length time.Duration
 	out    string
 }
