@@ -77,7 +77,8 @@ func (kv *kv) GetStreamRewritten(
 			s.limited, s.maxPage = true, min(limit/2, maxPageBytes)
 		}
 	}
-	s.ctx, s.stop = await.Join(ctx, kv.client.Ctx())
+	s.client = kv.client.Ctx()
+	s.ctx, s.stop = await.Join(ctx, s.client)
 	if err := kv.start(s); err != nil {
 		err = toErr(s.ctx, err)
 		s.stop()
@@ -117,6 +118,7 @@ type getStream struct {
 	stream  pb.KV_RangeStreamClient // nil: the range is read by unary requests
 	ctx     context.Context         // descends from the caller's; also ends with the client
 	stop    context.CancelFunc      // ends ctx
+	client  context.Context         // ends with the client, a moment before ctx does
 
 	// pieces has room for one response, so that run can leave an error that nothing reads yet. Only
 	// run sends on it and closes it.
@@ -149,6 +151,9 @@ func (s *getStream) run() {
 	defer close(s.pieces)
 	defer s.stop()
 	if err := s.copyRange(); err != nil {
+		if s.client.Err() != nil {
+			s.stop() // so that the error is always that of ctx, and not now and then gRPC's
+		}
 		s.fail(toErr(s.ctx, err))
 	}
 }
