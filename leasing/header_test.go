@@ -74,9 +74,12 @@ func TestHeaderOfAnAcquisitionIsItsOwn(t *testing.T) {
 	var acquired int64
 	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
 		resp, err := fake.Apply(ctx, "Txn", req)
+		if err != nil {
+			return nil, err
+		}
 		acquired = resp.(*pb.TxnResponse).Header.Revision
 		kv.cache.latest.saw(&pb.ResponseHeader{Revision: acquired + 5})
-		return resp, err
+		return resp, nil
 	})
 	resp, err := kv.Do(testContext(t), clientv3.OpGet("k"))
 	require.NoError(t, err)

@@ -37,10 +37,13 @@ func newAuthFake(t *testing.T) *authFake {
 
 func (f *authFake) authenticate(ctx context.Context, req proto.Message) (proto.Message, error) {
 	resp, err := f.Apply(ctx, "Authenticate", req)
+	if err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tokens[resp.(*pb.AuthenticateResponse).GetToken()] = nil
-	return resp, err
+	return resp, nil
 }
 
 func (f *authFake) put(call *public.Call) public.Action {
