@@ -12,7 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
@@ -44,6 +46,22 @@ func TestInterceptors(t *testing.T) {
 			}
 			return next(srv, s)
 		})))
+}
+
+// An interceptor may call its handler after the stream. A member that is stopped waits for all
+// handlers, so it starts none then.
+func TestHandlerOfAStoppedMember(t *testing.T) {
+	var late func() error
+	c := etcdfake.New(t, etcdfake.WithServerOptions(grpc.ChainStreamInterceptor(
+		func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo,
+			next grpc.StreamHandler) error {
+			late = func() error { return next(srv, s) }
+			return status.Error(codes.FailedPrecondition, "not yet")
+		})))
+	_, err := c.Client().KeepAliveOnce(t.Context(), 1)
+	require.ErrorContains(t, err, "not yet")
+	c.Member(0).Stop()
+	require.ErrorContains(t, late(), "the member is stopped")
 }
 
 func TestServerOverTLS(t *testing.T) {

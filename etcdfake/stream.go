@@ -92,17 +92,15 @@ func (m *Member) serveStream(meth *method, ss grpc.ServerStream) error {
 	if err := m.checkMetadata(s.ctx); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	m.streams[s] = struct{}{}
-	m.mu.Unlock()
+	done := make(chan error, 1)
+	if !m.start(s, done) {
+		return status.Error(codes.Unavailable, "etcdfake: the member is stopped")
+	}
 	defer func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		delete(m.streams, s)
 	}()
-	done := make(chan error, 1)
-	// Ends when the handler returns, which the end of s.ctx asks it to; shutDown waits for it.
-	m.handlers.Go(func() { done <- s.serve() })
 	select {
 	case err := <-done:
 		select {
@@ -116,6 +114,20 @@ func (m *Member) serveStream(meth *method, ss grpc.ServerStream) error {
 	case <-ss.Context().Done():
 		return status.FromContextError(ss.Context().Err()).Err()
 	}
+}
+
+// start runs the handler of a stream, and reports false if the member is stopped. An interceptor
+// of the user may call its handler after the stream, when shutDown already waits for all handlers.
+func (m *Member) start(s *serverStream, done chan<- error) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.grpc == nil {
+		return false
+	}
+	m.streams[s] = struct{}{}
+	// Ends when the handler returns, which the end of s.ctx asks it to; shutDown waits for it.
+	m.handlers.Go(func() { done <- s.serve() })
+	return true
 }
 
 func (s *serverStream) serve() error {
