@@ -114,8 +114,9 @@ type ListResponse struct {
 
 // PutResponse is the response to an OptimisticPut.
 type PutResponse struct {
-	// KV is the pair that was not as expected, if PutOptions.GetOnFailure is set. It is nil if the
-	// key does not exist, and if the put succeeded.
+	// KV is the key-value pair that was found instead of the expected one, if
+	// PutOptions.GetOnFailure is set. It is nil if the key does not exist, and if the put
+	// succeeded.
 	KV *mvccpb.KeyValue
 
 	// Succeeded reports whether the value was written.
@@ -127,11 +128,12 @@ type PutResponse struct {
 
 // DeleteResponse is the response to an OptimisticDelete.
 type DeleteResponse struct {
-	// KV is the pair that was not as expected, if DeleteOptions.GetOnFailure is set. It is nil if
-	// the key does not exist, and if the delete succeeded.
+	// KV is the key-value pair that was found instead of the expected one, if
+	// DeleteOptions.GetOnFailure is set. It is nil if the key does not exist, and if the delete
+	// succeeded.
 	KV *mvccpb.KeyValue
 
-	// Succeeded reports whether the key was as expected, and so is gone.
+	// Succeeded reports whether the key was as expected, and therefore was deleted.
 	Succeeded bool
 
 	// Revision is the store's revision: that of the delete, if a key was deleted.
@@ -259,8 +261,8 @@ func (k Client) guarded(
 	return resp.Succeeded, kv, after, nil
 }
 
-// onlyAnswer checks that a transaction has answered its one request: write if it succeeded, and
-// otherwise a get. It returns the key-value pair that the get has found.
+// onlyAnswer checks that a transaction has the answer to its one request: write if it succeeded,
+// and otherwise a get. It returns the key-value pair that the get has found, or nil.
 func onlyAnswer(resp *clientv3.TxnResponse, write clientv3.Op) (*mvccpb.KeyValue, error) {
 	err := txnanswer.CheckCount(resp.Responses, 1)
 	if err != nil {

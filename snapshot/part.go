@@ -63,7 +63,7 @@ func (p *partFile) discard() error {
 
 // syncDir makes the names in dir survive a crash. Windows has no such call and keeps its names in a
 // journal. Some file systems refuse the call, and a directory that can be written to cannot always
-// be opened: syncDir returns nil then, because the file has its name all the same.
+// be opened. In these cases syncDir returns nil, because the file has its name all the same.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -87,8 +87,8 @@ func Save(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath strin
 	return err
 }
 
-// newClient makes a client that ends with ctx, so that a login ends with ctx too. release closes
-// it.
+// newClient makes a client that ends with ctx, because a login must end with ctx too. release
+// closes the client.
 func newClient(
 	ctx context.Context, lg *zap.Logger, cfg clientv3.Config,
 ) (_ *clientv3.Client, release func(), _ error) {

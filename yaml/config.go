@@ -53,8 +53,8 @@ import (
 // settings go together; clientv3.New does.
 //
 // Settings without effect are no error: unknown keys, ca-file, one of cert-file and key-file
-// without the other, all but the last occurrence of a key. One warning names all of these but the
-// last kind. It goes to a logger made from the file's LogConfig, or to the default logger of
+// without the other, all but the last occurrence of a key. One warning names them all, except for
+// repeated keys. It goes to a logger made from the file's LogConfig, or to the default logger of
 // clients if there is none. [NewStrictConfig] refuses such settings.
 //
 // Unless the file has insecure-transport: true, the Config has a TLS config, even if the file has
@@ -237,9 +237,8 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 	return cfg, ignored, nil
 }
 
-// authorities reads the authorities that servers' certificates are checked with. If the file has no
-// PEM block, that is no error: missing describes it, and with the empty pool no certificate is
-// accepted.
+// authorities reads the authorities that servers' certificates are checked with. A file without a
+// PEM block is no error: missing describes it, and with the empty pool no certificate is accepted.
 func authorities(name string) (pool *x509.CertPool, missing []string, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {

@@ -97,14 +97,15 @@ func (s *Source) Ensure(ctx context.Context) error {
 }
 
 // Refresh replaces the token of generation seen. It returns nil at once if the token has changed
-// since, or if the source has no user to log in (certificates): the request can be tried again.
-// Otherwise it blocks until the login under way is answered. If there is none, it starts one.
+// since, or if the source has no user to log in, as with certificates: the request can be tried
+// again. Otherwise it blocks until the login under way is answered. If no login is under way, it
+// starts one.
 //
 // The old token stays in place until the new one is there. If the server says that authentication
-// is not enabled, the token is dropped and Refresh returns nil. Any other error of the login goes
-// to all who wait for it, the token is kept, and the next Refresh logs in again. Refresh returns
+// is not enabled, the token is dropped and Refresh returns nil. All calls that wait for a login
+// return its other errors; the token is kept, and the next Refresh logs in again. Refresh returns
 // ErrStatic for a static token, context.Canceled after Close, and the error of ctx if ctx ends
-// first; the login then goes on for the others.
+// first; the login then goes on for the other callers.
 func (s *Source) Refresh(ctx context.Context, seen uint64) error {
 	if s.authenticate == nil {
 		if s.Generation() != 0 {
@@ -133,8 +134,8 @@ func (s *Source) Renew(ctx context.Context, seen uint64) error {
 	return nil
 }
 
-// Close ends the login under way, and waits until it has ended. Those who wait for the login get
-// context.Canceled. Requests still carry the token. Close may be called more than once.
+// Close ends the login under way, and waits until it has ended. Calls that wait for the login
+// return context.Canceled. Requests still carry the token. Close may be called more than once.
 func (s *Source) Close() {
 	if s.authenticate == nil {
 		return

@@ -12,7 +12,7 @@
 //
 // The login belongs to the client. It runs on a goroutine of the source with the client's context,
 // and Close stops it and waits for it. If the first caller ran it, the end of that caller's context
-// would fail all others. A caller whose context ends only ends its own wait.
+// would fail all other callers. A caller whose context ends only stops waiting.
 //
 // What becomes of a refused token depends on how the client authenticates:
 //
@@ -27,6 +27,6 @@
 //   - At most one login is under way.
 //   - The old token stays attached until the new one is there: no request goes out without a token
 //     because of a refresh.
-//   - The error of a login goes to all who wait for it and is then forgotten.
+//   - All calls that wait for a login return its error, which is then forgotten.
 //   - A request reads the token with one atomic load.
 package authtoken

@@ -1,5 +1,6 @@
-// Package await has the loop of calls that wait for a state of the store: look at it, wait for a
-// change of what was seen, and look again. It also joins the contexts that end such calls.
+// Package await has the loop of calls that wait until the store is in some state: read the store,
+// wait until what was read may have changed, and read again. It also joins the contexts that end
+// such calls.
 package await
 
 import (
@@ -9,8 +10,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// Retry is the wait before a look that no change has caused, and before any other request that is
-// repeated until it succeeds.
+// Retry is the wait before a call of look that no change has caused, and before any other request
+// that is repeated until it succeeds.
 var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
 // Join returns a copy of ctx that also ends with other. The caller calls release once the copy is
@@ -21,18 +22,19 @@ func Join(ctx, other context.Context) (joined context.Context, release context.C
 	return ctx, func() { detach(); cancel() }
 }
 
-// Change blocks until what a look has seen may have changed, and returns true then. It returns
-// false when it can no longer notice a change, as when its watch or ctx has ended.
+// Change blocks until the state that look has read may have changed, and then returns true. It
+// returns false when it can no longer notice a change, for example because its watch or ctx has
+// ended.
 type Change func(ctx context.Context) bool
 
 // Loop calls look until look returns neither a Change nor an error, and then returns nil. It
 // returns an error of look if final reports true for it, and the error of ctx when ctx ends in a
-// wait. If final is nil, no error of look ends the Loop. A look decides; a Change only says when to
-// look again. If a look fails or a Change returns false, Loop looks again after a wait of Retry,
-// which grows until a Change returns true. So Loop goes on through all that may pass, such as a
-// compaction or a member without a leader.
+// wait. If final is nil, no error of look ends the Loop. Only look decides whether the Loop ends; a
+// Change only says when to call look again. If look fails or a Change returns false, Loop calls
+// look again after a wait of Retry, which grows until a Change returns true. So Loop goes on
+// through every passing failure, such as a compaction or a member without a leader.
 //
-// If first is not nil, Loop waits for it before the first look.
+// If first is not nil, Loop waits for it before the first call of look.
 func Loop(
 	ctx context.Context, first Change, look func(context.Context) (Change, error),
 	final func(error) bool,

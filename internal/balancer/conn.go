@@ -16,7 +16,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
 )
 
-// state is what is known of a connection, see the package's documentation.
+// state is the state of a connection, see the package's documentation.
 type state uint8
 
 const (
@@ -47,13 +47,13 @@ func (p *policy) newConn(a resolver.Address) (*conn, error) {
 	c := &conn{policy: p, address: a, member: p.tracker.of(a), stopCheck: func() {}}
 	opts := balancer.NewSubConnOptions{StateListener: c.changed}
 	if b := endpoint.BundleOf(a.Attributes); b != nil {
-		// gRPC derives :scheme from it, which may differ between the connections of one client.
-		//nolint:staticcheck // gRPC asks an address's credentials for no :scheme
+		// gRPC derives :scheme from the bundle, and connections of one client may differ in it.
+		//nolint:staticcheck // gRPC does not derive :scheme from an address's credentials
 		opts.CredsBundle = b
 		c.handshakes.encrypted = b.TransportCredentials().Info().SecurityProtocol == "tls"
 	}
 	var err error
-	//nolint:staticcheck // it is what policies call
+	//nolint:staticcheck // a policy has no other call to connect
 	if c.sub, err = p.cc.NewSubConn([]resolver.Address{a}, opts); err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (p *policy) newConn(a resolver.Address) (*conn, error) {
 	return c, nil
 }
 
-// changed takes in the state that gRPC reports of the connection.
+// changed is called by gRPC with each new state of the connection.
 func (c *conn) changed(s balancer.SubConnState) {
 	if s.ConnectivityState != connectivity.Ready {
 		c.member.conn.CompareAndSwap(c, nil)
@@ -96,7 +96,7 @@ func (c *conn) changeLocked(s balancer.SubConnState) {
 	}
 }
 
-// startCheckLocked follows the server's health as long as the connection is ready.
+// startCheckLocked starts to follow the server's health, as long as the connection is ready.
 func (c *conn) startCheckLocked() {
 	ctx, cancel := context.WithCancel(c.policy.ctx)
 	c.stopCheck = cancel
@@ -109,7 +109,7 @@ func (c *conn) startCheckLocked() {
 	})
 }
 
-// report takes in the server's health, unless ctx has ended.
+// report records whether the server serves, unless ctx has ended.
 func (c *conn) report(ctx context.Context, serving bool) {
 	c.policy.change(func() {
 		switch {
@@ -142,8 +142,8 @@ type rpcs struct{}
 func (rpcs) Build(conn any) (balancer.Producer, func()) { return conn, func() {} }
 
 // handshakeBackoff is the wait before connecting again after a refused handshake. Attempts are
-// refused until a certificate is replaced, and servers log each one: this makes five in the first
-// 15 seconds, then at most two in 15 seconds.
+// refused until a certificate is replaced, and servers log each one. With these waits there are
+// five attempts in the first 15 seconds, then at most two in 15 seconds.
 var handshakeBackoff = backoff.Policy{Base: 2500 * time.Millisecond, Max: 10 * time.Second,
 	Jitter: 0.2}
 
@@ -163,7 +163,8 @@ func isUnreachable(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// handshakes delays the attempts at one connection. Its methods are not safe for concurrent use.
+// handshakes delays further attempts to connect to one address after refused TLS handshakes. Its
+// methods are not safe for concurrent use.
 type handshakes struct {
 	encrypted bool
 	refusals  int         // consecutive

@@ -29,6 +29,6 @@
 // # Locks
 //
 // The policy's mutex is taken first. It is held while gRPC is given a picker, which takes locks of
-// gRPC; gRPC holds none of them when it calls this package. The tracker's mutex is taken last. A
-// tick releases it before it closes connections and reports changes.
+// gRPC. gRPC holds none of those locks when it calls this package. The tracker's mutex is taken
+// last. A tick releases it before it closes connections and reports changes.
 package balancer

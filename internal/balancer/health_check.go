@@ -20,10 +20,10 @@ var healthBackoff = backoff.Policy{Base: 200 * time.Millisecond, Max: time.Minut
 // counts as serving, because it has not reported that it does not serve.
 const healthStallTimeout = time.Second
 
-// followHealth reports each change of health until ctx ends. It returns true if the server has no
-// health service, which counts as serving. Load balancers end streams after a time: if a stream
-// ends after it has reported health, the last report holds until the next stream. A report is
-// ignored if the context that it is made with has ended.
+// followHealth reports each change of a server's health until ctx ends, and then returns false. It
+// returns true if the server has no health service, which counts as serving. Load balancers end
+// streams after a time: if a stream ends after it has reported health, the last report holds until
+// the next stream. report must ignore a call whose context has ended.
 func followHealth(
 	ctx context.Context, rpc grpc.ClientConnInterface,
 	report func(ctx context.Context, serving bool),

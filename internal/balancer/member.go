@@ -19,17 +19,17 @@ type Member struct {
 	address     string
 	removed     context.Context // ends when the member is removed from the endpoints
 	remove      context.CancelFunc
-	done        func(balancer.DoneInfo) // of each request that is not movable
-	doneMovable func(balancer.DoneInfo)
+	done        func(balancer.DoneInfo) // called at the end of each request that is not movable
+	doneMovable func(balancer.DoneInfo) // called at the end of each movable request
 
 	// own synchronisation
 	health        *memberhealth.Member        // its record is guarded by the tracker's mu
 	conn          atomic.Pointer[conn]        // its ready connection; nil if there is none
 	withoutHealth atomic.Bool                 // its server has no health service, so it is a proxy
-	socket        atomic.Pointer[trackedConn] // under the current connection and its TLS
+	socket        atomic.Pointer[trackedConn] // of the current connection, below TLS
 
 	// guarded by the tracker's mu
-	connection int // counts the connections
+	connection int // the number of connections that were made
 }
 
 func newMember(address string) *Member {
@@ -41,8 +41,8 @@ func newMember(address string) *Member {
 	return m
 }
 
-// Attempt is one attempt at a request. It is found under AttemptKey in the request's context. A
-// request without it is not idempotent.
+// Attempt is one attempt at a request. The picker finds it under AttemptKey in the request's
+// context. A request without an Attempt counts as not idempotent.
 type Attempt interface {
 	// Idempotent reports whether the request is sent again even if a server may have served it.
 	Idempotent() bool
@@ -55,7 +55,7 @@ type Attempt interface {
 // AttemptKey is the context key of an Attempt.
 type AttemptKey struct{}
 
-// outcome returns how a request ended, as package memberhealth counts it.
+// outcome returns how a request ended, in the terms of package memberhealth.
 func outcome(info balancer.DoneInfo) memberhealth.Outcome {
 	refused := info.BytesReceived && isRefusal(info.Err)
 	return memberhealth.Outcome{Answered: info.BytesReceived, Refused: refused,

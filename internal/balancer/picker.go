@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
-// picker spreads requests over the connected members. It holds no lock and allocates
-// nothing.
+// picker spreads requests over the connected members. A pick for a unary call allocates nothing,
+// and takes no lock while ticks run.
 type picker struct {
 	tracker    *Tracker
 	candidates []*conn
@@ -43,7 +43,9 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return result, nil
 }
 
-// avoided returns the member that the request goes to only if there is no other, or nil.
+// avoided returns the member that the request goes to only if no other one serves, or nil. That is
+// the member of the previous attempt, or, for a LeaseTimeToLive request, the member whose answer it
+// checks.
 func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 	if attempt != nil {
 		if m, ok := attempt.Avoid().(*Member); ok {
@@ -71,8 +73,9 @@ func isStream(method string) bool {
 	return false
 }
 
-// choose goes round-robin over the members. It passes over those that take no more requests and
-// those much busier than the least busy one.
+// choose returns the next connection in round-robin order. It passes over members that take no more
+// requests and those much busier than the least busy one. If it has passed over all, it returns the
+// next one that may get requests.
 func (p *picker) choose() *conn {
 	n := uint32(len(p.candidates))
 	next := p.tracker.next.Add(1)
@@ -90,7 +93,8 @@ func (p *picker) choose() *conn {
 	return p.candidates[next%n]
 }
 
-// leastOutstanding returns the number of outstanding requests of the least busy member.
+// leastOutstanding returns the number of outstanding requests of the least busy healthy member, as
+// a baseline for the others.
 func (p *picker) leastOutstanding() int64 {
 	least, leastOfAll := int64(memberhealth.Unlimited), int64(memberhealth.Unlimited)
 	for _, c := range p.candidates {

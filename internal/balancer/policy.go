@@ -21,8 +21,8 @@ func init() { balancer.Register(builder{}) }
 
 type trackerKey struct{}
 
-// Attributes returns the attributes of a resolver's state by which the policy finds t. Without a
-// tracker requests go round-robin.
+// Attributes returns the attributes of a resolver's state by which the policy finds t. For a nil t
+// it returns nil, and requests go round-robin.
 func (t *Tracker) Attributes() *attributes.Attributes {
 	if t == nil {
 		return nil
@@ -102,7 +102,8 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	return err
 }
 
-// configure reads what all updates have in common.
+// configure takes the tracker and the settings from the first update. Later updates cannot change
+// them.
 func (p *policy) configure(s balancer.ClientConnState) {
 	p.tracker, _ = s.ResolverState.Attributes.Value(trackerKey{}).(*Tracker)
 	if p.tracker == nil {
@@ -112,7 +113,8 @@ func (p *policy) configure(s balancer.ClientConnState) {
 	p.checkHealth = ok && c.HealthCheck
 }
 
-// change runs f, which changes connections, and gives gRPC the picker that follows.
+// change runs f, which changes connections, and gives gRPC a picker of the connections as they are
+// then. It warns if no member can be reached.
 func (p *policy) change(f func()) {
 	p.mu.Lock()
 	f()
@@ -127,7 +129,9 @@ func (p *policy) change(f func()) {
 	}
 }
 
-// connectLocked keeps the connections to addresses that have not changed.
+// connectLocked makes addresses the ones that the policy connects to. It keeps the connections to
+// addresses that have not changed, starts one to each new address, and ends the others. It returns
+// an error only if gRPC is closing.
 func (p *policy) connectLocked(addresses []resolver.Address) error {
 	conns := make([]*conn, 0, len(addresses))
 	for _, a := range addresses {
@@ -151,10 +155,11 @@ func (p *policy) connectLocked(addresses []resolver.Address) error {
 	return nil
 }
 
-// updateLocked gives gRPC a picker of the connections that requests may use.
+// updateLocked gives gRPC a picker of the connections that requests may use, or the error for
+// requests if there are none.
 func (p *policy) updateLocked() {
 	usable, whole, err := p.usableLocked()
-	// The tracker learns that there are none, too, so that the next connection counts as new.
+	// pickerOf is called even for no connections, so that the tracker counts the next one as new.
 	var picker balancer.Picker = p.tracker.pickerOf(usable)
 	if whole != connectivity.Ready {
 		picker = base.NewErrPicker(err)
@@ -162,11 +167,12 @@ func (p *policy) updateLocked() {
 	p.cc.UpdateState(balancer.State{ConnectivityState: whole, Picker: picker})
 }
 
-// usableLocked returns the connections that requests may use. These are the ones whose server is
-// healthy. If there are none, and none can still become ready or be found healthy, they are the
-// ones whose health check fails: the server reports that it does not serve, or it refuses the
-// check, as learners refuse all streams. Otherwise gRPC would let requests wait for ever. If there
-// are none at all, err is the error of picks.
+// usableLocked returns the connections that requests may use, and the state to report to gRPC.
+// Connections to healthy servers may be used. If there are none, and no connection is still
+// connecting or unchecked, requests may use the connections to unhealthy servers. Such a server
+// reports that it does not serve, or refuses the health check, as learners refuse all streams.
+// Without them gRPC would let requests wait for ever. If no connection may be used, err is the
+// error of picks.
 func (p *policy) usableLocked() (usable []*conn, whole connectivity.State, err error) {
 	var fallback []*conn
 	pending := false

@@ -14,15 +14,15 @@ import (
 // StreamTarget is the member on which one link opens its streams, one after another. The
 // zero value is ready for use.
 type StreamTarget struct {
-	current atomic.Pointer[Member] // of the latest stream
-	avoid   atomic.Pointer[Member]
-	last    atomic.Pointer[targetedStream]
+	current atomic.Pointer[Member]         // of the latest stream
+	avoid   atomic.Pointer[Member]         // used only if there is no other
+	last    atomic.Pointer[targetedStream] // the latest stream
 }
 
 // targetedStream is one stream of a target.
 type targetedStream struct {
 	target *StreamTarget
-	end    context.CancelFunc
+	end    context.CancelFunc // of its context
 }
 
 type streamTargetKey struct{}
@@ -66,8 +66,8 @@ func (p *StreamTarget) WithoutHealth() bool {
 	return m != nil && m.withoutHealth.Load()
 }
 
-// pickStream picks for a stream. If its member was removed after this picker was made, gRPC tries
-// again with the next picker.
+// pickStream picks a connection for a stream. If the chosen member was removed after this picker
+// was made, it makes gRPC try again with the next picker.
 func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error) {
 	stream, ok := info.Ctx.Value(streamTargetKey{}).(*targetedStream)
 	if !ok {
@@ -87,10 +87,10 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 	}}, nil
 }
 
-// chooseStream chooses for a stream, or for a request that avoids a member. Members that refuse
-// requests come last: one without a leader may accept the stream and never send anything. The
-// member to avoid comes before them. Round-robin alone could return that member again and again,
-// because other requests advance the position as well.
+// chooseStream returns a connection for a stream, or for a request that avoids a member. Members
+// that refuse requests come last: one without a leader may accept the stream and never send
+// anything. The member to avoid comes before them. Round-robin alone could return that member again
+// and again, because other requests advance the position as well.
 func (p *picker) chooseStream(avoid *Member) *conn {
 	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {

@@ -18,7 +18,7 @@ import (
 // probeTimeout bounds a probe. The member is judged long before that.
 const probeTimeout = 5 * time.Second
 
-// wake starts the ticks. They go on as long as there are requests.
+// wake starts the ticks, unless they run. They go on as long as there are requests.
 func (t *Tracker) wake() {
 	if t.ticking.Load() || !t.ticking.CompareAndSwap(false, true) {
 		return
@@ -39,7 +39,7 @@ func (t *Tracker) scheduleLocked() {
 	}
 }
 
-// change is what a tick reports of one member.
+// change is a change of one member's health, for Options.Report.
 type change struct{ address, health string }
 
 // tick runs on the timer's goroutine, which Close waits for.
@@ -73,8 +73,8 @@ func (t *Tracker) tick() {
 	}
 }
 
-// decideLocked starts the probes that are due, and returns what must be done without the
-// lock.
+// decideLocked starts the probes and reads that are due. It returns whether there must be another
+// tick, the members to eject, and the changes to report; the caller acts on these without the lock.
 func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, changes []change) {
 	busy = t.observeLocked(now)
 	d := memberhealth.Decide(t.health, now, !t.NoProbes)
@@ -98,7 +98,8 @@ func (t *Tracker) ownerLocked(h *memberhealth.Member) *Member {
 	return t.ready[slices.Index(t.health, h)]
 }
 
-// observeLocked takes a sample of each member, and reports whether any has to be observed further.
+// observeLocked takes a sample of each member, and reports whether any of them must be observed at
+// the next tick too.
 func (t *Tracker) observeLocked(now time.Time) (busy bool) {
 	elapsed := now.Sub(t.lastTick)
 	t.lastTick = now
@@ -161,9 +162,9 @@ func checkHealth(ctx context.Context, m *Member) error {
 	})
 }
 
-// readOneKey reads a key that does not exist. A member that works answers this, or refuses it to a
-// user who may not read the key. A member that defragments its store, or waits for other members,
-// does neither.
+// readOneKey reads a key that does not exist. A member that works answers the read, or refuses it
+// to a user who may not read the key. A member that defragments its store, or waits for other
+// members, does neither.
 func readOneKey(ctx context.Context, m *Member) error {
 	return m.send(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte{0}, KeysOnly: true})

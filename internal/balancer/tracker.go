@@ -39,7 +39,7 @@ type Options struct {
 // warnPeriod is the shortest time between two calls of Options.Unreachable.
 const warnPeriod = time.Minute
 
-// Tracker follows the health of the members of one connection. A nil Tracker follows none.
+// Tracker follows the health of the members of one grpc.ClientConn. A nil Tracker follows none.
 type Tracker struct {
 	// read-only after New
 	Options
@@ -59,7 +59,7 @@ type Tracker struct {
 	closed   bool
 	members  map[string]*Member     // by address
 	ready    []*Member              // the connected ones
-	health   []*memberhealth.Member // of ready
+	health   []*memberhealth.Member // of the members in ready, in that order
 	failures map[string]error       // of the last attempts to connect; nil while one is connected
 	warned   time.Time              // when Unreachable was called last
 	lastTick time.Time
@@ -81,7 +81,7 @@ func New(ctx context.Context, o Options) *Tracker {
 	return t
 }
 
-// Member returns the member at an address, the same one each time.
+// Member returns the member at an address, and makes it at the first call.
 func (t *Tracker) Member(address string) *Member {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,7 +113,8 @@ func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 	return conn
 }
 
-// of returns the member in the attributes of an address, or the one at that address.
+// of returns the member that With has added to an address. If there is none, it returns the member
+// that t has at that address.
 func (t *Tracker) of(a resolver.Address) *Member {
 	if m, ok := a.Attributes.Value(memberKey{}).(*Member); ok {
 		return m
@@ -134,8 +135,8 @@ func (t *Tracker) Retain(addresses []string) (removed []*Member) {
 	return removed
 }
 
-// pickerOf returns a picker of connections that are ready. The health of a member whose connection
-// is new starts afresh.
+// pickerOf returns a picker that chooses among conns, which are ready. It resets the health of each
+// member whose connection is new.
 func (t *Tracker) pickerOf(conns []*conn) *picker {
 	t.mu.Lock()
 	defer t.mu.Unlock()

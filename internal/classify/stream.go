@@ -31,8 +31,8 @@ var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)
 //
 // No status of an etcd server is in the list. The statuses with which etcd ends a watch or
 // keepalive stream (not capable, not supported for learner, no leader, watch canceled, a failed
-// renewal) hold for one member at one time, or for one lease. That a watch has ended, etcd says by
-// a response on the stream; that a lease is gone, by an answer without a TTL.
+// renewal) hold for one member at one time, or for one lease. etcd reports the end of a watch by a
+// response on the stream, and a lease that is gone by an answer without a TTL.
 func IsFinal(ctx context.Context, err error, opened bool) bool {
 	switch {
 	case ctx != nil && ctx.Err() != nil:

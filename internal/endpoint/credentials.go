@@ -104,7 +104,7 @@ func (c trackedCredentials) ClientHandshake(
 	ctx context.Context, authority string, conn net.Conn,
 ) (net.Conn, credentials.AuthInfo, error) {
 	if c.serverName != "" {
-		authority = c.serverName // gRPC would prefer the address's own
+		authority = c.serverName // gRPC passes the address's server name
 	}
 	if c.opened != nil {
 		conn = c.opened(credentials.ClientHandshakeInfoFromContext(ctx).Attributes, conn)

@@ -1,4 +1,4 @@
-// Package endpoint reads the endpoints that users configure.
+// Package endpoint parses the endpoints that users configure.
 package endpoint
 
 import (
@@ -28,8 +28,7 @@ const (
 	Encrypted
 )
 
-// Endpoint is an endpoint taken apart. All spellings of one endpoint have the same Address and
-// Authority.
+// Endpoint is a parsed endpoint. All spellings of one endpoint have the same Address and Authority.
 type Endpoint struct {
 	// Address is what is dialled: "host:port", "unix:path" or "unix:///path".
 	Address string
@@ -42,7 +41,7 @@ type Endpoint struct {
 
 const unixPrefix = "unix:"
 
-// Parse takes an endpoint apart. It understands
+// Parse parses an endpoint. It understands
 //
 //	host:port  http://host:port  https://host:port
 //	unix:path  unix:///path  unixs:path  unixs:///path
@@ -94,8 +93,8 @@ func parse(ep string) (Endpoint, error) {
 	return Endpoint{}, fmt.Errorf("unknown scheme %q, want http, https, unix or unixs", scheme)
 }
 
-// urlError returns what is wrong with a URL that url.Parse refuses. The error of url.Parse for ep
-// itself might quote user information.
+// urlError returns why url.Parse refuses a URL. It parses the redacted text, because an error about
+// ep itself might quote user information.
 func urlError(ep string) error {
 	_, err := url.Parse(Redact(ep))
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
@@ -140,7 +139,8 @@ func parseHost(host string, security Security) (Endpoint, error) {
 	return Endpoint{Address: host, Authority: host, Security: security}, nil
 }
 
-// canonical returns the one spelling that stands for all spellings of a host.
+// canonical returns the canonical spelling of a host: lower case, or the usual form of an IP
+// address.
 func canonical(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.String()
@@ -187,8 +187,8 @@ func RedactAll(eps []string) []string {
 	return out
 }
 
-// Resolved returns the address for gRPC. It carries the name of the server, and of creds, if not
-// nil, the credentials that secure its connection.
+// Resolved returns the address for gRPC, with the name of the server. If creds is not nil, the
+// address carries the credentials in creds that secure its connection.
 func (e Endpoint) Resolved(creds *Credentials) resolver.Address {
 	a := resolver.Address{Addr: e.Address, ServerName: e.Authority}
 	if creds != nil {

@@ -11,9 +11,9 @@ const TickPeriod = 100 * time.Millisecond
 const (
 	minProbeTimeout = 700 * time.Millisecond
 
-	// A connection that has received nothing for longSilence while an answer was pending is probed.
-	// After deadSilence it is closed, whatever the other members do. HTTP/2 pings would show
-	// whether it is alive, but servers close connections that send many.
+	// A connection that is silent for longSilence is probed even if the member has no peer. After
+	// deadSilence it is closed, whatever the other members do. HTTP/2 pings would show whether it
+	// is alive, but servers close connections that send many.
 	longSilence = 10 * time.Second
 	deadSilence = 15 * time.Second
 )
@@ -26,8 +26,9 @@ type Decisions struct {
 	Changed []*Member // report the member's health, which has changed
 }
 
-// Decide compares all connected members, and returns what to do. The owner has called Observe for
-// each member before. If probes is false, no member is probed or ejected.
+// Decide compares all connected members, updates their states, and returns the actions for the
+// owner. The owner has called Observe for each member before. If probes is false, no member is
+// probed or ejected.
 func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	typical := typicalLatency(members)
 	for _, m := range members {
@@ -73,8 +74,7 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	return d
 }
 
-// silentFor returns for how long the member has owed answers and the client has received nothing
-// from it.
+// silentFor returns for how long the client has waited for the member and received nothing from it.
 func (r *record) silentFor(now time.Time) time.Duration {
 	if r.silentSince.IsZero() {
 		return 0
@@ -99,8 +99,8 @@ func (m *Member) startProbe(now time.Time) *Member {
 	return m
 }
 
-// probePeers returns the peers of a silent member that are to be probed. The member can only be
-// judged once one of them has received something.
+// probePeers notes that the peers of a silent member are being probed, and returns those that were
+// not yet. The silent member can only be judged once the client has received something from a peer.
 func probePeers(members []*Member, silent *Member, now time.Time) (probes []*Member) {
 	for _, p := range members {
 		if p != silent && !p.rec.probing {
@@ -111,8 +111,8 @@ func probePeers(members []*Member, silent *Member, now time.Time) (probes []*Mem
 }
 
 // ExpectStream notes that a stream, perhaps of this member, went silent and waits for a probe. It
-// reports whether to probe the member. One that is alone is not probed, because it cannot be
-// compared with a peer.
+// reports whether to probe the member. If the member is alone it is not probed, because it cannot
+// be compared with a peer.
 func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	r := &m.rec
 	r.streamWaiting = true
@@ -128,16 +128,16 @@ func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	return true
 }
 
-// peerAlive reports whether any other member received anything after since.
+// peerAlive reports whether the client has received anything from another member after since.
 func peerAlive(members []*Member, m *Member, since time.Time) bool {
 	return slices.ContainsFunc(members, func(p *Member) bool {
 		return p != m && p.rec.lastReceived.After(since)
 	})
 }
 
-// failsProbe reports whether a member has received nothing since it was probed, while a peer has.
-// It is false if only writes are pending: closing the connection would fail them and could not move
-// them.
+// failsProbe reports whether a member has sent nothing since it was probed, while a peer has. It is
+// false if only writes are pending: closing the connection would fail them and could not move them
+// to a peer.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)
@@ -145,14 +145,14 @@ func failsProbe(members []*Member, m *Member, now time.Time, typical time.Durati
 		peerAlive(members, m, r.probedAt)
 }
 
-// isDead reports whether a member has received nothing for deadSilence and has not answered its
-// probe, even if no peer is alive.
+// isDead reports whether a member has been silent for deadSilence and has not answered its probe.
+// It does not matter whether a peer is alive.
 func (r *record) isDead(now time.Time) bool {
 	return r.probing && r.silentFor(now) >= deadSilence
 }
 
 // AnswerProbe notes that a probe ended, and whether the member answered it. An answer ends the
-// suspicion, and doubles the stall timeout until the member answers a request.
+// suspicion. It also doubles the stall timeout of a suspect, until the member answers a request.
 func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	r := &m.rec
 	r.probing = false
@@ -167,7 +167,7 @@ func (m *Member) AnswerProbe(answered bool, now time.Time) {
 }
 
 // SetLimits sets how many requests each member may have outstanding. A suspect may have none once a
-// peer is alive. If no member could take requests, all of them may.
+// peer is alive. If no member may have any, the limits of all are lifted.
 func SetLimits(members []*Member) {
 	usable := false
 	for _, m := range members {

@@ -1,45 +1,47 @@
 // Package memberhealth decides which members of a cluster are healthy.
 //
-// It is a state machine. Its owner counts requests and received bytes, takes samples by a timer,
-// and carries out what [Decide] returns. The package starts no goroutine and knows neither
-// connections nor gRPC.
+// It is a state machine. Its owner counts each member's requests and the bytes received from it,
+// takes samples by a timer, and carries out the actions that [Decide] returns. The package starts
+// no goroutine and knows neither connections nor gRPC.
 //
 // # States
 //
-//	state    event                                              next     action
-//	healthy  has unanswered requests, and has received nothing  suspect  probe it, and its peers if
-//	         for the stall timeout                                       they are silent too
-//	suspect  receives anything, or answers the probe            as before
-//	suspect  has received nothing for 700 ms after the probe,   ejected  close its connection
-//	         but a peer has, and not only writes are pending
-//	any      10 s silent while an answer or a stream is         suspect  probe it, even if it has
-//	         pending                                                     no peer
-//	any      15 s silent, and the probe is not answered         ejected  close its connection
-//	any      stuck                                              ejected  close its connection
-//	ejected  has a new connection                               slow
-//	healthy  for ten ticks its latency exceeds 5 times that of  slow     one request at a time, at
-//	         the quickest peer plus 50 ms                                intervals of 8 latencies,
+//	state     event                                             next     action
+//	healthy,  silent for the stall timeout, or for 10 s if it   suspect  probe it, and its peers if
+//	slow      has no peer                                                they have been silent, too
+//	suspect   sends anything, or answers the probe              healthy or slow, as before
+//	suspect   has sent nothing for 700 ms after the probe, but  ejected  close its connection
+//	          a peer has, and not only writes are pending
+//	suspect   silent for 15 s, and has not answered the probe   ejected  close its connection
+//	any       stuck                                             ejected  close its connection
+//	ejected   has a new connection                              slow
+//	healthy   for ten ticks its latency exceeds 5 times that    slow     one request at a time, at
+//	          of the quickest peer plus 50 ms                            intervals of 8 latencies,
 //	                                                                     2 s at most
-//	slow     its latency is under half of that bound            healthy
+//	slow      its latency is under half of that bound           healthy
 //
-// A suspect gets no new requests once a peer has received something since the suspect fell silent.
+// A member is silent while the client waits for it and receives nothing from it. The client waits
+// while requests are outstanding, or while a stream that went silent waits for a probe.
+//
+// A suspect gets no new requests once a peer has sent something since the suspect fell silent.
 //
 // The stall timeout is four times the typical latency, at least 200 ms. It doubles, up to 2 s, each
-// time the member answers a probe, and is reset when the member answers a request. The latency of a
+// time a suspect answers a probe, and is reset when the member answers a request. The latency of a
 // member is the number of its outstanding requests over its answers a second (Little's law), so no
 // clock is read for a request. The typical latency is the median over the members.
 //
 // A member is stuck if it is alive and answers no request, for example while it defragments its
 // store or waits for other members. It has four or more requests, answers none for a second and
-// receives less than 16 KiB, while a peer answers as many reads quickly; and it leaves a read of
-// one key unanswered for half a second. After that, one unanswered request on its new connection is
+// sends less than 16 KiB, while a peer answers as many reads quickly; and it leaves a read of one
+// key unanswered for half a second. After that, one unanswered request on its new connection is
 // enough to eject it again.
 //
-// An ejected member may be far behind its peers when it is back. Until it has caught up it answers
-// late, and refuses proposals. So it is slow on its new connection until it has answered quickly.
+// An ejected member may be far behind its peers when it is back. Until it has caught up, it answers
+// late and refuses proposals. So its new connection starts as slow, until the member has answered
+// quickly.
 //
-// A refusal is the answer of a member that does not serve. It comes at once, so it does not count
-// as an answer here: a member that only refuses becomes slow.
+// A refusal is the answer of a member that does not serve, for example because it has no leader. It
+// comes at once, so it does not count as an answer here: a member that only refuses becomes slow.
 //
 // # Invariants
 //

@@ -28,12 +28,12 @@ type Member struct {
 	refused             atomic.Uint64 // answers that were refusals
 	movableAnswered     atomic.Uint64 // served answers to movable requests
 	consecutiveRefusals atomic.Int64
-	received            atomic.Uint64 // bytes, and answers
+	received            atomic.Uint64 // bytes from it, plus its answers
 	limit               atomic.Int64  // how many requests may be outstanding
 	spacing             atomic.Int64  // nanoseconds between two requests while the limit is 1
-	nextSlow            atomic.Int64  // when the next of these is due, by clock
-	leaderless          atomic.Int64  // until when it has no leader, by clock
-	closable            atomic.Bool   // the owner can close its connection
+	nextSlow            atomic.Int64  // when the next request is due while the limit is 1, by clock
+	leaderless          atomic.Int64  // until when it counts as leaderless, by clock
+	closable            atomic.Bool   // the owner is able to close its connection
 
 	// guarded by the owner's lock
 	rec record
@@ -86,10 +86,10 @@ func (m *Member) End(movable bool, o Outcome) {
 	m.received.Add(1)
 }
 
-// Receive counts bytes that the connection received: they show that the member is alive.
+// Receive counts n bytes that the client received from the member. They show that it is alive.
 func (m *Member) Receive(n int) { m.received.Add(uint64(n)) }
 
-// SetClosable notes that the member's connection can be closed.
+// SetClosable notes that the owner is able to close the member's connection.
 func (m *Member) SetClosable() { m.closable.Store(true) }
 
 // Outstanding returns how many requests have not ended.
@@ -104,7 +104,8 @@ func (m *Member) Usable() bool { return m.limit.Load() > 0 }
 // leaderlessFor is how long a member counts as leaderless after it has answered so.
 const leaderlessFor = 10 * time.Second
 
-// LoseLeader notes that the member has answered that it has no leader.
+// LoseLeader notes that the member has answered that it has no leader. It counts as leaderless for
+// leaderlessFor.
 func (m *Member) LoseLeader(now time.Time) { m.leaderless.Store(clock(now.Add(leaderlessFor))) }
 
 // Refuses reports whether the member's latest answer was a refusal, or it has answered in the last
@@ -117,26 +118,27 @@ func (m *Member) Refuses() bool {
 	return until != 0 && clock(time.Now()) < until
 }
 
-// refusalsToIgnore is after how many consecutive refusals a member is ignored as a load
-// baseline.
+// refusalsToIgnore is the number of consecutive refusals after which a member is no baseline, see
+// IsBaseline.
 const refusalsToIgnore = 4
 
-// IsBaseline reports whether other members may be compared with the number of this member's
-// outstanding requests. A member that refuses everything has few.
+// IsBaseline reports whether the number of this member's outstanding requests shows how busy a
+// healthy member is. A member that refuses everything has few, and all others would look too busy
+// next to it.
 func (m *Member) IsBaseline() bool { return m.consecutiveRefusals.Load() < refusalsToIgnore }
 
-// A member is passed over if it has more outstanding requests than slack plus busyFactor times
-// those of the least busy one. That must be rare among healthy members, or the quickest would get
-// more than its share: with every CPU busy, one member can be three times as quick as another for a
-// moment.
+// A member is passed over if its outstanding requests exceed slack plus busyFactor times those of
+// the least busy member. That must be rare among healthy members: otherwise the quickest member
+// would get more than its share. With every CPU busy, one member can be three times as quick as
+// another for a moment.
 const (
 	busyFactor = 4
 	slack      = 4
 )
 
 // Takes reports whether the member should get the next request. least is the number of outstanding
-// requests of the least busy healthy member. After a slow member has taken a request, it takes no
-// other one for a time.
+// requests of the least busy healthy member. After a slow member has taken a request, Takes returns
+// false until the member's spacing has passed.
 func (m *Member) Takes(least int64) bool {
 	limit, outstanding := m.limit.Load(), m.outstanding.Load()
 	switch {

@@ -25,17 +25,17 @@ const (
 	minLoad            = 0.01
 )
 
-// record is what the package knows of a member besides the counters of its requests. A zero time
-// means that the condition does not hold.
+// record holds what ticks and probes have found out about a member. A time is zero while its
+// condition does not hold.
 type record struct {
 	health        Health
-	healthBefore  Health    // before it was suspect
-	reported      Health    // the last one in Decisions.Changed
-	last          sample    // at the last tick
-	lastReceived  time.Time // when it last received anything
-	silentSince   time.Time // since when it has owed answers, and nothing has come from it
+	healthBefore  Health    // its state before it became suspect
+	reported      Health    // the state that Decisions.Changed has reported last
+	last          sample    // its counters at the last tick
+	lastReceived  time.Time // when the client last received anything from it
+	silentSince   time.Time // since when the client has waited for it and received nothing
 	stallTimeout  time.Duration
-	probing       bool
+	probing       bool // a probe has been sent and has not ended
 	probedAt      time.Time
 	streamWaiting bool // a stream went silent, and waits for the result of the probe
 	onlyWrites    bool // only writes are outstanding
@@ -44,16 +44,16 @@ type record struct {
 	rate           float64       // smoothed served answers a second
 	typicalLatency time.Duration // its latency when it last answered; 0: unknown
 	slowTicks      int           // consecutive ticks in which it was slow
-	// outstanding requests from before it was slow, whose answers do not count
+	// outstanding requests that were sent before it became slow; their answers do not count
 	sentBeforeSlow uint64
 	active         bool // requests were outstanding or answered since the last tick
 
 	unansweredSince time.Time // since when it has had outstanding requests and answered none
 	receivedBefore  uint64    // the count of received bytes at unansweredSince
-	lastUnanswered  time.Time // when it last had answered nothing for quickPeer
+	lastUnanswered  time.Time // the last tick at which it had answered nothing for quickPeer
 	movableRate     float64   // smoothed answers a second to movable requests
 	reading         bool      // it was sent a read of one key, which has not ended
-	readAt          time.Time // when that was sent; zero if the read shows nothing
+	readAt          time.Time // when that read was sent; zero if it has ended and shows nothing
 	stuck           bool      // it was ejected as stuck, and has not answered quickly since
 }
 
@@ -71,8 +71,8 @@ func (m *Member) sample() sample {
 	}
 }
 
-// Observe takes a sample of the member. elapsed is the time since the last sample. It reports
-// whether the member has to be observed further.
+// Observe takes a sample of the member. elapsed is the time since the last sample. Observe reports
+// whether the member must be observed at the next tick too.
 func (m *Member) Observe(now time.Time, elapsed time.Duration) (busy bool) {
 	r, s := &m.rec, m.sample()
 	busy = s.outstanding > 0 || s.answered != r.last.answered || r.health == Suspect || r.probing ||
@@ -84,8 +84,8 @@ func (m *Member) Observe(now time.Time, elapsed time.Duration) (busy bool) {
 // Health returns the member's state.
 func (m *Member) Health() Health { return m.rec.health }
 
-// Reset starts a new connection. It forgets everything of earlier ones, except that a member that
-// was ejected starts as slow.
+// Reset begins the record of a new connection. It forgets everything of earlier connections, except
+// that a member that was ejected starts as slow.
 func (m *Member) Reset(now time.Time) {
 	stuck, ejected := m.rec.stuck, m.rec.health == Ejected
 	m.rec = record{last: m.sample(), reported: m.rec.reported}
@@ -123,7 +123,8 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 	r.last = s
 }
 
-// observeRates smooths the load and the rates, and returns how many answers were served.
+// observeRates updates the smoothed load and rates by one sample. It returns how many requests the
+// member has served since the last one.
 func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	answers := s.answered - r.last.answered
 	late := min(r.sentBeforeSlow, answers)
@@ -144,17 +145,17 @@ func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	return served
 }
 
-// endSuspicion gives a suspect the health that it had before. A slow member is slow again: its
-// answers take longer than the stall timeout.
+// endSuspicion returns a suspect to the state that it had before. A slow member stays slow, because
+// its answers take longer than the stall timeout.
 func (r *record) endSuspicion() {
 	if r.health == Suspect {
 		r.health = r.healthBefore
 	}
 }
 
-// Pause excludes a time d before now in which this process was not scheduled: answers that arrived
-// in that time may not have been read yet. All times move alike, so that what was received after a
-// probe stays so.
+// Pause excludes the time d before now, in which this process was not scheduled: answers that
+// arrived in that time may not have been read yet. All times move by d, so that bytes received
+// after a probe still count as received after it.
 func (m *Member) Pause(d time.Duration, now time.Time) {
 	r := &m.rec
 	for _, since := range [...]*time.Time{&r.silentSince, &r.unansweredSince, &r.readAt} {

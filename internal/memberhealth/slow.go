@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	slowFactor     = 5 // times the quickest peer's latency …
-	slowMargin     = 50 * time.Millisecond
-	slowAfterTicks = 10
-	slowSpacing    = 8 // times its own latency between two requests …
-	maxSpacing     = 2 * time.Second
+	slowFactor     = 5                     // times the quickest peer's latency …
+	slowMargin     = 50 * time.Millisecond // … plus this
+	slowAfterTicks = 10                    // in a row with a greater latency
+	slowSpacing    = 8                     // times its own latency between two requests …
+	maxSpacing     = 2 * time.Second       // … at most
 )
 
 // latency estimates how long the member takes to answer, by Little's law: its outstanding requests
-// over its answers a second. It returns 0 if that is unknown. A member that is so quick that ticks
-// find no outstanding request has the load minLoad.
+// over its answers a second. It returns 0 if that is unknown. A member may be so quick that no tick
+// finds an outstanding request; its load then counts as minLoad.
 func (r *record) latency() time.Duration {
 	if r.load < minLoad && r.rate == 0 {
 		return 0
@@ -24,8 +24,9 @@ func (r *record) latency() time.Duration {
 	return time.Duration(min(max(r.load, minLoad)/max(r.rate, 0.05), 60) * float64(time.Second))
 }
 
-// typicalLatency returns the median latency of the members that have answered, each at its last
-// answer. Silence must not raise it: if most members were silent, none of them would be ejected.
+// typicalLatency returns the median latency of the members that have answered, each as it was at
+// the member's last answer, or 0 if none has. Silence must not raise it: if most members were
+// silent, it would put off the ejection of all of them.
 func typicalLatency(members []*Member) time.Duration {
 	var known []time.Duration
 	for _, m := range members {
@@ -57,6 +58,8 @@ func updateSlow(members []*Member) {
 	}
 }
 
+// updateSlow makes the member slow once its latency has exceeded limit for slowAfterTicks, and
+// healthy once its latency is under half of limit.
 func (r *record) updateSlow(limit time.Duration) {
 	if r.latency() <= limit || !r.active {
 		r.slowTicks = 0
@@ -74,7 +77,7 @@ func (r *record) updateSlow(limit time.Duration) {
 	}
 }
 
-// startSlow makes a member that was ejected begin its new connection as slow.
+// startSlow makes a member that was ejected slow from the start of its new connection.
 func (m *Member) startSlow(now time.Time, stuck bool) {
 	m.rec.health, m.rec.stuck = Slow, stuck
 	m.rec.load, m.rec.rate = 1, 1/maxSpacing.Seconds()

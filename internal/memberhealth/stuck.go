@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// These say when a member is stuck; see the package's documentation. A member that works on large
-// answers or long requests answers the read of one key. During an election no member answers: the
-// time before the peer last left its requests unanswered for quickPeer does not count.
+// A member is stuck if it exceeds these bounds; see the package's documentation. A member that
+// works on large answers or long requests may answer none of them for a time, but it answers the
+// read of one key. During an election no member answers. So the time counts only from the last tick
+// at which the peer, too, had answered nothing for quickPeer.
 const (
-	stuckAfter  = time.Second // without an answer …
-	stuckFactor = 8           // or so many times the typical latency
-	stuckLoad   = 4
-	stuckBytes  = 16 << 10
+	stuckAfter  = time.Second // without an answer, or …
+	stuckFactor = 8           // … this multiple of the typical latency, if that is longer
+	stuckLoad   = 4           // outstanding requests, at least
+	stuckBytes  = 16 << 10    // received from the member in that time, at most
 	quickPeer   = stuckAfter / 5
-	stuckRead   = stuckAfter / 2 // what the read of one key may take, at least
+	stuckRead   = stuckAfter / 2 // how long the read of one key is unanswered, at least
 )
 
-// observeUnanswered updates since when the member has had requests and has answered none.
+// observeUnanswered updates the time since when the member has had requests and has answered none.
 func (r *record) observeUnanswered(s sample, now time.Time) {
 	switch {
 	case s.outstanding == 0 || s.answered != r.last.answered:
@@ -40,6 +41,7 @@ func isStuck(members []*Member, m *Member, now time.Time, typical time.Duration)
 }
 
 // startRead reports whether to send the member a read of one key, to find out whether it is stuck.
+// If it returns true, it has noted that the read was sent.
 func startRead(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	if r.reading || !r.readAt.IsZero() || !seemsStuck(members, m, now, typical,
@@ -50,9 +52,9 @@ func startRead(members []*Member, m *Member, now time.Time, typical time.Duratio
 	return true
 }
 
-// seemsStuck reports whether the member has answered nothing for the given time, while a peer has
+// seemsStuck reports whether the member has answered nothing for the time after, while a peer has
 // answered. It is false if only writes are pending: closing the connection would fail them and
-// could not move them.
+// could not move them to a peer.
 func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time.Duration) bool {
 	r, least := &m.rec, int64(stuckLoad)
 	if r.stuck {
@@ -75,8 +77,8 @@ func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time
 }
 
 // AnswerRead notes how the read of one key ended. An answer shows that the member is not stuck. A
-// refusal does not show whether it is, and startRead asks for no other read, which would be refused
-// too. A read that was given up does not show it either; startRead may ask for another one.
+// refusal leaves that open; startRead then sends no other read, because it would be refused too. A
+// read that was given up leaves it open as well, but startRead may send another one.
 func (m *Member) AnswerRead(answered, refused bool, now time.Time) {
 	r := &m.rec
 	r.reading = false

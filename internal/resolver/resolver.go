@@ -20,8 +20,8 @@ type Resolver struct {
 	authority     string
 	attributes    *attributes.Attributes
 
-	// push serialises hand-overs, so that the last Set wins; it is held while gRPC takes an update,
-	// which does not call back.
+	// push is held while gRPC takes an update, so that the addresses of the last Set win. gRPC does
+	// not call the Resolver in that time.
 	push sync.Mutex
 
 	// guarded by push
@@ -47,7 +47,7 @@ func (r *Resolver) Target() string { return Scheme + ":///" + url.PathEscape(r.a
 // Scheme implements resolver.Builder.
 func (r *Resolver) Scheme() string { return Scheme }
 
-// OverrideAuthority returns the authority that requests carry: that of an endpoint.
+// OverrideAuthority returns the authority that requests carry: that of the first endpoint.
 func (r *Resolver) OverrideAuthority(resolver.Target) string { return r.authority }
 
 // Build implements resolver.Builder.
@@ -73,8 +73,8 @@ func (r *Resolver) pushLocked() {
 	if r.conn == nil {
 		return
 	}
-	// An error says that the connection is closing, or that the balancer asks for another
-	// resolution, for which there is no other answer.
+	// An error says that the connection is closing, or that the balancer asks to resolve again,
+	// which would return the same addresses.
 	_ = r.conn.UpdateState(resolver.State{
 		Addresses:     r.addresses,
 		ServiceConfig: r.conn.ParseServiceConfig(r.serviceConfig),

@@ -54,7 +54,7 @@ type Config struct {
 type Conn struct {
 	cc     grpc.ClientConnInterface
 	cfg    Config
-	header context.Context // holds nothing but Config.Metadata
+	header context.Context // holds only Config.Metadata
 }
 
 // New returns a Conn on cc.
@@ -88,7 +88,7 @@ type attempt struct {
 	sawPeerOption  atomic.Bool  // gRPC was given the option that fills peer
 	lostPeerOption atomic.Bool  // at least once gRPC was not given that option
 
-	policy policy // at the end, where it costs no memory
+	policy policy // last, because it would cost padding elsewhere
 }
 
 // attemptKey is the context key of the attempt.
@@ -123,7 +123,8 @@ func (a *attempt) again(ctx context.Context, callers []grpc.CallOption) *attempt
 	return next
 }
 
-// newAttempt returns an attempt. The caller's options are last, so they override the others.
+// newAttempt returns the attempt that a request with ctx begins. The caller's options are last, so
+// they override the others.
 func (c *Conn) newAttempt(
 	ctx context.Context, method string, p policy, callers []grpc.CallOption,
 ) *attempt {
@@ -140,7 +141,7 @@ func (c *Conn) newAttempt(
 }
 
 // noPeer is the address of the peer until gRPC sets another one. It is not nil because a connection
-// of a user's own dialer may have a nil address.
+// of the user's own dialer may have a nil address.
 var noPeer net.Addr = &net.UnixAddr{Net: "none"}
 
 // sent reports whether the request may have left the client or still may. When a call ends, gRPC
@@ -151,8 +152,8 @@ func (a *attempt) sent() bool {
 		a.lostPeerOption.Load()
 }
 
-// ObserveSends is the last interceptor, next to gRPC, of a connection that a [Conn] is made on. It
-// counts calls and records whether gRPC is given the attempt's peer option. A write that found no
+// ObserveSends is the last interceptor, next to gRPC, of the connection below a [Conn]. It counts
+// calls and records whether gRPC is given the attempt's peer option. A write that found no
 // connection is not sent again if the connection lacks ObserveSends, or if another interceptor
 // withholds the attempt's context or options, or returns before gRPC does.
 func ObserveSends(
@@ -220,6 +221,7 @@ func (c *Conn) over(ctx context.Context) error {
 	return nil
 }
 
+// generation returns the number of the token that requests carry, or 0 if they carry none.
 func (c *Conn) generation() uint64 {
 	if c.cfg.Tokens == nil {
 		return 0

@@ -13,7 +13,7 @@
 //	trying    failure, the context has ended        done      return the context's own error
 //	trying    failure, the client is closed         done      return the closing error
 //	trying    token refused                         renewing
-//	trying    failure that the policy lets repeat   waiting
+//	trying    failure, the policy allows a retry    waiting
 //	trying    other failure, or attempts used up    done      return the failure
 //	renewing  the token is so new that a member     waiting   ask for no other token
 //	          may not know it
@@ -23,27 +23,28 @@
 //	waiting   the wait is over                      trying    next attempt
 //	waiting   context or client ends                done      return its error
 //
-// The policy of a method stands in one table, policies. Txn and Alarm are reads if the request only
-// reads; LeaseGrant is one if its sender chose the id, see [Idempotent].
+// The policies of all methods stand in one table, policies. A Txn or Alarm request is a read if it
+// only reads; LeaseGrant is a read if its sender chose the id, see [Idempotent].
 //
 // # When a write is sent again
 //
-// Only on proof that no server has applied it, which is one of:
+// A write is sent again only on proof that no server has applied it. One of these is proof:
 //
 //   - No connection took the attempt. gRPC names the peer of each call that got a connection, if
-//     it is given the option to. An interceptor next to gRPC checks that it was given that
+//     the call has the option grpc.Peer. An interceptor next to gRPC checks that the call has that
 //     option: if an interceptor of the user withholds it, there is no proof.
 //   - A learner refused it.
 //   - A member refused it with "too many requests", which servers decide before they propose
 //     anything. The write is then sent at most once to each other member.
 //   - Its token was refused.
 //
-// Canceled and DeadlineExceeded from a server prove nothing. No decision searches inside a message.
+// Canceled and DeadlineExceeded from a server prove nothing. No decision depends on a part of a
+// message's text.
 //
 // # Streams
 //
-// A read whose answer the server streams starts over like a unary read until its first message, and
-// never after it. Other streams are opened once; their owners open them again.
+// A read whose answer is a stream is sent again like a unary read until its first message has
+// arrived, and never after that. Other streams are opened once; their owners open them again.
 //
 // # Invariants
 //

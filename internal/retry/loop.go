@@ -12,9 +12,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// maxTokenTries bounds how often one request is refused for its token, not counting a token that is
-// too new for the member to know. If a token is refused right after it was issued, yet another one
-// rarely helps.
+// maxTokenTries bounds how often one request is refused for its token. Refusals of a token that is
+// too new for the member to know do not count. If a token is refused right after it was issued,
+// another one rarely helps.
 const maxTokenTries = 4
 
 // loop sends one request again after its first failure. A request that succeeds at once has no
@@ -23,7 +23,7 @@ type loop struct {
 	conn   *Conn
 	method string
 	policy policy
-	caller context.Context // the request's own
+	caller context.Context // the request's context
 	ctx    context.Context // descends from caller; ends with the client too
 	end    func()          // releases ctx
 
@@ -100,9 +100,9 @@ func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
 }
 
 // wait returns how long to wait before the next attempt. The first attempts, as many as there are
-// endpoints, do not wait, nor does the one after the first refusal of a token. Later waits grow.
-// After "too many requests" they grow from the first refusal on, so that the member has time to
-// catch up.
+// endpoints, do not wait, and neither does the attempt after the first refusal of a token. Later
+// waits grow. After "too many requests" they grow from the first refusal on, so that the member has
+// time to catch up.
 func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	if tooMany {
 		return s.conn.cfg.Backoff.Delay(s.crowded - 1)
@@ -118,9 +118,9 @@ func (s *loop) wait(forToken, tooMany bool) time.Duration {
 }
 
 // renewToken replaces the token that was refused, and reports whether another attempt makes sense.
-// A member may not know a new token yet; the request is then tried again with it, because another
-// login would only prolong that state. A request authenticated by a certificate has no token; it is
-// tried again if the auth store changed while the server checked it.
+// If the member may not know a new token yet, the request is tried again with that token: another
+// login would only make a token that is newer still. A request authenticated by a certificate has
+// no token; it is tried again if the auth store changed while the server checked it.
 func (s *loop) renewToken(err error, seen uint64) bool {
 	tokens := s.conn.cfg.Tokens
 	if tokens != nil && tokens.Fresh(seen) && !classify.IsAuthOldRevision(err) {

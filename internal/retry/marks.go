@@ -34,8 +34,8 @@ func idempotent(ctx context.Context, method string) *Idempotent {
 	return i
 }
 
-// Proof records whether the requests made with a context may have reached a server. Their errors do
-// not show that, because callers compare them with the context's error.
+// Proof records whether the requests made with a context may have reached a server. The errors of
+// these requests cannot show that, because callers compare them with the context's error by ==.
 type Proof struct {
 	begun  atomic.Int32 // requests
 	unsent atomic.Int32 // requests that failed and that no connection took
@@ -70,7 +70,7 @@ func (p *Proof) begin() {
 	}
 }
 
-// end records that a request has failed, and whether it may have been sent.
+// end records that a request has failed, and whether it may have been sent to a server.
 func (p *Proof) end(sent bool) {
 	if p != nil && !sent {
 		p.unsent.Add(1)

@@ -8,9 +8,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// NewStream opens a stream, which waits for a connection. A read whose answer the server streams is
-// repeated like a unary read until its first message has arrived; after that only its reader knows
-// how to go on. All other streams are opened once.
+// NewStream opens a stream. It waits for a connection. A read whose answer is a stream is repeated
+// like a unary read until its first message has arrived; after that only its reader knows how to go
+// on. All other streams are opened once.
 func (c *Conn) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -30,18 +30,18 @@ func (c *Conn) NewStream(
 	}, nil
 }
 
-// replay is a read with a streamed answer. It starts over as long as nothing was received. As with
-// any gRPC stream, one goroutine at a time may send and one may receive. Its only request is sent
-// before the first message is received.
+// replay is a read whose answer is a stream. Until something was received, a failed stream is
+// opened again. As with any gRPC stream, one goroutine at a time may send and one may receive. Its
+// only request is sent before the first message is received.
 type replay struct {
-	grpc.ClientStream // the current try
+	grpc.ClientStream // of the latest attempt
 
 	ctx     context.Context
 	desc    *grpc.StreamDesc
 	callers []grpc.CallOption
 
-	tried    *attempt
-	seen     uint64
+	tried    *attempt // the latest attempt
+	seen     uint64   // the token's generation before it
 	request  any
 	received bool
 }

@@ -1,7 +1,7 @@
-// Package mockserver starts gRPC servers that answer the requests of an etcd client about keys and
-// leases with empty messages. They end keepalive streams at once, and have no other services. They
-// are for tests of connections, balancing and endpoints: nothing is stored, and headers are
-// missing. Package etcdfake is a server that answers as etcd does.
+// Package mockserver starts gRPC servers for tests of connections, balancing and endpoints. They
+// answer an etcd client's requests about keys and leases with empty messages: nothing is stored,
+// and headers are missing. They end keepalive streams at once, and have no other services. Package
+// etcdfake is a server that answers as etcd does.
 //
 //	servers, err := mockserver.StartMockServers(3)
 //	defer servers.Stop()
@@ -135,8 +135,8 @@ func (ms *MockServers) StopAt(idx int) {
 	}
 }
 
-// Stop stops all servers and returns when nothing of them runs. They can be started again. Stop may
-// be called more than once.
+// Stop stops all servers and returns when none of them runs. They can be started again. Stop may be
+// called more than once.
 func (ms *MockServers) Stop() {
 	for idx := range ms.Servers {
 		ms.StopAt(idx)

@@ -47,8 +47,8 @@ type WatchChannel <-chan []*Update
 // context are those of clientv3.KV.
 //
 // A key that is not below the target is refused with codes.InvalidArgument before anything is sent.
-// So "svc2/a" is not a key of the target "svc", and is left out when that target's endpoints are
-// listed or followed.
+// For example, "svc2/a" is not a key of the target "svc", and is left out when that target's
+// endpoints are listed or followed.
 type Manager interface {
 	// Update makes all updates in one transaction: all of them or none. An empty list is a no-op.
 	// codes.InvalidArgument is also the error for an update that is nil or has an unknown Op, and
@@ -67,9 +67,9 @@ type Manager interface {
 	List(ctx context.Context) (Key2EndpointMap, error)
 
 	// NewWatchChannel lists the endpoints and follows their changes from there on. It blocks until
-	// they are listed. The channel first delivers an Add for each of them, ordered by key, in one
-	// slice; nothing, if there are none. After that it delivers all changes, in order. A value that
-	// does not decode is skipped: the key's last endpoint stays.
+	// they are listed. The channel first delivers one slice with an Add for each of them, ordered
+	// by key. If there are none, it delivers no such slice. After that it delivers all changes, in
+	// order. A value that does not decode is skipped: the key's last endpoint stays.
 	//
 	// If changes were compacted, or the watch was lost for another reason, the endpoints are listed
 	// again. The channel then delivers the differences from what it has delivered before: an Add

@@ -8,8 +8,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// view is the consumer's view of a target's endpoints. It turns lists and events from the server
-// into the updates to deliver next. It is used by one goroutine at a time.
+// view records which endpoints of a target were delivered to the consumer. It turns lists and
+// events from the server into the updates to deliver next. It is used by one goroutine at a time.
 type view struct {
 	prefix string           // keys that do not begin with it are ignored
 	revs   map[string]int64 // mod revision of the last value that was delivered, by key

@@ -86,10 +86,10 @@ type resolver struct {
 	known endpoints.Key2EndpointMap
 }
 
-// ResolveNow does nothing, because the resolver learns of each change by itself.
+// ResolveNow does nothing, because the resolver follows all changes by itself.
 func (r *resolver) ResolveNow(gresolver.ResolveNowOptions) {}
 
-// Close ends the resolver and returns when nothing of it is left running.
+// Close ends the resolver, and returns when its goroutine has ended.
 func (r *resolver) Close() {
 	r.cancel()
 	<-r.done
@@ -119,14 +119,14 @@ func (r *resolver) applyUpdates(updates endpoints.WatchChannel) {
 				r.known[up.Key] = up.Endpoint
 			}
 		}
-		// An error, as for a state without addresses, asks to resolve again. The next change
-		// comes by itself.
+		// UpdateState returns an error to ask for another resolution, for example if there are no
+		// addresses. The next change comes without being asked for.
 		_ = r.cc.UpdateState(state(r.known))
 	}
 }
 
-// byPointer returns metadata as a value that can be compared by ==: for a JSON object or array, a
-// pointer to it. That is before if before points to an equal value.
+// byPointer returns metadata as a value that == can compare. For a JSON object or array that is a
+// pointer to it: before, if before points to an equal object or array, or else a new pointer.
 func byPointer(metadata, before any) any {
 	switch metadata.(type) {
 	case map[string]any, []any:
@@ -147,7 +147,7 @@ func state(eps endpoints.Key2EndpointMap) gresolver.State {
 		Endpoints: make([]gresolver.Endpoint, 0, len(eps)),
 	}
 	for _, key := range slices.Sorted(maps.Keys(eps)) {
-		//nolint:staticcheck // where policies have looked for it since before there were attributes
+		//nolint:staticcheck // policies older than Address.Attributes look for metadata here
 		addr := gresolver.Address{Addr: eps[key].Addr, Metadata: eps[key].Metadata}
 		s.Addresses = append(s.Addresses, addr)
 		s.Endpoints = append(s.Endpoints, gresolver.Endpoint{Addresses: []gresolver.Address{addr}})
