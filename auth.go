@@ -48,8 +48,8 @@ type (
 )
 
 type (
-	// UserAddOptions says what kind of user UserAddWithOptions adds. With NoPassword set, the user
-	// is known only by the common name of its certificate and cannot log in with a password.
+	// UserAddOptions is the kind of user that UserAddWithOptions adds. A user with NoPassword
+	// cannot log in with a password: it is known by the common name of its certificate.
 	UserAddOptions authpb.UserAddOptions
 
 	// Permission is what a role may do with the keys in [Key, RangeEnd), or with Key alone if
@@ -65,7 +65,7 @@ type (
 const (
 	PermRead      = authpb.READ      // get and watch
 	PermWrite     = authpb.WRITE     // put and delete
-	PermReadWrite = authpb.READWRITE // all of them
+	PermReadWrite = authpb.READWRITE // get, watch, put and delete
 )
 
 // StrToPermissionType returns the permission type named s: "read", "write" or "readwrite", in upper
@@ -82,12 +82,12 @@ func StrToPermissionType(s string) (PermissionType, error) {
 // Each method sends one request, blocks until it is answered or ctx ends, and is safe for
 // concurrent use. While authentication is enabled, all methods but Authenticate and AuthStatus need
 // a user with the role "root"; other users get [rpctypes.ErrPermissionDenied], except that every
-// user may get itself and its own roles. A request that changes something is sent again by itself
-// only if it is certain that it was not sent; the other requests are sent again while no member can
+// user may get itself and its own roles. A request that changes something is sent again only if it
+// is certain that no server received it. The other requests are sent again while no member can
 // serve them.
 type Auth interface {
-	// Authenticate exchanges name and password for a token. Clients with a user in their Config
-	// call it by themselves. It returns [rpctypes.ErrAuthFailed] for a wrong name or password, and
+	// Authenticate exchanges name and password for a token. A client with a user in its Config
+	// calls it by itself. It returns [rpctypes.ErrAuthFailed] for a wrong name or password, and
 	// [rpctypes.ErrAuthNotEnabled] if authentication is not enabled.
 	Authenticate(ctx context.Context, name string, password string) (*AuthenticateResponse, error)
 

@@ -28,8 +28,8 @@ import (
 
 // Client is a connection to an etcd cluster. It embeds KV, Lease, Watcher, Auth, Cluster and
 // Maintenance, which send the requests. A Client is safe for concurrent use, and is meant to be
-// shared and to live long. Its exported fields must not be changed while it is in use. The program
-// that makes a Client closes it.
+// shared and to live as long as the program. Its exported fields must not be changed while it is in
+// use. The program that makes a Client closes it.
 //
 // A copy of a Client is the same client: closing one closes the other. A zero Client has no
 // endpoints, its embedded interfaces are nil, and its Close does nothing.
@@ -78,22 +78,23 @@ type clientState struct {
 	named     []namedEndpoint // the endpoints that the program has named; Sync does not change them
 }
 
-// newState returns the state of a client without a connection.
+// newState returns the state of a client without a connection. The context of the client descends
+// from parent.
 func newState(parent context.Context) *clientState {
 	s := &clientState{rpc: unconnected{}}
 	s.ctx, s.cancel = context.WithCancel(parent)
 	return s
 }
 
-// made reports whether New or NewCtxClient made c. They did not if c is nil or zero.
+// made reports whether c has a state. A nil Client and a zero Client have none.
 func (c *Client) made() bool { return c != nil && c.clientState != nil }
 
 // Option changes a client that NewCtxClient makes.
 type Option func(*Client)
 
-// New returns a client made from cfg. It does not wait for a connection; calls do, as long as their
-// contexts allow. New waits only for the login, if cfg has a Username and Password, and for the
-// versions of the endpoints, if RejectOldCluster is set. DialTimeout bounds both waits.
+// New returns a client made from cfg. It does not wait for a connection; calls wait for one until
+// their contexts end. New itself waits only for the login, if cfg has a Username and Password, and
+// for the versions of the endpoints, if RejectOldCluster is set. DialTimeout bounds both waits.
 //
 // The error is ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, ErrOldCluster,
 // rpctypes.ErrAuthFailed or context.DeadlineExceeded, or names the bad value in cfg. After an error
@@ -134,10 +135,10 @@ func NewFromURL(url string) (*Client, error) { return NewFromURLs([]string{url})
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
 // NewCtxClient returns a client without a connection, which lives until ctx ends or Close is
-// called. The program replaces the embedded interfaces by ones that need no connection. The
-// interfaces that it does not replace return ErrNoAvailableEndpoints, as do Sync and Dial; watches
-// end with that error, and keepalive channels are closed because of it. SetEndpoints only stores
-// the endpoints.
+// called. The program replaces embedded interfaces by implementations that need no connection. The
+// methods of the interfaces that it does not replace return ErrNoAvailableEndpoints, as do Sync and
+// Dial; watches end with that error, and keepalive channels are closed because of it. SetEndpoints
+// only stores the endpoints.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{clientState: newState(ctx)}
 	c.attachEngines()
@@ -181,7 +182,7 @@ func (c *Client) connect() (err error) {
 	c.background.Add(1) // Close waits for the function below
 	context.AfterFunc(c.ctx, func() {
 		defer c.background.Done()
-		_ = c.conn.Close() // its error says that the connection is closed already
+		_ = c.conn.Close() // fails only if the connection is closed already
 	})
 	return nil
 }
@@ -191,7 +192,7 @@ func (c *Client) retryConfig() retry.Config {
 	jitter := c.cfg.BackoffJitterFraction
 	cfg := retry.Config{
 		MaxAttempts: c.cfg.MaxUnaryRetries,
-		Backoff: backoff.Policy{ // draws from wait·(1−jitter) to wait·(1+jitter)
+		Backoff: backoff.Policy{ // each wait is between wait·(1−jitter) and wait·(1+jitter)
 			Base:   scale(c.cfg.BackoffWaitBetween, 1+jitter),
 			Max:    scale(maxBackoffWait, 1+jitter),
 			Jitter: 2 * jitter / (1 + jitter),
@@ -202,7 +203,7 @@ func (c *Client) retryConfig() retry.Config {
 		Metadata:   [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
 		AttemptKey: balancer.AttemptKey{},
 		Retrying:   c.logRetry,
-		Options: append([]grpc.CallOption{ // a stub on ActiveConnection has gRPC's limits
+		Options: append([]grpc.CallOption{ // per call, so that ActiveConnection keeps gRPC's limits
 			grpc.MaxCallSendMsgSize(c.cfg.MaxCallSendMsgSize),
 			grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize),
 		}, wire.Options()...),
@@ -213,7 +214,7 @@ func (c *Client) retryConfig() retry.Config {
 	return cfg
 }
 
-// scale returns d times by, or the longest duration if the product overflows.
+// scale returns the product of d and by, or the longest duration if the product overflows.
 func scale(d time.Duration, by float64) time.Duration {
 	if product := float64(d) * by; product < math.MaxInt64 {
 		return time.Duration(product)
@@ -240,8 +241,8 @@ func (c *Client) attachEngines() {
 	c.Maintenance = NewMaintenance(c)
 }
 
-// login obtains the first token, if the client has a user. It returns the error of a refused login,
-// except that a cluster without authentication needs no token.
+// login obtains the first token, if the client has a user, and returns the error of a refused
+// login. A cluster without authentication needs no token: login then returns nil.
 func (c *Client) login() error {
 	if c.tokens == nil {
 		return nil
@@ -268,8 +269,8 @@ func WithRequireLeader(ctx context.Context) context.Context {
 // metrics and access rules.
 func IsInternalRequest(ctx context.Context) bool { return origin.IsClient(ctx) }
 
-// inBackground runs f on a goroutine of its own and returns true. f must end with c.ctx. If the
-// client is closed, inBackground does not run f and returns false.
+// inBackground starts f on a new goroutine and returns true. f must end with c.ctx. If the client
+// is closed, inBackground does not start f and returns false.
 func (c *Client) inBackground(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

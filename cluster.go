@@ -27,14 +27,15 @@ type (
 // Cluster manages the members of the cluster.
 //
 // Each method sends one request, blocks until it is answered or ctx ends, and is safe for
-// concurrent use. A request that changes something is sent again by itself only if it is certain
-// that it was not sent; if an error leaves open whether the change was applied, MemberList shows
-// it. The answer to a change lists the members after the change. While authentication is enabled, a
-// user without the role "root" gets [rpctypes.ErrPermissionDenied] for all methods but MemberList.
+// concurrent use. A request that changes something is sent again only if it is certain that no
+// server received it. After an error that leaves open whether the change was applied, MemberList
+// shows whether it was. The answer to a change lists the members after the change. While
+// authentication is enabled, a user without the role "root" gets [rpctypes.ErrPermissionDenied] for
+// all methods but MemberList.
 type Cluster interface {
-	// MemberList returns the members. The list is linearizable. With [WithSerializable] it comes
-	// from the member that is asked, which needs no quorum but may have an old list. Other options
-	// have no effect. A member that has not started has no name and no client URLs.
+	// MemberList returns the members. The list is linearizable. With [WithSerializable] the member
+	// that is asked returns its own list, which needs no quorum but may be old. Other options have
+	// no effect. A member that has not started has no name and no client URLs.
 	MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error)
 
 	// MemberAdd adds a voting member, whose peers will reach it at the URLs peerAddrs. Start its

@@ -11,7 +11,8 @@ type CompactOp struct {
 // CompactOption changes a [CompactOp] while it is made.
 type CompactOption func(*CompactOp)
 
-// OpCompact returns the compaction of everything that was superseded at or before revision rev.
+// OpCompact returns the compaction at revision rev. It removes what was superseded at or before
+// rev.
 func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 	op := CompactOp{revision: rev}
 	for _, opt := range opts {
@@ -21,8 +22,8 @@ func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 }
 
 // WithCompactPhysical makes [KV.Compact] return only when the member that serves it has removed the
-// compacted revisions from its database. By default Compact returns when the compaction is decided
-// and reads see its effect.
+// compacted revisions from its database. By default Compact returns as soon as reads and watches of
+// compacted revisions fail.
 func WithCompactPhysical() CompactOption { return func(op *CompactOp) { op.physical = true } }
 
 func (op *CompactOp) request() *pb.CompactionRequest {

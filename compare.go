@@ -13,7 +13,7 @@ type CompareTarget int
 // CompareResult is the relation that a [Cmp] asks for.
 type CompareResult int
 
-// The fields that a [Cmp] can compare. The lease has no constant.
+// The fields that a [Cmp] can compare. There is no constant for the lease.
 const (
 	CompareVersion  CompareTarget = CompareTarget(pb.Compare_VERSION)
 	CompareCreated  CompareTarget = CompareTarget(pb.Compare_CREATE)
@@ -31,7 +31,7 @@ const (
 // A Cmp is a value: changes of a copy do not change the original. Copies share their byte slices;
 // [Cmp.Clone] copies them too. The zero Cmp has no key, and servers refuse it.
 type Cmp struct {
-	msg *pb.Compare // replaced, never written to
+	msg *pb.Compare // never written to; a change replaces it
 }
 
 // results are the relations that Compare accepts.
@@ -140,11 +140,12 @@ func (c *Cmp) WithKeyBytes(key []byte) {
 	c.msg = msg
 }
 
-// ValueBytes returns what a value is compared with, or nil if the condition is on another field.
-// The slice is the Cmp's own.
+// ValueBytes returns the operand of a condition on the value of a key, or nil if the condition is
+// on another field. The slice is the Cmp's own.
 func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
 
-// WithValueBytes replaces what the key's value is compared with by v, which is not copied.
+// WithValueBytes replaces the operand, with which the value of the key is compared, by v, which is
+// not copied.
 func (c *Cmp) WithValueBytes(v []byte) {
 	msg := c.copied()
 	msg.TargetUnion = &pb.Compare_Value{Value: v}
@@ -152,8 +153,9 @@ func (c *Cmp) WithValueBytes(v []byte) {
 }
 
 // WithRange returns the condition for all keys from the Cmp's key up to but not including end. The
-// condition holds if it holds for each existing key in that range. If no key exists there, it is
-// decided as for one key that does not exist. An end of "\x00" is the end of the key space.
+// condition holds if it holds for each existing key in that range. If no key exists there, the
+// result is that for a single key that does not exist. An end of "\x00" is the end of the key
+// space.
 func (c Cmp) WithRange(end string) Cmp {
 	msg := c.copied()
 	msg.RangeEnd = []byte(end)

@@ -35,16 +35,16 @@ import (
 //
 // A server, proxy or interceptor may refuse any of these requests; no other request fails because
 // of that. Interceptors among DialOptions see them with a context for which [IsInternalRequest] is
-// true. They do not see health requests, that Range and pings. Progress requests are messages on
-// the program's own watch streams.
+// true. They do not see the health requests, the Range of "\x00" and the pings. Progress requests
+// are messages on the program's own watch streams.
 type Config struct {
 	// Endpoints are the members to connect to: host:port, http://host:port, https://host:port,
-	// unix:path or unixs:path, with IPv6 literals in brackets. The schemes https and unixs mean
-	// TLS, http means no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS
-	// is set. A malformed endpoint is left out, with a warning, or passed to the dialer if
-	// DialOptions have one. If no endpoint is left, New returns ErrNoAvailableEndpoints or what is
-	// wrong with them. Connections go through the proxy that the environment names (HTTPS_PROXY,
-	// NO_PROXY).
+	// unix:path or unixs:path, with IPv6 literals in brackets. https and unixs mean TLS, http means
+	// no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS is set. A
+	// malformed endpoint is left out, with a warning, or passed to the dialer if DialOptions have
+	// one. New returns ErrNoAvailableEndpoints for an empty list, and the errors of the endpoints
+	// if all are malformed. Connections go through the proxy that the environment names
+	// (HTTPS_PROXY, NO_PROXY).
 	Endpoints []string `json:"endpoints"`
 
 	// AutoSyncInterval is the time between automatic calls of Client.Sync, until the client is
@@ -53,9 +53,9 @@ type Config struct {
 	AutoSyncInterval time.Duration `json:"auto-sync-interval"`
 
 	// DialTimeout bounds each attempt to connect, each login, and the version check of
-	// RejectOldCluster. It does not bound calls, which wait for a connection as long as their
-	// contexts allow. There is one exception: Lease.KeepAlive waits for its first answer at most
-	// one second more than DialTimeout. 0 means 20 seconds.
+	// RejectOldCluster. It does not bound calls, which wait for a connection until their contexts
+	// end. There is one exception: Lease.KeepAlive waits for its first answer at most one second
+	// more than DialTimeout. 0 means 20 seconds.
 	DialTimeout time.Duration `json:"dial-timeout"`
 
 	// DialKeepAliveTime is how long a connection in use may be without traffic before an HTTP/2
@@ -81,8 +81,8 @@ type Config struct {
 
 	// TLS holds the client's TLS settings. Without a ServerName, each endpoint's certificate is
 	// checked against that endpoint's host. Nil means the zero tls.Config for endpoints whose
-	// scheme means TLS, and no TLS for others. Neither the client nor the program may change it
-	// while the client lives.
+	// scheme means TLS, and no TLS for others. The client does not change it, and the program must
+	// not while the client lives.
 	TLS *tls.Config
 
 	// Username and Password log the client in, if both are set. New logs in once; the token is
@@ -147,14 +147,14 @@ type Config struct {
 	// pings only, and a watch without events resumes from its last event.
 	DisableProbes bool `json:"disable-probes"`
 
-	// MaxUnaryRetries is how often one request is sent at most, including the first attempt.
+	// MaxUnaryRetries is the largest number of attempts of one request, the first one included.
 	// "Retries" in the package documentation says which requests are sent again. Streams of watches
 	// and keepalives are opened again without a limit. 0 means 100.
 	MaxUnaryRetries uint `json:"max-unary-retries"`
 
 	// BackoffWaitBetween is the first wait between two attempts of a request. Waits double up to
-	// 1.5 seconds, or up to BackoffWaitBetween if that is longer. The first attempts, as many as
-	// there are endpoints, do not wait. 0 means 25 ms.
+	// 1.5 seconds, or up to BackoffWaitBetween if that is longer. The first attempts, one for each
+	// endpoint, are made without a wait. 0 means 25 ms.
 	BackoffWaitBetween time.Duration `json:"backoff-wait-between"`
 
 	// BackoffJitterFraction is the share by which a wait is made longer or shorter at random: 0.1
@@ -205,8 +205,8 @@ func (c Config) validate() error {
 		notNegative("MaxCallSendMsgSize", c.MaxCallSendMsgSize),
 		notNegative("MaxCallRecvMsgSize", c.MaxCallRecvMsgSize),
 	}
-	// A limit on responses below the default limit on requests is accepted: the program has not set
-	// the latter.
+	// A MaxCallRecvMsgSize below the default MaxCallSendMsgSize is accepted, because the program
+	// has not set the latter.
 	if c.MaxCallRecvMsgSize < c.MaxCallSendMsgSize && c.MaxCallSendMsgSize != defaultMaxSendBytes {
 		errs = append(errs, fmt.Errorf("etcdclient: MaxCallRecvMsgSize %d is below MaxCallSendMsgSize %d",
 			c.MaxCallRecvMsgSize, c.MaxCallSendMsgSize))

@@ -10,12 +10,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// ConfigSpec holds what a command line or a file says about a client, as plain values.
-// NewClientConfig makes a Config of it.
+// ConfigSpec holds the settings of a client as plain values, as they stand on a command line or in
+// a file. NewClientConfig makes a Config of them.
 type ConfigSpec struct {
 	// Endpoints are as in Config.
 	Endpoints []string `json:"endpoints"`
-	// RequestTimeout is for the program to apply to its requests. A Config has no such setting.
+	// RequestTimeout is how long the program lets a request take. NewClientConfig ignores it,
+	// because a Config has no such setting.
 	RequestTimeout time.Duration `json:"request-timeout"`
 	// DialTimeout is as in Config.
 	DialTimeout time.Duration `json:"dial-timeout"`
@@ -57,9 +58,9 @@ func clonePtr[T any](p *T) *T {
 
 // AuthConfig holds credentials: a user name with a password, or a token.
 type AuthConfig struct {
-	Username string `json:"username"` // of the login
-	Password string `json:"password"` // of the login
-	Token    string `json:"token"`    // instead of a login
+	Username string `json:"username"` // the user who logs in
+	Password string `json:"password"` // of Username
+	Token    string `json:"token"`    // sent with requests instead of a login
 }
 
 // Empty reports whether no field is set.
@@ -87,8 +88,8 @@ type SecureConfig struct {
 
 // NewClientConfig returns a Config made from confSpec, and reads the files that confSpec names. It
 // warns through lg, which may be nil, if certificates are not verified. It does not set the
-// Config's Logger. The error names the file, or the missing half of a certificate and key. New
-// reports other bad values.
+// Config's Logger. It returns an error that names the file that cannot be used, or the certificate
+// or key whose counterpart is missing. Other bad values are found by New.
 func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, fmt.Errorf("etcdclient: no ConfigSpec")

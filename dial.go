@@ -27,8 +27,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/wire"
 )
 
-// reconnect has the waits between attempts to connect to a member that is down. They are so short
-// that the member is used again within two seconds of its return.
+// reconnect holds the waits between attempts to connect to a member that is down. They are so short
+// that the client uses the member again within two seconds of its return.
 var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2,
 	MaxDelay: maxBackoffWait}
 
@@ -40,7 +40,7 @@ func (c Config) dialTimeout() time.Duration {
 	return defaultDialTimeout
 }
 
-// serviceConfig is the gRPC service config, in JSON. It names the balancer.
+// serviceConfig is the gRPC service config, in JSON. It selects the balancer.
 const serviceConfig = `{"loadBalancingConfig": [{%q: {"healthCheck": %t}}]}`
 
 // dialOptions returns the options of every connection of the client. The program's options come
@@ -67,20 +67,20 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	return append(opts, c.cfg.DialOptions...)
 }
 
-// userOptions says which of the client's own dial options Config.DialOptions replace.
+// userOptions says which of the client's own dial options are replaced by Config.DialOptions.
 type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }
 
-// inspectOptions returns what Config.DialOptions replace. gRPC has no accessor for its options: an
-// option is a function on a private type, and the last one wins, so its effect shows only when it
-// is applied. inspectOptions makes a connection, which never connects, and reads the private fields
-// of the connection. replacedIn says what happens if a release of gRPC has other fields.
+// inspectOptions returns which options Config.DialOptions replace. gRPC cannot be asked: an option
+// is a function that changes a private struct, and of several such functions the last one wins. So
+// inspectOptions makes a connection with the options, which never connects, and reads its private
+// fields. The comment of replacedIn says what happens if a release of gRPC has other fields.
 func (c *Client) inspectOptions() (u userOptions, err error) {
 	if len(c.cfg.DialOptions) == 0 {
 		return u, nil
 	}
-	creds := c.creds.As(endpoint.Encrypted) // for gRPC to accept all that may be used
+	creds := c.creds.As(endpoint.Encrypted) // gRPC refuses some options without encryption
 	conn, err := grpc.NewClient("passthrough:///options", c.dialOptions(creds)...)
 	if err != nil {
 		return u, fmt.Errorf("etcdclient: DialOptions: %w", err)
@@ -91,13 +91,12 @@ func (c *Client) inspectOptions() (u userOptions, err error) {
 
 // replacedIn compares gRPC's options with the client's own dialer and credentials. If another
 // release of gRPC renames a private field or changes its type, nothing panics, and
-// TestEveryDialOptionKeepsItsMeaning fails. A program built with that release has:
+// TestEveryDialOptionKeepsItsMeaning fails. In a program that is built with that release:
 //
-//   - its own credentials. Unless they are surely the client's, they count as replaced, and no
-//     endpoint's scheme overrides them, because a program's TLS could be lost otherwise;
-//   - its own dialer, which is not asked for endpoints that the client cannot parse;
-//   - proxies of the environment despite WithNoProxy, and health checks despite
-//     WithDisableHealthCheck.
+//   - Credentials that cannot be recognised as the client's count as the program's. The schemes of
+//     endpoints then do not override them, because that could turn off the program's TLS.
+//   - A dialer of the program is used, but not for endpoints that the client cannot parse.
+//   - WithNoProxy and WithDisableHealthCheck have no effect.
 func replacedIn(
 	options reflect.Value,
 	dial func(context.Context, string) (net.Conn, error),
@@ -117,7 +116,7 @@ func replacedIn(
 	}
 }
 
-// same reports whether v, a function or an interface that holds a pointer, is own.
+// same reports whether v holds own, a function or a pointer. v may be an interface.
 func same(v reflect.Value, own any) bool {
 	if v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -141,8 +140,8 @@ func field(v reflect.Value, name string) reflect.Value {
 	return v.FieldByName(name)
 }
 
-// dial makes a connection that spreads requests over eps, and starts to connect. t compares the
-// members; it may be nil.
+// dial makes a connection that spreads requests over eps, and starts to connect. It also returns
+// the resolver, which replaces eps. t tracks the members; it may be nil.
 func (c *Client) dial(
 	t *balancer.Tracker, healthCheck bool, eps []namedEndpoint,
 ) (*grpc.ClientConn, *resolver.Resolver, error) {
@@ -153,7 +152,7 @@ func (c *Client) dial(
 	}
 	sc := fmt.Sprintf(serviceConfig, balancer.Name, healthCheck && !c.user.noHealthCheck)
 	r := resolver.New(sc, t.Attributes(), addresses)
-	// The resolver's config is ignored after WithDisableServiceConfig, the default is not.
+	// gRPC ignores the resolver's config after WithDisableServiceConfig, but not the default.
 	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(sc)}, c.dialOptions(creds)...)
 	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(lastUnary),
 		grpc.WithChainStreamInterceptor(lastStream))
@@ -166,7 +165,7 @@ func (c *Client) dial(
 	return conn, r, nil
 }
 
-// lastUnary is the interceptor next to gRPC. It sees the options that gRPC gets: those of the
+// lastUnary is the innermost interceptor. It sees the options that gRPC gets: those of the
 // connection, of the call, and of other interceptors.
 func lastUnary(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
@@ -203,8 +202,9 @@ func (c *Client) resolve(
 // settings and credentials. It does not wait until the connection is made. If the client's
 // endpoints are encrypted, the connection to an http URL that is not one of them is encrypted as
 // well. Requests on the connection carry the client's token, are not retried, and have gRPC's own
-// message limits. The caller closes the connection; the client's Close does not. The error names a
-// malformed endpoint, or is ErrNoAvailableEndpoints for a client without a connection.
+// message limits. The caller closes the connection; the client's Close does not. Dial returns an
+// error that names a malformed endpoint, and ErrNoAvailableEndpoints for a client without a
+// connection.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
@@ -219,7 +219,7 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	return conn, err
 }
 
-// unconnected takes the place of the connection in a client without one. All of its calls return
+// unconnected is the connection of a client without one. All of its calls return
 // ErrNoAvailableEndpoints.
 type unconnected struct{}
 
@@ -233,16 +233,16 @@ func (unconnected) NewStream(
 	return nil, ErrNoAvailableEndpoints
 }
 
-// TCP keepalives and the limit on unacknowledged data notice that a host or network is gone. The
-// server's gRPC does not see them, so it does not count them as pings.
+// With TCP keepalives and a limit on unacknowledged data the system notices that a host or network
+// is gone. The server's gRPC does not see them, so it does not count them as pings.
 const (
 	tcpIdle     = 10 * time.Second
 	tcpInterval = 5 * time.Second
 	tcpProbes   = 3
 )
 
-// dialSocket connects to the address of an endpoint.Endpoint, through the HTTP proxy that the
-// environment names, as gRPC does.
+// dialSocket connects to the address of an endpoint.Endpoint. As gRPC does, it goes through the
+// HTTP proxy that the environment names.
 func (c *Client) dialSocket(ctx context.Context, address string) (net.Conn, error) {
 	network, target := endpoint.Network(address)
 	if network != "tcp" || c.user.noProxy {
@@ -311,14 +311,14 @@ func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	_ = resp.Body.Close() // what follows the header belongs to the target
+	_ = resp.Body.Close() // reads nothing: the bytes after the header come from the target
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("CONNECT %s: %s", target, resp.Status)
 	}
 	return &tunnel{Conn: conn, r: r}, nil
 }
 
-// tunnel is a connection through a proxy. r may hold bytes of the target that were read together
+// tunnel is a connection through a proxy. r may hold bytes from the target that arrived together
 // with the proxy's answer.
 type tunnel struct {
 	net.Conn

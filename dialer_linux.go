@@ -9,9 +9,9 @@ import (
 // tcpUserTimeout is TCP_USER_TIMEOUT. Package syscall lacks it on some architectures.
 const tcpUserTimeout = 0x12
 
-// limitUnacknowledged makes the kernel drop a TCP connection whose peer acknowledges nothing of
-// what was sent, because TCP keepalives are sent on idle connections only. A kernel without the
-// option is no error.
+// limitUnacknowledged makes the kernel close a TCP connection whose peer does not acknowledge what
+// was sent. TCP keepalives do not notice that, because they are sent on idle connections only. A
+// kernel that does not know the option is no error.
 func limitUnacknowledged(network, _ string, c syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil

@@ -13,10 +13,10 @@
 // # Client
 //
 // A [Client] owns one gRPC connection that spreads requests over the endpoints. It is meant to be
-// shared and to live long. A Client and everything that it embeds may be used from any number of
-// goroutines. New begins to connect and does not wait for a connection; calls do, as long as their
-// contexts allow. Give every call a context with a deadline: without one, a call to a cluster that
-// is down waits until the cluster is back.
+// shared and to live as long as the program. A Client and everything that it embeds may be used
+// from any number of goroutines. New starts to connect and returns without a connection. Calls wait
+// for one until their contexts end. Give every call a context with a deadline: without one, a call
+// to a cluster that is down waits until the cluster is back.
 //
 // # Closing
 //
@@ -73,12 +73,12 @@
 // A write whose connection broke returns an error with codes.Unavailable: it may have been applied
 // or not. To repeat it safely, put it into a transaction that compares the key's revision.
 //
-// The first attempts, as many as there are endpoints, do not wait. Later ones come after waits that
-// double and are jittered (Config.BackoffWaitBetween). There are at most Config.MaxUnaryRetries
-// attempts, and none after the context has ended.
+// The first attempts, one for each endpoint, are made without a wait. Later attempts come after
+// waits that double and are jittered (Config.BackoffWaitBetween). A request is sent at most
+// Config.MaxUnaryRetries times, and not again after its context has ended.
 //
 // # Logging
 //
-// The client logs to Config.Logger. A request that succeeds at once logs nothing. Requests that are
-// sent again are logged at debug level, once a second at most.
+// The client logs to Config.Logger. A request that succeeds at the first attempt logs nothing.
+// Retries are logged at debug level, with at most one entry a second.
 package clientv3

@@ -21,7 +21,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// namedEndpoint is a well-formed endpoint and the text that named it.
+// namedEndpoint is a well-formed endpoint and the text that it was parsed from.
 type namedEndpoint struct {
 	endpoint.Endpoint
 	text string
@@ -46,10 +46,11 @@ func (c *Client) Endpoints() []string {
 }
 
 // SetEndpoints replaces the endpoints. It copies eps. An endpoint that stays, in whatever spelling,
-// keeps its connection. Connections to other endpoints end with the requests on them. SetEndpoints
-// does not wait for new connections. It leaves malformed endpoints out; if no endpoint remains, it
-// replaces nothing. A warning names the malformed endpoints, without user information. SetEndpoints
-// may be called at any time, from any goroutine; the last call wins.
+// keeps its connection. Watches and keepalives on other connections move to the new endpoints;
+// other requests finish, and then their connections are closed. SetEndpoints does not wait for new
+// connections. It leaves malformed endpoints out; if no endpoint remains, it replaces nothing. A
+// warning names the malformed endpoints, without user information. SetEndpoints may be called at
+// any time, from any goroutine; the last call wins.
 func (c *Client) SetEndpoints(eps ...string) {
 	if !c.made() {
 		return
@@ -63,7 +64,7 @@ func (c *Client) SetEndpoints(eps ...string) {
 }
 
 // usable returns the well-formed endpoints among eps, and logs a warning about the others. If no
-// endpoint is well-formed, it returns what is wrong with them, or ErrNoAvailableEndpoints if eps is
+// endpoint is well-formed, it returns the errors of all, or ErrNoAvailableEndpoints if eps is
 // empty.
 func (c *Client) usable(eps []string) (good []namedEndpoint, _ error) {
 	var errs []error
@@ -86,8 +87,9 @@ func (c *Client) usable(eps []string) (good []namedEndpoint, _ error) {
 	return good, nil
 }
 
-// parse takes an endpoint apart. If the program has a dialer, an endpoint that cannot be parsed is
-// passed to that dialer as it is, unless it is blank, as after a trailing comma in a list.
+// parse parses the text of an endpoint. If the program has a dialer, a text that cannot be parsed
+// is passed to that dialer as it is. A blank text, as after a trailing comma in a list, is an error
+// all the same.
 func (c *Client) parse(text string) (namedEndpoint, error) {
 	ep, err := endpoint.Parse(text)
 	if err != nil {
@@ -100,8 +102,8 @@ func (c *Client) parse(text string) (namedEndpoint, error) {
 }
 
 // setEndpoints stores eps and passes them to the resolver. byCaller says whether the program has
-// named them. The lock covers both steps, so that Endpoints and the resolver agree on the last
-// call.
+// named them. It does both under one lock, so that Endpoints always returns the endpoints that the
+// resolver has.
 func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,9 +117,9 @@ func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 	}
 }
 
-// secure changes http to https in eps if the program has named an encrypted endpoint, because what
-// members advertise must not lower the security of the connection. An address that the program has
-// named as an http endpoint stays as it is.
+// secure changes http to https in eps if the program has named an encrypted endpoint, because URLs
+// that members advertise must not lower the security of the connection. An address that the program
+// has named as an http endpoint stays as it is.
 func (c *Client) secure(eps []namedEndpoint) {
 	c.mu.Lock()
 	named := c.named
@@ -138,7 +140,7 @@ func (c *Client) secure(eps []namedEndpoint) {
 // Sync replaces the endpoints by the client URLs that the cluster's members advertise, with the
 // schemes of these URLs. If the program has named an encrypted endpoint, http becomes https. Sync
 // leaves out learners, members that have not started, and, with a warning, malformed URLs. It asks
-// for a linearizable member list, and waits for it as long as ctx allows.
+// for a linearizable member list, and waits for the answer until ctx ends.
 //
 // After an error the endpoints stay as they are. The error is ErrNoAvailableEndpoints if the list
 // has no URL, names the malformed URLs if there are no others, or is that of ctx or of the request.
@@ -166,7 +168,7 @@ func (c *Client) Sync(ctx context.Context) error {
 	return nil
 }
 
-// autoSync calls Sync once in each Config.AutoSyncInterval until the client is closed.
+// autoSync calls Sync after each Config.AutoSyncInterval until the client is closed.
 func (c *Client) autoSync() {
 	for backoff.Wait(c.ctx, c.cfg.AutoSyncInterval) == nil {
 		ctx, cancel := context.WithTimeout(origin.Client(c.ctx), autoSyncTimeout)

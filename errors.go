@@ -40,8 +40,8 @@ type noEndpoint struct{}
 
 func (noEndpoint) Error() string { return classify.NoEndpoints }
 
-// GRPCStatus returns a status that ends a stream for good, because a stream that is opened again
-// would fail again.
+// GRPCStatus returns a status that ends a stream for good. With another code the stream would be
+// opened again, and would fail again.
 func (e noEndpoint) GRPCStatus() *status.Status {
 	return status.New(codes.FailedPrecondition, e.Error())
 }
@@ -63,13 +63,13 @@ var errClosing = grpc.ErrClientConnClosing
 //   - any other error, and nil, is returned as it is.
 func ContextError(ctx context.Context, err error) error { return toErr(ctx, err) }
 
-// toErr is ContextError. Every error that a user gets passes through it.
+// toErr is ContextError. Every error passes through it before a program gets it.
 func toErr(ctx context.Context, err error) error {
 	if known, ok := rpctypes.Error(err).(rpctypes.EtcdError); ok {
 		return known
 	}
 	if errors.Is(err, rpctypes.ErrTimeoutWaitAppliedIndex) {
-		// rpctypes.Error does not know its text
+		// rpctypes.Error leaves this error as it is
 		return rpctypes.ErrTimeoutWaitAppliedIndex
 	}
 	switch classify.Code(err) {
@@ -80,8 +80,8 @@ func toErr(ctx context.Context, err error) error {
 }
 
 // unary makes one call of a stub and returns the response, or the error converted by toErr. The
-// response has the protocol's type, and callers convert it to the type of this package; that works
-// for nil too.
+// response is of the protocol's type. Callers convert the pointer, which may be nil, to the type of
+// this package.
 func unary[Req, Resp any](
 	ctx context.Context,
 	call func(context.Context, *Req, ...grpc.CallOption) (*Resp, error),
@@ -151,8 +151,8 @@ func (u *unreachable) Unwrap() error { return u.failures }
 // them.
 var userInfo = regexp.MustCompile(`://[^/@\s"]*@`)
 
-// logUnreachable warns that no member can be reached. gRPC calls it at most once a minute. It takes
-// no lock that the client holds while it calls gRPC.
+// logUnreachable warns that no member can be reached. The balancer calls it at most once a minute.
+// It takes no lock that the client holds while it calls gRPC: that would be a deadlock.
 func (c *Client) logUnreachable() {
 	if err := c.ConnectionError(); err != nil {
 		c.GetLogger().Warn("no member can be reached", zap.Error(err))

@@ -26,25 +26,26 @@ import (
 var LeaseResponseChSize = 16
 
 var (
-	// ErrKeepAliveExpired is why a keepalive channel was closed if no answer has come for the
-	// lease's whole TTL. Treat the lease as expired, although a server that could not be reached
-	// may still have it.
+	// ErrKeepAliveExpired is the reason why a keepalive channel was closed if no answer has come
+	// for the whole TTL of the lease. Treat the lease as expired, although a server that could not
+	// be reached may still have it.
 	ErrKeepAliveExpired = errors.New("etcdclient: no keepalive answer within the lease's TTL")
 
-	// ErrLeaseRevoked is why a keepalive channel was closed if the same Lease has revoked the
-	// lease. If the lease was revoked elsewhere, the reason is rpctypes.ErrLeaseNotFound.
+	// ErrLeaseRevoked is the reason why a keepalive channel was closed if the same Lease has
+	// revoked the lease. If the lease was revoked elsewhere, the reason is
+	// rpctypes.ErrLeaseNotFound.
 	ErrLeaseRevoked = errors.New("etcdclient: lease was revoked")
 )
 
-// errNoAnswer is the error of a keepalive stream that a server ended without an error and without
-// an answer.
+// errNoAnswer is the error of a keepalive stream that the server ended with status OK before it
+// answered.
 var errNoAnswer = status.Error(codes.Unavailable,
 	"etcdclient: the keepalive stream ended without an answer")
 
 // ErrKeepAliveHalted is returned by [Lease.KeepAlive] once the Lease keeps no more leases alive.
 type ErrKeepAliveHalted struct {
 	// Reason is context.Canceled after Close, the error of the client's context if that has ended,
-	// or why the client can open no stream, such as ErrNoAvailableEndpoints.
+	// or the reason why the client cannot open a stream, such as ErrNoAvailableEndpoints.
 	Reason error
 }
 
@@ -60,9 +61,9 @@ func (e ErrKeepAliveHalted) Error() string {
 // Unwrap returns the Reason, for errors.Is and errors.As.
 func (e ErrKeepAliveHalted) Unwrap() error { return e.Reason }
 
-// KeepAliveEnd holds, for one [Lease.KeepAlive] call, until when the lease is certain to live and
-// why the call's channel was closed. [WithKeepAliveEnd] makes one. It is safe for concurrent use
-// and need not be released.
+// KeepAliveEnd is about one call of [Lease.KeepAlive]: it says until when the lease is certain to
+// live, and why the channel of the call was closed. [WithKeepAliveEnd] makes one. It is safe for
+// concurrent use and need not be released.
 type KeepAliveEnd struct {
 	reason   atomic.Pointer[error]
 	deadline atomic.Pointer[time.Time]
@@ -86,14 +87,14 @@ func (e *KeepAliveEnd) Err() error {
 	return nil
 }
 
-// Deadline returns until when the lease is certain to live, by the monotonic clock of this process.
-// That is one TTL after the client sent the latest renewal that was answered. The server counts
-// from when it receives a renewal, so the lease expires there later. Deadline is zero before the
-// first answer, and moves with each answer.
+// Deadline returns the time until which the lease is certain to live, by the monotonic clock of
+// this process. That is one TTL after the client sent the latest renewal that was answered. The
+// server counts from the moment when it receives a renewal, so the lease expires later there.
+// Deadline is zero before the first answer, and moves with each answer.
 //
-// A program that acts on what the lease protects, without asking a server, must check that this
-// time has not passed, because after a pause of the process it sees the closed channel too late. A
-// lease that is revoked ends sooner.
+// A program that relies on the lease without asking a server must check that this time has not
+// passed, because after a pause of the process it sees the closed channel too late. A lease that is
+// revoked ends sooner.
 func (e *KeepAliveEnd) Deadline() time.Time {
 	if deadline := e.deadline.Load(); deadline != nil {
 		return *deadline
@@ -113,8 +114,8 @@ func (e *KeepAliveEnd) renewed(sent time.Time, ttl int64) {
 type keepAliveEndKey struct{}
 
 // WithKeepAliveEnd returns a context for one call of [Lease.KeepAlive], and the KeepAliveEnd of
-// that call. It works through wrappers of a Lease, such as that of package namespace. If the
-// context is used for more calls, Err returns why the first channel was closed.
+// that call. It also works through wrappers of a Lease, such as that of package namespace. If the
+// context is used for several calls, Err returns why the first of their channels was closed.
 //
 //	ctx, end := clientv3.WithKeepAliveEnd(ctx)
 //	ch, err := client.KeepAlive(ctx, id)
@@ -127,8 +128,9 @@ func WithKeepAliveEnd(ctx context.Context) (context.Context, *KeepAliveEnd) {
 	return context.WithValue(ctx, keepAliveEndKey{}, end), end
 }
 
-// makeKeeper makes the keeper of l, and the confirmer that the keeper asks. l.ctx descends from
-// parent. firstTimeout is how long KeepAlive waits for the first answer.
+// makeKeeper makes the keeper of l, and the confirmer, which the keeper asks about leases that a
+// member does not know. l.ctx descends from parent. firstTimeout is how long KeepAlive waits for
+// the first answer.
 func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) {
 	l.confirmer = keepalive.NewConfirmer(l.ctx, l.servers, &l.target,
 		func(id int64, gone bool, left time.Duration) { l.keeper.Confirmed(id, gone, left) })
@@ -143,7 +145,7 @@ func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) 
 		FirstTimeout: firstTimeout,
 		Expired:      ErrKeepAliveExpired,
 		Gone:         rpctypes.ErrLeaseNotFound,
-		Reason: func(err error) error { // parent may have ended before l.ctx has
+		Reason: func(err error) error { // parent ends a moment before l.ctx
 			return toErr(parent, toErr(l.ctx, err))
 		},
 		Confirm: l.confirmer.Ask,
@@ -153,8 +155,7 @@ func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) 
 	})
 }
 
-// askTTL returns the TTL of a lease. Interceptors see the request as one that the client makes by
-// itself.
+// askTTL asks for the TTL of a lease. IsInternalRequest is true for the request.
 func (l *lessor) askTTL(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error) {
 	return l.remote.LeaseTimeToLive(origin.Client(ctx), &pb.LeaseTimeToLiveRequest{ID: id})
 }
@@ -197,8 +198,8 @@ func (l *lessor) lost(id LeaseID, err error) {
 	}
 }
 
-// logEnded logs why a stream has ended. The level is debug, or warning if the stream was refused,
-// because the operator of the cluster or proxy can change that.
+// logEnded logs why a stream has ended. The level is warning if a server or proxy refused the
+// stream, because its operator can change that; otherwise it is debug.
 func (l *lessor) logEnded(err error, reopen bool) {
 	limit, level := &l.routineLog, zap.DebugLevel
 	if !reopen || classify.IsHalt(l.ctx, err) {
@@ -223,12 +224,12 @@ func requiresLeader(ctx context.Context) bool {
 	return len(values) > 0 && values[0] == rpctypes.MetadataHasLeader
 }
 
-// keepAliveSink passes answers to the channel of one KeepAlive call. Its methods are the channel's
-// only sender and only closer; the keeper calls them one at a time.
+// keepAliveSink passes answers to the channel of one KeepAlive call. The keeper calls its methods
+// one at a time. They are the channel's only sender and only closer.
 type keepAliveSink struct {
 	subscriber keepalive.Subscriber
 	ch         chan *LeaseKeepAliveResponse
-	end        *KeepAliveEnd // nil unless asked for
+	end        *KeepAliveEnd // nil unless WithKeepAliveEnd made the context
 }
 
 func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool {

@@ -7,8 +7,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// The responses of a [KV] are the protocol's own messages under another name, so that a pointer to
-// one converts to a pointer to the other and nothing is copied.
+// The responses of a [KV] are the messages of the protocol under names of this package. A pointer
+// to one converts to a pointer to the other, so nothing is copied.
 type (
 	// CompactResponse is the answer to a compaction.
 	CompactResponse pb.CompactionResponse
@@ -19,8 +19,8 @@ type (
 
 	// GetResponse is the answer to a get. Count is the number of keys in the range, including those
 	// that [WithLimit] and the revision bounds leave out of Kvs. More is set if the limit leaves
-	// keys out. A program that keeps one pair keeps up to 64 KiB of its neighbours in memory; copy
-	// a pair that is to be kept for long.
+	// keys out. A pair shares its memory with its neighbours, so a program that keeps one pair
+	// keeps up to 64 KiB. Copy a pair before you keep it for long.
 	GetResponse pb.RangeResponse
 
 	// DeleteResponse is the answer to a delete. Deleted is the number of keys that were deleted.
@@ -52,7 +52,7 @@ type KV interface {
 	// there is no such key, Kvs is empty and there is no error.
 	//
 	// The answer is linearizable: it reflects every write that had succeeded before the call,
-	// unless [WithSerializable] is given. [WithRev] reads the past, as far as it has not been
+	// unless [WithSerializable] is given. [WithRev] reads an earlier revision, unless that was
 	// compacted (rpctypes.ErrCompacted). A sort that the protocol does not know returns
 	// rpctypes.ErrInvalidSortOption.
 	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
@@ -63,9 +63,9 @@ type KV interface {
 	// the last piece. If the answer cannot be completed, the last piece has an Err that is not nil.
 	// [GetStreamToGetResponse] puts the pieces together.
 	//
-	// A caller who stops reading before the channel is closed must cancel ctx. The end of ctx, or
-	// closing the client, frees what the call holds. That is a few pieces at most, because nothing
-	// is read from the server ahead of the caller.
+	// A caller who stops reading before the channel is closed must cancel ctx. When ctx ends or the
+	// client is closed, the memory of the call is freed. It holds a few pieces at most, because the
+	// client does not read ahead of the caller.
 	//
 	// If the server cannot stream, GetStream reads pages at one revision, with the same result;
 	// that revision may be compacted meanwhile (rpctypes.ErrCompacted). It also reads pages if
@@ -124,8 +124,7 @@ func (resp *DeleteResponse) OpResponse() OpResponse { return OpResponse{del: res
 // OpResponse returns resp as the answer to a [KV.Do].
 func (resp *TxnResponse) OpResponse() OpResponse { return OpResponse{txn: resp} }
 
-// kv is the KV of a client. It converts between ops and messages; remote has the connections and
-// the retries.
+// kv is the KV of a client. It converts ops to messages. remote sends them, and retries.
 type kv struct {
 	remote pb.KVClient
 	client *Client // may be nil; streams end when it is closed

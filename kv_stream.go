@@ -32,8 +32,8 @@ func (r *RangeStreamResponse) Err() error { return r.err }
 type GetStreamChan <-chan RangeStreamResponse
 
 // GetStreamToGetResponse reads stream to its end. It returns what [KV.Get] would have returned, or
-// the error that the stream ended with. It blocks until the stream ends, which is when the context
-// of the GetStream call ends at the latest.
+// the error that the stream ended with. It blocks until the stream ends; the end of the context of
+// the GetStream call ends the stream.
 func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 	whole := &GetResponse{}
 	for piece := range stream {
@@ -55,7 +55,7 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 }
 
 // GetStreamRewritten is GetStream with a function that may read and change each piece before it is
-// delivered. Decorators in this module find the method by a type assertion. With it they need no
+// delivered. Decorators in this module find the method by a type assertion, and then need no
 // goroutine that copies one channel into another.
 func (kv *kv) GetStreamRewritten(
 	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...OpOption,
@@ -88,7 +88,7 @@ func (kv *kv) GetStreamRewritten(
 }
 
 // start sends the request and starts the goroutine that delivers the answer. It returns an error if
-// either fails.
+// the request fails or the client is closed.
 func (kv *kv) start(s *getStream) error {
 	if err := s.open(); err != nil {
 		return err
@@ -111,7 +111,7 @@ type getStream struct {
 	op      Op
 	remote  pb.KVClient
 	paging  bool                    // the range may be read by Range instead of RangeStream
-	limited bool                    // responses have a limit that servers do not know
+	limited bool                    // the client has a limit on responses, unknown to servers
 	maxPage int                     // pages grow or shrink to about this size in bytes
 	members *balancer.Tracker       // may be nil
 	rewrite func(*pb.RangeResponse) // nil: pieces are delivered as they come
@@ -120,13 +120,13 @@ type getStream struct {
 	stop    context.CancelFunc      // ends ctx
 	client  context.Context         // ends with the client, a moment before ctx does
 
-	// pieces has room for one response, so that run can leave an error that nothing reads yet. Only
-	// run sends on it and closes it.
+	// pieces has room for one response, so that run can leave an error there although nothing
+	// reads. Only run sends on it and closes it.
 	pieces chan RangeStreamResponse
 }
 
-// open starts the stream. It leaves stream nil for a range that servers do not stream, and if a
-// server could send a piece over the client's limit.
+// open starts the stream. It leaves stream nil if servers do not stream the range, or if a piece
+// could be over the client's limit.
 func (s *getStream) open() error {
 	if s.paging && (s.limited || !s.divisible()) {
 		return nil
@@ -147,19 +147,20 @@ func (s *getStream) divisible() bool {
 		s.op.minCreateRev == 0 && s.op.maxCreateRev == 0
 }
 
+// run delivers the range, and the error if there is one, and closes the channel.
 func (s *getStream) run() {
 	defer close(s.pieces)
 	defer s.stop()
 	if err := s.copyRange(); err != nil {
 		if s.client.Err() != nil {
-			s.stop() // so that the error is always that of ctx, and not now and then gRPC's
+			s.stop() // then toErr returns the error of ctx, never that of gRPC
 		}
 		s.fail(toErr(s.ctx, err))
 	}
 }
 
-// copyRange delivers the range: from the stream, by pages, or by one request. That a server cannot
-// stream shows only in its first answer.
+// copyRange delivers the range: from the stream, by pages, or by one request. A server that cannot
+// stream says so only in its first answer.
 func (s *getStream) copyRange() error {
 	if s.stream != nil {
 		first, err := s.receive()
@@ -234,9 +235,9 @@ func (s *getStream) copyPages() error {
 }
 
 // readPage returns a page of at most size keys, and at most left. If the page is over the limit on
-// messages, readPage halves size and asks again. If the revision is pinned and the read
-// serializable, the member may not have reached that revision yet; the rest of the range is then
-// read linearizably.
+// messages, readPage halves size and asks again. pinned means that op has the revision of the first
+// page. A member that serves a serializable read may not have reached that revision yet; the rest
+// of the range is then read linearizably.
 func (s *getStream) readPage(
 	op *Op, size *int64, left int64, pinned bool,
 ) (*pb.RangeResponse, error) {
@@ -256,14 +257,16 @@ func (s *getStream) readPage(
 	}
 }
 
-// Sizes of pages. A page is in memory as a whole, and values may be of any size. So pages start
-// small, and grow as long as they are small in bytes.
+// Sizes of pages. A whole page is in memory at once, and values may be of any size. So the first
+// page has few keys, and the number grows as long as pages are small in bytes.
 const (
 	firstPageKeys = 16
 	maxPageKeys   = 1024
 	maxPageBytes  = 1 << 20
 )
 
+// nextPageSize returns the number of keys to ask for after a page of that many keys and bytes.
+// Pages should have about most bytes.
 func nextPageSize(keys int64, bytes, most int) int64 {
 	switch {
 	case bytes < most/4:
@@ -293,8 +296,8 @@ func (s *getStream) send(piece *pb.RangeResponse) error {
 }
 
 // fail makes err the last response. Once the context has ended, nothing may read the channel, so
-// fail does not wait. A reader that comes later must not take the closed channel for a complete
-// answer, so err replaces a piece that has not been read.
+// fail does not wait for room. It replaces a piece that was not read, because a reader that comes
+// later must not take the closed channel for the end of the answer.
 func (s *getStream) fail(err error) {
 	last := RangeStreamResponse{RangeResponse: &pb.RangeResponse{}, err: err}
 	select {

@@ -37,7 +37,8 @@ type LeaseGrantResponse struct {
 	// ID is the new lease.
 	ID LeaseID
 
-	// TTL, in seconds, is what the server granted, which may be more than was asked for.
+	// TTL is the time to live that the server granted, in seconds. It may be longer than the one
+	// asked for.
 	TTL int64
 
 	// Error is the field of the same name in the protocol's message. Servers leave it empty.
@@ -54,7 +55,7 @@ type LeaseKeepAliveResponse struct {
 	// ID is the lease that was renewed.
 	ID LeaseID
 
-	// TTL is the lease's time to live from then on, in seconds; more than 0.
+	// TTL is the time to live of the lease after the renewal, in seconds. It is more than 0.
 	TTL int64
 }
 
@@ -65,7 +66,7 @@ type LeaseTimeToLiveResponse struct {
 	// ID is the lease asked about.
 	ID LeaseID `json:"id"`
 
-	// TTL is what is left of the lease's time, in whole seconds; -1 if there is no such lease.
+	// TTL is the time that the lease has left, in whole seconds, or -1 if there is no such lease.
 	TTL int64 `json:"ttl"`
 
 	// GrantedTTL is the TTL of the lease after each renewal, in seconds.
@@ -77,7 +78,7 @@ type LeaseTimeToLiveResponse struct {
 
 // LeaseStatus names one lease.
 type LeaseStatus struct {
-	// ID is the lease's.
+	// ID identifies the lease.
 	ID LeaseID `json:"id"`
 }
 
@@ -85,7 +86,7 @@ type LeaseStatus struct {
 type LeaseLeasesResponse struct {
 	*pb.ResponseHeader
 
-	// Leases are all leases of the cluster, the next to expire first.
+	// Leases are all leases of the cluster. The first one expires first.
 	Leases []LeaseStatus `json:"leases"`
 }
 
@@ -100,16 +101,16 @@ type Lease interface {
 	// Grant makes a lease that expires after ttl seconds unless it is kept alive. The server raises
 	// a ttl that is too short; the response has the granted TTL.
 	//
-	// One call makes one lease. The Lease of a client chooses the id, so it can send the request
-	// again to other members, as it does with reads, if a member is unavailable or an answer is
-	// lost. After an error, a lease may exist until its TTL has passed. A Lease made by
-	// [NewLeaseFromLeaseClient] leaves the id to the server and sends one request. Errors:
-	// rpctypes.ErrLeaseTTLTooLarge for more than [MaxLeaseTTL].
+	// One call makes one lease. The Lease of a client chooses the id of the lease. So it can send
+	// the request again, like a read, if a member is unavailable or an answer is lost. After an
+	// error, a lease may exist until its TTL has passed. A Lease made by [NewLeaseFromLeaseClient]
+	// leaves the id to the server and sends one request. Errors: rpctypes.ErrLeaseTTLTooLarge for
+	// more than [MaxLeaseTTL].
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
 
 	// Revoke ends a lease, deletes its keys, and closes the channels that this Lease's KeepAlive
 	// returned for the lease (see [ErrLeaseRevoked]). The request is sent again only if it is
-	// certain that no member has seen it. Errors: rpctypes.ErrLeaseNotFound.
+	// certain that no member received it. Errors: rpctypes.ErrLeaseNotFound.
 	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
 
 	// TimeToLive returns how much time a lease has left. If there is no such lease, the TTL is -1
@@ -148,12 +149,13 @@ type Lease interface {
 	//
 	// The channel has room for [LeaseResponseChSize] answers. An answer is dropped if the channel
 	// is full; the lease is renewed even if no answer is read. When the lease has expired or was
-	// revoked, unread answers are dropped as well, so that no answer says that the lease lives.
+	// revoked, unread answers are dropped too, because a late reader would take them for a sign
+	// that the lease lives.
 	//
 	// Calls for one lease share its renewals. Each call ends with its own context; when all have
-	// ended, the lease is no longer renewed. A context that never ends costs nothing. Of ctx's
-	// outgoing metadata only the requirement of a leader matters, because all renewals share one
-	// stream.
+	// ended, the lease is no longer renewed. A context that never ends costs nothing. All renewals
+	// share one stream, so outgoing metadata of ctx has no effect, except that of
+	// [WithRequireLeader].
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once, and blocks until the renewal is answered or ctx ends. It
@@ -202,8 +204,8 @@ type lessor struct {
 // NewLeaseFromLeaseClient names a time that is too short.
 const defaultFirstTimeout = 5 * time.Second
 
-// NewLease returns a Lease on c's connection, other than the one that c embeds. Its owner closes
-// it. It ends with c at the latest.
+// NewLease returns a Lease on the connection of c. It is another one than c embeds, and the caller
+// closes it. It ends with c at the latest.
 func NewLease(c *Client) Lease {
 	l := newLessor(RetryLeaseClient(c), c, addDurations(c.cfg.dialTimeout(), time.Second))
 	l.choosesIDs = true
@@ -244,7 +246,7 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 	return l
 }
 
-// maxTakenIDs is how many of the ids that one Grant chooses may be in use by other leases.
+// maxTakenIDs is the number of ids after which Grant gives up if other leases have them all.
 const maxTakenIDs = 3
 
 func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
@@ -262,8 +264,8 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 
 // grant grants one lease. If the server chooses the id, the request must not be sent again, because
 // a second one would grant a second lease. If the client chooses it, the request may be sent again
-// like a read, because a server grants an id once. If an earlier attempt was applied and its answer
-// was lost, the server refuses the id, and grant asks for the TTL that was granted.
+// like a read, because a server grants an id once. If the answer to an earlier attempt was lost,
+// the server refuses the id, and grant asks for the TTL that was granted.
 func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
 	if !l.choosesIDs {
 		return l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
@@ -294,8 +296,8 @@ func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, 
 	}
 }
 
-// granted asks for a lease that exists and returns the answer that its grant had. It returns nil if
-// the lease has expired or is about to expire.
+// granted asks for a lease that exists and returns the answer that its grant had. It returns a nil
+// answer if the lease has expired or is about to expire.
 func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse, error) {
 	left, err := l.askTTL(ctx, id)
 	if err != nil || left.GetTTL() <= 0 {
@@ -314,8 +316,8 @@ func (l *lessor) wait(ctx context.Context, attempt int) error {
 	return nil
 }
 
-// newLeaseID returns a random id between 1 and the largest int64. Servers choose ids in this range,
-// too.
+// newLeaseID returns a random id between 1 and the largest int64. Servers choose ids from the same
+// range.
 func newLeaseID() int64 {
 	return 1 + rand.Int64N(math.MaxInt64)
 }
@@ -363,7 +365,7 @@ func (l *lessor) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
 	return &LeaseLeasesResponse{ResponseHeader: resp.GetHeader(), Leases: leases}, nil
 }
 
-// Close closes the keeper before the confirmer, which the keeper calls.
+// Close closes the keeper first, because the keeper calls the confirmer.
 func (l *lessor) Close() error {
 	l.cancel()
 	l.keeper.Close(context.Canceled)
@@ -371,7 +373,8 @@ func (l *lessor) Close() error {
 	return nil
 }
 
-// endErr returns the error of a call that failed with err and may have ended with the lessor.
+// endErr returns the error of a call that failed with err: errClosing if the call ended because l
+// or its client was closed, and otherwise err converted by toErr.
 func (l *lessor) endErr(ctx context.Context, err error) error {
 	if ctx.Err() == nil && l.ctx.Err() != nil {
 		return errClosing

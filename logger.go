@@ -107,14 +107,15 @@ func WithZapLogger(lg *zap.Logger) Option {
 
 var processStart = time.Now()
 
-// everySecond lets one log entry through a second, and counts those that it denies. The zero value
-// is ready for use. It is safe for concurrent use.
+// everySecond lets one log entry a second pass and counts the others. The zero value is ready for
+// use. It is safe for concurrent use.
 type everySecond struct {
 	next   atomic.Int64 // nanoseconds since processStart, by the monotonic clock
-	denied atomic.Int64
+	denied atomic.Int64 // entries since the last one that passed
 }
 
-// allow reports whether an entry may be logged at now, and how many were denied since the last one.
+// allow reports whether an entry may be logged at now and, if so, how many were denied since the
+// last one.
 func (e *everySecond) allow(now time.Time) (bool, int64) {
 	next := e.next.Load()
 	at := now.Sub(processStart)
@@ -125,7 +126,8 @@ func (e *everySecond) allow(now time.Time) (bool, int64) {
 	return true, e.denied.Swap(0)
 }
 
-// log logs an entry, at most once a second, with the number of entries that it has left out.
+// log logs an entry, unless it has logged one less than a second ago. The entry says how many were
+// left out since then.
 func (e *everySecond) log(lg *zap.Logger, level zapcore.Level, text string, fields ...zap.Field) {
 	if !lg.Core().Enabled(level) {
 		return

@@ -44,7 +44,7 @@ const (
 
 // SnapshotResponse is the beginning of a snapshot. The database is read from Snapshot.
 type SnapshotResponse struct {
-	// Header is the header of the first part of the snapshot. Servers may send none.
+	// Header is the header of the first part of the snapshot. It is nil if the server sent none.
 	Header *pb.ResponseHeader
 	// Snapshot yields the database file followed by its SHA-256. The caller closes it.
 	Snapshot io.ReadCloser
@@ -53,44 +53,45 @@ type SnapshotResponse struct {
 	Version string
 }
 
-// Maintenance has the requests for keeping up the members of the cluster.
+// Maintenance has the requests for the maintenance of the cluster's members.
 //
 // Its methods are safe for concurrent use, and block until they are answered or ctx ends. A method
 // with an endpoint asks the member at that endpoint, over a connection of its own; the client's
 // endpoints and token stay as they are. AlarmList, Status, HashKV and the start of a snapshot are
-// sent again by themselves while no member can serve them. The other requests are sent again only
-// if it is certain that they were not sent. An error is that of ctx if ctx has ended, one of
-// package rpctypes, or a gRPC status. While authentication is enabled, a user without the role
-// "root" gets [rpctypes.ErrPermissionDenied] for all methods but AlarmList and Status.
+// sent again while no member can serve them. The other requests are sent again only if it is
+// certain that no server received them. An error is that of ctx if ctx has ended, one of package
+// rpctypes, or a gRPC status. While authentication is enabled, a user without the role "root" gets
+// [rpctypes.ErrPermissionDenied] for all methods but AlarmList and Status.
 type Maintenance interface {
 	// AlarmList returns the alarms that are raised in the cluster.
 	AlarmList(ctx context.Context) (*AlarmResponse, error)
 
 	// AlarmDisarm disarms an alarm. The zero AlarmMember means all alarms that AlarmList returns.
-	// The answer has the alarms that were disarmed. After an error, some of several alarms may be
-	// disarmed.
+	// The answer has the alarms that were disarmed. If several alarms are to be disarmed and an
+	// error is returned, some of them may be disarmed.
 	AlarmDisarm(ctx context.Context, m *AlarmMember) (*AlarmResponse, error)
 
 	// Defragment rewrites the database of the member at endpoint. The member serves nothing until
-	// that is done, which can take a while, so defragment one member at a time.
+	// that is done, and that can take long. So defragment one member at a time.
 	Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error)
 
 	// Status returns the state of the member at endpoint. It works without a quorum.
 	Status(ctx context.Context, endpoint string) (*StatusResponse, error)
 
 	// HashKV returns the hash of the key history of the member at endpoint, up to revision rev; 0
-	// means the latest revision. Members with the same CompactRevision have the same hash at the
-	// same revision. HashKV returns [rpctypes.ErrCompacted] or [rpctypes.ErrFutureRev].
+	// means the latest revision. If the answers of two members have the same CompactRevision, their
+	// hashes at a revision must be equal. HashKV returns [rpctypes.ErrCompacted] or
+	// [rpctypes.ErrFutureRev].
 	HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error)
 
 	// SnapshotWithVersion starts a snapshot of the database of one of the endpoints. It blocks
 	// until the first part arrives.
 	//
-	// Each Read of Snapshot blocks until there is more. Once ctx ends, Read returns the error of
-	// ctx. It returns io.EOF when the server has sent everything. If the stream fails, every later
-	// Read returns that failure. Close ends the request, even while a Read blocks. Only one
-	// goroutine may read, and the caller must close the reader or end ctx. Nothing is verified;
-	// package snapshot does that.
+	// Each Read of Snapshot blocks until data arrive. Once ctx ends, Read returns the error of ctx.
+	// It returns io.EOF when the server has sent everything. If the stream fails, every later Read
+	// returns that error. Close ends the request, even while a Read blocks. Only one goroutine may
+	// read, and the caller must close the reader or end ctx. Nothing is verified; package snapshot
+	// does that.
 	SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error)
 
 	// Snapshot is SnapshotWithVersion without the version.
@@ -98,9 +99,9 @@ type Maintenance interface {
 	// Deprecated: use SnapshotWithVersion, whose version says which etcd can restore the snapshot.
 	Snapshot(ctx context.Context) (io.ReadCloser, error)
 
-	// MoveLeader makes the member transfereeID the leader. The client's only endpoint must be that
-	// of the current leader, because another member answers [rpctypes.ErrNotLeader]. MoveLeader
-	// also returns [rpctypes.ErrBadLeaderTransferee].
+	// MoveLeader makes the member transfereeID the leader. The client must have the endpoint of the
+	// current leader and no other, because any other member answers [rpctypes.ErrNotLeader].
+	// MoveLeader also returns [rpctypes.ErrBadLeaderTransferee].
 	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
 
 	// Downgrade validates, starts or cancels the downgrade of the cluster to version, such as

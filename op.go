@@ -6,16 +6,16 @@ import (
 )
 
 // Op describes one request to the key-value store: a get, a put, a delete, a transaction or a
-// watch. [KV.Do] runs it, [Txn] and [OpTxn] collect it.
+// watch. [KV.Do] runs an Op. [Txn] and [OpTxn] put Ops into a transaction.
 //
 // An Op is a value and can be run any number of times. Copies of an Op share its byte slices and,
-// for a transaction, its parts. The client's methods do not write to these; a caller must not write
-// to them while a copy is in use.
+// for a transaction, its parts. The methods of the client do not write to them, and a caller must
+// not while a copy is in use.
 type Op struct {
 	kind opKind
 
-	// the key, or the first key of a range and the key after its last one; an end of "\x00" is the
-	// end of the key space
+	// the key, or the first key of a range; and the key after the last one of the range. An end of
+	// "\x00" is the end of the key space
 	key []byte
 	end []byte
 
@@ -87,8 +87,8 @@ func (k opKind) String() string {
 	return fmt.Sprintf("op of unknown kind %d", uint8(k))
 }
 
-// NewOp returns an Op without a kind or a key, which no method runs. Code that wraps a [KV] or a
-// [Watcher] applies options to it, to read what the options ask for.
+// NewOp returns an Op without a kind and a key. No method runs it. Code that wraps a [KV] or a
+// [Watcher] applies options to it to find out which options were given.
 func NewOp() *Op { return &Op{} }
 
 // OpGet returns the Op of [KV.Get]: a get of key or, with [WithRange], [WithPrefix] or
@@ -123,7 +123,7 @@ func OpDelete(key string, opts ...OpOption) Op {
 }
 
 // OpWatch returns the Op that [Watcher.Watch] makes of its arguments. Code that wraps a Watcher
-// uses it to read those arguments. [KV.Do] and [Txn] refuse it.
+// uses it to read these arguments. [KV.Do] and [Txn] refuse it.
 //
 // It panics if [WithPrefix] and [WithFromKey] are both given, and for an option that asks for a
 // lease or a read: [WithLease], [WithLimit], [WithSort], [WithSerializable], [WithCountOnly] and
@@ -133,13 +133,13 @@ func OpWatch(key string, opts ...OpOption) Op {
 }
 
 // OpTxn returns a transaction as an Op, for [KV.Do] and for nesting in another transaction. If all
-// cmps hold, thenOps run; if one does not, elseOps run. Without cmps, thenOps run. The Op keeps the
-// three slices.
+// cmps hold, or there are none, thenOps run; otherwise elseOps run. The Op keeps the three slices,
+// without a copy.
 func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 	return Op{kind: kindTxn, txn: &txnParts{cmps: cmps, thenOps: thenOps, elseOps: elseOps}}
 }
 
-// with returns op as opts change it. Without options it does not call apply, which costs an
+// with returns op with opts applied. It does not call apply without options, because that costs an
 // allocation.
 func (op Op) with(opts []OpOption) Op {
 	if len(opts) == 0 {
@@ -148,7 +148,7 @@ func (op Op) with(opts []OpOption) Op {
 	return op.apply(opts)
 }
 
-// apply calls every option once, in order. It panics if op's kind refuses one of them.
+// apply calls each option once, in order. It panics if the kind of op refuses one of them.
 func (op Op) apply(opts []OpOption) Op {
 	for _, opt := range opts {
 		opt(&op)
@@ -157,7 +157,7 @@ func (op Op) apply(opts []OpOption) Op {
 	return op
 }
 
-// mustBeValid panics if op has an option that its kind refuses.
+// mustBeValid panics if op has an option that the kind of op refuses.
 func (op *Op) mustBeValid() {
 	if op.prefix && op.fromKey {
 		panic(fmt.Sprintf("etcdclient: WithPrefix() and WithFromKey() given to one %s: a range has one end", op.kind))
@@ -185,8 +185,8 @@ const (
 	byWrites         = byPut | byDelete
 )
 
-// optionRule says which kinds of op refuse an option. args returns the option's arguments in
-// parentheses, or "" if the option was not given or has left its field at the zero value.
+// optionRule says which kinds of op refuse an option. args returns the arguments of the option in
+// parentheses, or "" if the option was not given or did not change its field.
 type optionRule struct {
 	option    string
 	refusedBy kindSet

@@ -9,12 +9,12 @@ import (
 )
 
 // OpOption changes an [Op] while it is made. The options of one call run once, in the order in
-// which they are given; if two set the same thing, the last one wins. [OpGet], [OpPut], [OpDelete]
-// and [OpWatch] say which options they refuse.
+// which they are given. If two options set the same field, the last one wins. [OpGet], [OpPut],
+// [OpDelete] and [OpWatch] say which options they refuse.
 type OpOption func(*Op)
 
-// endOfKeys stands for the end of the key space if it is the end of a range, and for the lowest key
-// if it is a key (rpc.proto, RangeRequest.range_end).
+// endOfKeys is the end of the key space if a range ends with it, and the lowest key if it is a key
+// (rpc.proto, RangeRequest.range_end).
 const endOfKeys = "\x00"
 
 // WithRange makes a get, a delete or a watch cover the keys from the given key up to but not
@@ -41,7 +41,7 @@ func WithFromKey() OpOption {
 	}
 }
 
-// orLowestKey replaces an empty key, which servers refuse, by the lowest key.
+// orLowestKey replaces an empty key, which servers refuse, with the lowest key.
 func (op *Op) orLowestKey() {
 	if len(op.key) == 0 {
 		op.key = []byte(endOfKeys)
@@ -81,14 +81,14 @@ func appliedToEmpty(opts []OpOption) *Op {
 	return op
 }
 
-// WithLimit makes a get return at most n keys. GetResponse.More says whether there are others. 0
-// means no limit.
+// WithLimit makes a get return at most n keys. GetResponse.More reports whether the range has more
+// keys. 0 means no limit.
 func WithLimit(n int64) OpOption { return func(op *Op) { op.limit = n } }
 
 // WithRev makes a get read the store as it was at revision rev, and makes a watch start with the
-// events of rev. 0, the default, means the newest revision for a get and the next one for a watch.
-// A compacted revision is refused with rpctypes.ErrCompacted. A get at a revision that does not
-// exist yet is refused with rpctypes.ErrFutureRev.
+// events of rev. 0, the default, means the latest revision for a get, and the next revision for a
+// watch. A compacted revision is refused with rpctypes.ErrCompacted. A get at a revision that does
+// not exist yet is refused with rpctypes.ErrFutureRev.
 func WithRev(rev int64) OpOption { return func(op *Op) { op.rev = rev } }
 
 // SortTarget is the field of a key-value pair that a range is sorted by.
@@ -116,8 +116,8 @@ const (
 // SortOption is the argument of [WithSort]: keys are sorted by Target in Order. The zero value
 // means the order of the keys.
 type SortOption struct {
-	Target SortTarget // what is compared
-	Order  SortOrder  // which end comes first
+	Target SortTarget // the field that is compared
+	Order  SortOrder  // ascending or descending
 }
 
 // check returns rpctypes.ErrInvalidSortOption unless the protocol knows both the target and the
@@ -145,8 +145,8 @@ func WithSort(target SortTarget, order SortOrder) OpOption {
 	}
 }
 
-// WithSerializable lets one member answer a get from its own data. That needs no quorum and costs
-// less, but the answer may be stale. By default gets are linearizable.
+// WithSerializable makes one member answer a get from its own data. Such a get needs no quorum and
+// costs less, but its answer may be stale. By default gets are linearizable.
 func WithSerializable() OpOption { return func(op *Op) { op.serializable = true } }
 
 // WithKeysOnly makes a get leave out the values, which servers then do not send.
@@ -177,23 +177,24 @@ func WithFirstKey() []OpOption { return withTop(SortByKey, SortAscend) }
 // WithLastKey makes a get return the highest of the keys that start with the given one.
 func WithLastKey() []OpOption { return withTop(SortByKey, SortDescend) }
 
-// WithFirstCreate makes a get return, of the keys that start with the given one, the one created
-// first.
+// WithFirstCreate makes a get return the key that was created first among the keys that start with
+// the given one.
 func WithFirstCreate() []OpOption { return withTop(SortByCreateRevision, SortAscend) }
 
-// WithLastCreate makes a get return, of the keys that start with the given one, the one created
-// last.
+// WithLastCreate makes a get return the key that was created last among the keys that start with
+// the given one.
 func WithLastCreate() []OpOption { return withTop(SortByCreateRevision, SortDescend) }
 
-// WithFirstRev makes a get return, of the keys that start with the given one, the one whose last
-// modification is the oldest.
+// WithFirstRev makes a get return the key that has gone longest without a modification, among the
+// keys that start with the given one.
 func WithFirstRev() []OpOption { return withTop(SortByModRevision, SortAscend) }
 
-// WithLastRev makes a get return, of the keys that start with the given one, the one modified last.
+// WithLastRev makes a get return the key that was modified last among the keys that start with the
+// given one.
 func WithLastRev() []OpOption { return withTop(SortByModRevision, SortDescend) }
 
-// withTop returns the options for the first key, sorted by target in order, of those that start
-// with the given key. The slice is new, because callers append to it.
+// withTop returns the options for a get of the first key, in the given order, among the keys that
+// start with the given one. The slice is new, because callers append to it.
 func withTop(target SortTarget, order SortOrder) []OpOption {
 	return []OpOption{WithPrefix(), WithSort(target, order), WithLimit(1)}
 }
@@ -210,9 +211,9 @@ func WithIgnoreValue() OpOption { return func(op *Op) { op.ignoreValue = true } 
 // is no such key, and with rpctypes.ErrLeaseProvided if [WithLease] is given too.
 func WithIgnoreLease() OpOption { return func(op *Op) { op.ignoreLease = true } }
 
-// WithPrevKV makes a put return the key-value pair that it replaces, and a delete those that it
-// deletes. It makes a watch send, with every event, the key-value pair as it was before the event,
-// unless that has been compacted.
+// WithPrevKV makes a put return the key-value pair that it replaces, and a delete the pairs that it
+// deletes. It makes a watch send, with each event, the key-value pair as it was before the event,
+// unless that was compacted.
 func WithPrevKV() OpOption { return func(op *Op) { op.prevKV = true } }
 
 // WithProgressNotify makes the server send progress notices to a watch that has no events, by
@@ -221,7 +222,7 @@ func WithPrevKV() OpOption { return func(op *Op) { op.prevKV = true } }
 func WithProgressNotify() OpOption { return func(op *Op) { op.progressNotify = true } }
 
 // WithCreatedNotify makes a watch send one response with Created set, before any other, when the
-// server has confirmed the watch. No second one follows when the watch resumes.
+// server has confirmed the watch. The watch sends no second one when it resumes.
 func WithCreatedNotify() OpOption { return func(op *Op) { op.createdNotify = true } }
 
 // WithFilterPut makes the server leave out put events. A revision with put events only is not
@@ -234,7 +235,7 @@ func WithFilterDelete() OpOption { return func(op *Op) { op.filterDelete = true 
 
 // WithFragment lets the server split the events of one revision into messages below its request
 // limit, 1.5 MiB by default, so that a watch survives a transaction of any size. The client merges
-// them: a watch delivers a revision whole, in one response.
+// these messages: a watch delivers a whole revision in one response.
 func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 
 // WithWatchBufLog makes the client log a warning while the consumer of a watch does not read its
@@ -243,9 +244,9 @@ func WithWatchBufLog() OpOption { return func(op *Op) { op.watchBufLog = true } 
 
 // WithWatchBuffer limits how much the client keeps for a watch whose consumer does not read: bytes
 // of events, and a number of responses. When either limit is reached, the watch pauses on the
-// server. It resumes when the consumer has read what was kept. So memory stays bounded, and no
-// event is lost unless its revision is compacted meanwhile. 0 or less means the default: 8 MiB and
-// 4,096 responses.
+// server. It resumes when the consumer has read everything that was kept. So memory is bounded, and
+// no event is lost unless its revision is compacted meanwhile. 0 or less means the default: 8 MiB
+// and 4,096 responses.
 func WithWatchBuffer(bytes, responses int) OpOption {
 	return func(op *Op) {
 		op.watchBufferBytes = max(bytes, 0)

@@ -6,7 +6,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// The methods below return an op's request to the server. Requests share the op's byte slices.
+// The methods below return the request that is sent for an op. Requests share the byte slices of
+// the op.
 
 func (op *Op) rangeRequest() *pb.RangeRequest {
 	return &pb.RangeRequest{

@@ -22,9 +22,8 @@ func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient
 func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.rpc) }
 
 // RetryMaintenanceClient is RetryKVClient for maintenance, on conn, which may be one that c.Dial
-// made; nil means the client's own. The stub also ends with conn. On a connection that the client
-// did not make, a request that changes something is not sent again after a connection could not be
-// made.
+// made; nil means the client's own connection. The stub also ends with conn. If neither New nor
+// Dial made conn, a request that changes something is not sent again after a failure to connect.
 func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
 	if conn == nil {
 		return pb.NewMaintenanceClient(c.rpc)

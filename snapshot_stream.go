@@ -23,13 +23,13 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 	r := &snapshotReader{caller: ctx}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	var err error
-	opts := wire.SnapshotOptions() // reuse a buffer: a part is used up before the next is received
+	opts := wire.SnapshotOptions() // one buffer for all parts: each is read before the next arrives
 	if r.stream, err = m.remote.Snapshot(r.ctx, &pb.SnapshotRequest{}, opts...); err != nil {
 		return nil, r.end(err)
 	}
 	first, err := r.stream.Recv()
 	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // a snapshot has at least a checksum
+		err = io.ErrUnexpectedEOF // a snapshot holds at least its checksum
 	}
 	if err != nil {
 		return nil, r.end(err)
@@ -44,7 +44,7 @@ type snapshotReader struct {
 	// read-only once made
 	stream pb.Maintenance_SnapshotClient
 	caller context.Context
-	ctx    context.Context    // of the stream; Close ends it, and the end of caller does
+	ctx    context.Context    // of the stream; descends from caller and ends with Close
 	cancel context.CancelFunc // ends ctx; may be called during a Read
 
 	// used by the reading goroutine
@@ -52,8 +52,8 @@ type snapshotReader struct {
 	err  error  // the error that ended the stream; every later Read returns it
 }
 
-// Read copies from the part that was received last. If that part is used up, Read receives the next
-// one.
+// Read copies from the part that was received last. If no byte of that part is left, Read receives
+// the next one.
 func (r *snapshotReader) Read(p []byte) (int, error) {
 	for r.err == nil && len(r.rest) == 0 && len(p) > 0 {
 		part, err := r.stream.Recv()
@@ -74,8 +74,8 @@ func (r *snapshotReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// end makes err, converted, the result of every later Read, and frees the stream. It returns the
-// converted error.
+// end frees the stream and makes err, converted by toErr, the result of every later Read. It
+// returns the converted error.
 func (r *snapshotReader) end(err error) error {
 	if !errors.Is(err, io.EOF) {
 		err = toErr(r.ctx, err)
@@ -85,8 +85,8 @@ func (r *snapshotReader) end(err error) error {
 	return err
 }
 
-// Close ends the stream. A Read that blocks, or that is called before the end was seen, then
-// returns context.Canceled.
+// Close ends the stream. A blocked Read and later ones then return context.Canceled, unless the
+// stream had already ended with another error.
 func (r *snapshotReader) Close() error {
 	r.cancel()
 	return nil

@@ -14,15 +14,15 @@ import (
 //		Commit()
 //
 // The server evaluates the conditions and runs the ops in one step: no other write comes between
-// them, and all of them have one revision. A transaction that writes a key twice is refused
-// (rpctypes.ErrDuplicateKey). [OpTxn] nests one transaction in another; the conditions of both are
-// decided before the first op runs.
+// them, and all writes of a transaction have one revision. A transaction that writes a key twice is
+// refused (rpctypes.ErrDuplicateKey). [OpTxn] nests one transaction in another; the conditions of
+// both are decided before the first op runs.
 //
 // If, Then and Else may each be left out, and may be called once, in this order; otherwise they
 // panic. The methods are safe for concurrent use.
 type Txn interface {
-	// If sets the conditions. The then-ops run if all of them hold, otherwise the else-ops. Without
-	// conditions the then-ops run.
+	// If sets the conditions. The then-ops run if all conditions hold or there are none, otherwise
+	// the else-ops.
 	If(cs ...Cmp) Txn
 
 	// Then sets the ops that run, in this order, if the conditions hold: gets, puts, deletes and
@@ -35,11 +35,12 @@ type Txn interface {
 	// Commit sends the transaction and blocks until it is answered or the context of [KV.Txn] ends.
 	// TxnResponse.Succeeded says whether the conditions held.
 	//
-	// Its errors are those of [KV]. It is sent again by itself only if it holds nothing but gets,
-	// or if it is certain that it was not applied. An op that a transaction cannot hold, and a sort
-	// that the protocol does not know (rpctypes.ErrInvalidSortOption), is refused before anything
-	// is sent. A second call of Commit sends the transaction again. If the first one failed
-	// without saying whether it was applied, only its conditions prevent that it is applied twice.
+	// Its errors are those of [KV]. The transaction is sent again only if it holds nothing but
+	// gets, or if it is certain that it was not applied. Commit sends nothing and returns an error
+	// if the transaction holds a watch, an empty Op, or a sort that the protocol does not know
+	// (rpctypes.ErrInvalidSortOption). A second call of Commit sends the transaction again. If the
+	// error of the first call leaves open whether the transaction was applied, only its conditions
+	// prevent that it is applied twice.
 	Commit() (*TxnResponse, error)
 }
 
@@ -62,7 +63,7 @@ type txn struct {
 
 	// guarded by mu
 	mu    sync.Mutex
-	last  txnStep // 0: none yet
+	last  txnStep // 0 before the first step
 	parts txnParts
 }
 
@@ -71,7 +72,7 @@ func (t *txn) Then(ops ...Op) Txn { return add(t, stepThen, &t.parts.thenOps, op
 func (t *txn) Else(ops ...Op) Txn { return add(t, stepElse, &t.parts.elseOps, ops) }
 
 // add appends args to the list of a step, and returns t. It panics if the step or a later one was
-// taken before.
+// already taken.
 func add[P any](t *txn, step txnStep, list *[]P, args []P) Txn {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -22,16 +22,16 @@ const (
 )
 
 // Watch ids of the protocol (WatchCreateRequest.watch_id, WatchResponse.watch_id). They are for
-// programs that send the protocol's messages themselves; this client chooses its own ids.
+// programs that send messages of the protocol themselves; this client chooses its own ids.
 const (
 	// AutoWatchID in a create request lets the server choose the id.
 	AutoWatchID = 0
-	// InvalidWatchID is the id in the response to a refused watch, and in a progress notice for all
-	// watches of a stream.
+	// InvalidWatchID is the id in the response to a watch that was refused, and in a progress
+	// notice for all watches of a stream.
 	InvalidWatchID = -1
 )
 
-// ErrNoWatchStream is returned by Watcher.RequestProgress if watches are open, but no watch whose
+// ErrNoWatchStream is returned by Watcher.RequestProgress if there are watches, but none whose
 // context has the same outgoing metadata.
 var ErrNoWatchStream = watch.ErrNoStream
 
@@ -41,10 +41,11 @@ type WatchChan <-chan WatchResponse
 // Watcher watches keys for changes. All methods are safe for concurrent use.
 type Watcher interface {
 	// Watch reports the changes of key or, with WithRange, WithPrefix or WithFromKey, those of a
-	// range of keys. It begins with the changes after the call or, with WithRev, with those of that
-	// revision. The history is complete and in order. Each revision comes once and whole: the
-	// changes of one transaction are in one response. A watch survives lost connections and changes
-	// of members: it resumes after the last change that it delivered.
+	// range of keys. It begins with the changes after the call or, with WithRev, with the changes
+	// of that revision. No change is left out, and changes come in the order of their revisions.
+	// Each revision comes once and whole: the changes of one transaction are in one response. A
+	// watch survives lost connections and changes of members: it resumes after the last change that
+	// it delivered.
 	//
 	// Watch blocks until a server has confirmed the watch, ctx ends, or the watcher is closed. The
 	// watch misses no change that happens after Watch has returned. When ctx ends, the watch is
@@ -69,27 +70,27 @@ type Watcher interface {
 	// watch does not end. The stream is opened again, with growing waits.
 	//
 	// A consumer that does not read delays no other watch. Up to 8 MiB of events or 4,096 responses
-	// are kept for it (WithWatchBuffer). Then the watch pauses on the server, and resumes when the
-	// consumer has read them all.
+	// are kept for it (WithWatchBuffer). Then the watch pauses: it is cancelled on the server, and
+	// created again where it stopped once the consumer has read what was kept.
 	//
 	// Watches whose contexts carry the same outgoing metadata share one gRPC stream. The stream is
-	// opened with the values of the first of these contexts, and closed after the last watch. Watch
-	// panics if OpWatch does.
+	// opened with the context values of the first of these watches, and closed after the last one
+	// has ended. Watch panics if OpWatch does.
 	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
 
-	// RequestProgress asks the server to send a progress notice to all watches on one stream: that
-	// of the watches whose contexts carry the same outgoing metadata as ctx. Each of them then
-	// receives a response whose IsProgressNotify is true. The server does not answer while one of
-	// these watches is catching up, so ask again after a while.
+	// RequestProgress asks the server for a progress notice to all watches whose contexts carry the
+	// same outgoing metadata as ctx. They share one stream. Each of them then receives a response
+	// whose IsProgressNotify is true. The server does not answer while one of these watches is
+	// catching up, so ask again after a while.
 	//
-	// RequestProgress does not wait for the answer, nor for a connection; without a connection, the
-	// server is asked when the watches have resumed. It opens no stream. If the Watcher has
+	// RequestProgress does not wait for the answer or for a connection. If there is no connection,
+	// the server is asked when the watches have resumed. It opens no stream. If the Watcher has
 	// watches, but no watch with this metadata, it returns ErrNoWatchStream; if it has no watches,
 	// it returns nil. It returns the error of ctx if ctx has ended.
 	RequestProgress(ctx context.Context) error
 
-	// Close ends all watches, closes their channels, and returns when nothing of them is left
-	// running. It always returns nil. A Client closes the Watcher that it embeds.
+	// Close ends all watches, closes their channels, and returns when all their goroutines have
+	// ended. It always returns nil. A Client closes the Watcher that it embeds.
 	Close() error
 }
 

@@ -18,19 +18,19 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
-// watcher is the Watcher of a client. It connects the streams, which receive events, with the
+// watcher is the Watcher of a client. Its streams receive events, and its sinks pass them to the
 // channels of the watches.
 type watcher struct {
 	// read-only after NewWatchFromWatchClient
 	streams    *watch.Streams
-	maxBytes   int  // of a create request; 0: no limit
+	maxBytes   int  // the largest create request; 0: no limit
 	unlimited  bool // the client receives messages of any size
 	logger     func() *zap.Logger
 	closePumps func() // closes pumps; may be called more than once
 
 	// own synchronisation
 	pumps      *outbox.Pumps
-	callbacks  sync.WaitGroup // for ends of consumers' contexts; see expectCallback
+	callbacks  sync.WaitGroup // see expectCallback
 	brokenLog  everySecond
 	backlogLog everySecond
 
@@ -39,8 +39,8 @@ type watcher struct {
 	closed bool
 }
 
-// NewWatcher returns a Watcher on the connection of c, other than the one that c embeds. It shares
-// its streams with no other Watcher. It ends with c or when it is closed.
+// NewWatcher returns a Watcher on the connection of c. It is another one than c embeds, and has
+// streams of its own. It ends when it or c is closed.
 func NewWatcher(c *Client) Watcher { return NewWatchFromWatchClient(pb.NewWatchClient(c.rpc), c) }
 
 // NewWatchFromWatchClient returns a Watcher that opens its streams with wc, which may lead to a
@@ -79,10 +79,9 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 }
 
 // WatchRewritten is Watch with a function that returns the events to deliver instead of those that
-// came. The function runs before they are delivered, must not block, and must not change the
-// events, which may be shared. If it returns no event, the response is left out. Decorators in this
-// module find the method by a type assertion. With it they need no goroutine that copies one
-// channel into another.
+// the server sent. The function must not block, and must not change the events, which may be
+// shared. If it returns no event, the response is left out. Decorators in this module find the
+// method by a type assertion, and then need no goroutine that copies one channel into another.
 func (w *watcher) WatchRewritten(
 	ctx context.Context, rewrite func([]*Event) []*Event, key string, opts ...OpOption,
 ) WatchChan {
@@ -113,7 +112,7 @@ func (w *watcher) WatchRewritten(
 	return s.ch
 }
 
-// requestOverhead is more than the size of a create request without its key and range end.
+// requestOverhead is an upper bound for the size of a create request without its key and range end.
 const requestOverhead = 64
 
 func (w *watcher) RequestProgress(ctx context.Context) error {
@@ -123,8 +122,8 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 	return w.streams.RequestProgress(ctx)
 }
 
-// Close ends the streams first: after that nothing is delivered, so the pumps can end. The
-// callbacks end last, because the pump of a watch releases the watch's callback when it ends.
+// Close ends the streams first, so that nothing more is delivered, then the pumps. It waits for
+// callbacks last, because the end of a pump cancels the callback of its watch.
 func (w *watcher) Close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -145,20 +144,19 @@ func (w *watcher) logBacklog(responses, bytes int) {
 		zap.Int("responses", responses), zap.Int("bytes", bytes))
 }
 
-// watchChanSize is the capacity of a watch's channel: how many responses a consumer may lag behind
-// before a goroutine delivers them.
+// watchChanSize is the capacity of the channel of a watch. If the channel is full, a goroutine
+// delivers further responses.
 const watchChanSize = 2
 
-// mergeBuffers bounds how much is merged from fragments into the response that the server made: so
-// many times the limit of the watch's buffer. Fragments are merged for consumers who asked for
-// fragments, and for clients that receive messages of any size, who would get the response whole
-// without fragments. Such consumers rely on the first response of a watch from a past revision
+// mergeBuffers bounds how many bytes of fragments are merged into one response: this many times the
+// limit of the watch's buffer. Fragments are merged if the caller asked for fragments, and if the
+// client receives messages of any size. In the second case the server would have sent the response
+// whole without fragments, and programs rely on the first response of a watch from a past revision
 // being whole.
 const mergeBuffers = 2
 
-// watchSink is the consumer's side of one watch: it turns callbacks of the mux into responses. The
-// mux calls Created, Deliver and Done. The outbox calls Size, Drained and Closed. When the
-// consumer's context ends, leave is called.
+// watchSink is the consumer's side of one watch: it makes responses of the mux's callbacks. The mux
+// calls Created, Deliver and Done. The outbox calls Size, Drained and Closed.
 type watchSink struct {
 	// read-only once added to a stream
 	watcher       *watcher
@@ -178,8 +176,8 @@ type watchSink struct {
 
 	// guarded by mu
 	mu      sync.Mutex
-	release func() bool // cancels the callback for the end of the consumer's context
-	closed  bool
+	release func() bool // cancels the callback that follow has set; nil without one
+	closed  bool        // the channel is closed
 }
 
 func newWatchSink(w *watcher, op *Op) *watchSink {
@@ -255,7 +253,7 @@ func (s *watchSink) Closed() {
 	}
 }
 
-// follow makes the watch end when ctx ends. It stops waiting for that once the channel is closed.
+// follow makes the watch end when ctx ends. Closed cancels that.
 func (s *watchSink) follow(ctx context.Context) {
 	if ctx.Done() == nil || !s.watcher.expectCallback() {
 		return
@@ -275,14 +273,14 @@ func (s *watchSink) follow(ctx context.Context) {
 	}
 }
 
-// leave ends the watch because its consumer's context has ended.
+// leave ends the watch and closes its channel, because the context of its consumer has ended.
 func (s *watchSink) leave() {
 	s.watch.Cancel()
 	s.out.Abort()
 }
 
-// expectCallback makes Close wait for one more callback of a consumer's context, and returns true.
-// If the watcher is closed it returns false: no callback is needed, because Close ends the watch.
+// expectCallback makes Close wait for one more callback that follow sets, and returns true. It
+// returns false if the watcher is closed. Then no callback is needed, because Close ends the watch.
 func (w *watcher) expectCallback() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
