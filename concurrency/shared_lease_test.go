@@ -2,6 +2,7 @@ package concurrency
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,19 +37,18 @@ func loseTxn(t *testing.T, fake *etcdfake.Server, late bool) (apply func()) {
 		fake.FailAfterApply("Txn", 1, errLost)
 		return func() {}
 	}
+	var first atomic.Bool
 	lost := make(chan proto.Message, 1)
 	fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
-		select {
-		case lost <- req:
+		if first.CompareAndSwap(false, true) {
+			lost <- req
 			return nil, errLost
-		default:
-			return fake.Apply(ctx, "Txn", req)
 		}
+		return fake.Apply(ctx, "Txn", req)
 	})
 	return func() {
 		_, err := fake.Apply(t.Context(), "Txn", <-lost)
 		require.NoError(t, err)
-		lost <- nil // or the next one would be lost, too
 	}
 }
 
