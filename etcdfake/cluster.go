@@ -19,8 +19,6 @@ import (
 const (
 	clusterID     = 0xfa4e
 	firstMemberID = 0xfa4e01
-	// minLeaseTTL is what etcd grants at least with its default timing, in seconds.
-	minLeaseTTL = 2
 )
 
 // Cluster is a fake etcd cluster. Its methods are safe for concurrent use. Those that can fail the
@@ -54,6 +52,9 @@ func New(tb testing.TB, opts ...Option) *Cluster {
 	for _, opt := range opts {
 		opt(&o)
 	}
+	if o.election <= 0 {
+		tb.Fatalf("etcdfake: an election timeout of %v: it must be positive", o.election)
+	}
 	if o.members < 1 || o.learner && o.members < 2 {
 		tb.Fatalf("etcdfake: a cluster of %d members, learner %v: it needs one that votes",
 			o.members, o.learner)
@@ -69,7 +70,8 @@ func New(tb testing.TB, opts ...Option) *Cluster {
 		Version:   o.version,
 		Quota:     o.quota,
 		TokenTTL:  o.tokenTTL,
-		MinTTL:    minLeaseTTL,
+		MinTTL:    o.minLeaseTTL(),
+		Election:  o.election,
 	})
 	c.store.OnExpiry(c.arm)
 	for i := range o.members {
@@ -95,8 +97,8 @@ func memberList(o options) []*pb.Member {
 }
 
 func memberID(i int) uint64   { return firstMemberID + uint64(i) }
-func memberName(i int) string { return fmt.Sprintf("etcdfake-%d", i) }
-func memoryAddr(i int) string { return memberName(i) + ":2379" }
+func memberName(i int) string { return fmt.Sprintf("m%d", i) }
+func memoryAddr(i int) string { return fmt.Sprintf("etcdfake-%d:2379", i) }
 
 // close ends with the test. It reports what the test has left before it stops the members.
 func (c *Cluster) close() {

@@ -8,15 +8,11 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// leaderlessStreams is how long a stream that requires a leader goes on without one: three
-// elections.
-const leaderlessStreams = 3 * time.Second
-
 // LoseLeader leaves the cluster without a leader until restore is called, with the first member
 // that votes as the leader of a new term. In the meantime leases do not expire. Writes and
 // linearizable reads wait and fail after 7 seconds; calls that require a leader fail at once, and
-// streams that do after 3 seconds. Then restore gives every lease its full time, as a new leader
-// does.
+// streams that do after 3 seconds; WithElectionTimeout changes these times. Then restore gives every
+// lease its full time, as a new leader does.
 func (c *Cluster) LoseLeader() (restore func()) {
 	c.store.LoseLeader()
 	c.mu.Lock()
@@ -27,7 +23,7 @@ func (c *Cluster) LoseLeader() (restore func()) {
 		c.noLeader.Stop()
 	}
 	if !c.closed {
-		c.noLeader = time.AfterFunc(leaderlessStreams, c.endLeaderless)
+		c.noLeader = time.AfterFunc(c.opts.leaderlessStreams(), c.endLeaderless)
 	}
 	return func() { c.restoreLeader(back) }
 }
@@ -63,7 +59,7 @@ func (c *Cluster) awaitLeader(ctx context.Context, late error) error {
 		return nil
 	default:
 	}
-	timer := time.NewTimer(requestTimeout)
+	timer := time.NewTimer(c.opts.requestTimeout())
 	defer timer.Stop()
 	select {
 	case <-back:

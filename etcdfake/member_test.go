@@ -126,3 +126,26 @@ func TestListen(t *testing.T) {
 	_, err = client.Get(within(t, 10*time.Second), "k")
 	require.NoError(t, err)
 }
+
+// The election timeout decides how short a lease may be, and how long a call waits for a leader.
+func TestElectionTimeout(t *testing.T) {
+	for election, want := range map[time.Duration]struct {
+		ttl  int64
+		late time.Duration
+	}{
+		100 * time.Millisecond: {1, 5200 * time.Millisecond},
+		time.Second:            {2, 7 * time.Second},
+		5 * time.Second:        {8, 15 * time.Second},
+	} {
+		inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+			lease, err := client.Grant(t.Context(), 1)
+			require.NoError(t, err)
+			assert.Equal(t, want.ttl, lease.TTL)
+			c.LoseLeader()
+			start := time.Now()
+			_, err = client.Put(t.Context(), "k", "1")
+			require.Equal(t, rpctypes.ErrTimeout, err)
+			assert.Equal(t, want.late, time.Since(start))
+		}, etcdfake.WithElectionTimeout(election))
+	}
+}

@@ -18,14 +18,27 @@ type options struct {
 	quota    int64
 	tokenTTL time.Duration
 	progress time.Duration
+	election time.Duration
 	users    []User
 	server   []grpc.ServerOption
 }
 
 func defaultOptions() options {
 	return options{members: 1, version: version.Version, tokenTTL: 5 * time.Minute,
-		progress: 10 * time.Minute}
+		progress: 10 * time.Minute, election: time.Second}
 }
+
+// minLeaseTTL is what etcd grants at least, in seconds: one and a half elections, rounded up.
+func (o options) minLeaseTTL() int64 {
+	election := o.election.Milliseconds()
+	return max((election*3/2+999)/1000, 1)
+}
+
+// requestTimeout is how long a request waits for a leader: etcd gives it time for two elections.
+func (o options) requestTimeout() time.Duration { return 5*time.Second + 2*o.election }
+
+// leaderlessStreams is how long a stream that requires a leader goes on without one.
+func (o options) leaderlessStreams() time.Duration { return 3 * o.election }
 
 // WithMembers sets how many members the cluster has; the default is 1. All of them vote, and the
 // first one leads.
@@ -50,6 +63,11 @@ func WithTokenTTL(d time.Duration) Option { return func(o *options) { o.tokenTTL
 // WithProgressInterval sets how often a watch that asked for it gets a progress notice while it has
 // no events; the default is etcd's, 10 minutes.
 func WithProgressInterval(d time.Duration) Option { return func(o *options) { o.progress = d } }
+
+// WithElectionTimeout sets etcd's --election-timeout; the default is etcd's, a second. The shortest
+// lease is one and a half times as long, in whole seconds, rounded up: 2 seconds. It also decides
+// how long calls and streams wait without a leader, see LoseLeader.
+func WithElectionTimeout(d time.Duration) Option { return func(o *options) { o.election = d } }
 
 // WithServerOptions adds options to the gRPC servers of the members, after the fake's own: TLS with
 // grpc.Creds, which endpoints with the scheme "https" are for, a grpc.StatsHandler, interceptors.

@@ -18,12 +18,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
 )
 
-const (
-	// maxMessage is the largest message that a server takes: a request's limit and 512 KiB.
-	maxMessage = 2 << 20
-	// requestTimeout is how long a request waits for a leader.
-	requestTimeout = 7 * time.Second
-)
+// maxMessage is the largest message that a server takes: a request's limit and 512 KiB.
+const maxMessage = 2 << 20
 
 // wait waits for d or returns the status of the context's end.
 func wait(ctx context.Context, d time.Duration) error {

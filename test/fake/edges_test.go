@@ -91,7 +91,7 @@ func TestFragmentsAreEtcds(t *testing.T) {
 
 // A lease has a shortest time, and its keys go with it in one revision.
 func TestLeasesExpireAsEtcds(t *testing.T) {
-	p := newPair(t, "--heartbeat-interval=100", "--election-timeout=1000")
+	p := newPair(t)
 	grant := func(id, ttl int64) {
 		p.call("", pb.Lease_LeaseGrant_FullMethodName, &pb.LeaseGrantRequest{ID: id, TTL: ttl},
 			new(pb.LeaseGrantResponse))

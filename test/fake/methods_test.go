@@ -23,7 +23,7 @@ var byHand = map[string]string{
 // Every method of etcd's services is served, and answers an empty request as etcd does: most refuse
 // it. A method that etcd gets and the fake does not have fails here.
 func TestEveryMethodAnswersAnEmptyRequest(t *testing.T) {
-	p := newPair(t, "--heartbeat-interval=100", "--election-timeout=1000")
+	p := newPair(t)
 	for _, m := range methodsOf(t, pb.File_rpc_proto) {
 		p.about = m.name
 		switch {

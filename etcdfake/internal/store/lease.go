@@ -14,8 +14,6 @@ import (
 const (
 	firstLeaseID = 0x7fa4e000
 	maxLeaseTTL  = 9_000_000_000 // seconds, as in etcd
-	// promotion is what a new leader adds to the time of every lease: an election's timeout.
-	promotion = time.Second
 )
 
 type lease struct {

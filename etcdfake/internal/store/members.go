@@ -72,7 +72,7 @@ func (s *Store) elect(id uint64) {
 	s.index++
 	s.leases.next = s.cfg.Now().Add(seconds(maxLeaseTTL))
 	for _, l := range s.leases.byID {
-		s.setExpiry(l, promotion)
+		s.setExpiry(l, s.cfg.Election)
 	}
 	s.expiryMoved()
 }

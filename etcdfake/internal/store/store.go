@@ -18,6 +18,7 @@ type Config struct {
 	Quota     int64            // bytes; 0 stands for etcd's default, less than 0 for none
 	TokenTTL  time.Duration    // how long a token lives after its last use
 	MinTTL    int64            // seconds; a lease is granted for at least as long
+	Election  time.Duration    // how long one takes: what a new leader adds to every lease
 }
 
 // Caller says who asks, and which member is asked.

@@ -55,6 +55,10 @@ func (s *settings) set(name, value string) (err error) {
 		var d time.Duration
 		d, err = time.ParseDuration(value + "s")
 		s.opts = append(s.opts, etcdfake.WithTokenTTL(d))
+	case "election-timeout":
+		var d time.Duration
+		d, err = time.ParseDuration(value + "ms")
+		s.opts = append(s.opts, etcdfake.WithElectionTimeout(d))
 	case "watch-progress-notify-interval":
 		var d time.Duration
 		d, err = time.ParseDuration(value)
