@@ -11,8 +11,8 @@ import (
 // LoseLeader leaves the cluster without a leader until restore is called, with the first member
 // that votes as the leader of a new term. In the meantime leases do not expire. Writes and
 // linearizable reads wait and fail after 7 seconds; calls that require a leader fail at once, and
-// streams that do after 3 seconds; WithElectionTimeout changes these times. Then restore gives every
-// lease its full time, as a new leader does.
+// streams that do after 3 seconds. WithElectionTimeout changes these times. Then restore gives
+// every lease its full time, as a new leader does.
 func (c *Cluster) LoseLeader() (restore func()) {
 	c.store.LoseLeader()
 	c.mu.Lock()

@@ -33,10 +33,9 @@ type pair struct {
 	about      string // the step, for failures
 }
 
-func newPair(t *testing.T, args ...string) *pair {
+func newPair(t *testing.T) *pair {
 	t.Helper()
-	args = append([]string{"--strict-reconfig-check=true"}, args...)
-	m := etcdtest.Start(t, etcdtest.WithArgs(args...)).Members()[0]
+	m := etcdtest.Start(t, etcdtest.WithArgs("--strict-reconfig-check=true")).Members()[0]
 	c := etcdfake.New(t, etcdfake.WithElectionTimeout(100*time.Millisecond)) // that of etcdtest
 	p := &pair{t: t, real: m.Conn(t), fake: dial(t, c), dict: newDictionary(),
 		tokens: make(map[string][2]string)}
