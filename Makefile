@@ -13,6 +13,9 @@ RACE ?= $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 # What bench is told, for example BENCH='-run put,get -rounds 3'.
 BENCH ?=
 
+# What faults is told, for example FAULTS='-run blackhole,SIGSTOP'.
+FAULTS ?=
+
 # What conformance and consumers are told, for example CONFORMANCE='-race -packages watch,lease,concurrency'.
 CONFORMANCE ?=
 CONSUMERS ?=
@@ -62,6 +65,9 @@ soak: etcd ## run the tests of every module that take minutes (TEST_FLAGS='-run 
 		echo "== soak in $$m"; \
 		(cd $$m && ETCD_SOAK=1 $(GO) test -v -p 1 -timeout 60m -run Soak $(TEST_FLAGS) ./...) || status=1; \
 	done; exit $$status
+
+faults: etcd ## compare this client with the published one under faults of three real members (FAULTS='-run reset,slow')
+	@cd faults && $(GO) run ./run $(FAULTS)
 
 faults-quick: etcd ## the table of faults on three real members, with the figures (ETCD_FAULTS=long for longer ones)
 	@$(GO) test -v -count=1 -timeout 10m -run 'TestFaultTable|TestRestartTable|TestReadsLeaveMostMembersSilent|TestIdleWatchLeaves|TestLeasesOutliveABlackhole|TestRestraintWhile|TestHealthyMembers' $(TEST_FLAGS) ./test/faults
@@ -200,4 +206,4 @@ bin/published.export: tools/go.mod bin/apidiff
 clean: ## remove what make built
 	rm -rf bin
 
-.PHONY: help demo soak faults-quick etcd etcdutl test check conformance conformance-all consumers portable on-fake bench bench-real bench-growth bench-cache fmt vet golangci api lint cross vuln outdated tidy clean
+.PHONY: help demo soak faults faults-quick etcd etcdutl test check conformance conformance-all consumers portable on-fake bench bench-real bench-growth bench-cache fmt vet golangci api lint cross vuln outdated tidy clean

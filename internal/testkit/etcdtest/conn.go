@@ -43,6 +43,19 @@ func (c *Cluster) testConn(
 	return conn
 }
 
+// Dial is [Member.Conn] for programs that are no tests: the caller closes the connection. While
+// authentication is on, its calls are root's; a stream needs the context that [Cluster.AsRoot]
+// returns.
+func (m *Member) Dial() (*grpc.ClientConn, error) {
+	return m.cluster.dial([]*Member{m}, grpc.WithUnaryInterceptor(m.cluster.callAsRoot))
+}
+
+// AsRoot returns a context with a token of root that a member issued over conn, or ctx itself while
+// authentication is off.
+func (c *Cluster) AsRoot(ctx context.Context, conn *grpc.ClientConn) (context.Context, error) {
+	return c.asRoot(ctx, conn)
+}
+
 // dial makes a connection to the given members without waiting for it.
 func (c *Cluster) dial(members []*Member, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	builder := manual.NewBuilderWithScheme("etcdtest")

@@ -53,8 +53,8 @@ func (l *link) run() {
 	var pumps sync.WaitGroup
 	for _, dir := range []Direction{ToServer, ToClient} {
 		queue := make(chan chunk, queued)
-		// These end when the link is closed, at the latest by Proxy.close; run waits for them, and
-		// Proxy.close for run.
+		// These end when the link is closed, at the latest by Proxy.Close; run waits for them, and
+		// Proxy.Close for run.
 		pumps.Go(func() { l.read(dir, queue) })
 		pumps.Go(func() { l.write(dir, queue) })
 	}

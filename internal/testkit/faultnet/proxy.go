@@ -13,6 +13,7 @@ package faultnet
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -47,10 +48,10 @@ func (d Direction) other() Direction { return Both - d }
 // Proxy forwards connections to a target and injects faults. All methods are safe for concurrent
 // use.
 type Proxy struct {
-	// read-only after New
+	// read-only after Listen
 	target string
 	lis    net.Listener
-	ctx    context.Context // ends with close
+	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
 	// own synchronisation
@@ -69,24 +70,33 @@ type Proxy struct {
 // "host:port"; it is dialled anew for every connection and need not exist yet.
 func New(tb testing.TB, target string) *Proxy {
 	tb.Helper()
+	p, err := Listen(target)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.Close)
+	return p
+}
+
+// Listen is [New] for programs that are no tests: the caller closes the proxy.
+func Listen(target string) (*Proxy, error) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		tb.Fatalf("faultnet: %v", err)
+		return nil, fmt.Errorf("faultnet: %w", err)
 	}
 	p := &Proxy{lis: lis, target: target, changed: make(chan struct{}),
 		links: make(map[*link]struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	// Ends when close closes the listener; close waits for it.
+	// Ends when Close closes the listener; Close waits for it.
 	p.running.Go(p.accept)
-	tb.Cleanup(p.close)
-	return p
+	return p, nil
 }
 
 // Addr returns the address to connect to, "127.0.0.1:port".
 func (p *Proxy) Addr() string { return p.lis.Addr().String() }
 
-// close closes the listener and all connections, and waits for all goroutines of the proxy.
-func (p *Proxy) close() {
+// Close closes the listener and all connections, and waits for all goroutines of the proxy.
+func (p *Proxy) Close() {
 	p.cancel()
 	_ = p.lis.Close()
 	for _, l := range p.open() {
@@ -130,7 +140,7 @@ func (p *Proxy) accept() {
 			continue
 		}
 		if l := p.add(conn); l != nil {
-			// Ends when the link is closed, at the latest by close, which waits for it.
+			// Ends when the link is closed, at the latest by Close, which waits for it.
 			p.running.Go(l.run)
 		}
 	}

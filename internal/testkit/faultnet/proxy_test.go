@@ -103,8 +103,8 @@ func TestCloseEndsEverything(t *testing.T) {
 	p.Pause()
 	waiting := dial(t, p)
 	require.Eventually(t, func() bool { return p.Conns() == 2 }, waitFor, tick)
-	p.close()
-	p.close()
+	p.Close()
+	p.Close()
 	for _, conn := range []net.Conn{client, server, waiting} {
 		require.NoError(t, conn.SetDeadline(time.Now().Add(waitFor)))
 		_, err := conn.Read(make([]byte, 1))

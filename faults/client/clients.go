@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/faults/internal/record"
+)
+
+// askEvery is how often each of the many clients reads.
+const askEvery = time.Second
+
+// startClients makes the plan's many clients, each with a watch, and has them read.
+func (l *load) startClients(ctx context.Context) error {
+	l.record.Served = make([]int64, l.plan.Clients)
+	for i := range l.plan.Clients {
+		client, err := connect(l.plan, l.plan.Endpoints)
+		if err != nil {
+			return err
+		}
+		if _, err := client.Get(ctx, loadKey(i)); err != nil {
+			return fmt.Errorf("client %d: %w", i, err)
+		}
+		events := client.Watch(l.streams, record.LoadPrefix, clientv3.WithPrefix())
+		// Ends with the streams; end waits.
+		l.streamsEnded.Go(func() {
+			for range events {
+			}
+		})
+		// Ends when the load stops, which waits for it.
+		l.callsEnded.Go(func() { l.ask(client, i) })
+	}
+	return nil
+}
+
+// ask reads every second, and writes down when a read succeeded after the last one that failed.
+func (l *load) ask(client *clientv3.Client, i int) {
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	failed := true
+	for l.calls.Err() == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+		_, err := client.Get(ctx, loadKey(i))
+		cancel()
+		l.note(false, err)
+		if err == nil && failed {
+			l.record.Served[i] = time.Now().UnixNano()
+		}
+		failed = err != nil
+		select {
+		case <-tick.C:
+		case <-l.calls.Done():
+		}
+	}
+	_ = client.Close()
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/faults/internal/record"
+)
+
+// grantTTL is that of leases which no test keeps: they outlive the run.
+const grantTTL = 600
+
+// startLeases grants the leases and keeps them.
+func (l *load) startLeases(ctx context.Context) error {
+	l.record.Leases = make([]record.Lease, l.plan.Leases)
+	for i := range l.record.Leases {
+		resp, err := l.client.Grant(ctx, l.plan.TTL)
+		if err != nil {
+			return fmt.Errorf("lease %d: %w", i, err)
+		}
+		renewed, err := l.client.KeepAlive(l.streams, resp.ID)
+		if err != nil {
+			return fmt.Errorf("keep lease %d: %w", i, err)
+		}
+		lease := &l.record.Leases[i]
+		lease.ID = int64(resp.ID)
+		// Ends when the channel is closed, at the latest at the end, which waits.
+		l.streamsEnded.Go(func() {
+			for range renewed {
+			}
+			if l.streams.Err() == nil {
+				lease.Closed = time.Now().UnixNano()
+			}
+		})
+	}
+	return nil
+}
+
+// grant grants one lease.
+func (l *load) grant(ctx context.Context) {
+	resp, err := l.client.Grant(ctx, grantTTL)
+	l.note(true, err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.record.Grants++
+	if err == nil {
+		l.record.Granted = append(l.record.Granted, int64(resp.ID))
+	}
+}

@@ -1,0 +1,48 @@
+// Package judge compares what a client program has seen with what the members have recorded. It is
+// pure: it reads two records and returns figures. The members' record comes from watches on each
+// member by gRPC's generated stubs, past the proxies that make faults, so that no client is its own
+// witness.
+package judge
+
+import (
+	"slices"
+
+	"go.etcd.io/etcd/client/v3/faults/internal/record"
+)
+
+// Change is one change of a key, as the members have recorded it. The load changes one key a
+// revision.
+type Change struct {
+	Rev    int64
+	Key    string
+	Value  string // up to the first colon, with it
+	Delete bool
+	Prev   int64 // the revision of the change of the key before, zero if it did not exist
+	At     int64 // when the first member said so
+}
+
+// History has the changes in the order of their revisions.
+type History []Change
+
+// at returns the change of a revision.
+func (h History) at(rev int64) (Change, bool) {
+	i, found := slices.BinarySearchFunc(h, rev, func(c Change, rev int64) int {
+		return int(c.Rev - rev)
+	})
+	if !found {
+		return Change{}, false
+	}
+	return h[i], true
+}
+
+// Phases are the times between the parts of a run.
+type Phases struct{ Before, Fault, Healed, End int64 }
+
+// Run is all that the judge reads.
+type Run struct {
+	History History
+	Record  record.Record
+	Phases  Phases
+	Last    int64   // the last revision, which all watches were to deliver
+	Alive   []int64 // the leases that the members have at the end
+}

@@ -1,0 +1,91 @@
+package judge
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.etcd.io/etcd/client/v3/faults/internal/record"
+)
+
+// Written is the verdict on writes with an id.
+type Written struct {
+	Twice   int // were applied more than once
+	Missing int // succeeded, and were not applied
+	Applied int // failed, and were applied
+}
+
+// Writes counts how often the members have applied each write.
+func Writes(h History, acked, unsure []int64) Written {
+	var v Written
+	applied := map[int64]int{}
+	for _, c := range h {
+		if id, found := idOf(c); found {
+			if applied[id]++; applied[id] == 2 {
+				v.Twice++
+			}
+		}
+	}
+	for _, id := range acked {
+		if applied[id] == 0 {
+			v.Missing++
+		}
+	}
+	for _, id := range unsure {
+		if applied[id] > 0 {
+			v.Applied++
+		}
+	}
+	return v
+}
+
+// idOf returns the id of the write that made a change.
+func idOf(c Change) (int64, bool) {
+	text, _, found := strings.Cut(c.Value, ":")
+	id, err := strconv.ParseInt(text, 10, 64)
+	return id, found && err == nil && !c.Delete
+}
+
+// Leases counts the leases that the client kept and that ended, and those whose channel was closed.
+func Leases(leases []record.Lease, alive []int64) int {
+	lost := 0
+	for _, l := range leases {
+		if l.Closed != 0 || !slices.Contains(alive, l.ID) {
+			lost++
+		}
+	}
+	return lost
+}
+
+// Orphans counts the leases that the members have and that no call returned.
+func Orphans(r record.Record, alive []int64) int {
+	known := map[int64]bool{}
+	for _, l := range r.Leases {
+		known[l.ID] = true
+	}
+	for _, id := range r.Granted {
+		known[id] = true
+	}
+	orphans := 0
+	for _, id := range alive {
+		if !known[id] {
+			orphans++
+		}
+	}
+	return orphans
+}
+
+// Overlaps counts the holds that began while another contender believed that it held.
+func Overlaps(holds []record.Hold) int {
+	byStart := slices.SortedFunc(slices.Values(holds), func(a, b record.Hold) int {
+		return int(a.Start - b.Start)
+	})
+	overlaps, end := 0, int64(0)
+	for _, h := range byStart {
+		if h.Start < end {
+			overlaps++
+		}
+		end = max(end, h.End)
+	}
+	return overlaps
+}

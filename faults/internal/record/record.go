@@ -1,0 +1,140 @@
+// Package record has what the programs of the comparison hand each other: the plan, which tells the
+// client program what to do, and the record of what it has seen. Times are Unix nanoseconds, which
+// all processes of a machine share.
+package record
+
+// Names of the contenders.
+const (
+	This      = "this"
+	Published = "published"
+)
+
+// Contenders are the contenders in the order in which they run.
+var Contenders = []string{This, Published}
+
+// Prefixes of the keys that the load writes, and of the registers.
+const (
+	LoadPrefix     = "load/"
+	RegisterPrefix = "reg/"
+	GuardPrefix    = "guard/"
+)
+
+// Guarded kinds of exclusion.
+const (
+	Mutex    = "mutex"
+	Election = "election"
+)
+
+// Bucket is the length of the intervals in which successes are counted.
+const Bucket = 10_000_000
+
+// Plan tells the client program what to do. Zero leaves a part of the load out.
+type Plan struct {
+	Endpoints          []string
+	Username, Password string
+	CA                 string // a PEM file; TLS if it is set
+	AutoSyncSeconds    int
+
+	Readers, Writers int
+	Watches          bool // of all kinds
+	Bulk             bool // one writer writes large values
+	PastRevision     int64
+	Leases           int
+	TTL              int64 // of leases and sessions, in seconds
+	Registers        int   // workers
+	Granters         int   // callers that grant one lease after another
+	Guard            string
+	Clients          int // more clients, each with a watch and a read
+
+	// Broken names a defect that the program adds, so that the judge can be judged.
+	Broken string
+}
+
+// Record is what the client program has seen.
+type Record struct {
+	Versions map[string]string
+	Start    int64
+
+	// Reads and Writes are the successes in each bucket since Start.
+	Reads, Writes []int32
+	// FailedReads and FailedWrites are when calls failed.
+	FailedReads, FailedWrites []int64
+	// Errors counts the texts of the errors.
+	Errors map[string]int
+
+	// Acked and Unsure are the writes by id: those that succeeded, and those that failed.
+	Acked, Unsure []int64
+
+	Watches []Watch
+	Leases  []Lease
+	Grants  int // calls of Grant
+	Granted []int64
+	Ops     []Op
+	Holds   []Hold
+	Usage   []Usage
+	PeakRSS uint64
+	// Served is when each of the plan's many clients was served again.
+	Served []int64
+}
+
+// Watch is what one watch has delivered.
+type Watch struct {
+	Kind     string
+	Key, End string // End is empty for a single key
+	From     int64  // the first revision that is to be delivered
+
+	NoPut, NoDelete, PrevKV bool
+
+	Events   []Event
+	Gaps     []Gap
+	Notices  []Notice
+	Reopened int // how often its channel was closed
+}
+
+// Event is one event of a watch. The load changes one key a revision.
+type Event struct {
+	Rev    int64  `json:"r"`
+	Key    string `json:"k"`
+	Delete bool   `json:"d,omitempty"`
+	Prev   int64  `json:"p,omitempty"` // ModRevision of PrevKv
+	At     int64  `json:"a"`
+}
+
+// Gap is what a watch was told is compacted: the revisions from After+1 to Until-1.
+type Gap struct{ After, Until int64 }
+
+// Notice is a progress notice, which came after so many events.
+type Notice struct {
+	After int
+	Rev   int64
+}
+
+// Lease is a lease that the client keeps. Closed is when its channel was closed, zero if it was
+// not.
+type Lease struct{ ID, Closed int64 }
+
+// Op is one operation on a register.
+type Op struct {
+	Worker     int
+	Key        string
+	Kind       string // get, put or swap
+	Value, Old string // put and swap
+	Seen       string // get
+	Done       bool   // swap
+	Unknown    bool   // it failed, but may have been applied
+	Start, End int64
+}
+
+// Hold is an interval in which a contender believed that it held the lock or led. It ends before
+// the contender gives up, or when its session told it that it is lost.
+type Hold struct {
+	Contender  int
+	Start, End int64
+	Revision   int64 // of its key
+}
+
+// Usage is what the process has used up to a time.
+type Usage struct {
+	At, CPU    int64
+	Goroutines int
+}

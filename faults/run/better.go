@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/faults/internal/judge"
+)
+
+// Differences below these are noise of a single run.
+const (
+	noiseCalls      = 4
+	noiseStall      = 500 * time.Millisecond
+	noiseThroughput = 0.1
+	noiseShare      = 1.25
+)
+
+// compared is a figure of which less is better.
+type compared struct {
+	title string
+	value func(judge.Figures) float64
+	noise float64
+	share float64 // less than so many times as much is noise
+	text  func(float64) string
+}
+
+func plain(v float64) string { return fmt.Sprintf("%.0f", v) }
+
+func second(v float64) string { return fmt.Sprintf("%.2f s", v) }
+
+var comparedFigures = []compared{
+	{"failed reads", func(f judge.Figures) float64 { return float64(f.FailedReads) },
+		noiseCalls, 1, plain},
+	{"failed writes", func(f judge.Figures) float64 { return float64(f.FailedWrites) },
+		noiseCalls, 1, plain},
+	{"longest stall of reads", func(f judge.Figures) float64 { return f.ReadStall.Seconds() },
+		noiseStall.Seconds(), 1, second},
+	{"longest stall of writes", func(f judge.Figures) float64 { return f.WriteStall.Seconds() },
+		noiseStall.Seconds(), 1, second},
+	{"longest stall of a watch", func(f judge.Figures) float64 { return f.Watched.Stall.Seconds() },
+		noiseStall.Seconds(), 1, second},
+	{"share of throughput lost", func(f judge.Figures) float64 { return 1 - f.Throughput },
+		noiseThroughput, 1, func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }},
+	{"leases lost", func(f judge.Figures) float64 { return float64(f.LeasesLost) }, 0, 1, plain},
+	{"leases that no call returned", func(f judge.Figures) float64 { return float64(f.Orphans) },
+		0, 1, plain},
+	{"time until the last client is served",
+		func(f judge.Figures) float64 { return f.Served.Seconds() }, noiseStall.Seconds(), 1,
+		second},
+	{"peak memory, MiB", func(f judge.Figures) float64 { return float64(f.PeakRSS >> 20) }, 0,
+		noiseShare, plain},
+	{"goroutines", func(f judge.Figures) float64 { return float64(f.Goroutines) }, 0, noiseShare,
+		plain},
+}
+
+// better lists what was worse with this client, by more than the noise.
+func better(scs []scenario, all []judge.Figures) string {
+	var b strings.Builder
+	for _, sc := range scs {
+		pair := of(sc, all)
+		if len(pair) != 2 {
+			continue
+		}
+		for _, c := range comparedFigures {
+			this, published := c.value(pair[0]), c.value(pair[1])
+			if this > published+c.noise && this > published*c.share {
+				fmt.Fprintf(&b, "- %s: %s, %s with this client and %s with the published one\n",
+					sc.name, c.title, c.text(this), c.text(published))
+			}
+		}
+	}
+	if b.Len() == 0 {
+		return "In no scenario by more than a run differs from the next one.\n"
+	}
+	return b.String()
+}

@@ -1,0 +1,120 @@
+// Command run compares the client of this repository with the published one while three real
+// members, or the network to them, fail. It prints a line of figures for each scenario and client.
+//
+//	go run ./run                          every scenario; writes RESULTS.md and results.svg
+//	go run ./run -run blackhole,SIGSTOP   some scenarios, printed only
+//	go run ./run -run reset -broken lost  with a defect in what the client programs report
+//
+// It runs in the directory of the faults module, and exits with status 1 if this client broke a
+// promise in any scenario. docs/testing.md says what is measured.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/client/v3/faults/internal/judge"
+	"go.etcd.io/etcd/client/v3/faults/internal/record"
+)
+
+// errBroken is returned if this client broke a promise.
+var errBroken = errors.New("this client broke a promise")
+
+// settings is what the flags say.
+type settings struct {
+	scenarios []scenario
+	all       bool
+	broken    string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	s, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		err = compare(ctx, s, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "run:", err)
+		os.Exit(1)
+	}
+}
+
+func scenarios() []scenario { return slices.Concat(memberScenarios, networkScenarios) }
+
+func parse(args []string, usage io.Writer) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	names := flags.String("run", "", "scenarios, separated by commas; all if empty")
+	flags.StringVar(&s.broken, "broken", "",
+		"a defect to add: lost, twice, order, write, history, lease or guard")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("%q is no flag; scenarios are named with -run", flags.Arg(0))
+	}
+	if *names == "" {
+		s.scenarios, s.all = scenarios(), s.broken == ""
+		return s, nil
+	}
+	for name := range strings.SplitSeq(*names, ",") {
+		i := slices.IndexFunc(scenarios(), func(s scenario) bool { return s.name == name })
+		if i < 0 {
+			return s, fmt.Errorf("-run %q is no scenario", name)
+		}
+		s.scenarios = append(s.scenarios, scenarios()[i])
+	}
+	return s, nil
+}
+
+// compare runs the scenarios with both clients and reports.
+func compare(ctx context.Context, s settings, out io.Writer) error {
+	scratch, err := os.MkdirTemp("", "faults-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	p, err := build(ctx, scratch)
+	if err != nil {
+		return err
+	}
+	var all []judge.Figures
+	versions := map[string]string{}
+	start := time.Now()
+	for _, sc := range s.scenarios {
+		for _, contender := range record.Contenders {
+			f, found, err := sc.run(ctx, p, contender, s.broken)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", sc.name, contender, err)
+			}
+			fmt.Fprintln(out, line(sc, f))
+			all, versions = append(all, f), found // the published client is the last one
+		}
+	}
+	fmt.Fprintf(out, "%d scenarios took %s\n", len(s.scenarios),
+		time.Since(start).Round(time.Second))
+	if s.all {
+		if err := write(ctx, s.scenarios, all, versions); err != nil {
+			return err
+		}
+	}
+	for _, f := range all {
+		if f.Client == record.This && len(f.Violations()) > 0 {
+			return errBroken
+		}
+	}
+	return nil
+}

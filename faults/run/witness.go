@@ -1,0 +1,135 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+
+	"go.etcd.io/etcd/client/v3/faults/internal/judge"
+)
+
+// firstRevision is that of the first change of a cluster.
+const firstRevision = 2
+
+// witness watches all keys at each member by gRPC's generated stubs. What one member cannot tell
+// while it is broken, another one does.
+type witness struct {
+	stop  context.CancelFunc
+	ended sync.WaitGroup
+
+	mu      sync.Mutex
+	changes map[int64]judge.Change
+	highest int64
+}
+
+// newWitness starts a watch at each member of the bed.
+func newWitness(ctx context.Context, b *bed) *witness {
+	w := &witness{changes: map[int64]judge.Change{}, highest: firstRevision - 1}
+	ctx, w.stop = context.WithCancel(ctx)
+	for _, conn := range b.conns {
+		// Ends with ctx, at the latest by close, which waits.
+		w.ended.Go(func() {
+			next := int64(firstRevision)
+			for ctx.Err() == nil {
+				next = w.follow(ctx, b, conn, next)
+				_ = wait(ctx, 20*time.Millisecond) // the loop looks at ctx
+			}
+		})
+	}
+	return w
+}
+
+func (w *witness) close() {
+	w.stop()
+	w.ended.Wait()
+}
+
+// follow records the changes since a revision until the stream ends. It returns where to go on.
+func (w *witness) follow(ctx context.Context, b *bed, conn *grpc.ClientConn, next int64) int64 {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ctx, err := b.AsRoot(ctx, conn)
+	if err != nil {
+		return next
+	}
+	stream, err := pb.NewWatchClient(conn).Watch(ctx)
+	if err != nil {
+		return next
+	}
+	all := []byte{0}
+	if err := stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
+		CreateRequest: &pb.WatchCreateRequest{Key: all, RangeEnd: all, StartRevision: next},
+	}}); err != nil {
+		return next
+	}
+	for {
+		resp, err := stream.Recv()
+		if err != nil {
+			return next
+		}
+		next = max(next, resp.CompactRevision, w.add(resp.Events)+1)
+		if resp.Canceled {
+			return next
+		}
+	}
+}
+
+// add records events and returns the revision of the last one, zero if there is none.
+func (w *witness) add(events []*mvccpb.Event) (last int64) {
+	now := time.Now().UnixNano()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range events {
+		last = e.Kv.ModRevision
+		if _, known := w.changes[last]; known {
+			continue
+		}
+		value := string(e.Kv.Value)
+		if i := strings.IndexByte(value, ':'); i >= 0 {
+			value = strings.Clone(value[:i+1])
+		}
+		w.changes[last] = judge.Change{Rev: last, Key: string(e.Kv.Key), Value: value, At: now,
+			Delete: e.Type == mvccpb.Event_DELETE}
+		w.highest = max(w.highest, last)
+	}
+	return last
+}
+
+// last returns the highest revision that was recorded.
+func (w *witness) last() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.highest
+}
+
+// history returns what was recorded. A revision that no member told is an error: nothing could be
+// said about a client then.
+func (w *witness) history() (judge.History, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := judge.History(slices.SortedFunc(maps.Values(w.changes),
+		func(a, b judge.Change) int { return cmp.Compare(a.Rev, b.Rev) }))
+	previous := map[string]int64{}
+	for i := range h {
+		c := &h[i]
+		if c.Rev != firstRevision+int64(i) {
+			return nil, fmt.Errorf("no member told revision %d", firstRevision+i)
+		}
+		c.Prev = previous[c.Key]
+		previous[c.Key] = c.Rev
+		if c.Delete {
+			previous[c.Key] = 0
+		}
+	}
+	return h, nil
+}
