@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -133,7 +134,44 @@ func TestCacheForgetsCooldowns(t *testing.T) {
 	for i := range 3 * cleanUpEvery {
 		key := fmt.Sprint(i)
 		c.end(ownIn(t, c, key, "v", 5))
-		c.cooldowns.ends[key] = time.Now().Add(-time.Second)
+		c.cooldowns.ends[key] = time.Now().Add(-maxPause)
 	}
 	require.LessOrEqual(t, len(c.cooldowns.ends), cleanUpEvery)
+}
+
+// TestCooldownsOfARange has another client ask for a key again soon after its cooldown. It probably
+// writes a range, and so all keys that it has asked for shortly before wait with it. Other keys do
+// not wait, and the wait ends.
+func TestCooldownsOfARange(t *testing.T) {
+	for name, c := range map[string]struct {
+		pause    time.Duration // from the first cooldowns until a key is asked for again
+		wasOwned bool
+		waits    bool // the other key of the range waits with it
+	}{
+		"asked for soon":   {pause: 2 * time.Second, wasOwned: true, waits: true},
+		"asked for later":  {pause: maxCooldown + maxPause, wasOwned: true},
+		"owned by another": {pause: 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cooldowns := &cooldowns{ends: map[string]time.Time{}}
+				cooldowns.start("old", true)
+				time.Sleep(maxCooldown + maxPause)
+				cooldowns.start("r/1", true)
+				cooldowns.start("r/2", true)
+				time.Sleep(c.pause)
+				require.False(t, cooldowns.isActive("r/1"))
+				cooldowns.start("r/2", c.wasOwned)
+				require.True(t, cooldowns.isActive("r/2"))
+				require.Equal(t, c.waits, cooldowns.isActive("r/1"))
+				require.False(t, cooldowns.isActive("old"))
+				require.False(t, cooldowns.isActive("new"))
+				time.Sleep(maxCooldown)
+				require.Equal(t, c.waits, cooldowns.isActive("r/2"))
+				time.Sleep(maxPause - maxCooldown)
+				require.False(t, cooldowns.isActive("r/1"))
+				require.False(t, cooldowns.isActive("r/2"))
+			})
+		})
+	}
 }

@@ -55,7 +55,8 @@
 //     cannot be cached; and if a range with the key is about to be written.
 //   - releasing: the lease key is deleted if it is this client's, again and again until the
 //     delete is answered. Then the ownership ends, and a cooldown of at most 1 s starts, in which
-//     the key is not acquired.
+//     the key is not acquired. If the key is asked for again within 4 s after its cooldown, all
+//     keys with such a recent cooldown are not acquired for up to 4 s.
 //
 // All ownerships end with their epoch, because the server deletes the lease keys with the lease.
 //

@@ -49,7 +49,7 @@ type leasingKV struct {
 // branch that they choose has nothing but such gets of cached keys; no transaction takes ownership.
 // The server answers gets of ranges and of the past, GetStream, and other transactions. It also
 // answers all reads of a key for about a second after another client has asked for the key, or was
-// found to own it.
+// found to own it, and for up to five seconds if clients keep asking.
 //
 // Writes. Put, Delete, and transactions that write are sent as transactions with an additional
 // condition: no other client owns a key that they may write. If another client does, it is asked to

@@ -103,23 +103,41 @@ func (e *epoch) createRevisionOf(leaseKey *mvccpb.KeyValue) int64 {
 const (
 	// maxCooldown is the longest cooldown. The shortest is half of that.
 	maxCooldown = time.Second
-	// cleanUpEvery is the number of cooldowns started after which expired ones are removed.
+	// maxPause is how long the keys with recent cooldowns are not acquired after one of them was
+	// asked for again. It is also how long after its end a cooldown is recent.
+	maxPause = 4 * time.Second
+	// cleanUpEvery is the number of cooldowns started after which old ones are removed.
 	cleanUpEvery = 1024
 )
 
 // cooldowns are the keys that must not be acquired again for a while, because another client has
 // asked for them or owns them.
+//
+// A client that writes a range needs a moment in which the keys of the range have no owners. If it
+// takes longer than a cooldown to release all of them, some are acquired again each time. So all
+// keys with recent cooldowns wait if one of them is asked for again soon.
 type cooldowns struct {
 	ends    map[string]time.Time // by key
+	pause   time.Time            // the end of the wait
 	started int
 }
 
-func (c *cooldowns) start(key string) {
+// start starts the cooldown of a key. wasOwned says that this client owned the key.
+func (c *cooldowns) start(key string, wasOwned bool) {
 	now := time.Now()
 	if c.started++; c.started%cleanUpEvery == 0 {
-		maps.DeleteFunc(c.ends, func(_ string, end time.Time) bool { return end.Before(now) })
+		maps.DeleteFunc(c.ends, func(_ string, end time.Time) bool { return !isRecent(end, now) })
+	}
+	if wasOwned && isRecent(c.ends[key], now) {
+		c.pause = now.Add(maxPause)
 	}
 	c.ends[key] = now.Add(maxCooldown/2 + rand.N(maxCooldown/2))
 }
 
-func (c *cooldowns) isActive(key string) bool { return time.Now().Before(c.ends[key]) }
+func (c *cooldowns) isActive(key string) bool {
+	now, end := time.Now(), c.ends[key]
+	return now.Before(end) || now.Before(c.pause) && isRecent(end, now)
+}
+
+// isRecent reports whether a cooldown with this end goes on, or ended a short while ago.
+func isRecent(end, now time.Time) bool { return now.Before(end.Add(maxPause)) }
