@@ -97,6 +97,9 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 		p, err := c.putMarked(ctx, val, txn)
 		if err != nil {
 			c.s.waitCleanedUp(c.key)
+			if errors.Is(context.Cause(ctx), ErrSessionExpired) {
+				err = c.s.over() // the put was too late for its lease
+			}
 			return position{}, err
 		}
 		c.s.update(c.key, func(k *keystate.State) {

@@ -3,12 +3,16 @@ package concurrency
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
@@ -147,6 +151,33 @@ func TestLockWithAnUnknownLease(t *testing.T) {
 		NewMutex(s, p).TryLock(t.Context())} {
 		assert.True(t, err == rpctypes.ErrLeaseNotFound, "%v", err)
 	}
+}
+
+// TestLockWhoseLeaseEndsDuringItsPut has a renewal show that the lease is gone while the put of the
+// lock's key has no answer. The error is that of a put whose answer comes first.
+func TestLockWhoseLeaseEndsDuringItsPut(t *testing.T) {
+	putting, first := make(chan struct{}), sync.Once{}
+	client, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints(), Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{
+			grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any,
+				cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+				if method == pb.KV_Txn_FullMethodName {
+					first.Do(func() {
+						close(putting)
+						<-ctx.Done()
+					})
+				}
+				return invoke(ctx, method, req, reply, cc, opts...)
+			}),
+		}})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, client.Close()) })
+	s := newSession(t, client, WithTTL(2))
+	done := async(func() error { return NewMutex(s, t.Name()).Lock(t.Context()) })
+	<-putting
+	_, err = newClient(t, shared.Endpoints()...).Revoke(t.Context(), s.Lease())
+	require.NoError(t, err)
+	assert.Equal(t, rpctypes.ErrLeaseNotFound, result(t, done, 2*time.Second))
 }
 
 // TestOrphanedSessionLocks uses an orphaned session, as etcd's own lock service does.
