@@ -8,9 +8,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// Stream is one stream of a two-way RPC, as gRPC's generated clients return it. Recv and Send are
-// called from one goroutine each, CloseSend from that of Send and at most once. All of them must
-// return when the dial's context ends.
+// Stream is one stream of a bidirectional RPC, as gRPC's generated clients return it. Recv is
+// called on one goroutine, and Send on another. CloseSend is called at most once, on the goroutine
+// of Send. All methods must return when the context of [Dial] ends.
 type Stream[Req, Resp any] interface {
 	Send(*Req) error
 	Recv() (*Resp, error)
@@ -21,39 +21,41 @@ type Stream[Req, Resp any] interface {
 type Dial[Req, Resp any] func(ctx context.Context) (Stream[Req, Resp], error)
 
 // Handler is the protocol on a link. Its methods run on the link's receive goroutine, one at a
-// time, and must not block nor wait for the link to end.
+// time. They must not block, and must not wait for the link to end.
 type Handler[Req, Resp any] interface {
-	// Opened is called once for each stream. fill sets the requests to send on it first; Send works
-	// as soon as fill has been called. It is called at most once, before Opened returns. Not
-	// calling it is the same as fill().
+	// Opened is called once for each stream. The handler calls fill with the first requests to send
+	// on the stream, at most once and before Opened returns. [Link.Send] works as soon as fill has
+	// been called. If Opened does not call fill, there are no first requests.
 	Opened(fill func(reqs ...*Req))
 	// Received is called for each message.
 	Received(*Resp)
-	// Broken is called once for each stream that has ended and each dial that has failed. It
-	// reports whether to dial again, and what to wait at least before that; the link may wait
-	// longer. Broken is also called when the link's context ends, with an error that says so, once
-	// more if it had just asked for a redial; there is none then. It is not called because of Stop
-	// or Close.
+	// Broken is called once for each stream that has ended and for each dial that has failed. It
+	// reports whether to dial again, and how long to wait at least before that; the link may wait
+	// longer. When the link's context ends, Broken is called with an error that says so. It is
+	// called then even if it has just asked for a redial, which does not take place. It is not
+	// called because of Stop or Close.
 	Broken(err error) (redial bool, wait time.Duration)
 }
 
-// Options change how a link behaves. The zero value redials without any wait and does not linger.
+// Options change how a link behaves. With the zero value, a link redials without a wait and does
+// not linger.
 type Options struct {
-	// Backoff is the wait before a redial. Delay(0) is used after a stream on which something was
+	// Backoff is the wait before a redial. Delay(0) is used after a stream on which a message was
 	// received.
 	Backoff backoff.Policy
-	// Linger is how long Stop leaves a half-closed stream for the peer to end. With 0 it is
-	// cancelled at once.
+	// Linger is how long the peer may take to end a stream that Stop has half-closed. With 0, Stop
+	// cancels the stream at once.
 	Linger time.Duration
-	// Idle, if set, reports whether there is nothing to open a stream for. The link then waits for
-	// Wake before it dials. It is called without the link's mutex, on the receive goroutine.
+	// Idle, if set, reports whether no stream is needed. The link then waits for Wake before it
+	// dials. Idle is called on the receive goroutine, without the link's mutex.
 	Idle func() bool
 	// Done, if set, is called once when the link has ended and both its goroutines are about to
 	// exit.
 	Done func()
 }
 
-// Link is a logical stream across reconnects. All methods but Start are safe for concurrent use.
+// Link opens one stream after another, as long as its handler wants one. All methods but Start are
+// safe for concurrent use.
 type Link[Req, Resp any] struct {
 	// Read-only after Start.
 	ctx     context.Context // ends with the link
@@ -63,9 +65,9 @@ type Link[Req, Resp any] struct {
 	handler Handler[Req, Resp]
 
 	// Own synchronisation.
-	wake       chan struct{} // capacity 1: something changed for the sender
-	work       chan struct{} // capacity 1: Wake was called
-	senderDone chan struct{} // closed by the sender
+	wake       chan struct{} // capacity 1; tells the send goroutine to look at the fields again
+	work       chan struct{} // capacity 1; tells the receive goroutine that Wake was called
+	senderDone chan struct{} // closed by the send goroutine when it ends
 	done       chan struct{} // closed by the receive goroutine, which ends last
 
 	// Guarded by mu.
@@ -76,11 +78,11 @@ type Link[Req, Resp any] struct {
 	linger   *time.Timer // set by Stop
 }
 
-// attached is the stream in use.
+// attached is a stream of a link.
 type attached[Req, Resp any] struct {
 	Stream[Req, Resp]
 	cancel context.CancelCauseFunc
-	mute   bool // nothing can be sent on it any more; guarded by the link's mu
+	mute   bool // no request is sent on it any more; guarded by the link's mu
 }
 
 // New returns a link that lives until ctx ends. It does nothing before Start.
@@ -97,19 +99,19 @@ func New[Req, Resp any](ctx context.Context, dial Dial[Req, Resp], opts Options)
 	return l
 }
 
-// Start opens the link. It must be called exactly once, also on a link that was stopped before it
-// was started.
+// Start starts the link with its handler. It must be called exactly once. It must be called even on
+// a link that has been stopped already, because Wait and Close wait for its goroutines.
 func (l *Link[Req, Resp]) Start(h Handler[Req, Resp]) {
 	l.handler = h
-	// Stopped by Stop, Close, the link's context or Broken returning false, all through l.ctx;
-	// Close and Wait wait for it, and it waits for the sender.
+	// Stopped through l.ctx, which Stop, Close and the link's parent context end, or by a Broken
+	// that returns false. Close and Wait wait for it, and it waits for the send goroutine.
 	go l.receiveLoop()
 	// Stopped through l.ctx, at the latest by the receive goroutine, which waits for it.
 	go l.sendLoop()
 }
 
-// Send appends requests to what is to be sent on the current stream and returns at once. Without a
-// stream they are dropped: the handler's next Opened derives its requests from state.
+// Send queues requests for the current stream and returns at once. Without a stream it drops them,
+// because the handler's next Opened derives its requests from the handler's state.
 func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	l.mu.Lock()
 	if l.current != nil && !l.current.mute && !l.stopping {
@@ -119,7 +121,7 @@ func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	l.wakeSender()
 }
 
-// Wake makes a link that waits because of Options.Idle call it again.
+// Wake makes a link that waits because of Options.Idle call Idle again.
 func (l *Link[Req, Resp]) Wake() {
 	select {
 	case l.work <- struct{}{}:
@@ -127,16 +129,16 @@ func (l *Link[Req, Resp]) Wake() {
 	}
 }
 
-// Queued returns the number of requests that have not been handed to the stream yet.
+// Queued returns the number of queued requests, which were not handed to the stream yet.
 func (l *Link[Req, Resp]) Queued() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.queue)
 }
 
-// Reconnect gives up the current stream, if there is one: nothing more is received from it, Broken
-// is called with reason, and a redial follows as after any break. It returns at once and may be
-// called from the handler.
+// Reconnect cancels the current stream, if there is one. No further message of the stream reaches
+// the handler. Broken is called with reason, and decides about a redial as after any break.
+// Reconnect returns at once and may be called from the handler.
 func (l *Link[Req, Resp]) Reconnect(reason error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,8 +148,8 @@ func (l *Link[Req, Resp]) Reconnect(reason error) {
 	}
 }
 
-// Stop ends the link as gracefully as Options.Linger allows and returns at once. It may be called
-// from the handler.
+// Stop ends the link and returns at once. The link first sends the queued requests, half-closes the
+// stream, and gives the peer Options.Linger to end it. Stop may be called from the handler.
 func (l *Link[Req, Resp]) Stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -163,8 +165,8 @@ func (l *Link[Req, Resp]) Stop() {
 	l.wakeSender()
 }
 
-// Close ends the link now and waits for its goroutines. It must not be called from the handler, nor
-// with a lock held that the handler takes.
+// Close ends the link without a linger and waits for its goroutines. It must not be called from the
+// handler, nor with a lock held that the handler takes.
 func (l *Link[Req, Resp]) Close() {
 	l.mu.Lock()
 	l.stopping = true
@@ -173,6 +175,5 @@ func (l *Link[Req, Resp]) Close() {
 	l.Wait()
 }
 
-// Wait blocks until the link has ended by itself, by Stop or by Close. The link must have been
-// started.
+// Wait blocks until the link has ended. The link must have been started.
 func (l *Link[Req, Resp]) Wait() { <-l.done }

@@ -32,7 +32,7 @@ func (l *Link[Req, Resp]) receiveLoop() {
 	}
 }
 
-// end waits for the sender and marks the link as ended.
+// end waits for the send goroutine, calls Options.Done, and wakes the callers of Wait.
 func (l *Link[Req, Resp]) end() {
 	l.cancel()
 	<-l.senderDone
@@ -48,8 +48,8 @@ func (l *Link[Req, Resp]) end() {
 	close(l.done)
 }
 
-// serve runs one stream from its dial to its end. It reports whether anything was received, and why
-// the stream ended.
+// serve dials one stream and receives from it until it ends. It reports whether a message was
+// received, and returns why the stream ended.
 func (l *Link[Req, Resp]) serve() (received bool, err error) {
 	ctx, cancel := context.WithCancelCause(l.ctx)
 	defer cancel(nil)
@@ -77,14 +77,15 @@ func (l *Link[Req, Resp]) serve() (received bool, err error) {
 			return received, err
 		}
 		if l.isStopping() {
-			continue // lingering: only the end of the stream matters
+			continue // lingering: messages are dropped until the stream ends
 		}
 		received = true
 		l.handler.Received(resp)
 	}
 }
 
-// awaitWork waits while there is nothing to open a stream for.
+// awaitWork waits while Options.Idle reports that no stream is needed. It returns an error if the
+// link's context ends first.
 func (l *Link[Req, Resp]) awaitWork() error {
 	for l.opts.Idle != nil && l.opts.Idle() {
 		select {
@@ -96,7 +97,7 @@ func (l *Link[Req, Resp]) awaitWork() error {
 	return nil
 }
 
-// attach makes st the current stream, with reqs as its queue. If st is the current stream already,
+// attach makes st the current stream and queues reqs for it. If st is the current stream already,
 // attach does nothing.
 func (l *Link[Req, Resp]) attach(st *attached[Req, Resp], reqs []*Req) {
 	l.mu.Lock()
@@ -112,15 +113,15 @@ func (l *Link[Req, Resp]) attach(st *attached[Req, Resp], reqs []*Req) {
 	l.wakeSender()
 }
 
-// detach forgets the current stream and what was to be sent on it.
+// detach forgets the current stream and the requests that are queued for it.
 func (l *Link[Req, Resp]) detach() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.current, l.queue = nil, nil
 }
 
-// sendLoop sends what is queued, and half-closes the stream once the link is stopping and nothing
-// is left.
+// sendLoop sends the queued requests until the link ends. When the link is stopping and the queue
+// is empty, it half-closes the stream.
 func (l *Link[Req, Resp]) sendLoop() {
 	defer close(l.senderDone)
 	for {
@@ -142,8 +143,9 @@ func (l *Link[Req, Resp]) sendLoop() {
 	}
 }
 
-// next returns the stream and the next request to send on it. It returns the stream without a
-// request, once, if the stream is to be half-closed, and no stream if there is nothing to do.
+// next returns the current stream and the next request to send on it. To have the stream
+// half-closed, it returns the stream without a request, once. If there is nothing to do, it returns
+// no stream.
 func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,9 +166,10 @@ func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	return l.current, nil
 }
 
-// sendFailed ends sending on a stream. If the peer has ended the stream, Recv returns why. After
-// any other failure, such as a request over the size limit, the stream is ended here with that
-// error, because Recv might not return it.
+// sendFailed handles an error of Send: no further request is sent on st. io.EOF says that the peer
+// has ended the stream, and Recv returns why. After any other error, such as that for a request
+// over the size limit, sendFailed ends the stream with that error, because Recv might not return
+// it.
 func (l *Link[Req, Resp]) sendFailed(st *attached[Req, Resp], err error) {
 	l.mu.Lock()
 	st.mute = true

@@ -15,13 +15,13 @@ const (
 	maxConfirming = 16
 )
 
-// Confirmer asks whether leases exist that a keeper's member does not know at their first renewal.
-// A member that has not applied the grant yet does not know the lease either.
+// Confirmer asks whether a lease exists if the member of a keeper's stream did not know it at its
+// first renewal: a member that has not applied the grant yet does not know the lease.
 type Confirmer struct {
 	// Read-only after NewConfirmer.
-	ctx    context.Context // done: no question is asked any more
+	ctx    context.Context // no question is asked once it is done
 	remote *Remote
-	target Target // of the keeper
+	target Target // of the keeper's streams
 	answer func(id int64, gone bool, left time.Duration)
 
 	// Own synchronisation.
@@ -30,25 +30,26 @@ type Confirmer struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	queue   []question
-	running int // workers
+	running int // the number of workers
 }
 
-// question is one question whether a lease exists. ctx avoids the member that does not know it.
+// question is one question whether a lease exists. With ctx it goes to another member than the one
+// that does not know the lease.
 type question struct {
 	ctx context.Context
 	id  int64
 }
 
-// NewConfirmer returns a Confirmer that passes what it learns to answer, which is
-// [Keeper.Confirmed]. It asks nothing after ctx has ended.
+// NewConfirmer returns a Confirmer that calls answer, which is [Keeper.Confirmed], with each
+// result. It asks no question after ctx has ended.
 func NewConfirmer(
 	ctx context.Context, r *Remote, target Target, answer func(int64, bool, time.Duration),
 ) *Confirmer {
 	return &Confirmer{ctx: ctx, remote: r, target: target, answer: answer}
 }
 
-// Ask asks other members than that of the keeper's stream for the TTLs of leases. It does not
-// block.
+// Ask asks for the TTLs of leases. The questions go to other members than that of the keeper's
+// latest stream. Ask does not block.
 func (c *Confirmer) Ask(ids []int64) {
 	ctx := c.target.Elsewhere(c.ctx)
 	c.mu.Lock()
@@ -63,7 +64,7 @@ func (c *Confirmer) Ask(ids []int64) {
 	}
 }
 
-// Wait returns when no question is under way. No call of Ask may follow.
+// Wait waits until all workers have ended. Ask must not be called afterwards.
 func (c *Confirmer) Wait() { c.workers.Wait() }
 
 // work asks questions until the queue is empty or the context ends.
@@ -78,7 +79,8 @@ func (c *Confirmer) work() {
 	}
 }
 
-// next takes a question off the queue. If there is none, the worker that called it has ended.
+// next removes a question from the queue and returns it. If there is none, or the context has
+// ended, it returns false, and the worker must end.
 func (c *Confirmer) next() (q question, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,8 +92,9 @@ func (c *Confirmer) next() (q question, ok bool) {
 	return q, true
 }
 
-// timeLeft reports whether a lease is gone after one member has said so, and otherwise how long it
-// lives at least: 0 if there is no answer. If the question is refused, that member is believed.
+// timeLeft asks for the TTL of a lease that one member does not know. It reports whether the lease
+// is gone, and if not, how long it lives at least: 0 if there is no answer. If the question is
+// refused, timeLeft reports that the lease is gone, as the first member said.
 func (r *Remote) timeLeft(ctx context.Context, id int64) (gone bool, left time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()

@@ -1,15 +1,16 @@
-// Package keepalive keeps leases alive. It decides when each lease is renewed, notices when
-// renewals go unanswered, and passes the server's answers, and why a lease ended, to the
-// subscribers of the lease.
+// Package keepalive keeps leases alive. It decides when each lease is renewed, and notices when
+// renewals are not answered. It passes the server's answers to the subscribers of the lease, and
+// tells them why a lease has ended.
 //
-// The table is the state machine: it is given the time and returns what to do. The [Keeper]
-// puts it under one mutex, drives it with one timer and speaks the LeaseKeepAlive protocol
-// over one internal/bidi link. 50,000 leases cost the link's two goroutines, and one more
-// while the timer fires.
+// The table is the state machine: it is given the time and returns what to do. The [Keeper] guards
+// it with a mutex, runs it when a timer fires, and speaks the LeaseKeepAlive protocol over one link
+// (internal/bidi). 50,000 leases cost the link's two goroutines, and one more while the timer
+// fires.
 //
-// [Remote] opens the streams, with a token and on a member, and renews a lease once on a stream of
-// its own. The [Confirmer] asks whether a doubtful lease is gone, on up to 16 goroutines while
-// there are questions. The client gives both the functions that they need.
+// [Remote] opens the streams, and chooses the token and the member of each. It also renews a single
+// lease once, on a stream for that renewal only. The [Confirmer] asks other members whether a
+// doubtful lease is gone. It has up to 16 goroutines while there are questions. The client passes
+// the functions that Remote and Confirmer need.
 //
 // # States
 //
@@ -27,39 +28,44 @@
 //	any       expiry passes                       gone      close the subscribers: expired
 //	waiting   no TTL in the first answer          doubtful  ask another member for the lease's TTL
 //	doubtful  the lease is gone                   gone      close the subscribers: not found
-//	doubtful  the lease lives, or no answer       resting   due after a pause that grows; does not
-//	                                                        expire before the TTL that is left; at
-//	                                                        the second time the stream moves
-//	waiting   the stream ends                     resting   due now
-//	waiting   no answer within the stall timeout  resting   the stream moves; all in flight is due
+//	doubtful  the lease lives, or no answer       resting   due after a pause that grows; expires
+//	                                                        no earlier than after the TTL left;
+//	                                                        the second time, the stream moves
+//	waiting   the stream ends                     resting   due at once
+//	waiting   no answer within the stall timeout  resting   the stream moves; all leases in flight
+//	                                                        are due at once
 //	resting   last subscriber leaves              gone
 //	waiting   last subscriber leaves              orphan
 //	orphan    a subscriber comes                  waiting   joins the request in flight
 //	orphan    answer, end of stream, expiry       gone
 //
-// A stream that ends with "no leader" also closes the subscribers that require a leader. One
-// that ends with "permission denied" also closes the lease whose request is the oldest in
-// flight. When the keeper is closed, its context ends, or the client can open no stream, all
-// subscribers are closed and KeepAlive fails from then on.
+// The stream moves means that it is given up, and the next stream is opened on another member.
+//
+// When a stream ends with "no leader", the subscribers that require a leader are closed. When it
+// ends with "permission denied", the subscribers of the lease are closed whose request is the
+// oldest in flight. When the keeper is closed, its context ends, or the client can never open a
+// stream again, all subscribers are closed, and KeepAlive fails from then on.
 //
 // # When leases are due
 //
-// Time is divided into steps, of which a TTL has 72 to 144 (a step is at least 10 ms). Renewals are
-// due at the ends of steps. The leases that are due at one instant cost one timer, and their
-// requests and answers share packets: 5,000 leases of 3 s are renewed at 25 instants a second. At
-// most 5 % of the leases, or 16, are due at one instant. At that limit, a further lease is due at
-// an earlier instant, so leases that were all renewed at once, because they were granted together
-// or the stream was away, are spread over a third of the TTL by their next renewal.
+// Time is divided into steps. A TTL has 72 to 144 steps, but a step is at least 10 ms. Renewals are
+// due at the ends of steps. Leases that are due at one instant share one firing of the timer, and
+// their requests and answers share packets: 5,000 leases of 3 s are renewed at 25 instants a
+// second.
+//
+// At most 5 % of the leases, or 16, are due at one instant. If an instant is full, a further lease
+// is due at an earlier one. So if all leases were renewed at once, because they were granted
+// together or there was no stream, their next renewals are spread over a third of the TTL.
 //
 // # Invariants
 //
 //   - An entry is in the map if and only if it is in the schedule. It has a subscriber or a request
-//     in flight, and at most one request in flight; none while there is no stream.
-//   - The schedule has an entry at the instant at which it needs attention, or at an earlier one:
-//     answers to other leases postpone a stall without moving the entries that wait.
+//     in flight. It has at most one request in flight, and none while there is no stream.
+//   - The schedule has an entry at the instant at which the entry needs attention, or earlier: an
+//     answer for another lease postpones a stall and does not move the entries in the schedule.
 //   - A sink is closed exactly once, and not called afterwards.
-//   - Requests are numbered in the order of sending. Requests sent together are ordered by
-//     expiry, so after an outage the lease that is nearest to expiry comes first.
+//   - Requests are numbered in the order of sending. Requests that are sent together are ordered by
+//     expiry, so after an outage the lease that expires first is renewed first.
 //   - No stream is opened while no lease is kept.
 //
 // Lock order: keeper, then link. Sinks are called with the keeper's mutex held.

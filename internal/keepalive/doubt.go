@@ -2,16 +2,17 @@ package keepalive
 
 import "time"
 
-// doubtPause is how soon a lease is renewed again that was doubtful and lives; the
-// pause doubles each time, up to the interval between renewals.
+// doubtPause is the pause before a doubtful lease that lives is renewed again. It doubles each time
+// the lease is doubtful, up to the interval between renewals.
 const doubtPause = 200 * time.Millisecond
 
-// doubtsToMove is how often one lease that lives is unknown to a stream before the stream
-// moves: a member that is only just behind knows it the second time.
+// doubtsToMove is how often a member may not know a lease that lives before the stream moves to
+// another member. A member that is only a little behind knows the lease the second time.
 const doubtsToMove = 2
 
-// notFound takes an answer that says that the lease of e is gone. A member that has not
-// applied the grant yet says so too: the first such answer is to be confirmed.
+// notFound handles an answer that says that the lease of e is gone. A member that has not applied
+// the grant yet gives that answer, too. So if the lease was never renewed, another member is asked
+// to confirm it.
 func (t *table) notFound(e *entry) {
 	switch {
 	case e.known || !t.confirms || len(e.subs) == 0 || e.waiting():
@@ -23,9 +24,10 @@ func (t *table) notFound(e *entry) {
 	}
 }
 
-// confirmed ends the doubt about a lease: it is gone, or lives for left at least. It asks
-// to move to another stream when this one has not known a living lease twice. Each lease
-// asks for that once, so that leases which no stream knows cannot do so for ever.
+// confirmed ends the doubt about a lease, which is gone or lives for left at least. It reports
+// whether the stream must move to another member, because its member did not know the living lease
+// for the second time. A lease moves the stream only once, so that a lease that no member knows
+// does not move streams for ever.
 func (t *table) confirmed(now instant, id int64, gone bool, left time.Duration) (move bool) {
 	e := t.byID[id]
 	if e == nil || !e.doubtful() {

@@ -7,13 +7,13 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// instant is a point in time: what a monotonic clock has counted since the
-// keeper was made.
+// instant is a point in time, as the monotonic time since the keeper was made.
 type instant = time.Duration
 
 const never instant = math.MaxInt64
 
-// after adds without overflowing: leases may live for centuries.
+// after returns the instant d after t, or never if the sum overflows: leases may live for
+// centuries.
 func after(t instant, d time.Duration) instant {
 	if d > never-t {
 		return never
@@ -29,43 +29,42 @@ func seconds(ttl int64) time.Duration {
 	return time.Duration(min(ttl, maxTTL)) * time.Second
 }
 
-// Sink is where a subscriber's answers go. Its methods are called with the
-// keeper's mutex held, one at a time: they must not block, nor call the keeper.
+// Sink receives a subscriber's answers. Its methods are called with the keeper's mutex held, one at
+// a time: they must not block and not call the keeper.
 type Sink interface {
-	// Deliver takes an answer, with the time at which its request was handed to
-	// the stream, and reports whether there was room for it. The time is zero
-	// for an answer that nothing in flight accounts for.
+	// Deliver takes an answer and reports whether there was room for it. sent is when its request
+	// was handed to the stream. It is zero if no request in flight fits the answer.
 	Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool
-	// Close is called once, and is the last call.
+	// Close is called once, and is the last call. reason says why no further answers come.
 	Close(reason error)
 }
 
-// Subscriber is one caller who wants a lease kept. The zero value is ready for [Keeper.KeepAlive].
-// It can be part of its sink, so that the two cost one allocation. It must not be copied.
+// Subscriber is one call of [Keeper.KeepAlive]. The zero value is ready for it. A Subscriber can be
+// a field of its sink, so that both are one allocation. It must not be copied.
 type Subscriber struct {
 	sink          Sink
 	entry         *entry      // nil once closed
-	stop          func() bool // of the context.AfterFunc that ends it; nil without one
+	stop          func() bool // stops the context.AfterFunc of its context; nil: there is none
 	requireLeader bool
 }
 
-// entry is one kept lease, in one of the states of the package comment: with a seq other than 0 it
-// is waiting, or an orphan if it has no subscribers; otherwise it is doubtful if due is never, and
-// resting if not.
+// entry is one kept lease, in one of the states of the package comment. If seq is not 0, it is
+// waiting, or an orphan if it has no subscribers. If seq is 0, it is doubtful if due is never, and
+// resting otherwise.
 type entry struct {
 	id     int64
-	ttl    time.Duration // latest granted; assumed before the first answer
-	expiry instant       // unless answered by then, the subscribers close
-	due    instant       // resting: when to renew
+	ttl    time.Duration // of the latest answer; assumed before the first answer
+	expiry instant       // when the subscribers are closed if there is no answer before
+	due    instant       // resting: when to renew the lease
 	sentAt instant       // waiting: when the request was handed to the link
-	seq    uint64        // waiting: number of that request; 0 while resting
+	seq    uint64        // waiting: number of that request; 0: no request is in flight
 	known  bool          // a renewal has been answered with a TTL
 	subs   []*Subscriber
-	first  [1]*Subscriber // the array of subs as long as there is one
+	first  [1]*Subscriber // the array of subs while there is only one subscriber
 
 	// Set by the schedule.
 	bucket *bucket
-	index  int // in the bucket
+	index  int // in the bucket's entries
 
 	doubts int    // how often the lease has been doubtful
 	stream uint64 // doubtful: number of the stream that did not know it

@@ -16,61 +16,65 @@ import (
 // Stream is one LeaseKeepAlive stream.
 type Stream = bidi.Stream[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 
-// Config is what a keeper needs. Its functions, except Dial, must not block.
+// Config has the settings of a keeper and the parts of the client that it uses. Its functions,
+// except Dial, must not block.
 type Config struct {
-	// Dial opens a stream that lives until ctx ends. last is what ended the
-	// stream before it, nil for the first.
+	// Dial opens a stream that lives until ctx ends. last is the error of the stream or dial before
+	// it, and nil for the first stream.
 	Dial func(ctx context.Context, last error) (Stream, error)
 	// Link says how to wait between streams.
 	Link bidi.Options
 	// FirstTimeout is how long a lease may go without its first answer.
 	FirstTimeout time.Duration
-	// Expired and Gone are the reasons given to subscribers whose lease went
-	// unanswered for its whole TTL, or is unknown to the server.
+	// Expired is the reason passed to the subscribers of a lease that was not answered for its
+	// whole TTL, and Gone that for a lease that the server does not know.
 	Expired, Gone error
-	// Reason makes the reason given to subscribers from the error of a stream.
+	// Reason turns the error of a stream into the reason passed to subscribers.
 	Reason func(error) error
-	// Halted makes the error of a keeper that has stopped for good.
+	// Halted returns the error of a keeper that has stopped for good because of cause.
 	Halted func(cause error) error
-	// Confirm, if set, asks for the TTL of a lease that the server did not know at its
-	// first renewal. Its answer goes to Confirmed.
+	// Confirm, if set, asks for the TTLs of leases that the server did not know at their first
+	// renewal. Each answer is passed to Keeper.Confirmed.
 	Confirm func(ids []int64)
-	// Ended, if set, is called when a stream has ended or could not be opened, with the reason and
-	// whether another one follows. It is not called if the keeper's context has ended. It is called
-	// without any lock, and never after Close has returned.
+	// Ended, if set, is called when a stream has ended or could not be opened. err is the reason,
+	// and reopen says whether another stream follows. Ended is not called if the keeper's context
+	// has ended. It is called without any lock, and never after Close has returned.
 	Ended func(err error, reopen bool)
-	// Dropped, if set, is called with the number of answers that found no room in their sinks, at
-	// most once in each dropInterval, and never after Close has returned.
+	// Dropped, if set, is called with the number of answers for which the sinks had no room. It is
+	// called at most once in each dropInterval, and never after Close has returned.
 	Dropped func(n int)
 }
 
-// ErrStalled ends a stream that has not answered for too long. The next Dial gets it as last.
+// ErrStalled is the reason of a reconnect after the server has left a request unanswered for too
+// long. The next Dial gets it as last.
 var ErrStalled = errors.New("lease keepalive stream: no answer in time")
 
-// ErrUnknownThere ends a stream of a member that does not know a lease which, another
-// member says, lives.
-var ErrUnknownThere = errors.New("lease keepalive stream: the member does not know a lease that lives")
+// ErrUnknownThere is the reason of a reconnect after the stream's member has not known a lease that
+// lives, as another member says.
+var ErrUnknownThere = errors.New(
+	"lease keepalive stream: the member does not know a lease that lives")
 
-// A timer that fires lateTick after its time shows that the process did not run
-// meanwhile. What has come for it is read first, for which it takes catchUp.
 const (
+	// lateTick is how late the timer may fire. If it fires later, the process was paused.
 	lateTick = 500 * time.Millisecond
-	catchUp  = 100 * time.Millisecond
+	// catchUp is the time after a pause in which the keeper reads the answers that arrived during
+	// the pause, before it looks at what is due.
+	catchUp = 100 * time.Millisecond
+	// dropInterval is the shortest time between two reports of dropped answers. It keeps the log
+	// short.
+	dropInterval = 10 * time.Second
 )
 
-// dropInterval keeps a log of dropped answers short.
-const dropInterval = 10 * time.Second
-
-// Keeper keeps leases alive until it is closed or halted by the server. All
-// methods are safe for concurrent use.
+// Keeper keeps leases alive until it is closed, its context ends, or no stream can be opened again.
+// All methods are safe for concurrent use.
 type Keeper struct {
 	// Read-only after New.
 	cfg   Config
-	ctx   context.Context // done: no stream is opened any more
+	ctx   context.Context // no stream is opened once it is done
 	start time.Time       // when instant 0 was
 
-	// Own synchronisation.
-	// one while the timer runs or its tick does; added to only with mu held and halted unset
+	// Own synchronisation. counts one while the timer is set or its tick runs; added to only with
+	// mu held and halted unset
 	ticks sync.WaitGroup
 
 	// Guarded by mu.
@@ -78,11 +82,11 @@ type Keeper struct {
 	table      *table
 	link       *link       // nil until the first lease
 	timer      *time.Timer // nil until the first lease
-	armed      instant     // when the timer fires; never while it does not run
-	resumeAt   instant     // nothing is judged before
-	last       error       // what ended the last stream
+	armed      instant     // when the timer fires; never while it is not set
+	resumeAt   instant     // after a pause of the process: nothing is done before
+	last       error       // the error of the last stream or dial
 	opened     bool        // the last dial opened a stream
-	halted     error       // why no lease is kept any more; nil while they are
+	halted     error       // why no lease is kept any more; nil: leases are kept
 	reportAt   instant     // when dropped answers may be reported again
 	unreported int         // dropped answers not reported yet
 }
@@ -106,8 +110,8 @@ func New(ctx context.Context, cfg Config) *Keeper {
 func (k *Keeper) now() instant { return time.Since(k.start) }
 
 // KeepAlive delivers the answers for a lease to sink until the lease, ctx or the keeper ends, and
-// then closes sink with the reason. It takes s over. It returns an error, and does not call sink,
-// if the keeper has stopped.
+// then closes sink with the reason. s belongs to the keeper afterwards. If the keeper has stopped,
+// KeepAlive returns its error and does not call sink.
 func (k *Keeper) KeepAlive(
 	ctx context.Context, id int64, s *Subscriber, sink Sink, requireLeader bool,
 ) error {
@@ -137,7 +141,7 @@ func (k *Keeper) KeepAlive(
 	return nil
 }
 
-// watch makes s leave when ctx ends.
+// watch closes s when ctx ends.
 func (k *Keeper) watch(ctx context.Context, s *Subscriber) {
 	stop := context.AfterFunc(ctx, func() {
 		reason := ctx.Err()
@@ -156,15 +160,15 @@ func (k *Keeper) watch(ctx context.Context, s *Subscriber) {
 	}
 }
 
-// Remove closes the subscribers of a lease, which the caller knows to be gone.
+// Remove closes the subscribers of a lease that the caller knows to be gone.
 func (k *Keeper) Remove(id int64, reason error) {
 	k.mu.Lock()
 	k.table.remove(id, reason)
 	k.unlock()
 }
 
-// Close closes all subscribers, ends the link and waits for its goroutines and
-// for the timer's. It may be called more than once.
+// Close closes all subscribers and ends the link. It waits for the goroutines of the link and of
+// the timer. It may be called more than once.
 func (k *Keeper) Close(cause error) {
 	k.mu.Lock()
 	if k.halted == nil {
@@ -187,15 +191,15 @@ func (k *Keeper) dial(ctx context.Context) (Stream, error) {
 	return k.cfg.Dial(ctx, last)
 }
 
-// idle reports whether no lease is kept: a stream that is refused would be opened again and
-// again for nothing.
+// idle reports whether no lease is kept. The link then opens no stream, because one that the server
+// refuses would be opened again and again for nothing.
 func (k *Keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.table.byID) == 0
 }
 
-// Opened asks a new stream for all leases that are due.
+// Opened implements bidi.Handler. It sends requests for all leases that are due on the new stream.
 func (k *Keeper) Opened(fill func(...*pb.LeaseKeepAliveRequest)) {
 	k.mu.Lock()
 	defer k.unlock()
@@ -205,7 +209,7 @@ func (k *Keeper) Opened(fill func(...*pb.LeaseKeepAliveRequest)) {
 	}
 }
 
-// Received takes one answer.
+// Received implements bidi.Handler. It handles one answer.
 func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 	k.mu.Lock()
 	now := k.now()
@@ -223,9 +227,9 @@ func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 	}
 }
 
-// Confirmed takes the answer to a question of Confirm: the lease is gone, or lives for
-// left at least, which is 0 if there was no answer. A member that goes on not knowing a
-// lease that lives is left for another.
+// Confirmed takes an answer to [Config.Confirm]: the lease is gone, or lives for left at least,
+// which is 0 if there was no answer. If the stream's member has not known a living lease for the
+// second time, the stream moves to another member.
 func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	k.mu.Lock()
 	defer k.unlock()
@@ -234,10 +238,10 @@ func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	}
 }
 
-// Broken decides what the end of a stream means: whether to open another one.
-// A member without leader ends the subscribers who require one, and a refusal of
-// one lease ends that lease. No other status of a server ends any: a proxy may have
-// sent it for a moment, and each lease has its TTL. The link does the waiting.
+// Broken implements bidi.Handler. It reports whether to open another stream. If the member has no
+// leader, it closes the subscribers that require one. If the server has refused one lease, it
+// closes the subscribers of that lease. No other status of a server closes subscribers: a proxy may
+// send it for a moment, and each lease has its TTL. The link waits before the next stream.
 func (k *Keeper) Broken(err error) (redial bool, wait time.Duration) {
 	redial = k.broken(err)
 	if k.cfg.Ended != nil && k.ctx.Err() == nil {
@@ -268,7 +272,7 @@ func (k *Keeper) broken(err error) (redial bool) {
 	return true
 }
 
-// tick does what is due when the timer fires.
+// tick is called when the timer fires. It does what is due.
 func (k *Keeper) tick() {
 	defer k.ticks.Done()
 	k.mu.Lock()
@@ -277,8 +281,8 @@ func (k *Keeper) tick() {
 	k.armed = never
 }
 
-// runLocked does what is due. Requests are handed over under the lock, so that
-// none made for one stream is queued for the next.
+// runLocked does what is due. It hands requests to the link under the lock, so that a request made
+// for one stream is not queued for the next.
 func (k *Keeper) runLocked() {
 	if k.halted != nil {
 		return
@@ -297,7 +301,7 @@ func (k *Keeper) runLocked() {
 	}
 }
 
-// notePauseLocked notices that the process was paused: the timer is late.
+// notePauseLocked notes that the process was paused, if the timer is late.
 func (k *Keeper) notePauseLocked(now instant) {
 	if k.armed != never && now-k.armed > lateTick {
 		k.resumeAt = after(now, catchUp)
@@ -305,6 +309,7 @@ func (k *Keeper) notePauseLocked(now instant) {
 	}
 }
 
+// haltLocked stops the keeper for good and closes all subscribers.
 func (k *Keeper) haltLocked(cause error) {
 	k.halted = k.cfg.Halted(cause)
 	k.table.clear(k.halted)
@@ -313,8 +318,9 @@ func (k *Keeper) haltLocked(cause error) {
 	}
 }
 
-// unlock sets the timer for what the caller may have changed, and lets go of
-// the contexts of closed subscribers, which must not happen under the lock.
+// unlock sets the timer to an earlier instant if the caller has made that necessary, and releases
+// the lock. Then it stops the context.AfterFuncs of closed subscribers, which must not be done
+// under the lock.
 func (k *Keeper) unlock() {
 	if next := max(k.table.next(), k.resumeAt); next < k.armed {
 		k.armLocked(next)
@@ -327,8 +333,8 @@ func (k *Keeper) unlock() {
 	}
 }
 
-// armLocked makes the timer fire at next. One that fires too early does no
-// harm, so it is only ever brought forward: its tick sets it anew.
+// armLocked sets the timer to fire at next. The timer is only ever set to an earlier instant. If it
+// fires too early, its tick does nothing but set it again.
 func (k *Keeper) armLocked(next instant) {
 	k.armed = next
 	if k.timer == nil {
@@ -342,7 +348,8 @@ func (k *Keeper) armLocked(next instant) {
 	k.timer.Reset(next - k.now())
 }
 
-// droppedLocked returns the number of dropped answers to report now.
+// droppedLocked returns the number of dropped answers to report, or 0 if it is too early for a
+// report.
 func (k *Keeper) droppedLocked() int {
 	k.unreported += k.table.drops
 	k.table.drops = 0
@@ -354,6 +361,7 @@ func (k *Keeper) droppedLocked() int {
 	return n
 }
 
+// requests returns a request for each lease.
 func requests(ids []int64) []*pb.LeaseKeepAliveRequest {
 	all := make([]pb.LeaseKeepAliveRequest, len(ids))
 	reqs := make([]*pb.LeaseKeepAliveRequest, len(ids))

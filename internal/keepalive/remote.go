@@ -12,70 +12,72 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// Remote is how a client reaches the servers of its leases. Its fields are read-only once it is in
-// use; its methods are safe for concurrent use.
+// Remote sends a client's lease requests to the servers. Its fields must not change once it is in
+// use. Its methods are safe for concurrent use.
 type Remote struct {
 	// Open opens a LeaseKeepAlive stream that lives until ctx ends.
 	Open func(ctx context.Context) (Stream, error)
-	// TimeToLive asks a server for the TTL of a lease. The client asks by itself, not its user.
+	// TimeToLive asks a server for the TTL of a lease, as a request that the client makes by
+	// itself.
 	TimeToLive func(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error)
-	// Tokens holds the token that streams are opened with.
+	// Tokens has the token with which streams are opened.
 	Tokens Tokens
 	// ProbeMembers starts a health check of each member that has requests to answer. It does not
 	// block.
 	ProbeMembers func()
-	// NoAnswer is the error of a stream that a server has ended well before it answered. It is one
-	// after which the renewal is tried again.
+	// NoAnswer is the error of a stream that a server has ended without an error and without an
+	// answer. It must be an error after which the renewal is tried again.
 	NoAnswer error
 	// MaxAttempts is how many streams RenewOnce may open.
 	MaxAttempts uint
 }
 
-// Tokens is an authentication token and its replacement.
+// Tokens keeps an authentication token and replaces it.
 type Tokens interface {
 	// Generation identifies the current token.
 	Generation() uint64
-	// Renew replaces the token of generation seen. It returns nil if there is nothing to replace:
-	// the server may accept the next stream all the same.
+	// Renew replaces the token if its generation is still seen. It returns nil if the token cannot
+	// be replaced, because the server may still accept the next stream.
 	Renew(ctx context.Context, seen uint64) error
 }
 
-// Target is the member on which streams are opened, one after another.
+// Target chooses the members on which streams are opened, one after another.
 type Target interface {
-	// With returns a context for the next stream.
+	// With returns a context with which the next stream is opened on the chosen member.
 	With(ctx context.Context) context.Context
-	// AvoidLast has the next streams opened on other members than the latest one.
+	// AvoidLast makes the target choose other members than that of the latest stream.
 	AvoidLast()
-	// Elsewhere returns a context for a question that the latest stream's member is not to answer.
+	// Elsewhere returns a context for a request that goes to another member than that of the latest
+	// stream.
 	Elsewhere(ctx context.Context) context.Context
 }
 
 const (
 	// probeDelay is how long RenewOnce waits for an answer before the members are probed.
 	probeDelay = 500 * time.Millisecond
-	// onceLinger is how long a server gets to end a stream that was half-closed.
+	// onceLinger is how long a server may take to end a stream that was half-closed.
 	onceLinger = 500 * time.Millisecond
-	// maxRefusedTokens is how many tokens one RenewOnce may have refused.
+	// maxRefusedTokens is how many tokens may be refused in one RenewOnce.
 	maxRefusedTokens = 3
-	// maxOnceDoubts is how often the members may not know a lease that lives.
+	// maxOnceDoubts is how often, in one RenewOnce, members may not know a lease that lives.
 	maxOnceDoubts = 5
 )
 
-// OnceBackoff is the wait between two attempts of one call about a lease.
+// OnceBackoff is the wait between two attempts of one call that grants, renews or revokes a lease.
 var OnceBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: 1500 * time.Millisecond,
 	Jitter: 0.5}
 
-// StreamBackoff is the wait between two streams of a keeper that bring no answer: short enough to
-// keep leases of a few seconds.
+// StreamBackoff is the wait between two streams of a keeper on which no answer arrives. It is short
+// enough to keep leases of a few seconds.
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// Dialer returns the Dial of a keeper whose streams are opened on target. A stream that ended
-// because of its token is followed by one with a new token.
+// Dialer returns the Dial function of a keeper whose streams are opened on target. After a stream
+// that ended because of its token, Dial gets a new token.
 func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (Stream, error) {
 	var generation uint64 // of the latest stream's token; used by one Dial at a time
 	return func(ctx context.Context, last error) (Stream, error) {
 		if errors.Is(last, ErrStalled) {
-			r.ProbeMembers() // requests may be waiting for that member too
+			r.ProbeMembers() // other requests may be waiting for the silent member, too
 		}
 		if last != nil {
 			target.AvoidLast()
@@ -91,8 +93,8 @@ func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (St
 }
 
 // RenewOnce renews a lease once and returns the answer, which has no TTL if the lease is gone. It
-// tries again with growing waits, until ctx ends, if a member is unavailable, refuses the token, or
-// does not know the lease while another one does. target must not be in use elsewhere.
+// tries again with growing waits, until ctx ends, if a member is unavailable or refuses the token,
+// or if it does not know the lease and another member does. No other caller may use target.
 func (r *Remote) RenewOnce(
 	ctx context.Context, target Target, id int64,
 ) (*pb.LeaseKeepAliveResponse, error) {
@@ -124,8 +126,8 @@ func (r *Remote) RenewOnce(
 	}
 }
 
-// renew renews a lease on a stream of its own. The members are probed if the answer takes long,
-// because the balancer does not notice that a stream has no answer.
+// renew opens a stream, renews a lease on it, and returns the answer. If the answer takes long, it
+// has the members probed, because the balancer does not notice that a stream has no answer.
 func (r *Remote) renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveResponse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -133,7 +135,7 @@ func (r *Remote) renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveRespons
 	if err != nil {
 		return nil, err
 	}
-	// After io.EOF, Recv returns why sending failed.
+	// If Send returns io.EOF, the server has ended the stream, and Recv returns why.
 	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: id}); err != nil &&
 		!errors.Is(err, io.EOF) {
 		return nil, err
@@ -151,8 +153,9 @@ func (r *Remote) renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveRespons
 	return resp, nil
 }
 
-// finish lets the server end the stream, because servers count cancelled streams as failures. It
-// cancels a stream that the server does not end in time.
+// finish half-closes the stream and waits until the server has ended it, because servers count
+// cancelled streams as failures. If the server takes longer than onceLinger, finish cancels the
+// stream.
 func finish(stream Stream, cancel context.CancelFunc) {
 	if stream.CloseSend() != nil {
 		return

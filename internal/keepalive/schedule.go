@@ -6,18 +6,19 @@ import (
 )
 
 const (
-	// stepsPerTTL is into how many steps a TTL is divided, at least.
+	// stepsPerTTL is the smallest number of steps in a TTL, unless that would need steps shorter
+	// than minStep.
 	stepsPerTTL = 72
-	// minStep is the shortest step.
-	minStep = 10 * time.Millisecond
+	minStep     = 10 * time.Millisecond
 	// maxShare is the share of all leases that may be due at one instant, so that a server gets no
-	// burst of renewals. minShare leases may be due in any case.
+	// burst of renewals. minShare leases may be due at one instant in any case.
 	maxShare = 0.05
 	minShare = 16
 )
 
-// step returns the step of a lease with this TTL: minStep, doubled as often as stepsPerTTL allows.
-// A long step ends where a short one does, so leases with different TTLs can be due together.
+// step returns the length of the steps for a TTL: minStep, doubled as often as stepsPerTTL allows.
+// A long step ends at the same instant as some short one, so leases with different TTLs can be due
+// together.
 func step(ttl time.Duration) time.Duration {
 	d := minStep
 	for d <= ttl/stepsPerTTL/2 {
@@ -26,18 +27,19 @@ func step(ttl time.Duration) time.Duration {
 	return d
 }
 
-// schedule holds entries by the instant at which each has to be looked at next. To put and to
-// remove an entry costs the same however many there are.
+// schedule holds entries by the instant at which each needs attention next. The entries of one
+// instant share a bucket. So to put or to remove an entry costs one operation on the heap of
+// buckets at most, however many entries there are.
 type schedule struct {
 	byInstant map[instant]*bucket
 	order     buckets // a heap, the earliest bucket on top
 }
 
-// bucket holds the entries of one instant, at least one, in any order.
+// bucket holds the entries of one instant in any order. It has at least one entry.
 type bucket struct {
 	at      instant
 	entries []*entry
-	index   int // in the heap
+	index   int // in schedule.order
 }
 
 func newSchedule() schedule { return schedule{byInstant: make(map[instant]*bucket)} }

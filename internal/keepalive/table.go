@@ -9,31 +9,30 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// table holds every kept lease. It has no lock and no clock: its user has. The package comment has
-// its invariants.
+// table holds all kept leases. It has no lock and no clock: the keeper calls it under a lock, with
+// the time. The package comment has its invariants.
 type table struct {
 	start        time.Time     // when instant 0 was
 	firstTimeout time.Duration // how long a lease may go without a first answer
 	expired      error         // reason: no answer for the lease's whole TTL
 	gone         error         // reason: the server does not know the lease
-	confirms     bool          // a TTL of 0 for a lease not renewed before is to be confirmed
+	confirms     bool          // a first answer without a TTL is to be confirmed
 	random       func() float64
 
 	byID           map[int64]*entry
-	late           map[int64]int // by lease: answers on their way for entries that were dropped
+	late           map[int64]int // by lease: expected answers to requests of entries dropped since
 	schedule       schedule
 	open           bool          // a stream takes requests
-	lastReceived   instant       // when the stream last answered anything
+	lastReceived   instant       // when the last answer came, or the stream was opened
 	resumed        instant       // when the process last went on after a pause
-	typicalLatency time.Duration // how long answers have taken lately
+	typicalLatency time.Duration // a moving average of how long answers take
 	seq            uint64        // number of the last request
 	stream         uint64        // number of the last stream
 
-	// What closing left to do once the lock is released.
-	stops []func() bool
-	drops int // answers that found no room
-
-	questions []int64 // leases that have become doubtful
+	// for the keeper, which takes it when it releases the lock
+	stops     []func() bool // the stop functions of closed subscribers
+	drops     int           // answers for which a sink had no room
+	questions []int64       // leases that have become doubtful
 }
 
 func newTable(firstTimeout time.Duration, expired, gone error) *table {
@@ -48,8 +47,8 @@ func newTable(firstTimeout time.Duration, expired, gone error) *table {
 	}
 }
 
-// add subscribes s to the lease id. A new lease is due at once; one that is
-// kept already is shared.
+// add subscribes s to the lease id. If the lease is new, it is due at once. If it is kept already,
+// its subscribers share it.
 func (t *table) add(now instant, id int64, s *Subscriber) {
 	e := t.byID[id]
 	if e == nil {
@@ -65,7 +64,7 @@ func (t *table) add(now instant, id int64, s *Subscriber) {
 	t.plan(e)
 }
 
-// leave closes one subscriber. A lease without subscribers is no longer renewed.
+// leave closes one subscriber. If the lease has no other subscriber, it is not renewed again.
 func (t *table) leave(s *Subscriber, reason error) {
 	e := s.entry
 	if e == nil {
@@ -76,7 +75,7 @@ func (t *table) leave(s *Subscriber, reason error) {
 	t.settle(e)
 }
 
-// next is when run has something to do.
+// next returns the instant at which run has to be called next.
 func (t *table) next() instant {
 	if b := t.schedule.first(); b != nil {
 		return b.at
@@ -84,10 +83,10 @@ func (t *table) next() instant {
 	return never
 }
 
-// run does what has come due: it closes leases that went unanswered and
-// returns those to renew, the nearest to expiry first. It asks to move to
-// another stream if this one has been silent for longer than a waiting
-// lease can afford; nothing is in flight then.
+// run does what is due at now. It closes the subscribers of leases that have expired. It returns
+// the leases to renew, the nearest to expiry first. If the stream was silent for longer than the
+// stall timeout of a waiting lease, run reports that the stream must move to another member; no
+// request is in flight then.
 func (t *table) run(now instant) (renew []int64, move bool) {
 	var due []*entry
 	for b := t.schedule.first(); b != nil && b.at <= now; b = t.schedule.first() {
@@ -101,14 +100,14 @@ func (t *table) run(now instant) (renew []int64, move bool) {
 		case e.waiting() && len(e.subs) > 0 && t.stallsAt(e) <= now:
 			t.interrupt(now)
 			return nil, true
-		default: // too early
+		default: // the entry was put at an earlier instant than it needs
 			t.schedule.put(e, t.attention(e))
 		}
 	}
 	return t.number(due), false
 }
 
-// opened returns the leases to renew first on a new stream: all that are due.
+// opened starts a new stream. It returns the leases to renew first, which are all that are due.
 func (t *table) opened(now instant) []int64 {
 	t.interrupt(now)
 	t.open = true
@@ -128,7 +127,7 @@ func (t *table) opened(now instant) []int64 {
 	return ids
 }
 
-// interrupt is the end of a stream: what was in flight is due again.
+// interrupt ends the stream. All leases whose requests were in flight are due again.
 func (t *table) interrupt(now instant) {
 	t.open = false
 	clear(t.late)
@@ -144,8 +143,8 @@ func (t *table) interrupt(now instant) {
 	t.replan()
 }
 
-// received takes an answer. Answers for leases that are not kept are ignored, but
-// prove the stream alive.
+// received handles an answer. An answer for a lease that is not kept only shows that the stream is
+// alive.
 func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	t.lastReceived = now
 	late := t.isLate(resp.ID)
@@ -170,7 +169,7 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 		t.learn(now, e)
 		e.due = t.renewAt(now, e)
 	}
-	if e.doubtful() { // answered by a request of which the server has made two answers
+	if e.doubtful() { // the server has answered a request twice, at first without a TTL
 		e.due = now
 	}
 	for _, s := range e.subs {
@@ -181,8 +180,8 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	t.settle(e)
 }
 
-// isLate reports whether the next answer for a lease is to the request of an entry
-// that was dropped since: servers answer a stream in order.
+// isLate reports whether the next answer for a lease belongs to the request of an entry that was
+// dropped since. Servers answer the requests of a stream in order.
 func (t *table) isLate(id int64) bool {
 	n := t.late[id]
 	if n > 1 {
@@ -193,17 +192,17 @@ func (t *table) isLate(id int64) bool {
 	return n > 0
 }
 
-// remove closes every subscriber of the lease id.
+// remove drops the lease id and closes all its subscribers.
 func (t *table) remove(id int64, reason error) {
 	if e := t.byID[id]; e != nil {
 		t.drop(e, reason)
 	}
 }
 
-// removeOldest closes the lease whose request has waited longest. Servers answer a stream in order,
-// so a refusal that ends the stream is about that lease. If there are unanswered requests for
-// leases that were dropped, the refusal may be about one of them: then no lease is closed, and all
-// are renewed on the next stream.
+// removeOldest drops the lease whose request has waited longest. Servers answer the requests of a
+// stream in order, so a refusal that ends the stream is for that lease. If there are unanswered
+// requests of entries that were dropped before, the refusal may be for one of these requests: then
+// no lease is dropped, and all are renewed on the next stream.
 func (t *table) removeOldest(reason error) {
 	if len(t.late) > 0 {
 		return
@@ -219,7 +218,7 @@ func (t *table) removeOldest(reason error) {
 	}
 }
 
-// leaderLost closes the subscribers who require a leader, and only them.
+// leaderLost closes the subscribers that require a leader, and no others.
 func (t *table) leaderLost(reason error) {
 	for _, e := range t.byID {
 		for _, s := range slices.Clone(e.subs) {
@@ -230,7 +229,7 @@ func (t *table) leaderLost(reason error) {
 	}
 }
 
-// clear closes everything.
+// clear closes all subscribers and drops all leases.
 func (t *table) clear(reason error) {
 	t.open = false
 	for _, e := range t.byID {
@@ -241,15 +240,15 @@ func (t *table) clear(reason error) {
 	t.byID, t.schedule = make(map[int64]*entry), newSchedule()
 }
 
-// send marks e as in flight; number gives it its place among those sent at
-// the same time.
+// send marks the request of e as in flight. number then gives it its final number, which depends on
+// the other requests that are sent at the same time.
 func (t *table) send(now instant, e *entry) {
 	e.seq, e.sentAt = t.seq+1, now
 	t.plan(e)
 }
 
-// number orders what is sent together, the nearest to expiry first, and numbers
-// the requests in that order. It returns the leases to ask for.
+// number sorts entries whose requests are sent together, the nearest to expiry first, and numbers
+// the requests in that order. It returns the leases in that order.
 func (t *table) number(sent []*entry) []int64 {
 	slices.SortFunc(sent, func(a, b *entry) int { return cmp.Compare(a.expiry, b.expiry) })
 	ids := make([]int64, len(sent))
@@ -260,7 +259,7 @@ func (t *table) number(sent []*entry) []int64 {
 	return ids
 }
 
-// settle drops an entry without purpose and plans the others.
+// settle drops e if it has no subscriber and no request in flight. Otherwise it plans e.
 func (t *table) settle(e *entry) {
 	if len(e.subs) == 0 && !e.waiting() {
 		t.drop(e, nil)
@@ -269,7 +268,7 @@ func (t *table) settle(e *entry) {
 	t.plan(e)
 }
 
-// drop forgets the lease and closes its subscribers.
+// drop removes e from the table and closes its subscribers.
 func (t *table) drop(e *entry, reason error) {
 	if e.waiting() && t.open {
 		t.late[e.id]++
@@ -282,6 +281,7 @@ func (t *table) drop(e *entry, reason error) {
 	e.subs = nil
 }
 
+// close closes one subscriber.
 func (t *table) close(s *Subscriber, reason error) {
 	s.entry = nil
 	s.sink.Close(reason)

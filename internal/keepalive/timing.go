@@ -5,31 +5,33 @@ import "time"
 const (
 	// renewals is how often a lease is renewed in each TTL.
 	renewals = 3
-	// jitter is the share by which an interval is made longer or shorter, so that leases created
-	// together drift apart.
+	// jitter is the share of the interval between renewals by which the interval is made longer or
+	// shorter, so that leases that were granted together drift apart.
 	jitter = 0.05
-	// minStallTimeout is the shortest silence that can be called a stall.
+	// minStallTimeout is the shortest silence that is called a stall.
 	minStallTimeout = 500 * time.Millisecond
-	// assumedTTL is the TTL that a lease is taken to have before its first answer, at most: how
-	// soon a stream is left must not depend on how long the user is willing to wait.
+	// assumedTTL is the largest TTL that is assumed for a lease before its first answer. Without
+	// it, the time after which a silent stream is given up would depend on FirstTimeout, which is
+	// how long the user is willing to wait.
 	assumedTTL = 5 * time.Second
 )
 
-// plan has e looked at when it is to be looked at next, or up to a step earlier: with an instant of
-// its own for each entry, the schedule would take more memory than the entries.
+// plan puts e into the schedule at the instant at which it needs attention, or up to minStep
+// earlier, so that entries share instants. If each entry had another instant, the schedule would
+// take more memory than the entries.
 func (t *table) plan(e *entry) {
 	at := t.attention(e)
 	t.schedule.put(e, at-at%minStep)
 }
 
-// replan plans all entries anew.
+// replan plans all entries.
 func (t *table) replan() {
 	for _, e := range t.byID {
 		t.plan(e)
 	}
 }
 
-// attention is when e has to be looked at next.
+// attention returns the instant at which run has to look at e next.
 func (t *table) attention(e *entry) instant {
 	switch {
 	case !t.open || e.waiting() && len(e.subs) == 0:
@@ -41,9 +43,9 @@ func (t *table) attention(e *entry) instant {
 	}
 }
 
-// renewAt returns when to renew the lease of an answered request again: about a third of its TTL
-// after the request was sent, at the end of a step. If too many leases are due at that instant, it
-// returns an earlier one, but none before a sixth of that time.
+// renewAt returns when to renew the lease of e, whose request was answered, again. That is about a
+// third of the TTL after the request was sent, at the end of a step. If too many leases are due at
+// that instant, renewAt returns an earlier one, but none before a sixth of that third has passed.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))
@@ -59,23 +61,24 @@ func (t *table) renewAt(now instant, e *entry) instant {
 	return max(now, picked)
 }
 
-// stallsAt returns when the stream is left for the sake of e if nothing comes on it before. After a
-// pause of the process there is time to read the answers that came meanwhile. It is short, because
-// pauses may follow each other and must not use up the TTL.
+// stallsAt returns when the stream must move because of e if no answer comes before. After a pause
+// of the process it leaves time to read the answers that arrived during the pause. That time is
+// short, because pauses may follow each other and must not use up the TTL.
 func (t *table) stallsAt(e *entry) instant {
 	return max(after(max(e.sentAt, t.lastReceived), t.stallTimeout(e)),
 		after(t.resumed, minStallTimeout))
 }
 
-// stallTimeout is the silence after which the stream of e is left. If answers usually take long, it
-// is longer: a server that is slow but alive would otherwise be left again and again just before it
-// answers, for one that takes as long.
+// stallTimeout returns how long the stream may be silent while e waits, before it moves. If answers
+// usually take long, the time is longer. Otherwise streams would leave servers that are slow but
+// alive again and again, each just before it answers.
 func (t *table) stallTimeout(e *entry) time.Duration {
 	return max(e.ttl/renewals, minStallTimeout, 2*t.typicalLatency)
 }
 
-// learn updates typicalLatency. A pause of the process does not count as latency: a long one is
-// noticed, and after a short one the answer counts for no more than the stall timeout of e.
+// learn updates typicalLatency with the answer for e. A pause of the process does not count as
+// latency. After a pause that was noticed, the answer is ignored; a shorter pause makes the answer
+// count for the stall timeout of e at most.
 func (t *table) learn(now instant, e *entry) {
 	if e.sentAt < t.resumed {
 		return

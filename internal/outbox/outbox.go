@@ -4,38 +4,38 @@ import "sync"
 
 // Hooks connect an Outbox to its owner.
 type Hooks[T any] interface {
-	// Size returns the number of bytes that v counts for in the result of Post. It is called under
-	// the outbox's mutex, once for each value that has to wait and never for one that goes straight
-	// into the channel.
+	// Size returns the number of bytes that Post counts for v. It is called under the outbox's
+	// mutex, once for each value that has to be queued, and never for a value that has room in the
+	// channel.
 	Size(v T) int
-	// Drained is called without the mutex, on the pump's goroutine just before that exits, each
-	// time all that waited has been handed over and the outbox is still open. A Post in the
-	// meantime may already have started the next pump.
+	// Drained is called each time the queue has become empty while the outbox is open. It is called
+	// without the mutex, on the pump's goroutine, just before the pump exits. A Post may have
+	// started the next pump already.
 	Drained()
 	// Closed is called without the mutex, once, when the channel has been closed.
 	Closed()
 }
 
-// Pumps are the pumps of any number of outboxes that end together.
+// Pumps is a group of outboxes whose pumps can be ended together.
 type Pumps struct {
 	stop    chan struct{} // closed by Close
 	running sync.WaitGroup
-	chunks  sync.Pool // of the queues' chunks; the values of one owner have one type
+	chunks  sync.Pool // of the queues' chunks; all outboxes of a group have the same type
 }
 
-// NewPumps returns a group for the outboxes of one owner.
+// NewPumps returns a group without outboxes.
 func NewPumps() *Pumps { return &Pumps{stop: make(chan struct{})} }
 
-// Close ends all pumps as if each outbox that has one were aborted, and waits for them. It must be
-// called once, after the last Post and Close of the group's outboxes; what these left waiting is
-// dropped.
+// Close aborts each outbox of the group that has a pump, and waits for the pumps to end. Values
+// that are queued are dropped. Close must be called once, after the last Post and Close of the
+// group's outboxes.
 func (p *Pumps) Close() {
 	close(p.stop)
 	p.running.Wait()
 }
 
-// Outbox is an ordered mailbox in front of one channel. Make it with [New]. All methods are safe
-// for concurrent use and none of them blocks.
+// Outbox sends values on one channel, in order, and queues those for which the channel has no room.
+// It is made by [New]. All methods are safe for concurrent use and none of them blocks.
 type Outbox[T any] struct {
 	// Read-only after New.
 	ch    chan T
@@ -44,24 +44,25 @@ type Outbox[T any] struct {
 
 	// Guarded by mu.
 	mu sync.Mutex
-	// values the channel had no room for, oldest first; the pump is sending the first
+	// values for which the channel had no room, oldest first; the pump is sending the first
 	waiting queue[T]
-	bytes   int           // their sizes
-	pumping bool          // a pump runs and owns the channel
-	stop    chan struct{} // made with each pump; closed by Abort only
-	closed  bool          // Close or Abort was called: Post drops
-	aborted bool          // Abort was called while a pump ran: the pump drops what waits
+	bytes   int           // the sum of the sizes of the waiting values
+	pumping bool          // a pump runs; only the pump may use the channel
+	stop    chan struct{} // ends the pump; made with each pump, closed by Abort only
+	closed  bool          // Close or Abort was called: Post drops values
+	aborted bool          // Abort was called while a pump ran
 	gone    bool          // the channel is closed
 }
 
-// New returns an Outbox that sends on ch and closes it, with its pump in pumps. hooks may be nil.
+// New returns an Outbox that sends on ch and closes ch. Its pump belongs to pumps. hooks may be
+// nil.
 func New[T any](ch chan T, hooks Hooks[T], pumps *Pumps) *Outbox[T] {
 	return &Outbox[T]{ch: ch, hooks: hooks, pumps: pumps}
 }
 
-// Post hands v over to the consumer after all values posted before. It drops v if the outbox is
-// closed. It returns how many values the consumer has not taken and the channel has no room for,
-// and their size in bytes.
+// Post delivers v after all values that were posted before. It drops v if the outbox is closed. It
+// returns the number of values that are queued because the channel has no room, and their size in
+// bytes.
 func (o *Outbox[T]) Post(v T) (values, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -71,9 +72,9 @@ func (o *Outbox[T]) Post(v T) (values, bytes int) {
 	return o.waiting.len, o.bytes
 }
 
-// Close closes the channel after all that waits and then last have been received or found room in
-// the channel. A consumer that does not read keeps the pump alive until Abort. Calls after the
-// first Close or Abort do nothing.
+// Close posts the values in last, and has the channel closed once all queued values are received or
+// have room in the channel. If the consumer does not read, the pump runs until Abort. Calls after
+// the first Close or Abort do nothing.
 func (o *Outbox[T]) Close(last ...T) {
 	o.mu.Lock()
 	if !o.closed {
@@ -85,8 +86,8 @@ func (o *Outbox[T]) Close(last ...T) {
 	o.unlockClosing(!o.pumping)
 }
 
-// Abort drops what waits and closes the channel now; what the channel already holds can still be
-// received. After a Close that still waits for its consumer it gives up that wait.
+// Abort drops the queued values and closes the channel at once, also if Close still waits for the
+// consumer. Values in the channel can still be received.
 func (o *Outbox[T]) Abort() {
 	o.mu.Lock()
 	o.closed = true
@@ -98,7 +99,8 @@ func (o *Outbox[T]) Abort() {
 	o.unlockClosing(!o.pumping)
 }
 
-// unlockClosing closes the channel if end is set and it is still open, and releases the mutex.
+// unlockClosing closes the channel if end is set and the channel is open. It releases the mutex,
+// and then calls Closed if it has closed the channel.
 func (o *Outbox[T]) unlockClosing(end bool) {
 	closing := end && !o.gone
 	if closing {
@@ -111,8 +113,8 @@ func (o *Outbox[T]) unlockClosing(end bool) {
 	}
 }
 
-// putLocked sends v if there is no pump and the channel has room, and otherwise leaves it to the
-// pump.
+// putLocked sends v if there is no pump and the channel has room. Otherwise it queues v, and starts
+// a pump if there is none.
 func (o *Outbox[T]) putLocked(v T) {
 	if !o.pumping {
 		select {
@@ -133,12 +135,12 @@ func (o *Outbox[T]) putLocked(v T) {
 	o.pumping = true
 	o.stop = make(chan struct{})
 	o.pumps.running.Add(1)
-	// Stopped by the consumer taking all that waits, by Abort, or by Pumps.Close, which waits for
-	// it.
+	// Stopped by the consumer when it has taken all queued values, by Abort, or by Pumps.Close,
+	// which waits for it.
 	go o.pump(o.stop)
 }
 
-// pump feeds the channel until nothing waits or it is stopped.
+// pump sends the queued values until the queue is empty or the pump is stopped.
 func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	defer o.pumps.running.Done()
 	v, ok := o.next(false)
@@ -160,8 +162,9 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	}
 }
 
-// next drops the value that was sent, and returns the first one that waits. If no value waits, next
-// gives the channel back, or closes it, and returns false.
+// next removes the first value from the queue if it was sent, and returns the one after it. If the
+// queue is empty, next ends the pump's use of the channel, closes the channel if Close was called,
+// and returns false.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	if sent && !o.aborted {
@@ -182,8 +185,9 @@ func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	return v, false
 }
 
-// quit ends the outbox, drops what waits, and returns false.
-func (o *Outbox[T]) quit() (goOn bool) {
+// quit ends the outbox for a pump that is stopped: it drops the queued values and closes the
+// channel. It returns false, because the pump has no further value to send.
+func (o *Outbox[T]) quit() (ok bool) {
 	o.mu.Lock()
 	o.closed, o.pumping, o.stop = true, false, nil
 	o.waiting, o.bytes = queue[T]{}, 0

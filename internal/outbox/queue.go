@@ -2,13 +2,13 @@ package outbox
 
 import "sync"
 
-// queue holds values with their sizes, first in, first out. The zero value is empty. Its memory are
-// chunks from a pool that all outboxes of one owner share, so a backlog that comes and goes makes
-// no garbage.
+// queue holds values with their sizes, first in, first out. The zero value is empty. A queue takes
+// its memory as chunks from a pool, which all outboxes of a group share, so that a backlog that
+// comes and goes makes no garbage.
 type queue[T any] struct {
 	first, last *chunk[T]
 	head        int // the slot of the first value, in the first chunk
-	tail        int // the slot behind the last value, in the last chunk
+	tail        int // the slot after the last value, in the last chunk
 	len         int
 }
 
@@ -53,7 +53,7 @@ func (q *queue[T]) extend(pool *sync.Pool) {
 // front returns the first value. The queue must not be empty.
 func (q *queue[T]) front() *sized[T] { return &q.first.slots[q.head] }
 
-// drop removes the first value, and forgets what it points to.
+// drop removes the first value, and clears its slot so that the value can be freed.
 func (q *queue[T]) drop(pool *sync.Pool) {
 	*q.front() = sized[T]{}
 	q.head++

@@ -8,30 +8,29 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// errSilent is why a stream is given up whose server answers requests for progress and has left one
-// unanswered.
+// errSilent is the reason for which a stream is given up if its server answers requests for
+// progress and has left one unanswered.
 var errSilent = errors.New("etcdclient: the watch stream is silent")
 
-// life holds what the ticks of one stream look at. The ticks run one at a time, on the timer's
-// goroutine. Times are counted from origin.
+// life has the times and flags of one stream that its ticks look at. The ticks run one at a time,
+// on the timer's goroutine. Times are counted from origin.
 type life struct {
 	// read-only after startTicks
 	timer  *time.Timer // nil: the stream is not checked
 	origin time.Time
 
 	// own synchronisation
-	renewed      atomic.Bool            // the stream was opened since the last tick
+	renewed      atomic.Bool            // a stream was opened since the last tick
 	current      atomic.Pointer[Stream] // the latest stream
-	lastReceived atomic.Int64           // when something was received last
-	// when the stream was checked; 0: something was received since
-	checked atomic.Int64
-	took    atomic.Int64 // how long the answer to the last check took
+	lastReceived atomic.Int64           // when a response was received last, or a stream was opened
+	checked      atomic.Int64           // when the unanswered check was sent; 0: no such check
+	took         atomic.Int64           // the time from the last check to its answer
 
 	// used by ticks only
 	proof proof
 }
 
-// startTicks begins the ticks, unless the streams are not to be checked.
+// startTicks starts the timer of the ticks, if [Config.Progress] says that streams are checked.
 func (st *stream) startTicks() {
 	if st.owner.cfg.Progress == nil {
 		return
@@ -39,10 +38,11 @@ func (st *stream) startTicks() {
 	l := &st.life
 	l.origin = time.Now()
 	l.renewed.Store(true)
-	// Ticks read the timer, and the first one comes after it is written.
+	// The first tick, which reads l.timer, comes long after the timer is written.
 	l.timer = time.AfterFunc(firstPeriod, st.tick)
 }
 
+// since returns the time since origin.
 func (l *life) since() time.Duration { return time.Since(l.origin) }
 
 // opened notes that a stream was opened.
@@ -52,7 +52,7 @@ func (l *life) opened() {
 	l.renewed.Store(true)
 }
 
-// received notes a sign of life.
+// received notes that a response was received. It also answers a check that was unanswered.
 func (l *life) received() {
 	if l.timer == nil {
 		return
@@ -77,7 +77,8 @@ func (st *stream) address() string {
 	return ""
 }
 
-// tick is one tick. No tick follows it once the stream's context has ended.
+// tick is called when the timer fires. It sets the timer again unless the stream's context has
+// ended.
 func (st *stream) tick() {
 	if !st.owner.enterTick() {
 		return
@@ -95,7 +96,7 @@ func (st *stream) tick() {
 	}
 }
 
-// look gathers what a tick finds.
+// look returns the facts from which a tick decides.
 func (st *stream) look() sight {
 	l, progress := &st.life, st.owner.cfg.Progress
 	s := sight{
@@ -117,8 +118,8 @@ func (st *stream) look() sight {
 	return s
 }
 
-// act does what a tick has decided. The check is noted before its requests are sent, because their
-// answers may come at once.
+// act does what a tick has decided. It notes a check before it sends the requests of the check,
+// because the answers may come at once.
 func (st *stream) act(a action) {
 	l := &st.life
 	if a.check {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// neverAnswers is after how long without an answer to its first request for progress a server is
-// taken for one that does not answer them.
+// neverAnswers is the time after which a server that has not answered its first request for
+// progress is taken for one that never answers such requests.
 const neverAnswers = 3 * time.Second
 
-// ProgressServers is what a client knows of its servers and requests for progress; see the package
+// ProgressServers remembers which servers of a client answer requests for progress; see the package
 // comment. It is safe for concurrent use.
 type ProgressServers struct {
 	mu        sync.Mutex
@@ -18,7 +18,7 @@ type ProgressServers struct {
 
 type progressServer struct {
 	answers   bool
-	requested time.Time // for the first time
+	requested time.Time // when the server was asked first
 }
 
 // NewProgressServers returns a ProgressServers that knows no server.
@@ -26,7 +26,7 @@ func NewProgressServers() *ProgressServers {
 	return &ProgressServers{byAddress: map[string]progressServer{}}
 }
 
-// look reports whether the server answers, and whether it may be asked.
+// look reports whether the server is known to answer, and whether it may be asked.
 func (s *ProgressServers) look(address string) (answers, mayAsk bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -34,7 +34,7 @@ func (s *ProgressServers) look(address string) (answers, mayAsk bool) {
 	return p.answers, p.answers || !known
 }
 
-// requested notes that a server is asked.
+// requested notes that a server is asked for progress.
 func (s *ProgressServers) requested(address string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,15 +43,15 @@ func (s *ProgressServers) requested(address string, now time.Time) {
 	}
 }
 
-// answered notes that a server has answered.
+// answered notes that a server has answered a request for progress.
 func (s *ProgressServers) answered(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.byAddress[address] = progressServer{answers: true}
 }
 
-// broken forgets the first request to a server if its stream ended before the request can be called
-// unanswered.
+// broken is called when a stream of the server has ended. It forgets the first request to a server
+// that had less than neverAnswers to answer it, so that the server may be asked again.
 func (s *ProgressServers) broken(address string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,27 +7,28 @@ import (
 )
 
 const (
-	// checkPeriod is for how long a stream is idle before it is checked. With minAnswerTimeout it
-	// keeps a stall below four seconds, with time to spare for the new stream.
+	// checkPeriod is how long a stream must be idle to be checked. With minAnswerTimeout it keeps a
+	// stall below four seconds, with time to spare for the new stream.
 	checkPeriod = 3 * time.Second
-	// firstPeriod is that time until the first check, and until the order of the server's notices
-	// is known. It is also the time between ticks that wait for something other than an answer.
+	// firstPeriod is used in place of checkPeriod until the first check, and until the order of the
+	// server's notices is known. It is also the time to the next tick if this one waits for
+	// something other than the answer to a check.
 	firstPeriod = time.Second
-	// minAnswerTimeout is how long an answer may take, and maxAnswerTimeout how long it may take on
-	// a stream whose last answer was slow.
+	// minAnswerTimeout and maxAnswerTimeout are the limits of the time that an answer may take. The
+	// time is longer on a stream whose last answer was slow.
 	minAnswerTimeout = 600 * time.Millisecond
 	maxAnswerTimeout = 10 * time.Second
-	// busyPeriod is the time between checks of a stream with events. They move the revisions from
-	// which its watches without events would resume.
+	// busyPeriod is the time between checks of a stream that receives events for some watches. The
+	// checks move the revisions from which its other watches would resume.
 	busyPeriod = 10 * time.Second
 	// probePeriod is the time between probes of the members while creates are unanswered.
 	probePeriod = 3 * time.Second
-	// lateTick is how late a tick may be. If it is later, the process did not run: an answer may
-	// have come and not been read.
+	// lateTick is how late a tick may be. A later tick shows that the process was paused: an answer
+	// may have arrived and wait to be read.
 	lateTick = 300 * time.Millisecond
 )
 
-// sight is what a tick finds. Its times are counted from one origin.
+// sight has the facts from which a tick decides. Its times are counted from one origin.
 type sight struct {
 	watchmux.Liveness
 	now      time.Duration
@@ -40,8 +41,8 @@ type sight struct {
 
 // action says what a tick must do.
 type action struct {
-	check        bool          // ask the server to show that the stream is alive
-	ask          bool          // check by a request for progress
+	check        bool          // check the stream: send requests that a healthy server answers
+	ask          bool          // one of these requests is for progress
 	quiet        bool          // nothing was received for a second
 	probeMembers bool          // probe the members, because the stream is silent
 	waitOn       bool          // go on waiting for the answer to the last check
@@ -52,7 +53,7 @@ type action struct {
 // proof decides what the ticks of one stream do, as the table in the package comment says. Only the
 // ticks use it, one at a time.
 type proof struct {
-	due     time.Duration // of the next tick
+	due     time.Duration // when the next tick is due
 	checked time.Duration // when the stream was checked last
 	probed  time.Duration // when the members were probed last because creates are unanswered
 	isFirst bool          // the stream was not checked yet
@@ -61,7 +62,7 @@ type proof struct {
 // newProof returns the proof of a stream that is opened at now.
 func newProof(now time.Duration) proof { return proof{due: now, isFirst: true} }
 
-// decide returns what a tick does that finds s.
+// decide returns what a tick must do that finds the facts of s.
 func (p *proof) decide(s sight) (a action) {
 	late := s.now-p.due > lateTick
 	switch {
@@ -80,12 +81,12 @@ func (p *proof) decide(s sight) (a action) {
 	return a
 }
 
-// answerTimeout is how long to wait for an answer.
+// answerTimeout returns how long to wait for the answer to a check.
 func answerTimeout(s sight) time.Duration {
 	return min(max(minAnswerTimeout, 4*s.took), maxAnswerTimeout)
 }
 
-// opening decides for a stream without a confirmed watch.
+// opening returns what a tick must do on a stream without a confirmed watch.
 func (p *proof) opening(s sight) (a action) {
 	a.next = firstPeriod
 	if s.CreateStalled && s.now-s.received >= firstPeriod &&
@@ -95,7 +96,8 @@ func (p *proof) opening(s sight) (a action) {
 	return a
 }
 
-// established decides for a stream with confirmed watches and without an unanswered check.
+// established returns what a tick must do on a stream with confirmed watches and without an
+// unanswered check.
 func (p *proof) established(s sight) (a action) {
 	idle, period := s.now-s.received, checkPeriod
 	if p.isFirst || s.Untested {

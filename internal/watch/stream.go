@@ -16,27 +16,28 @@ import (
 )
 
 const (
-	// window is how many watches are created at a time on a server that takes the client's ids, and
-	// minBatch how many must wait for that to be tried: fewer are created as fast one by one.
+	// window is how many creates may be in flight on a server that uses the client's ids. minBatch
+	// is how many watches must be queued for the client's ids to be tried: fewer are created as
+	// fast one by one.
 	window   = 128
 	minBatch = 16
-	// createOverdue is how long a server may take for the first create with a client's id before
-	// the watch is asked for without an id as well.
+	// createOverdue is how long a server may take to answer the first create with a client's id.
+	// Then a second create for the watch, without an id, is sent.
 	createOverdue = 250 * time.Millisecond
 	// holdPeriod is for how long watches are held back because a message was over the limit.
 	holdPeriod = time.Second
 	// minFragment is the size of the fragments of a server with default settings: its limit of
 	// 1.5 MiB for requests, and 512 KiB. If the client receives less, fragments do not help it.
 	minFragment = 2 << 20
-	// linger is how long a server gets to end a stream without watches.
+	// linger is how long a server may take to end a stream that has no watches left.
 	linger = 50 * time.Millisecond
 	// refusalPeriod is the shortest time between two new streams because of refusals that do not
 	// name the token as their reason.
 	refusalPeriod = time.Second
 )
 
-// StreamBackoff is the wait before a stream is opened again: under 20 times a second, also if each
-// stream works for a moment.
+// StreamBackoff is the wait before a stream is opened again. It keeps the rate under 20 streams a
+// second, even if each stream works for a moment.
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: 1500 * time.Millisecond,
 	Jitter: 0.3}
 
@@ -57,16 +58,16 @@ type stream struct {
 
 	// used by the link's receive goroutine only
 	generation uint64    // of the token that the current stream was opened with
-	refused    bool      // that token was refused: the next stream needs another
-	refusedAt  time.Time // when it was last refused
-	deepest    backlog
+	refused    bool      // that token was refused: the next stream needs a new one
+	refusedAt  time.Time // when a token was last refused
+	deepest    backlog   // of all consumers, since the last call of Config.Backlog
 }
 
-// backlog is what a consumer has not taken.
+// backlog is how much a consumer has not taken from its channel yet.
 type backlog struct{ responses, bytes int }
 
-// newStream makes the stream of watches that share the metadata of ctx. It keeps the values of ctx
-// and ignores its end, which is that of the first watch only.
+// newStream makes the stream of the watches that have the metadata of ctx, which is the context of
+// the first watch. The stream keeps the values of ctx, but does not end with ctx.
 func newStream(ctx context.Context, s *Streams, key string) *stream {
 	st := &stream{owner: s, key: key, target: s.cfg.NewTarget()}
 	var release context.CancelFunc
@@ -95,9 +96,9 @@ func newStream(ctx context.Context, s *Streams, key string) *stream {
 	return st
 }
 
-// dial opens a stream, with a new token if the last one was refused. It fails if a new token is
-// not available yet. If none can be obtained at all, it opens the stream with the old one, for the
-// server to say what is wrong.
+// dial opens a stream, with a new token if the last one was refused. It returns an error if a new
+// token is not available yet. If a new token is denied for good, dial opens the stream with the old
+// one, and the server says what is wrong.
 func (st *stream) dial(
 	ctx context.Context,
 ) (bidi.Stream[pb.WatchRequest, pb.WatchResponse], error) {
@@ -155,8 +156,8 @@ func (st *stream) Broken(err error) (redial bool, wait time.Duration) {
 	return redial, wait
 }
 
-// createRefused decides whether a refused create is tried again on another stream, with another
-// token. The mux calls it once for each watch.
+// createRefused reports whether a create that was refused for reason is to be tried again on a new
+// stream with a new token. The mux calls it once for each watch.
 func (st *stream) createRefused(reason string) (reconnect bool) {
 	tokens := st.owner.cfg.Tokens
 	if tokens == nil || st.refused {
@@ -172,14 +173,15 @@ func (st *stream) createRefused(reason string) (reconnect bool) {
 	return true
 }
 
-// noteBacklog keeps the deepest backlog. Received reports it once the mux has released its lock.
+// noteBacklog keeps the backlog with the most responses. Received reports it once the mux has
+// released its lock.
 func (st *stream) noteBacklog(responses, bytes int) {
 	if responses > st.deepest.responses {
 		st.deepest = backlog{responses, bytes}
 	}
 }
 
-// timerSlot holds at most one timer that is to fire.
+// timerSlot holds the timer that was started last.
 type timerSlot struct{ timer atomic.Pointer[time.Timer] }
 
 // start calls f after d, and stops the timer that was started before.

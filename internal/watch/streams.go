@@ -17,7 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
-// ErrNoStream is returned by RequestProgress if watches are open, but none with this metadata.
+// ErrNoStream is returned by RequestProgress if there are watches, but none with the metadata of
+// the context.
 var ErrNoStream = errors.New("etcdclient: no watch stream with this context's metadata")
 
 // Stream is one Watch stream. Context is called only after Recv has returned.
@@ -26,19 +27,19 @@ type Stream interface {
 	Context() context.Context
 }
 
-// Tokens is an authentication token and its replacement.
+// Tokens keeps an authentication token and replaces it.
 type Tokens interface {
 	// Generation identifies the current token.
 	Generation() uint64
-	// Renew replaces the token of generation seen.
+	// Renew replaces the token if its generation is still seen.
 	Renew(ctx context.Context, seen uint64) error
 }
 
-// Target is the member on which a stream is opened, again and again.
+// Target chooses the members on which the streams of one link are opened.
 type Target interface {
-	// With returns a context for the next stream.
+	// With returns a context with which the next stream is opened on the chosen member.
 	With(ctx context.Context) context.Context
-	// AvoidLast has the next streams opened on other members than the latest one.
+	// AvoidLast makes the target choose other members than that of the latest stream.
 	AvoidLast()
 	// Address returns the address of the latest stream's member, or "" if it is unknown.
 	Address() string
@@ -46,14 +47,14 @@ type Target interface {
 	WithoutHealth() bool
 }
 
-// Config is what the streams need of their client. It is read-only after New. Its functions may be
-// called on any goroutine, also at the same time.
+// Config has the parts of the client that the streams use. It is read-only after New. Its functions
+// may be called on any goroutine, and on several at a time.
 type Config struct {
 	// Open opens a Watch stream that lives until ctx ends.
 	Open func(ctx context.Context) (Stream, error)
-	// NewTarget returns the target of one stream.
+	// NewTarget returns a target for the streams of one link.
 	NewTarget func() Target
-	// Tokens is nil if a refused watch cannot get a better token.
+	// Tokens is nil if the client has no token that it can renew.
 	Tokens Tokens
 	// MaxReceived is the largest message that can be received.
 	MaxReceived int
@@ -62,9 +63,9 @@ type Config struct {
 	// ProbeMembers starts a health check of each member. It does not block. It is not nil if
 	// Progress is not.
 	ProbeMembers func()
-	// Broken is called for each stream that has ended and is opened again.
+	// Broken is called with the error of each stream that has ended and is opened again.
 	Broken func(err error)
-	// Backlog is called with what a consumer has not taken; see [Watch.NoteBacklog].
+	// Backlog is called with the size of a consumer's backlog; see [Watch.NoteBacklog].
 	Backlog func(responses, bytes int)
 }
 
@@ -94,15 +95,15 @@ func New(parent context.Context, cfg Config) *Streams {
 	return s
 }
 
-// Watch is one watch on one of the streams. The zero value is ready for [Streams.Add]; it can be
-// part of its sink.
+// Watch is one watch on one of the streams. The zero value is ready for [Streams.Add]. A Watch can
+// be a field of its sink.
 type Watch struct {
 	watchmux.Watcher
 	stream *stream // read-only after Add
 }
 
-// Add puts w on the stream of ctx, which is opened if there is none. It reports false, and does
-// nothing, once the Streams have ended. req must not be changed afterwards.
+// Add adds w to the stream for the metadata of ctx, which it opens if there is none. It returns
+// false, and does nothing, once the Streams have ended. req must not be changed afterwards.
 func (s *Streams) Add(
 	ctx context.Context, w *Watch, req *pb.WatchCreateRequest, sink watchmux.Sink,
 ) bool {
@@ -118,7 +119,7 @@ func (s *Streams) Add(
 			return true
 		}
 	}
-	st := newStream(ctx, s, key) // there is none, or it is ending
+	st := newStream(ctx, s, key) // there is no stream for key, or it is ending
 	s.byKey[key] = st
 	s.links.Add(1)
 	w.stream = st
@@ -131,16 +132,16 @@ func (s *Streams) Add(
 // Cancel ends the watch because its consumer wants no more events.
 func (w *Watch) Cancel() { w.stream.mux.Cancel(&w.Watcher) }
 
-// Drained is called when the consumer has caught up. A paused watch resumes.
+// Drained is called when the consumer has caught up. If the watch is paused, it resumes.
 func (w *Watch) Drained() { w.stream.mux.Drained(&w.Watcher) }
 
-// NoteBacklog notes what the consumer has not taken, for [Config.Backlog]. It is called by the
-// sink's Deliver only.
+// NoteBacklog notes the size of the consumer's backlog, for [Config.Backlog]. Only the sink's
+// Deliver may call it.
 func (w *Watch) NoteBacklog(responses, bytes int) { w.stream.noteBacklog(responses, bytes) }
 
-// RequestProgress asks the server of ctx's stream for a progress notice to all watches of the
-// stream. It does not wait for the answer. It returns [ErrNoStream] if only other streams have
-// watches, and nil if none has.
+// RequestProgress asks for a progress notice to all watches on the stream for the metadata of ctx.
+// It does not wait for the answer. It returns [ErrNoStream] if only other streams have watches, nil
+// if no stream has any, and the context's error once the Streams have ended.
 func (s *Streams) RequestProgress(ctx context.Context) error {
 	key := streamKey(ctx)
 	s.mu.Lock()
@@ -169,8 +170,8 @@ func (s *Streams) Close() {
 	s.ticks.Wait()
 }
 
-// err returns why the streams have ended, or nil. It looks at the parent too, whose end may have
-// closed the connection before it has reached s.ctx.
+// err returns why the streams have ended, or nil. It looks at the parent context, too: the parent's
+// end may have closed the connection before it has ended s.ctx.
 func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
 
 // forget removes a stream whose link has ended.
@@ -183,8 +184,8 @@ func (s *Streams) forget(st *stream) {
 	s.links.Done()
 }
 
-// enterTick counts a tick that begins, so that Close waits for it, and returns true. It returns
-// false if the Streams are closed: the tick must not begin.
+// enterTick counts a tick that begins, so that Close waits for it. It returns false if the Streams
+// are closed; the tick must then do nothing.
 func (s *Streams) enterTick() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,8 +195,9 @@ func (s *Streams) enterTick() bool {
 	return !s.closed
 }
 
-// streamKey returns the outgoing metadata of ctx in one text, which does not depend on the order in
-// which they were set. Names are sorted, and each part is preceded by its length.
+// streamKey returns the outgoing metadata of ctx as one text. Names are sorted, so that the text
+// does not depend on the order in which they were set. Each part is preceded by its length, so that
+// different metadata have different texts.
 func streamKey(ctx context.Context) string {
 	md, _ := metadata.FromOutgoingContext(ctx)
 	if len(md) == 0 {

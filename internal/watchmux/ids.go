@@ -8,16 +8,17 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// firstID lies far above the ids that servers count up from 0, so that no server
-// chooses an id that was chosen here, and an answer can be matched by its id.
+// firstID is the number after which the client chooses its ids. It lies far above the ids that
+// servers count up from 0, so an answer under such an id is the answer to the create that asked for
+// it.
 const firstID = 1 << 32
 
-// ids is how ids are assigned on a stream.
+// ids says who chooses the watch ids on the current stream, and what is known of its server.
 type ids struct {
 	mode     idMode
-	last     int64 // the last id chosen by the client on any stream; never reused
-	first    int64 // the first one of this stream; 0: none yet
-	echoed   bool  // the server has confirmed a watch under an id of the client's
+	last     int64 // the last id that the client chose on any stream; ids are never reused
+	first    int64 // the first id that the client chose on this stream; 0: none yet
+	echoed   bool  // the server has confirmed a watch under an id that the client chose
 	repeated bool  // the create with the first id was sent once more, without options; see Overdue
 	settled  bool  // the repeated create was answered
 }
@@ -25,13 +26,13 @@ type ids struct {
 type idMode uint8
 
 const (
-	plain   idMode = iota // creates carry no options of the mux's, and go one by one
-	untried               // creates go one by one, and none has carried options
-	trying                // one with options is in flight, alone
-	taken                 // creates carry ids and go in a window
+	plain   idMode = iota // creates are sent one by one, without the mux's options
+	untried               // creates are sent one by one; none has carried options yet
+	trying                // a create with options is in flight, and no other create
+	taken                 // creates carry ids; up to Window of them are in flight
 )
 
-// windowLocked is how many creates may be in flight.
+// windowLocked returns how many creates may be in flight.
 func (m *Mux) windowLocked() int {
 	if m.ids.mode == taken {
 		return m.cfg.Window
@@ -39,8 +40,8 @@ func (m *Mux) windowLocked() int {
 	return 1
 }
 
-// chooseLocked returns the id to ask for in the next create, that of w; 0 leaves the choice to the
-// server, and stands for a create without options.
+// chooseLocked returns the id to put into the create of w, which is the next to be sent. It returns
+// 0 for a create without the mux's options, for which the server chooses the id.
 func (m *Mux) chooseLocked(w *Watcher) int64 {
 	switch {
 	case m.ids.mode == taken:
@@ -60,14 +61,15 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 	return m.ids.last
 }
 
-// wantsFragmentsLocked reports whether a create of w is to try for fragments on the mux's own
-// account: the server may have more to send at once than the client can receive, or is to hold.
+// wantsFragmentsLocked reports whether the mux adds the wish for fragments to a create of w. It
+// does if w begins in the past: the server may then have more to send at once than the client can
+// receive in one message, or should keep in memory.
 func (m *Mux) wantsFragmentsLocked(w *Watcher) bool {
 	return m.cfg.Fragments && w.next != 0 && !w.template.Fragment
 }
 
-// answeredLocked takes the watcher whose create the confirmation of id answers out of the creates
-// in flight. It returns nil for an answer that belongs to none of them.
+// answeredLocked finds the create that a confirmation under id answers, removes it from the creates
+// in flight, and returns its watcher. It returns nil if the confirmation answers none of them.
 func (m *Mux) answeredLocked(id int64) *Watcher {
 	if m.active[id] != nil || len(m.inflight) == 0 {
 		return nil
@@ -91,8 +93,8 @@ func (m *Mux) answeredLocked(id int64) *Watcher {
 	return w
 }
 
-// refusedLocked handles the refusal of a create. It does not say which: with several in flight it
-// is kept until as many refusals have come as creates are unanswered.
+// refusedLocked handles the refusal of a create. A refusal does not say which create it is for. If
+// several are in flight, it is kept until as many refusals have come as creates are unanswered.
 func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 	if i := slices.IndexFunc(m.inflight, func(w *Watcher) bool {
 		return w.id == resp.WatchId && w.id != 0
@@ -108,8 +110,8 @@ func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 	m.settleLocked()
 }
 
-// settleLocked attributes the refusals, in order, once nothing else can answer the creates in
-// flight.
+// settleLocked matches the kept refusals with the creates in flight, in order, once there are as
+// many of them: each of these creates has then been refused.
 func (m *Mux) settleLocked() {
 	if len(m.refusals) == 0 || len(m.refusals) < len(m.inflight) {
 		return
@@ -119,14 +121,14 @@ func (m *Mux) settleLocked() {
 	m.refuseLocked(refused, refusals)
 }
 
-// refuseLocked handles watchers that have been refused, with the responses that say so.
+// refuseLocked handles the refusal of watchers' creates. resps has the response for each watcher.
 func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 	tried := m.ids.mode == trying
 	if tried {
 		m.ids.mode, m.ids.first = untried, 0
 	}
 	reconnect := false
-	for i := len(refused) - 1; i >= 0; i-- { // the first is to be the first of the queue again
+	for i := len(refused) - 1; i >= 0; i-- { // backwards, so that the queue gets their order
 		reconnect = m.retryLocked(refused[i], resps[i]) || reconnect
 	}
 	refused[0].doubted = tried && !reconnect
@@ -135,8 +137,9 @@ func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 	}
 }
 
-// retryLocked tries a refused w once more, in its place in the queue, or ends it. It reports
-// whether the second try needs another stream.
+// retryLocked puts w, whose create was refused, back at the front of the queue for a second try. It
+// ends w if that was the second try, or if the watch's revision is compacted. It reports whether
+// the second try needs another stream.
 func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
 	if w.state == abandoned || w.original != nil {
 		return false
@@ -150,14 +153,15 @@ func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
 	return m.cfg.Refused != nil && m.cfg.Refused(resp.CancelReason)
 }
 
-// reconnectLocked gives the stream up. The link answers with Broken.
+// reconnectLocked gives the stream up for reason. The link then calls Broken.
 func (m *Mux) reconnectLocked(reason error) {
 	m.open = false
 	m.out = nil
 	m.link.Reconnect(reason)
 }
 
-// onStreamLocked returns the watchers whose creates were sent on the stream and that are live.
+// onStreamLocked returns the live watchers that the server knows: those that are active, and those
+// whose creates are in flight.
 func (m *Mux) onStreamLocked() (ws []*Watcher) {
 	for _, w := range m.inflight {
 		if w.state == creating && w.original == nil {
@@ -170,8 +174,8 @@ func (m *Mux) onStreamLocked() (ws []*Watcher) {
 // bySeq compares watchers by the order of Add.
 func bySeq(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) }
 
-// requeueLocked forgets the stream. All watchers that were on it are queued again, in the order of
-// Add.
+// requeueLocked forgets the current stream. It queues all watchers that were on it again, in the
+// order in which they were added.
 func (m *Mux) requeueLocked() {
 	all := slices.DeleteFunc(m.queue.all(), func(w *Watcher) bool { return w.original != nil })
 	all = append(all, m.onStreamLocked()...)

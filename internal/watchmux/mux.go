@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// Link is what the mux needs of its bidi link. None of the methods may block or call the mux.
+// Link is the part of a bidi link that the mux uses. The methods must not block or call the mux.
 type Link interface {
 	Send(...*pb.WatchRequest)
 	Queued() int
@@ -19,32 +19,32 @@ type Link interface {
 	Stop()
 }
 
-// ErrProtocol is the reason of a reconnect after answers that do not fit the requests sent.
+// ErrProtocol is the reason of a reconnect after an answer that fits none of the requests sent.
 var ErrProtocol = errors.New("watchmux: the server's answers do not match the requests")
 
 // ErrRefused is the reason of a reconnect that Config.Refused asked for.
 var ErrRefused = errors.New("watchmux: a watch was refused, trying again with a new stream")
 
-// ErrOverdue is the reason of a reconnect after a create with options was not answered, and one
-// without was.
+// ErrOverdue is the reason of a reconnect after the server has answered a create without options,
+// and not the create of the same watch with options that was sent before.
 var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
 
 // Config is read-only after New. The hooks are called with the mux's mutex held: they must not
 // block and not call the mux.
 type Config struct {
-	// Window is the number of creates in flight on a server that takes over the client's ids.
+	// Window is how many creates may be in flight on a server that uses the client's ids.
 	Window int
-	// MinBatch is the number of queued watchers from which on ids of the client are tried.
+	// MinBatch is how many watchers must be queued for the mux to try ids of its own.
 	MinBatch int
-	// Fragments has watches that begin in the past ask for fragments.
+	// Fragments makes the mux ask for fragments for watches that begin in the past.
 	Fragments bool
 	// Servers is shared by the muxes of a client; New makes one if it is nil.
 	Servers *Servers
-	// TryingOptions, if set, is called when the first create with a client's id is sent on a
-	// stream. The owner calls Overdue with the id some time later.
+	// TryingOptions, if set, is called when the first create with an id is sent on a stream. The
+	// owner calls Overdue with that id some time later.
 	TryingOptions func(id int64)
-	// Holding, if set, is called when watchers are held back. The owner calls Release some time
-	// later.
+	// Holding, if set, is called when watchers are held back because of a message over the client's
+	// limit. The owner calls Release some time later.
 	Holding func()
 	// Refused, if set, is called for each create that was refused for the first time. It reports
 	// whether the second try needs a new stream, because the credentials of this stream may be the
@@ -66,9 +66,9 @@ type Mux struct {
 	live   int // watchers that are neither abandoned nor done
 	queue  queue
 	paused map[*Watcher]struct{}
-	serial bool // the next stream's creates go without options
-	doubt  bool // the last stream was ended at a create with options
-	doubts int  // how often that was so, and the create went through without options
+	serial bool // creates on the next stream carry no options
+	doubt  bool // the server ended the last stream while a create with options was unanswered
+	doubts int  // how often a create without options succeeded after such an end
 	over   oversize
 	out    []*pb.WatchRequest
 	finals []final
@@ -83,7 +83,8 @@ type Mux struct {
 	progress progress
 }
 
-// noContext makes classify look at the error only: the owner of the link looks at its context.
+// noContext is passed to classify, so that it judges by the error only. The owner of the link has
+// looked at the link's context before.
 var noContext context.Context
 
 type final struct {
@@ -182,8 +183,8 @@ func (m *Mux) Opened(fill func(...*pb.WatchRequest)) {
 	m.out = nil
 }
 
-// Broken implements bidi.Handler. The watchers of the stream go back into the queue, or end if the
-// stream must not be opened again (see classify.IsFinal). They also end if the server has lost its
+// Broken implements bidi.Handler. It puts the watchers of the stream back into the queue. It ends
+// them if the stream must not be opened again (see classify.IsFinal), or if the server has lost its
 // leader: servers end a stream for that reason only if its watchers require a leader.
 func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.mu.Lock()
@@ -200,7 +201,7 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.requeueLocked()
 	m.narrowLocked(causes, err)
 	if !errors.Is(err, ErrRefused) {
-		// the next stream has other credentials, so a refusal on it is a first one
+		// the next stream may have another token, so a refusal on it counts as the first one
 		for _, w := range m.queue.all() {
 			w.retried = false
 		}
@@ -208,8 +209,8 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	return !m.closed, 0
 }
 
-// advanceLocked sends the creates that the window allows, and a progress request that a consumer
-// waits for once no watcher is queued.
+// advanceLocked sends as many creates as the window allows. Once no watcher is queued, it also
+// sends the progress request that a consumer has asked for.
 func (m *Mux) advanceLocked() {
 	if !m.open || m.closed {
 		return
@@ -229,7 +230,7 @@ func (m *Mux) advanceLocked() {
 	}
 }
 
-// cancelLocked takes an active watcher off the stream.
+// cancelLocked cancels an active watcher on the server and removes it from the map of active ids.
 func (m *Mux) cancelLocked(w *Watcher) {
 	delete(m.active, w.id)
 	m.sendCancelLocked(w.id)
@@ -246,7 +247,8 @@ func (m *Mux) sendLocked(r *pb.WatchRequest) {
 	m.out = append(m.out, r)
 }
 
-// endLocked ends a watcher that has been removed from its place.
+// endLocked ends w for the reason f. The caller has removed w from the queue, the map or the set
+// that it was in.
 func (m *Mux) endLocked(w *Watcher, f Final) {
 	w.state = done
 	w.partial = nil
@@ -254,7 +256,8 @@ func (m *Mux) endLocked(w *Watcher, f Final) {
 	m.leaveLocked()
 }
 
-// leaveLocked counts a watcher out, and stops the link with the last one.
+// leaveLocked counts one live watcher less. After the last one it closes the mux and stops its
+// link.
 func (m *Mux) leaveLocked() {
 	m.live--
 	if m.live == 0 {
@@ -262,7 +265,7 @@ func (m *Mux) leaveLocked() {
 	}
 }
 
-// haltLocked ends all watchers.
+// haltLocked ends all watchers with err and closes the mux.
 func (m *Mux) haltLocked(err error) {
 	m.requeueLocked()
 	for w := range m.paused {
@@ -276,8 +279,9 @@ func (m *Mux) haltLocked(err error) {
 	m.closed = true
 }
 
-// unlock carries out what was decided under the mutex. Requests are queued before it is released,
-// so that their order is that of the decisions.
+// unlock sends the requests, stops the link and ends the watchers, as was decided under the mutex,
+// and releases the mutex. It hands the requests to the link before the release, so that they are
+// sent in the order in which they were decided. It calls Done after the release.
 func (m *Mux) unlock() {
 	if len(m.out) > 0 {
 		m.link.Send(m.out...)

@@ -7,9 +7,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// Servers is what the servers of one client have shown about options that the mux adds to creates
-// by itself: ids, and the wish for fragments. All muxes of a client share it. The zero value is
-// ready; it is safe for concurrent use.
+// Servers remembers whether the servers of one client take the options that a mux adds to creates:
+// watch ids, and the wish for fragments. All muxes of the client share it. The zero value is ready
+// to use. It is safe for concurrent use.
 type Servers struct{ verdict atomic.Uint32 }
 
 const (
@@ -23,11 +23,12 @@ func (s *Servers) forget()       { s.verdict.CompareAndSwap(optionsTaken, noVerd
 func (s *Servers) refuse()       { s.verdict.Store(optionsRefused) }
 func (s *Servers) refused() bool { return s.verdict.Load() == optionsRefused }
 
-// minDoubts is how many streams in a row must have ended at a create with options, each followed by
-// one on which the same create went through without, for the options to be taken for the cause.
+// minDoubts is how often a stream must have ended while a create with options was unanswered, and
+// the same create have succeeded without options on the next stream. Then the options are taken for
+// the cause.
 const minDoubts = 2
 
-// openOptionsLocked decides how a new stream begins.
+// openOptionsLocked decides whether creates on a new stream carry options.
 func (m *Mux) openOptionsLocked() {
 	mode := untried
 	switch {
@@ -40,8 +41,8 @@ func (m *Mux) openOptionsLocked() {
 	m.serial = false
 }
 
-// breakOptionsLocked learns from the end of a stream on which a create with options was not
-// answered.
+// breakOptionsLocked decides, when a stream ends with err while creates are unanswered, whether
+// options may be the cause.
 func (m *Mux) breakOptionsLocked(err error) {
 	if m.doubt = false; len(m.inflight) == 0 {
 		return
@@ -49,7 +50,7 @@ func (m *Mux) breakOptionsLocked(err error) {
 	refusal := classify.IsOptionRefusal(err)
 	switch {
 	case m.ids.first == 0 && refusal && m.over.fragments:
-		// asked for in spite of an earlier refusal
+		// oversize made the creates ask for fragments although the server refuses options
 		m.over.fragments, m.over.futile = false, true
 	case m.ids.first == 0 || m.ids.echoed:
 	case refusal:
@@ -59,7 +60,8 @@ func (m *Mux) breakOptionsLocked(err error) {
 	}
 }
 
-// plainAnsweredLocked notes that a create without options has been answered.
+// plainAnsweredLocked notes that a create without options was answered. If the last stream ended
+// while a create with options was unanswered, the options may have been the cause.
 func (m *Mux) plainAnsweredLocked() {
 	if !m.doubt {
 		return
@@ -70,12 +72,14 @@ func (m *Mux) plainAnsweredLocked() {
 	}
 }
 
-// Overdue is called when the stream's first create with options has been waiting for its answer for
-// a while. If it still is, and no later one has been answered, the same watch is asked for once
-// more without options. A server that takes options answers in order, the first one under the
-// client's id; the second watch is then cancelled. One that answers the second first ignores
-// options, or is about to answer both in any order: creates go without, on another stream, as on
-// this one the answer to the next create could not be told from a late one.
+// Overdue is called some time after the stream's first create with options was sent. If neither
+// that create nor a later one with options has been answered, Overdue sends a second create for the
+// same watch, without options.
+//
+// A server that takes options answers in order, and the first answer is under the client's id. The
+// mux then cancels the second watch. A server whose first answer is under another id ignores the
+// options, or may answer the two creates in any order. The mux then gives the stream up and uses no
+// more options, because it could not tell a late answer from that to the next create.
 func (m *Mux) Overdue(id int64) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -88,7 +92,8 @@ func (m *Mux) Overdue(id int64) {
 	}
 }
 
-// strayLocked handles a confirmation that answers none of the creates in flight.
+// strayLocked handles a confirmation under id that answers none of the creates in flight. It may be
+// the answer to the repeated create; see Overdue.
 func (m *Mux) strayLocked(id int64) {
 	known := m.active[id] != nil
 	switch {
@@ -99,16 +104,16 @@ func (m *Mux) strayLocked(id int64) {
 		m.ids.settled = true
 		m.sendCancelLocked(id)
 	case len(m.inflight) > 0:
-		// the id is in use, or was not asked for: whose answer it is cannot be told
+		// the id is in use, or no create asked for it: the create that it answers is unknown
 		if !m.ids.echoed {
-			m.cfg.Servers.forget() // the server is another than the one that took options
+			m.cfg.Servers.forget() // this may be another server than the one that took options
 		}
 		m.reconnectLocked(ErrProtocol)
 	}
 }
 
-// repeatRefusedLocked handles a refusal that may be the answer to the repeated create. It reports
-// whether it was.
+// repeatRefusedLocked handles a refusal while the repeated create is unanswered. It reports whether
+// the refusal was for the repeated create, or may have been.
 func (m *Mux) repeatRefusedLocked() bool {
 	switch {
 	case !m.ids.repeated || m.ids.settled:

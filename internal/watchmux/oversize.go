@@ -6,30 +6,34 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// oversize is the search for the watcher whose messages are over the client's limit. gRPC ends the
-// stream at such a message and does not say which watcher it was for. After the first one, all
-// creates ask for fragments. If the stream breaks at another one, every watcher of the stream is a
-// possible cause. Half of them are held back while the others resume. If the stream breaks again,
-// the cause is among those that had resumed, and half of them are held back; otherwise it is among
-// those that were held back, which resume. The last possible cause ends with the error, and no
-// other watcher does.
+// oversize is the state of the search for the watcher whose messages are over the client's limit.
+// gRPC ends the stream at such a message and does not say which watcher it was for.
+//
+// After the first such message, all creates ask for fragments. If the stream breaks at a further
+// message, every watcher of the stream is a possible cause. Half of these watchers are held back,
+// and the other half resume. If the stream breaks again, the cause is in the half that resumed, of
+// which half is then held back. If it does not break, the cause is in the half that was held back,
+// which resumes. So the search ends with one watcher. Only that one ends with the error.
 type oversize struct {
 	fragments bool // all creates ask for fragments
 	futile    bool // the server refuses creates that ask for fragments
-	quiet     int  // calls of Release since the last break at which all watchers were confirmed
+	quiet     int  // calls of Release since the last break that found all watchers confirmed
 }
 
 const (
-	// maxStrikes is 2 because etcd may send the first response of a watch without fragments, if it
-	// comes before the create has been recorded.
+	// maxStrikes is how often the only possible cause must break the stream before it is ended. It
+	// is 2 because etcd sends the first response of a watch whole if it has not yet recorded that
+	// the create asks for fragments.
 	maxStrikes = 2
-	// minQuiet is 2 because a server then has had the whole time between two calls of Release to
-	// send a message over the limit.
+	// minQuiet is how many calls of Release without a break clear the watchers that resumed. It is
+	// 2 because the server then had the whole time between two calls to send a message over the
+	// limit.
 	minQuiet = 2
 )
 
-// possibleCausesLocked returns the watchers of which one may have caused the end of a stream with
-// err. It is called before the watchers are queued again.
+// possibleCausesLocked returns the watchers of the stream that ended with err, if one of them has
+// received a message over the limit. If some of them are known to be possible causes, it returns
+// only those. It is called before the watchers are queued again.
 func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	m.over.quiet = 0
 	if !classify.IsOverLimit(err) {
@@ -48,8 +52,8 @@ func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	return causes
 }
 
-// narrowLocked holds half of the possible causes back, or ends the only one. All of them are in the
-// queue.
+// narrowLocked holds half of the possible causes back. If there is only one, it counts a strike
+// against that watcher, and ends it after the last. All causes are in the queue.
 func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	if len(causes) == 1 {
 		w := causes[0]
@@ -72,8 +76,9 @@ func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	}
 }
 
-// Release is called some time after Config.Holding was called. If the stream has been open since,
-// the watchers on it are no possible causes, and those that were held back resume.
+// Release is called some time after Config.Holding was called. If the stream has not broken for
+// minQuiet calls, none of the watchers on it is a possible cause, and those that were held back
+// resume.
 func (m *Mux) Release() {
 	m.mu.Lock()
 	defer m.unlock()
@@ -95,7 +100,7 @@ func (m *Mux) Release() {
 	m.cfg.Holding()
 }
 
-// releaseLocked queues the watchers that were held back. It reports whether there were any.
+// releaseLocked queues the watchers that were held back. It reports whether there are any.
 func (m *Mux) releaseLocked() (any bool) {
 	var held []*Watcher
 	for w := range m.paused {

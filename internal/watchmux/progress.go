@@ -2,39 +2,41 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOutstanding bounds the number of notices that a confirmation can overtake: etcd queues 128
-// responses per stream, hands one to the transport, and drops notices that find no room.
+// maxOutstanding is how many notices can at most be sent after the confirmation of a watch that is
+// younger than they are. etcd queues 128 responses per stream, hands one more to the transport, and
+// drops notices that find no room.
 const maxOutstanding = 129
 
-// progress counts the progress requests of a stream and their answers. The server answers each with
-// at most one notice, in order. It answers none while a watcher of the stream is catching up. So a
-// notice may be the answer to any request that is still unanswered.
+// progress counts the progress requests of a stream and their answers. The server answers each
+// request with at most one notice, in order, and answers none while a watcher of the stream is
+// catching up. So a notice may be the answer to any request that is still unanswered.
 //
 // A notice that was computed before a watcher existed may arrive after that watcher's confirmation.
-// It must not be applied to the watcher, which would resume past events that it has not been sent.
-// staleNotices of a watcher is the number of requests that were unanswered when its create was
-// sent. Each notice lowers it by one. It becomes zero with a notice of a later revision than the
-// confirmation's, and with any event, because notices older than the watch precede both. A notice
-// is ignored only if it speaks for revisions that the watch is still to be sent: a request that is
-// never answered would otherwise hold back notices for long.
+// It must not be applied to the watcher, which would then resume after events that it was not sent.
+// So each watcher has a number of staleNotices, which begins as the number of requests that were
+// unanswered when its create was sent. Each notice lowers it by one. A notice of a later revision
+// than the confirmation's sets it to zero, as does any event of the watcher, because the server
+// sends notices older than the watch before them. A notice within this number is ignored only if it
+// covers revisions that the watcher has yet to receive. Other notices apply, because a request that
+// is never answered would otherwise keep notices from the watcher for long.
 type progress struct {
 	unanswered int  // requests that may still be answered
 	user       int  // how many of the next notices may answer a consumer's request
-	wanted     bool // a consumer asked while no request could be sent
+	wanted     bool // a consumer's request could not be sent yet
 	newest     bool // the last request handed to the link was one for progress
-	notices    int  // received on this stream
+	notices    int  // how many requested notices were received on this stream
 
-	latest int64 // the latest revision that the stream has shown
+	latest int64 // the highest revision in a header on this stream
 
 	order   orderTest
-	ordered bool // proven: the server sends notices only after the events that they speak for
-	// of a stream that is not ordered: the revision of a notice that a later one may confirm; 0:
-	// none
+	ordered bool // proven: the server sends a notice only after all events up to its revision
+	// the revision of the last notice on a stream that is not ordered, which a later notice may
+	// confirm; 0: none
 	mark  int64
-	quiet bool // nothing has come for a second since the mark
+	quiet bool // nothing was received for a second after the notice of mark
 }
 
-// answered counts a notice, and reports whether it may answer a consumer's request.
+// answered counts a notice. It reports whether the notice may answer a consumer's request.
 func (p *progress) answered() (user bool) {
 	user = p.user > 0
 	p.user = max(p.user-1, 0)
@@ -44,8 +46,8 @@ func (p *progress) answered() (user bool) {
 	return user
 }
 
-// confirmed takes a notice for rev of a stream that is not ordered, and returns the revision that
-// it confirms, or 0.
+// confirmed handles a notice of revision rev on a stream that is not ordered. It returns the
+// revision of an earlier notice, up to which the server must have sent all events, or 0.
 func (p *progress) confirmed(rev int64) (mark int64) {
 	if p.mark > 0 && !p.quiet {
 		return 0
@@ -54,12 +56,13 @@ func (p *progress) confirmed(rev int64) (mark int64) {
 	return mark
 }
 
-// outstanding returns how many notices may overtake the confirmation of a watch created now.
+// outstanding returns how many notices may be older than a watch that is created now, and arrive
+// after its confirmation.
 func (p *progress) outstanding() uint8 { return uint8(min(p.unanswered, maxOutstanding)) }
 
-// RequestProgress asks the server for a progress notice to all watchers. If that is not possible
-// at once, because there is no stream or watchers are still queued, it is done as soon as it is. It
-// reports whether the mux has any watcher.
+// RequestProgress asks the server for a progress notice to all watchers. The request is sent once
+// there is a stream and all queued watchers are created. RequestProgress reports whether the mux
+// has any watcher.
 func (m *Mux) RequestProgress() bool {
 	m.mu.Lock()
 	defer m.unlock()
@@ -71,17 +74,19 @@ func (m *Mux) RequestProgress() bool {
 	return true
 }
 
-// Live reports whether the mux has any watcher. Once it has none, it never has one again.
+// Live reports whether the mux has any watcher. A mux whose last watcher has left never takes
+// another.
 func (m *Mux) Live() bool {
 	m.mu.Lock()
 	defer m.unlock()
 	return !m.closed
 }
 
-// Liveness is what a stream has shown of itself.
+// Liveness describes the current stream, for the decision whether and how to check that its server
+// is alive.
 type Liveness struct {
-	Active        bool // a stream has active watchers, and its server sends revisions
-	Notices       int  // how many requested notices have come
+	Active        bool // the stream has active watchers, and its server sends revisions
+	Notices       int  // how many requested notices were received
 	CreateStalled bool // creates are unanswered
 	// a watcher waits for a revision that the store has not reached; etcd answers no progress
 	// request on such a stream
@@ -90,10 +95,11 @@ type Liveness struct {
 	FallsBehind bool
 	// a watcher from the past may still catch up; etcd answers no progress request meanwhile
 	CatchesUp bool
-	Untested  bool // the server has answered, and the order of its notices is not known
+	// the server answers progress requests, and the order of its notices may still be tested
+	Untested bool
 }
 
-// Liveness returns what the stream has shown of itself.
+// Liveness returns the Liveness of the current stream, or a zero one if there is no stream.
 func (m *Mux) Liveness() (l Liveness) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -113,10 +119,10 @@ func (m *Mux) Liveness() (l Liveness) {
 	return l
 }
 
-// CheckLiveness sends a request that a server in good health answers, on the mux's own behalf, and
-// reports whether it did: one for progress if ask is set, and creates of shadows if there is
-// reason for them. Consumers do not see the answers, but these move the revisions to resume from.
-// quiet says that nothing has been received for a second.
+// CheckLiveness sends requests that a healthy server answers: one for progress if ask is set, and
+// creates of shadows if a watcher waits for the future or the order of notices is to be tested. It
+// reports whether it sent any. Consumers do not see the answers, but the answers move the revisions
+// to resume from. quiet says that nothing was received for a second.
 func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -141,8 +147,8 @@ func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	return sent || ask
 }
 
-// requestProgressLocked sends a progress request. If the last request is one that the link has not
-// sent yet, it sends no other: that one serves both.
+// requestProgressLocked sends a progress request; user says that it is for a consumer. It sends no
+// second one if the last request in the link's queue is for progress and is not sent yet.
 func (m *Mux) requestProgressLocked(user bool) {
 	p := &m.progress
 	if !p.newest || m.link.Queued() == 0 {
@@ -153,13 +159,13 @@ func (m *Mux) requestProgressLocked(user bool) {
 	}
 	if user {
 		p.wanted = false
-		// Consumers are shown one notice more, because the answer to an earlier request may come
-		// first.
+		// Consumers are shown two notices for one request, because the first may be the answer to
+		// an earlier request.
 		p.user = min(p.user+2, p.unanswered)
 	}
 }
 
-// noticeLocked handles a notice for all watchers of the stream.
+// noticeLocked handles a requested notice, which is for all watchers of the stream.
 func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	rev := resp.Header.Revision
 	if rev <= 0 {
@@ -189,8 +195,9 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	}
 }
 
-// progressLocked applies a notice to one watcher. It means nothing to one in the middle of a
-// fragmented response.
+// progressLocked applies a notice to w. If show is set, the consumer receives it; if move is set,
+// it moves the revision to resume from. A watcher in the middle of a fragmented response ignores
+// it.
 func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show, move bool) {
 	if w.partial != nil {
 		return

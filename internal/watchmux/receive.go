@@ -2,7 +2,7 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// noHeader stands in for the header of a response that has none, so that consumers need not check.
+// noHeader is the header given to a response that has none, so that consumers need not check.
 var noHeader = &pb.ResponseHeader{}
 
 // Received implements bidi.Handler.
@@ -32,8 +32,8 @@ func (m *Mux) Received(resp *pb.WatchResponse) {
 	}
 }
 
-// withHeader returns a copy of resp that has a header; resp itself may be shared with an in-process
-// server.
+// withHeader returns a copy of resp with noHeader as its header. It does not change resp, which a
+// server in the same process may still use.
 func withHeader(resp *pb.WatchResponse) *pb.WatchResponse {
 	return &pb.WatchResponse{
 		Header: noHeader, WatchId: resp.WatchId, Created: resp.Created, Canceled: resp.Canceled,
@@ -42,6 +42,7 @@ func withHeader(resp *pb.WatchResponse) *pb.WatchResponse {
 	}
 }
 
+// finalOf returns the Final of a watch that the server has ended with resp.
 func finalOf(resp *pb.WatchResponse) Final {
 	return Final{Header: resp.Header, CompactRevision: resp.CompactRevision,
 		Reason: resp.CancelReason}
@@ -71,14 +72,15 @@ func (m *Mux) createdLocked(resp *pb.WatchResponse) {
 	m.advanceLocked()
 }
 
-// activateLocked puts a confirmed watcher into the id table. One that watches from "now" has that
-// from here on: whatever happens, it resumes after the revision of the confirmation.
+// activateLocked makes w active under the id that the server has confirmed. If w watches from
+// "now", that is the revision of the confirmation: w resumes from the revision after it, also if
+// the stream breaks before any event.
 func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	w.state, w.id, w.retried = active, resp.WatchId, false
 	w.created = resp.Header.Revision
 	w.catchingUp = !w.createdInStep()
 	m.active[w.id] = w
-	if w.doubted { // refused with options, and not without
+	if w.doubted { // the create was refused with options, and is accepted without
 		w.doubted, m.ids.mode = false, plain
 		m.cfg.Servers.refuse()
 	}
@@ -91,7 +93,7 @@ func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// updateLocked handles what the server says about one active watcher.
+// updateLocked handles a response for one active watcher.
 func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	last := resp.Canceled || resp.CompactRevision != 0
 	switch {
@@ -103,8 +105,8 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	if last {
 		delete(m.active, w.id)
 		if resp.CompactRevision != 0 {
-			// until then etcd counts it among the stream's watchers, as one that lags behind: no
-			// progress
+			// until it is cancelled, etcd counts it as a watcher that catches up, and answers no
+			// progress request of the stream
 			m.sendCancelLocked(w.id)
 		}
 		if !m.compactedEarlyLocked(w, resp.CompactRevision) {
@@ -113,8 +115,9 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// eventsLocked delivers events, of fragments those whose revision is complete. A revision that the
-// end of the watch leaves incomplete is dropped: it comes whole or not at all.
+// eventsLocked delivers the events of a response for w, or, if it is a fragment, the events of the
+// revisions that are complete. last says that the watch ends with the response. A revision that is
+// incomplete then is dropped: a revision is delivered whole or not at all.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	w.staleNotices = 0
 	m.progress.mark = 0 // the stream is not quiet
@@ -135,7 +138,7 @@ func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	}
 }
 
-// pauseLocked takes w off the server until its consumer has caught up.
+// pauseLocked cancels w on the server, until its consumer has caught up.
 func (m *Mux) pauseLocked(w *Watcher) {
 	m.cancelLocked(w)
 	w.state = paused

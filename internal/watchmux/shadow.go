@@ -2,22 +2,23 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOrderTests is how often a stream is tested for the order of its notices. The test of a server
-// that keeps the order fails only if the server looks after the watches that catch up between two
-// requests of the test. It does so every 100 ms, and the requests are microseconds apart.
+// maxOrderTests is how often the order of a stream's notices is tested. A server that keeps the
+// order fails a test only if it looks after the watches that catch up between two requests of the
+// test. It looks every 100 ms, and the requests are microseconds apart.
 const maxOrderTests = 3
 
-// orderTest is the test of one stream: see the package comment.
+// orderTest is the test of the order of a stream's notices: see the package comment.
 type orderTest struct {
 	tries    int
-	shadow   *Watcher // its create has been sent; nil once it is answered
-	cancel   int64    // the id whose cancellation ends the test, once waits is set
-	waits    bool     // for that
-	answered bool     // a notice has come since the test began
+	shadow   *Watcher // the shadow whose create was sent; nil once the create is answered
+	waits    bool     // a cancel was sent, and its answer ends the test
+	cancel   int64    // the id of that cancel
+	answered bool     // a notice was received since the test began
 }
 
-// shadowsLocked queues shadows for the watchers that wait for the future, as many as may be in
-// flight at once, or for any one watcher if there are none and one is needed.
+// shadowsLocked queues a shadow for each watcher that waits for a future revision, but no more than
+// may be in flight. If there is no such watcher and needed is set, it queues a shadow for any one
+// watcher. It returns the first shadow, or nil if it has queued none.
 func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	var spare *Watcher
 	n := 0
@@ -39,19 +40,21 @@ func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	return first
 }
 
+// queueShadowLocked queues a shadow for w and returns it.
 func (m *Mux) queueShadowLocked(w *Watcher) *Watcher {
 	s := &Watcher{template: w.template, original: w, next: m.progress.latest}
 	m.queue.pushBack(s)
 	return s
 }
 
-// waitsForFutureLocked reports whether w was asked for from a revision that the store has not
-// reached as far as is known.
+// waitsForFutureLocked reports whether the create of w asked for a revision above the latest that
+// the stream has shown.
 func (m *Mux) waitsForFutureLocked(w *Watcher) bool {
 	return m.progress.latest > 0 && w.requested > m.progress.latest
 }
 
-// shadowCreatedLocked handles the confirmation of a shadow.
+// shadowCreatedLocked handles the confirmation of the shadow s. Its watcher takes the new id over
+// if it still waits for a future revision. The id that is left over is cancelled.
 func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	w, old := s.original, resp.WatchId
 	if w.state == active && w.requested > s.requested && w.requested > resp.Header.Revision {
@@ -68,7 +71,8 @@ func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// cancelledLocked handles the answer to a cancel. It ends a test that waits for it.
+// cancelledLocked handles the answer to a cancel of id. If a test of the order waits for it, the
+// test ends.
 func (m *Mux) cancelledLocked(id int64) {
 	p := &m.progress
 	if !p.order.waits || p.order.cancel != id {
@@ -77,13 +81,14 @@ func (m *Mux) cancelledLocked(id int64) {
 	p.order.waits = false
 	if !p.order.answered {
 		p.ordered = true
-		p.unanswered = max(p.unanswered-1, 0) // the one of the test never will be
+		p.unanswered = max(p.unanswered-1, 0) // the test's request will never be answered
 		m.requestProgressLocked(false)
 	}
 }
 
-// compactedEarlyLocked queues w again if a compaction concerns only what its shadow was asked for
-// and w does not need.
+// compactedEarlyLocked queues w again, and returns true, if the server has ended it because of a
+// compaction of revisions that w does not need. That happens after w has taken over its shadow's
+// id, because the shadow was created from an earlier revision.
 func (m *Mux) compactedEarlyLocked(w *Watcher, compacted int64) bool {
 	if !w.early || compacted <= 0 || compacted > w.next {
 		return false

@@ -9,21 +9,21 @@ import (
 )
 
 // Sink is the consumer's side of a watcher. Created and Deliver are called with the mux's mutex
-// held: they must not block and not call the mux. Done is called without it, once, after all other
-// calls; nothing is called once [Mux.Cancel] has returned true, but for a call of Done that is
-// under way.
+// held: they must not block and not call the mux. Done is called without the mutex. No method is
+// called once [Mux.Cancel] has returned true. If it returned false, a call of Done may be under
+// way.
 type Sink interface {
 	// Created is called when the server has confirmed the watch for the first time.
 	Created(*pb.ResponseHeader)
-	// Deliver hands over events, or a progress notice if there are none. It reports whether the
+	// Deliver takes events, or a progress notice if there are no events. It reports whether the
 	// consumer's backlog is over its limit; the mux then pauses the watcher until [Mux.Drained].
 	Deliver(*pb.ResponseHeader, []*mvccpb.Event) (full bool)
-	// Done is called when the watch has ended by other means than Cancel.
+	// Done is called when the watch has ended for another reason than Cancel. It is the last call.
 	Done(Final)
 }
 
-// Final is why a watch ended. Either Err is set, or the server cancelled the watch and the other
-// fields are from its response.
+// Final says why a watch has ended. Either Err is set, or the server ended the watch with a
+// response that has the other fields.
 type Final struct {
 	Err             error
 	Header          *pb.ResponseHeader
@@ -42,54 +42,55 @@ const (
 	done
 )
 
-// Watcher is one watch on a mux. The zero value is ready for [Mux.Add], which takes it over; it can
-// be part of its sink, so that the two cost one allocation. It must not be copied.
+// Watcher is one watch on a mux. The zero value is ready for [Mux.Add], and belongs to the mux
+// afterwards. A Watcher can be a field of its sink, so that both are one allocation. It must not be
+// copied.
 type Watcher struct {
-	// MergeBytes is the size up to which fragments are put together again. With 0, each revision
-	// is delivered as soon as it is complete. It is set before Add. If the template does not ask
-	// for fragments, it counts for the first stream only.
+	// MergeBytes is the size up to which fragments are merged into one response again. With 0, each
+	// revision is delivered as soon as it is complete. The field is set before Add. If the template
+	// does not ask for fragments, the mux merges on the watcher's first stream only.
 	MergeBytes int
 
 	// Read-only after Add.
 	template *pb.WatchCreateRequest // its StartRevision and WatchId are not used
 	sink     Sink
 	seq      uint64   // the order of Add
-	original *Watcher // of a shadow: the watcher that it was made for; a shadow has no sink
+	original *Watcher // the watcher that a shadow was made for; nil: this is not a shadow
 
 	// Guarded by the mux's mu.
 	state     state
 	confirmed bool // Created was called
 	retried   bool // its create was refused and is tried once more
-	// the number of progress notices that may be older than the watch; see progress
+	// how many of the next progress notices may be older than the watch; see progress
 	staleNotices uint8
 	id           int64 // creating: the id asked for, or 0; active: the id
 	next         int64 // the revision to resume from; 0: now
 	requested    int64 // the revision asked for on this stream; 0: now
-	floor        int64 // events below were delivered, or were not asked for
+	floor        int64 // events of revisions below were delivered, or were not asked for
 	created      int64 // the revision of the confirmation on this stream
-	// received in fragments and not delivered: an incomplete revision, or what is merged
+	// events received in fragments and not delivered: of an incomplete revision, or to be merged
 	partial []*mvccpb.Event
-	// the size of what was received into partial; counted where MergeBytes is set
+	// the size of the fragments in partial; counted only if MergeBytes is set
 	merged        int
-	doubted       bool // its create was refused with options, and is tried without
-	possibleCause bool // may be the one whose messages are over the limit
+	doubted       bool // its create was refused with options, and is tried without options
+	possibleCause bool // its messages may be those over the client's limit; see oversize
 	heldBack      bool // paused as a possible cause, until Release
 	strikes       int  // messages over the limit while it was the only possible cause
-	catchingUp    bool // created from the past, and no notice has come for it since
-	// requested is what a shadow was created from, not the revision needed
+	catchingUp    bool // created from the past, and no notice was received for it since
+	// w has its shadow's id, so requested is lower than the revision that w needs
 	early bool
 	place *list.Element // in the queue
 }
 
-// request makes the create request that resumes w, and notes what it asks for.
+// request returns the create request that resumes w, and notes in w what it asks for.
 func (w *Watcher) request(id int64, fragment bool) *pb.WatchRequest {
 	w.id = id
 	w.requested, w.floor, w.early = w.next, w.next, false
 	return w.create(id, fragment)
 }
 
-// create makes a create request for w. Each is a message of its own: an in-process server may keep
-// or change what it was sent.
+// create returns a create request for w. It makes a new message each time, because a server in the
+// same process may keep or change the message that it has received.
 func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 	t := w.template
 	create := &pb.WatchCreateRequest{
@@ -105,9 +106,10 @@ func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
 }
 
-// assemble adds events to those that were received in fragments, and returns what is to be
-// delivered: all where no other fragment follows; otherwise the events before the last revision,
-// which may go on in the next fragment, or nothing as long as fragments are merged.
+// assemble adds the events of a fragment to those of the fragments before it, and returns the
+// events to deliver. If no other fragment follows, these are all events. If more is set, the last
+// revision may continue in the next fragment: assemble then returns the events before it. While
+// less than MergeBytes is merged, assemble returns nothing.
 func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 	if w.MergeBytes > 0 {
 		w.merged += size(events)
@@ -130,11 +132,11 @@ func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 		w.partial = events
 		return nil
 	}
-	w.partial, w.merged = slices.Clone(events[cut:]), 0 // a copy: delivered events can be freed
+	w.partial, w.merged = slices.Clone(events[cut:]), 0 // so that delivered events can be freed
 	return events[:cut:cut]
 }
 
-// size is about how many bytes events have.
+// size returns the number of bytes in the keys and values of events.
 func size(events []*mvccpb.Event) (n int) {
 	for _, e := range events {
 		for _, kv := range []*mvccpb.KeyValue{e.GetKv(), e.GetPrevKv()} {
@@ -144,7 +146,7 @@ func size(events []*mvccpb.Event) (n int) {
 	return n
 }
 
-// forgetStream drops what is known of the stream that w was on.
+// forgetStream resets the fields of w that belong to the stream that w was on.
 func (w *Watcher) forgetStream() {
 	w.partial, w.merged, w.doubted = nil, 0, false
 	if !w.template.Fragment {
@@ -152,9 +154,9 @@ func (w *Watcher) forgetStream() {
 	}
 }
 
-// fresh returns the events that were not delivered before and do not lie before the start of the
-// watch. It does not change the slice. It leaves out events without a key-value, and keeps events
-// without a revision.
+// fresh returns the events of revisions from floor on, without changing the slice. Events of lower
+// revisions were delivered before, or lie before the start of the watch. fresh also leaves out
+// events without a key-value, and keeps events without a revision.
 func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	stale := func(e *mvccpb.Event) bool {
 		rev := e.GetKv().GetModRevision()
@@ -166,8 +168,8 @@ func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	return slices.DeleteFunc(slices.Clone(events), stale)
 }
 
-// seen moves the revisions past events that were delivered. floor stays at the last revision,
-// because the next response may have more events of it.
+// seen moves the revisions of w after events were delivered. It moves floor only to the revision of
+// the last event, because the next response may have more events of that revision.
 func (w *Watcher) seen(events []*mvccpb.Event) {
 	var last int64
 	for _, e := range events {
@@ -178,14 +180,15 @@ func (w *Watcher) seen(events []*mvccpb.Event) {
 	}
 }
 
-// progressed moves the revision to resume from past rev, of which the server said that all before
-// it has been sent.
+// progressed moves the revision to resume from past rev, because the server has sent all events up
+// to rev.
 func (w *Watcher) progressed(rev int64) { w.next = max(w.next, rev+1) }
 
-// createdInStep reports whether the server had nothing to catch up with for w when it created w.
+// createdInStep reports whether w began at the server's latest revision or later, so that there
+// were no past events to send.
 func (w *Watcher) createdInStep() bool { return w.requested == 0 || w.requested > w.created }
 
-// queue holds watchers in order. Any of them is removed in constant time.
+// queue holds watchers in order. Removing any of them takes constant time.
 type queue struct{ list.List }
 
 func (q *queue) pushBack(w *Watcher) { w.state, w.id, w.place = queued, 0, q.PushBack(w) }
@@ -200,7 +203,7 @@ func (q *queue) remove(w *Watcher) {
 // first returns the first watcher of a queue that is not empty.
 func (q *queue) first() *Watcher { return q.Front().Value.(*Watcher) }
 
-// all returns the watchers in order.
+// all returns the watchers of the queue in order.
 func (q *queue) all() []*Watcher {
 	ws := make([]*Watcher, 0, q.Len())
 	for e := q.Front(); e != nil; e = e.Next() {

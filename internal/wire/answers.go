@@ -10,7 +10,7 @@ import (
 
 // The tags of the answers: field number and wire type.
 const (
-	responseHeader = 1<<3 | byte(protowire.BytesType) // of all of them
+	responseHeader = 1<<3 | byte(protowire.BytesType) // in all answers
 
 	headerClusterID = 1<<3 | byte(protowire.VarintType)
 	headerMemberID  = 2<<3 | byte(protowire.VarintType)
@@ -92,7 +92,8 @@ func decodeDelete(c cursor, m *pb.DeleteRangeResponse) bool {
 	return ok && head.decode(&m.Header, list.header)
 }
 
-// decodePut decodes an answer whose header, if there is one, becomes the given one.
+// decodePut decodes the answer to a put. If the answer has a header, it is decoded into room, or
+// into a new header if room is nil.
 func decodePut(c cursor, m *pb.PutResponse, room *pb.ResponseHeader) bool {
 	var head header
 	ok := true
@@ -133,15 +134,16 @@ func decodeKeepAlive(c cursor, m *pb.LeaseKeepAliveResponse) bool {
 	return ok && head.decode(&m.Header, nil)
 }
 
-// header is where the header of an answer was found. It is decoded after everything else: what has
-// one pair or event has room for the header, too.
+// header is the position of the header in an answer. The header is decoded last, because only then
+// is known whether the answer has a single pair or event. A single one is allocated together with
+// the header.
 type header struct {
 	at    cursor
 	found bool
 }
 
-// find notes the header that c stands at, behind its tag, and skips it. It returns false if that is
-// not the first header of the answer: the library merges two.
+// find notes the position of the header and skips it. c has just read the header's tag. find
+// returns false for a second header in an answer, which the library would merge with the first.
 func (h *header) find(c *cursor) (ok bool) {
 	if h.found {
 		return false
@@ -151,8 +153,8 @@ func (h *header) find(c *cursor) (ok bool) {
 	return ok
 }
 
-// decode sets field to the header, if there is one. It is decoded into room, or into a new header
-// if room is nil.
+// decode sets field to the header, if there is one. It decodes the header into room, or into a new
+// header if room is nil.
 func (h *header) decode(field **pb.ResponseHeader, room *pb.ResponseHeader) bool {
 	if !h.found {
 		return true

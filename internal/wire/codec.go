@@ -10,9 +10,9 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// codec encodes as gRPC's codec does, and decodes the messages of the fast path by itself.
+// codec encodes with gRPC's codec, and decodes the messages of the fast path itself.
 type codec struct {
-	encoding.CodecV2 // gRPC's own
+	encoding.CodecV2 // gRPC's codec for protobuf
 }
 
 // Name is empty so that the content type of requests stays the usual one.
@@ -55,8 +55,8 @@ func decode(data mem.BufferSlice, v any) bool {
 	return false
 }
 
-// Options returns the call option that selects the codec. It returns none if the program has
-// registered another codec in the place of gRPC's codec for protobuf.
+// Options returns the call option that selects the codec. It returns no option if the program has
+// registered another codec in place of gRPC's codec for protobuf.
 func Options() []grpc.CallOption {
 	usual := encoding.GetCodecV2(grpcproto.Name)
 	if !isGRPCs(usual) {
@@ -65,8 +65,9 @@ func Options() []grpc.CallOption {
 	return []grpc.CallOption{grpc.ForceCodecV2(codec{usual})}
 }
 
-// SnapshotOptions returns the call options of one stream that receives a snapshot; see
-// [snapshotCodec]. Like Options, it leaves the codec to a program that has its own.
+// SnapshotOptions returns the call option for one stream that receives a snapshot; see
+// [snapshotCodec]. It returns no option if the program has registered another codec in place of
+// gRPC's codec for protobuf.
 func SnapshotOptions() []grpc.CallOption {
 	usual := encoding.GetCodecV2(grpcproto.Name)
 	if !isGRPCs(usual) {
@@ -75,17 +76,17 @@ func SnapshotOptions() []grpc.CallOption {
 	return []grpc.CallOption{grpc.ForceCodecV2(&snapshotCodec{CodecV2: usual})}
 }
 
-// isGRPCs reports whether c is the codec that gRPC registers for protobuf. Its type is not
-// exported, but it has a package.
+// isGRPCs reports whether c is the codec that gRPC registers for protobuf. gRPC does not export the
+// type of that codec, so isGRPCs compares the package of the type.
 func isGRPCs(c encoding.CodecV2) bool {
 	t := reflect.TypeOf(c)
 	return t != nil && t.Kind() == reflect.Pointer &&
 		t.Elem().PkgPath() == reflect.TypeFor[grpc.EmptyCallOption]().PkgPath()+"/encoding/proto"
 }
 
-// Settle returns the options of a call, defaults of its connection included, without the codecs of
-// this package if another codec or a content subtype is among them. gRPC alone would let the last
-// codec win, and would keep a codec when the program asks for a subtype.
+// Settle returns the options of a call. opts includes the defaults of its connection. If another
+// codec or a content subtype is among them, Settle leaves out the codecs of this package. Without
+// Settle, gRPC would use the last codec in opts, even if the program asks for a subtype.
 func Settle(opts []grpc.CallOption) []grpc.CallOption {
 	own, others := 0, 0
 	for _, o := range opts {
@@ -108,6 +109,7 @@ func Settle(opts []grpc.CallOption) []grpc.CallOption {
 	return kept
 }
 
+// isOwn reports whether o selects a codec of this package.
 func isOwn(o grpc.CallOption) bool {
 	force, ok := o.(grpc.ForceCodecV2CallOption)
 	if !ok {
@@ -120,6 +122,7 @@ func isOwn(o grpc.CallOption) bool {
 	return false
 }
 
+// choosesCodec reports whether o selects a codec or a content subtype.
 func choosesCodec(o grpc.CallOption) bool {
 	switch o.(type) {
 	case grpc.ForceCodecV2CallOption, grpc.ForceCodecCallOption, grpc.CustomCodecCallOption,

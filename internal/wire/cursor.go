@@ -8,11 +8,11 @@ import (
 )
 
 // cursor reads the bytes of one message, which may be spread over several buffers. A copy of a
-// cursor reads on from the same place.
+// cursor reads on from the position of the original.
 type cursor struct {
-	cur    []byte          // what is left of the current buffer
+	cur    []byte          // the bytes of the current buffer that are not read yet
 	rest   mem.BufferSlice // the buffers that follow
-	beyond int             // bytes of the message in rest
+	beyond int             // the number of bytes of the message in rest
 }
 
 // cursorOn returns a cursor at the start of data.
@@ -23,10 +23,10 @@ func cursorOn(data mem.BufferSlice) cursor {
 	return cursor{rest: data, beyond: data.Len()}
 }
 
-// left returns the number of bytes that are left.
+// left returns the number of bytes that are not read yet.
 func (c *cursor) left() int { return len(c.cur) + c.beyond }
 
-// more reports whether bytes are left, and makes cur hold the next of them.
+// more reports whether bytes are left. If so, it makes sure that cur begins with the next one.
 func (c *cursor) more() bool {
 	for len(c.cur) == 0 && c.beyond > 0 {
 		c.cur, c.rest = c.rest[0].ReadOnlyData(), c.rest[1:]
@@ -38,10 +38,10 @@ func (c *cursor) more() bool {
 	return len(c.cur) > 0
 }
 
-// at reports whether c stands at a field with the tag.
+// at reports whether the next field has the tag.
 func (c *cursor) at(tag byte) bool { return c.more() && c.cur[0] == tag }
 
-// tag reads a tag of one byte. The caller has made sure by more that there is a byte.
+// tag reads a tag of one byte. The caller has called more, which has returned true.
 func (c *cursor) tag() byte {
 	tag := c.cur[0]
 	c.cur = c.cur[1:]
@@ -90,7 +90,7 @@ func (c *cursor) flag() (value, ok bool) {
 	return v != 0, ok
 }
 
-// length reads the length of a field. It returns false if not so many bytes are left.
+// length reads the length of a field. It returns false if fewer bytes are left.
 func (c *cursor) length() (int, bool) {
 	n, ok := c.varint()
 	if !ok || n > uint64(c.left()) {
@@ -99,7 +99,7 @@ func (c *cursor) length() (int, bool) {
 	return int(n), true
 }
 
-// skip leaves out n of the bytes that are left.
+// skip moves c on by n bytes. At least n bytes are left.
 func (c *cursor) skip(n int) {
 	for n > len(c.cur) {
 		n -= len(c.cur)
@@ -141,17 +141,17 @@ func (c cursor) copied(n int) []byte {
 	return bytes.Join(parts, nil)
 }
 
-// limits are those of a group: message fields with one tag that follow one another. A single field
-// may have more bytes.
+// limits are the limits of a group, which is a number of message fields with one tag that follow
+// one another. A group of a single field may have more bytes.
 type limits struct{ fields, bytes int }
 
-// group returns a copy of the group at which c stands, and the number of its fields. The group is
-// about as large as the limits allow. The caller has made sure that c stands at a field with the
-// tag. It returns false if that field does not end in the message.
+// group reads the group at c. It returns a copy of the group's bytes, and the number of its fields.
+// The group is about as large as the limits allow. The caller has made sure that c is at a field
+// with the tag. group returns false if that field goes on beyond the message.
 //
-// The copy comes first and is then searched for the ends of fields: in the transport's buffers,
-// which another CPU has written, each look at a field would wait for memory. Its size is estimated
-// from that of the first field.
+// group first makes a copy and then searches the copy for the ends of fields. In the transport's
+// buffers, which another CPU has written, each look at a field would wait for memory. The size of
+// the copy is estimated from that of the first field.
 func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) {
 	first := shortField(c.cur)
 	if first == 0 || first > lim.bytes/minEstimated {
@@ -172,12 +172,13 @@ func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) 
 	return data[:size:size], fields, true
 }
 
-// minEstimated is for how many fields of the size of the first a group must have room if its size
-// is to be estimated. At most one part in so many of the copy stays unused.
+// minEstimated is how many fields as large as the first must fit into a group for the group's size
+// to be estimated. At most one part in minEstimated of the copy stays unused.
 const minEstimated = 8
 
-// skipField skips one field. It takes a tag of several bytes for one byte and a number, which does
-// no harm: no message that is decoded here has such a tag.
+// skipField skips one field, and returns false if that is not possible. It takes a tag of several
+// bytes for a tag of one byte and a number. That does no harm, because the fast path decodes no
+// message with such a tag.
 func (c *cursor) skipField() bool {
 	tag := c.tag()
 	v, ok := c.varint()
@@ -207,8 +208,8 @@ func (c cursor) count(tag byte) (fields int, ok bool) {
 	return fields, true
 }
 
-// skipMessage skips one message field. It returns its size, which is negative if the field does not
-// end in the message.
+// skipMessage skips one message field and returns its size. The size is negative if the field goes
+// on beyond the message.
 func (c *cursor) skipMessage() int {
 	start := c.left()
 	c.tag()
@@ -236,7 +237,7 @@ func (c cursor) measure(tag byte, lim limits) (fields, size int, ok bool) {
 }
 
 // shortFields returns the number of fields with the tag at the start of data, and their size. It
-// stops at a field that shortField does not know.
+// stops at a field for which shortField returns 0.
 func shortFields(data []byte, tag byte, most int) (fields, size int) {
 	for fields < most && size < len(data) && data[size] == tag {
 		n := shortField(data[size:])
@@ -248,8 +249,8 @@ func shortFields(data []byte, tag byte, most int) (fields, size int) {
 	return fields, size
 }
 
-// shortField returns the size of the message field at the start of data if it is less than 16 KiB
-// and data holds all of it, and otherwise 0.
+// shortField returns the size of the message field at the start of data. It returns 0 if the field
+// has 16 KiB or more, or if data does not hold all of it.
 func shortField(data []byte) int {
 	if len(data) < 3 || data[1] >= 0x80 && data[2] >= 0x80 {
 		return 0

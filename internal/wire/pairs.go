@@ -23,7 +23,8 @@ type pairs struct {
 	kvs    []*mvccpb.KeyValue
 }
 
-// decodeGroup decodes the group of pairs at which c stands. tag is that of the list.
+// decodeGroup decodes the group of pairs at c, and appends the pairs to the list. tag is the tag of
+// the list's field.
 func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 	data, n, ok := c.group(tag, pairLimits)
 	if !ok {
@@ -47,9 +48,10 @@ func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 	return true
 }
 
-// roomFor returns list with room for the n fields of a group. If it has to be moved for that, it
-// gets room for the rest of the message, as far as that may hold fields of the size of the group's.
-// Its capacity grows by a factor of growth at most, because the rest may be something else.
+// roomFor returns list with room for the n fields of a group. If it has to move the list for that,
+// it also makes room for the rest of the message, which has left bytes, as if it were fields as
+// large as those of the group. The capacity grows by a factor of growth at most, because the rest
+// may be something else.
 func roomFor[E any](list []*E, n, size, left int) []*E {
 	need := len(list) + n
 	if need <= cap(list) {
@@ -65,7 +67,7 @@ func nextField(data []byte) (field, rest []byte, ok bool) {
 	return bytesField(data[1:])
 }
 
-// bytesField reads a length and so many bytes. Their capacity is cut.
+// bytesField reads a length and as many bytes. The capacity of field ends with it.
 func bytesField(data []byte) (field, rest []byte, ok bool) {
 	length, n := varint(data)
 	if n < 0 || length > uint64(len(data)-n) {
@@ -85,7 +87,7 @@ const (
 	kvLease          = 6<<3 | byte(protowire.VarintType)
 )
 
-// decodePair decodes data into kv, whose key and value become slices of data.
+// decodePair decodes data into kv. The key and the value of kv become slices of data.
 func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 	for i := 0; i < len(data); {
 		tag, v, n := data[i], uint64(0), 1
@@ -126,8 +128,8 @@ func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 	return true
 }
 
-// varint is protowire.ConsumeVarint, faster for short ones. It returns the value and the number of
-// bytes, which is negative if there is no varint.
+// varint is a protowire.ConsumeVarint that is faster for varints of one byte. It returns the value
+// and the number of bytes, which is negative if there is no varint.
 func varint(data []byte) (uint64, int) {
 	if len(data) > 0 && data[0] < 0x80 {
 		return uint64(data[0]), 1

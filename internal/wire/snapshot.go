@@ -11,17 +11,17 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// snapshotCodec is the codec of one stream that receives a snapshot. It decodes all parts into one
-// buffer: a large database otherwise becomes as much garbage, a part at a time. The Blob of a part
-// is therefore good until the next part is received. Everything else about a part, and every other
-// message, is decoded as usual.
+// snapshotCodec is the codec of one stream that receives a snapshot. It decodes all parts of the
+// snapshot into one buffer. Otherwise the snapshot of a large database would leave as many bytes of
+// garbage. So the Blob of a part is valid until the next part is received. The other fields of a
+// part, and all other messages, are decoded by the protobuf library.
 //
-// As a stream does, it serves one receiving and one sending goroutine.
+// A snapshotCodec may be used by one receiving and one sending goroutine, as a stream may.
 type snapshotCodec struct {
-	encoding.CodecV2 // gRPC's own
+	encoding.CodecV2 // gRPC's codec for protobuf
 
 	message []byte // the part received last
-	others  []byte // its fields but for the blob
+	others  []byte // the fields of that part other than the blob
 }
 
 const blobField = 3 // of SnapshotResponse, in rpc.proto

@@ -16,10 +16,10 @@ const (
 	opTxn    = 4<<3 | byte(protowire.BytesType)
 )
 
-// maxDepth is how deeply transactions may be nested for the fast path.
+// maxDepth is how deeply transactions may be nested in an answer that the fast path decodes.
 const maxDepth = 16
 
-// The answer to one operation and what wraps it, so that they are one allocation.
+// The answer to one operation with the structs that wrap it, so that all are one allocation.
 type (
 	rangePart struct {
 		op     pb.ResponseOp
@@ -81,7 +81,7 @@ func decodeOp(c cursor, depth int) (*pb.ResponseOp, bool) {
 	}
 	tag := c.tag()
 	sub, ok := c.message()
-	if !ok || c.more() { // the library merges, or lets the last one win
+	if !ok || c.more() { // a second answer, which the library merges or takes in place of the first
 		return nil, false
 	}
 	switch tag {

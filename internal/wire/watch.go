@@ -24,11 +24,11 @@ const (
 	eventPrevKv = 3<<3 | byte(protowire.BytesType)
 )
 
-// eventLimits are the limits of a group of events. Slabs of that many slots and previous pairs take
-// 16 KiB and 11 KiB, a slab of that many bytes 32 KiB.
+// eventLimits are the limits of a group of events. A slab of that many slots takes 16 KiB, a slab
+// of that many previous pairs 11 KiB, and a slab of that many bytes 32 KiB.
 var eventLimits = limits{fields: 88, bytes: 32 << 10}
 
-// eventSlot is an event and its pair.
+// eventSlot is an event and its key-value pair.
 type eventSlot struct {
 	event mvccpb.Event
 	kv    mvccpb.KeyValue
@@ -45,7 +45,7 @@ type oneEvent struct {
 type events struct {
 	header *pb.ResponseHeader // room for the header of a response with one event
 	list   []*mvccpb.Event
-	prevs  []mvccpb.KeyValue // unused ones of the current group
+	prevs  []mvccpb.KeyValue // unused pairs for the previous values in the current group
 }
 
 func decodeWatch(c cursor, m *pb.WatchResponse) bool {
@@ -101,7 +101,7 @@ func (c *cursor) text() (string, bool) {
 	return string(text), utf8.Valid(text)
 }
 
-// decodeGroup decodes the group of events at which c stands.
+// decodeGroup decodes the group of events at c, and appends the events to the list.
 func (l *events) decodeGroup(c *cursor) bool {
 	data, n, ok := c.group(watchEvents, eventLimits)
 	if !ok {
@@ -126,7 +126,7 @@ func (l *events) decodeGroup(c *cursor) bool {
 	return true
 }
 
-// decodeEvent decodes data into the first of the slots that the group has left.
+// decodeEvent decodes data into the first slot of left, which has the unused slots of the group.
 func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	e := &left[0].event
 	for len(data) > 0 {
@@ -162,8 +162,8 @@ func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	return true
 }
 
-// newPrev returns a pair for the previous value of an event. left is the number of events that may
-// need one yet.
+// newPrev returns a pair for the previous value of an event. left is how many events of the group
+// may still need one.
 func (l *events) newPrev(left int) *mvccpb.KeyValue {
 	if len(l.prevs) == 0 {
 		l.prevs = make([]mvccpb.KeyValue, left)
