@@ -11,8 +11,12 @@ import (
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
 
-// window measures what happens by itself, for a time. The counter has the operations.
+// window measures what happens by itself, for a time. The counter has the operations. The warm-up
+// begins with the first of them, because another process may be what makes them.
 func window(ctx context.Context, s settings, counter *atomic.Int64) (figures.Sample, error) {
+	if err := awaitFirst(ctx, counter); err != nil {
+		return figures.Sample{}, err
+	}
 	if err := pause(ctx, s.warm); err != nil {
 		return figures.Sample{}, err
 	}
@@ -26,6 +30,18 @@ func window(ctx context.Context, s settings, counter *atomic.Int64) (figures.Sam
 		return sample, fmt.Errorf("nothing happened in %s", s.length)
 	}
 	return sample, nil
+}
+
+// awaitFirst returns when the counter is not 0. It returns an error after reachTimeout.
+func awaitFirst(ctx context.Context, counter *atomic.Int64) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	for counter.Load() == 0 {
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return fmt.Errorf("nothing has happened yet: %w", err)
+		}
+	}
+	return nil
 }
 
 // pause waits.

@@ -12,6 +12,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -125,6 +126,7 @@ func measure(ctx context.Context, s settings) (figures.Sample, error) {
 	before := heapHeld()
 	sample, err := w.run(ctx, conn, s)
 	if err != nil {
+		err = errors.Join(err, conn.close())
 		return figures.Sample{}, fmt.Errorf("%s via %s: %w", s.work, s.via, err)
 	}
 	sample.Work, sample.Via, sample.N, sample.Versions = s.work, s.via, s.n, versions()

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
@@ -13,11 +14,9 @@ import (
 // What is watched on a real member must be what the feeders write there, and what is read what
 // fill writes.
 func TestWorkloadsMeetOnARealMember(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	endpoint := etcdtest.Start(t).Members()[0].Address()
-	run := func(s settings) error {
-		s.endpoint, s.ttl, s.length = endpoint, 3, max(s.length, 100*time.Millisecond)
+	run := func(ctx context.Context, s settings) error {
+		s.endpoint, s.ttl, s.length = endpoint, 3, max(s.length, 500*time.Millisecond)
 		_, err := measure(ctx, s)
 		return err
 	}
@@ -28,20 +27,24 @@ func TestWorkloadsMeetOnARealMember(t *testing.T) {
 	}{
 		{"live", 1, "feed"}, {"live", 7, "feed"}, {"watchers", 5, "feed-watchers"},
 	} {
+		feeding, stop := context.WithCancel(t.Context())
 		fed := make(chan error, 1)
-		// Ends after its time; the test waits.
+		// Ends with its context; the test waits.
 		go func() {
-			fed <- run(settings{work: test.feeder, via: "stub", n: test.n, length: time.Second})
+			fed <- run(feeding, settings{work: test.feeder, via: "stub", n: test.n,
+				length: time.Hour})
 		}()
 		for _, via := range []string{"client", "stub"} {
 			if via == "client" || !workloads[test.work].clientOnly {
-				require.NoError(t, run(settings{work: test.work, via: via, n: test.n}), test)
+				assert.NoError(t, run(t.Context(), settings{work: test.work, via: via, n: test.n}),
+					test)
 			}
 		}
-		require.NoError(t, <-fed)
+		stop()
+		require.ErrorContains(t, <-fed, context.Canceled.Error())
 	}
 	filled := settings{via: "stub", n: 120, size: 10}
 	for _, filled.work = range []string{"fill", "range"} {
-		require.NoError(t, run(filled))
+		require.NoError(t, run(t.Context(), filled))
 	}
 }
