@@ -191,15 +191,13 @@ func (s *Source) join(seen uint64) (*login, error) {
 	}
 	f := &login{done: make(chan struct{})}
 	s.pending = f
-	s.logins.Add(1)
 	// Ends with s.ctx, and Close waits for it.
-	go s.run(f)
+	s.logins.Go(func() { s.run(f) })
 	return f, nil
 }
 
 // run performs the login. It publishes the token and the result in one step.
 func (s *Source) run(f *login) {
-	defer s.logins.Done()
 	token, err := s.authenticate(s.ctx)
 	if err == nil && token == "" {
 		err = errEmpty
