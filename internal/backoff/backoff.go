@@ -31,11 +31,7 @@ func (p Policy) Delay(attempt int) time.Duration {
 	if d = min(d, max(p.Max, p.Base)); d <= 0 {
 		return 0
 	}
-	spread := time.Duration(min(max(p.Jitter, 0), 1) * float64(d))
-	if spread <= 0 {
-		return d
-	}
-	return d - rand.N(spread+1)
+	return d - time.Duration(rand.Float64()*min(max(p.Jitter, 0), 1)*float64(d))
 }
 
 // Wait returns nil once d has passed, or the error of ctx as soon as ctx ends. If d is not
