@@ -26,22 +26,22 @@ func NewCredentials(
 	cfg *tls.Config, opened func(*attributes.Attributes, net.Conn) net.Conn,
 ) *Credentials {
 	c := &Credentials{
-		plain:     &bundle{trackedCredentials{insecure.NewCredentials(), "", opened}},
-		encrypted: &bundle{trackedCredentials{credentials.NewTLS(cfg), "", opened}},
+		plain:     &bundle{insecure.NewCredentials(), "", opened},
+		encrypted: &bundle{credentials.NewTLS(cfg), "", opened},
 	}
 	c.byConfig = c.plain
 	if cfg != nil {
 		c.byConfig = c.encrypted
-		c.plain.creds.serverName, c.encrypted.creds.serverName = cfg.ServerName, cfg.ServerName
+		c.plain.serverName, c.encrypted.serverName = cfg.ServerName, cfg.ServerName
 	}
-	c.TransportCredentials = c.byConfig.creds
+	c.TransportCredentials = c.byConfig
 	return c
 }
 
 // As returns a copy of c whose Info is that of a connection with security s.
 func (c *Credentials) As(s Security) *Credentials {
 	out := *c
-	out.TransportCredentials = c.bundle(s).creds
+	out.TransportCredentials = c.bundle(s)
 	return &out
 }
 
@@ -65,51 +65,51 @@ func (c *Credentials) ClientHandshake(
 ) (net.Conn, credentials.AuthInfo, error) {
 	info := credentials.ClientHandshakeInfoFromContext(ctx)
 	if b, ok := info.Attributes.Value(bundleKey{}).(*bundle); ok {
-		return b.creds.ClientHandshake(ctx, authority, conn)
+		return b.ClientHandshake(ctx, authority, conn)
 	}
-	return c.byConfig.creds.ClientHandshake(ctx, authority, conn)
+	return c.byConfig.ClientHandshake(ctx, authority, conn)
 }
 
 // Clone returns c itself, because nothing changes it.
 func (c *Credentials) Clone() credentials.TransportCredentials { return c }
 
-// bundle holds the credentials of one kind of connection, encrypted or not. An address carries one
-// among its attributes.
-type bundle struct{ creds trackedCredentials }
+// bundle secures connections of one kind, encrypted or not. It passes each new connection to opened
+// before the handshake. It is transport credentials and the credentials.Bundle of them. An address
+// carries one among its attributes.
+type bundle struct {
+	transport
+	serverName string // to check all certificates against; "" means each endpoint's host
+	opened     func(*attributes.Attributes, net.Conn) net.Conn
+}
+
+// transport is an alias so that a bundle can have the method TransportCredentials.
+type transport = credentials.TransportCredentials
 
 type bundleKey struct{}
 
 // BundleOf returns the credentials that an address carries among its attributes, or nil.
 func BundleOf(a *attributes.Attributes) credentials.Bundle {
-	if b, ok := a.Value(bundleKey{}).(*bundle); ok {
-		return b
-	}
-	return nil
+	b, _ := a.Value(bundleKey{}).(credentials.Bundle)
+	return b
 }
 
-func (b *bundle) TransportCredentials() credentials.TransportCredentials { return b.creds }
+func (b *bundle) TransportCredentials() credentials.TransportCredentials { return b }
 
 func (b *bundle) PerRPCCredentials() credentials.PerRPCCredentials { return nil }
 
 func (b *bundle) NewWithMode(string) (credentials.Bundle, error) { return b, nil }
 
-// trackedCredentials are credentials that pass each new connection to opened before the handshake.
-type trackedCredentials struct {
-	credentials.TransportCredentials
-	serverName string // to check all certificates against; "" means each endpoint's host
-	opened     func(*attributes.Attributes, net.Conn) net.Conn
-}
+func (b *bundle) Clone() credentials.TransportCredentials { return b }
 
-func (c trackedCredentials) ClientHandshake(
+// ClientHandshake secures conn.
+func (b *bundle) ClientHandshake(
 	ctx context.Context, authority string, conn net.Conn,
 ) (net.Conn, credentials.AuthInfo, error) {
-	if c.serverName != "" {
-		authority = c.serverName // gRPC passes the address's server name
+	if b.serverName != "" {
+		authority = b.serverName // gRPC passes the address's server name
 	}
-	if c.opened != nil {
-		conn = c.opened(credentials.ClientHandshakeInfoFromContext(ctx).Attributes, conn)
+	if b.opened != nil {
+		conn = b.opened(credentials.ClientHandshakeInfoFromContext(ctx).Attributes, conn)
 	}
-	return c.TransportCredentials.ClientHandshake(ctx, authority, conn)
+	return b.transport.ClientHandshake(ctx, authority, conn)
 }
-
-func (c trackedCredentials) Clone() credentials.TransportCredentials { return c }
