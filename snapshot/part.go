@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -43,10 +44,7 @@ func partPattern(base string) string {
 // commit writes the file through to the disk and renames it to its final path, where it replaces a
 // file of that name. If commit fails, it removes the part file.
 func (p *partFile) commit() error {
-	err := p.Sync()
-	if closeErr := p.Close(); err == nil {
-		err = closeErr
-	}
+	err := cmp.Or(p.Sync(), p.Close())
 	if err == nil {
 		err = os.Rename(p.Name(), p.path)
 	}

@@ -8,6 +8,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,10 +108,7 @@ func newClient(
 	client, err := clientv3.New(cfg)
 	if err != nil {
 		end()
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return nil, nil, err
+		return nil, nil, cmp.Or(ctx.Err(), err)
 	}
 	return client, func() {
 		end()
