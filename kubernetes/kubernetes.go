@@ -219,9 +219,7 @@ func (k Client) OptimisticPut(
 ) (resp PutResponse, err error) {
 	put := clientv3.OpPut(key, "", clientv3.WithLease(opts.LeaseID))
 	put.WithValueBytes(value)
-	resp.Succeeded, resp.KV, resp.Revision, err = k.guarded(ctx, key, expectedRevision, put,
-		opts.GetOnFailure)
-	return resp, err
+	return k.guarded(ctx, key, expectedRevision, put, opts.GetOnFailure)
 }
 
 // OptimisticDelete implements [Interface].
@@ -229,9 +227,8 @@ func (k Client) OptimisticDelete(
 	ctx context.Context, key string, expectedRevision int64, opts DeleteOptions,
 ) (resp DeleteResponse, err error) {
 	del := clientv3.OpDelete(key)
-	resp.Succeeded, resp.KV, resp.Revision, err = k.guarded(ctx, key, expectedRevision, del,
-		opts.GetOnFailure)
-	return resp, err
+	put, err := k.guarded(ctx, key, expectedRevision, del, opts.GetOnFailure)
+	return DeleteResponse(put), err
 }
 
 // guarded runs write if key was last modified at the revision rev, and otherwise gets the key if
@@ -239,26 +236,26 @@ func (k Client) OptimisticDelete(
 // revision of the store.
 func (k Client) guarded(
 	ctx context.Context, key string, rev int64, write clientv3.Op, getOnFailure bool,
-) (bool, *mvccpb.KeyValue, int64, error) {
+) (resp PutResponse, err error) {
 	txn := k.KV.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).Then(write)
 	if getOnFailure {
 		txn = txn.Else(clientv3.OpGet(key))
 	}
-	resp, err := txn.Commit()
+	got, err := txn.Commit()
 	if err != nil {
-		return false, nil, 0, err
+		return resp, err
 	}
 	var kv *mvccpb.KeyValue
-	if resp.Succeeded || getOnFailure {
-		if kv, err = onlyAnswer(resp, write); err != nil {
-			return false, nil, 0, err
+	if got.Succeeded || getOnFailure {
+		if kv, err = onlyAnswer(got, write); err != nil {
+			return resp, err
 		}
 	}
-	after, err := revision(resp.Header)
+	after, err := revision(got.Header)
 	if err != nil {
-		return false, nil, 0, err
+		return resp, err
 	}
-	return resp.Succeeded, kv, after, nil
+	return PutResponse{KV: kv, Succeeded: got.Succeeded, Revision: after}, nil
 }
 
 // onlyAnswer checks that a transaction has the answer to its one request: write if it succeeded,
