@@ -42,11 +42,12 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 		if !probes {
 			continue
 		}
-		if !r.probing {
-			d.Probe = append(d.Probe, m.startProbe(now))
-		}
-		if !peerAlive(members, m, r.silentSince) {
-			d.Probe = append(d.Probe, probePeers(members, m, now)...)
+		// The member can only be judged once the client has received something from a peer.
+		alone := !peerAlive(members, m, r.silentSince)
+		for _, p := range members {
+			if (p == m || alone) && !p.rec.probing {
+				d.Probe = append(d.Probe, p.startProbe(now))
+			}
 		}
 	}
 	for _, m := range members {
@@ -59,7 +60,7 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 		}
 		silent := failsProbe(members, m, now, typical)
 		stuck := !silent && isStuck(members, m, now, typical)
-		if silent || stuck || r.isDead(now) {
+		if silent || stuck || r.probing && r.silentFor(deadSilence, now) {
 			r.health, r.stuck = Ejected, r.stuck || stuck
 			d.Eject = append(d.Eject, m)
 		}
@@ -74,12 +75,10 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	return d
 }
 
-// silentFor returns for how long the client has waited for the member and received nothing from it.
-func (r *record) silentFor(now time.Time) time.Duration {
-	if r.silentSince.IsZero() {
-		return 0
-	}
-	return now.Sub(r.silentSince)
+// silentFor reports whether the client has received nothing from the member while waiting for it
+// for d.
+func (r *record) silentFor(d time.Duration, now time.Time) bool {
+	return !r.silentSince.IsZero() && now.Sub(r.silentSince) >= d
 }
 
 // isSilent reports whether the member has been silent for its stall timeout, or for
@@ -90,24 +89,13 @@ func (r *record) isSilent(now time.Time, typical time.Duration, members int) boo
 	if members < 2 {
 		timeout = max(timeout, longSilence)
 	}
-	return r.silentFor(now) >= timeout
+	return r.silentFor(timeout, now)
 }
 
 // startProbe notes that the member is being probed, and returns it.
 func (m *Member) startProbe(now time.Time) *Member {
 	m.rec.probing, m.rec.probedAt = true, now
 	return m
-}
-
-// probePeers notes that the peers of a silent member are being probed, and returns those that were
-// not yet. The silent member can only be judged once the client has received something from a peer.
-func probePeers(members []*Member, silent *Member, now time.Time) (probes []*Member) {
-	for _, p := range members {
-		if p != silent && !p.rec.probing {
-			probes = append(probes, p.startProbe(now))
-		}
-	}
-	return probes
 }
 
 // ExpectStream notes that a stream, perhaps of this member, went silent and waits for a probe. It
@@ -143,12 +131,6 @@ func failsProbe(members []*Member, m *Member, now time.Time, typical time.Durati
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)
 	return overdue && (!r.onlyWrites || r.streamWaiting) && !r.lastReceived.After(r.probedAt) &&
 		peerAlive(members, m, r.probedAt)
-}
-
-// isDead reports whether a member has been silent for deadSilence and has not answered its probe.
-// It does not matter whether a peer is alive.
-func (r *record) isDead(now time.Time) bool {
-	return r.probing && r.silentFor(now) >= deadSilence
 }
 
 // AnswerProbe notes that a probe ended, and whether the member answered it. An answer ends the

@@ -53,27 +53,23 @@ func updateSlow(members []*Member) {
 	if quickest == math.MaxInt64 {
 		return
 	}
+	limit := slowFactor*quickest + slowMargin
 	for _, m := range members {
-		m.rec.updateSlow(slowFactor*quickest + slowMargin)
-	}
-}
-
-// updateSlow makes the member slow once its latency has exceeded limit for slowAfterTicks, and
-// healthy once its latency is under half of limit.
-func (r *record) updateSlow(limit time.Duration) {
-	if r.latency() <= limit || !r.active {
-		r.slowTicks = 0
-	} else {
-		r.slowTicks++
-	}
-	switch {
-	case r.health == Healthy && r.slowTicks >= slowAfterTicks:
-		r.health = Slow
-		// The latency is that of one request at a time, so that one quick answer changes it.
-		r.load, r.rate = 1, r.rate/r.load
-		r.sentBeforeSlow = uint64(r.last.outstanding)
-	case r.health == Slow && r.latency() < limit/2:
-		r.health, r.stuck = Healthy, false
+		r := &m.rec
+		if r.latency() <= limit || !r.active {
+			r.slowTicks = 0
+		} else {
+			r.slowTicks++
+		}
+		switch {
+		case r.health == Healthy && r.slowTicks >= slowAfterTicks:
+			r.health = Slow
+			// The latency is that of one request at a time, so that one quick answer changes it.
+			r.load, r.rate = 1, r.rate/r.load
+			r.sentBeforeSlow = uint64(r.last.outstanding)
+		case r.health == Slow && r.latency() < limit/2:
+			r.health, r.stuck = Healthy, false
+		}
 	}
 }
 
