@@ -73,15 +73,6 @@ func isRefusal(err error) bool {
 	return false
 }
 
-// track notes the member's new connection, and returns a connection that counts the bytes received
-// on it.
-func (m *Member) track(conn net.Conn) net.Conn {
-	tracked := &trackedConn{Conn: conn, health: m.health}
-	m.socket.Store(tracked)
-	m.health.SetClosable()
-	return tracked
-}
-
 // closeConn closes the socket under the connection. All calls on it fail, and gRPC connects again.
 // It does nothing if the user's own transport credentials made the connection, because the socket
 // is unknown then.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/balancer"
 
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
@@ -303,7 +304,7 @@ func TestProbeAllAfterARest(t *testing.T) {
 		silent = p.candidates[0].member
 		near, far := net.Pipe()
 		defer far.Close()
-		silent.track(near)
+		Track(attributes.New(memberKey{}, silent), near)
 		silent.health.Receive(1)
 		time.Sleep(time.Minute)
 		tracker.ProbeAll()

@@ -78,8 +78,13 @@ type policy struct {
 // UpdateClientConnState connects to the addresses that are new, and ends the connections to those
 // that are gone.
 func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
-	if p.tracker == nil {
-		p.configure(s)
+	if p.tracker == nil { // the settings are those of the first update
+		p.tracker, _ = s.ResolverState.Attributes.Value(trackerKey{}).(*Tracker)
+		if p.tracker == nil {
+			p.tracker = New(p.ctx, Options{Even: true})
+		}
+		c, ok := s.BalancerConfig.(*config)
+		p.checkHealth = ok && c.HealthCheck
 	}
 	var addresses []resolver.Address
 	var names []string
@@ -100,17 +105,6 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 		m.remove()
 	}
 	return err
-}
-
-// configure takes the tracker and the settings from the first update. Later updates cannot change
-// them.
-func (p *policy) configure(s balancer.ClientConnState) {
-	p.tracker, _ = s.ResolverState.Attributes.Value(trackerKey{}).(*Tracker)
-	if p.tracker == nil {
-		p.tracker = New(p.ctx, Options{Even: true})
-	}
-	c, ok := s.BalancerConfig.(*config)
-	p.checkHealth = ok && c.HealthCheck
 }
 
 // change runs f, which changes connections, and gives gRPC a picker of the connections as they are

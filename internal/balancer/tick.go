@@ -156,32 +156,26 @@ func (t *Tracker) sendLocked(
 
 // checkHealth sends a health check to a member. Any answer shows that the member is alive.
 func checkHealth(ctx context.Context, m *Member) error {
-	return m.send(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		_, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
-		return err
-	})
+	return m.invoke(ctx, healthpb.Health_Check_FullMethodName, &healthpb.HealthCheckRequest{},
+		&healthpb.HealthCheckResponse{})
 }
 
 // readOneKey reads a key that does not exist. A member that works answers the read, or refuses it
 // to a user who may not read the key. A member that defragments its store, or waits for other
 // members, does neither.
 func readOneKey(ctx context.Context, m *Member) error {
-	return m.send(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte{0}, KeysOnly: true})
-		return err
-	})
+	return m.invoke(ctx, pb.KV_Range_FullMethodName,
+		&pb.RangeRequest{Key: []byte{0}, KeysOnly: true}, &pb.RangeResponse{})
 }
 
-// send sends a request on the member's connection itself, so that no interceptor can answer in the
-// member's place.
-func (m *Member) send(
-	ctx context.Context, request func(context.Context, grpc.ClientConnInterface) error,
-) error {
+// invoke sends a request on the member's connection itself, so that no interceptor can answer in
+// the member's place.
+func (m *Member) invoke(ctx context.Context, method string, req, resp any) error {
 	c := m.conn.Load()
 	if c == nil {
 		return errNotConnected
 	}
 	rpc, release := c.rpc()
 	defer release()
-	return request(origin.Client(ctx), rpc)
+	return rpc.Invoke(origin.Client(ctx), method, req, resp, grpc.StaticMethod())
 }

@@ -105,12 +105,16 @@ func (t *Tracker) With(a resolver.Address) resolver.Address {
 }
 
 // Track notes a new connection for the member in the attributes a of its address. It returns the
-// connection to use.
+// connection to use, which counts the bytes received on it.
 func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
-	if m, ok := a.Value(memberKey{}).(*Member); ok {
-		return m.track(conn)
+	m, ok := a.Value(memberKey{}).(*Member)
+	if !ok {
+		return conn
 	}
-	return conn
+	tracked := &trackedConn{Conn: conn, health: m.health}
+	m.socket.Store(tracked)
+	m.health.SetClosable()
+	return tracked
 }
 
 // of returns the member that With has added to an address. If there is none, it returns the member
