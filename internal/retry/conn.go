@@ -49,8 +49,8 @@ type Config struct {
 	Retrying func(method string, attempt uint, err error)
 }
 
-// Conn is a grpc.ClientConnInterface that retries. It is safe for concurrent use and holds nothing
-// that must be released.
+// Conn is a grpc.ClientConnInterface that retries. It is safe for concurrent use and needs no
+// Close.
 type Conn struct {
 	cc     grpc.ClientConnInterface
 	cfg    Config
@@ -69,8 +69,7 @@ func New(cc grpc.ClientConnInterface, cfg Config) *Conn {
 // attempt would fail while no endpoint is connected.
 var waitForReady = grpc.WaitForReady(true)
 
-// attempt is the context and the options of one attempt, and records whether a connection took the
-// request.
+// attempt is the context and the options of one attempt. It records whether a connection took it.
 type attempt struct {
 	context.Context // the call's
 	conn            *Conn
@@ -185,10 +184,13 @@ func (a *attempt) isPeerOption(o grpc.CallOption) bool {
 func (c *Conn) Invoke(
 	ctx context.Context, method string, args, reply any, opts ...grpc.CallOption,
 ) error {
-	proof := proofOf(ctx)
-	proof.begin()
+	proof, _ := ctx.Value(proofKey{}).(*Proof)
+	if proof == nil {
+		proof = &Proof{} // records the request for no caller, and stays on the stack
+	}
+	proof.begun.Add(1)
 	if err := c.over(ctx); err != nil {
-		proof.end(false)
+		proof.unsent.Add(1)
 		return err
 	}
 	seen := c.generation()
@@ -206,7 +208,9 @@ func (c *Conn) Invoke(
 			return nil
 		}
 	}
-	proof.end(s.sent)
+	if !s.sent {
+		proof.unsent.Add(1)
+	}
 	return s.result
 }
 

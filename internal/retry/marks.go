@@ -56,23 +56,3 @@ func (p *Proof) NothingSent() bool {
 	begun := p.begun.Load()
 	return begun > 0 && p.unsent.Load() == begun
 }
-
-// proofOf returns the Proof of a context, or nil.
-func proofOf(ctx context.Context) *Proof {
-	p, _ := ctx.Value(proofKey{}).(*Proof)
-	return p
-}
-
-// begin records that a request begins.
-func (p *Proof) begin() {
-	if p != nil {
-		p.begun.Add(1)
-	}
-}
-
-// end records that a request has failed, and whether it may have been sent to a server.
-func (p *Proof) end(sent bool) {
-	if p != nil && !sent {
-		p.unsent.Add(1)
-	}
-}
