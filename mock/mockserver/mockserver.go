@@ -29,7 +29,7 @@ type MockServer struct {
 	// GRPCServer is the running server, nil while it is stopped.
 	GRPCServer *grpc.Server
 
-	served chan struct{} // closed when Serve has returned; nil if StartAt did not start the server
+	served *sync.WaitGroup // of Serve; nil if StartAt did not start the server
 }
 
 // ResolverAddress returns the server's address for a gRPC resolver.
@@ -109,13 +109,9 @@ func (ms *MockServers) StartAt(idx int) (err error) {
 	server.Address = listener.Addr().String()
 	grpcServer := grpc.NewServer(grpc.UnknownServiceHandler(serve))
 	server.GRPCServer = grpcServer
-	served := make(chan struct{})
-	server.served = served
+	server.served = &sync.WaitGroup{}
 	// Ends with GRPCServer.Stop, which StopAt calls; StopAt waits.
-	go func() {
-		defer close(served)
-		_ = grpcServer.Serve(listener)
-	}()
+	server.served.Go(func() { _ = grpcServer.Serve(listener) })
 	return nil
 }
 
@@ -131,12 +127,11 @@ func (ms *MockServers) StopAt(idx int) {
 	server.GRPCServer.Stop()
 	server.GRPCServer = nil
 	if server.served != nil {
-		<-server.served // Serve closes the listener, if Stop comes before it has begun
+		server.served.Wait() // Serve closes the listener, if Stop comes before it has begun
 	}
 }
 
-// Stop stops all servers and returns when none of them runs. They can be started again. Stop may be
-// called more than once.
+// Stop stops all servers and waits for their end. They can be started again. Stop may be repeated.
 func (ms *MockServers) Stop() {
 	for idx := range ms.Servers {
 		ms.StopAt(idx)
