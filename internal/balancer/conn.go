@@ -175,15 +175,12 @@ type handshakes struct {
 
 // note counts refusals by the outcome of an attempt to connect. A server that closes the connection
 // at once may prevent its alert from being read. So on an encrypted connection a second attempt in
-// a row that ends without a reason counts as refused. The first may be due to a member that was
-// stopped.
+// a row that ends without a reason counts as refused. The first may be due to a stopped member.
 func (h *handshakes) note(state balancer.SubConnState) {
 	switch {
-	case state.ConnectivityState == connectivity.Ready:
+	case state.ConnectivityState == connectivity.Ready, isUnreachable(state.ConnectionError):
 		h.refusals, h.ended = 0, false
 	case state.ConnectivityState != connectivity.TransientFailure:
-	case isUnreachable(state.ConnectionError):
-		h.refusals, h.ended = 0, false
 	case isHandshakeRefusal(state.ConnectionError), h.refusals > 0, h.ended:
 		h.refusals++
 	default:

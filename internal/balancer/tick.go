@@ -33,9 +33,9 @@ func (t *Tracker) scheduleLocked() {
 	switch {
 	case t.closed:
 	case t.timer == nil:
-		t.timer = time.AfterFunc(tickPeriod, t.tick)
+		t.timer = time.AfterFunc(memberhealth.TickPeriod, t.tick)
 	default:
-		t.timer.Reset(tickPeriod)
+		t.timer.Reset(memberhealth.TickPeriod)
 	}
 }
 
@@ -98,14 +98,13 @@ func (t *Tracker) ownerLocked(h *memberhealth.Member) *Member {
 	return t.ready[slices.Index(t.health, h)]
 }
 
-// observeLocked takes a sample of each member, and reports whether any of them must be observed at
-// the next tick too.
+// observeLocked takes a sample of each member. It reports whether any must be observed again.
 func (t *Tracker) observeLocked(now time.Time) (busy bool) {
 	elapsed := now.Sub(t.lastTick)
 	t.lastTick = now
 	for _, h := range t.health {
-		if elapsed > 3*tickPeriod {
-			h.Pause(elapsed-tickPeriod, now)
+		if elapsed > 3*memberhealth.TickPeriod {
+			h.Pause(elapsed-memberhealth.TickPeriod, now)
 		}
 		busy = h.Observe(now, elapsed) || busy
 	}
@@ -160,16 +159,14 @@ func checkHealth(ctx context.Context, m *Member) error {
 		&healthpb.HealthCheckResponse{})
 }
 
-// readOneKey reads a key that does not exist. A member that works answers the read, or refuses it
-// to a user who may not read the key. A member that defragments its store, or waits for other
-// members, does neither.
+// readOneKey reads a key that does not exist. A working member answers it, or refuses it to a user
+// without permission. A member that defragments its store or waits for other members does neither.
 func readOneKey(ctx context.Context, m *Member) error {
 	return m.invoke(ctx, pb.KV_Range_FullMethodName,
 		&pb.RangeRequest{Key: []byte{0}, KeysOnly: true}, &pb.RangeResponse{})
 }
 
-// invoke sends a request on the member's connection itself, so that no interceptor can answer in
-// the member's place.
+// invoke sends a request on the member's own connection, where no interceptor can answer it.
 func (m *Member) invoke(ctx context.Context, method string, req, resp any) error {
 	c := m.conn.Load()
 	if c == nil {

@@ -16,15 +16,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
-// tickPeriod is how often members are compared while there are requests.
-const tickPeriod = memberhealth.TickPeriod
-
 var errNotConnected = status.Error(codes.Unavailable, "member is not connected")
 
 // Options change what a Tracker does.
 type Options struct {
-	// Even disables health-aware balancing: requests go round-robin over all connected
-	// members.
+	// Even disables health-aware balancing: requests go round-robin to all connected members.
 	Even bool
 	// NoProbes disables probes. A silent member gets no more requests while others answer, and
 	// its connection is not closed.
@@ -95,8 +91,7 @@ func (t *Tracker) Member(address string) *Member {
 
 type memberKey struct{}
 
-// With returns the address with its member added, so that its connection is tracked and its
-// requests are counted.
+// With returns the address with its member added, which then counts requests and received bytes.
 func (t *Tracker) With(a resolver.Address) resolver.Address {
 	if t != nil {
 		a.Attributes = a.Attributes.WithValue(memberKey{}, t.Member(a.Addr))
