@@ -231,9 +231,8 @@ func (k Client) OptimisticDelete(
 	return DeleteResponse(put), err
 }
 
-// guarded runs write if key was last modified at the revision rev, and otherwise gets the key if
-// getOnFailure is set. It returns whether write was run, the key as the get has found it, and the
-// revision of the store.
+// guarded runs write if key was last modified at revision rev, and otherwise gets the key if
+// getOnFailure is set. The response has the key as the get has found it.
 func (k Client) guarded(
 	ctx context.Context, key string, rev int64, write clientv3.Op, getOnFailure bool,
 ) (resp PutResponse, err error) {

@@ -88,8 +88,7 @@ func Save(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath strin
 	return err
 }
 
-// newClient makes a client that ends with ctx, because a login must end with ctx too. release
-// closes the client.
+// newClient makes a client that ends with ctx, as its login must too. release closes the client.
 func newClient(
 	ctx context.Context, lg *zap.Logger, cfg clientv3.Config,
 ) (_ *clientv3.Client, release func(), _ error) {

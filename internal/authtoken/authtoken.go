@@ -39,8 +39,7 @@ type Source struct {
 	closed  bool
 }
 
-// freshFor is how long members that lag behind the one that issued a token may not know the token:
-// a few heartbeats.
+// freshFor is for how long a member may not know a new token: a few heartbeats.
 const freshFor = 500 * time.Millisecond
 
 // held is one generation of the token. It never changes once stored.

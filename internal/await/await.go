@@ -14,8 +14,7 @@ import (
 // that is repeated until it succeeds.
 var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// Join returns a copy of ctx that also ends with other. The caller calls release once the copy is
-// not used any more.
+// Join returns a copy of ctx that also ends with other. The caller calls release when it is done.
 func Join(ctx, other context.Context) (joined context.Context, release context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	detach := context.AfterFunc(other, cancel)
@@ -23,8 +22,7 @@ func Join(ctx, other context.Context) (joined context.Context, release context.C
 }
 
 // Change blocks until the state that look has read may have changed, and then returns true. It
-// returns false when it can no longer notice a change, for example because its watch or ctx has
-// ended.
+// returns false when it can no longer notice a change, as after the end of its watch or of ctx.
 type Change func(ctx context.Context) bool
 
 // Loop calls look until look returns neither a Change nor an error, and then returns nil. It

@@ -6,9 +6,8 @@
 // be sent to other members.
 //
 // gRPC dials, and sends requests over the connection that a picker names. The policy makes one
-// connection for each address and has it made again at once when it is lost. It follows the health
-// service of each server, as gRPC could, but without an error in the log for each server that has
-// none.
+// connection for each address, and makes it again at once when it is lost. It follows the health
+// service of each server, as gRPC could, but logs no error for a server that has none.
 //
 // # States of a connection
 //

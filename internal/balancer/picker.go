@@ -43,9 +43,8 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return result, nil
 }
 
-// avoided returns the member that the request goes to only if no other one serves, or nil. That is
-// the member of the previous attempt, or, for a LeaseTimeToLive request, the member whose answer it
-// checks.
+// avoided returns the member that the request goes to only if no other one serves, or nil: the
+// member of the previous attempt, or the member whose answer a LeaseTimeToLive request checks.
 func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 	if attempt != nil {
 		if m, ok := attempt.Avoid().(*Member); ok {

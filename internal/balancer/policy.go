@@ -75,8 +75,7 @@ type policy struct {
 	conns []*conn
 }
 
-// UpdateClientConnState connects to the addresses that are new, and ends the connections to those
-// that are gone.
+// UpdateClientConnState connects to added addresses, and ends the connections to removed ones.
 func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	if p.tracker == nil { // the settings are those of the first update
 		p.tracker, _ = s.ResolverState.Attributes.Value(trackerKey{}).(*Tracker)
@@ -163,10 +162,9 @@ func (p *policy) updateLocked() {
 
 // usableLocked returns the connections that requests may use, and the state to report to gRPC.
 // Connections to healthy servers may be used. If there are none, and no connection is still
-// connecting or unchecked, requests may use the connections to unhealthy servers. Such a server
-// reports that it does not serve, or refuses the health check, as learners refuse all streams.
-// Without them gRPC would let requests wait for ever. If no connection may be used, err is the
-// error of picks.
+// connecting or unchecked, requests may use those to unhealthy servers. Such a server reports that
+// it does not serve, or refuses the health check, as learners refuse all streams. gRPC would let
+// requests wait for ever otherwise. If there is no connection to use, err is the error of picks.
 func (p *policy) usableLocked() (usable []*conn, whole connectivity.State, err error) {
 	var fallback []*conn
 	pending := false

@@ -2,8 +2,7 @@
 //
 // All functions are pure predicates over an error returned by a gRPC call or stream, or over an
 // rpctypes.EtcdError made from one. They look at the status code, and compare the status message
-// with etcd's well-known ones as a whole; none searches inside a message. A nil error satisfies
-// none of them.
+// with etcd's well-known ones as a whole; none searches inside a message. All are false for nil.
 //
 // Each caller has one question:
 //

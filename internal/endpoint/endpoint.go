@@ -14,8 +14,7 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// Security says whether the connection to an endpoint is encrypted, as the endpoint's scheme
-// demands.
+// Security says whether the scheme of an endpoint demands that its connection is encrypted.
 type Security uint8
 
 const (
@@ -56,8 +55,7 @@ func Parse(ep string) (Endpoint, error) {
 	return e, nil
 }
 
-// Raw returns the Endpoint for a text that only a dialer of the user's understands. The text is
-// dialled as it is.
+// Raw returns the Endpoint for a text that only a user's dialer understands, and gets unchanged.
 func Raw(ep string) Endpoint {
 	name := ep
 	if _, rest, found := strings.Cut(ep, "://"); found {
@@ -139,8 +137,7 @@ func parseHost(host string, security Security) (Endpoint, error) {
 	return Endpoint{Address: host, Authority: host, Security: security}, nil
 }
 
-// canonical returns the canonical spelling of a host: lower case, or the usual form of an IP
-// address.
+// canonical returns the canonical spelling of a host: lower case, or an IP address's usual form.
 func canonical(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.String()
@@ -164,8 +161,7 @@ func Network(address string) (network, target string) {
 	return "tcp", address
 }
 
-// Redact returns an endpoint without its user information, for errors and logs. The endpoint may be
-// malformed.
+// Redact returns ep, which may be malformed, without its user information, for errors and logs.
 func Redact(ep string) string {
 	at := strings.LastIndexByte(ep, '@')
 	if at < 0 {

@@ -26,9 +26,8 @@ type Decisions struct {
 	Changed []*Member // report the member's health, which has changed
 }
 
-// Decide compares all connected members, updates their states, and returns the actions for the
-// owner. The owner has called Observe for each member before. If probes is false, no member is
-// probed or ejected.
+// Decide compares all connected members, updates their states, and returns what the owner must do.
+// The owner has called Observe for each. If probes is false, no member is probed or ejected.
 func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	typical := typicalLatency(members)
 	for _, m := range members {
@@ -75,8 +74,7 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	return d
 }
 
-// silentFor reports whether the client has received nothing from the member while waiting for it
-// for d.
+// silentFor reports whether the client has waited for the member for d and received nothing.
 func (r *record) silentFor(d time.Duration, now time.Time) bool {
 	return !r.silentSince.IsZero() && now.Sub(r.silentSince) >= d
 }
@@ -124,8 +122,7 @@ func peerAlive(members []*Member, m *Member, since time.Time) bool {
 }
 
 // failsProbe reports whether a member has sent nothing since it was probed, while a peer has. It is
-// false if only writes are pending: closing the connection would fail them and could not move them
-// to a peer.
+// false if only writes are pending: closing the connection would fail them and move none of them.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)

@@ -37,8 +37,8 @@
 // enough to eject it again.
 //
 // An ejected member may be far behind its peers when it is back. Until it has caught up, it answers
-// late and refuses proposals. So its new connection starts as slow, until the member has answered
-// quickly.
+// late and refuses proposals. So its new connection starts as slow, until the member is quick
+// again.
 //
 // A refusal is the answer of a member that does not serve, for example because it has no leader. It
 // comes at once, so it does not count as an answer here: a member that only refuses becomes slow.

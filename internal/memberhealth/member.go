@@ -104,8 +104,7 @@ func (m *Member) Usable() bool { return m.limit.Load() > 0 }
 // leaderlessFor is how long a member counts as leaderless after it has answered so.
 const leaderlessFor = 10 * time.Second
 
-// LoseLeader notes that the member has answered that it has no leader. It counts as leaderless for
-// leaderlessFor.
+// LoseLeader notes that the member has answered that it has no leader.
 func (m *Member) LoseLeader(now time.Time) { m.leaderless.Store(clock(now.Add(leaderlessFor))) }
 
 // Refuses reports whether the member's latest answer was a refusal, or it has answered in the last
@@ -118,19 +117,16 @@ func (m *Member) Refuses() bool {
 	return until != 0 && clock(time.Now()) < until
 }
 
-// refusalsToIgnore is the number of consecutive refusals after which a member is no baseline, see
-// IsBaseline.
+// refusalsToIgnore is the number of consecutive refusals from which on IsBaseline is false.
 const refusalsToIgnore = 4
 
 // IsBaseline reports whether the number of this member's outstanding requests shows how busy a
-// healthy member is. A member that refuses everything has few, and all others would look too busy
-// next to it.
+// healthy member is. A member that refuses everything has few, and all others would look busy.
 func (m *Member) IsBaseline() bool { return m.consecutiveRefusals.Load() < refusalsToIgnore }
 
 // A member is passed over if its outstanding requests exceed slack plus busyFactor times those of
-// the least busy member. That must be rare among healthy members: otherwise the quickest member
-// would get more than its share. With every CPU busy, one member can be three times as quick as
-// another for a moment.
+// the least busy member. That must be rare among healthy members, or the quickest would get too
+// many. With every CPU busy, one member can be three times as quick as another for a moment.
 const (
 	busyFactor = 4
 	slack      = 4

@@ -53,8 +53,7 @@ func startRead(members []*Member, m *Member, now time.Time, typical time.Duratio
 }
 
 // seemsStuck reports whether the member has answered nothing for the time after, while a peer has
-// answered. It is false if only writes are pending: closing the connection would fail them and
-// could not move them to a peer.
+// answered. It is false if only writes are pending, for the reason that failsProbe has.
 func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time.Duration) bool {
 	r, least := &m.rec, int64(stuckLoad)
 	if r.stuck {

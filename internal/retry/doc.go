@@ -38,8 +38,7 @@
 //     anything. The write is then sent at most once to each other member.
 //   - Its token was refused.
 //
-// Canceled and DeadlineExceeded from a server prove nothing. No decision depends on a part of a
-// message's text.
+// Canceled and DeadlineExceeded from a server prove nothing. No decision searches inside a message.
 //
 // # Streams
 //

@@ -17,8 +17,7 @@ import (
 // another one rarely helps.
 const maxTokenTries = 4
 
-// loop sends one request again after its first failure. A request that succeeds at once has no
-// loop.
+// loop sends one request again after its first failure. A request that succeeds at once needs none.
 type loop struct {
 	conn   *Conn
 	method string

@@ -13,8 +13,7 @@ const (
 	// once is for requests that this package never sends again: two-way streams, which their owners
 	// open again, and methods that etcd does not define.
 	once policy = iota
-	// write is for requests that are sent again only if the failure proves that no server applied
-	// them.
+	// write is for requests that are sent again only on proof that no server applied them.
 	write
 	// read is for requests that are sent again also if a server may have served them.
 	read
