@@ -68,12 +68,20 @@ func (c *Cache) learnLocked(rev int64) {
 	c.known = rev
 }
 
-// noticed says that a notice of progress has arrived.
+// noticed says that a notice of progress has arrived that can be trusted.
 func (c *Cache) noticed() {
 	c.mu.Lock()
-	c.silence = silence{}
+	c.silence = silence{answered: true}
 	c.mu.Unlock()
 	signal(c.answered)
+}
+
+// noticesProve reports whether the server has answered the newest requests for progress by notices
+// that can be trusted.
+func (c *Cache) noticesProve() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.silence.answered
 }
 
 // wake has the asker look at what there is to ask for.

@@ -16,6 +16,7 @@ type silence struct {
 	since    time.Time // of the first request that was not answered; zero if all were
 	next     time.Time // no request is sent before it
 	requests int       // sent since the server is called silent
+	answered bool      // the server has answered the stream, by a notice that can be trusted
 }
 
 // silent reports whether the server has not answered for so long that it may never do.
@@ -32,6 +33,7 @@ func (s *silence) asked(now time.Time) {
 		s.since = now
 	}
 	if s.silent(now) {
+		s.answered = false
 		s.next = now.Add(askSilent.Delay(s.requests))
 		s.requests++
 	}

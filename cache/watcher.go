@@ -26,8 +26,12 @@ import (
 //	range; a cache with WithKeysOnly  So it is for all watches once the cache has ended by itself.
 //
 // A consumer that does not read keeps what the client's Watcher keeps for it, and one entry of the
-// history. RequestProgress is answered when the cache has proven to have everything written before
-// the call.
+// history.
+//
+// RequestProgress is answered when the watches have been given everything that was written before
+// the call. If the server does not answer requests for progress (the gRPC proxy), or may send an
+// answer ahead of older events (etcd before 3.4.25 and 3.5.8), only a later change of the cache's
+// range may prove that. The answer then comes with that change.
 //
 // Each call returns a Watcher of its own. Close it, or the cache, to end its watches.
 func (c *Cache) Watcher() clientv3.Watcher {
