@@ -117,38 +117,19 @@ type Maintenance interface {
 type maintenance struct {
 	remote pb.MaintenanceClient
 	client *Client // may be nil; calls for an endpoint end when it is closed
-	// member returns a stub for the member at endpoint, and a function that ends its use.
-	member func(endpoint string) (pb.MaintenanceClient, func() error, error)
+	dials  bool    // calls for an endpoint have a connection of their own; client is not nil
 }
 
 // NewMaintenance returns a Maintenance that sends its requests through c. c itself embeds one.
 func NewMaintenance(c *Client) Maintenance {
-	return &maintenance{remote: pb.NewMaintenanceClient(c.rpc), client: c, member: c.maintainOne}
-}
-
-// maintainOne returns a stub for the member at endpoint, and a function that closes its connection.
-// The stub retries as a client with a single endpoint does, because no other member can answer.
-func (c *Client) maintainOne(endpoint string) (pb.MaintenanceClient, func() error, error) {
-	conn, err := c.Dial(endpoint)
-	if err != nil {
-		return nil, nil, err
-	}
-	cfg := c.retryConfig()
-	cfg.Endpoints = func() int { return 1 }
-	return pb.NewMaintenanceClient(retry.New(conn, cfg)), conn.Close, nil
+	return &maintenance{remote: pb.NewMaintenanceClient(c.rpc), client: c, dials: true}
 }
 
 // NewMaintenanceFromMaintenanceClient returns a Maintenance that sends all requests through remote,
 // which may lead to a server in the same process. Its methods ignore the endpoint that they are
 // given. Calls for an endpoint end when c is closed; c may be nil.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
-	return &maintenance{
-		remote: remote,
-		client: c,
-		member: func(string) (pb.MaintenanceClient, func() error, error) {
-			return remote, func() error { return nil }, nil
-		},
-	}
+	return &maintenance{remote: remote, client: c}
 }
 
 func (m *maintenance) AlarmList(ctx context.Context) (*AlarmResponse, error) {
@@ -190,17 +171,24 @@ func (m *maintenance) alarm(ctx context.Context, req *pb.AlarmRequest) (*AlarmRe
 	return (*AlarmResponse)(resp), err
 }
 
-// askMember makes one request to the member at endpoint, and returns its answer. The request also
-// ends when the client is closed, although its connection is not the client's.
+// askMember makes one request to the member at endpoint, and returns its answer. It retries as a
+// client with a single endpoint does, because no other member can answer. The request also ends
+// when the client is closed, although its connection is not the client's.
 func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint string,
 	method func(pb.MaintenanceClient, context.Context, *Req, ...grpc.CallOption) (*Resp, error),
 	req *Req,
 ) (*Resp, error) {
-	remote, done, err := m.member(endpoint)
-	if err != nil {
-		return nil, err
+	remote := m.remote
+	if m.dials {
+		conn, err := m.client.Dial(endpoint)
+		if err != nil {
+			return nil, err
+		}
+		defer conn.Close()
+		cfg := m.client.retryConfig()
+		cfg.Endpoints = func() int { return 1 }
+		remote = pb.NewMaintenanceClient(retry.New(conn, cfg))
 	}
-	defer done()
 	ctx, cancel := await.Join(ctx, m.client.Ctx())
 	defer cancel()
 	return unary(ctx, func(ctx context.Context, req *Req, opts ...grpc.CallOption) (*Resp, error) {
