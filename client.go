@@ -150,7 +150,7 @@ func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 
 // authenticate performs one login for the token source, and returns the token.
 func (c *Client) authenticate(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(origin.Client(ctx), c.cfg.dialTimeout())
+	ctx, cancel := context.WithTimeout(origin.Client(ctx), c.cfg.DialTimeout)
 	defer cancel()
 	resp, err := pb.NewAuthClient(c.rpc).Authenticate(ctx,
 		&pb.AuthenticateRequest{Name: c.cfg.Username, Password: c.cfg.Password})
@@ -220,15 +220,6 @@ func scale(d time.Duration, by float64) time.Duration {
 		return time.Duration(product)
 	}
 	return math.MaxInt64
-}
-
-// addDurations returns the sum of two durations that are not negative, or the longest duration if
-// the sum overflows.
-func addDurations(a, b time.Duration) time.Duration {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-	return a + b
 }
 
 // attachEngines makes the embedded interfaces.

@@ -180,6 +180,7 @@ func (c Config) withDefaults() Config {
 	if c.Context == nil {
 		c.Context = context.Background() //nolint:forbidigo // the documented default
 	}
+	c.DialTimeout = cmp.Or(c.DialTimeout, defaultDialTimeout)
 	c.DialKeepAliveTimeout = cmp.Or(c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
 	c.MaxCallSendMsgSize = cmp.Or(c.MaxCallSendMsgSize, defaultMaxSendBytes)
 	c.MaxCallRecvMsgSize = cmp.Or(c.MaxCallRecvMsgSize, defaultMaxRecvBytes)

@@ -59,7 +59,7 @@ func TestBadConfig(t *testing.T) {
 // TestConfigDefaults: the defaults are those that the documentation of the fields promises.
 func TestConfigDefaults(t *testing.T) {
 	cfg := Config{Endpoints: []string{"a:1"}}.withDefaults()
-	assert.Equal(t, 20*time.Second, cfg.dialTimeout())
+	assert.Equal(t, 20*time.Second, cfg.DialTimeout)
 	assert.Zero(t, cfg.DialKeepAliveTime)
 	assert.Equal(t, 5*time.Second, cfg.DialKeepAliveTimeout)
 	assert.EqualValues(t, 100, cfg.MaxUnaryRetries)
@@ -118,9 +118,9 @@ func TestEndlessDurations(t *testing.T) {
 			require.NoError(t, err)
 			assert.Positive(t, c.retryConfig().Backoff.Base)
 			assert.Positive(t, c.retryConfig().Backoff.Max)
-			assert.Greater(t, addDurations(c.cfg.dialTimeout(), time.Second), time.Second)
+			assert.Greater(t, firstTimeout(c.cfg.DialTimeout), time.Second)
 		})
 	}
-	assert.Equal(t, endless, addDurations(endless, time.Second))
-	assert.Equal(t, 3*time.Second, addDurations(time.Second, 2*time.Second))
+	assert.Equal(t, endless, firstTimeout(endless))
+	assert.Equal(t, 3*time.Second, firstTimeout(2*time.Second))
 }

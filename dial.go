@@ -32,14 +32,6 @@ import (
 var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2,
 	MaxDelay: maxBackoffWait}
 
-// dialTimeout returns the bound of one attempt to connect or to log in.
-func (c Config) dialTimeout() time.Duration {
-	if c.DialTimeout > 0 {
-		return c.DialTimeout
-	}
-	return defaultDialTimeout
-}
-
 // serviceConfig is the gRPC service config, in JSON. It selects the balancer.
 const serviceConfig = `{"loadBalancingConfig": [{%q: {"healthCheck": %t}}]}`
 
@@ -51,7 +43,7 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 		grpc.WithContextDialer(c.dialSocket),
 		grpc.WithIdleTimeout(0),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect,
-			MinConnectTimeout: c.cfg.dialTimeout()}),
+			MinConnectTimeout: c.cfg.DialTimeout}),
 	}
 	if c.cfg.DialKeepAliveTime > 0 {
 		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{

@@ -189,7 +189,7 @@ func (c *Client) rejectOldCluster() error {
 	if !c.cfg.RejectOldCluster {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(origin.Client(c.ctx), c.cfg.dialTimeout())
+	ctx, cancel := context.WithTimeout(origin.Client(c.ctx), c.cfg.DialTimeout)
 	defer cancel()
 	eps := c.Endpoints()
 	errs := make([]error, len(eps))

@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -207,9 +208,14 @@ const defaultFirstTimeout = 5 * time.Second
 // NewLease returns a Lease on the connection of c. It is another one than c embeds, and the caller
 // closes it. It ends with c at the latest.
 func NewLease(c *Client) Lease {
-	l := newLessor(RetryLeaseClient(c), c, addDurations(c.cfg.dialTimeout(), time.Second))
+	l := newLessor(RetryLeaseClient(c), c, firstTimeout(c.cfg.DialTimeout))
 	l.choosesIDs = true
 	return l
+}
+
+// firstTimeout returns a second more than a client's dial timeout, or the longest duration.
+func firstTimeout(dial time.Duration) time.Duration {
+	return min(dial, math.MaxInt64-time.Second) + time.Second
 }
 
 // NewLeaseFromLeaseClient returns a Lease that sends its requests through remote, such as a stub of
@@ -237,9 +243,7 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 		if c.tokens != nil {
 			l.servers.Tokens = c.tokens
 		}
-		if c.cfg.MaxUnaryRetries > 0 {
-			l.servers.MaxAttempts = c.cfg.MaxUnaryRetries
-		}
+		l.servers.MaxAttempts = cmp.Or(c.cfg.MaxUnaryRetries, defaultMaxAttempts)
 	}
 	l.ctx, l.cancel = context.WithCancel(parent)
 	l.makeKeeper(parent, keepAliveTimeout)
