@@ -122,12 +122,7 @@ func (c *Cmp) GetCompare() *pb.Compare {
 }
 
 // Clone returns a deep copy.
-func (c *Cmp) Clone() Cmp {
-	if c.msg == nil {
-		return Cmp{}
-	}
-	return Cmp{proto.CloneOf(c.msg)}
-}
+func (c *Cmp) Clone() Cmp { return Cmp{proto.CloneOf(c.msg)} }
 
 // KeyBytes returns the key, or the first key of the range. The slice is the Cmp's own.
 func (c *Cmp) KeyBytes() []byte { return c.msg.GetKey() }
@@ -135,9 +130,8 @@ func (c *Cmp) KeyBytes() []byte { return c.msg.GetKey() }
 // WithKeyBytes replaces the key, or the first key of the range, by key, which is not copied. The
 // range's end does not change.
 func (c *Cmp) WithKeyBytes(key []byte) {
-	msg := c.copied()
-	msg.Key = key
-	c.msg = msg
+	c.msg = c.copied()
+	c.msg.Key = key
 }
 
 // ValueBytes returns the operand of a condition on the value of a key, or nil if the condition is
@@ -147,9 +141,8 @@ func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
 // WithValueBytes replaces the operand, with which the value of the key is compared, by v, which is
 // not copied.
 func (c *Cmp) WithValueBytes(v []byte) {
-	msg := c.copied()
-	msg.TargetUnion = &pb.Compare_Value{Value: v}
-	c.msg = msg
+	c.msg = c.copied()
+	c.msg.TargetUnion = &pb.Compare_Value{Value: v}
 }
 
 // WithRange returns the condition for all keys from the Cmp's key up to but not including end. The

@@ -43,16 +43,12 @@ func (cfg *ConfigSpec) Clone() *ConfigSpec {
 	}
 	out := *cfg
 	out.Endpoints = slices.Clone(cfg.Endpoints)
-	out.Secure = clonePtr(cfg.Secure)
-	out.Auth = clonePtr(cfg.Auth)
-	return &out
-}
-
-func clonePtr[T any](p *T) *T {
-	if p == nil {
-		return nil
+	if cfg.Secure != nil {
+		out.Secure = new(*cfg.Secure)
 	}
-	out := *p
+	if cfg.Auth != nil {
+		out.Auth = new(*cfg.Auth)
+	}
 	return &out
 }
 
