@@ -237,12 +237,14 @@ const (
 // HTTP proxy that the environment names.
 func (c *Client) dialSocket(ctx context.Context, address string) (net.Conn, error) {
 	network, target := endpoint.Network(address)
-	if network != "tcp" || c.user.noProxy {
-		return dialDirect(ctx, network, target)
-	}
-	proxy, err := proxyOf(target)
-	if err != nil {
-		return nil, err
+	var proxy *url.URL
+	if network == "tcp" && !c.user.noProxy {
+		var err error
+		proxy, err = http.ProxyFromEnvironment(&http.Request{
+			URL: &url.URL{Scheme: "https", Host: target}})
+		if err != nil { // err may quote a malformed proxy, with a password
+			return nil, errors.New("etcdclient: malformed proxy in HTTPS_PROXY")
+		}
 	}
 	if proxy == nil {
 		return dialDirect(ctx, network, target)
@@ -263,17 +265,6 @@ func (c *Client) dialSocket(ctx context.Context, address string) (net.Conn, erro
 		return nil, fmt.Errorf("etcdclient: proxy %s: %w", proxy.Host, err)
 	}
 	return through, nil
-}
-
-// proxyOf returns the proxy for a target, or nil if there is none. Its error does not quote a
-// malformed proxy, which may hold a password.
-func proxyOf(target string) (*url.URL, error) {
-	proxy, err := http.ProxyFromEnvironment(&http.Request{
-		URL: &url.URL{Scheme: "https", Host: target}})
-	if err != nil {
-		return nil, errors.New("etcdclient: malformed proxy in HTTPS_PROXY")
-	}
-	return proxy, nil
 }
 
 func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {
