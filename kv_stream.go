@@ -309,8 +309,5 @@ func (s *getStream) fail(err error) {
 	case <-s.pieces:
 	default:
 	}
-	select {
-	case s.pieces <- last:
-	default: // cannot happen: run is the only sender, so there is room now
-	}
+	s.pieces <- last // does not block: there is room, because run is the only sender
 }
