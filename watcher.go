@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"sync"
@@ -22,13 +23,13 @@ import (
 // channels of the watches.
 type watcher struct {
 	// read-only after NewWatchFromWatchClient
-	streams    *watch.Streams
-	maxBytes   int  // the largest create request; 0: no limit
-	unlimited  bool // the client receives messages of any size
-	logger     func() *zap.Logger
-	closePumps func() // closes pumps; may be called more than once
+	streams   *watch.Streams
+	maxBytes  int  // the largest create request; 0: no limit
+	unlimited bool // the client receives messages of any size
+	logger    func() *zap.Logger
 
 	// own synchronisation
+	closePumps sync.Once
 	pumps      *outbox.Pumps
 	callbacks  sync.WaitGroup // see expectCallback
 	brokenLog  everySecond
@@ -48,21 +49,18 @@ func NewWatcher(c *Client) Watcher { return NewWatchFromWatchClient(pb.NewWatchC
 // and the limits of message sizes from c, which may be nil.
 func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 	w := &watcher{logger: zap.NewNop, pumps: outbox.NewPumps()}
-	w.closePumps = sync.OnceFunc(w.pumps.Close)
 	cfg := watch.Config{
 		Open:        func(ctx context.Context) (watch.Stream, error) { return wc.Watch(ctx) },
 		NewTarget:   func() watch.Target { return new(balancer.StreamTarget) },
-		MaxReceived: math.MaxInt32,
+		MaxReceived: defaultMaxRecvBytes,
 		Broken:      w.logBroken,
 		Backlog:     w.logBacklog,
 	}
 	parent := context.Background() //nolint:forbidigo // of a Watcher without a client
 	if c.made() {
 		parent, w.logger, w.maxBytes = c.ctx, c.GetLogger, c.cfg.MaxCallSendMsgSize
-		if n := c.cfg.MaxCallRecvMsgSize; n > 0 {
-			cfg.MaxReceived = n
-		}
-		w.unlimited = cfg.MaxReceived >= math.MaxInt32
+		cfg.MaxReceived = cmp.Or(c.cfg.MaxCallRecvMsgSize, defaultMaxRecvBytes)
+		w.unlimited = cfg.MaxReceived >= defaultMaxRecvBytes
 		if c.Token == "" && c.tokens != nil {
 			cfg.Tokens = c.tokens
 		}
@@ -129,7 +127,7 @@ func (w *watcher) Close() error {
 	w.closed = true
 	w.mu.Unlock()
 	w.streams.Close()
-	w.closePumps()
+	w.closePumps.Do(w.pumps.Close)
 	w.callbacks.Wait()
 	return nil
 }
@@ -255,22 +253,18 @@ func (s *watchSink) Closed() {
 
 // follow makes the watch end when ctx ends. Closed cancels that.
 func (s *watchSink) follow(ctx context.Context) {
-	if ctx.Done() == nil || !s.watcher.expectCallback() {
+	if ctx.Done() == nil {
 		return
 	}
-	release := context.AfterFunc(ctx, func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || !s.watcher.expectCallback() {
+		return
+	}
+	s.release = context.AfterFunc(ctx, func() { // on a goroutine of its own
 		defer s.watcher.callbacks.Done()
 		s.leave()
 	})
-	s.mu.Lock()
-	closed := s.closed
-	if !closed {
-		s.release = release
-	}
-	s.mu.Unlock()
-	if closed && release() {
-		s.watcher.callbacks.Done()
-	}
 }
 
 // leave ends the watch and closes its channel, because the context of its consumer has ended.
