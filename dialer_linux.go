@@ -1,7 +1,6 @@
 package clientv3
 
 import (
-	"strings"
 	"syscall"
 	"time"
 )
@@ -10,12 +9,9 @@ import (
 const tcpUserTimeout = 0x12
 
 // limitUnacknowledged makes the kernel close a TCP connection whose peer does not acknowledge what
-// was sent. TCP keepalives do not notice that, because they are sent on idle connections only. A
-// kernel that does not know the option is no error.
-func limitUnacknowledged(network, _ string, c syscall.RawConn) error {
-	if !strings.HasPrefix(network, "tcp") {
-		return nil
-	}
+// was sent. TCP keepalives do not notice that, because they are sent on idle connections only. It is
+// no error if the kernel does not know the option, or if the socket is not one of TCP.
+func limitUnacknowledged(_, _ string, c syscall.RawConn) error {
 	limit := tcpIdle + tcpInterval
 	return c.Control(func(fd uintptr) {
 		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout,
