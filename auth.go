@@ -89,7 +89,7 @@ type Auth interface {
 	// Authenticate exchanges name and password for a token. A client with a user in its Config
 	// calls it by itself. It returns [rpctypes.ErrAuthFailed] for a wrong name or password, and
 	// [rpctypes.ErrAuthNotEnabled] if authentication is not enabled.
-	Authenticate(ctx context.Context, name string, password string) (*AuthenticateResponse, error)
+	Authenticate(ctx context.Context, name, password string) (*AuthenticateResponse, error)
 
 	// AuthEnable turns authentication on: the cluster then serves users only. It returns
 	// [rpctypes.ErrRootUserNotExist] or [rpctypes.ErrRootRoleNotExist] unless there is a user
@@ -105,13 +105,13 @@ type Auth interface {
 
 	// UserAdd adds a user with a password. It returns [rpctypes.ErrUserAlreadyExist], and
 	// [rpctypes.ErrUserEmpty] for an empty name.
-	UserAdd(ctx context.Context, name string, password string) (*AuthUserAddResponse, error)
+	UserAdd(ctx context.Context, name, password string) (*AuthUserAddResponse, error)
 
 	// UserAddWithOptions adds a user of the kind that opt describes, and otherwise does what
 	// UserAdd does. A nil opt means a user with a password. If opt asks for a user without a
 	// password, password is ignored.
 	UserAddWithOptions(
-		ctx context.Context, name string, password string, opt *UserAddOptions,
+		ctx context.Context, name, password string, opt *UserAddOptions,
 	) (*AuthUserAddResponse, error)
 
 	// UserDelete deletes a user. It returns [rpctypes.ErrUserNotFound], and
@@ -121,12 +121,12 @@ type Auth interface {
 	// UserChangePassword changes the password of a user and ends the user's tokens. It returns
 	// [rpctypes.ErrUserNotFound].
 	UserChangePassword(
-		ctx context.Context, name string, password string,
+		ctx context.Context, name, password string,
 	) (*AuthUserChangePasswordResponse, error)
 
 	// UserGrantRole grants a role to a user. It is no error if the user has the role already. It
 	// returns [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotFound].
-	UserGrantRole(ctx context.Context, user string, role string) (*AuthUserGrantRoleResponse, error)
+	UserGrantRole(ctx context.Context, user, role string) (*AuthUserGrantRoleResponse, error)
 
 	// UserGet returns the names of a user's roles in order. It returns [rpctypes.ErrUserNotFound].
 	UserGet(ctx context.Context, name string) (*AuthUserGetResponse, error)
@@ -137,9 +137,7 @@ type Auth interface {
 	// UserRevokeRole takes a role from a user. It returns [rpctypes.ErrUserNotFound] or
 	// [rpctypes.ErrRoleNotGranted], and [rpctypes.ErrInvalidAuthMgmt] for the role "root" of the
 	// user "root" while authentication is enabled.
-	UserRevokeRole(
-		ctx context.Context, name string, role string,
-	) (*AuthUserRevokeRoleResponse, error)
+	UserRevokeRole(ctx context.Context, name, role string) (*AuthUserRevokeRoleResponse, error)
 
 	// RoleAdd adds a role without permissions. It returns [rpctypes.ErrRoleAlreadyExist], and
 	// [rpctypes.ErrRoleEmpty] for an empty name.
@@ -180,7 +178,7 @@ func NewAuth(c *Client) Auth { return NewAuthFromAuthClient(RetryAuthClient(c), 
 func NewAuthFromAuthClient(remote pb.AuthClient, c *Client) Auth { return &auth{remote: remote} }
 
 func (a *auth) Authenticate(
-	ctx context.Context, name string, password string,
+	ctx context.Context, name, password string,
 ) (*AuthenticateResponse, error) {
 	resp, err := unary(ctx, a.remote.Authenticate,
 		&pb.AuthenticateRequest{Name: name, Password: password})
@@ -202,14 +200,12 @@ func (a *auth) AuthStatus(ctx context.Context) (*AuthStatusResponse, error) {
 	return (*AuthStatusResponse)(resp), err
 }
 
-func (a *auth) UserAdd(
-	ctx context.Context, name string, password string,
-) (*AuthUserAddResponse, error) {
+func (a *auth) UserAdd(ctx context.Context, name, password string) (*AuthUserAddResponse, error) {
 	return a.UserAddWithOptions(ctx, name, password, &UserAddOptions{})
 }
 
 func (a *auth) UserAddWithOptions(
-	ctx context.Context, name string, password string, opt *UserAddOptions,
+	ctx context.Context, name, password string, opt *UserAddOptions,
 ) (*AuthUserAddResponse, error) {
 	resp, err := unary(ctx, a.remote.UserAdd, &pb.AuthUserAddRequest{
 		Name:     name,
@@ -225,7 +221,7 @@ func (a *auth) UserDelete(ctx context.Context, name string) (*AuthUserDeleteResp
 }
 
 func (a *auth) UserChangePassword(
-	ctx context.Context, name string, password string,
+	ctx context.Context, name, password string,
 ) (*AuthUserChangePasswordResponse, error) {
 	resp, err := unary(ctx, a.remote.UserChangePassword,
 		&pb.AuthUserChangePasswordRequest{Name: name, Password: password})
@@ -233,7 +229,7 @@ func (a *auth) UserChangePassword(
 }
 
 func (a *auth) UserGrantRole(
-	ctx context.Context, user string, role string,
+	ctx context.Context, user, role string,
 ) (*AuthUserGrantRoleResponse, error) {
 	resp, err := unary(ctx, a.remote.UserGrantRole,
 		&pb.AuthUserGrantRoleRequest{User: user, Role: role})
@@ -251,7 +247,7 @@ func (a *auth) UserList(ctx context.Context) (*AuthUserListResponse, error) {
 }
 
 func (a *auth) UserRevokeRole(
-	ctx context.Context, name string, role string,
+	ctx context.Context, name, role string,
 ) (*AuthUserRevokeRoleResponse, error) {
 	resp, err := unary(ctx, a.remote.UserRevokeRole,
 		&pb.AuthUserRevokeRoleRequest{Name: name, Role: role})

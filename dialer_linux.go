@@ -9,8 +9,8 @@ import (
 const tcpUserTimeout = 0x12
 
 // limitUnacknowledged makes the kernel close a TCP connection whose peer does not acknowledge what
-// was sent. TCP keepalives do not notice that, because they are sent on idle connections only. It is
-// no error if the kernel does not know the option, or if the socket is not one of TCP.
+// was sent. TCP keepalives do not notice that, because they are sent on idle connections only. If
+// the kernel does not know the option, or the socket is not one of TCP, it does nothing.
 func limitUnacknowledged(_, _ string, c syscall.RawConn) error {
 	limit := tcpIdle + tcpInterval
 	return c.Control(func(fd uintptr) {
