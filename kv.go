@@ -124,6 +124,30 @@ func (resp *DeleteResponse) OpResponse() OpResponse { return OpResponse{del: res
 // OpResponse returns resp as the answer to a [KV.Do].
 func (resp *TxnResponse) OpResponse() OpResponse { return OpResponse{txn: resp} }
 
+// CompactOp describes a compaction, the request of [KV.Compact].
+type CompactOp struct {
+	revision int64
+	physical bool
+}
+
+// CompactOption changes a [CompactOp] while it is made.
+type CompactOption func(*CompactOp)
+
+// OpCompact returns the compaction at revision rev. It removes what was superseded at or before
+// rev.
+func OpCompact(rev int64, opts ...CompactOption) CompactOp {
+	op := CompactOp{revision: rev}
+	for _, opt := range opts {
+		opt(&op)
+	}
+	return op
+}
+
+// WithCompactPhysical makes [KV.Compact] return only when the member that serves it has removed the
+// compacted revisions from its database. By default Compact returns as soon as reads and watches of
+// compacted revisions fail.
+func WithCompactPhysical() CompactOption { return func(op *CompactOp) { op.physical = true } }
+
 // kv is the KV of a client. It converts ops to messages. remote sends them, and retries.
 type kv struct {
 	remote pb.KVClient

@@ -45,6 +45,10 @@ func (op *Op) deleteRequest() *pb.DeleteRangeRequest {
 	return &pb.DeleteRangeRequest{Key: op.key, RangeEnd: op.end, PrevKv: op.prevKV}
 }
 
+func (op *CompactOp) request() *pb.CompactionRequest {
+	return &pb.CompactionRequest{Revision: op.revision, Physical: op.physical}
+}
+
 // watchCreateRequest returns the request that creates the watch, without a watch id.
 func (op *Op) watchCreateRequest() *pb.WatchCreateRequest {
 	req := &pb.WatchCreateRequest{
