@@ -117,7 +117,7 @@ func (p *policy) change(f func()) {
 		warn = p.tracker.noteFailures(p.conns)
 	}
 	p.mu.Unlock()
-	if warn {
+	if warn && p.tracker.Unreachable != nil {
 		p.tracker.Unreachable()
 	}
 }
@@ -195,7 +195,7 @@ func (p *policy) usableLocked() (usable []*conn, whole connectivity.State, err e
 // ResolverError does nothing: the client's resolver has no errors.
 func (p *policy) ResolverError(error) {}
 
-// UpdateSubConnState is not called: connections have listeners.
+// UpdateSubConnState is never called, because each connection has a listener for its states.
 func (p *policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}
 
 // ExitIdle does nothing: connections that are idle are made again at once.

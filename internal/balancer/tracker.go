@@ -70,9 +70,6 @@ func New(ctx context.Context, o Options) *Tracker {
 	if t.Report == nil {
 		t.Report = func(string, string) {}
 	}
-	if t.Unreachable == nil {
-		t.Unreachable = func() {}
-	}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	return t
 }
@@ -121,7 +118,7 @@ func (t *Tracker) of(a resolver.Address) *Member {
 	return t.Member(a.Addr)
 }
 
-// Retain forgets the members at other addresses, and returns them.
+// Retain forgets the members whose addresses are not in the list, and returns them.
 func (t *Tracker) Retain(addresses []string) (removed []*Member) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
