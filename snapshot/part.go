@@ -54,7 +54,7 @@ func (p *partFile) commit() error {
 	return syncDir(filepath.Dir(p.path))
 }
 
-// discard removes the part file.
+// discard closes and removes the part file.
 func (p *partFile) discard() error {
 	return errors.Join(p.Close(), os.Remove(p.Name()))
 }

@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// sectorSize is the unit of a database file. A snapshot is such a file, followed by its SHA-256.
+// sectorSize divides the length of a database file. A snapshot is such a file and its SHA-256.
 const sectorSize = 512
 
 // verifier passes a snapshot on to a writer and checks it. It does not hash the last 32 bytes that

@@ -27,8 +27,8 @@ type targetedStream struct {
 
 type streamTargetKey struct{}
 
-// With returns a context for the next stream, which descends from ctx. It ends when the stream's
-// member is removed from the endpoints: gRPC keeps a connection for as long as it has a stream.
+// With returns a copy of ctx for the next stream. The copy also ends when the stream's member is
+// removed from the endpoints: gRPC keeps a connection for as long as it has a stream.
 func (p *StreamTarget) With(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &targetedStream{target: p, end: cancel}
@@ -46,7 +46,7 @@ func (p *StreamTarget) AvoidLast() { p.avoid.Store(p.current.Load()) }
 type elsewhereKey struct{}
 
 // Elsewhere returns a context for a request that checks an answer of the latest stream's member.
-// The request goes to another member, if there is one that serves.
+// The request goes to another member, if another one serves.
 func (p *StreamTarget) Elsewhere(ctx context.Context) context.Context {
 	return context.WithValue(ctx, elsewhereKey{}, p.current.Load())
 }

@@ -42,7 +42,8 @@ func (t *Tracker) scheduleLocked() {
 // change is a change of one member's health, for Options.Report.
 type change struct{ address, health string }
 
-// tick runs on the timer's goroutine, which Close waits for.
+// tick compares the members and acts on the result. While there are requests it schedules the next
+// tick. It runs on the timer's goroutine, which Close waits for.
 func (t *Tracker) tick() {
 	t.running.Lock()
 	defer t.running.Unlock()

@@ -27,7 +27,7 @@ type Tokens interface {
 
 // Config configures a [Conn].
 type Config struct {
-	// MaxAttempts bounds how often one request is sent.
+	// MaxAttempts bounds how often one request is sent. 0 counts as 1.
 	MaxAttempts uint
 	// Backoff has the waits between attempts.
 	Backoff backoff.Policy

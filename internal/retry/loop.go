@@ -33,7 +33,8 @@ type loop struct {
 	result     error // returned to the caller once shouldRetry is false
 }
 
-// newLoop returns the loop of a request whose first attempt was a, and whose context is ctx.
+// newLoop returns the loop of a request with ctx whose first attempt was a. The caller calls its
+// end.
 func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
 	s := &loop{conn: c, method: a.method, policy: a.policy, caller: ctx}
 	s.ctx, s.end = await.Join(ctx, c.cfg.Life)

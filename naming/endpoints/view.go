@@ -15,7 +15,7 @@ type view struct {
 	revs   map[string]int64 // mod revision of the last value that was delivered, by key
 }
 
-// list returns the updates that lead from the view to kvs, the list of all keys.
+// list returns the updates that turn what was delivered into kvs, the list of all keys.
 func (v *view) list(kvs []*mvccpb.KeyValue) []*Update {
 	var updates []*Update
 	gone := maps.Clone(v.revs)
