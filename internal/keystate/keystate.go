@@ -57,21 +57,21 @@ type State struct {
 	current   *Incarnation   // the newest one that is known; nil for none
 	uncertain map[string]int // uncertain puts by their value
 	unlooked  bool           // clean-up has not looked since a put became uncertain
-	unique    bool           // at most one put has used this key: its value does not matter
+	unique    bool           // Discard was called: at most one put has used this key
 	seen      *Incarnation   // the key as clean-up saw it last; nil for no key
 }
 
 // Begin records that a put begins.
 func (k *State) Begin() { k.puts++ }
 
-// Fail records that a put has ended which has no effect, or which has found a version that it does
-// not use.
+// Fail records the end of a put that has no effect, or that has found a version which it does not
+// use.
 func (k *State) Fail() {
 	k.puts--
 	k.settle()
 }
 
-// Lose records that a put of value has ended and is uncertain.
+// Lose records the end of a put of value that is uncertain.
 func (k *State) Lose(value string) {
 	k.addUncertain(value)
 	k.Fail()
@@ -85,12 +85,13 @@ func (k *State) addUncertain(value string) {
 	k.unlooked = true
 }
 
-// Made records that a put has ended which has created v, and returns the incarnation that the put
-// uses. It returns nil if v must not be used: the caller deletes v, and puts again.
+// Made records the end of a put that has created v. It returns the incarnation that the put uses,
+// or nil if v must not be used: the caller then deletes v, and puts again.
 func (k *State) Made(v Version) *Incarnation { return k.use(&Incarnation{Version: v, made: true}) }
 
-// Found records that a put has ended which has found v with a value. own says that the value proves
-// that this session has made v. Found returns the incarnation, or nil, as [State.Made] does.
+// Found records the end of a put that has found v with a value. own says that the value proves that
+// this session has made v. Found returns the incarnation that the put uses, or nil if v must not be
+// used: the caller then deletes v, and puts again.
 func (k *State) Found(v Version, value string, own bool) *Incarnation {
 	return k.use(&Incarnation{Version: v, value: value, own: own})
 }
@@ -114,25 +115,6 @@ func (k *State) use(at *Incarnation) *Incarnation {
 	}
 	in.users++
 	return in
-}
-
-// take reports whether an uncertain put of value can have made an incarnation. If so, take removes
-// that put from the uncertain ones.
-func (k *State) take(value string) bool {
-	if !k.mayBeUncertain(value) {
-		return false
-	}
-	if k.unique {
-		value = ""
-	}
-	if k.uncertain[value]--; k.uncertain[value] == 0 {
-		delete(k.uncertain, value)
-	}
-	return true
-}
-
-func (k *State) mayBeUncertain(value string) bool {
-	return k.uncertain[value] > 0 || k.unique && len(k.uncertain) > 0
 }
 
 // Release removes a user of an incarnation: a call that has failed, or that no longer needs the
@@ -198,11 +180,14 @@ func (k *State) Discard(create int64) {
 
 // Saw records that clean-up has seen the key in the store, as v with a value.
 func (k *State) Saw(v Version, value string) {
+	if k.unique {
+		value = "" // the put that Discard has recorded may have had any value
+	}
 	k.seen, k.unlooked = &Incarnation{Version: v, value: value}, false
 	k.settle()
 }
 
-// SawNone records that clean-up has seen no key of the session's lease.
+// SawNone records that clean-up has found no key in the store, or a key on another lease.
 func (k *State) SawNone() { k.seen, k.unlooked = nil, false }
 
 // settle finds out whether an uncertain put has made the newest incarnation. It does nothing while
@@ -211,14 +196,19 @@ func (k *State) settle() {
 	if k.puts > 0 {
 		return
 	}
-	if seen := k.seen; seen != nil && k.mayBeUncertain(seen.value) &&
+	if seen := k.seen; seen != nil && k.uncertain[seen.value] > 0 &&
 		(k.current == nil || k.current.compare(seen.Version) < 0) {
 		k.current = seen
 	}
-	if in := k.current; in != nil && !in.made && in.status != gone && k.take(in.value) {
-		in.made = true
-		k.deleteUnused()
+	in := k.current
+	if in == nil || in.made || in.status == gone || k.uncertain[in.value] == 0 {
+		return
 	}
+	if k.uncertain[in.value]--; k.uncertain[in.value] == 0 {
+		delete(k.uncertain, in.value)
+	}
+	in.made = true
+	k.deleteUnused()
 }
 
 // Orphan records that the session has ended and that another session may take over its lease.
@@ -228,15 +218,15 @@ func (k *State) Orphan() {
 	}
 	k.forget()
 	if in := k.ToDelete(); in != nil && in.Mod == 0 {
-		// Another session may use it, and nothing would show that. What has used it here has a
-		// record of its own, which no longer counts.
+		// Another session may use the incarnation, and its version would not show that. The record
+		// is copied, so that calls of this session that still have the old one change nothing.
 		kept := *in
 		kept.status = known
 		k.current = &kept
 	}
 }
 
-// GiveUp makes clean-up forget what it has to delete or to look out for.
+// GiveUp forgets the uncertain puts, and denies the incarnation that clean-up has to delete.
 func (k *State) GiveUp() {
 	k.forget()
 	if in := k.ToDelete(); in != nil {
@@ -257,10 +247,11 @@ func (k *State) ToDelete() *Incarnation {
 	return k.current
 }
 
-// Dirty reports whether clean-up has anything to delete or to look out for.
+// Dirty reports whether clean-up has an incarnation to delete, or an uncertain put to look for.
 func (k *State) Dirty() bool { return k.ToDelete() != nil || len(k.uncertain) > 0 }
 
-// Urgent reports whether the store may have something that clean-up has to delete.
+// Urgent reports whether clean-up has an incarnation to delete, or has not looked for one since a
+// put became uncertain.
 func (k *State) Urgent() bool { return k.ToDelete() != nil || k.unlooked }
 
 // Users returns how many users the newest incarnation has.
