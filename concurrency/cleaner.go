@@ -26,7 +26,7 @@ type cleaner struct {
 func (c *cleaner) run(ctx context.Context) {
 	err := await.Loop(ctx, nil, c.clean, func(err error) bool {
 		return ctx.Err() != nil ||
-			classify.IsHalt(ctx, err) && classify.IsRefusal(err) // a busy server is no reason
+			classify.IsHalt(ctx, err) && classify.IsRefusal(err) // not "too many requests"
 	})
 	if err != nil {
 		c.s.note(c.key, func(k *key) {
@@ -36,8 +36,9 @@ func (c *cleaner) run(ctx context.Context) {
 	}
 }
 
-// clean deletes what has to be deleted, and reads the key to find out what uncertain puts have
-// made. It returns the Change to wait for, or nil if nothing is left to do.
+// clean deletes the version of the key that is due for deletion. It reads the key to find out
+// whether an uncertain put has made it. It returns the Change to wait for, or nil if nothing is
+// left to do.
 func (c *cleaner) clean(ctx context.Context) (await.Change, error) {
 	for rev := int64(0); ; {
 		v, dirty := c.duties()
@@ -59,8 +60,8 @@ func (c *cleaner) clean(ctx context.Context) (await.Change, error) {
 	}
 }
 
-// duties returns the version that has to be deleted, or nil. dirty is false if there is nothing
-// else to do either; then the key has no cleaner any more.
+// duties returns the version that has to be deleted, or nil if none has. dirty reports whether the
+// cleaner has anything left to do. If it has not, duties removes it from the key.
 func (c *cleaner) duties() (v *keystate.Version, dirty bool) {
 	c.s.note(c.key, func(k *key) {
 		if in := k.ToDelete(); in != nil {
@@ -146,16 +147,6 @@ func (s *session) cleanUpLocked() context.Context {
 	return ctx
 }
 
-// stop ends clean-up, and makes goBackground do nothing from then on.
-func (s *session) stop() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	if s.stopCleanUp != nil {
-		s.stopCleanUp()
-	}
-}
-
 // grace is how long a call that has failed waits for its key to be deleted, so that the key is gone
 // when the call returns if the cluster answers quickly.
 const grace = 30 * time.Millisecond
@@ -163,7 +154,7 @@ const grace = 30 * time.Millisecond
 // key is the state of one key of a session, and its clean-up. The session's mutex guards it.
 type key struct {
 	keystate.State
-	cleanedUp chan struct{} // closed when the state is urgent no more; nil if it is not
+	cleanedUp chan struct{} // closed when the state stops being urgent; nil if it is not urgent
 	cleaner   *cleaner      // at work while the state is dirty; nil otherwise
 }
 
@@ -181,8 +172,8 @@ func (s *Session) Discard(key string, rev int64) {
 	}
 }
 
-// update makes a change to the state of a key, and starts or wakes its clean-up if that has
-// something to do.
+// update makes a change to the state of a key. It starts the key's cleaner, or wakes it, if the
+// cleaner has something to do.
 func (s *session) update(name string, change func(*keystate.State)) {
 	s.note(name, func(k *key) {
 		change(&k.State)
@@ -202,18 +193,6 @@ func (s *session) note(name string, change func(*key)) {
 	}
 	change(k)
 	s.changedLocked(name, k)
-}
-
-// forgetUncertain records the end of the session as an orphan in the state of each key: see
-// [keystate.State.Orphan].
-func (s *session) forgetUncertain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, k := range s.keys {
-		k.Orphan()
-		s.cleanLocked(name, k)
-		s.changedLocked(name, k)
-	}
 }
 
 // cleanLocked starts a cleaner for a key that needs one, or wakes the one that it has. Once the
@@ -236,8 +215,8 @@ func (s *session) cleanLocked(name string, k *key) {
 	}
 }
 
-// changedLocked follows each change of a key's state. It wakes the calls that wait for clean-up,
-// and removes the key from s.keys if there is nothing to remember.
+// changedLocked is called after each change of a key's state. It wakes the calls that wait until
+// the key is cleaned up, and removes the key from s.keys if the session need not remember it.
 func (s *session) changedLocked(name string, k *key) {
 	switch {
 	case k.Urgent() && k.cleanedUp == nil:

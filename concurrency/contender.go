@@ -51,7 +51,7 @@ type position struct {
 	ahead   string           // the key right before it, or the first one; "" if it is first
 	found   *mvccpb.KeyValue // the contender's key, if the transaction did not make it
 
-	incarnation *keystate.Incarnation // the record of the contender's key, of which it is a user
+	incarnation *keystate.Incarnation // the record of the contender's key, which counts its users
 }
 
 func (p position) rev() int64 { return p.version.Create }
@@ -90,7 +90,8 @@ func (c contender) getOwnAndFirst() []clientv3.Op {
 
 // put runs txn, which puts the contender's key with val or finds it, and returns the contender's
 // position. If the key must not be used because it is due for deletion, put deletes it and runs txn
-// again. If txn puts the key, it then gets the key; otherwise it gets what getOwnAndFirst returns.
+// again. If txn puts the key, its next operation reads the key back. Otherwise its operations are
+// those of getOwnAndFirst.
 func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		c.s.update(c.key, (*keystate.State).Begin)
@@ -262,15 +263,16 @@ func (c contender) look(ctx context.Context, p position) (position, error) {
 	return p, nil
 }
 
-// abandon gives a position up. It waits for the deletion of the key, but not for long: if the
-// cluster does not answer in time, clean-up goes on in the background.
+// abandon ends the use of the key of p, which is deleted if it has no other users. abandon waits up
+// to grace for that. If the cluster does not answer in time, clean-up goes on in the background.
 func (c contender) abandon(p position) {
 	c.s.update(c.key, func(k *keystate.State) { k.Release(p.incarnation) })
 	c.s.waitCleanedUp(c.key)
 }
 
 // waitForTurn waits until the contender is first, and returns its position, which one transaction
-// has seen: the contender's key existed, and no key was before it. Events only say when to look.
+// has seen: the contender's key existed, and no key was before it. An event only makes the
+// contender look again.
 func (c contender) waitForTurn(ctx context.Context, p position) (position, error) {
 	if p.ahead == "" {
 		return p, nil

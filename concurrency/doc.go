@@ -24,8 +24,9 @@
 // every client can observe. Sessions get a lock, and lead, in the order in which they asked. Locks
 // and elections are between sessions: mutexes of one session with one prefix are one mutex.
 //
-// A former holder goes on until it learns that its lease has expired; no lock of this kind can stop
-// it. [Mutex] says what a holder can rely on instead.
+// A former holder goes on working until it learns that its lease has expired. A lock that is made
+// of a lease cannot prevent that. The documentation of [Mutex] says how to protect what a holder
+// writes.
 //
 // # Calls that wait
 //
@@ -46,7 +47,7 @@
 //	a mutex's, made by a put without an answer  clean-up: the value is a nonce of the session
 //	a candidate's, made by such a put           clean-up, if the session has granted its lease
 //	made by another session on the same lease   Unlock and Resign only
-//	any, once the session is orphaned           clean-up, if it is a mutex's and was known before
+//	any, once the session is orphaned           clean-up, if it is a mutex's and was due before
 //	any other                                   the server, with the lease
 //
 // So sessions that share a lease do not delete keys that other sessions use, except by Unlock or
@@ -71,8 +72,9 @@ package concurrency
 //     and none was ahead of it. So there are never two holders while leases last.
 //   - Which keys a session may delete is decided in internal/keystate, which has the states of a
 //     key.
-//   - The context of a session ends with each end of the session. Only if context.Cause says that
-//     the end was Orphan, calls go on, and learn from their keys when the lease has ended.
+//   - The context of a session ends with the session, whatever the reason. If context.Cause is
+//     errOrphaned, calls that wait go on. The deletion of their keys shows them that the lease has
+//     ended.
 //
 // # Transactions
 //

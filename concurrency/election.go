@@ -36,12 +36,12 @@ type electionState struct {
 	candidacy candidacy
 }
 
-// candidacy is a key in the queue of an election, which leads or waits.
+// candidacy is the session's key in the queue of an election. The session leads or waits with it.
 type candidacy struct {
 	key string // "" for none
 	rev int64  // create revision of key
 
-	incarnation *keystate.Incarnation // the key that it uses; nil if it was resumed
+	incarnation *keystate.Incarnation // the record of the key; nil after ResumeElection
 }
 
 // NewElection returns an election among the keys that begin with pfx and a slash. It sends nothing.
@@ -65,8 +65,8 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 //
 // Errors: the context's; [ErrSessionExpired], also if Resign or another client has deleted the key;
 // those of [clientv3.KV] that do not pass, and any error of the first request. After an error the
-// candidacy is given up, unless there was one before the call: its key is deleted, also in the
-// background, as after a failed [Mutex.Lock].
+// session is no candidate, unless it was one before the call. Its key is deleted, if necessary in
+// the background, as after a failed [Mutex.Lock].
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if err := cmp.Or(ctx.Err(), e.s.over()); err != nil {
 		return err
@@ -88,9 +88,10 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	return nil
 }
 
-// stand records a candidacy, which Resign can end from then on, unless one with a newer key is
-// recorded. It reports whether one with the same or a newer key was recorded. However many calls
-// campaign with a key, they are one user of it: stand ends each further use.
+// stand records a candidacy, so that Resign can end it, unless a candidacy with a newer key is
+// recorded already. It reports whether a candidacy with this key or a newer key was recorded
+// before. All calls that campaign with one key count as one user of it, so stand releases each
+// further use.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -53,7 +53,7 @@ type mutexState struct {
 // acquisition is one acquisition of a mutex.
 type acquisition struct {
 	key      *keystate.Incarnation // of the mutex's key that holds the lock
-	since    int64                 // a revision at which the lock was held
+	since    int64                 // a revision at which the session held the lock
 	released bool                  // an Unlock has begun
 
 	// nil until Mutex.Ctx is called
@@ -78,13 +78,14 @@ func NewMutex(s *Session, pfx string) *Mutex {
 // Errors: the context's; [ErrSessionExpired]; those of [clientv3.KV] that do not pass, such as
 // rpctypes.ErrPermissionDenied, and any error of the first request. While Lock waits for its turn,
 // it goes on through members that are unavailable. After an error the session's key is deleted. If
-// the cluster cannot be reached, that goes on in the background until it is done or the session's
-// TTL has passed, and includes a key that a member puts only later. The value of the key proves
-// that the session has made it. A key that another session on the lease has made, or uses, stays.
+// the cluster cannot be reached, clean-up goes on in the background until the key is deleted or the
+// session's TTL has passed. It also deletes a key that a member puts only later, because the value
+// of the key proves that this session has made it. A key that another session on the same lease has
+// made or uses is not deleted.
 //
-// If the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session ends. If a
-// goroutine waits for the lock and another one of its session releases the lock, the first puts a
-// new key at the end of the queue.
+// If the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session ends. If one
+// goroutine waits for the lock and another goroutine of the same session releases it, the one that
+// waits puts a new key at the end of the queue.
 //
 // An uncontended Lock is one request. A Lock that has to wait takes one event and one request from
 // the moment the lock is free.
@@ -108,8 +109,8 @@ func (m *Mutex) Lock(ctx context.Context) error {
 	})
 }
 
-// wasReleased reports whether a call has to wait with another key, because another goroutine's
-// Unlock has deleted the key that it was waiting with, and the session lives.
+// wasReleased reports whether another goroutine's Unlock has deleted the key of p while the session
+// lives. A call that was waiting with this key has to wait with a new one.
 func (m *Mutex) wasReleased(p position) (released bool) {
 	m.s.update(m.key, func(*keystate.State) { released = p.incarnation.Ended() })
 	return released && m.s.over() == nil
@@ -150,9 +151,9 @@ func (m *Mutex) acquire(
 	return nil
 }
 
-// acquired records an acquisition, unless one with the same or a newer key is recorded. However
-// many goroutines have locked the mutex, they are one user of the key: acquired ends each further
-// use.
+// acquired records an acquisition, unless one with this key or a newer key is recorded already. All
+// goroutines that have locked the mutex count as one user of its key, so acquired releases each
+// further use.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -253,7 +254,9 @@ func (m *Mutex) Header() *pb.ResponseHeader {
 // The first call for an acquisition begins to watch the key, which costs a request.
 func (m *Mutex) Ctx() context.Context {
 	if m.mutexState == nil || m.s == nil {
-		return never
+		ctx, end := context.WithCancelCause(zero.ctx)
+		end(ErrLockReleased)
+		return ctx
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

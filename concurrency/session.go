@@ -34,7 +34,8 @@ var (
 	// errClosed is the cause of the end of a closed session's context.
 	errClosed = fmt.Errorf("%w: closed", ErrSessionExpired)
 
-	// errNotKept is the reason if the client's Lease is not this package's and gives none.
+	// errNotKept is the reason for the end of a session if the program has replaced the client's
+	// Lease by one that does not report why a lease is no longer kept alive.
 	errNotKept = errors.New("concurrency: the lease is no longer kept alive")
 )
 
@@ -59,7 +60,7 @@ type session struct {
 	ttl     time.Duration
 	granted bool            // this session granted the lease; otherwise WithLease gave it
 	nonce   string          // the values of its mutexes' keys begin with it
-	base    context.Context // the session's context without its end
+	base    context.Context // has the values of the session's context, and does not end
 	ctx     context.Context
 	end     context.CancelCauseFunc // of ctx
 
@@ -174,7 +175,7 @@ func (s *session) keepAlive(expiry time.Time) error {
 }
 
 // awaitExpiry blocks until the lease or the session ends. It returns why the lease has ended, or
-// nil if the session has ended otherwise.
+// nil if the session has ended for another reason.
 func (s *session) awaitExpiry(
 	answers <-chan *clientv3.LeaseKeepAliveResponse, end *clientv3.KeepAliveEnd, expiry time.Time,
 ) error {
@@ -190,7 +191,7 @@ func (s *session) awaitExpiry(
 			if !open {
 				return fmt.Errorf("%w: %w", ErrSessionExpired, cmp.Or(end.Err(), errNotKept))
 			}
-			expired = nil // from now on KeepAlive knows the TTL, and reports the expiry
+			expired = nil // KeepAlive has learned the TTL, and will report the expiry
 		case <-expired:
 			return fmt.Errorf("%w: %w", ErrSessionExpired, clientv3.ErrKeepAliveExpired)
 		case <-s.ctx.Done():
@@ -228,9 +229,16 @@ func (s *Session) state() *session { return cmp.Or(s.session, zero) }
 // request with an unknown outcome is left to the lease, because a session that takes the lease over
 // may use that key.
 func (s *Session) Orphan() {
-	if s.session != nil {
-		s.end(errOrphaned)
-		s.forgetUncertain()
+	if s.session == nil {
+		return
+	}
+	s.end(errOrphaned)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, k := range s.keys {
+		k.Orphan()
+		s.cleanLocked(name, k)
+		s.changedLocked(name, k)
 	}
 }
 
@@ -266,7 +274,12 @@ func (s *session) close(ctx context.Context) error {
 	}
 	err := s.revoke(ctx)
 	s.revoked.Store(err == nil)
-	s.stop()
+	s.mu.Lock()
+	s.closed = true // goBackground does nothing from here on
+	if s.stopCleanUp != nil {
+		s.stopCleanUp()
+	}
+	s.mu.Unlock()
 	s.background.Wait()
 	return err
 }
@@ -336,11 +349,3 @@ func (s *session) over() error {
 	}
 	return ErrSessionExpired
 }
-
-// never is the context of a lock on a mutex without a session, which cannot be held.
-var never = func() context.Context {
-	//nolint:forbidigo // it has ended from the start
-	ctx, cancel := context.WithCancelCause(context.Background())
-	cancel(ErrLockReleased)
-	return ctx
-}()

@@ -42,9 +42,9 @@ const (
 type STM interface {
 	// Get returns the value of a key: the value of the last Put in this transaction, "" after a
 	// Del, and otherwise the value in the store, or "" if the key does not exist there. Keys that
-	// were not read yet are read in one request. Of several keys it returns the value of the first
-	// one that this transaction has written, or else that of the first one, "" if that does not
-	// exist.
+	// were not read yet are read in one request. For several keys Get returns the value of the
+	// first key that this transaction has written. If it has written none of them, Get returns the
+	// value of the first key in the list.
 	Get(key ...string) string
 
 	// Put sets a key when the transaction is applied. The last Put or Del of a key

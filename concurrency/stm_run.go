@@ -15,8 +15,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// conflictBackoff is the wait between the attempts of a transaction after a conflict. During an
-// attempt, which takes two round trips or more, no other client may change the keys.
+// conflictBackoff is the wait between the attempts of a transaction after a conflict. An attempt
+// takes two round trips or more, and fails if another client changes the keys meanwhile.
 var conflictBackoff = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond,
 	Jitter: 1}
 
@@ -36,7 +36,8 @@ type transaction struct {
 	snapshot int64 // the revision that a snapshot level reads at; 0 before the first read
 	err      error // why the attempt has ended early
 
-	// If the last commit had a conflict: the keys that were read, as they were then, and when.
+	// After a conflict: the keys that the last attempt has read, as the answer to its commit has
+	// them, and the revision of the answer.
 	hints    map[string]*mvccpb.KeyValue
 	hintsRev int64
 }
