@@ -176,7 +176,7 @@ func (l *leasingKV) get(ctx context.Context, op clientv3.Op) (*clientv3.GetRespo
 			return nil, err
 		}
 		if o != nil && o.read != nil {
-			return o.read.response(l.cache.latest.get(), o.read.rev, &op), nil
+			return o.read.response(l.cache.latest.Load(), o.read.rev, &op), nil
 		}
 	}
 	return l.getFromServer(ctx, op)
@@ -254,7 +254,7 @@ type txn struct {
 
 func (l *leasingKV) Txn(ctx context.Context) clientv3.Txn {
 	t := &txn{kv: l, ctx: ctx}
-	t.Start(l.kv.Txn(ctx), t, txnbuilder.Rewrite[clientv3.Cmp, clientv3.Op]{})
+	t.Start(l.kv.Txn(ctx), t)
 	return t
 }
 

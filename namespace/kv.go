@@ -101,16 +101,12 @@ func (kv *prefixKV) GetStreamRewritten(
 	if err != nil {
 		return nil, err
 	}
-	return onePiece((*pb.RangeResponse)(whole), own), nil
-}
-
-// onePiece returns a stream that delivers one piece, after rewrite has changed it.
-func onePiece(piece *pb.RangeResponse, rewrite func(*pb.RangeResponse)) clientv3.GetStreamChan {
-	rewrite(piece)
-	stream := make(chan clientv3.RangeStreamResponse, 1)
-	stream <- clientv3.RangeStreamResponse{RangeResponse: piece}
-	close(stream)
-	return stream
+	piece := (*pb.RangeResponse)(whole)
+	own(piece)
+	out := make(chan clientv3.RangeStreamResponse, 1)
+	out <- clientv3.RangeStreamResponse{RangeResponse: piece}
+	close(out)
+	return out, nil
 }
 
 // exactly returns an option that replaces an Op by op. It is for an inner method that takes
@@ -127,8 +123,8 @@ type prefixTxn struct {
 
 func (kv *prefixKV) Txn(ctx context.Context) clientv3.Txn {
 	t := &prefixTxn{space: kv.space}
-	t.Start(kv.KV.Txn(ctx), t,
-		txnbuilder.Rewrite[clientv3.Cmp, clientv3.Op]{Cmps: t.cmps, Ops: t.ops})
+	t.RewriteCmps, t.RewriteOps = t.cmps, t.ops
+	t.Start(kv.KV.Txn(ctx), t)
 	return t
 }
 

@@ -187,7 +187,7 @@ type orderedTxn struct {
 
 func (kv *orderedKV) Txn(ctx context.Context) clientv3.Txn {
 	t := &orderedTxn{kv: kv, ctx: ctx}
-	t.Start(kv.KV.Txn(ctx), t, txnbuilder.Rewrite[clientv3.Cmp, clientv3.Op]{})
+	t.Start(kv.KV.Txn(ctx), t)
 	return t
 }
 

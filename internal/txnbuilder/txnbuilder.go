@@ -21,47 +21,41 @@ type Parts[C, O, T any] struct {
 	Cmps  []C
 	Then  []O
 	Else  []O
-	Err   error // the first error of a Rewrite
+	Err   error // the first error of RewriteCmps or RewriteOps
 }
 
 // Builder collects the parts of a transaction. It also adds them to the transaction of the
 // decorated KV, which checks the order of the calls. A decorator embeds a Builder and adds Commit.
 type Builder[C, O any, T Txn[C, O, T]] struct {
-	// read-only after Start
-	outer   T
-	rewrite Rewrite[C, O]
+	// These functions change conditions and operations before the decorated KV gets them, or are
+	// nil. They are read-only after Start.
+	RewriteCmps func([]C) ([]C, error)
+	RewriteOps  func([]O) ([]O, error)
+
+	outer T // read-only after Start
 
 	// guarded by mu
 	mu    sync.Mutex
 	parts Parts[C, O, T]
 }
 
-// Rewrite changes conditions and operations before the decorated KV gets them. A nil function
-// changes nothing.
-type Rewrite[C, O any] struct {
-	Cmps func([]C) ([]C, error)
-	Ops  func([]O) ([]O, error)
-}
-
 // Start starts a transaction. inner is the transaction of the decorated KV; outer is the
 // decorator's own, which If, Then and Else return. Start is called once, before the other methods.
-func (b *Builder[C, O, T]) Start(inner, outer T, rewrite Rewrite[C, O]) {
-	b.parts.Inner, b.outer, b.rewrite = inner, outer, rewrite
-}
+func (b *Builder[C, O, T]) Start(inner, outer T) { b.parts.Inner, b.outer = inner, outer }
 
 // If implements clientv3.Txn.
 func (b *Builder[C, O, T]) If(cs ...C) T {
-	return add(b, T.If, &b.parts.Cmps, b.rewrite.Cmps, cs)
+	return add(b, T.If, &b.parts.Cmps, b.RewriteCmps, cs)
 }
 
 // Then implements clientv3.Txn.
 func (b *Builder[C, O, T]) Then(ops ...O) T {
-	return add(b, T.Then, &b.parts.Then, b.rewrite.Ops, ops)
+	return add(b, T.Then, &b.parts.Then, b.RewriteOps, ops)
 }
 
 // Else implements clientv3.Txn.
 func (b *Builder[C, O, T]) Else(ops ...O) T {
-	return add(b, T.Else, &b.parts.Else, b.rewrite.Ops, ops)
+	return add(b, T.Else, &b.parts.Else, b.RewriteOps, ops)
 }
 
 // add rewrites some parts, appends them to list and passes them to step, a method of the decorated
