@@ -50,9 +50,9 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 		return nil, nil
 	}
 	cached, isPending := o.usable(), o.state == acquiring
-	// The clock is read last: at that moment, and so at any revision seen before, the cached key
-	// is what the server has. A revision seen later may be that of another client's write.
-	latest := c.latest.get()
+	// The clock is read last. At that moment, and so at any revision seen before, the server has
+	// the key as cached. A revision seen later may be that of another client's write.
+	latest := c.latest.Load()
 	isAnswer := cached != nil && o.epoch.isCertain()
 	c.mu.RUnlock()
 	switch {
@@ -227,7 +227,14 @@ func (c *cache) block(ranges []keyRange) (unblock func()) {
 func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changes = c.releaseRangesLocked(w.ranges)
+	if len(w.ranges) > 0 {
+		for key, o := range c.ownerships {
+			if contain(w.ranges, c.leaseKeys.of(key)) {
+				o.startRelease()
+				changes = append(changes, o.change())
+			}
+		}
+	}
 	for _, key := range w.keys {
 		o := c.ownerships[key]
 		switch {
@@ -245,21 +252,6 @@ func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{
 		o.writes++
 	}
 	return own, nil
-}
-
-// releaseRangesLocked starts the release of all ownerships whose lease keys are in the ranges. It
-// returns a channel for each of them, which is closed when the ownership changes.
-func (c *cache) releaseRangesLocked(ranges []keyRange) (changes []<-chan struct{}) {
-	if len(ranges) == 0 {
-		return nil
-	}
-	for key, o := range c.ownerships {
-		if contain(ranges, c.leaseKeys.of(key)) {
-			o.startRelease()
-			changes = append(changes, o.change())
-		}
-	}
-	return changes
 }
 
 // endWrite ends a write that beginWrite has begun. now[i] is the key of own[i] after the write. If

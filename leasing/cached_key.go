@@ -84,20 +84,18 @@ func (k *cachedKey) isWithin(op *clientv3.Op) bool {
 // latestHeader is the header with the highest revision that a response had. The server has a cached
 // key unchanged at that revision, which may be far above the key's own revision.
 type latestHeader struct {
-	p atomic.Pointer[pb.ResponseHeader]
+	atomic.Pointer[pb.ResponseHeader]
 }
-
-func (l *latestHeader) get() *pb.ResponseHeader { return l.p.Load() }
 
 // saw records the header of a response, if its revision is the highest.
 func (l *latestHeader) saw(h *pb.ResponseHeader) {
 	for {
-		old := l.p.Load()
+		old := l.Load()
 		if old.GetRevision() >= h.GetRevision() {
 			return
 		}
 		own := headerAt(h, h.Revision)
-		if l.p.CompareAndSwap(old, own) {
+		if l.CompareAndSwap(old, own) {
 			return
 		}
 	}

@@ -15,13 +15,13 @@ import (
 // but gets of cached keys. The other branch may have any operations that servers accept. For all
 // other transactions txn returns nil.
 //
-// The answer is true at the moment when the clock is read, which comes last, and so at any revision
-// that was seen before.
+// The clock is read last. At that moment the server has all of these keys as cached, and so it had
+// them at any revision that was seen before.
 func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 	cmps, branch, other := op.Txn()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	latest := c.latest.get()
+	latest := c.latest.Load()
 	if c.epoch == nil || latest == nil {
 		return nil
 	}

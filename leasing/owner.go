@@ -74,8 +74,9 @@ func (ow *owner) request(o *ownership) {
 	}
 }
 
-// keep blocks while a key is owned: until its lease key is asked for or gone, the release starts,
-// the epoch ends, or the server refuses to show the lease key. Then it starts the release.
+// keep watches the lease key of an ownership, and blocks until another client has asked for the
+// lease key, it is gone, its release has started, the epoch ends, or the server refuses to show it.
+// Then keep starts the release.
 func (ow *owner) keep(o *ownership) {
 	defer ow.cache.startRelease(o)
 	leaseKey, next, isOver := ow.leaseKeys.of(o.key), o.created+1, false
@@ -119,7 +120,8 @@ func (ow *owner) watch(
 	return false, err
 }
 
-// read returns a lease key, or nil if it does not exist, and the revision of the store.
+// read returns a lease key and the revision of the store. The lease key is nil if it does not
+// exist.
 func (ow *owner) read(ctx context.Context, leaseKey string) (*mvccpb.KeyValue, int64, error) {
 	resp, err := ow.kv.Get(ctx, leaseKey)
 	if err != nil {

@@ -33,7 +33,7 @@ type ownership struct {
 
 	// written before settled is closed, read-only afterwards
 	read        *cachedKey // the key as the request has read it; nil if it has not
-	created     int64      // the create revision of the lease key; 0 if it is another client's
+	created     int64      // the create revision of the lease key; 0 if it is not this client's
 	isUncertain bool       // the lease key may be this client's
 
 	// guarded by cache.mu

@@ -73,8 +73,8 @@ func newSessions(cl *clientv3.Client, options []concurrency.SessionOption) *sess
 	return ss
 }
 
-// open makes a session whose lease certainly lives for a known time. A session that it returns with
-// an error must be closed.
+// open makes a session whose lease certainly lives for a known time. If open returns a session
+// together with an error, the caller must close or discard the session.
 func (ss *sessions) open() (*session, error) {
 	cs, err := concurrency.NewSession(ss.client, ss.options...)
 	if err != nil {

@@ -129,7 +129,8 @@ func readBack(own []*ownership) []clientv3.Op {
 	return gets
 }
 
-// outcome returns the keys that this client owns as they are after a write, for endWrite.
+// outcome returns the keys that this client owns as they are after a write, for endWrite. It
+// returns nil if nothing was written. A key is nil if it is unknown or cannot be cached.
 func (wr *writer) outcome(
 	own []*ownership, resp *clientv3.TxnResponse, err error,
 ) []*cachedKey {

@@ -42,7 +42,7 @@ type base struct {
 	release context.CancelFunc
 
 	// used by one goroutine at a time
-	rev   int64  // of all pages; 0 before the first
+	rev   int64  // the revision of all pages; 0 until the first page decides it
 	start []byte // the first key of the next page
 
 	// sent on and closed by that goroutine alone

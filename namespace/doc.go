@@ -18,13 +18,13 @@ package namespace
 
 // For those who change the package:
 //
-// A request is rewritten before it is sent, and its response after it was received. The code does
-// not assume that the response fits the request: it goes by the types in the response. Responses
-// belong to their caller and are changed in place. Events may be shared by watchers and are copied,
-// with one allocation each.
+// A request is rewritten before it is sent, and its response after it was received. How a response
+// is rewritten depends only on the types in it, because it may not fit its request. A response
+// belongs to its caller and is changed in place. Watchers may share an event, so each event is
+// copied, with one allocation.
 //
-// The options of a caller run once: a method makes the Op, rewrites it, and passes it on by Do, or
-// as one option that replaces the whole Op.
+// The options of a caller run once: a method makes an Op of them and rewrites it. It passes the Op
+// on by Do, or as a single option that replaces the whole Op of the inner method.
 //
 // The KV and the Watcher of a client have methods that run a function on what they deliver, so that
 // no goroutine copies a channel: GetStreamRewritten and WatchRewritten, found by a type assertion.

@@ -44,7 +44,7 @@ type switcher struct {
 	full      []string    // the client's endpoints before the switch
 	ahead     []string    // the client's endpoints during the switch; nil if there is none
 	restore   *time.Timer // ends the switch; nil before the first switch
-	uncounted int         // violations of calls without a number
+	uncounted int         // calls whose op has no number of violations
 }
 
 func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {
@@ -58,9 +58,9 @@ func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64
 	return nil
 }
 
-// number returns how many violations the request of op has had. A call that does not come from a KV
-// of this package has no number, and its request cannot be told from others: number counts such
-// calls instead.
+// number returns how many violations the request of op has had. If the call does not come from a KV
+// of this package, op does not have the number. number then returns the count of such calls, which
+// starts anew after each that returned ErrNoGreaterRev.
 func (s *switcher) number(op clientv3.Op) int {
 	if n := numberOf(op); n > 0 {
 		return n

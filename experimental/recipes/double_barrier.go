@@ -25,8 +25,8 @@ type DoubleBarrier struct {
 	count int
 
 	own   *EphemeralKV // nil while outside
-	ready int64        // the revision in which all clients had entered
-	left  bool         // Leave has deleted own, or tried to
+	ready int64        // the revision of the ready key: all clients have entered
+	left  bool         // Leave has sent a request that deletes own
 }
 
 // NewDoubleBarrier returns the double barrier with the given key for count clients. It sends

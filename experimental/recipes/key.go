@@ -92,9 +92,9 @@ func sessionError(s *concurrency.Session, err error) error {
 	return err
 }
 
-// giveUp deletes a session's key, until the session ends. If that fails, the session deletes the
-// key in the background. If the session has ended before, its lease may still live, so there is one
-// short attempt.
+// giveUp deletes a session's key, and returns when it is deleted or the session ends. If the delete
+// fails, the session repeats it in the background. If the session has ended before the call, its
+// lease may still live, so giveUp makes one attempt of at most endedTimeout.
 func (kv *EphemeralKV) giveUp(s *concurrency.Session) error {
 	ctx := s.Ctx()
 	if ctx.Err() != nil {

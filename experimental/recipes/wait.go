@@ -18,11 +18,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// raceBackoff is the wait before a request is repeated that failed because another client was
-// faster.
+// raceBackoff is the wait before a client tries again after another client was faster.
 var raceBackoff = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond, Jitter: 1}
 
-// waitUntil calls look until it returns no Change to wait for, or an error that does not pass.
+// waitUntil calls look again and again, waiting for the Change that look returns in between. It
+// returns nil once look returns no Change, or an error of look that does not pass.
 func waitUntil(
 	ctx context.Context, look func(context.Context) (await.Change, error),
 ) error {
