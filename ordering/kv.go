@@ -1,6 +1,7 @@
 package ordering
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync/atomic"
@@ -153,17 +154,9 @@ func (kv *orderedKV) saw(header *pb.ResponseHeader) {
 
 // header returns the header of a response, or nil if the response has none.
 func header(resp clientv3.OpResponse) *pb.ResponseHeader {
-	switch {
-	case resp.Get() != nil:
-		return resp.Get().Header
-	case resp.Txn() != nil:
-		return resp.Txn().Header
-	case resp.Put() != nil:
-		return resp.Put().Header
-	case resp.Del() != nil:
-		return resp.Del().Header
-	}
-	return nil
+	return cmp.Or((*pb.RangeResponse)(resp.Get()).GetHeader(),
+		(*pb.TxnResponse)(resp.Txn()).GetHeader(), (*pb.PutResponse)(resp.Put()).GetHeader(),
+		(*pb.DeleteRangeResponse)(resp.Del()).GetHeader())
 }
 
 // readOnly reports whether op is a get, or a transaction whose operations are all read-only.
