@@ -54,7 +54,8 @@ func (kv *prefixKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse
 	if err != nil {
 		return clientv3.OpResponse{}, err
 	}
-	kv.response(resp)
+	kv.response((*pb.PutResponse)(resp.Put()), (*pb.RangeResponse)(resp.Get()),
+		(*pb.DeleteRangeResponse)(resp.Del()), (*pb.TxnResponse)(resp.Txn()))
 	return resp, nil
 }
 
@@ -81,7 +82,7 @@ func (kv *prefixKV) GetStreamRewritten(
 		return nil, err
 	}
 	own := func(piece *pb.RangeResponse) {
-		kv.get(piece)
+		kv.response(nil, piece, nil, nil)
 		if rewrite != nil {
 			rewrite(piece)
 		}
@@ -137,6 +138,6 @@ func (t *prefixTxn) Commit() (*clientv3.TxnResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.txn((*pb.TxnResponse)(resp))
+	t.response(nil, nil, nil, (*pb.TxnResponse)(resp))
 	return resp, nil
 }

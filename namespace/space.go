@@ -96,40 +96,23 @@ func (s space) cmps(cmps []clientv3.Cmp) ([]clientv3.Cmp, error) {
 	return outer, nil
 }
 
-// The methods below change responses of the cluster into those of the namespace. They do so in
-// place, because a response belongs to its caller.
-
-func (s space) response(resp clientv3.OpResponse) {
-	s.put((*pb.PutResponse)(resp.Put()))
-	s.get((*pb.RangeResponse)(resp.Get()))
-	s.del((*pb.DeleteRangeResponse)(resp.Del()))
-	s.txn((*pb.TxnResponse)(resp.Txn()))
-}
-
-func (s space) put(resp *pb.PutResponse) {
-	if resp != nil && !s.leave(resp.PrevKv) {
-		resp.PrevKv = nil
+// response changes a response of the cluster into that of the namespace. It does so in place,
+// because a response belongs to its caller. All arguments but one are nil.
+func (s space) response(
+	put *pb.PutResponse, get *pb.RangeResponse, del *pb.DeleteRangeResponse, txn *pb.TxnResponse,
+) {
+	if put != nil && !s.leave(put.PrevKv) {
+		put.PrevKv = nil
 	}
-}
-
-func (s space) get(resp *pb.RangeResponse) {
-	if resp != nil {
-		resp.Kvs = s.pairs(resp.Kvs)
+	if get != nil {
+		get.Kvs = s.pairs(get.Kvs)
 	}
-}
-
-func (s space) del(resp *pb.DeleteRangeResponse) {
-	if resp != nil {
-		resp.PrevKvs = s.pairs(resp.PrevKvs)
+	if del != nil {
+		del.PrevKvs = s.pairs(del.PrevKvs)
 	}
-}
-
-func (s space) txn(resp *pb.TxnResponse) {
-	for _, r := range resp.GetResponses() {
-		s.put(r.GetResponsePut())
-		s.get(r.GetResponseRange())
-		s.del(r.GetResponseDeleteRange())
-		s.txn(r.GetResponseTxn())
+	for _, r := range txn.GetResponses() {
+		s.response(r.GetResponsePut(), r.GetResponseRange(), r.GetResponseDeleteRange(),
+			r.GetResponseTxn())
 	}
 }
 
