@@ -95,7 +95,8 @@ func WithPrefetch(keys ...string) STMOption {
 // NewSTM runs apply as a transaction: its reads come from the store, its writes are collected, and
 // when it returns nil they are applied all at once, if no change came in between that the isolation
 // level does not allow. Otherwise apply is called again, after a wait that grows with the number of
-// conflicts, and sees the store anew. So apply must have no other effects, or repeatable ones.
+// conflicts, and sees the store anew. The number of calls has no limit. So apply must have no other
+// effects, or repeatable ones.
 //
 // NewSTM blocks until the transaction is applied or has failed; the context of [WithAbortContext]
 // ends it in between. It calls apply on the caller's goroutine, so that a panic in apply reaches

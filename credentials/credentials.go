@@ -6,6 +6,9 @@
 //	conn, err := grpc.NewClient(target, grpc.WithPerRPCCredentials(token.PerRPCCredentials()), …)
 //	token.UpdateAuthToken(login.Token) // from the answer to Authenticate
 //
+// A request carries the token in the metadata "token". A program that uses the package asks for a
+// new token itself, when a server refuses the old one (rpctypes.ErrInvalidAuthToken).
+//
 // A clientv3.Client makes and refreshes its own credentials; a program does not need this package
 // to use one.
 package credentials

@@ -12,6 +12,9 @@
 //	for resp := range s.SyncUpdates(ctx) {
 //		// check resp.Err; apply resp.Events, each revision as one transaction
 //	}
+//
+// SyncUpdates outlives lost connections. If it ends with rpctypes.ErrCompacted, changes are missing
+// from the copy: make a new Syncer, copy all pages again, and delete what they lack from the copy.
 package mirror
 
 // For those who change the package:

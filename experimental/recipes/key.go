@@ -20,7 +20,8 @@ const endedTimeout = 5 * time.Second
 
 var errGone = errors.New("recipe: the key is gone")
 
-// RemoteKV is a key that this program has created. It is not safe for concurrent use.
+// RemoteKV is a key that a recipe has created for itself. It is not safe for concurrent use. No
+// function of the package returns one.
 type RemoteKV struct {
 	kv    clientv3.KV
 	ctx   context.Context // the context of its requests
@@ -30,7 +31,7 @@ type RemoteKV struct {
 	rev   int64 // the create revision
 }
 
-// EphemeralKV is a key that the server deletes when its session ends.
+// EphemeralKV is a RemoteKV that the server deletes when the recipe's session ends.
 type EphemeralKV struct{ RemoteKV }
 
 // create puts a key, or returns ErrKeyExists. It also returns what gets have read in the same

@@ -16,6 +16,10 @@ import (
 
 // Queue returns each element once, in the order in which the elements were put in. Any number of
 // clients may put in and take out. The methods are safe for concurrent use.
+//
+// An element has left the queue when Dequeue returns it. So it is lost if the program ends before
+// it has dealt with it. A queue that repeats the jobs of workers that died is made of keys and
+// sessions: see the module's program examples/queue.
 type Queue struct {
 	client *clientv3.Client
 	pfx    string
@@ -85,7 +89,8 @@ func take(client *clientv3.Client, element *mvccpb.KeyValue) (bool, error) {
 
 // PriorityQueue returns each element once: those with the lowest number first, and those with one
 // number in the order in which they were put in. Any number of clients may put in and take out. The
-// methods are safe for concurrent use.
+// methods are safe for concurrent use. As with Queue, an element that was taken out is lost if the
+// program ends before it has dealt with it.
 type PriorityQueue struct {
 	client *clientv3.Client
 	pfx    string
