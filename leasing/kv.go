@@ -60,7 +60,8 @@ type leasingKV struct {
 // transaction may write in its two branches together, and the number of operations in the longest
 // of its three parts: with the default of 128, 64 puts.
 //
-// Each cached key costs its size, a watch, and a goroutine.
+// Each cached key costs its size, a watch, and a goroutine. It stays cached until its ownership
+// ends; the number of cached keys has no limit.
 func NewKV(
 	cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption,
 ) (clientv3.KV, func(), error) {

@@ -25,7 +25,7 @@ var kinds = []struct {
 	{`^([A-Z_]+=\S+ )*go test `, namesTests},
 	{`^go (doc|list|run \./internal/lint/apicheck) `, run},
 	{`^go run \./examples/\w+ -demo$`, isExample},
-	{`^go (mod|work|build|version) `, isInOrder},
+	{`^go (mod|work|build|version|get) `, isInOrder},
 }
 
 func TestCommandsInPagesWork(t *testing.T) {
@@ -130,12 +130,12 @@ func isExample(t *testing.T, command string) {
 	require.FileExists(t, filepath.Join(root, "examples", "testdata", name+".txt"))
 }
 
-// isInOrder checks that TestMovingOverAndBack executes the command.
+// isInOrder checks that a test of moving executes the command.
 func isInOrder(t *testing.T, command string) {
 	t.Helper()
 	require.True(t, slices.ContainsFunc(moving, func(step string) bool {
 		return strings.HasPrefix(step, command)
-	}), "TestMovingOverAndBack does not execute %q", command)
+	}), "no test of moving executes %q", command)
 }
 
 // execute runs a command of a page in a directory and returns what it prints.

@@ -8,10 +8,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// moving are the commands of the page on migrating in the order in which a reader gives them.
-// PATH_OF_THIS_CLONE and PROGRAM are replaced.
+// moving are the commands of the README and of the page on migrating, in the order in which a
+// reader gives them. PATH_OF_THIS_CLONE and PROGRAM are replaced.
 var moving = []string{
 	"go mod edit -replace go.etcd.io/etcd/client/v3=PATH_OF_THIS_CLONE",
 	"go mod tidy",
@@ -21,23 +23,16 @@ var moving = []string{
 	"go mod vendor",
 	"go mod edit -dropreplace go.etcd.io/etcd/client/v3",
 	"go work edit -replace go.etcd.io/etcd/client/v3=PATH_OF_THIS_CLONE",
+	"go mod init example.com/program",
+	"go build -o program .",
+	"go get go.etcd.io/etcd/api/v3@v3.6.5 go.etcd.io/etcd/client/pkg/v3@v3.6.5",
+	"go mod edit -require go.etcd.io/etcd/client/v3@v3.7.3",
 }
 
 // A program on the published client moves to this one and back. Its go.mod gets one line, loses
 // the module that only the published client uses, and is what it was in the end.
 func TestMovingOverAndBack(t *testing.T) {
-	clone, err := filepath.Abs(root)
-	require.NoError(t, err)
-	dir := t.TempDir()
-	step := func(command string) string {
-		command = strings.ReplaceAll(command, "PATH_OF_THIS_CLONE", clone)
-		return execute(t, dir, strings.ReplaceAll(command, "PROGRAM", "program"), "GOFLAGS=")
-	}
-	program, _, _ := strings.Cut(readme(t), "## Moving over")
-	_, program, _ = strings.Cut(program, "```go\n")
-	program, _, _ = strings.Cut(program, "```")
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o600))
-	step("go mod init example.com/program")
+	dir, step := newProgram(t, map[string]string{"main.go": readmeProgram(t)})
 	step("go mod edit -require go.etcd.io/etcd/client/v3@v3.7.3")
 	step("go mod tidy")
 	before := goMod(t, dir)
@@ -45,14 +40,14 @@ func TestMovingOverAndBack(t *testing.T) {
 	step(moving[0])
 	step(moving[1])
 	added := minus(goMod(t, dir), before)
-	assert.Equal(t, []string{"replace go.etcd.io/etcd/client/v3 => " + clone}, added)
+	assert.Equal(t, []string{"replace go.etcd.io/etcd/client/v3 => " + clone(t)}, added)
 	removed := minus(before, goMod(t, dir))
 	require.Len(t, removed, 1)
 	assert.Contains(t, removed[0], "github.com/coreos/go-systemd/v22 ")
 	step(moving[2])
-	assert.Contains(t, step(moving[3]), clone)
-	step("go build -o program .")
-	assert.Contains(t, step(moving[4]), clone)
+	assert.Contains(t, step(moving[3]), clone(t))
+	step(moving[9])
+	assert.Contains(t, step(moving[4]), clone(t))
 	step(moving[5])
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "vendor")))
 
@@ -63,14 +58,94 @@ func TestMovingOverAndBack(t *testing.T) {
 
 	step("go work init .")
 	step(moving[7])
-	assert.Contains(t, step(moving[3]), clone)
+	assert.Contains(t, step(moving[3]), clone(t))
 }
 
-func readme(t *testing.T) string {
+// The published 3.6 does not compile with the modules of 3.7, so the way back there lowers them.
+func TestMovingBackToAnOlderClient(t *testing.T) {
+	_, step := newProgram(t, map[string]string{"main.go": readmeProgram(t)})
+	step("go mod edit -require go.etcd.io/etcd/client/v3@v3.6.5")
+	step(moving[0])
+	step(moving[1])
+	step(moving[2])
+
+	step(moving[6])
+	step(moving[10])
+	step("go mod tidy")
+	step(moving[2])
+	assert.Equal(t, "go.etcd.io/etcd/client/v3 v3.6.5\n", step(moving[3]))
+}
+
+// The code of the README does what it says in an empty directory: the program prints what it has
+// put, seen and cached, and its test passes.
+func TestCodeOfTheReadmeRuns(t *testing.T) {
+	server := etcdtest.Start(t)
+	program := strings.ReplaceAll(readmeProgram(t), "127.0.0.1:2379", server.Endpoints()[0])
+	program = strings.TrimSuffix(program, "}\n") + "\ttour(ctx, client)\n}\n"
+	tour := complete(readmeBlock(t, "func tour("))
+	tour = strings.Replace(tour, "package snippet", "package main", 1)
+	dir, step := newProgram(t, map[string]string{
+		"main.go": program, "tour.go": tour, "failover_test.go": readmeBlock(t, "package main_test\n"),
+	})
+	step(moving[0])
+	step(moving[1])
+	step(moving[9])
+	assert.Equal(t, "greeting = hello, written at revision 2\nwatched: bonjour\ncached: bonjour\n",
+		execute(t, dir, "./program"))
+	step("go test .")
+
+	step(moving[6])
+	require.NoError(t, os.Remove(filepath.Join(dir, "tour.go"))) // it uses the package cache
+	require.NoError(t, os.Remove(filepath.Join(dir, "failover_test.go")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(readmeProgram(t)), 0o600))
+	step(moving[11])
+	step("go mod tidy")
+	step(moving[2])
+}
+
+// newProgram makes a module of its own with the files. step executes a command in it.
+func newProgram(
+	t *testing.T, files map[string]string,
+) (dir string, step func(command string) string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	step = func(command string) string {
+		t.Helper()
+		command = strings.ReplaceAll(command, "PATH_OF_THIS_CLONE", clone(t))
+		return execute(t, dir, strings.ReplaceAll(command, "PROGRAM", "program"), "GOFLAGS=")
+	}
+	step(moving[8])
+	return dir, step
+}
+
+// clone is the path of this repository.
+func clone(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(root)
+	require.NoError(t, err)
+	return path
+}
+
+func readmeProgram(t *testing.T) string {
+	t.Helper()
+	return readmeBlock(t, "package main\n")
+}
+
+// readmeBlock is the code in the README that begins with start.
+func readmeBlock(t *testing.T, start string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
 	require.NoError(t, err)
-	return string(text)
+	for _, b := range (page{"README.md", string(text)}).blocks() {
+		if b.language == "go" && strings.HasPrefix(b.text, start) {
+			return b.text
+		}
+	}
+	require.Fail(t, "the README has no such code", start)
+	return ""
 }
 
 // goMod are the lines of a go.mod.

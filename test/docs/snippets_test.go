@@ -23,6 +23,7 @@ var imports = map[string]string{
 	"synctest":    `"testing/synctest"`,
 	"time":        `"time"`,
 	"rpctypes":    `"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"`,
+	"cache":       `"go.etcd.io/etcd/client/v3/cache"`,
 	"clientv3":    `clientv3 "go.etcd.io/etcd/client/v3"`,
 	"concurrency": `"go.etcd.io/etcd/client/v3/concurrency"`,
 	"etcdfake":    `"go.etcd.io/etcd/client/v3/etcdfake"`,
