@@ -23,9 +23,9 @@ import (
 // Interface holds the requests that Kubernetes sends to etcd. All methods are safe for concurrent
 // use.
 //
-// Reads are linearizable. Each call sends one request and blocks until it is answered or its context
-// ends. Errors and the rules of repetition are those of [clientv3.KV]: after an error, a guarded
-// write may still have been applied. A response that lacks a requested part is an error.
+// Reads are linearizable. Each call sends one request and blocks until it is answered or its
+// context ends. Errors and the rules of repetition are those of [clientv3.KV]: after an error, a
+// guarded write may still have been applied. A response that lacks a requested part is an error.
 type Interface interface {
 	// Get returns the key-value pair of a key, or nil and no error if the key does not exist.
 	Get(ctx context.Context, key string, opts GetOptions) (GetResponse, error)

@@ -12,8 +12,8 @@
 // with rpctypes.ErrEmptyKey. Revisions, leases and compactions are those of the whole cluster. No
 // etcd server answers with a key outside the prefix; such a key is left out.
 //
-// Packages that take a client, such as concurrency, use the KV, Watcher and Lease that it embeds. So
-// locks and elections of the client above are in the namespace, too.
+// Packages that take a client, such as concurrency, use the KV, Watcher and Lease that it embeds.
+// So locks and elections of the client above are in the namespace, too.
 //
 // A namespace is no protection: a program that has the inner client can reach all keys. Namespaces
 // nest. The prefix may have any bytes; an empty prefix changes nothing.

@@ -85,7 +85,8 @@ func TestCodeOfTheReadmeRuns(t *testing.T) {
 	tour := complete(readmeBlock(t, "func tour("))
 	tour = strings.Replace(tour, "package snippet", "package main", 1)
 	dir, step := newProgram(t, map[string]string{
-		"main.go": program, "tour.go": tour, "failover_test.go": readmeBlock(t, "package main_test\n"),
+		"main.go": program, "tour.go": tour,
+		"failover_test.go": readmeBlock(t, "package main_test\n"),
 	})
 	step(moving[0])
 	step(moving[1])
