@@ -61,30 +61,21 @@ func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (st
 		if err != nil {
 			return "", err
 		}
-		taken, err := take(client, element)
+		key := string(element.Key)
+		resp, err := client.Txn(client.Ctx()).
+			If(clientv3.Compare(clientv3.ModRevision(key), "=", element.ModRevision)).
+			Then(clientv3.OpDelete(key)).
+			Commit()
 		switch {
 		case err != nil:
 			return "", err
-		case taken:
+		case resp.Succeeded: // otherwise another client was faster
 			return string(element.Value), nil
 		}
 		if err := backoff.Wait(client.Ctx(), raceBackoff.Delay(races)); err != nil {
 			return "", err
 		}
 	}
-}
-
-// take deletes an element, and returns true. It returns false if another client was faster.
-func take(client *clientv3.Client, element *mvccpb.KeyValue) (bool, error) {
-	key := string(element.Key)
-	resp, err := client.Txn(client.Ctx()).
-		If(clientv3.Compare(clientv3.ModRevision(key), "=", element.ModRevision)).
-		Then(clientv3.OpDelete(key)).
-		Commit()
-	if err != nil {
-		return false, err
-	}
-	return resp.Succeeded, nil
 }
 
 // PriorityQueue returns each element once: those with the lowest number first, and those with one
