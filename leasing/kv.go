@@ -204,18 +204,16 @@ func (l *leasingKV) write(ctx context.Context, op clientv3.Op) (clientv3.OpRespo
 	}
 	if op.IsPut() {
 		put, err := txnanswer.Put(resp.Responses, 0)
-		if err != nil {
-			return clientv3.OpResponse{}, err
+		if err == nil {
+			put.Header = resp.Header
 		}
-		put.Header = resp.Header
-		return (*clientv3.PutResponse)(put).OpResponse(), nil
+		return (*clientv3.PutResponse)(put).OpResponse(), err
 	}
 	del, err := txnanswer.Delete(resp.Responses, 0)
-	if err != nil {
-		return clientv3.OpResponse{}, err
+	if err == nil {
+		del.Header = resp.Header
 	}
-	del.Header = resp.Header
-	return (*clientv3.DeleteResponse)(del).OpResponse(), nil
+	return (*clientv3.DeleteResponse)(del).OpResponse(), err
 }
 
 func (l *leasingKV) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnResponse, error) {
@@ -237,11 +235,10 @@ func (l *leasingKV) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnRespo
 		return nil, err
 	}
 	txn, err := txnanswer.Txn(resp.Responses, 0)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		txn.Header = resp.Header
 	}
-	txn.Header = resp.Header
-	return (*clientv3.TxnResponse)(txn), nil
+	return (*clientv3.TxnResponse)(txn), err
 }
 
 // txn is a transaction of a leasingKV.
