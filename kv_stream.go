@@ -79,30 +79,22 @@ func (kv *kv) GetStreamRewritten(
 	}
 	s.client = kv.client.Ctx()
 	s.ctx, s.stop = await.Join(ctx, s.client)
-	if err := kv.start(s); err != nil {
+	err := s.open()
+	switch {
+	case err != nil:
+	case !kv.client.made():
+		// Ends with the context of the call, or after the last piece. Without a client only the
+		// reader of the pieces waits for it.
+		go s.run()
+	case !kv.client.inBackground(s.run):
+		err = errClosing
+	}
+	if err != nil {
 		err = toErr(s.ctx, err)
 		s.stop()
 		return nil, err
 	}
 	return s.pieces, nil
-}
-
-// start sends the request and starts the goroutine that delivers the answer. It returns an error if
-// the request fails or the client is closed.
-func (kv *kv) start(s *getStream) error {
-	if err := s.open(); err != nil {
-		return err
-	}
-	if kv.client.made() {
-		if !kv.client.inBackground(s.run) {
-			return errClosing
-		}
-		return nil
-	}
-	// Ends with the context of the call, or after the last piece. Without a client only the reader
-	// of the pieces waits for it.
-	go s.run()
-	return nil
 }
 
 // getStream reads one range from the server and passes it to its reader, a piece at a time.
