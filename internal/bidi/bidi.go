@@ -118,16 +118,11 @@ func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 		l.queue = append(l.queue, reqs...)
 	}
 	l.mu.Unlock()
-	l.wakeSender()
+	signal(l.wake)
 }
 
 // Wake makes a link that waits because of Options.Idle call Idle again.
-func (l *Link[Req, Resp]) Wake() {
-	select {
-	case l.work <- struct{}{}:
-	default:
-	}
-}
+func (l *Link[Req, Resp]) Wake() { signal(l.work) }
 
 // Queued returns the number of queued requests, which were not handed to the stream yet.
 func (l *Link[Req, Resp]) Queued() int {
@@ -162,7 +157,7 @@ func (l *Link[Req, Resp]) Stop() {
 		return
 	}
 	l.linger = time.AfterFunc(l.opts.Linger, l.cancel)
-	l.wakeSender()
+	signal(l.wake)
 }
 
 // Close ends the link without a linger and waits for its goroutines. It must not be called from the

@@ -110,7 +110,7 @@ func (l *Link[Req, Resp]) attach(st *attached[Req, Resp], reqs []*Req) {
 	if l.stopping {
 		l.cancel()
 	}
-	l.wakeSender()
+	signal(l.wake)
 }
 
 // detach forgets the current stream and the requests that are queued for it.
@@ -188,9 +188,10 @@ func (l *Link[Req, Resp]) isStopping() bool {
 	return l.stopping
 }
 
-func (l *Link[Req, Resp]) wakeSender() {
+// signal puts a value into c, unless it holds one. c has a capacity of 1.
+func signal(c chan struct{}) {
 	select {
-	case l.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
