@@ -28,26 +28,20 @@ type sized[T any] struct {
 // push adds a value at the end.
 func (q *queue[T]) push(v T, size int, pool *sync.Pool) {
 	if q.last == nil || q.tail == chunkLen {
-		q.extend(pool)
+		c, ok := pool.Get().(*chunk[T])
+		if !ok {
+			c = new(chunk[T])
+		}
+		if q.last == nil {
+			q.first = c
+		} else {
+			q.last.next = c
+		}
+		q.last, q.tail = c, 0
 	}
-	slot := &q.last.slots[q.tail]
-	slot.value, slot.size = v, size
+	q.last.slots[q.tail] = sized[T]{v, size}
 	q.tail++
 	q.len++
-}
-
-// extend adds an empty chunk.
-func (q *queue[T]) extend(pool *sync.Pool) {
-	c, ok := pool.Get().(*chunk[T])
-	if !ok {
-		c = new(chunk[T])
-	}
-	if q.last == nil {
-		q.first = c
-	} else {
-		q.last.next = c
-	}
-	q.last, q.tail = c, 0
 }
 
 // front returns the first value. The queue must not be empty.
