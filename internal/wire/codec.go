@@ -2,6 +2,7 @@ package wire
 
 import (
 	"reflect"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -88,25 +89,11 @@ func isGRPCs(c encoding.CodecV2) bool {
 // codec or a content subtype is among them, Settle leaves out the codecs of this package. Without
 // Settle, gRPC would use the last codec in opts, even if the program asks for a subtype.
 func Settle(opts []grpc.CallOption) []grpc.CallOption {
-	own, others := 0, 0
-	for _, o := range opts {
-		switch {
-		case isOwn(o):
-			own++
-		case choosesCodec(o):
-			others++
-		}
-	}
-	if own == 0 || others == 0 {
+	others := func(o grpc.CallOption) bool { return choosesCodec(o) && !isOwn(o) }
+	if !slices.ContainsFunc(opts, isOwn) || !slices.ContainsFunc(opts, others) {
 		return opts
 	}
-	kept := make([]grpc.CallOption, 0, len(opts)-own)
-	for _, o := range opts {
-		if !isOwn(o) {
-			kept = append(kept, o)
-		}
-	}
-	return kept
+	return slices.DeleteFunc(slices.Clone(opts), isOwn)
 }
 
 // isOwn reports whether o selects a codec of this package.
