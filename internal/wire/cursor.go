@@ -208,30 +208,21 @@ func (c cursor) count(tag byte) (fields int, ok bool) {
 	return fields, true
 }
 
-// skipMessage skips one message field and returns its size. The size is negative if the field goes
-// on beyond the message.
-func (c *cursor) skipMessage() int {
-	start := c.left()
-	c.tag()
-	n, ok := c.length()
-	if !ok {
-		return -1
-	}
-	c.skip(n)
-	return start - c.left()
-}
-
 // measure returns the number of fields and bytes of the largest group that begins at c.
 func (c cursor) measure(tag byte, lim limits) (fields, size int, ok bool) {
 	for fields < lim.fields && c.at(tag) {
-		n := c.skipMessage()
-		switch {
-		case n < 0:
+		start := c.left()
+		c.tag()
+		n, ok := c.length()
+		if !ok {
 			return 0, 0, false
-		case fields > 0 && n > lim.bytes-size:
-			return fields, size, true
 		}
-		fields, size = fields+1, size+n
+		c.skip(n)
+		total := size + start - c.left()
+		if fields > 0 && total > lim.bytes {
+			break
+		}
+		fields, size = fields+1, total
 	}
 	return fields, size, true
 }

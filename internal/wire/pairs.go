@@ -62,13 +62,10 @@ func roomFor[E any](list []*E, n, size, left int) []*E {
 	return append(make([]*E, 0, min(expected, need*growth)), list...)
 }
 
-// nextField splits data, which begins with a message field, behind that field.
+// nextField splits data, which begins with a message field, after that field. The capacity of field
+// ends with it.
 func nextField(data []byte) (field, rest []byte, ok bool) {
-	return bytesField(data[1:])
-}
-
-// bytesField reads a length and as many bytes. The capacity of field ends with it.
-func bytesField(data []byte) (field, rest []byte, ok bool) {
+	data = data[1:]
 	length, n := varint(data)
 	if n < 0 || length > uint64(len(data)-n) {
 		return nil, nil, false

@@ -143,18 +143,18 @@ func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 		if v > uint64(len(data)) {
 			return false
 		}
+		var kv *mvccpb.KeyValue
 		switch {
 		case tag == eventKv && e.Kv == nil:
-			e.Kv = &left[0].kv
-			if !decodePair(data[:v], e.Kv) {
-				return false
-			}
+			kv = &left[0].kv
+			e.Kv = kv
 		case tag == eventPrevKv && e.PrevKv == nil:
-			e.PrevKv = l.newPrev(len(left))
-			if !decodePair(data[:v], e.PrevKv) {
-				return false
-			}
+			kv = l.newPrev(len(left))
+			e.PrevKv = kv
 		default:
+			return false
+		}
+		if !decodePair(data[:v], kv) {
 			return false
 		}
 		data = data[v:]
