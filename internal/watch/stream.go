@@ -3,7 +3,7 @@ package watch
 import (
 	"cmp"
 	"context"
-	"sync/atomic"
+	"math"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -52,9 +52,8 @@ type stream struct {
 	mux    *watchmux.Mux
 
 	// own synchronisation
-	overdue timerSlot
-	hold    timerSlot
-	life    life
+	hold *time.Timer // calls mux.Release
+	life life
 
 	// used by the link's receive goroutine only
 	generation uint64    // of the token that the current stream was opened with
@@ -80,8 +79,7 @@ func newStream(ctx context.Context, s *Streams, key string) *stream {
 			if st.life.timer != nil {
 				st.life.timer.Stop()
 			}
-			st.overdue.stop()
-			st.hold.stop()
+			st.hold.Stop()
 			s.forget(st)
 		},
 	})
@@ -89,10 +87,13 @@ func newStream(ctx context.Context, s *Streams, key string) *stream {
 		Window: window, MinBatch: minBatch, Refused: st.createRefused,
 		Fragments: s.cfg.MaxReceived >= minFragment, Servers: &s.servers,
 		TryingOptions: func(id int64) {
-			st.overdue.start(createOverdue, func() { st.mux.Overdue(id) })
+			// It does nothing if the stream has ended by then.
+			time.AfterFunc(createOverdue, func() { st.mux.Overdue(id) })
 		},
-		Holding: func() { st.hold.start(holdPeriod, st.mux.Release) },
+		Holding: func() { st.hold.Reset(holdPeriod) },
 	})
+	st.hold = time.AfterFunc(math.MaxInt64, st.mux.Release)
+	st.hold.Stop() // until Holding
 	return st
 }
 
@@ -171,28 +172,4 @@ func (st *stream) createRefused(reason string) (reconnect bool) {
 	}
 	st.refused, st.refusedAt = true, now
 	return true
-}
-
-// noteBacklog keeps the backlog with the most responses. Received reports it once the mux has
-// released its lock.
-func (st *stream) noteBacklog(responses, bytes int) {
-	if responses > st.deepest.responses {
-		st.deepest = backlog{responses, bytes}
-	}
-}
-
-// timerSlot holds the timer that was started last.
-type timerSlot struct{ timer atomic.Pointer[time.Timer] }
-
-// start calls f after d, and stops the timer that was started before.
-func (s *timerSlot) start(d time.Duration, f func()) {
-	if last := s.timer.Swap(time.AfterFunc(d, f)); last != nil {
-		last.Stop()
-	}
-}
-
-func (s *timerSlot) stop() {
-	if t := s.timer.Load(); t != nil {
-		t.Stop()
-	}
 }

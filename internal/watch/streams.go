@@ -135,9 +135,13 @@ func (w *Watch) Cancel() { w.stream.mux.Cancel(&w.Watcher) }
 // Drained is called when the consumer has caught up. If the watch is paused, it resumes.
 func (w *Watch) Drained() { w.stream.mux.Drained(&w.Watcher) }
 
-// NoteBacklog notes the size of the consumer's backlog, for [Config.Backlog]. Only the sink's
-// Deliver may call it.
-func (w *Watch) NoteBacklog(responses, bytes int) { w.stream.noteBacklog(responses, bytes) }
+// NoteBacklog notes the size of the consumer's backlog, for [Config.Backlog], which is called once
+// the mux has released its lock. Only the sink's Deliver may call NoteBacklog.
+func (w *Watch) NoteBacklog(responses, bytes int) {
+	if responses > w.stream.deepest.responses {
+		w.stream.deepest = backlog{responses, bytes}
+	}
+}
 
 // RequestProgress asks for a progress notice to all watches on the stream for the metadata of ctx.
 // It does not wait for the answer. It returns [ErrNoStream] if only other streams have watches, nil
