@@ -69,11 +69,7 @@ func (c *Confirmer) Wait() { c.workers.Wait() }
 
 // work asks questions until the queue is empty or the context ends.
 func (c *Confirmer) work() {
-	for {
-		q, ok := c.next()
-		if !ok {
-			return
-		}
+	for q, ok := c.next(); ok; q, ok = c.next() {
 		gone, left := c.remote.timeLeft(q.ctx, q.id)
 		c.answer(q.id, gone, left)
 	}

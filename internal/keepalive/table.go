@@ -95,7 +95,8 @@ func (t *table) run(now instant) (renew []int64, move bool) {
 		case e.expiry <= now:
 			t.drop(e, t.expired)
 		case t.open && !e.waiting() && e.due <= now:
-			t.send(now, e)
+			e.seq, e.sentAt = t.seq+1, now // number sets the final seq
+			t.plan(e)
 			due = append(due, e)
 		case e.waiting() && len(e.subs) > 0 && t.stallsAt(e) <= now:
 			t.interrupt(now)
@@ -116,13 +117,11 @@ func (t *table) opened(now instant) []int64 {
 	var due []*entry
 	for _, e := range t.byID {
 		if e.due <= now {
+			e.sentAt = now
 			due = append(due, e)
 		}
 	}
 	ids := t.number(due)
-	for _, e := range due {
-		e.sentAt = now
-	}
 	t.replan()
 	return ids
 }
@@ -238,13 +237,6 @@ func (t *table) clear(reason error) {
 		}
 	}
 	t.byID, t.schedule = make(map[int64]*entry), newSchedule()
-}
-
-// send marks the request of e as in flight. number then gives it its final number, which depends on
-// the other requests that are sent at the same time.
-func (t *table) send(now instant, e *entry) {
-	e.seq, e.sentAt = t.seq+1, now
-	t.plan(e)
 }
 
 // number sorts entries whose requests are sent together, the nearest to expiry first, and numbers
