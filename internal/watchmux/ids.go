@@ -32,14 +32,6 @@ const (
 	taken                 // creates carry ids; up to Window of them are in flight
 )
 
-// windowLocked returns how many creates may be in flight.
-func (m *Mux) windowLocked() int {
-	if m.ids.mode == taken {
-		return m.cfg.Window
-	}
-	return 1
-}
-
 // chooseLocked returns the id to put into the create of w, which is the next to be sent. It returns
 // 0 for a create without the mux's options, for which the server chooses the id.
 func (m *Mux) chooseLocked(w *Watcher) int64 {

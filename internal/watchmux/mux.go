@@ -215,12 +215,16 @@ func (m *Mux) advanceLocked() {
 	if !m.open || m.closed {
 		return
 	}
-	for m.queue.Len() > 0 && len(m.inflight) < m.windowLocked() && len(m.refusals) == 0 {
+	window := 1
+	if m.ids.mode == taken {
+		window = m.cfg.Window
+	}
+	for m.queue.Len() > 0 && len(m.inflight) < window && len(m.refusals) == 0 {
 		w := m.queue.first()
 		id := m.chooseLocked(w)
 		m.queue.remove(w)
 		w.state = creating
-		w.staleNotices = m.progress.outstanding()
+		w.staleNotices = uint8(min(m.progress.unanswered, maxOutstanding))
 		m.inflight = append(m.inflight, w)
 		fragment := id != 0 && m.wantsFragmentsLocked(w) || m.over.fragments
 		m.sendLocked(w.request(id, fragment))

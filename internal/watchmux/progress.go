@@ -56,10 +56,6 @@ func (p *progress) confirmed(rev int64) (mark int64) {
 	return mark
 }
 
-// outstanding returns how many notices may be older than a watch that is created now, and arrive
-// after its confirmation.
-func (p *progress) outstanding() uint8 { return uint8(min(p.unanswered, maxOutstanding)) }
-
 // RequestProgress asks the server for a progress notice to all watchers. The request is sent once
 // there is a stream and all queued watchers are created. RequestProgress reports whether the mux
 // has any watcher.

@@ -1,6 +1,9 @@
 package watchmux
 
-import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+)
 
 // noHeader is the header given to a response that has none, so that consumers need not check.
 var noHeader = &pb.ResponseHeader{}
@@ -13,7 +16,8 @@ func (m *Mux) Received(resp *pb.WatchResponse) {
 		return
 	}
 	if resp.Header == nil {
-		resp = withHeader(resp)
+		resp = proto.Clone(resp).(*pb.WatchResponse) // a server in the process may still use resp
+		resp.Header = noHeader
 	}
 	m.progress.latest = max(m.progress.latest, resp.Header.Revision)
 	switch {
@@ -29,16 +33,6 @@ func (m *Mux) Received(resp *pb.WatchResponse) {
 		} else if resp.Canceled {
 			m.cancelledLocked(resp.WatchId)
 		}
-	}
-}
-
-// withHeader returns a copy of resp with noHeader as its header. It does not change resp, which a
-// server in the same process may still use.
-func withHeader(resp *pb.WatchResponse) *pb.WatchResponse {
-	return &pb.WatchResponse{
-		Header: noHeader, WatchId: resp.WatchId, Created: resp.Created, Canceled: resp.Canceled,
-		CompactRevision: resp.CompactRevision, CancelReason: resp.CancelReason,
-		Fragment: resp.Fragment, Events: resp.Events,
 	}
 }
 
