@@ -11,10 +11,7 @@ const neverAnswers = 3 * time.Second
 
 // ProgressServers remembers which servers of a client answer requests for progress; see the package
 // comment. It is safe for concurrent use.
-type ProgressServers struct {
-	mu        sync.Mutex
-	byAddress map[string]progressServer
-}
+type ProgressServers struct{ byAddress sync.Map } // of a progressServer for each address
 
 type progressServer struct {
 	answers   bool
@@ -22,41 +19,31 @@ type progressServer struct {
 }
 
 // NewProgressServers returns a ProgressServers that knows no server.
-func NewProgressServers() *ProgressServers {
-	return &ProgressServers{byAddress: map[string]progressServer{}}
-}
+func NewProgressServers() *ProgressServers { return new(ProgressServers) }
 
 // look reports whether the server is known to answer, and whether it may be asked.
 func (s *ProgressServers) look(address string) (answers, mayAsk bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, known := s.byAddress[address]
+	v, known := s.byAddress.Load(address)
+	p, _ := v.(progressServer)
 	return p.answers, p.answers || !known
 }
 
 // requested notes that a server is asked for progress.
 func (s *ProgressServers) requested(address string, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, known := s.byAddress[address]; !known {
-		s.byAddress[address] = progressServer{requested: now}
-	}
+	s.byAddress.LoadOrStore(address, progressServer{requested: now})
 }
 
 // answered notes that a server has answered a request for progress.
 func (s *ProgressServers) answered(address string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.byAddress[address] = progressServer{answers: true}
+	s.byAddress.Store(address, progressServer{answers: true})
 }
 
 // broken is called when a stream of the server has ended. It forgets the first request to a server
 // that had less than neverAnswers to answer it, so that the server may be asked again.
 func (s *ProgressServers) broken(address string, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, known := s.byAddress[address]
+	v, _ := s.byAddress.Load(address)
+	p, known := v.(progressServer)
 	if known && !p.answers && now.Sub(p.requested) < neverAnswers {
-		delete(s.byAddress, address)
+		s.byAddress.CompareAndDelete(address, p) // unless the server has answered meanwhile
 	}
 }
