@@ -36,26 +36,6 @@ type progress struct {
 	quiet bool // nothing was received for a second after the notice of mark
 }
 
-// answered counts a notice. It reports whether the notice may answer a consumer's request.
-func (p *progress) answered() (user bool) {
-	user = p.user > 0
-	p.user = max(p.user-1, 0)
-	p.unanswered = max(p.unanswered-1, 0)
-	p.notices++
-	p.order.answered = true
-	return user
-}
-
-// confirmed handles a notice of revision rev on a stream that is not ordered. It returns the
-// revision of an earlier notice, up to which the server must have sent all events, or 0.
-func (p *progress) confirmed(rev int64) (mark int64) {
-	if p.mark > 0 && !p.quiet {
-		return 0
-	}
-	mark, p.mark, p.quiet = p.mark, rev, false
-	return mark
-}
-
 // RequestProgress asks the server for a progress notice to all watchers. The request is sent once
 // there is a stream and all queued watchers are created. RequestProgress reports whether the mux
 // has any watcher.
@@ -168,10 +148,14 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 		return
 	}
 	p := &m.progress
-	user := p.answered()
-	mark := int64(0)
-	if !p.ordered {
-		mark = p.confirmed(rev)
+	user := p.user > 0
+	p.user = max(p.user-1, 0)
+	p.unanswered = max(p.unanswered-1, 0)
+	p.notices++
+	p.order.answered = true
+	mark := int64(0) // the revision of an earlier notice, up to which all events must have been sent
+	if !p.ordered && (p.mark == 0 || p.quiet) {
+		mark, p.mark, p.quiet = p.mark, rev, false
 	}
 	for _, w := range m.active {
 		if mark > 0 && w.partial == nil && w.createdInStep() {
