@@ -66,7 +66,7 @@ func (l *Link[Req, Resp]) serve() (received bool, err error) {
 	st := &attached[Req, Resp]{Stream: stream, cancel: cancel}
 	l.handler.Opened(func(reqs ...*Req) { l.attach(st, reqs) })
 	l.attach(st, nil)
-	defer l.detach()
+	defer l.attach(nil, nil)
 
 	for {
 		resp, err := st.Recv()
@@ -97,8 +97,8 @@ func (l *Link[Req, Resp]) awaitWork() error {
 	return nil
 }
 
-// attach makes st the current stream and queues reqs for it. If st is the current stream already,
-// attach does nothing.
+// attach makes st the current stream, or says that there is none if st is nil. reqs replace the
+// queued requests. If st is the current stream already, attach does nothing.
 func (l *Link[Req, Resp]) attach(st *attached[Req, Resp], reqs []*Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,13 +111,6 @@ func (l *Link[Req, Resp]) attach(st *attached[Req, Resp], reqs []*Req) {
 		l.cancel()
 	}
 	signal(l.wake)
-}
-
-// detach forgets the current stream and the requests that are queued for it.
-func (l *Link[Req, Resp]) detach() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.current, l.queue = nil, nil
 }
 
 // sendLoop sends the queued requests until the link ends. When the link is stopping and the queue
