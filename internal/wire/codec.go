@@ -98,10 +98,7 @@ func Settle(opts []grpc.CallOption) []grpc.CallOption {
 
 // isOwn reports whether o selects a codec of this package.
 func isOwn(o grpc.CallOption) bool {
-	force, ok := o.(grpc.ForceCodecV2CallOption)
-	if !ok {
-		return false
-	}
+	force, _ := o.(grpc.ForceCodecV2CallOption)
 	switch force.CodecV2.(type) {
 	case codec, *snapshotCodec:
 		return true

@@ -19,30 +19,18 @@ const (
 // maxDepth is how deeply transactions may be nested in an answer that the fast path decodes.
 const maxDepth = 16
 
-// The answer to one operation with the structs that wrap it, so that all are one allocation.
-type (
-	rangePart struct {
-		op     pb.ResponseOp
-		choice pb.ResponseOp_ResponseRange
-		answer pb.RangeResponse
-	}
-	putPart struct {
-		op     pb.ResponseOp
-		choice pb.ResponseOp_ResponsePut
-		answer pb.PutResponse
-		header pb.ResponseHeader
-	}
-	deletePart struct {
-		op     pb.ResponseOp
-		choice pb.ResponseOp_ResponseDeleteRange
-		answer pb.DeleteRangeResponse
-	}
-	txnPart struct {
-		op     pb.ResponseOp
-		choice pb.ResponseOp_ResponseTxn
-		answer pb.TxnResponse
-	}
-)
+// opPart is the answer to one operation with the structs that wrap it, so that all are one
+// allocation. C is the type of the wrapper for answers of type A.
+type opPart[C, A any] struct {
+	op     pb.ResponseOp
+	choice C
+	answer A
+}
+
+type putPart struct {
+	opPart[pb.ResponseOp_ResponsePut, pb.PutResponse]
+	header pb.ResponseHeader
+}
 
 func decodeTxn(c cursor, m *pb.TxnResponse, depth int) bool {
 	var head header
@@ -86,7 +74,7 @@ func decodeOp(c cursor, depth int) (*pb.ResponseOp, bool) {
 	}
 	switch tag {
 	case opRange:
-		p := &rangePart{}
+		p := &opPart[pb.ResponseOp_ResponseRange, pb.RangeResponse]{}
 		p.choice.ResponseRange, p.op.Response = &p.answer, &p.choice
 		return &p.op, decodeRange(sub, &p.answer)
 	case opPut:
@@ -94,11 +82,11 @@ func decodeOp(c cursor, depth int) (*pb.ResponseOp, bool) {
 		p.choice.ResponsePut, p.op.Response = &p.answer, &p.choice
 		return &p.op, decodePut(sub, &p.answer, &p.header)
 	case opDelete:
-		p := &deletePart{}
+		p := &opPart[pb.ResponseOp_ResponseDeleteRange, pb.DeleteRangeResponse]{}
 		p.choice.ResponseDeleteRange, p.op.Response = &p.answer, &p.choice
 		return &p.op, decodeDelete(sub, &p.answer)
 	case opTxn:
-		p := &txnPart{}
+		p := &opPart[pb.ResponseOp_ResponseTxn, pb.TxnResponse]{}
 		p.choice.ResponseTxn, p.op.Response = &p.answer, &p.choice
 		return &p.op, decodeTxn(sub, &p.answer, depth+1)
 	}
