@@ -98,7 +98,7 @@ func (p *proof) opening(s sight) (a action) {
 
 // established returns what a tick must do on a stream with confirmed watches and without an
 // unanswered check.
-func (p *proof) established(s sight) (a action) {
+func (p *proof) established(s sight) action {
 	idle, period := s.now-s.received, checkPeriod
 	if p.isFirst || s.Untested {
 		period = firstPeriod
@@ -106,11 +106,9 @@ func (p *proof) established(s sight) (a action) {
 	busy := s.FallsBehind && s.now-p.checked >= busyPeriod
 	switch {
 	case !s.mayAsk && !s.WaitsForFuture:
-		a.next = checkPeriod
-		return a
+		return action{next: checkPeriod}
 	case idle < period && !busy:
-		a.next = period - idle
-		return a
+		return action{next: period - idle}
 	}
 	p.checked, p.isFirst = s.now, false
 	return action{

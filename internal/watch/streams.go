@@ -17,8 +17,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
-// ErrNoStream is returned by RequestProgress if there are watches, but none with the metadata of
-// the context.
+// ErrNoStream is RequestProgress's error if there are watches, but none with its metadata.
 var ErrNoStream = errors.New("etcdclient: no watch stream with this context's metadata")
 
 // Stream is one Watch stream. Context is called only after Recv has returned.

@@ -83,8 +83,7 @@ type Mux struct {
 	progress progress
 }
 
-// noContext is passed to classify, so that it judges by the error only. The owner of the link has
-// looked at the link's context before.
+// noContext makes classify judge by the error only. The link's owner has judged by its context.
 var noContext context.Context
 
 type final struct {
@@ -128,22 +127,20 @@ func (m *Mux) Add(w *Watcher, template *pb.WatchCreateRequest, sink Sink) bool {
 func (m *Mux) Cancel(w *Watcher) bool {
 	m.mu.Lock()
 	defer m.unlock()
+	end := done
 	switch w.state {
 	case queued:
 		m.queue.remove(w)
-		w.state = done
 	case creating:
-		w.state = abandoned
+		end = abandoned
 	case active:
 		m.cancelLocked(w)
-		w.state = done
 	case paused:
 		delete(m.paused, w)
-		w.state = done
 	default:
 		return false
 	}
-	w.partial = nil
+	w.state, w.partial = end, nil
 	m.leaveLocked()
 	m.advanceLocked()
 	return true

@@ -123,9 +123,8 @@ func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 		w.partial = events
 		return nil
 	}
-	cut := len(events)
-	for cut > 0 && events[cut-1].GetKv().GetModRevision() == events[len(
-		events)-1].GetKv().GetModRevision() {
+	cut, last := len(events), events[len(events)-1].GetKv().GetModRevision()
+	for cut > 0 && events[cut-1].GetKv().GetModRevision() == last {
 		cut--
 	}
 	if cut == 0 {
