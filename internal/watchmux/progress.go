@@ -153,7 +153,7 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	p.unanswered = max(p.unanswered-1, 0)
 	p.notices++
 	p.order.answered = true
-	mark := int64(0) // the revision of an earlier notice, up to which all events must have been sent
+	mark := int64(0) // of an earlier notice: all events up to it must have been sent
 	if !p.ordered && (p.mark == 0 || p.quiet) {
 		mark, p.mark, p.quiet = p.mark, rev, false
 	}
