@@ -3,6 +3,7 @@ package etcdfake
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/metadata"
@@ -37,7 +38,11 @@ type Action struct {
 	delay  time.Duration
 	err    error
 	answer proto.Message
+	edit   editFunc
 }
+
+// editFunc changes an answer. It reports false if the answer is of another type than it is for.
+type editFunc func(proto.Message) bool
 
 type actionKind int
 
@@ -65,6 +70,31 @@ func LoseAnswer(err error) Action { return Action{kind: lose, err: err} }
 
 // Answer answers with a message that the method may return. The call has no effect.
 func Answer(msg proto.Message) Action { return Action{kind: answer, answer: msg} }
+
+// Edit lets the call take effect, and answers with what f makes of a copy of its answer. f must be
+// for the type that the method returns. On a stream f gets each message that is sent until the
+// client's next message takes effect; with Watch these are the events, too.
+func Edit[M proto.Message](f func(M)) Action {
+	return Action{edit: func(msg proto.Message) bool {
+		m, ok := msg.(M)
+		if ok {
+			f(m)
+		}
+		return ok
+	}}
+}
+
+// Times returns a function for On that takes an action on the first n calls, and then lets calls go
+// on. The calls are those since Times, one by one if they are concurrent.
+func Times(n int, a Action) func(*Call) Action {
+	var taken atomic.Int64
+	return func(*Call) Action {
+		if taken.Add(1) > int64(n) {
+			return Pass()
+		}
+		return a
+	}
+}
 
 // After returns an Action that comes d later.
 func (a Action) After(d time.Duration) Action {

@@ -2,6 +2,7 @@ package etcdfake_test
 
 import (
 	"context"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
@@ -21,6 +23,7 @@ func TestActionsOnAPut(t *testing.T) {
 		err     error
 		applied bool
 		after   time.Duration
+		rev     int64 // in the answer; 0: any
 	}{
 		"pass":   {act: etcdfake.Pass(), applied: true},
 		"zero":   {applied: true},
@@ -29,6 +32,8 @@ func TestActionsOnAPut(t *testing.T) {
 		"lose the answer": {act: etcdfake.LoseAnswer(rpctypes.ErrGRPCTimeout),
 			err: rpctypes.ErrTimeout, applied: true},
 		"answer": {act: etcdfake.Answer(&pb.PutResponse{Header: &pb.ResponseHeader{Revision: 7}})},
+		"edit": {act: etcdfake.Edit(func(r *pb.PutResponse) { r.Header.Revision = 7 }),
+			applied: true, rev: 7},
 		"refuse late": {act: etcdfake.Refuse(rpctypes.ErrGRPCNoSpace).After(time.Minute),
 			err: rpctypes.ErrNoSpace, after: time.Minute},
 	} {
@@ -36,8 +41,11 @@ func TestActionsOnAPut(t *testing.T) {
 			inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
 				c.On("Put", func(*etcdfake.Call) etcdfake.Action { return tc.act })
 				start := time.Now()
-				_, err := client.Put(t.Context(), "k", "v")
+				resp, err := client.Put(t.Context(), "k", "v")
 				assert.Equal(t, tc.err, err)
+				if tc.rev != 0 {
+					assert.Equal(t, tc.rev, resp.Header.Revision)
+				}
 				assert.Equal(t, tc.after, time.Since(start))
 				assert.Equal(t, tc.applied, c.Dump("")["k"] == "v")
 				assert.Equal(t, 1, c.Calls(pb.KV_Put_FullMethodName))
@@ -78,6 +86,65 @@ func TestFrozenCallHasNoEffect(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		synctest.Wait()
 		assert.Empty(t, c.Dump(""))
+	})
+}
+
+// Times is for the first calls of all.
+func TestTimes(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		c.On("Put", etcdfake.Times(2, etcdfake.Refuse(rpctypes.ErrGRPCNoSpace)))
+		for _, want := range []error{rpctypes.ErrNoSpace, rpctypes.ErrNoSpace, nil, nil} {
+			_, err := client.Put(t.Context(), "k", "v")
+			assert.Equal(t, want, err)
+		}
+	})
+}
+
+// What a watch sends is edited until the client's next message. The state is not changed.
+func TestEditOfAWatch(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
+		c.On("Watch", etcdfake.Times(1, etcdfake.Edit(func(r *pb.WatchResponse) {
+			for _, ev := range r.Events {
+				ev.Kv.Value = []byte("edited")
+			}
+		})))
+		w := openWatch(t, client, "k")
+		mustPut(t, client, "k", "v")
+		assert.Equal(t, "edited", string(nextEvents(t, w).Events[0].Kv.Value))
+		openWatch(t, client, "other")
+		mustPut(t, client, "k", "v")
+		assert.Equal(t, "v", string(nextEvents(t, w).Events[0].Kv.Value))
+		assert.Equal(t, map[string]string{"k": "v"}, c.Dump(""))
+	})
+}
+
+// Streams that are ended have the status that was given; those of other methods go on.
+func TestEndStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := etcdfake.New(t)
+		conn := dial(t, c)
+		for _, ended := range []error{nil, rpctypes.ErrGRPCTimeout} {
+			renewals, err := pb.NewLeaseClient(conn).LeaseKeepAlive(t.Context())
+			require.NoError(t, err)
+			health, err := healthpb.NewHealthClient(conn).Watch(t.Context(),
+				&healthpb.HealthCheckRequest{})
+			require.NoError(t, err)
+			synctest.Wait()
+			assert.Equal(t, 1, c.Member(0).Streams("LeaseKeepAlive"))
+			assert.Equal(t, 1, c.Member(0).EndStreams("LeaseKeepAlive", ended))
+			_, err = renewals.Recv()
+			if ended == nil {
+				ended = io.EOF
+			}
+			assert.Equal(t, ended, err)
+			_, err = health.Recv()
+			require.NoError(t, err)
+			assert.Equal(t, 1, c.Member(0).EndStreams(healthpb.Health_Watch_FullMethodName, ended))
+			synctest.Wait()
+			assert.Zero(t, c.Member(0).Streams("LeaseKeepAlive"))
+			_, err = health.Recv()
+			assert.Error(t, err)
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -17,6 +18,9 @@ import (
 const (
 	keptFrames  = 40 // of a call's stack
 	shownFrames = 3  // of the test's own code
+	// keptNotes is how many leases are remembered, and how many watches. A test that makes more is
+	// told without places what the older ones have left.
+	keptNotes = 10_000
 )
 
 // stack is where a call comes from.
@@ -28,15 +32,12 @@ type callerTable struct {
 	// guarded by mu
 	mu      sync.Mutex
 	calls   map[*openCall]struct{}
-	watches map[*openWatch]struct{}
-	watched map[string]bool // the keys of all watches, also of those that have ended
-	leases  map[int64]stack
+	watches []notedWatch    // the newest keptNotes at least, also those that have ended
+	leases  map[int64]stack // without the revoked ones; keptNotes at most
 }
 
 func newCallerTable() *callerTable {
-	return &callerTable{calls: make(map[*openCall]struct{}),
-		watches: make(map[*openWatch]struct{}), watched: make(map[string]bool),
-		leases: make(map[int64]stack)}
+	return &callerTable{calls: make(map[*openCall]struct{}), leases: make(map[int64]stack)}
 }
 
 // openCall is a unary call that has not returned.
@@ -46,8 +47,8 @@ type openCall struct {
 	from   stack
 }
 
-// openWatch is a watch whose context has not ended.
-type openWatch struct {
+// notedWatch is a watch, which has ended if its context has.
+type notedWatch struct {
 	ctx  context.Context
 	key  string
 	from stack
@@ -65,10 +66,24 @@ func (t *callerTable) intercept(ctx context.Context, method string, req, reply a
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.calls, o)
-	if lease, ok := reply.(*pb.LeaseGrantResponse); ok && err == nil {
-		t.leases[lease.ID] = o.from
+	if err == nil {
+		t.noteLease(o, reply)
 	}
 	return err
+}
+
+// noteLease notes where a lease was granted, until it is revoked. If there is no room, it forgets
+// the older ones. The mutex is held.
+func (t *callerTable) noteLease(o *openCall, reply any) {
+	switch r := reply.(type) {
+	case *pb.LeaseGrantResponse:
+		if len(t.leases) >= keptNotes {
+			clear(t.leases)
+		}
+		t.leases[r.ID] = o.from
+	case *pb.LeaseRevokeResponse:
+		delete(t.leases, o.req.(*pb.LeaseRevokeRequest).ID)
+	}
 }
 
 // watcher notes the watches of a client.
@@ -77,20 +92,21 @@ type watcher struct {
 	callers *callerTable
 }
 
-// Watch opens a watch and notes where, until its context ends.
+// Watch opens a watch and notes where.
 func (w watcher) Watch(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) clientv3.WatchChan {
-	o := &openWatch{ctx: ctx, key: key, from: caller()}
-	w.callers.mu.Lock()
-	w.callers.watches[o], w.callers.watched[key] = struct{}{}, true
-	w.callers.mu.Unlock()
-	context.AfterFunc(ctx, func() {
-		w.callers.mu.Lock()
-		defer w.callers.mu.Unlock()
-		delete(w.callers.watches, o)
-	})
+	w.callers.noteWatch(notedWatch{ctx: ctx, key: key, from: caller()})
 	return w.Watcher.Watch(ctx, key, opts...)
+}
+
+func (t *callerTable) noteWatch(w notedWatch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watches = append(t.watches, w)
+	if len(t.watches) > 2*keptNotes {
+		t.watches = slices.Clone(t.watches[keptNotes:])
+	}
 }
 
 // call returns where a call that a member has received was made, or nil.
@@ -105,18 +121,21 @@ func (t *callerTable) call(method Method, req proto.Message) stack {
 	return nil
 }
 
-// watch returns where a watch of a key was opened, or nil. It reports that all watches of the key
-// have ended if they were opened by clients of the table's and their contexts have ended: the
-// member may not know yet.
-func (t *callerTable) watch(key string) (from stack, ended bool) {
+// watchedKeys returns, by the key, where a watch was opened that has not ended. It is nil if all
+// watches of the key have ended, which the member may not know yet.
+func (t *callerTable) watchedKeys() map[string]stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for o := range t.watches {
-		if o.key == key && o.ctx.Err() == nil {
-			return o.from, false
+	keys := make(map[string]stack)
+	for _, w := range t.watches {
+		switch {
+		case w.ctx.Err() == nil:
+			keys[w.key] = w.from
+		case keys[w.key] == nil:
+			keys[w.key] = nil
 		}
 	}
-	return nil, t.watched[key]
+	return keys
 }
 
 func (t *callerTable) lease(id int64) stack {

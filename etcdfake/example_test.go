@@ -32,6 +32,28 @@ func ExampleCluster_On() {
 	// map[k:v] 1
 }
 
+// The first read is told that the key is not there. Then reads are answered as they are.
+func ExampleTimes() {
+	test := func(t *testing.T) {
+		cluster := etcdfake.New(t)
+		client := cluster.Client()
+		if _, err := client.Put(t.Context(), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		cluster.On("Range", etcdfake.Times(1, etcdfake.Edit(func(resp *pb.RangeResponse) {
+			resp.Kvs, resp.Count = nil, 0
+		})))
+		for range 2 {
+			resp, err := client.Get(t.Context(), "k")
+			fmt.Println(resp.Count, err)
+		}
+	}
+	run(test)
+	// Output:
+	// 0 <nil>
+	// 1 <nil>
+}
+
 // A program under test that gets nothing but an address.
 func ExampleCluster_Listen() {
 	test := func(t *testing.T) {

@@ -197,6 +197,42 @@ func (m *Member) Conns() int { return m.conns.len() }
 // there were. New ones are accepted.
 func (m *Member) Cut() int { return m.conns.closeAll() }
 
+// EndStreams ends the open streams of a method with a status, as a proxy or a member that goes away
+// does, and returns how many there were; a nil err ends them without an error, which a client sees
+// as io.EOF. Streams that are opened later are not concerned. It fails the test if there is no such
+// method.
+func (m *Member) EndStreams(name Method, err error) int {
+	m.c.tb.Helper()
+	open := m.streamsOf("EndStreams", name)
+	for _, s := range open {
+		s.end(err)
+	}
+	return len(open)
+}
+
+// Streams returns how many streams of a method are open. It fails the test if there is no such
+// method.
+func (m *Member) Streams(name Method) int {
+	m.c.tb.Helper()
+	return len(m.streamsOf("Streams", name))
+}
+
+func (m *Member) streamsOf(use string, name Method) (open []*serverStream) {
+	m.c.tb.Helper()
+	full, ok := fullName(name)
+	if !ok {
+		m.c.tb.Fatalf("etcdfake: %s of the method %q, which etcd does not have", use, name)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for s := range m.streams {
+		if s.meth.name == full {
+			open = append(open, s)
+		}
+	}
+	return open
+}
+
 // Mute makes the member silent: it accepts connections and bytes, and neither reads requests nor
 // answers, like a process that is stopped by a signal. Unmute ends that, and what has arrived in
 // the meantime takes effect then.

@@ -11,6 +11,7 @@ import (
 
 const (
 	shownRequests = 20
+	shownLeft     = 20  // calls, watches and leases each
 	shownBytes    = 160 // of a request's text
 )
 
@@ -18,27 +19,52 @@ const (
 // clients are closed.
 func (c *Cluster) reportOpen() {
 	c.tb.Helper()
+	var calls, watches left
 	for _, r := range c.log.copy() {
 		if !r.Done {
-			c.atTheEnd(fmt.Sprint("a call still waits: ", r.describe(),
-				c.callers.call(r.Method, r.Message)))
+			calls.add(func() string {
+				return fmt.Sprint(r.describe(), c.callers.call(r.Method, r.Message))
+			})
 		}
 	}
+	keys := c.callers.watchedKeys()
 	for _, w := range c.openWatches() {
-		if from, ended := c.callers.watch(string(w.req.Key)); !ended {
-			c.atTheEnd(fmt.Sprintf("a watch is open: member %d, stream %d, %s%v", w.stream.m.index,
-				w.stream.number, shorten(text(w.req)), from))
+		from, noted := keys[string(w.req.Key)]
+		if from == nil && noted {
+			continue
 		}
+		watches.add(func() string {
+			return fmt.Sprintf("member %d, stream %d, %s%v", w.stream.m.index, w.stream.number,
+				shorten(text(w.req)), from)
+		})
+	}
+	c.atTheEnd("a call still waits", calls)
+	c.atTheEnd("a watch is open", watches)
+}
+
+// left is what a test has left of one kind: how much, and descriptions of the first ones.
+type left struct {
+	count int
+	shown []string
+}
+
+func (l *left) add(describe func() string) {
+	if l.count++; len(l.shown) < shownLeft {
+		l.shown = append(l.shown, describe())
 	}
 }
 
 // report says which leases the test has left, and what came before a failure.
 func (c *Cluster) report() {
 	c.tb.Helper()
+	var leases left
 	for _, l := range c.Leases() {
-		c.atTheEnd(fmt.Sprintf("a lease is not revoked: %x, of %v, with the keys %q%v",
-			int64(l.ID), l.TTL, l.Keys, c.callers.lease(int64(l.ID))))
+		leases.add(func() string {
+			return fmt.Sprintf("%x, of %v, with the keys %s%v", int64(l.ID), l.TTL,
+				shorten(fmt.Sprintf("%q", l.Keys)), c.callers.lease(int64(l.ID)))
+		})
 	}
+	c.atTheEnd("a lease is not revoked", leases)
 	if !c.tb.Failed() {
 		return
 	}
@@ -48,9 +74,14 @@ func (c *Cluster) report() {
 	}
 }
 
-func (c *Cluster) atTheEnd(line string) {
+func (c *Cluster) atTheEnd(what string, l left) {
 	c.tb.Helper()
-	c.tb.Log("etcdfake: at the end of the test " + line)
+	for _, line := range l.shown {
+		c.tb.Log("etcdfake: at the end of the test " + what + ": " + line)
+	}
+	if more := l.count - len(l.shown); more > 0 {
+		c.tb.Log(fmt.Sprintf("etcdfake: at the end of the test %s: and %d more", what, more))
+	}
 }
 
 // servedWatch is a watcher on a stream of a member.

@@ -153,6 +153,19 @@ func token(t *testing.T, conn *grpc.ClientConn) string {
 	return resp.Token
 }
 
+// Of what a test has left of a kind, a few are described and the others counted.
+func TestReportIsShort(t *testing.T) {
+	tb := &watchedTB{TB: t}
+	client := etcdfake.New(tb).Client()
+	for range 30 {
+		_, err := client.Grant(t.Context(), 60)
+		require.NoError(t, err)
+	}
+	report := tb.end()
+	assert.Equal(t, 21, strings.Count(report, "a lease is not revoked: "))
+	assert.Contains(t, report, "a lease is not revoked: and 10 more")
+}
+
 // Each mistake fails the test with a sentence.
 func TestBadUse(t *testing.T) {
 	for want, use := range map[string]func(*etcdfake.Cluster){
@@ -161,6 +174,16 @@ func TestBadUse(t *testing.T) {
 		},
 		`Calls of the method "Pit", which etcd does not have`: func(c *etcdfake.Cluster) {
 			c.Calls("Pit")
+		},
+		`EndStreams of the method "Pit", which etcd does not have`: func(c *etcdfake.Cluster) {
+			c.Member(0).EndStreams("Pit", nil)
+		},
+		`Streams of the method "Pit", which etcd does not have`: func(c *etcdfake.Cluster) {
+			c.Member(0).Streams("Pit")
+		},
+		"On of /etcdserverpb.KV/Put has edited another message": func(c *etcdfake.Cluster) {
+			c.On("Put", etcdfake.Times(1, etcdfake.Edit(func(*pb.RangeResponse) {})))
+			_, _ = c.Client().Put(context.Background(), "k", "v")
 		},
 		"there is no member 1; the cluster has 1, from 0": func(c *etcdfake.Cluster) { c.Member(1) },
 		"Stop of member 0, which is stopped already": func(c *etcdfake.Cluster) {

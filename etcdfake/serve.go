@@ -64,7 +64,25 @@ func (m *Member) serveUnary(
 	if act.kind == lose {
 		return nil, act.err
 	}
-	return resp, nil
+	return m.edited(meth, act.edit, resp)
+}
+
+// edited returns a copy of an answer as a function given to Edit has changed it, or the answer if
+// there is no function. It fails the test if the function is for another method's message.
+func (m *Member) edited(
+	meth *method, edit editFunc, msg proto.Message,
+) (proto.Message, error) {
+	if edit == nil {
+		return msg, nil
+	}
+	msg = proto.Clone(msg)
+	if edit(msg) {
+		return msg, nil
+	}
+	text := fmt.Sprintf("etcdfake: On of %s has edited another message than it returns, which is %s",
+		meth.name, meth.desc.Output().FullName())
+	m.c.tb.Error(text)
+	return nil, status.Error(codes.Internal, text)
 }
 
 // checkAnswer fails the test if a function given to On answers with another method's message.
@@ -170,20 +188,36 @@ func (m *Member) interceptUnary(
 		return m.checkAnswer(healthMethods[name], act.answer)
 	}
 	resp, err = handler(ctx, req)
-	if act.kind == lose && err == nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case act.kind == lose:
 		return nil, act.err
 	}
-	return resp, err
+	return m.edited(healthMethods[name], act.edit, resp.(proto.Message))
 }
 
 // interceptStream shows the streams of the health service.
 func (m *Member) interceptStream(
 	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
 ) error {
-	if meth := healthMethods[Method(info.FullMethod)]; meth != nil {
-		return handler(srv, m.newStream(meth, ss))
+	meth := healthMethods[Method(info.FullMethod)]
+	if meth == nil {
+		return handler(srv, ss)
 	}
-	return handler(srv, ss)
+	s := m.newStream(meth, ss)
+	defer s.cancel()
+	m.mu.Lock()
+	m.streams[s] = struct{}{}
+	m.mu.Unlock()
+	defer m.forget(s)
+	err := handler(srv, s)
+	select {
+	case <-s.ended:
+		return s.err
+	default:
+		return err
+	}
 }
 
 // olderThan compares a version such as "3.5.9" with a minor version. A text that is no version is

@@ -30,6 +30,7 @@ type serverStream struct {
 	wake   chan struct{} // holds one token: look again
 
 	sending sync.Mutex // held while a message is sent
+	edit    editFunc   // guarded by sending; nil: nothing is changed
 
 	once  sync.Once
 	ended chan struct{} // closed by end
@@ -68,7 +69,17 @@ func (s *serverStream) Context() context.Context { return s.ctx }
 func (s *serverStream) SendMsg(msg any) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	return s.ServerStream.SendMsg(msg)
+	reply, err := s.m.edited(s.meth, s.edit, msg.(proto.Message))
+	if err != nil {
+		return err
+	}
+	return s.ServerStream.SendMsg(reply)
+}
+
+func (s *serverStream) setEdit(f editFunc) {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	s.edit = f
 }
 
 // RecvMsg receives a message of the health service, records it, and lets On see it.
@@ -77,8 +88,9 @@ func (s *serverStream) RecvMsg(msg any) error {
 		return err
 	}
 	record, call := s.m.c.log.begin(s.ctx, s.m, s.meth.name, s.number, msg.(proto.Message))
-	_, err := s.m.c.hooks.decide(call)
+	act, err := s.m.c.hooks.decide(call)
 	s.m.c.log.end(record, err)
+	s.setEdit(act.edit)
 	return err
 }
 
@@ -96,11 +108,7 @@ func (m *Member) serveStream(meth *method, ss grpc.ServerStream) error {
 	if !m.start(s, done) {
 		return status.Error(codes.Unavailable, "etcdfake: the member is stopped")
 	}
-	defer func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.streams, s)
-	}()
+	defer m.forget(s)
 	select {
 	case err := <-done:
 		select {
@@ -114,6 +122,12 @@ func (m *Member) serveStream(meth *method, ss grpc.ServerStream) error {
 	case <-ss.Context().Done():
 		return status.FromContextError(ss.Context().Err()).Err()
 	}
+}
+
+func (m *Member) forget(s *serverStream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.streams, s)
 }
 
 // start runs the handler of a stream, and reports false if the member is stopped. An interceptor
@@ -186,6 +200,7 @@ func (s *serverStream) take(msg proto.Message, f func(proto.Message) error) (err
 	if err := s.m.awaitDefragmentation(s.ctx); err != nil {
 		return err
 	}
+	s.setEdit(act.edit)
 	return f(msg)
 }
 
