@@ -65,9 +65,9 @@
 // # At the end of the test
 //
 // The cluster logs which calls still wait, which watches are open and which leases were not
-// revoked, 20 of each kind, and after a failure the last 20 requests. With calls, watches and leases of the clients
-// that [Cluster.Client] returned stand the lines of the test that made them. The log of a test is
-// shown if it fails.
+// revoked, 20 of each kind, and after a failure the last 20 requests. With calls, watches and
+// leases of the clients that [Cluster.Client] returned stand the lines of the test that made them.
+// The log of a test is shown if it fails.
 //
 // # What it is not
 //

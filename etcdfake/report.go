@@ -80,7 +80,8 @@ func (c *Cluster) atTheEnd(what string, l left) {
 		c.tb.Log("etcdfake: at the end of the test " + what + ": " + line)
 	}
 	if more := l.count - len(l.shown); more > 0 {
-		c.tb.Log(fmt.Sprintf("etcdfake: at the end of the test %s: and %d more", what, more))
+		text := fmt.Sprintf("etcdfake: at the end of the test %s: and %d more", what, more)
+		c.tb.Log(text)
 	}
 }
 
