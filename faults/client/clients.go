@@ -45,7 +45,10 @@ func (l *load) ask(client *clientv3.Client, i int) {
 		_, err := client.Get(ctx, loadKey(i))
 		cancel()
 		l.note(false, err)
-		if err == nil && failed {
+		switch {
+		case err != nil:
+			l.record.Served[i] = 0
+		case failed:
 			l.record.Served[i] = time.Now().UnixNano()
 		}
 		failed = err != nil

@@ -13,7 +13,7 @@ import (
 
 const (
 	// holdFor is how long a contender holds what it has won.
-	holdFor = 700 * time.Millisecond
+	holdFor = 3 * time.Second
 	// winTimeout is how long a contender waits until it begins anew.
 	winTimeout = 30 * time.Second
 )
@@ -42,7 +42,7 @@ func (l *load) startGuard(context.Context) error {
 // contend makes a session and holds what it wins, again and again until the session is lost.
 func (l *load) contend(contender int, client *clientv3.Client) {
 	// The end of the load is the end of the contention, not of the session.
-	session, err := newSession(client, l.plan.TTL)
+	session, err := newSession(client, l.plan.TTL, contender)
 	if err != nil {
 		l.note(true, err)
 		return
@@ -67,11 +67,18 @@ func (l *load) contend(contender int, client *clientv3.Client) {
 	}
 }
 
-func newSession(client *clientv3.Client, ttl int64) (*concurrency.Session, error) {
+// newSession makes a session and writes down whose it is.
+func newSession(
+	client *clientv3.Client, ttl int64, contender int,
+) (*concurrency.Session, error) {
 	ctx, cancel := context.WithTimeout(client.Ctx(), callTimeout)
 	defer cancel()
 	grant, err := client.Grant(ctx, ttl)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := client.Put(ctx, record.ContenderKey(int64(grant.ID)),
+		fmt.Sprint(contender)); err != nil {
 		return nil, err
 	}
 	return concurrency.NewSession(client, concurrency.WithLease(grant.ID))

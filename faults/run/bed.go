@@ -48,7 +48,6 @@ func newBed(ctx context.Context, opts ...etcdtest.Option) (*bed, error) {
 		}
 		b.conns = append(b.conns, conn)
 	}
-	b.witness = newWitness(ctx, b)
 	leader, err := cluster.WaitLeader(ctx)
 	b.leader = slices.Index(cluster.Members(), leader)
 	return b, err
@@ -114,23 +113,24 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// fill writes what watches from the past are to find. It returns the first revision.
-func (b *bed) fill(ctx context.Context) (int64, error) {
-	const keys = 50
-	first := int64(0)
-	for range keys {
-		err := b.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
-			resp, err := pb.NewKVClient(conn).Put(ctx, &pb.PutRequest{
-				Key: []byte(record.LoadPrefix + "0"), Value: []byte("before")})
-			if err == nil && first == 0 {
-				first = resp.Header.Revision
-			}
-			return err
-		})
-		if err != nil {
+// begin starts the witness, and writes what watches from the past are to find. It returns the first
+// revision that the witness knows.
+func (b *bed) begin(ctx context.Context) (first int64, err error) {
+	const changes = 50
+	put := func(ctx context.Context, conn *grpc.ClientConn) error {
+		resp, err := pb.NewKVClient(conn).Put(ctx, &pb.PutRequest{
+			Key: []byte(record.LoadPrefix + "0"), Value: []byte("before")})
+		if err == nil && first == 0 {
+			first = resp.Header.Revision
+		}
+		return err
+	}
+	for range changes {
+		if err := b.ask(ctx, put); err != nil {
 			return 0, err
 		}
 	}
+	b.witness = newWitness(ctx, b, first)
 	return first, nil
 }
 

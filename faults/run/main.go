@@ -51,7 +51,10 @@ func main() {
 	}
 }
 
-func scenarios() []scenario { return slices.Concat(memberScenarios, networkScenarios) }
+func scenarios() []scenario {
+	return slices.Concat(memberScenarios, networkScenarios, answerScenarios, authScenarios,
+		certScenarios, spaceScenarios, manyScenarios, guardScenarios)
+}
 
 func parse(args []string, usage io.Writer) (settings, error) {
 	var s settings

@@ -4,6 +4,9 @@ import (
 	"context"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"go.etcd.io/etcd/client/v3/faults/internal/record"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
@@ -58,4 +61,28 @@ var memberScenarios = []scenario{
 		fault: func(_ context.Context, b *bed) error { b.Kill(); return nil },
 		heal:  func(_ context.Context, b *bed) error { return b.Restart() },
 	},
+	{
+		name:  "member replaced",
+		about: "A member is added and a follower removed; the client follows the list of members.",
+		plan:  withSync(), length: 3 * time.Second, compact: true, fault: replaceFollower,
+	},
+}
+
+// replaceFollower adds a member and removes a follower.
+func replaceFollower(ctx context.Context, b *bed) error {
+	if _, err := b.AddMember(false); err != nil {
+		return err
+	}
+	old := b.member(b.follower())
+	_, err := pb.NewClusterClient(b.conns[b.leader]).MemberRemove(ctx,
+		&pb.MemberRemoveRequest{ID: old.ID()})
+	old.Kill()
+	return err
+}
+
+// withSync returns the usual load with a client that asks for the members every second.
+func withSync() record.Plan {
+	plan := usualLoad
+	plan.AutoSyncSeconds = 1
+	return plan
 }

@@ -98,16 +98,17 @@ func own(sc scenario, f judge.Figures) string {
 		parts = append(parts, fmt.Sprintf("%s: %d", sc.asked, f.Asked))
 	}
 	if f.Grants > 0 {
-		parts = append(parts, fmt.Sprintf("grants: %d, leases that no call returned: %d",
-			f.Grants, f.Orphans))
+		parts = append(parts, fmt.Sprintf("grants: %d, failed: %d, leases that no call returned: %d",
+			f.Grants, f.FailedWrites, f.Orphans))
 	}
 	if sc.plan.Guard != "" {
 		parts = append(parts, fmt.Sprintf("held %d times, by two at once: %d", f.Holds,
 			f.Overlaps))
 	}
 	if sc.plan.Clients > 0 {
-		parts = append(parts, fmt.Sprintf("the last client is served after %s s",
-			seconds(f.Served)))
+		parts = append(parts, fmt.Sprintf("failed reads: %d, last client served after %s s, "+
+			"never served: %d, CPU %d ms/s, peak %d MiB, goroutines %d", f.FailedReads,
+			seconds(f.Served), f.Unserved, f.CPU.Milliseconds(), f.PeakRSS>>20, f.Goroutines))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 const (
 	warmFor   = time.Second
 	beforeFor = 1500 * time.Millisecond
-	afterFor  = 3 * time.Second
+	afterFor  = 2500 * time.Millisecond
 )
 
 // runTimeout bounds a run of one scenario with one client.
@@ -31,11 +32,12 @@ type scenario struct {
 	options []etcdtest.Option
 	plan    record.Plan
 	length  time.Duration
+	after   time.Duration // zero for the usual time
+	direct  bool          // past the proxies
 
 	prepare step // before the client starts
 	fault   step // begins the fault
 	heal    step // ends it
-	finish  step // after the load
 	compact bool // in the middle of the fault
 
 	// asked says what the scenario counts on its own, "" if nothing.
@@ -60,14 +62,17 @@ func (s scenario) run(
 	if err != nil {
 		return f, nil, err
 	}
-	plan := s.plan
-	if plan.PastRevision, err = b.fill(ctx); err != nil {
-		return f, nil, err
-	}
 	if err := s.prepare.do(ctx, b); err != nil {
 		return f, nil, err
 	}
+	plan := s.plan
 	plan.Endpoints, plan.CA, plan.Broken = b.endpoints(), b.CAFile(), broken
+	if s.direct {
+		plan.Endpoints = b.Endpoints()
+	}
+	if plan.PastRevision, err = b.begin(ctx); err != nil {
+		return f, nil, err
+	}
 	c, err := p.start(ctx, contender, plan)
 	if err != nil {
 		return f, nil, err
@@ -87,9 +92,6 @@ func (s scenario) measure(ctx context.Context, b *bed, c *child) (r judge.Run, e
 		return r, err
 	}
 	if err := c.tell("stop", "stopped\n"); err != nil {
-		return r, err
-	}
-	if err := s.finish.do(ctx, b); err != nil {
 		return r, err
 	}
 	if r.Last, err = b.mark(ctx); err != nil {
@@ -122,7 +124,7 @@ func (s scenario) phases(ctx context.Context, b *bed) (p judge.Phases, err error
 		func(context.Context, *bed) error { p.Fault = now(); return nil },
 		s.fault, pause(s.length / 2), middle, pause(s.length / 2), s.heal,
 		func(context.Context, *bed) error { p.Healed = now(); return nil },
-		pause(afterFor),
+		pause(cmp.Or(s.after, afterFor)),
 		func(context.Context, *bed) error { p.End = now(); return nil },
 	} {
 		if err := part.do(ctx, b); err != nil {

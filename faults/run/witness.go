@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -18,12 +19,11 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/judge"
 )
 
-// firstRevision is that of the first change of a cluster.
-const firstRevision = 2
-
 // witness watches all keys at each member by gRPC's generated stubs. What one member cannot tell
 // while it is broken, another one does.
 type witness struct {
+	first int64 // revision
+
 	stop  context.CancelFunc
 	ended sync.WaitGroup
 
@@ -32,14 +32,14 @@ type witness struct {
 	highest int64
 }
 
-// newWitness starts a watch at each member of the bed.
-func newWitness(ctx context.Context, b *bed) *witness {
-	w := &witness{changes: map[int64]judge.Change{}, highest: firstRevision - 1}
+// newWitness starts a watch at each member of the bed, from a revision on.
+func newWitness(ctx context.Context, b *bed, first int64) *witness {
+	w := &witness{first: first, changes: map[int64]judge.Change{}}
 	ctx, w.stop = context.WithCancel(ctx)
 	for _, conn := range b.conns {
 		// Ends with ctx, at the latest by close, which waits.
 		w.ended.Go(func() {
-			next := int64(firstRevision)
+			next := first
 			for ctx.Err() == nil {
 				next = w.follow(ctx, b, conn, next)
 				_ = wait(ctx, 20*time.Millisecond) // the loop looks at ctx
@@ -62,7 +62,7 @@ func (w *witness) follow(ctx context.Context, b *bed, conn *grpc.ClientConn, nex
 	if err != nil {
 		return next
 	}
-	stream, err := pb.NewWatchClient(conn).Watch(ctx)
+	stream, err := pb.NewWatchClient(conn).Watch(ctx, grpc.MaxCallRecvMsgSize(math.MaxInt32))
 	if err != nil {
 		return next
 	}
@@ -122,8 +122,8 @@ func (w *witness) history() (judge.History, error) {
 	previous := map[string]int64{}
 	for i := range h {
 		c := &h[i]
-		if c.Rev != firstRevision+int64(i) {
-			return nil, fmt.Errorf("no member told revision %d", firstRevision+i)
+		if c.Rev != w.first+int64(i) {
+			return nil, fmt.Errorf("no member told revision %d", w.first+int64(i))
 		}
 		c.Prev = previous[c.Key]
 		previous[c.Key] = c.Rev

@@ -29,7 +29,8 @@ type Figures struct {
 	PeakRSS    uint64
 	Goroutines int
 	// Served is how long after the end of the fault the last of many clients was served.
-	Served time.Duration
+	Served   time.Duration
+	Unserved int // of many clients, those whose last read failed
 
 	Asked  int // what a scenario counts on its own
 	Errors map[string]int
@@ -63,6 +64,10 @@ func Judge(r Run) Figures {
 		f.Goroutines = max(f.Goroutines, u.Goroutines)
 	}
 	for _, at := range rec.Served {
+		if at == 0 {
+			f.Unserved++
+			continue
+		}
 		f.Served = max(f.Served, time.Duration(at-p.Healed))
 	}
 	f.CPU = cpu(rec.Usage, p.Fault, p.Healed)

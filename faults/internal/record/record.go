@@ -3,6 +3,8 @@
 // all processes of a machine share.
 package record
 
+import "fmt"
+
 // Names of the contenders.
 const (
 	This      = "this"
@@ -24,6 +26,9 @@ const (
 	Mutex    = "mutex"
 	Election = "election"
 )
+
+// ContenderKey returns the key whose value is the number of the contender with a lease.
+func ContenderKey(lease int64) string { return fmt.Sprintf("%swho/%x", GuardPrefix, lease) }
 
 // Bucket is the length of the intervals in which successes are counted.
 const Bucket = 10_000_000
@@ -73,7 +78,7 @@ type Record struct {
 	Holds   []Hold
 	Usage   []Usage
 	PeakRSS uint64
-	// Served is when each of the plan's many clients was served again.
+	// Served is when each of the plan's many clients was served again, zero if it is not.
 	Served []int64
 }
 
