@@ -23,6 +23,7 @@ type compared struct {
 	noise float64
 	share float64 // less than so many times as much is noise
 	text  func(float64) string
+	paced bool // says something only of callers that call all the time
 }
 
 func plain(v float64) string { return fmt.Sprintf("%.0f", v) }
@@ -31,27 +32,29 @@ func second(v float64) string { return fmt.Sprintf("%.2f s", v) }
 
 var comparedFigures = []compared{
 	{"failed reads", func(f judge.Figures) float64 { return float64(f.FailedReads) },
-		noiseCalls, 1, plain},
+		noiseCalls, 1, plain, false},
 	{"failed writes", func(f judge.Figures) float64 { return float64(f.FailedWrites) },
-		noiseCalls, 1, plain},
+		noiseCalls, 1, plain, false},
 	{"longest stall of reads", func(f judge.Figures) float64 { return f.ReadStall.Seconds() },
-		noiseStall.Seconds(), 1, second},
+		noiseStall.Seconds(), 1, second, true},
 	{"longest stall of writes", func(f judge.Figures) float64 { return f.WriteStall.Seconds() },
-		noiseStall.Seconds(), 1, second},
+		noiseStall.Seconds(), 1, second, true},
 	{"longest stall of a watch", func(f judge.Figures) float64 { return f.Watched.Stall.Seconds() },
-		noiseStall.Seconds(), 1, second},
+		noiseStall.Seconds(), 1, second, true},
 	{"share of throughput lost", func(f judge.Figures) float64 { return 1 - f.Throughput },
-		noiseThroughput, 1, func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }},
-	{"leases lost", func(f judge.Figures) float64 { return float64(f.LeasesLost) }, 0, 1, plain},
+		noiseThroughput, 1, func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) },
+		true},
+	{"leases lost", func(f judge.Figures) float64 { return float64(f.LeasesLost) }, 0, 1, plain,
+		false},
 	{"leases that no call returned", func(f judge.Figures) float64 { return float64(f.Orphans) },
-		0, 1, plain},
+		0, 1, plain, false},
 	{"time until the last client is served",
 		func(f judge.Figures) float64 { return f.Served.Seconds() }, noiseStall.Seconds(), 1,
-		second},
+		second, false},
 	{"peak memory, MiB", func(f judge.Figures) float64 { return float64(f.PeakRSS >> 20) }, 0,
-		noiseShare, plain},
+		noiseShare, plain, false},
 	{"goroutines", func(f judge.Figures) float64 { return float64(f.Goroutines) }, 0, noiseShare,
-		plain},
+		plain, false},
 }
 
 // better lists what was worse with this client, by more than the noise.
@@ -63,6 +66,9 @@ func better(scs []scenario, all []judge.Figures) string {
 			continue
 		}
 		for _, c := range comparedFigures {
+			if c.paced && !hasCalls(sc) {
+				continue
+			}
 			this, published := c.value(pair[0]), c.value(pair[1])
 			if this > published+c.noise && this > published*c.share {
 				fmt.Fprintf(&b, "- %s: %s, %s with this client and %s with the published one\n",

@@ -3,6 +3,7 @@
 //
 //	go run ./run                          every scenario; writes RESULTS.md and results.svg
 //	go run ./run -run blackhole,SIGSTOP   some scenarios, printed only
+//	go run ./run -run reset -samples FILE some, added to those of other runs
 //	go run ./run -run reset -broken lost  with a defect in what the client programs report
 //
 // It runs in the directory of the faults module, and exits with status 1 if this client broke a
@@ -21,7 +22,6 @@ import (
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/client/v3/faults/internal/judge"
 	"go.etcd.io/etcd/client/v3/faults/internal/record"
 )
 
@@ -31,8 +31,8 @@ var errBroken = errors.New("this client broke a promise")
 // settings is what the flags say.
 type settings struct {
 	scenarios []scenario
-	all       bool
 	broken    string
+	samples   string
 }
 
 func main() {
@@ -63,6 +63,8 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	names := flags.String("run", "", "scenarios, separated by commas; all if empty")
 	flags.StringVar(&s.broken, "broken", "",
 		"a defect to add: lost, twice, order, write, history, lease or guard")
+	flags.StringVar(&s.samples, "samples", "",
+		"file that keeps the figures of several runs, the last ones of each scenario")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -70,7 +72,7 @@ func parse(args []string, usage io.Writer) (settings, error) {
 		return s, fmt.Errorf("%q is no flag; scenarios are named with -run", flags.Arg(0))
 	}
 	if *names == "" {
-		s.scenarios, s.all = scenarios(), s.broken == ""
+		s.scenarios = scenarios()
 		return s, nil
 	}
 	for name := range strings.SplitSeq(*names, ",") {
@@ -94,30 +96,42 @@ func compare(ctx context.Context, s settings, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var all []judge.Figures
-	versions := map[string]string{}
-	start := time.Now()
-	for _, sc := range s.scenarios {
-		for _, contender := range record.Contenders {
-			f, found, err := sc.run(ctx, p, contender, s.broken)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", sc.name, contender, err)
-			}
-			fmt.Fprintln(out, line(sc, f))
-			all, versions = append(all, f), found // the published client is the last one
-		}
+	results, err := load(s.samples)
+	if err != nil {
+		return err
 	}
+	start := time.Now()
+	failed := s.runAll(ctx, p, &results, out)
 	fmt.Fprintf(out, "%d scenarios took %s\n", len(s.scenarios),
 		time.Since(start).Round(time.Second))
-	if s.all {
-		if err := write(ctx, s.scenarios, all, versions); err != nil {
-			return err
-		}
+	if err := results.save(s.samples); err != nil {
+		return err
 	}
-	for _, f := range all {
+	if results.complete() && s.broken == "" {
+		failed = errors.Join(failed, write(ctx, scenarios(), results))
+	}
+	for _, f := range results.Figures {
 		if f.Client == record.This && len(f.Violations()) > 0 {
-			return errBroken
+			failed = errors.Join(failed, fmt.Errorf("%w: %s", errBroken, f.Scenario))
 		}
 	}
-	return nil
+	return failed
+}
+
+// runAll runs each scenario with each client. One that cannot be run does not end the others.
+func (s settings) runAll(
+	ctx context.Context, p programs, r *results, out io.Writer,
+) (failed error) {
+	for _, sc := range s.scenarios {
+		for _, contender := range record.Contenders {
+			f, versions, err := sc.run(ctx, p, contender, s.broken)
+			if err != nil {
+				failed = errors.Join(failed, fmt.Errorf("%s, %s: %w", sc.name, contender, err))
+				continue
+			}
+			fmt.Fprintln(out, line(sc, f))
+			r.add(f, versions)
+		}
+	}
+	return failed
 }

@@ -126,20 +126,17 @@ func commonErrors(errs map[string]int) []string {
 }
 
 // write writes the report and the chart.
-func write(ctx context.Context, scs []scenario, all []judge.Figures,
-	versions map[string]string,
-) error {
-	if err := os.WriteFile(reportFile, []byte(report(ctx, scs, all, versions)), 0o644); err != nil {
+func write(ctx context.Context, scs []scenario, r results) error {
+	if err := os.WriteFile(reportFile, []byte(report(ctx, scs, r)), 0o644); err != nil {
 		return err
 	}
-	return chart(chartFile, scs, all)
+	return chart(chartFile, scs, r.Figures)
 }
 
 // report returns the tables of all scenarios.
-func report(ctx context.Context, scs []scenario, all []judge.Figures,
-	versions map[string]string,
-) string {
+func report(ctx context.Context, scs []scenario, r results) string {
 	var b strings.Builder
+	all, versions := r.Figures, r.Versions
 	fmt.Fprintf(&b, "# Figures: faults\n\nThree real members behind proxies, one client under load, "+
 		"and one fault. `docs/testing.md` says how it is measured.\n\n"+
 		"%d CPUs, %s; this client at %s, published %s, gRPC %s; one run of each.\n\n",

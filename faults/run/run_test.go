@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -44,7 +45,6 @@ func TestFlagsNameScenarios(t *testing.T) {
 	s, err := parse([]string{"-run", "reset,slow"}, io.Discard)
 	require.NoError(t, err)
 	require.Len(t, s.scenarios, 2)
-	require.False(t, s.all)
 	_, err = parse([]string{"-run", "none"}, io.Discard)
 	require.ErrorContains(t, err, `"none"`)
 	_, err = parse([]string{"reset"}, io.Discard)
@@ -57,10 +57,26 @@ func TestReportSaysWhereThePublishedClientDidBetter(t *testing.T) {
 		{Scenario: "fault", Client: record.This, FailedReads: 9, Watched: judge.Watched{Lost: 1}},
 		{Scenario: "fault", Client: record.Published, FailedReads: 1},
 	}
-	text := report(t.Context(), []scenario{sc}, all, nil)
+	text := report(t.Context(), []scenario{sc}, results{Figures: all})
 	require.Contains(t, text, "- fault: failed reads, 9 with this client and 1 with the published")
 	require.Contains(t, text, "- fault, this client: 1 watch events lost")
 	all[0], all[1] = all[1], all[0]
 	all[0].Client, all[1].Client = record.This, record.Published
-	require.Contains(t, report(t.Context(), []scenario{sc}, all, nil), "In no scenario")
+	text = report(t.Context(), []scenario{sc}, results{Figures: all})
+	require.Contains(t, text, "In no scenario")
+}
+
+func TestResultsAreKeptWhole(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "samples.json")
+	var r results
+	for range 2 {
+		r.add(judge.Figures{Scenario: "fault", Client: record.This,
+			Watched: judge.Watched{Twice: 1}, Written: judge.Written{Twice: 2}}, nil)
+	}
+	require.NoError(t, r.save(file))
+	got, err := load(file)
+	require.NoError(t, err)
+	require.Equal(t, r, got)
+	require.Len(t, got.Figures, 1)
+	require.False(t, got.complete())
 }

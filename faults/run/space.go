@@ -115,7 +115,7 @@ func (b *bed) defragment(ctx context.Context, member int) error {
 // manyScenarios have many clients in one program.
 var manyScenarios = []scenario{
 	{
-		name:  "1,000 clients",
+		name:  "many clients",
 		about: "All members are killed and started again, under 1,000 clients with a watch each.",
 		plan:  record.Plan{Clients: 1000}, length: 4 * time.Second, after: 8 * time.Second,
 		direct: true,

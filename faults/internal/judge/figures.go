@@ -16,10 +16,10 @@ type Figures struct {
 	FailedReads, FailedWrites int
 	ReadStall, WriteStall     time.Duration
 
-	Watched
+	Watched  `json:"watched"`
 	Reopened int // watches that were closed and opened again
 
-	Written
+	Written            `json:"written"`
 	Leases, LeasesLost int
 	Grants, Orphans    int
 	Holds, Overlaps    int
