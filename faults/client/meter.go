@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,8 +28,20 @@ func (l *load) measure() {
 	}
 }
 
-// peakRSS is the largest resident set of the process, in bytes on Linux.
-func peakRSS() uint64 { return uint64(resources().Maxrss) * 1024 }
+// peakRSS is the largest resident set of the program, in bytes, and zero on systems other than
+// Linux. That of getrusage is no less than what the process that started this one had.
+func peakRSS() uint64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, line, _ := strings.Cut(string(status), "VmHWM:")
+	var kibibytes uint64
+	if _, err := fmt.Sscan(line, &kibibytes); err != nil {
+		return 0
+	}
+	return kibibytes << 10
+}
 
 func resources() syscall.Rusage {
 	var usage syscall.Rusage

@@ -24,6 +24,7 @@ type compared struct {
 	share float64 // less than so many times as much is noise
 	text  func(float64) string
 	paced bool // says something only of callers that call all the time
+	many  bool // says something only of many clients
 }
 
 func plain(v float64) string { return fmt.Sprintf("%.0f", v) }
@@ -32,29 +33,31 @@ func second(v float64) string { return fmt.Sprintf("%.2f s", v) }
 
 var comparedFigures = []compared{
 	{"failed reads", func(f judge.Figures) float64 { return float64(f.FailedReads) },
-		noiseCalls, 1, plain, false},
+		noiseCalls, 1, plain, false, false},
 	{"failed writes", func(f judge.Figures) float64 { return float64(f.FailedWrites) },
-		noiseCalls, 1, plain, false},
+		noiseCalls, 1, plain, false, false},
 	{"longest stall of reads", func(f judge.Figures) float64 { return f.ReadStall.Seconds() },
-		noiseStall.Seconds(), 1, second, true},
+		noiseStall.Seconds(), 1, second, true, false},
 	{"longest stall of writes", func(f judge.Figures) float64 { return f.WriteStall.Seconds() },
-		noiseStall.Seconds(), 1, second, true},
+		noiseStall.Seconds(), 1, second, true, false},
 	{"longest stall of a watch", func(f judge.Figures) float64 { return f.Watched.Stall.Seconds() },
-		noiseStall.Seconds(), 1, second, true},
-	{"share of throughput lost", func(f judge.Figures) float64 { return 1 - f.Throughput },
+		noiseStall.Seconds(), 1, second, true, false},
+	{"share of throughput lost", func(f judge.Figures) float64 { return max(1-f.Throughput, 0) },
 		noiseThroughput, 1, func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) },
-		true},
+		true, false},
 	{"leases lost", func(f judge.Figures) float64 { return float64(f.LeasesLost) }, 0, 1, plain,
-		false},
+		false, false},
 	{"leases that no call returned", func(f judge.Figures) float64 { return float64(f.Orphans) },
-		0, 1, plain, false},
+		0, 1, plain, false, false},
 	{"time until the last client is served",
 		func(f judge.Figures) float64 { return f.Served.Seconds() }, noiseStall.Seconds(), 1,
-		second, false},
+		second, false, false},
 	{"peak memory, MiB", func(f judge.Figures) float64 { return float64(f.PeakRSS >> 20) }, 0,
-		noiseShare, plain, false},
+		noiseShare, plain, false, true},
+	{"CPU a second, ms", func(f judge.Figures) float64 { return float64(f.CPU.Milliseconds()) }, 0,
+		noiseShare, plain, false, true},
 	{"goroutines", func(f judge.Figures) float64 { return float64(f.Goroutines) }, 0, noiseShare,
-		plain, false},
+		plain, false, false},
 }
 
 // better lists what was worse with this client, by more than the noise.
@@ -66,7 +69,7 @@ func better(scs []scenario, all []judge.Figures) string {
 			continue
 		}
 		for _, c := range comparedFigures {
-			if c.paced && !hasCalls(sc) {
+			if c.paced && !hasCalls(sc) || c.many && sc.plan.Clients == 0 {
 				continue
 			}
 			this, published := c.value(pair[0]), c.value(pair[1])

@@ -33,6 +33,7 @@ type settings struct {
 	scenarios []scenario
 	broken    string
 	samples   string
+	report    bool // what samples has, and run nothing
 }
 
 func main() {
@@ -65,11 +66,15 @@ func parse(args []string, usage io.Writer) (settings, error) {
 		"a defect to add: lost, twice, order, write, history, lease or guard")
 	flags.StringVar(&s.samples, "samples", "",
 		"file that keeps the figures of several runs, the last ones of each scenario")
+	flags.BoolVar(&s.report, "report", false, "run nothing, and report what -samples has")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("%q is no flag; scenarios are named with -run", flags.Arg(0))
+	}
+	if s.report {
+		return s, nil
 	}
 	if *names == "" {
 		s.scenarios = scenarios()
@@ -87,16 +92,19 @@ func parse(args []string, usage io.Writer) (settings, error) {
 
 // compare runs the scenarios with both clients and reports.
 func compare(ctx context.Context, s settings, out io.Writer) error {
+	results, err := load(s.samples)
+	if err != nil {
+		return err
+	}
+	if s.report {
+		return write(ctx, scenarios(), results)
+	}
 	scratch, err := os.MkdirTemp("", "faults-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(scratch)
 	p, err := build(ctx, scratch)
-	if err != nil {
-		return err
-	}
-	results, err := load(s.samples)
 	if err != nil {
 		return err
 	}

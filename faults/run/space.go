@@ -66,9 +66,27 @@ func fillUp(ctx context.Context, b *bed) error {
 	return ctx.Err()
 }
 
-// makeRoom compacts and defragments all members, and ends the alarm.
+// makeRoom compacts and defragments all members, and ends the alarm, until a member takes a put.
 func makeRoom(ctx context.Context, b *bed) error {
-	if err := b.compact(ctx); err != nil {
+	for {
+		if err := tryMakeRoom(ctx, b); err != nil {
+			return err
+		}
+		_, err := pb.NewKVClient(b.conns[b.leader]).Put(ctx,
+			&pb.PutRequest{Key: []byte(fillPrefix + "small"), Value: []byte("small")})
+		if !errors.Is(rpctypes.Error(err), rpctypes.ErrNoSpace) {
+			return err
+		}
+		if err := wait(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func tryMakeRoom(ctx context.Context, b *bed) error {
+	_, err := pb.NewKVClient(b.conns[b.leader]).Compact(ctx,
+		&pb.CompactionRequest{Revision: b.witness.last(), Physical: true})
+	if err != nil && !errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted) {
 		return err
 	}
 	for i := range b.conns {
