@@ -124,8 +124,9 @@ func commonErrors(errs map[string]int) []string {
 	return texts
 }
 
-// write writes the report and the chart.
+// write writes the report and the chart of the scenarios that have figures of both clients.
 func write(ctx context.Context, scs []scenario, r results) error {
+	scs = slices.DeleteFunc(scs, func(sc scenario) bool { return !r.has(sc) })
 	if err := os.WriteFile(reportFile, []byte(report(ctx, scs, r)), 0o644); err != nil {
 		return err
 	}

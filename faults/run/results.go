@@ -62,7 +62,10 @@ func (r *results) add(f judge.Figures, versions map[string]string) {
 
 // complete reports whether every scenario has figures of both clients.
 func (r results) complete() bool {
-	return !slices.ContainsFunc(scenarios(), func(sc scenario) bool {
-		return len(of(sc, r.Figures)) != len(record.Contenders)
-	})
+	return !slices.ContainsFunc(scenarios(), func(sc scenario) bool { return !r.has(sc) })
+}
+
+// has reports whether a scenario has figures of both clients.
+func (r results) has(sc scenario) bool {
+	return len(of(sc, r.Figures)) == len(record.Contenders)
 }
