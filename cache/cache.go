@@ -29,6 +29,7 @@ type Cache struct {
 	history  *history             // the log; it gets an entry before a view that has it
 	eager    atomic.Bool          // the next question goes out with a request for progress
 	counts   counts
+	missed   atomic.Pointer[time.Time] // when a Watch began to wait for a proof in vain
 	watchers watcherSet
 	tasks    sync.WaitGroup // the goroutines of the cache
 	asker    *asker         // asks the questions of all caches of the client

@@ -170,3 +170,29 @@ func TestWatchOfARestoredClusterWaits(t *testing.T) {
 		require.Len(e, late.Events, 4, "a new watch begins in the restored history")
 	})
 }
+
+// TestWatchesAreOpenedWithoutQuorum shows that Watch returns while no linearizable read is answered,
+// whether or not the cache has been read, as it does on a member without quorum. The watches get
+// what is written later.
+func TestWatchesAreOpenedWithoutQuorum(t *testing.T) {
+	onEdge(t, func(e edge) {
+		e.cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {
+			return etcdfake.Refuse(rpctypes.ErrGRPCTimeout)
+		})
+		unread, err := New(e.client, "a/")
+		require.NoError(e, err)
+		defer unread.Close()
+		start := time.Now()
+		watch := e.follow(e.Context(), "a/1")
+		again := e.follow(e.Context(), "a/1")
+		e.watcher = unread.Watcher()
+		direct := e.follow(e.Context(), "a/1")
+		require.LessOrEqual(e, time.Since(start), 2*proofOfNow, "each cache waits once")
+		rev := e.put("a/1", "two")
+		synctest.Wait()
+		for _, l := range []*randomwatch.Log{watch, again, direct} {
+			require.Len(e, l.Events, 1)
+			require.Equal(e, rev, l.Events[0].Kv.ModRevision)
+		}
+	})
+}

@@ -10,13 +10,21 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
+// proofOfNow is how long a Watch without a revision waits for a proof that the cache has everything
+// written before the call.
+const proofOfNow = 2 * time.Second
+
 // Watcher returns a Watcher whose watches are answered from the cache: any number of them cost the
 // server nothing, and an event of a key costs nothing for watches of other keys. It keeps the
 // contract of clientv3.Watcher, with all options of a watch: every revision comes once, whole and
 // in order, and WatchResponse.Err is ErrCompacted only if the server has no more of the history.
 //
 //	from now on, without WithRev      Watch waits for a proof that the cache has everything written
-//	                                  before the call, as Fresh does with a maximum age of 0
+//	                                  before the call, as Fresh does with a maximum age of 0. After
+//	                                  two seconds without a proof, as in a cluster without quorum,
+//	                                  it begins with what the cache has, like a watch on a member
+//	                                  that is behind, and may get older changes. Until proofs come
+//	                                  again, later calls of Watch do not wait
 //	from a revision in the history    the changes come from memory
 //	from an older revision            they come from a watch on the server, until the history of the
 //	                                  cache has what follows
@@ -75,13 +83,30 @@ func (w *cacheWatcher) Watch(
 		}
 		return w.memory.Watch(ctx, key, opts...)
 	}
-	wait, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(w.ctx, cancel)()
-	if _, err := c.provenSince(wait, time.Now()); c.endedByItself(err) {
+	err := w.proveNow(ctx)
+	unread := errors.Is(err, context.DeadlineExceeded) && !c.now().synced()
+	if unread || c.endedByItself(err) {
 		return w.watchServer(ctx, key, opts)
 	}
 	return w.memory.Watch(ctx, key, opts...)
+}
+
+// proveNow waits for a proof that the cache has everything written before the call, for proofOfNow
+// at most. It does not wait if there has been no proof since a call waited in vain.
+func (w *cacheWatcher) proveNow(ctx context.Context) error {
+	c, now := w.cache, time.Now()
+	timeout := proofOfNow
+	if missed := c.missed.Load(); missed != nil && !c.now().provenAt.After(*missed) {
+		timeout = 0
+	}
+	wait, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	defer context.AfterFunc(w.ctx, cancel)()
+	_, err := c.provenSince(wait, now)
+	if err != nil && timeout > 0 && time.Since(now) >= timeout {
+		c.missed.Store(&now)
+	}
+	return err
 }
 
 // endedByItself reports whether err is why the cache ended, and not that it was closed.
