@@ -216,9 +216,10 @@ func (b *bench) busyReads(ctx context.Context) error {
 			}
 			b.add(row{fmt.Sprintf("linearizable read, %d others written a second", rate),
 				"mean ≤ 1.5 × the server's, p99 ≤ 10 ms",
-				fmt.Sprintf("%s (%.2f ×), p99 %s", short(own.mean),
-					float64(own.mean)/float64(server.mean), short(own.p99)),
-				fmt.Sprintf("%s, p99 %s", short(server.mean), short(server.p99)), "cannot"})
+				fmt.Sprintf("%s (%.2f ×), p99 %s, CPU %s", short(own.mean),
+					float64(own.mean)/float64(server.mean), short(own.p99), short(own.cpuEach())),
+				fmt.Sprintf("%s, p99 %s, CPU %s", short(server.mean), short(server.p99),
+					short(server.cpuEach())), "cannot"})
 		}
 		return nil
 	})

@@ -92,7 +92,8 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, client.Close()) }()
 
 	b := &bench{settings: s, client: client, sends: counter}
-	steps := []func(context.Context) error{b.gets, b.busyReads, b.manyReaders, b.lists}
+	steps := []func(context.Context) error{b.gets, b.busyReads, b.manyReaders, b.lists,
+		b.updates, b.intake}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err

@@ -28,5 +28,5 @@ func TestAllLinesAreMeasured(t *testing.T) {
 	require.NoError(t, run(t.Context(), s, io.Discard))
 	report, err := os.ReadFile(out)
 	require.NoError(t, err)
-	require.Equal(t, 1+2+1+6, strings.Count(string(report), "\n| ")-1, "%s", report)
+	require.Equal(t, 1+2+1+6+2, strings.Count(string(report), "\n| ")-1, "%s", report)
 }
