@@ -2,11 +2,13 @@ package cache
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -194,5 +196,35 @@ func TestWatchesAreOpenedWithoutQuorum(t *testing.T) {
 			require.Len(e, l.Events, 1)
 			require.Equal(e, rev, l.Events[0].Kv.ModRevision)
 		}
+	})
+}
+
+// TestWatchesWaitForALongList shows that a Watch without a revision waits as long as a list takes
+// that gets on, so that the watch is served from memory.
+func TestWatchesWaitForALongList(t *testing.T) {
+	onEdge(t, func(e edge) {
+		e.put("a/2", "two")
+		e.cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {
+			return etcdfake.Delay(proofOfNow * 3 / 4)
+		})
+		long, err := New(e.client, "a/", WithPageSize(1))
+		require.NoError(e, err)
+		defer long.Close()
+		e.watcher = long.Watcher()
+		var onServer atomic.Int64
+		e.cluster.On("Watch", func(call *etcdfake.Call) etcdfake.Action {
+			create := call.Request.(*pb.WatchRequest).GetCreateRequest()
+			if string(create.GetKey()) == "a/1" {
+				onServer.Add(1)
+			}
+			return etcdfake.Pass()
+		})
+		l := e.follow(e.Context(), "a/1")
+		require.Equal(e, 2, long.Snapshot().Len())
+		require.Zero(e, onServer.Load())
+		rev := e.put("a/1", "changed")
+		synctest.Wait()
+		require.Len(e, l.Events, 1)
+		require.Equal(e, rev, l.Events[0].Kv.ModRevision)
 	})
 }

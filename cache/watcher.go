@@ -24,7 +24,8 @@ const proofOfNow = 2 * time.Second
 //	                                  two seconds without a proof, as in a cluster without quorum,
 //	                                  it begins with what the cache has, like a watch on a member
 //	                                  that is behind, and may get older changes. Until proofs come
-//	                                  again, later calls of Watch do not wait
+//	                                  again, later calls do not wait. If no key was read yet, the
+//	                                  watch is one on the server
 //	from a revision in the history    the changes come from memory
 //	from an older revision            they come from a watch on the server, until the history of the
 //	                                  cache has what follows
@@ -84,29 +85,42 @@ func (w *cacheWatcher) Watch(
 		return w.memory.Watch(ctx, key, opts...)
 	}
 	err := w.proveNow(ctx)
-	unread := errors.Is(err, context.DeadlineExceeded) && !c.now().synced()
-	if unread || c.endedByItself(err) {
+	if errors.Is(err, context.DeadlineExceeded) && !c.now().synced() || c.endedByItself(err) {
 		return w.watchServer(ctx, key, opts)
 	}
 	return w.memory.Watch(ctx, key, opts...)
 }
 
 // proveNow waits for a proof that the cache has everything written before the call, for proofOfNow
-// at most. It does not wait if there has been no proof since a call waited in vain.
+// at most. It does not wait if there has been no proof since a call waited in vain. But while the
+// range is being read, which shows that there is a quorum, it waits until that is done.
 func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	c, now := w.cache, time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.ctx, cancel)()
 	timeout := proofOfNow
 	if missed := c.missed.Load(); missed != nil && !c.now().provenAt.After(*missed) {
 		timeout = 0
 	}
-	wait, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	defer context.AfterFunc(w.ctx, cancel)()
+	wait, stop := context.WithTimeout(ctx, timeout)
+	defer stop()
 	_, err := c.provenSince(wait, now)
-	if err != nil && timeout > 0 && time.Since(now) >= timeout {
+	switch {
+	case err == nil || ctx.Err() != nil || c.now().err != nil:
+	case c.reading():
+		_, err = c.await(ctx, (*view).synced)
+	case timeout > 0:
 		c.missed.Store(&now)
 	}
 	return err
+}
+
+// reading reports whether the range is being read for the first time, and a read has succeeded.
+func (c *Cache) reading() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known > 0 && !c.now().synced()
 }
 
 // endedByItself reports whether err is why the cache ended, and not that it was closed.
