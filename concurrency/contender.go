@@ -98,10 +98,7 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 		p, err := c.putMarked(ctx, val, txn)
 		if err != nil {
 			c.s.waitCleanedUp(c.key)
-			if errors.Is(context.Cause(ctx), ErrSessionExpired) {
-				err = c.s.over() // the put was too late for its lease
-			}
-			return position{}, err
+			return position{}, cmp.Or(c.tooLate(ctx), err)
 		}
 		c.s.update(c.key, func(k *keystate.State) {
 			if p.found == nil {
@@ -118,6 +115,16 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 			return position{}, err
 		}
 	}
+}
+
+// tooLate returns the error of a put whose context ended because the session has lost its lease, or
+// nil. The cause alone does not say that it was this session: the caller's context may be that of
+// another session or lock.
+func (c contender) tooLate(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), ErrSessionExpired) {
+		return c.s.over()
+	}
+	return nil
 }
 
 // putMarked runs txn until the key has the contender's mark, and returns the contender's position.

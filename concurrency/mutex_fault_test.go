@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
@@ -178,6 +179,31 @@ func TestLockWhoseLeaseEndsDuringItsPut(t *testing.T) {
 	_, err = newClient(t, shared.Endpoints()...).Revoke(t.Context(), s.Lease())
 	require.NoError(t, err)
 	assert.Equal(t, rpctypes.ErrLeaseNotFound, result(t, done, 2*time.Second))
+}
+
+// TestContextOfAnotherSessionEndsTheCall acquires with the context of another session, which ends
+// while the put has no answer. The cause of that context is not about the session of the lock.
+func TestContextOfAnotherSessionEndsTheCall(t *testing.T) {
+	for name, acquire := range acquisitions {
+		t.Run(name, func(t *testing.T) {
+			fake, client := newFake(t)
+			ending, s := newSession(t, client), newSession(t, client)
+			putting, first := make(chan struct{}), sync.Once{}
+			fake.Unary("Txn", func(ctx context.Context, req proto.Message) (proto.Message, error) {
+				first.Do(func() {
+					close(putting)
+					<-ctx.Done()
+				})
+				return fake.Apply(ctx, "Txn", req)
+			})
+			done := async(func() error { return acquire(s, ending.Ctx()) })
+			<-putting
+			require.NoError(t, ending.Close())
+			require.Equal(t, context.Canceled, result(t, done, time.Minute))
+			awaitKeys(t, client, "key/", 0)
+			require.NoError(t, acquire(s, t.Context()), "the session lives")
+		})
+	}
 }
 
 // TestOrphanedSessionLocks uses an orphaned session, as etcd's own lock service does.
