@@ -29,7 +29,7 @@ type Cache struct {
 	history  *history             // the log; it gets an entry before a view that has it
 	eager    atomic.Bool          // the next question goes out with a request for progress
 	counts   counts
-	missed   atomic.Pointer[time.Time] // when a Watch began to wait for a proof in vain
+	missed   atomic.Pointer[time.Time] // when a Watch last gave up waiting for a proof
 	watchers watcherSet
 	tasks    sync.WaitGroup // the goroutines of the cache
 	asker    *asker         // asks the questions of all caches of the client
@@ -54,6 +54,7 @@ type Cache struct {
 type counts struct {
 	questions, shared          atomic.Int64
 	lists, audits, differences atomic.Int64
+	pages                      atomic.Int64 // of all lists
 }
 
 // streams numbers the caches of the process, for the metadata of their streams.

@@ -112,6 +112,7 @@ func (f *follower) page(a answer) error {
 	}
 	keep(c.now(), a.kvs)
 	f.fill.Page(a.kvs, a.header.Revision, a.more)
+	c.counts.pages.Add(1)
 	c.learn(a.header.Revision)
 	keys, bytes := f.fill.Size()
 	if err := c.tooLarge(bytes); err != nil {

@@ -228,3 +228,45 @@ func TestWatchesWaitForALongList(t *testing.T) {
 		require.Equal(e, rev, l.Events[0].Kv.ModRevision)
 	})
 }
+
+// TestWatchAsksForAProofAgainAfterAnOutage shows that a Watch has everything written before the
+// call again, some time after another one has waited in vain, although no proof came since.
+func TestWatchAsksForAProofAgainAfterAnOutage(t *testing.T) {
+	onEdge(t, func(e edge) {
+		e.cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {
+			return etcdfake.Refuse(rpctypes.ErrGRPCTimeout)
+		})
+		e.follow(e.Context(), "a/1")
+		e.cluster.On("Range", nil)
+		time.Sleep(missedFor)
+		begin := time.Now()
+		e.follow(e.Context(), "a/1")
+		require.False(e, e.cache.now().provenAt.Before(begin))
+	})
+}
+
+// TestWatchReturnsDuringAListThatStandsStill shows that a Watch does not wait for the rest of a
+// list whose pages stop to arrive, as in a cluster that loses its quorum.
+func TestWatchReturnsDuringAListThatStandsStill(t *testing.T) {
+	onEdge(t, func(e edge) {
+		e.put("a/2", "two")
+		var reads atomic.Int64
+		e.cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {
+			if reads.Add(1) > 1 {
+				return etcdfake.Refuse(rpctypes.ErrGRPCTimeout)
+			}
+			return etcdfake.Pass()
+		})
+		long, err := New(e.client, "a/", WithPageSize(1))
+		require.NoError(e, err)
+		defer long.Close()
+		e.watcher = long.Watcher()
+		start := time.Now()
+		l := e.follow(e.Context(), "a/1")
+		require.LessOrEqual(e, time.Since(start), 3*proofOfNow)
+		rev := e.put("a/1", "changed")
+		synctest.Wait()
+		require.Len(e, l.Events, 1)
+		require.Equal(e, rev, l.Events[0].Kv.ModRevision)
+	})
+}

@@ -32,6 +32,7 @@ type sourceReceiver struct {
 	prevKV   bool
 	wide     bool  // the source watches the whole range, or has begun to
 	last     int64 // all events up to it were received
+	switched int64 // last when the wide watch took over, which repeats events up to it
 	asks     int   // requests for progress without an answer that proves something
 }
 
@@ -64,6 +65,7 @@ func (r *sourceReceiver) run() {
 			case len(resp.Events) > 0:
 				watch.stop()
 				watch, wide = wide, serverWatch{}
+				r.switched = r.last
 				going = r.deliver(resp)
 			}
 		case resp, ok := <-watch.events:
@@ -93,7 +95,11 @@ func (r *sourceReceiver) open(key, end string) serverWatch {
 func (r *sourceReceiver) ask() bool {
 	c := r.m.cache
 	_ = c.client.RequestProgress(r.source.ctx) // asked again
-	if r.wide || c.noticesProve() {
+	switch {
+	case r.wide:
+		return false
+	case c.noticesProve():
+		r.asks = 0
 		return false
 	}
 	if r.asks++; r.asks < asksBeforeWide {
@@ -104,21 +110,21 @@ func (r *sourceReceiver) ask() bool {
 	return true
 }
 
-// deliver passes a response to the stream, without events that were received before. It reports
-// whether to go on.
+// deliver passes a response to the stream, without events that the narrow watch has delivered. It
+// reports whether to go on.
 func (r *sourceReceiver) deliver(resp clientv3.WatchResponse) bool {
 	if resp.IsProgressNotify() && !r.m.cache.trusts(&resp) {
 		return true
 	}
-	later := slices.IndexFunc(resp.Events, func(ev *clientv3.Event) bool {
-		return ev.Kv.ModRevision > r.last
-	})
 	if len(resp.Events) > 0 {
+		later := slices.IndexFunc(resp.Events, func(ev *clientv3.Event) bool {
+			return ev.Kv.ModRevision > r.switched
+		})
 		if later < 0 {
 			return true
 		}
 		resp.Events = resp.Events[later:]
-		r.last = resp.Events[len(resp.Events)-1].Kv.ModRevision
+		r.last = max(r.last, resp.Events[len(resp.Events)-1].Kv.ModRevision)
 	}
 	select {
 	case r.m.sourced <- sourced{r.source, resp}:

@@ -14,6 +14,9 @@ import (
 // written before the call.
 const proofOfNow = 2 * time.Second
 
+// missedFor is how long no Watch waits for a proof after one has waited in vain.
+const missedFor = 10 * time.Second
+
 // Watcher returns a Watcher whose watches are answered from the cache: any number of them cost the
 // server nothing, and an event of a key costs nothing for watches of other keys. It keeps the
 // contract of clientv3.Watcher, with all options of a watch: every revision comes once, whole and
@@ -23,9 +26,10 @@ const proofOfNow = 2 * time.Second
 //	                                  before the call, as Fresh does with a maximum age of 0. After
 //	                                  two seconds without a proof, as in a cluster without quorum,
 //	                                  it begins with what the cache has, like a watch on a member
-//	                                  that is behind, and may get older changes. Until proofs come
-//	                                  again, later calls do not wait. If no key was read yet, the
-//	                                  watch is one on the server
+//	                                  that is behind, and may get older changes. For ten seconds, or
+//	                                  until a proof comes, later calls do not wait. While pages of
+//	                                  a list arrive, Watch waits for its end. If the range was not
+//	                                  read yet, the watch is one on the server
 //	from a revision in the history    the changes come from memory
 //	from an older revision            they come from a watch on the server, until the history of the
 //	                                  cache has what follows
@@ -34,8 +38,8 @@ const proofOfNow = 2 * time.Second
 //	keys outside of the cache's       the watch is one on the server, through the client's Watcher.
 //	range; a cache with WithKeysOnly  So it is for all watches once the cache has ended by itself.
 //
-// A consumer that does not read keeps what the client's Watcher keeps for it, and one entry of the
-// history.
+// For a consumer that does not read, memory holds what the client's Watcher holds for it, and one
+// entry of the history.
 //
 // RequestProgress is answered when the watches have been given everything that was written before
 // the call. If the server does not answer requests for progress (the gRPC proxy), or may send an
@@ -92,35 +96,32 @@ func (w *cacheWatcher) Watch(
 }
 
 // proveNow waits for a proof that the cache has everything written before the call, for proofOfNow
-// at most. It does not wait if there has been no proof since a call waited in vain. But while the
-// range is being read, which shows that there is a quorum, it waits until that is done.
+// and then for as long as a page of a list arrives in each such time. It does not wait if another
+// call has waited in vain in the last missedFor and there has been no proof since.
 func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	c, now := w.cache, time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(w.ctx, cancel)()
 	timeout := proofOfNow
-	if missed := c.missed.Load(); missed != nil && !c.now().provenAt.After(*missed) {
+	if missed := c.missed.Load(); missed != nil && time.Since(*missed) < missedFor &&
+		!c.now().provenAt.After(*missed) {
 		timeout = 0
 	}
-	wait, stop := context.WithTimeout(ctx, timeout)
-	defer stop()
-	_, err := c.provenSince(wait, now)
-	switch {
-	case err == nil || ctx.Err() != nil || c.now().err != nil:
-	case c.reading():
-		_, err = c.await(ctx, (*view).synced)
-	case timeout > 0:
-		c.missed.Store(&now)
+	for {
+		pages := c.counts.pages.Load()
+		wait, stop := context.WithTimeout(ctx, timeout)
+		_, err := c.provenSince(wait, now)
+		stop()
+		switch {
+		case err == nil || ctx.Err() != nil || c.now().err != nil || timeout == 0:
+			return err
+		case c.counts.pages.Load() == pages:
+			missed := time.Now()
+			c.missed.Store(&missed)
+			return err
+		}
 	}
-	return err
-}
-
-// reading reports whether the range is being read for the first time, and a read has succeeded.
-func (c *Cache) reading() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.known > 0 && !c.now().synced()
 }
 
 // endedByItself reports whether err is why the cache ended, and not that it was closed.
