@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -29,8 +30,8 @@ type serverStream struct {
 	cancel context.CancelFunc
 	wake   chan struct{} // holds one token: look again
 
-	sending sync.Mutex // held while a message is sent
-	edit    editFunc   // guarded by sending; nil: nothing is changed
+	sending sync.Mutex               // held while a message is sent
+	edit    atomic.Pointer[editFunc] // changes what is sent; never nil, but the function may be
 
 	once  sync.Once
 	ended chan struct{} // closed by end
@@ -42,6 +43,7 @@ func (m *Member) newStream(meth *method, ss grpc.ServerStream) *serverStream {
 	s := &serverStream{ServerStream: ss, m: m, meth: meth, number: m.c.log.nextStream(),
 		wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(ss.Context())
+	s.edit.Store(new(editFunc))
 	return s
 }
 
@@ -69,17 +71,11 @@ func (s *serverStream) Context() context.Context { return s.ctx }
 func (s *serverStream) SendMsg(msg any) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	reply, err := s.m.edited(s.meth, s.edit, msg.(proto.Message))
+	reply, err := s.m.edited(s.meth, *s.edit.Load(), msg.(proto.Message))
 	if err != nil {
 		return err
 	}
 	return s.ServerStream.SendMsg(reply)
-}
-
-func (s *serverStream) setEdit(f editFunc) {
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	s.edit = f
 }
 
 // RecvMsg receives a message of the health service, records it, and lets On see it.
@@ -90,7 +86,7 @@ func (s *serverStream) RecvMsg(msg any) error {
 	record, call := s.m.c.log.begin(s.ctx, s.m, s.meth.name, s.number, msg.(proto.Message))
 	act, err := s.m.c.hooks.decide(call)
 	s.m.c.log.end(record, err)
-	s.setEdit(act.edit)
+	s.edit.Store(&act.edit)
 	return err
 }
 
@@ -186,6 +182,7 @@ func (s *serverStream) take(msg proto.Message, f func(proto.Message) error) (err
 	if err != nil {
 		return err
 	}
+	s.edit.Store(&act.edit)
 	switch act.kind {
 	case answer:
 		reply, err := s.m.checkAnswer(s.meth, act.answer)
@@ -200,7 +197,6 @@ func (s *serverStream) take(msg proto.Message, f func(proto.Message) error) (err
 	if err := s.m.awaitDefragmentation(s.ctx); err != nil {
 		return err
 	}
-	s.setEdit(act.edit)
 	return f(msg)
 }
 
