@@ -83,7 +83,7 @@ func StrToPermissionType(s string) (PermissionType, error) {
 // concurrent use. While authentication is enabled, all methods but Authenticate and AuthStatus need
 // a user with the role "root"; other users get [rpctypes.ErrPermissionDenied], except that every
 // user may get itself and its own roles. A request that changes something is sent again only if it
-// is certain that no server received it. The other requests are sent again while no member can
+// is certain that no server applied it. The other requests are sent again while no member can
 // serve them.
 type Auth interface {
 	// Authenticate exchanges name and password for a token. A client with a user in its Config
@@ -128,7 +128,8 @@ type Auth interface {
 	// returns [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotFound].
 	UserGrantRole(ctx context.Context, user, role string) (*AuthUserGrantRoleResponse, error)
 
-	// UserGet returns the names of a user's roles in order. It returns [rpctypes.ErrUserNotFound].
+	// UserGet returns the names of a user's roles, sorted. It returns [rpctypes.ErrUserNotFound] if
+	// there is no such user.
 	UserGet(ctx context.Context, name string) (*AuthUserGetResponse, error)
 
 	// UserList returns the names of all users.

@@ -28,7 +28,7 @@ type (
 //
 // Each method sends one request, blocks until it is answered or ctx ends, and is safe for
 // concurrent use. A request that changes something is sent again only if it is certain that no
-// server received it. After an error that leaves open whether the change was applied, MemberList
+// server applied it. After an error that leaves open whether the change was applied, MemberList
 // shows whether it was. The answer to a change lists the members after the change. While
 // authentication is enabled, a user without the role "root" gets [rpctypes.ErrPermissionDenied] for
 // all methods but MemberList.

@@ -59,7 +59,7 @@ type SnapshotResponse struct {
 // with an endpoint asks the member at that endpoint, over a connection of its own; the client's
 // endpoints and token stay as they are. AlarmList, Status, HashKV and the start of a snapshot are
 // sent again while no member can serve them. The other requests are sent again only if it is
-// certain that no server received them. An error is that of ctx if ctx has ended, one of package
+// certain that no server applied them. An error is that of ctx if ctx has ended, one of package
 // rpctypes, or a gRPC status. While authentication is enabled, a user without the role "root" gets
 // [rpctypes.ErrPermissionDenied] for all methods but AlarmList and Status.
 type Maintenance interface {

@@ -193,8 +193,8 @@ func WithFirstRev() []OpOption { return withTop(SortByModRevision, SortAscend) }
 // given one.
 func WithLastRev() []OpOption { return withTop(SortByModRevision, SortDescend) }
 
-// withTop returns the options for a get of the first key, in the given order, among the keys that
-// start with the given one. The slice is new, because callers append to it.
+// withTop returns options that make a get return one key: the first by target and order among the
+// keys that start with the key of the get. The slice is new, because callers append to it.
 func withTop(target SortTarget, order SortOrder) []OpOption {
 	return []OpOption{WithPrefix(), WithSort(target, order), WithLimit(1)}
 }

@@ -35,7 +35,7 @@ type callKey struct{}
 // errPassed is what memory returns for a call that the server has to answer. No caller sees it.
 var errPassed = errors.New("cache: the server has to answer")
 
-// pass says that the server has to answer the call.
+// pass notes in the call that ctx carries that the server has to answer it, and returns errPassed.
 func pass(ctx context.Context) error {
 	if call, ok := ctx.Value(callKey{}).(*call); ok {
 		call.passed = true

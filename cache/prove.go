@@ -49,8 +49,9 @@ func (c *Cache) changedSince(ctx context.Context, rev int64) (*clientv3.GetRespo
 		clientv3.WithKeysOnly(), clientv3.WithMinModRev(rev+1))
 }
 
-// confirm moves the view v on to the revision of a header, if it is still the newest one. It
-// returns false if it is not.
+// confirm publishes the view v again with the revision of header, if v is still the newest view. It
+// returns false if a newer view has come, which is then the one to prove. If the range is to be
+// listed anew, confirm changes nothing and returns true.
 func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,8 +9,8 @@
 //
 // Every request has the result that it would have on a cluster without other keys: ranges,
 // prefixes, comparisons and deletions end at the end of the prefix, and an empty key is refused
-// with rpctypes.ErrEmptyKey. Revisions, leases and compactions are those of the whole cluster. No
-// etcd server answers with a key outside the prefix; such a key is left out.
+// with rpctypes.ErrEmptyKey. Revisions, leases and compactions are those of the whole cluster. If
+// a server answers with a key outside the prefix, which no etcd server does, that key is left out.
 //
 // Packages that take a client, such as concurrency, use the KV, Watcher and Lease that it embeds.
 // So locks and elections of the client above are in the namespace, too.

@@ -18,7 +18,9 @@ const (
 	stuckRead   = stuckAfter / 2 // how long the read of one key is unanswered, at least
 )
 
-// observeUnanswered updates the time since when the member has had requests and has answered none.
+// observeUnanswered updates unansweredSince, the start of the time in which the member has had
+// requests and has answered none, and lastUnanswered. When the member answers or has no requests,
+// observeUnanswered also forgets a read of one key that has ended.
 func (r *record) observeUnanswered(s sample, now time.Time) {
 	switch {
 	case s.outstanding == 0 || s.answered != r.last.answered:

@@ -56,8 +56,8 @@ func StartMockServers(count int) (ms *MockServers, err error) {
 }
 
 // StartMockServersOnNetwork starts count servers on a network: "tcp" for loopback ports, "unix" for
-// sockets in the directory for temporary files. If a server cannot listen, it stops the others and
-// returns an error.
+// sockets in the directory for temporary files. If a server cannot listen, the others are
+// stopped and StartMockServersOnNetwork returns an error.
 func StartMockServersOnNetwork(count int, network string) (ms *MockServers, err error) {
 	ms = &MockServers{}
 	for idx := range count {
