@@ -150,7 +150,7 @@ func (c *cache) end(o *ownership) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.removeLocked(o)
-	c.cooldowns.start(o.key, o.created != 0)
+	c.cooldowns.start(o.key, o.isAskedFor)
 }
 
 // removeLocked removes an ownership and ends its context, unless it was removed before.

@@ -144,12 +144,12 @@ func TestCacheForgetsCooldowns(t *testing.T) {
 // not wait, and the wait ends.
 func TestCooldownsOfARange(t *testing.T) {
 	for name, c := range map[string]struct {
-		pause    time.Duration // from the first cooldowns until a key is asked for again
-		wasOwned bool
-		waits    bool // the other key of the range waits with it
+		pause      time.Duration // from the first cooldowns until a key is asked for again
+		isAskedFor bool
+		waits      bool // the other key of the range waits with it
 	}{
-		"asked for soon":   {pause: 2 * time.Second, wasOwned: true, waits: true},
-		"asked for later":  {pause: maxCooldown + maxPause, wasOwned: true},
+		"asked for soon":   {pause: 2 * time.Second, isAskedFor: true, waits: true},
+		"asked for later":  {pause: maxCooldown + maxPause, isAskedFor: true},
 		"owned by another": {pause: 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestCooldownsOfARange(t *testing.T) {
 				cooldowns.start("r/2", true)
 				time.Sleep(c.pause)
 				require.False(t, cooldowns.isActive("r/1"))
-				cooldowns.start("r/2", c.wasOwned)
+				cooldowns.start("r/2", c.isAskedFor)
 				require.True(t, cooldowns.isActive("r/2"))
 				require.Equal(t, c.waits, cooldowns.isActive("r/1"))
 				require.False(t, cooldowns.isActive("old"))

@@ -81,8 +81,9 @@ func (ow *owner) keep(o *ownership) {
 	defer ow.cache.startRelease(o)
 	leaseKey, next, isOver := ow.leaseKeys.of(o.key), o.created+1, false
 	changed := func(ctx context.Context) bool {
-		isAskedFor, err := ow.watch(ctx, leaseKey, next)
-		isOver = isAskedFor || classify.IsRefusal(err) && !errors.Is(err, rpctypes.ErrCompacted)
+		var err error
+		o.isAskedFor, err = ow.watch(ctx, leaseKey, next)
+		isOver = o.isAskedFor || classify.IsRefusal(err) && !errors.Is(err, rpctypes.ErrCompacted)
 		return isOver
 	}
 	_ = await.Loop(o.ctx, changed, func(ctx context.Context) (await.Change, error) {
@@ -93,7 +94,8 @@ func (ow *owner) keep(o *ownership) {
 		if err != nil {
 			return nil, err
 		}
-		if now.GetCreateRevision() != o.created || string(now.GetValue()) == revokeValue {
+		o.isAskedFor = string(now.GetValue()) == revokeValue
+		if now.GetCreateRevision() != o.created || o.isAskedFor {
 			return nil, nil
 		}
 		next = rev + 1

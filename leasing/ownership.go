@@ -36,6 +36,8 @@ type ownership struct {
 	created     int64      // the create revision of the lease key; 0 if it is not this client's
 	isUncertain bool       // the lease key may be this client's
 
+	isAskedFor bool // used by the ownership's goroutine only: another client wants the release
+
 	// guarded by cache.mu
 	state  state
 	cached *cachedKey // owned: the key
@@ -122,13 +124,14 @@ type cooldowns struct {
 	started int
 }
 
-// start starts the cooldown of a key. wasOwned says that this client owned the key.
-func (c *cooldowns) start(key string, wasOwned bool) {
+// start starts the cooldown of a key. isAskedFor says that this client owned the key and another
+// one has asked for it.
+func (c *cooldowns) start(key string, isAskedFor bool) {
 	now := time.Now()
 	if c.started++; c.started%cleanUpEvery == 0 {
 		maps.DeleteFunc(c.ends, func(_ string, end time.Time) bool { return !isRecent(end, now) })
 	}
-	if wasOwned && isRecent(c.ends[key], now) {
+	if isAskedFor && isRecent(c.ends[key], now) {
 		c.pause = now.Add(maxPause)
 	}
 	c.ends[key] = now.Add(maxCooldown/2 + rand.N(maxCooldown/2))
