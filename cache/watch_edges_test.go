@@ -230,7 +230,7 @@ func TestWatchesWaitForALongList(t *testing.T) {
 }
 
 // TestWatchAsksForAProofAgainAfterAnOutage shows that a Watch has everything written before the
-// call again, some time after another one has waited in vain, although no proof came since.
+// call again, some time after another one has got no proof, although none came since.
 func TestWatchAsksForAProofAgainAfterAnOutage(t *testing.T) {
 	onEdge(t, func(e edge) {
 		e.cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {

@@ -14,7 +14,7 @@ import (
 // written before the call.
 const proofOfNow = 2 * time.Second
 
-// missedFor is how long no Watch waits for a proof after one has waited in vain.
+// missedFor is how long no Watch waits for a proof after one has waited for proofOfNow without one.
 const missedFor = 10 * time.Second
 
 // Watcher returns a Watcher whose watches are answered from the cache: any number of them cost the
@@ -95,9 +95,9 @@ func (w *cacheWatcher) Watch(
 	return w.memory.Watch(ctx, key, opts...)
 }
 
-// proveNow waits for a proof that the cache has everything written before the call, for proofOfNow
-// and then for as long as a page of a list arrives in each such time. It does not wait if another
-// call has waited in vain in the last missedFor and there has been no proof since.
+// proveNow waits for a proof that the cache has everything written before the call, for proofOfNow.
+// If a page of a list has arrived in that time, it waits for proofOfNow again. It does not wait if
+// another call has got no proof in the last missedFor, and there has been none since.
 func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	c, now := w.cache, time.Now()
 	ctx, cancel := context.WithCancel(ctx)

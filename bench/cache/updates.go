@@ -62,7 +62,7 @@ func (b *bench) counted(ctx context.Context, op func() error) (string, error) {
 		float64(b.sends.n.Load()-before)/float64(c.ops)), nil
 }
 
-// intake is how many changes a second a copy takes in, alone and beside readers that list it in a
+// intake is how many changes a second a copy takes in, alone and while readers list it in a
 // loop.
 func (b *bench) intake(ctx context.Context) error {
 	const readers = 25

@@ -17,13 +17,13 @@ import (
 
 const memberCount = 3
 
-// bed is three real members, each behind a proxy, and the witness of what they record.
+// bed is three real members, each behind a proxy, and the observer of what they record.
 type bed struct {
 	*etcdtest.Cluster
-	proxies []*faultnet.Proxy
-	conns   []*grpc.ClientConn // to the members, past the proxies
-	witness *witness
-	leader  int
+	proxies  []*faultnet.Proxy
+	conns    []*grpc.ClientConn // to the members, past the proxies
+	observer *observer
+	leader   int
 	// asked is what the scenario counts on its own.
 	asked int
 }
@@ -53,10 +53,10 @@ func newBed(ctx context.Context, opts ...etcdtest.Option) (*bed, error) {
 	return b, err
 }
 
-// close ends the members, the proxies and the witness.
+// close ends the members, the proxies and the observer.
 func (b *bed) close() error {
-	if b.witness != nil {
-		b.witness.close()
+	if b.observer != nil {
+		b.observer.close()
 	}
 	for _, p := range b.proxies {
 		p.Close()
@@ -113,8 +113,8 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// begin starts the witness, and writes what watches from the past are to find. It returns the first
-// revision that the witness knows.
+// begin starts the observer, and writes what watches from the past are to find. It returns the
+// first revision that the observer knows.
 func (b *bed) begin(ctx context.Context) (first int64, err error) {
 	const changes = 50
 	put := func(ctx context.Context, conn *grpc.ClientConn) error {
@@ -130,7 +130,7 @@ func (b *bed) begin(ctx context.Context) (first int64, err error) {
 			return 0, err
 		}
 	}
-	b.witness = newWitness(ctx, b, first)
+	b.observer = newObserver(ctx, b, first)
 	return first, nil
 }
 
@@ -150,11 +150,11 @@ func (b *bed) mark(ctx context.Context) (last int64, err error) {
 	return last, err
 }
 
-// compact compacts what the witness has seen.
+// compact compacts what the observer has seen.
 func (b *bed) compact(ctx context.Context) error {
 	return b.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := pb.NewKVClient(conn).Compact(ctx,
-			&pb.CompactionRequest{Revision: b.witness.last()})
+			&pb.CompactionRequest{Revision: b.observer.last()})
 		return err
 	})
 }
@@ -177,14 +177,14 @@ func (b *bed) leases(ctx context.Context) (alive []int64, err error) {
 	return alive, err
 }
 
-// end waits until the witness has seen a revision and returns the history.
+// end waits until the observer has seen a revision and returns the history.
 func (b *bed) end(ctx context.Context, last int64) (judge.History, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for b.witness.last() < last {
+	for b.observer.last() < last {
 		if err := wait(ctx, 10*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
-	return b.witness.history()
+	return b.observer.history()
 }

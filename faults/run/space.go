@@ -85,7 +85,7 @@ func makeRoom(ctx context.Context, b *bed) error {
 
 func tryMakeRoom(ctx context.Context, b *bed) error {
 	_, err := pb.NewKVClient(b.conns[b.leader]).Compact(ctx,
-		&pb.CompactionRequest{Revision: b.witness.last(), Physical: true})
+		&pb.CompactionRequest{Revision: b.observer.last(), Physical: true})
 	if err != nil && !errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted) {
 		return err
 	}

@@ -1,7 +1,7 @@
 // Package judge compares what a client program has seen with what the members have recorded. It is
 // pure: it reads two records and returns figures. The members' record comes from watches on each
 // member by gRPC's generated stubs, past the proxies that make faults, so that no client is its own
-// witness.
+// observer.
 package judge
 
 import (

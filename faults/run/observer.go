@@ -19,9 +19,9 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/judge"
 )
 
-// witness watches all keys at each member by gRPC's generated stubs. What one member cannot tell
+// observer watches all keys at each member by gRPC's generated stubs. What one member cannot tell
 // while it is broken, another one does.
-type witness struct {
+type observer struct {
 	first int64 // revision
 
 	stop  context.CancelFunc
@@ -32,30 +32,30 @@ type witness struct {
 	highest int64
 }
 
-// newWitness starts a watch at each member of the bed, from a revision on.
-func newWitness(ctx context.Context, b *bed, first int64) *witness {
-	w := &witness{first: first, changes: map[int64]judge.Change{}}
-	ctx, w.stop = context.WithCancel(ctx)
+// newObserver starts a watch at each member of the bed, from a revision on.
+func newObserver(ctx context.Context, b *bed, first int64) *observer {
+	o := &observer{first: first, changes: map[int64]judge.Change{}}
+	ctx, o.stop = context.WithCancel(ctx)
 	for _, conn := range b.conns {
 		// Ends with ctx, at the latest by close, which waits.
-		w.ended.Go(func() {
+		o.ended.Go(func() {
 			next := first
 			for ctx.Err() == nil {
-				next = w.follow(ctx, b, conn, next)
+				next = o.follow(ctx, b, conn, next)
 				_ = wait(ctx, 20*time.Millisecond) // the loop looks at ctx
 			}
 		})
 	}
-	return w
+	return o
 }
 
-func (w *witness) close() {
-	w.stop()
-	w.ended.Wait()
+func (o *observer) close() {
+	o.stop()
+	o.ended.Wait()
 }
 
 // follow records the changes since a revision until the stream ends. It returns where to go on.
-func (w *witness) follow(ctx context.Context, b *bed, conn *grpc.ClientConn, next int64) int64 {
+func (o *observer) follow(ctx context.Context, b *bed, conn *grpc.ClientConn, next int64) int64 {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ctx, err := b.AsRoot(ctx, conn)
@@ -77,7 +77,7 @@ func (w *witness) follow(ctx context.Context, b *bed, conn *grpc.ClientConn, nex
 		if err != nil {
 			return next
 		}
-		next = max(next, resp.CompactRevision, w.add(resp.Events)+1)
+		next = max(next, resp.CompactRevision, o.add(resp.Events)+1)
 		if resp.Canceled {
 			return next
 		}
@@ -85,45 +85,45 @@ func (w *witness) follow(ctx context.Context, b *bed, conn *grpc.ClientConn, nex
 }
 
 // add records events and returns the revision of the last one, zero if there is none.
-func (w *witness) add(events []*mvccpb.Event) (last int64) {
+func (o *observer) add(events []*mvccpb.Event) (last int64) {
 	now := time.Now().UnixNano()
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, e := range events {
 		last = e.Kv.ModRevision
-		if _, known := w.changes[last]; known {
+		if _, known := o.changes[last]; known {
 			continue
 		}
 		value := string(e.Kv.Value)
 		if i := strings.IndexByte(value, ':'); i >= 0 {
 			value = strings.Clone(value[:i+1])
 		}
-		w.changes[last] = judge.Change{Rev: last, Key: string(e.Kv.Key), Value: value, At: now,
+		o.changes[last] = judge.Change{Rev: last, Key: string(e.Kv.Key), Value: value, At: now,
 			Delete: e.Type == mvccpb.Event_DELETE}
-		w.highest = max(w.highest, last)
+		o.highest = max(o.highest, last)
 	}
 	return last
 }
 
 // last returns the highest revision that was recorded.
-func (w *witness) last() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.highest
+func (o *observer) last() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.highest
 }
 
 // history returns what was recorded. A revision that no member told is an error: nothing could be
 // said about a client then.
-func (w *witness) history() (judge.History, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	h := judge.History(slices.SortedFunc(maps.Values(w.changes),
+func (o *observer) history() (judge.History, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	h := judge.History(slices.SortedFunc(maps.Values(o.changes),
 		func(a, b judge.Change) int { return cmp.Compare(a.Rev, b.Rev) }))
 	previous := map[string]int64{}
 	for i := range h {
 		c := &h[i]
-		if c.Rev != w.first+int64(i) {
-			return nil, fmt.Errorf("no member told revision %d", w.first+int64(i))
+		if c.Rev != o.first+int64(i) {
+			return nil, fmt.Errorf("no member told revision %d", o.first+int64(i))
 		}
 		c.Prev = previous[c.Key]
 		previous[c.Key] = c.Rev
