@@ -15,7 +15,6 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/internal/await"
-	"go.etcd.io/etcd/client/v3/internal/backoff"
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
@@ -247,9 +246,9 @@ func (s *Session) Orphan() {
 // latest: by then the lease has expired.
 //
 // Close returns rpctypes.ErrLeaseNotFound if the session had expired before,
-// context.DeadlineExceeded if the TTL passes first, the context's error if the context of the
-// session or the client ends, and otherwise the error of Revoke of [clientv3.Lease]. After an error
-// Close may be called again; after success it does nothing.
+// context.DeadlineExceeded if the TTL passes first, and otherwise the error of Revoke of
+// [clientv3.Lease], also if the client is closed. After an error Close may be called again. After
+// success it does nothing.
 func (s *Session) Close() error {
 	if s.session == nil {
 		return nil
@@ -284,20 +283,21 @@ func (s *session) close(ctx context.Context) error {
 	return err
 }
 
-// revoke revokes the lease. It repeats the request until that is answered, is refused, or ctx ends.
-// If a repeated request finds no lease, an earlier one has revoked it, and revoke returns nil.
+// revoke revokes the lease. It repeats the request until it is answered or refused, and returns the
+// error of ctx if that ends first. If a repeated request finds no lease, an earlier request has
+// revoked the lease, and revoke returns nil.
 func (s *session) revoke(ctx context.Context) error {
-	for n := 0; ; n++ {
-		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
-		_, err := s.client.Revoke(attempt, s.lease)
-		cancel()
-		if err == nil || n > 0 && errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			return nil
+	isRepeated := false
+	return await.Loop(ctx, nil, func(ctx context.Context) (await.Change, error) {
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+		_, err := s.client.Revoke(ctx, s.lease)
+		if isRepeated && errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return nil, nil
 		}
-		if classify.IsHalt(ctx, err) || backoff.Wait(ctx, await.Retry.Delay(n)) != nil {
-			return err
-		}
-	}
+		isRepeated = true
+		return nil, err
+	}, func(err error) bool { return ctx.Err() == nil && classify.IsHalt(ctx, err) })
 }
 
 // within returns a child of ctx for a call in the session's name. The child also ends with the

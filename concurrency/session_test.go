@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
@@ -225,4 +226,14 @@ func TestSessionCloseIsRepeated(t *testing.T) {
 	assert.Equal(t, 2, fake.Calls("LeaseRevoke"))
 	assert.NoError(t, s.Close())
 	assert.Equal(t, 2, fake.Calls("LeaseRevoke"))
+}
+
+// TestSessionCloseSaysThatTheTTLHasPassed has a member that answers each revocation at once with
+// Unavailable, so that the TTL passes between two attempts.
+func TestSessionCloseSaysThatTheTTLHasPassed(t *testing.T) {
+	fake, client := newFake(t)
+	s := newSession(t, client, WithTTL(1))
+	fake.Fail("LeaseRevoke", etcdfake.Forever, status.Error(codes.Unavailable, "no member answers"))
+	assert.Equal(t, context.DeadlineExceeded, s.Close())
+	assert.Greater(t, fake.Calls("LeaseRevoke"), 1)
 }
