@@ -13,12 +13,13 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/keystate"
 )
 
-// cleaner deletes one key if its state says so, and watches the key while there are puts of it with
-// an unknown outcome. A key has a cleaner as long as its state is dirty.
+// cleaner deletes one key of a session when the state of the key (package keystate) asks for it.
+// While a put of the key has an unknown outcome, the cleaner also watches the key, because a member
+// may still apply the put. A key has a cleaner for as long as its state is dirty.
 type cleaner struct {
 	s    *session
 	key  string
-	wake chan struct{} // has a token if the state has changed
+	wake chan struct{} // holds a token after the state of the key has changed
 }
 
 // run cleans up until nothing is left to do, until the server denies the key to the client, or
@@ -26,7 +27,7 @@ type cleaner struct {
 func (c *cleaner) run(ctx context.Context) {
 	err := await.Loop(ctx, nil, c.clean, func(err error) bool {
 		return ctx.Err() != nil ||
-			classify.IsHalt(ctx, err) && classify.IsRefusal(err) // not "too many requests"
+			classify.IsHalt(ctx, err) && classify.IsRefusal(err) // "too many requests" passes
 	})
 	if err != nil {
 		c.s.note(c.key, func(k *key) {
@@ -36,9 +37,9 @@ func (c *cleaner) run(ctx context.Context) {
 	}
 }
 
-// clean deletes the version of the key that is due for deletion. It reads the key to find out
-// whether an uncertain put has made it. It returns the Change to wait for, or nil if nothing is
-// left to do.
+// clean deletes the key if its state asks for that. Otherwise it reads the key, to find out whether
+// a put with an unknown outcome has created it. It returns the Change after which clean has to be
+// called again, or nil if nothing is left to do.
 func (c *cleaner) clean(ctx context.Context) (await.Change, error) {
 	for rev := int64(0); ; {
 		v, dirty := c.duties()
@@ -60,8 +61,9 @@ func (c *cleaner) clean(ctx context.Context) (await.Change, error) {
 	}
 }
 
-// duties returns the version that has to be deleted, or nil if none has. dirty reports whether the
-// cleaner has anything left to do. If it has not, duties removes it from the key.
+// duties returns the version of the key that has to be deleted, or nil. dirty reports whether the
+// cleaner has anything left to do. If it has not, duties removes the cleaner from the key, so that
+// the next change of the key's state starts a new one.
 func (c *cleaner) duties() (v *keystate.Version, dirty bool) {
 	c.s.note(c.key, func(k *key) {
 		if in := k.ToDelete(); in != nil {
@@ -75,7 +77,8 @@ func (c *cleaner) duties() (v *keystate.Version, dirty bool) {
 	return v, dirty
 }
 
-// look reads the key, records it in the key's state, and returns the revision of the store.
+// look reads the key, records in the key's state what it has found, and returns the revision of the
+// store.
 func (c *cleaner) look(ctx context.Context) (rev int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -94,8 +97,8 @@ func (c *cleaner) look(ctx context.Context) (rev int64, err error) {
 	return max(resp.Header.GetRevision(), 1), nil
 }
 
-// changed waits for an event of the key from the revision since on, or for a change of the key's
-// state, and returns true then. It returns false if the watch ends before.
+// changed waits until the key has an event at the revision since or later, or until the state of
+// the key changes, and then returns true. It returns false if the watch ends first.
 func (c *cleaner) changed(ctx context.Context, since int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
@@ -115,8 +118,9 @@ func (c *cleaner) changed(ctx context.Context, since int64) bool {
 	}
 }
 
-// goBackground runs f on a goroutine of its own; f must end with the session. It returns false, and
-// does nothing, once the session is closed.
+// goBackground starts f on a goroutine of its own and returns true. f must return when the
+// session's context or the context of clean-up ends. If the session is closed, goBackground does
+// not start f and returns false.
 func (s *session) goBackground(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,14 +131,15 @@ func (s *session) goLocked(f func()) bool {
 	if s.closed {
 		return false
 	}
-	// Ends with the session's context or that of clean-up. Close ends both, and waits.
+	// Ends with the session's context or the context of clean-up. Close ends both contexts and
+	// waits for the goroutine.
 	s.background.Go(f)
 	return true
 }
 
-// cleanUpLocked returns the context of clean-up. The context ends when the session is closed, when
-// the client is closed, and a TTL after the session has ended otherwise: by then the lease has
-// expired, unless another session keeps it alive.
+// cleanUpLocked returns the context in which cleaners work. The context ends when the session is
+// closed and when the client is closed. If the session ends in another way, the context ends one
+// TTL later: by then the lease has expired, unless another session keeps it alive.
 func (s *session) cleanUpLocked() context.Context {
 	if s.cleanUpCtx != nil {
 		return s.cleanUpCtx
@@ -147,33 +152,36 @@ func (s *session) cleanUpLocked() context.Context {
 	return ctx
 }
 
-// grace is how long a call that has failed waits for its key to be deleted, so that the key is gone
-// when the call returns if the cluster answers quickly.
+// grace is how long a call that has failed waits until its key is deleted. If the cluster answers
+// within that time, the key is gone when the call returns.
 const grace = 30 * time.Millisecond
 
-// key is the state of one key of a session, and its clean-up. The session's mutex guards it.
+// key holds the state of one key of a session, and the cleaner of the key. The session's mutex
+// guards it.
 type key struct {
 	keystate.State
-	cleanedUp chan struct{} // closed when the state stops being urgent; nil if it is not urgent
-	cleaner   *cleaner      // at work while the state is dirty; nil otherwise
+	cleanedUp chan struct{} // closed when the state is not urgent any more; nil if it is not urgent
+	cleaner   *cleaner      // runs while the state is dirty; nil otherwise
 }
 
 // Discard deletes a key that was put with the session's lease, in the background. Recipes call it
-// if the outcome of the key's put, or of a delete, is unknown. With a rev of 0 it also deletes a
-// key whose put is applied only later, by a member that was cut off or stopped. Otherwise rev is
-// the key's create revision, and a key of that name with another create revision is left alone.
+// if the outcome of a put or a delete of the key is unknown. rev is the create revision of the key:
+// if the key has another create revision, Discard leaves it alone. A rev of 0 means that the create
+// revision is unknown. Discard then also deletes the key if a member that was cut off or stopped
+// applies the put only later.
 //
-// The key must not be put again with this lease. Discard does not block. It goes on until it has
-// succeeded, until the server denies the key to the client, or until a TTL after the end of the
-// session. Close ends it, because the server deletes the key with the lease.
+// The key must not be put again with this lease. Discard does not block. The deletion is repeated
+// until it has succeeded, until the server denies the key to the client, or until a TTL after the
+// end of the session. Close ends the repetitions, because the server deletes the key with the
+// lease.
 func (s *Session) Discard(key string, rev int64) {
 	if s.session != nil {
 		s.update(key, func(k *keystate.State) { k.Discard(rev) })
 	}
 }
 
-// update makes a change to the state of a key. It starts the key's cleaner, or wakes it, if the
-// cleaner has something to do.
+// update changes the state of the key called name. It then starts the key's cleaner, or wakes it,
+// if the cleaner has something to do.
 func (s *session) update(name string, change func(*keystate.State)) {
 	s.note(name, func(k *key) {
 		change(&k.State)
@@ -181,8 +189,8 @@ func (s *session) update(name string, change func(*keystate.State)) {
 	})
 }
 
-// note makes a change to the state of a key, and does not wake the key's cleaner. The cleaner calls
-// it for its own changes.
+// note changes the state of the key called name, and neither starts nor wakes the key's cleaner.
+// Cleaners use it to record what they have done and seen.
 func (s *session) note(name string, change func(*key)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,8 +203,8 @@ func (s *session) note(name string, change func(*key)) {
 	s.changedLocked(name, k)
 }
 
-// cleanLocked starts a cleaner for a key that needs one, or wakes the one that it has. Once the
-// session is closed there is nothing to clean up.
+// cleanLocked starts a cleaner for a key that needs one, or wakes the cleaner that the key has. If
+// the session is closed, there is nothing to clean up: the server deletes the key with the lease.
 func (s *session) cleanLocked(name string, k *key) {
 	switch {
 	case k.cleaner != nil && (k.Urgent() || !k.Dirty()):
@@ -215,8 +223,8 @@ func (s *session) cleanLocked(name string, k *key) {
 	}
 }
 
-// changedLocked is called after each change of a key's state. It wakes the calls that wait until
-// the key is cleaned up, and removes the key from s.keys if the session need not remember it.
+// changedLocked is called after each change of a key's state. It wakes the calls of waitCleanedUp,
+// and removes the key from s.keys if the session has nothing to remember of it.
 func (s *session) changedLocked(name string, k *key) {
 	switch {
 	case k.Urgent() && k.cleanedUp == nil:
@@ -230,7 +238,8 @@ func (s *session) changedLocked(name string, k *key) {
 	}
 }
 
-// waitCleanedUp waits until clean-up has deleted a key, if it has to, but no longer than grace.
+// waitCleanedUp waits until the state of a key is not urgent: until the cleaner has deleted the
+// key, or has read it and found nothing to delete. It waits no longer than grace.
 func (s *session) waitCleanedUp(name string) {
 	s.mu.Lock()
 	var cleanedUp chan struct{}
@@ -249,7 +258,8 @@ func (s *session) waitCleanedUp(name string) {
 	}
 }
 
-// deleteVersion deletes a version of a key, and no later one. It may be repeated.
+// deleteVersion deletes a key if it still is the given version. So it may be repeated, and a
+// request that is applied late does not delete a later version.
 func (s *session) deleteVersion(ctx context.Context, name string, v keystate.Version) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -265,10 +275,10 @@ func (s *session) deleteVersion(ctx context.Context, name string, v keystate.Ver
 	return nil
 }
 
-// versionOf returns the version of a key that a delete has as its condition. For a key with this
-// session's nonce the version includes the mod revision, so that the delete does nothing once
-// another session on the lease has put its own nonce on the key. Other keys need the create
-// revision only.
+// versionOf returns the version of kv that a delete of the key has as its condition. If the value
+// has this session's nonce, the version includes the mod revision: once another session on the
+// lease has put its own nonce on the key, the delete does nothing. For all other keys the create
+// revision suffices.
 func (s *session) versionOf(kv *mvccpb.KeyValue) keystate.Version {
 	v := keystate.Version{Create: kv.GetCreateRevision()}
 	if strings.HasPrefix(string(kv.GetValue()), s.nonce) {

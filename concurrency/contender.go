@@ -20,16 +20,16 @@ import (
 )
 
 // contender is a session's place in the queue for a prefix. Each session has one key in the queue,
-// which is named by its lease. The queue is ordered by the create revisions of the keys: the first
-// key has the lock or leads, and each other key waits for the deletion of the one right before it.
-// All clients of a cluster must agree on this.
+// which is named by the session's lease. The queue is ordered by the create revisions of its keys.
+// The session of the first key has the lock or leads. The session of every other key waits for the
+// deletion of the key right before its own. All clients of a cluster must agree on this order.
 type contender struct {
 	s   *session
 	pfx string // with the slash that ends it
 	key string
 
-	// The values of the session's key begin with mark: the session's nonce for a mutex. For a
-	// candidate, whose value is the user's, mark is empty.
+	// mark is what the values of the session's key begin with. For a mutex it is the session's
+	// nonce. For a candidate it is empty, because the value is the user's.
 	mark string
 }
 
@@ -38,40 +38,42 @@ func newContender(s *Session, pfx string) contender {
 	return contender{s: s.session, pfx: pfx, key: fmt.Sprintf("%s%x", pfx, s.Lease())}
 }
 
-// The value of a mutex's key is a session's mark, followed by isMade or isFound.
+// The value of a mutex's key is the mark of a session, followed by isMade or isFound.
 const (
-	isMade  = "/made"  // the session has made the key
-	isFound = "/found" // another session on the same lease has made it
+	isMade  = "/made"  // the session has created the key
+	isFound = "/found" // another session on the same lease has created the key
 )
 
-// position is where a contender is in its queue, as one transaction has seen it.
+// position is the place of a contender's key in the queue, as one transaction has seen it.
 type position struct {
 	hdr     *pb.ResponseHeader
 	version keystate.Version // of the contender's key
-	ahead   string           // the key right before it, or the first one; "" if it is first
-	found   *mvccpb.KeyValue // the contender's key, if the transaction did not make it
+	ahead   string           // the key before it: the nearest, or the first; "" if it is first
+	found   *mvccpb.KeyValue // the contender's key; nil if the transaction has created it
 
-	incarnation *keystate.Incarnation // the record of the contender's key, which counts its users
+	incarnation *keystate.Incarnation // record of the contender's key; counts the calls that use it
 }
 
 func (p position) rev() int64 { return p.version.Create }
 
-// errOccupied is returned by tryEnter if another contender is first.
+// errOccupied is returned by tryEnter if the queue has keys of other contenders only.
 var errOccupied = errors.New("concurrency: there are other contenders")
 
-// enter puts the contender's key, or finds it, and becomes a user of it. It returns the contender's
-// position.
+// enter puts the contender's key, or finds it if it exists, and becomes a user of it. It returns
+// the position of the key.
 func (c contender) enter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.key), "=", 0)},
-		// The last two keys are then the contender's own and the one right before it.
+		// The put makes the contender's key the last one of the queue. So the last two keys are
+		// that key and the one right before it.
 		[]clientv3.Op{c.putOp(val), clientv3.OpGet(c.pfx,
 			append(clientv3.WithLastCreate(), clientv3.WithLimit(2))...)},
 		c.getOwnAndFirst()))
 }
 
-// tryEnter puts the contender's key if the queue is empty, or finds it, and becomes a user of it.
-// If the queue has other keys only, it puts nothing and returns errOccupied.
+// tryEnter puts the contender's key if the queue is empty. If the key exists already, tryEnter
+// finds it. In these two cases it becomes a user of the key and returns the position of the key.
+// Otherwise it puts nothing and returns errOccupied.
 func (c contender) tryEnter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.pfx), "=", 0).WithPrefix()},
@@ -88,10 +90,12 @@ func (c contender) getOwnAndFirst() []clientv3.Op {
 		clientv3.OpGet(c.pfx, clientv3.WithFirstCreate()...)}
 }
 
-// put runs txn, which puts the contender's key with val or finds it, and returns the contender's
-// position. If the key must not be used because it is due for deletion, put deletes it and runs txn
-// again. If txn puts the key, its next operation reads the key back. Otherwise its operations are
-// those of getOwnAndFirst.
+// put runs txn, which puts the contender's key with the value val or finds it, and returns the
+// position of the key. If the key must not be used because it has to be deleted, put deletes it and
+// runs txn again.
+//
+// If txn puts the key, its next operation must read the key back, with or without the key right
+// before it. If txn finds the key, its operations must be those of getOwnAndFirst.
 func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		c.s.update(c.key, (*keystate.State).Begin)
@@ -117,9 +121,9 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 	}
 }
 
-// tooLate returns the error of a put whose context ended because the session has lost its lease, or
-// nil. The cause alone does not say that it was this session: the caller's context may be that of
-// another session or lock.
+// tooLate returns the error for a put that has failed because the session has lost its lease, or
+// nil if it has failed for another reason. The cause of ctx alone does not show this: ctx may be
+// the context of another session or of its lock.
 func (c contender) tooLate(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), ErrSessionExpired) {
 		return c.s.over()
@@ -127,8 +131,9 @@ func (c contender) tooLate(ctx context.Context) error {
 	return nil
 }
 
-// putMarked runs txn until the key has the contender's mark, and returns the contender's position.
-// If it fails, it has recorded the end of the put in the state of the key.
+// putMarked runs txn, and repeats it until the value of the key begins with the contender's mark.
+// It returns the position of the key. If putMarked fails, it records the end of the put in the
+// state of the key. Otherwise its caller has to do that.
 func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		sending, proof := retry.WithProof(ctx)
@@ -151,9 +156,10 @@ func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (
 	}
 }
 
-// putMark puts the contender's mark on a key that another session on the same lease has made. It
-// returns the position with the new version, or p if the key is gone. The other session may be
-// about to delete the key as it was; the mark makes that delete fail.
+// putMark puts the contender's mark on a key that another session on the same lease has created. It
+// returns the position with the new version, or p as it is if the key is gone. The mark is needed
+// because the other session may be about to delete the key: its delete has the old version as a
+// condition, and does nothing once the mark is on the key.
 func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	resp, err := c.s.client.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(c.key), "=", p.rev())).
@@ -165,11 +171,14 @@ func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	return p, err
 }
 
-// failed returns the change of the key's state after a put of val that has failed with err. A put
-// that was refused or not sent has no effect. A key that an orphaned session's put makes is left to
-// the lease, because another session may use it. A key that a candidate's put makes on a lease that
-// the session was given is left to the lease, too: its value would not prove that this session has
-// made the key.
+// failed returns the change of the key's state after a put of val that has failed with err. unsent
+// says that no request was sent. A put that was refused or not sent has no effect. All other puts
+// are uncertain, and clean-up looks for what they create, with two exceptions that are left to the
+// lease:
+//
+//   - The session is orphaned. Another session may use the key.
+//   - The key is a candidate's, and the session was given its lease. The value of the key would not
+//     prove that this session has created it.
 func (c contender) failed(err error, val string, unsent bool) func(*keystate.State) {
 	noEffect := unsent || errors.Is(err, errOccupied) || classify.IsRefusal(err)
 	return func(k *keystate.State) {
@@ -203,7 +212,8 @@ func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (position, erro
 	return p, err
 }
 
-// readOwnAndFirst returns the contender's position from the answers to getOwnAndFirst.
+// readOwnAndFirst returns the contender's position from the response to getOwnAndFirst. It returns
+// errOccupied if the contender's key does not exist.
 func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error) {
 	own, first, err := c.readOwnAndOther(resp)
 	switch {
@@ -221,8 +231,8 @@ func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error)
 	return position{hdr: resp.Header, version: c.s.versionOf(own), ahead: first, found: own}, nil
 }
 
-// readOwnAndOther returns the contender's key and the name of another key in the queue, from the
-// answers to gets of these two. They are nil and "" if the keys do not exist.
+// readOwnAndOther returns two results from the response to two gets: the contender's key, or nil if
+// it does not exist, and the name of another key in the queue, or "" if there is none.
 func (c contender) readOwnAndOther(
 	resp *clientv3.TxnResponse,
 ) (own *mvccpb.KeyValue, other string, err error) {
@@ -239,8 +249,8 @@ func (c contender) readOwnAndOther(
 	return own, other, err
 }
 
-// nameInQueue returns the name of the first of kvs, or "" if kvs is empty. A key that is not in the
-// queue is an error: such an answer must not make a lock seem free.
+// nameInQueue returns the name of the first of kvs, or "" if kvs is empty. It returns an error if
+// that key is not in the queue, because such an answer must not make a lock seem free.
 func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
 	switch {
 	case len(kvs) == 0:
@@ -251,7 +261,8 @@ func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
 	return string(kvs[0].Key), nil
 }
 
-// look returns the contender's position anew, or ErrSessionExpired if its key is gone.
+// look reads the contender's key and the key right before it, and returns the new position. It
+// returns ErrSessionExpired if the contender's key is gone.
 func (c contender) look(ctx context.Context, p position) (position, error) {
 	before := append(clientv3.WithLastCreate(), clientv3.WithMaxCreateRev(p.rev()-1))
 	resp, err := c.s.client.Txn(ctx).Then(clientv3.OpGet(c.key),
@@ -270,16 +281,17 @@ func (c contender) look(ctx context.Context, p position) (position, error) {
 	return p, nil
 }
 
-// abandon ends the use of the key of p, which is deleted if it has no other users. abandon waits up
-// to grace for that. If the cluster does not answer in time, clean-up goes on in the background.
+// abandon ends the use of the key of p. If the key has no other users, it is deleted, and abandon
+// waits up to grace for that. If the cluster does not answer in time, the deletion goes on in the
+// background.
 func (c contender) abandon(p position) {
 	c.s.update(c.key, func(k *keystate.State) { k.Release(p.incarnation) })
 	c.s.waitCleanedUp(c.key)
 }
 
-// waitForTurn waits until the contender is first, and returns its position, which one transaction
-// has seen: the contender's key existed, and no key was before it. An event only makes the
-// contender look again.
+// waitForTurn waits until the contender is first in the queue, and returns its position. One
+// transaction has seen that position: the contender's key existed, and no key was before it. Events
+// alone never end the wait successfully, they only make the contender look again.
 func (c contender) waitForTurn(ctx context.Context, p position) (position, error) {
 	if p.ahead == "" {
 		return p, nil
@@ -289,7 +301,7 @@ func (c contender) waitForTurn(ctx context.Context, p position) (position, error
 	w := &waiter{c: c, ctx: clientv3.WithRequireLeader(ctx), at: p}
 	first := w.changed
 	if p.found != nil {
-		first = nil // p.ahead is the first key, and there may be others before the contender's
+		first = nil // look first: p.ahead need not be the key right before the contender's
 	}
 	err := await.Loop(ctx, first, w.look, func(err error) bool {
 		return errors.Is(err, ErrSessionExpired) || classify.IsHalt(ctx, err)
@@ -297,9 +309,10 @@ func (c contender) waitForTurn(ctx context.Context, p position) (position, error
 	return w.at, err
 }
 
-// waiter watches two keys for a contender: the key right before the contender's, for whose deletion
-// it waits, and the contender's own. The deletion of the own key shows that the session's lease has
-// ended, as soon as the server knows and before a renewal could show it.
+// waiter watches two keys for a contender that waits for its turn. The first is the key right
+// before the contender's: when it is deleted, it may be the contender's turn. The second is the
+// contender's own key: its deletion shows that the session's lease has ended, before a renewal of
+// the lease could show it.
 type waiter struct {
 	c       contender
 	ctx     context.Context // of the watch of the contender's own key
@@ -309,7 +322,7 @@ type waiter struct {
 }
 
 // look updates the contender's position. It returns the Change to wait for, or nil if the contender
-// is first, or ErrSessionExpired if its key is gone.
+// is first. It returns ErrSessionExpired if the contender's key is gone.
 func (w *waiter) look(ctx context.Context) (await.Change, error) {
 	if w.ownGone {
 		return nil, ErrSessionExpired
@@ -324,8 +337,8 @@ func (w *waiter) look(ctx context.Context) (await.Change, error) {
 	return w.changed, nil
 }
 
-// changed waits for the deletion of one of the two keys, and returns true then. It returns false if
-// a watch ends before.
+// changed waits until one of the two keys is deleted, and then returns true. It returns false if a
+// watch ends first.
 func (w *waiter) changed(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
@@ -357,8 +370,8 @@ func (w *waiter) changed(ctx context.Context) bool {
 	}
 }
 
-// deleted waits for the deletion of a key after a revision, and returns true then. It returns false
-// if the watch ends before.
+// deleted waits until a key is deleted after the revision rev, and then returns true. It returns
+// false if the watch ends first.
 func (s *session) deleted(ctx context.Context, key string, rev int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()

@@ -17,17 +17,17 @@ import (
 // Each candidate has a value, which it may change and every client may observe.
 //
 // It is an election between sessions: all elections of one session with one prefix are one
-// candidate, with one key. As with locks, a leader can lose leadership while it is suspended or cut
-// off, and another candidate leads then. So a leader's writes belong in a transaction with the
-// condition that the create revision of Key is Rev. Rev is a fencing token.
+// candidate, with one key. As with locks, a leader that is suspended or cut off can lose the
+// leadership without noticing, and another candidate then leads. So a leader's writes belong in a
+// transaction with the condition that the create revision of Key is Rev. Rev is a fencing token.
 //
-// The methods are safe for concurrent use. A copy of an Election is that Election.
+// The methods are safe for concurrent use. A copy of an Election shares its state.
 type Election struct {
 	contender      // read-only after NewElection
-	*electionState // nil in the zero Election, which has no candidates
+	*electionState // nil in the zero Election, which cannot be used to campaign
 }
 
-// electionState is the state that an Election shares with its copies.
+// electionState is the state that all copies of an Election share.
 type electionState struct {
 	hdr atomic.Pointer[pb.ResponseHeader]
 
@@ -36,9 +36,10 @@ type electionState struct {
 	candidacy candidacy
 }
 
-// candidacy is the session's key in the queue of an election. The session leads or waits with it.
+// candidacy is the session's key in the queue of an election. With this key the session waits, or
+// leads.
 type candidacy struct {
-	key string // "" for none
+	key string // "" if the session is no candidate
 	rev int64  // create revision of key
 
 	incarnation *keystate.Incarnation // the record of the key; nil after ResumeElection
@@ -50,23 +51,24 @@ func NewElection(s *Session, pfx string) *Election {
 	return &Election{contender: newContender(s, pfx), electionState: &electionState{}}
 }
 
-// ResumeElection returns an election of which the session is the leader already, for instance after
-// a restart: leaderKey and leaderRev are what Key and Rev of the earlier Election returned, and s
-// is a session [WithLease] of the earlier session's lease.
+// ResumeElection returns an election in which the session is already the leader, for instance after
+// a restart. leaderKey and leaderRev are what Key and Rev of the earlier Election returned. s is a
+// session that was made [WithLease] of the earlier session's lease.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	e := NewElection(s, pfx)
 	e.candidacy = candidacy{key: leaderKey, rev: leaderRev}
 	return e
 }
 
-// Campaign makes the session a candidate with the value val, and waits until it leads, or ctx, the
-// session or the client ends. If it returns nil, the session's key existed and was the first. A
-// session that is a candidate already keeps its key, and changes its value.
+// Campaign makes the session a candidate with the value val, and waits until the session leads. It
+// also returns when ctx, the session or the client ends. If it returns nil, the session's key
+// existed and was the first. A session that is a candidate already keeps its key and changes its
+// value.
 //
 // Errors: the context's; [ErrSessionExpired], also if Resign or another client has deleted the key;
-// those of [clientv3.KV] that do not pass, and any error of the first request. After an error the
-// session is no candidate, unless it was one before the call. Its key is deleted, if necessary in
-// the background, as after a failed [Mutex.Lock].
+// any error of the first request; those errors of [clientv3.KV] that a later attempt cannot clear.
+// After an error the session is no candidate, unless it was one before the call. Its key is
+// deleted, if necessary in the background, as after a failed [Mutex.Lock].
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if err := cmp.Or(ctx.Err(), e.s.over()); err != nil {
 		return err
@@ -88,10 +90,10 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	return nil
 }
 
-// stand records a candidacy, so that Resign can end it, unless a candidacy with a newer key is
-// recorded already. It reports whether a candidacy with this key or a newer key was recorded
-// before. All calls that campaign with one key count as one user of it, so stand releases each
-// further use.
+// stand records the candidacy of p, so that Resign can end it, unless a candidacy with a newer key
+// is recorded. It reports whether a candidacy with the key of p or a newer key was recorded before.
+// All calls of Campaign with one key count as one user of the key, so stand releases each further
+// use.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -126,7 +128,8 @@ func (e *Election) win(ctx context.Context, p position, val string) error {
 	return err
 }
 
-// forget removes a candidacy that has ended. Rev keeps returning its revision.
+// forget removes the candidacy whose key was created at rev, because it has ended. Rev goes on
+// returning rev.
 func (e *Election) forget(rev int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -135,9 +138,9 @@ func (e *Election) forget(rev int64) {
 	}
 }
 
-// Proclaim changes the value of the leader, or candidate, without a new election. Errors:
-// [ErrElectionNotLeader] if the session is no candidate, or its key is gone; those of
-// [clientv3.KV], after which the value may have changed and the candidacy goes on.
+// Proclaim changes the value of the session's candidacy, whether it leads or waits, without a new
+// election. Errors: [ErrElectionNotLeader] if the session is no candidate, or its key is gone;
+// those of [clientv3.KV], after which the value may have changed and the candidacy goes on.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
 	held := e.current()
 	if held.key == "" {
@@ -177,11 +180,13 @@ func (e *Election) ended(held candidacy) {
 	e.forget(held.rev)
 }
 
-// Resign gives up leadership, or the candidacy, so that the next candidate leads. It deletes the
-// key of this candidacy, and no other. It returns nil if there is no candidacy, or its key is gone.
-// After an error, also that of a context that has ended, the key is deleted in the background,
-// until that has succeeded or the session's TTL has passed; Key and Rev stay, and Resign may be
-// called again to wait for it. Errors are those of [clientv3.KV].
+// Resign ends the session's candidacy. If the session leads, the next candidate then leads. Resign
+// deletes the key of this candidacy, and no other. It returns nil if there is no candidacy, or if
+// the key is gone. Errors are those of [clientv3.KV].
+//
+// After an error, also the error of a context that has ended, the key is deleted in the background.
+// That is repeated until it has succeeded or the session's TTL has passed. Key and Rev keep their
+// values, and Resign may be called again to wait for the deletion.
 func (e *Election) Resign(ctx context.Context) (err error) {
 	held := e.current()
 	if held.key == "" {
@@ -203,7 +208,7 @@ func (e *Election) Resign(ctx context.Context) (err error) {
 }
 
 // Leader returns the key and value of the current leader, as the first of Kvs. It is a linearizable
-// read. Errors: [ErrElectionNoLeader], and those of [clientv3.KV].
+// read. Errors: [ErrElectionNoLeader] if there are no candidates, and those of [clientv3.KV].
 func (e *Election) Leader(ctx context.Context) (*clientv3.GetResponse, error) {
 	if e.s == nil {
 		return nil, ErrElectionNoLeader
@@ -231,7 +236,7 @@ func (e *Election) current() candidacy {
 func (e *Election) Key() string { return e.current().key }
 
 // Rev returns the create revision of the key of the session's last candidacy, and 0 before the
-// first. It is a fencing token: that of each later leader is greater.
+// first candidacy. It is a fencing token: each later leader has a greater one.
 func (e *Election) Rev() int64 { return e.current().rev }
 
 // Header returns the header of the response to the last successful Campaign, Proclaim or

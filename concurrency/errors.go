@@ -19,7 +19,7 @@ var (
 	// ErrLocked is returned by TryLock if another session has the lock.
 	ErrLocked = errors.New("mutex: Locked by another session")
 
-	// ErrSessionExpired is returned by calls whose session has expired or was
-	// closed, and by calls whose key was deleted while they were waiting.
+	// ErrSessionExpired is returned by calls whose session has expired or was closed, and by calls
+	// whose key was deleted while they were waiting.
 	ErrSessionExpired = errors.New("mutex: session is expired")
 )

@@ -26,22 +26,22 @@ import (
 // # What a holder can rely on
 //
 // A lease can expire while its holder is suspended or cut off, and then another session gets the
-// lock. Three things protect against that, from the safest to the least safe:
+// lock. There are three ways to protect against that, from the safest to the least safe:
 //
-//   - Writes to this cluster belong in a transaction with the condition [Mutex.IsOwner]: it is not
-//     applied once the lock was lost.
-//   - Writes elsewhere carry the fencing token [Mutex.Rev], which grows from holder to holder; the
-//     other side refuses tokens lower than the highest it has seen.
-//   - All other work stops when [Mutex.Ctx] ends, which is as soon as the client knows that the
-//     lock may be lost.
+//   - Write to this cluster in transactions with the condition [Mutex.IsOwner]. They are not
+//     applied once the lock is lost.
+//   - Send the fencing token [Mutex.Rev] with writes to other systems. It grows from holder to
+//     holder, so such a system can refuse tokens lower than the highest that it has seen.
+//   - Stop all other work when [Mutex.Ctx] ends. It ends as soon as the client knows that the lock
+//     may be lost.
 //
-// The methods are safe for concurrent use. A copy of a Mutex is that Mutex.
+// The methods are safe for concurrent use. A copy of a Mutex shares its state.
 type Mutex struct {
 	contender   // read-only after NewMutex
 	*mutexState // nil in the zero Mutex, which cannot be locked
 }
 
-// mutexState is the state that a Mutex shares with its copies.
+// mutexState is the state that all copies of a Mutex share.
 type mutexState struct {
 	hdr atomic.Pointer[pb.ResponseHeader]
 
@@ -50,9 +50,9 @@ type mutexState struct {
 	held *acquisition // nil while the lock is not held
 }
 
-// acquisition is one acquisition of a mutex.
+// acquisition records that the session has acquired the lock.
 type acquisition struct {
-	key      *keystate.Incarnation // of the mutex's key that holds the lock
+	key      *keystate.Incarnation // record of the mutex's key
 	since    int64                 // a revision at which the session held the lock
 	released bool                  // an Unlock has begun
 
@@ -75,20 +75,21 @@ func NewMutex(s *Session, pfx string) *Mutex {
 // within a round trip of the server's notice that the session has expired, or that another client
 // has deleted its key.
 //
-// Errors: the context's; [ErrSessionExpired]; those of [clientv3.KV] that do not pass, such as
-// rpctypes.ErrPermissionDenied, and any error of the first request. While Lock waits for its turn,
-// it goes on through members that are unavailable. After an error the session's key is deleted. If
-// the cluster cannot be reached, clean-up goes on in the background until the key is deleted or the
-// session's TTL has passed. It also deletes a key that a member puts only later, because the value
-// of the key proves that this session has made it. A key that another session on the same lease has
-// made or uses is not deleted.
+// Errors: the context's; [ErrSessionExpired]; any error of the first request; those errors of
+// [clientv3.KV] that a later attempt cannot clear, such as rpctypes.ErrPermissionDenied. While Lock
+// waits for its turn, it goes on if members are unavailable.
+//
+// After an error the session's key is deleted. If the cluster cannot be reached, clean-up goes on
+// in the background until the key is deleted or the session's TTL has passed. It also deletes a key
+// that a member puts only later, because the value of the key proves that this session has created
+// it. A key that another session on the same lease has created or uses is not deleted.
 //
 // If the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session ends. If one
-// goroutine waits for the lock and another goroutine of the same session releases it, the one that
-// waits puts a new key at the end of the queue.
+// goroutine waits for the lock and another goroutine of the session calls Unlock, the waiting
+// goroutine puts a new key at the end of the queue.
 //
-// An uncontended Lock is one request. A Lock that has to wait takes one event and one request from
-// the moment the lock is free.
+// An uncontended Lock costs one request. A Lock that has to wait returns one event and one request
+// after the lock is free.
 func (m *Mutex) Lock(ctx context.Context) error {
 	return m.acquire(ctx, func(ctx context.Context) (position, error) {
 		for {
@@ -109,8 +110,8 @@ func (m *Mutex) Lock(ctx context.Context) error {
 	})
 }
 
-// wasReleased reports whether another goroutine's Unlock has deleted the key of p while the session
-// lives. A call that was waiting with this key has to wait with a new one.
+// wasReleased reports whether the session lives and an Unlock by another goroutine has deleted the
+// key of p. A call that was waiting with this key has to wait with a new key.
 func (m *Mutex) wasReleased(p position) (released bool) {
 	m.s.update(m.key, func(*keystate.State) { released = p.incarnation.Ended() })
 	return released && m.s.over() == nil
@@ -125,7 +126,7 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 		case errors.Is(err, errOccupied):
 			return position{}, ErrLocked
 		case err == nil && p.ahead != "":
-			// Another call of this session, or a session on the same lease, waits with the key.
+			// Another call waits with the key: one of this session, or of a session on its lease.
 			m.abandon(p)
 			return position{}, ErrLocked
 		}
@@ -133,8 +134,8 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 	})
 }
 
-// acquire is the common part of Lock and TryLock. enter returns the position with which the session
-// has the lock, or an error.
+// acquire is the common part of Lock and TryLock. It calls enter, which returns the position of the
+// session's key once the session has the lock, and records the acquisition.
 func (m *Mutex) acquire(
 	ctx context.Context, enter func(context.Context) (position, error),
 ) error {
@@ -151,9 +152,9 @@ func (m *Mutex) acquire(
 	return nil
 }
 
-// acquired records an acquisition, unless one with this key or a newer key is recorded already. All
-// goroutines that have locked the mutex count as one user of its key, so acquired releases each
-// further use.
+// acquired records an acquisition, unless an acquisition with the key of p or a newer key is
+// recorded. All goroutines that have locked the mutex count as one user of its key, so acquired
+// releases each further use.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -170,13 +171,13 @@ func (m *Mutex) acquired(p position) {
 }
 
 // Unlock releases the lock: it deletes the key of this acquisition, and no other. It blocks until
-// that is done or ctx ends. An expired session, or a deleted key, is no error: the lock is released
-// then.
+// the key is deleted or ctx ends. It returns nil if the session has expired or the key is gone,
+// because the lock is released then.
 //
-// After an error the lock counts as released for the holder. The key is deleted in the background,
-// until that has succeeded or the session's TTL has passed; Unlock may be called again to wait for
-// it. Errors: [ErrLockReleased] if the mutex is not locked or was released before; those of
-// [clientv3.KV].
+// After an error the lock counts as released for the holder. The key is deleted in the background:
+// that is repeated until it has succeeded or the session's TTL has passed. Unlock may be called
+// again to wait for the deletion. Errors: [ErrLockReleased] if the mutex is not locked or was
+// released before; those of [clientv3.KV].
 func (m *Mutex) Unlock(ctx context.Context) error {
 	if m.mutexState == nil {
 		return ErrLockReleased
@@ -209,14 +210,14 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	return nil
 }
 
-// IsOwner returns a condition for transactions that holds as long as the lock is held by this
-// acquisition. Before the first acquisition, and after a release, it never holds.
+// IsOwner returns a condition for transactions. It is true as long as the lock is held by this
+// acquisition. If the mutex was never locked, or was released, the condition is never true.
 func (m *Mutex) IsOwner() clientv3.Cmp {
-	const none = -1 // no key has it
+	const none = -1 // a create revision that no key has
 	return clientv3.Compare(clientv3.CreateRevision(m.key), "=", cmp.Or(m.Rev(), none))
 }
 
-// Key returns the key of the lock while it is held, and otherwise "".
+// Key returns the name of the session's key while the lock is held, and otherwise "".
 func (m *Mutex) Key() string {
 	if m.Rev() == 0 {
 		return ""
@@ -224,8 +225,8 @@ func (m *Mutex) Key() string {
 	return m.key
 }
 
-// Rev returns the revision in which the key of the lock was created, while it is held, and
-// otherwise 0. It is a fencing token: that of each later holder is greater.
+// Rev returns the create revision of the session's key while the lock is held, and otherwise 0. It
+// is a fencing token: each later holder has a greater one.
 func (m *Mutex) Rev() int64 {
 	if m.mutexState == nil {
 		return 0
@@ -238,8 +239,8 @@ func (m *Mutex) Rev() int64 {
 	return m.held.key.Create
 }
 
-// Header returns the header of the response by which the lock was last acquired, or nil. It must
-// not be changed.
+// Header returns the header of the response that showed that the session had acquired the lock, or
+// nil if the mutex was never locked. It must not be changed.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	if m.mutexState == nil {
 		return nil
@@ -247,11 +248,12 @@ func (m *Mutex) Header() *pb.ResponseHeader {
 	return m.hdr.Load()
 }
 
-// Ctx returns a context that ends as soon as the lock may be lost: with Unlock, with the session,
-// and when another client has deleted the key. It is a child of the session's context, and has
-// ended already if the lock is not held. context.Cause returns the reason.
+// Ctx returns a context that ends as soon as the lock may be lost: when Unlock is called, when the
+// session ends, and when another client has deleted the key. It is a child of the session's
+// context. If the lock is not held, Ctx returns a context that has ended. context.Cause returns the
+// reason.
 //
-// The first call for an acquisition begins to watch the key, which costs a request.
+// The first call after an acquisition starts a watch of the key, which costs a request.
 func (m *Mutex) Ctx() context.Context {
 	if m.mutexState == nil || m.s == nil {
 		ctx, end := context.WithCancelCause(zero.ctx)
@@ -273,15 +275,15 @@ func (m *Mutex) Ctx() context.Context {
 	return held.ctx
 }
 
-// lost ends the context of an acquisition, if it has one. a may be nil.
+// lost ends the context of the acquisition with a cause, if Ctx has made the context. a may be nil.
 func (a *acquisition) lost(cause error) {
 	if a != nil && a.end != nil {
 		a.end(cause)
 	}
 }
 
-// guard waits until the key of an acquisition is gone, and ends the context of the acquisition. It
-// returns when the context has ended.
+// guard waits until the key of an acquisition is gone, and then ends the context of the
+// acquisition. It also returns when that context has ended for another reason.
 func (m *Mutex) guard(a *acquisition) {
 	since, deleted := a.since, false
 	changed := func(ctx context.Context) bool {
@@ -308,9 +310,9 @@ func (m *Mutex) guard(a *acquisition) {
 	a.end(err)
 }
 
-// NewLocker returns a [Mutex] as a sync.Locker. Lock waits until the session or the client ends,
-// and Unlock until the client does. If the Mutex's method returns an error, they panic with it: a
-// Locker has no other way to say that the lock was not acquired, or not released.
+// NewLocker returns a [Mutex] as a sync.Locker. Its Lock waits until the lock is acquired, or the
+// session or the client ends. Its Unlock waits until the lock is released, or the client ends. If
+// the Mutex's method returns an error, they panic with it: a Locker has no other way to report it.
 func NewLocker(s *Session, pfx string) sync.Locker { return locker{NewMutex(s, pfx)} }
 
 type locker struct{ *Mutex }

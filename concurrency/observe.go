@@ -11,16 +11,17 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// Observe reports the leader: the current one, each new one, and each value that the leader
-// proclaims, as the first of a response's Kvs. The leader is the candidate whose key was created
-// first. No value is reported twice, and values are reported in the order in which they were
-// proclaimed. Observe may leave out a leader that comes and goes while it looks for one, and values
-// from times without a connection, but never the latest.
+// Observe reports the leader of the election: the current one, each new one, and each value that
+// the leader proclaims. Each report is a response whose first key-value pair is the leader's. The
+// leader is the candidate whose key was created first. No value is reported twice, and values are
+// reported in the order in which they were proclaimed. Observe may leave out a leader that comes
+// and goes while it reads who leads, and values that were proclaimed while it had no connection. It
+// never leaves out the latest value.
 //
-// The channel is not buffered. Observe waits for a slow reader, which then gets what was proclaimed
-// in between, in order, as far as a watch keeps it. The channel is closed when ctx or the client
-// ends, and when the server refuses to answer. A reader that leaves before must cancel ctx. Observe
-// needs no lease, so it goes on when the session ends.
+// The channel is not buffered. Observe waits for a slow reader, which then gets the values that
+// were proclaimed in between, in order, as far as a watch keeps them. The channel is closed when
+// ctx or the client ends, and when the server refuses to answer. A reader that stops reading must
+// cancel ctx. Observe needs no lease, so it goes on when the session ends.
 func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 	ch := make(chan *clientv3.GetResponse)
 	if e.s == nil {
@@ -28,12 +29,12 @@ func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 		return ch
 	}
 	o := &observer{client: e.s.client, pfx: e.pfx, ch: ch}
-	// Ends with ctx or the client. The reader waits for it until the channel is closed.
+	// Ends with ctx or the client, and then closes the channel, for which the reader waits.
 	go o.run(ctx)
 	return ch
 }
 
-// observer is the only sender on, and closer of, the channel of one Observe.
+// observer serves one call of Observe. It alone sends on the channel and closes it.
 type observer struct {
 	client *clientv3.Client
 	pfx    string
@@ -44,9 +45,9 @@ type observer struct {
 	modRev    int64
 }
 
-// run reads who leads and reports it, again and again, until ctx or the client ends, or the server
-// refuses to answer. In between it watches the leader's key, or the whole prefix while there are no
-// candidates.
+// run reads who leads and reports it, then watches for changes, and starts over. It returns when
+// ctx or the client ends, or when the server refuses to answer. It watches the leader's key, or the
+// whole prefix if there are no candidates.
 func (o *observer) run(ctx context.Context) {
 	defer close(o.ch)
 	ctx, release := await.Join(ctx, o.client.Ctx())
@@ -68,9 +69,9 @@ func (o *observer) run(ctx context.Context) {
 	}, func(err error) bool { return classify.IsHalt(ctx, err) })
 }
 
-// watch reports the values that the leader proclaims from a revision on, and returns true when the
-// leader's key is deleted. Without a leader it returns true when there is a candidate. It returns
-// false if the watch ends before.
+// watch reports the values that the leader proclaims at the revision from or later, and returns
+// true when the leader's key is deleted. If leader is nil, it returns true when there is a
+// candidate. It returns false if the watch ends first.
 func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
@@ -89,7 +90,8 @@ func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int6
 	return false
 }
 
-// report sends the leader's key to the reader if it is new, unless ctx ends first.
+// report sends the leader's key to the reader, unless its value was reported before or ctx ends
+// first.
 func (o *observer) report(ctx context.Context, hdr *pb.ResponseHeader, kv *mvccpb.KeyValue) {
 	createRev, modRev := kv.GetCreateRevision(), kv.GetModRevision()
 	if createRev == o.createRev && modRev <= o.modRev {

@@ -21,20 +21,20 @@ import (
 const (
 	defaultTTL = 60 // seconds
 
-	// requestTimeout bounds one attempt of a request without a caller's context, so that a member
-	// that does not answer delays it only for this long.
+	// requestTimeout bounds one attempt of a request that has no caller's context. A member that
+	// does not answer delays such a request only for this long.
 	requestTimeout = 5 * time.Second
 )
 
 var (
-	// errOrphaned is the cause of the end of an orphaned session's context.
+	// errOrphaned is the cause with which the context of an orphaned session ends.
 	errOrphaned = errors.New("concurrency: the session is orphaned")
 
-	// errClosed is the cause of the end of a closed session's context.
+	// errClosed is the cause with which the context of a closed session ends.
 	errClosed = fmt.Errorf("%w: closed", ErrSessionExpired)
 
-	// errNotKept is the reason for the end of a session if the program has replaced the client's
-	// Lease by one that does not report why a lease is no longer kept alive.
+	// errNotKept is the reason why a session has expired, if the program has replaced the client's
+	// Lease by one that does not report the reason.
 	errNotKept = errors.New("concurrency: the lease is no longer kept alive")
 )
 
@@ -43,28 +43,28 @@ var (
 // that holds them dies. All methods are safe for concurrent use.
 //
 // A session ends when it is closed or orphaned, when its context or its client ends, and when it
-// has expired: because the lease was revoked or is unknown to the server, or because no renewal was
-// answered for a whole TTL. Calls that wait in its name end with it, unless it is orphaned.
+// expires. It expires when the lease was revoked or is unknown to the server, or when no renewal
+// was answered for a whole TTL. Calls that wait for the session then return, unless it is orphaned.
 //
-// The caller closes a session, or calls Orphan to leave its lease to expire. A copy of a Session is
-// that Session. The methods of the zero Session do nothing, its Done returns nil, and locks and
+// The caller closes a session, or calls Orphan to leave its lease to expire. A copy of a Session
+// shares its state. The methods of the zero Session do nothing, its Done returns nil, and locks and
 // elections on it fail with [ErrSessionExpired].
 type Session struct{ *session }
 
-// session is the state that a Session shares with its copies.
+// session is the state that all copies of a Session share.
 type session struct {
 	// read-only after NewSession
 	client  *clientv3.Client
 	lease   clientv3.LeaseID
 	ttl     time.Duration
-	granted bool            // this session granted the lease; otherwise WithLease gave it
-	nonce   string          // the values of its mutexes' keys begin with it
-	base    context.Context // has the values of the session's context, and does not end
+	granted bool            // NewSession granted the lease; false if WithLease gave it
+	nonce   string          // what the values of its mutexes' keys begin with
+	base    context.Context // the session's context without its end
 	ctx     context.Context
 	end     context.CancelCauseFunc // of ctx
 
 	// own synchronisation
-	closing    chan struct{} // has a token while Close runs
+	closing    chan struct{} // holds a token while Close runs
 	revoked    atomic.Bool
 	background sync.WaitGroup // added to only with mu held and closed unset
 
@@ -86,8 +86,8 @@ type sessionOptions struct {
 type SessionOption func(*sessionOptions, *zap.Logger)
 
 // WithTTL sets the TTL of the session's lease in seconds. The default is 60. A ttl that is not
-// positive is ignored, with a warning in the client's log. Servers raise a TTL that is too short
-// for them.
+// positive is ignored, with a warning in the client's log. Servers raise a TTL that is below their
+// minimum.
 func WithTTL(ttl int) SessionOption {
 	return func(o *sessionOptions, lg *zap.Logger) {
 		if ttl <= 0 {
@@ -99,27 +99,27 @@ func WithTTL(ttl int) SessionOption {
 	}
 }
 
-// WithLease makes the session keep an existing lease alive instead of granting one, for instance
-// the lease of a session orphaned by a process that was replaced. NewSession does not check the
+// WithLease makes the session keep an existing lease alive instead of granting one. An example is
+// the lease of a session that was orphaned by an earlier process. NewSession does not check the
 // lease: a session on a lease that does not exist expires soon.
 //
-// Sessions on one lease share their keys. They are one contender for locks and elections. If the
-// session's TTL bounds a wait, as in Close, it is that of [WithTTL].
+// Sessions on one lease share their keys, and are one contender for locks and elections. Waits that
+// are bounded by the session's TTL, as in Close, use the TTL of [WithTTL], not that of the lease.
 func WithLease(leaseID clientv3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.lease = leaseID }
 }
 
-// WithContext sets the context in which the lease is granted and kept alive: the session ends with
-// it, and Ctx returns a child of it. The default is the client's, so that the session ends with the
-// client. The end of ctx does not revoke the lease; Close does.
+// WithContext sets the context in which the lease is granted and kept alive. The session ends with
+// ctx, and its Ctx returns a child of ctx. The default is the client's context, so that the session
+// ends with the client. The end of ctx does not revoke the lease; Close does.
 func WithContext(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.ctx = ctx }
 }
 
 // NewSession grants a lease and keeps it alive. It blocks until the lease is granted or the context
 // of [WithContext] ends. Errors are those of Grant and KeepAlive of [clientv3.Lease]. After an
-// error of KeepAlive the lease is revoked; if that cannot be done before the context ends, it
-// expires by itself.
+// error of KeepAlive, NewSession revokes the lease. If the context ends before the lease is
+// revoked, the lease expires by itself.
 func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error) {
 	o := sessionOptions{ttl: defaultTTL, ctx: client.Ctx()}
 	for _, opt := range opts {
@@ -155,14 +155,14 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 	return &Session{s}, nil
 }
 
-// seconds returns a TTL as a duration, within the bounds that servers have for TTLs.
+// seconds returns a TTL as a duration. It raises or lowers the TTL to the bounds that servers have.
 func seconds(ttl int64) time.Duration {
 	return time.Duration(min(max(ttl, 1), clientv3.MaxLeaseTTL)) * time.Second
 }
 
-// keepAlive keeps the lease alive until the session's context ends, and ends the context when the
-// lease ends. expiry is the time at which a lease that was just granted expires if it is never
-// renewed; it is zero for a lease that was given.
+// keepAlive keeps the lease alive until the session's context ends, and ends that context when the
+// lease ends. expiry is the time at which a lease that NewSession has granted expires if it is
+// never renewed. It is zero if WithLease gave the lease.
 func (s *session) keepAlive(expiry time.Time) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.ctx)
 	answers, err := s.client.KeepAlive(ctx, s.lease)
@@ -205,28 +205,29 @@ func (s *Session) Client() *clientv3.Client { return s.state().client }
 // Lease returns the session's lease.
 func (s *Session) Lease() clientv3.LeaseID { return s.state().lease }
 
-// Ctx returns a context that ends with the session. context.Cause returns the reason: for a session
-// that has expired, errors.Is finds [ErrSessionExpired] and the reason that [clientv3.KeepAliveEnd]
-// has.
+// Ctx returns a context that ends with the session. context.Cause returns the reason. If the
+// session has expired, errors.Is finds in it [ErrSessionExpired] and the reason that
+// [clientv3.KeepAliveEnd] has.
 //
-// The server lets a lease expire no sooner than a TTL after it has received a renewal, and the
-// session ends no later than a TTL after it received an answer. A holder that must not act a moment
-// too late makes [Mutex.IsOwner] a condition of its writes.
+// The server lets a lease expire no sooner than a TTL after it has received a renewal. The session
+// ends no later than a TTL after the client has received the answer, which may be a little later
+// than that. A holder that must never act too late makes [Mutex.IsOwner] a condition of its writes.
 func (s *Session) Ctx() context.Context { return s.state().ctx }
 
 // Done returns a channel that is closed when the session ends. It is the Done channel of Ctx.
 func (s *Session) Done() <-chan struct{} { return s.state().ctx.Done() }
 
-// zero is what the methods of the zero Session return.
+// zero is the state of the zero Session.
 var zero = &session{ctx: context.Background()} //nolint:forbidigo // it never ends
 
 func (s *Session) state() *session { return cmp.Or(s.session, zero) }
 
 // Orphan ends the session without revoking the lease, and does not block. The lease expires by
-// itself unless another client keeps it alive. Locks and elections of the session go on, and learn
-// of the lease's end only when the server deletes their keys. From then on a key that was put by a
-// request with an unknown outcome is left to the lease, because a session that takes the lease over
-// may use that key.
+// itself unless another client keeps it alive. Locks and elections of the session go on. They learn
+// of the lease's end only when the server deletes their keys.
+//
+// From then on, a key whose put has an unknown outcome is left to the lease, because a session that
+// takes the lease over may use that key.
 func (s *Session) Orphan() {
 	if s.session == nil {
 		return
@@ -241,9 +242,9 @@ func (s *Session) Orphan() {
 	}
 }
 
-// Close ends the session and revokes its lease, so that the server deletes the keys attached to it.
-// It repeats the request while members are unavailable, and returns after the lease's TTL at the
-// latest: by then the lease has expired.
+// Close ends the session and revokes its lease, so that the server deletes the keys that are
+// attached to the lease. It repeats the request while members are unavailable, and returns after
+// the lease's TTL at the latest: by then the lease has expired.
 //
 // Close returns rpctypes.ErrLeaseNotFound if the session had expired before,
 // context.DeadlineExceeded if the TTL passes first, and otherwise the error of Revoke of
@@ -256,7 +257,7 @@ func (s *Session) Close() error {
 	return s.close(s.base)
 }
 
-// close does what Close does, and also ends with ctx.
+// close does what Close does. It also returns when ctx ends.
 func (s *session) close(ctx context.Context) error {
 	s.end(errClosed)
 	ctx, cancel := context.WithTimeout(ctx, s.ttl)
@@ -300,8 +301,9 @@ func (s *session) revoke(ctx context.Context) error {
 	}, func(err error) bool { return ctx.Err() == nil && classify.IsHalt(ctx, err) })
 }
 
-// within returns a child of ctx for a call in the session's name. The child also ends with the
-// session, with ErrSessionExpired as cause, unless the session is orphaned.
+// within returns a child of ctx, for the requests of a call that is made for the session. The child
+// also ends when the session ends, with the cause ErrSessionExpired, unless the session is
+// orphaned.
 func (s *session) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.ctx, func() {
@@ -317,17 +319,17 @@ func (s *session) hasEnded() bool {
 	return s.ctx.Err() != nil && !errors.Is(context.Cause(s.ctx), errOrphaned)
 }
 
-// failure returns the error that a call in the session's name returns if err is the error of a
-// request that it made with inner: ctx's own, ErrSessionExpired, or err. inner is the child of ctx
-// from within.
+// failure returns the error of a call that is made for the session, from the error err of one of
+// its requests: the error of ctx, ErrSessionExpired, or err. ctx is the context of the call. inner
+// is the context of the request, which is the child of ctx that within returns, or ctx.
 func (s *session) failure(ctx, inner context.Context, err error) error {
 	switch {
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // err may say more
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // err may wrap it and say more
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		// The server's answer comes before a renewal could show it.
+		// This answer comes before a renewal could show that the lease is gone.
 		s.end(fmt.Errorf("%w: %w", ErrSessionExpired, err))
 	case errors.Is(context.Cause(inner), ErrSessionExpired):
 		return ErrSessionExpired
@@ -335,8 +337,9 @@ func (s *session) failure(ctx, inner context.Context, err error) error {
 	return err
 }
 
-// over returns an error if no call in the session's name may begin, and nil otherwise. If the lease
-// is gone, the error is rpctypes.ErrLeaseNotFound: programs compare with it to make a new session.
+// over returns an error if no call may begin for the session, and otherwise nil. If the lease is
+// gone, the error is rpctypes.ErrLeaseNotFound: programs compare errors with it, to make a new
+// session then.
 func (s *session) over() error {
 	if s == nil {
 		return ErrSessionExpired

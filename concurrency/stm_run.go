@@ -15,8 +15,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// conflictBackoff is the wait between the attempts of a transaction after a conflict. An attempt
-// takes two round trips or more, and fails if another client changes the keys meanwhile.
+// conflictBackoff is the wait between two attempts of a transaction after a conflict. An attempt
+// takes two round trips or more, and has a conflict if another client changes the keys in that
+// time.
 var conflictBackoff = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond,
 	Jitter: 1}
 
@@ -31,18 +32,19 @@ type transaction struct {
 	level Isolation
 
 	// state of the current attempt
-	reads    keyed[*mvccpb.KeyValue] // nil: there is no such key
+	reads    keyed[*mvccpb.KeyValue] // a nil value: the key does not exist
 	writes   keyed[write]
-	snapshot int64 // the revision that a snapshot level reads at; 0 before the first read
-	err      error // why the attempt has ended early
+	snapshot int64 // the revision of all reads of Serializable and stricter; 0 before the first
+	err      error // the error that has ended the attempt
 
-	// After a conflict: the keys that the last attempt has read, as the answer to its commit has
-	// them, and the revision of the answer.
+	// hints are set after a conflict: the keys that the last attempt has read, as they are in the
+	// response to its commit. hintsRev is the revision of that response.
 	hints    map[string]*mvccpb.KeyValue
 	hintsRev int64
 }
 
-// run attempts the transaction until it is applied, and returns the response, or until it fails.
+// run attempts the transaction until it is applied, and returns the response. It returns an error
+// if the transaction fails.
 func (t *transaction) run(apply func(STM) error) (*clientv3.TxnResponse, error) {
 	for n := 0; ; n++ {
 		t.reset()
@@ -62,9 +64,9 @@ func (t *transaction) run(apply func(STM) error) (*clientv3.TxnResponse, error) 
 	}
 }
 
-// attempt calls apply, and returns its error or that of a failed read. It recovers only from the
-// panic of a failed read of this transaction. Any other panic goes on to the caller, with its stack
-// trace, as if there were no deferred function.
+// attempt calls apply and returns its error, or the error of a read that has failed. It recovers
+// only from the panic of a failed read of this transaction. Any other panic goes on to the caller.
+// If no read has failed, attempt does not even recover it, so that its stack trace is complete.
 func (t *transaction) attempt(apply func(STM) error) (err error) {
 	defer func() {
 		if t.err == nil {
@@ -80,7 +82,7 @@ func (t *transaction) attempt(apply func(STM) error) (err error) {
 
 func (t *transaction) fail(err error) {
 	t.err = err
-	panic(t) //nolint:forbidigo // ends the caller's function; run recovers
+	panic(t) //nolint:forbidigo // ends the caller's function; attempt recovers
 }
 
 func (t *transaction) reset() {
@@ -115,8 +117,8 @@ func (t *transaction) Put(key, val string, opts ...clientv3.OpOption) {
 
 func (t *transaction) Del(key string) { t.writes.set(key, write{op: clientv3.OpDelete(key)}) }
 
-// commit implements STM. After a conflict it stores the keys that were read as the response has
-// them, because the next attempt probably reads the same keys.
+// commit implements STM. After a conflict it keeps what the response says about the keys that were
+// read, because the next attempt probably reads the same keys.
 func (t *transaction) commit() *clientv3.TxnResponse {
 	t.hints = nil
 	var writes []clientv3.Op
@@ -158,13 +160,13 @@ func (t *transaction) conditions() []clientv3.Cmp {
 	return cmps
 }
 
-// write is what becomes of a key when the transaction is applied.
+// write is the put or the delete of a key that is sent when the transaction is applied.
 type write struct {
 	op  clientv3.Op
 	val string // "" for a delete
 }
 
-// keyed maps keys to values, and has the order in which the keys were added.
+// keyed is a map by key that also records the order in which the keys were added.
 type keyed[V any] struct {
 	keys  []string
 	byKey map[string]V
@@ -180,8 +182,8 @@ func (m *keyed[V]) set(key string, v V) {
 	m.byKey[key] = v
 }
 
-// read adds keys to the read set. It reads those that are not known yet in one request. If that
-// fails, read ends the attempt.
+// read adds keys to t.reads. It reads the keys that are not known yet in one request. If the
+// request fails, read ends the attempt.
 func (t *transaction) read(keys []string) {
 	if t.err != nil { // apply has recovered from the panic below
 		t.fail(t.err)
@@ -209,7 +211,8 @@ func (t *transaction) read(keys []string) {
 	}
 }
 
-// fetch returns keys from the store, at the newest revision or at that of the attempt's first read.
+// fetch reads keys from the store and returns them. A snapshot level reads at the revision of the
+// attempt's first read, the other levels at the newest revision.
 func (t *transaction) fetch(keys []string) (map[string]*mvccpb.KeyValue, error) {
 	if t.snapshot == 0 {
 		resp, err := t.get(keys)
@@ -221,8 +224,8 @@ func (t *transaction) fetch(keys []string) (map[string]*mvccpb.KeyValue, error) 
 		}
 		return foundIn(keys, resp)
 	}
-	// Any member that has the snapshot's revision can answer. A linearizable read makes a member
-	// catch up that does not have it yet.
+	// Any member that has the snapshot's revision can answer a serializable read. A member that
+	// does not have it yet catches up before it answers a linearizable read.
 	resp, err := t.get(keys, clientv3.WithRev(t.snapshot), clientv3.WithSerializable())
 	if errors.Is(err, rpctypes.ErrFutureRev) {
 		resp, err = t.get(keys, clientv3.WithRev(t.snapshot))
@@ -249,7 +252,8 @@ func getOps(keys []string, opts ...clientv3.OpOption) []clientv3.Op {
 	return ops
 }
 
-// foundIn returns the keys that getOps(keys) has read, from the response.
+// foundIn returns the keys that the operations of getOps(keys) have read. The value of a key that
+// does not exist is nil.
 func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]*mvccpb.KeyValue, error) {
 	byKey := make(map[string]*mvccpb.KeyValue, len(keys))
 	for i, key := range keys {

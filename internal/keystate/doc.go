@@ -1,18 +1,20 @@
-// Package keystate decides, for one key of a session of package concurrency, what that session may
-// delete. It is pure data: the session guards a [State] by its mutex, makes the requests, and calls
-// a method for each thing that happens.
+// Package keystate decides which versions of a key a session of package concurrency may delete. It
+// is pure data. The session guards a [State] by its mutex, makes the requests, and reports each
+// put, deletion and read of the key to the State by a method call.
 //
 // # Terms
 //
-// An incarnation is a key from its creation to its deletion. The create revision tells incarnations
-// apart; each has a greater one than those before it, and at most one exists at a time. So a State
-// has one record, for the newest incarnation that the session knows of: all earlier ones are gone.
+// An incarnation is a key from its creation to its deletion. Its create revision identifies it:
+// each incarnation has a greater one than those before it. At most one incarnation exists at a
+// time. So a State has one record, for the newest incarnation that the session knows of: all
+// earlier incarnations are gone.
 //
 // A put creates the key if it does not exist, and otherwise finds it. An uncertain put is one that
-// may have been sent and has no answer. A member that was cut off or stopped may apply it at any
-// later time, and the key would then block its queue for as long as the session lives.
+// may have been sent and was not answered. A member that was cut off or stopped may apply it at any
+// later time. The key would then block its queue for as long as the session lives.
 //
-// The users of an incarnation are the calls that wait with it and what they have acquired with it.
+// The users of an incarnation are the calls that wait for their turn with it, and the locks and
+// candidacies that were acquired with it.
 //
 // # States of the record
 //
@@ -20,42 +22,43 @@
 //	none       a put has created or found an incarnation          in use
 //	in use     another put finds it                               in use, by one more
 //	in use     a user leaves, and others remain                   in use
-//	in use     the last user fails; the session has made it       to delete
-//	in use     the last user fails; the session has found it      known, and left alone
+//	in use     the last user leaves; the session has created it   to delete
+//	in use     the last user leaves; the session has found it     known, and left alone
 //	in use     Unlock begins                                      ended: later puts do not use it
-//	any        Unlock or Resign is answered                       gone
-//	any        Unlock or Resign has failed; Discard               to delete
-//	none       clean-up sees what an uncertain put has made       to delete
-//	to delete  it was deleted, or is not what it was              gone
-//	to delete  the server denies it                               denied: puts do not use it
-//	to delete  another session on the lease has put its own mark  in use: this session found it
-//	           on it, and a put of this session finds that
+//	any        the delete of Unlock or Resign is answered         gone
+//	any        Unlock or Resign has failed; Discard is called     to delete
+//	none       clean-up sees what an uncertain put has created    to delete
+//	to delete  clean-up has deleted it, or finds another version  gone
+//	to delete  the server denies the deletion                     denied: puts do not use it
+//	to delete  a put of this session finds that another session   in use: this session found it
+//	           on the lease has put its own mark on it
 //	gone       a put has created or found a newer incarnation     in use
 //
 // # Proofs
 //
-// A session deletes only what it can prove to have made:
+// A session deletes only an incarnation that it can prove to have created. There are four proofs:
 //
 //   - The answer of a put says that it has created the key.
-//   - The value of a mutex's key begins with the nonce of the session that has made it. Another
-//     session on the lease, which finds it, puts its own nonce on it before it uses it.
-//   - The value of a candidate's key is the user's. A key with the value of an uncertain put proves
-//     that this put has made it only while no other session uses the lease, and while no other put
-//     is under way. So on a lease that the session was given, and once the session is orphaned,
-//     there are no uncertain puts for it.
-//   - The name of a discarded key is used by no other put.
+//   - The value of a mutex's key begins with the nonce of the session that has created the key. If
+//     another session on the lease finds the key, it puts its own nonce on it before it uses it.
+//   - A candidate's key has the value of an uncertain put. The value is the user's, so this is a
+//     proof only while no other session uses the lease, and no other put is under way. If the
+//     session was given its lease or is orphaned, no put of a candidate's key counts as uncertain.
+//   - The key was discarded: no other put uses its name.
 //
 // # Invariants
 //
 //   - An incarnation that has users is not deleted by this session, except by Unlock and Resign.
-//   - An incarnation to delete, ended, denied or gone gets no users. A put that finds it deletes it
-//     and puts again, also if its answer comes late.
-//   - What was found and not made is deleted by Unlock and Resign only.
-//   - A [Version] names what is to be deleted. That of a mutex's key changes when another session
-//     puts its mark on it; so a deletion that is applied late deletes nothing that came after it.
-//   - There are never fewer uncertain puts than requests that may still be applied, until the
-//     session gives up on them: one is taken away only for an incarnation that it has made.
-//   - After Orphan the session no longer looks for what uncertain puts make. It deletes only
-//     versions that it knows. A candidate's key is deleted only by the failure of a call that has
-//     made it.
+//   - An incarnation that is to delete, ended, denied or gone gets no users. A put that finds it
+//     deletes it and puts again, also if the answer to the put comes late.
+//   - An incarnation that the session has found, not created, is deleted by Unlock and Resign only.
+//   - Each deletion has a [Version] as its condition. The version of a mutex's key changes when
+//     another session puts its mark on it. So a deletion that is applied late does not delete
+//     a later version.
+//   - At any time there are at least as many uncertain puts as requests that may still be applied,
+//     until the session gives up on them: the number falls only when an incarnation is found that
+//     an uncertain put has created.
+//   - After Orphan the session does not look for what uncertain puts create. It deletes only
+//     versions that it knows. It deletes a candidate's key only when the call that has created the
+//     key fails.
 package keystate

@@ -2,10 +2,10 @@ package keystate
 
 import "cmp"
 
-// Version identifies an incarnation as one of its puts left it.
+// Version identifies an incarnation in the state that one of its puts has left.
 type Version struct {
 	Create int64 // create revision
-	Mod    int64 // revision of the last put; 0 if puts make no difference
+	Mod    int64 // mod revision; 0 if later puts do not make another version
 }
 
 // compare returns a negative number if v is older than w, 0 if they are equal, and a positive one
@@ -14,13 +14,13 @@ func (v Version) compare(w Version) int {
 	return cmp.Or(cmp.Compare(v.Create, w.Create), cmp.Compare(v.Mod, w.Mod))
 }
 
-// Incarnation is the record of one incarnation; the calls that use it hold it. The session's mutex
-// guards it, except for Create, which does not change.
+// Incarnation is the record of one incarnation. The calls that use the incarnation hold a pointer
+// to it. The session's mutex guards it, except for Create, which does not change.
 type Incarnation struct {
 	Version
-	value  string // its value when it was found or seen first
-	made   bool   // a put of this session is known to have made it
-	own    bool   // its value proves that this session has made it
+	value  string // the value when a put found it or clean-up saw it first
+	made   bool   // a put of this session is known to have created it
+	own    bool   // the value proves that this session has created it
 	users  int
 	ended  bool // Unlock has begun
 	status status
@@ -31,47 +31,47 @@ type status uint8
 const (
 	known status = iota
 	toDelete
-	denied // clean-up does not try to delete it again; an earlier attempt may still be applied
+	denied // clean-up has given up, but an earlier delete may still be applied
 	gone
 )
 
-// New returns a record for v. It says nothing of who made the incarnation or uses it.
+// New returns a record for version v. The record does not say who has created or uses the
+// incarnation.
 func New(v Version) *Incarnation { return &Incarnation{Version: v} }
 
 // End records that Unlock has begun to delete the incarnation, for all of its users.
 func (in *Incarnation) End() { in.ended = true }
 
-// Ended reports whether an Unlock of this session deletes, or has deleted, the incarnation.
+// Ended reports whether an Unlock of this session has begun to delete the incarnation.
 func (in *Incarnation) Ended() bool { return in.ended }
 
-// refuses reports whether a put that has found v must not use it.
+// refuses reports whether a put must not use version v, which it has created or found.
 func (in *Incarnation) refuses(v Version) bool {
 	return v.Create < in.Create ||
 		v.Create == in.Create && (in.ended || in.status != known && v.Mod <= in.Mod)
 }
 
-// State holds what a session knows of one key. The zero State is for a key of which the session
+// State holds what a session knows of one key. The zero State is that of a key of which the session
 // knows nothing.
 type State struct {
 	puts      int            // under way
-	current   *Incarnation   // the newest one that is known; nil for none
+	current   *Incarnation   // the newest incarnation that is known, or nil
 	uncertain map[string]int // uncertain puts by their value
-	unlooked  bool           // clean-up has not looked since a put became uncertain
+	unlooked  bool           // clean-up has not read the key since a put became uncertain
 	unique    bool           // Discard was called: at most one put has used this key
 	seen      *Incarnation   // the key as clean-up saw it last; nil for no key
 }
 
-// Begin records that a put begins.
+// Begin records that a put has begun. One of Fail, Lose, Made and Found records its end.
 func (k *State) Begin() { k.puts++ }
 
-// Fail records the end of a put that has no effect, or that has found a version which it does not
-// use.
+// Fail records the end of a put that has no effect, or whose result is not used.
 func (k *State) Fail() {
 	k.puts--
 	k.settle()
 }
 
-// Lose records the end of a put of value that is uncertain.
+// Lose records the end of a put that is uncertain. value is the value that it may have put.
 func (k *State) Lose(value string) {
 	k.addUncertain(value)
 	k.Fail()
@@ -85,19 +85,20 @@ func (k *State) addUncertain(value string) {
 	k.unlooked = true
 }
 
-// Made records the end of a put that has created v. It returns the incarnation that the put uses,
-// or nil if v must not be used: the caller then deletes v, and puts again.
+// Made records the end of a put that has created v. It returns the incarnation that the caller now
+// uses. It returns nil if v must not be used: the caller then deletes v and puts again.
 func (k *State) Made(v Version) *Incarnation { return k.use(&Incarnation{Version: v, made: true}) }
 
-// Found records the end of a put that has found v with a value. own says that the value proves that
-// this session has made v. Found returns the incarnation that the put uses, or nil if v must not be
-// used: the caller then deletes v, and puts again.
+// Found records the end of a put that has found v with the given value. own says that the value
+// proves that this session has created v. Found returns the incarnation that the caller now uses.
+// It returns nil if v must not be used: the caller then deletes v and puts again.
 func (k *State) Found(v Version, value string, own bool) *Incarnation {
 	return k.use(&Incarnation{Version: v, value: value, own: own})
 }
 
-// use adds a user to the incarnation at, which a put has made or found. It returns the incarnation,
-// or nil if it must not be used.
+// use records the end of a put that has created or found the incarnation at. It adds a user to the
+// record of that incarnation and returns the record. It returns nil if the incarnation must not be
+// used.
 func (k *State) use(at *Incarnation) *Incarnation {
 	defer k.Fail()
 	in := k.current
@@ -110,25 +111,25 @@ func (k *State) use(at *Incarnation) *Incarnation {
 	case in == nil || in.status != known || in.Create < at.Create:
 		in = at
 		k.current = in
-	case in.Mod < at.Mod: // another session has used it in between, and may still do so
+	case in.Mod < at.Mod: // another session has put its mark on it, and may still use it
 		in.Mod, in.value, in.made, in.own = at.Mod, at.value, false, false
 	}
 	in.users++
 	return in
 }
 
-// Release removes a user of an incarnation: a call that has failed, or that no longer needs the
-// key.
+// Release removes a user of an incarnation: a call that has failed, or that does not need the key
+// any more.
 func (k *State) Release(in *Incarnation) {
 	if in.users == 0 {
-		return // it was deleted, or has to be, although it had users
+		return // it was deleted, or is to delete, in spite of its users
 	}
 	in.users--
 	k.deleteUnused()
 }
 
-// deleteUnused marks the newest incarnation for deletion if this session made it and it has no
-// users.
+// deleteUnused marks the newest incarnation for deletion if this session has created it and it has
+// no users.
 func (k *State) deleteUnused() {
 	in := k.current
 	if in != nil && (in.made || in.own) && in.users == 0 && in.status == known {
@@ -153,8 +154,9 @@ func (k *State) Deleted(v Version) {
 	}
 }
 
-// newest returns the record of the incarnation of in, which is in itself if there is no other
-// record. It returns nil if a newer incarnation or version is known.
+// newest returns the record of the newest incarnation if that is the incarnation of in, or older.
+// An older record is replaced by in first. newest returns nil if a newer incarnation or version is
+// known.
 func (k *State) newest(in *Incarnation) *Incarnation {
 	cur := k.current
 	switch {
@@ -166,9 +168,9 @@ func (k *State) newest(in *Incarnation) *Incarnation {
 	return k.current
 }
 
-// Discard marks for deletion a key whose name at most one put has used. create is the create
-// revision of the incarnation to delete. With 0, clean-up deletes what the put may have made, or
-// may make yet.
+// Discard marks a key for deletion whose name is used by at most one put. create is the create
+// revision of the incarnation to delete. If create is 0, clean-up deletes what the put has created,
+// or creates later.
 func (k *State) Discard(create int64) {
 	k.unique = true
 	if create == 0 {
@@ -178,20 +180,20 @@ func (k *State) Discard(create int64) {
 	}
 }
 
-// Saw records that clean-up has seen the key in the store, as v with a value.
+// Saw records that clean-up has read the key and found v with the given value.
 func (k *State) Saw(v Version, value string) {
 	if k.unique {
-		value = "" // the put that Discard has recorded may have had any value
+		value = "" // Discard has recorded the put without its value
 	}
 	k.seen, k.unlooked = &Incarnation{Version: v, value: value}, false
 	k.settle()
 }
 
-// SawNone records that clean-up has found no key in the store, or a key on another lease.
+// SawNone records that clean-up has read the key and found none, or one on another lease.
 func (k *State) SawNone() { k.seen, k.unlooked = nil, false }
 
-// settle finds out whether an uncertain put has made the newest incarnation. It does nothing while
-// a put is under way, because that put may have made the incarnation.
+// settle finds out whether an uncertain put has created the newest incarnation. It does nothing
+// while a put is under way, because that put may have created it.
 func (k *State) settle() {
 	if k.puts > 0 {
 		return
@@ -218,15 +220,17 @@ func (k *State) Orphan() {
 	}
 	k.forget()
 	if in := k.ToDelete(); in != nil && in.Mod == 0 {
-		// Another session may use the incarnation, and its version would not show that. The record
-		// is copied, so that calls of this session that still have the old one change nothing.
+		// Another session may use the incarnation, and the version would not show that. The State
+		// gets a copy of the record, so that the calls of this session that hold the record cannot
+		// change the State.
 		kept := *in
 		kept.status = known
 		k.current = &kept
 	}
 }
 
-// GiveUp forgets the uncertain puts, and denies the incarnation that clean-up has to delete.
+// GiveUp forgets the uncertain puts. If clean-up has an incarnation to delete, GiveUp marks it as
+// denied.
 func (k *State) GiveUp() {
 	k.forget()
 	if in := k.ToDelete(); in != nil {
@@ -250,11 +254,11 @@ func (k *State) ToDelete() *Incarnation {
 // Dirty reports whether clean-up has an incarnation to delete, or an uncertain put to look for.
 func (k *State) Dirty() bool { return k.ToDelete() != nil || len(k.uncertain) > 0 }
 
-// Urgent reports whether clean-up has an incarnation to delete, or has not looked for one since a
-// put became uncertain.
+// Urgent reports whether clean-up has an incarnation to delete, or has not read the key since a put
+// became uncertain.
 func (k *State) Urgent() bool { return k.ToDelete() != nil || k.unlooked }
 
-// Users returns how many users the newest incarnation has.
+// Users returns the number of users of the newest incarnation.
 func (k *State) Users() int {
 	if k.current == nil {
 		return 0

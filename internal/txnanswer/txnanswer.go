@@ -1,9 +1,9 @@
-// Package txnanswer reads the parts of the answer to a transaction. There is one part for each
-// operation of the branch that was run, in the order of the operations.
+// Package txnanswer reads the response to a transaction. A response has one part for each operation
+// of the branch that was run, in the order of the operations.
 //
-// Answers come from the network, so a part can be missing or be of another kind than its operation.
-// The functions then return an error that wraps [ErrMalformed]; they never panic. A result without
-// an error is never nil, and holds no key-value pair that is nil.
+// Responses come from the network, so a part can be missing, or be the response to another kind of
+// operation. The functions then return an error that wraps [ErrMalformed]. They never panic. A
+// result without an error is never nil, and holds no key-value pair that is nil.
 package txnanswer
 
 import (
@@ -14,10 +14,10 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// ErrMalformed is wrapped by the error for an answer that does not fit its request.
+// ErrMalformed is wrapped by the error for a response that does not fit its request.
 var ErrMalformed = errors.New("etcdclient: malformed response")
 
-// Errorf returns an error that wraps ErrMalformed and says what does not fit.
+// Errorf returns an error that wraps ErrMalformed. The formatted text says what does not fit.
 func Errorf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
@@ -30,7 +30,7 @@ func CheckCount(parts []*pb.ResponseOp, want int) error {
 	return nil
 }
 
-// Range returns part i, the answer to a get.
+// Range returns part i, which must be the response to a get.
 func Range(parts []*pb.ResponseOp, i int) (*pb.RangeResponse, error) {
 	resp, err := part(parts, i, "get", (*pb.ResponseOp).GetResponseRange)
 	if err == nil {
@@ -42,28 +42,28 @@ func Range(parts []*pb.ResponseOp, i int) (*pb.RangeResponse, error) {
 	return resp, nil
 }
 
-// Pairs returns the key-value pairs of part i, the answer to a get.
+// Pairs returns the key-value pairs of part i, which must be the response to a get.
 func Pairs(parts []*pb.ResponseOp, i int) ([]*mvccpb.KeyValue, error) {
 	resp, err := Range(parts, i)
 	return resp.GetKvs(), err
 }
 
-// Put returns part i, the answer to a put.
+// Put returns part i, which must be the response to a put.
 func Put(parts []*pb.ResponseOp, i int) (*pb.PutResponse, error) {
 	return part(parts, i, "put", (*pb.ResponseOp).GetResponsePut)
 }
 
-// Delete returns part i, the answer to a delete.
+// Delete returns part i, which must be the response to a delete.
 func Delete(parts []*pb.ResponseOp, i int) (*pb.DeleteRangeResponse, error) {
 	return part(parts, i, "delete", (*pb.ResponseOp).GetResponseDeleteRange)
 }
 
-// Txn returns part i, the answer to a nested transaction.
+// Txn returns part i, which must be the response to a nested transaction.
 func Txn(parts []*pb.ResponseOp, i int) (*pb.TxnResponse, error) {
 	return part(parts, i, "transaction", (*pb.ResponseOp).GetResponseTxn)
 }
 
-// OnlyPair returns the key-value pair in the answer to a get of a single key, or nil if the key
+// OnlyPair returns the key-value pair in the response to a get of a single key, or nil if the key
 // does not exist.
 func OnlyPair(resp *pb.RangeResponse) (*mvccpb.KeyValue, error) {
 	switch kvs := resp.GetKvs(); {
@@ -86,7 +86,7 @@ func CheckPairs(kvs []*mvccpb.KeyValue) error {
 	return nil
 }
 
-// part returns what get finds in part i. request names the operation in errors.
+// part returns what get finds in part i. request is the kind of the operation, for errors.
 func part[R any](
 	parts []*pb.ResponseOp, i int, request string, get func(*pb.ResponseOp) *R,
 ) (*R, error) {

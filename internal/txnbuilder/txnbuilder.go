@@ -1,6 +1,6 @@
-// Package txnbuilder has the transaction builder for packages that decorate a KV. The types of
-// conditions, operations and transactions are parameters, because internal packages do not import
-// the root.
+// Package txnbuilder has the transaction builder for packages that decorate a KV. Conditions,
+// operations and transactions are type parameters, because internal packages do not import the
+// root.
 package txnbuilder
 
 import (
@@ -15,7 +15,7 @@ type Txn[C, O, T any] interface {
 	Else(...O) T
 }
 
-// Parts are the parts of a transaction.
+// Parts are the conditions and operations of a transaction.
 type Parts[C, O, T any] struct {
 	Inner T // the transaction of the decorated KV, which has these parts
 	Cmps  []C
@@ -27,8 +27,8 @@ type Parts[C, O, T any] struct {
 // Builder collects the parts of a transaction. It also adds them to the transaction of the
 // decorated KV, which checks the order of the calls. A decorator embeds a Builder and adds Commit.
 type Builder[C, O any, T Txn[C, O, T]] struct {
-	// These functions change conditions and operations before the decorated KV gets them, or are
-	// nil. They are read-only after Start.
+	// RewriteCmps and RewriteOps change conditions and operations before the decorated KV gets
+	// them. nil changes nothing. They are read-only after Start.
 	RewriteCmps func([]C) ([]C, error)
 	RewriteOps  func([]O) ([]O, error)
 
@@ -39,8 +39,9 @@ type Builder[C, O any, T Txn[C, O, T]] struct {
 	parts Parts[C, O, T]
 }
 
-// Start starts a transaction. inner is the transaction of the decorated KV; outer is the
-// decorator's own, which If, Then and Else return. Start is called once, before the other methods.
+// Start begins a transaction. inner is the transaction of the decorated KV. outer is the
+// decorator's own transaction, which If, Then and Else return. Start must be called once, before
+// the other methods.
 func (b *Builder[C, O, T]) Start(inner, outer T) { b.parts.Inner, b.outer = inner, outer }
 
 // If implements clientv3.Txn.
@@ -58,8 +59,8 @@ func (b *Builder[C, O, T]) Else(ops ...O) T {
 	return add(b, T.Else, &b.parts.Else, b.RewriteOps, ops)
 }
 
-// add rewrites some parts, appends them to list and passes them to step, a method of the decorated
-// KV's transaction. It returns the decorator's transaction.
+// add rewrites the parts in some, appends them to list, and passes them to step, which is a method
+// of the decorated KV's transaction. It returns the decorator's transaction.
 func add[P, C, O any, T Txn[C, O, T]](
 	b *Builder[C, O, T], step func(T, ...P) T, list *[]P, rewrite func([]P) ([]P, error), some []P,
 ) T {
@@ -75,7 +76,7 @@ func add[P, C, O any, T Txn[C, O, T]](
 	return b.outer
 }
 
-// Parts returns the parts that were added.
+// Parts returns all parts that were added.
 func (b *Builder[C, O, T]) Parts() Parts[C, O, T] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
