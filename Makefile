@@ -95,7 +95,7 @@ portable: ## build and test copies of etcdfake and cache on the published client
 	@cp -r internal/backoff bin/portable/internal/
 	@cd bin/portable/etcdfake && rm watch_test.go example_watch_test.go
 	@cd bin/portable/cache && rm $$(ls *_test.go | grep -vxE '(log|portable)_test.go')
-	@versions=$$($(GO) list -m -f '{{.Path}}@{{.Version}}' github.com/stretchr/testify go.uber.org/goleak google.golang.org/grpc github.com/tidwall/btree); \
+	@versions=$$($(GO) list -m -f '{{.Path}}@{{.Version}}' github.com/stretchr/testify go.uber.org/goleak google.golang.org/grpc); \
 	client=$$(cd tools && $(GO) list -m -f '{{.Path}}@{{.Version}}' $(PUBLISHED)); \
 	cd bin/portable; \
 	for f in $$(find etcdfake cache internal -name '*.go'); do sed -E 's,$(PUBLISHED)/(etcdfake|cache|internal),portable.test/\1,' $$f > copy && mv copy $$f; done; \

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"go.etcd.io/etcd/client/v3/cache/internal/fill"
+	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
 // changeOverhead is what a change in the log takes besides keys and values.
@@ -73,7 +74,7 @@ func (f *follower) publish(n *successor, o origin) bool {
 type successor struct {
 	view     *view
 	listed   int64 // the revision of the newest list, which had all events up to it
-	tree     *tree
+	tree     tree
 	bytes    int64
 	revision int64
 	passed   int64 // the watch has delivered all events up to this revision
@@ -91,23 +92,21 @@ type successor struct {
 
 // add takes the next event.
 func (n *successor) add(ev *mvccpb.Event) {
-	key, revision := fill.Key(ev.Kv.Key), ev.Kv.ModRevision
+	key, revision := keytree.Key(ev.Kv.Key), ev.Kv.ModRevision
 	n.passed = max(n.passed, revision)
-	old, existed := n.tree.Get(key)
+	old := n.tree.Get(key)
 	switch {
 	case revision > n.view.revision:
-		if len(n.entry.changes) == 0 {
-			n.tree = copyTree(n.tree)
-		}
 		n.entry.add(key, old, ev)
-		n.bytes += set(n.tree, key, old, ev)
+		n.tree = with(n.tree, key, ev)
+		n.bytes += grown(old, ev)
 		n.revision = revision
-	case revision <= n.listed || existed && old.ModRevision >= revision:
+	case revision <= n.listed || old != nil && old.ModRevision >= revision:
 		// The list had it, or it was delivered before.
-	case !existed && revision <= n.view.confirmed:
+	case old == nil && revision <= n.view.confirmed:
 		n.addLate(key, ev)
 	default:
-		n.wrong = n.wrong || existed || ev.Type == mvccpb.Event_PUT
+		n.wrong = n.wrong || old != nil || ev.Type == mvccpb.Event_PUT
 	}
 }
 
@@ -123,7 +122,7 @@ func (n *successor) logged() int64 {
 func (n *successor) addLate(key string, ev *mvccpb.Event) {
 	var old *pair
 	if n.late != nil {
-		old, _ = n.late.alive.Get(key)
+		old = n.late.alive.Get(key)
 	}
 	if old == nil && ev.Type == mvccpb.Event_DELETE {
 		return // it was delivered before
@@ -132,7 +131,7 @@ func (n *successor) addLate(key string, ev *mvccpb.Event) {
 		n.late, n.ownsLate = n.late.next(), true
 	}
 	n.late.add(key, old, ev)
-	set(n.late.alive, key, old, ev)
+	n.late.alive = with(n.late.alive, key, ev)
 	if n.late.alive.Len() == 0 {
 		n.late, n.complete = nil, n.complete.join(n.late.entry)
 	}
@@ -141,17 +140,17 @@ func (n *successor) addLate(key string, ev *mvccpb.Event) {
 // lateChanges are changes that a proof was ahead of.
 type lateChanges struct {
 	*entry
-	alive *tree // the keys that the changes have left
+	alive tree // the keys that the changes have left
 }
 
 // next returns late changes for one successor to add to. Those of before stay as they are, because
 // the successor may have to be made again.
 func (l *lateChanges) next() *lateChanges {
 	if l == nil {
-		return &lateChanges{entry: &entry{}, alive: &tree{}}
+		return &lateChanges{entry: &entry{}}
 	}
 	e := &entry{first: l.first, last: l.last, size: l.size, changes: l.changes}
-	return &lateChanges{entry: e, alive: copyTree(l.alive)}
+	return &lateChanges{entry: e, alive: l.alive}
 }
 
 // join returns an entry of the changes of two, one of which may be nil.
@@ -163,13 +162,19 @@ func (e *entry) join(later *entry) *entry {
 		changes: append(e.changes, later.changes...)}
 }
 
-// set applies an event to a tree that had old, and returns by how many bytes it grew.
-func set(t *tree, key string, old *mvccpb.KeyValue, ev *mvccpb.Event) int64 {
+// with returns a tree as an event of a key makes it.
+func with(t tree, key string, ev *mvccpb.Event) tree {
 	if ev.Type == mvccpb.Event_DELETE {
-		t.Delete(key)
+		return t.Delete(key)
+	}
+	return t.Set(ev.Kv)
+}
+
+// grown returns by how many bytes the state grows with an event of a key that had old.
+func grown(old *pair, ev *mvccpb.Event) int64 {
+	if ev.Type == mvccpb.Event_DELETE {
 		return -fill.Bytes(old)
 	}
-	t.Set(key, ev.Kv)
 	return fill.Bytes(ev.Kv) - fill.Bytes(old)
 }
 

@@ -22,9 +22,7 @@ func deleteEvent(key string, revision int64) *mvccpb.Event {
 // confirmedView is a view with the key "a" of revision 2. A proof has moved it from revision 3 on
 // to 9.
 func confirmedView() *view {
-	t := &tree{}
-	t.Set("a", putEvent("a", 2).Kv)
-	return &view{tree: t, revision: 9, confirmed: 9}
+	return &view{tree: tree{}.Set(putEvent("a", 2).Kv), revision: 9, confirmed: 9}
 }
 
 func successorOf(v *view, listed int64, late *lateChanges, events ...*mvccpb.Event) *successor {

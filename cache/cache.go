@@ -83,7 +83,7 @@ func New(c *clientv3.Client, prefix string, opts ...Option) (*Cache, error) {
 	k.watchCtx = metadata.AppendToOutgoingContext(
 		clientv3.WithRequireLeader(k.ctx), streamKey, id)
 	k.list = listing{wanted: true}
-	k.newest.Store(&view{tree: &tree{}, last: &entry{}, replaced: make(chan struct{})})
+	k.newest.Store(&view{last: &entry{}, replaced: make(chan struct{})})
 	k.asker = joinAsker(c)
 	k.leave = sync.OnceFunc(func() { leaveAsker(c) })
 	k.start()

@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"iter"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
 // Batch is what has changed in the range since the batch before, or all of it. All batches of one
@@ -72,8 +74,8 @@ func between(from, to *view) Batch {
 // full returns a view's pairs as changes from nothing.
 func full(v *view) []Change {
 	all := make([]Change, 0, v.tree.Len())
-	v.tree.Scan(func(key string, kv *pair) bool {
-		all = append(all, Change{Key: key, New: kv})
+	v.tree.Each(0, v.tree.Len(), func(kv *pair) bool {
+		all = append(all, Change{Key: keytree.Key(kv.Key), New: kv})
 		return true
 	})
 	return all

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
 type pair = mvccpb.KeyValue
@@ -20,27 +22,18 @@ func samePair(a, b *pair) bool {
 
 // difference returns the changes that make the tree to of the tree from, in the order of keys. A
 // change that a pair shows has the pair's revision, a deletion has the given one.
-func difference(from, to *tree, revision int64) []change {
+func difference(from, to tree, revision int64) []change {
 	var changes []change
-	a, b := from.Iter(), to.Iter()
-	inA, inB := a.First(), b.First()
-	for inA || inB {
+	keytree.Diff(from, to, func(old, kv *pair) {
 		switch {
-		case !inB || inA && a.Key() < b.Key():
-			changes = append(changes, change{Change{Key: a.Key(), Old: a.Value()}, revision})
-			inA = a.Next()
-		case !inA || b.Key() < a.Key():
-			kv := b.Value()
-			changes = append(changes, change{Change{Key: b.Key(), New: kv}, kv.ModRevision})
-			inB = b.Next()
-		default:
-			if old, kv := a.Value(), b.Value(); !samePair(old, kv) {
-				changes = append(changes,
-					change{Change{Key: b.Key(), Old: old, New: kv}, kv.ModRevision})
-			}
-			inA, inB = a.Next(), b.Next()
+		case kv == nil:
+			ch := Change{Key: keytree.Key(old.Key), Old: old}
+			changes = append(changes, change{ch, revision})
+		case !samePair(old, kv):
+			ch := Change{Key: keytree.Key(kv.Key), Old: old, New: kv}
+			changes = append(changes, change{ch, kv.ModRevision})
 		}
-	}
+	})
 	return changes
 }
 

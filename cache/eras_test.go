@@ -20,9 +20,8 @@ func loseHistory(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 	_, err := c.Fresh(t.Context(), 0)
 	require.NoError(t, err)
 	c.publish(func(next *view) {
-		next.tree = copyTree(next.tree)
-		old, _ := next.tree.Get("a/k")
-		next.tree.Set("a/k", &pair{Key: old.Key, Value: []byte("lost"), Version: 9,
+		old := next.tree.Get("a/k")
+		next.tree = next.tree.Set(&pair{Key: old.Key, Value: []byte("lost"), Version: 9,
 			CreateRevision: old.CreateRevision, ModRevision: old.ModRevision + 50})
 		next.revision += 100
 	})

@@ -201,8 +201,7 @@ func TestAuditFindsAKeyTooMany(t *testing.T) {
 		require.EqualValues(t, 1, c.Status().Audits)
 		require.Zero(t, c.Status().Differences)
 		c.publish(func(next *view) {
-			next.tree = copyTree(next.tree)
-			next.tree.Set("a/wrong", &pair{Key: []byte("a/wrong"), ModRevision: 1})
+			next.tree = next.tree.Set(&pair{Key: []byte("a/wrong"), ModRevision: 1})
 		})
 		time.Sleep(time.Minute)
 		synctest.Wait()

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"go.etcd.io/etcd/client/v3/cache/internal/fill"
+	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
@@ -133,7 +134,7 @@ func (f *follower) page(a answer) error {
 func keep(v *view, kvs []*mvccpb.KeyValue) {
 	var changed []*mvccpb.KeyValue
 	for i, kv := range kvs {
-		if old, _ := v.tree.Get(fill.Key(kv.Key)); samePair(old, kv) {
+		if old := v.tree.Get(keytree.Key(kv.Key)); samePair(old, kv) {
 			kvs[i] = old
 		} else {
 			changed = append(changed, kv)

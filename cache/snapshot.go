@@ -46,7 +46,8 @@ func (s Snapshot) Get(key string) (*mvccpb.KeyValue, bool) {
 	if s.view == nil {
 		return nil, false
 	}
-	return s.view.tree.Get(key)
+	kv := s.view.tree.Get(key)
+	return kv, kv != nil
 }
 
 // All returns the pairs in the order of their keys.
@@ -63,12 +64,8 @@ func (s Snapshot) Prefix(p string) iter.Seq[*mvccpb.KeyValue] {
 // Range returns the pairs whose keys are from or greater, and less than to, in the order of their
 // keys. As in etcd, a to of "\x00" means that there is no upper end.
 func (s Snapshot) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
-	return func(yield func(*mvccpb.KeyValue) bool) {
-		if s.view == nil {
-			return
-		}
-		s.view.tree.Ascend(from, func(key string, kv *mvccpb.KeyValue) bool {
-			return (to == "\x00" || key < to) && yield(kv)
-		})
+	if s.view == nil {
+		return func(func(*mvccpb.KeyValue) bool) {}
 	}
+	return s.view.tree.Range(from, to)
 }

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
 // Tx is one attempt of an Update: what its function reads from one snapshot, and what it writes. It
@@ -55,7 +57,7 @@ func (tx *Tx) read(key string) *mvccpb.KeyValue {
 		tx.fail(fmt.Errorf("cache of %s: Get(%q) is outside of it", &tx.c.opts, key))
 		return nil
 	}
-	kv, _ := tx.view.tree.Get(key)
+	kv := tx.view.tree.Get(key)
 	tx.keys[key] = kv.GetModRevision()
 	return kv
 }
@@ -118,33 +120,29 @@ func (tx *Tx) shorten(s interval, key string) {
 func (tx *Tx) merged(from, to string) iter.Seq2[string, *mvccpb.KeyValue] {
 	own := tx.writtenIn(from, to)
 	return func(yield func(string, *mvccpb.KeyValue) bool) {
-		going := true
-		yieldOwn := func() {
-			kv, _ := tx.written(own[0], tx.writes[own[0]])
-			going = yield(own[0], kv)
+		yieldOwn := func() bool {
+			key := own[0]
 			own = own[1:]
+			kv, _ := tx.written(key, tx.writes[key])
+			return yield(key, kv)
 		}
-		tx.view.tree.Ascend(from, func(key string, kv *mvccpb.KeyValue) bool {
-			if to != "\x00" && key >= to {
-				return false
+		for kv := range tx.view.tree.Range(from, to) {
+			key := keytree.Key(kv.Key)
+			for len(own) > 0 && own[0] < key {
+				if !yieldOwn() {
+					return
+				}
 			}
-			for going && len(own) > 0 && own[0] < key {
-				yieldOwn()
+			tx.keys[key] = kv.ModRevision
+			overwritten := len(own) > 0 && own[0] == key
+			if overwritten && !yieldOwn() || !overwritten && !yield(key, kv) {
+				return
 			}
-			switch {
-			case !going:
-				return false
-			case len(own) > 0 && own[0] == key:
-				tx.keys[key] = kv.ModRevision
-				yieldOwn()
-			default:
-				tx.keys[key] = kv.ModRevision
-				going = yield(key, kv)
+		}
+		for len(own) > 0 {
+			if !yieldOwn() {
+				return
 			}
-			return going
-		})
-		for going && len(own) > 0 {
-			yieldOwn()
 		}
 	}
 }
@@ -220,23 +218,17 @@ func (tx *Tx) conditions() ([]clientv3.Cmp, error) {
 }
 
 // broken reports whether the conditions do not hold in a tree.
-func (tx *Tx) broken(t *tree) bool {
+func (tx *Tx) broken(t tree) bool {
 	for key, rev := range tx.keys {
-		if kv, _ := t.Get(key); kv.GetModRevision() != rev {
+		if t.Get(key).GetModRevision() != rev {
 			return true
 		}
 	}
-	newer := false
 	for s := range tx.spans {
-		t.Ascend(s.from, func(key string, kv *mvccpb.KeyValue) bool {
-			if s.end != "\x00" && key >= s.end {
-				return false
+		for kv := range t.Range(s.from, s.end) {
+			if kv.ModRevision > tx.view.revision {
+				return true
 			}
-			newer = kv.ModRevision > tx.view.revision
-			return !newer
-		})
-		if newer {
-			return true
 		}
 	}
 	return false

@@ -5,23 +5,15 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"go.etcd.io/etcd/client/v3/cache/internal/fill"
+	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// tree is the content of a range, by key. A tree that a view holds is never written to: its
-// successor is a copy, which shares what is not changed.
-type tree = fill.Tree
-
-// copyTree returns a tree that can be written to without a change of t. It does not write to t, as
-// the Copy of the library does, so views can be copied by any number of goroutines at once.
-func copyTree(t *tree) *tree {
-	private := *t
-	return private.IsoCopy()
-}
+// tree is the content of a range, by key.
+type tree = keytree.Tree
 
 // view is what a cache shows at one moment. It is immutable.
 type view struct {
-	tree         *tree
+	tree         tree
 	revision     int64     // the tree is the state at this revision; 0 before the first list
 	logged       int64     // the log has every change up to it; a proof may be ahead
 	confirmed    int64     // the greatest revision that a proof has moved a view to

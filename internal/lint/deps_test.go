@@ -23,8 +23,7 @@ var linked = []string{
 }
 
 var extra = map[string][]string{
-	"yaml":  {"sigs.k8s.io/yaml", "go.yaml.in/yaml/v2"},
-	"cache": {"github.com/tidwall/btree"},
+	"yaml": {"sigs.k8s.io/yaml", "go.yaml.in/yaml/v2"},
 }
 
 // forTests are the public packages that only tests import.

@@ -7,8 +7,8 @@ var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "
 // stateMachines are packages of pure data, without goroutines and channels.
 var stateMachines = []string{"internal/watchmux", "internal/keepalive", "internal/keystate",
 	"internal/memberhealth", "etcdfake/internal/store", "etcdfake/internal/boltfile",
-	"cache/internal/evaluate", "cache/internal/fill", "cache/internal/question",
-	"cache/internal/watchindex"}
+	"cache/internal/evaluate", "cache/internal/fill", "cache/internal/keytree",
+	"cache/internal/question", "cache/internal/watchindex"}
 
 // goroutineFiles may start goroutines: the machinery, and the parts of the API whose background
 // work has no smaller home.

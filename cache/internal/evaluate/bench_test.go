@@ -12,10 +12,10 @@ import (
 
 // BenchmarkRange lists 10,000 keys.
 func BenchmarkRange(b *testing.B) {
-	k := evaluate.Keys{Tree: new(evaluate.Tree)}
+	var k evaluate.Keys
 	for n := range 10_000 {
-		key := fmt.Sprintf("a/%06d", n)
-		k.Tree.Set(key, &mvccpb.KeyValue{Key: []byte(key), Value: make([]byte, 256)})
+		key := fmt.Appendf(nil, "a/%06d", n)
+		k.Tree = k.Tree.Set(&mvccpb.KeyValue{Key: key, Value: make([]byte, 256)})
 	}
 	req := &pb.RangeRequest{Key: []byte("a/"), RangeEnd: []byte("a0")}
 	b.ReportAllocs()

@@ -70,15 +70,15 @@ func (s *store) note() {
 
 // keysAt returns the newest tree, with what was different at a revision.
 func (s *store) keysAt(rev int64) evaluate.Keys {
-	k := evaluate.Keys{Tree: new(evaluate.Tree), Past: map[string]*mvccpb.KeyValue{}}
+	k := evaluate.Keys{Past: map[string]*mvccpb.KeyValue{}}
 	for key, kv := range s.states[s.last] {
-		k.Tree.Set(key, kv)
+		k.Tree = k.Tree.Set(kv)
 		if s.states[rev][key] == nil {
 			k.Past[key] = nil
 		}
 	}
 	for key, kv := range s.states[rev] {
-		if now, ok := k.Tree.Get(key); !ok || now.ModRevision != kv.ModRevision {
+		if now := k.Tree.Get(key); now == nil || now.ModRevision != kv.ModRevision {
 			k.Past[key] = kv
 		}
 	}
@@ -189,19 +189,18 @@ func TestComparisonsAreDecidedAsByAServer(t *testing.T) {
 }
 
 func TestAnswersAreCopiesOfThePairs(t *testing.T) {
-	k := evaluate.Keys{Tree: new(evaluate.Tree)}
+	var k evaluate.Keys
+	key := func(n int) string { return fmt.Sprintf("k%03d", n) }
 	for n := range 600 {
-		key := fmt.Sprintf("k%03d", n)
-		k.Tree.Set(key, &mvccpb.KeyValue{Key: []byte(key), ModRevision: 7})
+		k.Tree = k.Tree.Set(&mvccpb.KeyValue{Key: []byte(key(n)), ModRevision: 7})
 	}
 	resp := evaluate.Range(k, &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l")})
 	require.Len(t, resp.Kvs, 600)
 	for _, kv := range resp.Kvs {
 		kv.Key, kv.ModRevision = kv.Key[1:], 0
 	}
-	k.Tree.Scan(func(key string, kv *mvccpb.KeyValue) bool {
-		require.Equal(t, key, string(kv.Key))
+	for n, kv := range k.Tree.Slice(0, 600) {
+		require.Equal(t, key(n), string(kv.Key))
 		require.Equal(t, int64(7), kv.ModRevision)
-		return true
-	})
+	}
 }

@@ -1,37 +1,29 @@
 package evaluate
 
 import (
+	"slices"
 	"sort"
 
-	"github.com/tidwall/btree"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-)
 
-// Tree is the content of a range, by key.
-type Tree = btree.Map[string, *mvccpb.KeyValue]
+	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
+)
 
 // Keys is the state of a range at one revision: a tree, and what was different from it.
 type Keys struct {
 	// Tree is the state at some revision.
-	Tree *Tree
+	Tree keytree.Tree
 	// Past has the keys that the tree has from a later revision, or has not; nil stands for a key
 	// that did not exist.
 	Past map[string]*mvccpb.KeyValue
 }
-
-// endOfKeys is the end of a range that has none.
-const endOfKeys = "\x00"
-
-// within reports whether a key lies before the end of a range.
-func within(key, end string) bool { return end == endOfKeys || key < end }
 
 // get returns the pair with a key, or nil.
 func (k Keys) get(key string) *mvccpb.KeyValue {
 	if kv, changed := k.Past[key]; changed {
 		return kv
 	}
-	kv, _ := k.Tree.Get(key)
-	return kv
+	return k.Tree.Get(key)
 }
 
 // find returns the pairs of a range in the order of their keys, up to a limit unless that is 0. An
@@ -46,35 +38,22 @@ func (k Keys) find(key, end string, limit int64) []*mvccpb.KeyValue {
 	if len(k.Past) > 0 {
 		return cut(k.findPast(key, end), limit)
 	}
-	size := k.count(key, end)
+	from, to := k.Tree.Ranks(key, end)
 	if limit > 0 {
-		size = min(size, limit)
+		to = from + int(min(int64(to-from), limit))
 	}
-	found := make([]*mvccpb.KeyValue, 0, size)
-	k.Tree.Ascend(key, func(at string, kv *mvccpb.KeyValue) bool {
-		if !within(at, end) || limit > 0 && int64(len(found)) == limit {
-			return false
-		}
-		found = append(found, kv)
-		return true
-	})
-	return found
+	return k.Tree.Slice(from, to)
 }
 
 // findPast returns all pairs of a range, in the order of their keys.
 func (k Keys) findPast(key, end string) []*mvccpb.KeyValue {
-	var found []*mvccpb.KeyValue
-	k.Tree.Ascend(key, func(at string, kv *mvccpb.KeyValue) bool {
-		if !within(at, end) {
-			return false
-		}
-		if _, changed := k.Past[at]; !changed {
-			found = append(found, kv)
-		}
-		return true
+	from, to := k.Tree.Ranks(key, end)
+	found := slices.DeleteFunc(k.Tree.Slice(from, to), func(kv *mvccpb.KeyValue) bool {
+		_, changed := k.Past[keytree.Key(kv.Key)]
+		return changed
 	})
 	for at, kv := range k.Past {
-		if kv != nil && at >= key && within(at, end) {
+		if kv != nil && at >= key && (end == keytree.NoEnd || at < end) {
 			found = append(found, kv)
 		}
 	}
@@ -84,22 +63,11 @@ func (k Keys) findPast(key, end string) []*mvccpb.KeyValue {
 
 // count returns how many keys a range has.
 func (k Keys) count(key, end string) int64 {
-	switch {
-	case end == "" || len(k.Past) > 0:
+	if end == "" || len(k.Past) > 0 {
 		return int64(len(k.find(key, end, 0)))
-	case end == endOfKeys:
-		return int64(k.Tree.Len() - k.rank(key))
-	default:
-		return int64(max(0, k.rank(end)-k.rank(key)))
 	}
-}
-
-// rank returns how many keys of the tree are lower than key.
-func (k Keys) rank(key string) int {
-	return sort.Search(k.Tree.Len(), func(i int) bool {
-		at, _, _ := k.Tree.GetAt(i)
-		return at >= key
-	})
+	from, to := k.Tree.Ranks(key, end)
+	return int64(to - from)
 }
 
 func cut(kvs []*mvccpb.KeyValue, limit int64) []*mvccpb.KeyValue {

@@ -19,14 +19,11 @@ package fill
 
 import (
 	"sort"
-	"unsafe"
 
-	"github.com/tidwall/btree"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-)
 
-// Tree is the content of a range, by key.
-type Tree = btree.Map[string, *mvccpb.KeyValue]
+	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
+)
 
 // Fill is a state that is being built. It is not safe for concurrent use.
 type Fill struct {
@@ -36,9 +33,10 @@ type Fill struct {
 	next     string // the first key of the page to read next
 	complete bool   // all pages are read
 	pages    []page // those that are read, in order
-	tree     *Tree
-	bytes    int64                            // of the keys and values in tree
-	aside    btree.Map[string, *mvccpb.Event] // the newest event of each key from next on
+	tree     keytree.Tree
+	bytes    int64                    // of the keys and values in tree
+	aside    map[string]*mvccpb.Event // the newest event of each key from next on
+	keys     keytree.Tree             // the keys of aside, in order
 }
 
 // page is the part of the range that one answer has covered.
@@ -51,7 +49,8 @@ type page struct {
 // the revision confirmed. A page below the revision least, or below confirmed, is refused.
 func New(from string, confirmed, least int64) *Fill {
 	return &Fill{
-		least: max(confirmed, least), passed: confirmed, next: from, tree: &Tree{},
+		least: max(confirmed, least), passed: confirmed, next: from,
+		aside: map[string]*mvccpb.Event{},
 	}
 }
 
@@ -71,8 +70,8 @@ func (f *Fill) Page(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 	if f.complete || revision < f.least {
 		return false
 	}
+	f.tree = f.tree.Append(kvs)
 	for _, kv := range kvs {
-		f.tree.Load(Key(kv.Key), kv)
 		f.bytes += Bytes(kv)
 	}
 	end := ""
@@ -88,22 +87,24 @@ func (f *Fill) Page(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 
 // takeAside applies the events that were kept aside for the page that was added last.
 func (f *Fill) takeAside() {
-	last := f.pages[len(f.pages)-1]
-	for {
-		key, ev, ok := f.aside.Min()
-		if !ok || !f.complete && key >= last.end {
-			return
-		}
-		f.aside.PopMin()
-		f.apply(key, ev, last.watermark)
+	last, n := f.pages[len(f.pages)-1], f.keys.Len()
+	if !f.complete {
+		n = f.keys.Rank(last.end)
+	}
+	for _, kv := range f.keys.Slice(0, n) {
+		key := keytree.Key(kv.Key)
+		f.apply(key, f.aside[key], last.watermark)
+		f.keys = f.keys.Delete(key)
+		delete(f.aside, key)
 	}
 }
 
 // Event adds an event of the watch. Events arrive in the order of their revisions.
 func (f *Fill) Event(ev *mvccpb.Event) {
-	key := Key(ev.Kv.Key)
+	key := keytree.Key(ev.Kv.Key)
 	if !f.complete && key >= f.next {
-		f.aside.Set(key, ev)
+		f.keys = f.keys.Set(ev.Kv)
+		f.aside[key] = ev
 		return
 	}
 	i := sort.Search(len(f.pages), func(i int) bool {
@@ -116,14 +117,13 @@ func (f *Fill) apply(key string, ev *mvccpb.Event, watermark int64) {
 	if ev.Kv.ModRevision <= watermark {
 		return
 	}
-	var old *mvccpb.KeyValue
+	f.bytes -= Bytes(f.tree.Get(key))
 	if ev.Type == mvccpb.Event_DELETE {
-		old, _ = f.tree.Delete(key)
-	} else {
-		old, _ = f.tree.Set(key, ev.Kv)
-		f.bytes += Bytes(ev.Kv)
+		f.tree = f.tree.Delete(key)
+		return
 	}
-	f.bytes -= Bytes(old)
+	f.tree = f.tree.Set(ev.Kv)
+	f.bytes += Bytes(ev.Kv)
 }
 
 // Pass says that the watch has delivered all events up to revision.
@@ -160,9 +160,9 @@ func (f *Fill) Prove(newer []*mvccpb.KeyValue, count, revision int64) {
 
 // Unchanged reports whether a tree has all the given pairs, at their mod revisions, and as many
 // keys as count says.
-func Unchanged(t *Tree, newer []*mvccpb.KeyValue, count int64) bool {
+func Unchanged(t keytree.Tree, newer []*mvccpb.KeyValue, count int64) bool {
 	for _, kv := range newer {
-		if own, ok := t.Get(Key(kv.Key)); !ok || own.ModRevision != kv.ModRevision {
+		if own := t.Get(keytree.Key(kv.Key)); own == nil || own.ModRevision != kv.ModRevision {
 			return false
 		}
 	}
@@ -170,23 +170,12 @@ func Unchanged(t *Tree, newer []*mvccpb.KeyValue, count int64) bool {
 }
 
 // Whole returns the state and its revision, and false if pages are missing or the watch has not
-// passed all of their watermarks. The Fill must not be used after it has returned true.
-func (f *Fill) Whole() (tree *Tree, bytes, revision int64, ok bool) {
+// passed all of their watermarks.
+func (f *Fill) Whole() (tree keytree.Tree, bytes, revision int64, ok bool) {
 	if !f.complete || f.passed < f.greatest {
-		return nil, 0, 0, false
+		return keytree.Tree{}, 0, 0, false
 	}
-	t := f.tree
-	f.tree = nil // so that its nodes are garbage as soon as they are copied
-	return pack(t), f.bytes, f.passed, true
-}
-
-// pack returns a copy of a tree that takes half of the memory. While a tree grows, the half of a
-// node that was split off stays in the memory of the other half. A copy of a node takes what it
-// needs, and a scan that may change the copied tree copies each node.
-func pack(t *Tree) *Tree {
-	packed := t.Copy()
-	packed.ScanMut(func(string, *mvccpb.KeyValue) bool { return true })
-	return packed
+	return f.tree, f.bytes, f.passed, true
 }
 
 // Bytes returns the bytes of a pair's key and value; of nil it is 0.
@@ -196,7 +185,3 @@ func Bytes(kv *mvccpb.KeyValue) int64 {
 	}
 	return int64(len(kv.Key) + len(kv.Value))
 }
-
-// Key returns a key as a string that shares the bytes of the pair. That is safe because a pair is
-// never changed once it has been received, and it spares a copy of every key.
-func Key(key []byte) string { return unsafe.String(unsafe.SliceData(key), len(key)) }

@@ -130,10 +130,9 @@ func TestStateIsThatOfItsRevision(t *testing.T) {
 				proven++
 			}
 			got, size := map[string]*mvccpb.KeyValue{}, int64(0)
-			tree.Scan(func(key string, kv *mvccpb.KeyValue) bool {
-				got[key], size = kv, size+Bytes(kv)
-				return true
-			})
+			for _, kv := range tree.Slice(0, tree.Len()) {
+				got[string(kv.Key)], size = kv, size+Bytes(kv)
+			}
 			require.Equal(t, h.states[rev], got, "seed %d, revision %d", seed, rev)
 			require.Equal(t, size, bytes, "seed %d", seed)
 			require.GreaterOrEqual(t, rev, f.Least())

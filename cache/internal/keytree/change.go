@@ -1,0 +1,211 @@
+package keytree
+
+import (
+	"slices"
+	"strings"
+)
+
+// Set returns the tree with the pair in place of the one that has its key, if there is one.
+func (t Tree) Set(kv *Pair) Tree {
+	if t.root == nil {
+		return Tree{leaf([]*Pair{kv})}
+	}
+	return top(t.root.set(Key(kv.Key), kv))
+}
+
+// Append returns the tree with more pairs. It is much quicker than Set if they are in the order of
+// their keys, and their keys greater than those of the tree.
+func (t Tree) Append(kvs []*Pair) Tree {
+	switch {
+	case len(kvs) == 0:
+		return t
+	case !t.precedes(kvs):
+		for _, kv := range kvs {
+			t = t.Set(kv)
+		}
+		return t
+	case t.root == nil:
+		return top(chunks(kvs))
+	}
+	return top(t.root.append(kvs))
+}
+
+// precedes reports whether pairs are in the order of their keys, and behind those of the tree.
+func (t Tree) precedes(kvs []*Pair) bool {
+	for i, kv := range kvs[1:] {
+		if compare(kvs[i], kv) >= 0 {
+			return false
+		}
+	}
+	return t.root == nil || t.root.last() < Key(kvs[0].Key)
+}
+
+// Delete returns the tree without a key.
+func (t Tree) Delete(key string) Tree {
+	if t.root == nil {
+		return t
+	}
+	n := t.root.delete(key)
+	for n != nil && n.below != nil && n.entries == 1 {
+		n = n.below.children[0]
+	}
+	return Tree{n}
+}
+
+// top returns the tree of nodes that lie next to each other.
+func top(nodes []*node) Tree {
+	for len(nodes) > 1 {
+		nodes = groups(most, lowsOf(nodes), nodes)
+	}
+	return Tree{nodes[0]}
+}
+
+// chunks makes leaves of pairs, all of them full but the last.
+func chunks(kvs []*Pair) (nodes []*node) {
+	for part := range slices.Chunk(kvs, most) {
+		nodes = append(nodes, leaf(part))
+	}
+	return nodes
+}
+
+// groups makes inner nodes of n children each; the last may have fewer.
+func groups(n int, lows []string, children []*node) (nodes []*node) {
+	for i := 0; i < len(children); i += n {
+		end := min(i+n, len(children))
+		nodes = append(nodes, inner(slices.Clone(lows[i:end]), slices.Clone(children[i:end])))
+	}
+	return nodes
+}
+
+// lowsOf returns a low of each node. A low is a copy of a key: the pair, and whatever shares memory
+// with its key, may go while the low stays.
+func lowsOf(nodes []*node) []string {
+	lows := make([]string, len(nodes))
+	for i, n := range nodes {
+		if lows[i] = n.key(0); n.below == nil {
+			lows[i] = strings.Clone(lows[i])
+		}
+	}
+	return lows
+}
+
+// append returns the nodes that take the place of n, which is the last of its level.
+func (n *node) append(kvs []*Pair) []*node {
+	if n.below == nil {
+		return chunks(slices.Concat(n.pairs[:n.size], kvs))
+	}
+	last := int(n.entries) - 1
+	fresh := n.below.children[last].append(kvs)
+	lows := slices.Concat(n.below.lows[:last+1], lowsOf(fresh[1:]))
+	return groups(most, lows, slices.Concat(n.below.children[:last], fresh))
+}
+
+// set returns the one or two nodes that take the place of n.
+func (n *node) set(key string, kv *Pair) []*node {
+	i, found := n.find(key)
+	if n.below != nil {
+		i = max(i, 0)
+		return n.replace(i, key, n.below.children[i].set(key, kv))
+	}
+	if found {
+		same := *n
+		same.pairs[i] = kv
+		return []*node{&same}
+	}
+	pairs := slices.Insert(slices.Clone(n.pairs[:n.size]), i+1, kv)
+	switch {
+	case len(pairs) > most:
+		half := len(pairs) / 2
+		return []*node{leaf(pairs[:half]), leaf(pairs[half:])}
+	case !n.shares(key):
+		return []*node{leaf(pairs)}
+	}
+	more := &node{size: n.size + 1, skip: n.skip, entries: n.entries + 1}
+	copy(more.pairs[:], pairs)
+	copy(more.heads[:], n.heads[:i+1])
+	more.heads[i+1] = head(key, int(n.skip))
+	copy(more.heads[i+2:], n.heads[i+1:])
+	return []*node{more}
+}
+
+// replace returns the one or two nodes that take the place of n when the given nodes take that of
+// child i, below which the key was added or its pair replaced.
+func (n *node) replace(i int, key string, fresh []*node) []*node {
+	b := n.below
+	children := slices.Concat(b.children[:i], fresh, b.children[i+1:])
+	if len(fresh) == 1 && key >= b.lows[0] && n.shares(key) {
+		return []*node{n.withChildren(children)}
+	}
+	lows := slices.Concat(b.lows[:i+1], lowsOf(fresh[1:]), b.lows[i+1:])
+	if key < lows[0] {
+		lows[0] = strings.Clone(key)
+	}
+	if len(children) <= most {
+		return []*node{inner(lows, children)}
+	}
+	return groups((len(children)+1)/2, lows, children)
+}
+
+// withChildren returns a node like n with other children for the same lows.
+func (n *node) withChildren(children []*node) *node {
+	same := *n
+	same.below = &below{lows: n.below.lows, children: children}
+	same.count()
+	return &same
+}
+
+// delete returns the node that takes the place of n, or nil if nothing is left.
+func (n *node) delete(key string) *node {
+	i, found := n.find(key)
+	switch {
+	case n.below != nil && i >= 0:
+		return n.deleteBelow(i, key)
+	case !found:
+		return n
+	case n.size == 1:
+		return nil
+	}
+	fewer := *n
+	fewer.size, fewer.entries = n.size-1, n.entries-1
+	copy(fewer.pairs[i:], n.pairs[i+1:])
+	copy(fewer.heads[i:], n.heads[i+1:])
+	fewer.pairs[fewer.size] = nil
+	return &fewer
+}
+
+// deleteBelow is delete for an inner node that may have the key below child i.
+func (n *node) deleteBelow(i int, key string) *node {
+	lows, children := n.below.lows, n.below.children
+	child := children[i].delete(key)
+	switch {
+	case child == children[i]:
+		return n
+	case child == nil && len(children) == 1:
+		return nil
+	case child == nil:
+		return inner(without(lows, i), without(children, i))
+	}
+	children = slices.Clone(children)
+	children[i] = child
+	if child.entries < few {
+		for _, left := range []int{max(i-1, 0), min(i, len(children)-2)} {
+			if left >= 0 && children[left].entries+children[left+1].entries <= joined {
+				children[left] = join(children[left], children[left+1])
+				return inner(without(lows, left+1), without(children, left+1))
+			}
+		}
+	}
+	return n.withChildren(children)
+}
+
+// join returns one node of two neighbours.
+func join(a, b *node) *node {
+	if a.below == nil {
+		return leaf(slices.Concat(a.pairs[:a.size], b.pairs[:b.size]))
+	}
+	return inner(slices.Concat(a.below.lows, b.below.lows),
+		slices.Concat(a.below.children, b.below.children))
+}
+
+// without returns a copy of a slice without an element.
+func without[E any](s []E, i int) []E { return slices.Concat(s[:i], s[i+1:]) }
