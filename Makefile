@@ -92,7 +92,7 @@ consumers: etcd ## compare programs built with this client and with the publishe
 # not let it (each waits for a channel that was made outside of the bubble of testing/synctest), or measures this module's watches.
 portable: ## build and test copies of etcdfake and cache on the published client
 	@rm -rf bin/portable; mkdir -p bin/portable/internal; cp -r etcdfake cache bin/portable/; rm -rf bin/portable/cache/linearizability
-	@cp -r internal/backoff bin/portable/internal/
+	@cp -r internal/backoff internal/streamonly bin/portable/internal/
 	@cd bin/portable/etcdfake && rm watch_test.go example_watch_test.go
 	@cd bin/portable/cache && rm $$(ls *_test.go | grep -vxE '(log|portable)_test.go')
 	@versions=$$($(GO) list -m -f '{{.Path}}@{{.Version}}' github.com/stretchr/testify go.uber.org/goleak google.golang.org/grpc); \

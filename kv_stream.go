@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 	"go.etcd.io/etcd/client/v3/internal/balancer"
 	"go.etcd.io/etcd/client/v3/internal/classify"
+	"go.etcd.io/etcd/client/v3/internal/streamonly"
 )
 
 // RangeStreamResponse is one piece of the answer to [KV.GetStream]. If Err returns an error, all
@@ -63,7 +64,7 @@ func (kv *kv) GetStreamRewritten(
 	s := &getStream{
 		op:      OpGet(key, opts...),
 		remote:  kv.remote,
-		paging:  kv.paging,
+		paging:  kv.paging && !streamonly.Is(ctx),
 		maxPage: maxPageBytes,
 		rewrite: rewrite,
 		pieces:  make(chan RangeStreamResponse, 1),

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -27,7 +28,8 @@ type asker struct {
 	tasks  sync.WaitGroup // the goroutine
 	caches int            // guarded by askers.mu
 
-	versions versions
+	versions  versions
+	noStreams atomic.Pointer[time.Time] // when a server last had no RangeStream; nil: never
 
 	// guarded by mu
 	mu   sync.Mutex

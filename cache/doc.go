@@ -40,7 +40,10 @@
 //	           → filling, when the server has confirmed it at revision W
 //	filling    pages of the range are read, none pinned to a revision. A page has its own revision L,
 //	           which is that of its answer. Pages are linearizable: one with L < W, or below a page
-//	           or a view of before, shows that the cluster was restored.
+//	           or a view of before, shows that the cluster was restored. Where the server has
+//	           RangeStream (etcd 3.7), all that is behind the first page is asked for at once at
+//	           that page's L, and each piece of the answer is a page. If the stream breaks, because L
+//	           was compacted or for another reason, a newer one goes on from there.
 //	           An event of revision r counts for a key of a page if r > L. For a key of a page that
 //	           is still to come, the newest event is kept aside.
 //	           → following, when all pages are read and the watch has passed the greatest L

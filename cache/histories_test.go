@@ -82,6 +82,7 @@ func (w *world) addCluster(writes [][]clientv3.Op) {
 		m.commit(w, ops)
 	}
 	m.cluster.On("Range", w.decide)
+	m.cluster.On("RangeStream", w.slowPieces)
 	m.cluster.On("Watch", w.decide)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -353,8 +354,12 @@ func runHistory(t *testing.T, seed uint64) {
 		cfg.DialOptions = []grpc.DialOption{grpc.WithContextDialer(w.dial)}
 	})
 	w.faulty = true
+	pages := WithPageSize(1 + w.intN(20))
+	if seed%2 == 0 {
+		pages = pageOf(1 + w.intN(5)) // and a stream for the rest
+	}
 	var err error
-	w.cache, err = New(w.client, historyPrefix, WithPageSize(1+w.intN(20)),
+	w.cache, err = New(w.client, historyPrefix, pages,
 		WithHistory(int64(w.intN(3000))), WithAudit(time.Duration(1+w.intN(60))*time.Second))
 	require.NoError(t, err)
 	var consumers sync.WaitGroup

@@ -42,13 +42,17 @@ var errWentBack = errors.New("the cluster was restored to a revision of the past
 
 // answer is one page, a proof, or why no more can be read.
 type answer struct {
-	kvs    []*mvccpb.KeyValue
-	header *pb.ResponseHeader
-	more   bool
-	err    error
-	proof  bool  // kvs are the keys that have changed, and count is that of all keys
-	count  int64 // of all keys
+	kvs      []*mvccpb.KeyValue
+	header   *pb.ResponseHeader
+	revision int64 // of the page; that of the header, or an earlier one
+	more     bool
+	err      error
+	proof    bool  // kvs are the keys that have changed, and count is that of all keys
+	count    int64 // of all keys
 }
+
+// next returns the first key behind a page. After that the pairs may be passed on.
+func (a *answer) next() string { return string(a.kvs[len(a.kvs)-1].Key) + "\x00" }
 
 // startList begins a list under the watch that was confirmed with the header.
 func (f *follower) startList(list listing, header *pb.ResponseHeader) {
@@ -112,9 +116,9 @@ func (f *follower) page(a answer) error {
 		}
 	}
 	keep(c.now(), a.kvs)
-	f.fill.Page(a.kvs, a.header.Revision, a.more)
+	f.fill.Page(a.kvs, a.revision, a.more)
 	c.counts.pages.Add(1)
-	c.learn(a.header.Revision)
+	c.learn(a.revision)
 	keys, bytes := f.fill.Size()
 	if err := c.tooLarge(bytes); err != nil {
 		return err
@@ -153,28 +157,33 @@ func (c *Cache) tooLarge(bytes int64) error {
 
 // reader reads the pages of one list.
 type reader struct {
-	c       *Cache
-	ctx     context.Context
-	pages   chan<- answer
-	size    int   // keys a page
-	most    int   // keys a page, at most
-	least   int64 // no page can be below this revision
-	certain int64 // every page is at this revision at least; 0 before the first
+	c         *Cache
+	ctx       context.Context
+	pages     chan<- answer
+	size      int   // keys a page
+	most      int   // keys a page, at most
+	least     int64 // no page can be below this revision
+	certain   int64 // every page is at this revision at least; 0 before the first
+	fruitless int   // streams that have failed without a key since one had keys
 }
 
-// run reads one page after another and delivers them to the follower. Then it goes on with proofs,
-// for servers that do not say how far the watch is.
+// run reads one page after another and delivers them to the follower, and what is behind a page by
+// streams, if the server has them. Then it goes on with proofs, for servers that do not say how far
+// the watch is.
 func (r *reader) run() {
 	for from, more := r.c.opts.from, true; more; {
 		a := r.read(from)
 		if more = a.more; more {
-			from = string(a.kvs[len(a.kvs)-1].Key) + "\x00"
+			from = a.next()
 		}
 		if !r.deliver(a) { // from now on the pairs are the follower's
 			return
 		}
 		if r.certain == 0 {
 			r.certain = a.header.Revision // the others are no lower
+		}
+		if more {
+			from, more = r.streamRest(from, a.header)
 		}
 	}
 	for attempt := 0; ; attempt++ {
@@ -221,7 +230,8 @@ func (r *reader) read(from string) answer {
 		case err == nil:
 			r.least = resp.Header.Revision
 			r.grow(resp)
-			return answer{kvs: resp.Kvs, header: resp.Header, more: resp.More && len(resp.Kvs) > 0}
+			return answer{kvs: resp.Kvs, header: resp.Header, revision: resp.Header.Revision,
+				more: resp.More && len(resp.Kvs) > 0}
 		case r.ctx.Err() != nil, isRefusal(err):
 			return answer{err: err}
 		case status.Code(err) == codes.ResourceExhausted && r.size > 1:
@@ -254,10 +264,14 @@ func (r *reader) grow(page *clientv3.GetResponse) {
 func (r *reader) request(from string, timeout time.Duration) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, timeout)
 	defer cancel()
-	opts := []clientv3.OpOption{clientv3.WithRange(r.c.opts.end),
-		clientv3.WithLimit(int64(r.size))}
+	return r.c.client.Get(ctx, from, r.options(clientv3.WithLimit(int64(r.size)))...)
+}
+
+// options returns the options of a request for keys up to the end of the range.
+func (r *reader) options(bound clientv3.OpOption) []clientv3.OpOption {
+	opts := []clientv3.OpOption{clientv3.WithRange(r.c.opts.end), bound}
 	if r.c.opts.keysOnly {
 		opts = append(opts, clientv3.WithKeysOnly())
 	}
-	return r.c.client.Get(ctx, from, opts...)
+	return opts
 }

@@ -36,9 +36,12 @@ func WithRange(from, end string) Option {
 	return func(o *options) { o.from, o.end, o.ranged = from, end, true }
 }
 
-// WithPageSize sets how many keys one request reads while the range is listed. By default it is
-// 1,000, and more for a large range: a fiftieth of it, as long as a page has no more than about 8
-// MiB. A page that the client may not receive because of its size in bytes is halved.
+// WithPageSize sets how many keys one request reads while the range is listed, and has all of it
+// read by such pages. By default the first page has 1,000 keys, and servers that can stream a range
+// (etcd 3.7) send the other keys in one answer, in pieces of about 1.5 MiB. From other servers
+// later pages of a large range are larger: a fiftieth of it, as long as a page has no more than
+// about 8 MiB. A page that the client may not receive because of its size in bytes is halved; a
+// piece that it may not receive has the rest read by pages.
 func WithPageSize(keys int) Option {
 	return func(o *options) { o.pageSize, o.paged = keys, true }
 }

@@ -243,8 +243,8 @@ func (s *serverStream) rangeStream(msg proto.Message) error {
 			return err
 		}
 	}
-	chunks, err := s.m.c.store.RangeStream(s.m.caller(tokens(s.ctx)), req)
-	return sendAll(s, chunks, err)
+	return s.m.c.store.RangeStream(s.m.caller(tokens(s.ctx)), req,
+		func(chunk *pb.RangeStreamResponse) error { return s.SendMsg(chunk) })
 }
 
 func (s *serverStream) snapshot(proto.Message) error {

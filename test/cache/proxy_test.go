@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/cache"
@@ -16,7 +17,9 @@ import (
 )
 
 // throughProxy returns a client of etcd's grpc-proxy of a member. Both end with the test.
-func throughProxy(t *testing.T, member *etcdtest.Member) *clientv3.Client {
+func throughProxy(
+	t *testing.T, member *etcdtest.Member, opts ...grpc.DialOption,
+) *clientv3.Client {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -33,7 +36,7 @@ func throughProxy(t *testing.T, member *etcdtest.Member) *clientv3.Client {
 		_ = cmd.Wait()
 		_ = log.Close()
 	})
-	return testclient.New(t, clientv3.Config{Endpoints: []string{addr}})
+	return testclient.New(t, clientv3.Config{Endpoints: []string{addr}, DialOptions: opts})
 }
 
 // TestCacheWorksThroughEtcdsProxy shows that a cache behind etcd's grpc-proxy, which does not

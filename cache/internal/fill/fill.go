@@ -2,19 +2,20 @@
 // from the events of a watch that was open before the first page was read. It is pure data: calls
 // in, a tree out.
 //
-// A page has a watermark, the revision L of its answer. It is the state at L of the keys from where
-// the page before ended to where it ends itself. An event of revision r counts for a key of a page
-// if r > L, because the page has all earlier ones. The newest event of a key whose page is still to
-// come is kept aside, and is treated in that way when the page arrives. So when all pages are there
-// and the watch has passed the greatest L, every key is as it was at the revision that the watch
-// has passed.
+// A page has a watermark, the revision L that it was read at. It is the state at L of the keys from
+// where the page before ended to where it ends itself. An event of revision r counts for a key of a
+// page if r > L, because the page has all earlier ones. The newest event of a key whose page is
+// still to come is kept aside, and is treated in that way when the page arrives. So when all pages
+// are there and the watch has passed the greatest L, every key is as it was at the revision that
+// the watch has passed.
 //
 // Invariants:
 //
 //   - Pages arrive in the order of their keys, and cover the range without gaps.
 //   - The watch delivers every event after the revision of its confirmation, so a page below that
 //     revision is refused: events between L and the confirmation would be missing.
-//   - Nothing is read at a given revision, so no compaction can break it.
+//   - A page may be of any revision from there on. So a page that is there stays, whatever is
+//     compacted or lost afterwards.
 package fill
 
 import (
@@ -39,7 +40,7 @@ type Fill struct {
 	keys     keytree.Tree             // the keys of aside, in order
 }
 
-// page is the part of the range that one answer has covered.
+// page is the part of the range that answers of one revision have covered, one behind the other.
 type page struct {
 	end       string // the first key behind the page
 	watermark int64
@@ -78,7 +79,11 @@ func (f *Fill) Page(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 	if more && len(kvs) > 0 {
 		end = string(kvs[len(kvs)-1].Key) + "\x00"
 	}
-	f.pages = append(f.pages, page{end: end, watermark: revision})
+	if n := len(f.pages); n > 0 && f.pages[n-1].watermark == revision {
+		f.pages[n-1].end = end
+	} else {
+		f.pages = append(f.pages, page{end: end, watermark: revision})
+	}
 	f.greatest = max(f.greatest, revision)
 	f.next, f.complete = end, end == ""
 	f.takeAside()

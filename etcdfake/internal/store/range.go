@@ -8,9 +8,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 // maxRequestBytes is the limit of a proposed request, and the size that the chunks of a RangeStream
@@ -205,82 +202,4 @@ func keysOnly(kvs []*mvccpb.KeyValue, indexOnly bool) []*mvccpb.KeyValue {
 		}
 	}
 	return keys
-}
-
-// RangeStream answers a range in chunks of one revision.
-func (s *Store) RangeStream(c Caller, req *pb.RangeRequest) ([]*pb.RangeStreamResponse, error) {
-	if err := checkRangeRequest(req); err != nil {
-		return nil, err
-	}
-	if !defaultOrder(req.SortTarget, req.SortOrder) {
-		return nil, status.Error(codes.Unimplemented,
-			"RangeStream does not support custom sort orders")
-	}
-	if filtersRevisions(req) {
-		return nil, status.Error(codes.Unimplemented,
-			"RangeStream does not support revision filters")
-	}
-	s.enter()
-	defer s.leave()
-	rev, err := s.admitRange(c, req)
-	if err != nil {
-		return nil, err
-	}
-	if req.CountOnly {
-		resp, err := s.kv.answerRange(req, rev, false)
-		if err != nil {
-			return nil, err
-		}
-		resp.Header = s.headerAt(c, rev)
-		return []*pb.RangeStreamResponse{{RangeResponse: resp}}, nil
-	}
-	return s.chunks(c, req, rev)
-}
-
-// chunks splits a range as etcd does: ten keys first, then twice as many, as long as a chunk is
-// smaller than half of a request's limit. The last chunk has the header and the count.
-func (s *Store) chunks(
-	c Caller, req *pb.RangeRequest, rev int64,
-) ([]*pb.RangeStreamResponse, error) {
-	req = proto.Clone(req).(*pb.RangeRequest)
-	total, key := req.Limit, req.Key
-	if total == 0 {
-		total = math.MaxInt64
-	}
-	req.Limit = min(10, total)
-	var out []*pb.RangeStreamResponse
-	for count := int64(0); ; {
-		req.Key = key
-		resp, err := s.kv.answerRange(req, rev, false)
-		if err != nil {
-			return nil, err
-		}
-		if req.Revision == 0 {
-			req.Revision = rev
-		}
-		count += int64(len(resp.Kvs))
-		chunk := &pb.RangeResponse{Kvs: resp.Kvs}
-		out = append(out, &pb.RangeStreamResponse{RangeResponse: chunk})
-		if resp.More {
-			key = append(bytes.Clone(resp.Kvs[len(resp.Kvs)-1].Key), 0)
-		}
-		if !resp.More || count == total {
-			chunk.Header, chunk.More, chunk.Count = s.headerAt(c, rev), resp.More, count
-			if at, err := s.kv.readable(req.Revision, rev); err == nil && resp.More {
-				chunk.Count += int64(len(s.kv.find(key, req.RangeEnd, at)))
-			}
-			return out, nil
-		}
-		req.Limit = min(nextChunk(req.Limit, proto.Size(resp)), total-count)
-	}
-}
-
-func nextChunk(limit int64, size int) int64 {
-	switch {
-	case size < maxRequestBytes/2:
-		limit *= 2
-	case size > maxRequestBytes*2:
-		limit /= 2
-	}
-	return max(limit, 1)
 }

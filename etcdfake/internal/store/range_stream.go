@@ -1,0 +1,109 @@
+package store
+
+import (
+	"bytes"
+	"math"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// RangeStream answers a range in chunks of one revision, and sends each as soon as it is read. A
+// compaction between two chunks ends the stream, as it does with etcd.
+func (s *Store) RangeStream(
+	c Caller, req *pb.RangeRequest, send func(*pb.RangeStreamResponse) error,
+) error {
+	if err := checkRangeRequest(req); err != nil {
+		return err
+	}
+	if !defaultOrder(req.SortTarget, req.SortOrder) {
+		return status.Error(codes.Unimplemented, "RangeStream does not support custom sort orders")
+	}
+	if filtersRevisions(req) {
+		return status.Error(codes.Unimplemented, "RangeStream does not support revision filters")
+	}
+	stream := &rangeStream{s: s, caller: c, req: proto.Clone(req).(*pb.RangeRequest)}
+	if err := stream.admit(); err != nil {
+		return err
+	}
+	for !stream.done {
+		chunk, err := stream.next()
+		if err != nil {
+			return err
+		}
+		if err := send(&pb.RangeStreamResponse{RangeResponse: chunk}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rangeStream splits a range as etcd does: ten keys first, then twice as many, as long as a chunk
+// is smaller than half of a request's limit. The last chunk has the header and the count.
+type rangeStream struct {
+	s      *Store
+	caller Caller
+	req    *pb.RangeRequest // of the next chunk
+	rev    int64            // the newest revision when the stream began
+	total  int64            // how many keys may be sent
+	count  int64            // how many were
+	done   bool             // the last chunk was read
+}
+
+// admit checks that the caller may read, and finds the revision of the stream.
+func (r *rangeStream) admit() (err error) {
+	r.s.enter()
+	defer r.s.leave()
+	if r.rev, err = r.s.admitRange(r.caller, r.req); err != nil {
+		return err
+	}
+	if r.total = r.req.Limit; r.total == 0 {
+		r.total = math.MaxInt64
+	}
+	if r.req.Revision == 0 {
+		r.req.Revision = r.rev
+	}
+	if !r.req.CountOnly {
+		r.req.Limit = min(10, r.total)
+	}
+	return nil
+}
+
+// next reads the next chunk.
+func (r *rangeStream) next() (*pb.RangeResponse, error) {
+	r.s.enter()
+	defer r.s.leave()
+	resp, err := r.s.kv.answerRange(r.req, r.rev, false)
+	if err != nil {
+		return nil, err
+	}
+	r.count += int64(len(resp.Kvs))
+	chunk := &pb.RangeResponse{Kvs: resp.Kvs}
+	if resp.More {
+		r.req.Key = append(bytes.Clone(resp.Kvs[len(resp.Kvs)-1].Key), 0)
+	}
+	if r.done = !resp.More || r.count == r.total; !r.done {
+		r.req.Limit = min(nextChunk(r.req.Limit, proto.Size(resp)), r.total-r.count)
+		return chunk, nil
+	}
+	chunk.Header, chunk.More, chunk.Count = r.s.headerAt(r.caller, r.rev), resp.More, r.count
+	switch {
+	case r.req.CountOnly:
+		chunk.Count = resp.Count
+	case resp.More:
+		chunk.Count += int64(len(r.s.kv.find(r.req.Key, r.req.RangeEnd, r.req.Revision)))
+	}
+	return chunk, nil
+}
+
+func nextChunk(limit int64, size int) int64 {
+	switch {
+	case size < maxRequestBytes/2:
+		limit *= 2
+	case size > maxRequestBytes*2:
+		limit /= 2
+	}
+	return max(limit, 1)
+}
