@@ -10,16 +10,16 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// cache holds the ownerships, and answers gets from them. It is a state machine: it starts no
-// goroutine and makes no request, and nothing waits under its mutex. The package documentation has
-// the states and the invariants.
+// cache holds the ownerships of a KV, and answers gets from them. It is a state machine: it starts
+// no goroutine, makes no request, and does not block while it holds its mutex. The package
+// documentation has the states and the invariants.
 type cache struct {
 	// read-only after newCache
 	leaseKeys leasePrefix
 
 	// own synchronisation
 	latest latestHeader
-	// running counts the goroutines of ownerships. It is added to during an epoch only, with mu
+	// running counts the goroutines of ownerships. It is incremented only during an epoch, with mu
 	// held.
 	running sync.WaitGroup
 
@@ -28,8 +28,9 @@ type cache struct {
 	epoch      *epoch // nil between sessions
 	ownerships map[string]*ownership
 	cooldowns  cooldowns
-	blocked    map[*[]keyRange]bool // ranges of lease keys that must not be acquired
-	// mayHaveOrphans says that the epoch's lease has, or may get, lease keys without an ownership.
+	blocked    map[*[]keyRange]bool // ranges of lease keys that must not be put
+	// mayHaveOrphans says that the epoch's lease has lease keys without an ownership, or may get
+	// some.
 	mayHaveOrphans bool
 }
 
@@ -39,9 +40,9 @@ func newCache(leaseKeys leasePrefix) *cache {
 		blocked:   map[*[]keyRange]bool{}}
 }
 
-// get returns the answer to a get, or nil if the cache has none. If the key is being acquired, get
-// also returns the ownership, so that the caller can wait until it is settled. op is nil for a get
-// without options.
+// get returns the response to a get, or nil if the cache has no answer. If the key is being
+// acquired, get instead returns its ownership, so that the caller can wait until that is settled.
+// op is nil for a get without options.
 func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *ownership) {
 	c.mu.RLock()
 	o := c.ownerships[key]
@@ -50,8 +51,9 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 		return nil, nil
 	}
 	cached, isPending := o.usable(), o.state == acquiring
-	// The clock is read last. At that moment, and so at any revision seen before, the server has
-	// the key as cached. A revision seen later may be that of another client's write.
+	// isCertain reads the clock, which must come last. At that moment the server has the key as
+	// cached, and so it had the key as cached at each revision that was seen before. A revision
+	// that is seen later may be that of another client's write.
 	latest := c.latest.Load()
 	isAnswer := cached != nil && o.epoch.isCertain()
 	c.mu.RUnlock()
@@ -64,9 +66,9 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 	return nil, nil
 }
 
-// begin adds an ownership that is acquiring its key, and returns it; the caller starts its
-// goroutine. It returns nil if the key must not be acquired: between epochs, if the key has an
-// ownership, during its cooldown, and while its range is blocked.
+// begin adds an ownership that is acquiring its key, and returns it. The caller starts the
+// ownership's goroutine. begin returns nil if the key must not be acquired: between epochs, if the
+// key has an ownership, during the key's cooldown, and while a range with its lease key is blocked.
 func (c *cache) begin(key string) *ownership {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,9 +83,10 @@ func (c *cache) begin(key string) *ownership {
 	return c.addLocked(key, acquiring)
 }
 
-// beginRelease adds an ownership that is releasing an orphaned lease key, and returns it; the
-// caller starts its goroutine. If the key has an ownership already, that ownership knows the lease
-// key: beginRelease returns it, and isNew is false. Between epochs it returns nil.
+// beginRelease adds an ownership that is releasing an orphaned lease key, and returns it with isNew
+// set. The caller starts the ownership's goroutine. If the key has an ownership, the lease key is
+// not orphaned: beginRelease returns that ownership with isNew unset. Between epochs it returns
+// nil.
 func (c *cache) beginRelease(key string) (o *ownership, isNew bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,8 +101,8 @@ func (c *cache) beginRelease(key string) (o *ownership, isNew bool) {
 	return o, true
 }
 
-// addLocked adds an ownership of a key and returns it. It returns nil between epochs, and if the
-// key has an ownership.
+// addLocked adds an ownership of a key and returns it. It returns nil between epochs and if the key
+// has an ownership.
 func (c *cache) addLocked(key string, s state) *ownership {
 	if c.epoch == nil || c.ownerships[key] != nil {
 		return nil
@@ -112,8 +115,8 @@ func (c *cache) addLocked(key string, s state) *ownership {
 	return o
 }
 
-// acquired settles an ownership as owned. created is the create revision of the lease key; read is
-// the key as the request has read it.
+// acquired settles an ownership as owned. created is the create revision of the lease key. read is
+// the key, as the request for the lease key has read it.
 func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,9 +127,10 @@ func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	}
 }
 
-// notAcquired settles an ownership as releasing. created is 0, or the create revision of the lease
-// key if it is this client's all the same. isUncertain says that the lease key may be this
-// client's, or may become so later.
+// notAcquired settles an ownership as releasing. created is the create revision of the lease key if
+// the lease key is this client's in spite of the failure, and otherwise 0. isUncertain says that
+// the lease key may be this client's, or may become so later. read is the key, as the request has
+// read it, or nil.
 func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,8 +148,8 @@ func (c *cache) startRelease(o *ownership) {
 	o.startRelease()
 }
 
-// end removes an ownership whose lease key is certainly not this client's, and starts the cooldown
-// of the key.
+// end removes an ownership and starts the cooldown of its key. The caller is certain that the lease
+// key is not this client's.
 func (c *cache) end(o *ownership) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +157,8 @@ func (c *cache) end(o *ownership) {
 	c.cooldowns.start(o.key, o.isAskedFor)
 }
 
-// removeLocked removes an ownership and ends its context, unless it was removed before.
+// removeLocked removes an ownership and ends its context. It does nothing if the ownership was
+// removed before.
 func (c *cache) removeLocked(o *ownership) {
 	if c.ownerships[o.key] != o {
 		return
@@ -164,22 +169,23 @@ func (c *cache) removeLocked(o *ownership) {
 	close(o.ended)
 }
 
-// change returns the channel that is closed with the next change of an ownership that is acquiring
-// or releasing.
+// change returns the channel that is closed when an ownership that is acquiring or releasing
+// changes its state or ends.
 func (c *cache) change(o *ownership) <-chan struct{} {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return o.change()
 }
 
-// startEpoch begins an epoch, in which keys can be acquired.
+// startEpoch begins the epoch e. Keys can be acquired until endEpoch.
 func (c *cache) startEpoch(e *epoch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch, c.mayHaveOrphans = e, e.isGiven
 }
 
-// endEpoch removes all ownerships: the server deletes their lease keys with the lease.
+// endEpoch ends the epoch and removes all ownerships. The server deletes their lease keys with the
+// lease.
 func (c *cache) endEpoch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,7 +202,7 @@ func (c *cache) mustLookForOrphans() bool {
 	return c.mayHaveOrphans
 }
 
-// isOurs reports whether a lease key is attached to the lease of the epoch.
+// isOurs reports whether a lease key is attached to the lease of the current epoch.
 func (c *cache) isOurs(leaseKey *mvccpb.KeyValue) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -204,8 +210,8 @@ func (c *cache) isOurs(leaseKey *mvccpb.KeyValue) bool {
 }
 
 // block makes begin refuse keys whose lease keys are in the ranges, until unblock is called.
-// Otherwise readers could acquire keys in a range all the time, and a write of the range might
-// never find it without owners.
+// Without it, readers could acquire keys in a range all the time, and a write of the range might
+// never find a moment in which no key of the range has an owner.
 func (c *cache) block(ranges []keyRange) (unblock func()) {
 	if len(ranges) == 0 {
 		return func() {}
@@ -220,10 +226,12 @@ func (c *cache) block(ranges []keyRange) (unblock func()) {
 	}
 }
 
-// beginWrite returns the ownerships of the keys that are about to be written. The cache does not
-// answer from them until endWrite. If the write has to wait, beginWrite returns only channels to
-// wait for: one for each written key whose ownership is acquiring or releasing, and one for each
-// ownership in the ranges, whose release it starts.
+// beginWrite begins a write of w. It returns the ownerships of the keys that are about to be
+// written. The cache does not answer from them until endWrite is called.
+//
+// If the write has to wait, beginWrite returns only channels to wait for, and does not begin the
+// write. There is one channel for each written key whose ownership is acquiring or releasing, and
+// one for each ownership in the ranges, whose release beginWrite starts.
 func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -255,8 +263,8 @@ func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{
 }
 
 // endWrite ends a write that beginWrite has begun. now[i] is the key of own[i] after the write. If
-// that is nil, the key is unknown, and the release of its ownership starts. If now itself is nil,
-// nothing was written.
+// it is nil, the state of the key is unknown, and the release of the ownership starts. If now
+// itself is nil, nothing was written.
 func (c *cache) endWrite(own []*ownership, now []*cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -266,7 +274,7 @@ func (c *cache) endWrite(own []*ownership, now []*cachedKey) {
 		case now == nil || o.state != owned:
 		case now[i] == nil:
 			o.startRelease()
-		case now[i].rev > o.cached.rev: // answers can overtake each other
+		case now[i].rev > o.cached.rev: // responses can overtake each other
 			o.cached = now[i]
 		}
 	}

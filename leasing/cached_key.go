@@ -9,14 +9,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// cachedKey is a key as it was at a revision. It is never changed: responses are copies of it.
+// cachedKey is the state of a key at a revision. It is never changed: responses are copies of it.
 type cachedKey struct {
 	kv  *mvccpb.KeyValue // nil if the key does not exist
 	rev int64
 }
 
-// newCachedKey returns the key that a get of a single key has read at a revision. It returns nil if
-// resp is nil.
+// newCachedKey returns the key from the response to a get of a single key at the revision rev. It
+// returns nil if resp is nil.
 func newCachedKey(resp *pb.RangeResponse, rev int64) *cachedKey {
 	if resp == nil {
 		return nil
@@ -24,11 +24,12 @@ func newCachedKey(resp *pb.RangeResponse, rev int64) *cachedKey {
 	return &cachedKey{kv: first(resp.Kvs), rev: rev}
 }
 
-// isLasting reports whether the key can change only by a client's write. A key that is attached to
-// a lease can also be deleted by the server.
+// isLasting reports whether only a client's write can change the key. The server can delete a key
+// that is attached to a lease. isLasting returns false if k is nil.
 func (k *cachedKey) isLasting() bool { return k != nil && k.kv.GetLease() == 0 }
 
-// answer is a response together with its parts, so that it needs a single allocation.
+// answer holds a response together with all that it points to, so that a response needs a single
+// allocation for them.
 type answer struct {
 	resp   clientv3.GetResponse
 	header pb.ResponseHeader
@@ -36,9 +37,9 @@ type answer struct {
 	kvs    [1]*mvccpb.KeyValue
 }
 
-// response returns the response to a get, as a copy that belongs to the caller. Its header is
-// latest with the revision rev, at which the key was as cached. op is nil for a get without
-// options.
+// response returns the response to a get, as a copy that belongs to the caller. Its header has the
+// cluster, member and term of latest, and rev as its revision. The server must have had the key as
+// cached at that revision. op is nil for a get without options.
 func (k *cachedKey) response(
 	latest *pb.ResponseHeader, rev int64, op *clientv3.Op,
 ) *clientv3.GetResponse {
@@ -49,7 +50,7 @@ func (k *cachedKey) response(
 	if k.kv == nil {
 		return &a.resp
 	}
-	a.resp.Count = 1 // servers count a key also if its revisions are out of bounds
+	a.resp.Count = 1 // servers also count a key whose revisions are out of bounds
 	if op != nil && (op.IsCountOnly() || !k.isWithin(op)) {
 		return &a.resp
 	}
@@ -71,8 +72,8 @@ func (k *cachedKey) response(
 	return &a.resp
 }
 
-// isWithin reports whether the key's revisions are within the bounds of a get. A bound of 0 does
-// not count.
+// isWithin reports whether the key's revisions are within the bounds that a get has set. 0 sets no
+// bound.
 func (k *cachedKey) isWithin(op *clientv3.Op) bool {
 	within := func(rev, least, most int64) bool {
 		return (least == 0 || rev >= least) && (most == 0 || rev <= most)
@@ -81,13 +82,13 @@ func (k *cachedKey) isWithin(op *clientv3.Op) bool {
 		within(k.kv.CreateRevision, op.MinCreateRev(), op.MaxCreateRev())
 }
 
-// latestHeader is the header with the highest revision that a response had. The server has a cached
-// key unchanged at that revision, which may be far above the key's own revision.
+// latestHeader is the header with the highest revision of all responses so far. The server has a
+// cached key unchanged at that revision, which may be far above the key's own revision.
 type latestHeader struct {
 	atomic.Pointer[pb.ResponseHeader]
 }
 
-// saw records the header of a response, if its revision is the highest.
+// saw records the header of a response if its revision is the highest so far.
 func (l *latestHeader) saw(h *pb.ResponseHeader) {
 	for {
 		old := l.Load()

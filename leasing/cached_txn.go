@@ -11,12 +11,12 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// txn answers a transaction whose conditions are on cached keys, and choose a branch with nothing
-// but gets of cached keys. The other branch may have any operations that servers accept. For all
-// other transactions txn returns nil.
+// txn answers a transaction if two things are true. Its conditions are on cached keys. The branch
+// that they choose has nothing but gets of cached keys. The other branch may have any operations
+// that servers accept. For all other transactions txn returns nil.
 //
-// The clock is read last. At that moment the server has all of these keys as cached, and so it had
-// them at any revision that was seen before.
+// isCertain reads the clock, which must come last. At that moment the server has all of these keys
+// as cached, and so it had them as cached at each revision that was seen before.
 func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 	cmps, branch, other := op.Txn()
 	c.mu.RLock()
@@ -43,8 +43,9 @@ func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 		read)
 }
 
-// compareLocked evaluates conditions on cached keys, and reports whether all of them hold. rev is a
-// revision at which all of the keys were as cached. If it cannot evaluate a condition, ok is false.
+// compareLocked evaluates conditions on cached keys. succeeded reports whether all of them are
+// true. rev is a revision at which all of the keys were as cached. If a condition cannot be
+// evaluated, ok is false.
 func (c *cache) compareLocked(cmps []clientv3.Cmp) (succeeded bool, rev int64, ok bool) {
 	succeeded = true
 	for i := range cmps {
@@ -58,7 +59,7 @@ func (c *cache) compareLocked(cmps []clientv3.Cmp) (succeeded bool, rev int64, o
 	return succeeded, rev, true
 }
 
-// readLocked returns the cached key for each get of a branch, and a revision at which all of the
+// readLocked returns the cached key for each get of a branch. rev is a revision at which all of the
 // keys were as cached. If the cache cannot answer one of the operations, ok is false.
 func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, ok bool) {
 	read = make([]*cachedKey, len(branch))
@@ -75,9 +76,9 @@ func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, 
 	return read, rev, true
 }
 
-// isAcceptable reports whether servers are certain to accept operations that they do not run: no
-// key is empty, and no key is written twice. isAcceptable adds the keys that are written to
-// written.
+// isAcceptable reports whether servers are certain to accept ops, which are not run: no key is
+// empty, and no key is written twice. written holds the keys that other operations write.
+// isAcceptable adds the keys that ops write.
 func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 	for i := range ops {
 		op, key := &ops[i], string(ops[i].KeyBytes())
@@ -103,8 +104,9 @@ func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 	return true
 }
 
-// newTxnResponse returns the response to a transaction; read has the cached key for each get of the
-// branch. Like servers, it puts nothing but the revision into the headers of the parts.
+// newTxnResponse returns the response to a transaction that has run branch. read has the cached key
+// for each get of the branch. As in servers' responses, the headers of the parts have nothing but
+// the revision.
 func newTxnResponse(
 	latest *pb.ResponseHeader, rev int64, succeeded bool, branch []clientv3.Op, read []*cachedKey,
 ) *clientv3.TxnResponse {
@@ -117,7 +119,8 @@ func newTxnResponse(
 	return resp
 }
 
-// isKnown reports whether this client knows the meaning of a condition.
+// isKnown reports whether satisfies can evaluate a condition: whether it has a target and an
+// operator that this client knows.
 func isKnown(c *pb.Compare) bool {
 	switch c.Target {
 	case pb.Compare_VALUE, pb.Compare_CREATE, pb.Compare_MOD, pb.Compare_VERSION, pb.Compare_LEASE:
@@ -127,8 +130,8 @@ func isKnown(c *pb.Compare) bool {
 	return c.Result >= pb.Compare_EQUAL && c.Result <= pb.Compare_NOT_EQUAL
 }
 
-// satisfies reports whether a known condition is true of the key. A key that does not exist
-// satisfies no condition on its value; its revisions, version and lease are 0.
+// satisfies reports whether a condition, for which isKnown is true, is true of the key. If the key
+// does not exist, each condition on its value is false, and its revisions, version and lease are 0.
 func (k *cachedKey) satisfies(c *pb.Compare) bool {
 	if k.kv == nil && c.Target == pb.Compare_VALUE {
 		return false

@@ -13,7 +13,7 @@ import (
 // leasingKV is the KV that NewKV returns.
 type leasingKV struct {
 	// read-only after NewKV
-	kv        clientv3.KV // what the client had when NewKV was called
+	kv        clientv3.KV // the client's KV when NewKV was called
 	leaseKeys leasePrefix
 	cache     *cache
 	owner     *owner
@@ -23,45 +23,49 @@ type leasingKV struct {
 
 // NewKV returns a KV that answers linearizable gets of single keys from a cache, once it has read
 // the keys, and while no other client writes them. All clients that write these keys must use the
-// same prefix pfx for their lease keys. It must not be empty; see the package documentation. The KV
-// uses cl's KV, Watcher and Lease as they are when NewKV is called.
+// same prefix pfx for their lease keys. The prefix must not be empty; see the package
+// documentation. The KV uses cl's KV, Watcher and Lease as they are when NewKV is called.
 //
-// NewKV makes a session with opts, and blocks until the session's lease is granted and renewed
-// once, or the context of concurrency.WithContext ends. It returns the errors of
-// concurrency.NewSession, those of clientv3.Lease's KeepAliveOnce, and
-// concurrency.ErrSessionExpired if the lease is lost meanwhile. After an error it revokes the lease
-// that it was granted, which takes 5 seconds if no member answers; if that context has ended, it
-// leaves the lease to expire. A session that expires is replaced; until then the server answers all
-// gets. If this client vanishes, writers of other clients wait for the TTL, so choose a TTL of a
-// few seconds to a minute. A lease of concurrency.WithLease must serve no other KV with this
-// prefix.
+// NewKV makes a session with opts. It blocks until the session's lease is granted and renewed once,
+// or the context of concurrency.WithContext ends. Its errors are those of concurrency.NewSession,
+// those of clientv3.Lease's KeepAliveOnce, and concurrency.ErrSessionExpired if the lease is lost
+// meanwhile. After an error NewKV revokes the lease that it was granted, for which it waits 5
+// seconds if no member answers. If the context has ended, it leaves the lease to expire.
 //
-// Call the returned function when the KV is no longer used. It releases all keys by revoking the
-// session's lease, and returns when nothing is left running. If no member answers, that takes 5
-// seconds, or the TTL if that is less, and the lease is left to expire. After that, and after the
-// end of the context in opts, the KV still works, without a cache.
+// A session that expires is replaced. Until then the server answers all gets. If this client
+// vanishes, writers of other clients wait for the TTL, so choose a TTL of a few seconds to a
+// minute. A lease that is given by concurrency.WithLease must serve no other KV with this prefix.
+//
+// Call the returned function when the KV is not used any more. It releases all keys by revoking the
+// session's lease, and returns when all goroutines of the KV have ended. If no member answers, that
+// takes 5 seconds, or the TTL if that is less, and the lease is left to expire. After that, and
+// after the end of the context in opts, the KV still works, without a cache.
 //
 // Reads. The cache answers a Get of a single key's latest value, including WithKeysOnly,
 // WithCountOnly, WithSerializable and bounds on the key's revisions. A Get that is WithSerializable
-// does not take ownership. The response is a copy. Its Header.Revision is the highest that this KV
-// had seen when the key was as the response says, so that a watch from the next revision on misses
-// no write. The cache also answers a transaction if its conditions are on cached keys, and the
-// branch that they choose has nothing but such gets of cached keys; no transaction takes ownership.
-// The server answers gets of ranges and of the past, GetStream, and other transactions. It also
-// answers all reads of a key for about a second after another client has asked for the key, or was
-// found to own it, and for up to five seconds if clients keep asking.
+// does not take ownership. The response is a copy. Its Header.Revision is the highest revision that
+// this KV had seen when the key was as the response says, so that a watch from the next revision on
+// misses no write.
+//
+// The cache also answers a transaction if its conditions are on cached keys, and the branch that
+// they choose has nothing but such gets of cached keys. No transaction takes ownership. The server
+// answers gets of ranges and of the past, GetStream, and other transactions. It also answers all
+// reads of a key for about a second after another client has asked for the key, or was found to own
+// it, and for up to five seconds if clients keep asking.
 //
 // Writes. Put, Delete, and transactions that write are sent as transactions with an additional
 // condition: no other client owns a key that they may write. If another client does, it is asked to
 // release the key, and the call blocks until the key is released, until the owner's lease has
-// expired, or until ctx ends. After an error the outcome is unknown if it would be for a plain
-// write. A write of a key that begins with pfx is refused before it is sent; a Get of such a key
-// goes to the server. The server's --max-txn-ops limits the number of keys and ranges that a
-// transaction may write in its two branches together, and the number of operations in the longest
-// of its three parts: with the default of 128, 64 puts.
+// expired, or until ctx ends. After an error the outcome is unknown in the same cases as after a
+// write by a client's own KV. A write of a key that begins with pfx is refused before it is sent. A
+// Get of such a key goes to the server.
 //
-// Each cached key costs its size, a watch, and a goroutine. It stays cached until its ownership
-// ends; the number of cached keys has no limit.
+// The server's --max-txn-ops limits two numbers: how many keys and ranges a transaction may write
+// in its two branches together, and how many operations the longest of its three parts may have.
+// With the default of 128, a transaction can have 64 puts.
+//
+// Each cached key costs its size, a watch and a goroutine. It stays cached until its ownership
+// ends. The number of cached keys has no limit.
 func NewKV(
 	cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption,
 ) (clientv3.KV, func(), error) {
@@ -93,8 +97,8 @@ func newLeasingKV(
 	return l
 }
 
-// stop ends all that runs in the background, and returns when it has ended. It ends the epoch
-// before it revokes the lease, because the server deletes the lease keys with the lease.
+// stop ends all goroutines of the KV, and returns when they have ended. It ends the epoch before it
+// revokes the lease, because the server deletes the lease keys with the lease.
 func (l *leasingKV) stop() {
 	l.cache.endEpoch()
 	l.sessions.stop(&l.cache.running)
@@ -103,7 +107,7 @@ func (l *leasingKV) stop() {
 func (l *leasingKV) Get(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.GetResponse, error) {
-	if len(opts) == 0 && ctx.Err() == nil { // without an Op, which costs allocations
+	if len(opts) == 0 && ctx.Err() == nil { // makes no Op, to save its allocations
 		if resp, _ := l.cache.get(key, nil); resp != nil {
 			return resp, nil
 		}
@@ -148,12 +152,13 @@ func (l *leasingKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse
 		resp, err := l.txn(ctx, op)
 		return resp.OpResponse(), err
 	default:
-		return l.kv.Do(ctx, op) // refuses it
+		return l.kv.Do(ctx, op) // which refuses the Op
 	}
 }
 
-// get answers a get from the cache, or else from the request that acquires the key, or else from
-// the server.
+// get answers a get from the cache, if the key is cached. Otherwise it acquires the key, if that is
+// possible, and answers from the response to the request that acquires it. In all other cases the
+// server answers the get.
 func (l *leasingKV) get(ctx context.Context, op clientv3.Op) (*clientv3.GetResponse, error) {
 	if !l.leaseKeys.isCacheable(&op) || ctx.Err() != nil {
 		return l.getFromServer(ctx, op)
@@ -164,7 +169,8 @@ func (l *leasingKV) get(ctx context.Context, op clientv3.Op) (*clientv3.GetRespo
 	case resp != nil:
 		return resp, nil
 	case pending != nil:
-		// The request may be older than this call, and what it reads too old for this call.
+		// The pending request may have been sent before this call, so that what it reads may be
+		// too old for this call.
 		if err := wait(ctx, pending.settled); err != nil {
 			return nil, err
 		}

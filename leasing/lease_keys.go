@@ -16,7 +16,7 @@ const (
 	endOfKeys = "\x00"
 )
 
-// keyRange holds the keys from start up to, but not including, end. An empty end makes it the
+// keyRange holds the keys from start up to, but not including, end. If end is empty, it holds the
 // single key start.
 type keyRange struct{ start, end string }
 
@@ -28,7 +28,7 @@ func contain(ranges []keyRange, key string) bool {
 	return slices.ContainsFunc(ranges, func(r keyRange) bool { return r.contains(key) })
 }
 
-// overlap returns the keys that are in a and in b, as a range that may be empty.
+// overlap returns the range of the keys that are both in a and in b. It may be empty.
 func overlap(a, b keyRange) keyRange {
 	r := keyRange{max(a.start, b.start), a.end}
 	if a.end == endOfKeys || b.end != endOfKeys && b.end < a.end {
@@ -37,7 +37,7 @@ func overlap(a, b keyRange) keyRange {
 	return r
 }
 
-// leasePrefix is the prefix that a key gets to become its lease key. It is not empty.
+// leasePrefix is what stands before a key in the name of its lease key. It is not empty.
 type leasePrefix string
 
 func (p leasePrefix) of(key string) string { return string(p) + key }
@@ -54,10 +54,10 @@ func (p leasePrefix) ofRange(r keyRange) keyRange {
 	return keyRange{p.of(r.start), p.of(r.end)}
 }
 
-// refusal returns an error for an operation that puts or deletes nothing but lease keys, because a
-// lease key must belong to the client whose lease it is attached to. It returns nil for other
-// operations: also for the delete of a range that reaches beyond the prefix, which the writer runs
-// once all keys in it are released.
+// refusal returns an error for an operation that can put or delete only lease keys, because a lease
+// key must belong to the client whose lease it is attached to. It returns nil for other operations.
+// One of these is the delete of a range that reaches beyond the prefix: the writer runs it once all
+// keys in the range are released.
 func (p leasePrefix) refusal(op clientv3.Op) error {
 	if op.IsTxn() {
 		_, thenOps, elseOps := op.Txn()
@@ -77,8 +77,8 @@ func (p leasePrefix) refusal(op clientv3.Op) error {
 		"leasing: write of %q: the keys with the prefix %q are the lease keys of this KV", key, p)
 }
 
-// isCacheable reports whether the cache can answer a get if the key is cached: whether the get asks
-// for the latest revision of a single key that is not a lease key.
+// isCacheable reports whether the cache can answer a get if the key is cached. The get must ask for
+// the latest revision of a single key that is not a lease key.
 func (p leasePrefix) isCacheable(op *clientv3.Op) bool {
 	return !strings.HasPrefix(string(op.KeyBytes()), string(p)) && len(op.KeyBytes()) > 0 &&
 		len(op.RangeBytes()) == 0 && op.Rev() == 0 && op.IsSortOptionValid()
@@ -87,11 +87,11 @@ func (p leasePrefix) isCacheable(op *clientv3.Op) bool {
 // writes are the keys and ranges that an operation may write.
 type writes struct {
 	keys   []string   // sorted, without duplicates
-	ranges []keyRange // of lease keys: none of them may exist
+	ranges []keyRange // of lease keys, none of which may exist during the write
 }
 
-// writesOf returns the keys and ranges that an operation may write; for a transaction, in its two
-// branches.
+// writesOf returns the keys and ranges that an operation may write. For a transaction these are the
+// keys and ranges of both branches.
 func writesOf(p leasePrefix, op clientv3.Op) writes {
 	var w writes
 	w.collect(p, op)
@@ -102,8 +102,8 @@ func writesOf(p leasePrefix, op clientv3.Op) writes {
 
 func (w *writes) isEmpty() bool { return len(w.keys) == 0 && len(w.ranges) == 0 }
 
-// leaseKeys returns the lease keys that no other client may own during the write: one for each of
-// w.keys, followed by w.ranges. Answers and owners have the same index.
+// leaseKeys returns the lease keys that must not be another client's during the write: one for each
+// of w.keys, followed by w.ranges. Slices of responses and of owners have the same indices.
 func (w *writes) leaseKeys(p leasePrefix) []keyRange {
 	ranges := make([]keyRange, 0, len(w.keys)+len(w.ranges))
 	for _, key := range w.keys {
@@ -129,7 +129,7 @@ func (w *writes) collect(p leasePrefix, op clientv3.Op) {
 		} else {
 			w.addRange(p.ofRange(r))
 		}
-		// Lease keys in the range must not be deleted while they have owners.
+		// The delete must not delete lease keys that have owners.
 		w.addRange(overlap(r, p.all()))
 	}
 }

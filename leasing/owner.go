@@ -26,14 +26,15 @@ type owner struct {
 	cache     *cache
 }
 
-// acquire starts an ownership of a key, blocks until it is settled, and returns it. It returns nil
-// if the key must not be acquired, and the error of ctx if that ends first.
+// acquire starts an ownership of a key, blocks until the ownership is settled, and returns it. It
+// returns nil if the key must not be acquired. If ctx ends first, it returns the error of ctx.
 func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	o := ow.cache.begin(key)
 	if o == nil {
 		return nil, nil
 	}
-	// Ends when the lease key is released, or with its epoch, which stop ends; stop waits.
+	// Ends when the lease key is released, or with its epoch. leasingKV.stop ends the epoch and
+	// waits.
 	go func() {
 		defer ow.cache.running.Done()
 		ow.request(o)
@@ -43,9 +44,9 @@ func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	return o, wait(ctx, o.settled)
 }
 
-// request sends the request for the lease key of an ownership, and settles the ownership. The lease
-// key is not put if another client owns the key, or if the key is attached to a lease, because the
-// server may then delete the key.
+// request sends the transaction that puts the lease key of an ownership, and settles the ownership.
+// The transaction does not put the lease key in two cases: another client owns the key, or the key
+// is attached to a lease, because the server may then delete the key.
 func (ow *owner) request(o *ownership) {
 	leaseKey := ow.leaseKeys.of(o.key)
 	ctx, cancel := context.WithTimeout(o.epoch.ctx, requestTimeout)
@@ -62,21 +63,21 @@ func (ow *owner) request(o *ownership) {
 	}
 	ow.cache.latest.saw(resp.Header)
 	rev := resp.Header.GetRevision()
-	found, _ := txnanswer.Range(resp.Responses, 0) // nil if the answer lacks it
+	found, _ := txnanswer.Range(resp.Responses, 0) // nil if the response lacks it
 	read := newCachedKey(found, rev)
 	switch {
 	case resp.Succeeded && read.isLasting():
 		ow.cache.acquired(o, rev, read)
-	case resp.Succeeded: // the answer does not fit the request
+	case resp.Succeeded: // the response does not fit the request
 		ow.cache.notAcquired(o, rev, false, read)
 	default:
 		ow.cache.notAcquired(o, o.epoch.createRevisionOf(firstIn(resp, 1)), false, read)
 	}
 }
 
-// keep watches the lease key of an ownership, and blocks until another client has asked for the
-// lease key, it is gone, its release has started, the epoch ends, or the server refuses to show it.
-// Then keep starts the release.
+// keep watches the lease key of an ownership. It blocks until another client has asked for the
+// lease key, the lease key is gone, the server refuses to show it, its release has started, or the
+// epoch ends. Then keep starts the release.
 func (ow *owner) keep(o *ownership) {
 	defer ow.cache.startRelease(o)
 	leaseKey, next, isOver := ow.leaseKeys.of(o.key), o.created+1, false
@@ -103,9 +104,9 @@ func (ow *owner) keep(o *ownership) {
 	}, classify.IsRefusal)
 }
 
-// watch blocks until a lease key is asked for or gone, and then returns true. If the watch ends
-// before, it returns false and why. The watch requires a leader, because a member without one does
-// not learn of writes.
+// watch blocks until another client asks for a lease key or the lease key is gone, and then returns
+// true. If the watch ends first, it returns false and the reason. The watch requires a leader,
+// because a member without a leader does not learn of writes.
 func (ow *owner) watch(
 	ctx context.Context, leaseKey string, rev int64,
 ) (isAskedFor bool, err error) {
@@ -122,8 +123,7 @@ func (ow *owner) watch(
 	return false, err
 }
 
-// read returns a lease key and the revision of the store. The lease key is nil if it does not
-// exist.
+// read returns a lease key, or nil if it does not exist, and the revision of the store.
 func (ow *owner) read(ctx context.Context, leaseKey string) (*mvccpb.KeyValue, int64, error) {
 	resp, err := ow.kv.Get(ctx, leaseKey)
 	if err != nil {
@@ -141,7 +141,7 @@ func (ow *owner) release(o *ownership) {
 	}, nil)
 }
 
-// tryRelease deletes the lease key of an ownership, and returns nil if the lease key is certainly
+// tryRelease deletes the lease key of an ownership. It returns nil if the lease key is certainly
 // not this client's after that. The delete has the create revision of the lease key as a condition:
 // if it is applied late, it does not delete the lease key of a later ownership.
 func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
@@ -163,13 +163,14 @@ func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 	return err
 }
 
-// releaseOrphan starts the release of a lease key that is attached to the epoch's lease and has no
-// ownership. It returns the ownership that it adds for the release, or the one that the key has
-// after all, or nil if the epoch has ended.
+// releaseOrphan starts the release of a lease key that is attached to the epoch's lease and seems
+// to have no ownership. It returns the ownership that it adds for the release, or the ownership
+// that the key already has. It returns nil if the epoch has ended.
 func (ow *owner) releaseOrphan(key string) *ownership {
 	o, isNew := ow.cache.beginRelease(key)
 	if isNew {
-		// Ends when the lease key is gone, or with its epoch, which stop ends; stop waits.
+		// Ends when the lease key is gone, or with its epoch. leasingKV.stop ends the epoch and
+		// waits.
 		go func() {
 			defer ow.cache.running.Done()
 			ow.release(o)
@@ -188,27 +189,27 @@ func (ow *owner) releaseOrphans(e *epoch) {
 	defer cancel()
 	resp, err := ow.leases.TimeToLive(ctx, e.lease, clientv3.WithAttachedKeys())
 	if err != nil {
-		return // the next renewal calls it again
+		return // releaseOrphans is called again after the next renewal
 	}
 	for _, leaseKey := range resp.Keys {
 		if key, ok := strings.CutPrefix(string(leaseKey), string(ow.leaseKeys)); ok {
-			ow.releaseOrphan(key) // unless it has an ownership
+			ow.releaseOrphan(key) // does nothing if the key has an ownership
 		}
 	}
 }
 
-// requestTimeout bounds each attempt of a request without a caller's context, so that a silent
-// member does not delay it for long.
+// requestTimeout bounds one attempt of a request that has no caller's context. A silent member
+// delays such a request only for this long.
 const requestTimeout = 2 * time.Second
 
-// createdAt returns the condition that a key was created at a revision, or with 0 that it does not
-// exist.
+// createdAt returns the condition that a key was created at the revision rev. If rev is 0, it is
+// the condition that the key does not exist.
 func createdAt(key string, rev int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(key), "=", rev)
 }
 
-// firstIn returns the first key-value pair that the i-th operation of a transaction has read. It
-// returns nil if the operation has read none, or if its answer is missing.
+// firstIn returns the first key-value pair that operation i of a transaction has read. It returns
+// nil if the operation has read none, or if the response lacks its part.
 func firstIn(resp *clientv3.TxnResponse, i int) *mvccpb.KeyValue {
 	kvs, _ := txnanswer.Pairs(resp.Responses, i)
 	return first(kvs)

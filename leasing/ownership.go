@@ -11,41 +11,42 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// state is the state of an ownership; the package documentation has the transitions.
+// state is the state of an ownership. The package documentation has the transitions.
 type state uint8
 
 const (
 	acquiring state = iota // the request for the lease key is under way
 	owned                  // the lease key is this client's while the epoch lasts
-	releasing              // the lease key is being deleted, if it is this client's
+	releasing              // the lease key is deleted, if it is this client's
 )
 
-// ownership is this client's ownership of one key. It begins with the request for the lease key,
-// and ends when the lease key is certainly not this client's. A key has at most one.
+// ownership is this client's ownership of one key. It begins with the request for the lease key. It
+// ends when the lease key is certainly not this client's. A key has at most one ownership.
 type ownership struct {
 	// read-only after it was made
 	key     string
 	epoch   *epoch
 	ctx     context.Context // ends with the epoch, and when the release starts
 	stop    context.CancelFunc
-	settled chan struct{} // closed when the ownership is no longer acquiring
-	ended   chan struct{} // closed when the ownership is no longer in the cache
+	settled chan struct{} // closed at the end of the state acquiring
+	ended   chan struct{} // closed when the ownership is removed from the cache
 
 	// written before settled is closed, read-only afterwards
-	read        *cachedKey // the key as the request has read it; nil if it has not
+	read        *cachedKey // the key, as the request has read it; nil if it has not read it
 	created     int64      // the create revision of the lease key; 0 if it is not this client's
 	isUncertain bool       // the lease key may be this client's
 
-	isAskedFor bool // used by the ownership's goroutine only: another client wants the release
+	isAskedFor bool // another client wants the release; used by the ownership's goroutine only
 
 	// guarded by cache.mu
 	state  state
-	cached *cachedKey // owned: the key
-	writes int        // owned: this client's writes under way; the cached key may be stale
+	cached *cachedKey // in the state owned: the key
+	writes int        // in the state owned: this client's writes under way; cached may be stale
 }
 
-// usable returns the cached key, which the server has unchanged if the epoch is certain. It returns
-// nil if there is no such key. o may be nil. The caller holds cache.mu.
+// usable returns the cached key if gets may be answered from it. The server has that key unchanged
+// if the epoch is certain. usable returns nil if there is no such key, or if o is nil. The caller
+// holds cache.mu.
 func (o *ownership) usable() *cachedKey {
 	if o == nil || o.state != owned || o.writes > 0 {
 		return nil
@@ -53,8 +54,8 @@ func (o *ownership) usable() *cachedKey {
 	return o.cached
 }
 
-// startRelease ends the watch of the lease key, after which the ownership's goroutine deletes the
-// lease key. An ownership that is acquiring is released once it is settled. The caller holds
+// startRelease ends the watch of the lease key. The ownership's goroutine then deletes the lease
+// key. An ownership in the state acquiring is released once it is settled. The caller holds
 // cache.mu.
 func (o *ownership) startRelease() {
 	if o.state == owned {
@@ -63,8 +64,8 @@ func (o *ownership) startRelease() {
 	o.stop()
 }
 
-// change returns the channel that is closed with the next change of an ownership that is acquiring
-// or releasing. The caller holds cache.mu.
+// change returns the channel that is closed when an ownership that is acquiring or releasing
+// changes its state or ends. The caller holds cache.mu.
 func (o *ownership) change() <-chan struct{} {
 	if o.state == releasing {
 		return o.ended
@@ -76,11 +77,10 @@ func (o *ownership) change() <-chan struct{} {
 type epoch struct {
 	lease clientv3.LeaseID
 	ctx   context.Context // ends with the epoch
-	// The lease certainly lives until certainUntil, or until keepAliveEnd's deadline if that is
-	// later.
+	// The lease certainly lives until certainUntil, and also until the deadline of keepAliveEnd.
 	certainUntil time.Time
 	keepAliveEnd *clientv3.KeepAliveEnd
-	// isGiven says that the lease is older than the epoch, so that it may have lease keys already.
+	// isGiven says that the lease is older than the epoch. It may have lease keys already.
 	isGiven bool
 }
 
@@ -93,8 +93,8 @@ func (e *epoch) isCertain() bool {
 	return e.keepAliveEnd.Err() == nil && time.Now().Before(until)
 }
 
-// createRevisionOf returns the create revision of a lease key that is attached to the epoch's
-// lease, and 0 for any other lease key.
+// createRevisionOf returns the create revision of a lease key if it is attached to the epoch's
+// lease, and otherwise 0.
 func (e *epoch) createRevisionOf(leaseKey *mvccpb.KeyValue) int64 {
 	if leaseKey.GetLease() != int64(e.lease) {
 		return 0
@@ -105,27 +105,28 @@ func (e *epoch) createRevisionOf(leaseKey *mvccpb.KeyValue) int64 {
 const (
 	// maxCooldown is the longest cooldown. The shortest is half of that.
 	maxCooldown = time.Second
-	// maxPause is how long the keys with recent cooldowns are not acquired after one of them was
-	// asked for again. It is also how long after its end a cooldown is recent.
+	// maxPause is how long no key with a recent cooldown is acquired, once another client has asked
+	// for one of these keys again. A cooldown counts as recent until maxPause after its end.
 	maxPause = 4 * time.Second
-	// cleanUpEvery is the number of cooldowns started after which old ones are removed.
+	// cleanUpEvery is the number of started cooldowns after which the old ones are removed.
 	cleanUpEvery = 1024
 )
 
-// cooldowns are the keys that must not be acquired again for a while, because another client has
+// cooldowns holds the keys that must not be acquired again for a while, because another client has
 // asked for them or owns them.
 //
-// A client that writes a range needs a moment in which the keys of the range have no owners. If it
-// takes longer than a cooldown to release all of them, some are acquired again each time. So all
-// keys with recent cooldowns wait if one of them is asked for again soon.
+// A client that writes a range needs a moment in which no key of the range has an owner. If it
+// takes longer than a cooldown to release all of them, readers acquire some of them again each
+// time. So if another client asks for one of the keys again soon, a pause begins, in which no key
+// with a recent cooldown is acquired.
 type cooldowns struct {
 	ends    map[string]time.Time // by key
-	pause   time.Time            // the end of the wait
+	pause   time.Time            // its end
 	started int
 }
 
-// start starts the cooldown of a key. isAskedFor says that this client owned the key and another
-// one has asked for it.
+// start starts the cooldown of a key. isAskedFor says that this client has owned the key and that
+// another client has asked for it.
 func (c *cooldowns) start(key string, isAskedFor bool) {
 	now := time.Now()
 	if c.started++; c.started%cleanUpEvery == 0 {
@@ -142,5 +143,6 @@ func (c *cooldowns) isActive(key string) bool {
 	return now.Before(end) || now.Before(c.pause) && isRecent(end, now)
 }
 
-// isRecent reports whether a cooldown with this end goes on, or ended a short while ago.
+// isRecent reports whether a cooldown that ends at end still lasts, or has ended less than maxPause
+// ago.
 func isRecent(end, now time.Time) bool { return now.Before(end.Add(maxPause)) }

@@ -12,10 +12,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// closeTimeout is how long the closing function tries to revoke the session's lease.
+// closeTimeout is how long the function that closes the KV tries to revoke the session's lease.
 const closeTimeout = 5 * time.Second
 
-// session is the session of one epoch.
+// session is a concurrency.Session together with its epoch.
 type session struct {
 	*concurrency.Session
 	epoch    *epoch
@@ -23,19 +23,19 @@ type session struct {
 	cancel   context.CancelFunc                      // ends the epoch's context
 }
 
-// close ends a session and revokes its lease. It returns within the TTL.
+// close ends the epoch and the session, and revokes the lease. It returns within the TTL.
 func (s *session) close() {
 	s.cancel()
 	_ = s.Close() // if the lease is not revoked, it expires
 }
 
-// grants is the Lease that sessions are made with. It ends a Grant when the KV is closed, because
-// the context in the options of a session is the user's and may go on. Sessions are made one at a
-// time.
+// grants is the Lease that sessions are made with. It records the lease that was granted last. It
+// also ends a Grant when the KV is closed: the context in the options of a session is the user's,
+// and may go on. Sessions are made one at a time.
 type grants struct {
 	clientv3.Lease
 	ctx  context.Context
-	last clientv3.LeaseID // the last lease that was granted; 0 if the options name a lease
+	last clientv3.LeaseID // the lease that was granted last; 0 if the options give a lease
 }
 
 func (g *grants) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error) {
@@ -54,14 +54,14 @@ func (g *grants) Close() error { return nil }
 // sessions makes the sessions of a KV, one after the other.
 type sessions struct {
 	// read-only
-	client  *clientv3.Client // makes them
-	grants  *grants          // the client's Lease
+	client  *clientv3.Client // of the sessions
+	grants  *grants          // the Lease of client
 	options []concurrency.SessionOption
-	ctx     context.Context // ends with stop and with the user's client
+	ctx     context.Context // ends when stop is called or the user's client ends
 	cancel  context.CancelFunc
 
 	// own synchronisation
-	running sync.WaitGroup // serve
+	running sync.WaitGroup // counts the goroutine of serve
 }
 
 func newSessions(cl *clientv3.Client, options []concurrency.SessionOption) *sessions {
@@ -73,8 +73,8 @@ func newSessions(cl *clientv3.Client, options []concurrency.SessionOption) *sess
 	return ss
 }
 
-// open makes a session whose lease certainly lives for a known time. If open returns a session
-// together with an error, the caller must close or discard the session.
+// open makes a session whose lease certainly lives for a known time. It may return a session
+// together with an error. The caller must then close or discard the session.
 func (ss *sessions) open() (*session, error) {
 	cs, err := concurrency.NewSession(ss.client, ss.options...)
 	if err != nil {
@@ -84,14 +84,14 @@ func (ss *sessions) open() (*session, error) {
 	s := &session{Session: cs, cancel: cancel}
 	s.epoch = &epoch{lease: cs.Lease(), ctx: ctx, isGiven: cs.Lease() != ss.grants.last}
 	if err := ss.keepAlive(s); err != nil {
-		// The cause says more than that the session's context has ended.
+		// If the session's context has ended, the cause says why.
 		return s, cmp.Or(context.Cause(cs.Ctx()), err)
 	}
 	return s, nil
 }
 
-// keepAlive subscribes to the renewals of a session's lease, and renews it once more: the answer to
-// the first renewal may have come before the subscription.
+// keepAlive subscribes to the renewals of a session's lease. Then it renews the lease once more,
+// because the answer to the first renewal may have come before the subscription.
 func (ss *sessions) keepAlive(s *session) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.epoch.ctx)
 	renewals, err := ss.client.KeepAlive(ctx, s.epoch.lease)
@@ -109,8 +109,9 @@ func (ss *sessions) keepAlive(s *session) error {
 	return nil
 }
 
-// serve runs the epoch of s, which has started, and then those of the sessions that replace it when
-// it is lost. It returns when stop is called, or when no more sessions can be made.
+// serve runs the epoch of s, which has started. When the session is lost, it makes a new session
+// and runs its epoch, and so on. It returns when stop is called, or when no session can be made any
+// more.
 func (ss *sessions) serve(s *session, ow *owner) {
 	for {
 		ow.releaseOrphans(s.epoch)
@@ -126,8 +127,8 @@ func (ss *sessions) serve(s *session, ow *owner) {
 	}
 }
 
-// next makes a session, and repeats that until it succeeds. It returns nil once stop was called,
-// and when the client or the context of the session's options has ended.
+// next makes a session. It tries again until it succeeds. It returns nil if stop was called, or if
+// the client or the context in the session's options has ended.
 func (ss *sessions) next() (s *session) {
 	_ = await.Loop(ss.ctx, nil, func(context.Context) (_ await.Change, err error) {
 		if s, err = ss.open(); err != nil && s != nil {
@@ -136,18 +137,19 @@ func (ss *sessions) next() (s *session) {
 		}
 		return nil, err
 	}, func(err error) bool {
-		return !errors.Is(err, concurrency.ErrSessionExpired) && // while the session was made
+		return !errors.Is(err, concurrency.ErrSessionExpired) && // a new session may live longer
 			(errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 	})
 	return s
 }
 
-// discard ends a session that open has returned with an error; s may be nil. If the context of the
-// session's options has ended, discard returns at once and the lease expires.
+// discard ends a session that open has returned together with an error. s may be nil. discard
+// revokes the lease if it was granted, and waits up to closeTimeout. If the session's context has
+// ended, discard returns at once and the lease expires.
 func (ss *sessions) discard(s *session) {
 	switch {
 	case s == nil:
-	case s.epoch.isGiven: // the lease still is the user's
+	case s.epoch.isGiven: // the lease is the user's
 		s.cancel()
 		s.Orphan()
 	default:
@@ -159,7 +161,8 @@ func (ss *sessions) discard(s *session) {
 	}
 }
 
-// stop ends serve and its session. It returns when serve and the goroutines in others have ended.
+// stop ends serve and its session, and waits until serve has ended. It also waits for the
+// goroutines in others, which end with the session's epoch.
 func (ss *sessions) stop(others *sync.WaitGroup) {
 	defer time.AfterFunc(closeTimeout, func() { _ = ss.client.Close() }).Stop()
 	ss.cancel()

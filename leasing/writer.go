@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// maxReadBack is how many of the keys that this client owns a write reads back. The others are
-	// released.
+	// maxReadBack is the number of owned keys that a write reads back. If it writes more owned
+	// keys, this client releases the others.
 	maxReadBack = 32
-	// maxLeaseKeys is how many lease keys of a range one request reads.
+	// maxLeaseKeys is the number of lease keys of a range that one request reads.
 	maxLeaseKeys = 1000
-	// maxImmediateRetries is how many times a write is tried again without a wait, each time after
-	// all owners have released their keys.
+	// maxImmediateRetries is how many times a write is tried again without a wait. All owners have
+	// released their keys before each such retry.
 	maxImmediateRetries = 16
-	// maxAsked is how many owners one request asks.
+	// maxAsked is the number of owners that one request asks to release their keys.
 	maxAsked = 32
 )
 
@@ -37,8 +37,8 @@ type writer struct {
 	owner     *owner
 }
 
-// write runs an operation that writes w. It returns the response to the transaction whose first
-// operation is op.
+// write runs op, which writes w, once no other client owns a key of w. It returns the response to
+// the transaction whose first operation is op.
 func (wr *writer) write(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {
@@ -62,9 +62,9 @@ func (wr *writer) write(
 	}
 }
 
-// tryWrite runs an operation on the condition that no other client owns a key that it may write. If
-// one does, nothing is written, Succeeded is false, and the responses are the lease keys that
-// exist, for each of w.leaseKeys.
+// tryWrite runs an operation on the condition that no other client owns a key that the operation
+// may write. If another client owns one, nothing is written, Succeeded is false, and the response
+// has the lease keys that exist: one part for each of w.leaseKeys.
 func (wr *writer) tryWrite(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {
@@ -93,8 +93,9 @@ func (wr *writer) tryWrite(
 }
 
 // conditions returns the conditions that no other client owns a written key. The lease key of a key
-// that this client owns must still have its create revision: otherwise the cached key may be stale,
-// and a request that is applied after the ownership has ended must not write.
+// that this client owns must have the create revision that the ownership has recorded. If it has
+// another one, the cached key may be stale; also, a request that is applied after the ownership has
+// ended must not write.
 func (wr *writer) conditions(w writes, own []*ownership) []clientv3.Cmp {
 	created := make(map[string]int64, len(own))
 	for _, o := range own {
@@ -119,7 +120,7 @@ func (wr *writer) readLeaseKeys(w writes) []clientv3.Op {
 	return gets
 }
 
-// readBack returns gets of the keys that this client owns. They read the values too, because
+// readBack returns gets of the keys that this client owns. The gets also read the values, because
 // servers leave out the lease of a key that is read without its value.
 func readBack(own []*ownership) []clientv3.Op {
 	var gets []clientv3.Op
@@ -129,8 +130,8 @@ func readBack(own []*ownership) []clientv3.Op {
 	return gets
 }
 
-// outcome returns the keys that this client owns as they are after a write, for endWrite. It
-// returns nil if nothing was written. A key is nil if it is unknown or cannot be cached.
+// outcome returns the state of the owned keys after a write, for endWrite. It returns nil if
+// nothing was written. A key is nil if its state is unknown or it cannot be cached.
 func (wr *writer) outcome(
 	own []*ownership, resp *clientv3.TxnResponse, err error,
 ) []*cachedKey {
@@ -143,7 +144,7 @@ func (wr *writer) outcome(
 	wr.cache.latest.saw(resp.Header)
 	now := make([]*cachedKey, len(own))
 	for i := range own {
-		read, _ := txnanswer.Range(resp.Responses, i+1) // nil if the answer lacks it
+		read, _ := txnanswer.Range(resp.Responses, i+1) // nil if the response lacks it
 		if k := newCachedKey(read, resp.Header.GetRevision()); k.isLasting() {
 			now[i] = k
 		}
@@ -151,8 +152,8 @@ func (wr *writer) outcome(
 	return now
 }
 
-// releaseLost starts the release of each ownership whose lease key is not among those that a failed
-// write has read.
+// releaseLost starts the release of each ownership in own whose lease key is gone, as a failed
+// write has found out. resp is the response to that write.
 func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResponse) {
 	for _, o := range own {
 		i, _ := slices.BinarySearch(w.keys, o.key)
@@ -162,8 +163,8 @@ func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResp
 	}
 }
 
-// waitForOwners asks the owners of the keys that a failed write may write to release them, and
-// blocks until they have. It returns false if it could not wait for all of them, or found none.
+// waitForOwners asks the owners that a failed write has found to release their keys, and blocks
+// until they have. It returns false if it could not wait for all of them, or if there are none.
 func (wr *writer) waitForOwners(
 	ctx context.Context, resp *clientv3.TxnResponse, w writes,
 ) (areReleased bool, err error) {
@@ -192,16 +193,16 @@ func (wr *writer) waitForOwners(
 	return areReleased && !isLost, ctx.Err()
 }
 
-// owners sorts the lease keys that a failed write has read. ours are the keys of orphaned lease
-// keys, which are attached to this client's lease. others are the lease keys of other clients, by
-// the index of w.leaseKeys.
+// owners sorts the lease keys that a failed write has read. ours are the keys whose lease keys are
+// orphaned: they are attached to this client's lease. others are the lease keys of other clients,
+// by the indices of w.leaseKeys.
 func (wr *writer) owners(
 	resp *clientv3.TxnResponse, w writes,
 ) (ours []string, others [][]*mvccpb.KeyValue) {
 	seen := map[string]bool{}
 	others = make([][]*mvccpb.KeyValue, len(w.keys)+len(w.ranges))
 	for i := range others {
-		leaseKeys, _ := txnanswer.Pairs(resp.Responses, i) // none if the answer lacks them
+		leaseKeys, _ := txnanswer.Pairs(resp.Responses, i) // none if the response lacks them
 		for _, leaseKey := range leaseKeys {
 			key := string(leaseKey.GetKey())
 			switch {
@@ -218,11 +219,11 @@ func (wr *writer) owners(
 }
 
 // askToRelease asks the owners of some lease keys in the range r to release them, and returns true
-// when all of these lease keys are gone. It returns false if its watch ends first, as it does with
-// ctx.
+// when all of these lease keys are gone. It returns false if its watch ends first, which it also
+// does when ctx ends.
 //
-// It asks once the watch exists, so that the watch starts in the present: a server brings a watch
-// that starts in the past up to date only ten times a second.
+// It first starts the watch, and then asks, so that the watch starts in the present. A server
+// brings a watch that starts in the past up to date only ten times a second.
 func (wr *writer) askToRelease(
 	ctx context.Context, r keyRange, leaseKeys []*mvccpb.KeyValue,
 ) (areGone bool, err error) {
@@ -253,8 +254,8 @@ func (wr *writer) askToRelease(
 	return true, nil
 }
 
-// ask writes revokeValue to lease keys, unless they have that value already. It adds the lease keys
-// that still exist to left.
+// ask writes revokeValue to lease keys, unless they have that value already. It adds those lease
+// keys that still exist to left.
 func (wr *writer) ask(
 	ctx context.Context, leaseKeys []*mvccpb.KeyValue, left map[string]bool,
 ) error {

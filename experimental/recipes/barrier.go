@@ -8,8 +8,8 @@ import (
 )
 
 // Barrier blocks all clients that wait for it, from Hold to Release. It is one key. One client may
-// hold it and another one release it, and it stays when both have ended. The methods are safe for
-// concurrent use.
+// hold it and another one release it. The key has no lease, so it stays when the client that holds
+// the barrier has ended. The methods are safe for concurrent use.
 type Barrier struct {
 	client *clientv3.Client
 	key    string
@@ -25,7 +25,7 @@ func (b *Barrier) Hold() error {
 	return err
 }
 
-// Release removes the barrier and lets all clients through. It is no error if the barrier is not
+// Release removes the barrier and lets all clients through. It returns nil if the barrier is not
 // held. After an error it may be called again.
 func (b *Barrier) Release() error {
 	_, err := b.client.Delete(b.client.Ctx(), b.key)

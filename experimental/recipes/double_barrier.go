@@ -15,17 +15,17 @@ import (
 // errNotEntered is returned by a Leave without an Enter before it.
 var errNotEntered = errors.New("recipe: the double barrier was not entered")
 
-// DoubleBarrier lets a number of clients begin together and end together: Enter returns when all of
-// them have called Enter, and Leave when all of them have called Leave. Each client has a
-// DoubleBarrier of its own, for one goroutine at a time; after Leave it may enter again. A client
-// whose session ends no longer counts.
+// DoubleBarrier lets a number of clients begin together and end together. Enter returns when all of
+// them have called Enter, and Leave returns when all of them have called Leave. Each client has a
+// DoubleBarrier of its own, which one goroutine at a time may use. After Leave it may enter again.
+// A client whose session ends does not count any more.
 type DoubleBarrier struct {
 	s     *concurrency.Session
 	pfx   string
 	count int
 
 	own   *EphemeralKV // nil while outside
-	ready int64        // the revision of the ready key: all clients have entered
+	ready int64        // mod revision of the ready key, which is put when all clients have entered
 	left  bool         // Leave has sent a request that deletes own
 }
 
@@ -38,8 +38,8 @@ func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarr
 func (b *DoubleBarrier) waiters() string  { return b.pfx + "waiters/" }
 func (b *DoubleBarrier) readyKey() string { return b.pfx + "ready" }
 
-// Enter waits until as many clients as the barrier's count have called it. Errors:
-// [ErrTooManyClients] if there are that many other clients, waiting or inside;
+// Enter waits until as many clients as the barrier's count have called Enter. Errors:
+// [ErrTooManyClients] if that many other clients wait or are inside;
 // [concurrency.ErrSessionExpired]. After an error the client is outside.
 func (b *DoubleBarrier) Enter() error {
 	ctx, client := b.s.Ctx(), b.s.Client()
@@ -72,8 +72,8 @@ func (b *DoubleBarrier) Enter() error {
 	return nil
 }
 
-// full reports whether the barrier was full without a client when the client's key was put: enough
-// others were waiting, or have been inside since the ready key was put.
+// full reports whether the barrier was already full when the client's key was put. Either enough
+// other clients were waiting, or they were inside: their keys are older than the ready key.
 func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 	return len(waiters) > b.count || len(ready) > 0 &&
 		slices.ContainsFunc(waiters, func(kv *mvccpb.KeyValue) bool {
@@ -81,8 +81,8 @@ func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 		})
 }
 
-// tryEnter returns the revision in which all clients had entered, or the Change to wait for. The
-// client that completes the count puts the ready key, for which the others wait.
+// tryEnter returns the revision at which all clients had entered, or else the Change to wait for.
+// The client that completes the count puts the ready key, for which the others wait.
 func (b *DoubleBarrier) tryEnter(
 	ctx context.Context, own *EphemeralKV,
 ) (ready int64, next await.Change, err error) {
@@ -107,7 +107,7 @@ func (b *DoubleBarrier) tryEnter(
 	if len(found[2]) < b.count {
 		return 0, changeOf(client, b.readyKey(), rev, clientv3.WithFilterDelete()), nil
 	}
-	// The condition keeps a request that is applied late from letting later clients in.
+	// Without the condition, a request that is applied late would let later clients in.
 	resp, err := client.Txn(ctx).If(own.exists()).Then(clientv3.OpPut(b.readyKey(), "")).Commit()
 	switch {
 	case err != nil:
@@ -118,9 +118,9 @@ func (b *DoubleBarrier) tryEnter(
 	return resp.Header.GetRevision(), nil, nil
 }
 
-// Leave waits until all clients that have entered with this one have called it, or have lost their
-// sessions. Errors: [concurrency.ErrSessionExpired], and an unnamed error if the client has not
-// entered. After another error Leave may be called again.
+// Leave waits until all clients that have entered together with this one have called Leave, or have
+// lost their sessions. Errors: [concurrency.ErrSessionExpired], and an unnamed error if the client
+// has not entered. After another error Leave may be called again.
 func (b *DoubleBarrier) Leave() error {
 	if b.own == nil {
 		return errNotEntered
@@ -132,10 +132,10 @@ func (b *DoubleBarrier) Leave() error {
 	return err
 }
 
-// tryLeave returns the Change to wait for, or nil if this client may go. The client whose key was
-// put first waits for all others, one by one from the last one. The others delete their keys and
-// wait for the first one. All clients must agree on this order, including those of etcd's own
-// client.
+// tryLeave returns the Change to wait for, or nil if this client may leave. The client whose key
+// was put first waits for all others, one by one, beginning with the last. Each of the others
+// deletes its own key and waits for the first. All clients must agree on this order, also those
+// that use etcd's own client.
 func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 	found, rev, err := read(ctx, b.s.Client(),
 		clientv3.OpGet(b.waiters(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),
@@ -161,7 +161,7 @@ func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 		return changeOf(b.s.Client(), last, rev, clientv3.WithFilterPut()), nil
 	}
 	if here {
-		b.left = true // the answer may be lost
+		b.left = true // set before the request, because its answer may be lost
 		if err := b.own.delete(ctx); err != nil {
 			return nil, err
 		}
@@ -169,7 +169,8 @@ func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 	return changeOf(b.s.Client(), first, rev, clientv3.WithFilterPut()), nil
 }
 
-// last deletes the last client's key and the ready key, so that the next round can begin.
+// last deletes the key of this client, which is the last one inside, and the ready key, so that the
+// next round can begin.
 func (b *DoubleBarrier) last(ctx context.Context) error {
 	b.left = true
 	_, err := b.s.Client().Txn(ctx).

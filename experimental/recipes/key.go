@@ -15,12 +15,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// endedTimeout bounds a request in the name of a session that has ended.
+// endedTimeout bounds a request that is made for a session after the session has ended.
 const endedTimeout = 5 * time.Second
 
 var errGone = errors.New("recipe: the key is gone")
 
-// RemoteKV is a key that a recipe has created for itself. It is not safe for concurrent use. No
+// RemoteKV is a key that a recipe has created. It is not safe for concurrent use. No exported
 // function of the package returns one.
 type RemoteKV struct {
 	kv    clientv3.KV
@@ -31,11 +31,12 @@ type RemoteKV struct {
 	rev   int64 // the create revision
 }
 
-// EphemeralKV is a RemoteKV that the server deletes when the recipe's session ends.
+// EphemeralKV is a RemoteKV that is attached to the lease of a session. The server deletes it when
+// the lease ends.
 type EphemeralKV struct{ RemoteKV }
 
-// create puts a key, or returns ErrKeyExists. It also returns what gets have read in the same
-// transaction.
+// create puts a key that must not exist, and returns it. It also returns the keys that each of gets
+// has read in the same transaction. If the key exists, create returns ErrKeyExists.
 func create(
 	ctx context.Context, client *clientv3.Client, key, val string, lease clientv3.LeaseID,
 	gets ...clientv3.Op,
@@ -60,9 +61,9 @@ func create(
 	return kv, found, err
 }
 
-// createEphemeral puts a key with a new name that begins with prefix, on a session's lease, and
-// returns what gets have read in the same transaction. If it fails no key is left behind, however
-// late a member applies the request.
+// createEphemeral puts a key with a new name that begins with prefix, on the lease of s, and
+// returns it. It also returns the keys that each of gets has read in the same transaction. If
+// createEphemeral fails, no key is left behind, even if a member applies the request late.
 func createEphemeral(
 	s *concurrency.Session, prefix string, gets ...clientv3.Op,
 ) (*EphemeralKV, [][]*mvccpb.KeyValue, error) {
@@ -80,7 +81,8 @@ func createEphemeral(
 	return nil, nil, sessionError(s, err)
 }
 
-// sessionError returns the error for a call in a session's name whose request has failed with err.
+// sessionError returns the error of a call that is made for a session, from the error err of its
+// request.
 func sessionError(s *concurrency.Session, err error) error {
 	switch {
 	case err == nil:
@@ -93,8 +95,8 @@ func sessionError(s *concurrency.Session, err error) error {
 	return err
 }
 
-// giveUp deletes a session's key, and returns when it is deleted or the session ends. If the delete
-// fails, the session repeats it in the background. If the session has ended before the call, its
+// giveUp deletes the key, and returns when it is deleted or the session s ends. If the delete
+// fails, the session repeats it in the background. If the session had ended before the call, its
 // lease may still live, so giveUp makes one attempt of at most endedTimeout.
 func (kv *EphemeralKV) giveUp(s *concurrency.Session) error {
 	ctx := s.Ctx()
@@ -131,7 +133,7 @@ func (rk *RemoteKV) delete(ctx context.Context) error {
 }
 
 // Put changes the value of the key, if it is still the one that was created. Errors are those of
-// clientv3.KV, and one of its own if the key is gone.
+// clientv3.KV, and an unnamed error if the key is gone.
 func (rk *RemoteKV) Put(val string) error {
 	if rk.kv == nil {
 		return errGone
@@ -153,16 +155,16 @@ func (rk *RemoteKV) exists() clientv3.Cmp {
 }
 
 var (
-	// ErrKeyExists is returned if a key that is to be created exists already.
+	// ErrKeyExists is returned if a recipe has to create a key and the key exists.
 	ErrKeyExists = errors.New("key already exists")
 
 	// ErrNoWatcher is returned by WaitEvents and WaitPrefixEvents if the client is closed.
 	ErrNoWatcher = errors.New("no watcher channel")
 
-	// ErrTooManyClients is returned by Enter of a double barrier that has its full count.
+	// ErrTooManyClients is returned by DoubleBarrier.Enter if the barrier is full.
 	ErrTooManyClients = errors.New("too many clients")
 
-	// ErrWaitMismatch is returned by WaitEvents and WaitPrefixEvents if they are given no event to
-	// wait for.
+	// ErrWaitMismatch is returned by WaitEvents and WaitPrefixEvents if their list of events is
+	// empty.
 	ErrWaitMismatch = errors.New("unexpected wait result")
 )

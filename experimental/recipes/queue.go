@@ -15,11 +15,11 @@ import (
 )
 
 // Queue returns each element once, in the order in which the elements were put in. Any number of
-// clients may put in and take out. The methods are safe for concurrent use.
+// clients may put elements in and take them out. The methods are safe for concurrent use.
 //
-// An element has left the queue when Dequeue returns it. So it is lost if the program ends before
-// it has dealt with it. A queue that repeats the jobs of workers that died is made of keys and
-// sessions: see the module's program examples/queue.
+// When Dequeue returns an element, it has left the queue. So it is lost if the program ends before
+// it has processed the element. If the jobs of a worker that dies have to be done by another
+// worker, use keys and sessions instead: see the module's program examples/queue.
 type Queue struct {
 	client *clientv3.Client
 	pfx    string
@@ -30,7 +30,8 @@ func NewQueue(client *clientv3.Client, keyPrefix string) *Queue {
 	return &Queue{client, keyPrefix + "/"}
 }
 
-// Enqueue puts an element in. After an error the element may be in the queue, or get there later.
+// Enqueue puts an element in. After an error the element may be in the queue, or may get into it
+// later.
 func (q *Queue) Enqueue(val string) error {
 	_, _, err := create(q.client.Ctx(), q.client, q.pfx+uniqueName(), val, clientv3.NoLease)
 	return err
@@ -42,7 +43,8 @@ func (q *Queue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstRev())
 }
 
-// dequeue takes out and returns the element that a get with the options first reads.
+// dequeue takes an element out and returns its value: the one that a get of pfx with the options
+// first reads. It waits for an element if there is none.
 func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {
@@ -78,10 +80,10 @@ func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (st
 	}
 }
 
-// PriorityQueue returns each element once: those with the lowest number first, and those with one
-// number in the order in which they were put in. Any number of clients may put in and take out. The
-// methods are safe for concurrent use. As with Queue, an element that was taken out is lost if the
-// program ends before it has dealt with it.
+// PriorityQueue returns each element once, those with the lowest number first. Elements with one
+// number come in the order in which they were put in. Any number of clients may put elements in and
+// take them out. The methods are safe for concurrent use. As with Queue, an element that was taken
+// out is lost if the program ends before it has processed it.
 type PriorityQueue struct {
 	client *clientv3.Client
 	pfx    string
@@ -93,12 +95,12 @@ func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 	return &PriorityQueue{client, key + "/"}
 }
 
-// Enqueue puts an element in; pr is its number, of which the lowest comes first. After an error the
-// element may be in the queue, or get there later.
+// Enqueue puts an element in. pr is its number; the lowest number comes out first. After an error
+// the element may be in the queue, or may get into it later.
 func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 	ctx := q.client.Ctx()
 	dir := fmt.Sprintf("%s%05d", q.pfx, pr)
-	guard := "__" + dir // modified with each element of this number
+	guard := "__" + dir // put with each element that has this number
 	for races := 0; ; races++ {
 		last, err := q.client.Get(ctx, dir+"/", clientv3.WithLastKey()...)
 		if err != nil {

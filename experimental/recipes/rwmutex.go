@@ -10,16 +10,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// errInUse is returned by RLock and Lock of an RWMutex that is locked already, or waits for the
-// lock.
+// errInUse is returned by RLock and Lock of an RWMutex that is locked, or that waits for the lock.
 var errInUse = errors.New("recipe: the RWMutex is in use; each holder needs one of its own")
 
-// RWMutex is a lock that any number of readers hold at a time, or one writer. A writer waits for
-// all readers and writers that came before it, and a reader for all writers that came before it.
+// RWMutex is a lock that either any number of readers hold, or one writer. A writer waits for all
+// readers and writers that asked before it. A reader waits for all writers that asked before it.
 //
 // Each RWMutex is one contender for the lock, and has one holder at a time. Several of them may use
-// one session. As with every lock of this kind, a holder whose session ends may not know it at
-// once: see [concurrency.Mutex]. The methods are safe for concurrent use.
+// one session. A holder whose session ends may not know it at once, as with every lock that is made
+// of a lease: see [concurrency.Mutex]. The methods are safe for concurrent use.
 type RWMutex struct {
 	s   *concurrency.Session
 	pfx string
@@ -37,17 +36,18 @@ func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 	return &RWMutex{s: s, pfx: prefix + "/"}
 }
 
-// RLock waits until no writer that came before has the lock or waits for it. Errors:
-// [concurrency.ErrSessionExpired], also if another client has deleted the contender's key; one of
-// its own if this RWMutex is locked already, or waits for the lock. After an error no key is left
+// RLock waits until no writer that asked before has the lock or waits for it. Errors:
+// [concurrency.ErrSessionExpired], also if another client has deleted the contender's key; an
+// unnamed error if this RWMutex is locked, or waits for the lock. After an error no key is left
 // behind.
 func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 
-// Lock waits until no reader or writer that came before has the lock or waits for it. Its
-// errors are those of RLock.
+// Lock waits until no reader or writer that asked before has the lock or waits for it. Its errors
+// are those of RLock.
 func (rw *RWMutex) Lock() error { return rw.lock("write/", "") }
 
-// lock puts a key that begins with dir, and waits until no key that is older begins with rivals.
+// lock puts a key whose name begins with dir. Then it waits until there is no older key whose name
+// begins with rivals.
 func (rw *RWMutex) lock(dir, rivals string) error {
 	rw.mu.Lock()
 	if rw.busy || rw.own != nil {
@@ -90,12 +90,13 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 	return own, since, nil
 }
 
-// RUnlock releases a lock that RLock acquired. Errors: [concurrency.ErrLockReleased] if it is not
-// locked; [concurrency.ErrSessionExpired] if the session ends meanwhile. After any error but the
-// first the key is deleted in the background, and RUnlock may be called again to wait for it.
+// RUnlock releases a lock that RLock has acquired. Errors: [concurrency.ErrLockReleased] if the
+// RWMutex is not locked; [concurrency.ErrSessionExpired] if the session ends meanwhile; those of
+// clientv3.KV. After any error but ErrLockReleased the key is deleted in the background, and
+// RUnlock may be called again to wait for that.
 func (rw *RWMutex) RUnlock() error { return rw.Unlock() }
 
-// Unlock releases a lock that Lock acquired. Its errors are those of RUnlock.
+// Unlock releases a lock that Lock has acquired. Its errors are those of RUnlock.
 func (rw *RWMutex) Unlock() error {
 	rw.mu.Lock()
 	own := rw.own

@@ -18,11 +18,13 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// raceBackoff is the wait before a client tries again after another client was faster.
+// raceBackoff is the wait before a client tries again after another client has changed the keys
+// first.
 var raceBackoff = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond, Jitter: 1}
 
-// waitUntil calls look again and again, waiting for the Change that look returns in between. It
-// returns nil once look returns no Change, or an error of look that does not pass.
+// waitUntil calls look until look returns no Change and no error, and then returns nil. Between two
+// calls it waits for the Change that look has returned. It returns those errors of look that a
+// later attempt cannot clear, and the error of ctx when ctx ends.
 func waitUntil(
 	ctx context.Context, look func(context.Context) (await.Change, error),
 ) error {
@@ -33,7 +35,7 @@ func waitUntil(
 	})
 }
 
-// read makes gets in one transaction. It returns the keys that each get has found, and the revision
+// read runs gets in one transaction. It returns the keys that each get has found, and the revision
 // of the store.
 func read(
 	ctx context.Context, client *clientv3.Client, gets ...clientv3.Op,
@@ -46,7 +48,7 @@ func read(
 	return found, resp.Header.GetRevision(), err
 }
 
-// rangesOf returns the keys in the answers to n gets.
+// rangesOf returns the keys in the responses to n gets.
 func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err error) {
 	if err := txnanswer.CheckCount(parts, n); err != nil {
 		return nil, err
@@ -61,8 +63,8 @@ func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err er
 	return found, nil
 }
 
-// changeOf returns a Change that waits for an event of a key after a revision. The options may
-// widen the watch to many keys, and filter events.
+// changeOf returns a Change that waits for an event of a key after the revision rev. The options
+// may widen the watch to many keys, and filter events.
 func changeOf(
 	client *clientv3.Client, key string, rev int64, opts ...clientv3.OpOption,
 ) await.Change {
@@ -78,17 +80,17 @@ func changeOf(
 	}
 }
 
-// WaitEvents waits for events of a key, from revision rev on and in the order of evs, and returns
-// the last of them. Other events may come in between. Errors: [ErrWaitMismatch] if evs is empty;
-// [ErrNoWatcher] if the client is closed; the error of the watch if it ends otherwise, such as
-// rpctypes.ErrCompacted.
+// WaitEvents waits for events of a key at revision rev or later, whose types are those in evs, in
+// that order. Other events may come in between. It returns the event that matches the last type.
+// Errors: [ErrWaitMismatch] if evs is empty; [ErrNoWatcher] if the client is closed; the error of
+// the watch if it ends otherwise, such as rpctypes.ErrCompacted.
 func WaitEvents(
 	c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType,
 ) (*clientv3.Event, error) {
 	return waitEvents(c, key, evs, clientv3.WithRev(rev))
 }
 
-// WaitPrefixEvents is [WaitEvents] for all keys with a prefix.
+// WaitPrefixEvents is [WaitEvents] for all keys that begin with a prefix.
 func WaitPrefixEvents(
 	c *clientv3.Client, prefix string, rev int64, evs []mvccpb.Event_EventType,
 ) (*clientv3.Event, error) {
@@ -119,7 +121,7 @@ func waitEvents(
 	return nil, ErrNoWatcher
 }
 
-// uniqueName returns a name that no other put uses. Names from one program sort by time.
+// uniqueName returns a name that no other put uses. The names that one program gets sort by time.
 func uniqueName() string {
 	//nolint:forbidigo // part of a name, no deadline
 	return fmt.Sprintf("%d%08x", time.Now().UnixNano(), rand.Uint32())
