@@ -162,8 +162,7 @@ func (f *follower) open(list listing) error {
 	case resp.Header == nil || !resp.Created:
 		return errors.New("the watch was not confirmed")
 	case begin:
-		f.startList(list, resp.Header)
-		return nil
+		return f.startList(list, resp.Header)
 	}
 	return f.sameCluster(resp.Header)
 }

@@ -54,11 +54,16 @@ type answer struct {
 // next returns the first key behind a page. After that the pairs may be passed on.
 func (a *answer) next() string { return string(a.kvs[len(a.kvs)-1].Key) + "\x00" }
 
-// startList begins a list under the watch that was confirmed with the header.
-func (f *follower) startList(list listing, header *pb.ResponseHeader) {
+// startList begins a list under the watch that was confirmed with the header. It returns an error
+// if another list has been demanded since the watch was opened.
+func (f *follower) startList(list listing, header *pb.ResponseHeader) error {
 	c, v := f.c, f.c.now()
 	replaced := list.replaced || otherCluster(v.origin, header)
 	c.mu.Lock()
+	if f.ctx.Err() != nil { // ended under the lock by who wants another list
+		c.mu.Unlock()
+		return errListAgain
+	}
 	c.list.begun = true
 	c.list.replaced = replaced
 	c.phase = "the keys to be listed"
@@ -80,6 +85,7 @@ func (f *follower) startList(list listing, header *pb.ResponseHeader) {
 	f.stopPage, f.pages = stop, pages
 	// Ends with ctx, which stopList and the end of the cache end; Close waits for it.
 	c.tasks.Go(r.run)
+	return nil
 }
 
 // stopList gives up the list that is under way, if there is one.

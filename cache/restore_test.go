@@ -1,0 +1,53 @@
+package cache
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+// confirmedWatcher calls a function when the next watch has been confirmed, before the caller of
+// Watch can know that.
+type confirmedWatcher struct {
+	clientv3.Watcher
+	next func()
+}
+
+func (w *confirmedWatcher) Watch(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) clientv3.WatchChan {
+	events := w.Watcher.Watch(ctx, key, opts...)
+	if w.next == nil {
+		return events
+	}
+	confirmed := make(chan clientv3.WatchResponse, 1)
+	confirmed <- <-events
+	w.next()
+	w.next = nil
+	return confirmed
+}
+
+// TestAnEraEndsWhileAListBegins finds out that the cluster was restored at the moment at which the
+// watch of another list is confirmed. It does so often, because chance decides which one of the two
+// the follower sees first.
+func TestAnEraEndsWhileAListBegins(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		w := &confirmedWatcher{Watcher: c.client.Watcher}
+		c.client.Watcher = w
+		defer func() { c.client.Watcher = w.Watcher }()
+		for range 20 {
+			v := c.now()
+			w.next = func() { c.replaced(v, "of the test") }
+			c.startOver("of the test")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			_, err := c.await(ctx, func(next *view) bool { return next.era > v.era })
+			cancel()
+			require.NoError(t, err)
+		}
+	})
+}
