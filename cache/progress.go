@@ -135,19 +135,23 @@ func (c *Cache) toAsk(attempt int) bool {
 	if attempt >= unknownAttempts && c.waiters == 0 {
 		c.target = min(c.target, c.known) // others may wait for what is known
 	}
-	if v.err == nil && v.revision < max(c.target, c.listTarget) {
+	if v.err == nil && c.belowLocked(v) {
 		return true
 	}
 	c.target = 0
 	return once
 }
 
-// behind reports whether the newest view is below the revision that is asked for.
+// behind reports whether what progress is asked for has not been reached.
 func (c *Cache) behind() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now().revision < max(c.target, c.listTarget)
+	return c.belowLocked(c.now())
 }
+
+// belowLocked reports whether progress is asked for beyond the view v. While a list waits for the
+// watch, that does not depend on the view: after a restore, its revision may be the greater one.
+func (c *Cache) belowLocked(v *view) bool { return c.listTarget > 0 || v.revision < c.target }
 
 // askOnce asks for progress and waits for an answer, or until there is more to ask for. If the
 // server is silent, it asks less often, and proves otherwise what a notice of progress would. It

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
@@ -49,5 +50,28 @@ func TestAnEraEndsWhileAListBegins(t *testing.T) {
 			cancel()
 			require.NoError(t, err)
 		}
+	})
+}
+
+// TestAListAfterARestoreAsksForProgress has pages of the restored cluster be of later revisions
+// than the watch, and of earlier ones than the copy of before.
+func TestAListAfterARestoreAsksForProgress(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		mustPut(t, c.client, "b", "outside of the range")
+		_, err := c.Fresh(t.Context(), 0) // the server's notices of progress are known
+		require.NoError(t, err)
+		loseHistory(t, cluster, c)
+		other := cluster.Client()
+		cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+			if call.Request.(*pb.RangeRequest).Limit > 0 {
+				mustPut(t, other, "b", "after the watch was confirmed")
+			}
+			return etcdfake.Pass()
+		})
+		start := time.Now()
+		_, err = c.Fresh(t.Context(), 0)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, c.now().era)
+		require.Less(t, time.Since(start), time.Second)
 	})
 }
