@@ -20,8 +20,8 @@ type Stream[Req, Resp any] interface {
 // Dial opens a stream that lives until ctx ends. It may block until then.
 type Dial[Req, Resp any] func(ctx context.Context) (Stream[Req, Resp], error)
 
-// Handler is the protocol on a link. Its methods run on the link's receive goroutine, one at a
-// time. They must not block, and must not wait for the link to end.
+// Handler implements the protocol that is spoken on a link. Its methods run on the link's receive
+// goroutine, one at a time. They must not block, and must not wait for the link to end.
 type Handler[Req, Resp any] interface {
 	// Opened is called once for each stream. The handler calls fill with the first requests to send
 	// on the stream, at most once and before Opened returns. [Link.Send] works as soon as fill has
@@ -65,7 +65,7 @@ type Link[Req, Resp any] struct {
 	handler Handler[Req, Resp]
 
 	// Own synchronisation.
-	wake       chan struct{} // capacity 1; tells the send goroutine to look at the fields again
+	wake       chan struct{} // capacity 1; tells the send goroutine that the fields have changed
 	work       chan struct{} // capacity 1; tells the receive goroutine that Wake was called
 	senderDone chan struct{} // closed by the send goroutine when it ends
 	done       chan struct{} // closed by the receive goroutine, which ends last
@@ -82,7 +82,7 @@ type Link[Req, Resp any] struct {
 type attached[Req, Resp any] struct {
 	Stream[Req, Resp]
 	cancel context.CancelCauseFunc
-	mute   bool // no request is sent on it any more; guarded by the link's mu
+	mute   bool // no further request is sent on it; guarded by the link's mu
 }
 
 // New returns a link that lives until ctx ends. It does nothing before Start.
@@ -110,8 +110,8 @@ func (l *Link[Req, Resp]) Start(h Handler[Req, Resp]) {
 	go l.sendLoop()
 }
 
-// Send queues requests for the current stream and returns at once. Without a stream it drops them,
-// because the handler's next Opened derives its requests from the handler's state.
+// Send queues requests for the current stream and returns at once. If there is no stream, it drops
+// them, because the handler derives the first requests for the next stream from its state.
 func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	l.mu.Lock()
 	if l.current != nil && !l.current.mute && !l.stopping {
@@ -121,10 +121,10 @@ func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	signal(l.wake)
 }
 
-// Wake makes a link that waits because of Options.Idle call Idle again.
+// Wake makes the link call Options.Idle again, if it waits because Idle has returned true.
 func (l *Link[Req, Resp]) Wake() { signal(l.work) }
 
-// Queued returns the number of queued requests, which were not handed to the stream yet.
+// Queued returns the number of requests that were not handed to the stream yet.
 func (l *Link[Req, Resp]) Queued() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -97,8 +97,8 @@ func (l *Link[Req, Resp]) awaitWork() error {
 	return nil
 }
 
-// attach makes st the current stream, or says that there is none if st is nil. reqs replace the
-// queued requests. If st is the current stream already, attach does nothing.
+// attach makes st the current stream, and replaces the queued requests by reqs. If st is nil, there
+// is no current stream afterwards. If st is the current stream already, attach does nothing.
 func (l *Link[Req, Resp]) attach(st *attached[Req, Resp], reqs []*Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,9 +136,9 @@ func (l *Link[Req, Resp]) sendLoop() {
 	}
 }
 
-// next returns the current stream and the next request to send on it. To have the stream
-// half-closed, it returns the stream without a request, once. If there is nothing to do, it returns
-// no stream.
+// next returns the current stream and the next request to send on it. If it returns a stream
+// without a request, the caller must half-close the stream; that happens once. If it returns no
+// stream, there is nothing to do.
 func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,10 +159,9 @@ func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	return l.current, nil
 }
 
-// sendFailed handles an error of Send: no further request is sent on st. io.EOF says that the peer
-// has ended the stream, and Recv returns why. After any other error, such as that for a request
-// over the size limit, sendFailed ends the stream with that error, because Recv might not return
-// it.
+// sendFailed handles an error of Send: no further request is sent on st. If err is io.EOF, the peer
+// has ended the stream, and Recv returns why. After any other error, for example because a request
+// was over the size limit, sendFailed ends the stream with that error. Recv might not return it.
 func (l *Link[Req, Resp]) sendFailed(st *attached[Req, Resp], err error) {
 	l.mu.Lock()
 	st.mute = true

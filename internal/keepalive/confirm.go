@@ -11,17 +11,17 @@ import (
 const (
 	// confirmTimeout bounds one question whether a lease exists.
 	confirmTimeout = 3 * time.Second
-	// maxConfirming is how many of these questions are asked at a time.
+	// maxConfirming bounds how many questions wait for an answer at a time.
 	maxConfirming = 16
 )
 
-// Confirmer asks whether a lease exists if the member of a keeper's stream did not know it at its
-// first renewal: a member that has not applied the grant yet does not know the lease.
+// Confirmer asks whether leases exist. A keeper needs it after the first renewal of a lease, if the
+// member of its stream did not know the lease: perhaps that member has not applied the grant yet.
 type Confirmer struct {
 	// Read-only after NewConfirmer.
-	ctx    context.Context // no question is asked once it is done
+	ctx    context.Context // no question is asked after its end
 	remote *Remote
-	target Target // of the keeper's streams
+	target Target // the target of the keeper's streams
 	answer func(id int64, gone bool, left time.Duration)
 
 	// Own synchronisation.
@@ -33,8 +33,8 @@ type Confirmer struct {
 	running int // the number of workers
 }
 
-// question is one question whether a lease exists. With ctx it goes to another member than the one
-// that does not know the lease.
+// question is the question whether one lease exists. A request with ctx goes to another member than
+// the one that did not know the lease.
 type question struct {
 	ctx context.Context
 	id  int64
@@ -48,8 +48,8 @@ func NewConfirmer(
 	return &Confirmer{ctx: ctx, remote: r, target: target, answer: answer}
 }
 
-// Ask asks for the TTLs of leases. The questions go to other members than that of the keeper's
-// latest stream. Ask does not block.
+// Ask asks for the TTLs of leases. It avoids the member of the keeper's latest stream. Ask does not
+// block.
 func (c *Confirmer) Ask(ids []int64) {
 	ctx := c.target.Elsewhere(c.ctx)
 	c.mu.Lock()
@@ -88,9 +88,10 @@ func (c *Confirmer) next() (q question, ok bool) {
 	return q, true
 }
 
-// timeLeft asks for the TTL of a lease that one member does not know. It reports whether the lease
-// is gone, and if not, how long it lives at least: 0 if there is no answer. If the question is
-// refused, timeLeft reports that the lease is gone, as the first member said.
+// timeLeft asks for the TTL of a lease that one member did not know. It reports whether the lease
+// is gone. If it is not, left is the time that the lease has left at least. If there is no answer,
+// timeLeft returns false and 0. If the question is refused, timeLeft believes the first member, and
+// reports that the lease is gone.
 func (r *Remote) timeLeft(ctx context.Context, id int64) (gone bool, left time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()

@@ -8,9 +8,9 @@
 // fires.
 //
 // [Remote] opens the streams, and chooses the token and the member of each. It also renews a single
-// lease once, on a stream for that renewal only. The [Confirmer] asks other members whether a
-// doubtful lease is gone. It has up to 16 goroutines while there are questions. The client passes
-// the functions that Remote and Confirmer need.
+// lease once, on a stream for that renewal only. If a member does not know a lease that was never
+// renewed, the [Confirmer] asks another member whether the lease exists. It has up to 16 goroutines
+// while there are questions. The client passes the functions that Remote and Confirmer need.
 //
 // # States
 //
@@ -39,12 +39,14 @@
 //	orphan    a subscriber comes                  waiting   joins the request in flight
 //	orphan    answer, end of stream, expiry       gone
 //
-// The stream moves means that it is given up, and the next stream is opened on another member.
+// "The stream moves" means that the keeper gives the stream up, and opens the next one on another
+// member.
 //
-// When a stream ends with "no leader", the subscribers that require a leader are closed. When it
-// ends with "permission denied", the subscribers of the lease are closed whose request is the
-// oldest in flight. When the keeper is closed, its context ends, or the client can never open a
-// stream again, all subscribers are closed, and KeepAlive fails from then on.
+// When a stream ends with "no leader", the subscribers that require a leader are closed. When a
+// stream ends with "permission denied", the server has refused the lease whose request is the
+// oldest in flight: the subscribers of that lease are closed. When the keeper is closed, its
+// context ends, or the client can never open a stream again, all subscribers are closed, and
+// KeepAlive fails from then on.
 //
 // # When leases are due
 //
@@ -53,16 +55,18 @@
 // their requests and answers share packets: 5,000 leases of 3 s are renewed at 25 instants a
 // second.
 //
-// At most 5 % of the leases, or 16, are due at one instant. If an instant is full, a further lease
-// is due at an earlier one. So if all leases were renewed at once, because they were granted
-// together or there was no stream, their next renewals are spread over a third of the TTL.
+// At most 5 % of the leases, or 16 if that is more, are due at one instant. If an instant is full,
+// a further lease is due at an earlier instant. So if all leases were renewed at once, because they
+// were granted together or there was no stream, their next renewals are spread over a third of the
+// TTL.
 //
 // # Invariants
 //
 //   - An entry is in the map if and only if it is in the schedule. It has a subscriber or a request
 //     in flight. It has at most one request in flight, and none while there is no stream.
-//   - The schedule has an entry at the instant at which the entry needs attention, or earlier: an
-//     answer for another lease postpones a stall and does not move the entries in the schedule.
+//   - The schedule holds an entry at the instant at which the entry needs attention, or at an
+//     earlier one. It may be earlier because each answer on the stream postpones the stall of all
+//     waiting entries, and does not move these entries in the schedule.
 //   - A sink is closed exactly once, and not called afterwards.
 //   - Requests are numbered in the order of sending. Requests that are sent together are ordered by
 //     expiry, so after an outage the lease that expires first is renewed first.

@@ -2,17 +2,18 @@ package keepalive
 
 import "time"
 
-// doubtPause is the pause before a doubtful lease that lives is renewed again. It doubles each time
-// the lease is doubtful, up to the interval between renewals.
+// doubtPause is the pause before the next renewal of a lease that was doubtful and is not gone. It
+// doubles each time the lease is doubtful, up to the interval between renewals.
 const doubtPause = 200 * time.Millisecond
 
-// doubtsToMove is how often a member may not know a lease that lives before the stream moves to
-// another member. A member that is only a little behind knows the lease the second time.
+// doubtsToMove is the number of renewals at which members did not know a living lease, after which
+// the stream moves to another member. A member that is only a little behind knows the lease at the
+// second renewal.
 const doubtsToMove = 2
 
 // notFound handles an answer that says that the lease of e is gone. A member that has not applied
-// the grant yet gives that answer, too. So if the lease was never renewed, another member is asked
-// to confirm it.
+// the grant yet gives that answer, too. So if the lease was never renewed, notFound has another
+// member asked whether the lease exists.
 func (t *table) notFound(e *entry) {
 	switch {
 	case e.known || !t.confirms || len(e.subs) == 0 || e.waiting():
@@ -24,10 +25,10 @@ func (t *table) notFound(e *entry) {
 	}
 }
 
-// confirmed ends the doubt about a lease, which is gone or lives for left at least. It reports
-// whether the stream must move to another member, because its member did not know the living lease
-// for the second time. A lease moves the stream only once, so that a lease that no member knows
-// does not move streams for ever.
+// confirmed handles another member's answer about a doubtful lease: it is gone, or it lives for
+// left at least. confirmed reports whether the stream must move to another member, because the
+// stream's member did not know a living lease for the second time. A lease moves the stream only
+// once, so that a lease that no member knows does not move streams for ever.
 func (t *table) confirmed(now instant, id int64, gone bool, left time.Duration) (move bool) {
 	e := t.byID[id]
 	if e == nil || !e.doubtful() {

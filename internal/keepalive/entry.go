@@ -33,31 +33,32 @@ func seconds(ttl int64) time.Duration {
 // a time: they must not block and not call the keeper.
 type Sink interface {
 	// Deliver takes an answer and reports whether there was room for it. sent is when its request
-	// was handed to the stream. It is zero if no request in flight fits the answer.
+	// was handed to the stream. It is zero if the answer belongs to no request in flight.
 	Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool
 	// Close is called once, and is the last call. reason says why no further answers come.
 	Close(reason error)
 }
 
-// Subscriber is one call of [Keeper.KeepAlive]. The zero value is ready for it. A Subscriber can be
-// a field of its sink, so that both are one allocation. It must not be copied.
+// Subscriber is the keeper's record of one call of [Keeper.KeepAlive]. The zero value is ready for
+// the call. A Subscriber can be a field of its sink, so that both are one allocation. It must not
+// be copied.
 type Subscriber struct {
 	sink          Sink
 	entry         *entry      // nil once closed
-	stop          func() bool // stops the context.AfterFunc of its context; nil: there is none
+	stop          func() bool // stops the context.AfterFunc of its context; nil: it has none
 	requireLeader bool
 }
 
-// entry is one kept lease, in one of the states of the package comment. If seq is not 0, it is
-// waiting, or an orphan if it has no subscribers. If seq is 0, it is doubtful if due is never, and
-// resting otherwise.
+// entry is one kept lease, in one of the states of the package comment. An entry whose seq is not 0
+// is waiting, or an orphan if it has no subscribers. An entry whose seq is 0 is doubtful if due is
+// never, and resting otherwise.
 type entry struct {
 	id     int64
-	ttl    time.Duration // of the latest answer; assumed before the first answer
+	ttl    time.Duration // from the latest answer; before the first answer, an assumed TTL
 	expiry instant       // when the subscribers are closed if there is no answer before
 	due    instant       // resting: when to renew the lease
 	sentAt instant       // waiting: when the request was handed to the link
-	seq    uint64        // waiting: number of that request; 0: no request is in flight
+	seq    uint64        // waiting: number of its request; 0: it has no request in flight
 	known  bool          // a renewal has been answered with a TTL
 	subs   []*Subscriber
 	first  [1]*Subscriber // the array of subs while there is only one subscriber
@@ -67,7 +68,7 @@ type entry struct {
 	index  int // in the bucket's entries
 
 	doubts int    // how often the lease has been doubtful
-	stream uint64 // doubtful: number of the stream that did not know it
+	stream uint64 // doubtful: number of the stream whose member did not know the lease
 }
 
 func (e *entry) waiting() bool { return e.seq != 0 }

@@ -26,41 +26,42 @@ type Config struct {
 	Link bidi.Options
 	// FirstTimeout is how long a lease may go without its first answer.
 	FirstTimeout time.Duration
-	// Expired is the reason passed to the subscribers of a lease that was not answered for its
-	// whole TTL, and Gone that for a lease that the server does not know.
+	// Expired is the reason passed to the subscribers of a lease for which no answer has come for
+	// its whole TTL. Gone is the reason for a lease that the server does not know.
 	Expired, Gone error
-	// Reason turns the error of a stream into the reason passed to subscribers.
+	// Reason returns the reason to pass to subscribers because of a stream's error.
 	Reason func(error) error
 	// Halted returns the error of a keeper that has stopped for good because of cause.
 	Halted func(cause error) error
-	// Confirm, if set, asks for the TTLs of leases that the server did not know at their first
-	// renewal. Each answer is passed to Keeper.Confirmed.
+	// Confirm, if set, asks other members for the TTLs of leases that the stream's member did not
+	// know at their first renewal. Each answer is passed to Keeper.Confirmed.
 	Confirm func(ids []int64)
-	// Ended, if set, is called when a stream has ended or could not be opened. err is the reason,
-	// and reopen says whether another stream follows. Ended is not called if the keeper's context
-	// has ended. It is called without any lock, and never after Close has returned.
+	// Ended, if set, is called when a stream has ended or could not be opened. err is the error of
+	// the stream or dial, and reopen says whether another stream follows. Ended is not called if
+	// the keeper's context has ended. It is called without any lock, and never after Close has
+	// returned.
 	Ended func(err error, reopen bool)
 	// Dropped, if set, is called with the number of answers for which the sinks had no room. It is
 	// called at most once in each dropInterval, and never after Close has returned.
 	Dropped func(n int)
 }
 
-// ErrStalled is the reason of a reconnect after the server has left a request unanswered for too
-// long. The next Dial gets it as last.
+// ErrStalled is the error of a stream that the keeper has given up because the server left a
+// request unanswered for too long. The next Dial gets it as last.
 var ErrStalled = errors.New("lease keepalive stream: no answer in time")
 
-// ErrUnknownThere is the reason of a reconnect after the stream's member has not known a lease that
-// lives, as another member says.
+// ErrUnknownThere is the error of a stream that the keeper has given up because the stream's member
+// did not know a lease that another member knows.
 var ErrUnknownThere = errors.New(
 	"lease keepalive stream: the member does not know a lease that lives")
 
 const (
 	// lateTick is how late the timer may fire. If it fires later, the process was paused.
 	lateTick = 500 * time.Millisecond
-	// catchUp is the time after a pause in which the keeper reads the answers that arrived during
-	// the pause, before it looks at what is due.
+	// catchUp is how long the keeper only reads answers after a pause. They may have arrived during
+	// the pause. Then it looks at which leases are due or have expired.
 	catchUp = 100 * time.Millisecond
-	// dropInterval is the shortest time between two reports of dropped answers. It keeps the log
+	// dropInterval is the shortest time between two calls of Config.Dropped. It keeps the log
 	// short.
 	dropInterval = 10 * time.Second
 )
@@ -70,11 +71,11 @@ const (
 type Keeper struct {
 	// Read-only after New.
 	cfg   Config
-	ctx   context.Context // no stream is opened once it is done
+	ctx   context.Context // no stream is opened after its end
 	start time.Time       // when instant 0 was
 
-	// Own synchronisation. counts one while the timer is set or its tick runs; added to only with
-	// mu held and halted unset
+	// Own synchronisation.
+	// counts 1 while the timer is set or its tick runs; added to only with mu held and halted unset
 	ticks sync.WaitGroup
 
 	// Guarded by mu.
@@ -83,10 +84,10 @@ type Keeper struct {
 	link       *link       // nil until the first lease
 	timer      *time.Timer // nil until the first lease
 	armed      instant     // when the timer fires; never while it is not set
-	resumeAt   instant     // after a pause of the process: nothing is done before
+	resumeAt   instant     // after a pause of the process: no lease is renewed or dropped before
 	last       error       // the error of the last stream or dial
 	opened     bool        // the last dial opened a stream
-	halted     error       // why no lease is kept any more; nil: leases are kept
+	halted     error       // why the keeper has stopped for good; nil: it has not
 	reportAt   instant     // when dropped answers may be reported again
 	unreported int         // dropped answers not reported yet
 }
@@ -239,9 +240,10 @@ func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 }
 
 // Broken implements bidi.Handler. It reports whether to open another stream. If the member has no
-// leader, it closes the subscribers that require one. If the server has refused one lease, it
-// closes the subscribers of that lease. No other status of a server closes subscribers: a proxy may
-// send it for a moment, and each lease has its TTL. The link waits before the next stream.
+// leader, Broken closes the subscribers that require one. If the server has refused one lease,
+// Broken closes the subscribers of that lease. No other status of a server closes subscribers,
+// because a proxy may send any status for a moment, and leases live until their TTLs have passed.
+// The wait that Broken returns is 0, because the link has a backoff of its own.
 func (k *Keeper) Broken(err error) (redial bool, wait time.Duration) {
 	redial = k.broken(err)
 	if k.cfg.Ended != nil && k.ctx.Err() == nil {
@@ -272,7 +274,8 @@ func (k *Keeper) broken(err error) (redial bool) {
 	return true
 }
 
-// tick is called when the timer fires. It does what is due.
+// tick is called when the timer fires. It renews the leases that are due, and drops those that have
+// expired.
 func (k *Keeper) tick() {
 	defer k.ticks.Done()
 	k.mu.Lock()
@@ -281,8 +284,9 @@ func (k *Keeper) tick() {
 	k.armed = never
 }
 
-// runLocked does what is due. It hands requests to the link under the lock, so that a request made
-// for one stream is not queued for the next.
+// runLocked renews the leases that are due, and drops those that have expired. It hands the
+// requests to the link under the lock, so that a request made for one stream is not queued for the
+// next.
 func (k *Keeper) runLocked() {
 	if k.halted != nil {
 		return
@@ -318,9 +322,9 @@ func (k *Keeper) haltLocked(cause error) {
 	}
 }
 
-// unlock sets the timer to an earlier instant if the caller has made that necessary, and releases
-// the lock. Then it stops the context.AfterFuncs of closed subscribers, which must not be done
-// under the lock.
+// unlock releases the lock. Before that it sets the timer to an earlier instant, if an entry needs
+// attention earlier than the timer fires. After that it stops the context.AfterFuncs of closed
+// subscribers, which must not be done under the lock.
 func (k *Keeper) unlock() {
 	if next := max(k.table.next(), k.resumeAt); next < k.armed {
 		k.armLocked(next)

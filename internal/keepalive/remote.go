@@ -20,7 +20,7 @@ type Remote struct {
 	// TimeToLive asks a server for the TTL of a lease, as a request that the client makes by
 	// itself.
 	TimeToLive func(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error)
-	// Tokens has the token with which streams are opened.
+	// Tokens holds the authentication token with which streams are opened.
 	Tokens Tokens
 	// ProbeMembers starts a health check of each member that has requests to answer. It does not
 	// block.
@@ -36,8 +36,9 @@ type Remote struct {
 type Tokens interface {
 	// Generation identifies the current token.
 	Generation() uint64
-	// Renew replaces the token if its generation is still seen. It returns nil if the token cannot
-	// be replaced, because the server may still accept the next stream.
+	// Renew replaces the token of generation seen, unless that was replaced already. It returns nil
+	// if the client has no other token, because the server may accept the next stream with the same
+	// token.
 	Renew(ctx context.Context, seen uint64) error
 }
 
@@ -45,7 +46,8 @@ type Tokens interface {
 type Target interface {
 	// With returns a context with which the next stream is opened on the chosen member.
 	With(ctx context.Context) context.Context
-	// AvoidLast makes the target choose other members than that of the latest stream.
+	// AvoidLast makes the target choose other members than the one that the latest stream was
+	// opened on.
 	AvoidLast()
 	// Elsewhere returns a context for a request that goes to another member than that of the latest
 	// stream.
@@ -55,11 +57,12 @@ type Target interface {
 const (
 	// probeDelay is how long RenewOnce waits for an answer before the members are probed.
 	probeDelay = 500 * time.Millisecond
-	// onceLinger is how long a server may take to end a stream that was half-closed.
+	// onceLinger is how long a server may take to end a stream that RenewOnce has half-closed.
 	onceLinger = 500 * time.Millisecond
 	// maxRefusedTokens is how many tokens may be refused in one RenewOnce.
 	maxRefusedTokens = 3
-	// maxOnceDoubts is how often, in one RenewOnce, members may not know a lease that lives.
+	// maxOnceDoubts is how many answers of one RenewOnce may say that a living lease is gone. The
+	// next such answer is returned without asking another member.
 	maxOnceDoubts = 5
 )
 
@@ -93,8 +96,9 @@ func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (St
 }
 
 // RenewOnce renews a lease once and returns the answer, which has no TTL if the lease is gone. It
-// tries again with growing waits, until ctx ends, if a member is unavailable or refuses the token,
-// or if it does not know the lease and another member does. No other caller may use target.
+// tries again after a wait, which grows, if the member is unavailable, if the member refuses the
+// token, or if the member does not know the lease and another member does. It gives up when ctx
+// ends, or after MaxAttempts streams. No other caller may use target.
 func (r *Remote) RenewOnce(
 	ctx context.Context, target Target, id int64,
 ) (*pb.LeaseKeepAliveResponse, error) {
@@ -126,8 +130,9 @@ func (r *Remote) RenewOnce(
 	}
 }
 
-// renew opens a stream, renews a lease on it, and returns the answer. If the answer takes long, it
-// has the members probed, because the balancer does not notice that a stream has no answer.
+// renew opens a stream, renews a lease on it, and returns the answer. If no answer has come after
+// probeDelay, renew has the members probed, because the balancer does not notice that a stream has
+// no answer.
 func (r *Remote) renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveResponse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -153,9 +158,9 @@ func (r *Remote) renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveRespons
 	return resp, nil
 }
 
-// finish half-closes the stream and waits until the server has ended it, because servers count
-// cancelled streams as failures. If the server takes longer than onceLinger, finish cancels the
-// stream.
+// finish half-closes the stream and waits until the server has ended the stream. It does not cancel
+// the stream at once, because servers count cancelled streams as failures. If the server takes
+// longer than onceLinger, finish cancels the stream.
 func finish(stream Stream, cancel context.CancelFunc) {
 	if stream.CloseSend() != nil {
 		return

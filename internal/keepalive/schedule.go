@@ -28,7 +28,7 @@ func step(ttl time.Duration) time.Duration {
 }
 
 // schedule holds entries by the instant at which each needs attention next. The entries of one
-// instant share a bucket. So to put or to remove an entry costs one operation on the heap of
+// instant share a bucket. So putting or removing an entry costs one operation on the heap of
 // buckets at most, however many entries there are.
 type schedule struct {
 	byInstant map[instant]*bucket

@@ -13,14 +13,14 @@ import (
 // the time. The package comment has its invariants.
 type table struct {
 	start        time.Time     // when instant 0 was
-	firstTimeout time.Duration // how long a lease may go without a first answer
+	firstTimeout time.Duration // how long a lease may be without a first answer
 	expired      error         // reason: no answer for the lease's whole TTL
 	gone         error         // reason: the server does not know the lease
-	confirms     bool          // a first answer without a TTL is to be confirmed
+	confirms     bool          // another member confirms a first answer without a TTL
 	random       func() float64
 
 	byID           map[int64]*entry
-	late           map[int64]int // by lease: expected answers to requests of entries dropped since
+	late           map[int64]int // by lease: answers still to come to requests of dropped entries
 	schedule       schedule
 	open           bool          // a stream takes requests
 	lastReceived   instant       // when the last answer came, or the stream was opened
@@ -29,7 +29,7 @@ type table struct {
 	seq            uint64        // number of the last request
 	stream         uint64        // number of the last stream
 
-	// for the keeper, which takes it when it releases the lock
+	// for the keeper, which takes these fields before it releases the lock
 	stops     []func() bool // the stop functions of closed subscribers
 	drops     int           // answers for which a sink had no room
 	questions []int64       // leases that have become doubtful
@@ -47,8 +47,8 @@ func newTable(firstTimeout time.Duration, expired, gone error) *table {
 	}
 }
 
-// add subscribes s to the lease id. If the lease is new, it is due at once. If it is kept already,
-// its subscribers share it.
+// add subscribes s to the lease id. If the lease is new, it is due at once. If the lease is kept
+// already, all its subscribers share its renewals.
 func (t *table) add(now instant, id int64, s *Subscriber) {
 	e := t.byID[id]
 	if e == nil {
@@ -83,10 +83,10 @@ func (t *table) next() instant {
 	return never
 }
 
-// run does what is due at now. It closes the subscribers of leases that have expired. It returns
-// the leases to renew, the nearest to expiry first. If the stream was silent for longer than the
-// stall timeout of a waiting lease, run reports that the stream must move to another member; no
-// request is in flight then.
+// run looks at the entries that need attention at now. It drops leases that have expired. It
+// returns the leases to renew, the nearest to expiry first. If the stream was silent for longer
+// than the stall timeout of a waiting lease, run ends the stream, and reports that the stream must
+// move to another member.
 func (t *table) run(now instant) (renew []int64, move bool) {
 	var due []*entry
 	for b := t.schedule.first(); b != nil && b.at <= now; b = t.schedule.first() {
@@ -108,7 +108,8 @@ func (t *table) run(now instant) (renew []int64, move bool) {
 	return t.number(due), false
 }
 
-// opened starts a new stream. It returns the leases to renew first, which are all that are due.
+// opened notes that a new stream is open. It returns the leases to renew on it at once: all leases
+// that are due.
 func (t *table) opened(now instant) []int64 {
 	t.interrupt(now)
 	t.open = true
@@ -126,7 +127,8 @@ func (t *table) opened(now instant) []int64 {
 	return ids
 }
 
-// interrupt ends the stream. All leases whose requests were in flight are due again.
+// interrupt notes that the stream has ended. All leases whose requests were in flight are due
+// again.
 func (t *table) interrupt(now instant) {
 	t.open = false
 	clear(t.late)
@@ -142,7 +144,7 @@ func (t *table) interrupt(now instant) {
 	t.replan()
 }
 
-// received handles an answer. An answer for a lease that is not kept only shows that the stream is
+// received handles an answer. An answer for a lease that is not kept shows only that the stream is
 // alive.
 func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	t.lastReceived = now
@@ -179,8 +181,8 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	t.settle(e)
 }
 
-// isLate reports whether the next answer for a lease belongs to the request of an entry that was
-// dropped since. Servers answer the requests of a stream in order.
+// isLate reports whether an answer for a lease belongs to a request of an entry that was dropped
+// after the request. Servers answer the requests of a stream in order.
 func (t *table) isLate(id int64) bool {
 	n := t.late[id]
 	if n > 1 {
@@ -199,9 +201,9 @@ func (t *table) remove(id int64, reason error) {
 }
 
 // removeOldest drops the lease whose request has waited longest. Servers answer the requests of a
-// stream in order, so a refusal that ends the stream is for that lease. If there are unanswered
-// requests of entries that were dropped before, the refusal may be for one of these requests: then
-// no lease is dropped, and all are renewed on the next stream.
+// stream in order, so a refusal that ends the stream is for that lease. But if requests of dropped
+// entries are still unanswered, the refusal may be for one of them. In that case removeOldest drops
+// no lease, and all leases are renewed on the next stream.
 func (t *table) removeOldest(reason error) {
 	if len(t.late) > 0 {
 		return

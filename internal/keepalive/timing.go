@@ -8,11 +8,11 @@ const (
 	// jitter is the share of the interval between renewals by which the interval is made longer or
 	// shorter, so that leases that were granted together drift apart.
 	jitter = 0.05
-	// minStallTimeout is the shortest silence that is called a stall.
+	// minStallTimeout is the shortest stall timeout of a lease.
 	minStallTimeout = 500 * time.Millisecond
-	// assumedTTL is the largest TTL that is assumed for a lease before its first answer. Without
-	// it, the time after which a silent stream is given up would depend on FirstTimeout, which is
-	// how long the user is willing to wait.
+	// assumedTTL is the largest TTL that is assumed for a lease before its first answer. The stall
+	// timeout depends on the TTL. Without assumedTTL it would depend on FirstTimeout, which is how
+	// long the user is willing to wait.
 	assumedTTL = 5 * time.Second
 )
 
@@ -43,9 +43,10 @@ func (t *table) attention(e *entry) instant {
 	}
 }
 
-// renewAt returns when to renew the lease of e, whose request was answered, again. That is about a
-// third of the TTL after the request was sent, at the end of a step. If too many leases are due at
-// that instant, renewAt returns an earlier one, but none before a sixth of that third has passed.
+// renewAt returns when to renew the lease of e next, whose request was just answered. That is about
+// a third of the TTL after the request was sent, at the end of a step. If too many leases are due
+// at that instant, renewAt returns an earlier instant. It leaves at least a sixth of the third
+// between two requests for one lease.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))
@@ -61,24 +62,26 @@ func (t *table) renewAt(now instant, e *entry) instant {
 	return max(now, picked)
 }
 
-// stallsAt returns when the stream must move because of e if no answer comes before. After a pause
-// of the process it leaves time to read the answers that arrived during the pause. That time is
-// short, because pauses may follow each other and must not use up the TTL.
+// stallsAt returns the instant at which the stream must move because e waits for an answer and the
+// stream is silent. After a pause of the process, stallsAt leaves time to read the answers that
+// arrived during the pause. That time is short, because pauses may follow each other and must not
+// use up the TTL.
 func (t *table) stallsAt(e *entry) instant {
 	return max(after(max(e.sentAt, t.lastReceived), t.stallTimeout(e)),
 		after(t.resumed, minStallTimeout))
 }
 
-// stallTimeout returns how long the stream may be silent while e waits, before it moves. If answers
-// usually take long, the time is longer. Otherwise streams would leave servers that are slow but
-// alive again and again, each just before it answers.
+// stallTimeout returns how long the stream may be silent while e waits. After that it moves to
+// another member. The timeout is longer if answers usually take long. Otherwise the stream would
+// leave one slow server after another, each just before the server answers.
 func (t *table) stallTimeout(e *entry) time.Duration {
 	return max(e.ttl/renewals, minStallTimeout, 2*t.typicalLatency)
 }
 
 // learn updates typicalLatency with the answer for e. A pause of the process does not count as
-// latency. After a pause that was noticed, the answer is ignored; a shorter pause makes the answer
-// count for the stall timeout of e at most.
+// latency. If the process has paused since the request was sent, learn ignores the answer. The
+// keeper does not notice short pauses; because of these, an answer counts as the stall timeout of e
+// at most.
 func (t *table) learn(now instant, e *entry) {
 	if e.sentAt < t.resumed {
 		return

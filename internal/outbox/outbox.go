@@ -20,7 +20,7 @@ type Hooks[T any] interface {
 type Pumps struct {
 	stop    chan struct{} // closed by Close
 	running sync.WaitGroup
-	chunks  sync.Pool // of the queues' chunks; all outboxes of a group have the same type
+	chunks  sync.Pool // unused chunks of the queues; all outboxes of a group have the same type
 }
 
 // NewPumps returns a group without outboxes.
@@ -72,9 +72,9 @@ func (o *Outbox[T]) Post(v T) (values, bytes int) {
 	return o.waiting.len, o.bytes
 }
 
-// Close posts the values in last, and has the channel closed once all queued values are received or
-// have room in the channel. If the consumer does not read, the pump runs until Abort. Calls after
-// the first Close or Abort do nothing.
+// Close posts the values in last, and closes the channel once all queued values were sent. If the
+// consumer does not read, the pump runs until Abort. Calls after the first Close or Abort do
+// nothing.
 func (o *Outbox[T]) Close(last ...T) {
 	o.mu.Lock()
 	if !o.closed {
@@ -86,8 +86,8 @@ func (o *Outbox[T]) Close(last ...T) {
 	o.unlockClosing(!o.pumping)
 }
 
-// Abort drops the queued values and closes the channel at once, also if Close still waits for the
-// consumer. Values in the channel can still be received.
+// Abort drops the queued values and closes the channel at once, even if Close was called and the
+// pump still sends queued values. Values in the channel can still be received.
 func (o *Outbox[T]) Abort() {
 	o.mu.Lock()
 	o.closed = true
@@ -140,7 +140,7 @@ func (o *Outbox[T]) putLocked(v T) {
 	go o.pump(o.stop)
 }
 
-// pump sends the queued values until the queue is empty or the pump is stopped.
+// pump sends the queued values until the queue is empty, or stop or the group's stop is closed.
 func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	defer o.pumps.running.Done()
 	v, ok := o.next(false)
@@ -162,9 +162,9 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	}
 }
 
-// next removes the first value from the queue if it was sent, and returns the one after it. If the
-// queue is empty, next ends the pump's use of the channel, closes the channel if Close was called,
-// and returns false.
+// next removes the first value from the queue, if it was sent, and returns the first of those that
+// are left. If none is left, next notes that the pump no longer uses the channel, closes the
+// channel if Close was called, and returns false.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	if sent && !o.aborted {
@@ -185,8 +185,8 @@ func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	return v, false
 }
 
-// quit ends the outbox for a pump that is stopped: it drops the queued values and closes the
-// channel. It returns false, because the pump has no further value to send.
+// quit is called by a pump that is stopped. It drops the queued values and closes the channel. It
+// returns false, because the pump has no further value to send.
 func (o *Outbox[T]) quit() (ok bool) {
 	o.mu.Lock()
 	o.closed, o.pumping, o.stop = true, false, nil

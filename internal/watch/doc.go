@@ -32,16 +32,17 @@
 //	                                                              what is wrong
 //
 // The limit of once a second protects the other watches of a stream from a consumer who asks again
-// and again for a watch that is not permitted. Without it they would do nothing but resume.
+// and again for a watch that is not permitted. Without the limit these watches would do nothing but
+// resume.
 //
 // # Proof of life
 //
 // A gRPC stream does not fail when its member is stopped or cut off. So an idle stream is checked:
 // its server is asked for progress, or asked to create a shadow for a watch that waits for a future
-// revision (see internal/watchmux). Anything received is a sign of life. A timer fires once in a
-// while for each stream, and each of its ticks decides whether to check the stream or to give it
-// up. The first row of the table that fits says what a tick does, and when the next tick comes.
-// timeout is four times the time to the last answer, but between 0.6 s and 10 s.
+// revision (see internal/watchmux). Anything received is a sign of life. Each stream has a timer.
+// Each tick of the timer decides whether to check the stream, or to give the stream up. The first
+// row of the table that fits says what the tick does, and when the next tick comes. The timeout is
+// four times as long as the last answer took, but between 0.6 s and 10 s.
 //
 //	finds                                                   does                         next
 //	a check is unanswered, and the tick is late             nothing: process was paused  timeout
@@ -61,12 +62,13 @@
 //	not idle, a watch would resume from long ago, and the   check the stream             timeout
 //	last check was 10 s ago
 //
-// The period is 1 s until the stream's first check, and until the order of its server's notices is
-// known. It is 3 s afterwards. With the shortest timeout a silent member is left within 3.6 s. The
-// timeout is longer while a watch catches up, because etcd then answers no request for progress.
+// The period is 1 s until the stream has been checked once, and until it is known whether the
+// server's progress notices come in order with its events. After that it is 3 s. With the shortest
+// timeout, the stream leaves a silent member within 3.6 s. While a watch catches up, etcd answers
+// no request for progress, so the stream waits longer.
 //
-// [ProgressServers] keeps for each server's address whether the server answers requests for
-// progress. All streams of a client share it:
+// [ProgressServers] remembers, for each address, whether the server there answers requests for
+// progress. All streams of a client share one ProgressServers:
 //
 //	server           event                                        next             may be asked
 //	unknown          asked for progress                           pending          once
@@ -77,20 +79,20 @@
 //
 // etcd's gRPC proxy logs an error for each request for progress, and its releases before 3.4.19 and
 // 3.5.0 panic. So a server that has not answered its first request is not asked again. A server
-// that is known to have no health service is not asked at all, because it is a proxy: members have
-// a health service.
+// that is known to have no health service is a proxy, because etcd's members have one. It is not
+// asked at all.
 //
 // # Invariants
 //
 //   - For each set of metadata, at most one stream takes new watches. A watch stays on one stream.
 //   - This package gives a stream up only if its server is known to answer requests for progress
-//     and is silent, or if the server has refused a create. For a server that never answered a
-//     request for progress, only gRPC decides when the stream is broken.
-//   - A tick that is more than 0.3 s late ends no stream: the answer may have arrived and wait to
-//     be read.
+//     and is silent, or if the server has refused a create. If the server has never answered a
+//     request for progress, the stream ends only when gRPC says so.
+//   - A tick that is more than 0.3 s late gives no stream up: the process was paused, and the
+//     answer may have arrived without being read yet.
 //   - Ticks of a stream run one at a time. Close waits for all ticks and links.
-//   - The mux resumes watches, so no watch loses or repeats an event because this package gives its
-//     stream up.
+//   - If this package gives a stream up, its watches lose and repeat no event, because the mux
+//     resumes them on the next stream.
 //
 // Lock order: Streams, then mux, then link. NewTarget and Tokens.Generation are the only functions
 // of [Config] that are called under these locks.

@@ -8,12 +8,12 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// errSilent is the reason for which a stream is given up if its server answers requests for
-// progress and has left one unanswered.
+// errSilent is the error of a stream that was given up because its server, which answers requests
+// for progress, has left one unanswered.
 var errSilent = errors.New("etcdclient: the watch stream is silent")
 
-// life has the times and flags of one stream that its ticks look at. The ticks run one at a time,
-// on the timer's goroutine. Times are counted from origin.
+// life has what the ticks of a link need to know about its current stream. The ticks run one at a
+// time, on the timer's goroutine. Times are counted from origin.
 type life struct {
 	// read-only after startTicks
 	timer  *time.Timer // nil: the stream is not checked
@@ -23,14 +23,15 @@ type life struct {
 	renewed      atomic.Bool            // a stream was opened since the last tick
 	current      atomic.Pointer[Stream] // the latest stream
 	lastReceived atomic.Int64           // when a response was received last, or a stream was opened
-	checked      atomic.Int64           // when the unanswered check was sent; 0: no such check
-	took         atomic.Int64           // the time from the last check to its answer
+	checked      atomic.Int64           // when the unanswered check was sent; 0: there is none
+	took         atomic.Int64           // how long the answer to the last answered check took
 
 	// used by ticks only
 	proof proof
 }
 
-// startTicks starts the timer of the ticks, if [Config.Progress] says that streams are checked.
+// startTicks starts the timer of the ticks. If [Config.Progress] is nil, it does nothing, and the
+// streams are not checked.
 func (st *stream) startTicks() {
 	if st.owner.cfg.Progress == nil {
 		return
@@ -52,7 +53,7 @@ func (l *life) opened() {
 	l.renewed.Store(true)
 }
 
-// received notes that a response was received. It also answers a check that was unanswered.
+// received notes that a response was received. Any response answers the check that was sent last.
 func (l *life) received() {
 	if l.timer == nil {
 		return
@@ -64,7 +65,7 @@ func (l *life) received() {
 	}
 }
 
-// address returns the address of the stream's server, or "" if it is unknown.
+// address returns the address of the server of the latest stream, or "" if it is unknown.
 func (st *stream) address() string {
 	if a := st.target.Address(); a != "" {
 		return a
@@ -96,7 +97,7 @@ func (st *stream) tick() {
 	}
 }
 
-// look returns the facts from which a tick decides.
+// look returns the facts by which a tick decides what to do.
 func (st *stream) look() sight {
 	l, progress := &st.life, st.owner.cfg.Progress
 	s := sight{
@@ -118,8 +119,8 @@ func (st *stream) look() sight {
 	return s
 }
 
-// act does what a tick has decided. It notes a check before it sends the requests of the check,
-// because the answers may come at once.
+// act does what a tick has decided. It stores the time of a check before it sends the requests of
+// the check, because the answers may come at once.
 func (st *stream) act(a action) {
 	l := &st.life
 	if a.check {

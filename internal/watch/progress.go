@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// neverAnswers is the time after which a server that has not answered its first request for
-// progress is taken for one that never answers such requests.
+// neverAnswers is how long a server may take to answer its first request for progress. A server
+// that takes longer is taken for one that never answers such requests.
 const neverAnswers = 3 * time.Second
 
 // ProgressServers remembers which servers of a client answer requests for progress; see the package
 // comment. It is safe for concurrent use.
-type ProgressServers struct{ byAddress sync.Map } // of a progressServer for each address
+type ProgressServers struct{ byAddress sync.Map } // a progressServer for each address
 
 type progressServer struct {
 	answers   bool
@@ -38,8 +38,9 @@ func (s *ProgressServers) answered(address string) {
 	s.byAddress.Store(address, progressServer{answers: true})
 }
 
-// broken is called when a stream of the server has ended. It forgets the first request to a server
-// that had less than neverAnswers to answer it, so that the server may be asked again.
+// broken notes that a stream of the server has ended. If the server was first asked less than
+// neverAnswers ago and has not answered, broken forgets the request, so that the server may be
+// asked again.
 func (s *ProgressServers) broken(address string, now time.Time) {
 	v, _ := s.byAddress.Load(address)
 	p, known := v.(progressServer)

@@ -7,33 +7,34 @@ import (
 )
 
 const (
-	// checkPeriod is how long a stream must be idle to be checked. With minAnswerTimeout it keeps a
-	// stall below four seconds, with time to spare for the new stream.
+	// checkPeriod is how long a stream must be idle before it is checked. A silent member is left
+	// after checkPeriod and minAnswerTimeout. Together they are well below four seconds, so that
+	// watches stall for four seconds at most, including the time to open a new stream.
 	checkPeriod = 3 * time.Second
-	// firstPeriod is used in place of checkPeriod until the first check, and until the order of the
-	// server's notices is known. It is also the time to the next tick if this one waits for
-	// something other than the answer to a check.
+	// firstPeriod is used in place of checkPeriod until the first check, and until it is known
+	// whether the server's progress notices come in order with its events. It is also the time to
+	// the next tick while no watch is confirmed, and after a tick that has probed the members.
 	firstPeriod = time.Second
-	// minAnswerTimeout and maxAnswerTimeout are the limits of the time that an answer may take. The
-	// time is longer on a stream whose last answer was slow.
+	// An answer to a check may take between minAnswerTimeout and maxAnswerTimeout, depending on how
+	// long the last answer took.
 	minAnswerTimeout = 600 * time.Millisecond
 	maxAnswerTimeout = 10 * time.Second
-	// busyPeriod is the time between checks of a stream that receives events for some watches. The
-	// checks move the revisions from which its other watches would resume.
+	// busyPeriod is the time between checks of a stream on which only some watches receive events.
+	// The checks move the revisions from which the other watches would resume.
 	busyPeriod = 10 * time.Second
 	// probePeriod is the time between probes of the members while creates are unanswered.
 	probePeriod = 3 * time.Second
 	// lateTick is how late a tick may be. A later tick shows that the process was paused: an answer
-	// may have arrived and wait to be read.
+	// may have arrived without being read yet.
 	lateTick = 300 * time.Millisecond
 )
 
-// sight has the facts from which a tick decides. Its times are counted from one origin.
+// sight has the facts by which a tick decides what to do. Its times are counted from life.origin.
 type sight struct {
 	watchmux.Liveness
 	now      time.Duration
 	received time.Duration // when something was received last, or the stream was opened
-	pending  bool          // nothing was received since the last check
+	pending  bool          // the last check is unanswered
 	took     time.Duration // how long the answer to the last check took
 	answers  bool          // the server is known to answer requests for progress
 	mayAsk   bool          // the server may be asked for progress
@@ -50,8 +51,8 @@ type action struct {
 	next         time.Duration // until the next tick
 }
 
-// proof decides what the ticks of one stream do, as the table in the package comment says. Only the
-// ticks use it, one at a time.
+// proof decides what the ticks of one stream do, by the table in the package comment. Only ticks
+// use it, and they run one at a time.
 type proof struct {
 	due     time.Duration // when the next tick is due
 	checked time.Duration // when the stream was checked last
@@ -62,7 +63,7 @@ type proof struct {
 // newProof returns the proof of a stream that is opened at now.
 func newProof(now time.Duration) proof { return proof{due: now, isFirst: true} }
 
-// decide returns what a tick must do that finds the facts of s.
+// decide returns what a tick must do. s has the facts that it has found.
 func (p *proof) decide(s sight) (a action) {
 	late := s.now-p.due > lateTick
 	switch {

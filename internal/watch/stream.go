@@ -16,23 +16,25 @@ import (
 )
 
 const (
-	// window is how many creates may be in flight on a server that uses the client's ids. minBatch
-	// is how many watches must be queued for the client's ids to be tried: fewer are created as
-	// fast one by one.
+	// window is how many creates may be in flight if the server accepts watch ids that the client
+	// chooses. minBatch is how many watches must be queued before the client tries whether the
+	// server does. Fewer watches are created just as fast one by one.
 	window   = 128
 	minBatch = 16
-	// createOverdue is how long a server may take to answer the first create with a client's id.
-	// Then a second create for the watch, without an id, is sent.
+	// createOverdue is how long a server may take to answer the first create with an id that the
+	// client chose. If it takes longer, a second create is sent for the watch, without an id.
 	createOverdue = 250 * time.Millisecond
-	// holdPeriod is for how long watches are held back because a message was over the limit.
+	// holdPeriod is how long watches are held back after the client has received a message over its
+	// limit.
 	holdPeriod = time.Second
-	// minFragment is the size of the fragments of a server with default settings: its limit of
-	// 1.5 MiB for requests, and 512 KiB. If the client receives less, fragments do not help it.
+	// minFragment is the size of the fragments that a server with default settings sends: its limit
+	// for requests, 1.5 MiB, plus 512 KiB. If the client cannot receive messages of that size,
+	// fragments do not help it.
 	minFragment = 2 << 20
 	// linger is how long a server may take to end a stream that has no watches left.
 	linger = 50 * time.Millisecond
-	// refusalPeriod is the shortest time between two new streams because of refusals that do not
-	// name the token as their reason.
+	// refusalPeriod is the shortest time between two reconnects because of creates that were
+	// refused for a reason other than the token.
 	refusalPeriod = time.Second
 )
 
@@ -41,7 +43,8 @@ const (
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: 1500 * time.Millisecond,
 	Jitter: 0.3}
 
-// stream is a mux with its link. It implements bidi.Handler: see the package comment.
+// stream is a mux and its link, which opens one gRPC stream after another. It implements
+// bidi.Handler. The package comment has its states.
 type stream struct {
 	// read-only after newStream
 	owner  *Streams
@@ -57,9 +60,9 @@ type stream struct {
 
 	// used by the link's receive goroutine only
 	generation uint64    // of the token that the current stream was opened with
-	refused    bool      // that token was refused: the next stream needs a new one
-	refusedAt  time.Time // when a token was last refused
-	deepest    backlog   // of all consumers, since the last call of Config.Backlog
+	refused    bool      // that token was refused: the next stream needs a new token
+	refusedAt  time.Time // when createRefused last set refused
+	deepest    backlog   // the largest of all consumers since the last call of Config.Backlog
 }
 
 // backlog is how much a consumer has not taken from its channel yet.
@@ -97,9 +100,9 @@ func newStream(ctx context.Context, s *Streams, key string) *stream {
 	return st
 }
 
-// dial opens a stream, with a new token if the last one was refused. It returns an error if a new
-// token is not available yet. If a new token is denied for good, dial opens the stream with the old
-// one, and the server says what is wrong.
+// dial opens a stream. If the last token was refused, it first gets a new one. It returns an error
+// if a new token is not available yet. If a new token is denied for good, dial opens the stream
+// with the old token, and the server says what is wrong.
 func (st *stream) dial(
 	ctx context.Context,
 ) (bidi.Stream[pb.WatchRequest, pb.WatchResponse], error) {
@@ -157,8 +160,8 @@ func (st *stream) Broken(err error) (redial bool, wait time.Duration) {
 	return redial, wait
 }
 
-// createRefused reports whether a create that was refused for reason is to be tried again on a new
-// stream with a new token. The mux calls it once for each watch.
+// createRefused reports whether to send a create, which the server has refused for reason, again on
+// a new stream with a new token. The mux calls it once for each watch.
 func (st *stream) createRefused(reason string) (reconnect bool) {
 	tokens := st.owner.cfg.Tokens
 	if tokens == nil || st.refused {

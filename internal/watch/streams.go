@@ -30,7 +30,7 @@ type Stream interface {
 type Tokens interface {
 	// Generation identifies the current token.
 	Generation() uint64
-	// Renew replaces the token if its generation is still seen.
+	// Renew replaces the token of generation seen, unless that was replaced already.
 	Renew(ctx context.Context, seen uint64) error
 }
 
@@ -38,11 +38,12 @@ type Tokens interface {
 type Target interface {
 	// With returns a context with which the next stream is opened on the chosen member.
 	With(ctx context.Context) context.Context
-	// AvoidLast makes the target choose other members than that of the latest stream.
+	// AvoidLast makes the target choose other members than the one that the latest stream was
+	// opened on.
 	AvoidLast()
 	// Address returns the address of the latest stream's member, or "" if it is unknown.
 	Address() string
-	// WithoutHealth reports whether that member is known to have no health service.
+	// WithoutHealth reports whether the latest stream's member is known to have no health service.
 	WithoutHealth() bool
 }
 
@@ -53,14 +54,14 @@ type Config struct {
 	Open func(ctx context.Context) (Stream, error)
 	// NewTarget returns a target for the streams of one link.
 	NewTarget func() Target
-	// Tokens is nil if the client has no token that it can renew.
+	// Tokens is nil if the client has no token that it can replace.
 	Tokens Tokens
 	// MaxReceived is the largest message that can be received.
 	MaxReceived int
 	// Progress is shared by all streams of a client. If it is nil, the streams are not checked.
 	Progress *ProgressServers
-	// ProbeMembers starts a health check of each member. It does not block. It is not nil if
-	// Progress is not.
+	// ProbeMembers starts a health check of each member. It does not block. It may be nil only if
+	// Progress is nil.
 	ProbeMembers func()
 	// Broken is called with the error of each stream that has ended and is opened again.
 	Broken func(err error)
@@ -68,7 +69,7 @@ type Config struct {
 	Backlog func(responses, bytes int)
 }
 
-// Streams are the streams of one Watcher. All methods are safe for concurrent use.
+// Streams holds the streams of one Watcher. All methods are safe for concurrent use.
 type Streams struct {
 	// read-only after New
 	cfg    Config
@@ -77,7 +78,7 @@ type Streams struct {
 	cancel context.CancelFunc
 
 	// own synchronisation
-	links   sync.WaitGroup // added to only with mu held and closed unset, as is ticks
+	links   sync.WaitGroup // like ticks, added to only with mu held and closed unset
 	ticks   sync.WaitGroup
 	servers watchmux.Servers
 
@@ -101,8 +102,8 @@ type Watch struct {
 	stream *stream // read-only after Add
 }
 
-// Add adds w to the stream for the metadata of ctx, which it opens if there is none. It returns
-// false, and does nothing, once the Streams have ended. req must not be changed afterwards.
+// Add adds w to the stream for the metadata of ctx. If there is no such stream, Add opens one. Once
+// the Streams have ended, Add does nothing and returns false. req must not be changed afterwards.
 func (s *Streams) Add(
 	ctx context.Context, w *Watch, req *pb.WatchCreateRequest, sink watchmux.Sink,
 ) bool {
@@ -134,8 +135,8 @@ func (w *Watch) Cancel() { w.stream.mux.Cancel(&w.Watcher) }
 // Drained is called when the consumer has caught up. If the watch is paused, it resumes.
 func (w *Watch) Drained() { w.stream.mux.Drained(&w.Watcher) }
 
-// NoteBacklog notes the size of the consumer's backlog, for [Config.Backlog], which is called once
-// the mux has released its lock. Only the sink's Deliver may call NoteBacklog.
+// NoteBacklog notes the size of the consumer's backlog. [Config.Backlog] is called with the largest
+// backlog, once the mux has released its lock. Only the sink's Deliver may call NoteBacklog.
 func (w *Watch) NoteBacklog(responses, bytes int) {
 	if responses > w.stream.deepest.responses {
 		w.stream.deepest = backlog{responses, bytes}
@@ -173,8 +174,8 @@ func (s *Streams) Close() {
 	s.ticks.Wait()
 }
 
-// err returns why the streams have ended, or nil. It looks at the parent context, too: the parent's
-// end may have closed the connection before it has ended s.ctx.
+// err returns the error with which the streams have ended, or nil. It looks at the parent context,
+// too. When the parent ends, the connection may be closed before s.ctx has ended.
 func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
 
 // forget removes a stream whose link has ended.
