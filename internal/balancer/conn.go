@@ -37,7 +37,7 @@ type conn struct {
 
 	// guarded by the policy's mu
 	state      state
-	err        error // of the last attempt to connect; nil if that has succeeded
+	err        error // of the last attempt to connect; nil if it succeeded
 	handshakes handshakes
 	stopCheck  context.CancelFunc // ends the health check
 }
@@ -71,8 +71,8 @@ func (c *conn) changed(s balancer.SubConnState) {
 	}
 }
 
-// changeLocked updates the connection's state, and connects again after a loss. After a refused
-// handshake it waits first.
+// changeLocked updates the connection's state. If the connection is lost, changeLocked connects
+// again. After a refused handshake it waits before that.
 func (c *conn) changeLocked(s balancer.SubConnState) {
 	c.stopCheck()
 	c.handshakes.note(s)
@@ -96,7 +96,7 @@ func (c *conn) changeLocked(s balancer.SubConnState) {
 	}
 }
 
-// startCheckLocked starts to follow the server's health, as long as the connection is ready.
+// startCheckLocked starts a health check, which goes on until the connection is lost.
 func (c *conn) startCheckLocked() {
 	ctx, cancel := context.WithCancel(c.policy.ctx)
 	c.stopCheck = cancel
@@ -147,8 +147,8 @@ func (rpcs) Build(conn any) (balancer.Producer, func()) { return conn, func() {}
 var handshakeBackoff = backoff.Policy{Base: 2500 * time.Millisecond, Max: 10 * time.Second,
 	Jitter: 0.2}
 
-// isHandshakeRefusal reports whether one side refused the other's certificate, or TLS itself.
-// Members that cannot be reached or that end the connection did not refuse the handshake.
+// isHandshakeRefusal reports whether the client or the server refused the other one's certificate,
+// or refused TLS. It is false if the member could not be reached or closed the connection.
 func isHandshakeRefusal(err error) bool {
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
@@ -168,14 +168,15 @@ func isUnreachable(err error) bool {
 type handshakes struct {
 	encrypted bool
 	refusals  int         // consecutive
-	ended     bool        // the last attempt reached the member and ended without a reason
+	ended     bool        // the last attempt was encrypted and ended without a reason
 	timer     *time.Timer // of a delayed attempt; may be nil
 	stopped   bool
 }
 
-// note counts refusals by the outcome of an attempt to connect. A server that closes the connection
-// at once may prevent its alert from being read. So on an encrypted connection a second attempt in
-// a row that ends without a reason counts as refused. The first may be due to a stopped member.
+// note updates the number of refusals after an attempt to connect. A server that refuses a
+// certificate may close the connection before the client has read the alert that says so. So if two
+// encrypted attempts in a row end without a reason, the second counts as refused. The first does
+// not, because the member may just have stopped.
 func (h *handshakes) note(state balancer.SubConnState) {
 	switch {
 	case state.ConnectivityState == connectivity.Ready, isUnreachable(state.ConnectionError):

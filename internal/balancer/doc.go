@@ -5,9 +5,10 @@
 // connections of ejected members, so that gRPC connects again and the requests that wait there can
 // be sent to other members.
 //
-// gRPC dials, and sends requests over the connection that a picker names. The policy makes one
-// connection for each address, and makes it again at once when it is lost. It follows the health
-// service of each server, as gRPC could, but logs no error for a server that has none.
+// gRPC dials, and sends each request over the connection that a picker names. The policy makes one
+// connection for each address, and makes it again at once when it is lost. It asks the health
+// service of each server. gRPC could do that itself, but would log an error for each server without
+// a health service.
 //
 // # States of a connection
 //
@@ -27,7 +28,8 @@
 //
 // # Locks
 //
-// The policy's mutex is taken first. It is held while gRPC is given a picker, which takes locks of
-// gRPC. gRPC holds none of those locks when it calls this package. The tracker's mutex is taken
-// last. A tick releases it before it closes connections and reports changes.
+// The policy's mutex is taken first. It is held while the policy passes a picker to gRPC, which
+// takes locks of its own. gRPC holds none of its locks when it calls this package. The tracker's
+// mutex is taken last. A tick releases the tracker's mutex before it closes connections and reports
+// changes.
 package balancer

@@ -20,10 +20,11 @@ var healthBackoff = backoff.Policy{Base: 200 * time.Millisecond, Max: time.Minut
 // counts as serving, because it has not reported that it does not serve.
 const healthStallTimeout = time.Second
 
-// followHealth reports each change of a server's health until ctx ends, and then returns false. It
-// returns true if the server has no health service, which counts as serving. Load balancers end
-// streams after a time: if a stream ends after it has reported health, the last report holds until
-// the next stream. report must ignore a call whose context has ended.
+// followHealth calls report with each change of a server's health. When ctx ends, it returns false.
+// If the server has no health service, followHealth reports it as serving and returns true. If the
+// stream of the health service ends after a status, that status stays valid until the next stream
+// has another one, because load balancers end streams after a time. If the stream ends before any
+// status, the server is reported as not serving. report must ignore a call whose context has ended.
 func followHealth(
 	ctx context.Context, rpc grpc.ClientConnInterface,
 	report func(ctx context.Context, serving bool),
@@ -56,8 +57,8 @@ func followHealth(
 	}
 }
 
-// watchHealth calls changed with each status that a health service sends, and returns why the
-// stream of them has ended.
+// watchHealth opens a stream of a server's health service, and calls changed with each status that
+// comes on it. It returns the error with which the stream has ended.
 func watchHealth(
 	ctx context.Context, rpc grpc.ClientConnInterface,
 	changed func(healthpb.HealthCheckResponse_ServingStatus),

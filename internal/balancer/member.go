@@ -24,9 +24,9 @@ type Member struct {
 
 	// own synchronisation
 	health        *memberhealth.Member        // its record is guarded by the tracker's mu
-	conn          atomic.Pointer[conn]        // its ready connection; nil if there is none
-	withoutHealth atomic.Bool                 // its server has no health service, so it is a proxy
-	socket        atomic.Pointer[trackedConn] // of the current connection, below TLS
+	conn          atomic.Pointer[conn]        // the ready connection; nil if there is none
+	withoutHealth atomic.Bool                 // it has no health service, so it is a proxy
+	socket        atomic.Pointer[trackedConn] // the TCP or unix socket of the current connection
 
 	// guarded by the tracker's mu
 	connection int // the number of connections that were made
@@ -63,7 +63,8 @@ func outcome(info balancer.DoneInfo) memberhealth.Outcome {
 }
 
 // isRefusal reports whether err is the answer of a member that does not serve, for example because
-// it has no leader. Such answers come at once, and do not show low latency.
+// it has no leader. Such an answer comes at once. It does not show that the member serves requests
+// quickly.
 func isRefusal(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.Unknown, codes.Internal, codes.ResourceExhausted,
@@ -82,7 +83,7 @@ func (m *Member) closeConn() {
 	}
 }
 
-// trackedConn counts received bytes.
+// trackedConn is a net.Conn that counts the bytes received on it.
 type trackedConn struct {
 	net.Conn
 	health *memberhealth.Member

@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
-// picker spreads requests over the connected members. A pick for a unary call allocates nothing,
-// and takes no lock while ticks run.
+// picker spreads requests over the connected members. A pick for a unary call allocates nothing. It
+// takes no lock while the tracker's ticks run.
 type picker struct {
 	tracker    *Tracker
 	candidates []*conn
@@ -43,8 +43,9 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return result, nil
 }
 
-// avoided returns the member that the request goes to only if no other one serves, or nil: the
-// member of the previous attempt, or the member whose answer a LeaseTimeToLive request checks.
+// avoided returns the member that must get the request only if no other member serves, or nil. That
+// is the member of the previous attempt. For a LeaseTimeToLive request it is the member whose
+// answer the request checks.
 func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 	if attempt != nil {
 		if m, ok := attempt.Avoid().(*Member); ok {
@@ -58,8 +59,9 @@ func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 	return nil
 }
 
-// isStream reports whether the method is a long-lived call, whose end is no answer. Methods of
-// etcd's election and lock services count, because they wait for other clients.
+// isStream reports whether a call of the method is long. The end of a long call does not show how
+// quickly a member answers. The methods of etcd's election and lock services count as long, because
+// they wait for other clients.
 func isStream(method string) bool {
 	if !strings.HasPrefix(method, "/etcdserverpb.") {
 		return true
@@ -73,8 +75,8 @@ func isStream(method string) bool {
 }
 
 // choose returns the next connection in round-robin order. It passes over members that take no more
-// requests and those much busier than the least busy one. If it has passed over all, it returns the
-// next one that may get requests.
+// requests, and over members that are much busier than the least busy one. If it has passed over
+// all members, it returns the next one that may get requests.
 func (p *picker) choose() *conn {
 	n := uint32(len(p.candidates))
 	next := p.tracker.next.Add(1)
@@ -92,8 +94,8 @@ func (p *picker) choose() *conn {
 	return p.candidates[next%n]
 }
 
-// leastOutstanding returns the number of outstanding requests of the least busy healthy member, as
-// a baseline for the others.
+// leastOutstanding returns the number of outstanding requests of the least busy healthy member.
+// Other members are compared with it.
 func (p *picker) leastOutstanding() int64 {
 	least, leastOfAll := int64(memberhealth.Unlimited), int64(memberhealth.Unlimited)
 	for _, c := range p.candidates {

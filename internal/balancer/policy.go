@@ -21,8 +21,8 @@ func init() { balancer.Register(builder{}) }
 
 type trackerKey struct{}
 
-// Attributes returns the attributes of a resolver's state by which the policy finds t. For a nil t
-// it returns nil, and requests go round-robin.
+// Attributes returns attributes for a resolver's state, in which the policy finds t. If t is nil,
+// Attributes returns nil, and requests go round-robin.
 func (t *Tracker) Attributes() *attributes.Attributes {
 	if t == nil {
 		return nil
@@ -54,7 +54,7 @@ func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.B
 	return p
 }
 
-// policy connects to every address, and gives gRPC a picker of the connections that requests may
+// policy connects to every address, and passes gRPC a picker of the connections that requests may
 // use. gRPC calls its methods and the listeners of its connections one at a time.
 type policy struct {
 	// read-only after Build
@@ -69,8 +69,8 @@ type policy struct {
 	tracker     *Tracker
 	checkHealth bool
 
-	// guarded by mu, which is held while gRPC is given a picker: an older picker must not replace
-	// a newer one
+	// guarded by mu, which is held while a picker is passed to gRPC: an older picker must not
+	// replace a newer one
 	mu    sync.Mutex
 	conns []*conn
 }
@@ -106,8 +106,8 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	return err
 }
 
-// change runs f, which changes connections, and gives gRPC a picker of the connections as they are
-// then. It warns if no member can be reached.
+// change runs f, which changes connections, and passes gRPC a picker of the changed connections. It
+// calls Options.Unreachable if no member can be reached.
 func (p *policy) change(f func()) {
 	p.mu.Lock()
 	f()
@@ -148,8 +148,8 @@ func (p *policy) connectLocked(addresses []resolver.Address) error {
 	return nil
 }
 
-// updateLocked gives gRPC a picker of the connections that requests may use, or the error for
-// requests if there are none.
+// updateLocked passes gRPC a picker of the connections that requests may use. If there are none, it
+// passes a picker that returns an error.
 func (p *policy) updateLocked() {
 	usable, whole, err := p.usableLocked()
 	// pickerOf is called even for no connections, so that the tracker counts the next one as new.
@@ -161,10 +161,11 @@ func (p *policy) updateLocked() {
 }
 
 // usableLocked returns the connections that requests may use, and the state to report to gRPC.
-// Connections to healthy servers may be used. If there are none, and no connection is still
-// connecting or unchecked, requests may use those to unhealthy servers. Such a server reports that
-// it does not serve, or refuses the health check, as learners refuse all streams. gRPC would let
-// requests wait for ever otherwise. If there is no connection to use, err is the error of picks.
+// Requests may use the connections to healthy servers. If there are none, and no connection is
+// still connecting or unchecked, requests may use the connections to unhealthy servers. Otherwise
+// gRPC would let the requests wait for ever. An unhealthy server reports that it does not serve, or
+// refuses the health check, as learners refuse all streams. If there is no connection to use, err
+// is the error for requests.
 func (p *policy) usableLocked() (usable []*conn, whole connectivity.State, err error) {
 	var fallback []*conn
 	pending := false

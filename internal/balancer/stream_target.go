@@ -11,15 +11,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
-// StreamTarget is the member on which one link opens its streams, one after another. The
-// zero value is ready for use.
+// StreamTarget chooses the member for each stream of one link. The link opens one stream after
+// another. The zero value is ready for use.
 type StreamTarget struct {
-	current atomic.Pointer[Member]         // of the latest stream
-	avoid   atomic.Pointer[Member]         // used only if there is no other
+	current atomic.Pointer[Member]         // the member of the latest stream
+	avoid   atomic.Pointer[Member]         // chosen only if no other member serves
 	last    atomic.Pointer[targetedStream] // the latest stream
 }
 
-// targetedStream is one stream of a target.
+// targetedStream is one stream of a StreamTarget.
 type targetedStream struct {
 	target *StreamTarget
 	end    context.CancelFunc // of its context
@@ -27,8 +27,9 @@ type targetedStream struct {
 
 type streamTargetKey struct{}
 
-// With returns a copy of ctx for the next stream. The copy also ends when the stream's member is
-// removed from the endpoints: gRPC keeps a connection for as long as it has a stream.
+// With returns a copy of ctx for the next stream. The copy ends with ctx, and also when the
+// stream's member is removed from the endpoints. Otherwise gRPC would keep the connection to that
+// member for as long as the stream lives.
 func (p *StreamTarget) With(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &targetedStream{target: p, end: cancel}
@@ -38,15 +39,15 @@ func (p *StreamTarget) With(ctx context.Context) context.Context {
 	return context.WithValue(ctx, streamTargetKey{}, s)
 }
 
-// AvoidLast makes the next streams open on other members than the latest one, if there are any,
-// until it is called again.
+// AvoidLast has the next streams opened on other members than the member of the latest stream, if
+// another member serves. The next call of AvoidLast replaces the member to avoid.
 func (p *StreamTarget) AvoidLast() { p.avoid.Store(p.current.Load()) }
 
 // elsewhereKey is the context key of a *Member that is to be avoided.
 type elsewhereKey struct{}
 
 // Elsewhere returns a context for a request that checks an answer of the latest stream's member.
-// The request goes to another member, if another one serves.
+// The request goes to another member if another one serves.
 func (p *StreamTarget) Elsewhere(ctx context.Context) context.Context {
 	return context.WithValue(ctx, elsewhereKey{}, p.current.Load())
 }
@@ -67,7 +68,7 @@ func (p *StreamTarget) WithoutHealth() bool {
 }
 
 // pickStream picks a connection for a stream. If the chosen member was removed after this picker
-// was made, it makes gRPC try again with the next picker.
+// was made, pickStream has gRPC wait for the next picker.
 func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error) {
 	stream, ok := info.Ctx.Value(streamTargetKey{}).(*targetedStream)
 	if !ok {

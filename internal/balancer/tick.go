@@ -15,10 +15,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// probeTimeout bounds a probe. The member is judged long before that.
+// probeTimeout bounds a probe or a read of one key. The member is ejected long before that, if it
+// does not answer.
 const probeTimeout = 5 * time.Second
 
-// wake starts the ticks, unless they run. They go on as long as there are requests.
+// wake starts the ticks, unless they run. Ticks go on as long as there are requests.
 func (t *Tracker) wake() {
 	if t.ticking.Load() || !t.ticking.CompareAndSwap(false, true) {
 		return
@@ -42,8 +43,8 @@ func (t *Tracker) scheduleLocked() {
 // change is a change of one member's health, for Options.Report.
 type change struct{ address, health string }
 
-// tick compares the members and acts on the result. While there are requests it schedules the next
-// tick. It runs on the timer's goroutine, which Close waits for.
+// tick compares the members, probes and ejects members, and reports changes. While there are
+// requests, it schedules the next tick. It runs on the timer's goroutine, which Close waits for.
 func (t *Tracker) tick() {
 	t.running.Lock()
 	defer t.running.Unlock()
@@ -74,8 +75,9 @@ func (t *Tracker) tick() {
 	}
 }
 
-// decideLocked starts the probes and reads that are due. It returns whether there must be another
-// tick, the members to eject, and the changes to report; the caller acts on these without the lock.
+// decideLocked compares the members, and starts the probes and reads that are due. It returns
+// whether there must be another tick, the members to eject, and the changes to report. The caller
+// ejects and reports without the lock.
 func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, changes []change) {
 	busy = t.observeLocked(now)
 	d := memberhealth.Decide(t.health, now, !t.NoProbes)
@@ -94,12 +96,12 @@ func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, chang
 	return busy, eject, changes
 }
 
-// ownerLocked returns the connected member that has the health h.
+// ownerLocked returns the connected Member whose health is h.
 func (t *Tracker) ownerLocked(h *memberhealth.Member) *Member {
 	return t.ready[slices.Index(t.health, h)]
 }
 
-// observeLocked takes a sample of each member. It reports whether any must be observed again.
+// observeLocked takes a sample of each member. It reports whether there must be another tick.
 func (t *Tracker) observeLocked(now time.Time) (busy bool) {
 	elapsed := now.Sub(t.lastTick)
 	t.lastTick = now
@@ -133,8 +135,9 @@ func (t *Tracker) startReadLocked(m *Member) {
 	})
 }
 
-// sendLocked sends a member a request, and calls noteLocked with its error, and with whether it
-// ended before probeTimeout and Close.
+// sendLocked sends a member a request from another goroutine. When the request has ended,
+// sendLocked calls noteLocked with its error. inTime says whether it ended before probeTimeout and
+// before Close.
 func (t *Tracker) sendLocked(
 	m *Member, request func(context.Context, *Member) error,
 	noteLocked func(err error, inTime bool),
@@ -142,7 +145,7 @@ func (t *Tracker) sendLocked(
 	if t.closed {
 		return
 	}
-	// Ends with its bounded context, which Close ends; Close waits for it.
+	// Ends with its context, after probeTimeout or by Close; Close waits for it.
 	t.probes.Go(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, probeTimeout)
 		defer cancel()
@@ -160,8 +163,9 @@ func checkHealth(ctx context.Context, m *Member) error {
 		&healthpb.HealthCheckResponse{})
 }
 
-// readOneKey reads a key that does not exist. A working member answers it, or refuses it to a user
-// without permission. A member that defragments its store or waits for other members does neither.
+// readOneKey reads a key that does not exist. A working member answers the read, or refuses it to a
+// user without permission. A member that defragments its store or waits for other members does
+// neither.
 func readOneKey(ctx context.Context, m *Member) error {
 	return m.invoke(ctx, pb.KV_Range_FullMethodName,
 		&pb.RangeRequest{Key: []byte{0}, KeysOnly: true}, &pb.RangeResponse{})

@@ -35,7 +35,7 @@ type Options struct {
 // warnPeriod is the shortest time between two calls of Options.Unreachable.
 const warnPeriod = time.Minute
 
-// Tracker follows the health of the members of one grpc.ClientConn. A nil Tracker follows none.
+// Tracker tracks the health of the members of one grpc.ClientConn. A nil Tracker tracks no member.
 type Tracker struct {
 	// read-only after New
 	Options
@@ -56,7 +56,7 @@ type Tracker struct {
 	members  map[string]*Member     // by address
 	ready    []*Member              // the connected ones
 	health   []*memberhealth.Member // of the members in ready, in that order
-	failures map[string]error       // of the last attempts to connect; nil while one is connected
+	failures map[string]error       // by address; nil while a member is connected
 	warned   time.Time              // when Unreachable was called last
 	lastTick time.Time
 	timer    *time.Timer // runs tick; nil before the first request
@@ -74,7 +74,7 @@ func New(ctx context.Context, o Options) *Tracker {
 	return t
 }
 
-// Member returns the member at an address, and makes it at the first call.
+// Member returns the member at an address. The first call for an address makes the member.
 func (t *Tracker) Member(address string) *Member {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -88,7 +88,8 @@ func (t *Tracker) Member(address string) *Member {
 
 type memberKey struct{}
 
-// With returns the address with its member added, which then counts requests and received bytes.
+// With returns a copy of an address that has its Member among its attributes. The Member then
+// counts the requests sent to the address and the bytes received from it.
 func (t *Tracker) With(a resolver.Address) resolver.Address {
 	if t != nil {
 		a.Attributes = a.Attributes.WithValue(memberKey{}, t.Member(a.Addr))
@@ -96,8 +97,9 @@ func (t *Tracker) With(a resolver.Address) resolver.Address {
 	return a
 }
 
-// Track notes a new connection for the member in the attributes a of its address. It returns the
-// connection to use, which counts the bytes received on it.
+// Track notes a new connection to an address. a are the attributes of the address, in which
+// [Tracker.With] has put its Member. Track returns the connection to use in place of conn. It
+// counts the bytes received on it.
 func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 	m, ok := a.Value(memberKey{}).(*Member)
 	if !ok {
@@ -109,8 +111,8 @@ func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 	return tracked
 }
 
-// of returns the member that With has added to an address. If there is none, it returns the member
-// that t has at that address.
+// of returns the member that With has put into the attributes of an address. If there is none, it
+// returns the result of Member for the address.
 func (t *Tracker) of(a resolver.Address) *Member {
 	if m, ok := a.Attributes.Value(memberKey{}).(*Member); ok {
 		return m
@@ -148,8 +150,8 @@ func (t *Tracker) pickerOf(conns []*conn) *picker {
 	return &picker{tracker: t, candidates: conns}
 }
 
-// noteFailures notes how the last attempts to connect have failed, and reports whether to warn that
-// no member can be reached.
+// noteFailures notes the errors of the last attempts to connect. It reports whether to call
+// Options.Unreachable.
 func (t *Tracker) noteFailures(conns []*conn) (warn bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,16 +173,16 @@ func (t *Tracker) noteFailures(conns []*conn) (warn bool) {
 	return true
 }
 
-// Failures returns, by address, how the last attempt to connect to each member has failed. It is
-// empty while any member is connected. The caller does not change it.
+// Failures returns, by address, the error of the last attempt to connect to each member. It returns
+// an empty map while any member is connected. The caller must not change the map.
 func (t *Tracker) Failures() map[string]error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.failures
 }
 
-// ProbeAll probes every member, because a stream went silent. Members that do not answer
-// while others do are ejected, which ends their streams.
+// ProbeAll probes every member, because a stream went silent. If some members answer, those that do
+// not are ejected, which ends their streams.
 func (t *Tracker) ProbeAll() {
 	if t == nil || t.Even || t.NoProbes {
 		return

@@ -79,7 +79,7 @@ func (r *record) silentFor(d time.Duration, now time.Time) bool {
 	return !r.silentSince.IsZero() && now.Sub(r.silentSince) >= d
 }
 
-// isSilent reports whether the member has been silent for its stall timeout, or for
+// isSilent reports whether the member has been silent for its stall timeout, and also for
 // longSilence if it has no peer.
 func (r *record) isSilent(now time.Time, typical time.Duration, members int) bool {
 	long := stallTimeoutFactor * typical
@@ -96,9 +96,9 @@ func (m *Member) startProbe(now time.Time) *Member {
 	return m
 }
 
-// ExpectStream notes that a stream, perhaps of this member, went silent and waits for a probe. It
-// reports whether to probe the member. If the member is alone it is not probed, because it cannot
-// be compared with a peer.
+// ExpectStream notes that a stream went silent, which may be a stream of this member. It reports
+// whether the owner must probe the member. It returns false if the member is being probed already,
+// or if it has no peer to be compared with.
 func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	r := &m.rec
 	r.streamWaiting = true
@@ -121,8 +121,9 @@ func peerAlive(members []*Member, m *Member, since time.Time) bool {
 	})
 }
 
-// failsProbe reports whether a member has sent nothing since it was probed, while a peer has. It is
-// false if only writes are pending: closing the connection would fail them and move none of them.
+// failsProbe reports whether a member has sent nothing since it was probed, while a peer has sent
+// something. It is false if only writes are pending: closing the connection would fail these
+// writes, and they could not be sent to another member.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)
@@ -130,8 +131,8 @@ func failsProbe(members []*Member, m *Member, now time.Time, typical time.Durati
 		peerAlive(members, m, r.probedAt)
 }
 
-// AnswerProbe notes that a probe ended, and whether the member answered it. An answer ends the
-// suspicion. It also doubles the stall timeout of a suspect, until the member answers a request.
+// AnswerProbe notes that a probe has ended, and whether the member answered it. A suspect that
+// answers is no longer suspect, and its stall timeout doubles until it answers a request.
 func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	r := &m.rec
 	r.probing = false
@@ -145,8 +146,9 @@ func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	}
 }
 
-// SetLimits sets how many requests each member may have outstanding. A suspect may have none once a
-// peer is alive. If no member may have any, the limits of all are lifted.
+// SetLimits sets how many requests each member may have outstanding. A suspect may have no request
+// once a peer has sent something since the suspect fell silent. If no member may have any request,
+// SetLimits lifts the limits of all members.
 func SetLimits(members []*Member) {
 	usable := false
 	for _, m := range members {

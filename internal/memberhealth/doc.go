@@ -21,35 +21,41 @@
 //	slow      its latency is under half of that bound           healthy
 //
 // A member is silent while the client waits for it and receives nothing from it. The client waits
-// while requests are outstanding, or while a stream that went silent waits for a probe.
+// for a member while requests to it are outstanding, or while the member is probed because a stream
+// went silent.
 //
 // A suspect gets no new requests once a peer has sent something since the suspect fell silent.
 //
-// The stall timeout is four times the typical latency, at least 200 ms. It doubles, up to 2 s, each
-// time a suspect answers a probe, and is reset when the member answers a request. The latency of a
-// member is the number of its outstanding requests over its answers a second (Little's law), so no
-// clock is read for a request. The typical latency is the median over the members.
+// The stall timeout is four times the typical latency, but at least 200 ms. It doubles, up to 2 s,
+// each time a suspect answers a probe, and is reset when the member answers a request. The typical
+// latency is the median of the latencies of all members. The latency of a member is the number of
+// its outstanding requests divided by its answers a second (Little's law), so no clock is read for
+// a request.
 //
 // A member is stuck if it is alive and answers no request, for example while it defragments its
-// store or waits for other members. It has four or more requests, answers none for a second and
-// sends less than 16 KiB, while a peer answers as many reads quickly; and it leaves a read of one
-// key unanswered for half a second. After that, one unanswered request on its new connection is
-// enough to eject it again.
-//
-// An ejected member may be far behind its peers when it is back. Until it has caught up, it answers
-// late and refuses proposals. So its new connection starts as slow, until the member is quick
+// store or waits for other members. That is so if it has four or more requests, has answered none
+// of them for a second, and has sent less than 16 KiB in that second, while a peer has answered as
+// many reads quickly. It must also have left a read of one key unanswered for half a second. After
+// a member was ejected as stuck, one unanswered request on its new connection is enough to eject it
 // again.
 //
-// A refusal is the answer of a member that does not serve, for example because it has no leader. It
-// comes at once, so it does not count as an answer here: a member that only refuses becomes slow.
+// An ejected member may be far behind its peers when it has a new connection. Until it has caught
+// up, it answers late and refuses proposals. So it is slow at first, until it answers quickly
+// again.
+//
+// A refusal is the answer of a member that does not serve, for example because it has no leader. A
+// refusal comes at once. So it does not count as an answer when the latency is computed, and a
+// member that only refuses becomes slow.
 //
 // # Invariants
 //
-//   - A member is only compared with its peers over the same time. If all are silent or slow alike,
-//     no state changes, except that a connection that is silent for 15 s is made anew.
+//   - A member is only compared with its peers over the same time. If all members are silent, or
+//     all are equally slow, no member is ejected. Only a connection that is silent for 15 s is
+//     closed in any case.
 //   - At least one member may always get requests.
-//   - Time in which the process did not run is not held against a member.
-//   - A connection is not closed while it brings answers.
-//   - A connection on which only writes are pending, and for which no stream waits, is closed only
-//     after 15 s of silence: a write may still be answered, and cannot be moved.
+//   - Time in which this process did not run does not count as silence of a member.
+//   - A connection is not closed while answers arrive on it.
+//   - If only writes are pending on a connection, and no stream has gone silent, the connection is
+//     closed only after 15 s of silence: the writes may still be answered, and cannot be sent to
+//     another member.
 package memberhealth

@@ -17,8 +17,8 @@ func clock(t time.Time) int64 { return int64(t.Sub(processStart)) }
 const Unlimited = math.MaxInt64
 
 // Member is the health of one endpoint, over all connections made to it. Health, Observe, Pause,
-// Reset, ExpectStream, AnswerProbe and AnswerRead are called with the owner's lock
-// held. The other methods are safe for concurrent use.
+// Reset, ExpectStream, AnswerProbe and AnswerRead are called with the owner's lock held. The other
+// methods are safe for concurrent use.
 type Member struct {
 	// own synchronisation
 	outstanding atomic.Int64
@@ -30,7 +30,7 @@ type Member struct {
 	consecutiveRefusals atomic.Int64
 	received            atomic.Uint64 // bytes from it, plus its answers
 	limit               atomic.Int64  // how many requests may be outstanding
-	spacing             atomic.Int64  // nanoseconds between two requests while the limit is 1
+	spacing             atomic.Int64  // between two requests while the limit is 1, in nanoseconds
 	nextSlow            atomic.Int64  // when the next request is due while the limit is 1, by clock
 	leaderless          atomic.Int64  // until when it counts as leaderless, by clock
 	closable            atomic.Bool   // the owner is able to close its connection
@@ -61,7 +61,8 @@ func (m *Member) Begin(movable bool) {
 	}
 }
 
-// End counts the end of a request that Begin has counted.
+// End counts the end of a request that Begin has counted. movable has the value that was given to
+// Begin.
 func (m *Member) End(movable bool, o Outcome) {
 	if movable {
 		m.movable.Add(-1)
@@ -101,10 +102,11 @@ func (m *Member) Limit() int64 { return m.limit.Load() }
 // Usable reports whether the member may get requests.
 func (m *Member) Usable() bool { return m.limit.Load() > 0 }
 
-// leaderlessFor is how long a member counts as leaderless after it has answered so.
+// leaderlessFor is how long a member counts as leaderless after it has answered that it has no
+// leader.
 const leaderlessFor = 10 * time.Second
 
-// LoseLeader notes that the member has answered that it has no leader.
+// LoseLeader notes that the member has answered, at now, that it has no leader.
 func (m *Member) LoseLeader(now time.Time) { m.leaderless.Store(clock(now.Add(leaderlessFor))) }
 
 // Refuses reports whether the member's latest answer was a refusal, or it has answered in the last
@@ -121,12 +123,14 @@ func (m *Member) Refuses() bool {
 const refusalsToIgnore = 4
 
 // IsBaseline reports whether the number of this member's outstanding requests shows how busy a
-// healthy member is. A member that refuses everything has few, and all others would look busy.
+// healthy member is. A member that refuses all requests has few outstanding ones. If it were the
+// baseline, all other members would look busy.
 func (m *Member) IsBaseline() bool { return m.consecutiveRefusals.Load() < refusalsToIgnore }
 
-// A member is passed over if its outstanding requests exceed slack plus busyFactor times those of
-// the least busy member. That must be rare among healthy members, or the quickest would get too
-// many. With every CPU busy, one member can be three times as quick as another for a moment.
+// A member is passed over if its outstanding requests exceed busyFactor times those of the least
+// busy member by more than slack. Healthy members must rarely be passed over, or the quickest
+// member would get too many requests. If every CPU is busy, one member can be three times as quick
+// as another for a moment.
 const (
 	busyFactor = 4
 	slack      = 4

@@ -25,8 +25,8 @@ const (
 	minLoad            = 0.01
 )
 
-// record holds what ticks and probes have found out about a member. A time is zero while its
-// condition does not hold.
+// record holds what ticks and probes have found out about a member. A field that says since when
+// something holds is zero while it does not hold.
 type record struct {
 	health        Health
 	healthBefore  Health    // its state before it became suspect
@@ -37,12 +37,12 @@ type record struct {
 	stallTimeout  time.Duration
 	probing       bool // a probe has been sent and has not ended
 	probedAt      time.Time
-	streamWaiting bool // a stream went silent, and waits for the result of the probe
+	streamWaiting bool // a stream went silent, and the probe because of it has not ended
 	onlyWrites    bool // only writes are outstanding
 
 	load           float64       // smoothed number of outstanding requests
 	rate           float64       // smoothed served answers a second
-	typicalLatency time.Duration // its latency when it last answered; 0: unknown
+	typicalLatency time.Duration // the latency at its last answer; 0: unknown
 	slowTicks      int           // consecutive ticks in which it was slow
 	// outstanding requests that were sent before it became slow; their answers do not count
 	sentBeforeSlow uint64
@@ -50,10 +50,10 @@ type record struct {
 
 	unansweredSince time.Time // since when it has had outstanding requests and answered none
 	receivedBefore  uint64    // the count of received bytes at unansweredSince
-	lastUnanswered  time.Time // the last tick at which it had answered nothing for quickPeer
+	lastUnanswered  time.Time // the last tick that found no answer within quickPeer
 	movableRate     float64   // smoothed answers a second to movable requests
 	reading         bool      // it was sent a read of one key, which has not ended
-	readAt          time.Time // when that read was sent; zero if it has ended and shows nothing
+	readAt          time.Time // when that read was sent; zero if it has ended without a refusal
 	stuck           bool      // it was ejected as stuck, and has not answered quickly since
 }
 
@@ -72,7 +72,7 @@ func (m *Member) sample() sample {
 }
 
 // Observe takes a sample of the member. elapsed is the time since the last sample. Observe reports
-// whether the member must be observed at the next tick too.
+// whether the member must also be observed at the next tick.
 func (m *Member) Observe(now time.Time, elapsed time.Duration) (busy bool) {
 	r, s := &m.rec, m.sample()
 	busy = s.outstanding > 0 || s.answered != r.last.answered || r.health == Suspect || r.probing ||
@@ -84,8 +84,8 @@ func (m *Member) Observe(now time.Time, elapsed time.Duration) (busy bool) {
 // Health returns the member's state.
 func (m *Member) Health() Health { return m.rec.health }
 
-// Reset begins the record of a new connection. It forgets everything of earlier connections, except
-// that a member that was ejected starts as slow.
+// Reset begins the record of a new connection. It forgets the record of the earlier connections,
+// except that a member that was ejected is slow at first.
 func (m *Member) Reset(now time.Time) {
 	stuck, ejected := m.rec.stuck, m.rec.health == Ejected
 	m.rec = record{last: m.sample(), reported: m.rec.reported}
@@ -145,17 +145,17 @@ func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	return served
 }
 
-// endSuspicion returns a suspect to the state that it had before. A slow member stays slow, because
-// its answers take longer than the stall timeout.
+// endSuspicion returns a suspect to the state that it had before. A member that was slow is slow
+// again, because slow answers may take longer than the stall timeout.
 func (r *record) endSuspicion() {
 	if r.health == Suspect {
 		r.health = r.healthBefore
 	}
 }
 
-// Pause excludes the time d before now, in which this process was not scheduled: answers that
-// arrived in that time may not have been read yet. All times move by d, so that bytes received
-// after a probe still count as received after it.
+// Pause corrects the record for a time d before now in which this process did not run. Answers may
+// have arrived in that time, and were not read yet. Pause moves all times of the record by d, so
+// that bytes received after a probe still count as received after it.
 func (m *Member) Pause(d time.Duration, now time.Time) {
 	r := &m.rec
 	for _, since := range [...]*time.Time{&r.silentSince, &r.unansweredSince, &r.readAt} {

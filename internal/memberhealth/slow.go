@@ -6,17 +6,21 @@ import (
 	"time"
 )
 
+// A member becomes slow if its latency has exceeded slowFactor times that of the quickest peer plus
+// slowMargin in slowAfterTicks successive ticks. The interval between two requests to a slow member
+// is slowSpacing times its latency, but at most maxSpacing.
 const (
-	slowFactor     = 5                     // times the quickest peer's latency …
-	slowMargin     = 50 * time.Millisecond // … plus this
-	slowAfterTicks = 10                    // in a row with a greater latency
-	slowSpacing    = 8                     // times its own latency between two requests …
-	maxSpacing     = 2 * time.Second       // … at most
+	slowFactor     = 5
+	slowMargin     = 50 * time.Millisecond
+	slowAfterTicks = 10
+	slowSpacing    = 8
+	maxSpacing     = 2 * time.Second
 )
 
-// latency estimates how long the member takes to answer, by Little's law: its outstanding requests
-// over its answers a second. It returns 0 if that is unknown. A member may be so quick that no tick
-// finds an outstanding request; its load then counts as minLoad.
+// latency estimates how long the member takes to answer, by Little's law: it divides the number of
+// outstanding requests by the answers a second. It returns 0 if the latency is unknown. A member
+// may be so quick that no tick finds an outstanding request. The load of such a member counts as
+// minLoad.
 func (r *record) latency() time.Duration {
 	if r.load < minLoad && r.rate == 0 {
 		return 0
@@ -24,9 +28,10 @@ func (r *record) latency() time.Duration {
 	return time.Duration(min(max(r.load, minLoad)/max(r.rate, 0.05), 60) * float64(time.Second))
 }
 
-// typicalLatency returns the median latency of the members that have answered, each as it was at
-// the member's last answer, or 0 if none has. Silence must not raise it: if most members were
-// silent, it would put off the ejection of all of them.
+// typicalLatency returns the median of the latencies of all members that have answered, or 0 if no
+// member has. For each member it uses the latency at the member's last answer. So silence does not
+// raise the result. Otherwise, if most members were silent, the ejection of all of them would be
+// delayed.
 func typicalLatency(members []*Member) time.Duration {
 	var known []time.Duration
 	for _, m := range members {
@@ -41,8 +46,9 @@ func typicalLatency(members []*Member) time.Duration {
 	return known[(len(known)-1)/2]
 }
 
-// updateSlow makes healthy members slow, and slow ones healthy. The two bounds differ, so that a
-// member does not alternate between the states.
+// updateSlow makes healthy members slow and slow members healthy, by comparing their latencies with
+// that of the quickest member. A slow member becomes healthy only below half of the bound above
+// which a member is slow, so that it does not alternate between the states.
 func updateSlow(members []*Member) {
 	quickest := time.Duration(math.MaxInt64)
 	for _, m := range members {

@@ -5,22 +5,28 @@ import (
 	"time"
 )
 
-// A member is stuck if it exceeds these bounds; see the package's documentation. A member that
-// works on large answers or long requests may answer none of them for a time, but it answers the
-// read of one key. During an election no member answers. So the time counts only from the last tick
-// at which the peer, too, had answered nothing for quickPeer.
+// The bounds of a stuck member; see the package's documentation. A member that works on large
+// answers or long requests may answer none of them for a time, but it answers the read of one key.
+// During an election no member answers. So the time without an answer counts only from the last
+// tick at which the peer, too, had answered nothing for quickPeer.
 const (
-	stuckAfter  = time.Second // without an answer, or …
-	stuckFactor = 8           // … this multiple of the typical latency, if that is longer
-	stuckLoad   = 4           // outstanding requests, at least
-	stuckBytes  = 16 << 10    // received from the member in that time, at most
-	quickPeer   = stuckAfter / 5
-	stuckRead   = stuckAfter / 2 // how long the read of one key is unanswered, at least
+	// The time without an answer is at least stuckAfter, and at least stuckFactor times the typical
+	// latency.
+	stuckAfter  = time.Second
+	stuckFactor = 8
+	// stuckLoad is the smallest number of outstanding requests.
+	stuckLoad = 4
+	// The member has sent less than stuckBytes in the time without an answer.
+	stuckBytes = 16 << 10
+	// quickPeer is the largest latency of a peer that the member is compared with.
+	quickPeer = stuckAfter / 5
+	// stuckRead is the shortest time for which the read of one key is unanswered.
+	stuckRead = stuckAfter / 2
 )
 
 // observeUnanswered updates unansweredSince, the start of the time in which the member has had
 // requests and has answered none, and lastUnanswered. When the member answers or has no requests,
-// observeUnanswered also forgets a read of one key that has ended.
+// observeUnanswered also forgets a read of one key, if that has ended.
 func (r *record) observeUnanswered(s sample, now time.Time) {
 	switch {
 	case s.outstanding == 0 || s.answered != r.last.answered:
@@ -54,8 +60,9 @@ func startRead(members []*Member, m *Member, now time.Time, typical time.Duratio
 	return true
 }
 
-// seemsStuck reports whether the member has answered nothing for the time after, while a peer has
-// answered. It is false if only writes are pending, for the reason that failsProbe has.
+// seemsStuck reports whether the member has answered nothing for the duration after, while a peer
+// has answered. It is false if only writes are pending: closing the connection would fail these
+// writes, and they could not be sent to another member.
 func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time.Duration) bool {
 	r, least := &m.rec, int64(stuckLoad)
 	if r.stuck {
@@ -77,9 +84,10 @@ func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time
 	})
 }
 
-// AnswerRead notes how the read of one key ended. An answer shows that the member is not stuck. A
-// refusal leaves that open; startRead then sends no other read, because it would be refused too. A
-// read that was given up leaves it open as well, but startRead may send another one.
+// AnswerRead notes how the read of one key has ended. An answer shows that the member is not stuck.
+// A refusal does not show whether it is stuck; no other read is sent then, because the member would
+// refuse it, too. A read that ended without an answer does not show it either; in that case
+// startRead may send another one.
 func (m *Member) AnswerRead(answered, refused bool, now time.Time) {
 	r := &m.rec
 	r.reading = false
