@@ -21,8 +21,7 @@ var (
 )
 
 // Source holds the current token of one client. The zero Source holds no token and never asks for
-// one; it is for users known by the common name of their certificate. All methods are safe for
-// concurrent use.
+// one. It is for users who authenticate by a certificate. All methods are safe for concurrent use.
 type Source struct {
 	// Read-only after New.
 	authenticate func(context.Context) (string, error) // nil: the token never changes
@@ -50,10 +49,10 @@ type held struct {
 }
 
 // New returns a Source for a user with a password. authenticate performs one Authenticate request
-// and returns the token. Its context descends from ctx and ends with Close, and authenticate must
-// return when that context ends. It must also bound its own time, because callers wait for it even
-// if the server is silent. It is never called twice at a time. The Source asks the server for
-// nothing before the first Ensure or Refresh.
+// and returns the token. The context that it gets descends from ctx and ends with Close.
+// authenticate must return when that context ends. It must also have a time limit of its own,
+// because callers wait for it even if the server is silent. It is never called concurrently. The
+// Source asks the server for nothing before the first Ensure or Refresh.
 func New(ctx context.Context, authenticate func(context.Context) (string, error)) *Source {
 	s := &Source{authenticate: authenticate}
 	s.ctx, s.cancel = context.WithCancel(ctx)
@@ -67,9 +66,9 @@ func Static(token string) *Source {
 	return s
 }
 
-// Generation returns the number of the current token. It changes whenever the token does, and is 0
-// before the first token. Read it before a request is sent, and pass it to Refresh if the token is
-// refused. It costs one atomic load.
+// Generation returns the number of the current token. The number changes whenever the token does,
+// and is 0 before the first token. Read it before a request is sent, and pass it to Refresh if the
+// token is refused. It costs one atomic load.
 func (s *Source) Generation() uint64 {
 	if h := s.current.Load(); h != nil {
 		return h.generation
@@ -101,10 +100,10 @@ func (s *Source) Ensure(ctx context.Context) error {
 // starts one.
 //
 // The old token stays in place until the new one is there. If the server says that authentication
-// is not enabled, the token is dropped and Refresh returns nil. All calls that wait for a login
-// return its other errors; the token is kept, and the next Refresh logs in again. Refresh returns
-// ErrStatic for a static token, context.Canceled after Close, and the error of ctx if ctx ends
-// first; the login then goes on for the other callers.
+// is not enabled, the token is dropped and Refresh returns nil. If the login fails for another
+// reason, all calls that wait for it return its error. The token is kept then, and the next Refresh
+// logs in again. Refresh returns ErrStatic for a static token, and context.Canceled after Close. If
+// ctx ends first, Refresh returns the error of ctx, and the login goes on for the other callers.
 func (s *Source) Refresh(ctx context.Context, seen uint64) error {
 	if s.authenticate == nil {
 		if s.Generation() != 0 {
@@ -174,9 +173,9 @@ type login struct {
 	err  error         // written before done is closed, read afterwards
 }
 
-// join returns the login under way, or starts one. If there is nothing to wait for, it returns a
-// nil login and the result of Refresh: nil if the token of generation seen was replaced, or
-// context.Canceled if the source is closed.
+// join returns the login under way. If there is none, it starts one and returns it. If Refresh has
+// nothing to wait for, join returns no login and the result of Refresh: nil if the token of
+// generation seen was replaced, or context.Canceled if the source is closed.
 func (s *Source) join(seen uint64) (*login, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,7 +194,8 @@ func (s *Source) join(seen uint64) (*login, error) {
 	return f, nil
 }
 
-// run performs the login. It publishes the token and the result in one step.
+// run performs the login. It stores the token and ends the login under the mutex, so that no other
+// call sees one without the other.
 func (s *Source) run(f *login) {
 	token, err := s.authenticate(s.ctx)
 	if err == nil && token == "" {

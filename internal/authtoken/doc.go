@@ -11,10 +11,11 @@
 // So one expiry costs one login, however many requests and streams are refused.
 //
 // The login belongs to the client. It runs on a goroutine of the source with the client's context,
-// and Close stops it and waits for it. If the first caller ran it, the end of that caller's context
-// would fail all other callers. A caller whose context ends only stops waiting.
+// and Close stops it and waits for it. If the first caller ran the login, the end of that caller's
+// context would fail all other callers. A caller whose context ends stops waiting, and the login
+// goes on.
 //
-// What becomes of a refused token depends on how the client authenticates:
+// What happens to a refused token depends on how the client authenticates:
 //
 //	client             token                          refused for its token
 //	user and password  from New on                    replaced

@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// Retry is the wait before a call of look that no change has caused, and before any other request
-// that is repeated until it succeeds.
+// Retry is the wait of [Loop] before a call of look that no Change has caused. Other loops that
+// repeat a request until it succeeds use it, too.
 var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
 // Join returns a copy of ctx that also ends with other. The caller calls release when it is done.
@@ -22,15 +22,17 @@ func Join(ctx, other context.Context) (joined context.Context, release context.C
 }
 
 // Change blocks until the state that look has read may have changed, and then returns true. It
-// returns false when it can no longer notice a change, as after the end of its watch or of ctx.
+// returns false if it can no longer notice a change, for example because its watch or ctx has
+// ended.
 type Change func(ctx context.Context) bool
 
-// Loop calls look until look returns neither a Change nor an error, and then returns nil. It
-// returns an error of look if final reports true for it, and the error of ctx when ctx ends in a
-// wait. If final is nil, no error of look ends the Loop. Only look decides whether the Loop ends; a
-// Change only says when to call look again. If look fails or a Change returns false, Loop calls
-// look again after a wait of Retry, which grows until a Change returns true. So Loop goes on
-// through every passing failure, such as a compaction or a member without a leader.
+// Loop calls look until look returns neither a Change nor an error, and then returns nil. If final
+// returns true for an error of look, Loop returns that error. If ctx ends while Loop waits, Loop
+// returns the error of ctx. If final is nil, no error of look ends the Loop. Only look decides that
+// the state has been reached; a Change only says when to call look again. If look fails or a Change
+// returns false, Loop calls look again after a wait of Retry, which grows until a Change returns
+// true. So Loop goes on through every passing failure, such as a compaction or a member without a
+// leader.
 //
 // If first is not nil, Loop waits for it before the first call of look.
 func Loop(

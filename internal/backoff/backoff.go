@@ -1,4 +1,4 @@
-// Package backoff computes and performs waits that grow and are jittered.
+// Package backoff computes and performs waits that grow from attempt to attempt and have jitter.
 //
 // A [Policy] is a value without state: callers count their own attempts, so one policy serves any
 // number of loops at once.

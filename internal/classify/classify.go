@@ -10,9 +10,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// describe returns the status code and the server's description of err: those of the EtcdError or
-// gRPC status in its chain, whatever wraps it. For the error of a context it returns the code that
-// stands for it, and for any other error codes.Unknown.
+// describe returns the status code and the description of err. It finds an EtcdError or a gRPC
+// status that other errors wrap. For a context's error it returns Canceled or DeadlineExceeded, and
+// for any other error Unknown.
 func describe(err error) (codes.Code, string) {
 	if err == nil {
 		return codes.OK, ""
@@ -34,7 +34,7 @@ func Code(err error) codes.Code {
 	return code
 }
 
-// is reports whether err has the code and the whole description of known, an error of the server.
+// is reports whether err has the same code and the same whole description as known.
 func is(err, known error) bool {
 	code, message := describe(err)
 	wantCode, wantMessage := describe(known)
@@ -79,7 +79,7 @@ func IsUnimplemented(err error) bool { return Code(err) == codes.Unimplemented }
 
 // IsTooManyRequests reports whether the member refused the request because it has too many others
 // to apply. Servers decide that before they propose a request, so it has no effect. The code may be
-// Unknown, because the error that servers send is not a gRPC status.
+// Unknown, because servers return this error without a status code.
 func IsTooManyRequests(err error) bool {
 	code, message := describe(err)
 	return (code == codes.ResourceExhausted || code == codes.Unknown) &&
@@ -106,10 +106,10 @@ func CanRepeatWrite(err error, sent bool) bool {
 }
 
 // IsRefusal reports whether err proves that a request with effects had none, because the server has
-// looked at it and declined. After any other error the request may have been applied, or may be
-// applied later. ResourceExhausted is no proof: a server answers with it although it applies the
-// request that takes its last space, and a client returns it for an answer over its limit. "Too
-// many requests" is a proof.
+// refused it. After any other error the request may have been applied, or may be applied later.
+// ResourceExhausted is no proof: a server answers with it although it applies the request that
+// takes its last space, and a client returns it for an answer over its limit. "Too many requests"
+// is a proof.
 func IsRefusal(err error) bool {
 	if IsTooManyRequests(err) {
 		return true
@@ -125,7 +125,7 @@ func IsRefusal(err error) bool {
 
 // IsHalt reports whether a stream that ended with err should stay closed: ctx is done, the
 // connection is being closed, or the status says that another attempt gets the same answer. It is
-// false for a stream that ended for want of a valid token; see [IsAuthRefresh].
+// false for a stream that ended because its token was not valid; see [IsAuthRefresh].
 func IsHalt(ctx context.Context, err error) bool {
 	if ctx != nil && ctx.Err() != nil {
 		return true

@@ -15,7 +15,8 @@
 //	must a stream of watches or renewals stay closed   watches, keepalives      [IsFinal]
 //	did the server end a stream because of an option   watches                  [IsOptionRefusal]
 //
-// The second and the fourth question differ: a server that has no space left applies a request and
-// answers with an error, so not every error of a server proves that a write has had no effect; and
-// a request that surely had no effect may fail again for the same reason.
+// CanRepeatWrite and IsRefusal answer different questions. A request that certainly had no effect
+// is not always worth another attempt, because it may fail again for the same reason. Not every
+// error of a server proves that a write had no effect: a server that has no space left applies a
+// request and answers with an error.
 package classify

@@ -73,9 +73,10 @@ func IsOverLimit(err error) bool {
 	return message == fmt.Sprintf(decompressed, limit)
 }
 
-// IsServersEnd reports whether a server ended a stream with err for a reason that may lie in a
-// request: without a status, or with one that says neither that the server is unavailable nor that
-// the client's side has ended the stream.
+// IsServersEnd reports whether a server ended a stream with err, perhaps because of a request on
+// the stream. That is so if err is io.EOF, because the server ended the stream without a status, or
+// if err is a status that does not say that the server is unavailable, that a message was over a
+// limit, or that the client has ended the stream.
 func IsServersEnd(err error) bool {
 	if errors.Is(err, io.EOF) {
 		return true
@@ -91,9 +92,10 @@ func IsServersEnd(err error) bool {
 	return true
 }
 
-// CancelReason returns the error of a watch that its server has cancelled with reason: the error of
-// package rpctypes that has this description, the status whose text the reason is, or a status of
-// codes.FailedPrecondition with the reason as its description.
+// CancelReason returns the error of a watch that its server has cancelled with reason. If reason is
+// the text of a gRPC status error, that is its status; otherwise it is a status of
+// codes.FailedPrecondition with the description reason. If package rpctypes has an error for the
+// status, CancelReason returns that error.
 func CancelReason(reason string) error {
 	if st, ok := parseStatus(reason); ok {
 		return rpctypes.Error(st.Err())

@@ -10,12 +10,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// Credentials secures each connection as the scheme of its endpoint demands. It is immutable.
+// Credentials are transport credentials that secure each connection as the scheme of its endpoint
+// demands. They are immutable.
 type Credentials struct {
-	credentials.TransportCredentials // for Info, which describes all connections; see As
+	credentials.TransportCredentials // answers Info; see As
 
 	plain, encrypted *bundle
-	byConfig         *bundle // one of them
+	byConfig         *bundle // plain or encrypted
 }
 
 // NewCredentials returns credentials for connections to endpoints. With a nil cfg, endpoints
@@ -38,7 +39,7 @@ func NewCredentials(
 	return c
 }
 
-// As returns a copy of c whose Info is that of a connection with security s.
+// As returns a copy of c whose Info describes a connection with security s.
 func (c *Credentials) As(s Security) *Credentials {
 	out := *c
 	out.TransportCredentials = c.bundle(s)
@@ -74,15 +75,16 @@ func (c *Credentials) ClientHandshake(
 func (c *Credentials) Clone() credentials.TransportCredentials { return c }
 
 // bundle secures connections of one kind, encrypted or not. It passes each new connection to opened
-// before the handshake. It is transport credentials and the credentials.Bundle of them. An address
-// carries one among its attributes.
+// before the handshake. It implements credentials.TransportCredentials, and credentials.Bundle with
+// itself as the transport credentials. An address carries its bundle among its attributes.
 type bundle struct {
 	transport
 	serverName string // to check all certificates against; "" means each endpoint's host
 	opened     func(*attributes.Attributes, net.Conn) net.Conn
 }
 
-// transport is an alias so that a bundle can have the method TransportCredentials.
+// transport is another name of the type that bundle embeds. A struct that embedded it as
+// TransportCredentials could not have a method with that name.
 type transport = credentials.TransportCredentials
 
 type bundleKey struct{}

@@ -31,10 +31,10 @@ const (
 type Endpoint struct {
 	// Address is what is dialled: "host:port", "unix:path" or "unix:///path".
 	Address string
-	// Authority is the host with its port, or the name of a unix socket. Requests name it, and the
-	// certificate is checked against it without the port.
+	// Authority is the host with its port, or the name of a unix socket. Requests carry it, and the
+	// server's certificate is checked against its host.
 	Authority string
-	// Security is what the scheme demands.
+	// Security is the security that the scheme demands.
 	Security Security
 }
 
@@ -46,7 +46,7 @@ const unixPrefix = "unix:"
 //	unix:path  unix:///path  unixs:path  unixs:///path
 //
 // with IPv6 literals in brackets. It ignores user information, and a path behind host:port. Its
-// error names the endpoint, without user information, and what is wrong with it.
+// error says what is wrong, and quotes the endpoint without user information.
 func Parse(ep string) (Endpoint, error) {
 	e, err := parse(ep)
 	if err != nil {
@@ -55,7 +55,8 @@ func Parse(ep string) (Endpoint, error) {
 	return e, nil
 }
 
-// Raw returns the Endpoint for a text that only a user's dialer understands, and gets unchanged.
+// Raw returns the Endpoint for a text that only a user's dialer understands. The dialer gets the
+// text unchanged.
 func Raw(ep string) Endpoint {
 	name := ep
 	if _, rest, found := strings.Cut(ep, "://"); found {
@@ -91,8 +92,8 @@ func parse(ep string) (Endpoint, error) {
 	return Endpoint{}, fmt.Errorf("unknown scheme %q, want http, https, unix or unixs", scheme)
 }
 
-// urlError returns why url.Parse refuses a URL. It parses the redacted text, because an error about
-// ep itself might quote user information.
+// urlError returns the reason why url.Parse refuses ep. It parses ep without its user information,
+// which an error of url.Parse might quote.
 func urlError(ep string) error {
 	_, err := url.Parse(Redact(ep))
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
@@ -183,8 +184,8 @@ func RedactAll(eps []string) []string {
 	return out
 }
 
-// Resolved returns the address for gRPC, with the name of the server. If creds is not nil, the
-// address carries the credentials in creds that secure its connection.
+// Resolved returns the address to pass to gRPC, with the name of the server. If creds is not nil,
+// the address carries those of the credentials in creds that secure its connection.
 func (e Endpoint) Resolved(creds *Credentials) resolver.Address {
 	a := resolver.Address{Addr: e.Address, ServerName: e.Authority}
 	if creds != nil {

@@ -1,4 +1,4 @@
-// Package resolver feeds a gRPC connection with the addresses of etcd's members.
+// Package resolver passes the addresses of etcd's members to a gRPC connection.
 package resolver
 
 import (
@@ -12,8 +12,8 @@ import (
 // Scheme is the scheme of the targets that a [Resolver] resolves.
 const Scheme = "etcd-endpoints"
 
-// Resolver passes the addresses that it is given to the one gRPC connection that it was made for.
-// It is safe for concurrent use.
+// Resolver passes the addresses given to New and Set to one gRPC connection. It is safe for
+// concurrent use.
 type Resolver struct {
 	// read-only after New
 	serviceConfig string

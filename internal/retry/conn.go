@@ -15,13 +15,13 @@ import (
 
 // Tokens holds the client's authentication token. Package authtoken has an implementation.
 type Tokens interface {
-	// Generation returns the number of the token that requests carry.
+	// Generation returns the number of the current token, which requests carry.
 	Generation() uint64
-	// Fresh reports whether the token of generation seen is in use, and so new that members may not
-	// know it yet.
+	// Fresh reports whether the token of generation seen is the current one, and so new that
+	// members may not know it yet.
 	Fresh(seen uint64) bool
-	// Refresh replaces the token of generation seen, if it is still in use. It returns an error if
-	// there is no other token.
+	// Refresh replaces the token of generation seen, if that is still the current one. It returns
+	// an error if there is no other token.
 	Refresh(ctx context.Context, seen uint64) error
 }
 
@@ -33,7 +33,7 @@ type Config struct {
 	Backoff backoff.Policy
 	// Endpoints returns the number of endpoints that the connection spreads requests over.
 	Endpoints func() int
-	// Tokens is nil if requests carry no token that can be renewed.
+	// Tokens is nil if requests carry no token that can be replaced.
 	Tokens Tokens
 	// Life ends when the client is closed.
 	Life context.Context
@@ -43,7 +43,7 @@ type Config struct {
 	Metadata [2]string
 	// Options, at most three, are the options of every call. The caller's options override them.
 	Options []grpc.CallOption
-	// AttemptKey, if not nil, is the context key under which the balancer finds the attempt.
+	// AttemptKey, if not nil, is the key under which the balancer finds the attempt in its context.
 	AttemptKey any
 	// Retrying, if not nil, is called before each wait for another attempt. It must not block.
 	Retrying func(method string, attempt uint, err error)
@@ -65,11 +65,12 @@ func New(cc grpc.ClientConnInterface, cfg Config) *Conn {
 	return &Conn{cc: cc, cfg: cfg, header: header}
 }
 
-// waitForReady makes an attempt wait for a connection as long as its context allows. Without it, an
+// waitForReady makes an attempt wait for a connection until its context ends. Without it, an
 // attempt would fail while no endpoint is connected.
 var waitForReady = grpc.WaitForReady(true)
 
-// attempt is the context and the options of one attempt. It records whether a connection took it.
+// attempt is one attempt to send a request. It is the context of that attempt, and it records
+// whether a connection took the attempt.
 type attempt struct {
 	context.Context // the call's
 	conn            *Conn
@@ -80,7 +81,7 @@ type attempt struct {
 	room [6]grpc.CallOption
 	opts []grpc.CallOption
 
-	member atomic.Value // that was picked; empty if there is none
+	member atomic.Value // the member that was picked; empty if there is none
 
 	// Set by ObserveSends, which interceptors may call on goroutines that they do not wait for.
 	underWay       atomic.Int32 // calls that gRPC has not returned from
@@ -93,9 +94,9 @@ type attempt struct {
 // attemptKey is the context key of the attempt.
 type attemptKey struct{}
 
-// Value returns the attempt for attemptKey and Config.AttemptKey, and otherwise the value of the
-// call's context. Config.Metadata stands in for outgoing metadata that the call does not have. The
-// attempt is its own context because a derived context would cost an allocation.
+// Value returns the attempt for attemptKey and Config.AttemptKey, and for any other key the value
+// in the call's context. If the call has no outgoing metadata, Value returns Config.Metadata as
+// such. The attempt is a context itself because a derived context would cost an allocation.
 func (a *attempt) Value(key any) any {
 	if key == (attemptKey{}) || key == a.conn.cfg.AttemptKey {
 		return a
@@ -115,15 +116,15 @@ func (a *attempt) SetMember(m any) { a.member.Store(m) }
 // Avoid returns the member that was picked for the previous attempt, or nil.
 func (a *attempt) Avoid() any { return a.avoid }
 
-// again returns another attempt, which avoids the member of this one.
+// again returns the next attempt at the request, which avoids the member of this one.
 func (a *attempt) again(ctx context.Context, callers []grpc.CallOption) *attempt {
 	next := a.conn.newAttempt(ctx, a.method, a.policy, callers)
 	next.avoid = a.member.Load()
 	return next
 }
 
-// newAttempt returns the attempt that a request with ctx begins. The caller's options are last, so
-// they override the others.
+// newAttempt returns an attempt at a request with ctx. The caller's options come last, so they
+// override the other options.
 func (c *Conn) newAttempt(
 	ctx context.Context, method string, p policy, callers []grpc.CallOption,
 ) *attempt {
@@ -139,21 +140,21 @@ func (c *Conn) newAttempt(
 	return a
 }
 
-// noPeer is the address of the peer until gRPC sets another one. It is not nil because a connection
-// of the user's own dialer may have a nil address.
+// noPeer is the peer's address in an attempt until gRPC sets another one. It is not nil, because a
+// connection made by the user's own dialer may have a nil address.
 var noPeer net.Addr = &net.UnixAddr{Net: "none"}
 
-// sent reports whether the request may have left the client or still may. When a call ends, gRPC
-// sets the address of its peer if a connection took it and the peer option was given. Without the
-// option nothing proves that the request was not sent.
+// sent reports whether the request may have left the client, or may still leave it. If a connection
+// took the call and gRPC was given the peer option, gRPC has set the peer's address when the call
+// ends. Without that option nothing proves that the request was not sent.
 func (a *attempt) sent() bool {
 	return a.underWay.Load() > 0 || a.peer.Addr != noPeer || !a.sawPeerOption.Load() ||
 		a.lostPeerOption.Load()
 }
 
 // ObserveSends is the last interceptor, next to gRPC, of the connection below a [Conn]. It counts
-// calls and records whether gRPC is given the attempt's peer option. A write that found no
-// connection is not sent again if the connection lacks ObserveSends, or if another interceptor
+// calls and records whether gRPC is given the attempt's peer option. Conn does not send a write
+// that found no connection again if the connection lacks ObserveSends, or if another interceptor
 // withholds the attempt's context or options, or returns before gRPC does.
 func ObserveSends(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,

@@ -1,7 +1,8 @@
 // Package retry decides, for every request of the client, whether and when it is sent again.
 //
-// [Conn] decorates a gRPC connection. Generated stubs made on it retry; stubs made on the
-// connection itself do not. The interceptors of the user run below it and see every attempt.
+// [Conn] decorates a gRPC connection. Generated stubs on a Conn retry; stubs on the gRPC connection
+// itself do not. The interceptors of the user belong to the gRPC connection, so they see every
+// attempt.
 //
 // # States of a request
 //
@@ -23,22 +24,23 @@
 //	waiting   the wait is over                      trying    next attempt
 //	waiting   context or client ends                done      return its error
 //
-// The policies of all methods stand in one table, policies. A Txn or Alarm request is a read if it
-// only reads; LeaseGrant is a read if its sender chose the id, see [Idempotent].
+// The map policies has the policy of each method. A Txn or Alarm request that only reads is a read.
+// A LeaseGrant request is a read if no other request uses its lease id; see [Idempotent].
 //
 // # When a write is sent again
 //
 // A write is sent again only on proof that no server has applied it. One of these is proof:
 //
-//   - No connection took the attempt. gRPC names the peer of each call that got a connection, if
-//     the call has the option grpc.Peer. An interceptor next to gRPC checks that the call has that
-//     option: if an interceptor of the user withholds it, there is no proof.
+//   - No connection took the attempt. If a call has the option grpc.Peer, gRPC sets the peer when
+//     the call gets a connection. [ObserveSends], the interceptor next to gRPC, checks that the
+//     call has that option. If an interceptor of the user withholds it, there is no proof.
 //   - A learner refused it.
-//   - A member refused it with "too many requests", which servers decide before they propose
-//     anything. The write is then sent at most once to each other member.
+//   - A member refused it with "too many requests". Servers decide that before they propose the
+//     write. The write is then sent at most once to each other member.
 //   - Its token was refused.
 //
-// Canceled and DeadlineExceeded from a server prove nothing. No decision searches inside a message.
+// Canceled and DeadlineExceeded from a server prove nothing. No decision depends on a part of an
+// error's message.
 //
 // # Streams
 //

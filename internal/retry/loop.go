@@ -12,12 +12,13 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// maxTokenTries bounds how often one request is refused for its token. Refusals of a token that is
-// too new for the member to know do not count. If a token is refused right after it was issued,
-// another one rarely helps.
+// maxTokenTries bounds how often one request may be refused for its token. Refusals do not count if
+// the token is so new that the member may not know it. If a token is refused right after it was
+// issued, another one rarely helps.
 const maxTokenTries = 4
 
-// loop sends one request again after its first failure. A request that succeeds at once needs none.
+// loop decides about the attempts at one request after the first has failed. A request that
+// succeeds at once has no loop.
 type loop struct {
 	conn   *Conn
 	method string
@@ -26,11 +27,11 @@ type loop struct {
 	ctx    context.Context // descends from caller; ends with the client too
 	end    func()          // releases ctx
 
-	attempts   uint  // that have failed
+	attempts   uint  // number of attempts that have failed
 	tokenTries int   // attempts refused for their token
 	crowded    int   // attempts refused with "too many requests"
 	sent       bool  // an attempt may have left the client
-	result     error // returned to the caller once shouldRetry is false
+	result     error // the request's error once shouldRetry has returned false
 }
 
 // newLoop returns the loop of a request with ctx whose first attempt was a. The caller calls its
@@ -72,8 +73,8 @@ func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	return true
 }
 
-// ended reports whether the request's context or the client has ended, and sets result to the error
-// of the one that has. The context's own error is returned because programs compare it with ==;
+// ended reports whether the request's context or the client has ended. If so, it sets result to the
+// context's own error, because programs compare that with ==, or to Config.Closed.
 // Client.ConnectionError explains why there was no connection.
 func (s *loop) ended() bool {
 	over := s.conn.over(s.caller)
@@ -82,8 +83,8 @@ func (s *loop) ended() bool {
 }
 
 // canRepeat reports whether the policy allows another attempt after err, which is not about the
-// token. A write that was refused with "too many requests" was not proposed. It is sent at most
-// once to each other member, because another member may have applied its backlog.
+// token. tooMany says that err is "too many requests": a write refused with that was not proposed.
+// Other members may have less to apply, so the write is sent at most once to each of them.
 func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
 	endpoints := s.conn.cfg.Endpoints()
 	if classify.IsLearnerRefusal(err) && endpoints < 2 {

@@ -21,11 +21,11 @@ func (i *Idempotent) With(ctx context.Context) context.Context {
 	return context.WithValue(ctx, idempotentKey{}, i)
 }
 
-// SentOnce reports whether gRPC was certainly given the request exactly once. Its answer then
-// cannot be due to an earlier attempt.
+// SentOnce reports whether gRPC was given the request exactly once. If so, its answer cannot be due
+// to an earlier attempt.
 func (i *Idempotent) SentOnce() bool { return i.sends.Load() == 1 }
 
-// idempotent returns the mark of a request, or nil if it has none.
+// idempotent returns the Idempotent in the context of a request, or nil if it has none.
 func idempotent(ctx context.Context, method string) *Idempotent {
 	if method != pb.Lease_LeaseGrant_FullMethodName {
 		return nil
@@ -35,7 +35,8 @@ func idempotent(ctx context.Context, method string) *Idempotent {
 }
 
 // Proof records whether the requests made with a context may have reached a server. The errors of
-// these requests cannot show that, because callers compare them with the context's error by ==.
+// these requests cannot show it, because callers compare these errors with the context's error by
+// ==.
 type Proof struct {
 	begun  atomic.Int32 // requests
 	unsent atomic.Int32 // requests that failed and that no connection took

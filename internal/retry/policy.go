@@ -17,12 +17,12 @@ const (
 	write
 	// read is for requests that are sent again also if a server may have served them.
 	read
-	// login is for Authenticate, which is sent again like a read. It never waits for a new token,
-	// because it fetches that token.
+	// login is for Authenticate, which is sent again like a read. Authenticate never waits for a
+	// new token, because it fetches that token.
 	login
 )
 
-// policies has every method of etcd's services.
+// policies has the policy of every method of etcd's services.
 var policies = map[string]policy{
 	pb.KV_Range_FullMethodName:       read,
 	pb.KV_RangeStream_FullMethodName: read,
@@ -73,8 +73,8 @@ var policies = map[string]policy{
 	pb.Auth_RoleRevokePermission_FullMethodName: write,
 }
 
-// policyOf returns the policy of a request. LeaseGrant, Txn and Alarm are reads or writes depending
-// on the request or its context.
+// policyOf returns the policy of a request. For LeaseGrant, Txn and Alarm it also depends on the
+// request or its context.
 func policyOf(ctx context.Context, method string, req any) policy {
 	p := policies[method]
 	switch r := req.(type) {

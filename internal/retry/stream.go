@@ -8,9 +8,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// NewStream opens a stream. It waits for a connection. A read whose answer is a stream is repeated
-// like a unary read until its first message has arrived; after that only its reader knows how to go
-// on. All other streams are opened once.
+// NewStream opens a stream. It waits for a connection. If a read has a stream as its answer, the
+// returned stream opens itself again after a failure, until its first message has arrived. After
+// that only the caller knows how to go on. All other streams are opened once.
 func (c *Conn) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -30,9 +30,9 @@ func (c *Conn) NewStream(
 	}, nil
 }
 
-// replay is a read whose answer is a stream. Until something was received, a failed stream is
-// opened again. As with any gRPC stream, one goroutine at a time may send and one may receive. Its
-// only request is sent before the first message is received.
+// replay is the stream of a read whose answer is a stream. Until a message was received, replay
+// opens a failed stream again. As with any gRPC stream, one goroutine at a time may send and one
+// may receive. Its only request is sent before the first message is received.
 type replay struct {
 	grpc.ClientStream // of the latest attempt
 

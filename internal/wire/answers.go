@@ -92,7 +92,7 @@ func decodeDelete(c cursor, m *pb.DeleteRangeResponse) bool {
 	return ok && head.decode(&m.Header, list.header)
 }
 
-// decodePut decodes the answer to a put. If the answer has a header, it is decoded into room, or
+// decodePut decodes the answer to a put into m. It decodes the header of the answer into room, or
 // into a new header if room is nil.
 func decodePut(c cursor, m *pb.PutResponse, room *pb.ResponseHeader) bool {
 	var head header
@@ -134,16 +134,16 @@ func decodeKeepAlive(c cursor, m *pb.LeaseKeepAliveResponse) bool {
 	return ok && head.decode(&m.Header, nil)
 }
 
-// header is the position of the header in an answer. The header is decoded last, because only then
-// is known whether the answer has a single pair or event. A single one is allocated together with
-// the header.
+// header is the position of the header in an answer. The header is decoded last: if the answer
+// turns out to have a single pair or event, that is allocated together with the header.
 type header struct {
 	at    cursor
 	found bool
 }
 
-// find notes the position of the header and skips it. c has just read the header's tag. find
-// returns false for a second header in an answer, which the library would merge with the first.
+// find notes the position of the header and skips the header. c has just read the header's tag.
+// find returns false for a second header in an answer, because the library would merge it with the
+// first.
 func (h *header) find(c *cursor) (ok bool) {
 	if h.found {
 		return false
@@ -153,8 +153,8 @@ func (h *header) find(c *cursor) (ok bool) {
 	return ok
 }
 
-// decode sets field to the header, if there is one. It decodes the header into room, or into a new
-// header if room is nil.
+// decode sets field to the header, if the answer has one. It decodes the header into room, or into
+// a new header if room is nil. It returns false if the header is malformed or has an unknown field.
 func (h *header) decode(field **pb.ResponseHeader, room *pb.ResponseHeader) bool {
 	if !h.found {
 		return true

@@ -11,7 +11,8 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// codec encodes with gRPC's codec, and decodes the messages of the fast path itself.
+// codec encodes messages with gRPC's codec. It decodes the messages of the fast path itself, and
+// all others with gRPC's codec.
 type codec struct {
 	encoding.CodecV2 // gRPC's codec for protobuf
 }
@@ -27,7 +28,8 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return c.CodecV2.Unmarshal(data, v)
 }
 
-// decode reports whether the fast path has decoded the message. If not, v may hold a part of it.
+// decode decodes the message into v, and reports whether it is one that the fast path can decode.
+// If it is not, v may hold a part of the message.
 func decode(data mem.BufferSlice, v any) bool {
 	c := cursorOn(data)
 	switch m := v.(type) {
@@ -85,9 +87,10 @@ func isGRPCs(c encoding.CodecV2) bool {
 		t.Elem().PkgPath() == reflect.TypeFor[grpc.EmptyCallOption]().PkgPath()+"/encoding/proto"
 }
 
-// Settle returns the options of a call. opts includes the defaults of its connection. If another
-// codec or a content subtype is among them, Settle leaves out the codecs of this package. Without
-// Settle, gRPC would use the last codec in opts, even if the program asks for a subtype.
+// Settle returns the options to use for a call, from opts, which include the defaults of the
+// connection. If opts selects another codec or a content subtype, Settle leaves out the codecs of
+// this package. Without Settle, gRPC would use the last codec in opts, even if the program asks for
+// a content subtype.
 func Settle(opts []grpc.CallOption) []grpc.CallOption {
 	others := func(o grpc.CallOption) bool { return choosesCodec(o) && !isOwn(o) }
 	if !slices.ContainsFunc(opts, isOwn) || !slices.ContainsFunc(opts, others) {

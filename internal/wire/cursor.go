@@ -10,9 +10,9 @@ import (
 // cursor reads the bytes of one message, which may be spread over several buffers. A copy of a
 // cursor reads on from the position of the original.
 type cursor struct {
-	cur    []byte          // the bytes of the current buffer that are not read yet
+	cur    []byte          // the unread bytes of the current buffer
 	rest   mem.BufferSlice // the buffers that follow
-	beyond int             // the number of bytes of the message in rest
+	beyond int             // how many bytes of rest belong to the message
 }
 
 // cursorOn returns a cursor at the start of data.
@@ -124,8 +124,8 @@ func (c *cursor) message() (cursor, bool) {
 	return sub, true
 }
 
-// copied returns a copy of the next n bytes, which the caller owns. It does not move c. The memory
-// is not cleared first, which make would do.
+// copied returns a copy of the next n bytes, which the caller owns. It does not move c. It does not
+// allocate with make, which would clear the memory first.
 func (c cursor) copied(n int) []byte {
 	if n <= len(c.cur) {
 		return bytes.Clone(c.cur[:n:n])
@@ -149,9 +149,9 @@ type limits struct{ fields, bytes int }
 // The group is about as large as the limits allow. The caller has made sure that c is at a field
 // with the tag. group returns false if that field goes on beyond the message.
 //
-// group first makes a copy and then searches the copy for the ends of fields. In the transport's
-// buffers, which another CPU has written, each look at a field would wait for memory. The size of
-// the copy is estimated from that of the first field.
+// group copies bytes first, and then searches the copy for the ends of fields. If it searched the
+// transport's buffers, which another CPU has written, each access to a field would wait for memory.
+// It estimates how much to copy from the size of the first field.
 func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) {
 	first := shortField(c.cur)
 	if first == 0 || first > lim.bytes/minEstimated {
@@ -176,9 +176,9 @@ func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) 
 // to be estimated. At most one part in minEstimated of the copy stays unused.
 const minEstimated = 8
 
-// skipField skips one field, and returns false if that is not possible. It takes a tag of several
-// bytes for a tag of one byte and a number. That does no harm, because the fast path decodes no
-// message with such a tag.
+// skipField skips one field, and returns false if that is not possible. It misreads a tag of
+// several bytes as a tag of one byte and a number. That does no harm, because the fast path refuses
+// a message with such a tag later.
 func (c *cursor) skipField() bool {
 	tag := c.tag()
 	v, ok := c.varint()

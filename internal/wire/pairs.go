@@ -6,8 +6,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// pairLimits are the limits of a group of key-value pairs. A slab of that many structs takes 16 KiB
-// and a slab of that many bytes 48 KiB; the runtime rounds neither of them up.
+// pairLimits are the limits of a group of key-value pairs. A full slab of structs takes 16 KiB, and
+// a full slab of bytes 48 KiB. The runtime allocates exactly these sizes.
 var pairLimits = limits{fields: 136, bytes: 48 << 10}
 
 // onePair holds the parts of an answer with one key-value pair, so that they are one allocation.
@@ -48,10 +48,10 @@ func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 	return true
 }
 
-// roomFor returns list with room for the n fields of a group. If it has to move the list for that,
-// it also makes room for the rest of the message, which has left bytes, as if it were fields as
-// large as those of the group. The capacity grows by a factor of growth at most, because the rest
-// may be something else.
+// roomFor returns list with room for the n fields of a group, which have size bytes. If it has to
+// allocate a new list, it also makes room for the rest of the message, which has left bytes. It
+// assumes that the rest consists of such fields. It may consist of something else, so the capacity
+// is at most growth times what the group needs.
 func roomFor[E any](list []*E, n, size, left int) []*E {
 	need := len(list) + n
 	if need <= cap(list) {
@@ -62,8 +62,8 @@ func roomFor[E any](list []*E, n, size, left int) []*E {
 	return append(make([]*E, 0, min(expected, need*growth)), list...)
 }
 
-// nextField splits data, which begins with a message field, after that field. The capacity of field
-// ends with it.
+// nextField splits data, which begins with a message field, after that field. It returns the
+// contents of the field, whose capacity ends with them, and the rest of data.
 func nextField(data []byte) (field, rest []byte, ok bool) {
 	data = data[1:]
 	length, n := varint(data)
@@ -84,7 +84,8 @@ const (
 	kvLease          = 6<<3 | byte(protowire.VarintType)
 )
 
-// decodePair decodes data into kv. The key and the value of kv become slices of data.
+// decodePair decodes data, the contents of a pair's field, into kv. The key and the value of kv
+// become slices of data.
 func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 	for i := 0; i < len(data); {
 		tag, v, n := data[i], uint64(0), 1
@@ -125,8 +126,8 @@ func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 	return true
 }
 
-// varint is a protowire.ConsumeVarint that is faster for varints of one byte. It returns the value
-// and the number of bytes, which is negative if there is no varint.
+// varint is like protowire.ConsumeVarint, but faster for varints of one byte. It returns the value
+// and the number of its bytes, which is negative if data begins with no varint.
 func varint(data []byte) (uint64, int) {
 	if len(data) > 0 && data[0] < 0x80 {
 		return uint64(data[0]), 1

@@ -12,9 +12,10 @@ import (
 )
 
 // snapshotCodec is the codec of one stream that receives a snapshot. It decodes all parts of the
-// snapshot into one buffer. Otherwise the snapshot of a large database would leave as many bytes of
-// garbage. So the Blob of a part is valid until the next part is received. The other fields of a
-// part, and all other messages, are decoded by the protobuf library.
+// snapshot into one buffer, so the Blob of a part is valid only until the next part is received.
+// With a buffer for each part, the snapshot of a large database would make as much garbage as the
+// database has bytes. The other fields of a part, and all other messages, are decoded by the
+// protobuf library.
 //
 // A snapshotCodec may be used by one receiving and one sending goroutine, as a stream may.
 type snapshotCodec struct {

@@ -19,8 +19,8 @@ const (
 // maxDepth is how deeply transactions may be nested in an answer that the fast path decodes.
 const maxDepth = 16
 
-// opPart is the answer to one operation with the structs that wrap it, so that all are one
-// allocation. C is the type of the wrapper for answers of type A.
+// opPart holds the answer to one operation and the structs that wrap the answer, so that they are
+// one allocation. A is the type of the answer, and C the type of its wrapper.
 type opPart[C, A any] struct {
 	op     pb.ResponseOp
 	choice C

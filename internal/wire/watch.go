@@ -24,8 +24,8 @@ const (
 	eventPrevKv = 3<<3 | byte(protowire.BytesType)
 )
 
-// eventLimits are the limits of a group of events. A slab of that many slots takes 16 KiB, a slab
-// of that many previous pairs 11 KiB, and a slab of that many bytes 32 KiB.
+// eventLimits are the limits of a group of events. A full slab of slots takes 16 KiB, a full slab
+// of previous pairs 11 KiB, and a full slab of bytes 32 KiB.
 var eventLimits = limits{fields: 88, bytes: 32 << 10}
 
 // eventSlot is an event and its key-value pair.
@@ -45,7 +45,7 @@ type oneEvent struct {
 type events struct {
 	header *pb.ResponseHeader // room for the header of a response with one event
 	list   []*mvccpb.Event
-	prevs  []mvccpb.KeyValue // unused pairs for the previous values in the current group
+	prevs  []mvccpb.KeyValue // unused structs for previous pairs in the current group
 }
 
 func decodeWatch(c cursor, m *pb.WatchResponse) bool {
@@ -162,7 +162,7 @@ func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	return true
 }
 
-// newPrev returns a pair for the previous value of an event. left is how many events of the group
+// newPrev returns a struct for the previous pair of an event. left is how many events of the group
 // may still need one.
 func (l *events) newPrev(left int) *mvccpb.KeyValue {
 	if len(l.prevs) == 0 {
