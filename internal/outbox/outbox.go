@@ -163,8 +163,8 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 }
 
 // next removes the first value from the queue, if it was sent, and returns the first of those that
-// are left. If none is left, next notes that the pump no longer uses the channel, closes the
-// channel if Close was called, and returns false.
+// are left. If the queue is empty then, next notes that the pump no longer uses the channel, closes
+// the channel if Close was called, and returns false.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	if sent && !o.aborted {
