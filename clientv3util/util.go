@@ -1,24 +1,24 @@
-// Package clientv3util holds small conditions for transactions.
+// Package clientv3util has conditions for transactions.
 //
 //	resp, err := client.Txn(ctx).
 //		If(clientv3util.KeyMissing("owner")).
 //		Then(clientv3.OpPut("owner", name)).
 //		Commit() // resp.Succeeded says whether the key was missing
 //
-// The functions send nothing: the server checks the condition when the transaction is committed. An
-// empty key is refused with rpctypes.ErrEmptyKey.
+// The functions send nothing. The server checks the condition when the transaction is committed,
+// and refuses an empty key with rpctypes.ErrEmptyKey.
 package clientv3util
 
 import clientv3 "go.etcd.io/etcd/client/v3"
 
-// KeyExists returns the condition that key exists. Its WithPrefix is the condition that there are
-// keys that begin with key.
+// KeyExists returns the condition that key exists. Its method WithPrefix makes it the condition
+// that at least one key begins with key.
 func KeyExists(key string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.Version(key), ">", 0)
 }
 
 // KeyMissing returns the condition that key does not exist: it was never put, was deleted, or its
-// lease has ended. Its WithPrefix is the condition that no key begins with key.
+// lease has ended. Its method WithPrefix makes it the condition that no key begins with key.
 func KeyMissing(key string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.Version(key), "=", 0)
 }

@@ -1,16 +1,16 @@
 // Package credentials has gRPC credentials for programs that open their own connections to an etcd
-// server: transport security over TLS, and a token that can be replaced while requests are under
-// way.
+// server. There are credentials for TLS, and for a token that can be replaced while requests are
+// under way.
 //
 //	token := credentials.NewPerRPCCredentialBundle()
 //	conn, err := grpc.NewClient(target, grpc.WithPerRPCCredentials(token.PerRPCCredentials()), …)
 //	token.UpdateAuthToken(login.Token) // from the answer to Authenticate
 //
-// A request carries the token in the metadata "token". A program that uses the package asks for a
-// new token itself, when a server refuses the old one (rpctypes.ErrInvalidAuthToken).
+// A request carries the token in the metadata "token". When a server refuses the token
+// (rpctypes.ErrInvalidAuthToken), the program must ask for a new one itself.
 //
-// A clientv3.Client makes and refreshes its own credentials; a program does not need this package
-// to use one.
+// A program that uses a clientv3.Client does not need this package: the Client makes and refreshes
+// its own credentials.
 package credentials
 
 import (
@@ -25,8 +25,8 @@ import (
 // PerRPCCredentialsBundle is an etcd token and the credentials that attach it to requests. The
 // methods are safe for concurrent use and never block.
 type PerRPCCredentialsBundle interface {
-	// UpdateAuthToken replaces the token that is attached to requests, in one step. With "" nothing
-	// is attached.
+	// UpdateAuthToken replaces the token that is attached to requests, atomically. If token is "",
+	// no token is attached.
 	UpdateAuthToken(token string)
 	// PerRPCCredentials returns the credentials for grpc.WithPerRPCCredentials. They attach the
 	// token of the last UpdateAuthToken, also on connections without transport security.
@@ -36,14 +36,15 @@ type PerRPCCredentialsBundle interface {
 // NewPerRPCCredentialBundle returns a bundle without a token.
 func NewPerRPCCredentialBundle() PerRPCCredentialsBundle { return &tokenBundle{} }
 
-// NewTransportCredential returns TLS credentials for grpc.WithTransportCredentials. The config is
-// copied; nil stands for the zero tls.Config. If ServerName is empty, it is that of the endpoint of
-// each connection.
+// NewTransportCredential returns TLS credentials for grpc.WithTransportCredentials. cfg is copied;
+// nil means the zero tls.Config. If ServerName is empty, each connection uses the name of its
+// endpoint.
 func NewTransportCredential(cfg *tls.Config) grpccredentials.TransportCredentials {
 	return grpccredentials.NewTLS(cfg)
 }
 
-// tokenBundle is a PerRPCCredentialsBundle, and also the credentials that it returns.
+// tokenBundle is a PerRPCCredentialsBundle. It is also the credentials that its PerRPCCredentials
+// returns.
 type tokenBundle struct {
 	metadata atomic.Pointer[map[string]string] // nil, or a map that is never changed
 }
@@ -58,7 +59,8 @@ func (b *tokenBundle) UpdateAuthToken(token string) {
 
 func (b *tokenBundle) PerRPCCredentials() grpccredentials.PerRPCCredentials { return b }
 
-// GetRequestMetadata returns a map that all requests with one token share; gRPC only reads it.
+// GetRequestMetadata returns the metadata with the token. All requests with one token share the
+// map, which gRPC only reads.
 func (b *tokenBundle) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	if md := b.metadata.Load(); md != nil {
 		return *md, nil
@@ -72,17 +74,17 @@ func (b *tokenBundle) RequireTransportSecurity() bool { return false }
 //
 // Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
 type Config struct {
-	// TLSConfig is copied by NewBundle; nil stands for the zero tls.Config.
+	// TLSConfig is copied by NewBundle; nil means the zero tls.Config.
 	TLSConfig *tls.Config
 }
 
-// Bundle is transport security and a replaceable token, for grpc.WithCredentialsBundle.
+// Bundle has credentials for TLS and a token that can be replaced, for grpc.WithCredentialsBundle.
 //
 // Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
 type Bundle interface {
 	grpccredentials.Bundle
-	// UpdateAuthToken replaces the token that is attached to requests, in one step. With "" nothing
-	// is attached. It is safe for concurrent use.
+	// UpdateAuthToken replaces the token that is attached to requests, atomically. If token is "",
+	// no token is attached. It is safe for concurrent use.
 	UpdateAuthToken(token string)
 }
 

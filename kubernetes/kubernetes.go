@@ -6,7 +6,7 @@
 //	put, err := client.Kubernetes.OptimisticPut(ctx, "pods/a", value, pod.KV.ModRevision,
 //		kubernetes.PutOptions{}) // put.Succeeded is false if the pod has changed
 //
-// Watches, leases and all other requests are those of the clientv3.Client in the client.
+// For watches, leases and all other requests, use the clientv3.Client that is in the client.
 package kubernetes
 
 import (
@@ -24,8 +24,8 @@ import (
 // use.
 //
 // Reads are linearizable. Each call sends one request and blocks until it is answered or its
-// context ends. Errors and the rules of repetition are those of [clientv3.KV]: after an error, a
-// guarded write may still have been applied. A response that lacks a requested part is an error.
+// context ends. Errors and retries are those of [clientv3.KV]: after an error, a guarded write may
+// have been applied. If a response lacks a part that was asked for, that is an error.
 type Interface interface {
 	// Get returns the key-value pair of a key, or nil and no error if the key does not exist.
 	Get(ctx context.Context, key string, opts GetOptions) (GetResponse, error)
@@ -38,15 +38,15 @@ type Interface interface {
 	// prefix means all keys.
 	Count(ctx context.Context, prefix string, opts CountOptions) (int64, error)
 
-	// OptimisticPut sets a key to a value if the key was last modified at expectedRevision; 0 means
-	// that the key must not exist. Otherwise nothing is written, Succeeded is false, and there is
-	// no error.
+	// OptimisticPut sets a key to a value if the mod revision of the key is expectedRevision. If
+	// that is 0, the key must not exist. Otherwise nothing is written, Succeeded is false, and the
+	// error is nil.
 	OptimisticPut(
 		ctx context.Context, key string, value []byte, expectedRevision int64, opts PutOptions,
 	) (PutResponse, error)
 
-	// OptimisticDelete deletes a key if it was last modified at expectedRevision. Otherwise nothing
-	// is deleted, Succeeded is false, and there is no error. With an expectedRevision of 0 it
+	// OptimisticDelete deletes a key if the mod revision of the key is expectedRevision. Otherwise
+	// nothing is deleted, Succeeded is false, and the error is nil. If expectedRevision is 0, it
 	// succeeds if the key does not exist.
 	OptimisticDelete(
 		ctx context.Context, key string, expectedRevision int64, opts DeleteOptions,
@@ -55,22 +55,22 @@ type Interface interface {
 
 // GetOptions are the options of [Interface] Get.
 type GetOptions struct {
-	// Revision is the revision to read at; 0 is the newest one. A revision that was compacted
-	// returns rpctypes.ErrCompacted, and a future one rpctypes.ErrFutureRev.
+	// Revision is the revision to read at; 0 means the newest. If the revision was compacted, the
+	// error is rpctypes.ErrCompacted. If it is in the future, the error is rpctypes.ErrFutureRev.
 	Revision int64
 }
 
 // ListOptions are the options of List.
 type ListOptions struct {
-	// Revision is the revision to read at, as in GetOptions. To get consistent pages, read all
-	// pages but the first at the Revision of the first.
+	// Revision is the revision to read at, as in GetOptions. To get consistent pages, read each
+	// page after the first at the Revision of the first response.
 	Revision int64
 
 	// Limit is the greatest number of keys to return; 0 means no limit.
 	Limit int64
 
-	// Continue is the first key to return, instead of the prefix's first. For the next page, it is
-	// the last key of the page before with "\x00" appended.
+	// Continue is the key to begin with, instead of the first key with the prefix. For the next
+	// page, it is the last key of the page before with "\x00" appended.
 	Continue string
 }
 
@@ -79,7 +79,8 @@ type CountOptions struct{}
 
 // PutOptions are the options of OptimisticPut.
 type PutOptions struct {
-	// GetOnFailure returns the key-value pair that is there instead of the expected one.
+	// GetOnFailure makes the response have the current key-value pair if the key was not as
+	// expected.
 	GetOnFailure bool
 
 	// LeaseID attaches the key to a lease. [clientv3.NoLease] detaches it.
@@ -88,7 +89,8 @@ type PutOptions struct {
 
 // DeleteOptions are the options of OptimisticDelete.
 type DeleteOptions struct {
-	// GetOnFailure returns the key-value pair that is there instead of the expected one.
+	// GetOnFailure makes the response have the current key-value pair if the key was not as
+	// expected.
 	GetOnFailure bool
 }
 
@@ -97,7 +99,7 @@ type GetResponse struct {
 	// KV is nil if the key does not exist.
 	KV *mvccpb.KeyValue
 
-	// Revision is the store's revision when it answered, not the revision that was read.
+	// Revision is the store's revision when the server answered, not the revision that was read.
 	Revision int64
 }
 
@@ -107,30 +109,29 @@ type ListResponse struct {
 	Kvs []*mvccpb.KeyValue
 
 	// Count is the number of keys with the prefix, from Continue on. It is greater than the number
-	// of Kvs if Limit cut some off.
+	// of Kvs if Limit has cut some off.
 	Count int64
 
-	// Revision is the store's revision when it answered, not the revision that was read.
+	// Revision is the store's revision when the server answered, not the revision that was read.
 	Revision int64
 }
 
 // PutResponse is the response to an OptimisticPut.
 type PutResponse struct {
-	// KV is the key-value pair that was found instead of the expected one, if
-	// PutOptions.GetOnFailure is set. It is nil if the key does not exist, and if the put
-	// succeeded.
+	// KV is the current key-value pair, if the key was not as expected and PutOptions.GetOnFailure
+	// is set. It is nil if the key does not exist, and if the put succeeded.
 	KV *mvccpb.KeyValue
 
 	// Succeeded reports whether the value was written.
 	Succeeded bool
 
-	// Revision is the store's revision: that of the write, if it succeeded.
+	// Revision is the store's revision. If the put succeeded, it is the revision of the put.
 	Revision int64
 }
 
 // DeleteResponse is the response to an OptimisticDelete.
 type DeleteResponse struct {
-	// KV is the key-value pair that was found instead of the expected one, if
+	// KV is the current key-value pair, if the key was not as expected and
 	// DeleteOptions.GetOnFailure is set. It is nil if the key does not exist, and if the delete
 	// succeeded.
 	KV *mvccpb.KeyValue
@@ -138,7 +139,7 @@ type DeleteResponse struct {
 	// Succeeded reports whether the key was as expected, and therefore was deleted.
 	Succeeded bool
 
-	// Revision is the store's revision: that of the delete, if a key was deleted.
+	// Revision is the store's revision. If a key was deleted, it is the revision of the delete.
 	Revision int64
 }
 
@@ -146,7 +147,7 @@ type DeleteResponse struct {
 type Client struct {
 	*clientv3.Client
 
-	// Kubernetes is the Interface to call. New sets it to the Client itself; a program can replace
+	// Kubernetes is the Interface to call. New sets it to the Client itself. A program can replace
 	// it, for example by a decorator.
 	Kubernetes Interface
 }
@@ -233,8 +234,8 @@ func (k Client) OptimisticDelete(
 	return DeleteResponse(put), err
 }
 
-// guarded runs write if key was last modified at revision rev, and otherwise gets the key if
-// getOnFailure is set. The response has the key as the get has found it.
+// guarded runs write if the mod revision of key is rev. Otherwise it gets the key, if getOnFailure
+// is set. The response has the key that the get has found.
 func (k Client) guarded(
 	ctx context.Context, key string, rev int64, write clientv3.Op, getOnFailure bool,
 ) (resp PutResponse, err error) {
@@ -259,8 +260,9 @@ func (k Client) guarded(
 	return PutResponse{KV: kv, Succeeded: got.Succeeded, Revision: after}, nil
 }
 
-// onlyAnswer checks that a transaction has the answer to its one request: write if it succeeded,
-// and otherwise a get. It returns the key-value pair that the get has found, or nil.
+// onlyAnswer checks that a transaction has one part, which is the response to write if the
+// transaction succeeded, and otherwise the response to a get. It returns the key-value pair that
+// the get has found, or nil.
 func onlyAnswer(resp *clientv3.TxnResponse, write clientv3.Op) (*mvccpb.KeyValue, error) {
 	err := txnanswer.CheckCount(resp.Responses, 1)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// pageKeys is how many keys one request reads.
+// pageKeys is the number of keys that one request reads.
 const pageKeys = 1000
 
 func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error) {
@@ -28,8 +28,8 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 		return b.pages, b.errs
 	}
 	s.rev.CompareAndSwap(0, b.rev)
-	// Ends with the last page, with ctx, or when the client is closed. The reader of the channels
-	// waits for it.
+	// Ends after the last page, with ctx, or when the client is closed, and then closes the
+	// channels, for which the reader waits.
 	go func() { b.end(b.deliver(first)) }()
 	return b.pages, b.errs
 }
@@ -38,11 +38,11 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 type base struct {
 	// read-only
 	syncer  *syncer
-	ctx     context.Context // the caller's; it also ends with the client
+	ctx     context.Context // ends with the caller's context and with the client
 	release context.CancelFunc
 
 	// used by one goroutine at a time
-	rev   int64  // the revision of all pages; 0 until the first page decides it
+	rev   int64  // the revision of all pages; 0 means that of the first page
 	start []byte // the first key of the next page
 
 	// sent on and closed by that goroutine alone
@@ -50,7 +50,7 @@ type base struct {
 	errs  chan error
 }
 
-// read returns the next page, and moves b.start behind it.
+// read reads the next page and returns it. It sets b.start to the first key after the page.
 func (b *base) read() (*clientv3.GetResponse, error) {
 	page, err := b.syncer.client.Get(b.ctx, string(b.start),
 		clientv3.WithRange(clientv3.GetPrefixRangeEnd(b.syncer.prefix)),
@@ -79,11 +79,11 @@ func (b *base) read() (*clientv3.GetResponse, error) {
 	return page, nil
 }
 
-// deliver sends page and all later pages to the reader. It returns the error that ends it, or nil
-// after the last page.
+// deliver sends page and all later pages to the reader. It returns nil after the last page, and
+// otherwise the error that has ended the delivery.
 func (b *base) deliver(page *clientv3.GetResponse) error {
 	for {
-		more := page.More // the page is the reader's once it is sent
+		more := page.More // read before the send, because the page then belongs to the reader
 		select {
 		case b.pages <- page:
 		case <-b.ctx.Done():
@@ -101,7 +101,7 @@ func (b *base) deliver(page *clientv3.GetResponse) error {
 
 func (b *base) end(err error) {
 	if err != nil {
-		b.errs <- err // has room for the only one
+		b.errs <- err // does not block: the channel has room for one error
 	}
 	close(b.pages)
 	close(b.errs)

@@ -1,5 +1,5 @@
-// Package mirror reads all keys that begin with a prefix as they are at one revision, and then
-// every later change. A copy in another cluster can be made of that.
+// Package mirror reads all keys that begin with a prefix at one revision, and then every later
+// change. From these, a program can make a copy in another cluster.
 //
 //	s := mirror.NewSyncer(client, "app/", 0)
 //	pages, errs := s.SyncBase(ctx)
@@ -13,13 +13,14 @@
 //		// check resp.Err; apply resp.Events, each revision as one transaction
 //	}
 //
-// SyncUpdates outlives lost connections. If it ends with rpctypes.ErrCompacted, changes are missing
-// from the copy: make a new Syncer, copy all pages again, and delete what they lack from the copy.
+// SyncUpdates goes on when a connection is lost. If it ends with rpctypes.ErrCompacted, the copy
+// lacks some changes. Then make a new Syncer, copy all pages again, and delete the keys from the
+// copy that are in no page.
 package mirror
 
 // For those who change the package:
 //
-// SyncBase reads the first page before it returns. All other pages are read at the revision of that
-// page, and updates begin after it. So no request is needed just to find a revision. A page that
-// does not advance is an error: otherwise a server that repeats a page would keep SyncBase reading
-// for ever.
+// SyncBase reads the first page before it returns. All other pages are read at the revision of the
+// first page, and updates begin after it. So no request is needed just to find a revision. A page
+// whose keys are not after those of the last page is an error: otherwise a server that repeats a
+// page would keep SyncBase reading for ever.

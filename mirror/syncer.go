@@ -11,28 +11,28 @@ import (
 // for concurrent use.
 type Syncer interface {
 	// SyncBase reads all keys with the prefix at one revision, and delivers them in the order of
-	// the keys, page by page. The revision is the one that NewSyncer was given, or if that is 0 the
-	// newest one at the first call; later calls read the same revision again. SyncBase blocks until
-	// the first page is there.
+	// the keys, page by page. The revision is the one that NewSyncer was given. If that is 0, it is
+	// the newest revision at the first call, and later calls read at the same revision again.
+	// SyncBase blocks until it has read the first page.
 	//
 	// Both channels are closed after the last page. If there is an error, the error channel
-	// delivers it before: rpctypes.ErrCompacted if the revision was compacted, ctx's error if ctx
-	// has ended, or another error of [clientv3.KV].
+	// delivers it before it is closed: rpctypes.ErrCompacted if the revision was compacted, ctx's
+	// error if ctx has ended, or another error of [clientv3.KV].
 	//
-	// At most one page waits for its reader. A reader that stops reading must end ctx; closing the
-	// client also frees what the call holds.
+	// At most one page is buffered. A reader that stops reading must end ctx. Closing the client
+	// also ends the goroutine of the call.
 	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
 
 	// SyncUpdates watches the keys with the prefix, from the revision after that of SyncBase on. It
-	// returns a channel of [clientv3.Watcher], with its errors; the changes of one revision come in
-	// one response. It panics if the revision is not known: before the first SyncBase has returned
-	// without error, unless NewSyncer was given a revision.
+	// returns a channel of [clientv3.Watcher], with its errors. The changes of one revision come in
+	// one response. SyncUpdates panics if the revision is not known: NewSyncer was given none, and
+	// no SyncBase has returned without an error.
 	SyncUpdates(ctx context.Context) clientv3.WatchChan
 }
 
-// NewSyncer returns a Syncer for the keys that begin with prefix; an empty prefix means all keys. A
-// rev other than 0 is the revision at which SyncBase reads them. NewSyncer sends nothing. The
-// Syncer lives as long as c.
+// NewSyncer returns a Syncer for the keys that begin with prefix. An empty prefix means all keys.
+// SyncBase reads the keys at the revision rev, or at the newest revision if rev is 0. NewSyncer
+// sends nothing. The Syncer lives as long as c.
 func NewSyncer(c *clientv3.Client, prefix string, rev int64) Syncer {
 	s := &syncer{client: c, prefix: prefix}
 	s.rev.Store(rev)

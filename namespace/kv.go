@@ -16,10 +16,11 @@ type prefixKV struct {
 }
 
 // NewKV returns a KV for the keys of kv that begin with prefix. Its errors are those of kv. It
-// changes the responses of kv in place, so kv must not keep or share them; a client does not.
+// changes the responses of kv in place, so kv must neither keep nor share them. A client's KV does
+// neither.
 //
-// GetStream delivers piece by piece if kv is a client's KV, or a namespace in one. With another KV
-// it collects all pieces before it returns, and delivers them as one.
+// GetStream delivers the range in pieces if kv is a client's KV, or a namespace of one. With any
+// other KV it collects all pieces before it returns, and delivers them as one.
 func NewKV(kv clientv3.KV, prefix string) clientv3.KV {
 	return &prefixKV{KV: kv, space: newSpace(prefix)}
 }
@@ -73,7 +74,7 @@ type streamRewriter interface {
 	) (clientv3.GetStreamChan, error)
 }
 
-// GetStreamRewritten implements streamRewriter, so that namespaces nest without a goroutine each.
+// GetStreamRewritten implements streamRewriter, so that nested namespaces need no goroutines.
 func (kv *prefixKV) GetStreamRewritten(
 	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
 ) (clientv3.GetStreamChan, error) {
@@ -110,8 +111,8 @@ func (kv *prefixKV) GetStreamRewritten(
 	return out, nil
 }
 
-// exactly returns an option that replaces an Op by op. It is for an inner method that takes
-// options: those of op have run already and must not run twice.
+// exactly returns an option that replaces an Op by op. It is for inner methods that take options:
+// the options from which op was made have run, and must not run twice.
 func exactly(op clientv3.Op) clientv3.OpOption {
 	return func(o *clientv3.Op) { *o = op }
 }

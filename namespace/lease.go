@@ -13,8 +13,8 @@ type prefixLease struct {
 }
 
 // NewLease returns a Lease whose TimeToLive returns only those attached keys that begin with
-// prefix, without the prefix. All else is as with l, because leases belong to no namespace. Closing
-// the returned Lease closes l.
+// prefix, without the prefix. All other methods are those of l, because leases belong to no
+// namespace. So Close of the returned Lease closes l.
 func NewLease(l clientv3.Lease, prefix string) clientv3.Lease {
 	return &prefixLease{Lease: l, space: newSpace(prefix)}
 }

@@ -7,7 +7,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// relays copy the channels of a Watcher that is not a watchRewriter. They end with the Watcher.
+// relays copies the channels of a Watcher that is not a watchRewriter. Its goroutines end when the
+// namespace's Watcher is closed.
 type relays struct {
 	// own synchronisation
 	stop    chan struct{}  // closed by close, to end the goroutines
@@ -18,8 +19,8 @@ type relays struct {
 	closed bool
 }
 
-// start returns a channel that delivers the responses of in, after rewrite has changed their
-// events.
+// start returns a channel that delivers the responses of in. rewrite changes their events before
+// that. Once close was called, start returns a closed channel.
 func (r *relays) start(
 	ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event,
 ) clientv3.WatchChan {
@@ -64,6 +65,7 @@ func (r *relays) copy(
 	}
 }
 
+// close ends all goroutines and returns when they have ended.
 func (r *relays) close() {
 	r.mu.Lock()
 	if !r.closed {

@@ -13,11 +13,11 @@ import (
 // space is the part of the key space that begins with a prefix. It is immutable.
 type space struct {
 	prefix []byte
-	end    []byte // the lowest key above the prefix; endOfKeys if there is none
+	end    []byte // the lowest key above all keys with the prefix; endOfKeys if there is none
 }
 
-// endOfKeys as the end of a range means that the range has no upper bound (RangeRequest.range_end).
-// As a key it is the lowest one.
+// endOfKeys has two meanings. As the end of a range it means that the range has no upper bound
+// (RangeRequest.range_end). As a key it is the lowest key.
 var endOfKeys = []byte{0}
 
 func newSpace(prefix string) space {
@@ -25,9 +25,9 @@ func newSpace(prefix string) space {
 }
 
 // enter returns the cluster's key for a key of the namespace, and the end of the cluster's range
-// for the range from that key to end. An empty end stands for the single key. The end of the key
-// space becomes the end of the prefix, which for a prefix of 0xff bytes is the end of the key
-// space.
+// for the namespace's range from key to end. If end is empty, key stands alone and outerEnd is
+// empty, too. A range without an upper bound ends at the end of the prefix. If the prefix has only
+// 0xff bytes, that range has no upper bound in the cluster either.
 func (s space) enter(key, end []byte) (outerKey, outerEnd []byte) {
 	switch {
 	case len(end) == 0:
@@ -43,8 +43,8 @@ func (s space) outer(key []byte) []byte {
 	return append(append(make([]byte, 0, len(s.prefix)+len(key)), s.prefix...), key...)
 }
 
-// op returns the cluster's operation for an operation of the namespace. It does not change an
-// operation that KV.Do refuses.
+// op returns the cluster's operation for an operation of the namespace. If an operation is of a
+// kind that KV.Do refuses, op returns it unchanged.
 func (s space) op(op clientv3.Op) (clientv3.Op, error) {
 	switch {
 	case op.IsTxn():
@@ -96,7 +96,7 @@ func (s space) cmps(cmps []clientv3.Cmp) ([]clientv3.Cmp, error) {
 	return outer, nil
 }
 
-// response changes a response of the cluster into that of the namespace. It does so in place,
+// response changes a response of the cluster into that of the namespace. It changes it in place,
 // because a response belongs to its caller. All arguments but one are nil.
 func (s space) response(
 	put *pb.PutResponse, get *pb.RangeResponse, del *pb.DeleteRangeResponse, txn *pb.TxnResponse,
@@ -116,7 +116,7 @@ func (s space) response(
 	}
 }
 
-// pairs returns the key-value pairs that are in the namespace, without the prefix. It overwrites
+// pairs returns those of kvs that are in the namespace, without the prefix. It reuses the memory of
 // kvs.
 func (s space) pairs(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
 	own := kvs[:0]
@@ -128,7 +128,8 @@ func (s space) pairs(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
 	return own
 }
 
-// leave removes the prefix from the key of kv, and reports whether the key has it.
+// leave removes the prefix from the key of kv. It returns false if the key does not have the prefix
+// or kv is nil.
 func (s space) leave(kv *mvccpb.KeyValue) bool {
 	key, ok := s.inner(kv.GetKey())
 	if ok && kv != nil {
@@ -137,6 +138,6 @@ func (s space) leave(kv *mvccpb.KeyValue) bool {
 	return ok && kv != nil
 }
 
-// inner returns the namespace's key for a key of the cluster, and whether that key is in the
+// inner returns the namespace's key for a key of the cluster. ok is false if that key is not in the
 // namespace.
-func (s space) inner(key []byte) ([]byte, bool) { return bytes.CutPrefix(key, s.prefix) }
+func (s space) inner(key []byte) (inner []byte, ok bool) { return bytes.CutPrefix(key, s.prefix) }

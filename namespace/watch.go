@@ -17,10 +17,10 @@ type prefixWatcher struct {
 
 // NewWatcher returns a Watcher for the keys of w that begin with prefix. It copies events before it
 // changes their keys, because watchers may share events. It does not change the other parts of a
-// response, nor the last response with its error. Closing the Watcher closes w.
+// response, nor the last response with its error. Close closes w.
 //
-// A watch costs copies of its events, and a goroutine if w is neither a client's Watcher nor a
-// namespace in one.
+// A watch costs a copy of each of its events. It also costs a goroutine, unless w is a client's
+// Watcher or a namespace of one.
 func NewWatcher(w clientv3.Watcher, prefix string) clientv3.Watcher {
 	return &prefixWatcher{Watcher: w, space: newSpace(prefix),
 		relays: relays{stop: make(chan struct{})}}
@@ -39,7 +39,7 @@ type watchRewriter interface {
 		key string, opts ...clientv3.OpOption) clientv3.WatchChan
 }
 
-// WatchRewritten implements watchRewriter, so that namespaces nest without a goroutine each.
+// WatchRewritten implements watchRewriter, so that nested namespaces need no goroutines.
 func (w *prefixWatcher) WatchRewritten(
 	ctx context.Context, rewrite func([]*clientv3.Event) []*clientv3.Event, key string,
 	opts ...clientv3.OpOption,
@@ -59,8 +59,8 @@ func (w *prefixWatcher) WatchRewritten(
 	return w.relays.start(ctx, inner.Watch(ctx, string(op.KeyBytes()), exactly(op)), own)
 }
 
-// watchOp returns the cluster's operation for a watch in the namespace. For a watch, servers treat
-// an empty key as the lowest one.
+// watchOp returns the cluster's operation for a watch in the namespace. An empty key becomes the
+// lowest key, because servers treat it so in a watch.
 func (s space) watchOp(key string, opts []clientv3.OpOption) clientv3.Op {
 	op := clientv3.OpWatch(key, opts...)
 	if len(op.KeyBytes()) == 0 {
@@ -93,7 +93,8 @@ func (s space) events(events []*clientv3.Event) []*clientv3.Event {
 	return own
 }
 
-// copied returns a copy of event with the namespace's key. The copy shares the values.
+// copied returns a copy of event whose key is the namespace's key. The copy shares the values with
+// event.
 func (s space) copied(event *clientv3.Event, key []byte) *clientv3.Event {
 	c := &struct { // a single allocation
 		event    clientv3.Event

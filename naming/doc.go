@@ -1,3 +1,3 @@
-// Package naming is the parent of two packages for service discovery: endpoints keeps the addresses
-// of services in etcd, and resolver gives them to gRPC clients.
+// Package naming is the parent of two packages for service discovery. Package endpoints keeps the
+// addresses of services in etcd. Package resolver passes them to gRPC clients.
 package naming

@@ -14,9 +14,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnbuilder"
 )
 
-// OrderViolationFunc is called with a response that is older than an earlier one: op is the get or
-// the transaction, resp its response, and prevRev the earlier revision. The request is repeated if
-// the function returns nil, and fails with the function's error otherwise.
+// OrderViolationFunc is called with a response that is older than an earlier response. op is the
+// get or the transaction, resp is its response, and prevRev is the revision of the earlier
+// response. If the function returns nil, the request is repeated. Otherwise the request fails with
+// the function's error.
 //
 // It runs on the goroutine of the request's caller, and must be safe for concurrent use.
 type OrderViolationFunc func(op clientv3.Op, resp clientv3.OpResponse, prevRev int64) error
@@ -32,15 +33,15 @@ type orderedKV struct {
 
 // NewKV returns a KV that passes requests on to kv. The revision of a response to a get or a
 // transaction is not lower than that of any response that the KV had returned before the request,
-// including those to puts and deletes. The KV calls orderViolationFunc with an older response, and
-// repeats the request, with growing waits, until the response is new enough, orderViolationFunc
-// returns an error, or the context ends.
+// including those to puts and deletes. If kv returns an older response, the KV calls
+// orderViolationFunc and repeats the request, with growing waits. This ends when a response is new
+// enough, when orderViolationFunc returns an error, or when the context ends.
 //
-// A transaction that can write is never repeated, because it was applied: if orderViolationFunc
-// returns nil, the transaction fails with [ErrNoGreaterRev].
+// A transaction that can write is never repeated, because it was applied. If orderViolationFunc
+// returns nil for it, the transaction fails with [ErrNoGreaterRev].
 //
-// GetStream first reads the revision of the store as Get does, and then streams the range at that
-// revision. A serializable stream that reaches a member without that revision ends with
+// GetStream first reads the revision of the store as Get does. It then streams the range at that
+// revision. If a serializable stream reaches a member without that revision, it ends with
 // rpctypes.ErrFutureRev.
 func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {
 	return &orderedKV{KV: kv, onViolation: orderViolationFunc}
@@ -111,11 +112,11 @@ func (kv *orderedKV) GetStream(
 	return kv.KV.GetStream(ctx, key, exactly)
 }
 
-// repeatBackoff spaces the repetitions of a request.
+// repeatBackoff is the wait before a request is repeated.
 var repeatBackoff = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// inOrder calls do, which runs op, until the response is not older than those that were returned
-// before inOrder was called, and returns it.
+// inOrder calls do, which runs op, until the response is not older than those that had been
+// returned when inOrder was called. It returns that response.
 func (kv *orderedKV) inOrder(
 	ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error),
 ) (clientv3.OpResponse, error) {
@@ -141,7 +142,7 @@ func (kv *orderedKV) inOrder(
 	}
 }
 
-// saw records the revision of a response that is returned.
+// saw records the revision of a response that the KV returns.
 func (kv *orderedKV) saw(header *pb.ResponseHeader) {
 	rev := header.GetRevision()
 	for {

@@ -17,14 +17,14 @@ import (
 var ErrNoGreaterRev = errors.New("etcdclient: no cluster members have a revision higher than the previously received revision")
 
 const (
-	maxViolations = 5           // of one request; the next one ends it
+	maxViolations = 5           // of one request; the sixth ends the request
 	askTimeout    = time.Second // bounds the requests for the revisions of all endpoints
 	switchedFor   = 10 * time.Second
 )
 
 // NewOrderViolationSwitchEndpointClosure returns a function that asks all endpoints of c for their
-// revisions, and for ten seconds limits c to the endpoints that have reached prevRev. Endpoints
-// that the program sets meanwhile stay.
+// revisions. For ten seconds it then limits c to the endpoints that have reached prevRev. If the
+// program sets other endpoints in that time, those stay.
 //
 // The function returns [ErrNoGreaterRev] at the sixth violation of one request. Each call waits up
 // to a second for the answers of the endpoints.
@@ -44,7 +44,7 @@ type switcher struct {
 	full      []string    // the client's endpoints before the switch
 	ahead     []string    // the client's endpoints during the switch; nil if there is none
 	restore   *time.Timer // ends the switch; nil before the first switch
-	uncounted int         // calls whose op has no number of violations
+	uncounted int         // counts the calls whose op has no number of violations
 }
 
 func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {
@@ -58,9 +58,9 @@ func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64
 	return nil
 }
 
-// number returns how many violations the request of op has had. If the call does not come from a KV
-// of this package, op does not have the number. number then returns the count of such calls, which
-// starts anew after each that returned ErrNoGreaterRev.
+// number returns how many violations the request of op has had. A KV of this package has put that
+// number into op. If the call comes from elsewhere, op has no number, and number returns the count
+// of such calls. That count starts anew after each such call that returned ErrNoGreaterRev.
 func (s *switcher) number(op clientv3.Op) int {
 	if n := numberOf(op); n > 0 {
 		return n
@@ -71,13 +71,14 @@ func (s *switcher) number(op clientv3.Op) int {
 	return s.uncounted
 }
 
-// ownLocked returns the client's endpoints, or during a switch those from before the switch.
+// ownLocked returns the endpoints that the program has set: the client's, or during a switch those
+// that the client had before it.
 func (s *switcher) ownLocked() []string {
 	now := s.client.Endpoints()
 	if s.ahead != nil && slices.Equal(now, s.ahead) {
 		return slices.Clone(s.full)
 	}
-	s.ahead = nil // the program has set new ones
+	s.ahead = nil // the program has set new endpoints, which ends the switch
 	return now
 }
 
@@ -115,7 +116,8 @@ func (s *switcher) revision(ctx context.Context, ep string) int64 {
 	return resp.GetHeader().GetRevision()
 }
 
-// switchTo limits the client to the endpoints in ahead, or ends the limit if there are none.
+// switchTo limits the client to the endpoints in ahead. If ahead is empty, it gives the client back
+// all of its endpoints.
 func (s *switcher) switchTo(ahead []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +137,7 @@ func (s *switcher) switchTo(ahead []string) {
 	}
 }
 
-// switchBack ends the switch.
+// switchBack ends the switch: it gives the client back the endpoints that it had before.
 func (s *switcher) switchBack() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,8 +148,8 @@ func (s *switcher) switchBack() {
 }
 
 // numbered returns op with the number of violations of its request in the value, which gets and
-// transactions do not use. So an OrderViolationFunc can count for each request, also if there are
-// many at a time, and if another function wraps it.
+// transactions do not use. So an OrderViolationFunc can count the violations of each request by
+// itself, also if requests overlap, and if the program wraps the function in another one.
 func numbered(op clientv3.Op, violations int) clientv3.Op {
 	op.WithValueBytes(binary.AppendUvarint(nil, uint64(violations)))
 	return op

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// partFile is a file that is written next to its final path, and renamed to that path when it is
+// partFile is a file in the directory of its final path. It is renamed to that path when it is
 // complete. Only its owner can read it.
 type partFile struct {
 	*os.File
@@ -36,13 +36,13 @@ func createPart(path string) (*partFile, error) {
 func partPattern(base string) string {
 	const longest = 200
 	if len(base) > longest {
-		base = strings.ToValidUTF8(base[:longest], "") // some file systems take nothing else
+		base = strings.ToValidUTF8(base[:longest], "") // some file systems accept valid UTF-8 only
 	}
 	return base + ".*.part"
 }
 
-// commit writes the file through to the disk and renames it to its final path, where it replaces a
-// file of that name. If commit fails, it removes the part file.
+// commit writes the file through to the disk and renames it to its final path, where it replaces an
+// existing file. If commit fails, it removes the part file.
 func (p *partFile) commit() error {
 	err := cmp.Or(p.Sync(), p.Close())
 	if err == nil {
@@ -59,9 +59,10 @@ func (p *partFile) discard() error {
 	return errors.Join(p.Close(), os.Remove(p.Name()))
 }
 
-// syncDir makes the names in dir survive a crash. Windows has no such call and keeps its names in a
-// journal. Some file systems refuse the call, and a directory that can be written to cannot always
-// be opened. In these cases syncDir returns nil, because the file has its name all the same.
+// syncDir makes the names in dir survive a crash. It returns nil in three cases in which it cannot
+// do that, because the file has its name all the same. Windows has no such call, and keeps names in
+// a journal. Some file systems refuse the call. And a directory that can be written to cannot
+// always be opened.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -1,5 +1,5 @@
-// Package snapshot saves the database of an etcd member to a file that etcdutl can restore a
-// cluster from.
+// Package snapshot saves the database of an etcd member to a file. From that file, etcdutl can
+// restore a cluster.
 //
 //	member := clientv3.Config{Endpoints: []string{"127.0.0.1:2379"}} // one member
 //	version, err := snapshot.SaveWithVersion(ctx, logger, member, "backup.db")
@@ -30,22 +30,23 @@ const window = 1 << 20
 // progressStep is the time between log lines about a transfer.
 const progressStep = 5 * time.Second
 
-// SaveWithVersion saves a snapshot of the member at cfg's one endpoint to dbPath. It returns the
-// etcd version whose storage format the snapshot has. The version is "" from a server before 3.6,
-// and from a server that has just started. SaveWithVersion blocks until the snapshot is saved or
-// ctx ends, and logs its progress every few seconds. A nil logger logs nothing.
+// SaveWithVersion saves a snapshot of the member at cfg's one endpoint to the file dbPath. It
+// returns the etcd version whose storage format the snapshot has. The version is "" from a server
+// before 3.6, and from a server that has just started. SaveWithVersion blocks until the snapshot is
+// saved or ctx ends, and logs its progress every few seconds. A nil logger logs nothing.
 //
-// The snapshot is written to a part file in dbPath's directory, which is named after dbPath and
-// ends in ".part". After its size and its SHA-256 checksum have been verified and it has been
-// written through to the disk, the file is renamed to dbPath, and replaces a file of that name.
-// Only its owner can read it. If anything fails, the part file is removed and dbPath is as it was;
-// only a process that ends before SaveWithVersion returns leaves its part file behind.
+// The snapshot is first written to a part file, in dbPath's directory. The name of the part file
+// begins with that of dbPath and ends in ".part". Then the size and the SHA-256 checksum are
+// verified, the file is written through to the disk, and it is renamed to dbPath, where it replaces
+// an existing file. Only its owner can read it. If anything fails, the part file is removed and
+// dbPath is as it was. A part file stays behind only if the process ends before SaveWithVersion
+// returns.
 //
-// The snapshot holds the state of one member, so cfg must have exactly one endpoint; otherwise
-// SaveWithVersion returns an error. A snapshot that is truncated or altered is an error, too. Other
-// errors are those of clientv3.New and of SnapshotWithVersion, ctx's own among them, and those of
-// the file system. A transfer that breaks off is not continued: call SaveWithVersion again. It is
-// safe for concurrent use, also with the same dbPath.
+// The snapshot holds the state of one member, so cfg must have exactly one endpoint. Otherwise
+// SaveWithVersion returns an error. It also returns an error if the snapshot is truncated or
+// altered. Other errors are those of clientv3.New and of SnapshotWithVersion, including the error
+// of ctx, and those of the file system. A transfer that breaks off is not continued: call
+// SaveWithVersion again. It is safe for concurrent use, also with the same dbPath.
 func SaveWithVersion(
 	ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string,
 ) (string, error) {
@@ -80,15 +81,16 @@ func SaveWithVersion(
 	return version, nil
 }
 
-// Save is SaveWithVersion without the version.
+// Save is [SaveWithVersion] without the version.
 //
-// Deprecated: use SaveWithVersion, whose version says which etcd can restore the snapshot.
+// Deprecated: use SaveWithVersion. The version says which etcd can restore the snapshot.
 func Save(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string) error {
 	_, err := SaveWithVersion(ctx, lg, cfg, dbPath)
 	return err
 }
 
-// newClient makes a client that ends with ctx, as its login must too. release closes the client.
+// newClient makes a client that ends when ctx does, so that ctx also ends its login. release closes
+// the client.
 func newClient(
 	ctx context.Context, lg *zap.Logger, cfg clientv3.Config,
 ) (_ *clientv3.Client, release func(), _ error) {
@@ -115,7 +117,7 @@ func newClient(
 	}, nil
 }
 
-// fetch copies a snapshot to w, verifies it, and returns its version.
+// fetch copies a snapshot of m to w, verifies it, and returns its version.
 func fetch(
 	ctx context.Context, lg *zap.Logger, m clientv3.Maintenance, w io.Writer,
 ) (version string, err error) {
@@ -139,7 +141,7 @@ func fetch(
 	return resp.Version, nil
 }
 
-// progress logs how far a transfer has come, every progressStep.
+// progress is a writer that counts the bytes of a transfer, and logs the count every progressStep.
 type progress struct {
 	lg              *zap.Logger
 	started, logged time.Time

@@ -8,10 +8,11 @@ import (
 	"io"
 )
 
-// sectorSize divides the length of a database file. A snapshot is such a file and its SHA-256.
+// sectorSize divides the length of a database file. A snapshot is such a file, followed by its
+// SHA-256.
 const sectorSize = 512
 
-// verifier passes a snapshot on to a writer and checks it. It does not hash the last 32 bytes that
+// verifier passes a snapshot on to a writer, and hashes it. It does not hash the last 32 bytes that
 // it has received, because they may be the SHA-256 at the end.
 type verifier struct {
 	to   io.Writer
@@ -30,7 +31,8 @@ func (v *verifier) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// add hashes all bytes of tail and p but the last sha256.Size, which become the tail.
+// add appends p to tail, and hashes all bytes of tail except for the last sha256.Size, which stay
+// in tail.
 func (v *verifier) add(p []byte) {
 	v.size += int64(len(p))
 	excess := len(v.tail) + len(p) - sha256.Size

@@ -9,7 +9,7 @@
 //	username, password, token  the client's credentials
 //	cert-file, key-file        PEM files of the client's certificate; one without the other is ignored
 //	trusted-ca-file            PEM file of the authorities that servers' certificates are checked with
-//	ca-file                    ignored; trusted-ca-file has replaced it
+//	ca-file                    ignored; use trusted-ca-file
 //	insecure-skip-tls-verify   true: servers' certificates are not checked
 //	insecure-transport         true: no TLS; the keys about TLS are ignored
 //	dial-timeout, dial-keep-alive-time, dial-keep-alive-timeout, auto-sync-interval, backoff-wait-between
@@ -22,8 +22,8 @@
 //	                           bytes
 //	LogConfig                  a zap.Config
 //
-// The fields of clientv3.Config with these names say what the keys mean. The file may also be JSON,
-// which is YAML.
+// The fields of clientv3.Config that have these names say what the keys mean. The file may also be
+// JSON, which is a subset of YAML.
 package yaml
 
 import (
@@ -48,20 +48,20 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// NewConfig reads the configuration file at fpath. If a value does not fit or a certificate cannot
-// be loaded, it returns an error that names the file and the cause. It does not check whether the
-// settings go together; clientv3.New does.
+// NewConfig reads the configuration file at fpath. If a value has the wrong type or a certificate
+// cannot be loaded, it returns an error that names the file and the cause. It does not check
+// whether the settings go together; clientv3.New does.
 //
-// Settings without effect are no error: unknown keys, ca-file, one of cert-file and key-file
-// without the other, all but the last occurrence of a key. One warning names them all, except for
-// repeated keys. It goes to a logger made from the file's LogConfig, or to the default logger of
-// clients if there is none. [NewStrictConfig] refuses such settings.
+// NewConfig ignores settings that have no effect: unknown keys, ca-file, one of cert-file and
+// key-file without the other, and all but the last occurrence of a key. One warning names them all,
+// except for repeated keys. It goes to a logger made from the file's LogConfig, or to the default
+// logger of clients if the file has none. [NewStrictConfig] refuses such settings.
 //
 // Unless the file has insecure-transport: true, the Config has a TLS config, even if the file has
 // no key about TLS. Connections to endpoints without a scheme are then encrypted, and the system's
-// authorities are trusted if no trusted-ca-file is given. The files of the client's certificate are
-// read again for each handshake, so that a renewed certificate needs no restart. While they cannot
-// be read or do not fit together, the last certificate that was read is used.
+// authorities are trusted if the file has no trusted-ca-file. The files of the client's certificate
+// are read again for each handshake, so that a renewed certificate needs no restart. If they cannot
+// be read or do not fit together, the handshake uses the last certificate that was read.
 func NewConfig(fpath string) (*clientv3.Config, error) {
 	cfg, ignored, err := read(fpath, yaml.Unmarshal)
 	if err == nil && len(ignored) > 0 {
@@ -71,8 +71,8 @@ func NewConfig(fpath string) (*clientv3.Config, error) {
 	return cfg, err
 }
 
-// NewStrictConfig is [NewConfig], except that settings without effect are errors, which name them
-// and the file.
+// NewStrictConfig is [NewConfig], except that it returns an error if settings have no effect. The
+// error names them and the file.
 func NewStrictConfig(fpath string) (*clientv3.Config, error) {
 	cfg, ignored, err := read(fpath, yaml.UnmarshalStrict)
 	if err == nil && len(ignored) > 0 {
@@ -81,8 +81,8 @@ func NewStrictConfig(fpath string) (*clientv3.Config, error) {
 	return cfg, err
 }
 
-// logger returns the logger for warnings about the file. The client, which has its own logger, does
-// not exist yet.
+// logger returns the logger for warnings about the file. It does not come from the client, because
+// there is no client yet.
 func logger(cfg *clientv3.Config) *zap.Logger {
 	if cfg.LogConfig != nil {
 		if lg, err := cfg.LogConfig.Build(); err == nil {
@@ -97,7 +97,8 @@ func logger(cfg *clientv3.Config) *zap.Logger {
 	return lg
 }
 
-// read makes a Config from a file, and returns a description of each setting that has no effect.
+// read makes a Config from the file at fpath, and returns a description of each setting that has no
+// effect.
 func read(
 	fpath string, unmarshal func([]byte, any, ...yaml.JSONOpt) error,
 ) (_ *clientv3.Config, ignored []string, err error) {
@@ -159,7 +160,8 @@ type file struct {
 	TrustedCAFile         string `json:"trusted-ca-file"`
 }
 
-// config returns a Config with the settings of f, in the fields that have the same names.
+// config returns a Config with the settings of f. Each setting is copied to the field that has the
+// same name.
 func (f *file) config() *clientv3.Config {
 	cfg := &clientv3.Config{}
 	to := reflect.ValueOf(cfg).Elem()
@@ -171,8 +173,8 @@ func (f *file) config() *clientv3.Config {
 	return cfg
 }
 
-// unknownKeys returns a description of each key in text that f has no field for. As in JSON, case
-// does not matter.
+// unknownKeys returns a description of each key in text for which f has no field. Upper and lower
+// case are equal, as in encoding/json.
 func (f *file) unknownKeys(text []byte) (ignored []string) {
 	var all map[string]json.RawMessage
 	if yaml.Unmarshal(text, &all) != nil {
@@ -193,7 +195,8 @@ func (f *file) unknownKeys(text []byte) (ignored []string) {
 	return ignored
 }
 
-// duration is read from a number of nanoseconds or from text such as 1m30s.
+// duration is a time.Duration that is read from a number of nanoseconds, or from text such as
+// 1m30s.
 type duration time.Duration
 
 func (d *duration) UnmarshalJSON(b []byte) error {
@@ -223,7 +226,8 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("cert-file %q, key-file %q: %w", f.CertFile, f.KeyFile, err)
 		}
-		// Programs look for the certificate here; handshakes call the function below.
+		// Programs look for the certificate in Certificates. Handshakes call
+		// GetClientCertificate.
 		cfg.Certificates = []tls.Certificate{cert}
 		cfg.GetClientCertificate = renewed(f.CertFile, f.KeyFile, &cert)
 	}
@@ -237,8 +241,9 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 	return cfg, ignored, nil
 }
 
-// authorities reads the authorities that servers' certificates are checked with. A file without a
-// PEM block is no error: missing describes it, and with the empty pool no certificate is accepted.
+// authorities reads the authorities with which servers' certificates are checked. A file without a
+// PEM block is no error: missing then describes it, and the pool is empty, so that no certificate
+// is accepted.
 func authorities(name string) (pool *x509.CertPool, missing []string, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -255,10 +260,11 @@ func authorities(name string) (pool *x509.CertPool, missing []string, err error)
 	return pool, []string{none}, nil
 }
 
-// renewed returns a function for tls.Config.GetClientCertificate that reads the files each time. If
-// they cannot be read, or do not fit together because only one has been replaced yet, it returns
-// the last certificate that was read. If the server says that it would not accept the certificate,
-// it returns none, as a tls.Config without such a function does.
+// renewed returns a function for tls.Config.GetClientCertificate that reads the two files each
+// time. If they cannot be read, or do not fit together because only one of them has been replaced
+// so far, the function returns the last certificate that was read. If the server says that it would
+// not accept the certificate, the function returns an empty one, as a tls.Config without such a
+// function does.
 func renewed(
 	certFile, keyFile string, first *tls.Certificate,
 ) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

@@ -4,13 +4,14 @@
 //	err = manager.AddEndpoint(ctx, "svc/1", endpoints.Endpoint{Addr: addr}, clientv3.WithLease(id))
 //	all, err := manager.List(ctx) // or NewWatchChannel, which goes on with the changes
 //
-// A service is named by a target. Each of its endpoints is one key below the target and a slash;
-// the value is a JSON object:
+// The name of a service is called a target. Each endpoint of the service is one key, whose name
+// begins with the target and a slash. Its value is a JSON object:
 //
 //	svc/10.0.0.1:8080    {"Op":0,"Addr":"10.0.0.1:8080","Metadata":null}
 //
-// Attach an endpoint to the lease of the process that serves it, with clientv3.WithLease, and it
-// disappears with that process. Package naming/resolver gives the endpoints of a target to gRPC.
+// Attach an endpoint to the lease of the process that serves it, with clientv3.WithLease: when the
+// process ends, the server deletes the endpoint. Package naming/resolver passes the endpoints of a
+// target to gRPC.
 package endpoints
 
 import (
@@ -30,54 +31,54 @@ type Endpoint struct {
 	// Addr is the address, in the form that the service's clients expect.
 	Addr string
 
-	// Metadata is anything that encoding/json can write, or nil. It is read back in the types that
-	// encoding/json uses for an any: float64 for numbers, map[string]any for objects.
+	// Metadata is anything that encoding/json can write, or nil. When it is read back, it has the
+	// types that encoding/json uses for an any: float64 for numbers, map[string]any for objects.
 	Metadata any
 }
 
-// Key2EndpointMap holds endpoints by their keys in etcd.
+// Key2EndpointMap maps the keys of endpoints in etcd to the endpoints.
 type Key2EndpointMap map[string]Endpoint
 
-// WatchChannel delivers changes of a target's endpoints, those of one revision together. See
-// Manager.NewWatchChannel.
+// WatchChannel delivers the changes of a target's endpoints. Each slice holds the changes of one
+// revision. See Manager.NewWatchChannel.
 type WatchChannel <-chan []*Update
 
 // Manager changes, lists and follows the endpoints of one target. All methods are safe for
-// concurrent use. For the requests that a method sends, errors, retries and the effect of the
-// context are those of clientv3.KV.
+// concurrent use. Their requests have the errors, the retries and the effect of the context of
+// clientv3.KV.
 //
-// A key that is not below the target is refused with codes.InvalidArgument before anything is sent.
-// For example, "svc2/a" is not a key of the target "svc", and is left out when that target's
-// endpoints are listed or followed.
+// A key that does not begin with the target and a slash is refused with codes.InvalidArgument
+// before anything is sent. For example, "svc2/a" is not a key of the target "svc", and is left out
+// when that target's endpoints are listed or followed.
 type Manager interface {
 	// Update makes all updates in one transaction: all of them or none. An empty list is a no-op.
-	// codes.InvalidArgument is also the error for an update that is nil or has an unknown Op, and
-	// for Metadata that encoding/json cannot write. The server refuses two updates of one key
+	// The error is codes.InvalidArgument also if an update is nil or has an unknown Op, and if
+	// encoding/json cannot write its Metadata. The server refuses two updates of one key
 	// (rpctypes.ErrDuplicateKey), and more updates than its --max-txn-ops (rpctypes.ErrTooManyOps).
 	Update(ctx context.Context, updates []*UpdateWithOpts) error
 
-	// AddEndpoint sets key to endpoint, whether or not it existed.
+	// AddEndpoint sets key to endpoint. If key exists, it is overwritten.
 	AddEndpoint(ctx context.Context, key string, endpoint Endpoint, opts ...clientv3.OpOption) error
 
-	// DeleteEndpoint deletes key. It is no error if key does not exist.
+	// DeleteEndpoint deletes key. It returns nil if key does not exist.
 	DeleteEndpoint(ctx context.Context, key string, opts ...clientv3.OpOption) error
 
 	// List returns all endpoints of the target, by one linearizable read. It leaves out keys whose
 	// values do not decode.
 	List(ctx context.Context) (Key2EndpointMap, error)
 
-	// NewWatchChannel lists the endpoints and follows their changes from there on. It blocks until
-	// they are listed. The channel first delivers one slice with an Add for each of them, ordered
-	// by key. If there are none, it delivers no such slice. After that it delivers all changes, in
-	// order. A value that does not decode is skipped: the key's last endpoint stays.
+	// NewWatchChannel lists the endpoints, and then follows their changes. It blocks until they are
+	// listed. The channel first delivers one slice with an Add for each endpoint, ordered by key.
+	// If there are no endpoints, it delivers no such slice. After that it delivers all changes, in
+	// order. A value that does not decode is skipped: the last endpoint of its key stays.
 	//
 	// If changes were compacted, or the watch was lost for another reason, the endpoints are listed
 	// again. The channel then delivers the differences from what it has delivered before: an Add
-	// for each key that was put since, and a Delete for each that is gone. This goes on until ctx
-	// ends or the client is closed. Then the channel is closed, even if it is not read.
+	// for each key that was put since, and a Delete for each key that is gone. The channel is
+	// closed when ctx ends or the client is closed, even if it is not read.
 	//
-	// The channel waits for a consumer that does not read; meanwhile the client buffers as much as
-	// for any watch. The consumer owns the updates that it receives.
+	// If the consumer does not read, the channel waits. Meanwhile the client buffers as much as for
+	// any watch. The consumer owns the updates that it receives.
 	NewWatchChannel(ctx context.Context) (WatchChannel, error)
 }
 
@@ -93,12 +94,12 @@ type Update struct {
 	Endpoint Endpoint
 }
 
-// UpdateWithOpts is an Update together with the options of the put or the delete that makes it.
+// UpdateWithOpts is an Update, with options for the put or the delete that makes it.
 type UpdateWithOpts struct {
 	Update
 
-	// Opts are options of clientv3.OpPut for Add, and of clientv3.OpDelete for Delete. These
-	// functions panic if an option does not suit them.
+	// Opts are options of clientv3.OpPut for Add, and of clientv3.OpDelete for Delete. OpPut and
+	// OpDelete panic if they are given an option that they do not accept.
 	Opts []clientv3.OpOption
 }
 
@@ -125,11 +126,11 @@ const (
 // manager is the Manager of one target. It is read-only after NewManager.
 type manager struct {
 	client *clientv3.Client
-	prefix string // of every key of the target
+	prefix string // the target and a slash, with which each of its keys begins
 }
 
-// NewManager returns a Manager of the endpoints below target. It sends nothing, and lives as long
-// as client. It returns an error if the client is nil or the target is empty.
+// NewManager returns a Manager of the endpoints of target. It sends nothing, and lives as long as
+// client. It returns an error if the client is nil or the target is empty.
 func NewManager(client *clientv3.Client, target string) (Manager, error) {
 	if client == nil {
 		return nil, errors.New("endpoints: no client given")
@@ -205,7 +206,7 @@ func (m *manager) List(ctx context.Context) (Key2EndpointMap, error) {
 	return eps, nil
 }
 
-// record is an endpoint as it is stored. Op is always Add, because other programs read it.
+// record is the JSON object of an endpoint. Op is always Add; other programs expect it.
 type record struct {
 	Op       Operation
 	Addr     string

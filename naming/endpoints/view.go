@@ -8,14 +8,15 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// view records which endpoints of a target were delivered to the consumer. It turns lists and
-// events from the server into the updates to deliver next. It is used by one goroutine at a time.
+// view records which endpoints of a target were delivered to the consumer. From each list and each
+// event of the server it makes the updates to deliver next. It is used by one goroutine at a time.
 type view struct {
-	prefix string           // keys that do not begin with it are ignored
+	prefix string           // what the target's keys begin with; other keys are ignored
 	revs   map[string]int64 // mod revision of the last value that was delivered, by key
 }
 
-// list returns the updates that turn what was delivered into kvs, the list of all keys.
+// list returns the updates that turn the delivered endpoints into those of kvs, which is the list
+// of all keys. They are ordered by key.
 func (v *view) list(kvs []*mvccpb.KeyValue) []*Update {
 	var updates []*Update
 	gone := maps.Clone(v.revs)
@@ -34,7 +35,7 @@ func (v *view) list(kvs []*mvccpb.KeyValue) []*Update {
 	return updates
 }
 
-// apply returns the updates that the events of one revision make.
+// apply returns the updates for the events of one revision.
 func (v *view) apply(events []*mvccpb.Event) []*Update {
 	var updates []*Update
 	for _, ev := range events {

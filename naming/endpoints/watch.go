@@ -7,8 +7,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// follower serves one watch channel: it lists the endpoints, watches them from there on until the
-// watch is lost, and starts over.
+// follower serves one WatchChannel. It lists the endpoints, watches their changes until the watch
+// is lost, and starts over.
 type follower struct {
 	// read-only after NewWatchChannel
 	m  *manager
@@ -28,7 +28,7 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		release()
 		return nil, err
 	}
-	// Ends with ctx or the client. It then closes the channel, for which the reader waits.
+	// Ends with ctx or the client, and then closes the channel, for which the reader waits.
 	go func() {
 		defer close(f.ch)
 		defer release()
@@ -37,7 +37,7 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 	return f.ch, nil
 }
 
-// run delivers updates until ctx ends.
+// run delivers first, and then all later updates until ctx ends.
 func (f *follower) run(ctx context.Context, first []*Update) {
 	f.send(ctx, first)
 	_ = await.Loop(ctx, f.watch, func(ctx context.Context) (await.Change, error) {
@@ -50,7 +50,7 @@ func (f *follower) run(ctx context.Context, first []*Update) {
 	}, nil)
 }
 
-// list reads all endpoints, and returns the updates that the consumer has not seen.
+// list reads all endpoints, and returns the updates that were not delivered yet.
 func (f *follower) list(ctx context.Context) ([]*Update, error) {
 	resp, err := f.m.client.Get(ctx, f.m.prefix, clientv3.WithPrefix())
 	if err != nil {
@@ -61,7 +61,7 @@ func (f *follower) list(ctx context.Context) ([]*Update, error) {
 }
 
 // watch delivers the changes after f.rev. It returns false when the watch is lost or ctx has ended.
-// The watch requires a leader, because a member without one does not learn of changes.
+// The watch requires a leader, because a member without a leader does not learn of changes.
 func (f *follower) watch(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
@@ -74,7 +74,8 @@ func (f *follower) watch(ctx context.Context) bool {
 	return false
 }
 
-// send delivers updates, and returns true, or false if ctx ends first. It delivers no empty slice.
+// send delivers updates and returns true. If ctx ends first, it returns false. It does not deliver
+// an empty slice.
 func (f *follower) send(ctx context.Context, updates []*Update) bool {
 	if len(updates) == 0 {
 		return ctx.Err() == nil

@@ -1,5 +1,5 @@
-// Package resolver gives gRPC the endpoints of a service that package naming/endpoints keeps in
-// etcd:
+// Package resolver passes the endpoints of a service to gRPC. Package naming/endpoints keeps these
+// endpoints in etcd.
 //
 //	etcd, err := resolver.NewBuilder(client)
 //	...
@@ -29,20 +29,20 @@ import (
 // any number of connections.
 //
 // A connection's RPCs wait until there is an endpoint, also while etcd cannot be reached. If etcd
-// refuses to list the endpoints, RPCs that do not wait for ready fail with the reason, while
-// listing is repeated with growing waits. After the first list, the connection keeps the endpoints
-// that it knows for as long as etcd cannot be reached, and gets the current ones soon after. When
-// the last endpoint is deleted, RPCs that do not wait for ready fail.
+// refuses to list the endpoints, RPCs without WaitForReady fail with the reason, while the list is
+// asked for again with growing waits. After the first list, the connection keeps the endpoints that
+// it knows for as long as etcd cannot be reached, and gets the current endpoints soon after. When
+// the last endpoint is deleted, RPCs without WaitForReady fail.
 //
-// gRPC gets each endpoint both in State.Endpoints and in State.Addresses, in the order of their
-// keys. Address.Metadata is the endpoint's Metadata: a string, a number, a boolean or nil. If it is
-// a JSON object or array, Address.Metadata is a pointer to it, *map[string]any or *[]any, because
-// policies compare addresses by == and Go cannot compare the value itself. The pointer changes when
-// the metadata change.
+// gRPC gets each endpoint both in State.Endpoints and in State.Addresses, ordered by key.
+// Address.Metadata is the endpoint's Metadata if that is a string, a number, a boolean or nil. If
+// it is a JSON object or array, Address.Metadata is a pointer to it, *map[string]any or *[]any. The
+// reason is that balancing policies compare addresses by ==, and Go cannot compare maps and slices
+// so. When the metadata change, the pointer changes, too.
 //
 // The client must outlive the connections. Once it is closed, they keep the endpoints that they
-// know. The error is always nil: if the client is nil, or a target has no name, all RPCs of the
-// connection fail with an error that says so.
+// know. The error of NewBuilder is always nil. If the client is nil, or a target has no name, all
+// RPCs of the connection fail with an error that says so.
 func NewBuilder(client *clientv3.Client) (gresolver.Builder, error) {
 	return builder{client}, nil
 }
@@ -52,8 +52,9 @@ type builder struct{ client *clientv3.Client }
 // Scheme returns "etcd".
 func (b builder) Scheme() string { return "etcd" }
 
-// Build starts to follow a target's endpoints, and does not wait for them. It returns an error with
-// codes.InvalidArgument for a target without a name and for a builder without a client.
+// Build starts to follow the endpoints of a target, and does not wait for the first list. It
+// returns an error with codes.InvalidArgument if the target has no name or the builder has no
+// client.
 func (b builder) Build(
 	target gresolver.Target, cc gresolver.ClientConn, _ gresolver.BuildOptions,
 ) (gresolver.Resolver, error) {
@@ -62,7 +63,7 @@ func (b builder) Build(
 		return nil, status.Errorf(codes.InvalidArgument, "resolver: target %q: %v",
 			target.URL.String(), err)
 	}
-	// Ends with Close of the resolver or of the client.
+	// Ends when the resolver or the client is closed.
 	ctx, cancel := context.WithCancel(b.client.Ctx())
 	r := &resolver{m: m, cc: cc, cancel: cancel, done: make(chan struct{}),
 		known: endpoints.Key2EndpointMap{}}
@@ -74,7 +75,7 @@ func (b builder) Build(
 	return r, nil
 }
 
-// resolver follows one target for one connection.
+// resolver follows the endpoints of one target for one connection.
 type resolver struct {
 	// read-only after Build
 	m      endpoints.Manager
@@ -119,14 +120,15 @@ func (r *resolver) applyUpdates(updates endpoints.WatchChannel) {
 				r.known[up.Key] = up.Endpoint
 			}
 		}
-		// UpdateState returns an error to ask for another resolution, for example if there are no
-		// addresses. The next change comes without being asked for.
+		// By an error, UpdateState asks the resolver to resolve again, for example if there are no
+		// addresses. This resolver passes the next change on in any case.
 		_ = r.cc.UpdateState(state(r.known))
 	}
 }
 
-// byPointer returns metadata as a value that == can compare. For a JSON object or array that is a
-// pointer to it: before, if before points to an equal object or array, or else a new pointer.
+// byPointer returns metadata as a value that == can compare. If it is a JSON object or array, that
+// value is a pointer to it. byPointer returns before, the pointer to the metadata until now, if
+// before points to an equal object or array, and otherwise a new pointer.
 func byPointer(metadata, before any) any {
 	switch metadata.(type) {
 	case map[string]any, []any:
