@@ -48,8 +48,8 @@ type (
 )
 
 type (
-	// UserAddOptions is the kind of user that UserAddWithOptions adds. A user with NoPassword
-	// cannot log in with a password: it is known by the common name of its certificate.
+	// UserAddOptions says which kind of user UserAddWithOptions adds. A user with NoPassword cannot
+	// log in with a password: servers know the user by the common name of the client's certificate.
 	UserAddOptions authpb.UserAddOptions
 
 	// Permission is what a role may do with the keys in [Key, RangeEnd), or with Key alone if
@@ -57,7 +57,7 @@ type (
 	Permission authpb.Permission
 
 	// PermissionType is a kind of access. Its values are PermRead, PermWrite and PermReadWrite,
-	// which need a conversion to PermissionType.
+	// which must be converted to PermissionType.
 	PermissionType authpb.Permission_Type
 )
 
@@ -81,14 +81,14 @@ func StrToPermissionType(s string) (PermissionType, error) {
 //
 // Each method sends one request, blocks until it is answered or ctx ends, and is safe for
 // concurrent use. While authentication is enabled, all methods but Authenticate and AuthStatus need
-// a user with the role "root"; other users get [rpctypes.ErrPermissionDenied], except that every
-// user may get itself and its own roles. A request that changes something is sent again only if it
-// is certain that no server applied it. The other requests are sent again while no member can
-// serve them.
+// a user with the role "root"; other users get [rpctypes.ErrPermissionDenied]. Without that role, a
+// user may call UserGet for itself and RoleGet for its roles. A request that changes something is
+// sent again only if it is certain that no server applied it. The other requests are sent again
+// while no member can serve them.
 type Auth interface {
-	// Authenticate exchanges name and password for a token. A client with a user in its Config
-	// calls it by itself. It returns [rpctypes.ErrAuthFailed] for a wrong name or password, and
-	// [rpctypes.ErrAuthNotEnabled] if authentication is not enabled.
+	// Authenticate logs in with name and password, and returns a token. A client with a user in its
+	// Config logs in by itself. Authenticate returns [rpctypes.ErrAuthFailed] for a wrong name or
+	// password, and [rpctypes.ErrAuthNotEnabled] if authentication is not enabled.
 	Authenticate(ctx context.Context, name, password string) (*AuthenticateResponse, error)
 
 	// AuthEnable turns authentication on: the cluster then serves users only. It returns
@@ -99,17 +99,16 @@ type Auth interface {
 	// AuthDisable turns authentication off: every client may then read and write everything.
 	AuthDisable(ctx context.Context) (*AuthDisableResponse, error)
 
-	// AuthStatus returns whether authentication is enabled, and the revision of the auth store.
-	// Each change of users, roles and permissions increases that revision.
+	// AuthStatus reports whether authentication is enabled, and returns the revision of the auth
+	// store. Each change of users, roles and permissions increases that revision.
 	AuthStatus(ctx context.Context) (*AuthStatusResponse, error)
 
 	// UserAdd adds a user with a password. It returns [rpctypes.ErrUserAlreadyExist], and
 	// [rpctypes.ErrUserEmpty] for an empty name.
 	UserAdd(ctx context.Context, name, password string) (*AuthUserAddResponse, error)
 
-	// UserAddWithOptions adds a user of the kind that opt describes, and otherwise does what
-	// UserAdd does. A nil opt means a user with a password. If opt asks for a user without a
-	// password, password is ignored.
+	// UserAddWithOptions is UserAdd for a user of the kind that opt describes. A nil opt means a
+	// user with a password. If opt asks for a user without a password, password is ignored.
 	UserAddWithOptions(
 		ctx context.Context, name, password string, opt *UserAddOptions,
 	) (*AuthUserAddResponse, error)
@@ -124,8 +123,9 @@ type Auth interface {
 		ctx context.Context, name, password string,
 	) (*AuthUserChangePasswordResponse, error)
 
-	// UserGrantRole grants a role to a user. It is no error if the user has the role already. It
-	// returns [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotFound].
+	// UserGrantRole grants a role to a user. It returns no error if the user has the role already.
+	// It returns [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotFound] if the user or the role
+	// does not exist.
 	UserGrantRole(ctx context.Context, user, role string) (*AuthUserGrantRoleResponse, error)
 
 	// UserGet returns the names of a user's roles, sorted. It returns [rpctypes.ErrUserNotFound] if
@@ -146,8 +146,8 @@ type Auth interface {
 
 	// RoleGrantPermission lets a role use the keys in [key, rangeEnd), or key alone if rangeEnd is
 	// "". A rangeEnd of "\x00" means all keys from key on; [GetPrefixRangeEnd] returns the rangeEnd
-	// for all keys with a prefix. An earlier permission of the role for the same range is replaced.
-	// RoleGrantPermission returns [rpctypes.ErrRoleNotFound].
+	// for all keys with a prefix. The permission replaces an earlier one of the role for this key
+	// and rangeEnd. RoleGrantPermission returns [rpctypes.ErrRoleNotFound].
 	RoleGrantPermission(
 		ctx context.Context, name string, key, rangeEnd string, permType PermissionType,
 	) (*AuthRoleGrantPermissionResponse, error)

@@ -75,7 +75,7 @@ type clientState struct {
 	// guarded by mu
 	mu        sync.Mutex
 	endpoints []namedEndpoint
-	named     []namedEndpoint // the endpoints that the program has named; Sync does not change them
+	named     []namedEndpoint // those that the program has named last; Sync does not change them
 }
 
 // newState returns the state of a client without a connection. The context of the client descends
@@ -86,7 +86,7 @@ func newState(parent context.Context) *clientState {
 	return s
 }
 
-// made reports whether c has a state. A nil Client and a zero Client have none.
+// made reports whether c has a clientState. A nil Client and a zero Client have no clientState.
 func (c *Client) made() bool { return c != nil && c.clientState != nil }
 
 // Option changes a client that NewCtxClient makes.
@@ -135,10 +135,10 @@ func NewFromURL(url string) (*Client, error) { return NewFromURLs([]string{url})
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
 // NewCtxClient returns a client without a connection, which lives until ctx ends or Close is
-// called. The program replaces embedded interfaces by implementations that need no connection. The
-// methods of the interfaces that it does not replace return ErrNoAvailableEndpoints, as do Sync and
-// Dial; watches end with that error, and keepalive channels are closed because of it. SetEndpoints
-// only stores the endpoints.
+// called. The program may set the embedded interfaces to implementations that need no connection.
+// An embedded interface that the program has not set returns ErrNoAvailableEndpoints from its
+// methods; its watches end with that error, and its keepalive channels are closed for that reason.
+// Sync and Dial return ErrNoAvailableEndpoints, too. SetEndpoints only stores the endpoints.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{clientState: newState(ctx)}
 	c.attachEngines()
@@ -160,7 +160,8 @@ func (c *Client) authenticate(ctx context.Context) (string, error) {
 	return resp.GetToken(), nil
 }
 
-// connect chooses the endpoints and starts the connection, which is closed when c.ctx ends.
+// connect parses the endpoints of the Config and makes the connection, which is closed when c.ctx
+// ends.
 func (c *Client) connect() (err error) {
 	c.creds = endpoint.NewCredentials(c.cfg.TLS, balancer.Track)
 	c.progress = watch.NewProgressServers()
@@ -187,7 +188,8 @@ func (c *Client) connect() (err error) {
 	return nil
 }
 
-// retryConfig returns how requests of this client are retried, on any connection.
+// retryConfig returns the settings with which requests of this client are retried, on its own
+// connection and on those of Dial.
 func (c *Client) retryConfig() retry.Config {
 	jitter := c.cfg.BackoffJitterFraction
 	cfg := retry.Config{
@@ -203,7 +205,7 @@ func (c *Client) retryConfig() retry.Config {
 		Metadata:   [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
 		AttemptKey: balancer.AttemptKey{},
 		Retrying:   c.logRetry,
-		Options: append([]grpc.CallOption{ // per call, so that ActiveConnection keeps gRPC's limits
+		Options: append([]grpc.CallOption{ // not dial options: ActiveConnection has gRPC's limits
 			grpc.MaxCallSendMsgSize(c.cfg.MaxCallSendMsgSize),
 			grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize),
 		}, wire.Options()...),
@@ -222,7 +224,7 @@ func scale(d time.Duration, by float64) time.Duration {
 	return math.MaxInt64
 }
 
-// attachEngines makes the embedded interfaces.
+// attachEngines sets the embedded interfaces to implementations that send their requests through c.
 func (c *Client) attachEngines() {
 	c.KV = NewKV(c)
 	c.Lease = NewLease(c)
@@ -233,7 +235,8 @@ func (c *Client) attachEngines() {
 }
 
 // login obtains the first token, if the client has a user, and returns the error of a refused
-// login. A cluster without authentication needs no token: login then returns nil.
+// login. It returns nil if the cluster runs without authentication, because requests then need no
+// token.
 func (c *Client) login() error {
 	if c.tokens == nil {
 		return nil
@@ -256,8 +259,8 @@ func WithRequireLeader(ctx context.Context) context.Context {
 
 // IsInternalRequest reports whether ctx belongs to a request that the client makes by itself: a
 // login, a question about a member or a lease, or the automatic Sync. The documentation of [Config]
-// lists them. Interceptors among Config.DialOptions can use it to leave such requests out of
-// metrics and access rules.
+// lists these requests. Interceptors among Config.DialOptions can call IsInternalRequest to leave
+// such requests out of metrics and access rules.
 func IsInternalRequest(ctx context.Context) bool { return origin.IsClient(ctx) }
 
 // inBackground starts f on a new goroutine and returns true. f must end with c.ctx. If the client
@@ -273,7 +276,7 @@ func (c *Client) inBackground(f func()) bool {
 	return true
 }
 
-// Ctx returns a context that ends when the client is closed. It is for work that outlives single
+// Ctx returns a context that ends when the client is closed. Use it for work that outlives single
 // requests but not the client, such as clean-up.
 func (c *Client) Ctx() context.Context {
 	if !c.made() {
@@ -299,7 +302,7 @@ func (c *Client) Close() error {
 	if !c.made() {
 		return nil
 	}
-	c.mu.Lock() // so that inBackground starts nothing once Close waits
+	c.mu.Lock() // inBackground starts nothing after this
 	c.cancel()
 	c.mu.Unlock()
 	var errs []error

@@ -34,14 +34,14 @@ type (
 // all methods but MemberList.
 type Cluster interface {
 	// MemberList returns the members. The list is linearizable. With [WithSerializable] the member
-	// that is asked returns its own list, which needs no quorum but may be old. Other options have
-	// no effect. A member that has not started has no name and no client URLs.
+	// that gets the request answers from its own data, which needs no quorum but may be old. Other
+	// options have no effect. A member that has not started has no name and no client URLs.
 	MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error)
 
-	// MemberAdd adds a voting member, whose peers will reach it at the URLs peerAddrs. Start its
-	// server process afterwards. MemberAdd returns [rpctypes.ErrPeerURLExist],
-	// [rpctypes.ErrMemberExist], and [rpctypes.ErrUnhealthy] if the change would endanger the
-	// quorum. It refuses an invalid URL without a request.
+	// MemberAdd adds a voting member. The other members will reach it at the URLs peerAddrs. Start
+	// its server process afterwards. MemberAdd returns [rpctypes.ErrPeerURLExist],
+	// [rpctypes.ErrMemberExist], or [rpctypes.ErrUnhealthy] if the change would endanger the
+	// quorum. For an invalid URL it returns an error and sends nothing.
 	MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
 	// MemberAddAsLearner is MemberAdd for a learner, which has no vote until MemberPromote. It also
@@ -57,7 +57,7 @@ type Cluster interface {
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 
 	// MemberUpdate replaces the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] or
-	// [rpctypes.ErrPeerURLExist]. It refuses an invalid URL without a request.
+	// [rpctypes.ErrPeerURLExist]. For an invalid URL it returns an error and sends nothing.
 	MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error)
 
 	// MemberPromote makes a learner a voting member. It returns [rpctypes.ErrMemberLearnerNotReady]

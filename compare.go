@@ -112,8 +112,8 @@ func LeaseValue(key string) Cmp { return newCmp(key, pb.Compare_LEASE) }
 // afterwards.
 func FromCompare(c *pb.Compare) Cmp { return Cmp{c} }
 
-// GetCompare returns the message that is sent for the condition. The message is the Cmp's own and
-// must not be modified.
+// GetCompare returns the message that is sent for the condition. The message is not a copy and must
+// not be modified.
 func (c *Cmp) GetCompare() *pb.Compare {
 	if c.msg == nil {
 		return &pb.Compare{}
@@ -124,39 +124,39 @@ func (c *Cmp) GetCompare() *pb.Compare {
 // Clone returns a deep copy.
 func (c *Cmp) Clone() Cmp { return Cmp{proto.CloneOf(c.msg)} }
 
-// KeyBytes returns the key, or the first key of the range. The slice is the Cmp's own.
+// KeyBytes returns the key, or the first key of the range. The slice is not a copy.
 func (c *Cmp) KeyBytes() []byte { return c.msg.GetKey() }
 
-// WithKeyBytes replaces the key, or the first key of the range, by key, which is not copied. The
-// range's end does not change.
+// WithKeyBytes sets the key, or the first key of the range, to key, which is not copied. The end of
+// the range does not change.
 func (c *Cmp) WithKeyBytes(key []byte) {
 	c.msg = c.copied()
 	c.msg.Key = key
 }
 
 // ValueBytes returns the operand of a condition on the value of a key, or nil if the condition is
-// on another field. The slice is the Cmp's own.
+// on another field. The slice is not a copy.
 func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
 
-// WithValueBytes replaces the operand, with which the value of the key is compared, by v, which is
-// not copied.
+// WithValueBytes sets the operand, with which the value of the key is compared, to v, which is not
+// copied.
 func (c *Cmp) WithValueBytes(v []byte) {
 	c.msg = c.copied()
 	c.msg.TargetUnion = &pb.Compare_Value{Value: v}
 }
 
 // WithRange returns the condition for all keys from the Cmp's key up to but not including end. The
-// condition holds if it holds for each existing key in that range. If no key exists there, the
-// result is that for a single key that does not exist. An end of "\x00" is the end of the key
-// space.
+// condition holds if it holds for each existing key in that range. If no key exists in the range,
+// the condition is evaluated as for a single key that does not exist. An end of "\x00" is the end
+// of the key space.
 func (c Cmp) WithRange(end string) Cmp {
 	msg := c.copied()
 	msg.RangeEnd = []byte(end)
 	return Cmp{msg}
 }
 
-// WithPrefix returns the condition for all keys that start with the Cmp's key, as [Cmp.WithRange]
-// does for a range. An empty key means all keys.
+// WithPrefix returns the condition for all keys that start with the Cmp's key. [Cmp.WithRange] says
+// when such a condition holds. An empty key means all keys.
 func (c Cmp) WithPrefix() Cmp {
 	msg := c.copied()
 	msg.RangeEnd = prefixEnd(msg.Key)

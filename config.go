@@ -33,18 +33,18 @@ import (
 //	Lease.LeaseTimeToLive              a member says that a kept lease    keep no leases
 //	                                   is gone which should be alive
 //
-// A server, proxy or interceptor may refuse any of these requests; no other request fails because
-// of that. Interceptors among DialOptions see them with a context for which [IsInternalRequest] is
-// true. They do not see the health requests, the Range of "\x00" and the pings. Progress requests
-// are messages on the program's own watch streams.
+// A server, proxy or interceptor may refuse any of these requests. The program's own requests do
+// not fail because of that. For these requests, interceptors among DialOptions get a context for
+// which [IsInternalRequest] is true. Interceptors do not see the health requests, the Range of
+// "\x00" and the pings. Progress requests are messages on the program's own watch streams.
 type Config struct {
 	// Endpoints are the members to connect to: host:port, http://host:port, https://host:port,
 	// unix:path or unixs:path, with IPv6 literals in brackets. https and unixs mean TLS, http means
 	// no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS is set. A
 	// malformed endpoint is left out, with a warning, or passed to the dialer if DialOptions have
 	// one. New returns ErrNoAvailableEndpoints for an empty list, and the errors of the endpoints
-	// if all are malformed. Connections go through the proxy that the environment names
-	// (HTTPS_PROXY, NO_PROXY).
+	// if all are malformed. Connections go through the proxy that the environment variables
+	// HTTPS_PROXY and NO_PROXY name.
 	Endpoints []string `json:"endpoints"`
 
 	// AutoSyncInterval is the time between automatic calls of Client.Sync, until the client is
@@ -58,12 +58,13 @@ type Config struct {
 	// more than DialTimeout. 0 means 20 seconds.
 	DialTimeout time.Duration `json:"dial-timeout"`
 
-	// DialKeepAliveTime is how long a connection in use may be without traffic before an HTTP/2
-	// ping is sent on it. gRPC raises it to at least 10 seconds. 0 or less means no pings, because
-	// servers and proxies with gRPC's default policy close connections that send more than one ping
-	// in 5 minutes. Without pings, a silent member is noticed by the requests that it does not
-	// answer, unless SpreadEvenly or DisableProbes is set. TCP notices within 25 seconds that a
-	// host or network is gone, unless a dialer among DialOptions made the connection.
+	// DialKeepAliveTime is how long a connection with a request or stream under way may be without
+	// traffic before the client sends an HTTP/2 ping on it. gRPC raises it to at least 10 seconds.
+	// 0 or less means no pings, because servers and proxies with gRPC's default policy close
+	// connections that send more than one ping in 5 minutes. Without pings, a silent member is
+	// noticed by the requests that it does not answer, unless SpreadEvenly or DisableProbes is set.
+	// TCP notices within 25 seconds that a host or network is gone, unless a dialer among
+	// DialOptions made the connection.
 	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
 
 	// DialKeepAliveTimeout is how long the answer to a ping may take before the connection is
@@ -81,8 +82,8 @@ type Config struct {
 
 	// TLS holds the client's TLS settings. Without a ServerName, each endpoint's certificate is
 	// checked against that endpoint's host. Nil means the zero tls.Config for endpoints whose
-	// scheme means TLS, and no TLS for others. The client does not change it, and the program must
-	// not while the client lives.
+	// scheme means TLS, and no TLS for others. The client does not change the tls.Config, and the
+	// program must not change it while the client lives.
 	TLS *tls.Config
 
 	// Username and Password log the client in, if both are set. New logs in once; the token is
@@ -92,8 +93,8 @@ type Config struct {
 	Password string `json:"password"`
 
 	// Token is an authentication token that is sent with every request, for clusters whose tokens
-	// are issued elsewhere. It is never renewed. It excludes Username and Password
-	// (ErrMutuallyExclusiveCfg).
+	// are issued elsewhere. It is never renewed. New returns ErrMutuallyExclusiveCfg if a Username
+	// or Password is set as well.
 	Token string `json:"token"`
 
 	// RejectOldCluster makes New ask the endpoints for their versions. New returns ErrOldCluster if
@@ -102,13 +103,14 @@ type Config struct {
 	RejectOldCluster bool `json:"reject-old-cluster"`
 
 	// DialOptions are further options for the gRPC connection, such as interceptors and stats
-	// handlers, which see each attempt of a request. They also apply to Client.Dial. They come
-	// after the client's own options and keep their meaning, with these exceptions:
+	// handlers, which see each attempt of a request. They also apply to Client.Dial. The client
+	// puts them after its own options. They keep their meaning, with these exceptions:
 	//
 	//   - Transport credentials replace TLS and the schemes of endpoints. The client then does not
 	//     close the connection of a silent member. New refuses a credentials bundle unless
-	//     WithTransportCredentials(nil) stands before it.
-	//   - A dialer replaces the proxy of the environment and the limits on silent TCP connections.
+	//     WithTransportCredentials(nil) comes before it.
+	//   - A dialer replaces the client's own, which uses the proxy of the environment and limits
+	//     how long a TCP connection may be silent.
 	//   - Message limits in default call options do not apply to the client's own calls, which have
 	//     MaxCallSendMsgSize and MaxCallRecvMsgSize. They apply to ActiveConnection and to
 	//     connections of Dial.
@@ -124,7 +126,7 @@ type Config struct {
 	Context context.Context
 
 	// Logger receives the client's log entries. Nil means a logger made from LogConfig, or the
-	// default logger if LogConfig is nil, too; see GetLogger.
+	// default logger if LogConfig is nil, too. Client.GetLogger describes the default logger.
 	Logger *zap.Logger
 
 	// LogConfig is the configuration of the logger if Logger is nil. If no logger can be made from
@@ -132,14 +134,14 @@ type Config struct {
 	LogConfig *zap.Config
 
 	// PermitWithoutStream makes the client send HTTP/2 pings also on connections without a request.
-	// A server that does not allow that closes such connections.
+	// A server that does not allow such pings closes the connection.
 	PermitWithoutStream bool `json:"permit-without-stream"`
 
 	// SpreadEvenly disables health-aware balancing: requests go round-robin over all connected
 	// members. By default, a member that does not answer while its peers do gets no new requests
 	// within half a second, and its connection is closed, so that reads move to another member
-	// within about a second. A member that is alive and answers no request is treated as silent. A
-	// member that is much slower than its peers gets no more requests than it answers.
+	// within about a second. A member that answers health checks but no request is treated as
+	// silent. A member that is much slower than its peers gets no more requests than it answers.
 	SpreadEvenly bool `json:"spread-evenly"`
 
 	// DisableProbes turns off health checks and the client's own progress requests, for servers and
@@ -190,7 +192,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate returns what is wrong with a Config that has its defaults, or nil.
+// validate returns an error that names the bad values of c, whose defaults are filled in, or nil.
 func (c Config) validate() error {
 	if len(c.Endpoints) == 0 {
 		return ErrNoAvailableEndpoints
@@ -206,8 +208,8 @@ func (c Config) validate() error {
 		notNegative("MaxCallSendMsgSize", c.MaxCallSendMsgSize),
 		notNegative("MaxCallRecvMsgSize", c.MaxCallRecvMsgSize),
 	}
-	// A MaxCallRecvMsgSize below the default MaxCallSendMsgSize is accepted, because the program
-	// has not set the latter.
+	// A MaxCallRecvMsgSize below the default of MaxCallSendMsgSize is accepted, because the program
+	// has not asked for that default.
 	if c.MaxCallRecvMsgSize < c.MaxCallSendMsgSize && c.MaxCallSendMsgSize != defaultMaxSendBytes {
 		errs = append(errs, fmt.Errorf("etcdclient: MaxCallRecvMsgSize %d is below MaxCallSendMsgSize %d",
 			c.MaxCallRecvMsgSize, c.MaxCallSendMsgSize))

@@ -10,8 +10,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// ConfigSpec holds the settings of a client as plain values, as they stand on a command line or in
-// a file. NewClientConfig makes a Config of them.
+// ConfigSpec holds the settings of a client as plain values, such as those of a command line or a
+// file. NewClientConfig makes a Config of a ConfigSpec.
 type ConfigSpec struct {
 	// Endpoints are as in Config.
 	Endpoints []string `json:"endpoints"`
@@ -77,15 +77,15 @@ type SecureConfig struct {
 
 	// InsecureTransport means no TLS. It has no effect if any other field is set.
 	InsecureTransport bool `json:"insecure-transport"`
-	// InsecureSkipVerify accepts any certificate. The connection is encrypted, but its other end
-	// may be anyone.
+	// InsecureSkipVerify accepts any certificate. The connection is encrypted, but the server may
+	// be an impostor.
 	InsecureSkipVerify bool `json:"insecure-skip-tls-verify"`
 }
 
 // NewClientConfig returns a Config made from confSpec, and reads the files that confSpec names. It
-// warns through lg, which may be nil, if certificates are not verified. It does not set the
-// Config's Logger. It returns an error that names the file that cannot be used, or the certificate
-// or key whose counterpart is missing. Other bad values are found by New.
+// logs a warning to lg, which may be nil, if certificates are not verified. It does not set the
+// Config's Logger. The error names a file that cannot be used, or a certificate without a key, or a
+// key without a certificate. NewClientConfig does not check other values; New does.
 func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, fmt.Errorf("etcdclient: no ConfigSpec")

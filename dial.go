@@ -32,11 +32,12 @@ import (
 var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2,
 	MaxDelay: maxBackoffWait}
 
-// serviceConfig is the gRPC service config, in JSON. It selects the balancer.
+// serviceConfig is the format string of gRPC's service config, in JSON. It selects the client's
+// balancer, by name, and says whether the balancer makes health checks.
 const serviceConfig = `{"loadBalancingConfig": [{%q: {"healthCheck": %t}}]}`
 
 // dialOptions returns the options of every connection of the client. The program's options come
-// last, so they win.
+// last, so they replace options of the client.
 func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
@@ -48,7 +49,7 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	if c.cfg.DialKeepAliveTime > 0 {
 		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: c.cfg.DialKeepAliveTime,
-			// gRPC also makes it an option of the socket, which counts milliseconds in 32 bits
+			// gRPC also sets it as an option of the socket, where milliseconds have 32 bits
 			Timeout:             min(c.cfg.DialKeepAliveTimeout, math.MaxInt32*time.Millisecond),
 			PermitWithoutStream: c.cfg.PermitWithoutStream,
 		}))
@@ -59,15 +60,17 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	return append(opts, c.cfg.DialOptions...)
 }
 
-// userOptions says which of the client's own dial options are replaced by Config.DialOptions.
+// userOptions says which of the client's own settings Config.DialOptions replace: its dialer, its
+// credentials, the proxy of the environment, the health checks.
 type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }
 
-// inspectOptions returns which options Config.DialOptions replace. gRPC cannot be asked: an option
-// is a function that changes a private struct, and of several such functions the last one wins. So
-// inspectOptions makes a connection with the options, which never connects, and reads its private
-// fields. The comment of replacedIn says what happens if a release of gRPC has other fields.
+// inspectOptions returns which of the client's own settings Config.DialOptions replace. gRPC has no
+// function that says so: an option is a function that changes a private struct, and the last of
+// several such functions wins. So inspectOptions makes a gRPC connection with the options, which
+// never connects, and reads the private fields of that connection. The comment of replacedIn says
+// what happens if a release of gRPC has other fields.
 func (c *Client) inspectOptions() (u userOptions, err error) {
 	if len(c.cfg.DialOptions) == 0 {
 		return u, nil
@@ -81,13 +84,16 @@ func (c *Client) inspectOptions() (u userOptions, err error) {
 	return replacedIn(field(reflect.ValueOf(conn).Elem(), "dopts"), c.dialSocket, creds), nil
 }
 
-// replacedIn compares gRPC's options with the client's own dialer and credentials. If another
-// release of gRPC renames a private field or changes its type, nothing panics, and
-// TestEveryDialOptionKeepsItsMeaning fails. In a program that is built with that release:
+// replacedIn compares options, the private struct of gRPC, with the client's own dialer and
+// credentials, and returns which settings differ. If another release of gRPC renames a private
+// field or changes its type, nothing panics, and TestEveryDialOptionKeepsItsMeaning fails. In a
+// program that is built with that release:
 //
-//   - Credentials that cannot be recognised as the client's count as the program's. The schemes of
-//     endpoints then do not override them, because that could turn off the program's TLS.
-//   - A dialer of the program is used, but not for endpoints that the client cannot parse.
+//   - The client's credentials count as credentials of the program, because they are not
+//     recognised. The scheme of an endpoint then does not override them, because that could turn
+//     off the program's TLS.
+//   - A dialer of the program is used, but endpoints that the client cannot parse are not passed to
+//     it.
 //   - WithNoProxy and WithDisableHealthCheck have no effect.
 func replacedIn(
 	options reflect.Value,
@@ -108,7 +114,7 @@ func replacedIn(
 	}
 }
 
-// same reports whether v holds own, a function or a pointer. v may be an interface.
+// same reports whether v, or the value in the interface v, is own. own is a function or a pointer.
 func same(v reflect.Value, own any) bool {
 	if v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -123,8 +129,8 @@ func same(v reflect.Value, own any) bool {
 	return false
 }
 
-// field returns the field of v with a name, or the zero Value if v is not a struct or has no such
-// field.
+// field returns the field called name of the struct v. It returns the zero Value if v is not a
+// struct or has no such field.
 func field(v reflect.Value, name string) reflect.Value {
 	if v.Kind() != reflect.Struct {
 		return reflect.Value{}
@@ -132,8 +138,8 @@ func field(v reflect.Value, name string) reflect.Value {
 	return v.FieldByName(name)
 }
 
-// dial makes a connection that spreads requests over eps, and starts to connect. It also returns
-// the resolver, which replaces eps. t tracks the members; it may be nil.
+// dial starts to connect to eps. It returns a connection that spreads requests over eps, and the
+// resolver, whose Set replaces eps by other endpoints. t tracks the members; it may be nil.
 func (c *Client) dial(
 	t *balancer.Tracker, healthCheck bool, eps []namedEndpoint,
 ) (*grpc.ClientConn, *resolver.Resolver, error) {
@@ -144,7 +150,7 @@ func (c *Client) dial(
 	}
 	sc := fmt.Sprintf(serviceConfig, balancer.Name, healthCheck && !c.user.noHealthCheck)
 	r := resolver.New(sc, t.Attributes(), addresses)
-	// gRPC ignores the resolver's config after WithDisableServiceConfig, but not the default.
+	// With WithDisableServiceConfig, gRPC ignores the resolver's config and uses the default one.
 	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(sc)}, c.dialOptions(creds)...)
 	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(lastUnary),
 		grpc.WithChainStreamInterceptor(lastStream))
@@ -157,8 +163,10 @@ func (c *Client) dial(
 	return conn, r, nil
 }
 
-// lastUnary is the innermost interceptor. It sees the options that gRPC gets: those of the
-// connection, of the call, and of other interceptors.
+// lastUnary is the last interceptor of unary calls. It chooses the codec of the call (wire.Settle),
+// and records whether gRPC gets the call (retry.ObserveSends). No interceptor comes after it, so
+// opts are the options that gRPC gets: those of the connection, of the call, and of the other
+// interceptors.
 func lastUnary(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
 	opts ...grpc.CallOption,
@@ -166,7 +174,7 @@ func lastUnary(
 	return retry.ObserveSends(ctx, method, req, reply, cc, next, wire.Settle(opts)...)
 }
 
-// lastStream is lastUnary for streams.
+// lastStream is the last interceptor of streams. It chooses the codec of the stream.
 func lastStream(
 	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
 	next grpc.Streamer, opts ...grpc.CallOption,
@@ -174,8 +182,8 @@ func lastStream(
 	return next(ctx, desc, cc, method, wire.Settle(opts)...)
 }
 
-// resolve returns gRPC's addresses for endpoints, and whether any of them is encrypted. The
-// addresses carry t, which tracks their members.
+// resolve returns gRPC's addresses for eps, and whether any of eps is encrypted. The addresses
+// carry t, which tracks the members at these addresses.
 func (c *Client) resolve(
 	t *balancer.Tracker, eps []namedEndpoint,
 ) (addresses []grpcresolver.Address, encrypted bool) {
@@ -190,13 +198,13 @@ func (c *Client) resolve(
 	return addresses, encrypted
 }
 
-// Dial returns a new connection to one endpoint, written as in Config.Endpoints, with the client's
-// settings and credentials. It does not wait until the connection is made. If the client's
-// endpoints are encrypted, the connection to an http URL that is not one of them is encrypted as
-// well. Requests on the connection carry the client's token, are not retried, and have gRPC's own
-// message limits. The caller closes the connection; the client's Close does not. Dial returns an
-// error that names a malformed endpoint, and ErrNoAvailableEndpoints for a client without a
-// connection.
+// Dial returns a new connection to the endpoint ep, written as in Config.Endpoints, with the
+// client's settings and credentials. It does not wait until the connection is made. If the program
+// has named an encrypted endpoint, an http URL is encrypted as well, unless the program has named
+// that URL, too. Requests on the connection carry the client's token, are not retried, and have
+// gRPC's own message limits. The caller closes the connection; the client's Close does not. Dial
+// returns an error that names a malformed endpoint, and ErrNoAvailableEndpoints for a client
+// without a connection.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
@@ -211,8 +219,8 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	return conn, err
 }
 
-// unconnected is the connection of a client without one. All of its calls return
-// ErrNoAvailableEndpoints.
+// unconnected takes the place of the connection in a client without a connection. All calls on it
+// return ErrNoAvailableEndpoints.
 type unconnected struct{}
 
 func (unconnected) Invoke(context.Context, string, any, any, ...grpc.CallOption) error {
@@ -225,16 +233,17 @@ func (unconnected) NewStream(
 	return nil, ErrNoAvailableEndpoints
 }
 
-// With TCP keepalives and a limit on unacknowledged data the system notices that a host or network
-// is gone. The server's gRPC does not see them, so it does not count them as pings.
+// The settings of TCP keepalives. With them, and with limitUnacknowledged, the operating system
+// notices that a host or network is gone. gRPC on the server does not see TCP keepalives, so it
+// does not refuse them, as it refuses frequent HTTP/2 pings.
 const (
 	tcpIdle     = 10 * time.Second
 	tcpInterval = 5 * time.Second
 	tcpProbes   = 3
 )
 
-// dialSocket connects to the address of an endpoint.Endpoint. As gRPC does, it goes through the
-// HTTP proxy that the environment names.
+// dialSocket returns a connection to address, the Address of an endpoint.Endpoint. Like gRPC's own
+// dialer, it goes through the HTTP proxy that the environment names.
 func (c *Client) dialSocket(ctx context.Context, address string) (net.Conn, error) {
 	network, target := endpoint.Network(address)
 	var proxy *url.URL
@@ -242,14 +251,14 @@ func (c *Client) dialSocket(ctx context.Context, address string) (net.Conn, erro
 		var err error
 		proxy, err = http.ProxyFromEnvironment(&http.Request{
 			URL: &url.URL{Scheme: "https", Host: target}})
-		if err != nil { // err may quote a malformed proxy, with a password
+		if err != nil { // err may quote the URL of the proxy, with a password
 			return nil, errors.New("etcdclient: malformed proxy in HTTPS_PROXY")
 		}
 	}
 	if proxy == nil {
 		return dialDirect(ctx, network, target)
 	}
-	const port = "443" // gRPC's default
+	const port = "443" // of a proxy without a port, as in gRPC
 	conn, err := dialDirect(ctx, network,
 		net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), port)))
 	if err != nil {
@@ -276,8 +285,8 @@ func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {
 	return d.DialContext(ctx, network, target)
 }
 
-// requestTunnel asks the proxy at the other end of conn to connect it to target. It returns the
-// connection to target.
+// requestTunnel asks the proxy, to which conn leads, for a connection to target. It returns that
+// connection, which goes through conn.
 func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target},
 		Header: http.Header{"User-Agent": {"etcd-client"}}}
@@ -301,8 +310,8 @@ func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, 
 	return &tunnel{Conn: conn, r: r}, nil
 }
 
-// tunnel is a connection through a proxy. r may hold bytes from the target that arrived together
-// with the proxy's answer.
+// tunnel is a connection through a proxy. Reads go through r, because r may have buffered bytes of
+// the target that arrived together with the proxy's answer.
 type tunnel struct {
 	net.Conn
 	r *bufio.Reader

@@ -8,9 +8,10 @@ import (
 // tcpUserTimeout is TCP_USER_TIMEOUT. Package syscall lacks it on some architectures.
 const tcpUserTimeout = 0x12
 
-// limitUnacknowledged makes the kernel close a TCP connection whose peer does not acknowledge what
-// was sent. TCP keepalives do not notice that, because they are sent on idle connections only. If
-// the kernel does not know the option, or the socket is not one of TCP, it does nothing.
+// limitUnacknowledged makes the kernel close a TCP connection whose peer does not acknowledge the
+// data that was sent. TCP keepalives do not notice such a peer, because they are sent on idle
+// connections only. If the kernel does not know the option, or the socket is not a TCP socket,
+// limitUnacknowledged changes nothing.
 func limitUnacknowledged(_, _ string, c syscall.RawConn) error {
 	limit := tcpIdle + tcpInterval
 	return c.Control(func(fd uintptr) {

@@ -4,6 +4,6 @@ package clientv3
 
 import "syscall"
 
-// limitUnacknowledged does nothing: the system decides when to drop a TCP connection whose peer
-// acknowledges nothing.
+// limitUnacknowledged does nothing: the operating system decides when to close a TCP connection
+// whose peer does not acknowledge data.
 func limitUnacknowledged(string, string, syscall.RawConn) error { return nil }

@@ -14,24 +14,24 @@
 //
 // A [Client] owns one gRPC connection that spreads requests over the endpoints. It is meant to be
 // shared and to live as long as the program. A Client and everything that it embeds may be used
-// from any number of goroutines. New starts to connect and returns without a connection. Calls wait
-// for one until their contexts end. Give every call a context with a deadline: without one, a call
-// to a cluster that is down waits until the cluster is back.
+// from any number of goroutines. New starts to connect and returns before there is a connection. A
+// call waits for a connection until its context ends. Give every call a context with a deadline: a
+// call without a deadline waits for as long as the cluster is down.
 //
 // # Closing
 //
-// The program that makes a client closes it. [Client.Close] ends calls under way, streams and
-// channels, and returns when all of the client's goroutines have ended. Later calls fail at once,
-// with an error for which [IsConnCanceled] is true.
+// The program that makes a client closes it. [Client.Close] ends the calls under way, ends streams,
+// closes channels, and returns when all of the client's goroutines have ended. Later calls fail at
+// once, with an error for which [IsConnCanceled] is true.
 //
 // # Errors
 //
 // A call returns one of:
 //
-//   - the error of its context, if that has ended: context.Canceled or context.DeadlineExceeded,
-//     never wrapped;
-//   - an rpctypes.EtcdError, if an etcd server refuses the request. It compares with == and
-//     errors.Is to a variable of package go.etcd.io/etcd/api/v3/v3rpc/rpctypes, such as
+//   - the error of its context, if the context has ended: context.Canceled or
+//     context.DeadlineExceeded, never wrapped;
+//   - an rpctypes.EtcdError, if an etcd server refuses the request. It is equal, with == and with
+//     errors.Is, to a variable of package go.etcd.io/etcd/api/v3/v3rpc/rpctypes, such as
 //     rpctypes.ErrCompacted;
 //   - an error variable or type that the call's documentation names;
 //   - a gRPC status otherwise: codes.Unavailable if the connection was lost,
@@ -63,19 +63,20 @@
 //	that only get, lists, status;   has too many requests, or is a learner and
 //	Grant, whose id is unique       there are other endpoints
 //	writes: Put, Delete, Txn,       it was certainly not applied: no connection
-//	Compact, Revoke, and all else   took it, or a learner or a member with too
-//	that changes the cluster        many requests refused it; after such a member's
-//	                                refusal, once for each other member
-//	any with a token                the token was refused and there is a new one
+//	Compact, Revoke, and all else   took it, a learner refused it, or a member with
+//	that changes the cluster        too many requests refused it; it is then sent
+//	                                at most once to each other member
+//	any with a token                the token was refused and has been renewed
 //	watches, keepalives             their streams are opened again; see Watcher
 //	                                and Lease
 //
-// A write whose connection broke returns an error with codes.Unavailable: it may have been applied
-// or not. To repeat it safely, put it into a transaction that compares the key's revision.
+// A write returns an error with codes.Unavailable if its connection broke. The write may or may not
+// have been applied. To repeat it safely, put it into a transaction that compares the key's
+// revision.
 //
-// The first attempts, one for each endpoint, are made without a wait. Later attempts come after
-// waits that double and are jittered (Config.BackoffWaitBetween). A request is sent at most
-// Config.MaxUnaryRetries times, and not again after its context has ended.
+// The first attempts, one for each endpoint, are made without a wait. Before each later attempt the
+// client waits; the waits double and are jittered (Config.BackoffWaitBetween). A request is sent at
+// most Config.MaxUnaryRetries times, and not again after its context has ended.
 //
 // # Logging
 //

@@ -45,12 +45,12 @@ func (c *Client) Endpoints() []string {
 	return texts(c.endpoints)
 }
 
-// SetEndpoints replaces the endpoints. It copies eps. An endpoint that stays, in whatever spelling,
-// keeps its connection. Watches and keepalives on other connections move to the new endpoints;
-// other requests finish, and then their connections are closed. SetEndpoints does not wait for new
-// connections. It leaves malformed endpoints out; if no endpoint remains, it replaces nothing. A
-// warning names the malformed endpoints, without user information. SetEndpoints may be called at
-// any time, from any goroutine; the last call wins.
+// SetEndpoints replaces the endpoints. It copies eps. An endpoint that was already used keeps its
+// connection, even if eps spells it in another way. Watches and keepalives on other connections
+// move to the new endpoints. Other requests finish, and then their connections are closed.
+// SetEndpoints does not wait for new connections. It leaves malformed endpoints out. If no endpoint
+// remains, it replaces nothing. The log has a warning with the malformed endpoints, without user
+// information. SetEndpoints may be called at any time, from any goroutine; the last call wins.
 func (c *Client) SetEndpoints(eps ...string) {
 	if !c.made() {
 		return
@@ -88,8 +88,8 @@ func (c *Client) usable(eps []string) (good []namedEndpoint, _ error) {
 }
 
 // parse parses the text of an endpoint. If the program has a dialer, a text that cannot be parsed
-// is passed to that dialer as it is. A blank text, as after a trailing comma in a list, is an error
-// all the same.
+// is passed to that dialer as it is. A blank text, such as the one after a trailing comma in a
+// list, is an error even then.
 func (c *Client) parse(text string) (namedEndpoint, error) {
 	ep, err := endpoint.Parse(text)
 	if err != nil {
@@ -101,9 +101,9 @@ func (c *Client) parse(text string) (namedEndpoint, error) {
 	return namedEndpoint{ep, text}, nil
 }
 
-// setEndpoints stores eps and passes them to the resolver. byCaller says whether the program has
-// named them. It does both under one lock, so that Endpoints always returns the endpoints that the
-// resolver has.
+// setEndpoints stores eps and passes them to the resolver, under one lock, so that Endpoints always
+// returns the endpoints that the resolver has. byCaller says that the program has named eps;
+// otherwise the members advertise them.
 func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,8 +118,8 @@ func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 }
 
 // secure changes http to https in eps if the program has named an encrypted endpoint, because URLs
-// that members advertise must not lower the security of the connection. An address that the program
-// has named as an http endpoint stays as it is.
+// that members advertise must not lower the security of the connection. It does not change an
+// address that the program has named with http.
 func (c *Client) secure(eps []namedEndpoint) {
 	c.mu.Lock()
 	named := c.named
@@ -143,7 +143,8 @@ func (c *Client) secure(eps []namedEndpoint) {
 // for a linearizable member list, and waits for the answer until ctx ends.
 //
 // After an error the endpoints stay as they are. The error is ErrNoAvailableEndpoints if the list
-// has no URL, names the malformed URLs if there are no others, or is that of ctx or of the request.
+// has no URL, an error that names the URLs if all are malformed, the error of ctx, or that of the
+// request.
 func (c *Client) Sync(ctx context.Context) error {
 	if !c.made() {
 		return ErrNoAvailableEndpoints

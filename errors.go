@@ -40,8 +40,9 @@ type noEndpoint struct{}
 
 func (noEndpoint) Error() string { return classify.NoEndpoints }
 
-// GRPCStatus returns a status that ends a stream for good. With another code the stream would be
-// opened again, and would fail again.
+// GRPCStatus returns a status with codes.FailedPrecondition. Watches and keepalives end with an
+// error of that code. With most other codes their streams would be opened again, and would fail
+// again.
 func (e noEndpoint) GRPCStatus() *status.Status {
 	return status.New(codes.FailedPrecondition, e.Error())
 }
@@ -95,8 +96,8 @@ func unary[Req, Resp any](
 }
 
 // ctxErr returns the error of ctx, or nil. Once the deadline of ctx has passed, it returns
-// context.DeadlineExceeded even if ctx has not ended yet: the server knows the deadline and may
-// notice it first.
+// context.DeadlineExceeded even if the timer of ctx has not fired yet: the server knows the
+// deadline, too, and its answer may come before the timer fires.
 func ctxErr(ctx context.Context) error {
 	if ctx == nil {
 		return nil
@@ -113,10 +114,10 @@ func IsConnCanceled(err error) bool {
 	return errors.Is(err, context.Canceled) || classify.Code(err) == codes.Canceled
 }
 
-// ConnectionError returns why no member can be reached: how the last attempt to connect to each
-// endpoint has failed (connection refused, a bad certificate, no such host, and so on). It returns
-// nil while any endpoint is connected, and before the first attempt has failed. After Close the
-// result does not change. A client without a connection (see NewCtxClient) returns
+// ConnectionError returns why no member can be reached. The error has, for each endpoint, the
+// failure of the last attempt to connect: connection refused, a bad certificate, no such host, and
+// so on. It returns nil while any endpoint is connected, and before the first attempt has failed.
+// After Close the result does not change. A client without a connection (see NewCtxClient) returns
 // ErrNoAvailableEndpoints.
 //
 // The error explains a call that ended with context.DeadlineExceeded. It wraps the errors of the
@@ -137,7 +138,7 @@ func (c *Client) ConnectionError() error {
 	return &unreachable{errors.Join(failures...)}
 }
 
-// unreachable is the error that holds the last failure of each endpoint.
+// unreachable is the error of ConnectionError. It holds the last failure of each endpoint.
 type unreachable struct{ failures error }
 
 func (u *unreachable) Error() string {
@@ -147,12 +148,13 @@ func (u *unreachable) Error() string {
 
 func (u *unreachable) Unwrap() error { return u.failures }
 
-// userInfo matches the user and password in a URL, because the text of a dialer's error may hold
-// them.
+// userInfo matches the user and password in a URL. The text of a dialer's error may hold such a
+// URL.
 var userInfo = regexp.MustCompile(`://[^/@\s"]*@`)
 
-// logUnreachable warns that no member can be reached. The balancer calls it at most once a minute.
-// It takes no lock that the client holds while it calls gRPC: that would be a deadlock.
+// logUnreachable logs a warning that no member can be reached. The balancer calls it at most once a
+// minute, possibly during a call of gRPC that the client makes with mu held. So logUnreachable must
+// not take mu.
 func (c *Client) logUnreachable() {
 	if err := c.ConnectionError(); err != nil {
 		c.GetLogger().Warn("no member can be reached", zap.Error(err))

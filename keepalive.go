@@ -42,7 +42,8 @@ var (
 var errNoAnswer = status.Error(codes.Unavailable,
 	"etcdclient: the keepalive stream ended without an answer")
 
-// ErrKeepAliveHalted is returned by [Lease.KeepAlive] once the Lease keeps no more leases alive.
+// ErrKeepAliveHalted is returned by [Lease.KeepAlive] once the Lease has stopped keeping leases
+// alive.
 type ErrKeepAliveHalted struct {
 	// Reason is context.Canceled after Close, the error of the client's context if that has ended,
 	// or the reason why the client cannot open a stream, such as ErrNoAvailableEndpoints.
@@ -61,9 +62,9 @@ func (e ErrKeepAliveHalted) Error() string {
 // Unwrap returns the Reason, for errors.Is and errors.As.
 func (e ErrKeepAliveHalted) Unwrap() error { return e.Reason }
 
-// KeepAliveEnd is about one call of [Lease.KeepAlive]: it says until when the lease is certain to
-// live, and why the channel of the call was closed. [WithKeepAliveEnd] makes one. It is safe for
-// concurrent use and need not be released.
+// KeepAliveEnd belongs to one call of [Lease.KeepAlive]. It says until when the lease is certain to
+// live, and why the channel of the call was closed. [WithKeepAliveEnd] makes a KeepAliveEnd. It is
+// safe for concurrent use and need not be released.
 type KeepAliveEnd struct {
 	reason   atomic.Pointer[error]
 	deadline atomic.Pointer[time.Time]
@@ -78,8 +79,8 @@ type KeepAliveEnd struct {
 //   - [ErrKeepAliveExpired], if no answer has come in time;
 //   - rpctypes.ErrNoLeader, for a context made by [WithRequireLeader];
 //   - rpctypes.ErrPermissionDenied, if the server refuses to renew the lease;
-//   - an [ErrKeepAliveHalted], if leases are no longer kept, because of Close or because the client
-//     has no connection.
+//   - an [ErrKeepAliveHalted], if the Lease has stopped keeping leases alive, because it was closed
+//     or because the client has no connection.
 func (e *KeepAliveEnd) Err() error {
 	if reason := e.reason.Load(); reason != nil {
 		return *reason
@@ -88,13 +89,13 @@ func (e *KeepAliveEnd) Err() error {
 }
 
 // Deadline returns the time until which the lease is certain to live, by the monotonic clock of
-// this process. That is one TTL after the client sent the latest renewal that was answered. The
-// server counts from the moment when it receives a renewal, so the lease expires later there.
-// Deadline is zero before the first answer, and moves with each answer.
+// this process. It is one TTL after the client sent the latest renewal that was answered. The
+// server counts the TTL from the moment when it receives the renewal, so on the server the lease
+// expires later. Deadline is zero before the first answer, and moves with each answer.
 //
 // A program that relies on the lease without asking a server must check that this time has not
-// passed, because after a pause of the process it sees the closed channel too late. A lease that is
-// revoked ends sooner.
+// passed. The closed channel does not suffice: after a pause of the process the program sees it too
+// late. A lease that is revoked ends before its Deadline.
 func (e *KeepAliveEnd) Deadline() time.Time {
 	if deadline := e.deadline.Load(); deadline != nil {
 		return *deadline
@@ -114,8 +115,9 @@ func (e *KeepAliveEnd) renewed(sent time.Time, ttl int64) {
 type keepAliveEndKey struct{}
 
 // WithKeepAliveEnd returns a context for one call of [Lease.KeepAlive], and the KeepAliveEnd of
-// that call. It also works through wrappers of a Lease, such as that of package namespace. If the
-// context is used for several calls, Err returns why the first of their channels was closed.
+// that call. It also works with a Lease that wraps another, such as that of package namespace. If
+// the context is used for several calls, Err returns why the first of their channels to be closed
+// was closed.
 //
 //	ctx, end := clientv3.WithKeepAliveEnd(ctx)
 //	ch, err := client.KeepAlive(ctx, id)
@@ -128,7 +130,7 @@ func WithKeepAliveEnd(ctx context.Context) (context.Context, *KeepAliveEnd) {
 	return context.WithValue(ctx, keepAliveEndKey{}, end), end
 }
 
-// makeKeeper makes the keeper of l, and the confirmer, which the keeper asks about leases that a
+// makeKeeper sets l.keeper and l.confirmer. The keeper asks the confirmer about leases that a
 // member does not know. l.ctx descends from parent. firstTimeout is how long KeepAlive waits for
 // the first answer.
 func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) {
@@ -145,7 +147,7 @@ func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) 
 		FirstTimeout: firstTimeout,
 		Expired:      ErrKeepAliveExpired,
 		Gone:         rpctypes.ErrLeaseNotFound,
-		Reason: func(err error) error { // parent ends a moment before l.ctx
+		Reason: func(err error) error { // parent ends before l.ctx, which descends from it
 			return toErr(parent, toErr(l.ctx, err))
 		},
 		Confirm: l.confirmer.Ask,
@@ -155,7 +157,8 @@ func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) 
 	})
 }
 
-// askTTL asks for the TTL of a lease. IsInternalRequest is true for the request.
+// askTTL asks a server for the TTL of a lease and returns the answer. IsInternalRequest is true for
+// the request.
 func (l *lessor) askTTL(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error) {
 	return l.remote.LeaseTimeToLive(origin.Client(ctx), &pb.LeaseTimeToLiveRequest{ID: id})
 }
@@ -198,8 +201,9 @@ func (l *lessor) lost(id LeaseID, err error) {
 	}
 }
 
-// logEnded logs why a stream has ended. The level is warning if a server or proxy refused the
-// stream, because its operator can change that; otherwise it is debug.
+// logEnded logs err, the reason why a stream has ended. reopen says that the stream is opened
+// again. The level is warning if a server or proxy has refused the stream, because its operator can
+// change that; otherwise the level is debug.
 func (l *lessor) logEnded(err error, reopen bool) {
 	limit, level := &l.routineLog, zap.DebugLevel
 	if !reopen || classify.IsHalt(l.ctx, err) {

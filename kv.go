@@ -8,7 +8,7 @@ import (
 )
 
 // The responses of a [KV] are the messages of the protocol under names of this package. A pointer
-// to one converts to a pointer to the other, so nothing is copied.
+// to a message is converted to a pointer to the type of this package, so nothing is copied.
 type (
 	// CompactResponse is the answer to a compaction.
 	CompactResponse pb.CompactionResponse
@@ -34,13 +34,13 @@ type (
 
 // KV reads and writes the key-value store. All methods are safe for concurrent use.
 //
-// Unless its documentation says otherwise, a method sends one request and blocks until it is
-// answered or its context ends. Each option runs once a call; [OpGet], [OpPut] and [OpDelete] say
-// which options panic. All calls end when the client is closed.
+// Unless its documentation says otherwise, a method sends one request and blocks until the request
+// is answered or the context ends. Each option runs once per call; [OpGet], [OpPut] and [OpDelete]
+// say for which options they panic. All calls end when the client is closed.
 //
-// An error is that of the context if the context has ended, one of package rpctypes, which can be
-// compared with errors.Is, or a gRPC status. Reads are sent again if another member may answer.
-// Writes are sent again only if it is certain that they were not applied; after any other error a
+// An error is the context's own if the context has ended, one of package rpctypes, which can be
+// compared with errors.Is, or a gRPC status. A read is sent again if another member may answer it.
+// A write is sent again only if it is certain that it was not applied. After any other error, a
 // write may have been applied, or may be applied later.
 type KV interface {
 	// Put sets a key to a value. An empty key is refused with rpctypes.ErrEmptyKey. [WithLease],
@@ -52,9 +52,9 @@ type KV interface {
 	// there is no such key, Kvs is empty and there is no error.
 	//
 	// The answer is linearizable: it reflects every write that had succeeded before the call,
-	// unless [WithSerializable] is given. [WithRev] reads an earlier revision, unless that was
-	// compacted (rpctypes.ErrCompacted). A sort that the protocol does not know returns
-	// rpctypes.ErrInvalidSortOption.
+	// unless [WithSerializable] is given. [WithRev] reads an earlier revision; Get returns
+	// rpctypes.ErrCompacted if that revision was compacted. It returns
+	// rpctypes.ErrInvalidSortOption for a sort that the protocol does not know.
 	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
 
 	// GetStream is Get for ranges of any size: it delivers the answer in pieces. It returns when
@@ -64,35 +64,38 @@ type KV interface {
 	// [GetStreamToGetResponse] puts the pieces together.
 	//
 	// A caller who stops reading before the channel is closed must cancel ctx. When ctx ends or the
-	// client is closed, the memory of the call is freed. It holds a few pieces at most, because the
-	// client does not read ahead of the caller.
+	// client is closed, the memory of the call is freed. A call holds a few pieces at most, because
+	// the client does not read ahead of the caller.
 	//
-	// If the server cannot stream, GetStream reads pages at one revision, with the same result;
-	// that revision may be compacted meanwhile (rpctypes.ErrCompacted). It also reads pages if
-	// Config.MaxCallRecvMsgSize is set, because servers do not know that limit. If a page is over
-	// the limit, GetStream asks for half as many keys; only a single key over the limit fails, with
-	// codes.ResourceExhausted. A range that is sorted or bounded by revisions comes in one piece,
-	// because servers compute it as a whole.
+	// If the server cannot stream, GetStream reads the range by pages, at one revision. It delivers
+	// the pairs that a stream would deliver, but fails with rpctypes.ErrCompacted if that revision
+	// is compacted meanwhile. GetStream also reads pages if Config.MaxCallRecvMsgSize is set,
+	// because servers do not know that limit. If a page is over the limit, GetStream asks for half
+	// as many keys; only a single key over the limit fails, with codes.ResourceExhausted. A range
+	// that is sorted or bounded by revisions comes in one piece, because servers compute it as a
+	// whole.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 
 	// Delete removes a key or, with [WithRange], [WithPrefix] or [WithFromKey], a range of keys. If
 	// there is no such key, there is no error.
 	Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error)
 
-	// Compact discards all that was superseded at or before revision rev. From then on, reads and
-	// watches of earlier revisions fail with rpctypes.ErrCompacted. Another compaction at rev
-	// fails with it, too. A revision that does not exist yet returns rpctypes.ErrFutureRev.
+	// Compact discards the key-value pairs that were superseded at or before revision rev. From
+	// then on, reads and watches of earlier revisions, and another compaction at rev, fail with
+	// rpctypes.ErrCompacted. Compact returns rpctypes.ErrFutureRev for a revision that does not
+	// exist yet.
 	Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error)
 
-	// Do runs a get, a put, a delete or a transaction. For any other op it returns an error and
-	// sends nothing.
+	// Do runs op, which is a get, a put, a delete or a transaction. For any other op it returns an
+	// error and sends nothing.
 	Do(ctx context.Context, op Op) (OpResponse, error)
 
 	// Txn begins a transaction. Nothing is sent before [Txn.Commit], which uses ctx.
 	Txn(ctx context.Context) Txn
 }
 
-// OpResponse is the answer to [KV.Do]. The response of the op's kind is set, the others are nil.
+// OpResponse is the answer to [KV.Do]. The method for the op's kind returns the response, the
+// others return nil.
 type OpResponse struct {
 	put *PutResponse
 	get *GetResponse
@@ -133,8 +136,7 @@ type CompactOp struct {
 // CompactOption changes a [CompactOp] while it is made.
 type CompactOption func(*CompactOp)
 
-// OpCompact returns the compaction at revision rev. It removes what was superseded at or before
-// rev.
+// OpCompact returns the CompactOp of [KV.Compact] for revision rev.
 func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 	op := CompactOp{revision: rev}
 	for _, opt := range opts {
@@ -148,7 +150,8 @@ func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 // compacted revisions fail.
 func WithCompactPhysical() CompactOption { return func(op *CompactOp) { op.physical = true } }
 
-// kv is the KV of a client. It converts ops to messages. remote sends them, and retries.
+// kv is the KV of a client. It converts ops to messages of the protocol, and gives them to remote,
+// which sends and retries them.
 type kv struct {
 	remote pb.KVClient
 	client *Client // may be nil; streams end when it is closed

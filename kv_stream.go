@@ -19,13 +19,13 @@ import (
 )
 
 // RangeStreamResponse is one piece of the answer to [KV.GetStream]. If Err returns an error, all
-// fields are zero.
+// fields of the RangeResponse are zero.
 type RangeStreamResponse struct {
 	*pb.RangeResponse
 	err error
 }
 
-// Err returns why the answer is incomplete and ends with this piece, or nil.
+// Err returns nil, or the error because of which the answer is incomplete and ends with this piece.
 func (r *RangeStreamResponse) Err() error { return r.err }
 
 // GetStreamChan delivers the pieces of the answer to [KV.GetStream]. It is closed after the last
@@ -118,8 +118,8 @@ type getStream struct {
 	pieces chan RangeStreamResponse
 }
 
-// open starts the stream. It leaves stream nil if servers do not stream the range, or if a piece
-// could be over the client's limit.
+// open starts the stream. It leaves s.stream nil if the server does not stream the range, or if a
+// piece could be over the client's limit.
 func (s *getStream) open() error {
 	if s.paging && (s.limited || !s.divisible()) {
 		return nil
@@ -132,15 +132,15 @@ func (s *getStream) open() error {
 	return err
 }
 
-// divisible reports whether the range can be read by pages. Servers compute a range that is sorted
-// or bounded by revisions as a whole, each time they are asked for a part of it.
+// divisible reports whether the range can be read by pages. A range that is sorted or bounded by
+// revisions cannot: the server would compute the whole range for each page.
 func (s *getStream) divisible() bool {
 	return s.op.sort == SortOption{} &&
 		s.op.minModRev == 0 && s.op.maxModRev == 0 &&
 		s.op.minCreateRev == 0 && s.op.maxCreateRev == 0
 }
 
-// run delivers the range, and the error if there is one, and closes the channel.
+// run delivers the range to the channel, then the error if there is one, and closes the channel.
 func (s *getStream) run() {
 	defer close(s.pieces)
 	defer s.stop()
@@ -152,8 +152,8 @@ func (s *getStream) run() {
 	}
 }
 
-// copyRange delivers the range: from the stream, by pages, or by one request. A server that cannot
-// stream says so only in its first answer.
+// copyRange reads the range from the stream, by pages, or by one request, and delivers it. It tries
+// the stream first, because a server that cannot stream says so only in its first answer.
 func (s *getStream) copyRange() error {
 	if s.stream != nil {
 		first, err := s.receive()
@@ -174,14 +174,15 @@ func (s *getStream) copyRange() error {
 // pieceTimeout is how long a piece may take before the members are probed.
 const pieceTimeout = 500 * time.Millisecond
 
-// receive returns the next piece of the stream. It probes the members if the piece takes long,
-// because the balancer does not notice that a stream has no answer.
+// receive returns the next piece of the stream. It probes the members if the piece takes longer
+// than pieceTimeout, because the balancer does not notice that a stream has no answer.
 func (s *getStream) receive() (*pb.RangeStreamResponse, error) {
 	defer time.AfterFunc(pieceTimeout, s.members.ProbeAll).Stop()
 	return s.stream.Recv()
 }
 
-// copyStream delivers the stream. msg and err are the result of the first Recv.
+// copyStream delivers the pieces of the stream until the stream ends. msg and err are the results
+// of the first receive.
 func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	for err == nil {
 		if err = s.send(msg.GetRangeResponse()); err != nil {
@@ -195,7 +196,8 @@ func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	return err
 }
 
-// copyPages delivers the range by requests with a limit, all at the revision of the first.
+// copyPages reads the range by requests with a limit, all at the revision of the first page, and
+// delivers each page as a piece.
 func (s *getStream) copyPages() error {
 	op, left := s.op, s.op.limit
 	if left <= 0 {
@@ -227,10 +229,10 @@ func (s *getStream) copyPages() error {
 	}
 }
 
-// readPage returns a page of at most size keys, and at most left. If the page is over the limit on
-// messages, readPage halves size and asks again. pinned means that op has the revision of the first
-// page. A member that serves a serializable read may not have reached that revision yet; the rest
-// of the range is then read linearizably.
+// readPage returns a page of at most size keys and at most left keys. If the page is over the
+// client's limit on responses, readPage halves size and asks again. pinned means that op has the
+// revision of the first page. A member that serves a serializable read may not have reached that
+// revision yet. In that case readPage makes op linearizable for the rest of the range.
 func (s *getStream) readPage(
 	op *Op, size *int64, left int64, pinned bool,
 ) (*pb.RangeResponse, error) {
@@ -251,15 +253,15 @@ func (s *getStream) readPage(
 }
 
 // Sizes of pages. A whole page is in memory at once, and values may be of any size. So the first
-// page has few keys, and the number grows as long as pages are small in bytes.
+// page has few keys. The number of keys grows as long as the pages have few bytes.
 const (
 	firstPageKeys = 16
 	maxPageKeys   = 1024
 	maxPageBytes  = 1 << 20
 )
 
-// nextPageSize returns the number of keys to ask for after a page of that many keys and bytes.
-// Pages should have about most bytes.
+// nextPageSize returns the number of keys to ask for after a page with the given numbers of keys
+// and bytes. It aims at pages of about most bytes.
 func nextPageSize(keys int64, bytes, most int) int64 {
 	switch {
 	case bytes < most/4:
@@ -288,9 +290,9 @@ func (s *getStream) send(piece *pb.RangeResponse) error {
 	}
 }
 
-// fail makes err the last response. Once the context has ended, nothing may read the channel, so
-// fail does not wait for room. It replaces a piece that was not read, because a reader that comes
-// later must not take the closed channel for the end of the answer.
+// fail makes err the last piece. Once the context has ended, the channel may have no reader, so
+// fail does not wait for room: it drops the unread piece. It does not drop err instead, because a
+// late reader would then take the closed channel for the end of a complete answer.
 func (s *getStream) fail(err error) {
 	last := RangeStreamResponse{RangeResponse: &pb.RangeResponse{}, err: err}
 	select {

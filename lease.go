@@ -42,7 +42,7 @@ type LeaseGrantResponse struct {
 	// asked for.
 	TTL int64
 
-	// Error is the field of the same name in the protocol's message. Servers leave it empty.
+	// Error is the field "error" of the protocol's message. Servers leave it empty.
 	Error string
 }
 
@@ -64,7 +64,7 @@ type LeaseKeepAliveResponse struct {
 type LeaseTimeToLiveResponse struct {
 	*pb.ResponseHeader
 
-	// ID is the lease asked about.
+	// ID is the lease that was asked about.
 	ID LeaseID `json:"id"`
 
 	// TTL is the time that the lease has left, in whole seconds, or -1 if there is no such lease.
@@ -94,19 +94,19 @@ type LeaseLeasesResponse struct {
 // Lease grants leases, keeps them alive and revokes them. When a lease expires or is revoked, the
 // server deletes the keys attached to it by [WithLease]. All methods are safe for concurrent use.
 //
-// Unless its documentation says otherwise, a method sends one request and blocks until it is
-// answered or its context ends. An error is that of the context if the context has ended, or one of
-// package rpctypes that can be compared with errors.Is, or a gRPC status. All calls end when the
+// Unless its documentation says otherwise, a method sends one request and blocks until the request
+// is answered or the context ends. An error is the context's own if the context has ended, one of
+// package rpctypes, which can be compared with errors.Is, or a gRPC status. All calls end when the
 // client is closed.
 type Lease interface {
 	// Grant makes a lease that expires after ttl seconds unless it is kept alive. The server raises
 	// a ttl that is too short; the response has the granted TTL.
 	//
-	// One call makes one lease. The Lease of a client chooses the id of the lease. So it can send
-	// the request again, like a read, if a member is unavailable or an answer is lost. After an
-	// error, a lease may exist until its TTL has passed. A Lease made by [NewLeaseFromLeaseClient]
-	// leaves the id to the server and sends one request. Errors: rpctypes.ErrLeaseTTLTooLarge for
-	// more than [MaxLeaseTTL].
+	// One call makes one lease. The Lease of a client chooses the id of the new lease. So it can
+	// send the request again, like a read, if a member is unavailable or an answer is lost. If
+	// Grant returns an error, a lease may nevertheless exist until its TTL has passed. A Lease made
+	// by [NewLeaseFromLeaseClient] lets the server choose the id, and sends one request. Errors:
+	// rpctypes.ErrLeaseTTLTooLarge for a ttl over [MaxLeaseTTL].
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
 
 	// Revoke ends a lease, deletes its keys, and closes the channels that this Lease's KeepAlive
@@ -124,15 +124,16 @@ type Lease interface {
 	// member is unavailable.
 	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
 
-	// KeepAlive keeps a lease alive until ctx ends. It does not block: it returns a channel with
-	// the answer to each renewal. The first renewal is sent at once, later ones after a third of
-	// the granted TTL. If members are down or silent, renewals go to another member.
+	// KeepAlive keeps a lease alive until ctx ends. It does not block. It returns a channel that
+	// delivers the answer to each renewal. The first renewal is sent at once, and each later one
+	// after a third of the granted TTL. If members are down or silent, renewals go to another
+	// member.
 	//
-	// The channel is closed when the lease is no longer kept, and only then:
+	// The channel is closed when one of the following happens, and only then:
 	//
 	//   - ctx has ended;
 	//   - the lease has expired or was revoked;
-	//   - no answer has come for the whole TTL of the lease, or, before the first answer, for a
+	//   - no answer has come for the whole TTL of the lease; until the first answer, the limit is a
 	//     second more than Config.DialTimeout;
 	//   - ctx was made by [WithRequireLeader], and the member that serves the renewals has no
 	//     leader;
@@ -143,35 +144,35 @@ type Lease interface {
 	// [KeepAliveEnd.Err] returns the reason. A closed channel does not mean that the lease is gone,
 	// unless the server said so.
 	//
-	// No other status with which a server or proxy ends the stream closes a channel. The stream is
-	// opened again after growing waits, and the status is logged, at most once a second. If the
+	// If a server or proxy ends the stream with any other status, no channel is closed. The stream
+	// is opened again after growing waits, and the status is logged, at most once a second. If the
 	// answer to the first renewal says that the lease is gone, another member is asked for the TTL,
 	// and the channel is closed only if that member confirms it.
 	//
 	// The channel has room for [LeaseResponseChSize] answers. An answer is dropped if the channel
 	// is full; the lease is renewed even if no answer is read. When the lease has expired or was
-	// revoked, unread answers are dropped too, because a late reader would take them for a sign
+	// revoked, unread answers are dropped, too, because a late reader would take them for a sign
 	// that the lease lives.
 	//
-	// Calls for one lease share its renewals. Each call ends with its own context; when all have
-	// ended, the lease is no longer renewed. A context that never ends costs nothing. All renewals
-	// share one stream, so outgoing metadata of ctx has no effect, except that of
-	// [WithRequireLeader].
+	// Calls for one lease share its renewals. Each call ends with its own context. When all calls
+	// for a lease have ended, the lease is not renewed any more. A context that never ends costs
+	// nothing. All renewals share one stream, so outgoing metadata of ctx has no effect, except
+	// that of [WithRequireLeader].
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once, and blocks until the renewal is answered or ctx ends. It
-	// uses a stream of its own, which carries ctx's metadata. While members are unavailable, it
+	// opens a stream for this one renewal, with ctx's metadata. While members are unavailable, it
 	// sends the request again with growing waits, up to Config.MaxUnaryRetries times, and then
 	// returns the last status. Errors: rpctypes.ErrLeaseNotFound.
 	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
 
-	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels, and returns when
-	// nothing is left running. It does not revoke leases; they expire. The client's Close calls it.
-	// It may be called more than once.
+	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels, and returns when all
+	// goroutines of the Lease have ended. It does not revoke leases; they expire. The client's
+	// Close calls it. It may be called more than once.
 	Close() error
 }
 
-// LeaseOp collects the options of a request about a lease.
+// LeaseOp holds what the options of a request about a lease have set.
 type LeaseOp struct {
 	attachedKeys bool
 }
@@ -198,14 +199,14 @@ type lessor struct {
 
 	// own synchronisation
 	routineLog, refusalLog everySecond
-	target                 balancer.StreamTarget // of the keeper's streams
+	target                 balancer.StreamTarget // which member serves the keeper's streams
 }
 
-// defaultFirstTimeout is how long KeepAlive waits for the first answer if the caller of
-// NewLeaseFromLeaseClient names a time that is too short.
+// defaultFirstTimeout is how long KeepAlive waits for the first answer if the program gives
+// NewLeaseFromLeaseClient a second or less.
 const defaultFirstTimeout = 5 * time.Second
 
-// NewLease returns a Lease on the connection of c. It is another one than c embeds, and the caller
+// NewLease returns a Lease on the connection of c, in addition to the one that c embeds. The caller
 // closes it. It ends with c at the latest.
 func NewLease(c *Client) Lease {
 	l := newLessor(RetryLeaseClient(c), c, firstTimeout(c.cfg.DialTimeout))
@@ -213,7 +214,8 @@ func NewLease(c *Client) Lease {
 	return l
 }
 
-// firstTimeout returns a second more than a client's dial timeout, or the longest duration.
+// firstTimeout returns how long KeepAlive waits for the first answer if the client's dial timeout
+// is dial: a second more, or the longest duration if the sum overflows.
 func firstTimeout(dial time.Duration) time.Duration {
 	return min(dial, math.MaxInt64-time.Second) + time.Second
 }
@@ -250,7 +252,7 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 	return l
 }
 
-// maxTakenIDs is the number of ids after which Grant gives up if other leases have them all.
+// maxTakenIDs is how many ids Grant tries. Grant fails if other leases have all of them.
 const maxTakenIDs = 3
 
 func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
@@ -266,10 +268,11 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 	}, nil
 }
 
-// grant grants one lease. If the server chooses the id, the request must not be sent again, because
-// a second one would grant a second lease. If the client chooses it, the request may be sent again
-// like a read, because a server grants an id once. If the answer to an earlier attempt was lost,
-// the server refuses the id, and grant asks for the TTL that was granted.
+// grant grants one lease and returns the answer. If the server chooses the id, the request must not
+// be sent again, because a second request would grant a second lease. If the client chooses the id,
+// the request may be sent again like a read, because servers grant an id only once. If the answer
+// to an earlier attempt was lost, the server refuses the id, and grant asks for the TTL that was
+// granted.
 func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
 	if !l.choosesIDs {
 		return l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
@@ -300,8 +303,8 @@ func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, 
 	}
 }
 
-// granted asks for a lease that exists and returns the answer that its grant had. It returns a nil
-// answer if the lease has expired or is about to expire.
+// granted asks for the TTL of a lease that an earlier attempt has granted, and returns the answer
+// that was lost. It returns a nil answer if the lease has expired or is about to expire.
 func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse, error) {
 	left, err := l.askTTL(ctx, id)
 	if err != nil || left.GetTTL() <= 0 {
@@ -310,7 +313,8 @@ func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse,
 	return &pb.LeaseGrantResponse{Header: left.GetHeader(), ID: id, TTL: left.GetGrantedTTL()}, nil
 }
 
-// wait waits between two attempts of one call. It returns an error if ctx or the lessor ends first.
+// wait waits before another attempt of Grant; attempt counts from 0. It returns an error if ctx or
+// the lessor ends first.
 func (l *lessor) wait(ctx context.Context, attempt int) error {
 	both, stop := await.Join(ctx, l.ctx)
 	defer stop()
@@ -320,8 +324,8 @@ func (l *lessor) wait(ctx context.Context, attempt int) error {
 	return nil
 }
 
-// newLeaseID returns a random id between 1 and the largest int64. Servers choose ids from the same
-// range.
+// newLeaseID returns a random id between 1 and the largest int64. Servers choose ids from that
+// range, too.
 func newLeaseID() int64 {
 	return 1 + rand.Int64N(math.MaxInt64)
 }

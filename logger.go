@@ -21,7 +21,8 @@ const loggerName = "etcd-client"
 
 // ClientLogLevel returns the level that the environment variable ETCD_CLIENT_DEBUG asks for:
 // "debug", "info", "warn", "error", "dpanic", "panic" or "fatal". If the variable is empty or
-// "true", the level is info. Any other value means info too, and is reported through package log.
+// "true", the level is info. For any other value the level is info, too, and package log prints a
+// line that names the value.
 func ClientLogLevel() zapcore.Level {
 	text := os.Getenv(envLogLevel)
 	if text == "" || text == "true" {
@@ -114,8 +115,8 @@ type everySecond struct {
 	denied atomic.Int64 // entries since the last one that passed
 }
 
-// allow reports whether an entry may be logged at now and, if so, how many were denied since the
-// last one.
+// allow reports whether an entry may be logged at now. If so, it also returns how many entries were
+// denied since the last one that was logged.
 func (e *everySecond) allow(now time.Time) (bool, int64) {
 	next := e.next.Load()
 	at := now.Sub(processStart)
@@ -126,8 +127,8 @@ func (e *everySecond) allow(now time.Time) (bool, int64) {
 	return true, e.denied.Swap(0)
 }
 
-// log logs an entry, unless it has logged one less than a second ago. The entry says how many were
-// left out since then.
+// log logs an entry, unless it has logged another one less than a second ago. The entry has the
+// number of entries that were left out since the last one that was logged.
 func (e *everySecond) log(lg *zap.Logger, level zapcore.Level, text string, fields ...zap.Field) {
 	if !lg.Core().Enabled(level) {
 		return

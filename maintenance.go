@@ -42,23 +42,24 @@ const (
 	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check if one is possible
 )
 
-// SnapshotResponse is the beginning of a snapshot. The database is read from Snapshot.
+// SnapshotResponse is the answer to SnapshotWithVersion. The program reads the database from
+// Snapshot.
 type SnapshotResponse struct {
 	// Header is the header of the first part of the snapshot. It is nil if the server sent none.
 	Header *pb.ResponseHeader
 	// Snapshot yields the database file followed by its SHA-256. The caller closes it.
 	Snapshot io.ReadCloser
 	// Version is the etcd version whose storage format the snapshot has. Servers before 3.6, and
-	// those that have just begun to serve, send "".
+	// servers that have just started, send "".
 	Version string
 }
 
 // Maintenance has the requests for the maintenance of the cluster's members.
 //
 // Its methods are safe for concurrent use, and block until they are answered or ctx ends. A method
-// with an endpoint asks the member at that endpoint, over a connection of its own; the client's
-// endpoints and token stay as they are. AlarmList, Status, HashKV and the start of a snapshot are
-// sent again while no member can serve them. The other requests are sent again only if it is
+// with an endpoint makes a connection to the member at that endpoint for this request; it does not
+// change the client's endpoints and token. AlarmList, Status, HashKV and the start of a snapshot
+// are sent again while no member can serve them. The other requests are sent again only if it is
 // certain that no server applied them. An error is that of ctx if ctx has ended, one of package
 // rpctypes, or a gRPC status. While authentication is enabled, a user without the role "root" gets
 // [rpctypes.ErrPermissionDenied] for all methods but AlarmList and Status.
@@ -67,12 +68,12 @@ type Maintenance interface {
 	AlarmList(ctx context.Context) (*AlarmResponse, error)
 
 	// AlarmDisarm disarms an alarm. The zero AlarmMember means all alarms that AlarmList returns.
-	// The answer has the alarms that were disarmed. If several alarms are to be disarmed and an
-	// error is returned, some of them may be disarmed.
+	// The answer has the alarms that were disarmed. If AlarmDisarm returns an error, some of
+	// several alarms may be disarmed.
 	AlarmDisarm(ctx context.Context, m *AlarmMember) (*AlarmResponse, error)
 
-	// Defragment rewrites the database of the member at endpoint. The member serves nothing until
-	// that is done, and that can take long. So defragment one member at a time.
+	// Defragment rewrites the database of the member at endpoint. It can take long, and the member
+	// serves nothing until it is done. So defragment one member at a time.
 	Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error)
 
 	// Status returns the state of the member at endpoint. It works without a quorum.
@@ -88,10 +89,10 @@ type Maintenance interface {
 	// until the first part arrives.
 	//
 	// Each Read of Snapshot blocks until data arrive. Once ctx ends, Read returns the error of ctx.
-	// It returns io.EOF when the server has sent everything. If the stream fails, every later Read
-	// returns that error. Close ends the request, even while a Read blocks. Only one goroutine may
-	// read, and the caller must close the reader or end ctx. Nothing is verified; package snapshot
-	// does that.
+	// It returns io.EOF when the server has sent everything. If the stream fails, this Read and
+	// every later one return the error. Close ends the request, even while a Read blocks. Only one
+	// goroutine may read at a time, and the caller must close the reader or end ctx. Nothing
+	// verifies the data; package snapshot makes a verified copy.
 	SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error)
 
 	// Snapshot is SnapshotWithVersion without the version.
@@ -104,11 +105,12 @@ type Maintenance interface {
 	// MoveLeader also returns [rpctypes.ErrBadLeaderTransferee].
 	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
 
-	// Downgrade validates, starts or cancels the downgrade of the cluster to version, such as
-	// "3.6.0". The answer has the cluster's version. Downgrade returns
-	// [rpctypes.ErrInvalidDowngradeTargetVersion], [rpctypes.ErrDowngradeInProcess] or
-	// [rpctypes.ErrWrongDowngradeVersionFormat]. It refuses an unknown action without a request. It
-	// is no error to cancel a downgrade if there is none.
+	// Downgrade validates, starts or cancels a downgrade of the cluster; action says which. version
+	// is the version to downgrade to, such as "3.6.0". The answer has the cluster's version.
+	// Downgrade returns [rpctypes.ErrInvalidDowngradeTargetVersion],
+	// [rpctypes.ErrDowngradeInProcess] or [rpctypes.ErrWrongDowngradeVersionFormat]. For an unknown
+	// action it returns an error and sends nothing. DowngradeCancel returns no error if no
+	// downgrade is under way.
 	Downgrade(
 		ctx context.Context, action DowngradeAction, version string,
 	) (*DowngradeResponse, error)
@@ -116,8 +118,8 @@ type Maintenance interface {
 
 type maintenance struct {
 	remote pb.MaintenanceClient
-	client *Client // may be nil; calls for an endpoint end when it is closed
-	dials  bool    // calls for an endpoint have a connection of their own; client is not nil
+	client *Client // may be nil; calls with an endpoint end when it is closed
+	dials  bool    // each call with an endpoint makes a connection to it; client is not nil
 }
 
 // NewMaintenance returns a Maintenance that sends its requests through c. c itself embeds one.
@@ -126,8 +128,8 @@ func NewMaintenance(c *Client) Maintenance {
 }
 
 // NewMaintenanceFromMaintenanceClient returns a Maintenance that sends all requests through remote,
-// which may lead to a server in the same process. Its methods ignore the endpoint that they are
-// given. Calls for an endpoint end when c is closed; c may be nil.
+// which may lead to a server in the same process. Its methods ignore their argument endpoint. Calls
+// with an endpoint end when c is closed; c may be nil.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	return &maintenance{remote: remote, client: c}
 }
@@ -171,9 +173,9 @@ func (m *maintenance) alarm(ctx context.Context, req *pb.AlarmRequest) (*AlarmRe
 	return (*AlarmResponse)(resp), err
 }
 
-// askMember makes one request to the member at endpoint, and returns its answer. It retries as a
-// client with a single endpoint does, because no other member can answer. The request also ends
-// when the client is closed, although its connection is not the client's.
+// askMember sends one request to the member at endpoint, and returns the member's answer. It
+// retries like a client with a single endpoint, because no other member can answer. The request
+// also ends when the client is closed, although the connection is not the client's.
 func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint string,
 	method func(pb.MaintenanceClient, context.Context, *Req, ...grpc.CallOption) (*Resp, error),
 	req *Req,

@@ -9,15 +9,13 @@ import (
 // watch. [KV.Do] runs an Op. [Txn] and [OpTxn] put Ops into a transaction.
 //
 // An Op is a value and can be run any number of times. Copies of an Op share its byte slices and,
-// for a transaction, its parts. The methods of the client do not write to them, and a caller must
-// not while a copy is in use.
+// for a transaction, its conditions and ops. The client does not change the shared data, and a
+// caller must not change them while a copy is in use.
 type Op struct {
 	kind opKind
 
-	// the key, or the first key of a range; and the key after the last one of the range. An end of
-	// "\x00" is the end of the key space
-	key []byte
-	end []byte
+	key []byte // the key, or the first key of a range
+	end []byte // the key after the last one of the range; "\x00" means the end of the key space
 
 	// get; a watch uses rev, too
 	limit        int64
@@ -87,8 +85,8 @@ func (k opKind) String() string {
 	return fmt.Sprintf("op of unknown kind %d", uint8(k))
 }
 
-// NewOp returns an Op without a kind and a key. No method runs it. Code that wraps a [KV] or a
-// [Watcher] applies options to it to find out which options were given.
+// NewOp returns an empty Op, which no method runs. Code that wraps a [KV] or a [Watcher] applies
+// options to it to find out which options were given.
 func NewOp() *Op { return &Op{} }
 
 // OpGet returns the Op of [KV.Get]: a get of key or, with [WithRange], [WithPrefix] or
@@ -123,7 +121,7 @@ func OpDelete(key string, opts ...OpOption) Op {
 }
 
 // OpWatch returns the Op that [Watcher.Watch] makes of its arguments. Code that wraps a Watcher
-// uses it to read these arguments. [KV.Do] and [Txn] refuse it.
+// calls OpWatch to find out which options were given. [KV.Do] and [Txn] refuse the Op.
 //
 // It panics if [WithPrefix] and [WithFromKey] are both given, and for an option that asks for a
 // lease or a read: [WithLease], [WithLimit], [WithSort], [WithSerializable], [WithCountOnly] and
@@ -133,14 +131,14 @@ func OpWatch(key string, opts ...OpOption) Op {
 }
 
 // OpTxn returns a transaction as an Op, for [KV.Do] and for nesting in another transaction. If all
-// cmps hold, or there are none, thenOps run; otherwise elseOps run. The Op keeps the three slices,
-// without a copy.
+// cmps hold, or there are no cmps, thenOps run; otherwise elseOps run. The Op keeps the three
+// slices without copying them.
 func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 	return Op{kind: kindTxn, txn: &txnParts{cmps: cmps, thenOps: thenOps, elseOps: elseOps}}
 }
 
-// with returns op with opts applied. It does not call apply without options, because that costs an
-// allocation.
+// with returns op with opts applied. Without options it does not call apply, because apply moves op
+// to the heap.
 func (op Op) with(opts []OpOption) Op {
 	if len(opts) == 0 {
 		return op
@@ -148,7 +146,8 @@ func (op Op) with(opts []OpOption) Op {
 	return op.apply(opts)
 }
 
-// apply calls each option once, in order. It panics if the kind of op refuses one of them.
+// apply calls each option once, in order, and returns the changed op. It panics if ops of this kind
+// refuse one of the options.
 func (op Op) apply(opts []OpOption) Op {
 	for _, opt := range opts {
 		opt(&op)
@@ -157,7 +156,7 @@ func (op Op) apply(opts []OpOption) Op {
 	return op
 }
 
-// mustBeValid panics if op has an option that the kind of op refuses.
+// mustBeValid panics if op has an option that ops of its kind refuse.
 func (op *Op) mustBeValid() {
 	if op.prefix && op.fromKey {
 		panic(fmt.Sprintf("etcdclient: WithPrefix() and WithFromKey() given to one %s: a range has one end", op.kind))
@@ -186,7 +185,8 @@ const (
 )
 
 // optionRule says which kinds of op refuse an option. args returns the arguments of the option in
-// parentheses, or "" if the option was not given or did not change its field.
+// parentheses, for the text of the panic. It returns "" if the option was not given, or left its
+// field at zero.
 type optionRule struct {
 	option    string
 	refusedBy kindSet
@@ -263,7 +263,7 @@ func (op Op) IsDelete() bool { return op.kind == kindDelete }
 func (op Op) IsTxn() bool { return op.kind == kindTxn }
 
 // Txn returns the comparisons, then-ops and else-ops of a transaction. For any other op all three
-// are nil. The slices are op's own.
+// are nil. The slices are not copies.
 func (op Op) Txn() ([]Cmp, []Op, []Op) {
 	if op.txn == nil {
 		return nil, nil, nil
@@ -271,24 +271,24 @@ func (op Op) Txn() ([]Cmp, []Op, []Op) {
 	return op.txn.cmps, op.txn.thenOps, op.txn.elseOps
 }
 
-// KeyBytes returns the key, or the first key of a range. The slice is op's own.
+// KeyBytes returns the key, or the first key of a range. The slice is not a copy.
 func (op Op) KeyBytes() []byte { return op.key }
 
-// WithKeyBytes replaces the key, or the first key of a range, by key, which is not copied. The
-// range's end does not change.
+// WithKeyBytes sets the key, or the first key of a range, to key, which is not copied. The end of
+// the range does not change.
 func (op *Op) WithKeyBytes(key []byte) { op.key = key }
 
 // RangeBytes returns the key after the last key of the range. It is empty if op is for a single
-// key, and "\x00" if the range has no upper bound. The slice is op's own.
+// key, and "\x00" if the range has no upper bound. The slice is not a copy.
 func (op Op) RangeBytes() []byte { return op.end }
 
-// WithRangeBytes replaces the key after the last key of the range by end, which is not copied.
+// WithRangeBytes sets the key after the last key of the range to end, which is not copied.
 func (op *Op) WithRangeBytes(end []byte) { op.end = end }
 
-// ValueBytes returns the value of a put. The slice is op's own.
+// ValueBytes returns the value of a put. The slice is not a copy.
 func (op Op) ValueBytes() []byte { return op.value }
 
-// WithValueBytes replaces the value of a put by v, which is not copied.
+// WithValueBytes sets the value of a put to v, which is not copied.
 func (op *Op) WithValueBytes(v []byte) { op.value = v }
 
 // Rev returns the revision of [WithRev].

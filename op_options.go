@@ -13,8 +13,8 @@ import (
 // [OpDelete] and [OpWatch] say which options they refuse.
 type OpOption func(*Op)
 
-// endOfKeys is the end of the key space if a range ends with it, and the lowest key if it is a key
-// (rpc.proto, RangeRequest.range_end).
+// endOfKeys, as the end of a range, means the end of the key space (rpc.proto,
+// RangeRequest.range_end). As a key, it is the lowest key.
 const endOfKeys = "\x00"
 
 // WithRange makes a get, a delete or a watch cover the keys from the given key up to but not
@@ -155,20 +155,20 @@ func WithKeysOnly() OpOption { return func(op *Op) { op.keysOnly = true } }
 // WithCountOnly makes a get return the number of keys, in GetResponse.Count, without the keys.
 func WithCountOnly() OpOption { return func(op *Op) { op.countOnly = true } }
 
-// WithMinModRev makes a get leave out keys last modified before revision rev. GetResponse.Count
-// includes them. 0, the default, means no bound.
+// WithMinModRev makes a get leave out keys that were last modified before revision rev. They are
+// still counted in GetResponse.Count. 0, the default, means no bound.
 func WithMinModRev(rev int64) OpOption { return func(op *Op) { op.minModRev = rev } }
 
-// WithMaxModRev makes a get leave out keys last modified after revision rev. GetResponse.Count
-// includes them. 0, the default, means no bound.
+// WithMaxModRev makes a get leave out keys that were last modified after revision rev. They are
+// still counted in GetResponse.Count. 0, the default, means no bound.
 func WithMaxModRev(rev int64) OpOption { return func(op *Op) { op.maxModRev = rev } }
 
-// WithMinCreateRev makes a get leave out keys created before revision rev. GetResponse.Count
-// includes them. 0, the default, means no bound.
+// WithMinCreateRev makes a get leave out keys that were created before revision rev. They are still
+// counted in GetResponse.Count. 0, the default, means no bound.
 func WithMinCreateRev(rev int64) OpOption { return func(op *Op) { op.minCreateRev = rev } }
 
-// WithMaxCreateRev makes a get leave out keys created after revision rev. GetResponse.Count
-// includes them. 0, the default, means no bound.
+// WithMaxCreateRev makes a get leave out keys that were created after revision rev. They are still
+// counted in GetResponse.Count. 0, the default, means no bound.
 func WithMaxCreateRev(rev int64) OpOption { return func(op *Op) { op.maxCreateRev = rev } }
 
 // WithFirstKey makes a get return the lowest of the keys that start with the given one.
@@ -203,17 +203,17 @@ func withTop(target SortTarget, order SortOrder) []OpOption {
 // [NoLease], the default, detaches the key from its lease.
 func WithLease(leaseID LeaseID) OpOption { return func(op *Op) { op.lease = leaseID } }
 
-// WithIgnoreValue makes a put keep the key's value. It fails with rpctypes.ErrKeyNotFound if there
-// is no such key, and with rpctypes.ErrValueProvided if the put has a value.
+// WithIgnoreValue makes a put keep the key's value. The put fails with rpctypes.ErrKeyNotFound if
+// there is no such key, and with rpctypes.ErrValueProvided if it has a value.
 func WithIgnoreValue() OpOption { return func(op *Op) { op.ignoreValue = true } }
 
-// WithIgnoreLease makes a put keep the key's lease. It fails with rpctypes.ErrKeyNotFound if there
-// is no such key, and with rpctypes.ErrLeaseProvided if [WithLease] is given too.
+// WithIgnoreLease makes a put keep the key's lease. The put fails with rpctypes.ErrKeyNotFound if
+// there is no such key, and with rpctypes.ErrLeaseProvided if [WithLease] is given, too.
 func WithIgnoreLease() OpOption { return func(op *Op) { op.ignoreLease = true } }
 
-// WithPrevKV makes a put return the key-value pair that it replaces, and a delete the pairs that it
-// deletes. It makes a watch send, with each event, the key-value pair as it was before the event,
-// unless that was compacted.
+// WithPrevKV makes a put return the key-value pair that it replaces, and makes a delete return the
+// pairs that it deletes. It makes a watch send, with each event, the key-value pair as it was
+// before the event, unless that pair was compacted.
 func WithPrevKV() OpOption { return func(op *Op) { op.prevKV = true } }
 
 // WithProgressNotify makes the server send progress notices to a watch that has no events, by
@@ -221,21 +221,21 @@ func WithPrevKV() OpOption { return func(op *Op) { op.prevKV = true } }
 // WatchResponse.IsProgressNotify reports whether a response is a notice.
 func WithProgressNotify() OpOption { return func(op *Op) { op.progressNotify = true } }
 
-// WithCreatedNotify makes a watch send one response with Created set, before any other, when the
-// server has confirmed the watch. The watch sends no second one when it resumes.
+// WithCreatedNotify makes a watch send a response with Created set when the server has confirmed
+// the watch. It is the first response of the watch, and is not repeated when the watch resumes.
 func WithCreatedNotify() OpOption { return func(op *Op) { op.createdNotify = true } }
 
-// WithFilterPut makes the server leave out put events. A revision with put events only is not
-// reported.
+// WithFilterPut makes the server leave put events out of a watch. The watch sends no response for a
+// revision that has only put events.
 func WithFilterPut() OpOption { return func(op *Op) { op.filterPut = true } }
 
-// WithFilterDelete makes the server leave out delete events. A revision with delete events only is
-// not reported.
+// WithFilterDelete makes the server leave delete events out of a watch. The watch sends no response
+// for a revision that has only delete events.
 func WithFilterDelete() OpOption { return func(op *Op) { op.filterDelete = true } }
 
 // WithFragment lets the server split the events of one revision into messages below its request
-// limit, 1.5 MiB by default, so that a watch survives a transaction of any size. The client merges
-// these messages: a watch delivers a whole revision in one response.
+// limit, 1.5 MiB by default. So a watch also delivers a transaction whose events are too large for
+// one message. The client merges these messages: a watch delivers a whole revision in one response.
 func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 
 // WithWatchBufLog makes the client log a warning while the consumer of a watch does not read its
@@ -243,10 +243,10 @@ func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 func WithWatchBufLog() OpOption { return func(op *Op) { op.watchBufLog = true } }
 
 // WithWatchBuffer limits how much the client keeps for a watch whose consumer does not read: bytes
-// of events, and a number of responses. When either limit is reached, the watch pauses on the
-// server. It resumes when the consumer has read everything that was kept. So memory is bounded, and
-// no event is lost unless its revision is compacted meanwhile. 0 or less means the default: 8 MiB
-// and 4,096 responses.
+// of events, and a number of responses. When either limit is reached, the client pauses the watch
+// on the server. The watch resumes when the consumer has read everything that was kept. So memory
+// is bounded, and no event is lost unless its revision is compacted meanwhile. For either argument,
+// 0 or less means the default: 8 MiB, and 4,096 responses.
 func WithWatchBuffer(bytes, responses int) OpOption {
 	return func(op *Op) {
 		op.watchBufferBytes = max(bytes, 0)

@@ -6,8 +6,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// The methods below return the request that is sent for an op. Requests share the byte slices of
-// the op.
+// Each method below returns the request that is sent for an op. The request shares the byte slices
+// of the op.
 
 func (op *Op) rangeRequest() *pb.RangeRequest {
 	return &pb.RangeRequest{

@@ -21,9 +21,10 @@ func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient
 // RetryAuthClient is RetryKVClient for users and roles.
 func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.rpc) }
 
-// RetryMaintenanceClient is RetryKVClient for maintenance, on conn, which may be one that c.Dial
-// made; nil means the client's own connection. The stub also ends with conn. If neither New nor
-// Dial made conn, a request that changes something is not sent again after a failure to connect.
+// RetryMaintenanceClient is RetryKVClient for maintenance. Its requests go over conn, which may be
+// a connection that c.Dial made; nil means the client's own connection. The stub also ends with
+// conn. If neither New nor Dial made conn, a request that changes something is not sent again after
+// a failure to connect.
 func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
 	if conn == nil {
 		return pb.NewMaintenanceClient(c.rpc)

@@ -52,8 +52,8 @@ type snapshotReader struct {
 	err  error  // the error that ended the stream; every later Read returns it
 }
 
-// Read copies from the part that was received last. If no byte of that part is left, Read receives
-// the next one.
+// Read copies bytes of the part that was received last. If all bytes of that part were read, Read
+// first receives the next part.
 func (r *snapshotReader) Read(p []byte) (int, error) {
 	for r.err == nil && len(r.rest) == 0 && len(p) > 0 {
 		part, err := r.stream.Recv()
@@ -74,8 +74,7 @@ func (r *snapshotReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// end frees the stream and makes err, converted by toErr, the result of every later Read. It
-// returns the converted error.
+// end ends the stream and returns err, converted by toErr. Every later Read returns that error.
 func (r *snapshotReader) end(err error) error {
 	if !errors.Is(err, io.EOF) {
 		err = toErr(r.ctx, err)

@@ -15,11 +15,11 @@ import (
 //
 // The server evaluates the conditions and runs the ops in one step: no other write comes between
 // them, and all writes of a transaction have one revision. A transaction that writes a key twice is
-// refused (rpctypes.ErrDuplicateKey). [OpTxn] nests one transaction in another; the conditions of
-// both are decided before the first op runs.
+// refused (rpctypes.ErrDuplicateKey). [OpTxn] nests one transaction in another; the server
+// evaluates the conditions of both before it runs the first op.
 //
-// If, Then and Else may each be left out, and may be called once, in this order; otherwise they
-// panic. The methods are safe for concurrent use.
+// If, Then and Else may each be left out. Each may be called once, and they must be called in this
+// order; otherwise they panic. The methods are safe for concurrent use.
 type Txn interface {
 	// If sets the conditions. The then-ops run if all conditions hold or there are none, otherwise
 	// the else-ops.
@@ -39,12 +39,13 @@ type Txn interface {
 	// gets, or if it is certain that it was not applied. Commit sends nothing and returns an error
 	// if the transaction holds a watch, an empty Op, or a sort that the protocol does not know
 	// (rpctypes.ErrInvalidSortOption). A second call of Commit sends the transaction again. If the
-	// error of the first call leaves open whether the transaction was applied, only its conditions
-	// prevent that it is applied twice.
+	// error of the first call leaves open whether the transaction was applied, the second call may
+	// apply it again, unless its conditions prevent that.
 	Commit() (*TxnResponse, error)
 }
 
-// txnStep is one of the methods that build a transaction, in their order.
+// txnStep is one of the methods that build a transaction. The constants are in the order in which
+// the methods may be called.
 type txnStep uint8
 
 const (
@@ -71,8 +72,8 @@ func (t *txn) If(cs ...Cmp) Txn   { return add(t, stepIf, &t.parts.cmps, cs) }
 func (t *txn) Then(ops ...Op) Txn { return add(t, stepThen, &t.parts.thenOps, ops) }
 func (t *txn) Else(ops ...Op) Txn { return add(t, stepElse, &t.parts.elseOps, ops) }
 
-// add appends args to the list of a step, and returns t. It panics if the step or a later one was
-// already taken.
+// add appends args to list, the list of step, and returns t. It panics if the method of step, or of
+// a later step, was called before.
 func add[P any](t *txn, step txnStep, list *[]P, args []P) Txn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
