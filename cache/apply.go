@@ -197,6 +197,7 @@ func (ch *change) size() int64 { return changeOverhead + fill.Bytes(ch.Old) + fi
 
 // append makes an entry the newest of the log and of a view that is about to be published.
 func (c *Cache) append(next *view, e *entry) {
+	e.era = next.era
 	c.history.append(e)
 	next.last = e
 }

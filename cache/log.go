@@ -29,6 +29,7 @@ type entry struct {
 	changes     []change // in the order of their revisions
 	gap         bool     // the changes are a difference of states; what came between is unknown
 	size        int64    // bytes that count against WithHistory
+	era         int64    // of the views that have it; set when it is appended
 	next        atomic.Pointer[entry]
 	dropped     atomic.Bool // it left the history: next may be cut, and a reader there is behind
 }
@@ -119,7 +120,7 @@ func (h *history) before(rev int64) *entry {
 	if later > 0 {
 		return h.entries[later-1]
 	}
-	e := &entry{first: h.oldest - 1, last: h.oldest - 1}
+	e := &entry{first: h.oldest - 1, last: h.oldest - 1, era: h.entries[0].era}
 	e.next.Store(h.entries[0])
 	return e
 }

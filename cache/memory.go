@@ -187,7 +187,7 @@ func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 		return keys, false
 	}
 	at := c.history.before(rev + 1)
-	if at == nil {
+	if at == nil || at.era != v.era { // the same revision of another era is another state
 		return keys, false
 	}
 	keys.Past = map[string]*mvccpb.KeyValue{}

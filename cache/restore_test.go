@@ -75,3 +75,31 @@ func TestAListAfterARestoreAsksForProgress(t *testing.T) {
 		require.Less(t, time.Since(start), time.Second)
 	})
 }
+
+// TestThePastIsOfTheViewsEra reads at a past revision from the state that it got before a restored
+// cluster came to that revision again.
+func TestThePastIsOfTheViewsEra(t *testing.T) {
+	c := costCache(t, 1<<20)
+	for range 5 {
+		c.change("a/before")
+	}
+	old := c.now()
+	restore := func(to int64) {
+		c.publish(func(next *view) {
+			next.revision, next.logged, next.era = to, to, next.era+1
+			c.append(next, &entry{first: old.revision + 1, last: to, gap: true})
+		})
+	}
+	_, ok := c.keysAt(old, old.revision-1)
+	require.True(t, ok)
+	restore(old.revision - 3)
+	_, ok = c.keysAt(old, old.revision-1)
+	require.False(t, ok)
+	for range 2 {
+		c.change("a/restored")
+	}
+	_, ok = c.keysAt(old, old.revision-2)
+	require.False(t, ok)
+	_, ok = c.keysAt(c.now(), old.revision-2)
+	require.True(t, ok)
+}
