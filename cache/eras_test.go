@@ -169,6 +169,29 @@ func TestKVSeesItsOwnWritesAfterARestore(t *testing.T) {
 	}
 }
 
+// TestKVSeesItsOwnWritesWhileAnEraEnds writes after the cluster was found to be restored and has
+// passed the revision of the old copy. The new copy is older than the write, as it may be while the
+// watch lags.
+func TestKVSeesItsOwnWritesWhileAnEraEnds(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		loseHistory(t, cluster, c)
+		old, kv := c.now(), c.KV()
+		c.replaced(old, "of the test")
+		for cluster.Revision() < old.revision {
+			mustPut(t, c.client, "b", "outside of the range")
+		}
+		_, err := kv.Put(t.Context(), "a/k", "1")
+		require.NoError(t, err)
+		_, err = c.await(t.Context(), func(v *view) bool { return v.era > old.era })
+		require.NoError(t, err)
+		c.publish(func(next *view) { next.tree, next.revision = old.tree, old.revision-1 })
+		c.startOver("of the test") // corrects the copy later
+		resp, err := kv.Get(t.Context(), "a/k", clientv3.WithSerializable())
+		require.NoError(t, err)
+		require.Equal(t, "1", string(resp.Kvs[0].Value))
+	})
+}
+
 // TestWritesOfALostHistoryAreNotWaitedFor has the old cluster acknowledge a write right before
 // it is restored to a revision before the write.
 func TestWritesOfALostHistoryAreNotWaitedFor(t *testing.T) {

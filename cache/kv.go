@@ -40,8 +40,31 @@ type kv struct {
 	floor floor
 }
 
-// floor is the newest write of a KV, which its later reads must show.
-type floor struct{ era, revision int64 }
+// floor is what the later reads of a KV must show, because the KV wrote it: in a view of the era,
+// everything up to the revision and everything that was acknowledged before a moment. A view of a
+// later era has it.
+type floor struct {
+	era, revision int64
+	at            time.Time
+}
+
+// shownBy reports whether a view is no older than f.
+func (f floor) shownBy(v *view) bool {
+	return v.synced() && (v.era > f.era ||
+		v.era == f.era && v.revision >= f.revision && !v.provenAt.Before(f.at))
+}
+
+// raise makes f demand what n does, too.
+func (f *floor) raise(n floor) {
+	if n.era > f.era {
+		*f = n
+	} else if n.era == f.era {
+		f.revision = max(f.revision, n.revision)
+		if n.at.After(f.at) {
+			f.at = n.at
+		}
+	}
+}
 
 // call returns a context for memory, and the call that it carries.
 func (k *kv) call(ctx context.Context) (context.Context, *call) {
@@ -57,20 +80,20 @@ func (k *kv) least() floor {
 }
 
 // wrote raises the floor after a write that has succeeded. It takes the header of the answer, and
-// the newest view of the moment at which the write was sent.
+// the newest view of the moment at which the write was sent. If the era of that view ends, or has
+// ended, the write may belong to it or to the next one, so its revision says nothing: only a
+// question shows when a copy of the next era has the write.
 func (k *kv) wrote(before *view, header *pb.ResponseHeader) {
 	if header.GetRevision() == 0 {
 		return
 	}
-	n := floor{before.era, header.GetRevision()}
-	if !k.c.sameEra(header, before) && before.leftBy(header) {
-		n.era++ // it has begun, or is about to
+	n := floor{era: before.era, revision: header.GetRevision()}
+	if !k.c.sameEra(header, before) {
+		n = floor{era: before.era + 1, at: time.Now()}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if n.era > k.floor.era || n.era == k.floor.era && n.revision > k.floor.revision {
-		k.floor = n
-	}
+	k.floor.raise(n)
 }
 
 func (k *kv) Put(
@@ -202,21 +225,21 @@ func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 	if call, ok := ctx.Value(callKey{}).(*call); ok {
 		least = call.floor
 	}
-	shows := func(v *view) bool {
-		return v.synced() && (v.era > least.era ||
-			v.era == least.era && v.revision >= least.revision)
-	}
-	if v := c.now(); v.err == nil && shows(v) {
+	if v := c.now(); v.err == nil && least.shownBy(v) {
 		return v, nil
 	}
 	// an era that ends takes the requests for progress with it
-	if v, err := c.await(ctx, func(v *view) bool { return v.era >= least.era }); err != nil {
+	v, err := c.await(ctx, func(v *view) bool { return v.era >= least.era })
+	if err == nil && v.provenAt.Before(least.at) {
+		v, err = c.provenSince(ctx, least.at)
+	}
+	if err != nil {
 		return v, err
 	}
 	c.waitFor(1)
 	defer c.waitFor(-1)
 	c.reach(least.revision)
-	return c.await(ctx, shows)
+	return c.await(ctx, least.shownBy)
 }
 
 func (k *kv) Txn(ctx context.Context) clientv3.Txn {

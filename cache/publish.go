@@ -132,12 +132,6 @@ func (c *Cache) sameEraLocked(header *pb.ResponseHeader, before *view) bool {
 	return false
 }
 
-// leftBy reports whether an answer to a request that was sent after the view shows by itself that
-// the era of the view has ended.
-func (v *view) leftBy(header *pb.ResponseHeader) bool {
-	return otherCluster(v.origin, header) || header.GetRevision() < v.revision
-}
-
 // otherCluster reports whether a header comes from another cluster than o. A server that sends no
 // cluster id cannot be told apart.
 func otherCluster(o origin, header *pb.ResponseHeader) bool {
