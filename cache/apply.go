@@ -31,7 +31,7 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 			n.revision = max(n.revision, n.passed)
 		}
 		if n.wrong || n.late != nil && n.passed > v.revision {
-			f.c.startOver("the copy had passed the revision of an event before the event came")
+			f.c.replaced(v, "the copy had passed the revision of an event before the event came")
 			return errListAgain
 		}
 		if err := f.c.tooLarge(n.bytes); err != nil {

@@ -83,7 +83,7 @@ func (c *Cache) auditView(v *view) error {
 		return nil
 	}
 	c.counts.differences.Add(1)
-	c.startOver(fmt.Sprintf("the copy has %d keys at revision %d, and the server %d",
+	c.replaced(v, fmt.Sprintf("the copy has %d keys at revision %d, and the server %d",
 		v.tree.Len(), v.revision, resp.Count))
 	return nil
 }
@@ -95,7 +95,8 @@ func (c *Cache) listing() bool {
 	return c.list.wanted
 }
 
-// replaced begins a new era, unless that has been done since the view v.
+// replaced begins a new era, unless that has been done since the view v: the range is listed, and
+// no answer proves a view before that one has come.
 func (c *Cache) replaced(v *view, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

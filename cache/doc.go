@@ -60,7 +60,8 @@
 //
 //   - The tree of a view is the state of the range at exactly its revision.
 //   - Within an era, revisions and ProvenAt of views never go back. An era ends when the cluster is
-//     replaced or restored.
+//     replaced or restored, or when the copy is found to be wrong. Until the list that begins the
+//     next one is there, no view is proven: Fresh waits.
 //   - The watch has passed revision r when it delivered an event of revision r or later, which
 //     comes with all events of its revision, or a notice of progress at r or later from a server
 //     that is known to send them in order.

@@ -211,6 +211,30 @@ func TestAuditFindsAKeyTooMany(t *testing.T) {
 	})
 }
 
+// TestACopyThatIsWrongIsNotFresh reads while the range is listed because an audit has found the
+// copy to be wrong.
+func TestACopyThatIsWrongIsNotFresh(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		mustPut(t, c.client, "a/x", "1")
+		_, err := c.Fresh(t.Context(), 0)
+		require.NoError(t, err)
+		c.publish(func(next *view) {
+			next.tree = next.tree.Set(&pair{Key: []byte("a/wrong"), ModRevision: 1})
+		})
+		cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+			if call.Request.(*pb.RangeRequest).Limit > 0 {
+				return etcdfake.Delay(5 * time.Second)
+			}
+			return etcdfake.Pass()
+		})
+		require.NoError(t, c.auditOnce())
+		require.EqualValues(t, 1, c.Status().Differences)
+		s, err := c.Fresh(t.Context(), 0)
+		require.NoError(t, err)
+		require.Equal(t, map[string]string{"a/x": "1"}, contents(s))
+	})
+}
+
 // TestAuditSurvivesCompactions shows that an audit whose revision is compacted goes on with a later
 // one, also if nothing in the range changes.
 func TestAuditSurvivesCompactions(t *testing.T) {

@@ -19,7 +19,7 @@ type view struct {
 	confirmed    int64     // the greatest revision that a proof has moved a view to
 	provenAt     time.Time // every write that was acknowledged before it is in the tree
 	origin       origin
-	era          int64         // how often the cluster was replaced or restored
+	era          int64         // how often the copy was of another cluster, of a past, or wrong
 	lists        int64         // how often the whole range was read
 	bytes        int64         // of keys and values
 	last         *entry        // the newest entry of the log; never nil
