@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -204,9 +205,23 @@ func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 func (c *Cache) count(ctx context.Context) (*pb.ResponseHeader, error) {
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()
-	resp, err := c.client.Get(ctx, c.opts.from, clientv3.WithCountOnly())
+	resp, err := c.get(ctx, c.opts.from, clientv3.WithCountOnly())
 	if err != nil {
 		return nil, err
 	}
 	return resp.Header, nil
+}
+
+// errNoHeader is the error of an answer that does not say at which revision it was made.
+var errNoHeader = errors.New("the server's answer has no header")
+
+// get is a read of the client. All answers to the cache's own reads have a header.
+func (c *Cache) get(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
+	resp, err := c.client.Get(ctx, key, opts...)
+	if err == nil && resp.Header == nil {
+		err = errNoHeader
+	}
+	return resp, err
 }

@@ -73,7 +73,7 @@ func (c *Cache) auditView(v *view) error {
 	ctx, cancel := context.WithTimeout(c.ctx, auditTimeout)
 	defer cancel()
 	sentAt := time.Now()
-	resp, err := c.client.Get(ctx, c.opts.from, clientv3.WithRange(c.opts.end),
+	resp, err := c.get(ctx, c.opts.from, clientv3.WithRange(c.opts.end),
 		clientv3.WithCountOnly(), clientv3.WithRev(v.revision))
 	if err != nil {
 		return err

@@ -270,7 +270,7 @@ func (r *reader) grow(page *clientv3.GetResponse) {
 func (r *reader) request(from string, timeout time.Duration) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, timeout)
 	defer cancel()
-	return r.c.client.Get(ctx, from, r.options(clientv3.WithLimit(int64(r.size)))...)
+	return r.c.get(ctx, from, r.options(clientv3.WithLimit(int64(r.size)))...)
 }
 
 // options returns the options of a request for keys up to the end of the range.

@@ -45,7 +45,7 @@ func (c *Cache) prove() error {
 // changedSince reads the keys that have changed after a revision, without their values, and the
 // number of all keys of the range.
 func (c *Cache) changedSince(ctx context.Context, rev int64) (*clientv3.GetResponse, error) {
-	return c.client.Get(ctx, c.opts.from, clientv3.WithRange(c.opts.end),
+	return c.get(ctx, c.opts.from, clientv3.WithRange(c.opts.end),
 		clientv3.WithKeysOnly(), clientv3.WithMinModRev(rev+1))
 }
 

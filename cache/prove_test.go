@@ -140,3 +140,25 @@ func TestProofsHoldUnderWrites(t *testing.T) {
 		}
 	})
 }
+
+// TestAnswersWithoutHeadersAreErrors has a server leave out what every server sends.
+func TestAnswersWithoutHeadersAreErrors(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {
+			return etcdfake.Answer(&pb.RangeResponse{})
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := c.Fresh(ctx, 0)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Error(t, c.auditOnce())
+		c.startOver("of the test")
+		time.Sleep(time.Minute)
+		require.Zero(t, c.now().era)
+		cluster.On("Range", nil)
+		_, err = c.await(t.Context(), func(v *view) bool { return v.lists == 2 })
+		require.NoError(t, err)
+		_, err = c.Fresh(t.Context(), 0)
+		require.NoError(t, err)
+	})
+}

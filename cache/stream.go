@@ -88,7 +88,7 @@ func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more b
 func (r *reader) newestRevision(from string) *pb.ResponseHeader {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()
-	resp, err := r.c.client.Get(ctx, from, clientv3.WithCountOnly())
+	resp, err := r.c.get(ctx, from, clientv3.WithCountOnly())
 	if err != nil || resp.Header.Revision < r.least {
 		return nil
 	}
