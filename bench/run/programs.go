@@ -15,9 +15,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
+	"go.etcd.io/etcd/client/v3/internal/testkit/gobuild"
 )
-
-const clientModule = "go.etcd.io/etcd/client/v3"
 
 // programs is the directory with what buildAll built.
 type programs string
@@ -27,53 +26,22 @@ func (p programs) path(name string) string { return filepath.Join(string(p), nam
 // buildAll builds the server, and the client program with each client.
 func buildAll(ctx context.Context, scratch string) (programs, error) {
 	p := programs(scratch)
-	modfile, err := publishedModfile(ctx, scratch)
+	own, err := gobuild.Own(ctx, ".")
+	if err != nil {
+		return p, fmt.Errorf("%w; run in the directory of the bench module", err)
+	}
+	sums := filepath.Join("..", "tools", "go.sum")
+	published, err := gobuild.Published(ctx, ".", scratch, sums)
 	if err != nil {
 		return p, err
 	}
-	for _, args := range [][]string{
-		{"build", "-o", p.path("server"), "./server"},
-		{"build", "-o", p.path(figures.This), "./client"},
-		{"build", "-mod=mod", "-modfile", modfile, "-o", p.path(figures.Published), "./client"},
-	} {
-		if err := goCommand(ctx, args...); err != nil {
-			return p, err
-		}
+	if err := own.Build(ctx, "./server", p.path("server")); err != nil {
+		return p, err
 	}
-	return p, nil
-}
-
-// publishedModfile writes a copy of go.mod that does not replace the published client. The go
-// command adds what that client requires; the checksums are in the go.sum of tools/.
-func publishedModfile(ctx context.Context, scratch string) (string, error) {
-	modfile := filepath.Join(scratch, "published.mod")
-	mod, err := os.ReadFile("go.mod")
-	if err != nil {
-		return "", fmt.Errorf("%w; run in the directory of the bench module", err)
+	if err := own.Build(ctx, "./client", p.path(figures.This)); err != nil {
+		return p, err
 	}
-	if err := os.WriteFile(modfile, mod, 0o644); err != nil {
-		return "", err
-	}
-	var sums []byte
-	for _, file := range []string{"go.sum", filepath.Join("..", "tools", "go.sum")} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return "", err
-		}
-		sums = append(sums, text...)
-	}
-	if err := os.WriteFile(filepath.Join(scratch, "published.sum"), sums, 0o644); err != nil {
-		return "", err
-	}
-	return modfile, goCommand(ctx, "mod", "edit", "-dropreplace="+clientModule, modfile)
-}
-
-func goCommand(ctx context.Context, args ...string) error {
-	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return nil
+	return p, published.Build(ctx, "./client", p.path(figures.Published))
 }
 
 // server is a running server with canned answers.

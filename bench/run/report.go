@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
+	"go.etcd.io/etcd/client/v3/internal/testkit/gobuild"
 )
 
 // metric is a figure of an operation.
@@ -53,7 +54,7 @@ func (r *results) report(ctx context.Context, t table) (string, error) {
 	return fmt.Sprintf("# Figures: %s\n\n%s `docs/performance.md` says how it is measured.\n\n"+
 		"%s, %d CPUs, %s; this client at %s, published %s, gRPC %s, protobuf %s; "+
 		"medians of %d rounds.\n\n%s", t.name, t.about, cpuModel(), runtime.NumCPU(),
-		versions["go"], commit(ctx), versions[clientModule], versions["google.golang.org/grpc"],
+		versions["go"], commit(ctx), versions[gobuild.Client], versions["google.golang.org/grpc"],
 		versions["google.golang.org/protobuf"], fewestRounds(comparisons),
 		t.report(comparisons)), nil
 }
@@ -189,7 +190,7 @@ func (r *results) versions() (map[string]string, error) {
 	}
 	for _, s := range r.samples {
 		for module, version := range s.Versions {
-			isClient := module == clientModule && s.Contender != figures.Published
+			isClient := module == gobuild.Client && s.Contender != figures.Published
 			if isClient && version == want[module] {
 				return nil, fmt.Errorf("%s was built with the published client", s.Contender)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
+	"go.etcd.io/etcd/client/v3/internal/testkit/gobuild"
 )
 
 func TestBadFlagsAreRefused(t *testing.T) {
@@ -52,9 +53,9 @@ func twoRounds(cpu map[string][2]time.Duration) *results {
 
 func someVersions(contender string) map[string]string {
 	if contender == figures.Published {
-		return map[string]string{clientModule: "v3.7.3", "go": "go1"}
+		return map[string]string{gobuild.Client: "v3.7.3", "go": "go1"}
 	}
-	return map[string]string{clientModule: "(devel)", "go": "go1"}
+	return map[string]string{gobuild.Client: "(devel)", "go": "go1"}
 }
 
 var someCPU = map[string][2]time.Duration{
@@ -97,7 +98,7 @@ func TestReportRefusesBuildsThatDiffer(t *testing.T) {
 	require.ErrorContains(t, err, "this was built with go go2, published with go1")
 
 	r = twoRounds(someCPU)
-	r.samples[0].Versions[clientModule] = "v3.7.3"
+	r.samples[0].Versions[gobuild.Client] = "v3.7.3"
 	_, err = r.report(context.Background(), costTable)
 	require.ErrorContains(t, err, "this was built with the published client")
 

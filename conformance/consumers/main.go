@@ -22,7 +22,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"go.etcd.io/etcd/client/v3/conformance/internal/build"
+	"go.etcd.io/etcd/client/v3/internal/testkit/gobuild"
 )
 
 func main() {
@@ -100,23 +100,23 @@ func consumers(ctx context.Context, out io.Writer, verbose bool) (int, error) {
 func builds(ctx context.Context, scratch string) (own, published programs, err error) {
 	own, published = programs(filepath.Join(scratch, "own")),
 		programs(filepath.Join(scratch, "published"))
-	m, err := build.Own(ctx, ".")
+	m, err := gobuild.Own(ctx, ".")
 	if err != nil {
 		return "", "", err
 	}
 	if err := own.build(ctx, m); err != nil {
 		return "", "", err
 	}
-	m, err = build.Published(ctx, ".", scratch, filepath.Join("..", "tools", "go.sum"))
+	m, err = gobuild.Published(ctx, ".", scratch, filepath.Join("..", "tools", "go.sum"))
 	if err != nil {
 		return "", "", err
 	}
 	return own, published, published.build(ctx, m)
 }
 
-func (p programs) build(ctx context.Context, m build.Module) error {
+func (p programs) build(ctx context.Context, m gobuild.Module) error {
 	return cmp.Or(m.Build(ctx, "go.etcd.io/etcd/etcdctl/v3", p.etcdctl()),
-		m.Build(ctx, build.Client+"/conformance/consumers/doublebarrier", p.doubleBarrier()),
+		m.Build(ctx, gobuild.Client+"/conformance/consumers/doublebarrier", p.doubleBarrier()),
 		m.Build(ctx, "go.etcd.io/etcd/server/v3", p.proxy()))
 }
 

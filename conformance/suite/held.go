@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"go.etcd.io/etcd/client/v3/conformance/internal/build"
+	"go.etcd.io/etcd/client/v3/internal/testkit/gobuild"
 )
 
 // heldUpBy is in the output of a test of the etcd project that skips itself because a goroutine of
@@ -38,7 +38,7 @@ func (r *result) heldUp() (again []string) {
 
 // completed runs each test that was held up again in a process of its own, and puts the result into
 // res.
-func completed(ctx context.Context, mod build.Module, res *result, o options) error {
+func completed(ctx context.Context, mod gobuild.Module, res *result, o options) error {
 	for _, name := range res.heldUp() {
 		fmt.Fprintln(os.Stderr, "did not start, and is started by itself:", res.story(name))
 		o.run = exactly(name)

@@ -29,7 +29,7 @@ import (
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/client/v3/conformance/internal/build"
+	"go.etcd.io/etcd/client/v3/internal/testkit/gobuild"
 )
 
 type options struct {
@@ -101,13 +101,13 @@ func suite(ctx context.Context, out io.Writer, o options) (bool, error) {
 }
 
 // module returns the module that the tests are built in.
-func module(ctx context.Context, o options, scratch string) (build.Module, error) {
-	var mod build.Module
+func module(ctx context.Context, o options, scratch string) (gobuild.Module, error) {
+	var mod gobuild.Module
 	var err error
 	if o.published {
-		mod, err = build.Published(ctx, ".", scratch, filepath.Join("..", "tools", "go.sum"))
+		mod, err = gobuild.Published(ctx, ".", scratch, filepath.Join("..", "tools", "go.sum"))
 	} else {
-		mod, err = build.Own(ctx, ".")
+		mod, err = gobuild.Own(ctx, ".")
 	}
 	if err == nil && o.mode.without != "" {
 		mod, err = mod.Without(ctx, scratch, testsModule, o.mode.without)
@@ -116,7 +116,7 @@ func module(ctx context.Context, o options, scratch string) (build.Module, error
 }
 
 // selected returns the packages to run. It returns an error if one does not exist.
-func selected(ctx context.Context, mod build.Module, o options) ([]string, error) {
+func selected(ctx context.Context, mod gobuild.Module, o options) ([]string, error) {
 	all, err := mod.Packages(ctx, o.mode.importPath("..."))
 	if err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func selected(ctx context.Context, mod build.Module, o options) ([]string, error
 }
 
 // test runs the tests of one package, and returns their result. A test that fails is no error.
-func test(ctx context.Context, mod build.Module, pkg string, o options) (*result, error) {
+func test(ctx context.Context, mod gobuild.Module, pkg string, o options) (*result, error) {
 	cmd := mod.Go(ctx, "test", "-json", "-count=1", "-timeout="+o.timeout.String(),
 		"-tags="+o.mode.tags, fmt.Sprintf("-race=%t", o.race), "-run="+o.run, pkg)
 	events, err := cmd.StdoutPipe()

@@ -15,6 +15,7 @@ import (
 
 	"go.etcd.io/etcd/client/v3/faults/internal/judge"
 	"go.etcd.io/etcd/client/v3/faults/internal/record"
+	"go.etcd.io/etcd/client/v3/internal/testkit/gobuild"
 )
 
 // Files that a run of all scenarios writes.
@@ -142,7 +143,7 @@ func report(ctx context.Context, scs []scenario, r results) string {
 		"%d CPUs, %s; this client at %s, published %s, gRPC %s; one run of each. It is chance "+
 		"whether the streams of watches and leases are at the member that fails, in one run of "+
 		"three; so the longest wait of a watch, and the leases lost, say little about one run.\n\n",
-		runtime.NumCPU(), versions["go"], commit(ctx), versions[clientModule],
+		runtime.NumCPU(), versions["go"], commit(ctx), versions[gobuild.Client],
 		versions["google.golang.org/grpc"])
 	b.WriteString("## Broken promises\n\n" + promises(all))
 	b.WriteString("\n## Scenarios\n\n")

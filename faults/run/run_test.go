@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/etcd/client/v3/faults/internal/judge"
 	"go.etcd.io/etcd/client/v3/faults/internal/record"
+	"go.etcd.io/etcd/client/v3/internal/testkit/gobuild"
 )
 
 // A judge that accepts everything would accept this client, too.
@@ -35,7 +36,7 @@ func TestJudgeFindsDefectsOfEitherClient(t *testing.T) {
 			f, versions, err := sc.run(t.Context(), p, test.contender, test.broken)
 			require.NoError(t, err)
 			require.True(t, test.found(f), line(sc, f))
-			own := versions[clientModule] == "(devel)"
+			own := versions[gobuild.Client] == "(devel)"
 			require.Equal(t, test.contender == record.This, own, versions)
 		})
 	}

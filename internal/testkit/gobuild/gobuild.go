@@ -1,6 +1,7 @@
-// Package build runs the go command in this module with one of two clients: that of this
-// repository, by which go.mod replaces the published one, or the published one, for comparison.
-package build
+// Package gobuild runs the go command in a module of this repository with one of two clients: that
+// of this repository, by which the module's go.mod replaces the published one, or the published one,
+// for comparison.
+package gobuild
 
 import (
 	"bytes"
@@ -15,7 +16,7 @@ import (
 // Client is the path of the client's module.
 const Client = "go.etcd.io/etcd/client/v3"
 
-// A Module is this module with one of the clients.
+// A Module is a module with one of the clients.
 type Module struct {
 	dir     string
 	modfile string // "" for the module's own go.mod
@@ -115,7 +116,8 @@ func (m Module) ClientUsed(ctx context.Context) (string, error) {
 func (m Module) Go(ctx context.Context, subcommand string, args ...string) *exec.Cmd {
 	all := []string{subcommand}
 	if m.modfile != "" {
-		all = append(all, "-modfile="+m.modfile)
+		// The copy of go.mod lacks what only the published client requires.
+		all = append(all, "-modfile="+m.modfile, "-mod=mod")
 	}
 	cmd := exec.CommandContext(ctx, "go", append(all, args...)...)
 	cmd.Dir = m.dir
