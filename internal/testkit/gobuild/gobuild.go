@@ -1,6 +1,6 @@
 // Package gobuild runs the go command in a module of this repository with one of two clients: that
-// of this repository, by which the module's go.mod replaces the published one, or the published one,
-// for comparison.
+// of this repository, by which the module's go.mod replaces the published one, or, for comparison,
+// the published one.
 package gobuild
 
 import (
