@@ -87,21 +87,85 @@ func TestQuietWatchesOnTheServerOutliveCompactions(t *testing.T) {
 // progress gets the events of its own key only.
 func TestQuietWatchesDoNotReadTheRange(t *testing.T) {
 	onEdge(t, func(e edge) {
-		var ofRange atomic.Int64
-		e.cluster.On("Watch", func(call *etcdfake.Call) etcdfake.Action {
-			create := call.Request.(*pb.WatchRequest).GetCreateRequest()
-			if create.GetStartRevision() == 2 && len(create.RangeEnd) > 0 {
-				ofRange.Add(1)
-			}
-			if create != nil && string(create.Key) == "a/quiet" {
-				return etcdfake.Delay(3 * time.Second)
-			}
-			return etcdfake.Pass()
-		})
+		ofRange := e.watchesOfRange(3*time.Second, etcdfake.Pass)
 		l := e.quietWatch()
 		e.askProgress()
 		require.Equal(e, []int64{e.cluster.Revision()}, l.Notices)
 		require.Zero(e, ofRange.Load(), "watches of the whole range")
+		e.requireChange(l)
+	}, WithHistory(0))
+}
+
+// watchesOfRange counts the watches of the whole range from revision 2 on. The server takes some
+// time to create the quiet watch, and does with requests for progress what an action says.
+func (e edge) watchesOfRange(
+	create time.Duration, progress func() etcdfake.Action,
+) *atomic.Int64 {
+	n := &atomic.Int64{}
+	e.cluster.On("Watch", func(call *etcdfake.Call) etcdfake.Action {
+		req := call.Request.(*pb.WatchRequest)
+		switch w := req.GetCreateRequest(); {
+		case req.GetProgressRequest() != nil:
+			return progress()
+		case w.GetStartRevision() == 2 && len(w.RangeEnd) > 0:
+			n.Add(1)
+		case w != nil && string(w.Key) == "a/quiet":
+			return etcdfake.Delay(create)
+		}
+		return etcdfake.Pass()
+	})
+	return n
+}
+
+// TestSlowServersAreNotTakenForMute has a member answer requests for progress, and all others, some
+// seconds late, from before its version is known. No watch of the whole range is opened there.
+func TestSlowServersAreNotTakenForMute(t *testing.T) {
+	for _, lag := range []time.Duration{4 * time.Second, 10 * time.Second} {
+		t.Run(lag.String(), func(t *testing.T) {
+			onEdge(t, func(e edge) {
+				ofRange := e.watchesOfRange(0, etcdfake.Pass)
+				e.cluster.Member(0).Lag(lag)
+				v := &e.cache.asker.versions
+				v.mu.Lock()
+				clear(v.orders)
+				v.mu.Unlock()
+				l := e.quietWatch()
+				for range 5 {
+					e.put("elsewhere", "x")
+					e.askProgress()
+				}
+				require.Zero(e, ofRange.Load(), "watches of the whole range")
+				// Questions are given up after questionTimeout.
+				require.Equal(e, lag < questionTimeout, len(l.Notices) > 0)
+			}, WithHistory(0))
+		})
+	}
+}
+
+// TestSilenceOfAServerEnds has a server be silent for so long that the whole range is watched,
+// once. When it answers again, that watch ends.
+func TestSilenceOfAServerEnds(t *testing.T) {
+	onEdge(t, func(e edge) {
+		silent := atomic.Bool{}
+		silent.Store(true)
+		ofRange := e.watchesOfRange(0, func() etcdfake.Action {
+			if silent.Load() {
+				return etcdfake.Answer(&pb.WatchResponse{WatchId: 1 << 40}) // of no watch
+			}
+			return etcdfake.Pass()
+		})
+		e.put("elsewhere", "x")
+		e.cache.startOver("the log is to begin after the last change")
+		time.Sleep(time.Second)
+		l := e.follow(e.Context(), "a/quiet", clientv3.WithRev(2))
+		time.Sleep(5 * time.Minute)
+		require.EqualValues(e, 1, ofRange.Load())
+		require.Equal(e, 2, e.cluster.Member(0).Streams("Watch"))
+		silent.Store(false)
+		e.askProgress()
+		require.EqualValues(e, 1, ofRange.Load())
+		require.Equal(e, 1, e.cluster.Member(0).Streams("Watch"), "that of the cache")
+		require.Equal(e, []int64{e.cluster.Revision()}, l.Notices)
 		e.requireChange(l)
 	}, WithHistory(0))
 }

@@ -13,8 +13,10 @@ import (
 const sourceAsks = 500 * time.Millisecond
 
 // asksBeforeWide is how many requests for progress go without an answer before a source of one
-// watch also watches the whole range of the cache.
-const asksBeforeWide = 3
+// watch also watches the whole range of the cache. They take 30 seconds, in which a server answers
+// that is merely slow, also if the client opens its stream anew meanwhile. A wide watch would cost
+// such a server the events of the whole range.
+const asksBeforeWide = 60
 
 // clientClosed is why a watch ends whose source was closed without a reason.
 const clientClosed = "cache: the client is closed"
