@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -63,6 +64,34 @@ func TestCacheInRealTime(t *testing.T) {
 	}
 	require.NoError(t, w.Close())
 	for range past { // ends
+	}
+}
+
+// TestListsOfAnyServerInRealTime lists a range that is larger than the first page, from servers
+// with and without RangeStream.
+func TestListsOfAnyServerInRealTime(t *testing.T) {
+	for version, streams := range map[string]int{"3.7.3": 1, "3.6.1": 0} {
+		t.Run(version, func(t *testing.T) {
+			cluster := etcdfake.New(t, etcdfake.WithVersion(version))
+			client := cluster.Client()
+			for i := 0; i < 2*defaultPageSize; i += 100 {
+				var puts []clientv3.Op
+				for j := range 100 {
+					puts = append(puts, clientv3.OpPut(fmt.Sprintf("a/%05d", i+j), "x"))
+				}
+				_, err := client.Txn(t.Context()).Then(puts...).Commit()
+				require.NoError(t, err)
+			}
+			c, err := New(client, "a/")
+			require.NoError(t, err)
+			defer c.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			require.NoError(t, c.WaitSynced(ctx))
+			require.Equal(t, cluster.Dump("a/"), contents(c.Snapshot()))
+			require.Equal(t, streams, cluster.Calls("RangeStream"))
+			require.EqualValues(t, 1, c.Status().Lists)
+		})
 	}
 }
 

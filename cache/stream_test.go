@@ -239,6 +239,20 @@ func TestListGoesOnByPages(t *testing.T) {
 	}
 }
 
+// TestPiecesLargerThanTheClientTakes lists a range whose later pieces are over the client's limit
+// on responses.
+func TestPiecesLargerThanTheClientTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdfake.New(t)
+		fillRange(t, cluster, 300)
+		client := cluster.Client(func(cfg *clientv3.Config) { cfg.MaxCallRecvMsgSize = 2000 })
+		c := synced(t, client, "a/", pageOf(20))
+		require.Equal(t, cluster.Dump("a/"), contents(c.Snapshot()))
+		require.Equal(t, 1, cluster.Calls("RangeStream"))
+		require.EqualValues(t, 1, c.Status().Lists)
+	})
+}
+
 // TestPageSizeLeavesStreamsOut shows that with WithPageSize all requests are for pages of that
 // size.
 func TestPageSizeLeavesStreamsOut(t *testing.T) {
