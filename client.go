@@ -152,12 +152,9 @@ func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 func (c *Client) authenticate(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(origin.Client(ctx), c.cfg.DialTimeout)
 	defer cancel()
-	resp, err := pb.NewAuthClient(c.rpc).Authenticate(ctx,
+	resp, err := unary(ctx, RetryAuthClient(c).Authenticate,
 		&pb.AuthenticateRequest{Name: c.cfg.Username, Password: c.cfg.Password})
-	if err != nil {
-		return "", toErr(ctx, err)
-	}
-	return resp.GetToken(), nil
+	return resp.GetToken(), err
 }
 
 // connect parses the endpoints of the Config and makes the connection, which is closed when c.ctx

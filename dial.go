@@ -119,14 +119,8 @@ func same(v reflect.Value, own any) bool {
 	if v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
-	if !v.IsValid() || v.Type() != reflect.TypeOf(own) {
-		return false
-	}
-	switch v.Kind() {
-	case reflect.Func, reflect.Pointer:
-		return v.Pointer() == reflect.ValueOf(own).Pointer()
-	}
-	return false
+	return v.IsValid() && v.Type() == reflect.TypeOf(own) &&
+		v.Pointer() == reflect.ValueOf(own).Pointer()
 }
 
 // field returns the field called name of the struct v. It returns the zero Value if v is not a

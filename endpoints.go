@@ -149,10 +149,10 @@ func (c *Client) Sync(ctx context.Context) error {
 	if !c.made() {
 		return ErrNoAvailableEndpoints
 	}
-	resp, err := pb.NewClusterClient(c.rpc).MemberList(ctx,
+	resp, err := unary(ctx, RetryClusterClient(c).MemberList,
 		&pb.MemberListRequest{Linearizable: true})
 	if err != nil {
-		return toErr(ctx, err)
+		return err
 	}
 	var eps []string
 	for _, m := range resp.GetMembers() {

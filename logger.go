@@ -16,9 +16,6 @@ import (
 // envLogLevel names the environment variable that sets the log level.
 const envLogLevel = "ETCD_CLIENT_DEBUG"
 
-// loggerName is the name under which the client logs.
-const loggerName = "etcd-client"
-
 // ClientLogLevel returns the level that the environment variable ETCD_CLIENT_DEBUG asks for:
 // "debug", "info", "warn", "error", "dpanic", "panic" or "fatal". If the variable is empty or
 // "true", the level is info. For any other value the level is info, too, and package log prints a
@@ -61,7 +58,7 @@ func CreateDefaultZapLogger() (*zap.Logger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.Named(loggerName), nil
+	return l.Named("etcd-client"), nil
 }
 
 func (c *Client) makeLogger() (err error) {
