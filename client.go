@@ -56,11 +56,11 @@ type clientState struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	user   userOptions
-	rpc    grpc.ClientConnInterface // conn with retries, or unconnected; never nil
+	rpc    grpc.ClientConnInterface // conn with retries; unconnected{} without conn
 
 	// read-only after New; nil without a connection
 	creds    *endpoint.Credentials
-	tokens   *authtoken.Source // also nil without a token or user
+	tokens   *authtoken.Source // also nil if the Config has neither a token nor a user
 	conn     *grpc.ClientConn
 	resolver *resolver.Resolver
 	tracker  *balancer.Tracker

@@ -23,8 +23,9 @@ import (
 // A client sends some requests that the program did not ask for:
 //
 //	request                            when                               turned off by
-//	Health.Watch, Health.Check         connected; a member is silent      DisableProbes
-//	KV.Range of the key "\x00"         a member answers nothing           DisableProbes
+//	Health.Watch                       a member is connected              DisableProbes
+//	Health.Check                       a member is silent                 DisableProbes
+//	KV.Range of the key "\x00"         a member answers no request        DisableProbes
 //	progress requests on watches       a watch stream is idle             DisableProbes
 //	HTTP/2 pings                       DialKeepAliveTime is set           DialKeepAliveTime unset
 //	Auth.Authenticate                  in New; a token was refused        no Username
@@ -121,8 +122,8 @@ type Config struct {
 	DialOptions []grpc.DialOption
 
 	// Context is the parent of the client's context. When it ends, the client's streams end, its
-	// connection is closed, and its calls fail as after Client.Close. Close must still be called.
-	// Nil means a context that never ends.
+	// connection is closed, and its calls fail as they do after Client.Close. The program must
+	// still call Close. Nil means a context that never ends.
 	Context context.Context
 
 	// Logger receives the client's log entries. Nil means a logger made from LogConfig, or the

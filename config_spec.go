@@ -55,8 +55,8 @@ func (cfg *ConfigSpec) Clone() *ConfigSpec {
 // AuthConfig holds credentials: a user name with a password, or a token.
 type AuthConfig struct {
 	Username string `json:"username"` // the user who logs in
-	Password string `json:"password"` // of Username
-	Token    string `json:"token"`    // sent with requests instead of a login
+	Password string `json:"password"` // the password of Username
+	Token    string `json:"token"`    // sent with every request, instead of a login
 }
 
 // Empty reports whether no field is set.

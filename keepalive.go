@@ -37,8 +37,8 @@ var (
 	ErrLeaseRevoked = errors.New("etcdclient: lease was revoked")
 )
 
-// errNoAnswer is the error of a keepalive stream that the server ended with status OK before it
-// answered.
+// errNoAnswer is the error of a keepalive stream that the server ended with status OK without an
+// answer.
 var errNoAnswer = status.Error(codes.Unavailable,
 	"etcdclient: the keepalive stream ended without an answer")
 
@@ -103,8 +103,8 @@ func (e *KeepAliveEnd) Deadline() time.Time {
 	return time.Time{}
 }
 
-// renewed moves the deadline to ttl seconds after sent, unless the deadline is later. It must not
-// be called concurrently for one KeepAliveEnd.
+// renewed sets the deadline to ttl seconds after sent, unless it is later already. It must not be
+// called concurrently for one KeepAliveEnd.
 func (e *KeepAliveEnd) renewed(sent time.Time, ttl int64) {
 	deadline := sent.Add(time.Duration(min(ttl, MaxLeaseTTL)) * time.Second)
 	if deadline.After(e.Deadline()) {
@@ -175,9 +175,8 @@ func (l *lessor) KeepAlive(
 	err := l.keeper.KeepAlive(ctx, int64(id), &s.subscriber, s, requiresLeader(ctx))
 	if err != nil {
 		s.Close(err)
-		return s.ch, err
 	}
-	return s.ch, nil
+	return s.ch, err
 }
 
 func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error) {

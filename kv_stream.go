@@ -113,8 +113,8 @@ type getStream struct {
 	stop    context.CancelFunc      // ends ctx
 	client  context.Context         // ends with the client, a moment before ctx does
 
-	// pieces has room for one response, so that run can leave an error there although nothing
-	// reads. Only run sends on it and closes it.
+	// pieces has room for one piece, so that run can leave an error in it without a reader. Only
+	// run sends on it and closes it.
 	pieces chan RangeStreamResponse
 }
 

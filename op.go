@@ -161,8 +161,7 @@ func (op *Op) mustBeValid() {
 	if op.prefix && op.fromKey {
 		panic(fmt.Sprintf("etcdclient: WithPrefix() and WithFromKey() given to one %s: a range has one end", op.kind))
 	}
-	for i := range optionRules {
-		rule := &optionRules[i]
+	for _, rule := range &optionRules {
 		if rule.refusedBy&(1<<op.kind) == 0 {
 			continue
 		}

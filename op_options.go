@@ -67,10 +67,12 @@ func prefixEnd(prefix []byte) []byte {
 	return end
 }
 
-// IsOptsWithPrefix reports whether [WithPrefix] is among opts. It applies opts to an empty Op.
+// IsOptsWithPrefix reports whether [WithPrefix] is among opts. To find out, it applies opts to an
+// empty Op.
 func IsOptsWithPrefix(opts []OpOption) bool { return appliedToEmpty(opts).prefix }
 
-// IsOptsWithFromKey reports whether [WithFromKey] is among opts. It applies opts to an empty Op.
+// IsOptsWithFromKey reports whether [WithFromKey] is among opts. To find out, it applies opts to an
+// empty Op.
 func IsOptsWithFromKey(opts []OpOption) bool { return appliedToEmpty(opts).fromKey }
 
 func appliedToEmpty(opts []OpOption) *Op {
@@ -185,8 +187,8 @@ func WithFirstCreate() []OpOption { return withTop(SortByCreateRevision, SortAsc
 // the given one.
 func WithLastCreate() []OpOption { return withTop(SortByCreateRevision, SortDescend) }
 
-// WithFirstRev makes a get return the key that has gone longest without a modification, among the
-// keys that start with the given one.
+// WithFirstRev makes a get return the key whose last modification is the oldest, among the keys
+// that start with the given one.
 func WithFirstRev() []OpOption { return withTop(SortByModRevision, SortAscend) }
 
 // WithLastRev makes a get return the key that was modified last among the keys that start with the
