@@ -261,26 +261,6 @@ func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
 	return string(kvs[0].Key), nil
 }
 
-// look reads the contender's key and the key right before it, and returns the new position. It
-// returns ErrSessionExpired if the contender's key is gone.
-func (c contender) look(ctx context.Context, p position) (position, error) {
-	before := append(clientv3.WithLastCreate(), clientv3.WithMaxCreateRev(p.rev()-1))
-	resp, err := c.s.client.Txn(ctx).Then(clientv3.OpGet(c.key),
-		clientv3.OpGet(c.pfx, before...)).Commit()
-	if err != nil {
-		return position{}, err
-	}
-	own, ahead, err := c.readOwnAndOther(resp)
-	switch {
-	case err != nil:
-		return position{}, err
-	case own.GetCreateRevision() != p.rev():
-		return position{}, ErrSessionExpired
-	}
-	p.hdr, p.ahead, p.found = resp.Header, ahead, nil
-	return p, nil
-}
-
 // abandon ends the use of the key of p. If the key has no other users, it is deleted, and abandon
 // waits up to grace for that. If the cluster does not answer in time, the deletion goes on in the
 // background.
@@ -321,17 +301,28 @@ type waiter struct {
 	at      position
 }
 
-// look updates the contender's position. It returns the Change to wait for, or nil if the contender
-// is first. It returns ErrSessionExpired if the contender's key is gone.
+// look reads the contender's key and the key right before it, and updates the contender's position.
+// It returns the Change to wait for, or nil if the contender is first. It returns ErrSessionExpired
+// if the contender's key is gone.
 func (w *waiter) look(ctx context.Context) (await.Change, error) {
 	if w.ownGone {
 		return nil, ErrSessionExpired
 	}
-	p, err := w.c.look(ctx, w.at)
+	before := append(clientv3.WithLastCreate(), clientv3.WithMaxCreateRev(w.at.rev()-1))
+	resp, err := w.c.s.client.Txn(ctx).Then(clientv3.OpGet(w.c.key),
+		clientv3.OpGet(w.c.pfx, before...)).Commit()
 	if err != nil {
 		return nil, err
 	}
-	if w.at = p; p.ahead == "" {
+	own, ahead, err := w.c.readOwnAndOther(resp)
+	switch {
+	case err != nil:
+		return nil, err
+	case own.GetCreateRevision() != w.at.rev():
+		return nil, ErrSessionExpired
+	}
+	w.at.hdr, w.at.ahead, w.at.found = resp.Header, ahead, nil
+	if ahead == "" {
 		return nil, nil
 	}
 	return w.changed, nil
