@@ -18,33 +18,22 @@ type verifier struct {
 	to   io.Writer
 	hash hash.Hash
 	size int64
-	tail []byte // the last bytes written, up to sha256.Size, which are not in hash
+	tail []byte // the last sha256.Size bytes written, which are not in hash
 }
 
 func newVerifier(to io.Writer) *verifier {
-	return &verifier{to: to, hash: sha256.New(), tail: make([]byte, 0, sha256.Size)}
+	return &verifier{to: to, hash: sha256.New()}
 }
 
 func (v *verifier) Write(p []byte) (int, error) {
 	n, err := v.to.Write(p)
-	v.add(p[:n])
-	return n, err
-}
-
-// add appends p to tail, and hashes all bytes of tail except for the last sha256.Size, which stay
-// in tail.
-func (v *verifier) add(p []byte) {
-	v.size += int64(len(p))
-	excess := len(v.tail) + len(p) - sha256.Size
-	if excess <= 0 {
-		v.tail = append(v.tail, p...)
-		return
+	v.size += int64(n)
+	v.tail = append(v.tail, p[:n]...)
+	if excess := len(v.tail) - sha256.Size; excess > 0 {
+		v.hash.Write(v.tail[:excess])
+		v.tail = v.tail[:copy(v.tail, v.tail[excess:])]
 	}
-	fromTail := min(excess, len(v.tail))
-	v.hash.Write(v.tail[:fromTail])
-	v.tail = v.tail[:copy(v.tail, v.tail[fromTail:])]
-	v.hash.Write(p[:excess-fromTail])
-	v.tail = append(v.tail, p[excess-fromTail:]...)
+	return n, err
 }
 
 // check returns an error if the bytes written are not a complete, unaltered snapshot.
