@@ -174,14 +174,10 @@ func (k Client) Get(
 		return resp, err
 	}
 	kv, err := txnanswer.OnlyPair((*pb.RangeResponse)(got))
-	if err != nil {
+	if err = cmp.Or(err, checkHeader(got.Header)); err != nil {
 		return resp, err
 	}
-	rev, err := revision(got.Header)
-	if err != nil {
-		return resp, err
-	}
-	return GetResponse{KV: kv, Revision: rev}, nil
+	return GetResponse{KV: kv, Revision: got.Header.Revision}, nil
 }
 
 // List implements [Interface].
@@ -197,14 +193,11 @@ func (k Client) List(
 	if err != nil {
 		return resp, err
 	}
-	if err := txnanswer.CheckPairs(got.Kvs); err != nil {
-		return resp, err
-	}
-	rev, err := revision(got.Header)
+	err = cmp.Or(txnanswer.CheckPairs(got.Kvs), checkHeader(got.Header))
 	if err != nil {
 		return resp, err
 	}
-	return ListResponse{Kvs: got.Kvs, Count: got.Count, Revision: rev}, nil
+	return ListResponse{Kvs: got.Kvs, Count: got.Count, Revision: got.Header.Revision}, nil
 }
 
 // Count implements [Interface].
@@ -249,15 +242,12 @@ func (k Client) guarded(
 	}
 	var kv *mvccpb.KeyValue
 	if got.Succeeded || getOnFailure {
-		if kv, err = onlyAnswer(got, write); err != nil {
-			return resp, err
-		}
+		kv, err = onlyAnswer(got, write)
 	}
-	after, err := revision(got.Header)
-	if err != nil {
+	if err = cmp.Or(err, checkHeader(got.Header)); err != nil {
 		return resp, err
 	}
-	return PutResponse{KV: kv, Succeeded: got.Succeeded, Revision: after}, nil
+	return PutResponse{KV: kv, Succeeded: got.Succeeded, Revision: got.Header.Revision}, nil
 }
 
 // onlyAnswer checks that a transaction has one part, which is the response to write if the
@@ -283,9 +273,9 @@ func onlyAnswer(resp *clientv3.TxnResponse, write clientv3.Op) (*mvccpb.KeyValue
 	return nil, err
 }
 
-func revision(header *pb.ResponseHeader) (int64, error) {
+func checkHeader(header *pb.ResponseHeader) error {
 	if header == nil {
-		return 0, txnanswer.Errorf("no header")
+		return txnanswer.Errorf("no header")
 	}
-	return header.Revision, nil
+	return nil
 }
