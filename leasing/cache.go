@@ -83,22 +83,23 @@ func (c *cache) begin(key string) *ownership {
 	return c.addLocked(key, acquiring)
 }
 
-// beginRelease adds an ownership that is releasing an orphaned lease key, and returns it with isNew
-// set. The caller starts the ownership's goroutine. If the key has an ownership, the lease key is
-// not orphaned: beginRelease returns that ownership with isNew unset. Between epochs it returns
-// nil.
-func (c *cache) beginRelease(key string) (o *ownership, isNew bool) {
+// beginRelease adds an ownership that is releasing an orphaned lease key, and returns it. The
+// caller starts the ownership's goroutine. If the key has an ownership, the lease key is not
+// orphaned, and added is nil. change is closed when the key's ownership changes its state or ends.
+// Between epochs added and change are nil.
+func (c *cache) beginRelease(key string) (added *ownership, change <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if o := c.ownerships[key]; o != nil {
-		return o, false
+		return nil, o.change()
 	}
-	if o = c.addLocked(key, releasing); o == nil {
-		return nil, false
+	o := c.addLocked(key, releasing)
+	if o == nil {
+		return nil, nil
 	}
 	o.isUncertain = true
 	close(o.settled)
-	return o, true
+	return o, o.change()
 }
 
 // addLocked adds an ownership of a key and returns it. It returns nil between epochs and if the key
@@ -167,14 +168,6 @@ func (c *cache) removeLocked(o *ownership) {
 	o.stop()
 	delete(c.ownerships, o.key)
 	close(o.ended)
-}
-
-// change returns the channel that is closed when an ownership that is acquiring or releasing
-// changes its state or ends.
-func (c *cache) change(o *ownership) <-chan struct{} {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return o.change()
 }
 
 // startEpoch begins the epoch e. Keys can be acquired until endEpoch.

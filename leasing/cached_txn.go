@@ -122,12 +122,8 @@ func newTxnResponse(
 // isKnown reports whether satisfies can evaluate a condition: whether it has a target and an
 // operator that this client knows.
 func isKnown(c *pb.Compare) bool {
-	switch c.Target {
-	case pb.Compare_VALUE, pb.Compare_CREATE, pb.Compare_MOD, pb.Compare_VERSION, pb.Compare_LEASE:
-	default:
-		return false
-	}
-	return c.Result >= pb.Compare_EQUAL && c.Result <= pb.Compare_NOT_EQUAL
+	return c.Target >= pb.Compare_VERSION && c.Target <= pb.Compare_LEASE &&
+		c.Result >= pb.Compare_EQUAL && c.Result <= pb.Compare_NOT_EQUAL
 }
 
 // satisfies reports whether a condition, for which isKnown is true, is true of the key. If the key

@@ -163,20 +163,20 @@ func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 	return err
 }
 
-// releaseOrphan starts the release of a lease key that is attached to the epoch's lease and seems
-// to have no ownership. It returns the ownership that it adds for the release, or the ownership
-// that the key already has. It returns nil if the epoch has ended.
-func (ow *owner) releaseOrphan(key string) *ownership {
-	o, isNew := ow.cache.beginRelease(key)
-	if isNew {
+// releaseOrphan starts the release of a lease key that is attached to the epoch's lease, unless the
+// key has an ownership after all. It returns a channel that is closed when the key's ownership
+// changes its state or ends. It returns nil if the epoch has ended.
+func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
+	added, change := ow.cache.beginRelease(key)
+	if added != nil {
 		// Ends when the lease key is gone, or with its epoch. leasingKV.stop ends the epoch and
 		// waits.
 		go func() {
 			defer ow.cache.running.Done()
-			ow.release(o)
+			ow.release(added)
 		}()
 	}
-	return o
+	return change
 }
 
 // releaseOrphans looks for orphaned lease keys, if there may be any, and starts their release,

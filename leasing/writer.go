@@ -170,12 +170,12 @@ func (wr *writer) waitForOwners(
 ) (areReleased bool, err error) {
 	ours, others := wr.owners(resp, w)
 	for _, key := range ours {
-		o := wr.owner.releaseOrphan(key)
-		if o == nil {
+		change := wr.owner.releaseOrphan(key)
+		if change == nil {
 			continue
 		}
 		areReleased = true
-		if err := wait(ctx, wr.cache.change(o)); err != nil {
+		if err := wait(ctx, change); err != nil {
 			return false, err
 		}
 	}
