@@ -72,7 +72,12 @@ func NewKV(
 	if pfx == "" {
 		return nil, nil, errors.New("leasing: the prefix of the lease keys is empty")
 	}
-	l := newLeasingKV(cl, leasePrefix(pfx), opts)
+	leaseKeys := leasePrefix(pfx)
+	l := &leasingKV{kv: cl.KV, leaseKeys: leaseKeys, cache: newCache(leaseKeys),
+		sessions: newSessions(cl, opts)}
+	l.owner = &owner{kv: cl.KV, watcher: cl.Watcher, leases: cl.Lease, leaseKeys: leaseKeys,
+		cache: l.cache}
+	l.writer = &writer{l.owner}
 	first, err := l.sessions.open()
 	if err != nil {
 		l.sessions.discard(first)
@@ -83,18 +88,6 @@ func NewKV(
 	// Ends with the sessions' context, after the last session; stop waits for it.
 	l.sessions.running.Go(func() { l.sessions.serve(first, l.owner) })
 	return l, l.stop, nil
-}
-
-func newLeasingKV(
-	cl *clientv3.Client, leaseKeys leasePrefix, opts []concurrency.SessionOption,
-) *leasingKV {
-	l := &leasingKV{kv: cl.KV, leaseKeys: leaseKeys, cache: newCache(leaseKeys),
-		sessions: newSessions(cl, opts)}
-	l.owner = &owner{kv: cl.KV, watcher: cl.Watcher, leases: cl.Lease, leaseKeys: leaseKeys,
-		cache: l.cache}
-	l.writer = &writer{kv: cl.KV, watcher: cl.Watcher, leaseKeys: leaseKeys, cache: l.cache,
-		owner: l.owner}
-	return l
 }
 
 // stop ends all goroutines of the KV, and returns when they have ended. It ends the epoch before it

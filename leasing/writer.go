@@ -27,15 +27,9 @@ const (
 	maxAsked = 32
 )
 
-// writer runs operations that write, once no other client owns a key that they may write.
-type writer struct {
-	// read-only
-	kv        clientv3.KV
-	watcher   clientv3.Watcher
-	leaseKeys leasePrefix
-	cache     *cache
-	owner     *owner
-}
+// writer runs operations that write, once no other client owns a key that they may write. It shares
+// the fields of the owner, which releases orphaned lease keys for it.
+type writer struct{ *owner }
 
 // write runs op, which writes w, once no other client owns a key of w. It returns the response to
 // the transaction whose first operation is op.
@@ -170,7 +164,7 @@ func (wr *writer) waitForOwners(
 ) (areReleased bool, err error) {
 	ours, others := wr.owners(resp, w)
 	for _, key := range ours {
-		change := wr.owner.releaseOrphan(key)
+		change := wr.releaseOrphan(key)
 		if change == nil {
 			continue
 		}
