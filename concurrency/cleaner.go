@@ -19,7 +19,7 @@ import (
 type cleaner struct {
 	s    *session
 	key  string
-	wake chan struct{} // holds a token after the state of the key has changed
+	wake chan struct{} // holds one token after a change of the key's state
 }
 
 // run cleans up until nothing is left to do, until the server denies the key to the client, or
@@ -27,7 +27,7 @@ type cleaner struct {
 func (c *cleaner) run(ctx context.Context) {
 	err := await.Loop(ctx, nil, c.clean, func(err error) bool {
 		return ctx.Err() != nil ||
-			classify.IsHalt(ctx, err) && classify.IsRefusal(err) // "too many requests" passes
+			classify.IsHalt(ctx, err) && classify.IsRefusal(err) // "too many requests" is repeated
 	})
 	if err != nil {
 		c.s.note(c.key, func(k *key) {

@@ -48,7 +48,7 @@ const (
 type position struct {
 	hdr     *pb.ResponseHeader
 	version keystate.Version // of the contender's key
-	ahead   string           // the key before it: the nearest, or the first; "" if it is first
+	ahead   string           // a key before it, in most cases the nearest; "" if there is none
 	found   *mvccpb.KeyValue // the contender's key; nil if the transaction has created it
 
 	incarnation *keystate.Incarnation // record of the contender's key; counts the calls that use it
@@ -121,9 +121,10 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 	}
 }
 
-// tooLate returns the error for a put that has failed because the session has lost its lease, or
-// nil if it has failed for another reason. The cause of ctx alone does not show this: ctx may be
-// the context of another session or of its lock.
+// tooLate returns the error of a put that has failed because this session has lost its lease. It
+// returns nil if the put has failed for another reason. If the cause of ctx is ErrSessionExpired,
+// another session may have ended: ctx may be the context of that session or of its lock. So tooLate
+// asks this session.
 func (c contender) tooLate(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), ErrSessionExpired) {
 		return c.s.over()
@@ -281,7 +282,7 @@ func (c contender) waitForTurn(ctx context.Context, p position) (position, error
 	w := &waiter{c: c, ctx: clientv3.WithRequireLeader(ctx), at: p}
 	first := w.changed
 	if p.found != nil {
-		first = nil // look first: p.ahead need not be the key right before the contender's
+		first = nil // p.ahead is the first key of the queue; look finds the key to wait for
 	}
 	err := await.Loop(ctx, first, w.look, func(err error) bool {
 		return errors.Is(err, ErrSessionExpired) || classify.IsHalt(ctx, err)

@@ -239,8 +239,8 @@ func (m *Mutex) Rev() int64 {
 	return m.held.key.Create
 }
 
-// Header returns the header of the response that showed that the session had acquired the lock, or
-// nil if the mutex was never locked. It must not be changed.
+// Header returns the header of the response in which the last Lock or TryLock saw that the session
+// had the lock. It returns nil if the mutex was never locked. The header must not be changed.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	if m.mutexState == nil {
 		return nil

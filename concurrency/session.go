@@ -59,7 +59,7 @@ type session struct {
 	ttl     time.Duration
 	granted bool            // NewSession granted the lease; false if WithLease gave it
 	nonce   string          // what the values of its mutexes' keys begin with
-	base    context.Context // the session's context without its end
+	base    context.Context // has the values of the session's context, but never ends
 	ctx     context.Context
 	end     context.CancelCauseFunc // of ctx
 

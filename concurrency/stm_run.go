@@ -252,8 +252,8 @@ func getOps(keys []string, opts ...clientv3.OpOption) []clientv3.Op {
 	return ops
 }
 
-// foundIn returns the keys that the operations of getOps(keys) have read. The value of a key that
-// does not exist is nil.
+// foundIn returns the key-value pairs that the gets of getOps(keys) have read, by key. The value of
+// a key that does not exist is nil.
 func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]*mvccpb.KeyValue, error) {
 	byKey := make(map[string]*mvccpb.KeyValue, len(keys))
 	for i, key := range keys {

@@ -28,8 +28,7 @@ func newCachedKey(resp *pb.RangeResponse, rev int64) *cachedKey {
 // that is attached to a lease. isLasting returns false if k is nil.
 func (k *cachedKey) isLasting() bool { return k != nil && k.kv.GetLease() == 0 }
 
-// answer holds a response together with all that it points to, so that a response needs a single
-// allocation for them.
+// answer is a response with all structs that it points to, so that they need a single allocation.
 type answer struct {
 	resp   clientv3.GetResponse
 	header pb.ResponseHeader

@@ -105,8 +105,9 @@ func (e *epoch) createRevisionOf(leaseKey *mvccpb.KeyValue) int64 {
 const (
 	// maxCooldown is the longest cooldown. The shortest is half of that.
 	maxCooldown = time.Second
-	// maxPause is how long no key with a recent cooldown is acquired, once another client has asked
-	// for one of these keys again. A cooldown counts as recent until maxPause after its end.
+	// maxPause is the length of a pause, in which no key with a recent cooldown is acquired. A
+	// pause begins when another client asks for one of these keys again. A cooldown counts as
+	// recent until maxPause after its end.
 	maxPause = 4 * time.Second
 	// cleanUpEvery is the number of started cooldowns after which the old ones are removed.
 	cleanUpEvery = 1024

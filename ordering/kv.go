@@ -115,8 +115,8 @@ func (kv *orderedKV) GetStream(
 // repeatBackoff is the wait before a request is repeated.
 var repeatBackoff = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// inOrder calls do, which runs op, until the response is not older than those that had been
-// returned when inOrder was called. It returns that response.
+// inOrder calls do, which runs op, until the response is not older than any response that the KV
+// had returned when inOrder was called. It returns that response.
 func (kv *orderedKV) inOrder(
 	ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error),
 ) (clientv3.OpResponse, error) {

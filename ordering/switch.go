@@ -82,7 +82,8 @@ func (s *switcher) ownLocked() []string {
 	return now
 }
 
-// caughtUp returns those of eps that have reached the revision rev.
+// caughtUp asks the endpoints in eps for their revisions, and returns those endpoints that have
+// reached the revision rev.
 func (s *switcher) caughtUp(eps []string, rev int64) []string {
 	ctx, cancel := context.WithTimeout(s.client.Ctx(), askTimeout)
 	defer cancel()

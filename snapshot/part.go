@@ -18,8 +18,8 @@ type partFile struct {
 	path string
 }
 
-// createPart makes the part file for path. Its name is unique, so that two saves to one path do not
-// write into one file.
+// createPart makes the part file for path. The name of the part file is unique, so that two saves
+// to one path do not write into one file.
 func createPart(path string) (*partFile, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)

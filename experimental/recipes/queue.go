@@ -43,8 +43,8 @@ func (q *Queue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstRev())
 }
 
-// dequeue takes an element out and returns its value: the one that a get of pfx with the options
-// first reads. It waits for an element if there is none.
+// dequeue takes out the element that a get of pfx with the options in first reads, and returns its
+// value. It waits for an element if there is none.
 func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {

@@ -45,7 +45,7 @@ func (in *Incarnation) End() { in.ended = true }
 // Ended reports whether an Unlock of this session has begun to delete the incarnation.
 func (in *Incarnation) Ended() bool { return in.ended }
 
-// refuses reports whether a put must not use version v, which it has created or found.
+// refuses reports whether a put that has created or found version v must not use it.
 func (in *Incarnation) refuses(v Version) bool {
 	return v.Create < in.Create ||
 		v.Create == in.Create && (in.ended || in.status != known && v.Mod <= in.Mod)
@@ -54,7 +54,7 @@ func (in *Incarnation) refuses(v Version) bool {
 // State holds what a session knows of one key. The zero State is that of a key of which the session
 // knows nothing.
 type State struct {
-	puts      int            // under way
+	puts      int            // the number of puts under way
 	current   *Incarnation   // the newest incarnation that is known, or nil
 	uncertain map[string]int // uncertain puts by their value
 	unlooked  bool           // clean-up has not read the key since a put became uncertain
