@@ -88,8 +88,8 @@ func NewMutex(s *Session, pfx string) *Mutex {
 // goroutine waits for the lock and another goroutine of the session calls Unlock, the waiting
 // goroutine puts a new key at the end of the queue.
 //
-// An uncontended Lock costs one request. A Lock that has to wait returns one event and one request
-// after the lock is free.
+// An uncontended Lock costs one request. A Lock that has to wait needs one event and one request
+// from the moment at which the lock is free.
 func (m *Mutex) Lock(ctx context.Context) error {
 	return m.acquire(ctx, func(ctx context.Context) (position, error) {
 		for {

@@ -210,8 +210,9 @@ func (s *Session) Lease() clientv3.LeaseID { return s.state().lease }
 // [clientv3.KeepAliveEnd] has.
 //
 // The server lets a lease expire no sooner than a TTL after it has received a renewal. The session
-// ends no later than a TTL after the client has received the answer, which may be a little later
-// than that. A holder that must never act too late makes [Mutex.IsOwner] a condition of its writes.
+// ends no later than a TTL after the client has received the answer to that renewal, so it may end
+// a little later than the lease. A holder that must never act too late makes [Mutex.IsOwner] a
+// condition of its writes.
 func (s *Session) Ctx() context.Context { return s.state().ctx }
 
 // Done returns a channel that is closed when the session ends. It is the Done channel of Ctx.

@@ -53,14 +53,14 @@ type Interface interface {
 	) (DeleteResponse, error)
 }
 
-// GetOptions are the options of [Interface] Get.
+// GetOptions are the options of [Interface.Get].
 type GetOptions struct {
 	// Revision is the revision to read at; 0 means the newest. If the revision was compacted, the
 	// error is rpctypes.ErrCompacted. If it is in the future, the error is rpctypes.ErrFutureRev.
 	Revision int64
 }
 
-// ListOptions are the options of List.
+// ListOptions are the options of [Interface.List].
 type ListOptions struct {
 	// Revision is the revision to read at, as in GetOptions. To get consistent pages, read each
 	// page after the first at the Revision of the first response.

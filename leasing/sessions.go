@@ -143,9 +143,10 @@ func (ss *sessions) next() (s *session) {
 	return s
 }
 
-// discard ends a session that open has returned together with an error. s may be nil. discard
-// revokes the lease if it was granted, and waits up to closeTimeout. If the session's context has
-// ended, discard returns at once and the lease expires.
+// discard ends a session that open has returned together with an error. s may be nil. If the
+// session has granted its lease, discard revokes the lease, and waits up to closeTimeout. If the
+// session's context has ended, discard returns at once and the lease expires. A lease that the
+// options give stays as it is.
 func (ss *sessions) discard(s *session) {
 	switch {
 	case s == nil:

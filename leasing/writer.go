@@ -188,8 +188,8 @@ func (wr *writer) waitForOwners(
 }
 
 // owners sorts the lease keys that a failed write has read. ours are the keys whose lease keys are
-// orphaned: they are attached to this client's lease. others are the lease keys of other clients,
-// by the indices of w.leaseKeys.
+// orphaned: they are attached to this client's lease. others[i] are the lease keys of other clients
+// in element i of w.leaseKeys.
 func (wr *writer) owners(
 	resp *clientv3.TxnResponse, w writes,
 ) (ours []string, others [][]*mvccpb.KeyValue) {
