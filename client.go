@@ -135,10 +135,10 @@ func NewFromURL(url string) (*Client, error) { return NewFromURLs([]string{url})
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
 // NewCtxClient returns a client without a connection, which lives until ctx ends or Close is
-// called. The program may set the embedded interfaces to implementations that need no connection.
-// An embedded interface that the program has not set returns ErrNoAvailableEndpoints from its
-// methods; its watches end with that error, and its keepalive channels are closed for that reason.
-// Sync and Dial return ErrNoAvailableEndpoints, too. SetEndpoints only stores the endpoints.
+// called. The program may set embedded interfaces to implementations that need no connection. The
+// methods of the other embedded interfaces return ErrNoAvailableEndpoints; their watches end with
+// that error, and their keepalive channels are closed because of it. Sync and Dial return
+// ErrNoAvailableEndpoints, too. SetEndpoints only stores the endpoints.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{clientState: newState(ctx)}
 	c.attachEngines()

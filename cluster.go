@@ -50,10 +50,10 @@ type Cluster interface {
 
 	// MemberRemove removes a member, which stops serving a second later. Writes that the member is
 	// serving, or that were forwarded to it because it is the leader, may then fail with an unknown
-	// outcome. To avoid that, first move the leadership away, take the member out of the endpoints
-	// of clients that write (Client.SetEndpoints), and let their requests to it finish.
-	// MemberRemove returns [rpctypes.ErrMemberNotFound], and [rpctypes.ErrUnhealthy] if the change
-	// would endanger the quorum.
+	// outcome. To avoid that, first move the leadership to another member (MoveLeader), take the
+	// member out of the endpoints of clients that write (Client.SetEndpoints), and let their
+	// requests to it finish. MemberRemove returns [rpctypes.ErrMemberNotFound], and
+	// [rpctypes.ErrUnhealthy] if the change would endanger the quorum.
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 
 	// MemberUpdate replaces the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] or

@@ -139,10 +139,11 @@ type Config struct {
 	PermitWithoutStream bool `json:"permit-without-stream"`
 
 	// SpreadEvenly disables health-aware balancing: requests go round-robin over all connected
-	// members. By default, a member that does not answer while its peers do gets no new requests
-	// within half a second, and its connection is closed, so that reads move to another member
-	// within about a second. A member that answers health checks but no request is treated as
-	// silent. A member that is much slower than its peers gets no more requests than it answers.
+	// members. By default, if a member does not answer while its peers do, the client stops sending
+	// it new requests within half a second. It also closes the connection to that member, so that
+	// reads move to another member within about a second. A member that answers health checks but
+	// no request is treated as silent. A member that is much slower than its peers gets no more
+	// requests than it answers.
 	SpreadEvenly bool `json:"spread-evenly"`
 
 	// DisableProbes turns off health checks and the client's own progress requests, for servers and

@@ -145,6 +145,7 @@ func (c *Client) dial(
 	sc := fmt.Sprintf(serviceConfig, balancer.Name, healthCheck && !c.user.noHealthCheck)
 	r := resolver.New(sc, t.Attributes(), addresses)
 	// With WithDisableServiceConfig, gRPC ignores the resolver's config and uses the default one.
+	// So sc is given to gRPC as both.
 	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(sc)}, c.dialOptions(creds)...)
 	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(lastUnary),
 		grpc.WithChainStreamInterceptor(lastStream))

@@ -132,7 +132,8 @@ func (c *Client) secure(eps []namedEndpoint) {
 	for i := range eps {
 		if ep := &eps[i]; encrypted && ep.Security == endpoint.Plain && !plain[ep.Address] {
 			ep.Security = endpoint.Encrypted
-			ep.text = (&url.URL{Scheme: "https", Host: ep.Address}).String() // escapes a zone
+			// String escapes the zone of an IPv6 address.
+			ep.text = (&url.URL{Scheme: "https", Host: ep.Address}).String()
 		}
 	}
 }

@@ -116,8 +116,8 @@ type keepAliveEndKey struct{}
 
 // WithKeepAliveEnd returns a context for one call of [Lease.KeepAlive], and the KeepAliveEnd of
 // that call. It also works with a Lease that wraps another, such as that of package namespace. If
-// the context is used for several calls, Err returns why the first of their channels to be closed
-// was closed.
+// the context is used for several calls, Err returns the reason for the channel that was closed
+// first.
 //
 //	ctx, end := clientv3.WithKeepAliveEnd(ctx)
 //	ch, err := client.KeepAlive(ctx, id)

@@ -144,10 +144,11 @@ type Lease interface {
 	// [KeepAliveEnd.Err] returns the reason. A closed channel does not mean that the lease is gone,
 	// unless the server said so.
 	//
-	// If a server or proxy ends the stream with any other status, no channel is closed. The stream
-	// is opened again after growing waits, and the status is logged, at most once a second. If the
-	// answer to the first renewal says that the lease is gone, another member is asked for the TTL,
-	// and the channel is closed only if that member confirms it.
+	// If a server or proxy ends the stream of the renewals for another reason, no channel is
+	// closed. The stream is opened again after growing waits, and the status with which it ended is
+	// logged, at most once a second. If the answer to the first renewal says that the lease is
+	// gone, another member is asked for the TTL, and the channel is closed only if that member
+	// confirms it.
 	//
 	// The channel has room for [LeaseResponseChSize] answers. An answer is dropped if the channel
 	// is full; the lease is renewed even if no answer is read. When the lease has expired or was
