@@ -223,16 +223,18 @@ func TestListGoesOnByPages(t *testing.T) {
 						return etcdfake.Refuse(status.Error(row.code, "of the test"))
 					}
 					return etcdfake.Edit(func(piece *pb.RangeStreamResponse) {
-						if time.Sleep(10 * time.Millisecond); len(piece.RangeResponse.Kvs) > 10 {
+						time.Sleep(10 * time.Millisecond) // the piece before has arrived
+						if len(piece.RangeResponse.Kvs) > 10 {
 							cluster.Member(0).EndStreams("RangeStream", errors.New("broken"))
+							time.Sleep(10 * time.Millisecond) // and this one goes nowhere
 						}
 					})
 				})
 				c := synced(t, cluster.Client(), "a/", pageOf(10))
 				require.Equal(t, cluster.Dump("a/"), contents(c.Snapshot()))
 				require.Equal(t, 1+row.streams, cluster.Calls("RangeStream"))
-				require.Equal(t, 7, cluster.Calls("Range")-row.streams,
-					"pages, next to one key before each stream: the first had thirty keys")
+				require.Equal(t, 9, cluster.Calls("Range")-row.streams,
+					"pages, next to one key before each stream: the first had ten keys")
 				require.EqualValues(t, 1, c.Status().Lists)
 			})
 		})
