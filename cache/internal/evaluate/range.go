@@ -7,6 +7,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/fair"
 )
 
 // Range returns the answer to a range request whose revision is that of the keys. It has no header.
@@ -125,9 +127,11 @@ func copies(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
 	}
 	leases := !req.KeysOnly || req.SortTarget == pb.RangeRequest_VALUE
 	var slab []mvccpb.KeyValue
+	loop := fair.Start()
 	for i, kv := range kvs {
 		if len(slab) == 0 {
 			slab = make([]mvccpb.KeyValue, min(len(kvs)-i, slabPairs))
+			loop.Did(len(slab))
 		}
 		c := &slab[0]
 		slab = slab[1:]

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/fair"
 )
 
 // Pair is a key with what etcd has of it. A pair in a tree must not be changed.
@@ -88,14 +90,20 @@ func (t Tree) Range(from, end string) iter.Seq[*Pair] {
 }
 
 // Each calls yield with the pairs whose rank is from or greater and less than to, in order, until
-// yield returns false. It reports whether yield has always returned true.
+// yield returns false. It reports whether yield has always returned true. Now and then it lets
+// other goroutines run.
 func (t Tree) Each(from, to int, yield func(*Pair) bool) bool {
-	return from >= to || t.root.each(from, to, func(pairs []*Pair) bool {
+	if from >= to {
+		return true
+	}
+	loop := fair.Start()
+	return t.root.each(from, to, func(pairs []*Pair) bool {
 		for _, kv := range pairs {
 			if !yield(kv) {
 				return false
 			}
 		}
+		loop.Did(len(pairs))
 		return true
 	})
 }

@@ -1,0 +1,57 @@
+package fair_test
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"go.etcd.io/etcd/client/v3/cache/internal/fair"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// busyFor computes for a time.
+func busyFor(length time.Duration) {
+	for start := time.Now(); time.Since(start) < length; {
+		continue
+	}
+}
+
+// TestLoopsLetOthersRun has one goroutine compute and another one count its turns, on one
+// processor. The loop takes more than a millisecond from one look at the clock to the next, so it
+// gives its turn away at each of some 80 looks. Short loops look at random, and many looks come too
+// soon. Without any, the other one would get a turn every ten milliseconds, which makes ten.
+func TestLoopsLetOthersRun(t *testing.T) {
+	const rounds, pairs, least = 1280, 128, 20
+	for name, length := range map[string]int{"one long loop": rounds, "short loops": 1} {
+		t.Run(name, func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+			var turns atomic.Int64
+			var ended atomic.Bool
+			done := make(chan struct{})
+			// Ends when ended is set; the test waits.
+			go func() {
+				defer close(done)
+				for ; !ended.Load(); runtime.Gosched() {
+					turns.Add(1)
+				}
+			}()
+			var loop fair.Loop
+			for n := range rounds {
+				if n%length == 0 {
+					loop = fair.Start()
+				}
+				busyFor(75 * time.Microsecond)
+				loop.Did(pairs)
+			}
+			got := turns.Load()
+			ended.Store(true)
+			<-done
+			require.GreaterOrEqual(t, got, int64(least))
+		})
+	}
+}
