@@ -10,8 +10,13 @@ type proof struct {
 }
 
 // proofs are those that no view has reached, ordered by revision and by time: one that is later in
-// both is all that a reader can wait for beyond the one before.
+// both is all that a reader can wait for beyond the one before. There are maxProofs at most, so a
+// watch that stands still while questions are answered costs little.
 type proofs []proof
+
+// maxProofs is how many proofs are kept. With fewer of them, a view on its way to the newest one is
+// proven until an earlier moment.
+const maxProofs = 64
 
 // add keeps a proof, unless one with a revision as low or lower is as late or later.
 func (p *proofs) add(n proof) {
@@ -27,6 +32,20 @@ func (p *proofs) add(n proof) {
 	kept = append(kept, n)
 	for _, old := range *p {
 		if old.revision >= n.revision && old.sentAt.After(n.sentAt) {
+			kept = append(kept, old)
+		}
+	}
+	*p = kept
+	if len(kept) > maxProofs {
+		p.thinOut()
+	}
+}
+
+// thinOut drops every other proof, but not the newest one.
+func (p *proofs) thinOut() {
+	kept := (*p)[:0]
+	for i, old := range *p {
+		if (len(*p)-i)%2 == 1 {
 			kept = append(kept, old)
 		}
 	}
