@@ -20,9 +20,10 @@
 //	a slow consumer of Changes           gets the newest state of each key; it holds one snapshot
 //	a slow reader of Watcher()           gets every revision; within the history from memory,
 //	                                     beyond it from the server
-//	a restored backup                    is found by the cluster's id; if it has the old one, by the
-//	                                     next question of Fresh, Update, write by KV(), or audit
-//	                                     (WithAudit) that is answered below the copy's revision
+//	a restored or another cluster        is found by the next question of Fresh, Update, write by
+//	                                     KV(), or audit (WithAudit): by the cluster's id or, if that
+//	                                     is the old one, by an answer below the copy's revision.
+//	                                     With another id, also by the next event or list
 //	memory                               what keys and values take, and some 150 bytes a key
 //	a server that cannot prove progress  is asked for the state itself: slower, and as exact
 //

@@ -8,7 +8,9 @@ import (
 
 // Fresh returns a snapshot that contains every write that was acknowledged, to any client, before
 // the last maxAge. With a maxAge of 0 or less, it contains every write acknowledged before the
-// call, as a linearizable read does.
+// call, as a linearizable read does. A maxAge is measured by the monotonic clock. On Linux that
+// clock stands still while the machine is suspended, and a state may be older by as much right
+// after it.
 //
 // If that is not proven yet, Fresh waits for the answer to a question: a linearizable read of one
 // key's count, which all caches and readers of a client share, and which costs one request however
