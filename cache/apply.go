@@ -44,8 +44,8 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	}
 }
 
-// publish makes a successor the newest view. It returns false if the view that it succeeds has been
-// moved on to a later revision by a proof, so that it has to be made again.
+// publish makes a successor the newest view. It returns false if a proof has meanwhile moved the
+// view that it was made from on to a later revision. Then the successor has to be made again.
 func (f *follower) publish(n *successor, o origin) bool {
 	c := f.c
 	c.mu.Lock()
@@ -70,7 +70,7 @@ func (f *follower) publish(n *successor, o origin) bool {
 	return true
 }
 
-// successor is what the events of a response make of a view.
+// successor is the view that is made from another one and the events of a response.
 type successor struct {
 	view     *view
 	listed   int64 // the revision of the newest list, which had all events up to it
@@ -118,7 +118,8 @@ func (n *successor) logged() int64 {
 	return n.passed
 }
 
-// addLate takes an event of a key that a proof has shown not to exist after the event.
+// addLate adds an event that comes late: a read has already shown that its key does not exist at a
+// later revision.
 func (n *successor) addLate(key string, ev *mvccpb.Event) {
 	var old *pair
 	if n.late != nil {
@@ -137,14 +138,14 @@ func (n *successor) addLate(key string, ev *mvccpb.Event) {
 	}
 }
 
-// lateChanges are changes that a proof was ahead of.
+// lateChanges are the changes of late events: see successor.
 type lateChanges struct {
 	*entry
 	alive tree // the keys that the changes have left
 }
 
-// next returns late changes for one successor to add to. Those of before stay as they are, because
-// the successor may have to be made again.
+// next returns a copy that a successor can add to. The original stays as it is, because the
+// successor may have to be made again.
 func (l *lateChanges) next() *lateChanges {
 	if l == nil {
 		return &lateChanges{entry: &entry{}}
@@ -153,7 +154,7 @@ func (l *lateChanges) next() *lateChanges {
 	return &lateChanges{entry: e, alive: l.alive}
 }
 
-// join returns an entry of the changes of two, one of which may be nil.
+// join returns one entry with the changes of two, one of which may be nil.
 func (e *entry) join(later *entry) *entry {
 	if e == nil {
 		return later
@@ -202,8 +203,8 @@ func (c *Cache) append(next *view, e *entry) {
 	next.last = e
 }
 
-// keepEvent returns the event to keep for one of the watch: without its value and lease, if the
-// cache has keys only. Events are shared with other watches, so they are not changed.
+// keepEvent returns the form in which the cache keeps an event. If the cache has keys only, that is
+// a copy without the value and the lease: the event itself is shared with other watches.
 func (c *Cache) keepEvent(ev *mvccpb.Event) *mvccpb.Event {
 	if !c.opts.keysOnly || len(ev.Kv.Value) == 0 && ev.Kv.Lease == 0 {
 		return ev

@@ -14,15 +14,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// questionTimeout bounds a question, so that one which a silent member has taken does not keep
-// others from being asked.
+// questionTimeout bounds a question. Without it, a question that went to a silent member would keep
+// the next one from being sent.
 const questionTimeout = 5 * time.Second
 
 // askAgain is the wait after a question that failed.
 var askAgain = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// asker asks the questions of all caches of one client, as long as there are any. The goroutine
-// that does so lives while a question is wanted.
+// asker sends the questions of all caches of one client. A client has one as long as it has caches.
+// Its goroutine runs only while a reader waits for a question.
 type asker struct {
 	ctx    context.Context // ends when the last cache is closed, and with the client
 	cancel context.CancelFunc
@@ -38,7 +38,8 @@ type asker struct {
 	busy bool // the goroutine runs
 }
 
-// reply is what readers wait on. The other fields are set before done is closed.
+// reply is what the readers of one question wait for. err and answers are set before done is
+// closed.
 type reply struct {
 	done    chan struct{}
 	err     error // why the question failed; nil if it was answered
@@ -52,7 +53,8 @@ type answered struct {
 	proves   bool  // otherwise the era ends
 }
 
-// takenBy reports whether a view shows what an answer says, or that it belongs to a past era.
+// takenBy reports whether a view shows everything that the answer demands, or that the answer is
+// out of date because the view belongs to a later era.
 func (a answered) takenBy(v *view) bool {
 	return v.era != a.era || a.proves && v.revision >= a.revision
 }
@@ -67,7 +69,7 @@ var askers = struct {
 	byClient map[*clientv3.Client]*asker
 }{byClient: map[*clientv3.Client]*asker{}}
 
-// joinAsker returns the asker of a client. leaveAsker must be called when it is no longer needed.
+// joinAsker returns the asker of a client for a cache, which must call leaveAsker when it ends.
 func joinAsker(client *clientv3.Client) *asker {
 	askers.mu.Lock()
 	defer askers.mu.Unlock()
@@ -81,7 +83,8 @@ func joinAsker(client *clientv3.Client) *asker {
 	return a
 }
 
-// leaveAsker ends the asker of a client and waits for it, if no other cache needs it.
+// leaveAsker says that a cache of the client has ended. If it was the last one, leaveAsker ends the
+// asker and waits for its goroutines.
 func leaveAsker(client *clientv3.Client) {
 	askers.mu.Lock()
 	a := askers.byClient[client]
@@ -96,8 +99,8 @@ func leaveAsker(client *clientv3.Client) {
 	}
 }
 
-// end ends the goroutines of a and waits for them. A goroutine is started under one of the locks,
-// and only while the context lives, so end does not wait while another one starts.
+// end ends the goroutines of a and waits for them. Goroutines are started under one of the two
+// locks, and only while the context lives. So none is started after end has released the locks.
 func (a *asker) end() {
 	a.mu.Lock()
 	a.versions.mu.Lock()
@@ -107,8 +110,8 @@ func (a *asker) end() {
 	a.tasks.Wait()
 }
 
-// join returns the reply of a question for a reader of c that accepts one sent after a moment,
-// and has it asked.
+// join returns the reply of a question that c takes part in and that is sent after a given moment,
+// and makes sure that it will be sent.
 func (a *asker) join(c *Cache, after time.Time) *reply {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -121,8 +124,8 @@ func (a *asker) join(c *Cache, after time.Time) *reply {
 	return r
 }
 
-// next takes the next question under way. It returns nil if no question is wanted; the goroutine
-// then ends.
+// next returns the question to send now. It returns nil if no reader waits for one; then the
+// goroutine ends.
 func (a *asker) next() *question.Question[*Cache, *reply] {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -131,7 +134,7 @@ func (a *asker) next() *question.Question[*Cache, *reply] {
 	return q
 }
 
-// run asks one question after another.
+// run sends one question after another, as long as readers wait for one.
 func (a *asker) run() {
 	failed := 0
 	for q := a.next(); q != nil; q = a.next() {
@@ -153,9 +156,10 @@ func (a *asker) run() {
 	}
 }
 
-// ask asks a question for its parties, and has them take the answer. A party that the server
-// refuses ends, and another one's key is asked for. If the answer to the question before was not
-// known when it was sent, progress is asked for together with the question.
+// ask sends a question and gives its answer to each of the question's caches. If the server refuses
+// to read the key of one cache, that cache ends, and ask reads the key of the next. A cache whose
+// view was below the revision of the answer before, when that question was sent, asks for progress
+// together with this one.
 func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {
@@ -190,9 +194,9 @@ func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 // maxHold bounds for how long the next question is held back.
 const maxHold = 2 * time.Millisecond
 
-// hold waits until the caches of a question have taken its answer, so that its readers come back in
-// time to share the next question. It waits no longer than the question took, for the sake of the
-// readers of other caches.
+// hold waits until the caches of a question have reached the revision of its answer. The readers of
+// that answer then come back in time to share the next question. hold waits no longer than the
+// question took, because readers of other caches may be waiting for the next one.
 func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 	ctx, cancel := context.WithTimeout(a.ctx, min(took, maxHold))
 	defer cancel()
@@ -201,7 +205,8 @@ func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 	}
 }
 
-// count is the request of a question: a linearizable read of the cheapest kind.
+// count sends the request of a question, a linearizable read of the cheapest kind, and returns the
+// header of the answer.
 func (c *Cache) count(ctx context.Context) (*pb.ResponseHeader, error) {
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()

@@ -15,13 +15,13 @@ import (
 const (
 	// auditTimeout bounds the count of a range.
 	auditTimeout = time.Minute
-	// auditTries is how often a count is asked for at a newer revision, because a compaction was
-	// faster.
+	// auditTries is how often an audit asks again, each time at a newer revision, because the
+	// revision that it asked for was compacted.
 	auditTries = 5
 )
 
-// auditNowAndThen audits as long as the cache lives, about once in the interval of WithAudit. Its
-// length varies, so that many caches do not ask at once.
+// auditNowAndThen compares the copy with the server as long as the cache lives, about once in each
+// interval of WithAudit. The waits vary in length, so that many caches do not ask at once.
 func (c *Cache) auditNowAndThen() {
 	if c.opts.audit == 0 {
 		return
@@ -42,8 +42,10 @@ func (c *Cache) auditNowAndThen() {
 	}
 }
 
-// auditOnce compares the number of keys in the copy with that on the server at the copy's
-// revision. It lists the range anew if they differ, or if the server does not know the revision.
+// auditOnce compares the number of keys in the copy with that on the server at the same revision.
+// If they differ, or if the server does not know the revision, the range is listed anew. It does
+// nothing while the range has not been read or is being listed. If the revision was compacted, it
+// tries again with a later one.
 func (c *Cache) auditOnce() error {
 	for try := 0; ; try++ {
 		v := c.now()
@@ -95,8 +97,8 @@ func (c *Cache) listing() bool {
 	return c.list.wanted
 }
 
-// replaced begins a new era, unless that has been done since the view v: the range is listed, and
-// no answer proves a view before that one has come.
+// replaced begins a new era: the range is listed, and until that is done no answer proves a view.
+// It does nothing if a new era has begun since the view v.
 func (c *Cache) replaced(v *view, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

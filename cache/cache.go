@@ -57,11 +57,11 @@ type counts struct {
 	pages                      atomic.Int64 // of all lists
 }
 
-// streams numbers the caches of the process, for the metadata of their streams.
+// streams counts the caches that were made, for the metadata of their watch streams.
 var streams atomic.Int64
 
-// streamKey is the metadata that keeps the stream of one cache apart from other watches of its
-// client: requests for progress are answered for a whole stream.
+// streamKey is the key of the metadata that gives the watch of each cache a stream of its own. A
+// server answers a request for progress for all watches of a stream.
 const streamKey = "etcd-cache-stream"
 
 // New starts a cache of all keys that begin with prefix, or of the range given by WithRange. It

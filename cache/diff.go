@@ -20,8 +20,8 @@ func samePair(a, b *pair) bool {
 		bytes.Equal(a.Value, b.Value)
 }
 
-// difference returns the changes that make the tree to of the tree from, in the order of keys. A
-// change that a pair shows has the pair's revision, a deletion has the given one.
+// difference returns the changes that turn one tree into another, in the order of keys. A changed
+// pair has the revision of the change; a deletion gets the given one.
 func difference(from, to tree, revision int64) []change {
 	var changes []change
 	keytree.Diff(from, to, func(old, kv *pair) {
@@ -37,12 +37,13 @@ func difference(from, to tree, revision int64) []change {
 	return changes
 }
 
-// replay returns what the entries of the log after from, up to to, do together to each key, in the
-// order of keys. It returns false if some of them have left the log.
-func replay(from, to *entry) ([]Change, bool) {
+// replay returns the net change of each key in the entries of the log that come after older, up to
+// and including newer, in the order of keys. It returns false if some of these entries have left
+// the log.
+func replay(older, newer *entry) ([]Change, bool) {
 	var net []Change
 	places := map[string]int{} // of keys in net
-	for e := from; e != to; {
+	for e := older; e != newer; {
 		e = e.next.Load()
 		if e == nil {
 			return nil, false

@@ -60,13 +60,14 @@ func (c *Cache) follow() {
 	}
 }
 
-// isRefusal reports whether the server refuses what the cache asks for, and will go on doing so.
+// isRefusal reports whether the server has refused a request of the cache for lack of permission.
+// It would refuse it again.
 func isRefusal(err error) bool {
 	return errors.Is(err, rpctypes.ErrPermissionDenied) ||
 		status.Code(err) == codes.PermissionDenied
 }
 
-// follower is the work of the goroutine that runs follow.
+// follower is what the goroutine that runs follow works with.
 type follower struct {
 	c *Cache
 
@@ -138,8 +139,8 @@ func (f *follower) watch() error {
 	}
 }
 
-// open creates the watch and takes its confirmation. If a list is wanted that is not begun, it
-// begins one.
+// open creates the watch and waits for its confirmation. If the range has to be listed, and no list
+// is under way, it begins the list.
 func (f *follower) open(list listing) error {
 	c := f.c
 	begin := list.wanted && !list.begun
@@ -167,8 +168,8 @@ func (f *follower) open(list listing) error {
 	return f.sameCluster(resp.Header)
 }
 
-// ended returns why a response ends the watch, or nil if it does not. If history that the copy
-// needs is gone, the range has to be listed.
+// ended returns the error with which a response ends the watch, or nil. If the events that the copy
+// needs next were compacted, the range will be listed anew.
 func (f *follower) ended(resp *clientv3.WatchResponse) error {
 	if resp.CompactRevision != 0 {
 		f.c.startOver(fmt.Sprintf("the history up to revision %d was compacted while the watch "+
@@ -177,7 +178,8 @@ func (f *follower) ended(resp *clientv3.WatchResponse) error {
 	return resp.Err()
 }
 
-// sameCluster returns an error if a header comes from another cluster than what the copy has.
+// sameCluster returns an error, and has the range listed anew, if a header comes from another
+// cluster than the one that the copy was read from.
 func (f *follower) sameCluster(header *pb.ResponseHeader) error {
 	c := f.c
 	known := f.origin

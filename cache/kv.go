@@ -40,21 +40,21 @@ type kv struct {
 	floor floor
 }
 
-// floor is what the later reads of a KV must show, because the KV wrote it: in a view of the era,
-// everything up to the revision and everything that was acknowledged before a moment. A view of a
-// later era has it.
+// floor says what later reads of a KV must show, because the KV has written it. A view shows it if
+// it is of the same era, has reached the revision, and is proven until the moment at; or if it is
+// of a later era.
 type floor struct {
 	era, revision int64
 	at            time.Time
 }
 
-// shownBy reports whether a view is no older than f.
+// shownBy reports whether a view shows everything that the floor demands.
 func (f floor) shownBy(v *view) bool {
 	return v.synced() && (v.era > f.era ||
 		v.era == f.era && v.revision >= f.revision && !v.provenAt.Before(f.at))
 }
 
-// raise makes f demand what n does, too.
+// raise makes f demand everything that n demands.
 func (f *floor) raise(n floor) {
 	if n.era > f.era {
 		*f = n
@@ -66,23 +66,23 @@ func (f *floor) raise(n floor) {
 	}
 }
 
-// call returns a context for memory, and the call that it carries.
+// call returns a context that carries a new call to memory, and that call.
 func (k *kv) call(ctx context.Context) (context.Context, *call) {
 	call := &call{floor: k.least()}
 	return context.WithValue(ctx, callKey{}, call), call
 }
 
-// least returns the floor.
+// least returns what reads must show now.
 func (k *kv) least() floor {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.floor
 }
 
-// wrote raises the floor after a write that has succeeded. It takes the header of the answer, and
-// the newest view of the moment at which the write was sent. If the era of that view ends, or has
-// ended, the write may belong to it or to the next one, so its revision says nothing: only a
-// question shows when a copy of the next era has the write.
+// wrote raises the floor after a write that has succeeded. before is the newest view of the moment
+// when the write was sent, and header that of its answer. If the era of before has ended, or ends
+// with this answer, the write may belong to it or to the next one. Its revision then says nothing,
+// and only a question shows when a copy of the next era has the write.
 func (k *kv) wrote(before *view, header *pb.ResponseHeader) {
 	if header.GetRevision() == 0 {
 		return
@@ -191,7 +191,8 @@ func (k *kv) GetStream(
 	return k.remote.GetStream(ctx, key, whole)
 }
 
-// prepare finds the state that answers a GetStream, and returns false if the cache has none.
+// prepare finds the state that a GetStream is answered from, and puts it into the call. It returns
+// false if the server has to answer.
 func (c *Cache) prepare(ctx context.Context, op clientv3.Op, call *call) (bool, error) {
 	values := !op.IsCountOnly() && (!op.IsKeysOnly() || op.IsSortSet())
 	if !op.IsSortOptionValid() || values && c.opts.keysOnly ||
@@ -215,8 +216,8 @@ func contextError(ctx context.Context, err error) error {
 	return err
 }
 
-// viewFor returns the view that answers a call: one that is proven from the call on, or if it may
-// be of the past, one that shows the KV's own writes.
+// viewFor returns the view that answers a read: one that is proven from now on, or, for a
+// serializable read, any view that shows the writes that the KV has made before.
 func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 	if !serializable {
 		return c.provenSince(ctx, time.Now())

@@ -8,22 +8,23 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// Change is what became of one key.
+// Change is a change of one key.
 type Change struct {
 	Key string           // the key
 	Old *mvccpb.KeyValue // what it was before; nil if it did not exist
 	New *mvccpb.KeyValue // what it is; nil if it was deleted
 }
 
-// change is a Change with the revision it was made at, which a deletion does not show otherwise.
+// change is a Change with its revision, which the pairs of a deletion do not have.
 type change struct {
 	Change
 	revision int64
 }
 
-// entry is one link of the log of changes: what one response of the watch has brought, which is
-// one or more whole revisions, or the difference after a gap. Everything but next and dropped is
-// immutable. A reader keeps the last entry that it has read, and goes on with next.
+// entry is one link of the log of changes. It has the changes of one response of the watch, which
+// are those of one or more whole revisions, or the difference after a gap. Everything but next and
+// dropped is immutable. A reader of the log keeps the last entry that it has read, and goes on to
+// the next one from there.
 type entry struct {
 	first, last int64    // the revisions of its changes, from the oldest to the newest
 	changes     []change // in the order of their revisions
@@ -34,8 +35,8 @@ type entry struct {
 	dropped     atomic.Bool // it left the history: next may be cut, and a reader there is behind
 }
 
-// following returns the entry after e. It returns nil if e is the newest one, and behind if e has
-// left the history, so that what follows is lost to its reader.
+// following returns the entry after e, or nil if there is none. behind means that e has left the
+// history: the reader has missed what came after e.
 func (e *entry) following() (next *entry, behind bool) {
 	if next := e.next.Load(); next != nil {
 		return next, false
@@ -59,8 +60,8 @@ func newHistory(limit int64) *history {
 	return &history{limit: limit}
 }
 
-// append adds e, which continues the log unless it is a gap, and drops the oldest entries that the
-// limit leaves no room for.
+// append adds e to the end of the log, and drops the oldest entries if the log takes more bytes
+// than its limit. Unless e is a gap, its changes must be all those since the entry before.
 func (h *history) append(e *entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,8 +84,9 @@ func (h *history) append(e *entry) {
 	}
 }
 
-// dropOldest unlinks the oldest entry, so that a reader there holds no other entry. A reader that
-// finds no link looks at dropped, which is therefore set first.
+// dropOldest removes the oldest entry and cuts its link, so that a reader that still holds it does
+// not hold later ones. It sets dropped before it cuts the link, because a reader that finds no link
+// looks at dropped.
 func (h *history) dropOldest() {
 	e := h.entries[0]
 	h.entries[0] = nil
@@ -106,8 +108,9 @@ func (h *history) oldestRevision() int64 {
 	return h.oldest
 }
 
-// before returns a position in the log after which every change of rev or later comes, together
-// with older ones perhaps. It returns nil if the log does not reach back to rev or is empty.
+// before returns an entry of the log that all changes of revision rev or later come after. Some
+// older changes may come after it, too. It returns nil if the log is empty or does not reach back
+// to rev.
 func (h *history) before(rev int64) *entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -112,7 +112,7 @@ func (o *options) check() error {
 	return errors.Join(errs...)
 }
 
-// contains reports whether a key is in the range of the cache.
+// contains reports whether a key lies in the range of the cache.
 func (o *options) contains(key string) bool {
 	return key >= o.from && (o.end == "\x00" || key < o.end)
 }

@@ -10,8 +10,8 @@ import (
 // answer while the watch is catching up.
 const repeatAfter = 500 * time.Millisecond
 
-// tooLow is the wait after an answer that was too low, from a member that is behind. The first
-// requests follow at once.
+// tooLow is the wait before the next request for progress, after an answer from a member that has
+// not reached the revision. The first few requests follow each other without a wait.
 var tooLow = backoff.Policy{Base: time.Millisecond, Max: 250 * time.Millisecond}
 
 // proveAgain is the wait after a proof that failed.
@@ -20,7 +20,7 @@ var proveAgain = backoff.Policy{Base: 100 * time.Millisecond, Jitter: 0.5}
 // atOnce is how many requests for progress follow one another without a wait.
 const atOnce = 3
 
-// unknownAttempts is how often progress is asked for to reach a revision that is not known to
+// unknownAttempts is how often progress is asked for in order to reach a revision that may not
 // exist.
 const unknownAttempts = 20
 
@@ -32,9 +32,10 @@ func (c *Cache) advance() {
 	c.wake()
 }
 
-// reach asks for progress until a view has the revision rev: at once, and again whenever the answer
-// is too low. If no answer has shown yet that rev exists, it gives up after some requests, unless a
-// call waits: see waitFor. It does not block.
+// reach has progress asked for until a view has reached the revision rev. It does not block. The
+// first request goes out at once, and another after each answer that is too low. As long as no
+// answer has shown that rev exists, and no call waits for it (see waitFor), it is given up after
+// some requests.
 func (c *Cache) reach(rev int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +69,7 @@ func (c *Cache) learnLocked(rev int64) {
 	c.known = rev
 }
 
-// noticed says that a notice of progress has arrived that can be trusted.
+// noticed records that a notice of progress that can be trusted has arrived.
 func (c *Cache) noticed() {
 	c.mu.Lock()
 	c.silence = silence{answered: true}
@@ -84,7 +85,7 @@ func (c *Cache) noticesProve() bool {
 	return c.silence.answered
 }
 
-// wake has the asker look at what there is to ask for.
+// wake has askForProgress look whether there is something to ask for.
 func (c *Cache) wake() { signal(c.ask) }
 
 // signal sends to a channel that has room for one, unless it is full.
@@ -95,7 +96,7 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// askForProgress is the asker: it sends the requests for progress as long as the cache lives.
+// askForProgress sends the requests for progress, as long as the cache lives.
 func (c *Cache) askForProgress() {
 	for {
 		select {
@@ -153,9 +154,9 @@ func (c *Cache) behind() bool {
 // watch, that does not depend on the view: after a restore, its revision may be the greater one.
 func (c *Cache) belowLocked(v *view) bool { return c.listTarget > 0 || v.revision < c.target }
 
-// askOnce asks for progress and waits for an answer, or until there is more to ask for. If the
-// server is silent, it asks less often, and proves otherwise what a notice of progress would. It
-// reports whether an answer has come, or a proof, and whether the cache lives.
+// askOnce asks for progress. It waits for the answer, but no longer than repeatAfter, or until
+// there is something else to ask for. If the server has been silent, it asks less often, and calls
+// prove instead. It reports whether an answer or a proof has come, and whether the cache lives.
 func (c *Cache) askOnce() (answered, alive bool) {
 	now := time.Now()
 	c.mu.Lock()

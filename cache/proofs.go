@@ -2,23 +2,26 @@ package cache
 
 import "time"
 
-// proof says that every write that was acknowledged before sentAt has a revision of at most
-// revision. It proves a view that has reached the revision.
+// proof is what the answer to a question has shown: every write that was acknowledged before sentAt
+// has a revision of at most revision. So a view that has reached this revision contains all of
+// these writes.
 type proof struct {
 	revision int64
 	sentAt   time.Time
 }
 
-// proofs are those that no view has reached, ordered by revision and by time: one that is later in
-// both is all that a reader can wait for beyond the one before. There are maxProofs at most, so a
-// watch that stands still while questions are answered costs little.
+// proofs has the proofs that no view has reached, in the order of their revisions and also of their
+// times. A proof with a higher revision than another one is kept only if it was sent later. There
+// are at most maxProofs, so that a watch which stands still while questions are answered costs
+// little.
 type proofs []proof
 
 // maxProofs is how many proofs are kept. With fewer of them, a view on its way to the newest one is
 // proven until an earlier moment.
 const maxProofs = 64
 
-// add keeps a proof, unless one with a revision as low or lower is as late or later.
+// add adds a proof, and removes those that it makes useless. A proof is useless if there is one of
+// the same or a lower revision that was sent at the same time or later.
 func (p *proofs) add(n proof) {
 	kept := (*p)[:0:0]
 	for _, old := range *p {
@@ -52,8 +55,8 @@ func (p *proofs) thinOut() {
 	*p = kept
 }
 
-// reached removes the proofs of a view at the given revision, and returns until when they prove it;
-// zero if there are none.
+// reached removes the proofs that a view of the given revision has reached. It returns the latest
+// of their times, or zero if there are none.
 func (p *proofs) reached(revision int64) (until time.Time) {
 	for len(*p) > 0 && (*p)[0].revision <= revision {
 		until, *p = (*p)[0].sentAt, (*p)[1:]

@@ -9,11 +9,11 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/fill"
 )
 
-// prove moves the view on to a later revision without a notice of progress, for a server that sends
-// none or whose notices cannot be trusted. It reads, at some revision R, how many keys there are
-// and which have changed since a base view. A later view of a revision up to R equals the range at
-// R if it has that number of keys and the same version of each changed key: all other keys are as
-// in the base view. prove waits for such a view, or for one of revision R or higher.
+// prove moves the view on to a later revision without a notice of progress, for servers that send
+// none or whose notices cannot be trusted. It reads, at some revision R, the number of keys in the
+// range and the versions of the keys that have changed since a base view. A view between the base
+// and R equals the range at R if it has the same number of keys, and these versions of these keys:
+// no other key has changed. prove waits for such a view, or for one of revision R or higher.
 func (c *Cache) prove() error {
 	ctx, cancel := context.WithTimeout(c.ctx, questionTimeout)
 	defer cancel()
@@ -42,16 +42,16 @@ func (c *Cache) prove() error {
 	}
 }
 
-// changedSince reads the keys that have changed after a revision, without their values, and the
-// number of all keys of the range.
+// changedSince reads which keys have changed after a revision, without their values, and how many
+// keys the range has.
 func (c *Cache) changedSince(ctx context.Context, rev int64) (*clientv3.GetResponse, error) {
 	return c.get(ctx, c.opts.from, clientv3.WithRange(c.opts.end),
 		clientv3.WithKeysOnly(), clientv3.WithMinModRev(rev+1))
 }
 
-// confirm publishes the view v again with the revision of header, if v is still the newest view. It
-// returns false if a newer view has come, which is then the one to prove. If the range is to be
-// listed anew, confirm changes nothing and returns true.
+// confirm moves the view v on to the revision of header, if v is still the newest view. It returns
+// false if there is a newer view, which has to be compared instead. If the range is to be listed
+// anew, confirm does nothing and returns true.
 func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

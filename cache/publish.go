@@ -47,8 +47,8 @@ func (c *Cache) wait(format string, args ...any) {
 	c.phase = phase
 }
 
-// publish makes a view from the newest one and the change that f makes to it. Only the follower
-// changes the tree and its revision, so that it can prepare them without the lock.
+// publish makes a copy of the newest view, has f change it, and makes it the newest one. Only the
+// follower changes the tree and the revision, so it can prepare them without holding the lock.
 func (c *Cache) publish(f func(next *view)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +82,7 @@ func (c *Cache) end(err error) {
 	c.cancel()
 }
 
-// fail ends the cache with an error that tells its range.
+// fail ends the cache with an error, to which it adds the range of the cache.
 func (c *Cache) fail(err error) { c.end(fmt.Errorf("cache of %s: %w", &c.opts, err)) }
 
 // proven takes the answer to a question: a linearizable read that was sent at sentAt, when before
@@ -132,13 +132,13 @@ func (c *Cache) sameEraLocked(header *pb.ResponseHeader, before *view) bool {
 	return false
 }
 
-// otherCluster reports whether a header comes from another cluster than o. A server that sends no
-// cluster id cannot be told apart.
+// otherCluster reports whether a header has another cluster id than o. Without an id on both sides
+// it returns false.
 func otherCluster(o origin, header *pb.ResponseHeader) bool {
 	return o.clusterID != 0 && header.GetClusterId() != 0 && o.clusterID != header.GetClusterId()
 }
 
-// listing is what the follower has to do about the list of the range.
+// listing says whether the follower has to list the range, and why.
 type listing struct {
 	wanted   bool   // the range must be listed
 	replaced bool   // the list begins a new era
@@ -146,8 +146,8 @@ type listing struct {
 	why      string // for the log
 }
 
-// startOver lists the range anew, also if a list is under way: the copy may be wrong, for the
-// reason given. The views of before stay until the list is there.
+// startOver has the range listed anew, for the reason given. A list that is under way is given up.
+// Readers go on seeing the old view until the new list is complete.
 func (c *Cache) startOver(why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,12 +6,13 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// askSilent is the wait before a server that does not answer requests for progress gets another.
+// askSilent is the wait before the next request for progress to a server that has not answered
+// earlier ones.
 var askSilent = backoff.Policy{Base: time.Second, Max: time.Minute}
 
-// silence is how long the server has not answered requests for progress. It does not answer while
-// the watch is catching up or is to be opened again. A gRPC proxy never answers. An answer that
-// cannot be trusted counts as none.
+// silence has for how long the server has not answered requests for progress. A server does not
+// answer while the watch is catching up or is being opened again. A gRPC proxy never answers. A
+// notice that cannot be trusted does not count as an answer.
 type silence struct {
 	since    time.Time // of the first request that was not answered; zero if all were
 	next     time.Time // no request is sent before it
@@ -19,7 +20,8 @@ type silence struct {
 	answered bool      // the server has answered the stream, by a notice that can be trusted
 }
 
-// silent reports whether the server has not answered for so long that it may never do.
+// silent reports whether the server has left requests unanswered for so long that it may never
+// answer.
 func (s *silence) silent(now time.Time) bool {
 	return !s.since.IsZero() && now.Sub(s.since) >= repeatAfter
 }
@@ -27,7 +29,7 @@ func (s *silence) silent(now time.Time) bool {
 // mayAsk reports whether a request may be sent.
 func (s *silence) mayAsk(now time.Time) bool { return !now.Before(s.next) }
 
-// asked says that a request was sent.
+// asked records that a request was sent.
 func (s *silence) asked(now time.Time) {
 	if s.since.IsZero() {
 		s.since = now

@@ -2,7 +2,7 @@ package cache
 
 import "time"
 
-// Status is what a cache knows of itself.
+// Status is the state of a cache, for monitoring.
 type Status struct {
 	// Revision and ProvenAt are those of the newest snapshot. Revision is 0 before the range has
 	// been read.

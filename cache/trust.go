@@ -13,13 +13,13 @@ import (
 // statusTimeout bounds the question to one endpoint for its version.
 const statusTimeout = 5 * time.Second
 
-// askVersions is the wait before the endpoints are asked for their versions again, because a member
-// is not known.
+// askVersions is how long it takes until the endpoints may be asked for their versions again,
+// because a member is still unknown.
 const askVersions = 10 * time.Second
 
-// versions knows of each member whether its notices of progress can be trusted: one at revision r
-// comes after all events up to r. Notices of versions before 3.4.25, and from 3.5.0 to 3.5.7, may
-// overtake events. What has no version and no member id is not trusted.
+// versions has, for each member, whether its notices of progress can be trusted: whether a notice
+// at revision r comes after all events up to r. Notices of etcd before 3.4.25, and from 3.5.0 to
+// 3.5.7, may overtake events. A server without a version or a member id is not trusted.
 type versions struct {
 	mu     sync.Mutex
 	orders map[uint64]bool // by member id
@@ -29,7 +29,8 @@ type versions struct {
 }
 
 // trusts reports whether a notice of progress shows that all events up to its revision have been
-// delivered. If the member is not known, it is not trusted yet, and the endpoints are asked.
+// delivered. For a member that is not known yet it returns false, and asks the endpoints for their
+// versions.
 func (c *Cache) trusts(resp *clientv3.WatchResponse) bool {
 	return c.asker.ordersProgress(c, resp.Header)
 }
@@ -54,8 +55,8 @@ func (a *asker) ordersProgress(c *Cache, header *pb.ResponseHeader) bool {
 	return false
 }
 
-// askVersions asks all endpoints for their versions, and has the caches that wait for it ask for
-// progress again.
+// askVersions asks all endpoints for their versions. Then it has the caches that wait for the
+// versions ask for progress again.
 func (a *asker) askVersions(client *clientv3.Client) {
 	var all sync.WaitGroup
 	for _, endpoint := range client.Endpoints() {
@@ -80,7 +81,7 @@ func (a *asker) askVersions(client *clientv3.Client) {
 	a.versions.wake()
 }
 
-// wake has the caches that wait ask for progress again. The caller holds mu.
+// wake has the waiting caches ask for progress again. The caller holds mu.
 func (v *versions) wake() {
 	for _, c := range v.wait {
 		c.mu.Lock()
@@ -90,7 +91,8 @@ func (v *versions) wake() {
 	}
 }
 
-// ordersProgress reports whether a server of a version orders notices of progress and events.
+// ordersProgress reports whether servers of a version send a notice of progress only after all
+// events up to its revision.
 func ordersProgress(version string) bool {
 	var major, minor, patch int
 	if n, _ := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); n < 3 {

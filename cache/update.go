@@ -22,7 +22,7 @@ var (
 	ErrTooManyReads = errors.New("cache: more was read than one transaction can depend on")
 )
 
-// afterConflict is the wait before the function of an Update runs again.
+// afterConflict is the wait after a conflict, before the function of an Update runs again.
 var afterConflict = backoff.Policy{
 	Base: 500 * time.Microsecond, Max: 250 * time.Millisecond, Jitter: 1}
 
@@ -72,9 +72,9 @@ func (c *Cache) Update(ctx context.Context, f func(tx *Tx) error) (rev int64, er
 	}
 }
 
-// commit sends the transaction. If nothing of what was read has changed, it waits until the cache
-// shows the commit, and returns its revision. Otherwise it reports a conflict, when the cache shows
-// what has changed.
+// commit sends the transaction. If nothing that was read has changed, it waits until the cache
+// shows the commit, and returns its revision. Otherwise it waits until the cache shows the change,
+// and returns that there was a conflict.
 func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) {
 	cmps, err := tx.conditions()
 	if err != nil {
@@ -114,7 +114,9 @@ func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) 
 	return rev, false, err
 }
 
-// awaitWinner waits until the cache shows what has changed before the revision of an answer.
+// awaitWinner waits until the cache shows the change that the transaction has lost to. That is so
+// when a view no longer has what the Tx has read, or has the revision of the answer. The end of the
+// era also ends the wait.
 func (tx *Tx) awaitWinner(ctx context.Context, rev int64) error {
 	_, err := tx.c.await(ctx, func(v *view) bool {
 		return v.era != tx.view.era || v.revision >= rev || tx.broken(v.tree)
@@ -122,7 +124,7 @@ func (tx *Tx) awaitWinner(ctx context.Context, rev int64) error {
 	return err
 }
 
-// refused reports whether an error is the server's, and says that a write was not applied.
+// refused reports whether an error comes from the server and shows that the write was not applied.
 func refused(err error) bool {
 	code := codes.Unknown
 	var e rpctypes.EtcdError

@@ -40,7 +40,8 @@ type Fill struct {
 	keys     keytree.Tree             // the keys of aside, in order
 }
 
-// page is the part of the range that answers of one revision have covered, one behind the other.
+// page is a part of the range, as it was at one revision. It was read by one answer, or by several
+// that followed each other at the same revision.
 type page struct {
 	end       string // the first key behind the page
 	watermark int64

@@ -71,8 +71,8 @@ func (t Tree) Rank(key string) int {
 // NoEnd is the end of a range that has none.
 const NoEnd = "\x00"
 
-// Ranks returns the ranks of the first key of a range and of the first key behind it. The keys of
-// the range are from or greater, and less than end.
+// Ranks returns the rank of the first key of a range, and that of the first key behind it. The
+// range begins with the key from, and has the keys from there on that are lower than end.
 func (t Tree) Ranks(from, end string) (first, behind int) {
 	first, behind = t.Rank(from), t.Len()
 	if end != NoEnd {
@@ -81,7 +81,7 @@ func (t Tree) Ranks(from, end string) (first, behind int) {
 	return first, behind
 }
 
-// Range returns the pairs of a range, in order. Its keys are from or greater, and less than end.
+// Range returns the pairs of the keys from the key from on that are lower than end, in order.
 func (t Tree) Range(from, end string) iter.Seq[*Pair] {
 	return func(yield func(*Pair) bool) {
 		first, behind := t.Ranks(from, end)

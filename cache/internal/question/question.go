@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// Question is a read that readers share. What guards its Line guards it.
+// Question is a read that readers share. The lock that guards its Line guards it, too.
 type Question[P comparable, A any] struct {
-	// SentAt is when it was sent; zero as long as it waits to be.
+	// SentAt is when the read was sent. It is zero while the question waits to be sent.
 	SentAt time.Time
-	// Parties are those in whose name readers have joined. They do not change once it is sent.
+	// Parties are the caches that readers of the question belong to. They do not change once it has
+	// been sent.
 	Parties []P
 	// Readers is how many readers have joined.
 	Readers int
@@ -24,15 +25,17 @@ type Question[P comparable, A any] struct {
 	Answer A
 }
 
-// Line is the question under way and the next one. The zero Line has neither. It needs a guard.
+// Line has the question under way and the next one. The zero Line has neither. It must be guarded
+// by a lock.
 type Line[P comparable, A any] struct {
 	underWay, next *Question[P, A]
 }
 
-// Join returns the question for a reader that accepts one sent after a moment. Of two events at one
-// moment it is not known which came first, so one sent at that moment may be too early. It shares
-// the one under way only if its party was in it when it was sent, because a party notes what it
-// knows before a question is sent. For a question without readers, Join calls answer.
+// Join returns the question that a reader of a party shares. The reader accepts a read that was
+// sent after a moment; one sent at that very moment may be too early. The reader shares the
+// question under way only if its party took part when it was sent, because a party notes what it
+// knows before a question is sent. Otherwise the reader shares the next question. If there is none
+// yet, Join makes it, with a new Answer from answer.
 func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P, A] {
 	q := l.underWay
 	if q == nil || !q.SentAt.After(after) || !slices.Contains(q.Parties, party) {
@@ -48,8 +51,8 @@ func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P
 	return q
 }
 
-// Send takes the next question under way, as sent at now, and returns it. It returns nil if there
-// is no next one, or one is under way.
+// Send makes the next question the one under way, sent at now, and returns it. It returns nil if
+// there is no next question, or if one is under way.
 func (l *Line[P, A]) Send(now time.Time) *Question[P, A] {
 	if l.underWay != nil || l.next == nil {
 		return nil
@@ -59,5 +62,5 @@ func (l *Line[P, A]) Send(now time.Time) *Question[P, A] {
 	return l.underWay
 }
 
-// Over ends the question under way, after it was answered or has failed.
+// Over records that the question under way was answered or has failed.
 func (l *Line[P, A]) Over() { l.underWay = nil }
