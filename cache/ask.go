@@ -99,8 +99,9 @@ func leaveAsker(client *clientv3.Client) {
 	}
 }
 
-// end ends the goroutines of a and waits for them. Goroutines are started under one of the two
-// locks, and only while the context lives. So none is started after end has released the locks.
+// end ends the goroutines of a and waits for them. A goroutine is started only under one of the two
+// locks, and only while the context lives. So no other one is started after end has released the
+// locks.
 func (a *asker) end() {
 	a.mu.Lock()
 	a.versions.mu.Lock()
