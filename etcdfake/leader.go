@@ -8,11 +8,13 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// LoseLeader leaves the cluster without a leader until restore is called, with the first member
-// that votes as the leader of a new term. In the meantime leases do not expire. Writes and
-// linearizable reads wait and fail after 7 seconds; calls that require a leader fail at once, and
-// streams that do after 3 seconds. WithElectionTimeout changes these times. Then restore gives
-// every lease its full time, as a new leader does.
+// LoseLeader leaves the cluster without a leader until restore is called. In the meantime leases do
+// not expire. Writes and linearizable reads wait for a leader, and fail after 7 seconds. Calls that
+// require a leader fail at once. Open streams that require a leader end after 3 seconds.
+// WithElectionTimeout changes these times.
+//
+// restore makes the first member the leader of a new term. It gives every lease its full time, as a
+// new leader in etcd does.
 func (c *Cluster) LoseLeader() (restore func()) {
 	c.store.LoseLeader()
 	c.mu.Lock()

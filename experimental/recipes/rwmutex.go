@@ -13,12 +13,14 @@ import (
 // errInUse is returned by RLock and Lock of an RWMutex that is locked, or that waits for the lock.
 var errInUse = errors.New("recipe: the RWMutex is in use; each holder needs one of its own")
 
-// RWMutex is a lock that either any number of readers hold, or one writer. A writer waits for all
-// readers and writers that asked before it. A reader waits for all writers that asked before it.
+// RWMutex is one contender for a lock in etcd that either any number of readers hold, or one
+// writer. A writer waits for all readers and writers that asked before it. A reader waits for all
+// writers that asked before it.
 //
-// Each RWMutex is one contender for the lock, and has one holder at a time. Several of them may use
-// one session. A holder whose session ends may not know it at once, as with every lock that is made
-// of a lease: see [concurrency.Mutex]. The methods are safe for concurrent use.
+// An RWMutex can be held only once at a time, also for reading: readers that hold the lock together
+// need an RWMutex each. Several RWMutexes may use one session. As with every lock that depends on a
+// lease, a holder whose session ends may not know it at once: see [concurrency.Mutex]. The methods
+// are safe for concurrent use.
 type RWMutex struct {
 	s   *concurrency.Session
 	pfx string

@@ -6,9 +6,9 @@ import "time"
 // doubles each time the lease is doubtful, up to the interval between renewals.
 const doubtPause = 200 * time.Millisecond
 
-// doubtsToMove is the number of renewals at which members did not know a living lease, after which
-// the stream moves to another member. A member that is only a little behind knows the lease at the
-// second renewal.
+// doubtsToMove is how many times a stream's member must say that an existing lease is gone before
+// the stream moves to another member. One time is not enough: a member that is only a little behind
+// knows the lease at the second renewal.
 const doubtsToMove = 2
 
 // notFound handles an answer that says that the lease of e is gone. A member that has not applied
@@ -25,10 +25,12 @@ func (t *table) notFound(e *entry) {
 	}
 }
 
-// confirmed handles another member's answer about a doubtful lease: it is gone, or it lives for
-// left at least. confirmed reports whether the stream must move to another member, because the
-// stream's member did not know a living lease for the second time. A lease moves the stream only
-// once, so that a lease that no member knows does not move streams for ever.
+// confirmed handles another member's answer about a doubtful lease: the lease is gone, or its
+// remaining time is at least left, which is 0 if no member has answered. confirmed returns true if
+// the stream must move to another member. That is so if the other member knows the lease, the lease
+// was doubtful for the second time, and the stream on which it was doubtful is still open. A lease
+// moves the stream at most once. Otherwise a lease that is doubtful on every stream would move the
+// stream without end.
 func (t *table) confirmed(now instant, id int64, gone bool, left time.Duration) (move bool) {
 	e := t.byID[id]
 	if e == nil || !e.doubtful() {

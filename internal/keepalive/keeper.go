@@ -228,9 +228,9 @@ func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 	}
 }
 
-// Confirmed takes an answer to [Config.Confirm]: the lease is gone, or lives for left at least,
-// which is 0 if there was no answer. If the stream's member has not known a living lease for the
-// second time, the stream moves to another member.
+// Confirmed handles the answer to a question that [Config.Confirm] has asked: the lease is gone, or
+// its remaining time is at least left, which is 0 if no member has answered. If the stream's member
+// has said for the second time that an existing lease is gone, the stream moves to another member.
 func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	k.mu.Lock()
 	defer k.unlock()

@@ -121,9 +121,9 @@ func peerAlive(members []*Member, m *Member, since time.Time) bool {
 	})
 }
 
-// failsProbe reports whether a member has sent nothing since it was probed, while a peer has sent
-// something. It is false if only writes are pending: closing the connection would fail these
-// writes, and they could not be sent to another member.
+// failsProbe reports whether a member has sent nothing since it was probed, while another member
+// has sent something. It is false if only writes are pending: closing the connection would fail
+// these writes, and they could not be sent to another member.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)
@@ -146,9 +146,11 @@ func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	}
 }
 
-// SetLimits sets how many requests each member may have outstanding. A suspect may have no request
-// once a peer has sent something since the suspect fell silent. If no member may have any request,
-// SetLimits lifts the limits of all members.
+// SetLimits sets how many requests each member may have outstanding. The limit of an ejected member
+// is 0. The limit of a suspect is 0 if another member has sent something since the suspect fell
+// silent. The limit of a slow member is 1, and SetLimits also sets the time between two of its
+// requests. All other members are unlimited. If every limit is 0, SetLimits lifts the limits of all
+// members.
 func SetLimits(members []*Member) {
 	usable := false
 	for _, m := range members {

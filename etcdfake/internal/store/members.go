@@ -158,8 +158,9 @@ func (s *Store) callMemberAdd(c Caller, req *pb.MemberAddRequest) (*pb.MemberAdd
 		Member: proto.Clone(m).(*pb.Member), Members: s.membersByID()}, nil
 }
 
-// memberID is the id of a new member. As in etcd it depends on its URLs and the second, so the same
-// member added twice within a second exists already.
+// memberID returns the id of a new member. As in etcd, the id is a hash of the member's URLs and of
+// the time in whole seconds. So a member that is added twice in the same second gets the same id,
+// and the second addition fails.
 func (s *Store) memberID(urls []string) uint64 {
 	text := strings.Join(urls, "") + strconv.FormatInt(s.cfg.Now().Unix(), 10)
 	sum := sha1.Sum([]byte(text))
