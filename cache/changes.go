@@ -7,12 +7,12 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// Batch is what has changed in the range since the batch before, or all of it. All batches of one
-// Changes, put together, are the state of the range at the Revision of the last one.
+// Batch is a set of changes. The batches of one Changes, applied one after another, give the state
+// of the range at the Revision of the last one.
 type Batch struct {
-	// Revision is that of the state that the batch leads to.
+	// Revision is the revision of the state that the batch leads to.
 	Revision int64
-	// Changes has each key once at most, in the order of keys.
+	// Changes has each changed key once, in the order of keys.
 	Changes []Change
 	// Full says that Changes is the whole state, as in the first batch.
 	Full bool
@@ -71,7 +71,7 @@ func between(from, to *view) Batch {
 	return b
 }
 
-// full returns a view's pairs as changes from nothing.
+// full returns all pairs of a view, as changes of keys that did not exist before.
 func full(v *view) []Change {
 	all := make([]Change, 0, v.tree.Len())
 	v.tree.Each(0, v.tree.Len(), func(kv *pair) bool {

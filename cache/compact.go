@@ -2,12 +2,12 @@ package cache
 
 import "go.etcd.io/etcd/client/v3/cache/internal/fill"
 
-// chunkBytes is how much memory keys and values of a page share. A pair that stays when the others
-// of its chunk are gone keeps the whole chunk.
+// chunkBytes is the size of the pieces of memory that the keys and values of a page are put into.
+// As long as one pair of a piece is in use, the whole piece is.
 const chunkBytes = 32 << 10
 
-// compact moves the keys and values of pairs to memory that holds nothing else. As they come from
-// the server, they are parts of encoded messages, which take some 10 % more.
+// compact copies the keys and values of pairs to memory of their own. As they come from the server,
+// they are parts of encoded messages, which take some 10 % more.
 func compact(kvs []*pair) {
 	left := 0
 	for _, kv := range kvs {

@@ -20,11 +20,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// A request for a page is given up after pageTimeout, and after more each time that happens.
+// pageTimeout is how long the request for a page may take. Each time that one takes longer, the
+// next one may take more.
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
-// proofWait is the wait before a proof: a server that says how far the watch is has said it by
-// then.
+// proofWait is the wait before a proof of the list. A server that sends notices of progress has
+// sent one by then, so no proof is needed.
 var proofWait = backoff.Policy{Base: 2 * time.Second, Max: 10 * time.Second}
 
 const (
@@ -40,7 +41,8 @@ const (
 // when the read was sent.
 var errWentBack = errors.New("the cluster was restored to a revision of the past")
 
-// answer is one page, a proof, or why no more can be read.
+// answer is what the reader of a list delivers: a page, a proof, or the error because of which it
+// cannot read on.
 type answer struct {
 	kvs      []*mvccpb.KeyValue
 	header   *pb.ResponseHeader
@@ -51,7 +53,8 @@ type answer struct {
 	count    int64 // of all keys
 }
 
-// next returns the first key behind a page. After that the pairs may be passed on.
+// next returns the first key behind a page. It must be called before the pairs are handed to the
+// follower.
 func (a *answer) next() string { return string(a.kvs[len(a.kvs)-1].Key) + "\x00" }
 
 // startList begins a list under the watch that was confirmed with the header. It returns an error
@@ -88,7 +91,7 @@ func (f *follower) startList(list listing, header *pb.ResponseHeader) error {
 	return nil
 }
 
-// stopList gives up the list that is under way, if there is one.
+// stopList ends the list that is under way, if there is one.
 func (f *follower) stopList() {
 	if f.stopPage != nil {
 		f.stopPage()
@@ -99,7 +102,7 @@ func (f *follower) stopList() {
 	f.c.listTarget = 0
 }
 
-// page takes one page of the list.
+// page adds an answer of the reader to the list.
 func (f *follower) page(a answer) error {
 	c := f.c
 	switch {
@@ -140,7 +143,8 @@ func (f *follower) page(a answer) error {
 	return f.finish()
 }
 
-// keep makes of pairs that were read those to keep: of an unchanged pair, that of the view.
+// keep prepares pairs that were read for the tree. A pair that equals the one in the view is
+// replaced by it. The others get memory of their own.
 func keep(v *view, kvs []*mvccpb.KeyValue) {
 	var changed []*mvccpb.KeyValue
 	for i, kv := range kvs {
@@ -173,9 +177,9 @@ type reader struct {
 	fruitless int   // streams that have failed without a key since one had keys
 }
 
-// run reads one page after another and delivers them to the follower, and what is behind a page by
-// streams, if the server has them. Then it goes on with proofs, for servers that do not say how far
-// the watch is.
+// run reads the range and delivers it to the follower: page by page, or, where the server has them,
+// by streams for what is behind the first page. Then it reads proofs, for servers that do not say
+// how far the watch is.
 func (r *reader) run() {
 	for from, more := r.c.opts.from, true; more; {
 		a := r.read(from)
@@ -224,9 +228,9 @@ func (r *reader) prove() bool {
 	return r.deliver(answer{proof: true, kvs: resp.Kvs, count: resp.Count, header: resp.Header})
 }
 
-// read reads the page that begins with the key from, until it succeeds or is refused. The read is
-// linearizable, so its revision is no lower than any that was seen before it was sent. If it is,
-// the cluster has lost a part of its history.
+// read reads the page that begins with the key from. It tries again until it succeeds or the server
+// refuses. The read is linearizable, so an answer with a lower revision than one that was known
+// before shows that the cluster has lost a part of its history.
 func (r *reader) read(from string) answer {
 	for attempt, slow := 0, 0; ; attempt++ {
 		resp, err := r.request(from, pageTimeout.Delay(slow))

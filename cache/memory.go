@@ -20,12 +20,13 @@ const maxTxnOps = 128
 // requests of options, and errors of statuses, as it does for a server.
 type memory struct{ c *Cache }
 
-// call is one call of a method of the KV. A context carries it to memory.
+// call is what memory and the KV note about one call of a method of the KV. The context of the call
+// carries it.
 type call struct {
 	floor  floor // what a serializable answer must show
 	passed bool  // the server has to answer
 
-	// of a GetStream, whose answer is found before its request is made
+	// of a GetStream: what its answer is made of
 	view *view
 	keys evaluate.Keys
 }
@@ -35,7 +36,7 @@ type callKey struct{}
 // errPassed is what memory returns for a call that the server has to answer. No caller sees it.
 var errPassed = errors.New("cache: the server has to answer")
 
-// pass notes in the call that ctx carries that the server has to answer it, and returns errPassed.
+// pass notes in the call that the server has to answer it, and returns errPassed.
 func pass(ctx context.Context) error {
 	if call, ok := ctx.Value(callKey{}).(*call); ok {
 		call.passed = true
@@ -129,7 +130,8 @@ func (m memory) Compact(
 	return nil, pass(ctx)
 }
 
-// answersRange reports whether the cache has what a request asks for, if it has the revision.
+// answersRange reports whether the cache can answer a request. Whether it has the revision that the
+// request asks for is another question: see keysAt.
 func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 	if !c.opts.covers(string(req.Key), string(req.RangeEnd)) {
 		return false
@@ -138,8 +140,8 @@ func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 	return !values || !c.opts.keysOnly
 }
 
-// answersTxn reports whether the cache can answer a transaction if it has the revisions that are
-// asked for, and whether the answer may be of the past.
+// answersTxn reports whether the cache can answer a transaction, apart from the revisions that it
+// asks for, and whether the answer may be of the past.
 func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {
 	readOnly, serializable := evaluate.ReadOnly(req)
 	if !readOnly || max(len(req.Compare), len(req.Success), len(req.Failure)) > maxTxnOps {
@@ -161,8 +163,8 @@ func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {
 	return serializable && len(req.Success)+len(req.Failure) > 0, true
 }
 
-// covers reports whether a request's range lies in that of the cache. One that ends before it
-// begins has no keys.
+// covers reports whether the range of a request lies within the range of the cache. A range that
+// ends before it begins has no keys, and lies within it if its first key does.
 func (o *options) covers(key, end string) bool {
 	switch {
 	case !o.contains(key):
@@ -176,8 +178,9 @@ func (o *options) covers(key, end string) bool {
 	}
 }
 
-// keysAt returns the state at a revision; 0 is that of the view. It returns false if the history
-// does not reach back to it, or if the view or its log has not reached it.
+// keysAt returns the state at a revision, where 0 stands for the revision of the view. It returns
+// false if the history does not reach back to the revision, or if the view or the log has not
+// reached it.
 func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 	keys := evaluate.Keys{Tree: v.tree}
 	switch {

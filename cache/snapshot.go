@@ -13,8 +13,8 @@ import (
 // and must not be changed. All methods are safe for concurrent use. The zero Snapshot is empty.
 type Snapshot struct{ view *view }
 
-// Revision returns the revision that the snapshot is the state of; 0 if it is empty because the
-// range has not been read yet.
+// Revision returns the revision of the snapshot. It is 0 if the snapshot is empty because the range
+// has not been read yet.
 func (s Snapshot) Revision() int64 {
 	if s.view == nil {
 		return 0
@@ -22,9 +22,8 @@ func (s Snapshot) Revision() int64 {
 	return s.view.revision
 }
 
-// ProvenAt returns the latest moment for which it was proven, when the snapshot was taken, that it
-// contains every write that was acknowledged before. It is zero if nothing was asked yet: see
-// Cache.Fresh.
+// ProvenAt returns the moment that the snapshot is proven until: every write that was acknowledged
+// before it is in the snapshot. It is zero if the cache has asked no question yet: see Cache.Fresh.
 func (s Snapshot) ProvenAt() time.Time {
 	if s.view == nil {
 		return time.Time{}
@@ -61,8 +60,8 @@ func (s Snapshot) Prefix(p string) iter.Seq[*mvccpb.KeyValue] {
 	return s.Range(p, clientv3.GetPrefixRangeEnd(p))
 }
 
-// Range returns the pairs whose keys are from or greater, and less than to, in the order of their
-// keys. As in etcd, a to of "\x00" means that there is no upper end.
+// Range returns the pairs of the keys from the key from on that are lower than to, in the order of
+// their keys. As in etcd, a to of "\x00" means that there is no upper end.
 func (s Snapshot) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 	if s.view == nil {
 		return func(func(*mvccpb.KeyValue) bool) {}

@@ -2,8 +2,8 @@ package cache
 
 import "time"
 
-// progressProof is what an answer to a request for progress waits for: that the cache has all that
-// was written before the request.
+// progressProof finds out when a request for progress may be answered: when the cache has
+// everything that was written before the request.
 type progressProof struct {
 	since time.Time // of the request that is to be answered; zero if there is none
 	later time.Time // of the latest request after it; zero if there is none
@@ -11,7 +11,7 @@ type progressProof struct {
 	seen  bool      // the question was seen to be answered: a view must reach the answer
 }
 
-// want takes a request for progress.
+// want records a request for progress.
 func (p *progressProof) want(now time.Time) {
 	if p.since.IsZero() {
 		p.since = now
@@ -20,8 +20,8 @@ func (p *progressProof) want(now time.Time) {
 	}
 }
 
-// have returns at which revision, or a later one, a request may be answered now. It returns 0 if
-// none may be, and has a question asked then, which is sent after the request.
+// have returns the lowest revision that an answer may have, if a request can be answered now.
+// Otherwise it returns 0, and makes sure that a question is sent after the request.
 func (p *progressProof) have(c *Cache, v *view) int64 {
 	if v.err != nil {
 		*p = progressProof{} // nothing can be proven any more
@@ -41,8 +41,8 @@ func (p *progressProof) have(c *Cache, v *view) int64 {
 	return 0
 }
 
-// look reports whether the view shows what the question has proven, and whether the question can no
-// longer prove anything.
+// look reports whether the view has reached the answer of the question, and whether the question
+// has turned out useless, so that another one is needed.
 func (p *progressProof) look(c *Cache, v *view) (proven, failed bool) {
 	if p.reply == nil {
 		return false, false
@@ -59,8 +59,8 @@ func (p *progressProof) look(c *Cache, v *view) (proven, failed bool) {
 	return proven, p.reply.err != nil || taken && !proven
 }
 
-// answered returns a channel that is closed when the question is answered, and nil once that was
-// seen.
+// answered returns a channel that is closed when the question is answered. It returns nil if
+// nothing is to be waited for.
 func (p *progressProof) answered() <-chan struct{} {
 	if p.reply == nil || p.seen {
 		return nil

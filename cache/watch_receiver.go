@@ -8,8 +8,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// sourceAsks is the time between requests for progress to the server while watches get their
-// changes from it. With the answers, watches without changes come back to the log.
+// sourceAsks is the time between two requests for progress to the server, while watches get their
+// changes from it. The answers show when a watch without changes can go on with the log.
 const sourceAsks = 500 * time.Millisecond
 
 // asksBeforeWide is how many requests for progress go without an answer before a source of one

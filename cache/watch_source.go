@@ -26,7 +26,7 @@ type sourced struct {
 	resp   clientv3.WatchResponse
 }
 
-// takeSourced gives a group what its source has received.
+// takeSourced gives a response that a source has received to the source's group.
 func (m *memoryStream) takeSourced(s sourced) {
 	if s.source.group.source == s.source {
 		m.table.look(m.cache.now())
@@ -34,8 +34,8 @@ func (m *memoryStream) takeSourced(s sourced) {
 	}
 }
 
-// openSources opens a source for each group that needs one. Sources end with the stream, or when
-// the log has what follows; the memoryServer waits for them.
+// openSources opens a source for each group that needs one. A source ends with the stream, or when
+// the log has all later changes; the memoryServer waits for it.
 func (m *memoryStream) openSources() {
 	for _, g := range m.table.orphans {
 		r := &sourceReceiver{m: m, last: g.revision, prevKV: true, wide: true,

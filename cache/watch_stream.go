@@ -120,7 +120,7 @@ func (m *memoryStream) next() (*pb.WatchResponse, error) {
 	}
 }
 
-// ended returns why the stream ends, or nil.
+// ended returns the error with which the stream ends, or nil as long as it goes on.
 func (m *memoryStream) ended(v *view) error {
 	if err := m.ctx.Err(); err != nil {
 		return status.FromContextError(err).Err()
@@ -136,8 +136,8 @@ func (m *memoryStream) ended(v *view) error {
 	return nil
 }
 
-// work takes the requests, and gives the watches some of what the view has. It returns false if
-// there is nothing to do.
+// work handles the requests that have come, and gives the watches some of the changes up to the
+// view. It returns false if there was nothing to do.
 func (m *memoryStream) work(v *view) bool {
 	if m.table == nil {
 		m.table = newWatchTable(m.cache.history, v)

@@ -14,7 +14,8 @@ import (
 // written before the call.
 const proofOfNow = 2 * time.Second
 
-// missedFor is how long no Watch waits for a proof after one has waited for proofOfNow without one.
+// After a Watch has waited for proofOfNow without a proof, no other one waits for a proof during
+// missedFor.
 const missedFor = 10 * time.Second
 
 // Watcher returns a Watcher whose watches are answered from the cache: any number of them cost the
@@ -124,7 +125,8 @@ func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	}
 }
 
-// endedByItself reports whether err is why the cache ended, and not that it was closed.
+// endedByItself reports whether err is the error that the cache ended with, and not that of a call
+// of Close.
 func (c *Cache) endedByItself(err error) bool {
 	return err != nil && c.now().err != nil && !errors.Is(err, ErrClosed)
 }

@@ -9,12 +9,13 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// Keys is the state of a range at one revision: a tree, and what was different from it.
+// Keys is the state of a range at one revision: a tree of some revision, and what was different
+// from it.
 type Keys struct {
 	// Tree is the state at some revision.
 	Tree keytree.Tree
-	// Past has the keys that the tree has from a later revision, or has not; nil stands for a key
-	// that did not exist.
+	// Past has the keys whose pairs in the tree are not those of the state, with their pairs in the
+	// state, or nil if they do not exist there.
 	Past map[string]*mvccpb.KeyValue
 }
 
@@ -26,8 +27,8 @@ func (k Keys) get(key string) *mvccpb.KeyValue {
 	return k.Tree.Get(key)
 }
 
-// find returns the pairs of a range in the order of their keys, up to a limit unless that is 0. An
-// empty end means one key.
+// find returns the pairs of a range in the order of their keys, at most limit of them unless limit
+// is 0. An empty end stands for the range of one key.
 func (k Keys) find(key, end string, limit int64) []*mvccpb.KeyValue {
 	if end == "" {
 		if kv := k.get(key); kv != nil {

@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/fair"
 )
 
-// Range returns the answer to a range request whose revision is that of the keys. It has no header.
-// The request must be one that a server accepts.
+// Range returns the answer to a range request, without a header. The state must be that of the
+// revision that the request asks for. The request must be one that a server accepts.
 func Range(k Keys, req *pb.RangeRequest) *pb.RangeResponse {
 	key, end := string(req.Key), string(req.RangeEnd)
 	if req.CountOnly {
@@ -33,9 +33,9 @@ func Range(k Keys, req *pb.RangeRequest) *pb.RangeResponse {
 	return resp
 }
 
-// fetchLimit returns how many keys etcd takes before it filters and sorts: one more than the limit,
-// or all if the limit applies to what is sorted or filtered. A sort without an order is no reason
-// to take all, so etcd sorts what the limit has left.
+// fetchLimit returns how many pairs etcd reads before it filters and sorts them, 0 for all. It
+// reads one more than the limit, or all if the limit applies to what is sorted or filtered. If a
+// request names a target to sort by, but no order, etcd applies the limit first and sorts the rest.
 func fetchLimit(req *pb.RangeRequest) int64 {
 	if !defaultOrder(req.SortTarget, req.SortOrder) || bounded(req) {
 		return 0
@@ -98,8 +98,8 @@ var orders = map[pb.RangeRequest_SortTarget]func(a, b *mvccpb.KeyValue) bool{
 	pb.RangeRequest_VALUE:   byValue,
 }
 
-// order sorts pairs, which are in the order of their keys. A target other than the key is sorted
-// upwards if the request says no order.
+// order sorts pairs that are in the order of their keys as the request asks for. If it names
+// another target than the key, and no order, they are sorted upwards.
 func order(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 	direction := req.SortOrder
 	if req.SortTarget != pb.RangeRequest_KEY && direction == pb.RangeRequest_NONE {
@@ -115,8 +115,8 @@ func order(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 	sort.Sort(sorter)
 }
 
-// slabPairs is how many copies share a piece of memory. A program that keeps one of them keeps up
-// to 32 KiB.
+// slabPairs is how many copies are allocated together. A program that keeps one of them keeps all
+// of them in memory, 32 KiB at most.
 const slabPairs = 256
 
 // copies replaces the pairs by copies and returns them. etcd answers a request for keys only from

@@ -8,8 +8,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// ReadOnly reports whether a transaction has nothing but ranges, and whether all of them are
-// serializable. One with a nested transaction counts as one that writes, as it does for etcd.
+// ReadOnly reports whether a transaction has only ranges, and whether all of them are serializable.
+// As for etcd, a transaction with a nested one counts as one that writes.
 func ReadOnly(req *pb.TxnRequest) (readOnly, serializable bool) {
 	serializable = true
 	for _, ops := range [][]*pb.RequestOp{req.Success, req.Failure} {
@@ -34,8 +34,8 @@ func Holds(k Keys, compares []*pb.Compare) bool {
 	return true
 }
 
-// holds decides a comparison. One with a range holds if it does for every key there. If there is no
-// key, it compares with zero, and a comparison of values does not hold.
+// holds reports whether a comparison holds. A comparison of a range holds if it holds for every key
+// in it. If there is no key, the comparison is with zero, and a comparison of values does not hold.
 func holds(k Keys, c *pb.Compare) bool {
 	kvs := k.find(string(c.Key), string(c.RangeEnd), 0)
 	if len(kvs) == 0 {
