@@ -8,7 +8,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// Change is a change of one key.
+// Change is a change of one key. Other readers share its pairs, which must not be changed.
 type Change struct {
 	Key string           // the key
 	Old *mvccpb.KeyValue // what it was before; nil if it did not exist

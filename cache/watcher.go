@@ -40,7 +40,8 @@ const missedFor = 10 * time.Second
 //	range; a cache with WithKeysOnly  So it is for all watches once the cache has ended by itself.
 //
 // For a consumer that does not read, memory holds what the client's Watcher holds for it, and one
-// entry of the history.
+// entry of the history. All watches and snapshots of the cache share the events and their pairs,
+// which must not be changed.
 //
 // RequestProgress is answered when the watches have been given everything that was written before
 // the call. If the server does not answer requests for progress (the gRPC proxy), or may send an
