@@ -171,8 +171,9 @@ func (c *Client) connect() (err error) {
 	}
 	c.setEndpoints(eps, true)
 	c.tracker = balancer.New(c.ctx, balancer.Options{Even: c.cfg.SpreadEvenly,
-		NoProbes: c.cfg.DisableProbes, Report: c.logHealth, Unreachable: c.logUnreachable})
-	c.conn, c.resolver, err = c.dial(c.tracker, !c.cfg.DisableProbes, eps)
+		HealthCheck: !c.cfg.DisableProbes && !c.user.noHealthCheck,
+		NoProbes:    c.cfg.DisableProbes, Report: c.logHealth, Unreachable: c.logUnreachable})
+	c.conn, c.resolver, err = c.dial(c.tracker, eps)
 	if err != nil {
 		return err
 	}

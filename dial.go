@@ -32,9 +32,8 @@ import (
 var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2,
 	MaxDelay: maxBackoffWait}
 
-// serviceConfig is the format string of gRPC's service config, in JSON. It selects the client's
-// balancer, by name, and says whether the balancer makes health checks.
-const serviceConfig = `{"loadBalancingConfig": [{%q: {"healthCheck": %t}}]}`
+// serviceConfig is gRPC's service config, in JSON. It selects the client's balancer by name.
+const serviceConfig = `{"loadBalancingConfig": [{"` + balancer.Name + `": {}}]}`
 
 // dialOptions returns the options of every connection of the client. The program's options come
 // last, so they replace options of the client.
@@ -135,18 +134,18 @@ func field(v reflect.Value, name string) reflect.Value {
 // dial starts to connect to eps. It returns a connection that spreads requests over eps, and the
 // resolver, whose Set replaces eps by other endpoints. t tracks the members; it may be nil.
 func (c *Client) dial(
-	t *balancer.Tracker, healthCheck bool, eps []namedEndpoint,
+	t *balancer.Tracker, eps []namedEndpoint,
 ) (*grpc.ClientConn, *resolver.Resolver, error) {
 	addresses, encrypted := c.resolve(t, eps)
 	creds := c.creds.As(endpoint.Plain)
 	if encrypted {
 		creds = c.creds.As(endpoint.Encrypted)
 	}
-	sc := fmt.Sprintf(serviceConfig, balancer.Name, healthCheck && !c.user.noHealthCheck)
-	r := resolver.New(sc, t.Attributes(), addresses)
+	r := resolver.New(serviceConfig, t.Attributes(), addresses)
 	// With WithDisableServiceConfig, gRPC ignores the resolver's config and uses the default one.
-	// So sc is given to gRPC as both.
-	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(sc)}, c.dialOptions(creds)...)
+	// So serviceConfig is given to gRPC as both.
+	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(serviceConfig)},
+		c.dialOptions(creds)...)
 	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(lastUnary),
 		grpc.WithChainStreamInterceptor(lastStream))
 	conn, err := grpc.NewClient(r.Target(), opts...)
@@ -210,7 +209,7 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	}
 	eps := []namedEndpoint{parsed}
 	c.secure(eps)
-	conn, _, err := c.dial(nil, false, eps)
+	conn, _, err := c.dial(nil, eps)
 	return conn, err
 }
 

@@ -80,7 +80,7 @@ func (c *conn) changeLocked(s balancer.SubConnState) {
 	case connectivity.Ready:
 		c.member.conn.Store(c)
 		c.state, c.err = healthy, nil
-		if c.policy.checkHealth {
+		if c.policy.tracker.HealthCheck {
 			c.state = unchecked
 			c.startCheckLocked()
 		}

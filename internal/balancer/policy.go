@@ -2,7 +2,6 @@ package balancer
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"sync"
 
@@ -11,7 +10,6 @@ import (
 	"google.golang.org/grpc/balancer/base"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
-	"google.golang.org/grpc/serviceconfig"
 )
 
 // Name is the policy's name in service configs.
@@ -34,19 +32,6 @@ type builder struct{}
 
 func (builder) Name() string { return Name }
 
-// config is the policy's part of a service config.
-type config struct {
-	serviceconfig.LoadBalancingConfig `json:"-"`
-
-	// HealthCheck excludes members that report themselves not serving, while others serve.
-	HealthCheck bool `json:"healthCheck"`
-}
-
-func (builder) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
-	c := &config{}
-	return c, json.Unmarshal(text, c)
-}
-
 func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.Balancer {
 	p := &policy{cc: cc}
 	//nolint:forbidigo // gRPC builds a policy without a context; Close cancels this one
@@ -66,8 +51,7 @@ type policy struct {
 	checks sync.WaitGroup // the running health checks
 
 	// set by the first update, before any connection exists
-	tracker     *Tracker
-	checkHealth bool
+	tracker *Tracker
 
 	// guarded by mu, which is held while a picker is passed to gRPC: an older picker must not
 	// replace a newer one
@@ -77,13 +61,11 @@ type policy struct {
 
 // UpdateClientConnState connects to added addresses, and ends the connections to removed ones.
 func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
-	if p.tracker == nil { // the settings are those of the first update
+	if p.tracker == nil { // this is the first update
 		p.tracker, _ = s.ResolverState.Attributes.Value(trackerKey{}).(*Tracker)
 		if p.tracker == nil {
 			p.tracker = New(p.ctx, Options{Even: true})
 		}
-		c, ok := s.BalancerConfig.(*config)
-		p.checkHealth = ok && c.HealthCheck
 	}
 	var addresses []resolver.Address
 	var names []string

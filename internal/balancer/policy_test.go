@@ -60,13 +60,12 @@ type channel struct {
 
 func dial(t *testing.T, servers ...*server) *channel {
 	c := &channel{resolver: manual.NewBuilderWithScheme("manual")}
-	c.tracker = New(t.Context(), Options{})
+	c.tracker = New(t.Context(), Options{HealthCheck: true})
 	c.resolver.InitialState(c.state(servers...))
 	var err error
 	c.ClientConn, err = grpc.NewClient("manual:///", grpc.WithResolvers(c.resolver),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(fmt.Sprintf(
-			`{"loadBalancingConfig": [{%q: {"healthCheck": true}}]}`, Name)))
+		grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"loadBalancingConfig": [{%q: {}}]}`, Name)))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		c.tracker.Close()

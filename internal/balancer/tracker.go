@@ -22,6 +22,9 @@ var errNotConnected = status.Error(codes.Unavailable, "member is not connected")
 type Options struct {
 	// Even disables health-aware balancing: requests go round-robin to all connected members.
 	Even bool
+	// HealthCheck has each server's health service asked. Members that report that they do not
+	// serve, or that refuse the health check, get no requests while others serve.
+	HealthCheck bool
 	// NoProbes disables probes. A silent member gets no more requests while others answer, and
 	// its connection is not closed.
 	NoProbes bool
