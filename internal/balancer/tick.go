@@ -31,11 +31,7 @@ func (t *Tracker) wake() {
 }
 
 func (t *Tracker) scheduleLocked() {
-	switch {
-	case t.closed:
-	case t.timer == nil:
-		t.timer = time.AfterFunc(memberhealth.TickPeriod, t.tick)
-	default:
+	if !t.closed {
 		t.timer.Reset(memberhealth.TickPeriod)
 	}
 }
@@ -54,14 +50,15 @@ func (t *Tracker) tick() {
 		return
 	}
 	busy, eject, changes := t.decideLocked(time.Now())
-	late := false // a request has come since this tick looked at the members
+	if !busy {
+		t.ticking.Store(false)
+		// A request may have come since this tick has looked at the members. Unless the request
+		// starts the ticks, the next tick is scheduled here.
+		waiting := func(h *memberhealth.Member) bool { return h.Outstanding() > 0 }
+		busy = slices.ContainsFunc(t.health, waiting) && t.ticking.CompareAndSwap(false, true)
+	}
 	if busy {
 		t.scheduleLocked()
-	} else {
-		t.ticking.Store(false)
-		late = slices.ContainsFunc(t.health, func(h *memberhealth.Member) bool {
-			return h.Outstanding() > 0
-		})
 	}
 	t.mu.Unlock()
 	for _, m := range eject {
@@ -69,9 +66,6 @@ func (t *Tracker) tick() {
 	}
 	for _, c := range changes {
 		t.Report(c.address, c.health)
-	}
-	if late {
-		t.wake()
 	}
 }
 

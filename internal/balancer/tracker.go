@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -62,7 +63,7 @@ type Tracker struct {
 	failures map[string]error       // by address; nil while a member is connected
 	warned   time.Time              // when Unreachable was called last
 	lastTick time.Time
-	timer    *time.Timer // runs tick; nil before the first request
+	timer    *time.Timer // runs tick
 }
 
 // New returns a Tracker whose probes end with ctx.
@@ -74,6 +75,8 @@ func New(ctx context.Context, o Options) *Tracker {
 		t.Report = func(string, string) {}
 	}
 	t.ctx, t.cancel = context.WithCancel(ctx)
+	t.timer = time.AfterFunc(math.MaxInt64, t.tick)
+	t.timer.Stop() // until scheduleLocked
 	return t
 }
 
@@ -208,9 +211,7 @@ func (t *Tracker) Close() {
 	}
 	t.mu.Lock()
 	t.closed = true
-	if t.timer != nil {
-		t.timer.Stop()
-	}
+	t.timer.Stop()
 	t.mu.Unlock()
 	t.cancel()
 	t.probes.Wait()
