@@ -3,6 +3,7 @@ package keepalive
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -82,7 +83,7 @@ type Keeper struct {
 	mu         sync.Mutex
 	table      *table
 	link       *link       // nil until the first lease
-	timer      *time.Timer // nil until the first lease
+	timer      *time.Timer // runs tick
 	armed      instant     // when the timer fires; never while it is not set
 	resumeAt   instant     // after a pause of the process: no lease is renewed or dropped before
 	last       error       // the error of the last stream or dial
@@ -105,6 +106,8 @@ func New(ctx context.Context, cfg Config) *Keeper {
 	}
 	k.table.start = k.start
 	k.table.confirms = cfg.Confirm != nil
+	k.timer = time.AfterFunc(math.MaxInt64, k.tick)
+	k.timer.Stop() // until armLocked
 	return k
 }
 
@@ -317,7 +320,7 @@ func (k *Keeper) notePauseLocked(now instant) {
 func (k *Keeper) haltLocked(cause error) {
 	k.halted = k.cfg.Halted(cause)
 	k.table.clear(k.halted)
-	if k.timer != nil && k.timer.Stop() {
+	if k.timer.Stop() {
 		k.ticks.Done()
 	}
 }
@@ -341,11 +344,6 @@ func (k *Keeper) unlock() {
 // fires too early, its tick does nothing but set it again.
 func (k *Keeper) armLocked(next instant) {
 	k.armed = next
-	if k.timer == nil {
-		k.ticks.Add(1)
-		k.timer = time.AfterFunc(next-k.now(), k.tick)
-		return
-	}
 	if !k.timer.Stop() {
 		k.ticks.Add(1)
 	}
