@@ -31,28 +31,24 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 // decode decodes the message into v, and reports whether it is one that the fast path can decode.
 // If it is not, v may hold a part of the message.
 func decode(data mem.BufferSlice, v any) bool {
+	if m, ok := v.(interface{ Reset() }); ok {
+		m.Reset()
+	}
 	c := cursorOn(data)
 	switch m := v.(type) {
 	case *pb.RangeResponse:
-		m.Reset()
 		return decodeRange(c, m)
 	case *pb.RangeStreamResponse:
-		m.Reset()
 		return decodeRangeStream(c, m)
 	case *pb.PutResponse:
-		m.Reset()
 		return decodePut(c, m, nil)
 	case *pb.DeleteRangeResponse:
-		m.Reset()
 		return decodeDelete(c, m)
 	case *pb.TxnResponse:
-		m.Reset()
 		return decodeTxn(c, m, 0)
 	case *pb.WatchResponse:
-		m.Reset()
 		return decodeWatch(c, m)
 	case *pb.LeaseKeepAliveResponse:
-		m.Reset()
 		return decodeKeepAlive(c, m)
 	}
 	return false

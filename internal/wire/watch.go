@@ -53,41 +53,31 @@ func decodeWatch(c cursor, m *pb.WatchResponse) bool {
 	var list events
 	ok := true
 	for ok && c.more() {
-		tag := c.cur[0]
-		if tag == watchEvents {
+		if c.cur[0] == watchEvents {
 			ok = list.decodeGroup(&c)
 			continue
 		}
 		switch c.tag() {
 		case responseHeader:
 			ok = head.find(&c)
+		case watchID:
+			m.WatchId, ok = c.number()
+		case watchCreated:
+			m.Created, ok = c.flag()
+		case watchCanceled:
+			m.Canceled, ok = c.flag()
+		case watchCompactRevision:
+			m.CompactRevision, ok = c.number()
 		case watchCancelReason:
 			m.CancelReason, ok = c.text()
+		case watchFragment:
+			m.Fragment, ok = c.flag()
 		default:
-			ok = decodeWatchScalar(&c, tag, m)
+			return false
 		}
 	}
 	m.Events = slices.Clip(list.list)
 	return ok && head.decode(&m.Header, list.header)
-}
-
-func decodeWatchScalar(c *cursor, tag byte, m *pb.WatchResponse) bool {
-	v, ok := c.varint()
-	switch tag {
-	case watchID:
-		m.WatchId = int64(v)
-	case watchCreated:
-		m.Created = v != 0
-	case watchCanceled:
-		m.Canceled = v != 0
-	case watchCompactRevision:
-		m.CompactRevision = int64(v)
-	case watchFragment:
-		m.Fragment = v != 0
-	default:
-		return false
-	}
-	return ok
 }
 
 // text reads a field that is a string. It returns false if it is not valid UTF-8.
