@@ -34,13 +34,8 @@ var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)
 // renewal) hold for one member at one time, or for one lease. etcd reports the end of a watch by a
 // response on the stream, and a lease that is gone by an answer without a TTL.
 func IsFinal(ctx context.Context, err error, opened bool) bool {
-	switch {
-	case ctx != nil && ctx.Err() != nil:
-		return true
-	case is(err, errNoEndpoints):
-		return true
-	}
-	return !opened && IsConnClosing(err)
+	return ctx != nil && ctx.Err() != nil || is(err, errNoEndpoints) ||
+		!opened && IsConnClosing(err)
 }
 
 // IsOptionRefusal reports whether a stream may have ended with err because its server does not know
