@@ -23,8 +23,8 @@ var errNotConnected = status.Error(codes.Unavailable, "member is not connected")
 type Options struct {
 	// Even disables health-aware balancing: requests go round-robin to all connected members.
 	Even bool
-	// HealthCheck has each server's health service asked. Members that report that they do not
-	// serve, or that refuse the health check, get no requests while others serve.
+	// HealthCheck makes the policy ask each server's health service. While other members serve, a
+	// member that does not serve, or that refuses the health check, gets no requests.
 	HealthCheck bool
 	// NoProbes disables probes. A silent member gets no more requests while others answer, and
 	// its connection is not closed.

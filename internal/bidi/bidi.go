@@ -31,9 +31,9 @@ type Handler[Req, Resp any] interface {
 	Received(*Resp)
 	// Broken is called once for each stream that has ended and for each dial that has failed. It
 	// reports whether to dial again, and how long to wait at least before that; the link may wait
-	// longer. When the link's context ends, Broken is called with an error that says so. It is
-	// called then even if it has just asked for a redial, which does not take place. It is not
-	// called because of Stop or Close.
+	// longer. When the link's context ends, Broken is called with an error that says so. That may
+	// follow a call that has asked for a redial, which then does not take place. It is not called
+	// because of Stop or Close.
 	Broken(err error) (redial bool, wait time.Duration)
 }
 

@@ -5,8 +5,8 @@ import "time"
 const (
 	// renewals is how often a lease is renewed in each TTL.
 	renewals = 3
-	// jitter is the share of the interval between renewals by which the interval is made longer or
-	// shorter, so that leases that were granted together drift apart.
+	// jitter bounds the random change of the interval between renewals, as a share of the interval,
+	// so that leases that were granted together drift apart.
 	jitter = 0.05
 	// minStallTimeout is the shortest stall timeout of a lease.
 	minStallTimeout = 500 * time.Millisecond

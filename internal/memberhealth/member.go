@@ -119,7 +119,7 @@ func (m *Member) Refuses() bool {
 	return until != 0 && clock(time.Now()) < until
 }
 
-// refusalsToIgnore is the number of consecutive refusals from which on IsBaseline is false.
+// refusalsToIgnore is the smallest number of consecutive refusals for which IsBaseline is false.
 const refusalsToIgnore = 4
 
 // IsBaseline reports whether the number of this member's outstanding requests shows how busy a

@@ -16,7 +16,7 @@ type Hooks[T any] interface {
 	Closed()
 }
 
-// Pumps is a group of outboxes whose pumps can be ended together.
+// Pumps is a group of outboxes. [Pumps.Close] ends the pumps of all of them.
 type Pumps struct {
 	stop    chan struct{} // closed by Close
 	running sync.WaitGroup

@@ -9,8 +9,8 @@ import (
 // that takes longer is taken for one that never answers such requests.
 const neverAnswers = 3 * time.Second
 
-// ProgressServers remembers which servers of a client answer requests for progress; see the package
-// comment. It is safe for concurrent use.
+// ProgressServers remembers which servers answer requests for progress; see the package comment. It
+// is safe for concurrent use.
 type ProgressServers struct{ byAddress sync.Map } // a progressServer for each address
 
 type progressServer struct {
