@@ -11,9 +11,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Method is a method of etcd's services: its full name, as the generated code has it
-// (pb.KV_Put_FullMethodName, "/etcdserverpb.KV/Put"), or the last part of it ("Put"). Those of the
-// health service go by their full names only.
+// Method names a method of etcd's services: by its full name, as the generated code has it
+// (pb.KV_Put_FullMethodName, "/etcdserverpb.KV/Put"), or by the last part of the name ("Put"). A
+// method of the health service needs its full name.
 type Method string
 
 // Call is one request that a member has received, before it has any effect. On a stream each
@@ -28,11 +28,11 @@ type Call struct {
 	ctx      context.Context
 }
 
-// Context ends with the call, with its stream, and with the member. A function that blocks in On
-// must return when it is done.
+// Context returns a context that ends when the call or its stream ends, or when the member stops. A
+// function given to On that blocks must return when this context is done.
 func (c *Call) Context() context.Context { return c.ctx }
 
-// Action is what becomes of a call. The zero Action is Pass.
+// Action says what a member does with a call. The zero Action is Pass.
 type Action struct {
 	kind   actionKind
 	delay  time.Duration
@@ -41,7 +41,8 @@ type Action struct {
 	edit   editFunc
 }
 
-// editFunc changes an answer. It reports false if the answer is of another type than it is for.
+// editFunc changes an answer. It returns false if the answer has another type than the function
+// takes.
 type editFunc func(proto.Message) bool
 
 type actionKind int
@@ -56,24 +57,25 @@ const (
 // Pass lets the call go on.
 func Pass() Action { return Action{} }
 
-// Delay lets the call go on after d. It has no effect if its context ends first. On a stream the
-// messages behind it wait, too.
+// Delay lets the call go on after d. The call has no effect if its context ends before that. On a
+// stream the client's later messages wait, too.
 func Delay(d time.Duration) Action { return Action{delay: d} }
 
 // Refuse answers with an error. The call has no effect. An error that is no status of gRPC becomes
-// Unknown; those of rpctypes reach a client as etcd's do. On a stream it ends the stream.
+// Unknown. An error of rpctypes reaches the client as it does from etcd. On a stream, Refuse ends
+// the stream.
 func Refuse(err error) Action { return Action{kind: refuse, err: err} }
 
-// LoseAnswer lets the call take effect, and returns an error in place of its answer. On a stream it
-// ends the stream.
+// LoseAnswer lets the call take effect, and returns an error in place of its answer. On a stream,
+// LoseAnswer ends the stream.
 func LoseAnswer(err error) Action { return Action{kind: lose, err: err} }
 
 // Answer answers with a message that the method may return. The call has no effect.
 func Answer(msg proto.Message) Action { return Action{kind: answer, answer: msg} }
 
-// Edit lets the call take effect, and answers with what f makes of a copy of its answer. f must be
-// for the type that the method returns. On a stream f gets each message that is sent until the
-// client's next message takes effect; with Watch these are the events, too.
+// Edit lets the call take effect, and answers with a copy of the answer that f has changed. f must
+// take the type that the method returns. On a stream f changes each message that is sent until the
+// client's next message takes effect. On a watch stream that includes the events.
 func Edit[M proto.Message](f func(M)) Action {
 	return Action{edit: func(msg proto.Message) bool {
 		m, ok := msg.(M)
@@ -84,8 +86,8 @@ func Edit[M proto.Message](f func(M)) Action {
 	}}
 }
 
-// Times returns a function for On that takes an action on the first n calls, and then lets calls go
-// on. The calls are those since Times, one by one if they are concurrent.
+// Times returns a function for On that takes an action on the first n calls for which it runs, and
+// lets later calls go on. Concurrent calls are counted one by one.
 func Times(n int, a Action) func(*Call) Action {
 	var taken atomic.Int64
 	return func(*Call) Action {
@@ -96,15 +98,16 @@ func Times(n int, a Action) func(*Call) Action {
 	}
 }
 
-// After returns an Action that comes d later.
+// After returns the action with d added to its delay.
 func (a Action) After(d time.Duration) Action {
 	a.delay += d
 	return a
 }
 
-// On has f decide on every later call of a method; a nil f ends that. It replaces what was set for
-// the method before. f runs on the call's own goroutine, so that calls run it concurrently, and it
-// may block: the call waits as long. On fails the test if there is no such method.
+// On makes f decide about every later call of a method. It replaces the function that was set for
+// the method before; if f is nil, later calls simply go on. f runs on the goroutine of its call, so
+// concurrent calls run f concurrently. f may block, and its call waits as long. On fails the test
+// if there is no such method.
 func (c *Cluster) On(m Method, f func(*Call) Action) {
 	c.tb.Helper()
 	name, ok := fullName(m)
@@ -114,7 +117,7 @@ func (c *Cluster) On(m Method, f func(*Call) Action) {
 	c.hooks.set(name, f)
 }
 
-// hookTable holds what On has set.
+// hookTable holds the functions that On has set.
 type hookTable struct {
 	c *Cluster
 
@@ -132,7 +135,9 @@ func (t *hookTable) set(m Method, f func(*Call) Action) {
 	t.hooks[m] = f
 }
 
-// decide asks the function that was set for the call's method, and waits for its delay.
+// decide asks the function that was set for the call's method, waits for the delay of the action,
+// and returns the action. It returns an error if the action is Refuse, or if the call's context
+// ends.
 func (t *hookTable) decide(call *Call) (Action, error) {
 	t.mu.Lock()
 	f := t.hooks[call.Method]
@@ -144,7 +149,7 @@ func (t *hookTable) decide(call *Call) (Action, error) {
 	if err := wait(call.ctx, a.delay); err != nil {
 		return Action{}, err
 	}
-	if err := call.ctx.Err(); err != nil { // it has no effect, so it must not go on
+	if err := call.ctx.Err(); err != nil { // such a call must have no effect
 		return Action{}, status.FromContextError(err).Err()
 	}
 	if a.kind == refuse {

@@ -18,15 +18,15 @@ import (
 const (
 	keptFrames  = 40 // of a call's stack
 	shownFrames = 3  // of the test's own code
-	// keptNotes is how many leases are remembered, and how many watches. A test that makes more is
-	// told without places what the older ones have left.
+	// keptNotes is how many leases the table keeps, and how many watches. If a test makes more, the
+	// report at its end names the older ones without the places that made them.
 	keptNotes = 10_000
 )
 
-// stack is where a call comes from.
+// stack is the call stack of the code that made a call, a lease or a watch.
 type stack []uintptr
 
-// callerTable knows where the test has made the calls, the leases and the watches of the clients
+// callerTable records where the test has made the calls, the leases and the watches of the clients
 // that Cluster.Client returned.
 type callerTable struct {
 	// guarded by mu
@@ -47,14 +47,15 @@ type openCall struct {
 	from   stack
 }
 
-// notedWatch is a watch, which has ended if its context has.
+// notedWatch is a watch that the test has opened. It counts as ended when its context has ended.
 type notedWatch struct {
 	ctx  context.Context
 	key  string
 	from stack
 }
 
-// intercept notes a unary call while it lasts, and the lease that it was granted.
+// intercept makes a unary call. It records the call until it returns, and the lease that the call
+// grants or revokes.
 func (t *callerTable) intercept(ctx context.Context, method string, req, reply any,
 	conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
@@ -72,8 +73,8 @@ func (t *callerTable) intercept(ctx context.Context, method string, req, reply a
 	return err
 }
 
-// noteLease notes where a lease was granted, until it is revoked. If there is no room, it forgets
-// the older ones. The mutex is held.
+// noteLease records where a lease was granted, and removes the record when the lease is revoked. If
+// there is no room, it removes the records of all earlier leases. The mutex is held.
 func (t *callerTable) noteLease(o *openCall, reply any) {
 	switch r := reply.(type) {
 	case *pb.LeaseGrantResponse:
@@ -86,13 +87,13 @@ func (t *callerTable) noteLease(o *openCall, reply any) {
 	}
 }
 
-// watcher notes the watches of a client.
+// watcher is the Watcher of a client. It records the watches that the test opens.
 type watcher struct {
 	clientv3.Watcher
 	callers *callerTable
 }
 
-// Watch opens a watch and notes where.
+// Watch opens a watch and records which code has called it.
 func (w watcher) Watch(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) clientv3.WatchChan {
@@ -109,7 +110,8 @@ func (t *callerTable) noteWatch(w notedWatch) {
 	}
 }
 
-// call returns where a call that a member has received was made, or nil.
+// call returns the stack of the code that made a call, given the request that a member has
+// received. It returns nil if no open call fits.
 func (t *callerTable) call(method Method, req proto.Message) stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -121,8 +123,9 @@ func (t *callerTable) call(method Method, req proto.Message) stack {
 	return nil
 }
 
-// watchedKeys returns, by the key, where a watch was opened that has not ended. It is nil if all
-// watches of the key have ended, which the member may not know yet.
+// watchedKeys returns, for each key that was watched, the stack of the code that opened a watch of
+// the key which has not ended. The stack is nil if all watches of the key have ended. The member
+// may not know that yet.
 func (t *callerTable) watchedKeys() map[string]stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,14 +147,14 @@ func (t *callerTable) lease(id int64) stack {
 	return t.leases[id]
 }
 
-// caller returns the stack of the function that has called its caller.
+// caller returns the call stack without the function that calls caller: it begins one level above.
 func caller() stack {
 	pcs := make([]uintptr, keptFrames)
 	return pcs[:runtime.Callers(3, pcs)]
 }
 
-// String names the places in the test's own code, the innermost first, behind ", from ". It is ""
-// if the stack is nil.
+// String returns ", from " and the innermost places of the stack that are in the test's own code.
+// It returns "" if the stack is nil.
 func (s stack) String() string {
 	if s == nil {
 		return ""
@@ -168,7 +171,8 @@ func (s stack) String() string {
 	return ", from " + strings.Join(places, " ← ")
 }
 
-// foreign reports whether a function belongs to the client, to gRPC or to Go.
+// foreign reports whether a function belongs to the client, to gRPC or to Go. A function in a test
+// file does not.
 func foreign(f runtime.Frame) bool {
 	for _, prefix := range []string{"runtime.", "testing.", "testing/", "internal/",
 		"google.golang.org/grpc", "go.etcd.io/etcd/api/v3", "go.etcd.io/etcd/client/v3"} {

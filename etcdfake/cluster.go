@@ -21,8 +21,9 @@ const (
 	firstMemberID = 0xfa4e01
 )
 
-// Cluster is a fake etcd cluster. Its methods are safe for concurrent use. Those that can fail the
-// test at once, by naming what does not exist, belong on the test's own goroutine.
+// Cluster is a fake etcd cluster. Its methods are safe for concurrent use. Some methods end the
+// test at once if they are given a member or a method that does not exist: call them from the
+// test's own goroutine.
 type Cluster struct {
 	// read-only after New
 	tb      testing.TB
@@ -44,8 +45,8 @@ type Cluster struct {
 	noLeader   *time.Timer   // ends the streams that require a leader
 }
 
-// New starts a cluster that lives as long as the test. Inside of testing/synctest everything in it
-// goes by virtual time: a lease of an hour expires when all goroutines wait for it.
+// New starts a cluster that lives as long as the test. Inside of testing/synctest the cluster goes
+// by virtual time: a lease of an hour expires as soon as all goroutines wait.
 func New(tb testing.TB, opts ...Option) *Cluster {
 	tb.Helper()
 	o := defaultOptions()
@@ -100,7 +101,8 @@ func memberID(i int) uint64   { return firstMemberID + uint64(i) }
 func memberName(i int) string { return fmt.Sprintf("m%d", i) }
 func memoryAddr(i int) string { return fmt.Sprintf("etcdfake-%d:2379", i) }
 
-// close ends with the test. It reports what the test has left before it stops the members.
+// close runs at the end of the test. It reports what the test has left open, and then stops the
+// members.
 func (c *Cluster) close() {
 	c.tb.Helper()
 	c.openReported.Do(c.reportOpen)
@@ -118,7 +120,7 @@ func (c *Cluster) close() {
 	}
 }
 
-// arm sets the timer of the next expiry.
+// arm sets the timer that revokes the leases that expire next.
 func (c *Cluster) arm() {
 	next, any := c.store.NextExpiry()
 	c.mu.Lock()
@@ -141,8 +143,9 @@ func (c *Cluster) Endpoints() []string {
 	return endpoints
 }
 
-// Client returns a client of all members, in memory, that is closed with the test. Each mod may
-// change its configuration. It fails the test if the client cannot be made.
+// Client returns a client with the endpoints of all members, connected in memory. The client is
+// closed at the end of the test. Each mod may change the client's configuration. Client fails the
+// test if the client cannot be made.
 func (c *Cluster) Client(mod ...func(*clientv3.Config)) *clientv3.Client {
 	c.tb.Helper()
 	cfg := clientv3.Config{Endpoints: c.Endpoints(),
@@ -164,8 +167,8 @@ func (c *Cluster) Client(mod ...func(*clientv3.Config)) *clientv3.Client {
 }
 
 // Dialer returns a function for grpc.WithContextDialer that connects to the members by the
-// addresses of Endpoints. To a member that is stopped, and to an address of none, it returns an
-// error.
+// addresses of Endpoints. The function returns an error if the member is stopped, or if no member
+// has the address.
 func (c *Cluster) Dialer() func(context.Context, string) (net.Conn, error) {
 	return func(ctx context.Context, addr string) (net.Conn, error) {
 		_, host, found := strings.Cut(addr, "://")
@@ -199,7 +202,7 @@ func (c *Cluster) Member(i int) *Member {
 	return c.members[i]
 }
 
-// Revision is the revision of the newest write; it is 1 before the first.
+// Revision returns the revision of the newest write. It is 1 before the first write.
 func (c *Cluster) Revision() int64 { return c.store.Revision() }
 
 // Dump returns the keys with a prefix and their values.

@@ -53,7 +53,8 @@ func newConnSet() *connSet {
 	return &connSet{gate: newGate(), open: make(map[*memberConn]struct{})}
 }
 
-// listener returns l with its connections in the set, behind the gate.
+// listener returns a listener that accepts the connections of l, adds them to the set, and lets
+// their bytes through only while the gate is open.
 func (s *connSet) listener(l net.Listener) net.Listener { return memberListener{l, s} }
 
 func (s *connSet) len() int {

@@ -16,12 +16,12 @@
 //
 // # Time
 //
-// There is no clock to set. Outside of testing/synctest everything goes by real time. Inside of it,
-// everything goes by the bubble's virtual time, and synctest.Wait returns when all answers and
-// events have arrived, because connections in memory wait as synctest asks for. Make the cluster
-// and its clients inside of the bubble. Connections over TCP do not fit into it. Nor do watches of
-// the published client, go.etcd.io/etcd/client/v3 3.7.3: while one is open, virtual time stands
-// still.
+// There is no clock to set. Outside of testing/synctest everything goes by real time. Inside of a
+// bubble of testing/synctest everything goes by the bubble's virtual time. synctest.Wait returns
+// there when all answers and events have arrived, because a goroutine that waits on a connection in
+// memory is durably blocked. Make the cluster and its clients inside of the bubble. Connections
+// over TCP do not work in a bubble. Watches of the published client, go.etcd.io/etcd/client/v3
+// 3.7.3, do not work there either: while one is open, virtual time stands still.
 //
 // # What to use
 //
@@ -46,10 +46,10 @@
 //
 // # Model
 //
-// The cluster has one state, under one mutex. Its members are views of it: they share what is
-// written the moment it is written, and differ in what they show and in how they fail. Faults do
-// not change the state. They act on connections ([Member.Stop], [Member.Cut], [Member.Mute]), on
-// calls before and after their effect ([Cluster.On]), and on what a member shows ([Member.Lag]).
+// The cluster has one state, under one mutex. Its members are views of this state: a write is in
+// all of them at once. Members differ in what they show and in how they fail. Faults do not change
+// the state. They act on connections ([Member.Stop], [Member.Cut], [Member.Mute]), on calls before
+// and after their effect ([Cluster.On]), and on what a member shows ([Member.Lag]).
 //
 // A call goes through these steps:
 //
@@ -57,17 +57,18 @@
 //	no leader makes it wait or refuses it → it takes effect → a member that lags makes its answer
 //	wait → the answer, or the error of LoseAnswer
 //
-// What always holds: a call that was refused, or whose context ended before its effect, has none.
-// A write whose answer is lost has happened once. A watch gets every event after its start once, in
-// the order of revisions, or is cancelled with the reason that etcd has. A lease that is renewed in
-// time does not expire, and one that expires takes its keys with it in one revision.
+// The cluster keeps these promises. A call that was refused, or whose context ended before its
+// effect, has no effect. A write whose answer is lost has happened once. A watch gets every event
+// after its start once, in the order of revisions, or is cancelled with the reason that etcd gives.
+// A lease that is renewed in time does not expire. When a lease expires, all its keys are deleted
+// in one revision.
 //
 // # At the end of the test
 //
 // The cluster logs which calls still wait, which watches are open and which leases were not
-// revoked, 20 of each kind, and after a failure the last 20 requests. With calls, watches and
-// leases of the clients that [Cluster.Client] returned stand the lines of the test that made them.
-// The log of a test is shown if it fails.
+// revoked, 20 of each kind, and after a failure the last 20 requests. If a client that
+// [Cluster.Client] returned has made the call, the watch or the lease, the log names the lines of
+// the test that made it. Go shows the log of a test if the test fails.
 //
 // # What it is not
 //

@@ -51,7 +51,8 @@ func (c *Cluster) restoreLeader(back chan struct{}) {
 	close(back)
 }
 
-// awaitLeader waits until there is a leader. It returns late if there is none in time.
+// awaitLeader waits until there is a leader. It returns the error late if there is no leader in
+// time, and the status of the context's end if ctx ends.
 func (c *Cluster) awaitLeader(ctx context.Context, late error) error {
 	c.mu.Lock()
 	back := c.leaderBack

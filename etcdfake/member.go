@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
 )
 
-// stopWait is how long a member waits for handlers that ignore their context.
+// stopWait is how long a member that stops waits for handlers that ignore the end of their context.
 const stopWait = 10 * time.Second
 
 // Member is one member of a cluster. Its methods are safe for concurrent use.
@@ -30,7 +30,7 @@ type Member struct {
 	conns  *connSet
 	health *health.Server
 
-	handlers sync.WaitGroup // what goes on for a moment after a stream's end
+	handlers sync.WaitGroup // the handlers of streams, which may outlive their streams for a moment
 
 	// guarded by mu
 	mu      sync.Mutex
@@ -39,7 +39,7 @@ type Member struct {
 	serving *sync.WaitGroup // the goroutines in Serve of the current grpc
 	tcp     string          // the address on TCP; "" before Listen
 	lag     time.Duration
-	busy    time.Time // until when a defragmentation holds requests back
+	busy    time.Time // when the last defragmentation ends; until then requests wait
 	streams map[*serverStream]struct{}
 }
 
@@ -50,10 +50,10 @@ func newMember(c *Cluster, index int) *Member {
 	return m
 }
 
-// ID is the member's id in the member list and in the headers of its answers.
+// ID returns the member's id in the member list and in the headers of its answers.
 func (m *Member) ID() uint64 { return m.id }
 
-// Endpoint is the member's address in memory: "http://etcdfake-0:2379".
+// Endpoint returns the member's address in memory, such as "http://etcdfake-0:2379".
 func (m *Member) Endpoint() string { return "http://" + memoryAddr(m.index) }
 
 // serve starts to serve in memory, and on TCP if the member had an address there.
@@ -90,7 +90,7 @@ func (m *Member) newServer() *grpc.Server {
 // serveOn serves the connections of a listener. The member's mutex is held.
 func (m *Member) serveOn(l net.Listener) {
 	srv := m.grpc
-	// Ends when shutDown stops srv, which closes the listener, and waits for it.
+	// Ends when shutDown stops srv, which closes the listener. shutDown waits for it.
 	m.serving.Go(func() {
 		err := srv.Serve(m.conns.listener(l))
 		if err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, net.ErrClosed) {
@@ -100,9 +100,10 @@ func (m *Member) serveOn(l net.Listener) {
 }
 
 // Listen makes the member serve on a free TCP port of this machine as well, and returns the
-// address, "127.0.0.1:port". It stays until the end of the test, also over Stop and Start, and
-// stands in the member list. Waiting for TCP is real time, so it does not fit inside of
-// testing/synctest. It fails the test if there is no port.
+// address, "127.0.0.1:port". The address stays until the end of the test, also after Stop and
+// Start, and is in the member list. TCP goes by real time, so do not call Listen inside of
+// testing/synctest. Listen fails the test if the member is stopped, or if it cannot listen on a
+// port.
 func (m *Member) Listen() string {
 	m.c.tb.Helper()
 	m.mu.Lock()
@@ -138,8 +139,8 @@ func (m *Member) dial(ctx context.Context) (net.Conn, error) {
 	return l.Dial(ctx)
 }
 
-// Stop stops the member: it closes its listeners and connections, and what waits on them fails. It
-// fails the test if the member is stopped already.
+// Stop stops the member: it closes the member's listeners and connections, so calls and streams on
+// them fail. Stop fails the test if the member is stopped already.
 func (m *Member) Stop() {
 	m.c.tb.Helper()
 	if !m.shutDown() {
@@ -160,7 +161,8 @@ func (m *Member) Start() {
 	m.serve()
 }
 
-// shutDown stops the member and waits for its handlers. It reports false if it was stopped.
+// shutDown stops the member and waits for its handlers. It returns false if the member was stopped
+// already.
 func (m *Member) shutDown() bool {
 	m.mu.Lock()
 	srv, memory, serving := m.grpc, m.memory, m.serving
@@ -172,7 +174,7 @@ func (m *Member) shutDown() bool {
 	_ = memory.Close()
 	m.conns.closeAll()
 	done := make(chan struct{})
-	// Ends when the handlers do; this function waits for it, and says so if it gives up.
+	// Ends when all handlers have ended. This function waits for it, but not longer than stopWait.
 	go func() {
 		defer close(done)
 		srv.Stop()
@@ -198,9 +200,9 @@ func (m *Member) Conns() int { return m.conns.len() }
 func (m *Member) Cut() int { return m.conns.closeAll() }
 
 // EndStreams ends the open streams of a method with a status, as a proxy or a member that goes away
-// does, and returns how many there were; a nil err ends them without an error, which a client sees
-// as io.EOF. Streams that are opened later are not concerned. It fails the test if there is no such
-// method.
+// does, and returns how many there were. A nil err ends the streams without an error, which a
+// client sees as io.EOF. Streams that are opened later go on. EndStreams fails the test if there is
+// no such method.
 func (m *Member) EndStreams(name Method, err error) int {
 	m.c.tb.Helper()
 	open := m.streamsOf("EndStreams", name)
@@ -234,15 +236,15 @@ func (m *Member) streamsOf(use string, name Method) (open []*serverStream) {
 }
 
 // Mute makes the member silent: it accepts connections and bytes, and neither reads requests nor
-// answers, like a process that is stopped by a signal. Unmute ends that, and what has arrived in
-// the meantime takes effect then.
+// answers, like a process that is stopped by a signal. After Unmute the member handles the requests
+// that have arrived in the meantime.
 func (m *Member) Mute() { m.conns.gate.set(false) }
 
 // Unmute ends Mute.
 func (m *Member) Unmute() { m.conns.gate.set(true) }
 
-// Lag makes the member learn of all changes d after they were made; 0 ends that. Its serializable
-// reads and its watches are in the past, and its other answers come d later.
+// Lag makes the member see every change d after it was made; 0 ends the lag. The member's
+// serializable reads and its watches show the state of d ago. Its other answers come d later.
 func (m *Member) Lag(d time.Duration) {
 	m.mu.Lock()
 	m.lag = d

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keptRequests is how many requests are remembered.
+// keptRequests is how many requests the log keeps.
 const keptRequests = 100_000
 
 // Request is a request that a member has received.
@@ -21,7 +21,7 @@ type Request struct {
 	Message  proto.Message // not to be modified
 	Metadata metadata.MD   // as the client has sent it
 	Done     bool          // it was answered; of a stream's message: it took effect
-	Err      error         // what it was answered with
+	Err      error         // the error of the answer; nil: none
 }
 
 type requestLog struct {
@@ -32,7 +32,8 @@ type requestLog struct {
 	streams  int
 }
 
-// begin enters a request and returns it, and the call that it is.
+// begin adds a request to the log. It returns the request, and the Call for the function given to
+// On.
 func (l *requestLog) begin(
 	ctx context.Context, m *Member, name Method, stream int, msg proto.Message,
 ) (*Request, *Call) {
@@ -59,7 +60,7 @@ func (l *requestLog) end(r *Request, err error) {
 	r.Done, r.Err = true, err
 }
 
-// nextStream numbers a stream.
+// nextStream returns the number of a new stream.
 func (l *requestLog) nextStream() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,8 +78,8 @@ func (l *requestLog) copy() []Request {
 	return requests
 }
 
-// Calls returns how many requests of a method the members have received, those of streams message
-// by message. It fails the test if there is no such method.
+// Calls returns how many requests of a method the members have received. On a stream each message
+// of the client counts as a request. Calls fails the test if there is no such method.
 func (c *Cluster) Calls(m Method) int {
 	c.tb.Helper()
 	name, ok := fullName(m)
@@ -90,6 +91,6 @@ func (c *Cluster) Calls(m Method) int {
 	return c.log.calls[name]
 }
 
-// Requests returns what the members have received, in the order of its arrival: the newest 100,000
-// requests.
+// Requests returns the newest 100,000 requests that the members have received, in the order in
+// which they arrived.
 func (c *Cluster) Requests() []Request { return c.log.copy() }

@@ -15,8 +15,8 @@ const (
 	shownBytes    = 160 // of a request's text
 )
 
-// reportOpen says at the end of the test which calls wait and which watches are open, before the
-// clients are closed.
+// reportOpen logs which calls still wait and which watches are open. It runs at the end of the
+// test, before the clients are closed.
 func (c *Cluster) reportOpen() {
 	c.tb.Helper()
 	var calls, watches left
@@ -42,7 +42,8 @@ func (c *Cluster) reportOpen() {
 	c.atTheEnd("a watch is open", watches)
 }
 
-// left is what a test has left of one kind: how much, and descriptions of the first ones.
+// left counts the calls, the watches or the leases that a test has left open, and describes the
+// first ones.
 type left struct {
 	count int
 	shown []string
@@ -54,7 +55,8 @@ func (l *left) add(describe func() string) {
 	}
 }
 
-// report says which leases the test has left, and what came before a failure.
+// report logs which leases the test has not revoked. If the test has failed, report also logs the
+// last requests.
 func (c *Cluster) report() {
 	c.tb.Helper()
 	var leases left
@@ -111,7 +113,8 @@ func (c *Cluster) openWatches() (all []servedWatch) {
 	return all
 }
 
-// describe is one line for a request: when it came, where, what it asked, and what became of it.
+// describe returns one line about a request: when it arrived, at which member, what it asked, and
+// how it was answered.
 func (r *Request) describe() string {
 	outcome := "waits"
 	switch {
@@ -127,7 +130,7 @@ func (r *Request) describe() string {
 	return fmt.Sprintf("%s %s: %s → %s", r.Time.Format(time.StampMilli), where, r.what(), outcome)
 }
 
-// what is the method and what it was asked.
+// what returns the name of the method and the text of the request.
 func (r *Request) what() string {
 	name := strings.TrimPrefix(string(r.Method), "/grpc.")
 	if strings.HasPrefix(string(r.Method), etcdPrefix) {

@@ -36,7 +36,8 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// serveUnary takes a request through all that can become of it.
+// serveUnary answers a request of a unary method: it adds the request to the log, asks the function
+// given to On, and then answers from the store or as the function has decided.
 func (m *Member) serveUnary(
 	ctx context.Context, meth *method, req proto.Message,
 ) (resp proto.Message, err error) {
@@ -67,8 +68,8 @@ func (m *Member) serveUnary(
 	return m.edited(meth, act.edit, resp)
 }
 
-// edited returns a copy of an answer as a function given to Edit has changed it, or the answer if
-// there is no function. It fails the test if the function is for another method's message.
+// edited returns a copy of msg that the function given to Edit has changed, or msg itself if there
+// is no function. It fails the test if the function is for another type of message.
 func (m *Member) edited(
 	meth *method, edit editFunc, msg proto.Message,
 ) (proto.Message, error) {
@@ -85,7 +86,8 @@ func (m *Member) edited(
 	return nil, status.Error(codes.Internal, text)
 }
 
-// checkAnswer fails the test if a function given to On answers with another method's message.
+// checkAnswer returns msg, the answer of a function given to On. It fails the test and returns an
+// error if the method returns another type of message.
 func (m *Member) checkAnswer(meth *method, msg proto.Message) (proto.Message, error) {
 	want := meth.desc.Output().FullName()
 	if msg == nil || msg.ProtoReflect().Descriptor().FullName() != want {
@@ -97,8 +99,9 @@ func (m *Member) checkAnswer(meth *method, msg proto.Message) (proto.Message, er
 	return msg, nil
 }
 
-// admit does what a member does before it looks at a request: it refuses what a learner or a member
-// without a leader cannot do, or waits.
+// admit does what a member does before it handles a request: it refuses a request that a learner
+// cannot answer or whose metadata forbid an answer, and waits for the end of a defragmentation and
+// for a leader.
 func (m *Member) admit(ctx context.Context, req proto.Message) error {
 	if err := m.awaitDefragmentation(ctx); err != nil {
 		return err
@@ -115,7 +118,8 @@ func (m *Member) admit(ctx context.Context, req proto.Message) error {
 	return m.c.awaitLeader(ctx, rpctypes.ErrGRPCTimeout)
 }
 
-// checkMetadata refuses what a server refuses whatever is asked.
+// checkMetadata returns the error with which a server refuses a request because of its metadata, or
+// nil.
 func (m *Member) checkMetadata(ctx context.Context) error {
 	md, _ := metadata.FromIncomingContext(ctx)
 	if v := md.Get(rpctypes.MetadataClientAPIVersionKey); len(v) > 0 && !utf8.ValidString(v[0]) {
@@ -144,7 +148,8 @@ func learnersAnswer(req proto.Message) bool {
 	return false
 }
 
-// needsLeader reports whether a request has to be agreed on, or read from the leader.
+// needsLeader reports whether a request waits for a leader: it is a write, or it reads from the
+// leader.
 func needsLeader(req proto.Message) bool {
 	switch r := req.(type) {
 	case *pb.RangeRequest:
@@ -160,7 +165,7 @@ func needsLeader(req proto.Message) bool {
 	return true
 }
 
-// tokens returns what the request's metadata say of the user.
+// tokens returns the authentication tokens in the request's metadata.
 func tokens(ctx context.Context) []string {
 	md, _ := metadata.FromIncomingContext(ctx)
 	if t := md.Get(rpctypes.TokenFieldNameGRPC); len(t) > 0 {
@@ -169,8 +174,8 @@ func tokens(ctx context.Context) []string {
 	return md.Get(rpctypes.TokenFieldNameSwagger)
 }
 
-// interceptUnary shows calls of the health service to the log and to On. Those of etcd's services
-// do not come here.
+// interceptUnary shows calls of the health service to the log and to the function given to On. It
+// passes calls of etcd's services on: serveUnary logs them.
 func (m *Member) interceptUnary(
 	ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
 ) (resp any, err error) {
@@ -197,7 +202,8 @@ func (m *Member) interceptUnary(
 	return m.edited(healthMethods[name], act.edit, resp.(proto.Message))
 }
 
-// interceptStream shows the streams of the health service.
+// interceptStream shows the streams of the health service to the log and to the function given to
+// On. It passes streams of etcd's services on: serveStream logs them.
 func (m *Member) interceptStream(
 	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
 ) error {
@@ -220,8 +226,8 @@ func (m *Member) interceptStream(
 	}
 }
 
-// olderThan compares a version such as "3.5.9" with a minor version. A text that is no version is
-// not older.
+// olderThan reports whether a version such as "3.5.9" is older than the version major.minor. A text
+// that is no version is not older.
 func olderThan(version string, major, minor int) bool {
 	var a, b int
 	if _, err := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &a, &b); err != nil {

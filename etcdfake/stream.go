@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
 )
 
-// serverStream is one stream of a member. It can be ended from outside.
+// serverStream is one stream of a member. A test can end it, by EndStreams and LoseLeader.
 type serverStream struct {
 	grpc.ServerStream
 
@@ -28,10 +28,10 @@ type serverStream struct {
 	number int
 	ctx    context.Context
 	cancel context.CancelFunc
-	wake   chan struct{} // holds one token: look again
+	wake   chan struct{} // holds one token when there may be something to send
 
 	sending sync.Mutex               // held while a message is sent
-	edit    atomic.Pointer[editFunc] // changes what is sent; never nil, but the function may be
+	edit    atomic.Pointer[editFunc] // changes each message sent; not nil, but the function may be
 
 	once  sync.Once
 	ended chan struct{} // closed by end
@@ -67,7 +67,7 @@ func (s *serverStream) poke() {
 // Context ends with the stream, however it ended.
 func (s *serverStream) Context() context.Context { return s.ctx }
 
-// SendMsg sends a message after those that are being sent.
+// SendMsg sends a message. Concurrent calls send one after the other.
 func (s *serverStream) SendMsg(msg any) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
@@ -90,7 +90,8 @@ func (s *serverStream) RecvMsg(msg any) error {
 	return err
 }
 
-// serveStream serves a stream until its handler returns, it is ended, or its client goes away.
+// serveStream serves a stream until its handler returns, end is called, or the client goes away. It
+// returns the status of the stream.
 func (m *Member) serveStream(meth *method, ss grpc.ServerStream) error {
 	s := m.newStream(meth, ss)
 	defer s.cancel()
@@ -126,8 +127,9 @@ func (m *Member) forget(s *serverStream) {
 	delete(m.streams, s)
 }
 
-// start runs the handler of a stream, and reports false if the member is stopped. An interceptor
-// of the user may call its handler after the stream, when shutDown already waits for all handlers.
+// start runs the handler of a stream on a goroutine. It returns false, and runs nothing, if the
+// member is stopped: an interceptor of the test may call its handler late, when shutDown already
+// waits for all handlers.
 func (m *Member) start(s *serverStream, done chan<- error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,7 +137,7 @@ func (m *Member) start(s *serverStream, done chan<- error) bool {
 		return false
 	}
 	m.streams[s] = struct{}{}
-	// Ends when the handler returns, which the end of s.ctx asks it to; shutDown waits for it.
+	// Ends when the handler returns, at the end of s.ctx at the latest. shutDown waits for it.
 	m.handlers.Go(func() { done <- s.serve() })
 	return true
 }
@@ -154,8 +156,8 @@ func (s *serverStream) serve() error {
 	return status.Errorf(codes.Unimplemented, "etcdfake: %s is not part of the fake", s.meth.name)
 }
 
-// serveMessages hands each message of the client over, until one is refused or the client has sent
-// its last.
+// serveMessages handles each message of the client with f, until a message fails or the client has
+// sent its last message. first is an empty message of the type that the client sends.
 func (s *serverStream) serveMessages(first proto.Message, f func(proto.Message) error) error {
 	for {
 		msg := first.ProtoReflect().New().Interface()
@@ -174,7 +176,8 @@ func (s *serverStream) serveMessages(first proto.Message, f func(proto.Message) 
 	}
 }
 
-// take takes one message of the client through all that can become of it.
+// take handles one message of the client: it adds the message to the log, asks the function given
+// to On, and then calls f or does what the function has decided. An error ends the stream.
 func (s *serverStream) take(msg proto.Message, f func(proto.Message) error) (err error) {
 	record, call := s.m.c.log.begin(s.ctx, s.m, s.meth.name, s.number, msg)
 	defer func() { s.m.c.log.end(record, err) }()
@@ -200,7 +203,8 @@ func (s *serverStream) take(msg proto.Message, f func(proto.Message) error) (err
 	return f(msg)
 }
 
-// loseAnswer lets a message take effect while what is sent goes nowhere.
+// loseAnswer lets a message take effect by f, but sends nothing to the client. It returns the error
+// lost, or that of f.
 func (s *serverStream) loseAnswer(
 	msg proto.Message, f func(proto.Message) error, lost error,
 ) error {
@@ -214,7 +218,7 @@ func (s *serverStream) loseAnswer(
 	return lost
 }
 
-// silent is a stream that sends nothing more.
+// silent is a stream that drops every message that is sent on it.
 type silent struct{ grpc.ServerStream }
 
 func (silent) SendMsg(any) error { return nil }
@@ -264,15 +268,15 @@ func sendAll[M proto.Message](s *serverStream, messages []M, err error) error {
 	return nil
 }
 
-// serveWatch sends what the watchers have to be told, while another goroutine takes requests. A
-// client that has sent its last request goes on receiving.
+// serveWatch sends the responses of the stream's watchers, while another goroutine receives the
+// requests. A client that has sent its last request still gets responses.
 func (s *serverStream) serveWatch() error {
 	ws := s.m.c.store.OpenWatch(s.m.caller(tokens(s.ctx)), s.poke)
 	defer ws.Close()
 	s.setWatch(ws)
 	received := make(chan error, 1)
-	// Ends when a message cannot be received, at the stream's end at the latest; shutDown waits for
-	// it.
+	// Ends when no message can be received, at the end of the stream at the latest. shutDown waits
+	// for it.
 	s.m.handlers.Go(func() {
 		err := s.serveMessages(new(pb.WatchRequest), func(msg proto.Message) error {
 			ws.Request(msg.(*pb.WatchRequest), s.m.lagging())
@@ -302,7 +306,8 @@ func (s *serverStream) serveWatch() error {
 	}
 }
 
-// sendDue sends what is due and returns a channel that is ready when there may be more.
+// sendDue sends the responses that are due. It returns a channel that is ready when the next queued
+// response is due, or nil if the queue is empty.
 func (s *serverStream) sendDue(ws *store.WatchStream) (<-chan time.Time, error) {
 	if err := s.m.awaitDefragmentation(s.ctx); err != nil {
 		return nil, err

@@ -1,9 +1,10 @@
 // Package boltfile writes files in the format of bbolt, the database in which etcd keeps its data
 // and in which snapshots come.
 //
-// A file is a sequence of pages of 4 KiB. Pages 0 and 1 name the root, page 2 lists free pages, and
-// holds none here. Every bucket has a tree of its own: a leaf that spans as many pages as it needs,
-// or a branch over several such leaves. The root is a leaf whose values are the buckets' roots.
+// A file is a sequence of pages of 4 KiB. Pages 0 and 1 hold the number of the root page. Page 2
+// lists the free pages; here the list is empty. Every bucket has a tree of its own: a leaf that
+// spans as many pages as it needs, or a branch over several such leaves. The root page is a leaf
+// with an item for each bucket: the bucket's name, and the number of the root page of its tree.
 package boltfile
 
 import (
@@ -36,7 +37,7 @@ type Bucket struct {
 	Items []Item // by key
 }
 
-// file is what has been written of a file.
+// file holds the pages that have been written.
 type file struct{ pages []byte }
 
 // Write returns a file with the buckets.
@@ -58,7 +59,7 @@ func Write(buckets ...Bucket) []byte {
 	return f.pages
 }
 
-// header writes what every page starts with.
+// header writes the header of a page.
 func header(page []byte, id uint64, flags, count uint16, overflow uint32) {
 	binary.LittleEndian.PutUint64(page, id)
 	binary.LittleEndian.PutUint16(page[8:], flags)
@@ -66,7 +67,7 @@ func header(page []byte, id uint64, flags, count uint16, overflow uint32) {
 	binary.LittleEndian.PutUint32(page[12:], overflow)
 }
 
-// meta writes where the root is, how many pages there are, and a checksum.
+// meta writes the number of the root page, the number of pages, and a checksum.
 func meta(page []byte, root, high, tx uint64) {
 	b := binary.LittleEndian.AppendUint32(page[:0], magic)
 	b = binary.LittleEndian.AppendUint32(b, version)
@@ -80,7 +81,7 @@ func meta(page []byte, root, high, tx uint64) {
 	binary.LittleEndian.AppendUint64(b, sum.Sum64())
 }
 
-// tree writes the items of a bucket and returns its root page.
+// tree writes the items of a bucket and returns the number of the bucket's root page.
 func (f *file) tree(items []Item) uint64 {
 	if len(items) <= leafItems {
 		return f.leaf(items, 0)
@@ -93,7 +94,7 @@ func (f *file) tree(items []Item) uint64 {
 	return f.branch(leaves)
 }
 
-// leaf writes items to new pages and returns the first one.
+// leaf writes items to new pages and returns the number of the first page.
 func (f *file) leaf(items []Item, flags uint32) uint64 {
 	size := headerSize + len(items)*elementSize
 	for _, it := range items {
@@ -132,7 +133,8 @@ func (f *file) branch(children []Item) uint64 {
 	return id
 }
 
-// grow appends the pages that size bytes need, and returns the first one and its bytes.
+// grow appends as many pages as size bytes need. It returns the number of the first page, and the
+// bytes of all new pages.
 func (f *file) grow(size int, flags uint16, count int) (id uint64, page []byte) {
 	start := len(f.pages)
 	pages := (size + pageSize - 1) / pageSize

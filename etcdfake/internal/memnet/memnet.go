@@ -1,8 +1,9 @@
 // Package memnet is a network inside the process: connections without a port or a file.
 //
-// A goroutine that waits for a connection waits on channels that were made where the connection
-// was, so testing/synctest sees that it waits, and lets virtual time pass. A write never waits:
-// what the reader has not taken is kept, which the flow control of HTTP/2 bounds.
+// A goroutine that waits for a connection waits on a channel of the connection. If the connection
+// was made inside of a bubble of testing/synctest, the goroutine is durably blocked, so virtual
+// time can pass. A write never waits: the connection keeps the bytes that the reader has not taken.
+// The flow control of HTTP/2 bounds them.
 package memnet
 
 import (
@@ -60,7 +61,7 @@ func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// Close ends Accept and Dial. Connections stay.
+// Close makes Accept and Dial fail. Connections stay open.
 func (l *Listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil
@@ -106,7 +107,7 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 // stream carries bytes one way, to one reader.
 type stream struct {
-	ready chan struct{} // holds one token: look again
+	ready chan struct{} // holds one token when the reader has to call take again
 
 	// guarded by mu
 	mu       sync.Mutex
@@ -136,7 +137,7 @@ func (s *stream) read(p []byte) (int, error) {
 	}
 }
 
-// take reads what there is. It reports false if there is nothing yet.
+// take reads the bytes that have arrived. done is false if read has to wait.
 func (s *stream) take(p []byte) (n int, err error, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,7 +167,8 @@ func (s *stream) write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// shut ends the stream, from the end of the reader or of the writer.
+// shut ends the stream. reader is true if the reader has closed its end, and false if the writer
+// has.
 func (s *stream) shut(reader bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
