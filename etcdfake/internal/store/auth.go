@@ -43,7 +43,7 @@ type token struct {
 	expiry time.Time
 }
 
-// identity is who a request comes from. A nil identity comes from no user.
+// identity is the user that has sent a request. It is nil if no user has.
 type identity struct {
 	name     string
 	revision uint64 // of the users and roles, when the token was looked at
@@ -71,7 +71,7 @@ func (s *Store) identify(c Caller) (*identity, error) {
 	return &identity{name: t.user, revision: s.auth.revision}, nil
 }
 
-// requireIdentity refuses requests without a user once authentication is on.
+// requireIdentity returns an error if authentication is on and the request comes from no user.
 func (s *Store) requireIdentity(c Caller) error {
 	if !s.auth.enabled {
 		return nil
@@ -83,7 +83,8 @@ func (s *Store) requireIdentity(c Caller) error {
 	return err
 }
 
-// admin refuses requests of all but root once authentication is on.
+// admin returns an error if authentication is on and the request's user does not have the role
+// root.
 func (s *Store) admin(c Caller) error {
 	who, err := s.identify(c)
 	if err != nil {
@@ -207,7 +208,7 @@ func (a *authTable) role(name string) (*authpb.Role, error) {
 	return nil, rpctypes.ErrGRPCRoleNotFound
 }
 
-// checkPassword refuses a password that bcrypt does not take.
+// checkPassword returns an error if a password is too long for bcrypt.
 func checkPassword(password string) error {
 	if len(password) > maxPassword {
 		return status.Error(codes.Unknown,

@@ -78,7 +78,8 @@ func (s *Store) callUserDelete(
 	return &pb.AuthUserDeleteResponse{Header: s.header(c)}, nil
 }
 
-// callUserChangePassword changes a password. An empty one is no password, and lets nothing in.
+// callUserChangePassword changes a user's password. If the new password is empty, the user cannot
+// log in.
 func (s *Store) callUserChangePassword(
 	c Caller, req *pb.AuthUserChangePasswordRequest,
 ) (*pb.AuthUserChangePasswordResponse, error) {
@@ -243,7 +244,7 @@ func (s *Store) callRoleGrantPermission(
 		return bytes.Compare(perms[i].Key, req.Perm.Key) >= 0
 	})
 	granted := proto.Clone(req.Perm).(*authpb.Permission)
-	// Only the first permission with this key is compared, as etcd does.
+	// As in etcd, only the first permission with this key may be replaced.
 	if i < len(perms) && samePermission(perms[i], req.Perm.Key, req.Perm.RangeEnd) {
 		perms[i] = granted
 	} else {
@@ -255,7 +256,8 @@ func (s *Store) callRoleGrantPermission(
 	return &pb.AuthRoleGrantPermissionResponse{Header: s.header(c)}, nil
 }
 
-// byKey sorts as etcd does, which decides the order of permissions with one key.
+// byKey sorts permissions with the same algorithm as etcd. So permissions that have the same key
+// get the order that they get in etcd.
 type byKey []*authpb.Permission
 
 func (p byKey) Len() int           { return len(p) }

@@ -9,7 +9,8 @@ import (
 // for the other parts of a message.
 const fragmentBytes = maxRequestBytes + 512*1024
 
-// fragments splits a response whose watcher takes fragments. A fragment has one event at least.
+// fragments splits a response for a watcher that has asked for fragments. Each fragment has at
+// least one event.
 func fragments(resp *pb.WatchResponse) []*pb.WatchResponse {
 	if proto.Size(resp) < fragmentBytes || len(resp.Events) < 2 {
 		return []*pb.WatchResponse{resp}

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keyHash is the hash of all revisions up to one.
+// keyHash is the hash of all revisions up to the revision at, with the compaction at compacted.
 type keyHash struct {
 	hash          uint32
 	compacted, at int64
@@ -22,7 +22,7 @@ const storedHashes = 10
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// bucketKey is the key under which etcd stores a revision.
+// bucketKey returns the key under which etcd stores a change.
 func (e *entry) bucketKey() []byte {
 	key := make([]byte, 0, 18)
 	key = binary.BigEndian.AppendUint64(key, uint64(e.main))
@@ -34,7 +34,7 @@ func (e *entry) bucketKey() []byte {
 	return key
 }
 
-// stored is the value that etcd stores for a revision. It cannot fail to be encoded.
+// stored returns the value that etcd stores for a change. The encoding of the value cannot fail.
 func (e *entry) stored() []byte {
 	kv := e.kv
 	if e.deleted {
@@ -44,8 +44,9 @@ func (e *entry) stored() []byte {
 	return value
 }
 
-// hash hashes the revisions up to rev, without those that compaction at a revision above compacted
-// removes. A deletion at compacted does not count, since older servers remove it.
+// hash returns the hash of the changes up to rev. Of the changes up to the revision compacted it
+// takes only those in kept, or all if kept is empty. It leaves out a deletion at compacted, because
+// older servers remove it.
 func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	sum := crc32.Update(0, castagnoli, []byte("key"))
 	for _, e := range k.log {
@@ -59,12 +60,14 @@ func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	return keyHash{hash: sum, compacted: compacted, at: rev}
 }
 
-// hashCompaction hashes what a compaction at rev looks at.
+// hashCompaction returns the hash that etcd computes when it compacts at rev. Call it before the
+// compaction.
 func (k *keyspace) hashCompaction(rev int64) keyHash {
 	return k.hash(k.compacted, rev, k.kept(rev, true))
 }
 
-// kept returns the entry of each key, up to rev, that etcd counts as kept by a compaction at rev.
+// kept returns, for each key, the entry up to rev that etcd counts as kept by a compaction at rev.
+// It leaves out deletions if deletions is false.
 func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	kept := make(map[*entry]bool)
 	for _, h := range k.keys {
@@ -75,8 +78,9 @@ func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	return kept
 }
 
-// kept returns the newest entry up to rev of the life of the key that goes on to rev. If the key is
-// deleted at rev, that is its deletion, even if the same transaction has put the key again.
+// kept returns the newest entry of the key up to rev, or nil if the key did not exist at rev. If
+// the key was deleted at rev itself, kept returns the deletion, even if the same transaction has
+// put the key again after it.
 func (h *history) kept(rev int64) *entry {
 	var newest *entry
 	for _, e := range h.entries {
@@ -127,7 +131,8 @@ func (s *Store) hashAt(rev int64) (keyHash, error) {
 	return s.kv.hash(s.kv.compacted, rev, s.kv.kept(rev, false)), nil
 }
 
-// callHash hashes the keys alone. etcd hashes its whole file, which no other server shares.
+// callHash answers with a hash of the keys only. etcd hashes its whole file, so its members give
+// different hashes.
 func (s *Store) callHash(c Caller, _ *pb.HashRequest) (*pb.HashResponse, error) {
 	if err := s.admin(c); err != nil {
 		return nil, err

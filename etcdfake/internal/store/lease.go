@@ -26,7 +26,7 @@ type lease struct {
 type leaseTable struct {
 	byID   map[int64]*lease
 	lastID int64     // the last one that the server chose
-	next   time.Time // no lease expires before
+	next   time.Time // no lease expires before this time
 }
 
 func newLeaseTable() leaseTable {
@@ -57,8 +57,8 @@ func (t *leaseTable) byExpiry() []*lease {
 
 func (l *lease) sortedKeys() []string { return slices.Sorted(maps.Keys(l.keys)) }
 
-// expireLeases revokes the leases whose time has passed. Without a leader there is no member to do
-// so.
+// expireLeases revokes the leases whose time has passed. It does nothing while there is no leader,
+// because in etcd only the leader revokes leases.
 func (s *Store) expireLeases() {
 	if len(s.leases.byID) == 0 || s.leader == 0 {
 		return
@@ -84,7 +84,8 @@ func (s *Store) NextExpiry() (time.Time, bool) {
 	return s.leases.next, len(s.leases.byID) > 0 && s.leader != 0
 }
 
-// setExpiry gives a lease its full time, and more after an election.
+// setExpiry gives a lease its full time from this moment, plus extra. After an election extra is
+// the time that the election takes; otherwise it is 0.
 func (s *Store) setExpiry(l *lease, extra time.Duration) {
 	l.expiry = s.cfg.Now().Add(seconds(l.ttl)).Add(extra)
 	if len(s.leases.byID) == 1 || l.expiry.Before(s.leases.next) {

@@ -20,7 +20,7 @@ const (
 
 func putCost(req *pb.PutRequest) int { return keyCost + len(req.GetKey()) + len(req.GetValue()) }
 
-// txnCost is that of the more expensive branch.
+// txnCost returns the cost of the transaction's more expensive branch.
 func txnCost(req *pb.TxnRequest) int {
 	var costs [2]int
 	for i, ops := range [][]*pb.RequestOp{req.GetSuccess(), req.GetFailure()} {
@@ -35,7 +35,8 @@ func txnCost(req *pb.TxnRequest) int {
 	return max(costs[0], costs[1])
 }
 
-// size estimates the size of etcd's file: etcd adds what its pages leave empty.
+// size estimates the size of the database file that etcd would have. It does not count the unused
+// space in the pages of such a file.
 func (s *Store) size() int64 {
 	size := int64(emptySize)
 	for _, e := range s.kv.log {
@@ -44,7 +45,8 @@ func (s *Store) size() int64 {
 	return size
 }
 
-// checkQuota refuses a write that does not fit and raises the alarm.
+// checkQuota returns ErrGRPCNoSpace, and raises the alarm NOSPACE, if a write does not fit into the
+// quota.
 func (s *Store) checkQuota(c Caller, cost int) error {
 	quota := s.quota()
 	if cost == 0 || quota < 0 || s.cfg.Quota == 0 || s.size()+int64(cost) < quota {
@@ -61,8 +63,8 @@ func (s *Store) quota() int64 {
 	return s.cfg.Quota
 }
 
-// refusedByAlarm refuses what is not allowed while there are alarms: no writes at all to data that
-// are corrupt, none that need space if there is none.
+// refusedByAlarm returns the error of a write that an alarm forbids, or nil. The alarm CORRUPT
+// forbids every write. The alarm NOSPACE forbids a write that needs space.
 func (s *Store) refusedByAlarm(needsSpace bool) error {
 	var err error
 	for _, a := range s.alarms {
@@ -206,7 +208,8 @@ func (s *Store) callDowngrade(c Caller, req *pb.DowngradeRequest) (*pb.Downgrade
 	return &pb.DowngradeResponse{Header: s.header(c), Version: s.minorVersion()}, nil
 }
 
-// checkDowngrade returns the cluster version to downgrade to, which is the minor version before.
+// checkDowngrade returns the cluster version to downgrade to. It returns an error unless version is
+// the minor version right before the cluster's own.
 func (s *Store) checkDowngrade(version string) (string, error) {
 	major, minor, ok := parseVersion(version)
 	if !ok {
@@ -226,7 +229,7 @@ func (s *Store) minorVersion() string {
 	return strings.TrimSuffix(clusterVersion(s.cfg.Version), ".0")
 }
 
-// clusterVersion is a version without its patch: "3.7.0" of "3.7.3".
+// clusterVersion returns a version with the patch number 0: "3.7.0" for "3.7.3".
 func clusterVersion(version string) string {
 	major, minor, _ := parseVersion(version)
 	return strconv.Itoa(major) + "." + strconv.Itoa(minor) + ".0"

@@ -34,7 +34,7 @@ func (s *Store) IsLearner(id uint64) bool {
 	return s.isLearner(id)
 }
 
-// SetClientURLs sets where clients find a member.
+// SetClientURLs sets the client URLs of a member in the member list.
 func (s *Store) SetClientURLs(id uint64, urls ...string) {
 	s.enter()
 	defer s.leave()
@@ -43,14 +43,14 @@ func (s *Store) SetClientURLs(id uint64, urls ...string) {
 	}
 }
 
-// Leader is the member that leads; 0 stands for none.
+// Leader returns the id of the leader, or 0 if there is none.
 func (s *Store) Leader() uint64 {
 	s.enter()
 	defer s.leave()
 	return s.leader
 }
 
-// LoseLeader leaves the cluster without a leader: leases do not expire then.
+// LoseLeader leaves the cluster without a leader until Elect. In the meantime leases do not expire.
 func (s *Store) LoseLeader() {
 	s.enter()
 	defer s.leave()
@@ -58,8 +58,8 @@ func (s *Store) LoseLeader() {
 	s.expiryMoved()
 }
 
-// Elect makes a member the leader in a new term. It gives all leases their full time, as every new
-// leader does.
+// Elect makes a member the leader in a new term. As a new leader in etcd does, it gives every lease
+// its full time, plus Config.Election.
 func (s *Store) Elect(id uint64) {
 	s.enter()
 	defer s.leave()
@@ -77,10 +77,11 @@ func (s *Store) elect(id uint64) {
 	s.expiryMoved()
 }
 
-// clusterHeader is that of the answers about members, which have no revision.
+// clusterHeader returns the header of an answer about members. It has no revision.
 func (s *Store) clusterHeader(c Caller) *pb.ResponseHeader { return s.headerAt(c, 0) }
 
-// membersByID are copies, so that what was answered does not change later.
+// membersByID returns copies of the members, sorted by id. They are copies because an answer must
+// not change after it was given.
 func (s *Store) membersByID() []*pb.Member {
 	members := make([]*pb.Member, 0, len(s.members))
 	for _, m := range s.members {
@@ -167,7 +168,8 @@ func (s *Store) memberID(urls []string) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// started counts the members that vote, and those of them that have started: they have a name.
+// started counts the voting members, and the voting members that have started. A member has started
+// if it has a name. The member with the id except is not counted.
 func (s *Store) started(except uint64) (started, voters int) {
 	for _, m := range s.members {
 		if m.IsLearner || m.ID == except {
@@ -220,7 +222,7 @@ func (s *Store) callMemberRemove(
 	s.removed[req.ID] = true
 	if s.leader == req.ID {
 		voter := slices.IndexFunc(s.members, func(m *pb.Member) bool { return !m.IsLearner })
-		s.elect(s.members[voter].ID) // one is left, or the removal would have been refused
+		s.elect(s.members[voter].ID) // there is one: otherwise the removal was refused above
 	}
 	return &pb.MemberRemoveResponse{Header: s.clusterHeader(c), Members: s.membersByID()}, nil
 }
@@ -243,7 +245,8 @@ func (s *Store) callMemberUpdate(
 	return &pb.MemberUpdateResponse{Header: s.clusterHeader(c), Members: s.membersByID()}, nil
 }
 
-// callMemberPromote gives a learner a vote. One that has not started is never in sync.
+// callMemberPromote gives a learner a vote. It refuses a learner that has not started, because such
+// a learner is never in sync.
 func (s *Store) callMemberPromote(
 	c Caller, req *pb.MemberPromoteRequest,
 ) (*pb.MemberPromoteResponse, error) {

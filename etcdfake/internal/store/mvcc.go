@@ -18,13 +18,13 @@ type entry struct {
 	kv        *mvccpb.KeyValue // of a deletion: the key and the revision
 }
 
-// history is what is known of one key, oldest first.
+// history holds the changes of one key that compaction has not removed, oldest first.
 type history struct {
 	name    string
 	entries []*entry
 }
 
-// keyspace is a map from keys to values with all their past, up to the compaction.
+// keyspace maps keys to values. It also has all earlier values that compaction has not removed.
 type keyspace struct {
 	rev       int64
 	compacted int64      // -1 before the first compaction
@@ -34,13 +34,14 @@ type keyspace struct {
 
 func newKeyspace() keyspace { return keyspace{rev: 1, compacted: -1} }
 
-// search returns where the key stands or would stand among the sorted keys.
+// search returns the index of a key in the sorted keys and true, or the index at which to insert it
+// and false.
 func (k *keyspace) search(name []byte) (int, bool) {
 	i := sort.Search(len(k.keys), func(i int) bool { return k.keys[i].name >= string(name) })
 	return i, i < len(k.keys) && k.keys[i].name == string(name)
 }
 
-// at returns the entry that held at a revision, or nil if the key did not exist then.
+// at returns the entry with the key's value at a revision, or nil if the key did not exist then.
 func (h *history) at(rev int64) *entry {
 	n := sort.Search(len(h.entries), func(i int) bool { return h.entries[i].main > rev })
 	if n == 0 || h.entries[n-1].deleted {
@@ -79,7 +80,7 @@ func (k *keyspace) find(key, end []byte, rev int64) []*mvccpb.KeyValue {
 	return kvs
 }
 
-// before reports whether a key stands before the end of an interval; "\x00" is no end.
+// before reports whether a key is below the end of an interval. The end "\x00" is above all keys.
 func before(key, end []byte) bool { return openEnd(end) || bytes.Compare(key, end) < 0 }
 
 func openEnd(end []byte) bool { return len(end) == 1 && end[0] == 0 }
@@ -102,14 +103,15 @@ func (k *keyspace) add(e *entry) {
 	k.keys[i].entries = append(k.keys[i].entries, e)
 }
 
-// since returns the changes from a revision on.
+// since returns the changes at a revision and after it.
 func (k *keyspace) since(rev int64) []*entry {
 	i := sort.Search(len(k.log), func(i int) bool { return k.log[i].main >= rev })
 	return k.log[i:]
 }
 
-// compact forgets what was superseded at rev. A deletion at rev itself stays, because a watch from
-// rev must see it.
+// compact removes the changes that newer changes up to rev have superseded, and the deletions
+// before rev. A deletion at rev itself stays, because a watch from rev must see it. Errors:
+// ErrGRPCCompacted, ErrGRPCFutureRev.
 func (k *keyspace) compact(rev int64) error {
 	switch {
 	case rev <= k.compacted:
@@ -139,7 +141,7 @@ func (h *history) firstKept(rev int64) int {
 	return n
 }
 
-// revisionAt returns the newest revision that was committed by a time.
+// revisionAt returns the newest revision that was committed at a time or before it.
 func (k *keyspace) revisionAt(t time.Time) int64 {
 	i := sort.Search(len(k.log), func(i int) bool { return k.log[i].at.After(t) })
 	if i == len(k.log) {

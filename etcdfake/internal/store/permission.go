@@ -9,10 +9,12 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// span is an interval of keys. An empty end is above all keys.
+// span is the interval of the keys from start up to, but without, end. An empty end is above all
+// keys.
 type span struct{ start, end []byte }
 
-// below compares ends of spans, where the empty one is the highest.
+// below reports whether a is below b. a and b are ends of spans, so an empty one is above all
+// others.
 func below(a, b []byte) bool {
 	switch {
 	case len(a) == 0:
@@ -30,7 +32,7 @@ func validPermission(p *authpb.Permission) bool {
 	return len(p.RangeEnd) == 0 || openEnd(p.RangeEnd) || bytes.Compare(p.Key, p.RangeEnd) < 0
 }
 
-// spanOf returns what a key and the end of its interval stand for in a request or a permission.
+// spanOf returns the span of a request or a permission with a key and a range end.
 func spanOf(key, end []byte) span {
 	switch {
 	case len(end) == 0:
@@ -66,7 +68,8 @@ func (a *authTable) may(who *identity, key, end []byte, need authpb.Permission_T
 	return rpctypes.ErrGRPCPermissionDenied
 }
 
-// spans returns the intervals that a user's roles give, by their start.
+// spans returns the spans of keys that a user's roles permit to read or to write, sorted by start.
+// need is READ or WRITE.
 func (a *authTable) spans(u *user, need authpb.Permission_Type) []span {
 	var spans []span
 	for _, name := range u.roles {
@@ -80,8 +83,8 @@ func (a *authTable) spans(u *user, need authpb.Permission_Type) []span {
 	return spans
 }
 
-// covers reports whether sorted spans cover all of want. Of an interval that ends before it starts,
-// only the start has to be covered.
+// covers reports whether spans, which are sorted, together cover all of want. If want ends before
+// it starts, only its start has to be covered.
 func covers(spans []span, want span) bool {
 	at, covered := want.start, false
 	for _, s := range spans {
@@ -101,7 +104,8 @@ func covers(spans []span, want span) bool {
 	return false
 }
 
-// mayPut decides on a put, on its lease, and on the previous value if that is asked for.
+// mayPut checks the permissions for a put, for its lease, and for the previous value if the request
+// asks for it.
 func (s *Store) mayPut(who *identity, req *pb.PutRequest) error {
 	if err := s.auth.mayWrite(who, req.Key, nil); err != nil {
 		return err
@@ -115,7 +119,7 @@ func (s *Store) mayPut(who *identity, req *pb.PutRequest) error {
 	return nil
 }
 
-// mayWriteLease refuses a lease with keys that the user may not write.
+// mayWriteLease returns an error if the lease has keys that the user may not write.
 func (s *Store) mayWriteLease(who *identity, id int64) error {
 	l := s.leases.byID[id]
 	if l == nil || s.auth.isAdmin(who) == nil {
@@ -140,7 +144,7 @@ func (s *Store) mayRenew(c Caller, id int64) error {
 	return s.mayWriteLease(who, id)
 }
 
-// mayReadLeases refuses leases with keys that the user may not read.
+// mayReadLeases returns an error if one of the leases has keys that the user may not read.
 func (s *Store) mayReadLeases(c Caller, ids ...int64) error {
 	if err := s.requireIdentity(c); err != nil {
 		return err

@@ -57,7 +57,7 @@ func (s *Store) admitRange(c Caller, req *pb.RangeRequest) (int64, error) {
 	return s.kv.rev, nil
 }
 
-// viewOf returns the revision that the asked member has reached.
+// viewOf returns the newest revision that the asked member shows, given its lag.
 func (s *Store) viewOf(c Caller) int64 {
 	if c.Lag <= 0 {
 		return s.kv.rev
@@ -65,7 +65,9 @@ func (s *Store) viewOf(c Caller) int64 {
 	return s.kv.revisionAt(s.cfg.Now().Add(-c.Lag))
 }
 
-// readable refuses a revision that cannot be read where rev is the newest.
+// readable returns the revision to read for a request that asks for the revision asked, if rev is
+// the newest revision. It returns rev if asked is not positive. Errors: ErrGRPCFutureRev,
+// ErrGRPCCompacted.
 func (k *keyspace) readable(asked, rev int64) (int64, error) {
 	if asked > rev {
 		return 0, rpctypes.ErrGRPCFutureRev
@@ -79,8 +81,9 @@ func (k *keyspace) readable(asked, rev int64) (int64, error) {
 	return asked, nil
 }
 
-// answerRange reads where rev is the newest revision. Without withTotal it counts no further than
-// the limit, as etcd does for the chunks of a stream.
+// answerRange answers a range as if rev were the newest revision. If withTotal is false, the count
+// goes no further than the number of keys that etcd reads for the limit, as etcd does for the
+// chunks of a stream.
 func (k *keyspace) answerRange(
 	req *pb.RangeRequest, rev int64, withTotal bool,
 ) (*pb.RangeResponse, error) {
@@ -112,9 +115,10 @@ func (k *keyspace) answerRange(
 	return resp, nil
 }
 
-// fetchLimit is how many keys etcd takes before it filters and sorts: one more than the limit, or
-// all if the limit applies to what is sorted or filtered. A sort without an order is no reason, so
-// it sorts what the limit has left.
+// fetchLimit returns how many keys etcd reads before it filters and sorts; 0 stands for all. It is
+// one more than the request's limit. It is 0 if the request filters or sorts, because the limit
+// applies after the filter and the sort. A request that names a sort target but no order is an
+// exception: etcd applies the limit first, and then sorts the keys that are left.
 func fetchLimit(req *pb.RangeRequest) int64 {
 	if !defaultOrder(req.SortTarget, req.SortOrder) || filtersRevisions(req) {
 		return 0
@@ -151,7 +155,8 @@ func filterKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue 
 	return kept
 }
 
-// sortable sorts as etcd does, which decides the order of keys that compare equal.
+// sortable sorts keys with the same algorithm as etcd. So keys that compare equal get the order
+// that they get in etcd.
 type sortable struct {
 	kvs  []*mvccpb.KeyValue
 	less func(a, b *mvccpb.KeyValue) bool
@@ -190,8 +195,8 @@ func sortKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 	sort.Sort(sorter)
 }
 
-// keysOnly returns copies without values. A server that reads the index alone leaves out the lease,
-// too.
+// keysOnly returns copies of kvs without values. If indexOnly is true, the copies have no lease
+// either, because etcd reads only its index for such a request.
 func keysOnly(kvs []*mvccpb.KeyValue, indexOnly bool) []*mvccpb.KeyValue {
 	keys := make([]*mvccpb.KeyValue, len(kvs))
 	for i, kv := range kvs {

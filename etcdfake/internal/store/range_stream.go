@@ -10,8 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// RangeStream answers a range in chunks of one revision, and sends each as soon as it is read. A
-// compaction between two chunks ends the stream, as it does with etcd.
+// RangeStream answers a range in chunks, all at the same revision, and calls send with each chunk
+// as soon as it is read. As in etcd, a compaction between two chunks ends the stream with
+// ErrGRPCCompacted if it removes that revision.
 func (s *Store) RangeStream(
 	c Caller, req *pb.RangeRequest, send func(*pb.RangeStreamResponse) error,
 ) error {
@@ -40,16 +41,18 @@ func (s *Store) RangeStream(
 	return nil
 }
 
-// rangeStream splits a range as etcd does: ten keys first, then twice as many, as long as a chunk
-// is smaller than half of a request's limit. The last chunk has the header and the count.
+// rangeStream splits a range into chunks as etcd does. The first chunk has at most 10 keys. After a
+// chunk of less than half of maxRequestBytes the next chunk may have twice as many keys, and after
+// a chunk of more than twice maxRequestBytes half as many. The last chunk has the header and the
+// count.
 type rangeStream struct {
 	s      *Store
 	caller Caller
 	req    *pb.RangeRequest // of the next chunk
 	rev    int64            // the newest revision when the stream began
 	total  int64            // how many keys may be sent
-	count  int64            // how many were
-	done   bool             // the last chunk was read
+	count  int64            // how many keys have been read
+	done   bool             // the last chunk has been read
 }
 
 // admit checks that the caller may read, and finds the revision of the stream.

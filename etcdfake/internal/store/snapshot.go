@@ -38,8 +38,9 @@ func (s *Store) Snapshot(c Caller) ([]*pb.SnapshotResponse, error) {
 	return append(out, &pb.SnapshotResponse{Blob: sum[:], Version: version}), nil
 }
 
-// databaseFile is what a member would have on its disk. Passwords are missing, because etcd keeps
-// hashes of a kind that the fake does not compute.
+// databaseFile returns the database file that a member of etcd would have on its disk. The users in
+// it have no passwords, because etcd stores bcrypt hashes of passwords, which the fake does not
+// compute.
 func (s *Store) databaseFile() []byte {
 	keys := boltfile.Bucket{Name: "key"}
 	for _, e := range s.kv.log {
@@ -64,7 +65,7 @@ func (s *Store) databaseFile() []byte {
 
 func bigEndian(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// stored is etcd's message of a lease.
+// stored returns the message in which etcd stores a lease.
 func (l *lease) stored() []byte {
 	b := protowire.AppendTag(nil, 1, protowire.VarintType)
 	b = protowire.AppendVarint(b, uint64(l.id))

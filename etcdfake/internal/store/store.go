@@ -18,7 +18,7 @@ type Config struct {
 	Quota     int64            // bytes; 0 stands for etcd's default, less than 0 for none
 	TokenTTL  time.Duration    // how long a token lives after its last use
 	MinTTL    int64            // seconds; a lease is granted for at least as long
-	Election  time.Duration    // how long one takes: what a new leader adds to every lease
+	Election  time.Duration    // how long an election takes; a new leader adds it to every lease
 }
 
 // Caller says who asks, and which member is asked.
@@ -39,17 +39,17 @@ type Store struct {
 	leases  leaseTable
 	members []*pb.Member
 
-	removed map[uint64]bool // the ids of members that were
+	removed map[uint64]bool // the ids of members that were removed
 	leader  uint64          // 0: none
 	term    uint64
-	index   uint64 // of the replicated log, if there were one
+	index   uint64 // the index of the newest entry that etcd's Raft log would have
 	auth    authTable
 	alarms  []*pb.AlarmMember
 	hashes  []keyHash
 	target  string // of the downgrade under way; "" if there is none
 	streams []*WatchStream
 	wake    []func() // to call when mu has been released
-	changed []func() // told of every release of mu that follows a change
+	changed []func() // the functions given to OnExpiry
 }
 
 // New makes an empty store.
@@ -78,8 +78,7 @@ func (s *Store) enter() {
 	s.expireLeases()
 }
 
-// leave unlocks the store, then wakes those who wait for what has changed. What it calls must not
-// block.
+// leave unlocks the store, and then calls the functions in wake, which must not block.
 func (s *Store) leave() {
 	wake := s.wake
 	s.wake = nil
@@ -105,7 +104,7 @@ func (s *Store) Tick() {
 	s.leave()
 }
 
-// header is what an answer of the asked member carries, with the store's revision.
+// header returns the header of an answer of the asked member, with the store's revision.
 func (s *Store) header(c Caller) *pb.ResponseHeader { return s.headerAt(c, s.kv.rev) }
 
 func (s *Store) headerAt(c Caller, rev int64) *pb.ResponseHeader {
@@ -113,8 +112,8 @@ func (s *Store) headerAt(c Caller, rev int64) *pb.ResponseHeader {
 		RaftTerm: s.term}
 }
 
-// Call answers a request of a unary method, which goes by its full name. It reports false if there
-// is no such method.
+// Call answers a request of a unary method. method is the method's full name. known is false if
+// there is no such method.
 func (s *Store) Call(
 	c Caller, method string, req proto.Message,
 ) (resp proto.Message, known bool, err error) {
@@ -128,7 +127,7 @@ func (s *Store) Call(
 	return resp, true, err
 }
 
-// Revision is the revision of the newest write; it is 1 before the first.
+// Revision returns the revision of the newest write. It is 1 before the first write.
 func (s *Store) Revision() int64 {
 	s.enter()
 	defer s.leave()

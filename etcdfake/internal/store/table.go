@@ -20,7 +20,7 @@ func answer[Req, Resp proto.Message](f func(*Store, Caller, Req) (Resp, error)) 
 	}
 }
 
-// unary are the methods that have one request and one answer.
+// unary maps the full name of each method with one request and one answer to its handler.
 var unary = map[string]handler{
 	pb.KV_Range_FullMethodName:       answer((*Store).callRange),
 	pb.KV_Put_FullMethodName:         answer((*Store).callPut),

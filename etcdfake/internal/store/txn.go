@@ -40,13 +40,13 @@ func (s *Store) callTxn(c Caller, req *pb.TxnRequest) (*pb.TxnResponse, error) {
 	return resp, nil
 }
 
-// readOnly reports whether a transaction has nothing but ranges. One with a nested transaction
-// counts as a write, whatever that does.
+// readOnly reports whether a transaction has only ranges. A transaction with a nested transaction
+// counts as a write, even if the nested transaction only reads.
 func readOnly(req *pb.TxnRequest) bool {
 	return allOps(req, func(op *pb.RequestOp) bool { return op.GetRequestRange() != nil })
 }
 
-// Serializable reports whether a transaction has nothing but serializable ranges.
+// Serializable reports whether a transaction has only serializable ranges.
 func Serializable(req *pb.TxnRequest) bool {
 	return allOps(req, func(op *pb.RequestOp) bool {
 		return op.GetRequestRange().GetSerializable()
@@ -82,8 +82,8 @@ func (s *Store) readTxn(c Caller, req *pb.TxnRequest) (*pb.TxnResponse, error) {
 	return resp, nil
 }
 
-// txnPlan is a transaction whose comparisons have been decided. Those of nested transactions are
-// decided before anything is written, too.
+// txnPlan is a transaction whose comparisons have been decided. The comparisons of nested
+// transactions are also decided before anything is written.
 type txnPlan struct {
 	succeeded bool
 	ops       []*pb.RequestOp // the branch to run
@@ -103,7 +103,8 @@ func (s *Store) planTxn(req *pb.TxnRequest) *txnPlan {
 	return plan
 }
 
-// checkPlan refuses a transaction of which an operation that would run cannot.
+// checkPlan returns the error of the first operation in the plan that cannot run, or nil if all
+// can.
 func (s *Store) checkPlan(plan *txnPlan) error {
 	nested := plan.nested
 	for _, op := range plan.ops {
@@ -124,8 +125,9 @@ func (s *Store) checkPlan(plan *txnPlan) error {
 	return nil
 }
 
-// checkRangeIn refuses a range in a transaction. A revision below 0 is no revision to a range by
-// itself, but it is one that was compacted to a range in a transaction.
+// checkRangeIn returns the error of a range in a transaction, or nil. A range by itself reads the
+// newest revision if it asks for a revision below 0. A range in a transaction does not: its
+// revision is compared with the compacted revision.
 func (s *Store) checkRangeIn(req *pb.RangeRequest) error {
 	switch {
 	case req.Revision == 0:
@@ -179,8 +181,9 @@ func (s *Store) allHold(compares []*pb.Compare) bool {
 	return true
 }
 
-// holds decides a comparison. One over a range holds if it does for every key in it. Where there is
-// no key, it compares with zero, and one of values is false.
+// holds reports whether a comparison holds. A comparison over a range holds if it holds for every
+// key in the range. If there is no key, the comparison takes versions, revisions and leases as 0,
+// and a comparison of values does not hold.
 func (s *Store) holds(c *pb.Compare) bool {
 	kvs := s.kv.find(c.Key, c.RangeEnd, s.kv.rev)
 	if len(kvs) == 0 {

@@ -7,11 +7,12 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// maxTxnOps is how many comparisons, or operations of one branch, a transaction may have. What a
-// level uses is missing to the transactions nested in it.
+// maxTxnOps is how many comparisons a transaction may have, and how many operations each of its two
+// branches may have. The limit of a nested transaction is smaller: the largest of these three
+// numbers of the transaction around it is subtracted.
 const maxTxnOps = 128
 
-// checkTxn refuses what is wrong with a transaction whatever the state is.
+// checkTxn returns the error of a transaction that is wrong in any state of the store, or nil.
 func checkTxn(req *pb.TxnRequest) error {
 	if err := checkTxnForm(req, maxTxnOps); err != nil {
 		return err
@@ -72,8 +73,8 @@ func (w *writes) put(key string) error {
 	return nil
 }
 
-// deletes reports whether a key is deleted. etcd overlooks deletes up to the last key ("\x00") and
-// those of empty intervals, where the first byte of the end is not above that of the start.
+// deletes reports whether a delete of the branch covers a key. As in etcd, a delete with the end
+// "\x00", which deletes all keys from its start on, counts as covering no key.
 func (w *writes) deletes(key string) bool {
 	for _, del := range w.dels {
 		switch {
@@ -88,8 +89,9 @@ func (w *writes) deletes(key string) bool {
 	return false
 }
 
-// branchWrites returns the writes of a branch. It refuses one that puts a key twice, or puts a key
-// that it deletes. The deletes of one level come first, then the transactions in it, then its puts.
+// branchWrites returns the writes of a branch. It returns ErrGRPCDuplicateKey if the branch puts a
+// key twice, or puts a key that it deletes. It checks the branch's own deletes first, then the
+// nested transactions, then the branch's own puts.
 func branchWrites(ops []*pb.RequestOp) (*writes, error) {
 	w := &writes{puts: make(map[string]bool)}
 	for _, op := range ops {

@@ -19,7 +19,7 @@ const (
 	maxBatch = 1000
 )
 
-// WatchStream is one watch stream: its watchers, and the responses that they have not been sent.
+// WatchStream is one watch stream: its watchers, and the queue of responses to send.
 type WatchStream struct {
 	// read-only after OpenWatch
 	store  *Store
@@ -32,7 +32,7 @@ type WatchStream struct {
 	queue    []queued
 }
 
-// queued is a response, and the time of the change that it is due to.
+// queued is a response, and the time of the change that has caused it.
 type queued struct {
 	resp *pb.WatchResponse
 	at   time.Time
@@ -44,11 +44,11 @@ type watcher struct {
 	key        []byte
 	next       int64 // the revision of the next event that it may get
 	compacted  bool  // it was cancelled, because it started below the compaction
-	noProgress bool  // it got an event since the last periodic progress
+	noProgress bool  // it got an event since the last Tick, so the next one sends no progress
 }
 
-// OpenWatch opens a watch stream. It calls wake, without the store's mutex, when there is something
-// to take.
+// OpenWatch opens a watch stream. The stream calls wake, without the store's mutex, when it has
+// queued a response for Take. wake must not block.
 func (s *Store) OpenWatch(c Caller, wake func()) *WatchStream {
 	s.enter()
 	defer s.leave()
@@ -57,7 +57,7 @@ func (s *Store) OpenWatch(c Caller, wake func()) *WatchStream {
 	return ws
 }
 
-// Close forgets the stream.
+// Close removes the stream from the store.
 func (ws *WatchStream) Close() {
 	s := ws.store
 	s.enter()
@@ -77,7 +77,9 @@ func (ws *WatchStream) Watchers() []*pb.WatchCreateRequest {
 	return reqs
 }
 
-// Take returns the responses to changes that were made by a time, and when the next one is due.
+// Take removes the first responses from the queue, as long as their changes were made at the time
+// by or before it, and returns them. next is the time of the change of the next response; more is
+// false if the queue is empty.
 func (ws *WatchStream) Take(by time.Time) (due []*pb.WatchResponse, next time.Time, more bool) {
 	s := ws.store
 	s.enter()
@@ -104,7 +106,7 @@ func (ws *WatchStream) response(rev, id int64) *pb.WatchResponse {
 	return &pb.WatchResponse{Header: ws.store.headerAt(ws.caller, rev), WatchId: id}
 }
 
-// Request takes a request of the client. lag is how far the asked member is behind at this time.
+// Request handles a request of the client. lag is how far the asked member is behind at this time.
 func (ws *WatchStream) Request(req *pb.WatchRequest, lag time.Duration) {
 	s := ws.store
 	s.enter()
@@ -184,8 +186,10 @@ func (ws *WatchStream) newID(asked int64) int64 {
 	return ws.nextID - 1
 }
 
-// catchUp queues what a watcher has missed: what its member had at the view, in batches, then each
-// revision by itself.
+// catchUp queues the events that a new watcher has missed. The events up to the revision view,
+// which is the newest that the member shows, come in batches. Then each later revision comes in a
+// response of its own. If the watcher's start has been compacted, catchUp queues its cancellation
+// instead.
 func (ws *WatchStream) catchUp(w *watcher, view int64) {
 	kv := &ws.store.kv
 	if w.next <= view && w.next < kv.compacted {
@@ -249,8 +253,8 @@ func (ws *WatchStream) deliver(w *watcher, rev int64, changes []*entry) {
 	w.next = rev + 1
 }
 
-// event is a change as a watcher sees it. What the key was before is gone once that revision is
-// compacted.
+// event returns the event that a watcher gets for a change. If the watcher asks for the previous
+// value, the event has it unless the revision before the change is below the compacted revision.
 func (w *watcher) event(kv *keyspace, e *entry) *mvccpb.Event {
 	ev := &mvccpb.Event{Kv: e.kv}
 	if e.deleted {
@@ -262,7 +266,8 @@ func (w *watcher) event(kv *keyspace, e *entry) *mvccpb.Event {
 	return ev
 }
 
-// send queues the events that the watcher's filters let through, in fragments if it takes those.
+// send queues the events that the watcher's filters let through, in fragments if the watcher has
+// asked for fragments.
 func (ws *WatchStream) send(w *watcher, rev int64, events []*mvccpb.Event, at time.Time) {
 	events = slices.DeleteFunc(events, func(ev *mvccpb.Event) bool {
 		filter := pb.WatchCreateRequest_NOPUT
@@ -286,7 +291,7 @@ func (ws *WatchStream) send(w *watcher, rev int64, events []*mvccpb.Event, at ti
 	}
 }
 
-// cancel ends a watcher. What is unknown is ignored.
+// cancel ends a watcher. It does nothing if no watcher has the id.
 func (ws *WatchStream) cancel(id int64) {
 	if ws.watchers[id] == nil {
 		return
@@ -297,8 +302,8 @@ func (ws *WatchStream) cancel(id int64) {
 	ws.push(resp, ws.store.cfg.Now())
 }
 
-// progress queues a progress notice, unless one of the watchers waits for a revision to come, or
-// was cancelled by a compaction. Without watchers there is none.
+// progress queues a progress notice with an id. It queues none if watchers is empty, if one of the
+// watchers starts at a revision that is not reached yet, or if one was cancelled by a compaction.
 func (ws *WatchStream) progress(id int64, watchers ...*watcher) {
 	rev := ws.store.kv.rev
 	for _, w := range watchers {
@@ -311,8 +316,8 @@ func (ws *WatchStream) progress(id int64, watchers ...*watcher) {
 	}
 }
 
-// Tick queues the periodic progress of the watchers that asked for it and got nothing since the
-// last one.
+// Tick queues a progress notice for each watcher that has asked for periodic progress and got no
+// event since the last Tick.
 func (ws *WatchStream) Tick() {
 	s := ws.store
 	s.enter()

@@ -15,13 +15,13 @@ import (
 type writeTx struct {
 	s       *Store
 	at      time.Time
-	begin   int64 // the revision before it
+	begin   int64 // the store's revision before the transaction
 	changes []*entry
 }
 
 func (s *Store) begin() *writeTx { return &writeTx{s: s, at: s.cfg.Now(), begin: s.kv.rev} }
 
-// rev is the revision that the transaction's own reads see.
+// rev returns the revision that the transaction's own reads see.
 func (tx *writeTx) rev() int64 {
 	if len(tx.changes) > 0 {
 		return tx.begin + 1
@@ -48,7 +48,7 @@ func (tx *writeTx) put(key, value []byte, lease int64) {
 	tx.s.leases.attach(kv)
 }
 
-// delete deletes the keys of an interval and returns what they were.
+// delete deletes the keys of an interval, and returns them with the values that they had.
 func (tx *writeTx) delete(key, end []byte) []*mvccpb.KeyValue {
 	found := tx.s.kv.find(key, end, tx.rev())
 	for _, kv := range found {
@@ -88,8 +88,8 @@ func checkDeleteRequest(req *pb.DeleteRangeRequest) error {
 	return nil
 }
 
-// propose does what etcd does before it gives a request to consensus: it looks at the token and at
-// the request's size.
+// propose does what etcd does before it proposes a request to Raft: it checks the token and the
+// size of the request. It returns the user of the token.
 func (s *Store) propose(c Caller, r *pb.InternalRaftRequest) (*identity, error) {
 	who, err := s.identify(c)
 	if err != nil {
@@ -217,7 +217,7 @@ func (s *Store) callCompact(
 	return &pb.CompactionResponse{Header: s.header(c)}, nil
 }
 
-// Compact compacts the keyspace, as a compaction by its administrator does.
+// Compact compacts the keyspace at rev, without a check of permissions.
 func (s *Store) Compact(rev int64) error {
 	s.enter()
 	defer s.leave()
