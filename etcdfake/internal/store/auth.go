@@ -33,7 +33,7 @@ type authTable struct {
 
 type user struct {
 	password   string
-	canLogin   bool // false: no password, or a hash that nothing matches
+	canLogin   bool // false: the user has no password, or an empty one after a change
 	noPassword bool // the user was added without one
 	roles      []string
 }

@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// maxRequestBytes is the limit of a proposed request, and the size that the chunks of a RangeStream
-// grow to.
+// maxRequestBytes is the largest size of a proposed request. The sizes of the chunks of a
+// RangeStream are compared with it, too: see rangeStream.
 const maxRequestBytes = 3 * 512 * 1024
 
 func checkRangeRequest(req *pb.RangeRequest) error {
