@@ -60,8 +60,9 @@ func (b *bench) fill(ctx context.Context, n int) error {
 // withCopy calls f with a synced copy of the n keys.
 func (b *bench) withCopy(
 	ctx context.Context, n int, f func(context.Context, *cache.Cache) error,
+	opts ...cache.Option,
 ) (err error) {
-	c, err := cache.New(b.client, prefixOf(n))
+	c, err := cache.New(b.client, prefixOf(n), opts...)
 	if err != nil {
 		return err
 	}
@@ -155,57 +156,24 @@ func (b *bench) getsOfLoop(ctx context.Context, n int, keys [][]string) (hand co
 // getReach are the limits of a get at the usual sizes.
 var getReach = []string{"≤ 250 ns", "≤ 500 ns", "≤ 1,200 ns"}
 
-// busy calls f while keys that are in no copy are written, so many a second.
+// busy calls f while another process writes keys that are in no copy, so many a second.
 func (b *bench) busy(ctx context.Context, rate int, f func() error) error {
 	if rate == 0 {
 		return f()
 	}
-	const writers = 16
-	ctx, cancel := context.WithCancel(ctx)
-	var group sync.WaitGroup
-	errs := make([]error, writers)
-	for i := range errs {
-		// Ends with ctx; busy waits.
-		group.Go(func() {
-			key := fmt.Sprintf("others/%d", i)
-			errs[i] = b.write(ctx, key, time.Second*writers/time.Duration(rate))
-		})
-	}
-	err := f()
-	cancel()
-	group.Wait()
-	return errors.Join(append(errs, err)...)
-}
-
-// write writes a key once in each period, until ctx ends.
-func (b *bench) write(ctx context.Context, key string, period time.Duration) error {
-	ticker := time.NewTicker(period)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return nil
-		}
-		if _, err := b.client.Put(ctx, key, "v"); err != nil && ctx.Err() == nil {
-			return err
-		}
-	}
+	return b.while(ctx, feed{prefix: "others/", keys: feeders, batch: 1, rate: rate}, f)
 }
 
 // busyReads are linearizable reads one after another while other keys are written.
 func (b *bench) busyReads(ctx context.Context) error {
 	return b.withCopy(ctx, b.list, func(ctx context.Context, c *cache.Cache) error {
 		for _, rate := range b.rates {
-			var own, server cost
+			var server, own cost
 			err := b.busy(ctx, rate, func() (err error) {
-				if server, err = measure(ctx, b.length, 1, func() error {
+				server, own, err = b.inTurn(ctx, func() error {
 					_, err := b.client.Get(ctx, keyOf(b.list, 0))
 					return err
-				}); err != nil {
-					return err
-				}
-				own, err = measure(ctx, b.length, 1, func() error {
+				}, func() error {
 					_, err := c.Fresh(ctx, 0)
 					return err
 				})
@@ -249,12 +217,21 @@ func (b *bench) manyReaders(ctx context.Context) error {
 // together has so many callers call op for the length of a measurement. It says how often they
 // did, and how many messages the client has sent for that.
 func (b *bench) together(callers int, op func() error) (string, error) {
+	before := b.sends.n.Load()
+	n, took, err := b.calls(callers, op)
+	return fmt.Sprintf("%.0f a second, %.3f messages each", n/took.Seconds(),
+		float64(b.sends.n.Load()-before)/n), err
+}
+
+// calls has so many callers call op for the length of a measurement. It returns how often they
+// did, and how long that took.
+func (b *bench) calls(callers int, op func() error) (float64, time.Duration, error) {
 	var group sync.WaitGroup
 	var calls atomic.Int64
 	errs := make([]error, callers)
-	before, start := b.sends.n.Load(), time.Now()
+	start := time.Now()
 	for i := range errs {
-		// Ends with the time that was given; together waits.
+		// Ends with the time that was given; calls waits.
 		group.Go(func() {
 			for time.Since(start) < b.length && errs[i] == nil {
 				errs[i] = op()
@@ -263,10 +240,5 @@ func (b *bench) together(callers int, op func() error) (string, error) {
 		})
 	}
 	group.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return "", err
-	}
-	n := float64(calls.Load())
-	return fmt.Sprintf("%.0f a second, %.3f messages each", n/time.Since(start).Seconds(),
-		float64(b.sends.n.Load()-before)/n), nil
+	return float64(calls.Load()), time.Since(start), errors.Join(errs...)
 }

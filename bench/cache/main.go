@@ -34,6 +34,10 @@ type settings struct {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == feedCommand {
+		exit(runFeed(os.Args[2:], os.Stdin))
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	s, err := parse(os.Args[1:], os.Stderr)
@@ -43,6 +47,11 @@ func main() {
 	if err == nil {
 		err = run(ctx, s, os.Stdout)
 	}
+	exit(err)
+}
+
+// exit ends the process if there is an error.
+func exit(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cache:", err)
 		os.Exit(1)
@@ -93,7 +102,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 
 	b := &bench{settings: s, client: client, sends: counter}
 	steps := []func(context.Context) error{b.gets, b.busyReads, b.manyReaders, b.lists,
-		b.updates, b.intake}
+		b.updates, b.contended, b.intake, b.watchers, b.behind}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err

@@ -11,7 +11,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == feedCommand {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestBadFlagsAreRefused(t *testing.T) {
 	for _, args := range [][]string{{"-keys", "0"}, {"-keys", "x"}, {"-keys", "5,3"},
@@ -28,5 +34,5 @@ func TestAllLinesAreMeasured(t *testing.T) {
 	require.NoError(t, run(t.Context(), s, io.Discard))
 	report, err := os.ReadFile(out)
 	require.NoError(t, err)
-	require.Equal(t, 1+2+1+6+2, strings.Count(string(report), "\n| ")-1, "%s", report)
+	require.Equal(t, 1+2+1+6+2+2+2, strings.Count(string(report), "\n| ")-1, "%s", report)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -52,6 +53,29 @@ func measure(ctx context.Context, length time.Duration, batch int, op func() err
 	slices.Sort(latencies)
 	c.p50, c.p99 = figures.Quantile(latencies, 0.5), figures.Quantile(latencies, 0.99)
 	return c, ctx.Err()
+}
+
+// rounds is how often lines are measured that vary by run.
+const rounds = 3
+
+// inTurn measures two operations by turns, and returns for each the round with the median mean.
+func (b *bench) inTurn(ctx context.Context, first, second func() error) (x, y cost, err error) {
+	var xs, ys []cost
+	for range rounds {
+		if x, err = measure(ctx, b.length, 1, first); err != nil {
+			return x, y, err
+		}
+		if y, err = measure(ctx, b.length, 1, second); err != nil {
+			return x, y, err
+		}
+		xs, ys = append(xs, x), append(ys, y)
+	}
+	return middle(xs), middle(ys), nil
+}
+
+func middle(costs []cost) cost {
+	slices.SortFunc(costs, func(a, b cost) int { return cmp.Compare(a.mean, b.mean) })
+	return costs[len(costs)/2]
 }
 
 // cpuUsed is the CPU time of this process.

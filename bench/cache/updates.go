@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
+	"strconv"
 	"sync/atomic"
-	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 	"go.etcd.io/etcd/client/v3/cache"
 	"go.etcd.io/etcd/client/v3/concurrency"
 )
@@ -62,72 +60,68 @@ func (b *bench) counted(ctx context.Context, op func() error) (string, error) {
 		float64(b.sends.n.Load()-before)/float64(c.ops)), nil
 }
 
-// intake is how many changes a second a copy takes in, alone and while readers list it in a
-// loop.
-func (b *bench) intake(ctx context.Context) error {
-	const readers = 25
-	n := b.listed150()
-	if err := b.fill(ctx, n); err != nil {
-		return err
-	}
+// contended has 8 writers increment one number, by Update and by an STM.
+func (b *bench) contended(ctx context.Context) error {
+	const writers = 8
+	n := b.list
+	key := prefixOf(n) + "number"
 	return b.withCopy(ctx, n, func(ctx context.Context, c *cache.Cache) error {
-		alone, err := b.taken(ctx, c, n)
+		var attempts atomic.Int64
+		own, stm, err := b.ratesInTurn(writers, func() error {
+			_, err := c.Update(ctx, func(tx *cache.Tx) error {
+				attempts.Add(1)
+				kv, _ := tx.Get(key)
+				tx.Put(key, next(string(kv.GetValue())))
+				return nil
+			})
+			return err
+		}, func() error {
+			_, err := concurrency.NewSTM(b.client, func(s concurrency.STM) error {
+				s.Put(key, next(s.Get(key)))
+				return nil
+			})
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		reading, stop := context.WithCancel(ctx)
-		var group sync.WaitGroup
-		for range readers {
-			// Ends with the context; intake waits.
-			group.Go(func() {
-				for reading.Err() == nil {
-					for range c.Snapshot().All() {
-					}
-				}
-			})
-		}
-		beside, err := b.taken(ctx, c, n)
-		stop()
-		group.Wait()
-		b.add(row{fmt.Sprintf("changes taken in beside %d readers that list %d keys", readers, n),
-			"≥ 50 % of alone", fmt.Sprintf("%.0f a second, %.0f %% of alone", beside,
-				100*beside/alone), "–", "–"})
+		b.add(row{fmt.Sprintf("updates of one key by %d writers; STM instead of the server",
+			writers), "≥ 1.0 × STM, 1 request an attempt",
+			fmt.Sprintf("%.0f a second (%.2f ×), %.2f requests an attempt", own.rate,
+				own.rate/stm.rate, float64(own.sent)/float64(attempts.Load())),
+			fmt.Sprintf("%.0f a second", stm.rate), "cannot"})
+		_, err = b.client.Delete(ctx, key)
 		return err
 	})
 }
 
-// listed150 is the size of the copy that readers list: 150,000 keys, or fewer if all copies are
-// smaller.
-func (b *bench) listed150() int { return min(150_000, b.keys[len(b.keys)-1]) }
+// next returns the number after one that is written in text; 1 for the empty text.
+func next(text string) string {
+	n, _ := strconv.Atoi(text)
+	return strconv.Itoa(n + 1)
+}
 
-// taken has writers write transactions for the length of a measurement, and returns how many of
-// the changes the copy has taken in a second, until it shows the last one.
-func (b *bench) taken(ctx context.Context, c *cache.Cache, n int) (float64, error) {
-	const writers, batch = 16, 100
-	var group sync.WaitGroup
-	var changes, last atomic.Int64
-	errs := make([]error, writers)
-	start := time.Now()
-	for w := range writers {
-		// Ends with the time that was given; taken waits.
-		group.Go(func() {
-			for time.Since(start) < b.length && errs[w] == nil {
-				var ops []clientv3.Op
-				first := int(changes.Add(batch))
-				for i := range batch {
-					ops = append(ops, clientv3.OpPut(keyOf(n, (first+i)%n), "changed"))
-				}
-				var resp *clientv3.TxnResponse
-				if resp, errs[w] = b.client.Txn(ctx).Then(ops...).Commit(); errs[w] == nil {
-					last.Store(resp.Header.Revision)
-				}
+// done is what callers have done together.
+type done struct {
+	rate float64 // operations a second
+	sent int64   // messages
+}
+
+// ratesInTurn has callers call two operations by turns, and returns the median rate of each, and
+// all messages that were sent for it.
+func (b *bench) ratesInTurn(callers int, first, second func() error) (x, y done, err error) {
+	var rates [2][]float64
+	var sent [2]int64
+	for range rounds {
+		for i, op := range []func() error{first, second} {
+			before := b.sends.n.Load()
+			n, took, err := b.calls(callers, op)
+			if err != nil {
+				return x, y, err
 			}
-		})
+			rates[i] = append(rates[i], n/took.Seconds())
+			sent[i] += b.sends.n.Load() - before
+		}
 	}
-	group.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return 0, err
-	}
-	_, err := c.AtLeast(ctx, last.Load())
-	return float64(changes.Load()) / time.Since(start).Seconds(), err
+	return done{figures.Median(rates[0]), sent[0]}, done{figures.Median(rates[1]), sent[1]}, nil
 }
