@@ -19,34 +19,48 @@ func (b *bench) watchers(ctx context.Context) error {
 	n := b.upTo(100_000)
 	written := feed{prefix: prefixOf(b.list), keys: b.list, batch: 100, rate: 50}
 	return b.withCopy(ctx, b.list, func(ctx context.Context, c *cache.Cache) error {
-		return b.while(ctx, written, func() error {
-			alone, err := b.cpuOfEvents(ctx, c.Watcher())
-			if err != nil {
-				return err
+		before, goroutines := heap(), runtime.NumGoroutine()
+		w, others := b.watchOthers(ctx, c, n)
+		bytes := float64(heap()-before) / float64(n)
+		goroutines = runtime.NumGoroutine() - goroutines
+		runtime.KeepAlive(others)
+		err := w.Close()
+		var alone, beside []float64
+		err = errors.Join(err, b.while(ctx, written, func() error {
+			for range rounds {
+				alone = append(alone, b.cpuOfEvents(ctx, c.Watcher()))
+				w, others := b.watchOthers(ctx, c, n)
+				beside = append(beside, b.cpuOfEvents(ctx, w))
+				runtime.KeepAlive(others)
+				if err := w.Close(); err != nil {
+					return err
+				}
 			}
-			w := c.Watcher()
-			before, goroutines := heap(), runtime.NumGoroutine()
-			others := make([]clientv3.WatchChan, n)
-			for i := range others {
-				others[i] = w.Watch(ctx, fmt.Sprintf("%sother/%06d", prefixOf(b.list), i))
-			}
-			bytes := float64(heap()-before) / float64(n)
-			goroutines = runtime.NumGoroutine() - goroutines
-			beside, err := b.cpuOfEvents(ctx, w)
-			runtime.KeepAlive(others)
-			b.add(row{fmt.Sprintf("CPU that %d watchers of other keys add to an event; what "+
-				"each takes", n), "≤ 5 µs; ≤ 1 KiB, 0 goroutines",
-				fmt.Sprintf("%.2f µs (%s instead of %s); %.0f bytes, %.3f goroutines",
-					float64(beside-alone)/1e3, short(beside), short(alone), bytes,
-					float64(goroutines)/float64(n)), "–", "–"})
-			return errors.Join(err, w.Close())
-		})
+			return ctx.Err()
+		}))
+		with, without := figures.Median(beside), figures.Median(alone)
+		b.add(row{fmt.Sprintf("CPU that %d watchers of other keys add to an event; what each "+
+			"takes", n), "≤ 5 µs; ≤ 1 KiB, 0 goroutines",
+			fmt.Sprintf("%.2f µs (%.2f instead of %.2f); %.0f bytes, %.3f goroutines",
+				with-without, with, without, bytes, float64(goroutines)/float64(n)), "–", "–"})
+		return err
 	})
 }
 
-// cpuOfEvents returns the CPU of this process for each event that a watch of the copy delivers: the
-// median of some rounds.
-func (b *bench) cpuOfEvents(ctx context.Context, w clientv3.Watcher) (time.Duration, error) {
+// watchOthers opens watches of n keys that are not written.
+func (b *bench) watchOthers(
+	ctx context.Context, c *cache.Cache, n int,
+) (clientv3.Watcher, []clientv3.WatchChan) {
+	w, others := c.Watcher(), make([]clientv3.WatchChan, n)
+	for i := range others {
+		others[i] = w.Watch(ctx, fmt.Sprintf("%sother/%06d", prefixOf(b.list), i))
+	}
+	return w, others
+}
+
+// cpuOfEvents returns the CPU of this process for each event that a watch of the copy delivers, in
+// microseconds.
+func (b *bench) cpuOfEvents(ctx context.Context, w clientv3.Watcher) float64 {
 	ctx, cancel := context.WithCancel(ctx)
 	var events atomic.Int64
 	ch := w.Watch(ctx, prefixOf(b.list), clientv3.WithPrefix())
@@ -58,18 +72,14 @@ func (b *bench) cpuOfEvents(ctx context.Context, w clientv3.Watcher) (time.Durat
 			events.Add(int64(len(resp.Events)))
 		}
 	}()
-	var each []float64
-	for range rounds {
-		wait(ctx, b.length/5)
-		runtime.GC()
-		cpu, before := cpuUsed(), events.Load()
-		wait(ctx, b.length)
-		each = append(each, float64(cpuUsed()-cpu)/float64(max(1, events.Load()-before)))
-	}
-	err := ctx.Err()
+	wait(ctx, b.length/5)
+	runtime.GC()
+	cpu, before := cpuUsed(), events.Load()
+	wait(ctx, b.length)
+	took, got := cpuUsed()-cpu, events.Load()-before
 	cancel()
 	<-done
-	return time.Duration(figures.Median(each)), err
+	return float64(took.Nanoseconds()) / 1e3 / float64(max(1, got))
 }
 
 // heap returns the bytes in use.
