@@ -69,7 +69,8 @@ var askers = struct {
 	byClient map[*clientv3.Client]*asker
 }{byClient: map[*clientv3.Client]*asker{}}
 
-// joinAsker returns the asker of a client for a cache, which must call leaveAsker when it ends.
+// joinAsker returns the asker that all caches of a client share. The cache that calls it must call
+// leaveAsker when it ends.
 func joinAsker(client *clientv3.Client) *asker {
 	askers.mu.Lock()
 	defer askers.mu.Unlock()

@@ -216,8 +216,9 @@ func contextError(ctx context.Context, err error) error {
 	return err
 }
 
-// viewFor returns the view that answers a read: one that is proven from now on, or, for a
-// serializable read, any view that shows the writes that the KV has made before.
+// viewFor returns the view that answers a read. For a linearizable read, it is one that a question
+// has proven which was sent after viewFor was called. For a serializable read, it is any view that
+// shows the earlier writes of the KV.
 func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 	if !serializable {
 		return c.provenSince(ctx, time.Now())
@@ -229,7 +230,7 @@ func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 	if v := c.now(); v.err == nil && least.shownBy(v) {
 		return v, nil
 	}
-	// an era that ends takes the requests for progress with it
+	// First wait for the era: while another one is shown, no request for progress can reach the floor.
 	v, err := c.await(ctx, func(v *view) bool { return v.era >= least.era })
 	if err == nil && v.provenAt.Before(least.at) {
 		v, err = c.provenSince(ctx, least.at)

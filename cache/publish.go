@@ -12,8 +12,9 @@ import (
 // now returns the newest view.
 func (c *Cache) now() *view { return c.newest.Load() }
 
-// await waits for a view for which ok returns true, and returns it. It returns an error if the
-// cache has ended, or if ctx ends first: then that of ctx, with what the cache is waiting for.
+// await waits for a view for which ok returns true, and returns it. If the cache has ended, it
+// returns the error of the cache. If ctx ends first, it returns an error that wraps that of ctx and
+// says what the cache is waiting for.
 func (c *Cache) await(ctx context.Context, ok func(*view) bool) (*view, error) {
 	for {
 		v := c.now()

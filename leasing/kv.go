@@ -162,8 +162,9 @@ func (l *leasingKV) get(ctx context.Context, op clientv3.Op) (*clientv3.GetRespo
 	case resp != nil:
 		return resp, nil
 	case pending != nil:
-		// The pending request may have been sent before this call, so that what it reads may be
-		// too old for this call.
+		// The answer of the pending request may be too old for this call, because the request may
+		// have been sent before the call. But once it has settled, the cache may have the key, and
+		// a key of the cache is never stale.
 		if err := wait(ctx, pending.settled); err != nil {
 			return nil, err
 		}

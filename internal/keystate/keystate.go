@@ -45,7 +45,8 @@ func (in *Incarnation) End() { in.ended = true }
 // Ended reports whether an Unlock of this session has begun to delete the incarnation.
 func (in *Incarnation) Ended() bool { return in.ended }
 
-// refuses reports whether a put that has created or found version v must not use it.
+// refuses reports whether the incarnation must not be used for a put that has created version v, or
+// has found the key at version v.
 func (in *Incarnation) refuses(v Version) bool {
 	return v.Create < in.Create ||
 		v.Create == in.Create && (in.ended || in.status != known && v.Mod <= in.Mod)

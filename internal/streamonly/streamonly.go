@@ -1,6 +1,6 @@
-// Package streamonly marks the contexts of calls of GetStream that must not be answered by pages:
-// from a server without RangeStream the call returns Unimplemented. It is for callers that read
-// better pages themselves. Clients that do not know the mark ignore it.
+// Package streamonly marks the context of a call of GetStream that must not fall back to reading
+// pages: if the server has no RangeStream, the call returns Unimplemented. It is for callers whose
+// own way of reading pages is better than that. Clients that do not know the mark ignore it.
 package streamonly
 
 import "context"

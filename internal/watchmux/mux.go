@@ -257,7 +257,7 @@ func (m *Mux) endLocked(w *Watcher, f Final) {
 	m.leaveLocked()
 }
 
-// leaveLocked counts one live watcher less. After the last one it closes the mux and stops its
+// leaveLocked counts one live watcher fewer. After the last one it closes the mux and stops its
 // link.
 func (m *Mux) leaveLocked() {
 	m.live--

@@ -44,8 +44,8 @@ type Key2EndpointMap map[string]Endpoint
 type WatchChannel <-chan []*Update
 
 // Manager changes, lists and follows the endpoints of one target. All methods are safe for
-// concurrent use. Their requests have the errors, the retries and the effect of the context of
-// clientv3.KV.
+// concurrent use. Their requests return the same errors, are retried in the same way, and end with
+// the context in the same way as those of clientv3.KV.
 //
 // A key that does not begin with the target and a slash is refused with codes.InvalidArgument
 // before anything is sent. For example, "svc2/a" is not a key of the target "svc", and is left out
