@@ -230,7 +230,7 @@ func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 	if v := c.now(); v.err == nil && least.shownBy(v) {
 		return v, nil
 	}
-	// First wait for the era: while another one is shown, no request for progress can reach the floor.
+	// First the era of the floor must begin: no request for progress takes an earlier one to it.
 	v, err := c.await(ctx, func(v *view) bool { return v.era >= least.era })
 	if err == nil && v.provenAt.Before(least.at) {
 		v, err = c.provenSince(ctx, least.at)
