@@ -84,22 +84,23 @@ func (w *watcher) WatchRewritten(
 	ctx context.Context, rewrite func([]*Event) []*Event, key string, opts ...OpOption,
 ) WatchChan {
 	op := OpWatch(key, opts...)
-	s := newWatchSink(w, &op)
+	ch := make(chan WatchResponse, watchChanSize)
+	s := newWatchSink(w, ch, &op)
 	s.rewrite = rewrite
 	ready := s.ready
 	switch {
 	case ctx.Err() != nil:
 		s.out.Abort()
-		return s.ch
+		return ch
 	case w.maxBytes > 0 && len(op.key)+len(op.end)+requestOverhead > w.maxBytes:
 		s.out.Close(WatchResponse{Header: &pb.ResponseHeader{}, Canceled: true,
 			closeErr: status.Errorf(codes.ResourceExhausted,
 				"etcdclient: the range of a watch has %d bytes, too many for requests of %d",
 				len(op.key)+len(op.end), w.maxBytes)})
-		return s.ch
+		return ch
 	case !w.streams.Add(ctx, &s.watch, op.watchCreateRequest(), s):
 		s.out.Abort()
-		return s.ch
+		return ch
 	}
 	select {
 	case <-ready:
@@ -107,7 +108,7 @@ func (w *watcher) WatchRewritten(
 	case <-ctx.Done():
 		s.leave()
 	}
-	return s.ch
+	return ch
 }
 
 // requestOverhead is an upper bound for the size of a create request without its key and range end.
@@ -158,8 +159,7 @@ const mergeBuffers = 2
 type watchSink struct {
 	// read-only once added to a stream
 	watcher       *watcher
-	ch            chan WatchResponse // the outbox sends on it and closes it
-	out           *outbox.Outbox[WatchResponse]
+	out           outbox.Outbox[WatchResponse] // has the channel of the watch
 	maxBytes      int
 	maxResponses  int
 	createdNotify bool
@@ -178,10 +178,9 @@ type watchSink struct {
 	closed  bool        // the channel is closed
 }
 
-func newWatchSink(w *watcher, op *Op) *watchSink {
+func newWatchSink(w *watcher, ch chan WatchResponse, op *Op) *watchSink {
 	s := &watchSink{
 		watcher:       w,
-		ch:            make(chan WatchResponse, watchChanSize),
 		createdNotify: op.createdNotify,
 		logsBacklog:   op.watchBufLog,
 		ready:         make(chan struct{}),
@@ -190,7 +189,7 @@ func newWatchSink(w *watcher, op *Op) *watchSink {
 	if op.fragment || w.unlimited {
 		s.watch.MergeBytes = mergeBuffers * min(s.maxBytes, math.MaxInt/mergeBuffers)
 	}
-	s.out = outbox.New(s.ch, s, w.pumps)
+	s.out = outbox.New(ch, s, w.pumps)
 	return s
 }
 

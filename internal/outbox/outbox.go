@@ -35,7 +35,8 @@ func (p *Pumps) Close() {
 }
 
 // Outbox sends values on one channel, in order, and queues those for which the channel has no room.
-// It is made by [New]. All methods are safe for concurrent use and none of them blocks.
+// It is made by [New]. It can be a field of its owner, and must not be copied once it is in use. All
+// methods are safe for concurrent use and none of them blocks.
 type Outbox[T any] struct {
 	// Read-only after New.
 	ch    chan T
@@ -43,21 +44,25 @@ type Outbox[T any] struct {
 	pumps *Pumps
 
 	// Guarded by mu.
-	mu sync.Mutex
+	mu      sync.Mutex
+	backlog *backlog[T] // nil without a pump; with a pump, only the pump may use the channel
+	closed  bool        // Close or Abort was called: Post drops values
+	aborted bool        // Abort was called while a pump ran
+	gone    bool        // the channel is closed
+}
+
+// backlog holds what an outbox needs only while a pump runs: most outboxes have none.
+type backlog[T any] struct {
 	// values for which the channel had no room, oldest first; the pump is sending the first
 	waiting queue[T]
 	bytes   int           // the sum of the sizes of the waiting values
-	pumping bool          // a pump runs; only the pump may use the channel
-	stop    chan struct{} // ends the pump; made with each pump, closed by Abort only
-	closed  bool          // Close or Abort was called: Post drops values
-	aborted bool          // Abort was called while a pump ran
-	gone    bool          // the channel is closed
+	stop    chan struct{} // ends the pump; closed by Abort only
 }
 
 // New returns an Outbox that sends on ch and closes ch. Its pump belongs to pumps. hooks may be
 // nil.
-func New[T any](ch chan T, hooks Hooks[T], pumps *Pumps) *Outbox[T] {
-	return &Outbox[T]{ch: ch, hooks: hooks, pumps: pumps}
+func New[T any](ch chan T, hooks Hooks[T], pumps *Pumps) Outbox[T] {
+	return Outbox[T]{ch: ch, hooks: hooks, pumps: pumps}
 }
 
 // Post delivers v after all values that were posted before. It drops v if the outbox is closed. It
@@ -69,7 +74,10 @@ func (o *Outbox[T]) Post(v T) (values, bytes int) {
 	if !o.closed {
 		o.putLocked(v)
 	}
-	return o.waiting.len, o.bytes
+	if o.backlog == nil {
+		return 0, 0
+	}
+	return o.backlog.waiting.len, o.backlog.bytes
 }
 
 // Close posts the values in last, and closes the channel once all queued values were sent. If the
@@ -83,7 +91,7 @@ func (o *Outbox[T]) Close(last ...T) {
 		}
 		o.closed = true
 	}
-	o.unlockClosing(!o.pumping)
+	o.unlockClosing(o.backlog == nil)
 }
 
 // Abort drops the queued values and closes the channel at once, even if Close was called and the
@@ -91,12 +99,12 @@ func (o *Outbox[T]) Close(last ...T) {
 func (o *Outbox[T]) Abort() {
 	o.mu.Lock()
 	o.closed = true
-	if o.pumping && !o.aborted {
+	if b := o.backlog; b != nil && !o.aborted {
 		o.aborted = true
-		o.waiting, o.bytes = queue[T]{}, 0
-		close(o.stop)
+		b.waiting, b.bytes = queue[T]{}, 0
+		close(b.stop)
 	}
-	o.unlockClosing(!o.pumping)
+	o.unlockClosing(o.backlog == nil)
 }
 
 // unlockClosing closes the channel if end is set and the channel is open. It releases the mutex,
@@ -116,7 +124,7 @@ func (o *Outbox[T]) unlockClosing(end bool) {
 // putLocked sends v if there is no pump and the channel has room. Otherwise it queues v, and starts
 // a pump if there is none.
 func (o *Outbox[T]) putLocked(v T) {
-	if !o.pumping {
+	if o.backlog == nil {
 		select {
 		case o.ch <- v:
 			return
@@ -127,17 +135,18 @@ func (o *Outbox[T]) putLocked(v T) {
 	if o.hooks != nil {
 		size = o.hooks.Size(v)
 	}
-	o.waiting.push(v, size, &o.pumps.chunks)
-	o.bytes += size
-	if o.pumping {
-		return
+	start := o.backlog == nil
+	if start {
+		o.backlog = &backlog[T]{stop: make(chan struct{})}
 	}
-	o.pumping = true
-	o.stop = make(chan struct{})
-	o.pumps.running.Add(1)
-	// Stopped by the consumer when it has taken all queued values, by Abort, or by Pumps.Close,
-	// which waits for it.
-	go o.pump(o.stop)
+	o.backlog.waiting.push(v, size, &o.pumps.chunks)
+	o.backlog.bytes += size
+	if start {
+		o.pumps.running.Add(1)
+		// Stopped by the consumer when it has taken all queued values, by Abort, or by Pumps.Close,
+		// which waits for it.
+		go o.pump(o.backlog.stop)
+	}
 }
 
 // pump sends the queued values until the queue is empty, or stop or the group's stop is closed.
@@ -167,16 +176,17 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 // the channel if Close was called, and returns false.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
+	b := o.backlog
 	if sent && !o.aborted {
-		o.bytes -= o.waiting.front().size
-		o.waiting.drop(&o.pumps.chunks)
+		b.bytes -= b.waiting.front().size
+		b.waiting.drop(&o.pumps.chunks)
 	}
-	if o.waiting.len > 0 {
-		v = o.waiting.front().value
+	if b.waiting.len > 0 {
+		v = b.waiting.front().value
 		o.mu.Unlock()
 		return v, true
 	}
-	o.pumping, o.stop, o.waiting = false, nil, queue[T]{}
+	o.backlog = nil
 	drained := !o.closed
 	o.unlockClosing(o.closed)
 	if drained && o.hooks != nil {
@@ -189,8 +199,7 @@ func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 // returns false, because the pump has no further value to send.
 func (o *Outbox[T]) quit() (ok bool) {
 	o.mu.Lock()
-	o.closed, o.pumping, o.stop = true, false, nil
-	o.waiting, o.bytes = queue[T]{}, 0
+	o.closed, o.backlog = true, nil
 	o.unlockClosing(true)
 	return false
 }

@@ -18,7 +18,10 @@ import (
 func (o *Outbox[T]) Backlog() (values, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.waiting.len, o.bytes
+	if o.backlog == nil {
+		return 0, 0
+	}
+	return o.backlog.waiting.len, o.backlog.bytes
 }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,7 +39,8 @@ func (h *countHooks) Closed()        { h.closed.Add(1) }
 
 func newTest(capacity int) (*Outbox[int], chan int, *countHooks, *Pumps) {
 	ch, hooks, pumps := make(chan int, capacity), &countHooks{}, NewPumps()
-	return New(ch, hooks, pumps), ch, hooks, pumps
+	o := New(ch, hooks, pumps)
+	return &o, ch, hooks, pumps
 }
 
 func receiveAll(ch <-chan int) (got []int) {

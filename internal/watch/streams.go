@@ -103,7 +103,7 @@ type Watch struct {
 }
 
 // Add adds w to the stream for the metadata of ctx. If there is no such stream, Add opens one. Once
-// the Streams have ended, Add does nothing and returns false. req must not be changed afterwards.
+// the Streams have ended, Add does nothing and returns false. It does not keep req.
 func (s *Streams) Add(
 	ctx context.Context, w *Watch, req *pb.WatchCreateRequest, sink watchmux.Sink,
 ) bool {

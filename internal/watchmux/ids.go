@@ -57,7 +57,7 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 // does if w begins in the past: the server may then have more to send at once than the client can
 // receive in one message, or should keep in memory.
 func (m *Mux) wantsFragmentsLocked(w *Watcher) bool {
-	return m.cfg.Fragments && w.next != 0 && !w.template.Fragment
+	return m.cfg.Fragments && w.next != 0 && !w.spec.fragment
 }
 
 // answeredLocked finds the create that a confirmation under id answers, removes it from the creates

@@ -106,9 +106,9 @@ func New(link Link, cfg Config) *Mux {
 	}
 }
 
-// Add queues w to watch what template describes. template must not be changed afterwards. If the
-// mux has ended, Add returns false and leaves w as it was; the caller needs another mux.
-func (m *Mux) Add(w *Watcher, template *pb.WatchCreateRequest, sink Sink) bool {
+// Add queues w to watch what req describes. It does not keep req, and does not use its WatchId. If
+// the mux has ended, Add returns false and leaves w as it was; the caller needs another mux.
+func (m *Mux) Add(w *Watcher, req *pb.WatchCreateRequest, sink Sink) bool {
 	m.mu.Lock()
 	defer m.unlock()
 	if m.closed {
@@ -116,7 +116,7 @@ func (m *Mux) Add(w *Watcher, template *pb.WatchCreateRequest, sink Sink) bool {
 	}
 	m.seq++
 	m.live++
-	w.template, w.sink, w.seq, w.next = template, sink, m.seq, template.StartRevision
+	w.spec, w.sink, w.seq, w.next = specOf(req), sink, m.seq, req.StartRevision
 	m.queue.pushBack(w)
 	m.advanceLocked()
 	return true

@@ -42,7 +42,7 @@ func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 
 // queueShadowLocked queues a shadow for w and returns it.
 func (m *Mux) queueShadowLocked(w *Watcher) *Watcher {
-	s := &Watcher{template: w.template, original: w, next: m.progress.latest}
+	s := &Watcher{spec: w.spec, original: w, next: m.progress.latest}
 	m.queue.pushBack(s)
 	return s
 }

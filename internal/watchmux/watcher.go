@@ -47,39 +47,67 @@ const (
 // copied.
 type Watcher struct {
 	// MergeBytes is the size up to which fragments are merged into one response again. With 0, each
-	// revision is delivered as soon as it is complete. The field is set before Add. If the template
-	// does not ask for fragments, the mux merges on the watcher's first stream only.
+	// revision is delivered as soon as it is complete. The field is set before Add. If the
+	// request given to Add does not ask for fragments, the mux merges on the watcher's first stream
+	// only.
 	MergeBytes int
 
 	// Read-only after Add.
-	template *pb.WatchCreateRequest // its StartRevision and WatchId are not used
+	spec     spec
 	sink     Sink
 	seq      uint64   // the order of Add
 	original *Watcher // the watcher that a shadow was made for; nil: this is not a shadow
 
 	// Guarded by the mux's mu.
+	id        int64 // creating: the id asked for, or 0; active: the id
+	next      int64 // the revision to resume from; 0: now
+	requested int64 // the revision asked for on this stream; 0: now
+	floor     int64 // events of revisions below were delivered, or were not asked for
+	created   int64 // the revision of the confirmation on this stream
+	partial   *fragments
+	place     *list.Element // in the queue
 	state     state
 	confirmed bool // Created was called
 	retried   bool // its create was refused and is tried once more
+	doubted   bool // its create was refused with options, and is tried without options
+	// w has its shadow's id, so requested is lower than the revision that w needs
+	early         bool
+	catchingUp    bool  // created from the past, and no notice was received for it since
+	possibleCause bool  // its messages may be those over the client's limit; see oversize
+	heldBack      bool  // paused as a possible cause, until Release
+	strikes       uint8 // messages over the limit while it was the only possible cause
 	// how many of the next progress notices may be older than the watch; see progress
 	staleNotices uint8
-	id           int64 // creating: the id asked for, or 0; active: the id
-	next         int64 // the revision to resume from; 0: now
-	requested    int64 // the revision asked for on this stream; 0: now
-	floor        int64 // events of revisions below were delivered, or were not asked for
-	created      int64 // the revision of the confirmation on this stream
-	// events received in fragments and not delivered: of an incomplete revision, or to be merged
-	partial []*mvccpb.Event
-	// the size of the fragments in partial; counted only if MergeBytes is set
-	merged        int
-	doubted       bool // its create was refused with options, and is tried without options
-	possibleCause bool // its messages may be those over the client's limit; see oversize
-	heldBack      bool // paused as a possible cause, until Release
-	strikes       int  // messages over the limit while it was the only possible cause
-	catchingUp    bool // created from the past, and no notice was received for it since
-	// w has its shadow's id, so requested is lower than the revision that w needs
-	early bool
-	place *list.Element // in the queue
+}
+
+// spec says what a watcher watches. It has the fields of a create request that are the same in each
+// create of the watcher. It takes less memory than a message, and is kept for every watch.
+type spec struct {
+	key, end       string
+	progressNotify bool
+	prevKV         bool
+	fragment       bool
+	noPut          bool
+	noDelete       bool
+}
+
+func specOf(r *pb.WatchCreateRequest) spec {
+	return spec{
+		key:            string(r.Key),
+		end:            string(r.RangeEnd),
+		progressNotify: r.ProgressNotify,
+		prevKV:         r.PrevKv,
+		fragment:       r.Fragment,
+		noPut:          slices.Contains(r.Filters, pb.WatchCreateRequest_NOPUT),
+		noDelete:       slices.Contains(r.Filters, pb.WatchCreateRequest_NODELETE),
+	}
+}
+
+// fragments holds events that were received in fragments and not delivered, because they are of an
+// incomplete revision, or are to be merged.
+type fragments struct {
+	events []*mvccpb.Event
+	size   int // of the fragments; counted only if MergeBytes is set
 }
 
 // request returns the create request that resumes w, and notes in w what it asks for.
@@ -92,16 +120,22 @@ func (w *Watcher) request(id int64, fragment bool) *pb.WatchRequest {
 // create returns a create request for w. It makes a new message each time, because a server in the
 // same process may keep or change the message that it has received.
 func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
-	t := w.template
 	create := &pb.WatchCreateRequest{
-		Key:            t.Key,
-		RangeEnd:       t.RangeEnd,
+		Key:            []byte(w.spec.key),
 		StartRevision:  w.next,
-		ProgressNotify: t.ProgressNotify,
-		Filters:        t.Filters,
-		PrevKv:         t.PrevKv,
+		ProgressNotify: w.spec.progressNotify,
+		PrevKv:         w.spec.prevKV,
 		WatchId:        id,
-		Fragment:       t.Fragment || fragment,
+		Fragment:       w.spec.fragment || fragment,
+	}
+	if w.spec.end != "" { // a server in the same process may tell nil from empty
+		create.RangeEnd = []byte(w.spec.end)
+	}
+	if w.spec.noPut {
+		create.Filters = append(create.Filters, pb.WatchCreateRequest_NOPUT)
+	}
+	if w.spec.noDelete {
+		create.Filters = append(create.Filters, pb.WatchCreateRequest_NODELETE)
 	}
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
 }
@@ -111,16 +145,21 @@ func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 // revision may continue in the next fragment: assemble then returns the events before it. While
 // less than MergeBytes is merged, assemble returns nothing.
 func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
-	if w.MergeBytes > 0 {
-		w.merged += size(events)
+	p := w.partial
+	if p == nil {
+		p = new(fragments)
 	}
-	events = append(w.partial, events...)
+	if w.MergeBytes > 0 {
+		p.size += size(events)
+	}
+	events = append(p.events, events...)
+	p.events = events
 	switch {
 	case !more:
-		w.partial, w.merged = nil, 0
+		w.partial = nil
 		return events
-	case w.merged < w.MergeBytes:
-		w.partial = events
+	case p.size < w.MergeBytes:
+		w.partial = p
 		return nil
 	}
 	cut, last := len(events), events[len(events)-1].GetKv().GetModRevision()
@@ -128,10 +167,10 @@ func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 		cut--
 	}
 	if cut == 0 {
-		w.partial = events
+		w.partial = p
 		return nil
 	}
-	w.partial, w.merged = slices.Clone(events[cut:]), 0 // so that delivered events can be freed
+	w.partial = &fragments{events: slices.Clone(events[cut:])} // delivered events can be freed
 	return events[:cut:cut]
 }
 
@@ -147,8 +186,8 @@ func size(events []*mvccpb.Event) (n int) {
 
 // forgetStream resets the fields of w that belong to the stream that w was on.
 func (w *Watcher) forgetStream() {
-	w.partial, w.merged, w.doubted = nil, 0, false
-	if !w.template.Fragment {
+	w.partial, w.doubted = nil, false
+	if !w.spec.fragment {
 		w.MergeBytes = 0
 	}
 }
