@@ -18,9 +18,11 @@ type memoryWatch struct {
 	progress bool // it wants notices of progress from time to time
 	busy     bool // it had an event since the last time for notices
 	group    *watchGroup
-	item     *watchindex.Item[*memoryWatch]
-	pending  []*mvccpb.Event // of the response that is being made
+	pending  *pb.WatchResponse // its response that is being made; nil: none
 }
+
+// watchItem is a watch with its range.
+type watchItem = watchindex.Item[memoryWatch]
 
 // wants reports whether a change is for the watch.
 func (w *memoryWatch) wants(ch *change) bool {
@@ -30,7 +32,7 @@ func (w *memoryWatch) wants(ch *change) bool {
 // watchGroup is watches of one stream that have been given the same revisions. Their changes come
 // from the log or, where the log does not have them, from the server.
 type watchGroup struct {
-	index    watchindex.Index[*memoryWatch]
+	index    watchindex.Index[memoryWatch]
 	at       *entry        // the last entry that they have been given; nil: not in the log
 	revision int64         // they have been given all changes up to this revision
 	source   *serverSource // what the server sends for them; nil if the log has it
@@ -38,9 +40,9 @@ type watchGroup struct {
 
 // add adds a watch that is in no group. From its own least revision on, it must be given the
 // changes that the group is given.
-func (g *watchGroup) add(w *memoryWatch) {
-	w.group = g
-	g.index.Add(w.item)
+func (g *watchGroup) add(it *watchItem) {
+	it.Value.group = g
+	g.index.Add(it)
 }
 
 // skip has all watches ignore the changes up to a revision.
@@ -81,17 +83,19 @@ func newEvent(ch *change, prevKV bool) *mvccpb.Event {
 	return ev
 }
 
-// route gives changes to the watches that want them. flush makes the responses.
+// route gives changes to the watches that want them. flush sends the responses.
 func (t *watchTable) route(g *watchGroup, changes []change) {
 	var m eventMaker
-	give := func(w *memoryWatch) {
+	give := func(it *watchItem) {
+		w := &it.Value
 		if !w.wants(m.change) {
 			return
 		}
 		if w.pending == nil {
+			w.pending = &pb.WatchResponse{WatchId: w.id}
 			t.touched = append(t.touched, w)
 		}
-		w.pending = append(w.pending, m.event(w.prevKV))
+		w.pending.Events = append(w.pending.Events, m.event(w.prevKV))
 	}
 	for i := range changes {
 		m = eventMaker{change: &changes[i]}
@@ -99,10 +103,11 @@ func (t *watchTable) route(g *watchGroup, changes []change) {
 	}
 }
 
-// flush makes one response for each watch that was given changes.
+// flush sends the response of each watch that was given changes.
 func (t *watchTable) flush(header *pb.ResponseHeader) {
 	for i, w := range t.touched {
-		t.send(&pb.WatchResponse{Header: header, WatchId: w.id, Events: w.pending})
+		w.pending.Header = header
+		t.send(w.pending)
 		w.pending, w.busy = nil, true
 		t.touched[i] = nil
 	}

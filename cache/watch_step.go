@@ -86,8 +86,8 @@ func (t *watchTable) answerProgress() {
 	case t.head.revision < min(t.asked, t.view.revision):
 		return
 	case t.future:
-		for _, w := range t.watches {
-			if w.next > t.head.revision+1 {
+		for _, it := range t.watches {
+			if it.Value.next > t.head.revision+1 {
 				return
 			}
 		}
@@ -100,7 +100,8 @@ func (t *watchTable) answerProgress() {
 // tick sends a notice of progress to each watch that wants them and had no event since the last
 // tick.
 func (t *watchTable) tick() {
-	for _, w := range t.watches {
+	for _, it := range t.watches {
+		w := &it.Value
 		if !w.progress {
 			continue
 		}

@@ -32,7 +32,7 @@ const (
 type watchTable struct {
 	history *history
 	view    *view // the newest one that is synced
-	watches map[int64]*memoryWatch
+	watches map[int64]*watchItem
 	lastID  int64
 	head    *watchGroup
 	others  []*watchGroup
@@ -46,7 +46,7 @@ type watchTable struct {
 }
 
 func newWatchTable(h *history, v *view) *watchTable {
-	return &watchTable{history: h, view: v, watches: make(map[int64]*memoryWatch),
+	return &watchTable{history: h, view: v, watches: make(map[int64]*watchItem),
 		head: &watchGroup{at: v.last, revision: v.logged}}
 }
 
@@ -105,7 +105,7 @@ func (t *watchTable) create(req *pb.WatchCreateRequest) {
 			WatchId: clientv3.InvalidWatchID, CancelReason: reason})
 		return
 	}
-	w := &memoryWatch{id: t.newID(req.WatchId), next: req.StartRevision, prevKV: req.PrevKv,
+	w := memoryWatch{id: t.newID(req.WatchId), next: req.StartRevision, prevKV: req.PrevKv,
 		progress: req.ProgressNotify,
 		noPut:    slices.Contains(req.Filters, pb.WatchCreateRequest_NOPUT),
 		noDelete: slices.Contains(req.Filters, pb.WatchCreateRequest_NODELETE),
@@ -113,10 +113,10 @@ func (t *watchTable) create(req *pb.WatchCreateRequest) {
 	if w.next == 0 {
 		w.next = t.view.revision + 1
 	}
-	w.item = watchindex.NewItem(key, end, w)
-	t.watches[w.id] = w
+	it := watchindex.NewItem(key, end, w)
+	t.watches[w.id] = it
 	t.send(&pb.WatchResponse{Header: t.header(t.view.revision), WatchId: w.id, Created: true})
-	t.place(w)
+	t.place(it)
 }
 
 // watchRange returns the range of a create request as the index has it.
@@ -141,14 +141,15 @@ func (t *watchTable) newID(id int64) int64 {
 }
 
 // place puts a new watch into the head group, or into a group of its own if it starts in the past.
-func (t *watchTable) place(w *memoryWatch) {
-	if w.next > t.head.revision {
-		t.future = t.future || w.next > t.head.revision+1
-		t.head.add(w)
+func (t *watchTable) place(it *watchItem) {
+	next := it.Value.next
+	if next > t.head.revision {
+		t.future = t.future || next > t.head.revision+1
+		t.head.add(it)
 		return
 	}
-	g := &watchGroup{revision: w.next - 1}
-	g.add(w)
+	g := &watchGroup{revision: next - 1}
+	g.add(it)
 	t.others = append(t.others, g)
 	t.resume(g)
 }
@@ -178,7 +179,7 @@ func (t *watchTable) merge(g *watchGroup) {
 	for _, it := range g.index.All() {
 		t.future = t.future || it.Value.next > t.head.revision+1
 		g.index.Remove(it)
-		t.head.add(it.Value)
+		t.head.add(it)
 	}
 	t.drop(g)
 }
@@ -197,20 +198,21 @@ func (t *watchTable) drop(g *watchGroup) {
 
 // cancel ends a watch and says so, if it exists.
 func (t *watchTable) cancel(id int64) {
-	w := t.watches[id]
-	if w == nil {
+	it := t.watches[id]
+	if it == nil {
 		return
 	}
-	t.remove(w)
+	t.remove(it)
 	t.send(&pb.WatchResponse{Header: t.header(t.view.revision), WatchId: id, Canceled: true})
 }
 
 // remove forgets a watch.
-func (t *watchTable) remove(w *memoryWatch) {
-	delete(t.watches, w.id)
-	w.group.index.Remove(w.item)
-	if w.group != t.head && w.group.index.Len() == 0 {
-		t.drop(w.group)
+func (t *watchTable) remove(it *watchItem) {
+	g := it.Value.group
+	delete(t.watches, it.Value.id)
+	g.index.Remove(it)
+	if g != t.head && g.index.Len() == 0 {
+		t.drop(g)
 	}
 }
 
@@ -256,15 +258,15 @@ func (t *watchTable) refuse(g *watchGroup, resp *clientv3.WatchResponse, err err
 	}
 	later := &watchGroup{revision: max(g.revision, resp.CompactRevision-1)}
 	for _, it := range g.index.All() {
-		w := it.Value
+		w := &it.Value
 		if resp.CompactRevision != 0 && w.next >= resp.CompactRevision {
 			g.index.Remove(it)
-			later.add(w)
+			later.add(it)
 			continue
 		}
 		t.send(&pb.WatchResponse{Header: header, WatchId: w.id, Canceled: true,
 			CompactRevision: resp.CompactRevision, CancelReason: reason})
-		t.remove(w)
+		t.remove(it)
 	}
 	t.drop(g)
 	if later.index.Len() > 0 {

@@ -12,7 +12,7 @@ type Index[T any] struct {
 	size   int
 }
 
-// Item is one watched key or range, with what the caller attaches to it.
+// Item is one watched key or range, with what the caller attaches to it. It must not be copied.
 type Item[T any] struct {
 	Value      T      // of the caller
 	key, end   string // end is empty if one key is watched
@@ -38,9 +38,7 @@ func NewItem[T any](key, end string, value T) *Item[T] {
 func (x *Index[T]) Add(it *Item[T]) {
 	x.size++
 	if it.end != "" {
-		var n *node[T]
-		x.ranges, n = x.ranges.insert(it.key, it.end)
-		n.items = it.before(n.items)
+		x.ranges = x.ranges.insert(it)
 		return
 	}
 	if x.keys == nil {
@@ -71,9 +69,9 @@ func (x *Index[T]) Remove(it *Item[T]) {
 	switch {
 	case !first:
 	case it.end != "" && it.next != nil:
-		x.ranges.find(it.key, it.end).items = it.next
+		x.ranges.find(it).items = it.next
 	case it.end != "":
-		x.ranges = x.ranges.remove(it.key, it.end)
+		x.ranges = x.ranges.remove(it)
 	case it.next != nil:
 		x.keys[it.key] = it.next
 	default:
@@ -83,9 +81,9 @@ func (x *Index[T]) Remove(it *Item[T]) {
 }
 
 // Each calls f for each item whose key or range contains key.
-func (x *Index[T]) Each(key string, f func(T)) {
+func (x *Index[T]) Each(key string, f func(*Item[T])) {
 	for it := x.keys[key]; it != nil; it = it.next {
-		f(it.Value)
+		f(it)
 	}
 	x.ranges.each(key, f)
 }

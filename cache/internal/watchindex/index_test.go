@@ -72,7 +72,7 @@ func TestIndexFindsWhatASearchFinds(t *testing.T) {
 				want = append(want, id)
 			}
 		}
-		x.Each(key, func(id int) { got = append(got, id) })
+		x.Each(key, func(it *watchindex.Item[int]) { got = append(got, it.Value) })
 		sort.Ints(want)
 		sort.Ints(got)
 		require.Equal(t, want, got, "what contains %s", key)
@@ -87,7 +87,7 @@ func BenchmarkOtherKeys(b *testing.B) {
 		x.Add(watchindex.NewItem(fmt.Sprintf("prefix/%06d/", i), fmt.Sprintf("prefix/%06d0", i), i))
 	}
 	for b.Loop() {
-		x.Each("prefix/050000-other", func(int) { b.Fatal("found") })
+		x.Each("prefix/050000-other", func(*watchindex.Item[int]) { b.Fatal("found") })
 	}
 }
 
@@ -96,7 +96,7 @@ func ExampleIndex() {
 	x.Add(watchindex.NewItem("a/", "a0", "the prefix a/"))
 	x.Add(watchindex.NewItem("a/1", "", "the key a/1"))
 	x.Add(watchindex.NewItem("b", watchindex.ToEnd, "all keys from b on"))
-	x.Each("a/1", func(s string) { fmt.Println(s) })
+	x.Each("a/1", func(it *watchindex.Item[string]) { fmt.Println(it.Value) })
 	// Output:
 	// the key a/1
 	// the prefix a/

@@ -1,16 +1,18 @@
 package watchindex
 
-import "math/rand/v2"
+import (
+	"cmp"
+	"math/rand/v2"
+)
 
 // node is one distinct range in a treap, which is ordered by start and end, and a heap by priority:
 // so its depth is logarithmic, whatever the order of insertion. Each node knows the greatest end
 // below it, so that a search leaves out what ends before the key. A nil node is an empty tree.
 type node[T any] struct {
-	start, end  string
-	greatest    string // the greatest end of the node and of those below it
+	items       *Item[T] // the first item of the range, which all have; never nil
+	greatest    string   // the greatest end of the node and of those below it
 	priority    uint32
 	left, right *node[T]
-	items       *Item[T] // the first item; never nil, except while it is added
 }
 
 // above reports whether an end of a range is behind key.
@@ -24,24 +26,14 @@ func later(a, b string) string {
 	return b
 }
 
-// compare orders a node before, at or after a range.
-func (n *node[T]) compare(start, end string) int {
-	switch {
-	case n.start < start:
-		return -1
-	case n.start > start:
-		return 1
-	case n.end < end:
-		return -1
-	case n.end > end:
-		return 1
-	}
-	return 0
+// compare orders the range of a node before, at or after that of an item.
+func (n *node[T]) compare(it *Item[T]) int {
+	return cmp.Or(cmp.Compare(n.items.key, it.key), cmp.Compare(n.items.end, it.end))
 }
 
 // measure computes anew what the node knows of those below it.
 func (n *node[T]) measure() {
-	n.greatest = n.end
+	n.greatest = n.items.end
 	if n.left != nil {
 		n.greatest = later(n.greatest, n.left.greatest)
 	}
@@ -50,28 +42,28 @@ func (n *node[T]) measure() {
 	}
 }
 
-// insert returns the tree with a node for a range, and that node, which may have been there.
-func (n *node[T]) insert(start, end string) (root, added *node[T]) {
+// insert returns the tree with an item, in the node of its range.
+func (n *node[T]) insert(it *Item[T]) *node[T] {
 	if n == nil {
-		n = &node[T]{start: start, end: end, greatest: end, priority: rand.Uint32()}
-		return n, n
+		return &node[T]{items: it.before(nil), greatest: it.end, priority: rand.Uint32()}
 	}
-	switch order := n.compare(start, end); {
+	switch order := n.compare(it); {
 	case order == 0:
-		return n, n
+		n.items = it.before(n.items)
+		return n
 	case order > 0:
-		n.left, added = n.left.insert(start, end)
+		n.left = n.left.insert(it)
 		if n.left.priority > n.priority {
 			n = n.rotateRight()
 		}
 	default:
-		n.right, added = n.right.insert(start, end)
+		n.right = n.right.insert(it)
 		if n.right.priority > n.priority {
 			n = n.rotateLeft()
 		}
 	}
 	n.measure()
-	return n, added
+	return n
 }
 
 func (n *node[T]) rotateRight() *node[T] {
@@ -88,10 +80,10 @@ func (n *node[T]) rotateLeft() *node[T] {
 	return r
 }
 
-// find returns the node of a range, or nil.
-func (n *node[T]) find(start, end string) *node[T] {
+// find returns the node of an item's range, or nil.
+func (n *node[T]) find(it *Item[T]) *node[T] {
 	for n != nil {
-		switch order := n.compare(start, end); {
+		switch order := n.compare(it); {
 		case order == 0:
 			return n
 		case order > 0:
@@ -103,18 +95,18 @@ func (n *node[T]) find(start, end string) *node[T] {
 	return nil
 }
 
-// remove returns the tree without the node of a range.
-func (n *node[T]) remove(start, end string) *node[T] {
+// remove returns the tree without the node of an item's range.
+func (n *node[T]) remove(it *Item[T]) *node[T] {
 	if n == nil {
 		return nil
 	}
-	switch order := n.compare(start, end); {
+	switch order := n.compare(it); {
 	case order == 0:
 		return join(n.left, n.right)
 	case order > 0:
-		n.left = n.left.remove(start, end)
+		n.left = n.left.remove(it)
 	default:
-		n.right = n.right.remove(start, end)
+		n.right = n.right.remove(it)
 	}
 	n.measure()
 	return n
@@ -138,17 +130,17 @@ func join[T any](left, right *node[T]) *node[T] {
 }
 
 // each calls f for each item whose range contains key.
-func (n *node[T]) each(key string, f func(T)) {
+func (n *node[T]) each(key string, f func(*Item[T])) {
 	if n == nil || !above(n.greatest, key) {
 		return
 	}
 	n.left.each(key, f)
-	if n.start > key {
+	if n.items.key > key {
 		return
 	}
-	if above(n.end, key) {
+	if above(n.items.end, key) {
 		for it := n.items; it != nil; it = it.next {
-			f(it.Value)
+			f(it)
 		}
 	}
 	n.right.each(key, f)
