@@ -29,8 +29,9 @@ func (w *memoryWatch) wants(ch *change) bool {
 	return ch.revision >= w.next && !(w.noPut && ch.New != nil) && !(w.noDelete && ch.New == nil)
 }
 
-// watchGroup is watches of one stream that have been given the same revisions. Their changes come
-// from the log or, where the log does not have them, from the server.
+// watchGroup is a set of watches of one stream that have been given the changes up to the same
+// revision. They get the next ones from the log, or from the server where the log does not have
+// them.
 type watchGroup struct {
 	index    watchindex.Index[memoryWatch]
 	at       *entry        // the last entry that they have been given; nil: not in the log
@@ -38,8 +39,8 @@ type watchGroup struct {
 	source   *serverSource // what the server sends for them; nil if the log has it
 }
 
-// add adds a watch that is in no group. From its own least revision on, it must be given the
-// changes that the group is given.
+// add adds a watch that is in no group. From the first revision that the watch wants, it must need
+// the same changes as the group.
 func (g *watchGroup) add(it *watchItem) {
 	it.Value.group = g
 	g.index.Add(it)
@@ -83,7 +84,7 @@ func newEvent(ch *change, prevKV bool) *mvccpb.Event {
 	return ev
 }
 
-// route gives changes to the watches that want them. flush sends the responses.
+// route adds changes to the next response of each watch that wants them. flush makes the responses.
 func (t *watchTable) route(g *watchGroup, changes []change) {
 	var m eventMaker
 	give := func(it *watchItem) {
@@ -114,11 +115,11 @@ func (t *watchTable) flush(header *pb.ResponseHeader) {
 	t.touched = t.touched[:0]
 }
 
-// batchChanges is about how many changes of the log are looked at for one response to a watch that
+// batchChanges is about how many changes of the log are read for one response to a watch that
 // catches up.
 const batchChanges = 1000
 
-// reading is how a group got on in the log.
+// reading says how far a group has read the log.
 type reading int
 
 const (
@@ -127,8 +128,8 @@ const (
 	readLost                // the log does not have what comes next
 )
 
-// read gives a group what follows in the log, up to and with the entry end, until it has looked at
-// some number of changes.
+// read gives a group the next entries of the log, up to and including the entry end, until it has
+// read the given number of changes.
 func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 	for looked := 0; looked < changes; {
 		if g.at == end {

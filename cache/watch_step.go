@@ -5,8 +5,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// step gives watches some of what they have not been given up to the view. It returns false if
-// there is nothing left to do before another view comes, or a request, or something from the
+// step gives watches some of the changes that they have not been given, up to the view. It returns
+// false if there is nothing left to do until there is another view, a request, or a response of the
 // server.
 func (t *watchTable) step() bool {
 	more := t.stepHead()
@@ -24,7 +24,8 @@ func (t *watchTable) step() bool {
 	return more
 }
 
-// stepHead gives the head group the next entry of the log.
+// stepHead gives the head group the next entry of the log. It reports whether there may be another
+// one.
 func (t *watchTable) stepHead() bool {
 	g, v := t.head, t.view
 	if g.index.Len() == 0 {
@@ -45,7 +46,8 @@ func (t *watchTable) stepHead() bool {
 	return true
 }
 
-// stepOther lets one of the others catch up, and reports whether that changed anything.
+// stepOther gives one of the other groups some of what it has missed. It reports whether the group
+// has got on.
 func (t *watchTable) stepOther(g *watchGroup) bool {
 	if g.at == nil {
 		if t.view.err == nil && g.source != nil {
@@ -67,15 +69,17 @@ func (t *watchTable) stepOther(g *watchGroup) bool {
 	return true
 }
 
-// orphan takes one of the others out of the log, for the server to go on with it.
+// orphan has one of the other groups go on with a watch on the server, because the log does not
+// have its next changes.
 func (t *watchTable) orphan(g *watchGroup) {
 	g.at = nil
 	t.orphans = append(t.orphans, g)
 }
 
-// answerProgress answers a request for progress, if all watches have been given everything up to
-// the revision that is asked for, and none starts later. A view of another era may never reach that
-// revision; then it is enough that they have everything up to the view's.
+// answerProgress answers a request for progress if all watches have been given everything up to the
+// revision that was asked for, and if no watch starts at a later revision. A view of another era
+// may never reach the revision that was asked for. Then it is enough that the watches have
+// everything up to the revision of the view.
 func (t *watchTable) answerProgress() {
 	switch {
 	case len(t.others) > 0:
@@ -97,8 +101,8 @@ func (t *watchTable) answerProgress() {
 	t.send(&pb.WatchResponse{Header: t.header(t.head.revision), WatchId: clientv3.InvalidWatchID})
 }
 
-// tick sends a notice of progress to each watch that wants them and had no event since the last
-// tick.
+// tick sends a notice of progress to each watch that wants notices and has had no event since the
+// last tick.
 func (t *watchTable) tick() {
 	for _, it := range t.watches {
 		w := &it.Value

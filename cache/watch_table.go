@@ -10,7 +10,7 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/watchindex"
 )
 
-// The reasons of etcd's server for refusing a watch.
+// The reasons that etcd's server gives for refusing a watch.
 const (
 	emptyRange  = "mvcc: watcher range is empty"
 	duplicateID = "mvcc: duplicate watch ID provided on the WatchStream"
@@ -50,7 +50,7 @@ func newWatchTable(h *history, v *view) *watchTable {
 		head: &watchGroup{at: v.last, revision: v.logged}}
 }
 
-// send adds a response to those that take returns.
+// send adds a response to those that take will return.
 func (t *watchTable) send(resp *pb.WatchResponse) { t.out = append(t.out, resp) }
 
 // take returns the next response, or nil.
@@ -70,7 +70,7 @@ func (t *watchTable) header(revision int64) *pb.ResponseHeader {
 	return t.view.origin.header(revision)
 }
 
-// look takes the newest view. An empty head has been given everything.
+// look makes v the newest view. A head group without watches moves on to it.
 func (t *watchTable) look(v *view) {
 	t.view = v
 	if t.head.index.Len() == 0 {
@@ -78,7 +78,7 @@ func (t *watchTable) look(v *view) {
 	}
 }
 
-// request takes one request of the client to create or cancel a watch.
+// request handles a request to create or to cancel a watch.
 func (t *watchTable) request(req *pb.WatchRequest) {
 	switch r := req.RequestUnion.(type) {
 	case *pb.WatchRequest_CreateRequest:
@@ -90,7 +90,7 @@ func (t *watchTable) request(req *pb.WatchRequest) {
 	}
 }
 
-// create adds a watch and confirms it, or refuses it.
+// create adds a watch and confirms it, or refuses it as a server would.
 func (t *watchTable) create(req *pb.WatchCreateRequest) {
 	key, end := watchRange(req)
 	reason := ""
@@ -119,7 +119,7 @@ func (t *watchTable) create(req *pb.WatchCreateRequest) {
 	t.place(it)
 }
 
-// watchRange returns the range of a create request as the index has it.
+// watchRange returns the range of a create request in the form that the index takes.
 func watchRange(req *pb.WatchCreateRequest) (key, end string) {
 	key, end = string(req.Key), string(req.RangeEnd)
 	if key == "" {
@@ -154,8 +154,10 @@ func (t *watchTable) place(it *watchItem) {
 	t.resume(g)
 }
 
-// resume has one of the others go on after its revision: in the head group, in the log, or from the
-// server. If the cache has ended, the log stands still, so that only the server has what follows.
+// resume has one of the other groups go on after its revision: in the head group, or with the log,
+// or, if neither has its next changes, with a watch on the server. It returns false in the last
+// case. Once the cache has ended, the log gets no more entries, so only the server has the next
+// changes.
 func (t *watchTable) resume(g *watchGroup) (found bool) {
 	if t.view.err == nil {
 		if g.revision >= t.head.revision {
@@ -173,7 +175,7 @@ func (t *watchTable) resume(g *watchGroup) (found bool) {
 	return false
 }
 
-// merge moves the watches of one of the others to the head group.
+// merge moves the watches of one of the other groups to the head group.
 func (t *watchTable) merge(g *watchGroup) {
 	g.skip(g.revision)
 	for _, it := range g.index.All() {
@@ -184,7 +186,7 @@ func (t *watchTable) merge(g *watchGroup) {
 	t.drop(g)
 }
 
-// drop forgets one of the others.
+// drop removes one of the other groups, and ends its watch on the server.
 func (t *watchTable) drop(g *watchGroup) {
 	if i := slices.Index(t.others, g); i >= 0 {
 		t.others = slices.Delete(t.others, i, i+1)
@@ -196,7 +198,7 @@ func (t *watchTable) drop(g *watchGroup) {
 	g.source = nil
 }
 
-// cancel ends a watch and says so, if it exists.
+// cancel ends a watch, if it exists, and confirms that.
 func (t *watchTable) cancel(id int64) {
 	it := t.watches[id]
 	if it == nil {
@@ -206,7 +208,7 @@ func (t *watchTable) cancel(id int64) {
 	t.send(&pb.WatchResponse{Header: t.header(t.view.revision), WatchId: id, Canceled: true})
 }
 
-// remove forgets a watch.
+// remove removes a watch, and its group if that has no other watch.
 func (t *watchTable) remove(it *watchItem) {
 	g := it.Value.group
 	delete(t.watches, it.Value.id)
@@ -216,8 +218,8 @@ func (t *watchTable) remove(it *watchItem) {
 	}
 }
 
-// fromServer takes what the server has sent to a group. The group leaves the server once the log
-// has what follows.
+// fromServer passes a response of a group's watch on the server to the watches of the group. If the
+// log has all later changes by then, the group goes on with the log.
 func (t *watchTable) fromServer(g *watchGroup, resp *clientv3.WatchResponse) {
 	switch err := resp.Err(); {
 	case err != nil:
@@ -237,7 +239,7 @@ func (t *watchTable) fromServer(g *watchGroup, resp *clientv3.WatchResponse) {
 	t.leaveServer(g)
 }
 
-// leaveServer ends the source of a group if the log has what follows for it.
+// leaveServer ends the watch on the server of a group, if the log has the group's next changes.
 func (t *watchTable) leaveServer(g *watchGroup) {
 	if t.resume(g) {
 		g.source.stop()
@@ -245,8 +247,8 @@ func (t *watchTable) leaveServer(g *watchGroup) {
 	}
 }
 
-// refuse ends the watches of a group for the reason that the server has given. Watches whose start
-// lies behind a compaction go on.
+// refuse ends the watches of a group for the reason that the server has given. If the reason is a
+// compaction, watches that start after it go on.
 func (t *watchTable) refuse(g *watchGroup, resp *clientv3.WatchResponse, err error) {
 	header := resp.Header
 	if header == nil {

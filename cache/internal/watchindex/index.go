@@ -47,7 +47,7 @@ func (x *Index[T]) Add(it *Item[T]) {
 	x.keys[it.key] = it.before(x.keys[it.key])
 }
 
-// before links it before the first item of a list, and returns it.
+// before puts the item in front of first, the first item of a list or nil, and returns the item.
 func (it *Item[T]) before(first *Item[T]) *Item[T] {
 	it.prev, it.next = nil, first
 	if first != nil {

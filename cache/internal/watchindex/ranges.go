@@ -15,7 +15,7 @@ type node[T any] struct {
 	left, right *node[T]
 }
 
-// above reports whether an end of a range is behind key.
+// above reports whether the end of a range lies behind key.
 func above(end, key string) bool { return end == ToEnd || key < end }
 
 // later returns the greater one of two ends.
@@ -26,12 +26,13 @@ func later(a, b string) string {
 	return b
 }
 
-// compare orders the range of a node before, at or after that of an item.
+// compare returns a negative number, 0 or a positive one if the range of the node comes before that
+// of the item, is the same, or comes after it.
 func (n *node[T]) compare(it *Item[T]) int {
 	return cmp.Or(cmp.Compare(n.items.key, it.key), cmp.Compare(n.items.end, it.end))
 }
 
-// measure computes anew what the node knows of those below it.
+// measure computes the greatest end anew, from those of the node's children.
 func (n *node[T]) measure() {
 	n.greatest = n.items.end
 	if n.left != nil {
@@ -42,7 +43,8 @@ func (n *node[T]) measure() {
 	}
 }
 
-// insert returns the tree with an item, in the node of its range.
+// insert returns the tree with an item added to the node of its range. If there is no such node,
+// insert makes one.
 func (n *node[T]) insert(it *Item[T]) *node[T] {
 	if n == nil {
 		return &node[T]{items: it.before(nil), greatest: it.end, priority: rand.Uint32()}
@@ -112,7 +114,7 @@ func (n *node[T]) remove(it *Item[T]) *node[T] {
 	return n
 }
 
-// join returns one tree of two, all of whose nodes are in order.
+// join returns one tree of the nodes of two. All nodes of left come before all nodes of right.
 func join[T any](left, right *node[T]) *node[T] {
 	switch {
 	case left == nil:
