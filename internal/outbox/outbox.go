@@ -35,8 +35,8 @@ func (p *Pumps) Close() {
 }
 
 // Outbox sends values on one channel, in order, and queues those for which the channel has no room.
-// It is made by [New]. It can be a field of its owner, and must not be copied once it is in use. All
-// methods are safe for concurrent use and none of them blocks.
+// It is made by [New]. It may be a field of another struct, and must not be copied after its first
+// use. All methods are safe for concurrent use and none of them blocks.
 type Outbox[T any] struct {
 	// Read-only after New.
 	ch    chan T
