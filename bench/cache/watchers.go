@@ -52,9 +52,9 @@ func (b *bench) watchOthers(
 	ctx context.Context, c *cache.Cache, n int,
 ) (clientv3.Watcher, []clientv3.WatchChan) {
 	w, others := c.Watcher(), make([]clientv3.WatchChan, n)
-	// From a revision that the copy has, so that a watch asks the server for nothing.
-	from := clientv3.WithRev(c.Snapshot().Revision() + 1)
 	for i := range others {
+		// From a revision that the copy has, so that the watch asks the server for nothing.
+		from := clientv3.WithRev(c.Snapshot().Revision() + 1)
 		others[i] = w.Watch(ctx, fmt.Sprintf("%sother/%06d", prefixOf(b.list), i), from)
 	}
 	return w, others
