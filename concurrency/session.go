@@ -248,9 +248,9 @@ func (s *Session) Orphan() {
 // the lease's TTL at the latest: by then the lease has expired.
 //
 // Close returns rpctypes.ErrLeaseNotFound if the session had expired before,
-// context.DeadlineExceeded if the TTL passes first, and otherwise the error of Revoke of
-// [clientv3.Lease], also if the client is closed. After an error Close may be called again. After
-// success it does nothing.
+// context.DeadlineExceeded if the TTL passes first, context.Canceled if the client is closed while
+// Close waits, and otherwise the error of Revoke of [clientv3.Lease]. After an error Close may be
+// called again. After success it does nothing.
 func (s *Session) Close() error {
 	if s.session == nil {
 		return nil
