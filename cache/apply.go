@@ -240,13 +240,13 @@ func (f *follower) finish() error {
 		next.tree, next.bytes, next.revision, next.origin = t, bytes, revision, o
 		next.logged = revision
 		next.lists++
-		if !old.synced() {
-			c.append(next, &entry{first: revision, last: revision, gap: true})
-			return
-		}
 		if replaced {
 			next.era++
 			next.provenAt = time.Time{}
+		}
+		if !old.synced() {
+			c.append(next, &entry{first: revision, last: revision, gap: true})
+			return
 		}
 		e := &entry{first: old.revision + 1, last: revision, gap: true, changes: changes}
 		for i := range changes {

@@ -174,7 +174,7 @@ type reader struct {
 	most      int   // keys a page, at most
 	least     int64 // no page can be below this revision
 	certain   int64 // every page is at this revision at least; 0 before the first
-	fruitless int   // streams that have failed without a key since one had keys
+	fruitless int   // streams with fewer keys than a page since one had more
 }
 
 // run reads the range and delivers it to the follower: page by page, or, where the server has them,
@@ -224,6 +224,8 @@ func (r *reader) prove() bool {
 		return r.deliver(answer{err: err})
 	case err != nil:
 		return r.ctx.Err() == nil
+	case resp.Header.Revision < r.least:
+		return r.deliver(answer{err: errWentBack})
 	}
 	return r.deliver(answer{proof: true, kvs: resp.Kvs, count: resp.Count, header: resp.Header})
 }

@@ -49,7 +49,8 @@ func (c *Cache) wait(format string, args ...any) {
 }
 
 // publish makes a copy of the newest view, has f change it, and makes it the newest one. Only the
-// follower changes the tree and the revision, so it can prepare them without holding the lock.
+// follower changes the tree, so it can prepare one without holding the lock. A proof may meanwhile
+// move the view on to a later revision.
 func (c *Cache) publish(f func(next *view)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

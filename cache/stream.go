@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// streamTries is how many streams of a list may fail one after another without a key. The rest
-	// is then read by pages.
+	// streamTries is how many streams of a list may fail one after another with fewer keys than a
+	// page has. The rest is then read by pages.
 	streamTries = 3
 	// streamsAgain is for how long no stream is asked for after a server had none. Servers may have
 	// been replaced by newer ones after that.
@@ -59,6 +59,7 @@ func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more b
 	defer cancel() // ends the stream
 	r.fruitless++
 	pieces, err := r.c.client.GetStream(ctx, from, r.options(clientv3.WithRev(at.Revision))...)
+	keys := 0
 	for last := (*pb.ResponseHeader)(nil); err == nil; {
 		var piece *pb.RangeResponse
 		piece, err = r.receive(pieces)
@@ -71,7 +72,10 @@ func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more b
 		}
 		if kvs := piece.GetKvs(); len(kvs) > 0 {
 			a := answer{kvs: kvs, header: at, revision: at.Revision, more: true}
-			from, r.fruitless = a.next(), 0
+			from = a.next()
+			if keys += len(kvs); keys >= r.size {
+				r.fruitless = 0
+			}
 			if !r.deliver(a) {
 				return from, true
 			}

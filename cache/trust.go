@@ -79,6 +79,7 @@ func (a *asker) askVersions(client *clientv3.Client) {
 	defer a.versions.mu.Unlock()
 	a.versions.asking = false
 	a.versions.wake()
+	a.versions.wait = nil
 }
 
 // wake has the waiting caches ask for progress again. The caller holds mu.

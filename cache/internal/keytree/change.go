@@ -189,7 +189,8 @@ func (n *node) deleteBelow(i int, key string) *node {
 	children[i] = child
 	if child.entries < few {
 		for _, left := range []int{max(i-1, 0), min(i, len(children)-2)} {
-			if left >= 0 && children[left].entries+children[left+1].entries <= joined {
+			if left >= 0 && left+1 < len(children) &&
+				children[left].entries+children[left+1].entries <= joined {
 				children[left] = join(children[left], children[left+1])
 				return inner(without(lows, left+1), without(children, left+1))
 			}

@@ -208,3 +208,25 @@ func TestDiffSkipsWhatIsShared(t *testing.T) {
 	})
 	require.Equal(t, 1, changes)
 }
+
+// TestLastKeysCanBeDeleted deletes keys at the end of trees whose last inner node has one child, as
+// lists of certain lengths make them, and as deletions leave it.
+func TestLastKeysCanBeDeleted(t *testing.T) {
+	for _, n := range []int{most*most + 10, most*most + most*20} {
+		tree, m := Tree{}, model{}
+		var kvs []*Pair
+		for i := range n {
+			kv := &Pair{Key: fmt.Appendf(nil, "k/%06d", i)}
+			kvs, m[string(kv.Key)] = append(kvs, kv), kv
+		}
+		tree = tree.Append(kvs)
+		for i := n - 1; i >= most*most-most; i-- {
+			tree = tree.Delete(string(kvs[i].Key))
+			delete(m, string(kvs[i].Key))
+			if i%50 == 0 {
+				same(t, tree, m)
+			}
+		}
+		same(t, tree, m)
+	}
+}

@@ -1,0 +1,175 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+// TestLastKeysOfALongListCanBeDeleted has a list after which the last inner node of the tree has one
+// child.
+func TestLastKeysOfALongListCanBeDeleted(t *testing.T) {
+	cluster := etcdfake.New(t)
+	client := cluster.Client()
+	var ops []clientv3.Op
+	for i := range 62*62 + 10 {
+		ops = append(ops, clientv3.OpPut(fmt.Sprintf("a/%06d", i), "x"))
+		if len(ops) == 100 || i == 62*62+9 {
+			_, err := client.Txn(t.Context()).Then(ops...).Commit()
+			require.NoError(t, err)
+			ops = nil
+		}
+	}
+	c := synced(t, client, "a/")
+	require.Equal(t, 62*62+10, c.Snapshot().Len())
+	_, err := client.Delete(t.Context(), "a/003850")
+	require.NoError(t, err)
+	s, err := c.Fresh(t.Context(), 0)
+	require.NoError(t, err)
+	require.Equal(t, 62*62+9, s.Len())
+}
+
+// TestRestoreBetweenTheLastPageAndTheWatch reads all pages at a revision that the cluster, restored
+// to a backup, does not have any more. The proofs of the list show it.
+func TestRestoreBetweenTheLastPageAndTheWatch(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			cluster := etcdfake.New(t)
+			client := cluster.Client()
+			mustPut(t, client, "a/1", "restored")
+			if silent {
+				mute(cluster)
+			}
+			var n atomic.Int64
+			cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+				if call.Request.(*pb.RangeRequest).Limit > 0 && n.Add(1) == 1 {
+					return etcdfake.Edit(func(resp *pb.RangeResponse) {
+						resp.Header.Revision += 100
+						resp.Kvs[0].Value, resp.Kvs[0].ModRevision = []byte("lost"), resp.Header.Revision
+					})
+				}
+				return etcdfake.Pass()
+			})
+			c, err := New(client, "a/")
+			require.NoError(t, err)
+			defer func() { _ = c.Close() }()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			require.NoError(t, c.WaitSynced(ctx))
+			for range 101 {
+				mustPut(t, client, "b", "outside")
+			}
+			require.NoError(t, c.WaitSynced(t.Context()))
+			s, err := c.Fresh(t.Context(), 0)
+			require.NoError(t, err)
+			require.Equal(t, "restored", contents(s)["a/1"], "a server that sends no notices: %v", silent)
+		})
+	}
+}
+
+// TestOwnWriteWhileTheFirstListStartsOver has a KV write while the range is listed anew, because the
+// first list has found that the cluster was restored.
+func TestOwnWriteWhileTheFirstListStartsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdfake.New(t)
+		client := cluster.Client()
+		mustPut(t, client, "a/k", "1")
+		mustPut(t, client, "a/k", "2")
+		var n atomic.Int64
+		cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+			if call.Request.(*pb.RangeRequest).Limit == 0 {
+				return etcdfake.Pass()
+			}
+			if n.Add(1) == 1 {
+				return etcdfake.Edit(func(resp *pb.RangeResponse) { resp.Header.Revision = 1 })
+			}
+			time.Sleep(5 * time.Second)
+			return etcdfake.Pass()
+		})
+		c, err := New(client, "a/")
+		require.NoError(t, err)
+		defer func() { _ = c.Close() }()
+		time.Sleep(2 * time.Second)
+		require.False(t, c.now().synced())
+		kv := c.KV()
+		_, err = kv.Put(t.Context(), "a/k", "3")
+		require.NoError(t, err)
+		require.NoError(t, c.WaitSynced(t.Context()))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		resp, err := kv.Get(ctx, "a/k", clientv3.WithSerializable())
+		require.NoError(t, err)
+		require.Equal(t, "3", string(resp.Kvs[0].Value))
+	})
+}
+
+// TestKnownAfterARestoreInTheFirstList has a page come from a cluster that is then restored to an
+// older backup.
+func TestKnownAfterARestoreInTheFirstList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdfake.New(t)
+		client := cluster.Client()
+		mustPut(t, client, "a/1", "1")
+		mustPut(t, client, "a/2", "2")
+		var n atomic.Int64
+		cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+			if call.Request.(*pb.RangeRequest).Limit > 0 && n.Add(1) == 1 {
+				return etcdfake.Edit(func(resp *pb.RangeResponse) { resp.Header.Revision += 100 })
+			}
+			return etcdfake.Pass()
+		})
+		c := synced(t, client, "a/", WithPageSize(1))
+		time.Sleep(time.Minute)
+		s := c.Status()
+		require.Equal(t, s.Revision, s.Known)
+		require.Zero(t, s.Lag)
+	})
+}
+
+// TestClosedCachesAreForgotten shows that the asker of a client does not keep closed caches.
+func TestClosedCachesAreForgotten(t *testing.T) {
+	cluster := etcdfake.New(t)
+	client := cluster.Client()
+	mustPut(t, client, "a/1", "x")
+	a, err := New(client, "a/")
+	require.NoError(t, err)
+	require.NoError(t, a.WaitSynced(t.Context()))
+	mustPut(t, client, "b", "x")
+	_, err = a.Fresh(t.Context(), 0)
+	require.NoError(t, err)
+	b := synced(t, client, "b/")
+	require.NoError(t, a.Close())
+	v := &b.asker.versions
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	require.Empty(t, v.wait)
+}
+
+// TestStreamsThatBreakEarlyGiveWayToPages has every stream break after its first piece of ten keys.
+func TestStreamsThatBreakEarlyGiveWayToPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdfake.New(t)
+		fillRange(t, cluster, 900)
+		cluster.On("RangeStream", func(call *etcdfake.Call) etcdfake.Action {
+			var n atomic.Int64
+			return etcdfake.Edit(func(*pb.RangeStreamResponse) {
+				if n.Add(1) == 2 {
+					time.Sleep(time.Millisecond)
+					cluster.Member(0).EndStreams("RangeStream", context.Canceled)
+					time.Sleep(time.Millisecond)
+				}
+			})
+		})
+		synced(t, cluster.Client(), "a/", pageOf(20))
+		require.Less(t, cluster.Calls("RangeStream"), 20)
+	})
+}
