@@ -15,8 +15,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// TestLastKeysOfALongListCanBeDeleted has a list after which the last inner node of the tree has one
-// child.
+// TestLastKeysOfALongListCanBeDeleted has a list after which the last inner node of the tree has
+// one child.
 func TestLastKeysOfALongListCanBeDeleted(t *testing.T) {
 	cluster := etcdfake.New(t)
 	client := cluster.Client()
@@ -54,7 +54,8 @@ func TestRestoreBetweenTheLastPageAndTheWatch(t *testing.T) {
 				if call.Request.(*pb.RangeRequest).Limit > 0 && n.Add(1) == 1 {
 					return etcdfake.Edit(func(resp *pb.RangeResponse) {
 						resp.Header.Revision += 100
-						resp.Kvs[0].Value, resp.Kvs[0].ModRevision = []byte("lost"), resp.Header.Revision
+						resp.Kvs[0].Value = []byte("lost")
+						resp.Kvs[0].ModRevision = resp.Header.Revision
 					})
 				}
 				return etcdfake.Pass()
@@ -71,13 +72,13 @@ func TestRestoreBetweenTheLastPageAndTheWatch(t *testing.T) {
 			require.NoError(t, c.WaitSynced(t.Context()))
 			s, err := c.Fresh(t.Context(), 0)
 			require.NoError(t, err)
-			require.Equal(t, "restored", contents(s)["a/1"], "a server that sends no notices: %v", silent)
+			require.Equal(t, "restored", contents(s)["a/1"], "without notices: %v", silent)
 		})
 	}
 }
 
-// TestOwnWriteWhileTheFirstListStartsOver has a KV write while the range is listed anew, because the
-// first list has found that the cluster was restored.
+// TestOwnWriteWhileTheFirstListStartsOver has a KV write while the range is listed anew, because
+// the first list has found that the cluster was restored.
 func TestOwnWriteWhileTheFirstListStartsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)
