@@ -60,7 +60,8 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 	if c.made() {
 		parent, w.logger, w.maxBytes = c.ctx, c.GetLogger, c.cfg.MaxCallSendMsgSize
 		cfg.MaxReceived = cmp.Or(c.cfg.MaxCallRecvMsgSize, defaultMaxRecvBytes)
-		w.unlimited = cfg.MaxReceived >= defaultMaxRecvBytes
+		cfg.Limited = cfg.MaxReceived < defaultMaxRecvBytes
+		w.unlimited = !cfg.Limited
 		if c.Token == "" && c.tokens != nil {
 			cfg.Tokens = c.tokens
 		}

@@ -144,8 +144,7 @@ func (f *follower) watch() error {
 func (f *follower) open(list listing) error {
 	c := f.c
 	begin := list.wanted && !list.begun
-	opts := []clientv3.OpOption{clientv3.WithRange(c.opts.end), clientv3.WithCreatedNotify(),
-		clientv3.WithFragment()}
+	opts := []clientv3.OpOption{clientv3.WithRange(c.opts.end), clientv3.WithCreatedNotify()}
 	if !begin {
 		opts = append(opts, clientv3.WithRev(f.passed()+1))
 	}

@@ -81,7 +81,7 @@ func (r *sourceReceiver) run() {
 
 // open watches a range on the server, from the first revision that was not received.
 func (r *sourceReceiver) open(key, end string) serverWatch {
-	opts := []clientv3.OpOption{clientv3.WithRev(r.last + 1), clientv3.WithFragment()}
+	opts := []clientv3.OpOption{clientv3.WithRev(r.last + 1)}
 	if end != "" {
 		opts = append(opts, clientv3.WithRange(end))
 	}

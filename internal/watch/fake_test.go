@@ -74,6 +74,7 @@ func inWorld(t *testing.T, test func(*testing.T, *world), changes ...func(*Confi
 			Open:         func(ctx context.Context) (Stream, error) { return w.pipes.Watch(ctx) },
 			NewTarget:    func() Target { return w },
 			MaxReceived:  1 << 30,
+			Limited:      true,
 			Tokens:       w,
 			Progress:     NewProgressServers(),
 			ProbeMembers: func() { w.locked(func() { w.record.probes++ }) },

@@ -88,7 +88,8 @@ func newStream(ctx context.Context, s *Streams, key string) *stream {
 	})
 	st.mux = watchmux.New(st.link, watchmux.Config{
 		Window: window, MinBatch: minBatch, Refused: st.createRefused,
-		Fragments: s.cfg.MaxReceived >= minFragment, Servers: &s.servers,
+		Fragments: s.cfg.MaxReceived >= minFragment, Limited: s.cfg.Limited,
+		Servers: &s.servers,
 		TryingOptions: func(id int64) {
 			// It does nothing if the stream has ended by then.
 			time.AfterFunc(createOverdue, func() { st.mux.Overdue(id) })

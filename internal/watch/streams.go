@@ -56,8 +56,10 @@ type Config struct {
 	NewTarget func() Target
 	// Tokens is nil if the client has no token that it can replace.
 	Tokens Tokens
-	// MaxReceived is the largest message that can be received.
+	// MaxReceived is the largest message that can be received. Limited says that the user has set
+	// it: there are messages that cannot be received.
 	MaxReceived int
+	Limited     bool
 	// Progress is shared by all streams of a client. If it is nil, the streams are not checked.
 	Progress *ProgressServers
 	// ProbeMembers starts a health check of each member. It does not block. It may be nil only if

@@ -79,6 +79,7 @@
 //
 // # Large responses
 //
+// The mux asks for fragments where they help more than they cost: see wantsFragmentsLocked.
 // Fragments are delivered revision by revision. A revision is delivered when the next one has begun
 // or the response has ended, see assemble. A watcher may pause between two revisions. Fragments are
 // merged into larger responses only for a consumer who asked for fragments, or on a client without

@@ -53,11 +53,16 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 	return m.ids.last
 }
 
+// largeEvent is the average size from which on the events of a watcher count as large. For each
+// event that etcd adds to a fragment, it computes the size of the whole fragment anew. With events
+// of less than a hundred bytes, a fragment takes it many seconds, in which the stream stands still.
+const largeEvent = 1 << 10
+
 // wantsFragmentsLocked reports whether the mux adds the wish for fragments to a create of w. It
-// does if w begins in the past: the server may then have more to send at once than the client can
-// receive in one message, or should keep in memory.
+// does so only if w begins in the past: the server may then have more to send at once than the
+// client can receive in one message, or, if the events are large, than it should keep in memory.
 func (m *Mux) wantsFragmentsLocked(w *Watcher) bool {
-	return m.cfg.Fragments && w.next != 0 && !w.spec.fragment
+	return m.cfg.Fragments && w.next != 0 && !w.spec.fragment && (m.cfg.Limited || w.large)
 }
 
 // answeredLocked finds the create that a confirmation under id answers, removes it from the creates

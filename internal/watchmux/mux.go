@@ -36,8 +36,11 @@ type Config struct {
 	Window int
 	// MinBatch is how many watchers must be queued for the mux to try ids of its own.
 	MinBatch int
-	// Fragments makes the mux ask for fragments for watches that begin in the past.
+	// Fragments allows the mux to ask for fragments for watches that begin in the past.
 	Fragments bool
+	// Limited says that there are messages that the client cannot receive. The mux then asks for
+	// fragments for each of these watches, and otherwise only for those whose events are large.
+	Limited bool
 	// Servers is shared by the muxes of a client; New makes one if it is nil.
 	Servers *Servers
 	// TryingOptions, if set, is called when the first create with an id is sent on a stream. The

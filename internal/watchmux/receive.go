@@ -128,6 +128,7 @@ func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	full := w.sink.Deliver(resp.Header, events)
 	w.seen(events)
 	if full && !last {
+		w.large = size(events) >= largeEvent*len(events)
 		m.pauseLocked(w)
 	}
 }

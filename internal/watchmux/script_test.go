@@ -214,7 +214,7 @@ func (s *script) run(line string) {
 	case "progress":
 		s.note("requested: %v", s.mux.RequestProgress())
 	case "fragments":
-		s.mux.cfg.Fragments = true
+		s.mux.cfg.Fragments, s.mux.cfg.Limited = true, slices.Contains(args, "limited")
 	case "release":
 		s.mux.Release()
 	case "check": // check ask quiet
@@ -286,7 +286,7 @@ func number(args []string, name string) int64 {
 }
 
 // parseResponse reads flags (created, canceled, fragment, no-header) and id=, rev=, compact=,
-// reason= and events=11,12. An event "nil" has no key-value.
+// reason=, events=11,12 and the size= of their values. An event "nil" has no key-value.
 func parseResponse(args []string) *pb.WatchResponse {
 	flag := func(name string) bool { return slices.Contains(args, name) }
 	resp := &pb.WatchResponse{
@@ -302,7 +302,8 @@ func parseResponse(args []string) *pb.WatchResponse {
 	}) {
 		e := &mvccpb.Event{}
 		if text != "nil" {
-			e.Kv = &mvccpb.KeyValue{ModRevision: parseID(text)}
+			e.Kv = &mvccpb.KeyValue{ModRevision: parseID(text),
+				Value: make([]byte, number(args, "size"))}
 		}
 		resp.Events = append(resp.Events, e)
 	}

@@ -71,7 +71,7 @@ func newSim(t *testing.T, seed uint64) *sim {
 		revBefore: r.IntN(2) == 0, hasty: r.IntN(4) == 0}}
 	s.server.put("a")
 	s.mux = New(s, Config{
-		Window: 4, MinBatch: 3, Fragments: r.IntN(2) == 0,
+		Window: 4, MinBatch: 3, Fragments: r.IntN(2) == 0, Limited: r.IntN(2) == 0,
 		TryingOptions: func(id int64) { s.probing = id },
 		Holding:       func() { s.holding = true },
 		Refused:       func(string) bool { return r.IntN(3) == 0 },

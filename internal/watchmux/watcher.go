@@ -75,6 +75,7 @@ type Watcher struct {
 	catchingUp    bool  // created from the past, and no notice was received for it since
 	possibleCause bool  // its messages may be those over the client's limit; see oversize
 	heldBack      bool  // paused as a possible cause, until Release
+	large         bool  // its events were large when it was paused last; see largeEvent
 	strikes       uint8 // messages over the limit while it was the only possible cause
 	// how many of the next progress notices may be older than the watch; see progress
 	staleNotices uint8

@@ -30,9 +30,7 @@ func heapBytes() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// perTxn is how many changes putMany makes in a transaction. A server sends events of a thousand
-// revisions at a time to a watch that catches up. So many are fewer than it splits into fragments,
-// which takes etcd a time that grows with the square of their number.
+// perTxn is how many changes putMany makes in a transaction.
 const perTxn = 8
 
 // putMany makes n changes with values of the given size, in many transactions at a time. Each
