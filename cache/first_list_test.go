@@ -38,6 +38,22 @@ func TestLastKeysOfALongListCanBeDeleted(t *testing.T) {
 	require.Equal(t, 62*62+9, s.Len())
 }
 
+// editFirstPage has the cluster change its answer to the first request for a page. It answers later
+// requests for pages after a delay.
+func editFirstPage(cluster *etcdfake.Cluster, delay time.Duration, edit func(*pb.RangeResponse)) {
+	var pages atomic.Int64
+	cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+		switch {
+		case call.Request.(*pb.RangeRequest).Limit == 0:
+		case pages.Add(1) == 1:
+			return etcdfake.Edit(edit)
+		default:
+			time.Sleep(delay)
+		}
+		return etcdfake.Pass()
+	})
+}
+
 // TestRestoreBetweenTheLastPageAndTheWatch reads all pages at a revision that the cluster, restored
 // to a backup, does not have any more. The proofs of the list show it.
 func TestRestoreBetweenTheLastPageAndTheWatch(t *testing.T) {
@@ -49,16 +65,10 @@ func TestRestoreBetweenTheLastPageAndTheWatch(t *testing.T) {
 			if silent {
 				mute(cluster)
 			}
-			var n atomic.Int64
-			cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
-				if call.Request.(*pb.RangeRequest).Limit > 0 && n.Add(1) == 1 {
-					return etcdfake.Edit(func(resp *pb.RangeResponse) {
-						resp.Header.Revision += 100
-						resp.Kvs[0].Value = []byte("lost")
-						resp.Kvs[0].ModRevision = resp.Header.Revision
-					})
-				}
-				return etcdfake.Pass()
+			editFirstPage(cluster, 0, func(resp *pb.RangeResponse) {
+				resp.Header.Revision += 100
+				resp.Kvs[0].Value = []byte("lost")
+				resp.Kvs[0].ModRevision = resp.Header.Revision
 			})
 			c, err := New(client, "a/")
 			require.NoError(t, err)
@@ -85,16 +95,8 @@ func TestOwnWriteWhileTheFirstListStartsOver(t *testing.T) {
 		client := cluster.Client()
 		mustPut(t, client, "a/k", "1")
 		mustPut(t, client, "a/k", "2")
-		var n atomic.Int64
-		cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
-			if call.Request.(*pb.RangeRequest).Limit == 0 {
-				return etcdfake.Pass()
-			}
-			if n.Add(1) == 1 {
-				return etcdfake.Edit(func(resp *pb.RangeResponse) { resp.Header.Revision = 1 })
-			}
-			time.Sleep(5 * time.Second)
-			return etcdfake.Pass()
+		editFirstPage(cluster, 5*time.Second, func(resp *pb.RangeResponse) {
+			resp.Header.Revision = 1
 		})
 		c, err := New(client, "a/")
 		require.NoError(t, err)
@@ -121,13 +123,7 @@ func TestKnownAfterARestoreInTheFirstList(t *testing.T) {
 		client := cluster.Client()
 		mustPut(t, client, "a/1", "1")
 		mustPut(t, client, "a/2", "2")
-		var n atomic.Int64
-		cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
-			if call.Request.(*pb.RangeRequest).Limit > 0 && n.Add(1) == 1 {
-				return etcdfake.Edit(func(resp *pb.RangeResponse) { resp.Header.Revision += 100 })
-			}
-			return etcdfake.Pass()
-		})
+		editFirstPage(cluster, 0, func(resp *pb.RangeResponse) { resp.Header.Revision += 100 })
 		c := synced(t, client, "a/", WithPageSize(1))
 		time.Sleep(time.Minute)
 		s := c.Status()

@@ -218,33 +218,42 @@ func (r *reader) deliver(a answer) bool {
 func (r *reader) prove() bool {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()
-	resp, err := r.c.changedSince(ctx, r.certain)
+	resp, err := r.linearizable(r.c.changedSince(ctx, r.certain))
 	switch {
-	case isRefusal(err):
+	case isRefusal(err), errors.Is(err, errWentBack):
 		return r.deliver(answer{err: err})
 	case err != nil:
 		return r.ctx.Err() == nil
-	case resp.Header.Revision < r.least:
-		return r.deliver(answer{err: errWentBack})
 	}
 	return r.deliver(answer{proof: true, kvs: resp.Kvs, count: resp.Count, header: resp.Header})
 }
 
-// read reads the page that begins with the key from. It tries again until it succeeds or the server
-// refuses. The read is linearizable, so an answer with a lower revision than one that was known
-// before shows that the cluster has lost a part of its history.
+// linearizable takes the result of a linearizable read. It returns errWentBack if the answer has a
+// lower revision than an earlier one: the cluster has lost a part of its history.
+func (r *reader) linearizable(
+	resp *clientv3.GetResponse, err error,
+) (*clientv3.GetResponse, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.Header.Revision < r.least:
+		return nil, errWentBack
+	}
+	r.least = resp.Header.Revision
+	return resp, nil
+}
+
+// read reads the page that begins with the key from. It tries again until it succeeds, the server
+// refuses, or the answer shows that the cluster was restored.
 func (r *reader) read(from string) answer {
 	for attempt, slow := 0, 0; ; attempt++ {
-		resp, err := r.request(from, pageTimeout.Delay(slow))
+		resp, err := r.linearizable(r.request(from, pageTimeout.Delay(slow)))
 		switch {
-		case err == nil && resp.Header.Revision < r.least:
-			return answer{err: errWentBack}
 		case err == nil:
-			r.least = resp.Header.Revision
 			r.grow(resp)
 			return answer{kvs: resp.Kvs, header: resp.Header, revision: resp.Header.Revision,
 				more: resp.More && len(resp.Kvs) > 0}
-		case r.ctx.Err() != nil, isRefusal(err):
+		case r.ctx.Err() != nil, isRefusal(err), errors.Is(err, errWentBack):
 			return answer{err: err}
 		case status.Code(err) == codes.ResourceExhausted && r.size > 1:
 			r.size /= 2 // more than the client may receive

@@ -92,11 +92,10 @@ func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more b
 func (r *reader) newestRevision(from string) *pb.ResponseHeader {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()
-	resp, err := r.c.get(ctx, from, clientv3.WithCountOnly())
-	if err != nil || resp.Header.Revision < r.least {
+	resp, err := r.linearizable(r.c.get(ctx, from, clientv3.WithCountOnly()))
+	if err != nil {
 		return nil
 	}
-	r.least = resp.Header.Revision
 	return resp.Header
 }
 

@@ -32,9 +32,9 @@
 //
 // The cache answers while the session's lease is certain to live, by the monotonic clock of the
 // process (see clientv3.KeepAliveEnd). So a process that was paused for longer than the TTL asks
-// the server again. The monotonic clock stands still while a machine is suspended. So do not use
-// this package on a machine that may be suspended: when it resumes, the lease may have expired
-// although the clock does not show it.
+// the server again. Do not use this package on a machine that may be suspended: the monotonic clock
+// stands still meanwhile, and when the machine resumes, the lease may have expired although the
+// clock does not show it.
 //
 // # Lease keys
 //

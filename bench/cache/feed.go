@@ -14,6 +14,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
 // feed is what a process of its own writes while this one reads. So the writers do not wait for
@@ -100,7 +101,7 @@ func (f feed) write(ctx context.Context, client *clientv3.Client) error {
 				n := next.Add(1) - 1
 				if f.rate > 0 {
 					due := start.Add(time.Duration(n) * time.Second / time.Duration(f.rate))
-					wait(ctx, time.Until(due))
+					_ = backoff.Wait(ctx, time.Until(due)) // the loop sees the end of ctx
 				}
 				errs[i] = f.put(ctx, client, int(n)*f.batch)
 			}
@@ -121,17 +122,4 @@ func (f feed) put(ctx context.Context, client *clientv3.Client, first int) error
 	}
 	_, err := client.Txn(ctx).Then(ops...).Commit()
 	return err
-}
-
-// wait waits, or until ctx ends.
-func wait(ctx context.Context, length time.Duration) {
-	if length <= 0 {
-		return
-	}
-	timer := time.NewTimer(length)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -9,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 	"go.etcd.io/etcd/client/v3/cache"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
 // intake is how many changes a second a copy takes in, alone and while readers list it in a loop.
@@ -32,17 +34,20 @@ func (b *bench) intake(ctx context.Context) error {
 		}}
 		return b.while(ctx, w, func() error {
 			var alone []float64
-			beside := make([][]float64, len(lists))
+			busy := make([][]float64, len(lists))
 			for range rounds {
 				alone = append(alone, batch*b.revisions(ctx, c))
 				for i, list := range lists {
 					stop := listInLoops(ctx, list, readers)
-					beside[i] = append(beside[i], batch*b.revisions(ctx, c))
+					busy[i] = append(busy[i], batch*b.revisions(ctx, c))
 					stop()
 				}
 			}
 			for i, how := range []string{"`Snapshot`", "`KV`, which copies each pair,"} {
-				rate := figures.Median(beside[i])
+				rate := figures.Median(busy[i])
+				if figures.Median(alone) == 0 {
+					return errors.New("a copy that is not listed took nothing in")
+				}
 				b.add(row{fmt.Sprintf("changes taken in while %d readers list %d keys by %s in a "+
 					"loop", readers, n, how), "≥ 50 % of alone", fmt.Sprintf("%.0f a second, "+
 					"%.0f %% of alone", rate, 100*rate/figures.Median(alone)), "–", "–"})
@@ -75,8 +80,8 @@ func listInLoops(ctx context.Context, list func(context.Context), readers int) (
 
 // revisions returns by how many revisions a second a copy goes on.
 func (b *bench) revisions(ctx context.Context, c *cache.Cache) float64 {
-	wait(ctx, b.length/5)
+	_ = backoff.Wait(ctx, b.length/5)
 	start, first := time.Now(), c.Snapshot().Revision()
-	wait(ctx, b.length)
+	_ = backoff.Wait(ctx, b.length)
 	return float64(c.Snapshot().Revision()-first) / time.Since(start).Seconds()
 }

@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 	"go.etcd.io/etcd/client/v3/cache"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
 // watchers is what watches of other keys cost: what they add to the CPU of an event, and what each
@@ -25,12 +26,12 @@ func (b *bench) watchers(ctx context.Context) error {
 		goroutines = runtime.NumGoroutine() - goroutines
 		runtime.KeepAlive(others)
 		err := w.Close()
-		var alone, beside []float64
+		var alone, busy []float64
 		err = errors.Join(err, b.while(ctx, written, func() error {
 			for range rounds {
 				alone = append(alone, b.cpuOfEvents(ctx, c.Watcher()))
 				w, others := b.watchOthers(ctx, c, n)
-				beside = append(beside, b.cpuOfEvents(ctx, w))
+				busy = append(busy, b.cpuOfEvents(ctx, w))
 				runtime.KeepAlive(others)
 				if err := w.Close(); err != nil {
 					return err
@@ -38,7 +39,7 @@ func (b *bench) watchers(ctx context.Context) error {
 			}
 			return ctx.Err()
 		}))
-		with, without := figures.Median(beside), figures.Median(alone)
+		with, without := figures.Median(busy), figures.Median(alone)
 		b.add(row{fmt.Sprintf("CPU that %d watchers of other keys add to an event; what each "+
 			"takes", n), "≤ 5 µs; ≤ 1 KiB, 0 goroutines",
 			fmt.Sprintf("%.2f µs (%.2f instead of %.2f); %.0f bytes, %.3f goroutines",
@@ -74,10 +75,10 @@ func (b *bench) cpuOfEvents(ctx context.Context, w clientv3.Watcher) float64 {
 			events.Add(int64(len(resp.Events)))
 		}
 	}()
-	wait(ctx, b.length/5)
+	_ = backoff.Wait(ctx, b.length/5)
 	runtime.GC()
 	cpu, before := cpuUsed(), events.Load()
-	wait(ctx, b.length)
+	_ = backoff.Wait(ctx, b.length)
 	took, got := cpuUsed()-cpu, events.Load()-before
 	cancel()
 	<-done

@@ -132,10 +132,10 @@ func (n *node) set(key string, kv *Pair) []*node {
 // child i, below which the key was added or its pair replaced.
 func (n *node) replace(i int, key string, fresh []*node) []*node {
 	b := n.below
-	children := slices.Concat(b.children[:i], fresh, b.children[i+1:])
 	if len(fresh) == 1 && key >= b.lows[0] && n.shares(key) {
-		return []*node{n.withChildren(children)}
+		return []*node{n.withChild(i, fresh[0])}
 	}
+	children := slices.Concat(b.children[:i], fresh, b.children[i+1:])
 	lows := slices.Concat(b.lows[:i+1], lowsOf(fresh[1:]), b.lows[i+1:])
 	if key < lows[0] {
 		lows[0] = strings.Clone(key)
@@ -146,11 +146,19 @@ func (n *node) replace(i int, key string, fresh []*node) []*node {
 	return groups((len(children)+1)/2, lows, children)
 }
 
-// withChildren returns a node like n with other children for the same lows.
-func (n *node) withChildren(children []*node) *node {
-	same := *n
-	same.below = &below{lows: n.below.lows, children: children}
-	same.count()
+// withChild returns a node like n with another child i for the same low. It reads no other child.
+func (n *node) withChild(i int, child *node) *node {
+	same, b := *n, *n.below
+	grown := child.size - b.children[i].size
+	b.children = slices.Clone(b.children)
+	b.children[i] = child
+	if grown != 0 {
+		b.ends = slices.Clone(b.ends)
+		for j := i; j < len(b.ends); j++ {
+			b.ends[j] += grown
+		}
+	}
+	same.below, same.size = &b, n.size+grown
 	return &same
 }
 
@@ -185,9 +193,9 @@ func (n *node) deleteBelow(i int, key string) *node {
 	case child == nil:
 		return inner(without(lows, i), without(children, i))
 	}
-	children = slices.Clone(children)
-	children[i] = child
 	if child.entries < few {
+		children = slices.Clone(children)
+		children[i] = child
 		for _, left := range []int{max(i-1, 0), min(i, len(children)-2)} {
 			if left >= 0 && left+1 < len(children) &&
 				children[left].entries+children[left+1].entries <= joined {
@@ -196,7 +204,7 @@ func (n *node) deleteBelow(i int, key string) *node {
 			}
 		}
 	}
-	return n.withChildren(children)
+	return n.withChild(i, child)
 }
 
 // join returns one node of two neighbours.

@@ -14,8 +14,8 @@
 //   - It has from 1 to most entries, in the order of their keys. The keys of a leaf are those of
 //     its pairs. The keys of an inner node are the lows of its children: a child's low is not
 //     greater than any key below that child, and greater than every key below the child before it.
-//   - All keys in the node and below it begin with the same bytes, skip of them or more. So do its
-//     lows.
+//   - All keys in the node and below it, and its lows, begin with the same bytes, skip of them or
+//     more.
 //   - heads[i] is head(key of entry i, skip). Of two keys with different heads, the one with the
 //     lower head is lower. Keys with equal heads have to be compared.
 //   - All leaves are equally far from the root.
