@@ -94,7 +94,7 @@ func (n *node) append(kvs []*Pair) []*node {
 	if n.below == nil {
 		return chunks(slices.Concat(n.pairs[:n.size], kvs))
 	}
-	last := int(n.entries) - 1
+	last := n.entries - 1
 	fresh := n.below.children[last].append(kvs)
 	lows := slices.Concat(n.below.lows[:last+1], lowsOf(fresh[1:]))
 	return groups(most, lows, slices.Concat(n.below.children[:last], fresh))
@@ -120,12 +120,12 @@ func (n *node) set(key string, kv *Pair) []*node {
 	case !n.shares(key):
 		return []*node{leaf(pairs)}
 	}
-	more := &node{size: n.size + 1, skip: n.skip, entries: n.entries + 1}
-	copy(more.pairs[:], pairs)
-	copy(more.heads[:], n.heads[:i+1])
-	more.heads[i+1] = head(key, int(n.skip))
-	copy(more.heads[i+2:], n.heads[i+1:])
-	return []*node{more}
+	bigger := &node{size: n.size + 1, prefix: n.prefix, entries: n.entries + 1}
+	copy(bigger.pairs[:], pairs)
+	copy(bigger.heads[:], n.heads[:i+1])
+	bigger.heads[i+1] = head(key, len(n.prefix))
+	copy(bigger.heads[i+2:], n.heads[i+1:])
+	return []*node{bigger}
 }
 
 // replace returns the one or two nodes that take the place of n when the given nodes take that of

@@ -33,16 +33,17 @@ func (t Tree) Get(key string) *Pair {
 	if n == nil {
 		return nil
 	}
-	// A key of the tree begins with the bytes that each node above it skips, as floor demands. Any
-	// other key may lead anywhere: the key at the end is compared with it as a whole.
+	// A key of the tree begins with the prefix of each node above it, as floor demands. Any other
+	// key may lead to any leaf, and floor may find it there although it does not begin with the
+	// leaf's prefix.
 	for n.below != nil {
-		i := n.floor(key)
+		i, _ := n.floor(key)
 		if i < 0 {
 			return nil
 		}
 		n = n.below.children[i]
 	}
-	if i := n.floor(key); i >= 0 && Key(n.pairs[i].Key) == key {
+	if i, found := n.floor(key); found && n.shares(key) {
 		return n.pairs[i]
 	}
 	return nil

@@ -105,11 +105,11 @@ func same(t *testing.T, tree Tree, m model) {
 // sound checks the invariants of a node, and returns its height.
 func sound(t *testing.T, n *node) int {
 	t.Helper()
-	entries, heads := int(n.entries), n.heads[:n.entries]
+	entries, heads := n.entries, n.heads[:n.entries]
 	require.True(t, entries > 0 && entries <= most, "%d entries", entries)
 	require.True(t, slices.IsSorted(heads))
 	for i := range entries {
-		if !n.shares(n.key(i)) || head(n.key(i), int(n.skip)) != n.heads[i] ||
+		if !n.shares(n.key(i)) || head(n.key(i), len(n.prefix)) != n.heads[i] ||
 			i > 0 && n.key(i-1) >= n.key(i) {
 			t.Fatalf("entry %d, key %q, head %x", i, n.key(i), n.heads[i])
 		}

@@ -10,7 +10,7 @@ import (
 // deletion leaves with less than few entries is joined with a neighbour, if the two together have
 // no more than joined.
 const (
-	most   = 62
+	most   = 61
 	few    = 16
 	joined = 48
 )
@@ -20,8 +20,8 @@ const (
 type node struct {
 	below   *below // nil in a leaf
 	size    int    // the pairs in it or below it
-	skip    int32  // how many bytes all keys have in common, at least
-	entries int32
+	entries int
+	prefix  string // what all keys begin with; the node's own copy, which no pair shares
 	heads   [most]uint64
 	pairs   [most]*Pair // of a leaf
 }
@@ -33,22 +33,29 @@ type below struct {
 	ends     []int // ends[i] is how many pairs the children up to i have
 }
 
-// head returns the 8 bytes of a key after the first skip ones as a number; those that it has not
-// are zero.
+// head returns, as a number, the 7 bytes of a key that follow the first skip bytes, and in the
+// lowest byte how many bytes follow. If fewer than 7 follow, zeros take the place of those that the
+// key does not have. If more than 7 follow, the lowest byte is more.
 func head(key string, skip int) uint64 {
 	left := len(key) - skip
 	switch {
-	case left >= 8:
-		return binary.BigEndian.Uint64([]byte(key[skip : skip+8]))
+	case left > 7:
+		return binary.BigEndian.Uint64([]byte(key[skip:skip+8]))&^0xff | more
 	case left <= 0:
 		return 0
 	case len(key) >= 8:
-		return binary.BigEndian.Uint64([]byte(key[len(key)-8:])) << (8 * (8 - left))
+		return binary.BigEndian.Uint64([]byte(key[len(key)-8:]))<<(8*(8-left)) | uint64(left)
 	}
 	var h [8]byte
 	copy(h[:], key[skip:])
-	return binary.BigEndian.Uint64(h[:])
+	return binary.BigEndian.Uint64(h[:]) | uint64(left)
 }
+
+const more = 8
+
+// isWhole reports whether a head has all bytes that follow the first skip ones. Two keys that begin
+// with the same skip bytes and have the same whole head are equal.
+func isWhole(head uint64) bool { return head&0xff != more }
 
 // common returns how many bytes two keys have in common at their beginning.
 func common(a, b string) int {
@@ -65,7 +72,7 @@ func compare(a, b *Pair) int { return strings.Compare(Key(a.Key), Key(b.Key)) }
 
 // leaf makes a leaf of at least one pair.
 func leaf(pairs []*Pair) *node {
-	n := &node{size: len(pairs), entries: int32(len(pairs))}
+	n := &node{size: len(pairs), entries: len(pairs)}
 	copy(n.pairs[:], pairs)
 	n.makeHeads()
 	return n
@@ -73,17 +80,18 @@ func leaf(pairs []*Pair) *node {
 
 // inner makes a node of at least one child. It keeps the slices.
 func inner(lows []string, children []*node) *node {
-	n := &node{entries: int32(len(children)), below: &below{lows: lows, children: children}}
+	n := &node{entries: len(children), below: &below{lows: lows, children: children}}
 	n.makeHeads()
 	n.count()
 	return n
 }
 
-// makeHeads finds what all keys have in common, and makes the heads.
+// makeHeads finds what all keys begin with, and makes the heads.
 func (n *node) makeHeads() {
-	n.skip = int32(common(n.key(0), n.last()))
-	for i := range int(n.entries) {
-		n.heads[i] = head(n.key(i), int(n.skip))
+	first := n.key(0)
+	n.prefix = strings.Clone(first[:common(first, n.last())])
+	for i := range n.entries {
+		n.heads[i] = head(n.key(i), len(n.prefix))
 	}
 }
 
@@ -117,24 +125,28 @@ func (n *node) last() string {
 	for n.below != nil {
 		n = n.below.children[n.entries-1]
 	}
-	return n.key(int(n.entries) - 1)
+	return n.key(n.entries - 1)
 }
 
 // shares reports whether a key begins with what all keys of the node begin with.
-func (n *node) shares(key string) bool {
-	return len(key) >= int(n.skip) && key[:n.skip] == n.key(0)[:n.skip]
-}
+func (n *node) shares(key string) bool { return strings.HasPrefix(key, n.prefix) }
 
-// floor returns the greatest entry whose key is not greater than key, or -1. The key must begin
-// with what all keys of the node begin with.
-func (n *node) floor(key string) int {
-	h := head(key, int(n.skip))
-	i := n.upper(h) - 1
-	if i < 0 || n.heads[i] != h || n.key(i) <= key {
-		return i
+// floor returns the greatest entry whose key is not greater than key, or -1, and whether its key is
+// the given one. The key must begin with what all keys of the node begin with.
+func (n *node) floor(key string) (i int, found bool) {
+	h := head(key, len(n.prefix))
+	i = n.upper(h) - 1
+	switch {
+	case i < 0 || n.heads[i] != h:
+		return i, false
+	case isWhole(h):
+		return i, true
 	}
-	first := sort.Search(i, func(j int) bool { return n.heads[j] >= h })
-	return first + sort.Search(i-first, func(j int) bool { return n.key(first+j) > key }) - 1
+	if n.key(i) > key {
+		first := sort.Search(i, func(j int) bool { return n.heads[j] >= h })
+		i = first + sort.Search(i-first, func(j int) bool { return n.key(first+j) > key }) - 1
+	}
+	return i, i >= 0 && n.key(i) == key
 }
 
 // upper returns how many of the heads are not greater than h. It looks at each eighth, and then at
@@ -142,7 +154,7 @@ func (n *node) floor(key string) int {
 // have to.
 func (n *node) upper(h uint64) int {
 	const stride = 8
-	entries := int(n.entries)
+	entries := n.entries
 	i := 0
 	for j := stride - 1; j < entries; j += stride {
 		if n.heads[j] <= h {
@@ -157,15 +169,13 @@ func (n *node) upper(h uint64) int {
 	return i
 }
 
-// find returns the greatest entry whose key is not greater than key, or -1, and whether its key is
-// the given one. The key may be any.
+// find is floor for any key.
 func (n *node) find(key string) (i int, found bool) {
-	if !n.shares(key) {
-		if key < n.key(0) {
-			return -1, false
-		}
-		return int(n.entries) - 1, false
+	switch {
+	case n.shares(key):
+		return n.floor(key)
+	case key < n.prefix:
+		return -1, false
 	}
-	i = n.floor(key)
-	return i, i >= 0 && n.key(i) == key
+	return n.entries - 1, false
 }
