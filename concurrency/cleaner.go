@@ -13,21 +13,22 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/keystate"
 )
 
-// cleaner deletes one key of a session when the state of the key (package keystate) asks for it.
-// While a put of the key has an unknown outcome, the cleaner also watches the key, because a member
-// may still apply the put. A key has a cleaner for as long as its state is dirty.
+// cleaner deletes one key of a session in the background. The state of the key (package keystate)
+// says whether and in which version the key has to be deleted. While a put of the key has an
+// unknown outcome, the cleaner also watches the key, because a member may still apply the put. A
+// key has a cleaner only while there is something to delete or to watch for.
 type cleaner struct {
 	s    *session
 	key  string
-	wake chan struct{} // holds one token after a change of the key's state
+	wake chan struct{} // holds one token after a change of the key's state, for changed
 }
 
-// run cleans up until nothing is left to do, until the server denies the key to the client, or
-// until ctx ends.
+// run cleans up until nothing is left to do, until the server refuses this client the deletion of
+// the key, or until ctx ends.
 func (c *cleaner) run(ctx context.Context) {
 	err := await.Loop(ctx, nil, c.clean, func(err error) bool {
 		return ctx.Err() != nil ||
-			classify.IsHalt(ctx, err) && classify.IsRefusal(err) // "too many requests" is repeated
+			classify.IsHalt(ctx, err) && classify.IsRefusal(err) // repeat after "too many requests"
 	})
 	if err != nil {
 		c.s.note(c.key, func(k *key) {
@@ -37,9 +38,9 @@ func (c *cleaner) run(ctx context.Context) {
 	}
 }
 
-// clean deletes the key if its state asks for that. Otherwise it reads the key, to find out whether
-// a put with an unknown outcome has created it. It returns the Change after which clean has to be
-// called again, or nil if nothing is left to do.
+// clean deletes the key if the state of the key asks for that. Otherwise it reads the key, to find
+// out whether a put with an unknown outcome has created it. It returns a function that waits until
+// clean has to be called again, or nil if nothing is left to do.
 func (c *cleaner) clean(ctx context.Context) (await.Change, error) {
 	for rev := int64(0); ; {
 		v, dirty := c.duties()
@@ -62,8 +63,8 @@ func (c *cleaner) clean(ctx context.Context) (await.Change, error) {
 }
 
 // duties returns the version of the key that has to be deleted, or nil. dirty reports whether the
-// cleaner has anything left to do. If it has not, duties removes the cleaner from the key, so that
-// the next change of the key's state starts a new one.
+// cleaner has anything left to do. If not, duties removes the cleaner from the key. A later change
+// of the key's state can then start a new cleaner.
 func (c *cleaner) duties() (v *keystate.Version, dirty bool) {
 	c.s.note(c.key, func(k *key) {
 		if in := k.ToDelete(); in != nil {
@@ -77,8 +78,8 @@ func (c *cleaner) duties() (v *keystate.Version, dirty bool) {
 	return v, dirty
 }
 
-// look reads the key, records in the key's state what it has found, and returns the revision of the
-// store.
+// look reads the key, records in the state of the key what it has found, and returns the revision
+// of the store.
 func (c *cleaner) look(ctx context.Context) (rev int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -152,36 +153,38 @@ func (s *session) cleanUpLocked() context.Context {
 	return ctx
 }
 
-// grace is how long a call that has failed waits until its key is deleted. If the cluster answers
-// within that time, the key is gone when the call returns.
+// grace is how long a call that has failed waits for the deletion of its key. If the cluster
+// answers within that time, the key is gone when the call returns.
 const grace = 30 * time.Millisecond
 
 // key holds the state of one key of a session, and the cleaner of the key. The session's mutex
 // guards it.
 type key struct {
 	keystate.State
-	cleanedUp chan struct{} // closed when the state is not urgent any more; nil if it is not urgent
-	cleaner   *cleaner      // runs while the state is dirty; nil otherwise
+	// cleanedUp is closed once the cleaner has deleted the key, or has read it and found nothing to
+	// delete. It is nil if no call has to wait for that.
+	cleanedUp chan struct{}
+	cleaner   *cleaner // deletes or watches the key in the background; otherwise nil
 }
 
-// Discard deletes a key that was put with the session's lease, in the background. Recipes call it
+// Discard deletes, in the background, a key that was put with the session's lease. Recipes call it
 // if the outcome of a put or a delete of the key is unknown. rev is the create revision of the key:
-// if the key has another create revision, Discard leaves it alone. A rev of 0 means that the create
-// revision is unknown. Discard then also deletes the key if a member that was cut off or stopped
-// applies the put only later.
+// if the key has another create revision, Discard does not delete it. A rev of 0 means that the
+// create revision is unknown. Discard then also deletes the key if a member that was cut off or
+// stopped applies the put only later.
 //
-// The key must not be put again with this lease. Discard does not block. The deletion is repeated
-// until it has succeeded, until the server denies the key to the client, or until a TTL after the
-// end of the session. Close ends the repetitions, because the server deletes the key with the
-// lease.
+// The key must not be put again with this lease. Discard does not block. It repeats the deletion
+// until the key is deleted, until the server refuses this client the deletion, or until one TTL
+// after the end of the session. Close ends the repetitions, because the server then deletes the key
+// with the lease.
 func (s *Session) Discard(key string, rev int64) {
 	if s.session != nil {
 		s.update(key, func(k *keystate.State) { k.Discard(rev) })
 	}
 }
 
-// update changes the state of the key called name. It then starts the key's cleaner, or wakes it,
-// if the cleaner has something to do.
+// update changes the state of the key with the given name. If this gives the key's cleaner
+// something to do, update starts the cleaner or wakes it.
 func (s *session) update(name string, change func(*keystate.State)) {
 	s.note(name, func(k *key) {
 		change(&k.State)
@@ -189,8 +192,8 @@ func (s *session) update(name string, change func(*keystate.State)) {
 	})
 }
 
-// note changes the state of the key called name, and neither starts nor wakes the key's cleaner.
-// Cleaners use it to record what they have done and seen.
+// note changes the state of the key with the given name, and neither starts nor wakes the key's
+// cleaner. Cleaners use note to record what they have done and seen.
 func (s *session) note(name string, change func(*key)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,14 +206,15 @@ func (s *session) note(name string, change func(*key)) {
 	s.changedLocked(name, k)
 }
 
-// cleanLocked starts a cleaner for a key that needs one, or wakes the cleaner that the key has. If
-// the session is closed, there is nothing to clean up: the server deletes the key with the lease.
+// cleanLocked starts a cleaner for a key that needs one and has none. If the key has a cleaner,
+// cleanLocked wakes it. If the session is closed, there is nothing to clean up: the server deletes
+// the key with the lease.
 func (s *session) cleanLocked(name string, k *key) {
 	switch {
 	case k.cleaner != nil && (k.Urgent() || !k.Dirty()):
 		select {
 		case k.cleaner.wake <- struct{}{}:
-		default: // one token is enough
+		default: // a token is there already, and one is enough to wake the cleaner
 		}
 	case k.cleaner == nil && k.Dirty():
 		c := &cleaner{s: s, key: name, wake: make(chan struct{}, 1)}
@@ -223,8 +227,8 @@ func (s *session) cleanLocked(name string, k *key) {
 	}
 }
 
-// changedLocked is called after each change of a key's state. It wakes the calls of waitCleanedUp,
-// and removes the key from s.keys if the session has nothing to remember of it.
+// changedLocked is called after each change of a key's state. It wakes the calls of waitCleanedUp.
+// It also removes the key from s.keys if the session has nothing to remember about the key.
 func (s *session) changedLocked(name string, k *key) {
 	switch {
 	case k.Urgent() && k.cleanedUp == nil:
@@ -238,8 +242,9 @@ func (s *session) changedLocked(name string, k *key) {
 	}
 }
 
-// waitCleanedUp waits until the state of a key is not urgent: until the cleaner has deleted the
-// key, or has read it and found nothing to delete. It waits no longer than grace.
+// waitCleanedUp waits until the key's cleaner has deleted the key, or has read it and found nothing
+// to delete. It waits no longer than grace. If the key does not have to be cleaned up, it returns
+// at once.
 func (s *session) waitCleanedUp(name string) {
 	s.mu.Lock()
 	var cleanedUp chan struct{}
@@ -258,8 +263,9 @@ func (s *session) waitCleanedUp(name string) {
 	}
 }
 
-// deleteVersion deletes a key if it still is the given version. So it may be repeated, and a
-// request that is applied late does not delete a later version.
+// deleteVersion deletes the key if it still has the version v. Because of this condition the
+// request may be repeated, and a request that a member applies late does not delete a later
+// version.
 func (s *session) deleteVersion(ctx context.Context, name string, v keystate.Version) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -275,10 +281,10 @@ func (s *session) deleteVersion(ctx context.Context, name string, v keystate.Ver
 	return nil
 }
 
-// versionOf returns the version of kv that a delete of the key has as its condition. If the value
+// versionOf returns the version of kv, which a delete of the key has as its condition. If the value
 // has this session's nonce, the version includes the mod revision: once another session on the
 // lease has put its own nonce on the key, the delete does nothing. For all other keys the create
-// revision suffices.
+// revision is enough.
 func (s *session) versionOf(kv *mvccpb.KeyValue) keystate.Version {
 	v := keystate.Version{Create: kv.GetCreateRevision()}
 	if strings.HasPrefix(string(kv.GetValue()), s.nonce) {

@@ -19,17 +19,19 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// contender is a session's place in the queue for a prefix. Each session has one key in the queue,
-// which is named by the session's lease. The queue is ordered by the create revisions of its keys.
-// The session of the first key has the lock or leads. The session of every other key waits for the
-// deletion of the key right before its own. All clients of a cluster must agree on this order.
+// contender is a session's place in the queue of a mutex or an election. The queue consists of all
+// keys with the prefix pfx, ordered by their create revisions. Each session has one key in the
+// queue, whose name ends with the ID of the session's lease. The session of the first key has the
+// lock or leads. The session of every other key waits for the deletion of the key right before its
+// own. All clients of a cluster must agree on this order.
 type contender struct {
 	s   *session
-	pfx string // with the slash that ends it
+	pfx string // the prefix of all keys of the queue, including the slash at its end
 	key string
 
-	// mark is what the values of the session's key begin with. For a mutex it is the session's
-	// nonce. For a candidate it is empty, because the value is the user's.
+	// mark is the text with which the value of the session's key begins. For a mutex it is the
+	// session's nonce, which proves which session has written the value. For a candidate of an
+	// election it is empty, because the user chooses the value.
 	mark string
 }
 
@@ -38,42 +40,47 @@ func newContender(s *Session, pfx string) contender {
 	return contender{s: s.session, pfx: pfx, key: fmt.Sprintf("%s%x", pfx, s.Lease())}
 }
 
-// The value of a mutex's key is the mark of a session, followed by isMade or isFound.
+// The value of a mutex's key is the mark of the session that has written the value, followed by
+// isMade or isFound.
 const (
-	isMade  = "/made"  // the session has created the key
+	isMade  = "/made"  // the session that has written the value has also created the key
 	isFound = "/found" // another session on the same lease has created the key
 )
 
 // position is the place of a contender's key in the queue, as one transaction has seen it.
 type position struct {
 	hdr     *pb.ResponseHeader
-	version keystate.Version // of the contender's key
-	ahead   string           // a key before it, in most cases the nearest; "" if there is none
-	found   *mvccpb.KeyValue // the contender's key; nil if the transaction has created it
+	version keystate.Version // the version of the contender's key
+	// ahead is the name of a key before the contender's key in the queue, in most cases the nearest
+	// one. It is "" if there is none.
+	ahead string
+	found *mvccpb.KeyValue // the contender's key; nil if the transaction has created it
 
 	incarnation *keystate.Incarnation // record of the contender's key; counts the calls that use it
 }
 
 func (p position) rev() int64 { return p.version.Create }
 
-// errOccupied is returned by tryEnter if the queue has keys of other contenders only.
+// errOccupied is returned by tryEnter if the queue has keys, but none of this contender.
 var errOccupied = errors.New("concurrency: there are other contenders")
 
-// enter puts the contender's key, or finds it if it exists, and becomes a user of it. It returns
-// the position of the key.
+// enter puts the contender's key at the end of the queue. If the key exists already, enter leaves
+// it in its place. In both cases the caller then counts as a user of the key, so that clean-up does
+// not delete the key. enter returns the position of the key.
 func (c contender) enter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.key), "=", 0)},
-		// The put makes the contender's key the last one of the queue. So the last two keys are
-		// that key and the one right before it.
+		// The put makes the contender's key the last one of the queue. So the last two keys are the
+		// contender's key and the key right before it.
 		[]clientv3.Op{c.putOp(val), clientv3.OpGet(c.pfx,
 			append(clientv3.WithLastCreate(), clientv3.WithLimit(2))...)},
 		c.getOwnAndFirst()))
 }
 
-// tryEnter puts the contender's key if the queue is empty. If the key exists already, tryEnter
-// finds it. In these two cases it becomes a user of the key and returns the position of the key.
-// Otherwise it puts nothing and returns errOccupied.
+// tryEnter puts the contender's key if the queue is empty. If the contender's key exists already,
+// tryEnter leaves it in its place. In both cases the caller then counts as a user of the key, so
+// that clean-up does not delete the key, and tryEnter returns the position of the key. If the queue
+// has only keys of other contenders, tryEnter puts nothing and returns errOccupied.
 func (c contender) tryEnter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.pfx), "=", 0).WithPrefix()},
@@ -90,12 +97,13 @@ func (c contender) getOwnAndFirst() []clientv3.Op {
 		clientv3.OpGet(c.pfx, clientv3.WithFirstCreate()...)}
 }
 
-// put runs txn, which puts the contender's key with the value val or finds it, and returns the
-// position of the key. If the key must not be used because it has to be deleted, put deletes it and
-// runs txn again.
+// put runs txn, which either puts the contender's key with the value val or finds the existing key.
+// It returns the position of the key. If the key must not be used, because this session has to
+// delete it, put deletes the key and runs txn again.
 //
-// If txn puts the key, its next operation must read the key back, with or without the key right
-// before it. If txn finds the key, its operations must be those of getOwnAndFirst.
+// The operations of txn after a successful comparison must be the put, followed by a get of the
+// key, which may also read the key right before it. The operations after a failed comparison must
+// be those of getOwnAndFirst.
 func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		c.s.update(c.key, (*keystate.State).Begin)
@@ -121,10 +129,10 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 	}
 }
 
-// tooLate returns the error of a put that has failed because this session has lost its lease. It
-// returns nil if the put has failed for another reason. If the cause of ctx is ErrSessionExpired,
-// another session may have ended: ctx may be the context of that session or of its lock. So tooLate
-// asks this session.
+// tooLate returns the error of a put that has failed because the contender's session has ended. It
+// returns nil if the put has failed for another reason. ErrSessionExpired as the cause of ctx does
+// not prove that this session has ended: the caller's context may come from another session, or
+// from a lock of another session. So tooLate also checks this session.
 func (c contender) tooLate(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), ErrSessionExpired) {
 		return c.s.over()
@@ -134,7 +142,7 @@ func (c contender) tooLate(ctx context.Context) error {
 
 // putMarked runs txn, and repeats it until the value of the key begins with the contender's mark.
 // It returns the position of the key. If putMarked fails, it records the end of the put in the
-// state of the key. Otherwise its caller has to do that.
+// state of the key. If it succeeds, its caller must record the end of the put.
 func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		sending, proof := retry.WithProof(ctx)
@@ -157,10 +165,11 @@ func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (
 	}
 }
 
-// putMark puts the contender's mark on a key that another session on the same lease has created. It
-// returns the position with the new version, or p as it is if the key is gone. The mark is needed
-// because the other session may be about to delete the key: its delete has the old version as a
-// condition, and does nothing once the mark is on the key.
+// putMark writes the contender's mark into a key that another session on the same lease has
+// created. It returns the position with the new version of the key, or p unchanged if the key is
+// gone. The mark protects the key from the other session, which may be about to delete it: the
+// other session's delete has the old version as a condition, and does nothing once the mark is
+// written.
 func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	resp, err := c.s.client.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(c.key), "=", p.rev())).
@@ -172,14 +181,15 @@ func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	return p, err
 }
 
-// failed returns the change of the key's state after a put of val that has failed with err. unsent
-// says that no request was sent. A put that was refused or not sent has no effect. All other puts
-// are uncertain, and clean-up looks for what they create, with two exceptions that are left to the
-// lease:
+// failed returns the function that records, in the state of the key, a put of val that has failed
+// with err. unsent says that no request was sent. A put that was refused or not sent has no effect.
+// Every other failed put is uncertain: a member may apply it later, so clean-up watches for the key
+// that it may create. In two cases clean-up does not do that, and the key stays until the lease
+// ends:
 //
-//   - The session is orphaned. Another session may use the key.
-//   - The key is a candidate's, and the session was given its lease. The value of the key would not
-//     prove that this session has created it.
+//   - The session is orphaned. Another session may have taken over the lease, and may use the key.
+//   - The key is a candidate's, and the session's lease was given by WithLease. The value of the
+//     key would not prove that this session has created it.
 func (c contender) failed(err error, val string, unsent bool) func(*keystate.State) {
 	noEffect := unsent || errors.Is(err, errOccupied) || classify.IsRefusal(err)
 	return func(k *keystate.State) {
@@ -213,8 +223,8 @@ func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (position, erro
 	return p, err
 }
 
-// readOwnAndFirst returns the contender's position from the response to getOwnAndFirst. It returns
-// errOccupied if the contender's key does not exist.
+// readOwnAndFirst returns the position of the contender's key from the response to the operations
+// of getOwnAndFirst. It returns errOccupied if the contender's key does not exist.
 func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error) {
 	own, first, err := c.readOwnAndOther(resp)
 	switch {
@@ -232,8 +242,9 @@ func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error)
 	return position{hdr: resp.Header, version: c.s.versionOf(own), ahead: first, found: own}, nil
 }
 
-// readOwnAndOther returns two results from the response to two gets: the contender's key, or nil if
-// it does not exist, and the name of another key in the queue, or "" if there is none.
+// readOwnAndOther reads the response to a get of the contender's key and a get of another key in
+// the queue. own is the contender's key, or nil if it does not exist. other is the name of the
+// other key, or "" if there is none.
 func (c contender) readOwnAndOther(
 	resp *clientv3.TxnResponse,
 ) (own *mvccpb.KeyValue, other string, err error) {
@@ -251,7 +262,8 @@ func (c contender) readOwnAndOther(
 }
 
 // nameInQueue returns the name of the first of kvs, or "" if kvs is empty. It returns an error if
-// that key is not in the queue, because such an answer must not make a lock seem free.
+// this name does not have the prefix of the queue: such a response is malformed, and must not make
+// a lock seem free.
 func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
 	switch {
 	case len(kvs) == 0:
@@ -262,17 +274,17 @@ func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
 	return string(kvs[0].Key), nil
 }
 
-// abandon ends the use of the key of p. If the key has no other users, it is deleted, and abandon
-// waits up to grace for that. If the cluster does not answer in time, the deletion goes on in the
-// background.
+// abandon ends the caller's use of the key of p. If this session has created the key and no other
+// call uses it, the key is deleted. abandon waits until the key is deleted, but no longer than
+// grace. After that the deletion goes on in the background.
 func (c contender) abandon(p position) {
 	c.s.update(c.key, func(k *keystate.State) { k.Release(p.incarnation) })
 	c.s.waitCleanedUp(c.key)
 }
 
 // waitForTurn waits until the contender is first in the queue, and returns its position. One
-// transaction has seen that position: the contender's key existed, and no key was before it. Events
-// alone never end the wait successfully, they only make the contender look again.
+// transaction has seen that the contender's key existed and that no key was before it. A watch
+// event alone never ends the wait successfully: it only makes the contender read the keys again.
 func (c contender) waitForTurn(ctx context.Context, p position) (position, error) {
 	if p.ahead == "" {
 		return p, nil
@@ -282,7 +294,9 @@ func (c contender) waitForTurn(ctx context.Context, p position) (position, error
 	w := &waiter{c: c, ctx: clientv3.WithRequireLeader(ctx), at: p}
 	first := w.changed
 	if p.found != nil {
-		first = nil // p.ahead is the first key of the queue; look finds the key to wait for
+		// p.ahead is the first key of the queue. It need not be the key right before the
+		// contender's, which is the key to watch. So begin with look, which reads that key.
+		first = nil
 	}
 	err := await.Loop(ctx, first, w.look, func(err error) bool {
 		return errors.Is(err, ErrSessionExpired) || classify.IsHalt(ctx, err)
@@ -290,21 +304,21 @@ func (c contender) waitForTurn(ctx context.Context, p position) (position, error
 	return w.at, err
 }
 
-// waiter watches two keys for a contender that waits for its turn. The first is the key right
-// before the contender's: when it is deleted, it may be the contender's turn. The second is the
+// waiter watches two keys for a contender that waits in the queue. The first is the key right
+// before the contender's key: when it is deleted, the contender may be first. The second is the
 // contender's own key: its deletion shows that the session's lease has ended, before a renewal of
-// the lease could show it.
+// the lease could show that.
 type waiter struct {
 	c       contender
-	ctx     context.Context // of the watch of the contender's own key
-	own     clientv3.WatchChan
-	ownGone bool
-	at      position
+	ctx     context.Context    // the context of the watch own
+	own     clientv3.WatchChan // the watch of the contender's own key, or nil
+	ownGone bool               // the watch has reported that the contender's own key was deleted
+	at      position           // the contender's position, as it was read last
 }
 
 // look reads the contender's key and the key right before it, and updates the contender's position.
-// It returns the Change to wait for, or nil if the contender is first. It returns ErrSessionExpired
-// if the contender's key is gone.
+// It returns the function that waits for a change of these keys, or nil if the contender is first.
+// It returns ErrSessionExpired if the contender's key is gone.
 func (w *waiter) look(ctx context.Context) (await.Change, error) {
 	if w.ownGone {
 		return nil, ErrSessionExpired
@@ -329,8 +343,8 @@ func (w *waiter) look(ctx context.Context) (await.Change, error) {
 	return w.changed, nil
 }
 
-// changed waits until one of the two keys is deleted, and then returns true. It returns false if a
-// watch ends first.
+// changed waits until the contender's key or the key right before it is deleted, and then returns
+// true. It returns false if a watch ends first.
 func (w *waiter) changed(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
@@ -362,8 +376,8 @@ func (w *waiter) changed(ctx context.Context) bool {
 	}
 }
 
-// deleted waits until a key is deleted after the revision rev, and then returns true. It returns
-// false if the watch ends first.
+// deleted waits until the key is deleted at a revision greater than rev, and then returns true. It
+// returns false if the watch ends first.
 func (s *session) deleted(ctx context.Context, key string, rev int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()

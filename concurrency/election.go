@@ -13,15 +13,17 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/keystate"
 )
 
-// Election chooses one leader among the sessions that campaign, in the order in which they came.
-// Each candidate has a value, which it may change and every client may observe.
+// Election chooses one leader among the sessions that campaign, in the order in which they became
+// candidates. Each candidate has a value, which it may change and which every client may observe.
 //
-// It is an election between sessions: all elections of one session with one prefix are one
-// candidate, with one key. As with locks, a leader that is suspended or cut off can lose the
-// leadership without noticing, and another candidate then leads. So a leader's writes belong in a
-// transaction with the condition that the create revision of Key is Rev. Rev is a fencing token.
+// An Election is between sessions, not between goroutines: all Elections that one session makes
+// with the same prefix are one candidate, with one key. A leader that is suspended or cut off can
+// lose the leadership without noticing, and another candidate then leads. So a leader's writes
+// belong in a transaction with the condition that the create revision of the key that
+// [Election.Key] returns is [Election.Rev]. Rev is also a fencing token for writes to other
+// systems.
 //
-// The methods are safe for concurrent use. A copy of an Election shares its state.
+// The methods are safe for concurrent use. A copy of an Election shares the state of the original.
 type Election struct {
 	contender      // read-only after NewElection
 	*electionState // nil in the zero Election, which cannot be used to campaign
@@ -36,24 +38,25 @@ type electionState struct {
 	candidacy candidacy
 }
 
-// candidacy is the session's key in the queue of an election. With this key the session waits, or
-// leads.
+// candidacy describes the session's key in the queue of an election. The session waits or leads by
+// this key.
 type candidacy struct {
 	key string // "" if the session is no candidate
 	rev int64  // create revision of key
 
-	incarnation *keystate.Incarnation // the record of the key; nil after ResumeElection
+	incarnation *keystate.Incarnation // counts the calls that use the key; nil after ResumeElection
 }
 
-// NewElection returns an election among the keys that begin with pfx and a slash. It sends nothing.
-// The key of the session's candidate is pfx, a slash, and the lease in hexadecimal.
+// NewElection returns an election among the keys that begin with pfx and a slash. It sends no
+// request. The name of the session's key is pfx, a slash, and the ID of the session's lease in
+// hexadecimal.
 func NewElection(s *Session, pfx string) *Election {
 	return &Election{contender: newContender(s, pfx), electionState: &electionState{}}
 }
 
 // ResumeElection returns an election in which the session is already the leader, for instance after
-// a restart. leaderKey and leaderRev are what Key and Rev of the earlier Election returned. s is a
-// session that was made [WithLease] of the earlier session's lease.
+// a restart. leaderKey and leaderRev are what Key and Rev of the earlier Election returned. s must
+// be made with the option [WithLease] and the lease of the earlier session.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	e := NewElection(s, pfx)
 	e.candidacy = candidacy{key: leaderKey, rev: leaderRev}
@@ -61,14 +64,15 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 }
 
 // Campaign makes the session a candidate with the value val, and waits until the session leads. It
-// also returns when ctx, the session or the client ends. If it returns nil, the session's key
-// existed and was the first. A session that is a candidate already keeps its key and changes its
-// value.
+// also returns when ctx, the session or the client ends. If it returns nil, the session's key was
+// the first in the queue. A session that is a candidate already keeps its key, which gets the value
+// val.
 //
-// Errors: the context's; [ErrSessionExpired], also if Resign or another client has deleted the key;
-// any error of the first request; those errors of [clientv3.KV] that a later attempt cannot clear.
-// After an error the session is no candidate, unless it was one before the call. Its key is
-// deleted, if necessary in the background, as after a failed [Mutex.Lock].
+// Errors: the error of ctx; [ErrSessionExpired], also if Resign or another client has deleted the
+// key; any error of the first request; after that, only those errors of [clientv3.KV] that a later
+// attempt cannot clear. After an error the session is no candidate and its key is deleted, if
+// necessary in the background, as after a failed [Mutex.Lock]. A session that was a candidate
+// before the call stays one.
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if err := cmp.Or(ctx.Err(), e.s.over()); err != nil {
 		return err
@@ -90,10 +94,10 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	return nil
 }
 
-// stand records the candidacy of p, so that Resign can end it, unless a candidacy with a newer key
-// is recorded. It reports whether a candidacy with the key of p or a newer key was recorded before.
-// All calls of Campaign with one key count as one user of the key, so stand releases each further
-// use.
+// stand records the candidacy by the key of p, so that Resign can end it. If a candidacy by a newer
+// key is recorded already, that record stays. stand reports whether a candidacy by the key of p or
+// by a newer key was recorded before. All calls of Campaign by one key count together as one user
+// of the key, so stand ends each additional use.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -111,7 +115,8 @@ func (e *Election) stand(p position) (before bool) {
 	return before
 }
 
-// win waits until the candidate leads, with val as its value.
+// win gives the candidate's key the value val, if it has another value, and waits until the
+// candidate leads.
 func (e *Election) win(ctx context.Context, p position, val string) error {
 	if p.found != nil && string(p.found.Value) != val {
 		if err := e.proclaim(ctx, candidacy{key: e.key, rev: p.rev()}, val); err != nil {
@@ -128,8 +133,8 @@ func (e *Election) win(ctx context.Context, p position, val string) error {
 	return err
 }
 
-// forget removes the candidacy whose key was created at rev, because it has ended. Rev goes on
-// returning rev.
+// forget removes the record of the candidacy whose key was created at the revision rev, because it
+// has ended. Election.Rev still returns rev.
 func (e *Election) forget(rev int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -138,9 +143,10 @@ func (e *Election) forget(rev int64) {
 	}
 }
 
-// Proclaim changes the value of the session's candidacy, whether it leads or waits, without a new
-// election. Errors: [ErrElectionNotLeader] if the session is no candidate, or its key is gone;
-// those of [clientv3.KV], after which the value may have changed and the candidacy goes on.
+// Proclaim changes the value of the session's candidate without a new election. The session may be
+// leading or waiting. Errors: [ErrElectionNotLeader] if the session is no candidate, or its key is
+// gone; those of [clientv3.KV]. After an error of [clientv3.KV] the value may have changed, and the
+// session stays a candidate.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
 	held := e.current()
 	if held.key == "" {
@@ -181,12 +187,13 @@ func (e *Election) ended(held candidacy) {
 }
 
 // Resign ends the session's candidacy. If the session leads, the next candidate then leads. Resign
-// deletes the key of this candidacy, and no other. It returns nil if there is no candidacy, or if
-// the key is gone. Errors are those of [clientv3.KV].
+// deletes the key of this candidacy, but no key that was created later under the same name. It
+// returns nil if the session is no candidate, or if the key is gone. Errors are those of
+// [clientv3.KV].
 //
-// After an error, also the error of a context that has ended, the key is deleted in the background.
-// That is repeated until it has succeeded or the session's TTL has passed. Key and Rev keep their
-// values, and Resign may be called again to wait for the deletion.
+// After an error, even that of a context that has ended, the session repeats the deletion in the
+// background until it succeeds, or until one TTL after the end of the session. Key and Rev keep
+// their values, and Resign may be called again to wait for the deletion.
 func (e *Election) Resign(ctx context.Context) (err error) {
 	held := e.current()
 	if held.key == "" {
@@ -207,8 +214,9 @@ func (e *Election) Resign(ctx context.Context) (err error) {
 	return nil
 }
 
-// Leader returns the key and value of the current leader, as the first of Kvs. It is a linearizable
-// read. Errors: [ErrElectionNoLeader] if there are no candidates, and those of [clientv3.KV].
+// Leader returns the key and value of the current leader, as the first of the response's Kvs. It is
+// a linearizable read. Errors: [ErrElectionNoLeader] if there are no candidates, and those of
+// [clientv3.KV].
 func (e *Election) Leader(ctx context.Context) (*clientv3.GetResponse, error) {
 	if e.s == nil {
 		return nil, ErrElectionNoLeader
@@ -232,15 +240,15 @@ func (e *Election) current() candidacy {
 	return e.candidacy
 }
 
-// Key returns the key of the session's candidacy, or "" if it is no candidate.
+// Key returns the key of the session's candidacy, or "" if the session is no candidate.
 func (e *Election) Key() string { return e.current().key }
 
 // Rev returns the create revision of the key of the session's last candidacy, and 0 before the
-// first candidacy. It is a fencing token: each later leader has a greater one.
+// first candidacy. It is a fencing token: each later leader has a greater revision.
 func (e *Election) Rev() int64 { return e.current().rev }
 
-// Header returns the header of the response to the last successful Campaign, Proclaim or
-// Resign, or nil. It must not be changed.
+// Header returns the header of the response to the last successful Campaign, Proclaim or Resign, or
+// nil. The caller must not change it.
 func (e *Election) Header() *pb.ResponseHeader {
 	if e.electionState == nil {
 		return nil

@@ -4,22 +4,24 @@ import "errors"
 
 // Errors of elections.
 var (
-	// ErrElectionNoLeader is returned by Leader if there are no candidates.
+	// ErrElectionNoLeader is returned by [Election.Leader] if there are no candidates.
 	ErrElectionNoLeader = errors.New("election: no leader")
 
-	// ErrElectionNotLeader is returned by Proclaim if the session is no candidate.
+	// ErrElectionNotLeader is returned by [Election.Proclaim] if the session is no candidate, or if
+	// the candidate's key is gone.
 	ErrElectionNotLeader = errors.New("election: not leader")
 )
 
 // Errors of locks.
 var (
-	// ErrLockReleased is returned by Unlock of a mutex that is not locked.
+	// ErrLockReleased is returned by [Mutex.Unlock] if the mutex is not locked.
 	ErrLockReleased = errors.New("mutex: lock has already been released")
 
-	// ErrLocked is returned by TryLock if another session has the lock.
+	// ErrLocked is returned by [Mutex.TryLock] if another session has the lock or waits for it.
 	ErrLocked = errors.New("mutex: Locked by another session")
 
-	// ErrSessionExpired is returned by calls whose session has expired or was closed, and by calls
-	// whose key was deleted while they were waiting.
+	// ErrSessionExpired is returned by calls whose session was closed before or ends while they
+	// run, and by calls whose key is deleted while they wait. A call that begins after the
+	// session's lease has expired returns rpctypes.ErrLeaseNotFound instead.
 	ErrSessionExpired = errors.New("mutex: session is expired")
 )

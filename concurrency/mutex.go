@@ -19,23 +19,25 @@ import (
 // Mutex is a lock that at most one session holds at a time. Sessions get it in the order in which
 // they asked for it.
 //
-// It is a lock between sessions: all mutexes of one session with one prefix share one key. A second
-// Lock by any of them succeeds at once, and the first Unlock releases the lock for all. Goroutines
-// that are to exclude each other need sessions of their own, or a sync.Mutex around this one.
+// A Mutex is a lock between sessions, not between goroutines: all mutexes that one session makes
+// with the same prefix share one key. While one of them is locked, Lock of any of them succeeds at
+// once, and the first Unlock releases the lock for all of them. Goroutines that must exclude each
+// other need a session each, or a sync.Mutex in addition.
 //
 // # What a holder can rely on
 //
 // A lease can expire while its holder is suspended or cut off, and then another session gets the
 // lock. There are three ways to protect against that, from the safest to the least safe:
 //
-//   - Write to this cluster in transactions with the condition [Mutex.IsOwner]. They are not
-//     applied once the lock is lost.
-//   - Send the fencing token [Mutex.Rev] with writes to other systems. It grows from holder to
-//     holder, so such a system can refuse tokens lower than the highest that it has seen.
-//   - Stop all other work when [Mutex.Ctx] ends. It ends as soon as the client knows that the lock
-//     may be lost.
+//   - Write to this cluster in transactions with the condition [Mutex.IsOwner]. The server does not
+//     apply them once the lock is lost.
+//   - Send the fencing token [Mutex.Rev] with writes to other systems. Each later holder has a
+//     greater token. So the other system can refuse every write whose token is lower than the
+//     highest that it has seen.
+//   - Stop all other work when the context [Mutex.Ctx] ends. That context ends as soon as the
+//     client knows that the lock may be lost.
 //
-// The methods are safe for concurrent use. A copy of a Mutex shares its state.
+// The methods are safe for concurrent use. A copy of a Mutex shares the state of the original.
 type Mutex struct {
 	contender   // read-only after NewMutex
 	*mutexState // nil in the zero Mutex, which cannot be locked
@@ -52,17 +54,18 @@ type mutexState struct {
 
 // acquisition records that the session has acquired the lock.
 type acquisition struct {
-	key      *keystate.Incarnation // record of the mutex's key
+	key      *keystate.Incarnation // record of the key by which the session holds the lock
 	since    int64                 // a revision at which the session held the lock
-	released bool                  // an Unlock has begun
+	released bool                  // Unlock has been called for this acquisition
 
-	// nil until Mutex.Ctx is called
+	// ctx is the context that Mutex.Ctx returns, and end ends it. Both are nil until Mutex.Ctx is
+	// called.
 	ctx context.Context
 	end context.CancelCauseFunc
 }
 
-// NewMutex returns a mutex for the keys that begin with pfx and a slash. It sends nothing. The
-// session's key is named pfx, a slash, and the lease in hexadecimal.
+// NewMutex returns a mutex for the keys that begin with pfx and a slash. It sends no request. The
+// name of the session's key is pfx, a slash, and the ID of the session's lease in hexadecimal.
 func NewMutex(s *Session, pfx string) *Mutex {
 	c := newContender(s, pfx)
 	if c.s != nil {
@@ -71,25 +74,27 @@ func NewMutex(s *Session, pfx string) *Mutex {
 	return &Mutex{contender: c, mutexState: &mutexState{}}
 }
 
-// Lock waits until the session has the lock, or ctx, the session or the client ends. It returns
-// within a round trip of the server's notice that the session has expired, or that another client
-// has deleted its key.
+// Lock acquires the lock. It blocks until the session has the lock, or until ctx, the session or
+// the client ends. If the session expires, or another client deletes the session's key, Lock
+// returns within one round trip after the server has reported that.
 //
-// Errors: the context's; [ErrSessionExpired]; any error of the first request; those errors of
-// [clientv3.KV] that a later attempt cannot clear, such as rpctypes.ErrPermissionDenied. While Lock
-// waits for its turn, it goes on if members are unavailable.
+// Errors: the error of ctx; [ErrSessionExpired]; any error of the first request; after that, only
+// those errors of [clientv3.KV] that a later attempt cannot clear, such as
+// rpctypes.ErrPermissionDenied. So a Lock that waits in the queue goes on waiting when members are
+// unavailable.
 //
-// After an error the session's key is deleted. If the cluster cannot be reached, clean-up goes on
-// in the background until the key is deleted or the session's TTL has passed. It also deletes a key
-// that a member puts only later, because the value of the key proves that this session has created
-// it. A key that another session on the same lease has created or uses is not deleted.
+// After an error the session's key is deleted. If the cluster cannot be reached, the session
+// repeats the deletion in the background until the key is deleted, or until one TTL after the end
+// of the session. The session also deletes the key if a member applies the put only later: the
+// value of the key proves that this session has created it. The key is not deleted if another call
+// of the session uses it, or if another session on the same lease has created or uses it.
 //
-// If the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session ends. If one
-// goroutine waits for the lock and another goroutine of the session calls Unlock, the waiting
-// goroutine puts a new key at the end of the queue.
+// If the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session ends. All
+// goroutines of a session share its key. So if another goroutine calls Unlock while Lock waits, the
+// key is deleted, and Lock puts a new key at the end of the queue.
 //
-// An uncontended Lock costs one request. A Lock that has to wait needs one event and one request
-// from the moment at which the lock is free.
+// An uncontended Lock costs one request. When the lock becomes free, a Lock that waits acquires it
+// after one watch event and one request.
 func (m *Mutex) Lock(ctx context.Context) error {
 	return m.acquire(ctx, func(ctx context.Context) (position, error) {
 		for {
@@ -110,15 +115,17 @@ func (m *Mutex) Lock(ctx context.Context) error {
 	})
 }
 
-// wasReleased reports whether the session lives and an Unlock by another goroutine has deleted the
-// key of p. A call that was waiting with this key has to wait with a new key.
+// wasReleased reports whether the session lives and an Unlock by another goroutine of the session
+// has deleted the key of p. The caller, which was waiting with this key, must then wait with a new
+// key.
 func (m *Mutex) wasReleased(p position) (released bool) {
 	m.s.update(m.key, func(*keystate.State) { released = p.incarnation.Ended() })
 	return released && m.s.over() == nil
 }
 
-// TryLock takes the lock if no session has it or waits for it. It does not wait: it is one request,
-// and puts no key if the lock is taken. Errors: [ErrLocked], and those of Lock.
+// TryLock takes the lock if no other session has it or waits for it. It does not wait for the lock.
+// It sends one transaction, which puts no key if the lock is taken. Errors: [ErrLocked] if another
+// session has the lock or waits for it, and the errors of [Mutex.Lock].
 func (m *Mutex) TryLock(ctx context.Context) error {
 	return m.acquire(ctx, func(ctx context.Context) (position, error) {
 		p, err := m.tryEnter(ctx, m.mark+isMade)
@@ -126,7 +133,8 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 		case errors.Is(err, errOccupied):
 			return position{}, ErrLocked
 		case err == nil && p.ahead != "":
-			// Another call waits with the key: one of this session, or of a session on its lease.
+			// The session's key existed before, and is not the first of the queue. So another call
+			// waits with this key: a call of this session, or of a session on the same lease.
 			m.abandon(p)
 			return position{}, ErrLocked
 		}
@@ -135,7 +143,7 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 }
 
 // acquire is the common part of Lock and TryLock. It calls enter, which returns the position of the
-// session's key once the session has the lock, and records the acquisition.
+// session's key in the queue once the session has the lock. Then it records the acquisition.
 func (m *Mutex) acquire(
 	ctx context.Context, enter func(context.Context) (position, error),
 ) error {
@@ -152,9 +160,10 @@ func (m *Mutex) acquire(
 	return nil
 }
 
-// acquired records an acquisition, unless an acquisition with the key of p or a newer key is
-// recorded. All goroutines that have locked the mutex count as one user of its key, so acquired
-// releases each further use.
+// acquired records that the session has acquired the lock by the key of p. If the lock was already
+// acquired by this key or by a newer key, the earlier record stays. All goroutines that have locked
+// the mutex count together as one user of the key, so acquired then ends the additional use by this
+// call.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -170,14 +179,14 @@ func (m *Mutex) acquired(p position) {
 	m.held = &acquisition{key: p.incarnation, since: p.hdr.GetRevision()}
 }
 
-// Unlock releases the lock: it deletes the key of this acquisition, and no other. It blocks until
-// the key is deleted or ctx ends. It returns nil if the session has expired or the key is gone,
-// because the lock is released then.
+// Unlock releases the lock. It deletes the key by which the lock was acquired, but no key that was
+// created later under the same name. It blocks until the key is deleted or ctx ends. If the session
+// has expired or the key is gone, the lock is already released, and Unlock returns nil.
 //
-// After an error the lock counts as released for the holder. The key is deleted in the background:
-// that is repeated until it has succeeded or the session's TTL has passed. Unlock may be called
-// again to wait for the deletion. Errors: [ErrLockReleased] if the mutex is not locked or was
-// released before; those of [clientv3.KV].
+// After an error the holder must treat the lock as released. The session repeats the deletion in
+// the background until it succeeds, or until one TTL after the end of the session. Unlock may be
+// called again to wait for the deletion. Errors: [ErrLockReleased] if the mutex is not locked or
+// was unlocked before; those of [clientv3.KV].
 func (m *Mutex) Unlock(ctx context.Context) error {
 	if m.mutexState == nil {
 		return ErrLockReleased
@@ -210,8 +219,9 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	return nil
 }
 
-// IsOwner returns a condition for transactions. It is true as long as the lock is held by this
-// acquisition. If the mutex was never locked, or was released, the condition is never true.
+// IsOwner returns a condition for transactions: the key by which the mutex was locked still exists.
+// So the condition is true while the session holds the lock, and false once the lock is lost. If
+// the mutex was never locked, or was unlocked, the condition is never true.
 func (m *Mutex) IsOwner() clientv3.Cmp {
 	const none = -1 // a create revision that no key has
 	return clientv3.Compare(clientv3.CreateRevision(m.key), "=", cmp.Or(m.Rev(), none))
@@ -226,7 +236,7 @@ func (m *Mutex) Key() string {
 }
 
 // Rev returns the create revision of the session's key while the lock is held, and otherwise 0. It
-// is a fencing token: each later holder has a greater one.
+// is a fencing token: each later holder of the lock has a greater revision.
 func (m *Mutex) Rev() int64 {
 	if m.mutexState == nil {
 		return 0
@@ -239,8 +249,9 @@ func (m *Mutex) Rev() int64 {
 	return m.held.key.Create
 }
 
-// Header returns the header of the response in which the last Lock or TryLock saw that the session
-// had the lock. It returns nil if the mutex was never locked. The header must not be changed.
+// Header returns the header of the response that showed the last successful Lock or TryLock that
+// the session had the lock. It returns nil if the mutex was never locked. The caller must not
+// change the header.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	if m.mutexState == nil {
 		return nil
@@ -249,11 +260,11 @@ func (m *Mutex) Header() *pb.ResponseHeader {
 }
 
 // Ctx returns a context that ends as soon as the lock may be lost: when Unlock is called, when the
-// session ends, and when another client has deleted the key. It is a child of the session's
-// context. If the lock is not held, Ctx returns a context that has ended. context.Cause returns the
-// reason.
+// session ends, and when another client has deleted the session's key. It is a child of the
+// session's context. If the lock is not held, Ctx returns a context that has already ended.
+// context.Cause returns the reason why the context has ended.
 //
-// The first call after an acquisition starts a watch of the key, which costs a request.
+// The first call of Ctx after an acquisition starts a watch of the key, which costs a request.
 func (m *Mutex) Ctx() context.Context {
 	if m.mutexState == nil || m.s == nil {
 		ctx, end := context.WithCancelCause(zero.ctx)
@@ -275,15 +286,16 @@ func (m *Mutex) Ctx() context.Context {
 	return held.ctx
 }
 
-// lost ends the context of the acquisition with a cause, if Ctx has made the context. a may be nil.
+// lost ends the context that Mutex.Ctx has made for the acquisition, with the given cause. It does
+// nothing if Ctx was not called or if a is nil.
 func (a *acquisition) lost(cause error) {
 	if a != nil && a.end != nil {
 		a.end(cause)
 	}
 }
 
-// guard waits until the key of an acquisition is gone, and then ends the context of the
-// acquisition. It also returns when that context has ended for another reason.
+// guard waits until the key of the acquisition is gone, and then ends the context that Mutex.Ctx
+// has returned. It also returns when that context has ended for another reason.
 func (m *Mutex) guard(a *acquisition) {
 	since, deleted := a.since, false
 	changed := func(ctx context.Context) bool {
@@ -311,8 +323,9 @@ func (m *Mutex) guard(a *acquisition) {
 }
 
 // NewLocker returns a [Mutex] as a sync.Locker. Its Lock waits until the lock is acquired, or the
-// session or the client ends. Its Unlock waits until the lock is released, or the client ends. If
-// the Mutex's method returns an error, they panic with it: a Locker has no other way to report it.
+// session or the client ends. Its Unlock waits until the lock is released, or the client ends. Both
+// panic with the error of the Mutex's method if there is one, because a sync.Locker has no other
+// way to report an error.
 func NewLocker(s *Session, pfx string) sync.Locker { return locker{NewMutex(s, pfx)} }
 
 type locker struct{ *Mutex }

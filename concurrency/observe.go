@@ -15,13 +15,13 @@ import (
 // the leader proclaims. Each report is a response whose first key-value pair is the leader's. The
 // leader is the candidate whose key was created first. No value is reported twice, and values are
 // reported in the order in which they were proclaimed. Observe may leave out a leader that comes
-// and goes while it reads who leads, and values that were proclaimed while it had no connection. It
+// and goes between two of its reads, and values that were proclaimed while it had no connection. It
 // never leaves out the latest value.
 //
 // The channel is not buffered. Observe waits for a slow reader, which then gets the values that
-// were proclaimed in between, in order, as far as a watch keeps them. The channel is closed when
-// ctx or the client ends, and when the server refuses to answer. A reader that stops reading must
-// cancel ctx. Observe needs no lease, so it goes on when the session ends.
+// were proclaimed in the meantime, in order, except those whose revisions have been compacted. The
+// channel is closed when ctx or the client ends, and when the server refuses to answer. A reader
+// that stops reading must cancel ctx. Observe needs no lease, so it goes on when the session ends.
 func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 	ch := make(chan *clientv3.GetResponse)
 	if e.s == nil {
@@ -29,25 +29,26 @@ func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 		return ch
 	}
 	o := &observer{client: e.s.client, pfx: e.pfx, ch: ch}
-	// Ends with ctx or the client, and then closes the channel, for which the reader waits.
+	// The goroutine ends with ctx or the client. It then closes the channel, for which the reader
+	// waits.
 	go o.run(ctx)
 	return ch
 }
 
-// observer serves one call of Observe. It alone sends on the channel and closes it.
+// observer serves one call of Observe. Only its goroutine sends on the channel and closes it.
 type observer struct {
 	client *clientv3.Client
 	pfx    string
 	ch     chan<- *clientv3.GetResponse
 
-	// the revisions of the key that was reported last
+	// createRev and modRev are the revisions of the key that was reported last.
 	createRev int64
 	modRev    int64
 }
 
-// run reads who leads and reports it, then watches for changes, and starts over. It returns when
-// ctx or the client ends, or when the server refuses to answer. It watches the leader's key, or the
-// whole prefix if there are no candidates.
+// run reads who leads, reports the leader, watches for changes, and then starts over. It watches
+// the leader's key, or the whole prefix if there are no candidates. It returns when ctx or the
+// client ends, or when the server refuses to answer.
 func (o *observer) run(ctx context.Context) {
 	defer close(o.ch)
 	ctx, release := await.Join(ctx, o.client.Ctx())
@@ -70,8 +71,8 @@ func (o *observer) run(ctx context.Context) {
 }
 
 // watch reports the values that the leader proclaims at the revision from or later, and returns
-// true when the leader's key is deleted. If leader is nil, it returns true when there is a
-// candidate. It returns false if the watch ends first.
+// true when the leader's key is deleted. If leader is nil, watch reports nothing and returns true
+// when a candidate appears. It returns false if the watch of the server ends first.
 func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
@@ -90,8 +91,8 @@ func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int6
 	return false
 }
 
-// report sends the leader's key to the reader, unless its value was reported before or ctx ends
-// first.
+// report sends the leader's key and value to the reader of the channel. It sends nothing if this
+// value was reported before, or if ctx ends first.
 func (o *observer) report(ctx context.Context, hdr *pb.ResponseHeader, kv *mvccpb.KeyValue) {
 	createRev, modRev := kv.GetCreateRevision(), kv.GetModRevision()
 	if createRev == o.createRev && modRev <= o.modRev {

@@ -21,20 +21,22 @@ import (
 const (
 	defaultTTL = 60 // seconds
 
-	// requestTimeout bounds one attempt of a request that has no caller's context. A member that
-	// does not answer delays such a request only for this long.
+	// requestTimeout limits each attempt of a request that the session makes by itself, without a
+	// caller's context. So a member that does not answer delays such a request for no longer than
+	// this.
 	requestTimeout = 5 * time.Second
 )
 
 var (
-	// errOrphaned is the cause with which the context of an orphaned session ends.
+	// errOrphaned is the cause with which the session's context ends when Session.Orphan is called.
 	errOrphaned = errors.New("concurrency: the session is orphaned")
 
-	// errClosed is the cause with which the context of a closed session ends.
+	// errClosed is the cause with which the session's context ends when Session.Close is called.
 	errClosed = fmt.Errorf("%w: closed", ErrSessionExpired)
 
-	// errNotKept is the reason why a session has expired, if the program has replaced the client's
-	// Lease by one that does not report the reason.
+	// errNotKept is reported as the reason why a session has expired if the lease's own reason is
+	// unknown. This happens if the program has replaced the client's Lease by one that reports no
+	// reason.
 	errNotKept = errors.New("concurrency: the lease is no longer kept alive")
 )
 
@@ -44,11 +46,12 @@ var (
 //
 // A session ends when it is closed or orphaned, when its context or its client ends, and when it
 // expires. It expires when the lease was revoked or is unknown to the server, or when no renewal
-// was answered for a whole TTL. Calls that wait for the session then return, unless it is orphaned.
+// was answered for a whole TTL. When a session ends, calls that are made for it and still wait
+// return an error. Only if the session is orphaned do they go on.
 //
-// The caller closes a session, or calls Orphan to leave its lease to expire. A copy of a Session
-// shares its state. The methods of the zero Session do nothing, its Done returns nil, and locks and
-// elections on it fail with [ErrSessionExpired].
+// The caller must call Close, or Orphan if the lease is to live on until it expires. A copy of a
+// Session shares the state of the original. The methods of the zero Session do nothing, its Done
+// returns nil, and locks and elections on it fail with [ErrSessionExpired].
 type Session struct{ *session }
 
 // session is the state that all copies of a Session share.
@@ -58,22 +61,22 @@ type session struct {
 	lease   clientv3.LeaseID
 	ttl     time.Duration
 	granted bool            // NewSession granted the lease; false if WithLease gave it
-	nonce   string          // what the values of its mutexes' keys begin with
-	base    context.Context // has the values of the session's context, but never ends
+	nonce   string          // a random text with which the values of its mutexes' keys begin
+	base    context.Context // has the values of ctx, but never ends
 	ctx     context.Context
-	end     context.CancelCauseFunc // of ctx
+	end     context.CancelCauseFunc // ends ctx
 
 	// own synchronisation
 	closing    chan struct{} // holds a token while Close runs
 	revoked    atomic.Bool
-	background sync.WaitGroup // added to only with mu held and closed unset
+	background sync.WaitGroup // counts goroutines; Go is called only with mu held and closed unset
 
 	// guarded by mu
 	mu          sync.Mutex
 	closed      bool
-	cleanUpCtx  context.Context // nil until a key has to be cleaned up
-	stopCleanUp context.CancelFunc
-	keys        map[string]*key // by name
+	cleanUpCtx  context.Context    // context of the cleaners; nil until a key has to be cleaned up
+	stopCleanUp context.CancelFunc // ends cleanUpCtx
+	keys        map[string]*key    // the keys that the session has to remember, by name
 }
 
 type sessionOptions struct {
@@ -100,18 +103,20 @@ func WithTTL(ttl int) SessionOption {
 }
 
 // WithLease makes the session keep an existing lease alive instead of granting one. An example is
-// the lease of a session that was orphaned by an earlier process. NewSession does not check the
-// lease: a session on a lease that does not exist expires soon.
+// the lease of a session that an earlier process has orphaned. NewSession does not check that the
+// lease exists: if it does not, the session expires soon.
 //
-// Sessions on one lease share their keys, and are one contender for locks and elections. Waits that
-// are bounded by the session's TTL, as in Close, use the TTL of [WithTTL], not that of the lease.
+// Sessions on the same lease share their keys, and are one contender for locks and elections. Waits
+// that are limited by the session's TTL, as in Close, use the TTL of [WithTTL], not that of the
+// lease.
 func WithLease(leaseID clientv3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.lease = leaseID }
 }
 
-// WithContext sets the context in which the lease is granted and kept alive. The session ends with
-// ctx, and its Ctx returns a child of ctx. The default is the client's context, so that the session
-// ends with the client. The end of ctx does not revoke the lease; Close does.
+// WithContext sets the context in which the lease is granted and kept alive. When ctx ends, the
+// session ends, but the lease is not revoked: only Close revokes it. The context that [Session.Ctx]
+// returns is a child of ctx. The default is the client's context, so that the session ends with the
+// client.
 func WithContext(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.ctx = ctx }
 }
@@ -155,7 +160,8 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 	return &Session{s}, nil
 }
 
-// seconds returns a TTL as a duration. It raises or lowers the TTL to the bounds that servers have.
+// seconds returns a TTL as a duration. A TTL outside of the range that servers allow, from 1 s to
+// clientv3.MaxLeaseTTL, is raised or lowered to the nearest end of that range.
 func seconds(ttl int64) time.Duration {
 	return time.Duration(min(max(ttl, 1), clientv3.MaxLeaseTTL)) * time.Second
 }
@@ -190,7 +196,9 @@ func (s *session) awaitExpiry(
 			if !open {
 				return fmt.Errorf("%w: %w", ErrSessionExpired, cmp.Or(end.Err(), errNotKept))
 			}
-			expired = nil // KeepAlive has learned the TTL, and will report the expiry
+			// KeepAlive has learned the lease's TTL from this answer. It will report when the lease
+			// expires, so the timer is no longer needed.
+			expired = nil
 		case <-expired:
 			return fmt.Errorf("%w: %w", ErrSessionExpired, clientv3.ErrKeepAliveExpired)
 		case <-s.ctx.Done():
@@ -202,33 +210,34 @@ func (s *session) awaitExpiry(
 // Client returns the client that the session was made with.
 func (s *Session) Client() *clientv3.Client { return s.state().client }
 
-// Lease returns the session's lease.
+// Lease returns the ID of the session's lease.
 func (s *Session) Lease() clientv3.LeaseID { return s.state().lease }
 
 // Ctx returns a context that ends with the session. context.Cause returns the reason. If the
-// session has expired, errors.Is finds in it [ErrSessionExpired] and the reason that
-// [clientv3.KeepAliveEnd] has.
+// session has expired, the cause wraps [ErrSessionExpired] and the reason that
+// [clientv3.KeepAliveEnd] reports.
 //
-// The server lets a lease expire no sooner than a TTL after it has received a renewal. The session
-// ends no later than a TTL after the client has received the answer to that renewal, so it may end
-// a little later than the lease. A holder that must never act too late makes [Mutex.IsOwner] a
-// condition of its writes.
+// The server lets a lease expire no sooner than one TTL after it has received a renewal. The
+// session ends no later than one TTL after the client has received the answer to that renewal, so
+// the session may end a little later than the lease. A holder that must never act too late makes
+// [Mutex.IsOwner] a condition of its writes.
 func (s *Session) Ctx() context.Context { return s.state().ctx }
 
 // Done returns a channel that is closed when the session ends. It is the Done channel of Ctx.
 func (s *Session) Done() <-chan struct{} { return s.state().ctx.Done() }
 
 // zero is the state of the zero Session.
-var zero = &session{ctx: context.Background()} //nolint:forbidigo // it never ends
+var zero = &session{ctx: context.Background()} //nolint:forbidigo // this session never ends
 
 func (s *Session) state() *session { return cmp.Or(s.session, zero) }
 
 // Orphan ends the session without revoking the lease, and does not block. The lease expires by
-// itself unless another client keeps it alive. Locks and elections of the session go on. They learn
-// of the lease's end only when the server deletes their keys.
+// itself unless another client keeps it alive. Calls of Lock and Campaign that wait go on, and
+// locks and leaderships that the session has acquired stay. They end when the server deletes their
+// keys.
 //
-// From then on, a key whose put has an unknown outcome is left to the lease, because a session that
-// takes the lease over may use that key.
+// After Orphan the session no longer deletes a key whose put has an unknown outcome. The key stays
+// until the lease ends, because another session that takes over the lease may use the key.
 func (s *Session) Orphan() {
 	if s.session == nil {
 		return
@@ -258,7 +267,7 @@ func (s *Session) Close() error {
 	return s.close(s.base)
 }
 
-// close does what Close does. It also returns when ctx ends.
+// close is Close, but also returns when ctx ends.
 func (s *session) close(ctx context.Context) error {
 	s.end(errClosed)
 	ctx, cancel := context.WithTimeout(ctx, s.ttl)
@@ -276,7 +285,7 @@ func (s *session) close(ctx context.Context) error {
 	err := s.revoke(ctx)
 	s.revoked.Store(err == nil)
 	s.mu.Lock()
-	s.closed = true // goBackground does nothing from here on
+	s.closed = true // goBackground starts no goroutine after this
 	if s.stopCleanUp != nil {
 		s.stopCleanUp()
 	}
@@ -302,9 +311,9 @@ func (s *session) revoke(ctx context.Context) error {
 	}, func(err error) bool { return ctx.Err() == nil && classify.IsHalt(ctx, err) })
 }
 
-// within returns a child of ctx, for the requests of a call that is made for the session. The child
-// also ends when the session ends, with the cause ErrSessionExpired, unless the session is
-// orphaned.
+// within returns a child of ctx for the requests of a call that is made for the session. When the
+// session ends, the child ends with the cause ErrSessionExpired. If the session is orphaned, the
+// child goes on.
 func (s *session) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.ctx, func() {
@@ -320,17 +329,19 @@ func (s *session) hasEnded() bool {
 	return s.ctx.Err() != nil && !errors.Is(context.Cause(s.ctx), errOrphaned)
 }
 
-// failure returns the error of a call that is made for the session, from the error err of one of
-// its requests: the error of ctx, ErrSessionExpired, or err. ctx is the context of the call. inner
-// is the context of the request, which is the child of ctx that within returns, or ctx.
+// failure returns the error of a call that is made for the session, after one of its requests has
+// failed with err. The result is the error of ctx, ErrSessionExpired, or err. ctx is the context of
+// the call. inner is the context of the request: either ctx, or the child of ctx that within has
+// returned.
 func (s *session) failure(ctx, inner context.Context, err error) error {
 	switch {
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // err may wrap it and say more
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // err wraps ctx.Err() and may say more
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		// This answer comes before a renewal could show that the lease is gone.
+		// The request has failed because the lease is gone. The next renewal of the lease would
+		// show that only later, so end the session here.
 		s.end(fmt.Errorf("%w: %w", ErrSessionExpired, err))
 	case errors.Is(context.Cause(inner), ErrSessionExpired):
 		return ErrSessionExpired
@@ -338,9 +349,9 @@ func (s *session) failure(ctx, inner context.Context, err error) error {
 	return err
 }
 
-// over returns an error if no call may begin for the session, and otherwise nil. If the lease is
-// gone, the error is rpctypes.ErrLeaseNotFound: programs compare errors with it, to make a new
-// session then.
+// over returns the error for a call that begins when the session has ended, or nil if the session
+// lives or is orphaned. If the lease is gone, the error is rpctypes.ErrLeaseNotFound: programs
+// compare errors with it, to find out that they need a new session.
 func (s *session) over() error {
 	if s == nil {
 		return ErrSessionExpired

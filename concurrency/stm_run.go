@@ -16,15 +16,17 @@ import (
 )
 
 // conflictBackoff is the wait between two attempts of a transaction after a conflict. An attempt
-// takes two round trips or more, and has a conflict if another client changes the keys in that
-// time.
+// takes about two round trips or more. If another client changes one of its keys in that time, the
+// attempt has a conflict.
 var conflictBackoff = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond,
 	Jitter: 1}
 
-// errStale ends an attempt whose snapshot has been compacted.
+// errStale ends an attempt that reads at a revision that has been compacted. Another attempt
+// follows.
 var errStale = errors.New("concurrency: the transaction's snapshot was compacted")
 
-// transaction is the STM of one NewSTM call, with all of its attempts.
+// transaction implements STM for one call of NewSTM, with all of its attempts. An attempt is one
+// call of the program's function.
 type transaction struct {
 	// read-only after NewSTM
 	ctx   context.Context
@@ -32,13 +34,15 @@ type transaction struct {
 	level Isolation
 
 	// state of the current attempt
-	reads    keyed[*mvccpb.KeyValue] // a nil value: the key does not exist
-	writes   keyed[write]
-	snapshot int64 // the revision of all reads of Serializable and stricter; 0 before the first
+	reads  keyed[*mvccpb.KeyValue] // the keys that were read; a nil value: the key does not exist
+	writes keyed[write]
+	// snapshot is the revision of all reads at the levels Serializable and SerializableSnapshot. It
+	// is 0 before the first read, and at the other levels.
+	snapshot int64
 	err      error // the error that has ended the attempt
 
-	// hints are set after a conflict: the keys that the last attempt has read, as they are in the
-	// response to its commit. hintsRev is the revision of that response.
+	// hints is set after a conflict. It has the keys that the last attempt has read, with the
+	// values in the response to its commit. hintsRev is the revision of that response.
 	hints    map[string]*mvccpb.KeyValue
 	hintsRev int64
 }
@@ -65,8 +69,9 @@ func (t *transaction) run(apply func(STM) error) (*clientv3.TxnResponse, error) 
 }
 
 // attempt calls apply and returns its error, or the error of a read that has failed. It recovers
-// only from the panic of a failed read of this transaction. Any other panic goes on to the caller.
-// If no read has failed, attempt does not even recover it, so that its stack trace is complete.
+// only from the panic by which a failed read of this transaction ends apply. Any other panic goes
+// on to the caller. If no read has failed, attempt does not call recover at all, so that the stack
+// trace of a panic is complete.
 func (t *transaction) attempt(apply func(STM) error) (err error) {
 	defer func() {
 		if t.err == nil {
@@ -74,7 +79,7 @@ func (t *transaction) attempt(apply func(STM) error) (err error) {
 		}
 		err = t.err
 		if p := recover(); p != nil && p != any(t) {
-			panic(p) //nolint:forbidigo // the panic of the caller's function
+			panic(p) //nolint:forbidigo // passes on a panic of the caller's function
 		}
 	}()
 	return apply(t)
@@ -117,8 +122,8 @@ func (t *transaction) Put(key, val string, opts ...clientv3.OpOption) {
 
 func (t *transaction) Del(key string) { t.writes.set(key, write{op: clientv3.OpDelete(key)}) }
 
-// commit implements STM. After a conflict it keeps what the response says about the keys that were
-// read, because the next attempt probably reads the same keys.
+// commit implements STM. After a conflict it keeps the keys in the response as hints, because the
+// next attempt probably reads these keys.
 func (t *transaction) commit() *clientv3.TxnResponse {
 	t.hints = nil
 	var writes []clientv3.Op
@@ -160,7 +165,7 @@ func (t *transaction) conditions() []clientv3.Cmp {
 	return cmps
 }
 
-// write is the put or the delete of a key that is sent when the transaction is applied.
+// write is the put or the delete of a key. It is sent when the transaction is applied.
 type write struct {
 	op  clientv3.Op
 	val string // "" for a delete
@@ -182,10 +187,10 @@ func (m *keyed[V]) set(key string, v V) {
 	m.byKey[key] = v
 }
 
-// read adds keys to t.reads. It reads the keys that are not known yet in one request. If the
-// request fails, read ends the attempt.
+// read adds keys to t.reads. It takes from the hints the keys that are there, and reads the
+// remaining keys in one request. If the request fails, read ends the attempt.
 func (t *transaction) read(keys []string) {
-	if t.err != nil { // apply has recovered from the panic below
+	if t.err != nil { // an earlier read failed, and apply has recovered from its panic
 		t.fail(t.err)
 	}
 	var unknown []string
@@ -211,8 +216,9 @@ func (t *transaction) read(keys []string) {
 	}
 }
 
-// fetch reads keys from the store and returns them. A snapshot level reads at the revision of the
-// attempt's first read, the other levels at the newest revision.
+// fetch reads keys from the store and returns them. The levels Serializable and
+// SerializableSnapshot read at the revision of the attempt's first read. The other levels read at
+// the newest revision.
 func (t *transaction) fetch(keys []string) (map[string]*mvccpb.KeyValue, error) {
 	if t.snapshot == 0 {
 		resp, err := t.get(keys)
@@ -224,8 +230,9 @@ func (t *transaction) fetch(keys []string) (map[string]*mvccpb.KeyValue, error) 
 		}
 		return foundIn(keys, resp)
 	}
-	// Any member that has the snapshot's revision can answer a serializable read. A member that
-	// does not have it yet catches up before it answers a linearizable read.
+	// A serializable read is answered by any member that has applied the revision of the snapshot.
+	// A member that has not applied it returns ErrFutureRev. A linearizable read makes the member
+	// catch up first.
 	resp, err := t.get(keys, clientv3.WithRev(t.snapshot), clientv3.WithSerializable())
 	if errors.Is(err, rpctypes.ErrFutureRev) {
 		resp, err = t.get(keys, clientv3.WithRev(t.snapshot))
@@ -252,8 +259,8 @@ func getOps(keys []string, opts ...clientv3.OpOption) []clientv3.Op {
 	return ops
 }
 
-// foundIn returns the key-value pairs that the gets of getOps(keys) have read, by key. The value of
-// a key that does not exist is nil.
+// foundIn returns, by key, the key-value pairs in resp, which is a response to the gets of
+// getOps(keys). The pair of a key that does not exist is nil.
 func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]*mvccpb.KeyValue, error) {
 	byKey := make(map[string]*mvccpb.KeyValue, len(keys))
 	for i, key := range keys {
