@@ -10,7 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// cache holds the ownerships of a KV, and answers gets from them. It is a state machine: it starts
+// cache holds the ownerships of a KV, and answers gets from them. An ownership is the record of one
+// key that this client is acquiring, owns, or is releasing. The cache is a state machine: it starts
 // no goroutine, makes no request, and does not block while it holds its mutex. The package
 // documentation has the states and the invariants.
 type cache struct {
@@ -25,12 +26,12 @@ type cache struct {
 
 	// guarded by mu
 	mu         sync.RWMutex
-	epoch      *epoch // nil between sessions
+	epoch      *epoch // the time in which the current session lives; nil between sessions
 	ownerships map[string]*ownership
 	cooldowns  cooldowns
-	blocked    map[*[]keyRange]bool // ranges of lease keys that must not be put
-	// mayHaveOrphans says that the epoch's lease has lease keys without an ownership, or may get
-	// some.
+	blocked    map[*[]keyRange]bool // ranges of lease keys that begin must not let be put
+	// mayHaveOrphans says that lease keys without an ownership are attached to the epoch's lease,
+	// or may become so. Other clients cannot write the keys of such lease keys.
 	mayHaveOrphans bool
 }
 
@@ -41,8 +42,8 @@ func newCache(leaseKeys leasePrefix) *cache {
 }
 
 // get returns the response to a get, or nil if the cache has no answer. If the key is being
-// acquired, get instead returns its ownership, so that the caller can wait until that is settled.
-// op is nil for a get without options.
+// acquired, get returns the key's ownership instead, so that the caller can wait until the request
+// for the lease key has ended. op is nil for a get without options.
 func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *ownership) {
 	c.mu.RLock()
 	o := c.ownerships[key]
@@ -51,9 +52,10 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 		return nil, nil
 	}
 	cached, isPending := o.usable(), o.state == acquiring
-	// isCertain reads the clock, which must come last. At that moment the server has the key as
-	// cached, and so it had the key as cached at each revision that was seen before. A revision
-	// that is seen later may be that of another client's write.
+	// isCertain reads the clock and must be called last. If the lease is certain to live at that
+	// moment, the server has the key as cached, and so it had the key as cached at each revision
+	// that was seen before that moment. A revision that is seen later may be that of another
+	// client's write.
 	latest := c.latest.Load()
 	isAnswer := cached != nil && o.epoch.isCertain()
 	c.mu.RUnlock()
@@ -66,9 +68,9 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 	return nil, nil
 }
 
-// begin adds an ownership that is acquiring its key, and returns it. The caller starts the
-// ownership's goroutine. begin returns nil if the key must not be acquired: between epochs, if the
-// key has an ownership, during the key's cooldown, and while a range with its lease key is blocked.
+// begin adds an ownership in the state acquiring, and returns it. The caller starts the ownership's
+// goroutine. begin returns nil if the key must not be acquired: between epochs, if the key has an
+// ownership, during the key's cooldown, and while a range with the key's lease key is blocked.
 func (c *cache) begin(key string) *ownership {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,10 +85,10 @@ func (c *cache) begin(key string) *ownership {
 	return c.addLocked(key, acquiring)
 }
 
-// beginRelease adds an ownership that is releasing an orphaned lease key, and returns it. The
-// caller starts the ownership's goroutine. If the key has an ownership, the lease key is not
-// orphaned, and added is nil. change is closed when the key's ownership changes its state or ends.
-// Between epochs added and change are nil.
+// beginRelease adds an ownership in the state releasing for a key whose lease key is orphaned: it
+// is attached to the epoch's lease, but has no ownership. The caller starts the goroutine of added.
+// If the key has an ownership, the lease key is not orphaned, and added is nil. change is closed
+// when the key's ownership changes its state or ends. Between epochs added and change are nil.
 func (c *cache) beginRelease(key string) (added *ownership, change <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,8 +104,8 @@ func (c *cache) beginRelease(key string) (added *ownership, change <-chan struct
 	return o, o.change()
 }
 
-// addLocked adds an ownership of a key and returns it. It returns nil between epochs and if the key
-// has an ownership.
+// addLocked adds an ownership of a key in the state s and returns it. It returns nil between epochs
+// and if the key has an ownership.
 func (c *cache) addLocked(key string, s state) *ownership {
 	if c.epoch == nil || c.ownerships[key] != nil {
 		return nil
@@ -116,8 +118,9 @@ func (c *cache) addLocked(key string, s state) *ownership {
 	return o
 }
 
-// acquired settles an ownership as owned. created is the create revision of the lease key. read is
-// the key, as the request for the lease key has read it.
+// acquired ends the state acquiring of an ownership whose lease key was put. The next state is
+// owned, if the epoch has not ended. created is the create revision of the lease key. read is the
+// key, as the request for the lease key has read it.
 func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,10 +131,10 @@ func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	}
 }
 
-// notAcquired settles an ownership as releasing. created is the create revision of the lease key if
-// the lease key is this client's in spite of the failure, and otherwise 0. isUncertain says that
-// the lease key may be this client's, or may become so later. read is the key, as the request has
-// read it, or nil.
+// notAcquired ends the state acquiring of an ownership whose request has failed or has not put the
+// lease key. The next state is releasing. created is the create revision of the lease key if the
+// lease key is this client's all the same, and otherwise 0. isUncertain says that the lease key may
+// be this client's, or may become so later. read is the key, as the request has read it, or nil.
 func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,8 +152,8 @@ func (c *cache) startRelease(o *ownership) {
 	o.startRelease()
 }
 
-// end removes an ownership and starts the cooldown of its key. The caller is certain that the lease
-// key is not this client's.
+// end removes an ownership and starts the cooldown of its key. It must be called only when the
+// lease key certainly is not this client's any more, or when the epoch has ended.
 func (c *cache) end(o *ownership) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,7 +206,7 @@ func (c *cache) isOurs(leaseKey *mvccpb.KeyValue) bool {
 }
 
 // block makes begin refuse keys whose lease keys are in the ranges, until unblock is called.
-// Without it, readers could acquire keys in a range all the time, and a write of the range might
+// Without that, readers could acquire keys in a range all the time, and a write of the range might
 // never find a moment in which no key of the range has an owner.
 func (c *cache) block(ranges []keyRange) (unblock func()) {
 	if len(ranges) == 0 {
@@ -219,12 +222,12 @@ func (c *cache) block(ranges []keyRange) (unblock func()) {
 	}
 }
 
-// beginWrite begins a write of w. It returns the ownerships of the keys that are about to be
-// written. The cache does not answer from them until endWrite is called.
+// beginWrite begins a write of the keys and ranges in w. It returns the ownerships of the keys in w
+// that this client owns. Until endWrite is called, the cache does not answer gets of these keys.
 //
 // If the write has to wait, beginWrite returns only channels to wait for, and does not begin the
-// write. There is one channel for each written key whose ownership is acquiring or releasing, and
-// one for each ownership in the ranges, whose release beginWrite starts.
+// write. There is one channel for each key in w that is being acquired or released. There is also
+// one for each ownership of a key in the ranges: beginWrite starts the release of these ownerships.
 func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -256,8 +259,8 @@ func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{
 }
 
 // endWrite ends a write that beginWrite has begun. now[i] is the key of own[i] after the write. If
-// it is nil, the state of the key is unknown, and the release of the ownership starts. If now
-// itself is nil, nothing was written.
+// the state of the key is unknown, or the key cannot be cached, now[i] is nil, and the release of
+// own[i] starts. If now itself is nil, nothing was written.
 func (c *cache) endWrite(own []*ownership, now []*cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -267,7 +270,7 @@ func (c *cache) endWrite(own []*ownership, now []*cachedKey) {
 		case now == nil || o.state != owned:
 		case now[i] == nil:
 			o.startRelease()
-		case now[i].rev > o.cached.rev: // responses can overtake each other
+		case now[i].rev > o.cached.rev: // the response to a later write may have come first
 			o.cached = now[i]
 		}
 	}

@@ -9,10 +9,11 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// cachedKey is the state of a key at a revision. It is never changed: responses are copies of it.
+// cachedKey is the state of a key at a revision. It is never changed after it is made, and
+// responses are copies of it.
 type cachedKey struct {
 	kv  *mvccpb.KeyValue // nil if the key does not exist
-	rev int64
+	rev int64            // the revision of the store at which the key was read
 }
 
 // newCachedKey returns the key from the response to a get of a single key at the revision rev. It
@@ -28,7 +29,8 @@ func newCachedKey(resp *pb.RangeResponse, rev int64) *cachedKey {
 // that is attached to a lease. isLasting returns false if k is nil.
 func (k *cachedKey) isLasting() bool { return k != nil && k.kv.GetLease() == 0 }
 
-// answer is a response with all structs that it points to, so that they need a single allocation.
+// answer is a response together with all structs that the response points to, so that one
+// allocation makes all of them.
 type answer struct {
 	resp   clientv3.GetResponse
 	header pb.ResponseHeader
@@ -36,9 +38,9 @@ type answer struct {
 	kvs    [1]*mvccpb.KeyValue
 }
 
-// response returns the response to a get, as a copy that belongs to the caller. Its header has the
-// cluster, member and term of latest, and rev as its revision. The server must have had the key as
-// cached at that revision. op is nil for a get without options.
+// response returns the response to a get, as a copy that belongs to the caller. The response's
+// header has the cluster, member and term of latest, and the revision rev. The server must have had
+// the key as cached at the revision rev. op is nil for a get without options.
 func (k *cachedKey) response(
 	latest *pb.ResponseHeader, rev int64, op *clientv3.Op,
 ) *clientv3.GetResponse {
@@ -49,7 +51,7 @@ func (k *cachedKey) response(
 	if k.kv == nil {
 		return &a.resp
 	}
-	a.resp.Count = 1 // servers also count a key whose revisions are out of bounds
+	a.resp.Count = 1 // as on a server, also if the key's revisions are out of the get's bounds
 	if op != nil && (op.IsCountOnly() || !k.isWithin(op)) {
 		return &a.resp
 	}
@@ -71,8 +73,8 @@ func (k *cachedKey) response(
 	return &a.resp
 }
 
-// isWithin reports whether the key's revisions are within the bounds that a get has set. 0 sets no
-// bound.
+// isWithin reports whether the key's revisions are within the bounds that a get has set. A bound of
+// 0 is not set.
 func (k *cachedKey) isWithin(op *clientv3.Op) bool {
 	within := func(rev, least, most int64) bool {
 		return (least == 0 || rev >= least) && (most == 0 || rev <= most)
@@ -81,8 +83,9 @@ func (k *cachedKey) isWithin(op *clientv3.Op) bool {
 		within(k.kv.CreateRevision, op.MinCreateRev(), op.MaxCreateRev())
 }
 
-// latestHeader is the header with the highest revision of all responses so far. The server has a
-// cached key unchanged at that revision, which may be far above the key's own revision.
+// latestHeader is the header with the highest revision of all responses so far. It gives answers
+// from the cache their revision, which may be far above the revision at which the key was cached:
+// the server had the cached key unchanged at that revision.
 type latestHeader struct {
 	atomic.Pointer[pb.ResponseHeader]
 }

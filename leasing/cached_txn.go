@@ -11,12 +11,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// txn answers a transaction if two things are true. Its conditions are on cached keys. The branch
-// that they choose has nothing but gets of cached keys. The other branch may have any operations
-// that servers accept. For all other transactions txn returns nil.
+// txn answers a transaction from the cache if two things are true: its conditions are on cached
+// keys, and the branch that the conditions choose has only gets of cached keys. The other branch
+// may have any operations that servers accept. For all other transactions txn returns nil.
 //
-// isCertain reads the clock, which must come last. At that moment the server has all of these keys
-// as cached, and so it had them as cached at each revision that was seen before.
+// isCertain reads the clock and must be called last. If the lease is certain to live at that
+// moment, the server has all of these keys as cached, and so it had them as cached at each revision
+// that was seen before that moment.
 func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 	cmps, branch, other := op.Txn()
 	c.mu.RLock()
@@ -43,9 +44,9 @@ func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 		read)
 }
 
-// compareLocked evaluates conditions on cached keys. succeeded reports whether all of them are
-// true. rev is a revision at which all of the keys were as cached. If a condition cannot be
-// evaluated, ok is false.
+// compareLocked evaluates conditions on cached keys. succeeded reports whether all conditions are
+// true. rev is a revision at which all of the keys were as cached. ok is false if the cache cannot
+// evaluate one of the conditions.
 func (c *cache) compareLocked(cmps []clientv3.Cmp) (succeeded bool, rev int64, ok bool) {
 	succeeded = true
 	for i := range cmps {
@@ -60,7 +61,7 @@ func (c *cache) compareLocked(cmps []clientv3.Cmp) (succeeded bool, rev int64, o
 }
 
 // readLocked returns the cached key for each get of a branch. rev is a revision at which all of the
-// keys were as cached. If the cache cannot answer one of the operations, ok is false.
+// keys were as cached. ok is false if the cache cannot answer one of the operations.
 func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, ok bool) {
 	read = make([]*cachedKey, len(branch))
 	for i := range branch {
@@ -76,9 +77,10 @@ func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, 
 	return read, rev, true
 }
 
-// isAcceptable reports whether servers are certain to accept ops, which are not run: no key is
-// empty, and no key is written twice. written holds the keys that other operations write.
-// isAcceptable adds the keys that ops write.
+// isAcceptable reports whether servers are certain to accept ops, the operations of the branch that
+// is not run. A server refuses the whole transaction if one of its keys is empty or is written
+// twice. written holds the keys that other operations of the transaction write. isAcceptable adds
+// the keys that ops write. If ops delete a range, isAcceptable returns false.
 func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 	for i := range ops {
 		op, key := &ops[i], string(ops[i].KeyBytes())
@@ -105,8 +107,8 @@ func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 }
 
 // newTxnResponse returns the response to a transaction that has run branch. read has the cached key
-// for each get of the branch. As in servers' responses, the headers of the parts have nothing but
-// the revision.
+// for each get of the branch. The header of each part has only the revision, as in responses of
+// servers.
 func newTxnResponse(
 	latest *pb.ResponseHeader, rev int64, succeeded bool, branch []clientv3.Op, read []*cachedKey,
 ) *clientv3.TxnResponse {
@@ -119,15 +121,16 @@ func newTxnResponse(
 	return resp
 }
 
-// isKnown reports whether satisfies can evaluate a condition: whether it has a target and an
-// operator that this client knows.
+// isKnown reports whether satisfies can evaluate a condition: its target and its operator must be
+// known to this client.
 func isKnown(c *pb.Compare) bool {
 	return c.Target >= pb.Compare_VERSION && c.Target <= pb.Compare_LEASE &&
 		c.Result >= pb.Compare_EQUAL && c.Result <= pb.Compare_NOT_EQUAL
 }
 
-// satisfies reports whether a condition, for which isKnown is true, is true of the key. If the key
-// does not exist, each condition on its value is false, and its revisions, version and lease are 0.
+// satisfies reports whether a condition on the key is true. The target and the operator of the
+// condition must be known (see isKnown). If the key does not exist, each condition on its value is
+// false, and its revisions, version and lease are 0.
 func (k *cachedKey) satisfies(c *pb.Compare) bool {
 	if k.kv == nil && c.Target == pb.Compare_VALUE {
 		return false

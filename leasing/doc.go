@@ -5,28 +5,30 @@
 //	...
 //	defer stop()
 //	resp, err := kv.Get(ctx, "config") // asks the server, and takes ownership of "config"
-//	resp, err = kv.Get(ctx, "config")  // costs no request
+//	resp, err = kv.Get(ctx, "config")  // answered from the cache, without a request
 //
-// A client that has read a key owns it: it has put the key's lease key. The name of the lease key
-// is the prefix followed by the key. The lease key is attached to the lease of the client's
-// session. A client that wants to write a key asks the owner to release it. It then waits until the
-// owner has released the key, or until the owner's lease has expired.
+// A client that reads a key through this package takes ownership of the key: it puts the key's
+// lease key. This is another key, whose name is the prefix followed by the key, and which is
+// attached to the lease of the client's session. A client that wants to write a key asks the owner
+// to release the key. It then waits until the owner has released the key, or until the owner's
+// lease has expired.
 //
 // # Rules for programs
 //
 // Every write of a key that a leasing client may have read must go through a KV of this package
 // with the same prefix, or through the leasing KV of etcd's own client. Owners do not notice other
-// writes. A program without such a KV may write in a transaction with the condition that the lease
-// key does not exist:
+// writes, and go on answering reads with the old value. A program without such a KV may write in a
+// transaction with the condition that the lease key does not exist:
 //
 //	client.Txn(ctx).
 //		If(clientv3util.KeyMissing("leases/" + key)).
 //		Then(clientv3.OpPut(key, value)).
 //		Commit()
 //
-// Any client may read the keys in any way, and sees all writes. Keys that are attached to a lease
-// are not cached, because the server deletes them without asking an owner. Programs must not use
-// the keys that begin with the prefix, and must not revoke the session's lease.
+// Any client may read the keys without this package: it asks the server, and sees all writes. Keys
+// that are attached to a lease are not cached, because the server deletes them without asking an
+// owner. Programs must not use the keys that begin with the prefix, and must not revoke the
+// session's lease.
 //
 // # When the cache answers
 //
@@ -38,38 +40,39 @@
 //
 // # Lease keys
 //
-// The clients of a cluster coordinate by lease keys only, so these rules must not change. A lease
-// key exists while a client owns the key. Its value is empty. A client that wants the key to be
-// released writes REVOKE into it, and leaves it attached to its lease. The owner then deletes it.
+// The clients of a cluster coordinate by lease keys only, so the following rules must not change. A
+// lease key exists while a client owns the key. Its value is empty. A client that wants the owner
+// to release the key writes REVOKE into the lease key, and leaves the lease key attached to the
+// owner's lease. The owner then deletes the lease key.
 //
 // # States
 //
-// An epoch lasts as long as one session. There is no epoch while the next session is made. An
-// ownership belongs to one key in one epoch, and has a goroutine. It has three states, in this
-// order:
+// An epoch is the time in which one session of the KV lives. Between two sessions there is no
+// epoch. An ownership belongs to one key in one epoch, and has a goroutine. It has three states, in
+// this order:
 //
-//   - acquiring. A get begins this state if the key has no ownership and no cooldown, and its
-//     lease key is in no blocked range. One transaction reads the key. It also puts the lease
+//   - acquiring. A get begins this state if the key has no ownership and no cooldown, and its lease
+//     key is in no blocked range (see below). One transaction reads the key. It also puts the lease
 //     key, if the lease key does not exist and the key is not attached to a lease. Other gets of
 //     the key wait until the transaction is answered.
 //   - owned, if the lease key was put. The cache answers gets, and the lease key is watched from
-//     the next revision on. This state ends if another client writes REVOKE into the lease key,
-//     if the lease key is gone, or if the server refuses to show it. It also ends if a write of
-//     this client has an unknown outcome or makes the key one that cannot be cached, and if a
-//     range with the key is about to be written.
+//     the next revision on. This state ends if another client writes REVOKE into the lease key, if
+//     the lease key is gone, or if the server refuses to let this client read it. It also ends if a
+//     write of this client has an unknown outcome, if such a write makes the key one that cannot be
+//     cached, and if this client is about to write a range that contains the key.
 //   - releasing. The lease key is deleted if it is this client's. The delete is repeated until it
-//     is answered. Then the ownership ends, and a cooldown of at most 1 s starts, in which the
-//     key is not acquired. If another client asks for the key again within 4 s after its
-//     cooldown, all keys whose cooldown has ended less than 4 s ago are not acquired for up to 4
-//     s.
+//     is answered. Then the ownership ends, and a cooldown of at most 1 s starts, in which the key
+//     is not acquired. If another client asks for the key again within 4 s after the end of this
+//     cooldown, a pause of 4 s starts. In a pause this client acquires no key whose cooldown has
+//     ended less than 4 s ago.
 //
 // All ownerships end with their epoch, because the server deletes the lease keys with the lease.
 //
-// An orphaned lease key is attached to the epoch's lease and has no ownership. Either the request
-// for it failed and was applied all the same, or the lease is older than the epoch. Other clients
-// could not write its key for as long as the lease lives. So if there may be orphaned lease keys,
-// this client looks for them after each renewal of the lease, and releases them. A write of the
-// same KV that finds one releases it at once.
+// An orphaned lease key is attached to the epoch's lease but has no ownership. There are two
+// reasons: the request that puts it was applied although it failed for this client, or the lease is
+// older than the epoch. Other clients could not write the key for as long as the lease lives. So if
+// there may be orphaned lease keys, this client looks for them after each renewal of the lease, and
+// releases them. A write of the same KV that finds one releases it at once.
 //
 // The epoch ends before another session is made, and before the closing function revokes the lease.
 //
@@ -79,33 +82,33 @@
 // operation may write: each lease key either does not exist or is that of this client's ownership.
 // If the operation is a transaction itself, the keys of both of its branches count. If the
 // conditions are true, the operation runs as a nested transaction, so that its own conditions fail
-// separately. After that, the transaction reads back the keys that this client owns.
+// separately. After that, the transaction reads back the written keys that this client owns.
 //
 // If the conditions are not true, the transaction reads the lease keys instead. The writer then
-// watches the lease keys of other clients, asks the owners to release them, waits until they are
-// gone, and tries again.
+// watches the lease keys of other clients, asks the owners to release them, waits until these lease
+// keys are gone, and tries again.
 //
 // Before a range is written, this client releases all keys that it owns in the range. Until the
 // write has ended, the KV acquires no key in the range: the range is blocked.
 //
 // # Why an answer from the cache is never stale
 //
-//   - While an epoch is certain, the lease key of an owned key exists, with the create revision
-//     that the ownership has recorded. Only the owner deletes it, and only in the state
-//     releasing. So no other client has written the key since it was cached.
-//   - An epoch is certain until its lease could expire, by the monotonic clock: for one TTL after
-//     the last renewal that was answered had been sent.
-//   - A get takes the cached key, then the highest revision seen, and reads the clock last. If
-//     the epoch is certain at that moment, the server had the key as cached at that revision.
-//     This is also true if the process was stopped in between, because no goroutine has to notice
-//     the loss of the lease. A transaction takes all of its cached keys under one read lock, and
-//     then reads the clock once.
-//   - While this client writes a key, the server answers gets of the key. A key that a write has
-//     read back replaces the cached key only if its revision is higher, because responses can
-//     overtake each other.
-//   - Each put or delete that depends on a lease key has the create revision of the lease key as
-//     a condition. So if a request is applied only after its ownership has ended, it does not
-//     affect a later ownership.
+//   - While an epoch is certain (see the next point), the lease key of an owned key exists, with
+//     the create revision that the ownership has recorded. Only the owner deletes the lease key,
+//     and only in the state releasing. So no other client has written the key since it was cached.
+//   - An epoch is certain until its lease could expire, by the monotonic clock. That is one TTL
+//     after the client has sent the last renewal that was answered.
+//   - A get takes the cached key, then the highest revision that the KV has seen, and reads the
+//     clock last. If the epoch is certain at that moment, the server had the key as cached at that
+//     revision. This is also true if the process was stopped in between, because no goroutine has
+//     to notice the loss of the lease. A transaction takes all of its cached keys under one read
+//     lock, and then reads the clock once.
+//   - While this client writes a key, the server answers gets of the key. The key that a write has
+//     read back replaces the cached key only if its revision is higher, because the responses to
+//     two writes may arrive in the wrong order.
+//   - Each put or delete that depends on a lease key has the create revision of the lease key as a
+//     condition. So a request that is applied only after its ownership has ended does not affect a
+//     later ownership.
 //   - Keys that are attached to a lease are not cached.
 //
 // The package has one mutex, that of the cache. No goroutine blocks while it holds the mutex.

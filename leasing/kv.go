@@ -13,7 +13,7 @@ import (
 // leasingKV is the KV that NewKV returns.
 type leasingKV struct {
 	// read-only after NewKV
-	kv        clientv3.KV // the client's KV when NewKV was called
+	kv        clientv3.KV // the client's KV as it was when NewKV was called
 	leaseKeys leasePrefix
 	cache     *cache
 	owner     *owner
@@ -21,51 +21,54 @@ type leasingKV struct {
 	sessions  *sessions
 }
 
-// NewKV returns a KV that answers linearizable gets of single keys from a cache, once it has read
-// the keys, and while no other client writes them. All clients that write these keys must use the
-// same prefix pfx for their lease keys. The prefix must not be empty; see the package
-// documentation. The KV uses cl's KV, Watcher and Lease as they are when NewKV is called.
+// NewKV returns a KV that answers linearizable gets of single keys from a cache. A key is cached
+// once this KV has read it, and as long as no other client writes it. All clients that write these
+// keys must use the same prefix pfx for their lease keys. The prefix must not be empty; see the
+// package documentation. The KV uses cl's KV, Watcher and Lease as they are when NewKV is called.
 //
 // NewKV makes a session with opts. It blocks until the session's lease is granted and renewed once,
 // or the context of concurrency.WithContext ends. Its errors are those of concurrency.NewSession,
 // those of clientv3.Lease's KeepAliveOnce, and concurrency.ErrSessionExpired if the lease is lost
-// meanwhile. After an error NewKV revokes the lease that it was granted, for which it waits 5
-// seconds if no member answers. If the context has ended, it leaves the lease to expire.
+// meanwhile. After an error NewKV revokes the lease that it was granted. If no member answers, it
+// gives up the revocation after 5 seconds. If the context has ended, it leaves the lease to expire.
 //
-// A session that expires is replaced. Until then the server answers all gets. If this client
-// vanishes, writers of other clients wait for the TTL, so choose a TTL of a few seconds to a
-// minute. A lease that is given by concurrency.WithLease must serve no other KV with this prefix.
+// When the session expires, the KV makes a new one. Until the new session is made, the server
+// answers all gets. If this client vanishes, other clients that write its keys wait until the TTL
+// has passed, so choose a TTL of a few seconds to a minute. A lease that is given by
+// concurrency.WithLease must serve no other KV with this prefix.
 //
 // Call the returned function when the KV is not used any more. It releases all keys by revoking the
-// session's lease, and returns when all goroutines of the KV have ended. If no member answers, that
-// takes 5 seconds, or the TTL if that is less, and the lease is left to expire. After that, and
-// after the end of the context in opts, the KV still works, without a cache.
+// session's lease, and returns when all goroutines of the KV have ended. If no member answers, the
+// function takes 5 seconds, or the TTL if that is less, and leaves the lease to expire. After the
+// function was called, and after the end of the context in opts, the KV still works, without a
+// cache.
 //
-// Reads. The cache answers a Get of a single key's latest value, including WithKeysOnly,
-// WithCountOnly, WithSerializable and bounds on the key's revisions. A Get that is WithSerializable
-// does not take ownership. The response is a copy. Its Header.Revision is the highest revision that
-// this KV had seen when the key was as the response says, so that a watch from the next revision on
-// misses no write.
+// Reads. The cache answers a Get of a single key's latest value, also with the options
+// WithKeysOnly, WithCountOnly, WithSerializable, and bounds on the key's revisions. A Get that is
+// WithSerializable does not take ownership. The response is a copy. Its Header.Revision is the
+// highest revision at which the KV knows the key to be as in the response. So a watch of the key
+// from the next revision on misses no write.
 //
 // The cache also answers a transaction if its conditions are on cached keys, and the branch that
-// they choose has nothing but such gets of cached keys. No transaction takes ownership. The server
-// answers gets of ranges and of the past, GetStream, and other transactions. It also answers all
-// reads of a key for about a second after another client has asked for the key, or was found to own
-// it, and for up to five seconds if clients keep asking.
+// the conditions choose has only such gets of cached keys. No transaction takes ownership. The
+// server answers gets of ranges, gets at an older revision, GetStream, and other transactions. The
+// server also answers all reads of a key for about a second after another client has asked for the
+// key or was found to own it, and for up to five seconds if clients keep asking.
 //
 // Writes. Put, Delete, and transactions that write are sent as transactions with an additional
-// condition: no other client owns a key that they may write. If another client does, it is asked to
-// release the key, and the call blocks until the key is released, until the owner's lease has
-// expired, or until ctx ends. After an error the outcome is unknown in the same cases as after a
-// write by a client's own KV. A write of a key that begins with pfx is refused before it is sent. A
-// Get of such a key goes to the server.
+// condition: no other client owns a key that they may write. If another client owns one, that
+// client is asked to release the key, and the call blocks until the key is released, until the
+// owner's lease has expired, or until ctx ends. After an error the outcome is unknown in the same
+// cases as after a write by a client's own KV. A write of a key that begins with pfx is refused
+// before it is sent. A Get of such a key goes to the server.
 //
-// The server's --max-txn-ops limits two numbers: how many keys and ranges a transaction may write
-// in its two branches together, and how many operations the longest of its three parts may have.
-// With the default of 128, a transaction can have 64 puts.
+// The server's --max-txn-ops limits the sum of two numbers: how many keys and ranges a transaction
+// may write in its two branches together, and how many elements the longest of its three lists has,
+// which are the conditions and the two branches. With the default of 128, a transaction can have 64
+// puts.
 //
-// Each cached key costs its size, a watch and a goroutine. It stays cached until its ownership
-// ends. The number of cached keys has no limit.
+// Each cached key costs the memory for the key and its value, a watch and a goroutine. It stays
+// cached until its ownership ends. The number of cached keys has no limit.
 func NewKV(
 	cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption,
 ) (clientv3.KV, func(), error) {
@@ -85,7 +88,8 @@ func NewKV(
 		return nil, nil, err
 	}
 	l.cache.startEpoch(first.epoch)
-	// Ends with the sessions' context, after the last session; stop waits for it.
+	// The goroutine ends after the end of the sessions' context, when it has closed the last
+	// session. leasingKV.stop waits for it.
 	l.sessions.running.Go(func() { l.sessions.serve(first, l.owner) })
 	return l, l.stop, nil
 }
@@ -100,7 +104,7 @@ func (l *leasingKV) stop() {
 func (l *leasingKV) Get(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.GetResponse, error) {
-	if len(opts) == 0 && ctx.Err() == nil { // makes no Op, to save its allocations
+	if len(opts) == 0 && ctx.Err() == nil { // this path makes no Op, to save the Op's allocations
 		if resp, _ := l.cache.get(key, nil); resp != nil {
 			return resp, nil
 		}
@@ -145,13 +149,13 @@ func (l *leasingKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse
 		resp, err := l.txn(ctx, op)
 		return resp.OpResponse(), err
 	default:
-		return l.kv.Do(ctx, op) // which refuses the Op
+		return l.kv.Do(ctx, op) // the Op is of no known kind; the client's KV returns the error
 	}
 }
 
 // get answers a get from the cache, if the key is cached. Otherwise it acquires the key, if that is
-// possible, and answers from the response to the request that acquires it. In all other cases the
-// server answers the get.
+// possible, and answers from the response to the request that acquires the key. In all other cases
+// the server answers the get.
 func (l *leasingKV) get(ctx context.Context, op clientv3.Op) (*clientv3.GetResponse, error) {
 	if !l.leaseKeys.isCacheable(&op) || ctx.Err() != nil {
 		return l.getFromServer(ctx, op)
@@ -162,9 +166,9 @@ func (l *leasingKV) get(ctx context.Context, op clientv3.Op) (*clientv3.GetRespo
 	case resp != nil:
 		return resp, nil
 	case pending != nil:
-		// The answer of the pending request may be too old for this call, because the request may
-		// have been sent before the call. But once it has settled, the cache may have the key, and
-		// a key of the cache is never stale.
+		// Another call is acquiring the key. The response to that call's request may be too old for
+		// this call, because the request may have been sent before this call began. But once the
+		// request has ended, the cache may have the key, and a cached key is never stale.
 		if err := wait(ctx, pending.settled); err != nil {
 			return nil, err
 		}

@@ -9,10 +9,11 @@ import (
 )
 
 const (
-	// revokeValue is what clients write to a lease key to ask its owner to release it.
+	// revokeValue is the value that clients write into a lease key to ask its owner to release the
+	// key.
 	revokeValue = "REVOKE"
 
-	// endOfKeys is the end of a range without an upper bound, in the protocol.
+	// endOfKeys is what the etcd protocol has as the end of a range without an upper bound.
 	endOfKeys = "\x00"
 )
 
@@ -28,7 +29,7 @@ func contain(ranges []keyRange, key string) bool {
 	return slices.ContainsFunc(ranges, func(r keyRange) bool { return r.contains(key) })
 }
 
-// overlap returns the range of the keys that are both in a and in b. It may be empty.
+// overlap returns the range of the keys that are both in a and in b. The range may be empty.
 func overlap(a, b keyRange) keyRange {
 	r := keyRange{max(a.start, b.start), a.end}
 	if a.end == endOfKeys || b.end != endOfKeys && b.end < a.end {
@@ -37,7 +38,8 @@ func overlap(a, b keyRange) keyRange {
 	return r
 }
 
-// leasePrefix is what stands before a key in the name of its lease key. It is not empty.
+// leasePrefix is the prefix of all lease keys: the name of a key's lease key is this prefix
+// followed by the key. It is not empty.
 type leasePrefix string
 
 func (p leasePrefix) of(key string) string { return string(p) + key }
@@ -54,10 +56,10 @@ func (p leasePrefix) ofRange(r keyRange) keyRange {
 	return keyRange{p.of(r.start), p.of(r.end)}
 }
 
-// refusal returns an error for an operation that can put or delete only lease keys, because a lease
-// key must belong to the client whose lease it is attached to. It returns nil for other operations.
-// One of these is the delete of a range that reaches beyond the prefix: the writer runs it once all
-// keys in the range are released.
+// refusal returns an error for an operation that can put or delete only lease keys: programs must
+// not write lease keys, because a lease key shows which client owns a key. For other operations
+// refusal returns nil, also for the delete of a range that reaches beyond the lease keys. The
+// writer runs such a delete once all keys in the range are released.
 func (p leasePrefix) refusal(op clientv3.Op) error {
 	if op.IsTxn() {
 		_, thenOps, elseOps := op.Txn()
@@ -77,8 +79,8 @@ func (p leasePrefix) refusal(op clientv3.Op) error {
 		"leasing: write of %q: the keys with the prefix %q are the lease keys of this KV", key, p)
 }
 
-// isCacheable reports whether the cache can answer a get if the key is cached. The get must ask for
-// the latest revision of a single key that is not a lease key.
+// isCacheable reports whether the cache can answer a get as soon as the key is cached. The get must
+// ask for the latest revision of a single key that is not a lease key.
 func (p leasePrefix) isCacheable(op *clientv3.Op) bool {
 	return !strings.HasPrefix(string(op.KeyBytes()), string(p)) && len(op.KeyBytes()) > 0 &&
 		len(op.RangeBytes()) == 0 && op.Rev() == 0 && op.IsSortOptionValid()
@@ -90,8 +92,8 @@ type writes struct {
 	ranges []keyRange // of lease keys, none of which may exist during the write
 }
 
-// writesOf returns the keys and ranges that an operation may write. For a transaction these are the
-// keys and ranges of both branches.
+// writesOf returns the keys and ranges that an operation may write. If the operation is a
+// transaction, these are the keys and ranges of both branches.
 func writesOf(p leasePrefix, op clientv3.Op) writes {
 	var w writes
 	w.collect(p, op)
@@ -102,8 +104,9 @@ func writesOf(p leasePrefix, op clientv3.Op) writes {
 
 func (w *writes) isEmpty() bool { return len(w.keys) == 0 && len(w.ranges) == 0 }
 
-// leaseKeys returns the lease keys that must not be another client's during the write: one for each
-// of w.keys, followed by w.ranges. Slices of responses and of owners have the same indices.
+// leaseKeys returns the lease keys that must not be another client's during the write: one element
+// for each of w.keys, followed by w.ranges. The parts of a response to a failed write, and the
+// results of writer.owners, have the same order.
 func (w *writes) leaseKeys(p leasePrefix) []keyRange {
 	ranges := make([]keyRange, 0, len(w.keys)+len(w.ranges))
 	for _, key := range w.keys {
@@ -129,7 +132,8 @@ func (w *writes) collect(p leasePrefix, op clientv3.Op) {
 		} else {
 			w.addRange(p.ofRange(r))
 		}
-		// The delete must not delete lease keys that have owners.
+		// The range of the delete may contain lease keys. A lease key that exists has an owner, so
+		// the delete must wait until it is gone.
 		w.addRange(overlap(r, p.all()))
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// owner acquires lease keys, keeps them until another client asks for them, and releases them. It
-// records each step in the cache.
+// owner acquires the lease keys of keys that this client reads, keeps them until another client
+// asks for them, and releases them. It records each step in the cache.
 type owner struct {
 	// read-only
 	kv        clientv3.KV
@@ -26,15 +26,16 @@ type owner struct {
 	cache     *cache
 }
 
-// acquire starts an ownership of a key, blocks until the ownership is settled, and returns it. It
-// returns nil if the key must not be acquired. If ctx ends first, it returns the error of ctx.
+// acquire starts to acquire a key. It blocks until the request for the lease key has ended, and
+// returns the ownership of the key. It returns nil if the key must not be acquired. If ctx ends
+// first, it returns the error of ctx.
 func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	o := ow.cache.begin(key)
 	if o == nil {
 		return nil, nil
 	}
-	// Ends when the lease key is released, or with its epoch. leasingKV.stop ends the epoch and
-	// waits.
+	// The goroutine ends when the lease key is released, or when its epoch ends. leasingKV.stop
+	// ends the epoch and waits for the goroutine.
 	go func() {
 		defer ow.cache.running.Done()
 		ow.request(o)
@@ -44,9 +45,9 @@ func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	return o, wait(ctx, o.settled)
 }
 
-// request sends the transaction that puts the lease key of an ownership, and settles the ownership.
-// The transaction does not put the lease key in two cases: another client owns the key, or the key
-// is attached to a lease, because the server may then delete the key.
+// request sends the transaction that puts the lease key of an ownership, and records the result in
+// the cache. The transaction does not put the lease key in two cases: another client owns the key,
+// or the key is attached to a lease, because the server may then delete the key.
 func (ow *owner) request(o *ownership) {
 	leaseKey := ow.leaseKeys.of(o.key)
 	ctx, cancel := context.WithTimeout(o.epoch.ctx, requestTimeout)
@@ -63,12 +64,12 @@ func (ow *owner) request(o *ownership) {
 	}
 	ow.cache.latest.saw(resp.Header)
 	rev := resp.Header.GetRevision()
-	found, _ := txnanswer.Range(resp.Responses, 0) // nil if the response lacks it
+	found, _ := txnanswer.Range(resp.Responses, 0) // nil if the response has no such part
 	read := newCachedKey(found, rev)
 	switch {
 	case resp.Succeeded && read.isLasting():
 		ow.cache.acquired(o, rev, read)
-	case resp.Succeeded: // the response does not fit the request
+	case resp.Succeeded: // malformed response: it has no key, or a key with a lease
 		ow.cache.notAcquired(o, rev, false, read)
 	default:
 		ow.cache.notAcquired(o, o.epoch.createRevisionOf(firstIn(resp, 1)), false, read)
@@ -76,8 +77,8 @@ func (ow *owner) request(o *ownership) {
 }
 
 // keep watches the lease key of an ownership. It blocks until another client has asked for the
-// lease key, the lease key is gone, the server refuses to show it, its release has started, or the
-// epoch ends. Then keep starts the release.
+// lease key, the lease key is gone, the server refuses to let this client read the lease key, the
+// release of the lease key has started, or the epoch ends. Then it starts the release.
 func (ow *owner) keep(o *ownership) {
 	defer ow.cache.startRelease(o)
 	leaseKey, next, isOver := ow.leaseKeys.of(o.key), o.created+1, false
@@ -104,9 +105,10 @@ func (ow *owner) keep(o *ownership) {
 	}, classify.IsRefusal)
 }
 
-// watch blocks until another client asks for a lease key or the lease key is gone, and then returns
-// true. If the watch ends first, it returns false and the reason. The watch requires a leader,
-// because a member without a leader does not learn of writes.
+// watch watches a lease key from the revision rev on. It blocks until another client asks for the
+// lease key or the lease key is gone, and then returns true. If the watch ends first, it returns
+// false and the reason. The watch requires a leader, because a member without a leader does not
+// learn of writes.
 func (ow *owner) watch(
 	ctx context.Context, leaseKey string, rev int64,
 ) (isAskedFor bool, err error) {
@@ -123,7 +125,7 @@ func (ow *owner) watch(
 	return false, err
 }
 
-// read returns a lease key, or nil if it does not exist, and the revision of the store.
+// read returns the lease key, or nil if it does not exist, and the revision of the store.
 func (ow *owner) read(ctx context.Context, leaseKey string) (*mvccpb.KeyValue, int64, error) {
 	resp, err := ow.kv.Get(ctx, leaseKey)
 	if err != nil {
@@ -141,9 +143,9 @@ func (ow *owner) release(o *ownership) {
 	}, nil)
 }
 
-// tryRelease deletes the lease key of an ownership. It returns nil if the lease key is certainly
-// not this client's after that. The delete has the create revision of the lease key as a condition:
-// if it is applied late, it does not delete the lease key of a later ownership.
+// tryRelease deletes the lease key of an ownership. It returns nil if the lease key certainly is
+// not this client's afterwards. The delete has the create revision of the lease key as a condition:
+// if a member applies it late, it does not delete the lease key of a later ownership.
 func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 	leaseKey, created := ow.leaseKeys.of(o.key), o.created
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -163,14 +165,15 @@ func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 	return err
 }
 
-// releaseOrphan starts the release of a lease key that is attached to the epoch's lease, unless the
-// key has an ownership after all. It returns a channel that is closed when the key's ownership
-// changes its state or ends. It returns nil if the epoch has ended.
+// releaseOrphan starts the release of a key whose lease key is orphaned: it is attached to the
+// epoch's lease, but has no ownership. If the key has an ownership after all, releaseOrphan starts
+// nothing. It returns a channel that is closed when the key's ownership changes its state or ends.
+// It returns nil if the epoch has ended.
 func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	added, change := ow.cache.beginRelease(key)
 	if added != nil {
-		// Ends when the lease key is gone, or with its epoch. leasingKV.stop ends the epoch and
-		// waits.
+		// The goroutine ends when the lease key is gone, or when its epoch ends. leasingKV.stop
+		// ends the epoch and waits for the goroutine.
 		go func() {
 			defer ow.cache.running.Done()
 			ow.release(added)
@@ -179,8 +182,9 @@ func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	return change
 }
 
-// releaseOrphans looks for orphaned lease keys, if there may be any, and starts their release,
-// because other clients may be waiting for them.
+// releaseOrphans looks for orphaned lease keys, which are attached to the epoch's lease but have no
+// ownership. It does so only if there may be any. It starts their release, because other clients
+// may be waiting for them.
 func (ow *owner) releaseOrphans(e *epoch) {
 	if !ow.cache.mustLookForOrphans() {
 		return
@@ -198,18 +202,18 @@ func (ow *owner) releaseOrphans(e *epoch) {
 	}
 }
 
-// requestTimeout bounds one attempt of a request that has no caller's context. A silent member
-// delays such a request only for this long.
+// requestTimeout limits each attempt of a request that the KV makes by itself, without a caller's
+// context. So a member that does not answer delays such a request for no longer than this.
 const requestTimeout = 2 * time.Second
 
-// createdAt returns the condition that a key was created at the revision rev. If rev is 0, it is
-// the condition that the key does not exist.
+// createdAt returns the condition that a key was created at the revision rev. If rev is 0, the
+// condition is that the key does not exist.
 func createdAt(key string, rev int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(key), "=", rev)
 }
 
 // firstIn returns the first key-value pair that operation i of a transaction has read. It returns
-// nil if the operation has read none, or if the response lacks its part.
+// nil if the operation has read no pair, or if the response has no part for it.
 func firstIn(resp *clientv3.TxnResponse, i int) *mvccpb.KeyValue {
 	kvs, _ := txnanswer.Pairs(resp.Responses, i)
 	return first(kvs)

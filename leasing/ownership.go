@@ -16,37 +16,40 @@ type state uint8
 
 const (
 	acquiring state = iota // the request for the lease key is under way
-	owned                  // the lease key is this client's while the epoch lasts
-	releasing              // the lease key is deleted, if it is this client's
+	owned                  // the lease key was put; it is this client's while the epoch lasts
+	releasing              // the lease key is being deleted, if it is this client's
 )
 
-// ownership is this client's ownership of one key. It begins with the request for the lease key. It
-// ends when the lease key is certainly not this client's. A key has at most one ownership.
+// ownership is the record of one key that this client acquires, owns and releases. It begins with
+// the request for the lease key. It ends when the lease key certainly is not this client's any
+// more. A key has at most one ownership at a time.
 type ownership struct {
-	// read-only after it was made
+	// read-only after the ownership was made
 	key     string
 	epoch   *epoch
 	ctx     context.Context // ends with the epoch, and when the release starts
 	stop    context.CancelFunc
-	settled chan struct{} // closed at the end of the state acquiring
+	settled chan struct{} // closed when the request for the lease key has ended
 	ended   chan struct{} // closed when the ownership is removed from the cache
 
 	// written before settled is closed, read-only afterwards
-	read        *cachedKey // the key, as the request has read it; nil if it has not read it
+	read        *cachedKey // the key, as that request has read it; nil if it has not
 	created     int64      // the create revision of the lease key; 0 if it is not this client's
-	isUncertain bool       // the lease key may be this client's
+	isUncertain bool       // the lease key may be this client's, or may become so later
 
-	isAskedFor bool // another client wants the release; used by the ownership's goroutine only
+	// isAskedFor says that another client wants the key released. Only the ownership's goroutine
+	// uses it.
+	isAskedFor bool
 
 	// guarded by cache.mu
 	state  state
-	cached *cachedKey // in the state owned: the key
-	writes int        // in the state owned: this client's writes under way; cached may be stale
+	cached *cachedKey // the key in the state owned; stale if writes is not 0
+	writes int        // the number of this client's writes of the key that are under way
 }
 
-// usable returns the cached key if gets may be answered from it. The server has that key unchanged
-// if the epoch is certain. usable returns nil if there is no such key, or if o is nil. The caller
-// holds cache.mu.
+// usable returns the cached key if gets may be answered from it, as long as the epoch is certain:
+// the server then has the key unchanged. usable returns nil if the key is not owned or is being
+// written, or if o is nil. The caller holds cache.mu.
 func (o *ownership) usable() *cachedKey {
 	if o == nil || o.state != owned || o.writes > 0 {
 		return nil
@@ -55,8 +58,8 @@ func (o *ownership) usable() *cachedKey {
 }
 
 // startRelease ends the watch of the lease key. The ownership's goroutine then deletes the lease
-// key. An ownership in the state acquiring is released once it is settled. The caller holds
-// cache.mu.
+// key. If the request for the lease key is still under way, the release starts when the request has
+// ended. The caller holds cache.mu.
 func (o *ownership) startRelease() {
 	if o.state == owned {
 		o.state = releasing
@@ -64,8 +67,8 @@ func (o *ownership) startRelease() {
 	o.stop()
 }
 
-// change returns the channel that is closed when an ownership that is acquiring or releasing
-// changes its state or ends. The caller holds cache.mu.
+// change returns the channel that is closed when the ownership leaves its state, which is acquiring
+// or releasing. The caller holds cache.mu.
 func (o *ownership) change() <-chan struct{} {
 	if o.state == releasing {
 		return o.ended
@@ -73,14 +76,17 @@ func (o *ownership) change() <-chan struct{} {
 	return o.settled
 }
 
-// epoch is the time during which one session's lease can have lease keys. It is read-only.
+// epoch is the time in which one session of the KV lives, and in which keys can be acquired with
+// the session's lease. It is read-only.
 type epoch struct {
 	lease clientv3.LeaseID
 	ctx   context.Context // ends with the epoch
-	// The lease certainly lives until certainUntil, and also until the deadline of keepAliveEnd.
+	// The lease certainly lives until certainUntil or until the deadline of keepAliveEnd, whichever
+	// is later, if it is not revoked.
 	certainUntil time.Time
 	keepAliveEnd *clientv3.KeepAliveEnd
-	// isGiven says that the lease is older than the epoch. It may have lease keys already.
+	// isGiven says that the lease was given by WithLease and is older than the epoch. So lease keys
+	// may be attached to it already.
 	isGiven bool
 }
 
@@ -103,13 +109,15 @@ func (e *epoch) createRevisionOf(leaseKey *mvccpb.KeyValue) int64 {
 }
 
 const (
-	// maxCooldown is the longest cooldown. The shortest is half of that.
+	// maxCooldown is the longest cooldown: a time in which a key is not acquired again. The
+	// shortest is half of that.
 	maxCooldown = time.Second
 	// maxPause is the length of a pause, in which no key with a recent cooldown is acquired. A
-	// pause begins when another client asks for one of these keys again. A cooldown counts as
-	// recent until maxPause after its end.
+	// pause begins when another client asks for a key with a recent cooldown again. A cooldown
+	// counts as recent until maxPause after its end.
 	maxPause = 4 * time.Second
-	// cleanUpEvery is the number of started cooldowns after which the old ones are removed.
+	// cleanUpEvery is the number of cooldowns after whose start those that are no longer recent are
+	// removed from the map.
 	cleanUpEvery = 1024
 )
 
@@ -117,13 +125,13 @@ const (
 // asked for them or owns them.
 //
 // A client that writes a range needs a moment in which no key of the range has an owner. If it
-// takes longer than a cooldown to release all of them, readers acquire some of them again each
-// time. So if another client asks for one of the keys again soon, a pause begins, in which no key
-// with a recent cooldown is acquired.
+// takes longer than a cooldown to release all keys of the range, readers acquire some of them again
+// each time. So if another client soon asks for one of the keys again, a pause begins, in which no
+// key with a recent cooldown is acquired.
 type cooldowns struct {
-	ends    map[string]time.Time // by key
-	pause   time.Time            // its end
-	started int
+	ends    map[string]time.Time // when the cooldown of a key ends, by key
+	pause   time.Time            // the end of the latest pause
+	started int                  // the number of cooldowns that were started
 }
 
 // start starts the cooldown of a key. isAskedFor says that this client has owned the key and that
@@ -144,6 +152,6 @@ func (c *cooldowns) isActive(key string) bool {
 	return now.Before(end) || now.Before(c.pause) && isRecent(end, now)
 }
 
-// isRecent reports whether a cooldown that ends at end still lasts, or has ended less than maxPause
-// ago.
+// isRecent reports whether a cooldown that ends at the time end still lasts, or has ended less than
+// maxPause before now.
 func isRecent(end, now time.Time) bool { return now.Before(end.Add(maxPause)) }

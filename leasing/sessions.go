@@ -12,10 +12,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// closeTimeout is how long the function that closes the KV tries to revoke the session's lease.
+// closeTimeout limits how long the function that closes the KV tries to revoke the session's lease.
 const closeTimeout = 5 * time.Second
 
-// session is a concurrency.Session together with its epoch.
+// session is a concurrency.Session of the KV, together with its epoch, the time in which keys can
+// be acquired with the session's lease.
 type session struct {
 	*concurrency.Session
 	epoch    *epoch
@@ -23,19 +24,20 @@ type session struct {
 	cancel   context.CancelFunc                      // ends the epoch's context
 }
 
-// close ends the epoch and the session, and revokes the lease. It returns within the TTL.
+// close ends the epoch and the session, and revokes the lease. It returns within the lease's TTL.
 func (s *session) close() {
 	s.cancel()
 	_ = s.Close() // if the lease is not revoked, it expires
 }
 
-// grants is the Lease that sessions are made with. It records the lease that was granted last. It
-// also ends a Grant when the KV is closed: the context in the options of a session is the user's,
-// and may go on. Sessions are made one at a time.
+// grants is the clientv3.Lease with which sessions are made. It records the ID of the lease that
+// was granted last. It also ends a call of Grant when the KV is closed, because the context of that
+// call is from the user's session options and may live longer. Sessions are made one at a time, so
+// no mutex guards last.
 type grants struct {
 	clientv3.Lease
 	ctx  context.Context
-	last clientv3.LeaseID // the lease that was granted last; 0 if the options give a lease
+	last clientv3.LeaseID // 0 if no lease was granted, because the options give a lease
 }
 
 func (g *grants) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error) {
@@ -54,8 +56,8 @@ func (g *grants) Close() error { return nil }
 // sessions makes the sessions of a KV, one after the other.
 type sessions struct {
 	// read-only
-	client  *clientv3.Client // of the sessions
-	grants  *grants          // the Lease of client
+	client  *clientv3.Client // the client that sessions are made with
+	grants  *grants          // the Lease of that client
 	options []concurrency.SessionOption
 	ctx     context.Context // ends when stop is called or the user's client ends
 	cancel  context.CancelFunc
@@ -73,8 +75,9 @@ func newSessions(cl *clientv3.Client, options []concurrency.SessionOption) *sess
 	return ss
 }
 
-// open makes a session whose lease certainly lives for a known time. It may return a session
-// together with an error. The caller must then close or discard the session.
+// open makes a session and renews its lease once, so that it is known until when the lease
+// certainly lives. open may return a session together with an error. The caller must then close or
+// discard the session.
 func (ss *sessions) open() (*session, error) {
 	cs, err := concurrency.NewSession(ss.client, ss.options...)
 	if err != nil {
@@ -91,7 +94,7 @@ func (ss *sessions) open() (*session, error) {
 }
 
 // keepAlive subscribes to the renewals of a session's lease. Then it renews the lease once more,
-// because the answer to the first renewal may have come before the subscription.
+// because the answer to the session's first renewal may have come before the subscription.
 func (ss *sessions) keepAlive(s *session) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.epoch.ctx)
 	renewals, err := ss.client.KeepAlive(ctx, s.epoch.lease)
@@ -109,9 +112,9 @@ func (ss *sessions) keepAlive(s *session) error {
 	return nil
 }
 
-// serve runs the epoch of s, which has started. When the session is lost, it makes a new session
-// and runs its epoch, and so on. It returns when stop is called, or when no session can be made any
-// more.
+// serve looks after the epoch of s, which has started, until the session is lost. Then it makes a
+// new session and looks after the epoch of that session, and so on. It returns when stop is called,
+// or when no session can be made any more.
 func (ss *sessions) serve(s *session, ow *owner) {
 	for {
 		ow.releaseOrphans(s.epoch)
@@ -143,14 +146,14 @@ func (ss *sessions) next() (s *session) {
 	return s
 }
 
-// discard ends a session that open has returned together with an error. s may be nil. If the
-// session has granted its lease, discard revokes the lease, and waits up to closeTimeout. If the
-// session's context has ended, discard returns at once and the lease expires. A lease that the
-// options give stays as it is.
+// discard ends a session that open has returned together with an error. s may be nil. A lease that
+// the session options give is the user's, and stays as it is. A lease that the session has granted
+// is revoked, for which discard waits up to closeTimeout. If the session's context has ended,
+// discard returns at once and the granted lease expires.
 func (ss *sessions) discard(s *session) {
 	switch {
 	case s == nil:
-	case s.epoch.isGiven: // the lease is the user's
+	case s.epoch.isGiven: // the lease is from the session options
 		s.cancel()
 		s.Orphan()
 	default:
@@ -162,8 +165,8 @@ func (ss *sessions) discard(s *session) {
 	}
 }
 
-// stop ends serve and its session, and waits until serve has ended. It also waits for the
-// goroutines in others, which end with the session's epoch.
+// stop ends serve and its session, and waits until serve has returned. It also waits for the
+// goroutines that others counts, which end with the session's epoch.
 func (ss *sessions) stop(others *sync.WaitGroup) {
 	defer time.AfterFunc(closeTimeout, func() { _ = ss.client.Close() }).Stop()
 	ss.cancel()

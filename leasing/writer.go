@@ -15,24 +15,25 @@ import (
 )
 
 const (
-	// maxReadBack is the number of owned keys that a write reads back. If it writes more owned
-	// keys, this client releases the others.
+	// maxReadBack is the largest number of owned keys that a write reads back, so that they stay
+	// cached. If the write changes more owned keys, this client releases the others.
 	maxReadBack = 32
-	// maxLeaseKeys is the number of lease keys of a range that one request reads.
+	// maxLeaseKeys is the largest number of lease keys of a range that one request reads.
 	maxLeaseKeys = 1000
-	// maxImmediateRetries is how many times a write is tried again without a wait. All owners have
-	// released their keys before each such retry.
+	// maxImmediateRetries is how many times a write that found owners is tried again without a
+	// wait. Before each such retry all of these owners have released their keys.
 	maxImmediateRetries = 16
-	// maxAsked is the number of owners that one request asks to release their keys.
+	// maxAsked is the largest number of owners that one request asks to release their keys.
 	maxAsked = 32
 )
 
-// writer runs operations that write, once no other client owns a key that they may write. It shares
-// the fields of the owner, which releases orphaned lease keys for it.
+// writer runs operations that write. Before it runs an operation, it waits until no other client
+// owns a key that the operation may write. It embeds the owner, which releases orphaned lease keys
+// for it.
 type writer struct{ *owner }
 
-// write runs op, which writes w, once no other client owns a key of w. It returns the response to
-// the transaction whose first operation is op.
+// write runs op once no other client owns a key that op may write. w holds these keys and ranges.
+// It returns the response to the transaction whose first operation is op.
 func (wr *writer) write(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {
@@ -57,8 +58,8 @@ func (wr *writer) write(
 }
 
 // tryWrite runs an operation on the condition that no other client owns a key that the operation
-// may write. If another client owns one, nothing is written, Succeeded is false, and the response
-// has the lease keys that exist: one part for each of w.leaseKeys.
+// may write. If another client owns one, nothing is written and Succeeded is false. The response
+// then has the lease keys that exist, in one part for each element of w.leaseKeys.
 func (wr *writer) tryWrite(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {
@@ -86,10 +87,10 @@ func (wr *writer) tryWrite(
 	return resp, err
 }
 
-// conditions returns the conditions that no other client owns a written key. The lease key of a key
-// that this client owns must have the create revision that the ownership has recorded. If it has
-// another one, the cached key may be stale; also, a request that is applied after the ownership has
-// ended must not write.
+// conditions returns the conditions that no other client owns a written key. If this client owns
+// the key, its lease key must have the create revision that the ownership has recorded. A lease key
+// with another create revision shows that the ownership has ended. The operation must not run then:
+// the cached key may be stale, or a member applies the request late.
 func (wr *writer) conditions(w writes, own []*ownership) []clientv3.Cmp {
 	created := make(map[string]int64, len(own))
 	for _, o := range own {
@@ -114,8 +115,8 @@ func (wr *writer) readLeaseKeys(w writes) []clientv3.Op {
 	return gets
 }
 
-// readBack returns gets of the keys that this client owns. The gets also read the values, because
-// servers leave out the lease of a key that is read without its value.
+// readBack returns gets of the written keys that this client owns. The gets also read the values,
+// because servers leave out the lease of a key that is read without its value.
 func readBack(own []*ownership) []clientv3.Op {
 	var gets []clientv3.Op
 	for _, o := range own[:min(len(own), maxReadBack)] {
@@ -124,8 +125,9 @@ func readBack(own []*ownership) []clientv3.Op {
 	return gets
 }
 
-// outcome returns the state of the owned keys after a write, for endWrite. It returns nil if
-// nothing was written. A key is nil if its state is unknown or it cannot be cached.
+// outcome returns, for endWrite, the owned keys as they are after a write. An element is nil if the
+// state of the key is unknown or the key cannot be cached. outcome returns nil if nothing was
+// written.
 func (wr *writer) outcome(
 	own []*ownership, resp *clientv3.TxnResponse, err error,
 ) []*cachedKey {
@@ -138,7 +140,7 @@ func (wr *writer) outcome(
 	wr.cache.latest.saw(resp.Header)
 	now := make([]*cachedKey, len(own))
 	for i := range own {
-		read, _ := txnanswer.Range(resp.Responses, i+1) // nil if the response lacks it
+		read, _ := txnanswer.Range(resp.Responses, i+1) // nil if the response has no such part
 		if k := newCachedKey(read, resp.Header.GetRevision()); k.isLasting() {
 			now[i] = k
 		}
@@ -146,8 +148,8 @@ func (wr *writer) outcome(
 	return now
 }
 
-// releaseLost starts the release of each ownership in own whose lease key is gone, as a failed
-// write has found out. resp is the response to that write.
+// releaseLost starts the release of each ownership in own whose lease key is gone. resp is the
+// response to a write whose conditions were false, and has the lease keys that exist.
 func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResponse) {
 	for _, o := range own {
 		i, _ := slices.BinarySearch(w.keys, o.key)
@@ -158,7 +160,8 @@ func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResp
 }
 
 // waitForOwners asks the owners that a failed write has found to release their keys, and blocks
-// until they have. It returns false if it could not wait for all of them, or if there are none.
+// until they have done so. It returns false if it could not wait for all of the owners, or if there
+// are no owners.
 func (wr *writer) waitForOwners(
 	ctx context.Context, resp *clientv3.TxnResponse, w writes,
 ) (areReleased bool, err error) {
@@ -188,15 +191,15 @@ func (wr *writer) waitForOwners(
 }
 
 // owners sorts the lease keys that a failed write has read. ours are the keys whose lease keys are
-// orphaned: they are attached to this client's lease. others[i] are the lease keys of other clients
-// in element i of w.leaseKeys.
+// attached to this client's own lease: these lease keys are orphaned. others[i] are the lease keys
+// of other clients in element i of w.leaseKeys.
 func (wr *writer) owners(
 	resp *clientv3.TxnResponse, w writes,
 ) (ours []string, others [][]*mvccpb.KeyValue) {
 	seen := map[string]bool{}
 	others = make([][]*mvccpb.KeyValue, len(w.keys)+len(w.ranges))
 	for i := range others {
-		leaseKeys, _ := txnanswer.Pairs(resp.Responses, i) // none if the response lacks them
+		leaseKeys, _ := txnanswer.Pairs(resp.Responses, i) // empty if the response has no such part
 		for _, leaseKey := range leaseKeys {
 			key := string(leaseKey.GetKey())
 			switch {
@@ -213,11 +216,11 @@ func (wr *writer) owners(
 }
 
 // askToRelease asks the owners of some lease keys in the range r to release them, and returns true
-// when all of these lease keys are gone. It returns false if its watch ends first, which it also
-// does when ctx ends.
+// when all of these lease keys are gone. It returns false if its watch ends first, which also
+// happens when ctx ends.
 //
-// It first starts the watch, and then asks, so that the watch starts in the present. A server
-// brings a watch that starts in the past up to date only ten times a second.
+// It starts the watch before it asks, so that the watch begins at the newest revision. A server
+// delays the first events of a watch that begins at an older revision by up to 100 ms.
 func (wr *writer) askToRelease(
 	ctx context.Context, r keyRange, leaseKeys []*mvccpb.KeyValue,
 ) (areGone bool, err error) {
@@ -248,8 +251,8 @@ func (wr *writer) askToRelease(
 	return true, nil
 }
 
-// ask writes revokeValue to lease keys, unless they have that value already. It adds those lease
-// keys that still exist to left.
+// ask writes revokeValue into each of the lease keys that still exists and does not have that value
+// already. It adds the names of the lease keys that still exist to left.
 func (wr *writer) ask(
 	ctx context.Context, leaseKeys []*mvccpb.KeyValue, left map[string]bool,
 ) error {
