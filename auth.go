@@ -9,7 +9,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// The answers of the Auth methods are the messages of the protocol under names of this package.
+// The methods of Auth return these types. Each is a protobuf message of etcd's Auth service under a
+// name of this package.
 type (
 	// AuthEnableResponse is the answer to AuthEnable.
 	AuthEnableResponse pb.AuthEnableResponse
@@ -48,16 +49,17 @@ type (
 )
 
 type (
-	// UserAddOptions says which kind of user UserAddWithOptions adds. A user with NoPassword cannot
-	// log in with a password: servers know the user by the common name of the client's certificate.
+	// UserAddOptions says which kind of user UserAddWithOptions adds. If NoPassword is set, the
+	// user cannot log in with a password. Servers then recognise the user by the common name of the
+	// client's certificate.
 	UserAddOptions authpb.UserAddOptions
 
 	// Permission is what a role may do with the keys in [Key, RangeEnd), or with Key alone if
 	// RangeEnd is empty.
 	Permission authpb.Permission
 
-	// PermissionType is a kind of access. Its values are PermRead, PermWrite and PermReadWrite,
-	// which must be converted to PermissionType.
+	// PermissionType is a kind of access. PermRead, PermWrite and PermReadWrite are constants of
+	// the protocol's type, so convert them: PermissionType(PermRead).
 	PermissionType authpb.Permission_Type
 )
 
@@ -83,17 +85,17 @@ func StrToPermissionType(s string) (PermissionType, error) {
 // concurrent use. While authentication is enabled, all methods but Authenticate and AuthStatus need
 // a user with the role "root"; other users get [rpctypes.ErrPermissionDenied]. Without that role, a
 // user may call UserGet for itself and RoleGet for its roles. A request that changes something is
-// sent again only if it is certain that no server applied it. The other requests are sent again
-// while no member can serve them.
+// sent again only if it is certain that no server applied it. A request that changes nothing is
+// sent again while no member can serve it.
 type Auth interface {
 	// Authenticate logs in with name and password, and returns a token. A client with a user in its
 	// Config logs in by itself. Authenticate returns [rpctypes.ErrAuthFailed] for a wrong name or
 	// password, and [rpctypes.ErrAuthNotEnabled] if authentication is not enabled.
 	Authenticate(ctx context.Context, name, password string) (*AuthenticateResponse, error)
 
-	// AuthEnable turns authentication on: the cluster then serves users only. It returns
-	// [rpctypes.ErrRootUserNotExist] or [rpctypes.ErrRootRoleNotExist] unless there is a user
-	// "root" with the role "root".
+	// AuthEnable turns authentication on: from then on, only authenticated users may read and write
+	// keys. AuthEnable returns [rpctypes.ErrRootUserNotExist] or [rpctypes.ErrRootRoleNotExist]
+	// unless there is a user "root" with the role "root".
 	AuthEnable(ctx context.Context) (*AuthEnableResponse, error)
 
 	// AuthDisable turns authentication off: every client may then read and write everything.
@@ -103,8 +105,8 @@ type Auth interface {
 	// store. Each change of users, roles and permissions increases that revision.
 	AuthStatus(ctx context.Context) (*AuthStatusResponse, error)
 
-	// UserAdd adds a user with a password. It returns [rpctypes.ErrUserAlreadyExist], and
-	// [rpctypes.ErrUserEmpty] for an empty name.
+	// UserAdd adds a user with a password. It returns [rpctypes.ErrUserAlreadyExist] if the user
+	// exists, and [rpctypes.ErrUserEmpty] for an empty name.
 	UserAdd(ctx context.Context, name, password string) (*AuthUserAddResponse, error)
 
 	// UserAddWithOptions is UserAdd for a user of the kind that opt describes. A nil opt means a
@@ -113,12 +115,12 @@ type Auth interface {
 		ctx context.Context, name, password string, opt *UserAddOptions,
 	) (*AuthUserAddResponse, error)
 
-	// UserDelete deletes a user. It returns [rpctypes.ErrUserNotFound], and
-	// [rpctypes.ErrInvalidAuthMgmt] for the user "root" while authentication is enabled.
+	// UserDelete deletes a user. It returns [rpctypes.ErrUserNotFound] if there is no such user,
+	// and [rpctypes.ErrInvalidAuthMgmt] for the user "root" while authentication is enabled.
 	UserDelete(ctx context.Context, name string) (*AuthUserDeleteResponse, error)
 
-	// UserChangePassword changes the password of a user and ends the user's tokens. It returns
-	// [rpctypes.ErrUserNotFound].
+	// UserChangePassword changes the password of a user and makes the user's tokens invalid. It
+	// returns [rpctypes.ErrUserNotFound] if there is no such user.
 	UserChangePassword(
 		ctx context.Context, name, password string,
 	) (*AuthUserChangePasswordResponse, error)
@@ -135,47 +137,53 @@ type Auth interface {
 	// UserList returns the names of all users.
 	UserList(ctx context.Context) (*AuthUserListResponse, error)
 
-	// UserRevokeRole takes a role from a user. It returns [rpctypes.ErrUserNotFound] or
-	// [rpctypes.ErrRoleNotGranted], and [rpctypes.ErrInvalidAuthMgmt] for the role "root" of the
-	// user "root" while authentication is enabled.
+	// UserRevokeRole takes a role from a user. It returns [rpctypes.ErrUserNotFound] if there is no
+	// such user, and [rpctypes.ErrRoleNotGranted] if the user does not have the role. While
+	// authentication is enabled, it returns [rpctypes.ErrInvalidAuthMgmt] for the role "root" of
+	// the user "root".
 	UserRevokeRole(ctx context.Context, name, role string) (*AuthUserRevokeRoleResponse, error)
 
-	// RoleAdd adds a role without permissions. It returns [rpctypes.ErrRoleAlreadyExist], and
-	// [rpctypes.ErrRoleEmpty] for an empty name.
+	// RoleAdd adds a role without permissions. It returns [rpctypes.ErrRoleAlreadyExist] if the
+	// role exists, and [rpctypes.ErrRoleEmpty] for an empty name.
 	RoleAdd(ctx context.Context, name string) (*AuthRoleAddResponse, error)
 
 	// RoleGrantPermission lets a role use the keys in [key, rangeEnd), or key alone if rangeEnd is
 	// "". A rangeEnd of "\x00" means all keys from key on; [GetPrefixRangeEnd] returns the rangeEnd
-	// for all keys with a prefix. The permission replaces an earlier one of the role for this key
-	// and rangeEnd. RoleGrantPermission returns [rpctypes.ErrRoleNotFound].
+	// for all keys with a prefix. If the role already has a permission for exactly this key and
+	// rangeEnd, the new permission replaces it. RoleGrantPermission returns
+	// [rpctypes.ErrRoleNotFound] if there is no such role.
 	RoleGrantPermission(
 		ctx context.Context, name string, key, rangeEnd string, permType PermissionType,
 	) (*AuthRoleGrantPermissionResponse, error)
 
-	// RoleGet returns the permissions of a role. It returns [rpctypes.ErrRoleNotFound].
+	// RoleGet returns the permissions of a role, or [rpctypes.ErrRoleNotFound] if there is no such
+	// role.
 	RoleGet(ctx context.Context, role string) (*AuthRoleGetResponse, error)
 
 	// RoleList returns the names of all roles.
 	RoleList(ctx context.Context) (*AuthRoleListResponse, error)
 
 	// RoleRevokePermission revokes the permission that was granted for exactly this key and
-	// rangeEnd. It returns [rpctypes.ErrRoleNotFound] or [rpctypes.ErrPermissionNotGranted].
+	// rangeEnd. It returns [rpctypes.ErrRoleNotFound] if there is no such role, and
+	// [rpctypes.ErrPermissionNotGranted] if the role has no such permission.
 	RoleRevokePermission(
 		ctx context.Context, role string, key, rangeEnd string,
 	) (*AuthRoleRevokePermissionResponse, error)
 
-	// RoleDelete deletes a role and takes it from all users. It returns [rpctypes.ErrRoleNotFound],
-	// and [rpctypes.ErrInvalidAuthMgmt] for the role "root" while authentication is enabled.
+	// RoleDelete deletes a role and takes it from all users. It returns [rpctypes.ErrRoleNotFound]
+	// if there is no such role, and [rpctypes.ErrInvalidAuthMgmt] for the role "root" while
+	// authentication is enabled.
 	RoleDelete(ctx context.Context, role string) (*AuthRoleDeleteResponse, error)
 }
 
 type auth struct{ remote pb.AuthClient }
 
-// NewAuth returns an Auth that sends its requests through c. c itself embeds one.
+// NewAuth returns an Auth that sends its requests through c. A Client made by New already embeds
+// such an Auth.
 func NewAuth(c *Client) Auth { return NewAuthFromAuthClient(RetryAuthClient(c), c) }
 
-// NewAuthFromAuthClient returns an Auth that sends its requests through remote, which may lead to a
-// server in the same process. It does not use c, which may be nil.
+// NewAuthFromAuthClient returns an Auth that sends its requests through remote, which may be a stub
+// of a server in the same process. It does not use c, which may be nil.
 func NewAuthFromAuthClient(remote pb.AuthClient, c *Client) Auth { return &auth{remote: remote} }
 
 func (a *auth) Authenticate(

@@ -29,10 +29,10 @@ import (
 // Client is a connection to an etcd cluster. It embeds KV, Lease, Watcher, Auth, Cluster and
 // Maintenance, which send the requests. A Client is safe for concurrent use, and is meant to be
 // shared and to live as long as the program. Its exported fields must not be changed while it is in
-// use. The program that makes a Client closes it.
+// use. The program that makes a Client must close it.
 //
-// A copy of a Client is the same client: closing one closes the other. A zero Client has no
-// endpoints, its embedded interfaces are nil, and its Close does nothing.
+// Copies of a Client share one connection and all internal state: closing one copy closes all. A
+// zero Client has no endpoints, its embedded interfaces are nil, and its Close does nothing.
 type Client struct {
 	KV
 	Lease
@@ -41,7 +41,7 @@ type Client struct {
 	Cluster
 	Maintenance
 
-	// Username, Password and Token are those of the Config.
+	// Username, Password and Token are copies of the Config's fields of the same names.
 	Username string
 	Password string
 	Token    string
@@ -49,16 +49,17 @@ type Client struct {
 	*clientState // nil in a zero Client
 }
 
-// clientState is the state that the copies of a Client share, because programs copy the struct.
+// clientState is the state that all copies of a Client share. It is a struct of its own because
+// programs copy Client values.
 type clientState struct {
 	// read-only after New
-	cfg    Config // with its defaults
+	cfg    Config // with defaults filled in
 	ctx    context.Context
 	cancel context.CancelFunc
 	user   userOptions
-	rpc    grpc.ClientConnInterface // conn with retries; unconnected{} without conn
+	rpc    grpc.ClientConnInterface // sends on conn, with retries; unconnected{} if conn is nil
 
-	// read-only after New; nil without a connection
+	// read-only after New; nil in a client without a connection, which NewCtxClient makes
 	creds    *endpoint.Credentials
 	tokens   *authtoken.Source // also nil if the Config has neither a token nor a user
 	conn     *grpc.ClientConn
@@ -66,7 +67,7 @@ type clientState struct {
 	tracker  *balancer.Tracker
 	progress *watch.ProgressServers
 
-	// own synchronisation
+	// safe for concurrent use without mu
 	lg         atomic.Pointer[zap.Logger]
 	background sync.WaitGroup // goroutines that end with ctx; Close waits for them
 	retryLog   everySecond
@@ -75,7 +76,7 @@ type clientState struct {
 	// guarded by mu
 	mu        sync.Mutex
 	endpoints []namedEndpoint
-	named     []namedEndpoint // those that the program has named last; Sync does not change them
+	named     []namedEndpoint // those last given to New or SetEndpoints; Sync keeps them
 }
 
 // newState returns the state of a client without a connection. The context of the client descends
@@ -92,13 +93,14 @@ func (c *Client) made() bool { return c != nil && c.clientState != nil }
 // Option changes a client that NewCtxClient makes.
 type Option func(*Client)
 
-// New returns a client made from cfg. It does not wait for a connection; calls wait for one until
-// their contexts end. New itself waits only for the login, if cfg has a Username and Password, and
-// for the versions of the endpoints, if RejectOldCluster is set. DialTimeout bounds both waits.
+// New returns a client made from cfg. It does not wait for a connection; calls of the client wait
+// for a connection until their contexts end. New itself waits only for the login, if cfg has a
+// Username and Password, and for the versions of the endpoints, if RejectOldCluster is set.
+// DialTimeout bounds both waits.
 //
 // The error is ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, ErrOldCluster,
-// rpctypes.ErrAuthFailed or context.DeadlineExceeded, or names the bad value in cfg. After an error
-// nothing is left running.
+// rpctypes.ErrAuthFailed or context.DeadlineExceeded, or an error that names the bad value in cfg.
+// If New returns an error, it leaves no goroutine and no connection behind.
 func New(cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -121,7 +123,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.attachEngines()
 	if cfg.AutoSyncInterval > 0 {
-		// Ends with c.ctx; Close waits for it.
+		// The goroutine ends with c.ctx; Close waits for it.
 		c.background.Go(c.autoSync)
 	}
 	return c, nil
@@ -134,8 +136,8 @@ func NewFromURL(url string) (*Client, error) { return NewFromURLs([]string{url})
 // New.
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
-// NewCtxClient returns a client without a connection, which lives until ctx ends or Close is
-// called. The program may set embedded interfaces to implementations that need no connection. The
+// NewCtxClient returns a client without a connection. The client lives until ctx ends or Close is
+// called. The program may set embedded interfaces, such as KV, to its own implementations. The
 // methods of the other embedded interfaces return ErrNoAvailableEndpoints; their watches end with
 // that error, and their keepalive channels are closed because of it. Sync and Dial return
 // ErrNoAvailableEndpoints, too. SetEndpoints only stores the endpoints.
@@ -178,7 +180,7 @@ func (c *Client) connect() (err error) {
 		return err
 	}
 	c.rpc = retry.New(c.conn, c.retryConfig())
-	c.background.Add(1) // Close waits for the function below
+	c.background.Add(1) // for the function below, which Close waits for
 	context.AfterFunc(c.ctx, func() {
 		defer c.background.Done()
 		_ = c.conn.Close() // fails only if the connection is closed already
@@ -186,13 +188,15 @@ func (c *Client) connect() (err error) {
 	return nil
 }
 
-// retryConfig returns the settings with which requests of this client are retried, on its own
-// connection and on those of Dial.
+// retryConfig returns the settings with which this client retries requests: on its own connection,
+// on the connections that Maintenance methods make to one endpoint, and in RetryMaintenanceClient.
 func (c *Client) retryConfig() retry.Config {
 	jitter := c.cfg.BackoffJitterFraction
 	cfg := retry.Config{
 		MaxAttempts: c.cfg.MaxUnaryRetries,
-		Backoff: backoff.Policy{ // each wait is between wait·(1−jitter) and wait·(1+jitter)
+		// Policy only shortens waits. So Base and Max are lengthened first: each wait is then
+		// between wait·(1−jitter) and wait·(1+jitter).
+		Backoff: backoff.Policy{
 			Base:   scale(c.cfg.BackoffWaitBetween, 1+jitter),
 			Max:    scale(maxBackoffWait, 1+jitter),
 			Jitter: 2 * jitter / (1 + jitter),
@@ -203,7 +207,9 @@ func (c *Client) retryConfig() retry.Config {
 		Metadata:   [2]string{rpctypes.MetadataClientAPIVersionKey, version.APIVersion},
 		AttemptKey: balancer.AttemptKey{},
 		Retrying:   c.logRetry,
-		Options: append([]grpc.CallOption{ // not dial options: ActiveConnection has gRPC's limits
+		// The limits are call options, because dial options would also apply to the program's own
+		// requests on ActiveConnection.
+		Options: append([]grpc.CallOption{
 			grpc.MaxCallSendMsgSize(c.cfg.MaxCallSendMsgSize),
 			grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize),
 		}, wire.Options()...),
@@ -232,9 +238,8 @@ func (c *Client) attachEngines() {
 	c.Maintenance = NewMaintenance(c)
 }
 
-// login obtains the first token, if the client has a user, and returns the error of a refused
-// login. It returns nil if the cluster runs without authentication, because requests then need no
-// token.
+// login obtains the first token if the client has a user. It returns an error if the login fails.
+// It returns nil if the cluster runs without authentication, because requests then need no token.
 func (c *Client) login() error {
 	if c.tokens == nil {
 		return nil
@@ -255,10 +260,10 @@ func WithRequireLeader(ctx context.Context) context.Context {
 	return metadata.NewOutgoingContext(ctx, md)
 }
 
-// IsInternalRequest reports whether ctx belongs to a request that the client makes by itself: a
-// login, a question about a member or a lease, or the automatic Sync. The documentation of [Config]
-// lists these requests. Interceptors among Config.DialOptions can call IsInternalRequest to leave
-// such requests out of metrics and access rules.
+// IsInternalRequest reports whether ctx belongs to a request that the client makes by itself, such
+// as a login, the automatic Sync, or the check whether a lease still exists. The documentation of
+// [Config] lists these requests. Interceptors among Config.DialOptions can call IsInternalRequest
+// to leave such requests out of metrics and access rules.
 func IsInternalRequest(ctx context.Context) bool { return origin.IsClient(ctx) }
 
 // inBackground starts f on a new goroutine and returns true. f must end with c.ctx. If the client
@@ -269,7 +274,8 @@ func (c *Client) inBackground(f func()) bool {
 	if c.ctx.Err() != nil {
 		return false
 	}
-	// Ends with c.ctx; Close waits for it. Close ends c.ctx under mu, so it misses no goroutine.
+	// f ends with c.ctx, and Close waits for f. Close ends c.ctx while it holds mu, so Close waits
+	// for every goroutine that was started before.
 	c.background.Go(f)
 	return true
 }
@@ -278,14 +284,14 @@ func (c *Client) inBackground(f func()) bool {
 // requests but not the client, such as clean-up.
 func (c *Client) Ctx() context.Context {
 	if !c.made() {
-		return context.Background() //nolint:forbidigo // a zero Client has no context
+		return context.Background() //nolint:forbidigo // a zero Client has no context of its own
 	}
 	return c.ctx
 }
 
-// ActiveConnection returns the client's gRPC connection, or nil for a client without one. Requests
-// made directly on it carry the client's token, are not retried, and have gRPC's own message
-// limits. The client closes the connection.
+// ActiveConnection returns the client's gRPC connection, or nil for a client without a connection.
+// Requests made directly on the connection carry the client's token, are not retried, and have
+// gRPC's own message limits. The program must not close the connection; Close does.
 func (c *Client) ActiveConnection() *grpc.ClientConn {
 	if !c.made() {
 		return nil
@@ -294,13 +300,14 @@ func (c *Client) ActiveConnection() *grpc.ClientConn {
 }
 
 // Close ends the client. Watches and keepalives end, and their channels are closed. Calls under way
-// and later ones return at once, with an error for which IsConnCanceled is true. Close returns when
-// all goroutines of the client have ended. It may be called more than once, and from any goroutine.
+// and later calls return at once, with an error for which IsConnCanceled is true. Close returns
+// when all goroutines of the client have ended. Close may be called more than once, and from any
+// goroutine.
 func (c *Client) Close() error {
 	if !c.made() {
 		return nil
 	}
-	c.mu.Lock() // inBackground starts nothing after this
+	c.mu.Lock() // so that inBackground starts no goroutine after cancel
 	c.cancel()
 	c.mu.Unlock()
 	var errs []error

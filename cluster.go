@@ -7,8 +7,8 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/types"
 )
 
-// Member and the answers of the Cluster methods are the messages of the protocol under names of
-// this package.
+// These types are Member and the responses of the Cluster methods. Each is a protobuf message of
+// etcd's Cluster service under a name of this package.
 type (
 	// Member is one member of the cluster.
 	Member pb.Member
@@ -29,50 +29,56 @@ type (
 // Each method sends one request, blocks until it is answered or ctx ends, and is safe for
 // concurrent use. A request that changes something is sent again only if it is certain that no
 // server applied it. After an error that leaves open whether the change was applied, MemberList
-// shows whether it was. The answer to a change lists the members after the change. While
-// authentication is enabled, a user without the role "root" gets [rpctypes.ErrPermissionDenied] for
-// all methods but MemberList.
+// shows whether it was. MemberAdd, MemberAddAsLearner, MemberRemove, MemberUpdate and MemberPromote
+// return the list of members after the change. While authentication is enabled, a user without the
+// role "root" gets [rpctypes.ErrPermissionDenied] for all methods but MemberList.
 type Cluster interface {
-	// MemberList returns the members. The list is linearizable. With [WithSerializable] the member
-	// that gets the request answers from its own data, which needs no quorum but may be old. Other
-	// options have no effect. A member that has not started has no name and no client URLs.
+	// MemberList returns the members. The list is linearizable. With [WithSerializable], the member
+	// that gets the request answers from its own data; this needs no quorum, but the list may be
+	// out of date. Other options have no effect. A member that has not started has no name and no
+	// client URLs.
 	MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error)
 
-	// MemberAdd adds a voting member. The other members will reach it at the URLs peerAddrs. Start
-	// its server process afterwards. MemberAdd returns [rpctypes.ErrPeerURLExist],
-	// [rpctypes.ErrMemberExist], or [rpctypes.ErrUnhealthy] if the change would endanger the
-	// quorum. For an invalid URL it returns an error and sends nothing.
+	// MemberAdd adds a voting member. The other members will reach the new member at the URLs
+	// peerAddrs. Start the new member's server process after MemberAdd has returned. MemberAdd
+	// returns [rpctypes.ErrPeerURLExist] or [rpctypes.ErrMemberExist] if another member has one of
+	// the URLs or the same id, and [rpctypes.ErrUnhealthy] if the change would endanger the quorum.
+	// For an invalid URL it returns an error and sends nothing.
 	MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
 	// MemberAddAsLearner is MemberAdd for a learner, which has no vote until MemberPromote. It also
 	// returns [rpctypes.ErrTooManyLearners].
 	MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberRemove removes a member, which stops serving a second later. Writes that the member is
-	// serving, or that were forwarded to it because it is the leader, may then fail with an unknown
-	// outcome. To avoid that, first move the leadership to another member (MoveLeader), take the
-	// member out of the endpoints of clients that write (Client.SetEndpoints), and let their
-	// requests to it finish. MemberRemove returns [rpctypes.ErrMemberNotFound], and
-	// [rpctypes.ErrUnhealthy] if the change would endanger the quorum.
+	// MemberRemove removes a member. The member stops serving a second later. Writes that this
+	// member is serving may then fail, and it is unknown whether they were applied. If the member
+	// is the leader, writes sent to other members may also fail in this way, because other members
+	// forward writes to the leader. To avoid that, first move the leadership to another member
+	// (MoveLeader), take the member out of the endpoints of clients that write
+	// (Client.SetEndpoints), and wait until requests to the member have finished. MemberRemove
+	// returns [rpctypes.ErrMemberNotFound], and [rpctypes.ErrUnhealthy] if the change would
+	// endanger the quorum.
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 
-	// MemberUpdate replaces the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] or
-	// [rpctypes.ErrPeerURLExist]. For an invalid URL it returns an error and sends nothing.
+	// MemberUpdate replaces the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] if
+	// there is no such member, and [rpctypes.ErrPeerURLExist] if another member has one of the
+	// URLs. For an invalid URL it returns an error and sends nothing.
 	MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error)
 
 	// MemberPromote makes a learner a voting member. It returns [rpctypes.ErrMemberLearnerNotReady]
-	// while the learner is too far behind the leader, [rpctypes.ErrMemberNotLearner] and
-	// [rpctypes.ErrMemberNotFound].
+	// while the learner is too far behind the leader, [rpctypes.ErrMemberNotLearner] if the member
+	// is a voting member already, and [rpctypes.ErrMemberNotFound] if there is no such member.
 	MemberPromote(ctx context.Context, id uint64) (*MemberPromoteResponse, error)
 }
 
 type cluster struct{ remote pb.ClusterClient }
 
-// NewCluster returns a Cluster that sends its requests through c. c itself embeds one.
+// NewCluster returns a Cluster that sends its requests through c. A Client made by New already
+// embeds such a Cluster.
 func NewCluster(c *Client) Cluster { return NewClusterFromClusterClient(RetryClusterClient(c), c) }
 
 // NewClusterFromClusterClient returns a Cluster that sends its requests through remote, which may
-// lead to a server in the same process. It does not use c, which may be nil.
+// be a stub of a server in the same process. It does not use c, which may be nil.
 func NewClusterFromClusterClient(remote pb.ClusterClient, c *Client) Cluster {
 	return &cluster{remote: remote}
 }

@@ -10,10 +10,11 @@ import (
 // CompareTarget is the field of a key-value pair that a [Cmp] compares.
 type CompareTarget int
 
-// CompareResult is the relation that a [Cmp] asks for.
+// CompareResult is the relation, such as "equal" or "greater", that a [Cmp] asks for.
 type CompareResult int
 
-// The fields that a [Cmp] can compare. There is no constant for the lease.
+// The fields that a [Cmp] can compare. A Cmp can also compare the lease ([LeaseValue]), for which
+// there is no constant.
 const (
 	CompareVersion  CompareTarget = CompareTarget(pb.Compare_VERSION)
 	CompareCreated  CompareTarget = CompareTarget(pb.Compare_CREATE)
@@ -31,7 +32,7 @@ const (
 // A Cmp is a value: changes of a copy do not change the original. Copies share their byte slices;
 // [Cmp.Clone] copies them too. The zero Cmp has no key, and servers refuse it.
 type Cmp struct {
-	msg *pb.Compare // never written to; a change replaces it
+	msg *pb.Compare // never modified: methods that change the Cmp replace msg
 }
 
 // results are the relations that Compare accepts.
@@ -93,7 +94,7 @@ func newCmp(key string, target pb.Compare_CompareTarget) Cmp {
 	return Cmp{&pb.Compare{Key: []byte(key), Target: target}}
 }
 
-// Value begins a condition on the value of key, compared byte by byte.
+// Value begins a condition on the value of key. Values are compared byte by byte.
 func Value(key string) Cmp { return newCmp(key, pb.Compare_VALUE) }
 
 // Version begins a condition on the version of key: how often it was put since it was created.
@@ -108,8 +109,8 @@ func ModRevision(key string) Cmp { return newCmp(key, pb.Compare_MOD) }
 // LeaseValue begins a condition on the lease that key is attached to; 0 means no lease.
 func LeaseValue(key string) Cmp { return newCmp(key, pb.Compare_LEASE) }
 
-// FromCompare returns the condition that c describes. It keeps c, which must not be modified
-// afterwards.
+// FromCompare returns the condition that c describes. The Cmp refers to c, so c must not be
+// modified afterwards.
 func FromCompare(c *pb.Compare) Cmp { return Cmp{c} }
 
 // GetCompare returns the message that is sent for the condition. The message is not a copy and must
@@ -138,25 +139,25 @@ func (c *Cmp) WithKeyBytes(key []byte) {
 // on another field. The slice is not a copy.
 func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
 
-// WithValueBytes sets the operand, with which the value of the key is compared, to v, which is not
+// WithValueBytes sets the operand, to which the value of the key is compared, to v. v is not
 // copied.
 func (c *Cmp) WithValueBytes(v []byte) {
 	c.msg = c.copied()
 	c.msg.TargetUnion = &pb.Compare_Value{Value: v}
 }
 
-// WithRange returns the condition for all keys from the Cmp's key up to but not including end. The
-// condition holds if it holds for each existing key in that range. If no key exists in the range,
-// the condition is evaluated as for a single key that does not exist. An end of "\x00" is the end
-// of the key space.
+// WithRange returns a copy of c that applies to all keys from c's key up to but not including end.
+// Such a condition holds if it holds for each existing key in that range. If no key exists in the
+// range, the condition is evaluated as for a single key that does not exist. An end of "\x00" is
+// the end of the key space.
 func (c Cmp) WithRange(end string) Cmp {
 	msg := c.copied()
 	msg.RangeEnd = []byte(end)
 	return Cmp{msg}
 }
 
-// WithPrefix returns the condition for all keys that start with the Cmp's key. [Cmp.WithRange] says
-// when such a condition holds. An empty key means all keys.
+// WithPrefix returns a copy of c that applies to all keys that start with c's key. [Cmp.WithRange]
+// says when a condition on several keys holds. An empty key means all keys.
 func (c Cmp) WithPrefix() Cmp {
 	msg := c.copied()
 	msg.RangeEnd = prefixEnd(msg.Key)

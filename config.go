@@ -31,50 +31,55 @@ import (
 //	Auth.Authenticate                  in New; a token was refused        no Username
 //	Cluster.MemberList                 every AutoSyncInterval             AutoSyncInterval 0
 //	Maintenance.Status                 in New                             RejectOldCluster unset
-//	Lease.LeaseTimeToLive              a member says that a kept lease    keep no leases
-//	                                   is gone which should be alive
+//	Lease.LeaseTimeToLive              a member reports that a lease      no KeepAlive calls
+//	                                   kept by KeepAlive is gone
+//	Lease.LeaseTimeToLive              the answer to a Grant was lost     no Grant calls
 //
-// A server, proxy or interceptor may refuse any of these requests. The program's own requests do
-// not fail because of that. For these requests, interceptors among DialOptions get a context for
-// which [IsInternalRequest] is true. Interceptors do not see the health requests, the Range of
-// "\x00" and the pings. Progress requests are messages on the program's own watch streams.
+// A server, proxy or interceptor may refuse any of the requests in this table. The program's own
+// requests do not fail because of that. Interceptors among DialOptions do not see the health
+// requests, the Range of "\x00" and the pings. For the other requests in the table, interceptors
+// get a context for which [IsInternalRequest] is true. Progress requests are not calls of their
+// own, but messages on the streams of the program's watches.
 type Config struct {
 	// Endpoints are the members to connect to: host:port, http://host:port, https://host:port,
 	// unix:path or unixs:path, with IPv6 literals in brackets. https and unixs mean TLS, http means
-	// no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS is set. A
-	// malformed endpoint is left out, with a warning, or passed to the dialer if DialOptions have
-	// one. New returns ErrNoAvailableEndpoints for an empty list, and the errors of the endpoints
-	// if all are malformed. Connections go through the proxy that the environment variables
-	// HTTPS_PROXY and NO_PROXY name.
+	// no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS is set. If
+	// DialOptions have a dialer, a malformed endpoint is passed to that dialer; otherwise it is
+	// left out, with a warning in the log. New returns ErrNoAvailableEndpoints for an empty list,
+	// and an error that names the endpoints if all are malformed. Connections go through the proxy
+	// that the environment variables HTTPS_PROXY and NO_PROXY name.
 	Endpoints []string `json:"endpoints"`
 
-	// AutoSyncInterval is the time between automatic calls of Client.Sync, until the client is
-	// closed. A Sync that fails, or takes longer than 5 seconds, is logged as a warning and leaves
-	// the endpoints as they are. 0 means never.
+	// AutoSyncInterval is the time between calls of Client.Sync that the client makes by itself
+	// until it is closed. A Sync that fails, or takes longer than 5 seconds, is logged as a warning
+	// and leaves the endpoints as they are. 0 means never.
 	AutoSyncInterval time.Duration `json:"auto-sync-interval"`
 
 	// DialTimeout bounds each attempt to connect, each login, and the version check of
-	// RejectOldCluster. It does not bound calls, which wait for a connection until their contexts
-	// end. There is one exception: Lease.KeepAlive waits for its first answer at most one second
-	// more than DialTimeout. 0 means 20 seconds.
+	// RejectOldCluster. It does not bound calls: a call waits for a connection until its context
+	// ends. There is one exception: Lease.KeepAlive gives up if the first answer takes more than a
+	// second longer than DialTimeout. 0 means 20 seconds.
 	DialTimeout time.Duration `json:"dial-timeout"`
 
 	// DialKeepAliveTime is how long a connection with a request or stream under way may be without
-	// traffic before the client sends an HTTP/2 ping on it. gRPC raises it to at least 10 seconds.
-	// 0 or less means no pings, because servers and proxies with gRPC's default policy close
-	// connections that send more than one ping in 5 minutes. Without pings, a silent member is
-	// noticed by the requests that it does not answer, unless SpreadEvenly or DisableProbes is set.
-	// TCP notices within 25 seconds that a host or network is gone, unless a dialer among
-	// DialOptions made the connection.
+	// traffic before the client sends an HTTP/2 ping on it. gRPC raises a DialKeepAliveTime below
+	// 10 seconds to 10 seconds. 0 or less means no pings. That is the default because servers and
+	// proxies with gRPC's default policy close connections that send more than one ping in 5
+	// minutes.
+	//
+	// Without pings, the client notices a silent member by the requests that the member does not
+	// answer, unless SpreadEvenly or DisableProbes is set. In addition, TCP notices within 25
+	// seconds that a host or network is gone, unless a dialer among DialOptions made the
+	// connection.
 	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
 
-	// DialKeepAliveTimeout is how long the answer to a ping may take before the connection is
-	// closed. 0 means 5 seconds. It has no effect without pings.
+	// DialKeepAliveTimeout is how long the answer to an HTTP/2 ping may take before the connection
+	// is closed. 0 means 5 seconds. It has an effect only if DialKeepAliveTime is set.
 	DialKeepAliveTimeout time.Duration `json:"dial-keep-alive-timeout"`
 
 	// MaxCallSendMsgSize is the size of the largest request, in bytes. A larger one fails with
-	// codes.ResourceExhausted before it is sent. 0 means 2 MiB. Servers have a limit of their own
-	// (--max-request-bytes).
+	// codes.ResourceExhausted before it is sent. 0 means 2 MiB. Servers also have a limit (the
+	// server's flag --max-request-bytes).
 	MaxCallSendMsgSize int
 
 	// MaxCallRecvMsgSize is the size of the largest response, in bytes. 0 means math.MaxInt32. If
@@ -82,41 +87,43 @@ type Config struct {
 	MaxCallRecvMsgSize int
 
 	// TLS holds the client's TLS settings. Without a ServerName, each endpoint's certificate is
-	// checked against that endpoint's host. Nil means the zero tls.Config for endpoints whose
-	// scheme means TLS, and no TLS for others. The client does not change the tls.Config, and the
-	// program must not change it while the client lives.
+	// checked against that endpoint's host. A nil TLS means the zero tls.Config for endpoints with
+	// the scheme https or unixs, and no TLS for other endpoints. The client does not change the
+	// tls.Config, and the program must not change it while the client lives.
 	TLS *tls.Config
 
-	// Username and Password log the client in, if both are set. New logs in once; the token is
-	// renewed when a server refuses it. If the cluster runs without authentication, no login is
-	// needed, and New returns no error. If only one of the two is set, it is not used.
+	// Username and Password log the client in, if both are set. New logs in once; when a server
+	// refuses the token, the client logs in again. If the cluster runs without authentication, no
+	// login is needed, and New returns no error. If only one of Username and Password is set, it is
+	// ignored.
 	Username string `json:"username"`
 	Password string `json:"password"`
 
 	// Token is an authentication token that is sent with every request, for clusters whose tokens
-	// are issued elsewhere. It is never renewed. New returns ErrMutuallyExclusiveCfg if a Username
-	// or Password is set as well.
+	// are issued elsewhere. The client never renews it. New returns ErrMutuallyExclusiveCfg if a
+	// Username or Password is set as well.
 	Token string `json:"token"`
 
-	// RejectOldCluster makes New ask the endpoints for their versions. New returns ErrOldCluster if
-	// a version is older than 3.6, and the errors of the endpoints if no endpoint answers within
-	// DialTimeout.
+	// RejectOldCluster makes New ask all endpoints for their versions. New returns ErrOldCluster if
+	// a version is older than 3.6. If no endpoint answers within DialTimeout, New returns the
+	// errors of the requests.
 	RejectOldCluster bool `json:"reject-old-cluster"`
 
 	// DialOptions are further options for the gRPC connection, such as interceptors and stats
-	// handlers, which see each attempt of a request. They also apply to Client.Dial. The client
-	// puts them after its own options. They keep their meaning, with these exceptions:
+	// handlers; these see each attempt of a request. DialOptions also apply to connections of
+	// Client.Dial. The client puts DialOptions after its own options. Each option has the effect
+	// that gRPC documents, with these exceptions:
 	//
-	//   - Transport credentials replace TLS and the schemes of endpoints. The client then does not
-	//     close the connection of a silent member. New refuses a credentials bundle unless
-	//     WithTransportCredentials(nil) comes before it.
-	//   - A dialer replaces the client's own, which uses the proxy of the environment and limits
-	//     how long a TCP connection may be silent.
-	//   - Message limits in default call options do not apply to the client's own calls, which have
-	//     MaxCallSendMsgSize and MaxCallRecvMsgSize. They apply to ActiveConnection and to
-	//     connections of Dial.
-	//   - A default service config is used only with WithDisableServiceConfig. It then replaces the
-	//     client's balancer.
+	//   - Transport credentials are used instead of the field TLS, and for all schemes of
+	//     endpoints. The client then does not close the connection of a silent member. New returns
+	//     an error for a credentials bundle unless WithTransportCredentials(nil) comes before it.
+	//   - A dialer replaces the client's own dialer. The client's own dialer uses the proxy that
+	//     the environment names, and limits how long a TCP connection may be silent.
+	//   - Message limits in default call options do not apply to the client's own calls, whose
+	//     limits are MaxCallSendMsgSize and MaxCallRecvMsgSize. They apply to the program's calls
+	//     on ActiveConnection and on connections of Dial.
+	//   - A default service config is used only if WithDisableServiceConfig is given, too. The
+	//     service config then replaces the client's balancer.
 	//   - WithBlock, WithTimeout, WithReturnConnectionError and FailOnNonTempDialError have no
 	//     effect, because New does not wait for a connection.
 	DialOptions []grpc.DialOption
@@ -126,34 +133,39 @@ type Config struct {
 	// still call Close. Nil means a context that never ends.
 	Context context.Context
 
-	// Logger receives the client's log entries. Nil means a logger made from LogConfig, or the
-	// default logger if LogConfig is nil, too. Client.GetLogger describes the default logger.
+	// Logger receives the client's log entries. If Logger is nil, a logger is made from LogConfig.
+	// If both are nil, the client uses the default logger that Client.GetLogger describes.
 	Logger *zap.Logger
 
-	// LogConfig is the configuration of the logger if Logger is nil. If no logger can be made from
-	// it, New returns the error.
+	// LogConfig is the configuration of the logger if Logger is nil. If zap cannot make a logger
+	// from LogConfig, New returns zap's error.
 	LogConfig *zap.Config
 
-	// PermitWithoutStream makes the client send HTTP/2 pings also on connections without a request.
-	// A server that does not allow such pings closes the connection.
+	// PermitWithoutStream makes the client send HTTP/2 pings also on connections without a request
+	// or stream. It has an effect only if DialKeepAliveTime is set. A server that does not allow
+	// such pings closes the connection.
 	PermitWithoutStream bool `json:"permit-without-stream"`
 
 	// SpreadEvenly disables health-aware balancing: requests go round-robin over all connected
-	// members. By default, if a member does not answer while its peers do, the client stops sending
-	// it new requests within half a second. It also closes the connection to that member, so that
-	// reads move to another member within about a second. A member that answers health checks but
-	// no request is treated as silent. A member that is much slower than its peers gets no more
-	// requests than it answers.
+	// members.
+	//
+	// By default, if a member does not answer while its peers do, the client sends no new requests
+	// to that member from half a second on at the latest. The client also closes the connection to
+	// that member, so that reads move to another member within about a second. A member that
+	// answers health checks but no request is treated as silent. A member that is much slower than
+	// its peers gets no more requests than it answers.
 	SpreadEvenly bool `json:"spread-evenly"`
 
 	// DisableProbes turns off health checks and the client's own progress requests, for servers and
 	// proxies that cannot handle them. A silent member or watch stream is then found by HTTP/2
-	// pings only, and a watch without events resumes from its last event.
+	// pings only. After a broken connection, a watch resumes after the last event or progress
+	// notice that it received, however old. If the next revision was compacted by then, the watch
+	// ends with rpctypes.ErrCompacted.
 	DisableProbes bool `json:"disable-probes"`
 
 	// MaxUnaryRetries is the largest number of attempts of one request, the first one included.
-	// "Retries" in the package documentation says which requests are sent again. Streams of watches
-	// and keepalives are opened again without a limit. 0 means 100.
+	// "Retries" in the package documentation says which requests are sent again. MaxUnaryRetries
+	// does not limit how often the streams of watches and keepalives are opened again. 0 means 100.
 	MaxUnaryRetries uint `json:"max-unary-retries"`
 
 	// BackoffWaitBetween is the first wait between two attempts of a request. Waits double up to
@@ -161,8 +173,8 @@ type Config struct {
 	// endpoint, are made without a wait. 0 means 25 ms.
 	BackoffWaitBetween time.Duration `json:"backoff-wait-between"`
 
-	// BackoffJitterFraction is the share by which a wait is made longer or shorter at random: 0.1
-	// means by up to a tenth. 0 means 0.1; the largest is 1.
+	// BackoffJitterFraction is the share by which a wait between two attempts is made longer or
+	// shorter at random: 0.1 means by up to a tenth. 0 means 0.1; the largest value is 1.
 	BackoffJitterFraction float64 `json:"backoff-jitter-fraction"`
 }
 
@@ -177,7 +189,7 @@ const (
 	maxBackoffWait          = 1500 * time.Millisecond
 )
 
-// withDefaults returns a copy of c with its defaults filled in.
+// withDefaults returns a copy of c in which fields with zero values have their defaults.
 func (c Config) withDefaults() Config {
 	c.Endpoints = slices.Clone(c.Endpoints)
 	c.DialOptions = slices.Clone(c.DialOptions)
@@ -194,7 +206,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate returns an error that names the bad values of c, whose defaults are filled in, or nil.
+// validate returns an error that names the bad values of c, or nil. c must have its defaults filled
+// in.
 func (c Config) validate() error {
 	if len(c.Endpoints) == 0 {
 		return ErrNoAvailableEndpoints

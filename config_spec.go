@@ -11,28 +11,28 @@ import (
 )
 
 // ConfigSpec holds the settings of a client as plain values, such as those of a command line or a
-// file. NewClientConfig makes a Config of a ConfigSpec.
+// file. NewClientConfig makes a Config from a ConfigSpec.
 type ConfigSpec struct {
-	// Endpoints are as in Config.
+	// Endpoints becomes Config.Endpoints.
 	Endpoints []string `json:"endpoints"`
-	// RequestTimeout is how long the program lets a request take. NewClientConfig ignores it,
-	// because a Config has no such setting.
+	// RequestTimeout is how long the program lets a request take. NewClientConfig ignores
+	// RequestTimeout, because a Config has no such setting.
 	RequestTimeout time.Duration `json:"request-timeout"`
-	// DialTimeout is as in Config.
+	// DialTimeout becomes Config.DialTimeout.
 	DialTimeout time.Duration `json:"dial-timeout"`
-	// KeepAliveTime is Config.DialKeepAliveTime.
+	// KeepAliveTime becomes Config.DialKeepAliveTime.
 	KeepAliveTime time.Duration `json:"keepalive-time"`
-	// KeepAliveTimeout is Config.DialKeepAliveTimeout.
+	// KeepAliveTimeout becomes Config.DialKeepAliveTimeout.
 	KeepAliveTimeout time.Duration `json:"keepalive-timeout"`
-	// MaxCallSendMsgSize is as in Config, in bytes.
+	// MaxCallSendMsgSize becomes Config.MaxCallSendMsgSize, in bytes.
 	MaxCallSendMsgSize int `json:"max-request-bytes"`
-	// MaxCallRecvMsgSize is as in Config, in bytes.
+	// MaxCallRecvMsgSize becomes Config.MaxCallRecvMsgSize, in bytes.
 	MaxCallRecvMsgSize int `json:"max-recv-bytes"`
-	// DisableProbes is as in Config.
+	// DisableProbes becomes Config.DisableProbes.
 	DisableProbes bool `json:"disable-probes"`
 	// Secure holds the TLS settings; nil means no TLS.
 	Secure *SecureConfig `json:"secure"`
-	// Auth holds the credentials; nil means none.
+	// Auth holds the user name and password, or the token; nil means none.
 	Auth *AuthConfig `json:"auth"`
 }
 
@@ -56,36 +56,38 @@ func (cfg *ConfigSpec) Clone() *ConfigSpec {
 type AuthConfig struct {
 	Username string `json:"username"` // the user who logs in
 	Password string `json:"password"` // the password of Username
-	Token    string `json:"token"`    // sent with every request, instead of a login
+	Token    string `json:"token"`    // sent with every request; the client then does not log in
 }
 
-// Empty reports whether no field is set.
+// Empty reports whether no field of cfg is set.
 func (cfg AuthConfig) Empty() bool { return cfg == AuthConfig{} }
 
 // SecureConfig holds TLS settings.
 type SecureConfig struct {
-	// Cert and Key name the PEM files of the client's certificate: both or neither. They are read
-	// again for every connection.
+	// Cert and Key name the PEM files with the client's certificate and its private key. Set both
+	// or neither. The files are read again for every connection.
 	Cert string `json:"cert"`
 	Key  string `json:"key"`
-	// Cacert names the PEM file of the authorities that sign servers' certificates. Empty means
-	// those of the system.
+	// Cacert names the PEM file with the certificates of the authorities that servers' certificates
+	// must be signed by. Empty means the system's authorities.
 	Cacert string `json:"cacert"`
-	// ServerName is the name that the certificates of all endpoints are checked against. Empty
-	// means the host of each endpoint.
+	// ServerName is the name that the certificates of all endpoints are checked against. If
+	// ServerName is empty, the certificate of each endpoint is checked against that endpoint's
+	// host.
 	ServerName string `json:"server-name"`
 
 	// InsecureTransport means no TLS. It has no effect if any other field is set.
 	InsecureTransport bool `json:"insecure-transport"`
-	// InsecureSkipVerify accepts any certificate. The connection is encrypted, but the server may
-	// be an impostor.
+	// InsecureSkipVerify makes the client accept any server certificate. The connection is
+	// encrypted, but the server may be an impostor.
 	InsecureSkipVerify bool `json:"insecure-skip-tls-verify"`
 }
 
-// NewClientConfig returns a Config made from confSpec, and reads the files that confSpec names. It
-// logs a warning to lg, which may be nil, if certificates are not verified. It does not set the
-// Config's Logger. The error names a file that cannot be used, or a certificate without a key, or a
-// key without a certificate. NewClientConfig does not check other values; New does.
+// NewClientConfig returns a Config made from confSpec, and reads the files that confSpec names. If
+// confSpec turns off the verification of certificates, it logs a warning to lg, which may be nil.
+// It does not set the Config's Logger. It returns an error if confSpec is nil, if a file cannot be
+// used, or if only one of a certificate and its key is named. It does not check other values; New
+// does.
 func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, fmt.Errorf("etcdclient: no ConfigSpec")

@@ -27,8 +27,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/wire"
 )
 
-// reconnect holds the waits between attempts to connect to a member that is down. They are so short
-// that the client uses the member again within two seconds of its return.
+// reconnect holds the waits between attempts to connect to a member that is down. The waits are so
+// short that the client uses the member again within two seconds after the member is back.
 var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2,
 	MaxDelay: maxBackoffWait}
 
@@ -48,7 +48,7 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	if c.cfg.DialKeepAliveTime > 0 {
 		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: c.cfg.DialKeepAliveTime,
-			// gRPC also sets it as an option of the socket, where milliseconds have 32 bits
+			// gRPC also sets Timeout as TCP_USER_TIMEOUT, a 32-bit number of milliseconds.
 			Timeout:             min(c.cfg.DialKeepAliveTimeout, math.MaxInt32*time.Millisecond),
 			PermitWithoutStream: c.cfg.PermitWithoutStream,
 		}))
@@ -59,17 +59,17 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	return append(opts, c.cfg.DialOptions...)
 }
 
-// userOptions says which of the client's own settings Config.DialOptions replace: its dialer, its
-// credentials, the proxy of the environment, the health checks.
+// userOptions says which of the client's own settings Config.DialOptions replace or turn off: the
+// client's dialer, its credentials, the proxy of the environment, the health checks.
 type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }
 
 // inspectOptions returns which of the client's own settings Config.DialOptions replace. gRPC has no
-// function that says so: an option is a function that changes a private struct, and the last of
-// several such functions wins. So inspectOptions makes a gRPC connection with the options, which
-// never connects, and reads the private fields of that connection. The comment of replacedIn says
-// what happens if a release of gRPC has other fields.
+// function for that: a dial option is a function that changes a private struct of gRPC. So
+// inspectOptions makes a grpc.ClientConn with the options and reads its private fields. This
+// ClientConn never connects. The comment of replacedIn says what happens if a release of gRPC has
+// other fields.
 func (c *Client) inspectOptions() (u userOptions, err error) {
 	if len(c.cfg.DialOptions) == 0 {
 		return u, nil
@@ -83,16 +83,16 @@ func (c *Client) inspectOptions() (u userOptions, err error) {
 	return replacedIn(field(reflect.ValueOf(conn).Elem(), "dopts"), c.dialSocket, creds), nil
 }
 
-// replacedIn compares options, the private struct of gRPC, with the client's own dialer and
-// credentials, and returns which settings differ. If another release of gRPC renames a private
-// field or changes its type, nothing panics, and TestEveryDialOptionKeepsItsMeaning fails. In a
-// program that is built with that release:
+// replacedIn compares options, the private struct of gRPC with all dial options applied, with the
+// client's own dialer and credentials, and returns which settings differ. If another release of
+// gRPC renames a private field or changes its type, replacedIn does not panic, and
+// TestEveryDialOptionKeepsItsMeaning fails. In a program that is built with such a release:
 //
-//   - The client's credentials count as credentials of the program, because they are not
-//     recognised. The scheme of an endpoint then does not override them, because that could turn
-//     off the program's TLS.
+//   - The credentials always count as the program's own, because replacedIn cannot see whose they
+//     are. The scheme of an endpoint then does not override the credentials, because that could
+//     turn off the program's TLS.
 //   - A dialer of the program is used, but endpoints that the client cannot parse are not passed to
-//     it.
+//     this dialer.
 //   - WithNoProxy and WithDisableHealthCheck have no effect.
 func replacedIn(
 	options reflect.Value,
@@ -113,7 +113,8 @@ func replacedIn(
 	}
 }
 
-// same reports whether v, or the value in the interface v, is own. own is a function or a pointer.
+// same reports whether v holds own, which is a function or a pointer. v may also be an interface
+// that holds own.
 func same(v reflect.Value, own any) bool {
 	if v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -132,7 +133,8 @@ func field(v reflect.Value, name string) reflect.Value {
 }
 
 // dial starts to connect to eps. It returns a connection that spreads requests over eps, and the
-// resolver, whose Set replaces eps by other endpoints. t tracks the members; it may be nil.
+// connection's resolver. The resolver's Set method replaces eps by other endpoints. The tracker t
+// records the health of the members; t may be nil.
 func (c *Client) dial(
 	t *balancer.Tracker, eps []namedEndpoint,
 ) (*grpc.ClientConn, *resolver.Resolver, error) {
@@ -142,8 +144,8 @@ func (c *Client) dial(
 		creds = c.creds.As(endpoint.Encrypted)
 	}
 	r := resolver.New(serviceConfig, t.Attributes(), addresses)
-	// With WithDisableServiceConfig, gRPC ignores the resolver's config and uses the default one.
-	// So serviceConfig is given to gRPC as both.
+	// If the program gives WithDisableServiceConfig, gRPC ignores the service config of the
+	// resolver and uses the default service config. So serviceConfig is set in both places.
 	opts := append([]grpc.DialOption{grpc.WithDefaultServiceConfig(serviceConfig)},
 		c.dialOptions(creds)...)
 	opts = append(opts, grpc.WithResolvers(r), grpc.WithChainUnaryInterceptor(lastUnary),
@@ -158,9 +160,9 @@ func (c *Client) dial(
 }
 
 // lastUnary is the last interceptor of unary calls. It chooses the codec of the call (wire.Settle),
-// and records whether gRPC gets the call (retry.ObserveSends). No interceptor comes after it, so
-// opts are the options that gRPC gets: those of the connection, of the call, and of the other
-// interceptors.
+// and records whether the call was handed to gRPC (retry.ObserveSends). No interceptor comes after
+// lastUnary, so opts are all options that gRPC gets: those of the connection, of the call, and of
+// the other interceptors.
 func lastUnary(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
 	opts ...grpc.CallOption,
@@ -168,7 +170,7 @@ func lastUnary(
 	return retry.ObserveSends(ctx, method, req, reply, cc, next, wire.Settle(opts)...)
 }
 
-// lastStream is the last interceptor of streams. It chooses the codec of the stream.
+// lastStream is the last interceptor of streams. It chooses the codec of the stream (wire.Settle).
 func lastStream(
 	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
 	next grpc.Streamer, opts ...grpc.CallOption,
@@ -177,7 +179,7 @@ func lastStream(
 }
 
 // resolve returns gRPC's addresses for eps, and whether any of eps is encrypted. The addresses
-// carry t, which tracks the members at these addresses.
+// carry the tracker t, which records the health of the members at these addresses; t may be nil.
 func (c *Client) resolve(
 	t *balancer.Tracker, eps []namedEndpoint,
 ) (addresses []grpcresolver.Address, encrypted bool) {
@@ -193,12 +195,13 @@ func (c *Client) resolve(
 }
 
 // Dial returns a new connection to the endpoint ep, written as in Config.Endpoints, with the
-// client's settings and credentials. It does not wait until the connection is made. If the program
-// has named an encrypted endpoint, an http URL is encrypted as well, unless the program has named
-// that URL, too. Requests on the connection carry the client's token, are not retried, and have
-// gRPC's own message limits. The caller closes the connection; the client's Close does not. Dial
-// returns an error that names a malformed endpoint, and ErrNoAvailableEndpoints for a client
-// without a connection.
+// client's settings and credentials. It does not wait until the connection is made. Requests on the
+// connection carry the client's token, are not retried, and have gRPC's own message limits. The
+// caller must close the connection; the client's Close does not.
+//
+// If an endpoint given to New or SetEndpoints is encrypted, Dial uses TLS even for an http URL,
+// unless the same address was given to New or SetEndpoints without TLS. Dial returns an error that
+// names ep if ep is malformed, and ErrNoAvailableEndpoints for a client without a connection.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
@@ -213,7 +216,7 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	return conn, err
 }
 
-// unconnected takes the place of the connection in a client without a connection. All calls on it
+// unconnected takes the place of the connection in a client without a connection. All its methods
 // return ErrNoAvailableEndpoints.
 type unconnected struct{}
 
@@ -227,9 +230,9 @@ func (unconnected) NewStream(
 	return nil, ErrNoAvailableEndpoints
 }
 
-// The settings of TCP keepalives. With them, and with limitUnacknowledged, the operating system
-// notices that a host or network is gone. gRPC on the server does not see TCP keepalives, so it
-// does not refuse them, as it refuses frequent HTTP/2 pings.
+// The settings of TCP keepalives. TCP keepalives and limitUnacknowledged make the operating system
+// notice that a host or network is gone. Servers refuse frequent HTTP/2 pings, but do not see TCP
+// keepalives.
 const (
 	tcpIdle     = 10 * time.Second
 	tcpInterval = 5 * time.Second
@@ -237,7 +240,7 @@ const (
 )
 
 // dialSocket returns a connection to address, the Address of an endpoint.Endpoint. Like gRPC's own
-// dialer, it goes through the HTTP proxy that the environment names.
+// dialer, dialSocket uses the HTTP proxy that the environment names.
 func (c *Client) dialSocket(ctx context.Context, address string) (net.Conn, error) {
 	network, target := endpoint.Network(address)
 	var proxy *url.URL
@@ -252,7 +255,7 @@ func (c *Client) dialSocket(ctx context.Context, address string) (net.Conn, erro
 	if proxy == nil {
 		return dialDirect(ctx, network, target)
 	}
-	const port = "443" // of a proxy without a port, as in gRPC
+	const port = "443" // the port of a proxy whose URL has none, as in gRPC
 	conn, err := dialDirect(ctx, network,
 		net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), port)))
 	if err != nil {
@@ -279,8 +282,8 @@ func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {
 	return d.DialContext(ctx, network, target)
 }
 
-// requestTunnel asks the proxy, to which conn leads, for a connection to target. It returns that
-// connection, which goes through conn.
+// requestTunnel sends the request CONNECT on conn, which leads to a proxy. It returns a connection
+// to target that goes through the proxy. user is the user of the proxy, or nil.
 func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target},
 		Header: http.Header{"User-Agent": {"etcd-client"}}}
@@ -297,14 +300,14 @@ func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	_ = resp.Body.Close() // reads nothing: the bytes after the header come from the target
+	_ = resp.Body.Close() // reads nothing from conn: bytes after the header are the target's
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("CONNECT %s: %s", target, resp.Status)
 	}
 	return &tunnel{Conn: conn, r: r}, nil
 }
 
-// tunnel is a connection through a proxy. Reads go through r, because r may have buffered bytes of
+// tunnel is a connection through a proxy. Read reads from r, because r may have buffered bytes of
 // the target that arrived together with the proxy's answer.
 type tunnel struct {
 	net.Conn

@@ -12,17 +12,17 @@
 //
 // # Client
 //
-// A [Client] owns one gRPC connection that spreads requests over the endpoints. It is meant to be
-// shared and to live as long as the program. A Client and everything that it embeds may be used
-// from any number of goroutines. New starts to connect and returns before there is a connection. A
-// call waits for a connection until its context ends. Give every call a context with a deadline: a
-// call without a deadline waits for as long as the cluster is down.
+// A [Client] owns one gRPC connection that spreads requests over the endpoints. A Client is meant
+// to be shared and to live as long as the program. A Client and everything that it embeds may be
+// used from any number of goroutines. New starts to connect and returns before there is a
+// connection. A call waits for a connection until the call's context ends. Give every call a
+// context with a deadline: a call without a deadline waits for as long as the cluster is down.
 //
 // # Closing
 //
-// The program that makes a client closes it. [Client.Close] ends the calls under way, ends streams,
-// closes channels, and returns when all of the client's goroutines have ended. Later calls fail at
-// once, with an error for which [IsConnCanceled] is true.
+// The program that makes a client must close it. [Client.Close] ends the calls under way, ends
+// streams, closes channels, and returns when all of the client's goroutines have ended. Later calls
+// fail at once, with an error for which [IsConnCanceled] is true.
 //
 // # Errors
 //
@@ -30,8 +30,8 @@
 //
 //   - the error of its context, if the context has ended: context.Canceled or
 //     context.DeadlineExceeded, never wrapped;
-//   - an rpctypes.EtcdError, if an etcd server refuses the request. It is equal, with == and with
-//     errors.Is, to a variable of package go.etcd.io/etcd/api/v3/v3rpc/rpctypes, such as
+//   - an rpctypes.EtcdError, if an etcd server refuses the request. The error is equal, with == and
+//     with errors.Is, to a variable of package go.etcd.io/etcd/api/v3/v3rpc/rpctypes, such as
 //     rpctypes.ErrCompacted;
 //   - an error variable or type that the call's documentation names;
 //   - a gRPC status otherwise: codes.Unavailable if the connection was lost,
@@ -59,24 +59,24 @@
 //
 //	request                         is sent again if
 //	reads: Get, GetStream until     the member is unavailable (no connection, no
-//	its first result, transactions  leader or a new one, a timeout in the cluster),
-//	that only get, lists, status;   has too many requests, or is a learner and
-//	Grant, whose id is unique       there are other endpoints
+//	its first result, transactions  leader, a change of leader, a timeout in the
+//	that only get, lists, status;   cluster), has too many requests, or is a
+//	Grant, whose id is unique       learner and there are other endpoints
 //	writes: Put, Delete, Txn,       it was certainly not applied: no connection
 //	Compact, Revoke, and all else   took it, a learner refused it, or a member with
 //	that changes the cluster        too many requests refused it; it is then sent
 //	                                at most once to each other member
-//	any with a token                the token was refused and has been renewed
+//	any request with a token        the token was refused and has been renewed
 //	watches, keepalives             their streams are opened again; see Watcher
 //	                                and Lease
 //
-// A write returns an error with codes.Unavailable if its connection broke. The write may or may not
-// have been applied. To repeat it safely, put it into a transaction that compares the key's
-// revision.
+// A write returns an error with codes.Unavailable if its connection broke. In that case the write
+// may or may not have been applied. To repeat such a write safely, put it into a transaction that
+// compares the key's revision.
 //
-// The first attempts, one for each endpoint, are made without a wait. Before each later attempt the
-// client waits; the waits double and are jittered (Config.BackoffWaitBetween). A request is sent at
-// most Config.MaxUnaryRetries times, and not again after its context has ended.
+// The first attempts of a request, one for each endpoint, are made without a wait. Before each
+// later attempt the client waits; the waits double and are jittered (Config.BackoffWaitBetween). A
+// request is sent at most Config.MaxUnaryRetries times, and not again after its context has ended.
 //
 // # Logging
 //

@@ -46,11 +46,13 @@ func (c *Client) Endpoints() []string {
 }
 
 // SetEndpoints replaces the endpoints. It copies eps. An endpoint that was already used keeps its
-// connection, even if eps spells it in another way. Watches and keepalives on other connections
-// move to the new endpoints. Other requests finish, and then their connections are closed.
-// SetEndpoints does not wait for new connections. It leaves malformed endpoints out. If no endpoint
-// remains, it replaces nothing. The log has a warning with the malformed endpoints, without user
-// information. SetEndpoints may be called at any time, from any goroutine; the last call wins.
+// connection, even if eps spells it in another way. Watches and keepalives on connections to
+// endpoints that are not in eps move to the new endpoints. Other requests on such connections
+// finish, and then the connections are closed. SetEndpoints does not wait for new connections.
+//
+// SetEndpoints leaves malformed endpoints out, and logs a warning that names them without user
+// information. If no well-formed endpoint remains, SetEndpoints replaces nothing. It may be called
+// at any time, from any goroutine; the last call wins.
 func (c *Client) SetEndpoints(eps ...string) {
 	if !c.made() {
 		return
@@ -88,8 +90,8 @@ func (c *Client) usable(eps []string) (good []namedEndpoint, _ error) {
 }
 
 // parse parses the text of an endpoint. If the program has a dialer, a text that cannot be parsed
-// is passed to that dialer as it is. A blank text, such as the one after a trailing comma in a
-// list, is an error even then.
+// becomes an endpoint that is passed to that dialer as it is. A blank text, such as that after a
+// trailing comma in a list, is always an error.
 func (c *Client) parse(text string) (namedEndpoint, error) {
 	ep, err := endpoint.Parse(text)
 	if err != nil {
@@ -102,8 +104,8 @@ func (c *Client) parse(text string) (namedEndpoint, error) {
 }
 
 // setEndpoints stores eps and passes them to the resolver, under one lock, so that Endpoints always
-// returns the endpoints that the resolver has. byCaller says that the program has named eps;
-// otherwise the members advertise them.
+// returns the endpoints that the resolver has. byCaller is true if the program gave eps to New or
+// SetEndpoints, and false if Sync got eps from the cluster.
 func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,9 +119,9 @@ func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 	}
 }
 
-// secure changes http to https in eps if the program has named an encrypted endpoint, because URLs
-// that members advertise must not lower the security of the connection. It does not change an
-// address that the program has named with http.
+// secure changes http to https in eps if an endpoint given to New or SetEndpoints is encrypted,
+// because URLs that members advertise must not lower the security of the connection. It does not
+// change an address that was given to New or SetEndpoints without encryption.
 func (c *Client) secure(eps []namedEndpoint) {
 	c.mu.Lock()
 	named := c.named
@@ -132,20 +134,21 @@ func (c *Client) secure(eps []namedEndpoint) {
 	for i := range eps {
 		if ep := &eps[i]; encrypted && ep.Security == endpoint.Plain && !plain[ep.Address] {
 			ep.Security = endpoint.Encrypted
-			// String escapes the zone of an IPv6 address.
+			// URL.String escapes the zone of an IPv6 address, as URLs require.
 			ep.text = (&url.URL{Scheme: "https", Host: ep.Address}).String()
 		}
 	}
 }
 
 // Sync replaces the endpoints by the client URLs that the cluster's members advertise, with the
-// schemes of these URLs. If the program has named an encrypted endpoint, http becomes https. Sync
-// leaves out learners, members that have not started, and, with a warning, malformed URLs. It asks
-// for a linearizable member list, and waits for the answer until ctx ends.
+// schemes of these URLs. If an endpoint given to New or SetEndpoints is encrypted, Sync changes
+// http to https, except in addresses that were given without encryption. Sync leaves out learners,
+// members that have not started, and malformed URLs; it logs a warning about malformed URLs. It
+// asks for a linearizable member list, and waits for the answer until ctx ends.
 //
-// After an error the endpoints stay as they are. The error is ErrNoAvailableEndpoints if the list
-// has no URL, an error that names the URLs if all are malformed, the error of ctx, or that of the
-// request.
+// If Sync returns an error, the endpoints stay as they are. The error is ErrNoAvailableEndpoints if
+// the member list has no URL or the client has no connection, an error that names the URLs if all
+// are malformed, the error of ctx, or the error of the request.
 func (c *Client) Sync(ctx context.Context) error {
 	if !c.made() {
 		return ErrNoAvailableEndpoints
@@ -182,11 +185,12 @@ func (c *Client) autoSync() {
 	}
 }
 
-// autoSyncTimeout bounds one automatic Sync.
+// autoSyncTimeout bounds each Sync that autoSync calls.
 const autoSyncTimeout = 5 * time.Second
 
-// rejectOldCluster asks all endpoints for their versions at once. It returns an error if one is too
-// old, or if no endpoint answers within the dial timeout.
+// rejectOldCluster asks all endpoints for their versions at once if Config.RejectOldCluster is set.
+// It returns ErrOldCluster if a version is too old, and the errors of the requests if no endpoint
+// answers within the dial timeout.
 func (c *Client) rejectOldCluster() error {
 	if !c.cfg.RejectOldCluster {
 		return nil
@@ -197,7 +201,7 @@ func (c *Client) rejectOldCluster() error {
 	errs := make([]error, len(eps))
 	var asking sync.WaitGroup
 	for i, ep := range eps {
-		// Ends with ctx at the latest; Wait below waits for it.
+		// checkVersion ends when ctx ends, at the latest; Wait below waits for the goroutine.
 		asking.Go(func() { errs[i] = c.checkVersion(ctx, ep) })
 	}
 	asking.Wait()

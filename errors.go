@@ -23,8 +23,8 @@ import (
 
 var (
 	// ErrNoAvailableEndpoints is returned if there is no endpoint to connect to: by New for a
-	// Config without endpoints, by Sync for a cluster that lists no URL, and by the calls of a
-	// client without a connection (see NewCtxClient).
+	// Config without endpoints, by Sync for a cluster whose members list no URL, and by all calls
+	// of a client without a connection (see NewCtxClient).
 	ErrNoAvailableEndpoints error = noEndpoint{}
 
 	// ErrOldCluster is returned by New with Config.RejectOldCluster if a member is older than 3.6.
@@ -40,9 +40,9 @@ type noEndpoint struct{}
 
 func (noEndpoint) Error() string { return classify.NoEndpoints }
 
-// GRPCStatus returns a status with codes.FailedPrecondition. Watches and keepalives end with an
-// error of that code. With most other codes their streams would be opened again, and would fail
-// again.
+// GRPCStatus returns a status with codes.FailedPrecondition. Watches and keepalives end when
+// opening their stream fails with this code. After most other codes, the client would open the
+// stream again and again.
 func (e noEndpoint) GRPCStatus() *status.Status {
 	return status.New(codes.FailedPrecondition, e.Error())
 }
@@ -58,19 +58,20 @@ var errClosing = grpc.ErrClientConnClosing
 //
 //   - an error of etcd's servers becomes the rpctypes.EtcdError that compares equal to the variable
 //     of package rpctypes;
-//   - if ctx has ended and caused err, the result is ctx's error, context.Canceled or
-//     context.DeadlineExceeded, which compares with == (Client.ConnectionError says why there was
-//     no connection);
+//   - if err is a cancellation or a timeout and ctx has ended, the result is ctx's error,
+//     unwrapped: context.Canceled or context.DeadlineExceeded (Client.ConnectionError may then say
+//     why there was no connection);
 //   - any other error, and nil, is returned as it is.
 func ContextError(ctx context.Context, err error) error { return toErr(ctx, err) }
 
-// toErr is ContextError. Every error passes through it before a program gets it.
+// toErr does what ContextError documents. Every error of a gRPC call passes through toErr before
+// the program gets it.
 func toErr(ctx context.Context, err error) error {
 	if known, ok := rpctypes.Error(err).(rpctypes.EtcdError); ok {
 		return known
 	}
 	if errors.Is(err, rpctypes.ErrTimeoutWaitAppliedIndex) {
-		// rpctypes.Error leaves this error as it is
+		// rpctypes.Error does not convert this error
 		return rpctypes.ErrTimeoutWaitAppliedIndex
 	}
 	switch classify.Code(err) {
@@ -81,8 +82,8 @@ func toErr(ctx context.Context, err error) error {
 }
 
 // unary makes one call of a stub and returns the response, or the error converted by toErr. The
-// response is of the protocol's type. Callers convert the pointer, which may be nil, to the type of
-// this package.
+// response is a protobuf message. Callers convert the pointer, which may be nil, to a pointer to
+// the type of this package.
 func unary[Req, Resp any](
 	ctx context.Context,
 	call func(context.Context, *Req, ...grpc.CallOption) (*Resp, error),
@@ -97,7 +98,7 @@ func unary[Req, Resp any](
 
 // ctxErr returns the error of ctx, or nil. Once the deadline of ctx has passed, it returns
 // context.DeadlineExceeded even if the timer of ctx has not fired yet: the server knows the
-// deadline, too, and its answer may come before the timer fires.
+// deadline, too, and its error for the passed deadline may arrive before the timer fires.
 func ctxErr(ctx context.Context) error {
 	if ctx == nil {
 		return nil
@@ -116,13 +117,13 @@ func IsConnCanceled(err error) bool {
 
 // ConnectionError returns why no member can be reached. The error has, for each endpoint, the
 // failure of the last attempt to connect: connection refused, a bad certificate, no such host, and
-// so on. It returns nil while any endpoint is connected, and before the first attempt has failed.
-// After Close the result does not change. A client without a connection (see NewCtxClient) returns
-// ErrNoAvailableEndpoints.
+// so on. ConnectionError returns nil while any endpoint is connected, and before the first attempt
+// has failed. After Close its result does not change. A client without a connection (see
+// NewCtxClient) returns ErrNoAvailableEndpoints.
 //
-// The error explains a call that ended with context.DeadlineExceeded. It wraps the errors of the
-// endpoints, for errors.As, and its text has no passwords. ConnectionError sends nothing, does not
-// block, and may be called from any goroutine.
+// Use the error to find out why a call ended with context.DeadlineExceeded. The error wraps the
+// errors of the endpoints, for errors.As, and its text has no passwords. ConnectionError sends
+// nothing, does not block, and may be called from any goroutine.
 func (c *Client) ConnectionError() error {
 	if !c.made() || c.tracker == nil {
 		return ErrNoAvailableEndpoints
@@ -148,13 +149,13 @@ func (u *unreachable) Error() string {
 
 func (u *unreachable) Unwrap() error { return u.failures }
 
-// userInfo matches the user and password in a URL. The text of a dialer's error may hold such a
+// userInfo matches the user and password in a URL. The text of a dialer's error may contain such a
 // URL.
 var userInfo = regexp.MustCompile(`://[^/@\s"]*@`)
 
-// logUnreachable logs a warning that no member can be reached. The balancer calls it at most once a
-// minute, possibly during a call of gRPC that the client makes with mu held. So logUnreachable must
-// not take mu.
+// logUnreachable logs a warning that no member can be reached. The balancer calls logUnreachable at
+// most once a minute. logUnreachable must not take c.mu, because the balancer may run during a call
+// of gRPC that the client makes while it holds c.mu.
 func (c *Client) logUnreachable() {
 	if err := c.ConnectionError(); err != nil {
 		c.GetLogger().Warn("no member can be reached", zap.Error(err))

@@ -22,35 +22,36 @@ import (
 )
 
 // LeaseResponseChSize is the capacity, in answers, of the channels that [Lease.KeepAlive] returns.
-// KeepAlive reads it without a lock, so set it before the first call.
+// KeepAlive reads LeaseResponseChSize without a lock, so set it before the first call of KeepAlive.
 var LeaseResponseChSize = 16
 
 var (
 	// ErrKeepAliveExpired is the reason why a keepalive channel was closed if no answer has come
-	// for the whole TTL of the lease. Treat the lease as expired, although a server that could not
-	// be reached may still have it.
+	// for the whole TTL of the lease, or if the first answer has not come within a second more than
+	// Config.DialTimeout. Treat the lease as expired, although a server that could not be reached
+	// may still have the lease.
 	ErrKeepAliveExpired = errors.New("etcdclient: no keepalive answer within the lease's TTL")
 
-	// ErrLeaseRevoked is the reason why a keepalive channel was closed if the same Lease has
-	// revoked the lease. If the lease was revoked elsewhere, the reason is
+	// ErrLeaseRevoked is the reason why a keepalive channel was closed if the lease was revoked
+	// with the Revoke method of the same Lease. If the lease was revoked elsewhere, the reason is
 	// rpctypes.ErrLeaseNotFound.
 	ErrLeaseRevoked = errors.New("etcdclient: lease was revoked")
 )
 
-// errNoAnswer is the error of a keepalive stream that the server ended with status OK without an
-// answer.
+// errNoAnswer is the error of a keepalive stream that the server ended with status OK before it
+// sent an answer.
 var errNoAnswer = status.Error(codes.Unavailable,
 	"etcdclient: the keepalive stream ended without an answer")
 
 // ErrKeepAliveHalted is returned by [Lease.KeepAlive] once the Lease has stopped keeping leases
 // alive.
 type ErrKeepAliveHalted struct {
-	// Reason is context.Canceled after Close, the error of the client's context if that has ended,
-	// or the reason why the client cannot open a stream, such as ErrNoAvailableEndpoints.
+	// Reason is context.Canceled after Close, the error of the client's context if that context has
+	// ended, or the reason why the client cannot open a stream, such as ErrNoAvailableEndpoints.
 	Reason error
 }
 
-// Error returns a text that includes the Reason.
+// Error returns a text that includes the Reason, if there is one.
 func (e ErrKeepAliveHalted) Error() string {
 	const text = "etcdclient: lease keepalives have halted"
 	if e.Reason == nil {
@@ -63,8 +64,8 @@ func (e ErrKeepAliveHalted) Error() string {
 func (e ErrKeepAliveHalted) Unwrap() error { return e.Reason }
 
 // KeepAliveEnd belongs to one call of [Lease.KeepAlive]. It says until when the lease is certain to
-// live, and why the channel of the call was closed. [WithKeepAliveEnd] makes a KeepAliveEnd. It is
-// safe for concurrent use and need not be released.
+// live, and why the channel that the call returned was closed. [WithKeepAliveEnd] makes a
+// KeepAliveEnd. It is safe for concurrent use and need not be released.
 type KeepAliveEnd struct {
 	reason   atomic.Pointer[error]
 	deadline atomic.Pointer[time.Time]
@@ -72,12 +73,14 @@ type KeepAliveEnd struct {
 
 // Err returns nil while the channel is open. Once the channel is closed it returns one of:
 //
-//   - the error of the context given to KeepAlive, if that has ended;
-//   - [ErrLeaseRevoked], if the same Lease has revoked the lease;
+//   - the error of the context given to KeepAlive, if that context has ended;
+//   - [ErrLeaseRevoked], if the lease was revoked with the Revoke method of the same Lease;
 //   - rpctypes.ErrLeaseNotFound, if the server says that there is no such lease: it has expired or
 //     was revoked elsewhere;
-//   - [ErrKeepAliveExpired], if no answer has come in time;
-//   - rpctypes.ErrNoLeader, for a context made by [WithRequireLeader];
+//   - [ErrKeepAliveExpired], if no answer has come for the whole TTL of the lease or, before the
+//     first answer, for a second more than Config.DialTimeout;
+//   - rpctypes.ErrNoLeader, if the context was made by [WithRequireLeader] and the member that
+//     serves the renewals has no leader;
 //   - rpctypes.ErrPermissionDenied, if the server refuses to renew the lease;
 //   - an [ErrKeepAliveHalted], if the Lease has stopped keeping leases alive, because it was closed
 //     or because the client has no connection.
@@ -89,13 +92,13 @@ func (e *KeepAliveEnd) Err() error {
 }
 
 // Deadline returns the time until which the lease is certain to live, by the monotonic clock of
-// this process. It is one TTL after the client sent the latest renewal that was answered. The
-// server counts the TTL from the moment when it receives the renewal, so on the server the lease
-// expires later. Deadline is zero before the first answer, and moves with each answer.
+// this process. This time is one TTL after the client sent the latest renewal that was answered.
+// The server counts the TTL from the moment when it receives the renewal, so on the server the
+// lease expires later. Deadline is zero before the first answer, and moves with each answer.
 //
-// A program that relies on the lease without asking a server must check that this time has not
-// passed. The closed channel does not suffice: after a pause of the process the program sees it too
-// late. A lease that is revoked ends before its Deadline.
+// A program that relies on the lease without asking a server must check that the Deadline has not
+// passed. To wait until the channel is closed is not enough: after a pause of the process, the
+// program sees the closed channel too late. A lease that is revoked ends before its Deadline.
 func (e *KeepAliveEnd) Deadline() time.Time {
 	if deadline := e.deadline.Load(); deadline != nil {
 		return *deadline
@@ -103,8 +106,8 @@ func (e *KeepAliveEnd) Deadline() time.Time {
 	return time.Time{}
 }
 
-// renewed sets the deadline to ttl seconds after sent, unless it is later already. It must not be
-// called concurrently for one KeepAliveEnd.
+// renewed sets the deadline to ttl seconds after sent, unless the deadline is later already. It
+// must not be called concurrently for one KeepAliveEnd.
 func (e *KeepAliveEnd) renewed(sent time.Time, ttl int64) {
 	deadline := sent.Add(time.Duration(min(ttl, MaxLeaseTTL)) * time.Second)
 	if deadline.After(e.Deadline()) {
@@ -115,9 +118,9 @@ func (e *KeepAliveEnd) renewed(sent time.Time, ttl int64) {
 type keepAliveEndKey struct{}
 
 // WithKeepAliveEnd returns a context for one call of [Lease.KeepAlive], and the KeepAliveEnd of
-// that call. It also works with a Lease that wraps another, such as that of package namespace. If
-// the context is used for several calls, Err returns the reason for the channel that was closed
-// first.
+// that call. The context also works with a Lease that wraps another Lease, such as the Lease of
+// package namespace. If the context is used for several calls, Err returns the reason for the
+// channel that was closed first.
 //
 //	ctx, end := clientv3.WithKeepAliveEnd(ctx)
 //	ch, err := client.KeepAlive(ctx, id)
@@ -130,16 +133,16 @@ func WithKeepAliveEnd(ctx context.Context) (context.Context, *KeepAliveEnd) {
 	return context.WithValue(ctx, keepAliveEndKey{}, end), end
 }
 
-// makeKeeper sets l.keeper and l.confirmer. The keeper asks the confirmer about leases that a
-// member does not know. l.ctx descends from parent. firstTimeout is how long KeepAlive waits for
-// the first answer.
+// makeKeeper sets l.keeper, which renews leases, and l.confirmer. If a member says that it does not
+// know a lease, the keeper lets the confirmer ask another member whether the lease exists. l.ctx
+// descends from parent. firstTimeout is how long KeepAlive waits for the first answer.
 func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) {
 	l.confirmer = keepalive.NewConfirmer(l.ctx, l.servers, &l.target,
 		func(id int64, gone bool, left time.Duration) { l.keeper.Confirmed(id, gone, left) })
 	dial := l.servers.Dialer(&l.target)
 	l.keeper = keepalive.New(l.ctx, keepalive.Config{
-		// A member without a leader renews nothing. A stream that requires one ends as soon as its
-		// member loses the leader, and the next stream is opened on another member.
+		// A member without a leader renews nothing. A stream that requires a leader ends as soon as
+		// its member loses the leader, and the keeper opens the next stream on another member.
 		Dial: func(ctx context.Context, last error) (keepalive.Stream, error) {
 			return dial(WithRequireLeader(ctx), last)
 		},
@@ -147,7 +150,7 @@ func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) 
 		FirstTimeout: firstTimeout,
 		Expired:      ErrKeepAliveExpired,
 		Gone:         rpctypes.ErrLeaseNotFound,
-		Reason: func(err error) error { // parent ends before l.ctx, which descends from it
+		Reason: func(err error) error { // parent may end a moment before its child l.ctx
 			return toErr(parent, toErr(l.ctx, err))
 		},
 		Confirm: l.confirmer.Ask,
@@ -158,7 +161,7 @@ func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) 
 }
 
 // askTTL asks a server for the TTL of a lease and returns the answer. IsInternalRequest is true for
-// the request.
+// the context of this request.
 func (l *lessor) askTTL(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error) {
 	return l.remote.LeaseTimeToLive(origin.Client(ctx), &pb.LeaseTimeToLiveRequest{ID: id})
 }
@@ -193,16 +196,17 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 	return keepAliveResponse(resp), nil
 }
 
-// lost closes the channels of a lease if err says that the server does not know it.
+// lost closes the keepalive channels of a lease if err says that the server does not know the
+// lease.
 func (l *lessor) lost(id LeaseID, err error) {
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		l.keeper.Remove(int64(id), err)
 	}
 }
 
-// logEnded logs err, the reason why a stream has ended. reopen says that the stream is opened
-// again. The level is warning if a server or proxy has refused the stream, because its operator can
-// change that; otherwise the level is debug.
+// logEnded logs err, the reason why a keepalive stream has ended. reopen reports whether the client
+// opens the stream again. The level is warning if the client does not, or if a server or proxy has
+// refused the stream, because an operator can change that. Otherwise the level is debug.
 func (l *lessor) logEnded(err error, reopen bool) {
 	limit, level := &l.routineLog, zap.DebugLevel
 	if !reopen || classify.IsHalt(l.ctx, err) {
@@ -220,19 +224,19 @@ func (l *lessor) logDropped(n int) {
 		zap.Int("answers", n))
 }
 
-// requiresLeader reports whether ctx was made by WithRequireLeader.
+// requiresLeader reports whether ctx has the metadata that WithRequireLeader sets.
 func requiresLeader(ctx context.Context) bool {
 	md, _ := metadata.FromOutgoingContext(ctx)
 	values := md.Get(rpctypes.MetadataRequireLeaderKey)
 	return len(values) > 0 && values[0] == rpctypes.MetadataHasLeader
 }
 
-// keepAliveSink passes answers to the channel of one KeepAlive call. The keeper calls its methods
-// one at a time. They are the channel's only sender and only closer.
+// keepAliveSink passes answers to the channel of one KeepAlive call. The keeper calls the sink's
+// methods one at a time. Only these methods send on the channel and close it.
 type keepAliveSink struct {
 	subscriber keepalive.Subscriber
 	ch         chan *LeaseKeepAliveResponse
-	end        *KeepAliveEnd // nil unless WithKeepAliveEnd made the context
+	end        *KeepAliveEnd // nil if KeepAlive's context has no KeepAliveEnd
 }
 
 func (s *keepAliveSink) Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool {

@@ -7,8 +7,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// The responses of a [KV] are the messages of the protocol under names of this package. A pointer
-// to a message is converted to a pointer to the type of this package, so nothing is copied.
+// The responses of a [KV]. Each type is a protobuf message of etcd's KV service under a name of
+// this package. The client converts pointers between the two types, so it copies no response.
 type (
 	// CompactResponse is the answer to a compaction.
 	CompactResponse pb.CompactionResponse
@@ -19,8 +19,9 @@ type (
 
 	// GetResponse is the answer to a get. Count is the number of keys in the range, including those
 	// that [WithLimit] and the revision bounds leave out of Kvs. More is set if the limit leaves
-	// keys out. A pair shares its memory with its neighbours, so a program that keeps one pair
-	// keeps up to 64 KiB. Copy a pair before you keep it for long.
+	// keys out. Neighbouring key-value pairs in Kvs share blocks of memory of up to 64 KiB; a
+	// program that keeps a pointer to one pair keeps the whole block. So copy a pair before you
+	// keep it for long.
 	GetResponse pb.RangeResponse
 
 	// DeleteResponse is the answer to a delete. Deleted is the number of keys that were deleted.
@@ -57,23 +58,23 @@ type KV interface {
 	// rpctypes.ErrInvalidSortOption for a sort that the protocol does not know.
 	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
 
-	// GetStream is Get for ranges of any size: it delivers the answer in pieces. It returns when
-	// the request has been sent. Each piece holds the next keys, in order, and all pieces have one
-	// revision. Header, More and Count are set in the last piece only. The channel is closed after
-	// the last piece. If the answer cannot be completed, the last piece has an Err that is not nil.
-	// [GetStreamToGetResponse] puts the pieces together.
+	// GetStream is Get for ranges of any size: it delivers the answer in pieces. GetStream returns
+	// when the request has been sent. Each piece holds the next keys, in order. All pieces are read
+	// at one revision. Header, More and Count are set in the last piece only. The channel is closed
+	// after the last piece. If the answer cannot be completed, the last piece has an Err that is
+	// not nil. [GetStreamToGetResponse] puts the pieces together.
 	//
 	// A caller who stops reading before the channel is closed must cancel ctx. When ctx ends or the
-	// client is closed, the memory of the call is freed. A call holds a few pieces at most, because
-	// the client does not read ahead of the caller.
+	// client is closed, the call ends and its memory is freed. A call holds a few pieces at most,
+	// because the client does not read ahead of the caller.
 	//
-	// If the server cannot stream, GetStream reads the range by pages, at one revision. It delivers
-	// the pairs that a stream would deliver, but fails with rpctypes.ErrCompacted if that revision
-	// is compacted meanwhile. GetStream also reads pages if Config.MaxCallRecvMsgSize is set,
-	// because servers do not know that limit. If a page is over the limit, GetStream asks for half
-	// as many keys; only a single key over the limit fails, with codes.ResourceExhausted. A range
-	// that is sorted or bounded by revisions comes in one piece, because servers compute it as a
-	// whole.
+	// If the server cannot stream, GetStream reads the range page by page: by several requests with
+	// a limit, all at one revision. It delivers the pairs that a stream would deliver, but fails
+	// with rpctypes.ErrCompacted if that revision is compacted meanwhile. GetStream also reads
+	// pages if Config.MaxCallRecvMsgSize is set below its default, because servers do not know that
+	// limit. If a page is over the limit, GetStream asks for half as many keys; only a single key
+	// over the limit fails, with codes.ResourceExhausted. A range that is sorted or bounded by
+	// revisions comes in one piece, because servers compute it as a whole.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 
 	// Delete removes a key or, with [WithRange], [WithPrefix] or [WithFromKey], a range of keys. If
@@ -94,8 +95,8 @@ type KV interface {
 	Txn(ctx context.Context) Txn
 }
 
-// OpResponse is the answer to [KV.Do]. The method for the op's kind returns the response, the
-// others return nil.
+// OpResponse is the answer to [KV.Do]. The method that is named after the kind of the op (Put, Get,
+// Del or Txn) returns the response; the other methods return nil.
 type OpResponse struct {
 	put *PutResponse
 	get *GetResponse
@@ -115,16 +116,16 @@ func (op OpResponse) Del() *DeleteResponse { return op.del }
 // Txn returns the answer to a transaction, or nil.
 func (op OpResponse) Txn() *TxnResponse { return op.txn }
 
-// OpResponse returns resp as the answer to a [KV.Do].
+// OpResponse wraps resp in an OpResponse, for code that implements [KV.Do].
 func (resp *PutResponse) OpResponse() OpResponse { return OpResponse{put: resp} }
 
-// OpResponse returns resp as the answer to a [KV.Do].
+// OpResponse wraps resp in an OpResponse, for code that implements [KV.Do].
 func (resp *GetResponse) OpResponse() OpResponse { return OpResponse{get: resp} }
 
-// OpResponse returns resp as the answer to a [KV.Do].
+// OpResponse wraps resp in an OpResponse, for code that implements [KV.Do].
 func (resp *DeleteResponse) OpResponse() OpResponse { return OpResponse{del: resp} }
 
-// OpResponse returns resp as the answer to a [KV.Do].
+// OpResponse wraps resp in an OpResponse, for code that implements [KV.Do].
 func (resp *TxnResponse) OpResponse() OpResponse { return OpResponse{txn: resp} }
 
 // CompactOp describes a compaction, the request of [KV.Compact].
@@ -133,10 +134,10 @@ type CompactOp struct {
 	physical bool
 }
 
-// CompactOption changes a [CompactOp] while it is made.
+// CompactOption is an option of [KV.Compact] and [OpCompact], such as [WithCompactPhysical].
 type CompactOption func(*CompactOp)
 
-// OpCompact returns the CompactOp of [KV.Compact] for revision rev.
+// OpCompact returns the CompactOp that [KV.Compact] makes of its arguments.
 func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 	op := CompactOp{revision: rev}
 	for _, opt := range opts {
@@ -150,20 +151,20 @@ func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 // compacted revisions fail.
 func WithCompactPhysical() CompactOption { return func(op *CompactOp) { op.physical = true } }
 
-// kv is the KV of a client. It converts ops to messages of the protocol, and gives them to remote,
-// which sends and retries them.
+// kv is the KV of a client. It converts ops to protobuf messages and passes the messages to remote.
+// remote sends them and retries.
 type kv struct {
 	remote pb.KVClient
-	client *Client // may be nil; streams end when it is closed
-	paging bool    // ranges may be read by Range instead of RangeStream
+	client *Client // may be nil; GetStream calls end when the client is closed
+	paging bool    // GetStream may call Range instead of RangeStream
 }
 
 // NewKV returns a [KV] that sends its requests through c.
 func NewKV(c *Client) KV { return &kv{remote: pb.NewKVClient(c.rpc), client: c, paging: true} }
 
-// NewKVFromKVClient returns a [KV] whose methods call the methods of remote with the same name.
-// GetStream calls RangeStream only, and returns codes.Unimplemented if RangeStream does. Streams
-// end when c is closed; c may be nil.
+// NewKVFromKVClient returns a [KV] that sends its requests through remote, which may be a stub of a
+// server in the same process. GetStream only calls RangeStream of remote, and fails with
+// codes.Unimplemented if RangeStream does. GetStream calls also end when c is closed; c may be nil.
 func NewKVFromKVClient(remote pb.KVClient, c *Client) KV {
 	return &kv{remote: remote, client: c}
 }

@@ -18,8 +18,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/streamonly"
 )
 
-// RangeStreamResponse is one piece of the answer to [KV.GetStream]. If Err returns an error, all
-// fields of the RangeResponse are zero.
+// RangeStreamResponse is one piece of the answer to [KV.GetStream]. If Err returns an error, the
+// piece holds no keys and all fields of its RangeResponse are zero.
 type RangeStreamResponse struct {
 	*pb.RangeResponse
 	err error
@@ -33,8 +33,8 @@ func (r *RangeStreamResponse) Err() error { return r.err }
 type GetStreamChan <-chan RangeStreamResponse
 
 // GetStreamToGetResponse reads stream to its end. It returns what [KV.Get] would have returned, or
-// the error that the stream ended with. It blocks until the stream ends; the end of the context of
-// the GetStream call ends the stream.
+// the error that the stream ended with. It blocks until the stream ends. To end the stream earlier,
+// cancel the context of the GetStream call.
 func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 	whole := &GetResponse{}
 	for piece := range stream {
@@ -55,9 +55,9 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 	return kv.GetStreamRewritten(ctx, nil, key, opts...)
 }
 
-// GetStreamRewritten is GetStream with a function that may read and change each piece before it is
-// delivered. Decorators in this module find the method by a type assertion, and then need no
-// goroutine that copies one channel into another.
+// GetStreamRewritten is GetStream with a function, rewrite, that may read and change each piece
+// before the piece is delivered. Packages of this module that wrap a KV find this method by a type
+// assertion. With it they need no goroutine that copies one channel into another.
 func (kv *kv) GetStreamRewritten(
 	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...OpOption,
 ) (GetStreamChan, error) {
@@ -84,8 +84,8 @@ func (kv *kv) GetStreamRewritten(
 	switch {
 	case err != nil:
 	case !kv.client.made():
-		// Ends with the context of the call, or after the last piece. Without a client only the
-		// reader of the pieces waits for it.
+		// run ends with the context of the call, or after the last piece. There is no client whose
+		// Close could wait for run; only the reader of the pieces waits for it.
 		go s.run()
 	case !kv.client.inBackground(s.run):
 		err = errClosing
@@ -98,28 +98,30 @@ func (kv *kv) GetStreamRewritten(
 	return s.pieces, nil
 }
 
-// getStream reads one range from the server and passes it to its reader, a piece at a time.
+// getStream reads one range from the server and delivers it to the caller of GetStream, a piece at
+// a time.
 type getStream struct {
 	// read-only after open
 	op      Op
 	remote  pb.KVClient
-	paging  bool                    // the range may be read by Range instead of RangeStream
-	limited bool                    // the client has a limit on responses, unknown to servers
+	paging  bool                    // Range may be called instead of RangeStream
+	limited bool                    // the client limits the size of responses; servers do not know
 	maxPage int                     // pages grow or shrink to about this size in bytes
 	members *balancer.Tracker       // may be nil
-	rewrite func(*pb.RangeResponse) // nil: pieces are delivered as they come
-	stream  pb.KV_RangeStreamClient // nil: the range is read by unary requests
-	ctx     context.Context         // descends from the caller's; also ends with the client
+	rewrite func(*pb.RangeResponse) // nil: pieces are not changed
+	stream  pb.KV_RangeStreamClient // nil: Range is called instead of RangeStream
+	ctx     context.Context         // descends from the caller's context; also ends with the client
 	stop    context.CancelFunc      // ends ctx
 	client  context.Context         // ends with the client, a moment before ctx does
 
-	// pieces has room for one piece, so that run can leave an error in it without a reader. Only
-	// run sends on it and closes it.
+	// pieces is the channel of the caller. Its capacity is one piece, so that run can leave an
+	// error in it even if the caller no longer reads. Only run sends on pieces and closes it.
 	pieces chan RangeStreamResponse
 }
 
-// open starts the stream. It leaves s.stream nil if the server does not stream the range, or if a
-// piece could be over the client's limit.
+// open starts the stream. It leaves s.stream nil, so that Range is called instead, if the server
+// cannot stream, if it would send the whole range as one piece, or if a piece could be over the
+// client's limit.
 func (s *getStream) open() error {
 	if s.paging && (s.limited || !s.divisible()) {
 		return nil
@@ -133,27 +135,29 @@ func (s *getStream) open() error {
 }
 
 // divisible reports whether the range can be read by pages. A range that is sorted or bounded by
-// revisions cannot: the server would compute the whole range for each page.
+// revisions cannot be read by pages, because the server would compute the whole range for each
+// page.
 func (s *getStream) divisible() bool {
 	return s.op.sort == SortOption{} &&
 		s.op.minModRev == 0 && s.op.maxModRev == 0 &&
 		s.op.minCreateRev == 0 && s.op.maxCreateRev == 0
 }
 
-// run delivers the range to the channel, then the error if there is one, and closes the channel.
+// run delivers the range to the channel s.pieces, then the error if there is one, and closes the
+// channel.
 func (s *getStream) run() {
 	defer close(s.pieces)
 	defer s.stop()
 	if err := s.copyRange(); err != nil {
 		if s.client.Err() != nil {
-			s.stop() // then toErr returns the error of ctx, never that of gRPC
+			s.stop() // with s.ctx ended, toErr returns its error, not gRPC's
 		}
 		s.fail(toErr(s.ctx, err))
 	}
 }
 
-// copyRange reads the range from the stream, by pages, or by one request, and delivers it. It tries
-// the stream first, because a server that cannot stream says so only in its first answer.
+// copyRange reads the range and delivers it: from the stream, by pages, or by one Range request. It
+// tries the stream first, because a server that cannot stream says so only in its first answer.
 func (s *getStream) copyRange() error {
 	if s.stream != nil {
 		first, err := s.receive()
@@ -171,18 +175,20 @@ func (s *getStream) copyRange() error {
 	return s.send(whole)
 }
 
-// pieceTimeout is how long a piece may take before the members are probed.
+// pieceTimeout is how long receive waits for a piece before it makes the balancer check the health
+// of the members.
 const pieceTimeout = 500 * time.Millisecond
 
-// receive returns the next piece of the stream. It probes the members if the piece takes longer
-// than pieceTimeout, because the balancer does not notice that a stream has no answer.
+// receive returns the next piece of the stream. If the piece takes longer than pieceTimeout,
+// receive makes the balancer check the health of the members, because the balancer does not notice
+// by itself that a stream gets no answer.
 func (s *getStream) receive() (*pb.RangeStreamResponse, error) {
 	defer time.AfterFunc(pieceTimeout, s.members.ProbeAll).Stop()
 	return s.stream.Recv()
 }
 
 // copyStream delivers the pieces of the stream until the stream ends. msg and err are the results
-// of the first receive.
+// of the first call of receive.
 func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	for err == nil {
 		if err = s.send(msg.GetRangeResponse()); err != nil {
@@ -196,8 +202,8 @@ func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	return err
 }
 
-// copyPages reads the range by requests with a limit, all at the revision of the first page, and
-// delivers each page as a piece.
+// copyPages reads the range by Range requests with a limit, all at the revision of the first page,
+// and delivers each page as a piece.
 func (s *getStream) copyPages() error {
 	op, left := s.op, s.op.limit
 	if left <= 0 {
@@ -223,16 +229,16 @@ func (s *getStream) copyPages() error {
 		}
 		op.key = append(slices.Clip(kvs[len(kvs)-1].GetKey()), 0) // the lowest key after the page
 		size = nextPageSize(size, proto.Size(page), s.maxPage)
-		if err := s.send(&pb.RangeResponse{Kvs: kvs}); err != nil { // the reader owns kvs now
+		if err := s.send(&pb.RangeResponse{Kvs: kvs}); err != nil { // kvs now belongs to the reader
 			return err
 		}
 	}
 }
 
 // readPage returns a page of at most size keys and at most left keys. If the page is over the
-// client's limit on responses, readPage halves size and asks again. pinned means that op has the
-// revision of the first page. A member that serves a serializable read may not have reached that
-// revision yet. In that case readPage makes op linearizable for the rest of the range.
+// client's limit on responses, readPage halves size and asks again. pinned means that op reads at
+// the revision of the first page. If op is serializable, the member that serves it may not have
+// reached that revision yet. In that case readPage makes op linearizable for the rest of the range.
 func (s *getStream) readPage(
 	op *Op, size *int64, left int64, pinned bool,
 ) (*pb.RangeResponse, error) {
@@ -252,8 +258,8 @@ func (s *getStream) readPage(
 	}
 }
 
-// Sizes of pages. A whole page is in memory at once, and values may be of any size. So the first
-// page has few keys. The number of keys grows as long as the pages have few bytes.
+// Sizes of pages. A whole page is in memory at once, and its values may be large. So the first page
+// has few keys, and the number of keys grows as long as the pages have few bytes.
 const (
 	firstPageKeys = 16
 	maxPageKeys   = 1024
@@ -261,7 +267,7 @@ const (
 )
 
 // nextPageSize returns the number of keys to ask for after a page with the given numbers of keys
-// and bytes. It aims at pages of about most bytes.
+// and bytes. It aims at pages of about as many bytes as most says.
 func nextPageSize(keys int64, bytes, most int) int64 {
 	switch {
 	case bytes < most/4:
@@ -290,9 +296,10 @@ func (s *getStream) send(piece *pb.RangeResponse) error {
 	}
 }
 
-// fail makes err the last piece. Once the context has ended, the channel may have no reader, so
-// fail does not wait for room: it drops the unread piece. It does not drop err instead, because a
-// late reader would then take the closed channel for the end of a complete answer.
+// fail makes err the last piece. Once the context has ended, the channel may have no reader. In
+// that case fail does not wait for room in the channel, but replaces the unread piece by err. If
+// fail dropped err instead, a late reader would take the closed channel for the end of a complete
+// answer.
 func (s *getStream) fail(err error) {
 	last := RangeStreamResponse{RangeResponse: &pb.RangeResponse{}, err: err}
 	select {
@@ -304,5 +311,5 @@ func (s *getStream) fail(err error) {
 	case <-s.pieces:
 	default:
 	}
-	s.pieces <- last // does not block: there is room, because run is the only sender
+	s.pieces <- last // does not block: run, the only sender, has just made room
 }

@@ -38,8 +38,8 @@ type LeaseGrantResponse struct {
 	// ID is the new lease.
 	ID LeaseID
 
-	// TTL is the time to live that the server granted, in seconds. It may be longer than the one
-	// asked for.
+	// TTL is the time to live that the server granted, in seconds. It may be longer than the TTL
+	// that was asked for.
 	TTL int64
 
 	// Error is the field "error" of the protocol's message. Servers leave it empty.
@@ -70,7 +70,8 @@ type LeaseTimeToLiveResponse struct {
 	// TTL is the time that the lease has left, in whole seconds, or -1 if there is no such lease.
 	TTL int64 `json:"ttl"`
 
-	// GrantedTTL is the TTL of the lease after each renewal, in seconds.
+	// GrantedTTL is the TTL that the server granted, in seconds. Each renewal resets the time that
+	// the lease has left to GrantedTTL.
 	GrantedTTL int64 `json:"granted-ttl"`
 
 	// Keys are the keys attached to the lease, if [WithAttachedKeys] was given.
@@ -100,18 +101,19 @@ type LeaseLeasesResponse struct {
 // client is closed.
 type Lease interface {
 	// Grant makes a lease that expires after ttl seconds unless it is kept alive. The server raises
-	// a ttl that is too short; the response has the granted TTL.
+	// a ttl that is too short; the response holds the TTL that was granted.
 	//
-	// One call makes one lease. The Lease of a client chooses the id of the new lease. So it can
-	// send the request again, like a read, if a member is unavailable or an answer is lost. If
-	// Grant returns an error, a lease may nevertheless exist until its TTL has passed. A Lease made
-	// by [NewLeaseFromLeaseClient] lets the server choose the id, and sends one request. Errors:
-	// rpctypes.ErrLeaseTTLTooLarge for a ttl over [MaxLeaseTTL].
+	// A call of Grant makes at most one lease. The client chooses the id of the new lease. So Grant
+	// can send the request again, like a read, if a member is unavailable or an answer is lost. A
+	// Lease made by [NewLeaseFromLeaseClient] lets the server choose the id, and sends the request
+	// only once. If Grant returns an error, a lease may nevertheless exist until its TTL has
+	// passed. Errors: rpctypes.ErrLeaseTTLTooLarge for a ttl over [MaxLeaseTTL].
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
 
 	// Revoke ends a lease, deletes its keys, and closes the channels that this Lease's KeepAlive
 	// returned for the lease (see [ErrLeaseRevoked]). The request is sent again only if it is
-	// certain that no member received it. Errors: rpctypes.ErrLeaseNotFound.
+	// certain that no member applied it. Errors: rpctypes.ErrLeaseNotFound if there is no such
+	// lease.
 	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
 
 	// TimeToLive returns how much time a lease has left. If there is no such lease, the TTL is -1
@@ -129,7 +131,7 @@ type Lease interface {
 	// after a third of the granted TTL. If members are down or silent, renewals go to another
 	// member.
 	//
-	// The channel is closed when one of the following happens, and only then:
+	// The channel is closed if and only if one of the following happens:
 	//
 	//   - ctx has ended;
 	//   - the lease has expired or was revoked;
@@ -141,44 +143,43 @@ type Lease interface {
 	//   - the Lease or its client is closed, or the client has no connection. KeepAlive returns a
 	//     closed channel and [ErrKeepAliveHalted] from then on.
 	//
-	// [KeepAliveEnd.Err] returns the reason. A closed channel does not mean that the lease is gone,
-	// unless the server said so.
+	// [KeepAliveEnd.Err] returns the reason. A closed channel means that the lease is gone only if
+	// the reason is [ErrLeaseRevoked] or rpctypes.ErrLeaseNotFound.
 	//
-	// If a server or proxy ends the stream of the renewals for another reason, no channel is
-	// closed. The stream is opened again after growing waits, and the status with which it ended is
-	// logged, at most once a second. If the answer to the first renewal says that the lease is
-	// gone, another member is asked for the TTL, and the channel is closed only if that member
-	// confirms it.
+	// If a server or proxy ends the stream of the renewals for any other reason, no channel is
+	// closed. The client opens the stream again after growing waits, and logs the status with which
+	// the stream ended, at most once a second. If the answer to the first renewal says that the
+	// lease is gone, the client asks another member for the TTL, and closes the channel only if
+	// that member confirms that the lease is gone.
 	//
-	// The channel has room for [LeaseResponseChSize] answers. An answer is dropped if the channel
-	// is full; the lease is renewed even if no answer is read. When the lease has expired or was
+	// The channel has room for [LeaseResponseChSize] answers. If the channel is full, an answer is
+	// dropped; the lease is renewed even if no answer is read. When the lease has expired or was
 	// revoked, unread answers are dropped, too, because a late reader would take them for a sign
 	// that the lease lives.
 	//
 	// Calls for one lease share its renewals. Each call ends with its own context. When all calls
-	// for a lease have ended, the lease is not renewed any more. A context that never ends costs
-	// nothing. All renewals share one stream, so outgoing metadata of ctx has no effect, except
-	// that of [WithRequireLeader].
+	// for a lease have ended, the lease is not renewed any more. All renewals share one stream, so
+	// outgoing metadata of ctx has no effect, except that of [WithRequireLeader].
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once, and blocks until the renewal is answered or ctx ends. It
 	// opens a stream for this one renewal, with ctx's metadata. While members are unavailable, it
-	// sends the request again with growing waits, up to Config.MaxUnaryRetries times, and then
-	// returns the last status. Errors: rpctypes.ErrLeaseNotFound.
+	// sends the request again with growing waits. After Config.MaxUnaryRetries attempts it returns
+	// the status of the last attempt. Errors: rpctypes.ErrLeaseNotFound if there is no such lease.
 	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
 
 	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels, and returns when all
-	// goroutines of the Lease have ended. It does not revoke leases; they expire. The client's
-	// Close calls it. It may be called more than once.
+	// goroutines of the Lease have ended. It does not revoke leases; they expire. It may be called
+	// more than once. The client's Close closes the Lease that the client embeds.
 	Close() error
 }
 
-// LeaseOp holds what the options of a request about a lease have set.
+// LeaseOp holds the settings that the options of a [Lease.TimeToLive] call have made.
 type LeaseOp struct {
 	attachedKeys bool
 }
 
-// LeaseOption changes a request about a lease.
+// LeaseOption is an option of [Lease.TimeToLive].
 type LeaseOption func(*LeaseOp)
 
 // WithAttachedKeys makes [Lease.TimeToLive] return the keys attached to the lease.
@@ -191,24 +192,24 @@ type lessor struct {
 	// read-only after newLessor
 	remote     pb.LeaseClient
 	logger     func() *zap.Logger
-	choosesIDs bool            // Grant chooses the lease's id, not the server
+	choosesIDs bool            // Grant, not the server, chooses the id of a new lease
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
 	servers    *keepalive.Remote
 	keeper     *keepalive.Keeper
 	confirmer  *keepalive.Confirmer
 
-	// own synchronisation
+	// safe for concurrent use
 	routineLog, refusalLog everySecond
-	target                 balancer.StreamTarget // which member serves the keeper's streams
+	target                 balancer.StreamTarget // says which member serves the keeper's streams
 }
 
 // defaultFirstTimeout is how long KeepAlive waits for the first answer if the program gives
 // NewLeaseFromLeaseClient a second or less.
 const defaultFirstTimeout = 5 * time.Second
 
-// NewLease returns a Lease on the connection of c, in addition to the one that c embeds. The caller
-// closes it. It ends with c at the latest.
+// NewLease returns a new Lease on the connection of c, separate from the Lease that c embeds. The
+// caller must close the new Lease. It ends with c at the latest.
 func NewLease(c *Client) Lease {
 	l := newLessor(RetryLeaseClient(c), c, firstTimeout(c.cfg.DialTimeout))
 	l.choosesIDs = true
@@ -240,7 +241,7 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 	}
 	l.servers = &keepalive.Remote{Open: open, TimeToLive: l.askTTL, NoAnswer: errNoAnswer,
 		Tokens: new(authtoken.Source), ProbeMembers: func() {}, MaxAttempts: defaultMaxAttempts}
-	parent := context.Background() //nolint:forbidigo // of a Lease without a client
+	parent := context.Background() //nolint:forbidigo // the parent for a Lease without a client
 	if c.made() {
 		parent, l.logger, l.servers.ProbeMembers = c.ctx, c.GetLogger, c.tracker.ProbeAll
 		if c.tokens != nil {
@@ -253,7 +254,8 @@ func newLessor(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration)
 	return l
 }
 
-// maxTakenIDs is how many ids Grant tries. Grant fails if other leases have all of them.
+// maxTakenIDs is how many ids Grant tries. Grant fails if each of these ids belongs to another
+// lease.
 const maxTakenIDs = 3
 
 func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
@@ -271,9 +273,9 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 
 // grant grants one lease and returns the answer. If the server chooses the id, the request must not
 // be sent again, because a second request would grant a second lease. If the client chooses the id,
-// the request may be sent again like a read, because servers grant an id only once. If the answer
-// to an earlier attempt was lost, the server refuses the id, and grant asks for the TTL that was
-// granted.
+// the request may be sent again like a read, because servers grant each id only once. If the server
+// refuses the id after an earlier attempt whose answer was lost, that attempt has granted the
+// lease; grant then asks the server for the TTL.
 func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
 	if !l.choosesIDs {
 		return l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
@@ -285,7 +287,7 @@ func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, 
 		if !errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseExist) {
 			return resp, err
 		}
-		if mark.SentOnce() { // another lease has the id
+		if mark.SentOnce() { // the one attempt was refused: another lease has the id
 			if taken++; taken >= maxTakenIDs {
 				return nil, err
 			}
@@ -304,8 +306,9 @@ func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, 
 	}
 }
 
-// granted asks for the TTL of a lease that an earlier attempt has granted, and returns the answer
-// that was lost. It returns a nil answer if the lease has expired or is about to expire.
+// granted returns the answer to an earlier attempt of Grant that granted the lease but whose answer
+// was lost. To make this answer, it asks the server for the TTL. It returns nil if the lease has
+// expired or is about to expire.
 func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse, error) {
 	left, err := l.askTTL(ctx, id)
 	if err != nil || left.GetTTL() <= 0 {
@@ -314,8 +317,8 @@ func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse,
 	return &pb.LeaseGrantResponse{Header: left.GetHeader(), ID: id, TTL: left.GetGrantedTTL()}, nil
 }
 
-// wait waits before another attempt of Grant; attempt counts from 0. It returns an error if ctx or
-// the lessor ends first.
+// wait waits before another attempt of Grant. The wait grows with attempt, which counts from 0. It
+// returns an error if ctx ends or the lessor is closed first.
 func (l *lessor) wait(ctx context.Context, attempt int) error {
 	both, stop := await.Join(ctx, l.ctx)
 	defer stop()
@@ -325,8 +328,8 @@ func (l *lessor) wait(ctx context.Context, attempt int) error {
 	return nil
 }
 
-// newLeaseID returns a random id between 1 and the largest int64. Servers choose ids from that
-// range, too.
+// newLeaseID returns a random id between 1 and the largest int64. Servers choose lease ids from the
+// same range.
 func newLeaseID() int64 {
 	return 1 + rand.Int64N(math.MaxInt64)
 }

@@ -16,7 +16,7 @@ import (
 // envLogLevel names the environment variable that sets the log level.
 const envLogLevel = "ETCD_CLIENT_DEBUG"
 
-// ClientLogLevel returns the level that the environment variable ETCD_CLIENT_DEBUG asks for:
+// ClientLogLevel returns the log level that the environment variable ETCD_CLIENT_DEBUG asks for:
 // "debug", "info", "warn", "error", "dpanic", "panic" or "fatal". If the variable is empty or
 // "true", the level is info. For any other value the level is info, too, and package log prints a
 // line that names the value.
@@ -35,11 +35,11 @@ func ClientLogLevel() zapcore.Level {
 }
 
 // SetLogger sets the logger of gRPC itself, for the whole process. Call it before any gRPC
-// connection is made, because gRPC does not guard its logger.
+// connection is made, because gRPC reads its logger without a lock.
 func SetLogger(l grpclog.LoggerV2) { grpclog.SetLoggerV2(l) }
 
 // CreateDefaultZapLoggerConfig returns the configuration of the default logger: JSON lines on
-// standard error, from ClientLogLevel up, sampled.
+// standard error, from ClientLogLevel up, with zap's sampling of repeated entries.
 //
 // Deprecated: make a zap.Config and put it into Config.LogConfig.
 func CreateDefaultZapLoggerConfig() zap.Config {
@@ -75,8 +75,8 @@ func (c *Client) makeLogger() (err error) {
 }
 
 // GetLogger returns the client's logger, which is never nil. It is Config.Logger, a logger made
-// from Config.LogConfig, or the default, which writes JSON lines from ClientLogLevel up to standard
-// error. GetLogger may be called from any goroutine.
+// from Config.LogConfig, or the default logger. The default logger writes JSON lines of level
+// ClientLogLevel and above to standard error. GetLogger may be called from any goroutine.
 func (c *Client) GetLogger() *zap.Logger {
 	if c.made() {
 		if lg := c.lg.Load(); lg != nil {
@@ -105,15 +105,15 @@ func WithZapLogger(lg *zap.Logger) Option {
 
 var processStart = time.Now()
 
-// everySecond lets one log entry a second pass and counts the others. The zero value is ready for
-// use. It is safe for concurrent use.
+// everySecond is a log limiter: it lets one log entry a second pass, and counts the entries that it
+// drops. The zero value is ready for use. It is safe for concurrent use.
 type everySecond struct {
-	next   atomic.Int64 // nanoseconds since processStart, by the monotonic clock
-	denied atomic.Int64 // entries since the last one that passed
+	next   atomic.Int64 // when the next entry may pass, in ns after processStart
+	denied atomic.Int64 // entries dropped since the last one that passed
 }
 
-// allow reports whether an entry may be logged at now. If so, it also returns how many entries were
-// denied since the last one that was logged.
+// allow reports whether an entry may be logged at the time now. If so, it also returns how many
+// entries were dropped since the last entry that was logged.
 func (e *everySecond) allow(now time.Time) (bool, int64) {
 	next := e.next.Load()
 	at := now.Sub(processStart)
@@ -124,8 +124,8 @@ func (e *everySecond) allow(now time.Time) (bool, int64) {
 	return true, e.denied.Swap(0)
 }
 
-// log logs an entry, unless it has logged another one less than a second ago. The entry has the
-// number of entries that were left out since the last one that was logged.
+// log logs an entry, unless the last one was logged less than a second ago. The entry includes the
+// number of entries that were dropped since the last one that was logged.
 func (e *everySecond) log(lg *zap.Logger, level zapcore.Level, text string, fields ...zap.Field) {
 	if !lg.Core().Enabled(level) {
 		return
@@ -136,7 +136,7 @@ func (e *everySecond) log(lg *zap.Logger, level zapcore.Level, text string, fiel
 	}
 }
 
-// logRetry logs that another attempt follows a failed one.
+// logRetry logs that an attempt of a request has failed with err and that another attempt follows.
 func (c *Client) logRetry(method string, attempt uint, err error) {
 	c.retryLog.log(c.GetLogger(), zap.DebugLevel, "request failed, trying again",
 		zap.String("method", method), zap.Uint("attempt", attempt), zap.Error(err))

@@ -13,10 +13,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
-// AlarmMember and the answers of the Maintenance methods are the messages of the protocol under
-// names of this package.
+// These types are AlarmMember and the responses of the Maintenance methods. Each is a protobuf
+// message of etcd's Maintenance service under a name of this package.
 type (
-	// AlarmMember is one alarm of one member.
+	// AlarmMember is one alarm that one member has raised.
 	AlarmMember pb.AlarmMember
 	// AlarmResponse is the answer to AlarmList and AlarmDisarm.
 	AlarmResponse pb.AlarmResponse
@@ -29,7 +29,7 @@ type (
 	// MoveLeaderResponse is the answer to MoveLeader.
 	MoveLeaderResponse pb.MoveLeaderResponse
 
-	// DowngradeAction says what Downgrade does.
+	// DowngradeAction is what a call of Downgrade does: validate, start or cancel a downgrade.
 	DowngradeAction pb.DowngradeRequest_DowngradeAction
 	// DowngradeResponse is the answer to Downgrade.
 	DowngradeResponse pb.DowngradeResponse
@@ -39,7 +39,7 @@ type (
 const (
 	DowngradeEnable   = DowngradeAction(pb.DowngradeRequest_ENABLE)   // start a downgrade
 	DowngradeCancel   = DowngradeAction(pb.DowngradeRequest_CANCEL)   // cancel a downgrade
-	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check if one is possible
+	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check if downgrading is possible
 )
 
 // SnapshotResponse is the answer to SnapshotWithVersion. The program reads the database from
@@ -56,37 +56,40 @@ type SnapshotResponse struct {
 
 // Maintenance has the requests for the maintenance of the cluster's members.
 //
-// Its methods are safe for concurrent use, and block until they are answered or ctx ends. A method
-// with an endpoint makes a connection to the member at that endpoint for this request; it does not
-// change the client's endpoints and token. AlarmList, Status, HashKV and the start of a snapshot
-// are sent again while no member can serve them. The other requests are sent again only if it is
-// certain that no server applied them. An error is that of ctx if ctx has ended, one of package
-// rpctypes, or a gRPC status. While authentication is enabled, a user without the role "root" gets
-// [rpctypes.ErrPermissionDenied] for all methods but AlarmList and Status.
+// Its methods are safe for concurrent use. Each blocks until its request is answered or ctx ends. A
+// method with a parameter endpoint makes a connection to the member at that endpoint for the one
+// request; it changes neither the client's endpoints nor the client's token. The requests of
+// AlarmList, Status, HashKV and the start of a snapshot are sent again while no member can serve
+// them. The other requests are sent again only if it is certain that no server applied them. An
+// error is that of ctx if ctx has ended, one of package rpctypes, or a gRPC status. While
+// authentication is enabled, a user without the role "root" gets [rpctypes.ErrPermissionDenied] for
+// all methods but AlarmList and Status.
 type Maintenance interface {
 	// AlarmList returns the alarms that are raised in the cluster.
 	AlarmList(ctx context.Context) (*AlarmResponse, error)
 
 	// AlarmDisarm disarms an alarm. The zero AlarmMember means all alarms that AlarmList returns.
-	// The answer has the alarms that were disarmed. If AlarmDisarm returns an error, some of
-	// several alarms may be disarmed.
+	// The answer has the alarms that were disarmed. If AlarmDisarm returns an error, some of the
+	// alarms may have been disarmed.
 	AlarmDisarm(ctx context.Context, m *AlarmMember) (*AlarmResponse, error)
 
-	// Defragment rewrites the database of the member at endpoint. It can take long, and the member
-	// serves nothing until it is done. So defragment one member at a time.
+	// Defragment rewrites the database of the member at endpoint. Defragment can take long, and the
+	// member serves no other request until Defragment has finished. So defragment one member at a
+	// time.
 	Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error)
 
 	// Status returns the state of the member at endpoint. It works without a quorum.
 	Status(ctx context.Context, endpoint string) (*StatusResponse, error)
 
 	// HashKV returns the hash of the key history of the member at endpoint, up to revision rev; 0
-	// means the latest revision. If the answers of two members have the same CompactRevision, their
-	// hashes at a revision must be equal. HashKV returns [rpctypes.ErrCompacted] or
-	// [rpctypes.ErrFutureRev].
+	// means the latest revision. Two members whose answers have the same CompactRevision must have
+	// the same hash at the same rev; if the hashes differ, their data differ. HashKV returns
+	// [rpctypes.ErrCompacted] if rev was compacted, and [rpctypes.ErrFutureRev] if rev does not
+	// exist yet.
 	HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error)
 
-	// SnapshotWithVersion starts a snapshot of the database of one of the endpoints. It blocks
-	// until the first part arrives.
+	// SnapshotWithVersion starts a snapshot of the database of a member at one of the client's
+	// endpoints. It blocks until the first part of the snapshot arrives.
 	//
 	// Each Read of Snapshot blocks until data arrive. Once ctx ends, Read returns the error of ctx.
 	// It returns io.EOF when the server has sent everything. If the stream fails, this Read and
@@ -100,17 +103,18 @@ type Maintenance interface {
 	// Deprecated: use SnapshotWithVersion, whose version says which etcd can restore the snapshot.
 	Snapshot(ctx context.Context) (io.ReadCloser, error)
 
-	// MoveLeader makes the member transfereeID the leader. The client must have the endpoint of the
-	// current leader and no other, because any other member answers [rpctypes.ErrNotLeader].
-	// MoveLeader also returns [rpctypes.ErrBadLeaderTransferee].
+	// MoveLeader makes the member transfereeID the leader. The current leader's endpoint must be
+	// the client's only endpoint, because other members answer [rpctypes.ErrNotLeader]. MoveLeader
+	// returns [rpctypes.ErrBadLeaderTransferee] if transfereeID is not a voting member.
 	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
 
 	// Downgrade validates, starts or cancels a downgrade of the cluster; action says which. version
 	// is the version to downgrade to, such as "3.6.0". The answer has the cluster's version.
-	// Downgrade returns [rpctypes.ErrInvalidDowngradeTargetVersion],
-	// [rpctypes.ErrDowngradeInProcess] or [rpctypes.ErrWrongDowngradeVersionFormat]. For an unknown
-	// action it returns an error and sends nothing. DowngradeCancel returns no error if no
-	// downgrade is under way.
+	// Downgrade returns [rpctypes.ErrInvalidDowngradeTargetVersion] if the cluster cannot be
+	// downgraded to version, [rpctypes.ErrDowngradeInProcess] if a downgrade is under way already,
+	// and [rpctypes.ErrWrongDowngradeVersionFormat] if version is malformed. For an unknown action
+	// it returns an error and sends nothing. DowngradeCancel returns no error if no downgrade is
+	// under way.
 	Downgrade(
 		ctx context.Context, action DowngradeAction, version string,
 	) (*DowngradeResponse, error)
@@ -118,18 +122,19 @@ type Maintenance interface {
 
 type maintenance struct {
 	remote pb.MaintenanceClient
-	client *Client // may be nil; calls with an endpoint end when it is closed
-	dials  bool    // each call with an endpoint makes a connection to it; client is not nil
+	client *Client // may be nil; calls with an endpoint end when the client is closed
+	dials  bool    // calls with an endpoint connect to that endpoint; client is not nil
 }
 
-// NewMaintenance returns a Maintenance that sends its requests through c. c itself embeds one.
+// NewMaintenance returns a Maintenance that sends its requests through c. A Client made by New
+// already embeds such a Maintenance.
 func NewMaintenance(c *Client) Maintenance {
 	return &maintenance{remote: pb.NewMaintenanceClient(c.rpc), client: c, dials: true}
 }
 
 // NewMaintenanceFromMaintenanceClient returns a Maintenance that sends all requests through remote,
-// which may lead to a server in the same process. Its methods ignore their argument endpoint. Calls
-// with an endpoint end when c is closed; c may be nil.
+// which may be a stub of a server in the same process. The methods ignore their parameter endpoint.
+// Calls of methods with this parameter end when c is closed; c may be nil.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	return &maintenance{remote: remote, client: c}
 }
@@ -175,7 +180,8 @@ func (m *maintenance) alarm(ctx context.Context, req *pb.AlarmRequest) (*AlarmRe
 
 // askMember sends one request to the member at endpoint, and returns the member's answer. It
 // retries like a client with a single endpoint, because no other member can answer. The request
-// also ends when the client is closed, although the connection is not the client's.
+// ends when the client is closed, although it goes over a connection that the client's Close does
+// not close.
 func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint string,
 	method func(pb.MaintenanceClient, context.Context, *Req, ...grpc.CallOption) (*Resp, error),
 	req *Req,

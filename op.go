@@ -9,15 +9,15 @@ import (
 // watch. [KV.Do] runs an Op. [Txn] and [OpTxn] put Ops into a transaction.
 //
 // An Op is a value and can be run any number of times. Copies of an Op share its byte slices and,
-// for a transaction, its conditions and ops. The client does not change the shared data, and a
-// caller must not change them while a copy is in use.
+// for a transaction, its conditions and ops. The client does not change this shared data, and a
+// caller must not change it while a copy is in use.
 type Op struct {
 	kind opKind
 
 	key []byte // the key, or the first key of a range
-	end []byte // the key after the last one of the range; "\x00" means the end of the key space
+	end []byte // the key after the range; "\x00": the end of the key space; empty: only key
 
-	// get; a watch uses rev, too
+	// used by a get; rev is also used by a watch
 	limit        int64
 	rev          int64
 	minModRev    int64
@@ -36,7 +36,7 @@ type Op struct {
 	value       []byte
 	lease       LeaseID
 
-	// put, delete, watch
+	// used by a put, a delete and a watch
 	prevKV bool
 
 	// watch
@@ -49,7 +49,7 @@ type Op struct {
 	watchBufferBytes     int // 0: the default
 	watchBufferResponses int // 0: the default
 
-	// the option that set end
+	// whether WithPrefix and WithFromKey were given
 	prefix  bool
 	fromKey bool
 
@@ -85,12 +85,12 @@ func (k opKind) String() string {
 	return fmt.Sprintf("op of unknown kind %d", uint8(k))
 }
 
-// NewOp returns an empty Op, which no method runs. Code that wraps a [KV] or a [Watcher] applies
-// options to it to find out which options were given.
+// NewOp returns an empty Op, which [KV.Do] and [Txn] refuse. Code that wraps a [KV] or a [Watcher]
+// applies options to an empty Op to find out what the options set.
 func NewOp() *Op { return &Op{} }
 
-// OpGet returns the Op of [KV.Get]: a get of key or, with [WithRange], [WithPrefix] or
-// [WithFromKey], of a range of keys.
+// OpGet returns the Op that [KV.Get] makes of its arguments: a get of key or, with [WithRange],
+// [WithPrefix] or [WithFromKey], of a range of keys.
 //
 // It panics if WithPrefix and WithFromKey are both given, and for [WithWatchBuffer]. It ignores
 // other options that mean nothing to a get.
@@ -98,7 +98,7 @@ func OpGet(key string, opts ...OpOption) Op {
 	return Op{kind: kindGet, key: []byte(key)}.with(opts)
 }
 
-// OpPut returns the Op of [KV.Put].
+// OpPut returns the Op that [KV.Put] makes of its arguments.
 //
 // It panics for an option that asks for a range, a read or a watch: [WithRange], [WithPrefix],
 // [WithFromKey], [WithLimit], [WithRev], [WithSort], [WithSerializable], [WithCountOnly], the four
@@ -108,8 +108,8 @@ func OpPut(key, val string, opts ...OpOption) Op {
 	return Op{kind: kindPut, key: []byte(key), value: []byte(val)}.with(opts)
 }
 
-// OpDelete returns the Op of [KV.Delete]: the deletion of key or, with [WithRange], [WithPrefix] or
-// [WithFromKey], of a range of keys.
+// OpDelete returns the Op that [KV.Delete] makes of its arguments: the deletion of key or, with
+// [WithRange], [WithPrefix] or [WithFromKey], of a range of keys.
 //
 // It panics if WithPrefix and WithFromKey are both given, and for an option that asks for a lease,
 // a read or a watch: [WithLease], [WithLimit], [WithRev], [WithSort], [WithSerializable],
@@ -137,8 +137,8 @@ func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 	return Op{kind: kindTxn, txn: &txnParts{cmps: cmps, thenOps: thenOps, elseOps: elseOps}}
 }
 
-// with returns op with opts applied. Without options it does not call apply, because apply moves op
-// to the heap.
+// with returns op with opts applied. If there are no options, it does not call apply, because apply
+// would move op to the heap.
 func (op Op) with(opts []OpOption) Op {
 	if len(opts) == 0 {
 		return op
@@ -146,7 +146,7 @@ func (op Op) with(opts []OpOption) Op {
 	return op.apply(opts)
 }
 
-// apply calls each option once, in order, and returns the changed op. It panics if ops of this kind
+// apply calls each option once, in order, and returns the changed op. It panics if ops of op's kind
 // refuse one of the options.
 func (op Op) apply(opts []OpOption) Op {
 	for _, opt := range opts {
@@ -172,7 +172,7 @@ func (op *Op) mustBeValid() {
 	}
 }
 
-// kindSet is a set of op kinds, with one bit for each.
+// kindSet is a set of op kinds, with one bit for each kind.
 type kindSet uint8
 
 const (
@@ -183,17 +183,17 @@ const (
 	byWrites         = byPut | byDelete
 )
 
-// optionRule says which kinds of op refuse an option. args returns the arguments of the option in
-// parentheses, for the text of the panic. It returns "" if the option was not given, or left its
-// field at zero.
+// optionRule says which kinds of op refuse an option. The function args returns the arguments with
+// which op got the option, in parentheses, for the text of the panic. args returns "" if the option
+// was not given, or was given with a zero argument.
 type optionRule struct {
 	option    string
 	refusedBy kindSet
 	args      func(op *Op) string
 }
 
-// optionRules lists the options that some kinds of op refuse. A kind ignores an option that it
-// neither refuses nor uses.
+// optionRules lists the options that some kinds of op refuse. An option that a kind of op neither
+// refuses nor uses has no effect on ops of that kind.
 var optionRules = [...]optionRule{
 	{"WithPrefix", byPut, func(o *Op) string { return flag(o.prefix) }},
 	{"WithFromKey", byPut, func(o *Op) string { return flag(o.fromKey) }},
@@ -277,8 +277,8 @@ func (op Op) KeyBytes() []byte { return op.key }
 // the range does not change.
 func (op *Op) WithKeyBytes(key []byte) { op.key = key }
 
-// RangeBytes returns the key after the last key of the range. It is empty if op is for a single
-// key, and "\x00" if the range has no upper bound. The slice is not a copy.
+// RangeBytes returns the key after the last key of the range. The result is empty if op is for a
+// single key, and "\x00" if the range has no upper bound. The slice is not a copy.
 func (op Op) RangeBytes() []byte { return op.end }
 
 // WithRangeBytes sets the key after the last key of the range to end, which is not copied.
@@ -290,29 +290,29 @@ func (op Op) ValueBytes() []byte { return op.value }
 // WithValueBytes sets the value of a put to v, which is not copied.
 func (op *Op) WithValueBytes(v []byte) { op.value = v }
 
-// Rev returns the revision of [WithRev].
+// Rev returns the revision that [WithRev] has set, or 0.
 func (op Op) Rev() int64 { return op.rev }
 
-// Limit returns the number of keys of [WithLimit].
+// Limit returns the number of keys that [WithLimit] has set, or 0.
 func (op Op) Limit() int64 { return op.limit }
 
-// MinModRev returns the revision of [WithMinModRev].
+// MinModRev returns the revision that [WithMinModRev] has set, or 0.
 func (op Op) MinModRev() int64 { return op.minModRev }
 
-// MaxModRev returns the revision of [WithMaxModRev].
+// MaxModRev returns the revision that [WithMaxModRev] has set, or 0.
 func (op Op) MaxModRev() int64 { return op.maxModRev }
 
-// MinCreateRev returns the revision of [WithMinCreateRev].
+// MinCreateRev returns the revision that [WithMinCreateRev] has set, or 0.
 func (op Op) MinCreateRev() int64 { return op.minCreateRev }
 
-// MaxCreateRev returns the revision of [WithMaxCreateRev].
+// MaxCreateRev returns the revision that [WithMaxCreateRev] has set, or 0.
 func (op Op) MaxCreateRev() int64 { return op.maxCreateRev }
 
 // IsSortSet reports whether [WithSort] was given.
 func (op Op) IsSortSet() bool { return op.sorted }
 
-// IsSortOptionValid reports whether the protocol knows the target and the order of [WithSort], or
-// WithSort was not given.
+// IsSortOptionValid reports whether the protocol knows the target and the order that [WithSort] has
+// set. It returns true if WithSort was not given.
 func (op Op) IsSortOptionValid() bool { return op.sort.check() == nil }
 
 // IsSerializable reports whether [WithSerializable] was given.

@@ -8,9 +8,10 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// OpOption changes an [Op] while it is made. The options of one call run once, in the order in
-// which they are given. If two options set the same field, the last one wins. [OpGet], [OpPut],
-// [OpDelete] and [OpWatch] say which options they refuse.
+// OpOption is an option of a request: a function that sets fields of the request's [Op]. The
+// options of one call run once, in the order in which they are given. If two options set the same
+// field, the last option wins. [OpGet], [OpPut], [OpDelete] and [OpWatch] say which options they
+// refuse.
 type OpOption func(*Op)
 
 // endOfKeys, as the end of a range, means the end of the key space (rpc.proto,
@@ -67,11 +68,11 @@ func prefixEnd(prefix []byte) []byte {
 	return end
 }
 
-// IsOptsWithPrefix reports whether [WithPrefix] is among opts. To find out, it applies opts to an
+// IsOptsWithPrefix reports whether [WithPrefix] is among opts. It calls each option once, with an
 // empty Op.
 func IsOptsWithPrefix(opts []OpOption) bool { return appliedToEmpty(opts).prefix }
 
-// IsOptsWithFromKey reports whether [WithFromKey] is among opts. To find out, it applies opts to an
+// IsOptsWithFromKey reports whether [WithFromKey] is among opts. It calls each option once, with an
 // empty Op.
 func IsOptsWithFromKey(opts []OpOption) bool { return appliedToEmpty(opts).fromKey }
 
@@ -93,10 +94,10 @@ func WithLimit(n int64) OpOption { return func(op *Op) { op.limit = n } }
 // not exist yet is refused with rpctypes.ErrFutureRev.
 func WithRev(rev int64) OpOption { return func(op *Op) { op.rev = rev } }
 
-// SortTarget is the field of a key-value pair that a range is sorted by.
+// SortTarget is the field of a key-value pair by which [WithSort] sorts.
 type SortTarget int
 
-// SortOrder is the direction in which a range is sorted.
+// SortOrder is the direction in which [WithSort] sorts.
 type SortOrder int
 
 // The orders of [WithSort]. With SortNone the server answers in key order.
@@ -115,11 +116,10 @@ const (
 	SortByValue          SortTarget = SortTarget(pb.RangeRequest_VALUE)
 )
 
-// SortOption is the argument of [WithSort]: keys are sorted by Target in Order. The zero value
-// means the order of the keys.
+// SortOption holds the arguments of [WithSort]. The zero value means the order of the keys.
 type SortOption struct {
-	Target SortTarget // the field that is compared
-	Order  SortOrder  // ascending or descending
+	Target SortTarget // the field to sort by
+	Order  SortOrder  // ascending, descending or none
 }
 
 // check returns rpctypes.ErrInvalidSortOption unless the protocol knows both the target and the
@@ -136,13 +136,14 @@ func (s SortOption) check() error {
 // A target or an order that the protocol does not know is refused with
 // rpctypes.ErrInvalidSortOption.
 //
-// With [WithLimit], the server sorts first and then applies the limit, unless order is SortNone.
+// With [WithLimit], the server sorts first and then applies the limit. If order is SortNone, the
+// server does not sort.
 func WithSort(target SortTarget, order SortOrder) OpOption {
 	return func(op *Op) {
 		op.sorted = true
 		op.sort = SortOption{Target: target, Order: order}
 		if target == SortByKey && order == SortAscend {
-			op.sort.Order = SortNone // the same answer, without a sort on the server
+			op.sort.Order = SortNone // servers answer in key order without sorting
 		}
 	}
 }
@@ -157,46 +158,47 @@ func WithKeysOnly() OpOption { return func(op *Op) { op.keysOnly = true } }
 // WithCountOnly makes a get return the number of keys, in GetResponse.Count, without the keys.
 func WithCountOnly() OpOption { return func(op *Op) { op.countOnly = true } }
 
-// WithMinModRev makes a get leave out keys that were last modified before revision rev. They are
-// still counted in GetResponse.Count. 0, the default, means no bound.
+// WithMinModRev makes a get leave out keys that were last modified before revision rev.
+// GetResponse.Count still counts these keys. 0, the default, means no bound.
 func WithMinModRev(rev int64) OpOption { return func(op *Op) { op.minModRev = rev } }
 
-// WithMaxModRev makes a get leave out keys that were last modified after revision rev. They are
-// still counted in GetResponse.Count. 0, the default, means no bound.
+// WithMaxModRev makes a get leave out keys that were last modified after revision rev.
+// GetResponse.Count still counts these keys. 0, the default, means no bound.
 func WithMaxModRev(rev int64) OpOption { return func(op *Op) { op.maxModRev = rev } }
 
-// WithMinCreateRev makes a get leave out keys that were created before revision rev. They are still
-// counted in GetResponse.Count. 0, the default, means no bound.
+// WithMinCreateRev makes a get leave out keys that were created before revision rev.
+// GetResponse.Count still counts these keys. 0, the default, means no bound.
 func WithMinCreateRev(rev int64) OpOption { return func(op *Op) { op.minCreateRev = rev } }
 
-// WithMaxCreateRev makes a get leave out keys that were created after revision rev. They are still
-// counted in GetResponse.Count. 0, the default, means no bound.
+// WithMaxCreateRev makes a get leave out keys that were created after revision rev.
+// GetResponse.Count still counts these keys. 0, the default, means no bound.
 func WithMaxCreateRev(rev int64) OpOption { return func(op *Op) { op.maxCreateRev = rev } }
 
-// WithFirstKey makes a get return the lowest of the keys that start with the given one.
+// WithFirstKey makes a get return the lowest of the keys that start with the given key.
 func WithFirstKey() []OpOption { return withTop(SortByKey, SortAscend) }
 
-// WithLastKey makes a get return the highest of the keys that start with the given one.
+// WithLastKey makes a get return the highest of the keys that start with the given key.
 func WithLastKey() []OpOption { return withTop(SortByKey, SortDescend) }
 
 // WithFirstCreate makes a get return the key that was created first among the keys that start with
-// the given one.
+// the given key.
 func WithFirstCreate() []OpOption { return withTop(SortByCreateRevision, SortAscend) }
 
 // WithLastCreate makes a get return the key that was created last among the keys that start with
-// the given one.
+// the given key.
 func WithLastCreate() []OpOption { return withTop(SortByCreateRevision, SortDescend) }
 
 // WithFirstRev makes a get return the key whose last modification is the oldest, among the keys
-// that start with the given one.
+// that start with the given key.
 func WithFirstRev() []OpOption { return withTop(SortByModRevision, SortAscend) }
 
 // WithLastRev makes a get return the key that was modified last among the keys that start with the
-// given one.
+// given key.
 func WithLastRev() []OpOption { return withTop(SortByModRevision, SortDescend) }
 
-// withTop returns options that make a get return one key: the first by target and order among the
-// keys that start with the key of the get. The slice is new, because callers append to it.
+// withTop returns options that make a get return one key: the first one, sorted by target and
+// order, among the keys that start with the key of the get. The slice is new, because callers
+// append to it.
 func withTop(target SortTarget, order SortOrder) []OpOption {
 	return []OpOption{WithPrefix(), WithSort(target, order), WithLimit(1)}
 }
@@ -205,50 +207,56 @@ func withTop(target SortTarget, order SortOrder) []OpOption {
 // [NoLease], the default, detaches the key from its lease.
 func WithLease(leaseID LeaseID) OpOption { return func(op *Op) { op.lease = leaseID } }
 
-// WithIgnoreValue makes a put keep the key's value. The put fails with rpctypes.ErrKeyNotFound if
-// there is no such key, and with rpctypes.ErrValueProvided if it has a value.
+// WithIgnoreValue makes a put keep the key's current value. The put fails with
+// rpctypes.ErrKeyNotFound if there is no such key, and with rpctypes.ErrValueProvided if the put
+// has a value.
 func WithIgnoreValue() OpOption { return func(op *Op) { op.ignoreValue = true } }
 
-// WithIgnoreLease makes a put keep the key's lease. The put fails with rpctypes.ErrKeyNotFound if
-// there is no such key, and with rpctypes.ErrLeaseProvided if [WithLease] is given, too.
+// WithIgnoreLease makes a put keep the key's current lease. The put fails with
+// rpctypes.ErrKeyNotFound if there is no such key, and with rpctypes.ErrLeaseProvided if
+// [WithLease] is given, too.
 func WithIgnoreLease() OpOption { return func(op *Op) { op.ignoreLease = true } }
 
 // WithPrevKV makes a put return the key-value pair that it replaces, and makes a delete return the
-// pairs that it deletes. It makes a watch send, with each event, the key-value pair as it was
+// pairs that it deletes. It makes a watch deliver, with each event, the key-value pair as it was
 // before the event, unless that pair was compacted.
 func WithPrevKV() OpOption { return func(op *Op) { op.prevKV = true } }
 
 // WithProgressNotify makes the server send progress notices to a watch that has no events, by
-// default every ten minutes. A notice has the revision that the watch has reached;
-// WatchResponse.IsProgressNotify reports whether a response is a notice.
+// default every ten minutes. A progress notice is a response without events whose Header.Revision
+// says that all changes up to this revision have been delivered. WatchResponse.IsProgressNotify
+// reports whether a response is a notice.
 func WithProgressNotify() OpOption { return func(op *Op) { op.progressNotify = true } }
 
-// WithCreatedNotify makes a watch send a response with Created set when the server has confirmed
-// the watch. It is the first response of the watch, and is not repeated when the watch resumes.
+// WithCreatedNotify makes a watch deliver a response with Created set when the server has confirmed
+// the watch. This response is the first of the watch, and is not repeated when the watch resumes.
 func WithCreatedNotify() OpOption { return func(op *Op) { op.createdNotify = true } }
 
-// WithFilterPut makes the server leave put events out of a watch. The watch sends no response for a
-// revision that has only put events.
+// WithFilterPut makes the server leave put events out of a watch. The watch delivers no response
+// for a revision that has only put events.
 func WithFilterPut() OpOption { return func(op *Op) { op.filterPut = true } }
 
-// WithFilterDelete makes the server leave delete events out of a watch. The watch sends no response
-// for a revision that has only delete events.
+// WithFilterDelete makes the server leave delete events out of a watch. The watch delivers no
+// response for a revision that has only delete events.
 func WithFilterDelete() OpOption { return func(op *Op) { op.filterDelete = true } }
 
-// WithFragment lets the server split the events of one revision into messages below its request
-// limit, 1.5 MiB by default. So a watch also delivers a transaction whose events are too large for
-// one message. The client merges these messages: a watch delivers a whole revision in one response.
+// WithFragment lets the server split the events of one revision into several messages, each below
+// the server's request limit, 1.5 MiB by default. So a watch also delivers a transaction whose
+// events are too large for one message. The client merges these messages: a watch delivers a whole
+// revision in one response.
 func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 
 // WithWatchBufLog makes the client log a warning while the consumer of a watch does not read its
 // responses.
 func WithWatchBufLog() OpOption { return func(op *Op) { op.watchBufLog = true } }
 
-// WithWatchBuffer limits how much the client keeps for a watch whose consumer does not read: bytes
-// of events, and a number of responses. When either limit is reached, the client pauses the watch
-// on the server. The watch resumes when the consumer has read everything that was kept. So memory
-// is bounded, and no event is lost unless its revision is compacted meanwhile. For either argument,
-// 0 or less means the default: 8 MiB, and 4,096 responses.
+// WithWatchBuffer limits how much the client keeps in memory for a watch whose consumer does not
+// read: bytes of events, and a number of responses. When either limit is reached, the client pauses
+// the watch: it cancels the watch on the server. When the consumer has read everything that was
+// kept, the client creates the watch on the server again, from where it stopped. So memory is
+// bounded, and no event is lost. If a revision that was not delivered is compacted during the
+// pause, the watch ends with rpctypes.ErrCompacted. For either argument, 0 or less means the
+// default: 8 MiB, and 4,096 responses.
 func WithWatchBuffer(bytes, responses int) OpOption {
 	return func(op *Op) {
 		op.watchBufferBytes = max(bytes, 0)
@@ -261,7 +269,7 @@ const (
 	defaultWatchBufferResponses = 4096
 )
 
-// watchBuffer returns the limits of WithWatchBuffer, or their defaults.
+// watchBuffer returns the limits that WithWatchBuffer has set, or their defaults.
 func (op *Op) watchBuffer() (bytes, responses int) {
 	return cmp.Or(op.watchBufferBytes, defaultWatchBufferBytes),
 		cmp.Or(op.watchBufferResponses, defaultWatchBufferResponses)

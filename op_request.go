@@ -6,8 +6,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// Each method below returns the request that is sent for an op. The request shares the byte slices
-// of the op.
+// Each of the methods in this file returns the protobuf request for an op. The request shares the
+// byte slices of the op.
 
 func (op *Op) rangeRequest() *pb.RangeRequest {
 	return &pb.RangeRequest{
@@ -49,7 +49,7 @@ func (op *CompactOp) request() *pb.CompactionRequest {
 	return &pb.CompactionRequest{Revision: op.revision, Physical: op.physical}
 }
 
-// watchCreateRequest returns the request that creates the watch, without a watch id.
+// watchCreateRequest returns the request that creates the watch. The request has no watch id yet.
 func (op *Op) watchCreateRequest() *pb.WatchCreateRequest {
 	req := &pb.WatchCreateRequest{
 		Key:            op.key,

@@ -7,24 +7,26 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/retry"
 )
 
-// RetryKVClient returns a protobuf stub on the connection of c. Its requests are retried like those
-// of c; see "Retries" in the package documentation. Its errors are gRPC's, which ContextError
-// converts. It is safe for concurrent use and ends with c.
+// RetryKVClient returns a gRPC stub on the connection of c. Its requests are retried like those of
+// c; see "Retries" in the package documentation. Its errors are gRPC's; ContextError converts them
+// to the errors that this package documents. The stub is safe for concurrent use. Its calls end
+// when c is closed.
 func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(c.rpc) }
 
-// RetryLeaseClient is RetryKVClient for leases. LeaseKeepAlive streams are not retried.
+// RetryLeaseClient is like RetryKVClient, for etcd's Lease service. LeaseKeepAlive streams are not
+// retried.
 func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(c.rpc) }
 
-// RetryClusterClient is RetryKVClient for the cluster's members.
+// RetryClusterClient is like RetryKVClient, for etcd's Cluster service.
 func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient(c.rpc) }
 
-// RetryAuthClient is RetryKVClient for users and roles.
+// RetryAuthClient is like RetryKVClient, for etcd's Auth service.
 func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.rpc) }
 
-// RetryMaintenanceClient is RetryKVClient for maintenance. Its requests go over conn, which may be
-// a connection that c.Dial made; nil means the client's own connection. The stub also ends with
-// conn. If neither New nor Dial made conn, a request that changes something is not sent again after
-// a failure to connect.
+// RetryMaintenanceClient is like RetryKVClient, for etcd's Maintenance service. Its requests go
+// over conn, which may be a connection that c.Dial made; nil means the client's own connection.
+// Calls of the stub also end when conn is closed. If conn was made neither by New nor by Dial, a
+// request that changes something is not sent again after a failure to connect.
 func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
 	if conn == nil {
 		return pb.NewMaintenanceClient(c.rpc)

@@ -23,7 +23,7 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 	r := &snapshotReader{caller: ctx}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	var err error
-	opts := wire.SnapshotOptions() // one buffer for all parts: each is read before the next arrives
+	opts := wire.SnapshotOptions() // parts share one buffer: one part is read before the next arrives
 	if r.stream, err = m.remote.Snapshot(r.ctx, &pb.SnapshotRequest{}, opts...); err != nil {
 		return nil, r.end(err)
 	}
@@ -44,11 +44,11 @@ type snapshotReader struct {
 	// read-only once made
 	stream pb.Maintenance_SnapshotClient
 	caller context.Context
-	ctx    context.Context    // of the stream; descends from caller and ends with Close
+	ctx    context.Context    // the stream's; descends from caller and ends with Close
 	cancel context.CancelFunc // ends ctx; may be called during a Read
 
-	// used by the reading goroutine
-	rest []byte // what is left of the part received last
+	// used only by the goroutine that calls Read
+	rest []byte // the unread bytes of the part received last
 	err  error  // the error that ended the stream; every later Read returns it
 }
 
@@ -64,7 +64,7 @@ func (r *snapshotReader) Read(p []byte) (int, error) {
 		r.rest = part.GetBlob()
 	}
 	if err := cmp.Or(r.caller.Err(), r.ctx.Err()); err != nil && r.err == nil {
-		r.end(err) // even if rest is not empty
+		r.end(err) // even if rest still has bytes
 	}
 	if r.err != nil {
 		return 0, r.err

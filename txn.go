@@ -14,12 +14,12 @@ import (
 //		Commit()
 //
 // The server evaluates the conditions and runs the ops in one step: no other write comes between
-// them, and all writes of a transaction have one revision. A transaction that writes a key twice is
-// refused (rpctypes.ErrDuplicateKey). [OpTxn] nests one transaction in another; the server
-// evaluates the conditions of both before it runs the first op.
+// them, and all writes of a transaction have one revision. The server refuses a transaction that
+// writes a key twice, with rpctypes.ErrDuplicateKey. [OpTxn] nests one transaction in another; the
+// server evaluates the conditions of both before it runs the first op.
 //
-// If, Then and Else may each be left out. Each may be called once, and they must be called in this
-// order; otherwise they panic. The methods are safe for concurrent use.
+// If, Then and Else may each be left out. They panic if one of them is called twice, or if they are
+// called in another order. All methods are safe for concurrent use.
 type Txn interface {
 	// If sets the conditions. The then-ops run if all conditions hold or there are none, otherwise
 	// the else-ops.
@@ -44,8 +44,8 @@ type Txn interface {
 	Commit() (*TxnResponse, error)
 }
 
-// txnStep is one of the methods that build a transaction. The constants are in the order in which
-// the methods may be called.
+// txnStep is one of the methods If, Then and Else. The constants are in the order in which the
+// methods may be called.
 type txnStep uint8
 
 const (
@@ -64,7 +64,7 @@ type txn struct {
 
 	// guarded by mu
 	mu    sync.Mutex
-	last  txnStep // 0 before the first step
+	last  txnStep // the last method called; 0: none was called
 	parts txnParts
 }
 
@@ -72,8 +72,8 @@ func (t *txn) If(cs ...Cmp) Txn   { return add(t, stepIf, &t.parts.cmps, cs) }
 func (t *txn) Then(ops ...Op) Txn { return add(t, stepThen, &t.parts.thenOps, ops) }
 func (t *txn) Else(ops ...Op) Txn { return add(t, stepElse, &t.parts.elseOps, ops) }
 
-// add appends args to list, the list of step, and returns t. It panics if the method of step, or of
-// a later step, was called before.
+// add appends args to list, which belongs to the method step, and returns t. It panics if this
+// method, or one that must come after it, was called before.
 func add[P any](t *txn, step txnStep, list *[]P, args []P) Txn {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -24,15 +24,15 @@ const (
 // Watch ids of the protocol (WatchCreateRequest.watch_id, WatchResponse.watch_id). They are for
 // programs that send messages of the protocol themselves; this client chooses its own ids.
 const (
-	// AutoWatchID in a create request lets the server choose the id.
+	// AutoWatchID in a WatchCreateRequest lets the server choose the watch id.
 	AutoWatchID = 0
-	// InvalidWatchID is the id in the response to a watch that was refused, and in a progress
-	// notice for all watches of a stream.
+	// InvalidWatchID is the watch id in the response to a WatchCreateRequest that was refused, and
+	// in a progress notice for all watches of a stream.
 	InvalidWatchID = -1
 )
 
-// ErrNoWatchStream is returned by Watcher.RequestProgress if there are watches, but none whose
-// context has the same outgoing metadata.
+// ErrNoWatchStream is returned by Watcher.RequestProgress if the Watcher has watches, but no watch
+// whose context has the same outgoing metadata as the context of the call.
 var ErrNoWatchStream = watch.ErrNoStream
 
 // WatchChan delivers the responses of one watch. It is closed after the last response.
@@ -40,27 +40,27 @@ type WatchChan <-chan WatchResponse
 
 // Watcher watches keys for changes. All methods are safe for concurrent use.
 type Watcher interface {
-	// Watch reports the changes of key or, with WithRange, WithPrefix or WithFromKey, those of a
-	// range of keys. It begins with the changes after the call or, with WithRev, with the changes
-	// of that revision. No change is left out, and changes come in the order of their revisions.
-	// Each revision comes once and whole: the changes of one transaction are in one response. A
-	// watch survives lost connections and changes of members: it resumes after the last change that
-	// it delivered.
+	// Watch reports the changes of key or, with WithRange, WithPrefix or WithFromKey, the changes
+	// of a range of keys. It begins with the first change after the call or, with WithRev, with the
+	// changes of the given revision. No change is left out, and changes come in the order of their
+	// revisions. Each revision comes once and whole: the changes of one transaction are in one
+	// response. A watch survives lost connections and changes of members: it resumes after the last
+	// change that it delivered.
 	//
 	// Watch blocks until a server has confirmed the watch, ctx ends, or the watcher is closed. The
 	// watch misses no change that happens after Watch has returned. When ctx ends, the watch is
 	// cancelled on the server and the channel is closed at once. A watch whose context never ends
 	// lives until the watcher is closed.
 	//
-	// A watch that ends for another reason sends a last response, whose Err is not nil. It comes
-	// after all earlier responses, however slowly they are read. Then the channel is closed. Err
-	// is:
+	// If a watch ends for another reason, it delivers a last response, whose Err is not nil. This
+	// response comes after all earlier responses, however slowly they are read. Then the channel is
+	// closed. Err is:
 	//
-	//   - rpctypes.ErrCompacted: the next changes were compacted. CompactRevision is the first
-	//     revision that can still be watched.
-	//   - rpctypes.ErrPermissionDenied, or another error made from the server's CancelReason,
-	//     such as that for an invalid range. If the client has a user, a refused watch is first
-	//     tried once more with a new token.
+	//   - rpctypes.ErrCompacted: the changes that the watch would have delivered next were
+	//     compacted. CompactRevision is the first revision that can still be watched.
+	//   - rpctypes.ErrPermissionDenied, or another error made from the server's CancelReason, for
+	//     example if the range is invalid. If the client has a user, a watch that the server
+	//     refuses is first tried once more with a new token.
 	//   - rpctypes.ErrNoLeader: with WithRequireLeader, the member lost its leader.
 	//   - ErrNoAvailableEndpoints: the client has no connection.
 	//   - context.Canceled, or the error of Config.Context: the client was closed. Close does not
@@ -69,9 +69,10 @@ type Watcher interface {
 	// If a server, a proxy or a load balancer ends the stream of a watch with another status, the
 	// watch does not end. The stream is opened again, with growing waits.
 	//
-	// A consumer that does not read delays no other watch. Up to 8 MiB of events or 4,096 responses
-	// are kept for it (WithWatchBuffer). Then the watch pauses: it is cancelled on the server, and
-	// created again where it stopped once the consumer has read what was kept.
+	// A consumer that does not read delays no other watch. The client keeps up to 8 MiB of events
+	// or 4,096 responses for such a consumer; WithWatchBuffer changes these limits. Then the watch
+	// pauses: the client cancels the watch on the server. When the consumer has read everything
+	// that was kept, the client creates the watch again, from where it stopped.
 	//
 	// Watches whose contexts carry the same outgoing metadata share one gRPC stream. The stream is
 	// opened with the context values of the first of these watches, and closed after the last one
@@ -79,14 +80,16 @@ type Watcher interface {
 	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
 
 	// RequestProgress asks the server for a progress notice to all watches whose contexts carry the
-	// same outgoing metadata as ctx. They share one stream. Each of them then receives a response
-	// whose IsProgressNotify is true. The server does not answer while one of these watches is
-	// catching up, so ask again after a while.
+	// same outgoing metadata as ctx. These watches share one stream. Each of them then receives a
+	// response whose IsProgressNotify is true. The server does not answer while one of these
+	// watches is still catching up with past events. So call RequestProgress again if no notice
+	// comes.
 	//
 	// RequestProgress does not wait for the answer or for a connection. If there is no connection,
-	// the server is asked when the watches have resumed. It opens no stream. If the Watcher has
-	// watches, but no watch with this metadata, it returns ErrNoWatchStream; if it has no watches,
-	// it returns nil. It returns the error of ctx if ctx has ended.
+	// the request is sent when the watches have resumed. RequestProgress opens no stream. If the
+	// Watcher has watches, but no watch with this metadata, RequestProgress returns
+	// ErrNoWatchStream. If the Watcher has no watches, it returns nil. It returns the error of ctx
+	// if ctx has ended.
 	RequestProgress(ctx context.Context) error
 
 	// Close ends all watches, closes their channels, and returns when all their goroutines have
@@ -94,13 +97,13 @@ type Watcher interface {
 	Close() error
 }
 
-// WatchResponse is one message of a watch.
+// WatchResponse is one response that a watch delivers on its channel.
 type WatchResponse struct {
-	// Header is never nil. Its Revision is the store's revision when the server sent the response,
-	// which may be later than the revision of the events.
+	// Header is never nil. Header.Revision is the revision of the store when the server sent the
+	// response. It may be later than the revision of the last event.
 	Header *pb.ResponseHeader
 
-	// Events are the changes, ordered by revision.
+	// Events are the changes that the response reports, ordered by revision.
 	Events []*Event
 
 	// CompactRevision is the first revision that can still be watched, if a compaction has ended

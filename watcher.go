@@ -19,19 +19,19 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
-// watcher is the Watcher of a client. Its streams receive events, and its sinks pass them to the
-// channels of the watches.
+// watcher is the Watcher of a client. Its gRPC streams receive events, and a watchSink for each
+// watch passes the events to the watch's channel.
 type watcher struct {
 	// read-only after NewWatchFromWatchClient
 	streams   *watch.Streams
-	maxBytes  int  // the largest create request; 0: no limit
+	maxBytes  int  // the largest create request, in bytes; 0: no limit
 	unlimited bool // the client receives messages of any size
 	logger    func() *zap.Logger
 
 	// own synchronisation
 	closePumps sync.Once
 	pumps      *outbox.Pumps
-	callbacks  sync.WaitGroup // see expectCallback
+	callbacks  sync.WaitGroup // callbacks that follow has set; Close waits for them
 	brokenLog  everySecond
 	backlogLog everySecond
 
@@ -40,12 +40,12 @@ type watcher struct {
 	closed bool
 }
 
-// NewWatcher returns a Watcher on the connection of c. It is another one than c embeds, and has
-// streams of its own. It ends when it or c is closed.
+// NewWatcher returns a new Watcher on the connection of c. It is separate from the Watcher that c
+// embeds, and opens its own streams. Its watches end when it or c is closed.
 func NewWatcher(c *Client) Watcher { return NewWatchFromWatchClient(pb.NewWatchClient(c.rpc), c) }
 
-// NewWatchFromWatchClient returns a Watcher that opens its streams with wc, which may lead to a
-// server in the same process, as in etcd's own proxy. It takes the context, the logger, the user
+// NewWatchFromWatchClient returns a Watcher that opens its streams with wc, which may be a stub of
+// a server in the same process, as in etcd's own proxy. It takes the context, the logger, the login
 // and the limits of message sizes from c, which may be nil.
 func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 	w := &watcher{logger: zap.NewNop, pumps: outbox.NewPumps()}
@@ -56,7 +56,7 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 		Broken:      w.logBroken,
 		Backlog:     w.logBacklog,
 	}
-	parent := context.Background() //nolint:forbidigo // of a Watcher without a client
+	parent := context.Background() //nolint:forbidigo // the parent for a Watcher without a client
 	if c.made() {
 		parent, w.logger, w.maxBytes = c.ctx, c.GetLogger, c.cfg.MaxCallSendMsgSize
 		cfg.MaxReceived = cmp.Or(c.cfg.MaxCallRecvMsgSize, defaultMaxRecvBytes)
@@ -77,10 +77,11 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 	return w.WatchRewritten(ctx, nil, key, opts...)
 }
 
-// WatchRewritten is Watch with a function that returns the events to deliver instead of those that
-// the server sent. The function must not block, and must not change the events, which may be
-// shared. If it returns no event, the response is left out. Decorators in this module find the
-// method by a type assertion, and then need no goroutine that copies one channel into another.
+// WatchRewritten is Watch with a function, rewrite, that gets the events of a response and returns
+// the events to deliver instead. rewrite must not block, and must not change the events that it
+// gets, because watches may share them. If rewrite returns no event, the response is not delivered.
+// Packages of this module that wrap a Watcher find this method by a type assertion. With it they
+// need no goroutine that copies one channel into another.
 func (w *watcher) WatchRewritten(
 	ctx context.Context, rewrite func([]*Event) []*Event, key string, opts ...OpOption,
 ) WatchChan {
@@ -112,7 +113,8 @@ func (w *watcher) WatchRewritten(
 	return ch
 }
 
-// requestOverhead is an upper bound for the size of a create request without its key and range end.
+// requestOverhead is an upper bound, in bytes, for the size of a create request without its key and
+// range end.
 const requestOverhead = 64
 
 func (w *watcher) RequestProgress(ctx context.Context) error {
@@ -122,8 +124,9 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 	return w.streams.RequestProgress(ctx)
 }
 
-// Close ends the streams first, so that nothing more is delivered, then the pumps. It waits for
-// callbacks last, because the end of a pump cancels the callback of its watch.
+// Close first ends the streams, so that no more responses come, and then the pumps, the goroutines
+// that deliver queued responses. Only then does it wait for the callbacks that follow has set,
+// because the end of a watch's pump cancels the callback of the watch.
 func (w *watcher) Close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -144,39 +147,41 @@ func (w *watcher) logBacklog(responses, bytes int) {
 		zap.Int("responses", responses), zap.Int("bytes", bytes))
 }
 
-// watchChanSize is the capacity of the channel of a watch. If the channel is full, a goroutine
-// delivers further responses.
+// watchChanSize is the capacity of the channel of a watch. If the channel is full, further
+// responses are queued, and a goroutine delivers them.
 const watchChanSize = 2
 
-// mergeBuffers bounds how many bytes of fragments are merged into one response: this many times the
-// limit of the watch's buffer. Fragments are merged if the caller asked for fragments, and if the
-// client receives messages of any size. In the second case the server would have sent the response
-// whole without fragments, and programs rely on the first response of a watch from a past revision
-// being whole.
+// mergeBuffers bounds how many bytes of fragments are merged into one response: mergeBuffers times
+// the byte limit of the watch's buffer (WithWatchBuffer). A fragment is one of several messages
+// into which the server splits a response. Fragments are merged in two cases. In the first, the
+// program asked for fragments. In the second, the client receives messages of any size: if it had
+// not asked for fragments, the server would have sent the response whole, and programs rely on
+// getting the first response of a watch from a past revision whole.
 const mergeBuffers = 2
 
-// watchSink is the consumer's side of one watch: it makes responses of the mux's callbacks. The mux
-// calls Created, Deliver and Done. The outbox calls Size, Drained and Closed.
+// watchSink is the consumer's side of one watch: it makes WatchResponses from what the mux
+// receives. The mux, which shares one gRPC stream among many watches, calls Created, Deliver and
+// Done. The outbox, which queues responses for the watch's channel, calls Size, Drained and Closed.
 type watchSink struct {
-	// read-only once added to a stream
+	// read-only once the watch is added to a stream
 	watcher       *watcher
-	out           outbox.Outbox[WatchResponse] // has the channel of the watch
+	out           outbox.Outbox[WatchResponse] // sends on the channel of the watch
 	maxBytes      int
 	maxResponses  int
 	createdNotify bool
 	logsBacklog   bool
-	rewrite       func([]*Event) []*Event // nil: events are delivered as they come
+	rewrite       func([]*Event) []*Event // nil: events are not changed
 
 	// own synchronisation
 	watch watch.Watch
 
-	// used by Created and Done, which the mux calls one at a time
-	ready chan struct{} // closed when Watch may return; nil from then on
+	// used only by Created and Done, which the mux calls one at a time
+	ready chan struct{} // closed when Watch may return; nil once it is closed
 
 	// guarded by mu
 	mu      sync.Mutex
-	release func() bool // cancels the callback that follow has set; nil without one
-	closed  bool        // the channel is closed
+	release func() bool // cancels the callback that follow has set; nil: none is set
+	closed  bool        // the channel of the watch is closed
 }
 
 func newWatchSink(w *watcher, ch chan WatchResponse, op *Op) *watchSink {
@@ -229,7 +234,7 @@ func (s *watchSink) Done(f watchmux.Final) {
 }
 
 func (s *watchSink) Size(wr WatchResponse) int {
-	const responseSize, eventSize = 200, 300 // roughly what the structures take in memory
+	const responseSize, eventSize = 200, 300 // roughly the bytes of these structs in memory
 	n := responseSize
 	for _, e := range wr.Events {
 		n += eventSize + len(e.GetKv().GetKey()) + len(e.GetKv().GetValue()) +
@@ -251,7 +256,7 @@ func (s *watchSink) Closed() {
 	}
 }
 
-// follow makes the watch end when ctx ends. Closed cancels that.
+// follow sets a callback that ends the watch when ctx ends. Closed cancels the callback.
 func (s *watchSink) follow(ctx context.Context) {
 	if ctx.Done() == nil {
 		return
@@ -261,7 +266,7 @@ func (s *watchSink) follow(ctx context.Context) {
 	if s.closed || !s.watcher.expectCallback() {
 		return
 	}
-	s.release = context.AfterFunc(ctx, func() { // on a goroutine of its own
+	s.release = context.AfterFunc(ctx, func() { // runs on its own goroutine
 		defer s.watcher.callbacks.Done()
 		s.leave()
 	})
@@ -273,8 +278,9 @@ func (s *watchSink) leave() {
 	s.out.Abort()
 }
 
-// expectCallback makes Close wait for one more callback that follow sets, and returns true. It
-// returns false if the watcher is closed. Then no callback is needed, because Close ends the watch.
+// expectCallback makes Close wait for one more callback, which follow sets, and returns true. If
+// the watcher is closed already, it returns false: no callback is needed, because Close ends the
+// watch.
 func (w *watcher) expectCallback() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -11,14 +11,14 @@ package clientv3util
 
 import clientv3 "go.etcd.io/etcd/client/v3"
 
-// KeyExists returns the condition that key exists. Its method WithPrefix makes it the condition
+// KeyExists returns the condition that key exists. KeyExists(key).WithPrefix() is the condition
 // that at least one key begins with key.
 func KeyExists(key string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.Version(key), ">", 0)
 }
 
 // KeyMissing returns the condition that key does not exist: it was never put, was deleted, or its
-// lease has ended. Its method WithPrefix makes it the condition that no key begins with key.
+// lease has ended. KeyMissing(key).WithPrefix() is the condition that no key begins with key.
 func KeyMissing(key string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.Version(key), "=", 0)
 }

@@ -6,7 +6,7 @@
 //	conn, err := grpc.NewClient(target, grpc.WithPerRPCCredentials(token.PerRPCCredentials()), …)
 //	token.UpdateAuthToken(login.Token) // from the answer to Authenticate
 //
-// A request carries the token in the metadata "token". When a server refuses the token
+// A request carries the token in the metadata with the key "token". When a server refuses the token
 // (rpctypes.ErrInvalidAuthToken), the program must ask for a new one itself.
 //
 // A program that uses a clientv3.Client does not need this package: the Client makes and refreshes
@@ -22,14 +22,15 @@ import (
 	grpccredentials "google.golang.org/grpc/credentials"
 )
 
-// PerRPCCredentialsBundle is an etcd token and the credentials that attach it to requests. The
-// methods are safe for concurrent use and never block.
+// PerRPCCredentialsBundle is an etcd token and the credentials that attach the token to requests.
+// All methods are safe for concurrent use and never block.
 type PerRPCCredentialsBundle interface {
 	// UpdateAuthToken replaces the token that is attached to requests, atomically. If token is "",
 	// no token is attached.
 	UpdateAuthToken(token string)
-	// PerRPCCredentials returns the credentials for grpc.WithPerRPCCredentials. They attach the
-	// token of the last UpdateAuthToken, also on connections without transport security.
+	// PerRPCCredentials returns the credentials for grpc.WithPerRPCCredentials. These credentials
+	// attach the token that was last given to UpdateAuthToken, also on connections without
+	// transport security.
 	PerRPCCredentials() grpccredentials.PerRPCCredentials
 }
 
@@ -37,14 +38,14 @@ type PerRPCCredentialsBundle interface {
 func NewPerRPCCredentialBundle() PerRPCCredentialsBundle { return &tokenBundle{} }
 
 // NewTransportCredential returns TLS credentials for grpc.WithTransportCredentials. cfg is copied;
-// nil means the zero tls.Config. If ServerName is empty, each connection uses the name of its
-// endpoint.
+// nil means the zero tls.Config. If cfg has no ServerName, the server's certificate is checked
+// against the host name of the connection's target.
 func NewTransportCredential(cfg *tls.Config) grpccredentials.TransportCredentials {
 	return grpccredentials.NewTLS(cfg)
 }
 
-// tokenBundle is a PerRPCCredentialsBundle. It is also the credentials that its PerRPCCredentials
-// returns.
+// tokenBundle is a PerRPCCredentialsBundle. Its method PerRPCCredentials returns the tokenBundle
+// itself, which is also the credentials.
 type tokenBundle struct {
 	metadata atomic.Pointer[map[string]string] // nil, or a map that is never changed
 }
@@ -59,8 +60,8 @@ func (b *tokenBundle) UpdateAuthToken(token string) {
 
 func (b *tokenBundle) PerRPCCredentials() grpccredentials.PerRPCCredentials { return b }
 
-// GetRequestMetadata returns the metadata with the token. All requests with one token share the
-// map, which gRPC only reads.
+// GetRequestMetadata returns the metadata with the token. All requests with the same token get the
+// same map. gRPC only reads the map.
 func (b *tokenBundle) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	if md := b.metadata.Load(); md != nil {
 		return *md, nil
@@ -74,11 +75,12 @@ func (b *tokenBundle) RequireTransportSecurity() bool { return false }
 //
 // Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
 type Config struct {
-	// TLSConfig is copied by NewBundle; nil means the zero tls.Config.
+	// TLSConfig holds the TLS settings. NewBundle copies it; nil means the zero tls.Config.
 	TLSConfig *tls.Config
 }
 
-// Bundle has credentials for TLS and a token that can be replaced, for grpc.WithCredentialsBundle.
+// Bundle holds TLS credentials and a token that can be replaced. It is for
+// grpc.WithCredentialsBundle.
 //
 // Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
 type Bundle interface {
@@ -88,8 +90,8 @@ type Bundle interface {
 	UpdateAuthToken(token string)
 }
 
-// NewBundle returns a Bundle without a token. Its NewWithMode returns nil and no error, because
-// there are no modes.
+// NewBundle returns a Bundle without a token. Its method NewWithMode returns nil and no error,
+// because a Bundle has no modes.
 //
 // Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
 func NewBundle(cfg Config) Bundle {
