@@ -39,7 +39,7 @@ type (
 const (
 	DowngradeEnable   = DowngradeAction(pb.DowngradeRequest_ENABLE)   // start a downgrade
 	DowngradeCancel   = DowngradeAction(pb.DowngradeRequest_CANCEL)   // cancel a downgrade
-	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check if downgrading is possible
+	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check if one can start
 )
 
 // SnapshotResponse is the answer to SnapshotWithVersion. The program reads the database from

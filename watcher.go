@@ -28,7 +28,7 @@ type watcher struct {
 	unlimited bool // the client receives messages of any size
 	logger    func() *zap.Logger
 
-	// own synchronisation
+	// safe for concurrent use without mu
 	closePumps sync.Once
 	pumps      *outbox.Pumps
 	callbacks  sync.WaitGroup // callbacks that follow has set; Close waits for them
@@ -172,7 +172,7 @@ type watchSink struct {
 	logsBacklog   bool
 	rewrite       func([]*Event) []*Event // nil: events are not changed
 
-	// own synchronisation
+	// safe for concurrent use without mu
 	watch watch.Watch
 
 	// used only by Created and Done, which the mux calls one at a time
