@@ -226,7 +226,8 @@ func (c Config) validate() error {
 	// A MaxCallRecvMsgSize below the default of MaxCallSendMsgSize is accepted, because the program
 	// has not asked for that default.
 	if c.MaxCallRecvMsgSize < c.MaxCallSendMsgSize && c.MaxCallSendMsgSize != defaultMaxSendBytes {
-		errs = append(errs, fmt.Errorf("etcdclient: MaxCallRecvMsgSize %d is below MaxCallSendMsgSize %d",
+		errs = append(errs, fmt.Errorf(
+			"etcdclient: MaxCallRecvMsgSize %d is below MaxCallSendMsgSize %d",
 			c.MaxCallRecvMsgSize, c.MaxCallSendMsgSize))
 	}
 	if j := c.BackoffJitterFraction; !(j >= 0 && j <= 1) {

@@ -32,7 +32,8 @@ var (
 
 	// ErrMutuallyExclusiveCfg is returned by New for a Config that has both a Token and a Username
 	// or Password.
-	ErrMutuallyExclusiveCfg = errors.New("Username/Password and Token configurations are mutually exclusive")
+	ErrMutuallyExclusiveCfg = errors.New(
+		"Username/Password and Token configurations are mutually exclusive")
 )
 
 // noEndpoint is the type of ErrNoAvailableEndpoints.

@@ -39,7 +39,7 @@ type (
 const (
 	DowngradeEnable   = DowngradeAction(pb.DowngradeRequest_ENABLE)   // start a downgrade
 	DowngradeCancel   = DowngradeAction(pb.DowngradeRequest_CANCEL)   // cancel a downgrade
-	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // check if one can start
+	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE) // only validate a downgrade
 )
 
 // SnapshotResponse is the answer to SnapshotWithVersion. The program reads the database from

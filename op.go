@@ -159,7 +159,9 @@ func (op Op) apply(opts []OpOption) Op {
 // mustBeValid panics if op has an option that ops of its kind refuse.
 func (op *Op) mustBeValid() {
 	if op.prefix && op.fromKey {
-		panic(fmt.Sprintf("etcdclient: WithPrefix() and WithFromKey() given to one %s: a range has one end", op.kind))
+		panic(fmt.Sprintf(
+			"etcdclient: WithPrefix() and WithFromKey() given to one %s: a range has one end",
+			op.kind))
 	}
 	for _, rule := range &optionRules {
 		if rule.refusedBy&(1<<op.kind) == 0 {
