@@ -180,7 +180,7 @@ type watchSink struct {
 
 	// guarded by mu
 	mu      sync.Mutex
-	release func() bool // cancels the callback that follow has set; nil: none is set
+	release func() bool // cancels the callback that follow has set, or nil
 	closed  bool        // the channel of the watch is closed
 }
 
