@@ -7,32 +7,32 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// Barrier blocks all clients that wait for it, from Hold to Release. It is one key. One client may
-// hold it and another one release it. The key has no lease, so it stays when the client that holds
-// the barrier has ended. The methods are safe for concurrent use.
+// Barrier blocks all clients that wait for it, from Hold to Release. It is one key in the store.
+// One client may hold the barrier and another client may release it. The key has no lease, so the
+// key stays when the client that holds the barrier ends. The methods are safe for concurrent use.
 type Barrier struct {
 	client *clientv3.Client
 	key    string
 }
 
-// NewBarrier returns the barrier with the given key. It sends nothing.
+// NewBarrier returns the barrier with the given key. It sends no request.
 func NewBarrier(client *clientv3.Client, key string) *Barrier { return &Barrier{client, key} }
 
-// Hold creates the barrier. Errors: [ErrKeyExists] if it is held already. After any other error it
-// may be held.
+// Hold creates the barrier's key. Errors: [ErrKeyExists] if the barrier is held already. After any
+// other error the barrier may be held.
 func (b *Barrier) Hold() error {
 	_, _, err := create(b.client.Ctx(), b.client, b.key, "", clientv3.NoLease)
 	return err
 }
 
-// Release removes the barrier and lets all clients through. It returns nil if the barrier is not
-// held. After an error it may be called again.
+// Release deletes the barrier's key and lets all waiting clients through. It returns nil if the
+// barrier is not held. After an error it may be called again.
 func (b *Barrier) Release() error {
 	_, err := b.client.Delete(b.client.Ctx(), b.key)
 	return err
 }
 
-// Wait blocks while the barrier is held, until the client is closed. It returns at once if the
+// Wait blocks while the barrier is held, or until the client is closed. It returns at once if the
 // barrier is not held. A Release lets through all clients that waited before it, even if the
 // barrier is held again at once.
 func (b *Barrier) Wait() error {

@@ -1,17 +1,18 @@
-// Package recipe has barriers, queues and a lock for readers and writers. They consist of keys that
-// other clients, also in other languages, can use in the same way.
+// Package recipe provides barriers, queues and a lock for readers and writers. They consist of keys
+// in the store. Other clients, also in other languages, can use these keys in the same way.
 //
 //	queue := recipe.NewQueue(client, "jobs")
 //	err := queue.Enqueue("wash")
-//	job, err := queue.Dequeue() // waits for one
+//	job, err := queue.Dequeue() // waits for an element
 //
-// The methods take no context. They wait for their condition, or until the client is closed.
-// Recipes that are made with a session also wait no longer than until the session ends. Methods
-// then return the context's error, or concurrency.ErrSessionExpired. Other errors are those of
-// clientv3.KV that a later attempt cannot clear. While members are lost, leaders change and
-// revisions are compacted, a method goes on waiting.
+// The methods take no context. A method that waits returns when its condition is true, or when the
+// client is closed. If the recipe was made with a session, the method also returns when the session
+// ends. It then returns the error of the client's context, or concurrency.ErrSessionExpired. Other
+// errors are those of clientv3.KV that a later attempt cannot clear. When members fail, when the
+// cluster changes its leader, and when revisions are compacted, a method goes on waiting.
 //
-// The package is experimental in etcd's own terms. Its behaviour does not change.
+// The path of the package says experimental because the path of etcd's own package does. The
+// behaviour of the package does not change.
 package recipe
 
 // Invariants:
@@ -21,5 +22,6 @@ package recipe
 //   - The transaction that puts a client's key in a double barrier also decides whether the
 //     barrier is full. A later read could not decide that, because other clients may leave before
 //     it.
-//   - Clients that leave a double barrier count only keys that are older than the ready key,
-//     because clients of the next round may be entering.
+//   - Clients that leave a double barrier count only the clients' keys that are older than the
+//     ready key, which is put when all clients have entered. Newer keys are those of clients that
+//     enter for the next round.

@@ -12,25 +12,25 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// errNotEntered is returned by a Leave without an Enter before it.
+// errNotEntered is returned by Leave if Enter was not called before.
 var errNotEntered = errors.New("recipe: the double barrier was not entered")
 
 // DoubleBarrier lets a number of clients begin together and end together. Enter returns when all of
 // them have called Enter, and Leave returns when all of them have called Leave. Each client has a
-// DoubleBarrier of its own, which one goroutine at a time may use. After Leave it may enter again.
-// A client whose session ends does not count any more.
+// DoubleBarrier of its own, which only one goroutine at a time may use. After Leave the client may
+// enter again. A client whose session ends is not counted any more.
 type DoubleBarrier struct {
 	s     *concurrency.Session
 	pfx   string
 	count int
 
-	own   *EphemeralKV // nil while outside
-	ready int64        // mod revision of the ready key, which is put when all clients have entered
-	left  bool         // Leave has sent a request that deletes own
+	own   *EphemeralKV // the client's key; nil while the client is outside
+	ready int64        // mod revision of the key that is put when all clients have entered
+	left  bool         // Leave has sent a request that deletes the client's key
 }
 
-// NewDoubleBarrier returns the double barrier with the given key for count clients. It sends
-// nothing. Its keys begin with key and a slash.
+// NewDoubleBarrier returns the double barrier with the given key for count clients. It sends no
+// request. The names of the barrier's keys begin with key and a slash.
 func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarrier {
 	return &DoubleBarrier{s: s, pfx: key + "/", count: count}
 }
@@ -39,7 +39,7 @@ func (b *DoubleBarrier) waiters() string  { return b.pfx + "waiters/" }
 func (b *DoubleBarrier) readyKey() string { return b.pfx + "ready" }
 
 // Enter waits until as many clients as the barrier's count have called Enter. Errors:
-// [ErrTooManyClients] if that many other clients wait or are inside;
+// [ErrTooManyClients] if that many other clients are already waiting or inside;
 // [concurrency.ErrSessionExpired]. After an error the client is outside.
 func (b *DoubleBarrier) Enter() error {
 	ctx, client := b.s.Ctx(), b.s.Client()
@@ -72,8 +72,9 @@ func (b *DoubleBarrier) Enter() error {
 	return nil
 }
 
-// full reports whether the barrier was already full when the client's key was put. Either enough
-// other clients were waiting, or they were inside: their keys are older than the ready key.
+// full reports whether the barrier was already full when the client's key was put. There are two
+// cases. Either enough other clients were waiting, or they were inside: then some keys in waiters
+// are older than the ready key, which is put when all clients have entered.
 func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 	return len(waiters) > b.count || len(ready) > 0 &&
 		slices.ContainsFunc(waiters, func(kv *mvccpb.KeyValue) bool {
@@ -81,8 +82,9 @@ func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 		})
 }
 
-// tryEnter returns the revision at which all clients had entered, or else the Change to wait for.
-// The client that completes the count puts the ready key, for which the others wait.
+// tryEnter returns the revision at which all clients had entered. If they have not entered yet, it
+// returns a function that waits for the next change. The client that completes the count puts the
+// ready key, for which the others wait.
 func (b *DoubleBarrier) tryEnter(
 	ctx context.Context, own *EphemeralKV,
 ) (ready int64, next await.Change, err error) {
@@ -107,7 +109,8 @@ func (b *DoubleBarrier) tryEnter(
 	if len(found[2]) < b.count {
 		return 0, changeOf(client, b.readyKey(), rev, clientv3.WithFilterDelete()), nil
 	}
-	// Without the condition, a request that is applied late would let later clients in.
+	// The condition is that this client's key still exists. Without it, a member that applies the
+	// request late would let in clients of a later round.
 	resp, err := client.Txn(ctx).If(own.exists()).Then(clientv3.OpPut(b.readyKey(), "")).Commit()
 	switch {
 	case err != nil:
@@ -118,9 +121,9 @@ func (b *DoubleBarrier) tryEnter(
 	return resp.Header.GetRevision(), nil, nil
 }
 
-// Leave waits until all clients that have entered together with this one have called Leave, or have
-// lost their sessions. Errors: [concurrency.ErrSessionExpired], and an unnamed error if the client
-// has not entered. After another error Leave may be called again.
+// Leave waits until all clients that have entered together with this client have called Leave, or
+// have lost their sessions. Errors: [concurrency.ErrSessionExpired], and an unnamed error if the
+// client has not entered. After any error other than these two, Leave may be called again.
 func (b *DoubleBarrier) Leave() error {
 	if b.own == nil {
 		return errNotEntered
@@ -132,10 +135,10 @@ func (b *DoubleBarrier) Leave() error {
 	return err
 }
 
-// tryLeave returns the Change to wait for, or nil if this client may leave. The client whose key
-// was put first waits for all others, one by one, beginning with the last. Each of the others
-// deletes its own key and waits for the first. All clients must agree on this order, also those
-// that use etcd's own client.
+// tryLeave returns nil if this client may leave, and otherwise a function that waits for the next
+// change. The client whose key was put first waits for all others, one by one, beginning with the
+// client whose key was put last. Each of the others deletes its own key and waits until the first
+// key is deleted. All clients must agree on this order, also those that use etcd's own client.
 func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 	found, rev, err := read(ctx, b.s.Client(),
 		clientv3.OpGet(b.waiters(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),
@@ -169,8 +172,8 @@ func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 	return changeOf(b.s.Client(), first, rev, clientv3.WithFilterPut()), nil
 }
 
-// last deletes the key of this client, which is the last one inside, and the ready key, so that the
-// next round can begin.
+// last is called when this client is the last one inside. It deletes the client's key and the ready
+// key, so that the next round can begin.
 func (b *DoubleBarrier) last(ctx context.Context) error {
 	b.left = true
 	_, err := b.s.Client().Txn(ctx).

@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// endedTimeout bounds a request that is made for a session after the session has ended.
+// endedTimeout limits a request that is made for a session after the session has ended.
 const endedTimeout = 5 * time.Second
 
 var errGone = errors.New("recipe: the key is gone")
@@ -28,15 +28,16 @@ type RemoteKV struct {
 	lease clientv3.LeaseID
 	key   string
 	val   string
-	rev   int64 // the create revision
+	rev   int64 // the create revision of key
 }
 
 // EphemeralKV is a RemoteKV that is attached to the lease of a session. The server deletes it when
 // the lease ends.
 type EphemeralKV struct{ RemoteKV }
 
-// create puts a key that must not exist, and returns it. It also returns the keys that each of gets
-// has read in the same transaction. If the key exists, create returns ErrKeyExists.
+// create puts a key that must not exist, and returns the key. It also returns, for each of gets,
+// the keys that this get has read in the same transaction. If the key exists, create returns
+// ErrKeyExists.
 func create(
 	ctx context.Context, client *clientv3.Client, key, val string, lease clientv3.LeaseID,
 	gets ...clientv3.Op,
@@ -62,8 +63,9 @@ func create(
 }
 
 // createEphemeral puts a key with a new name that begins with prefix, on the lease of s, and
-// returns it. It also returns the keys that each of gets has read in the same transaction. If
-// createEphemeral fails, no key is left behind, even if a member applies the request late.
+// returns the key. It also returns, for each of gets, the keys that this get has read in the same
+// transaction. If createEphemeral fails, no key is left behind, even if a member applies the
+// request late.
 func createEphemeral(
 	s *concurrency.Session, prefix string, gets ...clientv3.Op,
 ) (*EphemeralKV, [][]*mvccpb.KeyValue, error) {
@@ -81,8 +83,9 @@ func createEphemeral(
 	return nil, nil, sessionError(s, err)
 }
 
-// sessionError returns the error of a call that is made for a session, from the error err of its
-// request.
+// sessionError returns the error of a call that is made for a session, after its request has failed
+// with err. The result is ErrSessionExpired if the session has ended, an error that wraps
+// ErrSessionExpired if the lease is gone, and otherwise err.
 func sessionError(s *concurrency.Session, err error) error {
 	switch {
 	case err == nil:
@@ -95,9 +98,9 @@ func sessionError(s *concurrency.Session, err error) error {
 	return err
 }
 
-// giveUp deletes the key, and returns when it is deleted or the session s ends. If the delete
-// fails, the session repeats it in the background. If the session had ended before the call, its
-// lease may still live, so giveUp makes one attempt of at most endedTimeout.
+// giveUp deletes the key. It returns when the key is deleted or the session s ends. If the delete
+// fails, the session repeats it in the background. A session that had ended before the call may
+// still have a lease, so giveUp then makes one attempt of at most endedTimeout.
 func (kv *EphemeralKV) giveUp(s *concurrency.Session) error {
 	ctx := s.Ctx()
 	if ctx.Err() != nil {
@@ -112,16 +115,17 @@ func (kv *EphemeralKV) giveUp(s *concurrency.Session) error {
 	return nil
 }
 
-// Key returns the key.
+// Key returns the name of the key.
 func (rk *RemoteKV) Key() string { return rk.key }
 
-// Revision returns the revision in which the key was created.
+// Revision returns the create revision of the key.
 func (rk *RemoteKV) Revision() int64 { return rk.rev }
 
 // Value returns the value that this RemoteKV has put last.
 func (rk *RemoteKV) Value() string { return rk.val }
 
-// Delete deletes the key, if it is still the one that was created. Errors are those of clientv3.KV.
+// Delete deletes the key. If the key was deleted or created again by another client, Delete does
+// nothing. Errors are those of clientv3.KV.
 func (rk *RemoteKV) Delete() error { return rk.delete(rk.ctx) }
 
 func (rk *RemoteKV) delete(ctx context.Context) error {
@@ -132,8 +136,8 @@ func (rk *RemoteKV) delete(ctx context.Context) error {
 	return err
 }
 
-// Put changes the value of the key, if it is still the one that was created. Errors are those of
-// clientv3.KV, and an unnamed error if the key is gone.
+// Put changes the value of the key. If the key was deleted or created again by another client, Put
+// changes nothing and returns an unnamed error. Other errors are those of clientv3.KV.
 func (rk *RemoteKV) Put(val string) error {
 	if rk.kv == nil {
 		return errGone
@@ -155,7 +159,7 @@ func (rk *RemoteKV) exists() clientv3.Cmp {
 }
 
 var (
-	// ErrKeyExists is returned if a recipe has to create a key and the key exists.
+	// ErrKeyExists is returned if a recipe has to create a key and the key exists already.
 	ErrKeyExists = errors.New("key already exists")
 
 	// ErrNoWatcher is returned by WaitEvents and WaitPrefixEvents if the client is closed.

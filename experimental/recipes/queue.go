@@ -17,34 +17,34 @@ import (
 // Queue returns each element once, in the order in which the elements were put in. Any number of
 // clients may put elements in and take them out. The methods are safe for concurrent use.
 //
-// When Dequeue returns an element, it has left the queue. So it is lost if the program ends before
-// it has processed the element. If the jobs of a worker that dies have to be done by another
-// worker, use keys and sessions instead: see the module's program examples/queue.
+// When Dequeue returns an element, the element has left the queue. So the element is lost if the
+// program ends before it has processed the element. If the jobs of a worker that dies have to be
+// done by another worker, use keys and sessions instead: see the module's program examples/queue.
 type Queue struct {
 	client *clientv3.Client
 	pfx    string
 }
 
-// NewQueue returns the queue whose keys begin with keyPrefix and a slash. It sends nothing.
+// NewQueue returns the queue whose keys begin with keyPrefix and a slash. It sends no request.
 func NewQueue(client *clientv3.Client, keyPrefix string) *Queue {
 	return &Queue{client, keyPrefix + "/"}
 }
 
-// Enqueue puts an element in. After an error the element may be in the queue, or may get into it
-// later.
+// Enqueue adds an element at the end of the queue. After an error the element may be in the queue,
+// or may get into the queue later.
 func (q *Queue) Enqueue(val string) error {
 	_, _, err := create(q.client.Ctx(), q.client, q.pfx+uniqueName(), val, clientv3.NoLease)
 	return err
 }
 
-// Dequeue takes the first element out and returns it. It waits while the queue is empty. After an
-// error one element may be lost: taken out, and not returned.
+// Dequeue takes the first element out of the queue and returns the element. It waits while the
+// queue is empty. After an error one element may be lost: it was taken out and is not returned.
 func (q *Queue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstRev())
 }
 
-// dequeue takes out the element that a get of pfx with the options in first reads, and returns its
-// value. It waits for an element if there is none.
+// dequeue takes out the element that a get of pfx with the options first reads, and returns the
+// element's value. It waits while there is no element.
 func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {
@@ -71,7 +71,7 @@ func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (st
 		switch {
 		case err != nil:
 			return "", err
-		case resp.Succeeded: // otherwise another client was faster
+		case resp.Succeeded: // otherwise another client has taken the element
 			return string(element.Value), nil
 		}
 		if err := backoff.Wait(client.Ctx(), raceBackoff.Delay(races)); err != nil {
@@ -80,27 +80,29 @@ func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (st
 	}
 }
 
-// PriorityQueue returns each element once, those with the lowest number first. Elements with one
-// number come in the order in which they were put in. Any number of clients may put elements in and
-// take them out. The methods are safe for concurrent use. As with Queue, an element that was taken
-// out is lost if the program ends before it has processed it.
+// PriorityQueue returns each element once, those with the lowest number first. Elements with the
+// same number come in the order in which they were put in. Any number of clients may put elements
+// in and take them out. The methods are safe for concurrent use. As with Queue, an element that was
+// taken out is lost if the program ends before it has processed the element.
 type PriorityQueue struct {
 	client *clientv3.Client
 	pfx    string
 }
 
-// NewPriorityQueue returns the queue whose keys begin with key and a slash. It also has keys that
-// begin with two underscores, key and a slash. It sends nothing.
+// NewPriorityQueue returns the queue whose keys begin with key and a slash. The queue also uses
+// keys that begin with two underscores, key and a slash. NewPriorityQueue sends no request.
 func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 	return &PriorityQueue{client, key + "/"}
 }
 
-// Enqueue puts an element in. pr is its number; the lowest number comes out first. After an error
-// the element may be in the queue, or may get into it later.
+// Enqueue adds an element to the queue. pr is the element's number; elements with the lowest number
+// come out first. After an error the element may be in the queue, or may get into the queue later.
 func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 	ctx := q.client.Ctx()
 	dir := fmt.Sprintf("%s%05d", q.pfx, pr)
-	guard := "__" + dir // put with each element that has this number
+	// Each Enqueue with this number also puts the key guard. So of two concurrent ones, the second
+	// finds that guard has changed, and tries again.
+	guard := "__" + dir
 	for races := 0; ; races++ {
 		last, err := q.client.Get(ctx, dir+"/", clientv3.WithLastKey()...)
 		if err != nil {
@@ -134,8 +136,8 @@ func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 	}
 }
 
-// Dequeue takes the first element out and returns it. It waits while the queue is empty. After an
-// error one element may be lost: taken out, and not returned.
+// Dequeue takes the first element out of the queue and returns the element. It waits while the
+// queue is empty. After an error one element may be lost: it was taken out and is not returned.
 func (q *PriorityQueue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstKey())
 }

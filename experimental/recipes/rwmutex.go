@@ -10,17 +10,18 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// errInUse is returned by RLock and Lock of an RWMutex that is locked, or that waits for the lock.
+// errInUse is returned by RLock and Lock of an RWMutex that is locked already, or that waits for
+// the lock in another call.
 var errInUse = errors.New("recipe: the RWMutex is in use; each holder needs one of its own")
 
-// RWMutex is one contender for a lock in etcd that either any number of readers hold, or one
-// writer. A writer waits for all readers and writers that asked before it. A reader waits for all
-// writers that asked before it.
+// RWMutex is one contender for a lock in etcd. Either any number of readers hold the lock, or one
+// writer holds it. A writer waits for all readers and writers that asked before it. A reader waits
+// for all writers that asked before it.
 //
 // An RWMutex can be held only once at a time, also for reading: readers that hold the lock together
-// need an RWMutex each. Several RWMutexes may use one session. As with every lock that depends on a
-// lease, a holder whose session ends may not know it at once: see [concurrency.Mutex]. The methods
-// are safe for concurrent use.
+// need an RWMutex each. Several RWMutexes may use the same session. As with every lock that depends
+// on a lease, a holder may not notice at once that its session has ended: see [concurrency.Mutex].
+// The methods are safe for concurrent use.
 type RWMutex struct {
 	s   *concurrency.Session
 	pfx string
@@ -28,24 +29,24 @@ type RWMutex struct {
 	// guarded by mu
 	mu    sync.Mutex
 	busy  bool         // RLock or Lock is under way
-	own   *EphemeralKV // nil while it is not locked
-	since int64        // a revision at which it was locked
+	own   *EphemeralKV // this contender's key; nil while the RWMutex is not locked
+	since int64        // a revision at which this contender held the lock
 }
 
-// NewRWMutex returns a contender for the lock whose keys begin with prefix and a slash. It sends
-// nothing.
+// NewRWMutex returns a contender for the lock whose keys begin with prefix and a slash. It sends no
+// request.
 func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 	return &RWMutex{s: s, pfx: prefix + "/"}
 }
 
-// RLock waits until no writer that asked before has the lock or waits for it. Errors:
+// RLock waits until no writer that asked earlier has the lock or waits for it. Errors:
 // [concurrency.ErrSessionExpired], also if another client has deleted the contender's key; an
 // unnamed error if this RWMutex is locked, or waits for the lock. After an error no key is left
 // behind.
 func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 
-// Lock waits until no reader or writer that asked before has the lock or waits for it. Its errors
-// are those of RLock.
+// Lock waits until no reader or writer that asked earlier has the lock or waits for it. Its errors
+// are those of [RWMutex.RLock].
 func (rw *RWMutex) Lock() error { return rw.lock("write/", "") }
 
 // lock puts a key whose name begins with dir. Then it waits until there is no older key whose name
@@ -94,11 +95,11 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 
 // RUnlock releases a lock that RLock has acquired. Errors: [concurrency.ErrLockReleased] if the
 // RWMutex is not locked; [concurrency.ErrSessionExpired] if the session ends meanwhile; those of
-// clientv3.KV. After any error but ErrLockReleased the key is deleted in the background, and
-// RUnlock may be called again to wait for that.
+// clientv3.KV. After any error except ErrLockReleased, the key is deleted in the background, and
+// RUnlock may be called again to wait for the deletion.
 func (rw *RWMutex) RUnlock() error { return rw.Unlock() }
 
-// Unlock releases a lock that Lock has acquired. Its errors are those of RUnlock.
+// Unlock releases a lock that Lock has acquired. Its errors are those of [RWMutex.RUnlock].
 func (rw *RWMutex) Unlock() error {
 	rw.mu.Lock()
 	own := rw.own

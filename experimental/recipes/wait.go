@@ -18,13 +18,13 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// raceBackoff is the wait before a client tries again after another client has changed the keys
-// first.
+// raceBackoff is the wait of a client whose transaction has failed because another client has
+// changed the keys first. After the wait the client tries again.
 var raceBackoff = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond, Jitter: 1}
 
-// waitUntil calls look until look returns no Change and no error, and then returns nil. Between two
-// calls it waits for the Change that look has returned. It returns those errors of look that a
-// later attempt cannot clear, and the error of ctx when ctx ends.
+// waitUntil calls look until look returns neither a Change nor an error, and then returns nil. A
+// Change is a function that waits until look has to be called again. waitUntil returns those errors
+// of look that a later attempt cannot clear, and the error of ctx when ctx ends.
 func waitUntil(
 	ctx context.Context, look func(context.Context) (await.Change, error),
 ) error {
@@ -35,8 +35,8 @@ func waitUntil(
 	})
 }
 
-// read runs gets in one transaction. It returns the keys that each get has found, and the revision
-// of the store.
+// read runs gets in one transaction. It returns, for each of gets, the keys that this get has
+// found, and the revision of the store.
 func read(
 	ctx context.Context, client *clientv3.Client, gets ...clientv3.Op,
 ) (found [][]*mvccpb.KeyValue, rev int64, err error) {
@@ -48,7 +48,7 @@ func read(
 	return found, resp.Header.GetRevision(), err
 }
 
-// rangesOf returns the keys in the responses to n gets.
+// rangesOf returns, for each of n gets, the keys in the response to this get.
 func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err error) {
 	if err := txnanswer.CheckCount(parts, n); err != nil {
 		return nil, err
@@ -63,8 +63,9 @@ func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err er
 	return found, nil
 }
 
-// changeOf returns a Change that waits for an event of a key after the revision rev. The options
-// may widen the watch to many keys, and filter events.
+// changeOf returns a function that waits for an event of a key after the revision rev. It returns
+// true after an event, and false if its watch ends first. The options may widen the watch to many
+// keys, and filter events.
 func changeOf(
 	client *clientv3.Client, key string, rev int64, opts ...clientv3.OpOption,
 ) await.Change {
@@ -80,10 +81,11 @@ func changeOf(
 	}
 }
 
-// WaitEvents waits for events of a key at revision rev or later, whose types are those in evs, in
-// that order. Other events may come in between. It returns the event that matches the last type.
-// Errors: [ErrWaitMismatch] if evs is empty; [ErrNoWatcher] if the client is closed; the error of
-// the watch if it ends otherwise, such as rpctypes.ErrCompacted.
+// WaitEvents waits for events of a key at revision rev or later. It returns when it has seen an
+// event of each type in evs, in the order of evs. Other events may come in between. It returns the
+// event that matches the last type. Errors: [ErrWaitMismatch] if evs is empty; [ErrNoWatcher] if
+// the client is closed; the error of the watch if the watch ends for another reason, such as
+// rpctypes.ErrCompacted.
 func WaitEvents(
 	c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType,
 ) (*clientv3.Event, error) {
@@ -121,8 +123,9 @@ func waitEvents(
 	return nil, ErrNoWatcher
 }
 
-// uniqueName returns a name that no other put uses. The names that one program gets sort by time.
+// uniqueName returns a name that no other put uses. The names that one program gets sort by the
+// time at which they were made.
 func uniqueName() string {
-	//nolint:forbidigo // part of a name, no deadline
+	//nolint:forbidigo // the time is part of a name, not of a deadline
 	return fmt.Sprintf("%d%08x", time.Now().UnixNano(), rand.Uint32())
 }

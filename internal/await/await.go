@@ -1,6 +1,6 @@
-// Package await has the loop of calls that wait until the store is in some state: read the store,
-// wait until what was read may have changed, and read again. It also joins the contexts that end
-// such calls.
+// Package await provides the loop of calls that wait until the store is in some state. The loop
+// reads the store, waits until the keys that it has read may have changed, and reads again. The
+// package also joins the contexts that end such calls.
 package await
 
 import (
@@ -10,31 +10,34 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// Retry is the wait of [Loop] before a call of look that no Change has caused. Other loops that
-// repeat a request until it succeeds use it, too.
+// Retry is how long [Loop] waits after a failed read or a lost watch before it reads again. Other
+// loops that repeat a request until it succeeds use it, too.
 var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// Join returns a copy of ctx that also ends with other. The caller calls release when it is done.
+// Join returns a copy of ctx that also ends when other ends. The caller must call release when it
+// no longer needs the copy.
 func Join(ctx, other context.Context) (joined context.Context, release context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	detach := context.AfterFunc(other, cancel)
 	return ctx, func() { detach(); cancel() }
 }
 
-// Change blocks until the state that look has read may have changed, and then returns true. It
-// returns false if it can no longer notice a change, for example because its watch or ctx has
-// ended.
+// Change is a function that blocks until the store may have changed since look (see [Loop]) has
+// read it, and then returns true. It returns false if it can no longer notice a change, for example
+// because its watch or ctx has ended.
 type Change func(ctx context.Context) bool
 
-// Loop calls look until look returns neither a Change nor an error, and then returns nil. If final
-// returns true for an error of look, Loop returns that error. If ctx ends while Loop waits, Loop
-// returns the error of ctx. If final is nil, no error of look ends the Loop. Only look decides that
-// the state has been reached; a Change only says when to call look again. If look fails or a Change
-// returns false, Loop calls look again after a wait of Retry, which grows until a Change returns
-// true. So Loop goes on through every passing failure, such as a compaction or a member without a
-// leader.
+// Loop calls look until look returns neither a Change nor an error, and then returns nil. If look
+// returns a Change, Loop calls that function, which waits for a change, and then calls look again.
+// Only look decides that the state has been reached.
 //
-// If first is not nil, Loop waits for it before the first call of look.
+// If look fails or a Change returns false, Loop calls look again after the wait [Retry], which
+// grows until a Change returns true. So Loop goes on after every passing failure, such as a
+// compaction or a member without a leader. If final returns true for an error of look, Loop returns
+// that error instead. If final is nil, no error of look ends the Loop. If ctx ends while Loop
+// waits, Loop returns the error of ctx.
+//
+// If first is not nil, Loop waits for that Change before the first call of look.
 func Loop(
 	ctx context.Context, first Change, look func(context.Context) (Change, error),
 	final func(error) bool,

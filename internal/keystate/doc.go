@@ -5,16 +5,16 @@
 // # Terms
 //
 // An incarnation is a key from its creation to its deletion. Its create revision identifies it:
-// each incarnation has a greater one than those before it. At most one incarnation exists at a
-// time. So a State has one record, for the newest incarnation that the session knows of: all
-// earlier incarnations are gone.
+// each incarnation has a greater create revision than those before it. At most one incarnation of a
+// key exists at a time. So a State has one record, for the newest incarnation that the session
+// knows of: all earlier incarnations are gone.
 //
-// A put creates the key if it does not exist, and otherwise finds it. An uncertain put is one that
+// A put creates the key if the key does not exist, and otherwise finds the key. An uncertain put
 // may have been sent and was not answered. A member that was cut off or stopped may apply it at any
 // later time. The key would then block its queue for as long as the session lives.
 //
-// The users of an incarnation are the calls that wait for their turn with it, and the locks and
-// candidacies that were acquired with it.
+// The users of an incarnation are the calls that wait in the queue by this key, and the locks and
+// candidacies that were acquired by this key.
 //
 // # States of the record
 //
@@ -40,11 +40,13 @@
 //
 //   - The answer of a put says that it has created the key.
 //   - The value of a mutex's key begins with the nonce of the session that has created the key. If
-//     another session on the lease finds the key, it puts its own nonce on it before it uses it.
-//   - A candidate's key has the value of an uncertain put. The value is the user's, so this is a
+//     another session on the lease finds the key, it writes its own nonce into the value before it
+//     uses the key.
+//   - A candidate's key has the value of an uncertain put. The user chooses the value, so this is a
 //     proof only while no other session uses the lease, and no other put is under way. If the
-//     session was given its lease or is orphaned, no put of a candidate's key counts as uncertain.
-//   - The key was discarded: no other put uses its name.
+//     session got its lease from WithLease, or is orphaned, no put of a candidate's key counts as
+//     uncertain.
+//   - Discard was called for the key: no other put uses the key's name.
 //
 // # Invariants
 //
@@ -53,12 +55,12 @@
 //     deletes it and puts again, also if the answer to the put comes late.
 //   - An incarnation that the session has found, not created, is deleted by Unlock and Resign only.
 //   - Each deletion has a [Version] as its condition. The version of a mutex's key changes when
-//     another session puts its mark on it. So a deletion that is applied late does not delete
-//     a later version.
-//   - At any time there are at least as many uncertain puts as requests that may still be applied,
-//     until the session gives up on them: the number falls only when an incarnation is found that
-//     an uncertain put has created.
-//   - After Orphan the session does not look for what uncertain puts create. It deletes only
+//     another session writes its nonce into the value. So a deletion that is applied late does not
+//     delete a later version.
+//   - A State counts at least as many uncertain puts as there are requests that members may still
+//     apply. The count falls only when an incarnation is found that an uncertain put has created,
+//     or when the session gives up on the uncertain puts.
+//   - After Orphan the session does not look for keys that uncertain puts create. It deletes only
 //     versions that it knows. It deletes a candidate's key only when the call that has created the
 //     key fails.
 package keystate

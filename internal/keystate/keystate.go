@@ -2,27 +2,29 @@ package keystate
 
 import "cmp"
 
-// Version identifies an incarnation in the state that one of its puts has left.
+// Version identifies a key as one of its puts has left it. A key that was deleted and created again
+// has a greater Create. A key that was put again has a greater Mod.
 type Version struct {
 	Create int64 // create revision
-	Mod    int64 // mod revision; 0 if later puts do not make another version
+	Mod    int64 // mod revision; 0 if all puts with this create revision count as one version
 }
 
-// compare returns a negative number if v is older than w, 0 if they are equal, and a positive one
-// if v is newer.
+// compare returns a negative number if v is older than w, 0 if they are equal, and a positive
+// number if v is newer.
 func (v Version) compare(w Version) int {
 	return cmp.Or(cmp.Compare(v.Create, w.Create), cmp.Compare(v.Mod, w.Mod))
 }
 
-// Incarnation is the record of one incarnation. The calls that use the incarnation hold a pointer
-// to it. The session's mutex guards it, except for Create, which does not change.
+// Incarnation is the record of one incarnation of a key, that is, of the key from its creation to
+// its deletion. The calls that use the key hold a pointer to the record. The session's mutex guards
+// the record, except for Create, which does not change.
 type Incarnation struct {
 	Version
-	value  string // the value when a put found it or clean-up saw it first
-	made   bool   // a put of this session is known to have created it
-	own    bool   // the value proves that this session has created it
+	value  string // the key's value when a put found the key or clean-up first read it
+	made   bool   // a put of this session is known to have created the key
+	own    bool   // the value proves that this session has created the key
 	users  int
-	ended  bool // Unlock has begun
+	ended  bool // an Unlock of this session has begun to delete the key
 	status status
 }
 
@@ -35,32 +37,33 @@ const (
 	gone
 )
 
-// New returns a record for version v. The record does not say who has created or uses the
-// incarnation.
+// New returns a record of the incarnation of a key with version v. The record does not say which
+// session has created the key, and has no users.
 func New(v Version) *Incarnation { return &Incarnation{Version: v} }
 
-// End records that Unlock has begun to delete the incarnation, for all of its users.
+// End records that an Unlock has begun to delete this incarnation of the key, for all calls that
+// use it.
 func (in *Incarnation) End() { in.ended = true }
 
-// Ended reports whether an Unlock of this session has begun to delete the incarnation.
+// Ended reports whether an Unlock of this session has begun to delete this incarnation of the key.
 func (in *Incarnation) Ended() bool { return in.ended }
 
-// refuses reports whether the incarnation must not be used for a put that has created version v, or
-// has found the key at version v.
+// refuses reports whether a put that has created or found version v of the key must not be used. v
+// belongs to an older incarnation then, or this session has to delete v or has deleted it.
 func (in *Incarnation) refuses(v Version) bool {
 	return v.Create < in.Create ||
 		v.Create == in.Create && (in.ended || in.status != known && v.Mod <= in.Mod)
 }
 
-// State holds what a session knows of one key. The zero State is that of a key of which the session
-// knows nothing.
+// State holds what a session knows about one key. The zero State is for a key about which the
+// session knows nothing.
 type State struct {
-	puts      int            // the number of puts under way
-	current   *Incarnation   // the newest incarnation that is known, or nil
-	uncertain map[string]int // uncertain puts by their value
+	puts      int            // the number of this session's puts of the key that are under way
+	current   *Incarnation   // the newest incarnation of the key that is known, or nil
+	uncertain map[string]int // the number of uncertain puts that may have written a value, by value
 	unlooked  bool           // clean-up has not read the key since a put became uncertain
 	unique    bool           // Discard was called: at most one put has used this key
-	seen      *Incarnation   // the key as clean-up saw it last; nil for no key
+	seen      *Incarnation   // the key as clean-up has read it last; nil if there was no key
 }
 
 // Begin records that a put has begun. One of Fail, Lose, Made and Found records its end.
@@ -72,7 +75,8 @@ func (k *State) Fail() {
 	k.settle()
 }
 
-// Lose records the end of a put that is uncertain. value is the value that it may have put.
+// Lose records the end of a put with an unknown outcome: a member may have applied it, or may do so
+// later. value is the value that the put may have written.
 func (k *State) Lose(value string) {
 	k.addUncertain(value)
 	k.Fail()
@@ -86,19 +90,21 @@ func (k *State) addUncertain(value string) {
 	k.unlooked = true
 }
 
-// Made records the end of a put that has created v. It returns the incarnation that the caller now
-// uses. It returns nil if v must not be used: the caller then deletes v and puts again.
+// Made records the end of a put that has created the key, with version v. It returns the record of
+// the incarnation that the caller now uses. It returns nil if v must not be used: the caller then
+// deletes v and puts again.
 func (k *State) Made(v Version) *Incarnation { return k.use(&Incarnation{Version: v, made: true}) }
 
-// Found records the end of a put that has found v with the given value. own says that the value
-// proves that this session has created v. Found returns the incarnation that the caller now uses.
-// It returns nil if v must not be used: the caller then deletes v and puts again.
+// Found records the end of a put that has found the key with version v and the given value. own
+// says that the value proves that this session has created the key. Found returns the record of the
+// incarnation that the caller now uses. It returns nil if v must not be used: the caller then
+// deletes v and puts again.
 func (k *State) Found(v Version, value string, own bool) *Incarnation {
 	return k.use(&Incarnation{Version: v, value: value, own: own})
 }
 
-// use records the end of a put that has created or found the incarnation at. It adds a user to the
-// record of that incarnation and returns the record. It returns nil if the incarnation must not be
+// use records the end of a put that has created or found the key as described by at. It adds a user
+// to the record of this incarnation and returns the record. It returns nil if the key must not be
 // used.
 func (k *State) use(at *Incarnation) *Incarnation {
 	defer k.Fail()
@@ -112,7 +118,7 @@ func (k *State) use(at *Incarnation) *Incarnation {
 	case in == nil || in.status != known || in.Create < at.Create:
 		in = at
 		k.current = in
-	case in.Mod < at.Mod: // another session has put its mark on it, and may still use it
+	case in.Mod < at.Mod: // another session has put its mark on the key, and may still use the key
 		in.Mod, in.value, in.made, in.own = at.Mod, at.value, false, false
 	}
 	in.users++
@@ -120,17 +126,17 @@ func (k *State) use(at *Incarnation) *Incarnation {
 }
 
 // Release removes a user of an incarnation: a call that has failed, or that does not need the key
-// any more.
+// any more. If no user is left and this session has created the key, clean-up deletes the key.
 func (k *State) Release(in *Incarnation) {
 	if in.users == 0 {
-		return // it was deleted, or is to delete, in spite of its users
+		return // Delete or Deleted has removed all users
 	}
 	in.users--
 	k.deleteUnused()
 }
 
-// deleteUnused marks the newest incarnation for deletion if this session has created it and it has
-// no users.
+// deleteUnused marks the newest incarnation of the key for deletion if this session has created it
+// and it has no users.
 func (k *State) deleteUnused() {
 	in := k.current
 	if in != nil && (in.made || in.own) && in.users == 0 && in.status == known {
@@ -138,14 +144,14 @@ func (k *State) deleteUnused() {
 	}
 }
 
-// Delete marks an incarnation for deletion by clean-up, whether or not it has users.
+// Delete marks an incarnation of the key for deletion by clean-up, even if it has users.
 func (k *State) Delete(in *Incarnation) {
 	if in = k.newest(in); in != nil && in.status != gone {
 		in.status, in.users = toDelete, 0
 	}
 }
 
-// Deleted records that version v no longer exists.
+// Deleted records that version v of the key no longer exists.
 func (k *State) Deleted(v Version) {
 	if in := k.newest(New(v)); in != nil {
 		in.status, in.users = gone, 0
@@ -155,8 +161,8 @@ func (k *State) Deleted(v Version) {
 	}
 }
 
-// newest returns the record of the newest incarnation if that is the incarnation of in, or older.
-// An older record is replaced by in first. newest returns nil if a newer incarnation or version is
+// newest returns the record of the newest incarnation of the key that is known. If in is newer than
+// that incarnation, in becomes the record. newest returns nil if a newer version than that of in is
 // known.
 func (k *State) newest(in *Incarnation) *Incarnation {
 	cur := k.current
@@ -169,9 +175,9 @@ func (k *State) newest(in *Incarnation) *Incarnation {
 	return k.current
 }
 
-// Discard marks a key for deletion whose name is used by at most one put. create is the create
-// revision of the incarnation to delete. If create is 0, clean-up deletes what the put has created,
-// or creates later.
+// Discard marks a key for deletion. At most one put may ever use the name of the key. create is the
+// create revision of the key. If it is 0, the create revision is unknown: clean-up then deletes the
+// key that the put has created, or creates later.
 func (k *State) Discard(create int64) {
 	k.unique = true
 	if create == 0 {
@@ -181,20 +187,21 @@ func (k *State) Discard(create int64) {
 	}
 }
 
-// Saw records that clean-up has read the key and found v with the given value.
+// Saw records that clean-up has read the key and found version v with the given value.
 func (k *State) Saw(v Version, value string) {
 	if k.unique {
-		value = "" // Discard has recorded the put without its value
+		value = "" // Discard records the only put of the key under this value
 	}
 	k.seen, k.unlooked = &Incarnation{Version: v, value: value}, false
 	k.settle()
 }
 
-// SawNone records that clean-up has read the key and found none, or one on another lease.
+// SawNone records that clean-up has read the key and found no key, or one on another lease.
 func (k *State) SawNone() { k.seen, k.unlooked = nil, false }
 
-// settle finds out whether an uncertain put has created the newest incarnation. It does nothing
-// while a put is under way, because that put may have created it.
+// settle finds out whether an uncertain put has created the newest incarnation of the key. If so,
+// that put is no longer uncertain, and the key is deleted unless it has users. settle does nothing
+// while a put is under way, because that put may have created the key.
 func (k *State) settle() {
 	if k.puts > 0 {
 		return
@@ -214,24 +221,25 @@ func (k *State) settle() {
 	k.deleteUnused()
 }
 
-// Orphan records that the session has ended and that another session may take over its lease.
+// Orphan records that the session has ended without revoking its lease. Another session may take
+// over the lease and the key.
 func (k *State) Orphan() {
 	if k.unique {
 		return
 	}
 	k.forget()
 	if in := k.ToDelete(); in != nil && in.Mod == 0 {
-		// Another session may use the incarnation, and the version would not show that. The State
-		// gets a copy of the record, so that the calls of this session that hold the record cannot
-		// change the State.
+		// The key must not be deleted any more: another session may use it, and a version without a
+		// Mod would not show that. The State gets a copy of the record, so that the calls of this
+		// session that hold the record cannot change the State.
 		kept := *in
 		kept.status = known
 		k.current = &kept
 	}
 }
 
-// GiveUp forgets the uncertain puts. If clean-up has an incarnation to delete, GiveUp marks it as
-// denied.
+// GiveUp forgets the uncertain puts. If clean-up has to delete the key, GiveUp records that this
+// was not possible: later puts do not use the key.
 func (k *State) GiveUp() {
 	k.forget()
 	if in := k.ToDelete(); in != nil {
@@ -244,7 +252,7 @@ func (k *State) forget() {
 	k.unlooked = false
 }
 
-// ToDelete returns the incarnation that clean-up has to delete, or nil.
+// ToDelete returns the incarnation of the key that clean-up has to delete, or nil.
 func (k *State) ToDelete() *Incarnation {
 	if k.current == nil || k.current.status != toDelete {
 		return nil
@@ -252,14 +260,15 @@ func (k *State) ToDelete() *Incarnation {
 	return k.current
 }
 
-// Dirty reports whether clean-up has an incarnation to delete, or an uncertain put to look for.
+// Dirty reports whether clean-up has to delete the key, or to look for a key that an uncertain put
+// creates.
 func (k *State) Dirty() bool { return k.ToDelete() != nil || len(k.uncertain) > 0 }
 
-// Urgent reports whether clean-up has an incarnation to delete, or has not read the key since a put
-// became uncertain.
+// Urgent reports whether clean-up has to delete the key, or has not read the key since a put became
+// uncertain.
 func (k *State) Urgent() bool { return k.ToDelete() != nil || k.unlooked }
 
-// Users returns the number of users of the newest incarnation.
+// Users returns the number of users of the newest incarnation of the key.
 func (k *State) Users() int {
 	if k.current == nil {
 		return 0
@@ -267,7 +276,8 @@ func (k *State) Users() int {
 	return k.current.users
 }
 
-// Idle reports whether the State may be forgotten.
+// Idle reports whether the session may forget the State: no put is under way, the key has no users,
+// and clean-up has nothing to do and was not denied.
 func (k *State) Idle() bool {
 	return k.puts == 0 && !k.Dirty() && k.Users() == 0 &&
 		(k.current == nil || k.current.status != denied)

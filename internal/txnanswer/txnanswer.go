@@ -22,7 +22,7 @@ func Errorf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
 
-// CheckCount returns an error unless there are exactly want parts.
+// CheckCount returns an error unless the response to a transaction has exactly want parts.
 func CheckCount(parts []*pb.ResponseOp, want int) error {
 	if len(parts) != want {
 		return Errorf("a transaction's answer has %d parts instead of %d", len(parts), want)
@@ -30,7 +30,7 @@ func CheckCount(parts []*pb.ResponseOp, want int) error {
 	return nil
 }
 
-// Range returns part i, which must be the response to a get.
+// Range returns part i of the response to a transaction. The part must be the response to a get.
 func Range(parts []*pb.ResponseOp, i int) (*pb.RangeResponse, error) {
 	resp, err := part(parts, i, "get", (*pb.ResponseOp).GetResponseRange)
 	if err == nil {
@@ -42,23 +42,26 @@ func Range(parts []*pb.ResponseOp, i int) (*pb.RangeResponse, error) {
 	return resp, nil
 }
 
-// Pairs returns the key-value pairs of part i, which must be the response to a get.
+// Pairs returns the key-value pairs of part i of the response to a transaction. The part must be
+// the response to a get.
 func Pairs(parts []*pb.ResponseOp, i int) ([]*mvccpb.KeyValue, error) {
 	resp, err := Range(parts, i)
 	return resp.GetKvs(), err
 }
 
-// Put returns part i, which must be the response to a put.
+// Put returns part i of the response to a transaction. The part must be the response to a put.
 func Put(parts []*pb.ResponseOp, i int) (*pb.PutResponse, error) {
 	return part(parts, i, "put", (*pb.ResponseOp).GetResponsePut)
 }
 
-// Delete returns part i, which must be the response to a delete.
+// Delete returns part i of the response to a transaction. The part must be the response to a
+// delete.
 func Delete(parts []*pb.ResponseOp, i int) (*pb.DeleteRangeResponse, error) {
 	return part(parts, i, "delete", (*pb.ResponseOp).GetResponseDeleteRange)
 }
 
-// Txn returns part i, which must be the response to a nested transaction.
+// Txn returns part i of the response to a transaction. The part must be the response to a nested
+// transaction.
 func Txn(parts []*pb.ResponseOp, i int) (*pb.TxnResponse, error) {
 	return part(parts, i, "transaction", (*pb.ResponseOp).GetResponseTxn)
 }
@@ -72,7 +75,7 @@ func OnlyPair(resp *pb.RangeResponse) (*mvccpb.KeyValue, error) {
 	case len(kvs) > 1:
 		return nil, Errorf("%d pairs for one key", len(kvs))
 	default:
-		return kvs[0], CheckPairs(kvs) // kvs[0] is nil if it is missing
+		return kvs[0], CheckPairs(kvs) // if kvs[0] is nil, CheckPairs returns an error
 	}
 }
 
@@ -86,7 +89,9 @@ func CheckPairs(kvs []*mvccpb.KeyValue) error {
 	return nil
 }
 
-// part returns what get finds in part i. request is the kind of the operation, for errors.
+// part returns the response that get reads from part i. It returns an error if there is no part i,
+// or if get returns nil because the part is the response to another kind of operation. request
+// names the expected kind in the error.
 func part[R any](
 	parts []*pb.ResponseOp, i int, request string, get func(*pb.ResponseOp) *R,
 ) (*R, error) {

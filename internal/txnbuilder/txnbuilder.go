@@ -1,6 +1,6 @@
-// Package txnbuilder has the transaction builder for packages that decorate a KV. Conditions,
-// operations and transactions are type parameters, because internal packages do not import the
-// root.
+// Package txnbuilder provides the transaction builder of packages that wrap a clientv3.KV in a KV
+// of their own, the decorator. Conditions, operations and transactions are type parameters, because
+// internal packages do not import package clientv3.
 package txnbuilder
 
 import (
@@ -17,31 +17,32 @@ type Txn[C, O, T any] interface {
 
 // Parts are the conditions and operations of a transaction.
 type Parts[C, O, T any] struct {
-	Inner T // the transaction of the decorated KV, which has these parts
+	Inner T // the transaction of the wrapped KV, to which these parts were added
 	Cmps  []C
 	Then  []O
 	Else  []O
 	Err   error // the first error of RewriteCmps or RewriteOps
 }
 
-// Builder collects the parts of a transaction. It also adds them to the transaction of the
-// decorated KV, which checks the order of the calls. A decorator embeds a Builder and adds Commit.
+// Builder collects the conditions and operations of a transaction. It also adds them to a
+// transaction of the wrapped KV, which checks the order of the calls. The decorator's transaction
+// embeds a Builder and adds the method Commit.
 type Builder[C, O any, T Txn[C, O, T]] struct {
-	// RewriteCmps and RewriteOps change conditions and operations before the decorated KV gets
-	// them. nil changes nothing. They are read-only after Start.
+	// RewriteCmps and RewriteOps change conditions and operations before the wrapped KV gets them.
+	// A nil function changes nothing. Both are read-only after Start.
 	RewriteCmps func([]C) ([]C, error)
 	RewriteOps  func([]O) ([]O, error)
 
-	outer T // read-only after Start
+	outer T // the decorator's transaction; read-only after Start
 
 	// guarded by mu
 	mu    sync.Mutex
 	parts Parts[C, O, T]
 }
 
-// Start begins a transaction. inner is the transaction of the decorated KV. outer is the
-// decorator's own transaction, which If, Then and Else return. Start must be called once, before
-// the other methods.
+// Start begins a transaction. inner is the transaction of the wrapped KV. outer is the decorator's
+// own transaction, which If, Then and Else return. Start must be called once, before the other
+// methods.
 func (b *Builder[C, O, T]) Start(inner, outer T) { b.parts.Inner, b.outer = inner, outer }
 
 // If implements clientv3.Txn.
@@ -59,8 +60,9 @@ func (b *Builder[C, O, T]) Else(ops ...O) T {
 	return add(b, T.Else, &b.parts.Else, b.RewriteOps, ops)
 }
 
-// add rewrites the parts in some, appends them to list, and passes them to step, which is a method
-// of the decorated KV's transaction. It returns the decorator's transaction.
+// add rewrites the conditions or operations in some, appends them to list, and passes them to step,
+// which is the method If, Then or Else of the wrapped KV's transaction. It returns the decorator's
+// transaction.
 func add[P, C, O any, T Txn[C, O, T]](
 	b *Builder[C, O, T], step func(T, ...P) T, list *[]P, rewrite func([]P) ([]P, error), some []P,
 ) T {
@@ -76,7 +78,7 @@ func add[P, C, O any, T Txn[C, O, T]](
 	return b.outer
 }
 
-// Parts returns all parts that were added.
+// Parts returns all conditions and operations that were added, after they were rewritten.
 func (b *Builder[C, O, T]) Parts() Parts[C, O, T] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
