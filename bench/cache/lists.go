@@ -57,9 +57,8 @@ func (b *bench) listed(ctx context.Context, title string) error {
 			snapshot    func() (cache.Snapshot, error)
 			loop        string
 		}{
-			{"linearizable (one Get alone: " + gains(server, question) + ")", "≥ 60 · ≥ 30", func() (cache.Snapshot, error) {
-				return c.Fresh(ctx, 0)
-			}, "cannot"},
+			{"linearizable (one Get alone: " + gains(server, question) + ")", "≥ 60 · ≥ 30",
+				func() (cache.Snapshot, error) { return c.Fresh(ctx, 0) }, "cannot"},
 			{"`Fresh(1 s)`", "≥ 100 · ≥ 50", func() (cache.Snapshot, error) {
 				return c.Fresh(ctx, time.Second)
 			}, "cannot"},
