@@ -31,13 +31,10 @@ var modes = []mode{
 		packages: []string{".", "embed", "proxy/grpcproxy", "snapshot"},
 		// tests go.etcd.io/etcd/cache/v3, which the module proxy does not have
 		without: "integration/cache_test.go",
-		passed:  210, skipped: 8,
+		passed:  212, skipped: 8,
 		known: map[string]string{
 			"TestElectionWithAuthEnabled": "wants a leader whose lease has expired; " +
 				"here Campaign checks its own key and ends with its session",
-			"TestTracing": "has TestTracing/StreamWatch as a part",
-			"TestTracing/StreamWatch": "wants a create without the option fragment; here a watch " +
-				"from a past revision asks for fragments, so that no response is over the limit",
 		},
 	},
 	{name: "common", root: "common", tags: "integration", passed: 530, skipped: 91},

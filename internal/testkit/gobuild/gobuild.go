@@ -56,6 +56,9 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 // command cannot leave out a file of another module. Without writes the copy and a go.mod to
 // scratch.
 func (m Module) Without(ctx context.Context, scratch, module, file string) (Module, error) {
+	if _, err := m.run(m.Go(ctx, "mod", "download", module)); err != nil {
+		return Module{}, err
+	}
 	out, err := m.run(m.Go(ctx, "list", "-m", "-f", "{{.Dir}}", module))
 	if err != nil {
 		return Module{}, err
