@@ -20,7 +20,7 @@ import (
 type cleaner struct {
 	s    *session
 	key  string
-	wake chan struct{} // holds one token after a change of the key's state, for changed
+	wake chan struct{} // holds one token after a change of the key's state, which wakes the cleaner
 }
 
 // run cleans up until nothing is left to do, until the server refuses this client the deletion of
@@ -28,7 +28,9 @@ type cleaner struct {
 func (c *cleaner) run(ctx context.Context) {
 	err := await.Loop(ctx, nil, c.clean, func(err error) bool {
 		return ctx.Err() != nil ||
-			classify.IsHalt(ctx, err) && classify.IsRefusal(err) // repeat after "too many requests"
+			// End if the server has refused the request for good. IsHalt is false for "too many
+			// requests", so run tries again after that refusal.
+			classify.IsHalt(ctx, err) && classify.IsRefusal(err)
 	})
 	if err != nil {
 		c.s.note(c.key, func(k *key) {

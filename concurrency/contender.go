@@ -131,8 +131,8 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 
 // tooLate returns the error of a put that has failed because the contender's session has ended. It
 // returns nil if the put has failed for another reason. ErrSessionExpired as the cause of ctx does
-// not prove that this session has ended: the caller's context may come from another session, or
-// from a lock of another session. So tooLate also checks this session.
+// not prove that this session has ended: the caller's context may be that of another session, or of
+// a lock of another session. So tooLate also checks this session.
 func (c contender) tooLate(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), ErrSessionExpired) {
 		return c.s.over()
@@ -181,10 +181,10 @@ func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	return p, err
 }
 
-// failed returns the function that records, in the state of the key, a put of val that has failed
+// failed returns the function that changes the state of the key after a put of val that has failed
 // with err. unsent says that no request was sent. A put that was refused or not sent has no effect.
 // Every other failed put is uncertain: a member may apply it later, so clean-up watches for the key
-// that it may create. In two cases clean-up does not do that, and the key stays until the lease
+// that it may create. In two cases clean-up does not watch, and such a key stays until the lease
 // ends:
 //
 //   - The session is orphaned. Another session may have taken over the lease, and may use the key.
@@ -310,7 +310,7 @@ func (c contender) waitForTurn(ctx context.Context, p position) (position, error
 // the lease could show that.
 type waiter struct {
 	c       contender
-	ctx     context.Context    // the context of the watch own
+	ctx     context.Context    // the context of the watch in the field own
 	own     clientv3.WatchChan // the watch of the contender's own key, or nil
 	ownGone bool               // the watch has reported that the contender's own key was deleted
 	at      position           // the contender's position, as it was read last

@@ -96,8 +96,9 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 
 // stand records the candidacy by the key of p, so that Resign can end it. If a candidacy by a newer
 // key is recorded already, that record stays. stand reports whether a candidacy by the key of p or
-// by a newer key was recorded before. All calls of Campaign by one key count together as one user
-// of the key, so stand ends each additional use.
+// by a newer key was recorded before. All calls of Campaign by one key count as one user of the
+// key. So stand removes from the users either this call, if the earlier record stays, or the call
+// that made the earlier record.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

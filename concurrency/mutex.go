@@ -161,9 +161,9 @@ func (m *Mutex) acquire(
 }
 
 // acquired records that the session has acquired the lock by the key of p. If the lock was already
-// acquired by this key or by a newer key, the earlier record stays. All goroutines that have locked
-// the mutex count together as one user of the key, so acquired then ends the additional use by this
-// call.
+// acquired by this key or by a newer key, the earlier record stays. All goroutines of the session
+// that have locked the mutex count as one user of the key. So if the earlier record stays, acquired
+// removes this call from the users of the key.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -72,7 +72,7 @@ func (o *observer) run(ctx context.Context) {
 
 // watch reports the values that the leader proclaims at the revision from or later, and returns
 // true when the leader's key is deleted. If leader is nil, watch reports nothing and returns true
-// when a candidate appears. It returns false if the watch of the server ends first.
+// when a candidate appears. It returns false if the watch of the key or prefix ends first.
 func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()

@@ -47,7 +47,7 @@ var (
 // A session ends when it is closed or orphaned, when its context or its client ends, and when it
 // expires. It expires when the lease was revoked or is unknown to the server, or when no renewal
 // was answered for a whole TTL. When a session ends, calls that are made for it and still wait
-// return an error. Only if the session is orphaned do they go on.
+// return an error. If the session is orphaned, these calls go on instead.
 //
 // The caller must call Close, or Orphan if the lease is to live on until it expires. A copy of a
 // Session shares the state of the original. The methods of the zero Session do nothing, its Done
@@ -69,7 +69,7 @@ type session struct {
 	// own synchronisation
 	closing    chan struct{} // holds a token while Close runs
 	revoked    atomic.Bool
-	background sync.WaitGroup // counts goroutines; Go is called only with mu held and closed unset
+	background sync.WaitGroup // counts goroutines; Go is called only with mu held and closed false
 
 	// guarded by mu
 	mu          sync.Mutex
@@ -168,7 +168,7 @@ func seconds(ttl int64) time.Duration {
 
 // keepAlive keeps the lease alive until the session's context ends, and ends that context when the
 // lease ends. expiry is the time at which a lease that NewSession has granted expires if it is
-// never renewed. It is zero if WithLease gave the lease.
+// never renewed. If WithLease gave the lease, expiry is zero.
 func (s *session) keepAlive(expiry time.Time) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.ctx)
 	answers, err := s.client.KeepAlive(ctx, s.lease)
@@ -232,9 +232,9 @@ var zero = &session{ctx: context.Background()} //nolint:forbidigo // this sessio
 func (s *Session) state() *session { return cmp.Or(s.session, zero) }
 
 // Orphan ends the session without revoking the lease, and does not block. The lease expires by
-// itself unless another client keeps it alive. Calls of Lock and Campaign that wait go on, and
-// locks and leaderships that the session has acquired stay. They end when the server deletes their
-// keys.
+// itself unless another client keeps it alive. Calls of Lock and Campaign that wait go on, and the
+// session keeps the locks and leaderships that it has acquired. All of them end when the server
+// deletes their keys.
 //
 // After Orphan the session no longer deletes a key whose put has an unknown outcome. The key stays
 // until the lease ends, because another session that takes over the lease may use the key.
@@ -349,9 +349,9 @@ func (s *session) failure(ctx, inner context.Context, err error) error {
 	return err
 }
 
-// over returns the error for a call that begins when the session has ended, or nil if the session
-// lives or is orphaned. If the lease is gone, the error is rpctypes.ErrLeaseNotFound: programs
-// compare errors with it, to find out that they need a new session.
+// over returns the error for a call that begins after the session has ended. It returns nil if the
+// session lives or is orphaned. If the lease is gone, the error is rpctypes.ErrLeaseNotFound:
+// programs compare errors with it, to find out that they need a new session.
 func (s *session) over() error {
 	if s == nil {
 		return ErrSessionExpired

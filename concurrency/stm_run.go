@@ -16,8 +16,8 @@ import (
 )
 
 // conflictBackoff is the wait between two attempts of a transaction after a conflict. An attempt
-// takes about two round trips or more. If another client changes one of its keys in that time, the
-// attempt has a conflict.
+// takes about two round trips or more. If another client changes one of the attempt's keys in that
+// time, there is a conflict.
 var conflictBackoff = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond,
 	Jitter: 1}
 

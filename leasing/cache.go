@@ -29,7 +29,8 @@ type cache struct {
 	epoch      *epoch // the time in which the current session lives; nil between sessions
 	ownerships map[string]*ownership
 	cooldowns  cooldowns
-	blocked    map[*[]keyRange]bool // ranges of lease keys that begin must not let be put
+	// blocked holds ranges of lease keys. begin acquires no key whose lease key is in one of them.
+	blocked map[*[]keyRange]bool
 	// mayHaveOrphans says that lease keys without an ownership are attached to the epoch's lease,
 	// or may become so. Other clients cannot write the keys of such lease keys.
 	mayHaveOrphans bool
@@ -173,15 +174,16 @@ func (c *cache) removeLocked(o *ownership) {
 	close(o.ended)
 }
 
-// startEpoch begins the epoch e. Keys can be acquired until endEpoch.
+// startEpoch begins the epoch e, the time in which a new session lives. Keys can be acquired until
+// endEpoch is called.
 func (c *cache) startEpoch(e *epoch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch, c.mayHaveOrphans = e, e.isGiven
 }
 
-// endEpoch ends the epoch and removes all ownerships. The server deletes their lease keys with the
-// lease.
+// endEpoch ends the epoch, when its session has ended or is about to end, and removes all
+// ownerships. The server deletes their lease keys with the lease.
 func (c *cache) endEpoch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

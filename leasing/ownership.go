@@ -33,7 +33,7 @@ type ownership struct {
 	ended   chan struct{} // closed when the ownership is removed from the cache
 
 	// written before settled is closed, read-only afterwards
-	read        *cachedKey // the key, as that request has read it; nil if it has not
+	read        *cachedKey // the key, as the request for the lease key has read it, or nil
 	created     int64      // the create revision of the lease key; 0 if it is not this client's
 	isUncertain bool       // the lease key may be this client's, or may become so later
 
@@ -116,8 +116,8 @@ const (
 	// pause begins when another client asks for a key with a recent cooldown again. A cooldown
 	// counts as recent until maxPause after its end.
 	maxPause = 4 * time.Second
-	// cleanUpEvery is the number of cooldowns after whose start those that are no longer recent are
-	// removed from the map.
+	// cleanUpEvery is how many cooldowns are started between two clean-ups of the map of cooldowns.
+	// A clean-up removes those that are no longer recent.
 	cleanUpEvery = 1024
 )
 

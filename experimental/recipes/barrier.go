@@ -36,7 +36,7 @@ func (b *Barrier) Release() error {
 // barrier is not held. A Release lets through all clients that waited before it, even if the
 // barrier is held again at once.
 func (b *Barrier) Wait() error {
-	var held int64 // the create revision of the barrier that Wait found first
+	var held int64 // the create revision of the barrier's key when Wait first read the key
 	return waitUntil(b.client.Ctx(), func(ctx context.Context) (await.Change, error) {
 		resp, err := b.client.Get(ctx, b.key)
 		if err != nil || len(resp.Kvs) == 0 {

@@ -7,9 +7,10 @@
 //
 // The methods take no context. A method that waits returns when its condition is true, or when the
 // client is closed. If the recipe was made with a session, the method also returns when the session
-// ends. It then returns the error of the client's context, or concurrency.ErrSessionExpired. Other
-// errors are those of clientv3.KV that a later attempt cannot clear. When members fail, when the
-// cluster changes its leader, and when revisions are compacted, a method goes on waiting.
+// ends. A method that the client or the session has ended returns the error of the client's
+// context, or concurrency.ErrSessionExpired. Other errors are those of clientv3.KV that a later
+// attempt cannot clear. When members fail, when the cluster changes its leader, and when revisions
+// are compacted, a method goes on waiting.
 //
 // The path of the package says experimental because the path of etcd's own package does. The
 // behaviour of the package does not change.

@@ -122,8 +122,8 @@ func (b *DoubleBarrier) tryEnter(
 }
 
 // Leave waits until all clients that have entered together with this client have called Leave, or
-// have lost their sessions. Errors: [concurrency.ErrSessionExpired], and an unnamed error if the
-// client has not entered. After any error other than these two, Leave may be called again.
+// have lost their sessions. Errors: [concurrency.ErrSessionExpired], and an error that is not
+// exported if the client has not entered. After any other error, Leave may be called again.
 func (b *DoubleBarrier) Leave() error {
 	if b.own == nil {
 		return errNotEntered

@@ -24,7 +24,7 @@ var errGone = errors.New("recipe: the key is gone")
 // function of the package returns one.
 type RemoteKV struct {
 	kv    clientv3.KV
-	ctx   context.Context // the context of its requests
+	ctx   context.Context // the context of the requests
 	lease clientv3.LeaseID
 	key   string
 	val   string
@@ -137,7 +137,7 @@ func (rk *RemoteKV) delete(ctx context.Context) error {
 }
 
 // Put changes the value of the key. If the key was deleted or created again by another client, Put
-// changes nothing and returns an unnamed error. Other errors are those of clientv3.KV.
+// changes nothing and returns an error that is not exported. Other errors are those of clientv3.KV.
 func (rk *RemoteKV) Put(val string) error {
 	if rk.kv == nil {
 		return errGone

@@ -40,9 +40,9 @@ func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 }
 
 // RLock waits until no writer that asked earlier has the lock or waits for it. Errors:
-// [concurrency.ErrSessionExpired], also if another client has deleted the contender's key; an
-// unnamed error if this RWMutex is locked, or waits for the lock. After an error no key is left
-// behind.
+// [concurrency.ErrSessionExpired], also if another client has deleted the contender's key; an error
+// that is not exported if this RWMutex is locked, or waits for the lock. After an error no key is
+// left behind.
 func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 
 // Lock waits until no reader or writer that asked earlier has the lock or waits for it. Its errors

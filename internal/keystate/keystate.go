@@ -48,8 +48,9 @@ func (in *Incarnation) End() { in.ended = true }
 // Ended reports whether an Unlock of this session has begun to delete this incarnation of the key.
 func (in *Incarnation) Ended() bool { return in.ended }
 
-// refuses reports whether a put that has created or found version v of the key must not be used. v
-// belongs to an older incarnation then, or this session has to delete v or has deleted it.
+// refuses reports whether a put that has created or found version v of the key must not be used.
+// That is so if v belongs to an older incarnation, or if this session has deleted v or has to
+// delete it.
 func (in *Incarnation) refuses(v Version) bool {
 	return v.Create < in.Create ||
 		v.Create == in.Create && (in.ended || in.status != known && v.Mod <= in.Mod)
@@ -60,8 +61,8 @@ func (in *Incarnation) refuses(v Version) bool {
 type State struct {
 	puts      int            // the number of this session's puts of the key that are under way
 	current   *Incarnation   // the newest incarnation of the key that is known, or nil
-	uncertain map[string]int // the number of uncertain puts that may have written a value, by value
-	unlooked  bool           // clean-up has not read the key since a put became uncertain
+	uncertain map[string]int // the number of puts with an unknown outcome, by the value of the put
+	unlooked  bool           // clean-up has not read the key since a put had an unknown outcome
 	unique    bool           // Discard was called: at most one put has used this key
 	seen      *Incarnation   // the key as clean-up has read it last; nil if there was no key
 }
@@ -190,7 +191,7 @@ func (k *State) Discard(create int64) {
 // Saw records that clean-up has read the key and found version v with the given value.
 func (k *State) Saw(v Version, value string) {
 	if k.unique {
-		value = "" // Discard records the only put of the key under this value
+		value = "" // Discard does not know the value, and has recorded the put under ""
 	}
 	k.seen, k.unlooked = &Incarnation{Version: v, value: value}, false
 	k.settle()
@@ -199,9 +200,9 @@ func (k *State) Saw(v Version, value string) {
 // SawNone records that clean-up has read the key and found no key, or one on another lease.
 func (k *State) SawNone() { k.seen, k.unlooked = nil, false }
 
-// settle finds out whether an uncertain put has created the newest incarnation of the key. If so,
-// that put is no longer uncertain, and the key is deleted unless it has users. settle does nothing
-// while a put is under way, because that put may have created the key.
+// settle finds out whether a put with an unknown outcome has created the newest incarnation of the
+// key. If so, the outcome of that put is known, and the key is deleted unless it has users. settle
+// does nothing while a put is under way, because that put may have created the key.
 func (k *State) settle() {
 	if k.puts > 0 {
 		return
@@ -238,8 +239,8 @@ func (k *State) Orphan() {
 	}
 }
 
-// GiveUp forgets the uncertain puts. If clean-up has to delete the key, GiveUp records that this
-// was not possible: later puts do not use the key.
+// GiveUp forgets the puts with an unknown outcome. If clean-up has to delete the key, GiveUp
+// records that this was not possible: later puts do not use the key.
 func (k *State) GiveUp() {
 	k.forget()
 	if in := k.ToDelete(); in != nil {
@@ -260,12 +261,12 @@ func (k *State) ToDelete() *Incarnation {
 	return k.current
 }
 
-// Dirty reports whether clean-up has to delete the key, or to look for a key that an uncertain put
-// creates.
+// Dirty reports whether clean-up has to delete the key, or to look for a key that a put with an
+// unknown outcome may create.
 func (k *State) Dirty() bool { return k.ToDelete() != nil || len(k.uncertain) > 0 }
 
-// Urgent reports whether clean-up has to delete the key, or has not read the key since a put became
-// uncertain.
+// Urgent reports whether clean-up has to delete the key, or has not read the key since a put had an
+// unknown outcome.
 func (k *State) Urgent() bool { return k.ToDelete() != nil || k.unlooked }
 
 // Users returns the number of users of the newest incarnation of the key.
