@@ -81,12 +81,12 @@ func StrToPermissionType(s string) (PermissionType, error) {
 
 // Auth manages users and roles, and turns authentication on and off.
 //
-// Each method sends one request, blocks until it is answered or ctx ends, and is safe for
-// concurrent use. While authentication is enabled, all methods but Authenticate and AuthStatus need
-// a user with the role "root"; other users get [rpctypes.ErrPermissionDenied]. Without that role, a
-// user may call UserGet for itself and RoleGet for its roles. A request that changes something is
-// sent again only if it is certain that no server applied it. A request that changes nothing is
-// sent again while no member can serve it.
+// Each method sends one request, and blocks until the request is answered or ctx ends. All methods
+// are safe for concurrent use. While authentication is enabled, all methods but Authenticate and
+// AuthStatus need a user with the role "root"; other users get [rpctypes.ErrPermissionDenied].
+// Without that role, a user may call UserGet for itself and RoleGet for its roles. A request that
+// changes something is sent again only if it is certain that no server applied it. A request that
+// changes nothing is sent again while no member can serve it.
 type Auth interface {
 	// Authenticate logs in with name and password, and returns a token. A client with a user in its
 	// Config logs in by itself. Authenticate returns [rpctypes.ErrAuthFailed] for a wrong name or
@@ -109,8 +109,9 @@ type Auth interface {
 	// exists, and [rpctypes.ErrUserEmpty] for an empty name.
 	UserAdd(ctx context.Context, name, password string) (*AuthUserAddResponse, error)
 
-	// UserAddWithOptions is UserAdd for a user of the kind that opt describes. A nil opt means a
-	// user with a password. If opt asks for a user without a password, password is ignored.
+	// UserAddWithOptions adds a user of the kind that opt describes. Its errors are those of
+	// UserAdd. A nil opt means a user with a password. If opt asks for a user without a password,
+	// password is ignored.
 	UserAddWithOptions(
 		ctx context.Context, name, password string, opt *UserAddOptions,
 	) (*AuthUserAddResponse, error)
@@ -126,8 +127,8 @@ type Auth interface {
 	) (*AuthUserChangePasswordResponse, error)
 
 	// UserGrantRole grants a role to a user. It returns no error if the user has the role already.
-	// It returns [rpctypes.ErrUserNotFound] or [rpctypes.ErrRoleNotFound] if the user or the role
-	// does not exist.
+	// It returns [rpctypes.ErrUserNotFound] if the user does not exist, and
+	// [rpctypes.ErrRoleNotFound] if the role does not exist.
 	UserGrantRole(ctx context.Context, user, role string) (*AuthUserGrantRoleResponse, error)
 
 	// UserGet returns the names of a user's roles, sorted. It returns [rpctypes.ErrUserNotFound] if

@@ -76,7 +76,7 @@ type clientState struct {
 	// guarded by mu
 	mu        sync.Mutex
 	endpoints []namedEndpoint
-	named     []namedEndpoint // those last given to New or SetEndpoints; Sync keeps them
+	named     []namedEndpoint // endpoints last given to New or SetEndpoints, not by Sync
 }
 
 // newState returns the state of a client without a connection. The context of the client descends
@@ -150,7 +150,7 @@ func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	return c
 }
 
-// authenticate performs one login for the token source, and returns the token.
+// authenticate logs in once and returns the token. c.tokens calls it when a token is needed.
 func (c *Client) authenticate(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(origin.Client(ctx), c.cfg.DialTimeout)
 	defer cancel()
@@ -248,11 +248,11 @@ func (c *Client) login() error {
 }
 
 // WithRequireLeader returns a context whose requests fail with rpctypes.ErrNoLeader on a member
-// that has no leader, instead of waiting for one. A watch or keepalive started with the context
-// ends with that error when its member loses the leader. Other outgoing metadata of ctx is kept.
-// (Metadata key "hasleader".)
+// that has no leader, instead of waiting for a leader. A watch or keepalive started with the
+// context ends with ErrNoLeader when its member loses the leader. Other outgoing metadata of ctx is
+// kept. (Metadata key "hasleader".)
 func WithRequireLeader(ctx context.Context) context.Context {
-	md, _ := metadata.FromOutgoingContext(ctx) // a copy
+	md, _ := metadata.FromOutgoingContext(ctx) // a copy: Set below does not change ctx
 	if md == nil {
 		md = metadata.MD{}
 	}
@@ -266,8 +266,8 @@ func WithRequireLeader(ctx context.Context) context.Context {
 // to leave such requests out of metrics and access rules.
 func IsInternalRequest(ctx context.Context) bool { return origin.IsClient(ctx) }
 
-// inBackground starts f on a new goroutine and returns true. f must end with c.ctx. If the client
-// is closed, inBackground does not start f and returns false.
+// inBackground starts f on a new goroutine and returns true. f must return when c.ctx ends. If the
+// client is closed, inBackground does not start f and returns false.
 func (c *Client) inBackground(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

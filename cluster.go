@@ -26,12 +26,12 @@ type (
 
 // Cluster manages the members of the cluster.
 //
-// Each method sends one request, blocks until it is answered or ctx ends, and is safe for
-// concurrent use. A request that changes something is sent again only if it is certain that no
-// server applied it. After an error that leaves open whether the change was applied, MemberList
-// shows whether it was. MemberAdd, MemberAddAsLearner, MemberRemove, MemberUpdate and MemberPromote
-// return the list of members after the change. While authentication is enabled, a user without the
-// role "root" gets [rpctypes.ErrPermissionDenied] for all methods but MemberList.
+// Each method sends one request, and blocks until the request is answered or ctx ends. All methods
+// are safe for concurrent use. A request that changes something is sent again only if it is certain
+// that no server applied it. If an error leaves open whether a change was applied, call MemberList
+// to find out. MemberAdd, MemberAddAsLearner, MemberRemove, MemberUpdate and MemberPromote return
+// the list of members after the change. While authentication is enabled, a user without the role
+// "root" gets [rpctypes.ErrPermissionDenied] for all methods but MemberList.
 type Cluster interface {
 	// MemberList returns the members. The list is linearizable. With [WithSerializable], the member
 	// that gets the request answers from its own data; this needs no quorum, but the list may be
@@ -46,8 +46,9 @@ type Cluster interface {
 	// For an invalid URL it returns an error and sends nothing.
 	MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberAddAsLearner is MemberAdd for a learner, which has no vote until MemberPromote. It also
-	// returns [rpctypes.ErrTooManyLearners].
+	// MemberAddAsLearner is like MemberAdd, but adds a learner: a member that has no vote until
+	// MemberPromote. It also returns [rpctypes.ErrTooManyLearners] if the cluster already has as
+	// many learners as it may have.
 	MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
 	// MemberRemove removes a member. The member stops serving a second later. Writes that this
@@ -56,8 +57,8 @@ type Cluster interface {
 	// forward writes to the leader. To avoid that, first move the leadership to another member
 	// (MoveLeader), take the member out of the endpoints of clients that write
 	// (Client.SetEndpoints), and wait until requests to the member have finished. MemberRemove
-	// returns [rpctypes.ErrMemberNotFound], and [rpctypes.ErrUnhealthy] if the change would
-	// endanger the quorum.
+	// returns [rpctypes.ErrMemberNotFound] if there is no such member, and [rpctypes.ErrUnhealthy]
+	// if the change would endanger the quorum.
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 
 	// MemberUpdate replaces the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] if

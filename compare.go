@@ -35,7 +35,7 @@ type Cmp struct {
 	msg *pb.Compare // never modified: methods that change the Cmp replace msg
 }
 
-// results are the relations that Compare accepts.
+// results has the relations that Compare accepts, with the protocol's constants for them.
 var results = map[string]pb.Compare_CompareResult{
 	"=":  pb.Compare_EQUAL,
 	"!=": pb.Compare_NOT_EQUAL,
@@ -97,7 +97,8 @@ func newCmp(key string, target pb.Compare_CompareTarget) Cmp {
 // Value begins a condition on the value of key. Values are compared byte by byte.
 func Value(key string) Cmp { return newCmp(key, pb.Compare_VALUE) }
 
-// Version begins a condition on the version of key: how often it was put since it was created.
+// Version begins a condition on the version of key: the number of puts of key since it was created,
+// the creating put included.
 func Version(key string) Cmp { return newCmp(key, pb.Compare_VERSION) }
 
 // CreateRevision begins a condition on the revision that created key.
@@ -139,7 +140,7 @@ func (c *Cmp) WithKeyBytes(key []byte) {
 // on another field. The slice is not a copy.
 func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
 
-// WithValueBytes sets the operand, to which the value of the key is compared, to v. v is not
+// WithValueBytes makes v the operand: the bytes that the value of the key is compared to. v is not
 // copied.
 func (c *Cmp) WithValueBytes(v []byte) {
 	c.msg = c.copied()

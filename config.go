@@ -57,8 +57,8 @@ type Config struct {
 
 	// DialTimeout bounds each attempt to connect, each login, and the version check of
 	// RejectOldCluster. It does not bound calls: a call waits for a connection until its context
-	// ends. There is one exception: Lease.KeepAlive gives up if the first answer takes more than a
-	// second longer than DialTimeout. 0 means 20 seconds.
+	// ends. There is one exception: Lease.KeepAlive gives up if no answer has come within
+	// DialTimeout plus one second. 0 means 20 seconds.
 	DialTimeout time.Duration `json:"dial-timeout"`
 
 	// DialKeepAliveTime is how long a connection with a request or stream under way may be without
@@ -77,7 +77,7 @@ type Config struct {
 	// is closed. 0 means 5 seconds. It has an effect only if DialKeepAliveTime is set.
 	DialKeepAliveTimeout time.Duration `json:"dial-keep-alive-timeout"`
 
-	// MaxCallSendMsgSize is the size of the largest request, in bytes. A larger one fails with
+	// MaxCallSendMsgSize is the size of the largest request, in bytes. A larger request fails with
 	// codes.ResourceExhausted before it is sent. 0 means 2 MiB. Servers also have a limit (the
 	// server's flag --max-request-bytes).
 	MaxCallSendMsgSize int
@@ -120,8 +120,8 @@ type Config struct {
 	//   - A dialer replaces the client's own dialer. The client's own dialer uses the proxy that
 	//     the environment names, and limits how long a TCP connection may be silent.
 	//   - Message limits in default call options do not apply to the client's own calls, whose
-	//     limits are MaxCallSendMsgSize and MaxCallRecvMsgSize. They apply to the program's calls
-	//     on ActiveConnection and on connections of Dial.
+	//     limits are MaxCallSendMsgSize and MaxCallRecvMsgSize. These message limits apply to the
+	//     program's calls on ActiveConnection and on connections of Dial.
 	//   - A default service config is used only if WithDisableServiceConfig is given, too. The
 	//     service config then replaces the client's balancer.
 	//   - WithBlock, WithTimeout, WithReturnConnectionError and FailOnNonTempDialError have no
@@ -149,11 +149,11 @@ type Config struct {
 	// SpreadEvenly disables health-aware balancing: requests go round-robin over all connected
 	// members.
 	//
-	// By default, if a member does not answer while its peers do, the client sends no new requests
-	// to that member from half a second on at the latest. The client also closes the connection to
-	// that member, so that reads move to another member within about a second. A member that
-	// answers health checks but no request is treated as silent. A member that is much slower than
-	// its peers gets no more requests than it answers.
+	// By default, if a member does not answer while its peers do, the client stops sending new
+	// requests to that member within half a second. The client also closes the connection to that
+	// member, so that reads move to another member within about a second. A member that answers
+	// health checks but no request is treated as silent. A member that is much slower than its
+	// peers gets new requests only as fast as it answers.
 	SpreadEvenly bool `json:"spread-evenly"`
 
 	// DisableProbes turns off health checks and the client's own progress requests, for servers and
@@ -163,7 +163,7 @@ type Config struct {
 	// ends with rpctypes.ErrCompacted.
 	DisableProbes bool `json:"disable-probes"`
 
-	// MaxUnaryRetries is the largest number of attempts of one request, the first one included.
+	// MaxUnaryRetries is the largest number of attempts of one request, the first attempt included.
 	// "Retries" in the package documentation says which requests are sent again. MaxUnaryRetries
 	// does not limit how often the streams of watches and keepalives are opened again. 0 means 100.
 	MaxUnaryRetries uint `json:"max-unary-retries"`

@@ -84,10 +84,10 @@ type SecureConfig struct {
 }
 
 // NewClientConfig returns a Config made from confSpec, and reads the files that confSpec names. If
-// confSpec turns off the verification of certificates, it logs a warning to lg, which may be nil.
-// It does not set the Config's Logger. It returns an error if confSpec is nil, if a file cannot be
-// used, or if only one of a certificate and its key is named. It does not check other values; New
-// does.
+// confSpec turns off the verification of certificates, NewClientConfig logs a warning to lg, which
+// may be nil. NewClientConfig does not set the Config's Logger. It returns an error if confSpec is
+// nil, if a file cannot be used, or if only one of a certificate and its key is named. It does not
+// check other values; New does.
 func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, fmt.Errorf("etcdclient: no ConfigSpec")

@@ -69,12 +69,12 @@ type userOptions struct {
 // function for that: a dial option is a function that changes a private struct of gRPC. So
 // inspectOptions makes a grpc.ClientConn with the options and reads its private fields. This
 // ClientConn never connects. The comment of replacedIn says what happens if a release of gRPC has
-// other fields.
+// other private fields.
 func (c *Client) inspectOptions() (u userOptions, err error) {
 	if len(c.cfg.DialOptions) == 0 {
 		return u, nil
 	}
-	creds := c.creds.As(endpoint.Encrypted) // gRPC refuses some options without encryption
+	creds := c.creds.As(endpoint.Encrypted) // gRPC refuses some options if there is no TLS
 	conn, err := grpc.NewClient("passthrough:///options", c.dialOptions(creds)...)
 	if err != nil {
 		return u, fmt.Errorf("etcdclient: DialOptions: %w", err)
@@ -248,7 +248,7 @@ func (c *Client) dialSocket(ctx context.Context, address string) (net.Conn, erro
 		var err error
 		proxy, err = http.ProxyFromEnvironment(&http.Request{
 			URL: &url.URL{Scheme: "https", Host: target}})
-		if err != nil { // err may quote the URL of the proxy, with a password
+		if err != nil { // err is not wrapped: it may quote the proxy's password
 			return nil, errors.New("etcdclient: malformed proxy in HTTPS_PROXY")
 		}
 	}
@@ -283,7 +283,8 @@ func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {
 }
 
 // requestTunnel sends the request CONNECT on conn, which leads to a proxy. It returns a connection
-// to target that goes through the proxy. user is the user of the proxy, or nil.
+// to target that goes through the proxy. user has the name and password for the proxy; nil means
+// that the proxy needs none.
 func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target},
 		Header: http.Header{"User-Agent": {"etcd-client"}}}

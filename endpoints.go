@@ -21,7 +21,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// namedEndpoint is a well-formed endpoint and the text that it was parsed from.
+// namedEndpoint is a parsed endpoint and the text that it was parsed from.
 type namedEndpoint struct {
 	endpoint.Endpoint
 	text string
@@ -189,8 +189,8 @@ func (c *Client) autoSync() {
 const autoSyncTimeout = 5 * time.Second
 
 // rejectOldCluster asks all endpoints for their versions at once if Config.RejectOldCluster is set.
-// It returns ErrOldCluster if a version is too old, and the errors of the requests if no endpoint
-// answers within the dial timeout.
+// It returns ErrOldCluster if a version is older than 3.6, and the errors of the requests if no
+// endpoint answers within the dial timeout.
 func (c *Client) rejectOldCluster() error {
 	if !c.cfg.RejectOldCluster {
 		return nil
@@ -215,8 +215,8 @@ func (c *Client) rejectOldCluster() error {
 	return err
 }
 
-// checkVersion asks one endpoint for its version. It returns ErrOldCluster if the version is too
-// old.
+// checkVersion asks one endpoint for its version. It returns ErrOldCluster if the version is older
+// than 3.6.
 func (c *Client) checkVersion(ctx context.Context, ep string) error {
 	conn, err := c.Dial(ep)
 	if err != nil {

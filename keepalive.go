@@ -27,9 +27,9 @@ var LeaseResponseChSize = 16
 
 var (
 	// ErrKeepAliveExpired is the reason why a keepalive channel was closed if no answer has come
-	// for the whole TTL of the lease, or if the first answer has not come within a second more than
-	// Config.DialTimeout. Treat the lease as expired, although a server that could not be reached
-	// may still have the lease.
+	// for the whole TTL of the lease, or if the first answer has not come within Config.DialTimeout
+	// plus one second. Treat the lease as expired, although a server that could not be reached may
+	// still have the lease.
 	ErrKeepAliveExpired = errors.New("etcdclient: no keepalive answer within the lease's TTL")
 
 	// ErrLeaseRevoked is the reason why a keepalive channel was closed if the lease was revoked
@@ -77,8 +77,8 @@ type KeepAliveEnd struct {
 //   - [ErrLeaseRevoked], if the lease was revoked with the Revoke method of the same Lease;
 //   - rpctypes.ErrLeaseNotFound, if the server says that there is no such lease: it has expired or
 //     was revoked elsewhere;
-//   - [ErrKeepAliveExpired], if no answer has come for the whole TTL of the lease or, before the
-//     first answer, for a second more than Config.DialTimeout;
+//   - [ErrKeepAliveExpired], if no answer has come for the whole TTL of the lease, or the first
+//     answer has not come within Config.DialTimeout plus one second;
 //   - rpctypes.ErrNoLeader, if the context was made by [WithRequireLeader] and the member that
 //     serves the renewals has no leader;
 //   - rpctypes.ErrPermissionDenied, if the server refuses to renew the lease;
@@ -150,7 +150,8 @@ func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) 
 		FirstTimeout: firstTimeout,
 		Expired:      ErrKeepAliveExpired,
 		Gone:         rpctypes.ErrLeaseNotFound,
-		Reason: func(err error) error { // parent may end a moment before its child l.ctx
+		// Both contexts are checked, because parent may end a moment before its child l.ctx.
+		Reason: func(err error) error {
 			return toErr(parent, toErr(l.ctx, err))
 		},
 		Confirm: l.confirmer.Ask,

@@ -41,20 +41,21 @@ type (
 //
 // An error is the context's own if the context has ended, one of package rpctypes, which can be
 // compared with errors.Is, or a gRPC status. A read is sent again if another member may answer it.
-// A write is sent again only if it is certain that it was not applied. After any other error, a
-// write may have been applied, or may be applied later.
+// A write is sent again only if it is certain that it was not applied. If a write returns an error
+// that does not say that the server refused the write, the write may have been applied, or may be
+// applied later.
 type KV interface {
 	// Put sets a key to a value. An empty key is refused with rpctypes.ErrEmptyKey. [WithLease],
 	// [WithPrevKV], [WithIgnoreValue] and [WithIgnoreLease] change what Put does.
 	Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error)
 
 	// Get returns the value of a key or, with [WithRange], [WithPrefix] or [WithFromKey], the
-	// values of a range of keys. They are in the order of the keys unless [WithSort] is given. If
-	// there is no such key, Kvs is empty and there is no error.
+	// values of a range of keys. The values come in the order of the keys unless [WithSort] is
+	// given. If there is no such key, Kvs is empty and there is no error.
 	//
 	// The answer is linearizable: it reflects every write that had succeeded before the call,
 	// unless [WithSerializable] is given. [WithRev] reads an earlier revision; Get returns
-	// rpctypes.ErrCompacted if that revision was compacted. It returns
+	// rpctypes.ErrCompacted if that revision was compacted. Get returns
 	// rpctypes.ErrInvalidSortOption for a sort that the protocol does not know.
 	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
 

@@ -105,7 +105,7 @@ type getStream struct {
 	op      Op
 	remote  pb.KVClient
 	paging  bool                    // Range may be called instead of RangeStream
-	limited bool                    // the client limits the size of responses; servers do not know
+	limited bool                    // responses have a size limit that servers do not know
 	maxPage int                     // pages grow or shrink to about this size in bytes
 	members *balancer.Tracker       // may be nil
 	rewrite func(*pb.RangeResponse) // nil: pieces are not changed
@@ -267,7 +267,7 @@ const (
 )
 
 // nextPageSize returns the number of keys to ask for after a page with the given numbers of keys
-// and bytes. It aims at pages of about as many bytes as most says.
+// and bytes. most is the size in bytes that it aims at.
 func nextPageSize(keys int64, bytes, most int) int64 {
 	switch {
 	case bytes < most/4:
@@ -311,5 +311,5 @@ func (s *getStream) fail(err error) {
 	case <-s.pieces:
 	default:
 	}
-	s.pieces <- last // does not block: run, the only sender, has just made room
+	s.pieces <- last // does not block: the channel is empty and has no other sender
 }

@@ -35,7 +35,7 @@ const (
 type LeaseGrantResponse struct {
 	*pb.ResponseHeader
 
-	// ID is the new lease.
+	// ID identifies the new lease.
 	ID LeaseID
 
 	// TTL is the time to live that the server granted, in seconds. It may be longer than the TTL
@@ -53,7 +53,7 @@ type LeaseRevokeResponse pb.LeaseRevokeResponse
 type LeaseKeepAliveResponse struct {
 	*pb.ResponseHeader
 
-	// ID is the lease that was renewed.
+	// ID identifies the lease that was renewed.
 	ID LeaseID
 
 	// TTL is the time to live of the lease after the renewal, in seconds. It is more than 0.
@@ -64,7 +64,7 @@ type LeaseKeepAliveResponse struct {
 type LeaseTimeToLiveResponse struct {
 	*pb.ResponseHeader
 
-	// ID is the lease that was asked about.
+	// ID identifies the lease that was asked about.
 	ID LeaseID `json:"id"`
 
 	// TTL is the time that the lease has left, in whole seconds, or -1 if there is no such lease.
@@ -127,16 +127,16 @@ type Lease interface {
 	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
 
 	// KeepAlive keeps a lease alive until ctx ends. It does not block. It returns a channel that
-	// delivers the answer to each renewal. The first renewal is sent at once, and each later one
-	// after a third of the granted TTL. If members are down or silent, renewals go to another
-	// member.
+	// delivers the answer to each renewal. The first renewal is sent at once, and each later
+	// renewal about a third of the granted TTL after the previous one. If members are down or
+	// silent, renewals go to another member.
 	//
 	// The channel is closed if and only if one of the following happens:
 	//
 	//   - ctx has ended;
 	//   - the lease has expired or was revoked;
-	//   - no answer has come for the whole TTL of the lease; until the first answer, the limit is a
-	//     second more than Config.DialTimeout;
+	//   - no answer has come for the whole TTL of the lease, or the first answer has not come
+	//     within Config.DialTimeout plus one second;
 	//   - ctx was made by [WithRequireLeader], and the member that serves the renewals has no
 	//     leader;
 	//   - the server refuses to renew this lease;
@@ -205,7 +205,7 @@ type lessor struct {
 }
 
 // defaultFirstTimeout is how long KeepAlive waits for the first answer if the program gives
-// NewLeaseFromLeaseClient a second or less.
+// NewLeaseFromLeaseClient a timeout of a second or less.
 const defaultFirstTimeout = 5 * time.Second
 
 // NewLease returns a new Lease on the connection of c, separate from the Lease that c embeds. The
@@ -217,7 +217,7 @@ func NewLease(c *Client) Lease {
 }
 
 // firstTimeout returns how long KeepAlive waits for the first answer if the client's dial timeout
-// is dial: a second more, or the longest duration if the sum overflows.
+// is dial: dial plus one second, or the longest duration if the sum overflows.
 func firstTimeout(dial time.Duration) time.Duration {
 	return min(dial, math.MaxInt64-time.Second) + time.Second
 }

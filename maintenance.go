@@ -47,7 +47,7 @@ const (
 type SnapshotResponse struct {
 	// Header is the header of the first part of the snapshot. It is nil if the server sent none.
 	Header *pb.ResponseHeader
-	// Snapshot yields the database file followed by its SHA-256. The caller closes it.
+	// Snapshot yields the database file followed by its SHA-256. The caller must close it.
 	Snapshot io.ReadCloser
 	// Version is the etcd version whose storage format the snapshot has. Servers before 3.6, and
 	// servers that have just started, send "".
@@ -59,11 +59,11 @@ type SnapshotResponse struct {
 // Its methods are safe for concurrent use. Each blocks until its request is answered or ctx ends. A
 // method with a parameter endpoint makes a connection to the member at that endpoint for the one
 // request; it changes neither the client's endpoints nor the client's token. The requests of
-// AlarmList, Status, HashKV and the start of a snapshot are sent again while no member can serve
-// them. The other requests are sent again only if it is certain that no server applied them. An
-// error is that of ctx if ctx has ended, one of package rpctypes, or a gRPC status. While
-// authentication is enabled, a user without the role "root" gets [rpctypes.ErrPermissionDenied] for
-// all methods but AlarmList and Status.
+// AlarmList, Status and HashKV, and the request that starts a snapshot, are sent again while no
+// member can serve them. The other requests are sent again only if it is certain that no server
+// applied them. An error is that of ctx if ctx has ended, one of package rpctypes, or a gRPC
+// status. While authentication is enabled, a user without the role "root" gets
+// [rpctypes.ErrPermissionDenied] for all methods but AlarmList and Status.
 type Maintenance interface {
 	// AlarmList returns the alarms that are raised in the cluster.
 	AlarmList(ctx context.Context) (*AlarmResponse, error)
@@ -91,14 +91,15 @@ type Maintenance interface {
 	// SnapshotWithVersion starts a snapshot of the database of a member at one of the client's
 	// endpoints. It blocks until the first part of the snapshot arrives.
 	//
-	// Each Read of Snapshot blocks until data arrive. Once ctx ends, Read returns the error of ctx.
-	// It returns io.EOF when the server has sent everything. If the stream fails, this Read and
-	// every later one return the error. Close ends the request, even while a Read blocks. Only one
-	// goroutine may read at a time, and the caller must close the reader or end ctx. Nothing
-	// verifies the data; package snapshot makes a verified copy.
+	// The program reads the data from the field Snapshot of the response. Each Read blocks until
+	// data arrive. Once ctx ends, Read returns the error of ctx. Read returns io.EOF when the
+	// server has sent everything. If the stream fails, this Read and every later one return the
+	// error. Close ends the request, even while a Read blocks. Only one goroutine may read at a
+	// time, and the caller must close the reader or end ctx. Nothing verifies the data; package
+	// snapshot makes a verified copy.
 	SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error)
 
-	// Snapshot is SnapshotWithVersion without the version.
+	// Snapshot is like SnapshotWithVersion, but returns only the reader.
 	//
 	// Deprecated: use SnapshotWithVersion, whose version says which etcd can restore the snapshot.
 	Snapshot(ctx context.Context) (io.ReadCloser, error)
@@ -123,7 +124,7 @@ type Maintenance interface {
 type maintenance struct {
 	remote pb.MaintenanceClient
 	client *Client // may be nil; calls with an endpoint end when the client is closed
-	dials  bool    // calls with an endpoint connect to that endpoint; client is not nil
+	dials  bool    // calls with an endpoint dial it; then client is not nil
 }
 
 // NewMaintenance returns a Maintenance that sends its requests through c. A Client made by New

@@ -30,7 +30,7 @@ type Op struct {
 	keysOnly     bool
 	countOnly    bool
 
-	// put
+	// used by a put
 	ignoreValue bool
 	ignoreLease bool
 	value       []byte
@@ -39,7 +39,7 @@ type Op struct {
 	// used by a put, a delete and a watch
 	prevKV bool
 
-	// watch
+	// used by a watch
 	createdNotify        bool
 	progressNotify       bool
 	fragment             bool
@@ -92,8 +92,8 @@ func NewOp() *Op { return &Op{} }
 // OpGet returns the Op that [KV.Get] makes of its arguments: a get of key or, with [WithRange],
 // [WithPrefix] or [WithFromKey], of a range of keys.
 //
-// It panics if WithPrefix and WithFromKey are both given, and for [WithWatchBuffer]. It ignores
-// other options that mean nothing to a get.
+// It panics if WithPrefix and WithFromKey are both given, and if [WithWatchBuffer] is given. It
+// ignores other options that mean nothing to a get.
 func OpGet(key string, opts ...OpOption) Op {
 	return Op{kind: kindGet, key: []byte(key)}.with(opts)
 }
@@ -101,9 +101,10 @@ func OpGet(key string, opts ...OpOption) Op {
 // OpPut returns the Op that [KV.Put] makes of its arguments.
 //
 // It panics for an option that asks for a range, a read or a watch: [WithRange], [WithPrefix],
-// [WithFromKey], [WithLimit], [WithRev], [WithSort], [WithSerializable], [WithCountOnly], the four
-// revision bounds, [WithFilterPut], [WithFilterDelete], [WithCreatedNotify] and [WithWatchBuffer].
-// It ignores other options that mean nothing to a put.
+// [WithFromKey], [WithLimit], [WithRev], [WithSort], [WithSerializable], [WithCountOnly],
+// [WithMinModRev], [WithMaxModRev], [WithMinCreateRev], [WithMaxCreateRev], [WithFilterPut],
+// [WithFilterDelete], [WithCreatedNotify] and [WithWatchBuffer]. It ignores other options that mean
+// nothing to a put.
 func OpPut(key, val string, opts ...OpOption) Op {
 	return Op{kind: kindPut, key: []byte(key), value: []byte(val)}.with(opts)
 }
@@ -113,9 +114,9 @@ func OpPut(key, val string, opts ...OpOption) Op {
 //
 // It panics if WithPrefix and WithFromKey are both given, and for an option that asks for a lease,
 // a read or a watch: [WithLease], [WithLimit], [WithRev], [WithSort], [WithSerializable],
-// [WithCountOnly], the four revision bounds, [WithFilterPut], [WithFilterDelete],
-// [WithCreatedNotify] and [WithWatchBuffer]. It ignores other options that mean nothing to a
-// delete.
+// [WithCountOnly], [WithMinModRev], [WithMaxModRev], [WithMinCreateRev], [WithMaxCreateRev],
+// [WithFilterPut], [WithFilterDelete], [WithCreatedNotify] and [WithWatchBuffer]. It ignores other
+// options that mean nothing to a delete.
 func OpDelete(key string, opts ...OpOption) Op {
 	return Op{kind: kindDelete, key: []byte(key)}.with(opts)
 }
@@ -124,8 +125,9 @@ func OpDelete(key string, opts ...OpOption) Op {
 // calls OpWatch to find out which options were given. [KV.Do] and [Txn] refuse the Op.
 //
 // It panics if [WithPrefix] and [WithFromKey] are both given, and for an option that asks for a
-// lease or a read: [WithLease], [WithLimit], [WithSort], [WithSerializable], [WithCountOnly] and
-// the four revision bounds. It ignores other options that mean nothing to a watch.
+// lease or a read: [WithLease], [WithLimit], [WithSort], [WithSerializable], [WithCountOnly],
+// [WithMinModRev], [WithMaxModRev], [WithMinCreateRev] and [WithMaxCreateRev]. It ignores other
+// options that mean nothing to a watch.
 func OpWatch(key string, opts ...OpOption) Op {
 	return Op{kind: kindWatch, key: []byte(key)}.with(opts)
 }

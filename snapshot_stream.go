@@ -85,8 +85,8 @@ func (r *snapshotReader) end(err error) error {
 	return err
 }
 
-// Close ends the stream. A blocked Read and later ones then return context.Canceled, unless the
-// stream had already ended with another error.
+// Close ends the stream. A blocked Read and every later Read then return context.Canceled, unless
+// the stream had already ended with another error.
 func (r *snapshotReader) Close() error {
 	r.cancel()
 	return nil

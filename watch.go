@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watch"
 )
 
-// Event is one change of one key: a put or a delete (message mvccpb.Event). Receivers share Events
-// and must not change them.
+// Event is one change of one key: a put or a delete (message mvccpb.Event). Several receivers may
+// share one Event, so a receiver must not change it.
 type Event = mvccpb.Event
 
 // The values of Event.Type.
@@ -61,7 +61,8 @@ type Watcher interface {
 	//   - rpctypes.ErrPermissionDenied, or another error made from the server's CancelReason, for
 	//     example if the range is invalid. If the client has a user, a watch that the server
 	//     refuses is first tried once more with a new token.
-	//   - rpctypes.ErrNoLeader: with WithRequireLeader, the member lost its leader.
+	//   - rpctypes.ErrNoLeader: ctx was made by WithRequireLeader, and the member that serves the
+	//     watch lost its leader.
 	//   - ErrNoAvailableEndpoints: the client has no connection.
 	//   - context.Canceled, or the error of Config.Context: the client was closed. Close does not
 	//     wait for slow consumers, so this response may be left out.

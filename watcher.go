@@ -41,7 +41,7 @@ type watcher struct {
 }
 
 // NewWatcher returns a new Watcher on the connection of c. It is separate from the Watcher that c
-// embeds, and opens its own streams. Its watches end when it or c is closed.
+// embeds, and opens its own streams. Its watches end when the Watcher or c is closed.
 func NewWatcher(c *Client) Watcher { return NewWatchFromWatchClient(pb.NewWatchClient(c.rpc), c) }
 
 // NewWatchFromWatchClient returns a Watcher that opens its streams with wc, which may be a stub of
@@ -154,9 +154,9 @@ const watchChanSize = 2
 // mergeBuffers bounds how many bytes of fragments are merged into one response: mergeBuffers times
 // the byte limit of the watch's buffer (WithWatchBuffer). A fragment is one of several messages
 // into which the server splits a response. Fragments are merged in two cases. In the first, the
-// program asked for fragments. In the second, the client receives messages of any size: if it had
-// not asked for fragments, the server would have sent the response whole, and programs rely on
-// getting the first response of a watch from a past revision whole.
+// program asked for fragments. In the second, the client receives messages of any size: if the
+// client had not asked for fragments, the server would have sent the response whole, and programs
+// rely on getting the first response of a watch from a past revision whole.
 const mergeBuffers = 2
 
 // watchSink is the consumer's side of one watch: it makes WatchResponses from what the mux

@@ -7,7 +7,7 @@
 //	token.UpdateAuthToken(login.Token) // from the answer to Authenticate
 //
 // A request carries the token in the metadata with the key "token". When a server refuses the token
-// (rpctypes.ErrInvalidAuthToken), the program must ask for a new one itself.
+// (rpctypes.ErrInvalidAuthToken), the program must ask for a new token itself.
 //
 // A program that uses a clientv3.Client does not need this package: the Client makes and refreshes
 // its own credentials.
