@@ -44,10 +44,11 @@ type Config struct {
 	// Endpoints are the members to connect to: host:port, http://host:port, https://host:port,
 	// unix:path or unixs:path, with IPv6 literals in brackets. https and unixs mean TLS, http means
 	// no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS is set. If
-	// DialOptions have a dialer, a malformed endpoint is passed to that dialer; otherwise it is
-	// left out, with a warning in the log. New returns ErrNoAvailableEndpoints for an empty list,
-	// and an error that names the endpoints if all are malformed. Connections go through the proxy
-	// that the environment variables HTTPS_PROXY and NO_PROXY name.
+	// DialOptions have a dialer, a malformed endpoint is passed to that dialer. Without a dialer,
+	// or if it is blank, a malformed endpoint is left out, with a warning in the log. New returns
+	// ErrNoAvailableEndpoints for an empty list, and an error that names the endpoints if all are
+	// malformed. Connections go through the proxy that the environment variables HTTPS_PROXY and
+	// NO_PROXY name.
 	Endpoints []string `json:"endpoints"`
 
 	// AutoSyncInterval is the time between calls of Client.Sync that the client makes by itself

@@ -106,7 +106,7 @@ type getStream struct {
 	remote  pb.KVClient
 	paging  bool                    // Range may be called instead of RangeStream
 	limited bool                    // responses have a size limit that servers do not know
-	maxPage int                     // pages grow or shrink to about this size in bytes
+	maxPage int                     // a Range request should return about this many bytes
 	members *balancer.Tracker       // may be nil
 	rewrite func(*pb.RangeResponse) // nil: pieces are not changed
 	stream  pb.KV_RangeStreamClient // nil: Range is called instead of RangeStream
@@ -134,9 +134,9 @@ func (s *getStream) open() error {
 	return err
 }
 
-// divisible reports whether the range can be read by pages. A range that is sorted or bounded by
-// revisions cannot be read by pages, because the server would compute the whole range for each
-// page.
+// divisible reports whether the range can be read by pages, which are the answers to several Range
+// requests with a limit. A range that is sorted or bounded by revisions cannot be read by pages,
+// because the server would compute the whole range for each page.
 func (s *getStream) divisible() bool {
 	return s.op.sort == SortOption{} &&
 		s.op.minModRev == 0 && s.op.maxModRev == 0 &&
@@ -156,8 +156,9 @@ func (s *getStream) run() {
 	}
 }
 
-// copyRange reads the range and delivers it: from the stream, by pages, or by one Range request. It
-// tries the stream first, because a server that cannot stream says so only in its first answer.
+// copyRange reads the range and delivers it: from the stream, by pages (several Range requests with
+// a limit), or by one Range request. It tries the stream first, because a server that cannot stream
+// says so only in its first answer.
 func (s *getStream) copyRange() error {
 	if s.stream != nil {
 		first, err := s.receive()
@@ -202,8 +203,8 @@ func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	return err
 }
 
-// copyPages reads the range by Range requests with a limit, all at the revision of the first page,
-// and delivers each page as a piece.
+// copyPages reads the range by several Range requests with a limit. The answer to each request is a
+// page. All pages are read at the revision of the first page, and each is delivered as a piece.
 func (s *getStream) copyPages() error {
 	op, left := s.op, s.op.limit
 	if left <= 0 {
@@ -235,10 +236,11 @@ func (s *getStream) copyPages() error {
 	}
 }
 
-// readPage returns a page of at most size keys and at most left keys. If the page is over the
-// client's limit on responses, readPage halves size and asks again. pinned means that op reads at
-// the revision of the first page. If op is serializable, the member that serves it may not have
-// reached that revision yet. In that case readPage makes op linearizable for the rest of the range.
+// readPage makes one Range request for a page of at most size keys and at most left keys. If the
+// page is over the client's limit on responses, readPage halves size and asks again. pinned means
+// that op reads at the revision of the first page. If op is serializable, the member that serves it
+// may not have reached that revision yet. In that case readPage makes op linearizable for the rest
+// of the range.
 func (s *getStream) readPage(
 	op *Op, size *int64, left int64, pinned bool,
 ) (*pb.RangeResponse, error) {
@@ -258,8 +260,9 @@ func (s *getStream) readPage(
 	}
 }
 
-// Sizes of pages. A whole page is in memory at once, and its values may be large. So the first page
-// has few keys, and the number of keys grows as long as the pages have few bytes.
+// Sizes of pages, the answers to Range requests with a limit. A whole page is in memory at once,
+// and its values may be large. So the first page has few keys, and the number of keys grows as long
+// as the pages have few bytes.
 const (
 	firstPageKeys = 16
 	maxPageKeys   = 1024

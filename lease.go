@@ -377,7 +377,8 @@ func (l *lessor) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
 	return &LeaseLeasesResponse{ResponseHeader: resp.GetHeader(), Leases: leases}, nil
 }
 
-// Close closes the keeper first, because the keeper calls the confirmer.
+// Close closes the keeper before it waits for the confirmer's goroutines, because the keeper starts
+// them.
 func (l *lessor) Close() error {
 	l.cancel()
 	l.keeper.Close(context.Canceled)

@@ -124,7 +124,7 @@ type Maintenance interface {
 type maintenance struct {
 	remote pb.MaintenanceClient
 	client *Client // may be nil; calls with an endpoint end when the client is closed
-	dials  bool    // calls with an endpoint dial it; then client is not nil
+	dials  bool    // true: calls with an endpoint dial that endpoint by client.Dial
 }
 
 // NewMaintenance returns a Maintenance that sends its requests through c. A Client made by New

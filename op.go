@@ -140,7 +140,7 @@ func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 }
 
 // with returns op with opts applied. If there are no options, it does not call apply, because apply
-// would move op to the heap.
+// would move op to the heap, which costs an allocation.
 func (op Op) with(opts []OpOption) Op {
 	if len(opts) == 0 {
 		return op
