@@ -43,10 +43,10 @@
 // # Keys that failed calls leave
 //
 // A call that fails deletes the key that it has put. If the cluster cannot be reached, or the
-// outcome of a request is unknown, the session goes on in the background. This clean-up ends when
-// the key is deleted, or one TTL after the end of the session. A session deletes only keys that it
-// can prove to have created. One proof is the session's nonce, a random text in the values of its
-// mutexes' keys.
+// outcome of a request is unknown, the session goes on in the background to look for the key and to
+// delete it. This clean-up ends when the key is deleted, or one TTL after the end of the session. A
+// session deletes only keys that it can prove to have created. One proof is the session's nonce, a
+// random text in the values of its mutexes' keys.
 //
 //	kind of key                                   who deletes such a key
 //	created by this session, no call uses it      the call that failed, or clean-up

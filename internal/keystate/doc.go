@@ -31,7 +31,7 @@
 //	to delete  clean-up has deleted it, or finds another version  gone
 //	to delete  the server denies the deletion                     denied: puts do not use it
 //	to delete  a put of this session finds that another session   in use: this session found it
-//	           on the lease has put its own mark on it
+//	           on the lease has written its own nonce into it
 //	gone       a put has created or found a newer incarnation     in use
 //
 // # Proofs
