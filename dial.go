@@ -48,7 +48,8 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	if c.cfg.DialKeepAliveTime > 0 {
 		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: c.cfg.DialKeepAliveTime,
-			// gRPC also sets Timeout as TCP_USER_TIMEOUT, a 32-bit number of milliseconds.
+			// Timeout is bounded because gRPC also passes it to the kernel as TCP_USER_TIMEOUT, a
+			// 32-bit number of milliseconds.
 			Timeout:             min(c.cfg.DialKeepAliveTimeout, math.MaxInt32*time.Millisecond),
 			PermitWithoutStream: c.cfg.PermitWithoutStream,
 		}))

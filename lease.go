@@ -88,7 +88,7 @@ type LeaseStatus struct {
 type LeaseLeasesResponse struct {
 	*pb.ResponseHeader
 
-	// Leases are all leases of the cluster. The first one expires first.
+	// Leases are all leases of the cluster. The lease that expires first comes first.
 	Leases []LeaseStatus `json:"leases"`
 }
 
@@ -287,7 +287,7 @@ func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, 
 		if !errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseExist) {
 			return resp, err
 		}
-		if mark.SentOnce() { // the one attempt was refused: another lease has the id
+		if mark.SentOnce() { // the server refused the only attempt: another lease has the id
 			if taken++; taken >= maxTakenIDs {
 				return nil, err
 			}

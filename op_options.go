@@ -143,7 +143,7 @@ func WithSort(target SortTarget, order SortOrder) OpOption {
 		op.sorted = true
 		op.sort = SortOption{Target: target, Order: order}
 		if target == SortByKey && order == SortAscend {
-			op.sort.Order = SortNone // servers answer in key order without sorting
+			op.sort.Order = SortNone // spares the server a sort: unsorted answers are in key order
 		}
 	}
 }

@@ -86,7 +86,7 @@ type Config struct {
 type Bundle interface {
 	grpccredentials.Bundle
 	// UpdateAuthToken replaces the token that is attached to requests, atomically. If token is "",
-	// no token is attached. It is safe for concurrent use.
+	// no token is attached. UpdateAuthToken is safe for concurrent use.
 	UpdateAuthToken(token string)
 }
 
