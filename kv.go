@@ -105,16 +105,16 @@ type OpResponse struct {
 	txn *TxnResponse
 }
 
-// Put returns the answer to a put, or nil.
+// Put returns the answer to a put, or nil if the op was not a put.
 func (op OpResponse) Put() *PutResponse { return op.put }
 
-// Get returns the answer to a get, or nil.
+// Get returns the answer to a get, or nil if the op was not a get.
 func (op OpResponse) Get() *GetResponse { return op.get }
 
-// Del returns the answer to a delete, or nil.
+// Del returns the answer to a delete, or nil if the op was not a delete.
 func (op OpResponse) Del() *DeleteResponse { return op.del }
 
-// Txn returns the answer to a transaction, or nil.
+// Txn returns the answer to a transaction, or nil if the op was not a transaction.
 func (op OpResponse) Txn() *TxnResponse { return op.txn }
 
 // OpResponse wraps resp in an OpResponse, for code that implements [KV.Do].

@@ -112,7 +112,7 @@ type getStream struct {
 	stream  pb.KV_RangeStreamClient // nil: Range is called instead of RangeStream
 	ctx     context.Context         // descends from the caller's context; also ends with the client
 	stop    context.CancelFunc      // ends ctx
-	client  context.Context         // ends with the client, a moment before ctx does
+	client  context.Context         // ends when the client is closed, a moment before ctx
 
 	// pieces is the channel of the caller. Its capacity is one piece, so that run can leave an
 	// error in it even if the caller no longer reads. Only run sends on pieces and closes it.

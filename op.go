@@ -46,8 +46,8 @@ type Op struct {
 	filterPut            bool
 	filterDelete         bool
 	watchBufLog          bool
-	watchBufferBytes     int // 0: the default
-	watchBufferResponses int // 0: the default
+	watchBufferBytes     int // 0: defaultWatchBufferBytes
+	watchBufferResponses int // 0: defaultWatchBufferResponses
 
 	// whether WithPrefix and WithFromKey were given
 	prefix  bool
@@ -265,8 +265,8 @@ func (op Op) IsDelete() bool { return op.kind == kindDelete }
 // IsTxn reports whether op comes from [OpTxn].
 func (op Op) IsTxn() bool { return op.kind == kindTxn }
 
-// Txn returns the comparisons, then-ops and else-ops of a transaction. For any other op all three
-// are nil. The slices are not copies.
+// Txn returns the comparisons, then-ops and else-ops of a transaction. If op is not a transaction,
+// all three are nil. The slices are not copies.
 func (op Op) Txn() ([]Cmp, []Op, []Op) {
 	if op.txn == nil {
 		return nil, nil, nil

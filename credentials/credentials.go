@@ -47,7 +47,7 @@ func NewTransportCredential(cfg *tls.Config) grpccredentials.TransportCredential
 // tokenBundle is a PerRPCCredentialsBundle. Its method PerRPCCredentials returns the tokenBundle
 // itself, which is also the credentials.
 type tokenBundle struct {
-	metadata atomic.Pointer[map[string]string] // nil, or a map that is never changed
+	metadata atomic.Pointer[map[string]string] // nil: no token; the map is never changed
 }
 
 func (b *tokenBundle) UpdateAuthToken(token string) {
