@@ -16,58 +16,81 @@ import (
 // Cache is a copy in memory of a range of keys. All methods are safe for concurrent use.
 type Cache struct {
 	// read-only after New
-	client   *clientv3.Client
-	opts     options
-	log      *zap.Logger
-	ctx      context.Context // ends with Close, with the client, and when the cache ends by itself
-	cancel   context.CancelFunc
-	watchCtx context.Context // descends from ctx; its metadata gives the cache a stream of its own
-	ask      chan struct{}   // has room for one: the asker has something to do
-	answered chan struct{}   // has room for one: a notice of progress has arrived
+	client *clientv3.Client
+	opts   options
+	log    *zap.Logger
+	// ends when the cache is closed or fails, and when the client is closed
+	ctx    context.Context
+	cancel context.CancelFunc
+	// derived from ctx; its metadata gives the watch of this cache a gRPC stream of its own
+	watchCtx context.Context
+	ask      chan struct{} // wakes the goroutine askForProgress; has room for one signal
+	// signals that a notice of progress has arrived; has room for one signal
+	answered chan struct{}
 
-	newest   atomic.Pointer[view] // replaced under mu
-	history  *history             // the log; it gets an entry before a view that has it
-	eager    atomic.Bool          // the next question goes out with a request for progress
-	counts   counts
-	missed   atomic.Pointer[time.Time] // when a Watch last gave up waiting for a proof
+	// the newest view, which readers load without a lock; replaced under mu
+	newest atomic.Pointer[view]
+	// the log of changes; an entry is appended before the view that refers to it is published
+	history *history
+	// eager: the next linearizable read that proves freshness is sent together with a request for
+	// watch progress.
+	eager  atomic.Bool
+	counts counts
+	// when a Watch last gave up waiting for a proof that the cache is up to date; nil: never
+	missed   atomic.Pointer[time.Time]
 	watchers watcherSet
-	tasks    sync.WaitGroup // the goroutines of the cache
-	asker    *asker         // asks the questions of all caches of the client
-	leave    func()         // leaves the asker; a second call does nothing
+	tasks    sync.WaitGroup // the goroutines of the cache; Close waits for them
+	// sends the linearizable reads that prove freshness, for all caches of the client
+	asker *asker
+	leave func() // tells asker that this cache has ended; a second call does nothing
 
-	mu         sync.Mutex
-	phase      string             // what the follower waits for
-	proofs     proofs             // those that no view has reached
-	list       listing            // whether the follower has to list the range
-	interrupt  context.CancelFunc // ends the follower's watch; nil if it has none
-	target     int64              // the revision that views are to reach, by asking for progress
-	listTarget int64              // what the watch must pass for the list to be whole; or 0
-	waiters    int                // calls that wait for a revision that may not exist yet
-	once       bool               // progress is asked for once, whatever the revision
-	known      int64              // the greatest revision that is known to exist
-	silence    silence            // of the server that is asked for progress
+	mu sync.Mutex
+	// what the follower (the goroutine that keeps the copy up to date) waits for, as text for
+	// errors and Status; empty if nothing in particular
+	phase string
+	// answers to linearizable reads whose revision no view has reached yet
+	proofs    proofs
+	list      listing            // whether and why the whole range has to be read from the server
+	interrupt context.CancelFunc // ends the follower's watch; nil before the first watch
+	// progress is requested from the server until a view has reached this revision
+	target int64
+	// the revision that the watch must reach before the list under way is complete; 0: none
+	listTarget int64
+	// the number of calls that wait for a revision that may not exist yet
+	waiters int
+	// one request for progress is to be sent, even if target has been reached
+	once    bool
+	known   int64   // the greatest revision that is known to exist
+	silence silence // for how long the server has not answered requests for progress
 
-	behindSince time.Time // since when the newest view has been below known
+	behindSince time.Time // since when the revision of the newest view has been below known
 }
 
-// counts are for Status.
+// counts are totals for Status. pages is for Watch instead: it shows whether a list that is under
+// way makes progress.
 type counts struct {
-	questions, shared          atomic.Int64
+	// sent linearizable reads, and the readers that they answered
+	questions, shared atomic.Int64
+	// lists of the whole range, audits, and audits that found a difference
 	lists, audits, differences atomic.Int64
-	pages                      atomic.Int64 // of all lists
+	pages                      atomic.Int64 // pages that were read, of all lists
 }
 
-// streams counts the caches that were made, for the metadata of their watch streams.
+// streams is the last number that was given out for a stream of watches. The number is put into the
+// metadata of the watches, so that each cache, and each stream of a Watcher, has a gRPC stream to
+// the server of its own.
 var streams atomic.Int64
 
-// streamKey is the key of the metadata that gives the watch of each cache a stream of its own. A
-// server answers a request for progress for all watches of a stream.
+// streamKey is the metadata key whose value gives the watch of each cache a gRPC stream of its own.
+// The server answers a request for progress for all watches of a stream at once, so a stream that
+// is shared with other watches would make the answer depend on them.
 const streamKey = "etcd-cache-stream"
 
-// New starts a cache of all keys that begin with prefix, or of the range given by WithRange. It
-// waits for nothing; WaitSynced waits until the range is read. It returns an error if an option is
-// invalid or the client is nil. The cache reads and watches through the KV and the Watcher that c
-// embeds, and ends when c is closed. Close it to free it.
+// New starts a cache of all keys that begin with prefix, or of the range given by WithRange. New
+// does not block: use WaitSynced to wait until the range has been read. It returns an error if an
+// option is invalid or the client is nil. The cache reads and watches through the KV and the
+// Watcher that c embeds, and ends when c is closed. Close the cache to free its memory and its
+// watch.
 func New(c *clientv3.Client, prefix string, opts ...Option) (*Cache, error) {
 	if c == nil || c.KV == nil || c.Watcher == nil {
 		return nil, errors.New("cache: the client is nil or has no KV and Watcher")
@@ -90,8 +113,9 @@ func New(c *clientv3.Client, prefix string, opts ...Option) (*Cache, error) {
 	return k, nil
 }
 
-// WaitSynced waits until the range has been read, and returns nil then. It returns an error if the
-// cache ends, or if ctx ends first: then that of ctx with what the cache is waiting for.
+// WaitSynced waits until the range has been read for the first time, and then returns nil. If the
+// cache ends first, WaitSynced returns the error that the cache has ended with. If ctx ends first,
+// it returns an error that wraps the error of ctx and says what the cache is waiting for.
 func (c *Cache) WaitSynced(ctx context.Context) error {
 	_, err := c.await(ctx, (*view).synced)
 	return err
@@ -101,10 +125,12 @@ func (c *Cache) WaitSynced(ctx context.Context) error {
 // been read, the snapshot is empty and its Revision is 0.
 func (c *Cache) Snapshot() Snapshot { return Snapshot{view: c.now()} }
 
-// AtLeast waits until the cache has reached the revision rev, and returns the state then. So it
-// contains the write that returned rev, if the write is in the range. It returns an error if the
-// cache ends, or if ctx ends first: then that of ctx with what the cache is waiting for. The same
-// revision on two caches gives states that both contain everything up to it.
+// AtLeast waits until the cache has reached the revision rev, and then returns the newest state. So
+// the snapshot contains the write that returned rev, if that write is in the range. If the cache
+// ends first, AtLeast returns the error that the cache has ended with. If ctx ends first, it
+// returns an error that wraps the error of ctx and says what the cache is waiting for. Two caches
+// that are asked for the same rev return states that both contain every write up to rev, but one of
+// the states may be newer.
 func (c *Cache) AtLeast(ctx context.Context, rev int64) (Snapshot, error) {
 	reached := func(v *view) bool { return v.synced() && v.revision >= rev }
 	if v := c.now(); v.err == nil && reached(v) {
@@ -120,8 +146,8 @@ func (c *Cache) AtLeast(ctx context.Context, rev int64) (Snapshot, error) {
 	return Snapshot{view: v}, nil
 }
 
-// Close ends the cache and waits until nothing of it is left running. Calls that wait return
-// ErrClosed; Snapshot goes on returning the last state. It always returns nil.
+// Close ends the cache, and waits until all of its goroutines have ended. Calls that are waiting
+// return ErrClosed. Snapshot goes on returning the last state. Close always returns nil.
 func (c *Cache) Close() error {
 	c.watchers.close()
 	c.end(ErrClosed)

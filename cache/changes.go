@@ -7,33 +7,34 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// Batch is a set of changes. The batches of one Changes, applied one after another, give the state
-// of the range at the Revision of the last one.
+// Batch is a set of changes of the range. Whoever applies all batches of one loop over Changes, in
+// order, has the state of the range at the Revision of the last batch.
 type Batch struct {
-	// Revision is the revision of the state that the batch leads to.
+	// Revision is the revision of the state that results from applying the batch.
 	Revision int64
-	// Changes has each changed key once, in the order of keys.
+	// Changes has each changed key once, in the order of the keys.
 	Changes []Change
-	// Full says that Changes is the whole state, as in the first batch.
+	// Full says that Changes contains every key of the range. The first batch of a loop is full.
 	Full bool
-	// Gap says that the cache had to read the range anew, because changes were compacted before it
-	// saw them, or because the cluster was replaced or restored. Changes has the difference,
-	// without the keys that did not change; the states between are unknown. After a restore,
-	// Revision may be lower than that of the batch before.
+	// Gap says that the cache had to read the whole range again, because changes were compacted
+	// before the cache saw them, because an audit found the copy wrong, or because the cluster was
+	// replaced or restored. Changes then has only the keys that differ between the state before and
+	// the state that was read. The states between the two are unknown. After a restore, Revision
+	// may be lower than the Revision of the previous batch.
 	Gap bool
 }
 
-// Changes returns the state of the range as the first batch, and then what changes, for as long as
-// the loop over it goes on. It is level-triggered: a batch leads from the state that the consumer
-// knows to the newest one. So a consumer that is slow misses states between, but no key, and it
-// costs the memory of one old snapshot: it delays neither the cache nor other consumers. Deletions
-// carry the last value as Old.
+// Changes returns an iterator over batches. The first batch has the whole state of the range, the
+// later ones have the changes. The iterator is level-triggered: each batch leads from the state
+// that the consumer knows to the newest state. So a slow consumer may miss intermediate states, but
+// it misses no key. It delays neither the cache nor other consumers, and costs the memory of one
+// old snapshot. A deleted key comes with its last value as Old.
 //
-// The first batch comes when the range has been read. The loop waits inside for the next one. It
-// ends with an error, after which there are no batches: that of ctx when ctx ends, with what the
-// cache is waiting for, or the cache's, such as ErrClosed. Compactions, outages and replaced
-// clusters do not end it. It may be ranged over any number of times, each of which begins with a
-// full batch.
+// The first batch comes when the range has been read. The loop blocks while nothing changes. It
+// ends with an error in place of a batch. If ctx ends, this error wraps the error of ctx and says
+// what the cache is waiting for. If the cache ends, it is the error that the cache has ended with,
+// such as ErrClosed. Compactions, outages and replaced clusters do not end the loop. The iterator
+// may be used any number of times, and each loop begins with a full batch.
 func (c *Cache) Changes(ctx context.Context) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
 		var known *view
@@ -54,7 +55,8 @@ func (c *Cache) Changes(ctx context.Context) iter.Seq2[Batch, error] {
 	}
 }
 
-// between returns the batch that leads from one view to a later one; from nil, the full batch.
+// between returns the batch that leads from the state of one view to that of a later view. If from
+// is nil, it returns the full batch of the later view.
 func between(from, to *view) Batch {
 	if from == nil {
 		return Batch{Revision: to.revision, Full: true, Changes: full(to)}
@@ -71,7 +73,7 @@ func between(from, to *view) Batch {
 	return b
 }
 
-// full returns all pairs of a view, as changes of keys that did not exist before.
+// full returns all key-value pairs of a view, as changes of keys that did not exist before.
 func full(v *view) []Change {
 	all := make([]Change, 0, v.tree.Len())
 	v.tree.Each(0, v.tree.Len(), func(kv *pair) bool {

@@ -2,12 +2,13 @@ package cache
 
 import "go.etcd.io/etcd/client/v3/cache/internal/fill"
 
-// chunkBytes is the size of the pieces of memory that the keys and values of a page are put into.
-// As long as one pair of a piece is in use, the whole piece is.
+// chunkBytes is the size of one block of memory that holds the keys and values of many pairs. A
+// block is freed only when none of its pairs is in use any more.
 const chunkBytes = 32 << 10
 
-// compact copies the keys and values of pairs to memory of their own. As they come from the server,
-// they are parts of encoded messages, which take some 10 % more.
+// compact copies the keys and values of pairs to new blocks of memory. The keys and values that
+// come from the server are slices of whole response messages, which they keep from being freed.
+// These messages take about 10 % more memory.
 func compact(kvs []*pair) {
 	left := 0
 	for _, kv := range kvs {

@@ -12,16 +12,17 @@ import (
 
 type pair = mvccpb.KeyValue
 
-// samePair reports whether two pairs of a key are equal. Both are compared as a whole, because the
-// same revision means another write after the cluster was restored.
+// samePair reports whether two key-value pairs of one key are equal. It compares all fields. The
+// mod revision alone does not identify a write, because a restored cluster uses revisions again.
 func samePair(a, b *pair) bool {
 	return a == b || a != nil && b != nil && a.ModRevision == b.ModRevision &&
 		a.CreateRevision == b.CreateRevision && a.Version == b.Version && a.Lease == b.Lease &&
 		bytes.Equal(a.Value, b.Value)
 }
 
-// difference returns the changes that turn one tree into another, in the order of keys. A changed
-// pair has the revision of the change; a deletion gets the given one.
+// difference returns the changes that turn the first tree into the second, in the order of the
+// keys. The revision of a change is the mod revision of the new pair. The revision of a deletion is
+// unknown, so a deletion gets the given revision.
 func difference(from, to tree, revision int64) []change {
 	var changes []change
 	keytree.Diff(from, to, func(old, kv *pair) {
@@ -37,12 +38,12 @@ func difference(from, to tree, revision int64) []change {
 	return changes
 }
 
-// replay returns the net change of each key in the entries of the log that come after older, up to
-// and including newer, in the order of keys. It returns false if some of these entries have left
-// the log.
+// replay returns the net change of each key in the log entries after older, up to and including
+// newer, in the order of the keys. A key that ends as it began is left out. replay returns false if
+// some of these entries have been dropped from the log.
 func replay(older, newer *entry) ([]Change, bool) {
 	var net []Change
-	places := map[string]int{} // of keys in net
+	places := map[string]int{} // the index in net of each key
 	for e := older; e != newer; {
 		e = e.next.Load()
 		if e == nil {

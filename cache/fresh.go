@@ -6,21 +6,22 @@ import (
 	"time"
 )
 
-// Fresh returns a snapshot that contains every write that was acknowledged, to any client, before
-// the last maxAge. With a maxAge of 0 or less, it contains every write acknowledged before the
-// call, as a linearizable read does. A maxAge is measured by the monotonic clock. On Linux that
-// clock stands still while the machine is suspended, and a state may be older by as much right
-// after it.
+// Fresh returns a snapshot that contains every write that any client had acknowledged more than
+// maxAge ago. With a maxAge of 0 or less, the snapshot contains every write that was acknowledged
+// before the call, as the answer to a linearizable read does. maxAge is measured by the monotonic
+// clock. On Linux that clock stops while the machine is suspended, so right after a suspension a
+// snapshot may be older than maxAge by the length of the suspension.
 //
-// If that is not proven yet, Fresh waits for the answer to a question: a linearizable read of one
-// key's count, which all caches and readers of a client share, and which costs one request however
-// many readers wait. Then it waits until the snapshot has reached the answer's revision. With a
-// maxAge above 0, a question is asked every maxAge/2 as long as Fresh is called, so that readers
-// who come often do not wait.
+// If the newest snapshot is not known to be that fresh, Fresh waits for the answer to a
+// linearizable read of the count of one key. All caches and readers of a client share this read, so
+// it costs one request however many readers wait. Then Fresh waits until the snapshot has reached
+// the revision of the answer. With a maxAge above 0, such a read is sent every maxAge/2 as long as
+// Fresh is called, so that readers who call it often do not wait.
 //
-// Fresh also waits until the range has been read for the first time. Failed questions are asked
-// again. It returns an error if the cache ends, or if ctx ends first: then that of ctx, joined with
-// what was waited for.
+// Fresh also waits until the range has been read for the first time. A linearizable read that fails
+// is repeated. If the cache ends first, Fresh returns the error that the cache has ended with. If
+// ctx ends first, it returns an error that wraps the error of ctx and says what Fresh was waiting
+// for.
 func (c *Cache) Fresh(ctx context.Context, maxAge time.Duration) (Snapshot, error) {
 	v, err := c.fresh(ctx, max(maxAge, 0))
 	if err != nil {
@@ -29,8 +30,9 @@ func (c *Cache) Fresh(ctx context.Context, maxAge time.Duration) (Snapshot, erro
 	return Snapshot{view: v}, nil
 }
 
-// fresh returns a view that was proven within the last maxAge, and asks ahead of time for the next
-// reader.
+// fresh returns a view that contains every write acknowledged more than maxAge ago. If more than
+// half of maxAge has passed since the view was proven, fresh also starts the next linearizable
+// read, so that the next reader need not wait for it.
 func (c *Cache) fresh(ctx context.Context, maxAge time.Duration) (*view, error) {
 	now := time.Now()
 	v := c.now()
@@ -43,7 +45,9 @@ func (c *Cache) fresh(ctx context.Context, maxAge time.Duration) (*view, error) 
 	return c.provenSince(ctx, now.Add(-maxAge))
 }
 
-// provenSince waits for a view that a question proves which was sent after a moment.
+// provenSince waits for a view that contains everything acknowledged before the moment after. It
+// takes part in a linearizable read that is sent later than that moment, and waits until the view
+// has reached the revision of the answer.
 func (c *Cache) provenSince(ctx context.Context, after time.Time) (*view, error) {
 	_, err := c.await(ctx, (*view).synced)
 	failure := error(nil)
@@ -53,7 +57,7 @@ func (c *Cache) provenSince(ctx context.Context, after time.Time) (*view, error)
 		case <-ctx.Done():
 			err = c.unanswered(ctx, failure)
 		case <-c.ctx.Done():
-			// until the cache has its error
+			// The cache is ending. Wait until it has stored the error that it ended with.
 			_, err = c.await(ctx, func(*view) bool { return false })
 		case <-r.done:
 			if failure = r.err; failure != nil {
@@ -69,8 +73,8 @@ func (c *Cache) provenSince(ctx context.Context, after time.Time) (*view, error)
 	return nil, err
 }
 
-// unanswered returns the error of a reader whose ctx ended while it waited for a question. failure
-// is why the one before failed, or nil.
+// unanswered returns the error of a reader whose ctx ended while it waited for a linearizable read
+// to be answered. failure is the error of the previous read, which had to be repeated, or nil.
 func (c *Cache) unanswered(ctx context.Context, failure error) error {
 	err := fmt.Errorf("cache of %s: a linearizable read to be answered: %w", &c.opts, ctx.Err())
 	if failure != nil {

@@ -8,35 +8,43 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// Change is a change of one key. Other readers share its pairs, which must not be changed.
+// Change is a change of one key. The key-value pairs Old and New are shared with other readers and
+// must not be changed.
 type Change struct {
 	Key string           // the key
-	Old *mvccpb.KeyValue // what it was before; nil if it did not exist
-	New *mvccpb.KeyValue // what it is; nil if it was deleted
+	Old *mvccpb.KeyValue // the pair before the change; nil if the key did not exist
+	New *mvccpb.KeyValue // the pair after the change; nil if the key was deleted
 }
 
-// change is a Change with its revision, which the pairs of a deletion do not have.
+// change is a Change with its revision. It is stored apart, because a deletion has no pair whose
+// ModRevision would say it.
 type change struct {
 	Change
 	revision int64
 }
 
-// entry is one link of the log of changes. It has the changes of one response of the watch, which
-// are those of one or more whole revisions, or the difference after a gap. Everything but next and
-// dropped is immutable. A reader of the log keeps the last entry that it has read, and goes on to
-// the next one from there.
+// entry is one link of the log of changes, which is a linked list. An entry has the changes of one
+// response of the watch, always of whole revisions. Or, if the watch has missed changes, it has the
+// difference between the state before and the state that was then read. Everything but next and
+// dropped is immutable. A reader of the log keeps the last entry that it has read, and follows next
+// from there.
 type entry struct {
-	first, last int64    // the revisions of its changes, from the oldest to the newest
+	// the lowest and the highest revision of the changes; of a gap, the revisions that it spans
+	first, last int64
 	changes     []change // in the order of their revisions
-	gap         bool     // the changes are a difference of states; what came between is unknown
-	size        int64    // bytes that count against WithHistory
-	era         int64    // of the views that have it; set when it is appended
-	next        atomic.Pointer[entry]
-	dropped     atomic.Bool // it left the history: next may be cut, and a reader there is behind
+	// the changes are the difference between two states; the changes between them are unknown
+	gap  bool
+	size int64 // how many bytes the entry counts against WithHistory
+	// the era of the view that the entry was appended with (see view.era); set by Cache.append
+	era  int64
+	next atomic.Pointer[entry]
+	// the entry was removed from the history: next may be cut, so a reader that holds the entry may
+	// have missed changes
+	dropped atomic.Bool
 }
 
-// following returns the entry after e, or nil if there is none. behind means that e has left the
-// history: the reader has missed what came after e.
+// following returns the entry after e, or nil if there is none. behind means that e was removed
+// from the history and has no link to the next entry, so the reader has missed what came after e.
 func (e *entry) following() (next *entry, behind bool) {
 	if next := e.next.Load(); next != nil {
 		return next, false
@@ -51,17 +59,18 @@ type history struct {
 
 	mu      sync.Mutex
 	entries []*entry // from the oldest to the newest
-	bytes   int64    // the sizes of entries
-	start   int      // entries[start:] come after the last gap
-	oldest  int64    // every change of this revision or later is in entries[start:]
+	bytes   int64    // the sum of the sizes of entries
+	start   int      // entries[start:] are those after the last gap
+	oldest  int64    // every change at this revision or later is in entries[start:]
 }
 
 func newHistory(limit int64) *history {
 	return &history{limit: limit}
 }
 
-// append adds e to the end of the log, and drops the oldest entries if the log takes more bytes
-// than its limit. Unless e is a gap, its changes must be all those since the entry before.
+// append adds e to the end of the log. Then it drops the oldest entries as long as the log takes
+// more bytes than its limit. If e is not a gap, its changes must be all changes since the previous
+// entry.
 func (h *history) append(e *entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -84,9 +93,9 @@ func (h *history) append(e *entry) {
 	}
 }
 
-// dropOldest removes the oldest entry and cuts its link, so that a reader that still holds it does
-// not hold later ones. It sets dropped before it cuts the link, because a reader that finds no link
-// looks at dropped.
+// dropOldest removes the oldest entry and cuts its link to the next one, so that a reader that
+// still holds the old entry does not keep later entries in memory. dropOldest sets dropped before
+// it cuts the link, because a reader that finds no link then looks at dropped.
 func (h *history) dropOldest() {
 	e := h.entries[0]
 	h.entries[0] = nil
@@ -108,9 +117,6 @@ func (h *history) oldestRevision() int64 {
 	return h.oldest
 }
 
-// before returns an entry of the log that all changes of revision rev or later come after. Some
-// older changes may come after it, too. It returns nil if the log is empty or does not reach back
-// to rev.
 func (h *history) before(rev int64) *entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -18,53 +18,57 @@ const (
 type Option func(*options)
 
 type options struct {
-	prefix   string
-	from     string // the first key of the range
-	end      string // the first key behind it; "\x00" is the end of all keys
-	ranged   bool   // WithRange was given
-	pageSize int    // 0: pages grow with the range
-	paged    bool   // WithPageSize was given
+	prefix string
+	from   string // the first key of the range
+	end    string // the first key after the range; "\x00" if the range has no upper end
+	ranged bool   // WithRange was given
+	// how many keys a page of a list has; 0: later pages are sized by the number of keys
+	pageSize int
+	paged    bool // WithPageSize was given
 	keysOnly bool
 	history  int64
-	maxBytes int64 // 0: no limit
+	maxBytes int64 // the limit on the bytes of all keys and values; noLimit: none
 	audit    time.Duration
 }
 
-// WithRange makes the cache hold the keys from the key from up to, and without, the key end. An end
-// of "\x00" means all keys from there on. The prefix given to New must then be empty.
+// WithRange makes the cache hold the keys that are not lower than from, and lower than end. An end
+// of "\x00" means that there is no upper end. The prefix given to New must then be empty.
 func WithRange(from, end string) Option {
 	return func(o *options) { o.from, o.end, o.ranged = from, end, true }
 }
 
-// WithPageSize sets how many keys one request reads while the range is listed, and has all of it
-// read by such pages. By default the first page has 1,000 keys, and servers that can stream a range
-// (etcd 3.7) send the other keys in one answer, in pieces of about 1.5 MiB. From other servers
-// later pages of a large range are larger: a fiftieth of it, as long as a page has no more than
-// about 8 MiB. A page that the client may not receive because of its size in bytes is halved; a
-// piece that it may not receive has the rest read by pages.
+// WithPageSize sets how many keys one request reads when the cache reads the whole range. The cache
+// then reads the range only by such pages. Without WithPageSize, the first page has 1,000 keys.
+// Servers with the RangeStream method (etcd 3.7) then send the other keys in one streamed answer,
+// in pieces of about 1.5 MiB. From older servers, the later pages of a large range are larger: each
+// has a fiftieth of the keys, but not more than about 8 MiB. If a page has more bytes than the
+// client may receive, the page size is halved. If a piece of a streamed answer has more bytes than
+// the client may receive, the rest is read by pages.
 func WithPageSize(keys int) Option {
 	return func(o *options) { o.pageSize, o.paged = keys, true }
 }
 
-// WithKeysOnly leaves values and leases out: all pairs in the cache have a nil Value and a Lease of
-// 0. A server reads neither when it lists keys only.
+// WithKeysOnly makes the cache hold no values and no leases: all its key-value pairs have a nil
+// Value and a Lease of 0. When the cache reads the range, the server then lists keys only, and
+// reads neither values nor leases.
 func WithKeysOnly() Option { return func(o *options) { o.keysOnly = true } }
 
-// WithHistory sets how many bytes of changes the cache keeps, for watches that start in the past,
-// reads of past revisions, and consumers that fell behind. The default is 64 MiB. 0 keeps the
-// newest change only.
+// WithHistory sets how many bytes of changes the cache keeps. They serve watches that start at a
+// past revision, reads of past revisions, and consumers that fell behind. The default is 64 MiB.
+// With 0 the cache keeps the newest change only.
 func WithHistory(bytes int64) Option { return func(o *options) { o.history = bytes } }
 
 // WithMaxBytes sets how many bytes all keys and values together may take. If they take more, the
 // cache ends with ErrTooLarge. The default is no limit.
 func WithMaxBytes(bytes int64) Option { return func(o *options) { o.maxBytes = bytes } }
 
-// WithAudit sets how often the number of keys is compared with that on the server. If it differs,
-// the difference is logged and counted in Status, and the range is listed anew. The default is 5
-// minutes; 0 turns it off. An audit costs the server a count of the range.
+// WithAudit sets how often the number of keys in the cache is compared with the number on the
+// server. If the numbers differ, the difference is logged and counted in Status, and the whole
+// range is read again. The default is 5 minutes. 0 turns audits off. An audit costs the server one
+// count of the range.
 func WithAudit(interval time.Duration) Option { return func(o *options) { o.audit = interval } }
 
-// newOptions returns the options for a prefix, or an error that names what is wrong with them.
+// newOptions returns the options for a prefix. Its error says which options are invalid.
 func newOptions(prefix string, opts []Option) (options, error) {
 	o := options{
 		prefix: prefix, history: defaultHistory, audit: defaultAudit,

@@ -22,8 +22,8 @@ func (s Snapshot) Revision() int64 {
 	return s.view.revision
 }
 
-// ProvenAt returns the moment that the snapshot is proven until: every write that was acknowledged
-// before it is in the snapshot. It is zero if the cache has asked no question yet: see Cache.Fresh.
+// ProvenAt returns a moment such that every write acknowledged before it is in the snapshot. It is
+// the zero time if the cache has sent no linearizable read to find out. Cache.Fresh sends one.
 func (s Snapshot) ProvenAt() time.Time {
 	if s.view == nil {
 		return time.Time{}
@@ -39,8 +39,8 @@ func (s Snapshot) Len() int {
 	return s.view.tree.Len()
 }
 
-// Get returns the pair of a key, and false if there is none. It takes no lock and allocates
-// nothing.
+// Get returns the key-value pair of a key, and whether the key exists. It takes no lock and
+// allocates nothing.
 func (s Snapshot) Get(key string) (*mvccpb.KeyValue, bool) {
 	if s.view == nil {
 		return nil, false
@@ -49,10 +49,10 @@ func (s Snapshot) Get(key string) (*mvccpb.KeyValue, bool) {
 	return kv, kv != nil
 }
 
-// All returns the pairs in the order of their keys.
+// All returns all key-value pairs in the order of their keys.
 func (s Snapshot) All() iter.Seq[*mvccpb.KeyValue] { return s.Range("", "\x00") }
 
-// Prefix returns the pairs whose keys begin with p, in the order of their keys.
+// Prefix returns the key-value pairs whose keys begin with p, in the order of their keys.
 func (s Snapshot) Prefix(p string) iter.Seq[*mvccpb.KeyValue] {
 	if p == "" {
 		return s.All()
@@ -60,8 +60,8 @@ func (s Snapshot) Prefix(p string) iter.Seq[*mvccpb.KeyValue] {
 	return s.Range(p, clientv3.GetPrefixRangeEnd(p))
 }
 
-// Range returns the pairs of the keys from the key from on that are lower than to, in the order of
-// their keys. As in etcd, a to of "\x00" means that there is no upper end.
+// Range returns the key-value pairs whose keys are not lower than from, and lower than to, in the
+// order of their keys. As in etcd, a to of "\x00" means that there is no upper end.
 func (s Snapshot) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 	if s.view == nil {
 		return func(func(*mvccpb.KeyValue) bool) {}

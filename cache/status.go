@@ -4,29 +4,32 @@ import "time"
 
 // Status is the state of a cache, for monitoring.
 type Status struct {
-	// Revision and ProvenAt are those of the newest snapshot. Revision is 0 before the range has
+	// Revision and ProvenAt are those of the newest Snapshot. Revision is 0 before the range has
 	// been read.
 	Revision int64
 	ProvenAt time.Time
-	// Known is the greatest revision that any answer has shown to exist. Lag is for how long the
-	// newest snapshot has been below it; 0 if it is not.
+	// Known is the greatest revision that any answer of the server has shown to exist. Lag is how
+	// long the revision of the newest snapshot has been lower than Known. It is 0 if Revision is
+	// not lower than Known.
 	Known int64
 	Lag   time.Duration
-	// Keys is the number of keys, and Bytes what they and their values take.
+	// Keys is the number of keys in the newest snapshot. Bytes is the total length of these keys
+	// and their values.
 	Keys  int
 	Bytes int64
-	// Waiting says what the copy waits for to be complete, or to go on following. It is empty if
-	// the copy follows.
+	// Waiting says in words what the cache is waiting for while the range is being read, or while
+	// its watch is interrupted. It is empty if the cache is following its watch.
 	Waiting string
-	// OldestRevision is the revision from which on the history has every change.
+	// OldestRevision is the revision from which on the history has every change of the range.
 	OldestRevision int64
-	// Questions counts the linearizable reads that were sent to prove freshness, and Shared the
-	// readers that they have answered.
+	// Questions counts the linearizable reads that were sent to prove freshness. Shared counts the
+	// readers that were answered by these reads.
 	Questions, Shared int64
-	// Lists counts how often the range was read.
+	// Lists counts how often the whole range was read.
 	Lists int64
-	// Audits counts the comparisons with the number of keys on the server, and Differences those
-	// that failed, after each of which the range was read anew.
+	// Audits counts how often the number of keys was compared with the number on the server.
+	// Differences counts the comparisons that found different numbers; after each, the whole range
+	// was read again.
 	Audits, Differences int64
 	// Err is why the cache has ended; nil while it lives.
 	Err error

@@ -8,41 +8,50 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// tree is the content of a range, by key.
+// tree is an immutable map from the keys of a range to their key-value pairs.
 type tree = keytree.Tree
 
-// view is what a cache shows at one moment. It is immutable.
+// view is everything that a cache shows its readers at one moment. A view is immutable. When
+// something changes, the cache publishes another view.
 type view struct {
-	tree         tree
-	revision     int64     // the tree is the state at this revision; 0 before the first list
-	logged       int64     // the log has every change up to it; a proof may be ahead
-	confirmed    int64     // the greatest revision that a proof has moved a view to
-	provenAt     time.Time // every write that was acknowledged before it is in the tree
-	origin       origin
-	era          int64         // how often the copy was of another cluster, of a past, or wrong
-	lists        int64         // how often the whole range was read
-	bytes        int64         // of keys and values
-	last         *entry        // the newest entry of the log; never nil
-	leaderLosses int64         // how often the watch ended because its member had no leader
-	err          error         // why the cache ended; nil as long as it lives
-	replaced     chan struct{} // closed when another view is published
+	tree tree
+	// the tree is the state of the range at this revision; 0 before the range was read
+	revision int64
+	// the log has every change up to this revision, which may be lower than that of the tree
+	logged int64
+	// the greatest revision that a read of the changed keys, without the watch, has moved a view to
+	confirmed int64
+	// every write that was acknowledged before this moment is in the tree
+	provenAt time.Time
+	origin   origin // the cluster and member that the newest data came from
+	// how often the copy had to be replaced because the cluster was replaced or restored, or
+	// because the copy was wrong
+	era          int64
+	lists        int64  // how often the whole range was read
+	bytes        int64  // the total length of keys and values in the tree
+	last         *entry // the newest entry of the log of changes; never nil
+	leaderLosses int64  // how often the cache's watch ended because its member had no leader
+	err          error  // why the cache ended; nil as long as it lives
+	// closed when the next view is published, which wakes the waiting readers
+	replaced chan struct{}
 }
 
-// origin identifies who answered last, for the headers of answers from memory.
+// origin has the ids of the cluster, the member and the Raft term of the server's last answer. They
+// are put into the headers of the answers that the cache gives from memory.
 type origin struct {
 	clusterID, memberID, raftTerm uint64
 }
 
-// originOf returns who sent a header.
+// originOf returns the ids in a response header from the server.
 func originOf(header *pb.ResponseHeader) origin {
 	return origin{header.GetClusterId(), header.GetMemberId(), header.GetRaftTerm()}
 }
 
-// header returns the header of an answer from memory at a revision.
+// header returns the response header for an answer from memory at the given revision.
 func (o origin) header(revision int64) *pb.ResponseHeader {
 	return &pb.ResponseHeader{ClusterId: o.clusterID, MemberId: o.memberID, Revision: revision,
 		RaftTerm: o.raftTerm}
 }
 
-// synced reports whether the view holds a state at all.
+// synced reports whether the range has been read at all. Before that, the view is empty.
 func (v *view) synced() bool { return v.revision > 0 }
