@@ -11,10 +11,14 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// changeOverhead is what a change in the log takes besides keys and values.
+// changeOverhead is about how many bytes a change in the log takes in addition to its keys and
+// values.
 const changeOverhead = 160
 
-// apply makes the next view from a response of the watch.
+// apply takes a response of the watch and publishes the view that results from its events. notice
+// says that the response is a notice of progress that proves that all events up to its revision
+// have been delivered. A proof may move the newest view on to a later revision in the meantime.
+// Then apply starts again from that view.
 func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	if notice {
 		defer f.c.noticed()
@@ -44,8 +48,9 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	}
 }
 
-// publish makes a successor the newest view. It returns false if a proof has meanwhile moved the
-// view that it was made from on to a later revision. Then the successor has to be made again.
+// publish makes a successor the newest view, and returns true. It returns false if a proof has
+// moved the newest view on to a later revision since the successor was made from it. The caller
+// must then make the successor again, from the newer view.
 func (f *follower) publish(n *successor, o origin) bool {
 	c := f.c
 	c.mu.Lock()
@@ -70,27 +75,31 @@ func (f *follower) publish(n *successor, o origin) bool {
 	return true
 }
 
-// successor is the view that is made from another one and the events of a response.
+// successor is a view in the making: the newest view with the events of one response of the watch
+// applied to it.
 type successor struct {
-	view     *view
-	listed   int64 // the revision of the newest list, which had all events up to it
+	view *view
+	// the revision of the newest list (read of the whole range), which has all events up to it
+	listed   int64
 	tree     tree
 	bytes    int64
 	revision int64
-	passed   int64 // the watch has delivered all events up to this revision
-	entry    *entry
+	passed   int64  // the watch has delivered all events up to this revision
+	entry    *entry // the changes that these events make, for the log
 
-	// A proof moves a view on to the revision of an answer before the watch has delivered what
-	// comes up to it. It compares the states, so the events that are missing are of keys that came
-	// and went in the meantime. They are kept in late until all of these keys are gone again. Then
-	// they go to the log together, as complete, and the tree is as it was.
+	// A proof can move a view on to a later revision R before the watch has delivered all events up
+	// to R. The proof is a read at R which has shown that the range at R equals the tree of the
+	// view. So each key of the missing events did not exist before them, and does not exist after
+	// the last of them. When such events come late, they are kept in late until all of their keys
+	// are gone again. Then they go to the log together, as complete, and the tree stays as it is.
 	late     *lateChanges // nil if there are none
-	ownsLate bool         // late was made for this successor
-	complete *entry
-	wrong    bool // an event is missing in the view, and no proof explains it
+	ownsLate bool         // late is this successor's own copy and may be changed
+	complete *entry       // the late changes that are ready for the log; nil: none
+	// an event that the tree should have is missing in it, so the copy is wrong
+	wrong bool
 }
 
-// add takes the next event.
+// add applies the next event of the response to the successor.
 func (n *successor) add(ev *mvccpb.Event) {
 	key, revision := keytree.Key(ev.Kv.Key), ev.Kv.ModRevision
 	n.passed = max(n.passed, revision)
@@ -102,7 +111,7 @@ func (n *successor) add(ev *mvccpb.Event) {
 		n.bytes += grown(old, ev)
 		n.revision = revision
 	case revision <= n.listed || old != nil && old.ModRevision >= revision:
-		// The list had it, or it was delivered before.
+		// The list of the range had this event, or the event was delivered before.
 	case old == nil && revision <= n.view.confirmed:
 		n.addLate(key, ev)
 	default:
@@ -110,7 +119,8 @@ func (n *successor) add(ev *mvccpb.Event) {
 	}
 }
 
-// logged returns up to which revision the log has every change.
+// logged returns the revision up to which the log will have every change when the successor is
+// published.
 func (n *successor) logged() int64 {
 	if n.late != nil {
 		return max(n.view.logged, n.late.first-1)
@@ -118,15 +128,15 @@ func (n *successor) logged() int64 {
 	return n.passed
 }
 
-// addLate adds an event that comes late: a read has already shown that its key does not exist at a
-// later revision.
+// addLate adds an event that comes late: a read has already shown that the key of the event does
+// not exist at a later revision.
 func (n *successor) addLate(key string, ev *mvccpb.Event) {
 	var old *pair
 	if n.late != nil {
 		old = n.late.alive.Get(key)
 	}
 	if old == nil && ev.Type == mvccpb.Event_DELETE {
-		return // it was delivered before
+		return // the deletion of a key that no late event has created was delivered before
 	}
 	if n.late == nil || !n.ownsLate {
 		n.late, n.ownsLate = n.late.next(), true
@@ -138,14 +148,15 @@ func (n *successor) addLate(key string, ev *mvccpb.Event) {
 	}
 }
 
-// lateChanges are the changes of late events: see successor.
+// lateChanges are the changes of late events. A late event is an event at a revision that a proof
+// had already moved the view past (see successor.late).
 type lateChanges struct {
 	*entry
-	alive tree // the keys that the changes have left
+	alive tree // the keys that exist after the changes; when none does, the changes are complete
 }
 
-// next returns a copy that a successor can add to. The original stays as it is, because the
-// successor may have to be made again.
+// next returns a copy that a successor can add changes to. The original is not changed, because the
+// successor may have to be made again from it.
 func (l *lateChanges) next() *lateChanges {
 	if l == nil {
 		return &lateChanges{entry: &entry{}}
@@ -154,7 +165,8 @@ func (l *lateChanges) next() *lateChanges {
 	return &lateChanges{entry: e, alive: l.alive}
 }
 
-// join returns one entry with the changes of two, one of which may be nil.
+// join returns one entry with the changes of e and then those of later. If e is nil, it returns
+// later.
 func (e *entry) join(later *entry) *entry {
 	if e == nil {
 		return later
@@ -163,7 +175,7 @@ func (e *entry) join(later *entry) *entry {
 		changes: append(e.changes, later.changes...)}
 }
 
-// with returns a tree as an event of a key makes it.
+// with returns the tree that results from applying an event of the key to a tree.
 func with(t tree, key string, ev *mvccpb.Event) tree {
 	if ev.Type == mvccpb.Event_DELETE {
 		return t.Delete(key)
@@ -171,7 +183,8 @@ func with(t tree, key string, ev *mvccpb.Event) tree {
 	return t.Set(ev.Kv)
 }
 
-// grown returns by how many bytes the state grows with an event of a key that had old.
+// grown returns by how many bytes of keys and values the tree grows if an event is applied to a key
+// whose pair is old. It is negative if the tree shrinks.
 func grown(old *pair, ev *mvccpb.Event) int64 {
 	if ev.Type == mvccpb.Event_DELETE {
 		return -fill.Bytes(old)
@@ -179,7 +192,7 @@ func grown(old *pair, ev *mvccpb.Event) int64 {
 	return fill.Bytes(ev.Kv) - fill.Bytes(old)
 }
 
-// add adds to an entry that old became what an event says.
+// add adds the change of one event to an entry. old is the key's pair before the event, or nil.
 func (e *entry) add(key string, old *mvccpb.KeyValue, ev *mvccpb.Event) {
 	ch := change{Change: Change{Key: key, Old: old}, revision: ev.Kv.ModRevision}
 	if ev.Type != mvccpb.Event_DELETE {
@@ -196,15 +209,17 @@ func (e *entry) add(key string, old *mvccpb.KeyValue, ev *mvccpb.Event) {
 // size returns the bytes of a change that count against WithHistory.
 func (ch *change) size() int64 { return changeOverhead + fill.Bytes(ch.Old) + fill.Bytes(ch.New) }
 
-// append makes an entry the newest of the log and of a view that is about to be published.
+// append appends an entry to the log, and makes it the last entry of next, a view that is about to
+// be published.
 func (c *Cache) append(next *view, e *entry) {
 	e.era = next.era
 	c.history.append(e)
 	next.last = e
 }
 
-// keepEvent returns the form in which the cache keeps an event. If the cache has keys only, that is
-// a copy without the value and the lease: the event itself is shared with other watches.
+// keepEvent returns the event as the cache stores it. With WithKeysOnly, it returns a copy without
+// the value and the lease. It copies the event because other watches of the client share the
+// original.
 func (c *Cache) keepEvent(ev *mvccpb.Event) *mvccpb.Event {
 	if !c.opts.keysOnly || len(ev.Kv.Value) == 0 && ev.Kv.Lease == 0 {
 		return ev
@@ -214,7 +229,9 @@ func (c *Cache) keepEvent(ev *mvccpb.Event) *mvccpb.Event {
 	return &mvccpb.Event{Type: ev.Type, Kv: kv}
 }
 
-// finish publishes the state of the list, if it is whole.
+// finish publishes the state that the list (the read of the whole range) has built, if the list is
+// complete and the watch has delivered all events up to the list's greatest revision. Otherwise it
+// does nothing.
 func (f *follower) finish() error {
 	c, old := f.c, f.c.now()
 	t, bytes, revision, ok := f.fill.Whole()

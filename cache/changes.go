@@ -7,8 +7,8 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// Batch is a set of changes of the range. Whoever applies all batches of one loop over Changes, in
-// order, has the state of the range at the Revision of the last batch.
+// Batch is a set of changes of the range. A consumer that applies all batches of one loop over
+// Changes, in order, has the state of the range at the Revision of the last batch.
 type Batch struct {
 	// Revision is the revision of the state that results from applying the batch.
 	Revision int64

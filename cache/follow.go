@@ -17,21 +17,23 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// again is the wait before a watch is opened or a page is read after a failure.
+// again is the wait after a failure before the watch is opened again, or before a page of a list is
+// read again.
 var again = backoff.Policy{Base: 50 * time.Millisecond, Max: 3 * time.Second, Jitter: 0.5}
 
-// errListAgain ends a watch because the range has to be listed under a new one.
+// errListAgain is the reason why the cache ends its own watch: the range has to be listed (read as
+// a whole), which begins with a new watch.
 var errListAgain = errors.New("the range has to be listed")
 
 // start starts the goroutines of the cache.
 func (c *Cache) start() {
-	// They end with c.ctx; Close waits for them.
+	// The goroutines end with c.ctx. Close waits for them.
 	c.tasks.Go(c.follow)
 	c.tasks.Go(c.askForProgress)
 	c.tasks.Go(c.auditNowAndThen)
 }
 
-// follow keeps the copy up to date as long as the cache lives: one watch after another.
+// follow keeps the copy up to date until the cache ends. It opens one watch after another.
 func (c *Cache) follow() {
 	defer c.end(ErrClosed)
 	f := &follower{c: c}
@@ -60,28 +62,30 @@ func (c *Cache) follow() {
 	}
 }
 
-// isRefusal reports whether the server has refused a request of the cache for lack of permission.
-// It would refuse it again.
+// isRefusal reports whether the server has denied permission for a request of the cache. Such a
+// request is not repeated, because the server would deny it again.
 func isRefusal(err error) bool {
 	return errors.Is(err, rpctypes.ErrPermissionDenied) ||
 		status.Code(err) == codes.PermissionDenied
 }
 
-// follower is what the goroutine that runs follow works with.
+// follower is the state of the goroutine that runs follow. No other goroutine uses it.
 type follower struct {
 	c *Cache
 
-	listed int64        // the revision of the newest list
-	late   *lateChanges // events that a proof was ahead of; nil if there are none
+	listed int64 // the revision of the newest list (read of the whole range)
+	// events that came after a proof had moved the view past their revision; nil: none
+	late *lateChanges
 
 	// of the watch
-	ctx    context.Context // ends with the watch
+	ctx    context.Context // ends when this watch is to end
 	events clientv3.WatchChan
 
-	// of the list, which goes on when a watch is replaced by another; zero if the copy follows
+	// The list (read of the whole range) that is under way. It goes on when the watch fails and is
+	// opened again. All fields are zero if there is no list.
 	fill     *fill.Fill
-	stopPage context.CancelFunc // ends the reader of pages; nil if there is none
-	pages    <-chan answer      // what it has read
+	stopPage context.CancelFunc // stops the goroutine that reads pages; nil if there is none
+	pages    <-chan answer      // what that goroutine has read
 	origin   origin
 }
 
@@ -96,8 +100,8 @@ func (f *follower) passed() int64 {
 	return f.c.now().logged
 }
 
-// watch opens a watch, lists the range if it has to be listed, and follows the watch to its end. It
-// returns why the watch ended.
+// watch opens a watch, lists the range (reads all of it) if that is necessary, and takes the
+// responses of the watch until the watch ends. It returns why the watch ended.
 func (f *follower) watch() error {
 	c := f.c
 	ctx, stop := context.WithCancel(c.watchCtx)
@@ -117,7 +121,7 @@ func (f *follower) watch() error {
 		c.wait("")
 	}
 	c.mu.Lock()
-	c.silence = silence{} // that of another stream
+	c.silence = silence{} // the requests for progress were sent on the stream of the previous watch
 	c.mu.Unlock()
 	c.wake()
 	for {
@@ -139,8 +143,9 @@ func (f *follower) watch() error {
 	}
 }
 
-// open creates the watch and waits for its confirmation. If the range has to be listed, and no list
-// is under way, it begins the list.
+// open creates the watch and waits for its confirmation. If the range has to be listed (read as a
+// whole) and no list is under way, open begins the list. Otherwise the watch starts after the
+// revision up to which all events have been delivered.
 func (f *follower) open(list listing) error {
 	c := f.c
 	begin := list.wanted && !list.begun
@@ -167,8 +172,9 @@ func (f *follower) open(list listing) error {
 	return f.sameCluster(resp.Header)
 }
 
-// ended returns the error with which a response ends the watch, or nil. If the events that the copy
-// needs next were compacted, the range will be listed anew.
+// ended returns the error with which a response ends the watch, or nil if the watch goes on. If the
+// events that the watch should deliver next were compacted, ended has the range listed (read as a
+// whole) again.
 func (f *follower) ended(resp *clientv3.WatchResponse) error {
 	if resp.CompactRevision != 0 {
 		f.c.startOver(fmt.Sprintf("the history up to revision %d was compacted while the watch "+
@@ -177,8 +183,9 @@ func (f *follower) ended(resp *clientv3.WatchResponse) error {
 	return resp.Err()
 }
 
-// sameCluster returns an error, and has the range listed anew, if a header comes from another
-// cluster than the one that the copy was read from.
+// sameCluster returns nil if a response header comes from the cluster that the copy was read from,
+// or has no cluster id. Otherwise it has the range listed (read as a whole) again, and returns
+// errListAgain.
 func (f *follower) sameCluster(header *pb.ResponseHeader) error {
 	c := f.c
 	known := f.origin
@@ -192,7 +199,8 @@ func (f *follower) sameCluster(header *pb.ResponseHeader) error {
 	return errListAgain
 }
 
-// response takes one response of the watch.
+// response takes one response of the watch. If no list is under way, it applies the events to the
+// newest view. Otherwise it adds them to the state that the list is building.
 func (f *follower) response(resp *clientv3.WatchResponse) error {
 	if err := f.ended(resp); err != nil {
 		return err

@@ -20,50 +20,56 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// pageTimeout is how long the request for a page may take. Each time that one takes longer, the
-// next one may take more.
+// pageTimeout is the timeout of a request for a page. Each time that a request for the same page
+// times out, the next one gets a longer timeout. The first timeout is also that of a piece of a
+// stream and of a proof.
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
-// proofWait is the wait before a proof of the list. A server that sends notices of progress has
-// sent one by then, so no proof is needed.
+// proofWait is the wait before a proof of the list: a read that shows whether the list is complete
+// although the watch has not said how far it is. Most servers say so within this time by a notice
+// of progress, and then no proof is needed.
 var proofWait = backoff.Policy{Base: 2 * time.Second, Max: 10 * time.Second}
 
 const (
-	// pagesOfARange is how many pages a large range is read by, unless they would be too large.
+	// pagesOfARange is about how many pages a large range is read by, if they do not become larger
+	// than maxPageBytes.
 	pagesOfARange = 50
-	// maxPageBytes is about how large a page grows.
+	// maxPageBytes is the approximate limit on the bytes of a page.
 	maxPageBytes = 8 << 20
-	// pairOverhead is about what a pair takes in a page besides its key and value.
+	// pairOverhead is about how many bytes a key-value pair takes in a page in addition to its key
+	// and value.
 	pairOverhead = 32
 )
 
 // errWentBack says that a linearizable read was answered at a lower revision than the cache had
-// when the read was sent.
+// already seen when the read was sent. So the cluster was restored from a backup.
 var errWentBack = errors.New("the cluster was restored to a revision of the past")
 
-// answer is what the reader of a list delivers: a page, a proof, or the error because of which it
-// cannot read on.
+// answer is one result that the goroutine which reads a list delivers to the goroutine follow. It
+// is a page, a proof (see fill.Prove), or the error because of which the reading has ended.
 type answer struct {
-	kvs      []*mvccpb.KeyValue
-	header   *pb.ResponseHeader
-	revision int64 // of the page; that of the header, or an earlier one
+	kvs    []*mvccpb.KeyValue
+	header *pb.ResponseHeader
+	// the page has the state at this revision, which may be lower than that of header
+	revision int64
 	more     bool
 	err      error
-	proof    bool  // kvs are the keys that have changed, and count is that of all keys
-	count    int64 // of all keys
+	proof    bool  // kvs are only the keys that have changed since the pages were read
+	count    int64 // of a proof: the number of all keys in the range
 }
 
-// next returns the first key behind a page. It must be called before the pairs are handed to the
-// follower.
+// next returns the first key after a page. It must be called before the page is delivered, because
+// from then on the goroutine follow owns the page's pairs.
 func (a *answer) next() string { return string(a.kvs[len(a.kvs)-1].Key) + "\x00" }
 
-// startList begins a list under the watch that was confirmed with the header. It returns an error
-// if another list has been demanded since the watch was opened.
+// startList begins to list (read) the whole range. header is that of the confirmation of the watch
+// that is already open. startList returns errListAgain if another list was demanded after that
+// watch was opened.
 func (f *follower) startList(list listing, header *pb.ResponseHeader) error {
 	c, v := f.c, f.c.now()
 	replaced := list.replaced || otherCluster(v.origin, header)
 	c.mu.Lock()
-	if f.ctx.Err() != nil { // ended under the lock by who wants another list
+	if f.ctx.Err() != nil { // startOverLocked cancels f.ctx under mu to demand another list
 		c.mu.Unlock()
 		return errListAgain
 	}
@@ -91,7 +97,7 @@ func (f *follower) startList(list listing, header *pb.ResponseHeader) error {
 	return nil
 }
 
-// stopList ends the list that is under way, if there is one.
+// stopList gives up the list that is under way, if there is one.
 func (f *follower) stopList() {
 	if f.stopPage != nil {
 		f.stopPage()
@@ -102,7 +108,8 @@ func (f *follower) stopList() {
 	f.c.listTarget = 0
 }
 
-// page adds an answer of the reader to the list.
+// page takes one answer from the goroutine that reads the list, and adds it to the state that the
+// list is building.
 func (f *follower) page(a answer) error {
 	c := f.c
 	switch {
@@ -121,7 +128,7 @@ func (f *follower) page(a answer) error {
 	}
 	if c.opts.keysOnly {
 		for _, kv := range a.kvs {
-			kv.Lease = 0 // not every server leaves it out
+			kv.Lease = 0 // some servers send the lease even for keys only
 		}
 	}
 	keep(c.now(), a.kvs)
@@ -143,8 +150,9 @@ func (f *follower) page(a answer) error {
 	return f.finish()
 }
 
-// keep prepares pairs that were read for the tree. A pair that equals the one in the view is
-// replaced by it. The others get memory of their own.
+// keep prepares the pairs of a page for the tree. A pair that equals the pair of the same key in
+// the view v is replaced by it, so that both trees share it. The other pairs get their own memory
+// for keys and values, so that they do not keep the whole response message in memory.
 func keep(v *view, kvs []*mvccpb.KeyValue) {
 	var changed []*mvccpb.KeyValue
 	for i, kv := range kvs {
@@ -165,32 +173,36 @@ func (c *Cache) tooLarge(bytes int64) error {
 		ErrTooLarge, bytes, c.opts.maxBytes)
 }
 
-// reader reads the pages of one list.
+// reader reads the pages of one list (read of the whole range). It runs on a goroutine of its own.
 type reader struct {
-	c         *Cache
-	ctx       context.Context
-	pages     chan<- answer
-	size      int   // keys a page
-	most      int   // keys a page, at most
-	least     int64 // no page can be below this revision
-	certain   int64 // every page is at this revision at least; 0 before the first
-	fruitless int   // streams with fewer keys than a page since one had more
+	c     *Cache
+	ctx   context.Context
+	pages chan<- answer
+	size  int // how many keys the next page may have
+	most  int // the limit on size; lowered when a page was too large to be received
+	// the lowest revision that the next linearizable answer may have: that of the previous one
+	least int64
+	// the revision of the first page, which no other page is below; 0 before the first page
+	certain   int64
+	fruitless int // how many streams in a row have brought fewer keys than a page has
 }
 
-// run reads the range and delivers it to the follower: page by page, or, where the server has them,
-// by streams for what is behind the first page. Then it reads proofs, for servers that do not say
-// how far the watch is.
+// run reads the range and delivers what it reads to the goroutine follow. It reads the first page,
+// and then the rest by streams if the server has the RangeStream method, or else by more pages.
+// After the last page, it reads proofs that the list is complete, until the list is stopped. Proofs
+// are for servers that do not send notices of progress, which normally show that the watch has
+// caught up with the list.
 func (r *reader) run() {
 	for from, more := r.c.opts.from, true; more; {
 		a := r.read(from)
 		if more = a.more; more {
 			from = a.next()
 		}
-		if !r.deliver(a) { // from now on the pairs are the follower's
+		if !r.deliver(a) { // from now on the goroutine follow owns the pairs
 			return
 		}
 		if r.certain == 0 {
-			r.certain = a.header.Revision // the others are no lower
+			r.certain = a.header.Revision // linearizable reads never have lower revisions later
 		}
 		if more {
 			from, more = r.streamRest(from, a.header)
@@ -203,7 +215,8 @@ func (r *reader) run() {
 	}
 }
 
-// deliver passes an answer to the follower, and reports whether to go on.
+// deliver passes an answer to the goroutine follow. It returns false if the reading ends: because
+// the answer is an error, or because the list was stopped.
 func (r *reader) deliver(a answer) bool {
 	select {
 	case r.pages <- a:
@@ -213,8 +226,10 @@ func (r *reader) deliver(a answer) bool {
 	}
 }
 
-// prove reads what has changed since the pages were read, and how many keys there are: see
-// fill.Prove. It reports whether to go on.
+// prove reads which keys have changed since the first page was read, and how many keys there are,
+// and delivers both as a proof: see fill.Prove. It returns false if the reading of the list ends. A
+// failed read is not delivered unless the server refused it or it shows that the cluster was
+// restored.
 func (r *reader) prove() bool {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()
@@ -228,8 +243,9 @@ func (r *reader) prove() bool {
 	return r.deliver(answer{proof: true, kvs: resp.Kvs, count: resp.Count, header: resp.Header})
 }
 
-// linearizable takes the result of a linearizable read. It returns errWentBack if the answer has a
-// lower revision than an earlier one: the cluster has lost a part of its history.
+// linearizable checks the result of a linearizable read. It returns errWentBack if the answer has a
+// lower revision than an earlier answer, which means that the cluster has lost a part of its
+// history.
 func (r *reader) linearizable(
 	resp *clientv3.GetResponse, err error,
 ) (*clientv3.GetResponse, error) {
@@ -243,8 +259,9 @@ func (r *reader) linearizable(
 	return resp, nil
 }
 
-// read reads the page that begins with the key from. It tries again until it succeeds, the server
-// refuses, or the answer shows that the cluster was restored.
+// read reads the page that begins with the key from. It repeats a request that fails, with smaller
+// pages or longer timeouts where that may help. It returns an error only if the list was stopped,
+// the server denied permission, or the answer shows that the cluster was restored.
 func (r *reader) read(from string) answer {
 	for attempt, slow := 0, 0; ; attempt++ {
 		resp, err := r.linearizable(r.request(from, pageTimeout.Delay(slow)))
@@ -256,7 +273,7 @@ func (r *reader) read(from string) answer {
 		case r.ctx.Err() != nil, isRefusal(err), errors.Is(err, errWentBack):
 			return answer{err: err}
 		case status.Code(err) == codes.ResourceExhausted && r.size > 1:
-			r.size /= 2 // more than the client may receive
+			r.size /= 2 // the page had more bytes than the client may receive
 			r.most = r.size
 		case errors.Is(err, context.DeadlineExceeded):
 			slow++
@@ -268,8 +285,8 @@ func (r *reader) read(from string) answer {
 	}
 }
 
-// grow sets the size of the next pages of a large range. For each page a server counts the keys to
-// the end of the range, so there should not be too many of them.
+// grow sets how many keys the next pages of a large range have. For each page the server counts all
+// keys from there to the end of the range, so many small pages would cost it much.
 func (r *reader) grow(page *clientv3.GetResponse) {
 	if r.c.opts.pageSize != 0 || len(page.Kvs) == 0 {
 		return
@@ -288,7 +305,8 @@ func (r *reader) request(from string, timeout time.Duration) (*clientv3.GetRespo
 	return r.c.get(ctx, from, r.options(clientv3.WithLimit(int64(r.size)))...)
 }
 
-// options returns the options of a request for keys up to the end of the range.
+// options returns the options of a request for keys up to the end of the range: the range end, the
+// given bound, and keys only if the cache has keys only.
 func (r *reader) options(bound clientv3.OpOption) []clientv3.OpOption {
 	opts := []clientv3.OpOption{clientv3.WithRange(r.c.opts.end), bound}
 	if r.c.opts.keysOnly {

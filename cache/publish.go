@@ -12,9 +12,9 @@ import (
 // now returns the newest view.
 func (c *Cache) now() *view { return c.newest.Load() }
 
-// await waits for a view for which ok returns true, and returns it. If the cache has ended, it
-// returns the error of the cache. If ctx ends first, it returns an error that wraps that of ctx and
-// says what the cache is waiting for.
+// await waits until ok returns true for the newest view, and returns that view. If the cache has
+// ended, await returns the error that the cache has ended with. If ctx ends first, it returns an
+// error that wraps the error of ctx and says what the cache is waiting for.
 func (c *Cache) await(ctx context.Context, ok func(*view) bool) (*view, error) {
 	for {
 		v := c.now()
@@ -33,14 +33,15 @@ func (c *Cache) await(ctx context.Context, ok func(*view) bool) (*view, error) {
 	}
 }
 
-// waitsFor says what the follower waits for.
+// waitsFor returns, in words, what the cache is waiting for.
 func (c *Cache) waitsFor() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return cmp.Or(c.phase, "a later revision, or a proof that there is none")
 }
 
-// wait records what the follower waits for.
+// wait records, in words, what the goroutine follow waits for. An empty text means that it follows
+// its watch without interruption.
 func (c *Cache) wait(format string, args ...any) {
 	phase := fmt.Sprintf(format, args...)
 	c.mu.Lock()
@@ -48,9 +49,10 @@ func (c *Cache) wait(format string, args ...any) {
 	c.phase = phase
 }
 
-// publish makes a copy of the newest view, has f change it, and makes it the newest one. Only the
-// follower changes the tree, so it can prepare one without holding the lock. A proof may meanwhile
-// move the view on to a later revision.
+// publish copies the newest view, calls f to change the copy, and makes the copy the newest view.
+// Only the goroutine follow changes the tree, so that goroutine may build a new tree before it
+// takes the lock. In the meantime a proof may have moved the newest view on to a later revision.
+// publish does nothing if the cache has ended.
 func (c *Cache) publish(f func(next *view)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,7 +66,8 @@ func (c *Cache) publishLocked(f func(next *view)) {
 	}
 	next := *old
 	f(&next)
-	if next.era != old.era { // what is known is of the era before
+	// proofs and known revisions of the previous era say nothing about this one
+	if next.era != old.era {
 		c.proofs, c.known = nil, 0
 	}
 	if next.synced() {
@@ -78,20 +81,23 @@ func (c *Cache) publishLocked(f func(next *view)) {
 	close(old.replaced)
 }
 
-// end ends the cache with an error, unless it has ended.
+// end ends the cache with the error err. If the cache has already ended, its first error stays.
 func (c *Cache) end(err error) {
 	c.publish(func(next *view) { next.err = err })
 	c.cancel()
 }
 
-// fail ends the cache with an error, to which it adds the range of the cache.
+// fail ends the cache with the error err, prefixed with the range of the cache.
 func (c *Cache) fail(err error) { c.end(fmt.Errorf("cache of %s: %w", &c.opts, err)) }
 
 // proven takes the answer to a question: a linearizable read that was sent at sentAt, when before
-// was the newest view. The answer proves a view when it reaches the header's revision. proven
-// returns false if the answer shows that the cluster was replaced or restored, or if the cache is
-// finding that out: then the answer proves nothing, and the question must be asked again. All
-// proofs are forgotten when an era ends, so who waits for one must look at the era of the views.
+// was the newest view. A view that has reached the revision of the answer contains every write that
+// was acknowledged before sentAt, so proven records sentAt for such a view. It returns false if the
+// answer shows that the cluster was replaced or restored, or if this is already known and the range
+// is being read again. Then the answer proves nothing, and the question must be asked again. When a
+// new era begins (the copy is replaced for such a reason), all recorded proofs are dropped. So a
+// caller that waits for its proof must also stop waiting when the era of the newest view has
+// changed.
 func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,10 +115,12 @@ func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view
 	return true
 }
 
-// sameEra takes the header of a linearizable answer to a request that was sent when
-// before was the newest view. It returns false if the answer shows that the cluster was replaced or
-// restored, or if the cache is finding that out or has found it out since before: then the era of
-// before ends, or has ended. Otherwise the revision of the answer is known to exist.
+// sameEra takes the header of a linearizable answer to a request that was sent when before was the
+// newest view. It reports whether the answer comes from the cluster, and the history of that
+// cluster, that the view before was read from. It returns false if the answer shows that the
+// cluster was replaced or restored; then sameEra has the range read again. It also returns false if
+// this was found out since before. If it returns true, the revision of the answer is recorded as
+// known to exist.
 func (c *Cache) sameEra(header *pb.ResponseHeader, before *view) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,29 +142,32 @@ func (c *Cache) sameEraLocked(header *pb.ResponseHeader, before *view) bool {
 	return false
 }
 
-// otherCluster reports whether a header has another cluster id than o. Without an id on both sides
-// it returns false.
+// otherCluster reports whether a response header has another cluster id than o. It returns false if
+// either cluster id is missing.
 func otherCluster(o origin, header *pb.ResponseHeader) bool {
 	return o.clusterID != 0 && header.GetClusterId() != 0 && o.clusterID != header.GetClusterId()
 }
 
-// listing says whether the follower has to list the range, and why.
+// listing says whether the goroutine follow has to list the range (read all of it again), and why.
 type listing struct {
-	wanted   bool   // the range must be listed
-	replaced bool   // the list begins a new era
+	wanted bool // the range must be listed
+	// the list begins a new era: the cluster was replaced or restored, or the copy was wrong
+	replaced bool
 	begun    bool   // the list is under way
-	why      string // for the log
+	why      string // the reason, for the log line; empty for the first list
 }
 
-// startOver has the range listed anew, for the reason given. A list that is under way is given up.
-// Readers go on seeing the old view until the new list is complete.
+// startOver has the whole range read again, for the reason why, which is logged. It gives up a list
+// that is under way. Readers see the old view until the new list is complete.
 func (c *Cache) startOver(why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.startOverLocked(why, false)
 }
 
-// startOverLocked is startOver. If the cluster was replaced or restored, the list begins a new era.
+// startOverLocked is startOver for a caller that holds mu. replaced says that the new list begins a
+// new era, because the cluster was replaced or restored or because the copy was wrong. If such a
+// list is already demanded and has not begun, startOverLocked does nothing.
 func (c *Cache) startOverLocked(why string, replaced bool) {
 	if replaced && c.list.replaced && !c.list.begun {
 		return

@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	// streamTries is how many streams of a list may fail one after another with fewer keys than a
-	// page has. The rest is then read by pages.
+	// streamTries is how many streams in a row may fail with fewer keys than a page has. After
+	// that, the rest of the range is read by pages.
 	streamTries = 3
-	// streamsAgain is for how long no stream is asked for after a server had none. Servers may have
-	// been replaced by newer ones after that.
+	// streamsAgain is for how long no stream is tried after a server did not have the RangeStream
+	// method. After that time, the servers may have been replaced by newer ones.
 	streamsAgain = time.Hour
 )
 
-// mayStream reports whether the rest of the range may be read by a stream. With WithPageSize all of
-// it is read by pages.
+// mayStream reports whether to read the rest of the range by a stream. It returns false with
+// WithPageSize, after several streams in a row that brought too little, and within an hour of
+// finding a server without the RangeStream method.
 func (r *reader) mayStream() bool {
 	if r.c.opts.paged || r.fruitless >= streamTries {
 		return false
@@ -33,9 +34,9 @@ func (r *reader) mayStream() bool {
 	return missing == nil || time.Since(*missing) > streamsAgain
 }
 
-// streamRest reads what is behind a page by one stream after another, each from where the one
-// before has failed. It returns the first key that it has not read, and whether there is one, which
-// a page must then begin with.
+// streamRest reads the rest of the range, from the key from on, by streams. Each stream starts with
+// the key at which the previous one failed. at is the header of the page before. If more is true,
+// next is the first key that was not read, and the caller must go on with a page that begins there.
 func (r *reader) streamRest(from string, at *pb.ResponseHeader) (next string, more bool) {
 	for more = true; more && r.mayStream(); at = nil {
 		if at == nil {
@@ -50,10 +51,11 @@ func (r *reader) streamRest(from string, at *pb.ResponseHeader) (next string, mo
 }
 
 // stream reads the keys from the key from to the end of the range by one request, at the revision
-// of a linearizable answer, and delivers each piece as a page. Only the last piece has a header, so
-// the revision of a piece is known because it was asked for. stream returns the first key that it
-// has not read, and whether there is one. Then it does not matter why: the next linearizable answer
-// shows whether the cluster is still the one it was.
+// of at, and delivers each piece of the answer as a page. at is the header of a linearizable
+// answer. Only the last piece has a header, so the revision of the other pieces is known only
+// because the request named it. If more is true, next is the first key that was not read. The
+// caller need not know why: its next linearizable read finds out if the cluster was replaced or
+// restored.
 func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more bool) {
 	ctx, cancel := context.WithCancel(streamonly.Context(r.ctx))
 	defer cancel() // ends the stream
@@ -85,10 +87,10 @@ func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more b
 	return from, true
 }
 
-// newestRevision returns the header of a linearizable answer, for the stream that goes on where
-// another one has failed. It reads one key, which is cheaper than a page: for a page a server
-// counts the keys to the end of the range. It returns nil if that fails. Then a page is read, which
-// is tried again as often as it takes, and shows what is wrong.
+// newestRevision returns the header of a linearizable answer, whose revision the next stream can
+// ask for after another stream has failed. It counts one key, because a page costs more: for a page
+// the server counts all keys to the end of the range. If the request fails, it returns nil. The
+// caller then reads a page, which is repeated until it succeeds or shows what is wrong.
 func (r *reader) newestRevision(from string) *pb.ResponseHeader {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()
@@ -99,8 +101,9 @@ func (r *reader) newestRevision(from string) *pb.ResponseHeader {
 	return resp.Header
 }
 
-// receive returns the next piece of a stream, io.EOF after the last one, or why there is none. A
-// stream without a piece for pageTimeout is given up.
+// receive returns the next piece of a stream. It returns io.EOF after the last piece, or the error
+// with which the stream failed. If no piece comes within pageTimeout.Base, it returns
+// context.DeadlineExceeded.
 func (r *reader) receive(pieces clientv3.GetStreamChan) (*pb.RangeResponse, error) {
 	timer := time.NewTimer(pageTimeout.Base)
 	defer timer.Stop()
@@ -117,13 +120,14 @@ func (r *reader) receive(pieces clientv3.GetStreamChan) (*pb.RangeResponse, erro
 	}
 }
 
-// streamFailed notes why a stream ended before the key from.
+// streamFailed records why a stream ended before the end of the range. The key from is the first
+// one that was not read. After some errors no other stream is tried.
 func (r *reader) streamFailed(from string, err error) {
 	switch status.Code(err) {
 	case codes.Unimplemented:
 		now := time.Now()
 		r.c.asker.noStreams.Store(&now)
-	case codes.ResourceExhausted: // a piece has more bytes than the client may receive
+	case codes.ResourceExhausted: // a piece had more bytes than the client may receive
 		r.fruitless = streamTries
 	}
 	r.c.wait("keys from %q on to be read after: %v", from, err)

@@ -1,21 +1,21 @@
-// Package fill builds the state of a range from pages that were read at different revisions and
-// from the events of a watch that was open before the first page was read. It is pure data: calls
-// in, a tree out.
+// Package fill builds the state of a range of keys from two sources: pages of the range that were
+// read at different revisions, and the events of a watch that was open before the first page was
+// read. It is pure data: calls in, a tree of keys out.
 //
-// A page has a watermark, the revision L that it was read at. It is the state at L of the keys from
-// where the page before ended to where it ends itself. An event of revision r counts for a key of a
-// page if r > L, because the page has all earlier ones. The newest event of a key whose page is
-// still to come is kept aside, and is treated in that way when the page arrives. So when all pages
-// are there and the watch has passed the greatest L, every key is as it was at the revision that
-// the watch has passed.
+// A page has a watermark: the revision L that it was read at. The page is the state at L of all
+// keys from the end of the previous page to its own end. An event of revision r is applied to a key
+// of a page if r > L, because the page already contains all earlier events. For a key whose page
+// has not arrived yet, the newest event is kept aside. When the page arrives, that event is applied
+// if it is newer than the page. So when all pages have arrived and the watch has delivered all
+// events up to the greatest L, every key is as it was at the revision that the watch has reached.
 //
 // Invariants:
 //
 //   - Pages arrive in the order of their keys, and cover the range without gaps.
-//   - The watch delivers every event after the revision of its confirmation, so a page below that
-//     revision is refused: events between L and the confirmation would be missing.
-//   - A page may be of any revision from there on. So a page that is there stays, whatever is
-//     compacted or lost afterwards.
+//   - The watch delivers every event after the revision of its confirmation. A page below that
+//     revision is refused, because events between the page and the confirmation would be missing.
+//   - A page may have any revision from the confirmation on. So a page that was added stays valid,
+//     even if its revision is compacted afterwards.
 package fill
 
 import (
@@ -26,29 +26,30 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// Fill is a state that is being built. It is not safe for concurrent use.
+// Fill is the state of a range that is being built from pages and events. It is not safe for
+// concurrent use.
 type Fill struct {
-	least    int64  // the least revision that a page may have
+	least    int64  // no page may have a lower revision
 	passed   int64  // the watch has delivered all events up to this revision
-	greatest int64  // the greatest watermark
-	next     string // the first key of the page to read next
-	complete bool   // all pages are read
-	pages    []page // those that are read, in order
+	greatest int64  // the greatest revision of a page so far
+	next     string // the first key of the next page to read
+	complete bool   // all pages have been added
+	pages    []page // the pages that have been added, in the order of their keys
 	tree     keytree.Tree
 	bytes    int64                    // of the keys and values in tree
-	aside    map[string]*mvccpb.Event // the newest event of each key from next on
-	keys     keytree.Tree             // the keys of aside, in order
+	aside    map[string]*mvccpb.Event // the newest event of each key whose page is still missing
+	keys     keytree.Tree             // the keys of aside, so that they can be found in order
 }
 
-// page is a part of the range, as it was at one revision. It was read by one answer, or by several
-// that followed each other at the same revision.
+// page is a part of the range that was read at one revision. Successive answers at the same
+// revision are joined to one page.
 type page struct {
-	end       string // the first key behind the page
-	watermark int64
+	end       string // the first key after the page; empty if the page ends the range
+	watermark int64  // the revision that the page was read at
 }
 
-// New returns an empty state of a range that begins with the key from. The watch was confirmed at
-// the revision confirmed. A page below the revision least, or below confirmed, is refused.
+// New returns a Fill without pages, for a range that begins with the key from. confirmed is the
+// revision at which the watch was confirmed. Pages below least or below confirmed are refused.
 func New(from string, confirmed, least int64) *Fill {
 	return &Fill{
 		least: max(confirmed, least), passed: confirmed, next: from,
@@ -56,18 +57,19 @@ func New(from string, confirmed, least int64) *Fill {
 	}
 }
 
-// Next returns the first key of the page to read next, and false if all pages are read.
+// Next returns the first key of the next page to read. ok is false if all pages have been added.
 func (f *Fill) Next() (from string, ok bool) { return f.next, !f.complete }
 
-// Least returns the least revision that a page may have.
+// Least returns the lowest revision that a page may have.
 func (f *Fill) Least() int64 { return f.least }
 
-// Size returns how many keys the state has so far, and the bytes of their keys and values.
+// Size returns how many keys the state has so far, and the total length of their keys and values.
 func (f *Fill) Size() (keys int, bytes int64) { return f.tree.Len(), f.bytes }
 
-// Page adds the next page: the pairs from Next on at the given revision, in order, and whether more
-// follow behind the last one. It reports whether the page was accepted; one that is too old must be
-// read again. The pairs are kept, not copied.
+// Page adds the next page: the pairs from the key Next on, in order, as they were at the given
+// revision. more says that the range has more keys after the last pair. Page returns false if the
+// page was refused because all pages have been added, or because its revision is too low; then the
+// page must be read again. Page keeps kvs and its pairs without copying them.
 func (f *Fill) Page(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 	if f.complete || revision < f.least {
 		return false
@@ -91,7 +93,7 @@ func (f *Fill) Page(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 	return true
 }
 
-// takeAside applies the events that were kept aside for the page that was added last.
+// takeAside applies the events that were kept aside for keys of the page that was added last.
 func (f *Fill) takeAside() {
 	last, n := f.pages[len(f.pages)-1], f.keys.Len()
 	if !f.complete {
@@ -105,7 +107,7 @@ func (f *Fill) takeAside() {
 	}
 }
 
-// Event adds an event of the watch. Events arrive in the order of their revisions.
+// Event adds an event of the watch. Events must be added in the order of their revisions.
 func (f *Fill) Event(ev *mvccpb.Event) {
 	key := keytree.Key(ev.Kv.Key)
 	if !f.complete && key >= f.next {
@@ -132,19 +134,20 @@ func (f *Fill) apply(key string, ev *mvccpb.Event, watermark int64) {
 	f.bytes += Bytes(ev.Kv)
 }
 
-// Pass says that the watch has delivered all events up to revision.
+// Pass records that the watch has delivered all events up to revision.
 func (f *Fill) Pass(revision int64) { f.passed = max(f.passed, revision) }
 
 // Passed returns the revision up to which the watch has delivered all events.
 func (f *Fill) Passed() int64 { return f.passed }
 
-// Wants returns the revision that the watch must pass before the state is whole, and false if the
-// state is whole or pages are missing.
+// Wants returns the revision that the watch must reach before the state is whole. ok is false if
+// the state is whole, or if pages are missing.
 func (f *Fill) Wants() (revision int64, ok bool) {
 	return f.greatest, f.complete && f.passed < f.greatest
 }
 
-// Certain returns the revision up to which the state has all changes of all keys. It is for Prove.
+// Certain returns a revision such that the state contains every change at or below it. A caller of
+// Prove reads the keys that have changed after it.
 func (f *Fill) Certain() int64 {
 	least := f.greatest
 	for _, p := range f.pages {
@@ -153,19 +156,20 @@ func (f *Fill) Certain() int64 {
 	return max(least, f.passed)
 }
 
-// Prove takes the answer of one read of the whole range at the given revision, for servers that do
-// not say how far the watch is: the pairs with a mod revision above Certain, their values aside,
-// and the count of all keys. If the state has these pairs at these mod revisions and as many keys,
-// it is the state at that revision, because each key of the range is then in it as it should be,
-// and no other. Prove then has the watch count as having passed the revision.
+// Prove is for servers that do not say how far the watch is. It takes the answer of one read of the
+// whole range at the given revision: newer has the pairs with a mod revision above Certain, and
+// count is the number of all keys. Values are not needed. If the state has all pairs of newer, with
+// the same mod revisions, and has count keys, it equals the range at that revision: all other keys
+// are unchanged, and there is no key too many. Prove then acts as if the watch had delivered all
+// events up to the revision.
 func (f *Fill) Prove(newer []*mvccpb.KeyValue, count, revision int64) {
 	if f.complete && revision >= f.greatest && Unchanged(f.tree, newer, count) {
 		f.Pass(revision)
 	}
 }
 
-// Unchanged reports whether a tree has all the given pairs, at their mod revisions, and as many
-// keys as count says.
+// Unchanged reports whether a tree has all pairs of newer, with the same mod revisions, and has
+// count keys in total.
 func Unchanged(t keytree.Tree, newer []*mvccpb.KeyValue, count int64) bool {
 	for _, kv := range newer {
 		if own := t.Get(keytree.Key(kv.Key)); own == nil || own.ModRevision != kv.ModRevision {
@@ -175,8 +179,9 @@ func Unchanged(t keytree.Tree, newer []*mvccpb.KeyValue, count int64) bool {
 	return int64(t.Len()) == count
 }
 
-// Whole returns the state and its revision, and false if pages are missing or the watch has not
-// passed all of their watermarks.
+// Whole returns the tree, the total length of its keys and values, and its revision. ok is false if
+// pages are missing, or if the watch has not delivered all events up to the greatest revision of a
+// page.
 func (f *Fill) Whole() (tree keytree.Tree, bytes, revision int64, ok bool) {
 	if !f.complete || f.passed < f.greatest {
 		return keytree.Tree{}, 0, 0, false
@@ -184,7 +189,7 @@ func (f *Fill) Whole() (tree keytree.Tree, bytes, revision int64, ok bool) {
 	return f.tree, f.bytes, f.passed, true
 }
 
-// Bytes returns the bytes of a pair's key and value; of nil it is 0.
+// Bytes returns the length of a pair's key and value together. For nil it returns 0.
 func Bytes(kv *mvccpb.KeyValue) int64 {
 	if kv == nil {
 		return 0
