@@ -20,7 +20,7 @@ import (
 type cleaner struct {
 	s    *session
 	key  string
-	wake chan struct{} // holds one token after a change of the key's state, which wakes the cleaner
+	wake chan struct{} // a change of the key's state puts a token in, which wakes the cleaner
 }
 
 // run cleans up until nothing is left to do, until the server refuses this client the deletion of
@@ -166,7 +166,7 @@ type key struct {
 	// cleanedUp is closed once the cleaner has deleted the key, or has read it and found nothing to
 	// delete. It is nil if no call has to wait for that.
 	cleanedUp chan struct{}
-	cleaner   *cleaner // deletes or watches the key in the background; otherwise nil
+	cleaner   *cleaner // nil while nothing has to be deleted or watched
 }
 
 // Discard deletes, in the background, a key that was put with the session's lease. Recipes call it

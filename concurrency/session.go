@@ -60,16 +60,19 @@ type session struct {
 	client  *clientv3.Client
 	lease   clientv3.LeaseID
 	ttl     time.Duration
-	granted bool            // NewSession granted the lease; false if WithLease gave it
-	nonce   string          // a random text with which the values of its mutexes' keys begin
-	base    context.Context // has the values of ctx, but never ends
-	ctx     context.Context
-	end     context.CancelCauseFunc // ends ctx
+	granted bool   // NewSession granted the lease; false if WithLease gave it
+	nonce   string // a random text with which the values of its mutexes' keys begin
+	// base has the same values as ctx, but never ends. Requests after the end of ctx use it.
+	base context.Context
+	ctx  context.Context
+	end  context.CancelCauseFunc // ends ctx
 
 	// own synchronisation
-	closing    chan struct{} // holds a token while Close runs
-	revoked    atomic.Bool
-	background sync.WaitGroup // counts goroutines; Go is called only with mu held and closed false
+	closing chan struct{} // holds a token while a call of Close runs; a second call waits
+	revoked atomic.Bool
+	// background counts the session's goroutines. They start only with mu held and while closed is
+	// false, so that Close can wait for all of them.
+	background sync.WaitGroup
 
 	// guarded by mu
 	mu          sync.Mutex

@@ -34,7 +34,7 @@ type transaction struct {
 	level Isolation
 
 	// state of the current attempt
-	reads  keyed[*mvccpb.KeyValue] // the keys that were read; a nil value: the key does not exist
+	reads  keyed[*mvccpb.KeyValue] // the keys that were read; nil for a key that does not exist
 	writes keyed[write]
 	// snapshot is the revision of all reads at the levels Serializable and SerializableSnapshot. It
 	// is 0 before the first read, and at the other levels.

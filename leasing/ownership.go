@@ -15,25 +15,26 @@ import (
 type state uint8
 
 const (
-	acquiring state = iota // the request for the lease key is under way
+	acquiring state = iota // the request that puts the lease key is under way
 	owned                  // the lease key was put; it is this client's while the epoch lasts
 	releasing              // the lease key is being deleted, if it is this client's
 )
 
 // ownership is the record of one key that this client acquires, owns and releases. It begins with
-// the request for the lease key. It ends when the lease key certainly is not this client's any
-// more. A key has at most one ownership at a time.
+// the request that puts the lease key, by which other clients see that the key has an owner. It
+// ends when the lease key certainly is not this client's any more. A key has at most one ownership
+// at a time.
 type ownership struct {
 	// read-only after the ownership was made
 	key     string
 	epoch   *epoch
 	ctx     context.Context // ends with the epoch, and when the release starts
 	stop    context.CancelFunc
-	settled chan struct{} // closed when the request for the lease key has ended
+	settled chan struct{} // closed when the request that puts the lease key has ended
 	ended   chan struct{} // closed when the ownership is removed from the cache
 
 	// written before settled is closed, read-only afterwards
-	read        *cachedKey // the key, as the request for the lease key has read it, or nil
+	read        *cachedKey // the key, as the request that puts the lease key has read it, or nil
 	created     int64      // the create revision of the lease key; 0 if it is not this client's
 	isUncertain bool       // the lease key may be this client's, or may become so later
 
@@ -42,9 +43,10 @@ type ownership struct {
 	isAskedFor bool
 
 	// guarded by cache.mu
-	state  state
-	cached *cachedKey // the key in the state owned; stale if writes is not 0
-	writes int        // the number of this client's writes of the key that are under way
+	state state
+	// cached is the key, in the state owned. While writes is not 0, no get may be answered from it.
+	cached *cachedKey
+	writes int // the number of this client's writes of the key that are under way
 }
 
 // usable returns the cached key if gets may be answered from it, as long as the epoch is certain:

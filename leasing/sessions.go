@@ -57,13 +57,13 @@ func (g *grants) Close() error { return nil }
 type sessions struct {
 	// read-only
 	client  *clientv3.Client // the client that sessions are made with
-	grants  *grants          // the Lease of that client
+	grants  *grants          // the Lease of the client in the field client
 	options []concurrency.SessionOption
 	ctx     context.Context // ends when stop is called or the user's client ends
 	cancel  context.CancelFunc
 
 	// own synchronisation
-	running sync.WaitGroup // counts the goroutine of serve
+	running sync.WaitGroup // counts the goroutine that runs serve
 }
 
 func newSessions(cl *clientv3.Client, options []concurrency.SessionOption) *sessions {

@@ -164,7 +164,7 @@ func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 		return changeOf(b.s.Client(), last, rev, clientv3.WithFilterPut()), nil
 	}
 	if here {
-		b.left = true // set before the request, because its answer may be lost
+		b.left = true // set before the request: it may be applied although its answer is lost
 		if err := b.own.delete(ctx); err != nil {
 			return nil, err
 		}

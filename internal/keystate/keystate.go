@@ -33,7 +33,7 @@ type status uint8
 const (
 	known status = iota
 	toDelete
-	denied // clean-up has given up, but an earlier delete may still be applied
+	denied // clean-up has given up deleting the key, but an earlier delete may still be applied
 	gone
 )
 
@@ -119,7 +119,10 @@ func (k *State) use(at *Incarnation) *Incarnation {
 	case in == nil || in.status != known || in.Create < at.Create:
 		in = at
 		k.current = in
-	case in.Mod < at.Mod: // another session has put its mark on the key, and may still use the key
+	case in.Mod < at.Mod:
+		// Another session on the lease has written its nonce into the value in the meantime, and
+		// may still use the key. So from here on this session has only found the key, and does not
+		// delete it.
 		in.Mod, in.value, in.made, in.own = at.Mod, at.value, false, false
 	}
 	in.users++
