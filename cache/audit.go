@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// auditTimeout bounds the count of a range.
+	// auditTimeout is the timeout of the request that counts the keys of the range on the server.
 	auditTimeout = time.Minute
-	// auditTries is how often an audit asks again, each time at a newer revision, because the
-	// revision that it asked for was compacted.
+	// auditTries is how often an audit is repeated, each time at a newer revision, because the
+	// server had compacted the revision of the audit before.
 	auditTries = 5
 )
 
-// auditNowAndThen compares the copy with the server as long as the cache lives, about once in each
-// interval of WithAudit. The waits vary in length, so that many caches do not ask at once.
+// auditNowAndThen audits the copy until the cache ends, about once in each interval of WithAudit.
+// Each wait is shortened by a random part, so that many caches do not send their audits at once.
 func (c *Cache) auditNowAndThen() {
 	if c.opts.audit == 0 {
 		return
@@ -42,10 +42,10 @@ func (c *Cache) auditNowAndThen() {
 	}
 }
 
-// auditOnce compares the number of keys in the copy with that on the server at the same revision.
-// If they differ, or if the server does not know the revision, the range is listed anew. It does
-// nothing while the range has not been read or is being listed. If the revision was compacted, it
-// tries again with a later one.
+// auditOnce compares the number of keys in the copy with the number on the server at the same
+// revision. If the numbers differ, or if the server has not reached that revision, the whole range
+// is read again. auditOnce does nothing while the range is being read. If the server has compacted
+// the revision, auditOnce tries again with a later one.
 func (c *Cache) auditOnce() error {
 	for try := 0; ; try++ {
 		v := c.now()
@@ -63,7 +63,7 @@ func (c *Cache) auditOnce() error {
 		case !errors.Is(err, rpctypes.ErrCompacted) || try == auditTries:
 			return err
 		}
-		// Everything up to the copy's revision was compacted. A later view is as good.
+		// The server has compacted the copy's revision. Wait for a later view, to audit that one.
 		c.reach(v.revision + 1)
 		ctx, cancel := context.WithTimeout(c.ctx, time.Second)
 		_, _ = c.await(ctx, func(next *view) bool { return next.revision > v.revision })
@@ -90,15 +90,17 @@ func (c *Cache) auditView(v *view) error {
 	return nil
 }
 
-// listing reports whether the range is to be listed.
+// listing reports whether the whole range is being read, or is about to be.
 func (c *Cache) listing() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.list.wanted
 }
 
-// replaced begins a new era: the range is listed, and until that is done no answer proves a view.
-// It does nothing if a new era has begun since the view v.
+// replaced is called when the view v turns out to be wrong, or to come from a cluster that was
+// replaced or restored. It has the whole range read again, as a new era: until that is done, no
+// answer of the server proves a view. It does nothing if the newest view is already of a later era
+// than v.
 func (c *Cache) replaced(v *view, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

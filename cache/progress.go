@@ -6,25 +6,29 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// repeatAfter is how long an answer to a request for progress is waited for. A server does not
-// answer while the watch is catching up.
+// repeatAfter is how long the cache waits for the server to answer a request for watch progress
+// before it sends another. The server does not answer at all while it still has old events to send
+// for the watch.
 const repeatAfter = 500 * time.Millisecond
 
-// tooLow is the wait before the next request for progress, after an answer from a member that has
-// not reached the revision. The first few requests follow each other without a wait.
+// tooLow is the wait before the next request for progress when the member has answered at a lower
+// revision than the cache needs, because the member is behind. The first few such answers are
+// followed by another request at once: see atOnce.
 var tooLow = backoff.Policy{Base: time.Millisecond, Max: 250 * time.Millisecond}
 
-// proveAgain is the wait after a proof that failed.
+// proveAgain is the wait after a failed call of prove.
 var proveAgain = backoff.Policy{Base: 100 * time.Millisecond, Jitter: 0.5}
 
-// atOnce is how many requests for progress follow one another without a wait.
+// atOnce is how many requests for progress are sent one after another without a wait, as long as
+// the answers are too low.
 const atOnce = 3
 
-// unknownAttempts is how often progress is asked for in order to reach a revision that may not
-// exist.
+// unknownAttempts is how many requests for progress are sent in order to reach a revision that may
+// not exist.
 const unknownAttempts = 20
 
-// advance asks the server for progress once. It does not block.
+// advance makes the goroutine askForProgress send one request for progress, even if no revision is
+// to be reached. It does not block.
 func (c *Cache) advance() {
 	c.mu.Lock()
 	c.once = true
@@ -32,10 +36,10 @@ func (c *Cache) advance() {
 	c.wake()
 }
 
-// reach has progress asked for until a view has reached the revision rev. It does not block. The
-// first request goes out at once, and another after each answer that is too low. As long as no
-// answer has shown that rev exists, and no call waits for it (see waitFor), it is given up after
-// some requests.
+// reach makes the goroutine askForProgress send requests for progress until a view has reached the
+// revision rev. It does not block. The first request is sent at once, and another one after each
+// answer that is too low. If no answer has shown that rev exists, and no call waits for rev (see
+// waitFor), the requests end after unknownAttempts.
 func (c *Cache) reach(rev int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,14 +49,15 @@ func (c *Cache) reach(rev int64) {
 	}
 }
 
-// waitFor counts the calls that wait for a revision of which it is not known whether it exists.
+// waitFor adds n to the number of calls that wait for a revision that may not exist. As long as
+// there are any, requests for progress do not end.
 func (c *Cache) waitFor(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiters += n
 }
 
-// learn records that a revision exists.
+// learn records that the revision rev exists, because an answer of the server has shown it.
 func (c *Cache) learn(rev int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,7 +74,8 @@ func (c *Cache) learnLocked(rev int64) {
 	c.known = rev
 }
 
-// noticed records that a notice of progress that can be trusted has arrived.
+// noticed records that a notice of progress has arrived, from a server that is known to send
+// notices only after all events up to their revision.
 func (c *Cache) noticed() {
 	c.mu.Lock()
 	c.silence = silence{answered: true}
@@ -77,18 +83,18 @@ func (c *Cache) noticed() {
 	signal(c.answered)
 }
 
-// noticesProve reports whether the server has answered the newest requests for progress by notices
-// that can be trusted.
+// noticesProve reports whether the server answers requests for progress, by notices that it is
+// known to send only after all events up to their revision.
 func (c *Cache) noticesProve() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.silence.answered
 }
 
-// wake has askForProgress look whether there is something to ask for.
+// wake makes the goroutine askForProgress check whether a request for progress has to be sent.
 func (c *Cache) wake() { signal(c.ask) }
 
-// signal sends to a channel that has room for one, unless it is full.
+// signal sends to a channel with a buffer of one, or does nothing if the buffer is full.
 func signal(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:
@@ -96,7 +102,8 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// askForProgress sends the requests for progress, as long as the cache lives.
+// askForProgress sends the requests for progress until the cache ends. It runs on a goroutine of
+// its own.
 func (c *Cache) askForProgress() {
 	for {
 		select {
@@ -110,7 +117,8 @@ func (c *Cache) askForProgress() {
 	}
 }
 
-// askUntilReached asks for progress as often as it takes. It returns false if the cache has ended.
+// askUntilReached sends requests for progress until a view has reached the revision that was asked
+// for. It returns false if the cache has ended.
 func (c *Cache) askUntilReached() bool {
 	for attempt, low := 0, 0; c.toAsk(attempt); attempt++ {
 		answered, alive := c.askOnce()
@@ -126,7 +134,7 @@ func (c *Cache) askUntilReached() bool {
 	return true
 }
 
-// toAsk reports whether to ask once more, after the given number of requests.
+// toAsk reports whether to send another request for progress, after attempt requests were sent.
 func (c *Cache) toAsk(attempt int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,7 +142,7 @@ func (c *Cache) toAsk(attempt int) bool {
 	c.once = false
 	v := c.now()
 	if attempt >= unknownAttempts && c.waiters == 0 {
-		c.target = min(c.target, c.known) // others may wait for what is known
+		c.target = min(c.target, c.known) // give up only the revisions that may not exist
 	}
 	if v.err == nil && c.belowLocked(v) {
 		return true
@@ -143,20 +151,23 @@ func (c *Cache) toAsk(attempt int) bool {
 	return once
 }
 
-// behind reports whether what progress is asked for has not been reached.
+// behind reports whether the revision that requests for progress are sent for has not been reached.
 func (c *Cache) behind() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.belowLocked(c.now())
 }
 
-// belowLocked reports whether progress is asked for beyond the view v. While a list waits for the
-// watch, that does not depend on the view: after a restore, its revision may be the greater one.
+// belowLocked reports whether requests for progress are needed because the view v has not reached
+// the target, or because a list (read of the whole range) waits until the watch has caught up with
+// it. In the second case the revision of v does not matter: after a restore it may be greater than
+// the revisions of the list.
 func (c *Cache) belowLocked(v *view) bool { return c.listTarget > 0 || v.revision < c.target }
 
-// askOnce asks for progress. It waits for the answer, but no longer than repeatAfter, or until
-// there is something else to ask for. If the server has been silent, it asks less often, and calls
-// prove instead. It reports whether an answer or a proof has come, and whether the cache lives.
+// askOnce sends a request for progress and waits for the answer. It waits no longer than
+// repeatAfter, and ends early if wake is called. If the server has left requests unanswered for
+// long, askOnce sends fewer of them, and calls prove instead of waiting. answered reports whether
+// an answer or a proof has come, and alive whether the cache has not ended.
 func (c *Cache) askOnce() (answered, alive bool) {
 	now := time.Now()
 	c.mu.Lock()
@@ -167,7 +178,7 @@ func (c *Cache) askOnce() (answered, alive bool) {
 	prove := silent && !c.list.wanted && c.now().revision < c.target
 	c.mu.Unlock()
 	if ask {
-		_ = c.client.RequestProgress(c.watchCtx) // asked again
+		_ = c.client.RequestProgress(c.watchCtx) // after an error, the next attempt asks again
 	}
 	if prove {
 		if err := c.prove(); err != nil {
@@ -188,9 +199,9 @@ func (c *Cache) askOnce() (answered, alive bool) {
 	return false, true
 }
 
-// waitAfterLow waits after a number of answers that were too low, one after another, or until there
-// is more to ask for. The first are followed by another request at once. It returns false if the
-// cache has ended.
+// waitAfterLow waits after low answers in a row whose revision was too low. It ends early if wake
+// is called, and does not wait after the first few answers. It returns false if the cache has
+// ended.
 func (c *Cache) waitAfterLow(low int) bool {
 	if low < atOnce {
 		return true

@@ -2,26 +2,26 @@ package cache
 
 import "time"
 
-// proof is what the answer to a question has shown: every write that was acknowledged before sentAt
-// has a revision of at most revision. So a view that has reached this revision contains all of
-// these writes.
+// proof is what the answer to one linearizable read has shown: every write that was acknowledged
+// before sentAt, when the read was sent, has a revision of at most revision. So a view that has
+// reached this revision contains all of these writes.
 type proof struct {
 	revision int64
 	sentAt   time.Time
 }
 
-// proofs has the proofs that no view has reached, in the order of their revisions and also of their
-// times. A proof with a higher revision than another one is kept only if it was sent later. There
-// are at most maxProofs, so that a watch which stands still while questions are answered costs
-// little.
+// proofs has the proofs whose revision no view has reached yet, in ascending order of their
+// revisions and also of their times. A proof is kept only if no other proof gives the same or a
+// later time at the same or a lower revision. The number is limited to maxProofs, so that the list
+// stays short if the watch is stuck while reads go on being answered.
 type proofs []proof
 
-// maxProofs is how many proofs are kept. With fewer of them, a view on its way to the newest one is
-// proven until an earlier moment.
+// maxProofs is how many proofs are kept. If some are dropped, a view that has not reached the
+// newest revision may get an earlier ProvenAt than it could have.
 const maxProofs = 64
 
-// add adds a proof, and removes those that it makes useless. A proof is useless if there is one of
-// the same or a lower revision that was sent at the same time or later.
+// add adds the proof n, and removes the proofs that n makes useless. A proof is useless if another
+// proof of the same or a lower revision was sent at the same time or later.
 func (p *proofs) add(n proof) {
 	kept := (*p)[:0:0]
 	for _, old := range *p {
@@ -44,7 +44,7 @@ func (p *proofs) add(n proof) {
 	}
 }
 
-// thinOut drops every other proof, but not the newest one.
+// thinOut drops every second proof, but keeps the newest one.
 func (p *proofs) thinOut() {
 	kept := (*p)[:0]
 	for i, old := range *p {
@@ -55,8 +55,8 @@ func (p *proofs) thinOut() {
 	*p = kept
 }
 
-// reached removes the proofs that a view of the given revision has reached. It returns the latest
-// of their times, or zero if there are none.
+// reached removes the proofs whose revision is not greater than the given revision of a view. It
+// returns the latest sentAt of them, or the zero time if it has removed none.
 func (p *proofs) reached(revision int64) (until time.Time) {
 	for len(*p) > 0 && (*p)[0].revision <= revision {
 		until, *p = (*p)[0].sentAt, (*p)[1:]

@@ -9,11 +9,13 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/fill"
 )
 
-// prove moves the view on to a later revision without a notice of progress, for servers that send
-// none or whose notices cannot be trusted. It reads, at some revision R, the number of keys in the
-// range and the versions of the keys that have changed since a base view. A view between the base
-// and R equals the range at R if it has the same number of keys, and these versions of these keys:
-// no other key has changed. prove waits for such a view, or for one of revision R or higher.
+// prove moves the newest view on to a later revision without a notice of watch progress. It is for
+// servers that send no notices, or that may send them before older events. It takes a base view,
+// and reads, at some revision R, how many keys the range has and which keys have changed since the
+// base view. A view that is not older than the base, has the same number of keys, and has these
+// versions of the changed keys equals the range at R, because no other key has changed. prove waits
+// until there is such a view, and then sets its revision to R. It also returns when the watch
+// itself has brought a view of revision R or higher.
 func (c *Cache) prove() error {
 	ctx, cancel := context.WithTimeout(c.ctx, questionTimeout)
 	defer cancel()
@@ -42,21 +44,21 @@ func (c *Cache) prove() error {
 	}
 }
 
-// changedSince reads which keys have changed after a revision, without their values, and how many
-// keys the range has.
+// changedSince reads the keys that have changed after the revision rev, without their values, and
+// how many keys the range has.
 func (c *Cache) changedSince(ctx context.Context, rev int64) (*clientv3.GetResponse, error) {
 	return c.get(ctx, c.opts.from, clientv3.WithRange(c.opts.end),
 		clientv3.WithKeysOnly(), clientv3.WithMinModRev(rev+1))
 }
 
-// confirm moves the view v on to the revision of header, if v is still the newest view. It returns
-// false if there is a newer view, which has to be compared instead. If the range is to be listed
-// anew, confirm does nothing and returns true.
+// confirm sets the revision of the view v to that of header, if v is still the newest view. It
+// returns false if there is a newer view, which the caller then has to compare instead. If the
+// whole range is to be read again, confirm changes nothing and returns true.
 func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.list.wanted {
-		return true // the list goes on
+		return true // the list that is under way brings a newer revision
 	}
 	if c.now() != v {
 		return v.err != nil

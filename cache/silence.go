@@ -7,29 +7,31 @@ import (
 )
 
 // askSilent is the wait before the next request for progress to a server that has not answered
-// earlier ones.
+// earlier requests.
 var askSilent = backoff.Policy{Base: time.Second, Max: time.Minute}
 
-// silence has for how long the server has not answered requests for progress. A server does not
-// answer while the watch is catching up or is being opened again. A gRPC proxy never answers. A
-// notice that cannot be trusted does not count as an answer.
+// silence records for how long the server has not answered requests for watch progress. A server
+// does not answer while it still has old events to send for the watch, or while the client is
+// opening the watch again. A gRPC proxy never answers. A notice from a server that may send it
+// before older events does not count as an answer.
 type silence struct {
-	since    time.Time // of the first request that was not answered; zero if all were
-	next     time.Time // no request is sent before it
-	requests int       // sent since the server is called silent
-	answered bool      // the server has answered the stream, by a notice that can be trusted
+	since    time.Time // when the first unanswered request was sent; zero if all were answered
+	next     time.Time // no request is sent before this time
+	requests int       // how many requests were sent since the server has been silent
+	// the server has answered a request on this stream, and has not been silent since
+	answered bool
 }
 
-// silent reports whether the server has left requests unanswered for so long that it may never
-// answer.
+// silent reports whether a request has been unanswered for repeatAfter or longer, so that the
+// server may never answer.
 func (s *silence) silent(now time.Time) bool {
 	return !s.since.IsZero() && now.Sub(s.since) >= repeatAfter
 }
 
-// mayAsk reports whether a request may be sent.
+// mayAsk reports whether a request for progress may be sent now.
 func (s *silence) mayAsk(now time.Time) bool { return !now.Before(s.next) }
 
-// asked records that a request was sent.
+// asked records that a request for progress was sent.
 func (s *silence) asked(now time.Time) {
 	if s.since.IsZero() {
 		s.since = now

@@ -10,27 +10,30 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// statusTimeout bounds the question to one endpoint for its version.
+// statusTimeout is the timeout of the request that asks one endpoint for its version.
 const statusTimeout = 5 * time.Second
 
-// askVersions is how long it takes until the endpoints may be asked for their versions again,
-// because a member is still unknown.
+// askVersions is the shortest time between two rounds of asking all endpoints for their versions.
+// Another round is needed when a notice of progress comes from a member whose version is still
+// unknown.
 const askVersions = 10 * time.Second
 
-// versions has, for each member, whether its notices of progress can be trusted: whether a notice
-// at revision r comes after all events up to r. Notices of etcd before 3.4.25, and from 3.5.0 to
-// 3.5.7, may overtake events. A server without a version or a member id is not trusted.
+// versions records, for each member, whether its notices of progress can be trusted: whether a
+// notice at revision r comes only after all events up to r. Servers of etcd before 3.4.25, and from
+// 3.5.0 to 3.5.7, may send a notice before older events. A server whose version or member id is
+// unknown is not trusted.
 type versions struct {
-	mu     sync.Mutex
-	orders map[uint64]bool // by member id
-	asked  time.Time       // when the endpoints were asked
-	asking bool
-	wait   []*Cache // caches to be told when the endpoints have answered
+	mu sync.Mutex
+	// by member id: the member sends notices only after the events; no entry if unknown
+	orders map[uint64]bool
+	asked  time.Time // when the endpoints were last asked for their versions
+	asking bool      // the endpoints are being asked now
+	wait   []*Cache  // caches that request progress again when an endpoint has answered
 }
 
-// trusts reports whether a notice of progress shows that all events up to its revision have been
-// delivered. For a member that is not known yet it returns false, and asks the endpoints for their
-// versions.
+// trusts reports whether a notice of progress proves that all events up to its revision have been
+// delivered. For a member whose version is unknown it returns false, and starts asking all
+// endpoints for their versions.
 func (c *Cache) trusts(resp *clientv3.WatchResponse) bool {
 	return c.asker.ordersProgress(c, resp.Header)
 }
@@ -49,18 +52,19 @@ func (a *asker) ordersProgress(c *Cache, header *pb.ResponseHeader) bool {
 	}
 	if a.ctx.Err() == nil && (v.asked.IsZero() || time.Since(v.asked) > askVersions) {
 		v.asking, v.asked, v.wait = true, time.Now(), []*Cache{c}
-		// Ends when all endpoints have answered, or with a.ctx; leaveAsker waits.
+		// The goroutine ends when all endpoints have answered, or with a.ctx. asker.end waits for
+		// it.
 		a.tasks.Go(func() { a.askVersions(c.client) })
 	}
 	return false
 }
 
-// askVersions asks all endpoints for their versions. Then it has the caches that wait for the
-// versions ask for progress again.
+// askVersions asks all endpoints for their versions. After each answer, it makes the caches that
+// wait for a version request progress again.
 func (a *asker) askVersions(client *clientv3.Client) {
 	var all sync.WaitGroup
 	for _, endpoint := range client.Endpoints() {
-		// Ends after statusTimeout, or with a.ctx; this function waits.
+		// The goroutine ends after statusTimeout, or with a.ctx. The function waits for it.
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(a.ctx, statusTimeout)
 			defer cancel()
@@ -82,7 +86,7 @@ func (a *asker) askVersions(client *clientv3.Client) {
 	a.versions.wait = nil
 }
 
-// wake has the waiting caches ask for progress again. The caller holds mu.
+// wake makes the caches that wait for a version request progress again. The caller holds mu.
 func (v *versions) wake() {
 	for _, c := range v.wait {
 		c.mu.Lock()
@@ -93,7 +97,7 @@ func (v *versions) wake() {
 }
 
 // ordersProgress reports whether servers of a version send a notice of progress only after all
-// events up to its revision.
+// events up to the notice's revision. It returns false if the version cannot be parsed.
 func ordersProgress(version string) bool {
 	var major, minor, patch int
 	if n, _ := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); n < 3 {

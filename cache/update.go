@@ -14,39 +14,47 @@ import (
 )
 
 var (
-	// ErrOutcomeUnknown is the error of an Update whose transaction was sent, and may or may not
-	// have been applied.
+	// ErrOutcomeUnknown is the error of an Update whose transaction was sent but not answered, so
+	// that it may or may not have been applied.
 	ErrOutcomeUnknown = errors.New("cache: the transaction may have been applied")
-	// ErrTooManyReads is the error of an Update whose function has read more than a transaction can
-	// have conditions: 128 keys and ranges.
+	// ErrTooManyReads is the error of an Update whose function has read more keys and ranges than
+	// one transaction can have conditions, which is 128 by default.
 	ErrTooManyReads = errors.New("cache: more was read than one transaction can depend on")
 )
 
-// afterConflict is the wait after a conflict, before the function of an Update runs again.
+// afterConflict is the wait before Update runs its function again because another client has
+// changed what the function had read.
 var afterConflict = backoff.Policy{
 	Base: 500 * time.Microsecond, Max: 250 * time.Millisecond, Jitter: 1}
 
-// Update runs f, which reads from a snapshot and writes, and commits what f wrote in one
-// transaction, provided that nothing of what f read has changed. So Updates are serializable, and
-// see neither write skew nor phantoms. It returns the revision of the commit, when the cache shows
-// it.
+// Update runs f, which reads from a snapshot through tx and records writes in tx. Then Update
+// commits the writes in one transaction, on condition that nothing that f has read was changed
+// since. So Updates are serializable, without write skew and phantoms. Update waits until the cache
+// shows the commit, and returns the revision of the commit.
 //
-// Reads in f cost no request, and an attempt costs one. If another client has changed what f read,
-// Update waits until the cache shows the change, and then for a time that grows and is jittered,
-// and runs f again with a new Tx. So f may run any number of times, each on the caller's goroutine,
-// and must have no other effects. An f that returns an error ends the Update with that error, and
-// nothing is written.
+// Reads in f cost no request, and each attempt to commit costs one. If another client has changed
+// what f has read, Update waits until the cache shows the change, then waits for a short random
+// time that grows with each attempt, and runs f again with a new Tx. So f may run any number of
+// times, always on the caller's goroutine, and must have no side effects. If f returns an error,
+// Update writes nothing and returns that error.
 //
-// If f writes nothing, no request is sent. What f has read then is one consistent snapshot, which
-// may be of the past as Snapshot may be, and Update returns its revision. A commit proves more:
-// what f has read was the newest state.
+// If f writes nothing, Update sends no request, and returns the revision of the snapshot that f has
+// read. That snapshot is consistent, but it may be out of date like any Snapshot. If f writes, a
+// successful commit proves that what f has read was the newest state.
 //
-// The errors of Update are those of f; ErrTooManyReads if f has read more than 128 keys and ranges,
-// before anything is sent, or if a server has a lower limit; the server's refusal, after which
-// nothing is written; ErrOutcomeUnknown joined with its cause if the transaction was sent and not
-// answered, after which it may have been or may still be applied, and is not sent again; the error
-// that the cache has ended with; and that of ctx with what was waited for. If the revision is not
-// 0, the transaction was committed, and the error says why the cache does not show it.
+// Update returns these errors:
+//
+//   - the error of f, or of one of the methods of tx; nothing was written
+//   - ErrTooManyReads, if f has read more than 128 keys and ranges, or more than the server allows;
+//     nothing was written
+//   - the error of the server, if it has refused the transaction; nothing was written
+//   - ErrOutcomeUnknown joined with its cause, if the transaction was sent and not answered: it may
+//     have been applied, or may still be applied, and Update does not send it again
+//   - the error that the cache has ended with
+//   - an error that wraps the error of ctx and says what Update was waiting for
+//
+// If the returned revision is not 0, the transaction was committed, and the error says why the
+// cache does not show it.
 func (c *Cache) Update(ctx context.Context, f func(tx *Tx) error) (rev int64, err error) {
 	for attempt := 0; ; attempt++ {
 		v, err := c.await(ctx, (*view).synced)
@@ -72,9 +80,9 @@ func (c *Cache) Update(ctx context.Context, f func(tx *Tx) error) (rev int64, er
 	}
 }
 
-// commit sends the transaction. If nothing that was read has changed, it waits until the cache
-// shows the commit, and returns its revision. Otherwise it waits until the cache shows the change,
-// and returns that there was a conflict.
+// commit sends the transaction. If nothing that was read has changed, commit waits until the cache
+// shows the commit, and returns its revision. Otherwise commit waits until the cache shows the
+// change, and returns conflict as true.
 func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) {
 	cmps, err := tx.conditions()
 	if err != nil {
@@ -101,12 +109,14 @@ func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) 
 		return 0, true, err
 	case !resp.Succeeded:
 		return 0, true, tx.awaitWinner(ctx, rev)
-	case !same: // only a question tells when the copy has a commit of another era
+	// the revision belongs to another era, so only a linearizable read shows when the copy has the
+	// commit
+	case !same:
 		_, err = tx.c.provenSince(ctx, time.Now())
 		return rev, false, err
 	}
 	if !shows {
-		tx.c.reach(rev) // no event may come that shows it
+		tx.c.reach(rev) // the commit may bring no event in the range, so request progress
 	}
 	_, err = tx.c.await(ctx, func(v *view) bool {
 		return v.era != tx.view.era || v.revision >= rev
@@ -114,9 +124,10 @@ func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) 
 	return rev, false, err
 }
 
-// awaitWinner waits until the cache shows the change that the transaction has lost to. That is so
-// when a view no longer has what the Tx has read, or has the revision of the answer. The end of the
-// era also ends the wait.
+// awaitWinner waits until the cache shows the change that made the transaction fail. That is the
+// case when the newest view no longer has what the Tx has read, or has reached rev, the revision of
+// the answer. awaitWinner also returns when the copy was replaced because the cluster was replaced
+// or restored.
 func (tx *Tx) awaitWinner(ctx context.Context, rev int64) error {
 	_, err := tx.c.await(ctx, func(v *view) bool {
 		return v.era != tx.view.era || v.revision >= rev || tx.broken(v.tree)
@@ -131,7 +142,7 @@ func refused(err error) bool {
 	if errors.As(err, &e) {
 		code = e.Code()
 	} else if s, ok := status.FromError(err); ok && s.Code() != codes.ResourceExhausted {
-		code = s.Code() // gRPC itself has ResourceExhausted for answers that are too large
+		code = s.Code() // ResourceExhausted may also mean that gRPC found the answer too large
 	}
 	switch code {
 	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied,
