@@ -134,8 +134,8 @@ func (s *session) goLocked(f func()) bool {
 	if s.closed {
 		return false
 	}
-	// Ends with the session's context or the context of clean-up. Close ends both contexts and
-	// waits for the goroutine.
+	// The goroutine ends with the session's context or the context of clean-up. Close ends both
+	// contexts and waits for the goroutine.
 	s.background.Go(f)
 	return true
 }

@@ -67,7 +67,7 @@ type session struct {
 	ctx  context.Context
 	end  context.CancelCauseFunc // ends ctx
 
-	// own synchronisation
+	// safe for concurrent use without mu, except as noted
 	closing chan struct{} // holds a token while a call of Close runs; a second call waits
 	revoked atomic.Bool
 	// background counts the session's goroutines. They start only with mu held and while closed is

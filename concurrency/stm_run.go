@@ -187,8 +187,8 @@ func (m *keyed[V]) set(key string, v V) {
 	m.byKey[key] = v
 }
 
-// read adds keys to t.reads. It takes from the hints the keys that are there, and reads the
-// remaining keys in one request. If the request fails, read ends the attempt.
+// read adds keys to t.reads, unless they are there already. It takes a key from t.hints if it is
+// there. It reads all other keys in one request. If the request fails, read ends the attempt.
 func (t *transaction) read(keys []string) {
 	if t.err != nil { // an earlier read failed, and apply has recovered from its panic
 		t.fail(t.err)

@@ -18,10 +18,10 @@ type cache struct {
 	// read-only after newCache
 	leaseKeys leasePrefix
 
-	// own synchronisation
+	// safe for concurrent use without mu, except as noted
 	latest latestHeader
 	// running counts the goroutines of ownerships. It is incremented only during an epoch, with mu
-	// held.
+	// held, so that no goroutine starts after endEpoch.
 	running sync.WaitGroup
 
 	// guarded by mu
@@ -193,7 +193,8 @@ func (c *cache) endEpoch() {
 	}
 }
 
-// mustLookForOrphans reports whether the epoch's lease may have lease keys without an ownership.
+// mustLookForOrphans reports whether lease keys without an ownership may be attached to the epoch's
+// lease.
 func (c *cache) mustLookForOrphans() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -15,9 +15,9 @@ import (
 // keys, and the branch that the conditions choose has only gets of cached keys. The other branch
 // may have any operations that servers accept. For all other transactions txn returns nil.
 //
-// isCertain reads the clock and must be called last. If the lease is certain to live at that
-// moment, the server has all of these keys as cached, and so it had them as cached at each revision
-// that was seen before that moment.
+// txn reads the clock last, by calling epoch.isCertain. If the lease is certain to live at that
+// moment, the server has all of the cached keys unchanged, and so it had them unchanged at each
+// revision that was seen before that moment.
 func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 	cmps, branch, other := op.Txn()
 	c.mu.RLock()

@@ -74,7 +74,8 @@
 // there may be orphaned lease keys, this client looks for them after each renewal of the lease, and
 // releases them. A write of the same KV that finds one releases it at once.
 //
-// The epoch ends before another session is made, and before the closing function revokes the lease.
+// The epoch ends before another session is made. It also ends before the function that closes the
+// KV revokes the lease.
 //
 // # Who may write when
 //

@@ -94,8 +94,9 @@ func NewKV(
 	return l, l.stop, nil
 }
 
-// stop ends all goroutines of the KV, and returns when they have ended. It ends the epoch before it
-// revokes the lease, because the server deletes the lease keys with the lease.
+// stop ends all goroutines of the KV, and returns when they have ended. It ends the epoch, so that
+// the cache no longer answers, before it revokes the lease, with which the server deletes the lease
+// keys.
 func (l *leasingKV) stop() {
 	l.cache.endEpoch()
 	l.sessions.stop(&l.cache.running)
@@ -249,7 +250,7 @@ func (l *leasingKV) txn(ctx context.Context, op clientv3.Op) (*clientv3.TxnRespo
 type txn struct {
 	txnbuilder.Builder[clientv3.Cmp, clientv3.Op, clientv3.Txn]
 
-	// read-only after Txn
+	// read-only after the method Txn of leasingKV has returned
 	kv  *leasingKV
 	ctx context.Context
 }

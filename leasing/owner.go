@@ -18,7 +18,7 @@ import (
 // owner acquires the lease keys of keys that this client reads, keeps them until another client
 // asks for them, and releases them. It records each step in the cache.
 type owner struct {
-	// read-only
+	// read-only after NewKV
 	kv        clientv3.KV
 	watcher   clientv3.Watcher
 	leases    clientv3.Lease

@@ -19,15 +19,17 @@ const closeTimeout = 5 * time.Second
 // be acquired with the session's lease.
 type session struct {
 	*concurrency.Session
-	epoch    *epoch
-	renewals <-chan *clientv3.LeaseKeepAliveResponse // closed when the epoch's context ends
-	cancel   context.CancelFunc                      // ends the epoch's context
+	epoch *epoch
+	// renewals has the answers to the renewals of the lease. It is closed when the epoch's context
+	// ends.
+	renewals <-chan *clientv3.LeaseKeepAliveResponse
+	cancel   context.CancelFunc // ends the epoch's context
 }
 
 // close ends the epoch and the session, and revokes the lease. It returns within the lease's TTL.
 func (s *session) close() {
 	s.cancel()
-	_ = s.Close() // if the lease is not revoked, it expires
+	_ = s.Close() // without a revocation the lease expires by itself
 }
 
 // grants is the clientv3.Lease with which sessions are made. It records the ID of the lease that
@@ -50,19 +52,19 @@ func (g *grants) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResp
 	return resp, err
 }
 
-// Close does nothing: the Lease belongs to the user's client.
+// Close does nothing: the embedded Lease belongs to the user's client.
 func (g *grants) Close() error { return nil }
 
 // sessions makes the sessions of a KV, one after the other.
 type sessions struct {
-	// read-only
+	// read-only after newSessions
 	client  *clientv3.Client // the client that sessions are made with
 	grants  *grants          // the Lease of the client in the field client
 	options []concurrency.SessionOption
 	ctx     context.Context // ends when stop is called or the user's client ends
 	cancel  context.CancelFunc
 
-	// own synchronisation
+	// safe for concurrent use
 	running sync.WaitGroup // counts the goroutine that runs serve
 }
 
@@ -87,7 +89,7 @@ func (ss *sessions) open() (*session, error) {
 	s := &session{Session: cs, cancel: cancel}
 	s.epoch = &epoch{lease: cs.Lease(), ctx: ctx, isGiven: cs.Lease() != ss.grants.last}
 	if err := ss.keepAlive(s); err != nil {
-		// If the session's context has ended, the cause says why.
+		// If the session's context has ended, its cause is the reason of the failure.
 		return s, cmp.Or(context.Cause(cs.Ctx()), err)
 	}
 	return s, nil
@@ -140,7 +142,9 @@ func (ss *sessions) next() (s *session) {
 		}
 		return nil, err
 	}, func(err error) bool {
-		return !errors.Is(err, concurrency.ErrSessionExpired) && // a new session may live longer
+		// If only the session has expired, try again: a new session may live longer. If a context
+		// has ended, no session can be made.
+		return !errors.Is(err, concurrency.ErrSessionExpired) &&
 			(errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 	})
 	return s

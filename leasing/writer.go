@@ -159,9 +159,10 @@ func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResp
 	}
 }
 
-// waitForOwners asks the owners that a failed write has found to release their keys, and blocks
-// until they have done so. It returns false if it could not wait for all of the owners, or if there
-// are no owners.
+// waitForOwners is called after a write that was not applied because keys have owners. resp is the
+// response to the write. waitForOwners asks the owners to release the keys, and blocks until they
+// have done so. It returns false if it could not wait for all of the owners, or if there are no
+// owners.
 func (wr *writer) waitForOwners(
 	ctx context.Context, resp *clientv3.TxnResponse, w writes,
 ) (areReleased bool, err error) {
@@ -190,9 +191,10 @@ func (wr *writer) waitForOwners(
 	return areReleased && !isLost, ctx.Err()
 }
 
-// owners sorts the lease keys that a failed write has read. ours are the keys whose lease keys are
-// attached to this client's own lease: these lease keys are orphaned. others[i] are the lease keys
-// of other clients in element i of w.leaseKeys.
+// owners sorts the lease keys in resp, the response to a write that was not applied because keys
+// have owners. ours are the keys whose lease keys are attached to this client's own lease: these
+// lease keys are orphaned. others[i] are the lease keys of other clients in element i of
+// w.leaseKeys.
 func (wr *writer) owners(
 	resp *clientv3.TxnResponse, w writes,
 ) (ours []string, others [][]*mvccpb.KeyValue) {

@@ -90,7 +90,7 @@ type PriorityQueue struct {
 }
 
 // NewPriorityQueue returns the queue whose keys begin with key and a slash. The queue also uses
-// keys that begin with two underscores, key and a slash. NewPriorityQueue sends no request.
+// keys that begin with "__", followed by key and a slash. NewPriorityQueue sends no request.
 func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 	return &PriorityQueue{client, key + "/"}
 }
