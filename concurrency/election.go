@@ -69,10 +69,10 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 // val.
 //
 // Errors: the error of ctx; [ErrSessionExpired], also if Resign or another client has deleted the
-// key; any error of the first request; after that, only those errors of [clientv3.KV] that a later
-// attempt cannot clear. After an error the session is no candidate and its key is deleted, if
-// necessary in the background, as after a failed [Mutex.Lock]. A session that was a candidate
-// before the call stays one.
+// key; any error of the requests that put the session's key or change its value; after that, only
+// those errors of [clientv3.KV] that a later attempt cannot clear. After an error the session is no
+// candidate and its key is deleted, if necessary in the background, as after a failed [Mutex.Lock].
+// A session that was a candidate before the call stays one.
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if err := cmp.Or(ctx.Err(), e.s.over()); err != nil {
 		return err

@@ -78,8 +78,8 @@ func NewMutex(s *Session, pfx string) *Mutex {
 // the client ends. If the session expires, or another client deletes the session's key, Lock
 // returns within one round trip after the server has reported that.
 //
-// Errors: the error of ctx; [ErrSessionExpired]; any error of the first request; after that, only
-// those errors of [clientv3.KV] that a later attempt cannot clear, such as
+// Errors: the error of ctx; [ErrSessionExpired]; any error of the requests that put the session's
+// key; after that, only those errors of [clientv3.KV] that a later attempt cannot clear, such as
 // rpctypes.ErrPermissionDenied. So a Lock that waits in the queue goes on waiting when members are
 // unavailable.
 //

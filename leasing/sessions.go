@@ -114,9 +114,10 @@ func (ss *sessions) keepAlive(s *session) error {
 	return nil
 }
 
-// serve looks for orphaned lease keys after each renewal of the lease of s, until the session is
-// lost. Then it ends the epoch of s, makes a new session, starts the epoch of that session, and
-// goes on with it. It returns when stop is called, or when no session can be made any more.
+// serve looks for orphaned lease keys at once and after each renewal of the lease of s, until the
+// session is lost. Then it ends the epoch of s, makes a new session, starts the epoch of that
+// session, and goes on with it. It returns when stop is called, or when no session can be made any
+// more.
 func (ss *sessions) serve(s *session, ow *owner) {
 	for {
 		ow.releaseOrphans(s.epoch)

@@ -165,9 +165,9 @@ func (k *State) Deleted(v Version) {
 	}
 }
 
-// newest returns the record of the newest incarnation of the key that is known. If in is newer than
-// that incarnation, in becomes the record. newest returns nil if a newer version than that of in is
-// known.
+// newest returns the record of the newest incarnation of the key that is known. If no incarnation
+// is known, or if in is a newer one, in becomes the record. newest returns nil if a newer version
+// than that of in is known.
 func (k *State) newest(in *Incarnation) *Incarnation {
 	cur := k.current
 	switch {
