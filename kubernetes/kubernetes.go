@@ -6,7 +6,7 @@
 //	put, err := client.Kubernetes.OptimisticPut(ctx, "pods/a", value, pod.KV.ModRevision,
 //		kubernetes.PutOptions{}) // put.Succeeded is false if the pod has changed
 //
-// For watches, leases and all other requests, use the clientv3.Client that is in the client.
+// For watches, leases and all other requests, use the embedded clientv3.Client.
 package kubernetes
 
 import (
@@ -24,8 +24,9 @@ import (
 // use.
 //
 // Reads are linearizable. Each call sends one request and blocks until it is answered or its
-// context ends. Errors and retries are those of [clientv3.KV]: after an error, a guarded write may
-// have been applied. If a response lacks a part that was asked for, that is an error.
+// context ends. Errors and retries are those of [clientv3.KV]. After OptimisticPut or
+// OptimisticDelete returns an error, the write may have been applied. A response that lacks a
+// requested part is returned as an error.
 type Interface interface {
 	// Get returns the key-value pair of a key, or nil and no error if the key does not exist.
 	Get(ctx context.Context, key string, opts GetOptions) (GetResponse, error)
@@ -38,16 +39,16 @@ type Interface interface {
 	// prefix means all keys.
 	Count(ctx context.Context, prefix string, opts CountOptions) (int64, error)
 
-	// OptimisticPut sets a key to a value if the mod revision of the key is expectedRevision. If
-	// that is 0, the key must not exist. Otherwise nothing is written, Succeeded is false, and the
-	// error is nil.
+	// OptimisticPut sets a key to a value if the mod revision of the key is expectedRevision. An
+	// expectedRevision of 0 means that the key must not exist. If the mod revision differs, nothing
+	// is written, Succeeded is false, and the error is nil.
 	OptimisticPut(
 		ctx context.Context, key string, value []byte, expectedRevision int64, opts PutOptions,
 	) (PutResponse, error)
 
-	// OptimisticDelete deletes a key if the mod revision of the key is expectedRevision. Otherwise
-	// nothing is deleted, Succeeded is false, and the error is nil. If expectedRevision is 0, it
-	// succeeds if the key does not exist.
+	// OptimisticDelete deletes a key if the mod revision of the key is expectedRevision. If the mod
+	// revision differs, nothing is deleted, Succeeded is false, and the error is nil. With an
+	// expectedRevision of 0, Succeeded is true if the key does not exist.
 	OptimisticDelete(
 		ctx context.Context, key string, expectedRevision int64, opts DeleteOptions,
 	) (DeleteResponse, error)
@@ -62,35 +63,36 @@ type GetOptions struct {
 
 // ListOptions are the options of [Interface.List].
 type ListOptions struct {
-	// Revision is the revision to read at, as in GetOptions. To get consistent pages, read each
-	// page after the first at the Revision of the first response.
+	// Revision is the revision to read at; 0 means the newest. The errors are those of
+	// GetOptions.Revision. To get consistent pages, read every further page at the Revision of the
+	// first page's response.
 	Revision int64
 
 	// Limit is the greatest number of keys to return; 0 means no limit.
 	Limit int64
 
-	// Continue is the key to begin with, instead of the first key with the prefix. For the next
-	// page, it is the last key of the page before with "\x00" appended.
+	// Continue is the key to begin with, instead of the first key with the prefix. To get the next
+	// page, set Continue to the last key of the previous page with "\x00" appended.
 	Continue string
 }
 
-// CountOptions are the options of Count. There are none.
+// CountOptions are the options of [Interface.Count]. There are none.
 type CountOptions struct{}
 
-// PutOptions are the options of OptimisticPut.
+// PutOptions are the options of [Interface.OptimisticPut].
 type PutOptions struct {
-	// GetOnFailure makes the response have the current key-value pair if the key was not as
-	// expected.
+	// GetOnFailure asks for the current key-value pair if the mod revision of the key is not the
+	// expected one.
 	GetOnFailure bool
 
 	// LeaseID attaches the key to a lease. [clientv3.NoLease] detaches it.
 	LeaseID clientv3.LeaseID
 }
 
-// DeleteOptions are the options of OptimisticDelete.
+// DeleteOptions are the options of [Interface.OptimisticDelete].
 type DeleteOptions struct {
-	// GetOnFailure makes the response have the current key-value pair if the key was not as
-	// expected.
+	// GetOnFailure asks for the current key-value pair if the mod revision of the key is not the
+	// expected one.
 	GetOnFailure bool
 }
 
@@ -108,8 +110,8 @@ type ListResponse struct {
 	// Kvs are the key-value pairs in the order of their keys.
 	Kvs []*mvccpb.KeyValue
 
-	// Count is the number of keys with the prefix, from Continue on. It is greater than the number
-	// of Kvs if Limit has cut some off.
+	// Count is the number of keys with the prefix, counted from Continue on. If ListOptions.Limit
+	// cut the list short, Count is greater than the number of Kvs.
 	Count int64
 
 	// Revision is the store's revision when the server answered, not the revision that was read.
@@ -118,37 +120,39 @@ type ListResponse struct {
 
 // PutResponse is the response to an OptimisticPut.
 type PutResponse struct {
-	// KV is the current key-value pair, if the key was not as expected and PutOptions.GetOnFailure
-	// is set. It is nil if the key does not exist, and if the put succeeded.
+	// KV is the current key-value pair if the put failed because the key had another mod revision,
+	// and PutOptions.GetOnFailure is set. Otherwise, and if the key does not exist, KV is nil.
 	KV *mvccpb.KeyValue
 
 	// Succeeded reports whether the value was written.
 	Succeeded bool
 
-	// Revision is the store's revision. If the put succeeded, it is the revision of the put.
+	// Revision is the store's revision when the server answered. If the put succeeded, Revision is
+	// the revision of the put.
 	Revision int64
 }
 
 // DeleteResponse is the response to an OptimisticDelete.
 type DeleteResponse struct {
-	// KV is the current key-value pair, if the key was not as expected and
-	// DeleteOptions.GetOnFailure is set. It is nil if the key does not exist, and if the delete
-	// succeeded.
+	// KV is the current key-value pair if the delete failed because the key had another mod
+	// revision, and DeleteOptions.GetOnFailure is set. Otherwise, and if the key does not exist, KV
+	// is nil.
 	KV *mvccpb.KeyValue
 
-	// Succeeded reports whether the key was as expected, and therefore was deleted.
+	// Succeeded reports whether the key had the expected mod revision, and therefore was deleted.
 	Succeeded bool
 
-	// Revision is the store's revision. If a key was deleted, it is the revision of the delete.
+	// Revision is the store's revision when the server answered. If a key was deleted, Revision is
+	// the revision of the delete.
 	Revision int64
 }
 
-// Client is a [clientv3.Client] with an [Interface] on it.
+// Client is a [clientv3.Client] that also has the methods of [Interface].
 type Client struct {
 	*clientv3.Client
 
-	// Kubernetes is the Interface to call. New sets it to the Client itself. A program can replace
-	// it, for example by a decorator.
+	// Kubernetes is the Interface that callers use. New sets it to the Client itself. A program can
+	// replace it, for example by a decorator.
 	Kubernetes Interface
 }
 
@@ -184,7 +188,7 @@ func (k Client) Get(
 func (k Client) List(
 	ctx context.Context, prefix string, opts ListOptions,
 ) (resp ListResponse, err error) {
-	const lowest = "\x00" // the lowest key there can be; servers refuse an empty one
+	const lowest = "\x00" // the lowest possible key; servers refuse an empty key
 	start := cmp.Or(opts.Continue, prefix, lowest)
 	got, err := k.KV.Get(ctx, start,
 		clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)),
@@ -227,8 +231,8 @@ func (k Client) OptimisticDelete(
 	return DeleteResponse(put), err
 }
 
-// guarded runs write if the mod revision of key is rev. Otherwise it gets the key, if getOnFailure
-// is set. The response has the key that the get has found.
+// guarded runs write if the mod revision of key is rev. Otherwise it reads the key if getOnFailure
+// is set, and the response has the key-value pair that was read.
 func (k Client) guarded(
 	ctx context.Context, key string, rev int64, write clientv3.Op, getOnFailure bool,
 ) (resp PutResponse, err error) {
@@ -250,9 +254,9 @@ func (k Client) guarded(
 	return PutResponse{KV: kv, Succeeded: got.Succeeded, Revision: got.Header.Revision}, nil
 }
 
-// onlyAnswer checks that a transaction has one part, which is the response to write if the
-// transaction succeeded, and otherwise the response to a get. It returns the key-value pair that
-// the get has found, or nil.
+// onlyAnswer checks that the transaction's response has exactly one part, and that this part is a
+// response to write if the transaction succeeded, or to a get if it did not. onlyAnswer returns the
+// key-value pair that the get found, or nil.
 func onlyAnswer(resp *clientv3.TxnResponse, write clientv3.Op) (*mvccpb.KeyValue, error) {
 	err := txnanswer.CheckCount(resp.Responses, 1)
 	if err != nil {

@@ -17,7 +17,8 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 	b := &base{
 		syncer: s,
 		rev:    s.rev.Load(),
-		start:  []byte(cmp.Or(s.prefix, "\x00")), // the lowest key there can be
+		// An empty prefix begins at the lowest possible key.
+		start:  []byte(cmp.Or(s.prefix, "\x00")),
 		pages:  make(chan *clientv3.GetResponse, 1),
 		errs:   make(chan error, 1),
 	}
@@ -28,24 +29,27 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 		return b.pages, b.errs
 	}
 	s.rev.CompareAndSwap(0, b.rev)
-	// Ends after the last page, with ctx, or when the client is closed, and then closes the
-	// channels, for which the reader waits.
+	// Ends after the last page, with ctx, or when the client is closed. It then closes the
+	// channels, so that a reader of the channels ends, too.
 	go func() { b.end(b.deliver(first)) }()
 	return b.pages, b.errs
 }
 
-// base is one call of SyncBase.
+// base holds the variables of one call of SyncBase.
 type base struct {
 	// read-only
 	syncer  *syncer
 	ctx     context.Context // ends with the caller's context and with the client
 	release context.CancelFunc
 
-	// used by one goroutine at a time
-	rev   int64  // the revision of all pages; 0 means that of the first page
+	// used by one goroutine at a time: first SyncBase, then the goroutine that delivers
+	// the revision at which all pages are read; 0 before the first page if that page is to be read
+	// at the newest revision
+	rev   int64
 	start []byte // the first key of the next page
 
-	// sent on and closed by that goroutine alone
+	// sent on and closed only by the goroutine that delivers, or by SyncBase if the first read
+	// fails
 	pages chan *clientv3.GetResponse
 	errs  chan error
 }
@@ -75,15 +79,15 @@ func (b *base) read() (*clientv3.GetResponse, error) {
 	if bytes.Compare(last, b.start) < 0 {
 		return nil, txnanswer.Errorf("key %q for a range from %q", last, b.start)
 	}
-	b.start = append(bytes.Clone(last), 0) // the next key there can be
+	b.start = append(bytes.Clone(last), 0) // the lowest possible key after last
 	return page, nil
 }
 
-// deliver sends page and all later pages to the reader. It returns nil after the last page, and
-// otherwise the error that has ended the delivery.
+// deliver sends page and all later pages to the reader. It returns nil after the last page, or the
+// error that ended the delivery.
 func (b *base) deliver(page *clientv3.GetResponse) error {
 	for {
-		more := page.More // read before the send, because the page then belongs to the reader
+		more := page.More // read now: once sent, the page belongs to the reader
 		select {
 		case b.pages <- page:
 		case <-b.ctx.Done():

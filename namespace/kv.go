@@ -15,12 +15,13 @@ type prefixKV struct {
 	space
 }
 
-// NewKV returns a KV for the keys of kv that begin with prefix. Its errors are those of kv. It
-// changes the responses of kv in place, so kv must neither keep nor share them. A client's KV does
-// neither.
+// NewKV returns a KV for the keys of kv that begin with prefix. Its errors are those of kv. The
+// returned KV changes the responses of kv in place, so kv must neither keep nor share its
+// responses. A client's KV does neither.
 //
-// GetStream delivers the range in pieces if kv is a client's KV, or a namespace of one. With any
-// other KV it collects all pieces before it returns, and delivers them as one.
+// GetStream delivers the range in pieces if kv is a client's KV, or a namespace of a client's KV.
+// With any other KV, GetStream collects all pieces before it returns, and delivers them as one
+// piece.
 func NewKV(kv clientv3.KV, prefix string) clientv3.KV {
 	return &prefixKV{KV: kv, space: newSpace(prefix)}
 }
@@ -67,7 +68,7 @@ func (kv *prefixKV) GetStream(
 }
 
 // streamRewriter is a KV that runs a function on each piece of a GetStream before the piece is
-// delivered. The KV of a client is one.
+// delivered. The KV of a client implements it.
 type streamRewriter interface {
 	GetStreamRewritten(
 		ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
@@ -111,8 +112,9 @@ func (kv *prefixKV) GetStreamRewritten(
 	return out, nil
 }
 
-// exactly returns an option that replaces an Op by op. It is for inner methods that take options:
-// the options from which op was made have run, and must not run twice.
+// exactly returns an option that replaces any Op by op. It passes op to inner methods that take
+// options instead of an Op. The caller's own options have run when op was made, and must not run
+// twice.
 func exactly(op clientv3.Op) clientv3.OpOption {
 	return func(o *clientv3.Op) { *o = op }
 }

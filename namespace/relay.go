@@ -7,31 +7,32 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// relays copies the channels of a Watcher that is not a watchRewriter. Its goroutines end when the
-// namespace's Watcher is closed.
+// relays holds goroutines that copy watch responses from an inner Watcher's channels to the
+// namespace's channels. They are needed only if the inner Watcher is not a watchRewriter. They end
+// when the namespace's Watcher is closed.
 type relays struct {
 	// own synchronisation
-	stop    chan struct{}  // closed by close, to end the goroutines
-	running sync.WaitGroup // added to only with mu held and closed unset
+	stop    chan struct{} // closed by close to end the goroutines
+	running sync.WaitGroup // Add needs mu, and closed must be false
 
 	// guarded by mu
 	mu     sync.Mutex
 	closed bool
 }
 
-// start returns a channel that delivers the responses of in. rewrite changes their events before
-// that. Once close was called, start returns a closed channel.
+// start returns a channel that delivers the responses of in, after rewrite has changed their
+// events. After close was called, start returns a closed channel.
 func (r *relays) start(
 	ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event,
 ) clientv3.WatchChan {
-	out := make(chan clientv3.WatchResponse) // only the goroutine sends and closes
+	out := make(chan clientv3.WatchResponse) // sent on and closed only by the goroutine below
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		close(out)
 		return out
 	}
-	// Ends with ctx, with in, or with close, which waits for it.
+	// Ends with ctx, with in, or with r.close, which waits for it.
 	r.running.Go(func() {
 		defer close(out)
 		r.copy(ctx, out, in, rewrite)
@@ -65,7 +66,7 @@ func (r *relays) copy(
 	}
 }
 
-// close ends all goroutines and returns when they have ended.
+// close ends all goroutines, and returns when they have ended.
 func (r *relays) close() {
 	r.mu.Lock()
 	if !r.closed {

@@ -10,24 +10,24 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// space is the part of the key space that begins with a prefix. It is immutable.
+// space is one namespace: the keys of the cluster that begin with prefix. It is immutable.
 type space struct {
 	prefix []byte
-	end    []byte // the lowest key above all keys with the prefix; endOfKeys if there is none
+	end    []byte // the lowest key above all keys with the prefix; endOfKeys if no such key exists
 }
 
-// endOfKeys has two meanings. As the end of a range it means that the range has no upper bound
-// (RangeRequest.range_end). As a key it is the lowest key.
+// endOfKeys has two meanings. As the end of a range (RangeRequest.range_end), it means that the
+// range has no upper bound. As a key, it is the lowest key.
 var endOfKeys = []byte{0}
 
 func newSpace(prefix string) space {
 	return space{prefix: []byte(prefix), end: []byte(clientv3.GetPrefixRangeEnd(prefix))}
 }
 
-// enter returns the cluster's key for a key of the namespace, and the end of the cluster's range
-// for the namespace's range from key to end. If end is empty, key stands alone and outerEnd is
-// empty, too. A range without an upper bound ends at the end of the prefix. If the prefix has only
-// 0xff bytes, that range has no upper bound in the cluster either.
+// enter translates a key or a range of the namespace for the cluster, by adding the prefix. If end
+// is empty, key is a single key, and outerEnd is empty, too. A range without an upper bound gets
+// the end of the prefix as its upper bound. If the prefix has only 0xff bytes, the range has no
+// upper bound in the cluster either.
 func (s space) enter(key, end []byte) (outerKey, outerEnd []byte) {
 	switch {
 	case len(end) == 0:
@@ -43,8 +43,8 @@ func (s space) outer(key []byte) []byte {
 	return append(append(make([]byte, 0, len(s.prefix)+len(key)), s.prefix...), key...)
 }
 
-// op returns the cluster's operation for an operation of the namespace. If an operation is of a
-// kind that KV.Do refuses, op returns it unchanged.
+// op returns the cluster's operation for an operation of the namespace. It returns operations of a
+// kind that KV.Do refuses unchanged.
 func (s space) op(op clientv3.Op) (clientv3.Op, error) {
 	switch {
 	case op.IsTxn():
@@ -96,8 +96,9 @@ func (s space) cmps(cmps []clientv3.Cmp) ([]clientv3.Cmp, error) {
 	return outer, nil
 }
 
-// response changes a response of the cluster into that of the namespace. It changes it in place,
-// because a response belongs to its caller. All arguments but one are nil.
+// response removes the prefix from the keys of a cluster's response, and drops keys that do not
+// have it. It changes the response in place, because a response belongs to its caller. At most one
+// argument is not nil.
 func (s space) response(
 	put *pb.PutResponse, get *pb.RangeResponse, del *pb.DeleteRangeResponse, txn *pb.TxnResponse,
 ) {
@@ -116,8 +117,8 @@ func (s space) response(
 	}
 }
 
-// pairs returns those of kvs that are in the namespace, without the prefix. It reuses the memory of
-// kvs.
+// pairs returns the key-value pairs of kvs whose keys have the prefix, and removes the prefix from
+// their keys. It reuses the memory of kvs.
 func (s space) pairs(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
 	own := kvs[:0]
 	for _, kv := range kvs {
@@ -138,6 +139,6 @@ func (s space) leave(kv *mvccpb.KeyValue) bool {
 	return ok && kv != nil
 }
 
-// inner returns the namespace's key for a key of the cluster. ok is false if that key is not in the
-// namespace.
+// inner removes the prefix from a key of the cluster. ok is false if the key does not have the
+// prefix.
 func (s space) inner(key []byte) (inner []byte, ok bool) { return bytes.CutPrefix(key, s.prefix) }

@@ -15,12 +15,12 @@ type prefixWatcher struct {
 	relays relays
 }
 
-// NewWatcher returns a Watcher for the keys of w that begin with prefix. It copies events before it
-// changes their keys, because watchers may share events. It does not change the other parts of a
-// response, nor the last response with its error. Close closes w.
+// NewWatcher returns a Watcher for the keys of w that begin with prefix. It changes only the keys
+// of the events in a response; all other fields stay. It copies events before it changes their
+// keys, because watchers may share events. Closing the returned Watcher closes w.
 //
-// A watch costs a copy of each of its events. It also costs a goroutine, unless w is a client's
-// Watcher or a namespace of one.
+// A watch costs one copy of each of its events. It also costs a goroutine if w is neither a
+// client's Watcher nor a namespace of a client's Watcher.
 func NewWatcher(w clientv3.Watcher, prefix string) clientv3.Watcher {
 	return &prefixWatcher{Watcher: w, space: newSpace(prefix),
 		relays: relays{stop: make(chan struct{})}}
@@ -33,7 +33,7 @@ func (w *prefixWatcher) Watch(
 }
 
 // watchRewriter is a Watcher that runs a function on the events of a Watch before they are
-// delivered. The Watcher of a client is one.
+// delivered. The Watcher of a client implements it.
 type watchRewriter interface {
 	WatchRewritten(ctx context.Context, rewrite func([]*clientv3.Event) []*clientv3.Event,
 		key string, opts ...clientv3.OpOption) clientv3.WatchChan
@@ -60,7 +60,7 @@ func (w *prefixWatcher) WatchRewritten(
 }
 
 // watchOp returns the cluster's operation for a watch in the namespace. An empty key becomes the
-// lowest key, because servers treat it so in a watch.
+// lowest key, because a server treats an empty key of a watch as the lowest key.
 func (s space) watchOp(key string, opts []clientv3.OpOption) clientv3.Op {
 	op := clientv3.OpWatch(key, opts...)
 	if len(op.KeyBytes()) == 0 {
@@ -79,7 +79,7 @@ func (w *prefixWatcher) Close() error {
 	return err
 }
 
-// events returns copies of the events that are in the namespace.
+// events returns copies of those events whose keys have the prefix.
 func (s space) events(events []*clientv3.Event) []*clientv3.Event {
 	if len(events) == 0 {
 		return events
@@ -93,10 +93,10 @@ func (s space) events(events []*clientv3.Event) []*clientv3.Event {
 	return own
 }
 
-// copied returns a copy of event whose key is the namespace's key. The copy shares the values with
-// event.
+// copied returns a copy of event with key, the namespace's key, instead of the cluster's key. The
+// copy shares the values with event.
 func (s space) copied(event *clientv3.Event, key []byte) *clientv3.Event {
-	c := &struct { // a single allocation
+	c := &struct { // one allocation for the event and both of its pairs
 		event    clientv3.Event
 		kv, prev mvccpb.KeyValue
 	}{}

@@ -22,8 +22,8 @@
 //	                           bytes
 //	LogConfig                  a zap.Config
 //
-// The fields of clientv3.Config that have these names say what the keys mean. The file may also be
-// JSON, which is a subset of YAML.
+// Each key sets a field of clientv3.Config that has a similar name, and the field's documentation
+// says what the setting means. The file may also be JSON, which is a subset of YAML.
 package yaml
 
 import (
@@ -48,9 +48,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// NewConfig reads the configuration file at fpath. If a value has the wrong type or a certificate
-// cannot be loaded, it returns an error that names the file and the cause. It does not check
-// whether the settings go together; clientv3.New does.
+// NewConfig reads the configuration file at fpath. It returns an error if the file cannot be read,
+// a value has the wrong type, or a certificate cannot be loaded. The error names the file and the
+// cause. NewConfig does not check whether the settings go together; clientv3.New does.
 //
 // NewConfig ignores settings that have no effect: unknown keys, ca-file, one of cert-file and
 // key-file without the other, and all but the last occurrence of a key. One warning names them all,
@@ -81,8 +81,8 @@ func NewStrictConfig(fpath string) (*clientv3.Config, error) {
 	return cfg, err
 }
 
-// logger returns the logger for warnings about the file. It does not come from the client, because
-// there is no client yet.
+// logger returns the logger for warnings about the configuration file. It makes a logger of its
+// own, because the client does not exist yet.
 func logger(cfg *clientv3.Config) *zap.Logger {
 	if cfg.LogConfig != nil {
 		if lg, err := cfg.LogConfig.Build(); err == nil {
@@ -97,8 +97,7 @@ func logger(cfg *clientv3.Config) *zap.Logger {
 	return lg
 }
 
-// read makes a Config from the file at fpath, and returns a description of each setting that has no
-// effect.
+// read makes a Config from the file at fpath. ignored describes each setting that has no effect.
 func read(
 	fpath string, unmarshal func([]byte, any, ...yaml.JSONOpt) error,
 ) (_ *clientv3.Config, ignored []string, err error) {
@@ -160,8 +159,8 @@ type file struct {
 	TrustedCAFile         string `json:"trusted-ca-file"`
 }
 
-// config returns a Config with the settings of f. Each setting is copied to the field that has the
-// same name.
+// config returns a Config with the settings of f. Each field of f is copied to the field of Config
+// that has this field's name.
 func (f *file) config() *clientv3.Config {
 	cfg := &clientv3.Config{}
 	to := reflect.ValueOf(cfg).Elem()
@@ -174,7 +173,7 @@ func (f *file) config() *clientv3.Config {
 }
 
 // unknownKeys returns a description of each key in text for which f has no field. Upper and lower
-// case are equal, as in encoding/json.
+// case are treated as equal, as in encoding/json.
 func (f *file) unknownKeys(text []byte) (ignored []string) {
 	var all map[string]json.RawMessage
 	if yaml.Unmarshal(text, &all) != nil {
@@ -195,7 +194,7 @@ func (f *file) unknownKeys(text []byte) (ignored []string) {
 	return ignored
 }
 
-// duration is a time.Duration that is read from a number of nanoseconds, or from text such as
+// duration is a time.Duration that can be written as a number of nanoseconds, or as text such as
 // 1m30s.
 type duration time.Duration
 
@@ -226,8 +225,8 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("cert-file %q, key-file %q: %w", f.CertFile, f.KeyFile, err)
 		}
-		// Programs look for the certificate in Certificates. Handshakes call
-		// GetClientCertificate.
+		// Handshakes use GetClientCertificate. Certificates is set as well, for programs that look
+		// for the certificate there.
 		cfg.Certificates = []tls.Certificate{cert}
 		cfg.GetClientCertificate = renewed(f.CertFile, f.KeyFile, &cert)
 	}
@@ -241,9 +240,9 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 	return cfg, ignored, nil
 }
 
-// authorities reads the authorities with which servers' certificates are checked. A file without a
-// PEM block is no error: missing then describes it, and the pool is empty, so that no certificate
-// is accepted.
+// authorities reads the authorities with which servers' certificates are checked. If the file has
+// no PEM block, the error is nil, missing says so, and the pool is empty, so that no certificate is
+// accepted.
 func authorities(name string) (pool *x509.CertPool, missing []string, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -260,11 +259,11 @@ func authorities(name string) (pool *x509.CertPool, missing []string, err error)
 	return pool, []string{none}, nil
 }
 
-// renewed returns a function for tls.Config.GetClientCertificate that reads the two files each
-// time. If they cannot be read, or do not fit together because only one of them has been replaced
-// so far, the function returns the last certificate that was read. If the server says that it would
-// not accept the certificate, the function returns an empty one, as a tls.Config without such a
-// function does.
+// renewed returns a function for tls.Config.GetClientCertificate that reads both files at each
+// handshake. If the files cannot be read, or do not fit together because only one of them has been
+// replaced yet, the function returns the last certificate that could be read. If the server's
+// request says that it would not accept this certificate, the function returns an empty
+// certificate, as a tls.Config without GetClientCertificate does.
 func renewed(
 	certFile, keyFile string, first *tls.Certificate,
 ) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

@@ -1,7 +1,7 @@
-// Package mockserver starts gRPC servers for tests of connections, balancing and endpoints. They
-// answer an etcd client's requests about keys and leases with empty messages: nothing is stored,
-// and headers are missing. They end keepalive streams at once, and have no other services. Package
-// etcdfake is a server that answers as etcd does.
+// Package mockserver starts gRPC servers for tests of connections, balancing and endpoints. The
+// servers answer an etcd client's requests about keys and leases with empty messages: they store
+// nothing, and responses have no header. They end keepalive streams at once, and have no other
+// services. Package etcdfake has a server that answers as etcd does.
 //
 //	servers, err := mockserver.StartMockServers(3)
 //	defer servers.Stop()
@@ -23,16 +23,17 @@ import (
 type MockServer struct {
 	// Network is "tcp" or "unix".
 	Network string
-	// Address is the address on which the server listens, "host:port" or the path of a socket. It
-	// stays the same when the server is stopped and started again.
+	// Address is the address on which the server listens: "host:port", or the path of a socket. It
+	// stays unchanged when the server is stopped and started again.
 	Address string
 	// GRPCServer is the running server, nil while it is stopped.
 	GRPCServer *grpc.Server
 
-	served *sync.WaitGroup // of Serve; nil if StartAt did not start the server
+	// Done when GRPCServer.Serve has returned; nil if StartAt did not start the server.
+	served *sync.WaitGroup
 }
 
-// ResolverAddress returns the server's address for a gRPC resolver.
+// ResolverAddress returns the server's address in the form that gRPC resolvers use.
 func (ms *MockServer) ResolverAddress() resolver.Address {
 	if ms.Network == "unix" {
 		return resolver.Address{Addr: "unix://" + ms.Address}
@@ -40,9 +41,9 @@ func (ms *MockServer) ResolverAddress() resolver.Address {
 	return resolver.Address{Addr: ms.Address}
 }
 
-// MockServers is a set of servers that are started and stopped one by one. Its methods are safe for
-// concurrent use; read the fields only while no method runs. The caller of a Start function calls
-// Stop.
+// MockServers is a set of servers that can be started and stopped one by one. Its methods are safe
+// for concurrent use. Read the fields only while no method runs. The caller of a Start function
+// must call Stop.
 type MockServers struct {
 	// Servers has all servers, including the stopped ones.
 	Servers []*MockServer
@@ -55,9 +56,9 @@ func StartMockServers(count int) (ms *MockServers, err error) {
 	return StartMockServersOnNetwork(count, "tcp")
 }
 
-// StartMockServersOnNetwork starts count servers on a network: "tcp" for loopback ports, "unix" for
-// sockets in the directory for temporary files. If a server cannot listen, the others are
-// stopped and StartMockServersOnNetwork returns an error.
+// StartMockServersOnNetwork starts count servers on a network: "tcp" for loopback ports, or "unix"
+// for sockets in the directory for temporary files. If one server cannot listen,
+// StartMockServersOnNetwork stops all others and returns an error.
 func StartMockServersOnNetwork(count int, network string) (ms *MockServers, err error) {
 	ms = &MockServers{}
 	for idx := range count {
@@ -90,8 +91,8 @@ func newAddress(network string) (string, error) {
 	}
 }
 
-// StartAt starts a stopped server again, on the same address. idx counts from 0. It is an error if
-// the server runs.
+// StartAt starts the stopped server Servers[idx] again, on its former address. It returns an error
+// if there is no such server, if the server is running, or if it cannot listen.
 func (ms *MockServers) StartAt(idx int) (err error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -110,13 +111,13 @@ func (ms *MockServers) StartAt(idx int) (err error) {
 	grpcServer := grpc.NewServer(grpc.UnknownServiceHandler(serve))
 	server.GRPCServer = grpcServer
 	server.served = &sync.WaitGroup{}
-	// Ends with GRPCServer.Stop, which StopAt calls; StopAt waits.
+	// Ends with GRPCServer.Stop. StopAt calls Stop and waits for this goroutine.
 	server.served.Go(func() { _ = grpcServer.Serve(listener) })
 	return nil
 }
 
-// StopAt stops a server: its connections are closed and its requests end with errors. It does
-// nothing if the server is stopped or does not exist.
+// StopAt stops the server Servers[idx]: its connections are closed and its requests end with
+// errors. StopAt does nothing if the server is already stopped or idx is out of range.
 func (ms *MockServers) StopAt(idx int) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -127,11 +128,12 @@ func (ms *MockServers) StopAt(idx int) {
 	server.GRPCServer.Stop()
 	server.GRPCServer = nil
 	if server.served != nil {
-		server.served.Wait() // Serve closes the listener, if Stop comes before it has begun
+		server.served.Wait() // if Stop came before Serve has begun, Serve closes the listener
 	}
 }
 
-// Stop stops all servers and waits for their end. They can be started again. Stop may be repeated.
+// Stop stops all servers and waits until they have ended. StartAt can start them again. Stop may be
+// called more than once.
 func (ms *MockServers) Stop() {
 	for idx := range ms.Servers {
 		ms.StopAt(idx)

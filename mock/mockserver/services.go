@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// answered are the methods that a server answers with an empty message. RangeStream is not among
-// them, as it is unknown to servers before etcd 3.7.
+// answered lists the methods that a server answers with an empty message. RangeStream is not in the
+// list, because servers before etcd 3.7 do not know it.
 var answered = []string{
 	pb.KV_Range_FullMethodName, pb.KV_Put_FullMethodName, pb.KV_DeleteRange_FullMethodName,
 	pb.KV_Txn_FullMethodName, pb.KV_Compact_FullMethodName,
@@ -19,7 +19,7 @@ var answered = []string{
 	pb.Lease_LeaseTimeToLive_FullMethodName, pb.Lease_LeaseLeases_FullMethodName,
 }
 
-// serve serves a call of any method.
+// serve handles a call of any method.
 func serve(_ any, call grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(call)
 	switch {

@@ -9,9 +9,9 @@
 //
 //	svc/10.0.0.1:8080    {"Op":0,"Addr":"10.0.0.1:8080","Metadata":null}
 //
-// Attach an endpoint to the lease of the process that serves it, with clientv3.WithLease: when the
-// process ends, the server deletes the endpoint. Package naming/resolver passes the endpoints of a
-// target to gRPC.
+// Attach an endpoint to a lease of the process that serves the endpoint, with clientv3.WithLease.
+// When the process ends, its lease expires, and the server deletes the endpoint. Package
+// naming/resolver passes the endpoints of a target to gRPC.
 package endpoints
 
 import (
@@ -31,7 +31,7 @@ type Endpoint struct {
 	// Addr is the address, in the form that the service's clients expect.
 	Addr string
 
-	// Metadata is anything that encoding/json can write, or nil. When it is read back, it has the
+	// Metadata is any value that encoding/json can write, or nil. When it is read back, it has the
 	// types that encoding/json uses for an any: float64 for numbers, map[string]any for objects.
 	Metadata any
 }
@@ -47,14 +47,15 @@ type WatchChannel <-chan []*Update
 // concurrent use. Their requests return the same errors, are retried in the same way, and end with
 // the context in the same way as those of clientv3.KV.
 //
-// A key that does not begin with the target and a slash is refused with codes.InvalidArgument
-// before anything is sent. For example, "svc2/a" is not a key of the target "svc", and is left out
-// when that target's endpoints are listed or followed.
+// A key must begin with the target and a slash. Any other key is refused with codes.InvalidArgument
+// before anything is sent. For example, "svc2/a" is not a key of the target "svc", and is not
+// listed or followed as an endpoint of "svc".
 type Manager interface {
 	// Update makes all updates in one transaction: all of them or none. An empty list is a no-op.
-	// The error is codes.InvalidArgument also if an update is nil or has an unknown Op, and if
-	// encoding/json cannot write its Metadata. The server refuses two updates of one key
-	// (rpctypes.ErrDuplicateKey), and more updates than its --max-txn-ops (rpctypes.ErrTooManyOps).
+	// The error is codes.InvalidArgument if a key does not belong to the target, an update is nil
+	// or has an unknown Op, or encoding/json cannot write the Metadata. The server refuses two
+	// updates of one key (rpctypes.ErrDuplicateKey), and more updates than its --max-txn-ops
+	// (rpctypes.ErrTooManyOps).
 	Update(ctx context.Context, updates []*UpdateWithOpts) error
 
 	// AddEndpoint sets key to endpoint. If key exists, it is overwritten.
@@ -67,18 +68,20 @@ type Manager interface {
 	// values do not decode.
 	List(ctx context.Context) (Key2EndpointMap, error)
 
-	// NewWatchChannel lists the endpoints, and then follows their changes. It blocks until they are
-	// listed. The channel first delivers one slice with an Add for each endpoint, ordered by key.
-	// If there are no endpoints, it delivers no such slice. After that it delivers all changes, in
-	// order. A value that does not decode is skipped: the last endpoint of its key stays.
+	// NewWatchChannel lists the endpoints, and then follows their changes. It blocks until the
+	// endpoints are listed. The channel first delivers one slice with an Add for each endpoint,
+	// ordered by key. If there are no endpoints, this first slice is left out. After that the
+	// channel delivers all changes, in order. A new value that does not decode is skipped, and the
+	// last endpoint that was delivered for its key stays valid.
 	//
 	// If changes were compacted, or the watch was lost for another reason, the endpoints are listed
-	// again. The channel then delivers the differences from what it has delivered before: an Add
-	// for each key that was put since, and a Delete for each key that is gone. The channel is
-	// closed when ctx ends or the client is closed, even if it is not read.
+	// again. The channel then delivers the differences between the new list and the endpoints that
+	// it has delivered before: an Add for each key that was put since, and a Delete for each key
+	// that is gone. The channel is closed when ctx ends or the client is closed, even if nothing
+	// reads it.
 	//
-	// If the consumer does not read, the channel waits. Meanwhile the client buffers as much as for
-	// any watch. The consumer owns the updates that it receives.
+	// If the consumer does not read, the channel waits. Meanwhile the client buffers events as it
+	// does for any watch. The consumer owns the updates that it receives.
 	NewWatchChannel(ctx context.Context) (WatchChannel, error)
 }
 
@@ -94,7 +97,7 @@ type Update struct {
 	Endpoint Endpoint
 }
 
-// UpdateWithOpts is an Update, with options for the put or the delete that makes it.
+// UpdateWithOpts is an Update, with options for the put or the delete that carries it out.
 type UpdateWithOpts struct {
 	Update
 
@@ -117,7 +120,7 @@ func NewDeleteUpdateOpts(key string, opts ...clientv3.OpOption) *UpdateWithOpts 
 type Operation uint8
 
 const (
-	// Add adds an endpoint, or replaces the one with that key.
+	// Add adds an endpoint, or replaces the endpoint that has the key.
 	Add Operation = iota
 	// Delete removes an endpoint.
 	Delete
@@ -126,11 +129,12 @@ const (
 // manager is the Manager of one target. It is read-only after NewManager.
 type manager struct {
 	client *clientv3.Client
-	prefix string // the target and a slash, with which each of its keys begins
+	prefix string // the target and a slash, with which each key of an endpoint begins
 }
 
-// NewManager returns a Manager of the endpoints of target. It sends nothing, and lives as long as
-// client. It returns an error if the client is nil or the target is empty.
+// NewManager returns a Manager of the endpoints of target. NewManager sends nothing. The Manager
+// can be used until client is closed. NewManager returns an error if client is nil or target is
+// empty.
 func NewManager(client *clientv3.Client, target string) (Manager, error) {
 	if client == nil {
 		return nil, errors.New("endpoints: no client given")
@@ -166,7 +170,7 @@ func (m *manager) Update(ctx context.Context, updates []*UpdateWithOpts) error {
 	return err
 }
 
-// op returns the put or delete that makes one update.
+// op returns the put or delete that carries out one update.
 func (m *manager) op(up *UpdateWithOpts) (clientv3.Op, error) {
 	if up == nil {
 		return clientv3.Op{}, status.Error(codes.InvalidArgument, "endpoints: an update is nil")
@@ -206,7 +210,8 @@ func (m *manager) List(ctx context.Context) (Key2EndpointMap, error) {
 	return eps, nil
 }
 
-// record is the JSON object of an endpoint. Op is always Add; other programs expect it.
+// record is the JSON form of an endpoint. Op is always Add, because other programs that read the
+// record expect the field.
 type record struct {
 	Op       Operation
 	Addr     string

@@ -8,15 +8,16 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// view records which endpoints of a target were delivered to the consumer. From each list and each
-// event of the server it makes the updates to deliver next. It is used by one goroutine at a time.
+// view records which endpoints of a target were delivered to the consumer of a WatchChannel. From
+// each list and each event of the server, it computes the updates to deliver next. It is used by
+// one goroutine at a time.
 type view struct {
-	prefix string           // what the target's keys begin with; other keys are ignored
-	revs   map[string]int64 // mod revision of the last value that was delivered, by key
+	prefix string // the target and a slash; keys that do not begin with it are ignored
+	revs   map[string]int64 // the mod revision of the value last delivered for each key
 }
 
-// list returns the updates that turn the delivered endpoints into those of kvs, which is the list
-// of all keys. They are ordered by key.
+// list returns the updates that turn the delivered endpoints into the endpoints of kvs, which has
+// all keys of the target. The updates are ordered by key.
 func (v *view) list(kvs []*mvccpb.KeyValue) []*Update {
 	var updates []*Update
 	gone := maps.Clone(v.revs)
@@ -35,7 +36,7 @@ func (v *view) list(kvs []*mvccpb.KeyValue) []*Update {
 	return updates
 }
 
-// apply returns the updates for the events of one revision.
+// apply returns the updates for a list of events.
 func (v *view) apply(events []*mvccpb.Event) []*Update {
 	var updates []*Update
 	for _, ev := range events {

@@ -8,15 +8,15 @@ import (
 )
 
 // follower serves one WatchChannel. It lists the endpoints, watches their changes until the watch
-// is lost, and starts over.
+// is lost, and then lists the endpoints again.
 type follower struct {
 	// read-only after NewWatchChannel
 	m  *manager
 	ch chan []*Update // run sends on it and closes it
 
-	// used by run alone
+	// used by one goroutine at a time: first by NewWatchChannel, then by run
 	view *view
-	rev  int64 // the revision of the last list
+	rev  int64 // the revision at which the endpoints were last listed
 }
 
 func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
@@ -28,7 +28,7 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		release()
 		return nil, err
 	}
-	// Ends with ctx or the client, and then closes the channel, for which the reader waits.
+	// Ends with ctx or the client. It then closes the channel, so that the reader ends, too.
 	go func() {
 		defer close(f.ch)
 		defer release()
@@ -50,7 +50,7 @@ func (f *follower) run(ctx context.Context, first []*Update) {
 	}, nil)
 }
 
-// list reads all endpoints, and returns the updates that were not delivered yet.
+// list reads all endpoints, and returns the updates that the consumer has not received yet.
 func (f *follower) list(ctx context.Context) ([]*Update, error) {
 	resp, err := f.m.client.Get(ctx, f.m.prefix, clientv3.WithPrefix())
 	if err != nil {
@@ -61,7 +61,8 @@ func (f *follower) list(ctx context.Context) ([]*Update, error) {
 }
 
 // watch delivers the changes after f.rev. It returns false when the watch is lost or ctx has ended.
-// The watch requires a leader, because a member without a leader does not learn of changes.
+// The watch requires a leader, because a member that is cut off from the leader does not learn of
+// changes.
 func (f *follower) watch(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
@@ -74,8 +75,8 @@ func (f *follower) watch(ctx context.Context) bool {
 	return false
 }
 
-// send delivers updates and returns true. If ctx ends first, it returns false. It does not deliver
-// an empty slice.
+// send delivers updates and returns true. If ctx ends first, it returns false. It delivers nothing
+// if updates is empty.
 func (f *follower) send(ctx context.Context, updates []*Update) bool {
 	if len(updates) == 0 {
 		return ctx.Err() == nil
