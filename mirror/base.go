@@ -18,9 +18,9 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 		syncer: s,
 		rev:    s.rev.Load(),
 		// An empty prefix begins at the lowest possible key.
-		start:  []byte(cmp.Or(s.prefix, "\x00")),
-		pages:  make(chan *clientv3.GetResponse, 1),
-		errs:   make(chan error, 1),
+		start: []byte(cmp.Or(s.prefix, "\x00")),
+		pages: make(chan *clientv3.GetResponse, 1),
+		errs:  make(chan error, 1),
 	}
 	b.ctx, b.release = await.Join(ctx, s.client.Ctx())
 	first, err := b.read()

@@ -12,7 +12,7 @@ import (
 // when the namespace's Watcher is closed.
 type relays struct {
 	// own synchronisation
-	stop    chan struct{} // closed by close to end the goroutines
+	stop    chan struct{}  // closed by close to end the goroutines
 	running sync.WaitGroup // Add needs mu, and closed must be false
 
 	// guarded by mu

@@ -1,10 +1,10 @@
 // Package ordering decorates a KV so that its reads never go back in time.
 //
-// Linearizable reads never go back. Serializable reads can: any member answers them from its own
-// data, and the next read may reach a member that has not caught up. The KV of this package
+// Linearizable reads never go back in time. Serializable reads can: any member answers them from
+// its own data, and the next read may reach a member that has not caught up. The KV of this package
 // remembers the greatest revision of its responses. It does not return a response to a read that
-// has a lower revision. Instead it calls an [OrderViolationFunc], and repeats the read unless that
-// function returns an error.
+// has a lower revision. Instead it calls an [OrderViolationFunc]. It repeats the read if that
+// function returns nil, and otherwise returns the function's error.
 //
 //	kv := ordering.NewKV(client.KV, ordering.NewOrderViolationSwitchEndpointClosure(client))
 //	resp, err := kv.Get(ctx, key, clientv3.WithSerializable())
@@ -12,10 +12,10 @@ package ordering
 
 // For those who change the package:
 //
-// A response must not have a lower revision than the greatest one that was returned before the
-// request was sent. Responses that are returned later do not matter, so overlapping requests do not
-// wait for each other.
+// The revision of a response must not be lower than the greatest revision that was returned before
+// its request was sent. Responses that are returned while the request is under way do not matter.
+// So overlapping requests do not wait for each other.
 //
-// Violations are counted for each request, so that one request does not add to the count of
-// another, and a success ends the count. OrderViolationFunc has no parameter for the count. It is
-// passed in the value of the Op, which reads do not use.
+// Violations are counted separately for each request, so that one request does not add to the count
+// of another. OrderViolationFunc has no parameter for this count. The count is passed in the value
+// of the Op, because gets and transactions do not use the value.

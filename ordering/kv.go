@@ -14,12 +14,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnbuilder"
 )
 
-// OrderViolationFunc is called with a response that is older than an earlier response. op is the
-// get or the transaction, resp is its response, and prevRev is the revision of the earlier
+// OrderViolationFunc is called when a response is older than an earlier response. op is the get or
+// the transaction, resp is the older response to op, and prevRev is the revision of the earlier
 // response. If the function returns nil, the request is repeated. Otherwise the request fails with
 // the function's error.
 //
-// It runs on the goroutine of the request's caller, and must be safe for concurrent use.
+// The function runs on the goroutine of the request's caller, and must be safe for concurrent use.
 type OrderViolationFunc func(op clientv3.Op, resp clientv3.OpResponse, prevRev int64) error
 
 // orderedKV is a KV whose reads never go back in time.
@@ -28,21 +28,21 @@ type orderedKV struct {
 
 	onViolation OrderViolationFunc // read-only after NewKV
 
-	seen atomic.Int64 // the greatest revision of a response
+	seen atomic.Int64 // the greatest revision in the responses returned so far
 }
 
 // NewKV returns a KV that passes requests on to kv. The revision of a response to a get or a
-// transaction is not lower than that of any response that the KV had returned before the request,
-// including those to puts and deletes. If kv returns an older response, the KV calls
-// orderViolationFunc and repeats the request, with growing waits. This ends when a response is new
-// enough, when orderViolationFunc returns an error, or when the context ends.
+// transaction is not lower than the revision of any response that the KV returned before the
+// request began, including responses to puts and deletes. If kv returns an older response, the KV
+// calls orderViolationFunc and repeats the request, with growing waits. This ends when a response
+// is new enough, when orderViolationFunc returns an error, or when the context ends.
 //
-// A transaction that can write is never repeated, because it was applied. If orderViolationFunc
-// returns nil for it, the transaction fails with [ErrNoGreaterRev].
+// A transaction that can write is never repeated, because it was already applied. If its response
+// is too old and orderViolationFunc returns nil, the transaction fails with [ErrNoGreaterRev].
 //
-// GetStream first reads the revision of the store as Get does. It then streams the range at that
-// revision. If a serializable stream reaches a member without that revision, it ends with
-// rpctypes.ErrFutureRev.
+// GetStream first reads the revision of the store, with the same checks as Get. It then streams the
+// range at that revision. If a serializable stream reaches a member that has not reached that
+// revision, the stream ends with rpctypes.ErrFutureRev.
 func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {
 	return &orderedKV{KV: kv, onViolation: orderViolationFunc}
 }
@@ -81,7 +81,7 @@ func (kv *orderedKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpRespons
 }
 
 // streamRewriter is a KV that runs a function on each piece of a GetStream before the piece is
-// delivered. The KV of a client is one.
+// delivered. The KV of a client implements it.
 type streamRewriter interface {
 	GetStreamRewritten(
 		ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
@@ -103,7 +103,7 @@ func (kv *orderedKV) GetStream(
 	if op.Rev() <= 0 {
 		clientv3.WithRev((*pb.RangeResponse)(now).GetHeader().GetRevision())(&op)
 	}
-	exactly := func(o *clientv3.Op) { *o = op } // the caller's options have run already
+	exactly := func(o *clientv3.Op) { *o = op } // replaces all options: the caller's options have run when op was made, and must not run twice
 	if inner, ok := kv.KV.(streamRewriter); ok {
 		return inner.GetStreamRewritten(ctx, func(piece *pb.RangeResponse) {
 			kv.saw(piece.GetHeader())
@@ -112,11 +112,11 @@ func (kv *orderedKV) GetStream(
 	return kv.KV.GetStream(ctx, key, exactly)
 }
 
-// repeatBackoff is the wait before a request is repeated.
+// repeatBackoff defines the wait before a request is repeated.
 var repeatBackoff = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
 // inOrder calls do, which runs op, until the response is not older than any response that the KV
-// had returned when inOrder was called. It returns that response.
+// had returned before inOrder was called. It returns the response of the last call.
 func (kv *orderedKV) inOrder(
 	ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error),
 ) (clientv3.OpResponse, error) {
@@ -142,7 +142,7 @@ func (kv *orderedKV) inOrder(
 	}
 }
 
-// saw records the revision of a response that the KV returns.
+// saw records the revision of a response that the KV is about to return.
 func (kv *orderedKV) saw(header *pb.ResponseHeader) {
 	rev := header.GetRevision()
 	for {

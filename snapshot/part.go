@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// partFile is a file in the directory of its final path. It is renamed to that path when it is
-// complete. Only its owner can read it.
+// partFile is a file that is written under a temporary name, in the directory of its final path.
+// commit renames it to that path. Only the file's owner can read it.
 type partFile struct {
 	*os.File
 	path string
@@ -31,8 +31,9 @@ func createPart(path string) (*partFile, error) {
 	return &partFile{File: f, path: path}, nil
 }
 
-// partPattern returns the pattern of os.CreateTemp for part files of base. A long base is cut to
-// 200 bytes: file systems allow names of 255 bytes or characters, and CreateTemp adds up to 10.
+// partPattern returns the pattern of os.CreateTemp for part files of base. It cuts a long base to
+// 200 bytes. File systems allow names of 255 bytes or characters, CreateTemp adds up to 10 digits,
+// and the pattern adds ".part".
 func partPattern(base string) string {
 	const longest = 200
 	if len(base) > longest {
@@ -41,8 +42,8 @@ func partPattern(base string) string {
 	return base + ".*.part"
 }
 
-// commit writes the file through to the disk and renames it to its final path, where it replaces an
-// existing file. If commit fails, it removes the part file.
+// commit flushes the file to the disk and renames it to its final path, where it replaces an
+// existing file. If commit fails before the rename, it removes the part file.
 func (p *partFile) commit() error {
 	err := cmp.Or(p.Sync(), p.Close())
 	if err == nil {
@@ -59,10 +60,10 @@ func (p *partFile) discard() error {
 	return errors.Join(p.Close(), os.Remove(p.Name()))
 }
 
-// syncDir makes the names in dir survive a crash. It returns nil in three cases in which it cannot
-// do that, because the file has its name all the same. Windows has no such call, and keeps names in
-// a journal. Some file systems refuse the call. And a directory that can be written to cannot
-// always be opened.
+// syncDir flushes dir to the disk, so that a rename in dir survives a crash. It returns nil in
+// three cases in which the flush is impossible, because the file is complete and has its name in
+// any case: Windows has no such call, and keeps names in a journal; some file systems refuse the
+// call; and a directory that can be written to cannot always be opened.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -22,25 +22,26 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// window is how many bytes of a snapshot may wait to be written. gRPC would let its window grow to
-// many times that when the network is faster than the disk. With this window and the codec of
-// internal/wire, the heap grows by some 2 MiB while 200 MiB are saved, instead of by 8 to 21 MiB.
+// window is gRPC's flow-control window in bytes: so many received bytes of a snapshot may wait to
+// be written to the file. By default, gRPC enlarges its window to many times this size when the
+// network is faster than the disk. With this window and the codec of internal/wire, the heap grows
+// by some 2 MiB while 200 MiB are saved, instead of by 8 to 21 MiB.
 const window = 1 << 20
 
-// progressStep is the time between log lines about a transfer.
+// progressStep is the least time between two log lines about a transfer.
 const progressStep = 5 * time.Second
 
 // SaveWithVersion saves a snapshot of the member at cfg's one endpoint to the file dbPath. It
-// returns the etcd version whose storage format the snapshot has. The version is "" from a server
-// before 3.6, and from a server that has just started. SaveWithVersion blocks until the snapshot is
-// saved or ctx ends, and logs its progress every few seconds. A nil logger logs nothing.
+// returns the etcd version whose storage format the snapshot has. The version is "" if the server
+// is older than 3.6 or has just started. SaveWithVersion blocks until the snapshot is saved or ctx
+// ends, and logs its progress every few seconds. A nil logger logs nothing.
 //
-// The snapshot is first written to a part file, in dbPath's directory. The name of the part file
-// begins with that of dbPath and ends in ".part". Then the size and the SHA-256 checksum are
-// verified, the file is written through to the disk, and it is renamed to dbPath, where it replaces
-// an existing file. Only its owner can read it. If anything fails, the part file is removed and
-// dbPath is as it was. A part file stays behind only if the process ends before SaveWithVersion
-// returns.
+// The snapshot is first written to a part file in dbPath's directory. The name of the part file
+// begins with the name of dbPath and ends in ".part". Then the size and the SHA-256 checksum are
+// verified, the part file is flushed to the disk, and it is renamed to dbPath, where it replaces an
+// existing file. Only the file's owner can read it. If anything fails before the rename, the part
+// file is removed and dbPath is as it was. A part file stays behind only if the process ends before
+// SaveWithVersion returns.
 //
 // The snapshot holds the state of one member, so cfg must have exactly one endpoint. Otherwise
 // SaveWithVersion returns an error. It also returns an error if the snapshot is truncated or
@@ -89,8 +90,8 @@ func Save(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath strin
 	return err
 }
 
-// newClient makes a client that ends when ctx does, so that ctx also ends its login. release closes
-// the client.
+// newClient makes a client that ends when ctx or cfg.Context ends. So ctx also bounds the client's
+// login. The returned release closes the client.
 func newClient(
 	ctx context.Context, lg *zap.Logger, cfg clientv3.Config,
 ) (_ *clientv3.Client, release func(), _ error) {
@@ -113,11 +114,12 @@ func newClient(
 	}
 	return client, func() {
 		end()
-		_ = client.Close() // its requests have ended
+		_ = client.Close() // the error does not matter: all requests have ended
 	}, nil
 }
 
-// fetch copies a snapshot of m to w, verifies it, and returns its version.
+// fetch copies a snapshot of m to w, verifies it, and returns the etcd version of its storage
+// format.
 func fetch(
 	ctx context.Context, lg *zap.Logger, m clientv3.Maintenance, w io.Writer,
 ) (version string, err error) {
@@ -141,7 +143,8 @@ func fetch(
 	return resp.Version, nil
 }
 
-// progress is a writer that counts the bytes of a transfer, and logs the count every progressStep.
+// progress is a writer that counts the bytes of a transfer. It logs the count at most once in a
+// progressStep.
 type progress struct {
 	lg              *zap.Logger
 	started, logged time.Time

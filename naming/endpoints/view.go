@@ -12,7 +12,7 @@ import (
 // each list and each event of the server, it computes the updates to deliver next. It is used by
 // one goroutine at a time.
 type view struct {
-	prefix string // the target and a slash; keys that do not begin with it are ignored
+	prefix string           // the target and a slash; keys that do not begin with it are ignored
 	revs   map[string]int64 // the mod revision of the value last delivered for each key
 }
 

@@ -1,5 +1,5 @@
-// Package resolver passes the endpoints of a service to gRPC. Package naming/endpoints keeps these
-// endpoints in etcd.
+// Package resolver passes the endpoints of a service from etcd to gRPC. Package naming/endpoints
+// stores these endpoints in etcd.
 //
 //	etcd, err := resolver.NewBuilder(client)
 //	...
@@ -24,25 +24,25 @@ import (
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
-// NewBuilder returns a resolver builder for gRPC targets of the scheme "etcd", such as
-// "etcd:///svc" for the endpoints of the target "svc". It is for grpc.WithResolvers, and may serve
-// any number of connections.
+// NewBuilder returns a resolver builder for gRPC targets of the scheme "etcd". For example,
+// "etcd:///svc" stands for the endpoints of the target "svc". Pass the builder to
+// grpc.WithResolvers. One builder can serve any number of connections.
 //
-// A connection's RPCs wait until there is an endpoint, also while etcd cannot be reached. If etcd
-// refuses to list the endpoints, RPCs without WaitForReady fail with the reason, while the list is
-// asked for again with growing waits. After the first list, the connection keeps the endpoints that
-// it knows for as long as etcd cannot be reached, and gets the current endpoints soon after. When
-// the last endpoint is deleted, RPCs without WaitForReady fail.
+// RPCs of a connection wait until there is an endpoint, even while etcd cannot be reached. If etcd
+// refuses to list the endpoints, RPCs without WaitForReady fail with etcd's error. Meanwhile the
+// resolver repeats the list, with growing waits. After the first list, the connection keeps the
+// endpoints that it knows for as long as etcd cannot be reached, and gets the current endpoints
+// soon after that. When the last endpoint is deleted, RPCs without WaitForReady fail.
 //
 // gRPC gets each endpoint both in State.Endpoints and in State.Addresses, ordered by key.
 // Address.Metadata is the endpoint's Metadata if that is a string, a number, a boolean or nil. If
-// it is a JSON object or array, Address.Metadata is a pointer to it, *map[string]any or *[]any. The
-// reason is that balancing policies compare addresses by ==, and Go cannot compare maps and slices
-// so. When the metadata change, the pointer changes, too.
+// the Metadata is a JSON object or array, Address.Metadata is a pointer to it, of type
+// *map[string]any or *[]any. The reason: balancing policies compare addresses by ==, which panics
+// for maps and slices. When the Metadata changes, the pointer changes, too.
 //
-// The client must outlive the connections. Once it is closed, they keep the endpoints that they
-// know. The error of NewBuilder is always nil. If the client is nil, or a target has no name, all
-// RPCs of the connection fail with an error that says so.
+// The client must stay open as long as the connections. Once the client is closed, the connections
+// keep the endpoints that they know. The error of NewBuilder is always nil. If the client is nil,
+// or a target has no name, all RPCs of the connection fail with an error that says so.
 func NewBuilder(client *clientv3.Client) (gresolver.Builder, error) {
 	return builder{client}, nil
 }
@@ -52,9 +52,8 @@ type builder struct{ client *clientv3.Client }
 // Scheme returns "etcd".
 func (b builder) Scheme() string { return "etcd" }
 
-// Build starts to follow the endpoints of a target, and does not wait for the first list. It
-// returns an error with codes.InvalidArgument if the target has no name or the builder has no
-// client.
+// Build starts to follow the endpoints of a target. It does not wait for the first list. It returns
+// an error with codes.InvalidArgument if the target has no name or the builder has no client.
 func (b builder) Build(
 	target gresolver.Target, cc gresolver.ClientConn, _ gresolver.BuildOptions,
 ) (gresolver.Resolver, error) {
@@ -63,7 +62,7 @@ func (b builder) Build(
 		return nil, status.Errorf(codes.InvalidArgument, "resolver: target %q: %v",
 			target.URL.String(), err)
 	}
-	// Ends when the resolver or the client is closed.
+	// ctx ends when the resolver or the client is closed.
 	ctx, cancel := context.WithCancel(b.client.Ctx())
 	r := &resolver{m: m, cc: cc, cancel: cancel, done: make(chan struct{}),
 		known: endpoints.Key2EndpointMap{}}
@@ -81,13 +80,13 @@ type resolver struct {
 	m      endpoints.Manager
 	cc     gresolver.ClientConn
 	cancel context.CancelFunc
-	done   chan struct{} // closed by run's goroutine
+	done   chan struct{} // closed when the goroutine of run ends
 
-	// used by run alone
+	// used by run alone: the endpoints last passed to the connection, by key
 	known endpoints.Key2EndpointMap
 }
 
-// ResolveNow does nothing, because the resolver follows all changes by itself.
+// ResolveNow does nothing, because the resolver already follows all changes.
 func (r *resolver) ResolveNow(gresolver.ResolveNowOptions) {}
 
 // Close ends the resolver, and returns when its goroutine has ended.
@@ -109,7 +108,7 @@ func (r *resolver) run(ctx context.Context) {
 	}, nil)
 }
 
-// applyUpdates passes updates to the connection until there are no more.
+// applyUpdates passes updates to the connection until the channel is closed.
 func (r *resolver) applyUpdates(updates endpoints.WatchChannel) {
 	for ups := range updates {
 		for _, up := range ups {
@@ -120,15 +119,17 @@ func (r *resolver) applyUpdates(updates endpoints.WatchChannel) {
 				r.known[up.Key] = up.Endpoint
 			}
 		}
-		// By an error, UpdateState asks the resolver to resolve again, for example if there are no
-		// addresses. This resolver passes the next change on in any case.
+		// An error of UpdateState asks the resolver to resolve again, for example because there are
+		// no addresses. The error is ignored, because this resolver passes on the next change in
+		// any case.
 		_ = r.cc.UpdateState(state(r.known))
 	}
 }
 
-// byPointer returns metadata as a value that == can compare. If it is a JSON object or array, that
-// value is a pointer to it. byPointer returns before, the pointer to the metadata until now, if
-// before points to an equal object or array, and otherwise a new pointer.
+// byPointer returns metadata in a form that == can compare. If metadata is a JSON object or array,
+// byPointer returns a pointer to it. before is what byPointer returned for the endpoint's previous
+// metadata. If before points to an equal object or array, byPointer returns before, so that the
+// addresses compare as equal.
 func byPointer(metadata, before any) any {
 	switch metadata.(type) {
 	case map[string]any, []any:
@@ -142,7 +143,7 @@ func byPointer(metadata, before any) any {
 	return metadata
 }
 
-// state returns endpoints in the form that gRPC wants.
+// state returns the endpoints in the form that gRPC expects, ordered by key.
 func state(eps endpoints.Key2EndpointMap) gresolver.State {
 	s := gresolver.State{
 		Addresses: make([]gresolver.Address, 0, len(eps)),
