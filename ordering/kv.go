@@ -103,7 +103,9 @@ func (kv *orderedKV) GetStream(
 	if op.Rev() <= 0 {
 		clientv3.WithRev((*pb.RangeResponse)(now).GetHeader().GetRevision())(&op)
 	}
-	exactly := func(o *clientv3.Op) { *o = op } // replaces all options: the caller's options have run when op was made, and must not run twice
+	// The caller's options have run when op was made, and must not run twice. So this one option
+	// replaces the whole Op.
+	exactly := func(o *clientv3.Op) { *o = op }
 	if inner, ok := kv.KV.(streamRewriter); ok {
 		return inner.GetStreamRewritten(ctx, func(piece *pb.RangeResponse) {
 			kv.saw(piece.GetHeader())

@@ -7,12 +7,14 @@
 //
 //	endpoints                  list of endpoints
 //	username, password, token  the client's credentials
-//	cert-file, key-file        PEM files of the client's certificate; one without the other is ignored
-//	trusted-ca-file            PEM file of the authorities that servers' certificates are checked with
+//	cert-file, key-file        PEM files of the client's certificate; one without the other is
+//	                           ignored
+//	trusted-ca-file            PEM file of the authorities that sign servers' certificates
 //	ca-file                    ignored; use trusted-ca-file
 //	insecure-skip-tls-verify   true: servers' certificates are not checked
 //	insecure-transport         true: no TLS; the keys about TLS are ignored
-//	dial-timeout, dial-keep-alive-time, dial-keep-alive-timeout, auto-sync-interval, backoff-wait-between
+//	dial-timeout, dial-keep-alive-time, dial-keep-alive-timeout, auto-sync-interval,
+//	backoff-wait-between
 //	                           durations: nanoseconds, or text such as 5s
 //	max-unary-retries, backoff-jitter-fraction
 //	                           numbers
