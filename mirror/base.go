@@ -29,8 +29,8 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 		return b.pages, b.errs
 	}
 	s.rev.CompareAndSwap(0, b.rev)
-	// Ends after the last page, with ctx, or when the client is closed. It then closes the
-	// channels, so that a reader of the channels ends, too.
+	// Ends after the last page, with ctx, or when the client is closed. The reader waits for it:
+	// its end closes the channels.
 	go func() { b.end(b.deliver(first)) }()
 	return b.pages, b.errs
 }

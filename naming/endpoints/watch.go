@@ -28,7 +28,7 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		release()
 		return nil, err
 	}
-	// Ends with ctx or the client. It then closes the channel, so that the reader ends, too.
+	// Ends with ctx or the client. The reader waits for it: its end closes the channel.
 	go func() {
 		defer close(f.ch)
 		defer release()

@@ -1,6 +1,7 @@
-// Package chaos runs a cluster of three real members, each behind a proxy, and breaks it in random
-// ways: members are killed, stopped, cut off in either direction, and disconnected. The kind, the
-// place and the length of each fault follow from a seed, which is printed. CHAOS_SEED sets it.
+// Package chaos runs a cluster of three real members, each behind a proxy, and breaks the cluster
+// in random ways: members are killed, stopped, cut off in one or both directions, and disconnected.
+// The kind, the member and the length of each fault follow from a seed, which is printed. The
+// environment variable CHAOS_SEED sets the seed.
 package chaos
 
 import (
@@ -21,16 +22,17 @@ import (
 
 const members = 3
 
-// Cluster is three members and their proxies. Its Endpoints are the members' own, past the proxies.
+// Cluster is three members and their proxies. Cluster.Endpoints returns the members' own endpoints,
+// which bypass the proxies.
 type Cluster struct {
 	*etcdtest.Cluster
 
 	tb      testing.TB
-	rng     *rand.Rand // of Break
+	rng     *rand.Rand // used only by Break
 	proxies []*faultnet.Proxy
 }
 
-// Start starts a cluster that is stopped with the test.
+// Start starts a cluster. The end of the test stops it.
 func Start(tb testing.TB) *Cluster {
 	tb.Helper()
 	seed := rand.Uint64()
@@ -51,7 +53,8 @@ func Start(tb testing.TB) *Cluster {
 	return c
 }
 
-// ProxyEndpoints returns the endpoints of the proxies, for clients that faults of the network hit.
+// ProxyEndpoints returns the endpoints of the proxies. Faults of the network affect only clients
+// that use these endpoints.
 func (c *Cluster) ProxyEndpoints() []string {
 	var endpoints []string
 	for _, p := range c.proxies {
@@ -60,9 +63,10 @@ func (c *Cluster) ProxyEndpoints() []string {
 	return endpoints
 }
 
-// Break makes one fault after the other until ctx ends. Each lasts up to longest, with pauses of up
-// to half of that in between. It ends the last fault and returns their number. A majority runs all
-// the time, but one fault in ten cuts all clients off from all members.
+// Break makes one fault after the other until ctx ends. Each fault lasts up to longest, and the
+// pauses between faults last up to half of longest. Break ends its last fault before it returns the
+// number of faults. A majority of the members runs all the time, but one fault in ten cuts off all
+// proxies, so that their clients reach no member.
 func (c *Cluster) Break(ctx context.Context, longest time.Duration) (faults int) {
 	for ctx.Err() == nil {
 		lasting := time.Duration(c.rng.Int64N(int64(longest)))
@@ -86,7 +90,8 @@ func (c *Cluster) Break(ctx context.Context, longest time.Duration) (faults int)
 	return faults
 }
 
-// kinds are the faults of one member. Each makes it unusable until last returns.
+// kinds are the faults of a single member. Each function makes the member unusable, calls last to
+// wait, and then ends the fault.
 var kinds = []func(c *Cluster, m *etcdtest.Member, p *faultnet.Proxy, last func()){
 	func(c *Cluster, m *etcdtest.Member, _ *faultnet.Proxy, last func()) {
 		m.Kill()
@@ -106,7 +111,7 @@ var kinds = []func(c *Cluster, m *etcdtest.Member, p *faultnet.Proxy, last func(
 		p.Heal()
 	},
 	func(_ *Cluster, _ *etcdtest.Member, p *faultnet.Proxy, last func()) {
-		p.Drop(faultnet.ToClient) // the answers are lost for good
+		p.Drop(faultnet.ToClient) // responses are lost for good
 		last()
 		p.Heal()
 	},

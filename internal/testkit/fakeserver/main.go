@@ -1,8 +1,8 @@
-// Command fakeserver stands in for etcd's binary in tests: it is one member, by etcdfake, that
-// takes the flags which etcdtest gives to etcd. Clients talk to it over TCP, and ask over HTTP
-// whether it serves, on the same port.
+// Command fakeserver replaces etcd's binary in tests. It is one member, made by etcdfake, and
+// accepts the flags that etcdtest passes to etcd. Clients talk to it over TCP. On the same port, it
+// answers HTTP requests that ask whether it is ready.
 //
-// It ends when it is killed, and nothing survives that.
+// It runs until it is killed. Its data is lost then.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// settings are the flags of etcd's that mean something here. Others are ignored.
+// settings holds the values of those etcd flags that this program supports. It ignores other flags.
 type settings struct {
 	client, peer string
 	opts         []etcdfake.Option
@@ -105,7 +105,7 @@ func say(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, text) }
 }
 
-// stderr is the test of the cluster: what fails it ends the process.
+// stderr is the testing.TB that the fake cluster gets. It logs, and a failure ends the process.
 type stderr struct{ testing.TB }
 
 func (stderr) Helper()                        {}

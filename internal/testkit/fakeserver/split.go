@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// splitter hands the connections that speak HTTP/1 to Accept, and forwards the others to the
-// cluster's member.
+// splitter is a listener for connections that speak HTTP/1. It forwards all other connections to
+// the cluster's member.
 type splitter struct {
 	net.Listener
 	cluster *etcdfake.Cluster
@@ -38,7 +38,7 @@ func (s *splitter) run() {
 	}
 }
 
-// peeked is a connection of which a part has been read ahead.
+// peeked is a connection whose first bytes were already read into r.
 type peeked struct {
 	net.Conn
 	r *bufio.Reader
@@ -52,7 +52,7 @@ func (s *splitter) sort(conn net.Conn) {
 		s.http <- p
 		return
 	}
-	defer func() { _ = conn.Close() }() // the client sees that it has ended
+	defer func() { _ = conn.Close() }() // the client learns from this that the connection has ended
 	member, err := s.cluster.Dialer()(context.Background(), s.cluster.Endpoints()[0])
 	if err != nil {
 		return

@@ -2,17 +2,17 @@ package faultnet
 
 import "time"
 
-// rules are the faults in force.
+// rules are the faults of a proxy that are in force.
 type rules struct {
 	paused, refuse  bool
 	blackhole, drop Direction
 	delay           time.Duration
-	rate            int         // bytes per second; 0 is no limit
-	cut             Direction   // whose connection is closed after left bytes
-	left            [Both]int64 // by direction
+	rate            int         // bytes per second; 0 means no limit
+	cut             Direction   // in these directions, CutAfter still has to close a connection
+	left            [Both]int64 // by direction: the bytes until that connection is closed
 }
 
-// change applies f to the rules and wakes everything that waits on them.
+// change applies f to the rules and wakes all goroutines that wait for a change of the rules.
 func (p *Proxy) change(f func(*rules)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -22,38 +22,42 @@ func (p *Proxy) change(f func(*rules)) {
 }
 
 // Blackhole lets nothing through in a direction, not even the end of a connection, as if every
-// packet were lost. New connections are taken but, with ToServer, not forwarded. Heal delivers what
-// was held back.
+// packet were lost. New connections are accepted. If the direction includes ToServer, they are not
+// forwarded to the server. Heal delivers the bytes that were held back.
 func (p *Proxy) Blackhole(dir Direction) { p.change(func(r *rules) { r.blackhole |= dir }) }
 
 // Drop discards all bytes in a direction while the connections stay open. Heal resets the
-// connections that lost some, because the bytes that would follow make no sense.
+// connections that have lost bytes, because the receiver cannot make sense of the bytes that
+// follow.
 func (p *Proxy) Drop(dir Direction) { p.change(func(r *rules) { r.drop |= dir }) }
 
 // Delay makes everything arrive d later in both directions, so that a round trip takes 2d longer.
-// The throughput stays. 0 ends it.
+// The throughput does not change. Delay(0) ends the delay.
 func (p *Proxy) Delay(d time.Duration) { p.change(func(r *rules) { r.delay = d }) }
 
-// Throttle limits each direction of each connection to so many bytes a second; 0 ends it.
+// Throttle limits each direction of each connection to bytesPerSec bytes a second. Throttle(0) ends
+// the limit.
 func (p *Proxy) Throttle(bytesPerSec int) { p.change(func(r *rules) { r.rate = bytesPerSec }) }
 
-// Pause stops reading and forwarding in both directions, as a stopped process does: connections are
-// still made, nothing is answered, and senders block once the buffers on the way are full.
+// Pause stops reading and forwarding in both directions, as a stopped process does. Connections can
+// still be made, nothing is answered, and senders block once the buffers on the way are full.
 func (p *Proxy) Pause() { p.change(func(r *rules) { r.paused = true }) }
 
 // Resume undoes Pause.
 func (p *Proxy) Resume() { p.change(func(r *rules) { r.paused = false }) }
 
-// Refuse resets new connections at once; open ones stay.
+// Refuse resets new connections at once. Open connections stay.
 func (p *Proxy) Refuse() { p.change(func(r *rules) { r.refuse = true }) }
 
-// CutAfter closes the connection that carries the n-th byte from now on in a direction, right after
-// that byte. The bytes of all connections count together. Later connections are not cut.
+// CutAfter closes one connection: the one that carries the n-th byte from now on in a direction. It
+// closes the connection right after that byte. Bytes of all connections count together. Later
+// connections are not closed.
 func (p *Proxy) CutAfter(dir Direction, n int64) {
 	p.change(func(r *rules) { r.cut, r.left[ToServer], r.left[ToClient] = r.cut|dir, n, n })
 }
 
-// Reset ends all open connections with a TCP reset to both sides and returns how many there were.
+// Reset ends all open connections with a TCP reset to both sides, and returns the number of these
+// connections.
 func (p *Proxy) Reset() int {
 	links := p.open()
 	for _, l := range links {
@@ -62,7 +66,8 @@ func (p *Proxy) Reset() int {
 	return len(links)
 }
 
-// Heal ends all faults. What was held back is delivered.
+// Heal ends all faults. Bytes that were held back are delivered. Connections that have lost bytes
+// are reset.
 func (p *Proxy) Heal() {
 	p.change(func(r *rules) { *r = rules{} })
 	for _, l := range p.open() {
@@ -72,7 +77,8 @@ func (p *Proxy) Heal() {
 	}
 }
 
-// take returns how many of n bytes a connection may still carry, and whether it is cut after them.
+// take counts n bytes in a direction for CutAfter. It returns how many of them the connection may
+// still carry, and whether the connection must be closed after them.
 func (p *Proxy) take(dir Direction, n int) (int, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// link is one connection through the proxy: for each direction a reader, a queue and a writer.
+// link is one connection through the proxy. Each direction has a reader, a queue and a writer.
 type link struct {
 	// read-only after newLink
 	proxy *Proxy
@@ -20,19 +20,20 @@ type link struct {
 
 	// own synchronisation
 	once sync.Once
-	lost atomic.Bool  // bytes were dropped
-	ends atomic.Int32 // directions that ended by themselves
+	lost atomic.Bool  // whether the proxy has dropped bytes of this link
+	ends atomic.Int32 // how many directions have ended with an io.EOF
 
 	// guarded by mu
 	mu sync.Mutex
-	// where each direction is written to; the server's is nil until it is dialled
+	// the connection that each direction is written to; the one to the server is nil until it is
+	// dialled
 	conns [Both]net.Conn
 }
 
-// chunk is what a reader got at once.
+// chunk is the bytes that one Read returned.
 type chunk struct {
 	data []byte
-	err  error // ends the direction after data
+	err  error // the error of this Read, which ends the direction after data; nil if none
 	at   time.Time
 }
 
@@ -53,15 +54,16 @@ func (l *link) run() {
 	var pumps sync.WaitGroup
 	for _, dir := range []Direction{ToServer, ToClient} {
 		queue := make(chan chunk, queued)
-		// These end when the link is closed, at the latest by Proxy.Close; run waits for them, and
-		// Proxy.Close for run.
+		// Both end when the link is closed, at the latest by Proxy.Close. run waits for them, and
+		// Proxy.Close waits for run.
 		pumps.Go(func() { l.read(dir, queue) })
 		pumps.Go(func() { l.write(dir, queue) })
 	}
 	pumps.Wait()
 }
 
-// connect dials the target once packets may reach it.
+// connect waits until no fault blocks the direction to the server, and then dials the server. It
+// returns false if the dial fails or the link is closed.
 func (l *link) connect() bool {
 	if !l.pass(ToServer) {
 		return false
@@ -81,14 +83,15 @@ func (l *link) connect() bool {
 	return true
 }
 
-// conn returns the connection that a direction is written to.
+// conn returns the connection to which the bytes of a direction are written.
 func (l *link) conn(dir Direction) net.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.conns[dir]
 }
 
-// read moves what arrives into the queue. It stops reading while the direction is blocked.
+// read reads bytes that go in a direction and puts them into the queue. It does not read while a
+// fault blocks the direction.
 func (l *link) read(dir Direction, queue chan<- chunk) {
 	from := l.conn(dir.other())
 	buf := make([]byte, readSize)
@@ -105,7 +108,8 @@ func (l *link) read(dir Direction, queue chan<- chunk) {
 	}
 }
 
-// write delivers chunks when their time has come and the direction is not blocked.
+// write takes chunks from the queue and delivers each when its delay has passed and no fault blocks
+// the direction.
 func (l *link) write(dir Direction, queue <-chan chunk) {
 	for {
 		var c chunk
@@ -131,8 +135,8 @@ func (l *link) write(dir Direction, queue <-chan chunk) {
 	}
 }
 
-// deliver writes data, at the speed of the throttle and up to a cut. It returns false if that ends
-// the direction.
+// deliver writes data to the receiver, at the speed that Throttle has set, and up to the byte at
+// which CutAfter closes the connection. It returns false if the direction has ended.
 func (l *link) deliver(dir Direction, data []byte) bool {
 	for len(data) > 0 {
 		if !l.pass(dir) {
@@ -163,8 +167,8 @@ func (l *link) deliver(dir Direction, data []byte) bool {
 	return true
 }
 
-// put writes to the receiver. If that is gone the sender gets a reset, unless the other direction
-// is blocked.
+// put writes data to the receiver. If the write fails, it resets the link, so that the sender gets
+// a reset, too. Before that, put waits until no fault blocks the way back to the sender.
 func (l *link) put(dir Direction, data []byte) bool {
 	n, err := l.conn(dir).Write(data)
 	l.proxy.bytes[dir].Add(int64(n))
@@ -174,7 +178,7 @@ func (l *link) put(dir Direction, data []byte) bool {
 	return err == nil
 }
 
-// pass waits until the direction is not blocked. It returns false if the link is closed.
+// pass waits until no fault blocks the direction. It returns false if the link is closed.
 func (l *link) pass(dir Direction) bool {
 	for {
 		r, changed := l.proxy.current()
@@ -189,8 +193,8 @@ func (l *link) pass(dir Direction) bool {
 	}
 }
 
-// due waits until a chunk that arrived at a time has been delayed enough. It returns false if the
-// link is closed.
+// due waits until the delay of a chunk that was read at the time at has passed. It returns false if
+// the link is closed.
 func (l *link) due(at time.Time) bool {
 	for {
 		r, changed := l.proxy.current()
@@ -217,7 +221,7 @@ func (l *link) sleep(d time.Duration, changed <-chan struct{}) bool {
 	return true
 }
 
-// close ends the link. Bytes that were written before still reach their receiver.
+// close ends the link. Bytes that were written before close still reach their receiver.
 func (l *link) close() { l.end(func(conn net.Conn) { _ = conn.Close() }) }
 
 // reset ends the link with a TCP reset to both sides.

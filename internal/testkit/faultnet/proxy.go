@@ -1,14 +1,14 @@
-// Package faultnet is a TCP proxy in front of one server that makes the network between it and its
-// clients fail on demand.
+// Package faultnet is a TCP proxy in front of one server. It makes the network between the server
+// and its clients fail on demand.
 //
-// Faults are rules that are looked up for every chunk of bytes, so they act on all connections,
-// open and new, until Heal. Blackhole, Pause, Delay and Throttle hold bytes back and lose none, as
-// TCP does when lost packets are sent again: after Heal the connection goes on. They hold the end
-// of a connection back too, so a client behind a Blackhole does not learn that its server has
-// closed. Only Drop, CutAfter and Reset lose bytes.
+// Faults apply to every chunk of bytes, so they affect all connections, open and new, until Heal.
+// Blackhole, Pause, Delay and Throttle hold bytes back and lose none, just as TCP sends lost
+// packets again: after Heal the connection goes on. These faults also hold back the end of a
+// connection, so a client behind a Blackhole does not learn that its server has closed the
+// connection. Only Drop, CutAfter and Reset lose bytes.
 //
-// The proxy differs from a network that loses packets in one thing: the kernel under the proxy
-// still acknowledges what the client sends, so TCP's own timers see a peer that is alive.
+// The proxy differs from a network that loses packets in one way: the kernel under the proxy still
+// acknowledges the bytes that the client sends, so TCP's own timers see a peer that is alive.
 package faultnet
 
 import (
@@ -29,11 +29,11 @@ const (
 	dialTimeout  = 10 * time.Second
 	acceptRetry  = 10 * time.Millisecond
 	readSize     = 32 << 10
-	queued       = 1024 // chunks of a connection in one direction
+	queued       = 1024 // the number of chunks that may wait in one direction of a connection
 	throttleStep = 50 * time.Millisecond
 )
 
-// Direction is the way bytes go through a proxy.
+// Direction is a direction in which bytes go through a proxy.
 type Direction int
 
 // The directions; Both is their union.
@@ -55,8 +55,8 @@ type Proxy struct {
 	cancel context.CancelFunc
 
 	// own synchronisation
-	running sync.WaitGroup     // all goroutines
-	bytes   [Both]atomic.Int64 // by direction
+	running sync.WaitGroup     // counts all goroutines of the proxy
+	bytes   [Both]atomic.Int64 // the bytes delivered, by direction
 
 	// guarded by mu
 	mu       sync.Mutex
@@ -66,8 +66,9 @@ type Proxy struct {
 	accepted int
 }
 
-// New starts a proxy on a free loopback port and closes it when the test ends. The target is
-// "host:port"; it is dialled anew for every connection and need not exist yet.
+// New starts a proxy on a free loopback port, and closes it when the test ends. target is
+// "host:port". The proxy dials the target for each new connection, so the target need not be
+// listening yet.
 func New(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 	p, err := Listen(target)
@@ -78,7 +79,7 @@ func New(tb testing.TB, target string) *Proxy {
 	return p
 }
 
-// Listen is [New] for programs that are no tests: the caller closes the proxy.
+// Listen is [New] for programs that are not tests: the caller must close the proxy.
 func Listen(target string) (*Proxy, error) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -92,7 +93,7 @@ func Listen(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr returns the address to connect to, "127.0.0.1:port".
+// Addr returns the address for clients to connect to, "127.0.0.1:port".
 func (p *Proxy) Addr() string { return p.lis.Addr().String() }
 
 // Close closes the listener and all connections, and waits for all goroutines of the proxy.
@@ -115,7 +116,7 @@ func (p *Proxy) Accepted() int {
 	return p.accepted
 }
 
-// Bytes returns how many bytes were delivered in a direction.
+// Bytes returns how many bytes were delivered in a direction. Both returns the sum.
 func (p *Proxy) Bytes(dir Direction) (n int64) {
 	for d := range p.bytes {
 		if Direction(d)&dir != 0 {
@@ -135,7 +136,7 @@ func (p *Proxy) open() []*link {
 func (p *Proxy) accept() {
 	for p.ctx.Err() == nil {
 		conn, err := p.lis.Accept()
-		if err != nil { // out of file descriptors, perhaps
+		if err != nil { // for example, out of file descriptors
 			_ = backoff.Wait(p.ctx, acceptRetry)
 			continue
 		}
@@ -146,7 +147,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// add makes a link of an accepted connection. If the proxy is closed or refuses connections, it
+// add makes a link from an accepted connection. If the proxy is closed or refuses connections, it
 // resets the connection and returns nil.
 func (p *Proxy) add(conn net.Conn) *link {
 	p.mu.Lock()

@@ -1,6 +1,6 @@
-// Package gobuild runs the go command in a module of this repository with one of two clients: that
-// of this repository, by which the module's go.mod replaces the published one, or, for comparison,
-// the published one.
+// Package gobuild runs the go command in a module of this repository with one of two etcd clients.
+// One is the client of this repository, which a replace directive in the module's go.mod selects.
+// The other is the published client, for comparison.
 package gobuild
 
 import (
@@ -13,17 +13,17 @@ import (
 	"strings"
 )
 
-// Client is the path of the client's module.
+// Client is the module path of the etcd client.
 const Client = "go.etcd.io/etcd/client/v3"
 
-// A Module is a module with one of the clients.
+// Module is a module that is built with one of the two clients.
 type Module struct {
 	dir     string
-	modfile string // "" for the module's own go.mod
+	modfile string // the go.mod file to use; "" means the module's own go.mod
 }
 
-// Own returns the module in dir with the client of this repository. It returns an error if go.mod
-// does not replace the published client by a directory.
+// Own returns the module in dir with the client of this repository. It returns an error if the
+// module's go.mod does not replace the published client by a directory.
 func Own(ctx context.Context, dir string) (Module, error) {
 	m := Module{dir: dir}
 	used, err := m.ClientUsed(ctx)
@@ -36,9 +36,9 @@ func Own(ctx context.Context, dir string) (Module, error) {
 	return m, nil
 }
 
-// Published returns the module in dir with the published client; all other requirements are those
-// of go.mod. The checksums of the published client are in the go.sum at sums. Published writes a
-// go.mod to scratch.
+// Published returns the module in dir with the published client. All other requirements are those
+// of the module's go.mod. sums is a go.sum file that has the checksums of the published client.
+// Published writes the changed go.mod to the directory scratch.
 func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	m := Module{dir: dir}
 	m, err := m.edited(ctx, filepath.Join(scratch, "published.mod"), "-dropreplace="+Client, sums)
@@ -52,9 +52,9 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	return m, err
 }
 
-// Without returns the module with a copy of another module that lacks a file, because the go
-// command cannot leave out a file of another module. Without writes the copy and a go.mod to
-// scratch.
+// Without returns m with a copy of another module from which a file was removed. The copy is needed
+// because the go command cannot leave out a file of a module. Without writes the copy and a changed
+// go.mod to the directory scratch.
 func (m Module) Without(ctx context.Context, scratch, module, file string) (Module, error) {
 	if _, err := m.run(m.Go(ctx, "mod", "download", module)); err != nil {
 		return Module{}, err
@@ -73,8 +73,9 @@ func (m Module) Without(ctx context.Context, scratch, module, file string) (Modu
 	return m.edited(ctx, filepath.Join(scratch, "without.mod"), "-replace="+module+"="+dir)
 }
 
-// edited returns the module with a copy of its go.mod at modfile, which it changes by an option of
-// go mod edit. It adds the go.sum files at sums to the copy of its go.sum.
+// edited copies the go.mod of m to modfile, changes the copy by an option of go mod edit, and
+// returns the module with this copy. The go.sum next to modfile has the checksums of m and of the
+// files in sums.
 func (m Module) edited(
 	ctx context.Context, modfile, option string, sums ...string,
 ) (Module, error) {
@@ -108,18 +109,19 @@ func concat(to string, files ...string) error {
 	return os.WriteFile(to, all, 0o644)
 }
 
-// ClientUsed returns the directory or the version of the client.
+// ClientUsed returns the directory of the client if go.mod replaces it, or else its version.
 func (m Module) ClientUsed(ctx context.Context) (string, error) {
 	out, err := m.run(m.Go(ctx, "list", "-f",
 		"{{with .Module}}{{with .Replace}}{{.Dir}}{{else}}{{.Version}}{{end}}{{end}}", Client))
 	return strings.TrimSpace(out), err
 }
 
-// Go returns a go command in the module.
+// Go returns a go command that runs in the module's directory.
 func (m Module) Go(ctx context.Context, subcommand string, args ...string) *exec.Cmd {
 	all := []string{subcommand}
 	if m.modfile != "" {
-		// The copy of go.mod lacks what only the published client requires.
+		// -mod=mod lets the go command add requirements of the published client, which the module's
+		// own go.mod does not list.
 		all = append(all, "-modfile="+m.modfile, "-mod=mod")
 	}
 	cmd := exec.CommandContext(ctx, "go", append(all, args...)...)
@@ -127,7 +129,7 @@ func (m Module) Go(ctx context.Context, subcommand string, args ...string) *exec
 	return cmd
 }
 
-// Build builds a program.
+// Build builds the program in package pkg to file.
 func (m Module) Build(ctx context.Context, pkg, file string) error {
 	_, err := m.run(m.Go(ctx, "build", "-o", file, pkg))
 	return err
@@ -139,7 +141,7 @@ func (m Module) Packages(ctx context.Context, pattern string) ([]string, error) 
 	return strings.Fields(out), err
 }
 
-// run runs a command and returns its standard output. The error of a command that fails has all of
+// run runs a command and returns its standard output. If the command fails, the error has all of
 // its output.
 func (m Module) run(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer

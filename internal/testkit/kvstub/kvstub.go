@@ -1,6 +1,6 @@
-// Package kvstub is a pb.KVClient in the test's process, for tests of what a KV sends and of how it
-// reads answers. It imports no package of the client, so that tests inside the root package can use
-// it as well.
+// Package kvstub has a pb.KVClient that answers requests in the test's process. Tests use it to see
+// which requests a KV sends, and how it reads responses. It imports no package of the client, so
+// that tests inside the root package can use it as well.
 package kvstub
 
 import (
@@ -17,14 +17,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Stub is a pb.KVClient that keeps copies of its requests. Its fields are read-only after the first
-// request.
+// Stub is a pb.KVClient that keeps copies of its requests. Set its fields before the first request.
 type Stub struct {
-	// OnRange answers Range. If it is nil, the answer is empty.
+	// OnRange answers Range. If it is nil, Range returns an empty response.
 	OnRange func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error)
-	// OnStream answers RangeStream. If it is nil, the stub does not stream.
+	// OnStream answers RangeStream. If it is nil, RangeStream returns codes.Unimplemented.
 	OnStream func(ctx context.Context, req *pb.RangeRequest) (pb.KV_RangeStreamClient, error)
-	// Err is what all other methods return, and Range without OnRange.
+	// Err is the error that all other methods return, and also Range if OnRange is nil.
 	Err error
 
 	mu       sync.Mutex
@@ -44,7 +43,8 @@ func (s *Stub) Requests() []proto.Message {
 	return slices.Clone(s.requests)
 }
 
-// Range answers with the result of OnRange, or with an empty response at revision 1.
+// Range returns the result of OnRange. If OnRange is nil, it returns Err or an empty response at
+// revision 1.
 func (s *Stub) Range(
 	ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption,
 ) (*pb.RangeResponse, error) {
@@ -55,7 +55,7 @@ func (s *Stub) Range(
 	return answer(&pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 1}}, s.Err)
 }
 
-// RangeStream answers with the result of OnStream, or with codes.Unimplemented.
+// RangeStream returns the result of OnStream, or codes.Unimplemented if OnStream is nil.
 func (s *Stub) RangeStream(
 	ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption,
 ) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
@@ -65,7 +65,7 @@ func (s *Stub) RangeStream(
 	return nil, status.Error(codes.Unimplemented, "no streams here")
 }
 
-// Put answers with an empty response at revision 2.
+// Put returns Err, or an empty response at revision 2.
 func (s *Stub) Put(
 	_ context.Context, req *pb.PutRequest, _ ...grpc.CallOption,
 ) (*pb.PutResponse, error) {
@@ -73,7 +73,7 @@ func (s *Stub) Put(
 	return answer(&pb.PutResponse{Header: &pb.ResponseHeader{Revision: 2}}, s.Err)
 }
 
-// DeleteRange answers with an empty response at revision 3.
+// DeleteRange returns Err, or an empty response at revision 3.
 func (s *Stub) DeleteRange(
 	_ context.Context, req *pb.DeleteRangeRequest, _ ...grpc.CallOption,
 ) (*pb.DeleteRangeResponse, error) {
@@ -81,7 +81,7 @@ func (s *Stub) DeleteRange(
 	return answer(&pb.DeleteRangeResponse{Header: &pb.ResponseHeader{Revision: 3}}, s.Err)
 }
 
-// Txn answers with an empty response at revision 4.
+// Txn returns Err, or an empty response at revision 4.
 func (s *Stub) Txn(
 	_ context.Context, req *pb.TxnRequest, _ ...grpc.CallOption,
 ) (*pb.TxnResponse, error) {
@@ -89,7 +89,7 @@ func (s *Stub) Txn(
 	return answer(&pb.TxnResponse{Header: &pb.ResponseHeader{Revision: 4}}, s.Err)
 }
 
-// Compact answers with an empty response at revision 5.
+// Compact returns Err, or an empty response at revision 5.
 func (s *Stub) Compact(
 	_ context.Context, req *pb.CompactionRequest, _ ...grpc.CallOption,
 ) (*pb.CompactionResponse, error) {
@@ -105,7 +105,7 @@ func answer[T any](resp *T, err error) (*T, error) {
 }
 
 // Stream is the receiving end of a RangeStream. It delivers Msgs, and then ends with Err. If Err is
-// nil, it ends with Ctx.
+// nil, it ends with Ctx's error when Ctx ends.
 type Stream struct {
 	grpc.ClientStream
 	Ctx  context.Context
@@ -113,7 +113,7 @@ type Stream struct {
 	Err  error
 }
 
-// Recv returns the next of Msgs, or the error that the stream ends with.
+// Recv returns the next message of Msgs, or the error that the stream ends with.
 func (s *Stream) Recv() (*pb.RangeStreamResponse, error) {
 	if err := s.Ctx.Err(); err != nil {
 		return nil, status.FromContextError(err).Err()
@@ -130,7 +130,7 @@ func (s *Stream) Recv() (*pb.RangeStreamResponse, error) {
 	return nil, status.FromContextError(s.Ctx.Err()).Err()
 }
 
-// StreamOf returns an OnStream whose streams deliver pieces and end with err.
+// StreamOf returns a function for Stub.OnStream whose streams deliver pieces and then end with err.
 func StreamOf(
 	err error, pieces ...*pb.RangeResponse,
 ) func(context.Context, *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {
@@ -146,9 +146,9 @@ func StreamOf(
 // endOfKeys is the end of a range that has no upper bound.
 const endOfKeys = "\x00"
 
-// RangeOf returns an OnRange that answers from kvs, which are sorted, as a server does for requests
-// without a sort and without bounds on revisions. The first answer is at revision 101; each later
-// one is at the next revision.
+// RangeOf returns a function for Stub.OnRange that answers from kvs, which must be sorted by key.
+// It answers as a server does, but ignores sort orders and bounds on revisions. The first response
+// has revision 101, and each later response has the next revision.
 func RangeOf(
 	kvs []*mvccpb.KeyValue,
 ) func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
@@ -184,7 +184,7 @@ func KeyValues(keys ...string) []*mvccpb.KeyValue {
 	return kvs
 }
 
-// Piece returns a piece of a stream that is not the last one.
+// Piece returns a piece of a stream's response that is not the last piece.
 func Piece(keys ...string) *pb.RangeResponse {
 	return &pb.RangeResponse{Kvs: KeyValues(keys...)}
 }

@@ -1,5 +1,5 @@
-// Command onfake runs the tests that use servers on etcdfake, and prints how many pass, by package.
-// It fails if fewer than 95 % pass.
+// Command onfake runs the tests that use etcd servers with the fake server etcdfake instead, and
+// prints how many tests of each package pass. It fails if fewer than 95 % pass.
 package main
 
 import (
@@ -16,17 +16,18 @@ import (
 	"strings"
 )
 
-// event is a line of go test -json.
+// event is one line of the output of go test -json.
 type event struct{ Action, Package, Test, Output string }
 
-// tally is what became of the tests of a package that use a server.
+// tally counts the results of a package's tests that use a server. needEtcd counts the tests that
+// were skipped because the fake server cannot run them.
 type tally struct{ passed, failed, needEtcd int }
 
 func main() {
 	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1"}, os.Args[1:]...)...)
 	cmd.Env = append(os.Environ(), "ETCD_TEST_ON=etcdfake")
 	cmd.Stderr = os.Stderr
-	out, err := cmd.Output() // the status says less than the report
+	out, err := cmd.Output() // the exit status adds nothing to the report below
 	r := report{tests: make(map[[2]string]*test), packages: make(map[string]*tally)}
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
 		var e event
@@ -41,7 +42,8 @@ func main() {
 
 const least = 95 // percent
 
-// test is what a test has printed until now.
+// test is what one test has printed so far, and what follows from that: usesOne is true if the test
+// uses a server, and skipped if it needs a real etcd.
 type test struct {
 	output           strings.Builder
 	usesOne, skipped bool
@@ -52,7 +54,8 @@ type report struct {
 	packages map[string]*tally
 }
 
-// add counts a test when it ends. Subtests count with their test.
+// add records one line of output, or counts a test when it ends. The output of subtests belongs to
+// their top-level test, and subtests are not counted.
 func (r *report) add(e event) {
 	name, _, isPart := strings.Cut(e.Test, "/")
 	key := [2]string{e.Package, name}
@@ -106,7 +109,7 @@ func (r *report) print() tally {
 	return sum
 }
 
-// share is how many percent pass of the tests that the fake can run.
+// share returns the percentage of tests that pass, among those that the fake server can run.
 func (t tally) share() float64 {
 	return 100 * float64(t.passed) / float64(max(t.passed+t.failed, 1))
 }

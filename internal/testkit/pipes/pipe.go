@@ -11,13 +11,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Pipes opens streams to a handler. A stream ends when its handler returns, when its context ends,
-// or with Close.
+// Pipes opens streams to a handler. A stream ends when its handler returns, when the stream's
+// context ends, or with Close.
 type Pipes[Req, Resp any] struct {
 	// read-only after newPipes
 	handler Handler[Req, Resp]
 
-	running sync.WaitGroup // the handlers
+	running sync.WaitGroup // counts the handlers that run
 
 	// guarded by mu
 	mu     sync.Mutex
@@ -30,7 +30,7 @@ func newPipes[Req, Resp any](h Handler[Req, Resp]) *Pipes[Req, Resp] {
 	return &Pipes[Req, Resp]{handler: h, open: make(map[*pipe[Req, Resp]]struct{})}
 }
 
-// Streams is how many streams are open, and how many were opened.
+// Streams returns how many streams are open, and how many were opened in total.
 func (p *Pipes[Req, Resp]) Streams() (open, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,8 +48,8 @@ func (p *Pipes[Req, Resp]) Close() {
 	p.running.Wait()
 }
 
-// newStream starts the handler on a new stream. What ctx carries as outgoing metadata the handler
-// finds as incoming.
+// newStream starts the handler on a new stream. The outgoing metadata of ctx become the incoming
+// metadata of the handler's context.
 func (p *Pipes[Req, Resp]) newStream(ctx context.Context) (*pipe[Req, Resp], error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,7 +67,8 @@ func (p *Pipes[Req, Resp]) newStream(ctx context.Context) (*pipe[Req, Resp], err
 	p.total++
 	md, _ := metadata.FromOutgoingContext(ctx)
 	hctx := metadata.NewIncomingContext(s.ctx, md)
-	// Ends when the handler returns, which the end of ctx and Close ask it to; Close waits for it.
+	// Ends when the handler returns. The end of ctx and Close make the handler's calls fail; Close
+	// waits for it.
 	p.running.Go(func() {
 		s.err = p.handler(hctx, s.serverRecv, s.serverSend)
 		close(s.ended)
@@ -88,10 +89,10 @@ type pipe[Req, Resp any] struct {
 	// own synchronisation
 	reqs  chan *Req     // sent to by Send, never closed
 	resps chan *Resp    // sent to by the handler, never closed
-	half  chan struct{} // closed by CloseSend
-	once  sync.Once     // of CloseSend
+	half  chan struct{} // closed by CloseSend to half-close the stream
+	once  sync.Once     // lets CloseSend close half only once
 	ended chan struct{} // closed after the handler has returned
-	err   error         // what it returned, set before ended is closed
+	err   error         // the error that the handler returned; set before ended is closed
 }
 
 func (s *pipe[Req, Resp]) serverRecv() (*Req, error) {
@@ -114,8 +115,8 @@ func (s *pipe[Req, Resp]) serverSend(resp *Resp) error {
 	}
 }
 
-// Send blocks until the handler receives; io.EOF means that the stream has ended and Recv tells
-// why.
+// Send blocks until the handler receives req. It returns io.EOF if the stream has ended; then Recv
+// returns the reason.
 func (s *pipe[Req, Resp]) Send(req *Req) error {
 	select {
 	case <-s.half:
@@ -142,7 +143,7 @@ func (s *pipe[Req, Resp]) Recv() (*Resp, error) {
 	case <-s.ctx.Done():
 	}
 	select {
-	case <-s.ended: // its end cancels the context
+	case <-s.ended: // the end of the handler also cancels ctx
 		return nil, s.endError()
 	default:
 		return nil, status.FromContextError(s.ctx.Err()).Err()
@@ -168,7 +169,7 @@ func (s *pipe[Req, Resp]) Context() context.Context     { return s.ctx }
 func (s *pipe[Req, Resp]) Header() (metadata.MD, error) { return nil, nil }
 func (s *pipe[Req, Resp]) Trailer() metadata.MD         { return nil }
 
-// SendMsg is Send.
+// SendMsg calls Send with m, which must be a *Req.
 func (s *pipe[Req, Resp]) SendMsg(m any) error {
 	req, ok := m.(*Req)
 	if !ok {
@@ -177,7 +178,7 @@ func (s *pipe[Req, Resp]) SendMsg(m any) error {
 	return s.Send(req)
 }
 
-// RecvMsg is Recv into m.
+// RecvMsg calls Recv and copies the response into m.
 func (s *pipe[Req, Resp]) RecvMsg(m any) error {
 	dst, ok := m.(proto.Message)
 	if !ok {

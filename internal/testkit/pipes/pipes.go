@@ -1,6 +1,6 @@
-// Package pipes opens watch and keepalive streams to a function in the test's process, without a
-// network, a connection or a buffer: a Send waits until the other side receives. So a test in
-// virtual time decides the order of messages, and plays a server that breaks the protocol.
+// Package pipes opens watch and keepalive streams to a function in the test's process. There is no
+// network, connection or buffer: a Send waits until the other side receives. So a test in virtual
+// time can decide the order of messages, and can play a server that breaks the protocol.
 package pipes
 
 import (
@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Handler serves one stream. recv returns io.EOF after the client has half-closed the stream; recv
-// and send fail when the stream is over. ctx carries the incoming metadata.
+// Handler serves one stream. recv returns io.EOF after the client has half-closed the stream. recv
+// and send return an error when the stream has ended. ctx carries the client's metadata.
 type Handler[Req, Resp any] = func(
 	ctx context.Context, recv func() (*Req, error), send func(*Resp) error) error
 
@@ -20,8 +20,8 @@ type Watch struct {
 	*Pipes[pb.WatchRequest, pb.WatchResponse]
 }
 
-// NewWatch returns a client whose watch streams h serves. Close it at the end of the test. Messages
-// are handed over as they are, not copied.
+// NewWatch returns a client whose watch streams are served by h. Close it at the end of the test.
+// Messages are passed on without a copy.
 func NewWatch(h Handler[pb.WatchRequest, pb.WatchResponse]) *Watch { return &Watch{newPipes(h)} }
 
 // Watch opens a stream.
@@ -36,11 +36,11 @@ func (w *Watch) Watch(ctx context.Context, _ ...grpc.CallOption) (pb.Watch_Watch
 // Lease is a pb.LeaseClient whose keepalive streams a handler serves.
 type Lease struct {
 	*Pipes[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
-	pb.LeaseClient // of the unary methods
+	pb.LeaseClient // serves the unary methods
 }
 
-// NewLease returns a client whose keepalive streams h serves. Close it at the end of the test. The
-// unary methods are those of unary. Messages are handed over as they are, not copied.
+// NewLease returns a client whose keepalive streams are served by h, and whose unary methods are
+// those of unary. Close it at the end of the test. Messages are passed on without a copy.
 func NewLease(
 	unary pb.LeaseClient, h Handler[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse],
 ) *Lease {

@@ -1,5 +1,5 @@
-// Package randomget makes random reads with any mix of the options of Get, for tests that compare
-// two KVs.
+// Package randomget makes random reads with any mix of the options of Get. Tests use them to
+// compare the responses of two KVs.
 package randomget
 
 import (
@@ -10,23 +10,23 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Maker makes random reads of the keys "k00" to "k59", after a prefix.
+// Maker makes random reads of the keys "k00" to "k59" under a prefix.
 type Maker struct {
 	Rand      *rand.Rand
 	Prefix    string
-	Revisions []int64 // that may be read, and be bounds
+	Revisions []int64 // the revisions to choose from for WithRev, and for bounds on revisions
 }
 
-// Get is a read.
+// Get is one random read.
 type Get struct {
 	Key  string
 	Opts []clientv3.OpOption
-	Text string // for failures
-	Rev  int64  // of WithRev
+	Text string // describes the read in a test's failure message
+	Rev  int64  // the revision of WithRev; 0 without that option
 }
 
-// Fill writes keys with many versions, equal values, and leases, and returns a Maker of reads of
-// them.
+// Fill writes random keys, with many versions, equal values, and leases. It returns a Maker that
+// reads these keys. do carries out a write and returns its revision.
 func Fill(
 	rnd *rand.Rand, prefix string, do func(clientv3.Op) (rev int64),
 	lease clientv3.LeaseID,
@@ -49,7 +49,7 @@ func (m *Maker) key() string { return fmt.Sprintf("%sk%02d", m.Prefix, m.Rand.In
 
 func (m *Maker) rev() int64 { return m.Revisions[m.Rand.IntN(len(m.Revisions))] }
 
-// Next returns the next read.
+// Next returns a new random read.
 func (m *Maker) Next() Get {
 	g := Get{Key: m.key()}
 	add := func(odds int, opt func() clientv3.OpOption) {

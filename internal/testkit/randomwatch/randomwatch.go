@@ -1,5 +1,5 @@
-// Package randomwatch makes random watches, opens them on the server and through a cache, and
-// compares what they deliver.
+// Package randomwatch makes watches with random options, opens each of them directly on a server
+// and through a cache, and compares what the two deliver.
 package randomwatch
 
 import (
@@ -14,31 +14,32 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Pair is one watch on the server, and the same one through a cache.
+// Pair is one watch that is opened twice: on the server, and through a cache.
 type Pair struct {
-	Name   string              // names the key and the options, for errors
+	Name   string              // the key and the options as text, for error messages
 	Key    string              // the watched key
-	Opts   []clientv3.OpOption // the options
-	Named  []string            // what the options are
-	Rev    int64               // the revision of WithRev, or 0
-	Server *Log                // what came from the server
-	Cached *Log                // what came through the cache
+	Opts   []clientv3.OpOption // the watch's options
+	Named  []string            // the options as text
+	Rev    int64               // the start revision of WithRev, or 0
+	Server *Log                // what the watch on the server delivered
+	Cached *Log                // what the watch through the cache delivered
 }
 
-// Log is what one watch has delivered.
+// Log records what one watch has delivered.
 type Log struct {
-	mu sync.Mutex // guards all fields while the watch is read
-	// the revision of the first response, if it says that the watch was created
+	mu sync.Mutex // guards all fields while the watch runs
+	// the revision of the response that says that the watch was created; 0 before that response
 	Created int64
 	Events  []*mvccpb.Event // all events, in order
 	Compact int64           // CompactRevision of the last response
-	Err     error           // of the last response
-	Ended   bool            // the channel was closed
-	Notices []int64         // the revisions of notices of progress
-	Torn    string          // how a revision was divided between responses
+	Err     error           // the error of the last response
+	Ended   bool            // whether the channel was closed
+	Notices []int64         // the revisions of progress notifications
+	// describes a response whose first revision is not above that of the last event; "" if none came
+	Torn string
 }
 
-// Take takes one response.
+// Take records one response.
 func (l *Log) Take(resp *clientv3.WatchResponse) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +61,7 @@ func (l *Log) Take(resp *clientv3.WatchResponse) {
 	}
 }
 
-// Follow reads a watch to its end.
+// Follow records all responses of a watch until its channel is closed.
 func (l *Log) Follow(ch clientv3.WatchChan) {
 	for resp := range ch {
 		l.Take(&resp)
@@ -88,8 +89,8 @@ func pairText(kv *mvccpb.KeyValue) string {
 		kv.ModRevision, kv.Lease)
 }
 
-// New returns a watch with random options. All watches begin at newest or before, in the
-// future, or from now on.
+// New returns a watch with random options. The watch starts at a revision up to newest, at a
+// revision in the near future, or at the current revision.
 func New(r *rand.Rand, newest int64) *Pair {
 	p := &Pair{}
 	add := func(name string, opt clientv3.OpOption) {
@@ -137,18 +138,19 @@ func New(r *rand.Rand, newest int64) *Pair {
 	return p
 }
 
-// Open opens both watches, and returns when they are confirmed. They are read until ctx ends.
+// Open opens both watches and starts to read them until ctx ends.
 func (p *Pair) Open(ctx context.Context, server, cached clientv3.Watcher) {
 	p.Server, p.Cached = &Log{}, &Log{}
 	fromServer := server.Watch(ctx, p.Key, p.Opts...)
 	fromCache := cached.Watch(ctx, p.Key, p.Opts...)
-	// Ends with ctx. The test waits for what it has read.
+	// Ends with ctx. The test waits for the responses that it records.
 	go p.Server.Follow(fromServer)
-	// Ends with ctx. The test waits for what it has read.
+	// Ends with ctx. The test waits for the responses that it records.
 	go p.Cached.Follow(fromCache)
 }
 
-// Difference says how the watches differ in what they have delivered, or returns "".
+// Difference describes how the deliveries of the two watches differ, or returns "" if they do not
+// differ.
 func (p *Pair) Difference() string {
 	s, c := p.Server, p.Cached
 	s.mu.Lock()
@@ -162,8 +164,9 @@ func (p *Pair) Difference() string {
 	return fmt.Sprintf("%s: %s\nserver: %s\ncache: %s", p.Name, c.Torn, server, cached)
 }
 
-// text says all that was delivered. The revision at which a watch was created is comparable if it
-// watches from then on.
+// text returns all that was delivered as text, for comparison. The revision at which a watch was
+// created is part of the text only if fromNow is set: then the watch starts at that revision, so it
+// must be equal for both watches.
 func (l *Log) text(fromNow bool) string {
 	created := min(l.Created, 1)
 	if fromNow {
@@ -173,7 +176,7 @@ func (l *Log) text(fromNow bool) string {
 		strings.Join(Lines(l.Events), "\n"))
 }
 
-// Write makes one write, which may have several changes.
+// Write makes one random write at one revision, which may change several keys.
 func Write(ctx context.Context, r *rand.Rand, kv clientv3.KV) error {
 	key := fmt.Sprintf("a/%02d", r.IntN(12))
 	value := fmt.Sprint(r.IntN(1000))

@@ -11,9 +11,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// PutUntil has many goroutines put, each its own key "key0", "key1" and so on. It calls during
-// when each has put once, and stops them when during returns. It returns the number of puts. Each
-// failed put fails the test.
+// PutUntil starts many goroutines, each of which puts its own key ("key0", "key1" and so on) again
+// and again. When every goroutine has put once, PutUntil calls during, and when during returns, it
+// stops the goroutines. It returns the number of puts. If a put fails, the test fails.
 func PutUntil(t *testing.T, kv clientv3.KV, goroutines int, during func()) int64 {
 	t.Helper()
 	var puts, failed atomic.Int64
@@ -27,7 +27,7 @@ func PutUntil(t *testing.T, kv clientv3.KV, goroutines int, during func()) int64
 	var stop atomic.Bool
 	began.Add(goroutines)
 	for i := range goroutines {
-		// Setting stop ends it; this function waits for it.
+		// Ends once stop is set; PutUntil waits for it.
 		ended.Go(func() {
 			key := fmt.Sprint("key", i)
 			put(key)

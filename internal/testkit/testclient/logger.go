@@ -14,15 +14,15 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Observed returns a logger from the given level up, and the entries that it gets.
+// Observed returns a logger that records entries of the given level and above, and the record.
 func Observed(level zapcore.Level) (*zap.Logger, *observer.ObservedLogs) {
 	core, logs := observer.New(level)
 	return zap.New(core), logs
 }
 
-// Logger returns a logger that writes to the one of cfg, or nowhere if cfg has none. At the end of
-// the test an entry with a secret of cfg fails it: a password, also one in an endpoint, or a token.
-// A logger of cfg without secrets is returned as it is.
+// Logger returns a logger that writes to the logger of cfg, or nowhere if cfg has none. If an entry
+// contains a secret of cfg (a token, or a password, even one in an endpoint), the test fails at its
+// end. If cfg has no secrets, its logger is returned as it is.
 func Logger(tb testing.TB, cfg clientv3.Config) *zap.Logger {
 	secrets := secretsOf(cfg)
 	if len(secrets) == 0 && cfg.Logger != nil {
@@ -49,7 +49,8 @@ func RequireNoSecret(tb testing.TB, secrets []string, text string) {
 	}
 }
 
-// secretsOf returns the secrets of cfg, except those too short to tell from other text.
+// secretsOf returns the secrets of cfg. It leaves out secrets shorter than 4 bytes, because other
+// text may contain them by chance.
 func secretsOf(cfg clientv3.Config) []string {
 	all := []string{cfg.Password, cfg.Token}
 	for _, ep := range cfg.Endpoints {

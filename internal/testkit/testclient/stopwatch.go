@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// Stopwatch starts to measure time. The function that it returns stops it, and returns how much
-// time has passed without the time in which this process waited for a processor. So a bound on the
-// result holds on a busy machine, too, if what is measured is timers and not work.
+// Stopwatch starts to measure time. The returned function stops the measurement, and returns the
+// time that has passed, minus the time in which this process waited for a processor. So an upper
+// bound on the result holds even on a busy machine, if the test measures timers and not work.
 //
-// It is no measure for the least time that something takes. How long the process waits shows in how
-// late timers fire. Up to a millisecond is the precision of a timer and is not subtracted.
+// Do not use the result as a lower bound. The time that the process waits for a processor is
+// estimated by how late timers fire. A delay of up to a millisecond is a timer's normal imprecision
+// and is not subtracted.
 func Stopwatch(tb testing.TB) (elapsed func() time.Duration) {
 	const tick, precision = 10 * time.Millisecond, time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())

@@ -1,5 +1,6 @@
-// Package testclient makes clients for black-box tests. Each is closed with its test and logs
-// nothing unless asked to; a log entry with a secret of its Config fails the test.
+// Package testclient makes clients for black-box tests. Each client is closed at the end of its
+// test, and logs nothing if its Config has no logger. A log entry that contains a secret of the
+// Config fails the test.
 //
 // The package imports the root package, so tests inside package clientv3 cannot use it.
 package testclient
@@ -26,7 +27,7 @@ func AsUser(name, password string) Change {
 	return func(cfg *clientv3.Config) { cfg.Username, cfg.Password = name, password }
 }
 
-// New makes a client from cfg, with the logger that [Logger] returns for it. The end of the test
+// New makes a client from cfg, with the logger that [Logger] returns for cfg. The end of the test
 // closes the client and checks that Close returns no error.
 func New(tb testing.TB, cfg clientv3.Config) *clientv3.Client {
 	tb.Helper()
@@ -37,20 +38,21 @@ func New(tb testing.TB, cfg clientv3.Config) *clientv3.Client {
 	return client
 }
 
-// Open makes a client of all members of cluster, as [New] does.
+// Open makes a client of all members of cluster. The end of the test closes it, as for [New].
 func Open(tb testing.TB, cluster *etcdtest.Cluster, changes ...Change) *clientv3.Client {
 	tb.Helper()
 	return New(tb, changed(clientv3.Config{Endpoints: cluster.Endpoints(),
 		TLS: cluster.TLSConfig()}, changes))
 }
 
-// OpenFake makes a client of fake, as [New] does.
+// OpenFake makes a client of fake. The end of the test closes it, as for [New].
 func OpenFake(tb testing.TB, fake *etcdfake.Server, changes ...Change) *clientv3.Client {
 	tb.Helper()
 	return New(tb, changed(clientv3.Config{Endpoints: []string{fake.Addr()}}, changes))
 }
 
-// StartFake starts a fake member and makes a client of it, as [New] does; cfg needs no endpoints.
+// StartFake starts a fake member and makes a client of it from cfg. It sets the endpoints of cfg.
+// The end of the test closes both.
 func StartFake(
 	tb testing.TB, cfg clientv3.Config, opts ...etcdfake.Option,
 ) (*etcdfake.Server, *clientv3.Client) {
@@ -75,15 +77,16 @@ func changed(cfg clientv3.Config, changes []Change) clientv3.Config {
 	return cfg
 }
 
-// Eventually waits until cond is true, and fails the test after a minute: no result depends on how
-// long it takes.
+// Eventually waits until cond is true, and fails the test after a minute. The limit is long so that
+// slow machines do not fail tests.
 func Eventually(tb testing.TB, cond func() bool, msg string, args ...any) {
 	tb.Helper()
 	require.Eventuallyf(tb, cond, time.Minute, time.Millisecond, msg, args...)
 }
 
-// Throughout fails the test unless cond is true for as long as lasting. It calls cond on the test's
-// goroutine, so that no request of cond is under way when it returns.
+// Throughout calls cond again and again for as long as lasting, and fails the test if cond is false
+// once. It calls cond on the test's goroutine, so that no call of cond still runs when Throughout
+// returns.
 func Throughout(tb testing.TB, lasting time.Duration, cond func() bool, msg string, args ...any) {
 	tb.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -93,7 +96,8 @@ func Throughout(tb testing.TB, lasting time.Duration, cond func() bool, msg stri
 	}
 }
 
-// Soak skips a test that takes minutes, unless the environment variable ETCD_SOAK is set.
+// Soak marks a test that takes minutes. It skips the test if the environment variable ETCD_SOAK is
+// not set.
 func Soak(tb testing.TB) {
 	tb.Helper()
 	if os.Getenv("ETCD_SOAK") == "" {
