@@ -35,7 +35,7 @@ type Log struct {
 	Err     error           // the error of the last response
 	Ended   bool            // whether the channel was closed
 	Notices []int64         // the revisions of progress notifications
-	// describes a response whose first revision is not above that of the last event; "" if none came
+	// describes a response that began at or below the revision of an earlier event; "" if none did
 	Torn string
 }
 
