@@ -44,7 +44,7 @@ func newCache(leaseKeys leasePrefix) *cache {
 
 // get returns the response to a get, or nil if the cache has no answer. If the key is being
 // acquired, get returns the key's ownership instead, so that the caller can wait until the request
-// for the lease key has ended. op is nil for a get without options.
+// that puts the lease key has ended. op is nil for a get without options.
 func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *ownership) {
 	c.mu.RLock()
 	o := c.ownerships[key]
@@ -121,7 +121,7 @@ func (c *cache) addLocked(key string, s state) *ownership {
 
 // acquired ends the state acquiring of an ownership whose lease key was put. The next state is
 // owned, if the epoch has not ended. created is the create revision of the lease key. read is the
-// key, as the request for the lease key has read it.
+// key, as the request that has put the lease key has read it.
 func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -26,8 +26,8 @@ type owner struct {
 	cache     *cache
 }
 
-// acquire starts to acquire a key. It blocks until the request for the lease key has ended, and
-// returns the ownership of the key. It returns nil if the key must not be acquired. If ctx ends
+// acquire starts to acquire a key. It blocks until the request that puts the lease key has ended,
+// and returns the ownership of the key. It returns nil if the key must not be acquired. If ctx ends
 // first, it returns the error of ctx.
 func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	o := ow.cache.begin(key)

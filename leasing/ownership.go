@@ -35,7 +35,7 @@ type ownership struct {
 
 	// written before settled is closed, read-only afterwards
 	read        *cachedKey // the key, as the request that puts the lease key has read it, or nil
-	created     int64      // the create revision of the lease key; 0 if it is not this client's
+	created     int64      // create revision of the lease key if it is this client's; otherwise 0
 	isUncertain bool       // the lease key may be this client's, or may become so later
 
 	// isAskedFor says that another client wants the key released. Only the ownership's goroutine
@@ -49,9 +49,9 @@ type ownership struct {
 	writes int // the number of this client's writes of the key that are under way
 }
 
-// usable returns the cached key if gets may be answered from it, as long as the epoch is certain:
-// the server then has the key unchanged. usable returns nil if the key is not owned or is being
-// written, or if o is nil. The caller holds cache.mu.
+// usable returns the cached key if gets may be answered from it. The answer is right as long as the
+// epoch is certain, because the server then has the key unchanged. usable returns nil if the key is
+// not owned or is being written, or if o is nil. The caller holds cache.mu.
 func (o *ownership) usable() *cachedKey {
 	if o == nil || o.state != owned || o.writes > 0 {
 		return nil
@@ -60,8 +60,8 @@ func (o *ownership) usable() *cachedKey {
 }
 
 // startRelease ends the watch of the lease key. The ownership's goroutine then deletes the lease
-// key. If the request for the lease key is still under way, the release starts when the request has
-// ended. The caller holds cache.mu.
+// key. If the request that puts the lease key is still under way, the release starts when that
+// request has ended. The caller holds cache.mu.
 func (o *ownership) startRelease() {
 	if o.state == owned {
 		o.state = releasing

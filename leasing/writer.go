@@ -18,7 +18,7 @@ const (
 	// maxReadBack is the largest number of owned keys that a write reads back, so that they stay
 	// cached. If the write changes more owned keys, this client releases the others.
 	maxReadBack = 32
-	// maxLeaseKeys is the largest number of lease keys of a range that one request reads.
+	// maxLeaseKeys is the largest number of lease keys that one request reads in each range.
 	maxLeaseKeys = 1000
 	// maxImmediateRetries is how many times a write that found owners is tried again without a
 	// wait. Before each such retry all of these owners have released their keys.

@@ -3,5 +3,6 @@
 // processes are stopped for longer than their leases live. A checker then searches for an order of
 // the operations that explains their results, if each key is a single register.
 //
-// It is a module of its own, so that programs that use the client do not depend on the checker.
+// The package is a module of its own, so that programs that use the client do not depend on the
+// checker.
 package linearizability
