@@ -10,29 +10,31 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// KV returns a KV that answers from memory what the cache has, so that existing code reads from it.
-// Everything else goes to the server through the KV that the client embeds, with the caller's
-// context and options: writes, keys outside of the cache's range, values if the cache has keys
-// only, past revisions beyond its history, and transactions that write.
+// KV returns a KV that answers reads from memory where the cache has what they ask for, so that
+// existing code can use the cache. Everything else goes to the server, through the KV that the
+// client embeds, with the caller's context and options: writes, keys outside of the cache's range,
+// values if the cache has keys only, past revisions that the history no longer has, and
+// transactions that write.
 //
-// Gets of all options, GetStream, and transactions that only read are answered as by a server, each
-// from one snapshot, with its revision in the header. Like a server's, the answers are linearizable
-// unless WithSerializable is given: the method waits as Fresh(ctx, 0) does, and all readers of the
-// client share the questions. A read with WithSerializable does not wait, except for writes that
-// were made by this KV before: a KV sees its own writes. A past revision is answered as long as the
-// history has it, also after the server has compacted it.
+// Get with any options, GetStream, and transactions that only read return what a server would
+// return. Each is answered from one snapshot, whose revision is in the header. As on a server,
+// answers are linearizable unless WithSerializable is given. For a linearizable answer, the method
+// waits as Fresh(ctx, 0) does, and all readers of the client share the requests that this costs. A
+// read with WithSerializable waits only until the cache shows the earlier writes that were made
+// through this KV. A past revision is answered as long as the history has it, even after the server
+// has compacted it.
 //
-// Before the range was read, reads wait within their context. They return the error of the context,
-// or the one that the cache has ended with. An answer is the caller's own, except for the bytes of
-// keys and values, which must not be changed.
+// Until the range has been read for the first time, reads wait. If ctx ends first, they return the
+// error of ctx. If the cache ends, they return the error that the cache has ended with. The caller
+// may change an answer, but not the bytes of its keys and values, which are shared.
 func (c *Cache) KV() clientv3.KV {
 	return &kv{c: c, memory: clientv3.NewKVFromKVClient(memory{c}, c.client), remote: c.client.KV}
 }
 
-// kv is the KV of a cache.
+// kv is the clientv3.KV that Cache.KV returns.
 type kv struct {
 	c      *Cache
-	memory clientv3.KV // answers from the cache, or marks a call as one that the server must answer
+	memory clientv3.KV // answers from the cache, or sets call.passed if the server must answer
 	remote clientv3.KV
 
 	// guarded by mu
@@ -40,21 +42,23 @@ type kv struct {
 	floor floor
 }
 
-// floor says what later reads of a KV must show, because the KV has written it. A view shows it if
-// it is of the same era, has reached the revision, and is proven until the moment at; or if it is
-// of a later era.
+// floor says which view is new enough for reads with WithSerializable through a KV, which must show
+// the earlier writes of that KV. A view is new enough if it has the floor's era and at least its
+// revision, and is proven until the moment at or later. A view of a later era (the copy was
+// replaced since, as after a restore of the cluster) is also new enough.
 type floor struct {
 	era, revision int64
 	at            time.Time
 }
 
-// shownBy reports whether a view shows everything that the floor demands.
+// shownBy reports whether a view is new enough for the floor.
 func (f floor) shownBy(v *view) bool {
 	return v.synced() && (v.era > f.era ||
 		v.era == f.era && v.revision >= f.revision && !v.provenAt.Before(f.at))
 }
 
-// raise makes f demand everything that n demands.
+// raise makes f demand everything that n demands, in addition to what f already demands. If the
+// eras differ, the demand of the later era replaces the other.
 func (f *floor) raise(n floor) {
 	if n.era > f.era {
 		*f = n
@@ -66,23 +70,25 @@ func (f *floor) raise(n floor) {
 	}
 }
 
-// call returns a context that carries a new call to memory, and that call.
+// call returns a context for one call of the in-memory KV, and the call record that the context
+// carries.
 func (k *kv) call(ctx context.Context) (context.Context, *call) {
 	call := &call{floor: k.least()}
 	return context.WithValue(ctx, callKey{}, call), call
 }
 
-// least returns what reads must show now.
+// least returns the floor: which view is new enough to show all earlier writes of this KV.
 func (k *kv) least() floor {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.floor
 }
 
-// wrote raises the floor after a write that has succeeded. before is the newest view of the moment
-// when the write was sent, and header that of its answer. If the era of before has ended, or ends
-// with this answer, the write may belong to it or to the next one. Its revision then says nothing,
-// and only a question shows when a copy of the next era has the write.
+// wrote raises the floor after a write that has succeeded. before is the view that was the newest
+// one when the write was sent. header is that of the answer to the write. Normally, reads must from
+// then on show the answer's revision. But if the copy is replaced because the cluster was replaced
+// or restored, the revision of the write says nothing about the next copy. Then only a linearizable
+// read that is sent from now on shows when the next copy has the write.
 func (k *kv) wrote(before *view, header *pb.ResponseHeader) {
 	if header.GetRevision() == 0 {
 		return
@@ -127,7 +133,7 @@ func (k *kv) Compact(
 func (k *kv) Get(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.GetResponse, error) {
-	resp, err := k.Do(ctx, clientv3.OpGet(key, opts...)) // runs each option once
+	resp, err := k.Do(ctx, clientv3.OpGet(key, opts...)) // OpGet runs each option only once
 	return resp.Get(), err
 }
 
@@ -141,13 +147,13 @@ func (k *kv) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error
 	}
 	before := k.c.now()
 	resp, err := k.remote.Do(ctx, op)
-	if err == nil && !reads { // a read may be answered in the past
+	if err == nil && !reads { // a serializable read may be answered at an old revision
 		k.wrote(before, writeHeader(resp))
 	}
 	return resp, err
 }
 
-// writes reports whether a transaction has other operations than gets.
+// writes reports whether a transaction has any operation other than gets.
 func writes(op clientv3.Op) bool {
 	_, thenOps, elseOps := op.Txn()
 	return !onlyGets(thenOps) || !onlyGets(elseOps)
@@ -162,7 +168,7 @@ func onlyGets(ops []clientv3.Op) bool {
 	return true
 }
 
-// writeHeader returns the header of the answer to a write; nil for a get.
+// writeHeader returns the header of the answer to a write. For the answer to a get it returns nil.
 func writeHeader(resp clientv3.OpResponse) *pb.ResponseHeader {
 	switch {
 	case resp.Put() != nil:
@@ -179,7 +185,7 @@ func (k *kv) GetStream(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (clientv3.GetStreamChan, error) {
 	op := clientv3.OpGet(key, opts...)
-	whole := func(o *clientv3.Op) { *o = op } // runs each option once
+	whole := func(o *clientv3.Op) { *o = op } // passes op on, so that each option runs only once
 	memoryCtx, call := k.call(ctx)
 	ok, err := k.c.prepare(memoryCtx, op, call)
 	switch {
@@ -191,8 +197,8 @@ func (k *kv) GetStream(
 	return k.remote.GetStream(ctx, key, whole)
 }
 
-// prepare finds the state that a GetStream is answered from, and puts it into the call. It returns
-// false if the server has to answer.
+// prepare finds the state that a GetStream is answered from, and stores it in call, where
+// memory.RangeStream finds it. It returns false if the server has to answer.
 func (c *Cache) prepare(ctx context.Context, op clientv3.Op, call *call) (bool, error) {
 	values := !op.IsCountOnly() && (!op.IsKeysOnly() || op.IsSortSet())
 	if !op.IsSortOptionValid() || values && c.opts.keysOnly ||
@@ -208,7 +214,8 @@ func (c *Cache) prepare(ctx context.Context, op clientv3.Op, call *call) (bool, 
 	return ok, nil
 }
 
-// contextError returns the error of ctx itself if it has ended, as a KV does, and otherwise err.
+// contextError returns the plain error of ctx if ctx has ended, because a KV must return that
+// error. Otherwise it returns err.
 func contextError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -216,9 +223,9 @@ func contextError(ctx context.Context, err error) error {
 	return err
 }
 
-// viewFor returns the view that answers a read. For a linearizable read, it is one that a question
-// has proven which was sent after viewFor was called. For a serializable read, it is any view that
-// shows the earlier writes of the KV.
+// viewFor returns the view that answers a read. For a linearizable read, it waits for a view that
+// contains every write acknowledged before the call of viewFor. For a serializable read, it returns
+// any view that shows the earlier writes of the KV, and waits only if the newest view does not.
 func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 	if !serializable {
 		return c.provenSince(ctx, time.Now())
@@ -230,7 +237,8 @@ func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 	if v := c.now(); v.err == nil && least.shownBy(v) {
 		return v, nil
 	}
-	// First the era of the floor must begin: no request for progress takes an earlier one to it.
+	// If the cluster was replaced or restored, first wait until the copy has been replaced, too.
+	// Requests for progress cannot bring this about, so none are sent before.
 	v, err := c.await(ctx, func(v *view) bool { return v.era >= least.era })
 	if err == nil && v.provenAt.Before(least.at) {
 		v, err = c.provenSince(ctx, least.at)
@@ -249,7 +257,9 @@ func (k *kv) Txn(ctx context.Context) clientv3.Txn {
 	return &txn{k: k, call: call, memory: k.memory.Txn(ctxMemory), remote: k.remote.Txn(ctx)}
 }
 
-// txn collects a transaction for both KVs. Its methods may be called one after another only.
+// txn collects a transaction for both KVs, the one that answers from memory and the one of the
+// client, because only Commit knows which of them can answer. Its methods must not be called
+// concurrently.
 type txn struct {
 	k      *kv
 	call   *call

@@ -16,22 +16,24 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// Tx is one attempt of an Update: what its function reads from one snapshot, and what it writes. It
-// is valid until the function returns, and its methods may be called one after another only.
+// Tx is one attempt of an Update. The function of the Update reads from a snapshot through it, and
+// records writes in it. A Tx is valid until that function returns. Its methods must not be called
+// concurrently.
 type Tx struct {
-	c      *Cache
-	view   *view
-	keys   map[string]int64 // the mod revisions of the keys that were read; 0: there was none
-	spans  map[interval]int // the ranges that were read, and how often
-	writes map[string]*write
-	order  []string // the keys of writes, in the order of their first write
-	err    error    // the first error of a method
+	c    *Cache
+	view *view
+	// the mod revisions of the keys that were read; 0: the key did not exist
+	keys   map[string]int64
+	spans  map[interval]int  // how many times each range was read
+	writes map[string]*write // the last write of each key
+	order  []string          // the keys of writes, in the order of their first write
+	err    error             // the first error of a method
 }
 
-// interval is a range of keys that was read. Its end is never empty.
+// interval is a range of keys that was read. end is never empty.
 type interval struct{ from, end string }
 
-// write is what becomes of a key: a put, or nil for a delete.
+// write is the last write of a key. put is nil if the key is to be deleted.
 type write struct{ put *pb.PutRequest }
 
 func newTx(c *Cache, v *view) *Tx {
@@ -39,10 +41,10 @@ func newTx(c *Cache, v *view) *Tx {
 		writes: map[string]*write{}}
 }
 
-// Get returns the pair of a key, and false if there is none. The commit depends on the key: if
-// another client changes, creates or deletes it before, the Update runs its function again. A key
-// that the Tx has written is returned as it will be, without revisions. A key outside of the
-// cache's range is an error of the Update.
+// Get returns the key-value pair of a key, and whether the key exists. The commit depends on the
+// key: if another client changes, creates or deletes the key before the commit, the Update runs its
+// function again. If the Tx has written the key, Get returns what was written, without revisions.
+// If the key is outside of the cache's range, the Update fails with an error.
 func (tx *Tx) Get(key string) (*mvccpb.KeyValue, bool) {
 	if w := tx.writes[key]; w != nil {
 		return tx.written(key, w)
@@ -51,7 +53,7 @@ func (tx *Tx) Get(key string) (*mvccpb.KeyValue, bool) {
 	return kv, kv != nil
 }
 
-// read returns what the snapshot has of a key, and makes the commit depend on it.
+// read returns the pair of a key in the snapshot, or nil, and makes the commit depend on the key.
 func (tx *Tx) read(key string) *mvccpb.KeyValue {
 	if !tx.c.opts.contains(key) {
 		tx.fail(fmt.Errorf("cache of %s: Get(%q) is outside of it", &tx.c.opts, key))
@@ -62,7 +64,8 @@ func (tx *Tx) read(key string) *mvccpb.KeyValue {
 	return kv
 }
 
-// written returns what a write makes of a key.
+// written returns the pair of a key after the recorded write w, and whether the key then exists. If
+// the put keeps the key's old value or lease, written reads the key.
 func (tx *Tx) written(key string, w *write) (*mvccpb.KeyValue, bool) {
 	if w.put == nil {
 		return nil, false
@@ -80,12 +83,12 @@ func (tx *Tx) written(key string, w *write) (*mvccpb.KeyValue, bool) {
 	return kv, true
 }
 
-// Range returns the pairs whose keys are from or greater, and less than to, in the order of their
-// keys, with what the Tx has written when the iteration begins. A to of "\x00" means that there is
-// no upper end. The commit depends on the range as far as the iteration went: if another client
-// changes, creates or deletes a key there before, the Update runs its function again. Each key
-// counts as one read, and the range as another. A range that is not within the cache's is an error
-// of the Update.
+// Range returns the key-value pairs whose keys are not lower than from, and lower than to, in the
+// order of their keys. They include what the Tx has written before the iteration begins. A to of
+// "\x00" means that there is no upper end. The commit depends on the range as far as the iteration
+// went: if another client changes, creates or deletes a key there before the commit, the Update
+// runs its function again. For ErrTooManyReads, each key counts as one read, and the range as
+// another. If the range is not within the cache's range, the Update fails with an error.
 func (tx *Tx) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 	return func(yield func(*mvccpb.KeyValue) bool) {
 		from := max(from, "\x00")
@@ -97,7 +100,8 @@ func (tx *Tx) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 			return
 		}
 		whole := interval{from, to}
-		tx.spans[whole]++ // at once, because the loop may end without a word, by a panic
+		// before the loop, because a panic in its body would skip everything after it
+		tx.spans[whole]++
 		for key, kv := range tx.merged(from, to) {
 			if kv != nil && !yield(kv) {
 				tx.shorten(whole, key)
@@ -107,7 +111,8 @@ func (tx *Tx) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 	}
 }
 
-// shorten says that the last reading of a range has ended with a key.
+// shorten records that the last iteration over a range has ended early, with the given key, so that
+// the commit depends only on the keys up to that one.
 func (tx *Tx) shorten(s interval, key string) {
 	if tx.spans[s]--; tx.spans[s] == 0 {
 		delete(tx.spans, s)
@@ -115,8 +120,9 @@ func (tx *Tx) shorten(s interval, key string) {
 	tx.spans[interval{s.from, key + "\x00"}]++
 }
 
-// merged returns the keys of the snapshot and those that the Tx has written, in order. A key that
-// it has deleted has no pair. Each key of the snapshot is read.
+// merged returns the keys of a range in order, those of the snapshot and those that the Tx has
+// written, with their pairs. The pair of a key that the Tx has deleted is nil. The commit depends
+// on each key of the snapshot that the iteration reaches.
 func (tx *Tx) merged(from, to string) iter.Seq2[string, *mvccpb.KeyValue] {
 	own := tx.writtenIn(from, to)
 	return func(yield func(string, *mvccpb.KeyValue) bool) {
@@ -147,7 +153,7 @@ func (tx *Tx) merged(from, to string) iter.Seq2[string, *mvccpb.KeyValue] {
 	}
 }
 
-// writtenIn returns the keys of a range that the Tx has written, in order.
+// writtenIn returns the keys of a range that the Tx has written or deleted, in order.
 func (tx *Tx) writtenIn(from, to string) []string {
 	var keys []string
 	for key := range tx.writes {
@@ -159,9 +165,9 @@ func (tx *Tx) writtenIn(from, to string) []string {
 	return keys
 }
 
-// Put sets a key to a value when the Update commits. The key may be any, also one outside of the
-// cache's range. The last write of a key is the one that is made. Put takes the options of a put,
-// and panics for those that OpPut panics for.
+// Put sets a key to a value when the Update commits. The key may also be outside of the cache's
+// range. If a key is written more than once, only the last write counts. opts are the options of
+// clientv3.OpPut; Put panics for options for which OpPut panics.
 func (tx *Tx) Put(key, value string, opts ...clientv3.OpOption) {
 	put := &pb.PutRequest{Key: []byte(key), Value: []byte(value)}
 	if len(opts) > 0 {
@@ -183,7 +189,7 @@ func (tx *Tx) Put(key, value string, opts ...clientv3.OpOption) {
 	tx.write(key, &write{put: put})
 }
 
-// Delete deletes a key when the Update commits, if it exists.
+// Delete deletes a key, if it exists, when the Update commits.
 func (tx *Tx) Delete(key string) { tx.write(key, &write{}) }
 
 func (tx *Tx) write(key string, w *write) {
@@ -193,14 +199,15 @@ func (tx *Tx) write(key string, w *write) {
 	tx.writes[key] = w
 }
 
-// fail keeps the first error.
+// fail makes the Update fail with err, unless an earlier error does so already.
 func (tx *Tx) fail(err error) {
 	if tx.err == nil {
 		tx.err = err
 	}
 }
 
-// conditions returns the conditions that hold as long as everything that was read is unchanged.
+// conditions returns the conditions of the transaction. They hold as long as everything that was
+// read is unchanged.
 func (tx *Tx) conditions() ([]clientv3.Cmp, error) {
 	if n := len(tx.spans) + len(tx.keys); n > maxTxnOps {
 		return nil, fmt.Errorf("%w: %d keys and %d ranges were read, %d conditions are allowed",
@@ -217,7 +224,8 @@ func (tx *Tx) conditions() ([]clientv3.Cmp, error) {
 	return cmps, nil
 }
 
-// broken reports whether the conditions do not hold in a tree.
+// broken reports whether a tree shows that something that was read has changed, so that the
+// conditions of the transaction fail.
 func (tx *Tx) broken(t tree) bool {
 	for key, rev := range tx.keys {
 		if t.Get(key).GetModRevision() != rev {
@@ -234,8 +242,9 @@ func (tx *Tx) broken(t tree) bool {
 	return false
 }
 
-// ops returns the writes in the order in which their keys were first written, and whether one of
-// them is a put in the range of the cache.
+// ops returns the writes in the order in which their keys were first written. shows reports whether
+// one of them is a put in the range of the cache, so that the commit brings an event that the cache
+// sees.
 func (tx *Tx) ops() (ops []clientv3.Op, shows bool) {
 	for _, key := range tx.order {
 		put := tx.writes[key].put
@@ -259,15 +268,16 @@ func (tx *Tx) ops() (ops []clientv3.Op, shows bool) {
 	return ops, shows
 }
 
-// putRequest returns the request of a put. An Op does not show all of its options, so package
-// clientv3 makes the request for a KVClient that keeps it.
+// putRequest returns the request that clientv3 sends for a put. An Op has no methods for some of
+// its options. So the Op is executed on a KVClient that only keeps the request.
 func putRequest(ctx context.Context, op clientv3.Op) *pb.PutRequest {
 	var k putKeeper
 	_, _ = clientv3.NewKVFromKVClient(&k, nil).Do(ctx, op)
 	return k.put
 }
 
-// putKeeper is a pb.KVClient that keeps the request of a put. No other method of it is called.
+// putKeeper is a pb.KVClient that keeps the request of a put and sends nothing. Only its Put method
+// may be called.
 type putKeeper struct {
 	pb.KVClient
 	put *pb.PutRequest

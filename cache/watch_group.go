@@ -8,53 +8,57 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/watchindex"
 )
 
-// memoryWatch is one watch that a cache serves.
+// memoryWatch is one watch that the cache answers from memory.
 type memoryWatch struct {
-	id       int64
-	next     int64 // changes of lower revisions are not for it: older than its start, or delivered
+	id int64
+	// changes of lower revisions are ignored: they are older than the start of the watch, or were
+	// delivered
+	next     int64
 	prevKV   bool
 	noPut    bool
 	noDelete bool
-	progress bool // it wants notices of progress from time to time
-	busy     bool // it had an event since the last time for notices
+	progress bool // the watch wants periodic notices of progress (WithProgressNotify)
+	busy     bool // the watch has had an event since the last tick of the notices
 	group    *watchGroup
-	pending  *pb.WatchResponse // its response that is being made; nil: none
+	pending  *pb.WatchResponse // the response that is being made for the watch; nil: none
 }
 
-// watchItem is a watch with its range.
+// watchItem is a watch with the key or range that it watches.
 type watchItem = watchindex.Item[memoryWatch]
 
-// wants reports whether a change is for the watch.
+// wants reports whether a change of a watched key is to be sent to the watch.
 func (w *memoryWatch) wants(ch *change) bool {
 	return ch.revision >= w.next && !(w.noPut && ch.New != nil) && !(w.noDelete && ch.New == nil)
 }
 
-// watchGroup is a set of watches of one stream that have been given the changes up to the same
-// revision. They get the next ones from the log, or from the server where the log does not have
-// them.
+// watchGroup is a set of watches of one stream that have all been given the changes up to the same
+// revision. They get the next changes from the log of the cache. If the log no longer has these
+// changes, they get them from a watch on the server.
 type watchGroup struct {
-	index    watchindex.Index[memoryWatch]
-	at       *entry        // the last entry that they have been given; nil: not in the log
-	revision int64         // they have been given all changes up to this revision
-	source   *serverSource // what the server sends for them; nil if the log has it
+	index watchindex.Index[memoryWatch]
+	// the last log entry that the watches were given; nil: the log does not have their next changes
+	at       *entry
+	revision int64 // the watches have been given all changes up to this revision
+	// the watch on the server that brings the next changes; nil if none is open
+	source *serverSource
 }
 
-// add adds a watch that is in no group. From the first revision that the watch wants, it must need
-// the same changes as the group.
+// add adds a watch that is in no group. The watch must need the same next changes as the group,
+// apart from changes before the watch's own start.
 func (g *watchGroup) add(it *watchItem) {
 	it.Value.group = g
 	g.index.Add(it)
 }
 
-// skip has all watches ignore the changes up to a revision.
+// skip makes all watches of the group ignore the changes up to a revision.
 func (g *watchGroup) skip(revision int64) {
 	for _, it := range g.index.All() {
 		it.Value.next = max(it.Value.next, revision+1)
 	}
 }
 
-// eventMaker makes the events of one change: one for the watches that want the previous pair, and
-// one for the others. They are shared by all of them.
+// eventMaker makes the events of one change, at most two: one with the previous pair for the
+// watches with WithPrevKV, and one for the others. All watches share these events.
 type eventMaker struct {
 	change      *change
 	plain, prev *mvccpb.Event
@@ -71,7 +75,7 @@ func (m *eventMaker) event(prevKV bool) *mvccpb.Event {
 	return *cached
 }
 
-// newEvent returns the event that a server sends for a change.
+// newEvent returns the event that a server would send for a change.
 func newEvent(ch *change, prevKV bool) *mvccpb.Event {
 	ev := &mvccpb.Event{Type: clientv3.EventTypePut, Kv: ch.New}
 	if ch.New == nil {
@@ -84,7 +88,8 @@ func newEvent(ch *change, prevKV bool) *mvccpb.Event {
 	return ev
 }
 
-// route adds changes to the next response of each watch that wants them. flush makes the responses.
+// route adds changes to the pending response of each watch of the group that wants them. The caller
+// then calls flush, which sends these responses.
 func (t *watchTable) route(g *watchGroup, changes []change) {
 	var m eventMaker
 	give := func(it *watchItem) {
@@ -104,7 +109,7 @@ func (t *watchTable) route(g *watchGroup, changes []change) {
 	}
 }
 
-// flush sends the response of each watch that was given changes.
+// flush sends the pending response of each watch that route has given changes.
 func (t *watchTable) flush(header *pb.ResponseHeader) {
 	for i, w := range t.touched {
 		w.pending.Header = header
@@ -115,21 +120,21 @@ func (t *watchTable) flush(header *pb.ResponseHeader) {
 	t.touched = t.touched[:0]
 }
 
-// batchChanges is about how many changes of the log are read for one response to a watch that
-// catches up.
+// batchChanges is about how many changes of the log are read at once for watches that are catching
+// up.
 const batchChanges = 1000
 
-// reading says how far a group has read the log.
+// reading is the result of reading the log for a group of watches.
 type reading int
 
 const (
 	readSome reading = iota // there is more to read
-	readAll                 // it is at the end
-	readLost                // the log does not have what comes next
+	readAll                 // the group has read the newest entry
+	readLost                // the log no longer has the next changes of the group
 )
 
-// read gives a group the next entries of the log, up to and including the entry end, until it has
-// read the given number of changes.
+// read gives the watches of a group the next entries of the log. It stops after the entry end, or
+// after about the given number of changes.
 func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 	for looked := 0; looked < changes; {
 		if g.at == end {
@@ -142,7 +147,8 @@ func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 		case next == nil:
 			return readAll
 		case next.gap:
-			// The cluster went back in time. A watch on it waits for its next revision.
+			// The cluster was restored to a lower revision than the watches have seen. As on a
+			// server, they wait until it reaches their next revision.
 			g.skip(g.revision)
 		default:
 			t.route(g, next.changes)

@@ -2,16 +2,18 @@ package cache
 
 import "time"
 
-// progressProof finds out when a request for progress may be answered: when the cache has
-// everything that was written before the request.
+// progressProof finds out when a RequestProgress of a consumer may be answered: when the cache has
+// everything that was acknowledged before the request. It sends a linearizable read after the
+// request, and waits until the newest view has reached the revision of the read's answer.
 type progressProof struct {
-	since time.Time // of the request that is to be answered; zero if there is none
-	later time.Time // of the latest request after it; zero if there is none
-	reply *reply    // of the question that is to prove it; nil if there is none
-	seen  bool      // the question was seen to be answered: a view must reach the answer
+	since time.Time // when the request that is to be answered was made; zero if there is none
+	later time.Time // when the newest request after that one was made; zero if there is none
+	reply *reply    // the linearizable read that is to prove it; nil if there is none
+	// the linearizable read has been answered, so now a view has to reach its revision
+	seen bool
 }
 
-// want records a request for progress.
+// want records that a consumer has requested progress.
 func (p *progressProof) want(now time.Time) {
 	if p.since.IsZero() {
 		p.since = now
@@ -20,11 +22,12 @@ func (p *progressProof) want(now time.Time) {
 	}
 }
 
-// have returns the lowest revision that an answer may have, if a request can be answered now.
-// Otherwise it returns 0, and makes sure that a question is sent after the request.
+// have returns the revision that the answer to a consumer's request must at least have, if the
+// request can be answered now. Otherwise it returns 0, and makes sure that a linearizable read is
+// sent after the request was made.
 func (p *progressProof) have(c *Cache, v *view) int64 {
 	if v.err != nil {
-		*p = progressProof{} // nothing can be proven any more
+		*p = progressProof{} // the cache has ended, so nothing can be proven any more
 	}
 	if p.since.IsZero() {
 		return 0
@@ -41,8 +44,9 @@ func (p *progressProof) have(c *Cache, v *view) int64 {
 	return 0
 }
 
-// look reports whether the view has reached the answer of the question, and whether the question
-// has turned out useless, so that another one is needed.
+// look reports whether the view has reached the revision of the linearizable read. failed reports
+// that the read has failed, or that its answer proves nothing because the copy was replaced since.
+// Then another read is needed.
 func (p *progressProof) look(c *Cache, v *view) (proven, failed bool) {
 	if p.reply == nil {
 		return false, false
@@ -59,8 +63,8 @@ func (p *progressProof) look(c *Cache, v *view) (proven, failed bool) {
 	return proven, p.reply.err != nil || taken && !proven
 }
 
-// answered returns a channel that is closed when the question is answered. It returns nil if
-// nothing is to be waited for.
+// answered returns a channel that is closed when the linearizable read is answered. It returns nil
+// if there is no read to wait for.
 func (p *progressProof) answered() <-chan struct{} {
 	if p.reply == nil || p.seen {
 		return nil

@@ -8,49 +8,57 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// sourceAsks is the time between two requests for progress to the server, while watches get their
-// changes from it. The answers show when a watch without changes can go on with the log.
+// sourceAsks is the time between two requests for progress to the server, while some watches get
+// their changes from a watch on the server. The answers show when that watch has passed the start
+// of the log, so that watches without changes can go on with the log.
 const sourceAsks = 500 * time.Millisecond
 
-// asksBeforeWide is how many requests for progress go without an answer before a source of one
-// watch also watches the whole range of the cache. They take 30 seconds, in which a server answers
-// that is merely slow, also if the client opens its stream anew meanwhile. A wide watch would cost
-// such a server the events of the whole range.
+// asksBeforeWide is how many requests for progress have to remain unanswered before a source that
+// watches the range of one watch also watches the whole range of the cache. At one request every
+// sourceAsks they take 30 seconds. A server that is merely slow answers within that time, even if
+// the client has to open its stream again. For such a server, a watch of the whole range would be a
+// waste, because it would have to send all events of the range.
 const asksBeforeWide = 60
 
-// clientClosed is why a watch ends whose source was closed without a reason.
+// clientClosed is the cancel reason of a watch whose watch on the server was closed without a
+// reason.
 const clientClosed = "cache: the client is closed"
 
-// sourceReceiver receives what the server sends to a source. A source of one watch watches what
-// that watch does, at first. If notices of progress do not say how far the server's watch is, only
-// an event does, and a quiet watch would stay with the server. So the source then watches the whole
-// range of the cache: with any event there, the watch comes back to the log. The first watch goes
-// on until the wide one has delivered something, because history that it has passed may have been
-// compacted since.
+// sourceReceiver receives the responses of a source: a watch on the server that brings the changes
+// which the log no longer has. A source for a single watch at first watches only the range of that
+// watch. Notices of progress then show when the source has passed the start of the log, so that the
+// watch can go on with the log. If the server sends no notices that prove it, only an event can,
+// and a watch without events would need the source forever. So the source then opens a second watch
+// on the server, of the whole range of the cache, in which any event is enough. The first one goes
+// on until the wide one has brought an event, because the history that the wide one needs to start
+// may have been compacted.
 type sourceReceiver struct {
 	m        *memoryStream
 	source   *serverSource
 	key, end string
 	prevKV   bool
-	wide     bool  // the source watches the whole range, or has begun to
-	last     int64 // all events up to it were received
-	switched int64 // last when the wide watch took over, which repeats events up to it
-	asks     int   // requests for progress without an answer that proves something
+	wide     bool  // the source watches the whole range of the cache, or has opened a watch of it
+	last     int64 // all events up to this revision were received
+	// the value of last when the wide watch replaced the first; the wide one repeats events up to
+	// it
+	switched int64
+	asks     int // how many requests for progress in a row had no answer that proves something
 }
 
-// serverWatch is one watch on the server. The zero value has no events.
+// serverWatch is one watch on the server. The zero value brings no events.
 type serverWatch struct {
 	events clientv3.WatchChan
 	stop   context.CancelFunc
 }
 
-// run receives until the source is stopped, or the server ends the watch.
+// run receives responses until the source is stopped, or the server ends the watch. It runs on a
+// goroutine of its own.
 func (r *sourceReceiver) run() {
-	defer r.source.stop() // and with it the watches
+	defer r.source.stop() // also ends the watches on the server
 	watch, wide := r.open(r.key, r.end), serverWatch{}
 	ask := time.NewTicker(sourceAsks)
 	defer ask.Stop()
-	_ = r.m.cache.client.RequestProgress(r.source.ctx) // asked again
+	_ = r.m.cache.client.RequestProgress(r.source.ctx) // after an error, the next tick asks again
 	for going := true; going; {
 		select {
 		case <-r.source.ctx.Done():
@@ -79,7 +87,7 @@ func (r *sourceReceiver) run() {
 	}
 }
 
-// open watches a range on the server, from the first revision that was not received.
+// open starts a watch of a range on the server, from the first revision that was not received.
 func (r *sourceReceiver) open(key, end string) serverWatch {
 	opts := []clientv3.OpOption{clientv3.WithRev(r.last + 1)}
 	if end != "" {
@@ -92,11 +100,12 @@ func (r *sourceReceiver) open(key, end string) serverWatch {
 	return serverWatch{r.m.cache.client.Watch(ctx, key, opts...), stop}
 }
 
-// ask asks for progress, and reports whether to watch the whole range because no notice can be
-// expected that proves something.
+// ask requests progress of the watches on the server. It returns true if the source should begin to
+// watch the whole range of the cache, because the server sends no notices of progress that prove
+// something.
 func (r *sourceReceiver) ask() bool {
 	c := r.m.cache
-	_ = c.client.RequestProgress(r.source.ctx) // asked again
+	_ = c.client.RequestProgress(r.source.ctx) // after an error, the next tick asks again
 	switch {
 	case r.wide:
 		return false
@@ -105,15 +114,18 @@ func (r *sourceReceiver) ask() bool {
 		return false
 	}
 	if r.asks++; r.asks < asksBeforeWide {
-		c.advance() // its answer shows whether notices can be expected
+		// also request progress of the cache's own watch, so that noticesProve learns whether the
+		// server answers
+		c.advance()
 		return false
 	}
 	r.wide = true
 	return true
 }
 
-// deliver passes a response to the stream, without events that the narrow watch has delivered. It
-// reports whether to go on.
+// deliver passes a response to the stream, without the events that the first watch has already
+// delivered, and without notices of progress that prove nothing. It returns false if the source has
+// ended.
 func (r *sourceReceiver) deliver(resp clientv3.WatchResponse) bool {
 	if resp.IsProgressNotify() && !r.m.cache.trusts(&resp) {
 		return true

@@ -6,27 +6,29 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// serverSource is a watch on the server for one group.
+// serverSource is a watch on the server that brings one group of watches the changes that the log
+// of the cache no longer has.
 type serverSource struct {
 	group *watchGroup
 	ctx   context.Context
 	end   context.CancelFunc
 }
 
-// stop ends the source. It does not wait.
+// stop ends the source. It does not wait for the goroutine of the source.
 func (s *serverSource) stop() {
 	if s != nil {
 		s.end()
 	}
 }
 
-// sourced is what a source has received.
+// sourced is a response that a source has received from the server.
 type sourced struct {
 	source *serverSource
 	resp   clientv3.WatchResponse
 }
 
-// takeSourced gives a response that a source has received to the source's group.
+// takeSourced passes a response from a source to the group of watches that uses the source. It
+// ignores the response if the group has another source by now, or none.
 func (m *memoryStream) takeSourced(s sourced) {
 	if s.source.group.source == s.source {
 		m.table.look(m.cache.now())
@@ -34,8 +36,9 @@ func (m *memoryStream) takeSourced(s sourced) {
 	}
 }
 
-// openSources opens a source for each group that needs one. A source ends with the stream, or when
-// the log has all later changes; the memoryServer waits for it.
+// openSources opens a source for each group of watches that needs one. A source for a single watch
+// watches the range of that watch, and any other source the whole range of the cache. A source ends
+// with the stream, or when its group can go on with the log.
 func (m *memoryStream) openSources() {
 	for _, g := range m.table.orphans {
 		r := &sourceReceiver{m: m, last: g.revision, prevKV: true, wide: true,
@@ -47,7 +50,7 @@ func (m *memoryStream) openSources() {
 		s := &serverSource{group: g}
 		s.ctx, s.end = context.WithCancel(m.sourceCtx)
 		g.source, r.source = s, s
-		// ends with the source; the Close of the Watcher waits
+		// ends with the source; Close of the Watcher waits for it
 		m.server.tasks.Go(r.run)
 	}
 	m.table.orphans = nil

@@ -5,9 +5,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// step gives watches some of the changes that they have not been given, up to the view. It returns
-// false if there is nothing left to do until there is another view, a request, or a response of the
-// server.
+// step gives the watches some of the changes up to the newest view that they have not been given.
+// It does so in small parts, so that no group of watches delays the others. It returns false if
+// there is nothing left to do until there is a new view, a request, or a response of the server.
 func (t *watchTable) step() bool {
 	more := t.stepHead()
 	for range len(t.others) {
@@ -24,8 +24,9 @@ func (t *watchTable) step() bool {
 	return more
 }
 
-// stepHead gives the head group the next entry of the log. It reports whether there may be another
-// one.
+// stepHead gives the head group (the watches that are up to date with the log) the next entry of
+// the log. It returns true if there may be more to do for it. If the log no longer has the group's
+// next changes, or the cache has ended, the group becomes one of the others.
 func (t *watchTable) stepHead() bool {
 	g, v := t.head, t.view
 	if g.index.Len() == 0 {
@@ -46,8 +47,8 @@ func (t *watchTable) stepHead() bool {
 	return true
 }
 
-// stepOther gives one of the other groups some of what it has missed. It reports whether the group
-// has got on.
+// stepOther gives one of the other groups (whose watches are catching up) some of what it has
+// missed. It reports whether that has changed anything.
 func (t *watchTable) stepOther(g *watchGroup) bool {
 	if g.at == nil {
 		if t.view.err == nil && g.source != nil {
@@ -69,17 +70,17 @@ func (t *watchTable) stepOther(g *watchGroup) bool {
 	return true
 }
 
-// orphan has one of the other groups go on with a watch on the server, because the log does not
-// have its next changes.
+// orphan marks one of the other groups as needing a watch on the server, because the log no longer
+// has the group's next changes.
 func (t *watchTable) orphan(g *watchGroup) {
 	g.at = nil
 	t.orphans = append(t.orphans, g)
 }
 
 // answerProgress answers a request for progress if all watches have been given everything up to the
-// revision that was asked for, and if no watch starts at a later revision. A view of another era
-// may never reach the revision that was asked for. Then it is enough that the watches have
-// everything up to the revision of the view.
+// revision t.asked, and no watch starts at a later revision. If the cluster was restored since, the
+// newest view may never reach t.asked. So it is also enough that all watches have everything up to
+// the revision of the newest view.
 func (t *watchTable) answerProgress() {
 	switch {
 	case len(t.others) > 0:
@@ -101,8 +102,8 @@ func (t *watchTable) answerProgress() {
 	t.send(&pb.WatchResponse{Header: t.header(t.head.revision), WatchId: clientv3.InvalidWatchID})
 }
 
-// tick sends a notice of progress to each watch that wants notices and has had no event since the
-// last tick.
+// tick sends a notice of progress to each watch that wants periodic notices, is up to date, and has
+// had no event since the last tick.
 func (t *watchTable) tick() {
 	for _, it := range t.watches {
 		w := &it.Value

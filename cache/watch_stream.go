@@ -16,14 +16,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// noticePeriod is the time between notices of progress for a watch that wants them, and up to a
-// tenth more. It is that of a server with default settings.
+// noticePeriod is the shortest time between periodic notices of progress for a watch that wants
+// them. The actual time is up to a tenth longer. 10 minutes is also the default of etcd's server.
 const noticePeriod = 10 * time.Minute
 
-// memoryServer answers the Watch protocol from a cache, for a Watcher in the same process.
+// memoryServer implements pb.WatchClient: it answers the Watch protocol from a cache, without a
+// server.
 type memoryServer struct {
 	cache *Cache
-	tasks sync.WaitGroup // the sources of all streams
+	tasks sync.WaitGroup // the goroutines that receive from the server, of all streams
 }
 
 // Watch implements pb.WatchClient. The stream ends with ctx.
@@ -41,37 +42,41 @@ func (s *memoryServer) Watch(
 	return m, nil
 }
 
-// memoryStream is the client's end of a Watch stream of a cache. It has no goroutine: Recv makes
-// the next response when it is called. Send and Recv may run at the same time, each on one
-// goroutine at a time.
+// memoryStream is the client's end of a Watch stream that a cache answers. It has no goroutine:
+// Recv makes the next response when it is called. One goroutine may call Send while another calls
+// Recv.
 type memoryStream struct {
 	// read-only after Watch
-	server      *memoryServer
-	cache       *Cache
-	ctx         context.Context
-	cancel      context.CancelFunc
-	sourceCtx   context.Context // descends from ctx; keeps the sources on a stream of their own
-	needsLeader bool            // the stream ends when the cache's watch loses its leader
-	leader      int64           // how often that had been so when the stream began
+	server *memoryServer
+	cache  *Cache
+	ctx    context.Context
+	cancel context.CancelFunc
+	// derived from ctx; its metadata gives this stream's watches on the server a gRPC stream of
+	// their own
+	sourceCtx context.Context
+	// the stream ends when the member that serves the cache's watch has no leader
+	needsLeader bool
+	leader      int64 // the leaderLosses of the newest view when the stream began
 
-	kick    chan struct{} // has room for one: there are requests
-	sourced chan sourced  // from the sources
+	// signals that there are requests or that CloseSend was called; has room for one
+	kick    chan struct{}
+	sourced chan sourced // responses of the watches on the server
 
 	// used by Recv
-	table   *watchTable // nil before the cache is synced
+	table   *watchTable // the watches and pending responses; nil until the cache has read its range
 	notices *time.Ticker
 	proof   progressProof
 
 	// guarded by mu
 	mu       sync.Mutex
 	requests []*pb.WatchRequest
-	closed   bool // by CloseSend
+	closed   bool // CloseSend was called
 }
 
 // Send implements pb.Watch_WatchClient.
 func (m *memoryStream) Send(req *pb.WatchRequest) error {
 	if m.ctx.Err() != nil {
-		return io.EOF // Recv returns the error
+		return io.EOF // Recv then returns the error
 	}
 	m.mu.Lock()
 	m.requests = append(m.requests, req)
@@ -99,7 +104,7 @@ func (m *memoryStream) Recv() (*pb.WatchResponse, error) {
 	return resp, err
 }
 
-// next waits for the next response.
+// next waits for the next response to send to the consumer.
 func (m *memoryStream) next() (*pb.WatchResponse, error) {
 	for {
 		if m.table != nil {
@@ -120,7 +125,7 @@ func (m *memoryStream) next() (*pb.WatchResponse, error) {
 	}
 }
 
-// ended returns the error with which the stream ends, or nil as long as it goes on.
+// ended returns the error with which the stream ends, or nil if it goes on.
 func (m *memoryStream) ended(v *view) error {
 	if err := m.ctx.Err(); err != nil {
 		return status.FromContextError(err).Err()
@@ -136,8 +141,8 @@ func (m *memoryStream) ended(v *view) error {
 	return nil
 }
 
-// work handles the requests that have come, and gives the watches some of the changes up to the
-// view. It returns false if there was nothing to do.
+// work handles the requests that have arrived, and gives the watches some of the changes up to the
+// view v. It returns false if there was nothing to do.
 func (m *memoryStream) work(v *view) bool {
 	if m.table == nil {
 		m.table = newWatchTable(m.cache.history, v)
@@ -161,7 +166,8 @@ func (m *memoryStream) work(v *view) bool {
 	return more || len(requests) > 0 || len(t.out) > 0
 }
 
-// wait waits until there may be something to do.
+// wait blocks until there may be something to do, such as a request, a new view, or a response of
+// the server.
 func (m *memoryStream) wait(v *view) {
 	select {
 	case <-m.ctx.Done():

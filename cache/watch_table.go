@@ -10,39 +10,45 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/watchindex"
 )
 
-// The reasons that etcd's server gives for refusing a watch.
+// The reasons with which etcd's server refuses a watch.
 const (
 	emptyRange  = "mvcc: watcher range is empty"
 	duplicateID = "mvcc: duplicate watch ID provided on the WatchStream"
 )
 
-// watchTable is the server's side of one watch stream: it takes requests and changes, and makes the
-// responses that etcd's server makes. It is pure data, used by one goroutine.
+// watchTable does what a server does for one watch stream: it takes requests and changes, and makes
+// the responses that etcd's server would make. It is pure data, used by one goroutine.
 //
-// Watches that have been given all that the log has are in the head group. One index routes a
-// change to those that it is for, so that the others cost nothing. A watch that starts in the past,
-// and watches that have lost the log, are in a group of their own until they have caught up.
+// Watches that have been given everything in the log of the cache are in the head group. Its index
+// finds the watches of a changed key, so that a change costs nothing for watches of other keys. A
+// watch that starts in the past has a group of its own until it has caught up. If the log loses
+// changes that the head group still needs, that group becomes one of these other groups. The
+// following table shows how groups move:
 //
-//	others, reading the log     at the head's entry: they join the head
-//	                            the entry was dropped, or a gap follows: the server
-//	others, from the server     their next revision is in the log: reading the log
-//	                            their next revision is after the head's: they join the head
-//	head                        the entry was dropped, or a gap follows: it becomes one of the
-//	                            others, from the server, and an empty head takes its place
+//	one of the others,           it has read the head's entry: its watches join the head
+//	reading the log              its entry was dropped, or a gap follows: it reads the server
+//
+//	one of the others,           its next revision is in the log: it reads the log
+//	reading the server           its next revision is after the head's: its watches join the head
+//
+//	the head                     its entry was dropped, or a gap follows: it becomes one of the
+//	                             others, reads the server, and an empty group becomes the head
 type watchTable struct {
 	history *history
-	view    *view // the newest one that is synced
+	view    *view // the newest view that the stream has seen
 	watches map[int64]*watchItem
-	lastID  int64
-	head    *watchGroup
-	others  []*watchGroup
-	turn    int   // which of the others reads next
-	asked   int64 // a notice of progress at this revision or later is asked for; 0: none
-	future  bool  // a watch may start after the head's revision
-	touched []*memoryWatch
-	out     []*pb.WatchResponse
-	sent    int           // how many of out were taken
-	orphans []*watchGroup // others that have no source yet
+	lastID  int64         // the next id to try for a watch that lets the table choose its id
+	head    *watchGroup   // the watches that are up to date with the log
+	others  []*watchGroup // the watches that are catching up
+	turn    int           // counts up to let the other groups read in turn
+	// a notice of progress at this revision or later is requested; 0: none
+	asked int64
+	// there may be a watch that starts after the next revision of the head group
+	future  bool
+	touched []*memoryWatch      // the watches with a pending response
+	out     []*pb.WatchResponse // the responses for Recv
+	sent    int                 // how many responses of out were taken
+	orphans []*watchGroup       // those of others that need a watch on the server and have none yet
 }
 
 func newWatchTable(h *history, v *view) *watchTable {
@@ -50,10 +56,10 @@ func newWatchTable(h *history, v *view) *watchTable {
 		head: &watchGroup{at: v.last, revision: v.logged}}
 }
 
-// send adds a response to those that take will return.
+// send adds a response to those that take returns.
 func (t *watchTable) send(resp *pb.WatchResponse) { t.out = append(t.out, resp) }
 
-// take returns the next response, or nil.
+// take returns the next response for Recv, or nil if there is none.
 func (t *watchTable) take() *pb.WatchResponse {
 	if t.sent == len(t.out) {
 		t.out, t.sent = t.out[:0], 0
@@ -65,12 +71,12 @@ func (t *watchTable) take() *pb.WatchResponse {
 	return resp
 }
 
-// header returns the header of a response at a revision.
+// header returns the header for a response at the given revision.
 func (t *watchTable) header(revision int64) *pb.ResponseHeader {
 	return t.view.origin.header(revision)
 }
 
-// look makes v the newest view. A head group without watches moves on to it.
+// look makes v the newest view of the table. If the head group has no watches, it moves on to v.
 func (t *watchTable) look(v *view) {
 	t.view = v
 	if t.head.index.Len() == 0 {
@@ -90,7 +96,7 @@ func (t *watchTable) request(req *pb.WatchRequest) {
 	}
 }
 
-// create adds a watch and confirms it, or refuses it as a server would.
+// create adds a watch and confirms it to the consumer, or refuses it as a server would.
 func (t *watchTable) create(req *pb.WatchCreateRequest) {
 	key, end := watchRange(req)
 	reason := ""
@@ -119,7 +125,8 @@ func (t *watchTable) create(req *pb.WatchCreateRequest) {
 	t.place(it)
 }
 
-// watchRange returns the range of a create request in the form that the index takes.
+// watchRange returns the key or range of a create request. An empty key stands for the first of all
+// keys.
 func watchRange(req *pb.WatchCreateRequest) (key, end string) {
 	key, end = string(req.Key), string(req.RangeEnd)
 	if key == "" {
@@ -140,7 +147,8 @@ func (t *watchTable) newID(id int64) int64 {
 	return id
 }
 
-// place puts a new watch into the head group, or into a group of its own if it starts in the past.
+// place puts a new watch into the head group. If the watch starts in the past, place gives it a
+// group of its own.
 func (t *watchTable) place(it *watchItem) {
 	next := it.Value.next
 	if next > t.head.revision {
@@ -154,10 +162,10 @@ func (t *watchTable) place(it *watchItem) {
 	t.resume(g)
 }
 
-// resume has one of the other groups go on after its revision: in the head group, or with the log,
-// or, if neither has its next changes, with a watch on the server. It returns false in the last
-// case. Once the cache has ended, the log gets no more entries, so only the server has the next
-// changes.
+// resume lets one of the other groups go on after its revision. If the head group needs the same
+// next changes, its watches move to the head group. Otherwise the group reads the log, if the log
+// has its next changes; if not, it needs a watch on the server, and resume returns false. Once the
+// cache has ended, the log gets no more entries, so the group needs the server.
 func (t *watchTable) resume(g *watchGroup) (found bool) {
 	if t.view.err == nil {
 		if g.revision >= t.head.revision {
@@ -175,7 +183,7 @@ func (t *watchTable) resume(g *watchGroup) (found bool) {
 	return false
 }
 
-// merge moves the watches of one of the other groups to the head group.
+// merge moves all watches of one of the other groups to the head group.
 func (t *watchTable) merge(g *watchGroup) {
 	g.skip(g.revision)
 	for _, it := range g.index.All() {
@@ -186,7 +194,7 @@ func (t *watchTable) merge(g *watchGroup) {
 	t.drop(g)
 }
 
-// drop removes one of the other groups, and ends its watch on the server.
+// drop removes one of the other groups, and ends its watch on the server if it has one.
 func (t *watchTable) drop(g *watchGroup) {
 	if i := slices.Index(t.others, g); i >= 0 {
 		t.others = slices.Delete(t.others, i, i+1)
@@ -198,7 +206,8 @@ func (t *watchTable) drop(g *watchGroup) {
 	g.source = nil
 }
 
-// cancel ends a watch, if it exists, and confirms that.
+// cancel ends a watch and confirms the end to the consumer. It does nothing if the watch does not
+// exist.
 func (t *watchTable) cancel(id int64) {
 	it := t.watches[id]
 	if it == nil {
@@ -208,7 +217,8 @@ func (t *watchTable) cancel(id int64) {
 	t.send(&pb.WatchResponse{Header: t.header(t.view.revision), WatchId: id, Canceled: true})
 }
 
-// remove removes a watch, and its group if that has no other watch.
+// remove removes a watch. If it was the last one of a group other than the head group, remove also
+// drops the group.
 func (t *watchTable) remove(it *watchItem) {
 	g := it.Value.group
 	delete(t.watches, it.Value.id)
@@ -219,7 +229,7 @@ func (t *watchTable) remove(it *watchItem) {
 }
 
 // fromServer passes a response of a group's watch on the server to the watches of the group. If the
-// log has all later changes by then, the group goes on with the log.
+// log then has the group's next changes, the group goes on with the log.
 func (t *watchTable) fromServer(g *watchGroup, resp *clientv3.WatchResponse) {
 	switch err := resp.Err(); {
 	case err != nil:
@@ -239,7 +249,7 @@ func (t *watchTable) fromServer(g *watchGroup, resp *clientv3.WatchResponse) {
 	t.leaveServer(g)
 }
 
-// leaveServer ends the watch on the server of a group, if the log has the group's next changes.
+// leaveServer ends the watch on the server of a group if the log has the group's next changes.
 func (t *watchTable) leaveServer(g *watchGroup) {
 	if t.resume(g) {
 		g.source.stop()
@@ -247,8 +257,8 @@ func (t *watchTable) leaveServer(g *watchGroup) {
 	}
 }
 
-// refuse ends the watches of a group for the reason that the server has given. If the reason is a
-// compaction, watches that start after it go on.
+// refuse ends the watches of a group with the error that the server has given. If the error is a
+// compaction, watches that start at the compacted revision or later go on.
 func (t *watchTable) refuse(g *watchGroup, resp *clientv3.WatchResponse, err error) {
 	header := resp.Header
 	if header == nil {
@@ -277,7 +287,7 @@ func (t *watchTable) refuse(g *watchGroup, resp *clientv3.WatchResponse, err err
 	}
 }
 
-// changeOf returns the change that an event of the server shows.
+// changeOf returns an event of the server as a change.
 func changeOf(ev *mvccpb.Event) change {
 	ch := change{revision: ev.Kv.ModRevision}
 	ch.Key, ch.Old = string(ev.Kv.Key), ev.PrevKv

@@ -10,45 +10,48 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// proofOfNow is how long a Watch without a revision waits for a proof that the cache has everything
-// written before the call.
+// proofOfNow is how long a Watch without a start revision waits for a proof that the cache has
+// everything that was acknowledged before the call.
 const proofOfNow = 2 * time.Second
 
-// After a Watch has waited for proofOfNow without a proof, no other one waits for a proof during
-// missedFor.
+// missedFor is for how long other calls of Watch do not wait for such a proof, after one call has
+// waited in vain.
 const missedFor = 10 * time.Second
 
-// Watcher returns a Watcher whose watches are answered from the cache: any number of them cost the
-// server nothing, and an event of a key costs nothing for watches of other keys. It keeps the
-// contract of clientv3.Watcher, with all options of a watch: every revision comes once, whole and
-// in order, and WatchResponse.Err is ErrCompacted only if the server has no more of the history.
+// Watcher returns a Watcher that answers watches from the cache. Any number of them cost the server
+// nothing, and an event of a key costs nothing for watches of other keys. They keep the contract of
+// clientv3.Watcher, with all options of a watch: every revision comes once, complete and in order.
+// WatchResponse.Err is ErrCompacted only if the server no longer has the history.
 //
 //	from now on, without WithRev      Watch waits for a proof that the cache has everything written
-//	                                  before the call, as Fresh does with a maximum age of 0. After
-//	                                  two seconds without a proof, as in a cluster without quorum,
-//	                                  it begins with what the cache has, like a watch on a member
-//	                                  that is behind, and may get older changes. For ten seconds, or
-//	                                  until a proof comes, later calls do not wait. While pages of
-//	                                  a list arrive, Watch waits for its end. If the range was not
-//	                                  read yet, the watch is one on the server
+//	                                  before the call, as Fresh does with a maximum age of 0. If
+//	                                  two seconds bring no proof, as in a cluster without quorum,
+//	                                  the watch begins with what the cache has, and may get older
+//	                                  changes, like a watch on a member that is behind. Later calls
+//	                                  then do not wait for ten seconds, or until a proof comes. As
+//	                                  long as pages of the range arrive that the cache is reading,
+//	                                  Watch waits longer. If the range was never read, the watch is
+//	                                  opened on the server
 //	from a revision in the history    the changes come from memory
-//	from an older revision            they come from a watch on the server, until the history of the
-//	                                  cache has what follows
-//	after a gap                       the changes that the cache has missed come from one watch on the
-//	                                  server, which all watches share
-//	keys outside of the cache's       the watch is one on the server, through the client's Watcher.
-//	range; a cache with WithKeysOnly  So it is for all watches once the cache has ended by itself.
+//	from an older revision            the changes come from a watch on the server, until the history
+//	                                  of the cache has the next ones
+//	after a gap in the history        the changes that the cache has missed come from one watch on
+//	                                  the server, which all watches of the stream share
+//	keys outside of the cache's       the watch is opened on the server, through the client's
+//	range; a cache with WithKeysOnly  Watcher. This also holds for every watch that is opened after
+//	                                  the cache has ended by a failure
 //
-// For a consumer that does not read, memory holds what the client's Watcher holds for it, and one
-// entry of the history. All watches and snapshots of the cache share the events and their pairs,
-// which must not be changed.
+// For a consumer that does not read its channel, memory holds what the client's Watcher would hold
+// for it, and one entry of the history. All watches and snapshots of the cache share the events and
+// their pairs, which must not be changed.
 //
 // RequestProgress is answered when the watches have been given everything that was written before
-// the call. If the server does not answer requests for progress (the gRPC proxy), or may send an
-// answer ahead of older events (etcd before 3.4.25 and 3.5.8), only a later change of the cache's
-// range may prove that. The answer then comes with that change.
+// the call. If the server does not answer requests for progress (a gRPC proxy does not), or may
+// send an answer before older events (etcd before 3.4.25, and from 3.5.0 to 3.5.7), the cache may
+// have no proof of that until the next change in its range. The answer then comes with that change.
 //
-// Each call returns a Watcher of its own. Close it, or the cache, to end its watches.
+// Each call of Cache.Watcher returns another Watcher. Close it to end its watches; Close of the
+// cache ends them, too.
 func (c *Cache) Watcher() clientv3.Watcher {
 	w := &cacheWatcher{cache: c, server: &memoryServer{cache: c}}
 	w.ctx, w.cancel = context.WithCancel(c.client.Ctx())
@@ -60,16 +63,17 @@ func (c *Cache) Watcher() clientv3.Watcher {
 	return w
 }
 
-// cacheWatcher is the Watcher of a cache.
+// cacheWatcher is the clientv3.Watcher that Cache.Watcher returns.
 type cacheWatcher struct {
 	// read-only after Watcher
 	cache  *Cache
 	ctx    context.Context // ends with Close and with the client
 	cancel context.CancelFunc
 	server *memoryServer
-	memory clientv3.Watcher // on server
+	// the client's own implementation, which uses server in place of a connection
+	memory clientv3.Watcher
 
-	direct atomic.Bool // watches were opened on the server
+	direct atomic.Bool // whether any watch was opened on the server
 }
 
 func (w *cacheWatcher) Watch(
@@ -97,9 +101,11 @@ func (w *cacheWatcher) Watch(
 	return w.memory.Watch(ctx, key, opts...)
 }
 
-// proveNow waits for a proof that the cache has everything written before the call, for proofOfNow.
-// If a page of a list has arrived in that time, it waits for proofOfNow again. It does not wait if
-// another call has got no proof in the last missedFor, and there has been none since.
+// proveNow waits for a proof that the cache has everything that was acknowledged before the call,
+// but no longer than proofOfNow. As long as pages of a list (read of the whole range) arrive within
+// that time, it waits for another proofOfNow. It does not wait if another call has waited in vain
+// within the last missedFor, and no proof has come since. If there is no proof, it returns an
+// error.
 func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	c, now := w.cache, time.Now()
 	ctx, cancel := context.WithCancel(ctx)
@@ -126,19 +132,20 @@ func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	}
 }
 
-// endedByItself reports whether err is the error that the cache ended with, and not that of a call
-// of Close.
+// endedByItself reports whether err is the error with which the cache has ended by a failure. It
+// returns false if the cache was closed or has not ended.
 func (c *Cache) endedByItself(err error) bool {
 	return err != nil && c.now().err != nil && !errors.Is(err, ErrClosed)
 }
 
-// watchServer opens a watch on the server, which ends with the Watcher.
+// watchServer opens a watch on the server. The watch ends with ctx or with the Watcher.
 func (w *cacheWatcher) watchServer(
 	ctx context.Context, key string, opts []clientv3.OpOption,
 ) clientv3.WatchChan {
 	w.direct.Store(true)
 	if ctx.Done() == nil {
-		// A context that is derived and cancelled would outlive a watch that the server ends.
+		// ctx never ends. A context derived by context.WithCancel would have to be cancelled when
+		// the server ends the watch, which is not known here. A boundContext needs no cancel.
 		return w.cache.client.Watch(boundContext{Context: ctx, end: w.ctx}, key, opts...)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -147,7 +154,8 @@ func (w *cacheWatcher) watchServer(
 	return w.cache.client.Watch(ctx, key, opts...)
 }
 
-// boundContext has the values of a context that never ends, and ends with another one.
+// boundContext has the values of the embedded context, which never ends, and ends when the context
+// end ends.
 type boundContext struct {
 	context.Context
 	end context.Context
@@ -162,8 +170,8 @@ func (c boundContext) Done() <-chan struct{} { return c.end.Done() }
 // Err implements context.Context.
 func (c boundContext) Err() error { return c.end.Err() }
 
-// AfterFunc calls f in its own goroutine when the context has ended. Package context uses it for
-// contexts that are derived from this one, instead of a goroutine for each.
+// AfterFunc calls f in its own goroutine when the context end has ended. Because of this method,
+// package context needs no goroutine for each context that is derived from a boundContext.
 func (c boundContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.end, f) }
 
 func (w *cacheWatcher) RequestProgress(ctx context.Context) error {
@@ -176,7 +184,8 @@ func (w *cacheWatcher) RequestProgress(ctx context.Context) error {
 	return err
 }
 
-// Close ends all watches, closes their channels, and returns when nothing of them is left running.
+// Close ends all watches of the Watcher, closes their channels, and returns when all goroutines of
+// these watches have ended.
 func (w *cacheWatcher) Close() error {
 	w.cache.watchers.remove(w)
 	return w.end()
@@ -196,7 +205,7 @@ type watcherSet struct {
 	open   map[*cacheWatcher]struct{}
 }
 
-// add adds a Watcher. It returns false if the cache is closed.
+// add adds a Watcher to the set. It returns false, and adds nothing, if the cache is closed.
 func (s *watcherSet) add(w *cacheWatcher) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,7 +224,7 @@ func (s *watcherSet) remove(w *cacheWatcher) {
 	delete(s.open, w)
 }
 
-// close ends all Watchers, and lets no other be opened.
+// close ends all Watchers of the cache. After that, add refuses new ones.
 func (s *watcherSet) close() {
 	s.mu.Lock()
 	s.closed = true
