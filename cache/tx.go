@@ -175,7 +175,8 @@ func (tx *Tx) Put(key, value string, opts ...clientv3.OpOption) {
 	}
 	if before := tx.writes[key]; before != nil && (put.IgnoreValue || put.IgnoreLease) {
 		if before.put == nil {
-			tx.fail(fmt.Errorf("cache: Put(%q) keeps the value or lease of a key that was deleted: %w",
+			tx.fail(fmt.Errorf(
+				"cache: Put(%q) keeps the value or lease of a key that was deleted: %w",
 				key, rpctypes.ErrKeyNotFound))
 			return
 		}

@@ -14,8 +14,8 @@ import (
 // everything that was acknowledged before the call.
 const proofOfNow = 2 * time.Second
 
-// missedFor is for how long other calls of Watch do not wait for such a proof, after one call has
-// waited in vain.
+// missedFor is for how long calls of Watch do not wait for a proof that the cache is up to date,
+// after one call has waited for proofOfNow in vain.
 const missedFor = 10 * time.Second
 
 // Watcher returns a Watcher that answers watches from the cache. Any number of them cost the server
