@@ -1,7 +1,8 @@
-// Package evaluate answers requests of the KV service from a tree of keys, as a server of etcd
-// answers them: counts, limits, the order of keys that compare equal, revision bounds and headers
-// included. It has no state of its own.
+// Package evaluate answers requests of the KV service from a tree of keys. The answers are those of
+// an etcd server, including counts, limits, revision bounds, and the order of keys that compare
+// equal. The package has no state of its own.
 //
-// An answer has copies of the tree's pairs, because programs change answers: a KV that shows a
-// prefix as a namespace cuts the keys in place. The keys and values themselves are shared.
+// An answer has copies of the tree's key-value pairs, because programs change the pairs of an
+// answer. For example, a KV with a namespace cuts the prefix off each key in place. The bytes of
+// keys and values are not copied.
 package evaluate

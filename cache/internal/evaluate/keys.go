@@ -9,17 +9,17 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// Keys is the state of a range at one revision: a tree of some revision, and what was different
-// from it.
+// Keys is the state of a range at one revision. It may be an old state: then it consists of a tree
+// of a later revision, and of the pairs that were different at the old one.
 type Keys struct {
-	// Tree is the state at some revision.
+	// Tree is the state of the range at the wanted revision or at a later one.
 	Tree keytree.Tree
-	// Past has the keys whose pairs in the tree are not those of the state, with their pairs in the
-	// state, or nil if they do not exist there.
+	// Past has an entry for each key whose pair in Tree is not the wanted one. The value is the
+	// wanted pair, or nil if the key did not exist then.
 	Past map[string]*mvccpb.KeyValue
 }
 
-// get returns the pair with a key, or nil.
+// get returns the pair of a key, or nil if the key does not exist.
 func (k Keys) get(key string) *mvccpb.KeyValue {
 	if kv, changed := k.Past[key]; changed {
 		return kv
@@ -27,8 +27,8 @@ func (k Keys) get(key string) *mvccpb.KeyValue {
 	return k.Tree.Get(key)
 }
 
-// find returns the pairs of a range in the order of their keys, at most limit of them unless limit
-// is 0. An empty end stands for the range of one key.
+// find returns the pairs of a range in the order of their keys. If limit is greater than 0, it
+// returns at most that many pairs. An empty end means that the range is the single key.
 func (k Keys) find(key, end string, limit int64) []*mvccpb.KeyValue {
 	if end == "" {
 		if kv := k.get(key); kv != nil {
@@ -46,7 +46,7 @@ func (k Keys) find(key, end string, limit int64) []*mvccpb.KeyValue {
 	return k.Tree.Slice(from, to)
 }
 
-// findPast returns all pairs of a range, in the order of their keys.
+// findPast is find without a limit, for Keys with a Past.
 func (k Keys) findPast(key, end string) []*mvccpb.KeyValue {
 	from, to := k.Tree.Ranks(key, end)
 	found := slices.DeleteFunc(k.Tree.Slice(from, to), func(kv *mvccpb.KeyValue) bool {

@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/fair"
 )
 
-// Range returns the answer to a range request, without a header. The state must be that of the
+// Range returns the answer to a range request, without a header. k must be the state at the
 // revision that the request asks for. The request must be one that a server accepts.
 func Range(k Keys, req *pb.RangeRequest) *pb.RangeResponse {
 	key, end := string(req.Key), string(req.RangeEnd)
@@ -33,9 +33,11 @@ func Range(k Keys, req *pb.RangeRequest) *pb.RangeResponse {
 	return resp
 }
 
-// fetchLimit returns how many pairs etcd reads before it filters and sorts them, 0 for all. It
-// reads one more than the limit, or all if the limit applies to what is sorted or filtered. If a
-// request names a target to sort by, but no order, etcd applies the limit first and sorts the rest.
+// fetchLimit returns how many pairs to read before filtering and sorting them, as an etcd server
+// does; 0 means all. That is one pair more than the limit of the request, to see whether there are
+// more. If the request filters by revision, or sorts by other than ascending keys, all pairs are
+// read. But if it names a sort target without a sort order, etcd reads only up to the limit and
+// sorts those.
 func fetchLimit(req *pb.RangeRequest) int64 {
 	if !defaultOrder(req.SortTarget, req.SortOrder) || bounded(req) {
 		return 0
@@ -51,13 +53,13 @@ func defaultOrder(target pb.RangeRequest_SortTarget, order pb.RangeRequest_SortO
 		target == pb.RangeRequest_KEY && order == pb.RangeRequest_ASCEND
 }
 
-// bounded reports whether a request has bounds on revisions.
+// bounded reports whether a request filters pairs by their mod or create revisions.
 func bounded(req *pb.RangeRequest) bool {
 	return req.MinModRevision != 0 || req.MaxModRevision != 0 || req.MinCreateRevision != 0 ||
 		req.MaxCreateRevision != 0
 }
 
-// filter returns the pairs within the bounds on revisions.
+// filter returns the pairs whose mod and create revisions are within the bounds of the request.
 func filter(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
 	if !bounded(req) {
 		return kvs
@@ -74,7 +76,8 @@ func filter(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
 	return kept
 }
 
-// sortable sorts by package sort, as etcd does. That decides the order of pairs that compare equal.
+// sortable sorts pairs with package sort. etcd uses the same package, so pairs that compare equal
+// end in the same order.
 type sortable struct {
 	kvs  []*mvccpb.KeyValue
 	less func(a, b *mvccpb.KeyValue) bool
@@ -98,8 +101,8 @@ var orders = map[pb.RangeRequest_SortTarget]func(a, b *mvccpb.KeyValue) bool{
 	pb.RangeRequest_VALUE:   byValue,
 }
 
-// order sorts pairs that are in the order of their keys as the request asks for. If it names
-// another target than the key, and no order, they are sorted upwards.
+// order sorts pairs as the request asks for. They come in the order of their keys. If the request
+// names a sort target other than the key, but no sort order, the order is ascending.
 func order(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 	direction := req.SortOrder
 	if req.SortTarget != pb.RangeRequest_KEY && direction == pb.RangeRequest_NONE {
@@ -115,12 +118,13 @@ func order(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 	sort.Sort(sorter)
 }
 
-// slabPairs is how many copies are allocated together. A program that keeps one of them keeps all
-// of them in memory, 32 KiB at most.
+// slabPairs is how many copies of pairs are allocated as one block of memory. A program that keeps
+// one copy keeps its whole block in memory, at most 32 KiB.
 const slabPairs = 256
 
-// copies replaces the pairs by copies and returns them. etcd answers a request for keys only from
-// an index that has no leases, unless the order needs the values.
+// copies replaces the pairs of the slice kvs by copies, and returns the slice. For a request of
+// keys only, etcd reads an index that has no leases, so the copies then have no lease. If such a
+// request is sorted by value, etcd reads the whole pairs, so the copies keep the lease.
 func copies(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
 	if len(kvs) == 0 {
 		return nil

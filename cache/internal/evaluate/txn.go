@@ -8,8 +8,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// ReadOnly reports whether a transaction has only ranges, and whether all of them are serializable.
-// As for etcd, a transaction with a nested one counts as one that writes.
+// ReadOnly reports whether all operations of a transaction are ranges, and whether all of these are
+// serializable. A nested transaction counts as a write, as it does for etcd.
 func ReadOnly(req *pb.TxnRequest) (readOnly, serializable bool) {
 	serializable = true
 	for _, ops := range [][]*pb.RequestOp{req.Success, req.Failure} {
@@ -24,7 +24,7 @@ func ReadOnly(req *pb.TxnRequest) (readOnly, serializable bool) {
 	return true, serializable
 }
 
-// Holds reports whether all comparisons of a transaction hold.
+// Holds reports whether all comparisons of a transaction hold in the state k.
 func Holds(k Keys, compares []*pb.Compare) bool {
 	for _, c := range compares {
 		if !holds(k, c) {
@@ -34,8 +34,9 @@ func Holds(k Keys, compares []*pb.Compare) bool {
 	return true
 }
 
-// holds reports whether a comparison holds. A comparison of a range holds if it holds for every key
-// in it. If there is no key, the comparison is with zero, and a comparison of values does not hold.
+// holds reports whether one comparison holds in the state k. A comparison of a range holds if it
+// holds for every key of the range. If the range has no key, the comparison is with zero revisions,
+// version and lease; a comparison of the value then does not hold.
 func holds(k Keys, c *pb.Compare) bool {
 	kvs := k.find(string(c.Key), string(c.RangeEnd), 0)
 	if len(kvs) == 0 {

@@ -1,8 +1,9 @@
-// Package fair has loops over many pairs give their turn on a processor away now and then. The
-// scheduler lets a goroutine that computes run for ten milliseconds. If 25 of them share two
-// processors, any other goroutine waits for more than a hundred milliseconds whenever it has
-// something to do. The goroutines that take in the changes of a copy have something to do each time
-// that the server has filled the window of their stream.
+// Package fair makes long loops over key-value pairs call runtime.Gosched now and then, so that
+// other goroutines get a processor sooner. Without that, the scheduler lets a goroutine that only
+// computes run for ten milliseconds. If 25 such goroutines share two processors, another goroutine
+// waits more than a hundred milliseconds each time that it has something to do. The goroutines that
+// receive the changes of a cache would suffer most: they have something to do each time that the
+// server has filled the flow-control window of their stream.
 package fair
 
 import (
@@ -13,36 +14,40 @@ import (
 )
 
 const (
-	// pairsBetweenLooks is how many pairs a loop handles between two looks at the clock.
+	// pairsBetweenLooks is how many pairs a loop handles before it looks at the clock again.
 	pairsBetweenLooks = 2048
-	// alone is the time between two turns that are given away while there are processors enough.
-	// Each may wake a thread, which takes several microseconds.
+	// alone is the time between two calls of runtime.Gosched while no loop waits for a processor. A
+	// call may wake a thread, which takes several microseconds.
 	alone = time.Millisecond
-	// crowded is the time between two turns that are given away while a loop waits for a processor.
+	// crowded is the time between two calls of runtime.Gosched while a loop waits for a processor.
 	crowded = 50 * time.Microsecond
 )
 
 var (
-	epoch    = time.Now()
-	lastTurn atomic.Int64 // when a loop of the process gave its turn away last, after epoch
-	waiting  atomic.Int32 // how many loops wait for a processor after they gave their turn away
+	epoch = time.Now()
+	// when a loop of this process last called runtime.Gosched, in nanoseconds since epoch
+	lastTurn atomic.Int64
+	// how many loops are in a call of runtime.Gosched, waiting for a processor
+	waiting atomic.Int32
 )
 
-// Loop is one loop over pairs. It belongs to one goroutine.
+// Loop counts the pairs that one loop handles. It must be used by one goroutine only.
 type Loop struct{ left int }
 
-// Start returns a Loop for a loop that begins. It looks at the clock for the first time after a
-// random number of pairs, so that many short loops look as often as a long one.
+// Start returns a Loop for a loop that is about to begin. Its first look at the clock comes after a
+// random number of pairs. So many short loops together look at the clock as often as one long loop
+// over as many pairs.
 func Start() Loop { return Loop{left: 1 + rand.IntN(pairsBetweenLooks)} }
 
-// Did says that the loop has handled so many pairs. Now and then it lets other goroutines run.
+// Did records that the loop has handled so many pairs. After pairsBetweenLooks of them, it may call
+// runtime.Gosched to let other goroutines run.
 func (l *Loop) Did(pairs int) {
 	if l.left -= pairs; l.left <= 0 {
 		l.look()
 	}
 }
 
-// look gives the turn of the goroutine away, unless a loop did so a short time ago.
+// look calls runtime.Gosched, unless a loop of the process did so a short time ago.
 func (l *Loop) look() {
 	l.left = pairsBetweenLooks
 	between := alone

@@ -1,4 +1,5 @@
-// Package question decides which readers share which question.
+// Package question lets many readers share linearizable reads. A question is one linearizable read;
+// the package decides which reader shares which question.
 //
 // A question is one linearizable read that is sent at some time. Its answer is good for each reader
 // that accepts a read sent at that time. At most one question is under way. A reader that the one
@@ -12,30 +13,31 @@ import (
 	"time"
 )
 
-// Question is a read that readers share. The lock that guards its Line guards it, too.
+// Question is one linearizable read that readers share. It must be guarded by the lock that guards
+// its Line.
 type Question[P comparable, A any] struct {
-	// SentAt is when the read was sent. It is zero while the question waits to be sent.
+	// SentAt is the time when the read was sent. It is zero if the read has not been sent yet.
 	SentAt time.Time
-	// Parties are the caches that readers of the question belong to. They do not change once it has
-	// been sent.
+	// Parties are the caches whose readers share the question. They do not change after the read
+	// was sent.
 	Parties []P
-	// Readers is how many readers have joined.
+	// Readers is how many readers share the question.
 	Readers int
-	// Answer is what the readers wait on.
+	// Answer is the value on which the readers wait for the result; its type is up to the caller.
 	Answer A
 }
 
-// Line has the question under way and the next one. The zero Line has neither. It must be guarded
-// by a lock.
+// Line has the question that is under way, and the next one. In the zero Line there are no
+// questions. A Line must be guarded by a lock.
 type Line[P comparable, A any] struct {
 	underWay, next *Question[P, A]
 }
 
-// Join returns the question that a reader of a party shares. The reader accepts a read that was
-// sent after a moment; one sent at that very moment may be too early. The reader shares the
-// question under way only if its party took part when it was sent, because a party notes what it
-// knows before a question is sent. Otherwise the reader shares the next question. If there is none
-// yet, Join makes it, with a new Answer from answer.
+// Join returns the question that a reader of the cache party shares. The reader needs a read that
+// was sent later than after. So it shares the question under way if that one was sent later than
+// after, and if party was one of its Parties when it was sent: a cache has to record its state
+// before a question is sent. Otherwise the reader shares the next question. If there is no next
+// question yet, Join makes one, with the Answer that the function answer returns.
 func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P, A] {
 	q := l.underWay
 	if q == nil || !q.SentAt.After(after) || !slices.Contains(q.Parties, party) {
@@ -51,8 +53,8 @@ func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P
 	return q
 }
 
-// Send makes the next question the one under way, sent at now, and returns it. It returns nil if
-// there is no next question, or if one is under way.
+// Send makes the next question the one that is under way, sets its SentAt to now, and returns it.
+// It returns nil if there is no next question, or if another question is still under way.
 func (l *Line[P, A]) Send(now time.Time) *Question[P, A] {
 	if l.underWay != nil || l.next == nil {
 		return nil

@@ -1,40 +1,42 @@
-// Package watchindex finds, among any number of watched keys and ranges, those that a key is in. It
-// is pure data: the caller has a lock, or a goroutine of its own.
+// Package watchindex finds, among many watched keys and ranges, those that contain a given key. It
+// is pure data without a lock: only one goroutine at a time may use an Index.
 package watchindex
 
 // ToEnd is the end of a range without an end, as in the protocol of etcd.
 const ToEnd = "\x00"
 
-// Index holds items by the key or the range that they watch. The zero value is empty.
+// Index is a set of items, each of which watches a key or a range. The zero Index is empty.
 type Index[T any] struct {
-	keys   map[string]*Item[T] // the first item of each key
+	keys   map[string]*Item[T] // the first of the items that watch a single key, by that key
 	ranges *node[T]
 	size   int
 }
 
-// Item is one watched key or range, with what the caller attaches to it. It must not be copied.
+// Item is one watched key or range, with a value that the caller attaches to it. An Item must not
+// be copied.
 type Item[T any] struct {
-	Value      T      // of the caller
-	key, end   string // end is empty if one key is watched
+	Value      T      // the value that the caller attaches
+	key, end   string // the watched range; end is empty if a single key is watched
 	prev, next *Item[T]
 }
 
-// Key returns the watched key, or the first one of the range.
+// Key returns the watched key, or the first key of the watched range.
 func (it *Item[T]) Key() string { return it.key }
 
-// End returns the first key behind the range, ToEnd if it has no end, or "" if one key is watched.
+// End returns the first key after the watched range. It returns ToEnd if the range has no upper
+// end, and "" if a single key is watched.
 func (it *Item[T]) End() string { return it.end }
 
-// Len returns how many items the index holds.
+// Len returns the number of items in the index.
 func (x *Index[T]) Len() int { return x.size }
 
-// NewItem returns an item for the keys from key up to, and without, end. An empty end stands for
-// the one key, and ToEnd for all keys from key on.
+// NewItem returns an item that watches the keys that are not lower than key, and lower than end. If
+// end is empty, the item watches the single key. If end is ToEnd, there is no upper end.
 func NewItem[T any](key, end string, value T) *Item[T] {
 	return &Item[T]{Value: value, key: key, end: end}
 }
 
-// Add adds an item that is in no index.
+// Add adds an item, which must not be in any index.
 func (x *Index[T]) Add(it *Item[T]) {
 	x.size++
 	if it.end != "" {
@@ -47,7 +49,8 @@ func (x *Index[T]) Add(it *Item[T]) {
 	x.keys[it.key] = it.before(x.keys[it.key])
 }
 
-// before puts the item in front of first, the first item of a list or nil, and returns the item.
+// before makes the item the first of a linked list, and returns the item. first is the first item
+// of the list so far, or nil.
 func (it *Item[T]) before(first *Item[T]) *Item[T] {
 	it.prev, it.next = nil, first
 	if first != nil {
@@ -56,7 +59,7 @@ func (it *Item[T]) before(first *Item[T]) *Item[T] {
 	return it
 }
 
-// Remove removes an item that is in the index.
+// Remove removes an item, which must be in this index.
 func (x *Index[T]) Remove(it *Item[T]) {
 	x.size--
 	first := it.prev == nil

@@ -5,20 +5,22 @@ import (
 	"math/rand/v2"
 )
 
-// node is one distinct range in a treap, which is ordered by start and end, and a heap by priority:
-// so its depth is logarithmic, whatever the order of insertion. Each node knows the greatest end
-// below it, so that a search leaves out what ends before the key. A nil node is an empty tree.
+// node is one distinct range in a treap, with all items that watch exactly this range. A treap is a
+// search tree, here ordered by start and end, and at the same time a heap ordered by random
+// priorities. So its depth is logarithmic, whatever the order of insertion. Each node knows the
+// greatest end of all ranges below it, so that a search can leave out ranges that end before the
+// wanted key. A nil node is an empty tree.
 type node[T any] struct {
-	items       *Item[T] // the first item of the range, which all have; never nil
-	greatest    string   // the greatest end of the node and of those below it
+	items       *Item[T] // the first of the items that watch this range; never nil
+	greatest    string   // the greatest end of the ranges of this node and the nodes below it
 	priority    uint32
 	left, right *node[T]
 }
 
-// above reports whether the end of a range lies behind key.
+// above reports whether key is lower than the end of a range, where ToEnd is above every key.
 func above(end, key string) bool { return end == ToEnd || key < end }
 
-// later returns the greater one of two ends.
+// later returns the greater one of two ends of ranges, where ToEnd is the greatest.
 func later(a, b string) string {
 	if a == ToEnd || b != ToEnd && a > b {
 		return a
@@ -26,13 +28,13 @@ func later(a, b string) string {
 	return b
 }
 
-// compare returns a negative number, 0 or a positive one if the range of the node comes before that
-// of the item, is the same, or comes after it.
+// compare returns a negative number if the range of the node comes before the range of the item, 0
+// if the ranges are equal, and a positive number otherwise.
 func (n *node[T]) compare(it *Item[T]) int {
 	return cmp.Or(cmp.Compare(n.items.key, it.key), cmp.Compare(n.items.end, it.end))
 }
 
-// measure computes the greatest end anew, from those of the node's children.
+// measure computes n.greatest from the range of the node and from its children.
 func (n *node[T]) measure() {
 	n.greatest = n.items.end
 	if n.left != nil {
@@ -43,8 +45,8 @@ func (n *node[T]) measure() {
 	}
 }
 
-// insert returns the tree with an item added to the node of its range. If there is no such node,
-// insert makes one.
+// insert adds an item to the tree below n, and returns the root of the resulting tree. If no node
+// has the range of the item, insert makes a node.
 func (n *node[T]) insert(it *Item[T]) *node[T] {
 	if n == nil {
 		return &node[T]{items: it.before(nil), greatest: it.end, priority: rand.Uint32()}
@@ -82,7 +84,7 @@ func (n *node[T]) rotateLeft() *node[T] {
 	return r
 }
 
-// find returns the node of an item's range, or nil.
+// find returns the node that has the range of an item, or nil.
 func (n *node[T]) find(it *Item[T]) *node[T] {
 	for n != nil {
 		switch order := n.compare(it); {
@@ -97,7 +99,8 @@ func (n *node[T]) find(it *Item[T]) *node[T] {
 	return nil
 }
 
-// remove returns the tree without the node of an item's range.
+// remove removes the node that has the range of an item from the tree below n, and returns the root
+// of the resulting tree.
 func (n *node[T]) remove(it *Item[T]) *node[T] {
 	if n == nil {
 		return nil
@@ -114,7 +117,8 @@ func (n *node[T]) remove(it *Item[T]) *node[T] {
 	return n
 }
 
-// join returns one tree of the nodes of two. All nodes of left come before all nodes of right.
+// join joins two trees and returns the root. All ranges of left must come before all ranges of
+// right.
 func join[T any](left, right *node[T]) *node[T] {
 	switch {
 	case left == nil:
@@ -131,7 +135,7 @@ func join[T any](left, right *node[T]) *node[T] {
 	return right
 }
 
-// each calls f for each item whose range contains key.
+// each calls f for each item below n whose range contains key.
 func (n *node[T]) each(key string, f func(*Item[T])) {
 	if n == nil || !above(n.greatest, key) {
 		return
@@ -148,7 +152,7 @@ func (n *node[T]) each(key string, f func(*Item[T])) {
 	n.right.each(key, f)
 }
 
-// all appends every item of the tree.
+// all appends every item below n to the slice to, and returns it.
 func (n *node[T]) all(to []*Item[T]) []*Item[T] {
 	if n == nil {
 		return to
