@@ -39,7 +39,8 @@ type watchGroup struct {
 	// the last log entry that the watches were given; nil: the log does not have their next changes
 	at       *entry
 	revision int64 // the watches have been given all changes up to this revision
-	// the watch on the server that brings the next changes; nil if none is open
+	// the watch on the server that brings the next changes; nil if there is no such watch
+	// the watch on the server that brings the next changes; nil if there is no such watch
 	source *serverSource
 }
 

@@ -1,11 +1,11 @@
 // Package question lets many readers share linearizable reads. A question is one linearizable read;
 // the package decides which reader shares which question.
 //
-// A question is one linearizable read that is sent at some time. Its answer is good for each reader
-// that accepts a read sent at that time. At most one question is under way. A reader that the one
-// under way was sent too early for shares the next one, which is sent when the one under way has
-// been answered or has failed. So a reader waits for two questions at most, and any number of
-// readers cause no more questions than one reader that asks without a break.
+// The answer to a question is good enough for every reader that accepts a read sent at the time
+// when this one was sent. At most one question is under way at a time. A reader for which the
+// current question was sent too early shares the next one, which is sent when the current one has
+// been answered or has failed. So a reader waits for at most two questions. And however many
+// readers there are, they cause no more questions than a single reader that always waits for one.
 package question
 
 import (
