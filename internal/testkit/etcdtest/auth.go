@@ -12,12 +12,12 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// rootName is the user and the role that etcd gives all rights.
+// rootName is the name of both the user and the role that have all rights in etcd.
 const rootName = "root"
 
-// EnableAuth makes the user root with the given password and turns authentication on. It returns
-// once every running member asks for users. Calls of this package authenticate as root from then
-// on.
+// EnableAuth creates the user root with the given password and turns authentication on. It returns
+// once every running member accepts root's password. From then on, calls of this package
+// authenticate as root.
 func (c *Cluster) EnableAuth(rootPassword string) error {
 	err := c.admin("enable auth", func(ctx context.Context, conn *grpc.ClientConn) error {
 		auth := pb.NewAuthClient(conn)
@@ -48,13 +48,14 @@ func (c *Cluster) EnableAuth(rootPassword string) error {
 	return nil
 }
 
-// waitAuth waits until a member that lags behind has seen that auth is on.
+// waitAuth waits until m authenticates root. A member that lags behind learns late that
+// authentication is on.
 func (c *Cluster) waitAuth(ctx context.Context, m *Member) error {
 	conn, err := c.dial([]*Member{m})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // no other function has it
+	defer func() { _ = conn.Close() }() // no other function uses conn
 	return poll(ctx, func(ctx context.Context) error {
 		_, err := c.asRoot(ctx, conn)
 		return err
@@ -88,8 +89,8 @@ func (c *Cluster) AddRole(name string, perms ...*authpb.Permission) error {
 		})
 }
 
-// AddUser makes a user who has the given roles. With the password "" the user has none and is known
-// by a client certificate only.
+// AddUser creates a user who has the given roles. An empty password makes a user without a
+// password, who can authenticate only by a client certificate.
 func (c *Cluster) AddUser(name, password string, roles ...string) error {
 	return c.admin(fmt.Sprintf("add user %q", name),
 		func(ctx context.Context, conn *grpc.ClientConn) error {
@@ -112,19 +113,19 @@ func grantRoles(ctx context.Context, auth pb.AuthClient, user string, roles ...s
 	return nil
 }
 
-// admin calls fn with a connection to a running member on which every request is root's, if there
-// is a root. Its error says what failed.
+// admin calls fn with a connection to a running member. If authentication is on, every request on
+// this connection is root's. what names the operation in admin's error.
 func (c *Cluster) admin(what string, fn func(context.Context, *grpc.ClientConn) error) error {
 	running := c.running()
 	if len(running) == 0 {
 		return fmt.Errorf("etcdtest: %s: no member is running", what)
 	}
-	// the first one alone: the member that issues a token knows it
+	// One member only, because a token is valid at once only at the member that issued it.
 	conn, err := c.dial(running[:1], grpc.WithUnaryInterceptor(c.callAsRoot))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // no other function has it
+	defer func() { _ = conn.Close() }() // no other function uses conn
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
 	if err := fn(ctx, conn); err != nil {
@@ -133,8 +134,9 @@ func (c *Cluster) admin(what string, fn func(context.Context, *grpc.ClientConn) 
 	return nil
 }
 
-// callAsRoot is an interceptor that gets a token for each request, and another one when that
-// expired on the way: a request whose token is refused was not carried out.
+// callAsRoot is an interceptor that gets a new token of root for each request. If the token has
+// expired before the request arrives, it tries again, which is safe: a request whose token is
+// refused was not carried out.
 func (c *Cluster) callAsRoot(ctx context.Context, method string, req, reply any,
 	conn *grpc.ClientConn, call grpc.UnaryInvoker,
 	opts ...grpc.CallOption,

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// bootTries is how often a first start is tried on new ports.
+// bootTries is the number of attempts to start a new cluster, each on other ports.
 const bootTries = 5
 
 var errPortTaken = errors.New("etcdtest: a port was taken")
@@ -26,8 +26,8 @@ func (c *Cluster) boot() error {
 	return fmt.Errorf("%w (tried %d times)", err, bootTries)
 }
 
-// bootOnce starts the first members once. If a port was taken, it removes them and returns
-// errPortTaken. After another failure Close removes them.
+// bootOnce starts the first members once. If another program has taken a port, bootOnce removes the
+// members and returns errPortTaken. After any other failure, Close removes the members.
 func (c *Cluster) bootOnce() error {
 	members, err := c.newMembers()
 	c.mu.Lock()
@@ -54,8 +54,9 @@ func (c *Cluster) newMembers() (members []*Member, err error) {
 }
 
 // startAll starts all members and then waits until they serve, for which a majority must run. It
-// starts a member when the one before answers its peers: a new member asks the others for the
-// members of the cluster, and waits a second for one that listens and does not answer.
+// starts each member only when the member before it answers its peers. A new member asks the others
+// which members the cluster has, and would wait a second for a member that listens and does not
+// answer yet.
 func (c *Cluster) startAll(members []*Member) error {
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
@@ -82,8 +83,8 @@ func (c *Cluster) startAll(members []*Member) error {
 	return nil
 }
 
-// explain returns bootErr with the ends of the members' logs. If they show that a port was taken,
-// it removes the members and returns errPortTaken.
+// explain returns bootErr with the first and the last lines of the members' logs. If the logs show
+// that a port was taken, explain removes the members and returns errPortTaken.
 func (c *Cluster) explain(members []*Member, bootErr error) error {
 	var logs strings.Builder
 	for _, m := range members {
@@ -94,7 +95,7 @@ func (c *Cluster) explain(members []*Member, bootErr error) error {
 		}
 		for _, m := range members {
 			m.stop()
-			_ = os.RemoveAll(m.dataDir()) // New removes the whole directory if this fails for good
+			_ = os.RemoveAll(m.dataDir()) // if this fails, New removes the whole directory
 			_ = os.Remove(m.LogFile())
 		}
 		return fmt.Errorf("%w: %w", errPortTaken, bootErr)
@@ -102,13 +103,14 @@ func (c *Cluster) explain(members []*Member, bootErr error) error {
 	return fmt.Errorf("%w%s", bootErr, logs.String())
 }
 
-// addressTaken reports whether a log has the text of an operating system for a port in use.
+// addressTaken reports whether a log has an operating system's error message for a port in use.
 func addressTaken(log []byte) bool {
 	return bytes.Contains(log, []byte("address already in use")) ||
 		bytes.Contains(log, []byte("Only one usage of each socket"))
 }
 
-// configure sets the flags of the member; join are those by which it joins the cluster.
+// configure sets the member's command-line flags. join are the flags that say how it joins the
+// cluster.
 func (m *Member) configure(join ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -123,7 +125,7 @@ func initialCluster(members []*Member) string {
 	return strings.Join(parts, ",")
 }
 
-// memberArgs returns the member's flags, except those by which it joins the cluster.
+// memberArgs returns the member's flags, without the flags that say how it joins the cluster.
 func (c *Cluster) memberArgs(m *Member) []string {
 	listenURL := m.endpoint
 	if c.cfg.unix {
@@ -137,10 +139,11 @@ func (c *Cluster) memberArgs(m *Member) []string {
 		"--listen-peer-urls=" + m.peerURL,
 		"--initial-advertise-peer-urls=" + m.peerURL,
 		"--initial-cluster-token=etcdtest",
-		"--unsafe-no-fsync", // a killed process loses no write, only a crashed kernel does
+		"--unsafe-no-fsync", // only a crash of the kernel could lose writes, not a killed process
 		"--snapshot-count=2000",
 		"--bcrypt-cost=4",
-		// or AddMember would have to wait until all were connected for five seconds
+		// Without this flag, AddMember would have to wait until all members have been connected for
+		// five seconds.
 		"--strict-reconfig-check=false",
 		"--enable-grpc-gateway=false",
 		"--log-outputs=stderr",

@@ -15,18 +15,20 @@ import (
 	"time"
 )
 
-// certLife is how long the certificates are valid: longer than any test.
+// certLife is how long the certificates are valid. It is longer than any test.
 const certLife = 24 * time.Hour
 
-// authority is the CA of one cluster. It is read-only once made.
+// authority is the certificate authority (CA) of one cluster. It is read-only after newAuthority
+// and issueServer.
 type authority struct {
-	dir  string // of all files
+	dir  string // the directory of all certificate and key files
 	pool *x509.CertPool
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// newAuthority makes a CA and a certificate for each client, with their files in dir.
+// newAuthority makes a CA, and a client certificate for each name in clientCNs. It writes their
+// files to dir.
 func newAuthority(dir string, clientCNs []string) (*authority, error) {
 	a := &authority{dir: dir, pool: x509.NewCertPool()}
 	template := certTemplate("etcdtest CA")
@@ -46,8 +48,8 @@ func newAuthority(dir string, clientCNs []string) (*authority, error) {
 	return a, nil
 }
 
-// issueServer makes the files NAME.crt and NAME.key of a server certificate that holds just the
-// given DNS names and IP addresses.
+// issueServer makes the files NAME.crt and NAME.key of a server certificate for exactly the given
+// DNS names and IP addresses.
 func (a *authority) issueServer(name string, hosts []string) error {
 	template := certTemplate(name)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -61,7 +63,8 @@ func (a *authority) issueServer(name string, hosts []string) error {
 	return a.issue(name, template)
 }
 
-// issue makes a key and a certificate, with their files. The first one is the CA's own.
+// issue makes a key and a certificate, and writes their files. The first certificate is the CA's
+// own.
 func (a *authority) issue(name string, template *x509.Certificate) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -91,7 +94,7 @@ func (a *authority) issue(name string, template *x509.Certificate) error {
 
 func (a *authority) file(name, suffix string) string { return filepath.Join(a.dir, name+suffix) }
 
-// certTemplate has no serial number: x509 draws one.
+// certTemplate returns a template without a serial number, for which x509 chooses a random one.
 func certTemplate(cn string) *x509.Certificate {
 	now := time.Now()
 	return &x509.Certificate{
@@ -106,7 +109,8 @@ func writePEM(path, kind string, der []byte) error {
 	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
-// jwtSpec writes a key to dir and returns the --auth-token flag that uses it.
+// jwtSpec writes a new signing key to dir, and returns the value of the flag --auth-token that
+// makes etcd use the key.
 func jwtSpec(dir string, ttl time.Duration) (string, error) {
 	file := filepath.Join(dir, "jwt.key")
 	err := os.WriteFile(file, []byte(rand.Text()), 0o600)

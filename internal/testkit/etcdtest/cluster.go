@@ -15,10 +15,10 @@ type Cluster struct {
 	// read-only after New
 	cfg   config
 	bin   string
-	dir   string     // logs, data, certificates and sockets
+	dir   string     // the directory of logs, data, certificates and sockets
 	certs *authority // nil without TLS
-	auth  string     // --auth-token, "" for the server's default
-	tb    testing.TB // of Start; nil after New
+	auth  string     // the value of --auth-token; "" for the server's default
+	tb    testing.TB // the test that called Start; nil if a program called New
 
 	mu sync.Mutex
 	// guarded by mu
@@ -28,8 +28,9 @@ type Cluster struct {
 }
 
 // Start starts a cluster for a test and waits until every member serves. When the test ends, the
-// processes are killed and their files removed. A failed test prints the ends of each log and keeps
-// the logs. If the cluster does not start, for example without a binary, the test ends.
+// processes are killed and their files removed. If the test has failed, the first and the last
+// lines of each log are printed, and the logs are kept. If the cluster does not start, for example
+// because there is no binary, the test fails at once.
 func Start(tb testing.TB, opts ...Option) *Cluster {
 	tb.Helper()
 	c, err := New(opts...)
@@ -55,8 +56,9 @@ func Start(tb testing.TB, opts ...Option) *Cluster {
 	return c
 }
 
-// New is [Start] for programs that are no tests: the caller closes the cluster. Its error is
-// [ErrNoBinary], names the option that is wrong, or has the logs of members that do not serve.
+// New is [Start] for programs that are not tests: the caller must close the cluster. The error
+// wraps [ErrNoBinary], or names the option that is wrong, or has the logs of the members that do
+// not serve.
 func New(opts ...Option) (*Cluster, error) {
 	c := &Cluster{cfg: config{members: 1}}
 	for _, opt := range opts {
@@ -81,7 +83,7 @@ func New(opts ...Option) (*Cluster, error) {
 	return c, nil
 }
 
-// setUp makes the certificates and keys, then starts the members.
+// setUp makes the certificates and keys, and then starts the members.
 func (c *Cluster) setUp() (err error) {
 	if c.cfg.tls {
 		c.cfg.clientCNs = append(c.cfg.clientCNs, defaultCN, "root")
@@ -97,7 +99,7 @@ func (c *Cluster) setUp() (err error) {
 	return c.boot()
 }
 
-// Close kills every member and removes the cluster's files. Closing twice is fine.
+// Close kills every member and removes the cluster's files. It may be called more than once.
 func (c *Cluster) Close() error {
 	c.stopMembers()
 	if err := os.RemoveAll(c.dir); err != nil {
@@ -116,15 +118,15 @@ func (c *Cluster) stopMembers() {
 	}
 }
 
-// Members returns the cluster's members in the order of their names, with those that AddMember
-// started.
+// Members returns the cluster's members in the order of their names, including members that
+// AddMember has added.
 func (c *Cluster) Members() []*Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.members)
 }
 
-// Endpoints returns the members' own client URLs.
+// Endpoints returns the client URLs of all members.
 func (c *Cluster) Endpoints() []string {
 	var eps []string
 	for _, m := range c.Members() {
@@ -133,11 +135,12 @@ func (c *Cluster) Endpoints() []string {
 	return eps
 }
 
-// defaultCN is the common name that clients show under mutual TLS unless they ask for another.
+// defaultCN is the common name of the certificate that TLSConfig uses under mutual TLS.
 const defaultCN = "client"
 
-// TLSConfig returns a new configuration for a client: it trusts the cluster's CA and, under
-// [WithMutualTLS], shows the certificate of the common name "client". It is nil without TLS.
+// TLSConfig returns a new TLS configuration for a client. It trusts the cluster's CA. Under
+// [WithMutualTLS], it has the client certificate with the common name "client". TLSConfig returns
+// nil for a cluster without TLS.
 func (c *Cluster) TLSConfig() *tls.Config {
 	if c.cfg.mutualTLS {
 		return c.ClientTLS(defaultCN)
@@ -145,9 +148,9 @@ func (c *Cluster) TLSConfig() *tls.Config {
 	return c.ClientTLS("")
 }
 
-// ClientTLS returns a new configuration for a client that trusts the cluster's CA and shows the
-// certificate of the common name cn, or none if cn is "". It is nil without TLS and for a name that
-// [WithClientCNs] was not given.
+// ClientTLS returns a new TLS configuration for a client. It trusts the cluster's CA, and has the
+// client certificate with the common name cn, or no certificate if cn is "". ClientTLS returns nil
+// for a cluster without TLS, and for a name that was not passed to [WithClientCNs].
 func (c *Cluster) ClientTLS(cn string) *tls.Config {
 	if c.certs == nil {
 		return nil
@@ -164,7 +167,7 @@ func (c *Cluster) ClientTLS(cn string) *tls.Config {
 	return cfg
 }
 
-// CAFile returns the PEM file with the cluster's CA, "" without TLS.
+// CAFile returns the path of the PEM file with the cluster's CA, or "" without TLS.
 func (c *Cluster) CAFile() string {
 	if c.certs == nil {
 		return ""
@@ -172,11 +175,13 @@ func (c *Cluster) CAFile() string {
 	return c.certs.file("ca", ".crt")
 }
 
-// CertFile returns the PEM file with the client certificate of the common name cn, "" without TLS
-// and for a name that [WithClientCNs] was not given.
+// CertFile returns the path of the PEM file with the client certificate that has the common name
+// cn. It returns "" for a cluster without TLS, and for a name that was not passed to
+// [WithClientCNs].
 func (c *Cluster) CertFile(cn string) string { return c.clientFile(cn, ".crt") }
 
-// KeyFile returns the PEM file with the key that belongs to CertFile, "" in the same cases.
+// KeyFile returns the path of the PEM file with the private key of the certificate in CertFile. It
+// returns "" if CertFile does.
 func (c *Cluster) KeyFile(cn string) string { return c.clientFile(cn, ".key") }
 
 func (c *Cluster) clientFile(cn, suffix string) string {

@@ -15,17 +15,17 @@ import (
 	"google.golang.org/grpc/resolver/manual"
 )
 
-// Conn returns a plain gRPC connection to the member, for requests past any client. It reconnects
-// within milliseconds, shows the certificate of "client" under mutual TLS, and is closed when the
-// test ends. Options in opts win over its own.
+// Conn returns a plain gRPC connection to the member, for requests that do not go through the
+// client under test. It reconnects within milliseconds, uses the certificate of "client" under
+// mutual TLS, and is closed when the test ends. Options in opts override those of Conn.
 func (m *Member) Conn(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
 	return m.cluster.testConn(tb, []*Member{m}, opts)
 }
 
-// Pb returns a plain gRPC connection to all members, which take turns. It is otherwise like that of
-// [Member.Conn]; the generated clients of etcdserverpb take it, for example
-// pb.NewKVClient(c.Pb(t)).
+// Pb returns a plain gRPC connection to all members, which get the requests in turn. Otherwise it
+// is like the connection of [Member.Conn]. Pass it to the generated clients of etcdserverpb, for
+// example pb.NewKVClient(c.Pb(t)).
 func (c *Cluster) Pb(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
 	return c.testConn(tb, c.Members(), opts)
@@ -39,24 +39,25 @@ func (c *Cluster) testConn(
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { _ = conn.Close() }) // fails only if the test closed it
+	tb.Cleanup(func() { _ = conn.Close() }) // fails only if the test has closed conn already
 	return conn
 }
 
-// Dial is [Member.Conn] for programs that are no tests: the caller closes the connection. While
-// authentication is on, its calls are root's; a stream needs the context that [Cluster.AsRoot]
-// returns.
+// Dial is [Member.Conn] for programs that are not tests: the caller must close the connection.
+// While authentication is on, unary calls on the connection are root's. A stream is root's only if
+// its context comes from [Cluster.AsRoot].
 func (m *Member) Dial() (*grpc.ClientConn, error) {
 	return m.cluster.dial([]*Member{m}, grpc.WithUnaryInterceptor(m.cluster.callAsRoot))
 }
 
-// AsRoot returns a context with a token of root that a member issued over conn, or ctx itself while
-// authentication is off.
+// AsRoot returns ctx with a token of root that a member has issued over conn. While authentication
+// is off, it returns ctx itself.
 func (c *Cluster) AsRoot(ctx context.Context, conn *grpc.ClientConn) (context.Context, error) {
 	return c.asRoot(ctx, conn)
 }
 
-// dial makes a connection to the given members without waiting for it.
+// dial makes a connection to the given members. It does not wait until the connection is
+// established.
 func (c *Cluster) dial(members []*Member, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	builder := manual.NewBuilderWithScheme("etcdtest")
 	var state resolver.State

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// httpTimeout bounds one answer of a member; a paused one gives none.
+// httpTimeout limits the wait for one HTTP response, because a paused member does not answer.
 const httpTimeout = 20 * time.Second
 
-// maxBody bounds what is read of an answer; a member's metrics are some 200 KiB.
+// maxBody limits how many bytes of a response are read. A member's metrics are some 200 KiB.
 const maxBody = 16 << 20
 
-// newHTTPClient returns a client of the member's own HTTP paths. It keeps no connection, so nothing
-// is left of it after a call.
+// newHTTPClient returns a client for the member's HTTP endpoints. The client closes its connection
+// after each request, so that no goroutine is left.
 func (m *Member) newHTTPClient() *http.Client {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: m.dial}
 	if m.cluster.certs != nil {
@@ -28,13 +28,13 @@ func (m *Member) newHTTPClient() *http.Client {
 	return &http.Client{Transport: transport, Timeout: httpTimeout}
 }
 
-// dial connects to the member, whatever address the caller names.
+// dial connects to the member. It ignores the address that the HTTP client passes.
 func (m *Member) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, m.network, m.address)
 }
 
-// get fetches one of the HTTP paths that the member has for its clients.
+// get fetches one of the paths that the member serves to clients over HTTP.
 func (m *Member) get(ctx context.Context, path string) ([]byte, error) {
 	scheme := "http"
 	if m.cluster.certs != nil {
@@ -43,7 +43,7 @@ func (m *Member) get(ctx context.Context, path string) ([]byte, error) {
 	return fetch(ctx, m.http, scheme+"://"+m.name+path)
 }
 
-// waitPeers waits until the member answers other members.
+// waitPeers waits until the member answers requests of other members.
 func (m *Member) waitPeers(ctx context.Context) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true},
 		Timeout: httpTimeout}
@@ -66,7 +66,7 @@ func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = resp.Body.Close() }() // it was read to its end
+	defer func() { _ = resp.Body.Close() }() // the body was read to its end
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", url, err)
@@ -78,7 +78,7 @@ func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error)
 }
 
 // checkServing returns nil once the member answers linearizable reads and the cluster has agreed on
-// its version, before which members refuse every request.
+// its version. Members refuse every request before that.
 func (m *Member) checkServing(ctx context.Context) error {
 	body, err := m.get(ctx, "/version")
 	if err != nil {

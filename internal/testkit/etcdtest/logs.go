@@ -10,10 +10,11 @@ import (
 	"testing"
 )
 
-// failedTestLines is how many lines of each log's end a failed test prints.
+// failedTestLines is how many of the last lines of each log a failed test prints.
 const failedTestLines = 100
 
-// closeKeepingLogs prints the ends of each log and removes everything but the logs.
+// closeKeepingLogs stops the members, prints the first and the last lines of each log, and removes
+// all files but the logs.
 func (c *Cluster) closeKeepingLogs(tb testing.TB) {
 	tb.Helper()
 	c.stopMembers()
@@ -32,8 +33,8 @@ func (c *Cluster) closeKeepingLogs(tb testing.TB) {
 	}
 }
 
-// logEnds returns the first and the last lines of the member's log. A refused flag is in its first
-// line, all else near its end.
+// logEnds returns the first two and the last lines of the member's log. If etcd refuses a flag, the
+// first line says so. All other failures are near the end of the log.
 func (m *Member) logEnds(last int) []byte {
 	const first = 2
 	text, err := os.ReadFile(m.LogFile())

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	// serveTimeout is how long a member may take to serve; it is generous because CI machines
-	// stall.
+	// serveTimeout is how long a member may take until it serves. It is generous because CI
+	// machines stall.
 	serveTimeout = 2 * time.Minute
-	// pollEvery is how often a member is asked whether it is as it should be.
+	// pollEvery is the wait between two checks of a condition, for example whether a member serves.
 	pollEvery = 5 * time.Millisecond
-	// stopWithin is how long the kernel may take to stop a process.
+	// stopWithin is how long the kernel may take to stop a process after SIGSTOP.
 	stopWithin = 5 * time.Second
 )
 
@@ -35,11 +35,11 @@ type Member struct {
 	cluster    *Cluster
 	name       string
 	ports      *portBlock
-	network    string // of the client listener: tcp or unix
-	address    string // of the client listener: host:port or path
+	network    string // the network of the client listener: tcp or unix
+	address    string // the address of the client listener: host:port or a path
 	endpoint   string
 	peerURL    string
-	serverName string // in the certificate, "" without TLS
+	serverName string // the name that TLS clients verify; "" without TLS
 	http       *http.Client
 
 	mu sync.Mutex
@@ -51,7 +51,7 @@ type Member struct {
 	id     uint64
 }
 
-// newMember claims ports and makes the certificate for a member that is not started yet.
+// newMember claims ports and makes a certificate for a new member. It does not start the member.
 func newMember(c *Cluster, index int) (*Member, error) {
 	ports, err := newPortBlock()
 	if err != nil {
@@ -81,24 +81,25 @@ func newMember(c *Cluster, index int) (*Member, error) {
 	return m, nil
 }
 
-// Endpoint is the member's own client URL: "http://127.0.0.1:PORT", "https://…", "unix:/…" or
+// Endpoint returns the member's client URL: "http://127.0.0.1:PORT", "https://…", "unix:/…" or
 // "unixs:/…".
 func (m *Member) Endpoint() string { return m.endpoint }
 
-// Address is what the member listens on for clients: "127.0.0.1:PORT", or the path of its socket.
+// Address returns the address on which the member listens for clients: "127.0.0.1:PORT", or the
+// path of a socket.
 func (m *Member) Address() string { return m.address }
 
-// Name is the member's --name: "m0", "m1" and so on.
+// Name returns the member's --name: "m0", "m1" and so on.
 func (m *Member) Name() string { return m.name }
 
-// ID is the member's id in its cluster.
+// ID returns the member's id in its cluster.
 func (m *Member) ID() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.id
 }
 
-// LogFile is the file that holds what the member logged, of all its runs.
+// LogFile returns the path of the file with the logs of all runs of the member.
 func (m *Member) LogFile() string { return filepath.Join(m.cluster.dir, m.name+".log") }
 
 func (m *Member) dataDir() string { return filepath.Join(m.cluster.dir, m.name+".etcd") }
@@ -113,15 +114,16 @@ func (m *Member) Running() bool {
 func (m *Member) runningLocked() bool { return m.proc != nil && m.proc.running() }
 
 // Kill ends the member with SIGKILL, as a crash would, and waits until the process is gone. It does
-// nothing to a member that is not running.
+// nothing if the member is not running.
 func (m *Member) Kill() {
 	if p := m.process(); p != nil {
 		p.kill()
 	}
 }
 
-// Terminate ends the member with SIGTERM and waits until the process is gone. One that takes longer
-// than ten seconds is killed, which is an error. It does nothing to a member that is not running.
+// Terminate ends the member with SIGTERM and waits until the process is gone. If that takes longer
+// than ten seconds, Terminate kills the process and returns an error. It does nothing if the member
+// is not running.
 func (m *Member) Terminate() error {
 	p := m.process()
 	if p == nil || !p.running() {
@@ -139,8 +141,9 @@ func (m *Member) process() *process {
 	return m.proc
 }
 
-// Pause stops the member with SIGSTOP and waits until it has stopped: its connections stay open and
-// it does not answer on them. Systems without that signal return [errors.ErrUnsupported].
+// Pause stops the member with SIGSTOP and waits until it has stopped. The member's connections stay
+// open, and it does not answer on them. On systems without SIGSTOP, Pause returns
+// [errors.ErrUnsupported].
 func (m *Member) Pause() error {
 	m.mu.Lock()
 	if !m.runningLocked() {
@@ -165,7 +168,7 @@ func (m *Member) Pause() error {
 	})
 }
 
-// Resume lets a paused member go on with SIGCONT. It does nothing to a member that is not paused.
+// Resume lets a paused member go on, with SIGCONT. It does nothing if the member is not paused.
 func (m *Member) Resume() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -179,9 +182,10 @@ func (m *Member) Resume() error {
 	return nil
 }
 
-// Restart starts the member again on the same data and ports, after a kill if it still runs, and
-// waits until it serves. Without a majority of running members it cannot serve, so then Restart
-// does not wait; [Cluster.Restart] does once there is one. Restarts of one member must not overlap.
+// Restart starts the member again on its former data and ports, and waits until it serves. If the
+// member still runs, Restart kills it first. A member cannot serve while no majority of the members
+// runs. In that case Restart does not wait; [Cluster.Restart] waits once it has started the others.
+// Restarts of one member must not overlap.
 func (m *Member) Restart() error {
 	if err := m.cluster.needsEtcd("disk to restart from"); err != nil {
 		return err
@@ -198,7 +202,7 @@ func (m *Member) Restart() error {
 	return m.waitServing(ctx)
 }
 
-// start runs a process for the member, which must have none.
+// start runs a process for the member. It returns an error if the member has a running process.
 func (m *Member) start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -215,7 +219,7 @@ func (m *Member) start() error {
 	return err
 }
 
-// stop ends the member for good.
+// stop ends the member for good and releases its ports.
 func (m *Member) stop() {
 	m.mu.Lock()
 	m.closed = true
@@ -224,7 +228,7 @@ func (m *Member) stop() {
 	m.ports.release()
 }
 
-// waitServing waits until the member serves, its process ends or ctx does.
+// waitServing waits until the member serves, its process ends, or ctx ends.
 func (m *Member) waitServing(ctx context.Context) error {
 	p := m.process()
 	if p == nil {
@@ -242,7 +246,7 @@ func (m *Member) waitServing(ctx context.Context) error {
 	return m.learnID(ctx)
 }
 
-// learnID asks the member for its id, which it keeps for good.
+// learnID reads the member's id from its metrics and stores it.
 func (m *Member) learnID(ctx context.Context) error {
 	all, err := m.metrics(ctx)
 	if err != nil {
@@ -261,8 +265,8 @@ func (m *Member) learnID(ctx context.Context) error {
 	return fmt.Errorf("etcdtest: the metrics of %s do not name its id", m.name)
 }
 
-// poll calls check until it returns nil. When ctx ends first, it returns why together with check's
-// last error.
+// poll calls check until it returns nil. If ctx ends first, poll returns the cause of ctx's end
+// together with the last error of check.
 func poll(ctx context.Context, check func(context.Context) error) error {
 	for {
 		last := check(ctx)

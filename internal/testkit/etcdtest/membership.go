@@ -9,10 +9,11 @@ import (
 	"google.golang.org/grpc"
 )
 
-// AddMember adds a voting member, or a learner, starts it, and waits until it serves. It has the
-// same options as the first members. A second voter makes the first one depend on it; give such a
-// cluster calmer timings than a single member has with WithArgs("--heartbeat-interval=50",
-// "--election-timeout=500"). Calls of AddMember must not overlap.
+// AddMember adds a voting member or a learner, starts it, and waits until it serves. The new member
+// has the same options as the first members. If a cluster of one member gets a second voter,
+// neither can serve without the other. Start such a cluster with the slower timings of several
+// members, by WithArgs("--heartbeat-interval=50", "--election-timeout=500"). Calls of AddMember
+// must not overlap.
 func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	if err := c.needsEtcd("members that are added"); err != nil {
 		return nil, err
@@ -25,8 +26,9 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	if err := c.adopt(m); err != nil {
 		return nil, err
 	}
-	// Once a second voter is added, the first one has no majority without it, and sends it nothing
-	// for seconds. So the second voter is added as a learner and promoted.
+	// Once a second voter is added, the first voter has no majority without it, and does not send
+	// it anything for seconds. So the second voter is added as a learner, which needs no majority,
+	// and promoted later.
 	promote := !learner && len(existing) == 1
 	err = c.admin("add member", func(ctx context.Context, conn *grpc.ClientConn) error {
 		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner || promote}
@@ -56,7 +58,7 @@ func (c *Cluster) join(m *Member, promote bool) error {
 	}
 	return c.admin("promote "+m.name, func(ctx context.Context, conn *grpc.ClientConn) error {
 		return poll(ctx, func(ctx context.Context) error {
-			// the leader refuses until the learner has caught up
+			// the leader refuses the promotion until the learner has caught up
 			_, err := pb.NewClusterClient(conn).MemberPromote(ctx,
 				&pb.MemberPromoteRequest{ID: m.ID()})
 			return err
@@ -64,7 +66,7 @@ func (c *Cluster) join(m *Member, promote bool) error {
 	})
 }
 
-// adopt makes Close responsible for m.
+// adopt adds m to the members that Close stops.
 func (c *Cluster) adopt(m *Member) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,15 +78,15 @@ func (c *Cluster) adopt(m *Member) error {
 	return nil
 }
 
-// Kill ends all members with SIGKILL.
+// Kill ends all members with SIGKILL, and waits until they are gone.
 func (c *Cluster) Kill() {
 	for _, m := range c.Members() {
 		m.Kill()
 	}
 }
 
-// Restart starts every member that is not running again, on the same data and ports, lets paused
-// ones go on, and waits until all serve.
+// Restart starts every member that is not running again, on its former data and ports, resumes
+// paused members, and waits until all members serve.
 func (c *Cluster) Restart() error {
 	if err := c.needsEtcd("disk to restart from"); err != nil {
 		return err
@@ -120,16 +122,16 @@ func (c *Cluster) running() []*Member {
 	return running
 }
 
-// hasQuorum reports whether a majority of the members runs. A learner counts as a voter, which errs
-// towards "no".
+// hasQuorum reports whether a majority of the members runs. It counts a learner as a voter, so with
+// learners it may return false although there is a majority.
 func (c *Cluster) hasQuorum() bool {
 	return len(c.running()) > len(c.Members())/2
 }
 
 var errNoLeader = errors.New("no running member says that it leads")
 
-// WaitLeader waits until a member that runs and is not paused says that it leads, and returns it.
-// Its error wraps the cause of ctx's end.
+// WaitLeader waits until a member that runs and is not paused says that it is the leader, and
+// returns this member. If ctx ends first, the error wraps the cause of ctx's end.
 func (c *Cluster) WaitLeader(ctx context.Context) (*Member, error) {
 	var leader *Member
 	err := poll(ctx, func(ctx context.Context) error {
@@ -147,7 +149,8 @@ func (c *Cluster) WaitLeader(ctx context.Context) (*Member, error) {
 	return leader, nil
 }
 
-// Leader is [Cluster.WaitLeader] with a limit of two minutes, after which it returns nil.
+// Leader is [Cluster.WaitLeader] with a limit of two minutes. It returns nil if there is no leader
+// by then.
 func (c *Cluster) Leader() *Member {
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
@@ -158,7 +161,8 @@ func (c *Cluster) Leader() *Member {
 	return leader
 }
 
-// leads asks the metrics, which unlike a Status request need no user.
+// leads reports whether the member's metrics say that it is the leader. Unlike a Status request,
+// reading metrics needs no user.
 func (m *Member) leads(ctx context.Context) bool {
 	all, err := m.metrics(ctx)
 	return err == nil && all["etcd_server_is_leader"] == 1

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Metrics returns the member's metrics by name and labels as the member prints them, for example
-// `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`. It waits at most 20 s for a
-// member that does not answer.
+// Metrics returns the values of the member's metrics. The map's keys have a name and labels as the
+// member prints them, for example `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`.
+// If the member does not answer, Metrics returns an error after 20 s.
 func (m *Member) Metrics() (map[string]float64, error) { return m.metrics(context.Background()) }
 
 func (m *Member) metrics(ctx context.Context) (map[string]float64, error) {
@@ -21,9 +21,10 @@ func (m *Member) metrics(ctx context.Context) (map[string]float64, error) {
 	return parseMetrics(text)
 }
 
-// Metric returns the sum of the metrics whose name with its labels contains every part, for example
-// Metric("grpc_server_handled_total", `grpc_method="Authenticate"`). No such metric is an error,
-// since a mistyped name would otherwise pass for a count of zero.
+// Metric returns the sum of all metrics whose name and labels contain every one of parts, for
+// example Metric("grpc_server_handled_total", `grpc_method="Authenticate"`). If there is no such
+// metric, Metric returns an error, because otherwise a mistyped name would look like a count of
+// zero.
 func (m *Member) Metric(parts ...string) (float64, error) {
 	all, err := m.Metrics()
 	if err != nil {
@@ -43,7 +44,7 @@ func (m *Member) Metric(parts ...string) (float64, error) {
 }
 
 // OpenStreams returns how many streams or calls of a method of etcd's API are open at the member,
-// for example OpenStreams("Watch"). The Watch of gRPC's health service does not count.
+// for example OpenStreams("Watch"). It does not count the method Watch of gRPC's health service.
 func (m *Member) OpenStreams(method string) (int, error) {
 	labels := []string{fmt.Sprintf("grpc_method=%q", method), `grpc_service="etcdserverpb.`}
 	started, err := m.Metric(append(labels, "grpc_server_started_total{")...)
@@ -54,7 +55,7 @@ func (m *Member) OpenStreams(method string) (int, error) {
 	return int(started - handled), err
 }
 
-// parseMetrics reads the text exposition format without timestamps, which is what etcd prints.
+// parseMetrics parses Prometheus's text format without timestamps, which etcd prints.
 func parseMetrics(text []byte) (map[string]float64, error) {
 	out := make(map[string]float64)
 	for line := range strings.Lines(string(text)) {
@@ -62,7 +63,7 @@ func parseMetrics(text []byte) (map[string]float64, error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		// A label's value may hold spaces, the number does not.
+		// A label's value may contain spaces; the number after the last space does not.
 		cut := strings.LastIndexByte(line, ' ') + 1
 		value, err := strconv.ParseFloat(line[cut:], 64)
 		if err != nil || cut == 0 {

@@ -8,17 +8,18 @@ import (
 	"testing"
 )
 
-// onEnv names the variable that says what the tests run on. "etcdfake" is the fake, by
-// bin/fakeserver, which etcdtest runs in place of etcd.
+// onEnv is the environment variable that selects the servers of the tests. If it is "etcdfake",
+// etcdtest runs bin/fakeserver, a fake member, instead of etcd.
 const onEnv = "ETCD_TEST_ON"
 
-// ErrOnFake is in the error of what the fake server cannot do.
+// ErrOnFake is wrapped by the error for anything that the fake server does not support.
 var ErrOnFake = errors.New("etcdtest: on etcdfake, which has no")
 
-// OnFake reports whether the servers are fakes.
+// OnFake reports whether the servers of the tests are fakes.
 func OnFake() bool { return os.Getenv(onEnv) == "etcdfake" }
 
-// NeedsEtcd skips a test of what only etcd has, such as its metrics, if the servers are fakes.
+// NeedsEtcd skips a test if the servers are fakes. what names the feature of etcd that the test
+// needs and the fake does not have.
 func NeedsEtcd(tb testing.TB, what string) {
 	tb.Helper()
 	if OnFake() {
@@ -26,11 +27,12 @@ func NeedsEtcd(tb testing.TB, what string) {
 	}
 }
 
-// fakeArgs are the flags that a fake server has, or that make no difference to it.
+// fakeArgs are the etcd flags that the fake server supports, or that make no difference to it.
 var fakeArgs = []string{"--metrics=extensive", "--auth-token=simple",
 	"--watch-progress-notify-interval=100ms"}
 
-// validateOnFake returns ErrOnFake with what the fake server does not have of the options.
+// validateOnFake returns an error with ErrOnFake if the servers are fakes and an option asks for
+// something that the fake server does not support.
 func (c *config) validateOnFake() error {
 	if !OnFake() {
 		return nil
@@ -56,7 +58,8 @@ func (c *config) validateOnFake() error {
 	return nil
 }
 
-// needsEtcd returns ErrOnFake if the servers are fakes, or skips the test that started them.
+// needsEtcd does nothing if the servers are real. If they are fakes, it skips the test that started
+// the cluster. A cluster without a test gets an error with ErrOnFake instead.
 func (c *Cluster) needsEtcd(what string) error {
 	if !OnFake() {
 		return nil

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Option changes how [Start] and [New] set a cluster up.
+// Option changes how [Start] and [New] set up a cluster.
 type Option func(*config)
 
-// config is what the options wrote; it is read-only once New has validated it.
+// config is the settings that the options make. It is read-only once New has validated it.
 type config struct {
 	members   int
 	tls       bool
@@ -21,54 +21,55 @@ type config struct {
 	args      []string
 }
 
-// maxMembers bounds WithMembers: more processes than that only slow a test down.
+// maxMembers limits WithMembers, because more processes only slow a test down.
 const maxMembers = 7
 
 // WithMembers sets the number of voting members, 1 to 7. The default is 1.
 //
-// A single member runs with a heartbeat of 10 ms and an election timeout of 100 ms, several members
-// with 50 ms and 500 ms. Both grant leases of 1 s, where a server with default timings raises a TTL
-// of 1 s to 2 s. [WithArgs] can set other timings.
+// A single member runs with a heartbeat interval of 10 ms and an election timeout of 100 ms.
+// Several members run with 50 ms and 500 ms. Both timings let the server grant a TTL of 1 s, which
+// a server with default timings raises to 2 s. [WithArgs] can set other timings.
 func WithMembers(n int) Option { return func(c *config) { c.members = n } }
 
-// WithTLS makes the members serve clients over TLS, with certificates of a CA that is made for this
-// cluster. Clients need no certificate. Peers talk to each other without TLS.
+// WithTLS makes the members serve clients over TLS, with certificates of a new CA for this cluster.
+// Clients need no certificate. Members talk to each other without TLS.
 func WithTLS() Option { return func(c *config) { c.tls = true } }
 
-// WithMutualTLS is [WithTLS] with members that refuse clients without a certificate of the
+// WithMutualTLS is [WithTLS] with members that refuse every client that has no certificate of the
 // cluster's CA.
 func WithMutualTLS() Option {
 	return func(c *config) { c.tls, c.mutualTLS = true, true }
 }
 
-// WithClientCNs names the client certificates to make, by common name. "client" and "root" are
-// always made. It needs [WithTLS] or [WithMutualTLS]; only under the latter does the server see a
-// client's certificate.
+// WithClientCNs sets the common names for which client certificates are made, in addition to
+// "client" and "root". It needs [WithTLS] or [WithMutualTLS]. Servers ask clients for their
+// certificate only under WithMutualTLS.
 func WithClientCNs(cns ...string) Option {
 	return func(c *config) { c.clientCNs = append(c.clientCNs, cns...) }
 }
 
-// WithCertNames sets the DNS names and IP addresses in each member's server certificate, and
-// nothing else is in it. The default is "localhost", 127.0.0.1 and ::1. It needs [WithTLS] or
-// [WithMutualTLS].
+// WithCertNames sets the DNS names and IP addresses of each member's server certificate; names gets
+// the member's index. The default is "localhost", 127.0.0.1 and ::1. WithCertNames needs [WithTLS]
+// or [WithMutualTLS].
 func WithCertNames(names func(member int) []string) Option {
 	return func(c *config) { c.certNames = names }
 }
 
-// WithUnixSocket makes the members serve clients on unix sockets ("unix:/…", under TLS "unixs:/…")
-// instead of TCP ports.
+// WithUnixSocket makes the members serve clients on unix sockets instead of TCP ports. Endpoints
+// are "unix:/…", or "unixs:/…" under TLS.
 func WithUnixSocket() Option { return func(c *config) { c.unix = true } }
 
-// WithJWT makes the members issue JSON web tokens that live for ttl. A token's end is written in
-// whole seconds, so it may come up to a second early.
+// WithJWT makes the members issue JSON web tokens that are valid for ttl. A token has its expiry in
+// whole seconds, so it may expire up to a second early.
 func WithJWT(ttl time.Duration) Option { return func(c *config) { c.jwtTTL = ttl } }
 
-// WithAuthTTL sets how long a simple token lives without being used, in whole seconds; 0 keeps
-// etcd's 300. Members look for expired tokens once a second, so one may live a second longer.
+// WithAuthTTL sets how long a simple token stays valid without being used, in whole seconds. 0
+// keeps etcd's default of 300 s. Members look for expired tokens once a second, so a token may stay
+// valid for a second longer.
 func WithAuthTTL(ttl time.Duration) Option { return func(c *config) { c.authTTL = ttl } }
 
-// WithArgs appends flags to each member's command line. Of a flag that is given twice etcd uses the
-// last one, so these win over the package's own. Examples are "--auth-token=simple" and
+// WithArgs appends flags to each member's command line. If a flag occurs twice, etcd uses the last
+// occurrence, so these flags override the package's own. Examples are "--auth-token=simple" and
 // "--metrics=extensive".
 func WithArgs(args ...string) Option {
 	return func(c *config) { c.args = append(c.args, args...) }
@@ -91,8 +92,8 @@ func (c *config) validate() error {
 	return c.validateOnFake()
 }
 
-// namesFor are the names that go into a member's certificate; the first is the one that clients
-// verify.
+// namesFor returns the names and addresses for a member's server certificate. Clients verify the
+// first one.
 func (c *config) namesFor(member int) []string {
 	if c.certNames != nil {
 		return c.certNames(member)

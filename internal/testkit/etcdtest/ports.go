@@ -6,17 +6,17 @@ import (
 	"net"
 )
 
-// Ports come in blocks, below the range from which systems give ports to outgoing connections: a
-// member that is down for a while finds its ports free when it returns.
+// Ports come in blocks below the range from which systems choose ports for outgoing connections. So
+// a member that is down for a while finds its ports free when it starts again.
 const (
 	firstPort = 12000
 	lastPort  = 32000
 	blockSize = 3
 )
 
-// portBlock is the right to use two ports. The test process listens on the block's first port as
-// long as it holds the block, so that no other block, of this or of another test process, has the
-// same ports.
+// portBlock is the right to use two ports, client and peer. The test process listens on the block's
+// first port (guard) as long as it holds the block. So no other block, of this or of another test
+// process, has any of these ports.
 type portBlock struct {
 	guard  net.Listener
 	client int
@@ -50,13 +50,13 @@ func claimBlock(base int) (*portBlock, error) {
 			b.release()
 			return nil, err
 		}
-		_ = l.Close() // nothing was accepted
+		_ = l.Close() // nothing was accepted on l
 	}
 	return b, nil
 }
 
 func (b *portBlock) release() {
-	_ = b.guard.Close() // it only ever held the port
+	_ = b.guard.Close() // guard accepted no connections
 }
 
 func listen(port int) (net.Listener, error) {

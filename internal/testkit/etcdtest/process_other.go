@@ -4,9 +4,10 @@ package etcdtest
 
 import "syscall"
 
-// dieWithParent has no counterpart here: a server outlives a test process that is killed.
+// dieWithParent returns nil, because this system cannot kill a child with its parent: a server
+// keeps running if its test process is killed.
 func dieWithParent() *syscall.SysProcAttr { return nil }
 
-// isStopped returns true: nothing tells here whether a process has stopped, so a signal that was
-// sent counts as one that has taken effect.
+// isStopped always returns true, because this system does not show whether a process has stopped.
+// So a process counts as stopped once the signal was sent.
 func isStopped(int) (bool, error) { return true, nil }

@@ -6,22 +6,23 @@ import (
 	"testing"
 )
 
-// Shared is one cluster for all tests and examples of a package. The first of them to ask for it
-// starts it, and TestMain stops it:
+// Shared is one cluster for all tests and examples of a package. The first test or example that
+// calls Cluster or Endpoints starts it, and TestMain stops it:
 //
 //	var shared etcdtest.Shared
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Around(m)) }
 type Shared struct {
-	// Options are those of the cluster; read-only after the first Cluster or Endpoints.
+	// Options are the options of the cluster. Do not change them after the first Cluster or
+	// Endpoints.
 	Options []Option
 
 	start   sync.Once
 	cluster *Cluster
 }
 
-// Cluster returns the cluster. Since an example has no way to fail, the program ends if the cluster
-// does not start.
+// Cluster returns the cluster, and starts it at the first call. If the cluster does not start, the
+// program ends, because an example has no way to fail.
 func (s *Shared) Cluster() *Cluster {
 	if OnFake() {
 		log.Print("etcdtest: on etcdfake")
@@ -38,7 +39,7 @@ func (s *Shared) Cluster() *Cluster {
 // Endpoints returns the endpoints of Cluster.
 func (s *Shared) Endpoints() []string { return s.Cluster().Endpoints() }
 
-// Around returns m with the cluster stopped at the end of its Run.
+// Around returns m with a Run that stops the cluster after the tests.
 func (s *Shared) Around(m *testing.M) interface{ Run() int } { return around{m, s} }
 
 type around struct {
