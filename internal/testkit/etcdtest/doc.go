@@ -22,8 +22,8 @@
 // # What differs from a production server
 //
 //   - Heartbeats and elections are faster: ten times with one member, two times with several (see
-//     [WithMembers]). A cluster serves within fractions of a second, and has a new leader within one
-//     or two seconds of losing its leader.
+//     [WithMembers]). A cluster serves within fractions of a second, and has a new leader within
+//     one or two seconds of losing its leader.
 //   - Nothing is fsynced. A killed process still loses no write.
 //   - Members can be added while others are down or have only just started
 //     (--strict-reconfig-check=false).

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// Metrics returns the values of the member's metrics. The map's keys have a name and labels as the
-// member prints them, for example `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`.
-// If the member does not answer, Metrics returns an error after 20 s.
+// Metrics returns the values of the member's metrics. A key of the map is a metric's name with its
+// labels, as the member prints them, for example
+// `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`. If the member does not answer,
+// Metrics returns an error after 20 s.
 func (m *Member) Metrics() (map[string]float64, error) { return m.metrics(context.Background()) }
 
 func (m *Member) metrics(ctx context.Context) (map[string]float64, error) {
