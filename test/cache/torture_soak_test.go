@@ -12,3 +12,9 @@ func TestSoakTortureLeavesNoConsumerBehind(t *testing.T) {
 	testclient.Soak(t)
 	torture(t, 3*time.Minute, 8*time.Second)
 }
+
+// TestSoakUpdatesKeepRulesUnderFaults is the short test for three minutes.
+func TestSoakUpdatesKeepRulesUnderFaults(t *testing.T) {
+	testclient.Soak(t)
+	updatesUnderFaults(t, 3*time.Minute, 6*time.Second)
+}
