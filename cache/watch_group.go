@@ -40,7 +40,6 @@ type watchGroup struct {
 	at       *entry
 	revision int64 // the watches have been given all changes up to this revision
 	// the watch on the server that brings the next changes; nil if there is no such watch
-	// the watch on the server that brings the next changes; nil if there is no such watch
 	source *serverSource
 }
 
