@@ -79,7 +79,8 @@ func (f *follower) publish(n *successor, o origin) bool {
 // applied to it.
 type successor struct {
 	view *view
-	// the revision of the newest list (read of the whole range), which has all events up to it
+	// listed is the revision of the newest list (read of the whole range), which has all events up
+	// to that revision.
 	listed   int64
 	tree     tree
 	bytes    int64
@@ -94,8 +95,8 @@ type successor struct {
 	// are gone again. Then they go to the log together, as complete, and the tree stays as it is.
 	late     *lateChanges // nil if there are none
 	ownsLate bool         // late is this successor's own copy and may be changed
-	complete *entry       // the late changes that are ready for the log; nil: none
-	// an event that the tree should have is missing in it, so the copy is wrong
+	complete *entry       // the late changes that can go to the log now; nil: none
+	// wrong says that the tree lacks an event that it should contain, so that the copy is wrong.
 	wrong bool
 }
 

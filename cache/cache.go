@@ -19,46 +19,50 @@ type Cache struct {
 	client *clientv3.Client
 	opts   options
 	log    *zap.Logger
-	// ends when the cache is closed or fails, and when the client is closed
+	// ctx ends when the cache is closed or fails, and when the client is closed.
 	ctx    context.Context
 	cancel context.CancelFunc
-	// derived from ctx; its metadata gives the watch of this cache a gRPC stream of its own
+	// watchCtx is derived from ctx. Its metadata gives the watch of this cache a gRPC stream of its
+	// own.
 	watchCtx context.Context
 	ask      chan struct{} // wakes the goroutine askForProgress; has room for one signal
-	// signals that a notice of progress has arrived; has room for one signal
+	// answered receives a signal when a notice of watch progress has arrived. It has room for one.
 	answered chan struct{}
 
-	// the newest view, which readers load without a lock; replaced under mu
+	// newest is the newest view. Readers load it without a lock; it is replaced under mu.
 	newest atomic.Pointer[view]
-	// the log of changes; an entry is appended before the view that refers to it is published
+	// history is the log of changes. An entry is appended before the view that refers to it is
+	// published.
 	history *history
-	// eager: the next linearizable read that proves freshness is sent together with a request for
-	// watch progress.
+	// eager says that the next linearizable read that proves freshness is to be sent together with
+	// a request for watch progress.
 	eager  atomic.Bool
 	counts counts
-	// when a Watch last gave up waiting for a proof that the cache is up to date; nil: never
+	// missed is when a call of Watch last gave up waiting for a proof that the cache is up to date;
+	// nil if none has.
 	missed   atomic.Pointer[time.Time]
 	watchers watcherSet
 	tasks    sync.WaitGroup // the goroutines of the cache; Close waits for them
-	// sends the linearizable reads that prove freshness, for all caches of the client
+	// asker sends the linearizable reads that prove freshness, for all caches of the client.
 	asker *asker
 	leave func() // tells asker that this cache has ended; a second call does nothing
 
 	mu sync.Mutex
-	// what the follower (the goroutine that keeps the copy up to date) waits for, as text for
-	// errors and Status; empty if nothing in particular
+	// phase says in words what the follower (the goroutine that keeps the copy up to date) waits
+	// for. It is part of errors and of Status, and empty while the follower just follows its watch.
 	phase string
-	// answers to linearizable reads whose revision no view has reached yet
+	// proofs are the answers to linearizable reads whose revision no view has reached yet.
 	proofs    proofs
 	list      listing            // whether and why the whole range has to be read from the server
 	interrupt context.CancelFunc // ends the follower's watch; nil before the first watch
-	// progress is requested from the server until a view has reached this revision
+	// target is a revision: progress is requested from the server until a view has reached it.
 	target int64
-	// the revision that the watch must reach before the list under way is complete; 0: none
+	// listTarget is the revision that the watch must reach before the list (read of the whole
+	// range) that is under way is complete; 0 if there is none.
 	listTarget int64
-	// the number of calls that wait for a revision that may not exist yet
+	// waiters is the number of calls that wait for a revision that may not exist yet.
 	waiters int
-	// one request for progress is to be sent, even if target has been reached
+	// once says that one request for progress is to be sent, even if target has been reached.
 	once    bool
 	known   int64   // the greatest revision that is known to exist
 	silence silence // for how long the server has not answered requests for progress
@@ -69,11 +73,13 @@ type Cache struct {
 // counts are totals for Status. pages is for Watch instead: it shows whether a list that is under
 // way makes progress.
 type counts struct {
-	// sent linearizable reads, and the readers that they answered
+	// questions counts the linearizable reads that were sent to prove freshness, and shared the
+	// readers that they answered.
 	questions, shared atomic.Int64
-	// lists of the whole range, audits, and audits that found a difference
+	// lists counts the reads of the whole range, audits the audits, and differences the audits that
+	// found a difference.
 	lists, audits, differences atomic.Int64
-	pages                      atomic.Int64 // pages that were read, of all lists
+	pages                      atomic.Int64 // pages counts the pages of all lists
 }
 
 // streams is the last number that was given out for a stream of watches. The number is put into the

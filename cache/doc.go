@@ -10,8 +10,8 @@
 //
 //	how stale is a Snapshot()            it is exact at its Revision, and contains every write that
 //	                                     was acknowledged before its ProvenAt
-//	Fresh(ctx, d)                        contains every write acknowledged before now − d; d = 0 is
-//	                                     a linearizable read
+//	Fresh(ctx, d)                        contains every write acknowledged before now − d. With
+//	                                     d = 0, Fresh is a linearizable read
 //	AtLeast(ctx, rev)                    contains the write that returned rev
 //	half a transaction                   is never seen; revisions never go back, unless the cluster
 //	                                     was replaced or restored, which a Batch announces as Gap
@@ -51,8 +51,8 @@
 //	           has not been read yet, the newest event is kept aside.
 //	           → following, when all pages are read and the watch has passed the greatest L
 //	following  each response of the watch becomes one entry of the log and one view
-//	           → opening, when the watch is cancelled because its start was compacted, when an audit
-//	             finds a difference, or when the cluster was replaced or restored
+//	           → opening, when the watch is cancelled because its start was compacted, when an
+//	             audit finds a difference, or when the cluster was replaced or restored
 //	ended      by Close, a denied permission, or ErrTooLarge
 //
 // A watch that ends for another reason is opened again after the revision that it has passed, even

@@ -74,7 +74,8 @@ type follower struct {
 	c *Cache
 
 	listed int64 // the revision of the newest list (read of the whole range)
-	// events that came after a proof had moved the view past their revision; nil: none
+	// late has events that came after a proof had moved the view past their revision; nil if there
+	// are none.
 	late *lateChanges
 
 	// of the watch

@@ -50,11 +50,11 @@ var errWentBack = errors.New("the cluster was restored to a revision of the past
 type answer struct {
 	kvs    []*mvccpb.KeyValue
 	header *pb.ResponseHeader
-	// the page has the state at this revision, which may be lower than that of header
+	// revision is the revision of the state that the page has. It may be lower than that of header.
 	revision int64
 	more     bool
 	err      error
-	proof    bool  // kvs are only the keys that have changed since the pages were read
+	proof    bool  // whether kvs are only the keys that have changed since the first page was read
 	count    int64 // of a proof: the number of all keys in the range
 }
 
@@ -180,9 +180,11 @@ type reader struct {
 	pages chan<- answer
 	size  int // how many keys the next page may have
 	most  int // the limit on size; lowered when a page was too large to be received
-	// the lowest revision that the next linearizable answer may have: that of the previous one
+	// least is the lowest revision that the next linearizable answer may have: that of the previous
+	// one.
 	least int64
-	// the revision of the first page, which no other page is below; 0 before the first page
+	// certain is the revision of the first page, which no other page is below; 0 before the first
+	// page.
 	certain   int64
 	fruitless int // how many streams in a row have brought fewer keys than a page has
 }

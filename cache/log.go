@@ -29,17 +29,20 @@ type change struct {
 // dropped is immutable. A reader of the log keeps the last entry that it has read, and follows next
 // from there.
 type entry struct {
-	// the lowest and the highest revision of the changes; of a gap, the revisions that it spans
+	// first and last are the lowest and the highest revision of the changes. For a gap they are the
+	// revisions that it spans.
 	first, last int64
 	changes     []change // in the order of their revisions
-	// the changes are the difference between two states; the changes between them are unknown
+	// gap says that the changes are the difference between two states of the range. How the one
+	// state became the other is unknown.
 	gap  bool
 	size int64 // how many bytes the entry counts against WithHistory
-	// the era of the view that the entry was appended with (see view.era); set by Cache.append
+	// era is the era of the view that the entry was appended with (see view.era). Cache.append sets
+	// it.
 	era  int64
 	next atomic.Pointer[entry]
-	// the entry was removed from the history: next may be cut, so a reader that holds the entry may
-	// have missed changes
+	// dropped says that the entry was removed from the history. Then next may be cut, so a reader
+	// that holds the entry may have missed changes.
 	dropped atomic.Bool
 }
 
@@ -58,7 +61,7 @@ type history struct {
 	limit int64
 
 	mu      sync.Mutex
-	entries []*entry // from the oldest to the newest
+	entries []*entry // the entries of the log, from the oldest to the newest
 	bytes   int64    // the sum of the sizes of entries
 	start   int      // entries[start:] are those after the last gap
 	oldest  int64    // every change at this revision or later is in entries[start:]
@@ -117,6 +120,9 @@ func (h *history) oldestRevision() int64 {
 	return h.oldest
 }
 
+// before returns an entry of the log such that all changes at revision rev or later come after it.
+// Some older changes may come after it, too. It returns nil if the log is empty or no longer has all
+// changes from rev on.
 func (h *history) before(rev int64) *entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -151,7 +151,8 @@ func otherCluster(o origin, header *pb.ResponseHeader) bool {
 // listing says whether the goroutine follow has to list the range (read all of it again), and why.
 type listing struct {
 	wanted bool // the range must be listed
-	// the list begins a new era: the cluster was replaced or restored, or the copy was wrong
+	// replaced says that the list begins a new era: the cluster was replaced or restored, or the
+	// copy was wrong.
 	replaced bool
 	begun    bool   // the list is under way
 	why      string // the reason, for the log line; empty for the first list

@@ -9,8 +9,9 @@ import (
 )
 
 // Snapshot is the exact state of the range at one revision. It never changes, costs nothing to
-// copy, and stays valid after the cache was closed. The pairs in it are shared with other readers
-// and must not be changed. All methods are safe for concurrent use. The zero Snapshot is empty.
+// copy, and stays valid after the cache was closed. Its key-value pairs are shared with other
+// readers and must not be changed. All methods are safe for concurrent use. The zero Snapshot is
+// empty.
 type Snapshot struct{ view *view }
 
 // Revision returns the revision of the snapshot. It is 0 if the snapshot is empty because the range

@@ -15,29 +15,31 @@ type tree = keytree.Tree
 // something changes, the cache publishes another view.
 type view struct {
 	tree tree
-	// the tree is the state of the range at this revision; 0 before the range was read
+	// revision is the revision at which the tree is the state of the range; 0 before the range was
+	// read.
 	revision int64
-	// the log has every change up to this revision, which may be lower than that of the tree
+	// logged is the revision up to which the log has every change. It may be lower than revision.
 	logged int64
-	// the greatest revision that a read of the changed keys, without the watch, has moved a view to
+	// confirmed is the greatest revision that a view was moved to without the watch, because a read
+	// of the changed keys had shown that the view's tree was still right.
 	confirmed int64
-	// every write that was acknowledged before this moment is in the tree
+	// provenAt is a moment such that every write acknowledged before it is in the tree.
 	provenAt time.Time
 	origin   origin // the cluster and member that the newest data came from
-	// how often the copy had to be replaced because the cluster was replaced or restored, or
-	// because the copy was wrong
+	// era is how often the copy had to be replaced because the cluster was replaced or restored, or
+	// because the copy was wrong.
 	era          int64
 	lists        int64  // how often the whole range was read
 	bytes        int64  // the total length of keys and values in the tree
 	last         *entry // the newest entry of the log of changes; never nil
 	leaderLosses int64  // how often the cache's watch ended because its member had no leader
 	err          error  // why the cache ended; nil as long as it lives
-	// closed when the next view is published, which wakes the waiting readers
+	// replaced is closed when the next view is published, which wakes the waiting readers.
 	replaced chan struct{}
 }
 
-// origin has the ids of the cluster, the member and the Raft term of the server's last answer. They
-// are put into the headers of the answers that the cache gives from memory.
+// origin has the ids of the cluster and the member that sent the newest data of the copy, and the
+// Raft term. They are put into the headers of the answers that the cache gives from memory.
 type origin struct {
 	clusterID, memberID, raftTerm uint64
 }

@@ -36,10 +36,12 @@ func (w *memoryWatch) wants(ch *change) bool {
 // changes, they get them from a watch on the server.
 type watchGroup struct {
 	index watchindex.Index[memoryWatch]
-	// the last log entry that the watches were given; nil: the log does not have their next changes
+	// at is the last log entry that the watches were given; nil if the log does not have their next
+	// changes.
 	at       *entry
 	revision int64 // the watches have been given all changes up to this revision
-	// the watch on the server that brings the next changes; nil if there is no such watch
+	// source is the watch on the server that brings the next changes; nil if there is no such
+	// watch.
 	source *serverSource
 }
 

@@ -39,8 +39,8 @@ type sourceReceiver struct {
 	prevKV   bool
 	wide     bool  // the source watches the whole range of the cache, or has opened a watch of it
 	last     int64 // all events up to this revision were received
-	// the value of last when the wide watch replaced the first; the wide one repeats events up to
-	// it
+	// switched is the value of last when the wide watch replaced the first. The wide watch repeats
+	// the events up to it, which are skipped.
 	switched int64
 	asks     int // how many requests for progress in a row had no answer that proves something
 }

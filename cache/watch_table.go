@@ -41,9 +41,10 @@ type watchTable struct {
 	head    *watchGroup   // the watches that are up to date with the log
 	others  []*watchGroup // the watches that are catching up
 	turn    int           // counts up to let the other groups read in turn
-	// a notice of progress at this revision or later is requested; 0: none
+	// asked is the lowest revision at which a consumer's request for progress may be answered; 0 if
+	// there is no request.
 	asked int64
-	// there may be a watch that starts after the next revision of the head group
+	// future says that there may be a watch that starts after the next revision of the head group.
 	future  bool
 	touched []*memoryWatch      // the watches with a pending response
 	out     []*pb.WatchResponse // the responses for Recv

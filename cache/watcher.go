@@ -70,7 +70,7 @@ type cacheWatcher struct {
 	ctx    context.Context // ends with Close and with the client
 	cancel context.CancelFunc
 	server *memoryServer
-	// the client's own implementation, which uses server in place of a connection
+	// memory is the Watcher of package clientv3, with server in place of a connection.
 	memory clientv3.Watcher
 
 	direct atomic.Bool // whether any watch was opened on the server
