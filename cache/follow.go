@@ -78,7 +78,7 @@ type follower struct {
 	// are none.
 	late *lateChanges
 
-	// of the watch
+	// the watch that is open
 	ctx    context.Context // ends when this watch is to end
 	events clientv3.WatchChan
 
