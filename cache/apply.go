@@ -93,7 +93,7 @@ type successor struct {
 	// view. So each key of the missing events did not exist before them, and does not exist after
 	// the last of them. When such events come late, they are kept in late until all of their keys
 	// are gone again. Then they go to the log together, as complete, and the tree stays as it is.
-	late     *lateChanges // nil if there are none
+	late     *lateChanges // the late events so far; nil if there are none
 	ownsLate bool         // late is this successor's own copy and may be changed
 	complete *entry       // the late changes that can go to the log now; nil: none
 	// wrong says that the tree lacks an event that it should contain, so that the copy is wrong.
@@ -207,7 +207,7 @@ func (e *entry) add(key string, old *mvccpb.KeyValue, ev *mvccpb.Event) {
 	e.size += ch.size()
 }
 
-// size returns the bytes of a change that count against WithHistory.
+// size returns how many bytes a change counts against the limit of WithHistory.
 func (ch *change) size() int64 { return changeOverhead + fill.Bytes(ch.Old) + fill.Bytes(ch.New) }
 
 // append appends an entry to the log, and makes it the last entry of next, a view that is about to

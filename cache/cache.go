@@ -25,7 +25,7 @@ type Cache struct {
 	// watchCtx is derived from ctx. Its metadata gives the watch of this cache a gRPC stream of its
 	// own.
 	watchCtx context.Context
-	ask      chan struct{} // wakes the goroutine askForProgress; has room for one signal
+	ask      chan struct{} // wakes the askForProgress goroutine; has room for one signal
 	// answered receives a signal when a notice of watch progress has arrived. It has room for one.
 	answered chan struct{}
 
@@ -64,7 +64,7 @@ type Cache struct {
 	waiters int
 	// once says that one request for progress is to be sent, even if target has been reached.
 	once    bool
-	known   int64   // the greatest revision that is known to exist
+	known   int64   // the greatest revision that an answer of the server has shown to exist
 	silence silence // for how long the server has not answered requests for progress
 
 	behindSince time.Time // since when the revision of the newest view has been below known

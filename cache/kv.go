@@ -10,11 +10,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// KV returns a KV that answers reads from memory where the cache has what they ask for, so that
-// existing code can use the cache. Everything else goes to the server, through the KV that the
-// client embeds, with the caller's context and options: writes, keys outside of the cache's range,
-// values if the cache has keys only, past revisions that the history no longer has, and
-// transactions that write.
+// KV returns a KV that answers reads from memory if the cache has the data, so that existing code
+// can use the cache. Everything else goes to the server, through the KV that the client embeds,
+// with the caller's context and options: writes, keys outside of the cache's range, values if the
+// cache has keys only, past revisions that the history no longer has, and transactions that write.
 //
 // Get with any options, GetStream, and transactions that only read return what a server would
 // return. Each is answered from one snapshot, whose revision is in the header. As on a server,
@@ -133,7 +132,8 @@ func (k *kv) Compact(
 func (k *kv) Get(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.GetResponse, error) {
-	resp, err := k.Do(ctx, clientv3.OpGet(key, opts...)) // OpGet runs each option only once
+	// an Op, so that each option runs only once
+	resp, err := k.Do(ctx, clientv3.OpGet(key, opts...))
 	return resp.Get(), err
 }
 
@@ -147,7 +147,8 @@ func (k *kv) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error
 	}
 	before := k.c.now()
 	resp, err := k.remote.Do(ctx, op)
-	if err == nil && !reads { // a serializable read may be answered at an old revision
+	// the answer to a serializable read may have an old revision, which is no floor
+	if err == nil && !reads {
 		k.wrote(before, writeHeader(resp))
 	}
 	return resp, err

@@ -45,7 +45,7 @@ const (
 // already seen when the read was sent. So the cluster was restored from a backup.
 var errWentBack = errors.New("the cluster was restored to a revision of the past")
 
-// answer is one result that the goroutine which reads a list delivers to the goroutine follow. It
+// answer is one result that the goroutine which reads a list delivers to the follow goroutine. It
 // is a page, a proof (see fill.Prove), or the error because of which the reading has ended.
 type answer struct {
 	kvs    []*mvccpb.KeyValue
@@ -59,7 +59,7 @@ type answer struct {
 }
 
 // next returns the first key after a page. It must be called before the page is delivered, because
-// from then on the goroutine follow owns the page's pairs.
+// from then on the follow goroutine owns the page's pairs.
 func (a *answer) next() string { return string(a.kvs[len(a.kvs)-1].Key) + "\x00" }
 
 // startList begins to list (read) the whole range. header is that of the confirmation of the watch
@@ -92,7 +92,7 @@ func (f *follower) startList(list listing, header *pb.ResponseHeader) error {
 	r := &reader{c: c, ctx: ctx, pages: pages, least: f.fill.Least(),
 		size: cmp.Or(c.opts.pageSize, defaultPageSize), most: math.MaxInt}
 	f.stopPage, f.pages = stop, pages
-	// Ends with ctx, which stopList and the end of the cache end; Close waits for it.
+	// The goroutine ends when stopList is called or the cache ends. Close waits for it.
 	c.tasks.Go(r.run)
 	return nil
 }
@@ -189,7 +189,7 @@ type reader struct {
 	fruitless int // how many streams in a row have brought fewer keys than a page has
 }
 
-// run reads the range and delivers what it reads to the goroutine follow. It reads the first page,
+// run reads the range and delivers what it reads to the follow goroutine. It reads the first page,
 // and then the rest by streams if the server has the RangeStream method, or else by more pages.
 // After the last page, it reads proofs that the list is complete, until the list is stopped. Proofs
 // are for servers that do not send notices of progress, which normally show that the watch has
@@ -200,7 +200,7 @@ func (r *reader) run() {
 		if more = a.more; more {
 			from = a.next()
 		}
-		if !r.deliver(a) { // from now on the goroutine follow owns the pairs
+		if !r.deliver(a) { // from now on the follow goroutine owns the pairs
 			return
 		}
 		if r.certain == 0 {
@@ -217,7 +217,7 @@ func (r *reader) run() {
 	}
 }
 
-// deliver passes an answer to the goroutine follow. It returns false if the reading ends: because
+// deliver passes an answer to the follow goroutine. It returns false if the reading ends: because
 // the answer is an error, or because the list was stopped.
 func (r *reader) deliver(a answer) bool {
 	select {

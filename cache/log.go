@@ -11,7 +11,7 @@ import (
 // Change is a change of one key. The key-value pairs Old and New are shared with other readers and
 // must not be changed.
 type Change struct {
-	Key string           // the key
+	Key string           // the key that changed
 	Old *mvccpb.KeyValue // the pair before the change; nil if the key did not exist
 	New *mvccpb.KeyValue // the pair after the change; nil if the key was deleted
 }
@@ -55,8 +55,8 @@ func (e *entry) following() (next *entry, behind bool) {
 	return nil, e.dropped.Load()
 }
 
-// history is the log of changes: the newest entries that fit into a number of bytes. The newest
-// entry stays, however large it is. All methods are safe for concurrent use.
+// history is the log of changes. It keeps the newest entries, up to limit bytes in total. The
+// newest entry is kept even if it is larger than that. All methods are safe for concurrent use.
 type history struct {
 	limit int64
 

@@ -122,7 +122,7 @@ func (o *options) contains(key string) bool {
 	return key >= o.from && (o.end == "\x00" || key < o.end)
 }
 
-// String names the range in errors and log lines.
+// String returns a name of the range for errors and log lines.
 func (o *options) String() string {
 	if !o.ranged {
 		return fmt.Sprintf("prefix %q", o.prefix)

@@ -27,7 +27,7 @@ const atOnce = 3
 // not exist.
 const unknownAttempts = 20
 
-// advance makes the goroutine askForProgress send one request for progress, even if no revision is
+// advance makes the askForProgress goroutine send one request for progress, even if no revision is
 // to be reached. It does not block.
 func (c *Cache) advance() {
 	c.mu.Lock()
@@ -36,7 +36,7 @@ func (c *Cache) advance() {
 	c.wake()
 }
 
-// reach makes the goroutine askForProgress send requests for progress until a view has reached the
+// reach makes the askForProgress goroutine send requests for progress until a view has reached the
 // revision rev. It does not block. The first request is sent at once, and another one after each
 // answer that is too low. If no answer has shown that rev exists, and no call waits for rev (see
 // waitFor), the requests end after unknownAttempts.
@@ -91,7 +91,7 @@ func (c *Cache) noticesProve() bool {
 	return c.silence.answered
 }
 
-// wake makes the goroutine askForProgress check whether a request for progress has to be sent.
+// wake makes the askForProgress goroutine check whether a request for progress has to be sent.
 func (c *Cache) wake() { signal(c.ask) }
 
 // signal sends to a channel with a buffer of one, or does nothing if the buffer is full.

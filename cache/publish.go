@@ -40,7 +40,7 @@ func (c *Cache) waitsFor() string {
 	return cmp.Or(c.phase, "a later revision, or a proof that there is none")
 }
 
-// wait records, in words, what the goroutine follow waits for. An empty text means that it follows
+// wait records, in words, what the follow goroutine waits for. An empty text means that it follows
 // its watch without interruption.
 func (c *Cache) wait(format string, args ...any) {
 	phase := fmt.Sprintf(format, args...)
@@ -50,7 +50,7 @@ func (c *Cache) wait(format string, args ...any) {
 }
 
 // publish copies the newest view, calls f to change the copy, and makes the copy the newest view.
-// Only the goroutine follow changes the tree, so that goroutine may build a new tree before it
+// Only the follow goroutine changes the tree, so that goroutine may build a new tree before it
 // takes the lock. In the meantime a proof may have moved the newest view on to a later revision.
 // publish does nothing if the cache has ended.
 func (c *Cache) publish(f func(next *view)) {
@@ -66,7 +66,7 @@ func (c *Cache) publishLocked(f func(next *view)) {
 	}
 	next := *old
 	f(&next)
-	// proofs and known revisions of the previous era say nothing about this one
+	// The recorded proofs and revisions are those of a cluster that was replaced or restored.
 	if next.era != old.era {
 		c.proofs, c.known = nil, 0
 	}
@@ -148,7 +148,7 @@ func otherCluster(o origin, header *pb.ResponseHeader) bool {
 	return o.clusterID != 0 && header.GetClusterId() != 0 && o.clusterID != header.GetClusterId()
 }
 
-// listing says whether the goroutine follow has to list the range (read all of it again), and why.
+// listing says whether the follow goroutine has to list the range (read all of it again), and why.
 type listing struct {
 	wanted bool // the range must be listed
 	// replaced says that the list begins a new era: the cluster was replaced or restored, or the

@@ -58,7 +58,7 @@ func (r *reader) streamRest(from string, at *pb.ResponseHeader) (next string, mo
 // restored.
 func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more bool) {
 	ctx, cancel := context.WithCancel(streamonly.Context(r.ctx))
-	defer cancel() // ends the stream
+	defer cancel() // cancels the request if the stream has not ended by itself
 	r.fruitless++
 	pieces, err := r.c.client.GetStream(ctx, from, r.options(clientv3.WithRev(at.Revision))...)
 	keys := 0

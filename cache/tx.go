@@ -22,12 +22,12 @@ import (
 type Tx struct {
 	c    *Cache
 	view *view
-	// the mod revisions of the keys that were read; 0: the key did not exist
+	// keys has the mod revision of each key that was read; 0 if the key did not exist.
 	keys   map[string]int64
 	spans  map[interval]int  // how many times each range was read
 	writes map[string]*write // the last write of each key
 	order  []string          // the keys of writes, in the order of their first write
-	err    error             // the first error of a method
+	err    error             // the first error of a method of the Tx
 }
 
 // interval is a range of keys that was read. end is never empty.
@@ -100,7 +100,8 @@ func (tx *Tx) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 			return
 		}
 		whole := interval{from, to}
-		// before the loop, because a panic in its body would skip everything after it
+		// The range is recorded before the loop, because a panic in the loop's body would skip the
+		// code after it.
 		tx.spans[whole]++
 		for key, kv := range tx.merged(from, to) {
 			if kv != nil && !yield(kv) {

@@ -29,7 +29,7 @@ type view struct {
 	// era is how often the copy had to be replaced because the cluster was replaced or restored, or
 	// because the copy was wrong.
 	era          int64
-	lists        int64  // how often the whole range was read
+	lists        int64  // how often the whole range was read from the server
 	bytes        int64  // the total length of keys and values in the tree
 	last         *entry // the newest entry of the log of changes; never nil
 	leaderLosses int64  // how often the cache's watch ended because its member had no leader

@@ -130,7 +130,7 @@ const batchChanges = 1000
 type reading int
 
 const (
-	readSome reading = iota // there is more to read
+	readSome reading = iota // the group has more of the log to read
 	readAll                 // the group has read the newest entry
 	readLost                // the log no longer has the next changes of the group
 )

@@ -8,8 +8,9 @@ import "time"
 type progressProof struct {
 	since time.Time // when the request that is to be answered was made; zero if there is none
 	later time.Time // when the newest request after that one was made; zero if there is none
-	reply *reply    // the linearizable read that is to prove it; nil if there is none
-	// the linearizable read has been answered, so now a view has to reach its revision
+	reply *reply    // the linearizable read that has to be answered first; nil if none was sent
+	// seen says that the linearizable read has been answered, so that a view now has to reach the
+	// revision of its answer.
 	seen bool
 }
 

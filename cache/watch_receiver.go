@@ -27,11 +27,11 @@ const clientClosed = "cache: the client is closed"
 // sourceReceiver receives the responses of a source: a watch on the server that brings the changes
 // which the log no longer has. A source for a single watch at first watches only the range of that
 // watch. Notices of progress then show when the source has passed the start of the log, so that the
-// watch can go on with the log. If the server sends no notices that prove it, only an event can,
-// and a watch without events would need the source forever. So the source then opens a second watch
-// on the server, of the whole range of the cache, in which any event is enough. The first one goes
-// on until the wide one has brought an event, because the history that the wide one needs to start
-// may have been compacted.
+// watch can go on with the log. If the server sends no notices that can be trusted, only an event
+// shows how far the source is, and a watch without events would need the source forever. So the
+// source then opens a second watch on the server, the wide one, for the whole range of the cache,
+// where any event is enough. The first one goes on until the wide one has brought an event, because
+// the history that the wide one needs to start may have been compacted.
 type sourceReceiver struct {
 	m        *memoryStream
 	source   *serverSource
@@ -114,8 +114,8 @@ func (r *sourceReceiver) ask() bool {
 		return false
 	}
 	if r.asks++; r.asks < asksBeforeWide {
-		// also request progress of the cache's own watch, so that noticesProve learns whether the
-		// server answers
+		// This also requests progress of the cache's own watch, so that noticesProve learns whether
+		// the server answers.
 		c.advance()
 		return false
 	}

@@ -51,18 +51,19 @@ type memoryStream struct {
 	cache  *Cache
 	ctx    context.Context
 	cancel context.CancelFunc
-	// derived from ctx; its metadata gives this stream's watches on the server a gRPC stream of
-	// their own
+	// sourceCtx is derived from ctx. Its metadata gives this stream's watches on the server a gRPC
+	// stream of their own.
 	sourceCtx context.Context
-	// the stream ends when the member that serves the cache's watch has no leader
+	// needsLeader says that the stream ends when the member that serves the cache's watch has no
+	// leader.
 	needsLeader bool
 	leader      int64 // the leaderLosses of the newest view when the stream began
 
-	// signals that there are requests or that CloseSend was called; has room for one
+	// kick receives a signal when a request was sent or CloseSend was called. It has room for one.
 	kick    chan struct{}
 	sourced chan sourced // responses of the watches on the server
 
-	// used by Recv
+	// used only by the goroutine that calls Recv
 	table   *watchTable // the watches and pending responses; nil until the cache has read its range
 	notices *time.Ticker
 	proof   progressProof

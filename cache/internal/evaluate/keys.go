@@ -62,7 +62,7 @@ func (k Keys) findPast(key, end string) []*mvccpb.KeyValue {
 	return found
 }
 
-// count returns how many keys a range has.
+// count returns how many keys of a range exist.
 func (k Keys) count(key, end string) int64 {
 	if end == "" || len(k.Past) > 0 {
 		return int64(len(k.find(key, end, 0)))

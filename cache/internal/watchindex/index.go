@@ -2,7 +2,7 @@
 // is pure data without a lock: only one goroutine at a time may use an Index.
 package watchindex
 
-// ToEnd is the end of a range without an end, as in the protocol of etcd.
+// ToEnd is the end of a range that has no upper end, as in the protocol of etcd.
 const ToEnd = "\x00"
 
 // Index is a set of items, each of which watches a key or a range. The zero Index is empty.
@@ -91,7 +91,7 @@ func (x *Index[T]) Each(key string, f func(*Item[T])) {
 	x.ranges.each(key, f)
 }
 
-// All returns every item, in no order.
+// All returns all items, in no particular order.
 func (x *Index[T]) All() []*Item[T] {
 	all := make([]*Item[T], 0, x.size)
 	for _, it := range x.keys {
