@@ -21,13 +21,13 @@ import (
 )
 
 // pageTimeout is the timeout of a request for a page. Each time that a request for the same page
-// times out, the next one gets a longer timeout. The first timeout is also that of a piece of a
-// stream and of a proof.
+// times out, the next one gets a longer timeout. The first of these timeouts also applies to each
+// piece of a streamed answer, and to a proof (see fill.Prove).
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
 // proofWait is the wait before a proof of the list: a read that shows whether the list is complete
-// although the watch has not said how far it is. Most servers say so within this time by a notice
-// of progress, and then no proof is needed.
+// even if no notice of progress has said how far the watch is. Most servers send such a notice
+// within this time, and then no proof is needed.
 var proofWait = backoff.Policy{Base: 2 * time.Second, Max: 10 * time.Second}
 
 const (
@@ -55,7 +55,7 @@ type answer struct {
 	more     bool
 	err      error
 	proof    bool  // whether kvs are only the keys that have changed since the first page was read
-	count    int64 // of a proof: the number of all keys in the range
+	count    int64 // the number of all keys in the range; only of a proof
 }
 
 // next returns the first key after a page. It must be called before the page is delivered, because
@@ -204,7 +204,8 @@ func (r *reader) run() {
 			return
 		}
 		if r.certain == 0 {
-			r.certain = a.header.Revision // linearizable reads never have lower revisions later
+			// later linearizable reads have this revision or a higher one
+			r.certain = a.header.Revision
 		}
 		if more {
 			from, more = r.streamRest(from, a.header)

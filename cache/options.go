@@ -22,8 +22,8 @@ type options struct {
 	from   string // the first key of the range
 	end    string // the first key after the range; "\x00" if the range has no upper end
 	ranged bool   // WithRange was given
-	// pageSize is how many keys one request reads when the whole range is read; 0 if WithPageSize
-	// was not given.
+	// pageSize is how many keys one request reads when the whole range is read; 0 without
+	// WithPageSize.
 	pageSize int
 	paged    bool // WithPageSize was given
 	keysOnly bool

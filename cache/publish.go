@@ -148,7 +148,8 @@ func otherCluster(o origin, header *pb.ResponseHeader) bool {
 	return o.clusterID != 0 && header.GetClusterId() != 0 && o.clusterID != header.GetClusterId()
 }
 
-// listing says whether the follow goroutine has to list the range (read all of it again), and why.
+// listing says whether, and why, the follow goroutine has to list the range: to read all of it
+// again.
 type listing struct {
 	wanted bool // the range must be listed
 	// replaced says that the list begins a new era: the cluster was replaced or restored, or the

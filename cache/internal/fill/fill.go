@@ -36,7 +36,7 @@ type Fill struct {
 	complete bool   // all pages have been added
 	pages    []page // the pages that have been added, in the order of their keys
 	tree     keytree.Tree
-	bytes    int64                    // of the keys and values in tree
+	bytes    int64                    // the total length of the keys and values in tree
 	aside    map[string]*mvccpb.Event // the newest event of each key whose page is still missing
 	keys     keytree.Tree             // the keys of aside, so that they can be found in order
 }
