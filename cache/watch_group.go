@@ -11,8 +11,8 @@ import (
 // memoryWatch is one watch that the cache answers from memory.
 type memoryWatch struct {
 	id int64
-	// changes of lower revisions are ignored: they are older than the start of the watch, or were
-	// delivered
+	// next is the lowest revision whose changes the watch still needs. Changes of lower revisions
+	// came before the start of the watch, or were delivered.
 	next     int64
 	prevKV   bool
 	noPut    bool

@@ -25,14 +25,15 @@ const (
 // changes that the head group still needs, that group becomes one of these other groups. The
 // following table shows how groups move:
 //
-//	one of the others,           it has read the head's entry: its watches join the head
-//	reading the log              its entry was dropped, or a gap follows: it reads the server
-//
-//	one of the others,           its next revision is in the log: it reads the log
-//	reading the server           its next revision is after the head's: its watches join the head
-//
-//	the head                     its entry was dropped, or a gap follows: it becomes one of the
-//	                             others, reads the server, and an empty group becomes the head
+//	one of the other groups,    when it has read the entry that the head group has read last, its
+//	reading the log             watches join the head group;
+//	                            when its entry was dropped from the log, or a gap follows, it gets
+//	                            its changes from the server
+//	one of the other groups,    when the log has its next revision, it reads the log;
+//	served by the server        when it is as far as the head group, its watches join that group
+//	the head group              when its entry was dropped from the log, or a gap follows, it
+//	                            becomes one of the other groups and gets its changes from the
+//	                            server; an empty group becomes the head group
 type watchTable struct {
 	history *history
 	view    *view // the newest view that the stream has seen
@@ -40,7 +41,7 @@ type watchTable struct {
 	lastID  int64         // the next id to try for a watch that lets the table choose its id
 	head    *watchGroup   // the watches that are up to date with the log
 	others  []*watchGroup // the watches that are catching up
-	turn    int           // counts up to let the other groups read in turn
+	turn    int           // counts up, so that the other groups read the log in turn
 	// asked is the lowest revision at which a consumer's request for progress may be answered; 0 if
 	// there is no request.
 	asked int64
@@ -49,7 +50,8 @@ type watchTable struct {
 	touched []*memoryWatch      // the watches with a pending response
 	out     []*pb.WatchResponse // the responses for Recv
 	sent    int                 // how many responses of out were taken
-	orphans []*watchGroup       // those of others that need a watch on the server and have none yet
+	// the groups in others that need a watch on the server and have none yet
+	orphans []*watchGroup
 }
 
 func newWatchTable(h *history, v *view) *watchTable {
@@ -57,10 +59,10 @@ func newWatchTable(h *history, v *view) *watchTable {
 		head: &watchGroup{at: v.last, revision: v.logged}}
 }
 
-// send adds a response to those that take returns.
+// send queues a response for take.
 func (t *watchTable) send(resp *pb.WatchResponse) { t.out = append(t.out, resp) }
 
-// take returns the next response for Recv, or nil if there is none.
+// take returns the next queued response, or nil if there is none.
 func (t *watchTable) take() *pb.WatchResponse {
 	if t.sent == len(t.out) {
 		t.out, t.sent = t.out[:0], 0
@@ -77,7 +79,8 @@ func (t *watchTable) header(revision int64) *pb.ResponseHeader {
 	return t.view.origin.header(revision)
 }
 
-// look makes v the newest view of the table. If the head group has no watches, it moves on to v.
+// look makes v the newest view of the table. If the head group has no watches, look also sets the
+// head group's position in the log to that of v.
 func (t *watchTable) look(v *view) {
 	t.view = v
 	if t.head.index.Len() == 0 {
@@ -163,10 +166,11 @@ func (t *watchTable) place(it *watchItem) {
 	t.resume(g)
 }
 
-// resume lets one of the other groups go on after its revision. If the head group needs the same
-// next changes, its watches move to the head group. Otherwise the group reads the log, if the log
-// has its next changes; if not, it needs a watch on the server, and resume returns false. Once the
-// cache has ended, the log gets no more entries, so the group needs the server.
+// resume lets one of the other groups go on after its revision. If the group is as far as the head
+// group, its watches move to the head group. Otherwise, if the log has the group's next changes,
+// the group reads the log. In both cases resume returns true. Otherwise the group needs a watch on
+// the server, and resume returns false. It does so, too, once the cache has ended, because the log
+// gets no more entries then.
 func (t *watchTable) resume(g *watchGroup) (found bool) {
 	if t.view.err == nil {
 		if g.revision >= t.head.revision {

@@ -34,10 +34,10 @@ func Range(k Keys, req *pb.RangeRequest) *pb.RangeResponse {
 }
 
 // fetchLimit returns how many pairs to read before filtering and sorting them, as an etcd server
-// does; 0 means all. That is one pair more than the limit of the request, to see whether there are
-// more. If the request filters by revision, or sorts by other than ascending keys, all pairs are
-// read. But if it names a sort target without a sort order, etcd reads only up to the limit and
-// sorts those.
+// does; 0 means all. Usually that is one pair more than the limit of the request, to see whether
+// there are more. All pairs are read if the request filters by revision, or sorts otherwise than by
+// ascending key. But if the request names a sort target without a sort order, etcd reads only up to
+// the limit and sorts the pairs that it has read.
 func fetchLimit(req *pb.RangeRequest) int64 {
 	if !defaultOrder(req.SortTarget, req.SortOrder) || bounded(req) {
 		return 0
@@ -101,7 +101,7 @@ var orders = map[pb.RangeRequest_SortTarget]func(a, b *mvccpb.KeyValue) bool{
 	pb.RangeRequest_VALUE:   byValue,
 }
 
-// order sorts pairs as the request asks for. They come in the order of their keys. If the request
+// order sorts pairs as the request asks for. kvs must be in the order of the keys. If the request
 // names a sort target other than the key, but no sort order, the order is ascending.
 func order(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 	direction := req.SortOrder

@@ -25,9 +25,10 @@ const (
 
 var (
 	epoch = time.Now()
-	// when a loop of this process last called runtime.Gosched, in nanoseconds since epoch
+	// lastTurn is when a loop of this process last called runtime.Gosched, in nanoseconds since
+	// epoch.
 	lastTurn atomic.Int64
-	// how many loops are in a call of runtime.Gosched, waiting for a processor
+	// waiting is how many loops are in a call of runtime.Gosched, waiting for a processor.
 	waiting atomic.Int32
 )
 
