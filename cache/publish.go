@@ -66,7 +66,7 @@ func (c *Cache) publishLocked(f func(next *view)) {
 	}
 	next := *old
 	f(&next)
-	// The recorded proofs and revisions are those of a cluster that was replaced or restored.
+	// The recorded proofs and revisions belong to the previous era: to the copy that next replaces.
 	if next.era != old.era {
 		c.proofs, c.known = nil, 0
 	}

@@ -121,9 +121,9 @@ func (tx *Tx) shorten(s interval, key string) {
 	tx.spans[interval{s.from, key + "\x00"}]++
 }
 
-// merged returns the keys of a range in order, those of the snapshot and those that the Tx has
-// written, with their pairs. The pair of a key that the Tx has deleted is nil. The commit depends
-// on each key of the snapshot that the iteration reaches.
+// merged returns the keys of a range in order, with their pairs: the keys of the snapshot, and the
+// keys that the Tx has written. The pair of a key that the Tx has deleted is nil. The commit
+// depends on each key of the snapshot that the iteration reaches.
 func (tx *Tx) merged(from, to string) iter.Seq2[string, *mvccpb.KeyValue] {
 	own := tx.writtenIn(from, to)
 	return func(yield func(string, *mvccpb.KeyValue) bool) {

@@ -109,8 +109,8 @@ func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) 
 		return 0, true, err
 	case !resp.Succeeded:
 		return 0, true, tx.awaitWinner(ctx, rev)
-	// The revision belongs to another era (state of the cluster before or after a restore), so only
-	// a linearizable read shows when the copy has the commit.
+	// The cluster or the copy was replaced meanwhile, so rev cannot be compared with revisions of
+	// the copy. Only a linearizable read shows when the copy has the commit.
 	case !same:
 		_, err = tx.c.provenSince(ctx, time.Now())
 		return rev, false, err

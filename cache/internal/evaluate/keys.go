@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
-// Keys is the state of a range at one revision. It may be an old state: then it consists of a tree
-// of a later revision, and of the pairs that were different at the old one.
+// Keys is the state of a range at one revision. For an old state, it consists of the tree of a
+// later revision, and of the pairs in which the old state differs from that tree.
 type Keys struct {
 	// Tree is the state of the range at the wanted revision or at a later one.
 	Tree keytree.Tree
