@@ -1,9 +1,10 @@
-// Command backup saves a snapshot of a member to a file, verified and readable by its owner only:
+// Command backup saves a snapshot of a member to a file. It verifies the file, which only the
+// file's owner can read:
 //
 //	ETCD_ENDPOINTS=127.0.0.1:2379 go run ./examples/backup backup.db
 //
 // With -demo it also restores the snapshot with etcdutl (bin/etcdutl, which `make etcdutl` builds),
-// starts a server on the restored data, and reads a key that was deleted after the backup.
+// starts a server with the restored data, and reads a key that was deleted after the backup.
 package main
 
 import (
@@ -29,9 +30,10 @@ func run(ctx context.Context, out io.Writer, endpoints []string) error {
 	return backUp(ctx, out, endpoints[0], flag.Arg(0))
 }
 
-// backUp saves the state of the member at endpoint. If it fails, the file is as it was before.
+// backUp saves a snapshot of the member at endpoint to file. If it fails, an existing file stays as
+// it was.
 func backUp(ctx context.Context, out io.Writer, endpoint, file string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute) // some gigabytes over a slow network
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute) // for gigabytes on slow networks
 	defer cancel()
 	member := clientv3.Config{Endpoints: []string{endpoint}}
 	if _, err := snapshot.SaveWithVersion(ctx, nil, member, file); err != nil {

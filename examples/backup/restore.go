@@ -16,7 +16,7 @@ import (
 
 const key = "examples/backup"
 
-// restoreDeleted deletes a key after a backup, and gets it back.
+// restoreDeleted deletes a key after a backup, and then reads it from a restored server.
 func restoreDeleted(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -61,9 +61,10 @@ func restoreDeleted(ctx context.Context, out io.Writer, endpoints []string) (err
 	})
 }
 
-// restore makes a data directory of a snapshot. --bump-revision and --mark-compacted keep clients
-// that remember revisions of the lost cluster from missing changes: their watches end with
-// ErrCompacted, and they read again.
+// restore makes a data directory from a snapshot file. Clients may remember revisions of the old
+// cluster that are newer than the snapshot. Because of --bump-revision and --mark-compacted,
+// watches from such a revision end with ErrCompacted, so that the clients read all keys again
+// instead of missing changes.
 func restore(ctx context.Context, file, data string) error {
 	etcdutl, err := findEtcdutl()
 	if err != nil {
@@ -77,7 +78,7 @@ func restore(ctx context.Context, file, data string) error {
 	return nil
 }
 
-// findEtcdutl looks for bin/etcdutl in this directory and those above it.
+// findEtcdutl looks for bin/etcdutl in the working directory and in all directories above it.
 func findEtcdutl() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

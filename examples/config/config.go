@@ -13,21 +13,21 @@ import (
 	"go.etcd.io/etcd/client/v3/cache"
 )
 
-// Config is the configuration of a program. A Config never changes: a new one takes its place.
+// Config is the configuration of a program. A Config is never changed: each update makes a new one.
 type Config struct {
 	Timeout  time.Duration
 	Greeting string
 }
 
-// Live is the newest valid configuration. Reading it takes no lock.
+// Live holds the newest valid configuration. Load takes no lock.
 type Live struct{ current atomic.Pointer[Config] }
 
-// Load returns the configuration that counts now.
+// Load returns the newest valid configuration, or nil if there is none yet.
 func (l *Live) Load() *Config { return l.current.Load() }
 
-// Follow loads the configuration below prefix and every later one, until ctx or the cache ends. It
-// closes ready when there is one. A configuration that is not valid is reported to log, and the one
-// before stays.
+// Follow reads the configuration below prefix, and then every later version of it, until ctx or the
+// cache ends. It closes ready after the first valid configuration. If a version is not valid,
+// Follow writes the reason to log and keeps the last valid configuration.
 func (l *Live) Follow(
 	ctx context.Context, c *cache.Cache, prefix string, ready chan<- struct{}, log io.Writer,
 ) error {
@@ -35,8 +35,8 @@ func (l *Live) Follow(
 		if err != nil {
 			return err
 		}
-		// The snapshot is at the batch's revision or later. It has both keys of a transaction that
-		// changes two, or neither.
+		// The snapshot is at the batch's revision or a later one. If a transaction has changed two
+		// keys, the snapshot has both changes or neither.
 		snap, err := c.AtLeast(ctx, batch.Revision)
 		if err != nil {
 			return err
@@ -55,7 +55,7 @@ func (l *Live) Follow(
 	return ctx.Err()
 }
 
-// parse makes a Config of the keys below prefix. What is not set has its default.
+// parse makes a Config from the keys below prefix. Settings without a key have their default.
 func parse(snap cache.Snapshot, prefix string) (*Config, error) {
 	cfg := &Config{Timeout: time.Second, Greeting: "hello"}
 	var problems []error

@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/client/v3/examples/internal/demo"
 )
 
-// changes puts three configurations, and waits for what the program says of each.
+// changes makes three changes of the configuration, and after each waits for the program's output.
 func changes(ctx context.Context, out io.Writer, endpoints []string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

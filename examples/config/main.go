@@ -1,9 +1,9 @@
-// Command config is a program whose configuration is a few keys in etcd. It follows their changes
-// without a restart, also across lost connections and compactions:
+// Command config is a program whose configuration is a few keys in etcd. It follows changes of
+// these keys without a restart, even across lost connections and compactions:
 //
 //	etcdctl put examples/config/greeting servus
 //
-// With -demo it changes its configuration itself, once to something that is not valid.
+// With -demo, the program changes its configuration by itself, once to an invalid one.
 package main
 
 import (
@@ -22,13 +22,13 @@ const prefix = "examples/config/"
 
 func main() { demo.Main(run, changes) }
 
-// run follows the configuration, and works with it, until ctx ends.
+// run follows the configuration, and uses it for its work, until ctx ends.
 func run(ctx context.Context, out io.Writer, endpoints []string) error {
 	return follow(ctx, out, endpoints, func(
 		ctx context.Context, live *Live, _ *clientv3.Client,
 	) error {
 		for {
-			cfg := live.Load() // once for each piece of work: its parts belong together
+			cfg := live.Load() // once for each piece of work, so that its settings belong together
 			fmt.Fprintln(out, cfg.Greeting)
 			select {
 			case <-ctx.Done():
@@ -39,7 +39,7 @@ func run(ctx context.Context, out io.Writer, endpoints []string) error {
 	})
 }
 
-// follow calls work with a configuration that is kept up to date, when the first one is there.
+// follow keeps a configuration up to date, and calls work with it as soon as it has a valid one.
 func follow(
 	ctx context.Context, out io.Writer, endpoints []string,
 	work func(context.Context, *Live, *clientv3.Client) error,
@@ -56,7 +56,7 @@ func follow(
 	var live Live
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
-	go func() { // ends with the context, and with the cache
+	go func() { // ends with ctx or with the cache; the deferred function below waits for it
 		defer cancel()
 		ended <- live.Follow(ctx, c, prefix, ready, out)
 	}()

@@ -13,29 +13,31 @@ import (
 
 const (
 	prefix  = "examples/controller/"
-	desired = prefix + "desired/" // what users want: a key for each object
-	actual  = prefix + "actual/"  // what the controller has made
+	desired = prefix + "desired/" // what users want: one key for each object
+	actual  = prefix + "actual/"  // what the controller has made: one key for each object
 )
 
 var errNotLeading = errors.New("another instance leads")
 
-// controller makes the actual objects what the desired ones are. Several instances may run: the
-// one that leads works.
+// controller makes the actual objects equal to the desired objects. Several instances may run; only
+// the leader makes changes.
 type controller struct {
 	name   string
-	cache  *cache.Cache // of all keys below prefix, those of the election included
+	cache  *cache.Cache // of all keys below prefix, including the election's keys
 	leader *concurrency.Election
 	out    io.Writer
 }
 
-// run does the work of the leader until ctx or the cache ends, or leadership is lost.
+// run does the work of the leader. It returns the reason when ctx or the cache ends, or when
+// leadership is lost.
 func (c *controller) run(ctx context.Context) error {
-	// What this instance decides on has everything that leaders before it have done.
+	// Wait until the cache has all changes that earlier leaders have made.
 	if _, err := c.cache.AtLeast(ctx, c.leader.Rev()); err != nil {
 		return err
 	}
-	// The first batch has all objects, the others those that have changed. An error ends this
-	// leadership. The next one begins with all objects, and so repeats what has failed.
+	// The first batch has all objects, and each later batch has the objects that have changed.
+	// After an error, this instance gives up leadership. The next leader begins with all objects,
+	// and so repeats the work that has failed.
 	for batch, err := range c.cache.Changes(ctx) {
 		if err != nil {
 			return err
@@ -53,10 +55,12 @@ func (c *controller) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// reconcile makes one object what it should be. It looks at the newest state and not at what has
-// changed, so it may be called too often and for any reason. Its reads come from memory. Its write
-// is one transaction, which is not applied if this instance leads no longer or another has changed
-// what was read; if the object is as it should be, nothing is sent.
+// reconcile makes one actual object equal to the desired one. It compares the newest values of both
+// and does not depend on what has changed, so it may be called at any time, and more often than
+// necessary. Its reads come from the cache. Its write is one transaction. If another client has
+// changed a key that was read, the leader's key included, the transaction is not applied, and the
+// function passed to Update runs again with the new values. If nothing has to change, nothing is
+// sent.
 func (c *controller) reconcile(ctx context.Context, name string) error {
 	done := ""
 	_, err := c.cache.Update(ctx, func(tx *cache.Tx) error {
@@ -87,7 +91,8 @@ func (c *controller) reconcile(ctx context.Context, name string) error {
 	return err
 }
 
-// objectOf returns the name of the object that a key belongs to.
+// objectOf returns the name of the object to which a key belongs. ok is false for keys of the
+// election.
 func objectOf(key string) (name string, ok bool) {
 	if name, ok = strings.CutPrefix(key, desired); ok {
 		return name, true

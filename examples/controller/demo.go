@@ -11,7 +11,8 @@ import (
 	"go.etcd.io/etcd/client/v3/examples/internal/demo"
 )
 
-// takeOver runs two instances, changes what is desired, and stops the one that leads.
+// takeOver runs two instances, changes the desired objects, stops the leader, and changes the
+// objects again.
 func takeOver(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
@@ -36,7 +37,7 @@ func takeOver(ctx context.Context, out io.Writer, endpoints []string) (err error
 		return err
 	}
 	if err := desire(clientv3.OpDelete(prefix, clientv3.WithPrefix())); err != nil {
-		return err // of an earlier demonstration
+		return err // nothing of an earlier demonstration may be left
 	}
 
 	stopFirst := start("first")

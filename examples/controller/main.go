@@ -1,9 +1,9 @@
-// Command controller keeps actual objects as desired ones say. Start it several times, with
-// ETCD_ENDPOINTS set to the same servers, and change what is desired:
+// Command controller makes the actual objects in etcd equal to the desired ones. Start it several
+// times, with ETCD_ENDPOINTS set to the same servers, and change a desired object:
 //
 //	etcdctl put examples/controller/desired/lamp on
 //
-// With -demo two instances run, and the one that leads ends.
+// With -demo, two instances run, and the leader ends.
 package main
 
 import (
@@ -28,8 +28,8 @@ func run(ctx context.Context, out io.Writer, endpoints []string) error {
 	return instance(ctx, out, endpoints, *name)
 }
 
-// instance follows the objects all the time, so that it can work at once when it leads. It ends
-// with ctx.
+// instance runs one instance until ctx ends. It keeps its cache up to date even while it does not
+// lead, so that it can work at once when it becomes the leader.
 func instance(ctx context.Context, out io.Writer, endpoints []string, name string) (err error) {
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
 	if err != nil {
@@ -54,7 +54,8 @@ func instance(ctx context.Context, out io.Writer, endpoints []string, name strin
 	}
 }
 
-// lead waits until this instance leads, and lets it work until ctx or its session ends.
+// lead waits until this instance is the leader, and then lets it work until ctx or its session
+// ends.
 func lead(ctx context.Context, client *clientv3.Client, c controller) error {
 	lease, err := client.Grant(ctx, 10)
 	if err != nil {
@@ -64,7 +65,7 @@ func lead(ctx context.Context, client *clientv3.Client, c controller) error {
 	if err != nil {
 		return err
 	}
-	defer session.Close() // the next instance leads at once
+	defer session.Close() // lets the next instance lead at once
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(session.Ctx(), func() { cancel(context.Cause(session.Ctx())) })()

@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
-// comeAndGo runs two servers, takes the lease of one of them away, and stops the other.
+// comeAndGo runs two servers, revokes the lease of the first, and then stops the second.
 func comeAndGo(ctx context.Context, out io.Writer, etcd []string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	client, err := clientv3.New(clientv3.Config{Endpoints: etcd})
@@ -55,8 +55,8 @@ func comeAndGo(ctx context.Context, out io.Writer, etcd []string) (err error) {
 	if err := revokeLeaseOf(ctx, client, service+"/a"); err != nil {
 		return err
 	}
-	printNext(out, changes) // gone
-	printNext(out, changes) // there again
+	printNext(out, changes) // "a" is gone
+	printNext(out, changes) // "a" has registered again
 	stopB()
 	printNext(out, changes)
 	if err := callUntil(ctx, conn, "a", "a", "a"); err != nil {
@@ -66,7 +66,7 @@ func comeAndGo(ctx context.Context, out io.Writer, etcd []string) (err error) {
 	return nil
 }
 
-// servers are the servers of this process.
+// servers are the gRPC servers that run in this process.
 type servers struct {
 	client *clientv3.Client
 
@@ -75,7 +75,7 @@ type servers struct {
 	failed  error
 }
 
-// start starts a server and returns what stops it.
+// start starts a server. The returned function stops it.
 func (s *servers) start(ctx context.Context, name string) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	s.running.Go(func() {
@@ -93,7 +93,7 @@ func (s *servers) wait() error {
 	return s.failed
 }
 
-// printNext prints the next change of the service's endpoints.
+// printNext waits for the next changes of the service's endpoints and prints them.
 func printNext(out io.Writer, changes endpoints.WatchChannel) {
 	for _, change := range <-changes {
 		state := "is in etcd"
@@ -104,7 +104,7 @@ func printNext(out io.Writer, changes endpoints.WatchChannel) {
 	}
 }
 
-// callUntil calls until the last answers came from the given servers, in that order.
+// callUntil makes calls until the last ones were answered by the servers in want, in that order.
 func callUntil(ctx context.Context, conn *grpc.ClientConn, want ...string) error {
 	var last []string
 	for strings.Join(last, " ") != strings.Join(want, " ") {
@@ -119,7 +119,7 @@ func callUntil(ctx context.Context, conn *grpc.ClientConn, want ...string) error
 	return nil
 }
 
-// revokeLeaseOf revokes the lease to which a key is attached, as an operator could.
+// revokeLeaseOf revokes the lease to which a key is attached, as an operator might do.
 func revokeLeaseOf(ctx context.Context, client *clientv3.Client, key string) error {
 	resp, err := client.Get(ctx, key)
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// greeter is a server of the service. Any gRPC service does; this one is gRPC's own health service,
-// which needs no generated code. It says its name in the header of each answer.
+// greeter is a server of the service. It could be any gRPC service. This one is gRPC's own health
+// service, because it needs no generated code. The server sends its name in the header of each
+// response.
 type greeter struct {
 	grpc_health_v1.UnimplementedHealthServer
 	name string
@@ -28,8 +29,8 @@ func (g *greeter) Check(
 		grpc.SetHeader(ctx, metadata.Pairs("name", g.name))
 }
 
-// serve answers calls on a free port, and keeps its address in etcd, until ctx ends. Clients learn
-// that it is leaving before it stops.
+// serve answers calls on a free port, and keeps its address in etcd, until ctx ends. It deletes the
+// address from etcd before it stops, so that clients do not call a stopped server.
 func serve(ctx context.Context, out io.Writer, client *clientv3.Client, name string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -48,7 +49,7 @@ func serve(ctx context.Context, out io.Writer, client *clientv3.Client, name str
 	return errors.Join(err, <-served)
 }
 
-// call makes one call and returns the name of the server that has answered.
+// call makes one call and returns the name of the server that answered.
 func call(ctx context.Context, conn *grpc.ClientConn) (string, error) {
 	var header metadata.MD
 	_, err := grpc_health_v1.NewHealthClient(conn).Check(ctx,

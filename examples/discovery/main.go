@@ -1,10 +1,12 @@
 // Command discovery is a gRPC service whose clients find its servers in etcd. Start servers with
-// -serve and a name, and a client without it, all with ETCD_ENDPOINTS set to the same servers:
+// the flag -serve and a name, and a client without the flag. Set ETCD_ENDPOINTS to the same etcd
+// servers for all of them:
 //
 //	go run ./examples/discovery -serve a
 //	go run ./examples/discovery
 //
-// With -demo it does all in one process: one server loses its lease, and another one leaves.
+// With -demo, one process runs two servers and a client. One server loses its lease, and the other
+// one stops.
 package main
 
 import (
@@ -23,14 +25,14 @@ import (
 	"go.etcd.io/etcd/client/v3/naming/resolver"
 )
 
-// service is what clients dial, and below which the servers put their endpoints.
+// service is the target that clients dial. The servers' endpoints in etcd have keys below it.
 const service = "examples/greeter"
 
 var name = flag.String("serve", "", "serve under this name, instead of calling")
 
 func main() { demo.Main(run, comeAndGo) }
 
-// run serves, or calls every second, until ctx ends.
+// run serves, or calls the service every second, until ctx ends.
 func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
 	if err != nil {
@@ -59,8 +61,8 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	}
 }
 
-// dial makes a connection to the service: it has the servers that are in etcd at the time of each
-// call, which take turns. The client must outlive it.
+// dial makes a connection to the service. Calls go in turn to all servers that are in etcd at the
+// time of the call. The client must stay open as long as the connection.
 func dial(client *clientv3.Client) (*grpc.ClientConn, error) {
 	etcd, err := resolver.NewBuilder(client)
 	if err != nil {

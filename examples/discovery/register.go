@@ -10,12 +10,12 @@ import (
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
-// keepRegistered keeps an endpoint of the service in etcd until ctx ends, and deletes it then.
+// keepRegistered keeps an endpoint of the service in etcd until ctx ends, and then deletes it.
 //
-// The endpoint is attached to a lease, so that it disappears if this process dies. If the lease is
-// lost for another reason (the process was suspended, the servers could not be reached for longer
-// than the lease lives, an operator has revoked it), a new one is granted and the endpoint is put
-// again.
+// The endpoint is attached to a lease, so that it disappears if this process dies. The lease can
+// also be lost for another reason: the process was suspended or could not reach the servers for
+// longer than the lease lives, or an operator has revoked the lease. Then keepRegistered puts the
+// endpoint again, with a new lease.
 func keepRegistered(
 	ctx context.Context, out io.Writer, client *clientv3.Client, name, addr string,
 ) error {
@@ -36,8 +36,8 @@ func keepRegistered(
 	}
 }
 
-// register puts the endpoint with a new lease, and returns when the lease is lost or ctx has ended,
-// with the reason.
+// register puts the endpoint with a new lease, and renews the lease. When the lease is lost or ctx
+// has ended, register returns the reason.
 func register(
 	ctx context.Context, client *clientv3.Client, manager endpoints.Manager, name, addr string,
 ) error {
@@ -56,13 +56,13 @@ func register(
 	if err != nil {
 		return err
 	}
-	for range renewals { // until the client stops renewing
+	for range renewals { // runs until the client stops renewing
 	}
 	return end.Err()
 }
 
-// revoke deletes the endpoint with its lease, also if ctx has ended. If that fails, the lease
-// expires by itself.
+// revoke revokes the lease, and so deletes the endpoint, even if ctx has ended. If the revoke
+// fails, the lease expires by itself.
 func revoke(ctx context.Context, client *clientv3.Client, lease clientv3.LeaseID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// failover starts two candidates and kills the first one while it leads.
+// failover starts two candidates, and kills the first one while it is the leader.
 func failover(ctx context.Context, out io.Writer, endpoints []string) error {
 	first, err := start(ctx, endpoints, "first")
 	if err != nil {
@@ -33,16 +33,17 @@ func failover(ctx context.Context, out io.Writer, endpoints []string) error {
 	if err := first.Process.Kill(); err != nil {
 		return err
 	}
-	return second.printUntil(out, "second: leading") // when the lease of the first has expired
+	// The second process leads as soon as the first one's lease has expired.
+	return second.printUntil(out, "second: leading")
 }
 
-// candidate is a process of this program.
+// candidate is a child process that runs this program.
 type candidate struct {
 	*exec.Cmd
 	lines *bufio.Scanner
 }
 
-// start starts a candidate, which is killed if ctx ends.
+// start starts a candidate process. The end of ctx kills it.
 func start(ctx context.Context, endpoints []string, name string) (*candidate, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -58,7 +59,7 @@ func start(ctx context.Context, endpoints []string, name string) (*candidate, er
 	return &candidate{cmd, bufio.NewScanner(stdout)}, cmd.Start()
 }
 
-// printUntil prints what the candidate prints, up to the given line.
+// printUntil copies the candidate's output to out, up to and including the given line.
 func (c *candidate) printUntil(out io.Writer, line string) error {
 	for c.lines.Scan() {
 		fmt.Fprintln(out, c.lines.Text())
@@ -69,7 +70,8 @@ func (c *candidate) printUntil(out io.Writer, line string) error {
 	return fmt.Errorf("%s has ended without %q", strings.Join(c.Args, " "), line)
 }
 
-// end kills the process and waits until it is gone. An error would say that it has been killed.
+// end kills the process and waits until it is gone. It ignores errors: Wait always returns one for
+// a killed process.
 func (c *candidate) end() {
 	_ = c.Process.Kill()
 	_ = c.Wait()

@@ -1,8 +1,9 @@
 // Command election is one candidate for leadership. Start it several times, with ETCD_ENDPOINTS set
-// to the same servers: one process leads, and when it ends or dies, another one does.
+// to the same servers. One process is the leader. When it ends or dies, another one becomes the
+// leader.
 //
-// With -demo it starts two candidates as processes of their own, kills the one that leads, and
-// waits until the other one leads.
+// With -demo it starts two candidates as separate processes, kills the leader, and waits until the
+// other candidate is the leader.
 package main
 
 import (
@@ -27,7 +28,7 @@ var (
 
 func main() { demo.Main(run, failover) }
 
-// run is a candidate, and does the leader's work when it leads, until ctx ends.
+// run is a candidate until ctx ends. If it loses leadership, it becomes a candidate again.
 func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
 	if err != nil {
@@ -48,8 +49,9 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	}
 }
 
-// lead waits for leadership and keeps it until ctx ends or it is lost. The session outlives ctx, so
-// that closing it deletes the candidate's key and the next candidate leads at once.
+// lead waits until this process is the leader, and then until ctx ends or leadership is lost. The
+// session's lifetime does not depend on ctx. So after ctx has ended, closing the session still
+// deletes the candidate's key, and the next candidate leads at once.
 func lead(ctx context.Context, out io.Writer, client *clientv3.Client) error {
 	lease, err := client.Grant(ctx, *ttl)
 	if err != nil {
@@ -75,7 +77,7 @@ func lead(ctx context.Context, out io.Writer, client *clientv3.Client) error {
 	case <-ctx.Done():
 		fmt.Fprintf(out, "%s: resigning\n", *name)
 		return nil
-	case <-session.Done(): // the lease has expired: another one may lead already
+	case <-session.Done(): // the lease has expired, so another candidate may already lead
 		return context.Cause(session.Ctx())
 	}
 }

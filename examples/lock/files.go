@@ -5,16 +5,17 @@ import (
 	"sync"
 )
 
-// fileServer stands for a system outside of etcd that the lock protects. It knows nothing of locks,
-// only that tokens grow: a request with a token lower than one it has seen comes from a holder that
-// has lost the lock.
+// fileServer stands for a system outside of etcd that the lock protects. It does not know who holds
+// the lock. But each new holder has a greater token, so a write with a lower token than the highest
+// one seen comes from a holder that has lost the lock.
 type fileServer struct {
 	mu      sync.Mutex
 	highest int64
 	content string
 }
 
-// write replaces the content, or returns an error if a later holder has been here.
+// write replaces the content. It returns an error if a later holder of the lock has already
+// written.
 func (s *fileServer) write(token int64, content string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,5 +1,6 @@
-// Command lock shows what helps against a holder of a lock that was suspended for longer than its
-// lease lives: another one has the lock, and the first one does not know it when it wakes up.
+// Command lock shows three ways to keep an old holder of a lock from doing harm. An old holder is
+// one that was suspended for longer than its lease lives: another process has the lock by then, and
+// the old holder does not know this when it wakes up.
 package main
 
 import (
@@ -16,7 +17,7 @@ import (
 
 func main() { demo.Main(run, run) }
 
-// run lets two workers have the lock, one after the other, and then the first one write.
+// run lets alice and then bob have the lock. Then alice, who has lost it, tries to go on.
 func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -35,7 +36,7 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	fmt.Fprintln(out, "alice has the lock; her write to the file server:",
 		files.write(alice.mutex.Rev(), "from alice"))
 
-	// Alice hangs, and an operator ends her session. Bob has waited for the lock.
+	// Alice hangs, and an operator revokes her lease. Now bob gets the lock.
 	token := alice.mutex.Rev()
 	owner := alice.mutex.IsOwner()
 	work := alice.mutex.Ctx()
@@ -50,7 +51,7 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	fmt.Fprintln(out, "bob has the lock; his write to the file server:",
 		files.write(bob.mutex.Rev(), "from bob"))
 
-	// Alice wakes up, and goes on where she was.
+	// Alice wakes up, and goes on as if she still had the lock.
 	fmt.Fprintln(out, "alice's write to the file server:", files.write(token, "from alice again"))
 	resp, err := client.Txn(ctx).If(owner).Then(clientv3.OpPut("examples/lock", "alice")).Commit()
 	if err != nil {
@@ -67,7 +68,8 @@ type worker struct {
 	mutex   *concurrency.Mutex
 }
 
-// lock waits for the lock with a session of its own: mutexes of one session are one mutex.
+// lock makes a new session, and waits for the lock. Each worker needs its own session, because all
+// mutexes of one session and key are the same owner.
 func lock(ctx context.Context, client *clientv3.Client) (worker, error) {
 	session, err := concurrency.NewSession(client, concurrency.WithTTL(10))
 	if err != nil {

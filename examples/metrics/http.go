@@ -13,7 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// serveMetrics serves metrics until stop is called. stop waits for scrapes that are under way.
+// serveMetrics serves the metrics of registry at addr until stop is called. stop waits for requests
+// that are under way.
 func serveMetrics(
 	addr string, registry prometheus.Gatherer,
 ) (url string, stop func() error, err error) {
@@ -38,7 +39,7 @@ func serveMetrics(
 	return "http://" + listener.Addr().String() + "/metrics", stop, nil
 }
 
-// fetch writes to out what Prometheus would read at url.
+// fetch reads the metrics at url, as Prometheus would, and writes them to out.
 func fetch(ctx context.Context, out io.Writer, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -1,8 +1,9 @@
-// Command metrics counts and times every request of a client with Prometheus, through interceptors
-// in Config.DialOptions, and serves what it has counted at /metrics. It works with
+// Command metrics uses Prometheus to count and time every request of a client, and serves these
+// metrics at /metrics. It does so by interceptors in Config.DialOptions. It works with
 // go-grpc-prometheus and with its successor in go-grpc-middleware.
 //
-// With -demo it makes two requests with each of them, scrapes itself, and prints what it has read.
+// With -demo it makes two requests with each library, reads its own /metrics, and prints the
+// result.
 package main
 
 import (
@@ -27,7 +28,7 @@ var (
 
 func main() { demo.Main(serve, scrapeBoth) }
 
-// serve makes a request a second and serves the metrics, until ctx ends.
+// serve puts and gets a key every second, and serves the metrics, until ctx ends.
 func serve(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	registry := prometheus.NewRegistry()
 	newClient := measured
@@ -57,7 +58,7 @@ func serve(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	}
 }
 
-// scrapeBoth measures two requests with each library and prints how many calls have ended.
+// scrapeBoth makes two requests with each library, and prints the library's counts of ended calls.
 func scrapeBoth(ctx context.Context, out io.Writer, endpoints []string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -82,7 +83,7 @@ func scrapeBoth(ctx context.Context, out io.Writer, endpoints []string) error {
 	return nil
 }
 
-// scrape makes two requests with a measured client, and writes the page that Prometheus would get.
+// scrape makes two requests with a measured client, and writes the resulting metrics page to out.
 func scrape(
 	ctx context.Context, out io.Writer, endpoints []string, newClient measurer,
 ) (err error) {

@@ -9,11 +9,11 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// measurer makes a client whose attempts, the repeated ones too, are counted and timed in registry.
-// The interceptors run in addition to those that cfg already has.
+// measurer makes a client whose calls are counted and timed in registry. If the client retries a
+// request, each attempt counts. The interceptors run in addition to those that cfg already has.
 type measurer func(cfg clientv3.Config, registry prometheus.Registerer) (*clientv3.Client, error)
 
-// measured uses go-grpc-prometheus.
+// measured is a measurer that uses go-grpc-prometheus.
 func measured(cfg clientv3.Config, registry prometheus.Registerer) (*clientv3.Client, error) {
 	metrics := grpcprom.NewClientMetrics()
 	metrics.EnableClientHandlingTimeHistogram()
@@ -27,7 +27,8 @@ func measured(cfg clientv3.Config, registry prometheus.Registerer) (*clientv3.Cl
 	return clientv3.New(cfg)
 }
 
-// measuredBySuccessor uses go-grpc-middleware, whose metrics have the same names and labels.
+// measuredBySuccessor is a measurer that uses go-grpc-middleware. The metrics have the same names
+// and labels as those of go-grpc-prometheus.
 func measuredBySuccessor(
 	cfg clientv3.Config, registry prometheus.Registerer,
 ) (*clientv3.Client, error) {

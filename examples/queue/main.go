@@ -1,8 +1,9 @@
-// Command queue does the jobs of a queue until it is interrupted. Arguments are jobs to add before:
+// Command queue does the jobs of a queue until it is interrupted. Its arguments are jobs to add
+// first:
 //
 //	go run ./examples/queue resize:a.png resize:b.png
 //
-// With -demo two workers share three jobs, and one of them dies in the middle of its own.
+// With -demo, two workers share three jobs, and one worker dies in the middle of a job.
 package main
 
 import (
@@ -19,7 +20,7 @@ import (
 
 func main() { demo.Main(run, twoWorkers) }
 
-// run adds the jobs of the command line, and works until ctx ends.
+// run adds the jobs of the command line, and then works until ctx ends.
 func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
 	if err != nil {
@@ -36,7 +37,7 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer session.Close() // a job that was not finished is free at once
+	defer session.Close() // releases the claim of an unfinished job at once
 	err = queue.Work(ctx, session, func(_ context.Context, job string) error {
 		fmt.Fprintln(out, "doing", job)
 		return nil
@@ -47,7 +48,8 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	return err
 }
 
-// newSession makes a session that outlives ctx, so that closing it still reaches the servers.
+// newSession makes a session whose lifetime does not depend on ctx. So after ctx has ended, closing
+// the session still revokes its lease.
 func newSession(ctx context.Context, client *clientv3.Client) (*concurrency.Session, error) {
 	lease, err := client.Grant(ctx, 10)
 	if err != nil {

@@ -14,21 +14,22 @@ import (
 )
 
 // Queue holds jobs until they are done. Each job is done at least once: if a worker dies, another
-// one does its job again. Jobs are keys below prefix/jobs/. A worker claims one by a key of the
-// job's name below prefix/claims/, which is attached to the lease of the worker's session.
+// worker does its job again. Jobs are keys below prefix/jobs/. To claim a job, a worker puts a key
+// with the job's name below prefix/claims/. That key is attached to the lease of the worker's
+// session.
 type Queue struct {
 	client *clientv3.Client
 	prefix string
 }
 
-// Add adds a job. After an error it may or may not have been added.
+// Add adds a job. If Add returns an error, the job may or may not have been added.
 func (q *Queue) Add(ctx context.Context, job string) error {
 	_, err := q.client.Put(ctx, q.prefix+"/jobs/"+rand.Text(), job)
 	return err
 }
 
-// Work does jobs, the oldest first, until ctx or the session ends or do returns an error. The
-// context of do ends as soon as the claim may be lost.
+// Work does jobs, the oldest first. It returns when ctx or the session ends, or when do returns an
+// error. The context of do ends as soon as the worker's claim may be lost.
 func (q *Queue) Work(
 	ctx context.Context, s *concurrency.Session, do func(ctx context.Context, job string) error,
 ) error {
@@ -49,8 +50,8 @@ func (q *Queue) Work(
 	}
 }
 
-// workOnce does the oldest job that no worker has claimed. It reports whether there was one, and
-// the revision at which it looked.
+// workOnce claims and does the oldest job that no worker has claimed. worked reports whether there
+// was such a job. If there was none, rev is the revision at which workOnce read the jobs.
 func (q *Queue) workOnce(
 	ctx context.Context, s *concurrency.Session, do func(context.Context, string) error,
 ) (worked bool, rev int64, err error) {
@@ -74,7 +75,8 @@ func (q *Queue) workOnce(
 		if err := do(ctx, string(job.Value)); err != nil {
 			return false, 0, err
 		}
-		// A worker whose claim has expired must not delete the job: another one is at it.
+		// If this worker's claim has expired, it must not delete the job, because another worker
+		// may be doing it.
 		_, err = q.client.Txn(ctx).
 			If(clientv3.Compare(clientv3.CreateRevision(claim), "=", claimed.Header.Revision)).
 			Then(clientv3.OpDelete(string(job.Key)), clientv3.OpDelete(claim)).
@@ -84,7 +86,7 @@ func (q *Queue) workOnce(
 	return false, jobs.Header.Revision, nil
 }
 
-// waitForChange waits until a job or a claim has been added or deleted after a revision.
+// waitForChange waits until a job or a claim was added or deleted after the revision rev.
 func (q *Queue) waitForChange(ctx context.Context, rev int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the watch
@@ -92,5 +94,5 @@ func (q *Queue) waitForChange(ctx context.Context, rev int64) error {
 	if err := resp.Err(); !errors.Is(err, rpctypes.ErrCompacted) {
 		return err
 	}
-	return nil // there were changes, which the next look at the keys shows
+	return nil // the missed changes show when Work reads the jobs again
 }

@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
-// twoWorkers shows that a job outlives the worker that began it.
+// twoWorkers shows that a job is done even if the worker that began it dies.
 func twoWorkers(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -21,7 +21,7 @@ func twoWorkers(ctx context.Context, out io.Writer, endpoints []string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	// The demonstration deletes its keys: it may have run on these servers before.
+	// Delete the keys of an earlier demonstration on these servers.
 	prefix := "examples/queue-demo"
 	cleared, err := client.Delete(ctx, prefix+"/", clientv3.WithPrefix())
 	if err != nil {
@@ -68,7 +68,7 @@ func twoWorkers(ctx context.Context, out io.Writer, endpoints []string) (err err
 	return letAliceDie(ctx, out, client, alice, done)
 }
 
-// letAliceDie ends alice's session when two jobs are done, and returns when the third is.
+// letAliceDie revokes alice's lease when two jobs are done, and returns when the third job is done.
 func letAliceDie(
 	ctx context.Context, out io.Writer, client *clientv3.Client, alice *concurrency.Session,
 	done clientv3.WatchChan,

@@ -1,8 +1,8 @@
-// Command quickstart does what most programs do with etcd, and prints what the server answers.
+// Command quickstart does what most programs do with etcd, and prints the server's responses.
 //
-// It starts a server of its own (bin/etcd, which `make etcd` builds) on a free loopback port and
-// stops it in the end. ETCD_ENDPOINTS, a list of endpoints separated by commas, makes it use those
-// servers instead. It writes below a prefix of its own there and deletes what it wrote.
+// It starts its own server (bin/etcd, which `make etcd` builds) on a free loopback port, and stops
+// it at the end. If ETCD_ENDPOINTS is set to a list of endpoints, separated by commas, it uses
+// those servers instead. It writes only below a prefix of its own, and deletes the keys it wrote.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 
 func main() { demo.Main(run, run) }
 
-// run shows the client on the servers at endpoints.
+// run goes through all steps with a client of the servers at endpoints.
 func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
 	if err != nil {
@@ -29,7 +29,8 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	defer client.Close()
 	fmt.Fprintln(out, "etcd at", strings.Join(endpoints, ","))
 
-	// The namespace puts the prefix before every key that the client sends, and takes it off again.
+	// The namespace adds the prefix to every key in a request, and removes it from keys in
+	// responses.
 	prefix := fmt.Sprintf("quickstart/%d/", time.Now().UnixNano())
 	client.KV = namespace.NewKV(client.KV, prefix)
 	client.Watcher = namespace.NewWatcher(client.Watcher, prefix)
@@ -73,8 +74,9 @@ func putAndGet(ctx context.Context, out io.Writer, client *clientv3.Client) erro
 	return nil
 }
 
-// compareAndSwap tries two writes of a key that both ask that it has not changed since the put. The
-// first one changes it, so the second one is refused and reads the key instead.
+// compareAndSwap writes a key, and then tries two more writes. Both have the condition that the key
+// has not changed since the first write. The write of "wet" changes the key, so the write of "icy"
+// is refused, and its transaction reads the key instead.
 func compareAndSwap(ctx context.Context, out io.Writer, client *clientv3.Client) error {
 	put, err := client.Put(ctx, "planet/earth", "warm")
 	if err != nil {
@@ -98,8 +100,8 @@ func compareAndSwap(ctx context.Context, out io.Writer, client *clientv3.Client)
 	return nil
 }
 
-// watch begins at the revision of a put. It gets that put and the delete after it, however late it
-// begins.
+// watch starts a watch at the revision of a put that happened before. So the watch delivers that
+// put and the delete after it, although both are older than the watch.
 func watch(ctx context.Context, out io.Writer, client *clientv3.Client) error {
 	put, err := client.Put(ctx, "weather", "rain")
 	if err != nil {
@@ -126,7 +128,8 @@ func watch(ctx context.Context, out io.Writer, client *clientv3.Client) error {
 	return ctx.Err()
 }
 
-// lease ties a key to a lease that the client renews. The key is gone when the lease is.
+// lease attaches a key to a lease, and renews the lease. Then it revokes the lease, which deletes
+// the key.
 func lease(ctx context.Context, out io.Writer, client *clientv3.Client) error {
 	lease, err := client.Grant(ctx, 60)
 	if err != nil {
@@ -154,7 +157,7 @@ func lease(ctx context.Context, out io.Writer, client *clientv3.Client) error {
 	return nil
 }
 
-// deleteAll deletes what run wrote, also after an interrupt.
+// deleteAll deletes all keys that run has written, even after an interrupt.
 func deleteAll(ctx context.Context, out io.Writer, client *clientv3.Client) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

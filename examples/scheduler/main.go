@@ -1,8 +1,8 @@
-// Command scheduler does a job at regular times, on one of the instances that run. Start it several
-// times, with ETCD_ENDPOINTS set to the same servers, and end one of them.
+// Command scheduler does a job at regular times. Only one of the running instances does it. Start
+// several instances, with ETCD_ENDPOINTS set to the same servers, and then end one of them.
 //
-// Its test lets three instances run for an hour, and the leader dies. That takes a moment, because
-// etcdfake and testing/synctest let time pass when nothing is left to do:
+// In its test, three instances run for an hour, and the leader dies. The test takes only a moment,
+// because with etcdfake and testing/synctest time passes at once while all goroutines wait:
 //
 //	go test -v ./examples/scheduler
 package main
@@ -23,14 +23,14 @@ var every = flag.Duration("every", 10*time.Second, "how often the job is done, i
 
 func main() { demo.Main(run, threeTimes) }
 
-// run is one instance, until ctx ends.
+// run runs one instance until ctx ends.
 func run(ctx context.Context, out io.Writer, endpoints []string) error {
 	return schedule(ctx, out, endpoints, *every, func(_ context.Context, due time.Time) {
 		fmt.Fprintln(out, "the job of", due.Format(time.TimeOnly))
 	})
 }
 
-// threeTimes is an instance that ends after its third job.
+// threeTimes runs an instance that ends after its third job.
 func threeTimes(ctx context.Context, out io.Writer, endpoints []string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -11,20 +11,21 @@ import (
 	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
-// ttl is how many seconds an instance may be silent before another one takes over.
+// ttl is how many seconds an instance may fail to renew its lease before another one takes over.
 const ttl = 60
 
-// Scheduler does a job once in each interval, on one of the instances that run it. A job whose
-// instance dies in the middle is not done again.
+// Scheduler does a job once in each interval. Several instances may run; only the leader does the
+// job. If an instance dies during a job, that job is not repeated.
 type Scheduler struct {
 	Client *clientv3.Client
-	Prefix string        // of the scheduler's keys
-	Every  time.Duration // the interval; jobs are due at its multiples
+	Prefix string        // all keys of the scheduler begin with it
+	Every  time.Duration // the interval; jobs are due at multiples of it
 	Job    func(ctx context.Context, due time.Time)
 	Log    io.Writer
 }
 
-// Run does the job when it is due, as long as this instance leads, until ctx ends.
+// Run waits until this instance is the leader, and then does the job whenever it is due. If
+// leadership is lost, Run tries again. It returns when ctx ends.
 func (s *Scheduler) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := s.lead(ctx); ctx.Err() == nil {
@@ -34,7 +35,8 @@ func (s *Scheduler) Run(ctx context.Context) {
 	}
 }
 
-// lead waits until this instance leads, and does jobs until ctx or its session ends.
+// lead waits until this instance is the leader, and then does jobs until ctx or its session ends.
+// It returns the reason.
 func (s *Scheduler) lead(ctx context.Context) error {
 	lease, err := s.Client.Grant(ctx, ttl)
 	if err != nil {
@@ -44,7 +46,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer session.Close() // the next instance leads at once
+	defer session.Close() // lets the next instance lead at once
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(session.Ctx(), func() { cancel(context.Cause(session.Ctx())) })()
@@ -64,8 +66,8 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	return err
 }
 
-// firstDue returns when the first job of this leader is due: an interval after the last one of the
-// leaders before, which may be in the past.
+// firstDue returns when the first job of this leader is due. That is one interval after the last
+// job of any earlier leader, and may be in the past.
 func (s *Scheduler) firstDue(ctx context.Context) (time.Time, error) {
 	resp, err := s.Client.Get(ctx, s.Prefix+"/last")
 	if err != nil {
@@ -80,8 +82,9 @@ func (s *Scheduler) firstDue(ctx context.Context) (time.Time, error) {
 
 var errNotLeading = errors.New("another instance leads")
 
-// do does one job. Before that it records the job as done, if this instance still leads:
-// an instance that was suspended and does not know of its successor does nothing.
+// do does one job. Before that it records the job as done, in a transaction that fails if this
+// instance is no longer the leader. So an instance that was suspended, and does not know that
+// another one leads, does nothing.
 func (s *Scheduler) do(ctx context.Context, leader *concurrency.Election, due time.Time) error {
 	resp, err := s.Client.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(leader.Key()), "=", leader.Rev())).

@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// refusals shows a user at work, and three requests that a server refuses.
+// refusals shows a user's successful requests, and three attempts that the server refuses.
 func refusals(ctx context.Context, out io.Writer) (err error) {
 	server, err := etcdtest.New(etcdtest.WithMutualTLS())
 	if err != nil {
@@ -50,8 +50,8 @@ func refusals(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// addUsers adds alice, who may use the keys below app/, and turns authentication on, for which etcd
-// wants a user root with the role root.
+// addUsers adds the user alice, who may use the keys below app/, and turns authentication on. For
+// that, etcd requires a user root with the role root.
 func addUsers(ctx context.Context, spec clientv3.ConfigSpec) (err error) {
 	cfg, err := clientv3.NewClientConfig(&spec, nil)
 	if err != nil {

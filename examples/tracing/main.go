@@ -1,7 +1,7 @@
-// Command tracing records a span for each request of a client with OpenTelemetry, as a child of the
-// program's own span, and writes the spans to standard output.
+// Command tracing uses OpenTelemetry to record a span for each request of a client, as a child of
+// the program's own span. It writes the spans to standard output.
 //
-// With -demo it prints a line for each span instead: its name and its parent.
+// With -demo it prints one line for each span instead: the span's name and its parent's name.
 package main
 
 import (
@@ -35,7 +35,8 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter))
 	defer func() {
-		// Shutdown writes the spans that wait, also if ctx has ended.
+		// Shutdown writes all spans that are not written yet. It needs a context of its own,
+		// because ctx may have ended.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		err = errors.Join(err, provider.Shutdown(ctx))
@@ -51,8 +52,9 @@ func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	return rename(ctx, client, "examples/tracing/old", "examples/tracing/new")
 }
 
-// traced adds to cfg a stats handler that makes a span of each attempt of a request, and sends the
-// trace's id to the servers. Requests that the client makes by itself get none.
+// traced adds a stats handler to cfg. The handler records a span for each attempt of a request, and
+// sends the trace's id to the servers. The filter leaves out the health checks, which the client
+// makes by itself.
 func traced(cfg clientv3.Config, provider trace.TracerProvider) clientv3.Config {
 	handler := otelgrpc.NewClientHandler(otelgrpc.WithTracerProvider(provider),
 		otelgrpc.WithFilter(func(info *stats.RPCTagInfo) bool {
@@ -83,7 +85,7 @@ func rename(ctx context.Context, client *clientv3.Client, from, to string) error
 	return nil
 }
 
-// summary prints a line for each span of run.
+// summary runs the program and prints one line for each span.
 func summary(ctx context.Context, out io.Writer, endpoints []string) error {
 	reader, writer := io.Pipe()
 	defer reader.Close()
@@ -102,7 +104,7 @@ func summary(ctx context.Context, out io.Writer, endpoints []string) error {
 	return nil
 }
 
-// span is what the exporter writes, as far as it is read here.
+// span has the fields that summary needs of a span in the exporter's JSON output.
 type span struct {
 	Name                string
 	SpanContext, Parent struct{ SpanID string }

@@ -1,5 +1,5 @@
-// Package demo is what the example programs share: how they begin, how they end, and which servers
-// they use.
+// Package demo has the code that all example programs share: how they start and end, and which
+// servers they use.
 package demo
 
 import (
@@ -17,17 +17,17 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// Func is the work of a program on the servers at endpoints. It writes to out what it does, and
-// returns when it has done its work or ctx has ended.
+// Func is what a program does with the servers at endpoints. It describes its actions on out, and
+// returns when it is done or ctx has ended.
 type Func func(ctx context.Context, out io.Writer, endpoints []string) error
 
-// Main does the work of a program: run, or with the flag -demo show, which ends by itself. The
-// servers are those that ETCD_ENDPOINTS names, separated by commas. If it is not set, Main starts a
-// server (bin/etcd, which `make etcd` builds) on a free port of the loopback interface, and stops
-// it in the end.
+// Main runs a program: it calls run, or, with the flag -demo, show, which ends by itself. The
+// environment variable ETCD_ENDPOINTS names the servers, separated by commas. If it is not set,
+// Main starts a server (bin/etcd, which `make etcd` builds) on a free loopback port, and stops it
+// at the end.
 func Main(run, show Func) { Start(withServers(run), withServers(show)) }
 
-// Start is Main for a program that looks after its servers itself.
+// Start is [Main] for a program that starts or chooses its servers itself.
 func Start(run, show func(ctx context.Context, out io.Writer) error) {
 	isDemo := flag.Bool("demo", false, "show what the program does, and end")
 	flag.Parse()
@@ -35,7 +35,7 @@ func Start(run, show func(ctx context.Context, out io.Writer) error) {
 		run = show
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
+	context.AfterFunc(ctx, stop) // from then on, a second interrupt ends the program at once
 	err := run(ctx, os.Stdout)
 	stop()
 	if err != nil {
@@ -44,7 +44,7 @@ func Start(run, show func(ctx context.Context, out io.Writer) error) {
 	}
 }
 
-// Endpoints are those that ETCD_ENDPOINTS names, if any.
+// Endpoints returns the endpoints in ETCD_ENDPOINTS, or nil if it is not set.
 func Endpoints() []string {
 	named := os.Getenv("ETCD_ENDPOINTS")
 	if named == "" {

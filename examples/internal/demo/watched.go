@@ -7,17 +7,17 @@ import (
 	"sync"
 )
 
-// Watched passes on what is written to it, so that a demonstration can wait until a program has
-// written something. It is safe for concurrent use.
+// Watched is a writer that passes everything on to another writer. A demonstration can wait until a
+// certain text was written to it. It is safe for concurrent use.
 type Watched struct {
 	out io.Writer
 
 	mu      sync.Mutex
-	pending string        // written, and not waited for
-	more    chan struct{} // closed at the next Write
+	pending string        // the text that was written after the last text found by Wait
+	more    chan struct{} // closed and replaced by each Write
 }
 
-// NewWatched returns a Watched that passes on to out.
+// NewWatched returns a Watched that passes everything on to out.
 func NewWatched(out io.Writer) *Watched { return &Watched{out: out, more: make(chan struct{})} }
 
 func (w *Watched) Write(p []byte) (int, error) {
@@ -29,7 +29,8 @@ func (w *Watched) Write(p []byte) (int, error) {
 	return w.out.Write(p)
 }
 
-// Wait waits until text has been written, after what was waited for before, or ctx ends.
+// Wait waits until text was written, or ctx ends. It ignores everything up to the end of the text
+// that the last Wait found.
 func (w *Watched) Wait(ctx context.Context, text string) error {
 	for {
 		w.mu.Lock()
