@@ -11,16 +11,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Method names a method of etcd's services: by its full name, as the generated code has it
-// (pb.KV_Put_FullMethodName, "/etcdserverpb.KV/Put"), or by the last part of the name ("Put"). A
-// method of the health service needs its full name.
+// Method is the name of an RPC method of etcd's services. It is the full name, as in the generated
+// code (pb.KV_Put_FullMethodName, "/etcdserverpb.KV/Put"), or the last part of the full name
+// ("Put"). For a method of the gRPC health service it must be the full name.
 type Method string
 
-// Call is one request that a member has received, before it has any effect. On a stream each
-// message of the client is a call.
+// Call is one request that a member has received, before the request has any effect. On a stream
+// each message of the client is a call.
 type Call struct {
-	Method   Method        // its full name
-	Member   int           // the index of the member
+	Method   Method        // the full name of the method
+	Member   int           // the index of the member that has received the call
 	Number   int           // 1 for the first call of this method since New
 	Stream   int           // 1 for the first stream since New; 0 if the method is unary
 	Request  proto.Message // *pb.PutRequest, *pb.WatchRequest, …; not to be modified
@@ -28,8 +28,8 @@ type Call struct {
 	ctx      context.Context
 }
 
-// Context returns a context that ends when the call or its stream ends, or when the member stops. A
-// function given to On that blocks must return when this context is done.
+// Context returns a context that ends when the call or its stream ends, or when the member stops.
+// If a function given to On blocks, it must return when this context ends.
 func (c *Call) Context() context.Context { return c.ctx }
 
 // Action says what a member does with a call. The zero Action is Pass.
@@ -41,8 +41,8 @@ type Action struct {
 	edit   editFunc
 }
 
-// editFunc changes an answer. It returns false if the answer has another type than the function
-// takes.
+// editFunc changes an answer. It returns false, and changes nothing, if the answer does not have
+// the type that the function given to Edit takes.
 type editFunc func(proto.Message) bool
 
 type actionKind int
@@ -54,28 +54,30 @@ const (
 	answer
 )
 
-// Pass lets the call go on.
+// Pass lets the member handle the call as usual.
 func Pass() Action { return Action{} }
 
-// Delay lets the call go on after d. The call has no effect if its context ends before that. On a
-// stream the client's later messages wait, too.
+// Delay makes the call wait for d, and then lets the member handle it as usual. The call has no
+// effect if its context ends during the wait. On a stream the client's later messages wait, too.
 func Delay(d time.Duration) Action { return Action{delay: d} }
 
-// Refuse answers with an error. The call has no effect. An error that is no status of gRPC becomes
-// Unknown. An error of rpctypes reaches the client as it does from etcd. On a stream, Refuse ends
-// the stream.
+// Refuse answers the call with an error. The call has no effect. If err is not a gRPC status, the
+// client gets the code Unknown. An error of the package rpctypes reaches the client as it does from
+// etcd. On a stream, Refuse ends the stream.
 func Refuse(err error) Action { return Action{kind: refuse, err: err} }
 
 // LoseAnswer lets the call take effect, and returns an error in place of its answer. On a stream,
 // LoseAnswer ends the stream.
 func LoseAnswer(err error) Action { return Action{kind: lose, err: err} }
 
-// Answer answers with a message that the method may return. The call has no effect.
+// Answer answers the call with msg, which must have the type that the method returns. The call has
+// no effect.
 func Answer(msg proto.Message) Action { return Action{kind: answer, answer: msg} }
 
-// Edit lets the call take effect, and answers with a copy of the answer that f has changed. f must
-// take the type that the method returns. On a stream f changes each message that is sent until the
-// client's next message takes effect. On a watch stream that includes the events.
+// Edit lets the call take effect, and answers with a copy of the answer that f has changed. M must
+// be the type that the method returns. On a stream f changes each message that the member sends
+// until the client's next message takes effect. On a watch stream that includes the messages with
+// events.
 func Edit[M proto.Message](f func(M)) Action {
 	return Action{edit: func(msg proto.Message) bool {
 		m, ok := msg.(M)
@@ -86,8 +88,8 @@ func Edit[M proto.Message](f func(M)) Action {
 	}}
 }
 
-// Times returns a function for On that takes an action on the first n calls for which it runs, and
-// lets later calls go on. Concurrent calls are counted one by one.
+// Times returns a function for [Cluster.On] that returns the action a for its first n calls, and
+// Pass for all later calls. The function is safe for concurrent use.
 func Times(n int, a Action) func(*Call) Action {
 	var taken atomic.Int64
 	return func(*Call) Action {
@@ -98,16 +100,16 @@ func Times(n int, a Action) func(*Call) Action {
 	}
 }
 
-// After returns the action with d added to its delay.
+// After returns a copy of the action with d added to its delay.
 func (a Action) After(d time.Duration) Action {
 	a.delay += d
 	return a
 }
 
-// On makes f decide about every later call of a method. It replaces the function that was set for
-// the method before; if f is nil, later calls simply go on. f runs on the goroutine of its call, so
-// concurrent calls run f concurrently. f may block, and its call waits as long. On fails the test
-// if there is no such method.
+// On makes f decide what happens to every later call of the method m. f replaces the function that
+// was set for the method before. If f is nil, the members handle later calls as usual. f runs on
+// the goroutine of the call, so concurrent calls run f concurrently. f may block; the call then
+// waits until f returns. On fails the test if there is no such method.
 func (c *Cluster) On(m Method, f func(*Call) Action) {
 	c.tb.Helper()
 	name, ok := fullName(m)
@@ -117,7 +119,7 @@ func (c *Cluster) On(m Method, f func(*Call) Action) {
 	c.hooks.set(name, f)
 }
 
-// hookTable holds the functions that On has set.
+// hookTable holds the functions that On has set, by the full name of the method.
 type hookTable struct {
 	c *Cluster
 
@@ -135,9 +137,9 @@ func (t *hookTable) set(m Method, f func(*Call) Action) {
 	t.hooks[m] = f
 }
 
-// decide asks the function that was set for the call's method, waits for the delay of the action,
-// and returns the action. It returns an error if the action is Refuse, or if the call's context
-// ends.
+// decide calls the function that was set for the call's method, waits for the delay of the action
+// that the function returns, and returns this action. It returns an error if the action is Refuse,
+// or if the call's context ends.
 func (t *hookTable) decide(call *Call) (Action, error) {
 	t.mu.Lock()
 	f := t.hooks[call.Method]
@@ -149,7 +151,7 @@ func (t *hookTable) decide(call *Call) (Action, error) {
 	if err := wait(call.ctx, a.delay); err != nil {
 		return Action{}, err
 	}
-	if err := call.ctx.Err(); err != nil { // such a call must have no effect
+	if err := call.ctx.Err(); err != nil { // a call whose context has ended has no effect
 		return Action{}, status.FromContextError(err).Err()
 	}
 	if a.kind == refuse {

@@ -21,9 +21,9 @@ const (
 	firstMemberID = 0xfa4e01
 )
 
-// Cluster is a fake etcd cluster. Its methods are safe for concurrent use. Some methods end the
-// test at once if they are given a member or a method that does not exist: call them from the
-// test's own goroutine.
+// Cluster is a fake etcd cluster. Its methods are safe for concurrent use. A method that is given a
+// member's index or an RPC method's name calls Fatalf if there is no such member or RPC method.
+// Call it from the goroutine that runs the test.
 type Cluster struct {
 	// read-only after New
 	tb      testing.TB
@@ -39,14 +39,16 @@ type Cluster struct {
 
 	// guarded by mu
 	mu         sync.Mutex
-	expiry     *time.Timer // revokes the leases that expire next
+	expiry     *time.Timer // fires when the next lease expires
 	closed     bool
 	leaderBack chan struct{} // closed while there is a leader
-	noLeader   *time.Timer   // ends the streams that require a leader
+	noLeader   *time.Timer   // fires when streams that require a leader must end
 }
 
-// New starts a cluster that lives as long as the test. Inside of testing/synctest the cluster goes
-// by virtual time: a lease of an hour expires as soon as all goroutines wait.
+// New starts a cluster that runs until the end of the test. It fails the test if an option is
+// invalid. Inside of a testing/synctest bubble the cluster uses virtual time: when all goroutines
+// of the bubble are blocked, time jumps ahead, so even a lease of an hour expires without a real
+// wait.
 func New(tb testing.TB, opts ...Option) *Cluster {
 	tb.Helper()
 	o := defaultOptions()
@@ -101,8 +103,8 @@ func memberID(i int) uint64   { return firstMemberID + uint64(i) }
 func memberName(i int) string { return fmt.Sprintf("m%d", i) }
 func memoryAddr(i int) string { return fmt.Sprintf("etcdfake-%d:2379", i) }
 
-// close runs at the end of the test. It reports what the test has left open, and then stops the
-// members.
+// close runs at the end of the test. It logs which calls, watches and leases the test has left
+// open, and then stops the members.
 func (c *Cluster) close() {
 	c.tb.Helper()
 	c.openReported.Do(c.reportOpen)
@@ -120,7 +122,8 @@ func (c *Cluster) close() {
 	}
 }
 
-// arm sets the timer that revokes the leases that expire next.
+// arm sets the timer that revokes the leases that expire next. It stops the timer if no lease will
+// expire.
 func (c *Cluster) arm() {
 	next, any := c.store.NextExpiry()
 	c.mu.Lock()
@@ -134,7 +137,8 @@ func (c *Cluster) arm() {
 	}
 }
 
-// Endpoints returns the members' addresses in memory, which Dialer connects to.
+// Endpoints returns the in-memory addresses of the members. A client reaches them only with the
+// function that Dialer returns.
 func (c *Cluster) Endpoints() []string {
 	var endpoints []string
 	for _, m := range c.members {
@@ -192,7 +196,8 @@ func (c *Cluster) Listen() string {
 	return c.members[0].Listen()
 }
 
-// Member returns the member with an index, from 0. It fails the test if there is none.
+// Member returns the member with the index i. The first member has the index 0. Member fails the
+// test if there is no such member.
 func (c *Cluster) Member(i int) *Member {
 	c.tb.Helper()
 	if i < 0 || i >= len(c.members) {
@@ -210,10 +215,10 @@ func (c *Cluster) Dump(prefix string) map[string]string { return c.store.Dump(pr
 
 // Lease is a lease that has not expired.
 type Lease struct {
-	ID     clientv3.LeaseID // what Grant returned
-	TTL    time.Duration    // as granted
-	Expiry time.Time        // unless it is renewed
-	Keys   []string         // those that are attached to it, in order
+	ID     clientv3.LeaseID // the ID that Grant returned
+	TTL    time.Duration    // the TTL that was granted
+	Expiry time.Time        // when the lease expires if it is not renewed
+	Keys   []string         // the keys that are attached to the lease, sorted
 }
 
 // Leases returns the leases that have not expired, the next to expire first.

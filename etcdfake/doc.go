@@ -1,9 +1,9 @@
-// Package etcdfake is an etcd cluster for tests, in the test's own process and time.
+// Package etcdfake is an in-memory fake of an etcd cluster. It runs inside the process of a test.
 //
-// It answers as a real etcd does: revisions, transactions, compaction, watches, leases that expire,
-// users and permissions, alarms, members, snapshots, and etcd's errors with their codes and texts.
-// Tests in this module send random histories of requests to it and to a real server, and compare
-// every answer, event and error.
+// The fake answers as a real etcd does. It has revisions, transactions, compaction, watches, leases
+// that expire, users and permissions, alarms, members, snapshots, and etcd's errors with their
+// codes and texts. Tests in this module send random histories of requests to the fake and to a real
+// server, and compare every answer, event and error.
 //
 //	func TestFailover(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -16,12 +16,12 @@
 //
 // # Time
 //
-// There is no clock to set. Outside of testing/synctest everything goes by real time. Inside of a
-// bubble of testing/synctest everything goes by the bubble's virtual time. synctest.Wait returns
-// there when all answers and events have arrived, because a goroutine that waits on a connection in
+// There is no clock to set. Outside of testing/synctest the cluster uses real time. Inside of a
+// bubble of testing/synctest it uses the bubble's virtual time. In a bubble synctest.Wait returns
+// when all answers and events have arrived, because a goroutine that waits on a connection in
 // memory is durably blocked. Make the cluster and its clients inside of the bubble. Connections
 // over TCP do not work in a bubble. Watches of the published client, go.etcd.io/etcd/client/v3
-// 3.7.3, do not work there either: while one is open, virtual time stands still.
+// 3.7.3, do not work in a bubble either: while such a watch is open, virtual time stands still.
 //
 // # What to use
 //
@@ -46,51 +46,59 @@
 //
 // # Model
 //
-// The cluster has one state, under one mutex. Its members are views of this state: a write is in
-// all of them at once. Members differ in what they show and in how they fail. Faults do not change
-// the state. They act on connections ([Member.Stop], [Member.Cut], [Member.Mute]), on calls before
-// and after their effect ([Cluster.On]), and on what a member shows ([Member.Lag]).
+// The cluster has one state: keys, leases, users and members. All members share this state, so a
+// write is visible on all members at once. The faults that a test causes do not change the state.
+// They act on connections ([Member.Stop], [Member.Cut], [Member.Mute]), on calls before and after
+// their effect ([Cluster.On]), and on how old the data is that a member shows ([Member.Lag]).
 //
 // A call goes through these steps:
 //
-//	it is entered into the log → On decides, and delays → a member that defragments, learns, or has
-//	no leader makes it wait or refuses it → it takes effect → a member that lags makes its answer
-//	wait → the answer, or the error of LoseAnswer
+//  1. The member adds the call to the request log.
+//  2. The function given to [Cluster.On] decides what happens to the call, and may delay it.
+//  3. The call waits if the member defragments or if there is no leader. It is refused if the
+//     member is a learner and learners do not answer such a call.
+//  4. The call takes effect.
+//  5. If the member lags, the answer waits.
+//  6. The member sends the answer, or the error of [LoseAnswer].
 //
-// The cluster keeps these promises. A call that was refused, or whose context ended before its
-// effect, has no effect. A write whose answer is lost has happened once. A watch gets every event
-// after its start once, in the order of revisions, or is cancelled with the reason that etcd gives.
-// A lease that is renewed in time does not expire. When a lease expires, all its keys are deleted
-// in one revision.
+// The cluster keeps these promises. A call that was refused has no effect. A call whose context
+// ended before step 4 has no effect. A write whose answer is lost has happened once. A watch gets
+// every event after its start once, in the order of revisions, or is cancelled with the reason that
+// etcd gives. A lease that is renewed in time does not expire. When a lease expires, all its keys
+// are deleted in one revision.
 //
 // # At the end of the test
 //
-// The cluster logs which calls still wait, which watches are open and which leases were not
-// revoked, 20 of each kind, and after a failure the last 20 requests. If a client that
-// [Cluster.Client] returned has made the call, the watch or the lease, the log names the lines of
-// the test that made it. Go shows the log of a test if the test fails.
+// At the end of the test the cluster logs the calls that still wait, the watches that are open, and
+// the leases that were not revoked. It logs at most 20 of each kind. If the test has failed, it
+// also logs the last 20 requests. If the call, the watch or the lease was made by a client that
+// [Cluster.Client] returned, the log names the lines of the test that made it. Go shows the log of
+// a test only if the test fails or if tests run with -v.
 //
 // # What it is not
 //
-//	consensus                the state is always agreed on; a majority of members that are stopped
-//	                         does not stop the others, and LoseLeader stands for an election
-//	a disk                   nothing survives the process; the size of the file is estimated;
-//	                         Hash is not the hash of etcd's file (HashKV is exact)
-//	the expiry of leases     exact to the moment; etcd takes up to half a second more
-//	a member that lags       has the compactions at once, and no transaction in the past
-//	members that come or go  one that MemberAdd adds never starts; one that MemberRemove removes
-//	                         goes on serving
-//	users by certificate     users log in with passwords; tokens are simple ones, not JWT
-//	hashed passwords         neither taken nor kept in a snapshot: its users cannot log in where it
-//	                         is restored, because bcrypt would be one more module for every user of
-//	                         this one; turn authentication off before the snapshot
-//	a downgrade              is validated and shown by Status, and does not happen
-//	permissions on empty     etcd's answer depends on the shape of a tree; here the start of the
-//	intervals                interval decides
-//	crashes                  etcd crashes at a MemberUpdate with a URL that is none, at a
-//	                         transaction that deletes a key and then keeps its value, and at a
-//	                         range of a key that was deleted and put again at the revision of a
-//	                         compaction; this does not
-//	the gRPC proxy, the      not here
+//	consensus                there is none: if a majority of the members is stopped, the other
+//	                         members still serve; use LoseLeader for a time without a leader
+//	a disk                   nothing survives the process; the size of the database file is an
+//	                         estimate; Hash is not the hash of etcd's file (HashKV is exact)
+//	the expiry of leases     a lease expires exactly when its time has passed; etcd takes up to half
+//	                         a second more
+//	a member that lags       it knows of a compaction at once, and a serializable transaction on it
+//	                         reads the newest revision
+//	members that come or go  a member that MemberAdd adds never starts; a member that MemberRemove
+//	                         removes goes on serving
+//	users by certificate     users log in with passwords; tokens are simple tokens, not JWT
+//	hashed passwords         UserAdd does not take them, and a snapshot does not hold them, because
+//	                         bcrypt would be one more module for every user of this module; so
+//	                         users cannot log in after a restore: turn authentication off before
+//	                         the snapshot
+//	a downgrade              a downgrade is validated and shown by Status, and does not happen
+//	permissions on empty     if the range end of a request is below its key, the answer of etcd
+//	intervals                depends on the shape of a tree; here only the key has to be permitted
+//	crashes                  etcd crashes at a MemberUpdate with a malformed URL, at a transaction
+//	                         that deletes a key and then puts it with IgnoreValue, and at a range
+//	                         of a key that was deleted and put again in one transaction at whose
+//	                         revision the keyspace was compacted; the fake does not crash
+//	the gRPC proxy, the      these are not part of the fake
 //	gateway, metrics
 package etcdfake

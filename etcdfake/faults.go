@@ -3,7 +3,7 @@ package etcdfake
 import clientv3 "go.etcd.io/etcd/client/v3"
 
 // Compact compacts the keyspace at a revision. It fails the test if the revision is compacted
-// already or yet to come.
+// already, or if it is above the revision of the newest write.
 func (c *Cluster) Compact(rev int64) {
 	c.tb.Helper()
 	if err := c.store.Compact(rev); err != nil {
@@ -11,7 +11,8 @@ func (c *Cluster) Compact(rev int64) {
 	}
 }
 
-// Revoke revokes a lease, as its expiry does. It fails the test if there is no such lease.
+// Revoke revokes a lease and deletes its keys, as the expiry of the lease does. It fails the test
+// if there is no such lease.
 func (c *Cluster) Revoke(id clientv3.LeaseID) {
 	c.tb.Helper()
 	if !c.store.Revoke(int64(id)) {
@@ -19,5 +20,5 @@ func (c *Cluster) Revoke(id clientv3.LeaseID) {
 	}
 }
 
-// ExpireTokens makes all tokens invalid that were issued until now.
+// ExpireTokens makes all authentication tokens invalid that were issued until now.
 func (c *Cluster) ExpireTokens() { c.store.ExpireTokens() }

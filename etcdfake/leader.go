@@ -8,13 +8,13 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// LoseLeader leaves the cluster without a leader until restore is called. In the meantime leases do
-// not expire. Writes and linearizable reads wait for a leader, and fail after 7 seconds. Calls that
-// require a leader fail at once. Open streams that require a leader end after 3 seconds.
-// WithElectionTimeout changes these times.
+// LoseLeader leaves the cluster without a leader until the test calls restore. Without a leader,
+// leases do not expire. Writes and linearizable reads wait for a leader, and fail after 7 seconds.
+// Calls that require a leader in their metadata fail at once. Open streams that require a leader in
+// their metadata end after 3 seconds. The option WithElectionTimeout changes these times.
 //
-// restore makes the first member the leader of a new term. It gives every lease its full time, as a
-// new leader in etcd does.
+// restore makes the first member the leader of a new term. As with a new leader in etcd, every
+// lease then lives for its full TTL plus the election timeout.
 func (c *Cluster) LoseLeader() (restore func()) {
 	c.store.LoseLeader()
 	c.mu.Lock()
@@ -51,8 +51,8 @@ func (c *Cluster) restoreLeader(back chan struct{}) {
 	close(back)
 }
 
-// awaitLeader waits until there is a leader. It returns the error late if there is no leader in
-// time, and the status of the context's end if ctx ends.
+// awaitLeader waits until there is a leader. It returns the error late if there is no leader within
+// requestTimeout. If ctx ends first, it returns the gRPC status of the error of ctx.
 func (c *Cluster) awaitLeader(ctx context.Context, late error) error {
 	c.mu.Lock()
 	back := c.leaderBack

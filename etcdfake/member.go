@@ -18,7 +18,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
 )
 
-// stopWait is how long a member that stops waits for handlers that ignore the end of their context.
+// stopWait is how long the stop of a member waits for the member's handlers. Only a handler that
+// ignores the end of its context runs so long.
 const stopWait = 10 * time.Second
 
 // Member is one member of a cluster. Its methods are safe for concurrent use.
@@ -30,16 +31,18 @@ type Member struct {
 	conns  *connSet
 	health *health.Server
 
-	handlers sync.WaitGroup // the handlers of streams, which may outlive their streams for a moment
+	// handlers counts the goroutines that serve streams. Such a goroutine may still run for a
+	// moment when its stream has ended.
+	handlers sync.WaitGroup
 
 	// guarded by mu
 	mu      sync.Mutex
-	grpc    *grpc.Server // nil while stopped
+	grpc    *grpc.Server // nil while the member is stopped
 	memory  *memnet.Listener
-	serving *sync.WaitGroup // the goroutines in Serve of the current grpc
-	tcp     string          // the address on TCP; "" before Listen
+	serving *sync.WaitGroup // the goroutines that run the Serve method of grpc
+	tcp     string          // the TCP address; "" before Listen
 	lag     time.Duration
-	busy    time.Time // when the last defragmentation ends; until then requests wait
+	busy    time.Time // the end of the last defragmentation; requests wait until then
 	streams map[*serverStream]struct{}
 }
 
@@ -56,7 +59,8 @@ func (m *Member) ID() uint64 { return m.id }
 // Endpoint returns the member's address in memory, such as "http://etcdfake-0:2379".
 func (m *Member) Endpoint() string { return "http://" + memoryAddr(m.index) }
 
-// serve starts to serve in memory, and on TCP if the member had an address there.
+// serve starts a gRPC server on the member's in-memory address, and also on its TCP address if it
+// has one.
 func (m *Member) serve() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -87,10 +91,11 @@ func (m *Member) newServer() *grpc.Server {
 	return srv
 }
 
-// serveOn serves the connections of a listener. The member's mutex is held.
+// serveOn serves the connections of a listener. Callers hold m.mu.
 func (m *Member) serveOn(l net.Listener) {
 	srv := m.grpc
-	// Ends when shutDown stops srv, which closes the listener. shutDown waits for it.
+	// The goroutine ends when shutDown stops srv, which closes the listener. shutDown waits for the
+	// goroutine.
 	m.serving.Go(func() {
 		err := srv.Serve(m.conns.listener(l))
 		if err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, net.ErrClosed) {
@@ -100,10 +105,10 @@ func (m *Member) serveOn(l net.Listener) {
 }
 
 // Listen makes the member serve on a free TCP port of this machine as well, and returns the
-// address, "127.0.0.1:port". The address stays until the end of the test, also after Stop and
-// Start, and is in the member list. TCP goes by real time, so do not call Listen inside of
-// testing/synctest. Listen fails the test if the member is stopped, or if it cannot listen on a
-// port.
+// address, "127.0.0.1:port". The member keeps the address until the end of the test, also after
+// Stop and Start. The member list has this address as the member's client URL. TCP uses real time,
+// so do not call Listen inside of testing/synctest. Listen fails the test if the member is stopped,
+// or if it cannot listen on a port.
 func (m *Member) Listen() string {
 	m.c.tb.Helper()
 	m.mu.Lock()
@@ -139,8 +144,8 @@ func (m *Member) dial(ctx context.Context) (net.Conn, error) {
 	return l.Dial(ctx)
 }
 
-// Stop stops the member: it closes the member's listeners and connections, so calls and streams on
-// them fail. Stop fails the test if the member is stopped already.
+// Stop stops the member. It closes the member's listeners and connections, so calls and streams on
+// these connections fail. Stop fails the test if the member is stopped already.
 func (m *Member) Stop() {
 	m.c.tb.Helper()
 	if !m.shutDown() {
@@ -148,7 +153,8 @@ func (m *Member) Stop() {
 	}
 }
 
-// Start starts a stopped member again, at the same addresses. It fails the test if the member runs.
+// Start starts a stopped member again, at the same addresses. It fails the test if the member is
+// not stopped.
 func (m *Member) Start() {
 	m.c.tb.Helper()
 	m.mu.Lock()
@@ -161,8 +167,8 @@ func (m *Member) Start() {
 	m.serve()
 }
 
-// shutDown stops the member and waits for its handlers. It returns false if the member was stopped
-// already.
+// shutDown stops the member, and waits for the member's handlers for at most stopWait. It returns
+// false if the member was stopped already.
 func (m *Member) shutDown() bool {
 	m.mu.Lock()
 	srv, memory, serving := m.grpc, m.memory, m.serving
@@ -174,7 +180,8 @@ func (m *Member) shutDown() bool {
 	_ = memory.Close()
 	m.conns.closeAll()
 	done := make(chan struct{})
-	// Ends when all handlers have ended. This function waits for it, but not longer than stopWait.
+	// The goroutine ends when all handlers have ended. shutDown waits for the goroutine, for at
+	// most stopWait.
 	go func() {
 		defer close(done)
 		srv.Stop()
@@ -196,13 +203,13 @@ func (m *Member) shutDown() bool {
 func (m *Member) Conns() int { return m.conns.len() }
 
 // Cut closes all open connections of the member, as a broken network does, and returns how many
-// there were. New ones are accepted.
+// there were. The member accepts new connections.
 func (m *Member) Cut() int { return m.conns.closeAll() }
 
-// EndStreams ends the open streams of a method with a status, as a proxy or a member that goes away
-// does, and returns how many there were. A nil err ends the streams without an error, which a
-// client sees as io.EOF. Streams that are opened later go on. EndStreams fails the test if there is
-// no such method.
+// EndStreams ends the open streams of a method with a status, as a proxy does, or a member that
+// shuts down. It returns how many streams were open. A nil err ends the streams without an error,
+// which a client sees as io.EOF. Streams that are opened later are not affected. EndStreams fails
+// the test if there is no such method.
 func (m *Member) EndStreams(name Method, err error) int {
 	m.c.tb.Helper()
 	open := m.streamsOf("EndStreams", name)
@@ -235,16 +242,17 @@ func (m *Member) streamsOf(use string, name Method) (open []*serverStream) {
 	return open
 }
 
-// Mute makes the member silent: it accepts connections and bytes, and neither reads requests nor
-// answers, like a process that is stopped by a signal. After Unmute the member handles the requests
-// that have arrived in the meantime.
+// Mute makes the member silent. The member still accepts connections and bytes, but does not read
+// requests and does not answer, like a process that is stopped by SIGSTOP. After Unmute the member
+// handles the requests that have arrived in the meantime.
 func (m *Member) Mute() { m.conns.gate.set(false) }
 
-// Unmute ends Mute.
+// Unmute ends the silence that Mute has begun.
 func (m *Member) Unmute() { m.conns.gate.set(true) }
 
-// Lag makes the member see every change d after it was made; 0 ends the lag. The member's
-// serializable reads and its watches show the state of d ago. Its other answers come d later.
+// Lag makes the member see every change with a delay of d; 0 ends the lag. The member's
+// serializable reads and its watches show the state of d ago. Its answers to requests that need a
+// leader, such as writes and linearizable reads, come d later.
 func (m *Member) Lag(d time.Duration) {
 	m.mu.Lock()
 	m.lag = d
@@ -255,8 +263,8 @@ func (m *Member) Lag(d time.Duration) {
 	}
 }
 
-// Defragment holds all requests to the member back for d, as a defragmentation does. The watches
-// and keepalives that are open stay silent for that long, too.
+// Defragment holds back all requests to the member for d, as a defragmentation does. Watches and
+// keepalive streams that are open send nothing for that long.
 func (m *Member) Defragment(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -281,7 +289,8 @@ func (m *Member) caller(tokens []string) store.Caller {
 	return store.Caller{Member: m.id, Tokens: tokens, Lag: m.lagging()}
 }
 
-// awaitDefragmentation waits until the member is not busy.
+// awaitDefragmentation waits until the time that Defragment has set has passed. If ctx ends first,
+// it returns the gRPC status of the error of ctx.
 func (m *Member) awaitDefragmentation(ctx context.Context) error {
 	m.mu.Lock()
 	busy := time.Until(m.busy)

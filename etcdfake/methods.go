@@ -14,18 +14,19 @@ import (
 
 const etcdPrefix = "/etcdserverpb."
 
-// method is one method of etcd's services, from its descriptor.
+// method describes one RPC method of etcd or of the gRPC health service.
 type method struct {
 	name    Method
 	desc    protoreflect.MethodDescriptor
 	request protoreflect.MessageType
 }
 
-// methods are those of etcd's services. The generated packages have registered their messages, so
-// every type is found.
+// methods holds the RPC methods of etcd, by full name. Their request types are always found,
+// because the generated packages have registered all messages.
 var methods = readMethods(pb.File_rpc_proto)
 
-// healthMethods are those of the health service, which gRPC implements.
+// healthMethods holds the RPC methods of the gRPC health service, by full name. The package health
+// of gRPC implements them.
 var healthMethods = readMethods(healthpb.File_grpc_health_v1_health_proto)
 
 func readMethods(file protoreflect.FileDescriptor) map[Method]*method {
@@ -43,7 +44,8 @@ func readMethods(file protoreflect.FileDescriptor) map[Method]*method {
 	return found
 }
 
-// fullName finds a method by its full name or by the last part of it.
+// fullName returns the full name of a method. m is the full name itself, or the last part of the
+// full name of an etcd method. fullName returns false if there is no such method.
 func fullName(m Method) (Method, bool) {
 	if methods[m] != nil || healthMethods[m] != nil {
 		return m, true
@@ -56,7 +58,8 @@ func fullName(m Method) (Method, bool) {
 	return "", false
 }
 
-// register offers etcd's methods on a gRPC server, without those that the version does not have.
+// register registers etcd's methods on a gRPC server. It leaves out RangeStream if the members are
+// older than etcd 3.7.
 func (m *Member) register(srv *grpc.Server) {
 	services := make(map[string]*grpc.ServiceDesc)
 	for _, meth := range methods {
@@ -74,7 +77,7 @@ func (m *Member) register(srv *grpc.Server) {
 	}
 }
 
-// offer adds a method to its service.
+// offer adds a method to the description of its gRPC service.
 func (m *Member) offer(sd *grpc.ServiceDesc, meth *method) {
 	name, client, server := string(meth.desc.Name()), meth.desc.IsStreamingClient(),
 		meth.desc.IsStreamingServer()

@@ -9,31 +9,33 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keptRequests is how many requests the log keeps.
+// keptRequests is how many requests Requests returns at most. The log drops older requests.
 const keptRequests = 100_000
 
 // Request is a request that a member has received.
 type Request struct {
-	Method   Method        // its full name
-	Member   int           // the index of the member
-	Stream   int           // the number of the stream that it came on; 0 if the method is unary
-	Time     time.Time     // when it arrived
+	Method   Method        // the full name of the method
+	Member   int           // the index of the member that has received the request
+	Stream   int           // the number of the stream that carried it; 0 if unary
+	Time     time.Time     // when the request arrived
 	Message  proto.Message // not to be modified
 	Metadata metadata.MD   // as the client has sent it
-	Done     bool          // it was answered; of a stream's message: it took effect
-	Err      error         // the error of the answer; nil: none
+	Done     bool          // it was answered; for a message on a stream: it was handled
+	Err      error         // the error that the request was answered with, or nil
 }
 
 type requestLog struct {
 	// guarded by mu
-	mu       sync.Mutex
-	requests []*Request // the newest keptRequests
+	mu sync.Mutex
+	// requests holds the newest requests, oldest first. When there are more than 2*keptRequests,
+	// only the newest ones are kept.
+	requests []*Request
 	calls    map[Method]int
 	streams  int
 }
 
-// begin adds a request to the log. It returns the request, and the Call for the function given to
-// On.
+// begin adds a request to the log. It returns the log entry, and the Call to pass to the function
+// given to On.
 func (l *requestLog) begin(
 	ctx context.Context, m *Member, name Method, stream int, msg proto.Message,
 ) (*Request, *Call) {

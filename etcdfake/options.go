@@ -28,18 +28,19 @@ func defaultOptions() options {
 		progress: 10 * time.Minute, election: time.Second}
 }
 
-// minLeaseTTL returns the shortest TTL that etcd grants, in seconds: one and a half elections,
-// rounded up.
+// minLeaseTTL returns the shortest TTL that etcd grants, in seconds. It is one and a half election
+// timeouts, rounded up to whole seconds.
 func (o options) minLeaseTTL() int64 {
 	election := o.election.Milliseconds()
 	return max((election*3/2+999)/1000, 1)
 }
 
-// requestTimeout returns how long a request waits for a leader. As in etcd, this is enough for two
-// elections.
+// requestTimeout returns how long a request waits for a leader. As in etcd, it is 5 seconds plus
+// two election timeouts.
 func (o options) requestTimeout() time.Duration { return 5*time.Second + 2*o.election }
 
-// leaderlessStreams returns how long a stream that requires a leader goes on without a leader.
+// leaderlessStreams returns how long after the loss of the leader the streams that require a leader
+// end.
 func (o options) leaderlessStreams() time.Duration { return 3 * o.election }
 
 // WithMembers sets how many members the cluster has; the default is 1. All of them vote, and the
@@ -50,40 +51,45 @@ func WithMembers(n int) Option { return func(o *options) { o.members = n } }
 // cluster needs at least two members.
 func WithLearner() Option { return func(o *options) { o.learner = true } }
 
-// WithVersion sets the version of the servers, "3.5.9". The default is the version of the module
-// go.etcd.io/etcd/api/v3. A server below 3.7 has no RangeStream.
+// WithVersion sets the etcd version of the members, such as "3.5.9". The default is the version of
+// the module go.etcd.io/etcd/api/v3. A member below 3.7 has no RangeStream.
 func WithVersion(v string) Option { return func(o *options) { o.version = v } }
 
-// WithQuota sets how many bytes the members may store. The default is etcd's, 2 GiB, which the fake
-// does not enforce. A write that does not fit is refused and raises the alarm NOSPACE, which stays
-// until it is disarmed. The fake estimates the size that etcd's database file would have.
+// WithQuota sets how many bytes the members may store. Without this option the members report
+// etcd's default, 2 GiB, and do not enforce it. A write that does not fit is refused and raises the
+// alarm NOSPACE, which stays until it is disarmed. The fake estimates the size that etcd's database
+// file would have.
 func WithQuota(bytes int64) Option { return func(o *options) { o.quota = bytes } }
 
-// WithTokenTTL sets how long a token lives after its last use; the default is etcd's, 5 minutes.
+// WithTokenTTL sets how long an authentication token is valid after its last use. The default is
+// etcd's, 5 minutes.
 func WithTokenTTL(d time.Duration) Option { return func(o *options) { o.tokenTTL = d } }
 
-// WithProgressInterval sets how often a watch that asked for it gets a progress notice while it has
-// no events; the default is etcd's, 10 minutes.
+// WithProgressInterval sets how often a watch that was created with progress notices gets one while
+// it has no events. The default is etcd's, 10 minutes.
 func WithProgressInterval(d time.Duration) Option { return func(o *options) { o.progress = d } }
 
 // WithElectionTimeout sets etcd's --election-timeout; the default is etcd's, 1 second. The shortest
-// lease is one and a half times as long, rounded up to whole seconds: 2 seconds by default. The
-// election timeout also decides how long calls and streams wait without a leader: see LoseLeader.
+// lease TTL is one and a half election timeouts, rounded up to whole seconds: 2 seconds by default.
+// The election timeout also decides how long calls and streams wait without a leader: see
+// LoseLeader.
 func WithElectionTimeout(d time.Duration) Option { return func(o *options) { o.election = d } }
 
 // WithServerOptions adds options to the gRPC servers of the members, after the fake's own options:
-// a grpc.StatsHandler, interceptors, or grpc.Creds for TLS. With TLS, clients need endpoints with
-// the scheme "https". Give interceptors with grpc.ChainUnaryInterceptor and
-// grpc.ChainStreamInterceptor, which may be repeated. They see a request before the log and On do.
+// for example a grpc.StatsHandler, interceptors, or grpc.Creds for TLS. With TLS, clients need
+// endpoints with the scheme "https". Give interceptors with grpc.ChainUnaryInterceptor and
+// grpc.ChainStreamInterceptor, which may be repeated. The interceptors see a request before it is
+// logged and before the function given to On sees it.
 func WithServerOptions(opts ...grpc.ServerOption) Option {
 	return func(o *options) { o.server = append(o.server, opts...) }
 }
 
-// User is a user and what it may do. The user named "root" may do everything.
+// User is a user and its permissions. The user named "root" may do everything.
 type User struct {
-	Name        string               // not empty
-	Password    string               // 72 bytes at most
-	Permissions []*authpb.Permission // of a role that New makes for the user, with the user's name
+	Name     string // not empty
+	Password string // 72 bytes at most
+	// Permissions are granted to a role that New makes for the user. The role has the user's name.
+	Permissions []*authpb.Permission
 }
 
 // WithUsers adds users and turns authentication on. If none of them is named "root", a user "root"
