@@ -79,7 +79,7 @@ type counts struct {
 	// lists counts the reads of the whole range, audits the audits, and differences the audits that
 	// found a difference.
 	lists, audits, differences atomic.Int64
-	pages                      atomic.Int64 // pages counts the pages of all lists
+	pages                      atomic.Int64 // pages counts the pages that were read by all lists
 }
 
 // streams is the last number that was given out for a stream of watches. The number is put into the

@@ -42,9 +42,9 @@ type kv struct {
 }
 
 // floor says which view is new enough for reads with WithSerializable through a KV, which must show
-// the earlier writes of that KV. A view is new enough if it has the floor's era and at least its
-// revision, and is proven until the moment at or later. A view of a later era (the copy was
-// replaced since, as after a restore of the cluster) is also new enough.
+// the earlier writes of that KV. A view is new enough if it has the floor's era, has at least its
+// revision, and contains every write acknowledged before the moment at. A view of a later era (the
+// copy was replaced since, as after a restore of the cluster) is also new enough.
 type floor struct {
 	era, revision int64
 	at            time.Time

@@ -87,7 +87,7 @@ func (c *Cache) end(err error) {
 	c.cancel()
 }
 
-// fail ends the cache with the error err, prefixed with the range of the cache.
+// fail ends the cache with the error err, to which it adds the range of the cache.
 func (c *Cache) fail(err error) { c.end(fmt.Errorf("cache of %s: %w", &c.opts, err)) }
 
 // proven takes the answer to a question: a linearizable read that was sent at sentAt, when before
@@ -152,8 +152,9 @@ func otherCluster(o origin, header *pb.ResponseHeader) bool {
 // again.
 type listing struct {
 	wanted bool // the range must be listed
-	// replaced says that the list begins a new era: the cluster was replaced or restored, or the
-	// copy was wrong.
+	// replaced says that the list starts a new era, because the cluster was replaced or restored or
+	// because the copy was wrong. Earlier answers of the server then prove nothing about the new
+	// copy.
 	replaced bool
 	begun    bool   // the list is under way
 	why      string // the reason, for the log line; empty for the first list

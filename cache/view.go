@@ -15,8 +15,7 @@ type tree = keytree.Tree
 // something changes, the cache publishes another view.
 type view struct {
 	tree tree
-	// revision is the revision at which the tree is the state of the range; 0 before the range was
-	// read.
+	// revision is the revision whose state the tree is; 0 before the range was read.
 	revision int64
 	// logged is the revision up to which the log has every change. It may be lower than revision.
 	logged int64

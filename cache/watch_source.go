@@ -50,7 +50,7 @@ func (m *memoryStream) openSources() {
 		s := &serverSource{group: g}
 		s.ctx, s.end = context.WithCancel(m.sourceCtx)
 		g.source, r.source = s, s
-		// The goroutine ends with the source. Close of the Watcher waits for it.
+		// The goroutine ends when the source is stopped. Close of the Watcher waits for it.
 		m.server.tasks.Go(r.run)
 	}
 	m.table.orphans = nil

@@ -25,8 +25,9 @@ func (t *watchTable) step() bool {
 }
 
 // stepHead gives the head group (the watches that are up to date with the log) the next entry of
-// the log. It returns true if there may be more to do for it. If the log no longer has the group's
-// next changes, or the cache has ended, the group becomes one of the others.
+// the log. It returns true if there may be more to do for the group. If the log no longer has the
+// group's next changes, or the cache has ended, stepHead moves the group to t.others and starts an
+// empty head group.
 func (t *watchTable) stepHead() bool {
 	g, v := t.head, t.view
 	if g.index.Len() == 0 {
