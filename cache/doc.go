@@ -15,7 +15,8 @@
 //	AtLeast(ctx, rev)                    contains the write that returned rev
 //	half a transaction                   is never seen; revisions never go back, unless the cluster
 //	                                     was replaced or restored, which a Batch announces as Gap
-//	a compaction, an outage              the cache reads the range again, compares it with the copy,
+//	an outage                            the watch goes on where it was interrupted
+//	a compaction during an outage        the cache reads the range again, compares it with the copy,
 //	                                     and gives consumers each difference once, deletions too
 //	a slow consumer of Changes           gets the newest state of each key; it holds one snapshot
 //	a slow reader of Watcher()           gets every revision: from memory within the history,

@@ -74,8 +74,8 @@ func (c *Cache) learnLocked(rev int64) {
 	c.known = rev
 }
 
-// noticed records that a notice of progress has arrived, from a server that is known to send
-// notices only after all events up to their revision.
+// noticed records that a notice of progress has arrived, from a server whose notices come only
+// after all events up to the notice's revision.
 func (c *Cache) noticed() {
 	c.mu.Lock()
 	c.silence = silence{answered: true}
@@ -83,8 +83,8 @@ func (c *Cache) noticed() {
 	signal(c.answered)
 }
 
-// noticesProve reports whether the server answers requests for progress, by notices that it is
-// known to send only after all events up to their revision.
+// noticesProve reports whether the server answers requests for progress with notices that come only
+// after all events up to the notice's revision.
 func (c *Cache) noticesProve() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -123,9 +123,9 @@ func (r *sourceReceiver) ask() bool {
 	return true
 }
 
-// deliver passes a response to the stream, without the events that the first watch has already
-// delivered, and without notices of progress that prove nothing. It returns false if the source has
-// ended.
+// deliver passes a response to the stream. It leaves out events that an earlier watch of the source
+// has delivered, and notices of progress that cannot be trusted. It returns false if the response
+// has ended the watch.
 func (r *sourceReceiver) deliver(resp clientv3.WatchResponse) bool {
 	if resp.IsProgressNotify() && !r.m.cache.trusts(&resp) {
 		return true

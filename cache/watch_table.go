@@ -169,8 +169,8 @@ func (t *watchTable) place(it *watchItem) {
 // resume lets one of the other groups go on after its revision. If the group is as far as the head
 // group, its watches move to the head group. Otherwise, if the log has the group's next changes,
 // the group reads the log. In both cases resume returns true. Otherwise the group needs a watch on
-// the server, and resume returns false. It does so, too, once the cache has ended, because the log
-// gets no more entries then.
+// the server, and resume returns false. Once the cache has ended, resume always returns false,
+// because the log gets no more entries.
 func (t *watchTable) resume(g *watchGroup) (found bool) {
 	if t.view.err == nil {
 		if g.revision >= t.head.revision {
