@@ -122,7 +122,8 @@ func (f *follower) watch() error {
 		c.wait("")
 	}
 	c.mu.Lock()
-	c.silence = silence{} // the requests for progress were sent on the stream of the previous watch
+	// any unanswered requests for progress were sent on the stream of the previous watch
+	c.silence = silence{}
 	c.mu.Unlock()
 	c.wake()
 	for {

@@ -46,8 +46,8 @@ func (c *Cache) fresh(ctx context.Context, maxAge time.Duration) (*view, error) 
 }
 
 // provenSince waits for a view that contains everything acknowledged before the moment after. It
-// takes part in a linearizable read that is sent later than that moment, and waits until the view
-// has reached the revision of the answer.
+// takes part in a linearizable read that is sent after that moment, which other readers may share,
+// and waits until the view has reached the revision of the answer. It repeats a read that fails.
 func (c *Cache) provenSince(ctx context.Context, after time.Time) (*view, error) {
 	_, err := c.await(ctx, (*view).synced)
 	failure := error(nil)

@@ -142,7 +142,7 @@ func (c *Cache) toAsk(attempt int) bool {
 	c.once = false
 	v := c.now()
 	if attempt >= unknownAttempts && c.waiters == 0 {
-		c.target = min(c.target, c.known) // give up only the revisions that may not exist
+		c.target = min(c.target, c.known) // go on only for revisions that are known to exist
 	}
 	if v.err == nil && c.belowLocked(v) {
 		return true

@@ -112,8 +112,8 @@ func (tx *Tx) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 	}
 }
 
-// shorten records that the last iteration over a range has ended early, with the given key, so that
-// the commit depends only on the keys up to that one.
+// shorten records that the last iteration over the range s has ended early, at the given key, so
+// that the commit depends only on the part of the range up to that key.
 func (tx *Tx) shorten(s interval, key string) {
 	if tx.spans[s]--; tx.spans[s] == 0 {
 		delete(tx.spans, s)

@@ -67,7 +67,7 @@ func (c *Cache) Watcher() clientv3.Watcher {
 type cacheWatcher struct {
 	// read-only after Watcher
 	cache  *Cache
-	ctx    context.Context // ends with Close and with the client
+	ctx    context.Context // ends when the Watcher or the client is closed
 	cancel context.CancelFunc
 	server *memoryServer
 	// memory is the Watcher of package clientv3, with server in place of a connection.
