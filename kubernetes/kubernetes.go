@@ -63,9 +63,10 @@ type GetOptions struct {
 
 // ListOptions are the options of [Interface.List].
 type ListOptions struct {
-	// Revision is the revision to read at; 0 means the newest. The errors are those of
-	// GetOptions.Revision. To get consistent pages, read every further page at the Revision of the
-	// first page's response.
+	// Revision is the revision to read at; 0 means the newest. If the revision was compacted, the
+	// error is rpctypes.ErrCompacted. If it is in the future, the error is rpctypes.ErrFutureRev.
+	// To get consistent pages, read every further page at the Revision of the first page's
+	// response.
 	Revision int64
 
 	// Limit is the greatest number of keys to return; 0 means no limit.
@@ -98,7 +99,7 @@ type DeleteOptions struct {
 
 // GetResponse is the response to a Get.
 type GetResponse struct {
-	// KV is nil if the key does not exist.
+	// KV is the key-value pair that was read, or nil if the key does not exist.
 	KV *mvccpb.KeyValue
 
 	// Revision is the store's revision when the server answered, not the revision that was read.

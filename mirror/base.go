@@ -37,7 +37,7 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 
 // base holds the variables of one call of SyncBase.
 type base struct {
-	// read-only
+	// read-only after SyncBase has made it
 	syncer  *syncer
 	ctx     context.Context // ends with the caller's context and with the client
 	release context.CancelFunc

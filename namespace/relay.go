@@ -11,9 +11,9 @@ import (
 // namespace's channels. They are needed only if the inner Watcher is not a watchRewriter. They end
 // when the namespace's Watcher is closed.
 type relays struct {
-	// own synchronisation
+	// usable without mu
 	stop    chan struct{}  // closed by close to end the goroutines
-	running sync.WaitGroup // Add needs mu, and closed must be false
+	running sync.WaitGroup // call Go only with mu held and closed false
 
 	// guarded by mu
 	mu     sync.Mutex

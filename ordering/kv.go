@@ -22,7 +22,7 @@ import (
 // The function runs on the goroutine of the request's caller, and must be safe for concurrent use.
 type OrderViolationFunc func(op clientv3.Op, resp clientv3.OpResponse, prevRev int64) error
 
-// orderedKV is a KV whose reads never go back in time.
+// orderedKV is a KV whose reads never return older data than an earlier response.
 type orderedKV struct {
 	clientv3.KV // read-only after NewKV
 
@@ -114,7 +114,7 @@ func (kv *orderedKV) GetStream(
 	return kv.KV.GetStream(ctx, key, exactly)
 }
 
-// repeatBackoff defines the wait before a request is repeated.
+// repeatBackoff defines the wait before a request is repeated because its response was too old.
 var repeatBackoff = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
 // inOrder calls do, which runs op, until the response is not older than any response that the KV

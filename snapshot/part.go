@@ -24,7 +24,7 @@ func createPart(path string) (*partFile, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), partPattern(filepath.Base(path))) // mode 0600
+	f, err := os.CreateTemp(filepath.Dir(path), partPattern(filepath.Base(path))) // with mode 0600
 	if err != nil {
 		return nil, err
 	}

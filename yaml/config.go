@@ -73,8 +73,8 @@ func NewConfig(fpath string) (*clientv3.Config, error) {
 	return cfg, err
 }
 
-// NewStrictConfig is [NewConfig], except that it returns an error if settings have no effect. The
-// error names them and the file.
+// NewStrictConfig is [NewConfig], except that it returns an error if any setting has no effect. The
+// error names these settings and the file.
 func NewStrictConfig(fpath string) (*clientv3.Config, error) {
 	cfg, ignored, err := read(fpath, yaml.UnmarshalStrict)
 	if err == nil && len(ignored) > 0 {
@@ -91,7 +91,7 @@ func logger(cfg *clientv3.Config) *zap.Logger {
 			return lg
 		}
 	}
-	//nolint:staticcheck // a Config without a logger gets this one from New
+	//nolint:staticcheck // clientv3.New gives this logger to a Config without one
 	lg, err := clientv3.CreateDefaultZapLogger()
 	if err != nil {
 		return zap.NewNop()
@@ -133,7 +133,7 @@ func read(
 	return cfg, append(ignored, without...), nil
 }
 
-// file is the content of a configuration file.
+// file has a field for each key that a configuration file may have.
 type file struct {
 	Endpoints             []string        `json:"endpoints"`
 	AutoSyncInterval      duration        `json:"auto-sync-interval"`
@@ -213,8 +213,8 @@ func (d *duration) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// tls loads the files that the keys about TLS name. It returns the TLS config, and a description of
-// each key that has no effect.
+// tls makes a TLS config from the certificate files that f names. ignored describes each setting
+// about TLS that has no effect.
 func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.InsecureSkipTLSVerify}
 	switch {

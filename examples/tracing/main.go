@@ -25,7 +25,7 @@ import (
 
 func main() { demo.Main(run, summary) }
 
-// run makes three requests within a span of its own, and writes all spans to out.
+// run records a span around three requests, and writes this span and those of the requests to out.
 func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -64,7 +64,7 @@ func traced(cfg clientv3.Config, provider trace.TracerProvider) clientv3.Config 
 	return cfg
 }
 
-// rename moves a value from one key to another.
+// rename puts a key, and then moves its value to another key.
 func rename(ctx context.Context, client *clientv3.Client, from, to string) error {
 	if _, err := client.Put(ctx, from, "value"); err != nil {
 		return err

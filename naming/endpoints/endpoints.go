@@ -129,7 +129,7 @@ const (
 // manager is the Manager of one target. It is read-only after NewManager.
 type manager struct {
 	client *clientv3.Client
-	prefix string // the target and a slash, with which each key of an endpoint begins
+	prefix string // the target and a slash; the key of each endpoint begins with it
 }
 
 // NewManager returns a Manager of the endpoints of target. NewManager sends nothing. The Manager

@@ -28,7 +28,7 @@ type Cluster struct {
 	*etcdtest.Cluster
 
 	tb      testing.TB
-	rng     *rand.Rand // used only by Break
+	rng     *rand.Rand // chooses the faults; used only by Break
 	proxies []*faultnet.Proxy
 }
 

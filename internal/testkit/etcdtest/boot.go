@@ -15,7 +15,8 @@ const bootTries = 5
 
 var errPortTaken = errors.New("etcdtest: a port was taken")
 
-// boot starts the first members and waits until they serve.
+// boot starts the first members and waits until they serve. If a port was taken by another program,
+// boot tries again on other ports.
 func (c *Cluster) boot() error {
 	var err error
 	for range bootTries {

@@ -48,12 +48,12 @@
 // # When a member serves
 //
 // A member serves once its HTTP endpoint /health says so and the cluster has decided its version.
-// The member refuses every request before that. HTTP is used for the question because it needs no
+// The member refuses every request before that. This package asks over HTTP because that needs no
 // user while authentication is on.
 //
 // # Without the client
 //
-// [Member.Conn] and [Cluster.Pb] return plain gRPC connections. By them, a test changes the cluster
+// [Member.Conn] and [Cluster.Pb] return plain gRPC connections. With them, a test changes the cluster
 // without the client under test. [Member.Metrics] returns the member's metrics, and
 // [Member.OpenStreams] returns how many streams are open at the member. The package does not depend
 // on the client.

@@ -64,7 +64,7 @@ func parseMetrics(text []byte) (map[string]float64, error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		// A label's value may contain spaces; the number after the last space does not.
+		// The number begins after the last space. A label's value may contain spaces, too.
 		cut := strings.LastIndexByte(line, ' ') + 1
 		value, err := strconv.ParseFloat(line[cut:], 64)
 		if err != nil || cut == 0 {

@@ -36,7 +36,7 @@ func (s *Shared) Cluster() *Cluster {
 	return s.cluster
 }
 
-// Endpoints returns the endpoints of Cluster.
+// Endpoints returns the endpoints of the cluster, which it starts if it is the first call.
 func (s *Shared) Endpoints() []string { return s.Cluster().Endpoints() }
 
 // Around returns m with a Run that stops the cluster after the tests.

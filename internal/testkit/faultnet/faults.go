@@ -8,8 +8,8 @@ type rules struct {
 	blackhole, drop Direction
 	delay           time.Duration
 	rate            int         // bytes per second; 0 means no limit
-	cut             Direction   // in these directions, CutAfter still has to close a connection
-	left            [Both]int64 // by direction: the bytes until that connection is closed
+	cut             Direction   // directions in which CutAfter still has to close a connection
+	left            [Both]int64 // by direction: how many bytes may pass before that
 }
 
 // change applies f to the rules and wakes all goroutines that wait for a change of the rules.
@@ -43,7 +43,7 @@ func (p *Proxy) Throttle(bytesPerSec int) { p.change(func(r *rules) { r.rate = b
 // still be made, nothing is answered, and senders block once the buffers on the way are full.
 func (p *Proxy) Pause() { p.change(func(r *rules) { r.paused = true }) }
 
-// Resume undoes Pause.
+// Resume ends the fault that Pause has made. Bytes that were held back are delivered.
 func (p *Proxy) Resume() { p.change(func(r *rules) { r.paused = false }) }
 
 // Refuse resets new connections at once. Open connections stay.

@@ -18,7 +18,7 @@ type link struct {
 	ctx   context.Context // ends with the link
 	stop  context.CancelFunc
 
-	// own synchronisation
+	// safe for concurrent use without mu
 	once sync.Once
 	lost atomic.Bool  // whether the proxy has dropped bytes of this link
 	ends atomic.Int32 // how many directions have ended with an io.EOF
@@ -44,7 +44,8 @@ func newLink(p *Proxy, client net.Conn) *link {
 	return l
 }
 
-// run connects to the target and forwards until the link is closed.
+// run connects to the proxy's target, and forwards bytes in both directions until the link is
+// closed.
 func (l *link) run() {
 	defer l.close()
 	if !l.connect() {
@@ -208,7 +209,7 @@ func (l *link) due(at time.Time) bool {
 	}
 }
 
-// sleep waits for d, or until the rules change. It returns false if the link is closed.
+// sleep waits for d, or until the proxy's faults change. It returns false if the link is closed.
 func (l *link) sleep(d time.Duration, changed <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -242,7 +243,7 @@ func (l *link) end(closeConn func(net.Conn)) {
 	})
 }
 
-// abort closes a connection with a reset.
+// abort closes a connection with a TCP reset.
 func abort(conn net.Conn) {
 	_ = conn.(*net.TCPConn).SetLinger(0)
 	_ = conn.Close()

@@ -36,7 +36,7 @@ const (
 // Direction is a direction in which bytes go through a proxy.
 type Direction int
 
-// The directions; Both is their union.
+// The directions of bytes. Both means both directions at once.
 const (
 	ToServer Direction = 1
 	ToClient Direction = 2
@@ -54,7 +54,7 @@ type Proxy struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
-	// own synchronisation
+	// safe for concurrent use without mu
 	running sync.WaitGroup     // counts all goroutines of the proxy
 	bytes   [Both]atomic.Int64 // the bytes delivered, by direction
 

@@ -135,7 +135,7 @@ func (m Module) Build(ctx context.Context, pkg, file string) error {
 	return err
 }
 
-// Packages lists the packages that match a pattern.
+// Packages returns the import paths of the packages that match a pattern of go list.
 func (m Module) Packages(ctx context.Context, pattern string) ([]string, error) {
 	out, err := m.run(m.Go(ctx, "list", pattern))
 	return strings.Fields(out), err

@@ -184,12 +184,13 @@ func KeyValues(keys ...string) []*mvccpb.KeyValue {
 	return kvs
 }
 
-// Piece returns a piece of a stream's response that is not the last piece.
+// Piece returns a piece of a stream's response. The piece has the given keys, and is not the last.
 func Piece(keys ...string) *pb.RangeResponse {
 	return &pb.RangeResponse{Kvs: KeyValues(keys...)}
 }
 
-// LastPiece returns the last piece of the stream of a range that has count keys.
+// LastPiece returns the last piece of a stream's response. The piece has the given keys. The whole
+// range has count keys.
 func LastPiece(count int64, keys ...string) *pb.RangeResponse {
 	return &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 9}, Kvs: KeyValues(keys...),
 		Count: count}

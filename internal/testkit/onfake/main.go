@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-const least = 95 // percent
+const least = 95 // the percentage of tests that must pass
 
 // test is what one test has printed so far, and what follows from that: usesOne is true if the test
 // uses a server, and skipped if it needs a real etcd.

@@ -86,7 +86,7 @@ type pipe[Req, Resp any] struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// own synchronisation
+	// safe for concurrent use
 	reqs  chan *Req     // sent to by Send, never closed
 	resps chan *Resp    // sent to by the handler, never closed
 	half  chan struct{} // closed by CloseSend to half-close the stream
@@ -133,7 +133,8 @@ func (s *pipe[Req, Resp]) Send(req *Req) error {
 	}
 }
 
-// Recv blocks until the handler sends or returns, or the stream's context ends.
+// Recv blocks until the handler sends a response or returns, or the stream's context ends. It
+// returns io.EOF if the handler has returned nil.
 func (s *pipe[Req, Resp]) Recv() (*Resp, error) {
 	select {
 	case resp := <-s.resps:
