@@ -53,8 +53,8 @@
 //
 // # Without the client
 //
-// [Member.Conn] and [Cluster.Pb] return plain gRPC connections. With them, a test changes the cluster
-// without the client under test. [Member.Metrics] returns the member's metrics, and
+// [Member.Conn] and [Cluster.Pb] return plain gRPC connections. With them, a test changes the
+// cluster without the client under test. [Member.Metrics] returns the member's metrics, and
 // [Member.OpenStreams] returns how many streams are open at the member. The package does not depend
 // on the client.
 package etcdtest
