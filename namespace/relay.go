@@ -8,8 +8,9 @@ import (
 )
 
 // relays holds goroutines that copy watch responses from an inner Watcher's channels to the
-// namespace's channels. They are needed only if the inner Watcher is not a watchRewriter. They end
-// when the namespace's Watcher is closed.
+// namespace's channels, with the keys of the namespace. They are needed only if the inner Watcher
+// cannot rewrite events itself, as a client's Watcher can. They end when the namespace's Watcher is
+// closed.
 type relays struct {
 	// usable without mu
 	stop    chan struct{}  // closed by close to end the goroutines

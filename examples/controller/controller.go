@@ -23,7 +23,7 @@ var errNotLeading = errors.New("another instance leads")
 // the leader makes changes.
 type controller struct {
 	name   string
-	cache  *cache.Cache // of all keys below prefix, including the election's keys
+	cache  *cache.Cache // has all keys below prefix, including the election's
 	leader *concurrency.Election
 	out    io.Writer
 }

@@ -36,8 +36,9 @@ func takeOver(ctx context.Context, out io.Writer, endpoints []string) (err error
 		_, err := client.Txn(ctx).Then(ops...).Commit()
 		return err
 	}
+	// Delete the keys that an earlier demonstration may have left on these servers.
 	if err := desire(clientv3.OpDelete(prefix, clientv3.WithPrefix())); err != nil {
-		return err // nothing of an earlier demonstration may be left
+		return err
 	}
 
 	stopFirst := start("first")

@@ -35,7 +35,7 @@ func Start(run, show func(ctx context.Context, out io.Writer) error) {
 		run = show
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from then on, a second interrupt ends the program at once
+	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
 	err := run(ctx, os.Stdout)
 	stop()
 	if err != nil {

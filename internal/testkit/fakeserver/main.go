@@ -94,9 +94,9 @@ func serve(s settings) error {
 		return err
 	}
 	split := &splitter{Listener: clients, cluster: c, http: make(chan net.Conn)}
-	// Stopped by the end of the process, which does not wait for it.
+	// This goroutine ends with the process, which does not wait for it.
 	go split.run()
-	// Stopped by the end of the process, which does not wait for it.
+	// This goroutine ends with the process, which does not wait for it.
 	go func() { log.Fatal(http.Serve(peers, mux)) }()
 	return http.Serve(split, mux)
 }

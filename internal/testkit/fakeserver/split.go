@@ -33,7 +33,7 @@ func (s *splitter) run() {
 		if err != nil {
 			return
 		}
-		// Stopped by the end of the connection; the process does not wait for it.
+		// This goroutine ends with the connection. The process does not wait for it.
 		go s.sort(conn)
 	}
 }
@@ -57,7 +57,7 @@ func (s *splitter) sort(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	// Stopped by the end of the connection; the process does not wait for it.
+	// This goroutine ends with the connection. The process does not wait for it.
 	go func() {
 		_, _ = io.Copy(member, p)
 		_ = member.Close()

@@ -19,7 +19,7 @@ import (
 
 // Stub is a pb.KVClient that keeps copies of its requests. Set its fields before the first request.
 type Stub struct {
-	// OnRange answers Range. If it is nil, Range returns an empty response.
+	// OnRange answers Range. If it is nil, Range returns Err or an empty response.
 	OnRange func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error)
 	// OnStream answers RangeStream. If it is nil, RangeStream returns codes.Unimplemented.
 	OnStream func(ctx context.Context, req *pb.RangeRequest) (pb.KV_RangeStreamClient, error)

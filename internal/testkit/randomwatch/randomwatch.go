@@ -20,7 +20,7 @@ type Pair struct {
 	Key    string              // the watched key
 	Opts   []clientv3.OpOption // the watch's options
 	Named  []string            // the options as text
-	Rev    int64               // the start revision of WithRev, or 0
+	Rev    int64               // the start revision that WithRev sets; 0 without WithRev
 	Server *Log                // what the watch on the server delivered
 	Cached *Log                // what the watch through the cache delivered
 }

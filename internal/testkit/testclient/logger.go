@@ -14,7 +14,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Observed returns a logger that records entries of the given level and above, and the record.
+// Observed returns a logger for entries of the given level and above, and the logs in which it
+// records these entries.
 func Observed(level zapcore.Level) (*zap.Logger, *observer.ObservedLogs) {
 	core, logs := observer.New(level)
 	return zap.New(core), logs
