@@ -67,7 +67,8 @@ func (s *Scheduler) lead(ctx context.Context) error {
 }
 
 // firstDue returns when the first job of this leader is due. That is one interval after the last
-// job of any earlier leader, and may be in the past.
+// job of any earlier leader, and may be in the past. Before the very first job, it is the next
+// multiple of the interval.
 func (s *Scheduler) firstDue(ctx context.Context) (time.Time, error) {
 	resp, err := s.Client.Get(ctx, s.Prefix+"/last")
 	if err != nil {

@@ -8,8 +8,8 @@ type rules struct {
 	blackhole, drop Direction
 	delay           time.Duration
 	rate            int         // bytes per second; 0 means no limit
-	cut             Direction   // directions in which CutAfter still has to close a connection
-	left            [Both]int64 // by direction: how many bytes may pass before that
+	cut             Direction   // directions in which CutAfter is in force
+	left            [Both]int64 // by direction: bytes until CutAfter closes a connection
 }
 
 // change applies f to the rules and wakes all goroutines that wait for a change of the rules.

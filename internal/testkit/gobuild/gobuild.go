@@ -52,9 +52,9 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	return m, err
 }
 
-// Without returns m, changed so that it uses a copy of another module that lacks a file. The copy is
-// needed because the go command cannot leave out a file of a module. Without writes the copy and a
-// changed go.mod to the directory scratch.
+// Without returns m, changed so that it uses a copy of another module, and the copy lacks a file.
+// The copy is needed because the go command cannot leave out a file of a module. Without writes the
+// copy and a changed go.mod to the directory scratch.
 func (m Module) Without(ctx context.Context, scratch, module, file string) (Module, error) {
 	if _, err := m.run(m.Go(ctx, "mod", "download", module)); err != nil {
 		return Module{}, err
