@@ -16,24 +16,27 @@ import (
 )
 
 const (
-	keptFrames  = 40 // of a call's stack
-	shownFrames = 3  // of the test's own code
-	// keptNotes is how many leases the table keeps, and how many watches. If a test makes more, the
-	// report at its end names the older ones without the places that made them.
+	keptFrames  = 40 // stack frames that are recorded for a call, a lease or a watch
+	shownFrames = 3  // stack frames of the test's own code that a report shows
+	// keptNotes is how many leases, and how many watches, a callerTable remembers. If a test makes
+	// more, the report at the end of the test shows the older ones without the lines that made
+	// them.
 	keptNotes = 10_000
 )
 
 // stack is the call stack of the code that made a call, a lease or a watch.
 type stack []uintptr
 
-// callerTable records where the test has made the calls, the leases and the watches of the clients
-// that Cluster.Client returned.
+// callerTable records which lines of the test have made the calls, the leases and the watches of
+// the clients that Cluster.Client returned.
 type callerTable struct {
 	// guarded by mu
-	mu      sync.Mutex
-	calls   map[*openCall]struct{}
-	watches []notedWatch    // the newest keptNotes at least, also those that have ended
-	leases  map[int64]stack // without the revoked ones; keptNotes at most
+	mu    sync.Mutex
+	calls map[*openCall]struct{}
+	// watches holds the newest watches, oldest first: keptNotes at least, if the test has made so
+	// many. A watch stays in the list when it has ended.
+	watches []notedWatch
+	leases  map[int64]stack // by lease ID, without revoked leases; keptNotes at most
 }
 
 func newCallerTable() *callerTable {
@@ -54,8 +57,8 @@ type notedWatch struct {
 	from stack
 }
 
-// intercept makes a unary call. It records the call until it returns, and the lease that the call
-// grants or revokes.
+// intercept is a gRPC client interceptor. It records each unary call until the call returns. When a
+// call has granted or revoked a lease, intercept adds or removes the record of the lease.
 func (t *callerTable) intercept(ctx context.Context, method string, req, reply any,
 	conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
@@ -73,8 +76,9 @@ func (t *callerTable) intercept(ctx context.Context, method string, req, reply a
 	return err
 }
 
-// noteLease records where a lease was granted, and removes the record when the lease is revoked. If
-// there is no room, it removes the records of all earlier leases. The mutex is held.
+// noteLease adds a record when o has granted a lease, and removes the record when o has revoked the
+// lease. If there are keptNotes records already, it removes all of them before it adds one. Callers
+// hold t.mu.
 func (t *callerTable) noteLease(o *openCall, reply any) {
 	switch r := reply.(type) {
 	case *pb.LeaseGrantResponse:
@@ -93,7 +97,7 @@ type watcher struct {
 	callers *callerTable
 }
 
-// Watch opens a watch and records which code has called it.
+// Watch opens a watch and records the stack of the code that opened it.
 func (w watcher) Watch(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) clientv3.WatchChan {
@@ -110,8 +114,9 @@ func (t *callerTable) noteWatch(w notedWatch) {
 	}
 }
 
-// call returns the stack of the code that made a call, given the request that a member has
-// received. It returns nil if no open call fits.
+// call returns the stack of the code that has made a call. It finds the open call by the method and
+// the request that a member has received. It returns nil if no open call has this method and an
+// equal request.
 func (t *callerTable) call(method Method, req proto.Message) stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -123,9 +128,9 @@ func (t *callerTable) call(method Method, req proto.Message) stack {
 	return nil
 }
 
-// watchedKeys returns, for each key that was watched, the stack of the code that opened a watch of
-// the key which has not ended. The stack is nil if all watches of the key have ended. The member
-// may not know that yet.
+// watchedKeys returns an entry for each key that the test has watched: the stack of the code that
+// opened a watch of the key. The entry is nil if all watches of the key have ended in the client. A
+// member may still serve such a watch, because the cancellation has not reached the member.
 func (t *callerTable) watchedKeys() map[string]stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -147,13 +152,14 @@ func (t *callerTable) lease(id int64) stack {
 	return t.leases[id]
 }
 
-// caller returns the call stack without the function that calls caller: it begins one level above.
+// caller returns the current call stack without the function that calls caller: the stack begins
+// with the function above it.
 func caller() stack {
 	pcs := make([]uintptr, keptFrames)
 	return pcs[:runtime.Callers(3, pcs)]
 }
 
-// String returns ", from " and the innermost places of the stack that are in the test's own code.
+// String returns ", from " and the innermost lines of the stack that belong to the test's own code.
 // It returns "" if the stack is nil.
 func (s stack) String() string {
 	if s == nil {
@@ -171,8 +177,8 @@ func (s stack) String() string {
 	return ", from " + strings.Join(places, " ← ")
 }
 
-// foreign reports whether a function belongs to the client, to gRPC or to Go. A function in a test
-// file does not.
+// foreign reports whether a function belongs to the client, to gRPC or to Go, and not to the test.
+// A function in a _test.go file always belongs to the test.
 func foreign(f runtime.Frame) bool {
 	for _, prefix := range []string{"runtime.", "testing.", "testing/", "internal/",
 		"google.golang.org/grpc", "go.etcd.io/etcd/api/v3", "go.etcd.io/etcd/client/v3"} {

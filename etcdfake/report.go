@@ -11,12 +11,12 @@ import (
 
 const (
 	shownRequests = 20
-	shownLeft     = 20  // calls, watches and leases each
-	shownBytes    = 160 // of a request's text
+	shownLeft     = 20  // at most so many calls, so many watches and so many leases are logged
+	shownBytes    = 160 // the text of a request is cut to this length
 )
 
 // reportOpen logs which calls still wait and which watches are open. It runs at the end of the
-// test, before the clients are closed.
+// test, before the clients are closed, because closing a client ends its calls and watches.
 func (c *Cluster) reportOpen() {
 	c.tb.Helper()
 	var calls, watches left
@@ -87,7 +87,7 @@ func (c *Cluster) atTheEnd(what string, l left) {
 	}
 }
 
-// servedWatch is a watcher on a stream of a member.
+// servedWatch is an open watch on a stream of a member.
 type servedWatch struct {
 	stream *serverStream
 	req    *pb.WatchCreateRequest
@@ -113,8 +113,8 @@ func (c *Cluster) openWatches() (all []servedWatch) {
 	return all
 }
 
-// describe returns one line about a request: when it arrived, at which member, what it asked, and
-// how it was answered.
+// describe returns one line about a request: when it arrived, which member received it, what it
+// asked for, and how it was answered.
 func (r *Request) describe() string {
 	outcome := "waits"
 	switch {

@@ -18,10 +18,11 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
 )
 
-// maxMessage is the largest message that a server takes: a request's limit and 512 KiB.
+// maxMessage is the largest message that a member accepts, in bytes: etcd's limit for a request,
+// 1.5 MiB, plus 512 KiB.
 const maxMessage = 2 << 20
 
-// wait waits for d or returns the status of the context's end.
+// wait waits for d. If ctx ends first, it returns the gRPC status of the error of ctx.
 func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
@@ -36,8 +37,9 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// serveUnary answers a request of a unary method: it adds the request to the log, asks the function
-// given to On, and then answers from the store or as the function has decided.
+// serveUnary answers a request of a unary method. It adds the request to the request log and calls
+// the function given to On. Then the store answers the request, or the answer is what the function
+// given to On has decided.
 func (m *Member) serveUnary(
 	ctx context.Context, meth *method, req proto.Message,
 ) (resp proto.Message, err error) {
@@ -68,8 +70,8 @@ func (m *Member) serveUnary(
 	return m.edited(meth, act.edit, resp)
 }
 
-// edited returns a copy of msg that the function given to Edit has changed, or msg itself if there
-// is no function. It fails the test if the function is for another type of message.
+// edited returns a copy of msg that the function given to Edit has changed, or msg itself if edit
+// is nil. It fails the test and returns an error if the function takes another type of message.
 func (m *Member) edited(
 	meth *method, edit editFunc, msg proto.Message,
 ) (proto.Message, error) {
@@ -80,14 +82,15 @@ func (m *Member) edited(
 	if edit(msg) {
 		return msg, nil
 	}
-	text := fmt.Sprintf("etcdfake: On of %s has edited another message than it returns, which is %s",
+	text := fmt.Sprintf(
+		"etcdfake: On of %s has edited another message than it returns, which is %s",
 		meth.name, meth.desc.Output().FullName())
 	m.c.tb.Error(text)
 	return nil, status.Error(codes.Internal, text)
 }
 
-// checkAnswer returns msg, the answer of a function given to On. It fails the test and returns an
-// error if the method returns another type of message.
+// checkAnswer returns msg, which a function given to On has passed to Answer. It fails the test and
+// returns an error if the method returns another type of message.
 func (m *Member) checkAnswer(meth *method, msg proto.Message) (proto.Message, error) {
 	want := meth.desc.Output().FullName()
 	if msg == nil || msg.ProtoReflect().Descriptor().FullName() != want {
@@ -99,9 +102,9 @@ func (m *Member) checkAnswer(meth *method, msg proto.Message) (proto.Message, er
 	return msg, nil
 }
 
-// admit does what a member does before it handles a request: it refuses a request that a learner
-// cannot answer or whose metadata forbid an answer, and waits for the end of a defragmentation and
-// for a leader.
+// admit does what a member does before it handles a request. It waits for the end of a
+// defragmentation. It refuses a request that a learner does not answer, or whose metadata the
+// member does not accept. If the request needs a leader, admit waits for a leader.
 func (m *Member) admit(ctx context.Context, req proto.Message) error {
 	if err := m.awaitDefragmentation(ctx); err != nil {
 		return err
@@ -118,8 +121,8 @@ func (m *Member) admit(ctx context.Context, req proto.Message) error {
 	return m.c.awaitLeader(ctx, rpctypes.ErrGRPCTimeout)
 }
 
-// checkMetadata returns the error with which a server refuses a request because of its metadata, or
-// nil.
+// checkMetadata returns an error if the client API version in the metadata is not valid UTF-8, or
+// if the metadata require a leader and there is none.
 func (m *Member) checkMetadata(ctx context.Context) error {
 	md, _ := metadata.FromIncomingContext(ctx)
 	if v := md.Get(rpctypes.MetadataClientAPIVersionKey); len(v) > 0 && !utf8.ValidString(v[0]) {
@@ -148,8 +151,8 @@ func learnersAnswer(req proto.Message) bool {
 	return false
 }
 
-// needsLeader reports whether a request waits for a leader: it is a write, or it reads from the
-// leader.
+// needsLeader reports whether a request waits for a leader. That is a write, or a read that the
+// leader takes part in, such as a linearizable one.
 func needsLeader(req proto.Message) bool {
 	switch r := req.(type) {
 	case *pb.RangeRequest:
@@ -174,8 +177,9 @@ func tokens(ctx context.Context) []string {
 	return md.Get(rpctypes.TokenFieldNameSwagger)
 }
 
-// interceptUnary shows calls of the health service to the log and to the function given to On. It
-// passes calls of etcd's services on: serveUnary logs them.
+// interceptUnary adds calls of the health service to the request log, and asks the function given
+// to On about them. It only passes on calls of etcd's services, because serveUnary does both for
+// those calls.
 func (m *Member) interceptUnary(
 	ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
 ) (resp any, err error) {
@@ -202,8 +206,9 @@ func (m *Member) interceptUnary(
 	return m.edited(healthMethods[name], act.edit, resp.(proto.Message))
 }
 
-// interceptStream shows the streams of the health service to the log and to the function given to
-// On. It passes streams of etcd's services on: serveStream logs them.
+// interceptStream makes streams of the health service visible to the request log, to the function
+// given to On and to EndStreams. It only passes on streams of etcd's services, because serveStream
+// does so for those streams.
 func (m *Member) interceptStream(
 	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
 ) error {
@@ -226,8 +231,8 @@ func (m *Member) interceptStream(
 	}
 }
 
-// olderThan reports whether a version such as "3.5.9" is older than the version major.minor. A text
-// that is no version is not older.
+// olderThan reports whether a version such as "3.5.9" is older than the version major.minor. It
+// returns false if the version cannot be parsed.
 func olderThan(version string, major, minor int) bool {
 	var a, b int
 	if _, err := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &a, &b); err != nil {

@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
 )
 
-// serverStream is one stream of a member. A test can end it, by EndStreams and LoseLeader.
+// serverStream is one stream that a member serves. A test can end it with EndStreams or LoseLeader.
 type serverStream struct {
 	grpc.ServerStream
 
@@ -28,10 +28,12 @@ type serverStream struct {
 	number int
 	ctx    context.Context
 	cancel context.CancelFunc
-	wake   chan struct{} // holds one token when there may be something to send
+	wake   chan struct{} // holds one token when sendDue may have something to send
 
-	sending sync.Mutex               // held while a message is sent
-	edit    atomic.Pointer[editFunc] // changes each message sent; not nil, but the function may be
+	sending sync.Mutex // held while a message is sent
+	// edit holds the function given to Edit, which changes each message before it is sent. The
+	// pointer is never nil. The function is nil if there is nothing to change.
+	edit atomic.Pointer[editFunc]
 
 	once  sync.Once
 	ended chan struct{} // closed by end
@@ -47,7 +49,7 @@ func (m *Member) newStream(meth *method, ss grpc.ServerStream) *serverStream {
 	return s
 }
 
-// end ends the stream with a status.
+// end ends the stream with the status err. Later calls of end have no effect.
 func (s *serverStream) end(err error) {
 	s.once.Do(func() {
 		s.err = err
@@ -56,7 +58,7 @@ func (s *serverStream) end(err error) {
 	})
 }
 
-// poke makes the stream look for what it has to send.
+// poke wakes a watch stream, so that the stream sends the responses that are due.
 func (s *serverStream) poke() {
 	select {
 	case s.wake <- struct{}{}:
@@ -64,10 +66,12 @@ func (s *serverStream) poke() {
 	}
 }
 
-// Context ends with the stream, however it ended.
+// Context returns the context of the stream. The context ends when the stream ends, for whatever
+// reason.
 func (s *serverStream) Context() context.Context { return s.ctx }
 
-// SendMsg sends a message. Concurrent calls send one after the other.
+// SendMsg sends a message, changed by the function given to Edit if there is one. It is safe for
+// concurrent use: concurrent calls send one after the other.
 func (s *serverStream) SendMsg(msg any) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
@@ -78,7 +82,8 @@ func (s *serverStream) SendMsg(msg any) error {
 	return s.ServerStream.SendMsg(reply)
 }
 
-// RecvMsg receives a message of the health service, records it, and lets On see it.
+// RecvMsg receives a message on a stream of the health service, and adds the message to the request
+// log. The function given to On may delay or refuse the message.
 func (s *serverStream) RecvMsg(msg any) error {
 	if err := s.ServerStream.RecvMsg(msg); err != nil {
 		return err
@@ -127,9 +132,9 @@ func (m *Member) forget(s *serverStream) {
 	delete(m.streams, s)
 }
 
-// start runs the handler of a stream on a goroutine. It returns false, and runs nothing, if the
-// member is stopped: an interceptor of the test may call its handler late, when shutDown already
-// waits for all handlers.
+// start runs the handler of a stream on a goroutine. It returns false and does not run the handler
+// if the member is stopped. That happens if an interceptor of the test calls the handler late, when
+// shutDown already waits for all handlers.
 func (m *Member) start(s *serverStream, done chan<- error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -137,7 +142,8 @@ func (m *Member) start(s *serverStream, done chan<- error) bool {
 		return false
 	}
 	m.streams[s] = struct{}{}
-	// Ends when the handler returns, at the end of s.ctx at the latest. shutDown waits for it.
+	// The goroutine ends when the handler returns. A handler returns when s.ctx ends, if not
+	// before. shutDown waits for the goroutine.
 	m.handlers.Go(func() { done <- s.serve() })
 	return true
 }
@@ -176,8 +182,9 @@ func (s *serverStream) serveMessages(first proto.Message, f func(proto.Message) 
 	}
 }
 
-// take handles one message of the client: it adds the message to the log, asks the function given
-// to On, and then calls f or does what the function has decided. An error ends the stream.
+// take handles one message of the client. It adds the message to the request log and calls the
+// function given to On. Then it calls f, or does what the function given to On has decided. An
+// error ends the stream.
 func (s *serverStream) take(msg proto.Message, f func(proto.Message) error) (err error) {
 	record, call := s.m.c.log.begin(s.ctx, s.m, s.meth.name, s.number, msg)
 	defer func() { s.m.c.log.end(record, err) }()
@@ -203,8 +210,8 @@ func (s *serverStream) take(msg proto.Message, f func(proto.Message) error) (err
 	return f(msg)
 }
 
-// loseAnswer lets a message take effect by f, but sends nothing to the client. It returns the error
-// lost, or that of f.
+// loseAnswer calls f, so that the message takes effect, but drops everything that f sends to the
+// client. It returns the error of f, or lost if f succeeds.
 func (s *serverStream) loseAnswer(
 	msg proto.Message, f func(proto.Message) error, lost error,
 ) error {
@@ -269,14 +276,14 @@ func sendAll[M proto.Message](s *serverStream, messages []M, err error) error {
 }
 
 // serveWatch sends the responses of the stream's watchers, while another goroutine receives the
-// requests. A client that has sent its last request still gets responses.
+// client's requests. A client that has closed its sending side still gets responses.
 func (s *serverStream) serveWatch() error {
 	ws := s.m.c.store.OpenWatch(s.m.caller(tokens(s.ctx)), s.poke)
 	defer ws.Close()
 	s.setWatch(ws)
 	received := make(chan error, 1)
-	// Ends when no message can be received, at the end of the stream at the latest. shutDown waits
-	// for it.
+	// The goroutine ends when no more message can be received. That is the case when the stream
+	// ends, if not before. shutDown waits for the goroutine.
 	s.m.handlers.Go(func() {
 		err := s.serveMessages(new(pb.WatchRequest), func(msg proto.Message) error {
 			ws.Request(msg.(*pb.WatchRequest), s.m.lagging())
@@ -306,7 +313,8 @@ func (s *serverStream) serveWatch() error {
 	}
 }
 
-// sendDue sends the responses that are due. It returns a channel that is ready when the next queued
+// sendDue sends the responses that are due. A response is due when the member's lag has passed
+// since the change that caused it. sendDue returns a channel that is ready when the next queued
 // response is due, or nil if the queue is empty.
 func (s *serverStream) sendDue(ws *store.WatchStream) (<-chan time.Time, error) {
 	if err := s.m.awaitDefragmentation(s.ctx); err != nil {

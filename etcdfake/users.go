@@ -9,7 +9,8 @@ import (
 
 const root = "root"
 
-// addUsers adds the users of the options and turns authentication on.
+// addUsers adds the users that were given to WithUsers, and turns authentication on. It does
+// nothing if there are no such users.
 func (c *Cluster) addUsers() {
 	c.tb.Helper()
 	users := c.opts.users

@@ -1,10 +1,11 @@
-// Package boltfile writes files in the format of bbolt, the database in which etcd keeps its data
-// and in which snapshots come.
+// Package boltfile writes files in the format of bbolt, the embedded database of etcd. An etcd
+// member keeps its data in such a file, and a snapshot of etcd is such a file.
 //
 // A file is a sequence of pages of 4 KiB. Pages 0 and 1 hold the number of the root page. Page 2
-// lists the free pages; here the list is empty. Every bucket has a tree of its own: a leaf that
-// spans as many pages as it needs, or a branch over several such leaves. The root page is a leaf
-// with an item for each bucket: the bucket's name, and the number of the root page of its tree.
+// lists the free pages; the files of this package have none. Every bucket has a tree of its own:
+// one leaf, or a branch over several leaves. A leaf spans as many pages as it needs. The root page
+// is a leaf with an item for each bucket: the bucket's name, and the number of the root page of the
+// bucket's tree.
 package boltfile
 
 import (
@@ -22,25 +23,26 @@ const (
 	branchFlag, leafFlag, metaFlag, freeFlag = 0x01, 0x02, 0x04, 0x10
 
 	magic, version = 0xED0CDAED, 2
-	// leafItems is how many items a leaf holds at most. The format counts them in 16 bits.
+	// leafItems is how many items a leaf holds at most. The format stores the number of items in 16
+	// bits.
 	leafItems = 10_000
 )
 
 // Item is a key and its value.
 type Item struct {
-	Key, Value []byte // the key is not empty
+	Key, Value []byte // Key is not empty
 }
 
-// Bucket is a named set of items, whose keys ascend.
+// Bucket is a named set of items.
 type Bucket struct {
 	Name  string // not empty
-	Items []Item // by key
+	Items []Item // sorted by key, ascending
 }
 
-// file holds the pages that have been written.
+// file holds the pages of a database file that is being written.
 type file struct{ pages []byte }
 
-// Write returns a file with the buckets.
+// Write returns the bytes of a database file with the buckets. It sorts its argument by name.
 func Write(buckets ...Bucket) []byte {
 	f := &file{pages: make([]byte, 3*pageSize)}
 	slices.SortFunc(buckets, func(a, b Bucket) int { return strings.Compare(a.Name, b.Name) })
@@ -67,7 +69,8 @@ func header(page []byte, id uint64, flags, count uint16, overflow uint32) {
 	binary.LittleEndian.PutUint32(page[12:], overflow)
 }
 
-// meta writes the number of the root page, the number of pages, and a checksum.
+// meta writes the body of page 0 or 1: the number of the root page, the number of pages, and a
+// checksum.
 func meta(page []byte, root, high, tx uint64) {
 	b := binary.LittleEndian.AppendUint32(page[:0], magic)
 	b = binary.LittleEndian.AppendUint32(b, version)
@@ -86,7 +89,7 @@ func (f *file) tree(items []Item) uint64 {
 	if len(items) <= leafItems {
 		return f.leaf(items, 0)
 	}
-	var leaves []Item // the first key of each leaf, and its page
+	var leaves []Item // for each leaf: its first key, and the number of its first page
 	for chunk := range slices.Chunk(items, leafItems) {
 		page := binary.LittleEndian.AppendUint64(nil, f.leaf(chunk, 0))
 		leaves = append(leaves, Item{Key: chunk[0].Key, Value: page})
@@ -94,7 +97,8 @@ func (f *file) tree(items []Item) uint64 {
 	return f.branch(leaves)
 }
 
-// leaf writes items to new pages and returns the number of the first page.
+// leaf writes a leaf with the items to new pages and returns the number of the first page. flags is
+// the flags field of each item: 1 for a bucket, 0 for a key and its value.
 func (f *file) leaf(items []Item, flags uint32) uint64 {
 	size := headerSize + len(items)*elementSize
 	for _, it := range items {
@@ -115,6 +119,8 @@ func (f *file) leaf(items []Item, flags uint32) uint64 {
 	return id
 }
 
+// branch writes a branch page over leaves and returns the number of its first page. Each child is
+// the first key and the page number of a leaf.
 func (f *file) branch(children []Item) uint64 {
 	size := headerSize + len(children)*elementSize
 	for _, c := range children {
@@ -133,8 +139,9 @@ func (f *file) branch(children []Item) uint64 {
 	return id
 }
 
-// grow appends as many pages as size bytes need. It returns the number of the first page, and the
-// bytes of all new pages.
+// grow appends as many pages as size bytes need, and writes the header of the first one with flags
+// and with count, the number of items. It returns the number of the first page, and the bytes of
+// all new pages.
 func (f *file) grow(size int, flags uint16, count int) (id uint64, page []byte) {
 	start := len(f.pages)
 	pages := (size + pageSize - 1) / pageSize

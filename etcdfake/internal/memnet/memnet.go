@@ -1,9 +1,9 @@
-// Package memnet is a network inside the process: connections without a port or a file.
+// Package memnet is a network inside of the process. Its connections need no port and no file.
 //
-// A goroutine that waits for a connection waits on a channel of the connection. If the connection
-// was made inside of a bubble of testing/synctest, the goroutine is durably blocked, so virtual
-// time can pass. A write never waits: the connection keeps the bytes that the reader has not taken.
-// The flow control of HTTP/2 bounds them.
+// A goroutine that waits on a connection is blocked on a channel. If the connection was made inside
+// of a bubble of testing/synctest, the goroutine is durably blocked, so virtual time can pass. A
+// write never waits: the connection buffers all bytes that the reader has not yet read. The buffer
+// stays small, because HTTP/2 flow control limits how much gRPC writes.
 package memnet
 
 import (
@@ -31,7 +31,7 @@ type Listener struct {
 	closed chan struct{}
 }
 
-// Listen makes a listener.
+// Listen makes a listener with the name addr.
 func Listen(addr Addr) *Listener {
 	return &Listener{addr: addr, accept: make(chan net.Conn), closed: make(chan struct{})}
 }
@@ -61,7 +61,7 @@ func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// Close makes Accept and Dial fail. Connections stay open.
+// Close makes later calls of Accept and Dial fail. Accepted connections stay open.
 func (l *Listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil
@@ -70,7 +70,8 @@ func (l *Listener) Close() error {
 // Addr returns the listener's name.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
-// Pipe returns the two ends of a connection. The first is the client's.
+// Pipe returns the client's end and the server's end of a new connection. Both ends report addr as
+// their address.
 func Pipe(addr Addr) (client, server net.Conn) {
 	up, down := newStream(), newStream()
 	return &conn{addr: addr, in: down, out: up}, &conn{addr: addr, in: up, out: down}
@@ -85,7 +86,8 @@ type conn struct {
 func (c *conn) Read(p []byte) (int, error)  { return c.in.read(p) }
 func (c *conn) Write(p []byte) (int, error) { return c.out.write(p) }
 
-// Close ends the two directions. The other end still reads what was written before.
+// Close closes both directions of the connection. The other end can still read the bytes that were
+// written before.
 func (c *conn) Close() error {
 	c.in.shut(true)
 	c.out.shut(false)
@@ -105,16 +107,16 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 // SetWriteDeadline does nothing, because a write does not wait.
 func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
-// stream carries bytes one way, to one reader.
+// stream is one direction of a connection. It has one reader.
 type stream struct {
-	ready chan struct{} // holds one token when the reader has to call take again
+	ready chan struct{} // holds one token when the reader must call take again
 
 	// guarded by mu
 	mu       sync.Mutex
 	buf      []byte
-	ended    error       // why nothing more comes; nil while the stream is open
-	left     bool        // the reader has closed its end
-	deadline time.Time   // of reads; zero: none
+	ended    error       // the error of a read after the last byte; nil while both ends are open
+	left     bool        // true when the reader has closed its end
+	deadline time.Time   // the deadline of reads; zero: no deadline
 	timer    *time.Timer // wakes the reader at the deadline
 }
 
@@ -137,7 +139,7 @@ func (s *stream) read(p []byte) (int, error) {
 	}
 }
 
-// take reads the bytes that have arrived. done is false if read has to wait.
+// take copies bytes that have arrived into p. done is false if read has to wait for more.
 func (s *stream) take(p []byte) (n int, err error, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,8 +169,8 @@ func (s *stream) write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// shut ends the stream. reader is true if the reader has closed its end, and false if the writer
-// has.
+// shut ends the stream. reader is true if the end that reads from the stream was closed, and false
+// if the end that writes to it was closed.
 func (s *stream) shut(reader bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

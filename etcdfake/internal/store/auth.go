@@ -17,7 +17,8 @@ import (
 
 const (
 	root = "root" // the name of the user and of the role that may do everything
-	// maxPassword is the longest password that bcrypt takes, with which etcd keeps passwords.
+	// maxPassword is the maximum length of a password in bytes. It is the limit of bcrypt, with
+	// which etcd hashes passwords.
 	maxPassword = 72
 )
 
@@ -33,8 +34,8 @@ type authTable struct {
 
 type user struct {
 	password   string
-	canLogin   bool // false: the user has no password, or an empty one after a change
-	noPassword bool // the user was added without one
+	canLogin   bool // false if the user has no password, or if it was changed to ""
+	noPassword bool // the user was added without a password
 	roles      []string
 }
 
@@ -43,10 +44,11 @@ type token struct {
 	expiry time.Time
 }
 
-// identity is the user that has sent a request. It is nil if no user has.
+// identity is the user whose token a request has. A nil *identity means that the request has no
+// token, or that authentication is off.
 type identity struct {
 	name     string
-	revision uint64 // of the users and roles, when the token was looked at
+	revision uint64 // the auth revision when the token was checked
 }
 
 func newAuthTable() authTable {
@@ -71,7 +73,7 @@ func (s *Store) identify(c Caller) (*identity, error) {
 	return &identity{name: t.user, revision: s.auth.revision}, nil
 }
 
-// requireIdentity returns an error if authentication is on and the request comes from no user.
+// requireIdentity returns an error if authentication is on and the request has no valid token.
 func (s *Store) requireIdentity(c Caller) error {
 	if !s.auth.enabled {
 		return nil
@@ -83,7 +85,7 @@ func (s *Store) requireIdentity(c Caller) error {
 	return err
 }
 
-// admin returns an error if authentication is on and the request's user does not have the role
+// admin returns an error if authentication is on and the user of the request does not have the role
 // root.
 func (s *Store) admin(c Caller) error {
 	who, err := s.identify(c)
@@ -109,7 +111,8 @@ func (a *authTable) isAdmin(who *identity) error {
 	return nil
 }
 
-// proposeAdmin proposes a change of users or roles, which only root may make.
+// proposeAdmin proposes a change of users or roles. It returns an error if the user of the request
+// does not have the role root.
 func (s *Store) proposeAdmin(c Caller) error {
 	who, err := s.propose(c, &pb.InternalRaftRequest{})
 	if err != nil {
@@ -118,7 +121,7 @@ func (s *Store) proposeAdmin(c Caller) error {
 	return s.auth.isAdmin(who)
 }
 
-// ExpireTokens makes all tokens invalid.
+// ExpireTokens makes all authentication tokens invalid that were issued until now.
 func (s *Store) ExpireTokens() {
 	s.enter()
 	defer s.leave()

@@ -244,7 +244,8 @@ func (s *Store) callRoleGrantPermission(
 		return bytes.Compare(perms[i].Key, req.Perm.Key) >= 0
 	})
 	granted := proto.Clone(req.Perm).(*authpb.Permission)
-	// As in etcd, only the first permission with this key may be replaced.
+	// As in etcd, the new permission replaces the first permission with its key if the range ends
+	// are equal, too. Other permissions with this key stay.
 	if i < len(perms) && samePermission(perms[i], req.Perm.Key, req.Perm.RangeEnd) {
 		perms[i] = granted
 	} else {
@@ -256,8 +257,8 @@ func (s *Store) callRoleGrantPermission(
 	return &pb.AuthRoleGrantPermissionResponse{Header: s.header(c)}, nil
 }
 
-// byKey sorts permissions with the same algorithm as etcd. So permissions that have the same key
-// get the order that they get in etcd.
+// byKey sorts permissions with the same algorithm as etcd. Because of that, permissions with the
+// same key are in the same order as in an answer of etcd.
 type byKey []*authpb.Permission
 
 func (p byKey) Len() int           { return len(p) }

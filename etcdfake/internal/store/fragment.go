@@ -5,12 +5,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// fragmentBytes is the size from which etcd splits a response: the limit of a request, and 512 KiB
-// for the other parts of a message.
+// fragmentBytes is the size from which etcd splits a watch response into fragments: the maximum
+// size of a request, plus 512 KiB for the other parts of a message.
 const fragmentBytes = maxRequestBytes + 512*1024
 
-// fragments splits a response for a watcher that has asked for fragments. Each fragment has at
-// least one event.
+// fragments splits a watch response for a watcher that has asked for fragments. Each fragment has
+// at least one event. Every fragment except the last has the field Fragment set.
 func fragments(resp *pb.WatchResponse) []*pb.WatchResponse {
 	if proto.Size(resp) < fragmentBytes || len(resp.Events) < 2 {
 		return []*pb.WatchResponse{resp}

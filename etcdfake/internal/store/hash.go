@@ -11,7 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keyHash is the hash of all revisions up to the revision at, with the compaction at compacted.
+// keyHash is a hash of the changes up to the revision at, in a keyspace that was compacted at the
+// revision compacted.
 type keyHash struct {
 	hash          uint32
 	compacted, at int64
@@ -22,7 +23,7 @@ const storedHashes = 10
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// bucketKey returns the key under which etcd stores a change.
+// bucketKey returns the key under which etcd stores a change in its database file.
 func (e *entry) bucketKey() []byte {
 	key := make([]byte, 0, 18)
 	key = binary.BigEndian.AppendUint64(key, uint64(e.main))
@@ -34,7 +35,8 @@ func (e *entry) bucketKey() []byte {
 	return key
 }
 
-// stored returns the value that etcd stores for a change. The encoding of the value cannot fail.
+// stored returns the value that etcd stores for a change in its database file. Marshal does not
+// fail for a KeyValue.
 func (e *entry) stored() []byte {
 	kv := e.kv
 	if e.deleted {
@@ -44,9 +46,9 @@ func (e *entry) stored() []byte {
 	return value
 }
 
-// hash returns the hash of the changes up to rev. Of the changes up to the revision compacted it
-// takes only those in kept, or all if kept is empty. It leaves out a deletion at compacted, because
-// older servers remove it.
+// hash returns the hash of the changes up to rev. Changes up to the revision compacted are hashed
+// only if they are in kept; if kept is empty, all of them are hashed. A deletion at the revision
+// compacted is never hashed, because older etcd servers remove it in the compaction.
 func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	sum := crc32.Update(0, castagnoli, []byte("key"))
 	for _, e := range k.log {
@@ -60,14 +62,14 @@ func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	return keyHash{hash: sum, compacted: compacted, at: rev}
 }
 
-// hashCompaction returns the hash that etcd computes when it compacts at rev. Call it before the
-// compaction.
+// hashCompaction returns the hash that etcd computes when it compacts at rev. It must be called
+// before the keyspace is compacted at rev.
 func (k *keyspace) hashCompaction(rev int64) keyHash {
 	return k.hash(k.compacted, rev, k.kept(rev, true))
 }
 
-// kept returns, for each key, the entry up to rev that etcd counts as kept by a compaction at rev.
-// It leaves out deletions if deletions is false.
+// kept returns, for each key, the newest entry up to rev that etcd counts as kept by a compaction
+// at rev. If deletions is false, the result has no deletions.
 func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	kept := make(map[*entry]bool)
 	for _, h := range k.keys {
@@ -78,9 +80,9 @@ func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	return kept
 }
 
-// kept returns the newest entry of the key up to rev, or nil if the key did not exist at rev. If
-// the key was deleted at rev itself, kept returns the deletion, even if the same transaction has
-// put the key again after it.
+// kept returns the newest entry of the key up to rev, or nil if the key did not exist at rev. There
+// is one exception: if the key was deleted at the revision rev itself, kept returns the deletion,
+// even if the same transaction has put the key again after it.
 func (h *history) kept(rev int64) *entry {
 	var newest *entry
 	for _, e := range h.entries {
@@ -131,8 +133,8 @@ func (s *Store) hashAt(rev int64) (keyHash, error) {
 	return s.kv.hash(s.kv.compacted, rev, s.kv.kept(rev, false)), nil
 }
 
-// callHash answers with a hash of the keys only. etcd hashes its whole file, so its members give
-// different hashes.
+// callHash answers with a hash of the keys only. etcd hashes its whole database file, so in etcd
+// the hashes of two members differ.
 func (s *Store) callHash(c Caller, _ *pb.HashRequest) (*pb.HashResponse, error) {
 	if err := s.admin(c); err != nil {
 		return nil, err

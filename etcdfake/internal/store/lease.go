@@ -18,14 +18,14 @@ const (
 
 type lease struct {
 	id     int64
-	ttl    int64 // seconds, as granted
+	ttl    int64 // the granted TTL, in seconds
 	expiry time.Time
 	keys   map[string]bool
 }
 
 type leaseTable struct {
 	byID   map[int64]*lease
-	lastID int64     // the last one that the server chose
+	lastID int64     // the last lease ID that the store chose
 	next   time.Time // no lease expires before this time
 }
 
@@ -45,7 +45,7 @@ func (t *leaseTable) detach(kv *mvccpb.KeyValue) {
 	}
 }
 
-// byExpiry returns the leases, the next to expire first.
+// byExpiry returns the leases in the order of their expiry. The lease that expires next is first.
 func (t *leaseTable) byExpiry() []*lease {
 	return slices.SortedFunc(maps.Values(t.byID), func(a, b *lease) int {
 		if c := a.expiry.Compare(b.expiry); c != 0 {
@@ -77,15 +77,16 @@ func (s *Store) expireLeases() {
 	}
 }
 
-// NextExpiry returns the time before which no lease expires, and false if none will.
+// NextExpiry returns the time before which no lease expires. It returns false if there is no lease,
+// or no leader to revoke leases.
 func (s *Store) NextExpiry() (time.Time, bool) {
 	s.enter()
 	defer s.leave()
 	return s.leases.next, len(s.leases.byID) > 0 && s.leader != 0
 }
 
-// setExpiry gives a lease its full time from this moment, plus extra. After an election extra is
-// the time that the election takes; otherwise it is 0.
+// setExpiry lets a lease expire its full TTL from now, plus extra. After an election extra is the
+// duration of the election; otherwise it is 0.
 func (s *Store) setExpiry(l *lease, extra time.Duration) {
 	l.expiry = s.cfg.Now().Add(seconds(l.ttl)).Add(extra)
 	if len(s.leases.byID) == 1 || l.expiry.Before(s.leases.next) {
@@ -101,7 +102,7 @@ func seconds(n int64) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// revoke removes a lease and its keys. The deletions share a revision.
+// revoke removes a lease and deletes its keys. All these deletions have the same revision.
 func (s *Store) revoke(l *lease) {
 	tx := s.begin()
 	for _, key := range l.sortedKeys() {
@@ -202,7 +203,7 @@ func (s *Store) callLeases(c Caller, _ *pb.LeaseLeasesRequest) (*pb.LeaseLeasesR
 	return resp, nil
 }
 
-// KeepAlive renews a lease. The answer has no TTL if there is no such lease.
+// KeepAlive renews a lease. The TTL in the answer is 0 if there is no such lease.
 func (s *Store) KeepAlive(
 	c Caller, req *pb.LeaseKeepAliveRequest,
 ) (*pb.LeaseKeepAliveResponse, error) {
@@ -219,7 +220,7 @@ func (s *Store) KeepAlive(
 	return resp, nil
 }
 
-// Revoke removes a lease and its keys, and reports whether there was one.
+// Revoke removes a lease and deletes its keys. It reports whether there was such a lease.
 func (s *Store) Revoke(id int64) bool {
 	s.enter()
 	defer s.leave()
@@ -233,12 +234,12 @@ func (s *Store) Revoke(id int64) bool {
 // Lease is a lease that has not expired.
 type Lease struct {
 	ID     int64     // not 0
-	TTL    int64     // seconds, as granted
-	Expiry time.Time // unless it is renewed
-	Keys   []string  // in order
+	TTL    int64     // the granted TTL, in seconds
+	Expiry time.Time // when the lease expires if it is not renewed
+	Keys   []string  // the keys that are attached to the lease, sorted
 }
 
-// Leases returns the leases that have not expired, the next to expire first.
+// Leases returns the leases that have not expired. The lease that expires next is first.
 func (s *Store) Leases() []Lease {
 	s.enter()
 	defer s.leave()

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// The bytes that etcd counts for a lease, and for a put in addition to its key and value, when
-	// it checks the quota before a write.
+	// leaseCost and keyCost are the bytes that etcd counts for a lease, and for a put in addition
+	// to its key and value, when it checks the quota before a write.
 	leaseCost, keyCost = 64, 256
 	defaultQuota       = 2 << 30
-	emptySize          = 20 << 10 // of a new file
+	emptySize          = 20 << 10 // the size in bytes of a database file without keys
 )
 
 func putCost(req *pb.PutRequest) int { return keyCost + len(req.GetKey()) + len(req.GetValue()) }
 
-// txnCost returns the cost of the transaction's more expensive branch.
+// txnCost returns how many bytes the more expensive branch of a transaction counts for the quota.
 func txnCost(req *pb.TxnRequest) int {
 	var costs [2]int
 	for i, ops := range [][]*pb.RequestOp{req.GetSuccess(), req.GetFailure()} {
@@ -35,8 +35,8 @@ func txnCost(req *pb.TxnRequest) int {
 	return max(costs[0], costs[1])
 }
 
-// size estimates the size of the database file that etcd would have. It does not count the unused
-// space in the pages of such a file.
+// size estimates the size in bytes of the database file that etcd would have. It does not count
+// unused space in the pages of the file.
 func (s *Store) size() int64 {
 	size := int64(emptySize)
 	for _, e := range s.kv.log {
@@ -63,8 +63,8 @@ func (s *Store) quota() int64 {
 	return s.cfg.Quota
 }
 
-// refusedByAlarm returns the error of a write that an alarm forbids, or nil. The alarm CORRUPT
-// forbids every write. The alarm NOSPACE forbids a write that needs space.
+// refusedByAlarm returns the error with which an active alarm refuses a write, or nil. The alarm
+// CORRUPT refuses every write. The alarm NOSPACE refuses a write that needs space.
 func (s *Store) refusedByAlarm(needsSpace bool) error {
 	var err error
 	for _, a := range s.alarms {
@@ -208,8 +208,8 @@ func (s *Store) callDowngrade(c Caller, req *pb.DowngradeRequest) (*pb.Downgrade
 	return &pb.DowngradeResponse{Header: s.header(c), Version: s.minorVersion()}, nil
 }
 
-// checkDowngrade returns the cluster version to downgrade to. It returns an error unless version is
-// the minor version right before the cluster's own.
+// checkDowngrade returns the cluster version to downgrade to. It returns an error if version is not
+// the minor version right before the cluster's own, or if a downgrade is enabled already.
 func (s *Store) checkDowngrade(version string) (string, error) {
 	major, minor, ok := parseVersion(version)
 	if !ok {

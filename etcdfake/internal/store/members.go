@@ -27,7 +27,7 @@ func (s *Store) member(id uint64) *pb.Member {
 
 func (s *Store) isLearner(id uint64) bool { return s.member(id).GetIsLearner() }
 
-// IsLearner reports whether a member does not vote.
+// IsLearner reports whether a member is a learner, which does not vote.
 func (s *Store) IsLearner(id uint64) bool {
 	s.enter()
 	defer s.leave()
@@ -50,7 +50,8 @@ func (s *Store) Leader() uint64 {
 	return s.leader
 }
 
-// LoseLeader leaves the cluster without a leader until Elect. In the meantime leases do not expire.
+// LoseLeader leaves the cluster without a leader until Elect is called. Leases do not expire
+// without a leader.
 func (s *Store) LoseLeader() {
 	s.enter()
 	defer s.leave()
@@ -58,8 +59,8 @@ func (s *Store) LoseLeader() {
 	s.expiryMoved()
 }
 
-// Elect makes a member the leader in a new term. As a new leader in etcd does, it gives every lease
-// its full time, plus Config.Election.
+// Elect makes a member the leader in a new term. As with a new leader in etcd, every lease then
+// lives for its full TTL plus Config.Election.
 func (s *Store) Elect(id uint64) {
 	s.enter()
 	defer s.leave()
@@ -77,11 +78,12 @@ func (s *Store) elect(id uint64) {
 	s.expiryMoved()
 }
 
-// clusterHeader returns the header of an answer about members. It has no revision.
+// clusterHeader returns the header of an answer of the Cluster service. As in etcd, the header has
+// no revision.
 func (s *Store) clusterHeader(c Caller) *pb.ResponseHeader { return s.headerAt(c, 0) }
 
-// membersByID returns copies of the members, sorted by id. They are copies because an answer must
-// not change after it was given.
+// membersByID returns copies of the members, sorted by id. They are copies so that a later change
+// of a member does not change an answer.
 func (s *Store) membersByID() []*pb.Member {
 	members := make([]*pb.Member, 0, len(s.members))
 	for _, m := range s.members {
@@ -103,7 +105,8 @@ func (s *Store) callMemberList(c Caller, _ *pb.MemberListRequest) (*pb.MemberLis
 	return &pb.MemberListResponse{Header: s.clusterHeader(c), Members: s.membersByID()}, nil
 }
 
-// parseURLs returns the peer URLs in order, as etcd spells them.
+// parseURLs returns the peer URLs sorted, each in the form in which etcd prints it. It returns
+// ErrGRPCMemberBadURLs if a URL is malformed or if there are no URLs.
 func parseURLs(texts []string) ([]string, error) {
 	if len(texts) == 0 {
 		return nil, rpctypes.ErrGRPCMemberBadURLs
@@ -160,16 +163,16 @@ func (s *Store) callMemberAdd(c Caller, req *pb.MemberAddRequest) (*pb.MemberAdd
 }
 
 // memberID returns the id of a new member. As in etcd, the id is a hash of the member's URLs and of
-// the time in whole seconds. So a member that is added twice in the same second gets the same id,
-// and the second addition fails.
+// the time in whole seconds. If a member with the same URLs is added twice in the same second, both
+// get the same id, and the second addition fails.
 func (s *Store) memberID(urls []string) uint64 {
 	text := strings.Join(urls, "") + strconv.FormatInt(s.cfg.Now().Unix(), 10)
 	sum := sha1.Sum([]byte(text))
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// started counts the voting members, and the voting members that have started. A member has started
-// if it has a name. The member with the id except is not counted.
+// started returns how many voting members have started, and how many voting members there are. A
+// member has started if it has a name. The member with the id except is not counted.
 func (s *Store) started(except uint64) (started, voters int) {
 	for _, m := range s.members {
 		if m.IsLearner || m.ID == except {
@@ -222,7 +225,8 @@ func (s *Store) callMemberRemove(
 	s.removed[req.ID] = true
 	if s.leader == req.ID {
 		voter := slices.IndexFunc(s.members, func(m *pb.Member) bool { return !m.IsLearner })
-		s.elect(s.members[voter].ID) // there is one: otherwise the removal was refused above
+		// A voter is left: without one, the removal was refused above.
+		s.elect(s.members[voter].ID)
 	}
 	return &pb.MemberRemoveResponse{Header: s.clusterHeader(c), Members: s.membersByID()}, nil
 }
@@ -245,8 +249,8 @@ func (s *Store) callMemberUpdate(
 	return &pb.MemberUpdateResponse{Header: s.clusterHeader(c), Members: s.membersByID()}, nil
 }
 
-// callMemberPromote gives a learner a vote. It refuses a learner that has not started, because such
-// a learner is never in sync.
+// callMemberPromote makes a learner a voting member. It refuses a learner that has not started,
+// because the log of such a learner is not in sync with the leader.
 func (s *Store) callMemberPromote(
 	c Caller, req *pb.MemberPromoteRequest,
 ) (*pb.MemberPromoteResponse, error) {

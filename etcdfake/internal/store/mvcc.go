@@ -12,10 +12,10 @@ import (
 
 // entry is one change of one key. It is never modified.
 type entry struct {
-	main, sub int64 // the revision, and the number of the change within it
+	main, sub int64 // the revision, and the index of the change within this revision
 	at        time.Time
 	deleted   bool
-	kv        *mvccpb.KeyValue // of a deletion: the key and the revision
+	kv        *mvccpb.KeyValue // a deletion has only Key and ModRevision
 }
 
 // history holds the changes of one key that compaction has not removed, oldest first.
@@ -24,11 +24,12 @@ type history struct {
 	entries []*entry
 }
 
-// keyspace maps keys to values. It also has all earlier values that compaction has not removed.
+// keyspace holds the current values of all keys, and all earlier values that compaction has not
+// removed.
 type keyspace struct {
 	rev       int64
-	compacted int64      // -1 before the first compaction
-	log       []*entry   // oldest first
+	compacted int64      // the compacted revision; -1 before the first compaction
+	log       []*entry   // all changes that compaction has not removed, oldest first
 	keys      []*history // sorted by name
 }
 
@@ -61,8 +62,8 @@ func (k *keyspace) get(key []byte, rev int64) *mvccpb.KeyValue {
 	return nil
 }
 
-// find returns the keys of an interval as they were at a revision, in the order of the keys. An
-// empty end stands for the key alone, and "\x00" for all keys from key on.
+// find returns the keys of an interval as they were at a revision, sorted by key. An empty end
+// means that the interval is key alone. The end "\x00" means all keys from key on.
 func (k *keyspace) find(key, end []byte, rev int64) []*mvccpb.KeyValue {
 	if len(end) == 0 {
 		if kv := k.get(key, rev); kv != nil {
@@ -85,7 +86,8 @@ func before(key, end []byte) bool { return openEnd(end) || bytes.Compare(key, en
 
 func openEnd(end []byte) bool { return len(end) == 1 && end[0] == 0 }
 
-// within reports whether a key is in [start, end), with the meaning of end that find has.
+// within reports whether a key is in an interval. An empty end means that the interval is the key
+// start alone. The end "\x00" means all keys from start on.
 func within(key, start, end []byte) bool {
 	if len(end) == 0 {
 		return bytes.Equal(key, start)
@@ -103,15 +105,16 @@ func (k *keyspace) add(e *entry) {
 	k.keys[i].entries = append(k.keys[i].entries, e)
 }
 
-// since returns the changes at a revision and after it.
+// since returns the changes at the revision rev and at later revisions, oldest first.
 func (k *keyspace) since(rev int64) []*entry {
 	i := sort.Search(len(k.log), func(i int) bool { return k.log[i].main >= rev })
 	return k.log[i:]
 }
 
-// compact removes the changes that newer changes up to rev have superseded, and the deletions
+// compact removes each change that a newer change up to rev has superseded, and each deletion
 // before rev. A deletion at rev itself stays, because a watch from rev must see it. Errors:
-// ErrGRPCCompacted, ErrGRPCFutureRev.
+// ErrGRPCCompacted if rev is compacted already, ErrGRPCFutureRev if rev is above the newest
+// revision.
 func (k *keyspace) compact(rev int64) error {
 	switch {
 	case rev <= k.compacted:
@@ -132,7 +135,7 @@ func (k *keyspace) compact(rev int64) error {
 	return nil
 }
 
-// firstKept returns the index of the first entry that a compaction at rev leaves.
+// firstKept returns the index of the first entry that stays after a compaction at rev.
 func (h *history) firstKept(rev int64) int {
 	n := sort.Search(len(h.entries), func(i int) bool { return h.entries[i].main > rev })
 	if n > 0 && (!h.entries[n-1].deleted || h.entries[n-1].main == rev) {

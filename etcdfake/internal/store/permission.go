@@ -9,12 +9,12 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// span is the interval of the keys from start up to, but without, end. An empty end is above all
-// keys.
+// span is the interval of keys [start, end). An empty end means that the interval has no upper
+// bound.
 type span struct{ start, end []byte }
 
-// below reports whether a is below b. a and b are ends of spans, so an empty one is above all
-// others.
+// below reports whether a is below b. An empty a or b stands for the end of a span without an upper
+// bound, so it is above everything.
 func below(a, b []byte) bool {
 	switch {
 	case len(a) == 0:
@@ -32,7 +32,7 @@ func validPermission(p *authpb.Permission) bool {
 	return len(p.RangeEnd) == 0 || openEnd(p.RangeEnd) || bytes.Compare(p.Key, p.RangeEnd) < 0
 }
 
-// spanOf returns the span of a request or a permission with a key and a range end.
+// spanOf returns the span for the key and the range end of a request or a permission.
 func spanOf(key, end []byte) span {
 	switch {
 	case len(end) == 0:
@@ -83,8 +83,8 @@ func (a *authTable) spans(u *user, need authpb.Permission_Type) []span {
 	return spans
 }
 
-// covers reports whether spans, which are sorted, together cover all of want. If want ends before
-// it starts, only its start has to be covered.
+// covers reports whether spans together cover all of want. spans must be sorted by start. If the
+// end of want is below its start, only the start has to be covered.
 func covers(spans []span, want span) bool {
 	at, covered := want.start, false
 	for _, s := range spans {
@@ -104,8 +104,8 @@ func covers(spans []span, want span) bool {
 	return false
 }
 
-// mayPut checks the permissions for a put, for its lease, and for the previous value if the request
-// asks for it.
+// mayPut checks the permissions that a put needs: for its key, for the keys of its lease, and for
+// the previous value if the request asks for it.
 func (s *Store) mayPut(who *identity, req *pb.PutRequest) error {
 	if err := s.auth.mayWrite(who, req.Key, nil); err != nil {
 		return err
@@ -119,7 +119,8 @@ func (s *Store) mayPut(who *identity, req *pb.PutRequest) error {
 	return nil
 }
 
-// mayWriteLease returns an error if the lease has keys that the user may not write.
+// mayWriteLease returns an error if a key that is attached to the lease is one that the user may
+// not write.
 func (s *Store) mayWriteLease(who *identity, id int64) error {
 	l := s.leases.byID[id]
 	if l == nil || s.auth.isAdmin(who) == nil {
@@ -144,7 +145,8 @@ func (s *Store) mayRenew(c Caller, id int64) error {
 	return s.mayWriteLease(who, id)
 }
 
-// mayReadLeases returns an error if one of the leases has keys that the user may not read.
+// mayReadLeases returns an error if a key that is attached to one of the leases is one that the
+// user may not read.
 func (s *Store) mayReadLeases(c Caller, ids ...int64) error {
 	if err := s.requireIdentity(c); err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// maxRequestBytes is the largest size of a proposed request. The sizes of the chunks of a
-// RangeStream are compared with it, too: see rangeStream.
+// maxRequestBytes is the largest size in bytes of a request that etcd proposes to Raft. It also
+// controls how many keys RangeStream puts into the next chunk.
 const maxRequestBytes = 3 * 512 * 1024
 
 func checkRangeRequest(req *pb.RangeRequest) error {
@@ -41,8 +41,8 @@ func (s *Store) callRange(c Caller, req *pb.RangeRequest) (*pb.RangeResponse, er
 	return resp, nil
 }
 
-// admitRange checks that the caller may read, and returns the newest revision that the member shows
-// to the caller.
+// admitRange checks that the caller may read the range. It returns the newest revision that the
+// member shows: for a serializable read that may be an older revision, if the member lags.
 func (s *Store) admitRange(c Caller, req *pb.RangeRequest) (int64, error) {
 	who, err := s.identify(c)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Store) admitRange(c Caller, req *pb.RangeRequest) (int64, error) {
 	return s.kv.rev, nil
 }
 
-// viewOf returns the newest revision that the asked member shows, given its lag.
+// viewOf returns the newest revision that the member of the caller shows, given its lag.
 func (s *Store) viewOf(c Caller) int64 {
 	if c.Lag <= 0 {
 		return s.kv.rev
@@ -65,9 +65,9 @@ func (s *Store) viewOf(c Caller) int64 {
 	return s.kv.revisionAt(s.cfg.Now().Add(-c.Lag))
 }
 
-// readable returns the revision to read for a request that asks for the revision asked, if rev is
-// the newest revision. It returns rev if asked is not positive. Errors: ErrGRPCFutureRev,
-// ErrGRPCCompacted.
+// readable returns the revision at which to read. asked is the revision in the request. If asked is
+// not positive, readable returns rev, which is the newest revision. Errors: ErrGRPCFutureRev if
+// asked is above rev, ErrGRPCCompacted if the revision to read is below the compacted one.
 func (k *keyspace) readable(asked, rev int64) (int64, error) {
 	if asked > rev {
 		return 0, rpctypes.ErrGRPCFutureRev
@@ -81,9 +81,10 @@ func (k *keyspace) readable(asked, rev int64) (int64, error) {
 	return asked, nil
 }
 
-// answerRange answers a range as if rev were the newest revision. If withTotal is false, the count
-// goes no further than the number of keys that etcd reads for the limit, as etcd does for the
-// chunks of a stream.
+// answerRange answers a range as if rev were the newest revision. If withTotal is true, the count
+// in the response is the number of all keys in the range. If withTotal is false, the count is not
+// above the number of keys that etcd reads (see fetchLimit): this is the count that etcd uses for
+// the chunks of a RangeStream.
 func (k *keyspace) answerRange(
 	req *pb.RangeRequest, rev int64, withTotal bool,
 ) (*pb.RangeResponse, error) {
@@ -115,10 +116,10 @@ func (k *keyspace) answerRange(
 	return resp, nil
 }
 
-// fetchLimit returns how many keys etcd reads before it filters and sorts; 0 stands for all. It is
-// one more than the request's limit. It is 0 if the request filters or sorts, because the limit
-// applies after the filter and the sort. A request that names a sort target but no order is an
-// exception: etcd applies the limit first, and then sorts the keys that are left.
+// fetchLimit returns how many keys etcd reads before it filters and sorts them; 0 means all keys.
+// The number is the request's limit plus one. If the request filters or sorts, etcd reads all keys,
+// because the limit applies after the filter and the sort. There is one exception: if a request
+// names a sort target but no order, etcd applies the limit first and sorts the keys that are left.
 func fetchLimit(req *pb.RangeRequest) int64 {
 	if !defaultOrder(req.SortTarget, req.SortOrder) || filtersRevisions(req) {
 		return 0
@@ -155,8 +156,8 @@ func filterKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue 
 	return kept
 }
 
-// sortable sorts keys with the same algorithm as etcd. So keys that compare equal get the order
-// that they get in etcd.
+// sortable sorts keys with the same algorithm as etcd. Because of that, keys that compare equal are
+// in the same order as in an answer of etcd.
 type sortable struct {
 	kvs  []*mvccpb.KeyValue
 	less func(a, b *mvccpb.KeyValue) bool
@@ -196,7 +197,7 @@ func sortKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 }
 
 // keysOnly returns copies of kvs without values. If indexOnly is true, the copies have no lease
-// either, because etcd reads only its index for such a request.
+// either: etcd answers such a request from its in-memory index, which has no leases.
 func keysOnly(kvs []*mvccpb.KeyValue, indexOnly bool) []*mvccpb.KeyValue {
 	keys := make([]*mvccpb.KeyValue, len(kvs))
 	for i, kv := range kvs {

@@ -10,9 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// RangeStream answers a range in chunks, all at the same revision, and calls send with each chunk
-// as soon as it is read. As in etcd, a compaction between two chunks ends the stream with
-// ErrGRPCCompacted if it removes that revision.
+// RangeStream answers a range in chunks, and calls send with each chunk as soon as the chunk is
+// read. All chunks are read at the same revision. As in etcd, if this revision is compacted between
+// two chunks, the stream ends with ErrGRPCCompacted.
 func (s *Store) RangeStream(
 	c Caller, req *pb.RangeRequest, send func(*pb.RangeStreamResponse) error,
 ) error {
@@ -42,20 +42,19 @@ func (s *Store) RangeStream(
 }
 
 // rangeStream splits a range into chunks as etcd does. The first chunk has at most 10 keys. After a
-// chunk of less than half of maxRequestBytes the next chunk may have twice as many keys, and after
-// a chunk of more than twice maxRequestBytes half as many. The last chunk has the header and the
-// count.
+// chunk smaller than half of maxRequestBytes, the limit of keys doubles. After a chunk larger than
+// twice maxRequestBytes, the limit is halved. Only the last chunk has the header and the count.
 type rangeStream struct {
 	s      *Store
 	caller Caller
-	req    *pb.RangeRequest // of the next chunk
+	req    *pb.RangeRequest // the request for the next chunk
 	rev    int64            // the newest revision when the stream began
-	total  int64            // how many keys may be sent
-	count  int64            // how many keys have been read
-	done   bool             // the last chunk has been read
+	total  int64            // how many keys the stream may send at most
+	count  int64            // how many keys have been read so far
+	done   bool             // true when the last chunk has been read
 }
 
-// admit checks that the caller may read, and finds the revision of the stream.
+// admit checks that the caller may read the range, and decides at which revision the stream reads.
 func (r *rangeStream) admit() (err error) {
 	r.s.enter()
 	defer r.s.leave()

@@ -15,10 +15,11 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake/internal/boltfile"
 )
 
-// snapshotChunk is how many bytes a message of a snapshot holds.
+// snapshotChunk is how many bytes of the file one message of a snapshot holds at most.
 const snapshotChunk = 32 * 1024
 
-// Snapshot returns the messages of a snapshot: a database file in pieces, then its SHA-256.
+// Snapshot returns the messages of a snapshot. They hold the database file in pieces, and the last
+// message holds the SHA-256 of the file.
 func (s *Store) Snapshot(c Caller) ([]*pb.SnapshotResponse, error) {
 	s.enter()
 	defer s.leave()
@@ -38,9 +39,9 @@ func (s *Store) Snapshot(c Caller) ([]*pb.SnapshotResponse, error) {
 	return append(out, &pb.SnapshotResponse{Blob: sum[:], Version: version}), nil
 }
 
-// databaseFile returns the database file that a member of etcd would have on its disk. The users in
-// it have no passwords, because etcd stores bcrypt hashes of passwords, which the fake does not
-// compute.
+// databaseFile returns the database file that an etcd member with this state would have on disk.
+// The users in the file have no passwords: etcd stores bcrypt hashes of passwords, and the fake
+// does not compute such hashes.
 func (s *Store) databaseFile() []byte {
 	keys := boltfile.Bucket{Name: "key"}
 	for _, e := range s.kv.log {
@@ -65,7 +66,7 @@ func (s *Store) databaseFile() []byte {
 
 func bigEndian(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// stored returns the message in which etcd stores a lease.
+// stored returns the encoded message that etcd stores for a lease.
 func (l *lease) stored() []byte {
 	b := protowire.AppendTag(nil, 1, protowire.VarintType)
 	b = protowire.AppendVarint(b, uint64(l.id))

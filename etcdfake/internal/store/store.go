@@ -11,21 +11,21 @@ import (
 
 // Config is what a Store starts with.
 type Config struct {
-	Now       func() time.Time // the clock
-	ClusterID uint64           // in the headers of answers
+	Now       func() time.Time // returns the current time
+	ClusterID uint64           // the cluster id in the headers of answers
 	Members   []*pb.Member     // the first one leads
 	Version   string           // what Status reports
-	Quota     int64            // bytes; 0 stands for etcd's default, less than 0 for none
-	TokenTTL  time.Duration    // how long a token lives after its last use
-	MinTTL    int64            // seconds; a lease is granted for at least as long
-	Election  time.Duration    // how long an election takes; a new leader adds it to every lease
+	Quota     int64            // bytes; 0: etcd's default, not enforced; below 0: no quota
+	TokenTTL  time.Duration    // how long an authentication token is valid after its last use
+	MinTTL    int64            // seconds; the shortest TTL that a lease is granted
+	Election  time.Duration    // the duration of an election; a new leader adds it to every lease
 }
 
-// Caller says who asks, and which member is asked.
+// Caller says which member received a request, and for whom the store answers it.
 type Caller struct {
-	Member uint64        // the id of the member that is asked
-	Tokens []string      // of the request's metadata, as it was sent
-	Lag    time.Duration // how far the member is behind
+	Member uint64        // the id of the member that received the request
+	Tokens []string      // the authentication tokens in the request's metadata
+	Lag    time.Duration // how far the member lags behind the state of the cluster
 }
 
 // Store is the state that the members of a cluster share. Its methods are safe for concurrent use.
@@ -40,15 +40,15 @@ type Store struct {
 	members []*pb.Member
 
 	removed map[uint64]bool // the ids of members that were removed
-	leader  uint64          // 0: none
+	leader  uint64          // the id of the leader; 0 if there is none
 	term    uint64
 	index   uint64 // the index of the newest entry that etcd's Raft log would have
 	auth    authTable
 	alarms  []*pb.AlarmMember
 	hashes  []keyHash
-	target  string // of the downgrade under way; "" if there is none
+	target  string // the target version of an enabled downgrade; "" if there is none
 	streams []*WatchStream
-	wake    []func() // to call when mu has been released
+	wake    []func() // functions that leave calls when it has released mu
 	changed []func() // the functions given to OnExpiry
 }
 
@@ -78,7 +78,7 @@ func (s *Store) enter() {
 	s.expireLeases()
 }
 
-// leave unlocks the store, and then calls the functions in wake, which must not block.
+// leave unlocks the store, and then calls the functions in wake. They must not block.
 func (s *Store) leave() {
 	wake := s.wake
 	s.wake = nil
@@ -88,8 +88,8 @@ func (s *Store) leave() {
 	}
 }
 
-// OnExpiry sets a function that is called, without the mutex, when the time of the next expiry may
-// have moved.
+// OnExpiry adds a function that the store calls when the time of the next lease expiry may have
+// changed. The store calls the function without holding its mutex.
 func (s *Store) OnExpiry(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +104,8 @@ func (s *Store) Tick() {
 	s.leave()
 }
 
-// header returns the header of an answer of the asked member, with the store's revision.
+// header returns the header of an answer. It has the id of the member that received the request,
+// and the store's revision.
 func (s *Store) header(c Caller) *pb.ResponseHeader { return s.headerAt(c, s.kv.rev) }
 
 func (s *Store) headerAt(c Caller, rev int64) *pb.ResponseHeader {

@@ -8,8 +8,8 @@ import (
 // handler answers a request while the store is locked.
 type handler func(*Store, Caller, proto.Message) (proto.Message, error)
 
-// answer returns a handler that calls a method. If the method fails, the handler's message is nil,
-// and not a typed nil.
+// answer makes a handler of f, a method of Store. If f fails, the handler returns a nil interface,
+// and not an interface that holds a nil pointer.
 func answer[Req, Resp proto.Message](f func(*Store, Caller, Req) (Resp, error)) handler {
 	return func(s *Store, c Caller, req proto.Message) (proto.Message, error) {
 		resp, err := f(s, c, req.(Req))
@@ -20,7 +20,7 @@ func answer[Req, Resp proto.Message](f func(*Store, Caller, Req) (Resp, error)) 
 	}
 }
 
-// unary maps the full name of each method with one request and one answer to its handler.
+// unary maps the full name of each unary RPC method to its handler.
 var unary = map[string]handler{
 	pb.KV_Range_FullMethodName:       answer((*Store).callRange),
 	pb.KV_Put_FullMethodName:         answer((*Store).callPut),

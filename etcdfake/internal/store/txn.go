@@ -64,7 +64,8 @@ func allOps(req *pb.TxnRequest, ok func(*pb.RequestOp) bool) bool {
 	return true
 }
 
-// readTxn answers a transaction that only reads. Its comparisons and ranges share a revision.
+// readTxn answers a transaction that only reads. All its comparisons and ranges see the same
+// revision.
 func (s *Store) readTxn(c Caller, req *pb.TxnRequest) (*pb.TxnResponse, error) {
 	who, err := s.identify(c)
 	if err != nil {
@@ -82,12 +83,12 @@ func (s *Store) readTxn(c Caller, req *pb.TxnRequest) (*pb.TxnResponse, error) {
 	return resp, nil
 }
 
-// txnPlan is a transaction whose comparisons have been decided. The comparisons of nested
-// transactions are also decided before anything is written.
+// txnPlan is a transaction whose comparisons have been evaluated. As in etcd, the comparisons of
+// nested transactions are evaluated before the transaction writes anything.
 type txnPlan struct {
 	succeeded bool
-	ops       []*pb.RequestOp // the branch to run
-	nested    []*txnPlan      // of the transactions in ops, in order
+	ops       []*pb.RequestOp // the branch to run: the success or the failure operations
+	nested    []*txnPlan      // the plans of the nested transactions in ops, in order
 }
 
 func (s *Store) planTxn(req *pb.TxnRequest) *txnPlan {
@@ -104,7 +105,7 @@ func (s *Store) planTxn(req *pb.TxnRequest) *txnPlan {
 }
 
 // checkPlan returns the error of the first operation in the plan that cannot run, or nil if all
-// can.
+// operations can run.
 func (s *Store) checkPlan(plan *txnPlan) error {
 	nested := plan.nested
 	for _, op := range plan.ops {
@@ -125,9 +126,9 @@ func (s *Store) checkPlan(plan *txnPlan) error {
 	return nil
 }
 
-// checkRangeIn returns the error of a range in a transaction, or nil. A range by itself reads the
-// newest revision if it asks for a revision below 0. A range in a transaction does not: its
-// revision is compared with the compacted revision.
+// checkRangeIn returns the error of a range in a transaction, or nil. A range outside of a
+// transaction reads the newest revision if its revision is negative. In a transaction, a negative
+// revision is compared with the compacted revision, as any other revision.
 func (s *Store) checkRangeIn(req *pb.RangeRequest) error {
 	switch {
 	case req.Revision == 0:
@@ -163,7 +164,8 @@ func (tx *writeTx) run(plan *txnPlan) *pb.TxnResponse {
 	return resp
 }
 
-// answerRange cannot fail, because checkRangeIn has looked at the revision.
+// answerRange answers a range in a transaction. It cannot fail, because the revision of the range
+// was checked before the transaction started.
 func (tx *writeTx) answerRange(req *pb.RangeRequest) *pb.RangeResponse {
 	resp, err := tx.s.kv.answerRange(req, tx.rev(), true)
 	if err != nil {
@@ -181,9 +183,9 @@ func (s *Store) allHold(compares []*pb.Compare) bool {
 	return true
 }
 
-// holds reports whether a comparison holds. A comparison over a range holds if it holds for every
-// key in the range. If there is no key, the comparison takes versions, revisions and leases as 0,
-// and a comparison of values does not hold.
+// holds reports whether a comparison holds. A comparison over a range of keys holds if it holds for
+// every key in the range. If no key exists, a comparison of versions, revisions or leases compares
+// with 0, and a comparison of values does not hold.
 func (s *Store) holds(c *pb.Compare) bool {
 	kvs := s.kv.find(c.Key, c.RangeEnd, s.kv.rev)
 	if len(kvs) == 0 {

@@ -7,12 +7,12 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// maxTxnOps is how many comparisons a transaction may have, and how many operations each of its two
-// branches may have. The limit of a nested transaction is smaller: the largest of these three
-// numbers of the transaction around it is subtracted.
+// maxTxnOps is how many comparisons, how many success operations and how many failure operations a
+// transaction may have at most. For a nested transaction the limit is lower: the largest of the
+// three numbers of the enclosing transaction is subtracted.
 const maxTxnOps = 128
 
-// checkTxn returns the error of a transaction that is wrong in any state of the store, or nil.
+// checkTxn returns an error if a transaction is malformed, whatever keys the store holds.
 func checkTxn(req *pb.TxnRequest) error {
 	if err := checkTxnForm(req, maxTxnOps); err != nil {
 		return err
@@ -59,7 +59,8 @@ func checkOpForm(op *pb.RequestOp, maxOps int) error {
 	return rpctypes.ErrGRPCKeyNotFound
 }
 
-// writes is what a branch of a transaction may put and delete.
+// writes is the set of puts and deletes in a branch of a transaction and in its nested
+// transactions.
 type writes struct {
 	puts map[string]bool
 	dels []*pb.DeleteRangeRequest
@@ -89,9 +90,9 @@ func (w *writes) deletes(key string) bool {
 	return false
 }
 
-// branchWrites returns the writes of a branch. It returns ErrGRPCDuplicateKey if the branch puts a
-// key twice, or puts a key that it deletes. It checks the branch's own deletes first, then the
-// nested transactions, then the branch's own puts.
+// branchWrites returns the puts and deletes of a branch. It returns ErrGRPCDuplicateKey if the
+// branch puts a key twice, or puts a key that it also deletes. It adds the branch's own deletes
+// first, then the nested transactions, then the branch's own puts.
 func branchWrites(ops []*pb.RequestOp) (*writes, error) {
 	w := &writes{puts: make(map[string]bool)}
 	for _, op := range ops {
@@ -116,8 +117,8 @@ func branchWrites(ops []*pb.RequestOp) (*writes, error) {
 	return w, nil
 }
 
-// addTxn adds the writes of a nested transaction. Its branches may put the same key, because only
-// one of them runs.
+// addTxn adds the writes of a nested transaction. The two branches of the nested transaction may
+// put the same key, because only one of the branches runs.
 func (w *writes) addTxn(req *pb.TxnRequest) error {
 	success, err := branchWrites(req.Success)
 	if err != nil {

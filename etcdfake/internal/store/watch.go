@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	// noWatch is the id in responses that belong to no watcher: failed creates, and progress that
-	// was asked for.
+	// noWatch is the watch id of responses that belong to no watcher: the response to a create
+	// request that was refused, and the response to a progress request.
 	noWatch = -1
-	// maxBatch is how many revisions etcd sends at once to a watcher that starts in the past.
+	// maxBatch is how many revisions of events etcd puts into one response for a watcher that
+	// starts in the past.
 	maxBatch = 1000
 )
 
@@ -32,7 +33,8 @@ type WatchStream struct {
 	queue    []queued
 }
 
-// queued is a response, and the time of the change that has caused it.
+// queued is a response, and the time from which its due time is counted. For events that is the
+// time of the change.
 type queued struct {
 	resp *pb.WatchResponse
 	at   time.Time
@@ -42,9 +44,9 @@ type watcher struct {
 	id         int64
 	req        *pb.WatchCreateRequest
 	key        []byte
-	next       int64 // the revision of the next event that it may get
-	compacted  bool  // it was cancelled, because it started below the compaction
-	noProgress bool  // it got an event since the last Tick, so the next one sends no progress
+	next       int64 // the watcher gets events from this revision on
+	compacted  bool  // it was cancelled, because its start revision was compacted
+	noProgress bool  // it got an event since the last Tick, so the next Tick sends no progress
 }
 
 // OpenWatch opens a watch stream. The stream calls wake, without the store's mutex, when it has
@@ -65,7 +67,7 @@ func (ws *WatchStream) Close() {
 	s.streams = slices.DeleteFunc(s.streams, func(o *WatchStream) bool { return o == ws })
 }
 
-// Watchers returns the requests of the stream's watchers, by id.
+// Watchers returns the create requests of the stream's watchers, sorted by watch id.
 func (ws *WatchStream) Watchers() []*pb.WatchCreateRequest {
 	s := ws.store
 	s.enter()
@@ -77,9 +79,9 @@ func (ws *WatchStream) Watchers() []*pb.WatchCreateRequest {
 	return reqs
 }
 
-// Take removes the first responses from the queue, as long as their changes were made at the time
-// by or before it, and returns them. next is the time of the change of the next response; more is
-// false if the queue is empty.
+// Take removes and returns the first responses in the queue, up to the first one that was caused
+// after the time by. If a response is left in the queue, more is true, and next is the time at
+// which the first one left was caused.
 func (ws *WatchStream) Take(by time.Time) (due []*pb.WatchResponse, next time.Time, more bool) {
 	s := ws.store
 	s.enter()
@@ -106,7 +108,8 @@ func (ws *WatchStream) response(rev, id int64) *pb.WatchResponse {
 	return &pb.WatchResponse{Header: ws.store.headerAt(ws.caller, rev), WatchId: id}
 }
 
-// Request handles a request of the client. lag is how far the asked member is behind at this time.
+// Request handles a request of the client. lag is how far the member that serves the stream lags
+// behind now.
 func (ws *WatchStream) Request(req *pb.WatchRequest, lag time.Duration) {
 	s := ws.store
 	s.enter()
@@ -153,7 +156,7 @@ func (ws *WatchStream) create(req *pb.WatchCreateRequest) {
 	ws.catchUp(w, view)
 }
 
-// refuse returns the reason why a watch is not created, or "".
+// refuse returns the reason why the watcher w must not be created, or "" if it may be created.
 func (ws *WatchStream) refuse(w *watcher) string {
 	s := ws.store
 	if w.req.StartRevision < 0 {
@@ -186,15 +189,15 @@ func (ws *WatchStream) newID(asked int64) int64 {
 	return ws.nextID - 1
 }
 
-// catchUp queues the events that a new watcher has missed. The events up to the revision view,
-// which is the newest that the member shows, come in batches. Then each later revision comes in a
-// response of its own. If the watcher's start has been compacted, catchUp queues its cancellation
-// instead.
+// catchUp queues the events that a new watcher has missed. view is the newest revision that the
+// member shows. The events up to view come in batches. The events after view come in one response
+// for each revision. If the watcher's start revision has been compacted, catchUp queues the
+// cancellation of the watcher instead.
 func (ws *WatchStream) catchUp(w *watcher, view int64) {
 	kv := &ws.store.kv
 	if w.next <= view && w.next < kv.compacted {
 		w.compacted = true
-		resp := ws.response(0, w.id) // etcd gives it no revision either
+		resp := ws.response(0, w.id) // as in etcd, this response has no revision
 		resp.Canceled, resp.CompactRevision = true, kv.compacted
 		ws.push(resp, ws.past())
 		return
@@ -253,8 +256,9 @@ func (ws *WatchStream) deliver(w *watcher, rev int64, changes []*entry) {
 	w.next = rev + 1
 }
 
-// event returns the event that a watcher gets for a change. If the watcher asks for the previous
-// value, the event has it unless the revision before the change is below the compacted revision.
+// event returns the event that a watcher gets for a change. If the watcher asks for previous
+// values, the event has the previous value of the key, except when the revision before the change
+// is below the compacted revision.
 func (w *watcher) event(kv *keyspace, e *entry) *mvccpb.Event {
 	ev := &mvccpb.Event{Kv: e.kv}
 	if e.deleted {
@@ -302,8 +306,9 @@ func (ws *WatchStream) cancel(id int64) {
 	ws.push(resp, ws.store.cfg.Now())
 }
 
-// progress queues a progress notice with an id. It queues none if watchers is empty, if one of the
-// watchers starts at a revision that is not reached yet, or if one was cancelled by a compaction.
+// progress queues a progress notice with the watch id id. It queues nothing if watchers is empty,
+// if one of the watchers starts at a revision that is not reached yet, or if one of the watchers
+// was cancelled by a compaction.
 func (ws *WatchStream) progress(id int64, watchers ...*watcher) {
 	rev := ws.store.kv.rev
 	for _, w := range watchers {
@@ -316,8 +321,8 @@ func (ws *WatchStream) progress(id int64, watchers ...*watcher) {
 	}
 }
 
-// Tick queues a progress notice for each watcher that has asked for periodic progress and got no
-// event since the last Tick.
+// Tick queues a progress notice for each watcher that has asked for periodic progress notices and
+// has got no event since the last Tick.
 func (ws *WatchStream) Tick() {
 	s := ws.store
 	s.enter()

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// writeTx is one write transaction. Its changes are in the keyspace at once, at a revision that
-// readers do not see before the commit.
+// writeTx is one write transaction. Its changes are in the keyspace before the commit, but at a
+// revision that no reader asks for before the commit.
 type writeTx struct {
 	s       *Store
 	at      time.Time
@@ -58,7 +58,8 @@ func (tx *writeTx) delete(key, end []byte) []*mvccpb.KeyValue {
 	return found
 }
 
-// commit makes the transaction's revision the store's, and queues its events.
+// commit makes the revision of the transaction the newest revision of the store, and queues the
+// events of the transaction for the watchers.
 func (tx *writeTx) commit() {
 	if len(tx.changes) == 0 {
 		return
@@ -88,14 +89,16 @@ func checkDeleteRequest(req *pb.DeleteRangeRequest) error {
 	return nil
 }
 
-// propose does what etcd does before it proposes a request to Raft: it checks the token and the
-// size of the request. It returns the user of the token.
+// propose does what etcd does before it proposes a request to Raft: it checks the token of the
+// caller and the size of the request. It returns the user of the token, or nil if there is no user.
 func (s *Store) propose(c Caller, r *pb.InternalRaftRequest) (*identity, error) {
 	who, err := s.identify(c)
 	if err != nil {
 		return nil, err
 	}
-	r.Header = &pb.RequestHeader{ID: 1 << 63} // as long as etcd's ids
+	// The ID is encoded in as many bytes as the IDs that etcd chooses, so the size of the request
+	// is that in etcd.
+	r.Header = &pb.RequestHeader{ID: 1 << 63}
 	if who != nil {
 		r.Header.Username, r.Header.AuthRevision = who.name, who.revision
 	}
@@ -133,7 +136,8 @@ func (s *Store) callPut(c Caller, req *pb.PutRequest) (*pb.PutResponse, error) {
 	return resp, nil
 }
 
-// checkPut refuses a put that the state does not allow.
+// checkPut returns an error if the put names a lease that does not exist, or if it is to keep the
+// value or the lease of a key that does not exist.
 func (s *Store) checkPut(req *pb.PutRequest) error {
 	switch {
 	case req.Lease != 0 && s.leases.byID[req.Lease] == nil:
