@@ -14,47 +14,55 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// questionTimeout bounds a question. Without it, a question that went to a silent member would keep
-// the next one from being sent.
+// questionTimeout is the timeout of a question (one linearizable read that many readers share).
+// Without it, a question to a member that does not answer would keep the next question from being
+// sent.
 const questionTimeout = 5 * time.Second
 
-// askAgain is the wait after a question that failed.
+// askAgain is the wait after a question that failed, before the next one is sent.
 var askAgain = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// asker sends the questions of all caches of one client. A client has one as long as it has caches.
-// Its goroutine runs only while a reader waits for a question.
+// asker sends the questions of all caches of one client. A question is one linearizable read, whose
+// answer proves how fresh the caches are, and which many readers share. A client has one asker as
+// long as it has caches. The asker's goroutine runs only while readers wait for a question.
 type asker struct {
 	ctx    context.Context // ends when the last cache is closed, and with the client
 	cancel context.CancelFunc
-	tasks  sync.WaitGroup // the goroutine
-	caches int            // guarded by askers.mu
+	tasks  sync.WaitGroup // the goroutines of the asker
+	caches int            // how many caches share the asker; guarded by askers.mu
 
-	versions  versions
-	noStreams atomic.Pointer[time.Time] // when a server last had no RangeStream; nil: never
+	versions versions
+	// noStreams is when a server was last found to have no RangeStream method; nil if never.
+	noStreams atomic.Pointer[time.Time]
 
 	// guarded by mu
 	mu   sync.Mutex
 	line question.Line[*Cache, *reply]
-	busy bool // the goroutine runs
+	busy bool // the goroutine that runs asker.run exists
 }
 
-// reply is what the readers of one question wait for. err and answers are set before done is
-// closed.
+// reply is the result of one question (a linearizable read). The readers that share the question
+// wait until done is closed. err and answers are set before that.
 type reply struct {
 	done    chan struct{}
-	err     error // why the question failed; nil if it was answered
-	answers map[*Cache]answered
+	err     error               // why the question failed; nil if it was answered
+	answers map[*Cache]answered // what the answer means for each cache that took part
 }
 
-// answered is what an answer says to one cache.
+// answered is what the answer to a question (a linearizable read) means for one cache.
 type answered struct {
-	era      int64 // of the cache's view when the question was sent
-	revision int64 // a view of the era that has it contains all that was acknowledged before
-	proves   bool  // otherwise the era ends
+	era int64 // the era of the cache's view when the question was sent (see view.era)
+	// revision is the revision of the answer. A view of this era and at least this revision
+	// contains every write that was acknowledged before the question was sent.
+	revision int64
+	// proves is false if the answer shows that the cluster was replaced or restored, or if that is
+	// already known.
+	proves bool
 }
 
-// takenBy reports whether a view shows everything that the answer demands, or that the answer is
-// out of date because the view belongs to a later era.
+// takenBy reports whether a reader of the answer need not wait any longer. That is so if the view
+// has reached the revision of the answer, or if the copy was replaced since (the era of the view is
+// another one), so that the answer means nothing any more.
 func (a answered) takenBy(v *view) bool {
 	return v.era != a.era || a.proves && v.revision >= a.revision
 }
@@ -69,8 +77,8 @@ var askers = struct {
 	byClient map[*clientv3.Client]*asker
 }{byClient: map[*clientv3.Client]*asker{}}
 
-// joinAsker returns the asker that all caches of a client share. The cache that calls it must call
-// leaveAsker when it ends.
+// joinAsker returns the asker of a client, which all caches of the client share, and makes it if
+// there is none. The cache that calls joinAsker must call leaveAsker when it ends.
 func joinAsker(client *clientv3.Client) *asker {
 	askers.mu.Lock()
 	defer askers.mu.Unlock()
@@ -84,8 +92,8 @@ func joinAsker(client *clientv3.Client) *asker {
 	return a
 }
 
-// leaveAsker says that a cache of the client has ended. If it was the last one, leaveAsker ends the
-// asker and waits for its goroutines.
+// leaveAsker is called when a cache of the client has ended. If that was the client's last cache,
+// leaveAsker ends the asker and waits for its goroutines.
 func leaveAsker(client *clientv3.Client) {
 	askers.mu.Lock()
 	a := askers.byClient[client]
@@ -100,9 +108,9 @@ func leaveAsker(client *clientv3.Client) {
 	}
 }
 
-// end ends the goroutines of a and waits for them. A goroutine is started only under one of the two
-// locks, and only while the context lives. So no other one is started after end has released the
-// locks.
+// end ends the goroutines of a and waits for them. Goroutines are started only while a.ctx lives,
+// and only by callers that hold a.mu or a.versions.mu. end cancels a.ctx while it holds both locks,
+// so none can be started afterwards.
 func (a *asker) end() {
 	a.mu.Lock()
 	a.versions.mu.Lock()
@@ -112,22 +120,23 @@ func (a *asker) end() {
 	a.tasks.Wait()
 }
 
-// join returns the reply of a question that c takes part in and that is sent after a given moment,
-// and makes sure that it will be sent.
+// join returns the reply of a question (a linearizable read) that is sent later than after and in
+// which the cache c takes part. It makes sure that the question is sent.
 func (a *asker) join(c *Cache, after time.Time) *reply {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.line.Join(c, after, newReply).Answer
 	if !a.busy && a.ctx.Err() == nil {
 		a.busy = true
-		// Ends with a.ctx, or when no question is wanted; leaveAsker waits.
+		// The goroutine ends with a.ctx, or when no reader waits for a question. asker.end waits
+		// for it.
 		a.tasks.Go(a.run)
 	}
 	return r
 }
 
-// next returns the question to send now. It returns nil if no reader waits for one; then the
-// goroutine ends.
+// next returns the question to send now. It returns nil if no reader waits for one. Then the
+// goroutine that calls next must end.
 func (a *asker) next() *question.Question[*Cache, *reply] {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -136,7 +145,8 @@ func (a *asker) next() *question.Question[*Cache, *reply] {
 	return q
 }
 
-// run sends one question after another, as long as readers wait for one.
+// run sends one question after another, as long as readers wait for one. It runs on a goroutine of
+// its own.
 func (a *asker) run() {
 	failed := 0
 	for q := a.next(); q != nil; q = a.next() {
@@ -152,16 +162,17 @@ func (a *asker) run() {
 			failed = 0
 			continue
 		}
-		// the end of ctx fails the next question, too
+		// If a.ctx has ended, the next question fails at once, so the error of Wait can be ignored.
 		_ = backoff.Wait(a.ctx, askAgain.Delay(failed))
 		failed++
 	}
 }
 
-// ask sends a question and gives its answer to each of the question's caches. If the server refuses
-// to read the key of one cache, that cache ends, and ask reads the key of the next. A cache whose
-// view was below the revision of the answer before, when that question was sent, asks for progress
-// together with this one.
+// ask sends a question and records, for each cache that takes part in it, what the answer means.
+// The question reads a key of the first cache. If the server denies permission for that key, that
+// cache ends, and ask reads a key of the next cache. ask also requests watch progress for each
+// cache that was not up to date when the last question was sent, without waiting for the question's
+// answer.
 func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {
@@ -193,12 +204,13 @@ func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 	return nil
 }
 
-// maxHold bounds for how long the next question is held back.
+// maxHold is the longest time for which the next question is held back.
 const maxHold = 2 * time.Millisecond
 
 // hold waits until the caches of a question have reached the revision of its answer. The readers of
-// that answer then come back in time to share the next question. hold waits no longer than the
-// question took, because readers of other caches may be waiting for the next one.
+// that answer then return, and those that read again at once can share the next question. hold
+// waits no longer than the question took, because readers of other caches may be waiting for the
+// next question.
 func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 	ctx, cancel := context.WithTimeout(a.ctx, min(took, maxHold))
 	defer cancel()
@@ -207,8 +219,8 @@ func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 	}
 }
 
-// count sends the request of a question, a linearizable read of the cheapest kind, and returns the
-// header of the answer.
+// count sends the request of a question: a linearizable read that counts one key, which is the
+// cheapest kind of read. It returns the header of the answer.
 func (c *Cache) count(ctx context.Context) (*pb.ResponseHeader, error) {
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()
@@ -219,10 +231,11 @@ func (c *Cache) count(ctx context.Context) (*pb.ResponseHeader, error) {
 	return resp.Header, nil
 }
 
-// errNoHeader is the error of an answer that does not say at which revision it was made.
+// errNoHeader is the error of an answer without a header, whose revision is therefore unknown.
 var errNoHeader = errors.New("the server's answer has no header")
 
-// get is a read of the client. All answers to the cache's own reads have a header.
+// get reads keys through the client. It returns an error if the answer has no header, so its
+// callers need not check for that.
 func (c *Cache) get(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.GetResponse, error) {

@@ -16,27 +16,29 @@ import (
 // maxTxnOps is how many conditions, or operations, etcd accepts in a transaction by default.
 const maxTxnOps = 128
 
-// memory answers requests from a cache. It is a pb.KVClient, so that package clientv3 makes
-// requests of options, and errors of statuses, as it does for a server.
+// memory is a pb.KVClient that answers requests from a cache. It is used below the KV of package
+// clientv3, which then turns options into requests, and statuses into errors, as it does for a
+// server.
 type memory struct{ c *Cache }
 
-// call is what memory and the KV note about one call of a method of the KV. The context of the call
-// carries it.
+// call is the record of one call of a method of the KV that Cache.KV returns. It is in the context
+// of the call, so that memory can read and set it.
 type call struct {
-	floor  floor // what a serializable answer must show
-	passed bool  // the server has to answer
+	floor  floor // which view is new enough to answer a serializable read
+	passed bool  // memory cannot answer, so the server has to
 
-	// of a GetStream: what its answer is made of
+	// For a GetStream: the view and the keys that its answer is made of.
 	view *view
 	keys evaluate.Keys
 }
 
 type callKey struct{}
 
-// errPassed is what memory returns for a call that the server has to answer. No caller sees it.
+// errPassed is the error that memory returns for a call which the server has to answer. The KV then
+// asks the server, so no user sees this error.
 var errPassed = errors.New("cache: the server has to answer")
 
-// pass notes in the call that the server has to answer it, and returns errPassed.
+// pass records in the call that the server has to answer it, and returns errPassed.
 func pass(ctx context.Context) error {
 	if call, ok := ctx.Value(callKey{}).(*call); ok {
 		call.passed = true
@@ -64,8 +66,8 @@ func (m memory) Range(
 	return resp, nil
 }
 
-// RangeStream implements pb.KVClient. The answer is one piece, which shares what it can with the
-// cache.
+// RangeStream implements pb.KVClient. It returns a stream of one message. The bytes of the keys and
+// values in it are those of the cache.
 func (m memory) RangeStream(
 	ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption,
 ) (pb.KV_RangeStreamClient, error) {
@@ -130,8 +132,9 @@ func (m memory) Compact(
 	return nil, pass(ctx)
 }
 
-// answersRange reports whether the cache can answer a request. Whether it has the revision that the
-// request asks for is another question: see keysAt.
+// answersRange reports whether the cache can answer a request, if it has the revision that the
+// request asks for: the range of the request is within the cache's range, and the request needs no
+// values if the cache has keys only.
 func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 	if !c.opts.covers(string(req.Key), string(req.RangeEnd)) {
 		return false
@@ -140,8 +143,9 @@ func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 	return !values || !c.opts.keysOnly
 }
 
-// answersTxn reports whether the cache can answer a transaction, apart from the revisions that it
-// asks for, and whether the answer may be of the past.
+// answersTxn reports whether the cache can answer a transaction, if it has the revisions that the
+// transaction asks for. serializable reports whether any view may answer it, even one that is not
+// the newest.
 func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {
 	readOnly, serializable := evaluate.ReadOnly(req)
 	if !readOnly || max(len(req.Compare), len(req.Success), len(req.Failure)) > maxTxnOps {
@@ -164,7 +168,8 @@ func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {
 }
 
 // covers reports whether the range of a request lies within the range of the cache. A range that
-// ends before it begins has no keys, and lies within it if its first key does.
+// ends before it begins has no keys; it counts as covered if its first key is in the range of the
+// cache.
 func (o *options) covers(key, end string) bool {
 	switch {
 	case !o.contains(key):
@@ -178,9 +183,9 @@ func (o *options) covers(key, end string) bool {
 	}
 }
 
-// keysAt returns the state at a revision, where 0 stands for the revision of the view. It returns
-// false if the history does not reach back to the revision, or if the view or the log has not
-// reached it.
+// keysAt returns the state of the cache's range at the revision rev. A rev of 0 stands for the
+// revision of the view v. keysAt returns false if the history does not reach back to rev, or if the
+// view or the log has not reached rev.
 func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 	keys := evaluate.Keys{Tree: v.tree}
 	switch {
@@ -190,7 +195,8 @@ func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 		return keys, false
 	}
 	at := c.history.before(rev + 1)
-	if at == nil || at.era != v.era { // the same revision of another era is another state
+	// before or after a restore, the same revision is another state
+	if at == nil || at.era != v.era {
 		return keys, false
 	}
 	keys.Past = map[string]*mvccpb.KeyValue{}
@@ -211,13 +217,13 @@ func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 	}
 }
 
-// header returns the header of an answer from a view.
+// header returns the header of an answer that is made from the view.
 func (v *view) header() *pb.ResponseHeader { return v.origin.header(v.revision) }
 
-// piece is a stream with one message.
+// piece is the client's end of a stream that has one message.
 type piece struct {
 	ctx  context.Context
-	resp *pb.RangeResponse // nil: it was received
+	resp *pb.RangeResponse // the message; nil once it was received
 }
 
 // Recv implements grpc.ServerStreamingClient.
@@ -242,8 +248,8 @@ func (p *piece) CloseSend() error { return nil }
 // Context implements grpc.ClientStream.
 func (p *piece) Context() context.Context { return p.ctx }
 
-// SendMsg implements grpc.ClientStream. There is nothing to be sent.
+// SendMsg implements grpc.ClientStream. A client has nothing to send, so it returns io.EOF.
 func (p *piece) SendMsg(any) error { return io.EOF }
 
-// RecvMsg implements grpc.ClientStream. Messages come by Recv only.
+// RecvMsg implements grpc.ClientStream. The message is received by Recv only, so it returns io.EOF.
 func (p *piece) RecvMsg(any) error { return io.EOF }

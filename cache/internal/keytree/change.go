@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Set returns the tree with the pair in place of the one that has its key, if there is one.
+// Set returns the tree with the pair kv added. If the tree has a pair with the same key, kv
+// replaces that pair.
 func (t Tree) Set(kv *Pair) Tree {
 	if t.root == nil {
 		return Tree{leaf([]*Pair{kv})}
@@ -13,8 +14,8 @@ func (t Tree) Set(kv *Pair) Tree {
 	return top(t.root.set(Key(kv.Key), kv))
 }
 
-// Append returns the tree with more pairs. It is much quicker than Set if they are in the order of
-// their keys, and their keys greater than those of the tree.
+// Append returns the tree with the pairs kvs added. It is much faster than Set if kvs are in the
+// order of their keys, and all of these keys are greater than the keys of the tree.
 func (t Tree) Append(kvs []*Pair) Tree {
 	switch {
 	case len(kvs) == 0:
@@ -30,7 +31,8 @@ func (t Tree) Append(kvs []*Pair) Tree {
 	return top(t.root.append(kvs))
 }
 
-// precedes reports whether pairs are in the order of their keys, and behind those of the tree.
+// precedes reports whether kvs are in the order of their keys, and all of these keys are greater
+// than the keys of the tree.
 func (t Tree) precedes(kvs []*Pair) bool {
 	for i, kv := range kvs[1:] {
 		if compare(kvs[i], kv) >= 0 {
@@ -40,7 +42,8 @@ func (t Tree) precedes(kvs []*Pair) bool {
 	return t.root == nil || t.root.last() < Key(kvs[0].Key)
 }
 
-// Delete returns the tree without a key.
+// Delete returns the tree without the pair of a key. If the tree does not have the key, it returns
+// an equal tree.
 func (t Tree) Delete(key string) Tree {
 	if t.root == nil {
 		return t
@@ -52,7 +55,8 @@ func (t Tree) Delete(key string) Tree {
 	return Tree{n}
 }
 
-// top returns the tree of nodes that lie next to each other.
+// top returns the tree whose nodes of one level are the given ones, in order. It makes the levels
+// above them.
 func top(nodes []*node) Tree {
 	for len(nodes) > 1 {
 		nodes = groups(most, lowsOf(nodes), nodes)
@@ -60,7 +64,7 @@ func top(nodes []*node) Tree {
 	return Tree{nodes[0]}
 }
 
-// chunks makes leaves of pairs, all of them full but the last.
+// chunks returns leaves that have the given pairs in order. All leaves but the last are full.
 func chunks(kvs []*Pair) (nodes []*node) {
 	for part := range slices.Chunk(kvs, most) {
 		nodes = append(nodes, leaf(part))
@@ -68,7 +72,8 @@ func chunks(kvs []*Pair) (nodes []*node) {
 	return nodes
 }
 
-// groups makes inner nodes of n children each; the last may have fewer.
+// groups returns inner nodes that have the given children in order, n children each. The last node
+// may have fewer.
 func groups(n int, lows []string, children []*node) (nodes []*node) {
 	for i := 0; i < len(children); i += n {
 		end := min(i+n, len(children))
@@ -77,8 +82,9 @@ func groups(n int, lows []string, children []*node) (nodes []*node) {
 	return nodes
 }
 
-// lowsOf returns a low of each node. A low is a copy of a key: the pair, and whatever shares memory
-// with its key, may go while the low stays.
+// lowsOf returns a low of each node: a key that is not greater than any key below the node. The low
+// of a leaf is a copy of the leaf's first key, so that it does not keep the pair of that key in
+// memory.
 func lowsOf(nodes []*node) []string {
 	lows := make([]string, len(nodes))
 	for i, n := range nodes {
@@ -89,7 +95,8 @@ func lowsOf(nodes []*node) []string {
 	return lows
 }
 
-// append returns the nodes that take the place of n, which is the last of its level.
+// append returns the nodes that replace n after kvs have been added at its end. n must be the last
+// node of its level.
 func (n *node) append(kvs []*Pair) []*node {
 	if n.below == nil {
 		return chunks(slices.Concat(n.pairs[:n.size], kvs))
@@ -100,7 +107,8 @@ func (n *node) append(kvs []*Pair) []*node {
 	return groups(most, lows, slices.Concat(n.below.children[:last], fresh))
 }
 
-// set returns the one or two nodes that take the place of n.
+// set returns the one or two nodes that replace n after the pair kv has been added, or has replaced
+// the pair of its key.
 func (n *node) set(key string, kv *Pair) []*node {
 	i, found := n.find(key)
 	if n.below != nil {
@@ -128,8 +136,8 @@ func (n *node) set(key string, kv *Pair) []*node {
 	return []*node{bigger}
 }
 
-// replace returns the one or two nodes that take the place of n when the given nodes take that of
-// child i, below which the key was added or its pair replaced.
+// replace returns the one or two nodes that replace n when the nodes fresh replace its child i. key
+// is the key that was added, or whose pair was replaced, below child i.
 func (n *node) replace(i int, key string, fresh []*node) []*node {
 	b := n.below
 	if len(fresh) == 1 && key >= b.lows[0] && n.shares(key) {
@@ -146,7 +154,8 @@ func (n *node) replace(i int, key string, fresh []*node) []*node {
 	return groups((len(children)+1)/2, lows, children)
 }
 
-// withChild returns a node like n with another child i for the same low. It reads no other child.
+// withChild returns a copy of n in which child replaces child i, with the same low. It reads no
+// other child.
 func (n *node) withChild(i int, child *node) *node {
 	same, b := *n, *n.below
 	grown := child.size - b.children[i].size
@@ -162,7 +171,8 @@ func (n *node) withChild(i int, child *node) *node {
 	return &same
 }
 
-// delete returns the node that takes the place of n, or nil if nothing is left.
+// delete returns the node that replaces n after a key has been deleted, or nil if no pair is left.
+// If n does not have the key, it returns n.
 func (n *node) delete(key string) *node {
 	i, found := n.find(key)
 	switch {
@@ -181,7 +191,7 @@ func (n *node) delete(key string) *node {
 	return &fewer
 }
 
-// deleteBelow is delete for an inner node that may have the key below child i.
+// deleteBelow is delete for an inner node. i is the index of the only child that may have the key.
 func (n *node) deleteBelow(i int, key string) *node {
 	lows, children := n.below.lows, n.below.children
 	child := children[i].delete(key)
@@ -207,7 +217,7 @@ func (n *node) deleteBelow(i int, key string) *node {
 	return n.withChild(i, child)
 }
 
-// join returns one node of two neighbours.
+// join returns one node with the entries of a, and then those of b, which must be the next node.
 func join(a, b *node) *node {
 	if a.below == nil {
 		return leaf(slices.Concat(a.pairs[:a.size], b.pairs[:b.size]))
@@ -216,5 +226,5 @@ func join(a, b *node) *node {
 		slices.Concat(a.below.children, b.below.children))
 }
 
-// without returns a copy of a slice without an element.
+// without returns a copy of a slice that lacks the element i.
 func without[E any](s []E, i int) []E { return slices.Concat(s[:i], s[i+1:]) }

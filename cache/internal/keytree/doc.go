@@ -1,14 +1,14 @@
-// Package keytree is an immutable ordered map from keys to pairs. A change returns another tree,
-// which shares with the first one every node that is not on the way to what has changed. So any
-// number of goroutines can read a tree, and make other trees of it, without a lock.
+// Package keytree is an immutable ordered map from keys to key-value pairs. A change returns
+// another tree. The two trees share every node that is not on the way from the root to the changed
+// pair. So any number of goroutines can read a tree, and make other trees from it, without a lock.
 //
-// It is a B+ tree: leaves have pairs, inner nodes have children. Each node has the prefix that all
-// its keys begin with, and for each of its entries a head: a number made of the 7 bytes of the key
-// that follow the prefix, and of how many bytes follow. The heads of a node lie next to each other,
-// so a search in a node reads little memory. It reads a key only if two heads are equal and more
-// than 7 bytes follow the prefix. Each inner node has the running totals of the pairs below its
-// children, so counting a range takes two searches. The pairs of a leaf lie next to each other, so
-// a list copies them leaf by leaf.
+// The map is a B+ tree: leaves have pairs, inner nodes have children. Each node has the prefix that
+// all its keys begin with. For each entry it also has a head: a number made of the 7 bytes of the
+// entry's key that follow the prefix, and of how many bytes follow the prefix. The heads of a node
+// lie next to each other in memory, so a search in a node reads little memory. It reads a key only
+// if two heads are equal and more than 7 bytes follow the prefix. Each inner node has the running
+// totals of the pairs below its children, so the keys of a range are counted with two searches. The
+// pairs of a leaf lie next to each other, so a list copies them leaf by leaf.
 //
 // Invariants of a node:
 //

@@ -9,14 +9,14 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/fair"
 )
 
-// Pair is a key with what etcd has of it. A pair in a tree must not be changed.
+// Pair is a key-value pair of etcd. A pair that is in a tree must not be changed.
 type Pair = mvccpb.KeyValue
 
 // Tree is an immutable map from keys to pairs. The zero Tree is empty.
 type Tree struct{ root *node }
 
-// Key returns a key as a string that shares the bytes of the pair. That is safe because a pair is
-// never changed once it has been received, and it spares a copy of every key.
+// Key returns the bytes of a pair's key as a string, without copying them. That is safe because a
+// pair is never changed after it has been received. It saves a copy of every key.
 func Key(key []byte) string { return unsafe.String(unsafe.SliceData(key), len(key)) }
 
 // Len returns the number of pairs.
@@ -27,15 +27,15 @@ func (t Tree) Len() int {
 	return t.root.size
 }
 
-// Get returns the pair of a key, or nil if there is none.
+// Get returns the pair of a key, or nil if the tree does not have the key.
 func (t Tree) Get(key string) *Pair {
 	n := t.root
 	if n == nil {
 		return nil
 	}
-	// A key of the tree begins with the prefix of each node above it, as floor demands. Any other
-	// key may lead to any leaf, and floor may find it there although it does not begin with the
-	// leaf's prefix.
+	// A key that is in the tree begins with the prefix of each node on the way to it, as floor
+	// demands. For a key that is not in the tree, the search may end at any leaf. There floor may
+	// find a key that differs from it in the prefix only, so shares compares the prefix.
 	for n.below != nil {
 		i, _ := n.floor(key)
 		if i < 0 {
@@ -69,11 +69,12 @@ func (t Tree) Rank(key string) int {
 	return rank
 }
 
-// NoEnd is the end of a range that has none.
+// NoEnd is the end of a range that has no upper end.
 const NoEnd = "\x00"
 
-// Ranks returns the rank of the first key of a range, and that of the first key behind it. The
-// range begins with the key from, and has the keys from there on that are lower than end.
+// Ranks returns the ranks of the range of keys that are not lower than from, and lower than end. A
+// rank is the number of lower keys in the tree. The pairs of the range are those with the ranks
+// from first up to, but without, behind. If end is NoEnd, the range has no upper end.
 func (t Tree) Ranks(from, end string) (first, behind int) {
 	first, behind = t.Rank(from), t.Len()
 	if end != NoEnd {
@@ -82,7 +83,8 @@ func (t Tree) Ranks(from, end string) (first, behind int) {
 	return first, behind
 }
 
-// Range returns the pairs of the keys from the key from on that are lower than end, in order.
+// Range returns the pairs whose keys are not lower than from, and lower than end, in order. If end
+// is NoEnd, there is no upper end.
 func (t Tree) Range(from, end string) iter.Seq[*Pair] {
 	return func(yield func(*Pair) bool) {
 		first, behind := t.Ranks(from, end)
@@ -90,9 +92,9 @@ func (t Tree) Range(from, end string) iter.Seq[*Pair] {
 	}
 }
 
-// Each calls yield with the pairs whose rank is from or greater and less than to, in order, until
-// yield returns false. It reports whether yield has always returned true. Now and then it lets
-// other goroutines run.
+// Each calls yield with the pairs of the ranks from up to, but without, to, in order, until yield
+// returns false. It returns false if yield has returned false. Between pairs it sometimes calls
+// runtime.Gosched, so that a long loop does not keep other goroutines waiting.
 func (t Tree) Each(from, to int, yield func(*Pair) bool) bool {
 	if from >= to {
 		return true
@@ -109,8 +111,7 @@ func (t Tree) Each(from, to int, yield func(*Pair) bool) bool {
 	})
 }
 
-// Slice returns the pairs whose rank is from or greater and less than to, in order, in a slice that
-// is the caller's.
+// Slice returns the pairs of the ranks from up to, but without, to, in order, in a new slice.
 func (t Tree) Slice(from, to int) []*Pair {
 	if from >= to {
 		return nil
@@ -123,7 +124,8 @@ func (t Tree) Slice(from, to int) []*Pair {
 	return all
 }
 
-// each calls yield with parts of leaves, one after another, as Each does with pairs.
+// each calls yield with slices of consecutive pairs, each a part of one leaf, for the ranks from up
+// to, but without, to below n. It stops when yield returns false, and then returns false.
 func (n *node) each(from, to int, yield func([]*Pair) bool) bool {
 	if n.below == nil {
 		return yield(n.pairs[from:to])
@@ -141,11 +143,13 @@ func (n *node) each(from, to int, yield func([]*Pair) bool) bool {
 	return true
 }
 
-// Diff calls f for each key that one of the trees has not, or for which they have different
-// pointers, in order. A pair that is missing is nil. Leaves that the trees share take no time.
+// Diff compares two trees. In the order of the keys, it calls f for each key that only one of the
+// trees has, or for which the trees have different pointers to a pair. old is the pair in a, and
+// new the pair in b; nil if the tree does not have the key. Leaves that both trees share are
+// skipped as a whole.
 func Diff(a, b Tree, f func(old, new *Pair)) {
 	left, right := leaves(nil, a.root), leaves(nil, b.root)
-	i, j := 0, 0 // places in left[0] and right[0]
+	i, j := 0, 0 // positions in left[0] and right[0]
 	for len(left) > 0 || len(right) > 0 {
 		order := 0
 		switch {
@@ -172,7 +176,8 @@ func Diff(a, b Tree, f func(old, new *Pair)) {
 	}
 }
 
-// next returns the pair at place i of the first leaf, and the place behind it.
+// next returns the pair at position i of leaves[0], and the position after it, as the leaves that
+// remain and an index in the first of them.
 func next(leaves []*node, i int) (*Pair, []*node, int) {
 	kv := leaves[0].pairs[i]
 	if i++; i < leaves[0].size {
@@ -181,7 +186,7 @@ func next(leaves []*node, i int) (*Pair, []*node, int) {
 	return kv, leaves[1:], 0
 }
 
-// leaves appends the leaves below a node to a list.
+// leaves appends all leaves below n to a list, in order, and returns the list.
 func leaves(list []*node, n *node) []*node {
 	switch {
 	case n == nil:

@@ -6,36 +6,40 @@ import (
 	"strings"
 )
 
-// most is how many entries a node has at most: as many as make it take 1 KiB. A node that a
-// deletion leaves with less than few entries is joined with a neighbour, if the two together have
-// no more than joined.
+// most is the greatest number of entries of a node; with so many, a node takes 1 KiB. A node that a
+// deletion leaves with less than few entries is joined with a neighbour, if both together have at
+// most joined entries.
 const (
 	most   = 61
 	few    = 16
 	joined = 48
 )
 
-// node is a leaf or an inner node. See the package's document for its invariants. Heads and pairs
-// are part of it, so that a search has to wait for memory as rarely as possible.
+// node is a leaf or an inner node of the tree. The document of the package has its invariants. The
+// heads and the pairs are arrays inside of the node, not slices, so that a search rarely has to
+// wait for other memory.
 type node struct {
-	below   *below // nil in a leaf
-	size    int    // the pairs in it or below it
+	below   *below // the children; nil in a leaf
+	size    int    // how many pairs are in the node or below it
 	entries int
-	prefix  string // what all keys begin with; the node's own copy, which no pair shares
-	heads   [most]uint64
-	pairs   [most]*Pair // of a leaf
+	// prefix is what all keys in and below the node begin with. It is a copy, so that it keeps no
+	// pair in memory.
+	prefix string
+	heads  [most]uint64
+	pairs  [most]*Pair // the pairs of a leaf; empty in an inner node
 }
 
-// below is what an inner node has of its children.
+// below has the children of an inner node.
 type below struct {
 	lows     []string
 	children []*node
 	ends     []int // ends[i] is how many pairs the children up to i have
 }
 
-// head returns, as a number, the 7 bytes of a key that follow the first skip bytes, and in the
-// lowest byte how many bytes follow. If fewer than 7 follow, zeros take the place of those that the
-// key does not have. If more than 7 follow, the lowest byte is more.
+// head returns a number that sorts like the keys of a node sort, for keys that begin with the same
+// skip bytes. Its upper 7 bytes are the bytes of the key after the first skip bytes, filled up with
+// zeros. Its lowest byte is the number of these bytes, from 0 to 7, or the constant more if the key
+// has more bytes.
 func head(key string, skip int) uint64 {
 	left := len(key) - skip
 	switch {
@@ -53,11 +57,11 @@ func head(key string, skip int) uint64 {
 
 const more = 8
 
-// isWhole reports whether a head has all bytes that follow the first skip ones. Two keys that begin
-// with the same skip bytes and have the same whole head are equal.
+// isWhole reports whether a head has all bytes of the key after the first skip bytes. Two keys with
+// the same first skip bytes and the same whole head are equal.
 func isWhole(head uint64) bool { return head&0xff != more }
 
-// common returns how many bytes two keys have in common at their beginning.
+// common returns the length of the longest common prefix of two keys.
 func common(a, b string) int {
 	n := min(len(a), len(b))
 	for i := range n {
@@ -70,7 +74,7 @@ func common(a, b string) int {
 
 func compare(a, b *Pair) int { return strings.Compare(Key(a.Key), Key(b.Key)) }
 
-// leaf makes a leaf of at least one pair.
+// leaf returns a new leaf with the given pairs, of which there must be at least one.
 func leaf(pairs []*Pair) *node {
 	n := &node{size: len(pairs), entries: len(pairs)}
 	copy(n.pairs[:], pairs)
@@ -78,7 +82,8 @@ func leaf(pairs []*Pair) *node {
 	return n
 }
 
-// inner makes a node of at least one child. It keeps the slices.
+// inner returns a new inner node with the given children, of which there must be at least one. It
+// keeps both slices.
 func inner(lows []string, children []*node) *node {
 	n := &node{entries: len(children), below: &below{lows: lows, children: children}}
 	n.makeHeads()
@@ -86,7 +91,7 @@ func inner(lows []string, children []*node) *node {
 	return n
 }
 
-// makeHeads finds what all keys begin with, and makes the heads.
+// makeHeads sets the prefix and the heads of n from the keys of its entries.
 func (n *node) makeHeads() {
 	first := n.key(0)
 	n.prefix = strings.Clone(first[:common(first, n.last())])
@@ -95,7 +100,7 @@ func (n *node) makeHeads() {
 	}
 }
 
-// count computes the running totals of the pairs below the children.
+// count computes n.size, and for each child the number of pairs up to the end of that child.
 func (n *node) count() {
 	n.size, n.below.ends = 0, make([]int, n.entries)
 	for i, child := range n.below.children {
@@ -104,7 +109,7 @@ func (n *node) count() {
 	}
 }
 
-// before returns how many pairs the children before i have.
+// before returns how many pairs the children before child i have together.
 func (n *node) before(i int) int {
 	if i == 0 {
 		return 0
@@ -112,7 +117,7 @@ func (n *node) before(i int) int {
 	return n.below.ends[i-1]
 }
 
-// key returns the key of an entry.
+// key returns the key of entry i: of a pair in a leaf, of a child in an inner node.
 func (n *node) key(i int) string {
 	if n.below != nil {
 		return n.below.lows[i]
@@ -120,7 +125,7 @@ func (n *node) key(i int) string {
 	return Key(n.pairs[i].Key)
 }
 
-// last returns the greatest key below a node.
+// last returns the greatest key below n.
 func (n *node) last() string {
 	for n.below != nil {
 		n = n.below.children[n.entries-1]
@@ -128,11 +133,11 @@ func (n *node) last() string {
 	return n.key(n.entries - 1)
 }
 
-// shares reports whether a key begins with what all keys of the node begin with.
+// shares reports whether a key begins with the prefix of the node.
 func (n *node) shares(key string) bool { return strings.HasPrefix(key, n.prefix) }
 
-// floor returns the greatest entry whose key is not greater than key, or -1, and whether its key is
-// the given one. The key must begin with what all keys of the node begin with.
+// floor returns the index of the greatest entry whose key is not greater than key, or -1. found
+// reports whether the key of that entry equals key. key must begin with the prefix of the node.
 func (n *node) floor(key string) (i int, found bool) {
 	h := head(key, len(n.prefix))
 	i = n.upper(h) - 1
@@ -149,9 +154,10 @@ func (n *node) floor(key string) (i int, found bool) {
 	return i, i >= 0 && n.key(i) == key
 }
 
-// upper returns how many of the heads are not greater than h. It looks at each eighth, and then at
-// some that lie together. Neither has to wait for the one before, as the steps of a binary search
-// have to.
+// upper returns how many heads of the node are not greater than h. It first looks at every eighth
+// head, and then at the eight heads among which the answer lies. The processor can do these
+// comparisons at the same time, while each step of a binary search has to wait for the step before
+// it.
 func (n *node) upper(h uint64) int {
 	const stride = 8
 	entries := n.entries
@@ -169,7 +175,7 @@ func (n *node) upper(h uint64) int {
 	return i
 }
 
-// find is floor for any key.
+// find is floor for any key: the key need not begin with the prefix of the node.
 func (n *node) find(key string) (i int, found bool) {
 	switch {
 	case n.shares(key):
