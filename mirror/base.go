@@ -43,9 +43,7 @@ type base struct {
 	release context.CancelFunc
 
 	// used by one goroutine at a time: first SyncBase, then the goroutine that delivers
-	// the revision at which all pages are read; 0 before the first page if that page is to be read
-	// at the newest revision
-	rev   int64
+	rev   int64  // the revision of all pages; if it is 0, the first page sets it
 	start []byte // the first key of the next page
 
 	// sent on and closed only by the goroutine that delivers, or by SyncBase if the first read

@@ -55,7 +55,7 @@ func (c *Cluster) waitAuth(ctx context.Context, m *Member) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // no other function uses conn
+	defer func() { _ = conn.Close() }() // the error does not matter: conn is not used any more
 	return poll(ctx, func(ctx context.Context) error {
 		_, err := c.asRoot(ctx, conn)
 		return err
@@ -125,7 +125,7 @@ func (c *Cluster) admin(what string, fn func(context.Context, *grpc.ClientConn) 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // no other function uses conn
+	defer func() { _ = conn.Close() }() // the error does not matter: conn is not used any more
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
 	if err := fn(ctx, conn); err != nil {

@@ -66,7 +66,7 @@ func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = resp.Body.Close() }() // the body was read to its end
+	defer func() { _ = resp.Body.Close() }() // the error does not matter: the body was read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", url, err)

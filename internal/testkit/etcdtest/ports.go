@@ -50,13 +50,13 @@ func claimBlock(base int) (*portBlock, error) {
 			b.release()
 			return nil, err
 		}
-		_ = l.Close() // nothing was accepted on l
+		_ = l.Close() // the error does not matter: l only tested the port
 	}
 	return b, nil
 }
 
 func (b *portBlock) release() {
-	_ = b.guard.Close() // guard accepted no connections
+	_ = b.guard.Close() // the error does not matter: guard accepted no connections
 }
 
 func listen(port int) (net.Listener, error) {
