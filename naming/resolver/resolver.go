@@ -150,7 +150,7 @@ func state(eps endpoints.Key2EndpointMap) gresolver.State {
 		Endpoints: make([]gresolver.Endpoint, 0, len(eps)),
 	}
 	for _, key := range slices.Sorted(maps.Keys(eps)) {
-		//nolint:staticcheck // policies older than Address.Attributes look for metadata here
+		//nolint:staticcheck // old balancing policies look for metadata in this deprecated field
 		addr := gresolver.Address{Addr: eps[key].Addr, Metadata: eps[key].Metadata}
 		s.Addresses = append(s.Addresses, addr)
 		s.Endpoints = append(s.Endpoints, gresolver.Endpoint{Addresses: []gresolver.Address{addr}})
