@@ -137,7 +137,7 @@ func (n *successor) addLate(key string, ev *mvccpb.Event) {
 		old = n.late.alive.Get(key)
 	}
 	if old == nil && ev.Type == mvccpb.Event_DELETE {
-		return // the deletion of a key that no late event has created was delivered before
+		return // a deletion of a key that does not exist was delivered before
 	}
 	if n.late == nil || !n.ownsLate {
 		n.late, n.ownsLate = n.late.next(), true
@@ -153,7 +153,8 @@ func (n *successor) addLate(key string, ev *mvccpb.Event) {
 // had already moved the view past (see successor.late).
 type lateChanges struct {
 	*entry
-	alive tree // the keys that exist after the changes; when none does, the changes are complete
+	// the keys that exist after these changes; once there are none, the changes can go to the log
+	alive tree
 }
 
 // next returns a copy that a successor can add changes to. The original is not changed, because the

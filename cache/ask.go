@@ -26,7 +26,7 @@ var askAgain = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second, Jit
 // answer proves how fresh the caches are, and which many readers share. A client has one asker as
 // long as it has caches. The asker's goroutine runs only while readers wait for a question.
 type asker struct {
-	ctx    context.Context // ends when the last cache is closed, and with the client
+	ctx    context.Context // ends when the client's last cache ends, or the client is closed
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // the goroutines of the asker
 	caches int            // how many caches share the asker; guarded by askers.mu
@@ -120,8 +120,8 @@ func (a *asker) end() {
 	a.tasks.Wait()
 }
 
-// join returns the reply of a question (a linearizable read) that is sent later than after and in
-// which the cache c takes part. It makes sure that the question is sent.
+// join returns the reply of a question (a linearizable read) in which the cache c takes part, and
+// which is sent after the given moment. It makes sure that the question is sent.
 func (a *asker) join(c *Cache, after time.Time) *reply {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -27,8 +27,8 @@ type Batch struct {
 // Changes returns an iterator over batches. The first batch has the whole state of the range, the
 // later ones have the changes. The iterator is level-triggered: each batch leads from the state
 // that the consumer knows to the newest state. So a slow consumer may miss intermediate states, but
-// it misses no key. It delays neither the cache nor other consumers, and costs the memory of one
-// old snapshot. A deleted key comes with its last value as Old.
+// it gets the newest state of every changed key. It delays neither the cache nor other consumers,
+// and costs the memory of one old snapshot. A deleted key comes with its last value as Old.
 //
 // The first batch comes when the range has been read. The loop blocks while nothing changes. It
 // ends with an error in place of a batch. If ctx ends, this error wraps the error of ctx and says

@@ -66,8 +66,8 @@ func (m memory) Range(
 	return resp, nil
 }
 
-// RangeStream implements pb.KVClient. It returns a stream of one message. The bytes of the keys and
-// values in it are those of the cache.
+// RangeStream implements pb.KVClient. It returns a stream of one message. The bytes of the
+// message's keys and values are shared with the cache.
 func (m memory) RangeStream(
 	ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption,
 ) (pb.KV_RangeStreamClient, error) {

@@ -32,8 +32,8 @@ type options struct {
 	audit    time.Duration
 }
 
-// WithRange makes the cache hold the keys that are not lower than from, and lower than end. An end
-// of "\x00" means that there is no upper end. The prefix given to New must then be empty.
+// WithRange makes the cache hold the keys k with from <= k < end. An end of "\x00" means that there
+// is no upper end. The prefix given to New must then be empty.
 func WithRange(from, end string) Option {
 	return func(o *options) { o.from, o.end, o.ranged = from, end, true }
 }

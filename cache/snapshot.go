@@ -61,8 +61,8 @@ func (s Snapshot) Prefix(p string) iter.Seq[*mvccpb.KeyValue] {
 	return s.Range(p, clientv3.GetPrefixRangeEnd(p))
 }
 
-// Range returns the key-value pairs whose keys are not lower than from, and lower than to, in the
-// order of their keys. As in etcd, a to of "\x00" means that there is no upper end.
+// Range returns the key-value pairs with a key k such that from <= k < to, in the order of their
+// keys. As in etcd, a to of "\x00" means that there is no upper end.
 func (s Snapshot) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 	if s.view == nil {
 		return func(func(*mvccpb.KeyValue) bool) {}

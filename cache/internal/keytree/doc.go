@@ -5,10 +5,10 @@
 // The map is a B+ tree: leaves have pairs, inner nodes have children. Each node has the prefix that
 // all its keys begin with. For each entry it also has a head: a number made of the 7 bytes of the
 // entry's key that follow the prefix, and of how many bytes follow the prefix. The heads of a node
-// lie next to each other in memory, so a search in a node reads little memory. It reads a key only
-// if two heads are equal and more than 7 bytes follow the prefix. Each inner node has the running
-// totals of the pairs below its children, so the keys of a range are counted with two searches. The
-// pairs of a leaf lie next to each other, so a list copies them leaf by leaf.
+// lie next to each other in memory, so a search in a node reads little memory. The search reads a
+// key only if two heads are equal and more than 7 bytes follow the prefix. Each inner node has the
+// running totals of the pairs below its children, so the keys of a range are counted with two
+// searches. The pairs of a leaf lie next to each other, so a list copies them leaf by leaf.
 //
 // Invariants of a node:
 //

@@ -72,9 +72,9 @@ func (t Tree) Rank(key string) int {
 // NoEnd is the end of a range that has no upper end.
 const NoEnd = "\x00"
 
-// Ranks returns the ranks of the range of keys that are not lower than from, and lower than end. A
-// rank is the number of lower keys in the tree. The pairs of the range are those with the ranks
-// from first up to, but without, behind. If end is NoEnd, the range has no upper end.
+// Ranks returns the ranks of a range: the keys k of the tree with from <= k < end. The rank of a
+// key is the number of lower keys in the tree. The keys of the range have the ranks r with first <=
+// r < behind. If end is NoEnd, the range has no upper end.
 func (t Tree) Ranks(from, end string) (first, behind int) {
 	first, behind = t.Rank(from), t.Len()
 	if end != NoEnd {
@@ -83,8 +83,8 @@ func (t Tree) Ranks(from, end string) (first, behind int) {
 	return first, behind
 }
 
-// Range returns the pairs whose keys are not lower than from, and lower than end, in order. If end
-// is NoEnd, there is no upper end.
+// Range returns the pairs with a key k such that from <= k < end, in order. If end is NoEnd, there
+// is no upper end.
 func (t Tree) Range(from, end string) iter.Seq[*Pair] {
 	return func(yield func(*Pair) bool) {
 		first, behind := t.Ranks(from, end)
@@ -92,9 +92,9 @@ func (t Tree) Range(from, end string) iter.Seq[*Pair] {
 	}
 }
 
-// Each calls yield with the pairs of the ranks from up to, but without, to, in order, until yield
-// returns false. It returns false if yield has returned false. Between pairs it sometimes calls
-// runtime.Gosched, so that a long loop does not keep other goroutines waiting.
+// Each calls yield with the pairs whose rank r (the number of lower keys) is in from <= r < to, in
+// order, until yield returns false. It returns false if yield has returned false. Between pairs it
+// sometimes calls runtime.Gosched, so that a long loop does not keep other goroutines waiting.
 func (t Tree) Each(from, to int, yield func(*Pair) bool) bool {
 	if from >= to {
 		return true
@@ -111,7 +111,8 @@ func (t Tree) Each(from, to int, yield func(*Pair) bool) bool {
 	})
 }
 
-// Slice returns the pairs of the ranks from up to, but without, to, in order, in a new slice.
+// Slice returns the pairs whose rank r (the number of lower keys) is in from <= r < to, in order,
+// in a new slice.
 func (t Tree) Slice(from, to int) []*Pair {
 	if from >= to {
 		return nil
@@ -124,8 +125,8 @@ func (t Tree) Slice(from, to int) []*Pair {
 	return all
 }
 
-// each calls yield with slices of consecutive pairs, each a part of one leaf, for the ranks from up
-// to, but without, to below n. It stops when yield returns false, and then returns false.
+// each calls yield with the pairs below n whose rank r below n is in from <= r < to, leaf by leaf:
+// a slice for each leaf. It stops when yield returns false, and then returns false.
 func (n *node) each(from, to int, yield func([]*Pair) bool) bool {
 	if n.below == nil {
 		return yield(n.pairs[from:to])

@@ -33,7 +33,7 @@ type node struct {
 type below struct {
 	lows     []string
 	children []*node
-	ends     []int // ends[i] is how many pairs the children up to i have
+	ends     []int // ends[i] is how many pairs are below the children 0 to i together
 }
 
 // head returns a number that sorts like the keys of a node sort, for keys that begin with the same

@@ -30,8 +30,8 @@ func (it *Item[T]) End() string { return it.end }
 // Len returns the number of items in the index.
 func (x *Index[T]) Len() int { return x.size }
 
-// NewItem returns an item that watches the keys that are not lower than key, and lower than end. If
-// end is empty, the item watches the single key. If end is ToEnd, there is no upper end.
+// NewItem returns an item that watches the keys k with key <= k < end. If end is empty, the item
+// watches the single key. If end is ToEnd, there is no upper end.
 func NewItem[T any](key, end string, value T) *Item[T] {
 	return &Item[T]{Value: value, key: key, end: end}
 }
