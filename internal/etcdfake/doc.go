@@ -1,30 +1,37 @@
-// Package etcdfake adds to the public etcdfake what only this project's tests need: scripts for
-// the streams of one member, which may break the protocol, and answers of one member that are not
-// those of etcd.
+// Package etcdfake adds to the public package etcdfake what only the tests of this module need:
+// scripts. A script is a function of the test that answers requests or serves streams in place of
+// one member, and that may break etcd's protocol.
 //
-// What is written to the state, and all that is not scripted, is served by the public etcdfake. A
-// Server is one of its members on TCP. Interceptors of its gRPC server put the script before the
-// member, so a request goes through these steps:
+// A [Server] is one member of a cluster of the public package, and serves on a TCP port.
+// Interceptors of its gRPC server call the script. The member itself handles every request that has
+// no script. A request goes through these steps:
 //
-//	observe → delay → fail before → script, or the member → fail after
+//  1. It is added to the request log.
+//  2. It waits for the time set by [Server.Delay].
+//  3. It fails if [Server.Fail] has set a failure.
+//  4. The script answers it. If there is no script, the member does.
+//  5. Its answer is replaced by an error if [Server.FailAfterApply] has set a failure.
 //
-// Connections in memory, as those of [Server.Apply] and of Cluster.Client, have no script.
+// A stream is added to the log and may fail when it is opened. Later, its messages go through steps
+// 1, 2 and 5.
+//
+// Connections in memory, such as those of [Server.Apply] and of Cluster.Client, bypass scripts.
 //
 // # What to use
 //
 //	to see what was asked of a member          [Server.Requests], [RequestsOf], [Server.Calls],
 //	                                           [Server.Applied], [Server.Streams]
 //	for a lost request, or a lost answer       [Server.Fail], [Server.FailAfterApply]
-//	for a method that is slow or frozen        [Server.Delay], with an hour
+//	for a method that is slow or frozen        [Server.Delay]; with an hour it is frozen
 //	for an unusual answer or stream            [Server.Unary], [Server.Watch],
-//	                                           [Server.KeepAlive], [Server.Stream];
-//	                                           [Server.Apply], [Server.ServeWatch] for the rest
+//	                                           [Server.KeepAlive], [Server.Stream]
+//	to get the member's own answer in a script [Server.Apply], [Server.ServeWatch]
 //	for a cut stream                           [Server.Break]
 //	for an old server, a proxy, a benchmark    [WithEtcd35], [WithOwnWatchIDs], [WithCanned]
 //	for several members of one state           [StartCluster]
 //
-// # Ends
+// # How streams end
 //
-// The handler of a stream runs on a goroutine of its own, so Break and Stop end the stream even
-// while the handler waits. The end of the test waits for all handlers.
+// The handler of a stream runs on a goroutine of its own, so Break and Stop end the stream even if
+// the handler is blocked. The test does not finish before all handlers have returned.
 package etcdfake

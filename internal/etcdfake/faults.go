@@ -7,33 +7,35 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Forever as the number of times keeps a failure until it is cleared with 0.
+// Forever, as the argument times of Fail and FailAfterApply, makes requests fail until the failures
+// are cleared by a call with times 0.
 const Forever = -1
 
 type failure struct {
-	left int // Forever or how many more times
+	left int // how many more requests fail, or Forever
 	err  error
 }
 
-// Fail makes the next requests of a method fail with err before they have any effect, times in
-// number or Forever; a stream fails when it is opened. Failures set one after another are used up
-// in that order; times 0 clears them all. An error that is not a gRPC status reaches the client as
+// Fail makes the next requests of a method fail with err before they have any effect. times is the
+// number of requests that fail, or Forever. Streams fail when they are opened. If Fail is called
+// several times, the failures are used up in the order of the calls. A call with times 0 clears all
+// failures that Fail has set for the method. If err is not a gRPC status, the client gets the code
 // Unknown.
 func (s *Server) Fail(method string, times int, err error) {
 	m := s.method(method)
 	m.touch(func() { m.before = addFailure(m.before, times, err) })
 }
 
-// FailAfterApply is like Fail, but the request takes effect and only its answer is replaced by err.
-// On a stream the next answer is replaced by the end of the stream.
+// FailAfterApply is like Fail, but the request takes effect, and only its answer is replaced by
+// err. On a stream, the stream ends with err in place of its next answer.
 func (s *Server) FailAfterApply(method string, times int, err error) {
 	m := s.method(method)
 	m.touch(func() { m.after = addFailure(m.after, times, err) })
 }
 
-// Delay holds every later request of a method, and each message of a stream, back for d before it
-// takes effect or fails; 0 ends that. A request whose context ends in the meantime has no
-// effect, so a very long delay makes a mute server.
+// Delay makes every later request of a method, and each later message of a stream, wait for d
+// before it takes effect or fails. A d of 0 ends this. A request whose context ends during the wait
+// has no effect. So a very long delay makes a server that never answers.
 func (s *Server) Delay(method string, d time.Duration) {
 	m := s.method(method)
 	m.touch(func() { m.delay = d })
@@ -79,7 +81,8 @@ func takeFailure(queue *[]failure) error {
 	return err
 }
 
-// wait holds a request back for the method's delay.
+// wait waits for the method's delay. It returns the gRPC status of the error of ctx if ctx ends
+// first.
 func (m *method) wait(ctx context.Context) error {
 	m.mu.Lock()
 	d := m.delay

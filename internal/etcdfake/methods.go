@@ -17,24 +17,24 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// UnaryHandler answers one request. Its context ends with the call and with the server.
+// UnaryHandler answers one unary request. ctx ends when the call ends or the server stops.
 type UnaryHandler = func(ctx context.Context, req proto.Message) (proto.Message, error)
 
-// StreamHandler serves one stream; what it returns is the stream's status. The stream's context
-// ends with the stream and with the server, and the handler must then return.
+// StreamHandler serves one stream and returns the status of the stream. The context of the stream
+// ends when the stream ends or the server stops. StreamHandler must then return.
 type StreamHandler = func(s grpc.ServerStream) error
 
-// method is what the server knows and remembers about one RPC method.
+// method holds the settings and the counters of one RPC method of a Server.
 type method struct {
 	// read-only after Start
-	name     string // "/etcdserverpb.KV/Put"
+	name     string // the full name, such as "/etcdserverpb.KV/Put"
 	response protoreflect.MessageType
 	canned   proto.Message
 
 	// own synchronisation
 	calls   atomic.Int64
 	applied atomic.Int64
-	touched atomic.Bool // a script, failure or delay was set: the canned answer is off
+	touched atomic.Bool // a script, failure or delay was set, so canned is not used
 
 	// guarded by mu
 	mu        sync.Mutex
@@ -48,8 +48,9 @@ type method struct {
 	openTotal int
 }
 
-// newMethods builds the table of all methods from the protobuf descriptors, by full name. Those of
-// etcd are in it by their short names, too.
+// newMethods returns the methods of etcd and of the health service, which it reads from their
+// protobuf descriptors. The keys of the map are full names, and for etcd's methods also the short
+// names.
 func newMethods() map[string]*method {
 	methods := make(map[string]*method)
 	for _, file := range []protoreflect.FileDescriptor{pb.File_rpc_proto,
@@ -60,7 +61,8 @@ func newMethods() map[string]*method {
 				desc := service.Methods().Get(j)
 				m := &method{name: "/" + string(service.FullName()) + "/" + string(desc.Name()),
 					open: make(map[*serverStream]struct{})}
-				// The generated packages have registered their messages, so this cannot fail.
+				// The lookup cannot fail, because the generated packages have registered all
+				// messages.
 				m.response, _ = protoregistry.GlobalTypes.FindMessageByName(
 					desc.Output().FullName())
 				methods[m.name] = m
@@ -83,7 +85,8 @@ func (s *Server) method(name string) *method {
 	return nil
 }
 
-// missing refuses what an old server does not have.
+// missing returns the error Unimplemented if the server is set up without the health service and m
+// is one of its methods.
 func (s *Server) missing(m *method) error {
 	if s.opts.noHealth && healthMethods[m.name] {
 		return status.Error(codes.Unimplemented, "unknown service grpc.health.v1.Health")
@@ -91,12 +94,13 @@ func (s *Server) missing(m *method) error {
 	return nil
 }
 
-// healthMethods are served by the server, because the script sets what they answer.
+// healthMethods holds the full names of the methods of the gRPC health service.
 var healthMethods = map[string]bool{healthpb.Health_Check_FullMethodName: true,
 	healthpb.Health_List_FullMethodName: true, healthpb.Health_Watch_FullMethodName: true}
 
-// serveUnary observes a request, lets it wait or fail, and answers it. The canned answer needs
-// nothing but the request counted.
+// serveUnary logs a request, waits for the method's delay, applies the failures that are set, and
+// answers the request. If the method has a canned answer, serveUnary only counts the request and
+// returns this answer.
 func (s *Server) serveUnary(
 	ctx context.Context, m *method, req proto.Message, next grpc.UnaryHandler,
 ) (any, error) {

@@ -11,21 +11,22 @@ import (
 
 // Request is one entry of the request log.
 type Request struct {
-	Method string        // full name
-	Time   time.Time     // when it arrived
-	Stream int           // which stream of the method it came on, from 1; 0 for unary requests
-	Msg    proto.Message // the request, not to be modified; nil for the opening of a stream
+	Method string        // the full name of the method
+	Time   time.Time     // when the request arrived
+	Stream int           // 1 for the first stream of the method since Start; 0 for unary requests
+	Msg    proto.Message // the request, not to be modified; nil if a stream was opened
 }
 
 type requestLog struct {
-	off bool // read-only after Start
+	off bool // true if WithCanned has turned the log off; read-only after Start
 
 	// guarded by mu
 	mu   sync.Mutex
 	reqs []Request
 }
 
-// observe enters a request, or the opening of a stream, into the log.
+// observe adds a request, or the opening of a stream, to the request log. It also stores the
+// metadata for LastMetadata.
 func (s *Server) observe(ctx context.Context, m *method, req proto.Message, stream int) {
 	if s.log.off {
 		return
@@ -40,16 +41,17 @@ func (s *Server) observe(ctx context.Context, m *method, req proto.Message, stre
 		Msg: req})
 }
 
-// Calls is how many requests of a method arrived: calls of a unary method, messages of a stream.
-// Methods are named "Put" or "/etcdserverpb.KV/Put"; those of the health service only by their full
-// name.
+// Calls returns how many requests of a method have arrived: calls of a unary method, or messages on
+// the streams of a streaming method. The name of an etcd method is "Put" or "/etcdserverpb.KV/Put".
+// A method of the health service has only its full name.
 func (s *Server) Calls(method string) int { return int(s.method(method).calls.Load()) }
 
-// Applied is how many requests of a method were carried out, whether or not their answer was then
-// replaced by a failure; of a stream, how many answers its handler gave.
+// Applied returns how many requests of a unary method have taken effect, including those whose
+// answer was then replaced by a failure. For a streaming method, it returns how many answers the
+// handlers of its streams have sent, including replaced ones.
 func (s *Server) Applied(method string) int { return int(s.method(method).applied.Load()) }
 
-// Streams is how many streams of a method are open, and how many were opened since Start.
+// Streams returns how many streams of a method are open, and how many were opened since Start.
 func (s *Server) Streams(method string) (open, total int) {
 	m := s.method(method)
 	m.mu.Lock()
@@ -57,8 +59,8 @@ func (s *Server) Streams(method string) (open, total int) {
 	return len(m.open), m.openTotal
 }
 
-// LastMetadata is the metadata of the newest request or stream of a method; nil before the first,
-// and with WithCanned.
+// LastMetadata returns the metadata of the newest request or stream of a method. It returns nil if
+// there was none, or if WithCanned has turned the request log off.
 func (s *Server) LastMetadata(method string) metadata.MD {
 	m := s.method(method)
 	m.mu.Lock()
@@ -66,8 +68,8 @@ func (s *Server) LastMetadata(method string) metadata.MD {
 	return m.lastMD.Copy()
 }
 
-// Requests returns the logged requests of the named methods, or of all, in the order of their
-// arrival.
+// Requests returns the logged requests of the named methods in the order of their arrival. Without
+// names, it returns the requests of all methods.
 func (s *Server) Requests(methods ...string) []Request {
 	s.tb.Helper()
 	wanted := make(map[string]bool)
@@ -85,14 +87,15 @@ func (s *Server) Requests(methods ...string) []Request {
 	return reqs
 }
 
-// ForgetRequests empties the request log; the counters stay.
+// ForgetRequests empties the request log. It does not change what Calls, Applied and Streams
+// return.
 func (s *Server) ForgetRequests() {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	s.log.reqs = nil
 }
 
-// RequestsOf returns the logged messages of one type in the order of their arrival:
+// RequestsOf returns the logged messages of one type in the order of their arrival. An example is
 // RequestsOf[*pb.PutRequest](s).
 func RequestsOf[T proto.Message](s *Server) []T {
 	var msgs []T

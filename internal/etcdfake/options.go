@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// Option configures Start.
+// Option configures Start and StartCluster.
 type Option func(*options)
 
 type options struct {
@@ -19,12 +19,12 @@ type options struct {
 	ownWatchIDs bool
 }
 
-// With sets options of the cluster.
+// With adds options of the public package etcdfake.
 func With(opts ...etcdfake.Option) Option {
 	return func(o *options) { o.cluster = append(o.cluster, opts...) }
 }
 
-// WithVersion sets the version that Status reports.
+// WithVersion sets the etcd version of the members, as WithVersion of the public package does.
 func WithVersion(v string) Option { return With(etcdfake.WithVersion(v)) }
 
 // WithUser adds a user that may read and write all keys, and turns authentication on.
@@ -34,16 +34,17 @@ func WithUser(name, password string) Option {
 		Permissions: []*authpb.Permission{all}}))
 }
 
-// WithCanned makes Put, Range and Txn answer with prebuilt messages and turns the request log off:
-// for benchmarks of a client, where the server should cost little. A script, failure or delay set
-// for one of the methods takes effect as usual.
+// WithCanned makes Put, Range and Txn answer with prebuilt messages, and turns the request log off.
+// It is for benchmarks of a client, in which the server should use little CPU time. If a script,
+// failure or delay is set for one of these methods, the method no longer uses its prebuilt answer.
 func WithCanned() Option { return func(o *options) { o.canned = cannedAnswers() } }
 
-// WithoutHealth leaves the gRPC health service out.
+// WithoutHealth makes the methods of the gRPC health service answer Unimplemented, as a server
+// without this service does.
 func WithoutHealth() Option { return func(o *options) { o.noHealth = true } }
 
-// WithEtcd35 makes the server look like etcd 3.5: no RangeStream, no health service, and a 3.5
-// version.
+// WithEtcd35 makes the server look like etcd 3.5: it has no RangeStream and no health service, and
+// it reports the version 3.5.21.
 func WithEtcd35() Option {
 	return func(o *options) {
 		WithoutHealth()(o)
@@ -51,10 +52,11 @@ func WithEtcd35() Option {
 	}
 }
 
-// WithOwnWatchIDs makes Watch ignore the ids that clients choose, as a grpc-proxy does.
+// WithOwnWatchIDs makes the server choose all watch ids itself, as a grpc-proxy does. It ignores
+// the ids that clients ask for.
 func WithOwnWatchIDs() Option { return func(o *options) { o.ownWatchIDs = true } }
 
-// cannedAnswers are the prebuilt answers of the hot methods, by full name.
+// cannedAnswers returns the prebuilt answers of Put, Range and Txn, by the full name of the method.
 func cannedAnswers() map[string]proto.Message {
 	hdr := &pb.ResponseHeader{ClusterId: 1, MemberId: 1, Revision: 2, RaftTerm: 2}
 	kv := &mvccpb.KeyValue{Key: []byte("key"), Value: []byte("value"), CreateRevision: 2,

@@ -10,26 +10,28 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 )
 
-// WatchHandler serves one watch stream.
+// WatchHandler is a script that serves one watch stream.
 type WatchHandler = pipes.Handler[pb.WatchRequest, pb.WatchResponse]
 
-// KeepAliveHandler serves one lease keepalive stream.
+// KeepAliveHandler is a script that serves one lease keepalive stream.
 type KeepAliveHandler = pipes.Handler[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 
-// Unary replaces the answers of a unary method; nil restores the default ones.
+// Unary makes the script h answer the requests of a unary method in place of the member. If h is
+// nil, the member answers again.
 func (s *Server) Unary(method string, h UnaryHandler) {
 	m := s.method(method)
 	m.touch(func() { m.unary = h })
 }
 
-// Stream replaces the handler of a streaming method for streams opened from now on; nil restores
-// the default one.
+// Stream makes the script h serve the streams of a streaming method that are opened from now on, in
+// place of the member. If h is nil, the member serves them again.
 func (s *Server) Stream(method string, h StreamHandler) {
 	m := s.method(method)
 	m.touch(func() { m.stream = h })
 }
 
-// Watch replaces the handler of watch streams opened from now on; nil restores the default one.
+// Watch makes the script h serve the watch streams that are opened from now on, in place of the
+// member. If h is nil, the member serves them again.
 func (s *Server) Watch(h WatchHandler) {
 	if h == nil {
 		s.Stream(pb.Watch_Watch_FullMethodName, nil)
@@ -38,8 +40,8 @@ func (s *Server) Watch(h WatchHandler) {
 	s.Stream(pb.Watch_Watch_FullMethodName, bidi(h))
 }
 
-// KeepAlive replaces the handler of lease keepalive streams opened from now on; nil restores the
-// default one.
+// KeepAlive makes the script h serve the lease keepalive streams that are opened from now on, in
+// place of the member. If h is nil, the member serves them again.
 func (s *Server) KeepAlive(h KeepAliveHandler) {
 	if h == nil {
 		s.Stream(pb.Lease_LeaseKeepAlive_FullMethodName, nil)
@@ -48,15 +50,17 @@ func (s *Server) KeepAlive(h KeepAliveHandler) {
 	s.Stream(pb.Lease_LeaseKeepAlive_FullMethodName, bidi(h))
 }
 
-// ServeWatch serves a watch stream as the member does, for scripts that only look at or change some
-// messages. ctx is that of the script.
+// ServeWatch lets the member serve a watch stream with the given functions. A script calls
+// ServeWatch if it only observes or changes some messages. ctx must be the context that the script
+// was called with, or derived from it.
 func (s *Server) ServeWatch(
 	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
 ) error {
 	return serveAsMember(ctx, recv, send)
 }
 
-// ServeKeepAlive serves a lease keepalive stream as the member does.
+// ServeKeepAlive lets the member serve a lease keepalive stream with the given functions. ctx must
+// be the context that the script was called with, or derived from it.
 func (s *Server) ServeKeepAlive(
 	ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
 	send func(*pb.LeaseKeepAliveResponse) error,
@@ -71,9 +75,10 @@ func serveAsMember[Req, Resp proto.Message](
 		send: send})
 }
 
-// typedStream is a raw stream made of the functions of a typed script.
+// typedStream makes a gRPC server stream of the two functions with which a typed script receives
+// and sends messages.
 type typedStream[Req, Resp proto.Message] struct {
-	grpc.ServerStream // has no other methods than these
+	grpc.ServerStream // nil: only the methods that typedStream defines may be called
 	ctx               context.Context
 	recv              func() (Req, error)
 	send              func(Resp) error
@@ -91,7 +96,7 @@ func (s *typedStream[Req, Resp]) RecvMsg(msg any) error {
 
 func (s *typedStream[Req, Resp]) SendMsg(msg any) error { return s.send(msg.(Resp)) }
 
-// bidi adapts a typed script to a raw stream.
+// bidi makes a StreamHandler of a typed script.
 func bidi[Req, Resp any](h pipes.Handler[Req, Resp]) StreamHandler {
 	return func(ss grpc.ServerStream) error {
 		recv := func() (*Req, error) {

@@ -16,32 +16,35 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// Server is one member with a script. All methods are safe for concurrent use.
+// Server is one member of a cluster, with scripts for its methods. All methods are safe for
+// concurrent use.
 type Server struct {
-	*etcdfake.Cluster // which the members of StartCluster share
+	*etcdfake.Cluster // the cluster that all Servers of one StartCluster share
 	*etcdfake.Member
 
 	// read-only after Start
 	tb      testing.TB
 	opts    options
 	addr    string
-	methods map[string]*method // by full name; those of etcd by the short one, too
+	methods map[string]*method // by full name; etcd's methods also by short name
 	health  *health.Server
-	memory  *grpc.ClientConn // to the member without the script
+	memory  *grpc.ClientConn // a connection to the member that bypasses the scripts
 	log     requestLog
 
-	running sync.WaitGroup // handlers of streams, which may outlive their stream for a moment
+	// running counts the goroutines that run handlers of streams. Such a goroutine may still run
+	// for a moment when its stream has ended.
+	running sync.WaitGroup
 }
 
-// Start starts a member on a free loopback port and stops it when the test ends. It fails the test
-// if it cannot listen.
+// Start starts a cluster of one member, which serves on a free TCP port of 127.0.0.1. The member
+// stops at the end of the test. Start fails the test if the member cannot listen.
 func Start(tb testing.TB, opts ...Option) *Server {
 	tb.Helper()
 	return StartCluster(tb, 1, opts...)[0]
 }
 
-// StartCluster starts n members that share one state: what is written through one is read, watched
-// and renewed through all.
+// StartCluster starts a cluster of n members. The members share one state: a write through one
+// member is visible through all members.
 func StartCluster(tb testing.TB, n int, opts ...Option) []*Server {
 	tb.Helper()
 	var o options
@@ -50,7 +53,8 @@ func StartCluster(tb testing.TB, n int, opts ...Option) []*Server {
 	}
 	table := make(scripts, n)
 	servers := make([]*Server, n)
-	tb.Cleanup(func() { // after the members have stopped
+	// Clean-ups run in reverse order, so this one runs when the members have been stopped.
+	tb.Cleanup(func() {
 		for _, s := range servers {
 			s.running.Wait()
 		}
@@ -85,10 +89,12 @@ func newServer(tb testing.TB, cluster *etcdfake.Cluster, index int, o options) *
 	return s
 }
 
-// Addr is the server's TCP address, "127.0.0.1:port". It stays the same over Stop and Start.
+// Addr returns the server's TCP address, "127.0.0.1:port". The address stays the same after Stop
+// and Start.
 func (s *Server) Addr() string { return s.addr }
 
-// SetServing sets what the health service answers and tells its watchers.
+// SetServing sets the status that the gRPC health service reports: SERVING or NOT_SERVING. The
+// health service sends the new status on its open Watch streams.
 func (s *Server) SetServing(ok bool) {
 	st := healthpb.HealthCheckResponse_NOT_SERVING
 	if ok {
@@ -97,7 +103,8 @@ func (s *Server) SetServing(ok bool) {
 	s.health.SetServingStatus("", st)
 }
 
-// Apply gives the member's answer to a unary request, for scripts that only change some answers.
+// Apply sends a unary request to the member, bypassing the scripts, and returns the member's
+// answer. A script calls Apply if it changes only some of the answers.
 func (s *Server) Apply(
 	ctx context.Context, name string, req proto.Message,
 ) (proto.Message, error) {
@@ -107,10 +114,11 @@ func (s *Server) Apply(
 	return resp, err
 }
 
-// scripts are the servers of a cluster by their TCP addresses.
+// scripts maps the TCP address of each Server of a cluster to the Server.
 type scripts map[string]*Server
 
-// of finds the server that a request has come to over TCP.
+// of returns the Server whose TCP address a request was sent to. It returns nil if the request has
+// come over a connection in memory.
 func (t scripts) of(ctx context.Context) *Server {
 	p, ok := peer.FromContext(ctx)
 	if !ok {

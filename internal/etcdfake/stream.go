@@ -13,10 +13,11 @@ import (
 
 var errEnded = status.Error(codes.Canceled, "etcdfake: stream ended from outside")
 
-// memberKey is the key of a stream's context under which the member's own handler is.
+// memberKey is the context key for the member's own StreamHandler, in the context of a stream.
 type memberKey struct{}
 
-// serverStream is one stream as handlers see it: observed, delayed, and ended from outside by end.
+// serverStream is one stream, as a handler sees it. It logs and delays the messages that the
+// handler receives. end ends the stream even if the handler is blocked.
 type serverStream struct {
 	grpc.ServerStream
 
@@ -32,8 +33,8 @@ type serverStream struct {
 	err   error         // set before ended is closed
 }
 
-// serveStream runs the method's handler until it returns, the stream is ended from outside, or the
-// client goes away.
+// serveStream runs the handler of a stream until the handler returns, end is called, or the client
+// goes away. It returns the status of the stream.
 func (s *Server) serveStream(m *method, ss grpc.ServerStream, next StreamHandler) error {
 	if err := s.missing(m); err != nil {
 		return err
@@ -49,8 +50,8 @@ func (s *Server) serveStream(m *method, ss grpc.ServerStream, next StreamHandler
 	}
 	handler := s.streamHandler(m, next)
 	done := make(chan error, 1)
-	// Ends when the handler returns, which the end of st.ctx asks it to; the end of the test waits
-	// for it.
+	// The goroutine ends when the handler returns. A handler must return when st.ctx ends. The test
+	// does not finish before the goroutine has ended.
 	s.running.Go(func() { done <- handler(st) })
 	select {
 	case err := <-done:
@@ -65,7 +66,7 @@ func (s *Server) serveStream(m *method, ss grpc.ServerStream, next StreamHandler
 	}
 }
 
-// end ends the stream with err, without waiting for its handler.
+// end ends the stream with the status err. It does not wait for the handler of the stream.
 func (st *serverStream) end(err error) {
 	st.once.Do(func() {
 		st.err = err
@@ -83,10 +84,11 @@ func (st *serverStream) hasEnded() bool {
 	}
 }
 
-// Context ends with the stream, however it ended.
+// Context returns the context of the stream. The context ends when the stream ends, for whatever
+// reason.
 func (st *serverStream) Context() context.Context { return st.ctx }
 
-// RecvMsg receives the next request, records it, and holds it back for the method's delay.
+// RecvMsg receives the client's next message, logs it, and waits for the method's delay.
 func (st *serverStream) RecvMsg(msg any) error {
 	if st.hasEnded() {
 		return errEnded
@@ -104,8 +106,8 @@ func (st *serverStream) RecvMsg(msg any) error {
 	return st.m.wait(st.ctx)
 }
 
-// SendMsg sends an answer, or ends the stream instead of it when the method is to fail after
-// applying.
+// SendMsg sends an answer. If FailAfterApply has set a failure for the method, SendMsg ends the
+// stream with the error of the failure, and sends nothing.
 func (st *serverStream) SendMsg(msg any) error {
 	if st.hasEnded() {
 		return errEnded
@@ -132,9 +134,9 @@ func (m *method) closed(st *serverStream) {
 	delete(m.open, st)
 }
 
-// Break ends all open streams of a method with err at once, as a member does that goes away; a nil
-// err ends them with OK, which a client sees as io.EOF. It returns how many there were. Streams
-// opened later are not touched.
+// Break ends all open streams of a method with the status err, as a member that goes away does. If
+// err is nil, the streams end with OK, which a client sees as io.EOF. Break returns how many
+// streams were open. Streams that are opened later are not affected.
 func (s *Server) Break(name string, err error) int {
 	m := s.method(name)
 	m.mu.Lock()

@@ -96,8 +96,8 @@ func (s *Store) propose(c Caller, r *pb.InternalRaftRequest) (*identity, error) 
 	if err != nil {
 		return nil, err
 	}
-	// The ID is encoded in as many bytes as the IDs that etcd chooses, so the size of the request
-	// is that in etcd.
+	// This ID takes as many bytes as an ID that etcd chooses, so the request has the size that it
+	// has in etcd.
 	r.Header = &pb.RequestHeader{ID: 1 << 63}
 	if who != nil {
 		r.Header.Username, r.Header.AuthRevision = who.name, who.revision
