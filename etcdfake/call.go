@@ -21,10 +21,10 @@ type Method string
 type Call struct {
 	Method   Method        // the full name of the method
 	Member   int           // the index of the member that has received the call
-	Number   int           // 1 for the first call of this method since New
-	Stream   int           // 1 for the first stream since New; 0 if the method is unary
+	Number   int // 1 for the first call of this method in the cluster
+	Stream   int // 1 for the first stream in the cluster; 0 if the method is unary
 	Request  proto.Message // *pb.PutRequest, *pb.WatchRequest, …; not to be modified
-	Metadata metadata.MD   // as the client has sent it
+	Metadata metadata.MD   // the metadata that the client sent with the request
 	ctx      context.Context
 }
 
@@ -32,7 +32,7 @@ type Call struct {
 // If a function given to On blocks, it must return when this context ends.
 func (c *Call) Context() context.Context { return c.ctx }
 
-// Action says what a member does with a call. The zero Action is Pass.
+// Action says what a member does with a call. The zero Action lets the member handle it as usual.
 type Action struct {
 	kind   actionKind
 	delay  time.Duration

@@ -23,7 +23,7 @@ const (
 
 // Cluster is a fake etcd cluster. Its methods are safe for concurrent use. A method that is given a
 // member's index or an RPC method's name calls Fatalf if there is no such member or RPC method.
-// Call it from the goroutine that runs the test.
+// Therefore call such a method only from the goroutine that runs the test.
 type Cluster struct {
 	// read-only after New
 	tb      testing.TB
@@ -190,7 +190,7 @@ func (c *Cluster) Dialer() func(context.Context, string) (net.Conn, error) {
 }
 
 // Listen returns a TCP address of the first member, "127.0.0.1:port", for other processes and for
-// clients in other languages. See Member.Listen.
+// clients in other languages. It does what Member.Listen does.
 func (c *Cluster) Listen() string {
 	c.tb.Helper()
 	return c.members[0].Listen()
@@ -221,7 +221,7 @@ type Lease struct {
 	Keys   []string         // the keys that are attached to the lease, sorted
 }
 
-// Leases returns the leases that have not expired, the next to expire first.
+// Leases returns the leases that have not expired. The lease that expires next is first.
 func (c *Cluster) Leases() []Lease {
 	var leases []Lease
 	for _, l := range c.store.Leases() {

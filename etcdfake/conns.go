@@ -63,7 +63,7 @@ func (s *connSet) len() int {
 	return len(s.open)
 }
 
-// closeAll closes the connections and returns how many there were.
+// closeAll closes all open connections of the member and returns how many there were.
 func (s *connSet) closeAll() int {
 	s.mu.Lock()
 	conns := make([]*memberConn, 0, len(s.open))
@@ -94,7 +94,8 @@ func (l memberListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// memberConn is the server's end of a connection.
+// memberConn is the server's end of a connection. Its bytes pass only while the gate of the member
+// is open.
 type memberConn struct {
 	net.Conn
 	set    *connSet

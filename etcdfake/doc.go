@@ -94,7 +94,8 @@
 //	                         the snapshot
 //	a downgrade              a downgrade is validated and shown by Status, and does not happen
 //	permissions on empty     if the range end of a request is below its key, the answer of etcd
-//	intervals                depends on the shape of a tree; here only the key has to be permitted
+//	intervals                depends on the shape of a tree of permissions; here only the key has to
+//	                         be permitted
 //	crashes                  etcd crashes at a MemberUpdate with a malformed URL, at a transaction
 //	                         that deletes a key and then puts it with IgnoreValue, and at a range
 //	                         of a key that was deleted and put again in one transaction at whose

@@ -39,7 +39,7 @@ type Member struct {
 	mu      sync.Mutex
 	grpc    *grpc.Server // nil while the member is stopped
 	memory  *memnet.Listener
-	serving *sync.WaitGroup // the goroutines that run the Serve method of grpc
+	serving *sync.WaitGroup // the goroutines that run Serve of the gRPC server
 	tcp     string          // the TCP address; "" before Listen
 	lag     time.Duration
 	busy    time.Time // the end of the last defragmentation; requests wait until then
@@ -106,9 +106,9 @@ func (m *Member) serveOn(l net.Listener) {
 
 // Listen makes the member serve on a free TCP port of this machine as well, and returns the
 // address, "127.0.0.1:port". The member keeps the address until the end of the test, also after
-// Stop and Start. The member list has this address as the member's client URL. TCP uses real time,
-// so do not call Listen inside of testing/synctest. Listen fails the test if the member is stopped,
-// or if it cannot listen on a port.
+// Stop and Start. The member list then shows the TCP address in place of the in-memory one. TCP
+// uses real time, so do not call Listen inside of testing/synctest. Listen fails the test if the
+// member is stopped, or if it cannot listen on a port.
 func (m *Member) Listen() string {
 	m.c.tb.Helper()
 	m.mu.Lock()
@@ -203,10 +203,10 @@ func (m *Member) shutDown() bool {
 func (m *Member) Conns() int { return m.conns.len() }
 
 // Cut closes all open connections of the member, as a broken network does, and returns how many
-// there were. The member accepts new connections.
+// there were. The member still accepts new connections.
 func (m *Member) Cut() int { return m.conns.closeAll() }
 
-// EndStreams ends the open streams of a method with a status, as a proxy does, or a member that
+// EndStreams ends the open streams of a method with a status, as a proxy or a member does when it
 // shuts down. It returns how many streams were open. A nil err ends the streams without an error,
 // which a client sees as io.EOF. Streams that are opened later are not affected. EndStreams fails
 // the test if there is no such method.
@@ -289,8 +289,8 @@ func (m *Member) caller(tokens []string) store.Caller {
 	return store.Caller{Member: m.id, Tokens: tokens, Lag: m.lagging()}
 }
 
-// awaitDefragmentation waits until the time that Defragment has set has passed. If ctx ends first,
-// it returns the gRPC status of the error of ctx.
+// awaitDefragmentation waits until the defragmentation has ended, if Defragment was called. If ctx
+// ends first, it returns the gRPC status of the error of ctx.
 func (m *Member) awaitDefragmentation(ctx context.Context) error {
 	m.mu.Lock()
 	busy := time.Until(m.busy)

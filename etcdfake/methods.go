@@ -21,12 +21,12 @@ type method struct {
 	request protoreflect.MessageType
 }
 
-// methods holds the RPC methods of etcd, by full name. Their request types are always found,
-// because the generated packages have registered all messages.
+// methods holds the RPC methods of etcd, by full name. The lookup of their request types cannot
+// fail, because the generated packages have registered all messages.
 var methods = readMethods(pb.File_rpc_proto)
 
-// healthMethods holds the RPC methods of the gRPC health service, by full name. The package health
-// of gRPC implements them.
+// healthMethods holds the RPC methods of the gRPC health service, by full name. The fake does not
+// implement them itself: it uses the package health of gRPC.
 var healthMethods = readMethods(healthpb.File_grpc_health_v1_health_proto)
 
 func readMethods(file protoreflect.FileDescriptor) map[Method]*method {

@@ -16,11 +16,11 @@ const keptRequests = 100_000
 type Request struct {
 	Method   Method        // the full name of the method
 	Member   int           // the index of the member that has received the request
-	Stream   int           // the number of the stream that carried it; 0 if unary
+	Stream   int           // the number of the stream of the request; 0 if the method is unary
 	Time     time.Time     // when the request arrived
-	Message  proto.Message // not to be modified
-	Metadata metadata.MD   // as the client has sent it
-	Done     bool          // it was answered; for a message on a stream: it was handled
+	Message  proto.Message // the request message, not to be modified
+	Metadata metadata.MD   // the metadata that the client sent with the request
+	Done     bool          // true when the request was answered or, on a stream, handled
 	Err      error         // the error that the request was answered with, or nil
 }
 

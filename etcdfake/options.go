@@ -43,8 +43,8 @@ func (o options) requestTimeout() time.Duration { return 5*time.Second + 2*o.ele
 // end.
 func (o options) leaderlessStreams() time.Duration { return 3 * o.election }
 
-// WithMembers sets how many members the cluster has; the default is 1. All of them vote, and the
-// first one leads.
+// WithMembers sets how many members the cluster has; the default is 1. All of them vote, except the
+// learner that WithLearner makes. The first member is the leader.
 func WithMembers(n int) Option { return func(o *options) { o.members = n } }
 
 // WithLearner makes the last member a learner that is in sync, so that it can be promoted. The
@@ -55,8 +55,8 @@ func WithLearner() Option { return func(o *options) { o.learner = true } }
 // the module go.etcd.io/etcd/api/v3. A member below 3.7 has no RangeStream.
 func WithVersion(v string) Option { return func(o *options) { o.version = v } }
 
-// WithQuota sets how many bytes the members may store. Without this option the members report
-// etcd's default, 2 GiB, and do not enforce it. A write that does not fit is refused and raises the
+// WithQuota sets how many bytes the members may store. Without this option Status reports etcd's
+// default, 2 GiB, and no quota is enforced. A write that does not fit is refused and raises the
 // alarm NOSPACE, which stays until it is disarmed. The fake estimates the size that etcd's database
 // file would have.
 func WithQuota(bytes int64) Option { return func(o *options) { o.quota = bytes } }
@@ -92,8 +92,8 @@ type User struct {
 	Permissions []*authpb.Permission
 }
 
-// WithUsers adds users and turns authentication on. If none of them is named "root", a user "root"
-// with the password "root" is added, because etcd needs one.
+// WithUsers adds users and turns authentication on. If no user is named "root", New adds a user
+// "root" with the password "root", because etcd needs a user "root" to turn authentication on.
 func WithUsers(users ...User) Option {
 	return func(o *options) { o.users = append(o.users, users...) }
 }

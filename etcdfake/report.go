@@ -11,7 +11,7 @@ import (
 
 const (
 	shownRequests = 20
-	shownLeft     = 20  // at most so many calls, so many watches and so many leases are logged
+	shownLeft     = 20  // at most so many calls, watches and leases are logged, of each
 	shownBytes    = 160 // the text of a request is cut to this length
 )
 
@@ -130,7 +130,8 @@ func (r *Request) describe() string {
 	return fmt.Sprintf("%s %s: %s → %s", r.Time.Format(time.StampMilli), where, r.what(), outcome)
 }
 
-// what returns the name of the method and the text of the request.
+// what returns the name of the method and the text of the request message. It leaves out the
+// message of an authentication method, because the message may hold a password.
 func (r *Request) what() string {
 	name := strings.TrimPrefix(string(r.Method), "/grpc.")
 	if strings.HasPrefix(string(r.Method), etcdPrefix) {

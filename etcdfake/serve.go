@@ -151,8 +151,8 @@ func learnersAnswer(req proto.Message) bool {
 	return false
 }
 
-// needsLeader reports whether a request waits for a leader. That is a write, or a read that the
-// leader takes part in, such as a linearizable one.
+// needsLeader reports whether a request waits for a leader. Writes do, and reads in which the
+// leader takes part, such as linearizable reads.
 func needsLeader(req proto.Message) bool {
 	switch r := req.(type) {
 	case *pb.RangeRequest:
@@ -177,9 +177,9 @@ func tokens(ctx context.Context) []string {
 	return md.Get(rpctypes.TokenFieldNameSwagger)
 }
 
-// interceptUnary adds calls of the health service to the request log, and asks the function given
-// to On about them. It only passes on calls of etcd's services, because serveUnary does both for
-// those calls.
+// interceptUnary adds calls of the health service to the request log, and does what the function
+// given to On decides. It only passes on calls of etcd's services, because serveUnary does this for
+// them.
 func (m *Member) interceptUnary(
 	ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
 ) (resp any, err error) {
@@ -208,7 +208,7 @@ func (m *Member) interceptUnary(
 
 // interceptStream makes streams of the health service visible to the request log, to the function
 // given to On and to EndStreams. It only passes on streams of etcd's services, because serveStream
-// does so for those streams.
+// does this for them.
 func (m *Member) interceptStream(
 	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
 ) error {

@@ -37,7 +37,7 @@ type serverStream struct {
 
 	once  sync.Once
 	ended chan struct{} // closed by end
-	err   error         // set before ended is closed
+	err   error         // the status of the stream; set before ended is closed
 	watch *store.WatchStream
 }
 
@@ -142,8 +142,8 @@ func (m *Member) start(s *serverStream, done chan<- error) bool {
 		return false
 	}
 	m.streams[s] = struct{}{}
-	// The goroutine ends when the handler returns. A handler returns when s.ctx ends, if not
-	// before. shutDown waits for the goroutine.
+	// The goroutine ends when the handler returns. A handler returns at the latest when s.ctx ends.
+	// shutDown waits for the goroutine.
 	m.handlers.Go(func() { done <- s.serve() })
 	return true
 }
@@ -282,8 +282,8 @@ func (s *serverStream) serveWatch() error {
 	defer ws.Close()
 	s.setWatch(ws)
 	received := make(chan error, 1)
-	// The goroutine ends when no more message can be received. That is the case when the stream
-	// ends, if not before. shutDown waits for the goroutine.
+	// The goroutine ends when it cannot receive another message, at the latest at the end of the
+	// stream. shutDown waits for the goroutine.
 	s.m.handlers.Go(func() {
 		err := s.serveMessages(new(pb.WatchRequest), func(msg proto.Message) error {
 			ws.Request(msg.(*pb.WatchRequest), s.m.lagging())

@@ -21,17 +21,17 @@ import (
 type UnaryHandler = func(ctx context.Context, req proto.Message) (proto.Message, error)
 
 // StreamHandler serves one stream and returns the status of the stream. The context of the stream
-// ends when the stream ends or the server stops. StreamHandler must then return.
+// ends when the stream ends or the server stops. The handler must then return.
 type StreamHandler = func(s grpc.ServerStream) error
 
-// method holds the settings and the counters of one RPC method of a Server.
+// method holds the scripts, the failures and the counters of one RPC method of a Server.
 type method struct {
 	// read-only after Start
 	name     string // the full name, such as "/etcdserverpb.KV/Put"
 	response protoreflect.MessageType
 	canned   proto.Message
 
-	// own synchronisation
+	// atomic, so not guarded by mu
 	calls   atomic.Int64
 	applied atomic.Int64
 	touched atomic.Bool // a script, failure or delay was set, so canned is not used
@@ -75,7 +75,8 @@ func newMethods() map[string]*method {
 	return methods
 }
 
-// method finds a method by its name. It fails the test if there is no such method.
+// method finds an RPC method by its full name or, for a method of etcd, by its short name. It fails
+// the test if there is no such method.
 func (s *Server) method(name string) *method {
 	s.tb.Helper()
 	if m := s.methods[name]; m != nil {
@@ -85,8 +86,8 @@ func (s *Server) method(name string) *method {
 	return nil
 }
 
-// missing returns the error Unimplemented if the server is set up without the health service and m
-// is one of its methods.
+// missing returns the error Unimplemented if m is a method of the health service and the server is
+// set up without this service.
 func (s *Server) missing(m *method) error {
 	if s.opts.noHealth && healthMethods[m.name] {
 		return status.Error(codes.Unimplemented, "unknown service grpc.health.v1.Health")
@@ -99,8 +100,8 @@ var healthMethods = map[string]bool{healthpb.Health_Check_FullMethodName: true,
 	healthpb.Health_List_FullMethodName: true, healthpb.Health_Watch_FullMethodName: true}
 
 // serveUnary logs a request, waits for the method's delay, applies the failures that are set, and
-// answers the request. If the method has a canned answer, serveUnary only counts the request and
-// returns this answer.
+// answers the request. With a canned answer it only counts the request and returns the answer, if
+// no script, failure or delay was set for the method.
 func (s *Server) serveUnary(
 	ctx context.Context, m *method, req proto.Message, next grpc.UnaryHandler,
 ) (any, error) {

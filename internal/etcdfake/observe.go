@@ -13,8 +13,8 @@ import (
 type Request struct {
 	Method string        // the full name of the method
 	Time   time.Time     // when the request arrived
-	Stream int           // 1 for the first stream of the method since Start; 0 for unary requests
-	Msg    proto.Message // the request, not to be modified; nil if a stream was opened
+	Stream int           // the number of the stream, from 1 for each method; 0 for unary requests
+	Msg    proto.Message // the request, not to be modified; nil for the opening of a stream
 }
 
 type requestLog struct {

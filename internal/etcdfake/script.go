@@ -75,8 +75,8 @@ func serveAsMember[Req, Resp proto.Message](
 		send: send})
 }
 
-// typedStream makes a gRPC server stream of the two functions with which a typed script receives
-// and sends messages.
+// typedStream is a gRPC server stream that receives and sends with the two functions that a typed
+// script was given.
 type typedStream[Req, Resp proto.Message] struct {
 	grpc.ServerStream // nil: only the methods that typedStream defines may be called
 	ctx               context.Context
@@ -96,7 +96,7 @@ func (s *typedStream[Req, Resp]) RecvMsg(msg any) error {
 
 func (s *typedStream[Req, Resp]) SendMsg(msg any) error { return s.send(msg.(Resp)) }
 
-// bidi makes a StreamHandler of a typed script.
+// bidi makes a StreamHandler of a script with typed messages.
 func bidi[Req, Resp any](h pipes.Handler[Req, Resp]) StreamHandler {
 	return func(ss grpc.ServerStream) error {
 		recv := func() (*Req, error) {

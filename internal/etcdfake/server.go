@@ -16,8 +16,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// Server is one member of a cluster, with scripts for its methods. All methods are safe for
-// concurrent use.
+// Server is one member of a cluster. A test can set scripts for the methods of the member. All
+// methods are safe for concurrent use.
 type Server struct {
 	*etcdfake.Cluster // the cluster that all Servers of one StartCluster share
 	*etcdfake.Member

@@ -13,7 +13,8 @@ import (
 
 var errEnded = status.Error(codes.Canceled, "etcdfake: stream ended from outside")
 
-// memberKey is the context key for the member's own StreamHandler, in the context of a stream.
+// memberKey is the key of a context value. In the context of a stream, the value is the
+// StreamHandler with which the member itself serves the stream.
 type memberKey struct{}
 
 // serverStream is one stream, as a handler sees it. It logs and delays the messages that the
@@ -24,13 +25,13 @@ type serverStream struct {
 	// read-only after serveStream
 	server *Server
 	m      *method
-	number int // 1 for the method's first stream
+	number int // 1 for the first stream of the method
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	once  sync.Once
 	ended chan struct{} // closed by end
-	err   error         // set before ended is closed
+	err   error         // the status of the stream; set before ended is closed
 }
 
 // serveStream runs the handler of a stream until the handler returns, end is called, or the client
@@ -50,8 +51,8 @@ func (s *Server) serveStream(m *method, ss grpc.ServerStream, next StreamHandler
 	}
 	handler := s.streamHandler(m, next)
 	done := make(chan error, 1)
-	// The goroutine ends when the handler returns. A handler must return when st.ctx ends. The test
-	// does not finish before the goroutine has ended.
+	// The goroutine ends when the handler returns. A handler must return when st.ctx ends. The end
+	// of the test waits for the goroutine.
 	s.running.Go(func() { done <- handler(st) })
 	select {
 	case err := <-done:
@@ -134,7 +135,7 @@ func (m *method) closed(st *serverStream) {
 	delete(m.open, st)
 }
 
-// Break ends all open streams of a method with the status err, as a member that goes away does. If
+// Break ends all open streams of a method with the status err, as a member that shuts down does. If
 // err is nil, the streams end with OK, which a client sees as io.EOF. Break returns how many
 // streams were open. Streams that are opened later are not affected.
 func (s *Server) Break(name string, err error) int {

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keyHash is a hash of the changes up to the revision at, in a keyspace that was compacted at the
-// revision compacted.
+// keyHash is a hash of the changes in a keyspace. at is the newest revision that is part of the
+// hash. compacted is the compacted revision of the keyspace when the hash was computed.
 type keyHash struct {
 	hash          uint32
 	compacted, at int64
@@ -35,8 +35,8 @@ func (e *entry) bucketKey() []byte {
 	return key
 }
 
-// stored returns the value that etcd stores for a change in its database file. Marshal does not
-// fail for a KeyValue.
+// stored returns the value that etcd stores for a change in its database file. The encoding of a
+// KeyValue cannot fail.
 func (e *entry) stored() []byte {
 	kv := e.kv
 	if e.deleted {
@@ -46,9 +46,9 @@ func (e *entry) stored() []byte {
 	return value
 }
 
-// hash returns the hash of the changes up to rev. Changes up to the revision compacted are hashed
-// only if they are in kept; if kept is empty, all of them are hashed. A deletion at the revision
-// compacted is never hashed, because older etcd servers remove it in the compaction.
+// hash returns the hash of the changes up to rev. compacted is the compacted revision. A change at
+// or below compacted is hashed only if it is in kept, or if kept is empty. A deletion at compacted
+// itself is never hashed, because older etcd servers remove it in the compaction.
 func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	sum := crc32.Update(0, castagnoli, []byte("key"))
 	for _, e := range k.log {

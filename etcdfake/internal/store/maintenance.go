@@ -20,7 +20,8 @@ const (
 
 func putCost(req *pb.PutRequest) int { return keyCost + len(req.GetKey()) + len(req.GetValue()) }
 
-// txnCost returns how many bytes the more expensive branch of a transaction counts for the quota.
+// txnCost returns how many bytes etcd counts for a transaction when it checks the quota: the cost
+// of the more expensive branch.
 func txnCost(req *pb.TxnRequest) int {
 	var costs [2]int
 	for i, ops := range [][]*pb.RequestOp{req.GetSuccess(), req.GetFailure()} {
@@ -235,7 +236,7 @@ func clusterVersion(version string) string {
 	return strconv.Itoa(major) + "." + strconv.Itoa(minor) + ".0"
 }
 
-// parseVersion returns the first two numbers of a version: "3.7", "3.7.1" or "3.7.0-rc.1".
+// parseVersion returns the first two numbers of a version such as "3.7", "3.7.1" or "3.7.0-rc.1".
 func parseVersion(version string) (major, minor int, ok bool) {
 	version, _, _ = strings.Cut(version, "-")
 	parts := strings.Split(version, ".")

@@ -35,8 +35,8 @@ type keyspace struct {
 
 func newKeyspace() keyspace { return keyspace{rev: 1, compacted: -1} }
 
-// search returns the index of a key in the sorted keys and true, or the index at which to insert it
-// and false.
+// search looks for a key in the sorted keys. It returns the index of the key and true. If the key
+// is not there, it returns the index at which to insert the key, and false.
 func (k *keyspace) search(name []byte) (int, bool) {
 	i := sort.Search(len(k.keys), func(i int) bool { return k.keys[i].name >= string(name) })
 	return i, i < len(k.keys) && k.keys[i].name == string(name)
@@ -62,8 +62,8 @@ func (k *keyspace) get(key []byte, rev int64) *mvccpb.KeyValue {
 	return nil
 }
 
-// find returns the keys of an interval as they were at a revision, sorted by key. An empty end
-// means that the interval is key alone. The end "\x00" means all keys from key on.
+// find returns the keys of an interval as they were at a revision, sorted by key. If end is empty,
+// the interval holds only key. If end is "\x00", the interval holds all keys from key on.
 func (k *keyspace) find(key, end []byte, rev int64) []*mvccpb.KeyValue {
 	if len(end) == 0 {
 		if kv := k.get(key, rev); kv != nil {
@@ -86,8 +86,8 @@ func before(key, end []byte) bool { return openEnd(end) || bytes.Compare(key, en
 
 func openEnd(end []byte) bool { return len(end) == 1 && end[0] == 0 }
 
-// within reports whether a key is in an interval. An empty end means that the interval is the key
-// start alone. The end "\x00" means all keys from start on.
+// within reports whether a key is in an interval. If end is empty, the interval holds only start.
+// If end is "\x00", the interval holds all keys from start on.
 func within(key, start, end []byte) bool {
 	if len(end) == 0 {
 		return bytes.Equal(key, start)
@@ -111,9 +111,9 @@ func (k *keyspace) since(rev int64) []*entry {
 	return k.log[i:]
 }
 
-// compact removes each change that a newer change up to rev has superseded, and each deletion
-// before rev. A deletion at rev itself stays, because a watch from rev must see it. Errors:
-// ErrGRPCCompacted if rev is compacted already, ErrGRPCFutureRev if rev is above the newest
+// compact removes each change that is superseded by a newer change at or before rev, and each
+// deletion before rev. A deletion at rev itself stays, because a watch from rev must see it.
+// Errors: ErrGRPCCompacted if rev is compacted already, ErrGRPCFutureRev if rev is above the newest
 // revision.
 func (k *keyspace) compact(rev int64) error {
 	switch {

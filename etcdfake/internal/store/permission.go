@@ -13,8 +13,8 @@ import (
 // bound.
 type span struct{ start, end []byte }
 
-// below reports whether a is below b. An empty a or b stands for the end of a span without an upper
-// bound, so it is above everything.
+// below reports whether a is below b. An empty a or b stands for the end of a span that has no
+// upper bound. Such an end is above every key.
 func below(a, b []byte) bool {
 	switch {
 	case len(a) == 0:
@@ -119,8 +119,8 @@ func (s *Store) mayPut(who *identity, req *pb.PutRequest) error {
 	return nil
 }
 
-// mayWriteLease returns an error if a key that is attached to the lease is one that the user may
-// not write.
+// mayWriteLease returns an error if the user may not write one of the keys that are attached to the
+// lease.
 func (s *Store) mayWriteLease(who *identity, id int64) error {
 	l := s.leases.byID[id]
 	if l == nil || s.auth.isAdmin(who) == nil {
@@ -145,8 +145,8 @@ func (s *Store) mayRenew(c Caller, id int64) error {
 	return s.mayWriteLease(who, id)
 }
 
-// mayReadLeases returns an error if a key that is attached to one of the leases is one that the
-// user may not read.
+// mayReadLeases returns an error if the user may not read one of the keys that are attached to the
+// leases.
 func (s *Store) mayReadLeases(c Caller, ids ...int64) error {
 	if err := s.requireIdentity(c); err != nil {
 		return err

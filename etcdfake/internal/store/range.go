@@ -82,9 +82,9 @@ func (k *keyspace) readable(asked, rev int64) (int64, error) {
 }
 
 // answerRange answers a range as if rev were the newest revision. If withTotal is true, the count
-// in the response is the number of all keys in the range. If withTotal is false, the count is not
-// above the number of keys that etcd reads (see fetchLimit): this is the count that etcd uses for
-// the chunks of a RangeStream.
+// in the response is the number of all keys in the range. If withTotal is false, the count is
+// limited to the number of keys that etcd reads for the limit of the request, as etcd does for the
+// chunks of a RangeStream.
 func (k *keyspace) answerRange(
 	req *pb.RangeRequest, rev int64, withTotal bool,
 ) (*pb.RangeResponse, error) {

@@ -42,8 +42,9 @@ func (s *Store) RangeStream(
 }
 
 // rangeStream splits a range into chunks as etcd does. The first chunk has at most 10 keys. After a
-// chunk smaller than half of maxRequestBytes, the limit of keys doubles. After a chunk larger than
-// twice maxRequestBytes, the limit is halved. Only the last chunk has the header and the count.
+// chunk smaller than half of maxRequestBytes, the next chunk may have twice as many keys. After a
+// chunk larger than twice maxRequestBytes, the next chunk may have half as many keys. Only the last
+// chunk has the header and the count.
 type rangeStream struct {
 	s      *Store
 	caller Caller

@@ -110,7 +110,7 @@ func (s *Store) usersBucket() boltfile.Bucket {
 func (s *Store) rolesBucket() boltfile.Bucket {
 	b := boltfile.Bucket{Name: "authRoles"}
 	for _, name := range slices.Sorted(maps.Keys(s.auth.roles)) {
-		value, _ := proto.Marshal(s.auth.roles[name]) // cannot fail
+		value, _ := proto.Marshal(s.auth.roles[name]) // the encoding of a role cannot fail
 		b.Items = append(b.Items, boltfile.Item{Key: []byte(name), Value: value})
 	}
 	return b

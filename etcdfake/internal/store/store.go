@@ -13,8 +13,8 @@ import (
 type Config struct {
 	Now       func() time.Time // returns the current time
 	ClusterID uint64           // the cluster id in the headers of answers
-	Members   []*pb.Member     // the first one leads
-	Version   string           // what Status reports
+	Members   []*pb.Member     // the first member is the leader
+	Version   string           // the etcd version that Status reports
 	Quota     int64            // bytes; 0: etcd's default, not enforced; below 0: no quota
 	TokenTTL  time.Duration    // how long an authentication token is valid after its last use
 	MinTTL    int64            // seconds; the shortest TTL that a lease is granted
@@ -48,7 +48,7 @@ type Store struct {
 	hashes  []keyHash
 	target  string // the target version of an enabled downgrade; "" if there is none
 	streams []*WatchStream
-	wake    []func() // functions that leave calls when it has released mu
+	wake    []func() // functions to call when mu has been released
 	changed []func() // the functions given to OnExpiry
 }
 
@@ -78,7 +78,7 @@ func (s *Store) enter() {
 	s.expireLeases()
 }
 
-// leave unlocks the store, and then calls the functions in wake. They must not block.
+// leave unlocks the store, and then calls the functions in wake, which must not block.
 func (s *Store) leave() {
 	wake := s.wake
 	s.wake = nil

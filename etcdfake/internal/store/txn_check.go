@@ -12,7 +12,8 @@ import (
 // three numbers of the enclosing transaction is subtracted.
 const maxTxnOps = 128
 
-// checkTxn returns an error if a transaction is malformed, whatever keys the store holds.
+// checkTxn returns an error if a transaction is malformed. The error does not depend on the keys in
+// the store.
 func checkTxn(req *pb.TxnRequest) error {
 	if err := checkTxnForm(req, maxTxnOps); err != nil {
 		return err

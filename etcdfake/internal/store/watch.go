@@ -15,8 +15,8 @@ const (
 	// noWatch is the watch id of responses that belong to no watcher: the response to a create
 	// request that was refused, and the response to a progress request.
 	noWatch = -1
-	// maxBatch is how many revisions of events etcd puts into one response for a watcher that
-	// starts in the past.
+	// maxBatch is the number of revisions whose events etcd puts into one response at most, for a
+	// watcher that starts in the past.
 	maxBatch = 1000
 )
 
@@ -25,7 +25,7 @@ type WatchStream struct {
 	// read-only after OpenWatch
 	store  *Store
 	caller Caller
-	wake   func() // must not block
+	wake   func() // called when a response was queued; must not block
 
 	// guarded by store.mu
 	watchers map[int64]*watcher
@@ -33,8 +33,8 @@ type WatchStream struct {
 	queue    []queued
 }
 
-// queued is a response, and the time from which its due time is counted. For events that is the
-// time of the change.
+// queued is a response in the queue. A member that lags sends the response when its lag has passed
+// since the time at. For events, at is the time of the change.
 type queued struct {
 	resp *pb.WatchResponse
 	at   time.Time
@@ -45,8 +45,8 @@ type watcher struct {
 	req        *pb.WatchCreateRequest
 	key        []byte
 	next       int64 // the watcher gets events from this revision on
-	compacted  bool  // it was cancelled, because its start revision was compacted
-	noProgress bool  // it got an event since the last Tick, so the next Tick sends no progress
+	compacted  bool  // the watcher was cancelled, because its start revision was compacted
+	noProgress bool  // if true, the next Tick sends no progress: an event came since the last Tick
 }
 
 // OpenWatch opens a watch stream. The stream calls wake, without the store's mutex, when it has
@@ -79,9 +79,9 @@ func (ws *WatchStream) Watchers() []*pb.WatchCreateRequest {
 	return reqs
 }
 
-// Take removes and returns the first responses in the queue, up to the first one that was caused
-// after the time by. If a response is left in the queue, more is true, and next is the time at
-// which the first one left was caused.
+// Take removes and returns the responses at the front of the queue whose time is not after by. If a
+// response is left in the queue, more is true, and next is the time of the first response that is
+// left.
 func (ws *WatchStream) Take(by time.Time) (due []*pb.WatchResponse, next time.Time, more bool) {
 	s := ws.store
 	s.enter()
@@ -156,7 +156,8 @@ func (ws *WatchStream) create(req *pb.WatchCreateRequest) {
 	ws.catchUp(w, view)
 }
 
-// refuse returns the reason why the watcher w must not be created, or "" if it may be created.
+// refuse returns the reason why the watcher w must not be created. It returns "" if w may be
+// created.
 func (ws *WatchStream) refuse(w *watcher) string {
 	s := ws.store
 	if w.req.StartRevision < 0 {
@@ -197,7 +198,7 @@ func (ws *WatchStream) catchUp(w *watcher, view int64) {
 	kv := &ws.store.kv
 	if w.next <= view && w.next < kv.compacted {
 		w.compacted = true
-		resp := ws.response(0, w.id) // as in etcd, this response has no revision
+		resp := ws.response(0, w.id) // as in etcd, the header of this response has no revision
 		resp.Canceled, resp.CompactRevision = true, kv.compacted
 		ws.push(resp, ws.past())
 		return

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// writeTx is one write transaction. Its changes are in the keyspace before the commit, but at a
-// revision that no reader asks for before the commit.
+// writeTx is one write transaction. Its changes are added to the keyspace before the commit, at the
+// next revision. Readers see this revision only after the commit.
 type writeTx struct {
 	s       *Store
 	at      time.Time
