@@ -21,8 +21,8 @@ type Method string
 type Call struct {
 	Method   Method        // the full name of the method
 	Member   int           // the index of the member that has received the call
-	Number   int // 1 for the first call of this method in the cluster
-	Stream   int // 1 for the first stream in the cluster; 0 if the method is unary
+	Number   int           // 1 for the first call of this method in the cluster
+	Stream   int           // 1 for the first stream in the cluster; 0 if the method is unary
 	Request  proto.Message // *pb.PutRequest, *pb.WatchRequest, …; not to be modified
 	Metadata metadata.MD   // the metadata that the client sent with the request
 	ctx      context.Context

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Forever, as the argument times of Fail and FailAfterApply, makes requests fail until the failures
-// are cleared by a call with times 0.
+// Forever is a value for the argument times of Fail and FailAfterApply: requests fail until a call
+// with times 0 clears the failures.
 const Forever = -1
 
 type failure struct {
@@ -34,8 +34,8 @@ func (s *Server) FailAfterApply(method string, times int, err error) {
 }
 
 // Delay makes every later request of a method, and each later message of a stream, wait for d
-// before it takes effect or fails. A d of 0 ends this. A request whose context ends during the wait
-// has no effect. So a very long delay makes a server that never answers.
+// before it takes effect or fails. If d is 0, later requests do not wait. A request whose context
+// ends during the wait has no effect. With a very long d the server never answers.
 func (s *Server) Delay(method string, d time.Duration) {
 	m := s.method(method)
 	m.touch(func() { m.delay = d })

@@ -17,21 +17,21 @@ type WatchHandler = pipes.Handler[pb.WatchRequest, pb.WatchResponse]
 type KeepAliveHandler = pipes.Handler[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 
 // Unary makes the script h answer the requests of a unary method in place of the member. If h is
-// nil, the member answers again.
+// nil, the member answers them itself.
 func (s *Server) Unary(method string, h UnaryHandler) {
 	m := s.method(method)
 	m.touch(func() { m.unary = h })
 }
 
-// Stream makes the script h serve the streams of a streaming method that are opened from now on, in
-// place of the member. If h is nil, the member serves them again.
+// Stream makes the script h serve the streams of a streaming method in place of the member. If h is
+// nil, the member serves them itself. The change applies to streams that are opened from now on.
 func (s *Server) Stream(method string, h StreamHandler) {
 	m := s.method(method)
 	m.touch(func() { m.stream = h })
 }
 
-// Watch makes the script h serve the watch streams that are opened from now on, in place of the
-// member. If h is nil, the member serves them again.
+// Watch makes the script h serve watch streams in place of the member. If h is nil, the member
+// serves them itself. The change applies to streams that are opened from now on.
 func (s *Server) Watch(h WatchHandler) {
 	if h == nil {
 		s.Stream(pb.Watch_Watch_FullMethodName, nil)
@@ -40,8 +40,8 @@ func (s *Server) Watch(h WatchHandler) {
 	s.Stream(pb.Watch_Watch_FullMethodName, bidi(h))
 }
 
-// KeepAlive makes the script h serve the lease keepalive streams that are opened from now on, in
-// place of the member. If h is nil, the member serves them again.
+// KeepAlive makes the script h serve lease keepalive streams in place of the member. If h is nil,
+// the member serves them itself. The change applies to streams that are opened from now on.
 func (s *Server) KeepAlive(h KeepAliveHandler) {
 	if h == nil {
 		s.Stream(pb.Lease_LeaseKeepAlive_FullMethodName, nil)
@@ -50,17 +50,18 @@ func (s *Server) KeepAlive(h KeepAliveHandler) {
 	s.Stream(pb.Lease_LeaseKeepAlive_FullMethodName, bidi(h))
 }
 
-// ServeWatch lets the member serve a watch stream with the given functions. A script calls
-// ServeWatch if it only observes or changes some messages. ctx must be the context that the script
-// was called with, or derived from it.
+// ServeWatch lets the member serve a watch stream. The member receives requests with recv and sends
+// responses with send. A script calls ServeWatch if it only observes or changes some messages. ctx
+// must be the context that the script was called with, or a context derived from it.
 func (s *Server) ServeWatch(
 	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
 ) error {
 	return serveAsMember(ctx, recv, send)
 }
 
-// ServeKeepAlive lets the member serve a lease keepalive stream with the given functions. ctx must
-// be the context that the script was called with, or derived from it.
+// ServeKeepAlive lets the member serve a lease keepalive stream. The member receives requests with
+// recv and sends responses with send. ctx must be the context that the script was called with, or a
+// context derived from it.
 func (s *Server) ServeKeepAlive(
 	ctx context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),
 	send func(*pb.LeaseKeepAliveResponse) error,

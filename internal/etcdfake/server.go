@@ -43,8 +43,8 @@ func Start(tb testing.TB, opts ...Option) *Server {
 	return StartCluster(tb, 1, opts...)[0]
 }
 
-// StartCluster starts a cluster of n members. The members share one state: a write through one
-// member is visible through all members.
+// StartCluster starts a cluster of n members, and returns a Server for each of them. The members
+// share one state: a write through one member is visible through all members.
 func StartCluster(tb testing.TB, n int, opts ...Option) []*Server {
 	tb.Helper()
 	var o options
@@ -104,7 +104,7 @@ func (s *Server) SetServing(ok bool) {
 }
 
 // Apply sends a unary request to the member, bypassing the scripts, and returns the member's
-// answer. A script calls Apply if it changes only some of the answers.
+// answer. A script calls Apply to get an answer that it then returns or changes.
 func (s *Server) Apply(
 	ctx context.Context, name string, req proto.Message,
 ) (proto.Message, error) {
