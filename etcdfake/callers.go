@@ -43,7 +43,7 @@ func newCallerTable() *callerTable {
 	return &callerTable{calls: make(map[*openCall]struct{}), leases: make(map[int64]stack)}
 }
 
-// openCall is a unary call that has not returned.
+// openCall is a unary call of a client that has not returned yet.
 type openCall struct {
 	method string
 	req    proto.Message
@@ -114,9 +114,9 @@ func (t *callerTable) noteWatch(w notedWatch) {
 	}
 }
 
-// call returns the stack of the code that has made a call. It finds the open call by the method and
-// the request that a member has received. It returns nil if no open call has this method and an
-// equal request.
+// call returns the stack of the code that has made a call which has not returned yet. It finds the
+// call by the method and by the request that a member has received. It returns nil if no such call
+// has this method and an equal request.
 func (t *callerTable) call(method Method, req proto.Message) stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -152,8 +152,8 @@ func (t *callerTable) lease(id int64) stack {
 	return t.leases[id]
 }
 
-// caller returns the current call stack without the function that calls caller: the stack begins
-// with the function above it.
+// caller returns a call stack. If a function f calls caller, the stack begins with the function
+// that has called f.
 func caller() stack {
 	pcs := make([]uintptr, keptFrames)
 	return pcs[:runtime.Callers(3, pcs)]

@@ -189,8 +189,9 @@ func (c *Cluster) Dialer() func(context.Context, string) (net.Conn, error) {
 	}
 }
 
-// Listen returns a TCP address of the first member, "127.0.0.1:port", for other processes and for
-// clients in other languages. It does what Member.Listen does.
+// Listen makes the first member listen on a TCP port, and returns the address, "127.0.0.1:port",
+// for other processes and for clients in other languages. It calls Member.Listen of the first
+// member.
 func (c *Cluster) Listen() string {
 	c.tb.Helper()
 	return c.members[0].Listen()
@@ -210,7 +211,7 @@ func (c *Cluster) Member(i int) *Member {
 // Revision returns the revision of the newest write. It is 1 before the first write.
 func (c *Cluster) Revision() int64 { return c.store.Revision() }
 
-// Dump returns the keys with a prefix and their values.
+// Dump returns the keys that begin with prefix, and their values.
 func (c *Cluster) Dump(prefix string) map[string]string { return c.store.Dump(prefix) }
 
 // Lease is a lease that has not expired.

@@ -39,8 +39,8 @@ func (o options) minLeaseTTL() int64 {
 // two election timeouts.
 func (o options) requestTimeout() time.Duration { return 5*time.Second + 2*o.election }
 
-// leaderlessStreams returns how long after the loss of the leader the streams that require a leader
-// end.
+// leaderlessStreams returns the time from the loss of the leader to the end of the streams that
+// require a leader.
 func (o options) leaderlessStreams() time.Duration { return 3 * o.election }
 
 // WithMembers sets how many members the cluster has; the default is 1. All of them vote, except the
@@ -88,7 +88,7 @@ func WithServerOptions(opts ...grpc.ServerOption) Option {
 type User struct {
 	Name     string // not empty
 	Password string // 72 bytes at most
-	// Permissions are granted to a role that New makes for the user. The role has the user's name.
+	// New grants Permissions to a role with the user's name, and gives this role to the user.
 	Permissions []*authpb.Permission
 }
 

@@ -38,8 +38,8 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // serveUnary answers a request of a unary method. It adds the request to the request log and calls
-// the function given to On. Then the store answers the request, or the answer is what the function
-// given to On has decided.
+// the function given to On. If that function has not decided otherwise, the store answers the
+// request.
 func (m *Member) serveUnary(
 	ctx context.Context, meth *method, req proto.Message,
 ) (resp proto.Message, err error) {
@@ -122,7 +122,7 @@ func (m *Member) admit(ctx context.Context, req proto.Message) error {
 }
 
 // checkMetadata returns an error if the client API version in the metadata is not valid UTF-8, or
-// if the metadata require a leader and there is none.
+// if the metadata require a leader and the cluster has none.
 func (m *Member) checkMetadata(ctx context.Context) error {
 	md, _ := metadata.FromIncomingContext(ctx)
 	if v := md.Get(rpctypes.MetadataClientAPIVersionKey); len(v) > 0 && !utf8.ValidString(v[0]) {

@@ -68,8 +68,8 @@ func (k *keyspace) hashCompaction(rev int64) keyHash {
 	return k.hash(k.compacted, rev, k.kept(rev, true))
 }
 
-// kept returns, for each key, the newest entry up to rev that etcd counts as kept by a compaction
-// at rev. If deletions is false, the result has no deletions.
+// kept returns, for each key, the newest entry up to rev if etcd counts that entry as kept by a
+// compaction at rev. If deletions is false, the result has no deletions.
 func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	kept := make(map[*entry]bool)
 	for _, h := range k.keys {

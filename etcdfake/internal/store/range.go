@@ -41,8 +41,9 @@ func (s *Store) callRange(c Caller, req *pb.RangeRequest) (*pb.RangeResponse, er
 	return resp, nil
 }
 
-// admitRange checks that the caller may read the range. It returns the newest revision that the
-// member shows: for a serializable read that may be an older revision, if the member lags.
+// admitRange checks that the caller may read the range, and returns the newest revision that the
+// caller may see. That is an older revision than the store's if the read is serializable and the
+// member lags.
 func (s *Store) admitRange(c Caller, req *pb.RangeRequest) (int64, error) {
 	who, err := s.identify(c)
 	if err != nil {

@@ -135,7 +135,7 @@ func (s *Store) Revision() int64 {
 	return s.kv.rev
 }
 
-// Dump returns the keys with a prefix and their values.
+// Dump returns the keys that begin with prefix, and their values.
 func (s *Store) Dump(prefix string) map[string]string {
 	s.enter()
 	defer s.leave()

@@ -191,9 +191,9 @@ func (ws *WatchStream) newID(asked int64) int64 {
 }
 
 // catchUp queues the events that a new watcher has missed. view is the newest revision that the
-// member shows. The events up to view come in batches. The events after view come in one response
-// for each revision. If the watcher's start revision has been compacted, catchUp queues the
-// cancellation of the watcher instead.
+// member shows. The events up to view are queued in batches. Of the events after view, each
+// revision is queued as one response. If the watcher's start revision has been compacted, catchUp
+// queues the cancellation of the watcher instead.
 func (ws *WatchStream) catchUp(w *watcher, view int64) {
 	kv := &ws.store.kv
 	if w.next <= view && w.next < kv.compacted {
@@ -307,7 +307,7 @@ func (ws *WatchStream) cancel(id int64) {
 	ws.push(resp, ws.store.cfg.Now())
 }
 
-// progress queues a progress notice with the watch id id. It queues nothing if watchers is empty,
+// progress queues a progress notice whose watch id is id. It queues nothing if watchers is empty,
 // if one of the watchers starts at a revision that is not reached yet, or if one of the watchers
 // was cancelled by a compaction.
 func (ws *WatchStream) progress(id int64, watchers ...*watcher) {
