@@ -11,8 +11,8 @@ import (
 // for concurrent use.
 type Syncer interface {
 	// SyncBase reads all keys with the prefix at one revision, and delivers them in the order of
-	// the keys, page by page. The revision is the one that NewSyncer was given. If that is 0, it is
-	// the newest revision at the first call, and later calls read at the same revision again.
+	// the keys, page by page. The revision is the one that was passed to NewSyncer. If that is 0,
+	// the first SyncBase reads at the newest revision, and later calls use this revision again.
 	// SyncBase blocks until it has read the first page.
 	//
 	// Both channels are closed after the last page. If there is an error, the error channel
@@ -23,10 +23,10 @@ type Syncer interface {
 	// also ends the goroutine of the call.
 	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
 
-	// SyncUpdates watches the keys with the prefix, from the revision after that of SyncBase on. It
-	// returns a channel of [clientv3.Watcher], with its errors. The changes of one revision come in
-	// one response. SyncUpdates panics if the revision is not known: NewSyncer was given none, and
-	// no SyncBase has returned without an error.
+	// SyncUpdates watches the keys with the prefix. It begins at the revision after the one that
+	// SyncBase reads at. It returns a channel of [clientv3.Watcher], with its errors. The changes
+	// of one revision come in one response. SyncUpdates panics if no revision is known: NewSyncer
+	// was called with 0, and no SyncBase has read its first page yet.
 	SyncUpdates(ctx context.Context) clientv3.WatchChan
 }
 
@@ -44,7 +44,7 @@ type syncer struct {
 	client *clientv3.Client
 	prefix string
 
-	rev atomic.Int64 // the revision of SyncBase; 0 while it is not known
+	rev atomic.Int64 // the revision that SyncBase reads at; 0 while unknown
 }
 
 func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {

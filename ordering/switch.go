@@ -13,18 +13,18 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// ErrNoGreaterRev is returned if no member was found whose data are as new as an earlier response.
+// ErrNoGreaterRev is returned for a request if no response to it was as new as an earlier response.
 var ErrNoGreaterRev = errors.New("etcdclient: no cluster members have a revision higher than the previously received revision")
 
 const (
-	maxViolations = 5           // of one request; the sixth ends the request
-	askTimeout    = time.Second // bounds the requests for the revisions of all endpoints
+	maxViolations = 5           // one request may have five; the sixth ends it
+	askTimeout    = time.Second // limits the wait for the revisions of all endpoints
 	switchedFor   = 10 * time.Second
 )
 
 // NewOrderViolationSwitchEndpointClosure returns a function that asks all endpoints of c for their
-// revisions. For ten seconds it then limits c to the endpoints that have reached prevRev. If the
-// program sets other endpoints in that time, those stay.
+// revisions. For ten seconds the function then limits c to the endpoints that have reached prevRev.
+// If the program calls SetEndpoints in that time, the program's endpoints stay.
 //
 // The function returns [ErrNoGreaterRev] at the sixth violation of one request. Each call waits up
 // to a second for the answers of the endpoints.
@@ -33,18 +33,18 @@ func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFu
 	return s.violated
 }
 
-// switcher limits a client to endpoints that have caught up.
+// switcher limits a client to the endpoints that have caught up.
 type switcher struct {
-	// read-only
+	// read-only after NewOrderViolationSwitchEndpointClosure
 	client *clientv3.Client
-	lasts  time.Duration // how long a switch lasts
+	lasts  time.Duration // how long a switch lasts: the time for which the client is limited
 
 	// guarded by mu
 	mu        sync.Mutex
 	full      []string    // the client's endpoints before the switch
-	ahead     []string    // the client's endpoints during the switch; nil if there is none
+	ahead     []string    // the client's endpoints during the switch; nil if no switch is in force
 	restore   *time.Timer // ends the switch; nil before the first switch
-	uncounted int         // counts the calls whose op has no number of violations
+	uncounted int         // counts calls for violations whose op has no number
 }
 
 func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {
@@ -58,9 +58,9 @@ func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64
 	return nil
 }
 
-// number returns how many violations the request of op has had. A KV of this package has put that
-// number into op. If the call comes from elsewhere, op has no number, and number returns the count
-// of such calls. That count starts anew after each such call that returned ErrNoGreaterRev.
+// number returns how many violations the request of op has had. A KV of this package puts that
+// number into op. If something else makes the call, op has no number, and number returns a count of
+// such calls instead. This count begins again at 1 after it has exceeded maxViolations.
 func (s *switcher) number(op clientv3.Op) int {
 	if n := numberOf(op); n > 0 {
 		return n
@@ -71,8 +71,8 @@ func (s *switcher) number(op clientv3.Op) int {
 	return s.uncounted
 }
 
-// ownLocked returns the endpoints that the program has set: the client's, or during a switch those
-// that the client had before it.
+// ownLocked returns the endpoints that the program has set. These are the client's endpoints, or,
+// during a switch, the endpoints that the client had before the switch.
 func (s *switcher) ownLocked() []string {
 	now := s.client.Endpoints()
 	if s.ahead != nil && slices.Equal(now, s.ahead) {
@@ -90,7 +90,7 @@ func (s *switcher) caughtUp(eps []string, rev int64) []string {
 	revs := make([]int64, len(eps))
 	var asking sync.WaitGroup
 	for i, ep := range eps {
-		// Ends with ctx; Wait below waits for it.
+		// Ends with ctx; asking.Wait below waits for it.
 		asking.Go(func() { revs[i] = s.revision(ctx, ep) })
 	}
 	asking.Wait()
@@ -103,7 +103,7 @@ func (s *switcher) caughtUp(eps []string, rev int64) []string {
 	return ahead
 }
 
-// revision asks one endpoint for its revision, and returns it, or 0 if there is no answer.
+// revision returns the current revision of one endpoint, or 0 if the endpoint does not answer.
 func (s *switcher) revision(ctx context.Context, ep string) int64 {
 	conn, err := s.client.Dial(ep)
 	if err != nil {
@@ -117,8 +117,8 @@ func (s *switcher) revision(ctx context.Context, ep string) int64 {
 	return resp.GetHeader().GetRevision()
 }
 
-// switchTo limits the client to the endpoints in ahead. If ahead is empty, it gives the client back
-// all of its endpoints.
+// switchTo limits the client to the endpoints in ahead. If ahead is empty, it restores all of the
+// client's endpoints.
 func (s *switcher) switchTo(ahead []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +138,7 @@ func (s *switcher) switchTo(ahead []string) {
 	}
 }
 
-// switchBack ends the switch: it gives the client back the endpoints that it had before.
+// switchBack ends the switch: it restores the endpoints that the client had before the switch.
 func (s *switcher) switchBack() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,9 +148,9 @@ func (s *switcher) switchBack() {
 	}
 }
 
-// numbered returns op with the number of violations of its request in the value, which gets and
-// transactions do not use. So an OrderViolationFunc can count the violations of each request by
-// itself, also if requests overlap, and if the program wraps the function in another one.
+// numbered returns op with the number of its request's violations in its value, which gets and
+// transactions do not use. So an OrderViolationFunc knows the number for each request, even if
+// requests overlap, or if the program wraps the function in another function.
 func numbered(op clientv3.Op, violations int) clientv3.Op {
 	op.WithValueBytes(binary.AppendUvarint(nil, uint64(violations)))
 	return op

@@ -8,12 +8,12 @@ import (
 	"io"
 )
 
-// sectorSize divides the length of a database file. A snapshot is such a file, followed by its
-// SHA-256.
+// The length of a database file is a multiple of sectorSize. A snapshot is a database file,
+// followed by its SHA-256.
 const sectorSize = 512
 
-// verifier passes a snapshot on to a writer, and hashes it. It does not hash the last 32 bytes that
-// it has received, because they may be the SHA-256 at the end.
+// verifier passes the bytes of a snapshot on to a writer, and hashes them. It holds back the last
+// 32 bytes received from the hash, because they may be the SHA-256 at the end of the snapshot.
 type verifier struct {
 	to   io.Writer
 	hash hash.Hash

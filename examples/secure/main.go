@@ -1,9 +1,10 @@
-// Command secure puts and gets a key over TLS, as a user. Its flags are those of etcdctl:
+// Command secure puts and gets a key over TLS, as a user. It has the same flags as etcdctl:
 //
 //	ETCD_ENDPOINTS=https://host:2379 go run ./examples/secure -cacert ca.crt -user alice
 //
-// The password comes from the variable PASSWORD. With -demo it starts a server that asks for
-// certificates, adds a user, and shows what such a server refuses.
+// The password is read from the environment variable PASSWORD. With -demo, the program starts a
+// server that requires client certificates, adds a user, and shows which requests the server
+// refuses.
 package main
 
 import (
@@ -36,8 +37,9 @@ func run(ctx context.Context, out io.Writer) error {
 	}, "app/greeting")
 }
 
-// putAndGet puts a key and gets it, with a client that is made as spec says. NewClientConfig reads
-// the certificate's file again for each connection, so a renewed one needs no restart.
+// putAndGet puts a key and gets it, with a client whose configuration is spec. NewClientConfig
+// reads the certificate's files again for each connection, so a renewed certificate needs no
+// restart.
 func putAndGet(
 	ctx context.Context, out io.Writer, spec clientv3.ConfigSpec, key string,
 ) (err error) {
@@ -47,7 +49,7 @@ func putAndGet(
 	if err != nil {
 		return err
 	}
-	client, err := clientv3.New(*cfg) // logs in: a wrong password is an error here
+	client, err := clientv3.New(*cfg) // New logs in, so a wrong password is an error here
 	if err != nil {
 		return err
 	}
@@ -65,8 +67,8 @@ func putAndGet(
 	return nil
 }
 
-// explain adds to the error of a call why there was no connection, for example a CA that the
-// servers' certificates do not come from.
+// explain adds the reason for a missing connection to the error of a call. For example, the
+// servers' certificates are not signed by the given CA.
 func explain(client *clientv3.Client, err error) error {
 	if cause := client.ConnectionError(); cause != nil {
 		return fmt.Errorf("%w: %w", err, cause)

@@ -12,10 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// binaryEnv names the variable that overrides the search for the etcd binary.
+// binaryEnv is the environment variable with the path of the etcd binary. It overrides the search
+// for bin/etcd.
 const binaryEnv = "ETCD_BIN"
 
-// ErrNoBinary is in the error of [Start] and [New] when there is no etcd binary to run.
+// ErrNoBinary is wrapped by the error of [Start] and [New] if there is no etcd binary to run.
 var ErrNoBinary = errors.New("etcdtest: no etcd binary")
 
 var rootModule = regexp.MustCompile(`(?m)^module\s+go\.etcd\.io/etcd/client/v3\s*$`)
@@ -31,8 +32,9 @@ func Binary(tb testing.TB) string {
 	return path
 }
 
-// findBinary returns the etcd binary to run: $ETCD_BIN, or bin/etcd of the module's root, which is
-// looked for from dir upwards. While the servers are fakes it is bin/fakeserver there.
+// findBinary returns the path of the etcd binary: $ETCD_BIN, or else bin/etcd at the root of this
+// module. It looks for the root in dir and the directories above it. If the tests run on fake
+// servers, it returns bin/fakeserver at the root instead.
 func findBinary(dir string) (string, error) {
 	if path := os.Getenv(binaryEnv); path != "" && !OnFake() {
 		return checkBinary(path)
@@ -60,8 +62,8 @@ func checkBinary(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// serverEnv is the environment for an etcd process: that of this process without the variables that
-// etcd would read as flags.
+// serverEnv returns the environment for an etcd process: that of this process, without the
+// variables that etcd would read as flags.
 func serverEnv() []string {
 	var env []string
 	for _, kv := range os.Environ() {

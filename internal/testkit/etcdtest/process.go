@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// stopGrace is how long a process may take to end after a polite signal.
+// stopGrace is how long a process may take to end after SIGTERM.
 const stopGrace = 10 * time.Second
 
 var errExited = errors.New("the process has exited")
@@ -20,14 +20,14 @@ var errExited = errors.New("the process has exited")
 type process struct {
 	// read-only after startProcess
 	cmd *exec.Cmd
-	// done once the process has ended and was reaped; its cause is errExited with the exit status
+	// done once the process has ended; its cause is errExited with the process's exit status
 	exited context.Context
 
-	// own synchronisation
+	// safe for concurrent use
 	end context.CancelCauseFunc
 }
 
-// startProcess runs bin with its output appended to the file logPath.
+// startProcess runs bin with args in dir. It appends the process's output to the file logPath.
 func startProcess(bin string, args []string, dir, logPath string) (*process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -40,8 +40,8 @@ func startProcess(bin string, args []string, dir, logPath string) (*process, err
 	p.exited, p.end = context.WithCancelCause(context.Background())
 
 	started := make(chan error, 1) // sent to once by run, never closed
-	// Stopped by the end of the etcd process. kill and terminate, which Cluster.Close calls, end
-	// that process and wait on exited.
+	// Stopped by the end of the etcd process. Cluster.Close ends that process by kill, and kill
+	// waits on exited, which this goroutine closes.
 	go p.run(log, started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("etcdtest: start %s: %w", bin, err)
@@ -49,8 +49,8 @@ func startProcess(bin string, args []string, dir, logPath string) (*process, err
 	return p, nil
 }
 
-// run starts the process and reaps it. It keeps its thread until then, because Linux kills the
-// process when the thread ends that started it.
+// run starts the process and waits for its end. It keeps its operating system thread until then,
+// because Linux kills the process when the thread that started it ends.
 func (p *process) run(log *os.File, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -59,7 +59,7 @@ func (p *process) run(log *os.File, started chan<- error) {
 	if err == nil {
 		err = p.cmd.Wait()
 	}
-	_ = log.Close() // the child wrote to it through its own descriptor
+	_ = log.Close() // the process has its own descriptor of the log
 	p.end(fmt.Errorf("%w: %s", errExited, exitText(err)))
 }
 
@@ -74,7 +74,7 @@ func (p *process) running() bool { return p.exited.Err() == nil }
 
 // kill ends the process as a crash would, and waits until it is gone.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // fails only when it is gone already
+	_ = p.cmd.Process.Kill() // fails only if the process has already ended
 	<-p.exited.Done()
 }
 
