@@ -50,14 +50,15 @@ type floor struct {
 	at            time.Time
 }
 
-// shownBy reports whether a view is new enough for the floor.
+// shownBy reports whether a view shows all earlier writes of the KV: whether it is new enough for
+// the floor.
 func (f floor) shownBy(v *view) bool {
 	return v.synced() && (v.era > f.era ||
 		v.era == f.era && v.revision >= f.revision && !v.provenAt.Before(f.at))
 }
 
-// raise makes f demand everything that n demands, in addition to what f already demands. If the
-// eras differ, the demand of the later era replaces the other.
+// raise makes f demand everything that n demands, in addition to what f already demands. If n is of
+// a later era (the copy was replaced since), n replaces f. If n is of an earlier era, f stays.
 func (f *floor) raise(n floor) {
 	if n.era > f.era {
 		*f = n

@@ -72,8 +72,8 @@ func newHistory(limit int64) *history {
 }
 
 // append adds e to the end of the log. Then it drops the oldest entries as long as the log takes
-// more bytes than its limit. If e is not a gap, its changes must be all changes since the previous
-// entry.
+// more bytes than its limit. The changes of e must be all changes since the previous entry, unless
+// e is a gap: the difference between two states, after changes were missed.
 func (h *history) append(e *entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -37,8 +37,9 @@ type sourceReceiver struct {
 	source   *serverSource
 	key, end string
 	prevKV   bool
-	wide     bool  // the source watches the whole range of the cache, or has opened a watch of it
-	last     int64 // all events up to this revision were received
+	// whether the whole range of the cache is watched on the server, by the first or a second watch
+	wide bool
+	last int64 // all events up to this revision were received
 	// switched is the value of last when the wide watch replaced the first. The wide watch repeats
 	// the events up to it, which are skipped.
 	switched int64
@@ -51,8 +52,8 @@ type serverWatch struct {
 	stop   context.CancelFunc
 }
 
-// run receives responses until the source is stopped, or the server ends the watch. It runs on a
-// goroutine of its own.
+// run receives the responses of the watch on the server until r.source is stopped, or the server
+// ends the watch. It runs on a goroutine of its own.
 func (r *sourceReceiver) run() {
 	defer r.source.stop() // also ends the watches on the server
 	watch, wide := r.open(r.key, r.end), serverWatch{}

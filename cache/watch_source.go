@@ -14,21 +14,21 @@ type serverSource struct {
 	end   context.CancelFunc
 }
 
-// stop ends the source. It does not wait for the goroutine of the source.
+// stop ends the watch on the server. It does not wait for the goroutine that receives from it.
 func (s *serverSource) stop() {
 	if s != nil {
 		s.end()
 	}
 }
 
-// sourced is a response that a source has received from the server.
+// sourced is a response that a watch on the server (a source) has received for a group of watches.
 type sourced struct {
 	source *serverSource
 	resp   clientv3.WatchResponse
 }
 
-// takeSourced passes a response from a source to the group of watches that uses the source. It
-// ignores the response if the group has another source by now, or none.
+// takeSourced passes a response of a watch on the server (a source) to the group of watches that
+// uses it. It ignores the response if the group has another source by now, or none.
 func (m *memoryStream) takeSourced(s sourced) {
 	if s.source.group.source == s.source {
 		m.table.look(m.cache.now())
@@ -36,9 +36,10 @@ func (m *memoryStream) takeSourced(s sourced) {
 	}
 }
 
-// openSources opens a source for each group of watches that needs one. A source for a single watch
-// watches the range of that watch, and any other source the whole range of the cache. A source ends
-// with the stream, or when its group can go on with the log.
+// openSources opens a source (a watch on the server) for each group of watches that needs one. The
+// source of a single watch watches the range of that watch. The source of several watches watches
+// the whole range of the cache. A source ends with the stream, or when its group can go on with the
+// log.
 func (m *memoryStream) openSources() {
 	for _, g := range m.table.orphans {
 		r := &sourceReceiver{m: m, last: g.revision, prevKV: true, wide: true,

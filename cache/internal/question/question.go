@@ -18,26 +18,26 @@ import (
 type Question[P comparable, A any] struct {
 	// SentAt is the time when the read was sent. It is zero if the read has not been sent yet.
 	SentAt time.Time
-	// Parties are the caches whose readers share the question. They do not change after the read
-	// was sent.
+	// Parties are the caches whose readers share the read. They do not change after it was sent.
 	Parties []P
-	// Readers is how many readers share the question.
+	// Readers is how many readers share the read.
 	Readers int
 	// Answer is the value on which the readers wait for the result; its type is up to the caller.
 	Answer A
 }
 
-// Line has the question that is under way, and the next one. In the zero Line there are no
-// questions. A Line must be guarded by a lock.
+// Line has the question (a linearizable read that readers share) that is under way, and the next
+// one. In the zero Line there are no questions. A Line must be guarded by a lock.
 type Line[P comparable, A any] struct {
 	underWay, next *Question[P, A]
 }
 
-// Join returns the question that a reader of the cache party shares. The reader needs a read that
-// was sent later than after. So it shares the question under way if that one was sent later than
-// after, and if party was one of its Parties when it was sent: a cache has to record its state
-// before a question is sent. Otherwise the reader shares the next question. If there is no next
-// question yet, Join makes one, with the Answer that the function answer returns.
+// Join returns the question (a shared linearizable read) that a reader of the cache party shares.
+// The reader needs a read that is sent after the given moment. So it shares the question under way
+// if that one was sent after the moment, and if party was one of its Parties when it was sent: a
+// cache has to record its state before a question is sent. Otherwise the reader shares the next
+// question. If there is no next question yet, Join makes one, whose Answer the function answer
+// returns.
 func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P, A] {
 	q := l.underWay
 	if q == nil || !q.SentAt.After(after) || !slices.Contains(q.Parties, party) {
