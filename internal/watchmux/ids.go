@@ -13,7 +13,8 @@ import (
 // it.
 const firstID = 1 << 32
 
-// ids says who chooses the watch ids on the current stream, and what is known of its server.
+// ids records who chooses the watch ids on the current stream, and what is known of the stream's
+// server.
 type ids struct {
 	mode     idMode
 	last     int64 // the last id that the client chose on any stream; ids are never reused
@@ -53,14 +54,16 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 	return m.ids.last
 }
 
-// largeEvent is the average size from which on the events of a watcher count as large. For each
-// event that etcd adds to a fragment, it computes the size of the whole fragment anew. With events
-// of less than a hundred bytes, a fragment takes it many seconds, in which the stream stands still.
+// largeEvent is the average size, in bytes, from which the events of a watcher count as large. The
+// mux does not ask for fragments of small events: etcd computes the size of the whole fragment anew
+// for each event that it adds to the fragment. With events of less than a hundred bytes, etcd needs
+// many seconds for a fragment, and the stream stands still meanwhile.
 const largeEvent = 1 << 10
 
-// wantsFragmentsLocked reports whether the mux adds the wish for fragments to a create of w. It
-// does so only if w begins in the past: the server may then have more to send at once than the
-// client can receive in one message, or, if the events are large, than it should keep in memory.
+// wantsFragmentsLocked reports whether the mux sets the fragment option in a create of w. It does
+// so only if w begins in the past, because the server may then have much to send at once: more than
+// the client can receive in one message, or, if the events are large, more than the server should
+// keep in memory.
 func (m *Mux) wantsFragmentsLocked(w *Watcher) bool {
 	return m.cfg.Fragments && w.next != 0 && !w.spec.fragment && (m.cfg.Limited || w.large)
 }
@@ -90,8 +93,9 @@ func (m *Mux) answeredLocked(id int64) *Watcher {
 	return w
 }
 
-// refusedLocked handles the refusal of a create. A refusal does not say which create it is for. If
-// several are in flight, it is kept until as many refusals have come as creates are unanswered.
+// refusedLocked handles the refusal of a create. Most refusals do not name the create. If several
+// creates are in flight, such a refusal is kept until as many refusals have come as creates are
+// unanswered.
 func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 	if i := slices.IndexFunc(m.inflight, func(w *Watcher) bool {
 		return w.id == resp.WatchId && w.id != 0
@@ -125,7 +129,7 @@ func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 		m.ids.mode, m.ids.first = untried, 0
 	}
 	reconnect := false
-	for i := len(refused) - 1; i >= 0; i-- { // backwards, so that the queue gets their order
+	for i := len(refused) - 1; i >= 0; i-- { // backwards: each goes to the front of the queue
 		reconnect = m.retryLocked(refused[i], resps[i]) || reconnect
 	}
 	refused[0].doubted = tried && !reconnect
@@ -135,8 +139,8 @@ func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 }
 
 // retryLocked puts w, whose create was refused, back at the front of the queue for a second try. It
-// ends w if that was the second try, or if the watch's revision is compacted. It reports whether
-// the second try needs another stream.
+// ends w instead if the second try was refused, or if the watch's revision is compacted. It reports
+// whether the second try needs another stream.
 func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
 	if w.state == abandoned || w.original != nil {
 		return false

@@ -19,39 +19,46 @@ type Link interface {
 	Stop()
 }
 
-// ErrProtocol is the reason of a reconnect after an answer that fits none of the requests sent.
+// ErrProtocol is the reason of a reconnect after the server has confirmed a watch, and the client
+// cannot tell which of its creates that answers.
 var ErrProtocol = errors.New("watchmux: the server's answers do not match the requests")
 
-// ErrRefused is the reason of a reconnect that Config.Refused asked for.
+// ErrRefused is the reason of a reconnect after a create was refused and Config.Refused has asked
+// for a new stream.
 var ErrRefused = errors.New("watchmux: a watch was refused, trying again with a new stream")
 
-// ErrOverdue is the reason of a reconnect after the server has answered a create without options,
-// and not the create of the same watch with options that was sent before.
+// ErrOverdue is the reason of a reconnect after a watch was created twice, first with options and
+// then without (see [Mux.Overdue]), and the server has answered one of the two creates without
+// saying which.
 var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
 
 // Config is read-only after New. The hooks are called with the mux's mutex held: they must not
 // block and not call the mux.
 type Config struct {
-	// Window is how many creates may be in flight on a server that uses the client's ids.
+	// Window is how many creates may be unanswered at a time if the server uses the watch ids that
+	// the client chooses. Other servers get one create at a time.
 	Window int
-	// MinBatch is how many watchers must be queued for the mux to try ids of its own.
+	// MinBatch is how many watchers must be queued before the mux tries whether the server uses
+	// watch ids that the client chooses.
 	MinBatch int
 	// Fragments allows the mux to ask for fragments for watches that begin in the past.
 	Fragments bool
-	// Limited says that there are messages that the client cannot receive. The mux then asks for
-	// fragments for each of these watches, and otherwise only for those whose events are large.
+	// Limited says that some messages may be too large for the client to receive. If it is set, the
+	// mux asks for fragments for every watch that begins in the past. Otherwise the mux asks for
+	// them only if the watch also has large events.
 	Limited bool
-	// Servers is shared by the muxes of a client; New makes one if it is nil.
+	// Servers remembers whether the servers take the options that a mux adds. All muxes of a client
+	// share it. If it is nil, New makes one.
 	Servers *Servers
-	// TryingOptions, if set, is called when the first create with an id is sent on a stream. The
-	// owner calls Overdue with that id some time later.
+	// TryingOptions, if set, is called when the first create with an id chosen by the client is
+	// sent on a stream. The owner of the mux calls Overdue with this id some time later.
 	TryingOptions func(id int64)
-	// Holding, if set, is called when watchers are held back because of a message over the client's
-	// limit. The owner calls Release some time later.
+	// Holding, if set, is called when watchers are held back because a message was over the
+	// client's limit. The owner of the mux calls Release some time later.
 	Holding func()
-	// Refused, if set, is called for each create that was refused for the first time. It reports
-	// whether the second try needs a new stream, because the credentials of this stream may be the
-	// reason.
+	// Refused, if set, is called when the create of a watcher is refused for the first time. It
+	// reports whether to try again on a new stream, because the credentials of this stream may be
+	// the reason.
 	Refused func(reason string) (reconnect bool)
 }
 
@@ -62,7 +69,7 @@ type Mux struct {
 	cfg  Config
 	link Link
 
-	// Guarded by mu. Actions are gathered in out, finals and stop, and carried out by unlock.
+	// Guarded by mu. Methods store in out, finals and stop what is to be done, and unlock does it.
 	mu     sync.Mutex
 	closed bool // no watcher is left, or the stream will not be opened again
 	seq    uint64
@@ -71,13 +78,13 @@ type Mux struct {
 	paused map[*Watcher]struct{}
 	serial bool // creates on the next stream carry no options
 	doubt  bool // the server ended the last stream while a create with options was unanswered
-	doubts int  // how often a create without options succeeded after such an end
+	doubts int  // how often a create without options succeeded after doubt was set
 	over   oversize
 	out    []*pb.WatchRequest
 	finals []final
 	stop   bool
 
-	// Of the current stream, guarded by mu.
+	// Guarded by mu. These fields are about the current stream only.
 	open     bool
 	inflight []*Watcher // creates sent and not answered, in the order of sending
 	refusals []*pb.WatchResponse
@@ -86,7 +93,8 @@ type Mux struct {
 	progress progress
 }
 
-// noContext makes classify judge by the error only. The link's owner has judged by its context.
+// noContext is the nil context that is passed to classify, which then judges by the error only. The
+// owner of the link has looked at the context already.
 var noContext context.Context
 
 type final struct {
@@ -125,8 +133,8 @@ func (m *Mux) Add(w *Watcher, req *pb.WatchCreateRequest, sink Sink) bool {
 	return true
 }
 
-// Cancel ends w because its consumer wants no more events. It reports whether w was live until
-// then; if it was, Done is not called.
+// Cancel ends w because its consumer wants no more events. It returns true if w had not ended
+// before; the sink's Done is then never called.
 func (m *Mux) Cancel(w *Watcher) bool {
 	m.mu.Lock()
 	defer m.unlock()
@@ -201,7 +209,7 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.requeueLocked()
 	m.narrowLocked(causes, err)
 	if !errors.Is(err, ErrRefused) {
-		// the next stream may have another token, so a refusal on it counts as the first one
+		// the next stream may have another token: a create refused there is tried once more
 		for _, w := range m.queue.all() {
 			w.retried = false
 		}

@@ -15,7 +15,7 @@ type Servers struct{ verdict atomic.Uint32 }
 const (
 	noVerdict uint32 = iota
 	optionsTaken
-	optionsRefused // for good
+	optionsRefused // never changes afterwards
 )
 
 func (s *Servers) take()         { s.verdict.CompareAndSwap(noVerdict, optionsTaken) }
@@ -23,9 +23,9 @@ func (s *Servers) forget()       { s.verdict.CompareAndSwap(optionsTaken, noVerd
 func (s *Servers) refuse()       { s.verdict.Store(optionsRefused) }
 func (s *Servers) refused() bool { return s.verdict.Load() == optionsRefused }
 
-// minDoubts is how often a stream must have ended while a create with options was unanswered, and
-// the same create have succeeded without options on the next stream. Then the options are taken for
-// the cause.
+// minDoubts is how often a suspicion must arise before the mux concludes that the server does not
+// take its options. The suspicion arises when the server ends a stream while a create with options
+// is unanswered, and a create without options then succeeds on the next stream.
 const minDoubts = 2
 
 // openOptionsLocked decides whether creates on a new stream carry options.
@@ -79,7 +79,8 @@ func (m *Mux) plainAnsweredLocked() {
 // A server that takes options answers in order, and the first answer is under the client's id. The
 // mux then cancels the second watch. A server whose first answer is under another id ignores the
 // options, or may answer the two creates in any order. The mux then gives the stream up and uses no
-// more options, because it could not tell a late answer from that to the next create.
+// more options, because it could not tell a late answer from the answer to the next
+// create.
 func (m *Mux) Overdue(id int64) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -104,7 +105,7 @@ func (m *Mux) strayLocked(id int64) {
 		m.ids.settled = true
 		m.sendCancelLocked(id)
 	case len(m.inflight) > 0:
-		// the id is in use, or no create asked for it: the create that it answers is unknown
+		// id is in use already, or no create asked for it: which create was answered is unknown
 		if !m.ids.echoed {
 			m.cfg.Servers.forget() // this may be another server than the one that took options
 		}

@@ -9,31 +9,35 @@ import (
 // oversize is the state of the search for the watcher whose messages are over the client's limit.
 // gRPC ends the stream at such a message and does not say which watcher it was for.
 //
-// After the first such message, all creates ask for fragments. If the stream breaks at a further
-// message, every watcher of the stream is a possible cause. Half of these watchers are held back,
-// and the other half resume. If the stream breaks again, the cause is in the half that resumed, of
-// which half is then held back. If it does not break, the cause is in the half that was held back,
-// which resumes. So the search ends with one watcher. Only that one ends with the error.
+// After the first such message, all creates ask for fragments. If a further message breaks the
+// stream, every watcher of the stream is a possible cause. Half of these watchers are held back,
+// and the other half resume. If the stream breaks again, the cause is in the half that resumed, and
+// half of that half is held back. If the stream does not break, the cause is in the half that was
+// held back, and that half resumes. So the search ends with one watcher. Only this watcher ends
+// with the error.
 type oversize struct {
 	fragments bool // all creates ask for fragments
 	futile    bool // the server refuses creates that ask for fragments
-	quiet     int  // calls of Release since the last break that found all watchers confirmed
+	// quiet counts the calls of Release since the stream broke last. It counts only calls at which
+	// all watchers of the stream are confirmed.
+	quiet int
 }
 
 const (
-	// maxStrikes is how often the only possible cause must break the stream before it is ended. It
-	// is 2 because etcd sends the first response of a watch whole if it has not yet recorded that
-	// the create asks for fragments.
+	// maxStrikes is how often the stream must break because of the only possible cause before that
+	// watcher is ended. It is 2 because etcd may send the first response of a watch whole: it may
+	// not yet have recorded that the create asks for fragments.
 	maxStrikes = 2
-	// minQuiet is how many calls of Release without a break clear the watchers that resumed. It is
-	// 2 because the server then had the whole time between two calls to send a message over the
-	// limit.
+	// minQuiet is after how many calls of Release without a break of the stream its watchers are no
+	// longer possible causes. It is 2 because the server then had the whole time between two calls
+	// to send a message over the limit.
 	minQuiet = 2
 )
 
-// possibleCausesLocked returns the watchers of the stream that ended with err, if one of them has
-// received a message over the limit. If some of them are known to be possible causes, it returns
-// only those. It is called before the watchers are queued again.
+// possibleCausesLocked returns the watchers that may have received the message over the client's
+// limit, if err says that such a message has ended the stream. If some watchers of the stream are
+// known to be possible causes, it returns only those. It returns none at the first such message,
+// after which the mux asks for fragments. It must be called before the watchers are queued again.
 func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	m.over.quiet = 0
 	if !classify.IsOverLimit(err) {
@@ -53,7 +57,8 @@ func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 }
 
 // narrowLocked holds half of the possible causes back. If there is only one, it counts a strike
-// against that watcher, and ends it after the last. All causes are in the queue.
+// against that watcher, and ends the watcher after maxStrikes, or at once if creates do not ask for
+// fragments. All causes are in the queue.
 func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	if len(causes) == 1 {
 		w := causes[0]

@@ -2,9 +2,9 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOutstanding is how many notices can at most be sent after the confirmation of a watch that is
-// younger than they are. etcd queues 128 responses per stream, hands one more to the transport, and
-// drops notices that find no room.
+// maxOutstanding is the largest number of progress notices that etcd can have computed before it
+// created a watch, and send after it has confirmed that watch. etcd queues 128 responses per
+// stream, hands one more to the transport, and drops notices that find no room.
 const maxOutstanding = 129
 
 // progress counts the progress requests of a stream and their answers. The server answers each
@@ -30,8 +30,8 @@ type progress struct {
 
 	order   orderTest
 	ordered bool // proven: the server sends a notice only after all events up to its revision
-	// the revision of the last notice on a stream that is not ordered, which a later notice may
-	// confirm; 0: none
+	// mark is the revision of the last notice, if the stream is not known to be ordered. The notice
+	// moves no watcher until a later notice confirms it. 0: there is no such notice.
 	mark  int64
 	quiet bool // nothing was received for a second after the notice of mark
 }
@@ -153,7 +153,7 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	p.unanswered = max(p.unanswered-1, 0)
 	p.notices++
 	p.order.answered = true
-	mark := int64(0) // of an earlier notice: all events up to it must have been sent
+	mark := int64(0) // revision of an earlier notice; the server has sent all events up to it
 	if !p.ordered && (p.mark == 0 || p.quiet) {
 		mark, p.mark, p.quiet = p.mark, rev, false
 	}
@@ -175,9 +175,9 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	}
 }
 
-// progressLocked applies a notice to w. If show is set, the consumer receives it; if move is set,
-// it moves the revision to resume from. A watcher in the middle of a fragmented response ignores
-// it.
+// progressLocked applies a notice to w. If show is set, the consumer receives the notice. If move
+// is set, the notice moves the revision to resume from. If w is in the middle of a fragmented
+// response, the notice is ignored.
 func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show, move bool) {
 	if w.partial != nil {
 		return

@@ -5,7 +5,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// noHeader is the header given to a response that has none, so that consumers need not check.
+// noHeader is put into a response that has no header, so that consumers need not check for nil.
 var noHeader = &pb.ResponseHeader{}
 
 // Received implements bidi.Handler.
@@ -99,7 +99,7 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	if last {
 		delete(m.active, w.id)
 		if resp.CompactRevision != 0 {
-			// until it is cancelled, etcd counts it as a watcher that catches up, and answers no
+			// until the watch is cancelled, etcd counts it as one that catches up, and answers no
 			// progress request of the stream
 			m.sendCancelLocked(w.id)
 		}
@@ -109,12 +109,13 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// eventsLocked delivers the events of a response for w, or, if it is a fragment, the events of the
-// revisions that are complete. last says that the watch ends with the response. A revision that is
-// incomplete then is dropped: a revision is delivered whole or not at all.
+// eventsLocked delivers the events of a response for w. If the response is a fragment, it delivers
+// only the revisions that are complete. last says that the watch ends with the response. A revision
+// that is still incomplete at the end is dropped, because a revision is delivered whole or not at
+// all.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	w.staleNotices = 0
-	m.progress.mark = 0 // the stream is not quiet
+	m.progress.mark = 0 // with these events, the stream was not quiet after the last notice
 	if last && (resp.Fragment || w.partial != nil) {
 		return
 	}

@@ -2,23 +2,26 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOrderTests is how often the order of a stream's notices is tested. A server that keeps the
-// order fails a test only if it looks after the watches that catch up between two requests of the
-// test. It looks every 100 ms, and the requests are microseconds apart.
+// maxOrderTests is how often one stream is tested for whether its progress notices come in order
+// with its events. A server that keeps this order can fail a test only if it looks after the
+// watches that catch up just between two requests of the test. It looks every 100 ms, and the
+// requests are microseconds apart.
 const maxOrderTests = 3
 
-// orderTest is the test of the order of a stream's notices: see the package comment.
+// orderTest is a test of whether the server sends a progress notice only after all events up to the
+// notice's revision. The package comment explains why the test is a proof.
 type orderTest struct {
 	tries    int
 	shadow   *Watcher // the shadow whose create was sent; nil once the create is answered
 	waits    bool     // a cancel was sent, and its answer ends the test
 	cancel   int64    // the id of that cancel
-	answered bool     // a notice was received since the test began
+	answered bool     // a progress notice was received since the test began
 }
 
-// shadowsLocked queues a shadow for each watcher that waits for a future revision, but no more than
-// may be in flight. If there is no such watcher and needed is set, it queues a shadow for any one
-// watcher. It returns the first shadow, or nil if it has queued none.
+// shadowsLocked queues a shadow (a second create for the same watch) for each watcher that waits
+// for a future revision, up to the number of creates that may be in flight. If no watcher waits for
+// a future revision and needed is set, it queues a shadow for any one watcher. It returns the first
+// shadow, or nil if it has queued none.
 func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	var spare *Watcher
 	n := 0
@@ -53,8 +56,9 @@ func (m *Mux) waitsForFutureLocked(w *Watcher) bool {
 	return m.progress.latest > 0 && w.requested > m.progress.latest
 }
 
-// shadowCreatedLocked handles the confirmation of the shadow s. Its watcher takes the new id over
-// if it still waits for a future revision. The id that is left over is cancelled.
+// shadowCreatedLocked handles the confirmation of the shadow s. If the watcher of s still waits for
+// a future revision, it takes over the shadow's id, and its former id is cancelled. Otherwise the
+// shadow's id is cancelled.
 func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	w, old := s.original, resp.WatchId
 	if w.state == active && w.requested > s.requested && w.requested > resp.Header.Revision {
@@ -71,8 +75,8 @@ func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// cancelledLocked handles the answer to a cancel of id. If a test of the order waits for it, the
-// test ends.
+// cancelledLocked handles the answer to a cancel of id. If the test of the order of notices waits
+// for that answer, the test ends.
 func (m *Mux) cancelledLocked(id int64) {
 	p := &m.progress
 	if !p.order.waits || p.order.cancel != id {
@@ -86,9 +90,9 @@ func (m *Mux) cancelledLocked(id int64) {
 	}
 }
 
-// compactedEarlyLocked queues w again, and returns true, if the server has ended it because of a
-// compaction of revisions that w does not need. That happens after w has taken over its shadow's
-// id, because the shadow was created from an earlier revision.
+// compactedEarlyLocked handles the end of w because of a compaction. If w needs none of the
+// compacted revisions, compactedEarlyLocked queues w again and returns true. That happens after w
+// has taken over the id of its shadow, because the shadow was created from an earlier revision.
 func (m *Mux) compactedEarlyLocked(w *Watcher, compacted int64) bool {
 	if !w.early || compacted <= 0 || compacted > w.next {
 		return false

@@ -10,8 +10,8 @@ import (
 
 // Sink is the consumer's side of a watcher. Created and Deliver are called with the mux's mutex
 // held: they must not block and not call the mux. Done is called without the mutex. No method is
-// called once [Mux.Cancel] has returned true. If it returned false, a call of Done may be under
-// way.
+// called once [Mux.Cancel] has returned true. If Cancel has returned false, a call of Done may be
+// under way.
 type Sink interface {
 	// Created is called when the server has confirmed the watch for the first time.
 	Created(*pb.ResponseHeader)
@@ -59,25 +59,27 @@ type Watcher struct {
 	original *Watcher // the watcher that a shadow was made for; nil: this is not a shadow
 
 	// Guarded by the mux's mu.
-	id        int64 // creating: the id asked for, or 0; active: the id
+	id        int64 // creating: the id that the create asks for, or 0; active: the watch's id
 	next      int64 // the revision to resume from; 0: now
-	requested int64 // the revision asked for on this stream; 0: now
-	floor     int64 // events of revisions below were delivered, or were not asked for
-	created   int64 // the revision of the confirmation on this stream
+	requested int64 // the start revision of its create on this stream; 0: now
+	floor     int64 // lower events are dropped: they were delivered, or not asked for
+	created   int64 // the store's revision when the server confirmed it on this stream
 	partial   *fragments
-	place     *list.Element // in the queue
+	place     *list.Element // the watcher's element of the mux's queue; nil: it is not queued
 	state     state
-	confirmed bool // Created was called
+	confirmed bool // the sink's Created was called
 	retried   bool // its create was refused and is tried once more
-	doubted   bool // its create was refused with options, and is tried without options
-	// w has its shadow's id, so requested is lower than the revision that w needs
+	doubted   bool // its create was refused with options, and is sent again without options
+	// early: the watcher uses the id of its shadow (a second create for the watch), which was
+	// created from an earlier revision than the watcher needs
 	early         bool
-	catchingUp    bool  // created from the past, and no notice was received for it since
-	possibleCause bool  // its messages may be those over the client's limit; see oversize
-	heldBack      bool  // paused as a possible cause, until Release
+	catchingUp    bool  // created from the past, and no progress notice was applied to it since
+	possibleCause bool  // one of its messages may be over the client's limit; see oversize
+	heldBack      bool  // paused because of possibleCause; Release resumes it
 	large         bool  // its events were large when it was paused last; see largeEvent
-	strikes       uint8 // messages over the limit while it was the only possible cause
-	// how many of the next progress notices may be older than the watch; see progress
+	strikes       uint8 // messages over the client's limit since only it can be their receiver
+	// staleNotices: how many of the next progress notices may have been computed before the watch
+	// existed; see progress
 	staleNotices uint8
 }
 
@@ -108,7 +110,7 @@ func specOf(r *pb.WatchCreateRequest) spec {
 // incomplete revision, or are to be merged.
 type fragments struct {
 	events []*mvccpb.Event
-	size   int // of the fragments; counted only if MergeBytes is set
+	size   int // bytes received since the last delivery; counted only if MergeBytes is set
 }
 
 // request returns the create request that resumes w, and notes in w what it asks for.
@@ -129,7 +131,7 @@ func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 		WatchId:        id,
 		Fragment:       w.spec.fragment || fragment,
 	}
-	if w.spec.end != "" { // a server in the same process may tell nil from empty
+	if w.spec.end != "" { // a server in the same process may tell nil from an empty slice
 		create.RangeEnd = []byte(w.spec.end)
 	}
 	if w.spec.noPut {
@@ -171,7 +173,7 @@ func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 		w.partial = p
 		return nil
 	}
-	w.partial = &fragments{events: slices.Clone(events[cut:])} // delivered events can be freed
+	w.partial = &fragments{events: slices.Clone(events[cut:])} // so that delivered events can be freed
 	return events[:cut:cut]
 }
 
