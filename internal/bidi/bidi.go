@@ -30,18 +30,18 @@ type Handler[Req, Resp any] interface {
 	// Received is called for each message.
 	Received(*Resp)
 	// Broken is called once for each stream that has ended and for each dial that has failed. It
-	// reports whether to dial again, and how long to wait at least before that; the link may wait
-	// longer. When the link's context ends, Broken is called with an error that says so. That may
-	// follow a call that has asked for a redial, which then does not take place. It is not called
-	// because of Stop or Close.
+	// reports whether to dial again, and the shortest wait before that. The link may wait longer.
+	// When the link's context ends, Broken is called with an error that says so. If the context
+	// ends while the link waits to dial again, Broken is called a second time, and the link does
+	// not dial. Broken is not called because of Stop or Close.
 	Broken(err error) (redial bool, wait time.Duration)
 }
 
 // Options change how a link behaves. With the zero value, a link redials without a wait and does
 // not linger.
 type Options struct {
-	// Backoff is the wait before a redial. Delay(0) is used after a stream on which a message was
-	// received.
+	// Backoff is the wait before a redial. After a stream on which a message was received, the wait
+	// starts again at Delay(0).
 	Backoff backoff.Policy
 	// Linger is how long the peer may take to end a stream that Stop has half-closed. With 0, Stop
 	// cancels the stream at once.
@@ -75,14 +75,14 @@ type Link[Req, Resp any] struct {
 	current  *attached[Req, Resp] // nil while there is no stream
 	queue    []*Req               // to be sent on current
 	stopping bool
-	linger   *time.Timer // set by Stop
+	linger   *time.Timer // cancels the context when Options.Linger is over; set by Stop
 }
 
 // attached is a stream of a link.
 type attached[Req, Resp any] struct {
 	Stream[Req, Resp]
 	cancel context.CancelCauseFunc
-	mute   bool // no further request is sent on it; guarded by the link's mu
+	mute   bool // no further request is sent on this stream; guarded by Link.mu
 }
 
 // New returns a link that lives until ctx ends. It does nothing before Start.
@@ -103,10 +103,11 @@ func New[Req, Resp any](ctx context.Context, dial Dial[Req, Resp], opts Options)
 // a link that has been stopped already, because Wait and Close wait for its goroutines.
 func (l *Link[Req, Resp]) Start(h Handler[Req, Resp]) {
 	l.handler = h
-	// Stopped through l.ctx, which Stop, Close and the link's parent context end, or by a Broken
-	// that returns false. Close and Wait wait for it, and it waits for the send goroutine.
+	// Stopped through l.ctx, which ends at Stop, at Close and with the parent context. It also
+	// stops if Broken returns false. Close and Wait wait for it, and it waits for the send
+	// goroutine.
 	go l.receiveLoop()
-	// Stopped through l.ctx, at the latest by the receive goroutine, which waits for it.
+	// Stopped through l.ctx. The receive goroutine ends l.ctx at the latest, and waits for it.
 	go l.sendLoop()
 }
 
@@ -121,7 +122,7 @@ func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	signal(l.wake)
 }
 
-// Wake makes the link call Options.Idle again, if it waits because Idle has returned true.
+// Wake makes the link call Options.Idle again, if the link waits because Idle has returned true.
 func (l *Link[Req, Resp]) Wake() { signal(l.work) }
 
 // Queued returns the number of requests that were not handed to the stream yet.
@@ -131,9 +132,9 @@ func (l *Link[Req, Resp]) Queued() int {
 	return len(l.queue)
 }
 
-// Reconnect cancels the current stream, if there is one. No further message of the stream reaches
-// the handler. Broken is called with reason, and decides about a redial as after any break.
-// Reconnect returns at once and may be called from the handler.
+// Reconnect cancels the current stream, if there is one. No further message of this stream reaches
+// the handler. Broken is called with reason and decides whether to dial again, as after any end of
+// a stream. Reconnect returns at once and may be called from the handler.
 func (l *Link[Req, Resp]) Reconnect(reason error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -136,9 +136,9 @@ func (l *Link[Req, Resp]) sendLoop() {
 	}
 }
 
-// next returns the current stream and the next request to send on it. If it returns a stream
-// without a request, the caller must half-close the stream; that happens once. If it returns no
-// stream, there is nothing to do.
+// next returns the current stream and the next request to send on it. If there is nothing to do, it
+// returns no stream. If it returns a stream without a request, the caller must half-close the
+// stream. It does so once for a stream, when the link is stopping and the queue is empty.
 func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,8 +160,8 @@ func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 }
 
 // sendFailed handles an error of Send: no further request is sent on st. If err is io.EOF, the peer
-// has ended the stream, and Recv returns why. After any other error, for example because a request
-// was over the size limit, sendFailed ends the stream with that error. Recv might not return it.
+// has ended the stream, and Recv returns why. After any other error, sendFailed ends the stream
+// with err, because Recv might not return that error. An example is a request over the size limit.
 func (l *Link[Req, Resp]) sendFailed(st *attached[Req, Resp], err error) {
 	l.mu.Lock()
 	st.mute = true
@@ -180,7 +180,7 @@ func (l *Link[Req, Resp]) isStopping() bool {
 	return l.stopping
 }
 
-// signal puts a value into c, unless it holds one. c has a capacity of 1.
+// signal puts a value into c, which has a capacity of 1. If c is full, signal does nothing.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

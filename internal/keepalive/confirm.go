@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// confirmTimeout bounds one question whether a lease exists.
+	// confirmTimeout is how long a member may take to say whether a lease exists.
 	confirmTimeout = 3 * time.Second
-	// maxConfirming bounds how many questions wait for an answer at a time.
+	// maxConfirming is how many leases other members are asked about at a time.
 	maxConfirming = 16
 )
 
-// Confirmer asks whether leases exist. A keeper needs it after the first renewal of a lease, if the
-// member of its stream did not know the lease: perhaps that member has not applied the grant yet.
+// Confirmer asks other members whether leases exist. A keeper uses it if the member of its stream
+// does not know a lease that was never renewed: perhaps this member has not applied the grant yet.
 type Confirmer struct {
 	// Read-only after NewConfirmer.
-	ctx    context.Context // no question is asked after its end
+	ctx    context.Context // no request is sent after ctx ends
 	remote *Remote
 	target Target // the target of the keeper's streams
 	answer func(id int64, gone bool, left time.Duration)
@@ -33,23 +33,23 @@ type Confirmer struct {
 	running int // the number of workers
 }
 
-// question is the question whether one lease exists. A request with ctx goes to another member than
+// question is the question whether one lease exists. ctx sends the request to another member than
 // the one that did not know the lease.
 type question struct {
 	ctx context.Context
 	id  int64
 }
 
-// NewConfirmer returns a Confirmer that calls answer, which is [Keeper.Confirmed], with each
-// result. It asks no question after ctx has ended.
+// NewConfirmer returns a Confirmer that calls answer with each result; answer is
+// [Keeper.Confirmed]. The Confirmer sends no request after ctx has ended.
 func NewConfirmer(
 	ctx context.Context, r *Remote, target Target, answer func(int64, bool, time.Duration),
 ) *Confirmer {
 	return &Confirmer{ctx: ctx, remote: r, target: target, answer: answer}
 }
 
-// Ask asks for the TTLs of leases. It avoids the member of the keeper's latest stream. Ask does not
-// block.
+// Ask starts to ask for the TTLs of leases. The requests avoid the member of the keeper's latest
+// stream. Ask does not block.
 func (c *Confirmer) Ask(ids []int64) {
 	ctx := c.target.Elsewhere(c.ctx)
 	c.mu.Lock()
@@ -75,8 +75,8 @@ func (c *Confirmer) work() {
 	}
 }
 
-// next removes a question from the queue and returns it. If there is none, or the context has
-// ended, it returns false, and the worker must end.
+// next removes a question from the queue and returns it. If the queue is empty or the context has
+// ended, next returns false, and the worker must end.
 func (c *Confirmer) next() (q question, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,9 +89,9 @@ func (c *Confirmer) next() (q question, ok bool) {
 }
 
 // timeLeft asks for the TTL of a lease that one member did not know. It reports whether the lease
-// is gone. If it is not, left is the time that the lease has left at least. If there is no answer,
-// timeLeft returns false and 0. If the question is refused, timeLeft believes the first member, and
-// reports that the lease is gone.
+// is gone. If the lease exists, left is the least time that it has left. If no member answers,
+// timeLeft returns false and 0. If the request is refused, timeLeft reports that the lease is gone,
+// as the first member has said.
 func (r *Remote) timeLeft(ctx context.Context, id int64) (gone bool, left time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()

@@ -1,6 +1,6 @@
 // Package keepalive keeps leases alive. It decides when each lease is renewed, and notices when
-// renewals are not answered. It passes the server's answers to the subscribers of the lease, and
-// tells them why a lease has ended.
+// renewals are not answered. It passes the server's answers to the subscribers of the lease. When a
+// lease ends, it passes them the reason.
 //
 // The table is the state machine: it is given the time and returns what to do. The [Keeper] guards
 // it with a mutex, runs it when a timer fires, and speaks the LeaseKeepAlive protocol over one link

@@ -2,8 +2,9 @@ package keepalive
 
 import "time"
 
-// doubtPause is the pause before the next renewal of a lease that was doubtful and is not gone. It
-// doubles each time the lease is doubtful, up to the interval between renewals.
+// doubtPause is the pause before the next renewal of a lease that one member did not know and that
+// is not gone. The pause doubles each time a member does not know the lease, up to the interval
+// between renewals.
 const doubtPause = 200 * time.Millisecond
 
 // doubtsToMove is how many times a stream's member must say that an existing lease is gone before
@@ -25,12 +26,12 @@ func (t *table) notFound(e *entry) {
 	}
 }
 
-// confirmed handles another member's answer about a doubtful lease: the lease is gone, or its
-// remaining time is at least left, which is 0 if no member has answered. confirmed returns true if
-// the stream must move to another member. That is so if the other member knows the lease, the lease
-// was doubtful for the second time, and the stream on which it was doubtful is still open. A lease
-// moves the stream at most once. Otherwise a lease that is doubtful on every stream would move the
-// stream without end.
+// confirmed handles another member's answer about a doubtful lease, which is a lease that the
+// stream's member did not know. The lease is gone, or its remaining time is at least left, which is
+// 0 if no member has answered. confirmed returns true if the stream must move to another member.
+// For that, the other member must know the lease, the lease must be doubtful for the second time,
+// and the stream on which it was doubtful must still be open. One lease moves the stream only once.
+// Otherwise a lease that is doubtful on every stream would move the stream without end.
 func (t *table) confirmed(now instant, id int64, gone bool, left time.Duration) (move bool) {
 	e := t.byID[id]
 	if e == nil || !e.doubtful() {

@@ -12,7 +12,7 @@ type instant = time.Duration
 
 const never instant = math.MaxInt64
 
-// after returns the instant d after t, or never if the sum overflows: leases may live for
+// after returns the instant d after t. If the sum overflows, it returns never: leases may live for
 // centuries.
 func after(t instant, d time.Duration) instant {
 	if d > never-t {
@@ -32,8 +32,9 @@ func seconds(ttl int64) time.Duration {
 // Sink receives a subscriber's answers. Its methods are called with the keeper's mutex held, one at
 // a time: they must not block and not call the keeper.
 type Sink interface {
-	// Deliver takes an answer and reports whether there was room for it. sent is when its request
-	// was handed to the stream. It is zero if the answer belongs to no request in flight.
+	// Deliver takes an answer and reports whether there was room for the answer. sent is when the
+	// request for this answer was handed to the stream. sent is zero if the answer belongs to no
+	// request in flight.
 	Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool
 	// Close is called once, and is the last call. reason says why no further answers come.
 	Close(reason error)
@@ -44,8 +45,8 @@ type Sink interface {
 // be copied.
 type Subscriber struct {
 	sink          Sink
-	entry         *entry      // nil once closed
-	stop          func() bool // stops the context.AfterFunc of its context; nil: it has none
+	entry         *entry      // the lease's entry; nil once the subscriber is closed
+	stop          func() bool // stops the context.AfterFunc of KeepAlive's ctx; nil: there is none
 	requireLeader bool
 }
 
@@ -55,17 +56,17 @@ type Subscriber struct {
 type entry struct {
 	id     int64
 	ttl    time.Duration // from the latest answer; before the first answer, an assumed TTL
-	expiry instant       // when the subscribers are closed if there is no answer before
+	expiry instant       // the subscribers are closed then, if no answer comes before
 	due    instant       // resting: when to renew the lease
 	sentAt instant       // waiting: when the request was handed to the link
-	seq    uint64        // waiting: number of its request; 0: it has no request in flight
+	seq    uint64        // number of the request in flight; 0: there is none
 	known  bool          // a renewal has been answered with a TTL
 	subs   []*Subscriber
-	first  [1]*Subscriber // the array of subs while there is only one subscriber
+	first  [1]*Subscriber // the array behind subs, until there is a second subscriber
 
 	// Set by the schedule.
 	bucket *bucket
-	index  int // in the bucket's entries
+	index  int // the position in bucket.entries
 
 	doubts int    // how often the lease has been doubtful
 	stream uint64 // doubtful: number of the stream whose member did not know the lease

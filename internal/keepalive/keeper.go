@@ -20,17 +20,18 @@ type Stream = bidi.Stream[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 // Config has the settings of a keeper and the parts of the client that it uses. Its functions,
 // except Dial, must not block.
 type Config struct {
-	// Dial opens a stream that lives until ctx ends. last is the error of the stream or dial before
-	// it, and nil for the first stream.
+	// Dial opens a stream that lives until ctx ends. last is the error with which the last stream
+	// ended or the last dial failed. It is nil for the first stream.
 	Dial func(ctx context.Context, last error) (Stream, error)
-	// Link says how to wait between streams.
+	// Link has the options of the link, for example the wait between streams.
 	Link bidi.Options
 	// FirstTimeout is how long a lease may go without its first answer.
 	FirstTimeout time.Duration
 	// Expired is the reason passed to the subscribers of a lease for which no answer has come for
 	// its whole TTL. Gone is the reason for a lease that the server does not know.
 	Expired, Gone error
-	// Reason returns the reason to pass to subscribers because of a stream's error.
+	// Reason returns the reason that subscribers get when they are closed because of a stream's
+	// error.
 	Reason func(error) error
 	// Halted returns the error of a keeper that has stopped for good because of cause.
 	Halted func(cause error) error
@@ -48,7 +49,7 @@ type Config struct {
 }
 
 // ErrStalled is the error of a stream that the keeper has given up because the server left a
-// request unanswered for too long. The next Dial gets it as last.
+// request unanswered for too long. The keeper passes it to the next [Config.Dial].
 var ErrStalled = errors.New("lease keepalive stream: no answer in time")
 
 // ErrUnknownThere is the error of a stream that the keeper has given up because the stream's member
@@ -59,11 +60,11 @@ var ErrUnknownThere = errors.New(
 const (
 	// lateTick is how late the timer may fire. If it fires later, the process was paused.
 	lateTick = 500 * time.Millisecond
-	// catchUp is how long the keeper only reads answers after a pause. They may have arrived during
-	// the pause. Then it looks at which leases are due or have expired.
+	// catchUp is how long the keeper only reads answers after a pause of the process, because
+	// answers may have arrived during the pause. After that it renews and drops leases again.
 	catchUp = 100 * time.Millisecond
-	// dropInterval is the shortest time between two calls of Config.Dropped. It keeps the log
-	// short.
+	// dropInterval is the shortest time between two calls of Config.Dropped, which writes a log
+	// entry.
 	dropInterval = 10 * time.Second
 )
 
@@ -72,11 +73,12 @@ const (
 type Keeper struct {
 	// Read-only after New.
 	cfg   Config
-	ctx   context.Context // no stream is opened after its end
-	start time.Time       // when instant 0 was
+	ctx   context.Context // no stream is opened after ctx ends
+	start time.Time       // the time at which instants begin
 
 	// Own synchronisation.
-	// counts 1 while the timer is set or its tick runs; added to only with mu held and halted unset
+	// ticks counts 1 while the timer is set or its tick runs. Add only with mu held and while
+	// halted is nil.
 	ticks sync.WaitGroup
 
 	// Guarded by mu.
@@ -84,8 +86,8 @@ type Keeper struct {
 	table      *table
 	link       *link       // nil until the first lease
 	timer      *time.Timer // runs tick
-	armed      instant     // when the timer fires; never while it is not set
-	resumeAt   instant     // after a pause of the process: no lease is renewed or dropped before
+	armed      instant     // when the timer fires; never: the timer is not set
+	resumeAt   instant     // before it, no lease is renewed or dropped: the process had paused
 	last       error       // the error of the last stream or dial
 	opened     bool        // the last dial opened a stream
 	halted     error       // why the keeper has stopped for good; nil: it has not
@@ -107,7 +109,7 @@ func New(ctx context.Context, cfg Config) *Keeper {
 	k.table.start = k.start
 	k.table.confirms = cfg.Confirm != nil
 	k.timer = time.AfterFunc(math.MaxInt64, k.tick)
-	k.timer.Stop() // until armLocked
+	k.timer.Stop() // armLocked sets it
 	return k
 }
 
@@ -195,8 +197,8 @@ func (k *Keeper) dial(ctx context.Context) (Stream, error) {
 	return k.cfg.Dial(ctx, last)
 }
 
-// idle reports whether no lease is kept. The link then opens no stream, because one that the server
-// refuses would be opened again and again for nothing.
+// idle reports whether no lease is kept. The link then opens no stream. Otherwise, if the server
+// refused such a stream, the link would open one again and again for nothing.
 func (k *Keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -231,9 +233,10 @@ func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 	}
 }
 
-// Confirmed handles the answer to a question that [Config.Confirm] has asked: the lease is gone, or
-// its remaining time is at least left, which is 0 if no member has answered. If the stream's member
-// has said for the second time that an existing lease is gone, the stream moves to another member.
+// Confirmed handles another member's answer about a lease that [Config.Confirm] asked about. The
+// lease is gone, or its remaining time is at least left, which is 0 if no member has answered. If
+// the stream's member has said for the second time that an existing lease is gone, Confirmed moves
+// the stream to another member.
 func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	k.mu.Lock()
 	defer k.unlock()
@@ -288,8 +291,8 @@ func (k *Keeper) tick() {
 }
 
 // runLocked renews the leases that are due, and drops those that have expired. It hands the
-// requests to the link under the lock, so that a request made for one stream is not queued for the
-// next.
+// requests to the link with the lock held, so that no request for this stream is queued for the
+// next one.
 func (k *Keeper) runLocked() {
 	if k.halted != nil {
 		return
@@ -308,7 +311,8 @@ func (k *Keeper) runLocked() {
 	}
 }
 
-// notePauseLocked notes that the process was paused, if the timer is late.
+// notePauseLocked notes that the process was paused, if the timer should have fired more than
+// lateTick ago.
 func (k *Keeper) notePauseLocked(now instant) {
 	if k.armed != never && now-k.armed > lateTick {
 		k.resumeAt = after(now, catchUp)
@@ -325,9 +329,9 @@ func (k *Keeper) haltLocked(cause error) {
 	}
 }
 
-// unlock releases the lock. Before that it sets the timer to an earlier instant, if an entry needs
-// attention earlier than the timer fires. After that it stops the context.AfterFuncs of closed
-// subscribers, which must not be done under the lock.
+// unlock releases the lock. Before that, if an entry needs attention earlier than the timer fires,
+// unlock sets the timer to that instant. After the release, unlock stops the context.AfterFuncs of
+// closed subscribers, which must not be stopped under the lock.
 func (k *Keeper) unlock() {
 	if next := max(k.table.next(), k.resumeAt); next < k.armed {
 		k.armLocked(next)

@@ -17,12 +17,12 @@ import (
 type Remote struct {
 	// Open opens a LeaseKeepAlive stream that lives until ctx ends.
 	Open func(ctx context.Context) (Stream, error)
-	// TimeToLive asks a server for the TTL of a lease, as a request that the client makes by
-	// itself.
+	// TimeToLive asks a server for the TTL of a lease. The client sends the request on its own
+	// account, not for a call of its user.
 	TimeToLive func(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error)
 	// Tokens holds the authentication token with which streams are opened.
 	Tokens Tokens
-	// ProbeMembers starts a health check of each member that has requests to answer. It does not
+	// ProbeMembers starts a health check of each member that has unanswered requests. It does not
 	// block.
 	ProbeMembers func()
 	// NoAnswer is the error of a stream that a server has ended without an error and without an
@@ -74,10 +74,10 @@ var OnceBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: 1500 * time.M
 // enough to keep leases of a few seconds.
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// Dialer returns the Dial function of a keeper whose streams are opened on target. After a stream
-// that ended because of its token, Dial gets a new token.
+// Dialer returns the Dial function of a keeper whose streams are opened on target. If the last
+// stream ended because of its token, the Dial function gets a new token first.
 func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (Stream, error) {
-	var generation uint64 // of the latest stream's token; used by one Dial at a time
+	var generation uint64 // of the latest stream's token; Dial is not called concurrently
 	return func(ctx context.Context, last error) (Stream, error) {
 		if errors.Is(last, ErrStalled) {
 			r.ProbeMembers() // other requests may be waiting for the silent member, too
@@ -96,9 +96,9 @@ func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (St
 }
 
 // RenewOnce renews a lease once and returns the answer, which has no TTL if the lease is gone. It
-// tries again after a wait, which grows, if the member is unavailable, if the member refuses the
-// token, or if the member does not know the lease and another member does. It gives up when ctx
-// ends, or after MaxAttempts streams. No other caller may use target.
+// waits and tries again in three cases: the member is unavailable; the member refuses the token; or
+// the member does not know the lease, but another member does. The wait grows. RenewOnce gives up
+// when ctx ends, or after MaxAttempts streams. No other caller may use target.
 func (r *Remote) RenewOnce(
 	ctx context.Context, target Target, id int64,
 ) (*pb.LeaseKeepAliveResponse, error) {
@@ -131,8 +131,8 @@ func (r *Remote) RenewOnce(
 }
 
 // renew opens a stream, renews a lease on it, and returns the answer. If no answer has come after
-// probeDelay, renew has the members probed, because the balancer does not notice that a stream has
-// no answer.
+// probeDelay, renew starts a health check of the members, because the balancer does not notice that
+// an answer is missing on a stream.
 func (r *Remote) renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveResponse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

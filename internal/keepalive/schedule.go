@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// stepsPerTTL is the smallest number of steps in a TTL, unless that would need steps shorter
-	// than minStep.
+	// stepsPerTTL is the smallest number of steps in a TTL. A TTL has fewer steps only if they
+	// would be shorter than minStep.
 	stepsPerTTL = 72
 	minStep     = 10 * time.Millisecond
 	// maxShare is the share of all leases that may be due at one instant, so that a server gets no
@@ -17,8 +17,8 @@ const (
 )
 
 // step returns the length of the steps for a TTL: minStep, doubled as often as stepsPerTTL allows.
-// A long step ends at the same instant as some short one, so leases with different TTLs can be due
-// together.
+// The end of a long step is also the end of a shorter one, so leases with different TTLs can be due
+// at one instant.
 func step(ttl time.Duration) time.Duration {
 	d := minStep
 	for d <= ttl/stepsPerTTL/2 {
@@ -39,7 +39,7 @@ type schedule struct {
 type bucket struct {
 	at      instant
 	entries []*entry
-	index   int // in schedule.order
+	index   int // the position in schedule.order
 }
 
 func newSchedule() schedule { return schedule{byInstant: make(map[instant]*bucket)} }
@@ -52,7 +52,7 @@ func (s *schedule) first() *bucket {
 	return s.order[0]
 }
 
-// put moves e to another instant; e need not be in the schedule yet.
+// put moves e to another instant. If e is not in the schedule yet, put adds e.
 func (s *schedule) put(e *entry, at instant) {
 	if e.bucket != nil && e.bucket.at == at {
 		return

@@ -9,30 +9,31 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// table holds all kept leases. It has no lock and no clock: the keeper calls it under a lock, with
-// the time. The package comment has its invariants.
+// table holds all kept leases. It has no lock and no clock: the keeper calls it with the keeper's
+// lock held, and passes the time. The package comment has its invariants.
 type table struct {
-	start        time.Time     // when instant 0 was
+	start        time.Time     // the time at which instants begin
 	firstTimeout time.Duration // how long a lease may be without a first answer
-	expired      error         // reason: no answer for the lease's whole TTL
-	gone         error         // reason: the server does not know the lease
-	confirms     bool          // another member confirms a first answer without a TTL
+	expired      error         // why subscribers are closed if no answer came for the whole TTL
+	gone         error         // why subscribers are closed if the server does not know the lease
+	confirms     bool          // whether to ask another member if a first answer has no TTL
 	random       func() float64
 
-	byID           map[int64]*entry
-	late           map[int64]int // by lease: answers still to come to requests of dropped entries
+	byID map[int64]*entry
+	// late is, by lease, the number of unanswered requests whose entries were dropped.
+	late           map[int64]int
 	schedule       schedule
-	open           bool          // a stream takes requests
+	open           bool          // there is a stream, and requests can be sent on it
 	lastReceived   instant       // when the last answer came, or the stream was opened
 	resumed        instant       // when the process last went on after a pause
 	typicalLatency time.Duration // a moving average of how long answers take
 	seq            uint64        // number of the last request
 	stream         uint64        // number of the last stream
 
-	// for the keeper, which takes these fields before it releases the lock
+	// Results that the keeper collects after each call.
 	stops     []func() bool // the stop functions of closed subscribers
 	drops     int           // answers for which a sink had no room
-	questions []int64       // leases that have become doubtful
+	questions []int64       // doubtful leases: the keeper must ask another member about them
 }
 
 func newTable(firstTimeout time.Duration, expired, gone error) *table {
@@ -95,21 +96,21 @@ func (t *table) run(now instant) (renew []int64, move bool) {
 		case e.expiry <= now:
 			t.drop(e, t.expired)
 		case t.open && !e.waiting() && e.due <= now:
-			e.seq, e.sentAt = t.seq+1, now // number sets the final seq
+			e.seq, e.sentAt = t.seq+1, now // marks e as waiting; number sets the final seq
 			t.plan(e)
 			due = append(due, e)
 		case e.waiting() && len(e.subs) > 0 && t.stallsAt(e) <= now:
 			t.interrupt(now)
 			return nil, true
-		default: // the entry was put at an earlier instant than it needs
+		default: // e needs attention only later
 			t.schedule.put(e, t.attention(e))
 		}
 	}
 	return t.number(due), false
 }
 
-// opened notes that a new stream is open. It returns the leases to renew on it at once: all leases
-// that are due.
+// opened notes that a new stream is open. It returns the leases to renew on this stream at once:
+// all leases that are due.
 func (t *table) opened(now instant) []int64 {
 	t.interrupt(now)
 	t.open = true
@@ -170,7 +171,7 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 		t.learn(now, e)
 		e.due = t.renewAt(now, e)
 	}
-	if e.doubtful() { // the server has answered a request twice, at first without a TTL
+	if e.doubtful() { // this is a second answer to one request; the first one had no TTL
 		e.due = now
 	}
 	for _, s := range e.subs {

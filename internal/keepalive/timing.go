@@ -16,8 +16,8 @@ const (
 	assumedTTL = 5 * time.Second
 )
 
-// plan puts e into the schedule at the instant at which it needs attention, or up to minStep
-// earlier, so that entries share instants. If each entry had another instant, the schedule would
+// plan puts e into the schedule at the instant at which e needs attention, or up to minStep
+// earlier. So entries share instants. If each entry had an instant of its own, the schedule would
 // take more memory than the entries.
 func (t *table) plan(e *entry) {
 	at := t.attention(e)
@@ -62,10 +62,10 @@ func (t *table) renewAt(now instant, e *entry) instant {
 	return max(now, picked)
 }
 
-// stallsAt returns the instant at which the stream must move because e waits for an answer and the
-// stream is silent. After a pause of the process, stallsAt leaves time to read the answers that
-// arrived during the pause. That time is short, because pauses may follow each other and must not
-// use up the TTL.
+// stallsAt returns the instant at which the stream must move to another member, because e waits for
+// an answer and the stream is silent. After a pause of the process, stallsAt leaves minStallTimeout
+// to read the answers that arrived during the pause. That time is short, because pauses may follow
+// each other and must not use up the TTL.
 func (t *table) stallsAt(e *entry) instant {
 	return max(after(max(e.sentAt, t.lastReceived), t.stallTimeout(e)),
 		after(t.resumed, minStallTimeout))
@@ -78,10 +78,9 @@ func (t *table) stallTimeout(e *entry) time.Duration {
 	return max(e.ttl/renewals, minStallTimeout, 2*t.typicalLatency)
 }
 
-// learn updates typicalLatency with the answer for e. A pause of the process does not count as
-// latency. If the process has paused since the request was sent, learn ignores the answer. The
-// keeper does not notice short pauses; because of these, an answer counts as the stall timeout of e
-// at most.
+// learn updates typicalLatency with the time that the answer for e took. It ignores the answer if
+// the process has paused since the request was sent, because the pause would count as latency. The
+// keeper does not notice short pauses, so learn counts at most the stall timeout of e.
 func (t *table) learn(now instant, e *entry) {
 	if e.sentAt < t.resumed {
 		return

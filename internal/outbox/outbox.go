@@ -5,18 +5,19 @@ import "sync"
 // Hooks connect an Outbox to its owner.
 type Hooks[T any] interface {
 	// Size returns the number of bytes that Post counts for v. It is called under the outbox's
-	// mutex, once for each value that has to be queued, and never for a value that has room in the
-	// channel.
+	// mutex, once for each value that has to be queued. It is not called for a value that fits into
+	// the channel at once.
 	Size(v T) int
 	// Drained is called each time the queue has become empty while the outbox is open. It is called
-	// without the mutex, on the pump's goroutine, just before the pump exits. A Post may have
-	// started the next pump already.
+	// without the mutex, by the pump (the goroutine that sends queued values) just before the pump
+	// exits. A Post may have started the next pump already.
 	Drained()
 	// Closed is called without the mutex, once, when the channel has been closed.
 	Closed()
 }
 
-// Pumps is a group of outboxes. [Pumps.Close] ends the pumps of all of them.
+// Pumps is a group of outboxes. A pump is the goroutine that sends the queued values of one outbox.
+// [Pumps.Close] ends the pumps of all outboxes of the group.
 type Pumps struct {
 	stop    chan struct{} // closed by Close
 	running sync.WaitGroup
@@ -45,15 +46,17 @@ type Outbox[T any] struct {
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	backlog *backlog[T] // nil without a pump; with a pump, only the pump may use the channel
+	backlog *backlog[T] // nil: there is no pump; while there is one, only it uses the channel
 	closed  bool        // Close or Abort was called: Post drops values
 	aborted bool        // Abort was called while a pump ran
 	gone    bool        // the channel is closed
 }
 
-// backlog holds what an outbox needs only while a pump runs: most outboxes have none.
+// backlog holds the fields that an outbox needs only while a pump runs. Most outboxes have no pump,
+// so these fields are allocated separately.
 type backlog[T any] struct {
-	// values for which the channel had no room, oldest first; the pump is sending the first
+	// waiting holds the values for which the channel had no room, oldest first. The pump is sending
+	// the first one.
 	waiting queue[T]
 	bytes   int           // the sum of the sizes of the waiting values
 	stop    chan struct{} // ends the pump; closed by Abort only
@@ -154,7 +157,7 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	defer o.pumps.running.Done()
 	v, ok := o.next(false)
 	for ok {
-		select { // a send alone costs less than a choice between three channels
+		select { // first without the stop channels, because a select of one channel costs less
 		case o.ch <- v:
 			v, ok = o.next(true)
 			continue
@@ -171,9 +174,9 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	}
 }
 
-// next removes the first value from the queue, if it was sent, and returns the first of those that
-// are left. If the queue is empty then, next notes that the pump no longer uses the channel, closes
-// the channel if Close was called, and returns false.
+// next removes the first value from the queue if sent is set, and returns the value that is first
+// then. If the queue is empty, next notes that the pump no longer uses the channel, closes the
+// channel if Close was called, and returns false.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	b := o.backlog

@@ -2,9 +2,9 @@ package outbox
 
 import "sync"
 
-// queue holds values with their sizes, first in, first out. The zero value is empty. A queue takes
-// its memory as chunks from a pool, which all outboxes of a group share, so that a backlog that
-// comes and goes makes no garbage.
+// queue holds values and their sizes, first in, first out. The zero value is empty. A queue takes
+// its memory in chunks from a pool that all outboxes of a group share. So a backlog that comes and
+// goes makes no garbage.
 type queue[T any] struct {
 	first, last *chunk[T]
 	head        int // the slot of the first value, in the first chunk
