@@ -65,7 +65,7 @@ type Link[Req, Resp any] struct {
 	handler Handler[Req, Resp]
 
 	// Own synchronisation.
-	wake       chan struct{} // capacity 1; tells the send goroutine that the fields have changed
+	wake       chan struct{} // capacity 1; wakes the send goroutine to look at queue and current
 	work       chan struct{} // capacity 1; tells the receive goroutine that Wake was called
 	senderDone chan struct{} // closed by the send goroutine when it ends
 	done       chan struct{} // closed by the receive goroutine, which ends last

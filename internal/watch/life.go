@@ -26,7 +26,7 @@ type life struct {
 	checked      atomic.Int64           // when the unanswered check was sent; 0: there is none
 	took         atomic.Int64           // how long the answer to the last answered check took
 
-	// used by ticks only
+	// proof is used by ticks only.
 	proof proof
 }
 
@@ -39,7 +39,7 @@ func (st *stream) startTicks() {
 	l := &st.life
 	l.origin = time.Now()
 	l.renewed.Store(true)
-	// The first tick, which reads l.timer, comes long after the timer is written.
+	// No lock guards l.timer: the first tick reads it long after this assignment.
 	l.timer = time.AfterFunc(firstPeriod, st.tick)
 }
 

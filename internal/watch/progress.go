@@ -21,7 +21,8 @@ type progressServer struct {
 // NewProgressServers returns a ProgressServers that knows no server.
 func NewProgressServers() *ProgressServers { return new(ProgressServers) }
 
-// look reports whether the server is known to answer, and whether it may be asked.
+// look reports whether the server at address is known to answer requests for progress, and whether
+// such a request may be sent to it.
 func (s *ProgressServers) look(address string) (answers, mayAsk bool) {
 	v, known := s.byAddress.Load(address)
 	p, _ := v.(progressServer)

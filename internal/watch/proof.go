@@ -8,8 +8,8 @@ import (
 
 const (
 	// checkPeriod is how long a stream must be idle before it is checked. A silent member is left
-	// after checkPeriod and minAnswerTimeout. Together they are well below four seconds, so that
-	// watches stall for four seconds at most, including the time to open a new stream.
+	// after checkPeriod plus minAnswerTimeout, which is well below four seconds. So watches stall
+	// for four seconds at most, including the time to open a new stream.
 	checkPeriod = 3 * time.Second
 	// firstPeriod is used in place of checkPeriod until the first check, and until it is known
 	// whether the server's progress notices come in order with its events. It is also the time to
@@ -29,26 +29,27 @@ const (
 	lateTick = 300 * time.Millisecond
 )
 
-// sight has the facts by which a tick decides what to do. Its times are counted from life.origin.
+// sight has the facts by which a tick decides what to do. Its times are durations since
+// life.origin.
 type sight struct {
 	watchmux.Liveness
 	now      time.Duration
-	received time.Duration // when something was received last, or the stream was opened
+	received time.Duration // when a response was received last, or the stream was opened
 	pending  bool          // the last check is unanswered
 	took     time.Duration // how long the answer to the last check took
 	answers  bool          // the server is known to answer requests for progress
-	mayAsk   bool          // the server may be asked for progress
+	mayAsk   bool          // the stream may send the server a request for progress
 }
 
 // action says what a tick must do.
 type action struct {
 	check        bool          // check the stream: send requests that a healthy server answers
-	ask          bool          // one of these requests is for progress
+	ask          bool          // send a request for progress as part of the check
 	quiet        bool          // nothing was received for a second
 	probeMembers bool          // probe the members, because the stream is silent
 	waitOn       bool          // go on waiting for the answer to the last check
 	reconnect    bool          // give the stream up
-	next         time.Duration // until the next tick
+	next         time.Duration // the time until the next tick
 }
 
 // proof decides what the ticks of one stream do, by the table in the package comment. Only ticks

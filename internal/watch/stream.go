@@ -18,7 +18,7 @@ import (
 const (
 	// window is how many creates may be in flight if the server accepts watch ids that the client
 	// chooses. minBatch is how many watches must be queued before the client tries whether the
-	// server does. Fewer watches are created just as fast one by one.
+	// server accepts such ids. Fewer watches are created just as fast one by one.
 	window   = 128
 	minBatch = 16
 	// createOverdue is how long a server may take to answer the first create with an id that the
@@ -38,8 +38,8 @@ const (
 	refusalPeriod = time.Second
 )
 
-// StreamBackoff is the wait before a stream is opened again. It keeps the rate under 20 streams a
-// second, even if each stream works for a moment.
+// StreamBackoff is the wait before a stream is opened again. It limits one link to less than 20 new
+// streams a second, even if each stream works for a moment.
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: 1500 * time.Millisecond,
 	Jitter: 0.3}
 
@@ -62,7 +62,7 @@ type stream struct {
 	generation uint64    // of the token that the current stream was opened with
 	refused    bool      // that token was refused: the next stream needs a new token
 	refusedAt  time.Time // when createRefused last set refused
-	deepest    backlog   // the largest of all consumers since the last call of Config.Backlog
+	deepest    backlog   // the largest backlog since the last call of Config.Backlog
 }
 
 // backlog is how much a consumer has not taken from its channel yet.
@@ -91,13 +91,13 @@ func newStream(ctx context.Context, s *Streams, key string) *stream {
 		Fragments: s.cfg.MaxReceived >= minFragment, Limited: s.cfg.Limited,
 		Servers: &s.servers,
 		TryingOptions: func(id int64) {
-			// It does nothing if the stream has ended by then.
+			// Overdue does nothing if the stream has ended by then.
 			time.AfterFunc(createOverdue, func() { st.mux.Overdue(id) })
 		},
 		Holding: func() { st.hold.Reset(holdPeriod) },
 	})
 	st.hold = time.AfterFunc(math.MaxInt64, st.mux.Release)
-	st.hold.Stop() // until Holding
+	st.hold.Stop() // Holding starts it
 	return st
 }
 
@@ -161,8 +161,8 @@ func (st *stream) Broken(err error) (redial bool, wait time.Duration) {
 	return redial, wait
 }
 
-// createRefused reports whether to send a create, which the server has refused for reason, again on
-// a new stream with a new token. The mux calls it once for each watch.
+// createRefused is called when the server has refused a create for reason. It reports whether to
+// send the create again on a new stream with a new token. The mux calls it once for each watch.
 func (st *stream) createRefused(reason string) (reconnect bool) {
 	tokens := st.owner.cfg.Tokens
 	if tokens == nil || st.refused {

@@ -17,7 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
-// ErrNoStream is RequestProgress's error if there are watches, but none with its metadata.
+// ErrNoStream is the error of [Streams.RequestProgress] if there are watches, but none with the
+// metadata of its context.
 var ErrNoStream = errors.New("etcdclient: no watch stream with this context's metadata")
 
 // Stream is one Watch stream. Context is called only after Recv has returned.
@@ -52,12 +53,13 @@ type Target interface {
 type Config struct {
 	// Open opens a Watch stream that lives until ctx ends.
 	Open func(ctx context.Context) (Stream, error)
-	// NewTarget returns a target for the streams of one link.
+	// NewTarget returns a target, which chooses the members on which the streams of one link are
+	// opened.
 	NewTarget func() Target
 	// Tokens is nil if the client has no token that it can replace.
 	Tokens Tokens
-	// MaxReceived is the largest message that can be received. Limited says that the user has set
-	// it: there are messages that cannot be received.
+	// MaxReceived is the size in bytes of the largest message that can be received. Limited says
+	// that the user has set MaxReceived, so the server may send larger messages.
 	MaxReceived int
 	Limited     bool
 	// Progress is shared by all streams of a client. If it is nil, the streams are not checked.
@@ -80,7 +82,7 @@ type Streams struct {
 	cancel context.CancelFunc
 
 	// own synchronisation
-	links   sync.WaitGroup // like ticks, added to only with mu held and closed unset
+	links   sync.WaitGroup // links and ticks are added to only with mu held and closed false
 	ticks   sync.WaitGroup
 	servers watchmux.Servers
 
@@ -176,8 +178,8 @@ func (s *Streams) Close() {
 	s.ticks.Wait()
 }
 
-// err returns the error with which the streams have ended, or nil. It looks at the parent context,
-// too. When the parent ends, the connection may be closed before s.ctx has ended.
+// err returns the error with which the Streams have ended, or nil. It also checks the parent
+// context. When the parent context ends, the connection may be closed before s.ctx has ended.
 func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
 
 // forget removes a stream whose link has ended.

@@ -173,7 +173,7 @@ func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 		w.partial = p
 		return nil
 	}
-	w.partial = &fragments{events: slices.Clone(events[cut:])} // the delivered events can be freed
+	w.partial = &fragments{events: slices.Clone(events[cut:])} // frees the delivered events
 	return events[:cut:cut]
 }
 
