@@ -58,7 +58,7 @@ type Options struct {
 // safe for concurrent use.
 type Link[Req, Resp any] struct {
 	// Read-only after Start.
-	ctx     context.Context // ends with the link
+	ctx     context.Context // ends when the link ends
 	cancel  context.CancelFunc
 	dial    Dial[Req, Resp]
 	opts    Options
@@ -73,7 +73,7 @@ type Link[Req, Resp any] struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	current  *attached[Req, Resp] // nil while there is no stream
-	queue    []*Req               // to be sent on current
+	queue    []*Req               // requests to be sent on current
 	stopping bool
 	linger   *time.Timer // cancels the context when Options.Linger is over; set by Stop
 }

@@ -59,8 +59,8 @@ type stream struct {
 	life life
 
 	// used by the link's receive goroutine only
-	generation uint64    // of the token that the current stream was opened with
-	refused    bool      // that token was refused: the next stream needs a new token
+	generation uint64    // Tokens.Generation when the current stream was opened
+	refused    bool      // the stream's token was refused: the next stream needs a new one
 	refusedAt  time.Time // when createRefused last set refused
 	deepest    backlog   // the largest backlog since the last call of Config.Backlog
 }

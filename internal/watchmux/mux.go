@@ -86,7 +86,7 @@ type Mux struct {
 
 	// Guarded by mu. These fields are about the current stream only.
 	open     bool
-	inflight []*Watcher // creates sent and not answered, in the order of sending
+	inflight []*Watcher // watchers whose creates are unanswered, in the order of sending
 	refusals []*pb.WatchResponse
 	active   map[int64]*Watcher
 	ids      ids

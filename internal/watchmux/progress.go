@@ -20,10 +20,10 @@ const maxOutstanding = 129
 // covers revisions that the watcher has yet to receive. Other notices apply, because a request that
 // is never answered would otherwise keep notices from the watcher for long.
 type progress struct {
-	unanswered int  // requests that may still be answered
+	unanswered int  // progress requests that the server may still answer
 	user       int  // how many of the next notices may answer a consumer's request
 	wanted     bool // a consumer's request could not be sent yet
-	newest     bool // the last request handed to the link was one for progress
+	newest     bool // the last request handed to the link was a progress request
 	notices    int  // how many requested notices were received on this stream
 
 	latest int64 // the highest revision in a header on this stream
