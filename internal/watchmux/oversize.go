@@ -36,8 +36,9 @@ const (
 
 // possibleCausesLocked returns the watchers that may have received the message over the client's
 // limit, if err says that such a message has ended the stream. If some watchers of the stream are
-// known to be possible causes, it returns only those. It returns none at the first such message,
-// after which the mux asks for fragments. It must be called before the watchers are queued again.
+// known to be possible causes, it returns only those. At the first such message, it returns none if
+// the mux can still ask for fragments, and makes all later creates ask for them. It must be called
+// before the watchers are queued again.
 func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	m.over.quiet = 0
 	if !classify.IsOverLimit(err) {
