@@ -14,9 +14,10 @@ import (
 )
 
 // cleaner deletes one key of a session in the background. The state of the key (package keystate)
-// says whether and in which version the key has to be deleted. While a put of the key has an
-// unknown outcome, the cleaner also watches the key, because a member may still apply the put. A
-// key has a cleaner only while there is something to delete or to watch for.
+// says whether the key has to be deleted. It also says which version to delete, by the key's create
+// revision and mod revision. While a put of the key has an unknown outcome, the cleaner also
+// watches the key, because a member may still apply the put. A key has a cleaner only while there
+// is something to delete or to watch for.
 type cleaner struct {
 	s    *session
 	key  string
@@ -65,8 +66,8 @@ func (c *cleaner) clean(ctx context.Context) (await.Change, error) {
 }
 
 // duties returns the version of the key that has to be deleted, or nil. dirty reports whether the
-// cleaner has anything left to do. If not, duties removes the cleaner from the key. A later change
-// of the key's state can then start a new cleaner.
+// cleaner has anything left to do. If dirty is false, duties removes the cleaner from the key. A
+// later change of the key's state can then start a new cleaner.
 func (c *cleaner) duties() (v *keystate.Version, dirty bool) {
 	c.s.note(c.key, func(k *key) {
 		if in := k.ToDelete(); in != nil {
@@ -284,9 +285,9 @@ func (s *session) deleteVersion(ctx context.Context, name string, v keystate.Ver
 }
 
 // versionOf returns the version of kv, which a delete of the key has as its condition. If the value
-// has this session's nonce, the version includes the mod revision: once another session on the
-// lease has put its own nonce on the key, the delete does nothing. For all other keys the create
-// revision is enough.
+// begins with this session's nonce, the version includes the mod revision. Another session on the
+// lease changes the mod revision when it writes its own nonce into the value. The delete then does
+// nothing. For all other keys the version has only the create revision.
 func (s *session) versionOf(kv *mvccpb.KeyValue) keystate.Version {
 	v := keystate.Version{Create: kv.GetCreateRevision()}
 	if strings.HasPrefix(string(kv.GetValue()), s.nonce) {

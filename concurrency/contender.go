@@ -56,7 +56,7 @@ type position struct {
 	ahead string
 	found *mvccpb.KeyValue // the contender's key; nil if the transaction has created it
 
-	incarnation *keystate.Incarnation // record of the contender's key; counts the calls that use it
+	incarnation *keystate.Incarnation // counts the calls of this session that use the key
 }
 
 func (p position) rev() int64 { return p.version.Create }
@@ -282,9 +282,9 @@ func (c contender) abandon(p position) {
 	c.s.waitCleanedUp(c.key)
 }
 
-// waitForTurn waits until the contender is first in the queue, and returns its position. One
-// transaction has seen that the contender's key existed and that no key was before it. A watch
-// event alone never ends the wait successfully: it only makes the contender read the keys again.
+// waitForTurn waits until the contender is first in the queue, and returns its position. The wait
+// succeeds only when one transaction has seen that the contender's key exists and that no key is
+// before it. A watch event is not enough: it only makes the contender read the keys again.
 func (c contender) waitForTurn(ctx context.Context, p position) (position, error) {
 	if p.ahead == "" {
 		return p, nil
@@ -294,8 +294,8 @@ func (c contender) waitForTurn(ctx context.Context, p position) (position, error
 	w := &waiter{c: c, ctx: clientv3.WithRequireLeader(ctx), at: p}
 	first := w.changed
 	if p.found != nil {
-		// p.ahead is the first key of the queue. It need not be the key right before the
-		// contender's, which is the key to watch. So begin with look, which reads that key.
+		// The contender must watch the key right before its own. p.ahead may be another key: it is
+		// the first key of the queue. So call look first, which finds the key right before.
 		first = nil
 	}
 	err := await.Loop(ctx, first, w.look, func(err error) bool {

@@ -69,11 +69,11 @@ package concurrency
 
 // # Contenders
 //
-// A contender is a session's one key in the queue of a mutex or an election. It is outside the
-// queue, waits in it, or is first. It enters the queue by one transaction, which puts its key and
-// reads the key right before its own. While it waits, it reads these two keys again, by one
-// transaction, whenever the key before its own is deleted or a watch has ended. The deletion of its
-// own key ends the wait.
+// A contender is a session that may enter the queue of a mutex or an election. It is outside the
+// queue, waits in the queue, or is first in the queue. It enters the queue by one transaction,
+// which puts its key and reads the key right before its own. While it waits, it reads these two
+// keys again, by one transaction, whenever the key before its own is deleted or a watch has ended.
+// The deletion of its own key ends the wait.
 //
 // Invariants:
 //

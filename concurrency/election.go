@@ -69,10 +69,12 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 // val.
 //
 // Errors: the error of ctx; [ErrSessionExpired], also if Resign or another client has deleted the
-// key; any error of the requests that put the session's key or change its value; after that, only
-// those errors of [clientv3.KV] that a later attempt cannot clear. After an error the session is no
-// candidate and its key is deleted, if necessary in the background, as after a failed [Mutex.Lock].
-// A session that was a candidate before the call stays one.
+// key; any error of the requests that put the session's key or change its value. While Campaign
+// waits in the queue, only those errors of [clientv3.KV] end it that a later attempt cannot clear.
+//
+// After an error a session that was a candidate before the call stays a candidate. Any other
+// session is no candidate, and its key is deleted, if necessary in the background, as after a
+// failed [Mutex.Lock].
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if err := cmp.Or(ctx.Err(), e.s.over()); err != nil {
 		return err
@@ -95,10 +97,12 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 }
 
 // stand records the candidacy by the key of p, so that Resign can end it. If a candidacy by a newer
-// key is recorded already, that record stays. stand reports whether a candidacy by the key of p or
-// by a newer key was recorded before. All calls of Campaign by one key count as one user of the
-// key. So stand removes from the users either this call, if the earlier record stays, or the call
-// that made the earlier record.
+// key is recorded already, that record stays. before reports whether a candidacy by the key of p or
+// by a newer key was recorded before.
+//
+// A recorded candidacy counts as one user of its key. The caller counts as another user, and so
+// becomes the user of the record that stand makes. stand removes the user that is then too many: if
+// the earlier record stays, the caller, and otherwise the user of the earlier record.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

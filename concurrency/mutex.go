@@ -79,9 +79,9 @@ func NewMutex(s *Session, pfx string) *Mutex {
 // returns within one round trip after the server has reported that.
 //
 // Errors: the error of ctx; [ErrSessionExpired]; any error of the requests that put the session's
-// key; after that, only those errors of [clientv3.KV] that a later attempt cannot clear, such as
-// rpctypes.ErrPermissionDenied. So a Lock that waits in the queue goes on waiting when members are
-// unavailable.
+// key. While Lock waits in the queue, only those errors of [clientv3.KV] end it that a later
+// attempt cannot clear, such as rpctypes.ErrPermissionDenied. So a Lock that waits goes on waiting
+// when members are unavailable.
 //
 // After an error the session's key is deleted. If the cluster cannot be reached, the session
 // repeats the deletion in the background until the key is deleted, or until one TTL after the end
@@ -161,9 +161,9 @@ func (m *Mutex) acquire(
 }
 
 // acquired records that the session has acquired the lock by the key of p. If the lock was already
-// acquired by this key or by a newer key, the earlier record stays. All goroutines of the session
-// that have locked the mutex count as one user of the key. So if the earlier record stays, acquired
-// removes this call from the users of the key.
+// acquired by this key or by a newer key, the earlier record stays. A recorded acquisition counts
+// as one user of its key, however many goroutines of the session have locked the mutex. So if the
+// earlier record stays, the caller no longer counts as a user of the key of p.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -249,9 +249,9 @@ func (m *Mutex) Rev() int64 {
 	return m.held.key.Create
 }
 
-// Header returns the header of the response that showed the last successful Lock or TryLock that
-// the session had the lock. It returns nil if the mutex was never locked. The caller must not
-// change the header.
+// Header returns the header of a response to the last successful Lock or TryLock: of the response
+// that has shown that the session has the lock. It returns nil if the mutex was never locked. The
+// caller must not change the header.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	if m.mutexState == nil {
 		return nil

@@ -41,7 +41,7 @@ type observer struct {
 	pfx    string
 	ch     chan<- *clientv3.GetResponse
 
-	// createRev and modRev are the revisions of the key that was reported last.
+	// createRev and modRev are the create and mod revision of the key that was reported last.
 	createRev int64
 	modRev    int64
 }

@@ -297,9 +297,10 @@ func (s *session) close(ctx context.Context) error {
 	return err
 }
 
-// revoke revokes the lease. It repeats the request until it is answered or refused, and returns the
-// error of ctx if that ends first. If a repeated request finds no lease, an earlier request has
-// revoked the lease, and revoke returns nil.
+// revoke revokes the lease. It repeats the request until the request succeeds or fails with an
+// error that a later attempt cannot clear. If ctx ends first, revoke returns the error of ctx. If a
+// repeated request finds no lease, an earlier request has revoked the lease, and revoke returns
+// nil.
 func (s *session) revoke(ctx context.Context) error {
 	isRepeated := false
 	return await.Loop(ctx, nil, func(ctx context.Context) (await.Change, error) {
@@ -353,8 +354,8 @@ func (s *session) failure(ctx, inner context.Context, err error) error {
 }
 
 // over returns the error for a call that begins after the session has ended. It returns nil if the
-// session lives or is orphaned. If the lease is gone, the error is rpctypes.ErrLeaseNotFound:
-// programs compare errors with it, to find out that they need a new session.
+// session lives or is orphaned. If the lease is gone, the error is rpctypes.ErrLeaseNotFound, by
+// which programs recognize that they need a new session.
 func (s *session) over() error {
 	if s == nil {
 		return ErrSessionExpired

@@ -15,9 +15,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// conflictBackoff is the wait between two attempts of a transaction after a conflict. An attempt
-// takes about two round trips or more. If another client changes one of the attempt's keys in that
-// time, there is a conflict.
+// conflictBackoff is the wait between two attempts of a transaction after a conflict. A conflict
+// means that another client has changed one of the attempt's keys during the attempt, which takes
+// about two round trips or more.
 var conflictBackoff = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond,
 	Jitter: 1}
 
@@ -41,8 +41,8 @@ type transaction struct {
 	snapshot int64
 	err      error // the error that has ended the attempt
 
-	// hints is set after a conflict. It has the keys that the last attempt has read, with the
-	// values in the response to its commit. hintsRev is the revision of that response.
+	// hints is set after a conflict. It holds, by name, the keys that the last attempt has read, as
+	// they are in the response to the commit that failed. hintsRev is the revision of the response.
 	hints    map[string]*mvccpb.KeyValue
 	hintsRev int64
 }
@@ -187,8 +187,9 @@ func (m *keyed[V]) set(key string, v V) {
 	m.byKey[key] = v
 }
 
-// read adds keys to t.reads, unless they are there already. It takes a key from t.hints if it is
-// there. It reads all other keys in one request. If the request fails, read ends the attempt.
+// read adds to t.reads those of the keys that t.reads does not have yet. It takes each key that
+// t.hints has from t.hints, and reads all other keys in one request. If the request fails, read
+// ends the attempt.
 func (t *transaction) read(keys []string) {
 	if t.err != nil { // an earlier read failed, and apply has recovered from its panic
 		t.fail(t.err)

@@ -53,10 +53,10 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 		return nil, nil
 	}
 	cached, isPending := o.usable(), o.state == acquiring
-	// isCertain reads the clock and must be called last. If the lease is certain to live at that
-	// moment, the server has the key as cached, and so it had the key as cached at each revision
-	// that was seen before that moment. A revision that is seen later may be that of another
-	// client's write.
+	// isCertain reads the clock and must be called after latest was loaded. If the lease is certain
+	// to live when isCertain is called, no other client has written the key until then. So at the
+	// revision of latest the server had the key as it is cached. A revision that is seen after the
+	// call of isCertain may be that of another client's write.
 	latest := c.latest.Load()
 	isAnswer := cached != nil && o.epoch.isCertain()
 	c.mu.RUnlock()
@@ -121,7 +121,7 @@ func (c *cache) addLocked(key string, s state) *ownership {
 
 // acquired ends the state acquiring of an ownership whose lease key was put. The next state is
 // owned, if the epoch has not ended. created is the create revision of the lease key. read is the
-// key, as the request that has put the lease key has read it.
+// key as it was read by the request that has put the lease key.
 func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,10 +132,11 @@ func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	}
 }
 
-// notAcquired ends the state acquiring of an ownership whose request has failed or has not put the
-// lease key. The next state is releasing. created is the create revision of the lease key if the
-// lease key is this client's all the same, and otherwise 0. isUncertain says that the lease key may
-// be this client's, or may become so later. read is the key, as the request has read it, or nil.
+// notAcquired ends the state acquiring of an ownership that cannot become owned, for instance
+// because the request that puts the lease key has failed. The next state is releasing. If the
+// response shows that a lease key of this client exists, created is the create revision of the
+// lease key. Otherwise created is 0. isUncertain says that the lease key may be this client's, or
+// may become so later. read is the key as it was read by the request, or nil.
 func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

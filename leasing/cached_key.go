@@ -39,8 +39,9 @@ type answer struct {
 }
 
 // response returns the response to a get, as a copy that belongs to the caller. The response's
-// header has the cluster, member and term of latest, and the revision rev. The server must have had
-// the key as cached at the revision rev. op is nil for a get without options.
+// header has the cluster, member and term of latest, and the revision rev. The caller must be sure
+// that the key on the server was equal to k at the revision rev. op is nil for a get without
+// options.
 func (k *cachedKey) response(
 	latest *pb.ResponseHeader, rev int64, op *clientv3.Op,
 ) *clientv3.GetResponse {
@@ -83,9 +84,9 @@ func (k *cachedKey) isWithin(op *clientv3.Op) bool {
 		within(k.kv.CreateRevision, op.MinCreateRev(), op.MaxCreateRev())
 }
 
-// latestHeader is the header with the highest revision of all responses so far. It gives answers
-// from the cache their revision, which may be far above the revision at which the key was cached:
-// the server had the cached key unchanged at that revision.
+// latestHeader is the header with the highest revision of all responses so far. Answers from the
+// cache have this revision. It may be far above the revision at which the key was cached, but the
+// key on the server has not changed between these two revisions.
 type latestHeader struct {
 	atomic.Pointer[pb.ResponseHeader]
 }

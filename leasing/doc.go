@@ -57,9 +57,10 @@
 //     the key wait until the transaction is answered.
 //   - owned, if the lease key was put. The cache answers gets, and the lease key is watched from
 //     the next revision on. This state ends if another client writes REVOKE into the lease key, if
-//     the lease key is gone, or if the server refuses to let this client read it. It also ends if a
-//     write of this client has an unknown outcome, if such a write makes the key one that cannot be
-//     cached, and if this client is about to write a range that contains the key.
+//     the lease key is gone, or if the server refuses to let this client read the lease key. It
+//     also ends if this client writes the key and the outcome is unknown, or the key cannot be
+//     cached afterwards. And it ends if this client is about to write a range that contains the
+//     key.
 //   - releasing. The lease key is deleted if it is this client's. The delete is repeated until it
 //     is answered. Then the ownership ends, and a cooldown of at most 1 s starts, in which the key
 //     is not acquired. If another client asks for the key again within 4 s after the end of this

@@ -62,10 +62,10 @@ type leasingKV struct {
 // cases as after a write by a client's own KV. A write of a key that begins with pfx is refused
 // before it is sent. A Get of such a key goes to the server.
 //
-// The server's --max-txn-ops limits the sum of two numbers: how many keys and ranges a transaction
-// may write in its two branches together, and how many elements the longest of its three lists has,
-// which are the conditions and the two branches. With the default of 128, a transaction can have 64
-// puts.
+// The server's --max-txn-ops limits the sum of two numbers. The first is the number of keys and
+// ranges that a transaction may write, in its two branches together. The second is the length of
+// the longest of three lists: the conditions, the operations of Then, and the operations of Else.
+// With the default of 128, a transaction can have 64 puts.
 //
 // Each cached key costs the memory for the key and its value, a watch and a goroutine. It stays
 // cached until its ownership ends. The number of cached keys has no limit.
@@ -94,9 +94,9 @@ func NewKV(
 	return l, l.stop, nil
 }
 
-// stop ends all goroutines of the KV, and returns when they have ended. It ends the epoch, so that
-// the cache no longer answers, before it revokes the lease, with which the server deletes the lease
-// keys.
+// stop ends all goroutines of the KV, and returns when they have ended. First it ends the epoch, so
+// that the cache no longer answers. Only then may the lease be revoked, because other clients can
+// write the keys as soon as the server has deleted the lease keys.
 func (l *leasingKV) stop() {
 	l.cache.endEpoch()
 	l.sessions.stop(&l.cache.running)

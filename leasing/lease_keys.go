@@ -89,7 +89,7 @@ func (p leasePrefix) isCacheable(op *clientv3.Op) bool {
 // writes are the keys and ranges that an operation may write.
 type writes struct {
 	keys   []string   // sorted, without duplicates
-	ranges []keyRange // ranges of lease keys, none of which may exist during the write
+	ranges []keyRange // ranges in which no lease key may exist during the write
 }
 
 // writesOf returns the keys and ranges that an operation may write. If the operation is a

@@ -83,8 +83,8 @@ func (o *ownership) change() <-chan struct{} {
 type epoch struct {
 	lease clientv3.LeaseID
 	ctx   context.Context // ends with the epoch
-	// The lease certainly lives until certainUntil or until the deadline of keepAliveEnd, whichever
-	// is later, if it is not revoked.
+	// If the lease is not revoked, it certainly lives until the later of two times: certainUntil
+	// and the deadline of keepAliveEnd.
 	certainUntil time.Time
 	keepAliveEnd *clientv3.KeepAliveEnd
 	// isGiven says that the lease was given by WithLease and is older than the epoch. So lease keys
@@ -112,7 +112,7 @@ func (e *epoch) createRevisionOf(leaseKey *mvccpb.KeyValue) int64 {
 
 const (
 	// maxCooldown is the longest cooldown: a time in which a key is not acquired again. The
-	// shortest is half of that.
+	// shortest cooldown is half as long.
 	maxCooldown = time.Second
 	// maxPause is the length of a pause, in which no key with a recent cooldown is acquired. A
 	// pause begins when another client asks for a key with a recent cooldown again. A cooldown

@@ -90,7 +90,7 @@ func (wr *writer) tryWrite(
 // conditions returns the conditions that no other client owns a written key. If this client owns
 // the key, its lease key must have the create revision that the ownership has recorded. A lease key
 // with another create revision shows that the ownership has ended. The operation must not run then:
-// the cached key may be stale, or a member applies the request late.
+// either the cached key may be stale, or this request is being applied too late.
 func (wr *writer) conditions(w writes, own []*ownership) []clientv3.Cmp {
 	created := make(map[string]int64, len(own))
 	for _, o := range own {
@@ -218,8 +218,8 @@ func (wr *writer) owners(
 }
 
 // askToRelease asks the owners of some lease keys in the range r to release them, and returns true
-// when all of these lease keys are gone. It returns false if its watch ends first, which also
-// happens when ctx ends.
+// when all of these lease keys are gone. It returns false if its watch ends first. The watch also
+// ends when ctx ends.
 //
 // It starts the watch before it asks, so that the watch begins at the newest revision. A server
 // delays the first events of a watch that begins at an older revision by up to 100 ms.

@@ -72,9 +72,10 @@ func (b *DoubleBarrier) Enter() error {
 	return nil
 }
 
-// full reports whether the barrier was already full when the client's key was put. There are two
-// cases. Either enough other clients were waiting, or they were inside: then some keys in waiters
-// are older than the ready key, which is put when all clients have entered.
+// full reports whether the barrier was already full when the client's key was put. waiters are the
+// keys of all clients that are waiting or inside, with this client's key. The barrier was full if
+// waiters has more keys than the barrier's count. It was also full if some clients were inside.
+// Their keys are older than the ready key, which is put when all clients have entered.
 func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 	return len(waiters) > b.count || len(ready) > 0 &&
 		slices.ContainsFunc(waiters, func(kv *mvccpb.KeyValue) bool {

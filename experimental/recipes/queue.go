@@ -43,8 +43,8 @@ func (q *Queue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstRev())
 }
 
-// dequeue takes out the element that a get of pfx with the options first reads, and returns the
-// element's value. It waits while there is no element.
+// dequeue takes an element out of the queue and returns the element's value. The element is the key
+// that a get of pfx returns with the options in first. dequeue waits while there is no element.
 func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {
@@ -100,8 +100,8 @@ func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 	ctx := q.client.Ctx()
 	dir := fmt.Sprintf("%s%05d", q.pfx, pr)
-	// Each Enqueue with this number also puts the key guard. So of two concurrent ones, the second
-	// finds that guard has changed, and tries again.
+	// Each Enqueue with the number pr also puts the key guard. So of two concurrent calls with this
+	// number, the second finds that guard has changed, and tries again.
 	guard := "__" + dir
 	for races := 0; ; races++ {
 		last, err := q.client.Get(ctx, dir+"/", clientv3.WithLastKey()...)

@@ -63,9 +63,9 @@ func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err er
 	return found, nil
 }
 
-// changeOf returns a function that waits for an event of a key after the revision rev. It returns
-// true after an event, and false if its watch ends first. The options may widen the watch to many
-// keys, and filter events.
+// changeOf returns a function that waits for an event of a key after the revision rev. That
+// function returns true after an event, and false if its watch ends first. The options may widen
+// the watch to many keys, and filter events.
 func changeOf(
 	client *clientv3.Client, key string, rev int64, opts ...clientv3.OpOption,
 ) await.Change {

@@ -104,9 +104,9 @@ func (k *State) Found(v Version, value string, own bool) *Incarnation {
 	return k.use(&Incarnation{Version: v, value: value, own: own})
 }
 
-// use records the end of a put that has created or found the key as described by at. It adds a user
-// to the record of this incarnation and returns the record. It returns nil if the key must not be
-// used.
+// use records the end of a put that has created or found the key. at describes the key as it was
+// after the put. use adds a user to the record of this incarnation of the key and returns the
+// record. It returns nil if the key must not be used.
 func (k *State) use(at *Incarnation) *Incarnation {
 	defer k.Fail()
 	in := k.current
@@ -165,9 +165,9 @@ func (k *State) Deleted(v Version) {
 	}
 }
 
-// newest returns the record of the newest incarnation of the key that is known. If no incarnation
-// is known, or if in is a newer one, in becomes the record. newest returns nil if a newer version
-// than that of in is known.
+// newest returns the State's record of the incarnation that in describes. If the State has no
+// record, or has that of an older incarnation, in becomes the State's record. If the State has the
+// record of a newer incarnation or a newer version, newest returns nil.
 func (k *State) newest(in *Incarnation) *Incarnation {
 	cur := k.current
 	switch {
@@ -180,8 +180,8 @@ func (k *State) newest(in *Incarnation) *Incarnation {
 }
 
 // Discard marks a key for deletion. At most one put may ever use the name of the key. create is the
-// create revision of the key. If it is 0, the create revision is unknown: clean-up then deletes the
-// key that the put has created, or creates later.
+// create revision of the key, or 0 if that is unknown. If create is 0, clean-up deletes the key
+// whether the put has already created it or creates it later.
 func (k *State) Discard(create int64) {
 	k.unique = true
 	if create == 0 {
@@ -194,7 +194,7 @@ func (k *State) Discard(create int64) {
 // Saw records that clean-up has read the key and found version v with the given value.
 func (k *State) Saw(v Version, value string) {
 	if k.unique {
-		value = "" // Discard does not know the value, and has recorded the put under ""
+		value = "" // a unique put has "" as its entry in uncertain, because its value is unknown
 	}
 	k.seen, k.unlooked = &Incarnation{Version: v, value: value}, false
 	k.settle()
@@ -233,9 +233,10 @@ func (k *State) Orphan() {
 	}
 	k.forget()
 	if in := k.ToDelete(); in != nil && in.Mod == 0 {
-		// The key must not be deleted any more: another session may use it, and a version without a
-		// Mod would not show that. The State gets a copy of the record, so that the calls of this
-		// session that hold the record cannot change the State.
+		// The key must not be deleted any more, because another session may use the key. A delete
+		// whose condition has no mod revision would delete the key in spite of that use. The State
+		// gets a copy of the record, so that the calls of this session that hold the record cannot
+		// change the State.
 		kept := *in
 		kept.status = known
 		k.current = &kept
