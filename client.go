@@ -76,7 +76,7 @@ type clientState struct {
 	// guarded by mu
 	mu        sync.Mutex
 	endpoints []namedEndpoint
-	named     []namedEndpoint // endpoints last given to New or SetEndpoints, not by Sync
+	named     []namedEndpoint // last given to New or SetEndpoints; Sync does not change named
 }
 
 // newState returns the state of a client without a connection. The context of the client descends
@@ -138,9 +138,9 @@ func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: 
 
 // NewCtxClient returns a client without a connection. The client lives until ctx ends or Close is
 // called. The program may set embedded interfaces, such as KV, to its own implementations. The
-// methods of the other embedded interfaces return ErrNoAvailableEndpoints; their watches end with
-// that error, and their keepalive channels are closed because of it. Sync and Dial return
-// ErrNoAvailableEndpoints, too. SetEndpoints only stores the endpoints.
+// methods of the other embedded interfaces return ErrNoAvailableEndpoints. Sync and Dial return it,
+// too. A watch ends with ErrNoAvailableEndpoints. A keepalive channel is closed, and the reason
+// ([KeepAliveEnd.Err]) wraps ErrNoAvailableEndpoints. SetEndpoints only stores the endpoints.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{clientState: newState(ctx)}
 	c.attachEngines()
@@ -194,8 +194,8 @@ func (c *Client) retryConfig() retry.Config {
 	jitter := c.cfg.BackoffJitterFraction
 	cfg := retry.Config{
 		MaxAttempts: c.cfg.MaxUnaryRetries,
-		// Policy only shortens waits. So Base and Max are lengthened first: each wait is then
-		// between wait·(1−jitter) and wait·(1+jitter).
+		// The jitter of a backoff.Policy only shortens waits. So Base and Max are made longer by
+		// the share jitter: each wait is then between wait·(1−jitter) and wait·(1+jitter).
 		Backoff: backoff.Policy{
 			Base:   scale(c.cfg.BackoffWaitBetween, 1+jitter),
 			Max:    scale(maxBackoffWait, 1+jitter),

@@ -26,8 +26,8 @@ const (
 //
 //	Compare(Value("name"), "=", "bob")
 //
-// A key that does not exist has version, revisions and lease 0. A condition on its value never
-// holds, not even with "!=".
+// For a key that does not exist, the version, the revisions and the lease are 0. A condition on the
+// value of such a key never holds, not even with "!=".
 //
 // A Cmp is a value: changes of a copy do not change the original. Copies share their byte slices;
 // [Cmp.Clone] copies them too. The zero Cmp has no key, and servers refuse it.

@@ -43,11 +43,12 @@ import (
 type Config struct {
 	// Endpoints are the members to connect to: host:port, http://host:port, https://host:port,
 	// unix:path or unixs:path, with IPv6 literals in brackets. https and unixs mean TLS, http means
-	// no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS is set. If
-	// DialOptions have a dialer, a malformed endpoint is passed to that dialer. Without a dialer,
-	// or if it is blank, a malformed endpoint is left out, with a warning in the log. New returns
+	// no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS is set.
+	//
+	// A malformed endpoint is left out, with a warning in the log. But if DialOptions have a
+	// dialer, a malformed endpoint that is not blank is passed to that dialer. New returns
 	// ErrNoAvailableEndpoints for an empty list, and an error that names the endpoints if all are
-	// malformed. Connections go through the proxy that the environment variables HTTPS_PROXY and
+	// left out. Connections go through the proxy that the environment variables HTTPS_PROXY and
 	// NO_PROXY name.
 	Endpoints []string `json:"endpoints"`
 

@@ -61,11 +61,12 @@
 //	reads: Get, GetStream until     the member is unavailable (no connection, no
 //	its first result, transactions  leader, a change of leader, a timeout in the
 //	that only get, lists, status;   cluster), has too many requests, or is a
-//	Grant, whose id is unique       learner and there are other endpoints
-//	writes: Put, Delete, Txn,       it was certainly not applied: no connection
-//	Compact, Revoke, and all else   took it, a learner refused it, or a member with
-//	that changes the cluster        too many requests refused it; it is then sent
-//	                                at most once to each other member
+//	Grant, whose lease id is        learner and there are other endpoints
+//	unique
+//	writes: Put, Delete, Txn,       it was certainly not applied: there was no
+//	Compact, Revoke, and all else   connection to send it on, or a learner or a
+//	that changes the cluster        member with too many requests refused it; it
+//	                                is then sent at most once to each other member
 //	any request with a token        the token was refused and has been renewed
 //	watches, keepalives             their streams are opened again; see Watcher
 //	                                and Lease

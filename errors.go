@@ -23,8 +23,8 @@ import (
 
 var (
 	// ErrNoAvailableEndpoints is returned if there is no endpoint to connect to: by New for a
-	// Config without endpoints, by Sync for a cluster whose members list no URL, and by all calls
-	// of a client without a connection (see NewCtxClient).
+	// Config without endpoints, by Sync if no member of the cluster advertises a client URL, and by
+	// all calls of a client without a connection (see NewCtxClient).
 	ErrNoAvailableEndpoints error = noEndpoint{}
 
 	// ErrOldCluster is returned by New with Config.RejectOldCluster if a member is older than 3.6.
@@ -72,7 +72,7 @@ func toErr(ctx context.Context, err error) error {
 		return known
 	}
 	if errors.Is(err, rpctypes.ErrTimeoutWaitAppliedIndex) {
-		// rpctypes.Error does not convert this error
+		// rpctypes.Error does not convert ErrTimeoutWaitAppliedIndex
 		return rpctypes.ErrTimeoutWaitAppliedIndex
 	}
 	switch classify.Code(err) {

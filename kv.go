@@ -7,8 +7,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// The responses of a [KV]. Each type is a protobuf message of etcd's KV service under a name of
-// this package. The client converts pointers between the two types, so it copies no response.
+// The methods of [KV] return these types. Each is a protobuf message of etcd's KV service under a
+// name of this package. The client converts a pointer to the message into a pointer to the type of
+// this package, so it copies no response.
 type (
 	// CompactResponse is the answer to a compaction.
 	CompactResponse pb.CompactionResponse
@@ -36,11 +37,13 @@ type (
 // KV reads and writes the key-value store. All methods are safe for concurrent use.
 //
 // Unless its documentation says otherwise, a method sends one request and blocks until the request
-// is answered or the context ends. Each option runs once per call; [OpGet], [OpPut] and [OpDelete]
-// say for which options they panic. All calls end when the client is closed.
+// is answered or the context ends. Each option runs once per call. Get, Put and Delete panic for
+// the same options as [OpGet], [OpPut] and [OpDelete]. All calls end when the client is closed.
 //
-// An error is the context's own if the context has ended, one of package rpctypes, which can be
-// compared with errors.Is, or a gRPC status. A read is sent again if another member may answer it.
+// If the context has ended, the error of a call is the error of the context. Other errors are
+// errors of package rpctypes, which can be compared with errors.Is, or gRPC statuses.
+//
+// A read is sent again if another member may answer it.
 // A write is sent again only if it is certain that it was not applied. If a write returns an error
 // that does not say that the server refused the write, the write may have been applied, or may be
 // applied later.

@@ -96,9 +96,9 @@ type LeaseLeasesResponse struct {
 // server deletes the keys attached to it by [WithLease]. All methods are safe for concurrent use.
 //
 // Unless its documentation says otherwise, a method sends one request and blocks until the request
-// is answered or the context ends. An error is the context's own if the context has ended, one of
-// package rpctypes, which can be compared with errors.Is, or a gRPC status. All calls end when the
-// client is closed.
+// is answered or the context ends. If the context has ended, the error of a call is the error of
+// the context. Other errors are errors of package rpctypes, which can be compared with errors.Is,
+// or gRPC statuses. All calls end when the client is closed.
 type Lease interface {
 	// Grant makes a lease that expires after ttl seconds unless it is kept alive. The server raises
 	// a ttl that is too short; the response holds the TTL that was granted.
@@ -273,9 +273,10 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 
 // grant grants one lease and returns the answer. If the server chooses the id, the request must not
 // be sent again, because a second request would grant a second lease. If the client chooses the id,
-// the request may be sent again like a read, because servers grant each id only once. If the server
-// refuses the id after an earlier attempt whose answer was lost, that attempt has granted the
-// lease; grant then asks the server for the TTL.
+// the request may be sent again like a read, because servers grant each id only once.
+//
+// If an attempt grants the lease but its answer is lost, the server refuses the id when the request
+// is sent again, because the id is taken. In that case grant asks the server for the TTL.
 func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
 	if !l.choosesIDs {
 		return l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
@@ -306,9 +307,9 @@ func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, 
 	}
 }
 
-// granted returns the answer to an earlier attempt of Grant that granted the lease but whose answer
-// was lost. To make this answer, it asks the server for the TTL. It returns nil if the lease has
-// expired or is about to expire.
+// granted replaces a lost answer to Grant. An earlier attempt has granted the lease id, so granted
+// asks the server for the TTL of that lease and makes a response from it. granted returns nil if
+// the lease has expired or is about to expire.
 func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse, error) {
 	left, err := l.askTTL(ctx, id)
 	if err != nil || left.GetTTL() <= 0 {

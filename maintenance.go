@@ -61,9 +61,11 @@ type SnapshotResponse struct {
 // request; it changes neither the client's endpoints nor the client's token. The requests of
 // AlarmList, Status and HashKV, and the request that starts a snapshot, are sent again while no
 // member can serve them. The other requests are sent again only if it is certain that no server
-// applied them. An error is that of ctx if ctx has ended, one of package rpctypes, or a gRPC
-// status. While authentication is enabled, a user without the role "root" gets
+// applied them. While authentication is enabled, a user without the role "root" gets
 // [rpctypes.ErrPermissionDenied] for all methods but AlarmList and Status.
+//
+// If ctx has ended, the error of a call is the error of ctx. Other errors are errors of package
+// rpctypes or gRPC statuses.
 type Maintenance interface {
 	// AlarmList returns the alarms that are raised in the cluster.
 	AlarmList(ctx context.Context) (*AlarmResponse, error)

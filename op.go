@@ -15,7 +15,7 @@ type Op struct {
 	kind opKind
 
 	key []byte // the key, or the first key of a range
-	end []byte // the key after the range; "\x00": the end of the key space; empty: only key
+	end []byte // exclusive end of the range; "\x00": end of the key space; empty: only key
 
 	// used by a get; rev is also used by a watch
 	limit        int64
@@ -281,11 +281,12 @@ func (op Op) KeyBytes() []byte { return op.key }
 // the range does not change.
 func (op *Op) WithKeyBytes(key []byte) { op.key = key }
 
-// RangeBytes returns the key after the last key of the range. The result is empty if op is for a
-// single key, and "\x00" if the range has no upper bound. The slice is not a copy.
+// RangeBytes returns the end of the range, which is not part of the range. The result is empty if
+// op is for a single key, and "\x00" if the range has no upper bound. The slice is not a copy.
 func (op Op) RangeBytes() []byte { return op.end }
 
-// WithRangeBytes sets the key after the last key of the range to end, which is not copied.
+// WithRangeBytes makes end the end of the range; the key end is not part of the range. end is not
+// copied.
 func (op *Op) WithRangeBytes(end []byte) { op.end = end }
 
 // ValueBytes returns the value of a put. The slice is not a copy.

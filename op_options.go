@@ -253,7 +253,7 @@ func WithWatchBufLog() OpOption { return func(op *Op) { op.watchBufLog = true } 
 // WithWatchBuffer limits how much the client keeps in memory for a watch whose consumer does not
 // read: bytes of events, and a number of responses. When either limit is reached, the client pauses
 // the watch: it cancels the watch on the server. When the consumer has read everything that was
-// kept, the client creates the watch on the server again, from where it stopped. So memory is
+// kept, the client creates the watch on the server again, from the next revision. So memory is
 // bounded, and no event is lost. If a revision that was not delivered is compacted during the
 // pause, the watch ends with rpctypes.ErrCompacted. For either argument, 0 or less means the
 // default: 8 MiB, and 4,096 responses.

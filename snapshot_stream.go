@@ -45,7 +45,7 @@ type snapshotReader struct {
 	// read-only once made
 	stream pb.Maintenance_SnapshotClient
 	caller context.Context
-	ctx    context.Context    // the stream's; descends from caller and ends with Close
+	ctx    context.Context    // context of stream; descends from caller and ends with Close
 	cancel context.CancelFunc // ends ctx; may be called during a Read
 
 	// used only by the goroutine that calls Read
@@ -65,7 +65,7 @@ func (r *snapshotReader) Read(p []byte) (int, error) {
 		r.rest = part.GetBlob()
 	}
 	if err := cmp.Or(r.caller.Err(), r.ctx.Err()); err != nil && r.err == nil {
-		r.end(err) // even if rest still has bytes
+		r.end(err) // Read returns err even if rest still has unread bytes
 	}
 	if r.err != nil {
 		return 0, r.err

@@ -64,6 +64,8 @@ type Watcher interface {
 	//   - rpctypes.ErrNoLeader: ctx was made by WithRequireLeader, and the member that serves the
 	//     watch lost its leader.
 	//   - ErrNoAvailableEndpoints: the client has no connection.
+	//   - a gRPC status with codes.ResourceExhausted: the key and the end of the range are longer
+	//     than a request may be (Config.MaxCallSendMsgSize).
 	//   - context.Canceled, or the error of Config.Context: the client was closed. Close does not
 	//     wait for slow consumers, so this response may be left out.
 	//
@@ -71,13 +73,13 @@ type Watcher interface {
 	// watch does not end. The stream is opened again, with growing waits.
 	//
 	// A consumer that does not read delays no other watch. The client keeps up to 8 MiB of events
-	// or 4,096 responses for such a consumer; WithWatchBuffer changes these limits. Then the watch
-	// pauses: the client cancels the watch on the server. When the consumer has read everything
-	// that was kept, the client creates the watch again, from where it stopped.
+	// or 4,096 responses for such a consumer; WithWatchBuffer changes these limits. When a limit is
+	// reached, the watch pauses: the client cancels the watch on the server. When the consumer has
+	// read everything that was kept, the client creates the watch again, from the next revision.
 	//
 	// Watches whose contexts carry the same outgoing metadata share one gRPC stream. The stream is
 	// opened with the context values of the first of these watches, and closed after the last one
-	// has ended. Watch panics if OpWatch does.
+	// has ended. Watch panics for the same options as OpWatch.
 	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
 
 	// RequestProgress asks the server for a progress notice to all watches whose contexts carry the
@@ -117,7 +119,7 @@ type WatchResponse struct {
 	// Created is set in the first response of a watch with WithCreatedNotify.
 	Created bool
 
-	// CancelReason is the server's reason for ending the watch.
+	// CancelReason is the server's reason for ending the watch, or "" if the server gave none.
 	CancelReason string
 
 	closeErr error

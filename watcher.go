@@ -31,7 +31,7 @@ type watcher struct {
 	// safe for concurrent use without mu
 	closePumps sync.Once
 	pumps      *outbox.Pumps
-	callbacks  sync.WaitGroup // callbacks that follow has set; Close waits for them
+	callbacks  sync.WaitGroup // counts callbacks set by method follow; Close waits for them
 	brokenLog  everySecond
 	backlogLog everySecond
 
@@ -125,8 +125,8 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 }
 
 // Close first ends the streams, so that no more responses come, and then the pumps, the goroutines
-// that deliver queued responses. Only then does it wait for the callbacks that follow has set,
-// because the end of a watch's pump cancels the callback of the watch.
+// that deliver queued responses. Close waits for the callbacks last, because the end of a watch's
+// pump cancels the callback of the watch (the callback that ends the watch with its context).
 func (w *watcher) Close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -153,10 +153,12 @@ const watchChanSize = 2
 
 // mergeBuffers bounds how many bytes of fragments are merged into one response: mergeBuffers times
 // the byte limit of the watch's buffer (WithWatchBuffer). A fragment is one of several messages
-// into which the server splits a response. Fragments are merged in two cases. In the first, the
-// program asked for fragments. In the second, the client receives messages of any size: if the
-// client had not asked for fragments, the server would have sent the response whole, and programs
-// rely on getting the first response of a watch from a past revision whole.
+// into which the server splits a response. Fragments are merged in two cases:
+//
+//   - The program asked for fragments (WithFragment).
+//   - The client receives messages of any size. Without fragments, the server would send such a
+//     client every response whole. Programs rely on that: they expect the first response of a watch
+//     from a past revision to be whole.
 const mergeBuffers = 2
 
 // watchSink is the consumer's side of one watch: it makes WatchResponses from what the mux
@@ -180,7 +182,7 @@ type watchSink struct {
 
 	// guarded by mu
 	mu      sync.Mutex
-	release func() bool // cancels the callback that follow has set, or nil
+	release func() bool // cancels the callback set by method follow; may be nil
 	closed  bool        // the channel of the watch is closed
 }
 
@@ -278,9 +280,9 @@ func (s *watchSink) leave() {
 	s.out.Abort()
 }
 
-// expectCallback makes Close wait for one more callback, which follow sets, and returns true. If
-// the watcher is closed already, it returns false: no callback is needed, because Close ends the
-// watch.
+// expectCallback makes Close wait for one more callback and returns true. The caller must then set
+// the callback, which ends a watch when the context of the watch ends. If the watcher is closed
+// already, expectCallback returns false: no callback is needed, because Close ends the watch.
 func (w *watcher) expectCallback() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
