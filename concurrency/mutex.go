@@ -163,7 +163,7 @@ func (m *Mutex) acquire(
 // acquired records that the session has acquired the lock by the key of p. If the lock was already
 // acquired by this key or by a newer key, the earlier record stays. A recorded acquisition counts
 // as one user of its key, however many goroutines of the session have locked the mutex. So if the
-// earlier record stays, the caller no longer counts as a user of the key of p.
+// earlier record stays, acquired removes the caller from the users of the key of p.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -249,9 +249,8 @@ func (m *Mutex) Rev() int64 {
 	return m.held.key.Create
 }
 
-// Header returns the header of a response to the last successful Lock or TryLock: of the response
-// that has shown that the session has the lock. It returns nil if the mutex was never locked. The
-// caller must not change the header.
+// Header returns the header of the response that let the last successful Lock or TryLock return. It
+// returns nil if the mutex was never locked. The caller must not change the header.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	if m.mutexState == nil {
 		return nil

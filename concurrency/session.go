@@ -239,8 +239,9 @@ func (s *Session) state() *session { return cmp.Or(s.session, zero) }
 // session keeps the locks and leaderships that it has acquired. All of them end when the server
 // deletes their keys.
 //
-// After Orphan the session no longer deletes a key whose put has an unknown outcome. The key stays
-// until the lease ends, because another session that takes over the lease may use the key.
+// After Orphan the session no longer deletes a key of a mutex or an election whose put has an
+// unknown outcome. The key stays until the lease ends, because another session that takes over the
+// lease may use the key. Keys that were given to [Session.Discard] are still deleted.
 func (s *Session) Orphan() {
 	if s.session == nil {
 		return

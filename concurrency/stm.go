@@ -13,10 +13,11 @@ type Isolation int
 
 // The isolation levels, from the strictest to the least strict.
 const (
-	// SerializableSnapshot is the default and the strictest level. All reads are from the revision
-	// of the first read. The transaction is applied only if no key that it has read or writes has
-	// changed since that revision. The result is as if the transactions had run one after the
-	// other, so write skew is not possible.
+	// SerializableSnapshot is the default and the strictest level. All reads in one call of the
+	// function are from one revision: that of the first read, or after a conflict the revision at
+	// which the conflict was found. The transaction is applied only if no key that it has read or
+	// writes has changed since that revision. The result is as if the transactions had run one
+	// after the other, so write skew is not possible.
 	SerializableSnapshot = Isolation(0)
 
 	// Serializable is SerializableSnapshot with a weaker check: keys that the transaction writes

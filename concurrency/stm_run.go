@@ -36,8 +36,9 @@ type transaction struct {
 	// state of the current attempt
 	reads  keyed[*mvccpb.KeyValue] // the keys that were read; nil for a key that does not exist
 	writes keyed[write]
-	// snapshot is the revision of all reads at the levels Serializable and SerializableSnapshot. It
-	// is 0 before the first read, and at the other levels.
+	// snapshot is the revision of all reads at the levels Serializable and SerializableSnapshot. An
+	// attempt with hints begins with hintsRev as its snapshot. In any other attempt the snapshot is
+	// 0 until the first read sets it. At the other levels it is always 0.
 	snapshot int64
 	err      error // the error that has ended the attempt
 
@@ -217,9 +218,9 @@ func (t *transaction) read(keys []string) {
 	}
 }
 
-// fetch reads keys from the store and returns them. The levels Serializable and
-// SerializableSnapshot read at the revision of the attempt's first read. The other levels read at
-// the newest revision.
+// fetch reads keys from the store and returns them. If t.snapshot is set, fetch reads at that
+// revision, and otherwise at the newest revision. At the levels Serializable and
+// SerializableSnapshot, the first read sets t.snapshot to its revision.
 func (t *transaction) fetch(keys []string) (map[string]*mvccpb.KeyValue, error) {
 	if t.snapshot == 0 {
 		resp, err := t.get(keys)

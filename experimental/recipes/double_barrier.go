@@ -39,8 +39,8 @@ func (b *DoubleBarrier) waiters() string  { return b.pfx + "waiters/" }
 func (b *DoubleBarrier) readyKey() string { return b.pfx + "ready" }
 
 // Enter waits until as many clients as the barrier's count have called Enter. Errors:
-// [ErrTooManyClients] if that many other clients are already waiting or inside;
-// [concurrency.ErrSessionExpired]. After an error the client is outside.
+// [ErrTooManyClients] if that many other clients are already waiting, or if clients are still
+// inside; [concurrency.ErrSessionExpired]. After an error the client is outside.
 func (b *DoubleBarrier) Enter() error {
 	ctx, client := b.s.Ctx(), b.s.Client()
 	waiting, err := client.Get(ctx, b.waiters(), clientv3.WithPrefix(), clientv3.WithCountOnly())
