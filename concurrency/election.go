@@ -70,7 +70,8 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 //
 // Errors: the error of ctx; [ErrSessionExpired], also if Resign or another client has deleted the
 // key; any error of the requests that put the session's key or change its value. While Campaign
-// waits in the queue, only those errors of [clientv3.KV] end it that a later attempt cannot clear.
+// waits in the queue, an error of [clientv3.KV] ends it only if a later attempt cannot clear the
+// error.
 //
 // After an error a session that was a candidate before the call stays a candidate. Any other
 // session is no candidate, and its key is deleted, if necessary in the background, as after a

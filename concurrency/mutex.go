@@ -79,9 +79,9 @@ func NewMutex(s *Session, pfx string) *Mutex {
 // returns within one round trip after the server has reported that.
 //
 // Errors: the error of ctx; [ErrSessionExpired]; any error of the requests that put the session's
-// key. While Lock waits in the queue, only those errors of [clientv3.KV] end it that a later
-// attempt cannot clear, such as rpctypes.ErrPermissionDenied. So a Lock that waits goes on waiting
-// when members are unavailable.
+// key. While Lock waits in the queue, an error of [clientv3.KV] ends it only if a later attempt
+// cannot clear the error, such as rpctypes.ErrPermissionDenied. So a Lock that waits goes on
+// waiting when members are unavailable.
 //
 // After an error the session's key is deleted. If the cluster cannot be reached, the session
 // repeats the deletion in the background until the key is deleted, or until one TTL after the end

@@ -261,9 +261,9 @@ func (s *Session) Orphan() {
 // the lease's TTL at the latest: by then the lease has expired.
 //
 // Close returns rpctypes.ErrLeaseNotFound if the session had expired before,
-// context.DeadlineExceeded if the TTL passes first, context.Canceled if the client is closed while
-// Close waits, and otherwise the error of Revoke of [clientv3.Lease]. After an error Close may be
-// called again. After success it does nothing.
+// context.DeadlineExceeded if the TTL passes before the lease is revoked, context.Canceled if the
+// client is closed while Close waits, and otherwise the error of Revoke of [clientv3.Lease]. After
+// an error Close may be called again. After a success another call of Close does nothing.
 func (s *Session) Close() error {
 	if s.session == nil {
 		return nil

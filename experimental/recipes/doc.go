@@ -26,4 +26,4 @@ package recipe
 //     it.
 //   - Clients that leave a double barrier count only the clients' keys that are older than the
 //     ready key, which is put when all clients have entered. Newer keys are those of clients that
-//     enter for the next round.
+//     try to enter for the next round.

@@ -20,7 +20,7 @@
 //
 //	state      event                                              next
 //	none       a put has created or found an incarnation          in use
-//	in use     another put finds it                               in use, by one more
+//	in use     another put finds it                               in use, by one more user
 //	in use     a user leaves, and others remain                   in use
 //	in use     the last user leaves; the session has created it   to delete
 //	in use     the last user leaves; the session has found it     known, and left alone
