@@ -180,7 +180,7 @@ func (c *Client) connect() (err error) {
 		return err
 	}
 	c.rpc = retry.New(c.conn, c.retryConfig())
-	c.background.Add(1) // for the function below, which Close waits for
+	c.background.Add(1) // makes Close wait for the function below
 	context.AfterFunc(c.ctx, func() {
 		defer c.background.Done()
 		_ = c.conn.Close() // fails only if the connection is closed already

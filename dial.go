@@ -302,7 +302,7 @@ func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	_ = resp.Body.Close() // reads nothing: the bytes after the header come from target
+	_ = resp.Body.Close() // reads nothing from conn; the bytes after the header are from target
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("CONNECT %s: %s", target, resp.Status)
 	}

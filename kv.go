@@ -37,16 +37,15 @@ type (
 // KV reads and writes the key-value store. All methods are safe for concurrent use.
 //
 // Unless its documentation says otherwise, a method sends one request and blocks until the request
-// is answered or the context ends. Each option runs once per call. Get, Put and Delete panic for
-// the same options as [OpGet], [OpPut] and [OpDelete]. All calls end when the client is closed.
+// is answered or the context ends. Each option runs once per call. The methods panic for the
+// same options as [OpGet], [OpPut] and [OpDelete]. All calls end when the client is closed.
 //
 // If the context has ended, the error of a call is the error of the context. Other errors are
 // errors of package rpctypes, which can be compared with errors.Is, or gRPC statuses.
 //
-// A read is sent again if another member may answer it.
-// A write is sent again only if it is certain that it was not applied. If a write returns an error
-// that does not say that the server refused the write, the write may have been applied, or may be
-// applied later.
+// A read is sent again if another member may answer it. A write is sent again only if it is certain
+// that it was not applied. If a write returns an error that does not say that the server refused
+// the write, the write may have been applied, or may be applied later.
 type KV interface {
 	// Put sets a key to a value. An empty key is refused with rpctypes.ErrEmptyKey. [WithLease],
 	// [WithPrevKV], [WithIgnoreValue] and [WithIgnoreLease] change what Put does.

@@ -281,12 +281,11 @@ func (op Op) KeyBytes() []byte { return op.key }
 // the range does not change.
 func (op *Op) WithKeyBytes(key []byte) { op.key = key }
 
-// RangeBytes returns the end of the range, which is not part of the range. The result is empty if
-// op is for a single key, and "\x00" if the range has no upper bound. The slice is not a copy.
+// RangeBytes returns the exclusive end of the range. The result is empty if op is for a single key,
+// and "\x00" if the range has no upper bound. The slice is not a copy.
 func (op Op) RangeBytes() []byte { return op.end }
 
-// WithRangeBytes makes end the end of the range; the key end is not part of the range. end is not
-// copied.
+// WithRangeBytes sets the exclusive end of the range to end, which is not copied.
 func (op *Op) WithRangeBytes(end []byte) { op.end = end }
 
 // ValueBytes returns the value of a put. The slice is not a copy.

@@ -64,8 +64,8 @@ type Watcher interface {
 	//   - rpctypes.ErrNoLeader: ctx was made by WithRequireLeader, and the member that serves the
 	//     watch lost its leader.
 	//   - ErrNoAvailableEndpoints: the client has no connection.
-	//   - a gRPC status with codes.ResourceExhausted: the key and the end of the range are longer
-	//     than a request may be (Config.MaxCallSendMsgSize).
+	//   - a gRPC status with codes.ResourceExhausted: the request that creates the watch is over
+	//     Config.MaxCallSendMsgSize, or a message of the watch is over Config.MaxCallRecvMsgSize.
 	//   - context.Canceled, or the error of Config.Context: the client was closed. Close does not
 	//     wait for slow consumers, so this response may be left out.
 	//
