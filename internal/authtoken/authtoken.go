@@ -20,17 +20,22 @@ var (
 	errEmpty = errors.New("authtoken: the server answered Authenticate without a token")
 )
 
-// Source holds the current token of one client. The zero Source holds no token and never asks for
-// one. It is for users who authenticate by a certificate. All methods are safe for concurrent use.
+// Source holds the current token of one client. All methods are safe for concurrent use. The zero
+// Source holds no token and never asks for one; clients that authenticate by a certificate use it.
 type Source struct {
-	// Read-only after New.
-	authenticate func(context.Context) (string, error) // nil: the token never changes
-	ctx          context.Context                       // of every login; ends with Close
+	// The following fields are read-only after New.
+
+	// authenticate sends one Authenticate request. It is nil if the token never changes.
+	authenticate func(context.Context) (string, error)
+	ctx          context.Context // the context of every login; Close ends it
 	cancel       context.CancelFunc
 
-	// Own synchronisation.
-	current atomic.Pointer[held] // nil: no token yet; stored only with mu held
-	logins  sync.WaitGroup       // added to only with mu held and closed unset
+	// current is the token that requests carry, or nil before the first one. Any goroutine may load
+	// it. Only a goroutine that holds mu may store it.
+	current atomic.Pointer[held]
+	// logins counts the goroutine of the login under way. A goroutine is added only with mu held,
+	// and only while closed is false, so that Close waits for all of them.
+	logins sync.WaitGroup
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -38,7 +43,8 @@ type Source struct {
 	closed  bool
 }
 
-// freshFor is for how long a member may not know a new token: a few heartbeats.
+// freshFor is how long a new token may be unknown to some members. They learn of it through Raft,
+// within a few of its heartbeats.
 const freshFor = 500 * time.Millisecond
 
 // held is one generation of the token. It never changes once stored.
@@ -169,8 +175,8 @@ func (s *Source) RequireTransportSecurity() bool { return false }
 
 // login is one login and its result.
 type login struct {
-	done chan struct{} // closed by run; nothing is sent on it
-	err  error         // written before done is closed, read afterwards
+	done chan struct{} // run closes it when the login has ended
+	err  error         // the result; it may be read once done is closed
 }
 
 // join returns the login under way. If there is none, it starts one and returns it. If Refresh has
@@ -194,8 +200,9 @@ func (s *Source) join(seen uint64) (*login, error) {
 	return f, nil
 }
 
-// run performs the login. It stores the token and ends the login under the mutex, so that no other
-// call sees one without the other.
+// run performs the login. It stores the new token and marks the login as ended without releasing
+// the mutex in between. So no call sees the new token while the login still counts as under way, or
+// the old token when no login is under way.
 func (s *Source) run(f *login) {
 	token, err := s.authenticate(s.ctx)
 	if err == nil && token == "" {

@@ -137,7 +137,7 @@ func IsHalt(ctx context.Context, err error) bool {
 		return !IsAuthRefresh(err)
 	case codes.FailedPrecondition:
 		return !IsLearnerRefusal(err) && !is(err, rpctypes.ErrGRPCNotLeader) &&
-			// of a member that does not know the cluster's version yet
+			// A member returns this error while it does not know the cluster's version yet.
 			!is(err, rpctypes.ErrGRPCNotCapable)
 	case codes.ResourceExhausted:
 		return !is(err, rpctypes.ErrGRPCRequestTooManyRequests)

@@ -13,10 +13,12 @@ import (
 // Credentials are transport credentials that secure each connection as the scheme of its endpoint
 // demands. They are immutable.
 type Credentials struct {
-	credentials.TransportCredentials // answers Info; see As
+	// TransportCredentials is the bundle that the method Info describes: byConfig, unless As has
+	// chosen another one.
+	credentials.TransportCredentials
 
 	plain, encrypted *bundle
-	byConfig         *bundle // plain or encrypted
+	byConfig         *bundle // the one of the two that secures endpoints of ByConfig
 }
 
 // NewCredentials returns credentials for connections to endpoints. With a nil cfg, endpoints
@@ -79,7 +81,9 @@ func (c *Credentials) Clone() credentials.TransportCredentials { return c }
 // itself as the transport credentials. An address carries its bundle among its attributes.
 type bundle struct {
 	transport
-	serverName string // to check all certificates against; "" means each endpoint's host
+	// serverName is the name that the certificates of all servers are checked for. If it is empty,
+	// the certificate of a server is checked for the host of its endpoint.
+	serverName string
 	opened     func(*attributes.Attributes, net.Conn) net.Conn
 }
 
@@ -108,7 +112,7 @@ func (b *bundle) ClientHandshake(
 	ctx context.Context, authority string, conn net.Conn,
 ) (net.Conn, credentials.AuthInfo, error) {
 	if b.serverName != "" {
-		authority = b.serverName // gRPC passes the address's server name
+		authority = b.serverName // instead of the server name of the address, which gRPC passes
 	}
 	if b.opened != nil {
 		conn = b.opened(credentials.ClientHandshakeInfoFromContext(ctx).Attributes, conn)

@@ -55,8 +55,8 @@ func Parse(ep string) (Endpoint, error) {
 	return e, nil
 }
 
-// Raw returns the Endpoint for a text that only a user's dialer understands. The dialer gets the
-// text unchanged.
+// Raw returns the Endpoint for a text that only the program's own dialer understands. The dialer
+// gets the text unchanged.
 func Raw(ep string) Endpoint {
 	name := ep
 	if _, rest, found := strings.Cut(ep, "://"); found {
@@ -185,7 +185,7 @@ func RedactAll(eps []string) []string {
 }
 
 // Resolved returns the address to pass to gRPC, with the name of the server. If creds is not nil,
-// the address carries those of the credentials in creds that secure its connection.
+// the address carries, as an attribute, the bundle of creds that secures connections to e.
 func (e Endpoint) Resolved(creds *Credentials) resolver.Address {
 	a := resolver.Address{Addr: e.Address, ServerName: e.Authority}
 	if creds != nil {

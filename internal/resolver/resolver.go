@@ -73,8 +73,8 @@ func (r *Resolver) pushLocked() {
 	if r.conn == nil {
 		return
 	}
-	// An error says that the connection is closing, or that the balancer asks to resolve again,
-	// which would return the same addresses.
+	// The error is ignored: either the connection is closing, or the balancer asks to resolve the
+	// target again, which would return the same addresses.
 	_ = r.conn.UpdateState(resolver.State{
 		Addresses:     r.addresses,
 		ServiceConfig: r.conn.ParseServiceConfig(r.serviceConfig),
