@@ -18,12 +18,14 @@
 //
 // # States of the record
 //
+// In this table, "it" is the incarnation that the record is for.
+//
 //	state      event                                              next
 //	none       a put has created or found an incarnation          in use
 //	in use     another put finds it                               in use, by one more user
 //	in use     a user leaves, and others remain                   in use
 //	in use     the last user leaves; the session has created it   to delete
-//	in use     the last user leaves; the session has found it     known, and left alone
+//	in use     the last user leaves; the session has found it     known, and not deleted
 //	in use     Unlock begins                                      ended: later puts do not use it
 //	any        the delete of Unlock or Resign is answered         gone
 //	any        Unlock or Resign has failed; Discard is called     to delete
@@ -38,7 +40,7 @@
 //
 // A session deletes only an incarnation that it can prove to have created. There are four proofs:
 //
-//   - The answer of a put says that it has created the key.
+//   - The answer of a put says that the put has created the key.
 //   - The value of a mutex's key begins with the nonce of the session that has created the key. If
 //     another session on the lease finds the key, it writes its own nonce into the value before it
 //     uses the key.
