@@ -37,8 +37,8 @@ type (
 // KV reads and writes the key-value store. All methods are safe for concurrent use.
 //
 // Unless its documentation says otherwise, a method sends one request and blocks until the request
-// is answered or the context ends. Each option runs once per call. The methods panic for the
-// same options as [OpGet], [OpPut] and [OpDelete]. All calls end when the client is closed.
+// is answered or the context ends. Each option runs once per call. The methods panic for the same
+// options as [OpGet], [OpPut] and [OpDelete]. All calls end when the client is closed.
 //
 // If the context has ended, the error of a call is the error of the context. Other errors are
 // errors of package rpctypes, which can be compared with errors.Is, or gRPC statuses.

@@ -109,7 +109,7 @@ var processStart = time.Now()
 // drops. The zero value is ready for use. It is safe for concurrent use.
 type everySecond struct {
 	next   atomic.Int64 // when the next entry may pass, in ns after processStart
-	denied atomic.Int64 // entries dropped since the last one that passed
+	denied atomic.Int64 // number of entries dropped since the last entry that passed
 }
 
 // allow reports whether an entry may be logged at the time now. If so, it also returns how many
