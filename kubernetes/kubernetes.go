@@ -140,7 +140,8 @@ type DeleteResponse struct {
 	// is nil.
 	KV *mvccpb.KeyValue
 
-	// Succeeded reports whether the key had the expected mod revision, and therefore was deleted.
+	// Succeeded reports whether the mod revision was the expected one. If Succeeded is true, the
+	// key does not exist after the request.
 	Succeeded bool
 
 	// Revision is the store's revision when the server answered. If a key was deleted, Revision is

@@ -29,24 +29,24 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 		return b.pages, b.errs
 	}
 	s.rev.CompareAndSwap(0, b.rev)
-	// Ends after the last page, with ctx, or when the client is closed. The reader waits for it:
-	// its end closes the channels.
+	// Ends after the last page, when ctx ends, or when the client is closed. Before this goroutine
+	// ends, it closes the channels, for which the reader waits.
 	go func() { b.end(b.deliver(first)) }()
 	return b.pages, b.errs
 }
 
 // base holds the variables of one call of SyncBase.
 type base struct {
-	// read-only after SyncBase has made it
+	// read-only after SyncBase has made the base
 	syncer  *syncer
 	ctx     context.Context // ends with the caller's context and with the client
 	release context.CancelFunc
 
-	// used by one goroutine at a time: first SyncBase, then the goroutine that delivers
+	// used by one goroutine at a time: first in SyncBase, then by the goroutine that runs deliver
 	rev   int64  // the revision of all pages; if it is 0, the first page sets it
 	start []byte // the first key of the next page
 
-	// sent on and closed only by the goroutine that delivers, or by SyncBase if the first read
+	// sent on and closed only by the goroutine that runs deliver, or by SyncBase if the first read
 	// fails
 	pages chan *clientv3.GetResponse
 	errs  chan error

@@ -32,7 +32,7 @@ type Syncer interface {
 
 // NewSyncer returns a Syncer for the keys that begin with prefix. An empty prefix means all keys.
 // SyncBase reads the keys at the revision rev, or at the newest revision if rev is 0. NewSyncer
-// sends nothing. The Syncer lives as long as c.
+// sends nothing. The Syncer can be used until c is closed.
 func NewSyncer(c *clientv3.Client, prefix string, rev int64) Syncer {
 	s := &syncer{client: c, prefix: prefix}
 	s.rev.Store(rev)
@@ -50,8 +50,9 @@ type syncer struct {
 func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {
 	rev := s.rev.Load()
 	if rev == 0 {
-		//nolint:forbidigo // documented: a mistake in the order of calls
-		panic("etcdclient: SyncUpdates is called before SyncBase has found the revision to begin at")
+		//nolint:forbidigo // SyncUpdates documents this panic
+		panic(
+			"etcdclient: SyncUpdates is called before SyncBase has found the revision to begin at")
 	}
 	return s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev+1))
 }

@@ -122,7 +122,7 @@ func exactly(op clientv3.Op) clientv3.OpOption {
 // prefixTxn is a transaction of a namespace.
 type prefixTxn struct {
 	txnbuilder.Builder[clientv3.Cmp, clientv3.Op, clientv3.Txn]
-	space // read-only after Txn
+	space // read-only after prefixKV.Txn
 }
 
 func (kv *prefixKV) Txn(ctx context.Context) clientv3.Txn {

@@ -12,9 +12,9 @@ import (
 // cannot rewrite events itself, as a client's Watcher can. They end when the namespace's Watcher is
 // closed.
 type relays struct {
-	// usable without mu
+	// safe for use without mu, except where noted
 	stop    chan struct{}  // closed by close to end the goroutines
-	running sync.WaitGroup // call Go only with mu held and closed false
+	running sync.WaitGroup // call running.Go only with mu held and closed false
 
 	// guarded by mu
 	mu     sync.Mutex
@@ -33,7 +33,7 @@ func (r *relays) start(
 		close(out)
 		return out
 	}
-	// Ends with ctx, with in, or with r.close, which waits for it.
+	// Ends when ctx ends, when in is closed, or when r.close is called. r.close waits for it.
 	r.running.Go(func() {
 		defer close(out)
 		r.copy(ctx, out, in, rewrite)

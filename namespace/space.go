@@ -96,9 +96,9 @@ func (s space) cmps(cmps []clientv3.Cmp) ([]clientv3.Cmp, error) {
 	return outer, nil
 }
 
-// response removes the prefix from the keys of a cluster's response, and drops keys that do not
-// have it. It changes the response in place, because a response belongs to its caller. At most one
-// argument is not nil.
+// response removes the prefix from the keys of a cluster's response, and drops keys without the
+// prefix. It changes the response in place, because a response belongs to its caller. At most one
+// argument is set; the others are nil.
 func (s space) response(
 	put *pb.PutResponse, get *pb.RangeResponse, del *pb.DeleteRangeResponse, txn *pb.TxnResponse,
 ) {

@@ -2,9 +2,9 @@
 //
 // Linearizable reads never go back in time. Serializable reads can: any member answers them from
 // its own data, and the next read may reach a member that has not caught up. The KV of this package
-// remembers the greatest revision of its responses. It does not return a response to a read that
-// has a lower revision. Instead it calls an [OrderViolationFunc]. It repeats the read if that
-// function returns nil, and otherwise returns the function's error.
+// remembers the greatest revision of its responses. If the response to a read has a lower revision,
+// the KV does not return the response. Instead it calls an [OrderViolationFunc]. It repeats the
+// read if that function returns nil, and otherwise returns the function's error.
 //
 //	kv := ordering.NewKV(client.KV, ordering.NewOrderViolationSwitchEndpointClosure(client))
 //	resp, err := kv.Get(ctx, key, clientv3.WithSerializable())

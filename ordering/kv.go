@@ -176,7 +176,7 @@ func readOnly(op clientv3.Op) bool {
 type orderedTxn struct {
 	txnbuilder.Builder[clientv3.Cmp, clientv3.Op, clientv3.Txn]
 
-	// read-only after Txn
+	// read-only after orderedKV.Txn
 	kv  *orderedKV
 	ctx context.Context
 }

@@ -14,10 +14,11 @@ import (
 )
 
 // ErrNoGreaterRev is returned for a request if no response to it was as new as an earlier response.
-var ErrNoGreaterRev = errors.New("etcdclient: no cluster members have a revision higher than the previously received revision")
+var ErrNoGreaterRev = errors.New(
+	"etcdclient: no cluster members have a revision higher than the previously received revision")
 
 const (
-	maxViolations = 5           // one request may have five; the sixth ends it
+	maxViolations = 5           // one request may have five; the sixth violation ends the request
 	askTimeout    = time.Second // limits the wait for the revisions of all endpoints
 	switchedFor   = 10 * time.Second
 )
@@ -44,7 +45,7 @@ type switcher struct {
 	full      []string    // the client's endpoints before the switch
 	ahead     []string    // the client's endpoints during the switch; nil if no switch is in force
 	restore   *time.Timer // ends the switch; nil before the first switch
-	uncounted int         // counts calls for violations whose op has no number
+	uncounted int         // counts calls whose op does not carry its request's number of violations
 }
 
 func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {
@@ -148,9 +149,9 @@ func (s *switcher) switchBack() {
 	}
 }
 
-// numbered returns op with the number of its request's violations in its value, which gets and
-// transactions do not use. So an OrderViolationFunc knows the number for each request, even if
-// requests overlap, or if the program wraps the function in another function.
+// numbered puts the number of violations that op's request has had into op's value, and returns op.
+// Gets and transactions do not use the value. So an OrderViolationFunc knows the number for each
+// request, even if requests overlap, or if the program wraps the function in another function.
 func numbered(op clientv3.Op, violations int) clientv3.Op {
 	op.WithValueBytes(binary.AppendUvarint(nil, uint64(violations)))
 	return op

@@ -60,10 +60,10 @@ func (p *partFile) discard() error {
 	return errors.Join(p.Close(), os.Remove(p.Name()))
 }
 
-// syncDir flushes dir to the disk, so that a rename in dir survives a crash. It returns nil in
-// three cases in which the flush is impossible, because the file is complete and has its name in
-// any case: Windows has no such call, and keeps names in a journal; some file systems refuse the
-// call; and a directory that can be written to cannot always be opened.
+// syncDir flushes dir to the disk, so that a rename in dir survives a crash. The file in dir is
+// complete and has its name even without the flush. So syncDir returns nil if the flush is
+// impossible: Windows has no such call (it keeps names in a journal), some file systems refuse the
+// call, and some directories can be written to but not opened.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

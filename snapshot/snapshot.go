@@ -40,8 +40,9 @@ const progressStep = 5 * time.Second
 // begins with the name of dbPath and ends in ".part". Then the size and the SHA-256 checksum are
 // verified, the part file is flushed to the disk, and it is renamed to dbPath, where it replaces an
 // existing file. Only the file's owner can read it. If anything fails before the rename, the part
-// file is removed and dbPath is as it was. A part file stays behind only if the process ends before
-// SaveWithVersion returns.
+// file is removed and dbPath is as it was. After the rename, dbPath's directory is flushed to the
+// disk. If this flush fails, SaveWithVersion returns the error, but dbPath has the new snapshot. A
+// part file stays behind only if the process ends before SaveWithVersion returns.
 //
 // The snapshot holds the state of one member, so cfg must have exactly one endpoint. Otherwise
 // SaveWithVersion returns an error. It also returns an error if the snapshot is truncated or

@@ -91,7 +91,7 @@ func logger(cfg *clientv3.Config) *zap.Logger {
 			return lg
 		}
 	}
-	//nolint:staticcheck // clientv3.New gives this logger to a Config without one
+	//nolint:staticcheck // deprecated, but clientv3.New uses this logger if a Config has none
 	lg, err := clientv3.CreateDefaultZapLogger()
 	if err != nil {
 		return zap.NewNop()
@@ -162,7 +162,7 @@ type file struct {
 }
 
 // config returns a Config with the settings of f. Each field of f is copied to the field of Config
-// that has this field's name.
+// with the same name, if Config has such a field.
 func (f *file) config() *clientv3.Config {
 	cfg := &clientv3.Config{}
 	to := reflect.ValueOf(cfg).Elem()

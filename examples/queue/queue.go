@@ -94,5 +94,5 @@ func (q *Queue) waitForChange(ctx context.Context, rev int64) error {
 	if err := resp.Err(); !errors.Is(err, rpctypes.ErrCompacted) {
 		return err
 	}
-	return nil // the missed changes show when Work reads the jobs again
+	return nil // some changes were missed, but Work now reads all jobs again
 }

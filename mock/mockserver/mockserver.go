@@ -29,7 +29,8 @@ type MockServer struct {
 	// GRPCServer is the running server, nil while it is stopped.
 	GRPCServer *grpc.Server
 
-	// Done when GRPCServer.Serve has returned; nil if StartAt did not start the server.
+	// served is done when GRPCServer.Serve has returned. It is nil if StartAt did not start the
+	// server.
 	served *sync.WaitGroup
 }
 
@@ -128,7 +129,7 @@ func (ms *MockServers) StopAt(idx int) {
 	server.GRPCServer.Stop()
 	server.GRPCServer = nil
 	if server.served != nil {
-		server.served.Wait() // if Stop came before Serve has begun, Serve closes the listener
+		server.served.Wait() // waits for Serve, which closes the listener if Stop came before Serve
 	}
 }
 

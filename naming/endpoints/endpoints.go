@@ -44,8 +44,7 @@ type Key2EndpointMap map[string]Endpoint
 type WatchChannel <-chan []*Update
 
 // Manager changes, lists and follows the endpoints of one target. All methods are safe for
-// concurrent use. Their requests return the same errors, are retried in the same way, and end with
-// the context in the same way as those of clientv3.KV.
+// concurrent use. Errors, retries and the effect of the context are those of clientv3.KV.
 //
 // A key must begin with the target and a slash. Any other key is refused with codes.InvalidArgument
 // before anything is sent. For example, "svc2/a" is not a key of the target "svc", and is not
@@ -210,8 +209,8 @@ func (m *manager) List(ctx context.Context) (Key2EndpointMap, error) {
 	return eps, nil
 }
 
-// record is the JSON form of an endpoint. Op is always Add, because other programs that read the
-// record expect the field.
+// record is the JSON form of an endpoint. Op is always Add. It is written only because other
+// programs expect the field.
 type record struct {
 	Op       Operation
 	Addr     string

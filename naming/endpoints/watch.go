@@ -28,7 +28,8 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		release()
 		return nil, err
 	}
-	// Ends with ctx or the client. The reader waits for it: its end closes the channel.
+	// Ends when ctx ends or the client is closed. Before this goroutine ends, it closes f.ch, for
+	// which the reader waits.
 	go func() {
 		defer close(f.ch)
 		defer release()

@@ -31,8 +31,9 @@ import (
 // RPCs of a connection wait until there is an endpoint, even while etcd cannot be reached. If etcd
 // refuses to list the endpoints, RPCs without WaitForReady fail with etcd's error. Meanwhile the
 // resolver repeats the list, with growing waits. After the first list, the connection keeps the
-// endpoints that it knows for as long as etcd cannot be reached, and gets the current endpoints
-// soon after that. When the last endpoint is deleted, RPCs without WaitForReady fail.
+// endpoints that it knows for as long as etcd cannot be reached. Soon after etcd can be reached
+// again, the connection gets the current endpoints. When the last endpoint is deleted, RPCs without
+// WaitForReady fail.
 //
 // gRPC gets each endpoint both in State.Endpoints and in State.Addresses, ordered by key.
 // Address.Metadata is the endpoint's Metadata if that is a string, a number, a boolean or nil. If

@@ -21,7 +21,7 @@ import (
 // returns when it is done or ctx has ended.
 type Func func(ctx context.Context, out io.Writer, endpoints []string) error
 
-// Main runs a program: it calls run, or, with the flag -demo, show, which ends by itself. The
+// Main runs a program: it calls run, or show if the flag -demo is set. show ends by itself. The
 // environment variable ETCD_ENDPOINTS names the servers, separated by commas. If it is not set,
 // Main starts a server (bin/etcd, which `make etcd` builds) on a free loopback port, and stops it
 // at the end.

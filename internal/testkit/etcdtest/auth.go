@@ -15,9 +15,9 @@ import (
 // rootName is the name of both the user and the role that have all rights in etcd.
 const rootName = "root"
 
-// EnableAuth creates the user root with the given password and turns authentication on. It returns
-// once every running member accepts root's password. From then on, calls of this package
-// authenticate as root.
+// EnableAuth creates the user root with the given password, or changes root's password if the user
+// exists, and turns authentication on. It returns once every running member accepts root's
+// password. From then on, calls of this package authenticate as root.
 func (c *Cluster) EnableAuth(rootPassword string) error {
 	err := c.admin("enable auth", func(ctx context.Context, conn *grpc.ClientConn) error {
 		auth := pb.NewAuthClient(conn)
@@ -114,7 +114,7 @@ func grantRoles(ctx context.Context, auth pb.AuthClient, user string, roles ...s
 }
 
 // admin calls fn with a connection to a running member. If authentication is on, every request on
-// this connection is root's. what names the operation in admin's error.
+// this connection is made as the user root. what names the operation in admin's error.
 func (c *Cluster) admin(what string, fn func(context.Context, *grpc.ClientConn) error) error {
 	running := c.running()
 	if len(running) == 0 {
@@ -134,9 +134,9 @@ func (c *Cluster) admin(what string, fn func(context.Context, *grpc.ClientConn) 
 	return nil
 }
 
-// callAsRoot is an interceptor that gets a new token of root for each request. If the token has
-// expired before the request arrives, it tries again, which is safe: a request whose token is
-// refused was not carried out.
+// callAsRoot is an interceptor that logs in as root for each request, and sends the request with
+// the new token. If the token has expired before the request arrives, callAsRoot tries again, which
+// is safe: a request whose token is refused was not carried out.
 func (c *Cluster) callAsRoot(ctx context.Context, method string, req, reply any,
 	conn *grpc.ClientConn, call grpc.UnaryInvoker,
 	opts ...grpc.CallOption,

@@ -21,7 +21,8 @@ var ErrNoBinary = errors.New("etcdtest: no etcd binary")
 
 var rootModule = regexp.MustCompile(`(?m)^module\s+go\.etcd\.io/etcd/client/v3\s*$`)
 
-// Binary returns the path of the etcd binary that [Start] runs.
+// Binary returns the path of the etcd binary that [Start] runs. If there is no binary, the test
+// fails. If the tests run on fake servers, the test is skipped.
 func Binary(tb testing.TB) string {
 	tb.Helper()
 	NeedsEtcd(tb, "other programs in its binary")
@@ -48,7 +49,9 @@ func findBinary(dir string) (string, error) {
 			return checkBinary(filepath.Join(d, "bin", "etcd"))
 		}
 		if d == filepath.Dir(d) {
-			return "", fmt.Errorf("%w: %s is not inside the module; set %s, or run `make etcd` at its root", ErrNoBinary, dir, binaryEnv)
+			return "", fmt.Errorf(
+				"%w: %s is not inside the module; set %s, or run `make etcd` at its root",
+				ErrNoBinary, dir, binaryEnv)
 		}
 	}
 }

@@ -63,8 +63,8 @@ func (a *authority) issueServer(name string, hosts []string) error {
 	return a.issue(name, template)
 }
 
-// issue makes a key and a certificate, and writes their files. The first certificate is the CA's
-// own.
+// issue makes a key and a certificate, and writes their files. The first certificate that issue
+// makes is the CA's own.
 func (a *authority) issue(name string, template *x509.Certificate) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

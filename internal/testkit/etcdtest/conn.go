@@ -16,8 +16,9 @@ import (
 )
 
 // Conn returns a plain gRPC connection to the member, for requests that do not go through the
-// client under test. It reconnects within milliseconds, uses the certificate of "client" under
-// mutual TLS, and is closed when the test ends. Options in opts override those of Conn.
+// client under test. It reconnects within milliseconds, uses the client certificate with the common
+// name "client" under mutual TLS, and is closed when the test ends. Options in opts override those
+// of Conn.
 func (m *Member) Conn(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
 	return m.cluster.testConn(tb, []*Member{m}, opts)
@@ -44,14 +45,14 @@ func (c *Cluster) testConn(
 }
 
 // Dial is [Member.Conn] for programs that are not tests: the caller must close the connection.
-// While authentication is on, unary calls on the connection are root's. A stream is root's only if
-// its context comes from [Cluster.AsRoot].
+// While authentication is on, unary calls on the connection are made as the user root. Streams are
+// not: open a stream with a context from [Cluster.AsRoot].
 func (m *Member) Dial() (*grpc.ClientConn, error) {
 	return m.cluster.dial([]*Member{m}, grpc.WithUnaryInterceptor(m.cluster.callAsRoot))
 }
 
-// AsRoot returns ctx with a token of root that a member has issued over conn. While authentication
-// is off, it returns ctx itself.
+// AsRoot logs in as root over conn, and returns ctx with the token that the member has issued.
+// While authentication is off, it returns ctx itself.
 func (c *Cluster) AsRoot(ctx context.Context, conn *grpc.ClientConn) (context.Context, error) {
 	return c.asRoot(ctx, conn)
 }

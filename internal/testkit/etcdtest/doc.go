@@ -38,9 +38,9 @@
 // systems, such servers keep running.
 //
 // Ports are taken from 12000 to 32000, below the range of outgoing connections, so a member finds
-// its ports free after a restart. They come in blocks of three. The test process listens on the
-// first port of a block as long as it holds the block, so no two test processes get the same ports.
-// If another program takes a port before the first start, the cluster starts on other ports.
+// its ports free after a restart. The ports are taken in blocks of three. The test process listens
+// on the first port of a block as long as it holds the block, so no two test processes get the same
+// ports. If another program takes a port before the first start, the cluster starts on other ports.
 //
 // A failed test prints the first and the last lines of each log and keeps the logs.
 // [Member.LogFile] returns the path of a log.

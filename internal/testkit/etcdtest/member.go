@@ -184,8 +184,8 @@ func (m *Member) Resume() error {
 
 // Restart starts the member again on its former data and ports, and waits until it serves. If the
 // member still runs, Restart kills it first. A member cannot serve while no majority of the members
-// runs. In that case Restart does not wait; [Cluster.Restart] waits once it has started the others.
-// Restarts of one member must not overlap.
+// runs. In that case Restart returns without waiting. [Cluster.Restart] starts all members that do
+// not run, and waits until they serve. Restarts of one member must not overlap.
 func (m *Member) Restart() error {
 	if err := m.cluster.needsEtcd("disk to restart from"); err != nil {
 		return err
@@ -202,7 +202,8 @@ func (m *Member) Restart() error {
 	return m.waitServing(ctx)
 }
 
-// start runs a process for the member. It returns an error if the member has a running process.
+// start runs a process for the member. It returns an error if the member is already running or was
+// stopped for good.
 func (m *Member) start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

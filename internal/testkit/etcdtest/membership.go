@@ -26,9 +26,9 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	if err := c.adopt(m); err != nil {
 		return nil, err
 	}
-	// Once a second voter is added, the first voter has no majority without it, and does not send
-	// it anything for seconds. So the second voter is added as a learner, which needs no majority,
-	// and promoted later.
+	// Once a second voter is added, the first voter has no majority without the second, and does
+	// not send the second anything for seconds. So the second voter is added as a learner, with
+	// which the first voter still is a majority, and promoted later.
 	promote := !learner && len(existing) == 1
 	err = c.admin("add member", func(ctx context.Context, conn *grpc.ClientConn) error {
 		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner || promote}
@@ -85,8 +85,8 @@ func (c *Cluster) Kill() {
 	}
 }
 
-// Restart starts every member that is not running again, on its former data and ports, resumes
-// paused members, and waits until all members serve.
+// Restart resumes paused members, starts again every member that does not run, on its former data
+// and ports, and waits until all members serve.
 func (c *Cluster) Restart() error {
 	if err := c.needsEtcd("disk to restart from"); err != nil {
 		return err

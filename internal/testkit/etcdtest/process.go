@@ -20,7 +20,8 @@ var errExited = errors.New("the process has exited")
 type process struct {
 	// read-only after startProcess
 	cmd *exec.Cmd
-	// done once the process has ended; its cause is errExited with the process's exit status
+	// exited is done once the process has ended. Its cause wraps errExited and has the process's
+	// exit status.
 	exited context.Context
 
 	// safe for concurrent use
@@ -40,8 +41,8 @@ func startProcess(bin string, args []string, dir, logPath string) (*process, err
 	p.exited, p.end = context.WithCancelCause(context.Background())
 
 	started := make(chan error, 1) // sent to once by run, never closed
-	// Stopped by the end of the etcd process. Cluster.Close ends that process by kill, and kill
-	// waits on exited, which this goroutine closes.
+	// Ends when the etcd process ends. Cluster.Close kills that process. kill waits until this
+	// goroutine has ended the context exited.
 	go p.run(log, started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("etcdtest: start %s: %w", bin, err)
@@ -95,6 +96,8 @@ func (p *process) terminate() error {
 		return nil
 	case <-grace.C:
 		p.kill()
-		return fmt.Errorf("etcdtest: process %d did not end within %v of its SIGTERM and was killed", p.cmd.Process.Pid, stopGrace)
+		return fmt.Errorf(
+			"etcdtest: process %d did not end within %v of its SIGTERM and was killed",
+			p.cmd.Process.Pid, stopGrace)
 	}
 }

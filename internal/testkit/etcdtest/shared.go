@@ -36,7 +36,8 @@ func (s *Shared) Cluster() *Cluster {
 	return s.cluster
 }
 
-// Endpoints returns the endpoints of the cluster, which it starts if it is the first call.
+// Endpoints returns the endpoints of the cluster. Like Cluster, it starts the cluster at the first
+// call.
 func (s *Shared) Endpoints() []string { return s.Cluster().Endpoints() }
 
 // Around returns m with a Run that stops the cluster after the tests.

@@ -25,8 +25,8 @@ type link struct {
 
 	// guarded by mu
 	mu sync.Mutex
-	// the connection that each direction is written to; the one to the server is nil until it is
-	// dialled
+	// conns has, for each direction, the connection to which the bytes of that direction are
+	// written. conns[ToServer] is nil until the server is dialled.
 	conns [Both]net.Conn
 }
 
@@ -55,8 +55,8 @@ func (l *link) run() {
 	var pumps sync.WaitGroup
 	for _, dir := range []Direction{ToServer, ToClient} {
 		queue := make(chan chunk, queued)
-		// Both end when the link is closed, at the latest by Proxy.Close. run waits for them, and
-		// Proxy.Close waits for run.
+		// Both goroutines end when the link is closed, at the latest by Proxy.Close. run waits for
+		// them, and Proxy.Close waits for run.
 		pumps.Go(func() { l.read(dir, queue) })
 		pumps.Go(func() { l.write(dir, queue) })
 	}

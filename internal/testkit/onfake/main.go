@@ -1,5 +1,5 @@
-// Command onfake runs the tests that use etcd servers with the fake server etcdfake instead, and
-// prints how many tests of each package pass. It fails if fewer than 95 % pass.
+// Command onfake runs the tests that use etcd servers, but on the fake server etcdfake instead of
+// etcd. It prints how many tests of each package pass. It fails if fewer than 95 % pass.
 package main
 
 import (

@@ -14,7 +14,7 @@ import (
 type Maker struct {
 	Rand      *rand.Rand
 	Prefix    string
-	Revisions []int64 // the revisions to choose from for WithRev, and for bounds on revisions
+	Revisions []int64 // Next chooses the revisions for WithRev and other options from it
 }
 
 // Get is one random read.

@@ -28,14 +28,16 @@ type Pair struct {
 // Log records what one watch has delivered.
 type Log struct {
 	mu sync.Mutex // guards all fields while the watch runs
-	// the revision of the response that says that the watch was created; 0 before that response
+	// Created is the revision of the response that says that the watch was created. It is 0 before
+	// that response.
 	Created int64
 	Events  []*mvccpb.Event // all events, in order
 	Compact int64           // CompactRevision of the last response
 	Err     error           // the error of the last response
 	Ended   bool            // whether the channel was closed
 	Notices []int64         // the revisions of progress notifications
-	// describes a response that began at or below the revision of an earlier event; "" if none did
+	// Torn describes a response whose first event has the same revision as an earlier response's
+	// last event, or a lower one. It is "" if there was no such response.
 	Torn string
 }
 
