@@ -33,8 +33,8 @@ type callerTable struct {
 	// guarded by mu
 	mu    sync.Mutex
 	calls map[*openCall]struct{}
-	// watches holds the newest watches, oldest first: keptNotes at least, if the test has made so
-	// many. A watch stays in the list when it has ended.
+	// watches holds the newest watches, oldest first, also those that have ended. When there are
+	// more than 2*keptNotes, the older half is dropped.
 	watches []notedWatch
 	leases  map[int64]stack // by lease ID, without revoked leases; keptNotes at most
 }
@@ -76,9 +76,9 @@ func (t *callerTable) intercept(ctx context.Context, method string, req, reply a
 	return err
 }
 
-// noteLease adds a record when o has granted a lease, and removes the record when o has revoked the
-// lease. If there are keptNotes records already, it removes all of them before it adds one. Callers
-// hold t.mu.
+// noteLease records which code has granted a lease, if o has granted one. If o has revoked a lease,
+// noteLease removes the record of this lease. If there are keptNotes records already, it removes
+// all of them before it adds one. Callers hold t.mu.
 func (t *callerTable) noteLease(o *openCall, reply any) {
 	switch r := reply.(type) {
 	case *pb.LeaseGrantResponse:
@@ -114,9 +114,9 @@ func (t *callerTable) noteWatch(w notedWatch) {
 	}
 }
 
-// call returns the stack of the code that has made a call which has not returned yet. It finds the
-// call by the method and by the request that a member has received. It returns nil if no such call
-// has this method and an equal request.
+// call finds the call that has sent the request req, which a member has received. That is a call of
+// the same method with an equal request that has not returned yet. call returns the stack of the
+// code that made this call, or nil if there is no such call.
 func (t *callerTable) call(method Method, req proto.Message) stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -128,9 +128,10 @@ func (t *callerTable) call(method Method, req proto.Message) stack {
 	return nil
 }
 
-// watchedKeys returns an entry for each key that the test has watched: the stack of the code that
-// opened a watch of the key. The entry is nil if all watches of the key have ended in the client. A
-// member may still serve such a watch, because the cancellation has not reached the member.
+// watchedKeys returns the keys that the test has watched, each with the stack of the code that
+// opened a watch of the key. The stack is nil if all watches of the key have ended in the client. A
+// member may still serve a watch that has ended in the client, because the cancellation has not
+// reached the member.
 func (t *callerTable) watchedKeys() map[string]stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -55,10 +55,11 @@
 //
 //  1. The member adds the call to the request log.
 //  2. The function given to [Cluster.On] decides what happens to the call, and may delay it.
-//  3. The call waits if the member defragments or if there is no leader. It is refused if the
-//     member is a learner and learners do not answer such a call.
+//  3. If the member defragments, the call waits. If the member is a learner, it refuses the call,
+//     but answers the few calls that a learner in etcd answers. If there is no leader, a call whose
+//     metadata require a leader is refused, and any other call that needs a leader waits for one.
 //  4. The call takes effect.
-//  5. If the member lags, the answer waits.
+//  5. If the member lags, the answer to a call that needs a leader waits.
 //  6. The member sends the answer, or the error of [LoseAnswer].
 //
 // The cluster keeps these promises. A call that was refused has no effect. A call whose context
@@ -88,18 +89,19 @@
 //	members that come or go  a member that MemberAdd adds never starts; a member that MemberRemove
 //	                         removes goes on serving
 //	users by certificate     users log in with passwords; tokens are simple tokens, not JWT
-//	hashed passwords         UserAdd does not take them, and a snapshot does not hold them, because
-//	                         bcrypt would be one more module for every user of this module; so
-//	                         users cannot log in after a restore: turn authentication off before
-//	                         the snapshot
+//	hashed passwords         UserAdd does not take them, and a snapshot does not hold them: bcrypt
+//	                         would be one more module for every user of this module; users cannot
+//	                         log in after a snapshot was restored, so turn authentication off
+//	                         before the snapshot
 //	a downgrade              a downgrade is validated and shown by Status, and does not happen
-//	permissions on empty     if the range end of a request is below its key, the answer of etcd
+//	permissions on empty     if the range end of a request is not above its key, the answer of etcd
 //	intervals                depends on the shape of a tree of permissions; here only the key has to
 //	                         be permitted
-//	crashes                  etcd crashes at a MemberUpdate with a malformed URL, at a transaction
-//	                         that deletes a key and then puts it with IgnoreValue, and at a range
-//	                         of a key that was deleted and put again in one transaction at whose
-//	                         revision the keyspace was compacted; the fake does not crash
+//	crashes                  the fake does not crash; etcd crashes at a MemberUpdate with a
+//	                         malformed URL, and at a transaction that deletes a key and then puts
+//	                         it with IgnoreValue; if one transaction deletes a key and puts it
+//	                         again, and the keyspace is then compacted at the revision of this
+//	                         transaction, etcd crashes at the next range of the key
 //	the gRPC proxy, the      these are not part of the fake
 //	gateway, metrics
 package etcdfake

@@ -21,8 +21,8 @@ type method struct {
 	request protoreflect.MessageType
 }
 
-// methods holds the RPC methods of etcd, by full name. The lookup of their request types cannot
-// fail, because the generated packages have registered all messages.
+// methods holds the RPC methods of etcd, by full name. readMethods always finds the request type
+// of a method, because the generated packages have registered all messages.
 var methods = readMethods(pb.File_rpc_proto)
 
 // healthMethods holds the RPC methods of the gRPC health service, by full name. The fake does not

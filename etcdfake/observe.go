@@ -28,7 +28,7 @@ type requestLog struct {
 	// guarded by mu
 	mu sync.Mutex
 	// requests holds the newest requests, oldest first. When there are more than 2*keptRequests,
-	// only the newest ones are kept.
+	// the older half is dropped.
 	requests []*Request
 	calls    map[Method]int
 	streams  int

@@ -11,7 +11,7 @@ import (
 
 const (
 	shownRequests = 20
-	shownLeft     = 20  // at most so many calls, watches and leases are logged, of each
+	shownLeft     = 20  // at most 20 calls, 20 watches and 20 leases are logged
 	shownBytes    = 160 // the text of a request is cut to this length
 )
 

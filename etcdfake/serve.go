@@ -177,9 +177,9 @@ func tokens(ctx context.Context) []string {
 	return md.Get(rpctypes.TokenFieldNameSwagger)
 }
 
-// interceptUnary adds calls of the health service to the request log, and does what the function
-// given to On decides. It only passes on calls of etcd's services, because serveUnary does this for
-// them.
+// interceptUnary adds a call of the health service to the request log, and does what the function
+// given to On decides. A call of etcd's services goes on to handler unchanged, because serveUnary
+// logs it and calls the function given to On.
 func (m *Member) interceptUnary(
 	ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
 ) (resp any, err error) {
@@ -206,9 +206,9 @@ func (m *Member) interceptUnary(
 	return m.edited(healthMethods[name], act.edit, resp.(proto.Message))
 }
 
-// interceptStream makes streams of the health service visible to the request log, to the function
-// given to On and to EndStreams. It only passes on streams of etcd's services, because serveStream
-// does this for them.
+// interceptStream wraps a stream of the health service, so that its messages are logged and reach
+// the function given to On, and EndStreams can end it. A stream of etcd's services goes on to
+// handler unchanged, because serveStream wraps it.
 func (m *Member) interceptStream(
 	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
 ) error {

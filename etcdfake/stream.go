@@ -83,7 +83,8 @@ func (s *serverStream) SendMsg(msg any) error {
 }
 
 // RecvMsg receives a message on a stream of the health service, and adds the message to the request
-// log. The function given to On may delay or refuse the message.
+// log. The function given to On may delay or refuse the message, or edit the messages that the
+// stream then sends.
 func (s *serverStream) RecvMsg(msg any) error {
 	if err := s.ServerStream.RecvMsg(msg); err != nil {
 		return err

@@ -3,13 +3,14 @@
 // one member, and that may break etcd's protocol.
 //
 // A [Server] is one member of a cluster of the public package, and serves on a TCP port.
-// Interceptors of its gRPC server call the script. The member itself handles every request that has
-// no script. A request goes through these steps:
+// Interceptors of its gRPC server call the script. The member itself handles a request that has no
+// script. There is one exception: a Server answers Check and Watch of the gRPC health service, with
+// the status that [Server.SetServing] has set. A request goes through these steps:
 //
 //  1. It is added to the request log.
 //  2. It waits for the time set by [Server.Delay].
 //  3. It fails if [Server.Fail] has set a failure.
-//  4. The script answers it. If there is no script, the member does.
+//  4. The script answers it. If there is no script, the member answers it.
 //  5. Its answer is replaced by an error if [Server.FailAfterApply] has set a failure.
 //
 // A stream is added to the log and may fail when it is opened. Later, its messages go through steps

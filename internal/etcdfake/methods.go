@@ -34,7 +34,7 @@ type method struct {
 	// atomic, so not guarded by mu
 	calls   atomic.Int64
 	applied atomic.Int64
-	touched atomic.Bool // a script, failure or delay was set, so canned is not used
+	touched atomic.Bool // true if a script, failure or delay was set; then canned is not used
 
 	// guarded by mu
 	mu        sync.Mutex
@@ -100,8 +100,8 @@ var healthMethods = map[string]bool{healthpb.Health_Check_FullMethodName: true,
 	healthpb.Health_List_FullMethodName: true, healthpb.Health_Watch_FullMethodName: true}
 
 // serveUnary logs a request, waits for the method's delay, applies the failures that are set, and
-// answers the request. With a canned answer it only counts the request and returns the answer, if
-// no script, failure or delay was set for the method.
+// answers the request. If WithCanned has set an answer for the method, and no script, failure or
+// delay was set, serveUnary only counts the request and returns the answer of WithCanned.
 func (s *Server) serveUnary(
 	ctx context.Context, m *method, req proto.Message, next grpc.UnaryHandler,
 ) (any, error) {

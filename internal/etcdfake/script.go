@@ -76,8 +76,8 @@ func serveAsMember[Req, Resp proto.Message](
 		send: send})
 }
 
-// typedStream is a gRPC server stream that receives and sends with the two functions that a typed
-// script was given.
+// typedStream is a gRPC server stream that receives and sends messages with the functions that a
+// script has passed to ServeWatch or ServeKeepAlive.
 type typedStream[Req, Resp proto.Message] struct {
 	grpc.ServerStream // nil: only the methods that typedStream defines may be called
 	ctx               context.Context

@@ -53,7 +53,8 @@ func StartCluster(tb testing.TB, n int, opts ...Option) []*Server {
 	}
 	table := make(scripts, n)
 	servers := make([]*Server, n)
-	// Clean-ups run in reverse order, so this one runs when the members have been stopped.
+	// Clean-ups run in reverse order. So this one runs after the clean-up that New adds, which
+	// stops the members.
 	tb.Cleanup(func() {
 		for _, s := range servers {
 			s.running.Wait()

@@ -42,7 +42,7 @@ type Bucket struct {
 // file holds the pages of a database file that is being written.
 type file struct{ pages []byte }
 
-// Write returns the bytes of a database file with the buckets. It sorts its argument by name.
+// Write returns the bytes of a database file with the buckets. It sorts the slice buckets by name.
 func Write(buckets ...Bucket) []byte {
 	f := &file{pages: make([]byte, 3*pageSize)}
 	slices.SortFunc(buckets, func(a, b Bucket) int { return strings.Compare(a.Name, b.Name) })

@@ -34,7 +34,7 @@ type authTable struct {
 
 type user struct {
 	password   string
-	canLogin   bool // false if the user has no password, or if it was changed to ""
+	canLogin   bool // false if the user was added without a password, or if the password is now ""
 	noPassword bool // the user was added without a password
 	roles      []string
 }

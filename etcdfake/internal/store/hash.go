@@ -47,8 +47,9 @@ func (e *entry) stored() []byte {
 }
 
 // hash returns the hash of the changes up to rev. compacted is the compacted revision. A change at
-// or below compacted is hashed only if it is in kept, or if kept is empty. A deletion at compacted
-// itself is never hashed, because older etcd servers remove it in the compaction.
+// or before the compacted revision is hashed only if it is in kept, or if kept is empty. A deletion
+// at the compacted revision itself is never hashed, because older etcd servers remove it in the
+// compaction.
 func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	sum := crc32.Update(0, castagnoli, []byte("key"))
 	for _, e := range k.log {
@@ -68,8 +69,8 @@ func (k *keyspace) hashCompaction(rev int64) keyHash {
 	return k.hash(k.compacted, rev, k.kept(rev, true))
 }
 
-// kept returns, for each key, the newest entry up to rev if etcd counts that entry as kept by a
-// compaction at rev. If deletions is false, the result has no deletions.
+// kept returns the entries that a compaction at rev keeps in etcd's hash: for each key at most one,
+// which is the newest entry up to rev. If deletions is false, the result has no deletions.
 func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	kept := make(map[*entry]bool)
 	for _, h := range k.keys {

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// leaseCost and keyCost are the bytes that etcd counts for a lease, and for a put in addition
-	// to its key and value, when it checks the quota before a write.
+	// When etcd checks the quota before a write, it counts leaseCost bytes for a new lease. For a
+	// put it counts keyCost bytes in addition to the bytes of the key and the value.
 	leaseCost, keyCost = 64, 256
 	defaultQuota       = 2 << 30
 	emptySize          = 20 << 10 // the size in bytes of a database file without keys

@@ -225,7 +225,7 @@ func (s *Store) callMemberRemove(
 	s.removed[req.ID] = true
 	if s.leader == req.ID {
 		voter := slices.IndexFunc(s.members, func(m *pb.Member) bool { return !m.IsLearner })
-		// A voting member is left: otherwise the removal was refused above.
+		// A voting member is left. Without one, the removal would have been refused above.
 		s.elect(s.members[voter].ID)
 	}
 	return &pb.MemberRemoveResponse{Header: s.clusterHeader(c), Members: s.membersByID()}, nil

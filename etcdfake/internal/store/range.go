@@ -66,9 +66,10 @@ func (s *Store) viewOf(c Caller) int64 {
 	return s.kv.revisionAt(s.cfg.Now().Add(-c.Lag))
 }
 
-// readable returns the revision at which to read. asked is the revision in the request. If asked is
-// not positive, readable returns rev, which is the newest revision. Errors: ErrGRPCFutureRev if
-// asked is above rev, ErrGRPCCompacted if the revision to read is below the compacted one.
+// readable returns the revision at which to read. asked is the revision in the request. rev is the
+// newest revision that the caller may see. If asked is 0 or negative, readable returns rev. Errors:
+// ErrGRPCFutureRev if asked is above rev, ErrGRPCCompacted if the revision at which to read is
+// below the compacted revision.
 func (k *keyspace) readable(asked, rev int64) (int64, error) {
 	if asked > rev {
 		return 0, rpctypes.ErrGRPCFutureRev
@@ -83,9 +84,9 @@ func (k *keyspace) readable(asked, rev int64) (int64, error) {
 }
 
 // answerRange answers a range as if rev were the newest revision. If withTotal is true, the count
-// in the response is the number of all keys in the range. If withTotal is false, the count is
-// limited to the number of keys that etcd reads for the limit of the request, as etcd does for the
-// chunks of a RangeStream.
+// in the response is the number of all keys in the range. withTotal is false for the chunks of a
+// RangeStream. The count is then, as in etcd, at most the number of keys that etcd reads for the
+// chunk: see fetchLimit.
 func (k *keyspace) answerRange(
 	req *pb.RangeRequest, rev int64, withTotal bool,
 ) (*pb.RangeResponse, error) {

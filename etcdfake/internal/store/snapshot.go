@@ -100,8 +100,9 @@ func (s *Store) usersBucket() boltfile.Bucket {
 	b := boltfile.Bucket{Name: "authUsers"}
 	for _, name := range slices.Sorted(maps.Keys(s.auth.users)) {
 		u := s.auth.users[name]
+		// The encoding of a user cannot fail.
 		value, _ := proto.Marshal(&authpb.User{Name: []byte(name), Roles: u.roles,
-			Options: &authpb.UserAddOptions{NoPassword: u.noPassword}}) // cannot fail
+			Options: &authpb.UserAddOptions{NoPassword: u.noPassword}})
 		b.Items = append(b.Items, boltfile.Item{Key: []byte(name), Value: value})
 	}
 	return b

@@ -18,7 +18,7 @@ type Config struct {
 	Quota     int64            // bytes; 0: etcd's default, not enforced; below 0: no quota
 	TokenTTL  time.Duration    // how long an authentication token is valid after its last use
 	MinTTL    int64            // seconds; the shortest TTL that a lease is granted
-	Election  time.Duration    // the duration of an election; a new leader adds it to every lease
+	Election  time.Duration    // the election timeout, which a new leader adds to every lease's TTL
 }
 
 // Caller says which member received a request, and for whom the store answers it.

@@ -191,9 +191,9 @@ func (ws *WatchStream) newID(asked int64) int64 {
 }
 
 // catchUp queues the events that a new watcher has missed. view is the newest revision that the
-// member shows. The events up to view are queued in batches. Of the events after view, each
-// revision is queued as one response. If the watcher's start revision has been compacted, catchUp
-// queues the cancellation of the watcher instead.
+// member shows. The events up to view are queued in batches of many revisions. For the events after
+// view, one response is queued for each revision. If the watcher's start revision has been
+// compacted, catchUp queues the cancellation of the watcher and no events.
 func (ws *WatchStream) catchUp(w *watcher, view int64) {
 	kv := &ws.store.kv
 	if w.next <= view && w.next < kv.compacted {

@@ -96,8 +96,8 @@ func (s *Store) propose(c Caller, r *pb.InternalRaftRequest) (*identity, error) 
 	if err != nil {
 		return nil, err
 	}
-	// This ID takes as many bytes as an ID that etcd chooses, so the request has the size that it
-	// has in etcd.
+	// This ID takes as many bytes as an ID that etcd chooses. So the size that is compared with the
+	// limit is the size of the request in etcd.
 	r.Header = &pb.RequestHeader{ID: 1 << 63}
 	if who != nil {
 		r.Header.Username, r.Header.AuthRevision = who.name, who.revision
@@ -136,8 +136,8 @@ func (s *Store) callPut(c Caller, req *pb.PutRequest) (*pb.PutResponse, error) {
 	return resp, nil
 }
 
-// checkPut returns an error if the put names a lease that does not exist, or if it is to keep the
-// value or the lease of a key that does not exist.
+// checkPut returns an error if the put names a lease that does not exist. It also returns an error
+// if the put has IgnoreValue or IgnoreLease and the key does not exist.
 func (s *Store) checkPut(req *pb.PutRequest) error {
 	switch {
 	case req.Lease != 0 && s.leases.byID[req.Lease] == nil:
