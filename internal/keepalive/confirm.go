@@ -11,20 +11,22 @@ import (
 const (
 	// confirmTimeout is how long a member may take to say whether a lease exists.
 	confirmTimeout = 3 * time.Second
-	// maxConfirming is how many leases other members are asked about at a time.
+	// maxConfirming is how many requests a Confirmer may have in flight. Each request asks about
+	// one lease.
 	maxConfirming = 16
 )
 
-// Confirmer asks other members whether leases exist. A keeper uses it if the member of its stream
-// does not know a lease that was never renewed: perhaps this member has not applied the grant yet.
+// Confirmer asks whether a lease exists. A keeper uses a Confirmer if the member of its stream says
+// that a lease is gone, and the lease was never renewed. That member may not have applied the grant
+// yet, so the Confirmer asks another member.
 type Confirmer struct {
 	// Read-only after NewConfirmer.
 	ctx    context.Context // no request is sent after ctx ends
 	remote *Remote
-	target Target // the target of the keeper's streams
+	target Target // knows the member of the keeper's latest stream
 	answer func(id int64, gone bool, left time.Duration)
 
-	// Own synchronisation.
+	// workers counts the goroutines that run work. It needs no mutex.
 	workers sync.WaitGroup
 
 	// Guarded by mu.
@@ -33,23 +35,24 @@ type Confirmer struct {
 	running int // the number of workers
 }
 
-// question is the question whether one lease exists. ctx sends the request to another member than
-// the one that did not know the lease.
+// question asks whether the lease id exists. A request with ctx goes to another member than the one
+// that did not know the lease.
 type question struct {
 	ctx context.Context
 	id  int64
 }
 
-// NewConfirmer returns a Confirmer that calls answer with each result; answer is
-// [Keeper.Confirmed]. The Confirmer sends no request after ctx has ended.
+// NewConfirmer returns a Confirmer that calls answer, which is [Keeper.Confirmed], for each lease
+// that it has asked about. The Confirmer sends no request after ctx has ended. target is the target
+// of the keeper's streams.
 func NewConfirmer(
 	ctx context.Context, r *Remote, target Target, answer func(int64, bool, time.Duration),
 ) *Confirmer {
 	return &Confirmer{ctx: ctx, remote: r, target: target, answer: answer}
 }
 
-// Ask starts to ask for the TTLs of leases. The requests avoid the member of the keeper's latest
-// stream. Ask does not block.
+// Ask queues a request for the TTL of each lease. The requests go to other members than that of the
+// keeper's latest stream. Ask does not block.
 func (c *Confirmer) Ask(ids []int64) {
 	ctx := c.target.Elsewhere(c.ctx)
 	c.mu.Lock()
@@ -59,7 +62,7 @@ func (c *Confirmer) Ask(ids []int64) {
 	}
 	for n := len(ids); n > 0 && c.running < maxConfirming; n-- {
 		c.running++
-		// Stopped through c.ctx; Wait waits for it.
+		// The worker ends when the queue is empty or c.ctx ends; Wait waits for it.
 		c.workers.Go(c.work)
 	}
 }
@@ -67,7 +70,8 @@ func (c *Confirmer) Ask(ids []int64) {
 // Wait waits until all workers have ended. Ask must not be called afterwards.
 func (c *Confirmer) Wait() { c.workers.Wait() }
 
-// work asks questions until the queue is empty or the context ends.
+// work sends the queued requests one by one, and passes each result to c.answer. It returns when
+// the queue is empty or c.ctx has ended.
 func (c *Confirmer) work() {
 	for q, ok := c.next(); ok; q, ok = c.next() {
 		gone, left := c.remote.timeLeft(q.ctx, q.id)
@@ -75,8 +79,8 @@ func (c *Confirmer) work() {
 	}
 }
 
-// next removes a question from the queue and returns it. If the queue is empty or the context has
-// ended, next returns false, and the worker must end.
+// next removes a question from the queue and returns it. If the queue is empty or c.ctx has ended,
+// next returns false, and the worker must end.
 func (c *Confirmer) next() (q question, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,9 +93,10 @@ func (c *Confirmer) next() (q question, ok bool) {
 }
 
 // timeLeft asks for the TTL of a lease that one member did not know. It reports whether the lease
-// is gone. If the lease exists, left is the least time that it has left. If no member answers,
-// timeLeft returns false and 0. If the request is refused, timeLeft reports that the lease is gone,
-// as the first member has said.
+// is gone. If the lease exists, at least the duration left remains until it expires.
+//
+// If no member can answer within confirmTimeout, timeLeft returns false and 0. If a member refuses
+// the request, timeLeft returns true, because the first member has said that the lease is gone.
 func (r *Remote) timeLeft(ctx context.Context, id int64) (gone bool, left time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()

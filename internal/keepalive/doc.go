@@ -2,75 +2,93 @@
 // renewals are not answered. It passes the server's answers to the subscribers of the lease. When a
 // lease ends, it passes them the reason.
 //
-// The table is the state machine: it is given the time and returns what to do. The [Keeper] guards
-// it with a mutex, runs it when a timer fires, and speaks the LeaseKeepAlive protocol over one link
-// (internal/bidi). 50,000 leases cost the link's two goroutines, and one more while the timer
-// fires.
+// The table is the state machine: its methods are given the time and return what to do. The
+// [Keeper] guards the table with a mutex, and calls it when a timer fires or an answer arrives. The
+// Keeper sends the requests over one link of package bidi, which opens one LeaseKeepAlive stream
+// after another. 50,000 leases cost the link's two goroutines, and one more while the timer fires.
 //
-// [Remote] opens the streams, and chooses the token and the member of each. It also renews a single
-// lease once, on a stream for that renewal only. If a member does not know a lease that was never
-// renewed, the [Confirmer] asks another member whether the lease exists. It has up to 16 goroutines
-// while there are questions. The client passes the functions that Remote and Confirmer need.
+// [Remote] opens the streams, and chooses the token and the member of each stream. It also renews a
+// single lease once, on a stream of its own. If a member does not know a lease that was never
+// renewed, the [Confirmer] asks another member whether the lease exists. The Confirmer has up to 16
+// goroutines while requests are unanswered. Remote and Confirmer reach the servers through
+// functions that the client sets.
 //
 // # States
 //
-// An entry is one kept lease. Its subscribers are the KeepAlive calls that share it.
+// An entry is one kept lease. Its subscribers are the KeepAlive calls that share it. An entry has
+// one of these states:
+//
+//	resting   no request is in flight
+//	waiting   a request is in flight
+//	orphan    a request is in flight, but there is no subscriber any more
+//	doubtful  the stream's member did not know the lease; another member is asked
+//
+// An entry changes its state as follows. "none" is a lease that is not kept yet, "gone" one that is
+// no longer kept. A lease is due when the next request for it must be sent. When a lease expires,
+// the keeper has had no answer for its whole TTL.
 //
 //	state     event                               next      action
-//	none      first subscriber                    resting   due now; expires after the first
-//	                                                        timeout
+//	none      first subscriber                    resting   due at once; expires after
+//	                                                        Config.FirstTimeout
 //	resting   due, and a stream is open           waiting   send one request
-//	waiting   answer with a TTL                   resting   expires after the TTL; due TTL/3 ± 5 %
-//	                                                        after sending, at the end of a step;
-//	                                                        deliver to all subscribers
-//	any       no TTL for a lease renewed before,  gone      close the subscribers: not found, or
-//	          or revoked through this client                revoked
-//	any       expiry passes                       gone      close the subscribers: expired
-//	waiting   no TTL in the first answer          doubtful  ask another member for the lease's TTL
-//	doubtful  the lease is gone                   gone      close the subscribers: not found
-//	doubtful  the lease lives, or no answer       resting   due after a pause that grows; expires
-//	                                                        no earlier than after the TTL left;
-//	                                                        the second time, the stream moves
+//	waiting   answer with a TTL                   resting   deliver to all subscribers; expires
+//	                                                        after the TTL; due TTL/3 ± 5 % after
+//	                                                        the request was sent, at the end of a
+//	                                                        step
+//	any       answer without a TTL, for a lease   gone      close the subscribers: not found
+//	          that was renewed before
+//	any       revoked through this client         gone      close the subscribers: revoked
+//	any       expires                             gone      close the subscribers: expired
+//	waiting   answer without a TTL, for a lease   doubtful  ask another member for the TTL
+//	          that was never renewed
+//	doubtful  the other member says "gone"        gone      close the subscribers: not found
+//	doubtful  the other member knows the lease,   resting   due after a pause that grows; does not
+//	          or no member answers                          expire before the TTL that is left
 //	waiting   the stream ends                     resting   due at once
-//	waiting   no answer within the stall timeout  resting   the stream moves; all leases in flight
-//	                                                        are due at once
-//	resting   last subscriber leaves              gone
+//	waiting   the stream is silent for the stall  resting   move the stream; all leases with a
+//	          timeout                                       request in flight are due at once
+//	resting,  last subscriber leaves              gone
+//	doubtful
 //	waiting   last subscriber leaves              orphan
-//	orphan    a subscriber comes                  waiting   joins the request in flight
-//	orphan    answer, end of stream, expiry       gone
+//	orphan    first subscriber                    waiting   the request in flight serves it, too
+//	orphan    answer, end of the stream, expires  gone
 //
-// "The stream moves" means that the keeper gives the stream up, and opens the next one on another
-// member.
+// To move the stream is to give it up and to open the next one on another member. The keeper also
+// moves the stream when a lease is doubtful for the second time and another member knows the lease.
 //
 // When a stream ends with "no leader", the subscribers that require a leader are closed. When a
-// stream ends with "permission denied", the server has refused the lease whose request is the
-// oldest in flight: the subscribers of that lease are closed. When the keeper is closed, its
-// context ends, or the client can never open a stream again, all subscribers are closed, and
-// KeepAlive fails from then on.
+// stream ends with "permission denied", the server has refused one lease. Servers answer in order,
+// so that is the lease whose request is the oldest in flight: its subscribers are closed. (If the
+// oldest request may be for a lease that is no longer kept, no subscriber is closed.)
+//
+// All subscribers are closed when the keeper is closed, when its context ends, or when the client
+// can never open a stream again. KeepAlive fails from then on.
 //
 // # When leases are due
 //
-// Time is divided into steps. A TTL has 72 to 144 steps, but a step is at least 10 ms. Renewals are
-// due at the ends of steps. Leases that are due at one instant share one firing of the timer, and
-// their requests and answers share packets: 5,000 leases of 3 s are renewed at 25 instants a
-// second.
+// Time is divided into steps, and renewals are due at the ends of steps. A TTL has 72 to 144 steps;
+// it has fewer if they would be shorter than 10 ms. Leases that are due at one instant share one
+// firing of the timer, and their requests and answers share packets: 5,000 leases of 3 s are
+// renewed at 25 instants a second.
 //
 // At most 5 % of the leases, or 16 if that is more, are due at one instant. If an instant is full,
-// a further lease is due at an earlier instant. So if all leases were renewed at once, because they
-// were granted together or there was no stream, their next renewals are spread over a third of the
-// TTL.
+// further leases are due at earlier instants. Sometimes all leases are renewed at once, because
+// they were granted together or there was no stream. This rule spreads their next renewals over a
+// third of the TTL.
 //
 // # Invariants
 //
-//   - An entry is in the map if and only if it is in the schedule. It has a subscriber or a request
-//     in flight. It has at most one request in flight, and none while there is no stream.
+//   - An entry is in the map of leases if and only if it is in the schedule. It has a subscriber or
+//     a request in flight. It has at most one request in flight, and none while there is no stream.
 //   - The schedule holds an entry at the instant at which the entry needs attention, or at an
-//     earlier one. It may be earlier because each answer on the stream postpones the stall of all
-//     waiting entries, and does not move these entries in the schedule.
+//     earlier instant. One reason is that instants are rounded down, so that entries share them.
+//     The other is that each answer on the stream postpones the stall timeouts of all waiting
+//     entries, and these entries are not moved in the schedule.
 //   - A sink is closed exactly once, and not called afterwards.
 //   - Requests are numbered in the order of sending. Requests that are sent together are ordered by
 //     expiry, so after an outage the lease that expires first is renewed first.
 //   - No stream is opened while no lease is kept.
 //
-// Lock order: keeper, then link. Sinks are called with the keeper's mutex held.
+// Lock order: the keeper's mutex is taken before the link's. Sinks are called with the keeper's
+// mutex held.
 package keepalive

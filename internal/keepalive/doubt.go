@@ -2,19 +2,20 @@ package keepalive
 
 import "time"
 
-// doubtPause is the pause before the next renewal of a lease that one member did not know and that
-// is not gone. The pause doubles each time a member does not know the lease, up to the interval
-// between renewals.
+// doubtPause is how long a lease waits for its next renewal if the stream's member has said that
+// the lease is gone, and the other member that was asked has not confirmed that. The pause doubles
+// each time this happens to the lease, up to the interval between renewals.
 const doubtPause = 200 * time.Millisecond
 
-// doubtsToMove is how many times a stream's member must say that an existing lease is gone before
-// the stream moves to another member. One time is not enough: a member that is only a little behind
-// knows the lease at the second renewal.
+// doubtsToMove is how often the stream's member must say that an existing lease is gone before the
+// stream moves to another member. Once is not enough: a member that is only a little behind knows
+// the lease at the second renewal.
 const doubtsToMove = 2
 
 // notFound handles an answer that says that the lease of e is gone. A member that has not applied
-// the grant yet gives that answer, too. So if the lease was never renewed, notFound has another
-// member asked whether the lease exists.
+// the grant yet gives that answer, too. So if the lease was never renewed, notFound does not drop
+// the lease at once: the lease becomes doubtful, and the keeper asks another member whether the
+// lease exists.
 func (t *table) notFound(e *entry) {
 	switch {
 	case e.known || !t.confirms || len(e.subs) == 0 || e.waiting():
@@ -27,11 +28,13 @@ func (t *table) notFound(e *entry) {
 }
 
 // confirmed handles another member's answer about a doubtful lease, which is a lease that the
-// stream's member did not know. The lease is gone, or its remaining time is at least left, which is
-// 0 if no member has answered. confirmed returns true if the stream must move to another member.
-// For that, the other member must know the lease, the lease must be doubtful for the second time,
-// and the stream on which it was doubtful must still be open. One lease moves the stream only once.
-// Otherwise a lease that is doubtful on every stream would move the stream without end.
+// stream's member did not know at the first renewal. gone says that the lease is gone. Otherwise at
+// least the duration left remains until the lease expires; left is 0 if no member has answered.
+//
+// confirmed returns true if the stream must move to another member. Three conditions must hold: the
+// other member knows the lease, the lease is doubtful for the second time, and the stream on which
+// it became doubtful is still open. A third time does not move the stream. Otherwise a lease that
+// is doubtful on every stream would move the stream without end.
 func (t *table) confirmed(now instant, id int64, gone bool, left time.Duration) (move bool) {
 	e := t.byID[id]
 	if e == nil || !e.doubtful() {

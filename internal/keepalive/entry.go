@@ -12,8 +12,8 @@ type instant = time.Duration
 
 const never instant = math.MaxInt64
 
-// after returns the instant d after t. If the sum overflows, it returns never: leases may live for
-// centuries.
+// after returns the instant d after t, or never if the sum overflows. It can overflow because a TTL
+// may be centuries long.
 func after(t instant, d time.Duration) instant {
 	if d > never-t {
 		return never
@@ -24,17 +24,19 @@ func after(t instant, d time.Duration) instant {
 // maxTTL is the largest TTL, in seconds, that a time.Duration can hold.
 const maxTTL = int64(math.MaxInt64 / time.Second)
 
-// seconds returns a TTL, which the protocol counts in seconds, as a duration.
+// seconds converts a TTL, which the protocol counts in seconds, to a duration. It returns the
+// largest duration of whole seconds if the TTL is too large for a duration.
 func seconds(ttl int64) time.Duration {
 	return time.Duration(min(ttl, maxTTL)) * time.Second
 }
 
-// Sink receives a subscriber's answers. Its methods are called with the keeper's mutex held, one at
-// a time: they must not block and not call the keeper.
+// Sink receives the server's answers for one [Subscriber]. Its methods are called with the keeper's
+// mutex held, one at a time: they must not block and not call the keeper.
 type Sink interface {
 	// Deliver takes an answer and reports whether there was room for the answer. sent is when the
-	// request for this answer was handed to the stream. sent is zero if the answer belongs to no
-	// request in flight.
+	// request for this answer was handed to the stream. sent is zero if the answer is for no
+	// request in flight: the server has answered a request twice, or the request was sent before
+	// the lease was dropped and kept anew.
 	Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool
 	// Close is called once, and is the last call. reason says why no further answers come.
 	Close(reason error)
@@ -50,13 +52,13 @@ type Subscriber struct {
 	requireLeader bool
 }
 
-// entry is one kept lease, in one of the states of the package comment. An entry whose seq is not 0
-// is waiting, or an orphan if it has no subscribers. An entry whose seq is 0 is doubtful if due is
-// never, and resting otherwise.
+// entry is one kept lease. Its state follows from seq, subs and due; the package comment explains
+// the states. If seq is not 0, the entry is waiting, or an orphan if it has no subscribers. If seq
+// is 0, the entry is doubtful if due is never, and resting otherwise.
 type entry struct {
 	id     int64
 	ttl    time.Duration // from the latest answer; before the first answer, an assumed TTL
-	expiry instant       // the subscribers are closed then, if no answer comes before
+	expiry instant       // when the subscribers are closed, if no answer comes first
 	due    instant       // resting: when to renew the lease
 	sentAt instant       // waiting: when the request was handed to the link
 	seq    uint64        // number of the request in flight; 0: there is none
@@ -68,7 +70,7 @@ type entry struct {
 	bucket *bucket
 	index  int // the position in bucket.entries
 
-	doubts int    // how often the lease has been doubtful
+	doubts int    // how often the lease was doubtful and then not confirmed to be gone
 	stream uint64 // doubtful: number of the stream whose member did not know the lease
 }
 

@@ -17,26 +17,31 @@ import (
 // Stream is one LeaseKeepAlive stream.
 type Stream = bidi.Stream[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 
-// Config has the settings of a keeper and the parts of the client that it uses. Its functions,
-// except Dial, must not block.
+// Config has the settings of a keeper and the functions that the keeper calls. Dial may block; the
+// other functions must not block.
 type Config struct {
 	// Dial opens a stream that lives until ctx ends. last is the error with which the last stream
 	// ended or the last dial failed. It is nil for the first stream.
 	Dial func(ctx context.Context, last error) (Stream, error)
-	// Link has the options of the link, for example the wait between streams.
+	// Link has the options of the bidi link that opens the streams, such as the wait between
+	// streams.
 	Link bidi.Options
-	// FirstTimeout is how long a lease may go without its first answer.
+	// FirstTimeout is how long a lease may go without its first answer. After that its subscribers
+	// are closed with Expired.
 	FirstTimeout time.Duration
-	// Expired is the reason passed to the subscribers of a lease for which no answer has come for
-	// its whole TTL. Gone is the reason for a lease that the server does not know.
+	// Expired is the reason passed to the subscribers of a lease if no answer has come for its
+	// whole TTL, or for FirstTimeout if there was no answer before. Gone is the reason if the
+	// server does not know the lease.
 	Expired, Gone error
-	// Reason returns the reason that subscribers get when they are closed because of a stream's
-	// error.
+	// Reason returns the reason to pass to subscribers that are closed because a stream ended with
+	// the given error.
 	Reason func(error) error
-	// Halted returns the error of a keeper that has stopped for good because of cause.
+	// Halted returns the error for a keeper that has stopped for good because of cause. All
+	// subscribers are closed with this error, and Keeper.KeepAlive returns it from then on.
 	Halted func(cause error) error
 	// Confirm, if set, asks other members for the TTLs of leases that the stream's member did not
-	// know at their first renewal. Each answer is passed to Keeper.Confirmed.
+	// know at their first renewal. It must pass each result to Keeper.Confirmed. If Confirm is nil,
+	// these leases count as gone.
 	Confirm func(ids []int64)
 	// Ended, if set, is called when a stream has ended or could not be opened. err is the error of
 	// the stream or dial, and reopen says whether another stream follows. Ended is not called if
@@ -58,13 +63,14 @@ var ErrUnknownThere = errors.New(
 	"lease keepalive stream: the member does not know a lease that lives")
 
 const (
-	// lateTick is how late the timer may fire. If it fires later, the process was paused.
+	// lateTick is how late the timer may fire. If it fires later, the keeper concludes that the
+	// process was paused.
 	lateTick = 500 * time.Millisecond
 	// catchUp is how long the keeper only reads answers after a pause of the process, because
 	// answers may have arrived during the pause. After that it renews and drops leases again.
 	catchUp = 100 * time.Millisecond
-	// dropInterval is the shortest time between two calls of Config.Dropped, which writes a log
-	// entry.
+	// dropInterval is the shortest time between two calls of Config.Dropped. It limits the log
+	// entries that Dropped writes.
 	dropInterval = 10 * time.Second
 )
 
@@ -74,30 +80,31 @@ type Keeper struct {
 	// Read-only after New.
 	cfg   Config
 	ctx   context.Context // no stream is opened after ctx ends
-	start time.Time       // the time at which instants begin
+	start time.Time       // the time of instant 0
 
-	// Own synchronisation.
-	// ticks counts 1 while the timer is set or its tick runs. Add only with mu held and while
-	// halted is nil.
+	// ticks counts the calls of the method tick that run or for which the timer is set, so that
+	// Close can wait for them. ticks.Add is called only with mu held and while halted is nil.
+	// ticks.Done and ticks.Wait need no mutex.
 	ticks sync.WaitGroup
 
 	// Guarded by mu.
-	mu         sync.Mutex
-	table      *table
-	link       *link       // nil until the first lease
-	timer      *time.Timer // runs tick
-	armed      instant     // when the timer fires; never: the timer is not set
-	resumeAt   instant     // before it, no lease is renewed or dropped: the process had paused
-	last       error       // the error of the last stream or dial
-	opened     bool        // the last dial opened a stream
-	halted     error       // why the keeper has stopped for good; nil: it has not
-	reportAt   instant     // when dropped answers may be reported again
-	unreported int         // dropped answers not reported yet
+	mu    sync.Mutex
+	table *table
+	link  *link       // nil until the first lease
+	timer *time.Timer // calls tick when it fires
+	armed instant     // when the timer fires; never: the timer is not set
+	// resumeAt: after a pause of the process, no lease is renewed or dropped before this instant.
+	resumeAt   instant
+	last       error   // the error of the last stream or dial
+	opened     bool    // the last dial opened a stream
+	halted     error   // why the keeper has stopped for good; nil: it has not
+	reportAt   instant // the earliest instant for the next call of cfg.Dropped
+	unreported int     // answers that a sink had no room for, since the last report
 }
 
 type link = bidi.Link[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 
-// New returns a keeper whose streams end with ctx. It starts nothing.
+// New returns a keeper whose streams end with ctx. It opens no stream and starts no goroutine.
 func New(ctx context.Context, cfg Config) *Keeper {
 	k := &Keeper{
 		cfg:   cfg,
@@ -109,15 +116,17 @@ func New(ctx context.Context, cfg Config) *Keeper {
 	k.table.start = k.start
 	k.table.confirms = cfg.Confirm != nil
 	k.timer = time.AfterFunc(math.MaxInt64, k.tick)
-	k.timer.Stop() // armLocked sets it
+	k.timer.Stop() // AfterFunc has set the timer, but only armLocked may set it
 	return k
 }
 
 func (k *Keeper) now() instant { return time.Since(k.start) }
 
-// KeepAlive delivers the answers for a lease to sink until the lease, ctx or the keeper ends, and
-// then closes sink with the reason. s belongs to the keeper afterwards. If the keeper has stopped,
-// KeepAlive returns its error and does not call sink.
+// KeepAlive begins to keep the lease id alive, and returns at once. The keeper delivers the answers
+// for the lease to sink until the lease, ctx or the keeper ends, and then closes sink with the
+// reason. If requireLeader is set, the keeper also closes sink when the stream's member has no
+// leader. s belongs to the keeper from now on. If the keeper has stopped, KeepAlive returns the
+// keeper's error and does not call sink.
 func (k *Keeper) KeepAlive(
 	ctx context.Context, id int64, s *Subscriber, sink Sink, requireLeader bool,
 ) error {
@@ -147,7 +156,7 @@ func (k *Keeper) KeepAlive(
 	return nil
 }
 
-// watch closes s when ctx ends.
+// watch makes the end of ctx close s.
 func (k *Keeper) watch(ctx context.Context, s *Subscriber) {
 	stop := context.AfterFunc(ctx, func() {
 		reason := ctx.Err()
@@ -188,7 +197,7 @@ func (k *Keeper) Close(cause error) {
 	k.ticks.Wait()
 }
 
-// dial opens the next stream for the link.
+// dial opens the next stream for the link. It tells Config.Dial why the last stream or dial failed.
 func (k *Keeper) dial(ctx context.Context) (Stream, error) {
 	k.mu.Lock()
 	last := k.last
@@ -197,15 +206,16 @@ func (k *Keeper) dial(ctx context.Context) (Stream, error) {
 	return k.cfg.Dial(ctx, last)
 }
 
-// idle reports whether no lease is kept. The link then opens no stream. Otherwise, if the server
-// refused such a stream, the link would open one again and again for nothing.
+// idle reports whether no lease is kept. If so, the link opens no stream: a stream without leases
+// would do nothing, and if the server refused it, the link would try again and again.
 func (k *Keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.table.byID) == 0
 }
 
-// Opened implements bidi.Handler. It sends requests for all leases that are due on the new stream.
+// Opened implements bidi.Handler. It fills the new stream's queue with requests for all leases that
+// are due.
 func (k *Keeper) Opened(fill func(...*pb.LeaseKeepAliveRequest)) {
 	k.mu.Lock()
 	defer k.unlock()
@@ -233,10 +243,10 @@ func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 	}
 }
 
-// Confirmed handles another member's answer about a lease that [Config.Confirm] asked about. The
-// lease is gone, or its remaining time is at least left, which is 0 if no member has answered. If
-// the stream's member has said for the second time that an existing lease is gone, Confirmed moves
-// the stream to another member.
+// Confirmed handles another member's answer about a lease that [Config.Confirm] asked about. gone
+// says that the lease is gone. Otherwise at least the duration left remains until the lease
+// expires; left is 0 if no member has answered. If the stream's member has said for the second time
+// that an existing lease is gone, Confirmed moves the stream to another member.
 func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	k.mu.Lock()
 	defer k.unlock()
@@ -245,11 +255,13 @@ func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	}
 }
 
-// Broken implements bidi.Handler. It reports whether to open another stream. If the member has no
-// leader, Broken closes the subscribers that require one. If the server has refused one lease,
-// Broken closes the subscribers of that lease. No other status of a server closes subscribers,
-// because a proxy may send any status for a moment, and leases live until their TTLs have passed.
-// The wait that Broken returns is 0, because the link has a backoff of its own.
+// Broken implements bidi.Handler. It returns true if the link should open another stream. The wait
+// that it returns is 0, because the link has a backoff of its own.
+//
+// If the member has no leader, Broken closes the subscribers that require one. If the server has
+// refused one lease ("permission denied"), Broken closes the subscribers of that lease. No other
+// status of a server closes subscribers, because a proxy may send any status for a moment, and
+// leases live until their TTLs have passed.
 func (k *Keeper) Broken(err error) (redial bool, wait time.Duration) {
 	redial = k.broken(err)
 	if k.cfg.Ended != nil && k.ctx.Err() == nil {
@@ -280,8 +292,8 @@ func (k *Keeper) broken(err error) (redial bool) {
 	return true
 }
 
-// tick is called when the timer fires. It renews the leases that are due, and drops those that have
-// expired.
+// tick is called when the timer fires. It renews the leases that are due, and drops the leases that
+// have expired.
 func (k *Keeper) tick() {
 	defer k.ticks.Done()
 	k.mu.Lock()
@@ -290,9 +302,10 @@ func (k *Keeper) tick() {
 	k.armed = never
 }
 
-// runLocked renews the leases that are due, and drops those that have expired. It hands the
-// requests to the link with the lock held, so that no request for this stream is queued for the
-// next one.
+// runLocked renews the leases that are due, and drops the leases that have expired. After a pause
+// of the process it does nothing until resumeAt. It hands the requests to the link with the lock
+// held. If it released the lock first, the stream could end in between, and the requests would go
+// to the next stream.
 func (k *Keeper) runLocked() {
 	if k.halted != nil {
 		return
@@ -329,9 +342,9 @@ func (k *Keeper) haltLocked(cause error) {
 	}
 }
 
-// unlock releases the lock. Before that, if an entry needs attention earlier than the timer fires,
-// unlock sets the timer to that instant. After the release, unlock stops the context.AfterFuncs of
-// closed subscribers, which must not be stopped under the lock.
+// unlock releases the lock. Before that, it sets the timer to fire earlier if an entry needs
+// attention earlier. After that, it stops the context.AfterFuncs of closed subscribers, which must
+// not be stopped under the lock.
 func (k *Keeper) unlock() {
 	if next := max(k.table.next(), k.resumeAt); next < k.armed {
 		k.armLocked(next)
@@ -344,8 +357,9 @@ func (k *Keeper) unlock() {
 	}
 }
 
-// armLocked sets the timer to fire at next. The timer is only ever set to an earlier instant. If it
-// fires too early, its tick does nothing but set it again.
+// armLocked sets the timer to fire at next, which is earlier than the instant to which it was set.
+// The timer is never set to a later instant. If no entry needs attention when the timer fires, tick
+// only sets the timer again.
 func (k *Keeper) armLocked(next instant) {
 	k.armed = next
 	if !k.timer.Stop() {
@@ -354,8 +368,8 @@ func (k *Keeper) armLocked(next instant) {
 	k.timer.Reset(next - k.now())
 }
 
-// droppedLocked returns the number of dropped answers to report, or 0 if it is too early for a
-// report.
+// droppedLocked returns the number to pass to Config.Dropped: the answers that found no room in a
+// sink since the last call of Dropped. It returns 0 if it is too early for another call.
 func (k *Keeper) droppedLocked() int {
 	k.unreported += k.table.drops
 	k.table.drops = 0

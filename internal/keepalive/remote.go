@@ -17,67 +17,76 @@ import (
 type Remote struct {
 	// Open opens a LeaseKeepAlive stream that lives until ctx ends.
 	Open func(ctx context.Context) (Stream, error)
-	// TimeToLive asks a server for the TTL of a lease. The client sends the request on its own
-	// account, not for a call of its user.
+	// TimeToLive asks a server for the TTL of a lease. The request counts as one that the client
+	// makes by itself, not as a call of the user.
 	TimeToLive func(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error)
 	// Tokens holds the authentication token with which streams are opened.
 	Tokens Tokens
 	// ProbeMembers starts a health check of each member that has unanswered requests. It does not
 	// block.
 	ProbeMembers func()
-	// NoAnswer is the error of a stream that a server has ended without an error and without an
-	// answer. It must be an error after which the renewal is tried again.
+	// NoAnswer is the error of a renewal if the server has ended the stream without an error and
+	// without an answer. It must be an error after which RenewOnce tries again.
 	NoAnswer error
-	// MaxAttempts is how many streams RenewOnce may open.
+	// MaxAttempts is how many streams RenewOnce may open before it returns the error of the last
+	// one. It does not limit how often RenewOnce tries again after an answer that says that the
+	// lease is gone: see maxOnceDoubts.
 	MaxAttempts uint
 }
 
 // Tokens keeps an authentication token and replaces it.
 type Tokens interface {
-	// Generation identifies the current token.
+	// Generation returns the number of the current token. It changes with each new token.
 	Generation() uint64
-	// Renew replaces the token of generation seen, unless that was replaced already. It returns nil
-	// if the client has no other token, because the server may accept the next stream with the same
+	// Renew gets a new token if the current one still has the number seen. If the client cannot get
+	// another token, Renew returns nil, because the server may accept the next stream with the old
 	// token.
 	Renew(ctx context.Context, seen uint64) error
 }
 
-// Target chooses the members on which streams are opened, one after another.
+// Target chooses the member for each stream of a keeper or of one RenewOnce. These streams are
+// opened one after another.
 type Target interface {
-	// With returns a context with which the next stream is opened on the chosen member.
+	// With returns a context for the next stream. A stream with this context is opened on the
+	// member that the target chooses.
 	With(ctx context.Context) context.Context
-	// AvoidLast makes the target choose other members than the one that the latest stream was
-	// opened on.
+	// AvoidLast makes the target choose another member than that of the latest stream, if another
+	// member serves.
 	AvoidLast()
 	// Elsewhere returns a context for a request that goes to another member than that of the latest
-	// stream.
+	// stream, if another member serves.
 	Elsewhere(ctx context.Context) context.Context
 }
 
 const (
-	// probeDelay is how long RenewOnce waits for an answer before the members are probed.
+	// probeDelay is how long RenewOnce waits for an answer before it starts a health check of the
+	// members.
 	probeDelay = 500 * time.Millisecond
 	// onceLinger is how long a server may take to end a stream that RenewOnce has half-closed.
 	onceLinger = 500 * time.Millisecond
-	// maxRefusedTokens is how many tokens may be refused in one RenewOnce.
+	// maxRefusedTokens is how many tokens may be refused in one RenewOnce. At the next refusal
+	// RenewOnce gives up.
 	maxRefusedTokens = 3
-	// maxOnceDoubts is how many answers of one RenewOnce may say that a living lease is gone. The
-	// next such answer is returned without asking another member.
+	// maxOnceDoubts is how often one RenewOnce tries again after an answer that says that the lease
+	// is gone, if another member does not confirm that. RenewOnce returns the next such answer
+	// without asking another member.
 	maxOnceDoubts = 5
 )
 
-// OnceBackoff is the wait between two attempts of one call that grants, renews or revokes a lease.
+// OnceBackoff is the wait between two attempts of one call that grants, renews once or revokes a
+// lease.
 var OnceBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: 1500 * time.Millisecond,
 	Jitter: 0.5}
 
-// StreamBackoff is the wait between two streams of a keeper on which no answer arrives. It is short
-// enough to keep leases of a few seconds.
+// StreamBackoff is the wait between two streams of a keeper, if no answer arrived on the first of
+// the two. It is short enough to keep leases of a few seconds.
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// Dialer returns the Dial function of a keeper whose streams are opened on target. If the last
-// stream ended because of its token, the Dial function gets a new token first.
+// Dialer returns the Dial function of a keeper whose streams are opened on target. After an error,
+// the function avoids the member of the last stream. If that stream ended because of its token, the
+// function first gets a new token.
 func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (Stream, error) {
-	var generation uint64 // of the latest stream's token; Dial is not called concurrently
+	var generation uint64 // number of the latest stream's token; needs no lock: one Dial at a time
 	return func(ctx context.Context, last error) (Stream, error) {
 		if errors.Is(last, ErrStalled) {
 			r.ProbeMembers() // other requests may be waiting for the silent member, too
@@ -96,9 +105,13 @@ func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (St
 }
 
 // RenewOnce renews a lease once and returns the answer, which has no TTL if the lease is gone. It
-// waits and tries again in three cases: the member is unavailable; the member refuses the token; or
-// the member does not know the lease, but another member does. The wait grows. RenewOnce gives up
-// when ctx ends, or after MaxAttempts streams. No other caller may use target.
+// tries again in three cases: the member is unavailable; the member refuses the token; or the
+// member says that the lease is gone, and another member does not confirm that. The waits between
+// the attempts follow [OnceBackoff].
+//
+// RenewOnce returns an error if ctx ends, if another attempt would get the same error, if more than
+// maxRefusedTokens tokens were refused, or if a stream fails after MaxAttempts streams were opened.
+// target must be for this call only.
 func (r *Remote) RenewOnce(
 	ctx context.Context, target Target, id int64,
 ) (*pb.LeaseKeepAliveResponse, error) {
@@ -158,9 +171,8 @@ func (r *Remote) renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveRespons
 	return resp, nil
 }
 
-// finish half-closes the stream and waits until the server has ended the stream. It does not cancel
-// the stream at once, because servers count cancelled streams as failures. If the server takes
-// longer than onceLinger, finish cancels the stream.
+// finish half-closes the stream and waits until the server ends it. Servers count cancelled streams
+// as failures, so finish cancels the stream only if the server takes longer than onceLinger.
 func finish(stream Stream, cancel context.CancelFunc) {
 	if stream.CloseSend() != nil {
 		return

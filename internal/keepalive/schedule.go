@@ -6,19 +6,19 @@ import (
 )
 
 const (
-	// stepsPerTTL is the smallest number of steps in a TTL. A TTL has fewer steps only if they
-	// would be shorter than minStep.
+	// stepsPerTTL is the smallest number of steps into which a TTL is divided; renewals are due at
+	// the ends of steps. A short TTL has fewer steps, because no step is shorter than minStep.
 	stepsPerTTL = 72
 	minStep     = 10 * time.Millisecond
 	// maxShare is the share of all leases that may be due at one instant, so that a server gets no
-	// burst of renewals. minShare leases may be due at one instant in any case.
+	// burst of renewals. If that share is less than minShare leases, minShare leases may be due.
 	maxShare = 0.05
 	minShare = 16
 )
 
-// step returns the length of the steps for a TTL: minStep, doubled as often as stepsPerTTL allows.
-// The end of a long step is also the end of a shorter one, so leases with different TTLs can be due
-// at one instant.
+// step returns the length of the steps for a TTL. It is minStep, doubled as long as the TTL has at
+// least stepsPerTTL steps. So each end of a long step is also the end of a shorter step, and leases
+// with different TTLs can be due at one instant.
 func step(ttl time.Duration) time.Duration {
 	d := minStep
 	for d <= ttl/stepsPerTTL/2 {
@@ -27,9 +27,9 @@ func step(ttl time.Duration) time.Duration {
 	return d
 }
 
-// schedule holds entries by the instant at which each needs attention next. The entries of one
-// instant share a bucket. So putting or removing an entry costs one operation on the heap of
-// buckets at most, however many entries there are.
+// schedule holds each entry under the instant at which the entry needs attention next. The entries
+// of one instant share a bucket. The heap has one element per bucket and changes only when a bucket
+// is added or removed, so it is cheap even if there are very many entries.
 type schedule struct {
 	byInstant map[instant]*bucket
 	order     buckets // a heap, the earliest bucket on top

@@ -10,27 +10,28 @@ import (
 )
 
 // table holds all kept leases. It has no lock and no clock: the keeper calls it with the keeper's
-// lock held, and passes the time. The package comment has its invariants.
+// lock held, and passes the time. Its states and invariants are in the package comment.
 type table struct {
-	start        time.Time     // the time at which instants begin
-	firstTimeout time.Duration // how long a lease may be without a first answer
-	expired      error         // why subscribers are closed if no answer came for the whole TTL
-	gone         error         // why subscribers are closed if the server does not know the lease
-	confirms     bool          // whether to ask another member if a first answer has no TTL
+	start        time.Time     // the time of instant 0
+	firstTimeout time.Duration // how long a lease may go without its first answer
+	expired      error         // passed to subscribers if no answer came for the whole TTL
+	gone         error         // passed to subscribers if the server does not know the lease
+	confirms     bool          // ask another member if the first answer for a lease has no TTL
 	random       func() float64
 
 	byID map[int64]*entry
-	// late is, by lease, the number of unanswered requests whose entries were dropped.
+	// late counts, for each lease, the unanswered requests of entries that were dropped. If the
+	// lease is kept again, the answers to these requests are not for its new entry.
 	late           map[int64]int
 	schedule       schedule
 	open           bool          // there is a stream, and requests can be sent on it
 	lastReceived   instant       // when the last answer came, or the stream was opened
-	resumed        instant       // when the process last went on after a pause
+	resumed        instant       // when the last pause of the process ended; 0: there was none
 	typicalLatency time.Duration // a moving average of how long answers take
 	seq            uint64        // number of the last request
 	stream         uint64        // number of the last stream
 
-	// Results that the keeper collects after each call.
+	// Results for the keeper, which takes them after it has called a method of the table.
 	stops     []func() bool // the stop functions of closed subscribers
 	drops     int           // answers for which a sink had no room
 	questions []int64       // doubtful leases: the keeper must ask another member about them
@@ -65,7 +66,8 @@ func (t *table) add(now instant, id int64, s *Subscriber) {
 	t.plan(e)
 }
 
-// leave closes one subscriber. If the lease has no other subscriber, it is not renewed again.
+// leave closes one subscriber with reason. If the lease has no other subscriber, the lease is not
+// renewed again.
 func (t *table) leave(s *Subscriber, reason error) {
 	e := s.entry
 	if e == nil {
@@ -76,7 +78,7 @@ func (t *table) leave(s *Subscriber, reason error) {
 	t.settle(e)
 }
 
-// next returns the instant at which run has to be called next.
+// next returns the instant at which run has to be called next, or never if no lease is kept.
 func (t *table) next() instant {
 	if b := t.schedule.first(); b != nil {
 		return b.at
@@ -86,8 +88,8 @@ func (t *table) next() instant {
 
 // run looks at the entries that need attention at now. It drops leases that have expired. It
 // returns the leases to renew, the nearest to expiry first. If the stream was silent for longer
-// than the stall timeout of a waiting lease, run ends the stream, and reports that the stream must
-// move to another member.
+// than the stall timeout of a waiting lease, run treats the stream as ended, and returns true: the
+// keeper must then move the stream to another member.
 func (t *table) run(now instant) (renew []int64, move bool) {
 	var due []*entry
 	for b := t.schedule.first(); b != nil && b.at <= now; b = t.schedule.first() {
@@ -128,8 +130,8 @@ func (t *table) opened(now instant) []int64 {
 	return ids
 }
 
-// interrupt notes that the stream has ended. All leases whose requests were in flight are due
-// again.
+// interrupt notes that the stream has ended. All leases whose requests were in flight are due at
+// once. If such a lease has no subscribers left, interrupt drops the lease.
 func (t *table) interrupt(now instant) {
 	t.open = false
 	clear(t.late)
@@ -182,8 +184,9 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	t.settle(e)
 }
 
-// isLate reports whether an answer for a lease belongs to a request of an entry that was dropped
-// after the request. Servers answer the requests of a stream in order.
+// isLate reports whether an answer for the lease id belongs to the request of an entry that was
+// dropped before the answer came. Servers answer the requests of a stream in order, so these
+// requests are answered first. Each call counts one of them as answered.
 func (t *table) isLate(id int64) bool {
 	n := t.late[id]
 	if n > 1 {
@@ -201,10 +204,11 @@ func (t *table) remove(id int64, reason error) {
 	}
 }
 
-// removeOldest drops the lease whose request has waited longest. Servers answer the requests of a
-// stream in order, so a refusal that ends the stream is for that lease. But if requests of dropped
-// entries are still unanswered, the refusal may be for one of them. In that case removeOldest drops
-// no lease, and all leases are renewed on the next stream.
+// removeOldest drops the lease whose request has waited longest. It is called after the server has
+// refused one lease and ended the stream. Servers answer the requests of a stream in order, so the
+// refusal is for that lease. But if requests of dropped entries are still unanswered, the refusal
+// may be for one of them. In that case removeOldest drops no lease, and all leases are renewed on
+// the next stream.
 func (t *table) removeOldest(reason error) {
 	if len(t.late) > 0 {
 		return
@@ -254,7 +258,8 @@ func (t *table) number(sent []*entry) []int64 {
 	return ids
 }
 
-// settle drops e if it has no subscriber and no request in flight. Otherwise it plans e.
+// settle drops e if e has no subscriber and no request in flight. Otherwise it puts e into the
+// schedule, at the instant at which e needs attention next.
 func (t *table) settle(e *entry) {
 	if len(e.subs) == 0 && !e.waiting() {
 		t.drop(e, nil)
@@ -263,7 +268,8 @@ func (t *table) settle(e *entry) {
 	t.plan(e)
 }
 
-// drop removes e from the table and closes its subscribers.
+// drop removes e from the table and closes its subscribers with reason. If a request of e is in
+// flight, drop counts it in late.
 func (t *table) drop(e *entry, reason error) {
 	if e.waiting() && t.open {
 		t.late[e.id]++
@@ -276,7 +282,8 @@ func (t *table) drop(e *entry, reason error) {
 	e.subs = nil
 }
 
-// close closes one subscriber.
+// close closes one subscriber with reason, and leaves it to the keeper to call the subscriber's
+// stop function.
 func (t *table) close(s *Subscriber, reason error) {
 	s.entry = nil
 	s.sink.Close(reason)

@@ -3,35 +3,36 @@ package keepalive
 import "time"
 
 const (
-	// renewals is how often a lease is renewed in each TTL.
+	// renewals is how often a lease is renewed within one TTL.
 	renewals = 3
-	// jitter bounds the random change of the interval between renewals, as a share of the interval,
-	// so that leases that were granted together drift apart.
+	// jitter is the largest random change of the interval between two renewals, as a share of the
+	// interval. It lets leases that were granted together drift apart.
 	jitter = 0.05
 	// minStallTimeout is the shortest stall timeout of a lease.
 	minStallTimeout = 500 * time.Millisecond
-	// assumedTTL is the largest TTL that is assumed for a lease before its first answer. The stall
-	// timeout depends on the TTL. Without assumedTTL it would depend on FirstTimeout, which is how
-	// long the user is willing to wait.
+	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer, if
+	// FirstTimeout is not shorter. The stall timeout follows from the TTL. FirstTimeout would be no
+	// good measure for the stall timeout, because it says how long the user is willing to wait.
 	assumedTTL = 5 * time.Second
 )
 
 // plan puts e into the schedule at the instant at which e needs attention, or up to minStep
-// earlier. So entries share instants. If each entry had an instant of its own, the schedule would
-// take more memory than the entries.
+// earlier, so that many entries share one instant. If each entry had an instant of its own, the
+// schedule would take more memory than the entries.
 func (t *table) plan(e *entry) {
 	at := t.attention(e)
 	t.schedule.put(e, at-at%minStep)
 }
 
-// replan plans all entries.
+// replan puts each entry into the schedule anew, after the stream has opened or ended.
 func (t *table) replan() {
 	for _, e := range t.byID {
 		t.plan(e)
 	}
 }
 
-// attention returns the instant at which run has to look at e next.
+// attention returns the instant at which run has to look at e next: its expiry, or an earlier
+// instant at which the lease is due or the stream counts as stalled.
 func (t *table) attention(e *entry) instant {
 	switch {
 	case !t.open || e.waiting() && len(e.subs) == 0:
@@ -43,10 +44,13 @@ func (t *table) attention(e *entry) instant {
 	}
 }
 
-// renewAt returns when to renew the lease of e next, whose request was just answered. That is about
-// a third of the TTL after the request was sent, at the end of a step. If too many leases are due
-// at that instant, renewAt returns an earlier instant. It leaves at least a sixth of the third
-// between two requests for one lease.
+// renewAt returns when to renew the lease of e next. The last request for the lease was just
+// answered. The next one is due about a third of the TTL after the last one was sent, at the end of
+// a step.
+//
+// If too many leases are due at that instant already, renewAt returns the latest earlier end of a
+// step that has room. It looks back no further than 1/18 of the TTL after the last request. If no
+// instant has room, renewAt ignores the limit.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))
@@ -71,9 +75,9 @@ func (t *table) stallsAt(e *entry) instant {
 		after(t.resumed, minStallTimeout))
 }
 
-// stallTimeout returns how long the stream may be silent while e waits. After that it moves to
-// another member. The timeout is longer if answers usually take long. Otherwise the stream would
-// leave one slow server after another, each just before the server answers.
+// stallTimeout returns how long the stream may be silent while e waits for an answer. After that
+// the stream moves to another member. The timeout is longer if answers usually take long. Otherwise
+// the stream would leave one slow server after another, each just before the server answers.
 func (t *table) stallTimeout(e *entry) time.Duration {
 	return max(e.ttl/renewals, minStallTimeout, 2*t.typicalLatency)
 }
