@@ -43,7 +43,7 @@ func newCallerTable() *callerTable {
 	return &callerTable{calls: make(map[*openCall]struct{}), leases: make(map[int64]stack)}
 }
 
-// openCall is a unary call of a client that has not returned yet.
+// openCall is a client's unary call that has not returned yet.
 type openCall struct {
 	method string
 	req    proto.Message
@@ -114,9 +114,9 @@ func (t *callerTable) noteWatch(w notedWatch) {
 	}
 }
 
-// call finds the call that has sent the request req, which a member has received. That is a call of
-// the same method with an equal request that has not returned yet. call returns the stack of the
-// code that made this call, or nil if there is no such call.
+// call returns the stack of the code that sent the request req, which a member has received. It
+// looks for a client's call of the method that has an equal request and has not returned yet. It
+// returns nil if there is no such call.
 func (t *callerTable) call(method Method, req proto.Message) stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()

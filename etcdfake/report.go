@@ -11,8 +11,8 @@ import (
 
 const (
 	shownRequests = 20
-	shownLeft     = 20  // at most 20 calls, 20 watches and 20 leases are logged
-	shownBytes    = 160 // the text of a request is cut to this length
+	shownLeft     = 20  // how many calls, how many watches and how many leases are logged at most
+	shownBytes    = 160 // the length to which the text of a request or of a list of keys is cut
 )
 
 // reportOpen logs which calls still wait and which watches are open. It runs at the end of the

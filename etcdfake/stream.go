@@ -28,7 +28,7 @@ type serverStream struct {
 	number int
 	ctx    context.Context
 	cancel context.CancelFunc
-	wake   chan struct{} // holds one token when sendDue may have something to send
+	wake   chan struct{} // holds one token when a response of a watch may be due
 
 	sending sync.Mutex // held while a message is sent
 	// edit holds the function given to Edit, which changes each message before it is sent. The
@@ -283,8 +283,8 @@ func (s *serverStream) serveWatch() error {
 	defer ws.Close()
 	s.setWatch(ws)
 	received := make(chan error, 1)
-	// The goroutine ends when it cannot receive another message, at the latest at the end of the
-	// stream. shutDown waits for the goroutine.
+	// The goroutine ends when it cannot receive or handle another message, at the latest at the end
+	// of the stream. shutDown waits for the goroutine.
 	s.m.handlers.Go(func() {
 		err := s.serveMessages(new(pb.WatchRequest), func(msg proto.Message) error {
 			ws.Request(msg.(*pb.WatchRequest), s.m.lagging())

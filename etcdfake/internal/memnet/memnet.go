@@ -61,7 +61,7 @@ func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// Close makes later calls of Accept and Dial fail. Accepted connections stay open.
+// Close makes waiting and later calls of Accept and Dial fail. Accepted connections stay open.
 func (l *Listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil

@@ -33,8 +33,10 @@ type authTable struct {
 }
 
 type user struct {
-	password   string
-	canLogin   bool // false if the user was added without a password, or if the password is now ""
+	password string
+	// canLogin is false if the user was added without a password, and after a change of the
+	// password to "". A change to another password makes it true.
+	canLogin   bool
 	noPassword bool // the user was added without a password
 	roles      []string
 }
@@ -111,8 +113,8 @@ func (a *authTable) isAdmin(who *identity) error {
 	return nil
 }
 
-// proposeAdmin proposes a change of users or roles. It returns an error if the user of the request
-// does not have the role root.
+// proposeAdmin proposes a change of users or roles. It returns an error if authentication is on and
+// the user of the request does not have the role root.
 func (s *Store) proposeAdmin(c Caller) error {
 	who, err := s.propose(c, &pb.InternalRaftRequest{})
 	if err != nil {

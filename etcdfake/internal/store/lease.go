@@ -86,7 +86,7 @@ func (s *Store) NextExpiry() (time.Time, bool) {
 }
 
 // setExpiry sets the expiry of a lease to the current time plus the TTL plus extra. After an
-// election extra is the duration of the election; otherwise it is 0.
+// election extra is the election timeout; otherwise it is 0.
 func (s *Store) setExpiry(l *lease, extra time.Duration) {
 	l.expiry = s.cfg.Now().Add(seconds(l.ttl)).Add(extra)
 	if len(s.leases.byID) == 1 || l.expiry.Before(s.leases.next) {
