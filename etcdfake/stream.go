@@ -84,7 +84,7 @@ func (s *serverStream) SendMsg(msg any) error {
 
 // RecvMsg receives a message on a stream of the health service, and adds the message to the request
 // log. The function given to On may delay or refuse the message, or edit the messages that the
-// stream then sends.
+// stream then sends. The actions Answer and LoseAnswer have no effect on such a stream.
 func (s *serverStream) RecvMsg(msg any) error {
 	if err := s.ServerStream.RecvMsg(msg); err != nil {
 		return err

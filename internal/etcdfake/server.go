@@ -94,8 +94,8 @@ func newServer(tb testing.TB, cluster *etcdfake.Cluster, index int, o options) *
 // and Start.
 func (s *Server) Addr() string { return s.addr }
 
-// SetServing sets the status that the gRPC health service reports: SERVING or NOT_SERVING. The
-// health service sends the new status on its open Watch streams.
+// SetServing sets the status that Check and Watch of the gRPC health service report: SERVING or
+// NOT_SERVING. Open Watch streams send the new status.
 func (s *Server) SetServing(ok bool) {
 	st := healthpb.HealthCheckResponse_NOT_SERVING
 	if ok {

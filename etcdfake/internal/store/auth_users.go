@@ -244,8 +244,9 @@ func (s *Store) callRoleGrantPermission(
 		return bytes.Compare(perms[i].Key, req.Perm.Key) >= 0
 	})
 	granted := proto.Clone(req.Perm).(*authpb.Permission)
-	// As in etcd, the new permission replaces the first permission with its key if the range ends
-	// are equal, too. Other permissions with this key stay.
+	// As in etcd, only the first permission with the key can be replaced, and only if its range end
+	// is equal, too. Otherwise the new permission is added, even if a later permission has both the
+	// key and the range end.
 	if i < len(perms) && samePermission(perms[i], req.Perm.Key, req.Perm.RangeEnd) {
 		perms[i] = granted
 	} else {
