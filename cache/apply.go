@@ -17,8 +17,8 @@ const changeOverhead = 160
 
 // apply takes a response of the watch and publishes the view that results from its events. notice
 // says that the response is a notice of progress that proves that all events up to its revision
-// have been delivered. A proof may move the newest view on to a later revision in the meantime.
-// Then apply starts again from that view.
+// have been delivered. While apply runs, Cache.prove may set the revision of the newest view to a
+// later one. Then apply starts again from that view.
 func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	if notice {
 		defer f.c.noticed()
@@ -48,9 +48,9 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	}
 }
 
-// publish makes a successor the newest view, and returns true. It returns false if a proof has
-// moved the newest view on to a later revision since the successor was made from it. The caller
-// must then make the successor again, from the newer view.
+// publish makes a successor the newest view, and returns true. It returns false if Cache.prove has
+// set the revision of the newest view to a later one since the successor was made. The caller must
+// then make the successor again, from the newest view.
 func (f *follower) publish(n *successor, o origin) bool {
 	c := f.c
 	c.mu.Lock()
@@ -86,16 +86,17 @@ type successor struct {
 	bytes    int64
 	revision int64
 	passed   int64  // the watch has delivered all events up to this revision
-	entry    *entry // the changes that these events make, for the log
+	entry    *entry // the changes by the response's events, for the log
 
-	// A proof can move a view on to a later revision R before the watch has delivered all events up
-	// to R. The proof is a read at R which has shown that the range at R equals the tree of the
-	// view. So each key of the missing events did not exist before them, and does not exist after
-	// the last of them. When such events come late, they are kept in late until all of their keys
-	// are gone again. Then they go to the log together, as complete, and the tree stays as it is.
+	// Cache.prove can set the revision of a view to a later revision R before the watch has
+	// delivered all events up to R. It has read that the range at R equals the tree of the view. So
+	// the missing events are of keys that were created and deleted again: these keys exist neither
+	// before the missing events nor after them. Events that the watch delivers so late are
+	// collected in late until all of their keys have been deleted again. Then they go to the log
+	// together, and the tree does not change.
 	late     *lateChanges // the late events so far; nil if there are none
 	ownsLate bool         // late is this successor's own copy and may be changed
-	complete *entry       // the late changes that can go to the log now; nil: none
+	complete *entry       // the late changes that go to the log now; nil if there are none
 	// wrong says that the tree lacks an event that it should contain, so that the copy is wrong.
 	wrong bool
 }
@@ -112,7 +113,8 @@ func (n *successor) add(ev *mvccpb.Event) {
 		n.bytes += grown(old, ev)
 		n.revision = revision
 	case revision <= n.listed || old != nil && old.ModRevision >= revision:
-		// The list of the range had this event, or the event was delivered before.
+		// The newest list (read of the whole range) had this event, or the event was delivered
+		// before.
 	case old == nil && revision <= n.view.confirmed:
 		n.addLate(key, ev)
 	default:
@@ -137,7 +139,7 @@ func (n *successor) addLate(key string, ev *mvccpb.Event) {
 		old = n.late.alive.Get(key)
 	}
 	if old == nil && ev.Type == mvccpb.Event_DELETE {
-		return // a deletion of a key that does not exist was delivered before
+		return // the key is already deleted, so this event was delivered before
 	}
 	if n.late == nil || !n.ownsLate {
 		n.late, n.ownsLate = n.late.next(), true
@@ -149,11 +151,12 @@ func (n *successor) addLate(key string, ev *mvccpb.Event) {
 	}
 }
 
-// lateChanges are the changes of late events. A late event is an event at a revision that a proof
-// had already moved the view past (see successor.late).
+// lateChanges are the changes of events that the watch has delivered late: after Cache.prove had
+// set the revision of the view to their revision or a later one.
 type lateChanges struct {
 	*entry
-	// the keys that exist after these changes; once there are none, the changes can go to the log
+	// alive has the keys that exist after these changes. Once it is empty, the changes can go to
+	// the log.
 	alive tree
 }
 
@@ -167,7 +170,7 @@ func (l *lateChanges) next() *lateChanges {
 	return &lateChanges{entry: e, alive: l.alive}
 }
 
-// join returns one entry with the changes of e and then those of later. If e is nil, it returns
+// join returns one log entry with the changes of e and then those of later. If e is nil, it returns
 // later.
 func (e *entry) join(later *entry) *entry {
 	if e == nil {
@@ -194,7 +197,8 @@ func grown(old *pair, ev *mvccpb.Event) int64 {
 	return fill.Bytes(ev.Kv) - fill.Bytes(old)
 }
 
-// add adds the change of one event to an entry. old is the key's pair before the event, or nil.
+// add adds the change of one event to an entry of the log. old is the key's pair before the event,
+// or nil.
 func (e *entry) add(key string, old *mvccpb.KeyValue, ev *mvccpb.Event) {
 	ch := change{Change: Change{Key: key, Old: old}, revision: ev.Kv.ModRevision}
 	if ev.Type != mvccpb.Event_DELETE {

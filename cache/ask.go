@@ -24,9 +24,10 @@ var askAgain = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second, Jit
 
 // asker sends the questions of all caches of one client. A question is one linearizable read, whose
 // answer proves how fresh the caches are, and which many readers share. A client has one asker as
-// long as it has caches. The asker's goroutine runs only while readers wait for a question.
+// long as it has caches that are not closed. The asker's goroutine runs only while readers wait for
+// a question.
 type asker struct {
-	ctx    context.Context // ends when the client's last cache ends, or the client is closed
+	ctx    context.Context // ends when the client or its last cache is closed
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // the goroutines of the asker
 	caches int            // how many caches share the asker; guarded by askers.mu
@@ -60,9 +61,9 @@ type answered struct {
 	proves bool
 }
 
-// takenBy reports whether a reader of the answer need not wait any longer. That is so if the view
-// has reached the revision of the answer, or if the copy was replaced since (the era of the view is
-// another one), so that the answer means nothing any more.
+// takenBy reports whether readers that wait for a view of the answer's revision can stop waiting.
+// They can if v has reached that revision. They can also if v is of another era: the copy was
+// replaced since, so the answer means nothing any more.
 func (a answered) takenBy(v *view) bool {
 	return v.era != a.era || a.proves && v.revision >= a.revision
 }
@@ -78,7 +79,7 @@ var askers = struct {
 }{byClient: map[*clientv3.Client]*asker{}}
 
 // joinAsker returns the asker of a client, which all caches of the client share, and makes it if
-// there is none. The cache that calls joinAsker must call leaveAsker when it ends.
+// there is none. The cache that calls joinAsker must call leaveAsker when it is closed.
 func joinAsker(client *clientv3.Client) *asker {
 	askers.mu.Lock()
 	defer askers.mu.Unlock()
@@ -92,7 +93,7 @@ func joinAsker(client *clientv3.Client) *asker {
 	return a
 }
 
-// leaveAsker is called when a cache of the client has ended. If that was the client's last cache,
+// leaveAsker is called when a cache of the client is closed. If that was the client's last cache,
 // leaveAsker ends the asker and waits for its goroutines.
 func leaveAsker(client *clientv3.Client) {
 	askers.mu.Lock()
@@ -170,9 +171,11 @@ func (a *asker) run() {
 
 // ask sends a question and records, for each cache that takes part in it, what the answer means.
 // The question reads a key of the first cache. If the server denies permission for that key, that
-// cache ends, and ask reads a key of the next cache. ask also requests watch progress for each
-// cache that was not up to date when the last question was sent, without waiting for the question's
-// answer.
+// cache ends, and ask reads a key of the next cache.
+//
+// Before ask sends the question, it requests watch progress for each cache whose view was older
+// than the answer to the cache's previous question. Such a view is probably older than the next
+// answer, too.
 func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {
@@ -204,13 +207,14 @@ func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 	return nil
 }
 
-// maxHold is the longest time for which the next question is held back.
+// maxHold is the longest time for which the next question (linearizable read that readers share) is
+// delayed, so that the readers of the previous answer can share it: see asker.hold.
 const maxHold = 2 * time.Millisecond
 
-// hold waits until the caches of a question have reached the revision of its answer. The readers of
-// that answer then return, and those that read again at once can share the next question. hold
-// waits no longer than the question took, because readers of other caches may be waiting for the
-// next question.
+// hold delays the next question until the caches of the question q have reached the revision of its
+// answer. The readers of that answer then return, and those that read again at once can share the
+// next question. hold waits no longer than q took, because readers of other caches may be waiting
+// for the next question.
 func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 	ctx, cancel := context.WithTimeout(a.ctx, min(took, maxHold))
 	defer cancel()

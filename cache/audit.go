@@ -15,13 +15,14 @@ import (
 const (
 	// auditTimeout is the timeout of the request that counts the keys of the range on the server.
 	auditTimeout = time.Minute
-	// auditTries is how often an audit is repeated, each time at a newer revision, because the
-	// server had compacted the revision of the audit before.
+	// auditTries is how often an audit is repeated at most. It is repeated at a newer revision if
+	// the server has compacted the revision whose keys it should count.
 	auditTries = 5
 )
 
-// auditNowAndThen audits the copy until the cache ends, about once in each interval of WithAudit.
-// Each wait is shortened by a random part, so that many caches do not send their audits at once.
+// auditNowAndThen audits the copy until the cache ends, about once in each interval of WithAudit:
+// it compares the number of keys in the copy with the number on the server. Each wait is shortened
+// by a random part, so that many caches do not send their audits at once.
 func (c *Cache) auditNowAndThen() {
 	if c.opts.audit == 0 {
 		return
@@ -98,9 +99,9 @@ func (c *Cache) listing() bool {
 }
 
 // replaced is called when the view v turns out to be wrong, or to come from a cluster that was
-// replaced or restored. It has the whole range read again, as a new era: until that is done, no
-// answer of the server proves a view. It does nothing if the newest view is already of a later era
-// than v.
+// replaced or restored. It has the whole range read again, which begins a new era (see view.era).
+// Until that is done, no answer of the server proves how fresh a view is. replaced does nothing if
+// the newest view is already of a later era than v.
 func (c *Cache) replaced(v *view, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -35,7 +35,7 @@ type Cache struct {
 	// published.
 	history *history
 	// eager says that the next linearizable read that proves freshness is to be sent together with
-	// a request for watch progress.
+	// a request for watch progress, because the cache was behind the answer to the previous read.
 	eager  atomic.Bool
 	counts counts
 	// missed is when a call of Watch last gave up waiting for a proof that the cache is up to date;
@@ -45,7 +45,7 @@ type Cache struct {
 	tasks    sync.WaitGroup // the goroutines of the cache; Close waits for them
 	// asker sends the linearizable reads that prove freshness, for all caches of the client.
 	asker *asker
-	leave func() // tells asker that this cache has ended; a second call does nothing
+	leave func() // tells asker that this cache is closed; a second call does nothing
 
 	mu sync.Mutex
 	// phase says in words what the follower (the goroutine that keeps the copy up to date) waits
@@ -70,21 +70,21 @@ type Cache struct {
 	behindSince time.Time // since when the revision of the newest view has been below known
 }
 
-// counts are totals for Status. pages is for Watch instead: it shows whether a list that is under
-// way makes progress.
+// counts are totals for Status. Only pages is for Watch instead: it shows whether a list (read of
+// the whole range) that is under way makes progress.
 type counts struct {
 	// questions counts the linearizable reads that were sent to prove freshness, and shared the
 	// readers that they answered.
 	questions, shared atomic.Int64
-	// lists counts the reads of the whole range, audits the audits, and differences the audits that
-	// found a difference.
+	// lists counts the reads of the whole range. audits counts how often the number of keys was
+	// compared with the number on the server, and differences how often the two differed.
 	lists, audits, differences atomic.Int64
 	pages                      atomic.Int64 // pages counts the pages that were read by all lists
 }
 
-// streams is the last number that was given out for a stream of watches. The number is put into the
-// metadata of the watches, so that each cache, and each stream of a Watcher, has a gRPC stream to
-// the server of its own.
+// streams is the last number that was given out for a stream of watches. Each cache, and each
+// stream of a Watcher, puts a number of its own into the metadata of its watches on the server. So
+// the watches of each have their own gRPC stream.
 var streams atomic.Int64
 
 // streamKey is the metadata key whose value gives the watch of each cache a gRPC stream of its own.

@@ -74,8 +74,8 @@ type follower struct {
 	c *Cache
 
 	listed int64 // the revision of the newest list (read of the whole range)
-	// late has events that came after a proof had moved the view past their revision; nil if there
-	// are none.
+	// late has the events that the watch has delivered after Cache.prove had set the revision of
+	// the view to theirs or a later one; nil if there are none.
 	late *lateChanges
 
 	// the watch that is open
@@ -122,7 +122,8 @@ func (f *follower) watch() error {
 		c.wait("")
 	}
 	c.mu.Lock()
-	// any unanswered requests for progress were sent on the stream of the previous watch
+	// Unanswered requests for progress were sent on the stream of the previous watch, so they do
+	// not show that the server is silent on the new one.
 	c.silence = silence{}
 	c.mu.Unlock()
 	c.wake()

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Fresh returns a snapshot that contains every write that any client had acknowledged more than
-// maxAge ago. With a maxAge of 0 or less, the snapshot contains every write that was acknowledged
-// before the call, as the answer to a linearizable read does. maxAge is measured by the monotonic
-// clock. On Linux that clock stops while the machine is suspended, so right after a suspension a
-// snapshot may be older than maxAge by the length of the suspension.
+// Fresh returns a snapshot that contains every write, of any client, that was acknowledged more
+// than maxAge ago. With a maxAge of 0 or less, the snapshot contains every write that was
+// acknowledged before the call, as the answer to a linearizable read does. maxAge is measured by
+// the monotonic clock. On Linux that clock stops while the machine is suspended, so right after a
+// suspension a snapshot may be older than maxAge by the length of the suspension.
 //
 // If the newest snapshot is not known to be that fresh, Fresh waits for the answer to a
 // linearizable read of the count of one key. All caches and readers of a client share this read, so
@@ -45,9 +45,10 @@ func (c *Cache) fresh(ctx context.Context, maxAge time.Duration) (*view, error) 
 	return c.provenSince(ctx, now.Add(-maxAge))
 }
 
-// provenSince waits for a view that contains everything acknowledged before the moment after. It
-// takes part in a linearizable read that is sent after that moment, which other readers may share,
-// and waits until the view has reached the revision of the answer. It repeats a read that fails.
+// provenSince waits for a view that contains every write acknowledged before the given time. It
+// takes part in a linearizable read that is sent after that time, which other readers may share,
+// and waits until the newest view has reached the revision of the answer. It repeats a read that
+// fails. It also waits until the range has been read for the first time.
 func (c *Cache) provenSince(ctx context.Context, after time.Time) (*view, error) {
 	_, err := c.await(ctx, (*view).synced)
 	failure := error(nil)

@@ -41,17 +41,16 @@ type kv struct {
 	floor floor
 }
 
-// floor says which view is new enough for reads with WithSerializable through a KV, which must show
-// the earlier writes of that KV. A view is new enough if it has the floor's era, has at least its
-// revision, and contains every write acknowledged before the moment at. A view of a later era (the
-// copy was replaced since, as after a restore of the cluster) is also new enough.
+// floor says which views show the earlier writes through a KV. Only such a view may answer a read
+// with WithSerializable through that KV. The view must be of the floor's era, have at least the
+// floor's revision, and contain every write acknowledged before the moment at. A view of a later
+// era (the copy was replaced since, as after a restore of the cluster) is always new enough.
 type floor struct {
 	era, revision int64
 	at            time.Time
 }
 
-// shownBy reports whether a view shows all earlier writes of the KV: whether it is new enough for
-// the floor.
+// shownBy reports whether a view shows all earlier writes through the KV, as the floor demands.
 func (f floor) shownBy(v *view) bool {
 	return v.synced() && (v.era > f.era ||
 		v.era == f.era && v.revision >= f.revision && !v.provenAt.Before(f.at))
@@ -133,7 +132,7 @@ func (k *kv) Compact(
 func (k *kv) Get(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.GetResponse, error) {
-	// an Op, so that each option runs only once
+	// The options run here, each once. Do may pass the Op first to memory and then to the server.
 	resp, err := k.Do(ctx, clientv3.OpGet(key, opts...))
 	return resp.Get(), err
 }
@@ -148,7 +147,8 @@ func (k *kv) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error
 	}
 	before := k.c.now()
 	resp, err := k.remote.Do(ctx, op)
-	// the answer to a serializable read may have an old revision, which is no floor
+	// Only the answer to a write is passed to wrote. The answer to a serializable read may have an
+	// old revision, which would look like that of a restored cluster.
 	if err == nil && !reads {
 		k.wrote(before, writeHeader(resp))
 	}
@@ -187,7 +187,7 @@ func (k *kv) GetStream(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (clientv3.GetStreamChan, error) {
 	op := clientv3.OpGet(key, opts...)
-	whole := func(o *clientv3.Op) { *o = op } // passes op on, so that each option runs only once
+	whole := func(o *clientv3.Op) { *o = op } // replaces the Op, so that no option runs again
 	memoryCtx, call := k.call(ctx)
 	ok, err := k.c.prepare(memoryCtx, op, call)
 	switch {
@@ -240,7 +240,7 @@ func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 		return v, nil
 	}
 	// If the cluster was replaced or restored, first wait until the copy has been replaced, too.
-	// Requests for progress cannot bring this about, so none are sent before.
+	// Requests for progress cannot bring this about, so none are sent until then.
 	v, err := c.await(ctx, func(v *view) bool { return v.era >= least.era })
 	if err == nil && v.provenAt.Before(least.at) {
 		v, err = c.provenSince(ctx, least.at)

@@ -22,7 +22,8 @@ import (
 
 // pageTimeout is the timeout of a request for a page. Each time that a request for the same page
 // times out, the next one gets a longer timeout. The first of these timeouts also applies to each
-// piece of a streamed answer, and to a proof (see fill.Prove).
+// piece of a streamed answer, and to the read of a proof that the list is complete (see
+// fill.Prove).
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
 // proofWait is the wait before a proof of the list: a read that shows whether the list is complete
@@ -45,16 +46,17 @@ const (
 // already seen when the read was sent. So the cluster was restored from a backup.
 var errWentBack = errors.New("the cluster was restored to a revision of the past")
 
-// answer is one result that the goroutine which reads a list delivers to the follow goroutine. It
-// is a page, a proof (see fill.Prove), or the error because of which the reading has ended.
+// answer is one result that the goroutine which reads a list delivers to the follow goroutine: a
+// page, a proof that the list is complete (see fill.Prove), or the error because of which the
+// reading has ended.
 type answer struct {
 	kvs    []*mvccpb.KeyValue
 	header *pb.ResponseHeader
-	// revision is the revision of the state that the page has. It may be lower than that of header.
+	// revision is the revision at which the page was read. That of header may be higher.
 	revision int64
 	more     bool
 	err      error
-	proof    bool  // whether kvs are only the keys that have changed since the first page was read
+	proof    bool  // this is a proof; kvs are only the keys changed since the first page was read
 	count    int64 // the number of all keys in the range; only of a proof
 }
 
@@ -62,9 +64,9 @@ type answer struct {
 // from then on the follow goroutine owns the page's pairs.
 func (a *answer) next() string { return string(a.kvs[len(a.kvs)-1].Key) + "\x00" }
 
-// startList begins to list (read) the whole range. header is that of the confirmation of the watch
-// that is already open. startList returns errListAgain if another list was demanded after that
-// watch was opened.
+// startList begins to list (read) the whole range. header is the header of the response that has
+// confirmed the watch. startList returns errListAgain if another list was demanded after the watch
+// was opened.
 func (f *follower) startList(list listing, header *pb.ResponseHeader) error {
 	c, v := f.c, f.c.now()
 	replaced := list.replaced || otherCluster(v.origin, header)
@@ -180,8 +182,8 @@ type reader struct {
 	pages chan<- answer
 	size  int // how many keys the next page may have
 	most  int // the limit on size; lowered when a page was too large to be received
-	// least is the lowest revision that the next linearizable answer may have: that of the previous
-	// one.
+	// least is the lowest revision that the next linearizable answer may have: the revision of the
+	// previous linearizable answer.
 	least int64
 	// certain is the revision of the first page, which no other page is below; 0 before the first
 	// page.
@@ -204,7 +206,7 @@ func (r *reader) run() {
 			return
 		}
 		if r.certain == 0 {
-			// later linearizable reads have this revision or a higher one
+			// Later linearizable reads, and so later pages, have this revision or a higher one.
 			r.certain = a.header.Revision
 		}
 		if more {
@@ -230,9 +232,9 @@ func (r *reader) deliver(a answer) bool {
 }
 
 // prove reads which keys have changed since the first page was read, and how many keys there are,
-// and delivers both as a proof: see fill.Prove. It returns false if the reading of the list ends. A
-// failed read is not delivered unless the server refused it or it shows that the cluster was
-// restored.
+// and delivers both as a proof: see fill.Prove. It returns false if the reading of the list ends.
+// If the server denies permission or the cluster was restored, prove delivers an error instead. It
+// ignores other failures, because a later call of prove may succeed.
 func (r *reader) prove() bool {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()
@@ -309,7 +311,7 @@ func (r *reader) request(from string, timeout time.Duration) (*clientv3.GetRespo
 }
 
 // options returns the options of a request for keys up to the end of the range: the range end, the
-// given bound, and keys only if the cache has keys only.
+// given limit or revision, and keys only if the cache has keys only.
 func (r *reader) options(bound clientv3.OpOption) []clientv3.OpOption {
 	opts := []clientv3.OpOption{clientv3.WithRange(r.c.opts.end), bound}
 	if r.c.opts.keysOnly {

@@ -16,21 +16,21 @@ type Change struct {
 	New *mvccpb.KeyValue // the pair after the change; nil if the key was deleted
 }
 
-// change is a Change with its revision. It is stored apart, because a deletion has no pair whose
-// ModRevision would say it.
+// change is a Change with its revision. The revision is a field of its own, because a deletion has
+// no pair whose ModRevision would say it.
 type change struct {
 	Change
 	revision int64
 }
 
 // entry is one link of the log of changes, which is a linked list. An entry has the changes of one
-// response of the watch, always of whole revisions. Or, if the watch has missed changes, it has the
-// difference between the state before and the state that was then read. Everything but next and
-// dropped is immutable. A reader of the log keeps the last entry that it has read, and follows next
-// from there.
+// response of the watch, and never only some of the changes of a revision. But if the watch has
+// missed changes, the next entry is a gap: the difference between the state before and the state
+// that was then read. Everything but next and dropped is immutable. A reader of the log keeps the
+// last entry that it has read, and follows next from there.
 type entry struct {
-	// first and last are the lowest and the highest revision of the changes. For a gap they are the
-	// revisions that it spans.
+	// first and last are the lowest and the highest revision of the changes. A gap reaches from the
+	// first revision that may be missing to the revision of the state that was then read.
 	first, last int64
 	changes     []change // in the order of their revisions
 	// gap says that the changes are the difference between two states of the range. How the one
@@ -41,8 +41,8 @@ type entry struct {
 	// it.
 	era  int64
 	next atomic.Pointer[entry]
-	// dropped says that the entry was removed from the history. Then next may be cut, so a reader
-	// that holds the entry may have missed changes.
+	// dropped says that the entry was removed from the history. Then next may be nil although there
+	// are later entries, so a reader that holds the entry may have missed changes.
 	dropped atomic.Bool
 }
 

@@ -132,9 +132,9 @@ func (m memory) Compact(
 	return nil, pass(ctx)
 }
 
-// answersRange reports whether the cache can answer a request, if it has the revision that the
-// request asks for: the range of the request is within the cache's range, and the request needs no
-// values if the cache has keys only.
+// answersRange reports whether the cache has the data for a request: whether the range of the
+// request is within the cache's range, and, if the cache has keys only, the request needs no
+// values. It does not check the revision that the request asks for: see keysAt.
 func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 	if !c.opts.covers(string(req.Key), string(req.RangeEnd)) {
 		return false
@@ -143,9 +143,9 @@ func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 	return !values || !c.opts.keysOnly
 }
 
-// answersTxn reports whether the cache can answer a transaction, if it has the revisions that the
-// transaction asks for. serializable reports whether any view may answer it, even one that is not
-// the newest.
+// answersTxn reports whether the cache has the data for a transaction, and can evaluate it. It does
+// not check the revisions that the transaction asks for: see keysAt. serializable reports whether
+// any view may answer the transaction, even one that is not the newest.
 func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {
 	readOnly, serializable := evaluate.ReadOnly(req)
 	if !readOnly || max(len(req.Compare), len(req.Success), len(req.Failure)) > maxTxnOps {
@@ -195,7 +195,7 @@ func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 		return keys, false
 	}
 	at := c.history.before(rev + 1)
-	// before or after a restore, the same revision is another state
+	// In another era (before or after a restore), the same revision is another state.
 	if at == nil || at.era != v.era {
 		return keys, false
 	}

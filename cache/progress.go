@@ -16,19 +16,19 @@ const repeatAfter = 500 * time.Millisecond
 // followed by another request at once: see atOnce.
 var tooLow = backoff.Policy{Base: time.Millisecond, Max: 250 * time.Millisecond}
 
-// proveAgain is the wait after a failed call of prove.
+// proveAgain is the wait after a failed call of Cache.prove, before the next request for progress.
 var proveAgain = backoff.Policy{Base: 100 * time.Millisecond, Jitter: 0.5}
 
 // atOnce is how many requests for progress are sent one after another without a wait, as long as
 // the answers are too low.
 const atOnce = 3
 
-// unknownAttempts is how many requests for progress are sent in order to reach a revision that may
-// not exist.
+// unknownAttempts is how many requests for progress are sent at most in order to reach a revision
+// that may not exist.
 const unknownAttempts = 20
 
-// advance makes the askForProgress goroutine send one request for progress, even if no revision is
-// to be reached. It does not block.
+// advance makes the askForProgress goroutine send one request for progress, even if there is no
+// revision that a view has to reach. It does not block.
 func (c *Cache) advance() {
 	c.mu.Lock()
 	c.once = true
@@ -117,8 +117,8 @@ func (c *Cache) askForProgress() {
 	}
 }
 
-// askUntilReached sends requests for progress until a view has reached the revision that was asked
-// for. It returns false if the cache has ended.
+// askUntilReached sends requests for progress as long as toAsk returns true: usually until a view
+// has reached c.target. It returns false if the cache has ended.
 func (c *Cache) askUntilReached() bool {
 	for attempt, low := 0, 0; c.toAsk(attempt); attempt++ {
 		answered, alive := c.askOnce()
@@ -134,7 +134,8 @@ func (c *Cache) askUntilReached() bool {
 	return true
 }
 
-// toAsk reports whether to send another request for progress, after attempt requests were sent.
+// toAsk reports whether to send another request for progress. attempt is how many requests this
+// call of askUntilReached has sent so far.
 func (c *Cache) toAsk(attempt int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,7 +152,8 @@ func (c *Cache) toAsk(attempt int) bool {
 	return once
 }
 
-// behind reports whether the revision that requests for progress are sent for has not been reached.
+// behind reports whether requests for progress are still needed because a revision has not been
+// reached: see belowLocked.
 func (c *Cache) behind() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -58,7 +58,7 @@ func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.list.wanted {
-		return true // the list that is under way brings a newer revision
+		return true // the new list replaces the view
 	}
 	if c.now() != v {
 		return v.err != nil

@@ -50,9 +50,11 @@ func (c *Cache) wait(format string, args ...any) {
 }
 
 // publish copies the newest view, calls f to change the copy, and makes the copy the newest view.
+// It does nothing if the cache has ended.
+//
 // Only the follow goroutine changes the tree, so that goroutine may build a new tree before it
-// takes the lock. In the meantime a proof may have moved the newest view on to a later revision.
-// publish does nothing if the cache has ended.
+// takes the lock. In the meantime, Cache.prove may have set the revision of the newest view to a
+// later one.
 func (c *Cache) publish(f func(next *view)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,12 +93,16 @@ func (c *Cache) end(err error) {
 func (c *Cache) fail(err error) { c.end(fmt.Errorf("cache of %s: %w", &c.opts, err)) }
 
 // proven takes the answer to a question: a linearizable read that was sent at sentAt, when before
-// was the newest view. A view that has reached the revision of the answer contains every write that
-// was acknowledged before sentAt, so proven records sentAt for such a view. It returns false if the
-// answer shows that the cluster was replaced or restored, or if this is already known and the range
-// is being read again. Then the answer proves nothing, and the question must be asked again. When a
-// new era begins (the copy is replaced for such a reason), all recorded proofs are dropped. So a
-// caller that waits for its proof must also stop waiting when the era of the newest view has
+// was the newest view. Every write that was acknowledged before sentAt has at most the revision of
+// the answer. So proven records sentAt as the provenAt of the newest view if that has reached this
+// revision, and otherwise for the first view that reaches it.
+//
+// proven returns false if the answer shows that the cluster was replaced or restored, or if this is
+// already known and the range is being read again. Then the answer proves nothing, and the question
+// must be asked again.
+//
+// When the copy is replaced for such a reason, a new era begins, and all recorded proofs are
+// dropped. So a caller that waits for a proven view must also stop waiting when the era has
 // changed.
 func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view) bool {
 	c.mu.Lock()
@@ -116,11 +122,10 @@ func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view
 }
 
 // sameEra takes the header of a linearizable answer to a request that was sent when before was the
-// newest view. It reports whether the answer comes from the cluster, and the history of that
-// cluster, that the view before was read from. It returns false if the answer shows that the
-// cluster was replaced or restored; then sameEra has the range read again. It also returns false if
-// this was found out since before. If it returns true, the revision of the answer is recorded as
-// known to exist.
+// newest view. It returns false if the answer shows that the cluster was replaced or restored since
+// the copy was read, and has the range read again. It also returns false if the copy was replaced
+// since before for such a reason or because it was wrong, or is about to be. Otherwise it records
+// that the revision of the answer exists, and returns true.
 func (c *Cache) sameEra(header *pb.ResponseHeader, before *view) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -53,9 +53,11 @@ func (r *reader) streamRest(from string, at *pb.ResponseHeader) (next string, mo
 // stream reads the keys from the key from to the end of the range by one request, at the revision
 // of at, and delivers each piece of the answer as a page. at is the header of a linearizable
 // answer. Only the last piece has a header, so the revision of the other pieces is known only
-// because the request named it. If more is true, next is the first key that was not read. The
-// caller need not know why: its next linearizable read finds out if the cluster was replaced or
-// restored.
+// because the request named it.
+//
+// If more is true, the stream has ended early, and next is the first key that was not read. The
+// caller need not know the reason: its next linearizable read finds out if the cluster was replaced
+// or restored.
 func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more bool) {
 	ctx, cancel := context.WithCancel(streamonly.Context(r.ctx))
 	defer cancel() // cancels the request if the stream has not ended by itself
@@ -121,7 +123,9 @@ func (r *reader) receive(pieces clientv3.GetStreamChan) (*pb.RangeResponse, erro
 }
 
 // streamFailed records why a stream ended before the end of the range. The key from is the first
-// one that was not read. After some errors no other stream is tried.
+// one that was not read. If the server has no RangeStream method, no other stream is tried for
+// streamsAgain. If a piece had more bytes than the client may receive, no other stream is tried for
+// this list.
 func (r *reader) streamFailed(from string, err error) {
 	switch status.Code(err) {
 	case codes.Unimplemented:

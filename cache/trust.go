@@ -65,7 +65,7 @@ func (a *asker) ordersProgress(c *Cache, header *pb.ResponseHeader) bool {
 func (a *asker) askVersions(client *clientv3.Client) {
 	var all sync.WaitGroup
 	for _, endpoint := range client.Endpoints() {
-		// The goroutine ends after statusTimeout, or with a.ctx. The function waits for it.
+		// The goroutine ends after statusTimeout, or with a.ctx. askVersions waits for it.
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(a.ctx, statusTimeout)
 			defer cancel()

@@ -53,7 +53,8 @@ func (tx *Tx) Get(key string) (*mvccpb.KeyValue, bool) {
 	return kv, kv != nil
 }
 
-// read returns the pair of a key in the snapshot, or nil, and makes the commit depend on the key.
+// read returns the pair of a key in the snapshot, or nil if the key does not exist there. From then
+// on the commit depends on the key: it fails if the key was changed since the snapshot.
 func (tx *Tx) read(key string) *mvccpb.KeyValue {
 	if !tx.c.opts.contains(key) {
 		tx.fail(fmt.Errorf("cache of %s: Get(%q) is outside of it", &tx.c.opts, key))
@@ -65,7 +66,7 @@ func (tx *Tx) read(key string) *mvccpb.KeyValue {
 }
 
 // written returns the pair of a key after the recorded write w, and whether the key then exists. If
-// the put keeps the key's old value or lease, written reads the key.
+// w is a put that keeps the key's old value or lease, written reads the key.
 func (tx *Tx) written(key string, w *write) (*mvccpb.KeyValue, bool) {
 	if w.put == nil {
 		return nil, false

@@ -17,8 +17,8 @@ var (
 	// ErrOutcomeUnknown is the error of an Update whose transaction was sent but not answered, so
 	// that it may or may not have been applied.
 	ErrOutcomeUnknown = errors.New("cache: the transaction may have been applied")
-	// ErrTooManyReads is the error of an Update whose function has read more keys and ranges than
-	// one transaction can have conditions, which is 128 by default.
+	// ErrTooManyReads is the error of an Update whose function has read more than 128 keys and
+	// ranges, or more than the server allows as conditions of one transaction.
 	ErrTooManyReads = errors.New("cache: more was read than one transaction can depend on")
 )
 
@@ -142,7 +142,9 @@ func refused(err error) bool {
 	if errors.As(err, &e) {
 		code = e.Code()
 	} else if s, ok := status.FromError(err); ok && s.Code() != codes.ResourceExhausted {
-		code = s.Code() // ResourceExhausted may also mean that gRPC found the answer too large
+		// ResourceExhausted counts only as an error of etcd. gRPC also returns it if the answer to
+		// an applied transaction is too large to be received.
+		code = s.Code()
 	}
 	switch code {
 	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied,

@@ -15,12 +15,12 @@ type tree = keytree.Tree
 // something changes, the cache publishes another view.
 type view struct {
 	tree tree
-	// revision is the revision whose state the tree is; 0 before the range was read.
+	// revision is the revision at which the range was as in tree; 0 before the range was read.
 	revision int64
 	// logged is the revision up to which the log has every change. It may be lower than revision.
 	logged int64
-	// confirmed is the greatest revision that a view was moved to without the watch, because a read
-	// of the changed keys had shown that the view's tree was still right.
+	// confirmed is the greatest revision that Cache.prove has set for a view: not because the watch
+	// had delivered all events, but because a read had shown that the tree was still right.
 	confirmed int64
 	// provenAt is a moment such that every write acknowledged before it is in the tree.
 	provenAt time.Time

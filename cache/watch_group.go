@@ -18,7 +18,7 @@ type memoryWatch struct {
 	noPut    bool
 	noDelete bool
 	progress bool // the watch wants periodic notices of progress (WithProgressNotify)
-	busy     bool // the watch has had an event since the last tick of the notices
+	busy     bool // the watch has had an event since the last periodic notices were sent
 	group    *watchGroup
 	pending  *pb.WatchResponse // the response that is being made for the watch; nil: none
 }
@@ -45,8 +45,8 @@ type watchGroup struct {
 	source *serverSource
 }
 
-// add adds a watch that is in no group. The watch must need the same next changes as the group,
-// apart from changes before the watch's own start.
+// add adds a watch that is in no group. The watch must have been given all changes up to the
+// group's revision, apart from those before its own start.
 func (g *watchGroup) add(it *watchItem) {
 	it.Value.group = g
 	g.index.Add(it)
@@ -131,7 +131,7 @@ type reading int
 
 const (
 	readSome reading = iota // the group has more of the log to read
-	readAll                 // the group has read the newest entry
+	readAll                 // the group has read up to the wanted entry, or the newest
 	readLost                // the log no longer has the next changes of the group
 )
 
@@ -150,7 +150,7 @@ func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 			return readAll
 		case next.gap:
 			// The cluster was restored to a lower revision than the watches have seen. As on a
-			// server, they wait until it reaches their next revision.
+			// server, the watches wait until the cluster reaches their next revision.
 			g.skip(g.revision)
 		default:
 			t.route(g, next.changes)

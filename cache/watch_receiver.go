@@ -9,15 +9,17 @@ import (
 )
 
 // sourceAsks is the time between two requests for progress to the server, while some watches get
-// their changes from a watch on the server. The answers show when that watch has passed the start
-// of the log, so that watches without changes can go on with the log.
+// their changes from a watch on the server. The answers show how far that watch on the server is.
+// Once it has passed the start of the log, the other watches go on with the log, even if they had
+// no event.
 const sourceAsks = 500 * time.Millisecond
 
-// asksBeforeWide is how many requests for progress have to remain unanswered before a source that
-// watches the range of one watch also watches the whole range of the cache. At one request every
-// sourceAsks they take 30 seconds. A server that is merely slow answers within that time, even if
-// the client has to open its stream again. For such a server, a watch of the whole range would be a
-// waste, because it would have to send all events of the range.
+// asksBeforeWide is how many requests for progress have to remain unanswered before a
+// sourceReceiver that watches the range of a single watch on the server also watches the whole
+// range of the cache. At one request every sourceAsks they take 30 seconds. A server that is merely
+// slow answers within that time, even if the client has to open its stream again. For such a
+// server, a watch of the whole range would be a waste, because it would have to send all events of
+// the range.
 const asksBeforeWide = 60
 
 // clientClosed is the cancel reason that a watch gets if its watch on the server has ended without
@@ -27,23 +29,26 @@ const clientClosed = "cache: the client is closed"
 // sourceReceiver receives the responses of a source: a watch on the server that brings the changes
 // which the log no longer has. A source for a single watch at first watches only the range of that
 // watch. Notices of progress then show when the source has passed the start of the log, so that the
-// watch can go on with the log. If the server sends no notices that can be trusted, only an event
-// shows how far the source is, and a watch without events would need the source forever. So the
-// source then opens a second watch on the server, the wide one, for the whole range of the cache,
-// where any event is enough. The first one goes on until the wide one has brought an event, because
+// watch can go on with the log.
+//
+// If the server sends no notices, or may send them before older events, only an event shows how far
+// the source is. A watch without events would then need the source forever. So the source opens a
+// second watch on the server, the wide one, for the whole range of the cache, where any event is
+// enough. The first watch on the server goes on until the wide one has brought an event, because
 // the history that the wide one needs to start may have been compacted.
 type sourceReceiver struct {
 	m        *memoryStream
 	source   *serverSource
 	key, end string
 	prevKV   bool
-	// whether the whole range of the cache is watched on the server, by the first or a second watch
+	// wide says that the whole range of the cache is watched on the server, by the first watch or
+	// by a second one.
 	wide bool
 	last int64 // all events up to this revision were received
 	// switched is the value of last when the wide watch replaced the first. The wide watch repeats
 	// the events up to it, which are skipped.
 	switched int64
-	asks     int // how many requests for progress in a row had no answer that proves something
+	asks     int // how many requests for progress were sent without a notice that can be trusted
 }
 
 // serverWatch is one watch on the server. The zero value brings no events.
@@ -102,8 +107,8 @@ func (r *sourceReceiver) open(key, end string) serverWatch {
 }
 
 // ask requests progress of the watches on the server. It returns true if the source should begin to
-// watch the whole range of the cache, because the server sends no notices of progress that prove
-// something.
+// watch the whole range of the cache, because asksBeforeWide requests have brought no notice of
+// progress that can be trusted.
 func (r *sourceReceiver) ask() bool {
 	c := r.m.cache
 	_ = c.client.RequestProgress(r.source.ctx) // after an error, the next tick asks again

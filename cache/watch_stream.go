@@ -57,7 +57,7 @@ type memoryStream struct {
 	// needsLeader says that the stream ends when the member that serves the cache's watch has no
 	// leader.
 	needsLeader bool
-	leader      int64 // the leaderLosses of the newest view when the stream began
+	leader      int64 // view.leaderLosses of the newest view when the stream began
 
 	// kick receives a signal when a request was sent or CloseSend was called. It has room for one.
 	kick    chan struct{}

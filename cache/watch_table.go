@@ -27,13 +27,13 @@ const (
 //
 //	one of the other groups,    when it has read the entry that the head group has read last, its
 //	reading the log             watches join the head group;
-//	                            when its entry was dropped from the log, or a gap follows, it gets
-//	                            its changes from the server
-//	one of the other groups,    when the log has its next revision, it reads the log;
+//	                            when the log no longer has its next changes, because they were
+//	                            dropped or a gap follows, it gets them from the server
+//	one of the other groups,    when the log has its next changes, it reads the log;
 //	served by the server        when it is as far as the head group, its watches join that group
-//	the head group              when its entry was dropped from the log, or a gap follows, it
-//	                            becomes one of the other groups and gets its changes from the
-//	                            server; an empty group becomes the head group
+//	the head group              when the log no longer has its next changes, it becomes one of the
+//	                            other groups and gets them from the server; an empty group becomes
+//	                            the head group
 type watchTable struct {
 	history *history
 	view    *view // the newest view that the stream has seen

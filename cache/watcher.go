@@ -27,16 +27,17 @@ const missedFor = 10 * time.Second
 //	                                  before the call, as Fresh does with a maximum age of 0. If
 //	                                  two seconds bring no proof, as in a cluster without quorum,
 //	                                  the watch begins with what the cache has, and may get older
-//	                                  changes, like a watch on a member that is behind. Later calls
-//	                                  then do not wait for ten seconds, or until a proof comes. As
-//	                                  long as pages of the range arrive that the cache is reading,
+//	                                  changes, like a watch on a member that is behind. For the next
+//	                                  ten seconds, or until a proof comes, other calls do not wait.
+//	                                  While the cache is reading the range, and pages of it arrive,
 //	                                  Watch waits longer. If the range was never read, the watch is
 //	                                  opened on the server
 //	from a revision in the history    the changes come from memory
 //	from an older revision            the changes come from a watch on the server, until the history
 //	                                  of the cache has the next ones
 //	after a gap in the history        the changes that the cache has missed come from one watch on
-//	                                  the server, which all watches of the stream share
+//	                                  the server, which the watches of the Watcher share if their
+//	                                  contexts have the same metadata
 //	keys outside of the cache's       the watch is opened on the server, through the client's
 //	range; a cache with WithKeysOnly  Watcher. This also holds for every watch that is opened after
 //	                                  the cache has ended by a failure
@@ -145,7 +146,8 @@ func (w *cacheWatcher) watchServer(
 	w.direct.Store(true)
 	if ctx.Done() == nil {
 		// ctx never ends. A context derived by context.WithCancel would have to be cancelled when
-		// the server ends the watch, which is not known here. A boundContext needs no cancel.
+		// the server ends the watch, but that moment is not known here. A boundContext needs no
+		// cancel.
 		return w.cache.client.Watch(boundContext{Context: ctx, end: w.ctx}, key, opts...)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -154,8 +156,8 @@ func (w *cacheWatcher) watchServer(
 	return w.cache.client.Watch(ctx, key, opts...)
 }
 
-// boundContext has the values of the embedded context, which never ends, and ends when the context
-// end ends.
+// boundContext has the values of the embedded context, which never ends. It ends when the context
+// in the field end has ended.
 type boundContext struct {
 	context.Context
 	end context.Context
@@ -170,8 +172,9 @@ func (c boundContext) Done() <-chan struct{} { return c.end.Done() }
 // Err implements context.Context.
 func (c boundContext) Err() error { return c.end.Err() }
 
-// AfterFunc calls f in its own goroutine when the context end has ended. Because of this method,
-// package context needs no goroutine for each context that is derived from a boundContext.
+// AfterFunc calls f in its own goroutine when the context in the field end has ended. Because of
+// this method, package context needs no goroutine for each context that is derived from a
+// boundContext.
 func (c boundContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.end, f) }
 
 func (w *cacheWatcher) RequestProgress(ctx context.Context) error {

@@ -146,8 +146,8 @@ func (f *Fill) Wants() (revision int64, ok bool) {
 	return f.greatest, f.complete && f.passed < f.greatest
 }
 
-// Certain returns a revision such that the state contains every change at or below it. A caller of
-// Prove reads the keys that have changed after it.
+// Certain returns a revision such that the state contains every change at this or a lower revision.
+// The caller of Prove reads the keys that have changed at later revisions.
 func (f *Fill) Certain() int64 {
 	least := f.greatest
 	for _, p := range f.pages {

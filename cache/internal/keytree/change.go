@@ -154,8 +154,8 @@ func (n *node) replace(i int, key string, fresh []*node) []*node {
 	return groups((len(children)+1)/2, lows, children)
 }
 
-// withChild returns a copy of n in which child replaces child i, with the same low. It reads no
-// other child.
+// withChild returns a copy of n in which child replaces child i, with the same low. It does not
+// read the nodes of the other children, so it does not wait for their memory.
 func (n *node) withChild(i int, child *node) *node {
 	same, b := *n, *n.below
 	grown := child.size - b.children[i].size

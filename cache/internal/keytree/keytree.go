@@ -125,8 +125,9 @@ func (t Tree) Slice(from, to int) []*Pair {
 	return all
 }
 
-// each calls yield with the pairs below n whose rank r below n is in from <= r < to, leaf by leaf:
-// a slice for each leaf. It stops when yield returns false, and then returns false.
+// each calls yield with the pairs below n, leaf by leaf: one slice for each leaf. Of all pairs
+// below n, it takes those at the positions p with from <= p < to. It stops when yield returns
+// false, and then returns false.
 func (n *node) each(from, to int, yield func([]*Pair) bool) bool {
 	if n.below == nil {
 		return yield(n.pairs[from:to])
@@ -177,8 +178,8 @@ func Diff(a, b Tree, f func(old, new *Pair)) {
 	}
 }
 
-// next returns the pair at position i of leaves[0], and the position after it, as the leaves that
-// remain and an index in the first of them.
+// next returns the pair at position i of leaves[0]. It also returns where the next pair is: the
+// leaves from there on, and the position in the first of them.
 func next(leaves []*node, i int) (*Pair, []*node, int) {
 	kv := leaves[0].pairs[i]
 	if i++; i < leaves[0].size {

@@ -1,11 +1,12 @@
 // Package question lets many readers share linearizable reads. A question is one linearizable read;
 // the package decides which reader shares which question.
 //
-// The answer to a question is good enough for every reader that accepts a read sent at the time
-// when this one was sent. At most one question is under way at a time. A reader for which the
-// current question was sent too early shares the next one, which is sent when the current one has
-// been answered or has failed. So a reader waits for at most two questions. And however many
-// readers there are, they cause no more questions than a single reader that always waits for one.
+// A reader needs a read that is sent after a given time, usually the time of its call. So it can
+// use the answer to every question that is sent later. At most one question is under way at a time.
+// A reader for which this question was sent too early shares the next one, which is sent when the
+// question under way has been answered or has failed. So a reader waits for at most two questions.
+// And however many readers there are, they cause no more questions than a single reader that always
+// waits for one.
 package question
 
 import (

@@ -7,7 +7,7 @@ const ToEnd = "\x00"
 
 // Index is a set of items, each of which watches a key or a range. The zero Index is empty.
 type Index[T any] struct {
-	keys   map[string]*Item[T] // the first of the items that watch a single key, by that key
+	keys   map[string]*Item[T] // by key: the first of the items that watch only this key
 	ranges *node[T]
 	size   int
 }
