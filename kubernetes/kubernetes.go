@@ -82,18 +82,19 @@ type CountOptions struct{}
 
 // PutOptions are the options of [Interface.OptimisticPut].
 type PutOptions struct {
-	// GetOnFailure asks for the current key-value pair if the mod revision of the key is not the
-	// expected one.
+	// GetOnFailure makes the server return the current key-value pair, in PutResponse.KV, if the
+	// mod revision of the key is not the expected one.
 	GetOnFailure bool
 
-	// LeaseID attaches the key to a lease. [clientv3.NoLease] detaches it.
+	// LeaseID is the lease to which the put attaches the key. With [clientv3.NoLease], the put
+	// detaches the key from the lease that it had.
 	LeaseID clientv3.LeaseID
 }
 
 // DeleteOptions are the options of [Interface.OptimisticDelete].
 type DeleteOptions struct {
-	// GetOnFailure asks for the current key-value pair if the mod revision of the key is not the
-	// expected one.
+	// GetOnFailure makes the server return the current key-value pair, in DeleteResponse.KV, if the
+	// mod revision of the key is not the expected one.
 	GetOnFailure bool
 }
 

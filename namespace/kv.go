@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnbuilder"
 )
 
-// prefixKV is the KV of a namespace, and kv.KV is the KV that it decorates.
+// prefixKV is the KV of a namespace. It decorates the embedded KV.
 type prefixKV struct {
 	clientv3.KV
 	space

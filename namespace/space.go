@@ -24,10 +24,10 @@ func newSpace(prefix string) space {
 	return space{prefix: []byte(prefix), end: []byte(clientv3.GetPrefixRangeEnd(prefix))}
 }
 
-// enter translates a key or a range of the namespace for the cluster, by adding the prefix. If end
-// is empty, key is a single key, and outerEnd is empty, too. A range without an upper bound gets
-// the end of the prefix as its upper bound. If the prefix has only 0xff bytes, the range has no
-// upper bound in the cluster either.
+// enter translates a key or a range of the namespace into one of the cluster, by adding the prefix.
+// If end is empty, key is a single key, and outerEnd is empty, too. For a range without an upper
+// bound, outerEnd is s.end, so that the range stays within the namespace. If the prefix has only
+// 0xff bytes, s.end is endOfKeys, and the range has no upper bound in the cluster either.
 func (s space) enter(key, end []byte) (outerKey, outerEnd []byte) {
 	switch {
 	case len(end) == 0:

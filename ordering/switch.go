@@ -38,13 +38,13 @@ func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFu
 type switcher struct {
 	// read-only after NewOrderViolationSwitchEndpointClosure
 	client *clientv3.Client
-	lasts  time.Duration // how long a switch lasts: the time for which the client is limited
+	lasts  time.Duration // how long the client stays limited to the endpoints that have caught up
 
 	// guarded by mu
 	mu        sync.Mutex
-	full      []string    // the client's endpoints before the switch
-	ahead     []string    // the client's endpoints during the switch; nil if no switch is in force
-	restore   *time.Timer // ends the switch; nil before the first switch
+	full      []string    // the client's endpoints before it was limited
+	ahead     []string    // the endpoints that the client is limited to; nil if it is not limited
+	restore   *time.Timer // ends the limit; nil if there was no limit yet
 	uncounted int         // counts calls whose op does not carry its request's number of violations
 }
 
@@ -60,8 +60,9 @@ func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64
 }
 
 // number returns how many violations the request of op has had. A KV of this package puts that
-// number into op. If something else makes the call, op has no number, and number returns a count of
-// such calls instead. This count begins again at 1 after it has exceeded maxViolations.
+// number into op. If op has no number, because something other than such a KV calls the
+// OrderViolationFunc, number returns a count of such calls instead. This count begins again at 1
+// after it has exceeded maxViolations.
 func (s *switcher) number(op clientv3.Op) int {
 	if n := numberOf(op); n > 0 {
 		return n
@@ -72,14 +73,15 @@ func (s *switcher) number(op clientv3.Op) int {
 	return s.uncounted
 }
 
-// ownLocked returns the endpoints that the program has set. These are the client's endpoints, or,
-// during a switch, the endpoints that the client had before the switch.
+// ownLocked returns the endpoints that the program has set. These are the client's endpoints. While
+// the client is limited, they are the endpoints that it had before. If the program has set new
+// endpoints meanwhile, ownLocked ends the limit.
 func (s *switcher) ownLocked() []string {
 	now := s.client.Endpoints()
 	if s.ahead != nil && slices.Equal(now, s.ahead) {
 		return slices.Clone(s.full)
 	}
-	s.ahead = nil // the program has set new endpoints, which ends the switch
+	s.ahead = nil // the program has set new endpoints, which ends the limit
 	return now
 }
 
@@ -139,7 +141,8 @@ func (s *switcher) switchTo(ahead []string) {
 	}
 }
 
-// switchBack ends the switch: it restores the endpoints that the client had before the switch.
+// switchBack restores the endpoints that the client had before it was limited. It does nothing if
+// the program has set new endpoints meanwhile.
 func (s *switcher) switchBack() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,10 +22,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// window is gRPC's flow-control window in bytes: so many received bytes of a snapshot may wait to
-// be written to the file. By default, gRPC enlarges its window to many times this size when the
-// network is faster than the disk. With this window and the codec of internal/wire, the heap grows
-// by some 2 MiB while 200 MiB are saved, instead of by 8 to 21 MiB.
+// window is gRPC's flow-control window in bytes: at most this many received bytes of a snapshot
+// wait to be written to the file. By default, gRPC enlarges its window to many times this size when
+// the network is faster than the disk. With this window and the codec of internal/wire, the heap
+// grows by some 2 MiB while 200 MiB are saved, instead of by 8 to 21 MiB.
 const window = 1 << 20
 
 // progressStep is the least time between two log lines about a transfer.

@@ -22,9 +22,10 @@ import (
 
 var (
 	caFile   = flag.String("cacert", "", "PEM file of the CAs that sign servers' certificates")
-	certFile = flag.String("cert", "", "PEM file of the client's certificate, if servers ask for one")
-	keyFile  = flag.String("key", "", "PEM file of the certificate's key")
-	user     = flag.String("user", "", "name of the user")
+	certFile = flag.String("cert", "",
+		"PEM file of the client's certificate, if servers ask for one")
+	keyFile = flag.String("key", "", "PEM file of the certificate's key")
+	user    = flag.String("user", "", "name of the user")
 )
 
 func main() { demo.Start(run, refusals) }
@@ -67,8 +68,8 @@ func putAndGet(
 	return nil
 }
 
-// explain adds the reason for a missing connection to the error of a call. For example, the
-// servers' certificates are not signed by the given CA.
+// explain adds the reason for a missing connection to the error of a call. One possible reason is
+// that the servers' certificates are not signed by the given CA.
 func explain(client *clientv3.Client, err error) error {
 	if cause := client.ConnectionError(); cause != nil {
 		return fmt.Errorf("%w: %w", err, cause)

@@ -20,7 +20,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// settings holds the values of those etcd flags that this program supports. It ignores other flags.
+// settings holds the values of those etcd flags that this program supports. The program ignores
+// other flags.
 type settings struct {
 	client, peer string
 	opts         []etcdfake.Option
@@ -105,7 +106,8 @@ func say(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, text) }
 }
 
-// stderr is the testing.TB that the fake cluster gets. It logs, and a failure ends the process.
+// stderr is the testing.TB that the fake cluster gets. It logs to standard error. An error that the
+// cluster reports ends the process.
 type stderr struct{ testing.TB }
 
 func (stderr) Helper()                        {}

@@ -194,8 +194,8 @@ func (l *link) pass(dir Direction) bool {
 	}
 }
 
-// due waits until the delay of a chunk that was read at the time at has passed. It returns false if
-// the link is closed.
+// due waits until the delay of a chunk is over. The delay is set by Proxy.Delay, and begins at the
+// time at, when the chunk was read. due returns false if the link is closed.
 func (l *link) due(at time.Time) bool {
 	for {
 		r, changed := l.proxy.current()

@@ -43,7 +43,7 @@ func main() {
 const least = 95 // the percentage of tests that must pass
 
 // test is what one test has printed so far, and what follows from that: usesOne is true if the test
-// uses a server, and skipped if it needs a real etcd.
+// uses a server. skipped is true if the test needs a real etcd.
 type test struct {
 	output           strings.Builder
 	usesOne, skipped bool
