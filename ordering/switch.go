@@ -18,7 +18,7 @@ var ErrNoGreaterRev = errors.New(
 	"etcdclient: no cluster members have a revision higher than the previously received revision")
 
 const (
-	maxViolations = 5           // one request may have five; the sixth violation ends the request
+	maxViolations = 5           // the sixth violation of one request ends the request
 	askTimeout    = time.Second // limits the wait for the revisions of all endpoints
 	switchedFor   = 10 * time.Second
 )

@@ -27,8 +27,8 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 		return nil, err
 	}
 	// Once a second voter is added, the first voter has no majority without the second, and does
-	// not send the second anything for seconds. So the second voter is added as a learner, with
-	// which the first voter still is a majority, and promoted later.
+	// not send the second anything for seconds. So the new member is added as a learner, which does
+	// not count for the majority, and is promoted later.
 	promote := !learner && len(existing) == 1
 	err = c.admin("add member", func(ctx context.Context, conn *grpc.ClientConn) error {
 		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner || promote}
