@@ -51,7 +51,8 @@ type Cache struct {
 	// phase says in words what the follower (the goroutine that keeps the copy up to date) waits
 	// for. It is part of errors and of Status, and empty while the follower just follows its watch.
 	phase string
-	// proofs are the answers to linearizable reads whose revision no view has reached yet.
+	// proofs are answers to linearizable reads whose revision no view has reached yet. They prove
+	// how fresh the view is that reaches it.
 	proofs    proofs
 	list      listing            // whether and why the whole range has to be read from the server
 	interrupt context.CancelFunc // ends the follower's watch; nil before the first watch
@@ -60,7 +61,8 @@ type Cache struct {
 	// listTarget is the revision that the watch must reach before the list (read of the whole
 	// range) that is under way is complete; 0 if there is none.
 	listTarget int64
-	// waiters is the number of calls that wait for a revision that may not exist yet.
+	// waiters is the number of calls that wait for a revision that may not exist yet. As long as
+	// there are any, requests for progress go on.
 	waiters int
 	// once says that one request for progress is to be sent, even if target has been reached.
 	once    bool

@@ -13,21 +13,24 @@
 //	Fresh(ctx, d)                        contains every write acknowledged before now − d. With
 //	                                     d = 0, Fresh is a linearizable read
 //	AtLeast(ctx, rev)                    contains the write that returned rev
-//	half a transaction                   is never seen; revisions never go back, unless the cluster
-//	                                     was replaced or restored, which a Batch announces as Gap
+//	half a transaction                   is never seen
+//	revisions                            never go back, unless the cluster was replaced or restored,
+//	                                     which a Batch announces as Gap
 //	an outage                            the watch goes on where it was interrupted
 //	a compaction during an outage        the cache reads the range again, compares it with the copy,
 //	                                     and gives consumers each difference once, deletions too
-//	a slow consumer of Changes           gets the newest state of each key; it holds one snapshot
+//	a slow consumer of Changes           gets the newest state of each key, and keeps one old
+//	                                     snapshot in memory
 //	a slow reader of Watcher()           gets every revision: from memory within the history,
 //	                                     and from the server beyond it
 //	a restored or another cluster        is noticed at the next linearizable read of Fresh or KV(),
 //	                                     write by Update or KV(), or audit (WithAudit): the answer
 //	                                     has another cluster id, or a revision below that of the
-//	                                     copy. Another id is also noticed at the next event
+//	                                     copy. Another id is also noticed at the next response of
+//	                                     the watch
 //	memory                               what keys and values take, and some 150 bytes a key
-//	a server that cannot tell how far    the cache reads which keys have changed, instead: slower,
-//	a watch has got                      and as exact
+//	a server that cannot tell how far    the cache reads the changed keys instead, which is slower,
+//	a watch has got                      but as exact
 //
 // # Model
 //
@@ -39,9 +42,9 @@
 //
 // One goroutine, the follower, keeps the copy up to date. It goes through these states:
 //
-//	opening    a watch of the whole range is created, from now on
+//	opening    a watch of the whole range is created, without a start revision
 //	           → filling, when the server has confirmed the watch at revision W
-//	filling    the range is listed: pages of it are read, none pinned to a revision. A page has a
+//	filling    the range is listed: it is read page by page, not all at one revision. A page has a
 //	           revision L of its own, that of the answer. Pages are read linearizably. So a page
 //	           with L < W, or below an earlier page or view, shows that the cluster was restored.
 //	           If the server has RangeStream (etcd 3.7), everything after the first page is
@@ -52,8 +55,9 @@
 //	           has not been read yet, the newest event is kept aside.
 //	           → following, when all pages are read and the watch has passed the greatest L
 //	following  each response of the watch becomes one entry of the log and one view
-//	           → opening, when the watch is cancelled because its start was compacted, when an
-//	             audit finds a difference, or when the cluster was replaced or restored
+//	           → opening, when the watch is cancelled because its start was compacted, when the
+//	             copy is found to be wrong, as by an audit, or when the cluster was replaced or
+//	             restored
 //	ended      by Close, a denied permission, or ErrTooLarge
 //
 // A watch that ends for another reason is opened again after the revision that it has passed, even

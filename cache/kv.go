@@ -84,10 +84,10 @@ func (k *kv) least() floor {
 }
 
 // wrote raises the floor after a write that has succeeded. before is the view that was the newest
-// one when the write was sent. header is that of the answer to the write. Normally, reads must from
-// then on show the answer's revision. But if the copy is replaced because the cluster was replaced
-// or restored, the revision of the write says nothing about the next copy. Then only a linearizable
-// read that is sent from now on shows when the next copy has the write.
+// one when the write was sent. header is that of the answer to the write. Normally, later reads
+// need a view that has at least the revision of the answer. But if the copy is replaced because the
+// cluster was replaced or restored, the revision of the write says nothing about the next copy.
+// Then only a linearizable read that is sent from now on shows when the next copy has the write.
 func (k *kv) wrote(before *view, header *pb.ResponseHeader) {
 	if header.GetRevision() == 0 {
 		return

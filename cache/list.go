@@ -185,8 +185,8 @@ type reader struct {
 	// least is the lowest revision that the next linearizable answer may have: the revision of the
 	// previous linearizable answer.
 	least int64
-	// certain is the revision of the first page, which no other page is below; 0 before the first
-	// page.
+	// certain is the revision of the first page. No other page has a lower revision. certain is 0
+	// before the first page.
 	certain   int64
 	fruitless int // how many streams in a row have brought fewer keys than a page has
 }

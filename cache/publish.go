@@ -122,10 +122,10 @@ func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view
 }
 
 // sameEra takes the header of a linearizable answer to a request that was sent when before was the
-// newest view. It returns false if the answer shows that the cluster was replaced or restored since
-// the copy was read, and has the range read again. It also returns false if the copy was replaced
-// since before for such a reason or because it was wrong, or is about to be. Otherwise it records
-// that the revision of the answer exists, and returns true.
+// newest view. It returns false if the answer shows that the cluster was replaced or restored, and
+// has the range read again. It also returns false if the copy was replaced after the request was
+// sent, or if it is already known that the copy has to be replaced. Otherwise it records that the
+// revision of the answer exists, and returns true.
 func (c *Cache) sameEra(header *pb.ResponseHeader, before *view) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -17,7 +17,8 @@ type view struct {
 	tree tree
 	// revision is the revision at which the range was as in tree; 0 before the range was read.
 	revision int64
-	// logged is the revision up to which the log has every change. It may be lower than revision.
+	// logged is the revision up to which the log has every change. It may be lower than revision
+	// after Cache.prove has set revision to a later one.
 	logged int64
 	// confirmed is the greatest revision that Cache.prove has set for a view: not because the watch
 	// had delivered all events, but because a read had shown that the tree was still right.

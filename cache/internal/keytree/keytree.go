@@ -33,9 +33,9 @@ func (t Tree) Get(key string) *Pair {
 	if n == nil {
 		return nil
 	}
-	// A key that is in the tree begins with the prefix of each node on the way to it, as floor
-	// demands. For a key that is not in the tree, the search may end at any leaf. There floor may
-	// find a key that differs from it in the prefix only, so shares compares the prefix.
+	// floor demands a key that begins with the node's prefix. A key that is in the tree does so at
+	// each node on its way. For a key that is not in the tree, floor may find another key that
+	// differs from it only in the prefix, so shares compares the prefix, too.
 	for n.below != nil {
 		i, _ := n.floor(key)
 		if i < 0 {
