@@ -138,7 +138,7 @@ func (r *Request) what() string {
 		name = name[strings.LastIndexByte(name, '/')+1:]
 	}
 	if strings.HasPrefix(string(r.Method), etcdPrefix+"Auth/") {
-		return name // the message may hold a password
+		return name // without the message, which may hold a password
 	}
 	return name + " " + shorten(text(r.Message))
 }

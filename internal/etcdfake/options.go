@@ -52,8 +52,8 @@ func WithEtcd35() Option {
 	}
 }
 
-// WithOwnWatchIDs makes the server choose all watch ids itself, as a grpc-proxy does. It ignores
-// the ids that clients ask for.
+// WithOwnWatchIDs makes the server choose all watch ids itself, as a grpc-proxy does. The server
+// ignores the ids that clients ask for.
 func WithOwnWatchIDs() Option { return func(o *options) { o.ownWatchIDs = true } }
 
 // cannedAnswers returns the prebuilt answers of Put, Range and Txn, by the full name of the method.

@@ -109,7 +109,9 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 // stream is one direction of a connection. It has one reader.
 type stream struct {
-	ready chan struct{} // holds one token when the reader must call take again
+	// ready holds one token after a change that a waiting reader must look at: new bytes, the end
+	// of the stream, or a deadline that was set or has passed.
+	ready chan struct{}
 
 	// guarded by mu
 	mu       sync.Mutex

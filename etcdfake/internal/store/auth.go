@@ -59,7 +59,8 @@ func newAuthTable() authTable {
 }
 
 // identify returns the user of the caller's token. It returns nil while authentication is off, or
-// if the request has no token.
+// if the request has no token. It returns ErrGRPCInvalidAuthToken if the token is unknown or has
+// expired.
 func (s *Store) identify(c Caller) (*identity, error) {
 	if !s.auth.enabled || len(c.Tokens) == 0 {
 		return nil, nil

@@ -258,8 +258,9 @@ func (s *Store) callRoleGrantPermission(
 	return &pb.AuthRoleGrantPermissionResponse{Header: s.header(c)}, nil
 }
 
-// byKey sorts permissions with the same algorithm as etcd. Because of that, permissions with the
-// same key are in the same order as in an answer of etcd.
+// byKey makes permissions sortable with sort.Sort, which etcd uses, too. sort.Sort is not stable.
+// Because the algorithm is that of etcd, permissions with equal keys get the order that they have
+// in an answer of etcd.
 type byKey []*authpb.Permission
 
 func (p byKey) Len() int           { return len(p) }

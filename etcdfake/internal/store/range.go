@@ -158,8 +158,9 @@ func filterKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue 
 	return kept
 }
 
-// sortable sorts keys with the same algorithm as etcd. Because of that, keys that compare equal are
-// in the same order as in an answer of etcd.
+// sortable makes keys sortable with sort.Sort, which etcd uses, too. sort.Sort is not stable.
+// Because the algorithm is that of etcd, keys that compare equal get the order that they have in an
+// answer of etcd.
 type sortable struct {
 	kvs  []*mvccpb.KeyValue
 	less func(a, b *mvccpb.KeyValue) bool
